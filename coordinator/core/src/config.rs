@@ -1,0 +1,62 @@
+//! The typed configuration of one trial: everything that determines its result.
+//!
+//! These structs are the single source of what a sweep file may say: the JSON Schema, the checking
+//! of dotted parameter paths, defaults and documentation are all derived from them. A field that
+//! only some kinds use carries `x-kinds` in its schema: it is refused where it would be ignored.
+
+mod evaluate;
+mod network;
+mod run;
+mod task;
+mod training;
+
+pub use evaluate::{Analysis, AnalysisKind, Evaluation, EvaluationKind};
+pub use network::{BiasInit, InputInit, Network, NetworkKind, RecurrentInit};
+pub use run::{Checkpoint, Keep, Resources, Seeds};
+pub use task::{Task, TaskKind};
+pub use training::{Optimizer, OptimizerKind, Precision, Training};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Everything that determines the result of one trial.
+///
+/// Two trials with equal configurations give bit-identical rows on the same kind of processor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrialConfig {
+    /// What the network learns.
+    pub task: Task,
+    /// The network that learns it.
+    pub network: Network,
+    /// How it learns.
+    pub training: Training,
+    /// Perturbations under which the trained network is tested, besides none.
+    pub evaluate: Vec<Evaluation>,
+    /// Analyses of the network; without any, the shapes of its neurons before and after training.
+    pub analyze: Vec<Analysis>,
+    /// When checkpoints are made and kept.
+    pub checkpoint: Checkpoint,
+    /// What the trial needs from a worker.
+    pub resources: Resources,
+    /// The seed of every random stream of the trial that has no seed of its own.
+    pub seed: u64,
+    /// Seeds for single purposes, where they must differ from `seed`.
+    pub seeds: Seeds,
+}
+
+impl Default for TrialConfig {
+    fn default() -> Self {
+        Self {
+            task: Task::default(),
+            network: Network::default(),
+            training: Training::default(),
+            evaluate: Vec::new(),
+            analyze: vec![Analysis::default()],
+            checkpoint: Checkpoint::default(),
+            resources: Resources::default(),
+            seed: 0,
+            seeds: Seeds::default(),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The network: its kind, size and initial values.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A recurrent network and how it starts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Network {
+    /// What the single neurons do.
+    pub kind: NetworkKind,
+    /// Number of recurrent neurons.
+    #[schemars(range(min = 1, max = 16_384))]
+    pub hidden: u32,
+    /// Number of units of the controller that adapts the neurons.
+    #[schemars(range(min = 1, max = 4096), extend("x-kinds" = ["adaptive"]))]
+    pub controller: u32,
+    /// Whether gain and saturation are learned or stay as they start.
+    #[schemars(extend("x-kinds" = ["homogeneous", "heterogeneous"]))]
+    pub learn_shape: bool,
+    /// Initial gain; without it, drawn once per network, uniform in [5, 7).
+    #[schemars(extend("x-kinds" = ["homogeneous", "heterogeneous", "adaptive"]))]
+    pub n0: Option<f64>,
+    /// Standard deviation of the initial gain over neurons.
+    #[schemars(range(min = 0.0), extend("x-kinds" = ["heterogeneous"]))]
+    pub n0_spread: f64,
+    /// Initial saturation.
+    #[schemars(extend("x-kinds" = ["homogeneous", "heterogeneous", "adaptive"]))]
+    pub s0: f64,
+    /// How the recurrent matrices start.
+    pub recurrent_init: RecurrentInit,
+    /// How the input matrices start.
+    pub input_init: InputInit,
+    /// How the biases start.
+    pub bias_init: BiasInit,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self {
+            kind: NetworkKind::Heterogeneous,
+            hidden: 100,
+            controller: 50,
+            learn_shape: true,
+            n0: None,
+            n0_spread: 0.0,
+            s0: 0.0,
+            recurrent_init: RecurrentInit::Henaff,
+            input_init: InputInit::Kaiming,
+            bias_init: BiasInit::Paper,
+        }
+    }
+}
+
+/// What the single neurons of a network do with their input.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkKind {
+    /// All neurons share one curve gamma(x; n, s).
+    Homogeneous,
+    /// Every neuron has a curve gamma(x; n_i, s_i) of its own.
+    #[default]
+    Heterogeneous,
+    /// A controller shared by all neurons moves each neuron's n and s while the network runs.
+    Adaptive,
+    /// max(x, 0).
+    Relu,
+}
+
+impl NetworkKind {
+    /// The name in sweep files and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Homogeneous => "homogeneous",
+            Self::Heterogeneous => "heterogeneous",
+            Self::Adaptive => "adaptive",
+            Self::Relu => "relu",
+        }
+    }
+
+    /// Whether the neurons have a gain and a saturation.
+    pub fn has_shape(self) -> bool {
+        match self {
+            Self::Homogeneous | Self::Heterogeneous | Self::Adaptive => true,
+            Self::Relu => false,
+        }
+    }
+}
+
+/// Initialisers of square recurrent matrices.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RecurrentInit {
+    /// Rotations by angles uniform in (-pi, 0) on pairs of neurons (Henaff et al. 2016).
+    #[default]
+    Henaff,
+    /// Rotations by angles uniform in (0, pi/2) on pairs of neurons (Helfrich et al. 2018).
+    Cayley,
+    /// A random rotation, uniform over all of them.
+    Orthogonal,
+    /// Normal with variance 2 / (fan in + fan out).
+    Xavier,
+    /// Normal with variance 2 / fan in.
+    Kaiming,
+    /// Normal with variance 1 / H.
+    Normal,
+}
+
+/// Initialisers of input matrices.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InputInit {
+    /// Normal with variance 2 / fan in.
+    #[default]
+    Kaiming,
+    /// Normal with variance 2 / (fan in + fan out).
+    Xavier,
+    /// Normal with variance 1 / H.
+    Normal,
+}
+
+/// Initialisers of biases.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BiasInit {
+    /// Uniform in +-1/sqrt(fan in) in static networks, zero in adaptive ones.
+    #[default]
+    Paper,
+    /// Zero everywhere, for fair comparisons between static and adaptive networks.
+    Zero,
+}

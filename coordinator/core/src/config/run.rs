@@ -1,0 +1,78 @@
+//! How a trial runs: checkpoints, what it needs from a worker, and its seeds.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::rng::Purpose;
+
+/// When checkpoints are made and kept. No setting here changes a result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Checkpoint {
+    /// Seconds between commits: what a kill can cost. 0 commits at every epoch.
+    #[schemars(range(min = 0.0, max = 86_400.0))]
+    pub interval: f64,
+    /// Which checkpoint of an ended trial is kept.
+    pub keep: Keep,
+}
+
+impl Default for Checkpoint {
+    fn default() -> Self {
+        Self { interval: 30.0, keep: Keep::Final }
+    }
+}
+
+/// Which checkpoint of an ended trial is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Keep {
+    /// The last one: the trained weights.
+    #[default]
+    Final,
+    /// None, to save space.
+    None,
+}
+
+/// What a trial needs from a worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Resources {
+    /// Threads that compute the trial; they take as many slots of a worker. Part of the
+    /// configuration because the order of floating-point sums depends on it.
+    #[schemars(range(min = 1, max = 1024))]
+    pub threads: u32,
+    /// Seconds after which an attempt is ended as timed out; it resumes from its last commit.
+    #[schemars(range(min = 0.0))]
+    pub timeout: Option<f64>,
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        Self { threads: 1, timeout: None }
+    }
+}
+
+/// Seeds for single purposes; a missing one is the seed of the trial.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Seeds {
+    /// Initial weights and shape.
+    pub init: Option<u64>,
+    /// Order of the training samples.
+    pub order: Option<u64>,
+    /// Training data generated afresh.
+    pub fresh: Option<u64>,
+}
+
+impl Seeds {
+    /// The seed for `purpose` in a trial seeded with `seed`.
+    pub fn of(&self, purpose: Purpose, seed: u64) -> u64 {
+        let own = match purpose {
+            Purpose::Init => self.init,
+            Purpose::Order => self.order,
+            Purpose::Fresh => self.fresh,
+            _ => None,
+        };
+        own.unwrap_or(seed)
+    }
+}

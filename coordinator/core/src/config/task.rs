@@ -1,0 +1,100 @@
+//! What a network learns. Every field enters the data, hence the result.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The data and the question asked about it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Task {
+    /// Which task.
+    pub kind: TaskKind,
+    /// Directory of the data files; without it, the environment variable RHEO_DATA.
+    #[schemars(extend("x-kinds" = ["smnist", "psmnist"]))]
+    pub data: Option<String>,
+    /// Side of the square image in pixels, 14 or 28.
+    #[schemars(range(min = 4, max = 64), extend("x-kinds" = ["digits"]))]
+    pub side: u32,
+    /// Strength of the random deformation of the glyphs; 0 is none, 1.5 is hard.
+    #[schemars(range(min = 0.0, max = 5.0), extend("x-kinds" = ["digits"]))]
+    pub deformation: f64,
+    /// Whether the pixels are shown in a random, fixed order instead of row by row.
+    #[schemars(extend("x-kinds" = ["digits"]))]
+    pub permute: bool,
+    /// Side of the squares of pixels that are averaged into one; 1 keeps the image as it is.
+    #[schemars(range(min = 1, max = 28), extend("x-kinds" = ["digits", "smnist", "psmnist"]))]
+    pub pool: u32,
+    /// Number of training samples.
+    #[schemars(range(min = 1, max = 1_000_000), extend("x-kinds" = ["digits", "smnist", "psmnist"]))]
+    pub train_size: u32,
+    /// Updates per epoch; every update sees fresh samples.
+    #[schemars(range(min = 1, max = 1_000_000), extend("x-kinds" = ["copy"]))]
+    pub updates: u32,
+    /// Number of validation samples.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub validation_size: u32,
+    /// Number of test samples.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub test_size: u32,
+    /// Number of symbols to remember.
+    #[schemars(range(min = 1, max = 1000), extend("x-kinds" = ["copy"]))]
+    pub symbols: u32,
+    /// Steps from the last symbol to the marker that asks for them.
+    #[schemars(range(min = 1, max = 100_000), extend("x-kinds" = ["copy"]))]
+    pub delay: u32,
+    /// Whether a symbol is shown as a unit vector instead of its number.
+    #[schemars(extend("x-kinds" = ["copy"]))]
+    pub one_hot: bool,
+    /// Seed of generated data; the same in every trial unless it is swept.
+    #[schemars(extend("x-kinds" = ["digits", "copy"]))]
+    pub seed: u64,
+    /// Seed of the order of the pixels; the same in every trial, so that the spread over seeds
+    /// holds no spread over permutations.
+    #[schemars(extend("x-kinds" = ["digits", "psmnist"]))]
+    pub permutation_seed: u64,
+    /// Seed of the split of the training file into training and validation.
+    #[schemars(extend("x-kinds" = ["smnist", "psmnist"]))]
+    pub split_seed: u64,
+    /// Whether permutation and split use the seed of the trial, as in the paper.
+    #[schemars(extend("x-kinds" = ["smnist", "psmnist"]))]
+    pub paper_seeds: bool,
+}
+
+impl Default for Task {
+    fn default() -> Self {
+        Self {
+            kind: TaskKind::Digits,
+            data: None,
+            side: 14,
+            deformation: 1.0,
+            permute: false,
+            pool: 1,
+            train_size: 50_000,
+            updates: 1000,
+            validation_size: 10_000,
+            test_size: 10_000,
+            symbols: 10,
+            delay: 200,
+            one_hot: false,
+            seed: 0,
+            permutation_seed: 400,
+            split_seed: 400,
+            paper_seeds: false,
+        }
+    }
+}
+
+/// The tasks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskKind {
+    /// Generated drawings of the ten digits, pixel by pixel; needs no download.
+    #[default]
+    Digits,
+    /// MNIST, pixel by pixel, row by row.
+    Smnist,
+    /// MNIST, pixel by pixel, in one fixed random order.
+    Psmnist,
+    /// Repeat a list of symbols after a delay.
+    Copy,
+}

@@ -1,0 +1,13 @@
+//! The pure heart of Rheobase: the sweep language, the search space, the samplers and the sweep
+//! state machine.
+//!
+//! Nothing in this crate does I/O, reads a clock or draws from a global random generator: time and
+//! randomness are arguments. That is what lets every decision be replayed and property-tested.
+
+pub mod config;
+pub mod id;
+pub mod metric;
+pub mod rng;
+pub mod row;
+pub mod time;
+pub mod trainer;

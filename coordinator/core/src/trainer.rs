@@ -1,0 +1,123 @@
+//! The contract between a worker and what trains a trial: a [`Trainer`] advances a trial step by
+//! step and asks its [`Session`] between steps what to do next.
+//!
+//! The trainer knows nothing of leases and networks; the worker knows nothing of tensors. A trial's
+//! rows are a pure function of its configuration: when and how often it is interrupted, committed
+//! or resumed changes none of them.
+
+use crate::config::TrialConfig;
+use crate::metric::{Metrics, Report};
+use crate::row::{Rows, Summary};
+
+/// Trains trials. One value serves all slots of a worker, from several threads at once.
+pub trait Trainer: Send + Sync {
+    /// Trains the trial of `config` to its end, or until `session` asks to stop.
+    ///
+    /// `resume` is the checkpoint to go on from; without it the trial begins. Whatever came before
+    /// the checkpoint is not produced again.
+    fn run(
+        &self,
+        config: &TrialConfig,
+        resume: Option<&[u8]>,
+        session: &mut dyn Session,
+    ) -> Result<Ended, Error>;
+}
+
+/// The worker's side of a running trial. Calls are cheap and do not wait for the network, except
+/// [`Session::commit`], which may wait while earlier commits are still being delivered.
+pub trait Session {
+    /// What to do now; asked after every update and after every evaluated cell.
+    fn next(&mut self) -> Next;
+
+    /// Tells people how far the trial is. May be lost.
+    fn progress(&mut self, progress: Progress);
+
+    /// Hands over the rows since the last commit and the checkpoint that follows them. They become
+    /// durable together or not at all.
+    fn commit(&mut self, commit: Commit);
+
+    /// Seconds since this attempt began, for the `wall_s` columns.
+    fn elapsed(&self) -> f64;
+}
+
+/// What a session wants from the trainer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Train on.
+    Continue,
+    /// Commit, then train on.
+    Commit,
+    /// Return [`Ended::Stopped`] with a last commit.
+    Stop,
+    /// Return [`Ended::Stopped`] at once; whatever it carries is thrown away.
+    Abandon,
+}
+
+/// Rows and the checkpoint that follows them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Commit {
+    /// The rows since the last commit.
+    pub rows: Rows,
+    /// The metrics of the epochs in `rows`.
+    pub reports: Vec<Report>,
+    /// Everything needed to go on from here, as one value.
+    pub checkpoint: Vec<u8>,
+    /// How far the trial is.
+    pub progress: Progress,
+}
+
+/// How far a trial is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Progress {
+    /// Share of the whole trial that is done, in [0, 1].
+    pub fraction: f64,
+    /// Completed epochs.
+    pub epoch: u32,
+    /// Epochs in all.
+    pub epochs: u32,
+    /// The newest value of each metric.
+    pub metrics: Metrics,
+    /// What it is doing, such as `training` or `evaluating`.
+    pub phase: &'static str,
+}
+
+/// How a run of a trainer ended without an error.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ended {
+    /// Trained, evaluated and analysed.
+    Completed(Finish),
+    /// The loss became NaN or infinite: a result.
+    Diverged {
+        /// What there is.
+        finish: Finish,
+        /// Where: epoch and update.
+        detail: String,
+    },
+    /// The session asked to stop; another attempt can go on from here.
+    Stopped(Commit),
+}
+
+/// The last word on a trial.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finish {
+    /// The last commit.
+    pub commit: Commit,
+    /// The final value of every metric that exists.
+    pub metrics: Metrics,
+    /// The rest of the row in `trials`.
+    pub summary: Summary,
+}
+
+/// Why an attempt could not go on. The trial can be tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The checkpoint cannot be used. The next attempt starts over, skipping durable rows.
+    #[error("the checkpoint cannot be used: {0}")]
+    Checkpoint(String),
+    /// Memory ran out.
+    #[error("out of memory: {0}")]
+    OutOfMemory(String),
+    /// Anything else: missing data, an error of libtorch.
+    #[error("{0}")]
+    Other(String),
+}

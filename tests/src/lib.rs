@@ -1,0 +1,1 @@
+//! rheo-tests
