@@ -12,10 +12,10 @@ pub struct Evaluation {
     pub kind: EvaluationKind,
     /// Its strengths: the amplitude of `sine`, the current of `step_drive`; without it, the grid of
     /// the paper.
-    #[schemars(extend("x-kinds" = ["sine", "step_drive"]))]
+    #[schemars(length(min = 1), extend("x-kinds" = ["sine", "step_drive"]))]
     pub level: Option<Vec<f64>>,
     /// Cycles per sequence; without it 0.5, 1 and 2.
-    #[schemars(extend("x-kinds" = ["sine"]))]
+    #[schemars(length(min = 1), extend("x-kinds" = ["sine"]))]
     pub frequency: Option<Vec<f64>>,
     /// Phase at the first step, in radians.
     #[schemars(extend("x-kinds" = ["sine"]))]
@@ -42,6 +42,7 @@ pub struct Analysis {
     /// Which analysis; also the name of the table that it fills.
     pub kind: AnalysisKind,
     /// Epochs after which it is made, -1 for the untrained network; without it, -1 and the last.
+    #[schemars(length(min = 1), inner(range(min = -1)))]
     pub epochs: Option<Vec<i32>>,
 }
 

@@ -18,7 +18,10 @@ pub struct Checkpoint {
 
 impl Default for Checkpoint {
     fn default() -> Self {
-        Self { interval: 30.0, keep: Keep::Final }
+        Self {
+            interval: 30.0,
+            keep: Keep::Final,
+        }
     }
 }
 
@@ -42,13 +45,16 @@ pub struct Resources {
     #[schemars(range(min = 1, max = 1024))]
     pub threads: u32,
     /// Seconds after which an attempt is ended as timed out; it resumes from its last commit.
-    #[schemars(range(min = 0.0))]
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub timeout: Option<f64>,
 }
 
 impl Default for Resources {
     fn default() -> Self {
-        Self { threads: 1, timeout: None }
+        Self {
+            threads: 1,
+            timeout: None,
+        }
     }
 }
 
