@@ -4,12 +4,15 @@
 //! of dotted parameter paths, defaults and documentation are all derived from them. A field that
 //! only some kinds use carries `x-kinds` in its schema: it is refused where it would be ignored.
 
+mod check;
 mod evaluate;
+pub(crate) mod field;
 mod network;
 mod run;
 mod task;
 mod training;
 
+pub use check::Problem;
 pub use evaluate::{Analysis, AnalysisKind, Evaluation, EvaluationKind};
 pub use network::{BiasInit, InputInit, Network, NetworkKind, RecurrentInit};
 pub use run::{Checkpoint, Keep, Resources, Seeds};

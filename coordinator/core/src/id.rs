@@ -23,8 +23,7 @@ impl SweepName {
     pub fn parse(text: &str) -> Result<Self, Error> {
         let allowed =
             |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.');
-        let starts_well =
-            text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+        let starts_well = text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
         if starts_well && text.len() <= Self::MAX_LEN && text.chars().all(allowed) {
             Ok(Self(text.to_owned()))
         } else {
@@ -86,7 +85,10 @@ impl FromStr for TrialId {
     fn from_str(text: &str) -> Result<Self, Error> {
         let invalid = || Error::TrialId(text.to_owned());
         let (sweep, index) = text.split_once('/').ok_or_else(invalid)?;
-        Ok(Self { sweep: SweepName::parse(sweep)?, index: index.parse().map_err(|_| invalid())? })
+        Ok(Self {
+            sweep: SweepName::parse(sweep)?,
+            index: index.parse().map_err(|_| invalid())?,
+        })
     }
 }
 
@@ -127,7 +129,9 @@ impl FromStr for WorkerId {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        Uuid::parse_str(text).map(Self).map_err(|_| Error::WorkerId(text.to_owned()))
+        Uuid::parse_str(text)
+            .map(Self)
+            .map_err(|_| Error::WorkerId(text.to_owned()))
     }
 }
 
@@ -225,7 +229,17 @@ mod tests {
             assert_eq!(SweepName::parse(good).unwrap().as_str(), good);
         }
         let long = "x".repeat(SweepName::MAX_LEN + 1);
-        for bad in ["", "Demo", ".hidden", "-x", "a/b", "a b", "..", "ü", long.as_str()] {
+        for bad in [
+            "",
+            "Demo",
+            ".hidden",
+            "-x",
+            "a/b",
+            "a b",
+            "..",
+            "ü",
+            long.as_str(),
+        ] {
             assert!(SweepName::parse(bad).is_err(), "{bad}");
         }
     }
