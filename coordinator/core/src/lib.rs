@@ -5,9 +5,16 @@
 //! randomness are arguments. That is what lets every decision be replayed and property-tested.
 
 pub mod config;
+pub mod definition;
+pub mod history;
 pub mod id;
 pub mod metric;
+pub mod plan;
+pub mod pruner;
 pub mod rng;
 pub mod row;
+pub mod sampler;
+pub mod space;
+mod suggest;
 pub mod time;
 pub mod trainer;

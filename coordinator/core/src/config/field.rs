@@ -79,6 +79,20 @@ pub(crate) fn trial() -> &'static Object {
     &FIELDS
 }
 
+/// The path of the field whose value decides which of the neighbours of `path` are used.
+pub(crate) fn kind_path(path: &str) -> String {
+    match path.rsplit_once('.') {
+        Some((parent, _)) => format!("{parent}.kind"),
+        None => "kind".to_owned(),
+    }
+}
+
+/// The value at a dotted path of a configuration.
+pub(crate) fn value_at<'a>(config: &'a Json, path: &str) -> Option<&'a Json> {
+    path.split('.')
+        .try_fold(config, |config, name| config.get(name))
+}
+
 impl Object {
     /// The fields of the struct `T`.
     pub(crate) fn of<T: JsonSchema>() -> Self {

@@ -1,0 +1,329 @@
+//! A space made ready for use: parameters that step together become one axis, axes stand in the
+//! order in which they can be decided, and every name is resolved to a position.
+//!
+//! The order is that of declaration, except that an axis stands behind those that its conditions
+//! look at. Both samplers and counting walk the axes in this order.
+
+use serde_json::Value as Json;
+
+use super::domain::{Pick, operand};
+use super::expression::{Constraint, Operand};
+use super::{Condition, Domain, Parameter, Point, Space};
+use crate::config::field;
+
+/// The axes of a space.
+#[derive(Debug)]
+pub(crate) struct Axes {
+    pub(crate) parameters: Vec<Parameter>,
+    pub(crate) axes: Vec<Axis>,
+    /// The axis of each parameter.
+    pub(crate) axis_of: Vec<usize>,
+    pub(crate) constraints: Vec<Bound>,
+}
+
+/// Parameters that step through their values together, or a single one.
+#[derive(Debug)]
+pub(crate) struct Axis {
+    /// Positions of the parameters; all have the same number of values and the same conditions.
+    pub(crate) members: Vec<usize>,
+    /// How many rows the axis has; `None` for a continuum.
+    pub(crate) size: Option<u64>,
+    /// The conditions under which it exists.
+    pub(crate) when: Vec<When>,
+}
+
+/// A condition whose field has been found.
+#[derive(Debug)]
+pub(crate) enum When {
+    /// The field is fixed and does not have the value.
+    Never,
+    /// An earlier axis decides.
+    Axis {
+        axis: usize,
+        /// The rows that fulfil the condition, sorted.
+        rows: Vec<u64>,
+        /// Whether it is fulfilled where that axis does not exist, by the value of the file.
+        otherwise: bool,
+    },
+}
+
+/// A constraint whose names have been found.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    constraint: Constraint,
+    slots: Vec<Slot>,
+    /// The axes that it looks at, sorted.
+    pub(crate) axes: Vec<usize>,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Parameter(usize),
+    Fixed(Json),
+}
+
+impl Axes {
+    /// The axes of `space` around the fixed configuration `fixed`, defaults included.
+    ///
+    /// Names that stand for nothing make a condition false and a constraint true; a checked sweep
+    /// has none.
+    pub(crate) fn new(space: &Space, fixed: &Json) -> Self {
+        let order = Order::new(space);
+        let mut axes = Self {
+            parameters: space.parameters.clone(),
+            axes: Vec::new(),
+            axis_of: vec![0; space.parameters.len()],
+            constraints: Vec::new(),
+        };
+        for (index, group) in order.sorted().into_iter().enumerate() {
+            for &member in &group {
+                axes.axis_of[member] = index;
+            }
+            let first = group.first().map(|&member| &space.parameters[member]);
+            let when = first.map_or(&[][..], |parameter| &parameter.when);
+            let when = when
+                .iter()
+                .flat_map(|condition| axes.bind(condition, fixed))
+                .collect();
+            let size = first.and_then(|parameter| parameter.domain.size());
+            axes.axes.push(Axis {
+                members: group,
+                size,
+                when,
+            });
+        }
+        let bound = space
+            .constraints
+            .iter()
+            .filter_map(|c| axes.bind_constraint(c, fixed));
+        axes.constraints = bound.collect();
+        axes
+    }
+
+    /// The parameter at `path`.
+    pub(crate) fn position(&self, path: &str) -> Option<usize> {
+        self.parameters
+            .iter()
+            .position(|parameter| parameter.path == path)
+    }
+
+    /// A condition, and the one that the kind of the trial uses the field that it looks at. What
+    /// always holds is left out.
+    fn bind(&self, condition: &Condition, fixed: &Json) -> Vec<When> {
+        let mut bound = Vec::new();
+        let kinds = field::trial()
+            .at(&condition.path)
+            .and_then(|field| field.kinds.clone());
+        if let Some(kinds) = kinds {
+            let path = field::kind_path(&condition.path);
+            let values = kinds.into_iter().map(Json::from).collect();
+            bound.extend(self.bind_one(&Condition { path, values }, fixed));
+        }
+        bound.extend(self.bind_one(condition, fixed));
+        bound
+    }
+
+    fn bind_one(&self, condition: &Condition, fixed: &Json) -> Option<When> {
+        let default = field::value_at(fixed, &condition.path);
+        let otherwise = default.is_some_and(|value| condition.values.contains(value));
+        let Some(position) = self.position(&condition.path) else {
+            return (!otherwise).then_some(When::Never);
+        };
+        let domain = &self.parameters[position].domain;
+        let mut rows: Vec<u64> = match domain {
+            // A zipped column may hold a value several times.
+            Domain::Categorical { values, .. } => (0..)
+                .zip(values)
+                .filter(|(_, value)| condition.values.contains(value))
+                .map(|(row, _)| row)
+                .collect(),
+            _ => condition
+                .values
+                .iter()
+                .filter_map(|value| domain.row_of(value))
+                .collect(),
+        };
+        rows.sort_unstable();
+        Some(When::Axis {
+            axis: self.axis_of[position],
+            rows,
+            otherwise,
+        })
+    }
+
+    /// A constraint; nothing if it never looks at a parameter or at a field without a value.
+    fn bind_constraint(&self, constraint: &Constraint, fixed: &Json) -> Option<Bound> {
+        let mut slots = Vec::new();
+        let mut axes = Vec::new();
+        for name in constraint.names() {
+            if let Some(position) = self.position(name) {
+                slots.push(Slot::Parameter(position));
+                axes.push(self.axis_of[position]);
+            } else {
+                let value = field::value_at(fixed, name)?;
+                operand(value)?;
+                slots.push(Slot::Fixed(value.clone()));
+            }
+        }
+        axes.sort_unstable();
+        axes.dedup();
+        (!axes.is_empty()).then(|| Bound {
+            constraint: constraint.clone(),
+            slots,
+            axes,
+        })
+    }
+
+    /// Whether the axis `index` exists where the axes before it have `picks`.
+    pub(crate) fn is_active(&self, index: usize, picks: &[Pick]) -> bool {
+        self.axes[index].when.iter().all(|when| match when {
+            When::Never => false,
+            When::Axis {
+                axis,
+                rows,
+                otherwise,
+            } => match picks.get(*axis) {
+                Some(Pick::Row(row)) => rows.binary_search(row).is_ok(),
+                Some(Pick::Inactive) => *otherwise,
+                Some(Pick::Value(_)) | None => false,
+            },
+        })
+    }
+
+    /// Whether the constraints hold that the axis `index` is the last to decide.
+    pub(crate) fn is_admitted(&self, index: usize, picks: &[Pick]) -> bool {
+        let decided = |bound: &&Bound| bound.axes.last() == Some(&index);
+        self.constraints
+            .iter()
+            .filter(decided)
+            .all(|bound| bound.holds(self, picks))
+    }
+
+    /// A point from one number in (0, 1) per axis; nothing if a constraint does not hold there.
+    pub(crate) fn draw(&self, mut unit: impl FnMut(usize) -> f64) -> Option<Point> {
+        let mut picks = Vec::with_capacity(self.axes.len());
+        for (index, axis) in self.axes.iter().enumerate() {
+            // Drawn even where it goes unused, so that axes never share a number.
+            let u = unit(index);
+            picks.push(match axis.members.first() {
+                Some(&first) if self.is_active(index, &picks) => {
+                    self.parameters[first].domain.pick(u)
+                }
+                _ => Pick::Inactive,
+            });
+            if !self.is_admitted(index, &picks) {
+                return None;
+            }
+        }
+        Some(self.point(&picks))
+    }
+
+    /// The point that `picks` stand for.
+    pub(crate) fn point(&self, picks: &[Pick]) -> Point {
+        let value = |(parameter, &axis): (&Parameter, &usize)| {
+            let value = match picks.get(axis)? {
+                Pick::Inactive => return None,
+                Pick::Row(row) => parameter.domain.value(*row),
+                Pick::Value(x) => Json::from(*x),
+            };
+            Some((parameter.path.clone(), value))
+        };
+        self.parameters
+            .iter()
+            .zip(&self.axis_of)
+            .filter_map(value)
+            .collect()
+    }
+}
+
+impl Bound {
+    fn holds(&self, axes: &Axes, picks: &[Pick]) -> bool {
+        let mut values = Vec::with_capacity(self.slots.len());
+        for slot in &self.slots {
+            let value = match slot {
+                Slot::Fixed(value) => operand(value),
+                Slot::Parameter(position) => match picks.get(axes.axis_of[*position]) {
+                    Some(Pick::Row(row)) => axes.parameters[*position].domain.operand(*row),
+                    Some(Pick::Value(x)) => Some(Operand::Number(*x)),
+                    Some(Pick::Inactive) | None => None,
+                },
+            };
+            match value {
+                Some(value) => values.push(value),
+                None => return true,
+            }
+        }
+        self.constraint.holds(&values)
+    }
+}
+
+/// Sorts groups of parameters so that each stands behind those that its conditions look at.
+struct Order<'a> {
+    space: &'a Space,
+    groups: Vec<Vec<usize>>,
+    visited: Vec<bool>,
+    sorted: Vec<Vec<usize>>,
+}
+
+impl<'a> Order<'a> {
+    fn new(space: &'a Space) -> Self {
+        let mut groups: Vec<Vec<usize>> = Vec::new();
+        for (position, parameter) in space.parameters.iter().enumerate() {
+            let zipped = space
+                .zip
+                .iter()
+                .find(|group| group.contains(&parameter.path));
+            let partner = zipped.and_then(|zipped| {
+                groups.iter().position(|group| {
+                    group
+                        .iter()
+                        .any(|&other| zipped.contains(&space.parameters[other].path))
+                })
+            });
+            match partner {
+                Some(group) => groups[group].push(position),
+                None => groups.push(vec![position]),
+            }
+        }
+        let visited = vec![false; groups.len()];
+        Self {
+            space,
+            groups,
+            visited,
+            sorted: Vec::new(),
+        }
+    }
+
+    fn sorted(mut self) -> Vec<Vec<usize>> {
+        for group in 0..self.groups.len() {
+            self.visit(group);
+        }
+        self.sorted
+    }
+
+    fn visit(&mut self, group: usize) {
+        if std::mem::replace(&mut self.visited[group], true) {
+            return;
+        }
+        let members = self.groups[group].clone();
+        for &member in &members {
+            for condition in &self.space.parameters[member].when {
+                let kind = field::kind_path(&condition.path);
+                for path in [kind.as_str(), condition.path.as_str()] {
+                    if let Some(parent) = self.group_of(path) {
+                        self.visit(parent);
+                    }
+                }
+            }
+        }
+        self.sorted.push(members);
+    }
+
+    fn group_of(&self, path: &str) -> Option<usize> {
+        self.groups.iter().position(|group| {
+            group
+                .iter()
+                .any(|&member| self.space.parameters[member].path == path)
+        })
+    }
+}

@@ -1,0 +1,474 @@
+//! The values that one parameter takes: how many, which, and how likely.
+//!
+//! Finite domains number their values from 0 (their *rows*) and never list them; every domain turns
+//! a number in (0, 1) into a value by its inverse distribution function, which serves random and
+//! Sobol sampling alike.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::expression::Operand;
+use super::normal;
+
+/// The values of a parameter, by the names that W&B gives to distributions.
+///
+/// Distributions with `q` take multiples of `q`, as in W&B, but only those in `[min, max]` (W&B
+/// drops or exceeds the ends); those of `q_uniform` are equally likely (rounding, as W&B does, would
+/// halve the ends).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "distribution", rename_all = "snake_case")]
+pub enum Domain {
+    /// One value.
+    Constant {
+        /// The value.
+        value: Json,
+    },
+    /// A list of values.
+    Categorical {
+        /// The values.
+        values: Vec<Json>,
+        /// How likely each value is, if not equally; positive, summing to 1.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        probabilities: Option<Vec<f64>>,
+    },
+    /// Whole numbers, both ends included, equally likely.
+    IntUniform {
+        /// The least.
+        min: i64,
+        /// The greatest.
+        max: i64,
+    },
+    /// Numbers, equally likely.
+    Uniform {
+        /// The least.
+        min: f64,
+        /// The greatest.
+        max: f64,
+    },
+    /// Multiples of `q`, equally likely.
+    QUniform {
+        /// No multiple is less than this.
+        min: f64,
+        /// No multiple is greater than this.
+        max: f64,
+        /// The distance between values.
+        q: f64,
+        /// Whether the field takes whole numbers.
+        #[serde(default)]
+        whole: bool,
+    },
+    /// Numbers whose logarithm is uniform.
+    LogUniformValues {
+        /// The least, positive.
+        min: f64,
+        /// The greatest.
+        max: f64,
+    },
+    /// Numbers whose logarithm is uniform, rounded to a multiple of `q`.
+    QLogUniformValues {
+        /// No multiple is less than this; positive.
+        min: f64,
+        /// No multiple is greater than this.
+        max: f64,
+        /// The distance between values.
+        q: f64,
+        /// Whether the field takes whole numbers.
+        #[serde(default)]
+        whole: bool,
+    },
+    /// Normal numbers.
+    Normal {
+        /// The mean.
+        mu: f64,
+        /// The standard deviation.
+        sigma: f64,
+    },
+    /// Numbers whose natural logarithm is normal.
+    LogNormal {
+        /// The mean of the logarithm.
+        mu: f64,
+        /// The standard deviation of the logarithm.
+        sigma: f64,
+    },
+}
+
+/// What an axis of a space has at a point.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Pick {
+    /// Nothing: the parameters of the axis do not exist there.
+    Inactive,
+    /// A row of a finite domain.
+    Row(u64),
+    /// A value of a continuous domain.
+    Value(f64),
+}
+
+impl Domain {
+    /// How many values there are; `None` for a continuum.
+    pub fn size(&self) -> Option<u64> {
+        match self {
+            Self::Constant { .. } => Some(1),
+            Self::Categorical { values, .. } => Some(values.len() as u64),
+            Self::IntUniform { min, max } => Some(max.abs_diff(*min).saturating_add(1)),
+            Self::QUniform { .. } | Self::QLogUniformValues { .. } => {
+                self.steps().map(|steps| steps.count())
+            }
+            Self::Uniform { .. }
+            | Self::LogUniformValues { .. }
+            | Self::Normal { .. }
+            | Self::LogNormal { .. } => None,
+        }
+    }
+
+    /// Whether all values are equally likely.
+    pub(crate) fn is_even(&self) -> bool {
+        match self {
+            Self::Constant { .. } | Self::IntUniform { .. } | Self::QUniform { .. } => true,
+            Self::Categorical { probabilities, .. } => probabilities.is_none(),
+            _ => false,
+        }
+    }
+
+    /// The value in a row below [`Self::size`].
+    pub(crate) fn value(&self, row: u64) -> Json {
+        match self {
+            Self::Constant { value } => value.clone(),
+            Self::Categorical { values, .. } => {
+                let value = usize::try_from(row).ok().and_then(|row| values.get(row));
+                value.cloned().unwrap_or_default()
+            }
+            Self::IntUniform { min, .. } => Json::from(min.saturating_add_unsigned(row)),
+            Self::QUniform { whole, .. } | Self::QLogUniformValues { whole, .. } => number(
+                self.steps().map_or(f64::NAN, |steps| steps.value(row)),
+                *whole,
+            ),
+            _ => Json::Null,
+        }
+    }
+
+    /// The value in a row, for a constraint; nothing if it is null.
+    pub(crate) fn operand(&self, row: u64) -> Option<Operand<'_>> {
+        match self {
+            Self::Constant { value } => operand(value),
+            Self::Categorical { values, .. } => usize::try_from(row)
+                .ok()
+                .and_then(|row| values.get(row))
+                .and_then(operand),
+            Self::IntUniform { min, .. } => {
+                Some(Operand::Number(min.saturating_add_unsigned(row) as f64))
+            }
+            _ => self.steps().map(|steps| Operand::Number(steps.value(row))),
+        }
+    }
+
+    /// The row that holds `value`, if there is one.
+    pub(crate) fn row_of(&self, value: &Json) -> Option<u64> {
+        match self {
+            Self::Constant { value: only } => (only == value).then_some(0),
+            Self::Categorical { values, .. } => values
+                .iter()
+                .position(|known| known == value)
+                .map(|row| row as u64),
+            Self::IntUniform { min, max } => {
+                let whole = value.as_i64().or_else(|| whole(value.as_f64()?))?;
+                (*min..=*max).contains(&whole).then(|| whole.abs_diff(*min))
+            }
+            _ => self.steps()?.row_of(value.as_f64()?),
+        }
+    }
+
+    /// The value below which a share `u` of all draws falls, 0 < u < 1.
+    pub(crate) fn pick(&self, u: f64) -> Pick {
+        match self {
+            Self::Categorical {
+                values,
+                probabilities: Some(probabilities),
+            } => Pick::Row(weighted(probabilities, u).min(values.len() as u64 - 1)),
+            Self::QLogUniformValues { min, max, .. } => {
+                let x = log_uniform(*min, *max, u);
+                Pick::Row(self.steps().map_or(0, |steps| steps.nearest(x)))
+            }
+            Self::Uniform { min, max } => Pick::Value((min + u * (max - min)).clamp(*min, *max)),
+            Self::LogUniformValues { min, max } => Pick::Value(log_uniform(*min, *max, u)),
+            Self::Normal { mu, sigma } => Pick::Value(mu + sigma * normal::quantile(u)),
+            Self::LogNormal { mu, sigma } => Pick::Value((mu + sigma * normal::quantile(u)).exp()),
+            Self::Constant { .. }
+            | Self::Categorical { .. }
+            | Self::IntUniform { .. }
+            | Self::QUniform { .. } => Pick::Row(even(self.size().unwrap_or(1), u)),
+        }
+    }
+
+    fn steps(&self) -> Option<Steps> {
+        match self {
+            Self::QUniform { min, max, q, .. } | Self::QLogUniformValues { min, max, q, .. } => {
+                Some(Steps::new(*min, *max, *q))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A row out of `size`, all equally likely.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a conversion of a float saturates, and the result is bounded right after"
+)]
+fn even(size: u64, u: f64) -> u64 {
+    ((u * size as f64) as u64).min(size.saturating_sub(1))
+}
+
+/// The row whose cumulated probability is the first above `u`.
+fn weighted(probabilities: &[f64], u: f64) -> u64 {
+    let mut sum = 0.0;
+    let row = probabilities.iter().position(|probability| {
+        sum += probability;
+        u < sum
+    });
+    row.unwrap_or(probabilities.len()) as u64
+}
+
+fn log_uniform(min: f64, max: f64, u: f64) -> f64 {
+    (min.ln() + u * (max.ln() - min.ln())).exp().clamp(min, max)
+}
+
+/// A number as JSON, as an integer where the field wants one.
+fn number(x: f64, is_whole: bool) -> Json {
+    match whole(x) {
+        Some(x) if is_whole => Json::from(x),
+        _ => Json::from(x),
+    }
+}
+
+/// `x` as an integer, if it is one that a float holds exactly.
+pub(crate) fn whole(x: f64) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the number is whole and small enough"
+    )]
+    (x.fract() == 0.0 && x.abs() <= EXACT).then_some(x as i64)
+}
+
+/// A value of a configuration in a constraint; null and lists have none.
+pub(crate) fn operand(value: &Json) -> Option<Operand<'_>> {
+    match value {
+        Json::Number(number) => number.as_f64().map(Operand::Number),
+        Json::String(text) => Some(Operand::Text(text)),
+        Json::Bool(x) => Some(Operand::Bool(*x)),
+        Json::Null | Json::Array(_) | Json::Object(_) => None,
+    }
+}
+
+/// The multiples of `q` in an interval, by their factors.
+#[derive(Debug, Clone, Copy)]
+struct Steps {
+    first: f64,
+    last: f64,
+    /// `q` as a fraction of a whole number and a power of ten, if it is one: so the third step of
+    /// 0.1 is 0.3 and not 0.30000000000000004.
+    q: (f64, f64),
+}
+
+impl Steps {
+    fn new(min: f64, max: f64, q: f64) -> Self {
+        let (low, high) = (min / q, max / q);
+        // An end that is a multiple of `q` counts even if the division is off by a rounding.
+        let near = |x: f64| (x - x.round()).abs() <= 1e-9 * x.abs().max(1.0);
+        let first = if near(low) { low.round() } else { low.ceil() };
+        let last = if near(high) {
+            high.round()
+        } else {
+            high.floor()
+        };
+        Self {
+            first,
+            last,
+            q: decimal_fraction(q),
+        }
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a conversion of a float saturates, which is what a count needs"
+    )]
+    fn count(self) -> u64 {
+        (self.last - self.first + 1.0).max(0.0) as u64
+    }
+
+    fn value(self, row: u64) -> f64 {
+        (self.first + row as f64) * self.q.0 / self.q.1
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the factor lies between the first and the last"
+    )]
+    fn nearest(self, x: f64) -> u64 {
+        let factor = (x * self.q.1 / self.q.0)
+            .round()
+            .max(self.first)
+            .min(self.last);
+        (factor - self.first) as u64
+    }
+
+    fn row_of(self, value: f64) -> Option<u64> {
+        let row = self.nearest(value);
+        (self.count() > 0 && self.value(row) == value).then_some(row)
+    }
+}
+
+fn decimal_fraction(q: f64) -> (f64, f64) {
+    for digits in 0..=15 {
+        let scale = 10f64.powi(digits);
+        let scaled = (q * scale).round();
+        if scaled / scale == q {
+            return (scaled, scale);
+        }
+    }
+    (q, 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn values(domain: &Domain) -> Vec<Json> {
+        (0..domain.size().unwrap())
+            .map(|row| domain.value(row))
+            .collect()
+    }
+
+    #[test]
+    fn finite_domains_number_their_values() {
+        let quantized = |min, max, q, whole| Domain::QUniform { min, max, q, whole };
+        let cases = [
+            (Domain::Constant { value: json!("x") }, json!(["x"])),
+            (
+                Domain::Categorical {
+                    values: vec![json!(1.5), json!(null)],
+                    probabilities: None,
+                },
+                json!([1.5, null]),
+            ),
+            (Domain::IntUniform { min: -1, max: 2 }, json!([-1, 0, 1, 2])),
+            (
+                quantized(0.0, 0.5, 0.1, false),
+                json!([0.0, 0.1, 0.2, 0.3, 0.4, 0.5]),
+            ),
+            (quantized(0.15, 0.5, 0.2, false), json!([0.2, 0.4])),
+            (quantized(16.0, 100.0, 32.0, true), json!([32, 64, 96])),
+            (
+                quantized(0.0, 1.0, 1.0 / 3.0, false),
+                json!([0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0]),
+            ),
+            (
+                Domain::QLogUniformValues {
+                    min: 1.0,
+                    max: 4.0,
+                    q: 1.0,
+                    whole: true,
+                },
+                json!([1, 2, 3, 4]),
+            ),
+        ];
+        for (domain, expected) in cases {
+            let values = values(&domain);
+            assert_eq!(json!(values), expected, "{domain:?}");
+            for (row, value) in values.iter().enumerate() {
+                assert_eq!(domain.row_of(value), Some(row as u64), "{domain:?} {value}");
+            }
+            assert_eq!(domain.row_of(&json!("missing")), None);
+        }
+        assert_eq!(
+            Domain::IntUniform {
+                min: i64::MIN,
+                max: i64::MAX
+            }
+            .size(),
+            Some(u64::MAX)
+        );
+        assert_eq!(quantized(0.3, 0.4, 0.25, false).size(), Some(0));
+        assert_eq!(Domain::Uniform { min: 0.0, max: 1.0 }.size(), None);
+    }
+
+    #[test]
+    fn draws_have_the_distribution_of_their_domain() {
+        let row = |domain: &Domain, u| domain.pick(u);
+        let weighted = Domain::Categorical {
+            values: vec![json!("a"), json!("b"), json!("c")],
+            probabilities: Some(vec![0.5, 0.3, 0.2]),
+        };
+        for (u, expected) in [
+            (0.0, 0),
+            (0.49, 0),
+            (0.51, 1),
+            (0.79, 1),
+            (0.81, 2),
+            (1.0, 2),
+        ] {
+            assert_eq!(row(&weighted, u), Pick::Row(expected), "{u}");
+        }
+        let whole = Domain::IntUniform { min: 1, max: 4 };
+        for (u, expected) in [(1e-9, 0), (0.26, 1), (0.74, 2), (1.0 - 1e-9, 3)] {
+            assert_eq!(row(&whole, u), Pick::Row(expected), "{u}");
+        }
+        // Rounded, then kept inside: 1.4 becomes 1 and 7.6, the multiple above the end, becomes 7.
+        let log = Domain::QLogUniformValues {
+            min: 1.0,
+            max: 7.7,
+            q: 1.0,
+            whole: true,
+        };
+        let share = |x: f64| x.ln() / 7.7f64.ln();
+        for (x, expected) in [(1.4, 1), (1.6, 2), (6.4, 6), (7.6, 7)] {
+            assert_eq!(row(&log, share(x)), Pick::Row(expected - 1), "{x}");
+        }
+    }
+
+    #[test]
+    fn continuous_draws_are_quantiles_within_the_bounds() {
+        let cases = [
+            (Domain::Uniform { min: 2.0, max: 4.0 }, 3.0),
+            (
+                Domain::LogUniformValues {
+                    min: 1e-4,
+                    max: 1e-2,
+                },
+                1e-3,
+            ),
+            (
+                Domain::Normal {
+                    mu: 3.0,
+                    sigma: 2.0,
+                },
+                3.0,
+            ),
+            (
+                Domain::LogNormal {
+                    mu: 0.0,
+                    sigma: 2.0,
+                },
+                1.0,
+            ),
+        ];
+        for (domain, median) in cases {
+            let Pick::Value(found) = domain.pick(0.5) else {
+                panic!("{domain:?} has no values")
+            };
+            assert!((found - median).abs() < 1e-12, "{domain:?}: {found}");
+        }
+        let narrow = Domain::LogUniformValues { min: 0.1, max: 0.3 };
+        for u in [1e-300, 1.0 - 1e-16] {
+            let Pick::Value(found) = narrow.pick(u) else {
+                panic!("no value")
+            };
+            assert!((0.1..=0.3).contains(&found), "{found}");
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The types of expressions: a constraint that compares a number with a text is a mistake of the
+//! file, not a constraint that never holds.
+
+use super::{Error, Expr, Node, Operator, Unknown};
+use crate::config::field::names as quoted;
+use crate::suggest;
+
+/// The type of an expression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Number,
+    Text,
+    Bool,
+}
+
+/// What a name stands for: a value of this type and, for a text, the texts that it can be.
+#[derive(Debug, Clone)]
+pub(crate) struct Name {
+    pub(crate) kind: Kind,
+    pub(crate) choices: Option<Vec<String>>,
+}
+
+impl Kind {
+    fn describe(self) -> &'static str {
+        match self {
+            Self::Number => "a number",
+            Self::Text => "a text",
+            Self::Bool => "true or false",
+        }
+    }
+}
+
+type Lookup<'a> = dyn Fn(&str) -> Result<Name, Unknown> + 'a;
+
+/// Every mistake in the types of `root`, which must be true or false.
+pub(super) fn check(root: &Expr, names: &[String], lookup: &Lookup<'_>) -> Vec<Error> {
+    let mut checker = Checker {
+        names,
+        lookup,
+        errors: Vec::new(),
+    };
+    checker.expect(root, Kind::Bool, "a constraint");
+    checker.errors
+}
+
+struct Checker<'a> {
+    names: &'a [String],
+    lookup: &'a Lookup<'a>,
+    errors: Vec<Error>,
+}
+
+impl Checker<'_> {
+    /// The type of an expression; nothing if it has a mistake, which is then reported already.
+    fn kind(&mut self, expr: &Expr) -> Option<Name> {
+        let plain = |kind| {
+            Some(Name {
+                kind,
+                choices: None,
+            })
+        };
+        match &expr.node {
+            Node::Number(_) => plain(Kind::Number),
+            Node::Text(_) => plain(Kind::Text),
+            Node::Bool(_) => plain(Kind::Bool),
+            Node::Name(index) => self.name(expr, *index),
+            Node::Not(inner) => {
+                self.expect(inner, Kind::Bool, "`not`");
+                plain(Kind::Bool)
+            }
+            Node::Negate(inner) => {
+                self.expect(inner, Kind::Number, "`-`");
+                plain(Kind::Number)
+            }
+            Node::Binary(left, operator, right) => plain(self.binary(left, *operator, right)),
+            Node::In(item, list, _) => {
+                let kind = self.kind(item);
+                for other in list {
+                    let other_kind = self.kind(other);
+                    self.compare((item, kind.as_ref()), (other, other_kind.as_ref()));
+                }
+                plain(Kind::Bool)
+            }
+        }
+    }
+
+    fn name(&mut self, expr: &Expr, index: usize) -> Option<Name> {
+        match (self.lookup)(self.names.get(index)?) {
+            Ok(name) => Some(name),
+            Err(Unknown { message, help }) => {
+                self.errors.push(Error {
+                    span: expr.span.clone(),
+                    message,
+                    help,
+                });
+                None
+            }
+        }
+    }
+
+    fn binary(&mut self, left: &Expr, operator: Operator, right: &Expr) -> Kind {
+        let (wanted, result) = match operator {
+            Operator::Equal | Operator::NotEqual => {
+                let (one, other) = (self.kind(left), self.kind(right));
+                self.compare((left, one.as_ref()), (right, other.as_ref()));
+                return Kind::Bool;
+            }
+            Operator::Or | Operator::And => (Kind::Bool, Kind::Bool),
+            Operator::Less
+            | Operator::LessOrEqual
+            | Operator::Greater
+            | Operator::GreaterOrEqual => (Kind::Number, Kind::Bool),
+            Operator::Add
+            | Operator::Subtract
+            | Operator::Multiply
+            | Operator::Divide
+            | Operator::Remainder
+            | Operator::Power => (Kind::Number, Kind::Number),
+        };
+        let user = format!("`{operator}`");
+        self.expect(left, wanted, &user);
+        self.expect(right, wanted, &user);
+        result
+    }
+
+    fn expect(&mut self, expr: &Expr, wanted: Kind, user: &str) {
+        let Some(Name { kind, .. }) = self.kind(expr) else {
+            return;
+        };
+        if kind != wanted {
+            let message = format!(
+                "{user} needs {}, this is {}",
+                wanted.describe(),
+                kind.describe()
+            );
+            self.errors.push(Error::new(expr.span.clone(), message));
+        }
+    }
+
+    fn compare(&mut self, left: (&Expr, Option<&Name>), right: (&Expr, Option<&Name>)) {
+        let ((left, Some(one)), (right, Some(other))) = (left, right) else {
+            return;
+        };
+        if one.kind != other.kind {
+            let (one, other) = (one.kind.describe(), other.kind.describe());
+            let message = format!("{one} never equals {other}");
+            self.errors.push(Error::new(right.span.clone(), message));
+            return;
+        }
+        self.check_choice(one, right);
+        self.check_choice(other, left);
+    }
+
+    /// Whether a text that is compared with a name is one that the name can be.
+    fn check_choice(&mut self, name: &Name, other: &Expr) {
+        let (Some(choices), Node::Text(text)) = (&name.choices, &other.node) else {
+            return;
+        };
+        if choices.contains(text) {
+            return;
+        }
+        let error = Error::new(other.span.clone(), format!("it never is `{text}`"));
+        let help = match suggest::nearest(text, choices.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("it is {}", quoted(choices, "or")),
+        };
+        self.errors.push(error.with_help(help));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Constraint;
+    use super::*;
+
+    fn mistakes(text: &str) -> Vec<(usize, String)> {
+        let lookup = |name: &str| match name {
+            "n" => Ok(Name {
+                kind: Kind::Number,
+                choices: None,
+            }),
+            "flag" => Ok(Name {
+                kind: Kind::Bool,
+                choices: None,
+            }),
+            "kind" => Ok(Name {
+                kind: Kind::Text,
+                choices: Some(vec!["relu".to_owned(), "adaptive".to_owned()]),
+            }),
+            other => Err(Unknown {
+                message: format!("no `{other}`"),
+                help: None,
+            }),
+        };
+        let errors = Constraint::parse(text).unwrap().check(&lookup);
+        errors
+            .into_iter()
+            .map(|error| (error.span.start, error.message))
+            .collect()
+    }
+
+    #[test]
+    fn every_mistake_of_an_expression_is_found_where_it_is() {
+        let cases: [(&str, &[(usize, &str)]); 12] = [
+            ("n < 3 and flag and kind == 'relu'", &[]),
+            (
+                "n + 1",
+                &[(0, "a constraint needs true or false, this is a number")],
+            ),
+            (
+                "kind",
+                &[(0, "a constraint needs true or false, this is a text")],
+            ),
+            ("kind < 3", &[(0, "`<` needs a number, this is a text")]),
+            ("n == 'relu'", &[(5, "a number never equals a text")]),
+            (
+                "flag in [true, 1]",
+                &[(15, "true or false never equals a number")],
+            ),
+            ("kind == 'rel'", &[(8, "it never is `rel`")]),
+            ("'x' != kind", &[(0, "it never is `x`")]),
+            ("kind in ['relu', 'gru']", &[(17, "it never is `gru`")]),
+            ("m < n or m > 2", &[(0, "no `m`"), (9, "no `m`")]),
+            (
+                "not n and -flag < 1",
+                &[
+                    (4, "`not` needs true or false, this is a number"),
+                    (11, "`-` needs a number, this is true or false"),
+                ],
+            ),
+            (
+                "n and true",
+                &[(0, "`and` needs true or false, this is a number")],
+            ),
+        ];
+        for (text, expected) in cases {
+            let found = mistakes(text);
+            let found: Vec<(usize, &str)> = found.iter().map(|(at, m)| (*at, m.as_str())).collect();
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+}

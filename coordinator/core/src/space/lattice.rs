@@ -1,0 +1,211 @@
+//! The points of a finite space, counted exactly and numbered without being listed.
+//!
+//! `count(i, frontier)` is the number of ways to complete a point from axis i on, given the axes
+//! that later conditions and constraints still look at. An axis at which nothing looks multiplies;
+//! any other is summed over, once per frontier. Point k is found by walking down the axes and
+//! subtracting counts, so the last axis varies fastest.
+//!
+//! Cost: one step per row of a coupled axis and frontier when counting; per point one division for
+//! a free axis and at most one look-up per row for a coupled one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Point;
+use super::axes::Axes;
+use super::domain::Pick;
+
+/// The steps that counting may take. A journal holds sweeps that were within it: never lower it.
+const MAX_STEPS: u64 = 1_000_000;
+
+/// Why the points of a space cannot be numbered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Uncountable {
+    #[error("a parameter is continuous")]
+    Infinite,
+    #[error("there are more than {} points", u64::MAX)]
+    Overflow,
+    #[error("conditions and constraints couple more than {MAX_STEPS} combinations of values")]
+    Coupled,
+}
+
+/// The numbered points of a finite space.
+#[derive(Debug)]
+pub(crate) struct Lattice {
+    axes: Arc<Axes>,
+    /// For each axis, the earlier ones at which it or a later one looks.
+    frontiers: Vec<Vec<usize>>,
+    /// Whether anything looks at an axis.
+    is_coupled: Vec<bool>,
+    counts: HashMap<Key, u64>,
+    total: u64,
+}
+
+/// An axis and what its frontier has.
+type Key = (usize, Vec<Option<u64>>);
+
+impl Lattice {
+    /// Counts the points of `axes`.
+    pub(crate) fn new(axes: Arc<Axes>) -> Result<Self, Uncountable> {
+        if axes.axes.iter().any(|axis| axis.size.is_none()) {
+            return Err(Uncountable::Infinite);
+        }
+        let lookers = lookers(&axes);
+        let frontier = |index: usize| -> Vec<usize> {
+            (0..index)
+                .filter(|&axis| lookers[axis].iter().any(|&last| last >= index))
+                .collect()
+        };
+        let mut lattice = Self {
+            frontiers: (0..=axes.axes.len()).map(frontier).collect(),
+            is_coupled: lookers.iter().map(|lookers| !lookers.is_empty()).collect(),
+            axes,
+            counts: HashMap::new(),
+            total: 0,
+        };
+        lattice.total = lattice.count(0, &mut Vec::new(), &mut 0)?;
+        Ok(lattice)
+    }
+
+    /// How many points there are.
+    pub(crate) fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// Point `index`, if there are that many.
+    pub(crate) fn point(&self, mut index: u64) -> Option<Point> {
+        if index >= self.total {
+            return None;
+        }
+        let mut picks = Vec::with_capacity(self.axes.axes.len());
+        for (position, axis) in self.axes.axes.iter().enumerate() {
+            if !self.axes.is_active(position, &picks) {
+                picks.push(Pick::Inactive);
+                continue;
+            }
+            if !self.is_coupled[position] {
+                // Nothing looks at this axis, so that any row leaves the same rest.
+                picks.push(Pick::Row(0));
+                let rest = self.known(position + 1, &picks)?;
+                picks.pop();
+                picks.push(Pick::Row(index.checked_div(rest)?));
+                index %= rest;
+                continue;
+            }
+            let pick = self.descend(position, axis.size?, &mut picks, &mut index)?;
+            picks.push(pick);
+        }
+        Some(self.axes.point(&picks))
+    }
+
+    /// The row of a coupled axis in which point `index` of the rest lies; `index` becomes its
+    /// number within the row.
+    fn descend(
+        &self,
+        position: usize,
+        size: u64,
+        picks: &mut Vec<Pick>,
+        index: &mut u64,
+    ) -> Option<Pick> {
+        for row in 0..size {
+            picks.push(Pick::Row(row));
+            let admitted = self.axes.is_admitted(position, picks);
+            let rest = if admitted {
+                self.known(position + 1, picks)?
+            } else {
+                0
+            };
+            picks.pop();
+            if *index < rest {
+                return Some(Pick::Row(row));
+            }
+            *index -= rest;
+        }
+        None
+    }
+
+    fn key(&self, position: usize, picks: &[Pick]) -> Key {
+        let row = |&axis: &usize| match picks.get(axis) {
+            Some(Pick::Row(row)) => Some(*row),
+            _ => None,
+        };
+        (position, self.frontiers[position].iter().map(row).collect())
+    }
+
+    /// A count made before; counting has visited every state that a point passes through.
+    fn known(&self, position: usize, picks: &[Pick]) -> Option<u64> {
+        if position == self.axes.axes.len() {
+            return Some(1);
+        }
+        self.counts.get(&self.key(position, picks)).copied()
+    }
+
+    fn count(
+        &mut self,
+        position: usize,
+        picks: &mut Vec<Pick>,
+        steps: &mut u64,
+    ) -> Result<u64, Uncountable> {
+        if let Some(count) = self.known(position, picks) {
+            return Ok(count);
+        }
+        let size = self.axes.axes[position].size.unwrap_or(0);
+        let count = if !self.axes.is_active(position, picks) {
+            self.count_below(position, Pick::Inactive, picks, steps)?
+        } else if self.is_coupled[position] {
+            let mut sum = 0u64;
+            for row in 0..size {
+                let below = self.count_below(position, Pick::Row(row), picks, steps)?;
+                sum = sum.checked_add(below).ok_or(Uncountable::Overflow)?;
+            }
+            sum
+        } else {
+            let below = self.count_below(position, Pick::Row(0), picks, steps)?;
+            size.checked_mul(below).ok_or(Uncountable::Overflow)?
+        };
+        self.counts.insert(self.key(position, picks), count);
+        Ok(count)
+    }
+
+    fn count_below(
+        &mut self,
+        position: usize,
+        pick: Pick,
+        picks: &mut Vec<Pick>,
+        steps: &mut u64,
+    ) -> Result<u64, Uncountable> {
+        *steps += 1;
+        if *steps > MAX_STEPS {
+            return Err(Uncountable::Coupled);
+        }
+        picks.push(pick);
+        let count = if self.axes.is_admitted(position, picks) {
+            self.count(position + 1, picks, steps)
+        } else {
+            Ok(0)
+        };
+        picks.pop();
+        count
+    }
+}
+
+/// For each axis, the last axes of whatever looks at it: the axes whose conditions do, and for a
+/// constraint the last axis that it looks at.
+fn lookers(axes: &Axes) -> Vec<Vec<usize>> {
+    let mut lookers = vec![Vec::new(); axes.axes.len()];
+    for (position, axis) in axes.axes.iter().enumerate() {
+        for when in &axis.when {
+            if let super::axes::When::Axis { axis: parent, .. } = when {
+                lookers[*parent].push(position);
+            }
+        }
+    }
+    for bound in &axes.constraints {
+        if let Some(&last) = bound.axes.last() {
+            for &axis in &bound.axes {
+                lookers[axis].push(last);
+            }
+        }
+    }
+    lookers
+}
