@@ -1,0 +1,156 @@
+//! The canonical meaning of a sweep file: what is journaled, compared and planned.
+//!
+//! Two files that mean the same give equal definitions, whatever their comments, quotes, spelling of
+//! numbers and order of keys (the order of `parameters` is part of the meaning). Spans are gone.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::id::SweepName;
+use crate::metric::Objective;
+use crate::space::Space;
+
+/// A sweep.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Definition {
+    /// Its name.
+    pub name: SweepName,
+    /// What its author says about it.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// How points are chosen.
+    pub method: Method,
+    /// What trials are judged by.
+    pub objective: Objective,
+    /// The fixed part of the configuration of its trials, as written: defaults are not filled in.
+    pub base: Json,
+    /// The points.
+    pub space: Space,
+    /// The seeds with which every point is run; never empty. A parameter called `seed` overrides
+    /// the only one.
+    pub seeds: Vec<u64>,
+    /// The seed of the sampler.
+    #[serde(default)]
+    pub seed: u64,
+    /// The most trials to run.
+    #[serde(default)]
+    pub run_cap: Option<u64>,
+    /// The number of failed trials at which the sweep ends early.
+    #[serde(default)]
+    pub max_failed_trials: Option<u64>,
+    /// How often attempts are repeated.
+    #[serde(default)]
+    pub retry: Retry,
+}
+
+/// How the points of a sweep are chosen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// Every combination of the values, each once, the last declared parameter varying fastest.
+    #[default]
+    Grid,
+    /// Independent draws from the distributions; no point twice.
+    Random,
+    /// A scrambled Sobol sequence, which fills the space more evenly; no point twice.
+    Sobol,
+}
+
+impl Method {
+    /// The name in sweep files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Grid => "grid",
+            Self::Random => "random",
+            Self::Sobol => "sobol",
+        }
+    }
+}
+
+/// How often an attempt that ended early is repeated, for each cause. A preempted or lost attempt is
+/// repeated at once, any other after a pause that doubles with each repetition, up to 5 minutes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retry {
+    /// Attempts that their cluster took away; null for no limit.
+    pub preempted: Option<u32>,
+    /// Attempts whose worker vanished.
+    pub lost: u32,
+    /// Attempts that took longer than `resources.timeout`.
+    pub timed_out: u32,
+    /// Attempts that ran out of memory.
+    pub out_of_memory: u32,
+    /// Attempts that failed in any other way.
+    pub error: u32,
+    /// The first pause, in seconds.
+    #[schemars(range(min = 0.0, max = 300.0))]
+    pub backoff: f64,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            preempted: None,
+            lost: 5,
+            timed_out: 2,
+            out_of_memory: 1,
+            error: 2,
+            backoff: 1.0,
+        }
+    }
+}
+
+/// One line per value, each with its full path, in a fixed order: equal definitions give equal
+/// texts, and a difference by lines says what changed.
+impl fmt::Display for Definition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "name: {}", self.name)?;
+        write_lines(f, "description", &json(&self.description))?;
+        writeln!(f, "method: {}", self.method.name())?;
+        write_lines(f, "metric", &json(&self.objective))?;
+        write_lines(f, "", &self.base)?;
+        for parameter in &self.space.parameters {
+            let path = format!("parameters.{}", parameter.path);
+            write_lines(f, &path, &json(&parameter.domain))?;
+            for condition in &parameter.when {
+                let path = format!("{path}.when.{}", condition.path);
+                write_lines(f, &path, &json(&condition.values))?;
+            }
+        }
+        for group in &self.space.zip {
+            write_lines(f, "zip", &json(group))?;
+        }
+        for constraint in &self.space.constraints {
+            writeln!(f, "constraint: {}", constraint.as_str())?;
+        }
+        write_lines(f, "replicates.seeds", &json(&self.seeds))?;
+        writeln!(f, "seed: {}", self.seed)?;
+        write_lines(f, "run_cap", &json(&self.run_cap))?;
+        write_lines(f, "max_failed_trials", &json(&self.max_failed_trials))?;
+        write_lines(f, "retry", &json(&self.retry))
+    }
+}
+
+/// A part of a definition as JSON; their types cannot fail to become JSON.
+fn json(part: &impl Serialize) -> Json {
+    serde_json::to_value(part).unwrap_or_default()
+}
+
+fn write_lines(f: &mut fmt::Formatter<'_>, path: &str, value: &Json) -> fmt::Result {
+    match value {
+        Json::Null => Ok(()),
+        Json::Object(fields) => fields.iter().try_for_each(|(name, value)| {
+            let dot = if path.is_empty() { "" } else { "." };
+            write_lines(f, &format!("{path}{dot}{name}"), value)
+        }),
+        Json::Array(items) if items.iter().any(|item| item.is_object()) => items
+            .iter()
+            .enumerate()
+            .try_for_each(|(index, item)| write_lines(f, &format!("{path}[{index}]"), item)),
+        Json::String(text) => writeln!(f, "{path}: {text}"),
+        other => writeln!(f, "{path}: {other}"),
+    }
+}

@@ -1,0 +1,195 @@
+//! What samplers and pruners may see of a sweep: the points suggested so far, and for each trial
+//! its reports and how it ended.
+//!
+//! It holds only what the sweep's sampler and pruner look at ([`Keeps`]): a grid of a million
+//! trials has a history of the trials that run. Owned by the state machine, changed by its events.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::sampler::Suggestion;
+use crate::space::Point;
+
+/// What a history keeps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keeps {
+    /// The suggestions, because the sampler looks back at them.
+    pub points: bool,
+    /// The reports of trials that have ended, because the sampler or the pruner compares with them.
+    pub reports: bool,
+}
+
+/// The past of a sweep.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Stored")]
+pub struct History {
+    keeps: Keeps,
+    suggestions: Vec<Suggestion>,
+    #[serde(skip)]
+    points: HashSet<Arc<Point>>,
+    trials: BTreeMap<u64, Trial>,
+}
+
+/// What is stored of a history: the set of points is made again from the suggestions.
+#[derive(Deserialize)]
+struct Stored {
+    keeps: Keeps,
+    suggestions: Vec<Suggestion>,
+    trials: BTreeMap<u64, Trial>,
+}
+
+impl From<Stored> for History {
+    fn from(
+        Stored {
+            keeps,
+            suggestions,
+            trials,
+        }: Stored,
+    ) -> Self {
+        let points = suggestions
+            .iter()
+            .map(|one| Arc::clone(&one.point))
+            .collect();
+        Self {
+            keeps,
+            suggestions,
+            points,
+            trials,
+        }
+    }
+}
+
+/// What is known of a trial.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    /// The epochs reported, in order, with the value of the objective after each.
+    pub reports: Vec<(u32, f64)>,
+    /// How it ended, if it has.
+    pub ending: Option<Ending>,
+}
+
+/// How a trial ended, as far as a search cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// It was trained to its end; its last report counts.
+    Completed,
+    /// Its loss became NaN or infinite.
+    Diverged,
+    /// A pruner stopped it.
+    Pruned,
+    /// It was cancelled, or failed too often: nothing is known of its point.
+    Lost,
+}
+
+impl History {
+    /// An empty history.
+    pub fn new(keeps: Keeps) -> Self {
+        Self {
+            keeps,
+            ..Self::default()
+        }
+    }
+
+    /// The suggestions so far, in order; none if they are not kept.
+    pub fn suggestions(&self) -> &[Suggestion] {
+        &self.suggestions
+    }
+
+    /// Whether `point` has been suggested; false if suggestions are not kept.
+    pub fn contains(&self, point: &Point) -> bool {
+        self.points.contains(point)
+    }
+
+    /// What is known of `trial`.
+    pub fn trial(&self, trial: u64) -> Option<&Trial> {
+        self.trials.get(&trial)
+    }
+
+    /// Every trial of which something is known, in order.
+    pub fn trials(&self) -> impl Iterator<Item = (u64, &Trial)> {
+        self.trials.iter().map(|(index, trial)| (*index, trial))
+    }
+
+    /// Records the next suggestion.
+    pub fn record_suggestion(&mut self, suggestion: &Suggestion) {
+        if self.keeps.points {
+            self.points.insert(Arc::clone(&suggestion.point));
+            self.suggestions.push(suggestion.clone());
+        }
+    }
+
+    /// Records the value of the objective that `trial` reached after `epoch`. A repeated or late
+    /// epoch and a value that is not finite change nothing.
+    pub fn record_report(&mut self, trial: u64, epoch: u32, value: f64) {
+        let reports = &mut self.trials.entry(trial).or_default().reports;
+        if value.is_finite() && reports.last().is_none_or(|(last, _)| *last < epoch) {
+            reports.push((epoch, value));
+        }
+    }
+
+    /// Records that `trial` has ended; it is forgotten unless the reports of ended trials are kept.
+    pub fn record_end(&mut self, trial: u64, ending: Ending) {
+        if self.keeps.reports {
+            self.trials.entry(trial).or_default().ending = Some(ending);
+        } else {
+            self.trials.remove(&trial);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn suggestion(value: i64) -> Suggestion {
+        let point: Point = [("a".to_owned(), json!(value))].into_iter().collect();
+        Suggestion {
+            point: Arc::new(point),
+            draw: None,
+        }
+    }
+
+    #[test]
+    fn a_stored_history_knows_its_points() {
+        let mut history = History::new(Keeps {
+            points: true,
+            reports: true,
+        });
+        history.record_suggestion(&suggestion(1));
+        history.record_report(0, 0, 0.5);
+        history.record_end(0, Ending::Completed);
+        let stored = serde_json::to_string(&history).unwrap();
+        let read: History = serde_json::from_str(&stored).unwrap();
+        assert_eq!(read, history);
+        assert!(read.contains(&suggestion(1).point));
+        assert!(!read.contains(&suggestion(2).point));
+    }
+
+    #[test]
+    fn only_what_is_asked_for_is_kept() {
+        let mut history = History::new(Keeps::default());
+        history.record_suggestion(&suggestion(1));
+        history.record_report(0, 0, 0.5);
+        history.record_report(1, 0, 0.5);
+        history.record_end(0, Ending::Completed);
+        assert!(history.suggestions().is_empty());
+        assert_eq!(
+            history.trials().map(|(index, _)| index).collect::<Vec<_>>(),
+            [1]
+        );
+    }
+
+    #[test]
+    fn a_report_that_comes_twice_or_late_counts_once() {
+        let mut history = History::new(Keeps::default());
+        for (epoch, value) in [(0, 0.1), (1, 0.2), (1, 0.3), (0, 0.4), (2, f64::NAN)] {
+            history.record_report(7, epoch, value);
+        }
+        assert_eq!(history.trial(7).unwrap().reports, [(0, 0.1), (1, 0.2)]);
+    }
+}

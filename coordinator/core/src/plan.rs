@@ -1,0 +1,239 @@
+//! What a sweep runs: how many trials, and what each of them is.
+//!
+//! A plan is computed from a definition and never stored. Trial `index` is point `index / seeds`
+//! with seed `index % seeds`, so that all seeds of a point come together.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json};
+
+use crate::config::{TrialConfig, field};
+use crate::definition::{Definition, Method};
+use crate::history::{History, Keeps};
+use crate::sampler::{Grid, Random, Sampler, Shuffled, Sobol, Suggestion};
+use crate::space::Point;
+use crate::space::axes::Axes;
+use crate::space::lattice::{Lattice, Uncountable};
+
+/// What a sweep runs.
+#[derive(Debug)]
+pub struct Plan {
+    base: Json,
+    seeds: Vec<u64>,
+    run_cap: Option<u64>,
+    sampler: Box<dyn Sampler>,
+}
+
+/// Why a sweep has no more trials to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndReason {
+    /// Every point of the space has been run.
+    Exhausted,
+    /// `run_cap` has been reached.
+    RunCap,
+}
+
+/// One trial.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedTrial {
+    /// Its position in the sweep.
+    pub index: u64,
+    /// The position of its point.
+    pub point: u64,
+    /// Its seed.
+    pub seed: u64,
+    /// The values of the parameters that exist at its point.
+    pub swept: Point,
+    /// Its whole configuration, defaults included; fields that its kinds do not use are absent.
+    pub resolved: Json,
+    /// The same, typed.
+    pub config: TrialConfig,
+}
+
+/// A suggestion does not fit the definition: they are not from the same sweep.
+#[derive(Debug, thiserror::Error)]
+#[error("point {point} does not fit the sweep")]
+pub struct Error {
+    point: u64,
+    #[source]
+    source: serde_json::Error,
+}
+
+impl Plan {
+    /// Plans a definition that came from a checked file, directly or by way of a journal.
+    pub fn new(definition: &Definition) -> Self {
+        let axes = Arc::new(axes(definition));
+        let lattice = Lattice::new(Arc::clone(&axes)).map(Arc::new);
+        Self {
+            base: definition.base.clone(),
+            seeds: definition.seeds.clone(),
+            run_cap: definition.run_cap,
+            sampler: sampler(definition, axes, lattice),
+        }
+    }
+
+    /// How many trials the sweep has: the points times the seeds, or `run_cap` if that is less.
+    pub fn trials(&self) -> u64 {
+        let all = self.all_trials();
+        self.run_cap.map_or(all, |cap| cap.min(all))
+    }
+
+    fn all_trials(&self) -> u64 {
+        let points = self.sampler.cardinality().unwrap_or(u64::MAX);
+        points.saturating_mul(self.seeds.len() as u64)
+    }
+
+    /// How many points the space has, if they end.
+    pub fn points(&self) -> Option<u64> {
+        self.sampler.cardinality()
+    }
+
+    /// Why there is no trial after the last.
+    pub fn end_reason(&self) -> EndReason {
+        match self.run_cap {
+            Some(cap) if cap < self.all_trials() => EndReason::RunCap,
+            _ => EndReason::Exhausted,
+        }
+    }
+
+    /// Whether suggestions must be remembered: the next one depends on them. Otherwise trial k is a
+    /// function of the definition and k.
+    pub fn records_points(&self) -> bool {
+        !self.sampler.is_stateless()
+    }
+
+    /// An empty history that keeps what this plan looks at.
+    pub fn history(&self) -> History {
+        History::new(Keeps {
+            points: self.records_points(),
+            reports: false,
+        })
+    }
+
+    /// The number of the point that trial `index` runs.
+    pub fn point_of(&self, index: u64) -> u64 {
+        index / self.seeds()
+    }
+
+    fn seeds(&self) -> u64 {
+        (self.seeds.len() as u64).max(1)
+    }
+
+    /// Point `point`; nothing if the space has no more. Where points are recorded, `history` holds
+    /// those before it.
+    pub fn suggest(&self, history: &History, point: u64) -> Option<Suggestion> {
+        self.sampler.suggest(history, point)
+    }
+
+    /// Trial `index`, whose point is `suggestion`.
+    pub fn trial(&self, index: u64, suggestion: &Suggestion) -> Result<PlannedTrial, Error> {
+        let point = self.point_of(index);
+        let position = usize::try_from(index % self.seeds()).unwrap_or(0);
+        let seed = self.seeds.get(position).copied().unwrap_or(0);
+        let swept = Point::clone(&suggestion.point);
+        let config = config(&self.base, &swept, seed).map_err(|source| Error { point, source })?;
+        let resolved = resolved(&config).map_err(|source| Error { point, source })?;
+        Ok(PlannedTrial {
+            index,
+            point,
+            seed: config.seed,
+            swept,
+            resolved,
+            config,
+        })
+    }
+}
+
+/// The axes of a definition.
+pub(crate) fn axes(definition: &Definition) -> Axes {
+    let fixed = config(&definition.base, &Point::default(), definition.seed);
+    let fixed = fixed.and_then(serde_json::to_value).unwrap_or_default();
+    Axes::new(&definition.space, &fixed)
+}
+
+fn sampler(
+    definition: &Definition,
+    axes: Arc<Axes>,
+    lattice: Result<Arc<Lattice>, Uncountable>,
+) -> Box<dyn Sampler> {
+    let seed = definition.seed;
+    let distinct = !matches!(lattice, Err(Uncountable::Infinite)) || has_atoms(&axes);
+    match (definition.method, lattice) {
+        (Method::Grid, lattice) => Box::new(Grid(lattice.ok())),
+        (Method::Random, Ok(lattice)) if is_even(&axes) => Box::new(Shuffled::new(lattice, seed)),
+        (Method::Sobol, lattice) => Box::new(Sobol::new(axes, seed, distinct, lattice.ok())),
+        (Method::Random, lattice) => Box::new(Random {
+            axes,
+            seed,
+            distinct,
+            lattice: lattice.ok(),
+        }),
+    }
+}
+
+/// Whether all points of a finite space are equally likely.
+fn is_even(axes: &Axes) -> bool {
+    axes.axes.iter().all(|axis| axis.when.is_empty())
+        && axes
+            .parameters
+            .iter()
+            .all(|parameter| parameter.domain.is_even())
+}
+
+/// Whether an infinite space may have single points of positive probability: where no continuous
+/// parameter exists, draws repeat.
+fn has_atoms(axes: &Axes) -> bool {
+    !axes
+        .axes
+        .iter()
+        .any(|axis| axis.size.is_none() && axis.when.is_empty())
+}
+
+/// The configuration at a point.
+fn config(base: &Json, point: &Point, seed: u64) -> Result<TrialConfig, serde_json::Error> {
+    let mut config = base.clone();
+    set(&mut config, "seed", Json::from(seed));
+    for (path, value) in point.iter() {
+        set(&mut config, path, value.clone());
+    }
+    serde_json::from_value(config)
+}
+
+/// Sets the value at a dotted path.
+fn set(config: &mut Json, path: &str, value: Json) {
+    let mut place = config;
+    for name in path.split('.') {
+        if !place.is_object() {
+            *place = Json::Object(Map::new());
+        }
+        place = &mut place[name];
+    }
+    *place = value;
+}
+
+/// The whole configuration as JSON, without the fields that its kinds do not use.
+fn resolved(config: &TrialConfig) -> Result<Json, serde_json::Error> {
+    let mut json = serde_json::to_value(config)?;
+    drop_unused(&mut json, field::trial());
+    Ok(json)
+}
+
+fn drop_unused(json: &mut Json, object: &field::Object) {
+    let Json::Object(values) = json else { return };
+    let kind = values.get("kind").and_then(Json::as_str).map(str::to_owned);
+    for (name, field) in &object.fields {
+        if kind.as_ref().is_some_and(|kind| !field.is_used_by(kind)) {
+            values.remove(name);
+            continue;
+        }
+        match (&field.ty, values.get_mut(name)) {
+            (field::Type::Object(inner), Some(value)) => drop_unused(value, inner),
+            (field::Type::List { item, .. }, Some(Json::Array(items))) => {
+                if let field::Type::Object(inner) = &item.ty {
+                    items.iter_mut().for_each(|item| drop_unused(item, inner));
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Samplers choose the points of a sweep: ask for point k, get a suggestion.
+//!
+//! A sampler is a function of its definition, the history and k. It keeps no state, draws from no
+//! global generator and never waits: replaying a journal gives the same suggestions, with any
+//! number of workers.
+
+mod grid;
+mod permutation;
+mod random;
+mod sobol;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use grid::Grid;
+pub(crate) use random::{Random, Shuffled};
+pub(crate) use sobol::{SAMPLES as SOBOL_SAMPLES, Sobol};
+
+use crate::history::History;
+use crate::space::Point;
+use crate::space::lattice::Lattice;
+
+/// Chooses points. Built once per sweep, asked for one point at a time, in order.
+pub trait Sampler: Debug + Send + Sync {
+    /// Point `index` (from 0); nothing when no point is left.
+    ///
+    /// A sampler that is not stateless is asked for `index` only when the suggestions before it are
+    /// in the history, and its answer is recorded there before it is asked again.
+    fn suggest(&self, history: &History, index: u64) -> Option<Suggestion>;
+
+    /// How many points there are, if they end.
+    fn cardinality(&self) -> Option<u64>;
+
+    /// Whether point `index` depends on nothing but the definition of the sweep: then nobody has to
+    /// remember it.
+    fn is_stateless(&self) -> bool;
+}
+
+/// A point that a sampler chose, with what the sampler wants to find in the history later.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Suggestion {
+    /// The point.
+    pub point: Arc<Point>,
+    /// Where in its sequence of draws a sampler found it; the next search goes on behind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draw: Option<u64>,
+}
+
+impl Suggestion {
+    fn new(point: Point) -> Self {
+        Self {
+            point: Arc::new(point),
+            draw: None,
+        }
+    }
+}
+
+/// Point k draws from this stream + k of the seed of the sweep, far from the streams of trials.
+const FIRST_STREAM: u64 = 1 << 60;
+
+/// How often a sampler draws again, in a finite space, before it takes what is left in order.
+const PATIENCE: u64 = 1000;
+
+/// The first point that is not in the history, from number `start` on and around the end.
+fn first_unused(lattice: &Lattice, history: &History, start: u64) -> Option<Point> {
+    let numbers = (start..lattice.total()).chain(0..start);
+    numbers
+        .filter_map(|number| lattice.point(number))
+        .find(|point| !history.contains(point))
+}
