@@ -96,12 +96,15 @@ impl Goal {
 }
 
 /// What a sweep is judged by.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Objective {
     /// The metric: its value at the last epoch counts.
     pub name: Metric,
     /// Which way it improves.
+    #[serde(default)]
     pub goal: Goal,
     /// A value at which the sweep has found what it looked for: no new trial starts after that.
+    #[serde(default)]
     pub target: Option<f64>,
 }
