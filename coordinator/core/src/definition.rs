@@ -92,14 +92,7 @@ pub struct Retry {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self {
-            preempted: None,
-            lost: 5,
-            timed_out: 2,
-            out_of_memory: 1,
-            error: 2,
-            backoff: 1.0,
-        }
+        Self { preempted: None, lost: 5, timed_out: 2, out_of_memory: 1, error: 2, backoff: 1.0 }
     }
 }
 

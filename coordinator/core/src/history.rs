@@ -41,23 +41,9 @@ struct Stored {
 }
 
 impl From<Stored> for History {
-    fn from(
-        Stored {
-            keeps,
-            suggestions,
-            trials,
-        }: Stored,
-    ) -> Self {
-        let points = suggestions
-            .iter()
-            .map(|one| Arc::clone(&one.point))
-            .collect();
-        Self {
-            keeps,
-            suggestions,
-            points,
-            trials,
-        }
+    fn from(Stored { keeps, suggestions, trials }: Stored) -> Self {
+        let points = suggestions.iter().map(|one| Arc::clone(&one.point)).collect();
+        Self { keeps, suggestions, points, trials }
     }
 }
 
@@ -87,10 +73,7 @@ pub enum Ending {
 impl History {
     /// An empty history.
     pub fn new(keeps: Keeps) -> Self {
-        Self {
-            keeps,
-            ..Self::default()
-        }
+        Self { keeps, ..Self::default() }
     }
 
     /// The suggestions so far, in order; none if they are not kept.
@@ -148,18 +131,12 @@ mod tests {
 
     fn suggestion(value: i64) -> Suggestion {
         let point: Point = [("a".to_owned(), json!(value))].into_iter().collect();
-        Suggestion {
-            point: Arc::new(point),
-            draw: None,
-        }
+        Suggestion { point: Arc::new(point), draw: None }
     }
 
     #[test]
     fn a_stored_history_knows_its_points() {
-        let mut history = History::new(Keeps {
-            points: true,
-            reports: true,
-        });
+        let mut history = History::new(Keeps { points: true, reports: true });
         history.record_suggestion(&suggestion(1));
         history.record_report(0, 0, 0.5);
         history.record_end(0, Ending::Completed);
@@ -178,10 +155,7 @@ mod tests {
         history.record_report(1, 0, 0.5);
         history.record_end(0, Ending::Completed);
         assert!(history.suggestions().is_empty());
-        assert_eq!(
-            history.trials().map(|(index, _)| index).collect::<Vec<_>>(),
-            [1]
-        );
+        assert_eq!(history.trials().map(|(index, _)| index).collect::<Vec<_>>(), [1]);
     }
 
     #[test]

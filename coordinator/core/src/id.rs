@@ -85,10 +85,7 @@ impl FromStr for TrialId {
     fn from_str(text: &str) -> Result<Self, Error> {
         let invalid = || Error::TrialId(text.to_owned());
         let (sweep, index) = text.split_once('/').ok_or_else(invalid)?;
-        Ok(Self {
-            sweep: SweepName::parse(sweep)?,
-            index: index.parse().map_err(|_| invalid())?,
-        })
+        Ok(Self { sweep: SweepName::parse(sweep)?, index: index.parse().map_err(|_| invalid())? })
     }
 }
 
@@ -129,9 +126,7 @@ impl FromStr for WorkerId {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        Uuid::parse_str(text)
-            .map(Self)
-            .map_err(|_| Error::WorkerId(text.to_owned()))
+        Uuid::parse_str(text).map(Self).map_err(|_| Error::WorkerId(text.to_owned()))
     }
 }
 
@@ -229,17 +224,7 @@ mod tests {
             assert_eq!(SweepName::parse(good).unwrap().as_str(), good);
         }
         let long = "x".repeat(SweepName::MAX_LEN + 1);
-        for bad in [
-            "",
-            "Demo",
-            ".hidden",
-            "-x",
-            "a/b",
-            "a b",
-            "..",
-            "ü",
-            long.as_str(),
-        ] {
+        for bad in ["", "Demo", ".hidden", "-x", "a/b", "a b", "..", "ü", long.as_str()] {
             assert!(SweepName::parse(bad).is_err(), "{bad}");
         }
     }

@@ -55,10 +55,7 @@ impl Metric {
 
     /// Whether the metric is an accuracy, so that larger is better.
     pub fn is_accuracy(self) -> bool {
-        matches!(
-            self,
-            Self::TrainAccuracy | Self::ValidationAccuracy | Self::TestAccuracy
-        )
+        matches!(self, Self::TrainAccuracy | Self::ValidationAccuracy | Self::TestAccuracy)
     }
 }
 

@@ -104,10 +104,7 @@ impl Plan {
 
     /// An empty history that keeps what this plan looks at.
     pub fn history(&self) -> History {
-        History::new(Keeps {
-            points: self.records_points(),
-            reports: false,
-        })
+        History::new(Keeps { points: self.records_points(), reports: false })
     }
 
     /// The number of the point that trial `index` runs.
@@ -133,14 +130,7 @@ impl Plan {
         let swept = Point::clone(&suggestion.point);
         let config = config(&self.base, &swept, seed).map_err(|source| Error { point, source })?;
         let resolved = resolved(&config).map_err(|source| Error { point, source })?;
-        Ok(PlannedTrial {
-            index,
-            point,
-            seed: config.seed,
-            swept,
-            resolved,
-            config,
-        })
+        Ok(PlannedTrial { index, point, seed: config.seed, swept, resolved, config })
     }
 }
 
@@ -162,31 +152,22 @@ fn sampler(
         (Method::Grid, lattice) => Box::new(Grid(lattice.ok())),
         (Method::Random, Ok(lattice)) if is_even(&axes) => Box::new(Shuffled::new(lattice, seed)),
         (Method::Sobol, lattice) => Box::new(Sobol::new(axes, seed, distinct, lattice.ok())),
-        (Method::Random, lattice) => Box::new(Random {
-            axes,
-            seed,
-            distinct,
-            lattice: lattice.ok(),
-        }),
+        (Method::Random, lattice) => {
+            Box::new(Random { axes, seed, distinct, lattice: lattice.ok() })
+        }
     }
 }
 
 /// Whether all points of a finite space are equally likely.
 fn is_even(axes: &Axes) -> bool {
     axes.axes.iter().all(|axis| axis.when.is_empty())
-        && axes
-            .parameters
-            .iter()
-            .all(|parameter| parameter.domain.is_even())
+        && axes.parameters.iter().all(|parameter| parameter.domain.is_even())
 }
 
 /// Whether an infinite space may have single points of positive probability: where no continuous
 /// parameter exists, draws repeat.
 fn has_atoms(axes: &Axes) -> bool {
-    !axes
-        .axes
-        .iter()
-        .any(|axis| axis.size.is_none() && axis.when.is_empty())
+    !axes.axes.iter().any(|axis| axis.size.is_none() && axis.when.is_empty())
 }
 
 /// The configuration at a point.

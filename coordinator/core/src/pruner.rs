@@ -45,24 +45,14 @@ mod tests {
                 .filter_map(|(_, other)| other.reports.iter().find(|(e, _)| *e == epoch))
                 .map(|(_, value)| *value)
                 .collect();
-            let better = values
-                .iter()
-                .filter(|&&other| self.0.is_better(other, value))
-                .count();
-            if better * 2 > values.len() {
-                Verdict::Stop
-            } else {
-                Verdict::Continue
-            }
+            let better = values.iter().filter(|&&other| self.0.is_better(other, value)).count();
+            if better * 2 > values.len() { Verdict::Stop } else { Verdict::Continue }
         }
     }
 
     #[test]
     fn a_pruner_sees_the_reports_of_running_and_of_ended_trials() {
-        let mut history = History::new(Keeps {
-            points: false,
-            reports: true,
-        });
+        let mut history = History::new(Keeps { points: false, reports: true });
         for (trial, values) in [[0.5, 0.7], [0.6, 0.8], [0.1, 0.2]].iter().enumerate() {
             for (epoch, value) in (0..).zip(values) {
                 history.record_report(trial as u64, epoch, *value);
@@ -73,12 +63,7 @@ mod tests {
         let verdicts = [0, 1, 2, 3].map(|trial| pruner.judge(&history, trial));
         assert_eq!(
             verdicts,
-            [
-                Verdict::Continue,
-                Verdict::Continue,
-                Verdict::Stop,
-                Verdict::Continue
-            ]
+            [Verdict::Continue, Verdict::Continue, Verdict::Stop, Verdict::Continue]
         );
     }
 }

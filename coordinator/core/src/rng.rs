@@ -155,9 +155,6 @@ mod tests {
         let variance = drawn.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / f64::from(n);
         // Five standard errors of the mean and of the variance.
         assert!(mean.abs() < 5.0 / f64::from(n).sqrt(), "{mean}");
-        assert!(
-            (variance - 1.0).abs() < 5.0 * (2.0 / f64::from(n)).sqrt(),
-            "{variance}"
-        );
+        assert!((variance - 1.0).abs() < 5.0 * (2.0 / f64::from(n)).sqrt(), "{variance}");
     }
 }

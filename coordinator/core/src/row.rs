@@ -24,13 +24,8 @@ pub enum Table {
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 5] = [
-        Self::Trials,
-        Self::Attempts,
-        Self::Epochs,
-        Self::Evaluations,
-        Self::Shapes,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Trials, Self::Attempts, Self::Epochs, Self::Evaluations, Self::Shapes];
 
     /// The tables that a trainer fills; the coordinator fills the others.
     pub const TRAINED: [Self; 3] = [Self::Epochs, Self::Evaluations, Self::Shapes];

@@ -50,10 +50,7 @@ pub struct Suggestion {
 
 impl Suggestion {
     fn new(point: Point) -> Self {
-        Self {
-            point: Arc::new(point),
-            draw: None,
-        }
+        Self { point: Arc::new(point), draw: None }
     }
 }
 
@@ -66,7 +63,5 @@ const PATIENCE: u64 = 1000;
 /// The first point that is not in the history, from number `start` on and around the end.
 fn first_unused(lattice: &Lattice, history: &History, start: u64) -> Option<Point> {
     let numbers = (start..lattice.total()).chain(0..start);
-    numbers
-        .filter_map(|number| lattice.point(number))
-        .find(|point| !history.contains(point))
+    numbers.filter_map(|number| lattice.point(number)).find(|point| !history.contains(point))
 }

@@ -5,7 +5,7 @@
 //! they are decided, counts) lives in the modules below and is never stored.
 
 pub(crate) mod axes;
-mod domain;
+pub(crate) mod domain;
 pub(crate) mod expression;
 pub(crate) mod lattice;
 mod normal;
@@ -17,6 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value as Json;
 
 pub use domain::Domain;
+pub(crate) use domain::{Pick, whole};
 pub use expression::{Constraint, Error as ConstraintError};
 
 /// The points that a sweep chooses from.
@@ -37,9 +38,7 @@ pub struct Space {
 impl Space {
     /// The parameter at `path`.
     pub fn parameter(&self, path: &str) -> Option<&Parameter> {
-        self.parameters
-            .iter()
-            .find(|parameter| parameter.path == path)
+        self.parameters.iter().find(|parameter| parameter.path == path)
     }
 }
 
@@ -75,9 +74,7 @@ pub struct Point(Vec<(String, Json)>);
 impl Point {
     /// The value of the parameter at `path`, if it exists here.
     pub fn get(&self, path: &str) -> Option<&Json> {
-        self.iter()
-            .find(|(known, _)| *known == path)
-            .map(|(_, value)| value)
+        self.iter().find(|(known, _)| *known == path).map(|(_, value)| value)
     }
 
     /// The paths and values.
@@ -144,9 +141,8 @@ mod tests {
 
     #[test]
     fn a_point_keeps_the_order_of_its_parameters() {
-        let point: Point = [("b".to_owned(), json!(1)), ("a".to_owned(), json!("x"))]
-            .into_iter()
-            .collect();
+        let point: Point =
+            [("b".to_owned(), json!(1)), ("a".to_owned(), json!("x"))].into_iter().collect();
         let text = serde_json::to_string(&point).unwrap();
         assert_eq!(text, r#"{"b":1,"a":"x"}"#);
         assert_eq!(serde_json::from_str::<Point>(&text).unwrap(), point);

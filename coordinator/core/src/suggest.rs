@@ -8,10 +8,7 @@ pub(crate) fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) 
     let wanted = text.to_lowercase();
     let mut best: Option<(usize, &str)> = None;
     for name in known {
-        let distance = match name
-            .strip_suffix(text)
-            .is_some_and(|path| path.ends_with('.'))
-        {
+        let distance = match name.strip_suffix(text).is_some_and(|path| path.ends_with('.')) {
             true => 0,
             false => strsim::damerau_levenshtein(&wanted, &name.to_lowercase()),
         };
@@ -29,13 +26,7 @@ mod tests {
 
     #[test]
     fn typos_find_their_name_and_other_words_find_none() {
-        let known = [
-            "hidden",
-            "kind",
-            "n0",
-            "network.kind",
-            "training.optimizer.lr",
-        ];
+        let known = ["hidden", "kind", "n0", "network.kind", "training.optimizer.lr"];
         let cases = [
             ("hiden", Some("hidden")),
             ("Hidden", Some("hidden")),

@@ -25,11 +25,7 @@ pub struct Problem {
 impl Problem {
     fn new(paths: &[&str], message: impl Into<String>, help: impl Into<String>) -> Self {
         let paths = paths.iter().map(|&path| path.to_owned()).collect();
-        Self {
-            paths,
-            message: message.into(),
-            help: help.into(),
-        }
+        Self { paths, message: message.into(), help: help.into() }
     }
 }
 
@@ -90,20 +86,12 @@ fn check_pool(task: &Task, side: u32, problems: &mut Vec<Problem>) {
     if task.pool == 0 || side % task.pool == 0 {
         return;
     }
-    let divisors: Vec<String> = (1..=side)
-        .filter(|pool| side.is_multiple_of(*pool))
-        .map(|pool| pool.to_string())
-        .collect();
+    let divisors: Vec<String> =
+        (1..=side).filter(|pool| side.is_multiple_of(*pool)).map(|pool| pool.to_string()).collect();
     problems.push(Problem::new(
         &["task.pool", "task.side"],
-        format!(
-            "an image of {side} by {side} pixels has no squares of {0} by {0}",
-            task.pool
-        ),
-        format!(
-            "`task.pool` must divide {side}: one of {}",
-            divisors.join(", ")
-        ),
+        format!("an image of {side} by {side} pixels has no squares of {0} by {0}", task.pool),
+        format!("`task.pool` must divide {side}: one of {}", divisors.join(", ")),
     ));
 }
 
@@ -130,11 +118,7 @@ fn check_paper_seeds(task: &Task, problems: &mut Vec<Problem>) {
     }
     let usual = Task::default();
     let seeds = [
-        (
-            "task.permutation_seed",
-            task.permutation_seed,
-            usual.permutation_seed,
-        ),
+        ("task.permutation_seed", task.permutation_seed, usual.permutation_seed),
         ("task.split_seed", task.split_seed, usual.split_seed),
     ];
     for (path, seed, usual) in seeds {
@@ -160,17 +144,11 @@ fn check_evaluations(evaluations: &[Evaluation], problems: &mut Vec<Problem>) {
                 ));
             }
         }
-        let earlier = evaluations
-            .iter()
-            .take(index)
-            .position(|other| overlap(one, other));
+        let earlier = evaluations.iter().take(index).position(|other| overlap(one, other));
         if let Some(other) = earlier {
             problems.push(Problem::new(
                 &[&format!("evaluate[{index}]"), &format!("evaluate[{other}]")],
-                format!(
-                    "evaluates cells that entry {} of `evaluate` evaluates too",
-                    other + 1
-                ),
+                format!("evaluates cells that entry {} of `evaluate` evaluates too", other + 1),
                 "merge the two entries, or give them different levels",
             ));
         }
@@ -222,11 +200,7 @@ fn check_analyses(analyses: &[Analysis], epochs: u32, problems: &mut Vec<Problem
                 "delete one of the two",
             ));
         }
-        if analyses
-            .iter()
-            .take(index)
-            .any(|other| other.kind == analysis.kind)
-        {
+        if analyses.iter().take(index).any(|other| other.kind == analysis.kind) {
             problems.push(Problem::new(
                 &[&format!("analyze[{index}]")],
                 "an analysis of this kind is given already",
@@ -240,11 +214,7 @@ fn check_analyses(analyses: &[Analysis], epochs: u32, problems: &mut Vec<Problem
 fn repeated<T: PartialEq + Copy>(values: &[T]) -> Option<T> {
     let is_repeated =
         |(index, value): &(usize, &T)| values.iter().take(*index).any(|v| v == *value);
-    values
-        .iter()
-        .enumerate()
-        .find(is_repeated)
-        .map(|(_, value)| *value)
+    values.iter().enumerate().find(is_repeated).map(|(_, value)| *value)
 }
 
 #[cfg(test)]
@@ -256,11 +226,7 @@ mod tests {
     /// The first path of every problem of a configuration.
     fn problems(config: serde_json::Value) -> Vec<String> {
         let config: TrialConfig = serde_json::from_value(config).unwrap();
-        config
-            .check()
-            .into_iter()
-            .map(|problem| problem.paths[0].clone())
-            .collect()
+        config.check().into_iter().map(|problem| problem.paths[0].clone()).collect()
     }
 
     #[test]
@@ -274,22 +240,10 @@ mod tests {
             (json!({"task": {"side": 16}}), vec!["task.side"]),
             (json!({"task": {"side": 28, "pool": 4}}), vec![]),
             (json!({"task": {"side": 14, "pool": 4}}), vec!["task.pool"]),
-            (
-                json!({"task": {"kind": "smnist", "pool": 3}}),
-                vec!["task.pool"],
-            ),
-            (
-                json!({"task": {"kind": "smnist", "test_size": 10_001}}),
-                vec!["task.test_size"],
-            ),
-            (
-                json!({"task": {"permutation_seed": 1}}),
-                vec!["task.permutation_seed"],
-            ),
-            (
-                json!({"task": {"permutation_seed": 1, "permute": true}}),
-                vec![],
-            ),
+            (json!({"task": {"kind": "smnist", "pool": 3}}), vec!["task.pool"]),
+            (json!({"task": {"kind": "smnist", "test_size": 10_001}}), vec!["task.test_size"]),
+            (json!({"task": {"permutation_seed": 1}}), vec!["task.permutation_seed"]),
+            (json!({"task": {"permutation_seed": 1, "permute": true}}), vec![]),
             (
                 json!({"task": {"kind": "psmnist", "paper_seeds": true, "split_seed": 1}}),
                 vec!["task.split_seed"],
@@ -310,10 +264,7 @@ mod tests {
                 ]}),
                 vec!["evaluate[2]"],
             ),
-            (
-                json!({"training": {"epochs": 5}, "analyze": [{"epochs": [-1, 4]}]}),
-                vec![],
-            ),
+            (json!({"training": {"epochs": 5}, "analyze": [{"epochs": [-1, 4]}]}), vec![]),
             (
                 json!({"training": {"epochs": 5}, "analyze": [{"epochs": [5]}]}),
                 vec!["analyze[0].epochs"],

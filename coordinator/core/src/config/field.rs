@@ -29,6 +29,8 @@ pub(crate) struct Field {
     pub(crate) nullable: bool,
     /// Whether it has no default.
     pub(crate) required: bool,
+    /// What holds where it is not given.
+    pub(crate) default: Json,
     /// The values of the neighbouring field `kind` that use this field; all of them if `None`.
     pub(crate) kinds: Option<Vec<String>>,
 }
@@ -89,8 +91,7 @@ pub(crate) fn kind_path(path: &str) -> String {
 
 /// The value at a dotted path of a configuration.
 pub(crate) fn value_at<'a>(config: &'a Json, path: &str) -> Option<&'a Json> {
-    path.split('.')
-        .try_fold(config, |config, name| config.get(name))
+    path.split('.').try_fold(config, |config, name| config.get(name))
 }
 
 impl Object {
@@ -113,10 +114,7 @@ impl Object {
 
     /// The field called `name`.
     pub(crate) fn get(&self, name: &str) -> Option<&Field> {
-        self.fields
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, field)| field)
+        self.fields.iter().find(|(known, _)| known == name).map(|(_, field)| field)
     }
 
     /// The field at a dotted path.
@@ -154,28 +152,26 @@ impl Object {
 
 impl Field {
     fn read(schema: &Json, defs: &Json) -> Self {
-        let target = match schema["$ref"].as_str() {
+        // An optional struct is `anyOf` the struct and null.
+        let some = schema["anyOf"].as_array().and_then(|any| any.first()).unwrap_or(schema);
+        let target = match some["$ref"].as_str() {
             Some(reference) => &defs[reference.trim_start_matches("#/$defs/")],
-            None => schema,
+            None => some,
         };
         let types = strings(&target["type"]).unwrap_or_default();
         Self {
-            docs: schema["description"]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned(),
+            docs: schema["description"].as_str().unwrap_or_default().to_owned(),
             ty: Type::read(target, &types, defs),
-            nullable: types.iter().any(|ty| ty == "null"),
+            nullable: schema["anyOf"].is_array() || types.iter().any(|ty| ty == "null"),
             required: false,
+            default: schema["default"].clone(),
             kinds: strings(&schema["x-kinds"]),
         }
     }
 
     /// Whether a trial whose neighbouring field `kind` is `kind` uses this field.
     pub(crate) fn is_used_by(&self, kind: &str) -> bool {
-        self.kinds
-            .as_ref()
-            .is_none_or(|kinds| kinds.iter().any(|known| known == kind))
+        self.kinds.as_ref().is_none_or(|kinds| kinds.iter().any(|known| known == kind))
     }
 }
 
@@ -221,31 +217,21 @@ fn integer_format(format: &str) -> (i128, i128) {
         None => (-1, format.trim_start_matches("int")),
     };
     let bits: u32 = bits.parse().unwrap_or(64);
-    if min == 0 {
-        (0, (1 << bits) - 1)
-    } else {
-        (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
-    }
+    if min == 0 { (0, (1 << bits) - 1) } else { (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) }
 }
 
 /// A string or a list of strings.
 fn strings(json: &Json) -> Option<Vec<String>> {
     match json {
         Json::String(text) => Some(vec![text.clone()]),
-        Json::Array(items) => items
-            .iter()
-            .map(|item| item.as_str().map(str::to_owned))
-            .collect(),
+        Json::Array(items) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
         _ => None,
     }
 }
 
 /// Names in backticks, separated by commas, the last one by `last` (`or`, `and`).
 pub(crate) fn names<T: AsRef<str>>(names: &[T], last: &str) -> String {
-    let quoted: Vec<String> = names
-        .iter()
-        .map(|name| format!("`{}`", name.as_ref()))
-        .collect();
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{}`", name.as_ref())).collect();
     match quoted.as_slice() {
         [] => String::new(),
         [one] => one.clone(),
@@ -321,17 +307,10 @@ mod tests {
         fn check(object: &Object) {
             for (name, field) in &object.fields {
                 if let Some(kinds) = &field.kinds {
-                    let Some(Field {
-                        ty: Type::Choice(known),
-                        ..
-                    }) = object.get("kind")
-                    else {
+                    let Some(Field { ty: Type::Choice(known), .. }) = object.get("kind") else {
                         panic!("`{name}` has kinds but no neighbour `kind`");
                     };
-                    assert!(
-                        kinds.iter().all(|kind| known.contains(kind)),
-                        "{name}: {kinds:?}"
-                    );
+                    assert!(kinds.iter().all(|kind| known.contains(kind)), "{name}: {kinds:?}");
                 }
                 match &field.ty {
                     Type::Object(object) => check(object),
@@ -353,14 +332,8 @@ mod tests {
             ("network.hidden", "a whole number from 1 to 16384"),
             ("task.seed", "a whole number from 0 on"),
             ("training.optimizer.lr", "a number greater than 0"),
-            (
-                "training.optimizer.beta1",
-                "a number of at least 0 and less than 1",
-            ),
-            (
-                "network.kind",
-                "one of `homogeneous`, `heterogeneous`, `adaptive` or `relu`",
-            ),
+            ("training.optimizer.beta1", "a number of at least 0 and less than 1"),
+            ("network.kind", "one of `homogeneous`, `heterogeneous`, `adaptive` or `relu`"),
             ("training.shuffle", "`true` or `false`"),
             ("task.data", "text"),
             ("evaluate", "a list"),
@@ -372,9 +345,6 @@ mod tests {
         assert!(trial().at("network.n0").unwrap().nullable);
         assert!(trial().at("network.hiden").is_none());
         assert_eq!(integer_format("uint64"), (0, i128::from(u64::MAX)));
-        assert_eq!(
-            integer_format("int32"),
-            (i128::from(i32::MIN), i128::from(i32::MAX))
-        );
+        assert_eq!(integer_format("int32"), (i128::from(i32::MIN), i128::from(i32::MAX)));
     }
 }

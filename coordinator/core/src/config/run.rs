@@ -18,10 +18,7 @@ pub struct Checkpoint {
 
 impl Default for Checkpoint {
     fn default() -> Self {
-        Self {
-            interval: 30.0,
-            keep: Keep::Final,
-        }
+        Self { interval: 30.0, keep: Keep::Final }
     }
 }
 
@@ -51,10 +48,7 @@ pub struct Resources {
 
 impl Default for Resources {
     fn default() -> Self {
-        Self {
-            threads: 1,
-            timeout: None,
-        }
+        Self { threads: 1, timeout: None }
     }
 }
 

@@ -21,20 +21,12 @@ impl Permutation {
     pub(super) fn new(len: u64, seed: u64) -> Self {
         let bits = u64::BITS - len.saturating_sub(1).leading_zeros();
         let mut rng = TrialRng::new(seed, Purpose::Sampler);
-        Self {
-            len,
-            half_bits: bits.div_ceil(2),
-            keys: std::array::from_fn(|_| rng.bits()),
-        }
+        Self { len, half_bits: bits.div_ceil(2), keys: std::array::from_fn(|_| rng.bits()) }
     }
 
     /// Where `index` goes; `index` is less than `len`.
     pub(super) fn at(&self, index: u64) -> u64 {
-        debug_assert!(
-            index < self.len,
-            "the permutation has {} elements",
-            self.len
-        );
+        debug_assert!(index < self.len, "the permutation has {} elements", self.len);
         if self.len <= 1 {
             return 0;
         }

@@ -40,9 +40,7 @@ impl Sampler for Shuffled {
         if index >= self.lattice.total() {
             return None;
         }
-        self.lattice
-            .point(self.order.at(index))
-            .map(Suggestion::new)
+        self.lattice.point(self.order.at(index)).map(Suggestion::new)
     }
 
     fn cardinality(&self) -> Option<u64> {
@@ -68,11 +66,7 @@ pub(crate) struct Random {
 impl Sampler for Random {
     fn suggest(&self, history: &History, index: u64) -> Option<Suggestion> {
         let mut rng = TrialRng::stream(self.seed, FIRST_STREAM.wrapping_add(index));
-        let tries = if self.lattice.is_some() {
-            PATIENCE
-        } else {
-            TRIES
-        };
+        let tries = if self.lattice.is_some() { PATIENCE } else { TRIES };
         for _ in 0..tries {
             // Never 0: the logarithm of a normal quantile would be infinite.
             let unit = |_| rng.unit() + 2f64.powi(-54);

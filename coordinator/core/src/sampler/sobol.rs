@@ -42,13 +42,7 @@ impl Sobol {
     ) -> Self {
         let bits = TrialRng::new(seed, Purpose::Sampler).bits();
         let scramble = u32::try_from(bits >> 32).unwrap_or_default();
-        Self {
-            axes,
-            seed,
-            scramble,
-            distinct,
-            lattice,
-        }
+        Self { axes, seed, scramble, distinct, lattice }
     }
 
     fn draw(&self, sample: u32) -> Option<Point> {
@@ -56,9 +50,7 @@ impl Sobol {
             // More dimensions than the sequence has go on with those of another scramble.
             let axis = u32::try_from(axis).unwrap_or(u32::MAX);
             let dimension = axis % sobol_burley::NUM_DIMENSIONS;
-            let scramble = self
-                .scramble
-                .wrapping_add(axis / sobol_burley::NUM_DIMENSIONS);
+            let scramble = self.scramble.wrapping_add(axis / sobol_burley::NUM_DIMENSIONS);
             // The middle of the cell of 2^-24, so never 0.
             f64::from(sobol_burley::sample(sample, dimension, scramble)) + 2f64.powi(-25)
         })
@@ -70,27 +62,14 @@ impl Sampler for Sobol {
         let start = if self.is_stateless() {
             index
         } else {
-            history
-                .suggestions()
-                .last()
-                .and_then(|last| last.draw)
-                .map_or(0, |draw| draw + 1)
+            history.suggestions().last().and_then(|last| last.draw).map_or(0, |draw| draw + 1)
         };
-        let tries = if self.lattice.is_some() {
-            PATIENCE
-        } else {
-            SAMPLES
-        };
+        let tries = if self.lattice.is_some() { PATIENCE } else { SAMPLES };
         for draw in start..start.saturating_add(tries).min(SAMPLES) {
-            let point = u32::try_from(draw)
-                .ok()
-                .and_then(|sample| self.draw(sample));
+            let point = u32::try_from(draw).ok().and_then(|sample| self.draw(sample));
             match point {
                 Some(point) if !self.distinct || !history.contains(&point) => {
-                    return Some(Suggestion {
-                        point: Arc::new(point),
-                        draw: Some(draw),
-                    });
+                    return Some(Suggestion { point: Arc::new(point), draw: Some(draw) });
                 }
                 _ => {}
             }
@@ -99,10 +78,7 @@ impl Sampler for Sobol {
         let place = TrialRng::stream(self.seed, FIRST_STREAM.wrapping_add(index))
             .below(lattice.total().max(1));
         let point = first_unused(lattice, history, place)?;
-        Some(Suggestion {
-            point: Arc::new(point),
-            draw: Some(SAMPLES),
-        })
+        Some(Suggestion { point: Arc::new(point), draw: Some(SAMPLES) })
     }
 
     fn cardinality(&self) -> Option<u64> {

@@ -81,39 +81,25 @@ impl Axes {
             }
             let first = group.first().map(|&member| &space.parameters[member]);
             let when = first.map_or(&[][..], |parameter| &parameter.when);
-            let when = when
-                .iter()
-                .flat_map(|condition| axes.bind(condition, fixed))
-                .collect();
+            let when = when.iter().flat_map(|condition| axes.bind(condition, fixed)).collect();
             let size = first.and_then(|parameter| parameter.domain.size());
-            axes.axes.push(Axis {
-                members: group,
-                size,
-                when,
-            });
+            axes.axes.push(Axis { members: group, size, when });
         }
-        let bound = space
-            .constraints
-            .iter()
-            .filter_map(|c| axes.bind_constraint(c, fixed));
+        let bound = space.constraints.iter().filter_map(|c| axes.bind_constraint(c, fixed));
         axes.constraints = bound.collect();
         axes
     }
 
     /// The parameter at `path`.
     pub(crate) fn position(&self, path: &str) -> Option<usize> {
-        self.parameters
-            .iter()
-            .position(|parameter| parameter.path == path)
+        self.parameters.iter().position(|parameter| parameter.path == path)
     }
 
     /// A condition, and the one that the kind of the trial uses the field that it looks at. What
     /// always holds is left out.
     fn bind(&self, condition: &Condition, fixed: &Json) -> Vec<When> {
         let mut bound = Vec::new();
-        let kinds = field::trial()
-            .at(&condition.path)
-            .and_then(|field| field.kinds.clone());
+        let kinds = field::trial().at(&condition.path).and_then(|field| field.kinds.clone());
         if let Some(kinds) = kinds {
             let path = field::kind_path(&condition.path);
             let values = kinds.into_iter().map(Json::from).collect();
@@ -137,18 +123,10 @@ impl Axes {
                 .filter(|(_, value)| condition.values.contains(value))
                 .map(|(row, _)| row)
                 .collect(),
-            _ => condition
-                .values
-                .iter()
-                .filter_map(|value| domain.row_of(value))
-                .collect(),
+            _ => condition.values.iter().filter_map(|value| domain.row_of(value)).collect(),
         };
         rows.sort_unstable();
-        Some(When::Axis {
-            axis: self.axis_of[position],
-            rows,
-            otherwise,
-        })
+        Some(When::Axis { axis: self.axis_of[position], rows, otherwise })
     }
 
     /// A constraint; nothing if it never looks at a parameter or at a field without a value.
@@ -167,22 +145,14 @@ impl Axes {
         }
         axes.sort_unstable();
         axes.dedup();
-        (!axes.is_empty()).then(|| Bound {
-            constraint: constraint.clone(),
-            slots,
-            axes,
-        })
+        (!axes.is_empty()).then(|| Bound { constraint: constraint.clone(), slots, axes })
     }
 
     /// Whether the axis `index` exists where the axes before it have `picks`.
     pub(crate) fn is_active(&self, index: usize, picks: &[Pick]) -> bool {
         self.axes[index].when.iter().all(|when| match when {
             When::Never => false,
-            When::Axis {
-                axis,
-                rows,
-                otherwise,
-            } => match picks.get(*axis) {
+            When::Axis { axis, rows, otherwise } => match picks.get(*axis) {
                 Some(Pick::Row(row)) => rows.binary_search(row).is_ok(),
                 Some(Pick::Inactive) => *otherwise,
                 Some(Pick::Value(_)) | None => false,
@@ -193,10 +163,7 @@ impl Axes {
     /// Whether the constraints hold that the axis `index` is the last to decide.
     pub(crate) fn is_admitted(&self, index: usize, picks: &[Pick]) -> bool {
         let decided = |bound: &&Bound| bound.axes.last() == Some(&index);
-        self.constraints
-            .iter()
-            .filter(decided)
-            .all(|bound| bound.holds(self, picks))
+        self.constraints.iter().filter(decided).all(|bound| bound.holds(self, picks))
     }
 
     /// A point from one number in (0, 1) per axis; nothing if a constraint does not hold there.
@@ -228,11 +195,7 @@ impl Axes {
             };
             Some((parameter.path.clone(), value))
         };
-        self.parameters
-            .iter()
-            .zip(&self.axis_of)
-            .filter_map(value)
-            .collect()
+        self.parameters.iter().zip(&self.axis_of).filter_map(value).collect()
     }
 }
 
@@ -269,15 +232,10 @@ impl<'a> Order<'a> {
     fn new(space: &'a Space) -> Self {
         let mut groups: Vec<Vec<usize>> = Vec::new();
         for (position, parameter) in space.parameters.iter().enumerate() {
-            let zipped = space
-                .zip
-                .iter()
-                .find(|group| group.contains(&parameter.path));
+            let zipped = space.zip.iter().find(|group| group.contains(&parameter.path));
             let partner = zipped.and_then(|zipped| {
                 groups.iter().position(|group| {
-                    group
-                        .iter()
-                        .any(|&other| zipped.contains(&space.parameters[other].path))
+                    group.iter().any(|&other| zipped.contains(&space.parameters[other].path))
                 })
             });
             match partner {
@@ -286,12 +244,7 @@ impl<'a> Order<'a> {
             }
         }
         let visited = vec![false; groups.len()];
-        Self {
-            space,
-            groups,
-            visited,
-            sorted: Vec::new(),
-        }
+        Self { space, groups, visited, sorted: Vec::new() }
     }
 
     fn sorted(mut self) -> Vec<Vec<usize>> {
@@ -321,9 +274,7 @@ impl<'a> Order<'a> {
 
     fn group_of(&self, path: &str) -> Option<usize> {
         self.groups.iter().position(|group| {
-            group
-                .iter()
-                .any(|&member| self.space.parameters[member].path == path)
+            group.iter().any(|&member| self.space.parameters[member].path == path)
         })
     }
 }

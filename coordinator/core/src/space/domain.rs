@@ -138,10 +138,9 @@ impl Domain {
                 value.cloned().unwrap_or_default()
             }
             Self::IntUniform { min, .. } => Json::from(min.saturating_add_unsigned(row)),
-            Self::QUniform { whole, .. } | Self::QLogUniformValues { whole, .. } => number(
-                self.steps().map_or(f64::NAN, |steps| steps.value(row)),
-                *whole,
-            ),
+            Self::QUniform { whole, .. } | Self::QLogUniformValues { whole, .. } => {
+                number(self.steps().map_or(f64::NAN, |steps| steps.value(row)), *whole)
+            }
             _ => Json::Null,
         }
     }
@@ -150,10 +149,9 @@ impl Domain {
     pub(crate) fn operand(&self, row: u64) -> Option<Operand<'_>> {
         match self {
             Self::Constant { value } => operand(value),
-            Self::Categorical { values, .. } => usize::try_from(row)
-                .ok()
-                .and_then(|row| values.get(row))
-                .and_then(operand),
+            Self::Categorical { values, .. } => {
+                usize::try_from(row).ok().and_then(|row| values.get(row)).and_then(operand)
+            }
             Self::IntUniform { min, .. } => {
                 Some(Operand::Number(min.saturating_add_unsigned(row) as f64))
             }
@@ -165,10 +163,9 @@ impl Domain {
     pub(crate) fn row_of(&self, value: &Json) -> Option<u64> {
         match self {
             Self::Constant { value: only } => (only == value).then_some(0),
-            Self::Categorical { values, .. } => values
-                .iter()
-                .position(|known| known == value)
-                .map(|row| row as u64),
+            Self::Categorical { values, .. } => {
+                values.iter().position(|known| known == value).map(|row| row as u64)
+            }
             Self::IntUniform { min, max } => {
                 let whole = value.as_i64().or_else(|| whole(value.as_f64()?))?;
                 (*min..=*max).contains(&whole).then(|| whole.abs_diff(*min))
@@ -180,10 +177,9 @@ impl Domain {
     /// The value below which a share `u` of all draws falls, 0 < u < 1.
     pub(crate) fn pick(&self, u: f64) -> Pick {
         match self {
-            Self::Categorical {
-                values,
-                probabilities: Some(probabilities),
-            } => Pick::Row(weighted(probabilities, u).min(values.len() as u64 - 1)),
+            Self::Categorical { values, probabilities: Some(probabilities) } => {
+                Pick::Row(weighted(probabilities, u).min(values.len() as u64 - 1))
+            }
             Self::QLogUniformValues { min, max, .. } => {
                 let x = log_uniform(*min, *max, u);
                 Pick::Row(self.steps().map_or(0, |steps| steps.nearest(x)))
@@ -244,10 +240,7 @@ fn number(x: f64, is_whole: bool) -> Json {
 /// `x` as an integer, if it is one that a float holds exactly.
 pub(crate) fn whole(x: f64) -> Option<i64> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the number is whole and small enough"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "the number is whole and small enough")]
     (x.fract() == 0.0 && x.abs() <= EXACT).then_some(x as i64)
 }
 
@@ -277,16 +270,8 @@ impl Steps {
         // An end that is a multiple of `q` counts even if the division is off by a rounding.
         let near = |x: f64| (x - x.round()).abs() <= 1e-9 * x.abs().max(1.0);
         let first = if near(low) { low.round() } else { low.ceil() };
-        let last = if near(high) {
-            high.round()
-        } else {
-            high.floor()
-        };
-        Self {
-            first,
-            last,
-            q: decimal_fraction(q),
-        }
+        let last = if near(high) { high.round() } else { high.floor() };
+        Self { first, last, q: decimal_fraction(q) }
     }
 
     #[expect(
@@ -308,10 +293,7 @@ impl Steps {
         reason = "the factor lies between the first and the last"
     )]
     fn nearest(self, x: f64) -> u64 {
-        let factor = (x * self.q.1 / self.q.0)
-            .round()
-            .max(self.first)
-            .min(self.last);
+        let factor = (x * self.q.1 / self.q.0).round().max(self.first).min(self.last);
         (factor - self.first) as u64
     }
 
@@ -339,9 +321,7 @@ mod tests {
     use super::*;
 
     fn values(domain: &Domain) -> Vec<Json> {
-        (0..domain.size().unwrap())
-            .map(|row| domain.value(row))
-            .collect()
+        (0..domain.size().unwrap()).map(|row| domain.value(row)).collect()
     }
 
     #[test]
@@ -350,30 +330,16 @@ mod tests {
         let cases = [
             (Domain::Constant { value: json!("x") }, json!(["x"])),
             (
-                Domain::Categorical {
-                    values: vec![json!(1.5), json!(null)],
-                    probabilities: None,
-                },
+                Domain::Categorical { values: vec![json!(1.5), json!(null)], probabilities: None },
                 json!([1.5, null]),
             ),
             (Domain::IntUniform { min: -1, max: 2 }, json!([-1, 0, 1, 2])),
-            (
-                quantized(0.0, 0.5, 0.1, false),
-                json!([0.0, 0.1, 0.2, 0.3, 0.4, 0.5]),
-            ),
+            (quantized(0.0, 0.5, 0.1, false), json!([0.0, 0.1, 0.2, 0.3, 0.4, 0.5])),
             (quantized(0.15, 0.5, 0.2, false), json!([0.2, 0.4])),
             (quantized(16.0, 100.0, 32.0, true), json!([32, 64, 96])),
+            (quantized(0.0, 1.0, 1.0 / 3.0, false), json!([0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0])),
             (
-                quantized(0.0, 1.0, 1.0 / 3.0, false),
-                json!([0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0]),
-            ),
-            (
-                Domain::QLogUniformValues {
-                    min: 1.0,
-                    max: 4.0,
-                    q: 1.0,
-                    whole: true,
-                },
+                Domain::QLogUniformValues { min: 1.0, max: 4.0, q: 1.0, whole: true },
                 json!([1, 2, 3, 4]),
             ),
         ];
@@ -385,14 +351,7 @@ mod tests {
             }
             assert_eq!(domain.row_of(&json!("missing")), None);
         }
-        assert_eq!(
-            Domain::IntUniform {
-                min: i64::MIN,
-                max: i64::MAX
-            }
-            .size(),
-            Some(u64::MAX)
-        );
+        assert_eq!(Domain::IntUniform { min: i64::MIN, max: i64::MAX }.size(), Some(u64::MAX));
         assert_eq!(quantized(0.3, 0.4, 0.25, false).size(), Some(0));
         assert_eq!(Domain::Uniform { min: 0.0, max: 1.0 }.size(), None);
     }
@@ -404,14 +363,7 @@ mod tests {
             values: vec![json!("a"), json!("b"), json!("c")],
             probabilities: Some(vec![0.5, 0.3, 0.2]),
         };
-        for (u, expected) in [
-            (0.0, 0),
-            (0.49, 0),
-            (0.51, 1),
-            (0.79, 1),
-            (0.81, 2),
-            (1.0, 2),
-        ] {
+        for (u, expected) in [(0.0, 0), (0.49, 0), (0.51, 1), (0.79, 1), (0.81, 2), (1.0, 2)] {
             assert_eq!(row(&weighted, u), Pick::Row(expected), "{u}");
         }
         let whole = Domain::IntUniform { min: 1, max: 4 };
@@ -419,12 +371,7 @@ mod tests {
             assert_eq!(row(&whole, u), Pick::Row(expected), "{u}");
         }
         // Rounded, then kept inside: 1.4 becomes 1 and 7.6, the multiple above the end, becomes 7.
-        let log = Domain::QLogUniformValues {
-            min: 1.0,
-            max: 7.7,
-            q: 1.0,
-            whole: true,
-        };
+        let log = Domain::QLogUniformValues { min: 1.0, max: 7.7, q: 1.0, whole: true };
         let share = |x: f64| x.ln() / 7.7f64.ln();
         for (x, expected) in [(1.4, 1), (1.6, 2), (6.4, 6), (7.6, 7)] {
             assert_eq!(row(&log, share(x)), Pick::Row(expected - 1), "{x}");
@@ -435,39 +382,17 @@ mod tests {
     fn continuous_draws_are_quantiles_within_the_bounds() {
         let cases = [
             (Domain::Uniform { min: 2.0, max: 4.0 }, 3.0),
-            (
-                Domain::LogUniformValues {
-                    min: 1e-4,
-                    max: 1e-2,
-                },
-                1e-3,
-            ),
-            (
-                Domain::Normal {
-                    mu: 3.0,
-                    sigma: 2.0,
-                },
-                3.0,
-            ),
-            (
-                Domain::LogNormal {
-                    mu: 0.0,
-                    sigma: 2.0,
-                },
-                1.0,
-            ),
+            (Domain::LogUniformValues { min: 1e-4, max: 1e-2 }, 1e-3),
+            (Domain::Normal { mu: 3.0, sigma: 2.0 }, 3.0),
+            (Domain::LogNormal { mu: 0.0, sigma: 2.0 }, 1.0),
         ];
         for (domain, median) in cases {
-            let Pick::Value(found) = domain.pick(0.5) else {
-                panic!("{domain:?} has no values")
-            };
+            let Pick::Value(found) = domain.pick(0.5) else { panic!("{domain:?} has no values") };
             assert!((found - median).abs() < 1e-12, "{domain:?}: {found}");
         }
         let narrow = Domain::LogUniformValues { min: 0.1, max: 0.3 };
         for u in [1e-300, 1.0 - 1e-16] {
-            let Pick::Value(found) = narrow.pick(u) else {
-                panic!("no value")
-            };
+            let Pick::Value(found) = narrow.pick(u) else { panic!("no value") };
             assert!((0.1..=0.3).contains(&found), "{found}");
         }
     }

@@ -29,11 +29,7 @@ impl Constraint {
     pub fn parse(text: &str) -> Result<Self, Error> {
         let tokens = lexer::tokens(text)?;
         let (root, names) = parser::parse(&tokens, text.len())?;
-        Ok(Self {
-            text: lexer::canonical(&tokens),
-            names,
-            root,
-        })
+        Ok(Self { text: lexer::canonical(&tokens), names, root })
     }
 
     /// The text of the constraint, with spaces and quotes in one way.
@@ -92,11 +88,7 @@ pub struct Error {
 
 impl Error {
     fn new(span: Range<usize>, message: impl Into<String>) -> Self {
-        Self {
-            span,
-            message: message.into(),
-            help: None,
-        }
+        Self { span, message: message.into(), help: None }
     }
 
     fn with_help(mut self, help: impl Into<String>) -> Self {
@@ -259,12 +251,7 @@ mod tests {
 
     #[test]
     fn nothing_is_true_of_what_is_not_a_number() {
-        for text in [
-            "0 / 0 < 1",
-            "0 / 0 >= 1",
-            "0 / 0 == 0 / 0",
-            "(0 - 8) ** 0.5 > 0",
-        ] {
+        for text in ["0 / 0 < 1", "0 / 0 >= 1", "0 / 0 == 0 / 0", "(0 - 8) ** 0.5 > 0"] {
             assert!(!holds(text, &[]), "{text}");
         }
     }
@@ -281,10 +268,7 @@ mod tests {
     fn the_text_does_not_depend_on_spaces_and_quotes() {
         let cases = [
             ("a<b", "a < b"),
-            (
-                "a  <=  b and(c  in [1,2,'x'])",
-                "a <= b and (c in [1, 2, 'x'])",
-            ),
+            ("a  <=  b and(c  in [1,2,'x'])", "a <= b and (c in [1, 2, 'x'])"),
             ("a == \"it's\"", "a == \"it's\""),
             ("x>-1e-3", "x > -0.001"),
             ("a- -b**-2 < 1", "a - -b ** -2 < 1"),
@@ -302,10 +286,7 @@ mod tests {
         let constraint = Constraint::parse("a < 2 * b").unwrap();
         let json = serde_json::to_string(&constraint).unwrap();
         assert_eq!(json, "\"a < 2 * b\"");
-        assert_eq!(
-            serde_json::from_str::<Constraint>(&json).unwrap(),
-            constraint
-        );
+        assert_eq!(serde_json::from_str::<Constraint>(&json).unwrap(), constraint);
         assert!(serde_json::from_str::<Constraint>("\"a <\"").is_err());
     }
 }

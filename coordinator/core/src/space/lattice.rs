@@ -52,9 +52,7 @@ impl Lattice {
         }
         let lookers = lookers(&axes);
         let frontier = |index: usize| -> Vec<usize> {
-            (0..index)
-                .filter(|&axis| lookers[axis].iter().any(|&last| last >= index))
-                .collect()
+            (0..index).filter(|&axis| lookers[axis].iter().any(|&last| last >= index)).collect()
         };
         let mut lattice = Self {
             frontiers: (0..=axes.axes.len()).map(frontier).collect(),
@@ -110,11 +108,7 @@ impl Lattice {
         for row in 0..size {
             picks.push(Pick::Row(row));
             let admitted = self.axes.is_admitted(position, picks);
-            let rest = if admitted {
-                self.known(position + 1, picks)?
-            } else {
-                0
-            };
+            let rest = if admitted { self.known(position + 1, picks)? } else { 0 };
             picks.pop();
             if *index < rest {
                 return Some(Pick::Row(row));

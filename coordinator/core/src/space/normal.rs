@@ -79,11 +79,7 @@ pub(super) fn quantile(p: f64) -> f64 {
         return q * ratio(&CENTRE, 0.180_625 - q * q);
     }
     let r = (-p.min(1.0 - p).ln()).sqrt();
-    let size = if r <= 5.0 {
-        ratio(&MIDDLE, r - 1.6)
-    } else {
-        ratio(&TAIL, r - 5.0)
-    };
+    let size = if r <= 5.0 { ratio(&MIDDLE, r - 1.6) } else { ratio(&TAIL, r - 5.0) };
     size.copysign(q)
 }
 
@@ -114,10 +110,7 @@ mod tests {
         ];
         for (p, expected) in table {
             let found = quantile(p);
-            assert!(
-                (found - expected).abs() <= 4e-15 * f64::abs(expected),
-                "{p}: {found}"
-            );
+            assert!((found - expected).abs() <= 4e-15 * f64::abs(expected), "{p}: {found}");
         }
         assert_eq!(quantile(0.25), -quantile(0.75));
     }

@@ -76,10 +76,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Spanned>, Error> {
             'a'..='z' | 'A'..='Z' | '_' => word(&text[at..]),
             _ => symbol(text, at)?,
         };
-        tokens.push(Spanned {
-            token,
-            span: at..at + length,
-        });
+        tokens.push(Spanned { token, span: at..at + length });
         at += length;
     }
     Ok(tokens)
@@ -87,9 +84,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Spanned>, Error> {
 
 fn symbol(text: &str, at: usize) -> Result<(Token, usize), Error> {
     let rest = &text[at..];
-    let known = OPERATORS
-        .iter()
-        .find(|(symbol, _)| rest.starts_with(symbol));
+    let known = OPERATORS.iter().find(|(symbol, _)| rest.starts_with(symbol));
     let foreign = FOREIGN.iter().find(|(symbol, _)| rest.starts_with(symbol));
     match (known, foreign) {
         (Some((symbol, _)), Some((longer, help))) if longer.len() > symbol.len() => {
@@ -105,10 +100,7 @@ fn symbol(text: &str, at: usize) -> Result<(Token, usize), Error> {
 }
 
 fn unknown(at: usize, symbol: &str) -> Error {
-    Error::new(
-        at..at + symbol.len(),
-        format!("unknown operator `{symbol}`"),
-    )
+    Error::new(at..at + symbol.len(), format!("unknown operator `{symbol}`"))
 }
 
 fn number(text: &str, at: usize) -> Result<(Token, usize), Error> {
@@ -126,10 +118,7 @@ fn number(text: &str, at: usize) -> Result<(Token, usize), Error> {
     let digits = rest[..length].replace('_', "");
     match digits.parse::<f64>() {
         Ok(x) if x.is_finite() => Ok((Token::Number(x), length)),
-        _ => Err(Error::new(
-            at..at + length,
-            format!("not a number: `{}`", &rest[..length]),
-        )),
+        _ => Err(Error::new(at..at + length, format!("not a number: `{}`", &rest[..length]))),
     }
 }
 
@@ -137,10 +126,7 @@ fn quoted(text: &str, at: usize, quote: char) -> Result<(Token, usize), Error> {
     let inner = &text[at + 1..];
     match inner.find(quote) {
         Some(end) => Ok((Token::Text(inner[..end].to_owned()), end + 2)),
-        None => Err(Error::new(
-            at..text.len(),
-            format!("this text has no closing {quote}"),
-        )),
+        None => Err(Error::new(at..text.len(), format!("this text has no closing {quote}"))),
     }
 }
 
@@ -213,9 +199,7 @@ impl fmt::Display for Token {
 
 impl fmt::Display for Operator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let symbol = OPERATORS
-            .iter()
-            .find(|(_, token)| *token == Token::Operator(*self));
+        let symbol = OPERATORS.iter().find(|(_, token)| *token == Token::Operator(*self));
         f.write_str(match (self, symbol) {
             (Self::Or, _) => "or",
             (Self::And, _) => "and",

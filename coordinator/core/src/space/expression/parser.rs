@@ -15,18 +15,10 @@ const MAX_TOKENS: usize = 1000;
 /// Parses a whole constraint of `length` bytes; gives it and the names that it mentions.
 pub(super) fn parse(tokens: &[Spanned], length: usize) -> Result<(Expr, Vec<String>), Error> {
     if let Some(first) = tokens.get(MAX_TOKENS) {
-        return Err(
-            Error::new(first.span.start..length, "this constraint is too long")
-                .with_help("split it into several constraints"),
-        );
+        return Err(Error::new(first.span.start..length, "this constraint is too long")
+            .with_help("split it into several constraints"));
     }
-    let mut parser = Parser {
-        tokens,
-        at: 0,
-        end: length,
-        depth: 0,
-        names: Vec::new(),
-    };
+    let mut parser = Parser { tokens, at: 0, end: length, depth: 0, names: Vec::new() };
     let root = parser.or()?;
     match parser.peek() {
         None => Ok((root, parser.names)),
@@ -49,9 +41,7 @@ impl Parser<'_> {
     }
 
     fn span(&self) -> Range<usize> {
-        self.tokens
-            .get(self.at)
-            .map_or(self.end..self.end, |spanned| spanned.span.clone())
+        self.tokens.get(self.at).map_or(self.end..self.end, |spanned| spanned.span.clone())
     }
 
     fn take(&mut self, token: &Token) -> bool {
@@ -75,10 +65,7 @@ impl Parser<'_> {
     fn unexpected(&self, wanted: &str) -> Error {
         match self.peek() {
             Some(token) => Error::new(self.span(), format!("expected {wanted}, found `{token}`")),
-            None => Error::new(
-                self.span(),
-                format!("expected {wanted}, but the text ends here"),
-            ),
+            None => Error::new(self.span(), format!("expected {wanted}, but the text ends here")),
         }
     }
 
@@ -110,10 +97,7 @@ impl Parser<'_> {
         }
         let inner = self.nested(Self::not)?;
         let span = start..inner.span.end;
-        Ok(Expr {
-            node: Node::Not(Box::new(inner)),
-            span,
-        })
+        Ok(Expr { node: Node::Not(Box::new(inner)), span })
     }
 
     fn comparison(&mut self) -> Result<Expr, Error> {
@@ -157,10 +141,7 @@ impl Parser<'_> {
         if !self.take(&Token::CloseList) {
             return Err(self.unexpected("`]`"));
         }
-        Ok(Expr {
-            node: Node::In(Box::new(item), list, negated),
-            span,
-        })
+        Ok(Expr { node: Node::In(Box::new(item), list, negated), span })
     }
 
     fn sum(&mut self) -> Result<Expr, Error> {
@@ -168,10 +149,7 @@ impl Parser<'_> {
     }
 
     fn product(&mut self) -> Result<Expr, Error> {
-        self.chain(
-            &[Operator::Multiply, Operator::Divide, Operator::Remainder],
-            Self::sign,
-        )
+        self.chain(&[Operator::Multiply, Operator::Divide, Operator::Remainder], Self::sign)
     }
 
     fn sign(&mut self) -> Result<Expr, Error> {
@@ -181,10 +159,7 @@ impl Parser<'_> {
         }
         let inner = self.nested(Self::sign)?;
         let span = start..inner.span.end;
-        Ok(Expr {
-            node: Node::Negate(Box::new(inner)),
-            span,
-        })
+        Ok(Expr { node: Node::Negate(Box::new(inner)), span })
     }
 
     fn power(&mut self) -> Result<Expr, Error> {
@@ -222,11 +197,7 @@ impl Parser<'_> {
         self.at += 1;
         let mut inner = self.nested(Self::or)?;
         inner.span = start..self.span().end;
-        if self.take(&Token::Close) {
-            Ok(inner)
-        } else {
-            Err(self.unexpected("`)`"))
-        }
+        if self.take(&Token::Close) { Ok(inner) } else { Err(self.unexpected("`)`")) }
     }
 
     fn nested(&mut self, inner: fn(&mut Self) -> Result<Expr, Error>) -> Result<Expr, Error> {
@@ -243,10 +214,7 @@ impl Parser<'_> {
 
 fn binary(left: Expr, operator: Operator, right: Expr) -> Expr {
     let span = left.span.start..right.span.end;
-    Expr {
-        node: Node::Binary(Box::new(left), operator, Box::new(right)),
-        span,
-    }
+    Expr { node: Node::Binary(Box::new(left), operator, Box::new(right)), span }
 }
 
 #[cfg(test)]
@@ -256,40 +224,15 @@ mod tests {
     #[test]
     fn mistakes_point_at_the_token_and_say_what_to_write() {
         let cases = [
-            (
-                "",
-                0,
-                "expected a name or a value, but the text ends here",
-                None,
-            ),
-            (
-                "a <",
-                3,
-                "expected a name or a value, but the text ends here",
-                None,
-            ),
+            ("", 0, "expected a name or a value, but the text ends here", None),
+            ("a <", 3, "expected a name or a value, but the text ends here", None),
             ("a < < b", 4, "expected a name or a value, found `<`", None),
             ("a b", 2, "expected the end, found `b`", None),
             ("(a < b", 6, "expected `)`, but the text ends here", None),
-            (
-                "a in b",
-                5,
-                "expected a list such as `[1, 2]`, found `b`",
-                None,
-            ),
-            (
-                "a in [1, 2",
-                10,
-                "expected `]`, but the text ends here",
-                None,
-            ),
+            ("a in b", 5, "expected a list such as `[1, 2]`, found `b`", None),
+            ("a in [1, 2", 10, "expected `]`, but the text ends here", None),
             ("a not b", 6, "expected `in`, found `b`", None),
-            (
-                "1 < a < 2",
-                6,
-                "comparisons cannot be chained",
-                Some("write `a < b and b < c`"),
-            ),
+            ("1 < a < 2", 6, "comparisons cannot be chained", Some("write `a < b and b < c`")),
             ("a = 1", 2, "unknown operator `=`", Some("write `==`")),
             ("a && b", 2, "unknown operator `&&`", Some("write `and`")),
             ("a || b", 2, "unknown operator `||`", Some("write `or`")),
@@ -307,11 +250,7 @@ mod tests {
         ];
         for (text, at, message, help) in cases {
             let error = Constraint::parse(text).unwrap_err();
-            let found = (
-                error.span.start,
-                error.message.as_str(),
-                error.help.as_deref(),
-            );
+            let found = (error.span.start, error.message.as_str(), error.help.as_deref());
             assert_eq!(found, (at, message, help), "{text}");
         }
     }
@@ -324,9 +263,6 @@ mod tests {
             assert_eq!(error.message, "this constraint nests too deeply", "{open}");
         }
         let long = format!("a < {}1", "1 + ".repeat(10_000));
-        assert_eq!(
-            Constraint::parse(&long).unwrap_err().message,
-            "this constraint is too long"
-        );
+        assert_eq!(Constraint::parse(&long).unwrap_err().message, "this constraint is too long");
     }
 }

@@ -34,11 +34,7 @@ type Lookup<'a> = dyn Fn(&str) -> Result<Name, Unknown> + 'a;
 
 /// Every mistake in the types of `root`, which must be true or false.
 pub(super) fn check(root: &Expr, names: &[String], lookup: &Lookup<'_>) -> Vec<Error> {
-    let mut checker = Checker {
-        names,
-        lookup,
-        errors: Vec::new(),
-    };
+    let mut checker = Checker { names, lookup, errors: Vec::new() };
     checker.expect(root, Kind::Bool, "a constraint");
     checker.errors
 }
@@ -52,12 +48,7 @@ struct Checker<'a> {
 impl Checker<'_> {
     /// The type of an expression; nothing if it has a mistake, which is then reported already.
     fn kind(&mut self, expr: &Expr) -> Option<Name> {
-        let plain = |kind| {
-            Some(Name {
-                kind,
-                choices: None,
-            })
-        };
+        let plain = |kind| Some(Name { kind, choices: None });
         match &expr.node {
             Node::Number(_) => plain(Kind::Number),
             Node::Text(_) => plain(Kind::Text),
@@ -87,11 +78,7 @@ impl Checker<'_> {
         match (self.lookup)(self.names.get(index)?) {
             Ok(name) => Some(name),
             Err(Unknown { message, help }) => {
-                self.errors.push(Error {
-                    span: expr.span.clone(),
-                    message,
-                    help,
-                });
+                self.errors.push(Error { span: expr.span.clone(), message, help });
                 None
             }
         }
@@ -127,11 +114,8 @@ impl Checker<'_> {
             return;
         };
         if kind != wanted {
-            let message = format!(
-                "{user} needs {}, this is {}",
-                wanted.describe(),
-                kind.describe()
-            );
+            let message =
+                format!("{user} needs {}, this is {}", wanted.describe(), kind.describe());
             self.errors.push(Error::new(expr.span.clone(), message));
         }
     }
@@ -174,48 +158,27 @@ mod tests {
 
     fn mistakes(text: &str) -> Vec<(usize, String)> {
         let lookup = |name: &str| match name {
-            "n" => Ok(Name {
-                kind: Kind::Number,
-                choices: None,
-            }),
-            "flag" => Ok(Name {
-                kind: Kind::Bool,
-                choices: None,
-            }),
+            "n" => Ok(Name { kind: Kind::Number, choices: None }),
+            "flag" => Ok(Name { kind: Kind::Bool, choices: None }),
             "kind" => Ok(Name {
                 kind: Kind::Text,
                 choices: Some(vec!["relu".to_owned(), "adaptive".to_owned()]),
             }),
-            other => Err(Unknown {
-                message: format!("no `{other}`"),
-                help: None,
-            }),
+            other => Err(Unknown { message: format!("no `{other}`"), help: None }),
         };
         let errors = Constraint::parse(text).unwrap().check(&lookup);
-        errors
-            .into_iter()
-            .map(|error| (error.span.start, error.message))
-            .collect()
+        errors.into_iter().map(|error| (error.span.start, error.message)).collect()
     }
 
     #[test]
     fn every_mistake_of_an_expression_is_found_where_it_is() {
         let cases: [(&str, &[(usize, &str)]); 12] = [
             ("n < 3 and flag and kind == 'relu'", &[]),
-            (
-                "n + 1",
-                &[(0, "a constraint needs true or false, this is a number")],
-            ),
-            (
-                "kind",
-                &[(0, "a constraint needs true or false, this is a text")],
-            ),
+            ("n + 1", &[(0, "a constraint needs true or false, this is a number")]),
+            ("kind", &[(0, "a constraint needs true or false, this is a text")]),
             ("kind < 3", &[(0, "`<` needs a number, this is a text")]),
             ("n == 'relu'", &[(5, "a number never equals a text")]),
-            (
-                "flag in [true, 1]",
-                &[(15, "true or false never equals a number")],
-            ),
+            ("flag in [true, 1]", &[(15, "true or false never equals a number")]),
             ("kind == 'rel'", &[(8, "it never is `rel`")]),
             ("'x' != kind", &[(0, "it never is `x`")]),
             ("kind in ['relu', 'gru']", &[(17, "it never is `gru`")]),
@@ -227,10 +190,7 @@ mod tests {
                     (11, "`-` needs a number, this is true or false"),
                 ],
             ),
-            (
-                "n and true",
-                &[(0, "`and` needs true or false, this is a number")],
-            ),
+            ("n and true", &[(0, "`and` needs true or false, this is a number")]),
         ];
         for (text, expected) in cases {
             let found = mistakes(text);

@@ -1,0 +1,138 @@
+//! From declared parameters to a space: conditions, groups and constraints put in place, and what
+//! only shows when they are together (values given twice, conditions that go in circles).
+
+use std::collections::BTreeSet;
+
+use serde_json::Value as Json;
+
+use super::mistake::Span;
+use super::parameters::{Declarations, Declared};
+use super::read::{Reader, plain};
+use super::tree::Entry;
+use super::{constraint, when, zip};
+use crate::config::field;
+use crate::space::{Domain, Parameter, Space};
+
+/// The parts of a file that make its space.
+pub(super) struct Parts<'a, 'n> {
+    pub(super) declarations: &'a Declarations<'n>,
+    pub(super) zip: Option<&'n Entry>,
+    pub(super) constraints: Option<&'n Entry>,
+}
+
+/// The space, without what has a mistake; `fixed` is the configuration around it.
+pub(super) fn space(reader: &mut Reader<'_>, parts: &Parts<'_, '_>, fixed: &Json) -> Space {
+    let mut parameters = Vec::new();
+    for declared in &parts.declarations.list {
+        let when = when::when(reader, parts.declarations, declared);
+        if let Some(domain) = declared.domain.clone() {
+            parameters.push(Parameter { path: declared.path.clone(), domain, when });
+        }
+    }
+    let zip = parts.zip.map(|entry| zip::zip(reader, parts.declarations, &entry.node));
+    let mut space = Space { parameters, zip: zip.unwrap_or_default(), constraints: Vec::new() };
+    // The order of the groups means nothing.
+    space.zip.sort_by_key(|group| {
+        space.parameters.iter().position(|parameter| group.contains(&parameter.path))
+    });
+    for declared in &parts.declarations.list {
+        check_repeated_values(reader, &space, declared);
+    }
+    for group in &space.zip {
+        check_group(reader, &space, parts, group);
+    }
+    check_circles(reader, &space, parts.declarations);
+    if let Some(entry) = parts.constraints {
+        let declarations = parts.declarations;
+        space.constraints = constraint::constraints(reader, declarations, &entry.node, fixed);
+    }
+    space
+}
+
+fn check_repeated_values(reader: &mut Reader<'_>, space: &Space, declared: &Declared<'_>) {
+    let Some(Domain::Categorical { values, .. }) = &declared.domain else {
+        return;
+    };
+    if space.zip.iter().flatten().any(|path| *path == declared.path) {
+        return;
+    }
+    let mut seen = BTreeSet::new();
+    for (value, span) in values.iter().zip(&declared.values) {
+        if !seen.insert(value.to_string()) {
+            reader
+                .report
+                .error(*span, format!("`{}` is given twice", plain(value)))
+                .about(&declared.path)
+                .help("its trials would be the same: delete one of the two");
+        }
+    }
+}
+
+/// Whether zipped parameters exist under the same conditions, and no row comes up twice.
+fn check_group(reader: &mut Reader<'_>, space: &Space, parts: &Parts<'_, '_>, group: &[String]) {
+    let members: Vec<&Parameter> = group.iter().filter_map(|path| space.parameter(path)).collect();
+    let span = parts.zip.map_or(Span::new(0, 0), |entry| entry.span);
+    if members.iter().any(|member| member.when != members[0].when) {
+        reader
+            .report
+            .error(span, format!("{} exist under different conditions", field::names(group, "and")))
+            .help("zipped parameters step together: give them the same `when`");
+        return;
+    }
+    let columns = members.iter().filter_map(|member| match &member.domain {
+        Domain::Categorical { values, .. } => Some(values),
+        _ => None,
+    });
+    let columns: Vec<&Vec<Json>> = columns.collect();
+    let mut seen = BTreeSet::new();
+    for row in 0..columns.first().map_or(0, |column| column.len()) {
+        let values: Vec<String> = columns.iter().map(|column| column[row].to_string()).collect();
+        if !seen.insert(values) {
+            let place = parts.declarations.get(&group[0]).and_then(|first| first.values.get(row));
+            let message =
+                format!("row {} of {} comes up twice", row + 1, field::names(group, "and"));
+            let help = "its trials would be the same: delete the row";
+            reader.report.error(place.copied().unwrap_or(span), message).help(help);
+        }
+    }
+}
+
+/// Reports conditions that go in circles, each circle once.
+fn check_circles(reader: &mut Reader<'_>, space: &Space, declarations: &Declarations<'_>) {
+    let mut reported = BTreeSet::new();
+    for parameter in &space.parameters {
+        let circle = reachable(space, &parameter.path);
+        if !circle.contains(&parameter.path) || reported.contains(&parameter.path) {
+            continue;
+        }
+        reported.extend(circle.into_iter().filter(|path| reachable(space, path).contains(path)));
+        let place = declarations.get(&parameter.path).and_then(|declared| declared.when);
+        let span = place.map_or(Span::new(0, 0), |entry| entry.span);
+        reader
+            .report
+            .error(span, format!("whether `{}` exists depends on itself", parameter.path))
+            .about(&parameter.path)
+            .help("its conditions, or those that they depend on, go in a circle: delete one");
+    }
+}
+
+/// The parameters that decide, directly or not, whether the one at `path` exists.
+fn reachable(space: &Space, path: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut open = vec![path.to_owned()];
+    while let Some(path) = open.pop() {
+        let group = space.zip.iter().find(|group| group.contains(&path));
+        let members = group.map_or_else(|| vec![path], Clone::clone);
+        for parameter in members.iter().filter_map(|path| space.parameter(path)) {
+            for condition in &parameter.when {
+                let parents = [field::kind_path(&condition.path), condition.path.clone()];
+                for parent in parents {
+                    if space.parameter(&parent).is_some() && found.insert(parent.clone()) {
+                        open.push(parent);
+                    }
+                }
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,119 @@
+//! `constraints`: expressions whose names and types are checked, and whose mistakes are shown inside
+//! their text.
+
+use serde_json::Value as Json;
+
+use super::mistake::Span;
+use super::parameters::{Declarations, Referred, comparable};
+use super::read::{Reader, describe};
+use super::tree::{Node, Value};
+use crate::config::field::{self, Field, Type};
+use crate::space::Constraint;
+use crate::space::expression::{Kind, Name, Unknown};
+
+/// The constraints of a file; those with a mistake are left out.
+pub(super) fn constraints(
+    reader: &mut Reader<'_>,
+    declarations: &Declarations<'_>,
+    node: &Node,
+    fixed: &Json,
+) -> Vec<Constraint> {
+    let nodes = match &node.value {
+        Value::List(items) => items.as_slice(),
+        _ => std::slice::from_ref(node),
+    };
+    let mut constraints = Vec::new();
+    for node in nodes {
+        let Value::Text(text) = &node.value else {
+            let found = describe(&node.value, reader.report.snippet(node.span));
+            reader
+                .report
+                .error(node.span, format!("a constraint must be a text, not {found}"))
+                .help("write `\"training.batch <= network.hidden\"`");
+            continue;
+        };
+        constraints.extend(constraint(reader, declarations, node.span, text, fixed));
+    }
+    constraints
+}
+
+fn constraint(
+    reader: &mut Reader<'_>,
+    declarations: &Declarations<'_>,
+    span: Span,
+    text: &str,
+    fixed: &Json,
+) -> Option<Constraint> {
+    let parsed = Constraint::parse(text);
+    let errors = match &parsed {
+        Ok(constraint) => constraint.check(&|name| lookup(declarations, fixed, name)),
+        Err(error) => vec![error.clone()],
+    };
+    // The text of a plain or quoted scalar stands in the file as it is, unless it has escapes.
+    let inside = reader.report.snippet(span).find(text).filter(|_| !text.is_empty());
+    let has_errors = !errors.is_empty();
+    for error in errors {
+        let place = match inside {
+            Some(start) => {
+                let at = span.offset + start + error.span.start;
+                Span::new(at, error.span.len().min(span.end().saturating_sub(at)))
+            }
+            None => span,
+        };
+        let is_known = error.message.is_empty();
+        if is_known {
+            continue;
+        }
+        let mistake = reader.report.error(place, error.message);
+        if let Some(help) = error.help {
+            mistake.help(help);
+        }
+    }
+    let constraint = parsed.ok().filter(|_| !has_errors)?;
+    let is_parameter = |name: &String| matches!(declarations.refer(name), Referred::Parameter(_));
+    if !constraint.names().iter().any(is_parameter) {
+        let help = "a constraint says which values of parameters go together";
+        reader.report.error(span, "this constraint mentions no parameter").help(help);
+        return None;
+    }
+    Some(constraint)
+}
+
+/// What a name in a constraint stands for. A parameter whose declaration has a mistake gives an
+/// empty message: that has been reported.
+fn lookup(declarations: &Declarations<'_>, fixed: &Json, name: &str) -> Result<Name, Unknown> {
+    let field = match declarations.refer(name) {
+        Referred::Faulty => {
+            return Err(Unknown { message: String::new(), help: None });
+        }
+        Referred::Parameter(declared) => declared.field,
+        Referred::Nothing => {
+            let Some(field) = comparable(name) else {
+                return Err(unknown_name(declarations, name));
+            };
+            if field::value_at(fixed, name).is_none_or(Json::is_null) {
+                let message = format!("`{name}` has no value in this sweep");
+                return Err(Unknown { message, help: Some("give it one".to_owned()) });
+            }
+            field
+        }
+    };
+    let (kind, choices) = match &field.ty {
+        Type::Integer { .. } | Type::Number(_) => (Kind::Number, None),
+        Type::Bool => (Kind::Bool, None),
+        Type::Choice(choices) => (Kind::Text, Some(choices.clone())),
+        _ => (Kind::Text, None),
+    };
+    Ok(Name { kind, choices })
+}
+
+/// Says that nothing has a name; a word that is the value of a field was meant as a text.
+fn unknown_name(declarations: &Declarations<'_>, name: &str) -> Unknown {
+    let is_value = |(_, field): &(String, &Field)| matches!(&field.ty, Type::Choice(choices) if choices.iter().any(|choice| choice == name));
+    let help = if field::trial().leaves().iter().any(is_value) {
+        Some(format!("write `'{name}'` if the text is meant"))
+    } else {
+        declarations.nearest_field(name).map(|near| format!("did you mean `{near}`?"))
+    };
+    Unknown { message: format!("unknown parameter `{name}`"), help }
+}

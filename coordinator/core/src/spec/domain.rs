@@ -1,0 +1,525 @@
+//! What one parameter takes: from `values`, `min`, `max` and their kind to a domain.
+//!
+//! Names and defaults are those of W&B; where W&B drops a bound or reads a word in a way that
+//! surprises, the file is refused with what to write instead.
+
+use serde_json::Value as Json;
+
+use super::mistake::Span;
+use super::read::{Reader, Scope, describe, number};
+use super::tree::{Entry, Node, Value};
+use crate::config::field::{Field, Range, Type, names};
+use crate::definition::Method;
+use crate::space::{Domain, whole};
+use crate::suggest;
+
+/// What was read of a parameter.
+#[derive(Debug, Default)]
+pub(super) struct Read<'n> {
+    pub(super) domain: Option<Domain>,
+    pub(super) values: Vec<Span>,
+    pub(super) when: Option<&'n Entry>,
+}
+
+/// The keys of a parameter.
+pub(crate) const KEYS: [&str; 10] =
+    ["value", "values", "probabilities", "distribution", "min", "max", "q", "mu", "sigma", "when"];
+
+/// The distributions, with the keys that they need and those that they may have.
+pub(crate) const DISTRIBUTIONS: [(&str, &[&str], &[&str]); 10] = [
+    ("constant", &["value"], &[]),
+    ("categorical", &["values"], &["probabilities"]),
+    ("int_uniform", &["min", "max"], &[]),
+    ("uniform", &["min", "max"], &[]),
+    ("q_uniform", &["min", "max"], &["q"]),
+    ("log_uniform", &["min", "max"], &[]),
+    ("log_uniform_values", &["min", "max"], &[]),
+    ("q_log_uniform_values", &["min", "max"], &["q"]),
+    ("normal", &[], &["mu", "sigma"]),
+    ("log_normal", &[], &["mu", "sigma"]),
+];
+
+/// Distributions of W&B that there are not, and what comes near.
+const FOREIGN: [(&str, &str); 8] = [
+    ("q_log_uniform", "write `q_log_uniform_values`, whose bounds are values"),
+    ("inv_log_uniform", "write `log_uniform_values`, whose bounds are values"),
+    ("inv_log_uniform_values", "write `log_uniform_values`"),
+    ("q_normal", "write `normal`, or `q_uniform`"),
+    ("q_log_normal", "write `log_normal`, or `q_log_uniform_values`"),
+    ("beta", "write `uniform`"),
+    ("q_beta", "write `q_uniform`"),
+    ("categorical_w_probabilities", "write `categorical` with `probabilities`"),
+];
+
+/// Reads the declaration of the parameter at `target`; `method` is nothing if that has a mistake.
+pub(super) fn read<'n>(
+    reader: &mut Reader<'_>,
+    target: (&str, &Field),
+    entry: &'n Entry,
+    method: Option<Method>,
+) -> Read<'n> {
+    let Value::Mapping(entries) = &entry.node.value else {
+        not_a_mapping(reader, target.0, &entry.node);
+        return Read::default();
+    };
+    let keys = reader.keys(entries, &KEYS, Scope::Parameter(target.0));
+    let mut spec = Spec { reader, path: target.0, field: target.1, keys, entry };
+    let domain = spec.domain().filter(|domain| spec.suits_method(domain, method));
+    Read { domain, values: spec.places(), when: spec.get("when") }
+}
+
+fn not_a_mapping(reader: &mut Reader<'_>, path: &str, node: &Node) {
+    let found = describe(&node.value, reader.report.snippet(node.span));
+    let snippet = reader.report.snippet(node.span);
+    let help = match &node.value {
+        Value::List(_) => format!("write `{path}: {{values: {snippet}}}`"),
+        Value::Null => format!("write `{path}: {{values: [...]}}`"),
+        _ => format!("write `{path}: {{value: {snippet}}}`"),
+    };
+    let message = format!("`{path}` must say what it takes, not be {found}");
+    reader.report.error(node.span, message).about(path).help(help);
+}
+
+/// The declaration of one parameter.
+struct Spec<'r, 't, 'n> {
+    reader: &'r mut Reader<'t>,
+    path: &'r str,
+    field: &'r Field,
+    keys: Vec<(&'static str, &'n Entry)>,
+    entry: &'n Entry,
+}
+
+impl<'n> Spec<'_, '_, 'n> {
+    fn get(&self, key: &str) -> Option<&'n Entry> {
+        self.keys.iter().find(|(known, _)| *known == key).map(|(_, entry)| *entry)
+    }
+
+    /// Reports a mistake of this parameter.
+    fn error(&mut self, span: Span, message: impl Into<String>, help: impl Into<String>) {
+        self.reader.report.error(span, message).about(self.path).help(help);
+    }
+
+    /// The places of the values, if they are listed.
+    fn places(&self) -> Vec<Span> {
+        match (self.get("values").map(|entry| &entry.node.value), self.get("value")) {
+            (Some(Value::List(items)), _) => items.iter().map(|item| item.span).collect(),
+            (_, Some(entry)) => vec![entry.node.span],
+            _ => Vec::new(),
+        }
+    }
+
+    fn domain(&mut self) -> Option<Domain> {
+        let distribution = self.distribution()?;
+        let (_, needed, allowed) = DISTRIBUTIONS.iter().find(|(name, ..)| *name == distribution)?;
+        if !self.has_keys(distribution, needed, allowed) {
+            return None;
+        }
+        match distribution {
+            "constant" => {
+                let value = self.value(&self.get("value")?.node)?;
+                Some(Domain::Constant { value })
+            }
+            "categorical" => self.categorical(),
+            _ => self.numeric(distribution),
+        }
+    }
+
+    /// The distribution that is named, or that follows from the keys as in W&B.
+    fn distribution(&mut self) -> Option<&'static str> {
+        if let Some(entry) = self.get("distribution") {
+            return self.named(&entry.node);
+        }
+        let has = |key| self.get(key).is_some();
+        let is_whole =
+            |key| self.get(key).is_some_and(|e| matches!(e.node.value, Value::Integer(_)));
+        if has("value") {
+            Some("constant")
+        } else if has("values") {
+            Some("categorical")
+        } else if has("min") || has("max") {
+            Some(if is_whole("min") && is_whole("max") { "int_uniform" } else { "uniform" })
+        } else if has("mu") || has("sigma") {
+            let help = "write `distribution: normal` or `distribution: log_normal`";
+            self.error(self.entry.span, "`mu` and `sigma` need a distribution", help);
+            None
+        } else {
+            let has_typo = self.has_unknown_key();
+            if !has_typo {
+                let help = "write `values: [...]`, or `min` and `max`";
+                self.error(self.entry.span, format!("`{}` takes no values", self.path), help);
+            }
+            None
+        }
+    }
+
+    /// Whether a key was not understood, so that what seems to be missing may be there.
+    fn has_unknown_key(&self) -> bool {
+        let Value::Mapping(entries) = &self.entry.node.value else {
+            return false;
+        };
+        entries.iter().any(|entry| !KEYS.contains(&entry.key.as_str()))
+    }
+
+    fn named(&mut self, node: &Node) -> Option<&'static str> {
+        let snippet = self.reader.report.snippet(node.span);
+        let Value::Text(name) = &node.value else {
+            let found = describe(&node.value, snippet);
+            let message = format!("`distribution` must be the name of one, not {found}");
+            self.error(node.span, message, "write `distribution: uniform`");
+            return None;
+        };
+        let known = DISTRIBUTIONS.iter().map(|(name, ..)| *name);
+        if let Some(known) = known.clone().find(|known| known == name) {
+            return Some(known);
+        }
+        if let Some((_, help)) = FOREIGN.iter().find(|(foreign, _)| foreign == name) {
+            self.error(node.span, format!("the distribution `{name}` is not available"), *help);
+            return None;
+        }
+        let near = suggest::nearest(name, known.clone());
+        let help = match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the distributions are {}", names(&known.collect::<Vec<_>>(), "and")),
+        };
+        self.error(node.span, format!("unknown distribution `{name}`"), help);
+        near
+    }
+
+    /// Whether the keys are those of the distribution.
+    fn has_keys(&mut self, distribution: &str, needed: &[&str], allowed: &[&str]) -> bool {
+        let mut fits = true;
+        for key in needed {
+            if self.get(key).is_some() {
+                continue;
+            }
+            if !self.has_unknown_key() {
+                let message = format!("`{distribution}` needs `{key}`");
+                self.error(self.entry.span, message, format!("add `{key}: ...`"));
+            }
+            fits = false;
+        }
+        for (key, entry) in self.keys.clone() {
+            let is_general = matches!(key, "distribution" | "when");
+            if is_general || needed.contains(&key) || allowed.contains(&key) {
+                continue;
+            }
+            let help = self.instead(key, distribution);
+            self.error(entry.span, format!("`{key}` has no meaning for `{distribution}`"), help);
+            fits = false;
+        }
+        fits
+    }
+
+    /// What to do about a key that does not go with a distribution.
+    fn instead(&self, key: &str, distribution: &str) -> String {
+        match (key, distribution) {
+            ("q", "uniform" | "int_uniform") => "write `distribution: q_uniform`".to_owned(),
+            ("q", "log_uniform_values") => "write `distribution: q_log_uniform_values`".to_owned(),
+            ("mu" | "sigma", _) => "write `distribution: normal`, or delete it".to_owned(),
+            _ => "delete it".to_owned(),
+        }
+    }
+
+    fn value(&mut self, node: &Node) -> Option<Json> {
+        self.reader.value(self.path, node, self.field)
+    }
+
+    fn categorical(&mut self) -> Option<Domain> {
+        let entry = self.get("values")?;
+        let Value::List(items) = &entry.node.value else {
+            let found = describe(&entry.node.value, self.reader.report.snippet(entry.node.span));
+            let message = format!("`values` must be a list, not {found}");
+            self.error(entry.node.span, message, "write `values: [...]`, or `value` for one");
+            return None;
+        };
+        if items.is_empty() {
+            self.error(entry.node.span, "`values` is empty", "give at least one value");
+            return None;
+        }
+        let values: Vec<Option<Json>> = items.iter().map(|item| self.value(item)).collect();
+        let probabilities = match self.get("probabilities") {
+            Some(entry) => Some(self.probabilities(&entry.node, items.len())?),
+            None => None,
+        };
+        let values = values.into_iter().collect::<Option<Vec<Json>>>()?;
+        Some(Domain::Categorical { values, probabilities })
+    }
+
+    fn probabilities(&mut self, node: &Node, count: usize) -> Option<Vec<f64>> {
+        let Value::List(items) = &node.value else {
+            self.error(node.span, "`probabilities` must be a list", "one number for each value");
+            return None;
+        };
+        if items.len() != count {
+            let message = format!("{count} values have {} probabilities", items.len());
+            self.error(node.span, message, "give one number for each value");
+            return None;
+        }
+        let mut probabilities = Vec::with_capacity(count);
+        for item in items {
+            match number(&item.value) {
+                Some(p) if p > 0.0 => probabilities.push(p),
+                Some(0.0) => {
+                    let message = "a value with probability 0 never comes up";
+                    self.error(item.span, message, "delete the value and its probability");
+                }
+                _ => {
+                    self.error(item.span, "a probability must be a positive number", "such as 0.5")
+                }
+            }
+        }
+        if probabilities.len() != count {
+            return None;
+        }
+        let sum: f64 = probabilities.iter().sum();
+        if (sum - 1.0).abs() > 1e-6 {
+            let message = format!("the probabilities sum to {sum}");
+            self.error(node.span, message, "they must sum to 1");
+            return None;
+        }
+        Some(probabilities)
+    }
+
+    fn numeric(&mut self, distribution: &'static str) -> Option<Domain> {
+        if !self.suits_field(distribution) {
+            return None;
+        }
+        if matches!(distribution, "normal" | "log_normal") {
+            return self.normal(distribution);
+        }
+        if distribution == "int_uniform" {
+            return self.whole_range();
+        }
+        let (min, max) = (self.bound("min"), self.bound("max"));
+        let (mut min, mut max) = (min?, max?);
+        self.check_order(min, max)?;
+        if distribution == "log_uniform" {
+            (min, max) = (min.exp(), max.exp());
+            if !max.is_finite() || min == 0.0 {
+                let message = "the bounds of `log_uniform` are exponents of e, and these are huge";
+                self.error(self.entry.span, message, "write `log_uniform_values`");
+                return None;
+            }
+        } else if distribution.contains("log") && min <= 0.0 {
+            let span = self.span("min");
+            self.error(span, "the logarithm needs a positive `min`", "write a small number");
+            return None;
+        }
+        self.check_range(min, max, distribution)?;
+        let is_whole = matches!(self.field.ty, Type::Integer { .. });
+        match distribution {
+            "uniform" => Some(Domain::Uniform { min, max }),
+            "log_uniform" | "log_uniform_values" => Some(Domain::LogUniformValues { min, max }),
+            _ => self.quantized(distribution, (min, max), is_whole),
+        }
+    }
+
+    /// Whether the field can hold what the distribution gives.
+    fn suits_field(&mut self, distribution: &str) -> bool {
+        let span = self.get("distribution").map_or(self.entry.span, |entry| entry.node.span);
+        let path = self.path;
+        match &self.field.ty {
+            Type::Number(_) => true,
+            Type::Integer { .. } => {
+                let instead = match distribution {
+                    "int_uniform" | "q_uniform" | "q_log_uniform_values" => return true,
+                    "log_uniform" | "log_uniform_values" | "log_normal" => "q_log_uniform_values",
+                    _ => "int_uniform",
+                };
+                let message =
+                    format!("`{path}` is a whole number, `{distribution}` gives fractions");
+                self.error(span, message, format!("write `distribution: {instead}`"));
+                false
+            }
+            ty => {
+                let message = format!("`{path}` must be {ty}: it has no `{distribution}`");
+                self.error(span, message, "write `values: [...]`");
+                false
+            }
+        }
+    }
+
+    fn span(&self, key: &str) -> Span {
+        self.get(key).map_or(self.entry.span, |entry| entry.node.span)
+    }
+
+    /// A number of the declaration; what is missing is not reported here.
+    fn bound(&mut self, key: &str) -> Option<f64> {
+        let node = &self.get(key)?.node;
+        let bound = number(&node.value);
+        if bound.is_none() {
+            let found = describe(&node.value, self.reader.report.snippet(node.span));
+            let help = match &node.value {
+                Value::Text(text) if text.parse::<f64>().is_ok() => "delete the quotes",
+                _ => "write a finite number",
+            };
+            self.error(node.span, format!("`{key}` must be a number, not {found}"), help);
+        }
+        bound
+    }
+
+    fn check_order(&mut self, min: f64, max: f64) -> Option<()> {
+        if min < max {
+            return Some(());
+        }
+        let span = self.span("max");
+        let help =
+            if min == max { "write `value` for a single one" } else { "swap `min` and `max`" };
+        self.error(span, format!("the range from {min} to {max} is empty"), help);
+        None
+    }
+
+    /// Whether both bounds are in the range of the field.
+    fn check_range(&mut self, min: f64, max: f64, distribution: &str) -> Option<()> {
+        let ty = &self.field.ty;
+        let fits = |x: f64| match ty {
+            Type::Number(range) => range.contains(x),
+            Type::Integer { min, max } => x >= *min as f64 && x <= *max as f64,
+            _ => false,
+        };
+        let mut all_fit = Some(());
+        for (key, bound) in [("min", min), ("max", max)] {
+            if !fits(bound) {
+                let mut message = format!("`{}` must be {ty}, not `{bound}`", self.path);
+                if distribution == "log_uniform" {
+                    message += " (the bounds of `log_uniform` are exponents of e)";
+                }
+                let help = format!("change `{key}`");
+                self.error(self.span(key), message, help);
+                all_fit = None;
+            }
+        }
+        all_fit
+    }
+
+    fn whole_range(&mut self) -> Option<Domain> {
+        let (min, max) = (self.whole_bound("min"), self.whole_bound("max"));
+        let (min, max) = (min?, max?);
+        if min != max {
+            self.check_order(min as f64, max as f64)?;
+        }
+        self.check_range(min as f64, max as f64, "int_uniform")?;
+        let is_inferred = self.get("distribution").is_none();
+        if is_inferred && matches!(self.field.ty, Type::Number(_)) {
+            let message = format!("`{}` takes the whole numbers from {min} to {max}", self.path);
+            self.reader
+                .report
+                .warn(self.entry.span, message)
+                .about(self.path)
+                .help("two whole bounds mean `int_uniform`: write `distribution: uniform` for all");
+        }
+        Some(Domain::IntUniform { min, max })
+    }
+
+    fn whole_bound(&mut self, key: &str) -> Option<i64> {
+        let node = &self.get(key)?.node;
+        let bound = match &node.value {
+            Value::Integer(x) => i64::try_from(*x).ok(),
+            Value::Number(x) => whole(*x),
+            _ => None,
+        };
+        if bound.is_none() {
+            let found = describe(&node.value, self.reader.report.snippet(node.span));
+            let message = format!("`{key}` of `int_uniform` must be a whole number, not {found}");
+            self.error(node.span, message, format!("at most {} in size", i64::MAX));
+        }
+        bound
+    }
+
+    fn quantized(
+        &mut self,
+        distribution: &str,
+        (min, max): (f64, f64),
+        whole_field: bool,
+    ) -> Option<Domain> {
+        let q = if self.get("q").is_some() { self.bound("q")? } else { 1.0 };
+        let span = self.span("q");
+        if q <= 0.0 {
+            self.error(span, format!("the step `q` must be positive, not {q}"), "write `q: 1`");
+            return None;
+        }
+        if whole_field && whole(q).is_none() {
+            let message = format!("`{}` is a whole number, multiples of {q} are not", self.path);
+            self.error(span, message, "write a whole `q`");
+            return None;
+        }
+        let domain = match distribution {
+            "q_uniform" => Domain::QUniform { min, max, q, whole: whole_field },
+            _ => Domain::QLogUniformValues { min, max, q, whole: whole_field },
+        };
+        if whole(max / q - min / q).is_none() && (max - min) / q > 1e15 {
+            self.error(span, "the step `q` is too small for the range", "write a larger `q`");
+            return None;
+        }
+        if domain.size() == Some(0) {
+            let message = format!("no multiple of {q} lies between {min} and {max}");
+            self.error(span, message, "write a smaller `q` or a wider range");
+            return None;
+        }
+        Some(domain)
+    }
+
+    fn normal(&mut self, distribution: &'static str) -> Option<Domain> {
+        let mu = if self.get("mu").is_some() { self.bound("mu") } else { Some(0.0) };
+        let sigma = if self.get("sigma").is_some() { self.bound("sigma") } else { Some(1.0) };
+        let (mu, sigma) = (mu?, sigma?);
+        if sigma <= 0.0 {
+            let span = self.span("sigma");
+            self.error(span, "`sigma` must be positive", "write `value` for a single value");
+            return None;
+        }
+        let Type::Number(range) = &self.field.ty else {
+            return None;
+        };
+        let is_log = distribution == "log_normal";
+        if !has_room(range, is_log) {
+            let ends = if is_log { "every positive number" } else { "every number" };
+            let message =
+                format!("`{}` must be {}, `{distribution}` gives {ends}", self.path, self.field.ty);
+            let help = match range.max.or(range.below) {
+                None => "write `distribution: log_normal`",
+                Some(_) => "write `distribution: uniform` with `min` and `max`",
+            };
+            self.error(self.span("distribution"), message, help);
+            return None;
+        }
+        Some(match is_log {
+            true => Domain::LogNormal { mu, sigma },
+            false => Domain::Normal { mu, sigma },
+        })
+    }
+
+    /// Whether the method can run what the parameter takes.
+    fn suits_method(&mut self, domain: &Domain, method: Option<Method>) -> bool {
+        if method != Some(Method::Grid) {
+            return true;
+        }
+        let (span, message) = match domain {
+            Domain::Constant { .. } | Domain::IntUniform { .. } => return true,
+            Domain::Categorical { probabilities: None, .. } => return true,
+            Domain::Categorical { .. } => {
+                let span = self.get("probabilities").map_or(self.entry.span, |entry| entry.span);
+                (
+                    span,
+                    "a grid runs every value once: `probabilities` mean nothing in it".to_owned(),
+                )
+            }
+            _ => {
+                let path = self.path;
+                (
+                    self.entry.span,
+                    format!("a grid needs the values of `{path}`, not a distribution"),
+                )
+            }
+        };
+        self.error(span, message, "write `values: [...]`, or `method: random` or `sobol`");
+        false
+    }
+}
+
+/// Whether a range has room for every number, or every positive one.
+fn has_room(range: &Range, only_positive: bool) -> bool {
+    let below = range.min.or(range.above);
+    let has_low_end = if only_positive { below.is_some_and(|x| x > 0.0) } else { below.is_some() };
+    !has_low_end && range.max.is_none() && range.below.is_none()
+}

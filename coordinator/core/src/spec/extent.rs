@@ -1,0 +1,169 @@
+//! How many points and trials a sweep has, and whether its method can run them.
+
+use super::mistake::Span;
+use super::read::Reader;
+use crate::definition::{Definition, Method};
+use crate::plan::{self, Plan};
+use crate::sampler::SOBOL_SAMPLES;
+use crate::space::axes::Axes;
+use crate::space::lattice::{Lattice, Uncountable};
+
+/// How many draws say what share of a space its constraints admit.
+const DRAWS: u32 = 20_000;
+/// The least share that random sampling puts up with: one in this many.
+const RAREST: u32 = 1000;
+
+/// Where the parts of a file stand that a number of points is about.
+pub(super) struct Spans {
+    pub(super) method: Span,
+    pub(super) parameters: Span,
+    pub(super) constraints: Span,
+    pub(super) run_cap: Span,
+}
+
+/// Reports spaces that have no points, too many, or no end. Nothing else is wrong with
+/// `definition`.
+pub(super) fn check(reader: &mut Reader<'_>, definition: &Definition, spans: &Spans) {
+    let axes = std::sync::Arc::new(plan::axes(definition));
+    match Lattice::new(std::sync::Arc::clone(&axes)) {
+        Ok(lattice) => check_finite(reader, definition, lattice.total(), spans),
+        Err(reason) if definition.method == Method::Grid => {
+            let span =
+                if reason == Uncountable::Coupled { spans.constraints } else { spans.parameters };
+            reader
+                .report
+                .error(span, format!("this grid cannot be counted: {reason}"))
+                .help("use fewer values, or `method: random` with a `run_cap`");
+        }
+        Err(reason) => check_endless(reader, definition, &axes, (reason, spans)),
+    }
+}
+
+fn check_finite(reader: &mut Reader<'_>, definition: &Definition, total: u64, spans: &Spans) {
+    if total == 0 {
+        reader
+            .report
+            .error(spans.constraints, "no point of the space fulfils the constraints")
+            .about("constraints")
+            .help("loosen them, or give the parameters other values");
+        return;
+    }
+    let seeds = definition.seeds.len() as u64;
+    let Some(trials) = total.checked_mul(seeds) else {
+        let message = format!("the sweep has more than {} trials", u64::MAX);
+        reader.report.error(spans.parameters, message).help("use fewer values");
+        return;
+    };
+    let points = definition.run_cap.map_or(total, |cap| cap.div_ceil(seeds).min(total));
+    check_sobol_length(reader, definition, points, spans);
+    if let Some(cap) = definition.run_cap.filter(|cap| *cap < trials) {
+        warn_uneven(reader, cap, seeds, spans.run_cap);
+    }
+}
+
+fn check_sobol_length(
+    reader: &mut Reader<'_>,
+    definition: &Definition,
+    points: u64,
+    spans: &Spans,
+) {
+    if definition.method == Method::Sobol && points > SOBOL_SAMPLES {
+        reader
+            .report
+            .error(spans.method, format!("a Sobol sequence ends after {SOBOL_SAMPLES} points"))
+            .about("method")
+            .help("lower `run_cap`, or write `method: random`");
+    }
+}
+
+/// Warns if `run_cap` ends the sweep between the seeds of a point.
+fn warn_uneven(reader: &mut Reader<'_>, cap: u64, seeds: u64, span: Span) {
+    let rest = cap % seeds;
+    if rest != 0 {
+        let message = format!("the last point gets {rest} of {seeds} seeds");
+        let (less, more) = (cap - rest, cap - rest + seeds);
+        let help = format!(
+            "`run_cap` counts trials: write {}",
+            match less {
+                0 => more.to_string(),
+                less => format!("{less} or {more}"),
+            }
+        );
+        reader.report.warn(span, message).about("run_cap").help(help);
+    }
+}
+
+fn check_endless(
+    reader: &mut Reader<'_>,
+    definition: &Definition,
+    axes: &Axes,
+    (reason, spans): (Uncountable, &Spans),
+) {
+    let Some(cap) = definition.run_cap else {
+        reader
+            .report
+            .error(spans.method, format!("the sweep has no end: {reason}"))
+            .help("add `run_cap: 100`, the number of trials to run");
+        return;
+    };
+    let seeds = definition.seeds.len() as u64;
+    let points = cap.div_ceil(seeds);
+    warn_uneven(reader, cap, seeds, spans.run_cap);
+    check_sobol_length(reader, definition, points, spans);
+    if axes.constraints.is_empty() && reason == Uncountable::Infinite || reader.report.has_errors()
+    {
+        return;
+    }
+    match definition.method {
+        Method::Sobol => check_sobol_points(reader, definition, points, spans),
+        _ => check_random_points(reader, definition, axes, (points, spans)),
+    }
+}
+
+/// Whether the Sobol sequence holds enough points: all are drawn once, to see.
+fn check_sobol_points(
+    reader: &mut Reader<'_>,
+    definition: &Definition,
+    points: u64,
+    spans: &Spans,
+) {
+    let plan = Plan::new(definition);
+    let mut history = plan.history();
+    for point in 0..points {
+        let Some(suggestion) = plan.suggest(&history, point) else {
+            let message = format!("only {point} of {SOBOL_SAMPLES} Sobol points can be used");
+            reader
+                .report
+                .error(spans.constraints, message)
+                .help("lower `run_cap`, loosen the constraints, or write `method: random`");
+            return;
+        };
+        history.record_suggestion(&suggestion);
+    }
+}
+
+fn check_random_points(
+    reader: &mut Reader<'_>,
+    definition: &Definition,
+    axes: &Axes,
+    (points, spans): (u64, &Spans),
+) {
+    let mut rng = crate::rng::TrialRng::stream(definition.seed, u64::MAX);
+    let admitted = (0..DRAWS).filter(|_| axes.draw(|_| rng.unit()).is_some()).count();
+    if admitted < (DRAWS / RAREST) as usize {
+        let message = format!("fewer than one point in {RAREST} fulfils the constraints");
+        let help = "loosen them, or narrow the ranges of the parameters";
+        reader.report.error(spans.constraints, message).about("constraints").help(help);
+        return;
+    }
+    // A finite space that is too coupled to be counted must have points to spare.
+    let sizes = axes.axes.iter().filter(|axis| axis.when.is_empty());
+    let product: f64 =
+        sizes.map(|axis| axis.size.map_or(f64::INFINITY, |size| size as f64)).product();
+    let share = admitted as f64 / f64::from(DRAWS);
+    if points as f64 > product * share / 2.0 {
+        let message = "the points cannot be counted, and `run_cap` may be more than there are";
+        let help = "lower `run_cap`, or use fewer values";
+        reader.report.error(spans.run_cap, message).about("run_cap").help(help);
+    }
+}

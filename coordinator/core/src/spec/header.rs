@@ -1,0 +1,130 @@
+//! What a sweep file says about the sweep as a whole, and the words of W&B that it may not say.
+//!
+//! The documentation of these fields is that of the JSON Schema. Keys that need more than a type
+//! (`parameters`, `zip`, `constraints`, `replicates`) are read elsewhere.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value as Json};
+
+use super::mistake::Span;
+use super::read::Reader;
+use super::tree::{Node, Value};
+use crate::definition::{Method, Retry};
+use crate::id::SweepName;
+use crate::metric::{Goal, Metric, Objective};
+
+/// A sweep: a space of configurations and how to run it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Rheobase sweep")]
+pub(crate) struct Header {
+    /// The name of the sweep: 1 to 64 of a-z, 0-9, `-`, `_` and `.`, starting with a letter or digit.
+    #[schemars(extend("pattern" = "^[a-z0-9][a-z0-9._-]{0,63}$"))]
+    pub(super) name: String,
+    /// What the sweep is for.
+    #[serde(default)]
+    pub(super) description: Option<String>,
+    /// How points are chosen.
+    #[serde(default)]
+    pub(super) method: Method,
+    /// What trials are judged by; without it, the validation accuracy, maximized.
+    #[serde(default)]
+    pub(super) metric: Option<Objective>,
+    /// The most trials to run; a space without end needs it.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub(super) run_cap: Option<u64>,
+    /// The seed of the sampler and, without `replicates`, of every trial.
+    #[serde(default)]
+    pub(super) seed: u64,
+    /// The number of failed trials at which the sweep ends early; without it, none.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub(super) max_failed_trials: Option<u64>,
+    /// How often attempts are repeated, for each cause.
+    #[serde(default)]
+    pub(super) retry: Retry,
+}
+
+/// What to do about a word of W&B that has no meaning here.
+pub(super) fn foreign_key(key: &str) -> Option<String> {
+    let help = match key {
+        "program" | "command" => {
+            "delete it: trials run the networks and tasks of `network` and `task`"
+        }
+        "entity" | "project" => "delete it: results are kept by the `name` of the sweep",
+        "job" | "scheduler" => "delete it: workers take trials from the coordinator",
+        "controller" => "write `network: {controller: ...}` if the units of the network are meant",
+        "early_terminate" => "delete it: no pruner is available in this version",
+        "count" => "write `run_cap`",
+        "num_trials" | "max_trials" | "n_trials" => "write `run_cap`",
+        "space" | "params" | "search_space" => "write `parameters`",
+        _ => return None,
+    };
+    Some(help.to_owned())
+}
+
+/// Refuses methods of W&B and others by name; gives whether the method was one of them.
+pub(super) fn is_foreign_method(reader: &mut Reader<'_>, node: &Node) -> bool {
+    let Value::Text(method) = &node.value else {
+        return false;
+    };
+    let known = ["bayes", "tpe", "gp", "cmaes", "cma-es", "hyperband", "asha", "pbt", "custom"];
+    let is_foreign = known.contains(&method.to_lowercase().as_str());
+    if is_foreign {
+        reader
+            .report
+            .error(node.span, format!("the method `{method}` is not available in this version"))
+            .about("method")
+            .help("write `grid`, `random` or `sobol`");
+        reader.faulty.insert("method".to_owned());
+    }
+    is_foreign
+}
+
+/// The header from its checked values; nothing if the name is missing or wrong, which is reported.
+pub(super) fn header(reader: &mut Reader<'_>, mut values: Map<String, Json>) -> Option<Header> {
+    if !values.contains_key("name") && !reader.faulty.contains("name") {
+        let start = Span::new(0, 0);
+        reader.report.error(start, "the sweep has no `name`").help("add `name: my-sweep`");
+    }
+    // Whatever else is wrong, the rest of the header is worth checking.
+    values.entry("name").or_insert_with(|| Json::from("unnamed"));
+    serde_json::from_value(Json::Object(values)).ok()
+}
+
+/// The name of the sweep.
+pub(super) fn name(reader: &mut Reader<'_>, header: &Header) -> Option<SweepName> {
+    match SweepName::parse(&header.name) {
+        Ok(name) => Some(name),
+        Err(error) => {
+            let span = reader.written.get("name").map_or(Span::new(0, 0), |place| place.value);
+            let mistake = reader.report.error(span, error.to_string()).about("name");
+            let plain: String = header.name.trim().to_lowercase().replace([' ', '/'], "-");
+            if SweepName::parse(&plain).is_ok() {
+                mistake.help(format!("write `{plain}`"));
+            }
+            None
+        }
+    }
+}
+
+/// What trials are judged by.
+pub(super) fn objective(reader: &mut Reader<'_>, header: &Header) -> Objective {
+    let Some(objective) = header.metric.clone() else {
+        let name = Metric::ValidationAccuracy;
+        return Objective { name, goal: Goal::Maximize, target: None };
+    };
+    let is_given = reader.written.contains_key("metric.goal");
+    if let (true, false, Some(place)) =
+        (objective.name.is_accuracy(), is_given, reader.written.get("metric.name"))
+    {
+        reader
+            .report
+            .warn(place.value, format!("`{}` will be minimized", objective.name.name()))
+            .about("metric")
+            .help("`goal` is `minimize` if it is not given: write `goal: maximize`");
+    }
+    objective
+}

@@ -1,0 +1,254 @@
+//! Mistakes in a sweep file: what is wrong, where, and what to do about it.
+//!
+//! All mistakes of a file are collected and shown together, in the order of the file, each with the
+//! line that it is about. How they look in a terminal is up to miette; [`Mistakes::render`] is the
+//! same without colours.
+
+use std::fmt;
+use std::sync::Arc;
+
+use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
+use serde::{Serialize, Serializer};
+
+/// A piece of a sweep file, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Span {
+    /// The first byte.
+    pub offset: usize,
+    /// The number of bytes; 0 at the end of the file.
+    pub length: usize,
+}
+
+impl Span {
+    pub(super) fn new(offset: usize, length: usize) -> Self {
+        Self { offset, length }
+    }
+
+    pub(super) fn end(self) -> usize {
+        self.offset + self.length
+    }
+}
+
+/// How bad a mistake is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// The file cannot be used.
+    Error,
+    /// The file can be used, but may not say what its author means.
+    Warning,
+}
+
+impl Severity {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+/// One mistake.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Mistake {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is wrong: a lowercase fragment.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// The dotted path of the field or parameter that it is about.
+    pub path: Option<String>,
+    /// Where it is.
+    pub span: Span,
+    /// Its line, from 1.
+    pub line: usize,
+    /// Its column in characters, from 1.
+    pub column: usize,
+}
+
+impl Mistake {
+    pub(super) fn help(&mut self, help: impl Into<String>) -> &mut Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    pub(super) fn about(&mut self, path: impl Into<String>) -> &mut Self {
+        self.path = Some(path.into());
+        self
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Mistake {}
+
+impl Diagnostic for Mistake {
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(match self.severity {
+            Severity::Error => miette::Severity::Error,
+            Severity::Warning => miette::Severity::Warning,
+        })
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let label = LabeledSpan::new(None, self.span.offset, self.span.length);
+        Some(Box::new(std::iter::once(label)))
+    }
+}
+
+/// Every mistake of a file, in the order of the file; never empty.
+#[derive(Debug, Clone)]
+pub struct Mistakes {
+    source: NamedSource<Arc<str>>,
+    list: Vec<Mistake>,
+}
+
+impl Mistakes {
+    pub(super) fn new(file: &str, text: &str, mut list: Vec<Mistake>) -> Self {
+        list.sort_by_key(|mistake| mistake.span);
+        Self { source: NamedSource::new(file, Arc::from(text)), list }
+    }
+
+    /// The name of the file.
+    pub fn file(&self) -> &str {
+        self.source.name()
+    }
+
+    /// The mistakes: errors and, beside them, warnings.
+    pub fn list(&self) -> &[Mistake] {
+        &self.list
+    }
+
+    /// The mistakes as plain text: message, place, line and help of each.
+    pub fn render(&self) -> String {
+        render(self.file(), self.source.inner(), &self.list)
+    }
+}
+
+/// The mistakes `list` of `text` as plain text, to which [`Mistakes::render`] is a short cut; also
+/// for the warnings of a file without errors.
+pub fn render(file: &str, text: &str, list: &[Mistake]) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut out = String::new();
+    for mistake in list {
+        let Mistake { line, column, message, .. } = mistake;
+        let number = line.to_string();
+        let margin = " ".repeat(number.len());
+        let snippet =
+            lines.get(line - 1).unwrap_or(&"").trim_start_matches('\u{feff}').replace('\t', " ");
+        let indent = " ".repeat(column - 1);
+        let marks = "^".repeat(marked(text, mistake.span));
+        out += &format!("{}: {message}\n", mistake.severity.name());
+        out += &format!("{margin}--> {file}:{line}:{column}\n");
+        out += &format!("{margin} |\n{number} | {snippet}\n{margin} | {indent}{marks}\n");
+        if let Some(help) = &mistake.help {
+            out += &format!("{margin} = help: {help}\n");
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// How many characters of the first line of a span to mark, at least one.
+fn marked(text: &str, span: Span) -> usize {
+    let piece = text.get(span.offset..span.end()).unwrap_or_default();
+    piece.lines().next().unwrap_or_default().trim_end().chars().count().max(1)
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let errors = self.list.iter().filter(|m| m.severity == Severity::Error).count();
+        let plural = if errors == 1 { "mistake" } else { "mistakes" };
+        write!(f, "{errors} {plural} in `{}`", self.file())
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
+impl Diagnostic for Mistakes {
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(&self.source)
+    }
+
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
+        Some(Box::new(self.list.iter().map(|mistake| mistake as &dyn Diagnostic)))
+    }
+}
+
+impl Serialize for Mistakes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map([
+            ("file", serde_json::json!(self.file())),
+            ("mistakes", serde_json::json!(self.list)),
+        ])
+    }
+}
+
+/// Collects the mistakes of a text.
+#[derive(Debug)]
+pub(super) struct Report<'t> {
+    text: &'t str,
+    /// Where the lines begin.
+    lines: Vec<usize>,
+    list: Vec<Mistake>,
+}
+
+impl<'t> Report<'t> {
+    pub(super) fn new(text: &'t str) -> Self {
+        let newlines = text.match_indices('\n').map(|(newline, _)| newline + 1);
+        Self { text, lines: std::iter::once(0).chain(newlines).collect(), list: Vec::new() }
+    }
+
+    /// Reports something that makes the file unusable.
+    pub(super) fn error(&mut self, span: Span, message: impl Into<String>) -> &mut Mistake {
+        self.add(Severity::Error, span, message.into())
+    }
+
+    /// Reports something that may not be meant.
+    pub(super) fn warn(&mut self, span: Span, message: impl Into<String>) -> &mut Mistake {
+        self.add(Severity::Warning, span, message.into())
+    }
+
+    fn add(&mut self, severity: Severity, span: Span, message: String) -> &mut Mistake {
+        let (line, column) = self.place(span.offset);
+        let mistake = Mistake { severity, message, help: None, path: None, span, line, column };
+        self.list.push(mistake);
+        let last = self.list.len() - 1;
+        &mut self.list[last]
+    }
+
+    pub(super) fn has_errors(&self) -> bool {
+        self.list.iter().any(|mistake| mistake.severity == Severity::Error)
+    }
+
+    /// The piece of the text at `span`.
+    pub(super) fn snippet(&self, span: Span) -> &'t str {
+        self.text.get(span.offset..span.end()).unwrap_or_default()
+    }
+
+    /// The line of a span, from 1.
+    pub(super) fn line(&self, span: Span) -> usize {
+        self.place(span.offset).0
+    }
+
+    /// Line and column of a byte, both from 1, the column in characters.
+    fn place(&self, offset: usize) -> (usize, usize) {
+        let line = self.lines.partition_point(|&start| start <= offset);
+        let start = self.lines.get(line.saturating_sub(1)).copied().unwrap_or(0);
+        let before = self.text.get(start..offset).unwrap_or_default();
+        (line, before.trim_start_matches('\u{feff}').chars().count() + 1)
+    }
+
+    pub(super) fn into_list(self) -> Vec<Mistake> {
+        self.list
+    }
+}

@@ -1,0 +1,248 @@
+//! The parameters of a file: which field each one sets, what it takes, and the conditions under
+//! which it exists, still by name.
+//!
+//! Dotted paths and nested `parameters` mean the same. A path with a typo is taken for the field
+//! that it resembles, and what refers to it by the same typo is understood.
+
+use std::collections::BTreeMap;
+
+use super::domain;
+use super::mistake::Span;
+use super::read::{Reader, describe, join};
+use super::tree::{Entry, Node, Value};
+use crate::config::field::{self, Field, Type, names};
+use crate::definition::Method;
+use crate::space::Domain;
+use crate::space::expression::Unknown;
+use crate::suggest;
+
+/// A parameter as the file declares it.
+#[derive(Debug)]
+pub(super) struct Declared<'n> {
+    pub(super) path: String,
+    pub(super) field: &'static Field,
+    /// The place of its path.
+    pub(super) span: Span,
+    /// What it takes; nothing if that has a mistake.
+    pub(super) domain: Option<Domain>,
+    /// The places of its values, if it lists them.
+    pub(super) values: Vec<Span>,
+    pub(super) when: Option<&'n Entry>,
+}
+
+/// All parameters of a file.
+#[derive(Debug, Default)]
+pub(super) struct Declarations<'n> {
+    pub(super) list: Vec<Declared<'n>>,
+    /// Paths as written that are no fields, and the fields that they were taken for.
+    typos: BTreeMap<String, Option<String>>,
+}
+
+/// What a name in `zip`, `when` or a constraint refers to.
+pub(super) enum Referred<'a, 'n> {
+    Parameter(&'a Declared<'n>),
+    /// A parameter whose declaration has been reported.
+    Faulty,
+    /// No parameter of this file.
+    Nothing,
+}
+
+impl<'n> Declarations<'n> {
+    /// Reads the mapping under `parameters`; `method` is nothing if that has a mistake.
+    pub(super) fn read(reader: &mut Reader<'_>, entry: &'n Entry, method: Option<Method>) -> Self {
+        let mut declarations = Self::default();
+        declarations.group(reader, "", &entry.node, method);
+        declarations
+    }
+
+    /// What `name` refers to.
+    pub(super) fn refer(&self, name: &str) -> Referred<'_, 'n> {
+        let path = match self.typos.get(name) {
+            Some(None) => return Referred::Faulty,
+            Some(Some(path)) => path.as_str(),
+            None => name,
+        };
+        match self.list.iter().find(|declared| declared.path == path) {
+            Some(declared) if declared.domain.is_none() => Referred::Faulty,
+            Some(declared) => Referred::Parameter(declared),
+            None => Referred::Nothing,
+        }
+    }
+
+    /// The parameter at `path`.
+    pub(super) fn get(&self, path: &str) -> Option<&Declared<'n>> {
+        self.list.iter().find(|declared| declared.path == path)
+    }
+
+    /// The declared path that resembles `name`.
+    pub(super) fn nearest(&self, name: &str) -> Option<&str> {
+        suggest::nearest(name, self.list.iter().map(|declared| declared.path.as_str()))
+    }
+
+    /// The parameter or field that resembles `name`.
+    pub(super) fn nearest_field(&self, name: &str) -> Option<String> {
+        let leaves = field::trial().leaves();
+        let leaves = leaves.iter().map(|(path, _)| path.as_str());
+        let declared = self.list.iter().map(|declared| declared.path.as_str());
+        suggest::nearest(name, declared.chain(leaves)).map(str::to_owned)
+    }
+
+    /// Says that `name` is no parameter, and what to write instead.
+    pub(super) fn not_a_parameter(&self, name: &str) -> Unknown {
+        if field::trial().at(name).is_some() {
+            let help = format!("declare it under `parameters`: `{name}: {{values: [...]}}`");
+            return Unknown { message: format!("`{name}` is not a parameter"), help: Some(help) };
+        }
+        let near = self.nearest(name).map(|near| format!("did you mean `{near}`?"));
+        let help = near.or_else(|| Some("name a path that stands under `parameters`".to_owned()));
+        Unknown { message: format!("unknown parameter `{name}`"), help }
+    }
+
+    fn group(
+        &mut self,
+        reader: &mut Reader<'_>,
+        within: &str,
+        node: &'n Node,
+        method: Option<Method>,
+    ) {
+        let Value::Mapping(entries) = &node.value else {
+            let found = describe(&node.value, reader.report.snippet(node.span));
+            reader
+                .report
+                .error(node.span, format!("`parameters` must be a mapping, not {found}"))
+                .help("write `network.hidden: {values: [32, 64]}` on a line of its own");
+            return;
+        };
+        for entry in entries {
+            let path = join(within, &entry.key);
+            match nested(&entry.node) {
+                Some(inner) => {
+                    self.refuse_beside_nested(reader, &path, &entry.node);
+                    self.group(reader, &path, inner, method);
+                }
+                None => self.declare(reader, &path, entry, method),
+            }
+        }
+    }
+
+    fn refuse_beside_nested(&self, reader: &mut Reader<'_>, path: &str, node: &Node) {
+        let Value::Mapping(entries) = &node.value else {
+            return;
+        };
+        for entry in entries.iter().filter(|entry| entry.key != "parameters") {
+            reader
+                .report
+                .error(entry.span, format!("`{}` stands beside nested `parameters`", entry.key))
+                .about(path)
+                .help("only `parameters` can stand here");
+        }
+    }
+
+    fn declare(
+        &mut self,
+        reader: &mut Reader<'_>,
+        written: &str,
+        entry: &'n Entry,
+        method: Option<Method>,
+    ) {
+        let Some((path, field)) = self.resolve(reader, written, entry) else {
+            return;
+        };
+        if let Some(first) = self.get(&path) {
+            // A typo of a parameter that is also there has been reported as such.
+            if path == written {
+                let first = first.span;
+                reader.duplicate(entry, first);
+            }
+            return;
+        }
+        let spec = domain::read(reader, (&path, field), entry, method);
+        if spec.domain.is_none() {
+            reader.faulty.insert(path.clone());
+        }
+        self.list.push(Declared {
+            path,
+            field,
+            span: entry.span,
+            domain: spec.domain,
+            values: spec.values,
+            when: spec.when,
+        });
+    }
+
+    /// The field that a path names, or was probably meant to name.
+    fn resolve(
+        &mut self,
+        reader: &mut Reader<'_>,
+        written: &str,
+        entry: &Entry,
+    ) -> Option<(String, &'static Field)> {
+        let known = field::trial().at(written);
+        if let Some(field) = known.filter(|field| is_single(field)) {
+            return Some((written.to_owned(), field));
+        }
+        let meant = match known {
+            Some(field) => {
+                let (message, help) = not_single(written, field, entry);
+                reader.report.error(entry.span, message).about(written).help(help);
+                None
+            }
+            None => self.unknown(reader, written, entry),
+        };
+        self.typos.insert(written.to_owned(), meant.clone());
+        let meant = meant?;
+        let field = field::trial().at(&meant)?;
+        Some((meant, field))
+    }
+
+    fn unknown(&self, reader: &mut Reader<'_>, written: &str, entry: &Entry) -> Option<String> {
+        let leaves = field::trial().leaves();
+        let near = suggest::nearest(written, leaves.iter().map(|(path, _)| path.as_str()));
+        let mistake =
+            reader.report.error(entry.span, format!("unknown field `{written}`")).about(written);
+        match near {
+            Some(near) => mistake.help(format!("did you mean `{near}`?")),
+            None => mistake.help("a parameter is named by a path such as `training.optimizer.lr`"),
+        };
+        near.map(str::to_owned)
+    }
+}
+
+/// The field at `path` if a condition or a constraint can look at it. The seed of a trial is not
+/// part of its point.
+pub(super) fn comparable(path: &str) -> Option<&'static Field> {
+    field::trial().at(path).filter(|field| path != "seed" && is_single(field))
+}
+
+/// The mapping of nested parameters, if that is what a node holds.
+fn nested(node: &Node) -> Option<&Node> {
+    let Value::Mapping(entries) = &node.value else {
+        return None;
+    };
+    entries.iter().find(|entry| entry.key == "parameters").map(|entry| &entry.node)
+}
+
+/// Whether a field holds a single value.
+fn is_single(field: &Field) -> bool {
+    !matches!(field.ty, Type::Object(_) | Type::List { .. } | Type::Any)
+}
+
+/// Why a field that is no single value is no parameter.
+fn not_single(path: &str, field: &Field, entry: &Entry) -> (String, String) {
+    let Type::Object(object) = &field.ty else {
+        return (
+            format!("`{path}` is a list and cannot be swept"),
+            "write it at the top level of the file: every trial gets the whole list".to_owned(),
+        );
+    };
+    let message = format!("`{path}` is not a single value");
+    let inner = match &entry.node.value {
+        Value::Mapping(entries) => entries.iter().find(|inner| object.get(&inner.key).is_some()),
+        _ => None,
+    };
+    let help = match inner {
+        Some(inner) => format!("write `{path}.{}: ...`", inner.key),
+        None => format!("it has the fields {}", names(&object.names().collect::<Vec<_>>(), "and")),
+    };
+    (message, help)
+}

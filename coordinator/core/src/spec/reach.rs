@@ -1,0 +1,250 @@
+//! Whether everything that a file says reaches some trial: no parameter that never exists, none
+//! where the kind of the trial ignores it, no fixed value that is never used. A fixed value that a
+//! parameter always replaces is only warned about: people sweep over what their file had before.
+//!
+//! Only the parameters that decide about others matter; all their cases are gone through. Constraints
+//! are left aside: a field that only they keep from a wrong kind still wants its `when`.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value as Json;
+
+use super::mistake::Span;
+use super::parameters::Declarations;
+use super::read::Reader;
+use crate::config::field::{self, Field, names};
+use crate::space::axes::{Axes, When};
+use crate::space::{Pick, Space};
+
+/// How many cases are gone through.
+const MAX_CASES: usize = 100_000;
+/// A deciding parameter with more values than this is represented by those that conditions name.
+const MAX_ROWS: u64 = 64;
+
+/// Reports what reaches no trial. `fixed` is the configuration around the space.
+pub(super) fn check(
+    reader: &mut Reader<'_>,
+    declarations: &Declarations<'_>,
+    space: &Space,
+    fixed: &Json,
+) {
+    let axes = Axes::new(space, fixed);
+    let Some(cases) = cases(&axes) else {
+        let span = declarations.list.first().map_or(Span::new(0, 0), |first| first.span);
+        reader
+            .report
+            .error(span, format!("the conditions tell more than {MAX_CASES} cases apart"))
+            .help("use fewer parameters in `when`, or split the sweep");
+        return;
+    };
+    let mut found =
+        Found { ignored: vec![BTreeSet::new(); space.parameters.len()], ..Found::default() };
+    let written: Vec<(String, &Field)> = reader
+        .written
+        .keys()
+        .filter_map(|path| Some((path.clone(), field::trial().at(path)?)))
+        .filter(|(_, field)| !matches!(field.ty, field::Type::Object(_)))
+        .collect();
+    for picks in &cases {
+        found.visit(&View { axes: &axes, picks, fixed }, &written);
+    }
+    report_parameters(reader, declarations, &axes, &found);
+    for (path, field) in &written {
+        if !found.used.contains(path) && !reader.faulty.contains(path) {
+            report_unused(reader, path, field, &found);
+        }
+    }
+}
+
+/// What was found in all cases together.
+#[derive(Default)]
+struct Found {
+    /// The positions of the parameters that exist in some case.
+    existing: BTreeSet<usize>,
+    /// For each parameter, the kinds that ignore it in some case where it exists.
+    ignored: Vec<BTreeSet<String>>,
+    /// The fixed fields that are used in some case.
+    used: BTreeSet<String>,
+    /// The kinds that come up, by the path of the field.
+    kinds: BTreeSet<(String, String)>,
+}
+
+impl Found {
+    fn visit(&mut self, view: &View<'_>, written: &[(String, &Field)]) {
+        for (position, parameter) in view.axes.parameters.iter().enumerate() {
+            if !view.exists(position) {
+                continue;
+            }
+            self.existing.insert(position);
+            let kinds = field::trial().at(&parameter.path).filter(|field| field.kinds.is_some());
+            let kind = field::kind_path(&parameter.path);
+            if let (Some(field), Some(kind)) = (kinds, view.text(&kind)) {
+                if !field.is_used_by(&kind) {
+                    self.ignored[position].insert(kind);
+                }
+            }
+        }
+        for (path, field) in written {
+            let kind_path = field::kind_path(path);
+            let kind = field.kinds.as_ref().and_then(|_| view.text(&kind_path));
+            if let Some(kind) = &kind {
+                self.kinds.insert((kind_path, kind.clone()));
+            }
+            let is_swept = view.axes.position(path).is_some_and(|position| view.exists(position));
+            if !is_swept && kind.is_none_or(|kind| field.is_used_by(&kind)) {
+                self.used.insert(path.clone());
+            }
+        }
+    }
+}
+
+/// One case.
+struct View<'a> {
+    axes: &'a Axes,
+    picks: &'a [Pick],
+    fixed: &'a Json,
+}
+
+impl View<'_> {
+    fn exists(&self, position: usize) -> bool {
+        !matches!(self.picks.get(self.axes.axis_of[position]), None | Some(Pick::Inactive))
+    }
+
+    /// The text that the field at `path` has in this case.
+    fn text(&self, path: &str) -> Option<String> {
+        if let Some(position) = self.axes.position(path) {
+            if let Some(Pick::Row(row)) = self.picks.get(self.axes.axis_of[position]) {
+                let value = self.axes.parameters[position].domain.value(*row);
+                return value.as_str().map(str::to_owned);
+            }
+        }
+        field::value_at(self.fixed, path)?.as_str().map(str::to_owned)
+    }
+}
+
+/// All cases, or nothing if they are too many.
+fn cases(axes: &Axes) -> Option<Vec<Vec<Pick>>> {
+    let mut cases = vec![Vec::new()];
+    for index in 0..axes.axes.len() {
+        let rows = representatives(axes, index);
+        let mut longer = Vec::new();
+        for case in cases {
+            if !axes.is_active(index, &case) {
+                longer.push([case.as_slice(), &[Pick::Inactive]].concat());
+                continue;
+            }
+            for row in &rows {
+                longer.push([case.as_slice(), &[Pick::Row(*row)]].concat());
+            }
+            if longer.len() > MAX_CASES {
+                return None;
+            }
+        }
+        cases = longer;
+    }
+    Some(cases)
+}
+
+/// The rows of an axis that stand for all: every one that something tells apart from the others.
+fn representatives(axes: &Axes, index: usize) -> Vec<u64> {
+    let axis = &axes.axes[index];
+    let mut named = BTreeSet::new();
+    let mut decides = axis.members.iter().any(|&member| {
+        let path = &axes.parameters[member].path;
+        *path == field::kind_path(path)
+    });
+    for when in axes.axes.iter().flat_map(|axis| &axis.when) {
+        if let When::Axis { axis, rows, .. } = when
+            && *axis == index
+        {
+            decides = true;
+            named.extend(rows.iter().copied());
+        }
+    }
+    match axis.size {
+        Some(size) if decides && size <= MAX_ROWS => (0..size).collect(),
+        Some(size) if decides => {
+            named.extend((0..size).find(|row| !named.contains(row)));
+            named.into_iter().collect()
+        }
+        _ => vec![0],
+    }
+}
+
+fn report_parameters(
+    reader: &mut Reader<'_>,
+    declarations: &Declarations<'_>,
+    axes: &Axes,
+    found: &Found,
+) {
+    for (position, parameter) in axes.parameters.iter().enumerate() {
+        let Some(declared) = declarations.get(&parameter.path) else {
+            continue;
+        };
+        let kind_path = field::kind_path(&parameter.path);
+        let is_doubtful = reader.faulty.contains(&kind_path)
+            || reader.faulty.contains(&format!("{}.when", parameter.path))
+            || parameter.when.iter().any(|condition| reader.faulty.contains(&condition.path));
+        if is_doubtful {
+            continue;
+        }
+        let ignored: Vec<&String> = found.ignored[position].iter().collect();
+        if !found.existing.contains(&position) {
+            let span = declared.when.map_or(declared.span, |when| when.span);
+            reader
+                .report
+                .error(span, format!("`{}` never exists", parameter.path))
+                .about(&parameter.path)
+                .help("its conditions never hold: change them, or delete the parameter");
+        } else if !ignored.is_empty() {
+            let ignoring = names(&ignored, "and");
+            let help = match axes.position(&kind_path) {
+                Some(_) => format!("add `when: {{{kind_path}: {}}}`", list(declared.field)),
+                None => format!("delete it, or write `{kind_path}: {}`", list(declared.field)),
+            };
+            let message = format!("`{}` is not used by `{kind_path}`: {ignoring}", parameter.path);
+            reader.report.error(declared.span, message).about(&parameter.path).help(help);
+        }
+    }
+}
+
+/// The kinds that use a field, as they are written in a file.
+fn list(field: &Field) -> String {
+    match field.kinds.as_deref() {
+        Some([kind]) => kind.clone(),
+        Some(kinds) => format!("[{}]", kinds.join(", ")),
+        None => String::new(),
+    }
+}
+
+fn report_unused(reader: &mut Reader<'_>, path: &str, field: &Field, found: &Found) {
+    let Some(place) = reader.written.get(path).copied() else {
+        return;
+    };
+    let kind_path = field::kind_path(path);
+    if reader.faulty.contains(&kind_path) {
+        return;
+    }
+    let kinds: Vec<&str> = found
+        .kinds
+        .iter()
+        .filter(|(known, _)| *known == kind_path)
+        .map(|(_, kind)| kind.as_str())
+        .collect();
+    if field.kinds.is_some() && !kinds.iter().any(|kind| field.is_used_by(kind)) {
+        reader
+            .report
+            .error(
+                place.key,
+                format!("`{path}` is not used by `{kind_path}`: {}", names(&kinds, "and")),
+            )
+            .about(path)
+            .help(format!("delete it, or write `{kind_path}: {}`", list(field)));
+    } else {
+        reader
+            .report
+            .warn(place.key, format!("`{path}` is fixed here and swept under `parameters`"))
+            .about(path)
+            .help("the parameter counts: delete the fixed value");
+    }
+}

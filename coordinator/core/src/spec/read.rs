@@ -1,0 +1,339 @@
+//! From the tree of a file to values: keys against known names, values against the types and ranges
+//! of fields, duplicates, nearest spellings.
+//!
+//! A mistyped key is reported and then taken for the key that it resembles, so that one typo makes
+//! one mistake. What has a mistake is remembered as faulty: later checks leave it alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value as Json};
+
+use super::mistake::{Report, Span};
+use super::tree::{Entry, Node, Value};
+use crate::config::field::{Field, Object, Type, names};
+use crate::space::whole;
+use crate::suggest;
+
+/// Where a field is given.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) key: Span,
+    pub(super) value: Span,
+}
+
+/// What the keys of a mapping are, for messages about those that are not known.
+#[derive(Clone, Copy)]
+pub(super) enum Scope<'a> {
+    /// Fields of the mapping at a path; `hint` has the remedy for words known to be wrong.
+    Fields { within: &'a str, hint: fn(&str) -> Option<String> },
+    /// Keys of the declaration of a parameter.
+    Parameter(&'a str),
+}
+
+impl<'a> Scope<'a> {
+    pub(super) fn fields(within: &'a str) -> Self {
+        Self::Fields { within, hint: |_| None }
+    }
+}
+
+/// Reads values and collects mistakes.
+#[derive(Debug)]
+pub(super) struct Reader<'t> {
+    pub(super) report: Report<'t>,
+    /// Every field that the file gives, by dotted path.
+    pub(super) written: BTreeMap<String, Place>,
+    /// The paths whose values have mistakes.
+    pub(super) faulty: BTreeSet<String>,
+}
+
+impl<'t> Reader<'t> {
+    pub(super) fn new(text: &'t str) -> Self {
+        let report = Report::new(text);
+        Self { report, written: BTreeMap::new(), faulty: BTreeSet::new() }
+    }
+
+    /// The entries of a mapping under the names that they stand for.
+    pub(super) fn keys<'n, 'k>(
+        &mut self,
+        entries: &'n [Entry],
+        known: &[&'k str],
+        scope: Scope<'_>,
+    ) -> Vec<(&'k str, &'n Entry)> {
+        let mut found: Vec<(&'k str, &Entry)> = Vec::new();
+        for entry in entries {
+            let exact = known.iter().find(|name| **name == entry.key).copied();
+            let Some(name) = exact.or_else(|| self.unknown(entry, known, scope)) else {
+                continue;
+            };
+            match found.iter().find(|(other, _)| *other == name) {
+                None => found.push((name, entry)),
+                // A typo of a key that is also there has been reported as such.
+                Some(_) if exact.is_none() => {}
+                Some((_, first)) => self.duplicate(entry, first.span),
+            }
+        }
+        found
+    }
+
+    pub(super) fn duplicate(&mut self, entry: &Entry, first: Span) {
+        let line = self.report.line(first);
+        self.report
+            .error(entry.span, format!("duplicate key `{}`", entry.key))
+            .help(format!("it is given on line {line} already"));
+    }
+
+    /// Reports an unknown key; gives the name that was probably meant.
+    fn unknown<'k>(
+        &mut self,
+        entry: &Entry,
+        known: &[&'k str],
+        scope: Scope<'_>,
+    ) -> Option<&'k str> {
+        let (message, within) = match scope {
+            Scope::Fields { within, .. } => {
+                (format!("unknown field `{}`", join(within, &entry.key)), within)
+            }
+            Scope::Parameter(path) => {
+                (format!("unknown key `{}` of the parameter `{path}`", entry.key), "")
+            }
+        };
+        self.faulty.insert(join(within, &entry.key));
+        let mistake = self.report.error(entry.span, message).about(join(within, &entry.key));
+        if let Scope::Fields { hint, .. } = scope
+            && let Some(help) = hint(&entry.key)
+        {
+            mistake.help(help);
+            return None;
+        }
+        let near = suggest::nearest(&entry.key, known.iter().copied());
+        match near {
+            Some(near) => mistake.help(format!("did you mean `{}`?", join(within, near))),
+            None => mistake.help(format!("known here: {}", names(known, "and"))),
+        };
+        near
+    }
+
+    /// The value of a field in its one JSON form; nothing if it has a mistake.
+    pub(super) fn value(&mut self, path: &str, node: &Node, field: &Field) -> Option<Json> {
+        let value = match (&node.value, &field.ty) {
+            (Value::Null, _) if field.nullable => Some(Json::Null),
+            (Value::Mapping(entries), Type::Object(object)) => {
+                self.object(path, node.span, entries, object).map(Json::Object)
+            }
+            (Value::List(items), Type::List { item, min }) => {
+                self.list(path, node.span, items, (item, *min))
+            }
+            (value, ty) => match scalar(value, ty) {
+                Some(value) => Some(value),
+                None => {
+                    self.mismatch(path, node, ty);
+                    None
+                }
+            },
+        };
+        if value.is_none() {
+            self.faulty.insert(path.to_owned());
+        }
+        value
+    }
+
+    /// The values of the fields of a mapping, without those that have a mistake; nothing if one that
+    /// it needs is not there.
+    fn object(
+        &mut self,
+        path: &str,
+        span: Span,
+        entries: &[Entry],
+        object: &Object,
+    ) -> Option<Map<String, Json>> {
+        let known: Vec<&str> = object.names().collect();
+        let mut values = Map::new();
+        for (name, entry) in self.keys(entries, &known, Scope::fields(path)) {
+            if let Some(field) = object.get(name) {
+                values.extend(self.field(&join(path, name), name, entry, field));
+            }
+        }
+        let mut is_whole = true;
+        for (name, field) in &object.fields {
+            if !field.required || values.contains_key(name) {
+                continue;
+            }
+            is_whole = false;
+            if !self.faulty.contains(&join(path, name)) {
+                self.report
+                    .error(span, format!("`{path}` has no `{name}`"))
+                    .about(path)
+                    .help(format!("add `{name}`, {}", field.ty));
+            }
+        }
+        is_whole.then_some(values)
+    }
+
+    /// The value of an entry, as it goes into the mapping around it.
+    pub(super) fn field(
+        &mut self,
+        path: &str,
+        name: &str,
+        entry: &Entry,
+        field: &Field,
+    ) -> Option<(String, Json)> {
+        let place = Place { key: entry.span, value: entry.node.span };
+        self.written.insert(path.to_owned(), place);
+        Some((name.to_owned(), self.value(path, &entry.node, field)?))
+    }
+
+    fn list(
+        &mut self,
+        path: &str,
+        span: Span,
+        items: &[Node],
+        (item, min): (&Field, u64),
+    ) -> Option<Json> {
+        if (items.len() as u64) < min {
+            let help = "give it a value, or delete it for the default";
+            self.report.error(span, format!("`{path}` is empty")).about(path).help(help);
+            return None;
+        }
+        let mut values = Vec::with_capacity(items.len());
+        for (index, node) in items.iter().enumerate() {
+            let path = format!("{path}[{index}]");
+            self.written.insert(path.clone(), Place { key: node.span, value: node.span });
+            let value = self.value(&path, node, item);
+            if let (Type::Object(object), Some(value)) = (&item.ty, &value) {
+                self.check_kind(&path, value, object);
+            }
+            values.push(value);
+        }
+        values.into_iter().collect::<Option<Vec<Json>>>().map(Json::Array)
+    }
+
+    /// Refuses fields of a list item that its kind does not use.
+    fn check_kind(&mut self, path: &str, value: &Json, object: &Object) {
+        let kind_path = join(path, "kind");
+        let Some(default) = object.get("kind").map(|field| &field.default) else {
+            return;
+        };
+        if self.faulty.contains(&kind_path) {
+            return;
+        }
+        let kind = value.get("kind").unwrap_or(default).as_str().unwrap_or_default();
+        let is_default = if value.get("kind").is_none() { ", the default" } else { "" };
+        for (name, field) in &object.fields {
+            let path = join(path, name);
+            let (Some(kinds), Some(place)) = (&field.kinds, self.written.get(&path)) else {
+                continue;
+            };
+            if !field.is_used_by(kind) {
+                let message = format!("`{name}` is not used by `kind: {kind}`{is_default}");
+                self.report.error(place.key, message).about(path).help(format!(
+                    "delete it, or write a kind that uses it: {}",
+                    names(kinds, "or")
+                ));
+            }
+        }
+    }
+
+    /// Reports a value that is not what a field holds.
+    fn mismatch(&mut self, path: &str, node: &Node, ty: &Type) {
+        let found = describe(&node.value, self.report.snippet(node.span));
+        let message = match (&node.value, ty) {
+            (Value::Text(text), Type::Choice(_)) => format!("unknown value `{text}` of `{path}`"),
+            _ => format!("`{path}` must be {ty}, not {found}"),
+        };
+        let help = remedy(path, &node.value, ty);
+        let mistake = self.report.error(node.span, message).about(path);
+        if let Some(help) = help {
+            mistake.help(help);
+        }
+    }
+}
+
+/// A path within a path.
+pub(super) fn join(within: &str, name: &str) -> String {
+    if within.is_empty() { name.to_owned() } else { format!("{within}.{name}") }
+}
+
+/// A single value in the JSON form of its type.
+fn scalar(value: &Value, ty: &Type) -> Option<Json> {
+    match (value, ty) {
+        (Value::Bool(x), Type::Bool) => Some(Json::from(*x)),
+        (Value::Text(text), Type::Text) => Some(Json::from(text.as_str())),
+        (Value::Text(text), Type::Choice(choices)) => {
+            choices.contains(text).then(|| Json::from(text.as_str()))
+        }
+        (Value::Integer(x), Type::Integer { min, max }) => {
+            (min..=max).contains(&x).then(|| integer(*x))?
+        }
+        (Value::Number(x), Type::Integer { .. }) => scalar(&Value::Integer(whole(*x)?.into()), ty),
+        (Value::Integer(_) | Value::Number(_), Type::Number(range)) => {
+            let x = number(value)?;
+            range.contains(x).then(|| Json::from(x))
+        }
+        _ => None,
+    }
+}
+
+/// An integer that is in the range of a field, and so in that of JSON.
+fn integer(x: i128) -> Option<Json> {
+    let unsigned = u64::try_from(x).ok().map(Json::from);
+    unsigned.or_else(|| i64::try_from(x).ok().map(Json::from))
+}
+
+/// A finite number.
+pub(super) fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Integer(x) => Some(*x as f64),
+        Value::Number(x) if x.is_finite() => Some(*x),
+        _ => None,
+    }
+}
+
+/// A value in the words of a message.
+pub(super) fn describe(value: &Value, snippet: &str) -> String {
+    match value {
+        Value::Null => "nothing".to_owned(),
+        Value::Text(text) => format!("the text `{text}`"),
+        Value::List(_) => "a list".to_owned(),
+        Value::Mapping(_) => "a mapping".to_owned(),
+        Value::Bool(_) | Value::Integer(_) | Value::Number(_) => format!("`{snippet}`"),
+    }
+}
+
+/// A value as people write it.
+pub(super) fn plain(value: &Json) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// What to write instead of a value that is not of type `ty`.
+fn remedy(path: &str, value: &Value, ty: &Type) -> Option<String> {
+    match (value, ty) {
+        (Value::Text(text), Type::Choice(choices)) => {
+            let near = suggest::nearest(text, choices.iter().map(String::as_str));
+            Some(match near {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("it is {ty}"),
+            })
+        }
+        (Value::Text(text), Type::Bool) => match text.to_lowercase().as_str() {
+            "yes" | "on" | "y" | "true" => Some("write `true`".to_owned()),
+            "no" | "off" | "n" | "false" => Some("write `false`".to_owned()),
+            _ => None,
+        },
+        (Value::Text(text), Type::Integer { .. } | Type::Number(_)) => {
+            let number: f64 = text.parse().ok()?;
+            let is_padded = text.starts_with('0') && whole(number).is_some();
+            Some(match is_padded {
+                true => format!("write `{number}`"),
+                false => "delete the quotes".to_owned(),
+            })
+        }
+        (Value::Bool(_) | Value::Integer(_) | Value::Number(_), Type::Text) => {
+            Some("quote it".to_owned())
+        }
+        (Value::List(_), Type::Bool | Type::Integer { .. } | Type::Number(_) | Type::Choice(_)) => {
+            Some(format!("to sweep it, write `{path}: {{values: [...]}}` under `parameters`"))
+        }
+        (Value::Null, _) => Some("give it a value, or delete it for the default".to_owned()),
+        _ => None,
+    }
+}

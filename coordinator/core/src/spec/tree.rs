@@ -1,0 +1,317 @@
+//! From YAML text to a tree in which every key and value knows its place.
+//!
+//! Numbers stay numbers, texts stay texts, and what other readers of YAML disagree about (`yes`,
+//! `010`) stays text, to be refused where a boolean or a number is wanted. Size, depth and aliases
+//! are bounded, so that no file can exhaust memory or stack.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
+use serde_saphyr::{Error, Location, Spanned};
+
+use super::mistake::{Report, Span};
+
+/// The largest file that is read, in bytes.
+const MAX_BYTES: usize = 1 << 20;
+/// How deep lists and mappings may nest.
+const MAX_DEPTH: usize = 32;
+/// How many values a file may have after its aliases are expanded.
+const MAX_NODES: usize = 100_000;
+
+/// A value and its place.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub(super) value: Value,
+    pub(super) span: Span,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    Null,
+    Bool(bool),
+    Integer(i128),
+    Number(f64),
+    Text(String),
+    List(Vec<Node>),
+    Mapping(Vec<Entry>),
+}
+
+/// A key, its place and its value.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) span: Span,
+    pub(super) node: Node,
+}
+
+/// Reads a file. Mistakes of syntax and size are reported; then there is no tree.
+pub(super) fn read(report: &mut Report<'_>, text: &str) -> Option<Node> {
+    if text.len() > MAX_BYTES {
+        report
+            .error(Span::new(0, 0), format!("the file is larger than {} KiB", MAX_BYTES / 1024))
+            .help("a sweep is described, not listed: use distributions or fewer values");
+        return None;
+    }
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_depth: MAX_DEPTH,
+            flow_nesting_limit: MAX_DEPTH,
+            max_nodes: MAX_NODES,
+            max_events: 4 * MAX_NODES,
+            max_anchors: 1000,
+            max_aliases: 10_000,
+            max_documents: 1,
+        },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_NODES },
+        // Reported by whoever walks the tree, all of them.
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
+        strict_booleans: true,
+        leading_zero_numbers_as_strings: true,
+        reject_unsupported_tags: true,
+        with_snippet: false,
+    };
+    match serde_saphyr::from_str_with_options::<Raw>(text, options) {
+        Ok(raw) => {
+            let places = Places::new(text);
+            Some(places.node(raw, Span::new(0, text.lines().next().map_or(0, str::len))))
+        }
+        Err(error) => {
+            let span = error
+                .location()
+                .map_or(Span::new(text.len(), 0), |location| Places::new(text).span(location));
+            let (message, help) = explain(&error);
+            let mistake = report.error(span, message);
+            if let Some(help) = help {
+                mistake.help(help);
+            }
+            None
+        }
+    }
+}
+
+type Raw = Spanned<RawValue>;
+
+enum RawValue {
+    Scalar(Value),
+    List(Vec<Raw>),
+    Mapping(Vec<(Raw, Raw)>),
+}
+
+impl<'de> Deserialize<'de> for RawValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RawVisitor)
+    }
+}
+
+struct RawVisitor;
+
+impl<'de> Visitor<'de> for RawVisitor {
+    type Value = RawValue;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<RawValue, E> {
+        Ok(RawValue::Scalar(Value::Null))
+    }
+
+    fn visit_bool<E>(self, x: bool) -> Result<RawValue, E> {
+        Ok(RawValue::Scalar(Value::Bool(x)))
+    }
+
+    fn visit_i64<E>(self, x: i64) -> Result<RawValue, E> {
+        Ok(RawValue::Scalar(Value::Integer(x.into())))
+    }
+
+    fn visit_u64<E>(self, x: u64) -> Result<RawValue, E> {
+        Ok(RawValue::Scalar(Value::Integer(x.into())))
+    }
+
+    fn visit_f64<E>(self, x: f64) -> Result<RawValue, E> {
+        Ok(RawValue::Scalar(Value::Number(x)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<RawValue, E> {
+        Ok(RawValue::Scalar(Value::Text(text.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<RawValue, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(RawValue::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<RawValue, A::Error> {
+        let mut list = Vec::new();
+        while let Some(entry) = entries.next_entry::<Raw, Raw>()? {
+            if !matches!(entry.0.value, RawValue::Scalar(_)) {
+                return Err(A::Error::custom(NOT_A_NAME));
+            }
+            list.push(entry);
+        }
+        Ok(RawValue::Mapping(list))
+    }
+}
+
+const NOT_A_NAME: &str = "a key must be a name";
+
+/// Turns the places of the reader, which are incomplete, into spans of a text.
+struct Places<'t> {
+    text: &'t str,
+    /// The byte of every 64th character, to find a character without counting from the start.
+    bytes: Vec<usize>,
+}
+
+impl<'t> Places<'t> {
+    fn new(text: &'t str) -> Self {
+        Self { text, bytes: text.char_indices().step_by(64).map(|(byte, _)| byte).collect() }
+    }
+
+    /// The byte at which a character begins.
+    fn byte(&self, character: usize) -> usize {
+        let Some(&start) = self.bytes.get(character / 64) else {
+            return self.text.len();
+        };
+        let rest = &self.text[start..];
+        rest.char_indices().nth(character % 64).map_or(self.text.len(), |(byte, _)| start + byte)
+    }
+
+    fn span(&self, location: Location) -> Span {
+        let place = location.span();
+        let offset = usize::try_from(place.offset()).unwrap_or(usize::MAX);
+        let length = usize::try_from(place.len()).unwrap_or(0);
+        let start = self.byte(offset);
+        Span::new(start, self.byte(offset.saturating_add(length)) - start)
+    }
+
+    /// The node, at `fallback` if it has no extent of its own, as an empty value or a block has
+    /// none.
+    fn node(&self, raw: Raw, fallback: Span) -> Node {
+        let mut span = self.span(raw.referenced);
+        if span.length == 0 {
+            span = fallback;
+        }
+        let value = match raw.value {
+            RawValue::Scalar(value) => value,
+            RawValue::List(items) => {
+                let items = items.into_iter().map(|item| self.item(item)).collect::<Vec<_>>();
+                span = self.closed(span, items.last().map(|item| item.span));
+                Value::List(items)
+            }
+            RawValue::Mapping(entries) => {
+                let entries: Vec<Entry> =
+                    entries.into_iter().map(|(key, value)| self.entry(key, value)).collect();
+                span = self.closed(span, entries.last().map(|entry| entry.node.span));
+                Value::Mapping(entries)
+            }
+        };
+        Node { value, span }
+    }
+
+    /// An item of a list; a block is shown by its first key.
+    fn item(&self, raw: Raw) -> Node {
+        let first = match &raw.value {
+            RawValue::Mapping(entries) => entries.first().map(|(key, _)| self.span(key.referenced)),
+            _ => None,
+        };
+        let start = self.span(raw.referenced);
+        self.node(raw, first.unwrap_or(start))
+    }
+
+    fn entry(&self, key: Raw, value: Raw) -> Entry {
+        let span = self.span(key.referenced);
+        let text = match key.value {
+            RawValue::Scalar(Value::Text(text)) => text,
+            // `1: x` has a name that is nobody's: whoever looks for it says so.
+            _ => self.text.get(span.offset..span.end()).unwrap_or_default().to_owned(),
+        };
+        Entry { key: text, span, node: self.node(value, span) }
+    }
+
+    /// Extends the place of an opening bracket to its closing one, if only spaces and a comma stand
+    /// between the last item and it.
+    fn closed(&self, span: Span, last: Option<Span>) -> Span {
+        let closing = match self.text.as_bytes().get(span.offset) {
+            Some(b'[') => ']',
+            Some(b'{') => '}',
+            _ => return span,
+        };
+        let inner = last.map_or(span.offset + 1, Span::end);
+        let Some(rest) = self.text.get(inner..) else {
+            return span;
+        };
+        let gap = rest.find(|c: char| !c.is_whitespace() && c != ',').unwrap_or(rest.len());
+        if inner > span.offset && rest[gap..].starts_with(closing) {
+            Span::new(span.offset, inner + gap + 1 - span.offset)
+        } else {
+            span
+        }
+    }
+}
+
+/// What a reader's error means in our words, and what to do about it.
+fn explain(error: &Error) -> (String, Option<&'static str>) {
+    let (message, help) = match error.without_snippet() {
+        Error::AliasError { error, .. } => return explain(error),
+        Error::Budget { breach, .. } => return (budget(breach), None),
+        Error::MultipleDocuments { .. } => (
+            "a second document begins here",
+            Some("a file holds one sweep: delete `---` and what follows, or split the file"),
+        ),
+        Error::UnknownAnchor { .. } => ("this alias has no anchor", Some("define it with `&name`")),
+        Error::RecursiveReferencesRequireWeakTypes { .. } => {
+            ("this alias stands inside its own anchor", None)
+        }
+        Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. } => {
+            ("aliases expand to more values than a file may have", None)
+        }
+        Error::UnsupportedTag { tag, .. } => {
+            return (format!("unknown tag `{tag}`"), Some("delete the tag"));
+        }
+        Error::InvalidScalar { .. } | Error::InvalidBooleanStrict { .. } => {
+            ("this value is not what its tag says", Some("delete the tag"))
+        }
+        Error::MergeValueNotMapOrSeqOfMaps { .. } => ("`<<` takes a mapping", None),
+        Error::Eof { .. } => ("the file ends too early", None),
+        Error::ExternalMessage { msg, .. } | Error::Message { msg, .. } if msg == NOT_A_NAME => {
+            (NOT_A_NAME, Some("quote it if it is meant as a name"))
+        }
+        Error::ExternalMessage { msg, .. } => return syntax(msg),
+        other => return (format!("not a YAML file: {other}"), None),
+    };
+    (message.to_owned(), help)
+}
+
+/// A message of the scanner, with a remedy where it is known.
+fn syntax(message: &str) -> (String, Option<&'static str>) {
+    let remedies = [
+        ("unclosed bracket", "close it"),
+        ("unclosed quote", "close it"),
+        ("tab", "indent with spaces"),
+        (
+            "mapping values are not allowed",
+            "indent keys of one mapping equally; quote a `:` in text",
+        ),
+        ("unexpected character", "quote the text"),
+        ("unknown escape character", "use single quotes, or write `\\\\`"),
+    ];
+    let remedy = remedies.iter().find(|(words, _)| message.contains(words));
+    let message = message.replace('`', "'").replace("'@'", "`@`");
+    (format!("not YAML: {message}"), remedy.map(|(_, help)| *help))
+}
+
+fn budget(breach: &serde_saphyr::budget::BudgetBreach) -> String {
+    use serde_saphyr::budget::BudgetBreach as Breach;
+    match breach {
+        Breach::Depth { .. } => format!("lists and mappings nest deeper than {MAX_DEPTH}"),
+        Breach::Documents { .. } => "a second document begins here".to_owned(),
+        _ => format!("the file has more than {MAX_NODES} values, or too many aliases"),
+    }
+}

@@ -1,0 +1,103 @@
+//! The configurations that a sweep leads to, checked as a whole: fields that contradict each other.
+//!
+//! Every point of a small sweep is looked at, a sample of a large one. A contradiction is reported
+//! once, at the first of its fields that the file gives.
+
+use std::collections::BTreeSet;
+
+use super::mistake::Span;
+use super::parameters::Declarations;
+use super::read::Reader;
+use crate::config::{Problem, TrialConfig};
+use crate::definition::Definition;
+use crate::plan::{Plan, PlannedTrial};
+use crate::space::Domain;
+
+/// How many points are looked at.
+const MAX_POINTS: u64 = 2000;
+
+/// Checks the points of a definition that has no other mistakes.
+pub(super) fn check(
+    reader: &mut Reader<'_>,
+    declarations: &Declarations<'_>,
+    definition: &Definition,
+) {
+    let plan = Plan::new(definition);
+    let seeds = definition.seeds.len() as u64;
+    let points = plan.trials().div_ceil(seeds);
+    // Stateless points are picked from the whole sweep; others come one after the other.
+    let step = if plan.records_points() { 1 } else { points.div_ceil(MAX_POINTS).max(1) };
+    let mut history = plan.history();
+    let mut seen = BTreeSet::new();
+    for index in 0..points.min(MAX_POINTS) {
+        let point = index * step;
+        if point >= points {
+            break;
+        }
+        let Some(suggestion) = plan.suggest(&history, point) else {
+            break;
+        };
+        history.record_suggestion(&suggestion);
+        match plan.trial(point * seeds, &suggestion) {
+            Ok(trial) => {
+                for problem in trial.config.check() {
+                    if seen.insert(problem.paths.clone()) {
+                        report(reader, declarations, &problem, Some(&trial));
+                    }
+                }
+            }
+            Err(error) => {
+                reader.report.error(Span::new(0, 0), error.to_string());
+                break;
+            }
+        }
+    }
+}
+
+/// Checks the fixed part of a file that has other mistakes, as far as it does not depend on them.
+pub(super) fn check_fixed(
+    reader: &mut Reader<'_>,
+    declarations: &Declarations<'_>,
+    config: &TrialConfig,
+) {
+    for problem in config.check() {
+        let is_open = |path: &String| {
+            let is_faulty = |faulty: &String| path.starts_with(faulty) || faulty.starts_with(path);
+            declarations.get(path).is_some() || reader.faulty.iter().any(is_faulty)
+        };
+        if !problem.paths.iter().any(is_open) {
+            report(reader, declarations, &problem, None);
+        }
+    }
+}
+
+fn report(
+    reader: &mut Reader<'_>,
+    declarations: &Declarations<'_>,
+    problem: &Problem,
+    trial: Option<&PlannedTrial>,
+) {
+    let place = |path: &String| {
+        let swept = trial.and_then(|trial| swept_place(declarations, trial, path));
+        swept.or_else(|| reader.written.get(path).map(|place| place.value))
+    };
+    let span = problem.paths.iter().find_map(place).unwrap_or(Span::new(0, 0));
+    let swept = trial.filter(|trial| trial.swept.iter().next().is_some());
+    let help = match swept {
+        Some(trial) => format!("{} (at {})", problem.help, trial.swept),
+        None => problem.help.clone(),
+    };
+    let path = problem.paths.first().cloned().unwrap_or_default();
+    reader.report.error(span, problem.message.clone()).about(path).help(help);
+}
+
+/// Where the value of a parameter stands that a trial has.
+fn swept_place(declarations: &Declarations<'_>, trial: &PlannedTrial, path: &str) -> Option<Span> {
+    let value = trial.swept.get(path)?;
+    let declared = declarations.get(path)?;
+    let row = match declared.domain.as_ref()? {
+        Domain::Categorical { values, .. } => values.iter().position(|known| known == value)?,
+        _ => 0,
+    };
+    Some(declared.values.get(row).copied().unwrap_or(declared.span))
+}

@@ -1,0 +1,139 @@
+//! `when`: the conditions under which a parameter exists, checked against the fields and parameters
+//! that they look at.
+
+use serde_json::Value as Json;
+
+use super::mistake::Span;
+use super::parameters::{Declarations, Declared, Referred, comparable};
+use super::read::{Reader, describe, plain};
+use super::tree::{Entry, Node, Value};
+use crate::config::field::{self, Field};
+use crate::space::{Condition, Domain};
+
+/// The conditions of a parameter, sorted by path; those with a mistake are left out.
+pub(super) fn when(
+    reader: &mut Reader<'_>,
+    declarations: &Declarations<'_>,
+    declared: &Declared<'_>,
+) -> Vec<Condition> {
+    let Some(entry) = declared.when else {
+        return Vec::new();
+    };
+    let Value::Mapping(entries) = &entry.node.value else {
+        let found = describe(&entry.node.value, reader.report.snippet(entry.node.span));
+        reader
+            .report
+            .error(entry.node.span, format!("`when` must be a mapping, not {found}"))
+            .about(&declared.path)
+            .help("write `when: {network.kind: adaptive}`");
+        return Vec::new();
+    };
+    let mut conditions: Vec<Condition> = Vec::new();
+    let mut first_places: Vec<Span> = Vec::new();
+    for entry in entries {
+        let Some(condition) = condition(reader, declarations, entry) else {
+            continue;
+        };
+        match conditions.iter().position(|known| known.path == condition.path) {
+            Some(first) => reader.duplicate(entry, first_places[first]),
+            None => {
+                conditions.push(condition);
+                first_places.push(entry.span);
+            }
+        }
+    }
+    conditions.sort_by(|one, other| one.path.cmp(&other.path));
+    conditions
+}
+
+fn condition(
+    reader: &mut Reader<'_>,
+    declarations: &Declarations<'_>,
+    entry: &Entry,
+) -> Option<Condition> {
+    let (path, parameter) = match declarations.refer(&entry.key) {
+        Referred::Faulty => return None,
+        Referred::Parameter(parameter) => (parameter.path.as_str(), Some(parameter)),
+        Referred::Nothing => (entry.key.as_str(), None),
+    };
+    let field = match parameter {
+        Some(parameter) => Some(parameter.field),
+        None => comparable(path),
+    };
+    let Some(field) = field else {
+        let mistake = reader
+            .report
+            .error(entry.span, format!("unknown field `{}` in a condition", entry.key))
+            .about(&entry.key);
+        if let Some(near) = declarations.nearest_field(&entry.key) {
+            mistake.help(format!("did you mean `{near}`?"));
+        } else {
+            mistake.help("a condition looks at a parameter or at another field");
+        }
+        return None;
+    };
+    let nodes = match &entry.node.value {
+        Value::List(items) => items.as_slice(),
+        _ => std::slice::from_ref(&entry.node),
+    };
+    if nodes.is_empty() {
+        let help = "give at least one value";
+        reader.report.error(entry.node.span, "this condition never holds").help(help);
+        return None;
+    }
+    let values = condition_values(reader, path, field, parameter, nodes)?;
+    Some(Condition { path: path.to_owned(), values })
+}
+
+fn condition_values(
+    reader: &mut Reader<'_>,
+    path: &str,
+    field: &Field,
+    parameter: Option<&Declared<'_>>,
+    nodes: &[Node],
+) -> Option<Vec<Json>> {
+    let mut values: Vec<Json> = Vec::new();
+    let mut is_right = true;
+    for node in nodes {
+        let Some(value) = reader.value(path, node, field) else {
+            // The value of the condition is wrong, not that of the parameter.
+            reader.faulty.remove(path);
+            is_right = false;
+            continue;
+        };
+        let domain = parameter.and_then(|parameter| parameter.domain.as_ref());
+        if values.contains(&value) {
+            reader
+                .report
+                .error(node.span, "this value is given twice")
+                .help("delete one of the two");
+            is_right = false;
+        } else if domain.is_some_and(|domain| domain.row_of(&value).is_none()) {
+            let snippet = reader.report.snippet(node.span);
+            reader
+                .report
+                .error(node.span, format!("`{path}` never is `{snippet}` in this sweep"))
+                .about(path)
+                .help(takes(path, domain));
+            is_right = false;
+        }
+        values.push(value);
+    }
+    // The order of the values means nothing.
+    values.sort_by_key(Json::to_string);
+    is_right.then_some(values)
+}
+
+/// What a parameter takes, to say why a condition never holds.
+fn takes(path: &str, domain: Option<&Domain>) -> String {
+    match domain {
+        Some(Domain::Categorical { values, .. }) => {
+            let values: Vec<String> = values.iter().map(plain).collect();
+            format!("it takes {}", field::names(&values, "and"))
+        }
+        Some(domain) if domain.size().is_none() => {
+            format!("`{path}` is continuous: no single value comes up")
+        }
+        _ => "write one of its values".to_owned(),
+    }
+}

@@ -1,0 +1,127 @@
+//! `zip`: groups of parameters that step through their values together.
+
+use super::mistake::Span;
+use super::parameters::{Declarations, Declared, Referred};
+use super::read::{Reader, describe};
+use super::tree::{Node, Value};
+use crate::space::Domain;
+
+/// The groups under `zip`, each in the order of declaration; those with a mistake are left out.
+pub(super) fn zip(
+    reader: &mut Reader<'_>,
+    declarations: &Declarations<'_>,
+    node: &Node,
+) -> Vec<Vec<String>> {
+    let help = "write `zip: [[network.n0, network.s0]]`: a list of groups";
+    let Value::List(groups) = &node.value else {
+        let found = describe(&node.value, reader.report.snippet(node.span));
+        reader.report.error(node.span, format!("`zip` must be a list, not {found}")).help(help);
+        return Vec::new();
+    };
+    let mut read: Vec<Vec<String>> = Vec::new();
+    for group in groups {
+        let Value::List(names) = &group.value else {
+            let found = describe(&group.value, reader.report.snippet(group.span));
+            let message = format!("a group of `zip` must be a list of parameters, not {found}");
+            reader.report.error(group.span, message).help(help);
+            // One mistake, not one for each name of a list without groups.
+            break;
+        };
+        if let Some(members) = zip_group(reader, declarations, group.span, names, &read) {
+            read.push(members);
+        }
+    }
+    read
+}
+
+fn zip_group(
+    reader: &mut Reader<'_>,
+    declarations: &Declarations<'_>,
+    span: Span,
+    names: &[Node],
+    earlier: &[Vec<String>],
+) -> Option<Vec<String>> {
+    let mut members: Vec<&Declared<'_>> = Vec::new();
+    let mut is_right = true;
+    for node in names {
+        match zip_member(reader, declarations, node) {
+            None => is_right = false,
+            Some(member) => {
+                let is_repeated = members.iter().any(|other| other.path == member.path)
+                    || earlier.iter().flatten().any(|path| *path == member.path);
+                if is_repeated {
+                    reader
+                        .report
+                        .error(node.span, format!("`{}` is zipped twice", member.path))
+                        .about(&member.path)
+                        .help("a parameter steps with one group");
+                    is_right = false;
+                }
+                members.push(member);
+            }
+        }
+    }
+    if names.len() < 2 {
+        let help = "name at least two parameters";
+        reader.report.error(span, "this group has nothing to step together").help(help);
+        return None;
+    }
+    if !is_right || !check_lengths(reader, span, &members) {
+        return None;
+    }
+    let declared = declarations.list.iter().map(|declared| &declared.path);
+    let is_member = |path: &&String| members.iter().any(|member| member.path == **path);
+    Some(declared.filter(is_member).cloned().collect())
+}
+
+fn zip_member<'a, 'n>(
+    reader: &mut Reader<'_>,
+    declarations: &'a Declarations<'n>,
+    node: &Node,
+) -> Option<&'a Declared<'n>> {
+    let Value::Text(name) = &node.value else {
+        let found = describe(&node.value, reader.report.snippet(node.span));
+        let message = format!("a group of `zip` names parameters, this is {found}");
+        reader.report.error(node.span, message).help("write the path of a parameter");
+        return None;
+    };
+    match declarations.refer(name) {
+        Referred::Faulty => None,
+        Referred::Parameter(declared) => match &declared.domain {
+            Some(Domain::Categorical { probabilities: None, .. }) => Some(declared),
+            _ => {
+                reader
+                    .report
+                    .error(node.span, format!("`{name}` has no list of values to step through"))
+                    .about(name)
+                    .help("give it `values: [...]`, without probabilities");
+                None
+            }
+        },
+        Referred::Nothing => {
+            let unknown = declarations.not_a_parameter(name);
+            let mistake = reader.report.error(node.span, unknown.message).about(name);
+            if let Some(help) = unknown.help {
+                mistake.help(help);
+            }
+            None
+        }
+    }
+}
+
+/// Whether the parameters of a group have equally many values and the same conditions.
+fn check_lengths(reader: &mut Reader<'_>, span: Span, members: &[&Declared<'_>]) -> bool {
+    let lengths: Vec<usize> = members.iter().map(|member| member.values.len()).collect();
+    if lengths.windows(2).any(|pair| pair[0] != pair[1]) {
+        let counts: Vec<String> = members
+            .iter()
+            .map(|member| format!("`{}` has {}", member.path, member.values.len()))
+            .collect();
+        reader
+            .report
+            .error(span, "zipped parameters have different numbers of values")
+            .help(format!("{} values", counts.join(", ")));
+        return false;
+    }
+    true
+}
