@@ -3,6 +3,7 @@
 //! Two files that mean the same give equal definitions, whatever their comments, quotes, spelling of
 //! numbers and order of keys (the order of `parameters` is part of the meaning). Spans are gone.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -93,6 +94,20 @@ pub struct Retry {
 impl Default for Retry {
     fn default() -> Self {
         Self { preempted: None, lost: 5, timed_out: 2, out_of_memory: 1, error: 2, backoff: 1.0 }
+    }
+}
+
+impl Definition {
+    /// The lines by which `other` differs: `-` before those of this definition alone, `+` before
+    /// those of `other` alone. Empty for equal definitions.
+    pub fn difference(&self, other: &Self) -> String {
+        let (mine, theirs) = (self.to_string(), other.to_string());
+        let only = |sign: char, here: &str, there: &str| -> String {
+            let there: HashSet<&str> = there.lines().collect();
+            let lines = here.lines().filter(|line| !there.contains(line));
+            lines.map(|line| format!("{sign} {line}\n")).collect()
+        };
+        only('-', &mine, &theirs) + &only('+', &theirs, &mine)
     }
 }
 

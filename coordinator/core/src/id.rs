@@ -134,6 +134,20 @@ impl FromStr for WorkerId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RequestId(pub Uuid);
 
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for RequestId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Uuid::parse_str(text).map(Self).map_err(|_| Error::RequestId(text.to_owned()))
+    }
+}
+
 /// The blake3 digest of a checkpoint: its name in the checkpoint store.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -209,6 +223,9 @@ pub enum Error {
     /// Not a worker id.
     #[error("not a worker id: `{0}`")]
     WorkerId(String),
+    /// Not a request id.
+    #[error("not a request id: `{0}` (a UUID)")]
+    RequestId(String),
     /// Not a digest.
     #[error("not a digest: `{0}` (64 hexadecimal digits)")]
     Digest(String),

@@ -4,6 +4,7 @@
 //! A row with the same table and contents is produced once per trial, in a fixed order; that is
 //! what lets a trial that must start over skip the rows that are already durable.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// The tables of the results.
@@ -47,6 +48,17 @@ impl Table {
     }
 }
 
+/// Rows of one table, encoded as an Arrow IPC stream that describes itself; opaque here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// The table.
+    pub table: Table,
+    /// How many rows.
+    pub rows: u64,
+    /// The rows.
+    pub ipc: Bytes,
+}
+
 /// The rows of one commit, each table in the order in which they were produced.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rows {
@@ -73,6 +85,17 @@ impl Rows {
         }
     }
 
+    /// Removes the first `count` rows of each table.
+    pub fn skip(&mut self, count: RowCounts) {
+        fn skip<T>(rows: &mut Vec<T>, count: u64) {
+            let count = usize::try_from(count).unwrap_or(usize::MAX).min(rows.len());
+            rows.drain(..count);
+        }
+        skip(&mut self.epochs, count.epochs);
+        skip(&mut self.evaluations, count.evaluations);
+        skip(&mut self.shapes, count.shapes);
+    }
+
     /// Moves the rows of `later` behind these.
     pub fn append(&mut self, mut later: Self) {
         self.epochs.append(&mut later.epochs);
@@ -92,11 +115,49 @@ pub struct RowCounts {
     pub shapes: u64,
 }
 
-impl std::ops::AddAssign for RowCounts {
-    fn add_assign(&mut self, other: Self) {
-        self.epochs += other.epochs;
-        self.evaluations += other.evaluations;
-        self.shapes += other.shapes;
+impl RowCounts {
+    /// The rows that `batches` say they have.
+    pub fn of(batches: &[Batch]) -> Self {
+        let rows = |table| {
+            let of_table = batches.iter().filter(|batch| batch.table == table);
+            of_table.fold(0u64, |sum, batch| sum.saturating_add(batch.rows))
+        };
+        Self {
+            epochs: rows(Table::Epochs),
+            evaluations: rows(Table::Evaluations),
+            shapes: rows(Table::Shapes),
+        }
+    }
+
+    /// The rows of all tables together.
+    pub fn total(self) -> u64 {
+        self.epochs + self.evaluations + self.shapes
+    }
+
+    /// These rows and `other` rows.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        self.zip(other, u64::saturating_add)
+    }
+
+    /// The rows beyond the first `other` ones of each table.
+    #[must_use]
+    pub fn beyond(self, other: Self) -> Self {
+        self.zip(other, u64::saturating_sub)
+    }
+
+    /// The larger number for each table.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        self.zip(other, u64::max)
+    }
+
+    fn zip(self, other: Self, join: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            epochs: join(self.epochs, other.epochs),
+            evaluations: join(self.evaluations, other.evaluations),
+            shapes: join(self.shapes, other.shapes),
+        }
     }
 }
 

@@ -39,7 +39,7 @@ pub trait Sampler: Debug + Send + Sync {
 }
 
 /// A point that a sampler chose, with what the sampler wants to find in the history later.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Suggestion {
     /// The point.
     pub point: Arc<Point>,

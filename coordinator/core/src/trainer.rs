@@ -5,6 +5,8 @@
 //! rows are a pure function of its configuration: when and how often it is interrupted, committed
 //! or resumed changes none of them.
 
+use std::borrow::Cow;
+
 use crate::config::TrialConfig;
 use crate::metric::{Metrics, Report};
 use crate::row::{Rows, Summary};
@@ -78,7 +80,7 @@ pub struct Progress {
     /// The newest value of each metric.
     pub metrics: Metrics,
     /// What it is doing, such as `training` or `evaluating`.
-    pub phase: &'static str,
+    pub phase: Cow<'static, str>,
 }
 
 /// How a run of a trainer ended without an error.

@@ -1,0 +1,29 @@
+//! The life of sweeps, trials, attempts and workers, as a pure state machine.
+//!
+//! [`execute`] is the whole of it: a [`Command`] asks for something, [`decide`] turns it into
+//! [`Event`]s or a [`Rejection`], [`State::apply`] makes them true, and [`effects`] lists what must
+//! then be sent. Only the events are stored; replaying them gives the identical state.
+//!
+//! Invariants, walked by [`State::defects`] after every step of the property tests: a trial has at
+//! most one lease; attempt numbers only grow; every index below `next` is in exactly one of `live`,
+//! `parked` and `done`; the rows that are durable never shrink.
+
+mod apply;
+mod command;
+mod decide;
+mod effect;
+mod event;
+mod invariant;
+mod outcome;
+mod rejection;
+mod state;
+mod view;
+
+pub use command::{Claim, Command, Ending, Request, Selection, Work};
+pub use decide::{decide, execute};
+pub use effect::{Effect, effects};
+pub use event::{Event, Reopened};
+pub use outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
+pub use rejection::Rejection;
+pub use state::{Done, Lease, Planned, Requests, State, Sweep, Trial, Worker, WorkerInfo};
+pub use view::{Assignment, Counts, Phase, Status, SweepView, TrialView, WorkLeft};

@@ -1,0 +1,289 @@
+//! Making events true. Total and infallible: an event has already happened, and [`super::decide`]
+//! made sure that it fits. An event about something unknown, which only a damaged journal could
+//! hold, changes nothing.
+
+use std::collections::BTreeMap;
+
+use super::event::{Event, Reopened};
+use super::outcome::{AttemptOutcome, Outcome, StopReason};
+use super::state::{Done, Lease, Planned, State, Sweep, Trial, Worker};
+use crate::definition::Definition;
+use crate::id::{AttemptId, SweepName};
+use crate::metric::Report;
+use crate::row::RowCounts;
+use crate::time::Timestamp;
+
+impl State {
+    /// Makes `event` true.
+    pub fn apply(&mut self, event: &Event) {
+        match event {
+            Event::Started { leases_until, .. } => self.on_started(*leases_until),
+            Event::SweepSubmitted { definition, source, at } => {
+                self.on_submitted(definition, source, *at);
+            }
+            Event::WorkerJoined { worker, info, at } => {
+                let joined = Worker { info: info.clone(), joined: *at, seen: *at };
+                self.workers.insert(*worker, joined);
+            }
+            Event::WorkerLeft { worker } => {
+                self.workers.remove(worker);
+            }
+            Event::RequestNoted { request } => self.requests.insert(*request),
+            Event::LeasesRenewed { worker, attempts, at, until } => {
+                if let Some(worker) = self.workers.get_mut(worker) {
+                    worker.seen = *at;
+                }
+                for attempt in attempts {
+                    if let Some(lease) = self.lease_mut(attempt) {
+                        lease.until = lease.until.max(*until);
+                    }
+                }
+            }
+            Event::SweepPaused { sweep, .. }
+            | Event::SweepResumed { sweep, .. }
+            | Event::SweepClosed { sweep, .. }
+            | Event::SweepEnded { sweep, .. }
+            | Event::TrialsRetried { sweep, .. } => {
+                self.note_request(event);
+                self.with_sweep(sweep, |sweep| sweep.on_sweep_event(event));
+            }
+            Event::TrialLeased { attempt, worker, at, .. } => {
+                if let Some(worker) = self.workers.get_mut(worker) {
+                    worker.seen = *at;
+                }
+                self.with_sweep(&attempt.trial.sweep, |sweep| sweep.on_trial_event(event));
+            }
+            Event::Committed { attempt, .. } | Event::AttemptEnded { attempt, .. } => {
+                self.with_sweep(&attempt.trial.sweep, |sweep| sweep.on_trial_event(event));
+            }
+            Event::StopRequested { trial, .. } | Event::TrialEnded { trial, .. } => {
+                self.with_sweep(&trial.sweep, |sweep| sweep.on_trial_event(event));
+            }
+        }
+    }
+
+    fn on_started(&mut self, leases_until: Timestamp) {
+        let live = self.sweeps.values_mut().flat_map(|sweep| sweep.live.values_mut());
+        for lease in live.filter_map(|trial| trial.lease.as_mut()) {
+            lease.until = lease.until.max(leases_until);
+        }
+    }
+
+    fn on_submitted(&mut self, definition: &Definition, source: &str, at: Timestamp) {
+        let sweep = Sweep::new(Planned::new(definition.clone()), source.to_owned(), at);
+        self.order.push(definition.name.clone());
+        self.sweeps.insert(definition.name.clone(), sweep);
+    }
+
+    fn note_request(&mut self, event: &Event) {
+        match event {
+            Event::SweepPaused { request, .. }
+            | Event::SweepResumed { request, .. }
+            | Event::TrialsRetried { request, .. }
+            | Event::SweepClosed { request: Some(request), .. } => self.requests.insert(*request),
+            _ => {}
+        }
+    }
+
+    fn with_sweep(&mut self, name: &SweepName, change: impl FnOnce(&mut Sweep)) {
+        let sweep = self.sweeps.get_mut(name);
+        debug_assert!(sweep.is_some(), "an event names an unknown sweep: {name}");
+        sweep.map(change);
+    }
+
+    fn lease_mut(&mut self, attempt: &AttemptId) -> Option<&mut Lease> {
+        let trial =
+            self.sweeps.get_mut(&attempt.trial.sweep)?.live.get_mut(&attempt.trial.index)?;
+        (trial.attempt == attempt.number).then_some(trial.lease.as_mut()).flatten()
+    }
+}
+
+impl Sweep {
+    fn on_sweep_event(&mut self, event: &Event) {
+        match event {
+            Event::SweepPaused { .. } => self.paused = true,
+            Event::SweepResumed { reopened, at, .. } => {
+                self.paused = false;
+                self.closed = None;
+                for trial in self.live.values_mut() {
+                    trial.stop = trial.stop.filter(|reason| *reason != StopReason::Cancelled);
+                }
+                self.reopen(reopened, *at);
+            }
+            Event::TrialsRetried { reopened, at, .. } => self.reopen(reopened, *at),
+            Event::SweepClosed { reason, .. } => {
+                self.closed = Some(*reason);
+                if reason.stops_running_trials() {
+                    for trial in self.live.values_mut() {
+                        trial.stop = Some(StopReason::Cancelled);
+                    }
+                }
+            }
+            Event::SweepEnded { reason, at, .. } => self.ended = Some((*reason, *at)),
+            _ => {}
+        }
+    }
+
+    /// Makes parked trials wait for another attempt, with fresh retry budgets.
+    fn reopen(&mut self, reopened: &[Reopened], at: Timestamp) {
+        if !reopened.is_empty() || self.next < self.planned.plan.trials() {
+            self.ended = None;
+        }
+        for Reopened { index, .. } in reopened {
+            if let Some(mut trial) = self.parked.remove(index) {
+                trial.ends.clear();
+                trial.stop = None;
+                trial.not_before = at;
+                if let Some(done) = self.done.remove(index) {
+                    self.outcomes.entry(done.outcome).and_modify(|count| *count -= 1);
+                }
+                self.live.insert(*index, trial);
+            }
+        }
+    }
+
+    fn on_trial_event(&mut self, event: &Event) {
+        match event {
+            Event::TrialLeased { .. } => self.on_leased(event),
+            Event::Committed { .. } => self.on_committed(event),
+            Event::StopRequested { trial, reason } => {
+                if let Some(trial) = self.live.get_mut(&trial.index) {
+                    trial.stop = trial.stop.or(Some(*reason));
+                }
+            }
+            Event::AttemptEnded { .. } => self.on_attempt_ended(event),
+            Event::TrialEnded { .. } => self.on_trial_ended(event),
+            _ => {}
+        }
+    }
+
+    fn on_leased(&mut self, event: &Event) {
+        let Event::TrialLeased { attempt, worker, suggestion, at, until, threads } = event else {
+            return;
+        };
+        let index = attempt.trial.index;
+        self.next = self.next.max(index + 1);
+        if let Some(suggestion) = suggestion {
+            self.history.record_suggestion(suggestion);
+        }
+        let trial = self.live.entry(index).or_insert_with(|| Trial::new(*at));
+        trial.attempt = attempt.number;
+        trial.sequence = 0;
+        let (since, until, threads) = (*at, *until, *threads);
+        let lease = Lease { worker: *worker, since, until, threads, commits: 0, epochs: None };
+        trial.lease = Some(lease);
+    }
+
+    fn on_committed(&mut self, event: &Event) {
+        let Event::Committed { attempt, reports, .. } = event else { return };
+        let index = attempt.trial.index;
+        let metric = self.planned.definition.objective.name;
+        for report in reports {
+            if let Some(value) = report.metrics.get(&metric) {
+                self.history.record_report(index, report.epoch, *value);
+            }
+        }
+        if let Some(trial) = self.live.get_mut(&index) {
+            trial.on_committed(event);
+        }
+    }
+
+    fn on_attempt_ended(&mut self, event: &Event) {
+        let Event::AttemptEnded {
+            attempt,
+            sequence,
+            outcome,
+            error,
+            discard_checkpoint,
+            not_before,
+            ..
+        } = event
+        else {
+            return;
+        };
+        let Some(trial) = self.live.get_mut(&attempt.trial.index) else { return };
+        trial.lease = None;
+        trial.sequence = *sequence;
+        trial.not_before = *not_before;
+        *trial.ends.entry(*outcome).or_default() += 1;
+        if error.is_some() {
+            trial.error.clone_from(error);
+        }
+        if *discard_checkpoint {
+            trial.checkpoint = None;
+            trial.covered = RowCounts::default();
+        }
+    }
+
+    fn on_trial_ended(&mut self, event: &Event) {
+        let Event::TrialEnded { trial: id, outcome, metrics, error, dropped, at, .. } = event
+        else {
+            return;
+        };
+        // A trial whose configuration cannot run ends without ever having been leased.
+        self.next = self.next.max(id.index + 1);
+        let mut trial = self.live.remove(&id.index).unwrap_or_else(|| Trial::new(*at));
+        if dropped.is_some() {
+            trial.checkpoint = None;
+        }
+        let objective = metrics.get(&self.planned.definition.objective.name).copied();
+        self.history.record_end(id.index, outcome.ending());
+        let done = Done {
+            outcome: *outcome,
+            attempt: trial.attempt,
+            sequence: trial.sequence,
+            objective,
+            checkpoint: trial.checkpoint,
+            started: trial.started,
+            ended: *at,
+        };
+        self.done.insert(id.index, done);
+        *self.outcomes.entry(*outcome).or_default() += 1;
+        if let (Outcome::Completed, Some(value)) = (outcome, objective) {
+            let goal = self.planned.definition.objective.goal;
+            if self.best.is_none_or(|(_, best)| goal.is_better(value, best)) {
+                self.best = Some((id.index, value));
+            }
+        }
+        if !outcome.is_final() {
+            trial.error.clone_from(error);
+            trial.lease = None;
+            self.parked.insert(id.index, trial);
+        }
+    }
+}
+
+impl Trial {
+    /// Makes the part of a commit true that concerns the trial itself.
+    pub(super) fn on_committed(&mut self, event: &Event) {
+        let Event::Committed { sequence, checkpoint, produced, reports, .. } = event else {
+            return;
+        };
+        self.sequence = *sequence;
+        self.checkpoint = Some(*checkpoint);
+        self.covered = *produced;
+        self.durable = self.durable.max(*produced);
+        let Some(lease) = &mut self.lease else { return };
+        lease.commits += 1;
+        for Report { epoch, .. } in reports {
+            let (first, last) = lease.epochs.unwrap_or((*epoch, *epoch));
+            lease.epochs = Some((first.min(*epoch), last.max(*epoch)));
+        }
+    }
+
+    fn new(started: Timestamp) -> Self {
+        Self {
+            started,
+            attempt: 0,
+            sequence: 0,
+            lease: None,
+            not_before: started,
+            checkpoint: None,
+            durable: RowCounts::default(),
+            covered: RowCounts::default(),
+            ends: BTreeMap::<AttemptOutcome, u32>::new(),
+            error: None,
+            stop: None,
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! What the outside asks of the state machine. A command carries no authority: it may be rejected.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::state::WorkerInfo;
+use crate::definition::Definition;
+use crate::id::{AttemptId, Digest, RequestId, SweepName, WorkerId};
+use crate::metric::{Metrics, Report};
+use crate::row::{RowCounts, Summary};
+
+/// One request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// The coordinator has started: leases that ran while it was away are granted anew.
+    Start {
+        /// How long a lease lasts.
+        lease: Duration,
+    },
+    /// A sweep is to be run. The same name and meaning again changes nothing.
+    Submit {
+        /// The meaning of the sweep file.
+        definition: Box<Definition>,
+        /// The sweep file itself, for people.
+        source: String,
+    },
+    /// A change of a sweep that a client asked for.
+    Client(Request),
+    /// A worker presents itself.
+    Join {
+        /// The worker.
+        worker: WorkerId,
+        /// What it is.
+        info: WorkerInfo,
+    },
+    /// A worker has free slots. Leases at most one trial; [`super::execute`] repeats it.
+    Acquire {
+        /// The worker.
+        worker: WorkerId,
+        /// The attempts that it knows it holds. Leases that it does not know of, because a reply
+        /// got lost, count as taken slots and are told again.
+        held: Vec<AttemptId>,
+        /// Slots that are free as far as the worker knows.
+        slots: u32,
+        /// The only sweep that the worker works for, if it is not to work for all.
+        only: Option<SweepName>,
+        /// How long a lease lasts.
+        lease: Duration,
+    },
+    /// A worker is still at work on these attempts.
+    Renew {
+        /// The worker.
+        worker: WorkerId,
+        /// Its attempts.
+        attempts: Vec<AttemptId>,
+        /// How long a lease lasts.
+        lease: Duration,
+    },
+    /// Rows and a checkpoint have come.
+    Commit {
+        /// Who says so.
+        claim: Claim,
+        /// What came.
+        work: Work,
+    },
+    /// An attempt is over.
+    Finish {
+        /// Who says so.
+        claim: Claim,
+        /// Its last commit, if it has one.
+        work: Option<Work>,
+        /// How it ended.
+        ending: Ending,
+    },
+    /// A worker goes and gives back what it still holds.
+    Leave {
+        /// The worker.
+        worker: WorkerId,
+    },
+    /// A worker is known to be dead.
+    ReportLost {
+        /// The worker.
+        worker: WorkerId,
+    },
+    /// Time has passed.
+    Tick,
+}
+
+/// What a client asks of a sweep. The id makes a repeated, late or reordered request harmless.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Request {
+    /// Start no further trial; running ones go on.
+    Pause {
+        /// This request.
+        id: RequestId,
+        /// The sweep.
+        sweep: SweepName,
+    },
+    /// Go on after a pause, a cancellation or a limit.
+    Resume {
+        /// This request.
+        id: RequestId,
+        /// The sweep.
+        sweep: SweepName,
+    },
+    /// Start no further trial and stop the running ones.
+    Cancel {
+        /// This request.
+        id: RequestId,
+        /// The sweep.
+        sweep: SweepName,
+    },
+    /// Try ended trials again, as new attempts.
+    Retry {
+        /// This request.
+        id: RequestId,
+        /// The sweep.
+        sweep: SweepName,
+        /// Which trials.
+        trials: Selection,
+    },
+}
+
+impl Request {
+    /// The id and the sweep of the request.
+    pub fn target(&self) -> (RequestId, &SweepName) {
+        match self {
+            Self::Pause { id, sweep }
+            | Self::Resume { id, sweep }
+            | Self::Cancel { id, sweep }
+            | Self::Retry { id, sweep, .. } => (*id, sweep),
+        }
+    }
+}
+
+/// Some trials of a sweep.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Selection {
+    /// All that failed.
+    Failed,
+    /// All that were cancelled.
+    Cancelled,
+    /// These.
+    Trials(Vec<u64>),
+}
+
+/// Who says something about a trial, and which message of the attempt it is: the fencing that makes
+/// stale, repeated and reordered messages harmless.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// Its worker.
+    pub worker: WorkerId,
+    /// Which message of the attempt this is, from 1.
+    pub sequence: u64,
+}
+
+/// Rows and a checkpoint that become durable together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Work {
+    /// The checkpoint; already in the store.
+    pub checkpoint: Digest,
+    /// How many rows the trial had produced, from its very beginning, when the checkpoint was made.
+    pub produced: RowCounts,
+    /// How many rows come with this message: those that were produced and are not durable yet.
+    pub rows: RowCounts,
+    /// Metrics of epochs.
+    pub reports: Vec<Report>,
+}
+
+/// How an attempt ended, in the words of its worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Ending {
+    /// The trial is complete.
+    Completed {
+        /// The final metrics.
+        metrics: Metrics,
+        /// What else is known.
+        summary: Box<Summary>,
+    },
+    /// The loss became NaN or infinite.
+    Diverged {
+        /// The final metrics.
+        metrics: Metrics,
+        /// What else is known.
+        summary: Box<Summary>,
+        /// Where: epoch and update.
+        detail: String,
+    },
+    /// It stopped because it was told to.
+    Stopped,
+    /// The worker has to go.
+    Preempted,
+    /// It took longer than `resources.timeout`.
+    TimedOut,
+    /// Memory ran out.
+    OutOfMemory {
+        /// What was reported.
+        message: String,
+    },
+    /// Something went wrong.
+    Error {
+        /// What was reported.
+        message: String,
+    },
+    /// The checkpoint to resume from is damaged or missing: the next attempt must start over.
+    CheckpointUnusable {
+        /// What is wrong with it.
+        message: String,
+    },
+}

@@ -1,0 +1,156 @@
+//! Turning commands into events. Deciding is pure: a refused or repeated command leaves no trace.
+
+mod client;
+mod ending;
+mod worker;
+
+use self::worker::Wish;
+use super::command::Command;
+use super::event::Event;
+use super::outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
+use super::rejection::Rejection;
+use super::state::{State, Sweep};
+use crate::id::{SweepName, TrialId};
+use crate::metric::Goal;
+use crate::pruner::Verdict;
+use crate::time::Timestamp;
+
+/// What happens if `command` is carried out at `now`, or why it is refused.
+pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Event>, Rejection> {
+    match command {
+        Command::Start { lease } => {
+            Ok(vec![Event::Started { at: now, leases_until: now + *lease }])
+        }
+        Command::Submit { definition, source } => client::submit(state, definition, source, now),
+        Command::Client(request) => client::request(state, request, now),
+        Command::Join { worker, info } => Ok(worker::join(state, *worker, info, now)),
+        Command::Acquire { worker, held, slots, only, lease } => {
+            let wish = Wish { held, slots: *slots, only: only.as_ref() };
+            worker::acquire(state, *worker, wish, (now, now + *lease))
+        }
+        Command::Renew { worker, attempts, lease } => {
+            worker::renew(state, *worker, attempts, (now, now + *lease))
+        }
+        Command::Commit { claim, work } => worker::commit(state, claim, work, now),
+        Command::Finish { claim, work, ending } => {
+            worker::finish(state, claim, work.as_ref(), ending, now)
+        }
+        Command::Leave { worker } => {
+            Ok(worker::depart(state, *worker, AttemptOutcome::Preempted, now))
+        }
+        Command::ReportLost { worker } => {
+            Ok(worker::depart(state, *worker, AttemptOutcome::Lost, now))
+        }
+        Command::Tick => Ok(worker::expire(state, now)),
+    }
+}
+
+/// Carries out `command` in `state` and returns what happened, in order, ready to be stored.
+///
+/// [`Command::Acquire`] is repeated until the slots are taken or nothing fits, and whatever follows
+/// from the events (a trial is pruned, a sweep reaches a limit, a sweep is over) follows at once.
+pub fn execute(
+    state: &mut State,
+    command: &Command,
+    now: Timestamp,
+) -> Result<Vec<Event>, Rejection> {
+    let mut happened = Vec::new();
+    loop {
+        let mut pending = decide(state, command, now)?;
+        let repeat = matches!(command, Command::Acquire { .. }) && !pending.is_empty();
+        while !pending.is_empty() {
+            for event in &pending {
+                state.apply(event);
+            }
+            let consequences = consequences(state, &pending, now);
+            happened.append(&mut pending);
+            pending = consequences;
+        }
+        if !repeat {
+            return Ok(happened);
+        }
+    }
+}
+
+/// What follows from `events`, which have been applied.
+fn consequences(state: &State, events: &[Event], now: Timestamp) -> Vec<Event> {
+    let mut names: Vec<&SweepName> = events.iter().filter_map(Event::sweep).collect();
+    names.sort_unstable();
+    names.dedup();
+    let mut follow = Vec::new();
+    for sweep in names.into_iter().filter_map(|name| state.sweeps.get(name)) {
+        let own = events.iter().filter(|event| event.sweep() == Some(sweep.name()));
+        let caused: Vec<Event> = own.filter_map(|event| consequence(sweep, event)).collect();
+        if caused.is_empty() {
+            follow.extend(cancelled_while_waiting(sweep, now));
+        }
+        follow.extend(caused);
+    }
+    if follow.is_empty() {
+        let touched = events.iter().filter_map(Event::sweep);
+        follow.extend(touched.filter_map(|name| over(state.sweeps.get(name)?, now)));
+        follow.dedup();
+    }
+    follow
+}
+
+/// A report may show that a trial is not worth going on, and an end that its sweep has seen enough.
+fn consequence(sweep: &Sweep, event: &Event) -> Option<Event> {
+    match event {
+        Event::Committed { attempt, .. } => pruned(sweep, attempt.trial.index),
+        Event::TrialEnded { .. } if sweep.closed.is_none() => {
+            let reason = limit_reached(sweep, event)?;
+            Some(Event::SweepClosed { sweep: sweep.name().clone(), reason, request: None })
+        }
+        _ => None,
+    }
+}
+
+fn pruned(sweep: &Sweep, index: u64) -> Option<Event> {
+    let trial = sweep.live.get(&index).filter(|trial| trial.stop.is_none())?;
+    let pruner = sweep.planned.pruner.as_ref()?;
+    debug_assert!(trial.lease.is_some(), "only a leased trial commits");
+    match pruner.judge(&sweep.history, index) {
+        Verdict::Continue => None,
+        Verdict::Stop => Some(Event::StopRequested {
+            trial: TrialId::new(sweep.name().clone(), index),
+            reason: StopReason::Pruned,
+        }),
+    }
+}
+
+fn limit_reached(sweep: &Sweep, ended: &Event) -> Option<EndReason> {
+    let definition = &sweep.planned.definition;
+    let failed = sweep.count(Outcome::Failed);
+    if definition.max_failed_trials.is_some_and(|most| failed >= most) {
+        return Some(EndReason::MaxFailedTrials);
+    }
+    let Event::TrialEnded { outcome: Outcome::Completed, metrics, .. } = ended else {
+        return None;
+    };
+    let value = *metrics.get(&definition.objective.name)?;
+    let target = definition.objective.target?;
+    let reached = match definition.objective.goal {
+        Goal::Minimize => value <= target,
+        Goal::Maximize => value >= target,
+    };
+    reached.then_some(EndReason::Target)
+}
+
+/// Trials that are to stop and that nobody works on end at once.
+fn cancelled_while_waiting(sweep: &Sweep, now: Timestamp) -> Vec<Event> {
+    if !sweep.closed.is_some_and(EndReason::stops_running_trials) {
+        return Vec::new();
+    }
+    let waiting = sweep.live.iter().filter(|(_, trial)| trial.lease.is_none());
+    let stopped = waiting.filter(|(_, trial)| trial.stop.is_some());
+    stopped.map(|(index, trial)| ending::cancelled(sweep, *index, trial, now)).collect()
+}
+
+fn over(sweep: &Sweep, now: Timestamp) -> Option<Event> {
+    if sweep.ended.is_some() || !sweep.is_over() {
+        return None;
+    }
+    let reason = sweep.closed.unwrap_or_else(|| sweep.planned.plan.end_reason().into());
+    Some(Event::SweepEnded { sweep: sweep.name().clone(), reason, at: now })
+}

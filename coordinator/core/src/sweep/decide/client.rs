@@ -1,0 +1,124 @@
+//! What clients ask of sweeps. Every request carries an id: one that was dealt with does nothing
+//! more, however late it comes again.
+
+use crate::definition::Definition;
+use crate::id::{RequestId, SweepName, TrialId};
+use crate::sweep::command::{Request, Selection};
+use crate::sweep::event::{Event, Reopened};
+use crate::sweep::outcome::{EndReason, Outcome};
+use crate::sweep::rejection::Rejection;
+use crate::sweep::state::{State, Sweep};
+use crate::sweep::view::Status;
+use crate::time::Timestamp;
+
+/// The same name and meaning again is the same sweep; another meaning is refused with the
+/// difference, because silently mixing two sweeps would spoil both.
+pub(super) fn submit(
+    state: &State,
+    definition: &Definition,
+    source: &str,
+    now: Timestamp,
+) -> Result<Vec<Event>, Rejection> {
+    match state.sweeps.get(&definition.name) {
+        None => Ok(vec![Event::SweepSubmitted {
+            definition: Box::new(definition.clone()),
+            source: source.to_owned(),
+            at: now,
+        }]),
+        Some(sweep) if sweep.planned.definition == *definition => Ok(Vec::new()),
+        Some(sweep) => Err(Rejection::SweepDiffers {
+            sweep: definition.name.clone(),
+            diff: sweep.planned.definition.difference(definition),
+        }),
+    }
+}
+
+pub(super) fn request(
+    state: &State,
+    request: &Request,
+    now: Timestamp,
+) -> Result<Vec<Event>, Rejection> {
+    let (id, name) = request.target();
+    if state.requests.contains(id) {
+        return Ok(Vec::new());
+    }
+    let sweep = state.sweeps.get(name).ok_or_else(|| Rejection::UnknownSweep(name.clone()))?;
+    let event = match request {
+        Request::Pause { .. } => pause(sweep, id)?,
+        Request::Resume { .. } => resume(sweep, id, now),
+        Request::Cancel { .. } => cancel(sweep, id)?,
+        Request::Retry { trials, .. } => retry(sweep, id, trials, now)?,
+    };
+    // A request that changes nothing is noted all the same: repeated later, it might.
+    Ok(vec![event.unwrap_or(Event::RequestNoted { request: id })])
+}
+
+fn pause(sweep: &Sweep, request: RequestId) -> Result<Option<Event>, Rejection> {
+    if sweep.ended.is_some() {
+        return Err(Rejection::SweepEnded(sweep.name().clone()));
+    }
+    let sweep_name = sweep.name().clone();
+    Ok((!sweep.paused).then_some(Event::SweepPaused { sweep: sweep_name, request }))
+}
+
+fn resume(sweep: &Sweep, request: RequestId, at: Timestamp) -> Option<Event> {
+    if !sweep.paused && sweep.closed.is_none() {
+        return None;
+    }
+    let reopened = parked(sweep, Outcome::Cancelled);
+    Some(Event::SweepResumed { sweep: sweep.name().clone(), request, reopened, at })
+}
+
+fn cancel(sweep: &Sweep, request: RequestId) -> Result<Option<Event>, Rejection> {
+    if sweep.closed == Some(EndReason::Cancelled) {
+        return Ok(None);
+    }
+    if sweep.ended.is_some() {
+        return Err(Rejection::SweepEnded(sweep.name().clone()));
+    }
+    let (sweep, reason) = (sweep.name().clone(), EndReason::Cancelled);
+    Ok(Some(Event::SweepClosed { sweep, reason, request: Some(request) }))
+}
+
+fn retry(
+    sweep: &Sweep,
+    request: RequestId,
+    selection: &Selection,
+    at: Timestamp,
+) -> Result<Option<Event>, Rejection> {
+    let reopened = match selection {
+        Selection::Failed => parked(sweep, Outcome::Failed),
+        Selection::Cancelled => parked(sweep, Outcome::Cancelled),
+        Selection::Trials(trials) => named(sweep, trials)?,
+    };
+    let sweep = sweep.name().clone();
+    Ok((!reopened.is_empty()).then_some(Event::TrialsRetried { sweep, request, reopened, at }))
+}
+
+fn parked(sweep: &Sweep, outcome: Outcome) -> Vec<Reopened> {
+    let parked = sweep.parked.keys().filter_map(|index| Some((*index, sweep.done.get(index)?)));
+    parked
+        .filter(|(_, done)| done.outcome == outcome)
+        .map(|(index, done)| Reopened { index, was: done.outcome })
+        .collect()
+}
+
+fn named(sweep: &Sweep, trials: &[u64]) -> Result<Vec<Reopened>, Rejection> {
+    let mut trials = trials.to_vec();
+    trials.sort_unstable();
+    trials.dedup();
+    trials.into_iter().map(|index| reopen(sweep, sweep.name(), index)).collect()
+}
+
+fn reopen(sweep: &Sweep, name: &SweepName, index: u64) -> Result<Reopened, Rejection> {
+    let trial = || TrialId::new(name.clone(), index);
+    if index >= sweep.planned.plan.trials() {
+        return Err(Rejection::UnknownTrial(trial()));
+    }
+    match sweep.done.get(&index) {
+        Some(done) if !done.outcome.is_final() => Ok(Reopened { index, was: done.outcome }),
+        _ => {
+            Err(Rejection::NotRetryable { trial: trial(), status: Status::of(sweep, index).name() })
+        }
+    }
+}

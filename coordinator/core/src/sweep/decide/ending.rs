@@ -1,0 +1,160 @@
+//! What follows from the end of an attempt: the trial ends, or it is tried again while the retry
+//! budget of that cause lasts. Preemption has no limit unless the sweep sets one.
+
+use std::time::Duration;
+
+use crate::config::Keep;
+use crate::id::{AttemptId, TrialId};
+use crate::metric::Metrics;
+use crate::row::Summary;
+use crate::sweep::event::Event;
+use crate::sweep::outcome::{AttemptOutcome, Outcome};
+use crate::sweep::state::{Sweep, Trial};
+use crate::time::Timestamp;
+
+/// The longest pause before a trial is tried again.
+const MAX_BACKOFF: Duration = Duration::from_secs(300);
+
+/// The end of an attempt, as far as it is known.
+#[derive(Debug, Clone)]
+pub(super) struct End {
+    pub(super) outcome: AttemptOutcome,
+    /// The last message of the attempt.
+    pub(super) sequence: u64,
+    pub(super) error: Option<String>,
+    pub(super) discard_checkpoint: bool,
+    pub(super) metrics: Metrics,
+    pub(super) summary: Option<Box<Summary>>,
+}
+
+impl End {
+    pub(super) fn new(outcome: AttemptOutcome, sequence: u64) -> Self {
+        Self {
+            outcome,
+            sequence,
+            error: None,
+            discard_checkpoint: false,
+            metrics: Metrics::new(),
+            summary: None,
+        }
+    }
+}
+
+/// The events that end the attempt that holds trial `index`, and the trial with it where that is
+/// the consequence.
+pub(super) fn end_attempt(
+    sweep: &Sweep,
+    index: u64,
+    trial: &Trial,
+    end: End,
+    now: Timestamp,
+) -> Vec<Event> {
+    let Some(lease) = &trial.lease else {
+        return Vec::new();
+    };
+    let id = TrialId::new(sweep.name().clone(), index);
+    let spent = trial.ends.get(&end.outcome).copied().unwrap_or(0);
+    let mut events = vec![Event::AttemptEnded {
+        attempt: AttemptId::new(id.clone(), trial.attempt),
+        worker: lease.worker,
+        since: lease.since,
+        sequence: end.sequence,
+        commits: lease.commits,
+        epochs: lease.epochs,
+        outcome: end.outcome,
+        error: end.error.clone(),
+        discard_checkpoint: end.discard_checkpoint,
+        at: now,
+        not_before: now + backoff(sweep, end.outcome, spent),
+    }];
+    let stopped = trial.stop.map(|reason| reason.outcome());
+    let decided = end.outcome.decides().or(stopped.and_then(AttemptOutcome::decides));
+    if let Some(outcome) = decided {
+        events.push(trial_ended(sweep, id, outcome, trial, end, now));
+    } else if budget(sweep, end.outcome).is_some_and(|budget| spent >= budget) {
+        let error = exhausted(sweep, &end, spent);
+        let end = End { error: Some(error), ..end };
+        events.push(trial_ended(sweep, id, Outcome::Failed, trial, end, now));
+    }
+    events
+}
+
+/// The end of a trial that is to stop while it waits for another attempt.
+pub(super) fn cancelled(sweep: &Sweep, index: u64, trial: &Trial, now: Timestamp) -> Event {
+    let id = TrialId::new(sweep.name().clone(), index);
+    let end = End { error: trial.error.clone(), ..End::new(AttemptOutcome::Cancelled, 0) };
+    trial_ended(sweep, id, Outcome::Cancelled, trial, end, now)
+}
+
+/// The end of a trial whose configuration cannot run.
+pub(super) fn invalid(sweep: &Sweep, index: u64, error: String, now: Timestamp) -> Event {
+    Event::TrialEnded {
+        trial: TrialId::new(sweep.name().clone(), index),
+        outcome: Outcome::Failed,
+        metrics: Metrics::new(),
+        summary: None,
+        error: Some(error),
+        dropped: None,
+        at: now,
+    }
+}
+
+fn trial_ended(
+    sweep: &Sweep,
+    trial: TrialId,
+    outcome: Outcome,
+    state: &Trial,
+    end: End,
+    now: Timestamp,
+) -> Event {
+    let unkept = outcome.is_final() && keep(sweep, trial.index) == Keep::None;
+    Event::TrialEnded {
+        trial,
+        outcome,
+        metrics: end.metrics,
+        summary: end.summary,
+        error: end.error,
+        dropped: state.checkpoint.filter(|_| unkept),
+        at: now,
+    }
+}
+
+fn keep(sweep: &Sweep, index: u64) -> Keep {
+    sweep
+        .planned
+        .trial(&sweep.history, index)
+        .map_or(Keep::Final, |trial| trial.config.checkpoint.keep)
+}
+
+fn budget(sweep: &Sweep, outcome: AttemptOutcome) -> Option<u32> {
+    let retry = &sweep.planned.definition.retry;
+    match outcome {
+        AttemptOutcome::Preempted => retry.preempted,
+        AttemptOutcome::Lost => Some(retry.lost),
+        AttemptOutcome::TimedOut => Some(retry.timed_out),
+        AttemptOutcome::OutOfMemory => Some(retry.out_of_memory),
+        AttemptOutcome::Error => Some(retry.error),
+        AttemptOutcome::Completed
+        | AttemptOutcome::Diverged
+        | AttemptOutcome::Pruned
+        | AttemptOutcome::Cancelled => None,
+    }
+}
+
+/// Losing a worker says nothing of the trial: it is tried again at once. After anything else the
+/// pause doubles each time, lest a broken node burns the budget within a second.
+fn backoff(sweep: &Sweep, outcome: AttemptOutcome, spent: u32) -> Duration {
+    if matches!(outcome, AttemptOutcome::Preempted | AttemptOutcome::Lost) {
+        return Duration::ZERO;
+    }
+    let first = Duration::try_from_secs_f64(sweep.planned.definition.retry.backoff);
+    let first = first.unwrap_or(MAX_BACKOFF).min(MAX_BACKOFF);
+    first.saturating_mul(2u32.saturating_pow(spent)).min(MAX_BACKOFF)
+}
+
+fn exhausted(sweep: &Sweep, end: &End, spent: u32) -> String {
+    let name = end.outcome.name();
+    let budget = budget(sweep, end.outcome).unwrap_or(spent);
+    let why = end.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
+    format!("ended as {name} {} times (retry.{name}: {budget}){why}", spent + 1)
+}

@@ -1,0 +1,273 @@
+//! What workers ask and report. A worker never decides: it says what it has, and is told.
+
+use std::time::Duration;
+
+use super::ending::{self, End, end_attempt};
+use crate::id::{AttemptId, SweepName, TrialId, WorkerId};
+use crate::row::RowCounts;
+use crate::sweep::command::{Claim, Ending, Work};
+use crate::sweep::event::Event;
+use crate::sweep::outcome::{AttemptOutcome, StopReason};
+use crate::sweep::rejection::Rejection;
+use crate::sweep::state::{State, Sweep, Trial, WorkerInfo};
+use crate::time::Timestamp;
+
+/// Workers that hold nothing and were silent for so long are forgotten; they may join again.
+const FORGET_AFTER: Duration = Duration::from_secs(3600);
+
+/// The present and the end of a lease that is granted now.
+type Term = (Timestamp, Timestamp);
+
+pub(super) fn join(
+    state: &State,
+    worker: WorkerId,
+    info: &WorkerInfo,
+    at: Timestamp,
+) -> Vec<Event> {
+    if state.workers.get(&worker).is_some_and(|known| known.info == *info) {
+        return Vec::new();
+    }
+    vec![Event::WorkerJoined { worker, info: info.clone(), at }]
+}
+
+/// What a worker that asks for trials says.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wish<'a> {
+    /// The attempts that it knows it holds.
+    pub(super) held: &'a [AttemptId],
+    /// Its free slots.
+    pub(super) slots: u32,
+    /// The only sweep it works for.
+    pub(super) only: Option<&'a SweepName>,
+}
+
+/// Leases one trial: the first that waits for another attempt, else the first that never started,
+/// of the sweep that was submitted first. No trial waits for another trial.
+pub(super) fn acquire(
+    state: &State,
+    worker: WorkerId,
+    wish: Wish<'_>,
+    term: Term,
+) -> Result<Vec<Event>, Rejection> {
+    let known = state.workers.get(&worker).ok_or(Rejection::UnknownWorker(worker))?;
+    let unknown_to_worker =
+        state.leases_of(worker).filter(|(attempt, _)| !wish.held.contains(attempt));
+    let taken: u32 = unknown_to_worker.map(|(_, lease)| lease.threads).sum();
+    let free = wish.slots.saturating_sub(taken);
+    if free == 0 {
+        return Ok(Vec::new());
+    }
+    let wanted = state.order.iter().filter(|name| wish.only.is_none_or(|only| only == *name));
+    let sweeps = wanted.filter_map(|name| state.sweeps.get(name));
+    for sweep in sweeps.filter(|sweep| !sweep.paused && sweep.ended.is_none()) {
+        let Some(index) = next_trial(sweep, term.0) else {
+            continue;
+        };
+        match sweep.planned.trial(&sweep.history, index) {
+            Err(error) => {
+                return Ok(vec![ending::invalid(sweep, index, error.to_string(), term.0)]);
+            }
+            Ok(trial) => {
+                let threads = trial.config.resources.threads;
+                if threads <= free {
+                    return Ok(vec![lease(sweep, index, worker, threads, term)]);
+                }
+                if threads <= known.info.slots {
+                    // It fits once more slots are free; letting others overtake would starve it.
+                    return Ok(Vec::new());
+                }
+            }
+        }
+    }
+    Ok(Vec::new())
+}
+
+fn next_trial(sweep: &Sweep, now: Timestamp) -> Option<u64> {
+    let ready = |trial: &Trial| trial.lease.is_none() && trial.not_before <= now;
+    let waiting = sweep.live.iter().find(|(_, trial)| ready(trial)).map(|(index, _)| *index);
+    waiting.or_else(|| sweep.is_open().then_some(sweep.next))
+}
+
+fn lease(sweep: &Sweep, index: u64, worker: WorkerId, threads: u32, (at, until): Term) -> Event {
+    let number = sweep.live.get(&index).map_or(0, |trial| trial.attempt) + 1;
+    let attempt = AttemptId::new(TrialId::new(sweep.name().clone(), index), number);
+    let suggestion = sweep.planned.new_suggestion(&sweep.history, index);
+    Event::TrialLeased { attempt, worker, suggestion, at, until, threads }
+}
+
+pub(super) fn renew(
+    state: &State,
+    worker: WorkerId,
+    attempts: &[AttemptId],
+    (at, until): Term,
+) -> Result<Vec<Event>, Rejection> {
+    if !state.workers.contains_key(&worker) {
+        return Err(Rejection::UnknownWorker(worker));
+    }
+    let held = attempts.iter().filter(|attempt| state.holds(worker, attempt));
+    let attempts: Vec<AttemptId> = held.cloned().collect();
+    if attempts.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(vec![Event::LeasesRenewed { worker, attempts, at, until }])
+}
+
+pub(super) fn commit(
+    state: &State,
+    claim: &Claim,
+    work: &Work,
+    now: Timestamp,
+) -> Result<Vec<Event>, Rejection> {
+    match admit(state, claim)? {
+        None => Ok(Vec::new()),
+        Some((_, trial)) => Ok(vec![committed(claim, trial, work, now)?]),
+    }
+}
+
+pub(super) fn finish(
+    state: &State,
+    claim: &Claim,
+    work: Option<&Work>,
+    ending: &Ending,
+    now: Timestamp,
+) -> Result<Vec<Event>, Rejection> {
+    let Some((sweep, trial)) = admit(state, claim)? else {
+        return Ok(Vec::new());
+    };
+    let mut events = Vec::new();
+    let mut trial = trial.clone();
+    if let Some(work) = work {
+        let event = committed(claim, &trial, work, now)?;
+        trial.on_committed(&event);
+        events.push(event);
+    }
+    let end = end_of(ending, &trial, claim.sequence);
+    events.extend(end_attempt(sweep, claim.attempt.trial.index, &trial, end, now));
+    Ok(events)
+}
+
+/// The trial that `claim` is about if it is the next message of the attempt that holds it; nothing
+/// if the message was already accepted.
+fn admit<'a>(state: &'a State, claim: &Claim) -> Result<Option<(&'a Sweep, &'a Trial)>, Rejection> {
+    let attempt = &claim.attempt;
+    let id = &attempt.trial;
+    let unknown = || Rejection::UnknownSweep(id.sweep.clone());
+    let sweep = state.sweeps.get(&id.sweep).ok_or_else(unknown)?;
+    let trial = sweep.live.get(&id.index);
+    let last = trial
+        .map(|trial| (trial.attempt, trial.sequence))
+        .or_else(|| sweep.done.get(&id.index).map(|done| (done.attempt, done.sequence)));
+    let Some((number, sequence)) = last else {
+        return Err(Rejection::UnknownTrial(id.clone()));
+    };
+    if number == attempt.number && claim.sequence <= sequence {
+        return Ok(None);
+    }
+    let holds = state.holds(claim.worker, attempt);
+    let Some(trial) = trial.filter(|_| holds) else {
+        return Err(Rejection::StaleAttempt(attempt.clone()));
+    };
+    let expected = sequence + 1;
+    if claim.sequence == expected {
+        return Ok(Some((sweep, trial)));
+    }
+    let (attempt, sequence) = (attempt.clone(), claim.sequence);
+    Err(Rejection::SequenceGap { attempt, sequence, expected })
+}
+
+/// Accepts rows only if they are exactly those between the durable ones and the checkpoint: this is
+/// where a row can neither be lost nor doubled.
+fn committed(
+    claim: &Claim,
+    trial: &Trial,
+    work: &Work,
+    now: Timestamp,
+) -> Result<Event, Rejection> {
+    let missing = work.produced.beyond(trial.durable);
+    if work.rows != missing {
+        let (found, expected) = (RowCounts::total(work.rows), RowCounts::total(missing));
+        return Err(Rejection::RowsDiffer { attempt: claim.attempt.clone(), found, expected });
+    }
+    Ok(Event::Committed {
+        attempt: claim.attempt.clone(),
+        sequence: claim.sequence,
+        checkpoint: work.checkpoint,
+        replaced: trial.checkpoint.filter(|replaced| *replaced != work.checkpoint),
+        produced: work.produced,
+        reports: work.reports.clone(),
+        at: now,
+    })
+}
+
+fn end_of(ending: &Ending, trial: &Trial, sequence: u64) -> End {
+    let end = |outcome| End::new(outcome, sequence);
+    let failed = |outcome, message: &str| End { error: Some(message.to_owned()), ..end(outcome) };
+    match ending {
+        Ending::Completed { metrics, summary } => End {
+            metrics: metrics.clone(),
+            summary: Some(summary.clone()),
+            ..end(AttemptOutcome::Completed)
+        },
+        Ending::Diverged { metrics, summary, detail } => End {
+            metrics: metrics.clone(),
+            summary: Some(summary.clone()),
+            ..failed(AttemptOutcome::Diverged, detail)
+        },
+        // A worker that stops without having been told to is going away.
+        Ending::Stopped => end(trial.stop.map_or(AttemptOutcome::Preempted, StopReason::outcome)),
+        Ending::Preempted => end(AttemptOutcome::Preempted),
+        Ending::TimedOut => end(AttemptOutcome::TimedOut),
+        Ending::OutOfMemory { message } => failed(AttemptOutcome::OutOfMemory, message),
+        Ending::Error { message } => failed(AttemptOutcome::Error, message),
+        Ending::CheckpointUnusable { message } => {
+            End { discard_checkpoint: true, ..failed(AttemptOutcome::Error, message) }
+        }
+    }
+}
+
+/// A worker is gone: everything it holds ends as `outcome`.
+pub(super) fn depart(
+    state: &State,
+    worker: WorkerId,
+    outcome: AttemptOutcome,
+    now: Timestamp,
+) -> Vec<Event> {
+    if !state.workers.contains_key(&worker) {
+        return Vec::new();
+    }
+    let mut events = end_leases(state, outcome, now, |trial| {
+        trial.lease.as_ref().is_some_and(|lease| lease.worker == worker)
+    });
+    events.push(Event::WorkerLeft { worker });
+    events
+}
+
+/// Leases that ran out end as lost; workers that hold nothing and were silent for long are
+/// forgotten.
+pub(super) fn expire(state: &State, now: Timestamp) -> Vec<Event> {
+    let expired = |trial: &Trial| trial.lease.as_ref().is_some_and(|lease| lease.until < now);
+    let mut events = end_leases(state, AttemptOutcome::Lost, now, expired);
+    for (id, worker) in &state.workers {
+        let silent = worker.seen + FORGET_AFTER < now;
+        if silent && state.leases_of(*id).next().is_none() {
+            events.push(Event::WorkerLeft { worker: *id });
+        }
+    }
+    events
+}
+
+fn end_leases(
+    state: &State,
+    outcome: AttemptOutcome,
+    now: Timestamp,
+    which: impl Fn(&Trial) -> bool,
+) -> Vec<Event> {
+    let mut events = Vec::new();
+    for sweep in state.sweeps.values() {
+        for (index, trial) in sweep.live.iter().filter(|(_, trial)| which(trial)) {
+            let end = End::new(outcome, trial.sequence);
+            events.extend(end_attempt(sweep, *index, trial, end, now));
+        }
+    }
+    events
+}

@@ -1,0 +1,61 @@
+//! What must be done after an event, once it is durable. A pure view, so that it can be recomputed
+//! after a crash.
+
+use super::event::Event;
+use crate::id::{Digest, SweepName};
+
+/// Something to be done outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Workers that wait for work should ask again.
+    WakeWorkers,
+    /// Whoever watches this sweep should look.
+    SweepChanged(SweepName),
+    /// Rows that wait for a part should be written now: the sweep ended.
+    FlushSweep(SweepName),
+    /// This checkpoint is no longer needed.
+    DropCheckpoint(Digest),
+}
+
+/// What must be done once `event` is durable.
+pub fn effects(event: &Event) -> Vec<Effect> {
+    match event {
+        Event::SweepSubmitted { definition, .. } => {
+            vec![Effect::WakeWorkers, Effect::SweepChanged(definition.name.clone())]
+        }
+        Event::SweepResumed { sweep, .. } | Event::TrialsRetried { sweep, .. } => {
+            vec![Effect::WakeWorkers, Effect::SweepChanged(sweep.clone())]
+        }
+        Event::SweepPaused { sweep, .. } | Event::SweepClosed { sweep, .. } => {
+            vec![Effect::SweepChanged(sweep.clone())]
+        }
+        Event::SweepEnded { sweep, .. } => vec![
+            // Workers that wait learn that nothing is left.
+            Effect::WakeWorkers,
+            Effect::SweepChanged(sweep.clone()),
+            Effect::FlushSweep(sweep.clone()),
+        ],
+        Event::TrialLeased { attempt, .. } => {
+            vec![Effect::SweepChanged(attempt.trial.sweep.clone())]
+        }
+        Event::Committed { attempt, replaced, .. } => replaced
+            .iter()
+            .map(|digest| Effect::DropCheckpoint(*digest))
+            .chain([Effect::SweepChanged(attempt.trial.sweep.clone())])
+            .collect(),
+        Event::StopRequested { trial, .. } => vec![Effect::SweepChanged(trial.sweep.clone())],
+        Event::AttemptEnded { attempt, .. } => {
+            vec![Effect::WakeWorkers, Effect::SweepChanged(attempt.trial.sweep.clone())]
+        }
+        Event::TrialEnded { trial, dropped, .. } => dropped
+            .iter()
+            .map(|digest| Effect::DropCheckpoint(*digest))
+            .chain([Effect::SweepChanged(trial.sweep.clone())])
+            .collect(),
+        Event::Started { .. }
+        | Event::RequestNoted { .. }
+        | Event::WorkerJoined { .. }
+        | Event::WorkerLeft { .. }
+        | Event::LeasesRenewed { .. } => Vec::new(),
+    }
+}

@@ -1,0 +1,227 @@
+//! What has happened. Events are what the journal stores: fields are only ever added, with a
+//! default, and an event carries everything that applying it needs.
+
+use serde::{Deserialize, Serialize};
+
+use super::outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
+use super::state::WorkerInfo;
+use crate::definition::Definition;
+use crate::id::{AttemptId, Digest, RequestId, SweepName, TrialId, WorkerId};
+use crate::metric::{Metrics, Report};
+use crate::row::{RowCounts, Summary};
+use crate::sampler::Suggestion;
+use crate::time::Timestamp;
+
+/// A fact.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// The coordinator started; every lease runs at least until `leases_until`.
+    Started {
+        /// When.
+        at: Timestamp,
+        /// The earliest end of any lease.
+        leases_until: Timestamp,
+    },
+    /// A sweep exists.
+    SweepSubmitted {
+        /// Its meaning; `definition.name` is its name.
+        definition: Box<Definition>,
+        /// Its file.
+        source: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// A sweep starts no further trial until it is resumed.
+    SweepPaused {
+        /// Which.
+        sweep: SweepName,
+        /// The request that asked for it.
+        request: RequestId,
+    },
+    /// A sweep goes on.
+    SweepResumed {
+        /// Which.
+        sweep: SweepName,
+        /// The request that asked for it.
+        request: RequestId,
+        /// Cancelled trials that are to be tried again.
+        reopened: Vec<Reopened>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A request was dealt with although it changed nothing.
+    RequestNoted {
+        /// The request.
+        request: RequestId,
+    },
+    /// A sweep starts no further trial, for good.
+    SweepClosed {
+        /// Which.
+        sweep: SweepName,
+        /// Why.
+        reason: EndReason,
+        /// The request that asked for it, if one did.
+        request: Option<RequestId>,
+    },
+    /// Nothing of a sweep is left to do.
+    SweepEnded {
+        /// Which.
+        sweep: SweepName,
+        /// Why.
+        reason: EndReason,
+        /// When.
+        at: Timestamp,
+    },
+    /// Ended trials are to be tried again.
+    TrialsRetried {
+        /// Of which sweep.
+        sweep: SweepName,
+        /// The request that asked for it.
+        request: RequestId,
+        /// The trials.
+        reopened: Vec<Reopened>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A worker exists.
+    WorkerJoined {
+        /// Which.
+        worker: WorkerId,
+        /// What it is.
+        info: WorkerInfo,
+        /// When.
+        at: Timestamp,
+    },
+    /// A worker is gone.
+    WorkerLeft {
+        /// Which.
+        worker: WorkerId,
+    },
+    /// A worker has a trial until the lease ends.
+    TrialLeased {
+        /// The attempt.
+        attempt: AttemptId,
+        /// The worker.
+        worker: WorkerId,
+        /// The point, where it is not a function of the definition and the index.
+        suggestion: Option<Suggestion>,
+        /// When.
+        at: Timestamp,
+        /// The end of the lease.
+        until: Timestamp,
+        /// Slots of the worker that it takes.
+        threads: u32,
+    },
+    /// Leases of a worker last longer.
+    LeasesRenewed {
+        /// The worker.
+        worker: WorkerId,
+        /// The attempts.
+        attempts: Vec<AttemptId>,
+        /// When.
+        at: Timestamp,
+        /// The new end of the leases.
+        until: Timestamp,
+    },
+    /// Rows and a checkpoint are durable.
+    Committed {
+        /// Who committed.
+        attempt: AttemptId,
+        /// Which commit of the attempt.
+        sequence: u64,
+        /// The checkpoint from which the trial now resumes.
+        checkpoint: Digest,
+        /// The checkpoint that it replaces.
+        replaced: Option<Digest>,
+        /// How many rows had been produced when the checkpoint was made.
+        produced: RowCounts,
+        /// Metrics of epochs.
+        reports: Vec<Report>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A running trial is to stop at its next opportunity.
+    StopRequested {
+        /// Which.
+        trial: TrialId,
+        /// Why.
+        reason: StopReason,
+    },
+    /// An attempt is over.
+    AttemptEnded {
+        /// Which.
+        attempt: AttemptId,
+        /// Its worker.
+        worker: WorkerId,
+        /// When it began.
+        since: Timestamp,
+        /// The last message of the attempt.
+        sequence: u64,
+        /// How many of its commits were accepted.
+        commits: u64,
+        /// The first and the last epoch that it committed.
+        epochs: Option<(u32, u32)>,
+        /// How it ended.
+        outcome: AttemptOutcome,
+        /// What went wrong.
+        error: Option<String>,
+        /// Whether the checkpoint turned out to be unusable.
+        discard_checkpoint: bool,
+        /// When.
+        at: Timestamp,
+        /// The earliest time of the next attempt.
+        not_before: Timestamp,
+    },
+    /// A trial is over.
+    TrialEnded {
+        /// Which.
+        trial: TrialId,
+        /// How.
+        outcome: Outcome,
+        /// The final metrics.
+        metrics: Metrics,
+        /// What else is known, if it got so far.
+        summary: Option<Box<Summary>>,
+        /// What went wrong, if something did.
+        error: Option<String>,
+        /// The checkpoint that is no longer needed.
+        dropped: Option<Digest>,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// A trial that is to be tried again, and what its row in `trials` said until now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reopened {
+    /// The trial.
+    pub index: u64,
+    /// How it had ended: its row in `trials` no longer counts.
+    pub was: Outcome,
+}
+
+impl Event {
+    /// The sweep that the event is about, if it is about one.
+    pub fn sweep(&self) -> Option<&SweepName> {
+        match self {
+            Self::SweepSubmitted { definition, .. } => Some(&definition.name),
+            Self::SweepPaused { sweep, .. }
+            | Self::SweepResumed { sweep, .. }
+            | Self::SweepClosed { sweep, .. }
+            | Self::SweepEnded { sweep, .. }
+            | Self::TrialsRetried { sweep, .. } => Some(sweep),
+            Self::TrialLeased { attempt, .. }
+            | Self::Committed { attempt, .. }
+            | Self::AttemptEnded { attempt, .. } => Some(&attempt.trial.sweep),
+            Self::StopRequested { trial, .. } | Self::TrialEnded { trial, .. } => {
+                Some(&trial.sweep)
+            }
+            Self::Started { .. }
+            | Self::RequestNoted { .. }
+            | Self::WorkerJoined { .. }
+            | Self::WorkerLeft { .. }
+            | Self::LeasesRenewed { .. } => None,
+        }
+    }
+}

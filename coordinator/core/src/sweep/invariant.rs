@@ -1,0 +1,67 @@
+//! What must hold at every moment, written down once and walked by the property tests.
+
+use super::outcome::Outcome;
+use super::state::{State, Sweep};
+
+impl State {
+    /// Every way in which this state contradicts itself; empty unless there is a bug.
+    pub fn defects(&self) -> Vec<String> {
+        let mut defects: Vec<String> =
+            self.sweeps.values().flat_map(|sweep| sweep.defects()).collect();
+        if self.order.len() != self.sweeps.len()
+            || !self.order.iter().all(|name| self.sweeps.contains_key(name))
+        {
+            defects.push("the order of sweeps does not list each sweep once".to_owned());
+        }
+        for (attempt, lease) in self.leases() {
+            if !self.workers.contains_key(&lease.worker) {
+                defects.push(format!("{attempt} is leased to a worker that is gone"));
+            }
+        }
+        defects
+    }
+}
+
+impl Sweep {
+    fn defects(&self) -> Vec<String> {
+        let mut defects = Vec::new();
+        let mut check = |holds: bool, what: &str| {
+            if !holds {
+                defects.push(format!("{}: {what}", self.name()));
+            }
+        };
+        let trials = self.planned.plan.trials();
+        check(self.next <= trials, "more trials were started than there are");
+        let started = self.live.len() as u64 + self.done.len() as u64;
+        check(started == self.next, "live and done are not exactly the trials that were started");
+        let indices = self.live.keys().chain(self.done.keys());
+        check(indices.copied().all(|index| index < self.next), "a trial is beyond `next`");
+        check(
+            self.live.keys().all(|index| !self.done.contains_key(index)),
+            "a trial both lives and is done",
+        );
+        check(
+            self.done
+                .iter()
+                .all(|(index, done)| done.outcome.is_final() != self.parked.contains_key(index)),
+            "parked is not exactly the failed and cancelled trials",
+        );
+        check(
+            self.parked.keys().all(|index| self.done.contains_key(index)),
+            "a parked trial is not done",
+        );
+        for outcome in Outcome::ALL {
+            let count = self.done.values().filter(|done| done.outcome == outcome).count() as u64;
+            check(count == self.count(outcome), "the counts of outcomes are wrong");
+        }
+        check(self.ended.is_none() || self.live.is_empty(), "it ended while trials live");
+        for trial in self.live.values() {
+            check(trial.lease.is_none() || trial.attempt > 0, "a lease without an attempt");
+            check(
+                trial.covered.beyond(trial.durable).total() == 0,
+                "a checkpoint is ahead of the durable rows",
+            );
+        }
+        defects
+    }
+}

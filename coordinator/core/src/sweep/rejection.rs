@@ -1,0 +1,76 @@
+//! Why a command was refused. A rejection changes nothing and is no failure of the coordinator.
+
+use crate::id::{AttemptId, SweepName, TrialId, WorkerId};
+
+/// A refusal; [`Self::reason`] is what clients match on.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Rejection {
+    /// There is no such sweep.
+    #[error("no sweep is called `{0}`")]
+    UnknownSweep(SweepName),
+    /// There is no such trial.
+    #[error("sweep `{}` has no trial {}", .0.sweep, .0.index)]
+    UnknownTrial(TrialId),
+    /// The worker never joined, or was given up.
+    #[error("worker `{0}` is not known here: it must join first")]
+    UnknownWorker(WorkerId),
+    /// The name is taken by a sweep that means something else.
+    #[error("a sweep called `{sweep}` exists and differs from this one")]
+    SweepDiffers {
+        /// The name.
+        sweep: SweepName,
+        /// The lines that differ, as a diff from the existing sweep to the new one.
+        diff: String,
+    },
+    /// The attempt has no lease: it ended, or a newer attempt owns the trial.
+    #[error("attempt `{0}` no longer holds its trial")]
+    StaleAttempt(AttemptId),
+    /// A commit is missing in between.
+    #[error("commit {sequence} of `{attempt}` came, but {expected} is next")]
+    SequenceGap {
+        /// The attempt.
+        attempt: AttemptId,
+        /// What came.
+        sequence: u64,
+        /// What was expected.
+        expected: u64,
+    },
+    /// The rows of a commit are not those between the durable ones and its checkpoint.
+    #[error("commit of `{attempt}` has {found} rows where {expected} are missing")]
+    RowsDiffer {
+        /// The attempt.
+        attempt: AttemptId,
+        /// Rows that came.
+        found: u64,
+        /// Rows that were expected.
+        expected: u64,
+    },
+    /// A trial that was named cannot be tried again.
+    #[error("trial `{trial}` cannot be tried again: it is {status}")]
+    NotRetryable {
+        /// The trial.
+        trial: TrialId,
+        /// Its status.
+        status: &'static str,
+    },
+    /// A sweep that has ended cannot be paused or cancelled.
+    #[error("sweep `{0}` has ended")]
+    SweepEnded(SweepName),
+}
+
+impl Rejection {
+    /// The machine-readable reason, stable over versions.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::UnknownSweep(_) => "UNKNOWN_SWEEP",
+            Self::UnknownTrial(_) => "UNKNOWN_TRIAL",
+            Self::UnknownWorker(_) => "UNKNOWN_WORKER",
+            Self::SweepDiffers { .. } => "SWEEP_DIFFERS",
+            Self::StaleAttempt(_) => "STALE_ATTEMPT",
+            Self::SequenceGap { .. } => "SEQUENCE_GAP",
+            Self::RowsDiffer { .. } => "ROWS_DIFFER",
+            Self::NotRetryable { .. } => "NOT_RETRYABLE",
+            Self::SweepEnded(_) => "SWEEP_ENDED",
+        }
+    }
+}

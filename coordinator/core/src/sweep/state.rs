@@ -1,0 +1,317 @@
+//! Everything the coordinator knows. It changes only through [`State::apply`].
+//!
+//! What is kept of an ended trial is small ([`Done`]), so that memory is bounded by running trials
+//! and a compact index; rows and messages are in the results.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
+use crate::definition::Definition;
+use crate::history::History;
+use crate::id::{AttemptId, Digest, RequestId, SweepName, TrialId, WorkerId};
+use crate::plan::{self, Plan, PlannedTrial};
+use crate::pruner::Pruner;
+use crate::row::RowCounts;
+use crate::sampler::Suggestion;
+use crate::time::Timestamp;
+
+/// The state of the coordinator.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// The sweeps by name.
+    pub sweeps: BTreeMap<SweepName, Sweep>,
+    /// The names of the sweeps in the order in which they were submitted, which is the order in
+    /// which they are served.
+    pub order: Vec<SweepName>,
+    /// The workers that joined and have not left.
+    pub workers: BTreeMap<WorkerId, Worker>,
+    /// Requests that were dealt with.
+    pub requests: Requests,
+}
+
+/// A sweep.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sweep {
+    /// What it means, and the plan that follows from it.
+    pub planned: Planned,
+    /// The sweep file, for people.
+    pub source: String,
+    /// When it was submitted.
+    pub submitted: Timestamp,
+    /// Whether it starts no trial until it is resumed.
+    pub paused: bool,
+    /// Why it starts no further trial, if it was closed.
+    pub closed: Option<EndReason>,
+    /// Why and when it ended, if it has.
+    pub ended: Option<(EndReason, Timestamp)>,
+    /// The first index that was never started.
+    pub next: u64,
+    /// Trials that run or wait for another attempt.
+    pub live: BTreeMap<u64, Trial>,
+    /// Failed and cancelled trials: they can be tried again.
+    pub parked: BTreeMap<u64, Trial>,
+    /// Every ended trial, parked ones included.
+    pub done: BTreeMap<u64, Done>,
+    /// How many trials of `done` ended in which way.
+    pub outcomes: BTreeMap<Outcome, u64>,
+    /// The completed trial with the best value of the metric, and that value.
+    pub best: Option<(u64, f64)>,
+    /// What samplers and pruners may see.
+    pub history: History,
+}
+
+/// A definition with what follows from it, which is not stored.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// What the sweep means.
+    pub definition: Definition,
+    /// What it runs.
+    pub plan: Arc<Plan>,
+    /// What stops trials early, if anything does.
+    pub pruner: Option<Arc<dyn Pruner>>,
+}
+
+impl Planned {
+    /// Plans a definition.
+    pub fn new(definition: Definition) -> Self {
+        let plan = Arc::new(Plan::new(&definition));
+        Self { definition, plan, pruner: None }
+    }
+
+    /// Trial `index` as it runs.
+    pub fn trial(&self, history: &History, index: u64) -> Result<PlannedTrial, plan::Error> {
+        let point = self.plan.point_of(index);
+        let suggestion = match self.recorded(history, point) {
+            Some(recorded) => Some(recorded.clone()),
+            None => self.plan.suggest(history, point),
+        };
+        self.plan.trial(index, &suggestion.unwrap_or_default())
+    }
+
+    /// The suggestion to record when trial `index` is first leased: none if it follows from the
+    /// definition, or if another seed of the same point came before.
+    pub fn new_suggestion(&self, history: &History, index: u64) -> Option<Suggestion> {
+        let point = self.plan.point_of(index);
+        if !self.plan.records_points() || self.recorded(history, point).is_some() {
+            return None;
+        }
+        self.plan.suggest(history, point)
+    }
+
+    fn recorded<'a>(&self, history: &'a History, point: u64) -> Option<&'a Suggestion> {
+        history.suggestions().get(usize::try_from(point).ok()?)
+    }
+}
+
+impl PartialEq for Planned {
+    fn eq(&self, other: &Self) -> bool {
+        self.definition == other.definition
+    }
+}
+
+impl Serialize for Planned {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.definition.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Planned {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Definition::deserialize(deserializer).map(Self::new)
+    }
+}
+
+/// A trial that was started and has not ended, or that can be tried again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    /// When its first attempt began.
+    pub started: Timestamp,
+    /// The number of its newest attempt.
+    pub attempt: u32,
+    /// The last message of that attempt that was accepted.
+    pub sequence: u64,
+    /// Who has it now.
+    pub lease: Option<Lease>,
+    /// The earliest time of its next attempt, while it has no lease.
+    pub not_before: Timestamp,
+    /// The checkpoint from which the next attempt resumes.
+    pub checkpoint: Option<Digest>,
+    /// Rows that are durable.
+    pub durable: RowCounts,
+    /// Rows that had been produced when `checkpoint` was made. Less than `durable` only after a
+    /// damaged checkpoint made the trial start over.
+    pub covered: RowCounts,
+    /// Ended attempts by how they ended, for the retry budgets.
+    pub ends: BTreeMap<AttemptOutcome, u32>,
+    /// The last error that was reported.
+    pub error: Option<String>,
+    /// Whether it is to stop, and why.
+    pub stop: Option<StopReason>,
+}
+
+/// A right to work on a trial until a deadline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Who has it.
+    pub worker: WorkerId,
+    /// Since when.
+    pub since: Timestamp,
+    /// Until when, unless it is renewed.
+    pub until: Timestamp,
+    /// Slots of the worker that it takes.
+    pub threads: u32,
+    /// How many commits of the attempt were accepted.
+    pub commits: u64,
+    /// The first and the last epoch that it committed.
+    pub epochs: Option<(u32, u32)>,
+}
+
+/// What is kept of an ended trial.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Done {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The number of its last attempt.
+    pub attempt: u32,
+    /// The last message of that attempt, so that a repeated finish is recognised.
+    pub sequence: u64,
+    /// The value of the sweep's metric.
+    pub objective: Option<f64>,
+    /// The last checkpoint, if it is kept.
+    pub checkpoint: Option<Digest>,
+    /// When its first attempt began.
+    pub started: Timestamp,
+    /// When it ended.
+    pub ended: Timestamp,
+}
+
+/// A worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Worker {
+    /// What it is.
+    pub info: WorkerInfo,
+    /// When it joined.
+    pub joined: Timestamp,
+    /// When it last got or renewed a lease.
+    pub seen: Timestamp,
+}
+
+/// What a worker says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerInfo {
+    /// The name of its machine.
+    pub host: String,
+    /// Its process.
+    pub pid: u32,
+    /// Trial threads that it runs side by side.
+    pub slots: u32,
+    /// The version of its program.
+    pub version: String,
+}
+
+/// The ids of the last requests that were dealt with; bounded, the oldest are forgotten.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Requests(VecDeque<RequestId>);
+
+impl Requests {
+    const REMEMBERED: usize = 4096;
+
+    /// Whether `id` was dealt with.
+    pub fn contains(&self, id: RequestId) -> bool {
+        self.0.contains(&id)
+    }
+
+    pub(super) fn insert(&mut self, id: RequestId) {
+        if self.0.len() == Self::REMEMBERED {
+            self.0.pop_front();
+        }
+        self.0.push_back(id);
+    }
+}
+
+impl State {
+    /// The latest moment of which it knows; the clock of a restarted coordinator goes on from there.
+    pub fn latest(&self) -> Timestamp {
+        let sweeps = self.sweeps.values().flat_map(|sweep| {
+            let starts = sweep.live.values().map(|trial| trial.started);
+            let ended = sweep.ended.map(|(_, at)| at);
+            starts.chain([sweep.submitted]).chain(ended)
+        });
+        let seen = self.workers.values().map(|worker| worker.seen);
+        sweeps.chain(seen).max().unwrap_or_default()
+    }
+
+    /// The leases of a worker.
+    pub fn leases_of(&self, worker: WorkerId) -> impl Iterator<Item = (AttemptId, &Lease)> {
+        self.leases().filter(move |(_, lease)| lease.worker == worker)
+    }
+
+    /// Every lease.
+    pub fn leases(&self) -> impl Iterator<Item = (AttemptId, &Lease)> {
+        self.sweeps.values().flat_map(|sweep| {
+            sweep.live.iter().filter_map(|(index, trial)| {
+                let id = TrialId::new(sweep.name().clone(), *index);
+                Some((AttemptId::new(id, trial.attempt), trial.lease.as_ref()?))
+            })
+        })
+    }
+
+    /// Whether `attempt` has its trial and is run by `worker`.
+    pub fn holds(&self, worker: WorkerId, attempt: &AttemptId) -> bool {
+        let trial = self.live(&attempt.trial);
+        trial.is_some_and(|trial| {
+            let lease = trial.lease.as_ref().filter(|lease| lease.worker == worker);
+            trial.attempt == attempt.number && lease.is_some()
+        })
+    }
+
+    /// The trial if it was started and has not ended.
+    pub fn live(&self, trial: &TrialId) -> Option<&Trial> {
+        self.sweeps.get(&trial.sweep)?.live.get(&trial.index)
+    }
+}
+
+impl Sweep {
+    /// A sweep of which nothing was started.
+    pub fn new(planned: Planned, source: String, submitted: Timestamp) -> Self {
+        Self {
+            history: planned.plan.history(),
+            planned,
+            source,
+            submitted,
+            paused: false,
+            closed: None,
+            ended: None,
+            next: 0,
+            live: BTreeMap::new(),
+            parked: BTreeMap::new(),
+            done: BTreeMap::new(),
+            outcomes: BTreeMap::new(),
+            best: None,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &SweepName {
+        &self.planned.definition.name
+    }
+
+    /// How many trials have ended in this way.
+    pub fn count(&self, outcome: Outcome) -> u64 {
+        self.outcomes.get(&outcome).copied().unwrap_or(0)
+    }
+
+    /// Whether it starts trials that were never started.
+    pub fn is_open(&self) -> bool {
+        !self.paused && self.closed.is_none() && self.next < self.planned.plan.trials()
+    }
+
+    /// Whether nothing is left to do.
+    pub fn is_over(&self) -> bool {
+        let started_all = self.next >= self.planned.plan.trials();
+        self.live.is_empty() && (started_all || self.closed.is_some())
+    }
+}

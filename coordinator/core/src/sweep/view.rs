@@ -1,0 +1,332 @@
+//! The state as people and workers see it.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::outcome::{EndReason, Outcome, StopReason};
+use super::state::{Done, State, Sweep, Trial};
+use crate::id::{AttemptId, Digest, SweepName, TrialId, WorkerId};
+use crate::plan::PlannedTrial;
+use crate::row::RowCounts;
+use crate::space::Point;
+use crate::time::Timestamp;
+
+/// Where a sweep is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Trials start as workers ask for them.
+    Running,
+    /// No trial starts until it is resumed.
+    Paused,
+    /// No trial starts any more; running ones are still to end.
+    Closing,
+    /// Nothing is left to do.
+    Ended,
+}
+
+impl Phase {
+    /// The phase called `name`.
+    pub fn parse(name: &str) -> Option<Self> {
+        let all = [Self::Running, Self::Paused, Self::Closing, Self::Ended];
+        all.into_iter().find(|phase| phase.name() == name)
+    }
+
+    /// The name in output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Closing => "closing",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// Where a trial is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Never started.
+    Queued,
+    /// Waits for another attempt.
+    Waiting,
+    /// A worker has it.
+    Running,
+    /// It ended.
+    #[serde(untagged)]
+    Ended(Outcome),
+}
+
+impl Status {
+    /// The status of trial `index` of `sweep`.
+    pub fn of(sweep: &Sweep, index: u64) -> Self {
+        if let Some(done) = sweep.done.get(&index) {
+            return Self::Ended(done.outcome);
+        }
+        match sweep.live.get(&index) {
+            None => Self::Queued,
+            Some(trial) if trial.lease.is_some() => Self::Running,
+            Some(_) => Self::Waiting,
+        }
+    }
+
+    /// The name in output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Ended(outcome) => outcome.name(),
+        }
+    }
+
+    /// The status called `name`.
+    pub fn parse(name: &str) -> Option<Self> {
+        let ended = Outcome::ALL.into_iter().map(Self::Ended);
+        [Self::Queued, Self::Waiting, Self::Running]
+            .into_iter()
+            .chain(ended)
+            .find(|status| status.name() == name)
+    }
+}
+
+/// How many trials of a sweep are where.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// All of them.
+    pub trials: u64,
+    /// Never started.
+    pub queued: u64,
+    /// Waiting for another attempt.
+    pub waiting: u64,
+    /// Held by a worker.
+    pub running: u64,
+    /// Completed.
+    pub completed: u64,
+    /// Diverged.
+    pub diverged: u64,
+    /// Pruned.
+    pub pruned: u64,
+    /// Cancelled.
+    pub cancelled: u64,
+    /// Failed.
+    pub failed: u64,
+}
+
+impl Counts {
+    /// Trials that have ended.
+    pub fn ended(&self) -> u64 {
+        self.completed + self.diverged + self.pruned + self.cancelled + self.failed
+    }
+}
+
+/// A sweep as people see it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SweepView {
+    /// Its name.
+    pub name: SweepName,
+    /// What its file says it is for.
+    pub description: Option<String>,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// Why it ended or is ending.
+    pub reason: Option<EndReason>,
+    /// When it was submitted.
+    pub submitted: Timestamp,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+    /// How many trials are where.
+    pub counts: Counts,
+    /// The name of the metric it is judged by.
+    pub metric: String,
+    /// Whether larger is better.
+    pub maximize: bool,
+    /// The best trial so far and its value of the metric.
+    pub best: Option<(u64, f64)>,
+}
+
+impl SweepView {
+    /// The view of `sweep`.
+    pub fn of(sweep: &Sweep) -> Self {
+        let definition = &sweep.planned.definition;
+        let phase = match sweep {
+            Sweep { ended: Some(_), .. } => Phase::Ended,
+            Sweep { closed: Some(_), .. } => Phase::Closing,
+            Sweep { paused: true, .. } => Phase::Paused,
+            _ => Phase::Running,
+        };
+        Self {
+            name: sweep.name().clone(),
+            description: definition.description.clone(),
+            phase,
+            reason: sweep.ended.map(|(reason, _)| reason).or(sweep.closed),
+            submitted: sweep.submitted,
+            ended: sweep.ended.map(|(_, at)| at),
+            counts: sweep.counts(),
+            metric: definition.objective.name.name().to_owned(),
+            maximize: definition.objective.goal == crate::metric::Goal::Maximize,
+            best: sweep.best,
+        }
+    }
+}
+
+impl Sweep {
+    /// How many trials are where.
+    pub fn counts(&self) -> Counts {
+        let running = self.live.values().filter(|trial| trial.lease.is_some()).count() as u64;
+        let trials = self.planned.plan.trials();
+        Counts {
+            trials,
+            queued: trials - self.next,
+            waiting: self.live.len() as u64 - running,
+            running,
+            completed: self.count(Outcome::Completed),
+            diverged: self.count(Outcome::Diverged),
+            pruned: self.count(Outcome::Pruned),
+            cancelled: self.count(Outcome::Cancelled),
+            failed: self.count(Outcome::Failed),
+        }
+    }
+}
+
+/// A trial as people see it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialView {
+    /// Which.
+    pub id: TrialId,
+    /// Where it is in its life.
+    pub status: Status,
+    /// The values of the swept parameters, by dotted path.
+    pub swept: Point,
+    /// Its seed.
+    pub seed: u64,
+    /// The point of the space that it shares with the trials of other seeds.
+    pub point: u64,
+    /// The number of its newest attempt; 0 before the first.
+    pub attempt: u32,
+    /// The worker that has it.
+    pub worker: Option<WorkerId>,
+    /// The earliest time of its next attempt, while it waits for one.
+    pub not_before: Option<Timestamp>,
+    /// When its first attempt began.
+    pub started: Option<Timestamp>,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+    /// Its value of the sweep's metric.
+    pub objective: Option<f64>,
+    /// Its newest durable checkpoint.
+    pub checkpoint: Option<Digest>,
+    /// The last error that was reported.
+    pub error: Option<String>,
+}
+
+impl TrialView {
+    /// The view of trial `index`, if there is one.
+    pub fn of(sweep: &Sweep, index: u64) -> Option<Self> {
+        if index >= sweep.planned.plan.trials() {
+            return None;
+        }
+        let planned = sweep.planned.trial(&sweep.history, index).ok();
+        let trial = sweep.live.get(&index).or_else(|| sweep.parked.get(&index));
+        let done = sweep.done.get(&index);
+        let lease = trial.and_then(|trial| trial.lease.as_ref());
+        let status = Status::of(sweep, index);
+        Some(Self {
+            id: TrialId::new(sweep.name().clone(), index),
+            status,
+            swept: planned.as_ref().map(|trial| trial.swept.clone()).unwrap_or_default(),
+            seed: planned.map_or(0, |trial| trial.seed),
+            point: sweep.planned.plan.point_of(index),
+            attempt: trial.map(|t| t.attempt).or(done.map(|d| d.attempt)).unwrap_or(0),
+            worker: lease.map(|lease| lease.worker),
+            not_before: trial.filter(|_| status == Status::Waiting).map(|trial| trial.not_before),
+            started: trial.map(|t| t.started).or(done.map(|d| d.started)),
+            ended: done.map(|done| done.ended),
+            objective: done.and_then(|done: &Done| done.objective),
+            checkpoint: trial.and_then(|t| t.checkpoint).or(done.and_then(|d| d.checkpoint)),
+            error: trial.and_then(|trial: &Trial| trial.error.clone()),
+        })
+    }
+}
+
+/// Everything a worker needs to run an attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assignment {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// The trial.
+    pub trial: PlannedTrial,
+    /// The checkpoint to resume from.
+    pub checkpoint: Option<Digest>,
+    /// Rows that had been produced when the checkpoint was made.
+    pub covered: RowCounts,
+    /// Rows that are durable and must not come again.
+    pub durable: RowCounts,
+    /// The end of the lease.
+    pub until: Timestamp,
+}
+
+/// Whether a worker should wait for work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkLeft {
+    /// There may be some later: a sweep has not ended, or none was submitted yet.
+    Maybe,
+    /// Every sweep has ended.
+    None,
+}
+
+impl State {
+    /// What `worker` has leases for and does not hold.
+    pub fn assignments(&self, worker: WorkerId, held: &[AttemptId]) -> Vec<Assignment> {
+        let leases = self.leases_of(worker).filter(|(attempt, _)| !held.contains(attempt));
+        leases
+            .filter_map(|(attempt, lease)| {
+                let sweep = self.sweeps.get(&attempt.trial.sweep)?;
+                let trial = sweep.live.get(&attempt.trial.index)?;
+                Some(Assignment {
+                    trial: sweep.planned.trial(&sweep.history, attempt.trial.index).ok()?,
+                    attempt,
+                    checkpoint: trial.checkpoint,
+                    covered: trial.covered,
+                    durable: trial.durable,
+                    until: lease.until,
+                })
+            })
+            .collect()
+    }
+
+    /// Whether a worker without work should wait for some, of the sweep `only` if that is all it
+    /// works for.
+    pub fn work_left(&self, only: Option<&SweepName>) -> WorkLeft {
+        let wanted = |sweep: &&Sweep| only.is_none_or(|only| only == sweep.name());
+        let mut sweeps = self.sweeps.values().filter(wanted).peekable();
+        let known = sweeps.peek().is_some();
+        let ended = sweeps.all(|sweep| sweep.ended.is_some());
+        if known && ended { WorkLeft::None } else { WorkLeft::Maybe }
+    }
+
+    /// The next time after `now` at which a trial that waits for another attempt may start.
+    pub fn next_ready(&self, only: Option<&SweepName>, now: Timestamp) -> Option<Timestamp> {
+        let wanted = |sweep: &&Sweep| only.is_none_or(|only| only == sweep.name()) && !sweep.paused;
+        let live = self.sweeps.values().filter(wanted).flat_map(|sweep| sweep.live.values());
+        let waiting = live.filter(|trial| trial.lease.is_none()).map(|trial| trial.not_before);
+        waiting.filter(|at| *at > now).min()
+    }
+
+    /// The checkpoints that trials refer to.
+    pub fn checkpoints(&self) -> BTreeSet<Digest> {
+        let live = |sweep: &Sweep| {
+            let live = sweep.live.values().chain(sweep.parked.values());
+            let done = sweep.done.values().filter_map(|done| done.checkpoint);
+            live.filter_map(|trial| trial.checkpoint).chain(done).collect::<Vec<_>>()
+        };
+        self.sweeps.values().flat_map(live).collect()
+    }
+
+    /// What a worker is to do with an attempt: nothing if it may go on.
+    pub fn stop_reason(&self, attempt: &AttemptId) -> Option<StopReason> {
+        self.live(&attempt.trial).and_then(|trial| trial.stop)
+    }
+}
