@@ -1,1 +1,17 @@
-//! rheo-store
+//! What survives a crash: the [`Journal`] of events with the rows that are on their way to Parquet,
+//! and the [`checkpoint::Store`].
+//!
+//! Whatever a call here has returned from is durable: a `kill -9` or a power cut in the next
+//! instant loses nothing of it.
+
+pub mod checkpoint;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+mod encoding;
+mod journal;
+mod memory;
+mod redb;
+
+pub use journal::{Blob, Change, Entry, Error, Journal, Loaded, Pending, PendingKey, Results};
+pub use memory::Memory;
+pub use redb::Redb;

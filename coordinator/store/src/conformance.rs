@@ -1,0 +1,170 @@
+//! The exam of a [`Journal`]: every implementation passes it, in memory, on disk or elsewhere.
+//!
+//! `open` opens the same journal each time it is called, as a restarted coordinator would; whatever
+//! it gave before has been dropped by then.
+
+use bytes::Bytes;
+use rheo_core::id::{RequestId, SweepName, TrialId, WorkerId};
+use rheo_core::part::{Part, Retraction};
+use rheo_core::row::{Batch, Table};
+use rheo_core::sweep::{Event, State, WorkerInfo};
+use rheo_core::time::Timestamp;
+
+use crate::journal::{Blob, Change, Entry, Journal, Pending, PendingKey, Results};
+
+/// Opens the journal under examination.
+pub type Open<'a> = &'a dyn Fn() -> Box<dyn Journal>;
+
+/// The whole exam.
+pub fn examine(new: &dyn Fn() -> Box<dyn Fn() -> Box<dyn Journal>>) {
+    for question in [
+        a_new_journal_is_empty,
+        events_come_back_in_order,
+        positions_go_on_after_reopening,
+        a_snapshot_stands_for_the_events_before_it,
+        rows_are_pending_until_a_part_has_them,
+        a_pending_row_of_a_retried_trial_is_forgotten,
+        a_row_in_a_part_of_a_retried_trial_is_retracted,
+    ] {
+        question(&*new());
+    }
+}
+
+fn a_new_journal_is_empty(open: Open<'_>) {
+    let loaded = open().load().unwrap();
+    assert_eq!((loaded.state, loaded.position, loaded.replayed), (State::default(), 0, 0));
+    assert_eq!(open().results().unwrap(), Results::default());
+}
+
+fn events_come_back_in_order(open: Open<'_>) {
+    let events: Vec<Event> = (0..5).map(joined).collect();
+    let entries: Vec<Entry> = events.iter().cloned().map(Entry::from).collect();
+    assert_eq!(open().append(&entries[..2]).unwrap(), 0);
+    assert_eq!(open().append(&[]).unwrap(), 2);
+    assert_eq!(open().append(&entries[2..]).unwrap(), 2);
+    let loaded = open().load().unwrap();
+    assert_eq!(loaded.state, state_of(&events));
+    assert_eq!((loaded.position, loaded.replayed), (5, 5));
+}
+
+fn positions_go_on_after_reopening(open: Open<'_>) {
+    for position in 0..4 {
+        assert_eq!(open().append(&[joined(position).into()]).unwrap(), position);
+    }
+}
+
+fn a_snapshot_stands_for_the_events_before_it(open: Open<'_>) {
+    let events: Vec<Event> = (0..6).map(joined).collect();
+    let append = |events: &[Event]| {
+        let entries: Vec<Entry> = events.iter().cloned().map(Entry::from).collect();
+        open().append(&entries).unwrap();
+    };
+    append(&events[..4]);
+    open().snapshot(4, &state_of(&events[..4])).unwrap();
+    append(&events[4..]);
+    let loaded = open().load().unwrap();
+    assert_eq!(loaded.state, state_of(&events));
+    assert_eq!((loaded.position, loaded.replayed), (6, 2));
+    // A later, smaller snapshot replaces an earlier one completely.
+    open().snapshot(6, &State::default()).unwrap();
+    let loaded = open().load().unwrap();
+    assert_eq!((loaded.state, loaded.position, loaded.replayed), (State::default(), 6, 0));
+}
+
+fn rows_are_pending_until_a_part_has_them(open: Open<'_>) {
+    let rows = [blob(Table::Epochs, 0, b"a"), blob(Table::Shapes, 0, b"b")];
+    open().append(&[with_rows(&rows), with_rows(&rows[..1])]).unwrap();
+    let keys = [(0, 0), (0, 1), (1, 0)].map(|(position, ordinal)| PendingKey { position, ordinal });
+    let pending: Vec<Pending> = keys
+        .iter()
+        .zip([&rows[0], &rows[1], &rows[0]])
+        .map(|(key, blob)| Pending { key: *key, blob: blob.clone() })
+        .collect();
+    assert_eq!(open().results().unwrap().pending, pending);
+
+    let part = part(Table::Epochs, 0, 1);
+    let flushed = vec![keys[0], keys[2]];
+    open().install(&Change { add: vec![part.clone()], flushed, ..Change::default() }).unwrap();
+    let results = open().results().unwrap();
+    assert_eq!(results.parts, [part.clone()]);
+    assert_eq!(results.pending, pending[1..2]);
+
+    let merged = self::part(Table::Epochs, 0, 7);
+    let (remove, add) = (vec![part], vec![merged.clone()]);
+    open().install(&Change { remove, add, ..Change::default() }).unwrap();
+    assert_eq!(open().results().unwrap().parts, [merged]);
+    assert_eq!(open().append(&[joined(0).into()]).unwrap(), 2);
+}
+
+fn a_pending_row_of_a_retried_trial_is_forgotten(open: Open<'_>) {
+    let rows = [blob(Table::Trials, 3, b"failed"), blob(Table::Trials, 4, b"other")];
+    let kept = blob(Table::Attempts, 3, b"attempt");
+    open().append(&[with_rows(&rows), with_rows(std::slice::from_ref(&kept))]).unwrap();
+    open().append(&[retracting(3)]).unwrap();
+    let results = open().results().unwrap();
+    let left: Vec<Blob> = results.pending.into_iter().map(|pending| pending.blob).collect();
+    assert_eq!(left, [rows[1].clone(), kept]);
+    assert_eq!(results.retractions, []);
+}
+
+fn a_row_in_a_part_of_a_retried_trial_is_retracted(open: Open<'_>) {
+    open().append(&[with_rows(&[blob(Table::Trials, 3, b"failed")])]).unwrap();
+    let add = vec![part(Table::Trials, 0, 0)];
+    let flushed = vec![PendingKey { position: 0, ordinal: 0 }];
+    open().install(&Change { add, flushed, ..Change::default() }).unwrap();
+    open().append(&[retracting(3)]).unwrap();
+    let retraction = Retraction { trial: trial(3), before: 1 };
+    assert_eq!(open().results().unwrap().retractions, [retraction.clone()]);
+    open().install(&Change { retracted: vec![retraction], ..Change::default() }).unwrap();
+    assert_eq!(open().results().unwrap().retractions, []);
+}
+
+/// A small event that differs for each `n`.
+pub fn joined(n: u64) -> Event {
+    let worker = WorkerId(uuid(n));
+    let info = WorkerInfo { host: format!("node{n}"), ..WorkerInfo::default() };
+    Event::WorkerJoined { worker, info, at: Timestamp(n) }
+}
+
+/// Rows of trial `index` of the sweep `demo`.
+pub fn blob(table: Table, index: u64, ipc: &'static [u8]) -> Blob {
+    let batch = Batch { table, rows: 1, ipc: Bytes::from_static(ipc) };
+    Blob { trial: trial(index), batch }
+}
+
+/// An event that comes with rows.
+pub fn with_rows(blobs: &[Blob]) -> Entry {
+    Entry { blobs: blobs.to_vec(), ..Entry::from(noted()) }
+}
+
+fn retracting(index: u64) -> Entry {
+    Entry { retracted: vec![trial(index)], ..Entry::from(noted()) }
+}
+
+fn noted() -> Event {
+    Event::RequestNoted { request: RequestId(uuid(0)) }
+}
+
+fn uuid(n: u64) -> uuid::Uuid {
+    uuid::Uuid::from_u128(u128::from(n))
+}
+
+fn trial(index: u64) -> TrialId {
+    TrialId::new(sweep(), index)
+}
+
+fn sweep() -> SweepName {
+    SweepName::parse("demo").unwrap()
+}
+
+fn part(table: Table, first: u64, last: u64) -> Part {
+    Part { table, sweep: sweep(), first, last, generation: 0, rows: 2, bytes: 100 }
+}
+
+fn state_of(events: &[Event]) -> State {
+    let mut state = State::default();
+    for event in events {
+        state.apply(event);
+    }
+    state
+}

@@ -1,0 +1,16 @@
+//! How values become bytes: MessagePack with field names, so that fields can be added later and old
+//! journals stay readable.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::journal::Error;
+
+pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
+    rmp_serde::to_vec_named(value).map_err(Error::Encode)
+}
+
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, Error> {
+    rmp_serde::from_slice(bytes)
+        .map_err(|error| Error::Damaged { detail: format!("{what} cannot be read: {error}") })
+}

@@ -1,0 +1,151 @@
+//! The contract of the journal: what the coordinator writes down before it says anything.
+//!
+//! Besides events it keeps what the sink needs for exactly-once parts: rows that are committed but
+//! in no part yet, the list of parts that count, and rows of `trials` that no longer count because
+//! their trial is tried again. [`Journal::append`] and [`Journal::install`] are each atomic, so a
+//! row is at every moment either pending or in exactly one part that counts.
+
+use std::path::PathBuf;
+
+use rheo_core::id::TrialId;
+use rheo_core::part::{Part, Retraction};
+use rheo_core::row::{Batch, Table};
+use rheo_core::sweep::{Event, State};
+use serde::{Deserialize, Serialize};
+
+/// An append-only record of events, durable when its calls return. One process at a time owns it.
+pub trait Journal: Send + Sync {
+    /// Appends entries, all or none, and returns the position of the first. Positions are dense.
+    ///
+    /// Many entries in one call share one synchronisation with the disk.
+    fn append(&self, entries: &[Entry]) -> Result<u64, Error>;
+
+    /// Rebuilds the state from the newest snapshot and the events after it.
+    fn load(&self) -> Result<Loaded, Error>;
+
+    /// Stores `state`, which includes every event before `position`, and forgets those events.
+    fn snapshot(&self, position: u64, state: &State) -> Result<(), Error>;
+
+    /// Where the rows are, at one moment: each is pending or in exactly one part.
+    fn results(&self) -> Result<Results, Error>;
+
+    /// Replaces parts and forgets the pending rows that the new parts hold, atomically.
+    fn install(&self, change: &Change) -> Result<(), Error>;
+}
+
+/// One event and what is stored together with it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// What happened.
+    pub event: Event,
+    /// Rows that came with it.
+    pub blobs: Vec<Blob>,
+    /// Trials whose row in `trials` no longer counts.
+    pub retracted: Vec<TrialId>,
+}
+
+impl From<Event> for Entry {
+    fn from(event: Event) -> Self {
+        Self { event, blobs: Vec::new(), retracted: Vec::new() }
+    }
+}
+
+/// Rows of one table and one trial.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Blob {
+    /// The trial.
+    pub trial: TrialId,
+    /// The rows.
+    pub batch: Batch,
+}
+
+impl Blob {
+    /// Whether this is the row of `trial` in `trials`.
+    pub(crate) fn is_row_of(&self, trial: &TrialId) -> bool {
+        self.batch.table == Table::Trials && self.trial == *trial
+    }
+}
+
+/// Names a pending blob: the position of its event, and which blob of that event it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PendingKey {
+    /// The position of the event.
+    pub position: u64,
+    /// Which blob of the event.
+    pub ordinal: u32,
+}
+
+/// A blob that is in no part yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pending {
+    /// Its name.
+    pub key: PendingKey,
+    /// The rows.
+    pub blob: Blob,
+}
+
+/// Where the committed rows are.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Results {
+    /// The parts that count, sorted.
+    pub parts: Vec<Part>,
+    /// Rows that are in no part yet, in order of their position.
+    pub pending: Vec<Pending>,
+    /// Rows of `trials` in parts that no longer count, sorted.
+    pub retractions: Vec<Retraction>,
+}
+
+/// A change of the parts of one table of one sweep.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Change {
+    /// Parts that no longer count.
+    pub remove: Vec<Part>,
+    /// Parts that count from now on.
+    pub add: Vec<Part>,
+    /// Pending blobs that are in `add`.
+    pub flushed: Vec<PendingKey>,
+    /// Retractions that are done: no part holds these rows any more.
+    pub retracted: Vec<Retraction>,
+}
+
+/// What a journal holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// The state after the last event.
+    pub state: State,
+    /// The position of the next event.
+    pub position: u64,
+    /// How many events came after the newest snapshot.
+    pub replayed: u64,
+}
+
+/// Why the journal cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another process has it open.
+    #[error("`{path}` is in use by another process")]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It was written by a newer version of this program.
+    #[error("the journal has format {found}, but this program reads up to format {newest}")]
+    TooNew {
+        /// The format it has.
+        found: u32,
+        /// The newest that is understood.
+        newest: u32,
+    },
+    /// The file does not hold what was written to it.
+    #[error("the journal is damaged: {detail}")]
+    Damaged {
+        /// What was found.
+        detail: String,
+    },
+    /// The disk refused.
+    #[error("the journal cannot be written or read")]
+    Io(#[source] std::io::Error),
+    /// An event cannot be encoded: a bug.
+    #[error("an event cannot be encoded")]
+    Encode(#[source] rmp_serde::encode::Error),
+}

@@ -1,0 +1,110 @@
+//! A journal in memory, for tests and simulations: the same contract without the disk.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rheo_core::part::{Part, Retraction};
+use rheo_core::sweep::{Event, State};
+
+use crate::encoding::{decode, encode};
+use crate::journal::{Blob, Change, Entry, Error, Journal, Loaded, Pending, PendingKey, Results};
+
+/// A journal in memory; clones share it. Events and snapshots are encoded as on disk, so that what
+/// cannot be stored fails here too.
+#[derive(Debug, Clone, Default)]
+pub struct Memory(Arc<Mutex<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    next: u64,
+    snapshot: Option<Vec<u8>>,
+    events: BTreeMap<u64, Vec<u8>>,
+    pending: BTreeMap<PendingKey, Blob>,
+    parts: BTreeSet<Part>,
+    retractions: BTreeSet<Retraction>,
+}
+
+impl Memory {
+    fn with<T>(&self, action: impl FnOnce(&mut Inner) -> T) -> T {
+        action(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Journal for Memory {
+    fn append(&self, entries: &[Entry]) -> Result<u64, Error> {
+        let events: Vec<_> =
+            entries.iter().map(|entry| encode(&entry.event)).collect::<Result<_, _>>()?;
+        self.with(|inner| {
+            let first = inner.next;
+            for (entry, event) in entries.iter().zip(events) {
+                let position = inner.next;
+                inner.next += 1;
+                inner.events.insert(position, event);
+                for trial in &entry.retracted {
+                    let before = inner.pending.len();
+                    inner.pending.retain(|_, blob| !blob.is_row_of(trial));
+                    if inner.pending.len() == before {
+                        inner
+                            .retractions
+                            .insert(Retraction { trial: trial.clone(), before: position });
+                    }
+                }
+                for (ordinal, blob) in (0..).zip(&entry.blobs) {
+                    inner.pending.insert(PendingKey { position, ordinal }, blob.clone());
+                }
+            }
+            Ok(first)
+        })
+    }
+
+    fn load(&self) -> Result<Loaded, Error> {
+        self.with(|inner| {
+            let mut state = match &inner.snapshot {
+                Some(bytes) => decode::<State>(bytes, "the snapshot")?,
+                None => State::default(),
+            };
+            for (position, bytes) in &inner.events {
+                state.apply(&decode::<Event>(bytes, &format!("event {position}"))?);
+            }
+            Ok(Loaded { state, position: inner.next, replayed: inner.events.len() as u64 })
+        })
+    }
+
+    fn snapshot(&self, position: u64, state: &State) -> Result<(), Error> {
+        let bytes = encode(state)?;
+        self.with(|inner| {
+            inner.events = inner.events.split_off(&position);
+            inner.snapshot = Some(bytes);
+        });
+        Ok(())
+    }
+
+    fn results(&self) -> Result<Results, Error> {
+        Ok(self.with(|inner| {
+            let pending = inner.pending.iter();
+            Results {
+                parts: inner.parts.iter().cloned().collect(),
+                pending: pending
+                    .map(|(key, blob)| Pending { key: *key, blob: blob.clone() })
+                    .collect(),
+                retractions: inner.retractions.iter().cloned().collect(),
+            }
+        }))
+    }
+
+    fn install(&self, change: &Change) -> Result<(), Error> {
+        self.with(|inner| {
+            for part in &change.remove {
+                inner.parts.remove(part);
+            }
+            inner.parts.extend(change.add.iter().cloned());
+            for key in &change.flushed {
+                inner.pending.remove(key);
+            }
+            for retraction in &change.retracted {
+                inner.retractions.remove(retraction);
+            }
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,329 @@
+//! The journal in a redb file.
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | `meta` | `format`, `next` | u64: version of this layout, position of the next event |
+//! | `events` | position | the event |
+//! | `snapshot` | chunk number | a piece of the encoded state before the first event |
+//! | `pending` | (position, ordinal) | rows that are in no part yet |
+//! | `parts` | the encoded part | nothing |
+//! | `retractions` | the encoded retraction | nothing |
+//!
+//! Events, parts and retractions are MessagePack. Every call is one transaction, which redb makes
+//! durable by fsync before it returns. An I/O error poisons an open redb file, so the file is then
+//! closed and opened anew by the next call: a disk that was full for a while costs no restart.
+//!
+//! redb panics on some damaged files; here such a panic becomes [`Error::Damaged`].
+
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ::redb::{
+    CommitError, Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable,
+    StorageBackend, StorageError, TableDefinition, TableError, TransactionError, WriteTransaction,
+};
+use rheo_core::id::TrialId;
+use rheo_core::part::{Part, Retraction};
+use rheo_core::sweep::{Event, State};
+use serde::de::DeserializeOwned;
+
+use crate::encoding::{decode, encode};
+use crate::journal::{Blob, Change, Entry, Error, Journal, Loaded, Pending, PendingKey, Results};
+
+/// The layout above.
+const FORMAT: u32 = 1;
+
+/// The size of a piece of the snapshot, in bytes.
+const CHUNK: usize = 1 << 20;
+
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
+const SNAPSHOT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("snapshot");
+const PENDING: TableDefinition<'_, (u64, u32), &[u8]> = TableDefinition::new("pending");
+const PARTS: TableDefinition<'_, &[u8], ()> = TableDefinition::new("parts");
+const RETRACTIONS: TableDefinition<'_, &[u8], ()> = TableDefinition::new("retractions");
+
+/// A journal in a redb file.
+pub struct Redb {
+    open: Box<dyn Fn() -> Result<Database, Error> + Send + Sync>,
+    /// Empty after an I/O error, until the next call opens the file again.
+    database: Mutex<Option<Arc<Database>>>,
+}
+
+impl std::fmt::Debug for Redb {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Redb").finish_non_exhaustive()
+    }
+}
+
+impl Redb {
+    /// Opens the journal at `path`, creating it if there is none.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let path = path.to_owned();
+        Self::with_opener(Box::new(move || {
+            let database = Database::create(&path).map_err(|error| open_error(error, &path))?;
+            Ok(database)
+        }))
+    }
+
+    /// Opens a journal on storage that `backend` makes, for tests that freeze the disk.
+    pub fn with_backend<B: StorageBackend>(
+        backend: impl Fn() -> B + Send + Sync + 'static,
+    ) -> Result<Self, Error> {
+        Self::with_opener(Box::new(move || {
+            let database = Database::builder().create_with_backend(backend());
+            database.map_err(|error| open_error(error, Path::new("the test's storage")))
+        }))
+    }
+
+    fn with_opener(
+        open: Box<dyn Fn() -> Result<Database, Error> + Send + Sync>,
+    ) -> Result<Self, Error> {
+        let journal = Self { open, database: Mutex::new(None) };
+        journal.write(prepare)?;
+        Ok(journal)
+    }
+
+    fn database(&self) -> Result<Arc<Database>, Error> {
+        let mut slot = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*slot {
+            Some(database) => Ok(Arc::clone(database)),
+            None => Ok(Arc::clone(slot.insert(Arc::new((self.open)()?)))),
+        }
+    }
+
+    /// Runs `action` on what is durable at this moment.
+    fn read<T>(
+        &self,
+        action: impl FnOnce(&ReadTransaction) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        guarded(|| action(&self.database()?.begin_read()?))
+    }
+
+    /// Runs `action` in a transaction that is durable when this returns.
+    fn write<T>(
+        &self,
+        action: impl FnOnce(&WriteTransaction) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let result = guarded(|| {
+            let transaction = self.database()?.begin_write()?;
+            let value = action(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        });
+        if matches!(result, Err(Error::Io(_))) {
+            *self.database.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        result
+    }
+}
+
+/// Runs `action`; a panic in it is a damaged file.
+fn guarded<T>(action: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    std::panic::catch_unwind(AssertUnwindSafe(action)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Err(Error::Damaged { detail: text.unwrap_or_else(|| "its pages contradict".to_owned()) })
+    })
+}
+
+fn keys<T: DeserializeOwned>(
+    transaction: &ReadTransaction,
+    table: TableDefinition<'_, &'static [u8], ()>,
+    what: &str,
+) -> Result<Vec<T>, Error> {
+    let table = transaction.open_table(table)?;
+    table.iter()?.map(|entry| decode(entry?.0.value(), what)).collect()
+}
+
+/// Creates the tables, or checks that the file is one that this program understands.
+fn prepare(transaction: &WriteTransaction) -> Result<(), Error> {
+    let mut meta = transaction.open_table(META)?;
+    let found = meta.get("format")?.map(|format| format.value());
+    match found {
+        None => {
+            meta.insert("format", u64::from(FORMAT))?;
+            meta.insert("next", 0)?;
+        }
+        Some(format) if format > u64::from(FORMAT) => {
+            let found = u32::try_from(format).unwrap_or(u32::MAX);
+            return Err(Error::TooNew { found, newest: FORMAT });
+        }
+        Some(_) => {}
+    }
+    transaction.open_table(EVENTS)?;
+    transaction.open_table(SNAPSHOT)?;
+    transaction.open_table(PENDING)?;
+    transaction.open_table(PARTS)?;
+    transaction.open_table(RETRACTIONS)?;
+    Ok(())
+}
+
+impl Journal for Redb {
+    fn append(&self, entries: &[Entry]) -> Result<u64, Error> {
+        self.write(|transaction| {
+            let mut meta = transaction.open_table(META)?;
+            let first = next_position(&meta)?;
+            let mut events = transaction.open_table(EVENTS)?;
+            let mut pending = transaction.open_table(PENDING)?;
+            for (position, entry) in (first..).zip(entries) {
+                events.insert(position, encode(&entry.event)?.as_slice())?;
+                for trial in &entry.retracted {
+                    retract(transaction, &mut pending, trial, position)?;
+                }
+                for (ordinal, blob) in (0..).zip(&entry.blobs) {
+                    pending.insert((position, ordinal), encode(blob)?.as_slice())?;
+                }
+            }
+            meta.insert("next", first + entries.len() as u64)?;
+            Ok(first)
+        })
+    }
+
+    fn load(&self) -> Result<Loaded, Error> {
+        self.read(|transaction| {
+            let mut bytes = Vec::new();
+            for chunk in transaction.open_table(SNAPSHOT)?.iter()? {
+                bytes.extend_from_slice(chunk?.1.value());
+            }
+            let mut state =
+                if bytes.is_empty() { State::default() } else { decode(&bytes, "the snapshot")? };
+            let mut replayed = 0;
+            for entry in transaction.open_table(EVENTS)?.iter()? {
+                let (position, event) = entry?;
+                let what = format!("event {}", position.value());
+                state.apply(&decode::<Event>(event.value(), &what)?);
+                replayed += 1;
+            }
+            let position = next_position(&transaction.open_table(META)?)?;
+            Ok(Loaded { state, position, replayed })
+        })
+    }
+
+    fn snapshot(&self, position: u64, state: &State) -> Result<(), Error> {
+        let bytes = encode(state)?;
+        self.write(|transaction| {
+            let mut snapshot = transaction.open_table(SNAPSHOT)?;
+            snapshot.retain(|_, _| false)?;
+            for (number, chunk) in (0..).zip(bytes.chunks(CHUNK)) {
+                snapshot.insert(number, chunk)?;
+            }
+            transaction.open_table(EVENTS)?.retain_in(..position, |_, _| false)?;
+            Ok(())
+        })
+    }
+
+    fn results(&self) -> Result<Results, Error> {
+        self.read(|transaction| {
+            let mut pending = Vec::new();
+            for entry in transaction.open_table(PENDING)?.iter()? {
+                let (key, bytes) = entry?;
+                let (position, ordinal) = key.value();
+                let blob = decode(bytes.value(), &format!("the rows of event {position}"))?;
+                pending.push(Pending { key: PendingKey { position, ordinal }, blob });
+            }
+            let mut parts: Vec<Part> = keys(transaction, PARTS, "the list of parts")?;
+            let mut retractions: Vec<Retraction> =
+                keys(transaction, RETRACTIONS, "the list of retractions")?;
+            parts.sort();
+            retractions.sort();
+            Ok(Results { parts, pending, retractions })
+        })
+    }
+
+    fn install(&self, change: &Change) -> Result<(), Error> {
+        self.write(|transaction| {
+            let mut parts = transaction.open_table(PARTS)?;
+            for part in &change.remove {
+                parts.remove(encode(part)?.as_slice())?;
+            }
+            for part in &change.add {
+                parts.insert(encode(part)?.as_slice(), ())?;
+            }
+            let mut pending = transaction.open_table(PENDING)?;
+            for key in &change.flushed {
+                pending.remove((key.position, key.ordinal))?;
+            }
+            let mut retractions = transaction.open_table(RETRACTIONS)?;
+            for retraction in &change.retracted {
+                retractions.remove(encode(retraction)?.as_slice())?;
+            }
+            Ok(())
+        })
+    }
+}
+
+fn next_position(meta: &impl ReadableTable<&'static str, u64>) -> Result<u64, Error> {
+    let next = meta.get("next")?.map(|next| next.value());
+    next.ok_or_else(|| Error::Damaged { detail: "it has lost its position".to_owned() })
+}
+
+/// Withdraws the row of `trial` in `trials`: forgotten if it is pending, else noted for the sink.
+fn retract(
+    transaction: &WriteTransaction,
+    pending: &mut ::redb::Table<'_, (u64, u32), &'static [u8]>,
+    trial: &TrialId,
+    position: u64,
+) -> Result<(), Error> {
+    let mut found = None;
+    for entry in pending.iter()? {
+        let (key, bytes) = entry?;
+        if decode::<Blob>(bytes.value(), "pending rows")?.is_row_of(trial) {
+            found = Some(key.value());
+        }
+    }
+    if let Some(key) = found {
+        pending.remove(key)?;
+        return Ok(());
+    }
+    let retraction = Retraction { trial: trial.clone(), before: position };
+    transaction.open_table(RETRACTIONS)?.insert(encode(&retraction)?.as_slice(), ())?;
+    Ok(())
+}
+
+fn open_error(error: DatabaseError, path: &Path) -> Error {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => Error::Locked { path: path.to_owned() },
+        DatabaseError::Storage(error) => error.into(),
+        other => Error::Damaged { detail: other.to_string() },
+    }
+}
+
+impl From<StorageError> for Error {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Io(error) => Self::Io(error),
+            // What poisoned the file is reported by the call that met it.
+            StorageError::PreviousIo => Self::Io(std::io::Error::other("an earlier write failed")),
+            other => Self::Damaged { detail: other.to_string() },
+        }
+    }
+}
+
+impl From<TransactionError> for Error {
+    fn from(error: TransactionError) -> Self {
+        match error {
+            TransactionError::Storage(error) => error.into(),
+            other => Self::Damaged { detail: other.to_string() },
+        }
+    }
+}
+
+impl From<TableError> for Error {
+    fn from(error: TableError) -> Self {
+        match error {
+            TableError::Storage(error) => error.into(),
+            other => Self::Damaged { detail: other.to_string() },
+        }
+    }
+}
+
+impl From<CommitError> for Error {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Storage(error) => error.into(),
+            other => Self::Damaged { detail: other.to_string() },
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The journal on a disk that stops at any moment: whatever was acknowledged is there afterwards,
+//! and nothing is there in part.
+//!
+//! The disk keeps what was synchronised and, of later writes, an arbitrary subset of sectors: that
+//! is what a power cut leaves. A crash is tried at every synchronisation that the workload makes.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use redb::StorageBackend;
+use rheo_core::rng::TrialRng;
+use rheo_core::row::Table;
+use rheo_store::conformance::{blob, joined, with_rows};
+use rheo_store::{Change, Entry, Error, Journal, PendingKey, Redb};
+
+const SECTOR: usize = 512;
+
+/// A disk whose writes are volatile until they are synchronised.
+#[derive(Debug, Clone, Default)]
+struct Disk(Arc<Mutex<Platter>>);
+
+#[derive(Debug, Default)]
+struct Platter {
+    durable: Vec<u8>,
+    present: Vec<u8>,
+    syncs: usize,
+    /// The synchronisation that fails, and with it everything after it.
+    stops_at: Option<usize>,
+}
+
+impl Platter {
+    fn check(&self) -> io::Result<()> {
+        match self.stops_at {
+            Some(stop) if self.syncs >= stop => Err(io::Error::other("the disk has stopped")),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Disk {
+    fn stopping_at(stop: usize) -> Self {
+        Self(Arc::new(Mutex::new(Platter { stops_at: Some(stop), ..Platter::default() })))
+    }
+
+    /// The disk after the power came back: each sector that was written and not synchronised is
+    /// there or not.
+    fn after_power_cut(&self, seed: u64) -> Self {
+        let platter = self.0.lock().unwrap();
+        let mut rng = TrialRng::stream(seed, 0);
+        let mut bytes = platter.durable.clone();
+        bytes.resize(platter.present.len(), 0);
+        for (old, new) in bytes.chunks_mut(SECTOR).zip(platter.present.chunks(SECTOR)) {
+            if rng.below(2) == 0 {
+                old.copy_from_slice(new);
+            }
+        }
+        let platter = Platter { durable: bytes.clone(), present: bytes, ..Platter::default() };
+        Self(Arc::new(Mutex::new(platter)))
+    }
+
+    fn syncs(&self) -> usize {
+        self.0.lock().unwrap().syncs
+    }
+
+    fn journal(&self) -> Result<Redb, Error> {
+        let disk = self.clone();
+        Redb::with_backend(move || disk.clone())
+    }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.lock().unwrap().present.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let start = usize::try_from(offset).unwrap();
+        let platter = self.0.lock().unwrap();
+        let bytes = platter.present.get(start..start + out.len());
+        out.copy_from_slice(bytes.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut platter = self.0.lock().unwrap();
+        platter.check()?;
+        platter.present.resize(usize::try_from(len).unwrap(), 0);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut platter = self.0.lock().unwrap();
+        platter.check()?;
+        platter.syncs += 1;
+        platter.check()?;
+        platter.durable = platter.present.clone();
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut platter = self.0.lock().unwrap();
+        platter.check()?;
+        let start = usize::try_from(offset).unwrap();
+        platter.present[start..start + data.len()].copy_from_slice(data);
+        Ok(())
+    }
+}
+
+/// What the journal has said.
+#[derive(Debug, Default, PartialEq)]
+struct Acknowledged {
+    events: u64,
+    /// Whether the flush was acknowledged, and whether it was tried.
+    flushed: bool,
+}
+
+/// Appends, flushes and takes snapshots until the disk stops.
+fn work(journal: &Redb) -> (Acknowledged, Result<(), Error>) {
+    let mut done = Acknowledged::default();
+    let result = (|| {
+        for round in 0..4 {
+            let row = with_rows(&[blob(Table::Epochs, round, b"row")]);
+            let entries: Vec<Entry> = vec![joined(round).into(), row];
+            journal.append(&entries)?;
+            done.events += 2;
+            if round == 1 {
+                let loaded = journal.load()?;
+                journal.snapshot(loaded.position, &loaded.state)?;
+            }
+            if round == 2 {
+                let flushed = vec![PendingKey { position: 1, ordinal: 0 }];
+                journal.install(&Change { flushed, ..Change::default() })?;
+                done.flushed = true;
+            }
+        }
+        Ok(())
+    })();
+    (done, result)
+}
+
+/// What must be found again after a crash, whatever became of the call that was under way.
+fn check(journal: &Redb, said: &Acknowledged, context: &str) {
+    let loaded = journal.load().unwrap();
+    let events = loaded.position;
+    assert!(events == said.events || events == said.events + 2, "{context}: {events} events");
+    let workers = u64::try_from(loaded.state.workers.len()).unwrap();
+    assert_eq!(workers * 2, events, "{context}: the state has every event and no other");
+    let pending = journal.results().unwrap().pending.len() as u64;
+    let rows = events / 2;
+    assert!(pending == rows || pending + 1 == rows && events >= 6, "{context}: {pending} rows");
+    if said.flushed {
+        assert_eq!(pending + 1, rows, "{context}: a flushed row came back");
+    }
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_at_any_synchronisation() {
+    let whole = Disk::default();
+    let journal = whole.journal().unwrap();
+    let (said, result) = work(&journal);
+    result.unwrap();
+    assert_eq!(said, Acknowledged { events: 8, flushed: true });
+    drop(journal);
+    let syncs = whole.syncs();
+    assert!(syncs > 6, "the workload synchronises {syncs} times");
+
+    for stop in 1..=syncs {
+        let disk = Disk::stopping_at(stop);
+        let said = match disk.journal() {
+            Ok(journal) => work(&journal).0,
+            Err(_) => Acknowledged::default(),
+        };
+        for seed in 0..8 {
+            let context = format!("stopped at synchronisation {stop}, power cut {seed}");
+            let disk = disk.after_power_cut(seed);
+            match disk.journal() {
+                Ok(journal) => check(&journal, &said, &context),
+                // Only a file that was not yet created completely may be unreadable.
+                Err(error) => assert_eq!(said.events, 0, "{context}: {error}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_was_full_for_a_while_costs_no_restart() {
+    let disk = Disk::default();
+    let journal = disk.journal().unwrap();
+    journal.append(&[joined(0).into()]).unwrap();
+    let stop = disk.syncs();
+    disk.0.lock().unwrap().stops_at = Some(stop);
+    assert!(matches!(journal.append(&[joined(1).into()]), Err(Error::Io(_))));
+    assert!(matches!(journal.append(&[joined(1).into()]), Err(Error::Io(_))));
+    disk.0.lock().unwrap().stops_at = None;
+    assert_eq!(journal.append(&[joined(1).into()]).unwrap(), 1);
+    assert_eq!(journal.load().unwrap().state.workers.len(), 2);
+}
