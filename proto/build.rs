@@ -1,0 +1,18 @@
+//! Generates the protocol from `rheobase/v1/*.proto`, without protoc.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use prost::Message as _;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let files = ["common", "worker", "sweep"].map(|name| format!("rheobase/v1/{name}.proto"));
+    let descriptors = protox::compile(&files, ["."])?;
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
+    std::fs::write(out.join("rheobase.v1.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
+    for file in &files {
+        println!("cargo:rerun-if-changed={file}");
+    }
+    Ok(())
+}

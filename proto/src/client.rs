@@ -1,0 +1,196 @@
+//! The clients' service in core types.
+
+use rheo_core::id::{RequestId, SweepName, TrialId};
+use rheo_core::sweep::{
+    Counts, EndReason, Phase, Request, Selection, Status, SweepView, TrialView,
+};
+use rheo_core::time::Timestamp;
+use rheo_core::trainer::Progress;
+
+use crate::convert::{parsed, required, sweep_name, worker_id};
+use crate::{Invalid, v1};
+
+/// The sweep that a request names.
+pub fn sweep(name: &str) -> Result<SweepName, Invalid> {
+    sweep_name(name)
+}
+
+/// The trial that a request names.
+pub fn trial(sweep: &str, index: u64) -> Result<TrialId, Invalid> {
+    Ok(TrialId::new(sweep_name(sweep)?, index))
+}
+
+fn request_id(text: &str) -> Result<RequestId, Invalid> {
+    parsed(text, "request_id")
+}
+
+impl TryFrom<v1::PauseRequest> for Request {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::PauseRequest) -> Result<Self, Invalid> {
+        Ok(Self::Pause { id: request_id(&wire.request_id)?, sweep: sweep_name(&wire.sweep)? })
+    }
+}
+
+impl TryFrom<v1::ResumeRequest> for Request {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::ResumeRequest) -> Result<Self, Invalid> {
+        Ok(Self::Resume { id: request_id(&wire.request_id)?, sweep: sweep_name(&wire.sweep)? })
+    }
+}
+
+impl TryFrom<v1::CancelRequest> for Request {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::CancelRequest) -> Result<Self, Invalid> {
+        Ok(Self::Cancel { id: request_id(&wire.request_id)?, sweep: sweep_name(&wire.sweep)? })
+    }
+}
+
+impl TryFrom<v1::RetryRequest> for Request {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::RetryRequest) -> Result<Self, Invalid> {
+        use v1::retry_request::Selection as Wire;
+        let trials = match required(wire.selection, "selection")? {
+            Wire::Failed(_) => Selection::Failed,
+            Wire::Cancelled(_) => Selection::Cancelled,
+            Wire::Trials(trials) => Selection::Trials(trials.indices),
+        };
+        let (id, sweep) = (request_id(&wire.request_id)?, sweep_name(&wire.sweep)?);
+        Ok(Self::Retry { id, sweep, trials })
+    }
+}
+
+impl From<Selection> for v1::retry_request::Selection {
+    fn from(selection: Selection) -> Self {
+        use v1::retry_request::{Empty, Indices};
+        match selection {
+            Selection::Failed => Self::Failed(Empty {}),
+            Selection::Cancelled => Self::Cancelled(Empty {}),
+            Selection::Trials(indices) => Self::Trials(Indices { indices }),
+        }
+    }
+}
+
+impl From<SweepView> for v1::Sweep {
+    fn from(view: SweepView) -> Self {
+        Self {
+            name: view.name.to_string(),
+            description: view.description,
+            phase: view.phase.name().to_owned(),
+            reason: view.reason.map(|reason| reason.name().to_owned()),
+            submitted_ms: view.submitted.0,
+            ended_ms: view.ended.map(|at| at.0),
+            counts: Some(view.counts.into()),
+            metric: view.metric,
+            maximize: view.maximize,
+            best_trial: view.best.map(|(trial, _)| trial),
+            best_value: view.best.map(|(_, value)| value),
+        }
+    }
+}
+
+impl TryFrom<v1::Sweep> for SweepView {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::Sweep) -> Result<Self, Invalid> {
+        let unknown = |field, name: &str| Invalid::value(field, format!("`{name}` is not known"));
+        let phase = Phase::parse(&wire.phase).ok_or_else(|| unknown("phase", &wire.phase))?;
+        let reason = match wire.reason {
+            None => None,
+            Some(name) => Some(EndReason::parse(&name).ok_or_else(|| unknown("reason", &name))?),
+        };
+        Ok(Self {
+            name: sweep_name(&wire.name)?,
+            description: wire.description,
+            phase,
+            reason,
+            submitted: Timestamp(wire.submitted_ms),
+            ended: wire.ended_ms.map(Timestamp),
+            counts: wire.counts.unwrap_or_default().into(),
+            metric: wire.metric,
+            maximize: wire.maximize,
+            best: wire.best_trial.zip(wire.best_value),
+        })
+    }
+}
+
+impl From<Counts> for v1::Counts {
+    fn from(counts: Counts) -> Self {
+        Self {
+            trials: counts.trials,
+            queued: counts.queued,
+            waiting: counts.waiting,
+            running: counts.running,
+            completed: counts.completed,
+            diverged: counts.diverged,
+            pruned: counts.pruned,
+            cancelled: counts.cancelled,
+            failed: counts.failed,
+        }
+    }
+}
+
+impl From<v1::Counts> for Counts {
+    fn from(wire: v1::Counts) -> Self {
+        Self {
+            trials: wire.trials,
+            queued: wire.queued,
+            waiting: wire.waiting,
+            running: wire.running,
+            completed: wire.completed,
+            diverged: wire.diverged,
+            pruned: wire.pruned,
+            cancelled: wire.cancelled,
+            failed: wire.failed,
+        }
+    }
+}
+
+/// A trial as a message, with the progress of its running attempt if it has told any.
+pub fn trial_message(view: TrialView, progress: Option<&Progress>) -> v1::Trial {
+    v1::Trial {
+        sweep: view.id.sweep.to_string(),
+        index: view.id.index,
+        status: view.status.name().to_owned(),
+        swept: serde_json::json!(view.swept).to_string(),
+        seed: view.seed,
+        point: view.point,
+        attempt: view.attempt,
+        worker: view.worker.map(|worker| worker.to_string()),
+        not_before_ms: view.not_before.map(|at| at.0),
+        started_ms: view.started.map(|at| at.0),
+        ended_ms: view.ended.map(|at| at.0),
+        objective: view.objective,
+        checkpoint: view.checkpoint.map(|digest| digest.to_string()),
+        error: view.error,
+        progress: progress.map(Into::into),
+    }
+}
+
+/// A trial out of a message.
+pub fn trial_view(wire: v1::Trial) -> Result<(TrialView, Option<Progress>), Invalid> {
+    let status = Status::parse(&wire.status);
+    let swept = serde_json::from_str(&wire.swept).map_err(|error| Invalid::value("swept", error));
+    let view = TrialView {
+        id: trial(&wire.sweep, wire.index)?,
+        status: status.ok_or_else(|| Invalid::value("status", &wire.status))?,
+        swept: swept?,
+        seed: wire.seed,
+        point: wire.point,
+        attempt: wire.attempt,
+        worker: wire.worker.as_deref().map(worker_id).transpose()?,
+        not_before: wire.not_before_ms.map(Timestamp),
+        started: wire.started_ms.map(Timestamp),
+        ended: wire.ended_ms.map(Timestamp),
+        objective: wire.objective,
+        checkpoint: match wire.checkpoint.as_deref() {
+            None => None,
+            Some(text) => Some(parsed(text, "checkpoint")?),
+        },
+        error: wire.error,
+    };
+    Ok((view, wire.progress.map(Into::into)))
+}

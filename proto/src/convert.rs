@@ -1,0 +1,134 @@
+//! Conversions of what both services speak of.
+
+use std::str::FromStr;
+
+use rheo_core::id::{AttemptId, Digest, SweepName, TrialId, WorkerId};
+use rheo_core::metric::{Metric, Metrics, Report};
+use rheo_core::row::{Batch, RowCounts, Table};
+use rheo_core::trainer::Progress;
+
+use crate::{Invalid, v1};
+
+pub(crate) fn required<T>(value: Option<T>, field: &'static str) -> Result<T, Invalid> {
+    value.ok_or(Invalid::Missing(field))
+}
+
+/// Parses an id or the like.
+pub(crate) fn parsed<T: FromStr<Err: std::fmt::Display>>(
+    text: &str,
+    field: &'static str,
+) -> Result<T, Invalid> {
+    text.parse().map_err(|error| Invalid::value(field, error))
+}
+
+pub(crate) fn sweep_name(text: &str) -> Result<SweepName, Invalid> {
+    SweepName::parse(text).map_err(|error| Invalid::value("sweep", error))
+}
+
+pub(crate) fn worker_id(text: &str) -> Result<WorkerId, Invalid> {
+    parsed(text, "worker")
+}
+
+/// A digest; none if the text is empty.
+pub(crate) fn optional_digest(text: &str) -> Result<Option<Digest>, Invalid> {
+    if text.is_empty() { Ok(None) } else { parsed(text, "checkpoint").map(Some) }
+}
+
+impl TryFrom<v1::Attempt> for AttemptId {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::Attempt) -> Result<Self, Invalid> {
+        Ok(Self::new(TrialId::new(sweep_name(&wire.sweep)?, wire.trial), wire.number))
+    }
+}
+
+impl From<&AttemptId> for v1::Attempt {
+    fn from(attempt: &AttemptId) -> Self {
+        Self {
+            sweep: attempt.trial.sweep.to_string(),
+            trial: attempt.trial.index,
+            number: attempt.number,
+        }
+    }
+}
+
+impl From<v1::RowCounts> for RowCounts {
+    fn from(wire: v1::RowCounts) -> Self {
+        Self { epochs: wire.epochs, evaluations: wire.evaluations, shapes: wire.shapes }
+    }
+}
+
+impl From<RowCounts> for v1::RowCounts {
+    fn from(counts: RowCounts) -> Self {
+        Self { epochs: counts.epochs, evaluations: counts.evaluations, shapes: counts.shapes }
+    }
+}
+
+impl TryFrom<v1::TableRows> for Batch {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::TableRows) -> Result<Self, Invalid> {
+        let unknown = || Invalid::value("table", format!("there is no table `{}`", wire.table));
+        let table = Table::parse(&wire.table).ok_or_else(unknown)?;
+        Ok(Self { table, rows: wire.rows, ipc: wire.ipc })
+    }
+}
+
+impl From<Batch> for v1::TableRows {
+    fn from(batch: Batch) -> Self {
+        Self { table: batch.table.name().to_owned(), rows: batch.rows, ipc: batch.ipc }
+    }
+}
+
+/// Metrics by name. A name that is not known is left out: a newer worker may report more.
+pub(crate) fn metrics(wire: Vec<v1::MetricValue>) -> Metrics {
+    let known = |value: v1::MetricValue| {
+        let metric = Metric::ALL.into_iter().find(|metric| metric.name() == value.name)?;
+        Some((metric, value.value))
+    };
+    wire.into_iter().filter_map(known).collect()
+}
+
+pub(crate) fn metric_values(metrics: &Metrics) -> Vec<v1::MetricValue> {
+    let value = |(metric, value): (&Metric, &f64)| v1::MetricValue {
+        name: metric.name().to_owned(),
+        value: *value,
+    };
+    metrics.iter().map(value).collect()
+}
+
+impl From<v1::Report> for Report {
+    fn from(wire: v1::Report) -> Self {
+        Self { epoch: wire.epoch, metrics: metrics(wire.metrics) }
+    }
+}
+
+impl From<&Report> for v1::Report {
+    fn from(report: &Report) -> Self {
+        Self { epoch: report.epoch, metrics: metric_values(&report.metrics) }
+    }
+}
+
+impl From<v1::Progress> for Progress {
+    fn from(wire: v1::Progress) -> Self {
+        Self {
+            fraction: wire.fraction.clamp(0.0, 1.0),
+            epoch: wire.epoch,
+            epochs: wire.epochs,
+            phase: wire.phase.into(),
+            metrics: metrics(wire.metrics),
+        }
+    }
+}
+
+impl From<&Progress> for v1::Progress {
+    fn from(progress: &Progress) -> Self {
+        Self {
+            fraction: progress.fraction,
+            epoch: progress.epoch,
+            epochs: progress.epochs,
+            phase: progress.phase.to_string(),
+            metrics: metric_values(&progress.metrics),
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The worker's service in core types.
+
+use rheo_core::config::TrialConfig;
+use rheo_core::id::{AttemptId, Digest, WorkerId};
+use rheo_core::row::{Batch, RowCounts, Summary};
+use rheo_core::sweep::{self, Claim, Ending, WorkerInfo};
+
+use crate::convert::{metric_values, metrics, optional_digest, parsed, required, worker_id};
+use crate::{Invalid, v1};
+
+/// What a worker is to do with an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Go on.
+    Continue,
+    /// Commit and finish.
+    Stop,
+    /// Drop everything: the lease is gone.
+    Abandon,
+}
+
+impl From<Verdict> for v1::Verdict {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Continue => Self::Continue,
+            Verdict::Stop => Self::Stop,
+            Verdict::Abandon => Self::Abandon,
+        }
+    }
+}
+
+impl From<v1::Verdict> for Verdict {
+    fn from(wire: v1::Verdict) -> Self {
+        match wire {
+            // A verdict that a newer coordinator invented cannot be obeyed; the lease decides.
+            v1::Verdict::Unspecified | v1::Verdict::Continue => Self::Continue,
+            v1::Verdict::Stop => Self::Stop,
+            v1::Verdict::Abandon => Self::Abandon,
+        }
+    }
+}
+
+/// Who joins, and what it is.
+pub fn joining(wire: v1::JoinRequest) -> Result<(WorkerId, WorkerInfo), Invalid> {
+    let worker = worker_id(&wire.worker)?;
+    let (host, pid, slots, version) = (wire.host, wire.pid, wire.slots, wire.version);
+    Ok((worker, WorkerInfo { host, pid, slots, version }))
+}
+
+/// The request to join.
+pub fn join(worker: WorkerId, info: WorkerInfo) -> v1::JoinRequest {
+    let WorkerInfo { host, pid, slots, version } = info;
+    v1::JoinRequest { worker: worker.to_string(), host, pid, slots, version }
+}
+
+/// The worker of a request.
+pub fn sender(worker: &str) -> Result<WorkerId, Invalid> {
+    worker_id(worker)
+}
+
+/// Attempts on the wire.
+pub fn attempts(wire: Vec<v1::Attempt>) -> Result<Vec<AttemptId>, Invalid> {
+    wire.into_iter().map(AttemptId::try_from).collect()
+}
+
+/// An assignment as its worker sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assignment {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// The trial.
+    pub config: TrialConfig,
+    /// The checkpoint to resume from.
+    pub checkpoint: Option<Digest>,
+    /// Rows that had been produced when the checkpoint was made.
+    pub covered: RowCounts,
+    /// Rows that are durable and must not come again.
+    pub durable: RowCounts,
+}
+
+impl TryFrom<v1::Assignment> for Assignment {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::Assignment) -> Result<Self, Invalid> {
+        let config = serde_json::from_str(&wire.config);
+        Ok(Self {
+            attempt: required(wire.attempt, "attempt")?.try_into()?,
+            config: config.map_err(|error| Invalid::value("config", error))?,
+            checkpoint: optional_digest(&wire.checkpoint)?,
+            covered: wire.covered.unwrap_or_default().into(),
+            durable: wire.durable.unwrap_or_default().into(),
+        })
+    }
+}
+
+impl From<sweep::Assignment> for v1::Assignment {
+    fn from(assignment: sweep::Assignment) -> Self {
+        Self {
+            attempt: Some((&assignment.attempt).into()),
+            config: assignment.trial.resolved.to_string(),
+            checkpoint: assignment.checkpoint.map(|digest| digest.to_string()).unwrap_or_default(),
+            covered: Some(assignment.covered.into()),
+            durable: Some(assignment.durable.into()),
+        }
+    }
+}
+
+impl TryFrom<v1::Claim> for Claim {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::Claim) -> Result<Self, Invalid> {
+        Ok(Self {
+            attempt: required(wire.attempt, "attempt")?.try_into()?,
+            worker: worker_id(&wire.worker)?,
+            sequence: wire.sequence,
+        })
+    }
+}
+
+impl From<&Claim> for v1::Claim {
+    fn from(claim: &Claim) -> Self {
+        Self {
+            worker: claim.worker.to_string(),
+            attempt: Some((&claim.attempt).into()),
+            sequence: claim.sequence,
+        }
+    }
+}
+
+/// Work with the rows that it consists of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Work {
+    /// What the state machine must know.
+    pub work: sweep::Work,
+    /// The rows.
+    pub batches: Vec<Batch>,
+}
+
+impl TryFrom<v1::Work> for Work {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::Work) -> Result<Self, Invalid> {
+        let batches: Vec<Batch> =
+            wire.rows.into_iter().map(Batch::try_from).collect::<Result<_, _>>()?;
+        let work = sweep::Work {
+            checkpoint: parsed(&wire.checkpoint, "checkpoint")?,
+            produced: wire.produced.unwrap_or_default().into(),
+            rows: RowCounts::of(&batches),
+            reports: wire.reports.into_iter().map(Into::into).collect(),
+        };
+        Ok(Self { work, batches })
+    }
+}
+
+impl From<Work> for v1::Work {
+    fn from(Work { work, batches }: Work) -> Self {
+        Self {
+            checkpoint: work.checkpoint.to_string(),
+            produced: Some(work.produced.into()),
+            rows: batches.into_iter().map(Into::into).collect(),
+            reports: work.reports.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<Summary> for v1::Summary {
+    fn from(summary: Summary) -> Self {
+        Self {
+            parameters: summary.parameters,
+            inputs: summary.inputs,
+            steps: summary.steps,
+            n0: summary.n0,
+            epochs: summary.epochs,
+            best_val_epoch: summary.best_val_epoch,
+            best_val_accuracy: summary.best_val_accuracy,
+            device: summary.device,
+            wall_s: summary.wall_s,
+        }
+    }
+}
+
+impl From<v1::Summary> for Summary {
+    fn from(wire: v1::Summary) -> Self {
+        Self {
+            parameters: wire.parameters,
+            inputs: wire.inputs,
+            steps: wire.steps,
+            n0: wire.n0,
+            epochs: wire.epochs,
+            best_val_epoch: wire.best_val_epoch,
+            best_val_accuracy: wire.best_val_accuracy,
+            device: wire.device,
+            wall_s: wire.wall_s,
+        }
+    }
+}
+
+impl TryFrom<v1::finish_request::Ending> for Ending {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::finish_request::Ending) -> Result<Self, Invalid> {
+        use v1::finish_request::Ending as Wire;
+        Ok(match wire {
+            Wire::Completed(result) => Self::Completed {
+                metrics: metrics(result.metrics),
+                summary: Box::new(required(result.summary, "summary")?.into()),
+            },
+            Wire::Diverged(result) => Self::Diverged {
+                metrics: metrics(result.metrics),
+                summary: Box::new(required(result.summary, "summary")?.into()),
+                detail: result.detail,
+            },
+            Wire::Stopped(_) => Self::Stopped,
+            Wire::Preempted(_) => Self::Preempted,
+            Wire::TimedOut(_) => Self::TimedOut,
+            Wire::OutOfMemory(failure) => Self::OutOfMemory { message: failure.message },
+            Wire::Error(failure) => Self::Error { message: failure.message },
+            Wire::CheckpointUnusable(failure) => {
+                Self::CheckpointUnusable { message: failure.message }
+            }
+        })
+    }
+}
+
+impl From<Ending> for v1::finish_request::Ending {
+    fn from(ending: Ending) -> Self {
+        use v1::finish_request::{Empty, Failure, Result};
+        let result = |metrics, summary: Box<Summary>, detail| Result {
+            metrics: metric_values(&metrics),
+            summary: Some((*summary).into()),
+            detail,
+        };
+        match ending {
+            Ending::Completed { metrics, summary } => {
+                Self::Completed(result(metrics, summary, String::new()))
+            }
+            Ending::Diverged { metrics, summary, detail } => {
+                Self::Diverged(result(metrics, summary, detail))
+            }
+            Ending::Stopped => Self::Stopped(Empty {}),
+            Ending::Preempted => Self::Preempted(Empty {}),
+            Ending::TimedOut => Self::TimedOut(Empty {}),
+            Ending::OutOfMemory { message } => Self::OutOfMemory(Failure { message }),
+            Ending::Error { message } => Self::Error(Failure { message }),
+            Ending::CheckpointUnusable { message } => Self::CheckpointUnusable(Failure { message }),
+        }
+    }
+}
