@@ -50,6 +50,10 @@ pub(super) fn acquire(
     term: Term,
 ) -> Result<Vec<Event>, Rejection> {
     let known = state.workers.get(&worker).ok_or(Rejection::UnknownWorker(worker))?;
+    let forgotten = forgotten(state, worker, wish.held, term.0);
+    if !forgotten.is_empty() {
+        return Ok(forgotten);
+    }
     let unknown_to_worker =
         state.leases_of(worker).filter(|(attempt, _)| !wish.held.contains(attempt));
     let taken: u32 = unknown_to_worker.map(|(_, lease)| lease.threads).sum();
@@ -80,6 +84,15 @@ pub(super) fn acquire(
         }
     }
     Ok(Vec::new())
+}
+
+/// Ends the attempts that a worker has spoken of and no longer holds: something went wrong with it
+/// that it could not report. One that it never spoke of is told again, for the reply may have got
+/// lost.
+fn forgotten(state: &State, worker: WorkerId, held: &[AttemptId], now: Timestamp) -> Vec<Event> {
+    end_leases(state, AttemptOutcome::Lost, now, |attempt, trial| {
+        trial.sequence > 0 && state.holds(worker, attempt) && !held.contains(attempt)
+    })
 }
 
 fn next_trial(sweep: &Sweep, now: Timestamp) -> Option<u64> {
@@ -235,9 +248,7 @@ pub(super) fn depart(
     if !state.workers.contains_key(&worker) {
         return Vec::new();
     }
-    let mut events = end_leases(state, outcome, now, |trial| {
-        trial.lease.as_ref().is_some_and(|lease| lease.worker == worker)
-    });
+    let mut events = end_leases(state, outcome, now, |attempt, _| state.holds(worker, attempt));
     events.push(Event::WorkerLeft { worker });
     events
 }
@@ -245,8 +256,9 @@ pub(super) fn depart(
 /// Leases that ran out end as lost; workers that hold nothing and were silent for long are
 /// forgotten.
 pub(super) fn expire(state: &State, now: Timestamp) -> Vec<Event> {
-    let expired = |trial: &Trial| trial.lease.as_ref().is_some_and(|lease| lease.until < now);
-    let mut events = end_leases(state, AttemptOutcome::Lost, now, expired);
+    let mut events = end_leases(state, AttemptOutcome::Lost, now, |_, trial| {
+        trial.lease.as_ref().is_some_and(|lease| lease.until < now)
+    });
     for (id, worker) in &state.workers {
         let silent = worker.seen + FORGET_AFTER < now;
         if silent && state.leases_of(*id).next().is_none() {
@@ -260,14 +272,17 @@ fn end_leases(
     state: &State,
     outcome: AttemptOutcome,
     now: Timestamp,
-    which: impl Fn(&Trial) -> bool,
+    which: impl Fn(&AttemptId, &Trial) -> bool,
 ) -> Vec<Event> {
     let mut events = Vec::new();
-    for sweep in state.sweeps.values() {
-        for (index, trial) in sweep.live.iter().filter(|(_, trial)| which(trial)) {
-            let end = End::new(outcome, trial.sequence);
-            events.extend(end_attempt(sweep, *index, trial, end, now));
-        }
+    for (attempt, _) in state.leases() {
+        let TrialId { sweep, index } = &attempt.trial;
+        let Some(sweep) = state.sweeps.get(sweep) else { continue };
+        let Some(trial) = sweep.live.get(index).filter(|trial| which(&attempt, trial)) else {
+            continue;
+        };
+        let end = End::new(outcome, trial.sequence);
+        events.extend(end_attempt(sweep, *index, trial, end, now));
     }
     events
 }

@@ -1,0 +1,616 @@
+//! The state machine under arbitrary commands: workers that crash, repeat themselves, freeze and
+//! come back, clients that change their minds, and a coordinator that restarts.
+//!
+//! After every command the state has no defect and replaying the events gives the same state; at the
+//! end a healthy worker finishes what is left, and every trial has each of its rows exactly once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
+use rheo_core::id::{AttemptId, Digest, RequestId, SweepName, WorkerId};
+use rheo_core::metric::{Metric, Report};
+use rheo_core::row::{RowCounts, Summary};
+use rheo_core::spec;
+use rheo_core::sweep::{
+    Assignment, AttemptOutcome, Claim, Command, EndReason, Ending, Event, Outcome, Rejection,
+    Request, Selection, State, Work, WorkLeft, WorkerInfo, execute,
+};
+use rheo_core::time::Timestamp;
+use uuid::Uuid;
+
+const LEASE: Duration = Duration::from_secs(30);
+
+/// Rows of `epochs` that every trial produces.
+const EPOCHS: u64 = 4;
+
+const GRID: &str = "
+name: demo
+parameters:
+  network.hidden: {values: [8, 16, 32]}
+replicates: 2
+retry: {lost: 1, error: 1, backoff: 2}
+";
+
+/// Its points depend on the history: unequal weights in a finite space.
+const WEIGHTED: &str = "
+name: demo
+method: random
+parameters:
+  network.hidden: {values: [8, 16, 32], probabilities: [0.2, 0.3, 0.5]}
+  training.batch: {values: [10, 20]}
+replicates: 2
+run_cap: 7
+";
+
+const LIMITED: &str = "
+name: demo
+metric: {name: validation.loss, goal: minimize, target: 0.0999}
+parameters:
+  network.hidden: {values: [8, 16, 32]}
+  training.batch: {values: [10, 20]}
+max_failed_trials: 2
+retry: {error: 0, lost: 0, preempted: 1}
+";
+
+/// What a worker knows of an attempt that it runs.
+#[derive(Debug, Clone)]
+struct Job {
+    attempt: AttemptId,
+    sequence: u64,
+    produced: u64,
+    durable: u64,
+}
+
+/// The world around the state machine.
+struct World {
+    state: State,
+    now: Timestamp,
+    events: Vec<Event>,
+    /// Every command that was sent, to send again.
+    sent: Vec<Command>,
+    jobs: BTreeMap<WorkerId, Vec<Job>>,
+    /// Rows that were accepted, by trial.
+    rows: BTreeMap<u64, u64>,
+    /// The highest attempt number that was seen, by trial.
+    attempts: BTreeMap<u64, u32>,
+    requests: u128,
+}
+
+impl World {
+    fn new(file: &str) -> Self {
+        let mut world = Self {
+            state: State::default(),
+            now: Timestamp(1_000),
+            events: Vec::new(),
+            sent: Vec::new(),
+            jobs: BTreeMap::new(),
+            rows: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            requests: 0,
+        };
+        let definition = Box::new(spec::parse("demo.yaml", file).unwrap().definition);
+        world.send(Command::Submit { definition, source: file.to_owned() }).unwrap();
+        world
+    }
+
+    fn sweep(&self) -> &rheo_core::sweep::Sweep {
+        &self.state.sweeps[&demo()]
+    }
+
+    fn send(&mut self, command: Command) -> Result<Vec<Event>, Rejection> {
+        self.sent.push(command.clone());
+        let before = self.state.clone();
+        let result = execute(&mut self.state, &command, self.now);
+        match &result {
+            Err(_) => assert_eq!(self.state, before, "a refused command left a trace"),
+            Ok(events) => self.observe(&before, events),
+        }
+        assert_eq!(self.state.defects(), [""; 0], "after {command:?}");
+        result
+    }
+
+    fn observe(&mut self, before: &State, events: &[Event]) {
+        self.events.extend_from_slice(events);
+        for event in events {
+            match event {
+                Event::TrialLeased { attempt, .. } => {
+                    let last = self.attempts.insert(attempt.trial.index, attempt.number);
+                    assert!(last.unwrap_or(0) < attempt.number, "attempt numbers only grow");
+                }
+                Event::Committed { attempt, produced, .. } => {
+                    let held = before.live(&attempt.trial).unwrap();
+                    assert_eq!(held.attempt, attempt.number, "a stale commit was accepted");
+                    let rows = self.rows.entry(attempt.trial.index).or_default();
+                    *rows += produced.epochs.saturating_sub(held.durable.epochs);
+                    assert!(*rows <= EPOCHS, "a row was doubled");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn join(&mut self, worker: WorkerId) {
+        let info = WorkerInfo { slots: 2, ..WorkerInfo::default() };
+        self.send(Command::Join { worker, info }).unwrap();
+    }
+
+    /// Asks for trials, joining first if that is needed.
+    fn acquire(&mut self, worker: WorkerId, slots: u32) -> usize {
+        let held = self.held(worker);
+        let only = None;
+        let ask = Command::Acquire { worker, held: held.clone(), slots, only, lease: LEASE };
+        if let Err(rejection) = self.send(ask.clone()) {
+            assert_eq!(rejection, Rejection::UnknownWorker(worker));
+            self.join(worker);
+            self.send(ask).unwrap();
+        }
+        let assignments = self.state.assignments(worker, &held);
+        for assignment in &assignments {
+            let job = job(assignment);
+            self.jobs.entry(worker).or_default().push(job);
+        }
+        assignments.len()
+    }
+
+    fn held(&self, worker: WorkerId) -> Vec<AttemptId> {
+        let jobs = self.jobs.get(&worker).into_iter().flatten();
+        jobs.map(|job| job.attempt.clone()).collect()
+    }
+
+    /// Trains up to `epochs` epochs and commits; the worker forgets a trial that is no longer its.
+    fn commit(&mut self, worker: WorkerId, which: usize, epochs: u64) {
+        let Some(mut job) = self.take(worker, which) else { return };
+        let work = job.train(epochs);
+        let claim = job.claim(worker);
+        match self.send(Command::Commit { claim, work }) {
+            Ok(_) => self.jobs.entry(worker).or_default().push(job),
+            Err(rejection) => assert!(is_stale(&rejection), "{rejection}"),
+        }
+    }
+
+    fn finish(&mut self, worker: WorkerId, which: usize, how: u8) {
+        let Some(mut job) = self.take(worker, which) else { return };
+        let summary = Box::new(Summary::default());
+        let message = "no memory left on this device".to_owned();
+        let loss = 0.05 * f64::from(u32::try_from(job.attempt.trial.index).unwrap() + 1);
+        let metrics = [(Metric::ValidationLoss, loss), (Metric::ValidationAccuracy, 0.5)].into();
+        let (work, ending) = match how {
+            0..4 => (Some(job.train(EPOCHS)), Ending::Completed { metrics, summary }),
+            4 => {
+                let detail = "epoch 1, update 3".to_owned();
+                (Some(job.train(1)), Ending::Diverged { metrics, summary, detail })
+            }
+            5 => (None, Ending::Error { message }),
+            6 => (None, Ending::OutOfMemory { message }),
+            7 => (Some(job.train(1)), Ending::TimedOut),
+            8 => (Some(job.train(1)), Ending::Preempted),
+            9 => (None, Ending::CheckpointUnusable { message }),
+            _ => (Some(job.train(1)), Ending::Stopped),
+        };
+        let claim = job.claim(worker);
+        if let Err(rejection) = self.send(Command::Finish { claim, work, ending }) {
+            assert!(is_stale(&rejection), "{rejection}");
+        }
+    }
+
+    fn take(&mut self, worker: WorkerId, which: usize) -> Option<Job> {
+        let jobs = self.jobs.get_mut(&worker).filter(|jobs| !jobs.is_empty())?;
+        let which = which % jobs.len();
+        Some(jobs.remove(which))
+    }
+
+    fn request(&mut self) -> RequestId {
+        self.requests += 1;
+        RequestId(Uuid::from_u128(self.requests))
+    }
+
+    /// Everything that is left is done by a worker to which nothing happens.
+    fn run_to_the_end(&mut self) {
+        let worker = worker(9);
+        for _ in 0..200 {
+            if self.sweep().ended.is_some() {
+                return;
+            }
+            // Longer than any lease and any pause between attempts.
+            self.now = self.now + Duration::from_secs(400);
+            self.send(Command::Tick).unwrap();
+            while self.acquire(worker, 1) > 0 {
+                self.finish(worker, 0, 0);
+            }
+        }
+        panic!("the sweep did not end: {:?}", self.sweep());
+    }
+}
+
+impl Job {
+    fn train(&mut self, epochs: u64) -> Work {
+        let first = self.produced;
+        self.produced = (first + epochs).min(EPOCHS);
+        let rows = self.produced.saturating_sub(self.durable.max(first));
+        self.durable = self.durable.max(self.produced);
+        self.sequence += 1;
+        let report = |epoch: u64| Report {
+            epoch: u32::try_from(epoch).unwrap(),
+            metrics: [(Metric::ValidationAccuracy, 0.5)].into(),
+        };
+        Work {
+            checkpoint: digest(self),
+            produced: RowCounts { epochs: self.produced, ..RowCounts::default() },
+            rows: RowCounts { epochs: rows, ..RowCounts::default() },
+            reports: (first..self.produced).map(report).collect(),
+        }
+    }
+
+    fn claim(&mut self, worker: WorkerId) -> Claim {
+        let sequence = self.sequence.max(1);
+        Claim { attempt: self.attempt.clone(), worker, sequence }
+    }
+}
+
+fn job(assignment: &Assignment) -> Job {
+    Job {
+        attempt: assignment.attempt.clone(),
+        sequence: 0,
+        produced: assignment.covered.epochs,
+        durable: assignment.durable.epochs,
+    }
+}
+
+fn digest(job: &Job) -> Digest {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&job.attempt.trial.index.to_le_bytes());
+    bytes[8..12].copy_from_slice(&job.attempt.number.to_le_bytes());
+    bytes[12..20].copy_from_slice(&job.sequence.to_le_bytes());
+    Digest::from_bytes(bytes)
+}
+
+fn is_stale(rejection: &Rejection) -> bool {
+    matches!(rejection, Rejection::StaleAttempt(_))
+}
+
+fn demo() -> SweepName {
+    SweepName::parse("demo").unwrap()
+}
+
+fn worker(n: u8) -> WorkerId {
+    WorkerId(Uuid::from_u128(u128::from(n) + 100))
+}
+
+/// One thing that happens in the world.
+#[derive(Debug, Clone)]
+enum Happening {
+    Acquire(u8, u32),
+    Renew(u8),
+    Commit(u8, usize, u64),
+    Finish(u8, usize, u8),
+    /// The worker forgets all it knows; its leases remain.
+    Crash(u8),
+    Leave(u8),
+    ReportLost(u8),
+    Pass(u64),
+    Pause,
+    Resume,
+    Cancel,
+    Retry(Option<u64>),
+    Restart,
+    /// An earlier command comes again.
+    Again(prop::sample::Index),
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    use Happening::{
+        Acquire, Again, Cancel, Commit, Crash, Finish, Leave, Pass, Pause, Renew, ReportLost,
+        Restart, Resume, Retry,
+    };
+    let worker = || 0..3u8;
+    prop_oneof![
+        8 => (worker(), 1..3u32).prop_map(|(worker, slots)| Acquire(worker, slots)),
+        3 => worker().prop_map(Renew),
+        8 => (worker(), any::<usize>(), 0..3u64).prop_map(|(w, which, n)| Commit(w, which, n)),
+        8 => (worker(), any::<usize>(), 0..11u8).prop_map(|(w, which, how)| Finish(w, which, how)),
+        2 => worker().prop_map(Crash),
+        1 => worker().prop_map(Leave),
+        1 => worker().prop_map(ReportLost),
+        4 => (1..40u64).prop_map(Pass),
+        1 => Just(Pause),
+        2 => Just(Resume),
+        1 => Just(Cancel),
+        2 => prop::option::of(0..8u64).prop_map(Retry),
+        1 => Just(Restart),
+        6 => any::<prop::sample::Index>().prop_map(Again),
+    ]
+}
+
+fn happen(world: &mut World, happening: Happening) {
+    let sweep = demo();
+    match happening {
+        Happening::Acquire(n, slots) => {
+            world.acquire(worker(n), slots);
+        }
+        Happening::Renew(n) => {
+            let attempts = world.held(worker(n));
+            // A worker that was given up is told so.
+            let _ = world.send(Command::Renew { worker: worker(n), attempts, lease: LEASE });
+        }
+        Happening::Commit(n, which, epochs) => world.commit(worker(n), which, epochs),
+        Happening::Finish(n, which, how) => world.finish(worker(n), which, how),
+        Happening::Crash(n) => {
+            world.jobs.remove(&worker(n));
+        }
+        Happening::Leave(n) => {
+            world.jobs.remove(&worker(n));
+            world.send(Command::Leave { worker: worker(n) }).unwrap();
+        }
+        Happening::ReportLost(n) => {
+            world.send(Command::ReportLost { worker: worker(n) }).unwrap();
+        }
+        Happening::Pass(seconds) => {
+            world.now = world.now + Duration::from_secs(seconds);
+            world.send(Command::Tick).unwrap();
+        }
+        Happening::Pause => {
+            let id = world.request();
+            // An ended sweep cannot be paused or cancelled.
+            let _ = world.send(Command::Client(Request::Pause { id, sweep }));
+        }
+        Happening::Resume => {
+            let id = world.request();
+            world.send(Command::Client(Request::Resume { id, sweep })).unwrap();
+        }
+        Happening::Cancel => {
+            let id = world.request();
+            let _ = world.send(Command::Client(Request::Cancel { id, sweep }));
+        }
+        Happening::Retry(index) => {
+            let id = world.request();
+            let trials = index.map_or(Selection::Failed, |index| Selection::Trials(vec![index]));
+            // A trial that has not failed cannot be retried.
+            let _ = world.send(Command::Client(Request::Retry { id, sweep, trials }));
+        }
+        Happening::Restart => {
+            world.send(Command::Start { lease: LEASE }).unwrap();
+        }
+        Happening::Again(index) => {
+            let command = index.get(&world.sent).clone();
+            // Repeated, late and out of order: whatever it does, it must not do harm.
+            let _ = world.send(command);
+        }
+    }
+}
+
+fn replayed(events: &[Event]) -> State {
+    let mut state = State::default();
+    for event in events {
+        // By way of text, because that is how they come out of a journal.
+        let text = serde_json::to_string(event).unwrap();
+        state.apply(&serde_json::from_str(&text).unwrap());
+    }
+    state
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 400,
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn no_trial_is_lost_or_run_twice_whatever_happens(
+        file in prop::sample::select(vec![GRID, WEIGHTED, LIMITED]),
+        happenings in prop::collection::vec(happening(), 0..120),
+    ) {
+        let mut world = World::new(file);
+        for happening in happenings {
+            happen(&mut world, happening);
+        }
+        prop_assert_eq!(&replayed(&world.events), &world.state);
+
+        let id = world.request();
+        world.send(Command::Client(Request::Resume { id, sweep: demo() })).unwrap();
+        world.run_to_the_end();
+        let replayed = replayed(&world.events);
+        prop_assert_eq!(&replayed, &world.state);
+        check_the_end(&world, &replayed);
+    }
+}
+
+/// U01, U05, U14: the total is met exactly, and a trial is completed if and only if its rows are.
+fn check_the_end(world: &World, replayed: &State) {
+    let sweep = world.sweep();
+    let (reason, _) = sweep.ended.unwrap();
+    let trials = sweep.planned.plan.trials();
+    if matches!(reason, EndReason::Exhausted | EndReason::RunCap) {
+        assert_eq!(sweep.done.len() as u64, trials);
+    }
+    for (index, done) in &sweep.done {
+        if done.outcome == Outcome::Completed {
+            assert_eq!(world.rows.get(index), Some(&EPOCHS), "rows of trial {index}");
+        }
+    }
+    assert_eq!(world.state.work_left(None), WorkLeft::None);
+    // U32: a replayed coordinator would plan the very same trials.
+    let again = &replayed.sweeps[&demo()];
+    for index in 0..sweep.next {
+        let planned = |sweep: &rheo_core::sweep::Sweep| {
+            sweep.planned.trial(&sweep.history, index).unwrap().resolved
+        };
+        assert_eq!(planned(sweep), planned(again));
+    }
+}
+
+#[test]
+fn u10_a_worker_that_was_frozen_for_ten_leases_is_refused_and_takes_new_work() {
+    let mut world = World::new(GRID);
+    world.join(worker(0));
+    assert_eq!(world.acquire(worker(0), 1), 1);
+    world.now = world.now + LEASE * 10;
+    world.send(Command::Tick).unwrap();
+    assert_eq!(world.acquire(worker(1), 1), 1);
+    let mut frozen = world.take(worker(0), 0).unwrap();
+    assert_eq!(frozen.attempt.trial, world.held(worker(1))[0].trial);
+    let work = frozen.train(1);
+    let claim = frozen.claim(worker(0));
+    let refused = world.send(Command::Commit { claim, work }).unwrap_err();
+    assert_eq!(refused, Rejection::StaleAttempt(frozen.attempt));
+    assert_eq!(world.acquire(worker(0), 1), 1);
+    world.finish(worker(1), 0, 0);
+    assert_eq!(world.sweep().count(Outcome::Completed), 1);
+}
+
+#[test]
+fn u11_a_hundred_preemptions_use_no_budget_of_failures() {
+    let mut world = World::new(GRID);
+    for _ in 0..100 {
+        assert_eq!(world.acquire(worker(0), 1), 1);
+        world.finish(worker(0), 0, 8);
+    }
+    assert_eq!(world.sweep().live[&0].ends, BTreeMap::from([(AttemptOutcome::Preempted, 100)]));
+    assert_eq!(world.acquire(worker(0), 1), 1);
+    world.finish(worker(0), 0, 0);
+    assert_eq!(world.sweep().done[&0].outcome, Outcome::Completed);
+}
+
+#[test]
+fn u12_a_vanished_worker_holds_a_trial_for_one_lease_and_no_longer() {
+    let mut world = World::new(GRID);
+    assert_eq!(world.acquire(worker(0), 1), 1);
+    world.now = world.now + LEASE;
+    world.send(Command::Tick).unwrap();
+    assert_eq!(world.state.leases().count(), 1, "it lasts as long as it was granted");
+    world.now = world.now + Duration::from_millis(1);
+    world.send(Command::Tick).unwrap();
+    assert_eq!(world.state.leases().count(), 0);
+    assert_eq!(world.acquire(worker(1), 1), 1);
+    assert_eq!(world.held(worker(1))[0].number, 2);
+}
+
+#[test]
+fn u06_retrying_failed_trials_runs_those_and_no_others() {
+    let mut world = World::new(LIMITED);
+    for how in [5, 0, 5] {
+        assert_eq!(world.acquire(worker(0), 1), 1);
+        world.finish(worker(0), 0, how);
+    }
+    // Two failed: that is the limit.
+    assert_eq!(world.sweep().ended.map(|(reason, _)| reason), Some(EndReason::MaxFailedTrials));
+    let id = world.request();
+    let retry = Request::Retry { id, sweep: demo(), trials: Selection::Failed };
+    world.send(Command::Client(retry.clone())).unwrap();
+    world.send(Command::Client(retry)).unwrap();
+    let mut tried = Vec::new();
+    while world.acquire(worker(0), 1) > 0 {
+        tried.push(world.held(worker(0))[0].to_string());
+        world.finish(worker(0), 0, 0);
+    }
+    assert_eq!(tried, ["demo/0.2", "demo/2.2"]);
+    assert_eq!(world.sweep().count(Outcome::Completed), 3);
+    assert_eq!(world.sweep().next, 3);
+}
+
+#[test]
+fn u09_one_failing_trial_stops_no_other() {
+    let mut world = World::new(GRID);
+    let mut completed = 0;
+    for _ in 0..40 {
+        world.now = world.now + Duration::from_secs(400);
+        while world.acquire(worker(0), 1) > 0 {
+            let fails = world.held(worker(0))[0].trial.index == 0;
+            completed += u32::from(!fails);
+            world.finish(worker(0), 0, if fails { 5 } else { 0 });
+        }
+    }
+    assert_eq!((completed, world.sweep().count(Outcome::Failed)), (5, 1));
+    let error = world.sweep().parked[&0].error.clone().unwrap();
+    assert_eq!(error, "ended as error 2 times (retry.error: 1): no memory left on this device");
+    assert_eq!(world.sweep().ended.map(|(reason, _)| reason), Some(EndReason::Exhausted));
+}
+
+#[test]
+fn u29_a_free_worker_gets_a_trial_at_once_while_others_run() {
+    for file in [GRID, WEIGHTED] {
+        let mut world = World::new(file);
+        for index in 0..world.sweep().planned.plan.trials() {
+            let n = u8::try_from(index).unwrap();
+            assert_eq!(world.acquire(worker(n), 1), 1, "trial {index} waits for no other");
+        }
+    }
+}
+
+#[test]
+fn u02_the_same_sweep_again_is_the_same_and_another_is_refused_with_the_difference() {
+    let mut world = World::new(GRID);
+    let submit = |text: &str| Command::Submit {
+        definition: Box::new(spec::parse("demo.yaml", text).unwrap().definition),
+        source: text.to_owned(),
+    };
+    let again = GRID.replace("[8, 16, 32]}", "[ 8, 0x10,  32 ]} # the same");
+    assert_eq!(world.send(submit(&again)).unwrap(), []);
+    let other = GRID.replace("[8, 16, 32]", "[8, 16, 64]");
+    let refused = world.send(submit(&other)).unwrap_err();
+    let Rejection::SweepDiffers { diff, .. } = refused else { panic!("{refused}") };
+    assert!(diff.contains("- parameters.network.hidden"), "{diff}");
+    assert!(diff.contains("+ parameters.network.hidden"), "{diff}");
+    assert_eq!(diff.lines().count(), 2, "{diff}");
+}
+
+#[test]
+fn a_damaged_checkpoint_makes_a_trial_start_over_without_doubling_rows() {
+    let mut world = World::new(GRID);
+    assert_eq!(world.acquire(worker(0), 1), 1);
+    world.commit(worker(0), 0, 3);
+    world.finish(worker(0), 0, 8);
+    assert_eq!(world.acquire(worker(0), 1), 1);
+    world.finish(worker(0), 0, 9);
+    world.now = world.now + Duration::from_secs(400);
+    assert_eq!(world.acquire(worker(0), 1), 1);
+    let trial = &world.sweep().live[&0];
+    assert_eq!((trial.checkpoint, trial.covered.epochs, trial.durable.epochs), (None, 0, 4));
+    world.commit(worker(0), 0, 2);
+    world.finish(worker(0), 0, 0);
+    assert_eq!(world.rows[&0], EPOCHS);
+    assert_eq!(world.sweep().done[&0].outcome, Outcome::Completed);
+}
+
+#[test]
+fn a_lost_reply_is_told_again_and_takes_no_second_trial() {
+    let mut world = World::new(GRID);
+    assert_eq!(world.acquire(worker(0), 1), 1);
+    let lost = world.jobs.remove(&worker(0)).unwrap();
+    assert_eq!(world.acquire(worker(0), 1), 1);
+    assert_eq!(world.held(worker(0)), [lost[0].attempt.clone()]);
+    assert_eq!(world.sweep().next, 1);
+}
+
+#[test]
+fn a_late_repetition_of_a_pause_does_not_pause_again() {
+    let mut world = World::new(GRID);
+    let (pause, resume) = (world.request(), world.request());
+    let pause = Command::Client(Request::Pause { id: pause, sweep: demo() });
+    world.send(pause.clone()).unwrap();
+    assert_eq!(world.acquire(worker(0), 1), 0);
+    world.send(Command::Client(Request::Resume { id: resume, sweep: demo() })).unwrap();
+    world.send(pause).unwrap();
+    assert_eq!(world.acquire(worker(0), 1), 1);
+}
+
+#[test]
+fn cancelling_stops_running_trials_and_resuming_takes_them_up_again() {
+    let mut world = World::new(GRID);
+    assert_eq!(world.acquire(worker(0), 2), 2);
+    let id = world.request();
+    world.send(Command::Client(Request::Cancel { id, sweep: demo() })).unwrap();
+    assert_eq!(world.acquire(worker(1), 1), 0);
+    assert!(world.held(worker(0)).iter().all(|id| world.state.stop_reason(id).is_some()));
+    world.finish(worker(0), 0, 10);
+    assert!(world.sweep().ended.is_none());
+    world.finish(worker(0), 0, 10);
+    assert_eq!(world.sweep().ended.map(|(reason, _)| reason), Some(EndReason::Cancelled));
+    assert_eq!(world.sweep().count(Outcome::Cancelled), 2);
+    let id = world.request();
+    world.send(Command::Client(Request::Resume { id, sweep: demo() })).unwrap();
+    world.run_to_the_end();
+    assert_eq!(world.sweep().count(Outcome::Completed), 6);
+}
