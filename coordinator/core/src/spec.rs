@@ -27,7 +27,7 @@ pub use mistake::{Mistake, Mistakes, Severity, Span, render};
 
 use crate::config::TrialConfig;
 use crate::config::field::{self, Field, Object, Type};
-use crate::definition::Definition;
+use crate::definition::{Definition, Method};
 use assemble::Parts;
 use header::Header;
 use parameters::Declarations;
@@ -224,15 +224,22 @@ fn seeds(
     header: &Header,
 ) -> Option<Vec<u64>> {
     let swept = declarations.get("seed");
-    let Some(entry) = top.special("replicates") else {
-        return Some(vec![header.seed]);
-    };
+    let Some(entry) = top.special("replicates") else { return Some(vec![header.seed]) };
     if let Some(swept) = swept {
         reader
             .report
             .error(swept.span, "`seed` is swept, and `replicates` gives seeds too")
             .about("seed")
             .help("delete one of the two");
+    }
+    let is_list = matches!(entry.node.value, Value::Mapping(_));
+    let seed = reader.written.get("seed").filter(|_| is_list && header.method == Method::Grid);
+    if let Some(place) = seed {
+        reader
+            .report
+            .warn(place.key, "`seed` has no effect: a grid draws nothing, `replicates` gives seeds")
+            .about("seed")
+            .help("delete it");
     }
     replicates::replicates(reader, entry, header.seed)
 }

@@ -47,7 +47,9 @@ impl TrialConfig {
             problems.push(Problem::new(
                 &["network.n0"],
                 format!("a gain of `{n0}` is too close to zero"),
-                format!("gains below {SMALLEST_GAIN} in size are replaced by {SMALLEST_GAIN}"),
+                format!(
+                    "write a gain of at least {SMALLEST_GAIN} in size: smaller ones are replaced"
+                ),
             ));
         }
     }

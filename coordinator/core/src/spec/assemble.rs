@@ -50,9 +50,7 @@ pub(super) fn space(reader: &mut Reader<'_>, parts: &Parts<'_, '_>, fixed: &Json
 }
 
 fn check_repeated_values(reader: &mut Reader<'_>, space: &Space, declared: &Declared<'_>) {
-    let Some(Domain::Categorical { values, .. }) = &declared.domain else {
-        return;
-    };
+    let Some(Domain::Categorical { values, .. }) = &declared.domain else { return };
     if space.zip.iter().flatten().any(|path| *path == declared.path) {
         return;
     }
@@ -105,7 +103,12 @@ fn check_circles(reader: &mut Reader<'_>, space: &Space, declarations: &Declarat
         if !circle.contains(&parameter.path) || reported.contains(&parameter.path) {
             continue;
         }
-        reported.extend(circle.into_iter().filter(|path| reachable(space, path).contains(path)));
+        for path in circle {
+            if reachable(space, &path).contains(&path) {
+                reader.faulty.insert(when::when_path(&path));
+                reported.insert(path);
+            }
+        }
         let place = declarations.get(&parameter.path).and_then(|declared| declared.when);
         let span = place.map_or(Span::new(0, 0), |entry| entry.span);
         reader

@@ -154,9 +154,7 @@ impl<'n> Spec<'_, '_, 'n> {
 
     /// Whether a key was not understood, so that what seems to be missing may be there.
     fn has_unknown_key(&self) -> bool {
-        let Value::Mapping(entries) = &self.entry.node.value else {
-            return false;
-        };
+        let Value::Mapping(entries) = &self.entry.node.value else { return false };
         entries.iter().any(|entry| !KEYS.contains(&entry.key.as_str()))
     }
 
@@ -229,7 +227,8 @@ impl<'n> Spec<'_, '_, 'n> {
         let Value::List(items) = &entry.node.value else {
             let found = describe(&entry.node.value, self.reader.report.snippet(entry.node.span));
             let message = format!("`values` must be a list, not {found}");
-            self.error(entry.node.span, message, "write `values: [...]`, or `value` for one");
+            let snippet = self.reader.report.snippet(entry.node.span);
+            self.error(entry.node.span, message, format!("write `values: [{snippet}]`"));
             return None;
         };
         if items.is_empty() {
@@ -281,17 +280,17 @@ impl<'n> Spec<'_, '_, 'n> {
     }
 
     fn numeric(&mut self, distribution: &'static str) -> Option<Domain> {
-        if !self.suits_field(distribution) {
-            return None;
-        }
         if matches!(distribution, "normal" | "log_normal") {
-            return self.normal(distribution);
+            return if self.suits_field(distribution) { self.normal(distribution) } else { None };
         }
         if distribution == "int_uniform" {
-            return self.whole_range();
+            return if self.suits_field(distribution) { self.whole_range() } else { None };
         }
         let (min, max) = (self.bound("min"), self.bound("max"));
         let (mut min, mut max) = (min?, max?);
+        if !self.suits_field(distribution) {
+            return None;
+        }
         self.check_order(min, max)?;
         if distribution == "log_uniform" {
             (min, max) = (min.exp(), max.exp());
@@ -328,11 +327,15 @@ impl<'n> Spec<'_, '_, 'n> {
                 };
                 let message =
                     format!("`{path}` is a whole number, `{distribution}` gives fractions");
-                self.error(span, message, format!("write `distribution: {instead}`"));
+                let help = match self.get("distribution") {
+                    Some(_) => format!("write `distribution: {instead}`"),
+                    None => "write whole numbers for `min` and `max`".to_owned(),
+                };
+                self.error(span, message, help);
                 false
             }
             ty => {
-                let message = format!("`{path}` must be {ty}: it has no `{distribution}`");
+                let message = format!("`{path}` must be {ty}, `{distribution}` gives numbers");
                 self.error(span, message, "write `values: [...]`");
                 false
             }
@@ -468,9 +471,7 @@ impl<'n> Spec<'_, '_, 'n> {
             self.error(span, "`sigma` must be positive", "write `value` for a single value");
             return None;
         }
-        let Type::Number(range) = &self.field.ty else {
-            return None;
-        };
+        let Type::Number(range) = &self.field.ty else { return None };
         let is_log = distribution == "log_normal";
         if !has_room(range, is_log) {
             let ends = if is_log { "every positive number" } else { "every number" };

@@ -67,9 +67,7 @@ pub(super) fn foreign_key(key: &str) -> Option<String> {
 
 /// Refuses methods of W&B and others by name; gives whether the method was one of them.
 pub(super) fn is_foreign_method(reader: &mut Reader<'_>, node: &Node) -> bool {
-    let Value::Text(method) = &node.value else {
-        return false;
-    };
+    let Value::Text(method) = &node.value else { return false };
     let known = ["bayes", "tpe", "gp", "cmaes", "cma-es", "hyperband", "asha", "pbt", "custom"];
     let is_foreign = known.contains(&method.to_lowercase().as_str());
     if is_foreign {

@@ -113,8 +113,7 @@ pub struct Mistakes {
 }
 
 impl Mistakes {
-    pub(super) fn new(file: &str, text: &str, mut list: Vec<Mistake>) -> Self {
-        list.sort_by_key(|mistake| mistake.span);
+    pub(super) fn new(file: &str, text: &str, list: Vec<Mistake>) -> Self {
         Self { source: NamedSource::new(file, Arc::from(text)), list }
     }
 
@@ -248,7 +247,9 @@ impl<'t> Report<'t> {
         (line, before.trim_start_matches('\u{feff}').chars().count() + 1)
     }
 
-    pub(super) fn into_list(self) -> Vec<Mistake> {
+    /// What was reported, in the order of the text.
+    pub(super) fn into_list(mut self) -> Vec<Mistake> {
+        self.list.sort_by_key(|mistake| mistake.span);
         self.list
     }
 }

@@ -126,9 +126,7 @@ impl<'n> Declarations<'n> {
     }
 
     fn refuse_beside_nested(&self, reader: &mut Reader<'_>, path: &str, node: &Node) {
-        let Value::Mapping(entries) = &node.value else {
-            return;
-        };
+        let Value::Mapping(entries) = &node.value else { return };
         for entry in entries.iter().filter(|entry| entry.key != "parameters") {
             reader
                 .report
@@ -145,9 +143,7 @@ impl<'n> Declarations<'n> {
         entry: &'n Entry,
         method: Option<Method>,
     ) {
-        let Some((path, field)) = self.resolve(reader, written, entry) else {
-            return;
-        };
+        let Some((path, field)) = self.resolve(reader, written, entry) else { return };
         if let Some(first) = self.get(&path) {
             // A typo of a parameter that is also there has been reported as such.
             if path == written {
@@ -216,9 +212,7 @@ pub(super) fn comparable(path: &str) -> Option<&'static Field> {
 
 /// The mapping of nested parameters, if that is what a node holds.
 fn nested(node: &Node) -> Option<&Node> {
-    let Value::Mapping(entries) = &node.value else {
-        return None;
-    };
+    let Value::Mapping(entries) = &node.value else { return None };
     entries.iter().find(|entry| entry.key == "parameters").map(|entry| &entry.node)
 }
 

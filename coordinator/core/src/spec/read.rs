@@ -62,9 +62,7 @@ impl<'t> Reader<'t> {
         let mut found: Vec<(&'k str, &Entry)> = Vec::new();
         for entry in entries {
             let exact = known.iter().find(|name| **name == entry.key).copied();
-            let Some(name) = exact.or_else(|| self.unknown(entry, known, scope)) else {
-                continue;
-            };
+            let Some(name) = exact.or_else(|| self.unknown(entry, known, scope)) else { continue };
             match found.iter().find(|(other, _)| *other == name) {
                 None => found.push((name, entry)),
                 // A typo of a key that is also there has been reported as such.
@@ -210,9 +208,7 @@ impl<'t> Reader<'t> {
     /// Refuses fields of a list item that its kind does not use.
     fn check_kind(&mut self, path: &str, value: &Json, object: &Object) {
         let kind_path = join(path, "kind");
-        let Some(default) = object.get("kind").map(|field| &field.default) else {
-            return;
-        };
+        let Some(default) = object.get("kind").map(|field| &field.default) else { return };
         if self.faulty.contains(&kind_path) {
             return;
         }
@@ -240,7 +236,7 @@ impl<'t> Reader<'t> {
             (Value::Text(text), Type::Choice(_)) => format!("unknown value `{text}` of `{path}`"),
             _ => format!("`{path}` must be {ty}, not {found}"),
         };
-        let help = remedy(path, &node.value, ty);
+        let help = remedy(path, node, ty, self.report.snippet(node.span));
         let mistake = self.report.error(node.span, message).about(path);
         if let Some(help) = help {
             mistake.help(help);
@@ -305,8 +301,8 @@ pub(super) fn plain(value: &Json) -> String {
 }
 
 /// What to write instead of a value that is not of type `ty`.
-fn remedy(path: &str, value: &Value, ty: &Type) -> Option<String> {
-    match (value, ty) {
+fn remedy(path: &str, node: &Node, ty: &Type, snippet: &str) -> Option<String> {
+    match (&node.value, ty) {
         (Value::Text(text), Type::Choice(choices)) => {
             let near = suggest::nearest(text, choices.iter().map(String::as_str));
             Some(match near {
@@ -330,9 +326,12 @@ fn remedy(path: &str, value: &Value, ty: &Type) -> Option<String> {
         (Value::Bool(_) | Value::Integer(_) | Value::Number(_), Type::Text) => {
             Some("quote it".to_owned())
         }
+        (Value::Mapping(_) | Value::Null, Type::List { .. }) => None,
+        (_, Type::List { .. }) => Some(format!("write `[{snippet}]`")),
         (Value::List(_), Type::Bool | Type::Integer { .. } | Type::Number(_) | Type::Choice(_)) => {
             Some(format!("to sweep it, write `{path}: {{values: [...]}}` under `parameters`"))
         }
+        (Value::Number(x), _) if !x.is_finite() => Some("write a finite number".to_owned()),
         (Value::Null, _) => Some("give it a value, or delete it for the default".to_owned()),
         _ => None,
     }

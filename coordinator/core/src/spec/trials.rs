@@ -11,7 +11,7 @@ use super::read::Reader;
 use crate::config::{Problem, TrialConfig};
 use crate::definition::Definition;
 use crate::plan::{Plan, PlannedTrial};
-use crate::space::Domain;
+use crate::space::{Domain, Point};
 
 /// How many points are looked at.
 const MAX_POINTS: u64 = 2000;
@@ -34,9 +34,7 @@ pub(super) fn check(
         if point >= points {
             break;
         }
-        let Some(suggestion) = plan.suggest(&history, point) else {
-            break;
-        };
+        let Some(suggestion) = plan.suggest(&history, point) else { break };
         history.record_suggestion(&suggestion);
         match plan.trial(point * seeds, &suggestion) {
             Ok(trial) => {
@@ -79,12 +77,20 @@ fn report(
 ) {
     let place = |path: &String| {
         let swept = trial.and_then(|trial| swept_place(declarations, trial, path));
-        swept.or_else(|| reader.written.get(path).map(|place| place.value))
+        let place = swept.or_else(|| reader.written.get(path).map(|place| place.value));
+        place.map(|place| (path.clone(), place))
     };
-    let span = problem.paths.iter().find_map(place).unwrap_or(Span::new(0, 0));
-    let swept = trial.filter(|trial| trial.swept.iter().next().is_some());
-    let help = match swept {
-        Some(trial) => format!("{} (at {})", problem.help, trial.swept),
+    let found = problem.paths.iter().find_map(place);
+    let (at, span) = found.unwrap_or((String::new(), Span::new(0, 0)));
+    // The other parameters that have a part in it.
+    let others: Point = trial
+        .iter()
+        .flat_map(|trial| trial.swept.iter())
+        .filter(|(path, _)| *path != at && problem.paths.iter().any(|involved| involved == path))
+        .map(|(path, value)| (path.to_owned(), value.clone()))
+        .collect();
+    let help = match others.iter().next() {
+        Some(_) => format!("{} (where {others})", problem.help),
         None => problem.help.clone(),
     };
     let path = problem.paths.first().cloned().unwrap_or_default();

@@ -10,15 +10,18 @@ use super::tree::{Entry, Node, Value};
 use crate::config::field::{self, Field};
 use crate::space::{Condition, Domain};
 
+/// What stands in for the conditions of a parameter among the faulty paths.
+pub(super) fn when_path(path: &str) -> String {
+    format!("{path}.when")
+}
+
 /// The conditions of a parameter, sorted by path; those with a mistake are left out.
 pub(super) fn when(
     reader: &mut Reader<'_>,
     declarations: &Declarations<'_>,
     declared: &Declared<'_>,
 ) -> Vec<Condition> {
-    let Some(entry) = declared.when else {
-        return Vec::new();
-    };
+    let Some(entry) = declared.when else { return Vec::new() };
     let Value::Mapping(entries) = &entry.node.value else {
         let found = describe(&entry.node.value, reader.report.snippet(entry.node.span));
         reader
@@ -26,12 +29,14 @@ pub(super) fn when(
             .error(entry.node.span, format!("`when` must be a mapping, not {found}"))
             .about(&declared.path)
             .help("write `when: {network.kind: adaptive}`");
+        reader.faulty.insert(when_path(&declared.path));
         return Vec::new();
     };
     let mut conditions: Vec<Condition> = Vec::new();
     let mut first_places: Vec<Span> = Vec::new();
     for entry in entries {
         let Some(condition) = condition(reader, declarations, entry) else {
+            reader.faulty.insert(when_path(&declared.path));
             continue;
         };
         match conditions.iter().position(|known| known.path == condition.path) {
@@ -51,27 +56,18 @@ fn condition(
     declarations: &Declarations<'_>,
     entry: &Entry,
 ) -> Option<Condition> {
-    let (path, parameter) = match declarations.refer(&entry.key) {
+    let (field, parameter) = match declarations.refer(&entry.key) {
         Referred::Faulty => return None,
-        Referred::Parameter(parameter) => (parameter.path.as_str(), Some(parameter)),
-        Referred::Nothing => (entry.key.as_str(), None),
+        Referred::Parameter(parameter) => (parameter.field, Some(parameter)),
+        Referred::Nothing => match comparable(&entry.key) {
+            Some(field) => (field, None),
+            None => {
+                unknown(reader, declarations, entry);
+                return None;
+            }
+        },
     };
-    let field = match parameter {
-        Some(parameter) => Some(parameter.field),
-        None => comparable(path),
-    };
-    let Some(field) = field else {
-        let mistake = reader
-            .report
-            .error(entry.span, format!("unknown field `{}` in a condition", entry.key))
-            .about(&entry.key);
-        if let Some(near) = declarations.nearest_field(&entry.key) {
-            mistake.help(format!("did you mean `{near}`?"));
-        } else {
-            mistake.help("a condition looks at a parameter or at another field");
-        }
-        return None;
-    };
+    let path = parameter.map_or(entry.key.as_str(), |parameter| parameter.path.as_str());
     let nodes = match &entry.node.value {
         Value::List(items) => items.as_slice(),
         _ => std::slice::from_ref(&entry.node),
@@ -83,6 +79,27 @@ fn condition(
     }
     let values = condition_values(reader, path, field, parameter, nodes)?;
     Some(Condition { path: path.to_owned(), values })
+}
+
+/// Reports a condition that looks at nothing.
+fn unknown(reader: &mut Reader<'_>, declarations: &Declarations<'_>, entry: &Entry) {
+    let name = &entry.key;
+    if field::trial().at(name).is_some() {
+        reader
+            .report
+            .error(entry.span, format!("a condition cannot look at `{name}`"))
+            .about(name)
+            .help("it can look at parameters and at fields with a single value");
+        return;
+    }
+    let mistake = reader
+        .report
+        .error(entry.span, format!("unknown field `{name}` in a condition"))
+        .about(name);
+    match declarations.nearest_field(name) {
+        Some(near) => mistake.help(format!("did you mean `{near}`?")),
+        None => mistake.help("a condition looks at a parameter or at another field"),
+    };
 }
 
 fn condition_values(

@@ -110,9 +110,7 @@ impl Checker<'_> {
     }
 
     fn expect(&mut self, expr: &Expr, wanted: Kind, user: &str) {
-        let Some(Name { kind, .. }) = self.kind(expr) else {
-            return;
-        };
+        let Some(Name { kind, .. }) = self.kind(expr) else { return };
         if kind != wanted {
             let message =
                 format!("{user} needs {}, this is {}", wanted.describe(), kind.describe());
@@ -121,9 +119,7 @@ impl Checker<'_> {
     }
 
     fn compare(&mut self, left: (&Expr, Option<&Name>), right: (&Expr, Option<&Name>)) {
-        let ((left, Some(one)), (right, Some(other))) = (left, right) else {
-            return;
-        };
+        let ((left, Some(one)), (right, Some(other))) = (left, right) else { return };
         if one.kind != other.kind {
             let (one, other) = (one.kind.describe(), other.kind.describe());
             let message = format!("{one} never equals {other}");
@@ -136,9 +132,7 @@ impl Checker<'_> {
 
     /// Whether a text that is compared with a name is one that the name can be.
     fn check_choice(&mut self, name: &Name, other: &Expr) {
-        let (Some(choices), Node::Text(text)) = (&name.choices, &other.node) else {
-            return;
-        };
+        let (Some(choices), Node::Text(text)) = (&name.choices, &other.node) else { return };
         if choices.contains(text) {
             return;
         }
