@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
+use super::domain::Listed;
 use super::mistake::Span;
 use super::parameters::{Declarations, Declared};
 use super::read::{Reader, plain};
@@ -50,12 +51,12 @@ pub(super) fn space(reader: &mut Reader<'_>, parts: &Parts<'_, '_>, fixed: &Json
 }
 
 fn check_repeated_values(reader: &mut Reader<'_>, space: &Space, declared: &Declared<'_>) {
-    let Some(Domain::Categorical { values, .. }) = &declared.domain else { return };
     if space.zip.iter().flatten().any(|path| *path == declared.path) {
         return;
     }
     let mut seen = BTreeSet::new();
-    for (value, span) in values.iter().zip(&declared.values) {
+    for Listed { span, value } in &declared.values {
+        let Some(value) = value else { continue };
         if !seen.insert(value.to_string()) {
             reader
                 .report
@@ -90,7 +91,7 @@ fn check_group(reader: &mut Reader<'_>, space: &Space, parts: &Parts<'_, '_>, gr
             let message =
                 format!("row {} of {} comes up twice", row + 1, field::names(group, "and"));
             let help = "its trials would be the same: delete the row";
-            reader.report.error(place.copied().unwrap_or(span), message).help(help);
+            reader.report.error(place.map_or(span, |listed| listed.span), message).help(help);
         }
     }
 }

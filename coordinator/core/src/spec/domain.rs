@@ -17,8 +17,15 @@ use crate::suggest;
 #[derive(Debug, Default)]
 pub(super) struct Read<'n> {
     pub(super) domain: Option<Domain>,
-    pub(super) values: Vec<Span>,
+    pub(super) values: Vec<Listed>,
     pub(super) when: Option<&'n Entry>,
+}
+
+/// A value that a parameter lists, and its place; no value if that has a mistake.
+#[derive(Debug)]
+pub(super) struct Listed {
+    pub(super) span: Span,
+    pub(super) value: Option<Json>,
 }
 
 /// The keys of a parameter.
@@ -63,9 +70,11 @@ pub(super) fn read<'n>(
         return Read::default();
     };
     let keys = reader.keys(entries, &KEYS, Scope::Parameter(target.0));
-    let mut spec = Spec { reader, path: target.0, field: target.1, keys, entry };
+    let mut spec =
+        Spec { reader, path: target.0, field: target.1, keys, entry, listed: Vec::new() };
     let domain = spec.domain().filter(|domain| spec.suits_method(domain, method));
-    Read { domain, values: spec.places(), when: spec.get("when") }
+    let when = spec.get("when");
+    Read { domain, values: spec.listed, when }
 }
 
 fn not_a_mapping(reader: &mut Reader<'_>, path: &str, node: &Node) {
@@ -87,6 +96,8 @@ struct Spec<'r, 't, 'n> {
     field: &'r Field,
     keys: Vec<(&'static str, &'n Entry)>,
     entry: &'n Entry,
+    /// The values read so far.
+    listed: Vec<Listed>,
 }
 
 impl<'n> Spec<'_, '_, 'n> {
@@ -97,15 +108,6 @@ impl<'n> Spec<'_, '_, 'n> {
     /// Reports a mistake of this parameter.
     fn error(&mut self, span: Span, message: impl Into<String>, help: impl Into<String>) {
         self.reader.report.error(span, message).about(self.path).help(help);
-    }
-
-    /// The places of the values, if they are listed.
-    fn places(&self) -> Vec<Span> {
-        match (self.get("values").map(|entry| &entry.node.value), self.get("value")) {
-            (Some(Value::List(items)), _) => items.iter().map(|item| item.span).collect(),
-            (_, Some(entry)) => vec![entry.node.span],
-            _ => Vec::new(),
-        }
     }
 
     fn domain(&mut self) -> Option<Domain> {
@@ -219,7 +221,9 @@ impl<'n> Spec<'_, '_, 'n> {
     }
 
     fn value(&mut self, node: &Node) -> Option<Json> {
-        self.reader.value(self.path, node, self.field)
+        let value = self.reader.value(self.path, node, self.field);
+        self.listed.push(Listed { span: node.span, value: value.clone() });
+        value
     }
 
     fn categorical(&mut self) -> Option<Domain> {
@@ -424,7 +428,11 @@ impl<'n> Spec<'_, '_, 'n> {
         if bound.is_none() {
             let found = describe(&node.value, self.reader.report.snippet(node.span));
             let message = format!("`{key}` of `int_uniform` must be a whole number, not {found}");
-            self.error(node.span, message, format!("at most {} in size", i64::MAX));
+            let help = match &node.value {
+                Value::Integer(_) => format!("at most {} in size", i64::MAX),
+                _ => "write a whole number".to_owned(),
+            };
+            self.error(node.span, message, help);
         }
         bound
     }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::domain;
+use super::domain::{self, Listed};
 use super::mistake::Span;
 use super::read::{Reader, describe, join};
 use super::tree::{Entry, Node, Value};
@@ -25,8 +25,8 @@ pub(super) struct Declared<'n> {
     pub(super) span: Span,
     /// What it takes; nothing if that has a mistake.
     pub(super) domain: Option<Domain>,
-    /// The places of its values, if it lists them.
-    pub(super) values: Vec<Span>,
+    /// The values that it lists, if it does.
+    pub(super) values: Vec<Listed>,
     pub(super) when: Option<&'n Entry>,
 }
 

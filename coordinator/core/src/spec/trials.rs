@@ -105,5 +105,5 @@ fn swept_place(declarations: &Declarations<'_>, trial: &PlannedTrial, path: &str
         Domain::Categorical { values, .. } => values.iter().position(|known| known == value)?,
         _ => 0,
     };
-    Some(declared.values.get(row).copied().unwrap_or(declared.span))
+    Some(declared.values.get(row).map_or(declared.span, |listed| listed.span))
 }
