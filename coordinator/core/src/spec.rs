@@ -11,6 +11,7 @@ mod extent;
 pub(crate) mod header;
 mod mistake;
 mod parameters;
+mod range;
 mod reach;
 mod read;
 mod replicates;

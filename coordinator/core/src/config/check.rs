@@ -58,14 +58,14 @@ impl TrialConfig {
 fn check_task(task: &Task, problems: &mut Vec<Problem>) {
     match task.kind {
         TaskKind::Digits => {
-            if !matches!(task.side, 14 | 28) {
+            if matches!(task.side, 14 | 28) {
+                check_pool(task, task.side, problems);
+            } else {
                 problems.push(Problem::new(
                     &["task.side", "task.kind"],
                     format!("digits are 14 or 28 pixels wide, not `{}`", task.side),
                     "write `side: 14` or `side: 28`",
                 ));
-            } else {
-                check_pool(task, task.side, problems);
             }
             if !task.permute && task.permutation_seed != Task::default().permutation_seed {
                 problems.push(Problem::new(
@@ -85,7 +85,7 @@ fn check_task(task: &Task, problems: &mut Vec<Problem>) {
 }
 
 fn check_pool(task: &Task, side: u32, problems: &mut Vec<Problem>) {
-    if task.pool == 0 || side % task.pool == 0 {
+    if side.is_multiple_of(task.pool) {
         return;
     }
     let divisors: Vec<String> =
@@ -157,6 +157,7 @@ fn check_evaluations(evaluations: &[Evaluation], problems: &mut Vec<Problem>) {
     }
 }
 
+#[expect(clippy::float_cmp, reason = "cells are the same if their numbers are")]
 fn overlap(one: &Evaluation, other: &Evaluation) -> bool {
     fn meet(one: Option<&Vec<f64>>, other: Option<&Vec<f64>>) -> bool {
         match (one, other) {

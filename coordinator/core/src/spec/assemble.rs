@@ -127,14 +127,10 @@ fn reachable(space: &Space, path: &str) -> BTreeSet<String> {
     while let Some(path) = open.pop() {
         let group = space.zip.iter().find(|group| group.contains(&path));
         let members = group.map_or_else(|| vec![path], Clone::clone);
-        for parameter in members.iter().filter_map(|path| space.parameter(path)) {
-            for condition in &parameter.when {
-                let parents = [field::kind_path(&condition.path), condition.path.clone()];
-                for parent in parents {
-                    if space.parameter(&parent).is_some() && found.insert(parent.clone()) {
-                        open.push(parent);
-                    }
-                }
+        let members = members.iter().filter_map(|path| space.parameter(path));
+        for parent in members.flat_map(Parameter::parents) {
+            if space.parameter(&parent).is_some() && found.insert(parent.clone()) {
+                open.push(parent);
             }
         }
     }

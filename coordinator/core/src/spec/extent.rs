@@ -157,7 +157,7 @@ fn check_random_points(
         return;
     }
     // A finite space that is too coupled to be counted must have points to spare.
-    let sizes = axes.axes.iter().filter(|axis| axis.when.is_empty());
+    let sizes = axes.list.iter().filter(|axis| axis.when.is_empty());
     let product: f64 =
         sizes.map(|axis| axis.size.map_or(f64::INFINITY, |size| size as f64)).product();
     let share = admitted as f64 / f64::from(DRAWS);

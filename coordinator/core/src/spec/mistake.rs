@@ -146,11 +146,13 @@ pub fn render(file: &str, text: &str, list: &[Mistake]) -> String {
             lines.get(line - 1).unwrap_or(&"").trim_start_matches('\u{feff}').replace('\t', " ");
         let indent = " ".repeat(column - 1);
         let marks = "^".repeat(marked(text, mistake.span));
-        out += &format!("{}: {message}\n", mistake.severity.name());
-        out += &format!("{margin}--> {file}:{line}:{column}\n");
-        out += &format!("{margin} |\n{number} | {snippet}\n{margin} | {indent}{marks}\n");
+        let severity = mistake.severity.name();
+        out.extend([
+            format!("{severity}: {message}\n{margin}--> {file}:{line}:{column}\n"),
+            format!("{margin} |\n{number} | {snippet}\n{margin} | {indent}{marks}\n"),
+        ]);
         if let Some(help) = &mistake.help {
-            out += &format!("{margin} = help: {help}\n");
+            out.extend([format!("{margin} = help: {help}\n")]);
         }
         out.push('\n');
     }

@@ -117,7 +117,7 @@ impl<'n> Declarations<'n> {
             let path = join(within, &entry.key);
             match nested(&entry.node) {
                 Some(inner) => {
-                    self.refuse_beside_nested(reader, &path, &entry.node);
+                    Self::refuse_beside_nested(reader, &path, &entry.node);
                     self.group(reader, &path, inner, method);
                 }
                 None => self.declare(reader, &path, entry, method),
@@ -125,7 +125,7 @@ impl<'n> Declarations<'n> {
         }
     }
 
-    fn refuse_beside_nested(&self, reader: &mut Reader<'_>, path: &str, node: &Node) {
+    fn refuse_beside_nested(reader: &mut Reader<'_>, path: &str, node: &Node) {
         let Value::Mapping(entries) = &node.value else { return };
         for entry in entries.iter().filter(|entry| entry.key != "parameters") {
             reader
@@ -183,7 +183,7 @@ impl<'n> Declarations<'n> {
                 reader.report.error(entry.span, message).about(written).help(help);
                 None
             }
-            None => self.unknown(reader, written, entry),
+            None => Self::unknown(reader, written, entry),
         };
         self.typos.insert(written.to_owned(), meant.clone());
         let meant = meant?;
@@ -191,7 +191,7 @@ impl<'n> Declarations<'n> {
         Some((meant, field))
     }
 
-    fn unknown(&self, reader: &mut Reader<'_>, written: &str, entry: &Entry) -> Option<String> {
+    fn unknown(reader: &mut Reader<'_>, written: &str, entry: &Entry) -> Option<String> {
         let leaves = field::trial().leaves();
         let near = suggest::nearest(written, leaves.iter().map(|(path, _)| path.as_str()));
         let mistake =

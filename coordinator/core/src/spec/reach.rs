@@ -79,10 +79,10 @@ impl Found {
             self.existing.insert(position);
             let kinds = field::trial().at(&parameter.path).filter(|field| field.kinds.is_some());
             let kind = field::kind_path(&parameter.path);
-            if let (Some(field), Some(kind)) = (kinds, view.text(&kind)) {
-                if !field.is_used_by(&kind) {
-                    self.ignored[position].insert(kind);
-                }
+            if let (Some(field), Some(kind)) = (kinds, view.text(&kind))
+                && !field.is_used_by(&kind)
+            {
+                self.ignored[position].insert(kind);
             }
         }
         for (path, field) in written {
@@ -113,11 +113,11 @@ impl View<'_> {
 
     /// The text that the field at `path` has in this case.
     fn text(&self, path: &str) -> Option<String> {
-        if let Some(position) = self.axes.position(path) {
-            if let Some(Pick::Row(row)) = self.picks.get(self.axes.axis_of[position]) {
-                let value = self.axes.parameters[position].domain.value(*row);
-                return value.as_str().map(str::to_owned);
-            }
+        if let Some(position) = self.axes.position(path)
+            && let Some(Pick::Row(row)) = self.picks.get(self.axes.axis_of[position])
+        {
+            let value = self.axes.parameters[position].domain.value(*row);
+            return value.as_str().map(str::to_owned);
         }
         field::value_at(self.fixed, path)?.as_str().map(str::to_owned)
     }
@@ -126,7 +126,7 @@ impl View<'_> {
 /// All cases, or nothing if they are too many.
 fn cases(axes: &Axes) -> Option<Vec<Vec<Pick>>> {
     let mut cases = vec![Vec::new()];
-    for index in 0..axes.axes.len() {
+    for index in 0..axes.list.len() {
         let rows = representatives(axes, index);
         let mut longer = Vec::new();
         for case in cases {
@@ -148,13 +148,13 @@ fn cases(axes: &Axes) -> Option<Vec<Vec<Pick>>> {
 
 /// The rows of an axis that stand for all: every one that something tells apart from the others.
 fn representatives(axes: &Axes, index: usize) -> Vec<u64> {
-    let axis = &axes.axes[index];
+    let axis = &axes.list[index];
     let mut named = BTreeSet::new();
     let mut decides = axis.members.iter().any(|&member| {
         let path = &axes.parameters[member].path;
         *path == field::kind_path(path)
     });
-    for when in axes.axes.iter().flat_map(|axis| &axis.when) {
+    for when in axes.list.iter().flat_map(|axis| &axis.when) {
         if let When::Axis { axis, rows, .. } = when
             && *axis == index
         {

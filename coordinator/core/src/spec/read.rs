@@ -121,13 +121,13 @@ impl<'t> Reader<'t> {
             (Value::List(items), Type::List { item, min }) => {
                 self.list(path, node.span, items, (item, *min))
             }
-            (value, ty) => match scalar(value, ty) {
-                Some(value) => Some(value),
-                None => {
+            (value, ty) => {
+                let value = scalar(value, ty);
+                if value.is_none() {
                     self.mismatch(path, node, ty);
-                    None
                 }
-            },
+                value
+            }
         };
         if value.is_none() {
             self.faulty.insert(path.to_owned());
@@ -318,9 +318,10 @@ fn remedy(path: &str, node: &Node, ty: &Type, snippet: &str) -> Option<String> {
         (Value::Text(text), Type::Integer { .. } | Type::Number(_)) => {
             let number: f64 = text.parse().ok()?;
             let is_padded = text.starts_with('0') && whole(number).is_some();
-            Some(match is_padded {
-                true => format!("write `{number}`"),
-                false => "delete the quotes".to_owned(),
+            Some(if is_padded {
+                format!("write `{number}`")
+            } else {
+                "delete the quotes".to_owned()
             })
         }
         (Value::Bool(_) | Value::Integer(_) | Value::Number(_), Type::Text) => {

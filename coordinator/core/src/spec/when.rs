@@ -39,12 +39,11 @@ pub(super) fn when(
             reader.faulty.insert(when_path(&declared.path));
             continue;
         };
-        match conditions.iter().position(|known| known.path == condition.path) {
-            Some(first) => reader.duplicate(entry, first_places[first]),
-            None => {
-                conditions.push(condition);
-                first_places.push(entry.span);
-            }
+        if let Some(first) = conditions.iter().position(|known| known.path == condition.path) {
+            reader.duplicate(entry, first_places[first]);
+        } else {
+            conditions.push(condition);
+            first_places.push(entry.span);
         }
     }
     conditions.sort_by(|one, other| one.path.cmp(&other.path));
@@ -59,13 +58,13 @@ fn condition(
     let (field, parameter) = match declarations.refer(&entry.key) {
         Referred::Faulty => return None,
         Referred::Parameter(parameter) => (parameter.field, Some(parameter)),
-        Referred::Nothing => match comparable(&entry.key) {
-            Some(field) => (field, None),
-            None => {
+        Referred::Nothing => {
+            let field = comparable(&entry.key);
+            if field.is_none() {
                 unknown(reader, declarations, entry);
-                return None;
             }
-        },
+            (field?, None)
+        }
     };
     let path = parameter.map_or(entry.key.as_str(), |parameter| parameter.path.as_str());
     let nodes = match &entry.node.value {

@@ -73,15 +73,13 @@ fn path(parameter: usize) -> String {
 impl Plot {
     fn space(&self) -> Space {
         let parameters = self.order.iter().map(|&parameter| {
-            let values: Vec<i64> = (0..self.sizes[parameter]).collect();
             // Zipped parameters list their values; of the others, odd ones are ranges.
             let is_range = parameter % 2 == 1 && !(self.is_zipped && parameter < 2);
-            let domain = match is_range {
-                true => Domain::IntUniform { min: 0, max: self.sizes[parameter] - 1 },
-                false => {
-                    let values = values.into_iter().map(Json::from).collect();
-                    Domain::Categorical { values, probabilities: None }
-                }
+            let domain = if is_range {
+                Domain::IntUniform { min: 0, max: self.sizes[parameter] - 1 }
+            } else {
+                let values = (0..self.sizes[parameter]).map(Json::from).collect();
+                Domain::Categorical { values, probabilities: None }
             };
             let when = self.when[parameter].iter().map(|(parent, values)| Condition {
                 path: path(*parent),
@@ -347,7 +345,8 @@ fn sobol_points_fill_the_square_more_evenly_than_random_ones() {
         let history = plan.history();
         let field = |index| {
             let point = plan.suggest(&history, index).unwrap().point;
-            ["x", "y"].map(|path| (point.get(path).unwrap().as_f64().unwrap() * 16.0).floor() as u8)
+            let value = |path| point.get(path).unwrap().as_f64().unwrap();
+            ["x", "y"].map(|path| format!("{}", (value(path) * 16.0).floor()))
         };
         256 - (0..256).map(field).collect::<BTreeSet<_>>().len()
     };
