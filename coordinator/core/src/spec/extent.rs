@@ -149,7 +149,8 @@ fn check_random_points(
     (points, spans): (u64, &Spans),
 ) {
     let mut rng = crate::rng::TrialRng::stream(definition.seed, u64::MAX);
-    let admitted = (0..DRAWS).filter(|_| axes.draw(|_| rng.unit()).is_some()).count();
+    let admitted =
+        (0..DRAWS).filter(|_| axes.draw(|_| rng.unit().max(2f64.powi(-54))).is_some()).count();
     if admitted < (DRAWS / RAREST) as usize {
         let message = format!("fewer than one point in {RAREST} fulfils the constraints");
         let help = "loosen them, or narrow the ranges of the parameters";

@@ -217,7 +217,7 @@ fn nested(node: &Node) -> Option<&Node> {
 }
 
 /// Whether a field holds a single value.
-fn is_single(field: &Field) -> bool {
+pub(super) fn is_single(field: &Field) -> bool {
     !matches!(field.ty, Type::Object(_) | Type::List { .. } | Type::Any)
 }
 

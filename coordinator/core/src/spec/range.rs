@@ -180,14 +180,15 @@ impl Spec<'_, '_, '_> {
             self.error(span, message, "write a whole `q`");
             return None;
         }
+        // Beyond this, multiples of `q` are not told apart by floating-point numbers.
+        if min.abs().max(max.abs()) / q > 1e15 {
+            self.error(span, "the step `q` is too small for the range", "write a larger `q`");
+            return None;
+        }
         let domain = match distribution {
             "q_uniform" => Domain::QUniform { min, max, q, whole: whole_field },
             _ => Domain::QLogUniformValues { min, max, q, whole: whole_field },
         };
-        if whole(max / q - min / q).is_none() && (max - min) / q > 1e15 {
-            self.error(span, "the step `q` is too small for the range", "write a larger `q`");
-            return None;
-        }
         if domain.size() == Some(0) {
             let message = format!("no multiple of {q} lies between {min} and {max}");
             self.error(span, message, "write a smaller `q` or a wider range");

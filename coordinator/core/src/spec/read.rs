@@ -95,7 +95,6 @@ impl<'t> Reader<'t> {
                 (format!("unknown key `{}` of the parameter `{path}`", entry.key), "")
             }
         };
-        self.faulty.insert(join(within, &entry.key));
         let mistake = self.report.error(entry.span, message).about(join(within, &entry.key));
         if let Scope::Fields { hint, .. } = scope
             && let Some(help) = hint(&entry.key)
