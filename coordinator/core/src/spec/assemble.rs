@@ -25,7 +25,7 @@ pub(super) struct Parts<'a, 'n> {
 pub(super) fn space(reader: &mut Reader<'_>, parts: &Parts<'_, '_>, fixed: &Json) -> Space {
     let mut parameters = Vec::new();
     for declared in &parts.declarations.list {
-        let when = when::when(reader, parts.declarations, declared);
+        let when = when::when(reader, parts.declarations, declared, fixed);
         if let Some(domain) = declared.domain.clone() {
             parameters.push(Parameter { path: declared.path.clone(), domain, when });
         }

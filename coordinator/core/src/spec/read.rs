@@ -113,23 +113,28 @@ impl<'t> Reader<'t> {
     /// The value of a field in its one JSON form; nothing if it has a mistake.
     pub(super) fn value(&mut self, path: &str, node: &Node, field: &Field) -> Option<Json> {
         let value = match (&node.value, &field.ty) {
-            (Value::Null, _) if field.nullable => Some(Json::Null),
             (Value::Mapping(entries), Type::Object(object)) => {
                 self.object(path, node.span, entries, object).map(Json::Object)
             }
             (Value::List(items), Type::List { item, min }) => {
                 self.list(path, node.span, items, (item, *min))
             }
-            (value, ty) => {
-                let value = scalar(value, ty);
-                if value.is_none() {
-                    self.mismatch(path, node, ty);
-                }
-                value
-            }
+            _ => self.single(path, node, field),
         };
         if value.is_none() {
             self.faulty.insert(path.to_owned());
+        }
+        value
+    }
+
+    /// A single value of the type of a field, which is not itself given here.
+    pub(super) fn single(&mut self, path: &str, node: &Node, field: &Field) -> Option<Json> {
+        if field.nullable && matches!(node.value, Value::Null) {
+            return Some(Json::Null);
+        }
+        let value = scalar(&node.value, &field.ty);
+        if value.is_none() {
+            self.mismatch(path, node, &field.ty);
         }
         value
     }

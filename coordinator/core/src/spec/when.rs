@@ -6,8 +6,8 @@ use serde_json::Value as Json;
 use super::mistake::Span;
 use super::parameters::{Declarations, Declared, Referred, comparable};
 use super::read::{Reader, describe, plain};
-use super::tree::{Entry, Node, Value};
-use crate::config::field::{self, Field};
+use super::tree::{Entry, Value};
+use crate::config::field;
 use crate::space::{Condition, Domain};
 
 /// What stands in for the conditions of a parameter among the faulty paths.
@@ -15,11 +15,13 @@ pub(super) fn when_path(path: &str) -> String {
     format!("{path}.when")
 }
 
-/// The conditions of a parameter, sorted by path; those with a mistake are left out.
+/// The conditions of a parameter, sorted by path; those with a mistake are left out. `fixed` is the
+/// configuration around the parameters.
 pub(super) fn when(
     reader: &mut Reader<'_>,
     declarations: &Declarations<'_>,
     declared: &Declared<'_>,
+    fixed: &Json,
 ) -> Vec<Condition> {
     let Some(entry) = declared.when else { return Vec::new() };
     let Value::Mapping(entries) = &entry.node.value else {
@@ -35,7 +37,7 @@ pub(super) fn when(
     let mut conditions: Vec<Condition> = Vec::new();
     let mut first_places: Vec<Span> = Vec::new();
     for entry in entries {
-        let Some(condition) = condition(reader, declarations, entry) else {
+        let Some(condition) = condition(reader, declarations, entry, fixed) else {
             reader.faulty.insert(when_path(&declared.path));
             continue;
         };
@@ -54,6 +56,7 @@ fn condition(
     reader: &mut Reader<'_>,
     declarations: &Declarations<'_>,
     entry: &Entry,
+    fixed: &Json,
 ) -> Option<Condition> {
     let (field, parameter) = match declarations.refer(&entry.key) {
         Referred::Faulty => return None,
@@ -76,8 +79,36 @@ fn condition(
         reader.report.error(entry.node.span, "this condition never holds").help(help);
         return None;
     }
-    let values = condition_values(reader, path, field, parameter, nodes)?;
-    Some(Condition { path: path.to_owned(), values })
+    // Where a parameter with conditions does not exist, its field has the fixed value.
+    let fixed = parameter.and_then(|parameter| parameter.when.and(field::value_at(fixed, path)));
+    let domain = parameter.and_then(|parameter| parameter.domain.as_ref());
+    let mut values: Vec<Json> = Vec::new();
+    let mut is_right = true;
+    for node in nodes {
+        let Some(value) = reader.single(path, node, field) else {
+            is_right = false;
+            continue;
+        };
+        if values.contains(&value) {
+            let help = "delete one of the two";
+            reader.report.error(node.span, "this value is given twice").help(help);
+            is_right = false;
+        } else if domain.is_some_and(|domain| domain.row_of(&value).is_none())
+            && fixed != Some(&value)
+        {
+            let snippet = reader.report.snippet(node.span);
+            reader
+                .report
+                .error(node.span, format!("`{path}` never is `{snippet}` in this sweep"))
+                .about(path)
+                .help(takes(path, domain));
+            is_right = false;
+        }
+        values.push(value);
+    }
+    // The order of the values means nothing.
+    values.sort_by_key(Json::to_string);
+    is_right.then(|| Condition { path: path.to_owned(), values })
 }
 
 /// Reports a condition that looks at nothing.
@@ -99,45 +130,6 @@ fn unknown(reader: &mut Reader<'_>, declarations: &Declarations<'_>, entry: &Ent
         Some(near) => mistake.help(format!("did you mean `{near}`?")),
         None => mistake.help("a condition looks at a parameter or at another field"),
     };
-}
-
-fn condition_values(
-    reader: &mut Reader<'_>,
-    path: &str,
-    field: &Field,
-    parameter: Option<&Declared<'_>>,
-    nodes: &[Node],
-) -> Option<Vec<Json>> {
-    let mut values: Vec<Json> = Vec::new();
-    let mut is_right = true;
-    for node in nodes {
-        let Some(value) = reader.value(path, node, field) else {
-            // The value of the condition is wrong, not that of the parameter.
-            reader.faulty.remove(path);
-            is_right = false;
-            continue;
-        };
-        let domain = parameter.and_then(|parameter| parameter.domain.as_ref());
-        if values.contains(&value) {
-            reader
-                .report
-                .error(node.span, "this value is given twice")
-                .help("delete one of the two");
-            is_right = false;
-        } else if domain.is_some_and(|domain| domain.row_of(&value).is_none()) {
-            let snippet = reader.report.snippet(node.span);
-            reader
-                .report
-                .error(node.span, format!("`{path}` never is `{snippet}` in this sweep"))
-                .about(path)
-                .help(takes(path, domain));
-            is_right = false;
-        }
-        values.push(value);
-    }
-    // The order of the values means nothing.
-    values.sort_by_key(Json::to_string);
-    is_right.then_some(values)
 }
 
 /// What a parameter takes, to say why a condition never holds.

@@ -66,6 +66,45 @@ parameters:
 }
 
 #[test]
+fn u33_a_condition_looks_at_what_the_trial_has_not_at_what_was_declared() {
+    // Where `shuffle` is inactive it keeps its default, true.
+    let shuffled = trials(
+        "name: demo
+parameters:
+  network.bias_init: {values: [paper, zero]}
+  training.shuffle: {values: [false], when: {network.bias_init: zero}}
+  training.epochs: {values: [1, 2], when: {training.shuffle: true}}
+",
+    );
+    let points: Vec<String> = shuffled.iter().map(|trial| trial.swept.to_string()).collect();
+    assert_eq!(
+        points,
+        [
+            "network.bias_init=paper training.epochs=1",
+            "network.bias_init=paper training.epochs=2",
+            "network.bias_init=zero training.shuffle=false",
+        ]
+    );
+    // A field that the kind does not use has no value, not even its default.
+    let controlled = trials(
+        "name: demo
+parameters:
+  network.kind: {values: [relu, adaptive]}
+  network.hidden: {values: [32, 64], when: {network.controller: 50}}
+",
+    );
+    let points: Vec<String> = controlled.iter().map(|trial| trial.swept.to_string()).collect();
+    assert_eq!(
+        points,
+        [
+            "network.kind=relu",
+            "network.kind=adaptive network.hidden=32",
+            "network.kind=adaptive network.hidden=64",
+        ]
+    );
+}
+
+#[test]
 fn u33_log_scale_works_on_every_numeric_kind_and_numbers_are_numbers() {
     let trials = trials(
         "name: demo
@@ -269,6 +308,38 @@ constraints: [network.hidden>=32]
 ",
     );
     assert_ne!(one, swapped);
+}
+
+#[test]
+fn a_definition_is_journaled_under_names_that_stay_readable() {
+    // A golden: what a journal holds must still be read by later versions.
+    let definition = definition(
+        "name: demo
+method: random
+run_cap: 6
+task: {kind: psmnist, pool: 2}
+parameters:
+  network.kind: {values: [heterogeneous, adaptive], probabilities: [0.75, 0.25]}
+  network.controller: {distribution: q_uniform, min: 10, max: 50, q: 10, when: {network.kind: adaptive}}
+  training.optimizer.lr: {distribution: log_uniform_values, min: 1.0e-4, max: 1.0e-2}
+  network.n0: {values: [2.5, 5.0]}
+  network.s0: {values: [0.0, 0.5]}
+zip: [[network.n0, network.s0]]
+constraints: [training.optimizer.lr * network.controller < 0.2]
+replicates: 2
+",
+    );
+    insta::assert_snapshot!(serde_json::to_string_pretty(&definition).unwrap());
+    let least = json!({
+        "name": "old",
+        "method": "grid",
+        "objective": {"name": "train.loss"},
+        "base": {},
+        "space": {},
+        "seeds": [0],
+    });
+    let old: rheo_core::definition::Definition = serde_json::from_value(least).unwrap();
+    assert_eq!(Plan::new(&old).trials(), 1);
 }
 
 #[test]
