@@ -296,8 +296,8 @@ fn syntax(message: &str) -> (String, Option<&'static str>) {
         ("unknown escape character", "use single quotes, or write `\\\\`"),
     ];
     let remedy = remedies.iter().find(|(words, _)| message.contains(words));
-    let message = message.replace('`', "'").replace("'@'", "`@`");
-    (format!("not YAML: {message}"), remedy.map(|(_, help)| *help))
+    // The scanner quotes in two ways.
+    (format!("not YAML: {}", message.replace('`', "'")), remedy.map(|(_, help)| *help))
 }
 
 fn budget(breach: &serde_saphyr::budget::BudgetBreach) -> String {

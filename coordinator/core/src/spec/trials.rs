@@ -11,6 +11,7 @@ use super::read::Reader;
 use crate::config::{Problem, TrialConfig};
 use crate::definition::Definition;
 use crate::plan::{Plan, PlannedTrial};
+use crate::sampler::Permutation;
 use crate::space::{Domain, Point};
 
 /// How many points are looked at.
@@ -25,15 +26,14 @@ pub(super) fn check(
     let plan = Plan::new(definition);
     let seeds = definition.seeds.len() as u64;
     let points = plan.trials().div_ceil(seeds);
-    // Stateless points are picked from the whole sweep; others come one after the other.
-    let step = if plan.records_points() { 1 } else { points.div_ceil(MAX_POINTS).max(1) };
+    // Points of a large sweep that need no history are picked at random, the same ones every time: at
+    // regular distances, a grid could show the same value of a parameter each time.
+    let sample = (points > MAX_POINTS && !plan.records_points())
+        .then(|| Permutation::new(points, definition.seed));
     let mut history = plan.history();
     let mut seen = BTreeSet::new();
     for index in 0..points.min(MAX_POINTS) {
-        let point = index * step;
-        if point >= points {
-            break;
-        }
+        let point = sample.as_ref().map_or(index, |sample| sample.at(index));
         let Some(suggestion) = plan.suggest(&history, point) else { break };
         history.record_suggestion(&suggestion);
         match plan.trial(point * seeds, &suggestion) {

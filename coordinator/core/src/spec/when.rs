@@ -6,8 +6,8 @@ use serde_json::Value as Json;
 use super::mistake::Span;
 use super::parameters::{Declarations, Declared, Referred, comparable};
 use super::read::{Reader, describe, plain};
-use super::tree::{Entry, Value};
-use crate::config::field;
+use super::tree::{Entry, Node, Value};
+use crate::config::field::{self, Field};
 use crate::space::{Condition, Domain};
 
 /// What stands in for the conditions of a parameter among the faulty paths.
@@ -81,7 +81,23 @@ fn condition(
     }
     // Where a parameter with conditions does not exist, its field has the fixed value.
     let fixed = parameter.and_then(|parameter| parameter.when.and(field::value_at(fixed, path)));
-    let domain = parameter.and_then(|parameter| parameter.domain.as_ref());
+    let values = values(reader, (path, field), nodes, |value| {
+        let domain = parameter.and_then(|parameter| parameter.domain.as_ref());
+        match domain.filter(|domain| domain.row_of(value).is_none() && fixed != Some(value)) {
+            Some(domain) => Err(takes(path, domain)),
+            None => Ok(()),
+        }
+    })?;
+    Some(Condition { path: path.to_owned(), values })
+}
+
+/// The values of a condition; `check` says of one that never comes up what does.
+fn values(
+    reader: &mut Reader<'_>,
+    (path, field): (&str, &Field),
+    nodes: &[Node],
+    check: impl Fn(&Json) -> Result<(), String>,
+) -> Option<Vec<Json>> {
     let mut values: Vec<Json> = Vec::new();
     let mut is_right = true;
     for node in nodes {
@@ -93,22 +109,16 @@ fn condition(
             let help = "delete one of the two";
             reader.report.error(node.span, "this value is given twice").help(help);
             is_right = false;
-        } else if domain.is_some_and(|domain| domain.row_of(&value).is_none())
-            && fixed != Some(&value)
-        {
-            let snippet = reader.report.snippet(node.span);
-            reader
-                .report
-                .error(node.span, format!("`{path}` never is `{snippet}` in this sweep"))
-                .about(path)
-                .help(takes(path, domain));
+        } else if let Err(help) = check(&value) {
+            let message = format!("`{path}` never is `{}` in this sweep", plain(&value));
+            reader.report.error(node.span, message).about(path).help(help);
             is_right = false;
         }
         values.push(value);
     }
     // The order of the values means nothing.
     values.sort_by_key(Json::to_string);
-    is_right.then(|| Condition { path: path.to_owned(), values })
+    is_right.then_some(values)
 }
 
 /// Reports a condition that looks at nothing.
@@ -133,13 +143,13 @@ fn unknown(reader: &mut Reader<'_>, declarations: &Declarations<'_>, entry: &Ent
 }
 
 /// What a parameter takes, to say why a condition never holds.
-fn takes(path: &str, domain: Option<&Domain>) -> String {
+fn takes(path: &str, domain: &Domain) -> String {
     match domain {
-        Some(Domain::Categorical { values, .. }) => {
+        Domain::Categorical { values, .. } => {
             let values: Vec<String> = values.iter().map(plain).collect();
             format!("it takes {}", field::names(&values, "and"))
         }
-        Some(domain) if domain.size().is_none() => {
+        domain if domain.size().is_none() => {
             format!("`{path}` is continuous: no single value comes up")
         }
         _ => "write one of its values".to_owned(),

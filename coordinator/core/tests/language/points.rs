@@ -120,11 +120,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn slips_in_right_files_never_panic_and_always_get_an_answer(
+    fn slips_in_files_never_panic_and_always_get_an_answer(
         file in any::<prop::sample::Index>(),
         slips in prop::collection::vec(slips(), 1..4),
     ) {
-        let files = files("sweeps");
+        let files = [files("sweeps"), files("mistakes")].concat();
         let mut text = fs::read_to_string(file.get(&files)).unwrap();
         for slip in &slips {
             text = apply(&text, slip);
