@@ -162,9 +162,8 @@ fn overlap(one: &Evaluation, other: &Evaluation) -> bool {
     fn meet(one: Option<&Vec<f64>>, other: Option<&Vec<f64>>) -> bool {
         match (one, other) {
             (Some(one), Some(other)) => one.iter().any(|value| other.contains(value)),
-            // The default grids of the paper are not known here; two of them do meet.
-            (None, None) => true,
-            _ => false,
+            // Without values it is the grid of the paper, which is not known here but wide.
+            _ => true,
         }
     }
     if one.kind != other.kind {
@@ -264,8 +263,9 @@ mod tests {
                     {"kind": "sine", "level": [0.1], "frequency": [2.0]},
                     {"kind": "sine", "level": [0.1, 0.2], "frequency": [1.0]},
                     {"kind": "step_drive", "level": [0.1]},
+                    {"kind": "step_drive"},
                 ]}),
-                vec!["evaluate[2]"],
+                vec!["evaluate[2]", "evaluate[4]"],
             ),
             (json!({"training": {"epochs": 5}, "analyze": [{"epochs": [-1, 4]}]}), vec![]),
             (
