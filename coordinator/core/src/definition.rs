@@ -154,7 +154,7 @@ fn write_lines(f: &mut fmt::Formatter<'_>, path: &str, value: &Json) -> fmt::Res
             let dot = if path.is_empty() { "" } else { "." };
             write_lines(f, &format!("{path}{dot}{name}"), value)
         }),
-        Json::Array(items) if items.iter().any(|item| item.is_object()) => items
+        Json::Array(items) if items.iter().any(Json::is_object) => items
             .iter()
             .enumerate()
             .try_for_each(|(index, item)| write_lines(f, &format!("{path}[{index}]"), item)),

@@ -160,14 +160,14 @@ fn sampler(
 
 /// Whether all points of a finite space are equally likely.
 fn is_even(axes: &Axes) -> bool {
-    axes.axes.iter().all(|axis| axis.when.is_empty())
+    axes.list.iter().all(|axis| axis.when.is_empty())
         && axes.parameters.iter().all(|parameter| parameter.domain.is_even())
 }
 
 /// Whether an infinite space may have single points of positive probability: where no continuous
 /// parameter exists, draws repeat.
 fn has_atoms(axes: &Axes) -> bool {
-    !axes.axes.iter().any(|axis| axis.size.is_none() && axis.when.is_empty())
+    !axes.list.iter().any(|axis| axis.size.is_none() && axis.when.is_empty())
 }
 
 /// The configuration at a point.
@@ -211,7 +211,9 @@ fn drop_unused(json: &mut Json, object: &field::Object) {
             (field::Type::Object(inner), Some(value)) => drop_unused(value, inner),
             (field::Type::List { item, .. }, Some(Json::Array(items))) => {
                 if let field::Type::Object(inner) = &item.ty {
-                    items.iter_mut().for_each(|item| drop_unused(item, inner));
+                    for item in items {
+                        drop_unused(item, inner);
+                    }
                 }
             }
             _ => {}

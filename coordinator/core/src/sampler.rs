@@ -15,6 +15,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use grid::Grid;
+pub(crate) use permutation::Permutation;
 pub(crate) use random::{Random, Shuffled};
 pub(crate) use sobol::{SAMPLES as SOBOL_SAMPLES, Sobol};
 

@@ -39,11 +39,13 @@ pub fn sweep() -> Json {
 fn parameters(trial: &Json) -> Json {
     let mut properties = Map::new();
     for (path, field) in leaves(trial, &trial["$defs"], "") {
-        let mut description = field["description"].as_str().unwrap_or_default().to_owned();
-        if let Some(kinds) = field["x-kinds"].as_array() {
-            let kinds: Vec<&str> = kinds.iter().filter_map(Json::as_str).collect();
-            description += &format!("\n\nUsed by the kinds {}.", names(&kinds, "and"));
-        }
+        let docs = field["description"].as_str().unwrap_or_default();
+        let kinds = field["x-kinds"].as_array().into_iter().flatten();
+        let kinds: Vec<&str> = kinds.filter_map(Json::as_str).collect();
+        let description = match kinds.as_slice() {
+            [] => docs.to_owned(),
+            kinds => format!("{docs}\n\nUsed by {} only.", names(kinds, "and")),
+        };
         let value = without_default(&field);
         properties.insert(
             path,

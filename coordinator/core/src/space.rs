@@ -16,6 +16,8 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value as Json;
 
+use crate::config::field::kind_path;
+
 pub use domain::Domain;
 pub(crate) use domain::{Pick, whole};
 pub use expression::{Constraint, Error as ConstraintError};
@@ -52,6 +54,13 @@ pub struct Parameter {
     /// When it exists: all of these hold. Sorted by path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub when: Vec<Condition>,
+}
+
+impl Parameter {
+    /// The paths that its conditions look at, with those of the kinds that use them.
+    pub(crate) fn parents(&self) -> impl Iterator<Item = String> {
+        self.when.iter().flat_map(|condition| [kind_path(&condition.path), condition.path.clone()])
+    }
 }
 
 /// A condition on the configuration of a trial: the field at `path` has one of `values`.

@@ -11,6 +11,7 @@ mod extent;
 pub(crate) mod header;
 mod mistake;
 mod parameters;
+mod range;
 mod reach;
 mod read;
 mod replicates;
@@ -26,8 +27,8 @@ use serde_json::{Map, Value as Json};
 pub use mistake::{Mistake, Mistakes, Severity, Span, render};
 
 use crate::config::TrialConfig;
-use crate::config::field::{self, Field, Object, Type};
-use crate::definition::Definition;
+use crate::config::field::{self, Field, Object};
+use crate::definition::{Definition, Method};
 use assemble::Parts;
 use header::Header;
 use parameters::Declarations;
@@ -148,8 +149,7 @@ fn hint(key: &str) -> Option<String> {
     let field: &Field = field::trial().at(key)?;
     let nested =
         rest.split('.').rev().fold("...".to_owned(), |inner, name| format!("{{{name}: {inner}}}"));
-    let is_single = !matches!(field.ty, Type::Object(_) | Type::List { .. });
-    let sweep = if is_single { ", or sweep it under `parameters`" } else { "" };
+    let sweep = if parameters::is_single(field) { ", or sweep it under `parameters`" } else { "" };
     Some(format!("write `{parent}: {nested}`{sweep}"))
 }
 
@@ -223,16 +223,24 @@ fn seeds(
     declarations: &Declarations<'_>,
     header: &Header,
 ) -> Option<Vec<u64>> {
+    let entry = top.special("replicates");
     let swept = declarations.get("seed");
-    let Some(entry) = top.special("replicates") else {
-        return Some(vec![header.seed]);
-    };
-    if let Some(swept) = swept {
+    if let (Some(swept), Some(_)) = (swept, entry) {
         reader
             .report
             .error(swept.span, "`seed` is swept, and `replicates` gives seeds too")
             .about("seed")
             .help("delete one of the two");
     }
+    let lists_seeds = entry.is_some_and(|entry| matches!(entry.node.value, Value::Mapping(_)));
+    let is_unused = header.method == Method::Grid && (swept.is_some() || lists_seeds);
+    if let Some(place) = reader.written.get("seed").filter(|_| is_unused) {
+        reader
+            .report
+            .warn(place.key, "`seed` has no effect: a grid draws nothing, and trials have seeds")
+            .about("seed")
+            .help("delete it");
+    }
+    let Some(entry) = entry else { return Some(vec![header.seed]) };
     replicates::replicates(reader, entry, header.seed)
 }

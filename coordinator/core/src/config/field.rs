@@ -282,48 +282,39 @@ impl fmt::Display for Range {
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_field_of_a_trial_has_a_type_and_a_documentation() {
-        fn check(path: &str, object: &Object) {
-            for (name, field) in &object.fields {
-                let path = format!("{path}.{name}");
-                assert!(!field.docs.is_empty(), "{path} has no documentation");
-                match &field.ty {
-                    Type::Any => panic!("{path} has a schema that is not understood"),
-                    Type::Object(object) => check(&path, object),
-                    Type::List { item, .. } => match &item.ty {
-                        Type::Object(object) => check(&path, object),
-                        ty => assert_ne!(ty, &Type::Any, "{path}"),
-                    },
-                    _ => {}
-                }
+    /// Every field, with the object that holds it.
+    fn all(object: &Object) -> Vec<(&str, &Field, &Object)> {
+        let mut fields = Vec::new();
+        for (name, field) in &object.fields {
+            fields.push((name.as_str(), field, object));
+            let ty = if let Type::List { item, .. } = &field.ty { &item.ty } else { &field.ty };
+            if let Type::Object(inner) = ty {
+                fields.extend(all(inner));
             }
         }
-        check("", trial());
+        fields
+    }
+
+    #[test]
+    fn every_field_of_a_trial_has_a_type_and_a_documentation() {
+        for (name, field, _) in all(trial()) {
+            assert!(!field.docs.is_empty(), "{name} has no documentation");
+            assert_ne!(field.ty, Type::Any, "{name} has a schema that is not understood");
+            if let Type::List { item, .. } = &field.ty {
+                assert_ne!(item.ty, Type::Any, "{name} has items that are not understood");
+            }
+        }
     }
 
     #[test]
     fn kinds_name_values_of_the_neighbouring_field() {
-        fn check(object: &Object) {
-            for (name, field) in &object.fields {
-                if let Some(kinds) = &field.kinds {
-                    let Some(Field { ty: Type::Choice(known), .. }) = object.get("kind") else {
-                        panic!("`{name}` has kinds but no neighbour `kind`");
-                    };
-                    assert!(kinds.iter().all(|kind| known.contains(kind)), "{name}: {kinds:?}");
-                }
-                match &field.ty {
-                    Type::Object(object) => check(object),
-                    Type::List { item, .. } => {
-                        if let Type::Object(object) = &item.ty {
-                            check(object);
-                        }
-                    }
-                    _ => {}
-                }
-            }
+        for (name, field, object) in all(trial()) {
+            let Some(kinds) = &field.kinds else { continue };
+            let Some(Field { ty: Type::Choice(known), .. }) = object.get("kind") else {
+                panic!("`{name}` has kinds but no neighbour `kind`");
+            };
+            assert!(kinds.iter().all(|kind| known.contains(kind)), "{name}: {kinds:?}");
         }
-        check(trial());
     }
 
     #[test]

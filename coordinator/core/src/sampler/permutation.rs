@@ -10,7 +10,7 @@ const ROUNDS: usize = 8;
 
 /// A permutation of `0..len`.
 #[derive(Debug, Clone)]
-pub(super) struct Permutation {
+pub(crate) struct Permutation {
     len: u64,
     half_bits: u32,
     keys: [u64; ROUNDS],
@@ -18,14 +18,14 @@ pub(super) struct Permutation {
 
 impl Permutation {
     /// The permutation of `0..len` that belongs to `seed`.
-    pub(super) fn new(len: u64, seed: u64) -> Self {
+    pub(crate) fn new(len: u64, seed: u64) -> Self {
         let bits = u64::BITS - len.saturating_sub(1).leading_zeros();
         let mut rng = TrialRng::new(seed, Purpose::Sampler);
         Self { len, half_bits: bits.div_ceil(2), keys: std::array::from_fn(|_| rng.bits()) }
     }
 
     /// Where `index` goes; `index` is less than `len`.
-    pub(super) fn at(&self, index: u64) -> u64 {
+    pub(crate) fn at(&self, index: u64) -> u64 {
         debug_assert!(index < self.len, "the permutation has {} elements", self.len);
         if self.len <= 1 {
             return 0;

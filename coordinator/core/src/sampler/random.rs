@@ -68,9 +68,8 @@ impl Sampler for Random {
         let mut rng = TrialRng::stream(self.seed, FIRST_STREAM.wrapping_add(index));
         let tries = if self.lattice.is_some() { PATIENCE } else { TRIES };
         for _ in 0..tries {
-            // Never 0: the logarithm of a normal quantile would be infinite.
-            let unit = |_| rng.unit() + 2f64.powi(-54);
-            match self.axes.draw(unit) {
+            // Never 0, whose quantile in a normal distribution is infinite.
+            match self.axes.draw(|_| rng.unit().max(2f64.powi(-54))) {
                 Some(point) if !self.distinct || !history.contains(&point) => {
                     return Some(Suggestion::new(point));
                 }

@@ -3,7 +3,7 @@
 //! Sobol I M (1967), USSR Computational Mathematics and Mathematical Physics 7:86-112; scrambling by
 //! Burley B (2020), Practical hash-based Owen scrambling, Journal of Computer Graphics Techniques
 //! 9(4):1-20. Axis j is dimension j; every distribution is met by its quantiles. The sequence has
-//! 65,536 samples of 24 bits.
+//! 65,536 samples of 23 bits.
 //!
 //! Samples that a constraint rejects or that repeat a point are skipped; the history says where the
 //! last one was found. What is left of a finite space after many misses is taken in order. Without
@@ -51,8 +51,8 @@ impl Sobol {
             let axis = u32::try_from(axis).unwrap_or(u32::MAX);
             let dimension = axis % sobol_burley::NUM_DIMENSIONS;
             let scramble = self.scramble.wrapping_add(axis / sobol_burley::NUM_DIMENSIONS);
-            // The middle of the cell of 2^-24, so never 0.
-            f64::from(sobol_burley::sample(sample, dimension, scramble)) + 2f64.powi(-25)
+            // The middle of the cell of 2^-23, so never 0.
+            f64::from(sobol_burley::sample(sample, dimension, scramble)) + 2f64.powi(-24)
         })
     }
 }

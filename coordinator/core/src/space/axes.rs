@@ -15,7 +15,7 @@ use crate::config::field;
 #[derive(Debug)]
 pub(crate) struct Axes {
     pub(crate) parameters: Vec<Parameter>,
-    pub(crate) axes: Vec<Axis>,
+    pub(crate) list: Vec<Axis>,
     /// The axis of each parameter.
     pub(crate) axis_of: Vec<usize>,
     pub(crate) constraints: Vec<Bound>,
@@ -71,7 +71,7 @@ impl Axes {
         let order = Order::new(space);
         let mut axes = Self {
             parameters: space.parameters.clone(),
-            axes: Vec::new(),
+            list: Vec::new(),
             axis_of: vec![0; space.parameters.len()],
             constraints: Vec::new(),
         };
@@ -83,7 +83,7 @@ impl Axes {
             let when = first.map_or(&[][..], |parameter| &parameter.when);
             let when = when.iter().flat_map(|condition| axes.bind(condition, fixed)).collect();
             let size = first.and_then(|parameter| parameter.domain.size());
-            axes.axes.push(Axis { members: group, size, when });
+            axes.list.push(Axis { members: group, size, when });
         }
         let bound = space.constraints.iter().filter_map(|c| axes.bind_constraint(c, fixed));
         axes.constraints = bound.collect();
@@ -150,7 +150,7 @@ impl Axes {
 
     /// Whether the axis `index` exists where the axes before it have `picks`.
     pub(crate) fn is_active(&self, index: usize, picks: &[Pick]) -> bool {
-        self.axes[index].when.iter().all(|when| match when {
+        self.list[index].when.iter().all(|when| match when {
             When::Never => false,
             When::Axis { axis, rows, otherwise } => match picks.get(*axis) {
                 Some(Pick::Row(row)) => rows.binary_search(row).is_ok(),
@@ -168,8 +168,8 @@ impl Axes {
 
     /// A point from one number in (0, 1) per axis; nothing if a constraint does not hold there.
     pub(crate) fn draw(&self, mut unit: impl FnMut(usize) -> f64) -> Option<Point> {
-        let mut picks = Vec::with_capacity(self.axes.len());
-        for (index, axis) in self.axes.iter().enumerate() {
+        let mut picks = Vec::with_capacity(self.list.len());
+        for (index, axis) in self.list.iter().enumerate() {
             // Drawn even where it goes unused, so that axes never share a number.
             let u = unit(index);
             picks.push(match axis.members.first() {
@@ -259,15 +259,10 @@ impl<'a> Order<'a> {
             return;
         }
         let members = self.groups[group].clone();
-        for &member in &members {
-            for condition in &self.space.parameters[member].when {
-                let kind = field::kind_path(&condition.path);
-                for path in [kind.as_str(), condition.path.as_str()] {
-                    if let Some(parent) = self.group_of(path) {
-                        self.visit(parent);
-                    }
-                }
-            }
+        let parents = members.iter().flat_map(|&member| self.space.parameters[member].parents());
+        let parents: Vec<usize> = parents.filter_map(|path| self.group_of(&path)).collect();
+        for parent in parents {
+            self.visit(parent);
         }
         self.sorted.push(members);
     }

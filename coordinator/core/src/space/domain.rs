@@ -111,7 +111,7 @@ impl Domain {
             Self::Categorical { values, .. } => Some(values.len() as u64),
             Self::IntUniform { min, max } => Some(max.abs_diff(*min).saturating_add(1)),
             Self::QUniform { .. } | Self::QLogUniformValues { .. } => {
-                self.steps().map(|steps| steps.count())
+                self.steps().map(Steps::count)
             }
             Self::Uniform { .. }
             | Self::LogUniformValues { .. }
@@ -264,6 +264,7 @@ struct Steps {
     q: (f64, f64),
 }
 
+#[expect(clippy::float_cmp, reason = "a value is in a domain if it is exactly one of its values")]
 impl Steps {
     fn new(min: f64, max: f64, q: f64) -> Self {
         let (low, high) = (min / q, max / q);
@@ -303,6 +304,7 @@ impl Steps {
     }
 }
 
+#[expect(clippy::float_cmp, reason = "a fraction that is only near `q` will not do")]
 fn decimal_fraction(q: f64) -> (f64, f64) {
     for digits in 0..=15 {
         let scale = 10f64.powi(digits);

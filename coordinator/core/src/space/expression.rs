@@ -15,7 +15,7 @@ pub(crate) use types::{Kind, Name};
 
 /// A condition that every point of a space fulfils, such as `training.batch <= network.hidden`.
 ///
-/// Where a parameter that it mentions does not exist, a constraint holds.
+/// Where a parameter that it mentions does not exist or is null, a constraint holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Constraint {
@@ -42,8 +42,12 @@ impl Constraint {
         &self.names
     }
 
-    /// Every mistake in the types of the expression; `lookup` says what a name stands for.
-    pub(crate) fn check(&self, lookup: &dyn Fn(&str) -> Result<Name, Unknown>) -> Vec<Error> {
+    /// Every mistake in the types of the expression; `lookup` says what a name stands for, or why it
+    /// stands for nothing unless that is known.
+    pub(crate) fn check(
+        &self,
+        lookup: &dyn Fn(&str) -> Result<Name, Option<Unknown>>,
+    ) -> Vec<Error> {
         types::check(&self.root, &self.names, lookup)
     }
 

@@ -47,7 +47,7 @@ type Key = (usize, Vec<Option<u64>>);
 impl Lattice {
     /// Counts the points of `axes`.
     pub(crate) fn new(axes: Arc<Axes>) -> Result<Self, Uncountable> {
-        if axes.axes.iter().any(|axis| axis.size.is_none()) {
+        if axes.list.iter().any(|axis| axis.size.is_none()) {
             return Err(Uncountable::Infinite);
         }
         let lookers = lookers(&axes);
@@ -55,7 +55,7 @@ impl Lattice {
             (0..index).filter(|&axis| lookers[axis].iter().any(|&last| last >= index)).collect()
         };
         let mut lattice = Self {
-            frontiers: (0..=axes.axes.len()).map(frontier).collect(),
+            frontiers: (0..=axes.list.len()).map(frontier).collect(),
             is_coupled: lookers.iter().map(|lookers| !lookers.is_empty()).collect(),
             axes,
             counts: HashMap::new(),
@@ -75,8 +75,8 @@ impl Lattice {
         if index >= self.total {
             return None;
         }
-        let mut picks = Vec::with_capacity(self.axes.axes.len());
-        for (position, axis) in self.axes.axes.iter().enumerate() {
+        let mut picks = Vec::with_capacity(self.axes.list.len());
+        for (position, axis) in self.axes.list.iter().enumerate() {
             if !self.axes.is_active(position, &picks) {
                 picks.push(Pick::Inactive);
                 continue;
@@ -128,7 +128,7 @@ impl Lattice {
 
     /// A count made before; counting has visited every state that a point passes through.
     fn known(&self, position: usize, picks: &[Pick]) -> Option<u64> {
-        if position == self.axes.axes.len() {
+        if position == self.axes.list.len() {
             return Some(1);
         }
         self.counts.get(&self.key(position, picks)).copied()
@@ -143,7 +143,7 @@ impl Lattice {
         if let Some(count) = self.known(position, picks) {
             return Ok(count);
         }
-        let size = self.axes.axes[position].size.unwrap_or(0);
+        let size = self.axes.list[position].size.unwrap_or(0);
         let count = if !self.axes.is_active(position, picks) {
             self.count_below(position, Pick::Inactive, picks, steps)?
         } else if self.is_coupled[position] {
@@ -186,8 +186,8 @@ impl Lattice {
 /// For each axis, the last axes of whatever looks at it: the axes whose conditions do, and for a
 /// constraint the last axis that it looks at.
 fn lookers(axes: &Axes) -> Vec<Vec<usize>> {
-    let mut lookers = vec![Vec::new(); axes.axes.len()];
-    for (position, axis) in axes.axes.iter().enumerate() {
+    let mut lookers = vec![Vec::new(); axes.list.len()];
+    for (position, axis) in axes.list.iter().enumerate() {
         for when in &axis.when {
             if let super::axes::When::Axis { axis: parent, .. } = when {
                 lookers[*parent].push(position);

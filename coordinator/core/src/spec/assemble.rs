@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
+use super::domain::Listed;
 use super::mistake::Span;
 use super::parameters::{Declarations, Declared};
 use super::read::{Reader, plain};
@@ -24,7 +25,7 @@ pub(super) struct Parts<'a, 'n> {
 pub(super) fn space(reader: &mut Reader<'_>, parts: &Parts<'_, '_>, fixed: &Json) -> Space {
     let mut parameters = Vec::new();
     for declared in &parts.declarations.list {
-        let when = when::when(reader, parts.declarations, declared);
+        let when = when::when(reader, parts.declarations, declared, fixed);
         if let Some(domain) = declared.domain.clone() {
             parameters.push(Parameter { path: declared.path.clone(), domain, when });
         }
@@ -50,14 +51,12 @@ pub(super) fn space(reader: &mut Reader<'_>, parts: &Parts<'_, '_>, fixed: &Json
 }
 
 fn check_repeated_values(reader: &mut Reader<'_>, space: &Space, declared: &Declared<'_>) {
-    let Some(Domain::Categorical { values, .. }) = &declared.domain else {
-        return;
-    };
     if space.zip.iter().flatten().any(|path| *path == declared.path) {
         return;
     }
     let mut seen = BTreeSet::new();
-    for (value, span) in values.iter().zip(&declared.values) {
+    for Listed { span, value } in &declared.values {
+        let Some(value) = value else { continue };
         if !seen.insert(value.to_string()) {
             reader
                 .report
@@ -92,7 +91,7 @@ fn check_group(reader: &mut Reader<'_>, space: &Space, parts: &Parts<'_, '_>, gr
             let message =
                 format!("row {} of {} comes up twice", row + 1, field::names(group, "and"));
             let help = "its trials would be the same: delete the row";
-            reader.report.error(place.copied().unwrap_or(span), message).help(help);
+            reader.report.error(place.map_or(span, |listed| listed.span), message).help(help);
         }
     }
 }
@@ -105,7 +104,12 @@ fn check_circles(reader: &mut Reader<'_>, space: &Space, declarations: &Declarat
         if !circle.contains(&parameter.path) || reported.contains(&parameter.path) {
             continue;
         }
-        reported.extend(circle.into_iter().filter(|path| reachable(space, path).contains(path)));
+        for path in circle {
+            if reachable(space, &path).contains(&path) {
+                reader.faulty.insert(when::when_path(&path));
+                reported.insert(path);
+            }
+        }
         let place = declarations.get(&parameter.path).and_then(|declared| declared.when);
         let span = place.map_or(Span::new(0, 0), |entry| entry.span);
         reader
@@ -123,14 +127,10 @@ fn reachable(space: &Space, path: &str) -> BTreeSet<String> {
     while let Some(path) = open.pop() {
         let group = space.zip.iter().find(|group| group.contains(&path));
         let members = group.map_or_else(|| vec![path], Clone::clone);
-        for parameter in members.iter().filter_map(|path| space.parameter(path)) {
-            for condition in &parameter.when {
-                let parents = [field::kind_path(&condition.path), condition.path.clone()];
-                for parent in parents {
-                    if space.parameter(&parent).is_some() && found.insert(parent.clone()) {
-                        open.push(parent);
-                    }
-                }
+        let members = members.iter().filter_map(|path| space.parameter(path));
+        for parent in members.flat_map(Parameter::parents) {
+            if space.parameter(&parent).is_some() && found.insert(parent.clone()) {
+                open.push(parent);
             }
         }
     }

@@ -51,7 +51,7 @@ fn constraint(
     };
     // The text of a plain or quoted scalar stands in the file as it is, unless it has escapes.
     let inside = reader.report.snippet(span).find(text).filter(|_| !text.is_empty());
-    let has_errors = !errors.is_empty();
+    let parsed = parsed.ok().filter(|_| errors.is_empty());
     for error in errors {
         let place = match inside {
             Some(start) => {
@@ -60,18 +60,14 @@ fn constraint(
             }
             None => span,
         };
-        let is_known = error.message.is_empty();
-        if is_known {
-            continue;
-        }
         let mistake = reader.report.error(place, error.message);
         if let Some(help) = error.help {
             mistake.help(help);
         }
     }
-    let constraint = parsed.ok().filter(|_| !has_errors)?;
-    let is_parameter = |name: &String| matches!(declarations.refer(name), Referred::Parameter(_));
-    if !constraint.names().iter().any(is_parameter) {
+    let constraint = parsed?;
+    let is_fixed = |name: &String| matches!(declarations.refer(name), Referred::Nothing);
+    if constraint.names().iter().all(is_fixed) {
         let help = "a constraint says which values of parameters go together";
         reader.report.error(span, "this constraint mentions no parameter").help(help);
         return None;
@@ -79,21 +75,23 @@ fn constraint(
     Some(constraint)
 }
 
-/// What a name in a constraint stands for. A parameter whose declaration has a mistake gives an
-/// empty message: that has been reported.
-fn lookup(declarations: &Declarations<'_>, fixed: &Json, name: &str) -> Result<Name, Unknown> {
+/// What a name in a constraint stands for. Nothing is said of a parameter whose declaration has a
+/// mistake: that has been reported.
+fn lookup(
+    declarations: &Declarations<'_>,
+    fixed: &Json,
+    name: &str,
+) -> Result<Name, Option<Unknown>> {
     let field = match declarations.refer(name) {
-        Referred::Faulty => {
-            return Err(Unknown { message: String::new(), help: None });
-        }
+        Referred::Faulty => return Err(None),
         Referred::Parameter(declared) => declared.field,
         Referred::Nothing => {
             let Some(field) = comparable(name) else {
-                return Err(unknown_name(declarations, name));
+                return Err(Some(unknown_name(declarations, name)));
             };
             if field::value_at(fixed, name).is_none_or(Json::is_null) {
                 let message = format!("`{name}` has no value in this sweep");
-                return Err(Unknown { message, help: Some("give it one".to_owned()) });
+                return Err(Some(Unknown { message, help: Some("give it one".to_owned()) }));
             }
             field
         }
@@ -109,8 +107,11 @@ fn lookup(declarations: &Declarations<'_>, fixed: &Json, name: &str) -> Result<N
 
 /// Says that nothing has a name; a word that is the value of a field was meant as a text.
 fn unknown_name(declarations: &Declarations<'_>, name: &str) -> Unknown {
-    let is_value = |(_, field): &(String, &Field)| matches!(&field.ty, Type::Choice(choices) if choices.iter().any(|choice| choice == name));
-    let help = if field::trial().leaves().iter().any(is_value) {
+    let is_choice = |field: &Field| match &field.ty {
+        Type::Choice(choices) => choices.iter().any(|choice| choice == name),
+        _ => false,
+    };
+    let help = if field::trial().leaves().iter().any(|(_, field)| is_choice(field)) {
         Some(format!("write `'{name}'` if the text is meant"))
     } else {
         declarations.nearest_field(name).map(|near| format!("did you mean `{near}`?"))

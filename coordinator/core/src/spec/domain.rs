@@ -8,17 +8,24 @@ use serde_json::Value as Json;
 use super::mistake::Span;
 use super::read::{Reader, Scope, describe, number};
 use super::tree::{Entry, Node, Value};
-use crate::config::field::{Field, Range, Type, names};
+use crate::config::field::{Field, names};
 use crate::definition::Method;
-use crate::space::{Domain, whole};
+use crate::space::Domain;
 use crate::suggest;
 
 /// What was read of a parameter.
 #[derive(Debug, Default)]
 pub(super) struct Read<'n> {
     pub(super) domain: Option<Domain>,
-    pub(super) values: Vec<Span>,
+    pub(super) values: Vec<Listed>,
     pub(super) when: Option<&'n Entry>,
+}
+
+/// A value that a parameter lists, and its place; no value if that has a mistake.
+#[derive(Debug)]
+pub(super) struct Listed {
+    pub(super) span: Span,
+    pub(super) value: Option<Json>,
 }
 
 /// The keys of a parameter.
@@ -63,9 +70,11 @@ pub(super) fn read<'n>(
         return Read::default();
     };
     let keys = reader.keys(entries, &KEYS, Scope::Parameter(target.0));
-    let mut spec = Spec { reader, path: target.0, field: target.1, keys, entry };
+    let mut spec =
+        Spec { reader, path: target.0, field: target.1, keys, entry, listed: Vec::new() };
     let domain = spec.domain().filter(|domain| spec.suits_method(domain, method));
-    Read { domain, values: spec.places(), when: spec.get("when") }
+    let when = spec.get("when");
+    Read { domain, values: spec.listed, when }
 }
 
 fn not_a_mapping(reader: &mut Reader<'_>, path: &str, node: &Node) {
@@ -81,31 +90,29 @@ fn not_a_mapping(reader: &mut Reader<'_>, path: &str, node: &Node) {
 }
 
 /// The declaration of one parameter.
-struct Spec<'r, 't, 'n> {
-    reader: &'r mut Reader<'t>,
-    path: &'r str,
-    field: &'r Field,
+pub(super) struct Spec<'r, 't, 'n> {
+    pub(super) reader: &'r mut Reader<'t>,
+    pub(super) path: &'r str,
+    pub(super) field: &'r Field,
     keys: Vec<(&'static str, &'n Entry)>,
-    entry: &'n Entry,
+    pub(super) entry: &'n Entry,
+    /// The values read so far.
+    listed: Vec<Listed>,
 }
 
 impl<'n> Spec<'_, '_, 'n> {
-    fn get(&self, key: &str) -> Option<&'n Entry> {
+    pub(super) fn get(&self, key: &str) -> Option<&'n Entry> {
         self.keys.iter().find(|(known, _)| *known == key).map(|(_, entry)| *entry)
     }
 
     /// Reports a mistake of this parameter.
-    fn error(&mut self, span: Span, message: impl Into<String>, help: impl Into<String>) {
+    pub(super) fn error(
+        &mut self,
+        span: Span,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
         self.reader.report.error(span, message).about(self.path).help(help);
-    }
-
-    /// The places of the values, if they are listed.
-    fn places(&self) -> Vec<Span> {
-        match (self.get("values").map(|entry| &entry.node.value), self.get("value")) {
-            (Some(Value::List(items)), _) => items.iter().map(|item| item.span).collect(),
-            (_, Some(entry)) => vec![entry.node.span],
-            _ => Vec::new(),
-        }
     }
 
     fn domain(&mut self) -> Option<Domain> {
@@ -154,9 +161,7 @@ impl<'n> Spec<'_, '_, 'n> {
 
     /// Whether a key was not understood, so that what seems to be missing may be there.
     fn has_unknown_key(&self) -> bool {
-        let Value::Mapping(entries) = &self.entry.node.value else {
-            return false;
-        };
+        let Value::Mapping(entries) = &self.entry.node.value else { return false };
         entries.iter().any(|entry| !KEYS.contains(&entry.key.as_str()))
     }
 
@@ -203,25 +208,17 @@ impl<'n> Spec<'_, '_, 'n> {
             if is_general || needed.contains(&key) || allowed.contains(&key) {
                 continue;
             }
-            let help = self.instead(key, distribution);
+            let help = instead(key, distribution);
             self.error(entry.span, format!("`{key}` has no meaning for `{distribution}`"), help);
             fits = false;
         }
         fits
     }
 
-    /// What to do about a key that does not go with a distribution.
-    fn instead(&self, key: &str, distribution: &str) -> String {
-        match (key, distribution) {
-            ("q", "uniform" | "int_uniform") => "write `distribution: q_uniform`".to_owned(),
-            ("q", "log_uniform_values") => "write `distribution: q_log_uniform_values`".to_owned(),
-            ("mu" | "sigma", _) => "write `distribution: normal`, or delete it".to_owned(),
-            _ => "delete it".to_owned(),
-        }
-    }
-
     fn value(&mut self, node: &Node) -> Option<Json> {
-        self.reader.value(self.path, node, self.field)
+        let value = self.reader.value(self.path, node, self.field);
+        self.listed.push(Listed { span: node.span, value: value.clone() });
+        value
     }
 
     fn categorical(&mut self) -> Option<Domain> {
@@ -229,7 +226,8 @@ impl<'n> Spec<'_, '_, 'n> {
         let Value::List(items) = &entry.node.value else {
             let found = describe(&entry.node.value, self.reader.report.snippet(entry.node.span));
             let message = format!("`values` must be a list, not {found}");
-            self.error(entry.node.span, message, "write `values: [...]`, or `value` for one");
+            let snippet = self.reader.report.snippet(entry.node.span);
+            self.error(entry.node.span, message, format!("write `values: [{snippet}]`"));
             return None;
         };
         if items.is_empty() {
@@ -264,7 +262,7 @@ impl<'n> Spec<'_, '_, 'n> {
                     self.error(item.span, message, "delete the value and its probability");
                 }
                 _ => {
-                    self.error(item.span, "a probability must be a positive number", "such as 0.5")
+                    self.error(item.span, "a probability must be a positive number", "such as 0.5");
                 }
             }
         }
@@ -280,223 +278,15 @@ impl<'n> Spec<'_, '_, 'n> {
         Some(probabilities)
     }
 
-    fn numeric(&mut self, distribution: &'static str) -> Option<Domain> {
-        if !self.suits_field(distribution) {
-            return None;
-        }
-        if matches!(distribution, "normal" | "log_normal") {
-            return self.normal(distribution);
-        }
-        if distribution == "int_uniform" {
-            return self.whole_range();
-        }
-        let (min, max) = (self.bound("min"), self.bound("max"));
-        let (mut min, mut max) = (min?, max?);
-        self.check_order(min, max)?;
-        if distribution == "log_uniform" {
-            (min, max) = (min.exp(), max.exp());
-            if !max.is_finite() || min == 0.0 {
-                let message = "the bounds of `log_uniform` are exponents of e, and these are huge";
-                self.error(self.entry.span, message, "write `log_uniform_values`");
-                return None;
-            }
-        } else if distribution.contains("log") && min <= 0.0 {
-            let span = self.span("min");
-            self.error(span, "the logarithm needs a positive `min`", "write a small number");
-            return None;
-        }
-        self.check_range(min, max, distribution)?;
-        let is_whole = matches!(self.field.ty, Type::Integer { .. });
-        match distribution {
-            "uniform" => Some(Domain::Uniform { min, max }),
-            "log_uniform" | "log_uniform_values" => Some(Domain::LogUniformValues { min, max }),
-            _ => self.quantized(distribution, (min, max), is_whole),
-        }
-    }
-
-    /// Whether the field can hold what the distribution gives.
-    fn suits_field(&mut self, distribution: &str) -> bool {
-        let span = self.get("distribution").map_or(self.entry.span, |entry| entry.node.span);
-        let path = self.path;
-        match &self.field.ty {
-            Type::Number(_) => true,
-            Type::Integer { .. } => {
-                let instead = match distribution {
-                    "int_uniform" | "q_uniform" | "q_log_uniform_values" => return true,
-                    "log_uniform" | "log_uniform_values" | "log_normal" => "q_log_uniform_values",
-                    _ => "int_uniform",
-                };
-                let message =
-                    format!("`{path}` is a whole number, `{distribution}` gives fractions");
-                self.error(span, message, format!("write `distribution: {instead}`"));
-                false
-            }
-            ty => {
-                let message = format!("`{path}` must be {ty}: it has no `{distribution}`");
-                self.error(span, message, "write `values: [...]`");
-                false
-            }
-        }
-    }
-
-    fn span(&self, key: &str) -> Span {
-        self.get(key).map_or(self.entry.span, |entry| entry.node.span)
-    }
-
-    /// A number of the declaration; what is missing is not reported here.
-    fn bound(&mut self, key: &str) -> Option<f64> {
-        let node = &self.get(key)?.node;
-        let bound = number(&node.value);
-        if bound.is_none() {
-            let found = describe(&node.value, self.reader.report.snippet(node.span));
-            let help = match &node.value {
-                Value::Text(text) if text.parse::<f64>().is_ok() => "delete the quotes",
-                _ => "write a finite number",
-            };
-            self.error(node.span, format!("`{key}` must be a number, not {found}"), help);
-        }
-        bound
-    }
-
-    fn check_order(&mut self, min: f64, max: f64) -> Option<()> {
-        if min < max {
-            return Some(());
-        }
-        let span = self.span("max");
-        let help =
-            if min == max { "write `value` for a single one" } else { "swap `min` and `max`" };
-        self.error(span, format!("the range from {min} to {max} is empty"), help);
-        None
-    }
-
-    /// Whether both bounds are in the range of the field.
-    fn check_range(&mut self, min: f64, max: f64, distribution: &str) -> Option<()> {
-        let ty = &self.field.ty;
-        let fits = |x: f64| match ty {
-            Type::Number(range) => range.contains(x),
-            Type::Integer { min, max } => x >= *min as f64 && x <= *max as f64,
-            _ => false,
-        };
-        let mut all_fit = Some(());
-        for (key, bound) in [("min", min), ("max", max)] {
-            if !fits(bound) {
-                let mut message = format!("`{}` must be {ty}, not `{bound}`", self.path);
-                if distribution == "log_uniform" {
-                    message += " (the bounds of `log_uniform` are exponents of e)";
-                }
-                let help = format!("change `{key}`");
-                self.error(self.span(key), message, help);
-                all_fit = None;
-            }
-        }
-        all_fit
-    }
-
-    fn whole_range(&mut self) -> Option<Domain> {
-        let (min, max) = (self.whole_bound("min"), self.whole_bound("max"));
-        let (min, max) = (min?, max?);
-        if min != max {
-            self.check_order(min as f64, max as f64)?;
-        }
-        self.check_range(min as f64, max as f64, "int_uniform")?;
-        let is_inferred = self.get("distribution").is_none();
-        if is_inferred && matches!(self.field.ty, Type::Number(_)) {
-            let message = format!("`{}` takes the whole numbers from {min} to {max}", self.path);
-            self.reader
-                .report
-                .warn(self.entry.span, message)
-                .about(self.path)
-                .help("two whole bounds mean `int_uniform`: write `distribution: uniform` for all");
-        }
-        Some(Domain::IntUniform { min, max })
-    }
-
-    fn whole_bound(&mut self, key: &str) -> Option<i64> {
-        let node = &self.get(key)?.node;
-        let bound = match &node.value {
-            Value::Integer(x) => i64::try_from(*x).ok(),
-            Value::Number(x) => whole(*x),
-            _ => None,
-        };
-        if bound.is_none() {
-            let found = describe(&node.value, self.reader.report.snippet(node.span));
-            let message = format!("`{key}` of `int_uniform` must be a whole number, not {found}");
-            self.error(node.span, message, format!("at most {} in size", i64::MAX));
-        }
-        bound
-    }
-
-    fn quantized(
-        &mut self,
-        distribution: &str,
-        (min, max): (f64, f64),
-        whole_field: bool,
-    ) -> Option<Domain> {
-        let q = if self.get("q").is_some() { self.bound("q")? } else { 1.0 };
-        let span = self.span("q");
-        if q <= 0.0 {
-            self.error(span, format!("the step `q` must be positive, not {q}"), "write `q: 1`");
-            return None;
-        }
-        if whole_field && whole(q).is_none() {
-            let message = format!("`{}` is a whole number, multiples of {q} are not", self.path);
-            self.error(span, message, "write a whole `q`");
-            return None;
-        }
-        let domain = match distribution {
-            "q_uniform" => Domain::QUniform { min, max, q, whole: whole_field },
-            _ => Domain::QLogUniformValues { min, max, q, whole: whole_field },
-        };
-        if whole(max / q - min / q).is_none() && (max - min) / q > 1e15 {
-            self.error(span, "the step `q` is too small for the range", "write a larger `q`");
-            return None;
-        }
-        if domain.size() == Some(0) {
-            let message = format!("no multiple of {q} lies between {min} and {max}");
-            self.error(span, message, "write a smaller `q` or a wider range");
-            return None;
-        }
-        Some(domain)
-    }
-
-    fn normal(&mut self, distribution: &'static str) -> Option<Domain> {
-        let mu = if self.get("mu").is_some() { self.bound("mu") } else { Some(0.0) };
-        let sigma = if self.get("sigma").is_some() { self.bound("sigma") } else { Some(1.0) };
-        let (mu, sigma) = (mu?, sigma?);
-        if sigma <= 0.0 {
-            let span = self.span("sigma");
-            self.error(span, "`sigma` must be positive", "write `value` for a single value");
-            return None;
-        }
-        let Type::Number(range) = &self.field.ty else {
-            return None;
-        };
-        let is_log = distribution == "log_normal";
-        if !has_room(range, is_log) {
-            let ends = if is_log { "every positive number" } else { "every number" };
-            let message =
-                format!("`{}` must be {}, `{distribution}` gives {ends}", self.path, self.field.ty);
-            let help = match range.max.or(range.below) {
-                None => "write `distribution: log_normal`",
-                Some(_) => "write `distribution: uniform` with `min` and `max`",
-            };
-            self.error(self.span("distribution"), message, help);
-            return None;
-        }
-        Some(match is_log {
-            true => Domain::LogNormal { mu, sigma },
-            false => Domain::Normal { mu, sigma },
-        })
-    }
-
     /// Whether the method can run what the parameter takes.
     fn suits_method(&mut self, domain: &Domain, method: Option<Method>) -> bool {
         if method != Some(Method::Grid) {
             return true;
         }
         let (span, message) = match domain {
-            Domain::Constant { .. } | Domain::IntUniform { .. } => return true,
-            Domain::Categorical { probabilities: None, .. } => return true,
+            Domain::Constant { .. }
+            | Domain::IntUniform { .. }
+            | Domain::Categorical { probabilities: None, .. } => return true,
             Domain::Categorical { .. } => {
                 let span = self.get("probabilities").map_or(self.entry.span, |entry| entry.span);
                 (
@@ -517,9 +307,12 @@ impl<'n> Spec<'_, '_, 'n> {
     }
 }
 
-/// Whether a range has room for every number, or every positive one.
-fn has_room(range: &Range, only_positive: bool) -> bool {
-    let below = range.min.or(range.above);
-    let has_low_end = if only_positive { below.is_some_and(|x| x > 0.0) } else { below.is_some() };
-    !has_low_end && range.max.is_none() && range.below.is_none()
+/// What to do about a key that does not go with a distribution.
+fn instead(key: &str, distribution: &str) -> String {
+    match (key, distribution) {
+        ("q", "uniform" | "int_uniform") => "write `distribution: q_uniform`".to_owned(),
+        ("q", "log_uniform_values") => "write `distribution: q_log_uniform_values`".to_owned(),
+        ("mu" | "sigma", _) => "write `distribution: normal`, or delete it".to_owned(),
+        _ => "delete it".to_owned(),
+    }
 }

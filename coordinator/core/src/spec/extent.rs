@@ -149,7 +149,8 @@ fn check_random_points(
     (points, spans): (u64, &Spans),
 ) {
     let mut rng = crate::rng::TrialRng::stream(definition.seed, u64::MAX);
-    let admitted = (0..DRAWS).filter(|_| axes.draw(|_| rng.unit()).is_some()).count();
+    let admitted =
+        (0..DRAWS).filter(|_| axes.draw(|_| rng.unit().max(2f64.powi(-54))).is_some()).count();
     if admitted < (DRAWS / RAREST) as usize {
         let message = format!("fewer than one point in {RAREST} fulfils the constraints");
         let help = "loosen them, or narrow the ranges of the parameters";
@@ -157,7 +158,7 @@ fn check_random_points(
         return;
     }
     // A finite space that is too coupled to be counted must have points to spare.
-    let sizes = axes.axes.iter().filter(|axis| axis.when.is_empty());
+    let sizes = axes.list.iter().filter(|axis| axis.when.is_empty());
     let product: f64 =
         sizes.map(|axis| axis.size.map_or(f64::INFINITY, |size| size as f64)).product();
     let share = admitted as f64 / f64::from(DRAWS);

@@ -57,8 +57,7 @@ pub(super) fn foreign_key(key: &str) -> Option<String> {
         "job" | "scheduler" => "delete it: workers take trials from the coordinator",
         "controller" => "write `network: {controller: ...}` if the units of the network are meant",
         "early_terminate" => "delete it: no pruner is available in this version",
-        "count" => "write `run_cap`",
-        "num_trials" | "max_trials" | "n_trials" => "write `run_cap`",
+        "count" | "num_trials" | "max_trials" | "n_trials" => "write `run_cap`",
         "space" | "params" | "search_space" => "write `parameters`",
         _ => return None,
     };
@@ -67,9 +66,7 @@ pub(super) fn foreign_key(key: &str) -> Option<String> {
 
 /// Refuses methods of W&B and others by name; gives whether the method was one of them.
 pub(super) fn is_foreign_method(reader: &mut Reader<'_>, node: &Node) -> bool {
-    let Value::Text(method) = &node.value else {
-        return false;
-    };
+    let Value::Text(method) = &node.value else { return false };
     let known = ["bayes", "tpe", "gp", "cmaes", "cma-es", "hyperband", "asha", "pbt", "custom"];
     let is_foreign = known.contains(&method.to_lowercase().as_str());
     if is_foreign {
@@ -83,7 +80,7 @@ pub(super) fn is_foreign_method(reader: &mut Reader<'_>, node: &Node) -> bool {
     is_foreign
 }
 
-/// The header from its checked values; nothing if the name is missing or wrong, which is reported.
+/// The header from its checked values; a missing name is reported.
 pub(super) fn header(reader: &mut Reader<'_>, mut values: Map<String, Json>) -> Option<Header> {
     if !values.contains_key("name") && !reader.faulty.contains("name") {
         let start = Span::new(0, 0);
@@ -91,7 +88,13 @@ pub(super) fn header(reader: &mut Reader<'_>, mut values: Map<String, Json>) -> 
     }
     // Whatever else is wrong, the rest of the header is worth checking.
     values.entry("name").or_insert_with(|| Json::from("unnamed"));
-    serde_json::from_value(Json::Object(values)).ok()
+    match serde_json::from_value(Json::Object(values)) {
+        Ok(header) => Some(header),
+        Err(error) => {
+            reader.report.error(Span::new(0, 0), error.to_string());
+            None
+        }
+    }
 }
 
 /// The name of the sweep.

@@ -113,8 +113,7 @@ pub struct Mistakes {
 }
 
 impl Mistakes {
-    pub(super) fn new(file: &str, text: &str, mut list: Vec<Mistake>) -> Self {
-        list.sort_by_key(|mistake| mistake.span);
+    pub(super) fn new(file: &str, text: &str, list: Vec<Mistake>) -> Self {
         Self { source: NamedSource::new(file, Arc::from(text)), list }
     }
 
@@ -147,11 +146,13 @@ pub fn render(file: &str, text: &str, list: &[Mistake]) -> String {
             lines.get(line - 1).unwrap_or(&"").trim_start_matches('\u{feff}').replace('\t', " ");
         let indent = " ".repeat(column - 1);
         let marks = "^".repeat(marked(text, mistake.span));
-        out += &format!("{}: {message}\n", mistake.severity.name());
-        out += &format!("{margin}--> {file}:{line}:{column}\n");
-        out += &format!("{margin} |\n{number} | {snippet}\n{margin} | {indent}{marks}\n");
+        let severity = mistake.severity.name();
+        out.extend([
+            format!("{severity}: {message}\n{margin}--> {file}:{line}:{column}\n"),
+            format!("{margin} |\n{number} | {snippet}\n{margin} | {indent}{marks}\n"),
+        ]);
         if let Some(help) = &mistake.help {
-            out += &format!("{margin} = help: {help}\n");
+            out.extend([format!("{margin} = help: {help}\n")]);
         }
         out.push('\n');
     }
@@ -248,7 +249,9 @@ impl<'t> Report<'t> {
         (line, before.trim_start_matches('\u{feff}').chars().count() + 1)
     }
 
-    pub(super) fn into_list(self) -> Vec<Mistake> {
+    /// What was reported, in the order of the text.
+    pub(super) fn into_list(mut self) -> Vec<Mistake> {
+        self.list.sort_by_key(|mistake| mistake.span);
         self.list
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::domain;
+use super::domain::{self, Listed};
 use super::mistake::Span;
 use super::read::{Reader, describe, join};
 use super::tree::{Entry, Node, Value};
@@ -25,8 +25,8 @@ pub(super) struct Declared<'n> {
     pub(super) span: Span,
     /// What it takes; nothing if that has a mistake.
     pub(super) domain: Option<Domain>,
-    /// The places of its values, if it lists them.
-    pub(super) values: Vec<Span>,
+    /// The values that it lists, if it does.
+    pub(super) values: Vec<Listed>,
     pub(super) when: Option<&'n Entry>,
 }
 
@@ -117,7 +117,7 @@ impl<'n> Declarations<'n> {
             let path = join(within, &entry.key);
             match nested(&entry.node) {
                 Some(inner) => {
-                    self.refuse_beside_nested(reader, &path, &entry.node);
+                    Self::refuse_beside_nested(reader, &path, &entry.node);
                     self.group(reader, &path, inner, method);
                 }
                 None => self.declare(reader, &path, entry, method),
@@ -125,10 +125,8 @@ impl<'n> Declarations<'n> {
         }
     }
 
-    fn refuse_beside_nested(&self, reader: &mut Reader<'_>, path: &str, node: &Node) {
-        let Value::Mapping(entries) = &node.value else {
-            return;
-        };
+    fn refuse_beside_nested(reader: &mut Reader<'_>, path: &str, node: &Node) {
+        let Value::Mapping(entries) = &node.value else { return };
         for entry in entries.iter().filter(|entry| entry.key != "parameters") {
             reader
                 .report
@@ -145,9 +143,7 @@ impl<'n> Declarations<'n> {
         entry: &'n Entry,
         method: Option<Method>,
     ) {
-        let Some((path, field)) = self.resolve(reader, written, entry) else {
-            return;
-        };
+        let Some((path, field)) = self.resolve(reader, written, entry) else { return };
         if let Some(first) = self.get(&path) {
             // A typo of a parameter that is also there has been reported as such.
             if path == written {
@@ -187,7 +183,7 @@ impl<'n> Declarations<'n> {
                 reader.report.error(entry.span, message).about(written).help(help);
                 None
             }
-            None => self.unknown(reader, written, entry),
+            None => Self::unknown(reader, written, entry),
         };
         self.typos.insert(written.to_owned(), meant.clone());
         let meant = meant?;
@@ -195,7 +191,7 @@ impl<'n> Declarations<'n> {
         Some((meant, field))
     }
 
-    fn unknown(&self, reader: &mut Reader<'_>, written: &str, entry: &Entry) -> Option<String> {
+    fn unknown(reader: &mut Reader<'_>, written: &str, entry: &Entry) -> Option<String> {
         let leaves = field::trial().leaves();
         let near = suggest::nearest(written, leaves.iter().map(|(path, _)| path.as_str()));
         let mistake =
@@ -216,14 +212,12 @@ pub(super) fn comparable(path: &str) -> Option<&'static Field> {
 
 /// The mapping of nested parameters, if that is what a node holds.
 fn nested(node: &Node) -> Option<&Node> {
-    let Value::Mapping(entries) = &node.value else {
-        return None;
-    };
+    let Value::Mapping(entries) = &node.value else { return None };
     entries.iter().find(|entry| entry.key == "parameters").map(|entry| &entry.node)
 }
 
 /// Whether a field holds a single value.
-fn is_single(field: &Field) -> bool {
+pub(super) fn is_single(field: &Field) -> bool {
     !matches!(field.ty, Type::Object(_) | Type::List { .. } | Type::Any)
 }
 

@@ -11,10 +11,11 @@ use serde_json::Value as Json;
 
 use super::mistake::Span;
 use super::parameters::Declarations;
-use super::read::Reader;
+use super::read::{Reader, plain};
+use super::when::when_path;
 use crate::config::field::{self, Field, names};
 use crate::space::axes::{Axes, When};
-use crate::space::{Pick, Space};
+use crate::space::{Domain, Pick, Space};
 
 /// How many cases are gone through.
 const MAX_CASES: usize = 100_000;
@@ -43,12 +44,13 @@ pub(super) fn check(
         .written
         .keys()
         .filter_map(|path| Some((path.clone(), field::trial().at(path)?)))
-        .filter(|(_, field)| !matches!(field.ty, field::Type::Object(_)))
+        // The seed is also that of the sampler.
+        .filter(|(path, field)| path != "seed" && !matches!(field.ty, field::Type::Object(_)))
         .collect();
     for picks in &cases {
         found.visit(&View { axes: &axes, picks, fixed }, &written);
     }
-    report_parameters(reader, declarations, &axes, &found);
+    report_parameters(reader, declarations, (&axes, fixed), &found);
     for (path, field) in &written {
         if !found.used.contains(path) && !reader.faulty.contains(path) {
             report_unused(reader, path, field, &found);
@@ -78,10 +80,10 @@ impl Found {
             self.existing.insert(position);
             let kinds = field::trial().at(&parameter.path).filter(|field| field.kinds.is_some());
             let kind = field::kind_path(&parameter.path);
-            if let (Some(field), Some(kind)) = (kinds, view.text(&kind)) {
-                if !field.is_used_by(&kind) {
-                    self.ignored[position].insert(kind);
-                }
+            if let (Some(field), Some(kind)) = (kinds, view.text(&kind))
+                && !field.is_used_by(&kind)
+            {
+                self.ignored[position].insert(kind);
             }
         }
         for (path, field) in written {
@@ -112,11 +114,11 @@ impl View<'_> {
 
     /// The text that the field at `path` has in this case.
     fn text(&self, path: &str) -> Option<String> {
-        if let Some(position) = self.axes.position(path) {
-            if let Some(Pick::Row(row)) = self.picks.get(self.axes.axis_of[position]) {
-                let value = self.axes.parameters[position].domain.value(*row);
-                return value.as_str().map(str::to_owned);
-            }
+        if let Some(position) = self.axes.position(path)
+            && let Some(Pick::Row(row)) = self.picks.get(self.axes.axis_of[position])
+        {
+            let value = self.axes.parameters[position].domain.value(*row);
+            return value.as_str().map(str::to_owned);
         }
         field::value_at(self.fixed, path)?.as_str().map(str::to_owned)
     }
@@ -125,7 +127,7 @@ impl View<'_> {
 /// All cases, or nothing if they are too many.
 fn cases(axes: &Axes) -> Option<Vec<Vec<Pick>>> {
     let mut cases = vec![Vec::new()];
-    for index in 0..axes.axes.len() {
+    for index in 0..axes.list.len() {
         let rows = representatives(axes, index);
         let mut longer = Vec::new();
         for case in cases {
@@ -147,13 +149,13 @@ fn cases(axes: &Axes) -> Option<Vec<Vec<Pick>>> {
 
 /// The rows of an axis that stand for all: every one that something tells apart from the others.
 fn representatives(axes: &Axes, index: usize) -> Vec<u64> {
-    let axis = &axes.axes[index];
+    let axis = &axes.list[index];
     let mut named = BTreeSet::new();
     let mut decides = axis.members.iter().any(|&member| {
         let path = &axes.parameters[member].path;
         *path == field::kind_path(path)
     });
-    for when in axes.axes.iter().flat_map(|axis| &axis.when) {
+    for when in axes.list.iter().flat_map(|axis| &axis.when) {
         if let When::Axis { axis, rows, .. } = when
             && *axis == index
         {
@@ -174,16 +176,14 @@ fn representatives(axes: &Axes, index: usize) -> Vec<u64> {
 fn report_parameters(
     reader: &mut Reader<'_>,
     declarations: &Declarations<'_>,
-    axes: &Axes,
+    (axes, fixed): (&Axes, &Json),
     found: &Found,
 ) {
     for (position, parameter) in axes.parameters.iter().enumerate() {
-        let Some(declared) = declarations.get(&parameter.path) else {
-            continue;
-        };
+        let Some(declared) = declarations.get(&parameter.path) else { continue };
         let kind_path = field::kind_path(&parameter.path);
         let is_doubtful = reader.faulty.contains(&kind_path)
-            || reader.faulty.contains(&format!("{}.when", parameter.path))
+            || reader.faulty.contains(&when_path(&parameter.path))
             || parameter.when.iter().any(|condition| reader.faulty.contains(&condition.path));
         if is_doubtful {
             continue;
@@ -195,12 +195,15 @@ fn report_parameters(
                 .report
                 .error(span, format!("`{}` never exists", parameter.path))
                 .about(&parameter.path)
-                .help("its conditions never hold: change them, or delete the parameter");
+                .help(format!(
+                    "{}: change `when`, or delete the parameter",
+                    why_never(axes, position, fixed)
+                ));
         } else if !ignored.is_empty() {
             let ignoring = names(&ignored, "and");
             let help = match axes.position(&kind_path) {
-                Some(_) => format!("add `when: {{{kind_path}: {}}}`", list(declared.field)),
-                None => format!("delete it, or write `{kind_path}: {}`", list(declared.field)),
+                Some(kind) => remedy(declared.field, &kind_path, &axes.parameters[kind].domain),
+                None => switch(declared.field, &kind_path),
             };
             let message = format!("`{}` is not used by `{kind_path}`: {ignoring}", parameter.path);
             reader.report.error(declared.span, message).about(&parameter.path).help(help);
@@ -208,19 +211,41 @@ fn report_parameters(
     }
 }
 
-/// The kinds that use a field, as they are written in a file.
-fn list(field: &Field) -> String {
-    match field.kinds.as_deref() {
-        Some([kind]) => kind.clone(),
-        Some(kinds) => format!("[{}]", kinds.join(", ")),
-        None => String::new(),
+/// Why a parameter never exists, if one of its conditions alone says so.
+fn why_never(axes: &Axes, position: usize, fixed: &Json) -> String {
+    for condition in &axes.parameters[position].when {
+        let value = field::value_at(fixed, &condition.path);
+        if let Some(value) = value.filter(|value| !condition.values.contains(value))
+            && axes.position(&condition.path).is_none()
+        {
+            return format!("`{}` is `{}` in this sweep", condition.path, plain(value));
+        }
+    }
+    "its conditions never hold together".to_owned()
+}
+
+/// The condition that keeps a parameter from kinds that ignore it.
+fn remedy(field: &Field, kind_path: &str, kinds: &Domain) -> String {
+    let using = field.kinds.iter().flatten();
+    let using: Vec<&str> = using
+        .filter(|kind| kinds.row_of(&Json::from(kind.as_str())).is_some())
+        .map(String::as_str)
+        .collect();
+    match using.as_slice() {
+        [] => "delete it: no kind of this sweep uses it".to_owned(),
+        [kind] => format!("write `when: {{{kind_path}: {kind}}}`"),
+        kinds => format!("write `when: {{{kind_path}: [{}]}}`", kinds.join(", ")),
     }
 }
 
+/// What to do about a field that no kind of the sweep uses.
+fn switch(field: &Field, kind_path: &str) -> String {
+    let kinds = field.kinds.as_deref().unwrap_or_default();
+    format!("delete it, or set `{kind_path}` to {}", names(kinds, "or"))
+}
+
 fn report_unused(reader: &mut Reader<'_>, path: &str, field: &Field, found: &Found) {
-    let Some(place) = reader.written.get(path).copied() else {
-        return;
-    };
+    let Some(place) = reader.written.get(path).copied() else { return };
     let kind_path = field::kind_path(path);
     if reader.faulty.contains(&kind_path) {
         return;
@@ -239,7 +264,7 @@ fn report_unused(reader: &mut Reader<'_>, path: &str, field: &Field, found: &Fou
                 format!("`{path}` is not used by `{kind_path}`: {}", names(&kinds, "and")),
             )
             .about(path)
-            .help(format!("delete it, or write `{kind_path}: {}`", list(field)));
+            .help(switch(field, &kind_path));
     } else {
         reader
             .report

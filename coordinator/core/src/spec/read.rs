@@ -62,9 +62,7 @@ impl<'t> Reader<'t> {
         let mut found: Vec<(&'k str, &Entry)> = Vec::new();
         for entry in entries {
             let exact = known.iter().find(|name| **name == entry.key).copied();
-            let Some(name) = exact.or_else(|| self.unknown(entry, known, scope)) else {
-                continue;
-            };
+            let Some(name) = exact.or_else(|| self.unknown(entry, known, scope)) else { continue };
             match found.iter().find(|(other, _)| *other == name) {
                 None => found.push((name, entry)),
                 // A typo of a key that is also there has been reported as such.
@@ -97,7 +95,6 @@ impl<'t> Reader<'t> {
                 (format!("unknown key `{}` of the parameter `{path}`", entry.key), "")
             }
         };
-        self.faulty.insert(join(within, &entry.key));
         let mistake = self.report.error(entry.span, message).about(join(within, &entry.key));
         if let Scope::Fields { hint, .. } = scope
             && let Some(help) = hint(&entry.key)
@@ -116,23 +113,28 @@ impl<'t> Reader<'t> {
     /// The value of a field in its one JSON form; nothing if it has a mistake.
     pub(super) fn value(&mut self, path: &str, node: &Node, field: &Field) -> Option<Json> {
         let value = match (&node.value, &field.ty) {
-            (Value::Null, _) if field.nullable => Some(Json::Null),
             (Value::Mapping(entries), Type::Object(object)) => {
                 self.object(path, node.span, entries, object).map(Json::Object)
             }
             (Value::List(items), Type::List { item, min }) => {
                 self.list(path, node.span, items, (item, *min))
             }
-            (value, ty) => match scalar(value, ty) {
-                Some(value) => Some(value),
-                None => {
-                    self.mismatch(path, node, ty);
-                    None
-                }
-            },
+            _ => self.single(path, node, field),
         };
         if value.is_none() {
             self.faulty.insert(path.to_owned());
+        }
+        value
+    }
+
+    /// A single value of the type of a field, which is not itself given here.
+    pub(super) fn single(&mut self, path: &str, node: &Node, field: &Field) -> Option<Json> {
+        if field.nullable && matches!(node.value, Value::Null) {
+            return Some(Json::Null);
+        }
+        let value = scalar(&node.value, &field.ty);
+        if value.is_none() {
+            self.mismatch(path, node, &field.ty);
         }
         value
     }
@@ -210,9 +212,7 @@ impl<'t> Reader<'t> {
     /// Refuses fields of a list item that its kind does not use.
     fn check_kind(&mut self, path: &str, value: &Json, object: &Object) {
         let kind_path = join(path, "kind");
-        let Some(default) = object.get("kind").map(|field| &field.default) else {
-            return;
-        };
+        let Some(default) = object.get("kind").map(|field| &field.default) else { return };
         if self.faulty.contains(&kind_path) {
             return;
         }
@@ -240,7 +240,7 @@ impl<'t> Reader<'t> {
             (Value::Text(text), Type::Choice(_)) => format!("unknown value `{text}` of `{path}`"),
             _ => format!("`{path}` must be {ty}, not {found}"),
         };
-        let help = remedy(path, &node.value, ty);
+        let help = remedy(path, node, ty, self.report.snippet(node.span));
         let mistake = self.report.error(node.span, message).about(path);
         if let Some(help) = help {
             mistake.help(help);
@@ -305,8 +305,8 @@ pub(super) fn plain(value: &Json) -> String {
 }
 
 /// What to write instead of a value that is not of type `ty`.
-fn remedy(path: &str, value: &Value, ty: &Type) -> Option<String> {
-    match (value, ty) {
+fn remedy(path: &str, node: &Node, ty: &Type, snippet: &str) -> Option<String> {
+    match (&node.value, ty) {
         (Value::Text(text), Type::Choice(choices)) => {
             let near = suggest::nearest(text, choices.iter().map(String::as_str));
             Some(match near {
@@ -322,17 +322,21 @@ fn remedy(path: &str, value: &Value, ty: &Type) -> Option<String> {
         (Value::Text(text), Type::Integer { .. } | Type::Number(_)) => {
             let number: f64 = text.parse().ok()?;
             let is_padded = text.starts_with('0') && whole(number).is_some();
-            Some(match is_padded {
-                true => format!("write `{number}`"),
-                false => "delete the quotes".to_owned(),
+            Some(if is_padded {
+                format!("write `{number}`")
+            } else {
+                "delete the quotes".to_owned()
             })
         }
         (Value::Bool(_) | Value::Integer(_) | Value::Number(_), Type::Text) => {
             Some("quote it".to_owned())
         }
+        (Value::Mapping(_) | Value::Null, Type::List { .. }) => None,
+        (_, Type::List { .. }) => Some(format!("write `[{snippet}]`")),
         (Value::List(_), Type::Bool | Type::Integer { .. } | Type::Number(_) | Type::Choice(_)) => {
             Some(format!("to sweep it, write `{path}: {{values: [...]}}` under `parameters`"))
         }
+        (Value::Number(x), _) if !x.is_finite() => Some("write a finite number".to_owned()),
         (Value::Null, _) => Some("give it a value, or delete it for the default".to_owned()),
         _ => None,
     }

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
 use serde_saphyr::{Error, Location, Spanned};
 
@@ -61,7 +61,8 @@ pub(super) fn read(report: &mut Report<'_>, text: &str) -> Option<Node> {
             max_events: 4 * MAX_NODES,
             max_anchors: 1000,
             max_aliases: 10_000,
-            max_documents: 1,
+            // A second one is reported as such.
+            max_documents: 2,
         },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_NODES },
         // Reported by whoever walks the tree, all of them.
@@ -149,16 +150,11 @@ impl<'de> Visitor<'de> for RawVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<RawValue, A::Error> {
         let mut list = Vec::new();
         while let Some(entry) = entries.next_entry::<Raw, Raw>()? {
-            if !matches!(entry.0.value, RawValue::Scalar(_)) {
-                return Err(A::Error::custom(NOT_A_NAME));
-            }
             list.push(entry);
         }
         Ok(RawValue::Mapping(list))
     }
 }
-
-const NOT_A_NAME: &str = "a key must be a name";
 
 /// Turns the places of the reader, which are incomplete, into spans of a text.
 struct Places<'t> {
@@ -174,9 +170,7 @@ impl<'t> Places<'t> {
 
     /// The byte at which a character begins.
     fn byte(&self, character: usize) -> usize {
-        let Some(&start) = self.bytes.get(character / 64) else {
-            return self.text.len();
-        };
+        let Some(&start) = self.bytes.get(character / 64) else { return self.text.len() };
         let rest = &self.text[start..];
         rest.char_indices().nth(character % 64).map_or(self.text.len(), |(byte, _)| start + byte)
     }
@@ -224,9 +218,10 @@ impl<'t> Places<'t> {
     }
 
     fn entry(&self, key: Raw, value: Raw) -> Entry {
-        let span = self.span(key.referenced);
-        let text = match key.value {
-            RawValue::Scalar(Value::Text(text)) => text,
+        let start = self.span(key.referenced);
+        let Node { value: key, span } = self.node(key, start);
+        let text = match key {
+            Value::Text(text) => text,
             // `1: x` has a name that is nobody's: whoever looks for it says so.
             _ => self.text.get(span.offset..span.end()).unwrap_or_default().to_owned(),
         };
@@ -242,9 +237,7 @@ impl<'t> Places<'t> {
             _ => return span,
         };
         let inner = last.map_or(span.offset + 1, Span::end);
-        let Some(rest) = self.text.get(inner..) else {
-            return span;
-        };
+        let Some(rest) = self.text.get(inner..) else { return span };
         let gap = rest.find(|c: char| !c.is_whitespace() && c != ',').unwrap_or(rest.len());
         if inner > span.offset && rest[gap..].starts_with(closing) {
             Span::new(span.offset, inner + gap + 1 - span.offset)
@@ -280,8 +273,8 @@ fn explain(error: &Error) -> (String, Option<&'static str>) {
         }
         Error::MergeValueNotMapOrSeqOfMaps { .. } => ("`<<` takes a mapping", None),
         Error::Eof { .. } => ("the file ends too early", None),
-        Error::ExternalMessage { msg, .. } | Error::Message { msg, .. } if msg == NOT_A_NAME => {
-            (NOT_A_NAME, Some("quote it if it is meant as a name"))
+        Error::ExternalMessage { msg, .. } if msg == "recursion limit exceeded" => {
+            return (format!("lists and mappings nest deeper than {MAX_DEPTH}"), None);
         }
         Error::ExternalMessage { msg, .. } => return syntax(msg),
         other => return (format!("not a YAML file: {other}"), None),
@@ -292,7 +285,7 @@ fn explain(error: &Error) -> (String, Option<&'static str>) {
 /// A message of the scanner, with a remedy where it is known.
 fn syntax(message: &str) -> (String, Option<&'static str>) {
     let remedies = [
-        ("unclosed bracket", "close it"),
+        ("bracket", "close it"),
         ("unclosed quote", "close it"),
         ("tab", "indent with spaces"),
         (
@@ -303,8 +296,8 @@ fn syntax(message: &str) -> (String, Option<&'static str>) {
         ("unknown escape character", "use single quotes, or write `\\\\`"),
     ];
     let remedy = remedies.iter().find(|(words, _)| message.contains(words));
-    let message = message.replace('`', "'").replace("'@'", "`@`");
-    (format!("not YAML: {message}"), remedy.map(|(_, help)| *help))
+    // The scanner quotes in two ways.
+    (format!("not YAML: {}", message.replace('`', "'")), remedy.map(|(_, help)| *help))
 }
 
 fn budget(breach: &serde_saphyr::budget::BudgetBreach) -> String {

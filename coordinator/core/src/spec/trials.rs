@@ -11,7 +11,8 @@ use super::read::Reader;
 use crate::config::{Problem, TrialConfig};
 use crate::definition::Definition;
 use crate::plan::{Plan, PlannedTrial};
-use crate::space::Domain;
+use crate::sampler::Permutation;
+use crate::space::{Domain, Point};
 
 /// How many points are looked at.
 const MAX_POINTS: u64 = 2000;
@@ -25,18 +26,15 @@ pub(super) fn check(
     let plan = Plan::new(definition);
     let seeds = definition.seeds.len() as u64;
     let points = plan.trials().div_ceil(seeds);
-    // Stateless points are picked from the whole sweep; others come one after the other.
-    let step = if plan.records_points() { 1 } else { points.div_ceil(MAX_POINTS).max(1) };
+    // Points of a large sweep that need no history are picked at random, the same ones every time: at
+    // regular distances, a grid could show the same value of a parameter each time.
+    let sample = (points > MAX_POINTS && !plan.records_points())
+        .then(|| Permutation::new(points, definition.seed));
     let mut history = plan.history();
     let mut seen = BTreeSet::new();
     for index in 0..points.min(MAX_POINTS) {
-        let point = index * step;
-        if point >= points {
-            break;
-        }
-        let Some(suggestion) = plan.suggest(&history, point) else {
-            break;
-        };
+        let point = sample.as_ref().map_or(index, |sample| sample.at(index));
+        let Some(suggestion) = plan.suggest(&history, point) else { break };
         history.record_suggestion(&suggestion);
         match plan.trial(point * seeds, &suggestion) {
             Ok(trial) => {
@@ -79,12 +77,20 @@ fn report(
 ) {
     let place = |path: &String| {
         let swept = trial.and_then(|trial| swept_place(declarations, trial, path));
-        swept.or_else(|| reader.written.get(path).map(|place| place.value))
+        let place = swept.or_else(|| reader.written.get(path).map(|place| place.value));
+        place.map(|place| (path.clone(), place))
     };
-    let span = problem.paths.iter().find_map(place).unwrap_or(Span::new(0, 0));
-    let swept = trial.filter(|trial| trial.swept.iter().next().is_some());
-    let help = match swept {
-        Some(trial) => format!("{} (at {})", problem.help, trial.swept),
+    let found = problem.paths.iter().find_map(place);
+    let (at, span) = found.unwrap_or((String::new(), Span::new(0, 0)));
+    // The other parameters that have a part in it.
+    let others: Point = trial
+        .iter()
+        .flat_map(|trial| trial.swept.iter())
+        .filter(|(path, _)| *path != at && problem.paths.iter().any(|involved| involved == path))
+        .map(|(path, value)| (path.to_owned(), value.clone()))
+        .collect();
+    let help = match others.iter().next() {
+        Some(_) => format!("{} (where {others})", problem.help),
         None => problem.help.clone(),
     };
     let path = problem.paths.first().cloned().unwrap_or_default();
@@ -99,5 +105,5 @@ fn swept_place(declarations: &Declarations<'_>, trial: &PlannedTrial, path: &str
         Domain::Categorical { values, .. } => values.iter().position(|known| known == value)?,
         _ => 0,
     };
-    Some(declared.values.get(row).copied().unwrap_or(declared.span))
+    Some(declared.values.get(row).map_or(declared.span, |listed| listed.span))
 }

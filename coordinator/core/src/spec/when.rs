@@ -10,15 +10,20 @@ use super::tree::{Entry, Node, Value};
 use crate::config::field::{self, Field};
 use crate::space::{Condition, Domain};
 
-/// The conditions of a parameter, sorted by path; those with a mistake are left out.
+/// What stands in for the conditions of a parameter among the faulty paths.
+pub(super) fn when_path(path: &str) -> String {
+    format!("{path}.when")
+}
+
+/// The conditions of a parameter, sorted by path; those with a mistake are left out. `fixed` is the
+/// configuration around the parameters.
 pub(super) fn when(
     reader: &mut Reader<'_>,
     declarations: &Declarations<'_>,
     declared: &Declared<'_>,
+    fixed: &Json,
 ) -> Vec<Condition> {
-    let Some(entry) = declared.when else {
-        return Vec::new();
-    };
+    let Some(entry) = declared.when else { return Vec::new() };
     let Value::Mapping(entries) = &entry.node.value else {
         let found = describe(&entry.node.value, reader.report.snippet(entry.node.span));
         reader
@@ -26,20 +31,21 @@ pub(super) fn when(
             .error(entry.node.span, format!("`when` must be a mapping, not {found}"))
             .about(&declared.path)
             .help("write `when: {network.kind: adaptive}`");
+        reader.faulty.insert(when_path(&declared.path));
         return Vec::new();
     };
     let mut conditions: Vec<Condition> = Vec::new();
     let mut first_places: Vec<Span> = Vec::new();
     for entry in entries {
-        let Some(condition) = condition(reader, declarations, entry) else {
+        let Some(condition) = condition(reader, declarations, entry, fixed) else {
+            reader.faulty.insert(when_path(&declared.path));
             continue;
         };
-        match conditions.iter().position(|known| known.path == condition.path) {
-            Some(first) => reader.duplicate(entry, first_places[first]),
-            None => {
-                conditions.push(condition);
-                first_places.push(entry.span);
-            }
+        if let Some(first) = conditions.iter().position(|known| known.path == condition.path) {
+            reader.duplicate(entry, first_places[first]);
+        } else {
+            conditions.push(condition);
+            first_places.push(entry.span);
         }
     }
     conditions.sort_by(|one, other| one.path.cmp(&other.path));
@@ -50,28 +56,20 @@ fn condition(
     reader: &mut Reader<'_>,
     declarations: &Declarations<'_>,
     entry: &Entry,
+    fixed: &Json,
 ) -> Option<Condition> {
-    let (path, parameter) = match declarations.refer(&entry.key) {
+    let (field, parameter) = match declarations.refer(&entry.key) {
         Referred::Faulty => return None,
-        Referred::Parameter(parameter) => (parameter.path.as_str(), Some(parameter)),
-        Referred::Nothing => (entry.key.as_str(), None),
-    };
-    let field = match parameter {
-        Some(parameter) => Some(parameter.field),
-        None => comparable(path),
-    };
-    let Some(field) = field else {
-        let mistake = reader
-            .report
-            .error(entry.span, format!("unknown field `{}` in a condition", entry.key))
-            .about(&entry.key);
-        if let Some(near) = declarations.nearest_field(&entry.key) {
-            mistake.help(format!("did you mean `{near}`?"));
-        } else {
-            mistake.help("a condition looks at a parameter or at another field");
+        Referred::Parameter(parameter) => (parameter.field, Some(parameter)),
+        Referred::Nothing => {
+            let field = comparable(&entry.key);
+            if field.is_none() {
+                unknown(reader, declarations, entry);
+            }
+            (field?, None)
         }
-        return None;
     };
+    let path = parameter.map_or(entry.key.as_str(), |parameter| parameter.path.as_str());
     let nodes = match &entry.node.value {
         Value::List(items) => items.as_slice(),
         _ => std::slice::from_ref(&entry.node),
@@ -81,40 +79,39 @@ fn condition(
         reader.report.error(entry.node.span, "this condition never holds").help(help);
         return None;
     }
-    let values = condition_values(reader, path, field, parameter, nodes)?;
+    // Where a parameter with conditions does not exist, its field has the fixed value.
+    let fixed = parameter.and_then(|parameter| parameter.when.and(field::value_at(fixed, path)));
+    let values = values(reader, (path, field), nodes, |value| {
+        let domain = parameter.and_then(|parameter| parameter.domain.as_ref());
+        match domain.filter(|domain| domain.row_of(value).is_none() && fixed != Some(value)) {
+            Some(domain) => Err(takes(path, domain)),
+            None => Ok(()),
+        }
+    })?;
     Some(Condition { path: path.to_owned(), values })
 }
 
-fn condition_values(
+/// The values of a condition; `check` says of one that never comes up what does.
+fn values(
     reader: &mut Reader<'_>,
-    path: &str,
-    field: &Field,
-    parameter: Option<&Declared<'_>>,
+    (path, field): (&str, &Field),
     nodes: &[Node],
+    check: impl Fn(&Json) -> Result<(), String>,
 ) -> Option<Vec<Json>> {
     let mut values: Vec<Json> = Vec::new();
     let mut is_right = true;
     for node in nodes {
-        let Some(value) = reader.value(path, node, field) else {
-            // The value of the condition is wrong, not that of the parameter.
-            reader.faulty.remove(path);
+        let Some(value) = reader.single(path, node, field) else {
             is_right = false;
             continue;
         };
-        let domain = parameter.and_then(|parameter| parameter.domain.as_ref());
         if values.contains(&value) {
-            reader
-                .report
-                .error(node.span, "this value is given twice")
-                .help("delete one of the two");
+            let help = "delete one of the two";
+            reader.report.error(node.span, "this value is given twice").help(help);
             is_right = false;
-        } else if domain.is_some_and(|domain| domain.row_of(&value).is_none()) {
-            let snippet = reader.report.snippet(node.span);
-            reader
-                .report
-                .error(node.span, format!("`{path}` never is `{snippet}` in this sweep"))
-                .about(path)
-                .help(takes(path, domain));
+        } else if let Err(help) = check(&value) {
+            let message = format!("`{path}` never is `{}` in this sweep", plain(&value));
+            reader.report.error(node.span, message).about(path).help(help);
             is_right = false;
         }
         values.push(value);
@@ -124,14 +121,35 @@ fn condition_values(
     is_right.then_some(values)
 }
 
+/// Reports a condition that looks at nothing.
+fn unknown(reader: &mut Reader<'_>, declarations: &Declarations<'_>, entry: &Entry) {
+    let name = &entry.key;
+    if field::trial().at(name).is_some() {
+        reader
+            .report
+            .error(entry.span, format!("a condition cannot look at `{name}`"))
+            .about(name)
+            .help("it can look at parameters and at fields with a single value");
+        return;
+    }
+    let mistake = reader
+        .report
+        .error(entry.span, format!("unknown field `{name}` in a condition"))
+        .about(name);
+    match declarations.nearest_field(name) {
+        Some(near) => mistake.help(format!("did you mean `{near}`?")),
+        None => mistake.help("a condition looks at a parameter or at another field"),
+    };
+}
+
 /// What a parameter takes, to say why a condition never holds.
-fn takes(path: &str, domain: Option<&Domain>) -> String {
+fn takes(path: &str, domain: &Domain) -> String {
     match domain {
-        Some(Domain::Categorical { values, .. }) => {
+        Domain::Categorical { values, .. } => {
             let values: Vec<String> = values.iter().map(plain).collect();
             format!("it takes {}", field::names(&values, "and"))
         }
-        Some(domain) if domain.size().is_none() => {
+        domain if domain.size().is_none() => {
             format!("`{path}` is continuous: no single value comes up")
         }
         _ => "write one of its values".to_owned(),

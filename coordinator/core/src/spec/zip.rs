@@ -87,17 +87,17 @@ fn zip_member<'a, 'n>(
     };
     match declarations.refer(name) {
         Referred::Faulty => None,
-        Referred::Parameter(declared) => match &declared.domain {
-            Some(Domain::Categorical { probabilities: None, .. }) => Some(declared),
-            _ => {
-                reader
-                    .report
-                    .error(node.span, format!("`{name}` has no list of values to step through"))
-                    .about(name)
-                    .help("give it `values: [...]`, without probabilities");
-                None
+        Referred::Parameter(declared) => {
+            if let Some(Domain::Categorical { probabilities: None, .. }) = &declared.domain {
+                return Some(declared);
             }
-        },
+            reader
+                .report
+                .error(node.span, format!("`{name}` has no list of values to step through"))
+                .about(name)
+                .help("give it `values: [...]`, without probabilities");
+            None
+        }
         Referred::Nothing => {
             let unknown = declarations.not_a_parameter(name);
             let mistake = reader.report.error(node.span, unknown.message).about(name);

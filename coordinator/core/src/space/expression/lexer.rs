@@ -169,12 +169,15 @@ pub(super) fn canonical(tokens: &[Spanned]) -> String {
 impl Token {
     /// Whether an operand can end here, so that a following `-` subtracts.
     fn ends_operand(&self) -> bool {
-        match self {
-            Self::Number(_) | Self::Text(_) | Self::Bool(_) | Self::Name(_) => true,
-            Self::Close | Self::CloseList => true,
-            Self::Not | Self::In | Self::Operator(_) => false,
-            Self::Open | Self::OpenList | Self::Comma => false,
-        }
+        matches!(
+            self,
+            Self::Number(_)
+                | Self::Text(_)
+                | Self::Bool(_)
+                | Self::Name(_)
+                | Self::Close
+                | Self::CloseList
+        )
     }
 }
 

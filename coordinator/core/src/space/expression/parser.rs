@@ -113,9 +113,7 @@ impl Parser<'_> {
         if matches!(self.peek(), Some(Token::In | Token::Not)) {
             return self.membership(left);
         }
-        let Some(operator) = self.operator(&COMPARISONS) else {
-            return Ok(left);
-        };
+        let Some(operator) = self.operator(&COMPARISONS) else { return Ok(left) };
         let comparison = binary(left, operator, self.sum()?);
         let span = self.span();
         match self.operator(&COMPARISONS) {

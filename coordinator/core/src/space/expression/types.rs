@@ -30,7 +30,7 @@ impl Kind {
     }
 }
 
-type Lookup<'a> = dyn Fn(&str) -> Result<Name, Unknown> + 'a;
+type Lookup<'a> = dyn Fn(&str) -> Result<Name, Option<Unknown>> + 'a;
 
 /// Every mistake in the types of `root`, which must be true or false.
 pub(super) fn check(root: &Expr, names: &[String], lookup: &Lookup<'_>) -> Vec<Error> {
@@ -77,8 +77,13 @@ impl Checker<'_> {
     fn name(&mut self, expr: &Expr, index: usize) -> Option<Name> {
         match (self.lookup)(self.names.get(index)?) {
             Ok(name) => Some(name),
-            Err(Unknown { message, help }) => {
-                self.errors.push(Error { span: expr.span.clone(), message, help });
+            Err(unknown) => {
+                let error = unknown.map(|Unknown { message, help }| Error {
+                    span: expr.span.clone(),
+                    message,
+                    help,
+                });
+                self.errors.extend(error);
                 None
             }
         }
@@ -110,9 +115,7 @@ impl Checker<'_> {
     }
 
     fn expect(&mut self, expr: &Expr, wanted: Kind, user: &str) {
-        let Some(Name { kind, .. }) = self.kind(expr) else {
-            return;
-        };
+        let Some(Name { kind, .. }) = self.kind(expr) else { return };
         if kind != wanted {
             let message =
                 format!("{user} needs {}, this is {}", wanted.describe(), kind.describe());
@@ -121,9 +124,7 @@ impl Checker<'_> {
     }
 
     fn compare(&mut self, left: (&Expr, Option<&Name>), right: (&Expr, Option<&Name>)) {
-        let ((left, Some(one)), (right, Some(other))) = (left, right) else {
-            return;
-        };
+        let ((left, Some(one)), (right, Some(other))) = (left, right) else { return };
         if one.kind != other.kind {
             let (one, other) = (one.kind.describe(), other.kind.describe());
             let message = format!("{one} never equals {other}");
@@ -136,9 +137,7 @@ impl Checker<'_> {
 
     /// Whether a text that is compared with a name is one that the name can be.
     fn check_choice(&mut self, name: &Name, other: &Expr) {
-        let (Some(choices), Node::Text(text)) = (&name.choices, &other.node) else {
-            return;
-        };
+        let (Some(choices), Node::Text(text)) = (&name.choices, &other.node) else { return };
         if choices.contains(text) {
             return;
         }
@@ -164,7 +163,8 @@ mod tests {
                 kind: Kind::Text,
                 choices: Some(vec!["relu".to_owned(), "adaptive".to_owned()]),
             }),
-            other => Err(Unknown { message: format!("no `{other}`"), help: None }),
+            "reported" => Err(None),
+            other => Err(Some(Unknown { message: format!("no `{other}`"), help: None })),
         };
         let errors = Constraint::parse(text).unwrap().check(&lookup);
         errors.into_iter().map(|error| (error.span.start, error.message)).collect()
@@ -172,8 +172,9 @@ mod tests {
 
     #[test]
     fn every_mistake_of_an_expression_is_found_where_it_is() {
-        let cases: [(&str, &[(usize, &str)]); 12] = [
+        let cases: [(&str, &[(usize, &str)]); 13] = [
             ("n < 3 and flag and kind == 'relu'", &[]),
+            ("reported < 3 or not reported", &[]),
             ("n + 1", &[(0, "a constraint needs true or false, this is a number")]),
             ("kind", &[(0, "a constraint needs true or false, this is a text")]),
             ("kind < 3", &[(0, "`<` needs a number, this is a text")]),

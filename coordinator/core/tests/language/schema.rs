@@ -1,0 +1,37 @@
+//! The schema in `sweeps/schema.json` is the one that the code gives.
+
+use std::fs;
+use std::path::Path;
+
+use rheo_core::schema;
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the variable is for the person who runs this test")]
+fn the_committed_schema_is_the_one_of_the_code() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sweeps/schema.json");
+    let text = serde_json::to_string_pretty(&schema::sweep()).unwrap() + "\n";
+    if std::env::var("UPDATE").is_ok() {
+        fs::write(&path, &text).unwrap();
+    }
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == text,
+        "sweeps/schema.json is out of date: run this test again with UPDATE=1 and commit the file"
+    );
+}
+
+#[test]
+fn every_property_of_the_schema_is_explained() {
+    fn check(path: &str, schema: &serde_json::Value) {
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            let path = format!("{path}.{name}");
+            let is_nested = path.contains(".parameters.") || path.contains(".replicates.");
+            assert!(is_nested || property["description"].is_string(), "{path}");
+            check(&path, property);
+        }
+        for (name, definition) in schema["$defs"].as_object().into_iter().flatten() {
+            check(name, definition);
+        }
+    }
+    check("", &schema::sweep());
+}
