@@ -2,7 +2,7 @@
 //! after a crash.
 
 use super::event::Event;
-use crate::id::{Digest, SweepName};
+use crate::id::{Digest, SweepName, TrialId};
 
 /// Something to be done outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub enum Effect {
     WakeWorkers,
     /// Whoever watches this sweep should look.
     SweepChanged(SweepName),
+    /// Whoever watches its sweep should be told of the end of this trial.
+    TrialEnded(TrialId),
     /// Rows that wait for a part should be written now: the sweep ended.
     FlushSweep(SweepName),
     /// This checkpoint is no longer needed.
@@ -50,7 +52,7 @@ pub fn effects(event: &Event) -> Vec<Effect> {
         Event::TrialEnded { trial, dropped, .. } => dropped
             .iter()
             .map(|digest| Effect::DropCheckpoint(*digest))
-            .chain([Effect::SweepChanged(trial.sweep.clone())])
+            .chain([Effect::TrialEnded(trial.clone())])
             .collect(),
         Event::Started { .. }
         | Event::RequestNoted { .. }

@@ -1,0 +1,42 @@
+# Each target is one or two commands; `make help` lists them.
+# What is downloaded or built once lies in $(RHEO_CACHE) and is shared by all clones.
+
+export RHEO_CACHE ?= $(HOME)/.cache/rheobase
+export PATH := $(RHEO_CACHE)/tools/bin:$(PATH)
+
+.PHONY: help libtorch demo test check bench test-core e2e bless
+
+help: ## List the targets
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+
+libtorch: ## Put libtorch at .libtorch, or check the one in LIBTORCH
+	@deploy/libtorch.sh
+
+demo: libtorch ## Train the three kinds of networks on two workers and look at the results
+	cargo build --locked --quiet --bins
+	cargo run --locked --quiet --bin rheo -- run sweeps/demo.yaml --workers 2
+
+test: libtorch ## Run every test
+	deploy/tools.sh cargo-nextest python
+	cargo nextest run --locked --workspace --cargo-quiet
+	cargo test --locked --quiet --workspace --doc
+
+check: libtorch ## Formatting, lints, licences, unused dependencies, spelling
+	deploy/tools.sh cargo-deny cargo-machete typos
+	cargo fmt --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo deny --log-level error check bans licenses sources
+	cargo machete
+	typos
+
+bench: libtorch ## Run the benchmarks
+	cargo bench --locked --workspace --benches
+
+test-core: ## Run the quick tests: no libtorch, no DataFusion
+	cargo nextest run --locked -p rheo-core -p rheo-store -p rheo-proto
+
+e2e: libtorch ## Run the tests with real processes
+	cargo nextest run --locked -p rheo-tests
+
+bless: libtorch ## Accept what generated files and snapshots say now
+	INSTA_UPDATE=always RHEO_BLESS=1 cargo nextest run --locked --workspace

@@ -1,0 +1,247 @@
+//! Workers as child processes on this machine.
+//!
+//! A worker that dies is started again, because its trials go on from their last commit; one that
+//! dies at every start is given up with the end of its log. Children hold the read end of a pipe
+//! whose other end only this process has: when it dies, however it dies, they notice and leave.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// A worker that dies earlier than this after its start has not worked.
+const TOO_SHORT: Duration = Duration::from_secs(10);
+
+/// So many deaths in a row that come too early are enough.
+const ATTEMPTS: u32 = 4;
+
+/// The last lines of the log of a worker that keeps dying.
+const LAST_LINES: usize = 10;
+
+/// Some workers on this machine.
+#[derive(Debug, Clone)]
+pub struct Workers {
+    /// The program to run.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// How many processes.
+    pub count: u32,
+    /// Directory of their logs, one file each.
+    pub logs: PathBuf,
+    /// How long they may take to leave once they are asked to.
+    pub grace: Duration,
+}
+
+/// Why workers could not be kept running.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The program could not be started.
+    #[error("`{}` could not be started", program.display())]
+    Start {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The log could not be written.
+    #[error("the log `{}` cannot be written", path.display())]
+    Log {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A worker died at every start.
+    #[error("worker {number} keeps dying ({status}); the end of `{}`:\n{last}", log.display())]
+    KeepsDying {
+        /// Which worker, from 1.
+        number: u32,
+        /// How it died last.
+        status: ExitStatus,
+        /// Its log.
+        log: PathBuf,
+        /// The last lines of it.
+        last: String,
+    },
+}
+
+impl Workers {
+    /// Runs the workers until each has left by itself, or until `stop`; then they are asked to
+    /// leave, and killed after the grace period.
+    pub async fn run(&self, stop: CancellationToken) -> Result<(), Error> {
+        let tracker = TaskTracker::new();
+        let failed = stop.child_token();
+        let mut handles = Vec::new();
+        for number in 1..=self.count {
+            let (workers, stop, failed) = (self.clone(), stop.clone(), failed.clone());
+            handles.push(tracker.spawn(async move {
+                let result = workers.keep(number, &failed).await;
+                if result.is_err() && !stop.is_cancelled() {
+                    // One that cannot live says that none can.
+                    failed.cancel();
+                }
+                result
+            }));
+        }
+        tracker.close();
+        let mut result = Ok(());
+        for handle in handles {
+            if let Ok(Err(error)) = handle.await {
+                result = result.and(Err(error));
+            }
+        }
+        result
+    }
+
+    async fn keep(&self, number: u32, stop: &CancellationToken) -> Result<(), Error> {
+        let mut early_deaths = 0;
+        loop {
+            let began = Instant::now();
+            let (mut child, alive) = self.start(number)?;
+            let status = tokio::select! {
+                status = child.wait() => status,
+                () = stop.cancelled() => {
+                    drop(alive);
+                    leave(&mut child, self.grace).await;
+                    return Ok(());
+                }
+            };
+            let status = status.map_err(|source| self.start_error(source))?;
+            if status.success() || stop.is_cancelled() {
+                return Ok(());
+            }
+            early_deaths = if began.elapsed() < TOO_SHORT { early_deaths + 1 } else { 1 };
+            tracing::warn!(number, %status, "a worker died and is started again");
+            if early_deaths >= ATTEMPTS {
+                let log = self.log(number);
+                let last = last_lines(&log);
+                return Err(Error::KeepsDying { number, status, log, last });
+            }
+            let pause = Duration::from_millis(100 << early_deaths);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = stop.cancelled() => return Ok(()),
+            }
+        }
+    }
+
+    fn start(&self, number: u32) -> Result<(Child, Option<ChildStdin>), Error> {
+        let path = self.log(number);
+        let log_error = |source| Error::Log { path: path.clone(), source };
+        std::fs::create_dir_all(&self.logs).map_err(log_error)?;
+        let open = std::fs::OpenOptions::new().create(true).append(true).open(&path);
+        let log = open.map_err(log_error)?;
+        let mut child = Command::new(&self.program)
+            .args(&self.args)
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone().map_err(log_error)?)
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|source| self.start_error(source))?;
+        let alive = child.stdin.take();
+        Ok((child, alive))
+    }
+
+    fn start_error(&self, source: io::Error) -> Error {
+        Error::Start { program: self.program.clone(), source }
+    }
+
+    fn log(&self, number: u32) -> PathBuf {
+        self.logs.join(format!("worker-{number}.log"))
+    }
+}
+
+/// Asks a worker to leave and waits for it; kills it if it does not.
+async fn leave(child: &mut Child, grace: Duration) {
+    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    if let Some(pid) = pid {
+        // It may have left by itself in this instant.
+        let _ = kill_process(pid, Signal::TERM);
+    }
+    if tokio::time::timeout(grace, child.wait()).await.is_err() {
+        tracing::warn!("a worker did not leave in time and is killed");
+        let _ = child.kill().await;
+    }
+}
+
+fn last_lines(log: &Path) -> String {
+    let text = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let mut last: VecDeque<&str> = VecDeque::new();
+    for line in text.lines() {
+        if last.len() == LAST_LINES {
+            last.pop_front();
+        }
+        last.push_back(line);
+    }
+    last.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, logs: &Path) -> Workers {
+        Workers {
+            program: "/bin/sh".into(),
+            args: vec!["-c".into(), script.into()],
+            count: 1,
+            logs: logs.to_owned(),
+            grace: Duration::from_secs(20),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_dies_is_started_again_until_it_leaves_by_itself() {
+        let directory = tempfile::tempdir().unwrap();
+        let mark = directory.path().join("mark");
+        let script = format!("test -e {0} && exit 0; touch {0}; kill -9 $$", mark.display());
+        shell(&script, directory.path()).run(CancellationToken::new()).await.unwrap();
+        assert!(mark.exists());
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_dies_at_every_start_is_given_up_with_the_end_of_its_log() {
+        let directory = tempfile::tempdir().unwrap();
+        let workers = shell("echo no libtorch here >&2; exit 7", directory.path());
+        let error = workers.run(CancellationToken::new()).await.unwrap_err().to_string();
+        assert!(error.contains("exit status: 7"), "{error}");
+        assert!(error.ends_with("  no libtorch here"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn asked_to_stop_workers_leave_in_their_own_way() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let script = format!(
+            "trap 'echo left >{0}/left; exit 0' TERM; touch {0}/ready; while :; do sleep 0.01; done",
+            path.display()
+        );
+        let stop = CancellationToken::new();
+        let workers = shell(&script, path);
+        let running = tokio::spawn({
+            let stop = stop.clone();
+            async move { workers.run(stop).await }
+        });
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !path.join("ready").exists() {
+            assert!(Instant::now() < deadline, "the worker did not start");
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
+        running.await.unwrap().unwrap();
+        assert!(path.join("left").exists());
+    }
+}
