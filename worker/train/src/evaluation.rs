@@ -153,3 +153,89 @@ fn per_step(steps: u32, value: impl Fn(u32) -> f64, kind: Kind) -> Result<Tensor
     let values: Vec<f64> = (0..steps).map(value).collect();
     from_doubles(&values, &[i64::from(steps), 1, 1], kind)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::to_doubles;
+
+    fn oracle() -> serde_json::Value {
+        let all: serde_json::Value =
+            serde_json::from_str(include_str!("../tests/goldens/oracles.json")).unwrap();
+        all["perturbations"].clone()
+    }
+
+    fn drive(level: f64, steps: u32) -> Vec<f64> {
+        let drive = Perturbation::StepDrive { level }
+            .drive(steps, Kind::Double)
+            .unwrap();
+        to_doubles(&drive.unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_sine_has_the_factors_of_the_reference() {
+        let oracle = &oracle()["sine"];
+        let number = |name: &str| oracle[name].as_f64().unwrap();
+        let sine = Perturbation::Sine {
+            level: number("amplitude"),
+            frequency: number("frequency"),
+            phase: number("phase"),
+        };
+        let factor = sine.factor(784, Kind::Double).unwrap().unwrap();
+        let factors = to_doubles(&factor).unwrap();
+        let times = oracle["t"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|t| t.as_u64().unwrap() as usize);
+        for (t, expected) in times.zip(oracle["factor"].as_array().unwrap()) {
+            let expected = expected.as_f64().unwrap();
+            assert!(
+                (factors[t] - expected).abs() <= 1e-9 * expected,
+                "{t}: {}",
+                factors[t]
+            );
+        }
+    }
+
+    #[test]
+    fn the_step_lasts_as_long_as_in_the_reference() {
+        let oracle = oracle();
+        let number = |name: &str, field: &str| oracle[name][field].as_u64().unwrap() as usize;
+        let driven: Vec<usize> = (0..)
+            .zip(drive(2.5, 784))
+            .filter(|(_, d)| *d == 2.5)
+            .map(|(t, _)| t)
+            .collect();
+        assert_eq!(driven.first(), Some(&number("step", "first")));
+        assert_eq!(driven.last(), Some(&number("step", "last")));
+        assert_eq!(driven.len(), number("step", "count"));
+        assert_eq!(onset(1024) as usize, number("step_1024", "onset"));
+    }
+
+    #[test]
+    fn windows_of_short_sequences_may_be_empty_but_never_fail() {
+        for steps in 1..40 {
+            let driven = drive(1.0, steps).iter().filter(|&&d| d != 0.0).count();
+            assert_eq!(
+                driven,
+                (onset(steps) as usize).saturating_sub(1),
+                "{steps} steps"
+            );
+        }
+    }
+
+    #[test]
+    fn without_lists_the_grids_are_those_of_the_paper() {
+        let count = |kind| {
+            cells(&[Evaluation {
+                kind,
+                ..Evaluation::default()
+            }])
+            .len()
+        };
+        assert_eq!(count(EvaluationKind::None), 1);
+        assert_eq!(count(EvaluationKind::Sine), 1 + 27);
+        assert_eq!(count(EvaluationKind::StepDrive), 1 + 10);
+    }
+}

@@ -180,3 +180,104 @@ fn rotations(size: u32, mut angle: impl FnMut() -> f64) -> Vec<f64> {
     }
     values
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(config: &config::Network, seed: u64, size: u32) -> Vec<f64> {
+        let mut rng = TrialRng::new(seed, rheo_core::rng::Purpose::Init);
+        let mut init = Init::new(config, Kind::Double, &mut rng);
+        to_doubles(&init.recurrent(size).unwrap()).unwrap()
+    }
+
+    fn with(recurrent_init: RecurrentInit) -> config::Network {
+        config::Network {
+            recurrent_init,
+            hidden: 300,
+            ..config::Network::default()
+        }
+    }
+
+    #[test]
+    fn rotations_are_those_of_the_reference() {
+        let oracles: serde_json::Value =
+            serde_json::from_str(include_str!("../../tests/goldens/oracles.json")).unwrap();
+        for (name, angles) in [("henaff", "theta"), ("cayley", "phi")] {
+            let oracle = &oracles["initialisers"][name];
+            let list = |value: &serde_json::Value| -> Vec<f64> {
+                serde_json::from_value(value.clone()).unwrap()
+            };
+            let mut angles = list(&oracle[angles]).into_iter();
+            let found = rotations(5, || angles.next().unwrap());
+            let rows = oracle["w"].as_array().unwrap();
+            let expected: Vec<f64> = rows.iter().flat_map(list).collect();
+            for (a, b) in found.iter().zip(&expected) {
+                assert!(
+                    (a - b).abs() <= 1e-9 * b.abs() + 1e-12,
+                    "{name}: {a}, not {b}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn rotations_and_orthogonal_matrices_are_rotations() {
+        for how in [
+            RecurrentInit::Henaff,
+            RecurrentInit::Cayley,
+            RecurrentInit::Orthogonal,
+        ] {
+            // Both signs of the first determinant occur among these seeds.
+            for (seed, size) in [(1, 1), (2, 2), (3, 7), (4, 7), (5, 30), (6, 31)] {
+                let w = Tensor::from_slice(&values(&with(how), seed, size));
+                let w = w.view([i64::from(size), i64::from(size)]);
+                let eye = Tensor::eye(i64::from(size), (Kind::Double, tch::Device::Cpu));
+                let off = (w.transpose(0, 1).matmul(&w) - eye)
+                    .abs()
+                    .max()
+                    .double_value(&[]);
+                assert!(off < 1e-13, "{how:?} of size {size}: {off}");
+                let det = Tensor::linalg_det(&w).double_value(&[]);
+                assert!((det - 1.0).abs() < 1e-12, "{how:?} of size {size}: {det}");
+            }
+        }
+    }
+
+    #[test]
+    fn normal_matrices_have_the_configured_variance() {
+        let size = 200.0;
+        let cases = [
+            (RecurrentInit::Xavier, 1.0 / size),
+            (RecurrentInit::Kaiming, 2.0 / size),
+            (RecurrentInit::Normal, 1.0 / 300.0),
+        ];
+        for (how, expected) in cases {
+            let values = values(&with(how), 1, 200);
+            let count = values.len() as f64;
+            let variance = values.iter().map(|w| w * w).sum::<f64>() / count;
+            // Five standard errors.
+            let slack = 5.0 * expected * (2.0 / count).sqrt();
+            assert!(
+                (variance - expected).abs() < slack,
+                "{how:?}: {variance}, not {expected}"
+            );
+        }
+    }
+
+    #[test]
+    fn angles_lie_where_the_initialiser_says() {
+        for (how, low, high) in [
+            (RecurrentInit::Henaff, -std::f64::consts::PI, 0.0),
+            (RecurrentInit::Cayley, 0.0, std::f64::consts::FRAC_PI_2),
+        ] {
+            let size = 100;
+            let w = values(&with(how), 9, size);
+            for block in (0..size as usize).step_by(2) {
+                let row = block * size as usize + block;
+                let angle = w[row + 1].atan2(w[row]);
+                assert!((low..=high).contains(&angle), "{how:?}: {angle}");
+            }
+        }
+    }
+}

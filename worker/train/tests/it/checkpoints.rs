@@ -1,1 +1,92 @@
-//! x
+//! Checkpoints that cannot be used are refused: never a panic, never a silent start from nonsense.
+
+use rheo_core::config::NetworkKind;
+use rheo_core::config::TrialConfig;
+use rheo_core::trainer::{Ended, Error, Next, Trainer as _};
+use rheo_train::Torch;
+
+use crate::support::{Script, stop_at, tiny, tiny_copy};
+
+/// A checkpoint in the middle of the first epoch.
+fn checkpoint(torch: &Torch, config: &TrialConfig) -> Vec<u8> {
+    match stop_at(torch, config, None, 8).unwrap() {
+        Ended::Stopped(commit) => commit.checkpoint,
+        other => panic!("not stopped: {other:?}"),
+    }
+}
+
+fn refusal(torch: &Torch, config: &TrialConfig, bytes: &[u8]) -> String {
+    match torch.run(config, Some(bytes), &mut Script::new(|_| Next::Stop)) {
+        Err(Error::Checkpoint(text)) => text,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[test]
+fn a_flipped_bit_anywhere_is_refused() {
+    let torch = Torch::new(None);
+    let config = tiny(NetworkKind::Adaptive);
+    let good = checkpoint(&torch, &config);
+    for place in 0..good.len() {
+        let mut bad = good.clone();
+        bad[place] ^= 1 << (place % 8);
+        refusal(&torch, &config, &bad);
+    }
+}
+
+#[test]
+fn a_truncated_or_foreign_file_is_refused() {
+    let torch = Torch::new(None);
+    let config = tiny(NetworkKind::Heterogeneous);
+    let good = checkpoint(&torch, &config);
+    for length in 0..good.len() {
+        refusal(&torch, &config, &good[..length]);
+    }
+    let mut longer = good.clone();
+    longer.push(0);
+    refusal(&torch, &config, &longer);
+    for foreign in [
+        &b"PK\x03\x04"[..],
+        &[0xff; 64],
+        &[0; 64],
+        b"\x02\0\0\0\0\0\0\0{}",
+    ] {
+        refusal(&torch, &config, foreign);
+    }
+}
+
+#[test]
+fn a_checkpoint_of_another_trial_is_refused_with_the_first_difference() {
+    let torch = Torch::new(None);
+    let config = tiny(NetworkKind::Heterogeneous);
+    let bytes = checkpoint(&torch, &config);
+    let cases: [(fn(&mut TrialConfig), &str); 4] = [
+        (
+            |c| c.training.optimizer.lr = 0.5,
+            "`training.optimizer.lr` is `0.001` there and `0.5` here",
+        ),
+        (|c| c.seed = 8, "`seed` is `7` there and `8` here"),
+        (
+            |c| c.evaluate[1].level = Some(vec![6.0]),
+            "`evaluate.1.level.0` is `5.0` there and `6.0` here",
+        ),
+        (
+            |c| c.network.kind = NetworkKind::Relu,
+            "`network.kind` is `\"heterogeneous\"` there and `\"relu\"` here",
+        ),
+    ];
+    for (change, says) in cases {
+        let mut other = config.clone();
+        change(&mut other);
+        let error = refusal(&torch, &other, &bytes);
+        assert!(error.contains(says), "{error}\nshould say: {says}");
+    }
+    refusal(&torch, &tiny_copy(NetworkKind::Heterogeneous), &bytes);
+}
+
+#[test]
+fn equal_states_have_equal_bytes() {
+    let torch = Torch::new(None);
+    let config = tiny(NetworkKind::Adaptive);
+    assert_eq!(checkpoint(&torch, &config), checkpoint(&torch, &config));
+}

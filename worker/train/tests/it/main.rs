@@ -6,4 +6,5 @@ mod data;
 mod learning;
 mod networks;
 mod resumption;
+mod rows;
 mod support;

@@ -7,11 +7,13 @@ use rheo_core::row::Rows;
 use rheo_core::trainer::{Commit, Ended, Error, Finish, Next, Progress, Session, Trainer};
 use rheo_train::Torch;
 
-/// A session that says what a script says and keeps what it is given. Its clock stands still, so
-/// that everything a trial produces can be compared bit by bit.
+/// A session that says what a script says and keeps what it is given. Its clock stands still unless
+/// told otherwise, so that everything a trial produces can be compared bit by bit.
 pub(crate) struct Script<F> {
     script: F,
     asked: usize,
+    /// Seconds that pass with every question.
+    pub(crate) tick: f64,
     pub(crate) commits: Vec<Commit>,
     pub(crate) progress: Vec<Progress>,
 }
@@ -22,6 +24,7 @@ impl<F: FnMut(usize) -> Next> Script<F> {
         Self {
             script,
             asked: 0,
+            tick: 0.0,
             commits: Vec::new(),
             progress: Vec::new(),
         }
@@ -48,7 +51,7 @@ impl<F: FnMut(usize) -> Next> Session for Script<F> {
     }
 
     fn elapsed(&self) -> f64 {
-        0.0
+        self.tick * self.asked as f64
     }
 }
 
