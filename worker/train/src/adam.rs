@@ -25,17 +25,10 @@ impl Adam {
     pub fn new(config: &Optimizer, parameters: &[&Tensor]) -> Result<Self> {
         let _guard = no_grad_guard();
         let zeros = |parameter: &&Tensor| -> Result<Moments> {
-            Ok(Moments {
-                mean: parameter.f_zeros_like()?,
-                square: parameter.f_zeros_like()?,
-            })
+            Ok(Moments { mean: parameter.f_zeros_like()?, square: parameter.f_zeros_like()? })
         };
         let moments = parameters.iter().map(zeros).collect::<Result<_>>()?;
-        Ok(Self {
-            config: config.clone(),
-            step: 0,
-            moments,
-        })
+        Ok(Self { config: config.clone(), step: 0, moments })
     }
 
     /// Changes `parameters`, in place, against their `gradients`. Both are in the order in which
@@ -43,13 +36,7 @@ impl Adam {
     pub fn update(&mut self, parameters: &[&Tensor], gradients: &[Tensor]) -> Result<()> {
         let _guard = no_grad_guard();
         self.step += 1;
-        let Optimizer {
-            lr,
-            beta1,
-            beta2,
-            epsilon,
-            ..
-        } = self.config;
+        let Optimizer { lr, beta1, beta2, epsilon, .. } = self.config;
         let power = self.step as f64;
         let rate = lr / (1.0 - beta1.powf(power));
         let bias = (1.0 - beta2.powf(power)).sqrt();
@@ -78,8 +65,6 @@ impl Adam {
 
     /// The running means of the gradient and of its square, per parameter.
     pub(crate) fn moments(&self) -> impl Iterator<Item = (&Tensor, &Tensor)> {
-        self.moments
-            .iter()
-            .map(|moments| (&moments.mean, &moments.square))
+        self.moments.iter().map(|moments| (&moments.mean, &moments.square))
     }
 }

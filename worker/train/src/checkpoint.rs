@@ -71,19 +71,10 @@ pub(crate) fn encode(header: String, tensors: &Tensors) -> Result<Vec<u8>, crate
     for (name, tensor) in tensors {
         contents.push((name.as_str(), Stored::of(tensor)?));
     }
-    let digest = digest(
-        &header,
-        contents
-            .iter()
-            .map(|(name, stored)| (*name, &stored.bytes[..])),
-    );
+    let digest = digest(&header, contents.iter().map(|(name, stored)| (*name, &stored.bytes[..])));
     contents.push((
         DIGEST,
-        Stored {
-            dtype: Dtype::U8,
-            shape: vec![digest.len()],
-            bytes: digest.to_vec(),
-        },
+        Stored { dtype: Dtype::U8, shape: vec![digest.len()], bytes: digest.to_vec() },
     ));
     let mut views = Vec::new();
     for (name, stored) in &contents {
@@ -97,20 +88,12 @@ pub(crate) fn encode(header: String, tensors: &Tensors) -> Result<Vec<u8>, crate
 /// The header and the tensors in `bytes`.
 pub(crate) fn decode(bytes: &[u8]) -> Result<(String, Tensors), crate::Error> {
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(Error::Format)?;
-    let header = metadata
-        .metadata()
-        .as_ref()
-        .and_then(|metadata| metadata.get(HEADER));
+    let header = metadata.metadata().as_ref().and_then(|metadata| metadata.get(HEADER));
     let header = header.ok_or(Error::Foreign(HEADER))?.clone();
     let file = SafeTensors::deserialize(bytes).map_err(Error::Format)?;
     let mut views: BTreeMap<String, TensorView<'_>> = file.tensors().into_iter().collect();
     let stored = views.remove(DIGEST).ok_or(Error::Foreign(DIGEST))?;
-    let found = digest(
-        &header,
-        views
-            .iter()
-            .map(|(name, view)| (name.as_str(), view.data())),
-    );
+    let found = digest(&header, views.iter().map(|(name, view)| (name.as_str(), view.data())));
     if stored.data() != found {
         return Err(Error::Digest.into());
     }
@@ -151,24 +134,14 @@ impl Stored {
             Kind::Float => Dtype::F32,
             Kind::Double => Dtype::F64,
             other => {
-                return Err(TchError::Kind(format!(
-                    "not stored in checkpoints: `{other:?}`"
-                )));
+                return Err(TchError::Kind(format!("not stored in checkpoints: `{other:?}`")));
             }
         };
         let tensor = tensor.f_detach()?.f_contiguous()?;
-        let shape = tensor
-            .size()
-            .iter()
-            .filter_map(|&size| usize::try_from(size).ok())
-            .collect();
+        let shape = tensor.size().iter().filter_map(|&size| usize::try_from(size).ok()).collect();
         let mut bytes = vec![0; tensor.numel() * kind.elt_size_in_bytes()];
         tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
-        Ok(Self {
-            dtype,
-            shape,
-            bytes,
-        })
+        Ok(Self { dtype, shape, bytes })
     }
 }
 
@@ -179,11 +152,8 @@ fn tensor(view: &TensorView<'_>) -> Option<Result<Tensor, TchError>> {
         Dtype::F64 => Kind::Double,
         _ => return None,
     };
-    let shape: Option<Vec<i64>> = view
-        .shape()
-        .iter()
-        .map(|&size| i64::try_from(size).ok())
-        .collect();
+    let shape: Option<Vec<i64>> =
+        view.shape().iter().map(|&size| i64::try_from(size).ok()).collect();
     Some(Tensor::f_from_data_size(view.data(), &shape?, kind))
 }
 
@@ -213,9 +183,5 @@ pub(crate) fn difference(
 }
 
 fn join(name: &str, rest: &str) -> String {
-    if rest.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{name}.{rest}")
-    }
+    if rest.is_empty() { name.to_owned() } else { format!("{name}.{rest}") }
 }

@@ -38,21 +38,12 @@ impl From<TchError> for Error {
 
 /// libtorch appends a C++ backtrace to its messages.
 fn first_line(error: &TchError) -> String {
-    error
-        .to_string()
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .to_owned()
+    error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 /// How libtorch says that memory ran out, on the host and on devices.
-const OUT_OF_MEMORY: [&str; 4] = [
-    "can't allocate memory",
-    "not enough memory",
-    "out of memory",
-    "std::bad_alloc",
-];
+const OUT_OF_MEMORY: [&str; 4] =
+    ["can't allocate memory", "not enough memory", "out of memory", "std::bad_alloc"];
 
 impl From<Error> for trainer::Error {
     fn from(error: Error) -> Self {

@@ -92,17 +92,11 @@ impl Curve {
                 Some(shape) => Some(parts.by_shape(&fixed, shape)?),
                 None => None,
             };
-            (
-                parts.value(&self.saturation)?,
-                parts.by_x(slopes)?,
-                by_shape,
-            )
+            (parts.value(&self.saturation)?, parts.by_x(slopes)?, by_shape)
         };
         let mut out = value.f_addcmul(&by_x, &x.f_sub(&fixed)?)?;
         if let (Some(shape), Some((by_n, by_s))) = (&slopes.shape, &by_shape) {
-            out = out
-                .f_addcmul(by_n, &shape.gain_path)?
-                .f_addcmul(by_s, &shape.saturation_path)?;
+            out = out.f_addcmul(by_n, &shape.gain_path)?.f_addcmul(by_s, &shape.saturation_path)?;
         }
         Ok(out)
     }
@@ -122,11 +116,7 @@ impl Slopes {
             }),
             None => None,
         };
-        Ok(Self {
-            linear,
-            steep: s.f_mul(n)?,
-            shape,
-        })
+        Ok(Self { linear, steep: s.f_mul(n)?, shape })
     }
 }
 
@@ -143,18 +133,11 @@ impl Guarded {
     fn new(n: &Tensor) -> Result<Self> {
         // One cheap look suffices in ordinary runs, where all gains are well above zero.
         if n.f_min()?.f_double_value(&[])? >= GAIN_GUARD {
-            return Ok(Self {
-                gain: n.shallow_clone(),
-                inside: None,
-                hits: 0,
-                negatives: 0,
-            });
+            return Ok(Self { gain: n.shallow_clone(), inside: None, hits: 0, negatives: 0 });
         }
         let inside = n.f_abs()?.f_lt(GAIN_GUARD)?;
         let below = n.f_lt(0.0)?;
-        let nearest = n
-            .f_full_like(GAIN_GUARD)?
-            .f_masked_fill(&below, -GAIN_GUARD)?;
+        let nearest = n.f_full_like(GAIN_GUARD)?.f_masked_fill(&below, -GAIN_GUARD)?;
         Ok(Self {
             gain: nearest.f_where_self(&inside, n)?,
             hits: count(&inside)?,
@@ -174,10 +157,7 @@ impl Guarded {
 
 /// How many elements of a Boolean tensor are true.
 fn count(mask: &Tensor) -> Result<u64> {
-    Ok(mask
-        .f_sum(tch::Kind::Int64)?
-        .f_int64_value(&[])?
-        .unsigned_abs())
+    Ok(mask.f_sum(tch::Kind::Int64)?.f_int64_value(&[])?.unsigned_abs())
 }
 
 /// What value and derivatives share, with z = n x and m = min(|z|, 700).
@@ -186,8 +166,8 @@ struct Parts {
     distance: Tensor,
     /// sigma(-m).
     small: Tensor,
-    /// sigma(m).
-    large: Tensor,
+    /// sigma(z) sigma(-z), without the cancellation of t (1 - t).
+    bell: Tensor,
     /// log1p(exp(-m)), what softplus has above max(z, 0).
     tail: Tensor,
     /// sigma(z).
@@ -212,15 +192,8 @@ impl Parts {
         let rectified = x.f_where_scalarother(&positive, 0.0)?;
         let soft = rectified.f_addcdiv(&tail, n)?;
         let by_s = sigmoid.f_sub(&soft)?;
-        Ok(Self {
-            distance,
-            small,
-            large,
-            tail,
-            sigmoid,
-            by_s,
-            soft,
-        })
+        let bell = small.f_mul(&large)?;
+        Ok(Self { distance, small, bell, tail, sigmoid, by_s, soft })
     }
 
     fn value(&self, s: &Tensor) -> Result<Tensor> {
@@ -229,20 +202,15 @@ impl Parts {
 
     /// (1 - s) t + s n t (1 - t) with t = sigma(z).
     fn by_x(&self, slopes: &Slopes) -> Result<Tensor> {
-        let bell = self.small.f_mul(&self.large)?;
-        self.sigmoid
-            .f_mul(&slopes.linear)?
-            .f_addcmul_(&bell, &slopes.steep)
+        self.sigmoid.f_mul(&slopes.linear)?.f_addcmul_(&self.bell, &slopes.steep)
     }
 
     /// The derivatives by n, -((1 - s) / n^2) Hb(t) + s x t (1 - t) with the binary entropy
     /// Hb(t) = m sigma(-m) + log1p(exp(-m)), and by s.
     fn by_shape(&self, x: &Tensor, shape: &ShapeSlopes) -> Result<(Tensor, Tensor)> {
         let entropy = self.tail.f_addcmul(&self.distance, &self.small)?;
-        let bell = self.small.f_mul(&self.large)?.f_mul_(x)?;
-        let by_n = entropy
-            .f_mul(&shape.entropy)?
-            .f_addcmul_(&bell, &shape.saturation)?;
+        let bell = self.bell.f_mul(x)?;
+        let by_n = entropy.f_mul(&shape.entropy)?.f_addcmul_(&bell, &shape.saturation)?;
         Ok((by_n, self.by_s.shallow_clone()))
     }
 }

@@ -29,28 +29,18 @@ pub(crate) struct Moments {
 impl Gauge {
     /// Counts what the gain policy counts, and nothing else: what a training step can afford.
     pub fn counting() -> Self {
-        Self {
-            guard_hits: 0,
-            negative_gains: 0,
-            moments: None,
-        }
+        Self { guard_hits: 0, negative_gains: 0, moments: None }
     }
 
     /// Also sums up the gains and saturations of `hidden` neurons.
     pub(crate) fn measuring(hidden: u32) -> Result<Self> {
         let sums = Tensor::f_zeros([4, i64::from(hidden)], (Kind::Double, Device::Cpu))?;
-        Ok(Self {
-            moments: Some(Moments { sums, count: 0 }),
-            ..Self::counting()
-        })
+        Ok(Self { moments: Some(Moments { sums, count: 0 }), ..Self::counting() })
     }
 
     /// Goes on from sums made earlier.
     pub(crate) fn resumed(moments: Moments) -> Self {
-        Self {
-            moments: Some(moments),
-            ..Self::counting()
-        }
+        Self { moments: Some(moments), ..Self::counting() }
     }
 
     /// The moments, if this gauge measures and has seen anything.
@@ -108,10 +98,7 @@ impl Moments {
         let count = self.count as f64;
         let [n, _, s, _] = self.rows()?;
         let mean = |sums: Vec<f64>| sums.into_iter().map(|sum| sum / count).collect();
-        Ok(Shape {
-            n: mean(n),
-            s: mean(s),
-        })
+        Ok(Shape { n: mean(n), s: mean(s) })
     }
 
     /// Mean and deviation over neurons, time and samples.
@@ -124,12 +111,7 @@ impl Moments {
             (mean, variance.max(0.0).sqrt())
         };
         let ((n_mean, n_std), (s_mean, s_std)) = (moments(&n, &n2), moments(&s, &s2));
-        Ok(Spread {
-            n_mean,
-            n_std,
-            s_mean,
-            s_std,
-        })
+        Ok(Spread { n_mean, n_std, s_mean, s_std })
     }
 
     fn rows(&self) -> Result<[Vec<f64>; 4]> {
@@ -151,11 +133,6 @@ impl Shape {
             (mean, variance.sqrt())
         };
         let ((n_mean, n_std), (s_mean, s_std)) = (moments(&self.n), moments(&self.s));
-        Spread {
-            n_mean,
-            n_std,
-            s_mean,
-            s_std,
-        }
+        Spread { n_mean, n_std, s_mean, s_std }
     }
 }

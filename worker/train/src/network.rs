@@ -94,44 +94,23 @@ impl Network {
         rng: &mut TrialRng,
     ) -> Result<Self> {
         let drawn = 5.0 + 2.0 * rng.unit();
-        let n0 = config
-            .kind
-            .has_shape()
-            .then_some(config.n0.unwrap_or(drawn));
+        let n0 = config.kind.has_shape().then_some(config.n0.unwrap_or(drawn));
         let mut init = Init::new(config, kind, rng);
         let layer = layer(config, interface.inputs, n0, &mut init)?;
         let (w_out, b_out) = init.readout(interface.classes, interface.readout_init)?;
-        for parameter in layer
-            .parameters()
-            .into_iter()
-            .filter(|parameter| parameter.trained)
-        {
+        for parameter in layer.parameters().into_iter().filter(|parameter| parameter.trained) {
             let _ = parameter.tensor.f_set_requires_grad(true)?;
         }
         let w_out = w_out.f_set_requires_grad(true)?;
         let b_out = b_out.f_set_requires_grad(true)?;
-        Ok(Self {
-            layer,
-            w_out,
-            b_out,
-            readout: interface.readout,
-            n0,
-        })
+        Ok(Self { layer, w_out, b_out, readout: interface.readout, n0 })
     }
 
     /// All parameters, the readout last: the order in which they are drawn and stored.
     pub fn parameters(&self) -> Vec<Parameter<'_>> {
         let mut parameters = self.layer.parameters();
-        parameters.push(Parameter {
-            name: "w_out",
-            tensor: &self.w_out,
-            trained: true,
-        });
-        parameters.push(Parameter {
-            name: "b_out",
-            tensor: &self.b_out,
-            trained: true,
-        });
+        parameters.push(Parameter { name: "w_out", tensor: &self.w_out, trained: true });
+        parameters.push(Parameter { name: "b_out", tensor: &self.b_out, trained: true });
         parameters
     }
 
@@ -146,10 +125,7 @@ impl Network {
 
     /// How many numbers are learned.
     pub fn trained_count(&self) -> u64 {
-        self.trained()
-            .iter()
-            .map(|tensor| tensor.numel() as u64)
-            .sum()
+        self.trained().iter().map(|tensor| tensor.numel() as u64).sum()
     }
 
     /// The class scores for `inputs` [T, B, I] under `drive`, which broadcasts to [T, B, H]:

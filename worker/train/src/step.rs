@@ -53,19 +53,13 @@ pub fn update(
     let loss = cross_entropy(&logits, &batch.targets)?;
     let score = score(&logits, &loss, batch)?;
     if !score.loss.is_finite() {
-        return Ok(Update {
-            score,
-            grad_norm: None,
-        });
+        return Ok(Update { score, grad_norm: None });
     }
     let parameters = network.trained();
     let gradients = Tensor::f_run_backward(&[&loss], &parameters, false, false)?;
     let grad_norm = norm(&gradients)?;
     adam.update(&parameters, &gradients)?;
-    Ok(Update {
-        score,
-        grad_norm: Some(grad_norm),
-    })
+    Ok(Update { score, grad_norm: Some(grad_norm) })
 }
 
 /// Scores `network` on `batch` under the extra current `drive`.
@@ -89,9 +83,7 @@ fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
 fn score(logits: &Tensor, loss: &Tensor, batch: &Batch) -> Result<Score> {
     let _guard = no_grad_guard();
     let first = batch.targets.size1()? - batch.scored;
-    let chosen = logits
-        .f_narrow(0, first, batch.scored)?
-        .f_argmax(1, false)?;
+    let chosen = logits.f_narrow(0, first, batch.scored)?.f_argmax(1, false)?;
     let right = chosen.f_eq_tensor(&batch.targets.f_narrow(0, first, batch.scored)?)?;
     Ok(Score {
         loss: to_double(loss)?,
@@ -103,9 +95,6 @@ fn score(logits: &Tensor, loss: &Tensor, batch: &Batch) -> Result<Score> {
 /// The 2-norm over all elements of all tensors.
 fn norm(tensors: &[Tensor]) -> Result<f64> {
     let _guard = no_grad_guard();
-    let norms = tensors
-        .iter()
-        .map(Tensor::f_norm)
-        .collect::<Result<Vec<_>>>()?;
+    let norms = tensors.iter().map(Tensor::f_norm).collect::<Result<Vec<_>>>()?;
     to_double(&Tensor::f_stack(&norms, 0)?.f_norm()?)
 }

@@ -61,25 +61,17 @@ impl Task {
     pub fn load(config: &TrialConfig, library: &Library) -> Result<Self, TrainError> {
         let task = &config.task;
         let (source, train_size) = match task.kind {
-            TaskKind::Digits => (
-                Source::Images(digits::load(task, library)?),
-                task.train_size,
-            ),
-            TaskKind::Smnist | TaskKind::Psmnist => (
-                Source::Images(mnist::load(task, config.seed, library)?),
-                task.train_size,
-            ),
+            TaskKind::Digits => (Source::Images(digits::load(task, library)?), task.train_size),
+            TaskKind::Smnist | TaskKind::Psmnist => {
+                (Source::Images(mnist::load(task, config.seed, library)?), task.train_size)
+            }
             TaskKind::Copy => {
                 let size = task.updates.saturating_mul(config.training.batch);
                 (Source::Copy(Copy::new(task)), size)
             }
         };
         let sizes = [train_size, task.validation_size, task.test_size];
-        Ok(Self {
-            source,
-            kind: kind(config.training.precision),
-            sizes,
-        })
+        Ok(Self { source, kind: kind(config.training.precision), sizes })
     }
 
     /// Number of samples in a split; in an epoch, for training samples made afresh.
@@ -140,9 +132,7 @@ impl Task {
 fn buffer<T: Clone + Default>(what: &'static str, length: usize) -> Result<Vec<T>, TrainError> {
     let mut values = Vec::new();
     let bytes = length.saturating_mul(size_of::<T>());
-    values
-        .try_reserve_exact(length)
-        .map_err(|_| TrainError::Memory { what, bytes })?;
+    values.try_reserve_exact(length).map_err(|_| TrainError::Memory { what, bytes })?;
     values.resize(length, T::default());
     Ok(values)
 }
@@ -237,20 +227,15 @@ pub enum Error {
 }
 
 fn list(directories: &[PathBuf]) -> String {
-    let names: Vec<String> = directories
-        .iter()
-        .map(|directory| format!("`{}`", directory.display()))
-        .collect();
+    let names: Vec<String> =
+        directories.iter().map(|directory| format!("`{}`", directory.display())).collect();
     names.join(" or ")
 }
 
 /// The side of an image after averaging squares of `task.pool` pixels.
 fn pooled_side(task: &config::Task, side: u32) -> Result<u32, Error> {
     if task.pool == 0 || !side.is_multiple_of(task.pool) {
-        return Err(Error::Pool {
-            pool: task.pool,
-            side,
-        });
+        return Err(Error::Pool { pool: task.pool, side });
     }
     Ok(side / task.pool)
 }

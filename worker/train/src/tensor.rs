@@ -14,16 +14,12 @@ pub(crate) fn kind(precision: Precision) -> Kind {
 
 /// A tensor of element type `kind` with `shape` and the given elements, row-major.
 pub(crate) fn from_doubles(values: &[f64], shape: &[i64], kind: Kind) -> Result<Tensor> {
-    Tensor::f_from_slice(values)?
-        .f_reshape(shape)?
-        .f_to_dtype(kind, false, false)
+    Tensor::f_from_slice(values)?.f_reshape(shape)?.f_to_dtype(kind, false, false)
 }
 
 /// The elements of a tensor, row-major.
 pub(crate) fn to_doubles(tensor: &Tensor) -> Result<Vec<f64>> {
-    let tensor = tensor
-        .f_to_dtype(Kind::Double, false, false)?
-        .f_contiguous()?;
+    let tensor = tensor.f_to_dtype(Kind::Double, false, false)?.f_contiguous()?;
     let mut values = vec![0.0; tensor.numel()];
     tensor.f_copy_data(&mut values, tensor.numel())?;
     Ok(values)

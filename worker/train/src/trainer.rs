@@ -19,9 +19,7 @@ pub struct Torch {
 impl Torch {
     /// A trainer that finds data files in `data` unless a trial names another directory.
     pub fn new(data: Option<PathBuf>) -> Self {
-        Self {
-            library: Library::new(data),
-        }
+        Self { library: Library::new(data) }
     }
 
     fn train(
@@ -40,10 +38,7 @@ impl Torch {
                 Step::More => {}
                 Step::Done => return Ok(Ended::Completed(trial.finish()?)),
                 Step::Diverged { detail } => {
-                    return Ok(Ended::Diverged {
-                        finish: trial.finish()?,
-                        detail,
-                    });
+                    return Ok(Ended::Diverged { finish: trial.finish()?, detail });
                 }
             }
             session.progress(trial.progress());

@@ -11,7 +11,7 @@ mod report;
 mod snapshot;
 mod state;
 
-use rheo_core::config::{AnalysisKind, NetworkKind, TrialConfig};
+use rheo_core::config::{AnalysisKind, TrialConfig};
 use rheo_core::metric::Report;
 use rheo_core::rng::{Purpose, TrialRng};
 use rheo_core::row::Rows;
@@ -20,7 +20,7 @@ use rheo_core::trainer::Session;
 use crate::Error;
 use crate::adam::Adam;
 use crate::evaluation::{self, Perturbation};
-use crate::gauge::{Gauge, Shape};
+use crate::gauge::{Gauge, Moments, Shape};
 use crate::network::Network;
 use crate::step::{self, Score};
 use crate::task::{Library, Split, Task};
@@ -32,8 +32,11 @@ use state::{Stage, State};
 /// with more, and the pass would cost as much as an evaluation.
 const SHAPE_SAMPLES: u32 = 500;
 
-/// Elements of the largest tensor of a step in a pass without gradients.
-const CHUNK_ELEMENTS: u32 = 1 << 17;
+/// Samples per batch of a pass without gradients: more is not measurably faster.
+const PASS_SAMPLES: u32 = 256;
+
+/// Most elements of the currents [T, B, H] of a batch of a pass, which bounds its memory.
+const PASS_CURRENTS: u32 = 1 << 24;
 
 /// A trial in work.
 pub(crate) struct Trial<'a> {
@@ -126,25 +129,25 @@ impl<'a> Trial<'a> {
     }
 
     fn measure_shapes(&mut self) -> Result<Step, Error> {
-        let shape = match self.network.fixed_shape()? {
-            Some(shape) => shape,
-            None => {
-                let size = self.task.size(Split::Test).min(SHAPE_SAMPLES);
-                self.pass(Split::Test, size, Perturbation::None)?;
-                match self.gauge.moments() {
-                    Some(moments) if self.is_complete(size) => moments.mean()?,
-                    _ => return Ok(Step::More),
-                }
-            }
-        };
+        let Some(shape) = self.shape()? else { return Ok(Step::More) };
         let initial = self.initial.get_or_insert_with(|| shape.clone());
         if self.analysed.contains(&self.state.epoch) {
-            self.rows
-                .shapes
-                .extend(report::shape_rows(self.state.epoch, &shape, initial));
+            self.rows.shapes.extend(report::shape_rows(self.state.epoch, &shape, initial));
         }
         self.advance()?;
         Ok(Step::More)
+    }
+
+    /// The shape of every neuron, once it is known; until then this does one batch of the pass that
+    /// adaptive neurons need.
+    fn shape(&mut self) -> Result<Option<Shape>, Error> {
+        if let Some(shape) = self.network.fixed_shape()? {
+            return Ok(Some(shape));
+        }
+        let size = self.task.size(Split::Test).min(SHAPE_SAMPLES);
+        self.pass(Split::Test, size, Perturbation::None)?;
+        let moments = self.gauge.moments().filter(|_| self.is_complete(size));
+        Ok(moments.map(Moments::mean).transpose()?)
     }
 
     fn train(&mut self) -> Result<Step, Error> {
@@ -233,17 +236,11 @@ impl<'a> Trial<'a> {
         self.state.pass.samples() >= u64::from(size)
     }
 
-    /// Samples per batch of a pass: as many as keep the largest tensor of a step in the caches of a
-    /// processor, since steps are limited by the cost of starting operations, not by arithmetic.
-    /// Part of what determines the sums, hence a function of the configuration alone.
+    /// Samples per batch of a pass. Part of what determines the last bits of the sums, hence a
+    /// function of the configuration alone.
     fn chunk(&self) -> u32 {
-        let network = &self.config.network;
-        let units = match network.kind {
-            NetworkKind::Adaptive => network.controller,
-            _ => 1,
-        };
-        let width = network.hidden.saturating_mul(units).max(1);
-        (CHUNK_ELEMENTS / width).clamp(32, 512)
+        let currents = self.task.steps().saturating_mul(self.config.network.hidden);
+        (PASS_CURRENTS / currents.max(1)).clamp(16, PASS_SAMPLES)
     }
 
     /// Goes on to the next epoch, or to the evaluation after the last.
@@ -273,22 +270,11 @@ fn analysed(config: &TrialConfig) -> Vec<i32> {
         return Vec::new();
     }
     let last = i32::try_from(config.training.epochs).unwrap_or(i32::MAX) - 1;
-    let shapes = config
-        .analyze
-        .iter()
-        .filter(|analysis| analysis.kind == AnalysisKind::Shapes);
-    shapes
-        .flat_map(|analysis| analysis.epochs.clone().unwrap_or_else(|| vec![-1, last]))
-        .collect()
+    let shapes = config.analyze.iter().filter(|analysis| analysis.kind == AnalysisKind::Shapes);
+    shapes.flat_map(|analysis| analysis.epochs.clone().unwrap_or_else(|| vec![-1, last])).collect()
 }
 
 fn diverged(loss: f64, place: &str) -> Step {
-    let what = if loss.is_nan() {
-        "not a number"
-    } else {
-        "infinite"
-    };
-    Step::Diverged {
-        detail: format!("the loss is {what} {place}"),
-    }
+    let what = if loss.is_nan() { "not a number" } else { "infinite" };
+    Step::Diverged { detail: format!("the loss is {what} {place}") }
 }

@@ -93,16 +93,12 @@ impl Controller {
 
     /// Gain and saturation [B, H] that `state` sets.
     fn shape(&self, state: &Tensor, size: (i64, i64)) -> Result<(Tensor, Tensor)> {
-        let both = self
-            .readout_bias
-            .f_addmm(&self.readout, &state.f_transpose(0, 1)?)?;
+        let both = self.readout_bias.f_addmm(&self.readout, &state.f_transpose(0, 1)?)?;
         let both = both.f_reshape([2, size.0, size.1])?;
         let mut parts = both.f_unbind(0)?.into_iter();
         match (parts.next(), parts.next()) {
             (Some(n), Some(s)) => Ok((n, s)),
-            _ => Err(tch::TchError::Shape(
-                "the controller sets two values".to_owned(),
-            )),
+            _ => Err(tch::TchError::Shape("the controller sets two values".to_owned())),
         }
     }
 }

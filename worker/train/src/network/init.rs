@@ -95,7 +95,9 @@ impl<'a> Init<'a> {
             return self.constant(size, mean);
         }
         let mut values = self.normals(size as usize, deviation);
-        values.iter_mut().for_each(|value| *value += mean);
+        for value in &mut values {
+            *value += mean;
+        }
         from_doubles(&values, &[i64::from(size)], self.kind)
     }
 
@@ -116,10 +118,7 @@ impl<'a> Init<'a> {
             ReadoutInit::Xavier => self.xavier(classes, self.hidden, 1.0)?,
         };
         let bias = self.uniforms(classes as usize, bound);
-        Ok((
-            weights,
-            from_doubles(&bias, &[i64::from(classes)], self.kind)?,
-        ))
+        Ok((weights, from_doubles(&bias, &[i64::from(classes)], self.kind)?))
     }
 
     fn normal(&mut self, rows: u32, columns: u32, deviation: f64) -> Result<Tensor> {
@@ -132,9 +131,7 @@ impl<'a> Init<'a> {
     }
 
     fn uniforms(&mut self, count: usize, bound: f64) -> Vec<f64> {
-        (0..count)
-            .map(|_| self.rng.uniform(-bound, bound))
-            .collect()
+        (0..count).map(|_| self.rng.uniform(-bound, bound)).collect()
     }
 
     /// A rotation, uniform over all of them: Q of the QR decomposition of a normal matrix, its
@@ -149,10 +146,9 @@ impl<'a> Init<'a> {
         let negative = to_double(&Tensor::f_linalg_det(&q)?)? < 0.0;
         let mut values = to_doubles(&q)?;
         if negative {
-            values
-                .iter_mut()
-                .step_by(size as usize)
-                .for_each(|value| *value = -*value);
+            for value in values.iter_mut().step_by(size as usize) {
+                *value = -*value;
+            }
         }
         debug_assert_eq!(length(values.len())?, shape[0] * shape[1]);
         Ok(values)
@@ -192,11 +188,7 @@ mod tests {
     }
 
     fn with(recurrent_init: RecurrentInit) -> config::Network {
-        config::Network {
-            recurrent_init,
-            hidden: 300,
-            ..config::Network::default()
-        }
+        config::Network { recurrent_init, hidden: 300, ..config::Network::default() }
     }
 
     #[test]
@@ -213,30 +205,20 @@ mod tests {
             let rows = oracle["w"].as_array().unwrap();
             let expected: Vec<f64> = rows.iter().flat_map(list).collect();
             for (a, b) in found.iter().zip(&expected) {
-                assert!(
-                    (a - b).abs() <= 1e-9 * b.abs() + 1e-12,
-                    "{name}: {a}, not {b}"
-                );
+                assert!((a - b).abs() <= 1e-9 * b.abs() + 1e-12, "{name}: {a}, not {b}");
             }
         }
     }
 
     #[test]
     fn rotations_and_orthogonal_matrices_are_rotations() {
-        for how in [
-            RecurrentInit::Henaff,
-            RecurrentInit::Cayley,
-            RecurrentInit::Orthogonal,
-        ] {
+        for how in [RecurrentInit::Henaff, RecurrentInit::Cayley, RecurrentInit::Orthogonal] {
             // Both signs of the first determinant occur among these seeds.
             for (seed, size) in [(1, 1), (2, 2), (3, 7), (4, 7), (5, 30), (6, 31)] {
                 let w = Tensor::from_slice(&values(&with(how), seed, size));
                 let w = w.view([i64::from(size), i64::from(size)]);
                 let eye = Tensor::eye(i64::from(size), (Kind::Double, tch::Device::Cpu));
-                let off = (w.transpose(0, 1).matmul(&w) - eye)
-                    .abs()
-                    .max()
-                    .double_value(&[]);
+                let off = (w.transpose(0, 1).matmul(&w) - eye).abs().max().double_value(&[]);
                 assert!(off < 1e-13, "{how:?} of size {size}: {off}");
                 let det = Tensor::linalg_det(&w).double_value(&[]);
                 assert!((det - 1.0).abs() < 1e-12, "{how:?} of size {size}: {det}");
@@ -258,10 +240,7 @@ mod tests {
             let variance = values.iter().map(|w| w * w).sum::<f64>() / count;
             // Five standard errors.
             let slack = 5.0 * expected * (2.0 / count).sqrt();
-            assert!(
-                (variance - expected).abs() < slack,
-                "{how:?}: {variance}, not {expected}"
-            );
+            assert!((variance - expected).abs() < slack, "{how:?}: {variance}, not {expected}");
         }
     }
 

@@ -26,10 +26,7 @@ enum Neurons {
 
 impl Plain {
     pub(super) fn relu(inputs: u32, init: &mut Init<'_>) -> Result<Self> {
-        Ok(Self {
-            recurrence: Recurrence::new(inputs, init)?,
-            neurons: Neurons::Relu,
-        })
+        Ok(Self { recurrence: Recurrence::new(inputs, init)?, neurons: Neurons::Relu })
     }
 
     pub(super) fn homogeneous(
@@ -41,14 +38,7 @@ impl Plain {
         let recurrence = Recurrence::new(inputs, init)?;
         let n = init.constant(1, n0)?;
         let s = init.constant(1, config.s0)?;
-        Ok(Self {
-            recurrence,
-            neurons: Neurons::Gamma {
-                n,
-                s,
-                learned: config.learn_shape,
-            },
-        })
+        Ok(Self { recurrence, neurons: Neurons::Gamma { n, s, learned: config.learn_shape } })
     }
 
     pub(super) fn heterogeneous(
@@ -60,14 +50,7 @@ impl Plain {
         let recurrence = Recurrence::new(inputs, init)?;
         let n = init.around(config.hidden, n0, config.n0_spread)?;
         let s = init.constant(config.hidden, config.s0)?;
-        Ok(Self {
-            recurrence,
-            neurons: Neurons::Gamma {
-                n,
-                s,
-                learned: config.learn_shape,
-            },
-        })
+        Ok(Self { recurrence, neurons: Neurons::Gamma { n, s, learned: config.learn_shape } })
     }
 }
 
@@ -75,16 +58,8 @@ impl Layer for Plain {
     fn parameters(&self) -> Vec<Parameter<'_>> {
         let mut parameters = self.recurrence.parameters();
         if let Neurons::Gamma { n, s, learned } = &self.neurons {
-            parameters.push(Parameter {
-                name: "n",
-                tensor: n,
-                trained: *learned,
-            });
-            parameters.push(Parameter {
-                name: "s",
-                tensor: s,
-                trained: *learned,
-            });
+            parameters.push(Parameter { name: "n", tensor: n, trained: *learned });
+            parameters.push(Parameter { name: "s", tensor: s, trained: *learned });
         }
         parameters
     }
@@ -130,9 +105,6 @@ impl Layer for Plain {
         let hidden = self.recurrence.hidden()?;
         let per_neuron =
             |values: &Tensor| to_doubles(&values.f_detach()?.f_expand([hidden], false)?);
-        Ok(Some(Shape {
-            n: per_neuron(n)?,
-            s: per_neuron(s)?,
-        }))
+        Ok(Some(Shape { n: per_neuron(n)?, s: per_neuron(s)? }))
     }
 }

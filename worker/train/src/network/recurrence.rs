@@ -28,26 +28,10 @@ impl Recurrence {
 
     pub(super) fn parameters(&self) -> Vec<Parameter<'_>> {
         vec![
-            Parameter {
-                name: "w_xh",
-                tensor: &self.w_xh,
-                trained: true,
-            },
-            Parameter {
-                name: "b_xh",
-                tensor: &self.b_xh,
-                trained: true,
-            },
-            Parameter {
-                name: "w_hh",
-                tensor: &self.w_hh,
-                trained: true,
-            },
-            Parameter {
-                name: "b_hh",
-                tensor: &self.b_hh,
-                trained: true,
-            },
+            Parameter { name: "w_xh", tensor: &self.w_xh, trained: true },
+            Parameter { name: "b_xh", tensor: &self.b_xh, trained: true },
+            Parameter { name: "w_hh", tensor: &self.w_hh, trained: true },
+            Parameter { name: "b_hh", tensor: &self.b_hh, trained: true },
         ]
     }
 

@@ -9,7 +9,7 @@ use std::f64::consts::TAU;
 use rheo_core::config;
 use rheo_core::rng::{Purpose, TrialRng};
 
-use super::images::{Images, Part, Samples, pool_sums};
+use super::images::{Images, Part, Samples, pool_sums, single};
 use super::library::Key;
 use super::{Library, Split, buffer, pooled_side};
 use crate::Error;
@@ -33,35 +33,14 @@ const CHORDS: u32 = 16;
 const GLYPHS: [&[&[Piece]]; 10] = [
     &[&[A(0.5, 0.5, 0.22, 0.34, 0., 360.)]],
     &[&[V(0.36, 0.30), V(0.54, 0.16), V(0.54, 0.84)]],
-    &[&[
-        A(0.5, 0.34, 0.21, 0.18, 190., 400.),
-        V(0.29, 0.84),
-        V(0.73, 0.84),
-    ]],
-    &[&[
-        A(0.48, 0.33, 0.20, 0.17, 200., 450.),
-        A(0.48, 0.67, 0.22, 0.17, 270., 520.),
-    ]],
+    &[&[A(0.5, 0.34, 0.21, 0.18, 190., 400.), V(0.29, 0.84), V(0.73, 0.84)]],
+    &[&[A(0.48, 0.33, 0.20, 0.17, 200., 450.), A(0.48, 0.67, 0.22, 0.17, 270., 520.)]],
     &[&[V(0.62, 0.84), V(0.62, 0.16), V(0.26, 0.62), V(0.76, 0.62)]],
-    &[&[
-        V(0.70, 0.16),
-        V(0.34, 0.16),
-        V(0.32, 0.48),
-        A(0.48, 0.63, 0.22, 0.21, 225., 500.),
-    ]],
-    &[
-        &[A(0.5, 0.65, 0.20, 0.19, 0., 360.)],
-        &[A(0.70, 0.62, 0.40, 0.46, 180., 250.)],
-    ],
+    &[&[V(0.70, 0.16), V(0.34, 0.16), V(0.32, 0.48), A(0.48, 0.63, 0.22, 0.21, 225., 500.)]],
+    &[&[A(0.5, 0.65, 0.20, 0.19, 0., 360.)], &[A(0.70, 0.62, 0.40, 0.46, 180., 250.)]],
     &[&[V(0.27, 0.16), V(0.73, 0.16), V(0.43, 0.84)]],
-    &[
-        &[A(0.5, 0.33, 0.17, 0.17, 0., 360.)],
-        &[A(0.5, 0.67, 0.21, 0.17, 0., 360.)],
-    ],
-    &[
-        &[A(0.5, 0.35, 0.20, 0.19, 0., 360.)],
-        &[A(0.30, 0.38, 0.40, 0.46, 0., 70.)],
-    ],
+    &[&[A(0.5, 0.33, 0.17, 0.17, 0., 360.)], &[A(0.5, 0.67, 0.21, 0.17, 0., 360.)]],
+    &[&[A(0.5, 0.35, 0.20, 0.19, 0., 360.)], &[A(0.30, 0.38, 0.40, 0.46, 0., 70.)]],
 ];
 
 /// The images of a digits task.
@@ -76,10 +55,7 @@ pub(super) fn load(task: &config::Task, library: &Library) -> Result<Images, Err
             deformation: task.deformation.to_bits(),
             seed: task.seed,
         };
-        Ok(Part {
-            samples: library.get(Key::Digits(set), || set.generate())?,
-            chosen: None,
-        })
+        Ok(Part { samples: library.get(Key::Digits(set), || set.generate())?, chosen: None })
     };
     let steps = side * side;
     let order = if task.permute {
@@ -125,22 +101,13 @@ impl Set {
                 *pixel = single(sum / area);
             }
         }
-        Ok(Samples {
-            pixels,
-            scale: 1.0,
-            labels,
-        })
+        Ok(Samples { pixels, scale: 1.0, labels })
     }
 }
 
 /// What sample `index` shows.
 fn digit_of(index: u32) -> u8 {
     (index % 10) as u8
-}
-
-/// A number in [0, 1], rounded to single precision: that is how generated images are defined.
-fn single(value: f64) -> f32 {
-    value as f32
 }
 
 /// How the strokes of one image are drawn.
@@ -170,15 +137,7 @@ impl Deformation {
         let radius = rng.uniform(0.03, 0.05);
         let mut wave = || [rng.normal(), rng.uniform(0.0, TAU), rng.uniform(0.0, TAU)];
         let waves = [[wave(), wave()], [wave(), wave()]];
-        Self {
-            theta,
-            shear,
-            scale,
-            shift,
-            radius,
-            epsilon: 0.03 * level,
-            waves,
-        }
+        Self { theta, shear, scale, shift, radius, epsilon: 0.03 * level, waves }
     }
 
     fn apply(&self, p: Point) -> Point {
@@ -196,10 +155,7 @@ impl Deformation {
         let y = self.scale[1] * (p[1] + wave(1) - 0.5);
         let x = x + self.shear * y;
         let (sin, cos) = self.theta.sin_cos();
-        [
-            0.5 + cos * x - sin * y + self.shift[0],
-            0.5 + sin * x + cos * y + self.shift[1],
-        ]
+        [0.5 + cos * x - sin * y + self.shift[0], 0.5 + sin * x + cos * y + self.shift[1]]
     }
 }
 
@@ -234,12 +190,7 @@ impl Canvas {
             .iter()
             .map(|strokes| strokes.iter().map(|stroke| vertices(stroke)).collect())
             .collect();
-        Self {
-            side,
-            strokes,
-            nearest: vec![f64::INFINITY; side * side],
-            radius: 0.0,
-        }
+        Self { side, strokes, nearest: vec![f64::INFINITY; side * side], radius: 0.0 }
     }
 
     fn draw(&mut self, digit: u8, deformation: &Deformation) {
@@ -265,31 +216,36 @@ impl Canvas {
 /// Takes the segment between `ends` into account at all pixels within `reach` of it. Pixels further
 /// away stay black whatever their distance is, so they are not visited.
 fn segment(nearest: &mut [f64], side: usize, ends: [Point; 2], reach: f64) {
-    let [a, b] = ends;
-    let d = [b[0] - a[0], b[1] - a[1]];
-    let length = d[0] * d[0] + d[1] * d[1];
-    // Pixel i has its centre at (i + 0.5) / side.
-    let range = |axis: usize| {
-        let low = (a[axis].min(b[axis]) - reach) * side as f64 - 0.5;
-        let high = (a[axis].max(b[axis]) + reach) * side as f64 - 0.5;
-        // Casts of negative and of large numbers saturate, which is what is wanted.
-        (low.floor() as usize)..((high.ceil() + 1.0) as usize).min(side)
+    let [start, end] = ends;
+    let along = [end[0] - start[0], end[1] - start[1]];
+    let length = along[0] * along[0] + along[1] * along[1];
+    let near = |axis: usize| {
+        let low = start[axis].min(end[axis]) - reach;
+        let high = start[axis].max(end[axis]) + reach;
+        pixels_between(low, high, side)
     };
-    for row in range(1) {
-        let y = (row as f64 + 0.5) / side as f64;
-        for column in range(0) {
-            let x = (column as f64 + 0.5) / side as f64;
-            let along = (x - a[0]) * d[0] + (y - a[1]) * d[1];
-            let share = if length > 0.0 {
-                (along / length).clamp(0.0, 1.0)
-            } else {
-                0.0
-            };
-            let off = [x - a[0] - share * d[0], y - a[1] - share * d[1]];
+    for row in near(1) {
+        for column in near(0) {
+            let centre = |index: usize| (index as f64 + 0.5) / side as f64;
+            let [x, y] = [centre(column) - start[0], centre(row) - start[1]];
+            let share = (x * along[0] + y * along[1]) / length;
+            let share = if length > 0.0 { share.clamp(0.0, 1.0) } else { 0.0 };
+            let [x, y] = [x - share * along[0], y - share * along[1]];
             let cell = &mut nearest[row * side + column];
-            *cell = cell.min(off[0] * off[0] + off[1] * off[1]);
+            *cell = cell.min(x * x + y * y);
         }
     }
+}
+
+/// At least the pixels whose centres lie between two coordinates.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "negative and large coordinates saturate, as they should"
+)]
+fn pixels_between(low: f64, high: f64, side: usize) -> std::ops::Range<usize> {
+    let [low, high] = [low, high].map(|coordinate| coordinate * side as f64);
+    (low - 1.0) as usize..((high + 1.0) as usize).min(side)
 }
 
 #[cfg(test)]
@@ -330,10 +286,7 @@ mod tests {
         for (side, sums) in [(28, "sum_28"), (14, "sum_14")] {
             for (digit, expected) in (0..).zip(doubles(&oracle()[sums])) {
                 let sum: f64 = image(side, digit, &plain).iter().sum();
-                assert!(
-                    close(sum, expected),
-                    "digit {digit}, side {side}: {sum}, not {expected}"
-                );
+                assert!(close(sum, expected), "digit {digit}, side {side}: {sum}, not {expected}");
             }
         }
     }
@@ -376,12 +329,7 @@ mod tests {
         };
         let few = set.generate().unwrap();
         let many = Set { size: 30, ..set }.generate().unwrap();
-        let other = Set {
-            split: Split::Test,
-            ..set
-        }
-        .generate()
-        .unwrap();
+        let other = Set { split: Split::Test, ..set }.generate().unwrap();
         assert_eq!(few.pixels, many.pixels[..few.pixels.len()]);
         assert_ne!(few.pixels, other.pixels);
         assert_eq!(few.labels, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]);

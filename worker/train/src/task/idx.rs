@@ -88,14 +88,12 @@ fn parse(mut reader: impl Read, item: &[u32]) -> Result<Vec<u8>, Error> {
         .chunks_exact(4)
         .map(|word| u32::from_be_bytes([word[0], word[1], word[2], word[3]]))
         .collect();
-    let magic = u32::from_be_bytes([0, 0, UNSIGNED_BYTES, dimensions as u8]);
+    let magic =
+        u32::from_be_bytes([0, 0, UNSIGNED_BYTES, u8::try_from(dimensions).unwrap_or(u8::MAX)]);
     if let Some(&found) = words.first()
         && found != magic
     {
-        return Err(Error::Magic {
-            found,
-            expected: magic,
-        });
+        return Err(Error::Magic { found, expected: magic });
     }
     let [_, count, size @ ..] = words.as_slice() else {
         return Err(Error::Header(known));
@@ -104,10 +102,7 @@ fn parse(mut reader: impl Read, item: &[u32]) -> Result<Vec<u8>, Error> {
         return Err(Error::Header(known));
     }
     if size != item {
-        return Err(Error::Size {
-            found: size.to_vec(),
-            expected: item.to_vec(),
-        });
+        return Err(Error::Size { found: size.to_vec(), expected: item.to_vec() });
     }
     if *count > MOST {
         return Err(Error::TooMany(*count));
@@ -115,10 +110,7 @@ fn parse(mut reader: impl Read, item: &[u32]) -> Result<Vec<u8>, Error> {
     let expected = u64::from(*count) * item.iter().copied().map(u64::from).product::<u64>();
     let mut bytes = Vec::new();
     // One byte more than promised, to notice what is too long and to have gzip check its sum.
-    reader
-        .take(expected + 1)
-        .read_to_end(&mut bytes)
-        .map_err(Error::Read)?;
+    reader.take(expected + 1).read_to_end(&mut bytes).map_err(Error::Read)?;
     let found = bytes.len() as u64;
     if found < expected {
         return Err(Error::Truncated { found, expected });

@@ -67,18 +67,17 @@ impl Images {
             }
             targets.push(i64::from(part.samples.labels[row]));
         }
-        assemble(
-            &values,
-            [steps, samples.len(), 1],
-            &targets,
-            samples.len(),
-            kind,
-        )
+        assemble(&values, [steps, samples.len(), 1], &targets, samples.len(), kind)
     }
 }
 
-/// The mean of every square of `pool` x `pool` pixels times `pool`^2, that is their sum, of an image
-/// of `side` x `side` pixels.
+/// `value` in single precision, which is how pixels are kept.
+#[expect(clippy::cast_possible_truncation, reason = "pixels are far from the limits of the type")]
+pub(super) fn single(value: f64) -> f32 {
+    value as f32
+}
+
+/// The sum of every square of `pool` x `pool` pixels of an image of `side` x `side`, row by row.
 pub(super) fn pool_sums<T: Copy + Into<f64>>(
     image: &[T],
     side: usize,

@@ -17,15 +17,10 @@ impl Legacy {
         let mut state = [seed; LENGTH];
         let mut last = seed;
         for (index, word) in (0u32..).zip(&mut state).skip(1) {
-            last = 1_812_433_253u32
-                .wrapping_mul(last ^ (last >> 30))
-                .wrapping_add(index);
+            last = 1_812_433_253u32.wrapping_mul(last ^ (last >> 30)).wrapping_add(index);
             *word = last;
         }
-        Self {
-            state,
-            next: LENGTH,
-        }
+        Self { state, next: LENGTH }
     }
 
     /// A random order of 0..`length`: for i from the end, swap with the first draw, masked to the
@@ -94,10 +89,7 @@ mod tests {
             assert!(found.ends_with(&numbers(&oracle[end])), "{end}");
         }
         assert!(plain.starts_with(&numbers(&oracle["split_first_smnist"])));
-        let checksum: u64 = (1..)
-            .zip(&order)
-            .map(|(place, &i)| place * u64::from(i))
-            .sum();
+        let checksum: u64 = (1..).zip(&order).map(|(place, &i)| place * u64::from(i)).sum();
         assert_eq!(checksum, oracle["order_checksum"].as_u64().unwrap());
     }
 }

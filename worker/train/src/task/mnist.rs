@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rheo_core::config::{self, TaskKind};
 use rheo_core::dataset::{DataFile, MNIST};
 
-use super::images::{Images, Part, Samples, pool_sums};
+use super::images::{Images, Part, Samples, pool_sums, single};
 use super::legacy::Legacy;
 use super::library::Key;
 use super::{Error, Library, buffer, idx, pooled_side};
@@ -24,39 +24,23 @@ pub(super) fn load(
     library: &Library,
 ) -> Result<Images, TrainError> {
     let side = pooled_side(task, SIDE)?;
-    let directory = library
-        .directory(task)
-        .ok_or(Error::NoDirectory { set: SET })?;
+    let directory = library.directory(task).ok_or(Error::NoDirectory { set: SET })?;
     let train = file(&directory, task.pool, Half::Train, library)?;
     let test = file(&directory, task.pool, Half::Test, library)?;
     let [training, validation] = split(task, seed, train.labels.len())?;
     if task.test_size as usize > test.labels.len() {
         let there = test.labels.len();
         let wanted = task.test_size;
-        return Err(Error::TooFew {
-            field: "task.test_size",
-            wanted,
-            there,
-        }
-        .into());
+        return Err(Error::TooFew { field: "task.test_size", wanted, there }.into());
     }
     let order = match task.kind {
         TaskKind::Psmnist => Legacy::new(permutation_seed(task, seed)?).permutation(side * side),
         _ => (0..side * side).collect(),
     };
     let parts = [
-        Part {
-            samples: Arc::clone(&train),
-            chosen: Some(training),
-        },
-        Part {
-            samples: train,
-            chosen: Some(validation),
-        },
-        Part {
-            samples: test,
-            chosen: None,
-        },
+        Part { samples: Arc::clone(&train), chosen: Some(training) },
+        Part { samples: train, chosen: Some(validation) },
+        Part { samples: test, chosen: None },
     ];
     Ok(Images { parts, order })
 }
@@ -71,11 +55,7 @@ fn legacy_seed(
     field: &'static str,
     own: u64,
 ) -> Result<u32, Error> {
-    let (field, seed) = if task.paper_seeds {
-        ("seed", trial)
-    } else {
-        (field, own)
-    };
+    let (field, seed) = if task.paper_seeds { ("seed", trial) } else { (field, own) };
     u32::try_from(seed).map_err(|_| Error::Seed { field, seed })
 }
 
@@ -91,18 +71,10 @@ fn split(task: &config::Task, seed: u64, count: usize) -> Result<[Vec<u32>; 2], 
     let mut validation = training.split_off(count - count / 6);
     for (field, wanted, part) in [
         ("task.train_size", task.train_size, &mut training),
-        (
-            "task.validation_size",
-            task.validation_size,
-            &mut validation,
-        ),
+        ("task.validation_size", task.validation_size, &mut validation),
     ] {
         if wanted as usize > part.len() {
-            return Err(Error::TooFew {
-                field,
-                wanted,
-                there: part.len(),
-            });
+            return Err(Error::TooFew { field, wanted, there: part.len() });
         }
         part.truncate(wanted as usize);
     }
@@ -129,11 +101,7 @@ fn file(
         Half::Train => (MNIST.train_images, MNIST.train_labels),
         Half::Test => (MNIST.test_images, MNIST.test_labels),
     };
-    let key = Key::Mnist {
-        directory: directory.to_owned(),
-        pool,
-        half,
-    };
+    let key = Key::Mnist { directory: directory.to_owned(), pool, half };
     library.get(key, || read(directory, [images, labels], pool as usize))
 }
 
@@ -147,37 +115,23 @@ fn read(directory: &Path, files: [DataFile; 2], pool: usize) -> Result<Samples, 
     let side = SIDE as usize;
     let count = bytes.len() / (side * side);
     if count != digits.len() {
-        let mismatch = Error::Mismatch {
-            path: labels,
-            images: count,
-            labels: digits.len(),
-        };
+        let mismatch = Error::Mismatch { path: labels, images: count, labels: digits.len() };
         return Err(mismatch.into());
     }
     let squares = (side / pool).pow(2);
     let mut pixels: Vec<f32> = buffer("the images of a file", squares * count)?;
-    for (image, pooled) in bytes
-        .chunks_exact(side * side)
-        .zip(pixels.chunks_exact_mut(squares))
-    {
+    for (image, pooled) in bytes.chunks_exact(side * side).zip(pixels.chunks_exact_mut(squares)) {
         for (pixel, sum) in pooled.iter_mut().zip(pool_sums(image, side, pool)) {
             // A sum of at most 784 bytes is exact.
-            *pixel = sum as f32;
+            *pixel = single(sum);
         }
     }
     let scale = 1.0 / (255.0 * (pool * pool) as f64);
-    Ok(Samples {
-        pixels,
-        scale,
-        labels: digits,
-    })
+    Ok(Samples { pixels, scale, labels: digits })
 }
 
 fn unusable(path: &Path, source: idx::Error) -> Error {
-    Error::File {
-        path: path.to_owned(),
-        source,
-    }
+    Error::File { path: path.to_owned(), source }
 }
 
 /// The file in `directory` or in its subdirectory for the set, plain or compressed.
@@ -191,9 +145,5 @@ fn find(directory: &Path, file: DataFile) -> Result<PathBuf, Error> {
             }
         }
     }
-    Err(Error::NoFile {
-        set: SET,
-        name: file.name,
-        looked,
-    })
+    Err(Error::NoFile { set: SET, name: file.name, looked })
 }

@@ -21,21 +21,11 @@ pub(super) struct Feed {
 
 impl Feed {
     pub(super) fn new(config: &TrialConfig, task: &Task) -> Self {
-        let purpose = if task.is_fresh() {
-            Purpose::Fresh
-        } else {
-            Purpose::Order
-        };
+        let purpose = if task.is_fresh() { Purpose::Fresh } else { Purpose::Order };
         let rng = TrialRng::new(config.seeds.of(purpose, config.seed), purpose);
         let position = rng.position();
         let batch = config.training.batch;
-        Self {
-            rng,
-            shuffle: config.training.shuffle,
-            batch,
-            order: Vec::new(),
-            position,
-        }
+        Self { rng, shuffle: config.training.shuffle, batch, order: Vec::new(), position }
     }
 
     /// Where the random stream must stand to go on; see [`Feed::resume`].
@@ -59,11 +49,8 @@ impl Feed {
         }
         self.position = self.rng.position();
         let size = task.size(Split::Train);
-        self.order = if self.shuffle {
-            self.rng.permutation(size as usize)
-        } else {
-            (0..size).collect()
-        };
+        self.order =
+            if self.shuffle { self.rng.permutation(size as usize) } else { (0..size).collect() };
     }
 
     /// How many updates an epoch has.

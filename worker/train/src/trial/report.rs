@@ -81,11 +81,7 @@ impl Trial<'_> {
             device: "cpu".to_owned(),
             wall_s: self.state.seconds,
         };
-        Ok(Finish {
-            metrics: self.state.metrics.clone(),
-            summary,
-            commit: self.commit()?,
-        })
+        Ok(Finish { metrics: self.state.metrics.clone(), summary, commit: self.commit()? })
     }
 
     /// Writes down the epoch whose validation is complete.
@@ -144,7 +140,7 @@ impl Trial<'_> {
             level: cell.level(),
             frequency: cell.wave().map(|(frequency, _)| frequency),
             phase: cell.wave().map(|(_, phase)| phase),
-            from_step: cell.from_step(self.task.steps()),
+            from_step: cell.first_step(self.task.steps()),
             repetition: 0,
             shape_mode: "own".to_owned(),
             condition: None,

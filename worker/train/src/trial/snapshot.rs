@@ -63,20 +63,13 @@ impl<'a> Trial<'a> {
         if let Some(Shape { n, s }) = &self.initial {
             let values = [n.as_slice(), s].concat();
             let shape = [2, i64::from(self.config.network.hidden)];
-            tensors.insert(
-                INITIAL.to_owned(),
-                from_doubles(&values, &shape, Kind::Double)?,
-            );
+            tensors.insert(INITIAL.to_owned(), from_doubles(&values, &shape, Kind::Double)?);
         }
         if let Some(moments) = self.gauge.moments() {
             state.measured = moments.count;
             tensors.insert(SUMS.to_owned(), moments.sums.shallow_clone());
         }
-        let header = Header {
-            version: VERSION,
-            config: self.config.clone(),
-            state,
-        };
+        let header = Header { version: VERSION, config: self.config.clone(), state };
         let header = serde_json::to_string(&header).map_err(Unusable::Header)?;
         checkpoint::encode(header, &tensors)
     }
@@ -101,23 +94,15 @@ impl<'a> Trial<'a> {
     fn restore(&mut self, state: State, mut tensors: Tensors) -> Result<(), Error> {
         let _guard = no_grad_guard();
         for (name, mut tensor) in self.stored() {
-            let source = tensors
-                .remove(&name)
-                .ok_or_else(|| Unusable::Names(name.clone()))?;
+            let source = tensors.remove(&name).ok_or_else(|| Unusable::Names(name.clone()))?;
             check(&name, &source, &tensor.size(), tensor.f_kind()?)?;
             tensor.f_copy_(&source)?;
         }
         let hidden = i64::from(self.config.network.hidden);
         if let Some(initial) = tensors.remove(INITIAL) {
             check(INITIAL, &initial, &[2, hidden], Kind::Double)?;
-            let values = (
-                to_doubles(&initial.f_get(0)?)?,
-                to_doubles(&initial.f_get(1)?)?,
-            );
-            self.initial = Some(Shape {
-                n: values.0,
-                s: values.1,
-            });
+            let values = (to_doubles(&initial.f_get(0)?)?, to_doubles(&initial.f_get(1)?)?);
+            self.initial = Some(Shape { n: values.0, s: values.1 });
         }
         if self.initial.is_none() && !self.analysed.is_empty() && state.epoch >= 0 {
             return Err(Unusable::Names(INITIAL.to_owned()).into());
@@ -125,10 +110,7 @@ impl<'a> Trial<'a> {
         self.enter(state.stage)?;
         if let Some(sums) = tensors.remove(SUMS) {
             check(SUMS, &sums, &[4, hidden], Kind::Double)?;
-            self.gauge = Gauge::resumed(Moments {
-                sums,
-                count: state.measured,
-            });
+            self.gauge = Gauge::resumed(Moments { sums, count: state.measured });
         }
         if let Some(name) = tensors.into_keys().next() {
             return Err(Unusable::Names(name).into());
@@ -144,22 +126,13 @@ impl<'a> Trial<'a> {
 fn state(header: &str, config: &TrialConfig) -> Result<State, Error> {
     let Version { version } = serde_json::from_str(header).map_err(Unusable::Header)?;
     if version != VERSION {
-        return Err(Unusable::Version {
-            found: version,
-            known: VERSION,
-        }
-        .into());
+        return Err(Unusable::Version { found: version, known: VERSION }.into());
     }
     let header: Header = serde_json::from_str(header).map_err(Unusable::Header)?;
     let stored = serde_json::to_value(&header.config).map_err(Unusable::Header)?;
     let wanted = serde_json::to_value(config).map_err(Unusable::Header)?;
     if let Some((path, stored, wanted)) = checkpoint::difference(&stored, &wanted) {
-        return Err(Unusable::Config {
-            path,
-            stored,
-            wanted,
-        }
-        .into());
+        return Err(Unusable::Config { path, stored, wanted }.into());
     }
     let epochs = i64::from(config.training.epochs);
     let epoch = i64::from(header.state.epoch);

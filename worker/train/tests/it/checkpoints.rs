@@ -5,7 +5,7 @@ use rheo_core::config::TrialConfig;
 use rheo_core::trainer::{Ended, Error, Next, Trainer as _};
 use rheo_train::Torch;
 
-use crate::support::{Script, stop_at, tiny, tiny_copy};
+use crate::support::{Change, Script, stop_at, tiny, tiny_copy};
 
 /// A checkpoint in the middle of the first epoch.
 fn checkpoint(torch: &Torch, config: &TrialConfig) -> Vec<u8> {
@@ -45,12 +45,7 @@ fn a_truncated_or_foreign_file_is_refused() {
     let mut longer = good.clone();
     longer.push(0);
     refusal(&torch, &config, &longer);
-    for foreign in [
-        &b"PK\x03\x04"[..],
-        &[0xff; 64],
-        &[0; 64],
-        b"\x02\0\0\0\0\0\0\0{}",
-    ] {
+    for foreign in [&b"PK\x03\x04"[..], &[0xff; 64], &[0; 64], b"\x02\0\0\0\0\0\0\0{}"] {
         refusal(&torch, &config, foreign);
     }
 }
@@ -60,7 +55,7 @@ fn a_checkpoint_of_another_trial_is_refused_with_the_first_difference() {
     let torch = Torch::new(None);
     let config = tiny(NetworkKind::Heterogeneous);
     let bytes = checkpoint(&torch, &config);
-    let cases: [(fn(&mut TrialConfig), &str); 4] = [
+    let cases: [(Change, &str); 4] = [
         (
             |c| c.training.optimizer.lr = 0.5,
             "`training.optimizer.lr` is `0.001` there and `0.5` here",

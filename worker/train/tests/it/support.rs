@@ -10,7 +10,7 @@ use rheo_train::Torch;
 /// A session that says what a script says and keeps what it is given. Its clock stands still unless
 /// told otherwise, so that everything a trial produces can be compared bit by bit.
 pub(crate) struct Script<F> {
-    script: F,
+    answer: F,
     asked: usize,
     /// Seconds that pass with every question.
     pub(crate) tick: f64,
@@ -19,15 +19,9 @@ pub(crate) struct Script<F> {
 }
 
 impl<F: FnMut(usize) -> Next> Script<F> {
-    /// `script` is asked with the number of earlier questions.
-    pub(crate) fn new(script: F) -> Self {
-        Self {
-            script,
-            asked: 0,
-            tick: 0.0,
-            commits: Vec::new(),
-            progress: Vec::new(),
-        }
+    /// `answer` is asked with the number of earlier questions.
+    pub(crate) fn new(answer: F) -> Self {
+        Self { answer, asked: 0, tick: 0.0, commits: Vec::new(), progress: Vec::new() }
     }
 
     pub(crate) fn asked(&self) -> usize {
@@ -37,7 +31,7 @@ impl<F: FnMut(usize) -> Next> Script<F> {
 
 impl<F: FnMut(usize) -> Next> Session for Script<F> {
     fn next(&mut self) -> Next {
-        let answer = (self.script)(self.asked);
+        let answer = (self.answer)(self.asked);
         self.asked += 1;
         answer
     }
@@ -55,6 +49,9 @@ impl<F: FnMut(usize) -> Next> Session for Script<F> {
     }
 }
 
+/// A change of a configuration.
+pub(crate) type Change = fn(&mut TrialConfig);
+
 /// Trains a trial without interruption; also says how often the session was asked.
 pub(crate) fn train(torch: &Torch, config: &TrialConfig) -> (Finish, usize) {
     let mut session = Script::new(|_| Next::Continue);
@@ -71,13 +68,7 @@ pub(crate) fn stop_at(
     resume: Option<&[u8]>,
     at: usize,
 ) -> Result<Ended, Error> {
-    let mut session = Script::new(|asked| {
-        if asked == at {
-            Next::Stop
-        } else {
-            Next::Continue
-        }
-    });
+    let mut session = Script::new(|asked| if asked == at { Next::Stop } else { Next::Continue });
     torch.run(config, resume, &mut session)
 }
 
@@ -102,17 +93,8 @@ pub(crate) fn tiny(kind: NetworkKind) -> TrialConfig {
             test_size: 40,
             ..Task::default()
         },
-        network: Network {
-            kind,
-            hidden: 5,
-            controller: 3,
-            ..Network::default()
-        },
-        training: Training {
-            epochs: 2,
-            batch: 10,
-            ..Training::default()
-        },
+        network: Network { kind, hidden: 5, controller: 3, ..Network::default() },
+        training: Training { epochs: 2, batch: 10, ..Training::default() },
         evaluate: vec![
             Evaluation {
                 kind: EvaluationKind::Sine,
@@ -172,9 +154,6 @@ pub(crate) fn numbers(value: &serde_json::Value) -> Vec<f64> {
 pub(crate) fn assert_close(what: &str, found: &[f64], expected: &[f64]) {
     assert_eq!(found.len(), expected.len(), "{what}");
     for (place, (a, b)) in found.iter().zip(expected).enumerate() {
-        assert!(
-            (a - b).abs() <= 1e-9 * b.abs() + 1e-12,
-            "{what}[{place}]: {a}, not {b}"
-        );
+        assert!((a - b).abs() <= 1e-9 * b.abs() + 1e-12, "{what}[{place}]: {a}, not {b}");
     }
 }
