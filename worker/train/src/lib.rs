@@ -24,5 +24,5 @@ mod trainer;
 mod trial;
 
 pub use error::Error;
-pub use gauge::Gauge;
+pub use gauge::{Gauge, Shape};
 pub use trainer::Torch;

@@ -48,7 +48,8 @@ impl Split {
 pub struct Task {
     source: Source,
     kind: Kind,
-    sizes: [u32; 3],
+    batch: u32,
+    sizes: [u64; 3],
 }
 
 enum Source {
@@ -60,23 +61,35 @@ impl Task {
     /// The task of `config`, with its samples from `library`.
     pub fn load(config: &TrialConfig, library: &Library) -> Result<Self, TrainError> {
         let task = &config.task;
-        let (source, train_size) = match task.kind {
-            TaskKind::Digits => (Source::Images(digits::load(task, library)?), task.train_size),
+        let source = match task.kind {
+            TaskKind::Digits => Source::Images(digits::load(task, library)?),
             TaskKind::Smnist | TaskKind::Psmnist => {
-                (Source::Images(mnist::load(task, config.seed, library)?), task.train_size)
+                Source::Images(mnist::load(task, config.seed, library)?)
             }
-            TaskKind::Copy => {
-                let size = task.updates.saturating_mul(config.training.batch);
-                (Source::Copy(Copy::new(task)), size)
-            }
+            TaskKind::Copy => Source::Copy(Copy::new(task)),
         };
-        let sizes = [train_size, task.validation_size, task.test_size];
-        Ok(Self { source, kind: kind(config.training.precision), sizes })
+        let batch = config.training.batch.max(1);
+        let train_size = match task.kind {
+            TaskKind::Copy => u64::from(task.updates) * u64::from(batch),
+            _ => u64::from(task.train_size),
+        };
+        let sizes = [train_size, task.validation_size.into(), task.test_size.into()];
+        Ok(Self { source, kind: kind(config.training.precision), batch, sizes })
     }
 
     /// Number of samples in a split; in an epoch, for training samples made afresh.
-    pub fn size(&self, split: Split) -> u32 {
+    pub fn size(&self, split: Split) -> u64 {
         self.sizes[split as usize]
+    }
+
+    /// Training samples per update; the last update of an epoch may have fewer.
+    pub fn batch_size(&self) -> u32 {
+        self.batch
+    }
+
+    /// Updates in an epoch.
+    pub fn updates(&self) -> u64 {
+        self.size(Split::Train).div_ceil(u64::from(self.batch))
     }
 
     /// Steps of a sequence, T.
@@ -118,12 +131,12 @@ impl Task {
         }
     }
 
-    /// `count` training samples drawn from `rng`, for tasks that make them afresh; for the others,
-    /// nothing.
-    pub fn fresh(&self, rng: &mut TrialRng, count: u32) -> Result<Option<Batch>, TrainError> {
+    /// The training samples of an update, drawn from `rng`, for tasks that make them afresh; for the
+    /// others, nothing.
+    pub fn fresh(&self, rng: &mut TrialRng) -> Result<Option<Batch>, TrainError> {
         match &self.source {
             Source::Images(_) => Ok(None),
-            Source::Copy(copy) => copy.batch(&copy.draw(rng, count), self.kind).map(Some),
+            Source::Copy(copy) => copy.batch(&copy.draw(rng, self.batch), self.kind).map(Some),
         }
     }
 }
@@ -234,7 +247,7 @@ fn list(directories: &[PathBuf]) -> String {
 
 /// The side of an image after averaging squares of `task.pool` pixels.
 fn pooled_side(task: &config::Task, side: u32) -> Result<u32, Error> {
-    if task.pool == 0 || !side.is_multiple_of(task.pool) {
+    if side == 0 || task.pool == 0 || !side.is_multiple_of(task.pool) {
         return Err(Error::Pool { pool: task.pool, side });
     }
     Ok(side / task.pool)

@@ -30,7 +30,7 @@ use state::{Stage, State};
 
 /// Test samples over which the shapes of adaptive neurons are averaged: their mean hardly moves
 /// with more, and the pass would cost as much as an evaluation.
-const SHAPE_SAMPLES: u32 = 500;
+const SHAPE_SAMPLES: u64 = 500;
 
 /// Samples per batch of a pass without gradients: more is not measurably faster.
 const PASS_SAMPLES: u32 = 256;
@@ -164,7 +164,7 @@ impl<'a> Trial<'a> {
         state.guard_hits += gauge.guard_hits;
         state.negative_gains += gauge.negative_gains;
         state.batch += 1;
-        if state.batch >= self.feed.updates(&self.task) {
+        if u64::from(state.batch) >= self.task.updates() {
             self.enter(Stage::Validate)?;
         }
         Ok(Step::More)
@@ -215,10 +215,11 @@ impl<'a> Trial<'a> {
     }
 
     /// Scores the network on the next batch of the first `size` samples of a split.
-    fn pass(&mut self, split: Split, size: u32, cell: Perturbation) -> Result<Score, Error> {
+    fn pass(&mut self, split: Split, size: u64, cell: Perturbation) -> Result<Score, Error> {
         let chunk = self.chunk();
-        let first = self.state.batch.saturating_mul(chunk).min(size);
-        let samples: Vec<u32> = (first..first.saturating_add(chunk).min(size)).collect();
+        let end = u32::try_from(size).unwrap_or(u32::MAX);
+        let first = self.state.batch.saturating_mul(chunk).min(end);
+        let samples: Vec<u32> = (first..first.saturating_add(chunk).min(end)).collect();
         let mut batch = self.task.batch(split, &samples)?;
         let (steps, kind) = (self.task.steps(), kind(self.config.training.precision));
         if let Some(factor) = cell.factor(steps, kind)? {
@@ -232,8 +233,8 @@ impl<'a> Trial<'a> {
     }
 
     /// Whether the pass in work has seen `size` samples.
-    fn is_complete(&self, size: u32) -> bool {
-        self.state.pass.samples() >= u64::from(size)
+    fn is_complete(&self, size: u64) -> bool {
+        self.state.pass.samples() >= size
     }
 
     /// Samples per batch of a pass. Part of what determines the last bits of the sums, hence a

@@ -89,7 +89,7 @@ impl Copy {
 
     /// What a sample with `symbols` shows at `step`.
     fn input(&self, symbols: &[u8], step: usize) -> u8 {
-        if step == self.symbols + self.delay - 1 {
+        if step + 1 == self.symbols + self.delay {
             return MARKER;
         }
         symbols.get(step).copied().unwrap_or(0)

@@ -12,8 +12,7 @@ use crate::task::{Split, Task};
 pub(super) struct Feed {
     rng: TrialRng,
     shuffle: bool,
-    batch: u32,
-    /// The order of the samples in the epoch in work; of no use where they are made afresh.
+    /// The order of the samples in the epoch in work; empty where they are made afresh.
     order: Vec<u32>,
     /// Where `rng` must stand to go on.
     position: u128,
@@ -24,20 +23,20 @@ impl Feed {
         let purpose = if task.is_fresh() { Purpose::Fresh } else { Purpose::Order };
         let rng = TrialRng::new(config.seeds.of(purpose, config.seed), purpose);
         let position = rng.position();
-        let batch = config.training.batch;
-        Self { rng, shuffle: config.training.shuffle, batch, order: Vec::new(), position }
+        Self { rng, shuffle: config.training.shuffle, order: Vec::new(), position }
     }
 
-    /// Where the random stream must stand to go on; see [`Feed::resume`].
+    /// Where the random stream must stand to go on: before the order of the epoch in work was drawn,
+    /// or behind the last sample made afresh.
     pub(super) fn position(&self) -> u128 {
         self.position
     }
 
-    /// Goes on from a position; `epoch` says whether an epoch is in work.
-    pub(super) fn resume(&mut self, task: &Task, position: u128, epoch: bool) {
+    /// Goes on from a position; `in_epoch` says whether an epoch has begun there.
+    pub(super) fn resume(&mut self, task: &Task, position: u128, in_epoch: bool) {
         self.rng.seek(position);
         self.position = position;
-        if epoch && !task.is_fresh() {
+        if in_epoch {
             self.begin_epoch(task);
         }
     }
@@ -48,24 +47,19 @@ impl Feed {
             return;
         }
         self.position = self.rng.position();
-        let size = task.size(Split::Train);
+        let size = usize::try_from(task.size(Split::Train)).unwrap_or(usize::MAX);
         self.order =
-            if self.shuffle { self.rng.permutation(size as usize) } else { (0..size).collect() };
+            if self.shuffle { self.rng.permutation(size) } else { (0..).take(size).collect() };
     }
 
-    /// How many updates an epoch has.
-    pub(super) fn updates(&self, task: &Task) -> u32 {
-        task.size(Split::Train).div_ceil(self.batch)
-    }
-
-    /// The samples of an update of the epoch in work; must be asked for in order.
+    /// The samples of an update of the epoch in work; to be asked for in order.
     pub(super) fn batch(&mut self, task: &Task, update: u32) -> Result<Batch, Error> {
-        if let Some(batch) = task.fresh(&mut self.rng, self.batch)? {
+        if let Some(batch) = task.fresh(&mut self.rng)? {
             self.position = self.rng.position();
             return Ok(batch);
         }
-        let first = update as usize * self.batch as usize;
-        let samples = self.order.iter().skip(first).take(self.batch as usize);
+        let size = task.batch_size() as usize;
+        let samples = self.order.iter().skip(update as usize * size).take(size);
         task.batch(Split::Train, &samples.copied().collect::<Vec<_>>())
     }
 }

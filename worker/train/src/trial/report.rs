@@ -39,7 +39,7 @@ impl Trial<'_> {
 
     /// The share of the work that is done; shapes are not counted.
     fn fraction(&self) -> f64 {
-        let size = |split| f64::from(self.task.size(split));
+        let size = |split| self.task.size(split) as f64;
         let training = UPDATE_COST * size(Split::Train);
         let epoch = training + size(Split::Validation);
         let trained = f64::from(self.config.training.epochs) * epoch;
@@ -113,7 +113,7 @@ impl Trial<'_> {
             val_accuracy: accuracy,
             val_bpc: None,
             lr: self.config.training.optimizer.lr,
-            grad_norm: state.grad_norms / f64::from(self.feed.updates(&self.task)),
+            grad_norm: state.grad_norms / self.task.updates() as f64,
             n_mean: spread.map(|spread| spread.n_mean),
             n_std: spread.map(|spread| spread.n_std),
             s_mean: spread.map(|spread| spread.s_mean),

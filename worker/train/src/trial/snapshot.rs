@@ -65,8 +65,9 @@ impl<'a> Trial<'a> {
             let shape = [2, i64::from(self.config.network.hidden)];
             tensors.insert(INITIAL.to_owned(), from_doubles(&values, &shape, Kind::Double)?);
         }
-        if let Some(moments) = self.gauge.moments() {
-            state.measured = moments.count;
+        let moments = self.gauge.moments();
+        state.measured = moments.map_or(0, |moments| moments.count);
+        if let Some(moments) = moments {
             tensors.insert(SUMS.to_owned(), moments.sums.shallow_clone());
         }
         let header = Header { version: VERSION, config: self.config.clone(), state };

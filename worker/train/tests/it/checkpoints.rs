@@ -83,5 +83,5 @@ fn a_checkpoint_of_another_trial_is_refused_with_the_first_difference() {
 fn equal_states_have_equal_bytes() {
     let torch = Torch::new(None);
     let config = tiny(NetworkKind::Adaptive);
-    assert_eq!(checkpoint(&torch, &config), checkpoint(&torch, &config));
+    assert!(checkpoint(&torch, &config) == checkpoint(&torch, &config));
 }

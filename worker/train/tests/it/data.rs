@@ -81,7 +81,7 @@ fn sequence(task: &Task, split: Split, sample: u32) -> Vec<f64> {
 
 /// The labels of the first samples of a split.
 fn labels(task: &Task, split: Split) -> Vec<f64> {
-    let all: Vec<u32> = (0..task.size(split)).collect();
+    let all: Vec<u32> = (0..).take(task.size(split) as usize).collect();
     doubles(&task.batch(split, &all).unwrap().targets)
 }
 
@@ -327,7 +327,7 @@ fn mnist_itself_has_the_pixels_of_the_reference() {
     let task = load(&config);
     let (mut sum, mut squares, mut nonzero) = (0.0, 0.0, 0.0);
     for split in [Split::Train, Split::Validation] {
-        let all: Vec<u32> = (0..task.size(split)).collect();
+        let all: Vec<u32> = (0..).take(task.size(split) as usize).collect();
         for samples in all.chunks(5000) {
             let inputs = task.batch(split, samples).unwrap().inputs;
             sum += inputs.sum(Kind::Double).double_value(&[]);

@@ -10,18 +10,19 @@ fn digits(kind: NetworkKind) -> TrialConfig {
     let mut config = TrialConfig {
         task: Task {
             kind: TaskKind::Digits,
+            side: 8,
             pool: 2,
-            train_size: 1000,
+            train_size: 800,
             validation_size: 200,
             test_size: 200,
             ..Task::default()
         },
-        network: Network { kind, hidden: 32, controller: 6, ..Network::default() },
-        training: Training { epochs: 8, batch: 20, ..Training::default() },
+        network: Network { kind, hidden: 24, controller: 4, ..Network::default() },
+        training: Training { epochs: 6, batch: 20, ..Training::default() },
         seed: 400,
         ..TrialConfig::default()
     };
-    config.training.optimizer.lr = 2e-3;
+    config.training.optimizer.lr = 3e-3;
     config
 }
 

@@ -32,7 +32,8 @@ fn assert_same(commits: &[Commit], finish: &Finish, whole: &Finish) {
     assert_eq!(reports, whole.commit.reports);
     assert_eq!(finish.metrics, whole.metrics);
     assert_eq!(finish.summary, whole.summary);
-    assert_eq!(finish.commit.checkpoint, whole.commit.checkpoint, "the final weights differ");
+    // Not assert_eq, which would print every byte.
+    assert!(finish.commit.checkpoint == whole.commit.checkpoint, "the final weights differ");
 }
 
 fn trials() -> Vec<TrialConfig> {
@@ -116,7 +117,7 @@ fn a_finished_checkpoint_completes_again_without_rows() {
         completed(torch.run(&config, Some(&whole.commit.checkpoint), &mut session).unwrap());
     assert!(again.commit.rows.is_empty());
     assert_eq!((&again.metrics, &again.summary), (&whole.metrics, &whole.summary));
-    assert_eq!(again.commit.checkpoint, whole.commit.checkpoint);
+    assert!(again.commit.checkpoint == whole.commit.checkpoint);
 }
 
 #[test]
@@ -124,10 +125,12 @@ fn trials_side_by_side_have_the_bits_they_have_alone() {
     let torch = Torch::new(None);
     // Two threads of computation in one of them, wide enough that libtorch uses both.
     let mut wide = tiny(NetworkKind::Adaptive);
-    wide.network.hidden = 64;
-    wide.network.controller = 32;
+    wide.network.hidden = 32;
+    wide.network.controller = 16;
     wide.task.train_size = 200;
     wide.training.batch = 100;
+    wide.training.epochs = 1;
+    wide.evaluate.clear();
     let mut wider = wide.clone();
     wider.resources.threads = 2;
     let configs = [wide, wider, tiny(NetworkKind::Heterogeneous), tiny_copy(NetworkKind::Relu)];

@@ -62,9 +62,9 @@ fn a_perturbation_of_level_zero_changes_nothing() {
         assert_ne!(none.loss, sine.loss);
         assert_ne!(none.loss, step.loss);
         for row in &rows.evaluations {
-            assert_eq!(row.count, 40);
+            assert_eq!(row.count, 300);
             let p = row.accuracy;
-            assert_eq!(row.stderr, (p * (1.0 - p) / 40.0).sqrt());
+            assert_eq!(row.stderr, (p * (1.0 - p) / 300.0).sqrt());
             assert_eq!(
                 (row.epoch, row.split.as_str(), row.shape_mode.as_str()),
                 (1, "test", "own")

@@ -81,7 +81,7 @@ pub(crate) fn joined<'a>(commits: impl IntoIterator<Item = &'a Commit>) -> Rows 
     rows
 }
 
-/// A digits trial of a few milliseconds.
+/// A digits trial of a few milliseconds, with a smaller last batch wherever there are batches.
 pub(crate) fn tiny(kind: NetworkKind) -> TrialConfig {
     TrialConfig {
         task: Task {
@@ -89,8 +89,8 @@ pub(crate) fn tiny(kind: NetworkKind) -> TrialConfig {
             side: 8,
             pool: 2,
             train_size: 25,
-            validation_size: 40,
-            test_size: 40,
+            validation_size: 300,
+            test_size: 300,
             ..Task::default()
         },
         network: Network { kind, hidden: 5, controller: 3, ..Network::default() },
@@ -121,8 +121,8 @@ pub(crate) fn tiny_copy(kind: NetworkKind) -> TrialConfig {
         symbols: 2,
         delay: 3,
         updates: 3,
-        validation_size: 40,
-        test_size: 40,
+        validation_size: 300,
+        test_size: 300,
         ..Task::default()
     };
     config
