@@ -152,3 +152,91 @@ fn check(name: &str, tensor: &Tensor, size: &[i64], kind: Kind) -> Result<(), Er
         Err(Unusable::Shape(name.to_owned()).into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rheo_core::config::{Network, NetworkKind, Task};
+    use rheo_core::trainer;
+
+    use super::*;
+
+    fn config() -> TrialConfig {
+        TrialConfig {
+            task: Task {
+                side: 4,
+                train_size: 4,
+                validation_size: 4,
+                test_size: 4,
+                ..Task::default()
+            },
+            network: Network { kind: NetworkKind::Adaptive, hidden: 3, ..Network::default() },
+            ..TrialConfig::default()
+        }
+    }
+
+    /// What is said about the checkpoint of a trial after `change`, with a digest that fits.
+    fn refusal(change: impl Fn(&mut serde_json::Value, &mut Tensors)) -> String {
+        let config = config();
+        let library = Library::default();
+        let whole = Trial::begin(&config, &library).unwrap().checkpoint().unwrap();
+        let (header, mut tensors) = checkpoint::decode(&whole).unwrap();
+        let mut header = serde_json::from_str(&header).unwrap();
+        change(&mut header, &mut tensors);
+        let changed = checkpoint::encode(header.to_string(), &tensors).unwrap();
+        let Err(error) = Trial::resume(&config, &library, &changed) else { panic!("resumed") };
+        match trainer::Error::from(error) {
+            trainer::Error::Checkpoint(text) => text,
+            other => panic!("another error: {other}"),
+        }
+    }
+
+    fn ones(size: &[i64]) -> Tensor {
+        Tensor::ones(size, (Kind::Float, tch::Device::Cpu))
+    }
+
+    #[test]
+    fn a_well_formed_checkpoint_of_something_else_is_refused_with_the_reason() {
+        type Change = fn(&mut serde_json::Value, &mut Tensors);
+        let cases: [(Change, &str); 11] = [
+            (
+                |header, _| header["version"] = 2.into(),
+                "its format is version `2`, this program reads `1`",
+            ),
+            (|header, _| header["version"] = "x".into(), "its header cannot be read"),
+            (|header, _| header["extra"] = 1.into(), "its header cannot be read"),
+            (|header, _| header["state"]["stage"] = "asleep".into(), "its header cannot be read"),
+            (
+                |header, _| header["state"]["epoch"] = 20.into(),
+                "at a point that the trial does not have",
+            ),
+            (
+                |header, _| header["state"]["epoch"] = (-2).into(),
+                "at a point that the trial does not have",
+            ),
+            (|header, _| header["state"]["epoch"] = 3.into(), "`shape.initial`"),
+            (|header, _| header["config"]["seed"] = 5.into(), "`seed` is `5` there and `0` here"),
+            (|_, tensors| drop(tensors.remove("w_gn")), "not those of the network: `w_gn`"),
+            (
+                |_, tensors| drop(tensors.insert("w_new".to_owned(), ones(&[1]))),
+                "not those of the network: `w_new`",
+            ),
+            (
+                |_, tensors| drop(tensors.insert("w_gn".to_owned(), ones(&[50]))),
+                "`w_gn` has another shape or type",
+            ),
+        ];
+        for (change, says) in cases {
+            let error = refusal(change);
+            assert!(error.contains(says), "{error}\nshould say: {says}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_a_configuration_did_not_have_yet_has_its_default() {
+        let config = config();
+        let header = Header { version: VERSION, config: config.clone(), state: State::start() };
+        let mut older = serde_json::to_value(&header).unwrap();
+        older["config"]["task"].as_object_mut().unwrap().remove("paper_seeds");
+        assert!(state(&older.to_string(), &config).is_ok());
+    }
+}

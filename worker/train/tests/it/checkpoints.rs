@@ -85,3 +85,21 @@ fn equal_states_have_equal_bytes() {
     let config = tiny(NetworkKind::Adaptive);
     assert!(checkpoint(&torch, &config) == checkpoint(&torch, &config));
 }
+
+/// Written by the first version of the format, in the middle of the first validation. The file stays
+/// as it is for as long as the format has this version.
+#[test]
+fn a_checkpoint_of_format_version_1_stays_readable() {
+    let config: TrialConfig =
+        serde_json::from_str(include_str!("../goldens/checkpoint-v1.json")).unwrap();
+    let bytes = include_bytes!("../goldens/checkpoint-v1.safetensors");
+    let mut session = Script::new(|_| Next::Continue);
+    let ended = Torch::new(None).run(&config, Some(bytes), &mut session).unwrap();
+    let Ended::Completed(finish) = ended else { panic!("not completed: {ended:?}") };
+    let rows = &finish.commit.rows;
+    assert_eq!((rows.epochs.len(), rows.evaluations.len(), rows.shapes.len()), (2, 4, 5));
+    // What was summed up before the file was written does not depend on the processor that reads.
+    let first = &rows.epochs[0];
+    assert_eq!((first.train_loss, first.train_accuracy), (2.404805135726929, 0.12));
+    assert_eq!(rows.shapes[0].n_init, 7.004937587281068);
+}

@@ -13,6 +13,12 @@ use tch::{Kind, Reduction, Tensor, no_grad};
 
 use crate::support::{KINDS, assert_close, numbers, oracles};
 
+/// One thread, as most trials have: more of them wait by spinning, which starves other tests.
+fn one_thread() {
+    let _ = tch::get_num_threads();
+    tch::set_num_threads(1);
+}
+
 fn doubles(tensor: &Tensor) -> Vec<f64> {
     let flat = tensor.detach().to_kind(Kind::Double).contiguous().view(-1);
     Vec::try_from(flat).unwrap()
@@ -24,6 +30,7 @@ fn differentiate(points: &[[f64; 3]], kind: Kind) -> [Vec<f64>; 4] {
         let values: Vec<f64> = points.iter().map(|point| point[axis]).collect();
         Tensor::from_slice(&values).to_kind(kind).set_requires_grad(true)
     };
+    one_thread();
     let (x, n, s) = (leaf(0), leaf(1), leaf(2));
     let value = Curve::new(&n, &s, true).unwrap().apply(&x).unwrap();
     let slopes = Tensor::run_backward(&[value.sum(kind)], &[&x, &n, &s], false, false);
@@ -103,6 +110,7 @@ fn gains_near_and_below_zero_are_counted() {
 
 /// A network of the reference: its case says what differs from the filling rule.
 fn reference(kind: NetworkKind, case: &Value) -> Network {
+    one_thread();
     let config = Config { kind, hidden: 3, controller: 2, n0: Some(3.0), ..Config::default() };
     let interface = Interface {
         inputs: 1,
@@ -230,6 +238,7 @@ fn gradients_agree_with_finite_differences() {
 fn check_gradients(kind: NetworkKind, readout: Readout) {
     // Central differences of step 1e-6: their own error is about 1e-10.
     const STEP: f64 = 1e-6;
+    one_thread();
     let config = Config { kind, hidden: 4, controller: 3, ..Config::default() };
     let interface =
         Interface { inputs: 2, classes: 3, readout, readout_init: ReadoutInit::Uniform };
