@@ -100,6 +100,6 @@ fn a_checkpoint_of_format_version_1_stays_readable() {
     assert_eq!((rows.epochs.len(), rows.evaluations.len(), rows.shapes.len()), (2, 4, 5));
     // What was summed up before the file was written does not depend on the processor that reads.
     let first = &rows.epochs[0];
-    assert_eq!((first.train_loss, first.train_accuracy), (2.404805135726929, 0.12));
-    assert_eq!(rows.shapes[0].n_init, 7.004937587281068);
+    assert_eq!((first.train_loss, first.train_accuracy), (2.404_805_135_726_929, 0.12));
+    assert_eq!(rows.shapes[0].n_init, 7.004_937_587_281_068);
 }
