@@ -85,6 +85,13 @@ mod tests {
     }
 
     #[test]
+    fn a_buffer_that_the_system_refuses_is_out_of_memory() {
+        let refused = task::buffer::<f64>("a test", usize::MAX / 16).unwrap_err();
+        let error = trainer::Error::from(refused);
+        assert!(matches!(error, trainer::Error::OutOfMemory(_)), "{error}");
+    }
+
+    #[test]
     fn any_other_refusal_is_an_error_with_one_line() {
         let refused = Tensor::from_slice(&[1.0, 2.0]).f_reshape([3]).unwrap_err();
         let error = trainer::Error::from(Error::from(refused));

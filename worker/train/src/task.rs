@@ -22,7 +22,6 @@ use crate::Error as TrainError;
 use crate::network::{Interface, Readout, ReadoutInit};
 use crate::step::Batch;
 use crate::tensor::{from_doubles, kind, length};
-use copy::Copy;
 use images::Images;
 pub use library::Library;
 
@@ -54,7 +53,7 @@ pub struct Task {
 
 enum Source {
     Images(Images),
-    Copy(Copy),
+    Copy(copy::Copy),
 }
 
 impl Task {
@@ -66,7 +65,7 @@ impl Task {
             TaskKind::Smnist | TaskKind::Psmnist => {
                 Source::Images(mnist::load(task, config.seed, library)?)
             }
-            TaskKind::Copy => Source::Copy(Copy::new(task)),
+            TaskKind::Copy => Source::Copy(copy::Copy::new(task)),
         };
         let batch = config.training.batch.max(1);
         let train_size = match task.kind {
@@ -142,7 +141,10 @@ impl Task {
 }
 
 /// A host buffer of zeros, or an error where the system refuses one.
-fn buffer<T: Clone + Default>(what: &'static str, length: usize) -> Result<Vec<T>, TrainError> {
+pub(crate) fn buffer<T: Clone + Default>(
+    what: &'static str,
+    length: usize,
+) -> Result<Vec<T>, TrainError> {
     let mut values = Vec::new();
     let bytes = length.saturating_mul(size_of::<T>());
     values.try_reserve_exact(length).map_err(|_| TrainError::Memory { what, bytes })?;

@@ -33,10 +33,10 @@ pub(super) struct State {
     pub(super) batch: u32,
     /// Cells of the evaluation that are done.
     pub(super) cell: u32,
-    /// Updates that were made.
+    /// Updates that the optimizer has made; filled in when a checkpoint is made.
     pub(super) updates: u64,
-    /// Where the random stream of the training samples stands: before the order of the epoch in
-    /// work was drawn, or behind the samples made afresh.
+    /// Where the random stream of the training samples must stand to go on; filled in when a
+    /// checkpoint is made.
     pub(super) stream: u128,
     /// The training samples of the epoch in work.
     pub(super) train: Totals,
@@ -49,7 +49,8 @@ pub(super) struct State {
     pub(super) guard_hits: u64,
     /// Negative gains in the epoch in work.
     pub(super) negative_gains: u64,
-    /// How many gains the sums of the pass in work hold, per neuron.
+    /// How many gains the sums of the pass in work hold, per neuron; filled in when a checkpoint is
+    /// made.
     pub(super) measured: u64,
     /// The epoch with the highest validation accuracy, and that accuracy.
     pub(super) best: Option<(u32, f64)>,
