@@ -1,5 +1,5 @@
 //! The activation family gamma(x; n, s) = (1 - s) softplus(n x) / n + s sigma(n x) with its exact
-//! derivatives, finite for every finite x, n and s (Geadah et al. 2024; science reference,
+//! derivatives, finite wherever they should be (Geadah et al. 2024; science reference,
 //! section 2).
 //!
 //! The derivatives are computed here and not left to automatic differentiation: those of the
@@ -9,7 +9,7 @@
 //! `value + slope (x - detach x) + ...`, whose brackets are exactly zero and whose derivatives are
 //! exactly the slopes.
 
-use tch::{Result, Tensor, no_grad_guard};
+use tch::{Result, Tensor};
 
 /// The smallest absolute gain that is used as it is. A gain closer to zero is replaced by plus or
 /// minus this value, and the derivative by n is zero there: for s != 1 the curve diverges like
@@ -57,15 +57,13 @@ impl Curve {
     /// whether derivatives by the inputs will be wanted; those by `n` and `s` come with them if
     /// these require gradients.
     pub fn new(n: &Tensor, s: &Tensor, differentiable: bool) -> Result<Self> {
-        let gain_path = n.f_sub(&n.f_detach()?)?;
-        let saturation_path = s.f_sub(&s.f_detach()?)?;
-        let _guard = no_grad_guard();
-        let guarded = Guarded::new(&n.f_detach()?)?;
-        let saturation = s.f_detach()?;
+        // Whatever is computed from detached tensors stays out of the graph.
+        let (gain, saturation) = (n.f_detach()?, s.f_detach()?);
+        let paths = (n.f_sub(&gain)?, s.f_sub(&saturation)?);
+        let guarded = Guarded::new(&gain)?;
         let slopes = if differentiable {
-            let learned = gain_path.requires_grad();
-            let paths = learned.then_some((gain_path, saturation_path));
-            Some(Slopes::new(&guarded, &saturation, paths)?)
+            let learned = paths.0.requires_grad();
+            Some(Slopes::new(&guarded, &saturation, learned.then_some(paths))?)
         } else {
             None
         };
@@ -80,25 +78,14 @@ impl Curve {
 
     /// gamma(x; n, s), element by element.
     pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
-        let Some(slopes) = &self.slopes else {
-            let _guard = no_grad_guard();
-            return Parts::new(x, &self.gain)?.value(&self.saturation);
-        };
         let fixed = x.f_detach()?;
-        let (value, by_x, by_shape) = {
-            let _guard = no_grad_guard();
-            let parts = Parts::new(&fixed, &self.gain)?;
-            let by_shape = match &slopes.shape {
-                Some(shape) => Some(parts.by_shape(&fixed, shape)?),
-                None => None,
-            };
-            (parts.value(&self.saturation)?, parts.by_x(slopes)?, by_shape)
-        };
-        let mut out = value.f_addcmul(&by_x, &x.f_sub(&fixed)?)?;
-        if let (Some(shape), Some((by_n, by_s))) = (&slopes.shape, &by_shape) {
-            out = out.f_addcmul(by_n, &shape.gain_path)?.f_addcmul(by_s, &shape.saturation_path)?;
-        }
-        Ok(out)
+        let parts = Parts::new(&fixed, &self.gain)?;
+        let value = parts.value(&self.saturation)?;
+        let Some(slopes) = &self.slopes else { return Ok(value) };
+        let value = value.f_addcmul(&parts.by_x(slopes)?, &x.f_sub(&fixed)?)?;
+        let Some(shape) = &slopes.shape else { return Ok(value) };
+        let value = value.f_addcmul(&parts.by_n(&fixed, shape)?, &shape.gain_path)?;
+        value.f_addcmul(&parts.by_s, &shape.saturation_path)
     }
 }
 
@@ -205,12 +192,11 @@ impl Parts {
         self.sigmoid.f_mul(&slopes.linear)?.f_addcmul_(&self.bell, &slopes.steep)
     }
 
-    /// The derivatives by n, -((1 - s) / n^2) Hb(t) + s x t (1 - t) with the binary entropy
-    /// Hb(t) = m sigma(-m) + log1p(exp(-m)), and by s.
-    fn by_shape(&self, x: &Tensor, shape: &ShapeSlopes) -> Result<(Tensor, Tensor)> {
+    /// -((1 - s) / n^2) Hb(t) + s x t (1 - t) with the binary entropy
+    /// Hb(t) = m sigma(-m) + log1p(exp(-m)).
+    fn by_n(&self, x: &Tensor, shape: &ShapeSlopes) -> Result<Tensor> {
         let entropy = self.tail.f_addcmul(&self.distance, &self.small)?;
         let bell = self.bell.f_mul(x)?;
-        let by_n = entropy.f_mul(&shape.entropy)?.f_addcmul_(&bell, &shape.saturation)?;
-        Ok((by_n, self.by_s.shallow_clone()))
+        entropy.f_mul(&shape.entropy)?.f_addcmul_(&bell, &shape.saturation)
     }
 }
