@@ -94,7 +94,7 @@ impl Network {
         rng: &mut TrialRng,
     ) -> Result<Self> {
         let drawn = 5.0 + 2.0 * rng.unit();
-        let n0 = config.kind.has_shape().then_some(config.n0.unwrap_or(drawn));
+        let n0 = config.n0.unwrap_or(drawn);
         let mut init = Init::new(config, kind, rng);
         let layer = layer(config, interface.inputs, n0, &mut init)?;
         let (w_out, b_out) = init.readout(interface.classes, interface.readout_init)?;
@@ -103,6 +103,7 @@ impl Network {
         }
         let w_out = w_out.f_set_requires_grad(true)?;
         let b_out = b_out.f_set_requires_grad(true)?;
+        let n0 = config.kind.has_shape().then_some(n0);
         Ok(Self { layer, w_out, b_out, readout: interface.readout, n0 })
     }
 
@@ -159,11 +160,9 @@ impl Network {
 fn layer(
     config: &config::Network,
     inputs: u32,
-    n0: Option<f64>,
+    n0: f64,
     init: &mut Init<'_>,
 ) -> Result<Box<dyn Layer>> {
-    // Only a kind without gain has no n0.
-    let n0 = n0.unwrap_or_default();
     Ok(match config.kind {
         NetworkKind::Relu => Box::new(plain::Plain::relu(inputs, init)?),
         NetworkKind::Homogeneous => Box::new(plain::Plain::homogeneous(config, inputs, n0, init)?),

@@ -14,7 +14,7 @@ use flate2::bufread::GzDecoder;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// The type code of unsigned bytes in the third byte of the magic number.
 const UNSIGNED_BYTES: u8 = 0x08;
-/// More samples than any file of this kind has: 1.3 GB of images.
+/// More samples than any file of this kind has: 1.6 GB of images.
 const MOST: u32 = 1 << 21;
 
 /// What is wrong with an idx file.

@@ -34,7 +34,11 @@ pub(super) fn load(
         return Err(Error::TooFew { field: "task.test_size", wanted, there }.into());
     }
     let order = match task.kind {
-        TaskKind::Psmnist => Legacy::new(permutation_seed(task, seed)?).permutation(side * side),
+        TaskKind::Psmnist => {
+            let own = task.permutation_seed;
+            let seed = legacy_seed(task, seed, "task.permutation_seed", own)?;
+            Legacy::new(seed).permutation(side * side)
+        }
         _ => (0..side * side).collect(),
     };
     let parts = [
@@ -45,10 +49,7 @@ pub(super) fn load(
     Ok(Images { parts, order })
 }
 
-fn permutation_seed(task: &config::Task, seed: u64) -> Result<u32, Error> {
-    legacy_seed(task, seed, "task.permutation_seed", task.permutation_seed)
-}
-
+/// The seed of a legacy generator: the `own` one of `field`, or that of the trial as in the paper.
 fn legacy_seed(
     task: &config::Task,
     trial: u64,
