@@ -1,7 +1,7 @@
 //! A recurrent network: a recurrent layer with its neurons, and a linear readout.
 //!
-//! What distinguishes one kind of network from another is a [`Layer`]; a new kind is one more file
-//! with a layer and one more arm in [`layer`]. A layer sees a whole sequence at once, so that the
+//! What distinguishes one kind of network from another is a `Layer`; a new kind is one more file
+//! with a layer and one more arm in `layer`. A layer sees a whole sequence at once, so that the
 //! loop over steps inside it can give way to a faster kernel without anyone noticing.
 //!
 //! Shapes: B samples, T steps, I inputs, H neurons, S controller units, C classes. A matrix
