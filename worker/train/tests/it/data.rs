@@ -312,6 +312,34 @@ fn what_the_data_cannot_give_is_refused_with_the_field() {
 }
 
 #[test]
+fn permuted_digits_are_the_same_pixels_in_one_other_order() {
+    let digits = |permute, permutation_seed| {
+        let task = TaskConfig {
+            pool: 2,
+            permute,
+            permutation_seed,
+            train_size: 4,
+            validation_size: 4,
+            test_size: 4,
+            ..TaskConfig::default()
+        };
+        let task = load(&TrialConfig { task, ..TrialConfig::default() });
+        [0, 3].map(|sample| sequence(&task, Split::Train, sample))
+    };
+    let rows = digits(false, 1);
+    let permuted = digits(true, 1);
+    assert_eq!(rows, digits(false, 2));
+    assert_eq!(permuted, digits(true, 1));
+    assert_ne!(permuted, digits(true, 2));
+    for (mut a, mut b) in rows.into_iter().zip(permuted) {
+        assert_ne!(a, b);
+        a.sort_by(f64::total_cmp);
+        b.sort_by(f64::total_cmp);
+        assert_eq!(a, b);
+    }
+}
+
+#[test]
 fn mnist_itself_has_the_pixels_of_the_reference() {
     let Some(directory) = std::env::var_os("RHEO_DATA") else {
         eprintln!("skipped: RHEO_DATA is not set, MNIST is not checked");
