@@ -92,7 +92,7 @@ impl Curve {
 impl Slopes {
     fn new(guarded: &Guarded, s: &Tensor, paths: Option<(Tensor, Tensor)>) -> Result<Self> {
         let n = &guarded.gain;
-        let linear = s.f_neg()?.f_add_scalar_(1.0)?;
+        let linear = s.f_rsub_scalar(1.0)?;
         let shape = match paths {
             Some((gain_path, saturation_path)) => Some(ShapeSlopes {
                 // Divided twice because n^2 may overflow.
