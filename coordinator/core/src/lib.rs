@@ -5,8 +5,7 @@
 //! randomness are arguments. That is what lets every decision be replayed and property-tested.
 
 pub mod config;
-pub mod definition;
-pub mod history;
+pub mod dataset;
 pub mod id;
 pub mod metric;
 pub mod part;

@@ -1,1 +1,28 @@
-//! rheo-train
+//! Networks, tasks and training on libtorch: the only crate that links it.
+//!
+//! [`Torch`] implements [`rheo_core::trainer::Trainer`]: it trains one trial as a resumable state
+//! machine whose every step ends where a checkpoint can be taken. A trial's rows and weights are a
+//! function of its configuration alone: whether it was interrupted, and what ran beside it, changes
+//! no bit of them. The modules below are what the state machine is made of; they are public for
+//! benches and for the oracles of `tests/`.
+//!
+//! What is absent, and why: no `VarStore` and no optimizer of tch, because their state would have
+//! to be taken apart for checkpoints; no panicking tensor call (`a + b`, `a.sum()`), because a
+//! failure of libtorch is an error of one trial and not of the worker.
+
+pub mod adam;
+mod checkpoint;
+mod error;
+pub mod evaluation;
+pub mod gamma;
+mod gauge;
+pub mod network;
+pub mod step;
+pub mod task;
+mod tensor;
+mod trainer;
+mod trial;
+
+pub use error::Error;
+pub use gauge::{Gauge, Shape};
+pub use trainer::Torch;

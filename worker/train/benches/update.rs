@@ -1,0 +1,60 @@
+//! The time of one training update, per kind of network, at the size of the demo sweep: forward,
+//! backward and optimizer on one thread.
+
+#![expect(clippy::expect_used, reason = "a bench that cannot run should say so and end")]
+
+use std::hint::black_box;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use rheo_core::config::{Network as Config, NetworkKind, Task as TaskConfig, TrialConfig};
+use rheo_core::rng::{Purpose, TrialRng};
+use rheo_train::Gauge;
+use rheo_train::adam::Adam;
+use rheo_train::network::Network;
+use rheo_train::step;
+use rheo_train::task::{Library, Split, Task};
+use tch::Kind;
+
+fn update(criterion: &mut Criterion) {
+    tch::set_num_threads(1);
+    let mut group = criterion.benchmark_group("update");
+    group.sample_size(20);
+    for kind in [
+        NetworkKind::Relu,
+        NetworkKind::Homogeneous,
+        NetworkKind::Heterogeneous,
+        NetworkKind::Adaptive,
+    ] {
+        let config = TrialConfig {
+            task: TaskConfig {
+                pool: 2,
+                train_size: 100,
+                validation_size: 1,
+                test_size: 1,
+                ..TaskConfig::default()
+            },
+            network: Config { kind, hidden: 32, controller: 10, ..Config::default() },
+            ..TrialConfig::default()
+        };
+        let task = Task::load(&config, &Library::default()).expect("digits need no files");
+        let mut rng = TrialRng::new(0, Purpose::Init);
+        let network = Network::new(&config.network, task.interface(), Kind::Float, &mut rng)
+            .expect("the network is small");
+        let mut adam = Adam::new(&config.training.optimizer, &network.trained())
+            .expect("the network is small");
+        let batch = task
+            .batch(Split::Train, &(0..100).collect::<Vec<u32>>())
+            .expect("the split has 100 samples");
+        group.bench_function(kind.name(), |bencher| {
+            bencher.iter(|| {
+                let mut gauge = Gauge::counting();
+                black_box(step::update(&network, &mut adam, &batch, &mut gauge))
+                    .expect("the shapes fit")
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, update);
+criterion_main!(benches);

@@ -1,0 +1,187 @@
+//! The bytes of a checkpoint: a safetensors file with named tensors and, as metadata, everything
+//! else as JSON.
+//!
+//! A tensor `blake3` holds the digest of all the rest, so that a damaged checkpoint is refused
+//! whoever kept it: a flipped bit in a weight would otherwise train on silently. Equal contents give
+//! equal bytes.
+
+use std::collections::{BTreeMap, HashMap};
+
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+use tch::{Kind, TchError, Tensor};
+
+/// The metadata key of the JSON.
+const HEADER: &str = "rheobase";
+/// The tensor that holds the digest.
+const DIGEST: &str = "blake3";
+
+/// Tensors by name.
+pub(crate) type Tensors = BTreeMap<String, Tensor>;
+
+/// Why a checkpoint cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It is no safetensors file.
+    #[error("not a safetensors file")]
+    Format(#[source] safetensors::SafeTensorError),
+    /// It is a safetensors file of something else.
+    #[error("not a checkpoint of this program: `{0}` is missing")]
+    Foreign(&'static str),
+    /// Its contents do not have the digest that was stored with them.
+    #[error("damaged: its digest is not that of its contents")]
+    Digest,
+    /// The JSON has another structure.
+    #[error("its header cannot be read")]
+    Header(#[source] serde_json::Error),
+    /// It was written by another version of the program.
+    #[error("its format is version `{found}`, this program reads `{known}`")]
+    Version {
+        /// The version of the checkpoint.
+        found: u64,
+        /// The version of the program.
+        known: u64,
+    },
+    /// It belongs to another trial.
+    #[error(
+        "it belongs to another configuration: `{path}` is `{stored}` there and `{wanted}` here"
+    )]
+    Config {
+        /// The first differing field.
+        path: String,
+        /// Its value in the checkpoint.
+        stored: String,
+        /// Its value in the trial.
+        wanted: String,
+    },
+    /// A tensor is missing, or there is one too many.
+    #[error("its tensors are not those of the network: `{0}`")]
+    Names(String),
+    /// A tensor has another shape or type.
+    #[error("its tensor `{0}` has another shape or type")]
+    Shape(String),
+    /// The position in the trial does not exist.
+    #[error("it is at a point that the trial does not have")]
+    Position,
+}
+
+/// The bytes of `header`, a JSON text, and `tensors`.
+pub(crate) fn encode(header: String, tensors: &Tensors) -> Result<Vec<u8>, crate::Error> {
+    let mut contents = Vec::new();
+    for (name, tensor) in tensors {
+        contents.push((name.as_str(), Stored::of(tensor)?));
+    }
+    let digest = digest(&header, contents.iter().map(|(name, stored)| (*name, &stored.bytes[..])));
+    contents.push((
+        DIGEST,
+        Stored { dtype: Dtype::U8, shape: vec![digest.len()], bytes: digest.to_vec() },
+    ));
+    let mut views = Vec::new();
+    for (name, stored) in &contents {
+        let view = TensorView::new(stored.dtype, stored.shape.clone(), &stored.bytes);
+        views.push((*name, view.map_err(Error::Format)?));
+    }
+    let metadata = HashMap::from([(HEADER.to_owned(), header)]);
+    Ok(safetensors::serialize(views, Some(metadata)).map_err(Error::Format)?)
+}
+
+/// The header and the tensors in `bytes`.
+pub(crate) fn decode(bytes: &[u8]) -> Result<(String, Tensors), crate::Error> {
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(Error::Format)?;
+    let header = metadata.metadata().as_ref().and_then(|metadata| metadata.get(HEADER));
+    let header = header.ok_or(Error::Foreign(HEADER))?.clone();
+    let file = SafeTensors::deserialize(bytes).map_err(Error::Format)?;
+    let mut views: BTreeMap<String, TensorView<'_>> = file.tensors().into_iter().collect();
+    let stored = views.remove(DIGEST).ok_or(Error::Foreign(DIGEST))?;
+    let found = digest(&header, views.iter().map(|(name, view)| (name.as_str(), view.data())));
+    if stored.data() != found {
+        return Err(Error::Digest.into());
+    }
+    let mut tensors = Tensors::new();
+    for (name, view) in views {
+        let tensor = tensor(&view).ok_or_else(|| Error::Shape(name.clone()))??;
+        tensors.insert(name, tensor);
+    }
+    Ok((header, tensors))
+}
+
+fn digest<'a>(header: &str, tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    // Lengths keep one part from being taken for the next.
+    let mut take = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
+    take(header.as_bytes());
+    for (name, bytes) in tensors {
+        take(name.as_bytes());
+        take(bytes);
+    }
+    hasher.finalize().into()
+}
+
+/// A tensor as it lies in the file.
+struct Stored {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl Stored {
+    fn of(tensor: &Tensor) -> Result<Self, TchError> {
+        let kind = tensor.f_kind()?;
+        let dtype = match kind {
+            Kind::Float => Dtype::F32,
+            Kind::Double => Dtype::F64,
+            other => {
+                return Err(TchError::Kind(format!("not stored in checkpoints: `{other:?}`")));
+            }
+        };
+        let tensor = tensor.f_detach()?.f_contiguous()?;
+        let shape = tensor.size().iter().filter_map(|&size| usize::try_from(size).ok()).collect();
+        let mut bytes = vec![0; tensor.numel() * kind.elt_size_in_bytes()];
+        tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
+        Ok(Self { dtype, shape, bytes })
+    }
+}
+
+/// The tensor of a view, if it has a type that checkpoints have.
+fn tensor(view: &TensorView<'_>) -> Option<Result<Tensor, TchError>> {
+    let kind = match view.dtype() {
+        Dtype::F32 => Kind::Float,
+        Dtype::F64 => Kind::Double,
+        _ => return None,
+    };
+    let shape: Option<Vec<i64>> =
+        view.shape().iter().map(|&size| i64::try_from(size).ok()).collect();
+    Some(Tensor::f_from_data_size(view.data(), &shape?, kind))
+}
+
+/// Where two configurations first differ: the dotted path and both values.
+pub(crate) fn difference(
+    stored: &serde_json::Value,
+    wanted: &serde_json::Value,
+) -> Option<(String, String, String)> {
+    use serde_json::Value::{Array, Object};
+    match (stored, wanted) {
+        (Object(a), Object(b)) => {
+            let names: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            let null = serde_json::Value::Null;
+            names.into_iter().find_map(|name| {
+                let (a, b) = (a.get(name).unwrap_or(&null), b.get(name).unwrap_or(&null));
+                difference(a, b).map(|(path, a, b)| (join(name, &path), a, b))
+            })
+        }
+        (Array(a), Array(b)) if a.len() == b.len() => {
+            a.iter().zip(b).enumerate().find_map(|(index, (a, b))| {
+                difference(a, b).map(|(path, a, b)| (join(&index.to_string(), &path), a, b))
+            })
+        }
+        (a, b) if a == b => None,
+        (a, b) => Some((String::new(), a.to_string(), b.to_string())),
+    }
+}
+
+fn join(name: &str, rest: &str) -> String {
+    if rest.is_empty() { name.to_owned() } else { format!("{name}.{rest}") }
+}

@@ -1,0 +1,202 @@
+//! The activation family gamma(x; n, s) = (1 - s) softplus(n x) / n + s sigma(n x) with its exact
+//! derivatives, finite wherever they should be (Geadah et al. 2024; science reference,
+//! section 2).
+//!
+//! The derivatives are computed here and not left to automatic differentiation: those of the
+//! composed formula cancel (the entropy form of the derivative by n does not) and turn infinities
+//! of branches that were not taken into NaN. libtorch lets no Rust code define a derivative, so a
+//! value enters the graph as its own linearisation,
+//! `value + slope (x - detach x) + ...`, whose brackets are exactly zero and whose derivatives are
+//! exactly the slopes.
+
+use tch::{Result, Tensor};
+
+/// The smallest absolute gain that is used as it is. A gain closer to zero is replaced by plus or
+/// minus this value, and the derivative by n is zero there: for s != 1 the curve diverges like
+/// (1 - s) ln 2 / n, with opposite signs on both sides.
+pub const GAIN_GUARD: f64 = 1e-3;
+
+/// Where |n x| is cut off: exp(-700) is a normal double, so that no product with it is infinity
+/// times zero; single precision has reached zero long before.
+const FAR: f64 = 700.0;
+
+/// Gains and saturations, ready to be applied to inputs that they broadcast against.
+pub struct Curve {
+    gain: Tensor,
+    saturation: Tensor,
+    slopes: Option<Slopes>,
+    /// Elements of the gain that were replaced because they are too close to zero.
+    pub guard_hits: u64,
+    /// Elements of the gain that are below zero.
+    pub negative_gains: u64,
+}
+
+/// What the derivatives need besides gain and saturation.
+struct Slopes {
+    /// 1 - s.
+    linear: Tensor,
+    /// s n.
+    steep: Tensor,
+    /// The derivatives by n and s, unless both are constants.
+    shape: Option<ShapeSlopes>,
+}
+
+struct ShapeSlopes {
+    /// -(1 - s) / n^2, zero where the gain was replaced.
+    entropy: Tensor,
+    /// s, zero where the gain was replaced.
+    saturation: Tensor,
+    /// n - detach n: zero, with a path to n in the graph.
+    gain_path: Tensor,
+    /// s - detach s.
+    saturation_path: Tensor,
+}
+
+impl Curve {
+    /// Prepares the curves of gain `n` and saturation `s`, of equal shapes. `differentiable` says
+    /// whether derivatives by the inputs will be wanted; those by `n` and `s` come with them if
+    /// these require gradients.
+    pub fn new(n: &Tensor, s: &Tensor, differentiable: bool) -> Result<Self> {
+        // Whatever is computed from detached tensors stays out of the graph.
+        let (gain, saturation) = (n.f_detach()?, s.f_detach()?);
+        let paths = (n.f_sub(&gain)?, s.f_sub(&saturation)?);
+        let guarded = Guarded::new(&gain)?;
+        let slopes = if differentiable {
+            let learned = paths.0.requires_grad();
+            Some(Slopes::new(&guarded, &saturation, learned.then_some(paths))?)
+        } else {
+            None
+        };
+        Ok(Self {
+            gain: guarded.gain,
+            saturation,
+            slopes,
+            guard_hits: guarded.hits,
+            negative_gains: guarded.negatives,
+        })
+    }
+
+    /// gamma(x; n, s), element by element.
+    pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        let fixed = x.f_detach()?;
+        let parts = Parts::new(&fixed, &self.gain)?;
+        let value = parts.value(&self.saturation)?;
+        let Some(slopes) = &self.slopes else { return Ok(value) };
+        let value = value.f_addcmul(&parts.by_x(slopes)?, &x.f_sub(&fixed)?)?;
+        let Some(shape) = &slopes.shape else { return Ok(value) };
+        let value = value.f_addcmul(&parts.by_n(&fixed, shape)?, &shape.gain_path)?;
+        value.f_addcmul(&parts.by_s, &shape.saturation_path)
+    }
+}
+
+impl Slopes {
+    fn new(guarded: &Guarded, s: &Tensor, paths: Option<(Tensor, Tensor)>) -> Result<Self> {
+        let n = &guarded.gain;
+        let linear = s.f_rsub_scalar(1.0)?;
+        let shape = match paths {
+            Some((gain_path, saturation_path)) => Some(ShapeSlopes {
+                // Divided twice because n^2 may overflow.
+                entropy: guarded.zero_inside(linear.f_neg()?.f_div_(n)?.f_div_(n)?)?,
+                saturation: guarded.zero_inside(s.shallow_clone())?,
+                gain_path,
+                saturation_path,
+            }),
+            None => None,
+        };
+        Ok(Self { linear, steep: s.f_mul(n)?, shape })
+    }
+}
+
+/// A gain that is nowhere too close to zero.
+struct Guarded {
+    gain: Tensor,
+    /// Where it was replaced, if anywhere.
+    inside: Option<Tensor>,
+    hits: u64,
+    negatives: u64,
+}
+
+impl Guarded {
+    fn new(n: &Tensor) -> Result<Self> {
+        // One cheap look suffices in ordinary runs, where all gains are well above zero.
+        if n.f_min()?.f_double_value(&[])? >= GAIN_GUARD {
+            return Ok(Self { gain: n.shallow_clone(), inside: None, hits: 0, negatives: 0 });
+        }
+        let inside = n.f_abs()?.f_lt(GAIN_GUARD)?;
+        let below = n.f_lt(0.0)?;
+        let nearest = n.f_full_like(GAIN_GUARD)?.f_masked_fill(&below, -GAIN_GUARD)?;
+        Ok(Self {
+            gain: nearest.f_where_self(&inside, n)?,
+            hits: count(&inside)?,
+            negatives: count(&below)?,
+            inside: Some(inside),
+        })
+    }
+
+    /// `values` with zeros where the gain was replaced.
+    fn zero_inside(&self, values: Tensor) -> Result<Tensor> {
+        match &self.inside {
+            Some(inside) => values.f_masked_fill(inside, 0.0),
+            None => Ok(values),
+        }
+    }
+}
+
+/// How many elements of a Boolean tensor are true.
+fn count(mask: &Tensor) -> Result<u64> {
+    Ok(mask.f_sum(tch::Kind::Int64)?.f_int64_value(&[])?.unsigned_abs())
+}
+
+/// What value and derivatives share, with z = n x and m = min(|z|, 700).
+struct Parts {
+    /// m.
+    distance: Tensor,
+    /// sigma(-m).
+    small: Tensor,
+    /// sigma(z) sigma(-z), without the cancellation of t (1 - t).
+    bell: Tensor,
+    /// log1p(exp(-m)), what softplus has above max(z, 0).
+    tail: Tensor,
+    /// sigma(z).
+    sigmoid: Tensor,
+    /// sigma(z) - softplus(z) / n: the derivative by s.
+    by_s: Tensor,
+    /// softplus(z) / n.
+    soft: Tensor,
+}
+
+impl Parts {
+    fn new(x: &Tensor, n: &Tensor) -> Result<Self> {
+        let z = x.f_mul(n)?;
+        let positive = z.f_gt(0.0)?;
+        let distance = z.f_abs()?.f_clamp_max_(FAR)?;
+        let decay = distance.f_neg()?.f_exp_()?;
+        let large = decay.f_add_scalar(1.0)?.f_reciprocal_()?;
+        let small = decay.f_mul(&large)?;
+        let tail = decay.f_log1p()?;
+        let sigmoid = large.f_where_self(&positive, &small)?;
+        // max(z, 0) / n is x or 0, which overflows in neither case.
+        let rectified = x.f_where_scalarother(&positive, 0.0)?;
+        let soft = rectified.f_addcdiv(&tail, n)?;
+        let by_s = sigmoid.f_sub(&soft)?;
+        let bell = small.f_mul(&large)?;
+        Ok(Self { distance, small, bell, tail, sigmoid, by_s, soft })
+    }
+
+    fn value(&self, s: &Tensor) -> Result<Tensor> {
+        self.soft.f_addcmul(s, &self.by_s)
+    }
+
+    /// (1 - s) t + s n t (1 - t) with t = sigma(z).
+    fn by_x(&self, slopes: &Slopes) -> Result<Tensor> {
+        self.sigmoid.f_mul(&slopes.linear)?.f_addcmul_(&self.bell, &slopes.steep)
+    }
+
+    /// -((1 - s) / n^2) Hb(t) + s x t (1 - t) with the binary entropy
+    /// Hb(t) = m sigma(-m) + log1p(exp(-m)).
+    fn by_n(&self, x: &Tensor, shape: &ShapeSlopes) -> Result<Tensor> {
+        let entropy = self.tail.f_addcmul(&self.distance, &self.small)?;
+        let bell = self.bell.f_mul(x)?;
+        entropy.f_mul(&shape.entropy)?.f_addcmul_(&bell, &shape.saturation)
+    }
+}

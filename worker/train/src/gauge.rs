@@ -1,0 +1,138 @@
+//! What is measured on the gains and saturations while a network runs: counters of the gain policy,
+//! and moments from which statistics over neurons, time and samples follow.
+//!
+//! Separate from the networks because measuring changes nothing that they compute.
+
+use tch::{Device, Kind, Result, Tensor, no_grad_guard};
+
+use crate::gamma::Curve;
+
+/// Counters and, where wanted, moments of the gains and saturations seen by forward passes.
+#[derive(Debug)]
+pub struct Gauge {
+    /// Elements whose gain was too close to zero and was replaced.
+    pub guard_hits: u64,
+    /// Elements with a negative gain.
+    pub negative_gains: u64,
+    moments: Option<Moments>,
+}
+
+/// Sums over time and samples, one column per neuron.
+#[derive(Debug)]
+pub(crate) struct Moments {
+    /// Double precision [4, H]: the sums of n, n^2, s and s^2.
+    pub(crate) sums: Tensor,
+    /// How many (step, sample) pairs each sum holds.
+    pub(crate) count: u64,
+}
+
+impl Gauge {
+    /// Counts what the gain policy counts, and nothing else: what a training step can afford.
+    pub fn counting() -> Self {
+        Self { guard_hits: 0, negative_gains: 0, moments: None }
+    }
+
+    /// Also sums up the gains and saturations of `hidden` neurons.
+    pub(crate) fn measuring(hidden: u32) -> Result<Self> {
+        let sums = Tensor::f_zeros([4, i64::from(hidden)], (Kind::Double, Device::Cpu))?;
+        Ok(Self { moments: Some(Moments { sums, count: 0 }), ..Self::counting() })
+    }
+
+    /// Goes on from sums made earlier.
+    pub(crate) fn resumed(moments: Moments) -> Self {
+        Self { moments: Some(moments), ..Self::counting() }
+    }
+
+    /// The moments, if this gauge measures and has seen anything.
+    pub(crate) fn moments(&self) -> Option<&Moments> {
+        self.moments.as_ref().filter(|moments| moments.count > 0)
+    }
+
+    /// Takes in the curves of one forward pass or one step of it.
+    pub(crate) fn count(&mut self, curve: &Curve) {
+        self.guard_hits += curve.guard_hits;
+        self.negative_gains += curve.negative_gains;
+    }
+
+    /// Takes in the gains `n` and saturations `s`, both [B, H], of one step.
+    pub(crate) fn measure(&mut self, n: &Tensor, s: &Tensor) -> Result<()> {
+        let Some(moments) = &mut self.moments else {
+            return Ok(());
+        };
+        let _guard = no_grad_guard();
+        let n = n.f_to_dtype(Kind::Double, false, false)?;
+        let s = s.f_to_dtype(Kind::Double, false, false)?;
+        let columns = [
+            n.f_sum_dim_intlist(0, false, Kind::Double)?,
+            n.f_square()?.f_sum_dim_intlist(0, false, Kind::Double)?,
+            s.f_sum_dim_intlist(0, false, Kind::Double)?,
+            s.f_square()?.f_sum_dim_intlist(0, false, Kind::Double)?,
+        ];
+        let _ = moments.sums.f_add_(&Tensor::f_stack(&columns, 0)?)?;
+        moments.count += n.size().first().map_or(0, |batch| batch.unsigned_abs());
+        Ok(())
+    }
+}
+
+/// The gain and saturation of every neuron.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shape {
+    /// Gains.
+    pub n: Vec<f64>,
+    /// Saturations.
+    pub s: Vec<f64>,
+}
+
+/// Mean and standard deviation of gain and saturation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Spread {
+    pub(crate) n_mean: f64,
+    pub(crate) n_std: f64,
+    pub(crate) s_mean: f64,
+    pub(crate) s_std: f64,
+}
+
+impl Moments {
+    /// The mean of every neuron over time and samples.
+    pub(crate) fn mean(&self) -> Result<Shape> {
+        let count = self.count as f64;
+        let [n, _, s, _] = self.rows()?;
+        let mean = |sums: Vec<f64>| sums.into_iter().map(|sum| sum / count).collect();
+        Ok(Shape { n: mean(n), s: mean(s) })
+    }
+
+    /// Mean and deviation over neurons, time and samples.
+    pub(crate) fn spread(&self) -> Result<Spread> {
+        let [n, n2, s, s2] = self.rows()?;
+        let count = self.count as f64 * n.len() as f64;
+        let moments = |sums: &[f64], squares: &[f64]| {
+            let mean = sums.iter().sum::<f64>() / count;
+            let variance = squares.iter().sum::<f64>() / count - mean * mean;
+            (mean, variance.max(0.0).sqrt())
+        };
+        let ((n_mean, n_std), (s_mean, s_std)) = (moments(&n, &n2), moments(&s, &s2));
+        Ok(Spread { n_mean, n_std, s_mean, s_std })
+    }
+
+    fn rows(&self) -> Result<[Vec<f64>; 4]> {
+        Ok([self.row(0)?, self.row(1)?, self.row(2)?, self.row(3)?])
+    }
+
+    fn row(&self, index: i64) -> Result<Vec<f64>> {
+        crate::tensor::to_doubles(&self.sums.f_get(index)?)
+    }
+}
+
+impl Shape {
+    /// Mean and deviation over neurons.
+    pub(crate) fn spread(&self) -> Spread {
+        let moments = |values: &[f64]| {
+            let count = values.len() as f64;
+            let mean = values.iter().sum::<f64>() / count;
+            let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
+            (mean, variance.sqrt())
+        };
+        let ((n_mean, n_std), (s_mean, s_std)) = (moments(&self.n), moments(&self.s));
+        Spread { n_mean, n_std, s_mean, s_std }
+    }
+}

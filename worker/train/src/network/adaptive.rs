@@ -1,0 +1,162 @@
+//! Layers whose neurons adapt: a controller, with the same weights for every neuron but a state of
+//! its own for each, sees the neuron's a_t and sets its gain and saturation at that same step
+//! (Geadah et al. 2024, the adaptive recurrent unit network).
+//!
+//! ```text
+//! g_t[b,i] = tanh(u_ag a_t[b,i] + b_ag + w_gg g_{t-1}[b,i] + b_gg)
+//! n_t[b,i] = w_gn . g_t[b,i] + b_gn ;  s_t[b,i] = w_gs . g_t[b,i] + b_gs ;  h_t = gamma(a_t; n_t, s_t)
+//! ```
+
+use rheo_core::config;
+use tch::{Device, Result, Tensor};
+
+use super::init::Init;
+use super::recurrence::Recurrence;
+use super::{Layer, Parameter, Readout};
+use crate::gamma::Curve;
+use crate::gauge::{Gauge, Shape};
+
+/// A layer of neurons that share a controller.
+pub(super) struct Adaptive {
+    recurrence: Recurrence,
+    u_ag: Tensor,
+    b_ag: Tensor,
+    w_gg: Tensor,
+    b_gg: Tensor,
+    w_gn: Tensor,
+    b_gn: Tensor,
+    w_gs: Tensor,
+    b_gs: Tensor,
+}
+
+impl Adaptive {
+    pub(super) fn new(
+        config: &config::Network,
+        inputs: u32,
+        n0: f64,
+        init: &mut Init<'_>,
+    ) -> Result<Self> {
+        let units = config.controller;
+        Ok(Self {
+            recurrence: Recurrence::new(inputs, init)?,
+            u_ag: init.input(units, 1)?,
+            b_ag: init.bias(units, 1)?,
+            w_gg: init.recurrent(units)?,
+            b_gg: init.bias(units, units)?,
+            w_gn: init.xavier(1, units, 0.1)?,
+            b_gn: init.constant(1, n0)?,
+            w_gs: init.xavier(1, units, 0.01)?,
+            b_gs: init.constant(1, config.s0)?,
+        })
+    }
+}
+
+/// The controller's weights as one step uses them, prepared once per sequence.
+struct Controller {
+    /// u_ag [S].
+    from_neuron: Tensor,
+    /// b_ag + b_gg [S].
+    bias: Tensor,
+    /// w_gg^T [S, S].
+    feedback: Tensor,
+    /// w_gn above w_gs [2, S]: one product gives gain and saturation.
+    readout: Tensor,
+    /// b_gn above b_gs [2, 1].
+    readout_bias: Tensor,
+}
+
+impl Controller {
+    fn new(layer: &Adaptive) -> Result<Self> {
+        Ok(Self {
+            from_neuron: layer.u_ag.f_flatten(0, 1)?,
+            bias: layer.b_ag.f_add(&layer.b_gg)?,
+            feedback: layer.w_gg.f_transpose(0, 1)?,
+            readout: Tensor::f_cat(&[&layer.w_gn, &layer.w_gs], 0)?,
+            readout_bias: Tensor::f_stack(&[&layer.b_gn, &layer.b_gs], 0)?,
+        })
+    }
+
+    /// The state before the first step, [B * H, S].
+    fn rest(&self, neurons: &Tensor) -> Result<Tensor> {
+        let (batch, hidden) = neurons.size2()?;
+        let units = self.from_neuron.size1()?;
+        Tensor::f_zeros([batch * hidden, units], (neurons.f_kind()?, Device::Cpu))
+    }
+
+    /// Advances the state by one step in which the neurons receive `a` [B, H].
+    fn step(&self, state: &Tensor, a: &Tensor) -> Result<Tensor> {
+        let mut next = self.bias.f_addmm(state, &self.feedback)?;
+        // In place: no backward formula needs what is overwritten here.
+        let mut next = next.f_addr_(&a.f_flatten(0, 1)?, &self.from_neuron)?;
+        next.f_tanh_()
+    }
+
+    /// Gain and saturation [B, H] that `state` sets.
+    fn shape(&self, state: &Tensor, size: (i64, i64)) -> Result<(Tensor, Tensor)> {
+        let both = self.readout_bias.f_addmm(&self.readout, &state.f_transpose(0, 1)?)?;
+        let both = both.f_reshape([2, size.0, size.1])?;
+        let mut parts = both.f_unbind(0)?.into_iter();
+        match (parts.next(), parts.next()) {
+            (Some(n), Some(s)) => Ok((n, s)),
+            _ => Err(tch::TchError::Shape("the controller sets two values".to_owned())),
+        }
+    }
+}
+
+impl Layer for Adaptive {
+    fn parameters(&self) -> Vec<Parameter<'_>> {
+        let mut parameters = self.recurrence.parameters();
+        let controller = [
+            ("u_ag", &self.u_ag),
+            ("b_ag", &self.b_ag),
+            ("w_gg", &self.w_gg),
+            ("b_gg", &self.b_gg),
+            ("w_gn", &self.w_gn),
+            ("b_gn", &self.b_gn),
+            ("w_gs", &self.w_gs),
+            ("b_gs", &self.b_gs),
+        ];
+        parameters.extend(controller.map(|(name, tensor)| Parameter {
+            name,
+            tensor,
+            trained: true,
+        }));
+        parameters
+    }
+
+    fn forward(
+        &self,
+        inputs: &Tensor,
+        drive: Option<&Tensor>,
+        readout: Readout,
+        gauge: &mut Gauge,
+    ) -> Result<Tensor> {
+        let external = self.recurrence.external(inputs, drive)?;
+        let feedback = self.recurrence.feedback()?;
+        let controller = Controller::new(self)?;
+        let mut state = self.recurrence.rest(inputs)?;
+        let size = state.size2()?;
+        let mut g = controller.rest(&state)?;
+        let mut states = Vec::new();
+        for current in &external {
+            let a = current.f_addmm(&state, &feedback)?;
+            g = controller.step(&g, &a)?;
+            let (n, s) = controller.shape(&g, size)?;
+            let curve = Curve::new(&n, &s, feedback.requires_grad())?;
+            gauge.count(&curve);
+            gauge.measure(&n, &s)?;
+            state = curve.apply(&a)?;
+            if readout == Readout::Every {
+                states.push(state.shallow_clone());
+            }
+        }
+        match readout {
+            Readout::Last => Ok(state),
+            Readout::Every => Tensor::f_stack(&states, 0),
+        }
+    }
+
+    fn fixed_shape(&self) -> Result<Option<Shape>> {
+        Ok(None)
+    }
+}

@@ -1,0 +1,92 @@
+//! Images as sequences of pixels: the samples behind the digits and MNIST tasks.
+//!
+//! Pixels lie row by row in shared memory; the order of the steps is applied when a batch is put
+//! together, so that trials with different permutations share the samples.
+
+use std::sync::Arc;
+
+use tch::Kind;
+
+use super::{Split, assemble, buffer};
+use crate::Error;
+use crate::step::Batch;
+
+/// Images of one size with their labels.
+#[derive(Debug)]
+pub(super) struct Samples {
+    /// Row-major images one after the other, to be multiplied by `scale`. Single precision holds
+    /// sums of bytes exactly, so that a double-precision network sees exact pixels of files.
+    pub(super) pixels: Vec<f32>,
+    /// What makes a pixel of a stored number.
+    pub(super) scale: f64,
+    /// What every image shows.
+    pub(super) labels: Vec<u8>,
+}
+
+impl Samples {
+    /// Bytes of memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.pixels.len() * size_of::<f32>() + self.labels.len()
+    }
+}
+
+/// The images of one split.
+pub(super) struct Part {
+    pub(super) samples: Arc<Samples>,
+    /// Which of the samples are in the split, in order; without it, all.
+    pub(super) chosen: Option<Vec<u32>>,
+}
+
+/// The images of a task.
+pub(super) struct Images {
+    /// Training, validation and test images.
+    pub(super) parts: [Part; 3],
+    /// Which pixel comes at which step.
+    pub(super) order: Vec<u32>,
+}
+
+impl Images {
+    pub(super) fn steps(&self) -> u32 {
+        u32::try_from(self.order.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn batch(&self, split: Split, samples: &[u32], kind: Kind) -> Result<Batch, Error> {
+        let part = &self.parts[split as usize];
+        let steps = self.order.len();
+        let mut values: Vec<f64> = buffer("the inputs of a batch", steps * samples.len())?;
+        let mut targets = Vec::with_capacity(samples.len());
+        for (column, &sample) in samples.iter().enumerate() {
+            let row = match &part.chosen {
+                Some(chosen) => chosen[sample as usize] as usize,
+                None => sample as usize,
+            };
+            let image = &part.samples.pixels[row * steps..(row + 1) * steps];
+            for (step, &pixel) in self.order.iter().enumerate() {
+                let value = f64::from(image[pixel as usize]) * part.samples.scale;
+                values[step * samples.len() + column] = value;
+            }
+            targets.push(i64::from(part.samples.labels[row]));
+        }
+        assemble(&values, [steps, samples.len(), 1], &targets, samples.len(), kind)
+    }
+}
+
+/// `value` in single precision, which is how pixels are kept.
+#[expect(clippy::cast_possible_truncation, reason = "pixels are far from the limits of the type")]
+pub(super) fn single(value: f64) -> f32 {
+    value as f32
+}
+
+/// The sum of every square of `pool` x `pool` pixels of an image of `side` x `side`, row by row.
+pub(super) fn pool_sums<T: Copy + Into<f64>>(
+    image: &[T],
+    side: usize,
+    pool: usize,
+) -> impl Iterator<Item = f64> + '_ {
+    let pooled = side / pool;
+    (0..pooled * pooled).map(move |square| {
+        let first = square / pooled * pool * side + square % pooled * pool;
+        let rows = (0..pool).map(|row| &image[first + row * side..][..pool]);
+        rows.flatten().map(|&pixel| pixel.into()).sum()
+    })
+}

@@ -1,0 +1,163 @@
+//! The samples that the trials of a process share: each set is read or generated once and kept for
+//! the next trial, up to a bound on memory.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rheo_core::config;
+
+use super::digits;
+use super::images::Samples;
+use super::mnist::Half;
+use crate::Error;
+
+/// Bytes of samples that are kept for later trials; all of MNIST takes a quarter. Sets in use live
+/// on whatever this says.
+const KEPT: usize = 1 << 30;
+
+/// Where samples come from, for all trials of a process.
+#[derive(Default)]
+pub struct Library {
+    directory: Option<PathBuf>,
+    /// The most recently used first.
+    shelf: Mutex<Vec<(Key, Arc<Book>)>>,
+}
+
+/// One set: empty while it is being made. Who comes meanwhile waits for it.
+type Book = Mutex<Option<Arc<Samples>>>;
+
+/// What determines a set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Key {
+    /// Generated digits.
+    Digits(digits::Set),
+    /// A pair of MNIST files.
+    Mnist {
+        /// The directory that was asked for.
+        directory: PathBuf,
+        /// Side of the squares that are averaged.
+        pool: u32,
+        /// Which pair.
+        half: Half,
+    },
+}
+
+impl Library {
+    /// A library that finds data files in `directory` unless a task says otherwise.
+    pub fn new(directory: Option<PathBuf>) -> Self {
+        Self { directory, shelf: Mutex::default() }
+    }
+
+    /// Where the files of `task` are.
+    pub(super) fn directory(&self, task: &config::Task) -> Option<PathBuf> {
+        task.data.as_ref().map(PathBuf::from).or_else(|| self.directory.clone())
+    }
+
+    /// The set of `key`, made by `make` if no earlier trial did.
+    pub(super) fn get(
+        &self,
+        key: Key,
+        make: impl FnOnce() -> Result<Samples, Error>,
+    ) -> Result<Arc<Samples>, Error> {
+        let book = self.book(key);
+        // A panic while a set was made leaves it empty, hence poison means nothing here.
+        let mut page = book.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(samples) = &*page {
+            return Ok(Arc::clone(samples));
+        }
+        let samples = Arc::new(make()?);
+        *page = Some(Arc::clone(&samples));
+        drop(page);
+        drop(book);
+        self.tidy();
+        Ok(samples)
+    }
+
+    fn book(&self, key: Key) -> Arc<Book> {
+        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = shelf.iter().position(|(other, _)| *other == key);
+        let entry = match found {
+            Some(place) => shelf.remove(place),
+            None => (key, Arc::default()),
+        };
+        let book = Arc::clone(&entry.1);
+        shelf.insert(0, entry);
+        book
+    }
+
+    /// Forgets the sets that were not used for longest, beyond the bound, and those that could not
+    /// be made.
+    fn tidy(&self) {
+        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut total = 0;
+        shelf.retain(|(_, book)| {
+            if Arc::strong_count(book) > 1 {
+                return true;
+            }
+            let page = book.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(samples) = &*page else { return false };
+            total += samples.bytes();
+            total <= KEPT
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::thread;
+
+    use super::*;
+
+    fn key(pool: u32) -> Key {
+        Key::Mnist { directory: PathBuf::new(), pool, half: Half::Test }
+    }
+
+    fn samples(pixels: usize) -> Samples {
+        Samples { pixels: vec![0.0; pixels], scale: 1.0, labels: Vec::new() }
+    }
+
+    #[test]
+    fn a_set_is_made_once_even_by_trials_side_by_side() {
+        let library = Library::default();
+        let made = std::sync::atomic::AtomicU32::new(0);
+        let get = || {
+            let make = || {
+                made.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                Ok(samples(8))
+            };
+            library.get(key(1), make).map(|samples| Arc::as_ptr(&samples) as usize)
+        };
+        let places: Vec<usize> = thread::scope(|scope| {
+            let running: Vec<_> = (0..4).map(|_| scope.spawn(get)).collect();
+            running.into_iter().map(|thread| thread.join().unwrap().unwrap()).collect()
+        });
+        assert!(places.iter().all(|place| *place == places[0]));
+        assert_eq!(made.into_inner(), 1);
+    }
+
+    #[test]
+    fn what_was_not_used_for_longest_is_forgotten_beyond_the_bound() {
+        let library = Library::default();
+        let made = Cell::new(0);
+        let get = |pool| {
+            let make = || {
+                made.set(made.get() + 1);
+                Ok(Samples { pixels: vec![0.0; KEPT / 4 / 5 * 2], ..samples(0) })
+            };
+            library.get(key(pool), make).unwrap();
+            made.get()
+        };
+        // Two sets fit, a third does not; set 1 is used again before the third comes.
+        assert_eq!([get(1), get(2), get(1), get(3), get(1), get(3)], [1, 2, 2, 3, 3, 3]);
+        assert_eq!(get(2), 4);
+    }
+
+    #[test]
+    fn a_set_that_could_not_be_made_is_tried_again() {
+        let library = Library::default();
+        let failed = library.get(key(1), || Err(Error::Memory { what: "a test", bytes: 1 }));
+        assert!(failed.is_err());
+        assert!(library.get(key(1), || Ok(samples(1))).is_ok());
+    }
+}

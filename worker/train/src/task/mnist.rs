@@ -1,0 +1,150 @@
+//! MNIST as a sequence task: where its files lie, how they are split and in which order pixels come
+//! (science reference, section 4).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rheo_core::config::{self, TaskKind};
+use rheo_core::dataset::{DataFile, MNIST};
+
+use super::images::{Images, Part, Samples, pool_sums, single};
+use super::legacy::Legacy;
+use super::library::Key;
+use super::{Error, Library, buffer, idx, pooled_side};
+use crate::Error as TrainError;
+
+const SIDE: u32 = 28;
+/// The name of the set, also that of the directory that may hold it.
+const SET: &str = "mnist";
+
+/// The images of an MNIST task in a trial seeded with `seed`.
+pub(super) fn load(
+    task: &config::Task,
+    seed: u64,
+    library: &Library,
+) -> Result<Images, TrainError> {
+    let side = pooled_side(task, SIDE)?;
+    let directory = library.directory(task).ok_or(Error::NoDirectory { set: SET })?;
+    let train = file(&directory, task.pool, Half::Train, library)?;
+    let test = file(&directory, task.pool, Half::Test, library)?;
+    let [training, validation] = split(task, seed, train.labels.len())?;
+    if task.test_size as usize > test.labels.len() {
+        let there = test.labels.len();
+        let wanted = task.test_size;
+        return Err(Error::TooFew { field: "task.test_size", wanted, there }.into());
+    }
+    let order = match task.kind {
+        TaskKind::Psmnist => {
+            let own = task.permutation_seed;
+            let seed = legacy_seed(task, seed, "task.permutation_seed", own)?;
+            Legacy::new(seed).permutation(side * side)
+        }
+        _ => (0..side * side).collect(),
+    };
+    let parts = [
+        Part { samples: Arc::clone(&train), chosen: Some(training) },
+        Part { samples: train, chosen: Some(validation) },
+        Part { samples: test, chosen: None },
+    ];
+    Ok(Images { parts, order })
+}
+
+/// The seed of a legacy generator: the `own` one of `field`, or that of the trial as in the paper.
+fn legacy_seed(
+    task: &config::Task,
+    trial: u64,
+    field: &'static str,
+    own: u64,
+) -> Result<u32, Error> {
+    let (field, seed) = if task.paper_seeds { ("seed", trial) } else { (field, own) };
+    u32::try_from(seed).map_err(|_| Error::Seed { field, seed })
+}
+
+/// Which of the `count` images in the training file are for training and which for validation. As
+/// in the paper five sixths of a random order are the training images, and the generator of psmnist
+/// has drawn the order of the 784 pixels before, whatever the pooling.
+fn split(task: &config::Task, seed: u64, count: usize) -> Result<[Vec<u32>; 2], Error> {
+    let mut generator = Legacy::new(legacy_seed(task, seed, "task.split_seed", task.split_seed)?);
+    if task.kind == TaskKind::Psmnist {
+        generator.permutation(SIDE * SIDE);
+    }
+    let mut training = generator.permutation(u32::try_from(count).unwrap_or(u32::MAX));
+    let mut validation = training.split_off(count - count / 6);
+    for (field, wanted, part) in [
+        ("task.train_size", task.train_size, &mut training),
+        ("task.validation_size", task.validation_size, &mut validation),
+    ] {
+        if wanted as usize > part.len() {
+            return Err(Error::TooFew { field, wanted, there: part.len() });
+        }
+        part.truncate(wanted as usize);
+    }
+    Ok([training, validation])
+}
+
+/// The two pairs of files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Half {
+    /// Training and validation images.
+    Train,
+    /// Test images.
+    Test,
+}
+
+/// The images of a pair of files, averaged over squares of `pool` pixels.
+fn file(
+    directory: &Path,
+    pool: u32,
+    half: Half,
+    library: &Library,
+) -> Result<Arc<Samples>, TrainError> {
+    let (images, labels) = match half {
+        Half::Train => (MNIST.train_images, MNIST.train_labels),
+        Half::Test => (MNIST.test_images, MNIST.test_labels),
+    };
+    let key = Key::Mnist { directory: directory.to_owned(), pool, half };
+    library.get(key, || read(directory, [images, labels], pool as usize))
+}
+
+fn read(directory: &Path, files: [DataFile; 2], pool: usize) -> Result<Samples, TrainError> {
+    let [images, labels] = [find(directory, files[0])?, find(directory, files[1])?];
+    let bytes = idx::read(&images, &[SIDE, SIDE]).map_err(|source| unusable(&images, source))?;
+    let digits = idx::read(&labels, &[]).map_err(|source| unusable(&labels, source))?;
+    if let Some((index, &label)) = digits.iter().enumerate().find(|&(_, &label)| label > 9) {
+        return Err(unusable(&labels, idx::Error::Label { index, label }).into());
+    }
+    let side = SIDE as usize;
+    let count = bytes.len() / (side * side);
+    if count != digits.len() {
+        let mismatch = Error::Mismatch { path: labels, images: count, labels: digits.len() };
+        return Err(mismatch.into());
+    }
+    let squares = (side / pool).pow(2);
+    let mut pixels: Vec<f32> = buffer("the images of a file", squares * count)?;
+    for (image, pooled) in bytes.chunks_exact(side * side).zip(pixels.chunks_exact_mut(squares)) {
+        for (pixel, sum) in pooled.iter_mut().zip(pool_sums(image, side, pool)) {
+            // A sum of at most 784 bytes is exact.
+            *pixel = single(sum);
+        }
+    }
+    let scale = 1.0 / (255.0 * (pool * pool) as f64);
+    Ok(Samples { pixels, scale, labels: digits })
+}
+
+fn unusable(path: &Path, source: idx::Error) -> Error {
+    Error::File { path: path.to_owned(), source }
+}
+
+/// The file in `directory` or in its subdirectory for the set, plain or compressed.
+fn find(directory: &Path, file: DataFile) -> Result<PathBuf, Error> {
+    let looked = vec![directory.to_owned(), directory.join(SET)];
+    for directory in &looked {
+        for name in [file.name.to_owned(), format!("{}.gz", file.name)] {
+            let path = directory.join(name);
+            if path.is_file() {
+                return Ok(path);
+            }
+        }
+    }
+    Err(Error::NoFile { set: SET, name: file.name, looked })
+}

@@ -1,0 +1,73 @@
+//! [`Torch`], the trainer of a worker: the loop that asks a session after every step what to do
+//! next. All numbers come from [`crate::trial`]; nothing here enters a result.
+
+use std::path::PathBuf;
+
+use rheo_core::config::TrialConfig;
+use rheo_core::trainer::{self, Ended, Next, Session, Trainer};
+
+use crate::Error;
+use crate::task::Library;
+use crate::trial::{Step, Trial};
+
+/// Trains trials with libtorch on the processor.
+#[derive(Default)]
+pub struct Torch {
+    library: Library,
+}
+
+impl Torch {
+    /// A trainer that finds data files in `data` unless a trial names another directory.
+    pub fn new(data: Option<PathBuf>) -> Self {
+        Self { library: Library::new(data) }
+    }
+
+    fn train(
+        &self,
+        config: &TrialConfig,
+        resume: Option<&[u8]>,
+        session: &mut dyn Session,
+    ) -> Result<Ended, Error> {
+        use_threads(config.resources.threads);
+        let mut trial = match resume {
+            Some(checkpoint) => Trial::resume(config, &self.library, checkpoint)?,
+            None => Trial::begin(config, &self.library)?,
+        };
+        loop {
+            match trial.step(session)? {
+                Step::More => {}
+                Step::Done => return Ok(Ended::Completed(trial.finish()?)),
+                Step::Diverged { detail } => {
+                    return Ok(Ended::Diverged { finish: trial.finish()?, detail });
+                }
+            }
+            session.progress(trial.progress());
+            match session.next() {
+                Next::Continue => {}
+                Next::Commit => session.commit(trial.commit()?),
+                Next::Stop | Next::Abandon => return Ok(Ended::Stopped(trial.commit()?)),
+            }
+        }
+    }
+}
+
+impl Trainer for Torch {
+    fn run(
+        &self,
+        config: &TrialConfig,
+        resume: Option<&[u8]>,
+        session: &mut dyn Session,
+    ) -> Result<Ended, trainer::Error> {
+        Ok(self.train(config, resume, session)?)
+    }
+}
+
+/// Has the operations that this thread starts computed by `threads` threads.
+///
+/// libtorch on OpenMP keeps this number per calling thread, so trials with different numbers run
+/// side by side. Its first look in a thread takes the number that any thread set last; asking first
+/// gets that over with.
+fn use_threads(threads: u32) {
+    let _ = tch::get_num_threads();
+    tch::set_num_threads(i32::try_from(threads.max(1)).unwrap_or(i32::MAX));
+}

@@ -1,0 +1,170 @@
+//! What a trial tells: its rows, its progress and the last word.
+
+use rheo_core::metric::{Metric, Metrics, Report};
+use rheo_core::row::{EpochRow, EvaluationRow, ShapeRow, Summary};
+use rheo_core::trainer::{Commit, Finish, Progress};
+
+use super::Trial;
+use super::state::Stage;
+use crate::Error;
+use crate::evaluation::Perturbation;
+use crate::gauge::Shape;
+use crate::task::Split;
+
+/// What an update costs, compared with a pass over the same samples.
+const UPDATE_COST: f64 = 3.0;
+
+impl Trial<'_> {
+    /// How far the trial is, for people.
+    pub(crate) fn progress(&self) -> Progress {
+        let mut metrics = self.state.metrics.clone();
+        if self.state.stage == Stage::Train && self.state.batch > 0 {
+            metrics.insert(Metric::TrainLoss, self.state.train.loss());
+            metrics.insert(Metric::TrainAccuracy, self.state.train.accuracy());
+        }
+        Progress {
+            fraction: self.fraction(),
+            epoch: self.state.completed_epochs(),
+            epochs: self.config.training.epochs,
+            metrics,
+            phase: match self.state.stage {
+                Stage::Shapes => "measuring shapes",
+                Stage::Train => "training",
+                Stage::Validate => "validating",
+                Stage::Evaluate => "evaluating",
+                Stage::Done => "done",
+            },
+        }
+    }
+
+    /// The share of the work that is done; shapes are not counted.
+    fn fraction(&self) -> f64 {
+        let size = |split| self.task.size(split) as f64;
+        let training = UPDATE_COST * size(Split::Train);
+        let epoch = training + size(Split::Validation);
+        let trained = f64::from(self.config.training.epochs) * epoch;
+        let total = trained + self.cells.len() as f64 * size(Split::Test);
+        let before = f64::from(self.state.completed_epochs()) * epoch;
+        let pass = self.state.pass.samples() as f64;
+        let done = match self.state.stage {
+            Stage::Shapes => before,
+            Stage::Train => before + UPDATE_COST * self.state.train.samples() as f64,
+            Stage::Validate => before + training + pass,
+            Stage::Evaluate => trained + f64::from(self.state.cell) * size(Split::Test) + pass,
+            Stage::Done => total,
+        };
+        done / total
+    }
+
+    /// Takes the rows since the last commit, with the checkpoint that follows them.
+    pub(crate) fn commit(&mut self) -> Result<Commit, Error> {
+        let checkpoint = self.checkpoint()?;
+        Ok(Commit {
+            rows: std::mem::take(&mut self.rows),
+            reports: std::mem::take(&mut self.reports),
+            checkpoint,
+            progress: self.progress(),
+        })
+    }
+
+    /// The last word on the trial.
+    pub(crate) fn finish(&mut self) -> Result<Finish, Error> {
+        let best = self.state.best;
+        let summary = Summary {
+            parameters: self.network.trained_count(),
+            inputs: self.task.interface().inputs,
+            steps: self.task.steps(),
+            n0: self.network.n0(),
+            epochs: self.state.completed_epochs(),
+            best_val_epoch: best.map(|(epoch, _)| epoch),
+            best_val_accuracy: best.map(|(_, accuracy)| accuracy),
+            device: "cpu".to_owned(),
+            wall_s: self.state.seconds,
+        };
+        Ok(Finish { metrics: self.state.metrics.clone(), summary, commit: self.commit()? })
+    }
+
+    /// Writes down the epoch whose validation is complete.
+    pub(super) fn report_epoch(&mut self) -> Result<(), Error> {
+        let state = &mut self.state;
+        let metrics = Metrics::from([
+            (Metric::TrainLoss, state.train.loss()),
+            (Metric::TrainAccuracy, state.train.accuracy()),
+            (Metric::ValidationLoss, state.pass.loss()),
+            (Metric::ValidationAccuracy, state.pass.accuracy()),
+        ]);
+        let epoch = u32::try_from(state.epoch).unwrap_or(0);
+        let accuracy = state.pass.accuracy();
+        if state.best.is_none_or(|(_, best)| accuracy > best) {
+            state.best = Some((epoch, accuracy));
+        }
+        state.metrics.extend(&metrics);
+        self.reports.push(Report { epoch, metrics });
+        let spread = match (self.network.fixed_shape()?, self.gauge.moments()) {
+            (Some(shape), _) => Some(shape.spread()),
+            (None, Some(moments)) => Some(moments.spread()?),
+            (None, None) => None,
+        };
+        self.rows.epochs.push(EpochRow {
+            epoch: state.epoch,
+            train_loss: state.train.loss(),
+            train_accuracy: state.train.accuracy(),
+            val_loss: state.pass.loss(),
+            val_accuracy: accuracy,
+            val_bpc: None,
+            lr: self.config.training.optimizer.lr,
+            grad_norm: state.grad_norms / self.task.updates() as f64,
+            n_mean: spread.map(|spread| spread.n_mean),
+            n_std: spread.map(|spread| spread.n_std),
+            s_mean: spread.map(|spread| spread.s_mean),
+            s_std: spread.map(|spread| spread.s_std),
+            gain_guard_hits: state.guard_hits,
+            negative_gains: state.negative_gains,
+            wall_s: state.epoch_seconds,
+        });
+        Ok(())
+    }
+
+    /// Writes down the cell whose pass is complete.
+    pub(super) fn report_cell(&mut self, cell: Perturbation) {
+        let totals = self.state.pass;
+        let (accuracy, count) = (totals.accuracy(), totals.samples());
+        if cell == Perturbation::None {
+            self.state.metrics.insert(Metric::TestLoss, totals.loss());
+            self.state.metrics.insert(Metric::TestAccuracy, accuracy);
+        }
+        self.rows.evaluations.push(EvaluationRow {
+            epoch: self.state.epoch,
+            split: "test".to_owned(),
+            perturbation: cell.name().to_owned(),
+            level: cell.level(),
+            frequency: cell.wave().map(|(frequency, _)| frequency),
+            phase: cell.wave().map(|(_, phase)| phase),
+            from_step: cell.first_step(self.task.steps()),
+            repetition: 0,
+            shape_mode: "own".to_owned(),
+            condition: None,
+            count,
+            accuracy,
+            loss: totals.loss(),
+            bpc: None,
+            stderr: (accuracy * (1.0 - accuracy) / count as f64).sqrt(),
+        });
+    }
+}
+
+/// One row per neuron.
+pub(super) fn shape_rows(epoch: i32, shape: &Shape, initial: &Shape) -> Vec<ShapeRow> {
+    let now = shape.n.iter().zip(&shape.s);
+    let before = initial.n.iter().zip(&initial.s);
+    let row = |(neuron, ((&n, &s), (&n_init, &s_init)))| ShapeRow {
+        epoch,
+        phase: "trained".to_owned(),
+        neuron,
+        n,
+        s,
+        n_init,
+        s_init,
+    };
+    (0..).zip(now.zip(before)).map(row).collect()
+}

@@ -1,0 +1,242 @@
+//! A trial as a checkpoint and back.
+//!
+//! Tensors: the parameters under their names; `adam.mean.*` and `adam.square.*`, the running means
+//! of the optimizer; `shape.initial` [2, H], gain and saturation of the untrained neurons;
+//! `gauge.sums` [4, H], the sums of a pass in work. The JSON holds the format version, the
+//! configuration and the [`State`].
+
+use rheo_core::config::TrialConfig;
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor, no_grad_guard};
+
+use super::Trial;
+use super::state::{Stage, State};
+use crate::Error;
+use crate::checkpoint::{self, Error as Unusable, Tensors};
+use crate::gauge::{Gauge, Moments, Shape};
+use crate::task::Library;
+use crate::tensor::{from_doubles, to_doubles};
+
+/// The version of the format. It changes whenever an older program could not go on correctly.
+const VERSION: u64 = 1;
+
+const INITIAL: &str = "shape.initial";
+const SUMS: &str = "gauge.sums";
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    version: u64,
+    config: TrialConfig,
+    state: State,
+}
+
+/// What every version of the header has.
+#[derive(Deserialize)]
+struct Version {
+    version: u64,
+}
+
+impl<'a> Trial<'a> {
+    /// The trial of `config` at the point of `checkpoint`.
+    pub(crate) fn resume(
+        config: &'a TrialConfig,
+        library: &Library,
+        checkpoint: &[u8],
+    ) -> Result<Self, Error> {
+        let (header, tensors) = checkpoint::decode(checkpoint)?;
+        let state = state(&header, config)?;
+        let mut trial = Self::begin(config, library)?;
+        trial.restore(state, tensors)?;
+        Ok(trial)
+    }
+
+    /// Everything needed to go on from here.
+    pub(super) fn checkpoint(&self) -> Result<Vec<u8>, Error> {
+        let mut state = self.state.clone();
+        state.stream = self.feed.position();
+        state.updates = self.adam.step();
+        let mut tensors = Tensors::new();
+        for (name, tensor) in self.stored() {
+            tensors.insert(name, tensor);
+        }
+        if let Some(Shape { n, s }) = &self.initial {
+            let values = [n.as_slice(), s].concat();
+            let shape = [2, i64::from(self.config.network.hidden)];
+            tensors.insert(INITIAL.to_owned(), from_doubles(&values, &shape, Kind::Double)?);
+        }
+        let moments = self.gauge.moments();
+        state.measured = moments.map_or(0, |moments| moments.count);
+        if let Some(moments) = moments {
+            tensors.insert(SUMS.to_owned(), moments.sums.shallow_clone());
+        }
+        let header = Header { version: VERSION, config: self.config.clone(), state };
+        let header = serde_json::to_string(&header).map_err(Unusable::Header)?;
+        checkpoint::encode(header, &tensors)
+    }
+
+    /// The tensors that every checkpoint of this trial has; they share storage with the trial.
+    fn stored(&self) -> Vec<(String, Tensor)> {
+        let mut stored = Vec::new();
+        let mut moments = self.adam.moments();
+        for parameter in self.network.parameters() {
+            let name = parameter.name;
+            stored.push((name.to_owned(), parameter.tensor.shallow_clone()));
+            if parameter.trained
+                && let Some((mean, square)) = moments.next()
+            {
+                stored.push((format!("adam.mean.{name}"), mean.shallow_clone()));
+                stored.push((format!("adam.square.{name}"), square.shallow_clone()));
+            }
+        }
+        stored
+    }
+
+    fn restore(&mut self, state: State, mut tensors: Tensors) -> Result<(), Error> {
+        let _guard = no_grad_guard();
+        for (name, mut tensor) in self.stored() {
+            let source = tensors.remove(&name).ok_or_else(|| Unusable::Names(name.clone()))?;
+            check(&name, &source, &tensor.size(), tensor.f_kind()?)?;
+            tensor.f_copy_(&source)?;
+        }
+        let hidden = i64::from(self.config.network.hidden);
+        if let Some(initial) = tensors.remove(INITIAL) {
+            check(INITIAL, &initial, &[2, hidden], Kind::Double)?;
+            let values = (to_doubles(&initial.f_get(0)?)?, to_doubles(&initial.f_get(1)?)?);
+            self.initial = Some(Shape { n: values.0, s: values.1 });
+        }
+        if self.initial.is_none() && !self.analysed.is_empty() && state.epoch >= 0 {
+            return Err(Unusable::Names(INITIAL.to_owned()).into());
+        }
+        self.enter(state.stage)?;
+        if let Some(sums) = tensors.remove(SUMS) {
+            check(SUMS, &sums, &[4, hidden], Kind::Double)?;
+            self.gauge = Gauge::resumed(Moments { sums, count: state.measured });
+        }
+        if let Some(name) = tensors.into_keys().next() {
+            return Err(Unusable::Names(name).into());
+        }
+        self.adam.resume_at(state.updates);
+        self.feed.resume(&self.task, state.stream, state.epoch >= 0);
+        self.state = state;
+        Ok(())
+    }
+}
+
+/// The state in a header, if it is one of this program and of this configuration.
+fn state(header: &str, config: &TrialConfig) -> Result<State, Error> {
+    let Version { version } = serde_json::from_str(header).map_err(Unusable::Header)?;
+    if version != VERSION {
+        return Err(Unusable::Version { found: version, known: VERSION }.into());
+    }
+    let header: Header = serde_json::from_str(header).map_err(Unusable::Header)?;
+    let stored = serde_json::to_value(&header.config).map_err(Unusable::Header)?;
+    let wanted = serde_json::to_value(config).map_err(Unusable::Header)?;
+    if let Some((path, stored, wanted)) = checkpoint::difference(&stored, &wanted) {
+        return Err(Unusable::Config { path, stored, wanted }.into());
+    }
+    let epochs = i64::from(config.training.epochs);
+    let epoch = i64::from(header.state.epoch);
+    let before = header.state.stage == Stage::Shapes && epoch == -1;
+    if before || (0..epochs).contains(&epoch) {
+        Ok(header.state)
+    } else {
+        Err(Unusable::Position.into())
+    }
+}
+
+fn check(name: &str, tensor: &Tensor, size: &[i64], kind: Kind) -> Result<(), Error> {
+    if tensor.size() == size && tensor.f_kind()? == kind {
+        Ok(())
+    } else {
+        Err(Unusable::Shape(name.to_owned()).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rheo_core::config::{Network, NetworkKind, Task};
+    use rheo_core::trainer;
+
+    use super::*;
+
+    fn config() -> TrialConfig {
+        TrialConfig {
+            task: Task {
+                side: 4,
+                train_size: 4,
+                validation_size: 4,
+                test_size: 4,
+                ..Task::default()
+            },
+            network: Network { kind: NetworkKind::Adaptive, hidden: 3, ..Network::default() },
+            ..TrialConfig::default()
+        }
+    }
+
+    /// What is said about the checkpoint of a trial after `change`, with a digest that fits.
+    fn refusal(change: impl Fn(&mut serde_json::Value, &mut Tensors)) -> String {
+        let config = config();
+        let library = Library::default();
+        let whole = Trial::begin(&config, &library).unwrap().checkpoint().unwrap();
+        let (header, mut tensors) = checkpoint::decode(&whole).unwrap();
+        let mut header = serde_json::from_str(&header).unwrap();
+        change(&mut header, &mut tensors);
+        let changed = checkpoint::encode(header.to_string(), &tensors).unwrap();
+        let Err(error) = Trial::resume(&config, &library, &changed) else { panic!("resumed") };
+        match trainer::Error::from(error) {
+            trainer::Error::Checkpoint(text) => text,
+            other => panic!("another error: {other}"),
+        }
+    }
+
+    fn ones(size: &[i64]) -> Tensor {
+        Tensor::ones(size, (Kind::Float, tch::Device::Cpu))
+    }
+
+    #[test]
+    fn a_well_formed_checkpoint_of_something_else_is_refused_with_the_reason() {
+        type Change = fn(&mut serde_json::Value, &mut Tensors);
+        let cases: [(Change, &str); 11] = [
+            (
+                |header, _| header["version"] = 2.into(),
+                "its format is version `2`, this program reads `1`",
+            ),
+            (|header, _| header["version"] = "x".into(), "its header cannot be read"),
+            (|header, _| header["extra"] = 1.into(), "its header cannot be read"),
+            (|header, _| header["state"]["stage"] = "asleep".into(), "its header cannot be read"),
+            (
+                |header, _| header["state"]["epoch"] = 20.into(),
+                "at a point that the trial does not have",
+            ),
+            (
+                |header, _| header["state"]["epoch"] = (-2).into(),
+                "at a point that the trial does not have",
+            ),
+            (|header, _| header["state"]["epoch"] = 3.into(), "`shape.initial`"),
+            (|header, _| header["config"]["seed"] = 5.into(), "`seed` is `5` there and `0` here"),
+            (|_, tensors| drop(tensors.remove("w_gn")), "not those of the network: `w_gn`"),
+            (
+                |_, tensors| drop(tensors.insert("w_new".to_owned(), ones(&[1]))),
+                "not those of the network: `w_new`",
+            ),
+            (
+                |_, tensors| drop(tensors.insert("w_gn".to_owned(), ones(&[50]))),
+                "`w_gn` has another shape or type",
+            ),
+        ];
+        for (change, says) in cases {
+            let error = refusal(change);
+            assert!(error.contains(says), "{error}\nshould say: {says}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_a_configuration_did_not_have_yet_has_its_default() {
+        let config = config();
+        let header = Header { version: VERSION, config: config.clone(), state: State::start() };
+        let mut older = serde_json::to_value(&header).unwrap();
+        older["config"]["task"].as_object_mut().unwrap().remove("paper_seeds");
+        assert!(state(&older.to_string(), &config).is_ok());
+    }
+}

@@ -1,0 +1,162 @@
+//! Where a trial is: the small part of a checkpoint. With the tensors beside it, it determines
+//! everything that follows.
+
+use rheo_core::metric::Metrics;
+use serde::{Deserialize, Serialize};
+
+use crate::step::Score;
+
+/// What a trial does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Stage {
+    /// Measure the shapes of the neurons after `epoch`.
+    Shapes,
+    /// Train `epoch`.
+    Train,
+    /// Test on the validation samples after `epoch`.
+    Validate,
+    /// Test the trained network under the perturbations.
+    Evaluate,
+    /// Nothing.
+    Done,
+}
+
+/// The position of a trial and the sums that are not complete yet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct State {
+    pub(super) stage: Stage,
+    /// The epoch in work, -1 before training.
+    pub(super) epoch: i32,
+    /// Batches of the stage that are done.
+    pub(super) batch: u32,
+    /// Cells of the evaluation that are done.
+    pub(super) cell: u32,
+    /// Updates that the optimizer has made; filled in when a checkpoint is made.
+    pub(super) updates: u64,
+    /// Where the random stream of the training samples must stand to go on; filled in when a
+    /// checkpoint is made.
+    pub(super) stream: u128,
+    /// The training samples of the epoch in work.
+    pub(super) train: Totals,
+    /// The samples of the pass in work.
+    pub(super) pass: Totals,
+    /// The norms of the gradients of the epoch in work.
+    #[serde(with = "bits")]
+    pub(super) grad_norms: f64,
+    /// Replaced gains in the epoch in work.
+    pub(super) guard_hits: u64,
+    /// Negative gains in the epoch in work.
+    pub(super) negative_gains: u64,
+    /// How many gains the sums of the pass in work hold, per neuron; filled in when a checkpoint is
+    /// made.
+    pub(super) measured: u64,
+    /// The epoch with the highest validation accuracy, and that accuracy.
+    pub(super) best: Option<(u32, f64)>,
+    /// The newest value of every metric.
+    pub(super) metrics: Metrics,
+    /// Seconds of all attempts.
+    pub(super) seconds: f64,
+    /// Seconds of the epoch in work.
+    pub(super) epoch_seconds: f64,
+}
+
+impl State {
+    /// Before anything was done.
+    pub(super) fn start() -> Self {
+        Self {
+            stage: Stage::Shapes,
+            epoch: -1,
+            batch: 0,
+            cell: 0,
+            updates: 0,
+            stream: 0,
+            train: Totals::default(),
+            pass: Totals::default(),
+            grad_norms: 0.0,
+            guard_hits: 0,
+            negative_gains: 0,
+            measured: 0,
+            best: None,
+            metrics: Metrics::new(),
+            seconds: 0.0,
+            epoch_seconds: 0.0,
+        }
+    }
+
+    /// At the first batch of a stage.
+    pub(super) fn enter(&mut self, stage: Stage) {
+        self.stage = stage;
+        self.batch = 0;
+        self.pass = Totals::default();
+    }
+
+    /// At the start of an epoch, with none of its samples seen.
+    pub(super) fn begin_epoch(&mut self, epoch: i32) {
+        self.epoch = epoch;
+        self.train = Totals::default();
+        self.grad_norms = 0.0;
+        self.guard_hits = 0;
+        self.negative_gains = 0;
+        self.epoch_seconds = 0.0;
+    }
+
+    /// Epochs that are trained and validated.
+    pub(super) fn completed_epochs(&self) -> u32 {
+        let done = match self.stage {
+            Stage::Train | Stage::Validate => self.epoch,
+            Stage::Shapes | Stage::Evaluate | Stage::Done => self.epoch.saturating_add(1),
+        };
+        u32::try_from(done).unwrap_or(0)
+    }
+}
+
+/// Sums over samples.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Totals {
+    samples: u64,
+    #[serde(with = "bits")]
+    loss: f64,
+    correct: u64,
+    scored: u64,
+}
+
+impl Totals {
+    pub(super) fn add(&mut self, score: &Score, samples: u64) {
+        self.samples += samples;
+        self.loss += score.loss * samples as f64;
+        self.correct += score.correct;
+        self.scored += score.scored;
+    }
+
+    pub(super) fn samples(&self) -> u64 {
+        self.samples
+    }
+
+    /// The mean over samples.
+    pub(super) fn loss(&self) -> f64 {
+        self.loss / self.samples as f64
+    }
+
+    /// The share that was right.
+    pub(super) fn accuracy(&self) -> f64 {
+        self.correct as f64 / self.scored as f64
+    }
+}
+
+/// Floating-point numbers as their bits: JSON has neither NaN nor infinities, and the sum of the
+/// losses of a perturbed network may be one.
+mod bits {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+    pub(super) fn serialize<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(value.to_bits())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+        u64::deserialize(from).map(f64::from_bits)
+    }
+}

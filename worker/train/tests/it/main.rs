@@ -1,0 +1,18 @@
+//! The promises of the trainer, checked from outside: reference values, bit-identical resumption,
+//! damaged files, learning.
+
+#![expect(
+    clippy::float_cmp,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "equal bits are the promise under test, and the numbers cast are small"
+)]
+#![expect(clippy::unwrap_used, reason = "a helper of tests fails as the test does")]
+
+mod checkpoints;
+mod data;
+mod learning;
+mod networks;
+mod resumption;
+mod rows;
+mod support;

@@ -1,0 +1,341 @@
+//! Curves and networks against the reference values, in double precision, and their gradients
+//! against finite differences.
+
+use rheo_core::config::{BiasInit, Network as Config, NetworkKind, Optimizer};
+use rheo_core::rng::{Purpose, TrialRng};
+use rheo_train::Gauge;
+use rheo_train::adam::Adam;
+use rheo_train::gamma::{Curve, GAIN_GUARD};
+use rheo_train::network::{Interface, Network, Readout, ReadoutInit};
+use rheo_train::step::{self, Batch};
+use serde_json::Value;
+use tch::{Kind, Reduction, Tensor, no_grad};
+
+use crate::support::{KINDS, assert_close, numbers, oracles};
+
+/// One thread, as most trials have: more of them wait by spinning, which starves other tests.
+fn one_thread() {
+    let _ = tch::get_num_threads();
+    tch::set_num_threads(1);
+}
+
+fn doubles(tensor: &Tensor) -> Vec<f64> {
+    let flat = tensor.detach().to_kind(Kind::Double).contiguous().view(-1);
+    Vec::try_from(flat).unwrap()
+}
+
+/// Value and derivatives by x, n and s of the curve at every triple, as the graph sees them.
+fn differentiate(points: &[[f64; 3]], kind: Kind) -> [Vec<f64>; 4] {
+    let leaf = |axis: usize| {
+        let values: Vec<f64> = points.iter().map(|point| point[axis]).collect();
+        Tensor::from_slice(&values).to_kind(kind).set_requires_grad(true)
+    };
+    one_thread();
+    let (x, n, s) = (leaf(0), leaf(1), leaf(2));
+    let value = Curve::new(&n, &s, true).unwrap().apply(&x).unwrap();
+    let slopes = Tensor::run_backward(&[value.sum(kind)], &[&x, &n, &s], false, false);
+    [doubles(&value), doubles(&slopes[0]), doubles(&slopes[1]), doubles(&slopes[2])]
+}
+
+fn triples(points: &Value) -> Vec<[f64; 3]> {
+    let point = |point: &Value| ["x", "n", "s"].map(|name| point[name].as_f64().unwrap());
+    points.as_array().unwrap().iter().map(point).collect()
+}
+
+#[test]
+fn the_curve_and_its_slopes_have_the_reference_values() {
+    let oracles = oracles();
+    for set in ["points", "guarded"] {
+        let points = &oracles["activation"][set];
+        let found = differentiate(&triples(points), Kind::Double);
+        for (place, point) in points.as_array().unwrap().iter().enumerate() {
+            for (values, name) in found.iter().zip(["value", "dx", "dn", "ds"]) {
+                let expected = point[name].as_f64().unwrap();
+                // The reference has 12 digits and asks for no absolute slack.
+                let off = (values[place] - expected).abs();
+                assert!(off <= 1e-11 * expected.abs(), "{set} {place} {name}: {}", values[place]);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_curve_and_its_slopes_are_finite_everywhere() {
+    let mut rng = TrialRng::new(0, Purpose::Noise);
+    for (kind, large) in [(Kind::Double, 300), (Kind::Float, 37)] {
+        let mut magnitude = |sign: bool, most: i32| {
+            let exponent = rng.uniform(-f64::from(most), f64::from(most));
+            let value = 10f64.powf(exponent);
+            if sign && rng.unit() < 0.5 { -value } else { value }
+        };
+        let mut points: Vec<[f64; 3]> = (0..100_000)
+            .map(|i| {
+                // Half of the points are ordinary, half have any magnitude at all.
+                let most = if i % 2 == 0 { 1 } else { large };
+                [magnitude(true, most), magnitude(true, most), magnitude(true, 0) * 1.5]
+            })
+            .collect();
+        for x in [0.0, -0.0, 10f64.powi(large), -(10f64.powi(large))] {
+            for n in [0.0, -0.0, GAIN_GUARD, -GAIN_GUARD, 1e-30, 10f64.powi(large)] {
+                points.extend([0.0, 1.0, -0.05, 1.5].map(|s| [x, n, s]));
+            }
+        }
+        for (values, what) in differentiate(&points, kind).iter().zip(["value", "dx", "dn", "ds"]) {
+            let odd = values.iter().position(|value| !value.is_finite());
+            assert_eq!(odd.map(|i| points[i]), None, "{what} in {kind:?}");
+        }
+    }
+}
+
+#[test]
+fn without_gradients_the_curve_has_the_same_bits() {
+    let values = |range: f64| Tensor::linspace(-range, range, 97, (Kind::Float, tch::Device::Cpu));
+    let (x, n, s) = (values(4.0), values(7.0), values(0.8));
+    let with = {
+        let x = x.shallow_clone().set_requires_grad(true);
+        Curve::new(&n, &s, true).unwrap().apply(&x).unwrap()
+    };
+    let without = no_grad(|| Curve::new(&n, &s, false).unwrap().apply(&x).unwrap());
+    assert_eq!(doubles(&with), doubles(&without));
+}
+
+#[test]
+fn gains_near_and_below_zero_are_counted() {
+    let n = Tensor::from_slice(&[0.0, -0.0, 5e-4, -5e-4, GAIN_GUARD, -GAIN_GUARD, -3.0, 3.0]);
+    let curve = Curve::new(&n, &n.zeros_like(), false).unwrap();
+    assert_eq!((curve.guard_hits, curve.negative_gains), (4, 3));
+    let ordinary = Curve::new(&n.ones_like(), &n, false).unwrap();
+    assert_eq!((ordinary.guard_hits, ordinary.negative_gains), (0, 0));
+}
+
+/// A network of the reference: its case says what differs from the filling rule.
+fn reference(kind: NetworkKind, case: &Value) -> Network {
+    one_thread();
+    let config = Config { kind, hidden: 3, controller: 2, n0: Some(3.0), ..Config::default() };
+    let interface = Interface {
+        inputs: 1,
+        classes: 2,
+        readout: Readout::Last,
+        readout_init: ReadoutInit::Uniform,
+    };
+    let mut rng = TrialRng::new(0, Purpose::Init);
+    let network = Network::new(&config, interface, Kind::Double, &mut rng).unwrap();
+    let order = case["parameter_order"].as_array().unwrap();
+    assert_eq!(order.len(), network.parameters().len());
+    for (p, (entry, parameter)) in order.iter().zip(network.parameters()).enumerate() {
+        let name = entry[0].as_str().unwrap();
+        assert_eq!(parameter.name, name);
+        let size: Vec<i64> = numbers(&entry[1]).iter().map(|&size| size as i64).collect();
+        assert_eq!(parameter.tensor.size(), size, "{name}");
+        let values = match case["set"].get(name) {
+            Some(given) => numbers(given),
+            None => (0..parameter.tensor.numel())
+                .map(|place| ((1 + 10 * p + place) as f64).powi(2).sin() / 2.0)
+                .collect(),
+        };
+        let values = Tensor::from_slice(&values).view(size.as_slice());
+        no_grad(|| parameter.tensor.shallow_clone().copy_(&values));
+    }
+    network
+}
+
+/// x[b][t] = cos(b + 2t), T = 4, B = 2; the target of sample b is b.
+fn reference_batch() -> Batch {
+    let values: Vec<f64> =
+        (0..4).flat_map(|t| (0..2).map(move |b| f64::from(b + 2 * t).cos())).collect();
+    Batch {
+        inputs: Tensor::from_slice(&values).view([4, 2, 1]),
+        targets: Tensor::from_slice(&[0i64, 1]),
+        scored: 2,
+        samples: 2,
+    }
+}
+
+const CASES: [(&str, NetworkKind); 3] = [
+    ("gamma_hom", NetworkKind::Homogeneous),
+    ("gamma_het", NetworkKind::Heterogeneous),
+    ("adaptive", NetworkKind::Adaptive),
+];
+
+fn loss(network: &Network, batch: &Batch, drive: Option<&Tensor>) -> (Tensor, Tensor) {
+    let logits = network.logits(&batch.inputs, drive, &mut Gauge::counting()).unwrap();
+    let loss =
+        logits.cross_entropy_loss::<Tensor>(&batch.targets, None, Reduction::Mean, -100, 0.0);
+    (logits, loss)
+}
+
+fn gradients(network: &Network, loss: &Tensor) -> Vec<Tensor> {
+    Tensor::run_backward(&[loss], &network.trained(), false, false)
+}
+
+#[test]
+fn networks_have_the_logits_losses_and_gradients_of_the_reference() {
+    let cases = oracles()["networks"]["cases"].clone();
+    for (label, kind) in CASES {
+        let case = &cases[label];
+        let network = reference(kind, case);
+        let (logits, loss) = loss(&network, &reference_batch(), None);
+        assert_close(label, &doubles(&logits), &numbers(&case["logits"]));
+        assert_close(label, &doubles(&loss), &numbers(&case["loss"]));
+        for (parameter, gradient) in network.parameters().iter().zip(gradients(&network, &loss)) {
+            let name = parameter.name;
+            assert_close(
+                &format!("{label} {name}"),
+                &doubles(&gradient),
+                &numbers(&case["grad"][name]),
+            );
+        }
+    }
+}
+
+#[test]
+fn driven_networks_have_the_losses_and_gradient_norms_of_the_reference() {
+    let cases = oracles()["networks"]["cases"].clone();
+    for (label, kind) in &CASES[1..] {
+        let driven = &cases[format!("{label}_driven")];
+        let network = reference(*kind, &cases[*label]);
+        let drive = Tensor::from_slice(&numbers(&driven["drive"])).view([4, 1, 1]);
+        let (logits, loss) = loss(&network, &reference_batch(), Some(&drive));
+        assert_close(label, &doubles(&logits), &numbers(&driven["logits"]));
+        assert_close(label, &doubles(&loss), &numbers(&driven["loss"]));
+        for (parameter, gradient) in network.parameters().iter().zip(gradients(&network, &loss)) {
+            let norm = numbers(&driven["grad_norm"][parameter.name]);
+            assert_close(&format!("{label} {}", parameter.name), &doubles(&gradient.norm()), &norm);
+        }
+    }
+}
+
+#[test]
+fn five_updates_of_adam_have_the_losses_of_the_reference() {
+    let cases = oracles()["networks"]["cases"].clone();
+    for (label, kind) in CASES {
+        let network = reference(kind, &cases[label]);
+        let optimizer = Optimizer { lr: 0.01, ..Optimizer::default() };
+        let mut adam = Adam::new(&optimizer, &network.trained()).unwrap();
+        let mut losses = Vec::new();
+        for update in 0..6 {
+            let batch = reference_batch();
+            let done = step::update(&network, &mut adam, &batch, &mut Gauge::counting()).unwrap();
+            losses.push(done.score.loss);
+            if update == 0 {
+                let norm = numbers(&cases[label]["grad_norm_total"]);
+                assert_close(label, &[done.grad_norm.unwrap()], &norm);
+            }
+        }
+        assert_close(label, &losses, &numbers(&cases[label]["adam_losses"]));
+    }
+}
+
+#[test]
+fn gradients_agree_with_finite_differences() {
+    for kind in KINDS {
+        for readout in [Readout::Last, Readout::Every] {
+            check_gradients(kind, readout);
+        }
+    }
+}
+
+fn check_gradients(kind: NetworkKind, readout: Readout) {
+    // Central differences of step 1e-6: their own error is about 1e-10.
+    const STEP: f64 = 1e-6;
+    one_thread();
+    let config = Config { kind, hidden: 4, controller: 3, ..Config::default() };
+    let interface =
+        Interface { inputs: 2, classes: 3, readout, readout_init: ReadoutInit::Uniform };
+    let mut rng = TrialRng::new(5, Purpose::Init);
+    let network = Network::new(&config, interface, Kind::Double, &mut rng).unwrap();
+    let inputs: Vec<f64> = (0..5 * 2 * 2).map(|_| rng.normal()).collect();
+    let rows = if readout == Readout::Last { 2 } else { 10 };
+    let batch = Batch {
+        inputs: Tensor::from_slice(&inputs).view([5, 2, 2]),
+        targets: Tensor::from_slice(&(0..rows).map(|row| row % 3).collect::<Vec<i64>>()),
+        scored: rows,
+        samples: 2,
+    };
+    let exact = gradients(&network, &loss(&network, &batch, None).1);
+    for (parameter, gradient) in network.parameters().iter().zip(&exact) {
+        let flat = parameter.tensor.detach().view(-1);
+        for (place, slope) in (0..).zip(doubles(gradient)) {
+            let moved = |by: f64| {
+                let _ = flat.get(place).g_add_scalar_(by);
+                doubles(&loss(&network, &batch, None).1)[0]
+            };
+            let difference = moved(STEP) - moved(-2.0 * STEP);
+            moved(STEP);
+            let off = (difference / (2.0 * STEP) - slope).abs();
+            assert!(off <= 1e-8, "{kind:?} {} [{place}]: {off}", parameter.name);
+        }
+    }
+}
+
+#[test]
+fn networks_have_the_parameter_counts_of_the_paper() {
+    let counts = &oracles()["parameter_counts"];
+    let cases = [
+        ("relu", NetworkKind::Relu, true),
+        ("gamma_fixed", NetworkKind::Homogeneous, false),
+        ("gamma_hom", NetworkKind::Homogeneous, true),
+        ("gamma_het", NetworkKind::Heterogeneous, true),
+        ("adaptive", NetworkKind::Adaptive, true),
+    ];
+    for (label, kind, learn_shape) in cases {
+        let config = Config { kind, learn_shape, hidden: 400, ..Config::default() };
+        let network = initial(&config, 1);
+        assert_eq!(network.trained_count(), counts[label].as_u64().unwrap(), "{label}");
+    }
+}
+
+fn initial(config: &Config, seed: u64) -> Network {
+    let interface = Interface {
+        inputs: 1,
+        classes: 10,
+        readout: Readout::Last,
+        readout_init: ReadoutInit::Uniform,
+    };
+    let mut rng = TrialRng::new(seed, Purpose::Init);
+    Network::new(config, interface, Kind::Float, &mut rng).unwrap()
+}
+
+fn parameter(network: &Network, name: &str) -> Vec<f64> {
+    let parameters = network.parameters();
+    doubles(parameters.iter().find(|parameter| parameter.name == name).unwrap().tensor)
+}
+
+#[test]
+fn static_networks_of_a_seed_start_with_the_same_weights() {
+    let config = |kind, n0| Config { kind, hidden: 6, n0, ..Config::default() };
+    let networks = [
+        initial(&config(NetworkKind::Homogeneous, None), 3),
+        initial(&config(NetworkKind::Heterogeneous, Some(2.5)), 3),
+        initial(&config(NetworkKind::Relu, None), 3),
+    ];
+    for name in ["w_xh", "b_xh", "w_hh", "b_hh", "w_out", "b_out"] {
+        let first = parameter(&networks[0], name);
+        assert!(networks.iter().all(|network| parameter(network, name) == first), "{name}");
+    }
+    let n0 = networks[0].n0().unwrap();
+    assert!((5.0..7.0).contains(&n0));
+    assert_eq!(networks[1].n0(), Some(2.5));
+    assert_eq!(parameter(&networks[1], "n"), [2.5; 6]);
+    assert_eq!(networks[2].n0(), None);
+    assert_ne!(
+        parameter(&initial(&config(NetworkKind::Relu, None), 4), "w_hh"),
+        parameter(&networks[2], "w_hh")
+    );
+}
+
+#[test]
+fn biases_start_as_configured() {
+    let config = |kind, bias_init| Config { kind, bias_init, hidden: 9, ..Config::default() };
+    let paper = initial(&config(NetworkKind::Relu, BiasInit::Paper), 1);
+    assert!(parameter(&paper, "b_xh").iter().all(|bias| *bias != 0.0 && bias.abs() <= 1.0));
+    assert!(parameter(&paper, "b_hh").iter().all(|bias| *bias != 0.0 && bias.abs() <= 1.0 / 3.0));
+    for network in [
+        initial(&config(NetworkKind::Relu, BiasInit::Zero), 1),
+        initial(&config(NetworkKind::Adaptive, BiasInit::Paper), 1),
+    ] {
+        assert_eq!(parameter(&network, "b_xh"), [0.0; 9]);
+        assert_eq!(parameter(&network, "b_hh"), [0.0; 9]);
+        assert!(parameter(&network, "b_out").iter().any(|bias| *bias != 0.0));
+    }
+}

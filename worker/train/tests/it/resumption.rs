@@ -1,0 +1,182 @@
+//! A trial that is interrupted and resumed gives, bit for bit, what it gives uninterrupted.
+
+use std::thread;
+
+use rheo_core::config::{NetworkKind, Precision, TrialConfig};
+use rheo_core::metric::Report;
+use rheo_core::trainer::{Commit, Ended, Finish, Next, Trainer as _};
+use rheo_train::Torch;
+
+use crate::support::{KINDS, Script, joined, stop_at, tiny, tiny_copy, train};
+
+fn stopped(ended: Ended) -> Commit {
+    match ended {
+        Ended::Stopped(commit) => commit,
+        other => panic!("not stopped: {other:?}"),
+    }
+}
+
+fn completed(ended: Ended) -> Finish {
+    match ended {
+        Ended::Completed(finish) => finish,
+        other => panic!("not completed: {other:?}"),
+    }
+}
+
+/// Whether `commits` followed by `finish` say together what `whole` says alone.
+#[track_caller]
+fn assert_same(commits: &[Commit], finish: &Finish, whole: &Finish) {
+    let all = || commits.iter().chain([&finish.commit]);
+    assert_eq!(joined(all()), whole.commit.rows);
+    let reports: Vec<Report> = all().flat_map(|commit| commit.reports.clone()).collect();
+    assert_eq!(reports, whole.commit.reports);
+    assert_eq!(finish.metrics, whole.metrics);
+    assert_eq!(finish.summary, whole.summary);
+    // Not assert_eq, which would print every byte.
+    assert!(finish.commit.checkpoint == whole.commit.checkpoint, "the final weights differ");
+}
+
+fn trials() -> Vec<TrialConfig> {
+    let mut trials: Vec<TrialConfig> =
+        KINDS.into_iter().flat_map(|kind| [tiny(kind), tiny_copy(kind)]).collect();
+    let mut double = tiny(NetworkKind::Adaptive);
+    double.training.precision = Precision::Float64;
+    let mut plain = tiny(NetworkKind::Homogeneous);
+    plain.training.shuffle = false;
+    plain.analyze.clear();
+    plain.network.learn_shape = false;
+    trials.extend([double, plain]);
+    trials
+}
+
+#[test]
+fn u01_a_trial_stopped_anywhere_and_resumed_is_bit_identical() {
+    let torch = Torch::new(None);
+    for config in trials() {
+        let (whole, asked) = train(&torch, &config);
+        assert!(asked > 10, "too few places to stop at: {asked}");
+        for at in 0..asked {
+            let first = stopped(stop_at(&torch, &config, None, at).unwrap());
+            let mut session = Script::new(|_| Next::Continue);
+            let rest = torch.run(&config, Some(&first.checkpoint), &mut session).unwrap();
+            assert_same(&[first], &completed(rest), &whole);
+            assert_eq!(session.asked(), asked - at - 1, "steps were repeated or left out");
+        }
+    }
+}
+
+#[test]
+fn a_trial_stopped_after_every_step_is_bit_identical() {
+    let torch = Torch::new(None);
+    for config in [tiny(NetworkKind::Adaptive), tiny_copy(NetworkKind::Heterogeneous)] {
+        let (whole, asked) = train(&torch, &config);
+        let mut commits: Vec<Commit> = Vec::new();
+        let finish = loop {
+            let resume = commits.last().map(|commit| commit.checkpoint.clone());
+            match stop_at(&torch, &config, resume.as_deref(), 0).unwrap() {
+                Ended::Stopped(commit) => commits.push(commit),
+                other => break completed(other),
+            }
+        };
+        assert_eq!(commits.len(), asked);
+        assert_same(&commits, &finish, &whole);
+    }
+}
+
+#[test]
+fn commits_on_the_way_change_nothing_and_each_can_be_resumed() {
+    let torch = Torch::new(None);
+    let config = tiny(NetworkKind::Heterogeneous);
+    let (whole, _) = train(&torch, &config);
+    let mut session = Script::new(|_| Next::Commit);
+    let finish = completed(torch.run(&config, None, &mut session).unwrap());
+    assert_same(&session.commits, &finish, &whole);
+    // An attempt that is lost after a commit leaves exactly what it had committed.
+    for (place, commit) in session.commits.iter().enumerate() {
+        let rest =
+            torch.run(&config, Some(&commit.checkpoint), &mut Script::new(|_| Next::Continue));
+        assert_same(&session.commits[..=place], &completed(rest.unwrap()), &whole);
+    }
+}
+
+#[test]
+fn an_abandoned_trial_ends_at_once() {
+    let torch = Torch::new(None);
+    let mut session = Script::new(|asked| if asked == 2 { Next::Abandon } else { Next::Continue });
+    stopped(torch.run(&tiny(NetworkKind::Relu), None, &mut session).unwrap());
+    assert_eq!(session.asked(), 3);
+}
+
+#[test]
+fn a_finished_checkpoint_completes_again_without_rows() {
+    let torch = Torch::new(None);
+    let config = tiny(NetworkKind::Homogeneous);
+    let (whole, _) = train(&torch, &config);
+    let mut session = Script::new(|_| Next::Continue);
+    let again =
+        completed(torch.run(&config, Some(&whole.commit.checkpoint), &mut session).unwrap());
+    assert!(again.commit.rows.is_empty());
+    assert_eq!((&again.metrics, &again.summary), (&whole.metrics, &whole.summary));
+    assert!(again.commit.checkpoint == whole.commit.checkpoint);
+}
+
+#[test]
+fn trials_side_by_side_have_the_bits_they_have_alone() {
+    let torch = Torch::new(None);
+    // Two threads of computation in one of them, wide enough that libtorch uses both.
+    let mut wide = tiny(NetworkKind::Adaptive);
+    wide.network.hidden = 32;
+    wide.network.controller = 16;
+    wide.task.train_size = 200;
+    wide.training.batch = 100;
+    wide.training.epochs = 1;
+    wide.evaluate.clear();
+    let mut wider = wide.clone();
+    wider.resources.threads = 2;
+    let configs = [wide, wider, tiny(NetworkKind::Heterogeneous), tiny_copy(NetworkKind::Relu)];
+    let alone: Vec<Finish> = configs.iter().map(|config| train(&torch, config).0).collect();
+    let together: Vec<Finish> = thread::scope(|scope| {
+        let running: Vec<_> = configs
+            .iter()
+            .map(|config| {
+                let torch = &torch;
+                scope.spawn(move || train(torch, config).0)
+            })
+            .collect();
+        running.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    for (a, b) in alone.iter().zip(&together) {
+        assert_same(&[], b, a);
+    }
+}
+
+#[test]
+fn each_thread_computes_with_the_threads_of_its_trial() {
+    let torch = Torch::new(None);
+    let seen: Vec<(u32, Vec<i32>)> = thread::scope(|scope| {
+        let running: Vec<_> = [1, 2, 1, 2]
+            .map(|threads| {
+                let torch = &torch;
+                let mut config = tiny(NetworkKind::Heterogeneous);
+                config.resources.threads = threads;
+                scope.spawn(move || {
+                    let mut seen = Vec::new();
+                    let mut session = Script::new(|_| {
+                        seen.push(tch::get_num_threads());
+                        Next::Continue
+                    });
+                    torch.run(&config, None, &mut session).unwrap();
+                    (threads, seen)
+                })
+            })
+            .into_iter()
+            .collect();
+        running.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    for (threads, seen) in seen {
+        assert!(
+            seen.iter().all(|&used| used == i32::try_from(threads).unwrap()),
+            "{threads}: {seen:?}"
+        );
+    }
+}

@@ -1,0 +1,266 @@
+//! What the rows of a trial say, checked against each other and against the configuration.
+
+use rheo_core::config::{Analysis, Evaluation, EvaluationKind, NetworkKind, TrialConfig};
+use rheo_core::metric::Metric;
+use rheo_core::row::Rows;
+use rheo_core::trainer::{Ended, Finish, Next, Trainer as _};
+use rheo_train::Torch;
+
+use crate::support::{KINDS, Script, tiny, tiny_copy, train};
+
+fn rows(config: &TrialConfig) -> (Rows, Finish) {
+    let (finish, _) = train(&Torch::new(None), config);
+    (finish.commit.rows.clone(), finish)
+}
+
+#[test]
+fn every_epoch_cell_and_neuron_has_one_row() {
+    for config in KINDS.into_iter().flat_map(|kind| [tiny(kind), tiny_copy(kind)]) {
+        let (rows, _) = rows(&config);
+        let epochs: Vec<i32> = rows.epochs.iter().map(|row| row.epoch).collect();
+        assert_eq!(epochs, [0, 1]);
+        let cells: Vec<(&str, f64, Option<f64>)> = rows
+            .evaluations
+            .iter()
+            .map(|row| (row.perturbation.as_str(), row.level, row.frequency))
+            .collect();
+        let sine = |level| ("sine", level, Some(1.0));
+        assert_eq!(cells, [("none", 0.0, None), sine(0.0), sine(0.5), ("step_drive", 5.0, None)]);
+        let shapes: Vec<(i32, u32)> =
+            rows.shapes.iter().map(|row| (row.epoch, row.neuron)).collect();
+        let expected: Vec<(i32, u32)> = if config.network.kind.has_shape() {
+            [-1, 1].into_iter().flat_map(|epoch| (0..5).map(move |i| (epoch, i))).collect()
+        } else {
+            Vec::new()
+        };
+        assert_eq!(shapes, expected, "{:?}", config.network.kind);
+    }
+}
+
+#[test]
+fn the_unperturbed_network_is_evaluated_once_and_first_however_often_it_is_listed() {
+    let mut config = tiny(NetworkKind::Relu);
+    let none = Evaluation::default();
+    let step = Evaluation {
+        kind: EvaluationKind::StepDrive,
+        level: Some(vec![1.0, 2.0, 1.0]),
+        ..Evaluation::default()
+    };
+    config.evaluate = vec![step.clone(), none.clone(), step, none];
+    let (rows, _) = rows(&config);
+    let cells: Vec<(&str, f64)> =
+        rows.evaluations.iter().map(|row| (row.perturbation.as_str(), row.level)).collect();
+    assert_eq!(cells, [("none", 0.0), ("step_drive", 1.0), ("step_drive", 2.0)]);
+}
+
+#[test]
+fn a_perturbation_of_level_zero_changes_nothing() {
+    for config in [tiny(NetworkKind::Adaptive), tiny_copy(NetworkKind::Homogeneous)] {
+        let (rows, _) = rows(&config);
+        let [none, zero, sine, step] = &rows.evaluations[..] else { panic!("{rows:?}") };
+        assert_eq!((none.loss, none.accuracy), (zero.loss, zero.accuracy));
+        assert_ne!(none.loss, sine.loss);
+        assert_ne!(none.loss, step.loss);
+        for row in &rows.evaluations {
+            assert_eq!(row.count, 300);
+            let p = row.accuracy;
+            assert_eq!(row.stderr, (p * (1.0 - p) / 300.0).sqrt());
+            assert_eq!(
+                (row.epoch, row.split.as_str(), row.shape_mode.as_str()),
+                (1, "test", "own")
+            );
+        }
+        // T = 16 in one task and 7 in the other: onsets at 4 and 2.
+        let onset = if config.network.kind == NetworkKind::Adaptive { 4 } else { 2 };
+        assert_eq!([none.from_step, sine.from_step, step.from_step], [0, 0, onset + 1]);
+    }
+}
+
+#[test]
+fn metrics_and_reports_are_those_of_the_rows() {
+    let (rows, finish) = rows(&tiny(NetworkKind::Heterogeneous));
+    let last = rows.epochs.last().unwrap();
+    let clean = &rows.evaluations[0];
+    let expected = [
+        (Metric::TrainLoss, last.train_loss),
+        (Metric::TrainAccuracy, last.train_accuracy),
+        (Metric::ValidationLoss, last.val_loss),
+        (Metric::ValidationAccuracy, last.val_accuracy),
+        (Metric::TestLoss, clean.loss),
+        (Metric::TestAccuracy, clean.accuracy),
+    ];
+    assert_eq!(finish.metrics, expected.into());
+    assert_eq!(finish.commit.reports.len(), 2);
+    for (report, row) in finish.commit.reports.iter().zip(&rows.epochs) {
+        assert_eq!(i64::from(report.epoch), i64::from(row.epoch));
+        assert_eq!(report.metrics[&Metric::ValidationLoss], row.val_loss);
+        assert_eq!(report.metrics.len(), 4);
+    }
+    let best = rows.epochs.iter().map(|row| row.val_accuracy).fold(f64::MIN, f64::max);
+    assert_eq!(finish.summary.best_val_accuracy, Some(best));
+    assert_eq!((finish.summary.steps, finish.summary.inputs, finish.summary.epochs), (16, 1, 2));
+}
+
+#[test]
+fn statistics_of_the_shape_are_those_of_the_neurons() {
+    let mut config = tiny(NetworkKind::Heterogeneous);
+    config.network.n0_spread = 1.0;
+    let (rows, finish) = rows(&config);
+    let last = rows.epochs.last().unwrap();
+    let trained: Vec<f64> = rows.shapes.iter().filter(|row| row.epoch == 1).map(|r| r.n).collect();
+    let mean = trained.iter().sum::<f64>() / 5.0;
+    let variance = trained.iter().map(|n| (n - mean).powi(2)).sum::<f64>() / 5.0;
+    assert!((last.n_mean.unwrap() - mean).abs() < 1e-12);
+    assert!((last.n_std.unwrap() - variance.sqrt()).abs() < 1e-12);
+    // The spread of the start shows, and training has moved every neuron.
+    let n0 = finish.summary.n0.unwrap();
+    assert!(rows.shapes.iter().all(|row| row.n_init != n0));
+    assert!(rows.shapes[5..].iter().all(|row| row.n != row.n_init));
+    assert!(rows.shapes[..5].iter().all(|row| row.n == row.n_init && row.s == row.s_init));
+}
+
+#[test]
+fn neurons_of_a_homogeneous_network_share_one_shape() {
+    let (rows, finish) = rows(&tiny(NetworkKind::Homogeneous));
+    let last = rows.epochs.last().unwrap();
+    assert_eq!((last.n_std, last.s_std), (Some(0.0), Some(0.0)));
+    assert!(rows.shapes[5..].iter().all(|row| Some(row.n) == last.n_mean));
+    let n0 = finish.summary.n0.unwrap();
+    assert!(rows.shapes.iter().all(|row| (row.n_init - n0).abs() < 1e-6));
+}
+
+#[test]
+fn adaptive_neurons_start_near_n0_and_relu_neurons_have_no_shape() {
+    let (rows, finish) = rows(&tiny(NetworkKind::Adaptive));
+    let n0 = finish.summary.n0.unwrap();
+    // The readout of the controller starts with weights of a tenth.
+    assert!(rows.shapes[..5].iter().all(|row| (row.n - n0).abs() < 1.0 && row.n != n0));
+    let last = rows.epochs.last().unwrap();
+    assert!(last.n_std.unwrap() > 0.0 && last.s_std.unwrap() > 0.0);
+    let (relu, finish) = self::rows(&tiny(NetworkKind::Relu));
+    let last = relu.epochs.last().unwrap();
+    assert_eq!((last.n_mean, last.n_std, last.s_mean, last.s_std), (None, None, None, None));
+    assert_eq!(finish.summary.n0, None);
+}
+
+#[test]
+fn shapes_are_measured_at_the_epochs_asked_for() {
+    let mut config = tiny(NetworkKind::Adaptive);
+    config.analyze = vec![
+        Analysis { epochs: Some(vec![0]), ..Analysis::default() },
+        Analysis { epochs: Some(vec![0, 1]), ..Analysis::default() },
+    ];
+    let (rows, _) = rows(&config);
+    let epochs: Vec<i32> = rows.shapes.iter().map(|row| row.epoch).collect();
+    assert_eq!(epochs, [[0; 5], [1; 5]].concat());
+    // The initial shape is known although its own rows were not asked for.
+    assert!(rows.shapes.iter().all(|row| row.n != row.n_init));
+}
+
+#[test]
+fn guarded_and_negative_gains_are_counted_per_update() {
+    // 25 samples in batches of 10 are 3 updates an epoch; T = 16 steps, 5 neurons.
+    let cases = [
+        (NetworkKind::Homogeneous, 5e-4, 3, 0),
+        (NetworkKind::Heterogeneous, 5e-4, 15, 0),
+        (NetworkKind::Heterogeneous, -2.0, 0, 15),
+        (NetworkKind::Adaptive, -9.0, 0, 25 * 16 * 5),
+    ];
+    for (kind, n0, hits, negatives) in cases {
+        let mut config = tiny(kind);
+        config.network.n0 = Some(n0);
+        // No update moves a gain out of the guard.
+        config.training.optimizer.lr = 0.0;
+        let (rows, _) = rows(&config);
+        for row in &rows.epochs {
+            assert_eq!((row.gain_guard_hits, row.negative_gains), (hits, negatives), "{kind:?}");
+        }
+    }
+}
+
+#[test]
+fn frozen_shapes_stay_and_are_not_counted_as_parameters() {
+    let mut config = tiny(NetworkKind::Heterogeneous);
+    let (_, learned) = rows(&config);
+    config.network.learn_shape = false;
+    let (rows, frozen) = rows(&config);
+    assert!(rows.shapes.iter().all(|row| row.n == row.n_init && row.s == row.s_init));
+    assert_eq!(learned.summary.parameters, frozen.summary.parameters + 10);
+}
+
+#[test]
+fn a_smaller_last_batch_has_its_weight_in_the_means() {
+    // Without learning, the mean over the training samples does not depend on the batches.
+    let mut config = tiny(NetworkKind::Relu);
+    config.training.optimizer.lr = 0.0;
+    config.training.precision = rheo_core::config::Precision::Float64;
+    let (in_tens, _) = rows(&config);
+    config.training.batch = 25;
+    let (whole, _) = rows(&config);
+    let (a, b) = (&in_tens.epochs[0], &whole.epochs[0]);
+    assert!((a.train_loss - b.train_loss).abs() < 1e-12);
+    assert_eq!(a.train_accuracy, b.train_accuracy);
+}
+
+#[test]
+fn a_loss_that_is_not_finite_is_a_result_with_the_rows_so_far() {
+    let mut config = tiny(NetworkKind::Relu);
+    config.training.epochs = 50;
+    config.training.optimizer.lr = 1e12;
+    config.network.bias_init = rheo_core::config::BiasInit::Zero;
+    let mut session = Script::new(|_| Next::Continue);
+    let ended = Torch::new(None).run(&config, None, &mut session).unwrap();
+    let Ended::Diverged { finish, detail } = ended else { panic!("{ended:?}") };
+    assert!(detail.starts_with("the loss is "), "{detail}");
+    assert!(detail.contains(" epoch "), "{detail}");
+    assert_eq!(finish.commit.rows.epochs.len() as u64, u64::from(finish.summary.epochs));
+    assert!(finish.commit.rows.evaluations.is_empty());
+    assert!(finish.metrics.values().all(|value| value.is_finite()));
+    // Trying again from its checkpoint ends the same way.
+    let resume = Some(finish.commit.checkpoint.as_slice());
+    let again = Torch::new(None).run(&config, resume, &mut Script::new(|_| Next::Continue));
+    assert!(matches!(again.unwrap(), Ended::Diverged { detail: same, .. } if same == detail));
+}
+
+#[test]
+fn progress_grows_from_nothing_to_all() {
+    let mut session = Script::new(|_| Next::Continue);
+    let config = tiny(NetworkKind::Adaptive);
+    Torch::new(None).run(&config, None, &mut session).unwrap();
+    let fractions: Vec<f64> = session.progress.iter().map(|progress| progress.fraction).collect();
+    assert!(fractions.is_sorted(), "{fractions:?}");
+    assert!(fractions[0] == 0.0 && *fractions.last().unwrap() < 1.0, "{fractions:?}");
+    let seen: Vec<&str> = session.progress.iter().map(|progress| progress.phase).collect();
+    for phase in ["measuring shapes", "training", "validating", "evaluating"] {
+        assert!(seen.contains(&phase), "{phase}: {seen:?}");
+    }
+    let during = &session.progress[2];
+    assert!(during.metrics.contains_key(&Metric::TrainLoss));
+    assert!(!during.metrics.contains_key(&Metric::ValidationLoss));
+    assert_eq!(session.progress.last().unwrap().epoch, 2);
+}
+
+#[test]
+fn the_time_of_a_trial_adds_up_over_its_attempts() {
+    let torch = Torch::new(None);
+    let config = tiny(NetworkKind::Heterogeneous);
+    let ticking = |stop: Option<usize>| {
+        let mut session = Script::new(move |asked| match stop {
+            Some(at) if at == asked => Next::Stop,
+            _ => Next::Continue,
+        });
+        session.tick = 1.0;
+        session
+    };
+    let Ended::Stopped(first) = torch.run(&config, None, &mut ticking(Some(6))).unwrap() else {
+        panic!("not stopped")
+    };
+    let rest = torch.run(&config, Some(&first.checkpoint), &mut ticking(None)).unwrap();
+    let Ended::Completed(finish) = rest else { panic!("not completed") };
+    let (_, asked) = train(&torch, &config);
+    // The clock shows the questions asked: one less than the steps of each attempt.
+    assert_eq!(finish.summary.wall_s, (6 + asked - 7) as f64);
+    let epochs = first.rows.epochs.iter().chain(&finish.commit.rows.epochs);
+    let total: f64 = epochs.map(|row| row.wall_s).sum();
+    assert!(total > 0.0 && total < finish.summary.wall_s, "{total}");
+}

@@ -1,0 +1,159 @@
+//! What the tests share: scripted sessions, tiny trials, the reference values.
+
+use rheo_core::config::{
+    Evaluation, EvaluationKind, Network, NetworkKind, Task, TaskKind, Training, TrialConfig,
+};
+use rheo_core::row::Rows;
+use rheo_core::trainer::{Commit, Ended, Error, Finish, Next, Progress, Session, Trainer};
+use rheo_train::Torch;
+
+/// A session that says what a script says and keeps what it is given. Its clock stands still unless
+/// told otherwise, so that everything a trial produces can be compared bit by bit.
+pub(crate) struct Script<F> {
+    answer: F,
+    asked: usize,
+    /// Seconds that pass with every question.
+    pub(crate) tick: f64,
+    pub(crate) commits: Vec<Commit>,
+    pub(crate) progress: Vec<Progress>,
+}
+
+impl<F: FnMut(usize) -> Next> Script<F> {
+    /// `answer` is asked with the number of earlier questions.
+    pub(crate) fn new(answer: F) -> Self {
+        Self { answer, asked: 0, tick: 0.0, commits: Vec::new(), progress: Vec::new() }
+    }
+
+    pub(crate) fn asked(&self) -> usize {
+        self.asked
+    }
+}
+
+impl<F: FnMut(usize) -> Next> Session for Script<F> {
+    fn next(&mut self) -> Next {
+        let answer = (self.answer)(self.asked);
+        self.asked += 1;
+        answer
+    }
+
+    fn progress(&mut self, progress: Progress) {
+        self.progress.push(progress);
+    }
+
+    fn commit(&mut self, commit: Commit) {
+        self.commits.push(commit);
+    }
+
+    fn elapsed(&self) -> f64 {
+        self.tick * self.asked as f64
+    }
+}
+
+/// A change of a configuration.
+pub(crate) type Change = fn(&mut TrialConfig);
+
+/// Trains a trial without interruption; also says how often the session was asked.
+pub(crate) fn train(torch: &Torch, config: &TrialConfig) -> (Finish, usize) {
+    let mut session = Script::new(|_| Next::Continue);
+    match torch.run(config, None, &mut session).unwrap() {
+        Ended::Completed(finish) => (finish, session.asked()),
+        other => panic!("not completed: {other:?}"),
+    }
+}
+
+/// Runs a trial until it is asked for the time number `at`, where it is stopped.
+pub(crate) fn stop_at(
+    torch: &Torch,
+    config: &TrialConfig,
+    resume: Option<&[u8]>,
+    at: usize,
+) -> Result<Ended, Error> {
+    let mut session = Script::new(|asked| if asked == at { Next::Stop } else { Next::Continue });
+    torch.run(config, resume, &mut session)
+}
+
+/// The rows of several commits, one after the other.
+pub(crate) fn joined<'a>(commits: impl IntoIterator<Item = &'a Commit>) -> Rows {
+    let mut rows = Rows::default();
+    for commit in commits {
+        rows.append(commit.rows.clone());
+    }
+    rows
+}
+
+/// A digits trial of a few milliseconds, with a smaller last batch wherever there are batches.
+pub(crate) fn tiny(kind: NetworkKind) -> TrialConfig {
+    TrialConfig {
+        task: Task {
+            kind: TaskKind::Digits,
+            side: 8,
+            pool: 2,
+            train_size: 25,
+            validation_size: 300,
+            test_size: 300,
+            ..Task::default()
+        },
+        network: Network { kind, hidden: 5, controller: 3, ..Network::default() },
+        training: Training { epochs: 2, batch: 10, ..Training::default() },
+        evaluate: vec![
+            Evaluation {
+                kind: EvaluationKind::Sine,
+                level: Some(vec![0.0, 0.5]),
+                frequency: Some(vec![1.0]),
+                phase: 0.0,
+            },
+            Evaluation {
+                kind: EvaluationKind::StepDrive,
+                level: Some(vec![5.0]),
+                ..Evaluation::default()
+            },
+        ],
+        seed: 7,
+        ..TrialConfig::default()
+    }
+}
+
+/// The same with another task.
+pub(crate) fn tiny_copy(kind: NetworkKind) -> TrialConfig {
+    let mut config = tiny(kind);
+    config.task = Task {
+        kind: TaskKind::Copy,
+        symbols: 2,
+        delay: 3,
+        updates: 3,
+        validation_size: 300,
+        test_size: 300,
+        ..Task::default()
+    };
+    config
+}
+
+/// All kinds of networks.
+pub(crate) const KINDS: [NetworkKind; 4] = [
+    NetworkKind::Homogeneous,
+    NetworkKind::Heterogeneous,
+    NetworkKind::Adaptive,
+    NetworkKind::Relu,
+];
+
+/// The reference values.
+pub(crate) fn oracles() -> serde_json::Value {
+    serde_json::from_str(include_str!("../goldens/oracles.json")).unwrap()
+}
+
+/// All numbers in a value, row by row.
+pub(crate) fn numbers(value: &serde_json::Value) -> Vec<f64> {
+    match value {
+        serde_json::Value::Array(items) => items.iter().flat_map(numbers).collect(),
+        number => vec![number.as_f64().unwrap()],
+    }
+}
+
+/// Compares with relative 1e-9 and absolute 1e-12, the precision of the reference values.
+#[track_caller]
+pub(crate) fn assert_close(what: &str, found: &[f64], expected: &[f64]) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (place, (a, b)) in found.iter().zip(expected).enumerate() {
+        assert!((a - b).abs() <= 1e-9 * b.abs() + 1e-12, "{what}[{place}]: {a}, not {b}");
+    }
+}
