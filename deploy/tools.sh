@@ -9,6 +9,7 @@ set -eu
 
 cache=${RHEO_CACHE:-$HOME/.cache/rheobase}
 tools=$cache/tools
+mkdir -p "$tools/bin"
 PATH=$tools/bin:$PATH
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 
@@ -17,11 +18,10 @@ from_cargo() {
 }
 
 # typos is published as a Python wheel that holds nothing but the program.
-typos() {
-    command -v typos >/dev/null && return
+install_typos() {
+    ! command -v typos >/dev/null || return 0
     work=$(mktemp -d)
-    python3 -m pip install --quiet --disable-pip-version-check --no-deps --target "$work" typos==1.52.0
-    mkdir -p "$tools/bin"
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --target "$work" typos==1.52.0
     cp "$work/bin/typos" "$tools/bin/"
     rm -rf "$work"
 }
@@ -29,10 +29,12 @@ typos() {
 python_packages() {
     list=$root/tests/requirements.txt
     home=$tools/python-$(cksum <"$list" | cut -d' ' -f1)
-    [ -d "$home" ] && return
-    rm -rf "$home.new"
-    python3 -m pip install --quiet --disable-pip-version-check --only-binary=:all: --target "$home.new" -r "$list"
-    mv "$home.new" "$home"
+    if [ ! -d "$home" ]; then
+        rm -rf "$home.new"
+        python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --only-binary=:all: --target "$home.new" -r "$list"
+        mv "$home.new" "$home"
+    fi
+    ln -sfn "$home" "$tools/python"
 }
 
 for tool in "$@"; do
@@ -40,7 +42,7 @@ for tool in "$@"; do
     cargo-nextest) from_cargo cargo-nextest 0.9.151 ;;
     cargo-deny) from_cargo cargo-deny 0.20.2 ;;
     cargo-machete) from_cargo cargo-machete 0.9.2 ;;
-    typos) typos ;;
+    typos) install_typos ;;
     python) python_packages ;;
     *) echo "error: no such tool: $tool" >&2; exit 2 ;;
     esac

@@ -1,1 +1,15 @@
-//! rheo-coordinator
+//! The coordinator and its command line.
+//!
+//! [`app`] wires the pure core to a journal, results, checkpoints and the protocol; [`cli`] is what
+//! people type. No state is decided here: that is `rheo-core`.
+
+pub mod app;
+pub mod cli;
+mod client;
+mod clock;
+mod derived;
+mod engine;
+mod grpc;
+mod live;
+mod sink;
+mod sql;

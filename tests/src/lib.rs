@@ -1,1 +1,257 @@
-//! rheo-tests
+//! The workbench of the whole-system tests: a directory of its own for each test, the real programs,
+//! signals, and waiting for a condition with a deadline.
+//!
+//! The programs are those that `cargo build --bins` made; `make test` runs it first.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![expect(clippy::missing_panics_doc, reason = "everything here panics where a test fails")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The longest that anything in a test may take.
+pub const DEADLINE: Duration = Duration::from_secs(90);
+
+/// A directory with a state directory in it, and the programs to run there.
+#[derive(Debug)]
+pub struct Bench {
+    directory: TempDir,
+}
+
+/// What a program said, and how it ended.
+#[derive(Debug)]
+pub struct Said {
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+    /// How it ended.
+    pub status: ExitStatus,
+}
+
+impl Said {
+    /// The exit code.
+    pub fn code(&self) -> i32 {
+        self.status.code().unwrap_or(-1)
+    }
+
+    /// Fails unless the program ended with this code.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        let (found, out, err) = (self.code(), &self.out, &self.err);
+        assert_eq!(found, code, "exit code\n--- out\n{out}\n--- err\n{err}");
+        self
+    }
+
+    /// Standard output as JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out)
+            .unwrap_or_else(|error| panic!("not JSON: {error}\n{}\n{}", self.out, self.err))
+    }
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self { out: text(output.stdout), err: text(output.stderr), status: output.status }
+    }
+}
+
+impl Default for Bench {
+    fn default() -> Self {
+        Self { directory: tempfile::tempdir().unwrap() }
+    }
+}
+
+impl Bench {
+    /// The directory in which programs run.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The state directory.
+    pub fn state(&self) -> PathBuf {
+        self.path().join(".rheo")
+    }
+
+    /// Writes a file and returns its name.
+    pub fn file<'n>(&self, name: &'n str, text: &str) -> &'n str {
+        fs::write(self.path().join(name), text).unwrap();
+        name
+    }
+
+    /// `rheo` with these arguments, in an environment without settings of the machine.
+    pub fn rheo(&self, args: &[&str]) -> Command {
+        self.program("rheo", args)
+    }
+
+    /// `rheo-worker` with these arguments.
+    pub fn worker(&self, args: &[&str]) -> Command {
+        let mut command = self.program("rheo-worker", args);
+        command.env("RHEO_SPOOL", self.path().join("spool"));
+        command
+    }
+
+    fn program(&self, name: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(program(name));
+        command.args(args).current_dir(self.path()).stdin(Stdio::null());
+        for (variable, _) in std::env::vars_os() {
+            if variable.to_string_lossy().starts_with("RHEO_") {
+                command.env_remove(variable);
+            }
+        }
+        // The first epochs of tests are too short for more threads to help.
+        command.env("OMP_NUM_THREADS", "1").env("RUST_BACKTRACE", "0");
+        command
+    }
+
+    /// Runs `rheo` to its end.
+    #[track_caller]
+    pub fn run(&self, args: &[&str]) -> Said {
+        finish(self.rheo(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// The rows of a query.
+    #[track_caller]
+    pub fn query(&self, sql: &str) -> Vec<Value> {
+        let rows = self.run(&["query", sql, "--output", "json"]).expect(0).json();
+        rows.as_array().unwrap().clone()
+    }
+
+    /// The one value of a query.
+    #[track_caller]
+    pub fn value(&self, sql: &str) -> Value {
+        let rows = self.query(sql);
+        let row =
+            rows.first().and_then(Value::as_object).unwrap_or_else(|| panic!("no row: {sql}"));
+        row.values().next().unwrap().clone()
+    }
+
+    /// The one number of a query.
+    #[track_caller]
+    pub fn number(&self, sql: &str) -> u64 {
+        self.value(sql).as_u64().unwrap_or_else(|| panic!("not a number: {sql}"))
+    }
+
+    /// The process ids of the workers that run for this bench, found by their spool.
+    pub fn worker_pids(&self) -> Vec<u32> {
+        let spool = self.path().to_string_lossy().into_owned();
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let pid = |entry: fs::DirEntry| entry.file_name().to_str()?.parse::<u32>().ok();
+        let ours = |pid: &u32| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).into_owned();
+            line.contains("rheo-worker") && line.contains(&spool)
+        };
+        processes.filter_map(pid).filter(ours).collect()
+    }
+}
+
+/// A running program that is killed if the test ends before it does.
+#[derive(Debug)]
+pub struct Running(Option<Child>);
+
+impl Running {
+    /// Starts a program whose output is kept.
+    #[track_caller]
+    pub fn start(mut command: Command) -> Self {
+        Self(Some(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()))
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.0.as_ref().unwrap().id()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        send(self.pid(), signal);
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.0.as_mut().unwrap().try_wait().unwrap().is_none()
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn end(mut self) -> Said {
+        finish(self.0.take().unwrap())
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Sends a signal to a process.
+pub fn send(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    // It may have ended by itself.
+    let _ = kill_process(pid, signal);
+}
+
+/// Waits for a program, reading what it says meanwhile.
+#[track_caller]
+fn finish(child: Child) -> Said {
+    let pid = child.id();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(child.wait_with_output()));
+    let Ok(output) = receiver.recv_timeout(DEADLINE) else {
+        send(pid, Signal::KILL);
+        panic!("the program did not end within {DEADLINE:?}");
+    };
+    output.unwrap().into()
+}
+
+/// A program that was built beside the tests.
+fn program(name: &str) -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let path = tests.parent().and_then(Path::parent).unwrap().join(name);
+    assert!(path.is_file(), "`{}` is missing: run `cargo build --bins` first", path.display());
+    path
+}
+
+/// Waits until `condition` gives something.
+#[track_caller]
+#[expect(clippy::disallowed_methods, reason = "a test waits for real processes, with a deadline")]
+pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = condition() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// The directory of real MNIST, if there is one; says loudly that a test is skipped if not.
+pub fn mnist(test: &str) -> Option<PathBuf> {
+    let found = std::env::var_os("RHEO_DATA").map(PathBuf::from);
+    if found.is_none() {
+        #[expect(clippy::print_stderr, reason = "a skipped test says so")]
+        {
+            eprintln!("skipped: {test}: RHEO_DATA is not set to a directory with MNIST");
+        }
+    }
+    found
+}

@@ -1,1 +1,28 @@
-//! rheo-worker
+//! Runs trials for a coordinator, and never loses what it has trained.
+//!
+//! A worker only opens connections. It joins, asks for trials while it has free slots, trains each
+//! on a thread of its own, and hands over rows and checkpoints in the background:
+//!
+//! ```text
+//! trainer thread ──commit──▶ outbox (on disk) ──deliver──▶ coordinator
+//!        ▲                                                     │
+//!        └──────────── control ◀──heartbeat, verdicts──────────┘
+//! ```
+//!
+//! It keeps training while the coordinator is away, and what it could not deliver before it had to
+//! go is delivered by the next worker that starts with the same spool directory. It never decides
+//! about a trial: it reports and obeys.
+
+mod control;
+mod link;
+mod outbox;
+mod parcel;
+mod session;
+mod settings;
+mod spool;
+mod trial;
+mod worker;
+
+pub use link::Address;
+pub use settings::Settings;
+pub use worker::{Error, Exit, run};

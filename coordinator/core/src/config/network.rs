@@ -29,8 +29,8 @@ pub struct Network {
     pub s0: f64,
     /// How the recurrent matrices start.
     pub recurrent_init: RecurrentInit,
-    /// How the input matrices start.
-    pub input_init: InputInit,
+    /// How the input matrices start; without it `kaiming`, and `xavier` for the task `copy`.
+    pub input_init: Option<InputInit>,
     /// How the biases start.
     pub bias_init: BiasInit,
 }
@@ -46,7 +46,7 @@ impl Default for Network {
             n0_spread: 0.0,
             s0: 0.0,
             recurrent_init: RecurrentInit::Henaff,
-            input_init: InputInit::Kaiming,
+            input_init: None,
             bias_init: BiasInit::Paper,
         }
     }
@@ -107,11 +107,10 @@ pub enum RecurrentInit {
 }
 
 /// Initialisers of input matrices.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InputInit {
     /// Normal with variance 2 / fan in.
-    #[default]
     Kaiming,
     /// Normal with variance 2 / (fan in + fan out).
     Xavier,
@@ -126,6 +125,7 @@ pub enum BiasInit {
     /// Uniform in +-1/sqrt(fan in) in static networks, zero in adaptive ones.
     #[default]
     Paper,
-    /// Zero everywhere, for fair comparisons between static and adaptive networks.
+    /// Zero in every recurrent cell, for fair comparisons between static and adaptive networks; the
+    /// readout starts as ever.
     Zero,
 }

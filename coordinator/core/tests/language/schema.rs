@@ -10,13 +10,13 @@ use rheo_core::schema;
 fn the_committed_schema_is_the_one_of_the_code() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sweeps/schema.json");
     let text = serde_json::to_string_pretty(&schema::sweep()).unwrap() + "\n";
-    if std::env::var("UPDATE").is_ok() {
+    if std::env::var("RHEO_BLESS").is_ok() {
         fs::write(&path, &text).unwrap();
     }
     let committed = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         committed == text,
-        "sweeps/schema.json is out of date: run this test again with UPDATE=1 and commit the file"
+        "sweeps/schema.json is out of date: run `make bless` and commit the file"
     );
 }
 

@@ -1,0 +1,305 @@
+//! The coordinator: everything wired together, from a state directory to a served protocol.
+//!
+//! [`Coordinator::open`] only reads, so that a state directory at rest can be queried;
+//! [`Coordinator::start`] begins to act on it; [`Coordinator::serve`] lets others in.
+//!
+//! ```text
+//! .rheo/journal.redb    what happened; one process at a time has it open
+//! .rheo/checkpoints/    by digest
+//! .rheo/results/        Parquet
+//! .rheo/spool/          what local workers have not delivered yet
+//! .rheo/server.json     where the coordinator listens, while it runs
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rheo_core::sweep::{Command, Effect};
+use rheo_core::time::{Clock, Timestamp};
+use rheo_query::{Dataset, dataset};
+use rheo_store::{Journal, Redb, checkpoint};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::SystemClock;
+use crate::engine::{self, Handle, report};
+use crate::grpc;
+use crate::live::Live;
+use crate::sink::{Backlog, Sink};
+use crate::sql::Sql;
+
+/// How a coordinator runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// The state directory.
+    pub state: PathBuf,
+    /// How long a lease lasts. Trials of a worker that vanished start again after this time.
+    pub lease: Duration,
+    /// How often rows are moved into parts.
+    pub flush: Duration,
+}
+
+impl Settings {
+    /// The default lease.
+    pub const LEASE: Duration = Duration::from_secs(30);
+
+    /// The default time between parts.
+    pub const FLUSH: Duration = Duration::from_secs(15);
+
+    /// The defaults on the state directory `state`.
+    pub fn new(state: PathBuf) -> Self {
+        Self { state, lease: Self::LEASE, flush: Self::FLUSH }
+    }
+
+    /// The results directory.
+    pub fn results(&self) -> PathBuf {
+        self.state.join("results")
+    }
+
+    /// The journal.
+    pub fn journal(&self) -> PathBuf {
+        self.state.join("journal.redb")
+    }
+}
+
+/// An open state directory; cheap to clone.
+#[derive(Clone)]
+pub struct Coordinator {
+    /// The owner of the state.
+    pub handle: Handle,
+    /// The results in place.
+    pub dataset: Arc<Dataset>,
+    /// What is known only while it runs.
+    pub live: Live,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) checkpoints: Arc<checkpoint::Store>,
+    pub(crate) sink: Sink,
+    pub(crate) sql: Sql,
+    pub(crate) backlog: Arc<Backlog>,
+    pub(crate) settings: Arc<Settings>,
+}
+
+/// A state directory that was opened and not yet started.
+pub struct Opened {
+    /// What can be read.
+    pub coordinator: Coordinator,
+    effects: mpsc::UnboundedReceiver<Effect>,
+}
+
+/// Why a state directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The directory.
+    #[error("the state directory `{}` cannot be used", path.display())]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The journal.
+    #[error("the journal `{}` cannot be used", path.display())]
+    Journal {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rheo_store::Error,
+    },
+    /// The checkpoints.
+    #[error("the checkpoints cannot be used")]
+    Checkpoints(#[from] checkpoint::Error),
+    /// The results do not fit the journal.
+    #[error("the results in `{}` cannot be used", path.display())]
+    Results {
+        /// Their directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: dataset::Error,
+    },
+    /// There are results, but the journal does not know of any: removing them would be the only way
+    /// to bring both in step.
+    #[error(
+        "the journal `{}` is new or empty, but `{}` holds results: put the journal back, or move the results away",
+        journal.display(), results.display()
+    )]
+    JournalLost {
+        /// The journal.
+        journal: PathBuf,
+        /// The results.
+        results: PathBuf,
+    },
+    /// The query engine could not be made.
+    #[error("results cannot be queried")]
+    Sql(#[from] rheo_query::engine::Error),
+    /// The engine did not do what it must at the start.
+    #[error("the coordinator could not start")]
+    Start(#[from] engine::Failure),
+    /// The protocol could not be served.
+    #[error("the protocol cannot be served")]
+    Serve(#[from] tonic::transport::Error),
+}
+
+impl Coordinator {
+    /// Opens a state directory, for reading at first.
+    pub fn open(settings: Settings) -> Result<Opened, Error> {
+        let directory = |source| Error::Directory { path: settings.state.clone(), source };
+        std::fs::create_dir_all(&settings.state).map_err(directory)?;
+        let path = settings.journal();
+        let journal_error = |source| Error::Journal { path: path.clone(), source };
+        let journal: Arc<dyn Journal> = Arc::new(Redb::open(&path).map_err(journal_error)?);
+        let backlog = Arc::new(Backlog::default());
+        let clock = |latest: Timestamp| Arc::new(SystemClock::new(latest)) as Arc<dyn Clock>;
+        let running = engine::start(Arc::clone(&journal), Arc::clone(&backlog), clock);
+        let running = running.map_err(journal_error)?;
+        let dataset = Arc::new(Dataset::new(settings.results()));
+        let sink = Sink::new(Arc::clone(&journal), Arc::clone(&dataset), Arc::clone(&backlog));
+        let coordinator = Self {
+            handle: running.handle,
+            clock: running.clock,
+            sql: Sql::new(Arc::clone(&dataset), Arc::clone(&journal))?,
+            dataset,
+            live: Live::default(),
+            journal,
+            checkpoints: Arc::new(checkpoint::Store::open(&settings.state.join("checkpoints"))?),
+            sink,
+            backlog,
+            settings: Arc::new(settings),
+        };
+        Ok(Opened { coordinator, effects: running.effects })
+    }
+
+    /// How it runs.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Moves every row that is committed now into a part.
+    pub async fn flush(&self) -> Result<(), crate::sink::Error> {
+        self.sink.flush().await
+    }
+
+    /// What keeps rows from being written into parts, if anything does.
+    pub fn trouble(&self) -> Option<String> {
+        self.sink.trouble()
+    }
+
+    /// Serves the protocol on `listener` until `stop`.
+    pub async fn serve(&self, listener: TcpListener, stop: CancellationToken) -> Result<(), Error> {
+        let incoming = TcpListenerStream::new(listener);
+        Ok(grpc::serve(self.clone(), incoming, stop).await?)
+    }
+}
+
+impl Opened {
+    /// Brings the results in step with the journal, grants running leases anew, and from then on
+    /// expires leases, writes parts and removes what is no longer needed, until `stop`.
+    pub async fn start(
+        self,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Result<Coordinator, Error> {
+        let Self { coordinator, effects } = self;
+        coordinator.recover_results()?;
+        let lease = coordinator.settings.lease;
+        coordinator.handle.execute(Command::Start { lease }, Vec::new(), |_, _| ()).await?;
+        let interval = coordinator.settings.flush;
+        tasks.spawn(coordinator.sink.clone().run(interval, stop.clone()));
+        tasks.spawn(carry_out(coordinator.clone(), effects, stop.clone()));
+        tasks.spawn(tick(coordinator.clone(), stop.clone()));
+        tasks.spawn(sweep_checkpoints(coordinator.clone()));
+        Ok(coordinator)
+    }
+}
+
+impl Coordinator {
+    fn recover_results(&self) -> Result<(), Error> {
+        let journal = self.settings.journal();
+        let journal_error = |source| Error::Journal { path: journal.clone(), source };
+        let parts = self.journal.results().map_err(journal_error)?.parts;
+        let position = self.journal.load().map_err(journal_error)?.position;
+        let results = self.settings.results();
+        if position == 0 && has_parts(&results) {
+            return Err(Error::JournalLost { journal: journal.clone(), results });
+        }
+        let removed = self.dataset.recover(&parts);
+        let removed = removed.map_err(|source| Error::Results { path: results, source })?;
+        for path in removed {
+            tracing::info!(path, "removed what an interrupted write left");
+        }
+        Ok(())
+    }
+}
+
+/// Whether there is anything in the directories of the tables.
+fn has_parts(results: &Path) -> bool {
+    let entries = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten();
+    entries(results)
+        .filter(|table| !table.file_name().to_string_lossy().starts_with('.'))
+        .flat_map(|table| entries(&table.path()))
+        .any(|sweep| entries(&sweep.path()).next().is_some())
+}
+
+/// Does what events ask for.
+async fn carry_out(
+    coordinator: Coordinator,
+    mut effects: mpsc::UnboundedReceiver<Effect>,
+    stop: CancellationToken,
+) {
+    loop {
+        let effect = tokio::select! {
+            effect = effects.recv() => effect,
+            () = stop.cancelled() => return,
+        };
+        match effect {
+            None => return,
+            Some(Effect::WakeWorkers) => coordinator.live.wake_workers(),
+            Some(Effect::SweepChanged(_)) => coordinator.live.changed(),
+            Some(Effect::TrialEnded(trial)) => coordinator.live.trial_ended(trial),
+            Some(Effect::FlushSweep(sweep)) => coordinator.sink.finish(sweep),
+            Some(Effect::DropCheckpoint(digest)) => {
+                if let Err(error) = coordinator.checkpoints.remove(digest).await {
+                    tracing::warn!(error = report(&error), %digest, "a checkpoint stays");
+                }
+            }
+        }
+    }
+}
+
+/// Ends leases that have run out.
+async fn tick(coordinator: Coordinator, stop: CancellationToken) {
+    let lease = coordinator.settings.lease;
+    let period = (lease / 8).clamp(Duration::from_millis(20), Duration::from_secs(1));
+    let mut interval = tokio::time::interval(period);
+    loop {
+        tokio::select! {
+            _ = interval.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        match coordinator.handle.execute(Command::Tick, Vec::new(), |_, _| ()).await {
+            Ok(()) | Err(engine::Failure::Storage(_)) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+/// Removes checkpoints that no trial refers to: a worker put them and died before it committed, or
+/// the coordinator died before it removed them.
+async fn sweep_checkpoints(coordinator: Coordinator) {
+    // Listed first: what is put later is not in the list, hence not removed.
+    let Ok(stored) = coordinator.checkpoints.list().await else { return };
+    let referenced = coordinator.handle.read(|state| state.checkpoints()).await;
+    let Ok(referenced) = referenced else { return };
+    for digest in stored.into_iter().filter(|digest| !referenced.contains(digest)) {
+        if let Err(error) = coordinator.checkpoints.remove(digest).await {
+            tracing::warn!(error = report(&error), %digest, "a checkpoint stays");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The command line: one verb per file, each a function from its arguments to an ending.
+//!
+//! Results go to standard output, everything else to standard error. Exit codes: 0 all is well,
+//! 1 a sweep failed, 2 usage or configuration, 3 the coordinator cannot be reached, 130 interrupted.
+
+mod completions;
+mod config;
+mod control;
+mod data;
+mod env;
+mod failure;
+mod format;
+mod point;
+mod preview;
+mod progress;
+mod query;
+mod run;
+mod schema;
+mod select;
+mod serve;
+mod show;
+mod status;
+mod submit;
+mod summary;
+mod trials;
+mod wait;
+mod watch;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use crate::client::{Client, Place};
+use failure::Failure;
+
+/// Sweeps of recurrent networks whose single neurons have rich input-output curves.
+#[derive(Debug, Parser)]
+#[command(name = "rheo", version, max_term_width = 100, propagate_version = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command understands.
+#[derive(Debug, Clone, Args)]
+struct Global {
+    /// Address of a coordinator, such as http://127.0.0.1:7070.
+    #[arg(long, global = true, env = env::SERVER, value_name = "URL")]
+    server: Option<String>,
+    /// State directory; also where the address of its coordinator is found.
+    #[arg(long, global = true, env = env::STATE, value_name = "DIR", default_value = ".rheo")]
+    state: PathBuf,
+    /// How results are printed.
+    #[arg(long, short, global = true, value_name = "FORMAT", default_value = "table")]
+    output: Output,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+    /// One JSON object a line (queries only).
+    Jsonl,
+    /// Comma-separated values (queries only).
+    Csv,
+    /// A Parquet file (queries only).
+    Parquet,
+    /// An Arrow IPC stream (queries only).
+    Arrow,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a sweep here, with workers of its own; run again to go on.
+    Run(run::Args),
+    /// Check a sweep file and show what it would run.
+    Preview(preview::Args),
+    /// Coordinate sweeps for workers that join.
+    Serve(serve::Args),
+    /// Submit a sweep file to the coordinator and return.
+    Submit(submit::Args),
+    /// List sweeps, or show one.
+    Status(status::Args),
+    /// List the trials of a sweep.
+    Trials(trials::Args),
+    /// Show everything about a trial.
+    Show(show::Args),
+    /// Follow a sweep until it ends.
+    Watch(watch::Args),
+    /// Wait until a sweep has ended; exit with 1 if any of its trials is left failed or cancelled.
+    Wait(wait::Args),
+    /// Start no further trial of a sweep; running ones go on.
+    Pause(control::Args),
+    /// Go on with a sweep that was paused, cancelled or stopped at a limit.
+    Resume(control::Args),
+    /// Start no further trial of a sweep and stop the running ones.
+    Cancel(control::Args),
+    /// Try failed trials again, as new attempts.
+    Retry(control::RetryArgs),
+    /// Run SQL over everything that is committed.
+    Query(query::Args),
+    /// Print the JSON Schema of sweep files.
+    Schema,
+    /// Print the settings that are in effect, and where they come from.
+    Config,
+    /// Print completions for a shell.
+    Completions(completions::Args),
+    /// Fetch data sets.
+    #[command(subcommand)]
+    Data(data::Command),
+}
+
+impl Global {
+    fn place(&self) -> Place {
+        Place { server: self.server.clone(), state: self.state.clone() }
+    }
+
+    async fn connect(&self) -> Result<Client, Failure> {
+        Ok(Client::connect(&self.place()).await?)
+    }
+
+    /// Whether to print JSON; other formats are for queries.
+    fn json(&self) -> Result<bool, Failure> {
+        match self.output {
+            Output::Table => Ok(false),
+            Output::Json => Ok(true),
+            _ => Err(Failure::usage(
+                "this command prints `table` or `json`; other formats are for `rheo query`",
+            )),
+        }
+    }
+}
+
+/// Runs `rheo` with the arguments of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    quiet_store_panics();
+    let filter = EnvFilter::try_from_env(env::LOG).unwrap_or_else(|_| EnvFilter::new("warn"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
+    log.without_time().with_writer(progress::stderr).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => {
+            let result = runtime.block_on(cli.run());
+            runtime.shutdown_background();
+            result
+        }
+        Err(error) => Err(Failure::Other(error.into())),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+impl Cli {
+    async fn run(self) -> Result<(), Failure> {
+        let global = self.global;
+        match self.command {
+            Command::Run(args) => run::run(&global, args).await,
+            Command::Preview(args) => preview::run(&global, &args),
+            Command::Serve(args) => serve::run(&global, &args).await,
+            Command::Submit(args) => submit::run(&global, &args).await,
+            Command::Status(args) => status::run(&global, &args).await,
+            Command::Trials(args) => trials::run(&global, &args).await,
+            Command::Show(args) => show::run(&global, &args).await,
+            Command::Watch(args) => watch::run(&global, &args).await,
+            Command::Wait(args) => wait::run(&global, &args).await,
+            Command::Pause(args) => control::pause(&global, &args).await,
+            Command::Resume(args) => control::resume(&global, &args).await,
+            Command::Cancel(args) => control::cancel(&global, &args).await,
+            Command::Retry(args) => control::retry(&global, &args).await,
+            Command::Query(args) => query::run(&global, &args).await,
+            Command::Schema => schema::run(),
+            Command::Config => config::run(&global),
+            Command::Completions(args) => completions::run(&args),
+            Command::Data(command) => data::run(&command),
+        }
+    }
+}
+
+/// The store turns panics of its library on damaged files into errors; their text would only
+/// confuse.
+fn quiet_store_panics() {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let in_store = |file: &str| file.contains("/redb-");
+        if !panic.location().is_some_and(|place| in_store(place.file())) {
+            default(panic);
+        }
+    }));
+}

@@ -1,0 +1,34 @@
+//! `rheo config`: the settings that are in effect.
+
+use serde_json::json;
+
+use super::env;
+use super::failure::Failure;
+use super::{Global, format};
+use crate::app::Settings;
+
+pub(super) fn run(global: &Global) -> Result<(), Failure> {
+    let settings = Settings::new(global.state.clone());
+    let absolute = std::path::absolute(&settings.state)?;
+    if global.json()? {
+        let environment: serde_json::Map<_, _> =
+            env::ALL.iter().map(|(name, _)| ((*name).to_owned(), json!(env::get(name)))).collect();
+        return Ok(format::print_json(&json!({
+            "server": global.server,
+            "state": absolute,
+            "journal": absolute.join("journal.redb"),
+            "results": absolute.join("results"),
+            "environment": environment,
+        }))?);
+    }
+    let mut table = format::table(&["SETTING", "VALUE"]);
+    table.add_row(["server", global.server.as_deref().unwrap_or("found in the state directory")]);
+    table.add_row(["state", &absolute.display().to_string()]);
+    table.add_row(["journal", &absolute.join("journal.redb").display().to_string()]);
+    table.add_row(["results", &absolute.join("results").display().to_string()]);
+    for (name, purpose) in env::ALL {
+        let value = env::get(name).unwrap_or_else(|| format!("not set ({purpose})"));
+        table.add_row([name.to_owned(), value]);
+    }
+    Ok(format::print(table)?)
+}

@@ -1,0 +1,79 @@
+//! `rheo pause`, `resume`, `cancel` and `retry`: all idempotent.
+
+use rheo_core::sweep::{Selection, SweepView};
+use serde_json::Value;
+
+use super::failure::Failure;
+use super::select::{self, SweepWord, TrialsWord};
+use super::{Global, format, status};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Names of sweeps, `last` or `all`.
+    #[arg(required = true, value_name = "SWEEP")]
+    sweeps: Vec<SweepWord>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct RetryArgs {
+    /// A sweep, or trials of one, as in `demo/3` or `demo/1-3,7`.
+    #[arg(value_name = "SWEEP[/TRIALS]")]
+    trials: TrialsWord,
+    /// All that failed; the default for a sweep.
+    #[arg(long, conflicts_with = "cancelled")]
+    failed: bool,
+    /// All that were cancelled.
+    #[arg(long)]
+    cancelled: bool,
+}
+
+pub(super) async fn pause(global: &Global, args: &Args) -> Result<(), Failure> {
+    let mut client = global.connect().await?;
+    let mut changed = Vec::new();
+    for sweep in select::some(&mut client, &args.sweeps).await? {
+        changed.push(client.pause(&sweep).await?);
+    }
+    tell(global, &changed)
+}
+
+pub(super) async fn resume(global: &Global, args: &Args) -> Result<(), Failure> {
+    let mut client = global.connect().await?;
+    let mut changed = Vec::new();
+    for sweep in select::some(&mut client, &args.sweeps).await? {
+        changed.push(client.resume(&sweep).await?);
+    }
+    tell(global, &changed)
+}
+
+pub(super) async fn cancel(global: &Global, args: &Args) -> Result<(), Failure> {
+    let mut client = global.connect().await?;
+    let mut changed = Vec::new();
+    for sweep in select::some(&mut client, &args.sweeps).await? {
+        changed.push(client.cancel(&sweep).await?);
+    }
+    tell(global, &changed)
+}
+
+pub(super) async fn retry(global: &Global, args: &RetryArgs) -> Result<(), Failure> {
+    let mut client = global.connect().await?;
+    let sweep = select::one(&mut client, &args.trials.sweep).await?;
+    let selection = match (&args.trials.trials, args.cancelled, args.failed) {
+        (Some(_), true, _) | (Some(_), _, true) => {
+            return Err(Failure::usage("name trials or give --failed or --cancelled, not both"));
+        }
+        (Some(trials), ..) => Selection::Trials(trials.clone()),
+        (None, true, _) => Selection::Cancelled,
+        (None, false, _) => Selection::Failed,
+    };
+    let (sweep, retried) = client.retry(&sweep, selection).await?;
+    format::note(format!("{retried} trials are queued again"));
+    tell(global, &[sweep])
+}
+
+fn tell(global: &Global, sweeps: &[SweepView]) -> Result<(), Failure> {
+    if global.json()? {
+        let sweeps = sweeps.iter().map(status::json).collect();
+        return Ok(format::print_json(&Value::Array(sweeps))?);
+    }
+    Ok(format::print(status::table(sweeps))?)
+}

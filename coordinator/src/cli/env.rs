@@ -1,0 +1,31 @@
+//! The environment variables of `rheo`. Those with a flag of the same name are its default.
+
+/// Address of a coordinator.
+pub(super) const SERVER: &str = "RHEO_SERVER";
+
+/// State directory.
+pub(super) const STATE: &str = "RHEO_STATE";
+
+/// Directory of data files, for workers that `rheo run` starts and for `rheo data`.
+pub(super) const DATA: &str = "RHEO_DATA";
+
+/// The `rheo-worker` program, if it does not lie beside `rheo`.
+pub(super) const WORKER: &str = "RHEO_WORKER";
+
+/// What is logged, as a `tracing` filter.
+pub(super) const LOG: &str = "RHEO_LOG";
+
+/// Every variable and what it is for.
+pub(super) const ALL: [(&str, &str); 5] = [
+    (SERVER, "address of a coordinator"),
+    (STATE, "state directory"),
+    (DATA, "directory of data files"),
+    (WORKER, "the rheo-worker program"),
+    (LOG, "what is logged"),
+];
+
+/// The value of a variable, if it is set.
+#[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
+pub(super) fn get(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

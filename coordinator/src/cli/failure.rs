@@ -1,0 +1,123 @@
+//! How a command can end other than well: what is said, and with which exit code.
+
+use std::io::{self, IsTerminal as _};
+use std::process::ExitCode;
+
+use miette::{GraphicalReportHandler, GraphicalTheme};
+use rheo_core::spec::Mistakes;
+
+use crate::app;
+use crate::client;
+
+/// An ending other than success.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The sweep file has mistakes.
+    Mistakes(Box<Mistakes>),
+    /// Something was asked for that cannot be.
+    Usage(anyhow::Error),
+    /// There is no coordinator to ask.
+    Unreachable(anyhow::Error),
+    /// A sweep did not go well; that was said already.
+    SweepFailed,
+    /// A person stopped it.
+    Interrupted,
+    /// Anything else.
+    Other(anyhow::Error),
+}
+
+impl Failure {
+    pub(super) fn usage(text: impl Into<String>) -> Self {
+        Self::Usage(anyhow::Error::msg(text.into()))
+    }
+
+    /// Says what is wrong, once, and gives the exit code.
+    #[expect(clippy::print_stderr, reason = "the edge: what went wrong, once")]
+    pub(super) fn report(self) -> ExitCode {
+        let (code, error) = match self {
+            Self::Mistakes(mistakes) => {
+                eprint!("{}", rendered(&mistakes));
+                return ExitCode::from(2);
+            }
+            Self::SweepFailed => return ExitCode::from(1),
+            Self::Interrupted => return ExitCode::from(130),
+            // Whoever reads our output has seen enough.
+            Self::Other(error) if is_broken_pipe(&error) => return ExitCode::SUCCESS,
+            Self::Other(error) => (1, error),
+            Self::Usage(error) => (2, error),
+            Self::Unreachable(error) => (3, error),
+        };
+        eprintln!("error: {error:#}");
+        ExitCode::from(code)
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+    kind == Some(io::ErrorKind::BrokenPipe)
+}
+
+/// All mistakes, with the lines they are about; in colour on a terminal.
+fn rendered(mistakes: &Mistakes) -> String {
+    if !io::stderr().is_terminal() {
+        return mistakes.render();
+    }
+    let mut text = String::new();
+    let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode()).with_width(100);
+    match handler.render_report(&mut text, mistakes) {
+        Ok(()) => text,
+        Err(_) => mistakes.render(),
+    }
+}
+
+impl From<Mistakes> for Failure {
+    fn from(mistakes: Mistakes) -> Self {
+        Self::Mistakes(Box::new(mistakes))
+    }
+}
+
+impl From<client::Error> for Failure {
+    fn from(error: client::Error) -> Self {
+        match &error {
+            client::Error::Nowhere(_) | client::Error::Unreachable { .. } => {
+                Self::Unreachable(error.into())
+            }
+            client::Error::State(app::Error::Journal {
+                source: rheo_store::Error::Locked { .. },
+                ..
+            }) => Self::Unreachable(error.into()),
+            client::Error::Refused(refusal) => match refusal.reason.as_str() {
+                "UNKNOWN_SWEEP" | "UNKNOWN_TRIAL" | "SWEEP_ENDED" | "NOT_RETRYABLE"
+                | "INVALID_QUERY" | "INVALID_ARGUMENT" => Self::Usage(error.into()),
+                "SWEEP_DIFFERS" => Self::usage(differs(refusal)),
+                "" if refusal.transient => Self::Unreachable(error.into()),
+                _ => Self::Other(error.into()),
+            },
+            _ => Self::Other(error.into()),
+        }
+    }
+}
+
+fn differs(refusal: &rheo_proto::refusal::Refusal) -> String {
+    let diff = refusal.detail.as_deref().unwrap_or_default();
+    let lines: String = diff.lines().map(|line| format!("\n  {line}")).collect();
+    format!("{}:{lines}\nhelp: give this sweep another `name`", refusal.text)
+}
+
+impl From<app::Error> for Failure {
+    fn from(error: app::Error) -> Self {
+        client::Error::State(error).into()
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Other(error.into())
+    }
+}

@@ -1,0 +1,139 @@
+//! `rheo preview`: checks a sweep file and shows what it would run, before anything costs time.
+
+use std::path::PathBuf;
+
+use rheo_core::definition::Definition;
+use rheo_core::history::History;
+use rheo_core::plan::{EndReason, PlannedTrial};
+use rheo_core::sampler::Suggestion;
+use rheo_core::sweep::Planned;
+use serde_json::{Value, json};
+
+use super::failure::Failure;
+use super::{Global, format, point, submit};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The sweep file.
+    file: PathBuf,
+    /// How many trials to show.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    trials: u64,
+}
+
+pub(super) fn run(global: &Global, args: &Args) -> Result<(), Failure> {
+    let as_json = global.json()?;
+    let (_, parsed) = submit::read(&args.file)?;
+    let planned = Planned::new(parsed.definition);
+    let shown = first(&planned, args.trials);
+    if as_json {
+        return Ok(format::print_json(&json(&planned, &shown))?);
+    }
+    describe(&planned.definition, &planned)?;
+    trials(&planned, &shown)?;
+    if let Some(trial) = shown.first() {
+        format::print(format!("\nThe whole configuration of trial {}:", trial.index))?;
+        format::print(yaml_like(&trial.resolved, 1))?;
+    }
+    Ok(())
+}
+
+/// The first trials, as they would be suggested one after the other.
+fn first(planned: &Planned, count: u64) -> Vec<PlannedTrial> {
+    let mut history: History = planned.plan.history();
+    let mut trials = Vec::new();
+    for index in 0..count.min(planned.plan.trials()) {
+        let new: Option<Suggestion> = planned.new_suggestion(&history, index);
+        if let Some(suggestion) = &new {
+            history.record_suggestion(suggestion);
+        }
+        trials.extend(planned.trial(&history, index));
+    }
+    trials
+}
+
+fn describe(definition: &Definition, planned: &Planned) -> Result<(), Failure> {
+    let trials = planned.plan.trials();
+    let seeds = definition.seeds.len();
+    let points = planned
+        .plan
+        .points()
+        .map_or("infinitely many points".to_owned(), |points| format!("{points} points"));
+    let capped = match planned.plan.end_reason() {
+        EndReason::Exhausted => String::new(),
+        EndReason::RunCap => ", capped by run_cap".to_owned(),
+    };
+    let goal = serde_json::to_value(definition.objective.goal)?;
+    format::print(format!(
+        "{}: {trials} trials ({points} x {seeds} seeds{capped}) by {}, to {} {}",
+        definition.name,
+        definition.method.name(),
+        point::plain(&goal),
+        definition.objective.name.name(),
+    ))?;
+    if let Some(description) = &definition.description {
+        format::print(description)?;
+    }
+    let mut table = format::table(&["\nPARAMETER", "\nVALUES"]);
+    for parameter in &definition.space.parameters {
+        table.add_row([parameter.path.clone(), parameter.to_string()]);
+    }
+    Ok(format::print(table)?)
+}
+
+fn trials(planned: &Planned, shown: &[PlannedTrial]) -> Result<(), Failure> {
+    let mut table = format::table(&["\nTRIAL", "\nPOINT", "\nSEED"]);
+    format::numbers(&mut table, &[0, 2]);
+    for trial in shown {
+        table.add_row([
+            trial.index.to_string(),
+            point::short(&trial.swept),
+            trial.seed.to_string(),
+        ]);
+    }
+    format::print(table)?;
+    let more = planned.plan.trials() - shown.len() as u64;
+    if more > 0 {
+        format::print(format!("... and {more} more"))?;
+    }
+    Ok(())
+}
+
+/// A configuration as one would write it.
+pub(super) fn yaml_like(value: &Value, depth: usize) -> String {
+    let Value::Object(fields) = value else { return point::plain(value) };
+    let indent = "  ".repeat(depth);
+    let mut text = String::new();
+    for (name, value) in fields {
+        match value {
+            Value::Object(inner) if !inner.is_empty() => {
+                text += &format!("{indent}{name}:\n{}", yaml_like(value, depth + 1));
+            }
+            Value::Null => {}
+            value => text += &format!("{indent}{name}: {}\n", point::plain(value)),
+        }
+    }
+    text
+}
+
+fn json(planned: &Planned, shown: &[PlannedTrial]) -> Value {
+    let trial = |trial: &PlannedTrial| {
+        json!({
+            "index": trial.index,
+            "point": trial.point,
+            "seed": trial.seed,
+            "swept": trial.swept,
+            "config": trial.resolved,
+        })
+    };
+    json!({
+        "name": planned.definition.name,
+        "method": planned.definition.method,
+        "objective": planned.definition.objective,
+        "trials": planned.plan.trials(),
+        "points": planned.plan.points(),
+        "seeds": planned.definition.seeds,
+        "parameters": planned.definition.space.parameters,
+        "first": shown.iter().map(trial).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,253 @@
+//! `rheo run`: a coordinator, its workers and one sweep in one command; run again to go on.
+
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rheo_core::id::SweepName;
+use rheo_core::sweep::{Phase, SweepView};
+use rheo_launch::local::{self, Workers};
+use serde_json::json;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::failure::Failure;
+use super::progress::Display;
+use super::serve::{Running, interruption};
+use super::{Global, env, format, status, submit, summary, wait};
+use crate::app::Settings;
+use crate::client::Client;
+
+/// How long workers may take to give their trials back after an interrupt.
+const GRACE: Duration = Duration::from_secs(30);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The sweep file.
+    file: PathBuf,
+    /// Worker processes.
+    #[arg(long, short, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..=1024))]
+    workers: u32,
+    /// Threads of each worker that train trials side by side; by default the processors are shared
+    /// among the workers.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    slots: Option<u32>,
+    /// Directory of data files such as MNIST, for tasks that do not name one.
+    #[arg(long, env = env::DATA, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Seconds that a lease lasts.
+    #[arg(long, value_name = "SECONDS", default_value_t = Settings::LEASE.as_secs_f64(), hide = true)]
+    lease: f64,
+    /// Seconds between parts.
+    #[arg(long, value_name = "SECONDS", default_value_t = Settings::FLUSH.as_secs_f64(), hide = true)]
+    flush_interval: f64,
+}
+
+pub(super) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
+    let as_json = global.json()?;
+    if let Some(url) = &global.server {
+        return Err(Failure::usage(format!(
+            "`rheo run` has a coordinator of its own: `rheo --server {url} submit` hands a sweep to another"
+        )));
+    }
+    let (text, _) = submit::read(&args.file)?;
+    let interrupted = interruption()?;
+    let running = start(settings(global, &args)?).await?;
+    let mut client = Client::in_process(running.coordinator.clone()).await?;
+    let mut crew = Crew::default();
+    let outcome = tokio::select! {
+        outcome = work(&mut client, &running, &args, &text, &mut crew) => outcome,
+        _ = interrupted => {
+            format::note("stopping: workers save their work (once more to stop at once)");
+            exit_when_asked_again()?;
+            Err(Failure::Interrupted)
+        }
+    };
+    crew.leave().await;
+    let outcome = match outcome {
+        Ok(sweep) => tell(&mut client, &running, global, &sweep, as_json).await,
+        Err(failure) => Err(failure),
+    };
+    drop(client);
+    running.stop().await?;
+    if matches!(outcome, Err(Failure::Interrupted)) {
+        format::note("stopped: run the same command to go on");
+    }
+    outcome
+}
+
+fn settings(global: &Global, args: &Args) -> Result<Settings, Failure> {
+    let seconds = |seconds: f64| match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err(Failure::usage(format!("not a number of seconds above 0: `{seconds}`"))),
+    };
+    let (lease, flush) = (seconds(args.lease)?, seconds(args.flush_interval)?);
+    Ok(Settings { lease, flush, ..Settings::new(global.state.clone()) })
+}
+
+async fn start(settings: Settings) -> Result<Running, Failure> {
+    let state = settings.state.clone();
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    Running::start(settings, listen).await.map_err(|failure| match failure {
+        Failure::Unreachable(_) => Failure::usage(format!(
+            "a coordinator runs already on `{0}`: `rheo submit` hands the sweep to it, `--state` chooses another place",
+            state.display()
+        )),
+        other => other,
+    })
+}
+
+/// The workers of this run, if they were started.
+#[derive(Default)]
+struct Crew {
+    stop: CancellationToken,
+    running: Option<JoinHandle<Result<(), local::Error>>>,
+}
+
+impl Crew {
+    fn start(&mut self, workers: Workers) {
+        let stop = self.stop.clone();
+        self.running = Some(tokio::spawn(async move { workers.run(stop).await }));
+    }
+
+    /// Waits until all have left by themselves, which they do when nothing is left; for ever if
+    /// none was started.
+    async fn left(&mut self) -> Result<(), Failure> {
+        let Some(running) = &mut self.running else { return std::future::pending().await };
+        let result = running.await;
+        self.running = None;
+        let result = result.map_err(|error| Failure::Other(error.into()))?;
+        result.map_err(|error| Failure::Other(error.into()))
+    }
+
+    /// Asks those that have not left to leave, and waits for it.
+    async fn leave(&mut self) {
+        self.stop.cancel();
+        if let Some(running) = self.running.take() {
+            // Whatever was wrong with them no longer matters.
+            let _ = running.await;
+        }
+    }
+}
+
+/// Runs the sweep to its end.
+async fn work(
+    client: &mut Client,
+    running: &Running,
+    args: &Args,
+    text: &str,
+    crew: &mut Crew,
+) -> Result<SweepView, Failure> {
+    let (sweep, created) = client.submit(&args.file.display().to_string(), text).await?;
+    announce(&sweep, created);
+    if sweep.phase == Phase::Ended {
+        return Ok(sweep);
+    }
+    crew.start(workers(running, args, &sweep.name)?);
+    let mut watching = client.watch(&sweep.name).await?;
+    let mut display = Display::new();
+    let mut last = sweep;
+    let result = loop {
+        let moment = tokio::select! {
+            moment = watching.next() => moment?,
+            left = crew.left() => match left {
+                Ok(()) => continue,
+                Err(failure) => break Err(failure),
+            },
+        };
+        let Some(moment) = moment else { break Ok(last) };
+        display.show(&moment);
+        last = moment.sweep;
+    };
+    display.end();
+    result
+}
+
+fn announce(sweep: &SweepView, created: bool) {
+    let (name, trials, ended) = (&sweep.name, sweep.counts.trials, sweep.counts.ended());
+    if sweep.phase == Phase::Ended {
+        let resume = sweep.counts.cancelled > 0 || sweep.counts.queued > 0;
+        let hint = if resume { format!(" (`rheo resume {name}` goes on)") } else { String::new() };
+        format::note(format!("{name} has ended already{hint}"));
+    } else if created {
+        format::note(format!("{name}: {trials} trials"));
+    } else {
+        format::note(format!("{name} goes on: {ended} of {trials} trials have ended"));
+    }
+    if sweep.phase == Phase::Paused {
+        format::note(format!("{name} is paused: `rheo resume {name}` goes on"));
+    }
+}
+
+fn workers(running: &Running, args: &Args, sweep: &SweepName) -> Result<Workers, Failure> {
+    let state = &running.coordinator.settings().state;
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let processors = u32::try_from(processors).unwrap_or(u32::MAX);
+    let slots = args.slots.unwrap_or_else(|| (processors / args.workers).max(1));
+    let mut arguments: Vec<OsString> = vec!["--server".into(), (&running.url).into()];
+    arguments.extend(["--slots".into(), slots.to_string().into()]);
+    arguments.extend(["--sweep".into(), sweep.as_str().into()]);
+    arguments.extend(["--spool".into(), state.join("spool").into_os_string()]);
+    if let Some(data) = &args.data {
+        arguments.extend(["--data".into(), data.clone().into_os_string()]);
+    }
+    arguments.push("--exit-with-parent".into());
+    Ok(Workers {
+        program: worker_program()?,
+        args: arguments,
+        count: args.workers,
+        logs: state.join("logs"),
+        grace: GRACE,
+    })
+}
+
+/// The worker program: the one that was named, or the one beside this program.
+fn worker_program() -> Result<PathBuf, Failure> {
+    if let Some(named) = env::get(env::WORKER) {
+        return Ok(named.into());
+    }
+    let here = std::env::current_exe()?;
+    let beside = here.with_file_name("rheo-worker");
+    if beside.is_file() {
+        return Ok(beside);
+    }
+    Err(Failure::usage(format!(
+        "there is no `{}`: build it with `cargo build -p rheo-worker`, or set {} to where it is",
+        beside.display(),
+        env::WORKER
+    )))
+}
+
+/// Says how the sweep went.
+async fn tell(
+    client: &mut Client,
+    running: &Running,
+    global: &Global,
+    sweep: &SweepView,
+    as_json: bool,
+) -> Result<(), Failure> {
+    // So that what other programs read is complete.
+    if let Err(error) = running.coordinator.flush().await {
+        format::note(format!("rows are safe in the journal, but {:#}", anyhow::Error::new(error)));
+    }
+    if as_json {
+        let results = std::path::absolute(running.coordinator.settings().results())?;
+        format::print_json(&json!({ "sweep": status::json(sweep), "results": results }))?;
+    } else {
+        summary::print(client, sweep, &global.state).await?;
+    }
+    wait::verdict(sweep)
+}
+
+/// From here on another interrupt ends this process at once; what is acknowledged is safe.
+fn exit_when_asked_again() -> Result<(), Failure> {
+    let again = interruption()?;
+    tokio::spawn(async move {
+        again.await;
+        #[expect(clippy::exit, reason = "asked twice")]
+        std::process::exit(130);
+    });
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! `rheo status`: where sweeps are in their life.
+
+use rheo_core::sweep::{Counts, SweepView};
+use serde_json::{Value, json};
+
+use super::failure::Failure;
+use super::select::{self, SweepWord};
+use super::{Global, format};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The name of a sweep, or `last`; all if none is given.
+    sweep: Option<SweepWord>,
+}
+
+pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
+    let as_json = global.json()?;
+    let mut client = global.connect().await?;
+    let (mut sweeps, trouble) = client.sweeps().await?;
+    if let Some(word) = args.sweep.as_ref().filter(|word| **word != SweepWord::All) {
+        let name = select::one(&mut client, word).await?;
+        // Asked for by name, so that an unknown one is an error.
+        sweeps = vec![client.sweep(&name).await?.0];
+    }
+    if as_json {
+        let sweeps: Vec<Value> = sweeps.iter().map(json).collect();
+        let value = json!({ "running": client.is_live, "trouble": trouble, "sweeps": sweeps });
+        return Ok(format::print_json(&value)?);
+    }
+    if sweeps.is_empty() {
+        format::note("no sweep was submitted yet");
+    } else {
+        format::print(table(&sweeps))?;
+    }
+    if let Some(trouble) = trouble {
+        format::note(format!("rows are safe in the journal, but cannot be written: {trouble}"));
+    }
+    let unfinished = sweeps.iter().any(|sweep| sweep.ended.is_none());
+    if !client.is_live && unfinished {
+        format::note("no coordinator runs here: `rheo run` or `rheo serve` goes on");
+    }
+    Ok(())
+}
+
+/// Sweeps, one a line.
+pub(super) fn table(sweeps: &[SweepView]) -> comfy_table::Table {
+    let mut table = format::table(&[
+        "SWEEP",
+        "PHASE",
+        "TRIALS",
+        "DONE",
+        "RUNNING",
+        "WAITING",
+        "FAILED",
+        "BEST",
+        "SUBMITTED",
+    ]);
+    format::numbers(&mut table, &[2, 3, 4, 5, 6]);
+    for sweep in sweeps {
+        let Counts { trials, running, waiting, queued, failed, .. } = sweep.counts;
+        let done = sweep.counts.ended() - failed;
+        table.add_row([
+            sweep.name.to_string(),
+            phase(sweep),
+            trials.to_string(),
+            done.to_string(),
+            running.to_string(),
+            (waiting + queued).to_string(),
+            failed.to_string(),
+            best(sweep),
+            format::local_time(sweep.submitted),
+        ]);
+    }
+    table
+}
+
+/// The phase, and why the sweep ended if it did.
+pub(super) fn phase(sweep: &SweepView) -> String {
+    let name = sweep.phase.name();
+    sweep.reason.map_or_else(|| name.to_owned(), |reason| format!("{name}: {}", reason.name()))
+}
+
+fn best(sweep: &SweepView) -> String {
+    let best = |(trial, value): (u64, f64)| {
+        format!("{} {} (trial {trial})", sweep.metric, format::number(value))
+    };
+    sweep.best.map_or_else(|| "-".to_owned(), best)
+}
+
+/// A sweep for programs.
+pub(super) fn json(sweep: &SweepView) -> Value {
+    json!({
+        "name": sweep.name,
+        "description": sweep.description,
+        "phase": sweep.phase.name(),
+        "reason": sweep.reason.map(|reason| reason.name()),
+        "submitted": format::utc(Some(sweep.submitted)),
+        "ended": format::utc(sweep.ended),
+        "counts": sweep.counts,
+        "metric": sweep.metric,
+        "maximize": sweep.maximize,
+        "best": sweep.best.map(|(trial, value)| json!({ "trial": trial, "value": value })),
+    })
+}

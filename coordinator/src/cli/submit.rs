@@ -1,0 +1,61 @@
+//! `rheo submit`: hands a sweep file to the coordinator and returns.
+
+use std::path::{Path, PathBuf};
+
+use rheo_core::spec::{self, Parsed};
+use serde_json::json;
+
+use super::failure::Failure;
+use super::{Global, format};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The sweep file.
+    file: PathBuf,
+}
+
+/// The largest sweep file that is read.
+const LARGEST: u64 = 4 << 20;
+
+/// Reads a sweep file and says what its author may not have meant.
+pub(super) fn read(path: &Path) -> Result<(String, Parsed), Failure> {
+    let unreadable =
+        |why: String| Failure::usage(format!("`{}` cannot be read: {why}", path.display()));
+    let size = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
+    if size > LARGEST {
+        return Err(unreadable(format!("{size} bytes, at most {LARGEST}")));
+    }
+    let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        unreadable(format!("it is not UTF-8 text (byte {at})"))
+    })?;
+    let parsed = spec::parse(&path.display().to_string(), &text)?;
+    if !parsed.warnings.is_empty() {
+        let file = path.display().to_string();
+        format::note(spec::render(&file, &text, &parsed.warnings).trim_end());
+    }
+    Ok((text, parsed))
+}
+
+pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
+    let json = global.json()?;
+    let (text, _) = read(&args.file)?;
+    if global.server.is_none() {
+        // Submitting is a way to begin.
+        std::fs::create_dir_all(&global.state)?;
+    }
+    let mut client = global.connect().await?;
+    let (sweep, created) = client.submit(&args.file.display().to_string(), &text).await?;
+    if json {
+        let value = json!({ "sweep": sweep.name, "created": created, "running": client.is_live });
+        return Ok(format::print_json(&value)?);
+    }
+    format::print(&sweep.name)?;
+    let what = if created { "submitted" } else { "was submitted before" };
+    format::note(format!("{} {what}: {} trials", sweep.name, sweep.counts.trials));
+    if !client.is_live {
+        format::note("no coordinator runs here yet: start one with `rheo serve`");
+    }
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! What a sweep has come to: a leaderboard, robustness, and where the results are.
+
+use std::path::Path;
+
+use rheo_core::id::SweepName;
+use rheo_core::metric::Goal;
+use rheo_core::sweep::{Status, SweepView};
+use rheo_query::output::{Format, Size};
+use rheo_query::report;
+
+use super::failure::Failure;
+use super::{format, query, status};
+use crate::client::Client;
+
+/// Trials on the leaderboard.
+const LEADERS: usize = 24;
+
+/// Failed trials that are named.
+const FAILED: u32 = 5;
+
+/// Prints everything about a sweep that has ended.
+pub(super) async fn print(
+    client: &mut Client,
+    sweep: &SweepView,
+    state: &Path,
+) -> Result<(), Failure> {
+    let counts = sweep.counts;
+    let ended = sweep.ended.map(|ended| ended.since(sweep.submitted));
+    let took = ended.map(|took| format!(" in {}", format::duration(took))).unwrap_or_default();
+    format::print(format!(
+        "{} {}: {} of {} trials completed{}{took}",
+        sweep.name,
+        status::phase(sweep),
+        counts.completed,
+        counts.trials,
+        others(sweep),
+    ))?;
+    failures(client, sweep).await?;
+    if counts.completed + counts.diverged > 0 {
+        leaderboard(client, sweep).await?;
+        robustness(client, &sweep.name).await?;
+    }
+    results(&sweep.name, state)
+}
+
+fn others(sweep: &SweepView) -> String {
+    let counts = sweep.counts;
+    let some = [
+        (counts.diverged, "diverged"),
+        (counts.pruned, "pruned"),
+        (counts.failed, "failed"),
+        (counts.cancelled, "cancelled"),
+    ];
+    let some = some.iter().filter(|(count, _)| *count > 0);
+    some.map(|(count, what)| format!(", {count} {what}")).collect()
+}
+
+async fn failures(client: &mut Client, sweep: &SweepView) -> Result<(), Failure> {
+    if sweep.counts.failed == 0 {
+        return Ok(());
+    }
+    let failed = [Status::Ended(rheo_core::sweep::Outcome::Failed)];
+    let (trials, _) = client.trials(&sweep.name, &failed, 0, FAILED).await?;
+    for seen in trials {
+        let error = seen.trial.error.unwrap_or_default();
+        format::print(format!("  {} failed: {error}", seen.trial.id))?;
+    }
+    format::print(format!(
+        "`rheo retry {0}` tries failed trials again; `rheo trials {0} --status failed` lists them",
+        sweep.name
+    ))?;
+    Ok(())
+}
+
+async fn leaderboard(client: &mut Client, sweep: &SweepView) -> Result<(), Failure> {
+    let goal = if sweep.maximize { Goal::Maximize } else { Goal::Minimize };
+    format::print(format!(
+        "\nLeaderboard, by {} ({})",
+        sweep.metric,
+        if sweep.maximize { "larger is better" } else { "smaller is better" }
+    ))?;
+    let sql = report::leaderboard_sql(&sweep.name, goal, LEADERS);
+    query::print(client, &sql, Format::Table, std::io::stdout(), Size::default()).await
+}
+
+async fn robustness(client: &mut Client, sweep: &SweepName) -> Result<(), Failure> {
+    format::print("\nTest accuracy by network and perturbation, mean over trials")?;
+    let sql = report::robustness_sql(sweep);
+    query::print(client, &sql, Format::Table, std::io::stdout(), Size::default()).await
+}
+
+/// Where the results are, and two ways to look further.
+fn results(sweep: &SweepName, state: &Path) -> Result<(), Failure> {
+    let results = std::path::absolute(state.join("results"))?;
+    let state = if state == Path::new(".rheo") {
+        String::new()
+    } else {
+        format!(" --state {}", state.display())
+    };
+    format::print(format!("\nThe results are Parquet files in {}", results.display()))?;
+    format::print("Ask them anything, for example:\n")?;
+    format::print(format!(
+        "  rheo{state} query \"select net, avg(test_accuracy) as accuracy, count(*) as trials from trials where sweep = '{sweep}' group by net order by accuracy desc\""
+    ))?;
+    Ok(format::print(format!(
+        "  rheo{state} query \"select net, neuron, n, s from shapes where sweep = '{sweep}' and net = 'heterogeneous' and epoch >= 0 order by n desc limit 10\""
+    ))?)
+}

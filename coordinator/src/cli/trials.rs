@@ -1,0 +1,163 @@
+//! `rheo trials`: the trials of a sweep, page by page.
+
+use std::io::Write as _;
+
+use rheo_core::sweep::{Status, TrialView};
+use rheo_core::trainer::Progress;
+use serde_json::{Value, json};
+
+use super::failure::Failure;
+use super::select::{self, SweepWord};
+use super::{Global, format, point};
+use crate::client::Seen;
+
+/// Trials in one page.
+const PAGE: u32 = 1000;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The name of a sweep, or `last`.
+    sweep: SweepWord,
+    /// Only trials with this status: queued, waiting, running, completed, diverged, pruned,
+    /// cancelled or failed; may be given several times.
+    #[arg(long, value_name = "STATUS", value_parser = parse_status)]
+    status: Vec<Status>,
+    /// How many to list; 0 for all.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: u64,
+}
+
+fn parse_status(text: &str) -> Result<Status, String> {
+    Status::parse(text).ok_or_else(|| format!("no trial has the status `{text}`"))
+}
+
+pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
+    let as_json = global.json()?;
+    let mut client = global.connect().await?;
+    let sweep = select::one(&mut client, &args.sweep).await?;
+    let limit = if args.limit == 0 { u64::MAX } else { args.limit };
+    let (mut from, mut left) = (Some(0), limit);
+    let mut list = List::begin(as_json)?;
+    while let Some(at) = from.filter(|_| left > 0) {
+        let page = u32::try_from(left).unwrap_or(PAGE).min(PAGE);
+        let (trials, next) = client.trials(&sweep, &args.status, at, page).await?;
+        left -= trials.len() as u64;
+        from = next;
+        list.add(&trials)?;
+    }
+    list.end()?;
+    if from.is_some() && !as_json {
+        format::note(format!("only the first {limit} are listed: --limit 0 lists all"));
+    }
+    Ok(())
+}
+
+/// Prints as pages come in: a million trials need no memory.
+struct List {
+    json: bool,
+    count: u64,
+}
+
+impl List {
+    fn begin(json: bool) -> Result<Self, Failure> {
+        if json {
+            write!(std::io::stdout(), "[")?;
+        }
+        Ok(Self { json, count: 0 })
+    }
+
+    fn add(&mut self, trials: &[Seen]) -> Result<(), Failure> {
+        if self.json {
+            let mut out = std::io::stdout().lock();
+            for seen in trials {
+                let gap = if self.count == 0 { "\n  " } else { ",\n  " };
+                write!(out, "{gap}{}", json(seen))?;
+                self.count += 1;
+            }
+            return Ok(());
+        }
+        if trials.is_empty() {
+            return Ok(());
+        }
+        self.count += trials.len() as u64;
+        Ok(format::print(table(trials))?)
+    }
+
+    fn end(self) -> Result<(), Failure> {
+        if self.json {
+            writeln!(std::io::stdout(), "\n]")?;
+        } else if self.count == 0 {
+            format::note("no such trial");
+        }
+        Ok(())
+    }
+}
+
+fn table(trials: &[Seen]) -> comfy_table::Table {
+    let header = ["TRIAL", "STATUS", "POINT", "SEED", "ATTEMPT", "METRIC", "PROGRESS"];
+    let mut table = format::table(&header);
+    format::numbers(&mut table, &[3, 4, 5]);
+    for Seen { trial, progress } in trials {
+        table.add_row([
+            trial.id.to_string(),
+            trial.status.name().to_owned(),
+            point::short(&trial.swept),
+            trial.seed.to_string(),
+            if trial.attempt == 0 { "-".to_owned() } else { trial.attempt.to_string() },
+            trial.objective.map_or_else(|| "-".to_owned(), format::number),
+            remark(trial, progress.as_ref()),
+        ]);
+    }
+    table
+}
+
+/// What is going on with a trial, or what went wrong.
+fn remark(trial: &TrialView, progress: Option<&Progress>) -> String {
+    match (trial.status, progress) {
+        (Status::Running, Some(progress)) => told(progress),
+        (Status::Running, None) => "starting".to_owned(),
+        _ => trial.error.clone().unwrap_or_default(),
+    }
+}
+
+/// Progress in words.
+pub(super) fn told(progress: &Progress) -> String {
+    let Progress { fraction, epoch, epochs, metrics, phase } = progress;
+    let metrics = metrics
+        .iter()
+        .map(|(metric, value)| format!("{} {}", metric.name(), format::number(*value)));
+    let parts = [format!("{:3.0} %", fraction * 100.0), format!("epoch {epoch}/{epochs}")];
+    let phase = (phase != "training").then(|| phase.to_string());
+    parts.into_iter().chain(phase).chain(metrics).collect::<Vec<_>>().join("  ")
+}
+
+/// A trial for programs.
+pub(super) fn json(Seen { trial, progress }: &Seen) -> Value {
+    let progress = progress.as_ref().map(|progress| {
+        json!({
+            "fraction": progress.fraction,
+            "epoch": progress.epoch,
+            "epochs": progress.epochs,
+            "phase": progress.phase,
+            "metrics": progress.metrics,
+        })
+    });
+    json!({
+        "trial": trial.id.to_string(),
+        "sweep": trial.id.sweep,
+        "index": trial.id.index,
+        "status": trial.status.name(),
+        "swept": trial.swept,
+        "seed": trial.seed,
+        "point": trial.point,
+        "attempt": trial.attempt,
+        "worker": trial.worker,
+        "not_before": format::utc(trial.not_before),
+        "started": format::utc(trial.started),
+        "ended": format::utc(trial.ended),
+        "objective": trial.objective,
+        "checkpoint": trial.checkpoint,
+        "error": trial.error,
+        "progress": progress,
+    })
+}

@@ -1,0 +1,69 @@
+//! `rheo wait`: blocks until a sweep has ended, and says by exit code how it went.
+
+use std::time::Duration;
+
+use rheo_core::sweep::{Phase, SweepView};
+
+use super::failure::Failure;
+use super::select::{self, SweepWord};
+use super::{Global, format, status};
+use crate::client::Client;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The name of a sweep, or `last`.
+    sweep: SweepWord,
+    /// Give up after so many seconds, with exit code 1.
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<f64>,
+}
+
+pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
+    let as_json = global.json()?;
+    let mut client = global.connect().await?;
+    let sweep = select::one(&mut client, &args.sweep).await?;
+    let watching = until_ended(&mut client, &sweep);
+    let timeout = args.timeout.map_or(Duration::MAX, |seconds| {
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+    });
+    let sweep = match tokio::time::timeout(timeout, watching).await {
+        Ok(sweep) => sweep?,
+        Err(_) => {
+            format::note(format!("{sweep} has not ended"));
+            return Err(Failure::SweepFailed);
+        }
+    };
+    if as_json {
+        format::print_json(&status::json(&sweep))?;
+    } else {
+        format::print(status::table(std::slice::from_ref(&sweep)))?;
+    }
+    verdict(&sweep)
+}
+
+async fn until_ended(
+    client: &mut Client,
+    name: &rheo_core::id::SweepName,
+) -> Result<SweepView, Failure> {
+    let mut watching = client.watch(name).await?;
+    while let Some(moment) = watching.next().await? {
+        if moment.sweep.phase == Phase::Ended {
+            return Ok(moment.sweep);
+        }
+        if !client.is_live {
+            let text = format!("no coordinator runs here: nothing works on `{name}`");
+            return Err(Failure::Unreachable(anyhow::Error::msg(text)));
+        }
+    }
+    let text = format!("the coordinator stopped before `{name}` ended");
+    Err(Failure::Unreachable(anyhow::Error::msg(text)))
+}
+
+/// Whether a sweep that ended went well: nothing failed and nothing was cancelled. Diverged trials
+/// are results.
+pub(super) fn verdict(sweep: &SweepView) -> Result<(), Failure> {
+    if sweep.counts.failed + sweep.counts.cancelled > 0 {
+        return Err(Failure::SweepFailed);
+    }
+    Ok(())
+}

@@ -1,0 +1,307 @@
+//! How the command line speaks to a coordinator: over the network, or, where none runs, to the state
+//! directory at rest through the same protocol in this process. One way, so both behave alike.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use rheo_core::id::{RequestId, SweepName, TrialId};
+use rheo_core::sweep::{Selection, Status, SweepView, TrialView};
+use rheo_core::trainer::Progress;
+use rheo_proto::refusal::Refusal;
+use rheo_proto::v1::sweep_service_client::SweepServiceClient;
+use rheo_proto::{Invalid, MAX_MESSAGE, client as wire, v1};
+use tokio::io::DuplexStream;
+use tokio_stream::StreamExt as _;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Streaming};
+use uuid::Uuid;
+
+use crate::app::{self, Coordinator, Settings};
+use crate::grpc;
+
+/// How long a connection may take to come about.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long a call may take that does not wait for anything.
+const CALL: Duration = Duration::from_secs(60);
+
+/// How long a query may take to begin its reply.
+const QUERY: Duration = Duration::from_secs(3600);
+
+/// Bytes on their way between client and server in one process.
+const PIPE: usize = 1 << 20;
+
+/// Where the coordinator or its state is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The URL of a coordinator, if one was named.
+    pub server: Option<String>,
+    /// The state directory.
+    pub state: PathBuf,
+}
+
+/// The file in the state directory in which a running coordinator says where it listens.
+pub fn server_file(state: &Path) -> PathBuf {
+    state.join("server")
+}
+
+/// Speaks to a coordinator.
+#[derive(Debug, Clone)]
+pub struct Client {
+    inner: SweepServiceClient<Channel>,
+    /// Whether a coordinator runs: nothing will happen to what is submitted otherwise.
+    pub is_live: bool,
+}
+
+/// Why a call did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no coordinator, and no state either.
+    #[error("no coordinator runs here and there is no state in `{}`", .0.display())]
+    Nowhere(PathBuf),
+    /// The coordinator that was named does not answer.
+    #[error("the coordinator at `{url}` cannot be reached")]
+    Unreachable {
+        /// Its address.
+        url: String,
+        /// Why.
+        #[source]
+        source: tonic::transport::Error,
+    },
+    /// The state directory cannot be opened.
+    #[error(transparent)]
+    State(#[from] app::Error),
+    /// The coordinator refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The coordinator said something that means nothing here.
+    #[error("the coordinator said something that is not understood")]
+    NotUnderstood(#[from] Invalid),
+}
+
+impl From<tonic::Status> for Error {
+    fn from(status: tonic::Status) -> Self {
+        Self::Refused(Refusal::from(&status))
+    }
+}
+
+impl Client {
+    /// Connects to the coordinator at `place`, or opens its state directory if none runs.
+    pub async fn connect(place: &Place) -> Result<Self, Error> {
+        if let Some(url) = &place.server {
+            return Self::over_network(url).await;
+        }
+        let file = server_file(&place.state);
+        if let Ok(url) = std::fs::read_to_string(&file)
+            && let Ok(client) = Self::over_network(url.trim()).await
+        {
+            return Ok(client);
+        }
+        if !place.state.is_dir() {
+            return Err(Error::Nowhere(place.state.clone()));
+        }
+        let opened = Coordinator::open(Settings::new(place.state.clone()))?;
+        Ok(Self { is_live: false, ..Self::in_process(opened.coordinator).await? })
+    }
+
+    async fn over_network(url: &str) -> Result<Self, Error> {
+        let unreachable = |source| Error::Unreachable { url: url.to_owned(), source };
+        let endpoint = Endpoint::from_shared(url.to_owned()).map_err(unreachable)?;
+        let endpoint = endpoint.connect_timeout(CONNECT).tcp_nodelay(true);
+        Ok(Self::new(endpoint.connect().await.map_err(unreachable)?))
+    }
+
+    /// Serves `coordinator` to this client alone, without a socket.
+    pub async fn in_process(coordinator: Coordinator) -> Result<Self, Error> {
+        let (ours, theirs) = tokio::io::duplex(PIPE);
+        let connection = tokio_stream::once(Ok::<_, std::io::Error>(theirs));
+        let incoming = connection.chain(tokio_stream::pending());
+        tokio::spawn(grpc::serve(coordinator, incoming, CancellationToken::new()));
+        let ours = Mutex::new(Some(TokioIo::new(ours)));
+        let connector = tower::service_fn(move |_| {
+            let taken = ours.lock().ok().and_then(|mut ours| ours.take());
+            let closed = || std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+            std::future::ready(taken.ok_or_else(closed))
+        });
+        let endpoint = Endpoint::from_static("http://in-process");
+        let channel = connect_through(endpoint, connector).await?;
+        Ok(Self::new(channel))
+    }
+
+    fn new(channel: Channel) -> Self {
+        let inner = SweepServiceClient::new(channel)
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE);
+        Self { inner, is_live: true }
+    }
+
+    /// Submits the text of a sweep file; says whether the sweep is new.
+    pub async fn submit(&mut self, file: &str, text: &str) -> Result<(SweepView, bool), Error> {
+        let request = v1::SubmitRequest { file: file.to_owned(), text: text.to_owned() };
+        let reply = self.inner.submit(within(CALL, request)).await?.into_inner();
+        Ok((sweep_of(reply.sweep)?, reply.created))
+    }
+
+    /// All sweeps in the order in which they were submitted, and what keeps rows from being written
+    /// into parts, if anything does.
+    pub async fn sweeps(&mut self) -> Result<(Vec<SweepView>, Option<String>), Error> {
+        let request = within(CALL, v1::ListSweepsRequest {});
+        let reply = self.inner.list_sweeps(request).await?.into_inner();
+        let sweeps: Result<_, _> = reply.sweeps.into_iter().map(SweepView::try_from).collect();
+        Ok((sweeps?, reply.trouble))
+    }
+
+    /// One sweep and its file.
+    pub async fn sweep(&mut self, name: &SweepName) -> Result<(SweepView, String), Error> {
+        let request = v1::GetSweepRequest { sweep: name.to_string() };
+        let reply = self.inner.get_sweep(within(CALL, request)).await?.into_inner();
+        Ok((sweep_of(reply.sweep)?, reply.source))
+    }
+
+    /// A page of trials, and where the next begins.
+    pub async fn trials(
+        &mut self,
+        sweep: &SweepName,
+        statuses: &[Status],
+        from: u64,
+        limit: u32,
+    ) -> Result<(Vec<Seen>, Option<u64>), Error> {
+        let request = v1::ListTrialsRequest {
+            sweep: sweep.to_string(),
+            statuses: statuses.iter().map(|status| status.name().to_owned()).collect(),
+            from,
+            limit,
+        };
+        let reply = self.inner.list_trials(within(CALL, request)).await?.into_inner();
+        let trials: Result<_, _> = reply.trials.into_iter().map(Seen::try_from).collect();
+        Ok((trials?, reply.next))
+    }
+
+    /// One trial and its whole configuration, as JSON.
+    pub async fn trial(&mut self, id: &TrialId) -> Result<(Seen, String), Error> {
+        let request = v1::GetTrialRequest { sweep: id.sweep.to_string(), trial: id.index };
+        let reply = self.inner.get_trial(within(CALL, request)).await?.into_inner();
+        Ok((reply.trial.ok_or(Invalid::Missing("trial"))?.try_into()?, reply.config))
+    }
+
+    /// Follows a sweep until it ends.
+    pub async fn watch(&mut self, sweep: &SweepName) -> Result<Watching, Error> {
+        let request = v1::WatchRequest { sweep: sweep.to_string() };
+        Ok(Watching(self.inner.watch(request).await?.into_inner()))
+    }
+
+    /// Starts no further trial.
+    pub async fn pause(&mut self, sweep: &SweepName) -> Result<SweepView, Error> {
+        let (sweep, request_id) = (sweep.to_string(), request_id());
+        let request = within(CALL, v1::PauseRequest { sweep, request_id });
+        sweep_of(self.inner.pause(request).await?.into_inner().sweep)
+    }
+
+    /// Goes on.
+    pub async fn resume(&mut self, sweep: &SweepName) -> Result<SweepView, Error> {
+        let (sweep, request_id) = (sweep.to_string(), request_id());
+        let request = within(CALL, v1::ResumeRequest { sweep, request_id });
+        sweep_of(self.inner.resume(request).await?.into_inner().sweep)
+    }
+
+    /// Starts no further trial and stops the running ones.
+    pub async fn cancel(&mut self, sweep: &SweepName) -> Result<SweepView, Error> {
+        let (sweep, request_id) = (sweep.to_string(), request_id());
+        let request = within(CALL, v1::CancelRequest { sweep, request_id });
+        sweep_of(self.inner.cancel(request).await?.into_inner().sweep)
+    }
+
+    /// Tries trials again; says how many.
+    pub async fn retry(
+        &mut self,
+        sweep: &SweepName,
+        trials: Selection,
+    ) -> Result<(SweepView, u64), Error> {
+        let selection = Some(trials.into());
+        let (sweep, request_id) = (sweep.to_string(), request_id());
+        let request = within(CALL, v1::RetryRequest { sweep, request_id, selection });
+        let reply = self.inner.retry(request).await?.into_inner();
+        Ok((sweep_of(reply.sweep)?, reply.retried))
+    }
+
+    /// Runs SQL; the reply is an Arrow IPC stream in pieces.
+    pub async fn query(&mut self, sql: &str) -> Result<Streaming<v1::QueryResponse>, Error> {
+        let request = within(QUERY, v1::QueryRequest { sql: sql.to_owned() });
+        Ok(self.inner.query(request).await?.into_inner())
+    }
+}
+
+/// A trial, and its progress if it runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seen {
+    /// The trial.
+    pub trial: TrialView,
+    /// How far it is.
+    pub progress: Option<Progress>,
+}
+
+impl TryFrom<v1::Trial> for Seen {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::Trial) -> Result<Self, Invalid> {
+        let (trial, progress) = wire::trial_view(wire)?;
+        Ok(Self { trial, progress })
+    }
+}
+
+/// A sweep that is being followed.
+#[derive(Debug)]
+pub struct Watching(Streaming<v1::WatchResponse>);
+
+/// A sweep at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Moment {
+    /// The sweep.
+    pub sweep: SweepView,
+    /// The trials that run.
+    pub running: Vec<Seen>,
+    /// Trials that ended since the moment before.
+    pub ended: Vec<TrialView>,
+}
+
+impl Watching {
+    /// The next moment at which something is different; none after the end.
+    pub async fn next(&mut self) -> Result<Option<Moment>, Error> {
+        let Some(message) = self.0.message().await? else { return Ok(None) };
+        let running: Result<_, _> = message.running.into_iter().map(Seen::try_from).collect();
+        let ended: Result<Vec<Seen>, _> = message.ended.into_iter().map(Seen::try_from).collect();
+        let ended = ended?.into_iter().map(|seen| seen.trial).collect();
+        Ok(Some(Moment { sweep: sweep_of(message.sweep)?, running: running?, ended }))
+    }
+}
+
+async fn connect_through<C>(endpoint: Endpoint, connector: C) -> Result<Channel, Error>
+where
+    C: tower::Service<
+            tonic::codegen::http::Uri,
+            Response = TokioIo<DuplexStream>,
+            Error = std::io::Error,
+            Future: Send,
+        > + Send
+        + 'static,
+{
+    let channel = endpoint.connect_with_connector(connector).await;
+    channel.map_err(|source| Error::Unreachable { url: "this process".to_owned(), source })
+}
+
+fn within<T>(deadline: Duration, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(deadline);
+    request
+}
+
+fn sweep_of(wire: Option<v1::Sweep>) -> Result<SweepView, Error> {
+    Ok(wire.ok_or(Invalid::Missing("sweep"))?.try_into()?)
+}
+
+fn request_id() -> String {
+    RequestId(Uuid::now_v7()).to_string()
+}

@@ -1,0 +1,123 @@
+//! What is stored together with an event: the rows that came with it, and the rows of `trials` and
+//! `attempts` that follow from it. One transaction, so an ended trial and its row are never apart.
+
+use rheo_core::id::{TrialId, WorkerId};
+use rheo_core::row::Batch;
+use rheo_core::sweep::{Event, Reopened, State, Worker};
+use rheo_query::{AttemptRow, Keys, TrialRow, encode_attempts, encode_trials};
+use rheo_store::{Blob, Entry};
+
+/// The entries for `events`, which one command caused and `state` includes; `blobs` are the rows
+/// that came with the command.
+pub(crate) fn entries(
+    state: &State,
+    events: &[Event],
+    mut blobs: Vec<Blob>,
+) -> Result<Vec<Entry>, rheo_query::Error> {
+    let mut entries = Vec::with_capacity(events.len());
+    for (index, event) in events.iter().enumerate() {
+        let mut entry = Entry::from(event.clone());
+        match event {
+            Event::Committed { .. } => entry.blobs = std::mem::take(&mut blobs),
+            Event::AttemptEnded { attempt, .. } => {
+                let row = attempt_row(state, event).map(|row| encode_attempts(&[row]));
+                entry.blobs.extend(blob(&attempt.trial, row)?);
+            }
+            Event::TrialEnded { trial, .. } => {
+                let row = trial_row(state, event, &events[..index]);
+                entry.blobs.extend(blob(trial, row.map(|row| encode_trials(&[row])))?);
+            }
+            Event::TrialsRetried { sweep, reopened, .. }
+            | Event::SweepResumed { sweep, reopened, .. } => {
+                let trials = reopened.iter();
+                let retracted =
+                    trials.map(|Reopened { index, .. }| TrialId::new(sweep.clone(), *index));
+                entry.retracted = retracted.collect();
+            }
+            _ => {}
+        }
+        entries.push(entry);
+    }
+    Ok(entries)
+}
+
+fn blob(
+    trial: &TrialId,
+    batch: Option<Result<Batch, rheo_query::Error>>,
+) -> Result<Option<Blob>, rheo_query::Error> {
+    let Some(batch) = batch.transpose()? else { return Ok(None) };
+    Ok(Some(Blob { trial: trial.clone(), batch }))
+}
+
+fn attempt_row(state: &State, event: &Event) -> Option<AttemptRow> {
+    let Event::AttemptEnded { attempt, worker, since, outcome, commits, epochs, error, at, .. } =
+        event
+    else {
+        return None;
+    };
+    let sweep = state.sweeps.get(&attempt.trial.sweep)?;
+    let index = attempt.trial.index;
+    let config = sweep.planned.trial(&sweep.history, index).ok()?.config;
+    let trial = sweep.live.get(&index).or_else(|| sweep.parked.get(&index));
+    let checkpoint = match trial {
+        Some(trial) => trial.checkpoint,
+        None => sweep.done.get(&index)?.checkpoint,
+    };
+    let machine = state.workers.get(worker).map(|worker| worker.info.clone()).unwrap_or_default();
+    let epoch = |epoch: u32| i32::try_from(epoch).unwrap_or(i32::MAX);
+    Some(AttemptRow {
+        keys: Keys::new(index, &config),
+        attempt: attempt.number,
+        outcome: outcome.name().to_owned(),
+        worker: *worker,
+        host: machine.host,
+        pid: Some(machine.pid),
+        version: machine.version,
+        started: *since,
+        ended: *at,
+        epochs: epochs.map(|(first, last)| (epoch(first), epoch(last))),
+        commits: *commits,
+        checkpoint,
+        error: error.clone(),
+    })
+}
+
+/// The row of an ended trial; `before` are the events that the same command caused earlier, among
+/// them the end of its last attempt.
+fn trial_row(state: &State, event: &Event, before: &[Event]) -> Option<TrialRow> {
+    let Event::TrialEnded { trial, outcome, metrics, summary, error, at, .. } = event else {
+        return None;
+    };
+    let sweep = state.sweeps.get(&trial.sweep)?;
+    let done = sweep.done.get(&trial.index)?;
+    let planned = sweep.planned.trial(&sweep.history, trial.index).ok()?;
+    let worker = last_worker(trial, before);
+    let machine =
+        worker.and_then(|worker| state.workers.get(&worker)).map(|Worker { info, .. }| info);
+    let swept = planned.swept.iter().map(|(path, value)| (path.to_owned(), value.clone()));
+    Some(TrialRow {
+        trial: trial.index,
+        point: planned.point,
+        status: outcome.name().to_owned(),
+        swept: swept.collect(),
+        config: planned.config,
+        objective: done.objective,
+        metrics: metrics.clone(),
+        summary: summary.as_deref().cloned(),
+        attempts: done.attempt,
+        started: (done.attempt > 0).then_some(done.started),
+        ended: *at,
+        host: machine.map(|info| info.host.clone()),
+        worker,
+        version: machine.map(|info| info.version.clone()),
+        checkpoint: done.checkpoint,
+        error: error.clone(),
+    })
+}
+
+fn last_worker(trial: &TrialId, before: &[Event]) -> Option<WorkerId> {
+    before.iter().rev().find_map(|event| match event {
+        Event::AttemptEnded { attempt, worker, .. } if attempt.trial == *trial => Some(*worker),
+        _ => None,
+    })
+}

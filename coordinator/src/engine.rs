@@ -1,0 +1,275 @@
+//! The one owner of the state: a thread that takes commands, decides, writes down and only then
+//! lets anything out.
+//!
+//! Commands that arrive while the disk is busy are decided together and share the next
+//! synchronisation (group commit). Replies, effects and reads all wait for it, so nobody ever sees
+//! what a crash could take back. If the disk refuses, the batch is taken back as a whole: the state
+//! is rebuilt from the journal and every caller is told to try again.
+
+use std::sync::Arc;
+use std::thread;
+
+use rheo_core::sweep::{Command, Effect, Event, Rejection, State, effects, execute};
+use rheo_core::time::{Clock, Timestamp};
+use rheo_store::{Blob, Entry, Journal};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::derived;
+use crate::sink::Backlog;
+
+/// Commands that may wait for the engine; further callers wait to hand theirs over.
+const QUEUE: usize = 4096;
+
+/// The most commands that share one synchronisation.
+const BATCH: usize = 1024;
+
+/// A snapshot is taken after so many events, or as many as there are trials if that is more, so
+/// that its cost per event stays bounded.
+const SNAPSHOT_EVERY: u64 = 20_000;
+
+/// Why a call did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The state machine refused.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The disk refused; nothing happened, and the same call may succeed later.
+    #[error("nothing could be stored: {0}")]
+    Storage(String),
+    /// The coordinator is stopping.
+    #[error("the coordinator is stopping")]
+    Stopping,
+}
+
+/// Talks to the engine; cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    queue: mpsc::Sender<Message>,
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle").finish_non_exhaustive()
+    }
+}
+
+/// Looks at the durable state and at what the command made happen, and replies.
+type View = Box<dyn FnOnce(&State, Result<&[Event], Failure>) + Send>;
+
+struct Message {
+    /// None only reads.
+    command: Option<Command>,
+    /// Rows that come with a commit.
+    blobs: Vec<Blob>,
+    view: View,
+}
+
+impl Handle {
+    /// Carries out `command`, to which `batches` of rows belong. When this returns, whatever
+    /// happened is durable; `view` says what the caller wants to know of it.
+    pub async fn execute<T: Send + 'static>(
+        &self,
+        command: Command,
+        blobs: Vec<Blob>,
+        view: impl FnOnce(&State, &[Event]) -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        self.send(Some(command), blobs, view).await
+    }
+
+    /// Looks at the durable state.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        view: impl FnOnce(&State) -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        self.send(None, Vec::new(), |state, _| view(state)).await
+    }
+
+    async fn send<T: Send + 'static>(
+        &self,
+        command: Option<Command>,
+        blobs: Vec<Blob>,
+        view: impl FnOnce(&State, &[Event]) -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (reply, replied) = oneshot::channel();
+        let view: View = Box::new(move |state, result| {
+            // A caller that has gone away does not want the reply.
+            let _ = reply.send(result.map(|events| view(state, events)));
+        });
+        let message = Message { command, blobs, view };
+        self.queue.send(message).await.map_err(|_| Failure::Stopping)?;
+        replied.await.map_err(|_| Failure::Stopping)?
+    }
+}
+
+/// The engine and what it needs.
+struct Engine {
+    journal: Arc<dyn Journal>,
+    clock: Arc<dyn Clock>,
+    state: State,
+    position: u64,
+    since_snapshot: u64,
+    /// False after a failed write, until the state is rebuilt.
+    sound: bool,
+    backlog: Arc<Backlog>,
+    effects: mpsc::UnboundedSender<Effect>,
+}
+
+/// A running engine.
+pub struct Running {
+    /// Talks to it.
+    pub handle: Handle,
+    /// What it wants done outside. Unbounded, because the engine must never wait for its reader;
+    /// there are a few per command, and commands are bounded.
+    pub effects: mpsc::UnboundedReceiver<Effect>,
+    /// What it is told the time by.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Starts the engine on the state that `journal` holds.
+pub fn start(
+    journal: Arc<dyn Journal>,
+    backlog: Arc<Backlog>,
+    clock: impl FnOnce(Timestamp) -> Arc<dyn Clock>,
+) -> Result<Running, rheo_store::Error> {
+    let loaded = journal.load()?;
+    tracing::debug!(position = loaded.position, replayed = loaded.replayed, "journal loaded");
+    let (queue, messages) = mpsc::channel(QUEUE);
+    let (sender, effects) = mpsc::unbounded_channel();
+    let clock = clock(loaded.state.latest());
+    let engine = Engine {
+        journal,
+        clock: Arc::clone(&clock),
+        state: loaded.state,
+        position: loaded.position,
+        since_snapshot: loaded.replayed,
+        sound: true,
+        backlog,
+        effects: sender,
+    };
+    let run = move || {
+        // Half-decided state must not live on: the journal makes dying safe.
+        let _abort = AbortOnPanic;
+        engine.run(messages);
+    };
+    // It ends by itself when every handle is gone.
+    let thread = thread::Builder::new().name("engine".to_owned()).spawn(run);
+    thread.map_err(rheo_store::Error::Io)?;
+    Ok(Running { handle: Handle { queue }, effects, clock })
+}
+
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            std::process::abort();
+        }
+    }
+}
+
+impl Engine {
+    fn run(mut self, mut messages: mpsc::Receiver<Message>) {
+        while let Some(first) = messages.blocking_recv() {
+            let mut batch = vec![first];
+            while batch.len() < BATCH {
+                match messages.try_recv() {
+                    Ok(message) => batch.push(message),
+                    Err(_) => break,
+                }
+            }
+            self.process(batch);
+        }
+    }
+
+    fn process(&mut self, batch: Vec<Message>) {
+        if let Err(error) = self.recover() {
+            let failure = || Failure::Storage(report(&error));
+            return batch
+                .into_iter()
+                .for_each(|message| (message.view)(&self.state, Err(failure())));
+        }
+        let now = self.clock.now();
+        let mut entries = Vec::new();
+        let mut failed = None;
+        let mut replies = Vec::with_capacity(batch.len());
+        for Message { command, blobs, view } in batch {
+            let result = match command {
+                None => Ok(Vec::new()),
+                Some(command) => execute(&mut self.state, &command, now),
+            };
+            if let Ok(events) = &result {
+                match derived::entries(&self.state, events, blobs) {
+                    Ok(derived) => entries.extend(derived),
+                    Err(error) => failed = Some(report(&error)),
+                }
+            }
+            replies.push((view, result));
+        }
+        let failed = failed.or_else(|| self.append(&entries).err().map(|error| report(&error)));
+        if let Some(error) = failed {
+            // What was decided did not become durable: it is taken back, for everybody.
+            self.sound = false;
+            tracing::error!(error, "the journal cannot be written");
+            let views = replies.into_iter().map(|(view, _)| view);
+            return views.for_each(|view| view(&self.state, Err(Failure::Storage(error.clone()))));
+        }
+        for (view, result) in replies {
+            match result {
+                Ok(events) => {
+                    view(&self.state, Ok(&events));
+                    for effect in events.iter().flat_map(effects) {
+                        // Nobody listens while the coordinator only reads or is stopping.
+                        let _ = self.effects.send(effect);
+                    }
+                }
+                Err(rejection) => view(&self.state, Err(rejection.into())),
+            }
+        }
+    }
+
+    fn append(&mut self, entries: &[Entry]) -> Result<(), rheo_store::Error> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let first = self.journal.append(entries)?;
+        let bytes = entries.iter().flat_map(|entry| &entry.blobs).map(|blob| blob.batch.ipc.len());
+        self.backlog.add(bytes.sum());
+        let count = entries.len() as u64;
+        self.position = first + count;
+        self.since_snapshot += count;
+        let trials: u64 = self.state.sweeps.values().map(|sweep| sweep.next).sum();
+        if self.since_snapshot >= SNAPSHOT_EVERY.max(trials) {
+            // What was appended is durable; a snapshot that fails is taken later.
+            match self.journal.snapshot(self.position, &self.state) {
+                Ok(()) => self.since_snapshot = 0,
+                Err(error) => tracing::warn!(error = report(&error), "no snapshot was taken"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Rebuilds the state if a write has failed: it holds events that never became durable.
+    fn recover(&mut self) -> Result<(), rheo_store::Error> {
+        if self.sound {
+            return Ok(());
+        }
+        let loaded = self.journal.load()?;
+        self.state = loaded.state;
+        self.position = loaded.position;
+        self.since_snapshot = loaded.replayed;
+        self.sound = true;
+        Ok(())
+    }
+}
+
+/// An error with its causes, on one line.
+pub(crate) fn report(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

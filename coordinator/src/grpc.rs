@@ -1,0 +1,75 @@
+//! The protocol, served. Handlers convert at the door, ask the engine, and convert back.
+
+mod sweep;
+mod worker;
+
+use std::io;
+use std::time::Duration;
+
+use rheo_proto::refusal::{self, Reason};
+use rheo_proto::v1::sweep_service_server::SweepServiceServer;
+use rheo_proto::v1::worker_service_server::WorkerServiceServer;
+use rheo_proto::{MAX_MESSAGE, v1};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_stream::Stream;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use tonic::codec::CompressionEncoding;
+use tonic::transport::Server;
+use tonic::transport::server::Connected;
+
+use crate::app::Coordinator;
+use crate::engine::Failure;
+
+/// The longest that any call may take to begin its reply.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// How often a silent connection is probed, and how long the answer may take.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(20));
+
+/// Serves `coordinator` on the connections that come in, until `stop`.
+pub(crate) async fn serve<C>(
+    coordinator: Coordinator,
+    incoming: impl Stream<Item = io::Result<C>> + Send,
+    stop: CancellationToken,
+) -> Result<(), tonic::transport::Error>
+where
+    C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
+    let (health, health_service) = tonic_health::server::health_reporter();
+    let workers = WorkerServiceServer::new(worker::Service::new(coordinator.clone(), stop.clone()))
+        .max_decoding_message_size(MAX_MESSAGE)
+        .max_encoding_message_size(MAX_MESSAGE)
+        .accept_compressed(CompressionEncoding::Gzip);
+    let sweeps = SweepServiceServer::new(sweep::Service::new(coordinator, stop.clone()))
+        .max_decoding_message_size(MAX_MESSAGE)
+        .max_encoding_message_size(MAX_MESSAGE)
+        .accept_compressed(CompressionEncoding::Gzip);
+    health.set_serving::<WorkerServiceServer<worker::Service>>().await;
+    health.set_serving::<SweepServiceServer<sweep::Service>>().await;
+    let mut server = Server::builder()
+        .timeout(DEADLINE)
+        .http2_keepalive_interval(Some(KEEPALIVE.0))
+        .http2_keepalive_timeout(Some(KEEPALIVE.1))
+        .tcp_nodelay(true);
+    let mut router = server.add_service(health_service).add_service(workers).add_service(sweeps);
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(v1::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1();
+    match reflection {
+        Ok(reflection) => router = router.add_service(reflection),
+        Err(error) => tracing::warn!(%error, "the protocol is served without reflection"),
+    }
+    router.serve_with_incoming_shutdown(incoming, stop.cancelled_owned()).await
+}
+
+impl From<Failure> for Status {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Rejected(rejection) => refusal::from_rejection(&rejection),
+            Failure::Storage(_) => refusal::status(Reason::Storage, failure.to_string(), None),
+            Failure::Stopping => refusal::status(Reason::Stopping, failure.to_string(), None),
+        }
+    }
+}

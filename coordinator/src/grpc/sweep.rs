@@ -1,0 +1,319 @@
+//! The clients' service.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use rheo_core::id::{SweepName, TrialId};
+use rheo_core::spec;
+use rheo_core::sweep::{
+    Command, Event, Phase, Rejection, Request as Change, State, Status as Standing, SweepView,
+    TrialView,
+};
+use rheo_proto::client as wire;
+use rheo_proto::refusal::{self, Reason};
+use rheo_proto::v1::sweep_service_server::SweepService;
+use rheo_proto::{Invalid, v1};
+use tokio::sync::broadcast::error::TryRecvError;
+use tokio::sync::{broadcast, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt as _};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use crate::app::Coordinator;
+use crate::engine::Failure;
+
+/// The shortest time between two messages to one watcher.
+const WATCH_PAUSE: Duration = Duration::from_millis(200);
+
+/// The most trials in one page.
+const PAGE: u32 = 1000;
+
+/// Indices that are looked at for one page: a rare status does not hold the engine up.
+const LOOK_AT: u64 = 100_000;
+
+/// Serves clients.
+pub(crate) struct Service {
+    coordinator: Coordinator,
+    stop: CancellationToken,
+}
+
+impl Service {
+    pub(crate) fn new(coordinator: Coordinator, stop: CancellationToken) -> Self {
+        Self { coordinator, stop }
+    }
+
+    /// Reads something of one sweep.
+    async fn of_sweep<T: Send + 'static>(
+        &self,
+        name: &str,
+        view: impl FnOnce(&rheo_core::sweep::Sweep) -> Result<T, Rejection> + Send + 'static,
+    ) -> Result<T, Status> {
+        let name = wire::sweep(name)?;
+        let found = self.coordinator.handle.read(move |state| match state.sweeps.get(&name) {
+            Some(sweep) => view(sweep),
+            None => Err(Rejection::UnknownSweep(name)),
+        });
+        Ok(found.await?.map_err(Failure::Rejected)?)
+    }
+
+    /// Changes a sweep, and says how it is then and how many trials were queued again.
+    async fn change(&self, change: Change) -> Result<(v1::Sweep, u64), Status> {
+        let name = change.target().1.clone();
+        let view = move |state: &State, events: &[Event]| {
+            let sweep = state.sweeps.get(&name).map(SweepView::of);
+            let retried = events.iter().map(|event| match event {
+                Event::TrialsRetried { reopened, .. } => reopened.len() as u64,
+                _ => 0,
+            });
+            (sweep, retried.sum())
+        };
+        let command = Command::Client(change);
+        let (sweep, retried) = self.coordinator.handle.execute(command, Vec::new(), view).await?;
+        Ok((sweep.ok_or_else(|| Status::internal("a sweep vanished"))?.into(), retried))
+    }
+}
+
+type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl SweepService for Service {
+    async fn submit(
+        &self,
+        request: Request<v1::SubmitRequest>,
+    ) -> Result<Response<v1::SubmitResponse>, Status> {
+        let v1::SubmitRequest { file, text } = request.into_inner();
+        let parsed = spec::parse(&file, &text).map_err(|mistakes| {
+            let detail = serde_json::to_string(&mistakes).ok();
+            refusal::status(Reason::InvalidSweep, mistakes.to_string(), detail)
+        })?;
+        let name = parsed.definition.name.clone();
+        let command = Command::Submit { definition: Box::new(parsed.definition), source: text };
+        let view = move |state: &State, events: &[Event]| {
+            (state.sweeps.get(&name).map(SweepView::of), !events.is_empty())
+        };
+        let (sweep, created) = self.coordinator.handle.execute(command, Vec::new(), view).await?;
+        Ok(Response::new(v1::SubmitResponse { sweep: sweep.map(Into::into), created }))
+    }
+
+    async fn list_sweeps(
+        &self,
+        _request: Request<v1::ListSweepsRequest>,
+    ) -> Result<Response<v1::ListSweepsResponse>, Status> {
+        let view = |state: &State| -> Vec<v1::Sweep> {
+            let sweeps = state.order.iter().filter_map(|name| state.sweeps.get(name));
+            sweeps.map(|sweep| SweepView::of(sweep).into()).collect()
+        };
+        let sweeps = self.coordinator.handle.read(view).await?;
+        Ok(Response::new(v1::ListSweepsResponse { sweeps, trouble: self.coordinator.trouble() }))
+    }
+
+    async fn get_sweep(
+        &self,
+        request: Request<v1::GetSweepRequest>,
+    ) -> Result<Response<v1::GetSweepResponse>, Status> {
+        let view = |sweep: &rheo_core::sweep::Sweep| {
+            let source = sweep.source.clone();
+            Ok(v1::GetSweepResponse { sweep: Some(SweepView::of(sweep).into()), source })
+        };
+        Ok(Response::new(self.of_sweep(&request.into_inner().sweep, view).await?))
+    }
+
+    async fn list_trials(
+        &self,
+        request: Request<v1::ListTrialsRequest>,
+    ) -> Result<Response<v1::ListTrialsResponse>, Status> {
+        let v1::ListTrialsRequest { sweep, statuses, from, limit } = request.into_inner();
+        let mut wanted = Vec::with_capacity(statuses.len());
+        for name in &statuses {
+            let detail = format!("`{name}` is not known");
+            let unknown = Invalid::Value { field: "statuses", detail };
+            wanted.push(Standing::parse(name).ok_or(unknown)?);
+        }
+        let limit = if limit == 0 { PAGE } else { limit.min(PAGE) };
+        let view = move |sweep: &rheo_core::sweep::Sweep| Ok(page(sweep, &wanted, from, limit));
+        let (views, next) = self.of_sweep(&sweep, view).await?;
+        let live = &self.coordinator.live;
+        let trials = views.into_iter().map(|view| {
+            let progress = live.progress(&view.id);
+            wire::trial_message(view, progress.as_ref())
+        });
+        Ok(Response::new(v1::ListTrialsResponse { trials: trials.collect(), next }))
+    }
+
+    async fn get_trial(
+        &self,
+        request: Request<v1::GetTrialRequest>,
+    ) -> Result<Response<v1::GetTrialResponse>, Status> {
+        let v1::GetTrialRequest { sweep, trial } = request.into_inner();
+        let view = move |sweep: &rheo_core::sweep::Sweep| {
+            let unknown = || Rejection::UnknownTrial(TrialId::new(sweep.name().clone(), trial));
+            let view = TrialView::of(sweep, trial).ok_or_else(unknown)?;
+            let planned = sweep.planned.trial(&sweep.history, trial).ok();
+            Ok((view, planned.map(|trial| trial.resolved.to_string()).unwrap_or_default()))
+        };
+        let (view, config) = self.of_sweep(&sweep, view).await?;
+        let progress = self.coordinator.live.progress(&view.id);
+        let trial = Some(wire::trial_message(view, progress.as_ref()));
+        Ok(Response::new(v1::GetTrialResponse { trial, config }))
+    }
+
+    type WatchStream = Messages<v1::WatchResponse>;
+
+    async fn watch(
+        &self,
+        request: Request<v1::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let name = wire::sweep(&request.into_inner().sweep)?;
+        let ended = self.coordinator.live.ended();
+        let first = observe(&self.coordinator, &name, &[]).await?;
+        let (sender, receiver) = mpsc::channel(4);
+        let (coordinator, stop) = (self.coordinator.clone(), self.stop.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = tell_changes(&coordinator, &name, first, ended, &sender) => {}
+                () = stop.cancelled() => {}
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn pause(
+        &self,
+        request: Request<v1::PauseRequest>,
+    ) -> Result<Response<v1::PauseResponse>, Status> {
+        let (sweep, _) = self.change(request.into_inner().try_into()?).await?;
+        Ok(Response::new(v1::PauseResponse { sweep: Some(sweep) }))
+    }
+
+    async fn resume(
+        &self,
+        request: Request<v1::ResumeRequest>,
+    ) -> Result<Response<v1::ResumeResponse>, Status> {
+        let (sweep, _) = self.change(request.into_inner().try_into()?).await?;
+        Ok(Response::new(v1::ResumeResponse { sweep: Some(sweep) }))
+    }
+
+    async fn cancel(
+        &self,
+        request: Request<v1::CancelRequest>,
+    ) -> Result<Response<v1::CancelResponse>, Status> {
+        let (sweep, _) = self.change(request.into_inner().try_into()?).await?;
+        Ok(Response::new(v1::CancelResponse { sweep: Some(sweep) }))
+    }
+
+    async fn retry(
+        &self,
+        request: Request<v1::RetryRequest>,
+    ) -> Result<Response<v1::RetryResponse>, Status> {
+        let (sweep, retried) = self.change(request.into_inner().try_into()?).await?;
+        Ok(Response::new(v1::RetryResponse { sweep: Some(sweep), retried }))
+    }
+
+    type QueryStream = Messages<v1::QueryResponse>;
+
+    async fn query(
+        &self,
+        request: Request<v1::QueryRequest>,
+    ) -> Result<Response<Self::QueryStream>, Status> {
+        let pieces = self.coordinator.sql.query(&request.into_inner().sql).await?;
+        let messages = pieces.map(|piece| piece.map(|ipc| v1::QueryResponse { ipc }));
+        Ok(Response::new(Box::pin(messages)))
+    }
+}
+
+/// Up to `limit` trials of the `wanted` statuses from index `from` on, and where to go on.
+fn page(
+    sweep: &rheo_core::sweep::Sweep,
+    wanted: &[Standing],
+    from: u64,
+    limit: u32,
+) -> (Vec<TrialView>, Option<u64>) {
+    let trials = sweep.planned.plan.trials();
+    let end = trials.min(from.saturating_add(LOOK_AT));
+    let mut views = Vec::new();
+    let mut index = from;
+    while index < end && views.len() < limit as usize {
+        if wanted.is_empty() || wanted.contains(&Standing::of(sweep, index)) {
+            views.extend(TrialView::of(sweep, index));
+        }
+        index += 1;
+    }
+    (views, (index < trials).then_some(index))
+}
+
+/// A sweep, its running trials and those of `ended` that are its own, as a watcher sees them.
+async fn observe(
+    coordinator: &Coordinator,
+    name: &SweepName,
+    ended: &[TrialId],
+) -> Result<v1::WatchResponse, Failure> {
+    let sought = name.clone();
+    let ended: Vec<u64> =
+        ended.iter().filter(|trial| trial.sweep == *name).map(|trial| trial.index).collect();
+    let observed = coordinator.handle.read(move |state| {
+        let sweep = state.sweeps.get(&sought).ok_or(Rejection::UnknownSweep(sought))?;
+        let running = sweep.live.iter().filter(|(_, trial)| trial.lease.is_some());
+        let running = running.filter_map(|(index, _)| TrialView::of(sweep, *index));
+        let running: Vec<TrialView> = running.collect();
+        let ended = ended.into_iter().filter_map(|index| TrialView::of(sweep, index));
+        Ok::<_, Rejection>((SweepView::of(sweep), running, ended.collect::<Vec<_>>()))
+    });
+    let (sweep, running, ended) = observed.await??;
+    let running = running.into_iter().map(|view| {
+        let progress = coordinator.live.progress(&view.id);
+        wire::trial_message(view, progress.as_ref())
+    });
+    let ended = ended.into_iter().map(|view| wire::trial_message(view, None)).collect();
+    Ok(v1::WatchResponse { running: running.collect(), sweep: Some(sweep.into()), ended })
+}
+
+/// Sends every change until the sweep has ended or nobody listens.
+async fn tell_changes(
+    coordinator: &Coordinator,
+    name: &SweepName,
+    first: v1::WatchResponse,
+    mut endings: broadcast::Receiver<TrialId>,
+    sender: &mpsc::Sender<Result<v1::WatchResponse, Status>>,
+) {
+    let mut changes = coordinator.live.watch();
+    let mut message = first;
+    loop {
+        let ended = message.sweep.as_ref().is_some_and(|sweep| sweep.phase == Phase::Ended.name());
+        if sender.send(Ok(message.clone())).await.is_err() || ended {
+            return;
+        }
+        loop {
+            if changes.changed().await.is_err() {
+                return;
+            }
+            tokio::time::sleep(WATCH_PAUSE).await;
+            changes.mark_unchanged();
+            let ended = drain(&mut endings);
+            match observe(coordinator, name, &ended).await {
+                Ok(next) if next != message => {
+                    message = next;
+                    break;
+                }
+                Ok(_) => {}
+                Err(failure) => {
+                    // The watcher may be gone, which ends this too.
+                    let _ = sender.send(Err(failure.into())).await;
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Whatever has come in and is still there.
+fn drain(endings: &mut broadcast::Receiver<TrialId>) -> Vec<TrialId> {
+    let mut ended = Vec::new();
+    loop {
+        match endings.try_recv() {
+            Ok(trial) => ended.push(trial),
+            Err(TryRecvError::Lagged(_)) => {}
+            Err(TryRecvError::Empty | TryRecvError::Closed) => return ended,
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! The workers' service.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rheo_core::id::{AttemptId, Digest, SweepName, TrialId, WorkerId};
+use rheo_core::row::Batch;
+use rheo_core::sweep::{Assignment, Claim, Command, Ending, State, WorkLeft};
+use rheo_proto::refusal::{self, Reason};
+use rheo_proto::v1::put_checkpoint_request::Part;
+use rheo_proto::v1::worker_service_server::WorkerService;
+use rheo_proto::worker::{self as wire, Verdict, Work};
+use rheo_proto::{CHUNK, Invalid, MAX_CHECKPOINT, v1};
+use rheo_query::Keys;
+use rheo_store::{Blob, checkpoint};
+use tokio::time::Instant;
+use tokio_stream::{Stream, StreamExt as _};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::app::Coordinator;
+use crate::engine::report;
+
+/// The longest that a worker waits for work in one call.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Serves workers.
+pub(crate) struct Service {
+    coordinator: Coordinator,
+    stop: CancellationToken,
+}
+
+impl Service {
+    pub(crate) fn new(coordinator: Coordinator, stop: CancellationToken) -> Self {
+        Self { coordinator, stop }
+    }
+}
+
+type Chunks = Pin<Box<dyn Stream<Item = Result<v1::GetCheckpointResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl WorkerService for Service {
+    async fn join(
+        &self,
+        request: Request<v1::JoinRequest>,
+    ) -> Result<Response<v1::JoinResponse>, Status> {
+        let (worker, info) = wire::joining(request.into_inner())?;
+        tracing::info!(%worker, host = info.host, slots = info.slots, "a worker joined");
+        let command = Command::Join { worker, info };
+        self.coordinator.handle.execute(command, Vec::new(), |_, _| ()).await?;
+        let lease = self.coordinator.settings.lease.as_millis();
+        Ok(Response::new(v1::JoinResponse {
+            lease_ms: u64::try_from(lease).unwrap_or(u64::MAX),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }))
+    }
+
+    async fn acquire(
+        &self,
+        request: Request<v1::AcquireRequest>,
+    ) -> Result<Response<v1::AcquireResponse>, Status> {
+        let request = request.into_inner();
+        let only = request.sweep.as_deref().map(rheo_proto::client::sweep).transpose()?;
+        let wish = Wish {
+            worker: wire::sender(&request.worker)?,
+            held: wire::attempts(request.held)?,
+            slots: request.slots,
+            only,
+        };
+        let wait = Duration::from_millis(request.wait_ms).min(LONGEST_WAIT);
+        let (assignments, left) = self.wait_for_work(wish, wait).await?;
+        Ok(Response::new(v1::AcquireResponse {
+            assignments: assignments.into_iter().map(Into::into).collect(),
+            nothing_left: left == WorkLeft::None,
+        }))
+    }
+
+    async fn renew(
+        &self,
+        request: Request<v1::RenewRequest>,
+    ) -> Result<Response<v1::RenewResponse>, Status> {
+        let request = request.into_inner();
+        let worker = wire::sender(&request.worker)?;
+        let mut attempts: Vec<AttemptId> = Vec::with_capacity(request.held.len());
+        let mut progress = Vec::with_capacity(request.held.len());
+        for held in request.held {
+            let attempt = held.attempt.ok_or(Invalid::Missing("attempt"))?.try_into()?;
+            attempts.push(attempt);
+            progress.push(held.progress);
+        }
+        let lease = self.coordinator.settings.lease;
+        let command = Command::Renew { worker, attempts: attempts.clone(), lease };
+        let asked = attempts.clone();
+        let view = move |state: &State, _: &[_]| -> Vec<Verdict> {
+            asked.iter().map(|attempt| verdict(state, worker, attempt)).collect()
+        };
+        let verdicts = self.coordinator.handle.execute(command, Vec::new(), view).await?;
+        for ((attempt, progress), verdict) in attempts.into_iter().zip(progress).zip(&verdicts) {
+            if let Some(progress) = progress.filter(|_| *verdict != Verdict::Abandon) {
+                self.coordinator.live.set_progress(attempt.trial, progress.into());
+            }
+        }
+        let verdicts = verdicts.into_iter().map(|verdict| v1::Verdict::from(verdict).into());
+        Ok(Response::new(v1::RenewResponse { verdicts: verdicts.collect() }))
+    }
+
+    async fn put_checkpoint(
+        &self,
+        request: Request<Streaming<v1::PutCheckpointRequest>>,
+    ) -> Result<Response<v1::PutCheckpointResponse>, Status> {
+        let mut parts = request.into_inner();
+        let Some(v1::PutCheckpointRequest { part: Some(Part::Header(header)) }) =
+            parts.message().await?
+        else {
+            return Err(Invalid::Missing("header").into());
+        };
+        let digest = digest(&header.digest)?;
+        if header.length > MAX_CHECKPOINT {
+            let detail = format!("{} bytes, at most {MAX_CHECKPOINT}", header.length);
+            return Err(Invalid::Value { field: "length", detail }.into());
+        }
+        if !self.coordinator.checkpoints.contains(digest).await.map_err(checkpoint_status)? {
+            self.store(digest, header.length, parts).await?;
+        }
+        Ok(Response::new(v1::PutCheckpointResponse {}))
+    }
+
+    type GetCheckpointStream = Chunks;
+
+    async fn get_checkpoint(
+        &self,
+        request: Request<v1::GetCheckpointRequest>,
+    ) -> Result<Response<Chunks>, Status> {
+        let digest = digest(&request.into_inner().digest)?;
+        let bytes = self.coordinator.checkpoints.get(digest).await.map_err(checkpoint_status)?;
+        let chunks = chunks(bytes).map(|chunk| Ok(v1::GetCheckpointResponse { chunk }));
+        Ok(Response::new(Box::pin(tokio_stream::iter(chunks))))
+    }
+
+    async fn commit(
+        &self,
+        request: Request<v1::CommitRequest>,
+    ) -> Result<Response<v1::CommitResponse>, Status> {
+        let request = request.into_inner();
+        let claim: Claim = request.claim.ok_or(Invalid::Missing("claim"))?.try_into()?;
+        let work: Work = request.work.ok_or(Invalid::Missing("work"))?.try_into()?;
+        let blobs = self.accept(&claim, &work).await?;
+        let (worker, attempt) = (claim.worker, claim.attempt.clone());
+        let command = Command::Commit { claim, work: work.work };
+        let view = move |state: &State, _: &[_]| verdict(state, worker, &attempt);
+        let verdict = self.coordinator.handle.execute(command, blobs, view).await?;
+        Ok(Response::new(v1::CommitResponse { verdict: v1::Verdict::from(verdict).into() }))
+    }
+
+    async fn finish(
+        &self,
+        request: Request<v1::FinishRequest>,
+    ) -> Result<Response<v1::FinishResponse>, Status> {
+        let request = request.into_inner();
+        let claim: Claim = request.claim.ok_or(Invalid::Missing("claim"))?.try_into()?;
+        let ending: Ending = request.ending.ok_or(Invalid::Missing("ending"))?.try_into()?;
+        let (work, blobs) = match request.work {
+            None => (None, Vec::new()),
+            Some(work) => {
+                let work: Work = work.try_into()?;
+                let blobs = self.accept(&claim, &work).await?;
+                (Some(work.work), blobs)
+            }
+        };
+        let command = Command::Finish { claim, work, ending };
+        self.coordinator.handle.execute(command, blobs, |_, _| ()).await?;
+        Ok(Response::new(v1::FinishResponse {}))
+    }
+
+    async fn leave(
+        &self,
+        request: Request<v1::LeaveRequest>,
+    ) -> Result<Response<v1::LeaveResponse>, Status> {
+        let request = request.into_inner();
+        let worker = wire::sender(&request.worker)?;
+        tracing::info!(%worker, lost = request.lost, "a worker left");
+        let command =
+            if request.lost { Command::ReportLost { worker } } else { Command::Leave { worker } };
+        self.coordinator.handle.execute(command, Vec::new(), |_, _| ()).await?;
+        Ok(Response::new(v1::LeaveResponse {}))
+    }
+}
+
+/// What a worker that asks for work wants.
+struct Wish {
+    worker: WorkerId,
+    held: Vec<AttemptId>,
+    slots: u32,
+    only: Option<SweepName>,
+}
+
+impl Service {
+    /// Leases trials, waiting until there are some, there can be none, or `wait` is over.
+    async fn wait_for_work(
+        &self,
+        wish: Wish,
+        wait: Duration,
+    ) -> Result<(Vec<Assignment>, WorkLeft), Status> {
+        let deadline = Instant::now() + wait;
+        loop {
+            let woken = self.coordinator.live.work().notified();
+            tokio::pin!(woken);
+            // From here on a wake-up is not missed, whatever the engine says in between.
+            woken.as_mut().enable();
+            let (assignments, left, pause) = self.ask_for_work(&wish).await?;
+            let nothing_to_wait_for = left == WorkLeft::None || Instant::now() >= deadline;
+            if !assignments.is_empty() || nothing_to_wait_for || self.stop.is_cancelled() {
+                return Ok((assignments, left));
+            }
+            let until = pause.map_or(deadline, |pause| deadline.min(Instant::now() + pause));
+            tokio::select! {
+                () = woken => {}
+                () = tokio::time::sleep_until(until) => {}
+                () = self.stop.cancelled() => {}
+            }
+        }
+    }
+
+    /// What the worker gets now, whether more may come, and how long the next trial still waits.
+    async fn ask_for_work(
+        &self,
+        wish: &Wish,
+    ) -> Result<(Vec<Assignment>, WorkLeft, Option<Duration>), Status> {
+        let Wish { worker, held, slots, only } = wish;
+        let (worker, slots) = (*worker, *slots);
+        let lease = self.coordinator.settings.lease;
+        let (known, wanted) = (held.clone(), only.clone());
+        let command =
+            Command::Acquire { worker, held: held.clone(), slots, only: only.clone(), lease };
+        let clock = self.coordinator.clock.clone();
+        let view = move |state: &State, _: &[_]| {
+            let assignments = state.assignments(worker, &known);
+            let now = clock.now();
+            let pause = state.next_ready(wanted.as_ref(), now).map(|at| at.since(now));
+            (assignments, state.work_left(wanted.as_ref()), pause)
+        };
+        Ok(self.coordinator.handle.execute(command, Vec::new(), view).await?)
+    }
+
+    /// Checks rows and the checkpoint before they are asked to count.
+    async fn accept(&self, claim: &Claim, work: &Work) -> Result<Vec<Blob>, Status> {
+        if self.coordinator.backlog.is_full() {
+            let trouble = self.coordinator.sink.trouble().unwrap_or_default();
+            let text = format!("too many rows wait to be written into parts: {trouble}");
+            return Err(refusal::status(Reason::Storage, text, None));
+        }
+        let digest = work.work.checkpoint;
+        if !self.coordinator.checkpoints.contains(digest).await.map_err(checkpoint_status)? {
+            return Err(checkpoint_status(checkpoint::Error::Missing(digest)));
+        }
+        let trial = claim.attempt.trial.clone();
+        let Some(keys) = self.keys(&trial).await? else { return Ok(Vec::new()) };
+        let mut blobs = Vec::with_capacity(work.batches.len());
+        for batch in &work.batches {
+            blobs.push(Blob { trial: trial.clone(), batch: checked(batch, &keys)? });
+        }
+        Ok(blobs)
+    }
+
+    /// The key columns that rows of `trial` must have; none if there is no such trial, which the
+    /// engine will say better.
+    async fn keys(&self, trial: &TrialId) -> Result<Option<Keys>, Status> {
+        let trial = trial.clone();
+        let keys = self.coordinator.handle.read(move |state| {
+            let sweep = state.sweeps.get(&trial.sweep)?;
+            let planned = sweep.planned.trial(&sweep.history, trial.index).ok()?;
+            Some(Keys::new(trial.index, &planned.config))
+        });
+        Ok(keys.await?)
+    }
+
+    async fn store(
+        &self,
+        digest: Digest,
+        length: u64,
+        mut parts: Streaming<v1::PutCheckpointRequest>,
+    ) -> Result<(), Status> {
+        let upload = self.coordinator.checkpoints.upload(digest).await;
+        let mut upload = upload.map_err(checkpoint_status)?;
+        let mut received = 0;
+        while let Some(part) = parts.next().await {
+            let Some(Part::Chunk(chunk)) = part?.part else {
+                return Err(Invalid::Missing("chunk").into());
+            };
+            received += chunk.len() as u64;
+            if received > length {
+                let detail = format!("{length} was said, but more bytes came");
+                return Err(Invalid::Value { field: "length", detail }.into());
+            }
+            upload.write(chunk);
+        }
+        upload.finish().await.map_err(checkpoint_status)
+    }
+}
+
+/// A batch whose rows have the schema of their table and the keys of their trial.
+fn checked(batch: &Batch, keys: &Keys) -> Result<Batch, Status> {
+    let invalid = |text: String| refusal::status(Reason::InvalidRows, text, None);
+    let checked = rheo_query::parse(batch.table, keys, batch.ipc.clone());
+    let checked = checked.map_err(|error| invalid(report(&error)))?;
+    if checked.rows == batch.rows {
+        return Ok(checked);
+    }
+    let table = batch.table.name();
+    Err(invalid(format!("{} rows of `{table}` were said, {} came", batch.rows, checked.rows)))
+}
+
+fn verdict(state: &State, worker: WorkerId, attempt: &AttemptId) -> Verdict {
+    if !state.holds(worker, attempt) {
+        return Verdict::Abandon;
+    }
+    match state.stop_reason(attempt) {
+        Some(_) => Verdict::Stop,
+        None => Verdict::Continue,
+    }
+}
+
+fn digest(text: &str) -> Result<Digest, Invalid> {
+    let invalid =
+        |error: rheo_core::id::Error| Invalid::Value { field: "digest", detail: error.to_string() };
+    text.parse().map_err(invalid)
+}
+
+fn chunks(bytes: Bytes) -> impl Iterator<Item = Bytes> + Send {
+    (0..bytes.len()).step_by(CHUNK).map(move |at| bytes.slice(at..bytes.len().min(at + CHUNK)))
+}
+
+fn checkpoint_status(error: checkpoint::Error) -> Status {
+    let reason = match &error {
+        checkpoint::Error::Missing(_) => Reason::CheckpointMissing,
+        checkpoint::Error::Damaged { .. } => Reason::CheckpointDamaged,
+        checkpoint::Error::Directory { .. } | checkpoint::Error::Store(_) => Reason::Storage,
+    };
+    refusal::status(reason, report(&error), None)
+}

@@ -1,0 +1,259 @@
+//! Moves committed rows from the journal into Parquet parts, exactly once.
+//!
+//! A part is written first, then one transaction of the journal names it and forgets the rows that
+//! it holds: a crash in between leaves a part that nobody names, which is removed at the next
+//! start. While parts cannot be written (the disk is full, the directory read-only) rows stay in
+//! the journal and queries still see them; when too many wait, commits are refused until it is
+//! solved, and workers keep them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rheo_core::id::SweepName;
+use rheo_core::part::{Part, Retraction};
+use rheo_core::row::Table;
+use rheo_query::dataset::{self, Compaction, Dataset};
+use rheo_store::{Change, Journal, Pending, Results};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::report;
+
+/// Waiting bytes at which parts are written before their time.
+const EAGER: usize = 32 << 20;
+
+/// Waiting bytes at which commits are refused.
+const FULL: usize = 1 << 30;
+
+/// Parts of one table and sweep at which they are merged although the sweep goes on.
+const MANY_PARTS: usize = 32;
+
+/// How many bytes of rows wait in the journal.
+#[derive(Debug, Default)]
+pub struct Backlog {
+    bytes: AtomicUsize,
+    /// Told when there is much to do, or something urgent.
+    wake: Notify,
+}
+
+impl Backlog {
+    /// Notes that rows of so many bytes have become durable in the journal.
+    pub fn add(&self, bytes: usize) {
+        let waiting = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if waiting >= EAGER {
+            self.wake.notify_one();
+        }
+    }
+
+    fn remove(&self, bytes: usize) {
+        let less = |waiting: usize| Some(waiting.saturating_sub(bytes));
+        // The closure never refuses.
+        let _ = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
+    /// Whether no more rows should be accepted.
+    pub fn is_full(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) >= FULL
+    }
+}
+
+/// Why parts could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] rheo_store::Error),
+    /// The results directory.
+    #[error("the results cannot be written")]
+    Dataset(#[from] dataset::Error),
+    /// The thread that wrote them is gone.
+    #[error("the writer of parts stopped")]
+    Stopped,
+}
+
+/// Writes parts. One at a time.
+#[derive(Clone)]
+pub struct Sink {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    journal: Arc<dyn Journal>,
+    dataset: Arc<Dataset>,
+    backlog: Arc<Backlog>,
+    /// Held while parts are written.
+    writing: tokio::sync::Mutex<()>,
+    /// Sweeps that ended, whose parts are to be merged.
+    ended: Mutex<BTreeSet<SweepName>>,
+    trouble: Mutex<Option<String>>,
+}
+
+impl Sink {
+    /// A sink from `journal` to `dataset`.
+    pub fn new(journal: Arc<dyn Journal>, dataset: Arc<Dataset>, backlog: Arc<Backlog>) -> Self {
+        let shared = Shared {
+            journal,
+            dataset,
+            backlog,
+            writing: tokio::sync::Mutex::new(()),
+            ended: Mutex::default(),
+            trouble: Mutex::default(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Writes parts every `interval`, and earlier if there is much to write, until `stop`; then once
+    /// more.
+    pub async fn run(self, interval: Duration, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(interval) => {}
+                () = self.shared.backlog.wake.notified() => {}
+                () = stop.cancelled() => {
+                    self.try_flush().await;
+                    return;
+                }
+            }
+            self.try_flush().await;
+        }
+    }
+
+    /// Has the parts of a sweep that ended written and merged soon.
+    pub fn finish(&self, sweep: SweepName) {
+        self.shared.ended().insert(sweep);
+        self.shared.backlog.wake.notify_one();
+    }
+
+    /// What keeps rows from being written, if anything does.
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn try_flush(&self) {
+        if let Err(error) = self.flush().await {
+            tracing::debug!(error = report(&error), "parts could not be written");
+        }
+    }
+
+    /// Writes everything that waits. When this returns, every row that was committed before is in a
+    /// part.
+    pub async fn flush(&self) -> Result<(), Error> {
+        let _one_at_a_time = self.shared.writing.lock().await;
+        let shared = Arc::clone(&self.shared);
+        let flushed = tokio::task::spawn_blocking(move || shared.flush()).await;
+        let flushed = flushed.unwrap_or(Err(Error::Stopped));
+        let mut trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = flushed.as_ref().err().map(|error| report(error));
+        if *trouble != now {
+            match &now {
+                Some(error) => tracing::error!(error, "rows stay in the journal"),
+                None => tracing::info!("rows are written again"),
+            }
+        }
+        *trouble = now;
+        flushed
+    }
+}
+
+impl Shared {
+    fn flush(&self) -> Result<(), Error> {
+        self.write_parts()?;
+        let mut ended = std::mem::take(&mut *self.ended());
+        let merged = self.merge_parts(&mut ended);
+        // Whatever is left over, because a query reads it or something failed, comes next time.
+        self.ended().append(&mut ended);
+        merged
+    }
+
+    fn ended(&self) -> MutexGuard<'_, BTreeSet<SweepName>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_parts(&self) -> Result<(), Error> {
+        let results = self.journal.results()?;
+        for ((table, sweep), rows) in grouped(&results.pending) {
+            let ipc = rows.iter().map(|pending| pending.blob.batch.ipc.clone());
+            let part = self.dataset.write_part(table, sweep, range(&rows), ipc)?;
+            let flushed = rows.iter().map(|pending| pending.key).collect();
+            self.journal.install(&Change { add: vec![part], flushed, ..Change::default() })?;
+            let bytes = rows.iter().map(|pending| pending.blob.batch.ipc.len()).sum();
+            self.backlog.remove(bytes);
+        }
+        Ok(())
+    }
+
+    /// Merges the parts of sweeps that ended, that have many, or that have rows which no longer
+    /// count. Takes those that are done out of `ended`.
+    fn merge_parts(&self, ended: &mut BTreeSet<SweepName>) -> Result<(), Error> {
+        let results = self.journal.results()?;
+        let mut parts: BTreeMap<(&SweepName, Table), Vec<Part>> = BTreeMap::new();
+        for part in &results.parts {
+            parts.entry((&part.sweep, part.table)).or_default().push(part.clone());
+        }
+        let mut busy = BTreeSet::new();
+        for ((sweep, table), parts) in parts {
+            let retracted = retractions(&results, table, sweep);
+            let many = parts.len() >= MANY_PARTS || (parts.len() > 1 && ended.contains(sweep));
+            if (many || !retracted.is_empty()) && !self.merge(table, sweep, &parts, retracted)? {
+                busy.insert(sweep.clone());
+            }
+        }
+        *ended = ended.intersection(&busy).cloned().collect();
+        self.dataset.clear_retired()?;
+        Ok(())
+    }
+
+    /// Merges the parts of a sweep in one table; false if that must wait.
+    fn merge(
+        &self,
+        table: Table,
+        sweep: &SweepName,
+        parts: &[Part],
+        retracted: Vec<Retraction>,
+    ) -> Result<bool, Error> {
+        let compaction = match self.dataset.compact(table, sweep, parts, &retracted) {
+            Ok(Some(compaction)) => compaction,
+            Ok(None) => return Ok(true),
+            Err(dataset::Error::Busy { .. }) => return Ok(false),
+            // Small parts are slower to read, but right; queries leave retracted rows out.
+            Err(error @ dataset::Error::NoExchange(_)) => {
+                tracing::debug!(error = report(&error), "parts are not merged");
+                return Ok(true);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let Compaction { old, new, .. } = &compaction;
+        let change = Change {
+            remove: old.iter().filter(|part| !new.contains(part)).cloned().collect(),
+            add: new.iter().filter(|part| !old.contains(part)).cloned().collect(),
+            flushed: Vec::new(),
+            retracted,
+        };
+        self.journal.install(&change)?;
+        self.dataset.publish(&compaction)?;
+        Ok(true)
+    }
+}
+
+/// The retractions that concern the parts of `sweep` in `table`.
+fn retractions(results: &Results, table: Table, sweep: &SweepName) -> Vec<Retraction> {
+    let ours = |one: &&Retraction| table == Table::Trials && one.trial.sweep == *sweep;
+    results.retractions.iter().filter(ours).cloned().collect()
+}
+
+/// Pending rows by where they go.
+fn grouped(pending: &[Pending]) -> BTreeMap<(Table, &SweepName), Vec<&Pending>> {
+    let mut groups: BTreeMap<_, Vec<&Pending>> = BTreeMap::new();
+    for one in pending {
+        groups.entry((one.blob.batch.table, &one.blob.trial.sweep)).or_default().push(one);
+    }
+    groups
+}
+
+/// The first and the last position.
+fn range(rows: &[&Pending]) -> (u64, u64) {
+    let positions = rows.iter().map(|pending| pending.key.position);
+    positions.fold((u64::MAX, 0), |(first, last), at| (first.min(at), last.max(at)))
+}

@@ -1,0 +1,138 @@
+//! Pausing, cancelling, listing: what people do to a sweep, with and without a coordinator running.
+
+use rheo_tests::{Bench, Running, wait_for};
+
+use crate::sweeps::SMALL;
+
+fn serve(bench: &Bench) -> Running {
+    let serve = Running::start(bench.rheo(&["serve"]));
+    wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
+    serve
+}
+
+fn phase(bench: &Bench) -> String {
+    let status = bench.run(&["status", "small", "--output", "json"]).expect(0).json();
+    status["sweeps"][0]["phase"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_sweep_is_paused_resumed_cancelled_and_resumed_live_and_at_rest() {
+    for live in [true, false] {
+        let bench = Bench::default();
+        let file = bench.file("small.yaml", SMALL);
+        let _serve = live.then(|| serve(&bench));
+        bench.run(&["submit", file]).expect(0);
+        for (command, expected) in [
+            ("pause", "paused"),
+            ("pause", "paused"),
+            ("resume", "running"),
+            ("cancel", "ended"),
+            ("cancel", "ended"),
+            ("resume", "running"),
+        ] {
+            bench.run(&[command, "last"]).expect(0);
+            assert_eq!(phase(&bench), expected, "after {command}, live: {live}");
+        }
+    }
+}
+
+#[test]
+fn a_paused_sweep_starts_nothing_until_it_is_resumed() {
+    let bench = Bench::default();
+    let file = bench.file("small.yaml", SMALL);
+    let _serve = serve(&bench);
+    bench.run(&["submit", file]).expect(0);
+    bench.run(&["pause", "small"]).expect(0);
+    let worker = Running::start(bench.worker(&["--slots", "1"]));
+    wait_for("the worker to join", || {
+        let trials = bench.run(&["trials", "small", "--status", "running", "-o", "json"]).expect(0);
+        assert_eq!(trials.json().as_array().unwrap().len(), 0);
+        bench.path().join("spool").exists().then_some(())
+    });
+    bench.run(&["resume", "small"]).expect(0);
+    bench.run(&["wait", "small"]).expect(0);
+    worker.end().expect(0);
+}
+
+#[test]
+fn cancelling_a_running_sweep_stops_its_workers_soon_and_resuming_completes_it() {
+    let bench = Bench::default();
+    let file = bench.file("small.yaml", &SMALL.replace("epochs: 4", "epochs: 400"));
+    let _serve = serve(&bench);
+    bench.run(&["submit", file]).expect(0);
+    let worker = Running::start(bench.worker(&["--slots", "2"]));
+    wait_for("a running trial", || {
+        let trials = bench.run(&["trials", "small", "--status", "running", "-o", "json"]).json();
+        trials.as_array().is_some_and(|list| !list.is_empty()).then_some(())
+    });
+    bench.run(&["cancel", "small"]).expect(0);
+    bench.run(&["wait", "small"]).expect(1);
+    worker.end().expect(0);
+    let cancelled = bench.number("select count(*) from trials where status = 'cancelled'");
+    assert!((1..=2).contains(&cancelled), "{cancelled}");
+    assert_eq!(phase(&bench), "ended");
+}
+
+#[test]
+fn a_second_coordinator_on_the_same_state_is_refused_and_the_first_goes_on() {
+    let bench = Bench::default();
+    let file = bench.file("small.yaml", SMALL);
+    let _serve = serve(&bench);
+    let second = bench.run(&["serve"]).expect(3);
+    assert!(second.err.contains("in use by another process"), "{}", second.err);
+    let run = bench.run(&["run", file]).expect(2);
+    assert!(run.err.contains("a coordinator runs already"), "{}", run.err);
+    bench.run(&["submit", file]).expect(0);
+}
+
+#[test]
+fn u02_another_sweep_of_the_same_name_is_refused_with_the_difference() {
+    let bench = Bench::default();
+    let file = bench.file("small.yaml", SMALL);
+    bench.run(&["submit", file]).expect(0);
+    let again = bench.run(&["submit", file]).expect(0);
+    assert!(again.err.contains("was submitted before"), "{}", again.err);
+    let other = bench.file("other.yaml", &SMALL.replace("epochs: 4", "epochs: 5"));
+    let refused = bench.run(&["submit", other]).expect(2);
+    for line in ["- training.epochs: 4", "+ training.epochs: 5", "give this sweep another `name`"] {
+        assert!(refused.err.contains(line), "{line}\n{}", refused.err);
+    }
+}
+
+#[test]
+fn everything_about_a_trial_is_shown() {
+    let bench = Bench::default();
+    let file = bench.file("small.yaml", SMALL);
+    let queued = bench.run(&["submit", file]).expect(0);
+    assert_eq!(queued.out, "small\n");
+    let shown = bench.run(&["show", "small/5"]).expect(0);
+    assert!(shown.out.contains("small/5: queued"), "{}", shown.out);
+    assert!(shown.out.contains("kind: adaptive"), "{}", shown.out);
+    bench.run(&["run", file]).expect(0);
+    let shown = bench.run(&["show", "last/5"]).expect(0);
+    assert!(shown.out.contains("completed after 1 attempt"), "{}", shown.out);
+    let unknown = bench.run(&["show", "small/6"]).expect(2);
+    assert!(unknown.err.contains("sweep `small` has no trial 6"), "{}", unknown.err);
+    let unknown = bench.run(&["show", "smal/0"]).expect(2);
+    assert!(unknown.err.contains("no sweep is called `smal`"), "{}", unknown.err);
+}
+
+#[test]
+fn without_a_coordinator_and_without_state_the_exit_code_is_3() {
+    let bench = Bench::default();
+    for command in [&["status"][..], &["query", "select 1"], &["wait", "demo"]] {
+        let said = bench.run(command).expect(3);
+        assert!(said.err.contains("no coordinator runs here"), "{}", said.err);
+    }
+    let said = bench.run(&["status", "--server", "http://127.0.0.1:1"]).expect(3);
+    assert!(said.err.contains("cannot be reached"), "{}", said.err);
+    assert!(!bench.state().exists(), "looking leaves nothing behind");
+}
+
+#[test]
+fn only_loopback_is_listened_on() {
+    let bench = Bench::default();
+    let said = bench.run(&["serve", "--listen", "0.0.0.0:0"]).expect(2);
+    assert!(said.err.contains("not a loopback address"), "{}", said.err);
+    assert!(!bench.state().exists());
+}

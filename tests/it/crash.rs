@@ -1,0 +1,201 @@
+//! Kills at any moment: nothing acknowledged is lost, nothing is doubled, and the results are the
+//! same to the bit as those of a run that nobody touched.
+
+use std::sync::OnceLock;
+
+use rheo_tests::{Bench, Running, Said, send, wait_for};
+use rustix::process::Signal;
+
+use crate::sweeps::LONG;
+use crate::traces::{Traces, assert_same, traces};
+
+/// What an uninterrupted run of `LONG` leaves.
+fn untouched() -> &'static Traces {
+    static TRACES: OnceLock<Traces> = OnceLock::new();
+    TRACES.get_or_init(|| {
+        let bench = Bench::default();
+        let file = bench.file("long.yaml", LONG);
+        bench.run(&["run", file, "--workers", "2"]).expect(0);
+        traces(&bench, "long")
+    })
+}
+
+fn start(bench: &Bench) -> Running {
+    let file = bench.file("long.yaml", LONG);
+    // Parts are written rarely, so that rows wait in the journal when it is killed.
+    Running::start(bench.rheo(&["run", file, "--workers", "2", "--flush-interval", "3600"]))
+}
+
+/// Waits until some epochs are durable, which is in the middle of a trial.
+fn wait_for_commits(bench: &Bench, more_than: u64) -> u64 {
+    wait_for("commits", || {
+        let journal = bench.state().join("server").exists();
+        let epochs = if journal {
+            bench.run(&["query", "select count(*) as n from epochs", "--output", "json"])
+        } else {
+            return None;
+        };
+        let epochs = epochs.json()[0]["n"].as_u64()?;
+        (epochs > more_than).then_some(epochs)
+    })
+}
+
+/// Runs the same command again, to the end.
+fn go_on(bench: &Bench) -> Said {
+    bench.run(&["run", "long.yaml", "--workers", "2"]).expect(0)
+}
+
+#[test]
+fn u01_a_worker_that_is_killed_in_the_middle_costs_nothing() {
+    let bench = Bench::default();
+    let run = start(&bench);
+    wait_for_commits(&bench, 2);
+    let first = wait_for("workers", || bench.worker_pids().first().copied());
+    send(first, Signal::KILL);
+    // It is replaced, and the sweep goes on by itself.
+    let said = run.end().expect(0);
+    assert!(said.out.contains("4 of 4 trials completed"), "{}", said.out);
+    let lost = bench.number("select count(*) from attempts where outcome = 'lost'");
+    assert!(lost > 0, "the killed worker held a trial");
+    assert_same(&traces(&bench, "long"), untouched());
+}
+
+#[test]
+fn u04_what_was_acknowledged_survives_the_death_of_the_coordinator_before_it_is_in_a_part() {
+    let bench = Bench::default();
+    let run = start(&bench);
+    let acknowledged = wait_for_commits(&bench, 3);
+    run.kill();
+    assert_eq!(parts(&bench), 0, "rows are in the journal only");
+    // At rest, from the journal.
+    assert!(bench.number("select count(*) from epochs") >= acknowledged);
+    wait_for("orphaned workers to leave", || bench.worker_pids().is_empty().then_some(()));
+    go_on(&bench);
+    assert_same(&traces(&bench, "long"), untouched());
+}
+
+#[test]
+fn u01_everything_is_killed_again_and_again_and_the_sweep_completes() {
+    let bench = Bench::default();
+    let mut epochs = 0;
+    for _ in 0..3 {
+        let run = start(&bench);
+        epochs = wait_for_commits(&bench, epochs);
+        for pid in bench.worker_pids() {
+            send(pid, Signal::KILL);
+        }
+        run.kill();
+        for pid in bench.worker_pids() {
+            send(pid, Signal::KILL);
+        }
+        wait_for("workers to be dead", || bench.worker_pids().is_empty().then_some(()));
+    }
+    go_on(&bench);
+    assert_same(&traces(&bench, "long"), untouched());
+    // U05, U08: each cell once, no number used twice.
+    assert_eq!(bench.number("select count(*) from trials where status = 'completed'"), 4);
+    assert_eq!(bench.number("select count(distinct trial) from trials"), 4);
+    assert_eq!(
+        bench.number("select count(*) - count(distinct (trial * 1000 + attempt)) from attempts"),
+        0
+    );
+}
+
+#[test]
+fn an_interrupt_saves_everything_and_the_same_command_goes_on() {
+    let bench = Bench::default();
+    let run = start(&bench);
+    wait_for_commits(&bench, 2);
+    run.signal(Signal::INT);
+    let said = run.end().expect(130);
+    assert!(said.err.contains("run the same command to go on"), "{}", said.err);
+    assert!(bench.worker_pids().is_empty(), "workers have left");
+    // Given back in order: preempted, not lost, and no budget of failures is used.
+    assert_eq!(bench.number("select count(*) from attempts where outcome = 'lost'"), 0);
+    assert!(bench.number("select count(*) from attempts where outcome = 'preempted'") > 0);
+    let said = go_on(&bench);
+    assert!(said.err.contains("long goes on"), "{}", said.err);
+    assert_same(&traces(&bench, "long"), untouched());
+}
+
+#[test]
+fn u13_a_worker_that_is_terminated_commits_what_it_has_and_another_goes_on() {
+    let bench = Bench::default();
+    let file = bench.file("long.yaml", LONG);
+    let serve = Running::start(bench.rheo(&["serve"]));
+    wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
+    bench.run(&["submit", file]).expect(0);
+    let first = Running::start(bench.worker(&["--slots", "2"]));
+    wait_for_commits(&bench, 2);
+    first.signal(Signal::TERM);
+    first.end().expect(0);
+    let second = Running::start(bench.worker(&["--slots", "2"]));
+    bench.run(&["wait", "long"]).expect(0);
+    second.end().expect(0);
+    assert_same(&traces(&bench, "long"), untouched());
+    assert_eq!(bench.number("select count(*) from attempts where outcome = 'preempted'"), 2);
+    drop(serve);
+}
+
+#[test]
+fn u12_the_trials_of_a_worker_that_vanished_start_again_within_a_lease() {
+    let bench = Bench::default();
+    let file = bench.file("long.yaml", LONG);
+    let _serve = Running::start(bench.rheo(&["serve", "--lease", "1"]));
+    wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
+    bench.run(&["submit", file]).expect(0);
+    let frozen = Running::start(bench.worker(&["--slots", "2"]));
+    wait_for_commits(&bench, 2);
+    frozen.signal(Signal::STOP);
+    // Its spool is its own, so nobody can tell that it is not coming back but by its lease.
+    let mut other = bench.worker(&["--slots", "2"]);
+    other.env("RHEO_SPOOL", bench.path().join("elsewhere"));
+    let other = Running::start(other);
+    bench.run(&["wait", "long"]).expect(0);
+    other.end().expect(0);
+    // U10: it wakes, is refused, and leaves because nothing is left.
+    frozen.signal(Signal::CONT);
+    frozen.end().expect(0);
+    assert_same(&traces(&bench, "long"), untouched());
+}
+
+#[test]
+fn u03_workers_train_on_while_the_coordinator_is_away() {
+    let bench = Bench::default();
+    let file = bench.file("long.yaml", LONG);
+    let serve = Running::start(bench.rheo(&["serve"]));
+    wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
+    bench.run(&["submit", file]).expect(0);
+    let worker = Running::start(bench.worker(&["--slots", "2"]));
+    wait_for_commits(&bench, 2);
+    serve.kill();
+    // It goes on, and what it has made lies on its disk.
+    wait_for("commits on disk", || {
+        let spool = bench.path().join("spool");
+        let files = walk(&spool).into_iter().filter(|path| !path.ends_with("lock")).count();
+        (files >= 2).then_some(())
+    });
+    let _serve = Running::start(bench.rheo(&["serve"]));
+    wait_for("the coordinator", || bench.run(&["status"]).status.success().then_some(()));
+    bench.run(&["wait", "long"]).expect(0);
+    worker.end().expect(0);
+    assert_same(&traces(&bench, "long"), untouched());
+    assert_eq!(bench.number("select max(attempt) from attempts"), 1, "nothing was trained twice");
+}
+
+fn parts(bench: &Bench) -> usize {
+    let is_part = |path: &&std::path::PathBuf| path.extension().is_some_and(|end| end == "parquet");
+    walk(&bench.state().join("results")).iter().filter(is_part).count()
+}
+
+fn walk(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.path().is_dir() {
+            files.extend(walk(&entry.path()))
+        } else {
+            files.push(entry.path())
+        }
+    }
+    files
+}

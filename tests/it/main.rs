@@ -1,0 +1,13 @@
+//! The whole system with real processes and real sockets, entered by the front door.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod control;
+mod crash;
+mod damage;
+mod life;
+mod protocol;
+mod readers;
+mod scale;
+mod sweeps;
+mod traces;

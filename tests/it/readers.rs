@@ -1,0 +1,134 @@
+//! Other programs read the results in place, while the sweep runs and afterwards, and agree with
+//! `rheo query`.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use rheo_tests::{Bench, Running, Said, wait_for};
+use serde_json::{Value, json};
+
+use crate::sweeps::SMALL;
+
+/// Counts and sums of every table as three readers see them, as JSON.
+const READ: &str = r#"
+import json, sys
+import duckdb, polars, pyarrow.dataset
+
+root = sys.argv[1]
+columns = {"trials": "test_accuracy", "attempts": "wall_s", "epochs": "val_loss", "evaluations": "loss", "shapes": "n"}
+seen = {"duckdb": {}, "polars": {}, "pyarrow": {}}
+for table, column in columns.items():
+    files = f"{root}/{table}/**/*.parquet"
+    row = duckdb.sql(f"select count(*), sum({column}), min(sweep) from read_parquet('{files}', hive_partitioning = true)").fetchone()
+    seen["duckdb"][table] = [row[0], row[1], row[2]]
+    frame = polars.scan_parquet(files, hive_partitioning=True).select(polars.len(), polars.col(column).sum().alias("s"), polars.col("sweep").min().alias("w")).collect()
+    seen["polars"][table] = list(frame.row(0))
+    data = pyarrow.dataset.dataset(f"{root}/{table}", format="parquet", partitioning="hive").to_table(columns=[column, "sweep"])
+    values = [value for value in data.column(column).to_pylist() if value is not None]
+    seen["pyarrow"][table] = [data.num_rows, sum(values), min(data.column("sweep").to_pylist())]
+print(json.dumps(seen))
+"#;
+
+/// Where `make test` puts the readers; says loudly that the test is skipped if they are not there.
+fn readers() -> Option<PathBuf> {
+    let cache = std::env::var_os("RHEO_CACHE").map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/rheobase"));
+    let found = cache.or_else(home)?.join("tools/python");
+    if found.is_dir() {
+        return Some(found);
+    }
+    eprintln!("skipped: pyarrow, DuckDB and Polars are missing: run `deploy/tools.sh python`");
+    None
+}
+
+fn read(readers: &PathBuf, bench: &Bench) -> Said {
+    let mut python = Command::new("python3");
+    python.args(["-c", READ]).arg(bench.state().join("results")).env("PYTHONPATH", readers);
+    Running::start(python).end()
+}
+
+fn ours(bench: &Bench) -> Value {
+    let mut tables = serde_json::Map::new();
+    for (table, column) in [
+        ("trials", "test_accuracy"),
+        ("attempts", "wall_s"),
+        ("epochs", "val_loss"),
+        ("evaluations", "loss"),
+        ("shapes", "n"),
+    ] {
+        let sql = format!("select count(*) as n, sum({column}) as s, min(sweep) as w from {table}");
+        let row = bench.query(&sql).remove(0);
+        tables.insert(table.to_owned(), json!([row["n"], row["s"], row["w"]]));
+    }
+    Value::Object(tables)
+}
+
+#[track_caller]
+fn assert_agree(theirs: &Value, ours: &Value, reader: &str) {
+    for (table, expected) in ours.as_object().unwrap() {
+        let found = &theirs[reader][table];
+        assert_eq!(found[0], expected[0], "{reader}: rows of {table}");
+        assert_eq!(found[2], expected[2], "{reader}: sweep of {table}");
+        let (found, expected) = (found[1].as_f64().unwrap(), expected[1].as_f64().unwrap());
+        // Sums may be taken in another order.
+        let close = (found - expected).abs() <= 1e-9 * expected.abs().max(1.0);
+        assert!(close, "{reader}: sum of {table}: {found} and {expected}");
+    }
+}
+
+#[test]
+fn u30_three_other_readers_agree_with_us_after_the_sweep_and_can_read_while_it_runs() {
+    let Some(readers) = readers() else { return };
+    let bench = Bench::default();
+    let file = bench.file("small.yaml", SMALL);
+    let run = bench.rheo(&["run", file, "--workers", "2", "--flush-interval", "0.2"]);
+    let mut run = Running::start(run);
+    let complete = bench.state().join("results/shapes/sweep=small");
+    let mut reads = 0;
+    wait_for("the sweep to end", || {
+        if complete.exists() && run.is_running() && bench.state().join("results/trials").exists() {
+            // Whatever it sees is whole: readers never fail on what they find.
+            let said = read(&readers, &bench).expect(0).json();
+            for reader in ["duckdb", "polars", "pyarrow"] {
+                assert!(said[reader]["epochs"][0].as_u64().unwrap() <= 24, "{said}");
+            }
+            reads += 1;
+        }
+        (!run.is_running()).then_some(())
+    });
+    run.end().expect(0);
+    eprintln!("read {reads} times while the sweep ran");
+    let theirs = read(&readers, &bench).expect(0).json();
+    let ours = ours(&bench);
+    for reader in ["duckdb", "polars", "pyarrow"] {
+        assert_agree(&theirs, &ours, reader);
+    }
+}
+
+#[test]
+fn answers_come_out_in_every_format() {
+    let Some(readers) = readers() else { return };
+    let bench = Bench::default();
+    bench.run(&["run", bench.file("small.yaml", SMALL)]).expect(0);
+    let sql = "select * from trials order by trial";
+    for format in ["csv", "parquet", "arrow", "json", "jsonl", "table"] {
+        let name = format!("trials.{format}");
+        bench.run(&["query", sql, "-o", format, "--file", &name]).expect(0);
+    }
+    let script = r#"
+import polars, pyarrow.ipc, json
+frames = [polars.read_csv("trials.csv"), polars.read_parquet("trials.parquet"), polars.read_ndjson("trials.jsonl"), polars.DataFrame(json.load(open("trials.json")))]
+frames.append(polars.from_arrow(pyarrow.ipc.open_stream("trials.arrow").read_all()))
+print([(frame.height, frame["trial"].sum(), round(frame["test_accuracy"].sum(), 9)) for frame in frames])
+"#;
+    let mut python = Command::new("python3");
+    python.args(["-c", script]).current_dir(bench.path()).env("PYTHONPATH", readers);
+    let said = Running::start(python).end().expect(0);
+    let numbers: Vec<&str> = said.out.trim().trim_matches(['[', ']']).split("), ").collect();
+    assert_eq!(numbers.len(), 5);
+    assert!(
+        numbers.iter().all(|n| n.trim_end_matches(')') == numbers[0].trim_end_matches(')')),
+        "{}",
+        said.out
+    );
+}

@@ -1,0 +1,143 @@
+//! Rules that the compiler does not see: which crate may depend on what, and how long a file may be.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Lines of a source file without its tests.
+const LONGEST: usize = 500;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Every file of the repository that git knows or would take, with one of these endings.
+fn files(endings: &[&str]) -> Vec<PathBuf> {
+    let git = ["ls-files", "--cached", "--others", "--exclude-standard"];
+    let listed = Command::new("git").args(git).current_dir(root()).output().unwrap();
+    assert!(listed.status.success(), "git lists the files");
+    let text = String::from_utf8(listed.stdout).unwrap();
+    let files = text.lines().map(|name| root().join(name));
+    let wanted = |path: &PathBuf| {
+        let ending = path.extension().unwrap_or_default().to_string_lossy().into_owned();
+        path.is_file() && endings.contains(&ending.as_str())
+    };
+    let files: Vec<PathBuf> = files.filter(wanted).collect();
+    assert!(!files.is_empty(), "there are files that end in {endings:?}");
+    files
+}
+
+fn name(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap().display().to_string()
+}
+
+/// The crates of the workspace and what each depends on directly, tests aside.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let cargo = ["metadata", "--format-version", "1", "--no-deps", "--locked", "--offline"];
+    let metadata = Command::new(env!("CARGO")).args(cargo).current_dir(root()).output().unwrap();
+    assert!(metadata.status.success(), "{}", String::from_utf8_lossy(&metadata.stderr));
+    let metadata: Value = serde_json::from_slice(&metadata.stdout).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let of = |package: &Value| {
+        let list = package["dependencies"].as_array().unwrap().iter();
+        let used = list.filter(|one| one["kind"].is_null()).map(|one| text(&one["name"]));
+        (text(&package["name"]), used.collect())
+    };
+    metadata["packages"].as_array().unwrap().iter().map(of).collect()
+}
+
+#[test]
+fn each_crate_depends_only_on_what_it_may() {
+    let dependencies = dependencies();
+    // The crates that may depend on these; nobody else may.
+    let reserved: [(&[&str], &[&str]); 9] = [
+        (&["tch", "torch-sys"], &["rheo-train"]),
+        (&["arrow", "parquet", "datafusion"], &["rheo-query"]),
+        (&["prost", "prost-types", "tonic-types", "tonic-prost"], &["rheo-proto"]),
+        (&["redb"], &["rheo-store"]),
+        (&["object_store"], &["rheo-store", "rheo-query"]),
+        (&["kube", "k8s-openapi"], &["rheo-launch"]),
+        (&["tonic"], &["rheo-proto", "rheo-coordinator", "rheo-worker"]),
+        (&["rheo-train"], &["rheo-worker"]),
+        (&["rheo-launch", "rheo-store"], &["rheo-coordinator"]),
+    ];
+    for (reserved, allowed) in reserved {
+        for (package, used) in &dependencies {
+            for name in reserved {
+                let may = allowed.contains(&package.as_str());
+                assert!(may || !used.contains(*name), "`{package}` depends on `{name}`");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_core_is_pure() {
+    let used = &dependencies()["rheo-core"];
+    for banned in ["tokio", "tonic", "redb", "arrow", "tracing", "object_store", "tempfile"] {
+        assert!(!used.contains(banned), "rheo-core depends on `{banned}`");
+    }
+    let banned =
+        ["std::fs", "std::net", "std::env", "std::process", "Instant", "SystemTime", "rand::rng("];
+    for path in files(&["rs"]).iter().filter(|path| name(path).starts_with("coordinator/core/src"))
+    {
+        let text = fs::read_to_string(path).unwrap();
+        for word in banned {
+            assert!(!text.contains(word), "{}: `{word}`", name(path));
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    for path in files(&["rs"]) {
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("//! "), "{} opens with `//!`", name(&path));
+    }
+}
+
+#[test]
+fn no_file_is_too_long() {
+    let mut long = Vec::new();
+    for path in files(&["rs"]) {
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default();
+        let lines = code.lines().count();
+        if lines > LONGEST {
+            long.push(format!("{}: {lines}", name(&path)));
+        }
+    }
+    assert!(long.is_empty(), "more than {LONGEST} lines without tests: {long:?}");
+}
+
+#[test]
+fn tests_wait_for_conditions_and_never_sleep() {
+    let word = ["sleep", "("].concat();
+    for path in files(&["rs"]) {
+        let text = fs::read_to_string(&path).unwrap();
+        let in_tests = name(&path).contains("tests/") || name(&path).contains("test");
+        assert!(!in_tests || !text.contains(&word), "{} sleeps", name(&path));
+    }
+}
+
+#[test]
+fn every_sweep_is_in_the_readme() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    for path in files(&["yaml"]).iter().filter(|path| name(path).starts_with("sweeps/")) {
+        assert!(readme.contains(&name(path)), "README.md does not mention {}", name(path));
+    }
+}
+
+#[test]
+fn nothing_names_this_machine() {
+    let here = root().parent().unwrap().display().to_string() + "/";
+    for path in files(&["rs", "md", "toml", "yaml", "yml", "sh", "proto", "json", "py"]) {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        assert!(here.len() < 3 || !text.contains(&here), "{} names {here}", name(&path));
+    }
+}

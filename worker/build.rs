@@ -1,0 +1,12 @@
+//! Lets the binary find libtorch without LD_LIBRARY_PATH: its directory is written into it.
+
+fn main() {
+    println!("cargo:rerun-if-env-changed=LIBTORCH");
+    if std::env::var_os("CARGO_FEATURE_TORCH").is_none() {
+        return;
+    }
+    let libtorch = std::env::var_os("LIBTORCH").map(std::path::PathBuf::from);
+    if let Some(library) = libtorch.and_then(|path| path.join("lib").canonicalize().ok()) {
+        println!("cargo:rustc-link-arg=-Wl,-rpath,{}", library.display());
+    }
+}

@@ -1,0 +1,243 @@
+//! The connection to the coordinator: every call has a deadline, and one policy says what is tried
+//! again.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use bytes::Bytes;
+use rheo_core::id::{AttemptId, Digest, SweepName, WorkerId};
+use rheo_core::sweep::WorkerInfo;
+use rheo_core::trainer::Progress;
+use rheo_proto::refusal::Refusal;
+use rheo_proto::v1::put_checkpoint_request::{Header, Part};
+use rheo_proto::v1::worker_service_client::WorkerServiceClient;
+use rheo_proto::worker::{self as wire, Assignment, Verdict, Work};
+use rheo_proto::{CHUNK, MAX_MESSAGE, v1};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+
+use crate::parcel::Parcel;
+
+/// How long a connection may take to come about.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long a call without a wait of its own may take.
+const CALL: Duration = Duration::from_secs(30);
+
+/// How long the transfer of a checkpoint may take.
+const TRANSFER: Duration = Duration::from_secs(600);
+
+/// Where the coordinator is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// At this URL.
+    Url(String),
+    /// Where this file says, which the coordinator writes into its state directory. It is read anew
+    /// for every connection: a restarted coordinator may be elsewhere.
+    File(PathBuf),
+}
+
+/// A connection that is made when it is needed.
+#[derive(Debug)]
+pub(crate) struct Link {
+    address: Address,
+    open: Mutex<Option<(String, Channel)>>,
+}
+
+type Client = WorkerServiceClient<Channel>;
+
+impl Link {
+    pub(crate) fn new(address: Address) -> Self {
+        Self { address, open: Mutex::new(None) }
+    }
+
+    fn client(&self) -> Result<Client, Refusal> {
+        let url = match &self.address {
+            Address::Url(url) => url.clone(),
+            Address::File(path) => url_in(path)?,
+        };
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let channel = match &*open {
+            Some((at, channel)) if *at == url => channel.clone(),
+            _ => {
+                let channel = endpoint(&url)?.connect_lazy();
+                *open = Some((url, channel.clone()));
+                channel
+            }
+        };
+        Ok(Client::new(channel)
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE))
+    }
+
+    /// Joins, and learns how long a lease lasts.
+    pub(crate) async fn join(
+        &self,
+        worker: WorkerId,
+        info: &WorkerInfo,
+    ) -> Result<Duration, Refusal> {
+        let request = within(CALL, wire::join(worker, info.clone()));
+        let reply = self.client()?.join(request).await.map_err(refused)?;
+        Ok(Duration::from_millis(reply.into_inner().lease_ms.max(1)))
+    }
+
+    /// Asks for trials; the flag says that there is nothing to wait for.
+    pub(crate) async fn acquire(
+        &self,
+        worker: WorkerId,
+        held: &[AttemptId],
+        slots: u32,
+        sweep: Option<&SweepName>,
+        wait: Duration,
+    ) -> Result<(Vec<Assignment>, bool), Refusal> {
+        let request = v1::AcquireRequest {
+            worker: worker.to_string(),
+            held: held.iter().map(Into::into).collect(),
+            slots,
+            wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+            sweep: sweep.map(ToString::to_string),
+        };
+        let reply = self.client()?.acquire(within(wait + CALL, request)).await.map_err(refused)?;
+        let reply = reply.into_inner();
+        let assignments: Result<_, _> =
+            reply.assignments.into_iter().map(Assignment::try_from).collect();
+        Ok((assignments.map_err(|invalid| refused(invalid.into()))?, reply.nothing_left))
+    }
+
+    /// Keeps leases and tells progress; a verdict for each attempt comes back.
+    pub(crate) async fn renew(
+        &self,
+        worker: WorkerId,
+        held: Vec<(AttemptId, Option<Progress>)>,
+        deadline: Duration,
+    ) -> Result<Vec<Verdict>, Refusal> {
+        let held = held.iter().map(|(attempt, progress)| v1::renew_request::Held {
+            attempt: Some(attempt.into()),
+            progress: progress.as_ref().map(Into::into),
+        });
+        let request = v1::RenewRequest { worker: worker.to_string(), held: held.collect() };
+        let reply = self.client()?.renew(within(deadline, request)).await.map_err(refused)?;
+        let verdicts = reply.into_inner().verdicts.into_iter();
+        Ok(verdicts
+            .map(|verdict| v1::Verdict::try_from(verdict).unwrap_or_default().into())
+            .collect())
+    }
+
+    /// Delivers a parcel; a commit gets a verdict.
+    pub(crate) async fn deliver(&self, parcel: &Parcel) -> Result<Verdict, Refusal> {
+        let claim = Some((&parcel.claim).into());
+        let mut work = None;
+        if let Some(goods) = &parcel.goods {
+            self.put_checkpoint(parcel.claim.worker, goods.work.checkpoint, &goods.checkpoint)
+                .await?;
+            let (inner, batches) = (goods.work.clone(), goods.batches.clone());
+            work = Some(Work { work: inner, batches }.into());
+        }
+        match &parcel.ending {
+            None => {
+                let request = within(CALL, v1::CommitRequest { claim, work });
+                let reply = self.client()?.commit(request).await.map_err(refused)?;
+                Ok(reply.into_inner().verdict().into())
+            }
+            Some(ending) => {
+                let ending = Some(ending.clone().into());
+                let request = within(CALL, v1::FinishRequest { claim, work, ending });
+                self.client()?.finish(request).await.map_err(refused)?;
+                Ok(Verdict::Continue)
+            }
+        }
+    }
+
+    async fn put_checkpoint(
+        &self,
+        worker: WorkerId,
+        digest: Digest,
+        bytes: &Bytes,
+    ) -> Result<(), Refusal> {
+        let (worker, digest, length) = (worker.to_string(), digest.to_string(), bytes.len() as u64);
+        let header = Part::Header(Header { worker, digest, length });
+        let bytes = bytes.clone();
+        let pieces = (0..bytes.len()).step_by(CHUNK);
+        let chunks =
+            pieces.map(move |at| Part::Chunk(bytes.slice(at..bytes.len().min(at + CHUNK))));
+        let parts = std::iter::once(header).chain(chunks);
+        let parts = parts.map(|part| v1::PutCheckpointRequest { part: Some(part) });
+        let request = within(TRANSFER, tokio_stream::iter(parts.collect::<Vec<_>>()));
+        self.client()?.put_checkpoint(request).await.map_err(refused)?;
+        Ok(())
+    }
+
+    /// Reads a checkpoint, and makes sure that it is the one that was asked for.
+    pub(crate) async fn get_checkpoint(&self, digest: Digest) -> Result<Bytes, Refusal> {
+        let request = within(TRANSFER, v1::GetCheckpointRequest { digest: digest.to_string() });
+        let reply = self.client()?.get_checkpoint(request).await.map_err(refused)?;
+        let mut chunks = reply.into_inner();
+        let mut bytes = Vec::new();
+        while let Some(message) = chunks.message().await.map_err(refused)? {
+            bytes.extend_from_slice(&message.chunk);
+        }
+        if Digest::from_bytes(*blake3::hash(&bytes).as_bytes()) != digest {
+            return Err(refused(Status::unavailable("the checkpoint was cut off on its way")));
+        }
+        Ok(bytes.into())
+    }
+
+    /// Says goodbye, or that `worker` was found dead.
+    pub(crate) async fn leave(&self, worker: WorkerId, lost: bool) -> Result<(), Refusal> {
+        let request = within(CALL, v1::LeaveRequest { worker: worker.to_string(), lost });
+        self.client()?.leave(request).await.map_err(refused)?;
+        Ok(())
+    }
+}
+
+/// The pauses between tries of a call that may succeed later: it may take an hour, so it never
+/// gives up by itself.
+pub(crate) fn pauses() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(100))
+        .with_max_delay(Duration::from_secs(5))
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
+fn within<T>(deadline: Duration, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(deadline);
+    request
+}
+
+fn refused(status: Status) -> Refusal {
+    Refusal::from(&status)
+}
+
+fn endpoint(url: &str) -> Result<Endpoint, Refusal> {
+    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|error| Refusal {
+        reason: "INVALID_ADDRESS".to_owned(),
+        text: format!("not an address: `{url}`: {error}"),
+        detail: None,
+        transient: false,
+    })?;
+    Ok(endpoint
+        .connect_timeout(CONNECT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .keep_alive_while_idle(true))
+}
+
+/// The URL that a coordinator wrote into its state directory.
+fn url_in(path: &Path) -> Result<String, Refusal> {
+    let away =
+        |text: String| Refusal { reason: String::new(), text, detail: None, transient: true };
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        away(format!("no coordinator runs there: `{}`: {error}", path.display()))
+    })?;
+    let url = text.trim();
+    if url.is_empty() {
+        return Err(away(format!("no coordinator runs there: `{}` is empty", path.display())));
+    }
+    Ok(url.to_owned())
+}

@@ -1,0 +1,168 @@
+//! `rheo-worker`: joins a coordinator and trains until there is nothing left.
+//!
+//! Exit codes: 0 nothing left or given back in order, 1 something was not delivered, 2 usage, 3 the
+//! coordinator cannot be reached, 130 interrupted.
+
+mod env;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser;
+use rheo_core::id::SweepName;
+use rheo_train::Torch;
+use rheo_worker::{Address, Error, Exit, Settings};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+/// Trains the trials of a Rheobase coordinator.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Args {
+    /// Address of the coordinator, such as http://127.0.0.1:7070.
+    #[arg(long, env = env::SERVER, value_name = "URL")]
+    server: Option<String>,
+    /// State directory of a coordinator on the same file system, to find its address.
+    #[arg(long, env = env::STATE, value_name = "DIR", default_value = ".rheo")]
+    state: PathBuf,
+    /// Threads that train trials side by side; by default one for each processor.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    slots: Option<u32>,
+    /// Work for this sweep only.
+    #[arg(long, value_name = "NAME", value_parser = SweepName::parse)]
+    sweep: Option<SweepName>,
+    /// Directory of data files such as MNIST, for tasks that do not name one.
+    #[arg(long, env = env::DATA, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Directory on a local disk where commits lie until they are delivered.
+    #[arg(long, env = env::SPOOL, value_name = "DIR")]
+    spool: Option<PathBuf>,
+    /// Leave after so many seconds without work, even if a sweep has not ended.
+    #[arg(long, value_name = "SECONDS")]
+    idle_timeout: Option<f64>,
+    /// Seconds that leaving may take after SIGTERM, SIGINT or SIGUSR1.
+    #[arg(long, value_name = "SECONDS", default_value_t = Settings::GRACE.as_secs_f64())]
+    grace: f64,
+    /// Leave when standard input is closed, that is, when the parent process has died.
+    #[arg(long, hide = true)]
+    exit_with_parent: bool,
+}
+
+impl Args {
+    fn settings(&self) -> anyhow::Result<Settings> {
+        let seconds = |seconds: f64, flag: &str| {
+            Duration::try_from_secs_f64(seconds)
+                .with_context(|| format!("--{flag} is not a number of seconds: `{seconds}`"))
+        };
+        let server = match &self.server {
+            Some(url) => Address::Url(url.clone()),
+            None => Address::File(self.state.join("server")),
+        };
+        let spool = self.spool.clone().unwrap_or_else(|| {
+            let user = rustix::process::getuid().as_raw();
+            std::env::temp_dir().join(format!("rheo-spool-{user}"))
+        });
+        let idle = self.idle_timeout.map(|idle| seconds(idle, "idle-timeout")).transpose()?;
+        Ok(Settings {
+            server,
+            slots: self.slots.unwrap_or_else(processors),
+            sweep: self.sweep.clone(),
+            spool,
+            idle,
+            patience: Settings::PATIENCE,
+            grace: seconds(self.grace, "grace")?,
+        })
+    }
+}
+
+fn processors() -> u32 {
+    let found = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u32::try_from(found).unwrap_or(u32::MAX)
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let filter = EnvFilter::try_from_env(env::LOG).unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match start(&args) {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the edge: what went wrong, once")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("error: {error:#}");
+}
+
+fn start(args: &Args) -> anyhow::Result<ExitCode> {
+    let settings = args.settings()?;
+    let trainer = Arc::new(Torch::new(args.data.clone()));
+    // Training has threads of its own; these carry heartbeats and deliveries.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("the runtime could not be started")?;
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let result = runtime.block_on(async {
+        let drain = CancellationToken::new();
+        watch_signals(&drain, &interrupted)?;
+        if args.exit_with_parent {
+            watch_parent(drain.clone());
+        }
+        anyhow::Ok(rheo_worker::run(settings, trainer, drain).await)
+    })?;
+    // Trial threads that were left behind must not hold the process up.
+    runtime.shutdown_background();
+    Ok(match result {
+        Ok(Exit::Drained) if interrupted.load(Ordering::Relaxed) => ExitCode::from(130),
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            let code = match &error {
+                Error::Unreachable(_) => 3,
+                Error::Spool(_) | Error::Refused(_) => 2,
+                Error::Undelivered { .. } => 1,
+            };
+            complain(&error.into());
+            ExitCode::from(code)
+        }
+    })
+}
+
+/// A signal asks the worker to leave in good order; a second interrupt ends it at once.
+fn watch_signals(drain: &CancellationToken, interrupted: &Arc<AtomicBool>) -> anyhow::Result<()> {
+    for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::user_defined1()] {
+        let mut signals = signal(kind).context("signals cannot be watched")?;
+        let (drain, interrupted) = (drain.clone(), Arc::clone(interrupted));
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                // Schedulers send several signals in a row; only a person who asks twice means it.
+                if kind == SignalKind::interrupt() && interrupted.swap(true, Ordering::Relaxed) {
+                    #[expect(clippy::exit, reason = "asked twice: what is on disk is safe")]
+                    std::process::exit(130);
+                }
+                drain.cancel();
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Leaves when standard input ends.
+fn watch_parent(drain: CancellationToken) {
+    std::thread::spawn(move || {
+        let mut input = std::io::stdin().lock();
+        // Nothing is ever written there; this returns when the other end is closed.
+        let _ = std::io::copy(&mut input, &mut std::io::sink());
+        drain.cancel();
+    });
+}

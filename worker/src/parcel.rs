@@ -1,0 +1,48 @@
+//! What a trial hands over to the coordinator, as one value that can wait on disk.
+
+use bytes::Bytes;
+use rheo_core::row::Batch;
+use rheo_core::sweep::{Claim, Ending, Work};
+use serde::{Deserialize, Serialize};
+
+/// One message about a trial: a commit, or the end of the attempt with or without a last commit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Parcel {
+    /// Who says it, and which message of the attempt it is.
+    pub(crate) claim: Claim,
+    /// Rows and the checkpoint that follows them.
+    pub(crate) goods: Option<Goods>,
+    /// How the attempt ended, if it has.
+    pub(crate) ending: Option<Ending>,
+}
+
+/// Rows and the checkpoint that follows them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Goods {
+    /// What the coordinator must know of them.
+    pub(crate) work: Work,
+    /// The rows.
+    pub(crate) batches: Vec<Batch>,
+    /// The checkpoint.
+    pub(crate) checkpoint: Bytes,
+}
+
+impl Parcel {
+    /// Adds `later`, the next message of the same attempt, to this one, which then says both: the
+    /// rows of both, and the later checkpoint. Older checkpoints are of no use to anybody.
+    pub(crate) fn merge(&mut self, later: Self) {
+        self.ending = later.ending;
+        let Some(later) = later.goods else { return };
+        match &mut self.goods {
+            None => self.goods = Some(later),
+            Some(goods) => {
+                goods.work.rows = goods.work.rows.plus(later.work.rows);
+                goods.work.reports.extend(later.work.reports);
+                goods.work.produced = later.work.produced;
+                goods.work.checkpoint = later.work.checkpoint;
+                goods.batches.extend(later.batches);
+                goods.checkpoint = later.checkpoint;
+            }
+        }
+    }
+}

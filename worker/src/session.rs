@@ -1,0 +1,119 @@
+//! The worker's side of one running trial: what its trainer sees of the world.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rheo_core::config::TrialConfig;
+use rheo_core::id::Digest;
+use rheo_core::row::RowCounts;
+use rheo_core::sweep::Work;
+use rheo_core::trainer::{Commit, Next, Progress, Session};
+use rheo_proto::worker::Assignment;
+use rheo_query::Keys;
+use tokio::time::Instant;
+
+use crate::control::{Control, Order};
+use crate::outbox::Outbox;
+use crate::parcel::Goods;
+
+/// One running trial.
+pub(crate) struct Desk {
+    control: Arc<Control>,
+    outbox: Arc<Outbox>,
+    keys: Keys,
+    began: Instant,
+    timeout: Option<Duration>,
+    /// Time between commits; zero commits after every epoch.
+    interval: Duration,
+    committed: Instant,
+    committed_epoch: u32,
+    epoch: u32,
+    /// Rows produced since the very beginning of the trial.
+    produced: RowCounts,
+    /// Rows that are durable or on their way.
+    durable: RowCounts,
+    /// Why a commit could not be kept, if one could not.
+    pub(crate) failure: Option<String>,
+}
+
+impl Desk {
+    pub(crate) fn new(assignment: &Assignment, control: Arc<Control>, outbox: Arc<Outbox>) -> Self {
+        let TrialConfig { checkpoint, resources, .. } = &assignment.config;
+        let seconds = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+        let now = Instant::now();
+        Self {
+            control,
+            outbox,
+            keys: Keys::new(assignment.attempt.trial.index, &assignment.config),
+            began: now,
+            timeout: resources.timeout.map(seconds),
+            interval: seconds(checkpoint.interval),
+            committed: now,
+            committed_epoch: 0,
+            epoch: 0,
+            produced: assignment.covered,
+            durable: assignment.durable,
+            failure: None,
+        }
+    }
+
+    /// Packs a commit: its rows without those that are durable already, because a trial that had to
+    /// start over produces them again.
+    pub(crate) fn pack(&mut self, commit: Commit) -> Result<Goods, rheo_query::Error> {
+        let Commit { mut rows, reports, checkpoint, .. } = commit;
+        let produced = self.produced.plus(rows.counts());
+        rows.skip(self.durable.beyond(self.produced));
+        let batches = rheo_query::encode(&self.keys, &rows)?;
+        self.produced = produced;
+        self.durable = self.durable.max(produced);
+        self.committed = Instant::now();
+        self.committed_epoch = self.epoch;
+        let digest = Digest::from_bytes(*blake3::hash(&checkpoint).as_bytes());
+        let work = Work { checkpoint: digest, produced, rows: rows.counts(), reports };
+        Ok(Goods { work, batches, checkpoint: Bytes::from(checkpoint) })
+    }
+
+    fn is_due(&self) -> bool {
+        if self.interval.is_zero() {
+            return self.epoch > self.committed_epoch;
+        }
+        self.committed.elapsed() >= self.interval
+    }
+}
+
+impl Session for Desk {
+    fn next(&mut self) -> Next {
+        if self.failure.is_some() {
+            return Next::Abandon;
+        }
+        if self.timeout.is_some_and(|timeout| self.began.elapsed() > timeout) {
+            self.control.give(Order::TimeOut);
+        }
+        match self.control.order() {
+            Order::Abandon => Next::Abandon,
+            Order::Drain | Order::TimeOut | Order::Stop => Next::Stop,
+            Order::Run if self.is_due() => Next::Commit,
+            Order::Run => Next::Continue,
+        }
+    }
+
+    fn progress(&mut self, progress: Progress) {
+        self.epoch = progress.epoch;
+        self.control.set_progress(progress);
+    }
+
+    fn commit(&mut self, commit: Commit) {
+        let packed = self.pack(commit).map_err(|error| error.to_string());
+        let pushed = packed.and_then(|goods| {
+            self.outbox.push(Some(goods), None).map_err(|error| error.to_string())
+        });
+        if let Err(error) = pushed {
+            self.failure = Some(format!("a commit could not be kept: {error}"));
+        }
+    }
+
+    fn elapsed(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
+    }
+}

@@ -1,0 +1,35 @@
+//! How a worker runs, resolved once.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rheo_core::id::SweepName;
+
+use crate::link::Address;
+
+/// How a worker runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Where the coordinator is.
+    pub server: Address,
+    /// Threads that compute trials side by side.
+    pub slots: u32,
+    /// The only sweep to work for; all if none.
+    pub sweep: Option<SweepName>,
+    /// Where commits lie until they are delivered.
+    pub spool: PathBuf,
+    /// How long to wait without work before leaving; none waits until every sweep has ended.
+    pub idle: Option<Duration>,
+    /// How long to wait for a coordinator that cannot be reached, while there is nothing to train.
+    pub patience: Duration,
+    /// How long leaving may take once it was asked for.
+    pub grace: Duration,
+}
+
+impl Settings {
+    /// Default of [`Self::patience`].
+    pub const PATIENCE: Duration = Duration::from_secs(300);
+
+    /// Default of [`Self::grace`]: within what Slurm and Kubernetes give after a SIGTERM.
+    pub const GRACE: Duration = Duration::from_secs(25);
+}

@@ -1,0 +1,156 @@
+//! One attempt, from its assignment to the delivery of its end. A panic or an error of the trainer
+//! ends the attempt, never the worker.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+
+use bytes::Bytes;
+use rheo_core::id::WorkerId;
+use rheo_core::sweep::{Claim, Ending};
+use rheo_core::trainer::{self, Ended, Finish, Trainer};
+use rheo_proto::worker::Assignment;
+use tokio::sync::oneshot;
+
+use crate::control::{Control, Order};
+use crate::link::{Link, pauses};
+use crate::outbox::Outbox;
+use crate::parcel::Goods;
+use crate::session::Desk;
+use crate::spool::Spool;
+
+/// What an attempt needs of its worker.
+#[derive(Clone)]
+pub(crate) struct Bench {
+    pub(crate) worker: WorkerId,
+    pub(crate) link: Arc<Link>,
+    pub(crate) spool: Arc<Spool>,
+    pub(crate) trainer: Arc<dyn Trainer>,
+}
+
+impl Bench {
+    /// Runs an attempt and returns when its end is delivered, or when it is no longer ours.
+    pub(crate) async fn run(self, assignment: Assignment, control: Arc<Control>) {
+        let attempt = assignment.attempt.clone();
+        tracing::info!(%attempt, resumes = assignment.checkpoint.is_some(), "trial begins");
+        let claim = Claim { attempt: attempt.clone(), worker: self.worker, sequence: 0 };
+        let outbox = Arc::new(Outbox::new(Arc::clone(&self.spool), claim));
+        let train = async {
+            self.train(assignment, Arc::clone(&control), Arc::clone(&outbox)).await;
+            outbox.close();
+        };
+        // Both end: a refused delivery makes the trainer stop at its next step.
+        tokio::join!(train, outbox.deliver(&self.link, &control));
+        tracing::info!(%attempt, "trial left");
+    }
+
+    /// Trains, and puts the end of the attempt into the outbox if there is one to deliver.
+    async fn train(&self, assignment: Assignment, control: Arc<Control>, outbox: Arc<Outbox>) {
+        let (goods, ending) = match self.checkpoint(&assignment, &control).await {
+            Err(ending) => (None, ending),
+            Ok(checkpoint) => {
+                let desk = Desk::new(&assignment, Arc::clone(&control), Arc::clone(&outbox));
+                let trainer = Arc::clone(&self.trainer);
+                let attempt = move || train(&*trainer, &assignment, checkpoint.as_ref(), desk);
+                match on_a_thread(attempt).await {
+                    Some(end) => end,
+                    None => (None, failed("its thread could not be started")),
+                }
+            }
+        };
+        if control.order() == Order::Abandon {
+            return;
+        }
+        let ending = match (ending, control.order()) {
+            (Ending::Stopped, Order::Drain) => Ending::Preempted,
+            (Ending::Stopped, Order::TimeOut) => Ending::TimedOut,
+            (ending, _) => ending,
+        };
+        if let Err(error) = outbox.push(goods, Some(ending)) {
+            // Its lease will run out.
+            tracing::error!(%error, "the end of an attempt could not be kept");
+        }
+    }
+
+    /// The checkpoint to resume from.
+    async fn checkpoint(
+        &self,
+        assignment: &Assignment,
+        control: &Control,
+    ) -> Result<Option<Bytes>, Ending> {
+        let Some(digest) = assignment.checkpoint else { return Ok(None) };
+        for pause in pauses() {
+            match self.link.get_checkpoint(digest).await {
+                Ok(bytes) => return Ok(Some(bytes)),
+                Err(refusal) if !refusal.transient => {
+                    return Err(Ending::CheckpointUnusable { message: refusal.text });
+                }
+                Err(_) if control.order() != Order::Run => break,
+                Err(_) => tokio::time::sleep(pause).await,
+            }
+        }
+        Err(Ending::Stopped)
+    }
+}
+
+/// Runs `action` on a thread of its own, so that training never holds up a heartbeat.
+async fn on_a_thread<T: Send + 'static>(action: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (sender, receiver) = oneshot::channel();
+    let run = move || {
+        // Nobody waits any more if the worker is going.
+        let _ = sender.send(action());
+    };
+    thread::Builder::new().name("trial".to_owned()).spawn(run).ok()?;
+    receiver.await.ok()
+}
+
+/// Trains on this thread.
+fn train(
+    trainer: &dyn Trainer,
+    assignment: &Assignment,
+    checkpoint: Option<&Bytes>,
+    mut desk: Desk,
+) -> (Option<Goods>, Ending) {
+    let resume = checkpoint.map(|bytes| &bytes[..]);
+    let run = AssertUnwindSafe(|| trainer.run(&assignment.config, resume, &mut desk));
+    let ended = match catch_unwind(run) {
+        Ok(Ok(ended)) => ended,
+        Ok(Err(error)) => return (None, of_error(error)),
+        Err(panic) => return (None, failed(&format!("panicked: {}", text_of(&*panic)))),
+    };
+    if let Some(failure) = &desk.failure {
+        return (None, failed(failure));
+    }
+    let (commit, ending) = match ended {
+        Ended::Stopped(commit) => (commit, Ending::Stopped),
+        Ended::Completed(Finish { commit, metrics, summary }) => {
+            (commit, Ending::Completed { metrics, summary: Box::new(summary) })
+        }
+        Ended::Diverged { finish: Finish { commit, metrics, summary }, detail } => {
+            (commit, Ending::Diverged { metrics, summary: Box::new(summary), detail })
+        }
+    };
+    match desk.pack(commit) {
+        Ok(goods) => (Some(goods), ending),
+        Err(error) => (None, failed(&format!("its rows cannot be encoded: {error}"))),
+    }
+}
+
+fn failed(message: &str) -> Ending {
+    Ending::Error { message: message.to_owned() }
+}
+
+fn of_error(error: trainer::Error) -> Ending {
+    match error {
+        trainer::Error::Checkpoint(message) => Ending::CheckpointUnusable { message },
+        trainer::Error::OutOfMemory(message) => Ending::OutOfMemory { message },
+        trainer::Error::Other(message) => Ending::Error { message },
+    }
+}
+
+/// What a panic said.
+fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "without a message".to_owned())
+}

@@ -1,0 +1,311 @@
+//! The worker itself: joins, keeps its slots busy, keeps its leases, and leaves in good order.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rheo_core::id::{AttemptId, WorkerId};
+use rheo_core::sweep::WorkerInfo;
+use rheo_core::trainer::Trainer;
+use rheo_proto::refusal::Refusal;
+use rheo_proto::worker::Assignment;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::control::{Control, Order};
+use crate::link::{Link, pauses};
+use crate::outbox::{obey, send};
+use crate::settings::Settings;
+use crate::spool::{self, Spool};
+use crate::trial::Bench;
+
+/// How long one call waits for work.
+const WAIT: Duration = Duration::from_secs(20);
+
+/// How often progress is told at least, so that people see it move.
+const PROGRESS: Duration = Duration::from_secs(1);
+
+/// Why a worker ended although nothing went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Every sweep has ended.
+    NothingLeft,
+    /// There was no work for longer than it was told to wait.
+    Idle,
+    /// It was asked to go, and everything is delivered.
+    Drained,
+}
+
+/// Why a worker could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The spool cannot be used.
+    #[error("commits cannot be kept on disk")]
+    Spool(#[from] spool::Error),
+    /// The coordinator could not be reached.
+    #[error("the coordinator cannot be reached: {0}")]
+    Unreachable(Refusal),
+    /// The coordinator does not want this worker.
+    #[error("the coordinator refused: {0}")]
+    Refused(Refusal),
+    /// It had to go before everything was delivered.
+    #[error(
+        "not everything was delivered in time: it lies in `{}` and is delivered by the next worker that starts with this spool",
+        spool.display()
+    )]
+    Undelivered {
+        /// The spool directory.
+        spool: PathBuf,
+    },
+}
+
+/// The trials that run.
+type Running = Arc<Mutex<BTreeMap<AttemptId, (u32, Arc<Control>)>>>;
+
+struct Worker {
+    settings: Settings,
+    info: WorkerInfo,
+    bench: Bench,
+    running: Running,
+    /// Told when a slot becomes free.
+    freed: Arc<Notify>,
+    tasks: TaskTracker,
+}
+
+/// Works until there is nothing left, or until `drain`.
+pub async fn run(
+    settings: Settings,
+    trainer: Arc<dyn Trainer>,
+    drain: CancellationToken,
+) -> Result<Exit, Error> {
+    let worker = WorkerId(Uuid::now_v7());
+    let spool = Arc::new(Spool::open(&settings.spool, worker)?);
+    let link = Arc::new(Link::new(settings.server.clone()));
+    let worker = Worker {
+        info: WorkerInfo {
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            pid: std::process::id(),
+            slots: settings.slots,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        },
+        bench: Bench { worker, link, spool, trainer },
+        running: Running::default(),
+        freed: Arc::new(Notify::new()),
+        tasks: TaskTracker::new(),
+        settings,
+    };
+    let result = worker.work(&drain).await;
+    worker.leave(result).await
+}
+
+impl Worker {
+    fn running(&self) -> MutexGuard<'_, BTreeMap<AttemptId, (u32, Arc<Control>)>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn free_slots(&self) -> u32 {
+        let taken = self.running().values().map(|(slots, _)| *slots).sum();
+        self.settings.slots.saturating_sub(taken)
+    }
+
+    async fn work(&self, drain: &CancellationToken) -> Result<Exit, Error> {
+        let lease = tokio::select! {
+            joined = self.join() => joined?,
+            () = drain.cancelled() => return Ok(Exit::Drained),
+        };
+        self.adopt_orphans().await;
+        let heartbeat = self.beat(lease);
+        let acquire = self.acquire();
+        tokio::select! {
+            () = heartbeat => Ok(Exit::Drained),
+            exit = acquire => exit,
+            () = drain.cancelled() => {
+                tracing::info!("asked to go: trials commit and are given back");
+                for (_, control) in self.running().values() {
+                    control.give(Order::Drain);
+                }
+                Ok(Exit::Drained)
+            }
+        }
+    }
+
+    /// Joins, waiting for a coordinator that is not there yet.
+    async fn join(&self) -> Result<Duration, Error> {
+        let deadline = Instant::now() + self.settings.patience;
+        for pause in pauses() {
+            match self.bench.link.join(self.bench.worker, &self.info).await {
+                Ok(lease) => return Ok(lease),
+                Err(refusal) if !refusal.transient => return Err(Error::Refused(refusal)),
+                Err(refusal) if Instant::now() + pause > deadline => {
+                    return Err(Error::Unreachable(refusal));
+                }
+                Err(refusal) => {
+                    tracing::debug!(%refusal, "waiting for the coordinator");
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+        Ok(WAIT)
+    }
+
+    /// Delivers what workers that died here have left, and says that they are gone.
+    async fn adopt_orphans(&self) {
+        for orphan in Spool::orphans(&self.settings.spool) {
+            let (link, tasks) = (Arc::clone(&self.bench.link), &self.tasks);
+            tasks.spawn(async move {
+                for parcel in orphan.parcels() {
+                    if let Err(refusal) = send(&link, &parcel).await {
+                        let attempt = &parcel.claim.attempt;
+                        tracing::info!(%attempt, %refusal, "a commit of a dead worker came too late");
+                    }
+                }
+                for pause in pauses() {
+                    match link.leave(orphan.worker, true).await {
+                        Err(refusal) if refusal.transient => tokio::time::sleep(pause).await,
+                        _ => break,
+                    }
+                }
+                orphan.close();
+            });
+        }
+        // Their trials are free before this worker asks for any, unless the coordinator is away.
+        self.tasks.close();
+        let _ = tokio::time::timeout(WAIT, self.tasks.wait()).await;
+        self.tasks.reopen();
+    }
+
+    /// Renews leases and obeys verdicts, for ever. On a task of the runtime, while trials have
+    /// threads of their own.
+    async fn beat(&self, lease: Duration) {
+        let period = (lease / 3).min(PROGRESS);
+        let mut interval = tokio::time::interval(period);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            let held: Vec<_> = {
+                let running = self.running();
+                let running = running.iter();
+                running.map(|(id, (_, control))| (id.clone(), Arc::clone(control))).collect()
+            };
+            if held.is_empty() {
+                continue;
+            }
+            let told = held.iter().map(|(id, control)| (id.clone(), control.progress())).collect();
+            match self.bench.link.renew(self.bench.worker, told, lease.max(PROGRESS)).await {
+                Ok(verdicts) => {
+                    for ((_, control), verdict) in held.iter().zip(verdicts) {
+                        obey(control, verdict);
+                    }
+                }
+                Err(refusal) if refusal.reason == "UNKNOWN_WORKER" => self.rejoin().await,
+                Err(refusal) => tracing::debug!(%refusal, "no heartbeat"),
+            }
+        }
+    }
+
+    async fn rejoin(&self) {
+        if let Err(refusal) = self.bench.link.join(self.bench.worker, &self.info).await {
+            tracing::debug!(%refusal, "not joined again yet");
+        }
+    }
+
+    /// Keeps the slots busy until there is nothing left.
+    async fn acquire(&self) -> Result<Exit, Error> {
+        let mut busy = Instant::now();
+        let mut reached = Instant::now();
+        let mut waits = pauses();
+        loop {
+            let free = self.free_slots();
+            if free < self.settings.slots {
+                busy = Instant::now();
+            }
+            if free == 0 {
+                self.freed.notified().await;
+                continue;
+            }
+            match self.ask(free).await {
+                Ok((assignments, nothing_left)) => {
+                    reached = Instant::now();
+                    waits = pauses();
+                    if nothing_left && assignments.is_empty() && self.running().is_empty() {
+                        return Ok(Exit::NothingLeft);
+                    }
+                    for assignment in assignments {
+                        busy = Instant::now();
+                        self.start(assignment);
+                    }
+                }
+                Err(refusal) if refusal.reason == "UNKNOWN_WORKER" => self.rejoin().await,
+                Err(refusal) if !refusal.transient => return Err(Error::Refused(refusal)),
+                Err(refusal) => {
+                    tracing::debug!(%refusal, "the coordinator is away");
+                    let idle = self.running().is_empty();
+                    if idle && reached.elapsed() > self.settings.patience {
+                        return Err(Error::Unreachable(refusal));
+                    }
+                    tokio::time::sleep(waits.next().unwrap_or(WAIT)).await;
+                }
+            }
+            let idle = self.settings.idle.is_some_and(|idle| busy.elapsed() > idle);
+            if idle && self.running().is_empty() {
+                return Ok(Exit::Idle);
+            }
+        }
+    }
+
+    /// Asks for work, and again when a slot becomes free meanwhile.
+    async fn ask(&self, free: u32) -> Result<(Vec<Assignment>, bool), Refusal> {
+        let held: Vec<AttemptId> = self.running().keys().cloned().collect();
+        let wait = self.settings.idle.map_or(WAIT, |idle| idle.min(WAIT));
+        let Bench { link, worker, .. } = &self.bench;
+        let ask = link.acquire(*worker, &held, free, self.settings.sweep.as_ref(), wait);
+        tokio::select! {
+            reply = ask => reply,
+            () = self.freed.notified() => Ok((Vec::new(), false)),
+        }
+    }
+
+    fn start(&self, assignment: Assignment) {
+        let attempt = assignment.attempt.clone();
+        let control = Arc::new(Control::default());
+        let slots = assignment.config.resources.threads;
+        let entry = (slots, Arc::clone(&control));
+        if self.running().insert(attempt.clone(), entry).is_some() {
+            // Told twice; the first still runs.
+            return;
+        }
+        let (bench, running) = (self.bench.clone(), Arc::clone(&self.running));
+        let freed = Arc::clone(&self.freed);
+        self.tasks.spawn(async move {
+            bench.run(assignment, control).await;
+            running.lock().unwrap_or_else(PoisonError::into_inner).remove(&attempt);
+            freed.notify_one();
+        });
+    }
+
+    /// Waits for trials to be given back, keeping their leases meanwhile, and says goodbye.
+    async fn leave(self, result: Result<Exit, Error>) -> Result<Exit, Error> {
+        self.tasks.close();
+        let given_back = async {
+            tokio::select! {
+                () = self.tasks.wait() => {}
+                () = self.beat(PROGRESS * 3) => {}
+            }
+        };
+        let delivered = tokio::time::timeout(self.settings.grace, given_back).await.is_ok();
+        if !delivered {
+            return Err(Error::Undelivered { spool: self.settings.spool });
+        }
+        let goodbye = self.bench.link.leave(self.bench.worker, false);
+        // It may be away; it will notice that nothing is leased to this worker.
+        let _ = tokio::time::timeout(WAIT, goodbye).await;
+        if let Some(spool) = Arc::into_inner(self.bench.spool) {
+            spool.close();
+        }
+        result
+    }
+}
