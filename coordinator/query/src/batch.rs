@@ -35,9 +35,7 @@ impl Keys {
         let task = serde_json::to_value(config.task.kind).ok();
         Self {
             trial,
-            task: task
-                .and_then(|task| Some(task.as_str()?.to_owned()))
-                .unwrap_or_default(),
+            task: task.and_then(|task| Some(task.as_str()?.to_owned())).unwrap_or_default(),
             net: config.network.kind.name().to_owned(),
             seed: config.seed,
         }
@@ -60,20 +58,10 @@ impl Batch {
     pub const MAX_BYTES: usize = 64 << 20;
 
     pub(crate) fn new(table: Table, rows: RecordBatch) -> Result<Self, Error> {
-        let version = (
-            tables::VERSION_KEY.to_owned(),
-            tables::SCHEMA_VERSION.to_string(),
-        );
-        let schema = tables::schema(table)
-            .as_ref()
-            .clone()
-            .with_metadata([version].into());
+        let version = (tables::VERSION_KEY.to_owned(), tables::SCHEMA_VERSION.to_string());
+        let schema = tables::schema(table).as_ref().clone().with_metadata([version].into());
         let rows = rows.with_schema(schema.into())?;
-        Ok(Self {
-            table,
-            rows: rows.num_rows() as u64,
-            ipc: ipc::encode(&rows)?,
-        })
+        Ok(Self { table, rows: rows.num_rows() as u64, ipc: ipc::encode(&rows)? })
     }
 
     /// Accepts bytes from a worker if they are rows of `table` that all belong to the trial with
@@ -82,11 +70,7 @@ impl Batch {
         if ipc.len() > Self::MAX_BYTES {
             return Err(Error::TooLarge { bytes: ipc.len() });
         }
-        let batch = Self {
-            table,
-            rows: 0,
-            ipc,
-        };
+        let batch = Self { table, rows: 0, ipc };
         let rows = batch.read()?;
         let schema = rows.schema();
         if schema.fields() != tables::schema(table).fields() {
@@ -100,10 +84,7 @@ impl Batch {
             return Err(Error::Empty);
         }
         check_keys(keys, &rows)?;
-        Ok(Self {
-            rows: rows.num_rows() as u64,
-            ..batch
-        })
+        Ok(Self { rows: rows.num_rows() as u64, ..batch })
     }
 
     /// The rows, in the schema in which they were written.
@@ -129,10 +110,7 @@ fn check_keys(keys: &Keys, rows: &RecordBatch) -> Result<(), Error> {
         ("seed", numbers(3, keys.seed)),
     ];
     match columns.iter().find(|(_, matches)| !matches) {
-        Some((column, _)) => Err(Error::Foreign {
-            column,
-            trial: keys.trial,
-        }),
+        Some((column, _)) => Err(Error::Foreign { column, trial: keys.trial }),
         None => Ok(()),
     }
 }
@@ -180,16 +158,14 @@ pub enum Error {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use rheo_core::config::TaskKind;
 
     use super::*;
     use crate::sample;
 
     fn epochs(trial: u64) -> Batch {
         let batches = tables::encode(&sample::keys(trial), &sample::rows(trial)).unwrap();
-        batches
-            .into_iter()
-            .find(|batch| batch.table == Table::Epochs)
-            .unwrap()
+        batches.into_iter().find(|batch| batch.table == Table::Epochs).unwrap()
     }
 
     #[test]
@@ -201,11 +177,7 @@ mod tests {
             let parsed = Batch::parse(batch.table, &keys, batch.ipc.clone()).unwrap();
             assert_eq!(parsed, batch);
         }
-        assert!(
-            tables::encode(&keys, &Default::default())
-                .unwrap()
-                .is_empty()
-        );
+        assert!(tables::encode(&keys, &Default::default()).unwrap().is_empty());
     }
 
     #[test]
@@ -219,39 +191,22 @@ mod tests {
     }
 
     #[test]
+    fn kinds_have_the_names_of_sweep_files() {
+        for kind in [TaskKind::Digits, TaskKind::Smnist, TaskKind::Psmnist, TaskKind::Copy] {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+        }
+    }
+
+    #[test]
     fn rows_of_something_else_are_refused() {
         let (ours, keys) = (epochs(5), sample::keys(5));
         let refusal =
             |table, keys: &Keys, ipc| Batch::parse(table, keys, ipc).unwrap_err().to_string();
         for (other, column) in [
-            (
-                Keys {
-                    trial: 6,
-                    ..keys.clone()
-                },
-                "trial",
-            ),
-            (
-                Keys {
-                    task: "copy".to_owned(),
-                    ..keys.clone()
-                },
-                "task",
-            ),
-            (
-                Keys {
-                    net: "lstm".to_owned(),
-                    ..keys.clone()
-                },
-                "net",
-            ),
-            (
-                Keys {
-                    seed: 1,
-                    ..keys.clone()
-                },
-                "seed",
-            ),
+            (Keys { trial: 6, ..keys.clone() }, "trial"),
+            (Keys { task: "copy".to_owned(), ..keys.clone() }, "task"),
+            (Keys { net: "lstm".to_owned(), ..keys.clone() }, "net"),
+            (Keys { seed: 1, ..keys.clone() }, "seed"),
         ] {
             let text = refusal(Table::Epochs, &other, ours.ipc.clone());
             assert!(text.ends_with(&format!("`{column}` differs")), "{text}");
@@ -260,14 +215,8 @@ mod tests {
             refusal(Table::Shapes, &keys, ours.ipc.clone()),
             @"not the columns of table `shapes` in version 1 of the schemas: `1`"
         );
-        let none = Batch::new(
-            Table::Epochs,
-            RecordBatch::new_empty(tables::schema(Table::Epochs)),
-        );
-        assert_eq!(
-            refusal(Table::Epochs, &keys, none.unwrap().ipc),
-            "a batch without rows"
-        );
+        let none = Batch::new(Table::Epochs, RecordBatch::new_empty(tables::schema(Table::Epochs)));
+        assert_eq!(refusal(Table::Epochs, &keys, none.unwrap().ipc), "a batch without rows");
     }
 
     #[test]
@@ -286,10 +235,7 @@ mod tests {
         }
         for length in 0..good.len() {
             let cut = good.slice(..length);
-            assert!(
-                Batch::parse(Table::Epochs, &keys, cut).is_err(),
-                "cut at {length}"
-            );
+            assert!(Batch::parse(Table::Epochs, &keys, cut).is_err(), "cut at {length}");
         }
     }
 
@@ -297,10 +243,7 @@ mod tests {
     fn misaligned_bytes_are_read_all_the_same() {
         let good = epochs(5);
         let shifted = Bytes::from([b"x", &good.ipc[..]].concat()).slice(1..);
-        assert_eq!(
-            Batch::parse(Table::Epochs, &sample::keys(5), shifted).unwrap(),
-            good
-        );
+        assert_eq!(Batch::parse(Table::Epochs, &sample::keys(5), shifted).unwrap(), good);
     }
 
     proptest! {

@@ -58,10 +58,7 @@ fn resolve(schema: &Value) -> &Value {
 
 /// The type of a value that is there; an optional one has the types `[T, "null"]`.
 fn type_name(schema: &Value) -> &str {
-    schema["type"]
-        .as_str()
-        .or_else(|| schema["type"][0].as_str())
-        .unwrap_or_default()
+    schema["type"].as_str().or_else(|| schema["type"][0].as_str()).unwrap_or_default()
 }
 
 fn drop_ignored(schema: &Value, value: &mut Value) {
@@ -76,9 +73,7 @@ fn drop_ignored(schema: &Value, value: &mut Value) {
             let kind = fields.get("kind").cloned();
             let ignored = |name: &str| {
                 let kinds = schema["properties"][name]["x-kinds"].as_array();
-                kinds
-                    .zip(kind.as_ref())
-                    .is_some_and(|(kinds, kind)| !kinds.contains(kind))
+                kinds.zip(kind.as_ref()).is_some_and(|(kinds, kind)| !kinds.contains(kind))
             };
             fields.retain(|name, _| !ignored(name));
             for (name, field) in fields {
@@ -99,10 +94,8 @@ mod tests {
     fn a_field_that_the_kind_ignores_is_absent() {
         let mut config = TrialConfig::default();
         config.network.kind = NetworkKind::Relu;
-        config.evaluate = vec![Evaluation {
-            kind: EvaluationKind::StepDrive,
-            ..Evaluation::default()
-        }];
+        config.evaluate =
+            vec![Evaluation { kind: EvaluationKind::StepDrive, ..Evaluation::default() }];
         let used = used(&config).unwrap();
         for (path, present) in [
             ("/network/hidden", true),
@@ -120,24 +113,16 @@ mod tests {
 
     #[test]
     fn every_kind_of_value_has_its_arrow_type() {
-        let DataType::Struct(config) = data_type() else {
-            panic!("not a struct")
-        };
+        let DataType::Struct(config) = data_type() else { panic!("not a struct") };
         let child = |fields: &Fields, name: &str| fields.find(name).unwrap().1.data_type().clone();
-        let DataType::Struct(network) = child(&config, "network") else {
-            panic!("not a struct")
-        };
+        let DataType::Struct(network) = child(&config, "network") else { panic!("not a struct") };
         assert_eq!(child(&network, "kind"), DataType::Utf8);
         assert_eq!(child(&network, "hidden"), DataType::UInt32);
         assert_eq!(child(&network, "n0"), DataType::Float64);
         assert_eq!(child(&network, "learn_shape"), DataType::Boolean);
         assert_eq!(child(&config, "seed"), DataType::UInt64);
-        let DataType::List(evaluation) = child(&config, "evaluate") else {
-            panic!("not a list")
-        };
-        let DataType::Struct(evaluation) = evaluation.data_type() else {
-            panic!("not a struct")
-        };
+        let DataType::List(evaluation) = child(&config, "evaluate") else { panic!("not a list") };
+        let DataType::Struct(evaluation) = evaluation.data_type() else { panic!("not a struct") };
         assert!(matches!(child(evaluation, "level"), DataType::List(_)));
     }
 }

@@ -45,20 +45,11 @@ pub(crate) fn decode(stream: &Bytes) -> Result<RecordBatch, Error> {
     }
     let schema = Arc::new(read_schema(&schema)?);
     let message = parse(&rows.header)?;
-    let batch = message
-        .header_as_record_batch()
-        .ok_or(Error::Malformed("not a record batch"))?;
+    let batch = message.header_as_record_batch().ok_or(Error::Malformed("not a record batch"))?;
     Layout::check(&batch, &schema, &rows.body)?;
     let body = Buffer::from(rows.body.clone());
     let version = message.version();
-    Ok(read_record_batch(
-        &body,
-        batch,
-        schema,
-        &HashMap::new(),
-        None,
-        &version,
-    )?)
+    Ok(read_record_batch(&body, batch, schema, &HashMap::new(), None, &version)?)
 }
 
 /// A message of the stream: a flatbuffer and the data that it describes.
@@ -97,9 +88,7 @@ fn parse(header: &[u8]) -> Result<ipc::Message<'_>, Error> {
 
 fn read_schema(message: &Message) -> Result<Schema, Error> {
     let schema = parse(&message.header)?;
-    let schema = schema
-        .header_as_schema()
-        .ok_or(Error::Malformed("not a schema"))?;
+    let schema = schema.header_as_schema().ok_or(Error::Malformed("not a schema"))?;
     if schema.endianness() != ipc::Endianness::Little {
         return Err(Error::Malformed("big-endian"));
     }
@@ -107,42 +96,30 @@ fn read_schema(message: &Message) -> Result<Schema, Error> {
     let metadata = schema.custom_metadata().into_iter().flatten();
     let metadata = metadata.filter_map(|pair| Some((pair.key()?.into(), pair.value()?.into())));
     Ok(Schema::new_with_metadata(
-        fields
-            .iter()
-            .map(read_field)
-            .collect::<Result<Fields, _>>()?,
+        fields.iter().map(read_field).collect::<Result<Fields, _>>()?,
         metadata.collect(),
     ))
 }
 
 /// Reads a field of one of the types that our tables have.
 fn read_field(field: ipc::Field<'_>) -> Result<Field, Error> {
-    let name = field
-        .name()
-        .ok_or(Error::Malformed("a field without a name"))?;
+    let name = field.name().ok_or(Error::Malformed("a field without a name"))?;
     if field.dictionary().is_some() {
         return Err(Error::Malformed("a dictionary"));
     }
     let children = || -> Result<Vec<Field>, Error> {
-        field
-            .children()
-            .into_iter()
-            .flatten()
-            .map(read_field)
-            .collect()
+        field.children().into_iter().flatten().map(read_field).collect()
     };
     let data_type = match field.type_type() {
         Type::Bool => Some(DataType::Boolean),
         Type::Utf8 => Some(DataType::Utf8),
-        Type::Int => field
-            .type_as_int()
-            .and_then(|int| match (int.bitWidth(), int.is_signed()) {
-                (64, false) => Some(DataType::UInt64),
-                (64, true) => Some(DataType::Int64),
-                (32, false) => Some(DataType::UInt32),
-                (32, true) => Some(DataType::Int32),
-                _ => None,
-            }),
+        Type::Int => field.type_as_int().and_then(|int| match (int.bitWidth(), int.is_signed()) {
+            (64, false) => Some(DataType::UInt64),
+            (64, true) => Some(DataType::Int64),
+            (32, false) => Some(DataType::UInt32),
+            (32, true) => Some(DataType::Int32),
+            _ => None,
+        }),
         Type::FloatingPoint => field
             .type_as_floating_point()
             .filter(|float| float.precision() == Precision::DOUBLE)
@@ -175,10 +152,7 @@ impl<'a> Layout<'a> {
         if batch.compression().is_some() {
             return Err(Error::Malformed("compressed"));
         }
-        if batch
-            .variadicBufferCounts()
-            .is_some_and(|counts| !counts.is_empty())
-        {
+        if batch.variadicBufferCounts().is_some_and(|counts| !counts.is_empty()) {
             return Err(Error::Malformed("variadic buffers"));
         }
         let nodes = batch.nodes().ok_or(Error::Malformed("no nodes"))?;
@@ -237,10 +211,7 @@ impl<'a> Layout<'a> {
 
     /// Checks that a buffer lies in the body, behind the one before, and returns its length.
     fn buffer(&mut self) -> Result<i64, Error> {
-        let buffer = self
-            .buffers
-            .pop()
-            .ok_or(Error::Malformed("too few buffers"))?;
+        let buffer = self.buffers.pop().ok_or(Error::Malformed("too few buffers"))?;
         let (offset, length) = (buffer.offset(), buffer.length());
         match offset.checked_add(length) {
             Some(end) if offset >= self.end && length >= 0 && end <= self.body => self.end = end,

@@ -7,10 +7,40 @@
 
 mod batch;
 mod config;
+#[cfg(feature = "sql")]
+mod conform;
+#[cfg(feature = "sql")]
+pub mod dataset;
+#[cfg(feature = "sql")]
+mod disk;
+#[cfg(feature = "sql")]
+pub mod engine;
 mod ipc;
+#[cfg(feature = "sql")]
+mod merge;
+#[cfg(feature = "sql")]
+pub mod output;
+#[cfg(feature = "sql")]
+mod parquet;
+#[cfg(feature = "sql")]
+mod part;
+#[cfg(feature = "sql")]
+pub mod report;
+#[cfg(feature = "sql")]
+mod retraction;
 mod tables;
+#[cfg(feature = "sql")]
+pub mod wire;
 
 pub use batch::{Batch, Error, Keys};
+#[cfg(feature = "sql")]
+pub use dataset::{Compaction, Dataset, Pin};
+#[cfg(feature = "sql")]
+pub use engine::{Answer, Engine, Limits, Pending, Snapshot};
+#[cfg(feature = "sql")]
+pub use part::Part;
+#[cfg(feature = "sql")]
+pub use retraction::Retraction;
 pub use tables::{
     AttemptRow, Column, Kind, SCHEMA_VERSION, TrialRow, columns, encode, encode_attempts,
     encode_trials, schema,

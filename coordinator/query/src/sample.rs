@@ -9,15 +9,9 @@ use rheo_query::{AttemptRow, Keys, TrialRow};
 
 /// Trials alternate between three kinds of network and two seeds.
 pub(crate) fn config(trial: u64) -> TrialConfig {
-    let mut config = TrialConfig {
-        seed: 400 + trial % 2,
-        ..TrialConfig::default()
-    };
-    config.network.kind = [
-        NetworkKind::Homogeneous,
-        NetworkKind::Adaptive,
-        NetworkKind::Relu,
-    ][trial as usize % 3];
+    let mut config = TrialConfig { seed: 400 + trial % 2, ..TrialConfig::default() };
+    config.network.kind =
+        [NetworkKind::Homogeneous, NetworkKind::Adaptive, NetworkKind::Relu][trial as usize % 3];
     config.evaluate = vec![Evaluation {
         kind: EvaluationKind::Sine,
         level: Some(vec![0.0, 0.5]),
@@ -149,7 +143,5 @@ pub(crate) fn attempt(trial: u64) -> AttemptRow {
 }
 
 fn worker() -> WorkerId {
-    "0190f5c2-0000-7000-8000-000000000007"
-        .parse()
-        .expect("a worker id")
+    "0190f5c2-0000-7000-8000-000000000007".parse().expect("a worker id")
 }

@@ -152,14 +152,7 @@ fn encode_measured<R: Serialize>(
     if rows.is_empty() {
         return Ok(None);
     }
-    let rows: Vec<_> = rows
-        .iter()
-        .map(|row| Measured {
-            keys,
-            variant: CORRECTED,
-            row,
-        })
-        .collect();
+    let rows: Vec<_> = rows.iter().map(|row| Measured { keys, variant: CORRECTED, row }).collect();
     encode_rows(table, &rows).map(Some)
 }
 
@@ -172,19 +165,14 @@ fn to_arrow<R: Serialize>(table: Table, rows: &[R]) -> Result<RecordBatch, Arrow
     let schema = schema(table);
     let untimed = schema.fields().iter().map(|field| match field.data_type() {
         // The decoder knows the zone UTC only with a database of all zones.
-        DataType::Timestamp(unit, _) => Arc::new(
-            field
-                .as_ref()
-                .clone()
-                .with_data_type(DataType::Timestamp(*unit, None)),
-        ),
+        DataType::Timestamp(unit, _) => {
+            Arc::new(field.as_ref().clone().with_data_type(DataType::Timestamp(*unit, None)))
+        }
         _ => Arc::clone(field),
     });
     let untimed = Arc::new(Schema::new(untimed.collect::<Fields>()));
     // Strict: a row with a field that is no column is a mistake, not something to drop.
-    let mut decoder = ReaderBuilder::new(untimed)
-        .with_strict_mode(true)
-        .build_decoder()?;
+    let mut decoder = ReaderBuilder::new(untimed).with_strict_mode(true).build_decoder()?;
     decoder.serialize(rows)?;
     let Some(decoded) = decoder.flush()? else {
         return Ok(RecordBatch::new_empty(schema));
@@ -203,24 +191,16 @@ const UTC: &str = "UTC";
 /// How a number was computed: by the formulas of Rheobase, not those of the published code.
 const CORRECTED: &str = "corrected";
 
-const KEYS: [Column; 4] = [
-    required(
-        "trial",
-        Kind::U64,
-        "",
-        "the trial, counted from 0 in its sweep",
-    ),
+/// The columns with which every table begins.
+pub(crate) const KEYS: [Column; 4] = [
+    required("trial", Kind::U64, "", "the trial, counted from 0 in its sweep"),
     required("task", Kind::Str, "", "`task.kind`"),
     required("net", Kind::Str, "", "`network.kind`"),
     required("seed", Kind::U64, "", "the seed of the trial"),
 ];
 
-const EPOCH: Column = required(
-    "epoch",
-    Kind::I32,
-    "",
-    "the epoch after which this held, -1 before training",
-);
+const EPOCH: Column =
+    required("epoch", Kind::I32, "", "the epoch after which this held, -1 before training");
 
 const VARIANT: Column = required(
     "variant",
@@ -235,13 +215,7 @@ const fn required(
     unit: &'static str,
     meaning: &'static str,
 ) -> Column {
-    Column {
-        name,
-        kind,
-        nullable: false,
-        unit,
-        meaning,
-    }
+    Column { name, kind, nullable: false, unit, meaning }
 }
 
 const fn optional(
@@ -250,11 +224,5 @@ const fn optional(
     unit: &'static str,
     meaning: &'static str,
 ) -> Column {
-    Column {
-        name,
-        kind,
-        nullable: true,
-        unit,
-        meaning,
-    }
+    Column { name, kind, nullable: true, unit, meaning }
 }

@@ -10,12 +10,7 @@ use crate::batch::{Batch, Error, Keys};
 
 pub(super) const COLUMNS: [Column; 14] = [
     required("attempt", Kind::U32, "", "which try of the trial, from 1"),
-    required(
-        "outcome",
-        Kind::Str,
-        "",
-        "how it ended: `completed`, `preempted`, `lost`, ...",
-    ),
+    required("outcome", Kind::Str, "", "how it ended: `completed`, `preempted`, `lost`, ..."),
     required("worker", Kind::Str, "", "id of the worker process"),
     required("host", Kind::Str, "", "name of its machine"),
     optional("pid", Kind::U32, "", "its process id"),
@@ -23,30 +18,10 @@ pub(super) const COLUMNS: [Column; 14] = [
     required("started", Kind::Time, "", "when the attempt was leased"),
     required("ended", Kind::Time, "", "when it ended"),
     required("wall_s", Kind::F64, "s", "time from `started` to `ended`"),
-    optional(
-        "first_epoch",
-        Kind::I32,
-        "",
-        "first epoch it committed, if any",
-    ),
-    optional(
-        "last_epoch",
-        Kind::I32,
-        "",
-        "last epoch it committed, if any",
-    ),
-    required(
-        "commits",
-        Kind::U64,
-        "",
-        "number of its commits that were accepted",
-    ),
-    optional(
-        "checkpoint",
-        Kind::Str,
-        "",
-        "blake3 digest of its last checkpoint, hexadecimal",
-    ),
+    optional("first_epoch", Kind::I32, "", "first epoch it committed, if any"),
+    optional("last_epoch", Kind::I32, "", "last epoch it committed, if any"),
+    required("commits", Kind::U64, "", "number of its commits that were accepted"),
+    optional("checkpoint", Kind::Str, "", "blake3 digest of its last checkpoint, hexadecimal"),
     optional("error", Kind::Str, "", "what went wrong, if anything did"),
 ];
 
