@@ -1,1 +1,52 @@
-//! rheo-query
+//! Results as Arrow: the tables, the Parquet files that hold them, and SQL over both.
+//!
+//! The only crate that sees Arrow. Workers turn rows into [`Batch`]es (this part compiles without
+//! DataFusion and Parquet); the coordinator [checks](Batch::check) them before it accepts a commit,
+//! journals them as opaque bytes, and later has a [`Dataset`] write them into parts. An [`Engine`]
+//! answers SQL over exactly the parts that the journal names plus the rows that are in none yet.
+
+mod batch;
+mod config;
+#[cfg(feature = "sql")]
+mod conform;
+#[cfg(feature = "sql")]
+pub mod dataset;
+#[cfg(feature = "sql")]
+mod disk;
+#[cfg(feature = "sql")]
+pub mod engine;
+mod ipc;
+#[cfg(feature = "sql")]
+mod merge;
+#[cfg(feature = "sql")]
+pub mod output;
+#[cfg(feature = "sql")]
+mod parquet;
+#[cfg(feature = "sql")]
+mod part;
+#[cfg(feature = "sql")]
+pub mod report;
+#[cfg(feature = "sql")]
+mod retraction;
+mod tables;
+#[cfg(feature = "sql")]
+pub mod wire;
+
+pub use batch::{Batch, Error, Keys};
+#[cfg(feature = "sql")]
+pub use dataset::{Compaction, Dataset, Pin};
+#[cfg(feature = "sql")]
+pub use engine::{Answer, Engine, Limits, Pending, Snapshot};
+#[cfg(feature = "sql")]
+pub use part::Part;
+#[cfg(feature = "sql")]
+pub use retraction::Retraction;
+pub use tables::{
+    AttemptRow, Column, Kind, SCHEMA_VERSION, TrialRow, columns, encode, encode_attempts,
+    encode_trials, schema,
+};
+
+#[cfg(test)]
+extern crate self as rheo_query;
+#[cfg(test)]
+mod sample;

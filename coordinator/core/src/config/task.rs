@@ -98,3 +98,15 @@ pub enum TaskKind {
     /// Repeat a list of symbols after a delay.
     Copy,
 }
+
+impl TaskKind {
+    /// The name in sweep files and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Digits => "digits",
+            Self::Smnist => "smnist",
+            Self::Psmnist => "psmnist",
+            Self::Copy => "copy",
+        }
+    }
+}

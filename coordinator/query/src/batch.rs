@@ -1,0 +1,277 @@
+//! Batches: rows of one table on their way from a worker to the journal, as bytes.
+//!
+//! What a worker sends is judged here, once, before a commit is accepted: a [`Batch`] made by
+//! [`Batch::parse`] has the current schema, at least one row and rows of one trial only. After that
+//! it is opaque until it is written into a part or queried.
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::UInt64Type;
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
+use rheo_core::config::TrialConfig;
+use rheo_core::row::Table;
+use serde::Serialize;
+
+use crate::{ipc, tables};
+
+/// The columns that say to which trial a row belongs. The sweep is not among them: it is the
+/// directory of a part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Keys {
+    /// The trial, counted from 0 in its sweep.
+    pub trial: u64,
+    /// Its `task.kind`.
+    pub task: String,
+    /// Its `network.kind`.
+    pub net: String,
+    /// Its seed.
+    pub seed: u64,
+}
+
+impl Keys {
+    /// The keys of `trial`, which runs `config`.
+    pub fn new(trial: u64, config: &TrialConfig) -> Self {
+        let task = serde_json::to_value(config.task.kind).ok();
+        Self {
+            trial,
+            task: task.and_then(|task| Some(task.as_str()?.to_owned())).unwrap_or_default(),
+            net: config.network.kind.name().to_owned(),
+            seed: config.seed,
+        }
+    }
+}
+
+/// Rows of one table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// The table.
+    pub table: Table,
+    /// How many rows there are.
+    pub rows: u64,
+    /// The rows as an Arrow IPC stream: a schema, one uncompressed record batch, the end.
+    pub ipc: Bytes,
+}
+
+impl Batch {
+    /// The most bytes that [`Batch::parse`] looks at.
+    pub const MAX_BYTES: usize = 64 << 20;
+
+    pub(crate) fn new(table: Table, rows: RecordBatch) -> Result<Self, Error> {
+        let version = (tables::VERSION_KEY.to_owned(), tables::SCHEMA_VERSION.to_string());
+        let schema = tables::schema(table).as_ref().clone().with_metadata([version].into());
+        let rows = rows.with_schema(schema.into())?;
+        Ok(Self { table, rows: rows.num_rows() as u64, ipc: ipc::encode(&rows)? })
+    }
+
+    /// Accepts bytes from a worker if they are rows of `table` that all belong to the trial with
+    /// `keys`. Safe on any bytes: memory is bounded by their length.
+    pub fn parse(table: Table, keys: &Keys, ipc: Bytes) -> Result<Self, Error> {
+        if ipc.len() > Self::MAX_BYTES {
+            return Err(Error::TooLarge { bytes: ipc.len() });
+        }
+        let batch = Self { table, rows: 0, ipc };
+        let rows = batch.read()?;
+        let schema = rows.schema();
+        if schema.fields() != tables::schema(table).fields() {
+            let version = schema.metadata().get(tables::VERSION_KEY).cloned();
+            return Err(Error::Schema {
+                table: table.name(),
+                version: version.unwrap_or_else(|| "unknown".to_owned()),
+            });
+        }
+        if rows.num_rows() == 0 {
+            return Err(Error::Empty);
+        }
+        check_keys(keys, &rows)?;
+        Ok(Self { rows: rows.num_rows() as u64, ..batch })
+    }
+
+    /// The rows, in the schema in which they were written.
+    pub(crate) fn read(&self) -> Result<RecordBatch, Error> {
+        ipc::decode(&self.ipc)
+    }
+}
+
+/// The key columns come first in every table, see `tables::columns`.
+fn check_keys(keys: &Keys, rows: &RecordBatch) -> Result<(), Error> {
+    let numbers = |column: usize, wanted: u64| {
+        let values = rows.column(column).as_primitive::<UInt64Type>();
+        values.values().iter().all(|value| *value == wanted)
+    };
+    let texts = |column: usize, wanted: &str| {
+        let values = rows.column(column).as_string::<i32>();
+        (0..values.len()).all(|row| values.value(row) == wanted)
+    };
+    let columns = [
+        ("trial", numbers(0, keys.trial)),
+        ("task", texts(1, &keys.task)),
+        ("net", texts(2, &keys.net)),
+        ("seed", numbers(3, keys.seed)),
+    ];
+    match columns.iter().find(|(_, matches)| !matches) {
+        Some((column, _)) => Err(Error::Foreign { column, trial: keys.trial }),
+        None => Ok(()),
+    }
+}
+
+/// Why rows could not be encoded or were not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// More bytes than a commit can have.
+    #[error("a batch of {bytes} bytes is too large (at most {max})", max = Batch::MAX_BYTES)]
+    TooLarge {
+        /// How many there are.
+        bytes: usize,
+    },
+    /// Not a well-formed stream of one record batch.
+    #[error("not a batch: {0}")]
+    Malformed(&'static str),
+    /// The columns are not those of the table.
+    #[error("not the columns of table `{table}` in version {ours} of the schemas: `{version}`",
+        ours = tables::SCHEMA_VERSION)]
+    Schema {
+        /// The table.
+        table: &'static str,
+        /// The version of the schemas that the sender names.
+        version: String,
+    },
+    /// No row.
+    #[error("a batch without rows")]
+    Empty,
+    /// A row of something else than the trial.
+    #[error("rows that do not belong to trial {trial}: `{column}` differs")]
+    Foreign {
+        /// The trial whose rows they should be.
+        trial: u64,
+        /// The key column that differs.
+        column: &'static str,
+    },
+    /// Arrow refuses the data.
+    #[error("not valid arrow data")]
+    Arrow(#[from] ArrowError),
+    /// A configuration or swept value has no JSON form.
+    #[error("no JSON form")]
+    Json(#[from] serde_json::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rheo_core::config::TaskKind;
+
+    use super::*;
+    use crate::sample;
+
+    fn epochs(trial: u64) -> Batch {
+        let batches = tables::encode(&sample::keys(trial), &sample::rows(trial)).unwrap();
+        batches.into_iter().find(|batch| batch.table == Table::Epochs).unwrap()
+    }
+
+    #[test]
+    fn what_a_worker_encodes_is_accepted() {
+        let keys = sample::keys(5);
+        let batches = tables::encode(&keys, &sample::rows(5)).unwrap();
+        assert_eq!(batches.len(), Table::TRAINED.len());
+        for batch in batches {
+            let parsed = Batch::parse(batch.table, &keys, batch.ipc.clone()).unwrap();
+            assert_eq!(parsed, batch);
+        }
+        assert!(tables::encode(&keys, &Default::default()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn rows_of_the_coordinator_pass_the_same_check() {
+        let trials = tables::encode_trials(&[sample::trial(5)]).unwrap();
+        let attempts = tables::encode_attempts(&[sample::attempt(5)]).unwrap();
+        for batch in [trials, attempts] {
+            let parsed = Batch::parse(batch.table, &sample::keys(5), batch.ipc.clone()).unwrap();
+            assert_eq!(parsed.rows, 1);
+        }
+    }
+
+    #[test]
+    fn kinds_have_the_names_of_sweep_files() {
+        for kind in [TaskKind::Digits, TaskKind::Smnist, TaskKind::Psmnist, TaskKind::Copy] {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+        }
+    }
+
+    #[test]
+    fn rows_of_something_else_are_refused() {
+        let (ours, keys) = (epochs(5), sample::keys(5));
+        let refusal =
+            |table, keys: &Keys, ipc| Batch::parse(table, keys, ipc).unwrap_err().to_string();
+        for (other, column) in [
+            (Keys { trial: 6, ..keys.clone() }, "trial"),
+            (Keys { task: "copy".to_owned(), ..keys.clone() }, "task"),
+            (Keys { net: "lstm".to_owned(), ..keys.clone() }, "net"),
+            (Keys { seed: 1, ..keys.clone() }, "seed"),
+        ] {
+            let text = refusal(Table::Epochs, &other, ours.ipc.clone());
+            assert!(text.ends_with(&format!("`{column}` differs")), "{text}");
+        }
+        insta::assert_snapshot!(
+            refusal(Table::Shapes, &keys, ours.ipc.clone()),
+            @"not the columns of table `shapes` in version 1 of the schemas: `1`"
+        );
+        let none = Batch::new(Table::Epochs, RecordBatch::new_empty(tables::schema(Table::Epochs)));
+        assert_eq!(refusal(Table::Epochs, &keys, none.unwrap().ipc), "a batch without rows");
+    }
+
+    #[test]
+    fn bytes_that_are_no_stream_are_refused() {
+        let (good, keys) = (epochs(5).ipc, sample::keys(5));
+        let absurd_header = [&[0xff; 4][..], &0x7fff_ffff_u32.to_le_bytes(), &good[8..]].concat();
+        for (name, bytes) in [
+            ("nothing", Bytes::new()),
+            ("text", Bytes::from_static(b"trial,epoch\n1,2\n")),
+            ("trailing bytes", [&good[..], b"x"].concat().into()),
+            ("two streams", [&good[..], &good[..]].concat().into()),
+            ("a header of 2 GiB", absurd_header.into()),
+            ("too many bytes", vec![0; Batch::MAX_BYTES + 1].into()),
+        ] {
+            assert!(Batch::parse(Table::Epochs, &keys, bytes).is_err(), "{name}");
+        }
+        for length in 0..good.len() {
+            let cut = good.slice(..length);
+            assert!(Batch::parse(Table::Epochs, &keys, cut).is_err(), "cut at {length}");
+        }
+    }
+
+    #[test]
+    fn misaligned_bytes_are_read_all_the_same() {
+        let good = epochs(5);
+        let shifted = Bytes::from([b"x", &good.ipc[..]].concat()).slice(1..);
+        assert_eq!(Batch::parse(Table::Epochs, &sample::keys(5), shifted).unwrap(), good);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// Memory is bounded because nothing is ever allocated from a number in the bytes: the
+        /// decoder slices them, and copies a buffer only within the body.
+        #[test]
+        fn mangled_bytes_never_panic(
+            table in 0..4_usize,
+            mangled in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+            cut in proptest::option::of(any::<prop::sample::Index>()),
+        ) {
+            let mut batches = tables::encode(&sample::keys(5), &sample::rows(5)).unwrap();
+            batches.push(tables::encode_trials(&[sample::trial(5)]).unwrap());
+            let batch = &batches[table];
+            let mut bytes = batch.ipc.to_vec();
+            for (index, byte) in mangled {
+                let index = index.index(bytes.len());
+                bytes[index] = byte;
+            }
+            if let Some(cut) = cut {
+                bytes.truncate(cut.index(bytes.len()));
+            }
+            if let Ok(parsed) = Batch::parse(batch.table, &sample::keys(5), bytes.into()) {
+                // Values may have changed, shape and keys may not.
+                prop_assert_eq!(parsed.rows, batch.rows);
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The configuration of a trial as one Arrow struct, derived from its JSON Schema, so that a new
+//! field of a sweep file becomes a field of the struct by itself.
+//!
+//! A field that the chosen kind ignores (`x-kinds` of the schema) is null: a query for
+//! `config['network']['controller']` finds adaptive networks only. Every field is nullable, which
+//! is also what lets older rows lack newer fields.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::datatypes::{DataType, Field, Fields};
+use rheo_core::config::TrialConfig;
+use schemars::schema_for;
+use serde_json::Value;
+
+static SCHEMA: LazyLock<Value> = LazyLock::new(|| Value::from(schema_for!(TrialConfig)));
+
+/// The Arrow type of [`used`] configurations.
+pub(crate) fn data_type() -> DataType {
+    arrow_type(&SCHEMA)
+}
+
+/// The configuration without the fields that its kinds ignore.
+pub(crate) fn used(config: &TrialConfig) -> Result<Value, serde_json::Error> {
+    let mut value = serde_json::to_value(config)?;
+    drop_ignored(&SCHEMA, &mut value);
+    Ok(value)
+}
+
+fn arrow_type(schema: &Value) -> DataType {
+    let schema = resolve(schema);
+    if let Some(properties) = schema["properties"].as_object() {
+        let field = |(name, schema)| Field::new(name, arrow_type(schema), true);
+        let mut fields: Vec<_> = properties.iter().map(field).collect();
+        // The order in files must not depend on how the JSON library keeps its maps.
+        fields.sort_unstable_by(|a, b| a.name().cmp(b.name()));
+        return DataType::Struct(Fields::from(fields));
+    }
+    if let Some(items) = schema.get("items") {
+        return DataType::List(Arc::new(Field::new_list_field(arrow_type(items), true)));
+    }
+    match (type_name(schema), schema["format"].as_str()) {
+        ("boolean", _) => DataType::Boolean,
+        ("number", _) => DataType::Float64,
+        ("integer", Some("uint64")) => DataType::UInt64,
+        ("integer", Some("uint32")) => DataType::UInt32,
+        ("integer", Some("int32")) => DataType::Int32,
+        ("integer", _) => DataType::Int64,
+        // Strings and enums, which are one-of lists of strings.
+        _ => DataType::Utf8,
+    }
+}
+
+/// Follows a reference into the definitions.
+fn resolve(schema: &Value) -> &Value {
+    let target = |pointer: &str| SCHEMA.pointer(pointer.strip_prefix('#')?);
+    schema["$ref"].as_str().and_then(target).unwrap_or(schema)
+}
+
+/// The type of a value that is there; an optional one has the types `[T, "null"]`.
+fn type_name(schema: &Value) -> &str {
+    schema["type"].as_str().or_else(|| schema["type"][0].as_str()).unwrap_or_default()
+}
+
+fn drop_ignored(schema: &Value, value: &mut Value) {
+    let schema = resolve(schema);
+    match value {
+        Value::Array(items) => {
+            for item in items {
+                drop_ignored(&schema["items"], item);
+            }
+        }
+        Value::Object(fields) => {
+            let kind = fields.get("kind").cloned();
+            let ignored = |name: &str| {
+                let kinds = schema["properties"][name]["x-kinds"].as_array();
+                kinds.zip(kind.as_ref()).is_some_and(|(kinds, kind)| !kinds.contains(kind))
+            };
+            fields.retain(|name, _| !ignored(name));
+            for (name, field) in fields {
+                drop_ignored(&schema["properties"][name.as_str()], field);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rheo_core::config::{Evaluation, EvaluationKind, NetworkKind};
+
+    use super::*;
+
+    #[test]
+    fn a_field_that_the_kind_ignores_is_absent() {
+        let mut config = TrialConfig::default();
+        config.network.kind = NetworkKind::Relu;
+        config.evaluate =
+            vec![Evaluation { kind: EvaluationKind::StepDrive, ..Evaluation::default() }];
+        let used = used(&config).unwrap();
+        for (path, present) in [
+            ("/network/hidden", true),
+            ("/network/controller", false),
+            ("/network/n0", false),
+            ("/task/side", true),
+            ("/task/delay", false),
+            ("/evaluate/0/level", true),
+            ("/evaluate/0/frequency", false),
+            ("/training/optimizer/lr", true),
+        ] {
+            assert_eq!(used.pointer(path).is_some(), present, "{path}");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_value_has_its_arrow_type() {
+        let DataType::Struct(config) = data_type() else { panic!("not a struct") };
+        let child = |fields: &Fields, name: &str| fields.find(name).unwrap().1.data_type().clone();
+        let DataType::Struct(network) = child(&config, "network") else { panic!("not a struct") };
+        assert_eq!(child(&network, "kind"), DataType::Utf8);
+        assert_eq!(child(&network, "hidden"), DataType::UInt32);
+        assert_eq!(child(&network, "n0"), DataType::Float64);
+        assert_eq!(child(&network, "learn_shape"), DataType::Boolean);
+        assert_eq!(child(&config, "seed"), DataType::UInt64);
+        let DataType::List(evaluation) = child(&config, "evaluate") else { panic!("not a list") };
+        let DataType::Struct(evaluation) = evaluation.data_type() else { panic!("not a struct") };
+        assert!(matches!(child(evaluation, "level"), DataType::List(_)));
+    }
+}

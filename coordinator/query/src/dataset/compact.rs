@@ -1,0 +1,190 @@
+//! Compaction: few large parts instead of many small ones, without rows that no longer count.
+//!
+//! Readers in place list a directory and then open what they saw, so they must never see some old
+//! and some new parts. Hence a whole new directory is prepared aside and exchanged with the old one
+//! in a single step of the file system:
+//!
+//! 1. [`Dataset::compact`] prepares the new directory in `.staging`, durably;
+//! 2. the caller journals the new list of parts: from here on they count;
+//! 3. [`Dataset::publish`] exchanges the directories and removes the old one when no query reads it.
+//!
+//! Between 2 and 3, and after a failure of 3, an `Engine` finds the parts in `.staging`; readers in
+//! place still see the old ones, which hold the same rows. See `dataset` for crashes.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+
+use arrow::record_batch::RecordBatch;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use rheo_core::id::SweepName;
+use rheo_core::row::Table;
+use serde::{Deserialize, Serialize};
+
+use super::{Dataset, Error, STAGING};
+use crate::conform::conform;
+use crate::merge::Merge;
+use crate::part::{self, Part};
+use crate::retraction::{self, Retraction, retracted};
+use crate::tables;
+
+/// Parts are merged up to about this size.
+const TARGET: u64 = 256 << 20;
+
+/// How many parts are merged into one, which bounds open files and memory.
+const FAN_IN: usize = 64;
+
+/// Rows held of each part that is merged.
+const INPUT: usize = 256;
+
+/// A change of the parts of one sweep in one table, prepared but not yet visible.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compaction {
+    /// The table.
+    pub table: Table,
+    /// The sweep.
+    pub sweep: SweepName,
+    /// The parts that counted before.
+    pub old: Vec<Part>,
+    /// The parts that count afterwards. All parts of the sweep, also those that stay.
+    pub new: Vec<Part>,
+}
+
+impl Dataset {
+    /// Prepares the merging of `parts`, all that the journal names for `sweep` in `table`, and the
+    /// removal of rows that `retractions` concern. None if there is nothing to gain.
+    ///
+    /// Until the result is published or the preparation repeated, no part of this sweep and table
+    /// may be written. Once it is published, those of `retractions` can be forgotten that no row
+    /// still pending is older than.
+    pub fn compact(
+        &self,
+        table: Table,
+        sweep: &SweepName,
+        parts: &[Part],
+        retractions: &[Retraction],
+    ) -> Result<Option<Compaction>, Error> {
+        let mut old = parts.to_vec();
+        old.sort_by_key(|part| part.first);
+        let stays = |group: &&[Part]| matches!(group, [part] if retracted(part.table, &part.sweep, part.last, retractions).is_empty());
+        let groups = groups(&old);
+        if groups.iter().all(stays) {
+            return Ok(None);
+        }
+        let directory = part::directory(table, sweep);
+        let staged = self.prepare(&directory, &old)?;
+        let mut new = Vec::new();
+        for group in groups {
+            if stays(&group) {
+                for part in group {
+                    self.disk.link(&part.path(), &format!("{staged}/{}", part.name()))?;
+                    new.push(part.clone());
+                }
+            } else {
+                new.extend(self.merge(&staged, group, retractions)?);
+            }
+        }
+        self.disk.sync(staged.as_ref())?;
+        Ok(Some(Compaction { table, sweep: sweep.clone(), old, new }))
+    }
+
+    /// Makes an empty staged directory for the new parts, once it is sure that it can be exchanged
+    /// and that nothing in its place is needed.
+    fn prepare(&self, directory: &str, old: &[Part]) -> Result<String, Error> {
+        let staged = format!("{STAGING}/{directory}");
+        if let Some(path) = self.find_missing(directory, &old.iter().collect::<Vec<_>>())? {
+            return Err(Error::Missing { path: self.disk.path(&path) });
+        }
+        self.clear_retired()?;
+        if self.retired().contains(&staged) {
+            return Err(Error::Busy { path: self.disk.path(&staged) });
+        }
+        self.clear(&staged, &mut Vec::new())?;
+        let probes = [format!("{STAGING}/probe"), format!("{STAGING}/probe-2")];
+        for probe in &probes {
+            self.disk.create_directory(probe)?;
+        }
+        self.disk.exchange(&probes[0], &probes[1]).map_err(Error::NoExchange)?;
+        for probe in &probes {
+            self.disk.remove_empty(probe)?;
+        }
+        self.disk.create_directory(&staged)?;
+        Ok(staged)
+    }
+
+    /// Merges a group of parts into one; none if no row is left.
+    fn merge(
+        &self,
+        staged: &str,
+        group: &[Part],
+        retractions: &[Retraction],
+    ) -> Result<Option<Part>, Error> {
+        let Some((oldest, newest)) = group.first().zip(group.last()) else {
+            return Ok(None);
+        };
+        let mut merged = Part {
+            last: newest.last,
+            generation: group.iter().map(|part| part.generation).max().unwrap_or(0) + 1,
+            ..oldest.clone()
+        };
+        let inputs = group.iter().map(|part| {
+            self.read(part, retracted(part.table, &part.sweep, part.last, retractions))
+        });
+        let rows = Merge::new(inputs.collect::<Result<_, _>>()?)?;
+        let path = format!("{staged}/{}", merged.name());
+        self.write_file(&path, &mut merged, rows)?;
+        if merged.rows == 0 {
+            self.disk.remove(&path)?;
+            return Ok(None);
+        }
+        Ok(Some(merged))
+    }
+
+    /// The rows of a part, without those of retracted trials.
+    fn read(
+        &self,
+        part: &Part,
+        retracted: BTreeSet<u64>,
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, Error>> + use<>, Error> {
+        let path = self.disk.path(&part.path());
+        let open = |source| crate::disk::Error { action: "open", path: path.clone(), source };
+        let file = File::open(&path).map_err(open)?;
+        let reader =
+            ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(INPUT).build()?;
+        let schema = tables::schema(part.table);
+        Ok(reader.map(move |rows| {
+            let rows = conform(&rows?, &schema)?;
+            Ok(retraction::apply(&rows, &retracted)?)
+        }))
+    }
+
+    /// Lets readers in place see a compaction that the journal knows.
+    pub fn publish(&self, compaction: &Compaction) -> Result<(), Error> {
+        let directory = part::directory(compaction.table, &compaction.sweep);
+        let files = self.disk.list(&directory)?;
+        let mut parts: Vec<String> = files.into_iter().map(|(name, _)| name).collect();
+        parts.retain(|name| part::is_name(name));
+        let old: BTreeSet<String> = compaction.old.iter().map(Part::name).collect();
+        if parts != Vec::from_iter(old) {
+            return Err(Error::Changed { path: self.disk.path(&directory) });
+        }
+        let staged = format!("{STAGING}/{directory}");
+        self.disk.exchange(&directory, &staged)?;
+        self.retired().push(staged);
+        self.clear_retired()
+    }
+}
+
+/// Neighbouring parts that become one.
+fn groups(parts: &[Part]) -> Vec<&[Part]> {
+    let mut groups = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (index, part) in parts.iter().enumerate() {
+        if index > start && (bytes + part.bytes > TARGET || index - start == FAN_IN) {
+            groups.push(&parts[start..index]);
+            (start, bytes) = (index, 0);
+        }
+        bytes += part.bytes;
+    }
+    groups.extend((start < parts.len()).then_some(&parts[start..]));
+    groups
+}

@@ -1,0 +1,109 @@
+//! What can go wrong with a query, in words for the person who typed it.
+
+use datafusion::common::{SchemaError, TableReference};
+use datafusion::error::DataFusionError;
+use rheo_core::row::Table;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The statement would change something.
+    #[error("only queries are possible: SELECT, WITH, SHOW, DESCRIBE or EXPLAIN")]
+    NotAQuery,
+    /// There is no such table.
+    #[error("no table `{name}`{}; there are {}", hint(nearest.as_deref()), list(tables))]
+    UnknownTable {
+        /// What was asked for.
+        name: String,
+        /// The table that was probably meant.
+        nearest: Option<String>,
+        /// The tables that there are.
+        tables: Vec<String>,
+    },
+    /// There is no such column.
+    #[error("no column `{name}`{}; there are {}", hint(nearest.as_deref()), list(columns))]
+    UnknownColumn {
+        /// What was asked for.
+        name: String,
+        /// The column that was probably meant.
+        nearest: Option<String>,
+        /// The columns that there are.
+        columns: Vec<String>,
+    },
+    /// The query makes no sense for another reason.
+    #[error("not a valid query")]
+    Invalid(#[source] DataFusionError),
+    /// More memory or temporary space is needed than queries may have.
+    #[error("the query needs more memory than it may have")]
+    Exhausted(#[source] DataFusionError),
+    /// The query could not be carried out.
+    #[error("the query failed")]
+    Failed(#[source] DataFusionError),
+}
+
+impl Error {
+    /// Whether the query is at fault, not its execution.
+    pub fn is_invalid(&self) -> bool {
+        !matches!(self, Self::Exhausted(_) | Self::Failed(_))
+    }
+
+    pub(super) fn invalid(error: DataFusionError) -> Self {
+        if let DataFusionError::SchemaError(schema, _) = error.find_root()
+            && let SchemaError::FieldNotFound { field, valid_fields } = schema.as_ref()
+        {
+            let mut columns: Vec<String> =
+                valid_fields.iter().map(|column| column.name.clone()).collect();
+            columns.dedup();
+            return Self::UnknownColumn {
+                nearest: nearest(&field.name, &columns),
+                name: field.flat_name(),
+                columns,
+            };
+        }
+        Self::Invalid(error)
+    }
+
+    /// An error of planning a statement that mentions `tables`.
+    pub(super) fn from_planning(error: DataFusionError, tables: &[TableReference]) -> Self {
+        let message = error.find_root().message().into_owned();
+        // Planning names what it did not find, and the catalogue, which nobody asked about.
+        let unknown = tables.iter().find(|table| {
+            message.starts_with("table '")
+                && message.ends_with(&format!(".{}' not found", table.table()))
+                && Table::parse(table.table()).is_none()
+        });
+        let Some(unknown) = unknown else {
+            return Self::invalid(error);
+        };
+        let tables: Vec<String> = Table::ALL.map(|table| table.name().to_owned()).into();
+        Self::UnknownTable {
+            nearest: nearest(unknown.table(), &tables),
+            name: unknown.to_string(),
+            tables,
+        }
+    }
+
+    /// An error of optimising or executing a plan.
+    pub(super) fn running(error: DataFusionError) -> Self {
+        match error.find_root() {
+            DataFusionError::ResourcesExhausted(_) => Self::Exhausted(error),
+            DataFusionError::Plan(_) | DataFusionError::SchemaError(..) => Self::invalid(error),
+            _ => Self::Failed(error),
+        }
+    }
+}
+
+fn nearest(name: &str, candidates: &[String]) -> Option<String> {
+    let name = name.to_lowercase();
+    let similarity = |candidate: &&String| strsim::jaro_winkler(&name, candidate);
+    let best = candidates.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)))?;
+    (similarity(&best) > 0.7).then(|| best.clone())
+}
+
+fn hint(nearest: Option<&str>) -> String {
+    nearest.map(|nearest| format!(" (did you mean `{nearest}`?)")).unwrap_or_default()
+}
+
+fn list(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,191 @@
+//! The tables of SQL: for each a union of parts and pending rows, with `sweep` as first column.
+//!
+//! They are built as logical plans, so that DataFusion moves filters, projections and limits
+//! through the union into the scans.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, StringArray};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use datafusion::catalog::memory::MemorySourceConfig;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::{ScalarValue, Statistics};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::datasource::{TableType, ViewTable, provider_as_source};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::prelude::{ident, lit};
+use rheo_core::row::Table;
+
+use super::{Snapshot, store};
+use crate::conform::conform;
+use crate::part::Part;
+use crate::retraction::{self, retracted};
+use crate::tables;
+
+/// The table as queries see it.
+pub(super) fn view(table: Table, snapshot: &Arc<Snapshot>) -> Result<Arc<dyn TableProvider>> {
+    // Parts in which the same trials do not count are scanned together; nearly always it is none.
+    let mut groups: BTreeMap<_, Vec<Part>> = BTreeMap::new();
+    for part in snapshot.parts.iter().filter(|part| part.table == table) {
+        let retracted = retracted(table, &part.sweep, part.last, &snapshot.retractions);
+        let sweep = (!retracted.is_empty()).then_some(&part.sweep);
+        groups.entry((sweep, retracted)).or_default().push(part.clone());
+    }
+    let mut plan = None;
+    for ((_, retracted), parts) in groups {
+        let mut scan = scan(table, Parts { table, parts })?;
+        if !retracted.is_empty() {
+            let retracted = retracted.into_iter().map(lit).collect();
+            scan = scan.filter(ident("trial").in_list(retracted, true))?;
+        }
+        plan = Some(add(plan, scan)?);
+    }
+    if plan.is_none() || snapshot.pending.iter().any(|pending| pending.batch.table == table) {
+        plan = Some(add(plan, scan(table, Pending { table, snapshot: Arc::clone(snapshot) })?)?);
+    }
+    let plan =
+        plan.map_or_else(|| LogicalPlanBuilder::empty(false).build(), |plan| plan.build())?;
+    Ok(Arc::new(ViewTable::new(plan, None)))
+}
+
+fn scan(table: Table, provider: impl TableProvider + 'static) -> Result<LogicalPlanBuilder> {
+    LogicalPlanBuilder::scan(table.name(), provider_as_source(Arc::new(provider)), None)
+}
+
+fn add(plan: Option<LogicalPlanBuilder>, more: LogicalPlanBuilder) -> Result<LogicalPlanBuilder> {
+    match plan {
+        Some(plan) => plan.union(more.build()?),
+        None => Ok(more),
+    }
+}
+
+/// The columns of a table in SQL.
+fn schema(table: Table) -> SchemaRef {
+    let columns = tables::schema(table);
+    let fields = columns.fields().iter().cloned();
+    Arc::new(Schema::new(std::iter::once(sweep()).chain(fields).collect::<Vec<_>>()))
+}
+
+fn sweep() -> Arc<Field> {
+    Arc::new(Field::new("sweep", DataType::Utf8, false))
+}
+
+/// Rows in parts.
+#[derive(Debug)]
+struct Parts {
+    table: Table,
+    parts: Vec<Part>,
+}
+
+#[async_trait]
+impl TableProvider for Parts {
+    fn schema(&self) -> SchemaRef {
+        schema(self.table)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let file_schema = tables::schema(self.table);
+        let columns = file_schema.fields().len();
+        let schema =
+            TableSchema::builder(file_schema).with_table_partition_cols(vec![sweep()]).build();
+        // In a scan of files the column that comes from the directory is the last.
+        let from_file = |column: &usize| column.checked_sub(1).unwrap_or(columns);
+        let projection = match projection {
+            Some(projection) => projection.iter().map(from_file).collect(),
+            None => (0..=columns).map(|column| from_file(&column)).collect(),
+        };
+        let runtime = state.runtime_env();
+        let source = ParquetSource::new(schema.clone())
+            .with_table_parquet_options(state.table_options().parquet.clone())
+            .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(
+                runtime.object_store(store::url()?)?,
+                runtime.cache_manager.get_file_metadata_cache(),
+            )));
+        let files = self.parts.iter().map(|part| {
+            let sweep = ScalarValue::from(part.sweep.as_str());
+            PartitionedFile::new(part.path(), part.bytes).with_partition_values(vec![sweep])
+        });
+        let rows = self.parts.iter().map(|part| part.rows).sum::<u64>();
+        let mut statistics = Statistics::new_unknown(schema.table_schema());
+        statistics.num_rows = usize::try_from(rows).map_or(Precision::Absent, Precision::Exact);
+        let groups =
+            FileGroup::new(files.collect()).split_files(state.config().target_partitions());
+        let scan = FileScanConfigBuilder::new(store::url()?, Arc::new(source))
+            .with_file_groups(groups)
+            .with_statistics(statistics)
+            .with_projection_indices(Some(projection))?
+            .with_limit(limit)
+            .build();
+        Ok(DataSourceExec::from_data_source(scan))
+    }
+}
+
+/// Rows that are in no part yet.
+#[derive(Debug)]
+struct Pending {
+    table: Table,
+    snapshot: Arc<Snapshot>,
+}
+
+impl Pending {
+    fn rows(&self) -> Result<RecordBatch> {
+        let schema = schema(self.table);
+        let mut all = Vec::new();
+        for pending in self.snapshot.pending.iter().filter(|p| p.batch.table == self.table) {
+            let external = |error| DataFusionError::External(Box::new(error));
+            let rows = pending.batch.read().map_err(external)?;
+            let rows = conform(&rows, &tables::schema(self.table))?;
+            let retracted =
+                retracted(self.table, &pending.sweep, pending.position, &self.snapshot.retractions);
+            let rows = retraction::apply(&rows, &retracted)?;
+            let sweep = std::iter::repeat_n(pending.sweep.as_str(), rows.num_rows());
+            let sweep: ArrayRef = Arc::new(StringArray::from_iter_values(sweep));
+            let columns = std::iter::once(sweep).chain(rows.columns().iter().cloned());
+            all.push(RecordBatch::try_new(Arc::clone(&schema), columns.collect())?);
+        }
+        Ok(concat_batches(&schema, &all)?)
+    }
+}
+
+#[async_trait]
+impl TableProvider for Pending {
+    fn schema(&self) -> SchemaRef {
+        schema(self.table)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let rows = vec![self.rows()?];
+        Ok(MemorySourceConfig::try_new_exec(&[rows], self.schema(), projection.cloned())?)
+    }
+}

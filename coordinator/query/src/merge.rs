@@ -1,0 +1,175 @@
+//! Brings rows into the order of parts: by trial, then epoch, then age.
+//!
+//! The order is what makes statistics sharp. A flush sorts in memory, because it is small;
+//! compaction merges parts that are sorted already, holding a few rows of each, because together
+//! they may not fit.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use arrow::array::{AsArray, UInt64Array};
+use arrow::compute::{interleave_record_batch, take_record_batch};
+use arrow::datatypes::{Int32Type, UInt64Type};
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+
+use crate::tables;
+
+/// Rows per merged batch.
+const OUTPUT: usize = 8192;
+
+/// Where a row belongs: its trial and, in tables that have one, its epoch.
+type Place = (u64, i32);
+
+/// Sorts `rows`; those of equal place keep their order.
+pub(crate) fn sort(rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let places: Vec<Place> = (0..rows.num_rows()).map(|row| place(rows, row)).collect();
+    let mut order: Vec<usize> = (0..rows.num_rows()).collect();
+    order.sort_by_key(|row| places[*row]);
+    let order = UInt64Array::from_iter_values(order.into_iter().map(|row| row as u64));
+    take_record_batch(rows, &order)
+}
+
+fn place(rows: &RecordBatch, row: usize) -> Place {
+    let trial = rows.column(0).as_primitive::<UInt64Type>().value(row);
+    // Of the columns behind the keys only an epoch is of this type, see `tables`.
+    let epoch = rows.column(tables::KEYS.len()).as_primitive_opt::<Int32Type>();
+    (trial, epoch.map_or(0, |epoch| epoch.value(row)))
+}
+
+/// Merges sorted inputs, the oldest first, into sorted batches.
+pub(crate) struct Merge<I> {
+    inputs: Vec<I>,
+    /// The batch of each input at which it stands, and the row in it.
+    heads: Vec<Option<(RecordBatch, usize)>>,
+    /// The places of the rows at which the inputs stand.
+    next: BinaryHeap<Reverse<(Place, usize)>>,
+}
+
+impl<I, E> Merge<I>
+where
+    I: Iterator<Item = Result<RecordBatch, E>>,
+    E: From<ArrowError>,
+{
+    pub(crate) fn new(inputs: Vec<I>) -> Result<Self, E> {
+        let heads = inputs.iter().map(|_| None).collect();
+        let mut merge = Self { inputs, heads, next: BinaryHeap::new() };
+        for input in 0..merge.inputs.len() {
+            merge.refill(input)?;
+        }
+        Ok(merge)
+    }
+
+    /// Moves an input to its next batch that has rows.
+    fn refill(&mut self, input: usize) -> Result<(), E> {
+        self.heads[input] = None;
+        for rows in self.inputs[input].by_ref() {
+            let rows = rows?;
+            if rows.num_rows() > 0 {
+                self.next.push(Reverse((place(&rows, 0), input)));
+                self.heads[input] = Some((rows, 0));
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The next rows in order; none at the end.
+    fn advance(&mut self) -> Result<Option<RecordBatch>, E> {
+        let mut batches: Vec<RecordBatch> = Vec::new();
+        // Where the present batch of each input is in `batches`.
+        let mut slots: Vec<Option<usize>> = vec![None; self.inputs.len()];
+        let mut picked: Vec<(usize, usize)> = Vec::with_capacity(OUTPUT);
+        while picked.len() < OUTPUT {
+            let Some(Reverse((_, input))) = self.next.pop() else {
+                break;
+            };
+            let Some((rows, row)) = &mut self.heads[input] else {
+                break;
+            };
+            let slot = *slots[input].get_or_insert_with(|| {
+                batches.push(rows.clone());
+                batches.len() - 1
+            });
+            picked.push((slot, *row));
+            *row += 1;
+            if *row < rows.num_rows() {
+                self.next.push(Reverse((place(rows, *row), input)));
+            } else {
+                slots[input] = None;
+                self.refill(input)?;
+            }
+        }
+        if picked.is_empty() {
+            return Ok(None);
+        }
+        let batches: Vec<&RecordBatch> = batches.iter().collect();
+        Ok(Some(interleave_record_batch(&batches, &picked)?))
+    }
+}
+
+impl<I, E> Iterator for Merge<I>
+where
+    I: Iterator<Item = Result<RecordBatch, E>>,
+    E: From<ArrowError>,
+{
+    type Item = Result<RecordBatch, E>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.advance().transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::compute::concat_batches;
+    use rheo_core::row::{Rows, Table};
+
+    use super::*;
+    use crate::{sample, tables};
+
+    /// Rows of `epochs` at these trials and epochs, with their age in `wall_s`.
+    fn rows(places: &[(u64, i32, u32)]) -> RecordBatch {
+        let batches = places.iter().map(|(trial, epoch, age)| {
+            let mut row = sample::epoch(*trial, *epoch);
+            row.wall_s = f64::from(*age);
+            let rows = Rows { epochs: vec![row], ..Rows::default() };
+            tables::encode(&sample::keys(*trial), &rows).unwrap().remove(0).read().unwrap()
+        });
+        let schema = tables::schema(Table::Epochs);
+        concat_batches(&schema, &batches.collect::<Vec<_>>()).unwrap()
+    }
+
+    #[test]
+    fn rows_are_sorted_by_trial_and_epoch_and_keep_their_order_within() {
+        let mixed = rows(&[(2, 0, 0), (1, 1, 1), (1, 0, 2), (2, -1, 3), (1, 0, 4)]);
+        let sorted = rows(&[(1, 0, 2), (1, 0, 4), (1, 1, 1), (2, -1, 3), (2, 0, 0)]);
+        assert_eq!(sort(&mixed).unwrap(), sorted);
+    }
+
+    #[test]
+    fn a_merge_gives_what_sorting_everything_gives() {
+        // Equal places in different inputs, batches without rows, an input without batches, and
+        // more rows than fit into one batch of the output.
+        let parts: Vec<Vec<RecordBatch>> = (0..3)
+            .map(|part| {
+                let batch = |batch: u64| {
+                    let count = u32::try_from(batch % 4 * 60).unwrap();
+                    let row = |row: u32| (batch * 20 + u64::from(row / 20), 0, part);
+                    rows(&(0..count).map(row).collect::<Vec<_>>())
+                };
+                (0..40).map(batch).collect()
+            })
+            .chain([Vec::new()])
+            .collect();
+        let all: Vec<RecordBatch> = parts.iter().flatten().cloned().collect();
+        let schema = tables::schema(Table::Epochs);
+        let expected = sort(&concat_batches(&schema, &all).unwrap()).unwrap();
+
+        let inputs = parts.into_iter().map(|part| part.into_iter().map(Ok::<_, ArrowError>));
+        let merge = Merge::new(inputs.collect()).unwrap();
+        let merged: Vec<RecordBatch> = merge.collect::<Result<_, _>>().unwrap();
+        assert!(merged.len() > 1);
+        assert_eq!(concat_batches(&schema, &merged).unwrap(), expected);
+    }
+}

@@ -1,0 +1,285 @@
+//! Answers as people and programs want them: a table for the terminal, CSV, JSON, Parquet, Arrow.
+//!
+//! Every format is written as the rows arrive, in bounded memory. CSV and tables, which have no
+//! nested values, show them as JSON.
+
+mod table;
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::ipc::writer::StreamWriter;
+use arrow::json::writer::{EncoderOptions, JsonArray, LineDelimited, make_encoder};
+use arrow::json::{Writer as JsonWriter, WriterBuilder};
+use arrow::record_batch::RecordBatch;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+
+use table::Table;
+
+/// The formats in which rows come out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Aligned columns for people; long values and answers are cut.
+    Table,
+    /// Comma-separated values with a header.
+    Csv,
+    /// One JSON array of objects.
+    Json,
+    /// One JSON object per line.
+    JsonLines,
+    /// A Parquet file.
+    Parquet,
+    /// An Arrow IPC stream.
+    Arrow,
+}
+
+impl Format {
+    /// Every format.
+    pub const ALL: [Self; 6] =
+        [Self::Table, Self::Csv, Self::Json, Self::JsonLines, Self::Parquet, Self::Arrow];
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::Csv => "csv",
+            Self::Json => "json",
+            Self::JsonLines => "jsonl",
+            Self::Parquet => "parquet",
+            Self::Arrow => "arrow",
+        }
+    }
+
+    /// The format called `name`.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.name() == name)
+    }
+}
+
+/// How much of an answer [`Format::Table`] shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Rows.
+    pub rows: usize,
+    /// Characters in a line.
+    pub width: usize,
+}
+
+impl Default for Size {
+    /// Everything.
+    fn default() -> Self {
+        Self { rows: usize::MAX, width: usize::MAX }
+    }
+}
+
+/// Writes the rows of one answer.
+pub struct Output<W: Write + Send> {
+    writer: Writer<W>,
+}
+
+enum Writer<W: Write + Send> {
+    Table(W, Box<Table>),
+    Csv(arrow::csv::Writer<W>),
+    Json(JsonWriter<W, JsonArray>),
+    JsonLines(JsonWriter<W, LineDelimited>),
+    Parquet(Box<ArrowWriter<W>>),
+    Arrow(StreamWriter<W>),
+}
+
+impl<W: Write + Send> Output<W> {
+    /// An answer with the columns of `schema`, written to `out`. `size` matters to tables only.
+    pub fn new(format: Format, schema: &SchemaRef, out: W, size: Size) -> Result<Self, Error> {
+        let json = WriterBuilder::new().with_explicit_nulls(true);
+        let mut writer = match format {
+            Format::Table => Writer::Table(out, Box::new(Table::new(schema, size))),
+            Format::Csv => Writer::Csv(arrow::csv::Writer::new(out)),
+            Format::Json => Writer::Json(json.build(out)),
+            Format::JsonLines => Writer::JsonLines(json.build(out)),
+            Format::Parquet => {
+                let zstd = Compression::ZSTD(ZstdLevel::try_new(3)?);
+                let properties = WriterProperties::builder().set_compression(zstd).build();
+                let writer = ArrowWriter::try_new(out, Arc::clone(schema), Some(properties))?;
+                Writer::Parquet(Box::new(writer))
+            }
+            Format::Arrow => Writer::Arrow(StreamWriter::try_new(out, schema)?),
+        };
+        if let Writer::Csv(csv) = &mut writer {
+            // So that an answer without rows has its header too.
+            csv.write(&flatten(&RecordBatch::new_empty(Arc::clone(schema)))?)?;
+        }
+        Ok(Self { writer })
+    }
+
+    /// Adds rows.
+    pub fn write(&mut self, rows: &RecordBatch) -> Result<(), Error> {
+        match &mut self.writer {
+            Writer::Table(_, table) => table.add(&flatten(rows)?)?,
+            Writer::Csv(csv) => csv.write(&flatten(rows)?)?,
+            Writer::Json(json) => json.write(rows)?,
+            Writer::JsonLines(json) => json.write(rows)?,
+            Writer::Parquet(parquet) => parquet.write(rows)?,
+            Writer::Arrow(arrow) => arrow.write(rows)?,
+        }
+        Ok(())
+    }
+
+    /// Writes what comes after the last row.
+    pub fn finish(self) -> Result<W, Error> {
+        let mut out = match self.writer {
+            Writer::Table(mut out, table) => {
+                out.write_all(table.render().as_bytes())?;
+                out
+            }
+            Writer::Csv(csv) => csv.into_inner(),
+            Writer::Json(mut json) => {
+                json.finish()?;
+                json.into_inner()
+            }
+            Writer::JsonLines(mut json) => {
+                json.finish()?;
+                json.into_inner()
+            }
+            Writer::Parquet(parquet) => parquet.into_inner()?,
+            Writer::Arrow(arrow) => arrow.into_inner()?,
+        };
+        out.flush()?;
+        Ok(out)
+    }
+}
+
+impl<W: Write + Send> std::fmt::Debug for Output<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Output").finish_non_exhaustive()
+    }
+}
+
+/// Nested columns as JSON text, all others as they are.
+fn flatten(rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let schema = rows.schema();
+    let mut fields = Vec::new();
+    let mut columns = Vec::new();
+    for (field, column) in schema.fields().iter().zip(rows.columns()) {
+        if field.data_type().is_nested() {
+            fields.push(Arc::new(Field::new(field.name(), DataType::Utf8, true)));
+            columns.push(to_json(field, column)?);
+        } else {
+            fields.push(Arc::clone(field));
+            columns.push(Arc::clone(column));
+        }
+    }
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+}
+
+fn to_json(field: &Arc<Field>, column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let options = EncoderOptions::default();
+    let mut encoder = make_encoder(field, column.as_ref(), &options)?;
+    let mut texts: Vec<Option<String>> = Vec::with_capacity(column.len());
+    for row in 0..column.len() {
+        let mut text = Vec::new();
+        if !encoder.is_null(row) {
+            encoder.encode(row, &mut text);
+        }
+        texts.push((!text.is_empty()).then(|| String::from_utf8_lossy(&text).into_owned()));
+    }
+    Ok(Arc::new(StringArray::from(texts)))
+}
+
+/// Why an answer could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The destination refuses it.
+    #[error("cannot write the answer")]
+    Io(#[from] io::Error),
+    /// The format has no form for a value.
+    #[error("cannot write the answer")]
+    Arrow(#[from] ArrowError),
+    /// The same, for Parquet.
+    #[error("cannot write the answer")]
+    Parquet(#[from] ParquetError),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use arrow::ipc::reader::StreamReader;
+    use bytes::Bytes;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+    use super::*;
+    use crate::{sample, tables};
+
+    fn attempts() -> RecordBatch {
+        let rows = [sample::attempt(0), sample::attempt(1)];
+        let rows = tables::encode_attempts(&rows).unwrap().read().unwrap();
+        rows.project(&[0, 1, 5, 8, 12, 17]).unwrap()
+    }
+
+    fn write(format: Format, rows: &[RecordBatch], schema: &SchemaRef, size: Size) -> Vec<u8> {
+        let mut output = Output::new(format, schema, Vec::new(), size).unwrap();
+        rows.iter().for_each(|rows| output.write(rows).unwrap());
+        output.finish().unwrap()
+    }
+
+    fn text(format: Format, rows: &RecordBatch) -> String {
+        let output = write(format, std::slice::from_ref(rows), &rows.schema(), Size::default());
+        String::from_utf8(output).unwrap()
+    }
+
+    #[test]
+    fn text_formats_look_like_this() {
+        let rows = attempts();
+        insta::assert_snapshot!(text(Format::Csv, &rows));
+        insta::assert_snapshot!(text(Format::Json, &rows));
+        insta::assert_snapshot!(text(Format::JsonLines, &rows));
+    }
+
+    #[test]
+    fn binary_formats_read_back_what_was_written() {
+        let rows = attempts();
+        let batches = [rows.clone(), rows.clone()];
+        let output = write(Format::Arrow, &batches, &rows.schema(), Size::default());
+        let read = StreamReader::try_new(Cursor::new(output), None).unwrap();
+        assert_eq!(read.map(Result::unwrap).collect::<Vec<_>>(), batches);
+
+        let output = write(Format::Parquet, &batches, &rows.schema(), Size::default());
+        let read = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(output)).unwrap();
+        let read: Vec<_> = read.build().unwrap().map(Result::unwrap).collect();
+        let both = arrow::compute::concat_batches(&rows.schema(), &batches).unwrap();
+        assert_eq!(read, [both]);
+    }
+
+    #[test]
+    fn an_answer_without_rows_is_whole() {
+        let schema = attempts().schema();
+        let empty =
+            |format| String::from_utf8(write(format, &[], &schema, Size::default())).unwrap();
+        assert_eq!(empty(Format::Csv), "trial,task,outcome,pid,commits,error\n");
+        assert_eq!(empty(Format::Json), "[]");
+        assert_eq!(empty(Format::JsonLines), "");
+    }
+
+    #[test]
+    fn nested_values_are_json_where_a_format_has_none() {
+        let rows = tables::encode_trials(&[sample::trial(2)]).unwrap().read().unwrap();
+        let config = rows.schema().index_of("config").unwrap();
+        let rows = rows.project(&[0, config]).unwrap();
+        let csv = text(Format::Csv, &rows);
+        assert!(csv.contains(r#""{""analyze"":[{""kind"":""shapes""}],"#), "{csv}");
+        assert!(!csv.contains("controller"), "{csv}");
+    }
+
+    #[test]
+    fn every_format_has_a_name() {
+        for format in Format::ALL {
+            assert_eq!(Format::parse(format.name()), Some(format));
+        }
+        assert_eq!(Format::parse("yaml"), None);
+    }
+}

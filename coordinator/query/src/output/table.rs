@@ -1,0 +1,196 @@
+//! Tables for a terminal: aligned columns, numbers to the right, nothing wider than the line.
+//!
+//! Numbers are shown with six significant digits, long values are cut, and what does not fit is
+//! left out and said to be. Whoever wants everything asks for another format.
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{DataType, Float64Type, Schema};
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+
+use super::Size;
+
+/// The most characters that are shown of a value.
+const CELL: usize = 48;
+
+/// What separates columns.
+const GAP: &str = "  ";
+
+/// The rows that will be shown.
+pub(super) struct Table {
+    columns: Vec<Column>,
+    size: Size,
+    /// Rows of the answer, shown or not.
+    rows: usize,
+}
+
+struct Column {
+    name: String,
+    is_number: bool,
+    cells: Vec<String>,
+}
+
+impl Table {
+    pub(super) fn new(schema: &Schema, size: Size) -> Self {
+        let column = |field: &arrow::datatypes::FieldRef| Column {
+            name: cut(field.name()),
+            is_number: field.data_type().is_numeric(),
+            cells: Vec::new(),
+        };
+        Self { columns: schema.fields().iter().map(column).collect(), size, rows: 0 }
+    }
+
+    pub(super) fn add(&mut self, rows: &RecordBatch) -> Result<(), ArrowError> {
+        let shown = rows.num_rows().min(self.size.rows.saturating_sub(self.rows));
+        self.rows += rows.num_rows();
+        for (column, values) in self.columns.iter_mut().zip(rows.columns()) {
+            cells(&values.slice(0, shown), &mut column.cells)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn render(&self) -> String {
+        let mut columns: Vec<(&Column, usize)> = Vec::new();
+        let mut total = 0;
+        for column in &self.columns {
+            let cells = column.cells.iter().map(|cell| cell.chars().count());
+            let width = cells.chain([column.name.chars().count()]).max().unwrap_or(0);
+            total += width + if columns.is_empty() { 0 } else { GAP.len() };
+            if total > self.size.width && !columns.is_empty() {
+                break;
+            }
+            columns.push((column, width));
+        }
+        let rules: Vec<String> = columns.iter().map(|(_, width)| "-".repeat(*width)).collect();
+        let shown = self.rows.min(self.size.rows);
+        let mut text = line(&columns, |column| &columns[column].0.name);
+        text += &line(&columns, |column| &rules[column]);
+        for row in 0..shown {
+            text += &line(&columns, |column| &columns[column].0.cells[row]);
+        }
+        text + &self.footer(shown, columns.len())
+    }
+
+    /// How much there is, and how much of it is shown.
+    fn footer(&self, shown: usize, columns: usize) -> String {
+        let rows = match (shown == self.rows, self.rows) {
+            (true, 1) => "1 row".to_owned(),
+            (true, rows) => format!("{rows} rows"),
+            (false, rows) => format!("{shown} of {rows} rows"),
+        };
+        if columns == self.columns.len() {
+            format!("({rows})\n")
+        } else {
+            format!("({rows}, {columns} of {} columns)\n", self.columns.len())
+        }
+    }
+}
+
+/// One line: of each column what `cell` gives, at its width.
+fn line<'a>(columns: &[(&Column, usize)], cell: impl Fn(usize) -> &'a String) -> String {
+    let mut text = String::new();
+    for (index, (column, width)) in columns.iter().enumerate() {
+        let cell = cell(index);
+        let gap = if index == 0 { "" } else { GAP };
+        let pad = " ".repeat(width.saturating_sub(cell.chars().count()));
+        let (before, after) =
+            if column.is_number { (pad.as_str(), "") } else { ("", pad.as_str()) };
+        text += &format!("{gap}{before}{cell}{after}");
+    }
+    text.truncate(text.trim_end_matches(' ').len());
+    text + "\n"
+}
+
+/// Appends the values of an array as text; absent ones are empty.
+fn cells(values: &ArrayRef, cells: &mut Vec<String>) -> Result<(), ArrowError> {
+    if values.data_type() == &DataType::Float64 {
+        let numbers = values.as_primitive::<Float64Type>().iter();
+        cells.extend(numbers.map(|number| number.map(float).unwrap_or_default()));
+        return Ok(());
+    }
+    let options = FormatOptions::default();
+    let formatter = ArrayFormatter::try_new(values.as_ref(), &options)?;
+    for row in 0..values.len() {
+        cells.push(cut(&formatter.value(row).try_to_string()?));
+    }
+    Ok(())
+}
+
+/// A value without line breaks and not longer than a cell.
+fn cut(text: &str) -> String {
+    let text = text.replace(['\n', '\r', '\t'], " ");
+    match text.char_indices().nth(CELL) {
+        Some(_) => text.chars().take(CELL - 1).chain(['…']).collect(),
+        None => text,
+    }
+}
+
+/// A number with six significant digits and no more than it needs.
+fn float(number: f64) -> String {
+    if !number.is_finite() || number == 0.0 {
+        return number.to_string();
+    }
+    let size = number.abs();
+    if !(1e-4..1e15).contains(&size) {
+        let text = format!("{number:.5e}");
+        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        return format!("{}e{exponent}", trim_zeros(digits));
+    }
+    let decimals = (5.0 - size.log10().floor()).clamp(0.0, 9.0);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 9")]
+    let text = format!("{number:.*}", decimals as usize);
+    trim_zeros(&text).to_owned()
+}
+
+fn trim_zeros(number: &str) -> &str {
+    if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{sample, tables};
+
+    #[test]
+    fn a_table_fits_the_terminal_and_says_what_it_leaves_out() {
+        let trials: Vec<_> = (0..4).map(sample::trial).collect();
+        let rows = tables::encode_trials(&trials).unwrap().read().unwrap();
+        let columns = ["trial", "net", "objective", "n0", "started", "config", "worker"];
+        let columns = columns.map(|name| rows.schema().index_of(name).unwrap());
+        let rows = super::super::flatten(&rows.project(&columns).unwrap()).unwrap();
+        for (name, size) in [
+            ("whole", Size::default()),
+            ("cut", Size { rows: 2, width: 60 }),
+            ("narrow", Size { rows: 2, width: 1 }),
+        ] {
+            let mut table = Table::new(&rows.schema(), size);
+            table.add(&rows.slice(0, 1)).unwrap();
+            table.add(&rows.slice(1, 3)).unwrap();
+            insta::assert_snapshot!(name, table.render());
+        }
+    }
+
+    #[test]
+    fn numbers_have_six_significant_digits() {
+        for (number, text) in [
+            (0.0, "0"),
+            (1.0, "1"),
+            (-2.5, "-2.5"),
+            (0.1 + 0.2, "0.3"),
+            (0.912_345_678, "0.912346"),
+            (12.345_678_9, "12.3457"),
+            (0.001, "0.001"),
+            (0.000_123_456_789, "0.000123457"),
+            (1e-5, "1e-5"),
+            (1.234_567_89e-7, "1.23457e-7"),
+            (1_234_567.89, "1234568"),
+            (1e15, "1e15"),
+            (-9.999_999e20, "-1e21"),
+            (f64::NAN, "NaN"),
+            (f64::NEG_INFINITY, "-inf"),
+        ] {
+            assert_eq!(float(number), text);
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Writes the Parquet files. How they are laid out is decided here and nowhere else: zstd, row
+//! groups that one core scans in a moment, statistics per page, and Bloom filters on ids, because
+//! a part of a running sweep holds rows of all its trials, so ranges alone exclude little.
+
+use std::fs::File;
+
+use arrow::record_batch::RecordBatch;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{KeyValue, SortingColumn};
+use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
+use rheo_core::row::Table;
+
+use crate::tables::{self, SCHEMA_VERSION, VERSION_KEY};
+
+/// Rows per row group: the unit in which readers share work and skip data.
+const ROW_GROUP: usize = 128 * 1024;
+
+/// The columns with Bloom filters, in the tables that have them.
+const IDS: [&str; 3] = ["trial", "worker", "checkpoint"];
+
+/// How often a Bloom filter may claim an id that is not there.
+const FALSE_POSITIVES: f64 = 0.01;
+
+/// Writes `rows`, which are sorted by trial, and returns how many there were. The file is not yet
+/// synced.
+pub(crate) fn write<E: From<ParquetError>>(
+    file: &File,
+    table: Table,
+    rows: impl Iterator<Item = Result<RecordBatch, E>>,
+) -> Result<u64, E> {
+    let mut writer = ArrowWriter::try_new(file, tables::schema(table), Some(properties(table)?))?;
+    let mut count = 0;
+    for rows in rows {
+        let rows = rows?;
+        count += rows.num_rows() as u64;
+        writer.write(&rows)?;
+    }
+    writer.close()?;
+    Ok(count)
+}
+
+fn properties(table: Table) -> Result<WriterProperties, ParquetError> {
+    let version = KeyValue::new(VERSION_KEY.to_owned(), SCHEMA_VERSION.to_string());
+    let by_trial = SortingColumn { column_idx: 0, descending: false, nulls_first: false };
+    let mut properties = WriterProperties::builder()
+        .set_created_by(concat!("rheo-query ", env!("CARGO_PKG_VERSION")).to_owned())
+        .set_key_value_metadata(Some(vec![version]))
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
+        .set_max_row_group_row_count(Some(ROW_GROUP))
+        .set_sorting_columns(Some(vec![by_trial]));
+    for column in tables::columns(table).filter(|column| IDS.contains(&column.name)) {
+        properties =
+            properties.set_column_bloom_filter_fpp(ColumnPath::from(column.name), FALSE_POSITIVES);
+    }
+    Ok(properties.build())
+}

@@ -1,0 +1,228 @@
+//! The tables of the results: what columns each has and how its rows become Arrow.
+//!
+//! One file per table holds its columns; adding a table is copying such a file. A column list is
+//! the single source of the Arrow schema, of the Parquet files and of docs/results.md, and rows are
+//! encoded through their serde names, so a row type and its columns cannot drift apart unnoticed.
+//!
+//! Schemas evolve by one rule: columns (and fields of `config`) are only added, and added nullable.
+//! A part or batch of an older version reads with nulls in what it lacks, see `conform`.
+
+mod attempts;
+mod epochs;
+mod evaluations;
+mod shapes;
+mod trials;
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::AsArray;
+use arrow::datatypes::{
+    DataType, Field, Fields, Schema, SchemaRef, TimeUnit, TimestampMillisecondType,
+};
+use arrow::error::ArrowError;
+use arrow::json::ReaderBuilder;
+use arrow::record_batch::RecordBatch;
+use rheo_core::row::{Rows, Table};
+use serde::Serialize;
+
+pub use attempts::{AttemptRow, encode_attempts};
+pub use trials::{TrialRow, encode_trials};
+
+use crate::batch::{Batch, Error, Keys};
+use crate::config;
+
+/// The version of the schemas; it grows by one whenever a column is added anywhere.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Under which name files and batches state [`SCHEMA_VERSION`].
+pub(crate) const VERSION_KEY: &str = "rheo.schema";
+
+/// One column of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Column {
+    /// Its name.
+    pub name: &'static str,
+    /// What its values are.
+    pub kind: Kind,
+    /// Whether a value can be absent.
+    pub nullable: bool,
+    /// The unit of its values; empty where they have none.
+    pub unit: &'static str,
+    /// What it says.
+    pub meaning: &'static str,
+}
+
+/// What the values of a column are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Unsigned integers of 64 bits.
+    U64,
+    /// Unsigned integers of 32 bits.
+    U32,
+    /// Signed integers of 32 bits.
+    I32,
+    /// Floating-point numbers of 64 bits.
+    F64,
+    /// Truth values.
+    Bool,
+    /// UTF-8 text.
+    Str,
+    /// Instants, in milliseconds, UTC.
+    Time,
+    /// The configuration of a trial: a struct with the fields of a sweep file.
+    Config,
+}
+
+impl Kind {
+    /// The name in the reference of tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::U64 => "u64",
+            Self::U32 => "u32",
+            Self::I32 => "i32",
+            Self::F64 => "f64",
+            Self::Bool => "bool",
+            Self::Str => "str",
+            Self::Time => "timestamp",
+            Self::Config => "struct",
+        }
+    }
+
+    fn data_type(self) -> DataType {
+        match self {
+            Self::U64 => DataType::UInt64,
+            Self::U32 => DataType::UInt32,
+            Self::I32 => DataType::Int32,
+            Self::F64 => DataType::Float64,
+            Self::Bool => DataType::Boolean,
+            Self::Str => DataType::Utf8,
+            Self::Time => DataType::Timestamp(TimeUnit::Millisecond, Some(UTC.into())),
+            Self::Config => config::data_type(),
+        }
+    }
+}
+
+/// The columns of `table` as its files hold them. In SQL, `sweep` comes before them: in files it is
+/// the name of the directory.
+pub fn columns(table: Table) -> impl Iterator<Item = Column> {
+    let own: &[Column] = match table {
+        Table::Trials => &trials::COLUMNS,
+        Table::Attempts => &attempts::COLUMNS,
+        Table::Epochs => &epochs::COLUMNS,
+        Table::Evaluations => &evaluations::COLUMNS,
+        Table::Shapes => &shapes::COLUMNS,
+    };
+    KEYS.iter().chain(own).copied()
+}
+
+/// The Arrow schema of [`columns`].
+pub fn schema(table: Table) -> SchemaRef {
+    static SCHEMAS: LazyLock<[SchemaRef; Table::ALL.len()]> = LazyLock::new(|| {
+        Table::ALL.map(|table| {
+            let field = |c: Column| Field::new(c.name, c.kind.data_type(), c.nullable);
+            Arc::new(Schema::new(columns(table).map(field).collect::<Vec<_>>()))
+        })
+    });
+    Arc::clone(&SCHEMAS[table as usize])
+}
+
+/// Turns the rows of a commit into one batch per table that has rows.
+pub fn encode(keys: &Keys, rows: &Rows) -> Result<Vec<Batch>, Error> {
+    let batches = [
+        encode_measured(Table::Epochs, keys, &rows.epochs)?,
+        encode_measured(Table::Evaluations, keys, &rows.evaluations)?,
+        encode_measured(Table::Shapes, keys, &rows.shapes)?,
+    ];
+    Ok(batches.into_iter().flatten().collect())
+}
+
+fn encode_measured<R: Serialize>(
+    table: Table,
+    keys: &Keys,
+    rows: &[R],
+) -> Result<Option<Batch>, Error> {
+    #[derive(Serialize)]
+    struct Measured<'a, R> {
+        #[serde(flatten)]
+        keys: &'a Keys,
+        variant: &'static str,
+        #[serde(flatten)]
+        row: &'a R,
+    }
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let rows: Vec<_> = rows.iter().map(|row| Measured { keys, variant: CORRECTED, row }).collect();
+    encode_rows(table, &rows).map(Some)
+}
+
+/// Encodes `rows`, whose serde names are the columns of `table`.
+fn encode_rows<R: Serialize>(table: Table, rows: &[R]) -> Result<Batch, Error> {
+    Batch::new(table, to_arrow(table, rows)?)
+}
+
+fn to_arrow<R: Serialize>(table: Table, rows: &[R]) -> Result<RecordBatch, ArrowError> {
+    let schema = schema(table);
+    let untimed = schema.fields().iter().map(|field| match field.data_type() {
+        // The decoder knows the zone UTC only with a database of all zones.
+        DataType::Timestamp(unit, _) => {
+            Arc::new(field.as_ref().clone().with_data_type(DataType::Timestamp(*unit, None)))
+        }
+        _ => Arc::clone(field),
+    });
+    let untimed = Arc::new(Schema::new(untimed.collect::<Fields>()));
+    // Strict: a row with a field that is no column is a mistake, not something to drop.
+    let mut decoder = ReaderBuilder::new(untimed).with_strict_mode(true).build_decoder()?;
+    decoder.serialize(rows)?;
+    let Some(decoded) = decoder.flush()? else {
+        return Ok(RecordBatch::new_empty(schema));
+    };
+    let timed = decoded.columns().iter().map(|column| {
+        match column.as_primitive_opt::<TimestampMillisecondType>() {
+            Some(times) => Arc::new(times.clone().with_timezone(UTC)),
+            None => Arc::clone(column),
+        }
+    });
+    RecordBatch::try_new(schema, timed.collect())
+}
+
+const UTC: &str = "UTC";
+
+/// How a number was computed: by the formulas of Rheobase, not those of the published code.
+const CORRECTED: &str = "corrected";
+
+/// The columns with which every table begins.
+pub(crate) const KEYS: [Column; 4] = [
+    required("trial", Kind::U64, "", "the trial, counted from 0 in its sweep"),
+    required("task", Kind::Str, "", "`task.kind`"),
+    required("net", Kind::Str, "", "`network.kind`"),
+    required("seed", Kind::U64, "", "the seed of the trial"),
+];
+
+const EPOCH: Column =
+    required("epoch", Kind::I32, "", "the epoch after which this held, -1 before training");
+
+const VARIANT: Column = required(
+    "variant",
+    Kind::Str,
+    "",
+    "`corrected`: by our formulas; `released`: as the published code computes it",
+);
+
+const fn required(
+    name: &'static str,
+    kind: Kind,
+    unit: &'static str,
+    meaning: &'static str,
+) -> Column {
+    Column { name, kind, nullable: false, unit, meaning }
+}
+
+const fn optional(
+    name: &'static str,
+    kind: Kind,
+    unit: &'static str,
+    meaning: &'static str,
+) -> Column {
+    Column { name, kind, nullable: true, unit, meaning }
+}

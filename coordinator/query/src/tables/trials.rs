@@ -1,0 +1,207 @@
+//! `trials`: one row per ended trial, filled by the coordinator. A trial that is retried after it
+//! ended gets a second row; see `Retraction` for how the first stops counting.
+//!
+//! It has no `epoch` and no `variant`: it describes the trial, not a measurement, and `epoch` in
+//! two tables would make every join of `trials` with `epochs` ambiguous.
+
+use rheo_core::config::TrialConfig;
+use rheo_core::id::{Digest, WorkerId};
+use rheo_core::metric::{Metric, Metrics};
+use rheo_core::row::{Summary, Table};
+use rheo_core::time::Timestamp;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{Column, Kind, encode_rows, optional, required};
+use crate::batch::{Batch, Error, Keys};
+use crate::config;
+
+pub(super) const COLUMNS: [Column; 40] = [
+    required("point", Kind::U64, "", "the point of the space; its replicates share it"),
+    required("status", Kind::Str, "", "`completed`, `diverged`, `pruned`, `cancelled` or `failed`"),
+    optional("objective", Kind::F64, "", "final value of the metric of the sweep"),
+    required("swept", Kind::Str, "JSON", "the values that the sweep gave to its parameters"),
+    required("config", Kind::Config, "", "the whole configuration, null where a kind ignores it"),
+    optional("train_loss", Kind::F64, "nats", "training loss of the last epoch"),
+    optional("train_accuracy", Kind::F64, "", "training accuracy of the last epoch, in [0, 1]"),
+    optional("val_loss", Kind::F64, "nats", "validation loss after the last epoch"),
+    optional("val_accuracy", Kind::F64, "", "validation accuracy after the last epoch, in [0, 1]"),
+    optional("test_loss", Kind::F64, "nats", "test loss after the last epoch"),
+    optional("test_accuracy", Kind::F64, "", "test accuracy after the last epoch, in [0, 1]"),
+    optional("best_val_epoch", Kind::I32, "", "epoch with the highest validation accuracy"),
+    optional("best_val_accuracy", Kind::F64, "", "validation accuracy at that epoch"),
+    optional("parameters", Kind::U64, "", "number of trained parameters"),
+    optional("inputs", Kind::U32, "", "inputs per step"),
+    required("hidden", Kind::U32, "", "recurrent neurons"),
+    optional("controller", Kind::U32, "", "units of the controller, for `adaptive`"),
+    optional("steps", Kind::U32, "", "steps of a sequence"),
+    required("batch", Kind::U32, "", "samples per update"),
+    optional("epochs", Kind::U32, "", "epochs that were trained"),
+    required("lr", Kind::F64, "", "learning rate at the start"),
+    optional("n0", Kind::F64, "", "gain at the start, given or drawn"),
+    optional("s0", Kind::F64, "", "saturation at the start"),
+    optional("n0_drawn", Kind::Bool, "", "whether `n0` was drawn"),
+    required("recurrent_init", Kind::Str, "", "initialiser of the recurrent matrices"),
+    required("input_init", Kind::Str, "", "initialiser of the input matrices"),
+    required("bias_init", Kind::Str, "", "initialiser of the biases"),
+    optional("permutation_seed", Kind::U64, "", "seed of the order of the pixels"),
+    optional("split_seed", Kind::U64, "", "seed of the split into training and validation"),
+    optional("task_seed", Kind::U64, "", "seed of generated data"),
+    required("attempts", Kind::U32, "", "attempts so far"),
+    optional("started", Kind::Time, "", "when its first attempt was leased"),
+    required("ended", Kind::Time, "", "when it ended"),
+    optional("wall_s", Kind::F64, "s", "time of training and evaluation, over all attempts"),
+    optional("device", Kind::Str, "", "where it ran last, such as `cpu`"),
+    optional("host", Kind::Str, "", "name of the machine of its last attempt"),
+    optional("worker", Kind::Str, "", "id of the worker of its last attempt"),
+    optional("version", Kind::Str, "", "version of that worker"),
+    optional("checkpoint", Kind::Str, "", "blake3 digest of its last checkpoint, hexadecimal"),
+    optional("error", Kind::Str, "", "why it failed or where it diverged"),
+];
+
+/// One row of `trials`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrialRow {
+    /// The trial, counted from 0 in its sweep.
+    pub trial: u64,
+    /// The point of the space; replicates share it.
+    pub point: u64,
+    /// How it ended: `completed`, `diverged`, `pruned`, `cancelled` or `failed`.
+    pub status: String,
+    /// The resolved configuration.
+    pub config: TrialConfig,
+    /// The values that the sweep gave to its parameters, by dotted path.
+    pub swept: Map<String, Value>,
+    /// The final value of the metric of the sweep.
+    pub objective: Option<f64>,
+    /// The final value of every metric that exists.
+    pub metrics: Metrics,
+    /// What its trainer knows of it, if it came to an end there.
+    pub summary: Option<Summary>,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// When its first attempt was leased; none if there was no attempt.
+    pub started: Option<Timestamp>,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// The name of the machine of its last attempt.
+    pub host: Option<String>,
+    /// The worker of its last attempt.
+    pub worker: Option<WorkerId>,
+    /// The version of that worker.
+    pub version: Option<String>,
+    /// Its last checkpoint.
+    pub checkpoint: Option<Digest>,
+    /// Why it failed or where it diverged.
+    pub error: Option<String>,
+}
+
+/// Turns rows of `trials` into a batch.
+pub fn encode_trials(rows: &[TrialRow]) -> Result<Batch, Error> {
+    let rows = rows.iter().map(Flat::new).collect::<Result<Vec<_>, _>>()?;
+    encode_rows(Table::Trials, &rows)
+}
+
+/// The row as its columns; `config` repeats no value, columns that come from it are read from it.
+#[derive(Serialize)]
+struct Flat<'a> {
+    #[serde(flatten)]
+    keys: Keys,
+    point: u64,
+    status: &'a str,
+    objective: Option<f64>,
+    swept: String,
+    config: Value,
+    train_loss: Option<f64>,
+    train_accuracy: Option<f64>,
+    val_loss: Option<f64>,
+    val_accuracy: Option<f64>,
+    test_loss: Option<f64>,
+    test_accuracy: Option<f64>,
+    best_val_epoch: Option<u32>,
+    best_val_accuracy: Option<f64>,
+    parameters: Option<u64>,
+    inputs: Option<u32>,
+    hidden: u32,
+    controller: Value,
+    steps: Option<u32>,
+    batch: u32,
+    epochs: Option<u32>,
+    lr: f64,
+    n0: Option<f64>,
+    s0: Value,
+    n0_drawn: Option<bool>,
+    recurrent_init: Value,
+    input_init: Value,
+    bias_init: Value,
+    permutation_seed: Value,
+    split_seed: Value,
+    task_seed: Value,
+    attempts: u32,
+    started: Option<Timestamp>,
+    ended: Timestamp,
+    wall_s: Option<f64>,
+    device: Option<&'a str>,
+    host: Option<&'a str>,
+    worker: Option<WorkerId>,
+    version: Option<&'a str>,
+    checkpoint: Option<Digest>,
+    error: Option<&'a str>,
+}
+
+impl<'a> Flat<'a> {
+    fn new(row: &'a TrialRow) -> Result<Self, Error> {
+        let config = config::used(&row.config)?;
+        let metric = |metric| row.metrics.get(&metric).copied();
+        let summary = row.summary.as_ref();
+        let (task, network) = (&config["task"], &config["network"]);
+        // Null stays null: a task that has no such seed uses none.
+        let paper_seed = |seed: &Value| match (seed, row.config.task.paper_seeds) {
+            (Value::Number(_), true) => row.config.seed.into(),
+            _ => seed.clone(),
+        };
+        Ok(Self {
+            keys: Keys::new(row.trial, &row.config),
+            point: row.point,
+            status: &row.status,
+            objective: row.objective,
+            swept: serde_json::to_string(&row.swept)?,
+            train_loss: metric(Metric::TrainLoss),
+            train_accuracy: metric(Metric::TrainAccuracy),
+            val_loss: metric(Metric::ValidationLoss),
+            val_accuracy: metric(Metric::ValidationAccuracy),
+            test_loss: metric(Metric::TestLoss),
+            test_accuracy: metric(Metric::TestAccuracy),
+            best_val_epoch: summary.and_then(|s| s.best_val_epoch),
+            best_val_accuracy: summary.and_then(|s| s.best_val_accuracy),
+            parameters: summary.map(|s| s.parameters),
+            inputs: summary.map(|s| s.inputs),
+            hidden: row.config.network.hidden,
+            controller: network["controller"].clone(),
+            steps: summary.map(|s| s.steps),
+            batch: row.config.training.batch,
+            epochs: summary.map(|s| s.epochs),
+            lr: row.config.training.optimizer.lr,
+            n0: summary.and_then(|s| s.n0),
+            s0: network["s0"].clone(),
+            n0_drawn: network["s0"].is_number().then_some(row.config.network.n0.is_none()),
+            recurrent_init: network["recurrent_init"].clone(),
+            input_init: network["input_init"].clone(),
+            bias_init: network["bias_init"].clone(),
+            permutation_seed: paper_seed(&task["permutation_seed"]),
+            split_seed: paper_seed(&task["split_seed"]),
+            task_seed: task["seed"].clone(),
+            attempts: row.attempts,
+            started: row.started,
+            ended: row.ended,
+            wall_s: summary.map(|s| s.wall_s),
+            device: summary.map(|s| s.device.as_str()),
+            host: row.host.as_deref(),
+            worker: row.worker,
+            version: row.version.as_deref(),
+            checkpoint: row.checkpoint,
+            error: row.error.as_deref(),
+            config,
+        })
+    }
+}

@@ -1,0 +1,125 @@
+//! Answers on their way from the coordinator to a client: an Arrow IPC stream in pieces.
+//!
+//! The pieces may be cut anywhere, so that each fits into a message whatever the rows are.
+
+use arrow::buffer::Buffer;
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::ipc::reader::StreamDecoder;
+use arrow::ipc::writer::StreamWriter;
+use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
+
+/// The most bytes in a piece.
+const PIECE: usize = 1 << 20;
+
+/// Turns an answer into pieces.
+pub struct Encoder {
+    writer: StreamWriter<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Encoder").finish_non_exhaustive()
+    }
+}
+
+impl Encoder {
+    /// An answer with these columns.
+    pub fn new(schema: &Schema) -> Result<Self, ArrowError> {
+        Ok(Self { writer: StreamWriter::try_new(Vec::new(), schema)? })
+    }
+
+    /// The pieces of some rows; the first ones include the schema.
+    pub fn encode(&mut self, rows: &RecordBatch) -> Result<Vec<Bytes>, ArrowError> {
+        self.writer.write(rows)?;
+        Ok(pieces(std::mem::take(self.writer.get_mut())))
+    }
+
+    /// The last pieces.
+    pub fn finish(self) -> Result<Vec<Bytes>, ArrowError> {
+        Ok(pieces(self.writer.into_inner()?))
+    }
+}
+
+fn pieces(bytes: Vec<u8>) -> Vec<Bytes> {
+    let mut rest = Bytes::from(bytes);
+    let mut pieces = Vec::new();
+    while !rest.is_empty() {
+        pieces.push(rest.split_to(rest.len().min(PIECE)));
+    }
+    pieces
+}
+
+/// Puts an answer together again.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    decoder: StreamDecoder,
+}
+
+impl Decoder {
+    /// A decoder that has seen nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The columns, once the first pieces are there.
+    pub fn schema(&self) -> Option<SchemaRef> {
+        self.decoder.schema()
+    }
+
+    /// Takes the next piece and returns the rows that it completes. The pieces must come from an
+    /// [`Encoder`].
+    pub fn decode(&mut self, piece: Bytes) -> Result<Vec<RecordBatch>, ArrowError> {
+        let mut piece = Buffer::from(piece);
+        let mut rows = Vec::new();
+        while !piece.is_empty() {
+            rows.extend(self.decoder.decode(&mut piece)?);
+        }
+        Ok(rows)
+    }
+
+    /// Refuses an answer that ends in the middle of something.
+    pub fn finish(mut self) -> Result<(), ArrowError> {
+        self.decoder.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{sample, tables};
+
+    #[test]
+    fn an_answer_survives_being_cut_into_pieces() {
+        let trials: Vec<_> = (0..5_000).map(sample::trial).collect();
+        let rows = tables::encode_trials(&trials).unwrap().read().unwrap();
+        let mut encoder = Encoder::new(&rows.schema()).unwrap();
+        let mut pieces = encoder.encode(&rows).unwrap();
+        pieces.extend(encoder.encode(&rows.slice(7, 3)).unwrap());
+        pieces.extend(encoder.finish().unwrap());
+        assert!(pieces.len() > 3 && pieces.iter().all(|piece| piece.len() <= PIECE));
+
+        let mut decoder = Decoder::new();
+        let decoded: Vec<RecordBatch> =
+            pieces.iter().flat_map(|piece| decoder.decode(piece.clone()).unwrap()).collect();
+        assert_eq!(decoder.schema(), Some(rows.schema()));
+        decoder.finish().unwrap();
+        assert_eq!(decoded, [rows.clone(), rows.slice(7, 3)]);
+
+        let mut decoder = Decoder::new();
+        decoder.decode(pieces[0].clone()).unwrap();
+        assert!(decoder.finish().is_err(), "the answer ends in the middle");
+    }
+
+    #[test]
+    fn an_answer_without_rows_has_columns() {
+        let schema = tables::schema(rheo_core::row::Table::Epochs);
+        let mut decoder = Decoder::new();
+        for piece in Encoder::new(&schema).unwrap().finish().unwrap() {
+            assert!(decoder.decode(piece).unwrap().is_empty());
+        }
+        assert_eq!(decoder.schema(), Some(schema));
+        decoder.finish().unwrap();
+    }
+}

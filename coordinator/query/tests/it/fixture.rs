@@ -1,0 +1,105 @@
+//! A dataset with what its journal would hold, and queries over it as text.
+
+use rheo_core::id::SweepName;
+use rheo_core::row::{Rows, Table};
+use rheo_query::output::{Format, Output, Size};
+use rheo_query::{
+    Batch, Dataset, Engine, Limits, Part, Pending, Retraction, Snapshot, encode, encode_attempts,
+    encode_trials, engine,
+};
+use tempfile::TempDir;
+
+use crate::sample;
+
+pub(crate) struct Fixture {
+    pub(crate) root: TempDir,
+    pub(crate) dataset: Dataset,
+    pub(crate) parts: Vec<Part>,
+    pub(crate) pending: Vec<Pending>,
+    pub(crate) retractions: Vec<Retraction>,
+    /// The next journal position.
+    pub(crate) position: u64,
+}
+
+impl Fixture {
+    pub(crate) fn new() -> Self {
+        let root = TempDir::new().unwrap();
+        Self {
+            dataset: Dataset::new(root.path()),
+            root,
+            parts: Vec::new(),
+            pending: Vec::new(),
+            retractions: Vec::new(),
+            position: 1,
+        }
+    }
+
+    /// Commits a batch, which is then pending.
+    pub(crate) fn commit(&mut self, sweep: &str, batch: Batch) {
+        let (sweep, position) = (SweepName::parse(sweep).unwrap(), self.position);
+        self.pending.push(Pending { sweep, position, batch });
+        self.position += 1;
+    }
+
+    /// Commits all rows of a whole trial.
+    pub(crate) fn run(&mut self, sweep: &str, trial: u64) {
+        let Rows { epochs, evaluations, shapes } = sample::rows(trial);
+        for epoch in epochs {
+            let rows = Rows { epochs: vec![epoch], ..Rows::default() };
+            self.commit(sweep, encode(&sample::keys(trial), &rows).unwrap().remove(0));
+        }
+        let rows = Rows { evaluations, shapes, ..Rows::default() };
+        for batch in encode(&sample::keys(trial), &rows).unwrap() {
+            self.commit(sweep, batch);
+        }
+        self.commit(sweep, encode_attempts(&[sample::attempt(trial)]).unwrap());
+        self.commit(sweep, encode_trials(&[sample::trial(trial)]).unwrap());
+    }
+
+    /// Moves all pending rows into parts.
+    pub(crate) fn flush(&mut self) {
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.sort_by_key(|p| (p.batch.table, p.sweep.clone(), p.position));
+        for rows in pending.chunk_by(|a, b| (a.batch.table, &a.sweep) == (b.batch.table, &b.sweep))
+        {
+            let (first, last) = (&rows[0], &rows[rows.len() - 1]);
+            let range = (first.position, last.position);
+            let blobs = rows.iter().map(|pending| pending.batch.ipc.clone());
+            let part = self.dataset.write_part(first.batch.table, &first.sweep, range, blobs);
+            self.parts.push(part.unwrap());
+        }
+    }
+
+    /// The parts of one sweep in one table.
+    pub(crate) fn parts_of(&self, table: Table, sweep: &str) -> Vec<Part> {
+        let of = |part: &&Part| part.table == table && part.sweep.as_str() == sweep;
+        self.parts.iter().filter(of).cloned().collect()
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            pin: self.dataset.pin(),
+            parts: self.parts.clone(),
+            pending: self.pending.clone(),
+            retractions: self.retractions.clone(),
+        }
+    }
+
+    pub(crate) fn engine(&self) -> Engine {
+        Engine::new(&self.dataset, Limits { threads: 2, ..Limits::default() }).unwrap()
+    }
+
+    pub(crate) async fn query(&self, sql: &str) -> Result<String, engine::Error> {
+        csv(self.engine().query(self.snapshot(), sql).await?).await
+    }
+}
+
+/// The answer as CSV.
+pub(crate) async fn csv(mut answer: rheo_query::Answer) -> Result<String, engine::Error> {
+    let schema = answer.schema();
+    let mut output = Output::new(Format::Csv, &schema, Vec::new(), Size::default()).unwrap();
+    while let Some(rows) = answer.next().await {
+        output.write(&rows?).unwrap();
+    }
+    Ok(String::from_utf8(output.finish().unwrap()).unwrap())
+}

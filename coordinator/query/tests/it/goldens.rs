@@ -1,0 +1,188 @@
+//! Files of every version of the schemas stay readable: U31.
+//!
+//! tests/goldens/v<n> is a small dataset that version n wrote; it is never written again. When a
+//! new version comes, `RHEO_BLESS=1` adds its dataset.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, StructArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::record_batch::RecordBatch;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use rheo_core::id::SweepName;
+use rheo_core::row::Table;
+use rheo_query::{Dataset, Part, SCHEMA_VERSION};
+
+use crate::fixture::Fixture;
+
+const GOLDENS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens");
+
+const QUERIES: [&str; 5] = [
+    "SELECT * FROM trials ORDER BY trial",
+    "SELECT * FROM attempts ORDER BY trial",
+    "SELECT * FROM epochs ORDER BY trial, epoch",
+    "SELECT * FROM evaluations ORDER BY trial, level",
+    "SELECT * FROM shapes ORDER BY trial, epoch, neuron",
+];
+
+/// The parts below `root`.
+fn parts(root: &Path) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for table in Table::ALL {
+        let directory = root.join(table.name()).join("sweep=golden");
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            let mut range = name.split('-').skip(1).map(|number| number.parse().unwrap());
+            let file = File::open(&path).unwrap();
+            let bytes = file.metadata().unwrap().len();
+            let metadata = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+            let rows = metadata.metadata().file_metadata().num_rows();
+            parts.push(Part {
+                table,
+                sweep: SweepName::parse("golden").unwrap(),
+                first: range.next().unwrap(),
+                last: range.next().unwrap(),
+                generation: 0,
+                rows: u64::try_from(rows).unwrap(),
+                bytes,
+            });
+        }
+    }
+    parts
+}
+
+fn bless(version: &Path) {
+    let mut fixture = Fixture::new();
+    fixture.dataset = Dataset::new(version);
+    (0..3).for_each(|trial| fixture.run("golden", trial));
+    fixture.flush();
+    fs::remove_dir(version.join(".staging")).unwrap();
+}
+
+#[tokio::test]
+async fn u31_files_of_every_version_stay_readable() {
+    let newest = Path::new(GOLDENS).join(format!("v{SCHEMA_VERSION}"));
+    if std::env::var_os("RHEO_BLESS").is_some() && !newest.exists() {
+        bless(&newest);
+    }
+    assert!(newest.exists(), "version {SCHEMA_VERSION} has no golden files; set RHEO_BLESS=1");
+    for version in 1..=SCHEMA_VERSION {
+        let root = Path::new(GOLDENS).join(format!("v{version}"));
+        let mut fixture = Fixture::new();
+        fixture.dataset = Dataset::new(&root);
+        fixture.parts = parts(&root);
+        for (query, table) in QUERIES.iter().zip(Table::ALL) {
+            let name = format!("v{version}_{}", table.name());
+            insta::assert_snapshot!(name, fixture.query(query).await.unwrap());
+        }
+    }
+}
+
+/// The columns of `rows` but those called `lacking`, also within structs.
+fn without(rows: &RecordBatch, lacking: &[&str]) -> RecordBatch {
+    let fields = rows.schema().fields().clone();
+    let all = StructArray::new(fields, rows.columns().to_vec(), None);
+    let DataType::Struct(fields) = all.data_type().clone() else { unreachable!() };
+    let (fields, columns) = kept(&all, &fields, lacking);
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+}
+
+fn kept(
+    all: &StructArray,
+    fields: &arrow::datatypes::Fields,
+    lacking: &[&str],
+) -> (Vec<Field>, Vec<Arc<dyn Array>>) {
+    let mut kept_fields = Vec::new();
+    let mut columns: Vec<Arc<dyn Array>> = Vec::new();
+    for (field, column) in fields.iter().zip(all.columns()) {
+        if lacking.contains(&field.name().as_str()) {
+            continue;
+        }
+        if let DataType::Struct(children) = field.data_type() {
+            let (children, arrays) = kept(column.as_struct(), children, lacking);
+            let array = StructArray::new(children.into(), arrays, column.nulls().cloned());
+            let field = field.as_ref().clone().with_data_type(array.data_type().clone());
+            kept_fields.push(field);
+            columns.push(Arc::new(array));
+        } else {
+            kept_fields.push(field.as_ref().clone());
+            columns.push(Arc::clone(column));
+        }
+    }
+    (kept_fields, columns)
+}
+
+/// Writes the file of `part` again without some columns, as an older version would have.
+fn age(root: &Path, part: &mut Part, lacking: &[&str]) {
+    let path = root.join(part.path());
+    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).unwrap()).unwrap();
+    let rows: Vec<RecordBatch> =
+        reader.build().unwrap().map(|rows| without(&rows.unwrap(), lacking)).collect();
+    let file = File::create(&path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, rows[0].schema(), None).unwrap();
+    rows.iter().for_each(|rows| writer.write(rows).unwrap());
+    writer.close().unwrap();
+    part.bytes = fs::metadata(&path).unwrap().len();
+}
+
+#[tokio::test]
+async fn u31_what_an_older_file_lacks_is_null_beside_newer_files() {
+    let mut fixture = Fixture::new();
+    (0..2).for_each(|trial| fixture.run("demo", trial));
+    fixture.flush();
+    for part in &mut fixture.parts {
+        age(
+            fixture.root.path(),
+            part,
+            &["split_seed", "device", "n_mean", "controller", "timeout"],
+        );
+    }
+    (2..4).for_each(|trial| fixture.run("demo", trial));
+    fixture.flush();
+    fixture.run("demo", 4);
+
+    let trials = "SELECT trial, device, config['network']['controller'] AS controller, \
+                  config['network']['hidden'] AS hidden FROM trials ORDER BY trial";
+    let epochs = "SELECT trial, epoch, n_mean, val_loss FROM epochs ORDER BY trial, epoch";
+    let seen = [fixture.query(trials).await.unwrap(), fixture.query(epochs).await.unwrap()];
+    insta::assert_snapshot!(seen.join("\n"));
+
+    for table in [Table::Trials, Table::Epochs] {
+        let parts = fixture.parts_of(table, "demo");
+        let sweep = SweepName::parse("demo").unwrap();
+        let compaction = fixture.dataset.compact(table, &sweep, &parts, &[]).unwrap().unwrap();
+        fixture.dataset.publish(&compaction).unwrap();
+        fixture.parts.retain(|part| !parts.contains(part));
+        fixture.parts.extend(compaction.new);
+    }
+    assert_eq!(fixture.query(trials).await.unwrap(), seen[0]);
+    assert_eq!(fixture.query(epochs).await.unwrap(), seen[1]);
+}
+
+#[test]
+fn u30_parts_can_be_read_in_place_while_the_sweep_runs() {
+    let mut fixture = Fixture::new();
+    (0..3).for_each(|trial| fixture.run("demo", trial));
+    fixture.flush();
+    fixture.run("demo", 3);
+    for table in Table::ALL {
+        let directory = fixture.root.path().join(table.name()).join("sweep=demo");
+        let mut rows = 0;
+        for entry in fs::read_dir(directory).unwrap() {
+            let file = File::open(entry.unwrap().path()).unwrap();
+            let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+            assert_eq!(reader.schema().fields(), rheo_query::schema(table).fields());
+            rows += reader.build().unwrap().map(|rows| rows.unwrap().num_rows()).sum::<usize>();
+        }
+        let per_trial = match table {
+            Table::Trials | Table::Attempts => 1,
+            Table::Epochs | Table::Evaluations => 2,
+            Table::Shapes => 4,
+        };
+        assert_eq!(rows, 3 * per_trial, "{}", table.name());
+    }
+}

@@ -1,0 +1,9 @@
+//! The crate through its front door: rows are encoded, written, compacted and queried as the
+//! coordinator does it. One binary, because linking DataFusion takes longer than the tests.
+
+mod fixture;
+mod goldens;
+mod reference;
+#[path = "../../src/sample.rs"]
+mod sample;
+mod sql;

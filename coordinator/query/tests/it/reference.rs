@@ -1,0 +1,58 @@
+//! The reference of tables in docs/results.md is generated from the code and equal to it.
+//! `RHEO_BLESS=1` writes it anew.
+
+use std::fmt::Write;
+use std::fs;
+
+use rheo_core::row::Table;
+use rheo_query::{SCHEMA_VERSION, columns, schema};
+
+const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/results.md");
+
+#[test]
+fn the_reference_of_tables_equals_the_code() {
+    let written = fs::read_to_string(PATH).unwrap();
+    let (head, _) = written.split_once("-->\n").unwrap();
+    let generated = format!("{head}-->\n{}", generate());
+    if std::env::var_os("RHEO_BLESS").is_some() {
+        fs::write(PATH, &generated).unwrap();
+    } else {
+        assert!(written == generated, "docs/results.md is behind the code; set RHEO_BLESS=1");
+    }
+}
+
+#[test]
+fn schemas_only_change_on_purpose() {
+    for table in Table::ALL {
+        let mut text = String::new();
+        for field in schema(table).fields() {
+            let null = if field.is_nullable() { "?" } else { "" };
+            writeln!(text, "{}{null} {}", field.name(), field.data_type()).unwrap();
+        }
+        insta::assert_snapshot!(table.name(), text);
+    }
+}
+
+fn generate() -> String {
+    let mut text =
+        format!("\nVersion {SCHEMA_VERSION} of the schemas; `?` marks what may be null.\n");
+    for table in Table::ALL {
+        let about = match table {
+            Table::Trials => "One row per trial that has ended.",
+            Table::Attempts => "One row per attempt that has ended.",
+            Table::Epochs => "One row per trial and epoch.",
+            Table::Evaluations => "One row per trial and cell of its perturbation grid.",
+            Table::Shapes => "One row per trial, analysed epoch and neuron.",
+        };
+        write!(text, "\n## {}\n\n{about}\n\n", table.name()).unwrap();
+        text += "| column | type | unit | meaning |\n|---|---|---|---|\n";
+        text += "| sweep | str | | the sweep; in files, the name of the directory |\n";
+        for column in columns(table) {
+            let null = if column.nullable { "?" } else { "" };
+            let (name, kind, unit) = (column.name, column.kind.name(), column.unit);
+            let unit = if unit.is_empty() { String::new() } else { format!("{unit} ") };
+            writeln!(text, "| {name} | {kind}{null} | {unit}| {} |", column.meaning).unwrap();
+        }
+    }
+    text
+}
