@@ -18,6 +18,7 @@ demo: libtorch ## Train the three kinds of networks on two workers and look at t
 
 test: libtorch ## Run every test
 	deploy/tools.sh cargo-nextest python
+	cargo build --locked --quiet --bins
 	cargo nextest run --locked --workspace --cargo-quiet
 	cargo test --locked --quiet --workspace --doc
 
@@ -36,7 +37,9 @@ test-core: ## Run the quick tests: no libtorch, no DataFusion
 	cargo nextest run --locked -p rheo-core -p rheo-store -p rheo-proto
 
 e2e: libtorch ## Run the tests with real processes
+	cargo build --locked --quiet --bins
 	cargo nextest run --locked -p rheo-tests
 
 bless: libtorch ## Accept what generated files and snapshots say now
+	cargo build --locked --quiet --bins
 	INSTA_UPDATE=always RHEO_BLESS=1 cargo nextest run --locked --workspace

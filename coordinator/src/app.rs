@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rheo_core::id::Digest;
 use rheo_core::sweep::{Command, Effect};
 use rheo_core::time::{Clock, Timestamp};
 use rheo_query::{Dataset, dataset};
@@ -88,7 +89,9 @@ pub struct Coordinator {
 pub struct Opened {
     /// What can be read.
     pub coordinator: Coordinator,
-    effects: mpsc::UnboundedReceiver<Effect>,
+    /// Checkpoints that are no longer needed. Unbounded, because the engine must never wait; there
+    /// are a few per command, and commands are bounded.
+    dropped: mpsc::UnboundedReceiver<Digest>,
 }
 
 /// Why a state directory cannot be used.
@@ -157,23 +160,26 @@ impl Coordinator {
         let journal: Arc<dyn Journal> = Arc::new(Redb::open(&path).map_err(journal_error)?);
         let backlog = Arc::new(Backlog::default());
         let clock = |latest: Timestamp| Arc::new(SystemClock::new(latest)) as Arc<dyn Clock>;
-        let running = engine::start(Arc::clone(&journal), Arc::clone(&backlog), clock);
-        let running = running.map_err(journal_error)?;
         let dataset = Arc::new(Dataset::new(settings.results()));
         let sink = Sink::new(Arc::clone(&journal), Arc::clone(&dataset), Arc::clone(&backlog));
+        let live = Live::default();
+        let (drop, dropped) = mpsc::unbounded_channel();
+        let carry_out = carry_out(live.clone(), sink.clone(), drop);
+        let running = engine::start(Arc::clone(&journal), Arc::clone(&backlog), clock, carry_out);
+        let running = running.map_err(journal_error)?;
         let coordinator = Self {
             handle: running.handle,
             clock: running.clock,
             sql: Sql::new(Arc::clone(&dataset), Arc::clone(&journal))?,
             dataset,
-            live: Live::default(),
+            live,
             journal,
             checkpoints: Arc::new(checkpoint::Store::open(&settings.state.join("checkpoints"))?),
             sink,
             backlog,
             settings: Arc::new(settings),
         };
-        Ok(Opened { coordinator, effects: running.effects })
+        Ok(Opened { coordinator, dropped })
     }
 
     /// How it runs.
@@ -206,13 +212,13 @@ impl Opened {
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> Result<Coordinator, Error> {
-        let Self { coordinator, effects } = self;
+        let Self { coordinator, dropped } = self;
         coordinator.recover_results()?;
         let lease = coordinator.settings.lease;
         coordinator.handle.execute(Command::Start { lease }, Vec::new(), |_, _| ()).await?;
         let interval = coordinator.settings.flush;
         tasks.spawn(coordinator.sink.clone().run(interval, stop.clone()));
-        tasks.spawn(carry_out(coordinator.clone(), effects, stop.clone()));
+        tasks.spawn(drop_checkpoints(coordinator.clone(), dropped, stop.clone()));
         tasks.spawn(tick(coordinator.clone(), stop.clone()));
         tasks.spawn(sweep_checkpoints(coordinator.clone()));
         Ok(coordinator)
@@ -220,6 +226,12 @@ impl Opened {
 }
 
 impl Coordinator {
+    async fn remove_checkpoint(&self, digest: Digest) {
+        if let Err(error) = self.checkpoints.remove(digest).await {
+            tracing::warn!(error = report(&error), %digest, "a checkpoint stays");
+        }
+    }
+
     fn recover_results(&self) -> Result<(), Error> {
         let journal = self.settings.journal();
         let journal_error = |source| Error::Journal { path: journal.clone(), source };
@@ -247,29 +259,32 @@ fn has_parts(results: &Path) -> bool {
         .any(|sweep| entries(&sweep.path()).next().is_some())
 }
 
-/// Does what events ask for.
-async fn carry_out(
+/// Does what events ask for, at once or, where that takes time, soon.
+fn carry_out(
+    live: Live,
+    sink: Sink,
+    drop: mpsc::UnboundedSender<Digest>,
+) -> impl Fn(Effect) + Send + 'static {
+    move |effect| match effect {
+        Effect::WakeWorkers => live.wake_workers(),
+        Effect::SweepChanged(_) => live.changed(),
+        Effect::TrialEnded(trial) => live.trial_ended(trial),
+        Effect::FlushSweep(sweep) => sink.finish(sweep),
+        Effect::DropCheckpoint(digest) => {
+            // While the coordinator stops nobody listens; the next start removes what is left.
+            let _ = drop.send(digest);
+        }
+    }
+}
+
+/// Removes checkpoints as they are no longer needed.
+async fn drop_checkpoints(
     coordinator: Coordinator,
-    mut effects: mpsc::UnboundedReceiver<Effect>,
+    mut dropped: mpsc::UnboundedReceiver<Digest>,
     stop: CancellationToken,
 ) {
-    loop {
-        let effect = tokio::select! {
-            effect = effects.recv() => effect,
-            () = stop.cancelled() => return,
-        };
-        match effect {
-            None => return,
-            Some(Effect::WakeWorkers) => coordinator.live.wake_workers(),
-            Some(Effect::SweepChanged(_)) => coordinator.live.changed(),
-            Some(Effect::TrialEnded(trial)) => coordinator.live.trial_ended(trial),
-            Some(Effect::FlushSweep(sweep)) => coordinator.sink.finish(sweep),
-            Some(Effect::DropCheckpoint(digest)) => {
-                if let Err(error) = coordinator.checkpoints.remove(digest).await {
-                    tracing::warn!(error = report(&error), %digest, "a checkpoint stays");
-                }
-            }
-        }
+    while let Some(Some(digest)) = stop.run_until_cancelled(dropped.recv()).await {
+        coordinator.remove_checkpoint(digest).await;
     }
 }
 
@@ -298,8 +313,6 @@ async fn sweep_checkpoints(coordinator: Coordinator) {
     let referenced = coordinator.handle.read(|state| state.checkpoints()).await;
     let Ok(referenced) = referenced else { return };
     for digest in stored.into_iter().filter(|digest| !referenced.contains(digest)) {
-        if let Err(error) = coordinator.checkpoints.remove(digest).await {
-            tracing::warn!(error = report(&error), %digest, "a checkpoint stays");
-        }
+        coordinator.remove_checkpoint(digest).await;
     }
 }

@@ -111,30 +111,28 @@ struct Engine {
     /// False after a failed write, until the state is rebuilt.
     sound: bool,
     backlog: Arc<Backlog>,
-    effects: mpsc::UnboundedSender<Effect>,
+    carry_out: Box<dyn Fn(Effect) + Send>,
 }
 
 /// A running engine.
 pub struct Running {
     /// Talks to it.
     pub handle: Handle,
-    /// What it wants done outside. Unbounded, because the engine must never wait for its reader;
-    /// there are a few per command, and commands are bounded.
-    pub effects: mpsc::UnboundedReceiver<Effect>,
     /// What it is told the time by.
     pub clock: Arc<dyn Clock>,
 }
 
-/// Starts the engine on the state that `journal` holds.
+/// Starts the engine on the state that `journal` holds. It calls `carry_out` with what it wants done
+/// outside, which must not wait for anything; whoever sees a state finds its effects carried out.
 pub fn start(
     journal: Arc<dyn Journal>,
     backlog: Arc<Backlog>,
     clock: impl FnOnce(Timestamp) -> Arc<dyn Clock>,
+    carry_out: impl Fn(Effect) + Send + 'static,
 ) -> Result<Running, rheo_store::Error> {
     let loaded = journal.load()?;
     tracing::debug!(position = loaded.position, replayed = loaded.replayed, "journal loaded");
     let (queue, messages) = mpsc::channel(QUEUE);
-    let (sender, effects) = mpsc::unbounded_channel();
     let clock = clock(loaded.state.latest());
     let engine = Engine {
         journal,
@@ -144,7 +142,7 @@ pub fn start(
         since_snapshot: loaded.replayed,
         sound: true,
         backlog,
-        effects: sender,
+        carry_out: Box::new(carry_out),
     };
     let run = move || {
         // Half-decided state must not live on: the journal makes dying safe.
@@ -154,7 +152,7 @@ pub fn start(
     // It ends by itself when every handle is gone.
     let thread = thread::Builder::new().name("engine".to_owned()).spawn(run);
     thread.map_err(rheo_store::Error::Io)?;
-    Ok(Running { handle: Handle { queue }, effects, clock })
+    Ok(Running { handle: Handle { queue }, clock })
 }
 
 struct AbortOnPanic;
@@ -213,15 +211,11 @@ impl Engine {
             let views = replies.into_iter().map(|(view, _)| view);
             return views.for_each(|view| view(&self.state, Err(Failure::Storage(error.clone()))));
         }
+        let events = replies.iter().filter_map(|(_, result)| result.as_ref().ok()).flatten();
+        events.flat_map(effects).for_each(&self.carry_out);
         for (view, result) in replies {
             match result {
-                Ok(events) => {
-                    view(&self.state, Ok(&events));
-                    for effect in events.iter().flat_map(effects) {
-                        // Nobody listens while the coordinator only reads or is stopping.
-                        let _ = self.effects.send(effect);
-                    }
-                }
+                Ok(events) => view(&self.state, Ok(&events)),
                 Err(rejection) => view(&self.state, Err(rejection.into())),
             }
         }

@@ -6,6 +6,8 @@
 
 pub mod config;
 pub mod dataset;
+pub mod definition;
+pub mod history;
 pub mod id;
 pub mod metric;
 pub mod part;

@@ -13,8 +13,9 @@ use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rheo_core::id::SweepName;
 use rheo_core::metric::Goal;
-use rheo_core::row::{Rows, Table};
-use rheo_query::{Batch, Dataset, Engine, Limits, Part, Snapshot, encode, encode_trials, report};
+use rheo_core::part::Part;
+use rheo_core::row::{Batch, Rows, Table};
+use rheo_query::{Dataset, Engine, Limits, Snapshot, encode, encode_trials, parse, report};
 use tempfile::TempDir;
 
 const TRIALS: u64 = 1_000_000;
@@ -41,7 +42,7 @@ fn writing(criterion: &mut Criterion) {
     let keys = sample::keys(1);
     let batch = commit(1, 0..1);
     group.bench_function("check a commit of one epoch", |bench| {
-        bench.iter(|| Batch::parse(Table::Epochs, &keys, batch.ipc.clone()).expect("a batch"));
+        bench.iter(|| parse(Table::Epochs, &keys, batch.ipc.clone()).expect("a batch"));
     });
     for epochs in [1, 100] {
         let commits = 20_000 / u64::try_from(epochs).expect("positive");

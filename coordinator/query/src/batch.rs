@@ -1,7 +1,7 @@
 //! Batches: rows of one table on their way from a worker to the journal, as bytes.
 //!
 //! What a worker sends is judged here, once, before a commit is accepted: a [`Batch`] made by
-//! [`Batch::parse`] has the current schema, at least one row and rows of one trial only. After that
+//! [`parse`] has the current schema, at least one row and rows of one trial only. After that
 //! it is opaque until it is written into a part or queried.
 
 use arrow::array::{Array, AsArray};
@@ -10,7 +10,7 @@ use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use rheo_core::config::TrialConfig;
-use rheo_core::row::Table;
+use rheo_core::row::{Batch, Table};
 use serde::Serialize;
 
 use crate::{ipc, tables};
@@ -32,65 +32,53 @@ pub struct Keys {
 impl Keys {
     /// The keys of `trial`, which runs `config`.
     pub fn new(trial: u64, config: &TrialConfig) -> Self {
-        let task = serde_json::to_value(config.task.kind).ok();
         Self {
             trial,
-            task: task.and_then(|task| Some(task.as_str()?.to_owned())).unwrap_or_default(),
+            task: config.task.kind.name().to_owned(),
             net: config.network.kind.name().to_owned(),
             seed: config.seed,
         }
     }
 }
 
-/// Rows of one table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Batch {
-    /// The table.
-    pub table: Table,
-    /// How many rows there are.
-    pub rows: u64,
-    /// The rows as an Arrow IPC stream: a schema, one uncompressed record batch, the end.
-    pub ipc: Bytes,
+/// The most bytes that [`parse`] looks at.
+pub const MAX_BYTES: usize = 64 << 20;
+
+/// Rows of the current schema of `table`, as an Arrow IPC stream: a schema, one uncompressed record
+/// batch, the end.
+pub(crate) fn pack(table: Table, rows: RecordBatch) -> Result<Batch, Error> {
+    let version = (tables::VERSION_KEY.to_owned(), tables::SCHEMA_VERSION.to_string());
+    let schema = tables::schema(table).as_ref().clone().with_metadata([version].into());
+    let rows = rows.with_schema(schema.into())?;
+    Ok(Batch { table, rows: rows.num_rows() as u64, ipc: ipc::encode(&rows)? })
 }
 
-impl Batch {
-    /// The most bytes that [`Batch::parse`] looks at.
-    pub const MAX_BYTES: usize = 64 << 20;
-
-    pub(crate) fn new(table: Table, rows: RecordBatch) -> Result<Self, Error> {
-        let version = (tables::VERSION_KEY.to_owned(), tables::SCHEMA_VERSION.to_string());
-        let schema = tables::schema(table).as_ref().clone().with_metadata([version].into());
-        let rows = rows.with_schema(schema.into())?;
-        Ok(Self { table, rows: rows.num_rows() as u64, ipc: ipc::encode(&rows)? })
+/// Accepts bytes from a worker if they are rows of `table` that all belong to the trial with
+/// `keys`. Safe on any bytes: memory is bounded by their length.
+pub fn parse(table: Table, keys: &Keys, ipc: Bytes) -> Result<Batch, Error> {
+    if ipc.len() > MAX_BYTES {
+        return Err(Error::TooLarge { bytes: ipc.len() });
     }
-
-    /// Accepts bytes from a worker if they are rows of `table` that all belong to the trial with
-    /// `keys`. Safe on any bytes: memory is bounded by their length.
-    pub fn parse(table: Table, keys: &Keys, ipc: Bytes) -> Result<Self, Error> {
-        if ipc.len() > Self::MAX_BYTES {
-            return Err(Error::TooLarge { bytes: ipc.len() });
-        }
-        let batch = Self { table, rows: 0, ipc };
-        let rows = batch.read()?;
-        let schema = rows.schema();
-        if schema.fields() != tables::schema(table).fields() {
-            let version = schema.metadata().get(tables::VERSION_KEY).cloned();
-            return Err(Error::Schema {
-                table: table.name(),
-                version: version.unwrap_or_else(|| "unknown".to_owned()),
-            });
-        }
-        if rows.num_rows() == 0 {
-            return Err(Error::Empty);
-        }
-        check_keys(keys, &rows)?;
-        Ok(Self { rows: rows.num_rows() as u64, ..batch })
+    let rows = ipc::decode(&ipc)?;
+    let schema = rows.schema();
+    if schema.fields() != tables::schema(table).fields() {
+        let version = schema.metadata().get(tables::VERSION_KEY).cloned();
+        return Err(Error::Schema {
+            table: table.name(),
+            version: version.unwrap_or_else(|| "unknown".to_owned()),
+        });
     }
-
-    /// The rows, in the schema in which they were written.
-    pub(crate) fn read(&self) -> Result<RecordBatch, Error> {
-        ipc::decode(&self.ipc)
+    if rows.num_rows() == 0 {
+        return Err(Error::Empty);
     }
+    check_keys(keys, &rows)?;
+    Ok(Batch { table, rows: rows.num_rows() as u64, ipc })
+}
+
+/// The rows of `batch`.
+#[cfg(test)]
+pub(crate) fn read(batch: &Batch) -> RecordBatch {
+    ipc::decode(&batch.ipc).unwrap()
 }
 
 /// The key columns come first in every table, see `tables::columns`.
@@ -119,7 +107,7 @@ fn check_keys(keys: &Keys, rows: &RecordBatch) -> Result<(), Error> {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// More bytes than a commit can have.
-    #[error("a batch of {bytes} bytes is too large (at most {max})", max = Batch::MAX_BYTES)]
+    #[error("a batch of {bytes} bytes is too large (at most {max})", max = MAX_BYTES)]
     TooLarge {
         /// How many there are.
         bytes: usize,
@@ -174,7 +162,7 @@ mod tests {
         let batches = tables::encode(&keys, &sample::rows(5)).unwrap();
         assert_eq!(batches.len(), Table::TRAINED.len());
         for batch in batches {
-            let parsed = Batch::parse(batch.table, &keys, batch.ipc.clone()).unwrap();
+            let parsed = parse(batch.table, &keys, batch.ipc.clone()).unwrap();
             assert_eq!(parsed, batch);
         }
         assert!(tables::encode(&keys, &Default::default()).unwrap().is_empty());
@@ -185,7 +173,7 @@ mod tests {
         let trials = tables::encode_trials(&[sample::trial(5)]).unwrap();
         let attempts = tables::encode_attempts(&[sample::attempt(5)]).unwrap();
         for batch in [trials, attempts] {
-            let parsed = Batch::parse(batch.table, &sample::keys(5), batch.ipc.clone()).unwrap();
+            let parsed = parse(batch.table, &sample::keys(5), batch.ipc.clone()).unwrap();
             assert_eq!(parsed.rows, 1);
         }
     }
@@ -200,8 +188,7 @@ mod tests {
     #[test]
     fn rows_of_something_else_are_refused() {
         let (ours, keys) = (epochs(5), sample::keys(5));
-        let refusal =
-            |table, keys: &Keys, ipc| Batch::parse(table, keys, ipc).unwrap_err().to_string();
+        let refusal = |table, keys: &Keys, ipc| parse(table, keys, ipc).unwrap_err().to_string();
         for (other, column) in [
             (Keys { trial: 6, ..keys.clone() }, "trial"),
             (Keys { task: "copy".to_owned(), ..keys.clone() }, "task"),
@@ -215,7 +202,7 @@ mod tests {
             refusal(Table::Shapes, &keys, ours.ipc.clone()),
             @"not the columns of table `shapes` in version 1 of the schemas: `1`"
         );
-        let none = Batch::new(Table::Epochs, RecordBatch::new_empty(tables::schema(Table::Epochs)));
+        let none = pack(Table::Epochs, RecordBatch::new_empty(tables::schema(Table::Epochs)));
         assert_eq!(refusal(Table::Epochs, &keys, none.unwrap().ipc), "a batch without rows");
     }
 
@@ -229,13 +216,13 @@ mod tests {
             ("trailing bytes", [&good[..], b"x"].concat().into()),
             ("two streams", [&good[..], &good[..]].concat().into()),
             ("a header of 2 GiB", absurd_header.into()),
-            ("too many bytes", vec![0; Batch::MAX_BYTES + 1].into()),
+            ("too many bytes", vec![0; MAX_BYTES + 1].into()),
         ] {
-            assert!(Batch::parse(Table::Epochs, &keys, bytes).is_err(), "{name}");
+            assert!(parse(Table::Epochs, &keys, bytes).is_err(), "{name}");
         }
         for length in 0..good.len() {
             let cut = good.slice(..length);
-            assert!(Batch::parse(Table::Epochs, &keys, cut).is_err(), "cut at {length}");
+            assert!(parse(Table::Epochs, &keys, cut).is_err(), "cut at {length}");
         }
     }
 
@@ -243,7 +230,7 @@ mod tests {
     fn misaligned_bytes_are_read_all_the_same() {
         let good = epochs(5);
         let shifted = Bytes::from([b"x", &good.ipc[..]].concat()).slice(1..);
-        assert_eq!(Batch::parse(Table::Epochs, &sample::keys(5), shifted).unwrap(), good);
+        assert_eq!(parse(Table::Epochs, &sample::keys(5), shifted).unwrap(), good);
     }
 
     proptest! {
@@ -268,7 +255,7 @@ mod tests {
             if let Some(cut) = cut {
                 bytes.truncate(cut.index(bytes.len()));
             }
-            if let Ok(parsed) = Batch::parse(batch.table, &sample::keys(5), bytes.into()) {
+            if let Ok(parsed) = parse(batch.table, &sample::keys(5), bytes.into()) {
                 // Values may have changed, shape and keys may not.
                 prop_assert_eq!(parsed.rows, batch.rows);
             }

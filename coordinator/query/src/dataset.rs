@@ -29,7 +29,7 @@
 //!
 //! No row is lost, because files are removed only after everything that the journal names is in
 //! the tree, and none is doubled, because then nothing else is. New names never equal old ones
-//! (see `part`), except for files that compaction leaves as they are, which are in both.
+//! (see `rheo_core::part`), except for files that compaction leaves as they are, which are in both.
 
 mod compact;
 
@@ -42,13 +42,14 @@ use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use rheo_core::id::SweepName;
+use rheo_core::part::Part;
 use rheo_core::row::Table;
 
 pub use compact::Compaction;
 
 use crate::conform::conform;
 use crate::disk::{self, Disk};
-use crate::part::{self, Part};
+use crate::names::is_part;
 use crate::{batch, ipc, merge, parquet as file, tables};
 
 /// Where everything is that does not count.
@@ -108,7 +109,7 @@ impl Dataset {
 
         let mut part =
             Part { table, sweep: sweep.clone(), first, last, generation: 0, rows: 0, bytes: 0 };
-        let directory = part::directory(table, sweep);
+        let directory = Part::directory(table, sweep);
         let staged = format!("{STAGING}/{}-{sweep}-{}.tmp", table.name(), part.name());
         self.disk.create_directory(&directory)?;
         self.disk.create_directory(STAGING)?;
@@ -156,7 +157,7 @@ impl Dataset {
             for sweep in sweeps {
                 let known: Vec<&Part> =
                     known.iter().filter(|p| p.table == table && p.sweep == sweep).collect();
-                self.recover_sweep(&part::directory(table, &sweep), &known, &mut removed)?;
+                self.recover_sweep(&Part::directory(table, &sweep), &known, &mut removed)?;
             }
         }
         for (name, _) in self.disk.list(STAGING)? {
@@ -182,7 +183,7 @@ impl Dataset {
             self.disk.exchange(directory, &staged)?;
         }
         for (name, _) in self.disk.list(directory)? {
-            if part::is_name(&name) && !known.iter().any(|part| part.name() == name) {
+            if is_part(&name) && !known.iter().any(|part| part.name() == name) {
                 self.remove(directory, &name, removed)?;
             }
         }
@@ -201,7 +202,7 @@ impl Dataset {
     fn clear(&self, staged: &str, removed: &mut Vec<String>) -> Result<(), Error> {
         let directory = staged.trim_start_matches(STAGING).trim_start_matches('/');
         for (name, _) in self.disk.list(staged)? {
-            if part::is_name(&name) {
+            if is_part(&name) {
                 self.remove(staged, &name, removed)?;
             } else if !self.disk.exists(&format!("{directory}/{name}")) {
                 self.disk.create_directory(directory)?;

@@ -20,15 +20,13 @@ use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use rheo_core::id::SweepName;
-use rheo_core::row::Table;
+use rheo_core::part::{Part, Retraction};
+use rheo_core::row::{Batch, Table};
 use tokio_stream::StreamExt;
 
 pub use error::Error;
 
-use crate::batch::Batch;
 use crate::dataset::{Dataset, Pin};
-use crate::part::Part;
-use crate::retraction::Retraction;
 
 /// What the journal says that counts, at one instant.
 #[derive(Debug, Clone)]

@@ -16,10 +16,10 @@ use arrow::ipc::{self, MetadataVersion, Precision, Type};
 use arrow::record_batch::RecordBatch;
 use bytes::{Buf, Bytes};
 
-use crate::batch::{Batch, Error};
+use crate::batch::{Error, MAX_BYTES};
 
 /// More values than the largest batch can hold in a bit each.
-const MAX_VALUES: i64 = 8 * Batch::MAX_BYTES as i64;
+const MAX_VALUES: i64 = 8 * MAX_BYTES as i64;
 
 /// What precedes the length of every message.
 const CONTINUATION: u32 = u32::MAX;

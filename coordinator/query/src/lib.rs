@@ -1,7 +1,7 @@
 //! Results as Arrow: the tables, the Parquet files that hold them, and SQL over both.
 //!
-//! The only crate that sees Arrow. Workers turn rows into [`Batch`]es (this part compiles without
-//! DataFusion and Parquet); the coordinator [checks](Batch::check) them before it accepts a commit,
+//! The only crate that sees Arrow. Workers [encode] rows (this part compiles without
+//! DataFusion and Parquet); the coordinator [checks](parse) them before it accepts a commit,
 //! journals them as opaque bytes, and later has a [`Dataset`] write them into parts. An [`Engine`]
 //! answers SQL over exactly the parts that the journal names plus the rows that are in none yet.
 
@@ -19,11 +19,11 @@ mod ipc;
 #[cfg(feature = "sql")]
 mod merge;
 #[cfg(feature = "sql")]
+mod names;
+#[cfg(feature = "sql")]
 pub mod output;
 #[cfg(feature = "sql")]
 mod parquet;
-#[cfg(feature = "sql")]
-mod part;
 #[cfg(feature = "sql")]
 pub mod report;
 #[cfg(feature = "sql")]
@@ -32,15 +32,11 @@ mod tables;
 #[cfg(feature = "sql")]
 pub mod wire;
 
-pub use batch::{Batch, Error, Keys};
+pub use batch::{Error, Keys, MAX_BYTES, parse};
 #[cfg(feature = "sql")]
 pub use dataset::{Compaction, Dataset, Pin};
 #[cfg(feature = "sql")]
 pub use engine::{Answer, Engine, Limits, Pending, Snapshot};
-#[cfg(feature = "sql")]
-pub use part::Part;
-#[cfg(feature = "sql")]
-pub use retraction::Retraction;
 pub use tables::{
     AttemptRow, Column, Kind, SCHEMA_VERSION, TrialRow, columns, encode, encode_attempts,
     encode_trials, schema,

@@ -12,23 +12,8 @@ use arrow::datatypes::UInt64Type;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use rheo_core::id::SweepName;
+use rheo_core::part::Retraction;
 use rheo_core::row::Table;
-use serde::{Deserialize, Serialize};
-
-/// Says that a trial was retried after it had ended: its row in `trials` no longer counts where it
-/// was journaled before `before`.
-///
-/// A part or batch at later positions is not affected. A part that has positions on both sides was
-/// written after the retraction, and its writer left the row out.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Retraction {
-    /// The sweep.
-    pub sweep: SweepName,
-    /// The trial.
-    pub trial: u64,
-    /// The journal position of the retraction.
-    pub before: u64,
-}
 
 /// The trials that do not count among the rows of `table` and `sweep` that were journaled up to
 /// `position`.
@@ -39,9 +24,9 @@ pub(crate) fn retracted(
     retractions: &[Retraction],
 ) -> BTreeSet<u64> {
     let concerns = |retraction: &&Retraction| {
-        table == Table::Trials && retraction.sweep == *sweep && position < retraction.before
+        table == Table::Trials && retraction.trial.sweep == *sweep && position < retraction.before
     };
-    retractions.iter().filter(concerns).map(|retraction| retraction.trial).collect()
+    retractions.iter().filter(concerns).map(|retraction| retraction.trial.index).collect()
 }
 
 /// The rows that are not of `retracted` trials.

@@ -28,7 +28,7 @@ use serde::Serialize;
 pub use attempts::{AttemptRow, encode_attempts};
 pub use trials::{TrialRow, encode_trials};
 
-use crate::batch::{Batch, Error, Keys};
+use crate::batch::{self, Error, Keys};
 use crate::config;
 
 /// The version of the schemas; it grows by one whenever a column is added anywhere.
@@ -158,7 +158,7 @@ fn encode_measured<R: Serialize>(
 
 /// Encodes `rows`, whose serde names are the columns of `table`.
 fn encode_rows<R: Serialize>(table: Table, rows: &[R]) -> Result<Batch, Error> {
-    Batch::new(table, to_arrow(table, rows)?)
+    batch::pack(table, to_arrow(table, rows)?)
 }
 
 fn to_arrow<R: Serialize>(table: Table, rows: &[R]) -> Result<RecordBatch, ArrowError> {

@@ -29,3 +29,9 @@ pub(super) const ALL: [(&str, &str); 5] = [
 pub(super) fn get(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
+
+/// This program as it was called, so that what it tells people to type works when they paste it.
+pub(super) fn program() -> String {
+    let called = std::env::args_os().next();
+    called.map_or_else(|| "rheo".to_owned(), |called| called.to_string_lossy().into_owned())
+}

@@ -74,9 +74,14 @@ fn describe(definition: &Definition, planned: &Planned) -> Result<(), Failure> {
     if let Some(description) = &definition.description {
         format::print(description)?;
     }
-    let mut table = format::table(&["\nPARAMETER", "\nVALUES"]);
+    let mut table = format::table(&["\nPARAMETER", "\nVALUES", "\nWHEN"]);
     for parameter in &definition.space.parameters {
-        table.add_row([parameter.path.clone(), parameter.to_string()]);
+        let when = parameter.when.iter().map(|condition| {
+            let values = condition.values.iter().map(point::plain).collect::<Vec<_>>();
+            format!("{} is {}", condition.path, values.join(" or "))
+        });
+        let when = when.collect::<Vec<_>>().join(" and ");
+        table.add_row([parameter.path.clone(), parameter.domain.to_string(), when]);
     }
     Ok(format::print(table)?)
 }

@@ -9,7 +9,7 @@ use rheo_query::output::{Format, Size};
 use rheo_query::report;
 
 use super::failure::Failure;
-use super::{format, query, status};
+use super::{env, format, query, status};
 use crate::client::Client;
 
 /// Trials on the leaderboard.
@@ -35,7 +35,7 @@ pub(super) async fn print(
         counts.trials,
         others(sweep),
     ))?;
-    failures(client, sweep).await?;
+    failures(client, sweep, state).await?;
     if counts.completed + counts.diverged > 0 {
         leaderboard(client, sweep).await?;
         robustness(client, &sweep.name).await?;
@@ -55,7 +55,7 @@ fn others(sweep: &SweepView) -> String {
     some.map(|(count, what)| format!(", {count} {what}")).collect()
 }
 
-async fn failures(client: &mut Client, sweep: &SweepView) -> Result<(), Failure> {
+async fn failures(client: &mut Client, sweep: &SweepView, state: &Path) -> Result<(), Failure> {
     if sweep.counts.failed == 0 {
         return Ok(());
     }
@@ -65,11 +65,10 @@ async fn failures(client: &mut Client, sweep: &SweepView) -> Result<(), Failure>
         let error = seen.trial.error.unwrap_or_default();
         format::print(format!("  {} failed: {error}", seen.trial.id))?;
     }
-    format::print(format!(
-        "`rheo retry {0}` tries failed trials again; `rheo trials {0} --status failed` lists them",
-        sweep.name
-    ))?;
-    Ok(())
+    let (name, rheo) = (&sweep.name, command(state));
+    Ok(format::print(format!(
+        "`{rheo} retry {name}` tries failed trials again; `{rheo} trials {name} --status failed` lists them"
+    ))?)
 }
 
 async fn leaderboard(client: &mut Client, sweep: &SweepView) -> Result<(), Failure> {
@@ -92,17 +91,21 @@ async fn robustness(client: &mut Client, sweep: &SweepName) -> Result<(), Failur
 /// Where the results are, and two ways to look further.
 fn results(sweep: &SweepName, state: &Path) -> Result<(), Failure> {
     let results = std::path::absolute(state.join("results"))?;
-    let state = if state == Path::new(".rheo") {
-        String::new()
-    } else {
-        format!(" --state {}", state.display())
-    };
+    let rheo = command(state);
     format::print(format!("\nThe results are Parquet files in {}", results.display()))?;
     format::print("Ask them anything, for example:\n")?;
     format::print(format!(
-        "  rheo{state} query \"select net, avg(test_accuracy) as accuracy, count(*) as trials from trials where sweep = '{sweep}' group by net order by accuracy desc\""
+        "  {rheo} query \"select net, avg(test_accuracy) as accuracy, count(*) as trials from trials where sweep = '{sweep}' group by net order by accuracy desc\""
     ))?;
     Ok(format::print(format!(
-        "  rheo{state} query \"select net, neuron, n, s from shapes where sweep = '{sweep}' and net = 'heterogeneous' and epoch >= 0 order by n desc limit 10\""
+        "  {rheo} query \"select net, neuron, n, s from shapes where sweep = '{sweep}' and net = 'heterogeneous' and epoch >= 0 order by n desc limit 10\""
     ))?)
+}
+
+/// How this program is called on this state directory.
+fn command(state: &Path) -> String {
+    if state == Path::new(super::DEFAULT_STATE) {
+        return env::program();
+    }
+    format!("{} --state {}", env::program(), state.display())
 }

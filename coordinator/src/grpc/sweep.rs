@@ -1,5 +1,6 @@
 //! The clients' service.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -165,13 +166,13 @@ impl SweepService for Service {
         request: Request<v1::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let name = wire::sweep(&request.into_inner().sweep)?;
-        let ended = self.coordinator.live.ended();
-        let first = observe(&self.coordinator, &name, &[]).await?;
+        let mut endings = self.coordinator.live.ended();
+        let first = observe(&self.coordinator, &name, &mut endings).await?;
         let (sender, receiver) = mpsc::channel(4);
         let (coordinator, stop) = (self.coordinator.clone(), self.stop.clone());
         tokio::spawn(async move {
             tokio::select! {
-                () = tell_changes(&coordinator, &name, first, ended, &sender) => {}
+                () = tell_changes(&coordinator, &name, first, endings, &sender) => {}
                 () = stop.cancelled() => {}
             }
         });
@@ -242,30 +243,36 @@ fn page(
     (views, (index < trials).then_some(index))
 }
 
-/// A sweep, its running trials and those of `ended` that are its own, as a watcher sees them.
+/// A sweep, its running trials, and those that came in through `endings`, as a watcher sees them.
 async fn observe(
     coordinator: &Coordinator,
     name: &SweepName,
-    ended: &[TrialId],
+    endings: &mut broadcast::Receiver<TrialId>,
 ) -> Result<v1::WatchResponse, Failure> {
     let sought = name.clone();
-    let ended: Vec<u64> =
-        ended.iter().filter(|trial| trial.sweep == *name).map(|trial| trial.index).collect();
     let observed = coordinator.handle.read(move |state| {
         let sweep = state.sweeps.get(&sought).ok_or(Rejection::UnknownSweep(sought))?;
         let running = sweep.live.iter().filter(|(_, trial)| trial.lease.is_some());
         let running = running.filter_map(|(index, _)| TrialView::of(sweep, *index));
-        let running: Vec<TrialView> = running.collect();
-        let ended = ended.into_iter().filter_map(|index| TrialView::of(sweep, index));
-        Ok::<_, Rejection>((SweepView::of(sweep), running, ended.collect::<Vec<_>>()))
+        Ok::<_, Rejection>((SweepView::of(sweep), running.collect::<Vec<_>>()))
     });
-    let (sweep, running, ended) = observed.await??;
-    let running = running.into_iter().map(|view| {
+    let (sweep, running) = observed.await??;
+    // Looked at last, so that no trial is missing of those that have ended by what was observed.
+    let ended = drain(endings).into_iter().filter(|trial| trial.sweep == *name);
+    let ended: BTreeSet<u64> = ended.map(|trial| trial.index).collect();
+    let running = running.into_iter().filter(|view| !ended.contains(&view.id.index)).map(|view| {
         let progress = coordinator.live.progress(&view.id);
         wire::trial_message(view, progress.as_ref())
     });
-    let ended = ended.into_iter().map(|view| wire::trial_message(view, None)).collect();
-    Ok(v1::WatchResponse { running: running.collect(), sweep: Some(sweep.into()), ended })
+    let running = running.collect();
+    let sought = name.clone();
+    let ended = coordinator.handle.read(move |state| {
+        let sweep = state.sweeps.get(&sought);
+        let views = ended.into_iter().filter_map(|index| TrialView::of(sweep?, index));
+        views.collect::<Vec<_>>()
+    });
+    let ended = ended.await?.into_iter().map(|view| wire::trial_message(view, None)).collect();
+    Ok(v1::WatchResponse { running, sweep: Some(sweep.into()), ended })
 }
 
 /// Sends every change until the sweep has ended or nobody listens.
@@ -289,8 +296,7 @@ async fn tell_changes(
             }
             tokio::time::sleep(WATCH_PAUSE).await;
             changes.mark_unchanged();
-            let ended = drain(&mut endings);
-            match observe(coordinator, name, &ended).await {
+            match observe(coordinator, name, &mut endings).await {
                 Ok(next) if next != message => {
                     message = next;
                     break;

@@ -4,6 +4,8 @@
 //! a number in (0, 1) into a value by its inverse distribution function, which serves random and
 //! Sobol sampling alike.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -90,6 +92,37 @@ pub enum Domain {
         /// The standard deviation of the logarithm.
         sigma: f64,
     },
+}
+
+/// The values as people read them: `relu, adaptive` or `log_uniform_values 0.0001 to 0.01`.
+impl fmt::Display for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Constant { value } => f.write_str(&plain(value)),
+            Self::Categorical { values, probabilities } => {
+                let probability = |index| probabilities.as_ref().and_then(|all| all.get(index));
+                let values = values.iter().enumerate().map(|(index, value)| {
+                    let value = plain(value);
+                    probability(index).map_or(value.clone(), |p| format!("{value} ({p})"))
+                });
+                f.write_str(&values.collect::<Vec<_>>().join(", "))
+            }
+            Self::IntUniform { min, max } => write!(f, "int_uniform {min} to {max}"),
+            Self::Uniform { min, max } => write!(f, "uniform {min} to {max}"),
+            Self::QUniform { min, max, q, .. } => write!(f, "q_uniform {min} to {max} by {q}"),
+            Self::LogUniformValues { min, max } => write!(f, "log_uniform_values {min} to {max}"),
+            Self::QLogUniformValues { min, max, q, .. } => {
+                write!(f, "q_log_uniform_values {min} to {max} by {q}")
+            }
+            Self::Normal { mu, sigma } => write!(f, "normal {mu} +- {sigma}"),
+            Self::LogNormal { mu, sigma } => write!(f, "log_normal {mu} +- {sigma}"),
+        }
+    }
+}
+
+/// A value without quotes.
+fn plain(value: &Json) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// What an axis of a space has at a point.

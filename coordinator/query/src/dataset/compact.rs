@@ -17,14 +17,15 @@ use std::fs::File;
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rheo_core::id::SweepName;
+use rheo_core::part::{Part, Retraction};
 use rheo_core::row::Table;
 use serde::{Deserialize, Serialize};
 
 use super::{Dataset, Error, STAGING};
 use crate::conform::conform;
 use crate::merge::Merge;
-use crate::part::{self, Part};
-use crate::retraction::{self, Retraction, retracted};
+use crate::names::is_part;
+use crate::retraction::{self, retracted};
 use crate::tables;
 
 /// Parts are merged up to about this size.
@@ -70,7 +71,7 @@ impl Dataset {
         if groups.iter().all(stays) {
             return Ok(None);
         }
-        let directory = part::directory(table, sweep);
+        let directory = Part::directory(table, sweep);
         let staged = self.prepare(&directory, &old)?;
         let mut new = Vec::new();
         for group in groups {
@@ -159,10 +160,10 @@ impl Dataset {
 
     /// Lets readers in place see a compaction that the journal knows.
     pub fn publish(&self, compaction: &Compaction) -> Result<(), Error> {
-        let directory = part::directory(compaction.table, &compaction.sweep);
+        let directory = Part::directory(compaction.table, &compaction.sweep);
         let files = self.disk.list(&directory)?;
         let mut parts: Vec<String> = files.into_iter().map(|(name, _)| name).collect();
-        parts.retain(|name| part::is_name(name));
+        parts.retain(|name| is_part(name));
         let old: BTreeSet<String> = compaction.old.iter().map(Part::name).collect();
         if parts != Vec::from_iter(old) {
             return Err(Error::Changed { path: self.disk.path(&directory) });

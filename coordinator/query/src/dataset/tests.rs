@@ -7,10 +7,11 @@ use std::path::Path;
 use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use arrow::array::AsArray;
 use arrow::datatypes::UInt64Type;
+use rheo_core::id::TrialId;
+use rheo_core::part::Retraction;
 use tempfile::TempDir;
 
 use super::*;
-use crate::retraction::Retraction;
 use crate::sample;
 
 fn demo() -> SweepName {
@@ -90,7 +91,7 @@ fn three_parts(dataset: &Dataset) -> Journal {
         write((3, 4), &[(3, "completed")]),
         write((6, 7), &[(4, "completed"), (1, "completed")]),
     ];
-    Journal { parts, retractions: vec![Retraction { sweep: demo(), trial: 1, before: 5 }] }
+    Journal { parts, retractions: vec![Retraction { trial: TrialId::new(demo(), 1), before: 5 }] }
 }
 
 const BEFORE: [(u64, &str); 5] =
@@ -234,7 +235,7 @@ fn parts_that_stay_as_they_are_keep_their_names() {
     sparse.set_len(1 << 40).unwrap();
     assert!(dataset.compact(Table::Trials, &demo(), &parts, &[]).unwrap().is_none());
 
-    let retractions = [Retraction { sweep: demo(), trial: 1, before: 3 }];
+    let retractions = [Retraction { trial: TrialId::new(demo(), 1), before: 3 }];
     let compaction =
         dataset.compact(Table::Trials, &demo(), &parts, &retractions).unwrap().unwrap();
     let generations: Vec<u32> = compaction.new.iter().map(|part| part.generation).collect();
@@ -248,7 +249,7 @@ fn a_part_of_which_nothing_counts_disappears() {
     let root = TempDir::new().unwrap();
     let dataset = Dataset::new(root.path());
     let part = dataset.write_part(Table::Trials, &demo(), (1, 1), [batch(1, "failed")]).unwrap();
-    let retractions = [Retraction { sweep: demo(), trial: 1, before: 2 }];
+    let retractions = [Retraction { trial: TrialId::new(demo(), 1), before: 2 }];
     let compaction =
         dataset.compact(Table::Trials, &demo(), &[part], &retractions).unwrap().unwrap();
     assert!(compaction.new.is_empty());

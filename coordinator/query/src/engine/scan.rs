@@ -25,13 +25,13 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{ident, lit};
+use rheo_core::part::Part;
 use rheo_core::row::Table;
 
 use super::{Snapshot, store};
 use crate::conform::conform;
-use crate::part::Part;
 use crate::retraction::{self, retracted};
-use crate::tables;
+use crate::{ipc, tables};
 
 /// The table as queries see it.
 pub(super) fn view(table: Table, snapshot: &Arc<Snapshot>) -> Result<Arc<dyn TableProvider>> {
@@ -154,7 +154,7 @@ impl Pending {
         let mut all = Vec::new();
         for pending in self.snapshot.pending.iter().filter(|p| p.batch.table == self.table) {
             let external = |error| DataFusionError::External(Box::new(error));
-            let rows = pending.batch.read().map_err(external)?;
+            let rows = ipc::decode(&pending.batch.ipc).map_err(external)?;
             let rows = conform(&rows, &tables::schema(self.table))?;
             let retracted =
                 retracted(self.table, &pending.sweep, pending.position, &self.snapshot.retractions);

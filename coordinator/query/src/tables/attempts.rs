@@ -6,7 +6,7 @@ use rheo_core::time::Timestamp;
 use serde::Serialize;
 
 use super::{Column, Kind, encode_rows, optional, required};
-use crate::batch::{Batch, Error, Keys};
+use crate::batch::{Error, Keys};
 
 pub(super) const COLUMNS: [Column; 14] = [
     required("attempt", Kind::U32, "", "which try of the trial, from 1"),

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{Column, Kind, encode_rows, optional, required};
-use crate::batch::{Batch, Error, Keys};
+use crate::batch::{Error, Keys};
 use crate::config;
 
 pub(super) const COLUMNS: [Column; 40] = [

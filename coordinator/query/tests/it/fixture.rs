@@ -1,11 +1,11 @@
 //! A dataset with what its journal would hold, and queries over it as text.
 
 use rheo_core::id::SweepName;
-use rheo_core::row::{Rows, Table};
+use rheo_core::part::{Part, Retraction};
+use rheo_core::row::{Batch, Rows, Table};
 use rheo_query::output::{Format, Output, Size};
 use rheo_query::{
-    Batch, Dataset, Engine, Limits, Part, Pending, Retraction, Snapshot, encode, encode_attempts,
-    encode_trials, engine,
+    Dataset, Engine, Limits, Pending, Snapshot, encode, encode_attempts, encode_trials, engine,
 };
 use tempfile::TempDir;
 

@@ -1,9 +1,10 @@
 //! Queries: what they see, what they may not do, and how they fail.
 
-use rheo_core::id::SweepName;
+use rheo_core::id::{SweepName, TrialId};
 use rheo_core::metric::Goal;
+use rheo_core::part::Retraction;
 use rheo_core::row::Table;
-use rheo_query::{Engine, Limits, Retraction, encode_trials, report};
+use rheo_query::{Engine, Limits, encode_trials, report};
 
 use crate::fixture::{Fixture, csv};
 use crate::sample;
@@ -83,7 +84,7 @@ async fn a_row_that_was_superseded_is_gone_at_once_and_for_good() {
     // `retry --failed` retracts the rows of trials 0 and 2 of demo, in a part and pending.
     for trial in [0, 2] {
         let before = fixture.position;
-        fixture.retractions.push(Retraction { sweep: demo(), trial, before });
+        fixture.retractions.push(Retraction { trial: TrialId::new(demo(), trial), before });
         fixture.position += 1;
     }
     let gone = "sweep,trial,status\ndemo,1,completed\nother,0,failed\n";
