@@ -35,6 +35,9 @@ use tracing_subscriber::EnvFilter;
 use crate::client::{Client, Place};
 use failure::Failure;
 
+/// The state directory, unless another is named.
+const DEFAULT_STATE: &str = ".rheo";
+
 /// Sweeps of recurrent networks whose single neurons have rich input-output curves.
 #[derive(Debug, Parser)]
 #[command(name = "rheo", version, max_term_width = 100, propagate_version = true)]
@@ -52,7 +55,7 @@ struct Global {
     #[arg(long, global = true, env = env::SERVER, value_name = "URL")]
     server: Option<String>,
     /// State directory; also where the address of its coordinator is found.
-    #[arg(long, global = true, env = env::STATE, value_name = "DIR", default_value = ".rheo")]
+    #[arg(long, global = true, env = env::STATE, value_name = "DIR", default_value = DEFAULT_STATE)]
     state: PathBuf,
     /// How results are printed.
     #[arg(long, short, global = true, value_name = "FORMAT", default_value = "table")]

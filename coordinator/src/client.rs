@@ -36,7 +36,7 @@ const PIPE: usize = 1 << 20;
 
 /// Where the coordinator or its state is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub(crate) struct Place {
     /// The URL of a coordinator, if one was named.
     pub server: Option<String>,
     /// The state directory.
@@ -44,13 +44,13 @@ pub struct Place {
 }
 
 /// The file in the state directory in which a running coordinator says where it listens.
-pub fn server_file(state: &Path) -> PathBuf {
+pub(crate) fn server_file(state: &Path) -> PathBuf {
     state.join("server")
 }
 
 /// Speaks to a coordinator.
 #[derive(Debug, Clone)]
-pub struct Client {
+pub(crate) struct Client {
     inner: SweepServiceClient<Channel>,
     /// Whether a coordinator runs: nothing will happen to what is submitted otherwise.
     pub is_live: bool,
@@ -58,7 +58,7 @@ pub struct Client {
 
 /// Why a call did not succeed.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// There is no coordinator, and no state either.
     #[error("no coordinator runs here and there is no state in `{}`", .0.display())]
     Nowhere(PathBuf),
@@ -90,7 +90,7 @@ impl From<tonic::Status> for Error {
 
 impl Client {
     /// Connects to the coordinator at `place`, or opens its state directory if none runs.
-    pub async fn connect(place: &Place) -> Result<Self, Error> {
+    pub(crate) async fn connect(place: &Place) -> Result<Self, Error> {
         if let Some(url) = &place.server {
             return Self::over_network(url).await;
         }
@@ -115,7 +115,7 @@ impl Client {
     }
 
     /// Serves `coordinator` to this client alone, without a socket.
-    pub async fn in_process(coordinator: Coordinator) -> Result<Self, Error> {
+    pub(crate) async fn in_process(coordinator: Coordinator) -> Result<Self, Error> {
         let (ours, theirs) = tokio::io::duplex(PIPE);
         let connection = tokio_stream::once(Ok::<_, std::io::Error>(theirs));
         let incoming = connection.chain(tokio_stream::pending());
@@ -139,7 +139,11 @@ impl Client {
     }
 
     /// Submits the text of a sweep file; says whether the sweep is new.
-    pub async fn submit(&mut self, file: &str, text: &str) -> Result<(SweepView, bool), Error> {
+    pub(crate) async fn submit(
+        &mut self,
+        file: &str,
+        text: &str,
+    ) -> Result<(SweepView, bool), Error> {
         let request = v1::SubmitRequest { file: file.to_owned(), text: text.to_owned() };
         let reply = self.inner.submit(within(CALL, request)).await?.into_inner();
         Ok((sweep_of(reply.sweep)?, reply.created))
@@ -147,7 +151,7 @@ impl Client {
 
     /// All sweeps in the order in which they were submitted, and what keeps rows from being written
     /// into parts, if anything does.
-    pub async fn sweeps(&mut self) -> Result<(Vec<SweepView>, Option<String>), Error> {
+    pub(crate) async fn sweeps(&mut self) -> Result<(Vec<SweepView>, Option<String>), Error> {
         let request = within(CALL, v1::ListSweepsRequest {});
         let reply = self.inner.list_sweeps(request).await?.into_inner();
         let sweeps: Result<_, _> = reply.sweeps.into_iter().map(SweepView::try_from).collect();
@@ -155,14 +159,14 @@ impl Client {
     }
 
     /// One sweep and its file.
-    pub async fn sweep(&mut self, name: &SweepName) -> Result<(SweepView, String), Error> {
+    pub(crate) async fn sweep(&mut self, name: &SweepName) -> Result<(SweepView, String), Error> {
         let request = v1::GetSweepRequest { sweep: name.to_string() };
         let reply = self.inner.get_sweep(within(CALL, request)).await?.into_inner();
         Ok((sweep_of(reply.sweep)?, reply.source))
     }
 
     /// A page of trials, and where the next begins.
-    pub async fn trials(
+    pub(crate) async fn trials(
         &mut self,
         sweep: &SweepName,
         statuses: &[Status],
@@ -181,41 +185,41 @@ impl Client {
     }
 
     /// One trial and its whole configuration, as JSON.
-    pub async fn trial(&mut self, id: &TrialId) -> Result<(Seen, String), Error> {
+    pub(crate) async fn trial(&mut self, id: &TrialId) -> Result<(Seen, String), Error> {
         let request = v1::GetTrialRequest { sweep: id.sweep.to_string(), trial: id.index };
         let reply = self.inner.get_trial(within(CALL, request)).await?.into_inner();
         Ok((reply.trial.ok_or(Invalid::Missing("trial"))?.try_into()?, reply.config))
     }
 
     /// Follows a sweep until it ends.
-    pub async fn watch(&mut self, sweep: &SweepName) -> Result<Watching, Error> {
+    pub(crate) async fn watch(&mut self, sweep: &SweepName) -> Result<Watching, Error> {
         let request = v1::WatchRequest { sweep: sweep.to_string() };
         Ok(Watching(self.inner.watch(request).await?.into_inner()))
     }
 
     /// Starts no further trial.
-    pub async fn pause(&mut self, sweep: &SweepName) -> Result<SweepView, Error> {
+    pub(crate) async fn pause(&mut self, sweep: &SweepName) -> Result<SweepView, Error> {
         let (sweep, request_id) = (sweep.to_string(), request_id());
         let request = within(CALL, v1::PauseRequest { sweep, request_id });
         sweep_of(self.inner.pause(request).await?.into_inner().sweep)
     }
 
     /// Goes on.
-    pub async fn resume(&mut self, sweep: &SweepName) -> Result<SweepView, Error> {
+    pub(crate) async fn resume(&mut self, sweep: &SweepName) -> Result<SweepView, Error> {
         let (sweep, request_id) = (sweep.to_string(), request_id());
         let request = within(CALL, v1::ResumeRequest { sweep, request_id });
         sweep_of(self.inner.resume(request).await?.into_inner().sweep)
     }
 
     /// Starts no further trial and stops the running ones.
-    pub async fn cancel(&mut self, sweep: &SweepName) -> Result<SweepView, Error> {
+    pub(crate) async fn cancel(&mut self, sweep: &SweepName) -> Result<SweepView, Error> {
         let (sweep, request_id) = (sweep.to_string(), request_id());
         let request = within(CALL, v1::CancelRequest { sweep, request_id });
         sweep_of(self.inner.cancel(request).await?.into_inner().sweep)
     }
 
     /// Tries trials again; says how many.
-    pub async fn retry(
+    pub(crate) async fn retry(
         &mut self,
         sweep: &SweepName,
         trials: Selection,
@@ -228,7 +232,7 @@ impl Client {
     }
 
     /// Runs SQL; the reply is an Arrow IPC stream in pieces.
-    pub async fn query(&mut self, sql: &str) -> Result<Streaming<v1::QueryResponse>, Error> {
+    pub(crate) async fn query(&mut self, sql: &str) -> Result<Streaming<v1::QueryResponse>, Error> {
         let request = within(QUERY, v1::QueryRequest { sql: sql.to_owned() });
         Ok(self.inner.query(request).await?.into_inner())
     }
@@ -236,7 +240,7 @@ impl Client {
 
 /// A trial, and its progress if it runs.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// The trial.
     pub trial: TrialView,
     /// How far it is.
@@ -254,11 +258,11 @@ impl TryFrom<v1::Trial> for Seen {
 
 /// A sweep that is being followed.
 #[derive(Debug)]
-pub struct Watching(Streaming<v1::WatchResponse>);
+pub(crate) struct Watching(Streaming<v1::WatchResponse>);
 
 /// A sweep at one moment.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Moment {
+pub(crate) struct Moment {
     /// The sweep.
     pub sweep: SweepView,
     /// The trials that run.
@@ -269,7 +273,7 @@ pub struct Moment {
 
 impl Watching {
     /// The next moment at which something is different; none after the end.
-    pub async fn next(&mut self) -> Result<Option<Moment>, Error> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Moment>, Error> {
         let Some(message) = self.0.message().await? else { return Ok(None) };
         let running: Result<_, _> = message.running.into_iter().map(Seen::try_from).collect();
         let ended: Result<Vec<Seen>, _> = message.ended.into_iter().map(Seen::try_from).collect();

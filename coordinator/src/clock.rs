@@ -7,7 +7,7 @@ use rheo_core::time::{Clock, Timestamp};
 
 /// The clock of this process.
 #[derive(Debug)]
-pub struct SystemClock {
+pub(crate) struct SystemClock {
     began: Instant,
     at: Timestamp,
 }
@@ -16,7 +16,7 @@ impl SystemClock {
     /// The wall clock now, going on by itself; at least `floor`, so that a clock that was set back
     /// between two runs does not let time run backwards.
     #[expect(clippy::disallowed_methods, reason = "this is the injected clock")]
-    pub fn new(floor: Timestamp) -> Self {
+    pub(crate) fn new(floor: Timestamp) -> Self {
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let millis = u64::try_from(wall.unwrap_or(Duration::ZERO).as_millis()).unwrap_or(u64::MAX);
         Self { began: Instant::now(), at: Timestamp(millis).max(floor) }

@@ -115,7 +115,7 @@ struct Engine {
 }
 
 /// A running engine.
-pub struct Running {
+pub(crate) struct Running {
     /// Talks to it.
     pub handle: Handle,
     /// What it is told the time by.
@@ -124,7 +124,7 @@ pub struct Running {
 
 /// Starts the engine on the state that `journal` holds. It calls `carry_out` with what it wants done
 /// outside, which must not wait for anything; whoever sees a state finds its effects carried out.
-pub fn start(
+pub(crate) fn start(
     journal: Arc<dyn Journal>,
     backlog: Arc<Backlog>,
     clock: impl FnOnce(Timestamp) -> Arc<dyn Clock>,

@@ -32,7 +32,7 @@ const MANY_PARTS: usize = 32;
 
 /// How many bytes of rows wait in the journal.
 #[derive(Debug, Default)]
-pub struct Backlog {
+pub(crate) struct Backlog {
     bytes: AtomicUsize,
     /// Told when there is much to do, or something urgent.
     wake: Notify,
@@ -40,7 +40,7 @@ pub struct Backlog {
 
 impl Backlog {
     /// Notes that rows of so many bytes have become durable in the journal.
-    pub fn add(&self, bytes: usize) {
+    pub(crate) fn add(&self, bytes: usize) {
         let waiting = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if waiting >= EAGER {
             self.wake.notify_one();
@@ -54,7 +54,7 @@ impl Backlog {
     }
 
     /// Whether no more rows should be accepted.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.bytes.load(Ordering::Relaxed) >= FULL
     }
 }
@@ -75,7 +75,7 @@ pub enum Error {
 
 /// Writes parts. One at a time.
 #[derive(Clone)]
-pub struct Sink {
+pub(crate) struct Sink {
     shared: Arc<Shared>,
 }
 
@@ -92,7 +92,11 @@ struct Shared {
 
 impl Sink {
     /// A sink from `journal` to `dataset`.
-    pub fn new(journal: Arc<dyn Journal>, dataset: Arc<Dataset>, backlog: Arc<Backlog>) -> Self {
+    pub(crate) fn new(
+        journal: Arc<dyn Journal>,
+        dataset: Arc<Dataset>,
+        backlog: Arc<Backlog>,
+    ) -> Self {
         let shared = Shared {
             journal,
             dataset,
@@ -106,7 +110,7 @@ impl Sink {
 
     /// Writes parts every `interval`, and earlier if there is much to write, until `stop`; then once
     /// more.
-    pub async fn run(self, interval: Duration, stop: CancellationToken) {
+    pub(crate) async fn run(self, interval: Duration, stop: CancellationToken) {
         loop {
             tokio::select! {
                 () = tokio::time::sleep(interval) => {}
@@ -121,13 +125,13 @@ impl Sink {
     }
 
     /// Has the parts of a sweep that ended written and merged soon.
-    pub fn finish(&self, sweep: SweepName) {
+    pub(crate) fn finish(&self, sweep: SweepName) {
         self.shared.ended().insert(sweep);
         self.shared.backlog.wake.notify_one();
     }
 
     /// What keeps rows from being written, if anything does.
-    pub fn trouble(&self) -> Option<String> {
+    pub(crate) fn trouble(&self) -> Option<String> {
         self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -139,7 +143,7 @@ impl Sink {
 
     /// Writes everything that waits. When this returns, every row that was committed before is in a
     /// part.
-    pub async fn flush(&self) -> Result<(), Error> {
+    pub(crate) async fn flush(&self) -> Result<(), Error> {
         let _one_at_a_time = self.shared.writing.lock().await;
         let shared = Arc::clone(&self.shared);
         let flushed = tokio::task::spawn_blocking(move || shared.flush()).await;

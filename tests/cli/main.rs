@@ -17,7 +17,7 @@ fn transcript(bench: &Bench, args: &[&str], code: i32) -> String {
 }
 
 macro_rules! assert_transcript {
-    ($name:literal, $bench:expr, $args:expr, $code:expr) => {
+    ($name:expr, $bench:expr, $args:expr, $code:expr) => {
         insta::with_settings!({ filters => vec![(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "[time]")] }, {
             insta::assert_snapshot!($name, transcript($bench, $args, $code));
         });

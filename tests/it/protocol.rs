@@ -1,6 +1,7 @@
 //! Clients that were not written here find the protocol alive and described.
 
 use rheo_tests::{Bench, Running, wait_for};
+use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -15,16 +16,17 @@ async fn health_and_reflection_are_served() {
     let _serve = Running::start(bench.rheo(&["serve"]));
     let file = bench.state().join("server");
     let url = wait_for("the coordinator", || std::fs::read_to_string(&file).ok());
-    let url = url.trim().to_owned();
+    let endpoint = Endpoint::from_shared(url.trim().to_owned()).unwrap();
+    let channel = endpoint.connect().await.unwrap();
 
-    let mut health = HealthClient::connect(url.clone()).await.unwrap();
+    let mut health = HealthClient::new(channel.clone());
     for service in ["rheobase.v1.WorkerService", "rheobase.v1.SweepService"] {
         let request = HealthCheckRequest { service: service.to_owned() };
         let status = health.check(request).await.unwrap().into_inner().status();
         assert_eq!(status, ServingStatus::Serving, "{service}");
     }
 
-    let mut reflection = ServerReflectionClient::connect(url).await.unwrap();
+    let mut reflection = ServerReflectionClient::new(channel);
     let list = MessageRequest::ListServices(String::new());
     let request = ServerReflectionRequest { host: String::new(), message_request: Some(list) };
     let replies = reflection.server_reflection_info(tokio_stream::once(request)).await.unwrap();

@@ -83,6 +83,14 @@ pub enum Goal {
 }
 
 impl Goal {
+    /// The name in sweep files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Minimize => "minimize",
+            Self::Maximize => "maximize",
+        }
+    }
+
     /// Whether `a` is strictly better than `b`. NaN is never better than anything.
     pub fn is_better(self, a: f64, b: f64) -> bool {
         match self {

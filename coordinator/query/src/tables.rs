@@ -22,7 +22,7 @@ use arrow::datatypes::{
 use arrow::error::ArrowError;
 use arrow::json::ReaderBuilder;
 use arrow::record_batch::RecordBatch;
-use rheo_core::row::{Rows, Table};
+use rheo_core::row::{Batch, Rows, Table};
 use serde::Serialize;
 
 pub use attempts::{AttemptRow, encode_attempts};

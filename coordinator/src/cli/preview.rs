@@ -63,12 +63,11 @@ fn describe(definition: &Definition, planned: &Planned) -> Result<(), Failure> {
         EndReason::Exhausted => String::new(),
         EndReason::RunCap => ", capped by run_cap".to_owned(),
     };
-    let goal = serde_json::to_value(definition.objective.goal)?;
     format::print(format!(
         "{}: {trials} trials ({points} x {seeds} seeds{capped}) by {}, to {} {}",
         definition.name,
         definition.method.name(),
-        point::plain(&goal),
+        definition.objective.goal.name(),
         definition.objective.name.name(),
     ))?;
     if let Some(description) = &definition.description {

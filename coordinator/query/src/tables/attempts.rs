@@ -1,7 +1,7 @@
 //! `attempts`: one row per ended attempt, filled by the coordinator.
 
 use rheo_core::id::{Digest, WorkerId};
-use rheo_core::row::Table;
+use rheo_core::row::{Batch, Table};
 use rheo_core::time::Timestamp;
 use serde::Serialize;
 

@@ -7,7 +7,7 @@
 use rheo_core::config::TrialConfig;
 use rheo_core::id::{Digest, WorkerId};
 use rheo_core::metric::{Metric, Metrics};
-use rheo_core::row::{Summary, Table};
+use rheo_core::row::{Batch, Summary, Table};
 use rheo_core::time::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};

@@ -13,8 +13,9 @@ use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rheo_core::id::SweepName;
+use rheo_core::part::Part;
 use rheo_core::row::Table;
-use rheo_query::{Dataset, Part, SCHEMA_VERSION};
+use rheo_query::{Dataset, SCHEMA_VERSION};
 
 use crate::fixture::Fixture;
 

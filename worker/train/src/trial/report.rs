@@ -1,5 +1,7 @@
 //! What a trial tells: its rows, its progress and the last word.
 
+use std::borrow::Cow;
+
 use rheo_core::metric::{Metric, Metrics, Report};
 use rheo_core::row::{EpochRow, EvaluationRow, ShapeRow, Summary};
 use rheo_core::trainer::{Commit, Finish, Progress};
@@ -27,13 +29,13 @@ impl Trial<'_> {
             epoch: self.state.completed_epochs(),
             epochs: self.config.training.epochs,
             metrics,
-            phase: match self.state.stage {
+            phase: Cow::Borrowed(match self.state.stage {
                 Stage::Shapes => "measuring shapes",
                 Stage::Train => "training",
                 Stage::Validate => "validating",
                 Stage::Evaluate => "evaluating",
                 Stage::Done => "done",
-            },
+            }),
         }
     }
 

@@ -230,7 +230,7 @@ fn progress_grows_from_nothing_to_all() {
     let fractions: Vec<f64> = session.progress.iter().map(|progress| progress.fraction).collect();
     assert!(fractions.is_sorted(), "{fractions:?}");
     assert!(fractions[0] == 0.0 && *fractions.last().unwrap() < 1.0, "{fractions:?}");
-    let seen: Vec<&str> = session.progress.iter().map(|progress| progress.phase).collect();
+    let seen: Vec<&str> = session.progress.iter().map(|progress| &*progress.phase).collect();
     for phase in ["measuring shapes", "training", "validating", "evaluating"] {
         assert!(seen.contains(&phase), "{phase}: {seen:?}");
     }
