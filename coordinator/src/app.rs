@@ -310,7 +310,7 @@ async fn tick(coordinator: Coordinator, stop: CancellationToken) {
 async fn sweep_checkpoints(coordinator: Coordinator) {
     // Listed first: what is put later is not in the list, hence not removed.
     let Ok(stored) = coordinator.checkpoints.list().await else { return };
-    let referenced = coordinator.handle.read(|state| state.checkpoints()).await;
+    let referenced = coordinator.handle.read(rheo_core::sweep::State::checkpoints).await;
     let Ok(referenced) = referenced else { return };
     for digest in stored.into_iter().filter(|digest| !referenced.contains(digest)) {
         coordinator.remove_checkpoint(digest).await;

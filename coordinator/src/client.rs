@@ -26,10 +26,10 @@ use crate::grpc;
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// How long a call may take that does not wait for anything.
-const CALL: Duration = Duration::from_secs(60);
+const CALL: Duration = Duration::from_mins(1);
 
 /// How long a query may take to begin its reply.
-const QUERY: Duration = Duration::from_secs(3600);
+const QUERY: Duration = Duration::from_hours(1);
 
 /// Bytes on their way between client and server in one process.
 const PIPE: usize = 1 << 20;

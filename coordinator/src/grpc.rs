@@ -22,7 +22,7 @@ use crate::app::Coordinator;
 use crate::engine::Failure;
 
 /// The longest that any call may take to begin its reply.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 /// How often a silent connection is probed, and how long the answer may take.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(20));

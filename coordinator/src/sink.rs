@@ -151,9 +151,10 @@ impl Sink {
         let mut trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         let now = flushed.as_ref().err().map(|error| report(error));
         if *trouble != now {
-            match &now {
-                Some(error) => tracing::error!(error, "rows stay in the journal"),
-                None => tracing::info!("rows are written again"),
+            if let Some(error) = &now {
+                tracing::error!(error, "rows stay in the journal")
+            } else {
+                tracing::info!("rows are written again")
             }
         }
         *trouble = now;

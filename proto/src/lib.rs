@@ -17,6 +17,7 @@ pub mod worker;
     clippy::allow_attributes_without_reason,
     clippy::clone_on_ref_ptr,
     clippy::allow_attributes,
+    clippy::excessive_nesting,
     reason = "generated code"
 )]
 pub mod v1 {

@@ -43,6 +43,7 @@ impl Said {
 
     /// Fails unless the program ended with this code.
     #[track_caller]
+    #[expect(clippy::return_self_not_must_use, reason = "the check itself is of use")]
     pub fn expect(self, code: i32) -> Self {
         let (found, out, err) = (self.code(), &self.out, &self.err);
         assert_eq!(found, code, "exit code\n--- out\n{out}\n--- err\n{err}");

@@ -27,7 +27,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 const CALL: Duration = Duration::from_secs(30);
 
 /// How long the transfer of a checkpoint may take.
-const TRANSFER: Duration = Duration::from_secs(600);
+const TRANSFER: Duration = Duration::from_mins(10);
 
 /// Where the coordinator is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +84,7 @@ impl Link {
     }
 
     /// Asks for trials; the flag says that there is nothing to wait for.
+    #[expect(clippy::too_many_arguments, reason = "the fields of the message")]
     pub(crate) async fn acquire(
         &self,
         worker: WorkerId,
@@ -209,6 +210,7 @@ fn within<T>(deadline: Duration, message: T) -> Request<T> {
     request
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn refused(status: Status) -> Refusal {
     Refusal::from(&status)
 }

@@ -28,7 +28,7 @@ pub struct Settings {
 
 impl Settings {
     /// Default of [`Self::patience`].
-    pub const PATIENCE: Duration = Duration::from_secs(300);
+    pub const PATIENCE: Duration = Duration::from_mins(5);
 
     /// Default of [`Self::grace`]: within what Slurm and Kubernetes give after a SIGTERM.
     pub const GRACE: Duration = Duration::from_secs(25);

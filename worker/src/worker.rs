@@ -158,10 +158,9 @@ impl Worker {
             let (link, tasks) = (Arc::clone(&self.bench.link), &self.tasks);
             tasks.spawn(async move {
                 for parcel in orphan.parcels() {
-                    if let Err(refusal) = send(&link, &parcel).await {
-                        let attempt = &parcel.claim.attempt;
-                        tracing::info!(%attempt, %refusal, "a commit of a dead worker came too late");
-                    }
+                    let Err(refusal) = send(&link, &parcel).await else { continue };
+                    let attempt = &parcel.claim.attempt;
+                    tracing::info!(%attempt, %refusal, "a commit of a dead worker came too late");
                 }
                 for pause in pauses() {
                     match link.leave(orphan.worker, true).await {

@@ -3,6 +3,8 @@
 //! Making the dataset takes a minute or two; each query is planned and executed from scratch, as
 //! `rheo query` does it.
 
+#![expect(clippy::expect_used, clippy::print_stdout, reason = "a benchmark reports to a person")]
+
 #[path = "../src/sample.rs"]
 #[expect(dead_code, reason = "shared with the tests")]
 mod sample;

@@ -19,6 +19,7 @@ use bytes::{Buf, Bytes};
 use crate::batch::{Error, MAX_BYTES};
 
 /// More values than the largest batch can hold in a bit each.
+#[expect(clippy::cast_possible_wrap, reason = "64 MiB")]
 const MAX_VALUES: i64 = 8 * MAX_BYTES as i64;
 
 /// What precedes the length of every message.

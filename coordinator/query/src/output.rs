@@ -85,7 +85,7 @@ pub struct Output<W: Write + Send> {
 
 enum Writer<W: Write + Send> {
     Table(W, Box<Table>),
-    Csv(arrow::csv::Writer<W>),
+    Csv(Box<arrow::csv::Writer<W>>),
     Json(JsonWriter<W, JsonArray>),
     JsonLines(JsonWriter<W, LineDelimited>),
     Parquet(Box<ArrowWriter<W>>),
@@ -98,7 +98,7 @@ impl<W: Write + Send> Output<W> {
         let json = WriterBuilder::new().with_explicit_nulls(true);
         let mut writer = match format {
             Format::Table => Writer::Table(out, Box::new(Table::new(schema, size))),
-            Format::Csv => Writer::Csv(arrow::csv::Writer::new(out)),
+            Format::Csv => Writer::Csv(Box::new(arrow::csv::Writer::new(out))),
             Format::Json => Writer::Json(json.build(out)),
             Format::JsonLines => Writer::JsonLines(json.build(out)),
             Format::Parquet => {

@@ -10,8 +10,8 @@ use rheo_query::{AttemptRow, Keys, TrialRow};
 /// Trials alternate between three kinds of network and two seeds.
 pub(crate) fn config(trial: u64) -> TrialConfig {
     let mut config = TrialConfig { seed: 400 + trial % 2, ..TrialConfig::default() };
-    config.network.kind =
-        [NetworkKind::Homogeneous, NetworkKind::Adaptive, NetworkKind::Relu][trial as usize % 3];
+    config.network.kind = [NetworkKind::Homogeneous, NetworkKind::Adaptive, NetworkKind::Relu]
+        [usize::try_from(trial % 3).unwrap_or_default()];
     config.evaluate = vec![Evaluation {
         kind: EvaluationKind::Sine,
         level: Some(vec![0.0, 0.5]),

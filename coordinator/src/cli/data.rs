@@ -21,7 +21,7 @@ const MIRRORS: [&str; 2] = [
 ];
 
 /// How long one file may take.
-const TIMEOUT: Duration = Duration::from_secs(600);
+const TIMEOUT: Duration = Duration::from_mins(10);
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {

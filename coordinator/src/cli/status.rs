@@ -93,7 +93,7 @@ pub(super) fn json(sweep: &SweepView) -> Value {
         "name": sweep.name,
         "description": sweep.description,
         "phase": sweep.phase.name(),
-        "reason": sweep.reason.map(|reason| reason.name()),
+        "reason": sweep.reason.map(rheo_core::sweep::EndReason::name),
         "submitted": format::utc(Some(sweep.submitted)),
         "ended": format::utc(sweep.ended),
         "counts": sweep.counts,

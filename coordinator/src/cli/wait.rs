@@ -26,12 +26,11 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     let timeout = args.timeout.map_or(Duration::MAX, |seconds| {
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
     });
-    let sweep = match tokio::time::timeout(timeout, watching).await {
-        Ok(sweep) => sweep?,
-        Err(_) => {
-            format::note(format!("{sweep} has not ended"));
-            return Err(Failure::SweepFailed);
-        }
+    let sweep = if let Ok(sweep) = tokio::time::timeout(timeout, watching).await {
+        sweep?
+    } else {
+        format::note(format!("{sweep} has not ended"));
+        return Err(Failure::SweepFailed);
     };
     if as_json {
         format::print_json(&status::json(&sweep))?;

@@ -1,6 +1,7 @@
 //! The workers' service.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,7 +24,7 @@ use crate::app::Coordinator;
 use crate::engine::report;
 
 /// The longest that a worker waits for work in one call.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// Serves workers.
 pub(crate) struct Service {
@@ -233,7 +234,7 @@ impl Service {
         let (known, wanted) = (held.clone(), only.clone());
         let command =
             Command::Acquire { worker, held: held.clone(), slots, only: only.clone(), lease };
-        let clock = self.coordinator.clock.clone();
+        let clock = Arc::clone(&self.coordinator.clock);
         let view = move |state: &State, _: &[_]| {
             let assignments = state.assignments(worker, &known);
             let now = clock.now();
@@ -331,6 +332,7 @@ fn chunks(bytes: Bytes) -> impl Iterator<Item = Bytes> + Send {
     (0..bytes.len()).step_by(CHUNK).map(move |at| bytes.slice(at..bytes.len().min(at + CHUNK)))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn checkpoint_status(error: checkpoint::Error) -> Status {
     let reason = match &error {
         checkpoint::Error::Missing(_) => Reason::CheckpointMissing,

@@ -43,11 +43,8 @@ impl Journal for Memory {
                 for trial in &entry.retracted {
                     let before = inner.pending.len();
                     inner.pending.retain(|_, blob| !blob.is_row_of(trial));
-                    if inner.pending.len() == before {
-                        inner
-                            .retractions
-                            .insert(Retraction { trial: trial.clone(), before: position });
-                    }
+                    let retraction = Retraction { trial: trial.clone(), before: position };
+                    (inner.pending.len() == before).then(|| inner.retractions.insert(retraction));
                 }
                 for (ordinal, blob) in (0..).zip(&entry.blobs) {
                     inner.pending.insert(PendingKey { position, ordinal }, blob.clone());

@@ -4,6 +4,8 @@
 //! The disk keeps what was synchronised and, of later writes, an arbitrary subset of sectors: that
 //! is what a power cut leaves. A crash is tried at every synchronisation that the workload makes.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::io;
 use std::sync::{Arc, Mutex};
 
@@ -93,7 +95,8 @@ impl StorageBackend for Disk {
         platter.check()?;
         platter.syncs += 1;
         platter.check()?;
-        platter.durable = platter.present.clone();
+        let present = platter.present.clone();
+        platter.durable = present;
         Ok(())
     }
 

@@ -6,8 +6,7 @@ use super::state::{State, Sweep};
 impl State {
     /// Every way in which this state contradicts itself; empty unless there is a bug.
     pub fn defects(&self) -> Vec<String> {
-        let mut defects: Vec<String> =
-            self.sweeps.values().flat_map(|sweep| sweep.defects()).collect();
+        let mut defects: Vec<String> = self.sweeps.values().flat_map(Sweep::defects).collect();
         if self.order.len() != self.sweeps.len()
             || !self.order.iter().all(|name| self.sweeps.contains_key(name))
         {

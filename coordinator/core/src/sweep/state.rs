@@ -84,7 +84,7 @@ impl Planned {
     /// Trial `index` as it runs.
     pub fn trial(&self, history: &History, index: u64) -> Result<PlannedTrial, plan::Error> {
         let point = self.plan.point_of(index);
-        let suggestion = match self.recorded(history, point) {
+        let suggestion = match recorded(history, point) {
             Some(recorded) => Some(recorded.clone()),
             None => self.plan.suggest(history, point),
         };
@@ -95,15 +95,15 @@ impl Planned {
     /// definition, or if another seed of the same point came before.
     pub fn new_suggestion(&self, history: &History, index: u64) -> Option<Suggestion> {
         let point = self.plan.point_of(index);
-        if !self.plan.records_points() || self.recorded(history, point).is_some() {
+        if !self.plan.records_points() || recorded(history, point).is_some() {
             return None;
         }
         self.plan.suggest(history, point)
     }
+}
 
-    fn recorded<'a>(&self, history: &'a History, point: u64) -> Option<&'a Suggestion> {
-        history.suggestions().get(usize::try_from(point).ok()?)
-    }
+fn recorded(history: &History, point: u64) -> Option<&Suggestion> {
+    history.suggestions().get(usize::try_from(point).ok()?)
 }
 
 impl PartialEq for Planned {

@@ -291,7 +291,9 @@ fn only_what_is_ours_is_removed() {
         "trials/sweep=demo/figures/loss.svg",
         "trials/sweep=demo/notes.txt",
     ];
-    foreign.iter().for_each(|path| put(path));
+    for path in foreign {
+        put(path);
+    }
     put("trials/sweep=demo/part-000000000008-000000000009.parquet");
     put("epochs/sweep=gone/part-000000000001-000000000002.parquet");
     put(".staging/trials-demo-part-000000000008-000000000009.parquet.tmp");

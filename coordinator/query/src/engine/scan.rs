@@ -55,7 +55,7 @@ pub(super) fn view(table: Table, snapshot: &Arc<Snapshot>) -> Result<Arc<dyn Tab
         plan = Some(add(plan, scan(table, Pending { table, snapshot: Arc::clone(snapshot) })?)?);
     }
     let plan =
-        plan.map_or_else(|| LogicalPlanBuilder::empty(false).build(), |plan| plan.build())?;
+        plan.map_or_else(|| LogicalPlanBuilder::empty(false).build(), LogicalPlanBuilder::build)?;
     Ok(Arc::new(ViewTable::new(plan, None)))
 }
 

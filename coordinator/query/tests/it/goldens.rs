@@ -125,7 +125,9 @@ fn age(root: &Path, part: &mut Part, lacking: &[&str]) {
         reader.build().unwrap().map(|rows| without(&rows.unwrap(), lacking)).collect();
     let file = File::create(&path).unwrap();
     let mut writer = ArrowWriter::try_new(file, rows[0].schema(), None).unwrap();
-    rows.iter().for_each(|rows| writer.write(rows).unwrap());
+    for rows in &rows {
+        writer.write(rows).unwrap();
+    }
     writer.close().unwrap();
     part.bytes = fs::metadata(&path).unwrap().len();
 }

@@ -1,6 +1,8 @@
 //! The crate through its front door: rows are encoded, written, compacted and queried as the
 //! coordinator does it. One binary, because linking DataFusion takes longer than the tests.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
 mod fixture;
 mod goldens;
 mod reference;

@@ -13,7 +13,7 @@ use crate::sweep::state::{Sweep, Trial};
 use crate::time::Timestamp;
 
 /// The longest pause before a trial is tried again.
-const MAX_BACKOFF: Duration = Duration::from_secs(300);
+const MAX_BACKOFF: Duration = Duration::from_mins(5);
 
 /// The end of an attempt, as far as it is known.
 #[derive(Debug, Clone)]
@@ -55,7 +55,7 @@ pub(super) fn end_attempt(
     let id = TrialId::new(sweep.name().clone(), index);
     let spent = trial.ends.get(&end.outcome).copied().unwrap_or(0);
     let mut events = vec![Event::AttemptEnded {
-        attempt: AttemptId::new(id.clone(), trial.attempt),
+        attempt: AttemptId::new(id, trial.attempt),
         worker: lease.worker,
         since: lease.since,
         sequence: end.sequence,
@@ -67,23 +67,22 @@ pub(super) fn end_attempt(
         at: now,
         not_before: now + backoff(sweep, end.outcome, spent),
     }];
-    let stopped = trial.stop.map(|reason| reason.outcome());
+    let stopped = trial.stop.map(super::super::outcome::StopReason::outcome);
     let decided = end.outcome.decides().or(stopped.and_then(AttemptOutcome::decides));
     if let Some(outcome) = decided {
-        events.push(trial_ended(sweep, id, outcome, trial, end, now));
+        events.push(trial_ended(sweep, index, trial, (outcome, end), now));
     } else if budget(sweep, end.outcome).is_some_and(|budget| spent >= budget) {
         let error = exhausted(sweep, &end, spent);
         let end = End { error: Some(error), ..end };
-        events.push(trial_ended(sweep, id, Outcome::Failed, trial, end, now));
+        events.push(trial_ended(sweep, index, trial, (Outcome::Failed, end), now));
     }
     events
 }
 
 /// The end of a trial that is to stop while it waits for another attempt.
 pub(super) fn cancelled(sweep: &Sweep, index: u64, trial: &Trial, now: Timestamp) -> Event {
-    let id = TrialId::new(sweep.name().clone(), index);
     let end = End { error: trial.error.clone(), ..End::new(AttemptOutcome::Cancelled, 0) };
-    trial_ended(sweep, id, Outcome::Cancelled, trial, end, now)
+    trial_ended(sweep, index, trial, (Outcome::Cancelled, end), now)
 }
 
 /// The end of a trial whose configuration cannot run.
@@ -101,20 +100,19 @@ pub(super) fn invalid(sweep: &Sweep, index: u64, error: String, now: Timestamp) 
 
 fn trial_ended(
     sweep: &Sweep,
-    trial: TrialId,
-    outcome: Outcome,
-    state: &Trial,
-    end: End,
+    index: u64,
+    trial: &Trial,
+    (outcome, end): (Outcome, End),
     now: Timestamp,
 ) -> Event {
-    let unkept = outcome.is_final() && keep(sweep, trial.index) == Keep::None;
+    let unkept = outcome.is_final() && keep(sweep, index) == Keep::None;
     Event::TrialEnded {
-        trial,
+        trial: TrialId::new(sweep.name().clone(), index),
         outcome,
         metrics: end.metrics,
         summary: end.summary,
         error: end.error,
-        dropped: state.checkpoint.filter(|_| unkept),
+        dropped: trial.checkpoint.filter(|_| unkept),
         at: now,
     }
 }

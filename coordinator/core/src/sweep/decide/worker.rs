@@ -13,7 +13,7 @@ use crate::sweep::state::{State, Sweep, Trial, WorkerInfo};
 use crate::time::Timestamp;
 
 /// Workers that hold nothing and were silent for so long are forgotten; they may join again.
-const FORGET_AFTER: Duration = Duration::from_secs(3600);
+const FORGET_AFTER: Duration = Duration::from_hours(1);
 
 /// The present and the end of a lease that is granted now.
 type Term = (Timestamp, Timestamp);
