@@ -108,6 +108,8 @@ struct Engine {
     state: State,
     position: u64,
     since_snapshot: u64,
+    /// What the last write failed of, so that it is said once.
+    trouble: Option<String>,
     /// False after a failed write, until the state is rebuilt.
     sound: bool,
     backlog: Arc<Backlog>,
@@ -140,6 +142,7 @@ pub(crate) fn start(
         state: loaded.state,
         position: loaded.position,
         since_snapshot: loaded.replayed,
+        trouble: None,
         sound: true,
         backlog,
         carry_out: Box::new(carry_out),
@@ -207,10 +210,14 @@ impl Engine {
         if let Some(error) = failed {
             // What was decided did not become durable: it is taken back, for everybody.
             self.sound = false;
-            tracing::error!(error, "the journal cannot be written");
+            if self.trouble.as_ref() != Some(&error) {
+                tracing::error!(error, "nothing can be recorded");
+                self.trouble = Some(error.clone());
+            }
             let views = replies.into_iter().map(|(view, _)| view);
             return views.for_each(|view| view(&self.state, Err(Failure::Storage(error.clone()))));
         }
+        self.trouble = None;
         let events = replies.iter().filter_map(|(_, result)| result.as_ref().ok()).flatten();
         events.flat_map(effects).for_each(&self.carry_out);
         for (view, result) in replies {

@@ -152,9 +152,9 @@ impl Sink {
         let now = flushed.as_ref().err().map(|error| report(error));
         if *trouble != now {
             if let Some(error) = &now {
-                tracing::error!(error, "rows stay in the journal")
+                tracing::error!(error, "rows stay in the journal");
             } else {
-                tracing::info!("rows are written again")
+                tracing::info!("rows are written again");
             }
         }
         *trouble = now;

@@ -155,21 +155,7 @@ impl Worker {
     /// Delivers what workers that died here have left, and says that they are gone.
     async fn adopt_orphans(&self) {
         for orphan in Spool::orphans(&self.settings.spool) {
-            let (link, tasks) = (Arc::clone(&self.bench.link), &self.tasks);
-            tasks.spawn(async move {
-                for parcel in orphan.parcels() {
-                    let Err(refusal) = send(&link, &parcel).await else { continue };
-                    let attempt = &parcel.claim.attempt;
-                    tracing::info!(%attempt, %refusal, "a commit of a dead worker came too late");
-                }
-                for pause in pauses() {
-                    match link.leave(orphan.worker, true).await {
-                        Err(refusal) if refusal.transient => tokio::time::sleep(pause).await,
-                        _ => break,
-                    }
-                }
-                orphan.close();
-            });
+            self.tasks.spawn(see_off(orphan, Arc::clone(&self.bench.link)));
         }
         // Their trials are free before this worker asks for any, unless the coordinator is away.
         self.tasks.close();
@@ -307,4 +293,21 @@ impl Worker {
         }
         result
     }
+}
+
+/// Delivers what a dead worker left, and says that it is gone.
+async fn see_off(orphan: Spool, link: Arc<Link>) {
+    for parcel in orphan.parcels() {
+        if let Err(refusal) = send(&link, &parcel).await {
+            let attempt = &parcel.claim.attempt;
+            tracing::info!(%attempt, %refusal, "a commit of a dead worker came too late");
+        }
+    }
+    for pause in pauses() {
+        match link.leave(orphan.worker, true).await {
+            Err(refusal) if refusal.transient => tokio::time::sleep(pause).await,
+            _ => break,
+        }
+    }
+    orphan.close();
 }

@@ -48,6 +48,17 @@ pub struct TrialConfig {
     pub seeds: Seeds,
 }
 
+impl TrialConfig {
+    /// How the input matrices start: as the file says, or as the published code does it for the
+    /// task.
+    pub fn input_init(&self) -> InputInit {
+        self.network.input_init.unwrap_or(match self.task.kind {
+            TaskKind::Copy => InputInit::Xavier,
+            TaskKind::Digits | TaskKind::Smnist | TaskKind::Psmnist => InputInit::Kaiming,
+        })
+    }
+}
+
 impl Default for TrialConfig {
     fn default() -> Self {
         Self {

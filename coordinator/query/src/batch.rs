@@ -165,7 +165,7 @@ mod tests {
             let parsed = parse(batch.table, &keys, batch.ipc.clone()).unwrap();
             assert_eq!(parsed, batch);
         }
-        assert!(tables::encode(&keys, &Default::default()).unwrap().is_empty());
+        assert!(tables::encode(&keys, &rheo_core::row::Rows::default()).unwrap().is_empty());
     }
 
     #[test]

@@ -223,7 +223,9 @@ mod tests {
 
     fn write(format: Format, rows: &[RecordBatch], schema: &SchemaRef, size: Size) -> Vec<u8> {
         let mut output = Output::new(format, schema, Vec::new(), size).unwrap();
-        rows.iter().for_each(|rows| output.write(rows).unwrap());
+        for rows in rows {
+            output.write(rows).unwrap();
+        }
         output.finish().unwrap()
     }
 

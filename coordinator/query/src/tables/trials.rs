@@ -4,7 +4,7 @@
 //! It has no `epoch` and no `variant`: it describes the trial, not a measurement, and `epoch` in
 //! two tables would make every join of `trials` with `epochs` ambiguous.
 
-use rheo_core::config::TrialConfig;
+use rheo_core::config::{InputInit, TrialConfig};
 use rheo_core::id::{Digest, WorkerId};
 use rheo_core::metric::{Metric, Metrics};
 use rheo_core::row::{Batch, Summary, Table};
@@ -132,7 +132,7 @@ struct Flat<'a> {
     s0: Value,
     n0_drawn: Option<bool>,
     recurrent_init: Value,
-    input_init: Value,
+    input_init: InputInit,
     bias_init: Value,
     permutation_seed: Value,
     split_seed: Value,
@@ -186,7 +186,7 @@ impl<'a> Flat<'a> {
             s0: network["s0"].clone(),
             n0_drawn: network["s0"].is_number().then_some(row.config.network.n0.is_none()),
             recurrent_init: network["recurrent_init"].clone(),
-            input_init: network["input_init"].clone(),
+            input_init: row.config.input_init(),
             bias_init: network["bias_init"].clone(),
             permutation_seed: paper_seed(&task["permutation_seed"]),
             split_seed: paper_seed(&task["split_seed"]),

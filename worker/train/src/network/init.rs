@@ -28,18 +28,13 @@ pub(super) struct Init<'a> {
 }
 
 impl<'a> Init<'a> {
-    pub(super) fn new(
-        config: &config::Network,
-        input: InputInit,
-        kind: Kind,
-        rng: &'a mut TrialRng,
-    ) -> Self {
+    pub(super) fn new(config: &config::Network, kind: Kind, rng: &'a mut TrialRng) -> Self {
         Self {
             rng,
             kind,
             hidden: config.hidden,
             recurrent: config.recurrent_init,
-            input: config.input_init.unwrap_or(input),
+            input: config.input_init.unwrap_or(InputInit::Kaiming),
             zero_biases: config.bias_init == BiasInit::Zero || config.kind == NetworkKind::Adaptive,
         }
     }
@@ -188,7 +183,7 @@ mod tests {
 
     fn values(config: &config::Network, seed: u64, size: u32) -> Vec<f64> {
         let mut rng = TrialRng::new(seed, rheo_core::rng::Purpose::Init);
-        let mut init = Init::new(config, InputInit::Kaiming, Kind::Double, &mut rng);
+        let mut init = Init::new(config, Kind::Double, &mut rng);
         to_doubles(&init.recurrent(size).unwrap()).unwrap()
     }
 
