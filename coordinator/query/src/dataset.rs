@@ -175,10 +175,10 @@ impl Dataset {
         removed: &mut Vec<String>,
     ) -> Result<(), Error> {
         let staged = format!("{STAGING}/{directory}");
-        if self.find_missing(directory, known)?.is_some() {
-            // The journal knows of a compaction that readers in place do not see yet.
-            if let Some(path) = self.find_missing(&staged, known)? {
-                return Err(Error::Missing { path: self.disk.path(&path) });
+        if let Some(missing) = self.find_missing(directory, known)? {
+            // Perhaps the journal knows of a compaction that readers in place do not see yet.
+            if self.find_missing(&staged, known)?.is_some() {
+                return Err(Error::Missing { path: self.disk.path(&missing) });
             }
             self.disk.exchange(directory, &staged)?;
         }

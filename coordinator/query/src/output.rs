@@ -254,7 +254,9 @@ mod tests {
         let read = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(output)).unwrap();
         let read: Vec<_> = read.build().unwrap().map(Result::unwrap).collect();
         let both = arrow::compute::concat_batches(&rows.schema(), &batches).unwrap();
-        assert_eq!(read, [both]);
+        assert_eq!(read.len(), 1);
+        assert_eq!(read[0].schema().fields(), both.schema().fields());
+        assert_eq!(read[0].columns(), both.columns());
     }
 
     #[test]
@@ -262,7 +264,7 @@ mod tests {
         let schema = attempts().schema();
         let empty =
             |format| String::from_utf8(write(format, &[], &schema, Size::default())).unwrap();
-        assert_eq!(empty(Format::Csv), "trial,task,outcome,pid,commits,error\n");
+        assert_eq!(empty(Format::Csv), "trial,task,outcome,pid,wall_s,error\n");
         assert_eq!(empty(Format::Json), "[]");
         assert_eq!(empty(Format::JsonLines), "");
     }

@@ -21,7 +21,7 @@ pub fn leaderboard_sql(sweep: &SweepName, goal: Goal, limit: usize) -> String {
 pub fn points_sql(sweep: &SweepName, goal: Goal, limit: usize) -> String {
     format!(
         "SELECT point, min(net) AS net, count(objective) AS seeds,\n\
-         \x20 avg(objective) AS mean, stddev(objective) AS std,\n\
+         \x20 round(avg(objective), 6) AS mean, round(stddev(objective), 6) AS std,\n\
          \x20 min(objective) AS lowest, max(objective) AS highest, min(swept) AS swept\n\
          FROM trials\n\
          WHERE sweep = '{sweep}'\n\
@@ -36,7 +36,8 @@ pub fn points_sql(sweep: &SweepName, goal: Goal, limit: usize) -> String {
 pub fn robustness_sql(sweep: &SweepName) -> String {
     format!(
         "SELECT net, perturbation, level, frequency,\n\
-         \x20 avg(accuracy) AS accuracy, stddev(accuracy) AS std, count(DISTINCT trial) AS trials\n\
+         \x20 round(avg(accuracy), 4) AS accuracy, round(stddev(accuracy), 4) AS std,\n\
+         \x20 count(DISTINCT trial) AS trials\n\
          FROM evaluations\n\
          WHERE sweep = '{sweep}' AND split = 'test' AND shape_mode = 'own'\n\
          \x20 AND variant = 'corrected' AND condition IS NULL\n\

@@ -266,7 +266,8 @@ fn what_a_pinned_query_reads_stays_until_it_ends() {
     let compaction = dataset.compact(Table::Trials, &demo(), &journal.parts, &[]).unwrap().unwrap();
     dataset.publish(&compaction).unwrap();
     assert_eq!(files(root.path()).len(), 4, "the old parts are still staged");
-    let again = dataset.compact(Table::Trials, &demo(), &compaction.new, &journal.retractions);
+    let retractions = [Retraction { trial: TrialId::new(demo(), 1), before: 8 }];
+    let again = dataset.compact(Table::Trials, &demo(), &compaction.new, &retractions);
     assert!(matches!(again, Err(Error::Busy { .. })));
     drop(pin);
     dataset.clear_retired().unwrap();

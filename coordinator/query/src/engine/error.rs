@@ -87,6 +87,12 @@ impl Error {
     pub(super) fn running(error: DataFusionError) -> Self {
         match error.find_root() {
             DataFusionError::ResourcesExhausted(_) => Self::Exhausted(error),
+            // A spill that exceeds its quota comes back as an error of input and output.
+            DataFusionError::ArrowError(cause, _)
+                if cause.to_string().contains("max_temp_directory_size") =>
+            {
+                Self::Exhausted(error)
+            }
             DataFusionError::Plan(_) | DataFusionError::SchemaError(..) => Self::invalid(error),
             _ => Self::Failed(error),
         }
