@@ -115,7 +115,7 @@ enum Command {
     Config,
     /// Print completions for a shell.
     Completions(completions::Args),
-    /// Fetch data sets.
+    /// Download data sets and verify them.
     #[command(subcommand)]
     Data(data::Command),
 }

@@ -1,6 +1,10 @@
 //! Damaged files and disks that refuse: a clear error, and nothing acknowledged is lost.
 
+#![expect(clippy::print_stderr, reason = "a skipped test says so")]
+
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rheo_tests::{Bench, Running, wait_for};
 use rustix::process::Signal;
@@ -73,13 +77,15 @@ fn a_truncated_journal_is_a_clear_error_and_nothing_is_removed() {
 fn results_that_cannot_be_written_wait_in_the_journal_and_are_written_later() {
     let bench = Bench::default();
     let file = bench.file("small.yaml", SMALL);
-    // A file where the directory should be: nobody can write there, not even root.
-    fs::create_dir_all(bench.state()).unwrap();
-    fs::write(bench.state().join("results"), "not a directory").unwrap();
+    let results = bench.state().join("results");
+    fs::create_dir_all(&results).unwrap();
+    // Not even root can write there.
+    let Some(mount) = Mount::new(&results, "ro") else { return };
     let said = bench.run(&["run", file]).expect(0);
     assert!(said.err.contains("rows are safe in the journal"), "{}", said.err);
+    assert!(said.err.contains("Read-only file system"), "{}", said.err);
     assert_eq!(bench.number("select count(*) from epochs"), SMALL_EPOCHS);
-    fs::remove_file(bench.state().join("results")).unwrap();
+    drop(mount);
     bench.run(&["run", file]).expect(0);
     assert_eq!(bench.number("select count(*) from epochs"), SMALL_EPOCHS);
     let parts = fs::read_dir(bench.state().join("results/epochs/sweep=small")).unwrap();
@@ -92,18 +98,47 @@ fn a_full_results_disk_loses_nothing() {
     let file = bench.file("small.yaml", SMALL);
     let results = bench.state().join("results");
     fs::create_dir_all(&results).unwrap();
-    let mount = |args: &[&str]| std::process::Command::new("mount").args(args).output();
-    let mounted = mount(&["-t", "tmpfs", "-o", "size=16k", "tmpfs", results.to_str().unwrap()]);
-    if !mounted.is_ok_and(|mounted| mounted.status.success()) {
-        eprintln!("skipped: a full disk needs the right to mount a tmpfs");
-        return;
-    }
-    let said = bench.run(&["run", file]);
-    let seen = bench.number("select count(*) from epochs");
-    std::process::Command::new("umount").arg(&results).output().unwrap();
-    let said = said.expect(0);
+    let Some(mount) = Mount::new(&results, "size=16k") else { return };
+    let said = bench.run(&["run", file]).expect(0);
     assert!(said.err.contains("No space left on device"), "{}", said.err);
-    assert_eq!(seen, SMALL_EPOCHS);
+    assert_eq!(bench.number("select count(*) from epochs"), SMALL_EPOCHS);
+    drop(mount);
+    bench.run(&["run", file]).expect(0);
+    assert_eq!(bench.number("select count(*) from epochs"), SMALL_EPOCHS);
+}
+
+#[test]
+fn results_that_are_no_directory_are_refused_at_the_start() {
+    let bench = Bench::default();
+    let file = bench.file("small.yaml", SMALL);
+    fs::create_dir_all(bench.state()).unwrap();
+    fs::write(bench.state().join("results"), "not a directory").unwrap();
+    let said = bench.run(&["run", file]).expect(1);
+    assert!(said.err.contains("the results in `.rheo/results` cannot be used"), "{}", said.err);
+    fs::remove_file(bench.state().join("results")).unwrap();
+    bench.run(&["run", file]).expect(0);
+}
+
+/// A file system of its own on a directory, until it is dropped.
+struct Mount(PathBuf);
+
+impl Mount {
+    /// None, said loudly, where nothing can be mounted.
+    fn new(place: &Path, option: &str) -> Option<Self> {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", option, "tmpfs"]).arg(place);
+        if mount.output().is_ok_and(|mounted| mounted.status.success()) {
+            return Some(Self(place.to_owned()));
+        }
+        eprintln!("skipped: a bad disk needs the right to mount a tmpfs");
+        None
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        Command::new("umount").arg("-l").arg(&self.0).output().unwrap();
+    }
 }
 
 #[test]

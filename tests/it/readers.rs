@@ -21,7 +21,7 @@ columns = {"trials": "test_accuracy", "attempts": "wall_s", "epochs": "val_loss"
 seen = {"duckdb": {}, "polars": {}, "pyarrow": {}}
 for table, column in columns.items():
     files = f"{root}/{table}/**/*.parquet"
-    row = duckdb.sql(f"select count(*), sum({column}), min(sweep) from read_parquet('{files}', hive_partitioning = true)").fetchone()
+    row = duckdb.sql(f"select count(*), sum({column}), min(sweep) from read_parquet('{files}', hive_partitioning = true)").fetchall()[0]
     seen["duckdb"][table] = [row[0], row[1], row[2]]
     frame = polars.scan_parquet(files, hive_partitioning=True).select(polars.len(), polars.col(column).sum().alias("s"), polars.col("sweep").min().alias("w")).collect()
     seen["polars"][table] = list(frame.row(0))

@@ -54,7 +54,8 @@ pub(crate) fn assert_same(found: &Traces, expected: &Traces) {
         assert_eq!(theirs.len(), rows.len(), "rows of {table}");
     }
     for (trial, tensors) in &expected.weights {
-        for (name, bytes) in tensors {
+        // The digest is over the header too, which says how long the trial took.
+        for (name, bytes) in tensors.iter().filter(|(name, _)| *name != "blake3") {
             assert!(
                 found.weights[trial].get(name) == Some(bytes),
                 "`{name}` of trial {trial} differs"

@@ -141,15 +141,15 @@ impl Bench {
         self.value(sql).as_u64().unwrap_or_else(|| panic!("not a number: {sql}"))
     }
 
-    /// The process ids of the workers that run for this bench, found by their spool.
+    /// The process ids of the workers that run in this bench.
     pub fn worker_pids(&self) -> Vec<u32> {
-        let spool = self.path().to_string_lossy().into_owned();
+        let here = self.path().canonicalize().unwrap();
         let processes = fs::read_dir("/proc").unwrap().flatten();
         let pid = |entry: fs::DirEntry| entry.file_name().to_str()?.parse::<u32>().ok();
         let ours = |pid: &u32| {
-            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line).into_owned();
-            line.contains("rheo-worker") && line.contains(&spool)
+            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            let place = fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+            name.trim() == "rheo-worker" && place == here
         };
         processes.filter_map(pid).filter(ours).collect()
     }

@@ -1,0 +1,272 @@
+//! The world around the state machine: workers that hold attempts, and every event so far.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rheo_core::id::{AttemptId, Digest, RequestId, SweepName, WorkerId};
+use rheo_core::metric::{Metric, Report};
+use rheo_core::row::{RowCounts, Summary};
+use rheo_core::spec;
+use rheo_core::sweep::{
+    Assignment, Claim, Command, Ending, Event, Rejection, State, Work, WorkerInfo, execute,
+};
+use rheo_core::time::Timestamp;
+use uuid::Uuid;
+
+pub(crate) const LEASE: Duration = Duration::from_secs(30);
+
+/// Rows of `epochs` that every trial produces.
+pub(crate) const EPOCHS: u64 = 4;
+
+pub(crate) const GRID: &str = "
+name: demo
+parameters:
+  network.hidden: {values: [8, 16, 32]}
+replicates: 2
+retry: {lost: 1, error: 1, backoff: 2}
+";
+
+/// Its points depend on the history: unequal weights in a finite space.
+pub(crate) const WEIGHTED: &str = "
+name: demo
+method: random
+parameters:
+  network.hidden: {values: [8, 16, 32], probabilities: [0.2, 0.3, 0.5]}
+  training.batch: {values: [10, 20]}
+replicates: 2
+run_cap: 7
+";
+
+pub(crate) const LIMITED: &str = "
+name: demo
+metric: {name: validation.loss, goal: minimize, target: 0.0999}
+parameters:
+  network.hidden: {values: [8, 16, 32]}
+  training.batch: {values: [10, 20]}
+max_failed_trials: 2
+retry: {error: 0, lost: 0, preempted: 1}
+";
+
+/// What a worker knows of an attempt that it runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Job {
+    pub(crate) attempt: AttemptId,
+    pub(crate) sequence: u64,
+    pub(crate) produced: u64,
+    pub(crate) durable: u64,
+}
+
+/// The world around the state machine.
+pub(crate) struct World {
+    pub(crate) state: State,
+    pub(crate) now: Timestamp,
+    pub(crate) events: Vec<Event>,
+    /// Every command that was sent, to send again.
+    pub(crate) sent: Vec<Command>,
+    pub(crate) jobs: BTreeMap<WorkerId, Vec<Job>>,
+    /// Rows that were accepted, by trial.
+    pub(crate) rows: BTreeMap<u64, u64>,
+    /// The highest attempt number that was seen, by trial.
+    pub(crate) attempts: BTreeMap<u64, u32>,
+    pub(crate) requests: u128,
+}
+
+impl World {
+    pub(crate) fn new(file: &str) -> Self {
+        let mut world = Self {
+            state: State::default(),
+            now: Timestamp(1_000),
+            events: Vec::new(),
+            sent: Vec::new(),
+            jobs: BTreeMap::new(),
+            rows: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            requests: 0,
+        };
+        let definition = Box::new(spec::parse("demo.yaml", file).unwrap().definition);
+        world.send(Command::Submit { definition, source: file.to_owned() }).unwrap();
+        world
+    }
+
+    pub(crate) fn sweep(&self) -> &rheo_core::sweep::Sweep {
+        &self.state.sweeps[&demo()]
+    }
+
+    pub(crate) fn send(&mut self, command: Command) -> Result<Vec<Event>, Rejection> {
+        let before = self.state.clone();
+        let result = execute(&mut self.state, &command, self.now);
+        match &result {
+            Err(_) => assert_eq!(self.state, before, "a refused command left a trace"),
+            Ok(events) => self.observe(&before, events),
+        }
+        assert_eq!(self.state.defects(), [""; 0], "after {command:?}");
+        self.sent.push(command);
+        result
+    }
+
+    pub(crate) fn observe(&mut self, before: &State, events: &[Event]) {
+        self.events.extend_from_slice(events);
+        for event in events {
+            match event {
+                Event::TrialLeased { attempt, .. } => {
+                    let last = self.attempts.insert(attempt.trial.index, attempt.number);
+                    assert!(last.unwrap_or(0) < attempt.number, "attempt numbers only grow");
+                }
+                Event::Committed { attempt, produced, .. } => {
+                    let held = before.live(&attempt.trial).unwrap();
+                    assert_eq!(held.attempt, attempt.number, "a stale commit was accepted");
+                    let rows = self.rows.entry(attempt.trial.index).or_default();
+                    *rows += produced.epochs.saturating_sub(held.durable.epochs);
+                    assert!(*rows <= EPOCHS, "a row was doubled");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    pub(crate) fn join(&mut self, worker: WorkerId) {
+        let info = WorkerInfo { slots: 2, ..WorkerInfo::default() };
+        self.send(Command::Join { worker, info }).unwrap();
+    }
+
+    /// Asks for trials, joining first if that is needed.
+    pub(crate) fn acquire(&mut self, worker: WorkerId, slots: u32) -> usize {
+        let held = self.held(worker);
+        let only = None;
+        let ask = Command::Acquire { worker, held: held.clone(), slots, only, lease: LEASE };
+        if let Err(rejection) = self.send(ask.clone()) {
+            assert_eq!(rejection, Rejection::UnknownWorker(worker));
+            self.join(worker);
+            self.send(ask).unwrap();
+        }
+        let assignments = self.state.assignments(worker, &held);
+        for assignment in &assignments {
+            let job = job(assignment);
+            self.jobs.entry(worker).or_default().push(job);
+        }
+        assignments.len()
+    }
+
+    pub(crate) fn held(&self, worker: WorkerId) -> Vec<AttemptId> {
+        let jobs = self.jobs.get(&worker).into_iter().flatten();
+        jobs.map(|job| job.attempt.clone()).collect()
+    }
+
+    /// Trains up to `epochs` epochs and commits; the worker forgets a trial that is no longer its.
+    pub(crate) fn commit(&mut self, worker: WorkerId, which: usize, epochs: u64) {
+        let Some(mut job) = self.take(worker, which) else { return };
+        let work = job.train(epochs);
+        let claim = job.claim(worker);
+        match self.send(Command::Commit { claim, work }) {
+            Ok(_) => self.jobs.entry(worker).or_default().push(job),
+            Err(rejection) => assert!(is_stale(&rejection), "{rejection}"),
+        }
+    }
+
+    pub(crate) fn finish(&mut self, worker: WorkerId, which: usize, how: u8) {
+        let Some(mut job) = self.take(worker, which) else { return };
+        let summary = Box::new(Summary::default());
+        let message = "no memory left on this device".to_owned();
+        let loss = 0.05 * f64::from(u32::try_from(job.attempt.trial.index).unwrap() + 1);
+        let metrics = [(Metric::ValidationLoss, loss), (Metric::ValidationAccuracy, 0.5)].into();
+        let (work, ending) = match how {
+            0..4 => (Some(job.train(EPOCHS)), Ending::Completed { metrics, summary }),
+            4 => {
+                let detail = "epoch 1, update 3".to_owned();
+                (Some(job.train(1)), Ending::Diverged { metrics, summary, detail })
+            }
+            5 => (None, Ending::Error { message }),
+            6 => (None, Ending::OutOfMemory { message }),
+            7 => (Some(job.train(1)), Ending::TimedOut),
+            8 => (Some(job.train(1)), Ending::Preempted),
+            9 => (None, Ending::CheckpointUnusable { message }),
+            _ => (Some(job.train(1)), Ending::Stopped),
+        };
+        let claim = job.claim(worker);
+        if let Err(rejection) = self.send(Command::Finish { claim, work, ending }) {
+            assert!(is_stale(&rejection), "{rejection}");
+        }
+    }
+
+    pub(crate) fn take(&mut self, worker: WorkerId, which: usize) -> Option<Job> {
+        let jobs = self.jobs.get_mut(&worker).filter(|jobs| !jobs.is_empty())?;
+        let which = which % jobs.len();
+        Some(jobs.remove(which))
+    }
+
+    pub(crate) fn request(&mut self) -> RequestId {
+        self.requests += 1;
+        RequestId(Uuid::from_u128(self.requests))
+    }
+
+    /// Everything that is left is done by a worker to which nothing happens.
+    pub(crate) fn run_to_the_end(&mut self) {
+        let worker = worker(9);
+        for _ in 0..200 {
+            if self.sweep().ended.is_some() {
+                return;
+            }
+            // Longer than any lease and any pause between attempts.
+            self.now = self.now + Duration::from_secs(400);
+            self.send(Command::Tick).unwrap();
+            while self.acquire(worker, 1) > 0 {
+                self.finish(worker, 0, 0);
+            }
+        }
+        panic!("the sweep did not end: {:?}", self.sweep());
+    }
+}
+
+impl Job {
+    pub(crate) fn train(&mut self, epochs: u64) -> Work {
+        let first = self.produced;
+        self.produced = (first + epochs).min(EPOCHS);
+        let rows = self.produced.saturating_sub(self.durable.max(first));
+        self.durable = self.durable.max(self.produced);
+        self.sequence += 1;
+        let report = |epoch: u64| Report {
+            epoch: u32::try_from(epoch).unwrap(),
+            metrics: [(Metric::ValidationAccuracy, 0.5)].into(),
+        };
+        Work {
+            checkpoint: digest(self),
+            produced: RowCounts { epochs: self.produced, ..RowCounts::default() },
+            rows: RowCounts { epochs: rows, ..RowCounts::default() },
+            reports: (first..self.produced).map(report).collect(),
+        }
+    }
+
+    pub(crate) fn claim(&mut self, worker: WorkerId) -> Claim {
+        let sequence = self.sequence.max(1);
+        Claim { attempt: self.attempt.clone(), worker, sequence }
+    }
+}
+
+pub(crate) fn job(assignment: &Assignment) -> Job {
+    Job {
+        attempt: assignment.attempt.clone(),
+        sequence: 0,
+        produced: assignment.covered.epochs,
+        durable: assignment.durable.epochs,
+    }
+}
+
+pub(crate) fn digest(job: &Job) -> Digest {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&job.attempt.trial.index.to_le_bytes());
+    bytes[8..12].copy_from_slice(&job.attempt.number.to_le_bytes());
+    bytes[12..20].copy_from_slice(&job.sequence.to_le_bytes());
+    Digest::from_bytes(bytes)
+}
+
+pub(crate) fn is_stale(rejection: &Rejection) -> bool {
+    matches!(rejection, Rejection::StaleAttempt(_))
+}
+
+pub(crate) fn demo() -> SweepName {
+    SweepName::parse("demo").unwrap()
+}
+
+pub(crate) fn worker(n: u8) -> WorkerId {
+    WorkerId(Uuid::from_u128(u128::from(n) + 100))
+}
