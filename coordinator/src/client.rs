@@ -19,11 +19,17 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Streaming};
 use uuid::Uuid;
 
-use crate::app::{self, Coordinator, Settings};
+use crate::app::{self, Coordinator, Opened, Settings};
 use crate::grpc;
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long a state directory may be in use while no coordinator answers.
+const MOMENT: Duration = Duration::from_secs(5);
+
+/// How often it is tried again meanwhile.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// How long a call may take that does not wait for anything.
 const CALL: Duration = Duration::from_mins(1);
@@ -88,23 +94,50 @@ impl From<tonic::Status> for Error {
     }
 }
 
+/// What there is in a state directory.
+pub(crate) enum Found {
+    /// A coordinator that runs.
+    Running(Client),
+    /// The state of one that does not.
+    AtRest(Box<Opened>),
+}
+
+/// Looks for a coordinator at a state directory. If the directory is in use and none answers, one is
+/// starting, or another command looks at the state at rest: that takes a moment.
+pub(crate) async fn find(settings: &Settings) -> Result<Found, Error> {
+    let deadline = tokio::time::Instant::now() + MOMENT;
+    loop {
+        if let Ok(url) = std::fs::read_to_string(server_file(&settings.state))
+            && let Ok(client) = Client::over_network(url.trim()).await
+        {
+            return Ok(Found::Running(client));
+        }
+        match Coordinator::open(settings.clone()) {
+            Err(app::Error::Journal { source: rheo_store::Error::Locked { .. }, .. })
+                if tokio::time::Instant::now() < deadline =>
+            {
+                tokio::time::sleep(PAUSE).await;
+            }
+            opened => return Ok(Found::AtRest(Box::new(opened?))),
+        }
+    }
+}
+
 impl Client {
     /// Connects to the coordinator at `place`, or opens its state directory if none runs.
     pub(crate) async fn connect(place: &Place) -> Result<Self, Error> {
         if let Some(url) = &place.server {
             return Self::over_network(url).await;
         }
-        let file = server_file(&place.state);
-        if let Ok(url) = std::fs::read_to_string(&file)
-            && let Ok(client) = Self::over_network(url.trim()).await
-        {
-            return Ok(client);
-        }
         if !place.state.is_dir() {
             return Err(Error::Nowhere(place.state.clone()));
         }
-        let opened = Coordinator::open(Settings::new(place.state.clone()))?;
-        Ok(Self { is_live: false, ..Self::in_process(opened.coordinator).await? })
+        match find(&Settings::new(place.state.clone())).await? {
+            Found::Running(client) => Ok(client),
+            Found::AtRest(opened) => {
+                Ok(Self { is_live: false, ..Self::in_process(opened.coordinator).await? })
+            }
+        }
     }
 
     async fn over_network(url: &str) -> Result<Self, Error> {

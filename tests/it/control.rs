@@ -79,7 +79,7 @@ fn a_second_coordinator_on_the_same_state_is_refused_and_the_first_goes_on() {
     let file = bench.file("small.yaml", SMALL);
     let _serve = serve(&bench);
     let second = bench.run(&["serve"]).expect(3);
-    assert!(second.err.contains("in use by another process"), "{}", second.err);
+    assert!(second.err.contains("a coordinator runs already on"), "{}", second.err);
     let run = bench.run(&["run", file]).expect(2);
     assert!(run.err.contains("a coordinator runs already"), "{}", run.err);
     bench.run(&["submit", file]).expect(0);

@@ -39,3 +39,6 @@ evaluate:
   - {kind: sine, level: [0.5], frequency: [1.0]}
   - {kind: step_drive, level: [5]}
 ";
+
+/// Rows of `epochs` that `LONG` gives.
+pub(crate) const LONG_EPOCHS: u64 = 4 * 12;

@@ -123,8 +123,8 @@ fn no_file_is_too_long() {
 }
 
 #[test]
-fn tests_wait_for_conditions_and_never_sleep() {
-    let word = ["sle", "ep("].concat();
+fn tests_wait_for_conditions_and_not_for_time() {
+    let word = ["sleep", "("].concat();
     for path in files(&["rs"]) {
         let text = fs::read_to_string(&path).unwrap();
         let in_tests = name(&path).contains("tests/") || name(&path).contains("test");

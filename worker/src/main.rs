@@ -76,6 +76,7 @@ impl Args {
             idle,
             patience: Settings::PATIENCE,
             grace: seconds(self.grace, "grace")?,
+            orphaned: CancellationToken::new(),
         })
     }
 }
@@ -117,7 +118,7 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
         let drain = CancellationToken::new();
         watch_signals(&drain, &interrupted)?;
         if args.exit_with_parent {
-            watch_parent(drain.clone());
+            watch_parent(settings.orphaned.clone(), drain.clone());
         }
         anyhow::Ok(rheo_worker::run(settings, trainer, drain).await)
     })?;
@@ -158,11 +159,12 @@ fn watch_signals(drain: &CancellationToken, interrupted: &Arc<AtomicBool>) -> an
 }
 
 /// Leaves when standard input ends.
-fn watch_parent(drain: CancellationToken) {
+fn watch_parent(orphaned: CancellationToken, drain: CancellationToken) {
     std::thread::spawn(move || {
         let mut input = std::io::stdin().lock();
         // Nothing is ever written there; this returns when the other end is closed.
         let _ = std::io::copy(&mut input, &mut std::io::sink());
+        orphaned.cancel();
         drain.cancel();
     });
 }

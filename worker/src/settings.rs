@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rheo_core::id::SweepName;
+use tokio_util::sync::CancellationToken;
 
 use crate::link::Address;
 
 /// How a worker runs.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// Where the coordinator is.
     pub server: Address,
@@ -24,6 +25,8 @@ pub struct Settings {
     pub patience: Duration,
     /// How long leaving may take once it was asked for.
     pub grace: Duration,
+    /// Cancelled when the process that started this one has died, and the coordinator with it.
+    pub orphaned: CancellationToken,
 }
 
 impl Settings {
@@ -32,4 +35,7 @@ impl Settings {
 
     /// Default of [`Self::grace`]: within what Slurm and Kubernetes give after a SIGTERM.
     pub const GRACE: Duration = Duration::from_secs(25);
+
+    /// How long leaving takes at most once nobody is there to deliver to.
+    pub(crate) const ORPHANED: Duration = Duration::from_secs(5);
 }

@@ -281,7 +281,15 @@ impl Worker {
                 () = self.beat(PROGRESS * 3) => {}
             }
         };
-        let delivered = tokio::time::timeout(self.settings.grace, given_back).await.is_ok();
+        let orphaned = async {
+            self.settings.orphaned.cancelled().await;
+            tokio::time::sleep(Settings::ORPHANED).await;
+        };
+        let delivered = tokio::select! {
+            () = given_back => true,
+            () = tokio::time::sleep(self.settings.grace) => false,
+            () = orphaned => false,
+        };
         if !delivered {
             return Err(Error::Undelivered { spool: self.settings.spool });
         }

@@ -186,7 +186,8 @@ fn workers(running: &Running, args: &Args, sweep: &SweepName) -> Result<Workers,
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let processors = u32::try_from(processors).unwrap_or(u32::MAX);
     let slots = args.slots.unwrap_or_else(|| (processors / args.workers).max(1));
-    let mut arguments: Vec<OsString> = vec!["--server".into(), (&running.url).into()];
+    // By its state directory, so that a worker that outlives its coordinator finds the next one.
+    let mut arguments: Vec<OsString> = vec!["--state".into(), state.clone().into_os_string()];
     arguments.extend(["--slots".into(), slots.to_string().into()]);
     arguments.extend(["--sweep".into(), sweep.as_str().into()]);
     arguments.extend(["--spool".into(), state.join("spool").into_os_string()]);

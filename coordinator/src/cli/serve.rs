@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::failure::Failure;
 use super::{Global, format};
 use crate::app::{Coordinator, Settings};
-use crate::client::server_file;
+use crate::client::{self, Found, server_file};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -76,7 +76,15 @@ impl Running {
             .map_err(|error| Failure::usage(format!("cannot listen on `{listen}`: {error}")))?;
         let url = format!("http://{}", listener.local_addr()?);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let coordinator = Coordinator::open(settings)?.start(&tasks, &stop).await?;
+        let coordinator = match client::find(&settings).await? {
+            Found::AtRest(opened) => opened.start(&tasks, &stop).await?,
+            Found::Running(_) => {
+                let state = settings.state.display();
+                return Err(Failure::Unreachable(anyhow::anyhow!(
+                    "a coordinator runs already on `{state}`"
+                )));
+            }
+        };
         let serving = coordinator.clone();
         let serve_stop = stop.clone();
         tasks.spawn(async move {

@@ -1,6 +1,6 @@
 //! `rheo status`: where sweeps are in their life.
 
-use rheo_core::sweep::{Counts, SweepView};
+use rheo_core::sweep::{Counts, EndReason, SweepView};
 use serde_json::{Value, json};
 
 use super::failure::Failure;
@@ -74,10 +74,13 @@ pub(super) fn table(sweeps: &[SweepView]) -> comfy_table::Table {
     table
 }
 
-/// The phase, and why the sweep ended if it did.
+/// The phase, and why the sweep ended if that was before all its trials had.
 pub(super) fn phase(sweep: &SweepView) -> String {
     let name = sweep.phase.name();
-    sweep.reason.map_or_else(|| name.to_owned(), |reason| format!("{name}: {}", reason.name()))
+    match sweep.reason {
+        None | Some(EndReason::Exhausted | EndReason::RunCap) => name.to_owned(),
+        Some(reason) => format!("{name}: {}", reason.name()),
+    }
 }
 
 fn best(sweep: &SweepView) -> String {
@@ -93,7 +96,7 @@ pub(super) fn json(sweep: &SweepView) -> Value {
         "name": sweep.name,
         "description": sweep.description,
         "phase": sweep.phase.name(),
-        "reason": sweep.reason.map(rheo_core::sweep::EndReason::name),
+        "reason": sweep.reason.map(EndReason::name),
         "submitted": format::utc(Some(sweep.submitted)),
         "ended": format::utc(sweep.ended),
         "counts": sweep.counts,

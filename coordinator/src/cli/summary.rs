@@ -1,15 +1,17 @@
 //! What a sweep has come to: a leaderboard, robustness, and where the results are.
 
 use std::path::Path;
+use std::time::Duration;
 
 use rheo_core::id::SweepName;
 use rheo_core::metric::Goal;
 use rheo_core::sweep::{Status, SweepView};
 use rheo_query::output::{Format, Size};
 use rheo_query::report;
+use serde_json::{Map, Value};
 
 use super::failure::Failure;
-use super::{env, format, query, status};
+use super::{env, format, point, query, status};
 use crate::client::Client;
 
 /// Trials on the leaderboard.
@@ -79,7 +81,40 @@ async fn leaderboard(client: &mut Client, sweep: &SweepView) -> Result<(), Failu
         if sweep.maximize { "larger is better" } else { "smaller is better" }
     ))?;
     let sql = report::leaderboard_sql(&sweep.name, goal, LEADERS);
-    query::print(client, &sql, Format::Table, std::io::stdout(), Size::default()).await
+    let mut answer = Vec::new();
+    query::print(client, &sql, Format::Json, &mut answer, Size::default()).await?;
+    let leaders: Vec<Leader> = serde_json::from_slice(&answer).map_err(anyhow::Error::from)?;
+    let mut table = format::table(&["TRIAL", "METRIC", "SEED", "POINT", "STATUS", "TIME"]);
+    format::numbers(&mut table, &[0, 1, 2, 5]);
+    for leader in leaders {
+        let swept: Map<String, Value> =
+            serde_json::from_str(&leader.swept).map_err(anyhow::Error::from)?;
+        let time = leader.wall_s.and_then(|wall| Duration::try_from_secs_f64(wall).ok());
+        table.add_row([
+            leader.trial.to_string(),
+            leader.objective.map_or_else(|| "-".to_owned(), format::number),
+            leader.seed.to_string(),
+            point::short(&swept.into_iter().collect()),
+            leader.status,
+            time.map_or_else(|| "-".to_owned(), format::duration),
+        ]);
+    }
+    format::print(table)?;
+    match sweep.counts.trials.saturating_sub(LEADERS as u64) {
+        0 => Ok(()),
+        more => Ok(format::print(format!("... and {more} more"))?),
+    }
+}
+
+/// What the leaderboard shows of a trial.
+#[derive(serde::Deserialize)]
+struct Leader {
+    trial: u64,
+    seed: u64,
+    objective: Option<f64>,
+    swept: String,
+    status: String,
+    wall_s: Option<f64>,
 }
 
 async fn robustness(client: &mut Client, sweep: &SweepName) -> Result<(), Failure> {
