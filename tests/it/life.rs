@@ -11,7 +11,7 @@ fn a_sweep_runs_to_its_end_and_leaves_every_row_once() {
     let file = bench.file("small.yaml", SMALL);
     let said = bench.run(&["run", file, "--workers", "2"]).expect(0);
     for expected in [
-        "small ended: exhausted: 6 of 6 trials completed",
+        "small ended: 6 of 6 trials completed",
         "Leaderboard, by validation.accuracy",
         "step_drive",
         "results are Parquet files in",
@@ -98,14 +98,30 @@ fn u37_submitting_returns_at_once_and_waiting_tells_the_end_by_its_exit_code() {
     let wait = bench.run(&["wait", "small", "--timeout", "0.2"]).expect(1);
     assert!(wait.err.contains("has not ended"), "{}", wait.err);
 
-    let worker = rheo_tests::Running::start(bench.worker(&["--slots", "2"]));
+    let _worker = rheo_tests::Running::start(bench.worker(&["--slots", "2"]));
     let wait = bench.run(&["wait", "small"]).expect(0);
-    assert!(wait.out.contains("ended: exhausted"), "{}", wait.out);
-    // U07: it leaves by itself when nothing is left.
-    worker.end().expect(0);
+    assert!(wait.out.contains("small  ended"), "{}", wait.out);
     serve.signal(rustix::process::Signal::TERM);
     serve.end().expect(0);
     assert!(!bench.state().join("server").exists());
+}
+
+#[test]
+fn u07_a_worker_leaves_by_itself_when_nothing_is_left_and_the_sweep_says_exhausted() {
+    let bench = Bench::default();
+    let file = bench.file("small.yaml", SMALL);
+    let _serve = rheo_tests::Running::start(bench.rheo(&["serve"]));
+    wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
+    bench.run(&["submit", file]).expect(0);
+    // One has no work of its own and waits until the others are done.
+    let workers =
+        ["1", "5", "2"].map(|slots| rheo_tests::Running::start(bench.worker(&["--slots", slots])));
+    for worker in workers {
+        worker.end().expect(0);
+    }
+    let status = bench.run(&["status", "small", "--output", "json"]).expect(0).json();
+    assert_eq!(status["sweeps"][0]["phase"], "ended");
+    assert_eq!(status["sweeps"][0]["reason"], "exhausted");
 }
 
 #[test]

@@ -1,0 +1,92 @@
+//! Checkpoints come back as they were, or not at all.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::fs;
+
+use bytes::Bytes;
+use rheo_core::id::Digest;
+use rheo_store::checkpoint::{Error, Store, digest};
+use tempfile::TempDir;
+
+/// Larger than what an object store keeps in memory before it writes.
+fn weights() -> Bytes {
+    (0..12_000_000u32).map(|n| (n % 251) as u8).collect::<Vec<u8>>().into()
+}
+
+async fn put(store: &Store, digest: Digest, bytes: &Bytes) -> Result<(), Error> {
+    let mut upload = store.upload(digest).await?;
+    for start in (0..bytes.len()).step_by(1 << 20) {
+        upload.write(bytes.slice(start..bytes.len().min(start + (1 << 20))));
+    }
+    upload.finish().await
+}
+
+/// Every file under the store, whatever it is for.
+fn files(root: &TempDir) -> Vec<std::path::PathBuf> {
+    let entries = |path: &std::path::Path| {
+        fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>()
+    };
+    let inner = |path: std::path::PathBuf| if path.is_dir() { entries(&path) } else { vec![path] };
+    entries(root.path()).into_iter().flat_map(inner).collect()
+}
+
+#[tokio::test]
+async fn what_was_put_comes_back_also_after_a_restart() {
+    let root = TempDir::new().unwrap();
+    let (bytes, digest) = (weights(), digest(&weights()));
+    let store = Store::open(root.path()).unwrap();
+    assert!(!store.contains(digest).await.unwrap());
+    // Twice, as a worker does that did not hear the first reply.
+    put(&store, digest, &bytes).await.unwrap();
+    put(&store, digest, &bytes).await.unwrap();
+    let store = Store::open(root.path()).unwrap();
+    assert!(store.contains(digest).await.unwrap());
+    assert_eq!(store.get(digest).await.unwrap(), bytes);
+    assert_eq!(store.list().await.unwrap(), [digest]);
+    store.remove(digest).await.unwrap();
+    store.remove(digest).await.unwrap();
+    assert!(matches!(store.get(digest).await, Err(Error::Missing(missing)) if missing == digest));
+}
+
+#[tokio::test]
+async fn bytes_of_another_digest_are_refused_and_leave_nothing() {
+    let root = TempDir::new().unwrap();
+    let store = Store::open(root.path()).unwrap();
+    let said = digest(b"something else");
+    let refused = put(&store, said, &weights()).await;
+    assert!(matches!(refused, Err(Error::Damaged { digest, .. }) if digest == said));
+    assert!(!store.contains(said).await.unwrap());
+    assert_eq!(files(&root), [""; 0].map(std::path::PathBuf::from));
+}
+
+#[tokio::test]
+async fn an_upload_that_breaks_off_leaves_nothing_that_counts() {
+    let root = TempDir::new().unwrap();
+    let store = Store::open(root.path()).unwrap();
+    let digest = digest(&weights());
+    let mut upload = store.upload(digest).await.unwrap();
+    upload.write(weights().slice(..10_000_000));
+    drop(upload);
+    assert!(!store.contains(digest).await.unwrap());
+    assert_eq!(store.list().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn every_flipped_bit_is_found_out() {
+    let root = TempDir::new().unwrap();
+    let store = Store::open(root.path()).unwrap();
+    let bytes = Bytes::from_static(b"sixteen bytes ok");
+    let digest = digest(&bytes);
+    put(&store, digest, &bytes).await.unwrap();
+    let [file] = &files(&root)[..] else { panic!("one file") };
+    for bit in 0..bytes.len() * 8 {
+        let mut damaged = bytes.to_vec();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        fs::write(file, damaged).unwrap();
+        let found = store.get(digest).await;
+        assert!(matches!(found, Err(Error::Damaged { .. })), "bit {bit}");
+    }
+    fs::write(file, &bytes[..8]).unwrap();
+    assert!(matches!(store.get(digest).await, Err(Error::Damaged { .. })), "cut short");
+}
