@@ -31,7 +31,7 @@ check: libtorch ## Formatting, lints, licences, unused dependencies, spelling
 	typos
 
 bench: libtorch ## Run the benchmarks
-	cargo bench --locked --workspace --benches
+	cargo bench --locked --workspace --bench '*'
 
 test-core: ## Run the quick tests: no libtorch, no DataFusion
 	cargo nextest run --locked -p rheo-core -p rheo-store -p rheo-proto

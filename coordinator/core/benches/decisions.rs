@@ -1,0 +1,89 @@
+//! How fast sweeps are planned, and trials leased and finished, in a grid of 10^6 points.
+
+#![expect(clippy::expect_used, reason = "a benchmark that cannot run should say so and end")]
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use rheo_core::id::WorkerId;
+use rheo_core::metric::Metrics;
+use rheo_core::spec;
+use rheo_core::sweep::{Claim, Command, Ending, Event, Planned, State, WorkerInfo, execute};
+use rheo_core::time::Timestamp;
+use uuid::Uuid;
+
+const MILLION: &str = "
+name: million
+parameters:
+  training.batch: {distribution: int_uniform, min: 1, max: 1000}
+  task.seed: {distribution: int_uniform, min: 1, max: 1000}
+";
+
+const LEASE: Duration = Duration::from_secs(30);
+
+fn planning(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("a grid of 1,000,000 points");
+    group.bench_function("parse and plan", |bench| {
+        bench.iter(|| {
+            let parsed = spec::parse("million.yaml", black_box(MILLION)).expect("a sweep");
+            Planned::new(parsed.definition).plan.trials()
+        });
+    });
+    let parsed = spec::parse("million.yaml", MILLION).expect("a sweep");
+    let planned = Planned::new(parsed.definition);
+    let history = planned.plan.history();
+    group.bench_function("one trial", |bench| {
+        bench.iter(|| planned.trial(&history, black_box(765_432)).expect("a trial"));
+    });
+    group.finish();
+}
+
+/// A submitted sweep and a worker.
+fn world() -> (State, WorkerId) {
+    let mut state = State::default();
+    let worker = WorkerId(Uuid::from_u128(1));
+    let definition = spec::parse("million.yaml", MILLION).expect("a sweep").definition;
+    let submit = Command::Submit { definition: Box::new(definition), source: MILLION.to_owned() };
+    let join = Command::Join { worker, info: WorkerInfo { slots: 1, ..WorkerInfo::default() } };
+    for command in [submit, join] {
+        execute(&mut state, &command, Timestamp(1)).expect("accepted");
+    }
+    (state, worker)
+}
+
+/// Leases one trial after the other and finishes each.
+fn run_trials(state: &mut State, worker: WorkerId, count: u64) {
+    for now in 0..count {
+        let now = Timestamp(2 + now);
+        let acquire =
+            Command::Acquire { worker, held: Vec::new(), slots: 1, only: None, lease: LEASE };
+        let events = execute(state, &acquire, now).expect("accepted");
+        let leased = events.into_iter().find_map(|event| match event {
+            Event::TrialLeased { attempt, .. } => Some(attempt),
+            _ => None,
+        });
+        let claim = Claim { attempt: leased.expect("a trial"), worker, sequence: 1 };
+        let summary = Box::default();
+        let ending = Ending::Completed { metrics: Metrics::new(), summary };
+        let finish = Command::Finish { claim, work: None, ending };
+        execute(state, &finish, now).expect("accepted");
+    }
+}
+
+fn running(criterion: &mut Criterion) {
+    const TRIALS: u64 = 1000;
+    let mut group = criterion.benchmark_group("state machine");
+    group.throughput(Throughput::Elements(TRIALS));
+    group.bench_function("lease and finish 1,000 trials", |bench| {
+        bench.iter_batched(
+            world,
+            |(mut state, worker)| run_trials(&mut state, worker, TRIALS),
+            BatchSize::LargeInput,
+        );
+    });
+    group.finish();
+}
+
+criterion_group!(benches, planning, running);
+criterion_main!(benches);
