@@ -26,6 +26,7 @@ mod trials;
 mod wait;
 mod watch;
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -147,7 +148,8 @@ pub fn main() -> ExitCode {
     quiet_store_panics();
     let filter = EnvFilter::try_from_env(env::LOG).unwrap_or_else(|_| EnvFilter::new("warn"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
-    log.without_time().with_writer(progress::stderr).init();
+    let log = log.without_time().with_ansi(std::io::stderr().is_terminal());
+    log.with_writer(progress::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {
         Ok(runtime) => {

@@ -5,6 +5,7 @@
 
 mod env;
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -89,7 +90,9 @@ fn processors() -> u32 {
 fn main() -> ExitCode {
     let args = Args::parse();
     let filter = EnvFilter::try_from_env(env::LOG).unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Logs of local workers go to files.
+    log.with_ansi(std::io::stderr().is_terminal()).init();
     match start(&args) {
         Ok(code) => code,
         Err(error) => {

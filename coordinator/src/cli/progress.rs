@@ -101,6 +101,8 @@ fn ended(trial: &TrialView, counts: &Counts) -> String {
 pub(super) struct Bars {
     sweep: ProgressBar,
     trials: BTreeMap<u64, ProgressBar>,
+    /// Whether the time that is left can be told from what has been seen.
+    timed: bool,
 }
 
 impl Bars {
@@ -110,7 +112,7 @@ impl Bars {
             "{prefix:.bold} {bar:30.cyan/dim} {percent:>3} %  {msg}  {eta_precise} left",
         ));
         sweep.enable_steady_tick(Duration::from_millis(200));
-        Self { sweep, trials: BTreeMap::new() }
+        Self { sweep, trials: BTreeMap::new(), timed: false }
     }
 
     fn show(&mut self, moment: &Moment) {
@@ -119,6 +121,10 @@ impl Bars {
         self.sweep.set_prefix(moment.sweep.name.to_string());
         self.sweep.set_length(counts.trials.saturating_mul(STEPS));
         self.sweep.set_position(counts.ended() * STEPS + steps(running));
+        if !std::mem::replace(&mut self.timed, true) {
+            // What was done before this display began says nothing about the speed.
+            self.sweep.reset_eta();
+        }
         let failed =
             if counts.failed > 0 { format!(", {} failed", counts.failed) } else { String::new() };
         let (done, all, now) = (counts.ended(), counts.trials, counts.running);
