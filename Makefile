@@ -34,12 +34,15 @@ bench: libtorch ## Run the benchmarks
 	cargo bench --locked --workspace --bench '*'
 
 test-core: ## Run the quick tests: no libtorch, no DataFusion
+	deploy/tools.sh cargo-nextest
 	cargo nextest run --locked -p rheo-core -p rheo-store -p rheo-proto
 
 e2e: libtorch ## Run the tests with real processes
+	deploy/tools.sh cargo-nextest python
 	cargo build --locked --quiet --bins
 	cargo nextest run --locked -p rheo-tests
 
 bless: libtorch ## Accept what generated files and snapshots say now
+	deploy/tools.sh cargo-nextest python
 	cargo build --locked --quiet --bins
 	INSTA_UPDATE=always RHEO_BLESS=1 cargo nextest run --locked --workspace

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rheo_core::id::Digest;
-use rheo_core::sweep::{Command, Effect};
+use rheo_core::sweep::{Command, Effect, State};
 use rheo_core::time::{Clock, Timestamp};
 use rheo_query::{Dataset, dataset};
 use rheo_store::{Journal, Redb, checkpoint};
@@ -216,11 +216,12 @@ impl Opened {
         coordinator.recover_results()?;
         let lease = coordinator.settings.lease;
         coordinator.handle.execute(Command::Start { lease }, Vec::new(), |_, _| ()).await?;
+        // Before anybody is served, who might refer to one of them again.
+        coordinator.remove_unreferenced_checkpoints().await;
         let interval = coordinator.settings.flush;
         tasks.spawn(coordinator.sink.clone().run(interval, stop.clone()));
         tasks.spawn(drop_checkpoints(coordinator.clone(), dropped, stop.clone()));
         tasks.spawn(tick(coordinator.clone(), stop.clone()));
-        tasks.spawn(sweep_checkpoints(coordinator.clone()));
         Ok(coordinator)
     }
 }
@@ -229,6 +230,16 @@ impl Coordinator {
     async fn remove_checkpoint(&self, digest: Digest) {
         if let Err(error) = self.checkpoints.remove(digest).await {
             tracing::warn!(error = report(&error), %digest, "a checkpoint stays");
+        }
+    }
+
+    /// A worker put them and died before it committed, or the coordinator died before it removed
+    /// them.
+    async fn remove_unreferenced_checkpoints(&self) {
+        let Ok(stored) = self.checkpoints.list().await else { return };
+        let Ok(referenced) = self.handle.read(State::checkpoints).await else { return };
+        for digest in stored.into_iter().filter(|digest| !referenced.contains(digest)) {
+            self.remove_checkpoint(digest).await;
         }
     }
 
@@ -293,26 +304,19 @@ async fn tick(coordinator: Coordinator, stop: CancellationToken) {
     let lease = coordinator.settings.lease;
     let period = (lease / 8).clamp(Duration::from_millis(20), Duration::from_secs(1));
     let mut interval = tokio::time::interval(period);
+    let mut last = tokio::time::Instant::now();
     loop {
         tokio::select! {
             _ = interval.tick() => {}
             () = stop.cancelled() => return,
         }
-        match coordinator.handle.execute(Command::Tick, Vec::new(), |_, _| ()).await {
+        // While this process was stopped nobody could renew: leases are granted anew.
+        let stalled = last.elapsed() > lease / 3;
+        let command = if stalled { Command::Start { lease } } else { Command::Tick };
+        last = tokio::time::Instant::now();
+        match coordinator.handle.execute(command, Vec::new(), |_, _| ()).await {
             Ok(()) | Err(engine::Failure::Storage(_)) => {}
             Err(_) => return,
         }
-    }
-}
-
-/// Removes checkpoints that no trial refers to: a worker put them and died before it committed, or
-/// the coordinator died before it removed them.
-async fn sweep_checkpoints(coordinator: Coordinator) {
-    // Listed first: what is put later is not in the list, hence not removed.
-    let Ok(stored) = coordinator.checkpoints.list().await else { return };
-    let referenced = coordinator.handle.read(rheo_core::sweep::State::checkpoints).await;
-    let Ok(referenced) = referenced else { return };
-    for digest in stored.into_iter().filter(|digest| !referenced.contains(digest)) {
-        coordinator.remove_checkpoint(digest).await;
     }
 }

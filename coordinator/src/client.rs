@@ -31,6 +31,9 @@ const MOMENT: Duration = Duration::from_secs(5);
 /// How often it is tried again meanwhile.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// How often a connection is probed, and how long the answer may take.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+
 /// How long a call may take that does not wait for anything.
 const CALL: Duration = Duration::from_mins(1);
 
@@ -107,19 +110,22 @@ pub(crate) enum Found {
 pub(crate) async fn find(settings: &Settings) -> Result<Found, Error> {
     let deadline = tokio::time::Instant::now() + MOMENT;
     loop {
+        // The lock is believed before the address, which may be that of a dead coordinator.
+        let in_use = match Coordinator::open(settings.clone()) {
+            Err(error @ app::Error::Journal { source: rheo_store::Error::Locked { .. }, .. }) => {
+                error
+            }
+            opened => return Ok(Found::AtRest(Box::new(opened?))),
+        };
         if let Ok(url) = std::fs::read_to_string(server_file(&settings.state))
             && let Ok(client) = Client::over_network(url.trim()).await
         {
             return Ok(Found::Running(client));
         }
-        match Coordinator::open(settings.clone()) {
-            Err(app::Error::Journal { source: rheo_store::Error::Locked { .. }, .. })
-                if tokio::time::Instant::now() < deadline =>
-            {
-                tokio::time::sleep(PAUSE).await;
-            }
-            opened => return Ok(Found::AtRest(Box::new(opened?))),
+        if tokio::time::Instant::now() > deadline {
+            return Err(in_use.into());
         }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
@@ -143,7 +149,11 @@ impl Client {
     async fn over_network(url: &str) -> Result<Self, Error> {
         let unreachable = |source| Error::Unreachable { url: url.to_owned(), source };
         let endpoint = Endpoint::from_shared(url.to_owned()).map_err(unreachable)?;
-        let endpoint = endpoint.connect_timeout(CONNECT).tcp_nodelay(true);
+        let endpoint = endpoint
+            .connect_timeout(CONNECT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(KEEPALIVE)
+            .keep_alive_timeout(KEEPALIVE);
         Ok(Self::new(endpoint.connect().await.map_err(unreachable)?))
     }
 

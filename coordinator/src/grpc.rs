@@ -21,8 +21,9 @@ use tonic::transport::server::Connected;
 use crate::app::Coordinator;
 use crate::engine::Failure;
 
-/// The longest that any call may take to begin its reply.
-const DEADLINE: Duration = Duration::from_mins(2);
+/// The longest that any call may take to begin its reply: longer than any deadline of a caller, the
+/// upload of a checkpoint included.
+const DEADLINE: Duration = Duration::from_mins(15);
 
 /// How often a silent connection is probed, and how long the answer may take.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(20));

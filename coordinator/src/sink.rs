@@ -88,6 +88,8 @@ struct Shared {
     /// Sweeps that ended, whose parts are to be merged.
     ended: Mutex<BTreeSet<SweepName>>,
     trouble: Mutex<Option<String>>,
+    /// Whether the tree may not be what the journal says, because a change of it failed.
+    doubtful: Mutex<bool>,
 }
 
 impl Sink {
@@ -104,6 +106,7 @@ impl Sink {
             writing: tokio::sync::Mutex::new(()),
             ended: Mutex::default(),
             trouble: Mutex::default(),
+            doubtful: Mutex::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -164,6 +167,18 @@ impl Sink {
 
 impl Shared {
     fn flush(&self) -> Result<(), Error> {
+        let mut doubtful = self.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
+        if *doubtful {
+            self.dataset.reconcile(&self.journal.results()?.parts)?;
+        }
+        // What fails half-way leaves files that the journal may or may not name.
+        *doubtful = true;
+        self.write_and_merge()?;
+        *doubtful = false;
+        Ok(())
+    }
+
+    fn write_and_merge(&self) -> Result<(), Error> {
         self.write_parts()?;
         let mut ended = std::mem::take(&mut *self.ended());
         let merged = self.merge_parts(&mut ended);
@@ -220,7 +235,13 @@ impl Shared {
     ) -> Result<bool, Error> {
         let compaction = match self.dataset.compact(table, sweep, parts, &retracted) {
             Ok(Some(compaction)) => compaction,
-            Ok(None) => return Ok(true),
+            Ok(None) => {
+                // No part holds what was retracted.
+                if !retracted.is_empty() {
+                    self.journal.install(&Change { retracted, ..Change::default() })?;
+                }
+                return Ok(true);
+            }
             Err(dataset::Error::Busy { .. }) => return Ok(false),
             // Small parts are slower to read, but right; queries leave retracted rows out.
             Err(error @ dataset::Error::NoExchange(_)) => {

@@ -18,7 +18,7 @@ fn root() -> PathBuf {
 
 /// Every file of the repository that git knows or would take, with one of these endings.
 fn files(endings: &[&str]) -> Vec<PathBuf> {
-    let git = ["ls-files", "--cached", "--others", "--exclude-standard"];
+    let git = ["-c", "safe.directory=*", "ls-files", "--cached", "--others", "--exclude-standard"];
     let listed = Command::new("git").args(git).current_dir(root()).output().unwrap();
     assert!(listed.status.success(), "git lists the files");
     let text = String::from_utf8(listed.stdout).unwrap();

@@ -195,6 +195,10 @@ impl Link {
 
 /// The pauses between tries of a call that may succeed later: it may take an hour, so it never
 /// gives up by itself.
+/// How often a connection is probed and how long the answer may take: both together are much shorter
+/// than a lease.
+const KEEPALIVE: Duration = Duration::from_secs(5);
+
 pub(crate) fn pauses() -> impl Iterator<Item = Duration> {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(100))
@@ -225,8 +229,8 @@ fn endpoint(url: &str) -> Result<Endpoint, Refusal> {
     Ok(endpoint
         .connect_timeout(CONNECT)
         .tcp_nodelay(true)
-        .http2_keep_alive_interval(Duration::from_secs(20))
-        .keep_alive_timeout(Duration::from_secs(20))
+        .http2_keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE)
         .keep_alive_while_idle(true))
 }
 

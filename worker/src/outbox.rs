@@ -26,6 +26,9 @@ pub(crate) struct Outbox {
     filled: Notify,
 }
 
+/// Bytes of rows at which nothing more is added to a parcel, well below the largest message.
+const FULL: usize = 16 << 20;
+
 #[derive(Debug, Default)]
 struct Queue {
     parcels: VecDeque<Parcel>,
@@ -55,6 +58,7 @@ impl Outbox {
         let parcel = Parcel { claim, goods, ending };
         if queue.parcels.len() > fixed
             && let Some(last) = queue.parcels.back_mut()
+            && last.rows_bytes() < FULL
         {
             last.merge(parcel);
         } else {

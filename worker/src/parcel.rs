@@ -28,6 +28,12 @@ pub(crate) struct Goods {
 }
 
 impl Parcel {
+    /// How large its rows are.
+    pub(crate) fn rows_bytes(&self) -> usize {
+        let batches = self.goods.iter().flat_map(|goods| &goods.batches);
+        batches.map(|batch| batch.ipc.len()).sum()
+    }
+
     /// Adds `later`, the next message of the same attempt, to this one, which then says both: the
     /// rows of both, and the later checkpoint. Older checkpoints are of no use to anybody.
     pub(crate) fn merge(&mut self, later: Self) {

@@ -1,7 +1,7 @@
 //! Commits on local disk until they are delivered.
 //!
 //! ```text
-//! <spool>/<worker id>/lock                                 held while that worker lives
+//! <spool>/<worker id>/.lock                                held while that worker lives
 //! <spool>/<worker id>/<sweep>/<trial>.<attempt>/<sequence>   one parcel
 //! ```
 //!
@@ -16,6 +16,9 @@ use rheo_core::id::{AttemptId, WorkerId};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::parcel::Parcel;
+
+/// The name of the lock; no sweep has one like it.
+const LOCK: &str = ".lock";
 
 /// The directory of one worker.
 #[derive(Debug)]
@@ -52,11 +55,14 @@ impl Spool {
     /// The directory of `worker` under `root`.
     pub(crate) fn open(root: &Path, worker: WorkerId) -> Result<Self, Error> {
         let directory = root.join(worker.to_string());
-        fs::create_dir_all(&directory).map_err(at(&directory))?;
-        let path = directory.join("lock");
+        // Locked before it has its name, so that nobody takes it for one of a dead worker.
+        let unnamed = root.join(format!(".{worker}"));
+        fs::create_dir_all(&unnamed).map_err(at(&unnamed))?;
+        let path = unnamed.join(LOCK);
         let lock = File::create(&path).map_err(at(&path))?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .map_err(|error| at(&path)(error.into()))?;
+        fs::rename(&unnamed, &directory).map_err(at(&directory))?;
         Ok(Self { worker, directory, _lock: lock })
     }
 
@@ -66,10 +72,10 @@ impl Spool {
         let entries = fs::read_dir(root).into_iter().flatten().flatten();
         let takeover = |directory: PathBuf| {
             let worker = directory.file_name()?.to_str()?.parse().ok()?;
-            let lock = File::open(directory.join("lock")).ok()?;
+            let lock = File::open(directory.join(LOCK)).ok()?;
             flock(&lock, FlockOperation::NonBlockingLockExclusive).ok()?;
             // Somebody else may have finished with it between the listing and the lock.
-            directory.join("lock").exists().then_some(Self { worker, directory, _lock: lock })
+            directory.join(LOCK).exists().then_some(Self { worker, directory, _lock: lock })
         };
         entries.filter_map(|entry| takeover(entry.path())).collect()
     }

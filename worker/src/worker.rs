@@ -26,6 +26,9 @@ use crate::trial::Bench;
 /// How long one call waits for work.
 const WAIT: Duration = Duration::from_secs(20);
 
+/// How long saying goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(2);
+
 /// How often progress is told at least, so that people see it move.
 const PROGRESS: Duration = Duration::from_secs(1);
 
@@ -117,19 +120,16 @@ impl Worker {
             joined = self.join() => joined?,
             () = drain.cancelled() => return Ok(Exit::Drained),
         };
-        self.adopt_orphans().await;
+        tokio::select! {
+            () = self.adopt_orphans() => {}
+            () = drain.cancelled() => return Ok(Exit::Drained),
+        }
         let heartbeat = self.beat(lease);
         let acquire = self.acquire();
         tokio::select! {
             () = heartbeat => Ok(Exit::Drained),
             exit = acquire => exit,
-            () = drain.cancelled() => {
-                tracing::info!("asked to go: trials commit and are given back");
-                for (_, control) in self.running().values() {
-                    control.give(Order::Drain);
-                }
-                Ok(Exit::Drained)
-            }
+            () = drain.cancelled() => Ok(Exit::Drained),
         }
     }
 
@@ -154,13 +154,14 @@ impl Worker {
 
     /// Delivers what workers that died here have left, and says that they are gone.
     async fn adopt_orphans(&self) {
+        let seeing_off = TaskTracker::new();
         for orphan in Spool::orphans(&self.settings.spool) {
-            self.tasks.spawn(see_off(orphan, Arc::clone(&self.bench.link)));
+            seeing_off.spawn(see_off(orphan, Arc::clone(&self.bench.link)));
         }
-        // Their trials are free before this worker asks for any, unless the coordinator is away.
-        self.tasks.close();
-        let _ = tokio::time::timeout(WAIT, self.tasks.wait()).await;
-        self.tasks.reopen();
+        // Their trials are free before this worker asks for any, unless the coordinator is away. What
+        // is not delivered when this worker goes waits on disk for the next one.
+        seeing_off.close();
+        let _ = tokio::time::timeout(WAIT, seeing_off.wait()).await;
     }
 
     /// Renews leases and obeys verdicts, for ever. On a task of the runtime, while trials have
@@ -180,7 +181,7 @@ impl Worker {
                 continue;
             }
             let told = held.iter().map(|(id, control)| (id.clone(), control.progress())).collect();
-            match self.bench.link.renew(self.bench.worker, told, lease.max(PROGRESS)).await {
+            match self.bench.link.renew(self.bench.worker, told, (lease / 3).max(PROGRESS)).await {
                 Ok(verdicts) => {
                     for ((_, control), verdict) in held.iter().zip(verdicts) {
                         obey(control, verdict);
@@ -275,6 +276,12 @@ impl Worker {
     /// Waits for trials to be given back, keeping their leases meanwhile, and says goodbye.
     async fn leave(self, result: Result<Exit, Error>) -> Result<Exit, Error> {
         self.tasks.close();
+        if !self.running().is_empty() {
+            tracing::info!("trials commit and are given back");
+        }
+        for (_, control) in self.running().values() {
+            control.give(Order::Drain);
+        }
         let given_back = async {
             tokio::select! {
                 () = self.tasks.wait() => {}
@@ -290,12 +297,13 @@ impl Worker {
             () = tokio::time::sleep(self.settings.grace) => false,
             () = orphaned => false,
         };
-        if !delivered {
-            return Err(Error::Undelivered { spool: self.settings.spool });
+        if !delivered && !self.bench.spool.parcels().is_empty() {
+            return result.and(Err(Error::Undelivered { spool: self.settings.spool }));
         }
+        // A trial that is still in the middle of a step is given back without what it did last.
         let goodbye = self.bench.link.leave(self.bench.worker, false);
         // It may be away; it will notice that nothing is leased to this worker.
-        let _ = tokio::time::timeout(WAIT, goodbye).await;
+        let _ = tokio::time::timeout(GOODBYE, goodbye).await;
         if let Some(spool) = Arc::into_inner(self.bench.spool) {
             spool.close();
         }
@@ -306,10 +314,14 @@ impl Worker {
 /// Delivers what a dead worker left, and says that it is gone.
 async fn see_off(orphan: Spool, link: Arc<Link>) {
     for parcel in orphan.parcels() {
-        if let Err(refusal) = send(&link, &parcel).await {
-            let attempt = &parcel.claim.attempt;
-            tracing::info!(%attempt, %refusal, "a commit of a dead worker came too late");
+        let Err(refusal) = send(&link, &parcel).await else { continue };
+        let attempt = &parcel.claim.attempt;
+        if refusal.reason != "STALE_ATTEMPT" {
+            // Perhaps it is for another coordinator. It stays for the next worker.
+            tracing::warn!(%attempt, %refusal, "a commit of a dead worker stays on disk");
+            return;
         }
+        tracing::info!(%attempt, %refusal, "a commit of a dead worker came too late");
     }
     for pause in pauses() {
         match link.leave(orphan.worker, true).await {

@@ -49,7 +49,7 @@ pub struct TrialConfig {
 }
 
 impl TrialConfig {
-    /// How the input matrices start: as the file says, or as the published code does it for the
+    /// How the input matrix starts: as the file says, or as the published code does it for the
     /// task.
     pub fn input_init(&self) -> InputInit {
         self.network.input_init.unwrap_or(match self.task.kind {

@@ -98,6 +98,15 @@ impl Default for Retry {
 }
 
 impl Definition {
+    /// The most threads that one of its trials may need: a worker needs as many slots.
+    pub fn most_threads(&self) -> u32 {
+        let swept = self.space.parameter("resources.threads");
+        let swept = swept.and_then(|parameter| parameter.domain.greatest());
+        let fixed = || self.base.pointer("/resources/threads").and_then(Json::as_f64);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+        swept.or_else(fixed).map_or(1, |threads| threads as u32)
+    }
+
     /// The lines by which `other` differs: `-` before those of this definition alone, `+` before
     /// those of `other` alone. Empty for equal definitions.
     pub fn difference(&self, other: &Self) -> String {

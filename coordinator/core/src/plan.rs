@@ -177,10 +177,7 @@ fn config(base: &Json, point: &Point, seed: u64) -> Result<TrialConfig, serde_js
     for (path, value) in point.iter() {
         set(&mut config, path, value.clone());
     }
-    let mut config: TrialConfig = serde_json::from_value(config)?;
-    // Said in full, so that results do not depend on knowing the default.
-    config.network.input_init = Some(config.input_init());
-    Ok(config)
+    serde_json::from_value(config)
 }
 
 /// Sets the value at a dotted path.

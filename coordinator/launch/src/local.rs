@@ -112,8 +112,8 @@ impl Workers {
             let status = tokio::select! {
                 status = child.wait() => status,
                 () = stop.cancelled() => {
-                    drop(alive);
                     leave(&mut child, self.grace).await;
+                    drop(alive);
                     return Ok(());
                 }
             };

@@ -168,6 +168,17 @@ impl Dataset {
         Ok(removed)
     }
 
+    /// [`Self::recover`] while queries may be running, after a change failed. Refused while one might
+    /// still read what would be removed.
+    pub fn reconcile(&self, known: &[Part]) -> Result<(), Error> {
+        if Arc::strong_count(&self.pins) > 1 {
+            return Err(Error::Busy { path: self.disk.path(STAGING) });
+        }
+        self.retired().clear();
+        self.recover(known)?;
+        Ok(())
+    }
+
     fn recover_sweep(
         &self,
         directory: &str,

@@ -90,6 +90,7 @@ impl From<client::Error> for Failure {
                 "UNKNOWN_SWEEP" | "UNKNOWN_TRIAL" | "SWEEP_ENDED" | "NOT_RETRYABLE"
                 | "INVALID_QUERY" | "INVALID_ARGUMENT" => Self::Usage(error.into()),
                 "SWEEP_DIFFERS" => Self::usage(differs(refusal)),
+                "STOPPING" => Self::Unreachable(error.into()),
                 "" if refusal.transient => Self::Unreachable(error.into()),
                 _ => Self::Other(error.into()),
             },

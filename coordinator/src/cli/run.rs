@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
 use super::progress::Display;
-use super::serve::{Running, interruption};
+use super::serve::{Running, exit_when_asked_again, interruption};
 use super::{Global, env, format, status, submit, summary, wait};
 use crate::app::Settings;
 use crate::client::Client;
@@ -52,13 +52,14 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
             "`rheo run` has a coordinator of its own: `rheo --server {url} submit` hands a sweep to another"
         )));
     }
-    let (text, _) = submit::read(&args.file)?;
+    let (text, parsed) = submit::read(&args.file)?;
+    let slots = slots(&args, parsed.definition.most_threads())?;
     let interrupted = interruption()?;
     let running = start(settings(global, &args)?).await?;
     let mut client = Client::in_process(running.coordinator.clone()).await?;
     let mut crew = Crew::default();
     let outcome = tokio::select! {
-        outcome = work(&mut client, &running, &args, &text, &mut crew) => outcome,
+        outcome = work(&mut client, &running, (&args, slots), &text, &mut crew) => outcome,
         _ = interrupted => {
             format::note("stopping: workers save their work (once more to stop at once)");
             exit_when_asked_again()?;
@@ -136,7 +137,7 @@ impl Crew {
 async fn work(
     client: &mut Client,
     running: &Running,
-    args: &Args,
+    (args, slots): (&Args, u32),
     text: &str,
     crew: &mut Crew,
 ) -> Result<SweepView, Failure> {
@@ -145,17 +146,24 @@ async fn work(
     if sweep.phase == Phase::Ended {
         return Ok(sweep);
     }
-    crew.start(workers(running, args, &sweep.name)?);
+    crew.start(workers(running, args, slots, &sweep.name)?);
     let mut watching = client.watch(&sweep.name).await?;
     let mut display = Display::new();
     let mut last = sweep;
     let result = loop {
         let moment = tokio::select! {
             moment = watching.next() => moment?,
-            left = crew.left() => match left {
-                Ok(()) => continue,
-                Err(failure) => break Err(failure),
-            },
+            left = crew.left() => {
+                if let Err(failure) = left {
+                    break Err(failure);
+                }
+                let (now, _) = client.sweep(&last.name).await?;
+                if now.phase != Phase::Ended {
+                    format::note("the workers were told to go: others take their place");
+                    crew.start(workers(running, args, slots, &last.name)?);
+                }
+                continue;
+            }
         };
         let Some(moment) = moment else { break Ok(last) };
         display.show(&moment);
@@ -181,11 +189,29 @@ fn announce(sweep: &SweepView, created: bool) {
     }
 }
 
-fn workers(running: &Running, args: &Args, sweep: &SweepName) -> Result<Workers, Failure> {
-    let state = &running.coordinator.settings().state;
+/// The slots of each worker: at least what the largest trial needs, or it would wait for ever.
+fn slots(args: &Args, threads: u32) -> Result<u32, Failure> {
+    if let Some(slots) = args.slots {
+        return if slots < threads {
+            Err(Failure::usage(format!(
+                "a trial of this sweep needs {threads} threads (`resources.threads`): give each worker `--slots {threads}`"
+            )))
+        } else {
+            Ok(slots)
+        };
+    }
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let processors = u32::try_from(processors).unwrap_or(u32::MAX);
-    let slots = args.slots.unwrap_or_else(|| (processors / args.workers).max(1));
+    Ok((processors / args.workers).max(threads).max(1))
+}
+
+fn workers(
+    running: &Running,
+    args: &Args,
+    slots: u32,
+    sweep: &SweepName,
+) -> Result<Workers, Failure> {
+    let state = &running.coordinator.settings().state;
     // By its state directory, so that a worker that outlives its coordinator finds the next one.
     let mut arguments: Vec<OsString> = vec!["--state".into(), state.clone().into_os_string()];
     arguments.extend(["--slots".into(), slots.to_string().into()]);
@@ -240,15 +266,4 @@ async fn tell(
         summary::print(client, sweep, &global.state).await?;
     }
     wait::verdict(sweep)
-}
-
-/// From here on another interrupt ends this process at once; what is acknowledged is safe.
-fn exit_when_asked_again() -> Result<(), Failure> {
-    let again = interruption()?;
-    tokio::spawn(async move {
-        again.await;
-        #[expect(clippy::exit, reason = "asked twice")]
-        std::process::exit(130);
-    });
-    Ok(())
 }

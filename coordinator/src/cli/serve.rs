@@ -55,9 +55,18 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
         interrupted = interrupted => interrupted,
         () = running.stopped() => false,
     };
+    let broken = running.is_stopped();
+    exit_when_asked_again()?;
     running.stop().await?;
-    if interrupted { Err(Failure::Interrupted) } else { Ok(()) }
+    match (broken, interrupted) {
+        (true, _) => Err(Failure::Other(anyhow::anyhow!("the protocol is served no longer"))),
+        (false, true) => Err(Failure::Interrupted),
+        (false, false) => Ok(()),
+    }
 }
+
+/// How long stopping may take: what is not in a part by then is in the journal.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A coordinator that serves, and says where in its state directory.
 pub(super) struct Running {
@@ -102,12 +111,18 @@ impl Running {
         self.stop.cancelled().await;
     }
 
+    /// Whether it serves no longer although nobody asked it to stop.
+    fn is_stopped(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
     /// Stops serving, writes what is left into parts and closes the journal.
     pub(super) async fn stop(self) -> Result<(), Failure> {
         drop(self.file);
         self.stop.cancel();
         self.tasks.close();
-        self.tasks.wait().await;
+        // Somebody may be in the middle of reading an answer, for ever.
+        let _ = tokio::time::timeout(PATIENCE, self.tasks.wait()).await;
         Ok(())
     }
 }
@@ -142,4 +157,15 @@ pub(super) fn interruption() -> Result<impl Future<Output = bool> + Send, Failur
             _ = terminate.recv() => false,
         }
     })
+}
+
+/// From here on another interrupt ends this process at once; what is acknowledged is safe.
+pub(super) fn exit_when_asked_again() -> Result<(), Failure> {
+    let again = interruption()?;
+    tokio::spawn(async move {
+        again.await;
+        #[expect(clippy::exit, reason = "asked twice")]
+        std::process::exit(130);
+    });
+    Ok(())
 }

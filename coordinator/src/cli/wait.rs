@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rheo_core::sweep::{Phase, SweepView};
+use rheo_core::sweep::{EndReason, Phase, SweepView};
 
 use super::failure::Failure;
 use super::select::{self, SweepWord};
@@ -23,9 +23,11 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     let mut client = global.connect().await?;
     let sweep = select::one(&mut client, &args.sweep).await?;
     let watching = until_ended(&mut client, &sweep);
-    let timeout = args.timeout.map_or(Duration::MAX, |seconds| {
-        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
-    });
+    let timeout = match args.timeout.map(Duration::try_from_secs_f64) {
+        None => Duration::MAX,
+        Some(Ok(timeout)) => timeout,
+        Some(Err(error)) => return Err(Failure::usage(format!("--timeout: {error}"))),
+    };
     let sweep = if let Ok(sweep) = tokio::time::timeout(timeout, watching).await {
         sweep?
     } else {
@@ -58,10 +60,11 @@ async fn until_ended(
     Err(Failure::Unreachable(anyhow::Error::msg(text)))
 }
 
-/// Whether a sweep that ended went well: nothing failed and nothing was cancelled. Diverged trials
-/// are results.
+/// Whether a sweep that ended went well: nothing failed and nothing was cancelled, nor left out for
+/// such a reason. Diverged trials are results.
 pub(super) fn verdict(sweep: &SweepView) -> Result<(), Failure> {
-    if sweep.counts.failed + sweep.counts.cancelled > 0 {
+    let cut = matches!(sweep.reason, Some(EndReason::Cancelled | EndReason::MaxFailedTrials));
+    if cut || sweep.counts.failed + sweep.counts.cancelled > 0 {
         return Err(Failure::SweepFailed);
     }
     Ok(())

@@ -15,7 +15,7 @@ use rheo_proto::refusal::{self, Reason};
 use rheo_proto::v1::sweep_service_server::SweepService;
 use rheo_proto::{Invalid, v1};
 use tokio::sync::broadcast::error::TryRecvError;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
@@ -166,13 +166,15 @@ impl SweepService for Service {
         request: Request<v1::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let name = wire::sweep(&request.into_inner().sweep)?;
+        // Before the first look, so that no change after it is missed.
+        let changes = self.coordinator.live.watch();
         let mut endings = self.coordinator.live.ended();
         let first = observe(&self.coordinator, &name, &mut endings).await?;
         let (sender, receiver) = mpsc::channel(4);
         let (coordinator, stop) = (self.coordinator.clone(), self.stop.clone());
         tokio::spawn(async move {
             tokio::select! {
-                () = tell_changes(&coordinator, &name, first, endings, &sender) => {}
+                () = tell_changes(&coordinator, &name, first, (changes, endings), &sender) => {}
                 () = stop.cancelled() => {}
             }
         });
@@ -280,10 +282,9 @@ async fn tell_changes(
     coordinator: &Coordinator,
     name: &SweepName,
     first: v1::WatchResponse,
-    mut endings: broadcast::Receiver<TrialId>,
+    (mut changes, mut endings): (watch::Receiver<u64>, broadcast::Receiver<TrialId>),
     sender: &mpsc::Sender<Result<v1::WatchResponse, Status>>,
 ) {
-    let mut changes = coordinator.live.watch();
     let mut message = first;
     loop {
         let ended = message.sweep.as_ref().is_some_and(|sweep| sweep.phase == Phase::Ended.name());

@@ -121,7 +121,7 @@ impl WorkerService for Service {
             let detail = format!("{} bytes, at most {MAX_CHECKPOINT}", header.length);
             return Err(Invalid::Value { field: "length", detail }.into());
         }
-        if !self.coordinator.checkpoints.contains(digest).await.map_err(checkpoint_status)? {
+        if !self.coordinator.checkpoints.confirm(digest).await.map_err(checkpoint_status)? {
             self.store(digest, header.length, parts).await?;
         }
         Ok(Response::new(v1::PutCheckpointResponse {}))
@@ -294,7 +294,7 @@ impl Service {
                 let detail = format!("{length} was said, but more bytes came");
                 return Err(Invalid::Value { field: "length", detail }.into());
             }
-            upload.write(chunk);
+            upload.write(chunk).await.map_err(checkpoint_status)?;
         }
         upload.finish().await.map_err(checkpoint_status)
     }
@@ -337,7 +337,9 @@ fn checkpoint_status(error: checkpoint::Error) -> Status {
     let reason = match &error {
         checkpoint::Error::Missing(_) => Reason::CheckpointMissing,
         checkpoint::Error::Damaged { .. } => Reason::CheckpointDamaged,
-        checkpoint::Error::Directory { .. } | checkpoint::Error::Store(_) => Reason::Storage,
+        checkpoint::Error::Directory { .. }
+        | checkpoint::Error::Stopped
+        | checkpoint::Error::Store(_) => Reason::Storage,
     };
     refusal::status(reason, report(&error), None)
 }

@@ -15,6 +15,9 @@ pub fn digest(bytes: &[u8]) -> Digest {
     Digest::from_bytes(*blake3::hash(bytes).as_bytes())
 }
 
+/// Parts of one upload that are written at the same time, which bounds its memory.
+const IN_FLIGHT: usize = 4;
+
 /// A place for checkpoints.
 #[derive(Debug)]
 pub struct Store {
@@ -58,6 +61,17 @@ impl Store {
         if found == digest { Ok(bytes) } else { Err(Error::Damaged { digest, found }) }
     }
 
+    /// Whether the checkpoint is there, whole and durable, so that it need not be written again. One
+    /// that is damaged, as a power cut in the middle of its writing leaves it, is removed.
+    pub async fn confirm(&self, digest: Digest) -> Result<bool, Error> {
+        match self.get(digest).await {
+            Ok(_) => self.synchronise(digest).await.map(|()| true),
+            Err(Error::Missing(_)) => Ok(false),
+            Err(Error::Damaged { .. }) => self.remove(digest).await.map(|()| false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Whether there is a checkpoint with this digest.
     pub async fn contains(&self, digest: Digest) -> Result<bool, Error> {
         match self.files.head(&location(digest)).await {
@@ -86,22 +100,25 @@ impl Store {
 
     /// Makes the file of `digest` and its name durable. The object store writes a file and renames
     /// it, but synchronises neither.
-    fn synchronise(&self, digest: Digest) -> Result<(), Error> {
+    async fn synchronise(&self, digest: Digest) -> Result<(), Error> {
         let path = self.files.path_to_filesystem(&location(digest))?;
         let synchronise = |path: &FilePath| {
             let result = std::fs::File::open(path).and_then(|file| file.sync_all());
             result.map_err(|source| Error::Directory { path: path.to_owned(), source })
         };
-        synchronise(&path)?;
-        path.ancestors().skip(1).take(2).try_for_each(synchronise)
+        // The file, its directory, and the directory of that.
+        let all = move || path.ancestors().take(3).try_for_each(synchronise);
+        tokio::task::spawn_blocking(all).await.unwrap_or(Err(Error::Stopped))
     }
 }
 
 impl Upload<'_> {
-    /// Adds the next bytes.
-    pub fn write(&mut self, chunk: Bytes) {
+    /// Adds the next bytes, when what came before is on its way to the disk.
+    pub async fn write(&mut self, chunk: Bytes) -> Result<(), Error> {
         self.hasher.update(&chunk);
+        self.writer.wait_for_capacity(IN_FLIGHT).await?;
         self.writer.put(chunk);
+        Ok(())
     }
 
     /// Checks the digest and makes the checkpoint durable.
@@ -112,7 +129,7 @@ impl Upload<'_> {
             return Err(Error::Damaged { digest: self.digest, found });
         }
         self.writer.finish().await?;
-        self.store.synchronise(self.digest)
+        self.store.synchronise(self.digest).await
     }
 }
 
@@ -145,6 +162,9 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The process is stopping.
+    #[error("the checkpoint store is stopping")]
+    Stopped,
     /// The store failed.
     #[error("the checkpoint store failed")]
     Store(#[from] object_store::Error),

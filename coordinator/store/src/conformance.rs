@@ -106,7 +106,8 @@ fn a_pending_row_of_a_retried_trial_is_forgotten(open: Open<'_>) {
     let results = open().results().unwrap();
     let left: Vec<Blob> = results.pending.into_iter().map(|pending| pending.blob).collect();
     assert_eq!(left, [rows[1].clone(), kept]);
-    assert_eq!(results.retractions, []);
+    // A part with the forgotten row may be being written at this moment.
+    assert_eq!(results.retractions, [Retraction { trial: trial(3), before: 2 }]);
 }
 
 fn a_row_in_a_part_of_a_retried_trial_is_retracted(open: Open<'_>) {

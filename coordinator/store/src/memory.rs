@@ -41,10 +41,9 @@ impl Journal for Memory {
                 inner.next += 1;
                 inner.events.insert(position, event);
                 for trial in &entry.retracted {
-                    let before = inner.pending.len();
                     inner.pending.retain(|_, blob| !blob.is_row_of(trial));
                     let retraction = Retraction { trial: trial.clone(), before: position };
-                    (inner.pending.len() == before).then(|| inner.retractions.insert(retraction));
+                    inner.retractions.insert(retraction);
                 }
                 for (ordinal, blob) in (0..).zip(&entry.blobs) {
                     inner.pending.insert(PendingKey { position, ordinal }, blob.clone());

@@ -15,6 +15,7 @@
 //!
 //! redb panics on some damaged files; here such a panic becomes [`Error::Damaged`].
 
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +26,7 @@ use ::redb::{
 };
 use rheo_core::id::TrialId;
 use rheo_core::part::{Part, Retraction};
+use rheo_core::row::Table;
 use rheo_core::sweep::{Event, State};
 use serde::de::DeserializeOwned;
 
@@ -169,8 +171,8 @@ impl Journal for Redb {
             let mut pending = transaction.open_table(PENDING)?;
             for (position, entry) in (first..).zip(entries) {
                 events.insert(position, encode(&entry.event)?.as_slice())?;
-                for trial in &entry.retracted {
-                    retract(transaction, &mut pending, trial, position)?;
+                if !entry.retracted.is_empty() {
+                    retract(transaction, &mut pending, &entry.retracted, position)?;
                 }
                 for (ordinal, blob) in (0..).zip(&entry.blobs) {
                     pending.insert((position, ordinal), encode(blob)?.as_slice())?;
@@ -259,26 +261,31 @@ fn next_position(meta: &impl ReadableTable<&'static str, u64>) -> Result<u64, Er
     next.ok_or_else(|| Error::Damaged { detail: "it has lost its position".to_owned() })
 }
 
-/// Withdraws the row of `trial` in `trials`: forgotten if it is pending, else noted for the sink.
+/// Withdraws the rows of `trials` in the table of that name. Pending ones are forgotten; the note is
+/// for those in a part, which may be being written at this moment.
 fn retract(
     transaction: &WriteTransaction,
     pending: &mut ::redb::Table<'_, (u64, u32), &'static [u8]>,
-    trial: &TrialId,
+    trials: &[TrialId],
     position: u64,
 ) -> Result<(), Error> {
-    let mut found = None;
+    let wanted: BTreeSet<&TrialId> = trials.iter().collect();
+    let mut found = Vec::new();
     for entry in pending.iter()? {
         let (key, bytes) = entry?;
-        if decode::<Blob>(bytes.value(), "pending rows")?.is_row_of(trial) {
-            found = Some(key.value());
+        let blob = decode::<Blob>(bytes.value(), "pending rows")?;
+        if blob.batch.table == Table::Trials && wanted.contains(&blob.trial) {
+            found.push(key.value());
         }
     }
-    if let Some(key) = found {
+    for key in found {
         pending.remove(key)?;
-        return Ok(());
     }
-    let retraction = Retraction { trial: trial.clone(), before: position };
-    transaction.open_table(RETRACTIONS)?.insert(encode(&retraction)?.as_slice(), ())?;
+    let mut retractions = transaction.open_table(RETRACTIONS)?;
+    for trial in trials {
+        let retraction = Retraction { trial: trial.clone(), before: position };
+        retractions.insert(encode(&retraction)?.as_slice(), ())?;
+    }
     Ok(())
 }
 

@@ -17,7 +17,7 @@ fn weights() -> Bytes {
 async fn put(store: &Store, digest: Digest, bytes: &Bytes) -> Result<(), Error> {
     let mut upload = store.upload(digest).await?;
     for start in (0..bytes.len()).step_by(1 << 20) {
-        upload.write(bytes.slice(start..bytes.len().min(start + (1 << 20))));
+        upload.write(bytes.slice(start..bytes.len().min(start + (1 << 20)))).await?;
     }
     upload.finish().await
 }
@@ -66,7 +66,7 @@ async fn an_upload_that_breaks_off_leaves_nothing_that_counts() {
     let store = Store::open(root.path()).unwrap();
     let digest = digest(&weights());
     let mut upload = store.upload(digest).await.unwrap();
-    upload.write(weights().slice(..10_000_000));
+    upload.write(weights().slice(..10_000_000)).await.unwrap();
     drop(upload);
     assert!(!store.contains(digest).await.unwrap());
     assert_eq!(store.list().await.unwrap(), []);
@@ -89,4 +89,9 @@ async fn every_flipped_bit_is_found_out() {
     }
     fs::write(file, &bytes[..8]).unwrap();
     assert!(matches!(store.get(digest).await, Err(Error::Damaged { .. })), "cut short");
+    // A worker that puts it again is asked for the bytes.
+    assert!(!store.confirm(digest).await.unwrap());
+    assert!(!store.contains(digest).await.unwrap());
+    put(&store, digest, &bytes).await.unwrap();
+    assert!(store.confirm(digest).await.unwrap());
 }

@@ -12,7 +12,7 @@ mod init;
 mod plain;
 mod recurrence;
 
-use rheo_core::config::{self, NetworkKind};
+use rheo_core::config::{self, InputInit, NetworkKind};
 use rheo_core::rng::TrialRng;
 use tch::{Kind, Result, Tensor};
 
@@ -40,6 +40,8 @@ pub struct Interface {
     pub readout: Readout,
     /// How the readout weights start.
     pub readout_init: ReadoutInit,
+    /// How the input matrices start, unless the configuration says it.
+    pub input_init: InputInit,
 }
 
 /// A named tensor of a network.
@@ -95,7 +97,7 @@ impl Network {
     ) -> Result<Self> {
         let drawn = 5.0 + 2.0 * rng.unit();
         let n0 = config.n0.unwrap_or(drawn);
-        let mut init = Init::new(config, kind, rng);
+        let mut init = Init::new(config, interface.input_init, kind, rng);
         let layer = layer(config, interface.inputs, n0, &mut init)?;
         let (w_out, b_out) = init.readout(interface.classes, interface.readout_init)?;
         for parameter in layer.parameters().into_iter().filter(|parameter| parameter.trained) {

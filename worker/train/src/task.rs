@@ -14,7 +14,7 @@ mod mnist;
 
 use std::path::PathBuf;
 
-use rheo_core::config::{self, TaskKind, TrialConfig};
+use rheo_core::config::{self, InputInit, TaskKind, TrialConfig};
 use rheo_core::rng::TrialRng;
 use tch::{Kind, Tensor};
 
@@ -112,12 +112,14 @@ impl Task {
                 classes: 10,
                 readout: Readout::Last,
                 readout_init: ReadoutInit::Uniform,
+                input_init: InputInit::Kaiming,
             },
             Source::Copy(copy) => Interface {
                 inputs: copy.inputs(),
                 classes: 9,
                 readout: Readout::Every,
                 readout_init: ReadoutInit::Xavier,
+                input_init: InputInit::Xavier,
             },
         }
     }

@@ -11,7 +11,7 @@ mod report;
 mod snapshot;
 mod state;
 
-use rheo_core::config::{self, AnalysisKind, TrialConfig};
+use rheo_core::config::{AnalysisKind, TrialConfig};
 use rheo_core::metric::Report;
 use rheo_core::rng::{Purpose, TrialRng};
 use rheo_core::row::Rows;
@@ -81,9 +81,7 @@ impl<'a> Trial<'a> {
         let task = Task::load(config, library)?;
         let mut rng = TrialRng::new(config.seeds.of(Purpose::Init, config.seed), Purpose::Init);
         let kind = kind(config.training.precision);
-        let input_init = Some(config.input_init());
-        let described = config::Network { input_init, ..config.network.clone() };
-        let network = Network::new(&described, task.interface(), kind, &mut rng)?;
+        let network = Network::new(&config.network, task.interface(), kind, &mut rng)?;
         let adam = Adam::new(&config.training.optimizer, &network.trained())?;
         let mut trial = Self {
             feed: Feed::new(config, &task),

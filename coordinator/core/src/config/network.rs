@@ -29,7 +29,8 @@ pub struct Network {
     pub s0: f64,
     /// How the recurrent matrices start.
     pub recurrent_init: RecurrentInit,
-    /// How the input matrices start; without it `kaiming`, and `xavier` for the task `copy`.
+    /// How the input matrices start; without it `kaiming`, but `xavier` for that of the whole
+    /// network in the task `copy`.
     pub input_init: Option<InputInit>,
     /// How the biases start.
     pub bias_init: BiasInit,

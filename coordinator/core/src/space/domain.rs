@@ -153,6 +153,23 @@ impl Domain {
         }
     }
 
+    /// The greatest number among the values, if there is one.
+    pub fn greatest(&self) -> Option<f64> {
+        match self {
+            Self::Constant { value } => value.as_f64(),
+            Self::Categorical { values, .. } => {
+                values.iter().filter_map(Json::as_f64).max_by(f64::total_cmp)
+            }
+            #[expect(clippy::cast_precision_loss, reason = "a bound, not a value")]
+            Self::IntUniform { max, .. } => Some(*max as f64),
+            Self::Uniform { max, .. }
+            | Self::QUniform { max, .. }
+            | Self::LogUniformValues { max, .. }
+            | Self::QLogUniformValues { max, .. } => Some(*max),
+            Self::Normal { .. } | Self::LogNormal { .. } => None,
+        }
+    }
+
     /// Whether all values are equally likely.
     pub(crate) fn is_even(&self) -> bool {
         match self {

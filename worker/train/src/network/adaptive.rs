@@ -39,7 +39,7 @@ impl Adaptive {
         let units = config.controller;
         Ok(Self {
             recurrence: Recurrence::new(inputs, init)?,
-            u_ag: init.input(units, 1)?,
+            u_ag: init.controller_input(units)?,
             b_ag: init.bias(units, 1)?,
             w_gg: init.recurrent(units)?,
             b_gg: init.bias(units, units)?,

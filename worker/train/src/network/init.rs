@@ -24,17 +24,24 @@ pub(super) struct Init<'a> {
     hidden: u32,
     recurrent: RecurrentInit,
     input: InputInit,
+    controller_input: InputInit,
     zero_biases: bool,
 }
 
 impl<'a> Init<'a> {
-    pub(super) fn new(config: &config::Network, kind: Kind, rng: &'a mut TrialRng) -> Self {
+    pub(super) fn new(
+        config: &config::Network,
+        input: InputInit,
+        kind: Kind,
+        rng: &'a mut TrialRng,
+    ) -> Self {
         Self {
             rng,
             kind,
             hidden: config.hidden,
             recurrent: config.recurrent_init,
-            input: config.input_init.unwrap_or(InputInit::Kaiming),
+            input: config.input_init.unwrap_or(input),
+            controller_input: config.input_init.unwrap_or(InputInit::Kaiming),
             zero_biases: config.bias_init == BiasInit::Zero || config.kind == NetworkKind::Adaptive,
         }
     }
@@ -63,9 +70,18 @@ impl<'a> Init<'a> {
         from_doubles(&values, &[i64::from(size), i64::from(size)], self.kind)
     }
 
-    /// A matrix [`rows`, `inputs`] from the input.
+    /// A matrix [`rows`, `inputs`] from the input of the network.
     pub(super) fn input(&mut self, rows: u32, inputs: u32) -> Result<Tensor> {
-        let variance = match self.input {
+        self.input_by(self.input, rows, inputs)
+    }
+
+    /// A matrix [`rows`, 1] from the activation of a neuron to its controller.
+    pub(super) fn controller_input(&mut self, rows: u32) -> Result<Tensor> {
+        self.input_by(self.controller_input, rows, 1)
+    }
+
+    fn input_by(&mut self, init: InputInit, rows: u32, inputs: u32) -> Result<Tensor> {
+        let variance = match init {
             InputInit::Kaiming => 2.0 / f64::from(inputs),
             InputInit::Xavier => 2.0 / (f64::from(inputs) + f64::from(rows)),
             InputInit::Normal => 1.0 / f64::from(self.hidden),
@@ -183,7 +199,7 @@ mod tests {
 
     fn values(config: &config::Network, seed: u64, size: u32) -> Vec<f64> {
         let mut rng = TrialRng::new(seed, rheo_core::rng::Purpose::Init);
-        let mut init = Init::new(config, Kind::Double, &mut rng);
+        let mut init = Init::new(config, InputInit::Kaiming, Kind::Double, &mut rng);
         to_doubles(&init.recurrent(size).unwrap()).unwrap()
     }
 

@@ -1,7 +1,7 @@
 //! Curves and networks against the reference values, in double precision, and their gradients
 //! against finite differences.
 
-use rheo_core::config::{BiasInit, Network as Config, NetworkKind, Optimizer};
+use rheo_core::config::{BiasInit, InputInit, Network as Config, NetworkKind, Optimizer};
 use rheo_core::rng::{Purpose, TrialRng};
 use rheo_train::Gauge;
 use rheo_train::adam::Adam;
@@ -117,6 +117,7 @@ fn reference(kind: NetworkKind, case: &Value) -> Network {
         classes: 2,
         readout: Readout::Last,
         readout_init: ReadoutInit::Uniform,
+        input_init: InputInit::Kaiming,
     };
     let mut rng = TrialRng::new(0, Purpose::Init);
     let network = Network::new(&config, interface, Kind::Double, &mut rng).unwrap();
@@ -240,8 +241,13 @@ fn check_gradients(kind: NetworkKind, readout: Readout) {
     const STEP: f64 = 1e-6;
     one_thread();
     let config = Config { kind, hidden: 4, controller: 3, ..Config::default() };
-    let interface =
-        Interface { inputs: 2, classes: 3, readout, readout_init: ReadoutInit::Uniform };
+    let interface = Interface {
+        inputs: 2,
+        classes: 3,
+        readout,
+        readout_init: ReadoutInit::Uniform,
+        input_init: InputInit::Kaiming,
+    };
     let mut rng = TrialRng::new(5, Purpose::Init);
     let network = Network::new(&config, interface, Kind::Double, &mut rng).unwrap();
     let inputs: Vec<f64> = (0..5 * 2 * 2).map(|_| rng.normal()).collect();
@@ -291,6 +297,7 @@ fn initial(config: &Config, seed: u64) -> Network {
         classes: 10,
         readout: Readout::Last,
         readout_init: ReadoutInit::Uniform,
+        input_init: InputInit::Kaiming,
     };
     let mut rng = TrialRng::new(seed, Purpose::Init);
     Network::new(config, interface, Kind::Float, &mut rng).unwrap()

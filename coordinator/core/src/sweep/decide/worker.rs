@@ -50,10 +50,6 @@ pub(super) fn acquire(
     term: Term,
 ) -> Result<Vec<Event>, Rejection> {
     let known = state.workers.get(&worker).ok_or(Rejection::UnknownWorker(worker))?;
-    let forgotten = forgotten(state, worker, wish.held, term.0);
-    if !forgotten.is_empty() {
-        return Ok(forgotten);
-    }
     let unknown_to_worker =
         state.leases_of(worker).filter(|(attempt, _)| !wish.held.contains(attempt));
     let taken: u32 = unknown_to_worker.map(|(_, lease)| lease.threads).sum();
@@ -84,15 +80,6 @@ pub(super) fn acquire(
         }
     }
     Ok(Vec::new())
-}
-
-/// Ends the attempts that a worker has spoken of and no longer holds: something went wrong with it
-/// that it could not report. One that it never spoke of is told again, for the reply may have got
-/// lost.
-fn forgotten(state: &State, worker: WorkerId, held: &[AttemptId], now: Timestamp) -> Vec<Event> {
-    end_leases(state, AttemptOutcome::Lost, now, |attempt, trial| {
-        trial.sequence > 0 && state.holds(worker, attempt) && !held.contains(attempt)
-    })
 }
 
 fn next_trial(sweep: &Sweep, now: Timestamp) -> Option<u64> {
@@ -238,7 +225,8 @@ fn end_of(ending: &Ending, trial: &Trial, sequence: u64) -> End {
     }
 }
 
-/// A worker is gone: everything it holds ends as `outcome`.
+/// A worker is gone: everything it holds ends as `outcome`. It is forgotten later, because the rows of
+/// its attempts say where they ran.
 pub(super) fn depart(
     state: &State,
     worker: WorkerId,
@@ -248,9 +236,7 @@ pub(super) fn depart(
     if !state.workers.contains_key(&worker) {
         return Vec::new();
     }
-    let mut events = end_leases(state, outcome, now, |attempt, _| state.holds(worker, attempt));
-    events.push(Event::WorkerLeft { worker });
-    events
+    end_leases(state, outcome, now, |attempt, _| state.holds(worker, attempt))
 }
 
 /// Leases that ran out end as lost; workers that hold nothing and were silent for long are
