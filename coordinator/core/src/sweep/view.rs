@@ -278,13 +278,17 @@ pub enum WorkLeft {
 }
 
 impl State {
-    /// What `worker` has leases for and does not hold.
+    /// What `worker` has leases for and seems not to know of: it does not say that it holds them, and
+    /// has never spoken of them.
     pub fn assignments(&self, worker: WorkerId, held: &[AttemptId]) -> Vec<Assignment> {
         let leases = self.leases_of(worker).filter(|(attempt, _)| !held.contains(attempt));
         leases
             .filter_map(|(attempt, lease)| {
                 let sweep = self.sweeps.get(&attempt.trial.sweep)?;
                 let trial = sweep.live.get(&attempt.trial.index)?;
+                if trial.sequence > 0 {
+                    return None;
+                }
                 Some(Assignment {
                     trial: sweep.planned.trial(&sweep.history, attempt.trial.index).ok()?,
                     attempt,
