@@ -2,8 +2,9 @@
 //! same to the bit as those of a run that nobody touched.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
-use rheo_tests::{Bench, Running, Said, send, wait_for};
+use rheo_tests::{Bench, Running, Said, outlast, send, wait_for};
 use rustix::process::Signal;
 
 use crate::sweeps::{LONG, LONG_EPOCHS};
@@ -112,6 +113,37 @@ fn an_interrupt_saves_everything_and_the_same_command_goes_on() {
     let said = go_on(&bench);
     assert!(said.err.contains("long goes on"), "{}", said.err);
     assert_same(&traces(&bench, "long"), untouched());
+}
+
+#[test]
+fn workers_that_are_told_to_go_are_replaced_while_a_run_lasts() {
+    let bench = Bench::default();
+    let run = start(&bench);
+    wait_for_commits(&bench, 2);
+    for pid in bench.worker_pids() {
+        send(pid, Signal::TERM);
+    }
+    let said = run.end().expect(0);
+    assert!(said.out.contains("4 of 4 trials completed"), "{}", said.out);
+    assert_eq!(bench.number("select count(*) from attempts where outcome = 'lost'"), 0);
+    assert_same(&traces(&bench, "long"), untouched());
+}
+
+#[test]
+fn a_coordinator_that_was_frozen_takes_no_trial_from_anybody() {
+    let bench = Bench::default();
+    let file = bench.file("long.yaml", LONG);
+    let serve = Running::start(bench.rheo(&["serve", "--lease", "1"]));
+    wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
+    bench.run(&["submit", file]).expect(0);
+    let worker = Running::start(bench.worker(&["--slots", "2"]));
+    wait_for_commits(&bench, 2);
+    serve.signal(Signal::STOP);
+    outlast(Duration::from_secs(3));
+    serve.signal(Signal::CONT);
+    bench.run(&["wait", "long"]).expect(0);
+    worker.end().expect(0);
+    assert_eq!(bench.number("select max(attempt) from attempts"), 1, "nothing was trained twice");
 }
 
 #[test]

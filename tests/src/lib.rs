@@ -245,6 +245,14 @@ pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Waits for something to run out that nobody can ask about, such as a lease of a process that is
+/// stopped.
+#[expect(clippy::disallowed_methods, reason = "a test waits for real processes")]
+pub fn outlast(duration: Duration) {
+    let until = Instant::now() + duration;
+    wait_for("time to pass", || (Instant::now() >= until).then_some(()));
+}
+
 /// The directory of real MNIST, if there is one; says loudly that a test is skipped if not.
 pub fn mnist(test: &str) -> Option<PathBuf> {
     let found = std::env::var_os("RHEO_DATA").map(PathBuf::from);

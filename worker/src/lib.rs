@@ -20,6 +20,8 @@ mod parcel;
 mod session;
 mod settings;
 mod spool;
+#[cfg(test)]
+mod tests;
 mod trial;
 mod worker;
 

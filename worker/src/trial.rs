@@ -45,7 +45,12 @@ impl Bench {
     }
 
     /// Trains, and puts the end of the attempt into the outbox if there is one to deliver.
-    async fn train(&self, assignment: Assignment, control: Arc<Control>, outbox: Arc<Outbox>) {
+    pub(crate) async fn train(
+        &self,
+        assignment: Assignment,
+        control: Arc<Control>,
+        outbox: Arc<Outbox>,
+    ) {
         let (goods, ending) = match self.checkpoint(&assignment, &control).await {
             Err(ending) => (None, ending),
             Ok(checkpoint) => {

@@ -1,0 +1,218 @@
+//! A worker's part of an attempt, with trainers that do what a test wants of them; training itself is
+//! tested where it is. Nothing is delivered here: the spool shows what would be.
+
+use std::sync::Arc;
+
+use rheo_core::config::TrialConfig;
+use rheo_core::id::{AttemptId, SweepName, TrialId, WorkerId};
+use rheo_core::metric::Metrics;
+use rheo_core::row::{RowCounts, Rows, ShapeRow, Summary};
+use rheo_core::sweep::{Claim, Ending};
+use rheo_core::trainer::{
+    Commit, Ended, Error as TrainError, Finish, Next, Progress, Session, Trainer,
+};
+use rheo_proto::worker::Assignment;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::control::{Control, Order};
+use crate::link::{Address, Link};
+use crate::outbox::Outbox;
+use crate::parcel::{Goods, Parcel};
+use crate::spool::Spool;
+use crate::trial::Bench;
+
+/// A trainer that runs a function.
+struct Fake<F>(F);
+
+impl<F> Trainer for Fake<F>
+where
+    F: Fn(&mut dyn Session) -> Result<Ended, TrainError> + Send + Sync,
+{
+    fn run(
+        &self,
+        _: &TrialConfig,
+        _: Option<&[u8]>,
+        session: &mut dyn Session,
+    ) -> Result<Ended, TrainError> {
+        (self.0)(session)
+    }
+}
+
+fn assignment() -> Assignment {
+    let trial = TrialId::new(SweepName::parse("lock").unwrap(), 7);
+    Assignment {
+        attempt: AttemptId::new(trial, 2),
+        config: TrialConfig::default(),
+        checkpoint: None,
+        covered: RowCounts::default(),
+        durable: RowCounts::default(),
+    }
+}
+
+fn worker(n: u128) -> WorkerId {
+    WorkerId(Uuid::from_u128(n))
+}
+
+/// A commit of so many rows of `shapes`.
+fn commit(rows: u32, checkpoint: &[u8]) -> Commit {
+    let row = |neuron| ShapeRow {
+        epoch: -1,
+        phase: "trained".to_owned(),
+        neuron,
+        n: 5.0,
+        s: 0.0,
+        n_init: 5.0,
+        s_init: 0.0,
+    };
+    let rows = Rows { shapes: (0..rows).map(row).collect(), ..Rows::default() };
+    Commit {
+        rows,
+        reports: Vec::new(),
+        checkpoint: checkpoint.to_vec(),
+        progress: Progress::default(),
+    }
+}
+
+fn finish(rows: u32) -> Finish {
+    let commit = commit(rows, b"the end");
+    Finish { commit, metrics: Metrics::new(), summary: Summary::default() }
+}
+
+/// Runs an attempt of `assignment` and returns what lies in the spool.
+async fn attempt<F>(assignment: Assignment, order: Order, trainer: F) -> Vec<Parcel>
+where
+    F: Fn(&mut dyn Session) -> Result<Ended, TrainError> + Send + Sync + 'static,
+{
+    let root = TempDir::new().unwrap();
+    let spool = Arc::new(Spool::open(root.path(), worker(1)).unwrap());
+    let link = Arc::new(Link::new(Address::File(root.path().join("nobody"))));
+    let bench = Bench {
+        worker: worker(1),
+        link,
+        spool: Arc::clone(&spool),
+        trainer: Arc::new(Fake(trainer)),
+    };
+    let control = Arc::new(Control::default());
+    control.give(order);
+    let claim = Claim { attempt: assignment.attempt.clone(), worker: worker(1), sequence: 0 };
+    let outbox = Arc::new(Outbox::new(Arc::clone(&spool), claim));
+    bench.train(assignment, control, outbox).await;
+    spool.parcels()
+}
+
+async fn ending<F>(order: Order, trainer: F) -> Ending
+where
+    F: Fn(&mut dyn Session) -> Result<Ended, TrainError> + Send + Sync + 'static,
+{
+    let parcels = attempt(assignment(), order, trainer).await;
+    let [parcel] = &parcels[..] else { panic!("{parcels:?}") };
+    parcel.ending.clone().unwrap()
+}
+
+#[tokio::test]
+async fn a_panic_of_the_trainer_ends_its_attempt_with_its_message() {
+    let ending = ending(Order::Run, |_| panic!("shape [3, 4] is invalid")).await;
+    let message = "panicked: shape [3, 4] is invalid".to_owned();
+    assert_eq!(ending, Ending::Error { message });
+}
+
+#[tokio::test]
+async fn every_error_of_the_trainer_has_its_ending() {
+    let message = "no".to_owned();
+    for (error, expected) in [
+        (
+            TrainError::Checkpoint as fn(String) -> TrainError,
+            Ending::CheckpointUnusable { message: message.clone() },
+        ),
+        (TrainError::OutOfMemory, Ending::OutOfMemory { message: message.clone() }),
+        (TrainError::Other, Ending::Error { message: message.clone() }),
+    ] {
+        let ending = ending(Order::Run, move |_| Err(error("no".to_owned()))).await;
+        assert_eq!(ending, expected);
+    }
+}
+
+#[tokio::test]
+async fn who_stopped_a_trial_says_how_its_attempt_ends() {
+    for (order, expected) in [
+        (Order::Drain, Ending::Preempted),
+        (Order::TimeOut, Ending::TimedOut),
+        (Order::Stop, Ending::Stopped),
+    ] {
+        let ending = ending(order, |session| {
+            assert_eq!(session.next(), Next::Stop);
+            Ok(Ended::Stopped(commit(1, b"half way")))
+        });
+        assert_eq!(ending.await, expected);
+    }
+    let abandoned = attempt(assignment(), Order::Abandon, |session| {
+        assert_eq!(session.next(), Next::Abandon);
+        Ok(Ended::Stopped(commit(1, b"half way")))
+    });
+    assert_eq!(abandoned.await, [], "the trial belongs to somebody else");
+}
+
+#[tokio::test]
+async fn commits_that_wait_become_one_with_the_rows_of_all_and_the_last_checkpoint() {
+    let parcels = attempt(assignment(), Order::Run, |session| {
+        session.commit(commit(3, b"first"));
+        session.commit(commit(2, b"second"));
+        Ok(Ended::Completed(finish(1)))
+    });
+    let parcels = parcels.await;
+    let [Parcel { claim, goods: Some(Goods { work, batches, checkpoint }), ending }] = &parcels[..]
+    else {
+        panic!("{parcels:?}")
+    };
+    assert_eq!(claim.sequence, 1);
+    assert_eq!((work.rows.shapes, work.produced.shapes), (6, 6));
+    assert_eq!(batches.iter().map(|batch| batch.rows).collect::<Vec<_>>(), [3, 2, 1]);
+    assert_eq!(&checkpoint[..], b"the end");
+    assert!(matches!(ending, Some(Ending::Completed { .. })));
+}
+
+#[tokio::test]
+async fn a_trial_that_starts_over_brings_only_rows_that_are_not_durable() {
+    let durable = RowCounts { shapes: 4, ..RowCounts::default() };
+    let parcels = attempt(Assignment { durable, ..assignment() }, Order::Run, |session| {
+        session.commit(commit(3, b"again"));
+        Ok(Ended::Completed(finish(3)))
+    });
+    let parcels = parcels.await;
+    let work = &parcels[0].goods.as_ref().unwrap().work;
+    assert_eq!((work.rows.shapes, work.produced.shapes), (2, 6));
+}
+
+#[test]
+fn a_spool_is_taken_over_by_one_worker_when_its_own_is_dead_and_not_before() {
+    let root = TempDir::new().unwrap();
+    let living = Spool::open(root.path(), worker(1)).unwrap();
+    let claim = Claim { attempt: assignment().attempt, worker: worker(1), sequence: 1 };
+    let parcel = Parcel { claim, goods: None, ending: Some(Ending::Stopped) };
+    living.write(&parcel).unwrap();
+    assert!(Spool::orphans(root.path()).is_empty());
+    // A process that dies drops its lock.
+    drop(living);
+    let orphans = Spool::orphans(root.path());
+    let [orphan] = &orphans[..] else { panic!("{orphans:?}") };
+    assert_eq!((orphan.worker, orphan.parcels()), (worker(1), vec![parcel]));
+    assert!(Spool::orphans(root.path()).is_empty(), "somebody has it");
+    orphans.into_iter().for_each(Spool::close);
+    assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_parcel_that_was_written_in_part_is_left_out() {
+    let root = TempDir::new().unwrap();
+    let spool = Spool::open(root.path(), worker(1)).unwrap();
+    for sequence in [1, 2] {
+        let claim = Claim { attempt: assignment().attempt, worker: worker(1), sequence };
+        spool.write(&Parcel { claim, goods: None, ending: None }).unwrap();
+    }
+    let path = root.path().join(worker(1).to_string()).join("lock/7.2/2");
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    let sequences = spool.parcels().iter().map(|parcel| parcel.claim.sequence).collect::<Vec<_>>();
+    assert_eq!(sequences, [1]);
+}
