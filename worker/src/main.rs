@@ -110,9 +110,11 @@ fn complain(error: &anyhow::Error) {
 fn start(args: &Args) -> anyhow::Result<ExitCode> {
     let settings = args.settings()?;
     let trainer = Arc::new(Torch::new(args.data.clone()));
-    // Training has threads of its own; these carry heartbeats and deliveries.
+    // Training has threads of its own; these carry heartbeats and deliveries. The delivery of a trial
+    // may wait for a slow disk: there is always a thread left that does not.
+    let threads = usize::try_from(settings.slots.min(62)).unwrap_or(62) + 2;
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(threads)
         .enable_all()
         .build()
         .context("the runtime could not be started")?;

@@ -110,12 +110,14 @@ impl Engine {
         }
         let state = context.state();
         let dialect = state.config_options().sql_parser.dialect;
-        let statement = state.sql_to_statement(sql, &dialect).map_err(Error::invalid)?;
-        let tables = state.resolve_table_references(&statement).map_err(Error::invalid)?;
+        let statement =
+            state.sql_to_statement(sql, &dialect).map_err(|error| Error::invalid(&error))?;
+        let tables =
+            state.resolve_table_references(&statement).map_err(|error| Error::invalid(&error))?;
         let plan = state
             .statement_to_plan(statement)
             .await
-            .map_err(|error| Error::from_planning(error, &tables))?;
+            .map_err(|error| Error::from_planning(&error, &tables))?;
         SQLOptions::new()
             .with_allow_ddl(false)
             .with_allow_dml(false)

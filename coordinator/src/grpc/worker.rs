@@ -1,7 +1,6 @@
 //! The workers' service.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -234,10 +233,10 @@ impl Service {
         let (known, wanted) = (held.clone(), only.clone());
         let command =
             Command::Acquire { worker, held: held.clone(), slots, only: only.clone(), lease };
-        let clock = Arc::clone(&self.coordinator.clock);
+        // Read before the decision, so that no trial becomes ready between the two.
+        let now = self.coordinator.clock.now();
         let view = move |state: &State, _: &[_]| {
             let assignments = state.assignments(worker, &known);
-            let now = clock.now();
             let pause = state.next_ready(wanted.as_ref(), now).map(|at| at.since(now));
             (assignments, state.work_left(wanted.as_ref()), pause)
         };

@@ -31,8 +31,8 @@ pub enum Error {
         columns: Vec<String>,
     },
     /// The query makes no sense for another reason.
-    #[error("not a valid query")]
-    Invalid(#[source] DataFusionError),
+    #[error("not a valid query: {0}")]
+    Invalid(String),
     /// More memory or temporary space is needed than queries may have.
     #[error("the query needs more memory than it may have")]
     Exhausted(#[source] DataFusionError),
@@ -47,7 +47,7 @@ impl Error {
         !matches!(self, Self::Exhausted(_) | Self::Failed(_))
     }
 
-    pub(super) fn invalid(error: DataFusionError) -> Self {
+    pub(super) fn invalid(error: &DataFusionError) -> Self {
         if let DataFusionError::SchemaError(schema, _) = error.find_root()
             && let SchemaError::FieldNotFound { field, valid_fields } = schema.as_ref()
         {
@@ -60,11 +60,16 @@ impl Error {
                 columns,
             };
         }
-        Self::Invalid(error)
+        Self::Invalid(match error.find_root() {
+            DataFusionError::SQL(parser, _) => {
+                parser.to_string().trim_start_matches("sql parser error: ").to_owned()
+            }
+            root => root.message().into_owned(),
+        })
     }
 
     /// An error of planning a statement that mentions `tables`.
-    pub(super) fn from_planning(error: DataFusionError, tables: &[TableReference]) -> Self {
+    pub(super) fn from_planning(error: &DataFusionError, tables: &[TableReference]) -> Self {
         let message = error.find_root().message().into_owned();
         // Planning names what it did not find, and the catalogue, which nobody asked about.
         let unknown = tables.iter().find(|table| {
@@ -93,7 +98,7 @@ impl Error {
             {
                 Self::Exhausted(error)
             }
-            DataFusionError::Plan(_) | DataFusionError::SchemaError(..) => Self::invalid(error),
+            DataFusionError::Plan(_) | DataFusionError::SchemaError(..) => Self::invalid(&error),
             _ => Self::Failed(error),
         }
     }
