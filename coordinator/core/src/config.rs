@@ -4,6 +4,7 @@
 //! of dotted parameter paths, defaults and documentation are all derived from them. A field that
 //! only some kinds use carries `x-kinds` in its schema: it is refused where it would be ignored.
 
+mod analyze;
 mod check;
 mod evaluate;
 pub(crate) mod field;
@@ -12,12 +13,15 @@ mod run;
 mod task;
 mod training;
 
+pub use analyze::{Analysis, AnalysisKind, LyapunovMode, Protocol};
 pub use check::Problem;
-pub use evaluate::{Analysis, AnalysisKind, Evaluation, EvaluationKind};
-pub use network::{BiasInit, InputInit, Network, NetworkKind, RecurrentInit};
+pub use evaluate::{Evaluation, EvaluationKind, ShapeMode};
+pub use network::{Adapts, BiasInit, GateDrive, InputInit, Network, NetworkKind, RecurrentInit};
 pub use run::{Checkpoint, Keep, Resources, Seeds};
-pub use task::{Task, TaskKind};
-pub use training::{Optimizer, OptimizerKind, Precision, Training};
+pub use task::{Task, TaskKind, TextSource};
+pub use training::{
+    Augment, Group, Optimizer, OptimizerKind, Precision, Readapt, Schedule, ScheduleKind, Training,
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -54,8 +58,14 @@ impl TrialConfig {
     pub fn input_init(&self) -> InputInit {
         self.network.input_init.unwrap_or(match self.task.kind {
             TaskKind::Copy => InputInit::Xavier,
-            TaskKind::Digits | TaskKind::Smnist | TaskKind::Psmnist => InputInit::Kaiming,
+            _ => InputInit::Kaiming,
         })
+    }
+
+    /// Epochs in all, those of a second training included.
+    pub fn epochs(&self) -> u32 {
+        let second = self.training.readapt.as_ref().map_or(0, |readapt| readapt.epochs);
+        self.training.epochs.saturating_add(second)
     }
 }
 

@@ -70,6 +70,7 @@ fn grid(evaluation: &Evaluation) -> Vec<Perturbation> {
             let cell = |level| Perturbation::StepDrive { level };
             levels(&STEP_LEVELS).into_iter().map(cell).collect()
         }
+        _ => Vec::new(),
     }
 }
 

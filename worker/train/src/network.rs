@@ -167,10 +167,11 @@ fn layer(
 ) -> Result<Box<dyn Layer>> {
     Ok(match config.kind {
         NetworkKind::Relu => Box::new(plain::Plain::relu(inputs, init)?),
-        NetworkKind::Homogeneous => Box::new(plain::Plain::homogeneous(config, inputs, n0, init)?),
+        NetworkKind::Fixed | NetworkKind::Homogeneous => Box::new(plain::Plain::homogeneous(config, inputs, n0, init)?),
         NetworkKind::Heterogeneous => {
             Box::new(plain::Plain::heterogeneous(config, inputs, n0, init)?)
         }
         NetworkKind::Adaptive => Box::new(adaptive::Adaptive::new(config, inputs, n0, init)?),
+        _ => return Err(tch::TchError::Shape("unfinished".to_owned())),
     })
 }

@@ -66,6 +66,9 @@ impl Task {
                 Source::Images(mnist::load(task, config.seed, library)?)
             }
             TaskKind::Copy => Source::Copy(copy::Copy::new(task)),
+            TaskKind::Gscifar10 | TaskKind::Evidence | TaskKind::CharLm => {
+                return Err(TrainError::Memory { what: "unfinished", bytes: 0 });
+            }
         };
         let batch = config.training.batch.max(1);
         let train_size = match task.kind {

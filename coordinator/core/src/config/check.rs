@@ -2,12 +2,19 @@
 //!
 //! Every rule names the fields it looked at, so that a mistake can be shown where it was written.
 
-use super::{Analysis, Evaluation, EvaluationKind, NetworkKind, Task, TaskKind, TrialConfig};
+use super::{
+    Analysis, Evaluation, EvaluationKind, NetworkKind, Optimizer, ShapeMode, Task, TaskKind,
+    TextSource, TrialConfig,
+};
 
 /// Side of the images of MNIST, in pixels.
 const MNIST_SIDE: u32 = 28;
 /// Images in the parts of MNIST: training, validation, test (science: section 4).
 const MNIST_SIZES: [u32; 3] = [50_000, 10_000, 10_000];
+/// Side of the images of CIFAR-10, in pixels.
+const CIFAR_SIDE: u32 = 32;
+/// Images in the parts of CIFAR-10: training, validation, test (science: section 4).
+const CIFAR_SIZES: [u32; 3] = [45_000, 5_000, 10_000];
 /// Gains closer to zero than this are replaced when the network runs (science: gain policy).
 const SMALLEST_GAIN: f64 = 1e-3;
 
@@ -36,14 +43,109 @@ impl TrialConfig {
         let mut problems = Vec::new();
         check_task(&self.task, &mut problems);
         self.check_gain(&mut problems);
+        self.check_shape_learning(&mut problems);
+        self.check_perturbations(&mut problems);
+        self.check_groups(&mut problems);
         check_evaluations(&self.evaluate, &mut problems);
-        check_analyses(&self.analyze, self.training.epochs, &mut problems);
+        check_analyses(&self.analyze, self.epochs(), &mut problems);
         problems
+    }
+
+    /// Whether gain and saturation are parameters that training changes.
+    fn learns_shape(&self) -> bool {
+        match self.network.kind {
+            NetworkKind::Homogeneous => true,
+            NetworkKind::Heterogeneous => self.network.learn_shape,
+            _ => false,
+        }
+    }
+
+    fn check_shape_learning(&self, problems: &mut Vec<Problem>) {
+        let training = &self.training;
+        let second = training.readapt.as_ref();
+        let fields = [
+            ("training.learn_shape_from", training.learn_shape_from > 0),
+            ("training.only_shape", training.only_shape),
+            ("training.readapt.only_shape", second.is_some_and(|second| second.only_shape)),
+        ];
+        for (path, given) in fields {
+            if given && !self.learns_shape() {
+                problems.push(Problem::new(
+                    &[path, "network.kind"],
+                    format!("`{path}` needs a network that learns the shape of its neurons"),
+                    "delete it, or set `network.kind` to `homogeneous` or `heterogeneous`",
+                ));
+            }
+        }
+        if training.learn_shape_from >= training.epochs && training.learn_shape_from > 0 {
+            problems.push(Problem::new(
+                &["training.learn_shape_from", "training.epochs"],
+                format!("the epochs end before epoch {}", training.learn_shape_from),
+                "write an epoch before the last, or set `network.kind: fixed`",
+            ));
+        }
+    }
+
+    /// Perturbations that the data of the task do not allow.
+    fn check_perturbations(&self, problems: &mut Vec<Problem>) {
+        let mut check = |path: &str, kind: EvaluationKind| {
+            let needs = match kind {
+                EvaluationKind::Rotation if !self.task.kind.has_images() => "images",
+                EvaluationKind::Sine
+                | EvaluationKind::InputNoise
+                | EvaluationKind::Contrast
+                | EvaluationKind::Offset
+                    if self.task.kind == TaskKind::CharLm =>
+                {
+                    "an input of numbers"
+                }
+                _ => return,
+            };
+            let (name, task) = (kind.name(), self.task.kind.name());
+            problems.push(Problem::new(
+                &[path, "task.kind"],
+                format!("`{name}` needs {needs}, which `{task}` does not have"),
+                "choose another perturbation or another task",
+            ));
+        };
+        if self.training.augment.probability > 0.0 {
+            check("training.augment.kind", self.training.augment.kind);
+        }
+        for (index, evaluation) in self.evaluate.iter().enumerate() {
+            check(&format!("evaluate[{index}].kind"), evaluation.kind);
+        }
+        if self.training.readapt.is_some() {
+            check("training.readapt", EvaluationKind::Rotation);
+        }
+    }
+
+    /// Groups of parameters that the optimizer or the network does not have.
+    fn check_groups(&self, problems: &mut Vec<Problem>) {
+        let Optimizer { controller, shape, .. } = &self.training.optimizer;
+        let given = |group: &super::Group| group.lr.is_some() || group.weight_decay.is_some();
+        let is_adaptive = self.network.kind == NetworkKind::Adaptive;
+        for (path, given, used, kinds) in [
+            ("training.optimizer.controller", given(controller), is_adaptive, "`adaptive`"),
+            (
+                "training.optimizer.shape",
+                given(shape),
+                self.learns_shape(),
+                "`homogeneous` or `heterogeneous`",
+            ),
+        ] {
+            if given && !used {
+                problems.push(Problem::new(
+                    &[path, "network.kind"],
+                    format!("the network has no parameters of the group `{path}`"),
+                    format!("delete the group, or set `network.kind` to {kinds}"),
+                ));
+            }
+        }
     }
 
     fn check_gain(&self, problems: &mut Vec<Problem>) {
         let Some(n0) = self.network.n0 else { return };
-        if self.network.kind != NetworkKind::Relu && n0.abs() < SMALLEST_GAIN {
+        if self.network.kind.has_shape() && n0.abs() < SMALLEST_GAIN {
             problems.push(Problem::new(
                 &["network.n0"],
                 format!("a gain of `{n0}` is too close to zero"),
@@ -77,10 +179,39 @@ fn check_task(task: &Task, problems: &mut Vec<Problem>) {
         }
         TaskKind::Smnist | TaskKind::Psmnist => {
             check_pool(task, MNIST_SIDE, problems);
-            check_mnist_sizes(task, problems);
+            check_sizes(task, "MNIST", MNIST_SIZES, problems);
             check_paper_seeds(task, problems);
         }
-        TaskKind::Copy => {}
+        TaskKind::Gscifar10 => {
+            check_pool(task, CIFAR_SIDE, problems);
+            check_sizes(task, "CIFAR-10", CIFAR_SIZES, problems);
+        }
+        TaskKind::CharLm => check_text(task, problems),
+        TaskKind::Copy | TaskKind::Evidence => {}
+    }
+}
+
+fn check_text(task: &Task, problems: &mut Vec<Problem>) {
+    let is_generated = task.source == TextSource::Markov;
+    let usual = Task::default();
+    let fields = [
+        ("task.length", task.length != usual.length, !is_generated),
+        ("task.seed", task.seed != usual.seed, !is_generated),
+        ("task.data", task.data.is_some(), is_generated),
+    ];
+    for (path, given, ignored) in fields {
+        if given && ignored {
+            let help = if is_generated {
+                "delete it, or set `task.source` to `bytes` or `ptb`"
+            } else {
+                "delete it, or set `task.source: markov`"
+            };
+            problems.push(Problem::new(
+                &[path, "task.source"],
+                format!("`{path}` has no effect with this `task.source`"),
+                help,
+            ));
+        }
     }
 }
 
@@ -97,17 +228,17 @@ fn check_pool(task: &Task, side: u32, problems: &mut Vec<Problem>) {
     ));
 }
 
-fn check_mnist_sizes(task: &Task, problems: &mut Vec<Problem>) {
+fn check_sizes(task: &Task, set: &str, most: [u32; 3], problems: &mut Vec<Problem>) {
     let sizes = [
         ("task.train_size", task.train_size),
         ("task.validation_size", task.validation_size),
         ("task.test_size", task.test_size),
     ];
-    for ((path, size), most) in sizes.into_iter().zip(MNIST_SIZES) {
+    for ((path, size), most) in sizes.into_iter().zip(most) {
         if size > most {
             problems.push(Problem::new(
                 &[path, "task.kind"],
-                format!("MNIST has {most} images for `{path}`, not {size}"),
+                format!("{set} has {most} images for `{path}`, not {size}"),
                 format!("write {most} or less"),
             ));
         }
@@ -137,7 +268,8 @@ fn check_paper_seeds(task: &Task, problems: &mut Vec<Problem>) {
 /// A cell that is evaluated twice would be two rows that nothing tells apart.
 fn check_evaluations(evaluations: &[Evaluation], problems: &mut Vec<Problem>) {
     for (index, one) in evaluations.iter().enumerate() {
-        for (field, values) in [("level", &one.level), ("frequency", &one.frequency)] {
+        let lists = [("level", &one.level), ("frequency", &one.frequency), ("from", &one.from)];
+        for (field, values) in lists {
             if let Some(value) = values.as_ref().and_then(|values| repeated(values)) {
                 problems.push(Problem::new(
                     &[&format!("evaluate[{index}].{field}")],
@@ -145,6 +277,13 @@ fn check_evaluations(evaluations: &[Evaluation], problems: &mut Vec<Problem>) {
                     "every level is evaluated once: delete one of the two",
                 ));
             }
+        }
+        if repeated(&one.shape_mode).is_some() {
+            problems.push(Problem::new(
+                &[&format!("evaluate[{index}].shape_mode")],
+                "a mode appears twice",
+                "delete one of the two",
+            ));
         }
         let earlier = evaluations.iter().take(index).position(|other| overlap(one, other));
         if let Some(other) = earlier {
@@ -166,18 +305,13 @@ fn overlap(one: &Evaluation, other: &Evaluation) -> bool {
             _ => true,
         }
     }
-    if one.kind != other.kind {
-        return false;
-    }
-    match one.kind {
-        EvaluationKind::None => true,
-        EvaluationKind::Sine => {
-            meet(one.level.as_ref(), other.level.as_ref())
-                && meet(one.frequency.as_ref(), other.frequency.as_ref())
-                && one.phase == other.phase
-        }
-        EvaluationKind::StepDrive => meet(one.level.as_ref(), other.level.as_ref()),
-    }
+    let shared_mode = |mode: &ShapeMode| other.shape_mode.contains(mode);
+    one.kind == other.kind
+        && meet(one.level.as_ref(), other.level.as_ref())
+        && meet(one.frequency.as_ref(), other.frequency.as_ref())
+        && meet(one.from.as_ref(), other.from.as_ref())
+        && one.shape_mode.iter().any(shared_mode)
+        && (one.phase, one.mean, one.shared) == (other.phase, other.mean, other.shared)
 }
 
 fn check_analyses(analyses: &[Analysis], epochs: u32, problems: &mut Vec<Problem>) {
@@ -252,6 +386,49 @@ mod tests {
             ),
             (json!({"network": {"n0": 0.0}}), vec!["network.n0"]),
             (json!({"network": {"n0": 0.0, "kind": "relu"}}), vec![]),
+            (
+                json!({"task": {"kind": "gscifar10", "train_size": 45_000}}),
+                vec!["task.validation_size"],
+            ),
+            (
+                json!({"task": {"kind": "char_lm", "source": "ptb", "length": 5000}}),
+                vec!["task.length"],
+            ),
+            (json!({"task": {"kind": "char_lm", "data": "x"}}), vec!["task.data"]),
+            (
+                json!({"task": {"kind": "char_lm"}, "evaluate": [{"kind": "sine"}, {"kind": "step_drive"}]}),
+                vec!["evaluate[0].kind"],
+            ),
+            (
+                json!({"task": {"kind": "evidence"}, "evaluate": [{"kind": "rotation"}]}),
+                vec!["evaluate[0].kind"],
+            ),
+            (
+                json!({"task": {"kind": "copy"}, "training": {"readapt": {}}}),
+                vec!["training.readapt"],
+            ),
+            (
+                json!({"network": {"kind": "relu"}, "training": {"readapt": {}}}),
+                vec!["training.readapt.only_shape"],
+            ),
+            (json!({"training": {"learn_shape_from": 20}}), vec!["training.learn_shape_from"]),
+            (
+                json!({"network": {"learn_shape": false}, "training": {"only_shape": true}}),
+                vec!["training.only_shape"],
+            ),
+            (
+                json!({"training": {"optimizer": {"controller": {"lr": 1.0}}}}),
+                vec!["training.optimizer.controller"],
+            ),
+            (
+                json!({"evaluate": [
+                    {"kind": "noise_drive", "level": [1.0]},
+                    {"kind": "noise_drive", "level": [1.0], "shared": true},
+                    {"kind": "noise_drive", "level": [1.0], "shape_mode": ["frozen"]},
+                    {"kind": "noise_drive", "level": [1.0, 2.0]},
+                ]}),
+                vec!["evaluate[3]"],
+            ),
             (json!({"network": {"n0": -2.5}}), vec![]),
             (
                 json!({"evaluate": [{"kind": "sine", "level": [0.1, 0.2, 0.1]}]}),

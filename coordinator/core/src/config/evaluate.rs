@@ -1,18 +1,22 @@
-//! What is measured on a trained network: its accuracy under perturbations, and analyses.
+//! What is measured on a trained network: its accuracy under perturbations.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A perturbation and the grid of its parameters; every combination is one row of `evaluations`.
 /// The unperturbed network is always evaluated too.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Evaluation {
     /// Which perturbation.
     pub kind: EvaluationKind,
-    /// Its strengths: the amplitude of `sine`, the current of `step_drive`; without it, the grid of
-    /// the paper.
-    #[schemars(length(min = 1), extend("x-kinds" = ["sine", "step_drive"]))]
+    /// Its strengths; without it, the grid of the science reference.
+    #[schemars(
+        length(min = 1),
+        extend("x-kinds" = [
+            "sine", "step_drive", "noise_drive", "input_noise", "contrast", "offset", "rotation"
+        ])
+    )]
     pub level: Option<Vec<f64>>,
     /// Cycles per sequence; without it 0.5, 1 and 2.
     #[schemars(length(min = 1), extend("x-kinds" = ["sine"]))]
@@ -20,6 +24,46 @@ pub struct Evaluation {
     /// Phase at the first step, in radians.
     #[schemars(extend("x-kinds" = ["sine"]))]
     pub phase: f64,
+    /// Shares of the sequence after which the perturbation begins; without it 0 and 0.5.
+    #[schemars(
+        length(min = 1),
+        inner(range(min = 0.0, max = 1.0)),
+        extend("x-kinds" = ["contrast", "offset"])
+    )]
+    pub from: Option<Vec<f64>>,
+    /// Mean of the noise.
+    #[schemars(extend("x-kinds" = ["noise_drive"]))]
+    pub mean: f64,
+    /// Whether all neurons receive the same noise.
+    #[schemars(extend("x-kinds" = ["noise_drive"]))]
+    pub shared: bool,
+    /// How often the noise is drawn anew; every repetition is a row.
+    #[schemars(range(min = 1, max = 1000), extend("x-kinds" = ["noise_drive", "input_noise"]))]
+    pub repetitions: u32,
+    /// How many test samples, from the first; without it 2,000 for `noise_drive`, else all.
+    #[schemars(range(min = 1))]
+    pub samples: Option<u32>,
+    /// Whether gain and saturation are the network's own, fixed at their mean over time and samples
+    /// on unperturbed test data, or both, one after the other.
+    #[schemars(length(min = 1))]
+    pub shape_mode: Vec<ShapeMode>,
+}
+
+impl Default for Evaluation {
+    fn default() -> Self {
+        Self {
+            kind: EvaluationKind::None,
+            level: None,
+            frequency: None,
+            phase: 0.0,
+            from: None,
+            mean: 0.0,
+            shared: false,
+            repetitions: 3,
+            samples: None,
+            shape_mode: vec![ShapeMode::Own],
+        }
+    }
 }
 
 /// The perturbations.
@@ -33,24 +77,51 @@ pub enum EvaluationKind {
     Sine,
     /// A current of strength `level` into every neuron for a quarter of the sequence.
     StepDrive,
+    /// Normal noise of deviation `level` into every neuron for a quarter of the sequence.
+    NoiseDrive,
+    /// Normal noise of deviation `level` on the input.
+    InputNoise,
+    /// The distance of the input from its mean over the training data is multiplied by `level`.
+    Contrast,
+    /// `level` is added to the input.
+    Offset,
+    /// The image is turned by `level` degrees, counter-clockwise.
+    Rotation,
 }
 
-/// An analysis of a network.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Analysis {
-    /// Which analysis; also the name of the table that it fills.
-    pub kind: AnalysisKind,
-    /// Epochs after which it is made, -1 for the untrained network; without it, -1 and the last.
-    #[schemars(length(min = 1), inner(range(min = -1)))]
-    pub epochs: Option<Vec<i32>>,
+impl EvaluationKind {
+    /// The name in sweep files and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Sine => "sine",
+            Self::StepDrive => "step_drive",
+            Self::NoiseDrive => "noise_drive",
+            Self::InputNoise => "input_noise",
+            Self::Contrast => "contrast",
+            Self::Offset => "offset",
+            Self::Rotation => "rotation",
+        }
+    }
 }
 
-/// The analyses.
+/// Where gain and saturation of adaptive neurons come from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum AnalysisKind {
-    /// The gain and saturation of every neuron.
+pub enum ShapeMode {
+    /// The network sets them.
     #[default]
-    Shapes,
+    Own,
+    /// They are fixed at every neuron's mean over time and samples on unperturbed test data.
+    Frozen,
+}
+
+impl ShapeMode {
+    /// The name in sweep files and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Frozen => "frozen",
+        }
+    }
 }

@@ -324,7 +324,10 @@ mod tests {
             ("task.seed", "a whole number from 0 on"),
             ("training.optimizer.lr", "a number greater than 0"),
             ("training.optimizer.beta1", "a number of at least 0 and less than 1"),
-            ("network.kind", "one of `homogeneous`, `heterogeneous`, `adaptive` or `relu`"),
+            (
+                "network.kind",
+                "one of `fixed`, `homogeneous`, `heterogeneous`, `adaptive`, `relu`, `tanh`, `sigmoid`, `softplus`, `linear`, `modrelu`, `lstm` or `gru`",
+            ),
             ("training.shuffle", "`true` or `false`"),
             ("task.data", "text"),
             ("evaluate", "a list"),

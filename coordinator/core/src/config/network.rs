@@ -15,18 +15,30 @@ pub struct Network {
     /// Number of units of the controller that adapts the neurons.
     #[schemars(range(min = 1, max = 4096), extend("x-kinds" = ["adaptive"]))]
     pub controller: u32,
-    /// Whether gain and saturation are learned or stay as they start.
-    #[schemars(extend("x-kinds" = ["homogeneous", "heterogeneous"]))]
+    /// Which of gain and saturation the controller moves; the other one is a learned constant.
+    #[schemars(extend("x-kinds" = ["adaptive"]))]
+    pub adapts: Adapts,
+    /// Whether every neuron's gain and saturation are learned or stay as they start.
+    #[schemars(extend("x-kinds" = ["heterogeneous"]))]
     pub learn_shape: bool,
     /// Initial gain; without it, drawn once per network, uniform in [5, 7).
-    #[schemars(extend("x-kinds" = ["homogeneous", "heterogeneous", "adaptive"]))]
+    #[schemars(extend("x-kinds" = ["fixed", "homogeneous", "heterogeneous", "adaptive"]))]
     pub n0: Option<f64>,
     /// Standard deviation of the initial gain over neurons.
     #[schemars(range(min = 0.0), extend("x-kinds" = ["heterogeneous"]))]
     pub n0_spread: f64,
     /// Initial saturation.
-    #[schemars(extend("x-kinds" = ["homogeneous", "heterogeneous", "adaptive"]))]
+    #[schemars(extend("x-kinds" = ["fixed", "homogeneous", "heterogeneous", "adaptive"]))]
     pub s0: f64,
+    /// Standard deviation of the initial saturation over neurons.
+    #[schemars(range(min = 0.0), extend("x-kinds" = ["heterogeneous"]))]
+    pub s0_spread: f64,
+    /// Which pre-activations an extra current enters.
+    #[schemars(extend("x-kinds" = ["lstm", "gru"]))]
+    pub drive: GateDrive,
+    /// A kind whose number of parameters at the given number of neurons this network matches: its
+    /// own number of neurons is the one that comes nearest.
+    pub match_parameters_of: Option<NetworkKind>,
     /// How the recurrent matrices start.
     pub recurrent_init: RecurrentInit,
     /// How the input matrices start; without it `kaiming`, but `xavier` for that of the whole
@@ -42,10 +54,14 @@ impl Default for Network {
             kind: NetworkKind::Heterogeneous,
             hidden: 100,
             controller: 50,
+            adapts: Adapts::Both,
             learn_shape: true,
             n0: None,
             n0_spread: 0.0,
             s0: 0.0,
+            s0_spread: 0.0,
+            drive: GateDrive::All,
+            match_parameters_of: None,
             recurrent_init: RecurrentInit::Henaff,
             input_init: None,
             bias_init: BiasInit::Paper,
@@ -57,7 +73,9 @@ impl Default for Network {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NetworkKind {
-    /// All neurons share one curve gamma(x; n, s).
+    /// All neurons share one curve gamma(x; n, s) that stays as it starts.
+    Fixed,
+    /// All neurons share one curve gamma(x; n, s), whose n and s are learned.
     Homogeneous,
     /// Every neuron has a curve gamma(x; n_i, s_i) of its own.
     #[default]
@@ -66,26 +84,69 @@ pub enum NetworkKind {
     Adaptive,
     /// max(x, 0).
     Relu,
+    /// tanh(x).
+    Tanh,
+    /// 1 / (1 + exp(-x)).
+    Sigmoid,
+    /// ln(1 + exp(x)).
+    Softplus,
+    /// x.
+    Linear,
+    /// sign(x) max(|x| + b_i, 0) with a learned b_i (Arjovsky et al. 2016).
+    Modrelu,
+    /// Long short-term memory (Hochreiter and Schmidhuber 1997, with forget gates).
+    Lstm,
+    /// Gated recurrent units (Cho et al. 2014).
+    Gru,
 }
 
 impl NetworkKind {
     /// The name in sweep files and tables.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Fixed => "fixed",
             Self::Homogeneous => "homogeneous",
             Self::Heterogeneous => "heterogeneous",
             Self::Adaptive => "adaptive",
             Self::Relu => "relu",
+            Self::Tanh => "tanh",
+            Self::Sigmoid => "sigmoid",
+            Self::Softplus => "softplus",
+            Self::Linear => "linear",
+            Self::Modrelu => "modrelu",
+            Self::Lstm => "lstm",
+            Self::Gru => "gru",
         }
     }
 
     /// Whether the neurons have a gain and a saturation.
     pub fn has_shape(self) -> bool {
-        match self {
-            Self::Homogeneous | Self::Heterogeneous | Self::Adaptive => true,
-            Self::Relu => false,
-        }
+        matches!(self, Self::Fixed | Self::Homogeneous | Self::Heterogeneous | Self::Adaptive)
     }
+}
+
+/// What the controller of an adaptive network moves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Adapts {
+    /// Gain and saturation.
+    #[default]
+    Both,
+    /// The gain.
+    Gain,
+    /// The saturation.
+    Saturation,
+}
+
+/// The pre-activations of a gated network that an extra current enters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GateDrive {
+    /// Those of all gates and of the candidate.
+    #[default]
+    All,
+    /// As in the published code: the output gate of `lstm`, none of `gru`.
+    Released,
 }
 
 /// Initialisers of square recurrent matrices.

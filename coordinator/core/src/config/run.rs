@@ -62,6 +62,12 @@ pub struct Seeds {
     pub order: Option<u64>,
     /// Training data generated afresh.
     pub fresh: Option<u64>,
+    /// Perturbation of training batches.
+    pub augment: Option<u64>,
+    /// Noise of perturbations at evaluation.
+    pub noise: Option<u64>,
+    /// What analyses draw.
+    pub analysis: Option<u64>,
 }
 
 impl Seeds {
@@ -71,6 +77,9 @@ impl Seeds {
             Purpose::Init => self.init,
             Purpose::Order => self.order,
             Purpose::Fresh => self.fresh,
+            Purpose::Augment => self.augment,
+            Purpose::Noise => self.noise,
+            Purpose::Analysis => self.analysis,
             _ => None,
         };
         own.unwrap_or(seed)

@@ -10,7 +10,7 @@ pub struct Task {
     /// Which task.
     pub kind: TaskKind,
     /// Directory of the data files; without it, the environment variable RHEO_DATA.
-    #[schemars(extend("x-kinds" = ["smnist", "psmnist"]))]
+    #[schemars(extend("x-kinds" = ["smnist", "psmnist", "gscifar10", "char_lm"]))]
     pub data: Option<String>,
     /// Side of the square image in pixels, 14 or 28.
     #[schemars(range(min = 4, max = 64), extend("x-kinds" = ["digits"]))]
@@ -22,19 +22,28 @@ pub struct Task {
     #[schemars(extend("x-kinds" = ["digits"]))]
     pub permute: bool,
     /// Side of the squares of pixels that are averaged into one; 1 keeps the image as it is.
-    #[schemars(range(min = 1, max = 28), extend("x-kinds" = ["digits", "smnist", "psmnist"]))]
+    #[schemars(range(min = 1, max = 28), extend("x-kinds" = ["digits", "smnist", "psmnist", "gscifar10"]))]
     pub pool: u32,
     /// Number of training samples.
-    #[schemars(range(min = 1, max = 1_000_000), extend("x-kinds" = ["digits", "smnist", "psmnist"]))]
+    #[schemars(
+        range(min = 1, max = 1_000_000),
+        extend("x-kinds" = ["digits", "smnist", "psmnist", "gscifar10", "evidence"])
+    )]
     pub train_size: u32,
     /// Updates per epoch; every update sees fresh samples.
     #[schemars(range(min = 1, max = 1_000_000), extend("x-kinds" = ["copy"]))]
     pub updates: u32,
     /// Number of validation samples.
-    #[schemars(range(min = 1, max = 1_000_000))]
+    #[schemars(
+        range(min = 1, max = 1_000_000),
+        extend("x-kinds" = ["digits", "smnist", "psmnist", "gscifar10", "copy", "evidence"])
+    )]
     pub validation_size: u32,
     /// Number of test samples.
-    #[schemars(range(min = 1, max = 1_000_000))]
+    #[schemars(
+        range(min = 1, max = 1_000_000),
+        extend("x-kinds" = ["digits", "smnist", "psmnist", "gscifar10", "copy", "evidence"])
+    )]
     pub test_size: u32,
     /// Number of symbols to remember.
     #[schemars(range(min = 1, max = 1000), extend("x-kinds" = ["copy"]))]
@@ -45,15 +54,43 @@ pub struct Task {
     /// Whether a symbol is shown as a unit vector instead of its number.
     #[schemars(extend("x-kinds" = ["copy"]))]
     pub one_hot: bool,
+    /// Standard deviation of the noise in the evidence.
+    #[schemars(range(min = 0.0), extend("x-kinds" = ["evidence"]))]
+    pub noise: f64,
+    /// Steps with evidence.
+    #[schemars(range(min = 1, max = 100_000), extend("x-kinds" = ["evidence"]))]
+    pub stimulus: u32,
+    /// Steps without evidence before it, and as many after it.
+    #[schemars(range(min = 0, max = 100_000), extend("x-kinds" = ["evidence"]))]
+    pub silence: u32,
+    /// Where the text comes from.
+    #[schemars(extend("x-kinds" = ["char_lm"]))]
+    pub source: TextSource,
+    /// Symbols of the generated training text; validation and test text have a tenth of it each.
+    #[schemars(range(min = 1000, max = 100_000_000), extend("x-kinds" = ["char_lm"]))]
+    pub length: u32,
+    /// Steps after which the text is cut: gradients do not reach further back.
+    #[schemars(range(min = 1, max = 100_000), extend("x-kinds" = ["char_lm"]))]
+    pub window: u32,
+    /// Columns into which validation and test text are cut.
+    #[schemars(range(min = 1, max = 65_536), extend("x-kinds" = ["char_lm"]))]
+    pub eval_batch: u32,
+    /// Numbers by which a symbol is shown to the network; they are learned.
+    #[schemars(range(min = 1, max = 16_384), extend("x-kinds" = ["char_lm"]))]
+    pub embedding: u32,
+    /// Whether the state of the network is carried from one window to the next; the published code
+    /// starts every window from rest.
+    #[schemars(extend("x-kinds" = ["char_lm"]))]
+    pub carry: bool,
     /// Seed of generated data; the same in every trial unless it is swept.
-    #[schemars(extend("x-kinds" = ["digits", "copy"]))]
+    #[schemars(extend("x-kinds" = ["digits", "copy", "evidence", "char_lm"]))]
     pub seed: u64,
     /// Seed of the order of the pixels; the same in every trial, so that the spread over seeds
     /// holds no spread over permutations.
     #[schemars(extend("x-kinds" = ["digits", "psmnist"]))]
     pub permutation_seed: u64,
     /// Seed of the split of the training file into training and validation.
-    #[schemars(extend("x-kinds" = ["smnist", "psmnist"]))]
+    #[schemars(extend("x-kinds" = ["smnist", "psmnist", "gscifar10"]))]
     pub split_seed: u64,
     /// Whether permutation and split use the seed of the trial, as in the paper.
     #[schemars(extend("x-kinds" = ["smnist", "psmnist"]))]
@@ -76,6 +113,15 @@ impl Default for Task {
             symbols: 10,
             delay: 200,
             one_hot: false,
+            noise: 1.0,
+            stimulus: 80,
+            silence: 10,
+            source: TextSource::Markov,
+            length: 500_000,
+            window: 150,
+            eval_batch: 10,
+            embedding: 200,
+            carry: true,
             seed: 0,
             permutation_seed: 400,
             split_seed: 400,
@@ -95,8 +141,14 @@ pub enum TaskKind {
     Smnist,
     /// MNIST, pixel by pixel, in one fixed random order.
     Psmnist,
+    /// CIFAR-10 in grey, pixel by pixel, row by row.
+    Gscifar10,
     /// Repeat a list of symbols after a delay.
     Copy,
+    /// Tell the sign of the mean of a noisy signal; needs no download.
+    Evidence,
+    /// Foretell the next character of a text.
+    CharLm,
 }
 
 impl TaskKind {
@@ -106,7 +158,30 @@ impl TaskKind {
             Self::Digits => "digits",
             Self::Smnist => "smnist",
             Self::Psmnist => "psmnist",
+            Self::Gscifar10 => "gscifar10",
             Self::Copy => "copy",
+            Self::Evidence => "evidence",
+            Self::CharLm => "char_lm",
         }
     }
+
+    /// Whether the sequences are the pixels of square images.
+    pub fn has_images(self) -> bool {
+        matches!(self, Self::Digits | Self::Smnist | Self::Psmnist | Self::Gscifar10)
+    }
+}
+
+/// Where the text of a language task comes from. Files are `train.txt`, `valid.txt` and `test.txt`,
+/// whose names may begin with `ptb.`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TextSource {
+    /// Generated: a Markov chain over 27 symbols; needs no download.
+    #[default]
+    Markov,
+    /// Files in which every byte is a symbol.
+    Bytes,
+    /// Files as those of the Penn corpus by characters: symbols between white space, and one for the
+    /// end of a line.
+    Ptb,
 }

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::EvaluationKind;
+
 /// The training recipe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -15,8 +17,25 @@ pub struct Training {
     pub batch: u32,
     /// The update rule.
     pub optimizer: Optimizer,
+    /// How the learning rate changes.
+    pub schedule: Schedule,
+    /// Largest 2-norm of the gradient over all parameters; a larger gradient is scaled down to it
+    /// before the update.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub clip_norm: Option<f64>,
     /// Whether the order of the samples is drawn anew every epoch.
     pub shuffle: bool,
+    /// Perturbation of training batches.
+    pub augment: Augment,
+    /// Epoch from which gain and saturation are learned; before it they stay as they start.
+    pub learn_shape_from: u32,
+    /// Whether nothing but gain and saturation is learned.
+    pub only_shape: bool,
+    /// Epochs without a lower validation loss after which training ends.
+    #[schemars(range(min = 1))]
+    pub early_stop: Option<u32>,
+    /// A second training on changed data after the first one.
+    pub readapt: Option<Readapt>,
     /// The floating-point type of weights and activations.
     pub precision: Precision,
 }
@@ -27,7 +46,14 @@ impl Default for Training {
             epochs: 20,
             batch: 100,
             optimizer: Optimizer::default(),
+            schedule: Schedule::default(),
+            clip_norm: None,
             shuffle: true,
+            augment: Augment::default(),
+            learn_shape_from: 0,
+            only_shape: false,
+            early_stop: None,
+            readapt: None,
             precision: Precision::Float32,
         }
     }
@@ -43,19 +69,160 @@ pub struct Optimizer {
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub lr: f64,
     /// Decay of the running mean of the gradient.
-    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+    #[schemars(
+        range(min = 0.0),
+        extend("exclusiveMaximum" = 1.0, "x-kinds" = ["adam", "adamw"])
+    )]
     pub beta1: f64,
     /// Decay of the running mean of the squared gradient.
-    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+    #[schemars(
+        range(min = 0.0),
+        extend("exclusiveMaximum" = 1.0, "x-kinds" = ["adam", "adamw", "rmsprop"])
+    )]
     pub beta2: f64,
     /// Added to the denominator of the update.
-    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    #[schemars(extend("exclusiveMinimum" = 0.0, "x-kinds" = ["adam", "adamw", "rmsprop"]))]
     pub epsilon: f64,
+    /// Share of the last change that is kept.
+    #[schemars(
+        range(min = 0.0),
+        extend("exclusiveMaximum" = 1.0, "x-kinds" = ["sgd", "rmsprop"])
+    )]
+    pub momentum: f64,
+    /// Weight decay: of the weights themselves in `adamw`, added to the gradient in the others.
+    #[schemars(range(min = 0.0))]
+    pub weight_decay: f64,
+    /// What differs for the controller of adaptive networks.
+    pub controller: Group,
+    /// What differs for gain and saturation.
+    pub shape: Group,
+    /// What differs for the readout.
+    pub readout: Group,
 }
 
 impl Default for Optimizer {
     fn default() -> Self {
-        Self { kind: OptimizerKind::Adam, lr: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
+        Self {
+            kind: OptimizerKind::Adam,
+            lr: 1e-3,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            momentum: 0.0,
+            weight_decay: 0.0,
+            controller: Group::default(),
+            shape: Group::default(),
+            readout: Group::default(),
+        }
+    }
+}
+
+/// What differs for a group of parameters.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Group {
+    /// Learning rate; without it, that of all parameters.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub lr: Option<f64>,
+    /// Weight decay; without it, that of all parameters.
+    #[schemars(range(min = 0.0))]
+    pub weight_decay: Option<f64>,
+}
+
+/// How the learning rates change during training; all of them by the same factor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Schedule {
+    /// Which rule.
+    pub kind: ScheduleKind,
+    /// Updates over which the rate grows linearly to its full value.
+    pub warmup: u32,
+    /// What the rate is multiplied by when it drops.
+    #[schemars(extend("exclusiveMinimum" = 0.0, "exclusiveMaximum" = 1.0, "x-kinds" = ["plateau", "step"]))]
+    pub factor: f64,
+    /// Epochs in a row that may bring no better loss; one more and the rate drops.
+    #[schemars(extend("x-kinds" = ["plateau"]))]
+    pub patience: u32,
+    /// Share by which a loss must be lower to count as better.
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0, "x-kinds" = ["plateau"]))]
+    pub threshold: f64,
+    /// Epochs from one drop to the next.
+    #[schemars(range(min = 1), extend("x-kinds" = ["step"]))]
+    pub every: u32,
+    /// The share of the rate at which the last update arrives.
+    #[schemars(range(min = 0.0, max = 1.0), extend("x-kinds" = ["cosine"]))]
+    pub floor: f64,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self {
+            kind: ScheduleKind::Constant,
+            warmup: 0,
+            factor: 0.1,
+            patience: 10,
+            threshold: 1e-4,
+            every: 30,
+            floor: 0.0,
+        }
+    }
+}
+
+/// The rules for the learning rate.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ScheduleKind {
+    /// It stays.
+    #[default]
+    Constant,
+    /// It drops when the validation loss no longer falls.
+    Plateau,
+    /// It falls along half a cosine over all updates.
+    Cosine,
+    /// It drops every so many epochs.
+    Step,
+}
+
+/// A perturbation of training batches: what makes a network robust to what it will meet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Augment {
+    /// Which perturbation; its other parameters are those of `evaluate` without them, except that
+    /// `sine` has a frequency drawn for every batch, uniform in [0, 2).
+    pub kind: EvaluationKind,
+    /// Share of the batches that are perturbed.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub probability: f64,
+    /// Its strength.
+    pub level: f64,
+}
+
+impl Default for Augment {
+    fn default() -> Self {
+        Self { kind: EvaluationKind::Sine, probability: 0.0, level: 0.2 }
+    }
+}
+
+/// A second training, with a new optimizer, on images that are turned: what the neurons of a trained
+/// network do to cope with other data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Readapt {
+    /// Passes over the training data; they are counted on from those of the first training.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub epochs: u32,
+    /// Learning rate of all parameters.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub lr: f64,
+    /// Degrees by which all images are turned, counter-clockwise.
+    pub rotation: f64,
+    /// Whether nothing but gain and saturation is learned.
+    pub only_shape: bool,
+}
+
+impl Default for Readapt {
+    fn default() -> Self {
+        Self { epochs: 20, lr: 1e-4, rotation: 45.0, only_shape: true }
     }
 }
 
@@ -63,9 +230,15 @@ impl Default for Optimizer {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OptimizerKind {
-    /// Adam (Kingma and Ba 2015), without weight decay.
+    /// Adam (Kingma and Ba 2015).
     #[default]
     Adam,
+    /// Adam with weight decay beside the gradient (Loshchilov and Hutter 2019).
+    Adamw,
+    /// Stochastic gradient descent, with momentum if that is not 0.
+    Sgd,
+    /// `RMSprop` (Tieleman and Hinton 2012).
+    Rmsprop,
 }
 
 /// Floating-point types.

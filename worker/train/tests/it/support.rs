@@ -100,7 +100,7 @@ pub(crate) fn tiny(kind: NetworkKind) -> TrialConfig {
                 kind: EvaluationKind::Sine,
                 level: Some(vec![0.0, 0.5]),
                 frequency: Some(vec![1.0]),
-                phase: 0.0,
+                ..Evaluation::default()
             },
             Evaluation {
                 kind: EvaluationKind::StepDrive,
