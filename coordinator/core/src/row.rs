@@ -268,3 +268,6 @@ fn skip<T>(rows: &mut Vec<T>, count: u64) {
 fn is_zero(count: &u64) -> bool {
     *count == 0
 }
+
+#[cfg(test)]
+mod tests;
