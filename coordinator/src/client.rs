@@ -239,7 +239,7 @@ impl Client {
 
     /// The bytes of a checkpoint.
     pub(crate) async fn checkpoint(&mut self, digest: Digest) -> Result<Vec<u8>, Error> {
-        let request = v1::GetCheckpointRequest { digest: digest.as_bytes().to_vec() };
+        let request = v1::GetCheckpointRequest { digest: digest.to_string() };
         let mut chunks = self.workers.get_checkpoint(request).await?.into_inner();
         let mut bytes = Vec::new();
         while let Some(chunk) = chunks.message().await? {
