@@ -7,6 +7,7 @@
 //! interruption.
 
 mod feed;
+mod recipe;
 mod report;
 mod snapshot;
 mod state;
@@ -18,10 +19,10 @@ use rheo_core::row::Rows;
 use rheo_core::trainer::Session;
 
 use crate::Error;
-use crate::adam::Adam;
 use crate::evaluation::{self, Perturbation};
 use crate::gauge::{Gauge, Moments, Shape};
 use crate::network::Network;
+use crate::optimizer::Optimizer;
 use crate::step::{self, Score};
 use crate::task::{Library, Split, Task};
 use crate::tensor::kind;
@@ -43,7 +44,7 @@ pub(crate) struct Trial<'a> {
     config: &'a TrialConfig,
     task: Task,
     network: Network,
-    adam: Adam,
+    optimizer: Optimizer,
     feed: Feed,
     cells: Vec<Perturbation>,
     /// Epochs after which shapes are measured; empty if never.
@@ -68,7 +69,7 @@ pub(crate) enum Step {
     More,
     /// That was the last one.
     Done,
-    /// A loss was not finite: the trial ends here.
+    /// A loss or a gradient was not finite: the trial ends here.
     Diverged {
         /// Where.
         detail: String,
@@ -82,7 +83,7 @@ impl<'a> Trial<'a> {
         let mut rng = TrialRng::new(config.seeds.of(Purpose::Init, config.seed), Purpose::Init);
         let kind = kind(config.training.precision);
         let network = Network::new(&config.network, task.interface(), kind, &mut rng)?;
-        let adam = Adam::new(&config.training.optimizer, &network.trained())?;
+        let optimizer = Optimizer::new(&config.training.optimizer, &network.parameters())?;
         let mut trial = Self {
             feed: Feed::new(config, &task),
             cells: evaluation::cells(&config.evaluate),
@@ -96,7 +97,7 @@ impl<'a> Trial<'a> {
             config,
             task,
             network,
-            adam,
+            optimizer,
         };
         if trial.analysed.is_empty() {
             trial.advance()?;
@@ -153,12 +154,16 @@ impl<'a> Trial<'a> {
     fn train(&mut self) -> Result<Step, Error> {
         let batch = self.feed.batch(&self.task, self.state.batch)?;
         let mut gauge = Gauge::counting();
-        let update = step::update(&self.network, &mut self.adam, &batch, &mut gauge)?;
+        let recipe = self.recipe();
+        let update = step::update(&self.network, &mut self.optimizer, &batch, &recipe, &mut gauge)?;
         let state = &mut self.state;
+        let place = || format!("in update {} of epoch {}", state.batch, state.epoch);
         let Some(grad_norm) = update.grad_norm else {
-            let place = format!("in update {} of epoch {}", state.batch, state.epoch);
-            return Ok(diverged(update.score.loss, &place));
+            return Ok(diverged("loss", update.score.loss, &place()));
         };
+        if !grad_norm.is_finite() {
+            return Ok(diverged("norm of the gradient", grad_norm, &place()));
+        }
         state.train.add(&update.score, batch.samples);
         state.grad_norms += grad_norm;
         state.guard_hits += gauge.guard_hits;
@@ -175,13 +180,14 @@ impl<'a> Trial<'a> {
         let score = self.pass(Split::Validation, size, Perturbation::None)?;
         if !score.loss.is_finite() {
             let place = format!("in the validation after epoch {}", self.state.epoch);
-            return Ok(diverged(score.loss, &place));
+            return Ok(diverged("loss", score.loss, &place));
         }
         if !self.is_complete(size) {
             return Ok(Step::More);
         }
         self.tick(session);
         self.report_epoch()?;
+        self.hear_validation_loss();
         if self.analysed.contains(&self.state.epoch) {
             self.enter(Stage::Shapes)?;
         } else {
@@ -202,7 +208,7 @@ impl<'a> Trial<'a> {
         // Only the loss of an unperturbed network says that training went wrong.
         let loss = self.state.pass.loss();
         if cell == Perturbation::None && !loss.is_finite() {
-            return Ok(diverged(loss, "on the unperturbed test data"));
+            return Ok(diverged("loss", loss, "on the unperturbed test data"));
         }
         self.report_cell(cell);
         self.state.cell += 1;
@@ -247,7 +253,7 @@ impl<'a> Trial<'a> {
     /// Goes on to the next epoch, or to the evaluation after the last.
     fn advance(&mut self) -> Result<(), Error> {
         let next = self.state.epoch + 1;
-        if i64::from(next) >= i64::from(self.config.training.epochs) {
+        if i64::from(next) >= i64::from(self.config.training.epochs) || self.is_stopped_early() {
             return self.enter(Stage::Evaluate);
         }
         self.feed.begin_epoch(&self.task);
@@ -275,7 +281,7 @@ fn analysed(config: &TrialConfig) -> Vec<i32> {
     shapes.flat_map(|analysis| analysis.epochs.clone().unwrap_or_else(|| vec![-1, last])).collect()
 }
 
-fn diverged(loss: f64, place: &str) -> Step {
-    let what = if loss.is_nan() { "not a number" } else { "infinite" };
-    Step::Diverged { detail: format!("the loss is {what} {place}") }
+fn diverged(what: &str, value: f64, place: &str) -> Step {
+    let kind = if value.is_nan() { "not a number" } else { "infinite" };
+    Step::Diverged { detail: format!("the {what} is {kind} {place}") }
 }
