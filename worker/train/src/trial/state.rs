@@ -12,8 +12,9 @@ use crate::step::Score;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Stage {
-    /// Measure the shapes of the neurons after `epoch`.
-    Shapes,
+    /// Make the analyses after `epoch`.
+    #[serde(alias = "shapes")]
+    Analyze,
     /// Train `epoch`.
     Train,
     /// Test on the validation samples after `epoch`.
@@ -35,6 +36,9 @@ pub(super) struct State {
     pub(super) batch: u32,
     /// Cells of the evaluation that are done.
     pub(super) cell: u32,
+    /// Analyses after the epoch in work that are done.
+    #[serde(default)]
+    pub(super) analysis: u32,
     /// Updates that the optimizer has made; filled in when a checkpoint is made.
     pub(super) updates: u64,
     /// How many of them each group of parameters took part in; filled in when a checkpoint is made,
@@ -78,10 +82,11 @@ impl State {
     /// Before anything was done.
     pub(super) fn start() -> Self {
         Self {
-            stage: Stage::Shapes,
+            stage: Stage::Analyze,
             epoch: -1,
             batch: 0,
             cell: 0,
+            analysis: 0,
             updates: 0,
             group_updates: None,
             schedule: Schedule::default(),
@@ -104,6 +109,7 @@ impl State {
     pub(super) fn enter(&mut self, stage: Stage) {
         self.stage = stage;
         self.batch = 0;
+        self.analysis = 0;
         self.pass = Totals::default();
     }
 
@@ -121,7 +127,7 @@ impl State {
     pub(super) fn completed_epochs(&self) -> u32 {
         let done = match self.stage {
             Stage::Train | Stage::Validate => self.epoch,
-            Stage::Shapes | Stage::Evaluate | Stage::Done => self.epoch.saturating_add(1),
+            Stage::Analyze | Stage::Evaluate | Stage::Done => self.epoch.saturating_add(1),
         };
         u32::try_from(done).unwrap_or(0)
     }

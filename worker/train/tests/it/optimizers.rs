@@ -384,8 +384,8 @@ fn epochs_show_the_rate_of_their_last_update() {
 }
 
 /// A trial whose weights, and hence whose losses, do not change.
-fn idle() -> TrialConfig {
-    let mut config = tiny(NetworkKind::Relu);
+fn idle(kind: NetworkKind) -> TrialConfig {
+    let mut config = tiny(kind);
     config.training.optimizer = config::Optimizer { lr: 1e-30, ..descent() };
     config.training.epochs = 8;
     config
@@ -393,7 +393,7 @@ fn idle() -> TrialConfig {
 
 #[test]
 fn a_plateau_drops_the_rate_after_the_epoch_that_exceeds_the_patience() {
-    let mut config = idle();
+    let mut config = idle(NetworkKind::Relu);
     config.training.schedule =
         Schedule { kind: ScheduleKind::Plateau, patience: 1, factor: 0.5, ..Schedule::default() };
     let expected = [1.0, 1.0, 1.0, 0.5, 0.5, 0.25, 0.25, 0.125].map(|factor| factor * 1e-30);
@@ -401,14 +401,16 @@ fn a_plateau_drops_the_rate_after_the_epoch_that_exceeds_the_patience() {
 }
 
 #[test]
-fn a_trial_that_stops_early_is_evaluated_and_completed() {
-    let mut config = idle();
+fn a_trial_that_stops_early_is_analysed_and_evaluated_where_it_stops() {
+    let mut config = idle(NetworkKind::Heterogeneous);
     config.training.early_stop = Some(2);
     let (finish, _) = train(&Torch::new(None), &config);
     assert_eq!((finish.commit.rows.epochs.len(), finish.summary.epochs), (3, 3));
     let evaluations = &finish.commit.rows.evaluations;
     assert_eq!(evaluations.len(), 4);
     assert!(evaluations.iter().all(|row| row.epoch == 2));
+    let shapes: Vec<i32> = finish.commit.rows.shapes.iter().map(|row| row.epoch).collect();
+    assert_eq!(shapes, [[-1; 5], [2; 5]].concat());
 }
 
 #[test]
