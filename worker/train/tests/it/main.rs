@@ -10,10 +10,13 @@
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails as the test does")]
 
 mod checkpoints;
+mod cifar;
 mod data;
+mod evidence;
 mod learning;
 mod networks;
 mod optimizers;
 mod resumption;
 mod rows;
 mod support;
+mod text;
