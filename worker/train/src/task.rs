@@ -107,6 +107,33 @@ impl Task {
         matches!(self.source, Source::Copy(_))
     }
 
+    /// Which pixel comes at which step, for tasks that show images.
+    pub fn order(&self) -> Option<&[u32]> {
+        self.images().map(|images| images.order.as_slice())
+    }
+
+    /// Side of the square image in pixels, after pooling, for tasks that show images.
+    pub fn image_side(&self) -> Option<u32> {
+        self.images().map(|images| images.steps().isqrt())
+    }
+
+    /// The mean of the training inputs over samples, steps and lines: of images, the mean of those in
+    /// the training split; of generated samples, the mean of what they are drawn from.
+    #[expect(clippy::unnecessary_wraps, reason = "not every input is a number")]
+    pub fn input_mean(&self) -> Option<f64> {
+        match &self.source {
+            Source::Images(images) => Some(images.mean()),
+            Source::Copy(copy) => Some(copy.mean()),
+        }
+    }
+
+    fn images(&self) -> Option<&Images> {
+        match &self.source {
+            Source::Images(images) => Some(images),
+            Source::Copy(_) => None,
+        }
+    }
+
     /// What the task asks of a network.
     pub fn interface(&self) -> Interface {
         match &self.source {
@@ -171,6 +198,7 @@ fn assemble(
     let shape = [length(steps)?, length(samples)?, length(inputs)?];
     Ok(Batch {
         inputs: from_doubles(values, &shape, kind)?,
+        drive: None,
         targets: Tensor::f_from_slice(targets)?,
         scored: length(scored)?,
         samples: samples as u64,

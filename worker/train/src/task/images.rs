@@ -50,6 +50,14 @@ impl Images {
         u32::try_from(self.order.len()).unwrap_or(u32::MAX)
     }
 
+    /// The mean over all pixels from which the training images come: validation images that were set
+    /// aside from them count too, so that it is the same whatever the split.
+    pub(super) fn mean(&self) -> f64 {
+        let samples = &self.parts[Split::Train as usize].samples;
+        let sum: f64 = samples.pixels.iter().copied().map(f64::from).sum();
+        sum * samples.scale / samples.pixels.len() as f64
+    }
+
     pub(super) fn batch(&self, split: Split, samples: &[u32], kind: Kind) -> Result<Batch, Error> {
         let part = &self.parts[split as usize];
         let steps = self.order.len();
