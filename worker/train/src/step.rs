@@ -12,6 +12,8 @@ use crate::tensor::to_double;
 pub struct Batch {
     /// Inputs [T, B, I].
     pub inputs: Tensor,
+    /// An extra current into the neurons, if any; it broadcasts to [T, B, H].
+    pub drive: Option<Tensor>,
     /// Target classes, one per row of the logits of [`Network::logits`].
     pub targets: Tensor,
     /// How many of the rows, from the end, count for the accuracy; the loss takes all.
@@ -49,7 +51,8 @@ pub fn update(
     batch: &Batch,
     gauge: &mut Gauge,
 ) -> Result<Update> {
-    let logits = network.logits(&batch.inputs, Conditions::default(), gauge)?;
+    let conditions = Conditions::driven(batch.drive.as_ref());
+    let logits = network.logits(&batch.inputs, conditions, gauge)?;
     let loss = cross_entropy(&logits, &batch.targets)?;
     let score = score(&logits, &loss, batch)?;
     if !score.loss.is_finite() {
@@ -62,15 +65,11 @@ pub fn update(
     Ok(Update { score, grad_norm: Some(grad_norm) })
 }
 
-/// Scores `network` on `batch` under the extra current `drive`.
-pub fn evaluate(
-    network: &Network,
-    batch: &Batch,
-    drive: Option<&Tensor>,
-    gauge: &mut Gauge,
-) -> Result<Score> {
+/// Scores `network` on `batch`.
+pub fn evaluate(network: &Network, batch: &Batch, gauge: &mut Gauge) -> Result<Score> {
     let _guard = no_grad_guard();
-    let logits = network.logits(&batch.inputs, Conditions::driven(drive), gauge)?;
+    let conditions = Conditions::driven(batch.drive.as_ref());
+    let logits = network.logits(&batch.inputs, conditions, gauge)?;
     let loss = cross_entropy(&logits, &batch.targets)?;
     score(&logits, &loss, batch)
 }

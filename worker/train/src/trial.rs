@@ -6,6 +6,7 @@
 //! that goes on from a checkpoint repeats, bit for bit, what it would have done without the
 //! interruption.
 
+mod evaluate;
 mod feed;
 mod report;
 mod snapshot;
@@ -20,7 +21,7 @@ use rheo_core::trainer::{Next, Session};
 use crate::Error;
 use crate::adam::Adam;
 use crate::analysis::{self, Study, shapes};
-use crate::evaluation::{self, Perturbation};
+use crate::evaluation::{self, Augmenter, Cell};
 use crate::gauge::{Gauge, Shape};
 use crate::network::Network;
 use crate::step::{self, Score};
@@ -42,12 +43,17 @@ pub(crate) struct Trial<'a> {
     network: Network,
     adam: Adam,
     feed: Feed,
-    cells: Vec<Perturbation>,
+    augmenter: Augmenter,
+    /// Mean of the training inputs, if a perturbation asks for it, else 0.
+    mean: f64,
+    cells: Vec<Cell>,
     state: State,
     /// What the pass in work has measured.
     gauge: Gauge,
     /// The shapes of the untrained network, once measured.
     initial: Option<Shape>,
+    /// The shapes that frozen neurons have, once measured.
+    frozen: Option<Shape>,
     /// Rows since the last commit.
     rows: Rows,
     /// Reports since the last commit.
@@ -80,10 +86,13 @@ impl<'a> Trial<'a> {
         let adam = Adam::new(&config.training.optimizer, &network.trained())?;
         let mut trial = Self {
             feed: Feed::new(config, &task),
-            cells: evaluation::cells(&config.evaluate),
+            augmenter: augmenter(config),
+            mean: evaluate::input_mean(config, &task),
+            cells: evaluation::cells(&config.evaluate, task.size(Split::Test)),
             state: State::start(),
             gauge: Gauge::counting(),
             initial: None,
+            frozen: None,
             rows: Rows::default(),
             reports: Vec::new(),
             clock: 0.0,
@@ -162,7 +171,11 @@ impl<'a> Trial<'a> {
     }
 
     fn train(&mut self) -> Result<Step, Error> {
-        let batch = self.feed.batch(&self.task, self.state.batch)?;
+        let mut batch = self.feed.batch(&self.task, self.state.batch)?;
+        let data = evaluate::data(&self.task, &self.network, self.mean);
+        if let Some(perturbed) = self.augmenter.perturb(&batch.inputs, &data)? {
+            (batch.inputs, batch.drive) = (perturbed.inputs, perturbed.drive);
+        }
         let mut gauge = Gauge::counting();
         let update = step::update(&self.network, &mut self.adam, &batch, &mut gauge)?;
         let state = &mut self.state;
@@ -183,7 +196,7 @@ impl<'a> Trial<'a> {
 
     fn validate(&mut self, session: &mut dyn Session) -> Result<Step, Error> {
         let size = self.task.size(Split::Validation);
-        let score = self.pass(Split::Validation, size, Perturbation::None)?;
+        let score = self.pass(Split::Validation, size)?;
         if !score.loss.is_finite() {
             let place = format!("in the validation after epoch {}", self.state.epoch);
             return Ok(diverged(score.loss, &place));
@@ -197,43 +210,14 @@ impl<'a> Trial<'a> {
         Ok(Step::More)
     }
 
-    fn evaluate(&mut self) -> Result<Step, Error> {
-        let Some(&cell) = self.cells.get(self.state.cell as usize) else {
-            return Ok(Step::Done);
-        };
-        let size = self.task.size(Split::Test);
-        self.pass(Split::Test, size, cell)?;
-        if !self.is_complete(size) {
-            return Ok(Step::More);
-        }
-        // Only the loss of an unperturbed network says that training went wrong.
-        let loss = self.state.pass.loss();
-        if cell == Perturbation::None && !loss.is_finite() {
-            return Ok(diverged(loss, "on the unperturbed test data"));
-        }
-        self.report_cell(cell);
-        self.state.cell += 1;
-        if self.state.cell as usize == self.cells.len() {
-            self.enter(Stage::Done)?;
-            return Ok(Step::Done);
-        }
-        self.enter(Stage::Evaluate)?;
-        Ok(Step::More)
-    }
-
     /// Scores the network on the next batch of the first `size` samples of a split.
-    fn pass(&mut self, split: Split, size: u64, cell: Perturbation) -> Result<Score, Error> {
+    fn pass(&mut self, split: Split, size: u64) -> Result<Score, Error> {
         let chunk = self.chunk();
         let end = u32::try_from(size).unwrap_or(u32::MAX);
         let first = self.state.batch.saturating_mul(chunk).min(end);
         let samples: Vec<u32> = (first..first.saturating_add(chunk).min(end)).collect();
-        let mut batch = self.task.batch(split, &samples)?;
-        let (steps, kind) = (self.task.steps(), kind(self.config.training.precision));
-        if let Some(factor) = cell.factor(steps, kind)? {
-            batch.inputs = batch.inputs.f_mul(&factor)?;
-        }
-        let drive = cell.drive(steps, kind)?;
-        let score = step::evaluate(&self.network, &batch, drive.as_ref(), &mut self.gauge)?;
+        let batch = self.task.batch(split, &samples)?;
+        let score = step::evaluate(&self.network, &batch, &mut self.gauge)?;
         self.state.pass.add(&score, batch.samples);
         self.state.batch += 1;
         Ok(score)
@@ -266,10 +250,17 @@ impl<'a> Trial<'a> {
         self.state.enter(stage);
         self.gauge = match stage {
             Stage::Validate => Gauge::measuring(self.network.hidden())?,
+            Stage::Evaluate if self.measures_frozen()? => Gauge::measuring(self.network.hidden())?,
             Stage::Analyze | Stage::Train | Stage::Evaluate | Stage::Done => Gauge::counting(),
         };
         Ok(())
     }
+}
+
+/// Perturbs the training batches of a trial.
+fn augmenter(config: &TrialConfig) -> Augmenter {
+    let seed = config.seeds.of(Purpose::Augment, config.seed);
+    Augmenter::new(&config.training.augment, TrialRng::new(seed, Purpose::Augment))
 }
 
 fn diverged(loss: f64, place: &str) -> Step {

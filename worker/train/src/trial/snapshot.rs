@@ -2,6 +2,7 @@
 //!
 //! Tensors: the parameters under their names; `adam.mean.*` and `adam.square.*`, the running means
 //! of the optimizer; `shape.initial` [2, H], gain and saturation of the untrained neurons;
+//! `shape.frozen` [2, H], those that frozen neurons have;
 //! `gauge.sums` [4, H], the sums of a pass in work. The JSON holds the format version, the
 //! configuration and the [`State`].
 
@@ -21,6 +22,7 @@ use crate::tensor::{from_doubles, to_doubles};
 const VERSION: u64 = 1;
 
 const INITIAL: &str = "shape.initial";
+const FROZEN: &str = "shape.frozen";
 const SUMS: &str = "gauge.sums";
 
 #[derive(Serialize, Deserialize)]
@@ -55,15 +57,18 @@ impl<'a> Trial<'a> {
     pub(super) fn checkpoint(&self) -> Result<Vec<u8>, Error> {
         let mut state = self.state.clone();
         state.stream = self.feed.position();
+        state.augment = self.augmenter.position();
         state.updates = self.adam.step();
         let mut tensors = Tensors::new();
         for (name, tensor) in self.stored() {
             tensors.insert(name, tensor);
         }
-        if let Some(Shape { n, s }) = &self.initial {
-            let values = [n.as_slice(), s].concat();
-            let shape = [2, i64::from(self.network.hidden())];
-            tensors.insert(INITIAL.to_owned(), from_doubles(&values, &shape, Kind::Double)?);
+        for (name, shape) in [(INITIAL, &self.initial), (FROZEN, &self.frozen)] {
+            if let Some(Shape { n, s }) = shape {
+                let values = [n.as_slice(), s].concat();
+                let shape = [2, i64::from(self.network.hidden())];
+                tensors.insert(name.to_owned(), from_doubles(&values, &shape, Kind::Double)?);
+            }
         }
         let moments = self.gauge.moments();
         state.measured = moments.map_or(0, |moments| moments.count);
@@ -100,14 +105,20 @@ impl<'a> Trial<'a> {
             tensor.f_copy_(&source)?;
         }
         let hidden = i64::from(self.network.hidden());
-        if let Some(initial) = tensors.remove(INITIAL) {
-            check(INITIAL, &initial, &[2, hidden], Kind::Double)?;
-            let values = (to_doubles(&initial.f_get(0)?)?, to_doubles(&initial.f_get(1)?)?);
-            self.initial = Some(Shape { n: values.0, s: values.1 });
+        for (name, shape) in [(INITIAL, &mut self.initial), (FROZEN, &mut self.frozen)] {
+            if let Some(stored) = tensors.remove(name) {
+                check(name, &stored, &[2, hidden], Kind::Double)?;
+                let values = (to_doubles(&stored.f_get(0)?)?, to_doubles(&stored.f_get(1)?)?);
+                *shape = Some(Shape { n: values.0, s: values.1 });
+            }
         }
         if self.initial.is_none() && self.needs_initial() && state.epoch >= 0 {
             return Err(Unusable::Names(INITIAL.to_owned()).into());
         }
+        if self.frozen.is_none() && state.cell > 0 && self.freezes()? {
+            return Err(Unusable::Names(FROZEN.to_owned()).into());
+        }
+        self.state.cell = state.cell;
         self.enter(state.stage)?;
         if let Some(sums) = tensors.remove(SUMS) {
             check(SUMS, &sums, &[4, hidden], Kind::Double)?;
@@ -117,6 +128,7 @@ impl<'a> Trial<'a> {
             return Err(Unusable::Names(name).into());
         }
         self.adam.resume_at(state.updates);
+        self.augmenter.resume(state.augment);
         self.feed.resume(&self.task, state.stream, state.epoch >= 0);
         self.state = state;
         Ok(())

@@ -13,6 +13,7 @@ mod checkpoints;
 mod data;
 mod learning;
 mod networks;
+mod perturbed;
 mod resumption;
 mod rows;
 mod support;

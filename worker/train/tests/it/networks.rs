@@ -149,6 +149,7 @@ fn reference_batch() -> Batch {
         (0..4).flat_map(|t| (0..2).map(move |b| f64::from(b + 2 * t).cos())).collect();
     Batch {
         inputs: Tensor::from_slice(&values).view([4, 2, 1]),
+        drive: None,
         targets: Tensor::from_slice(&[0i64, 1]),
         scored: 2,
         samples: 2,
@@ -300,6 +301,7 @@ fn check_gradients(kind: NetworkKind, readout: Readout) {
     let rows = if readout == Readout::Last { 2 } else { 10 };
     let batch = Batch {
         inputs: Tensor::from_slice(&inputs).view([5, 2, 2]),
+        drive: None,
         targets: Tensor::from_slice(&(0..rows).map(|row| row % 3).collect::<Vec<i64>>()),
         scored: rows,
         samples: 2,
