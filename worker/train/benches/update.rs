@@ -48,7 +48,7 @@ fn update(criterion: &mut Criterion) {
         group.bench_function(kind.name(), |bencher| {
             bencher.iter(|| {
                 let (recipe, mut gauge) = (Recipe::default(), Gauge::counting());
-                black_box(step::update(&network, &mut adam, &batch, &recipe, &mut gauge))
+                black_box(step::update(&network, &mut adam, (&batch, None), &recipe, &mut gauge))
                     .expect("the shapes fit")
             });
         });

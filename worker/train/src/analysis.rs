@@ -51,11 +51,10 @@ impl Study<'_> {
     }
 }
 
-/// The epochs after which `analysis` is made in a trial whose last epoch is `last`.
-pub(crate) fn epochs(analysis: &config::Analysis, last: i32) -> Vec<i32> {
+/// Whether `analysis` is made after `epoch`, of which `is_last` tells whether training ends there.
+pub(crate) fn is_due(analysis: &config::Analysis, epoch: i32, is_last: bool) -> bool {
     match &analysis.epochs {
-        Some(epochs) => epochs.clone(),
-        None if analysis.kind.begins_untrained() => vec![-1, last],
-        None => vec![last],
+        Some(epochs) => epochs.contains(&epoch),
+        None => is_last || (epoch < 0 && analysis.kind.begins_untrained()),
     }
 }

@@ -3,7 +3,7 @@
 use tch::{Kind, Reduction, Result, Tensor, no_grad_guard};
 
 use crate::gauge::Gauge;
-use crate::network::{Conditions, Group, Network, Parameter};
+use crate::network::{Conditions, Group, Network, Parameter, State};
 use crate::optimizer::Optimizer;
 use crate::tensor::to_double;
 
@@ -12,6 +12,8 @@ use crate::tensor::to_double;
 pub struct Batch {
     /// Inputs [T, B, I].
     pub inputs: Tensor,
+    /// An extra current into the neurons, if any; it broadcasts to [T, B, H].
+    pub drive: Option<Tensor>,
     /// Target classes, one per row of the logits of [`Network::logits`].
     pub targets: Tensor,
     /// How many of the rows, from the end, count for the accuracy; the loss takes all.
@@ -40,13 +42,15 @@ pub struct Score {
 }
 
 /// What a training update found.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug)]
 pub struct Update {
     /// The score before the update.
     pub score: Score,
     /// 2-norm of the gradient over all parameters that learn, before it was clipped; absent where
     /// the loss is not finite. No update was made there, nor where this is not finite.
     pub grad_norm: Option<f64>,
+    /// The state after the last step, outside of the graph.
+    pub last: State,
 }
 
 /// What an update does with a gradient.
@@ -87,26 +91,28 @@ impl Learned {
     }
 }
 
-/// Updates `network` once against the gradient of its loss on `batch`, unless one of the two is not
-/// finite.
+/// Updates `network`, which starts in the state `from` or at rest, once against the gradient of its
+/// loss on `batch`, unless one of the two is not finite.
 pub fn update(
     network: &Network,
     optimizer: &mut Optimizer,
-    batch: &Batch,
+    (batch, from): (&Batch, Option<State>),
     recipe: &Recipe,
     gauge: &mut Gauge,
 ) -> Result<Update> {
-    let logits = network.logits(&batch.inputs, Conditions::default(), gauge)?;
+    let conditions = Conditions { from, ..Conditions::driven(batch.drive.as_ref()) };
+    let (logits, last) = network.forward(&batch.inputs, conditions, gauge)?;
+    let last = last.detach()?;
     let loss = cross_entropy(&logits, &batch.targets)?;
     let score = score(&logits, &loss, batch)?;
     if !score.loss.is_finite() {
-        return Ok(Update { score, grad_norm: None });
+        return Ok(Update { score, grad_norm: None, last });
     }
     let learns =
         |parameter: &Parameter<'_>| parameter.trained && recipe.learned.has(parameter.group);
     let parameters: Vec<Parameter<'_>> = network.parameters().into_iter().filter(learns).collect();
     if parameters.is_empty() {
-        return Ok(Update { score, grad_norm: Some(0.0) });
+        return Ok(Update { score, grad_norm: Some(0.0), last });
     }
     let tensors: Vec<&Tensor> = parameters.iter().map(|parameter| parameter.tensor).collect();
     let gradients = Tensor::f_run_backward(&[&loss], &tensors, false, false)?;
@@ -114,20 +120,22 @@ pub fn update(
     if grad_norm.is_finite() {
         optimizer.update(&parameters, &gradients, recipe.factor)?;
     }
-    Ok(Update { score, grad_norm: Some(grad_norm) })
+    Ok(Update { score, grad_norm: Some(grad_norm), last })
 }
 
-/// Scores `network` on `batch` under the extra current `drive`.
+/// Scores `network`, which starts in the state `from` or at rest, on `batch`; also gives the state
+/// after the last step.
 pub fn evaluate(
     network: &Network,
     batch: &Batch,
-    drive: Option<&Tensor>,
+    from: Option<State>,
     gauge: &mut Gauge,
-) -> Result<Score> {
+) -> Result<(Score, State)> {
     let _guard = no_grad_guard();
-    let logits = network.logits(&batch.inputs, Conditions::driven(drive), gauge)?;
+    let conditions = Conditions { from, ..Conditions::driven(batch.drive.as_ref()) };
+    let (logits, last) = network.forward(&batch.inputs, conditions, gauge)?;
     let loss = cross_entropy(&logits, &batch.targets)?;
-    score(&logits, &loss, batch)
+    Ok((score(&logits, &loss, batch)?, last))
 }
 
 fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {

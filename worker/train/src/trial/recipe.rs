@@ -7,6 +7,9 @@ use crate::step::{Learned, Recipe};
 impl Trial<'_> {
     /// How the next update is made.
     pub(super) fn recipe(&self) -> Recipe {
+        if let Some(second) = self.second_recipe() {
+            return second;
+        }
         let training = &self.config.training;
         Recipe {
             learned: Learned {
@@ -20,12 +23,18 @@ impl Trial<'_> {
 
     /// The learning rate of the last update of the epoch in work.
     pub(super) fn last_rate(&self) -> f64 {
+        if let Some(lr) = self.second_rate() {
+            return lr;
+        }
         let last = u32::try_from(self.task.updates()).unwrap_or(u32::MAX).saturating_sub(1);
         self.config.training.optimizer.lr * self.factor(last)
     }
 
     /// Passes the loss of a validation that is complete on to what depends on it.
     pub(super) fn hear_validation_loss(&mut self) {
+        if self.is_second() {
+            return;
+        }
         let loss = self.state.pass.loss();
         self.state.schedule.report(&self.config.training.schedule, loss);
         self.state.early_stop.report(loss);
@@ -34,6 +43,12 @@ impl Trial<'_> {
     /// Whether training ends after the epoch in work though it is not the last.
     pub(super) fn is_stopped_early(&self) -> bool {
         self.state.early_stop.is_over(self.config.training.early_stop)
+    }
+
+    /// Whether the epoch in work is the last.
+    pub(super) fn is_last(&self) -> bool {
+        let next = i64::from(self.state.epoch) + 1;
+        next >= i64::from(self.config.epochs()) || self.is_stopped_early()
     }
 
     /// What the learning rates are multiplied by in an update of the epoch in work.

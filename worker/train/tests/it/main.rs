@@ -16,6 +16,7 @@ mod evidence;
 mod learning;
 mod networks;
 mod optimizers;
+mod perturbed;
 mod resumption;
 mod rows;
 mod support;

@@ -149,6 +149,7 @@ fn reference_batch() -> Batch {
         (0..4).flat_map(|t| (0..2).map(move |b| f64::from(b + 2 * t).cos())).collect();
     Batch {
         inputs: Tensor::from_slice(&values).view([4, 2, 1]),
+        drive: None,
         targets: Tensor::from_slice(&[0i64, 1]),
         scored: 2,
         samples: 2,
@@ -265,7 +266,8 @@ fn five_updates_of_adam_have_the_losses_of_the_reference() {
         for update in 0..6 {
             let batch = reference_batch();
             let mut gauge = Gauge::counting();
-            let done = step::update(&network, &mut adam, &batch, &Recipe::default(), &mut gauge);
+            let done =
+                step::update(&network, &mut adam, (&batch, None), &Recipe::default(), &mut gauge);
             let done = done.unwrap();
             losses.push(done.score.loss);
             if update == 0 {
@@ -305,6 +307,7 @@ fn check_gradients(kind: NetworkKind, readout: Readout) {
     let rows = if readout == Readout::Last { 2 } else { 10 };
     let batch = Batch {
         inputs: Tensor::from_slice(&inputs).view([5, 2, 2]),
+        drive: None,
         targets: Tensor::from_slice(&(0..rows).map(|row| row % 3).collect::<Vec<i64>>()),
         scored: rows,
         samples: 2,

@@ -242,7 +242,8 @@ impl Bench {
         let mut optimizer = Optimizer::new(rule, &self.network.parameters()).unwrap();
         let mut once = || {
             let mut gauge = Gauge::counting();
-            step::update(&self.network, &mut optimizer, &self.batch, recipe, &mut gauge).unwrap()
+            step::update(&self.network, &mut optimizer, (&self.batch, None), recipe, &mut gauge)
+                .unwrap()
         };
         for _ in 1..updates {
             once();
@@ -325,6 +326,10 @@ fn steep(gradient: f64) -> Bench {
         targets: Tensor::zeros([2], (Kind::Int64, Device::Cpu)),
         scored: 2,
         samples: 2,
+        drive: None,
+        weight: bench.batch.samples,
+        conditions: None,
+        from_rest: true,
     };
     bench
 }
