@@ -321,16 +321,10 @@ fn steep(gradient: f64) -> Bench {
     }
     let options = (Kind::Float, Device::Cpu);
     let inputs = bench.batch.inputs.size()[2];
-    bench.batch = Batch {
-        inputs: Tensor::ones([1, 2, inputs], options) * (gradient * 1e-20),
-        targets: Tensor::zeros([2], (Kind::Int64, Device::Cpu)),
-        scored: 2,
-        samples: 2,
-        drive: None,
-        weight: bench.batch.samples,
-        conditions: None,
-        from_rest: true,
-    };
+    let shown = &mut bench.batch;
+    shown.inputs = Tensor::ones([1, 2, inputs], options) * (gradient * 1e-20);
+    shown.targets = Tensor::zeros([2], (Kind::Int64, Device::Cpu));
+    (shown.scored, shown.samples, shown.weight) = (2, 2, 2);
     bench
 }
 
