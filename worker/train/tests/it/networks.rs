@@ -383,12 +383,13 @@ fn slopes_are_the_derivatives_of_a_step() {
         let step = cell.step(&external, &network.rest(2).unwrap(), &mut gauge).unwrap();
         let slopes = network.slopes(&step).unwrap().unwrap();
         if kind == NetworkKind::Adaptive {
-            let (n, s) = step.shape.unwrap();
-            let a = step.a.unwrap().detach();
-            let (n, s) = (n.detach().set_requires_grad(true), s.detach().set_requires_grad(true));
-            let x = a.set_requires_grad(true);
-            let h = Curve::new(&n, &s, true).unwrap().apply(&x).unwrap().sum(Kind::Double);
-            let exact = Tensor::run_backward(&[h], &[&x, &n, &s], false, false);
+            let (gain, saturation) = step.shape.unwrap();
+            let leaves = [step.a.unwrap(), gain, saturation]
+                .map(|tensor| tensor.detach().set_requires_grad(true));
+            let [x, gain, saturation] = &leaves;
+            let curve = Curve::new(gain, saturation, true).unwrap();
+            let emitted = curve.apply(x).unwrap().sum(Kind::Double);
+            let exact = Tensor::run_backward(&[emitted], &leaves, false, false);
             let (by_n, by_s) = slopes.shape.unwrap();
             for (found, exact) in [&slopes.x, &by_n, &by_s].into_iter().zip(&exact) {
                 assert_close("adaptive", &doubles(found), &doubles(exact));
