@@ -6,6 +6,7 @@
 pub mod order;
 pub mod principal;
 pub mod released_order;
+pub mod released_scaling;
 pub mod response;
 pub mod scaling;
 pub mod search;

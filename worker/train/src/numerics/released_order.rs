@@ -32,17 +32,18 @@ pub struct ReleasedFit {
 /// one: 2 (2 pi f)^alpha cos(2 pi f t + alpha pi/2). The frequency 1/2 of an even T has no partner.
 pub fn kernel(steps: usize, alpha: f64) -> Vec<f64> {
     let length = steps as f64;
-    let amplitude = |k: usize| (TAU * k as f64 / length).powf(alpha);
     let phase = alpha * FRAC_PI_2;
+    // 2 pi k / T is both the frequency number k and the angle that it turns in a step.
+    let angle = |k: usize| TAU * k as f64 / length;
+    let amplitudes: Vec<f64> =
+        (1..steps.div_ceil(2)).map(|k| 2.0 * angle(k).powf(alpha) / length).collect();
+    let waves: Vec<f64> = (0..steps).map(|k| (angle(k) + phase).cos()).collect();
+    let unpaired =
+        if steps.is_multiple_of(2) { PI.powf(alpha) * phase.cos() / length } else { 0.0 };
     let at = |t: usize| {
-        // The product is reduced first: cosines of large angles are inexact.
-        let angle = |k: usize| TAU * ((k * t) % steps) as f64 / length;
-        let term = |k: usize| 2.0 * amplitude(k) * (angle(k) + phase).cos();
-        let pairs: f64 = (1..steps.div_ceil(2)).map(term).sum();
         let sign = if t.is_multiple_of(2) { 1.0 } else { -1.0 };
-        let unpaired =
-            if steps.is_multiple_of(2) { PI.powf(alpha) * phase.cos() * sign } else { 0.0 };
-        (pairs + unpaired) / length
+        let terms = (1..).zip(&amplitudes).map(|(k, amplitude)| amplitude * waves[k * t % steps]);
+        terms.sum::<f64>() + sign * unpaired
     };
     (0..steps).map(at).collect()
 }

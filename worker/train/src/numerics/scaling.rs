@@ -36,6 +36,15 @@ impl Form {
             Self::Exponential => (-b * xi).exp(),
         }
     }
+
+    /// What a is multiplied by, and its derivative by b.
+    pub(super) fn basis_slope(self, xi: f64, b: f64) -> (f64, f64) {
+        let basis = self.basis(xi, b);
+        match self {
+            Self::Power => (basis, -xi.ln() * basis),
+            Self::Exponential => (basis, -xi * basis),
+        }
+    }
 }
 
 /// The parameters of a fit and how good it is.

@@ -1,0 +1,128 @@
+//! What the analyses of driven adaptive networks share: the test sequences they read, when the
+//! drive is on, and moments of gain and saturation.
+
+use rheo_core::config::NetworkKind;
+use rheo_core::rng::{Purpose, TrialRng};
+use tch::{Kind, Result, Tensor};
+
+use super::Study;
+use crate::Error;
+use crate::task::{Split, buffer};
+use crate::tensor::{from_doubles, length, to_double};
+
+/// Steps of the sequences whose windows the science reference gives.
+const REFERENCE_STEPS: u64 = 784;
+
+/// Test sequences that are read at once.
+const BATCH: usize = 50;
+
+/// The first stream of noise, as at evaluation.
+const NOISE: u64 = 1 << 50;
+
+/// Where the step number `step` of 784 lies among `steps`: round(step T / 784), halves up, the rule
+/// for all windows.
+pub(super) fn scaled(step: u32, steps: u32) -> u32 {
+    let product = u64::from(step) * u64::from(steps);
+    u32::try_from((product + REFERENCE_STEPS / 2) / REFERENCE_STEPS).unwrap_or(u32::MAX)
+}
+
+impl Study<'_> {
+    /// Whether neurons of the network have a controller.
+    pub(super) fn is_adaptive(&self) -> bool {
+        self.network.kind() == NetworkKind::Adaptive
+    }
+
+    /// The strengths of the drive.
+    pub(super) fn levels(&self, default: &[f64]) -> Vec<f64> {
+        self.analysis.level.clone().unwrap_or_else(|| default.to_vec())
+    }
+
+    /// The first test sequences, as many as are asked for or `default`, in batches.
+    pub(super) fn test_batches(&self, default: u32) -> Vec<Vec<u32>> {
+        let wanted = u64::from(self.analysis.samples.unwrap_or(default));
+        let count = u32::try_from(wanted.min(self.task.size(Split::Test))).unwrap_or(u32::MAX);
+        let samples: Vec<u32> = (0..count).collect();
+        samples.chunks(BATCH).map(<[u32]>::to_vec).collect()
+    }
+
+    /// Standard normal numbers [`steps`, B, H] for the test sequences `samples`: the draws of the
+    /// first repetition of the noise drive at evaluation, by step, then neuron, from a stream of
+    /// each sequence.
+    pub(super) fn neuron_noise(
+        &self,
+        samples: &[u32],
+        steps: u32,
+    ) -> std::result::Result<Tensor, Error> {
+        let seed = self.config.seeds.of(Purpose::Noise, self.config.seed);
+        let size = [i64::from(steps), length(samples.len())?, self.network.hidden().into()];
+        let [steps, batch, hidden] = size.map(|size| usize::try_from(size).unwrap_or(usize::MAX));
+        let mut values = buffer("noise", steps.saturating_mul(batch).saturating_mul(hidden))?;
+        for (place, &sample) in samples.iter().enumerate() {
+            let mut rng = TrialRng::stream(seed, NOISE + u64::from(sample));
+            for step in 0..steps {
+                let first = (step * batch + place) * hidden;
+                values[first..first + hidden].fill_with(|| rng.normal());
+            }
+        }
+        Ok(from_doubles(&values, &size, self.network.precision())?)
+    }
+}
+
+/// Count, mean and sum of squares around the mean of numbers that come in batches.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Moments {
+    count: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Moments {
+    /// Takes in all elements of `values` (Chan, Golub and LeVeque 1983: unlike sums of squares, this
+    /// does not cancel where deviations are small).
+    pub(super) fn add(&mut self, values: &Tensor) -> Result<()> {
+        let values = values.f_to_dtype(Kind::Double, false, false)?;
+        let count = values.numel() as f64;
+        let mean = to_double(&values.f_mean(Kind::Double)?)?;
+        let squares = to_double(&values.f_sub_scalar(mean)?.f_square()?.f_sum(Kind::Double)?)?;
+        let (total, difference) = (self.count + count, mean - self.mean);
+        self.squares += squares + difference.powi(2) * self.count * count / total;
+        self.mean += difference * count / total;
+        self.count = total;
+        Ok(())
+    }
+
+    /// The mean, NaN of nothing.
+    pub(super) fn mean(&self) -> f64 {
+        if self.count > 0.0 { self.mean } else { f64::NAN }
+    }
+
+    /// The standard deviation, NaN of nothing.
+    pub(super) fn deviation(&self) -> f64 {
+        (self.squares / self.count).sqrt()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_scale_with_the_sequence() {
+        assert_eq!([0, 150, 200, 399].map(|step| scaled(step, 784)), [0, 150, 200, 399]);
+        assert_eq!(scaled(200, 1024), 261);
+        assert_eq!(scaled(784, 100), 100);
+        assert_eq!(scaled(1, 392), 1);
+    }
+
+    #[test]
+    fn moments_of_batches_are_those_of_all() {
+        let mut moments = Moments::default();
+        assert!(moments.mean().is_nan() && moments.deviation().is_nan());
+        for batch in [vec![1e6, 1e6 + 1.0], vec![1e6 + 2.0], vec![1e6 + 3.0, 1e6 + 4.0, 1e6 + 5.0]]
+        {
+            moments.add(&Tensor::from_slice(&batch)).unwrap();
+        }
+        assert!((moments.mean() - 1e6 - 2.5).abs() < 1e-9, "{moments:?}");
+        assert!((moments.deviation() - (35.0_f64 / 12.0).sqrt()).abs() < 1e-9, "{moments:?}");
+    }
+}
