@@ -10,7 +10,7 @@ mod driven;
 mod fractional;
 mod gain_scaling;
 mod shape_traces;
-mod shapes;
+pub(crate) mod shapes;
 
 use rheo_core::config::{self, AnalysisKind, TrialConfig};
 use rheo_core::rng::{Purpose, TrialRng};

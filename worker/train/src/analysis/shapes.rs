@@ -19,9 +19,12 @@ const BATCH: u32 = 100;
 
 /// One row per neuron.
 pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
-    let Some(shape) = measure(study.network, study.task, pause)? else {
-        return Ok(Rows::default());
+    let measured = match study.initial {
+        // It has just been measured.
+        Some(initial) if study.epoch < 0 => Some(initial.clone()),
+        _ => measure(study.network, study.task, pause)?,
     };
+    let Some(shape) = measured else { return Ok(Rows::default()) };
     let initial = study.initial.unwrap_or(&shape);
     let now = shape.n.iter().zip(&shape.s);
     let before = initial.n.iter().zip(&initial.s);
