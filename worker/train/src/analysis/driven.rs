@@ -103,26 +103,4 @@ impl Moments {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn windows_scale_with_the_sequence() {
-        assert_eq!([0, 150, 200, 399].map(|step| scaled(step, 784)), [0, 150, 200, 399]);
-        assert_eq!(scaled(200, 1024), 261);
-        assert_eq!(scaled(784, 100), 100);
-        assert_eq!(scaled(1, 392), 1);
-    }
-
-    #[test]
-    fn moments_of_batches_are_those_of_all() {
-        let mut moments = Moments::default();
-        assert!(moments.mean().is_nan() && moments.deviation().is_nan());
-        for batch in [vec![1e6, 1e6 + 1.0], vec![1e6 + 2.0], vec![1e6 + 3.0, 1e6 + 4.0, 1e6 + 5.0]]
-        {
-            moments.add(&Tensor::from_slice(&batch)).unwrap();
-        }
-        assert!((moments.mean() - 1e6 - 2.5).abs() < 1e-9, "{moments:?}");
-        assert!((moments.deviation() - (35.0_f64 / 12.0).sqrt()).abs() < 1e-9, "{moments:?}");
-    }
-}
+mod tests;

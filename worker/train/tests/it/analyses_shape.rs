@@ -3,10 +3,15 @@
 
 use std::ops::Range;
 
+use rheo_core::config::{Analysis, AnalysisKind, NetworkKind, TrialConfig};
 use rheo_core::rng::{Purpose, TrialRng};
+use rheo_core::row::{AdaptationRow, Variant};
+use rheo_core::trainer::{Ended, Next, Trainer};
+use rheo_train::Torch;
 use rheo_train::numerics::order::{self, Drives};
 use rheo_train::numerics::principal::components;
 use rheo_train::numerics::released_order::{self, ReleasedGrid};
+use rheo_train::numerics::released_scaling;
 use rheo_train::numerics::response::{
     StepWindows, Subset, adaptation_index, released_adaptation_index, step_response,
 };
@@ -14,7 +19,7 @@ use rheo_train::numerics::scaling::{self, Form};
 use rheo_train::numerics::search::linspace;
 use tch::{Kind, Tensor};
 
-use crate::support::{assert_close, numbers, oracles};
+use crate::support::{Script, assert_close, joined, numbers, oracles, stop_at, tiny, train};
 
 /// Steps, window and drives of the reference setup of the fractional fits.
 const STEPS: usize = 150;
@@ -271,4 +276,95 @@ fn principal_components_are_the_axes_of_a_cloud() {
     let spread = Vec::<f64>::try_from(found.scores.square().mean_dim(0, false, Kind::Double));
     let spread = spread.unwrap();
     assert!((spread[0] - 4.5).abs() < 1e-12 && (spread[1] - 0.5).abs() < 1e-12, "{spread:?}");
+}
+
+#[test]
+fn released_gain_fits_end_in_a_minimum() {
+    let oracle = &oracles()["gain_fit"];
+    let xi = numbers(&oracle["xi"]);
+    let values: Vec<f64> = xi.iter().map(|xi| 2.0 * xi.powf(-0.7) + 1.5).collect();
+    let fit = released_scaling::fit(Form::Power, &xi, &values).unwrap();
+    for (found, expected) in [(fit.a, 2.0), (fit.b, 0.7), (fit.c, 1.5)] {
+        assert!((found - expected).abs() < 1e-3, "{fit:?}");
+    }
+    assert_eq!(released_scaling::fit(Form::Power, &xi[..2], &values[..2]), None);
+    assert_eq!(released_scaling::fit(Form::Power, &xi, &[f64::NAN; 7]), None);
+}
+
+/// A trial of an adaptive network with all analyses of this file, small enough for a test.
+fn analysed() -> TrialConfig {
+    let kinds = [
+        AnalysisKind::ActivationCurves,
+        AnalysisKind::ShapeTraces,
+        AnalysisKind::GainScaling,
+        AnalysisKind::Fractional,
+        AnalysisKind::Adaptation,
+        AnalysisKind::ControllerPca,
+    ];
+    let analysis = |kind| Analysis {
+        kind,
+        epochs: Some(vec![-1, 1]),
+        level: (kind != AnalysisKind::ActivationCurves).then(|| vec![0.0, 2.0, 5.0, 20.0]),
+        repetitions: Some(4),
+        samples: Some(30),
+        ..Analysis::default()
+    };
+    TrialConfig { analyze: kinds.map(analysis).to_vec(), ..tiny(NetworkKind::Adaptive) }
+}
+
+#[test]
+fn a_trial_with_analyses_fills_their_tables() {
+    let (finish, _) = train(&Torch::new(None), &analysed());
+    let rows = finish.commit.rows;
+    // Two epochs; 5 neurons, 4 strengths of which 3 above zero, 16 steps.
+    assert_eq!(rows.activation_curves.len() % 101, 0);
+    assert!((2 * 101..=2 * 5 * 101).contains(&rows.activation_curves.len()));
+    assert_eq!(rows.shape_traces.len(), 2 * 4 * 16);
+    assert_eq!(rows.shape_steps.len(), 2 * 4 * 2);
+    assert_eq!(rows.gain_scaling.len(), 2 * 4);
+    assert_eq!(rows.fractional_fits.len(), 2 * 2 * 2 * 2 * (1 + 3 + 5));
+    assert_eq!(rows.adaptation.len(), 2 * 2 * 5 * 3 * 2);
+    assert_eq!(rows.controller_pca.len(), 2 * 4 * 400);
+    let all = rows.fractional_traces.iter().filter(|row| row.group == "all");
+    assert_eq!(all.count(), 2 * 2 * 2 * 4 * (150 + 300));
+    for group in ["alpha_le_0", "alpha_gt_0"] {
+        let sizes = rows.fractional_traces.iter().filter(|row| row.group == group);
+        assert!(sizes.clone().all(|row| (1..=5).contains(&row.group_size)), "{group}");
+    }
+    for row in &rows.fractional_fits {
+        assert_eq!(row.neuron.is_some(), row.scope == "per_neuron", "{row:?}");
+        assert_eq!(row.xi.is_none(), row.scope == "all_xi", "{row:?}");
+        let known = row.variant == Variant::Released || row.r2 >= 0.5;
+        assert_eq!(row.order.is_nan(), !known, "{row:?}");
+        assert!(!known || row.order.abs() <= 1.0 && row.alpha == -row.order, "{row:?}");
+    }
+    let corrected = |row: &&AdaptationRow| row.variant == Variant::Corrected;
+    assert!(rows.adaptation.iter().filter(corrected).all(|row| row.index.abs() <= 1.0));
+    assert!(rows.shape_traces.iter().all(|row| row.n_mean.is_finite() && row.n_std >= 0.0));
+    assert!(rows.gain_scaling.iter().all(|row| row.n_mean > 0.0 && row.s_mean.abs() < 1.0));
+    let fits = rows.gain_fits.iter().filter(|row| row.variant == Variant::Corrected);
+    assert_eq!(fits.clone().count(), 2 * 2);
+    for row in fits {
+        let form = if row.quantity == "n" { "power" } else { "exponential" };
+        assert_eq!((row.form.as_str(), row.pooled_seeds), (form, 1));
+    }
+}
+
+#[test]
+fn a_trial_that_stops_in_an_analysis_makes_it_again() {
+    let torch = Torch::new(None);
+    let mut config = analysed();
+    config.analyze.retain(|analysis| analysis.kind == AnalysisKind::ShapeTraces);
+    config.analyze[0].epochs = Some(vec![-1]);
+    let (whole, _) = train(&torch, &config);
+    for at in 0..6 {
+        let Ended::Stopped(first) = stop_at(&torch, &config, None, at).unwrap() else {
+            panic!("not stopped")
+        };
+        let rest =
+            torch.run(&config, Some(&first.checkpoint), &mut Script::new(|_| Next::Continue));
+        let Ended::Completed(finish) = rest.unwrap() else { panic!("not completed") };
+        let rows = joined([&first, &finish.commit]);
+        assert_eq!(rows.shape_traces, whole.commit.rows.shape_traces, "{at}");
+    }
 }
