@@ -50,10 +50,13 @@ struct Part<'a> {
     variant: Variant,
 }
 
-/// Some of the neurons.
+/// Some of the neurons of one prepared network.
 struct Group {
+    connectivity: &'static str,
     name: &'static str,
     neurons: Vec<usize>,
+    /// That of all neurons under all drives.
+    alpha: f64,
 }
 
 impl Part<'_> {
@@ -71,12 +74,10 @@ impl Part<'_> {
             };
             let connectivity = prepared.connectivity.name();
             rows.fractional_fits.extend(self.fit_rows(connectivity, &fits));
-            for group in groups(everyone, &fits.per_neuron) {
+            for group in groups(connectivity, everyone, &fits) {
                 pause()?;
-                let alpha = fits.all_xi.map_or(f64::NAN, |fit| fit.alpha);
                 for (&xi, traces) in self.levels.iter().zip(neurons) {
-                    let traced = self.trace_rows(connectivity, &group, xi, traces, alpha);
-                    rows.fractional_traces.extend(traced);
+                    rows.fractional_traces.extend(self.trace_rows(&group, xi, traces));
                 }
             }
         }
@@ -113,20 +114,13 @@ impl Part<'_> {
         all.chain(each).chain(single).collect()
     }
 
-    fn trace_rows(
-        &self,
-        connectivity: &str,
-        group: &Group,
-        xi: f64,
-        traces: &[Vec<f64>],
-        alpha: f64,
-    ) -> Vec<FractionalTraceRow> {
+    fn trace_rows(&self, group: &Group, xi: f64, traces: &[Vec<f64>]) -> Vec<FractionalTraceRow> {
         let mean = self.mean(traces, &group.neurons);
         let row = |(t, ((h_mean, dalpha_h), drive))| FractionalTraceRow {
             epoch: self.study.epoch,
             variant: self.variant,
             protocol: self.protocol.name().to_owned(),
-            connectivity: connectivity.to_owned(),
+            connectivity: group.connectivity.to_owned(),
             group: group.name.to_owned(),
             group_size: u32::try_from(group.neurons.len()).unwrap_or(u32::MAX),
             xi,
@@ -135,7 +129,7 @@ impl Part<'_> {
             h_mean,
             dalpha_h,
         };
-        let derivative = self.derivative(&mean, alpha);
+        let derivative = self.derivative(&mean, group.alpha);
         let columns = mean.into_iter().zip(derivative).zip(self.setup.drive(xi));
         (0..).zip(columns).map(row).collect()
     }
@@ -155,15 +149,17 @@ impl Part<'_> {
 
 /// All neurons, and those whose alpha is at most or above zero; none that is empty. A neuron without
 /// an order is in neither of the latter.
-fn groups(everyone: Vec<usize>, fits: &[(f64, Fit)]) -> Vec<Group> {
-    let those = |name, is_in: fn(f64) -> bool| {
-        let chosen = fits.iter().enumerate().filter(|(_, (_, fit))| is_in(fit.alpha));
-        Group { name, neurons: chosen.map(|(neuron, _)| neuron).collect() }
+fn groups(connectivity: &'static str, everyone: Vec<usize>, fits: &Fits) -> Vec<Group> {
+    let alpha = fits.all_xi.map_or(f64::NAN, |fit| fit.alpha);
+    let group = |name, neurons| Group { connectivity, name, neurons, alpha };
+    let those = |is_in: fn(f64) -> bool| {
+        let chosen = fits.per_neuron.iter().enumerate().filter(|(_, (_, fit))| is_in(fit.alpha));
+        chosen.map(|(neuron, _)| neuron).collect()
     };
     let groups = [
-        Group { name: "all", neurons: everyone },
-        those("alpha_le_0", |alpha| alpha <= 0.0),
-        those("alpha_gt_0", |alpha| alpha > 0.0),
+        group("all", everyone),
+        group("alpha_le_0", those(|alpha| alpha <= 0.0)),
+        group("alpha_gt_0", those(|alpha| alpha > 0.0)),
     ];
     groups.into_iter().filter(|group| !group.neurons.is_empty()).collect()
 }

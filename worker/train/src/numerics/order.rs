@@ -62,7 +62,7 @@ pub struct OrderFit {
 /// Drives, prepared for fits of many responses to them.
 #[derive(Debug)]
 pub struct Drives {
-    drives: Vec<Vec<f64>>,
+    traces: Vec<Vec<f64>>,
     window: Range<usize>,
     orders: Vec<f64>,
     /// For every order the derivatives of all drives in the window.
@@ -108,7 +108,7 @@ impl Drives {
     pub fn new(drives: Vec<Vec<f64>>, window: Range<usize>) -> Self {
         let orders = linspace(-1.0, 1.0, ORDERS);
         let bases = orders.iter().map(|&beta| Basis::new(&drives, beta, &window)).collect();
-        Self { drives, window, orders, bases }
+        Self { traces: drives, window, orders, bases }
     }
 
     /// The order and gain that one response to each drive, T steps each, have in common.
@@ -134,7 +134,7 @@ impl Drives {
     }
 
     fn basis(&self, beta: f64) -> Basis {
-        Basis::new(&self.drives, beta, &self.window)
+        Basis::new(&self.traces, beta, &self.window)
     }
 }
 

@@ -1,5 +1,7 @@
 //! What analyses must find in networks whose weights are chosen so that the answer is known.
 
+#![expect(clippy::float_cmp, reason = "values that pass through unchanged keep their bits")]
+
 use rheo_core::config::{
     Analysis, AnalysisKind, Network as Config, NetworkKind, Precision, Protocol, RecurrentInit,
     Task as TaskConfig, TaskKind, TrialConfig,
