@@ -28,3 +28,4 @@ mod trial;
 pub use error::Error;
 pub use gauge::{Gauge, Shape};
 pub use trainer::Torch;
+pub use trial::{config_of, export};

@@ -6,6 +6,7 @@
 //! that goes on from a checkpoint repeats, bit for bit, what it would have done without the
 //! interruption.
 
+mod export;
 mod feed;
 mod report;
 mod snapshot;
@@ -26,6 +27,7 @@ use crate::network::Network;
 use crate::step::{self, Score};
 use crate::task::{Library, Split, Task};
 use crate::tensor::kind;
+pub use export::{config_of, export};
 use feed::Feed;
 use state::{Stage, State};
 
@@ -132,7 +134,23 @@ impl<'a> Trial<'a> {
             self.advance()?;
             return Ok(Step::More);
         };
-        let study = Study {
+        let rows = self.study(analysis).run(&mut pause)?;
+        self.rows.append(rows);
+        self.state.analysis += 1;
+        Ok(Step::More)
+    }
+
+    /// The rows of `analyses` of the network as it is now.
+    pub(crate) fn analyses(&self, analyses: &[Analysis]) -> Result<Rows, Error> {
+        let mut rows = Rows::default();
+        for analysis in analyses {
+            rows.append(self.study(analysis).run(&mut || Ok(()))?);
+        }
+        Ok(rows)
+    }
+
+    fn study<'b>(&'b self, analysis: &'b Analysis) -> Study<'b> {
+        Study {
             config: self.config,
             analysis,
             epoch: self.state.epoch,
@@ -140,11 +158,7 @@ impl<'a> Trial<'a> {
             network: &self.network,
             initial: self.initial.as_ref(),
             phase: "trained",
-        };
-        let rows = study.run(&mut pause)?;
-        self.rows.append(rows);
-        self.state.analysis += 1;
-        Ok(Step::More)
+        }
     }
 
     /// Whether the gains and saturations that the network starts with will be asked for.

@@ -25,10 +25,10 @@ const SUMS: &str = "gauge.sums";
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Header {
+pub(super) struct Header {
     version: u64,
-    config: TrialConfig,
-    state: State,
+    pub(super) config: TrialConfig,
+    pub(super) state: State,
 }
 
 /// What every version of the header has.
@@ -123,13 +123,18 @@ impl<'a> Trial<'a> {
     }
 }
 
-/// The state in a header, if it is one of this program and of this configuration.
-fn state(header: &str, config: &TrialConfig) -> Result<State, Error> {
-    let Version { version } = serde_json::from_str(header).map_err(Unusable::Header)?;
+/// The header that `text` is, if it is one of this program.
+pub(super) fn header(text: &str) -> Result<Header, Error> {
+    let Version { version } = serde_json::from_str(text).map_err(Unusable::Header)?;
     if version != VERSION {
         return Err(Unusable::Version { found: version, known: VERSION }.into());
     }
-    let header: Header = serde_json::from_str(header).map_err(Unusable::Header)?;
+    Ok(serde_json::from_str(text).map_err(Unusable::Header)?)
+}
+
+/// The state in a header, if it is one of this configuration.
+fn state(text: &str, config: &TrialConfig) -> Result<State, Error> {
+    let header = header(text)?;
     let stored = serde_json::to_value(&header.config).map_err(Unusable::Header)?;
     let wanted = serde_json::to_value(config).map_err(Unusable::Header)?;
     if let Some((path, stored, wanted)) = checkpoint::difference(&stored, &wanted) {
