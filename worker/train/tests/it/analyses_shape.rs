@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use rheo_core::config::{Analysis, AnalysisKind, NetworkKind, TrialConfig};
 use rheo_core::rng::{Purpose, TrialRng};
-use rheo_core::row::{AdaptationRow, Variant};
+use rheo_core::row::{AdaptationRow, Rows, Variant};
 use rheo_core::trainer::{Ended, Next, Trainer};
 use rheo_train::Torch;
 use rheo_train::numerics::order::{self, Drives};
@@ -327,6 +327,12 @@ fn a_trial_with_analyses_fills_their_tables() {
     assert_eq!(rows.controller_pca.len(), 2 * 4 * 400);
     let all = rows.fractional_traces.iter().filter(|row| row.group == "all");
     assert_eq!(all.count(), 2 * 2 * 2 * 4 * (150 + 300));
+}
+
+#[test]
+fn the_tables_of_a_trial_hold_what_they_say() {
+    let (finish, _) = train(&Torch::new(None), &analysed());
+    let rows = finish.commit.rows;
     for group in ["alpha_le_0", "alpha_gt_0"] {
         let sizes = rows.fractional_traces.iter().filter(|row| row.group == group);
         assert!(sizes.clone().all(|row| (1..=5).contains(&row.group_size)), "{group}");
@@ -338,6 +344,10 @@ fn a_trial_with_analyses_fills_their_tables() {
         assert_eq!(row.order.is_nan(), !known, "{row:?}");
         assert!(!known || row.order.abs() <= 1.0 && row.alpha == -row.order, "{row:?}");
     }
+    check_values(&rows);
+}
+
+fn check_values(rows: &Rows) {
     let corrected = |row: &&AdaptationRow| row.variant == Variant::Corrected;
     assert!(rows.adaptation.iter().filter(corrected).all(|row| row.index.abs() <= 1.0));
     assert!(rows.shape_traces.iter().all(|row| row.n_mean.is_finite() && row.n_std >= 0.0));
