@@ -102,7 +102,7 @@ impl From<tonic::Status> for Error {
 /// What there is in a state directory.
 pub(crate) enum Found {
     /// A coordinator that runs.
-    Running(Client),
+    Running(Box<Client>),
     /// The state of one that does not.
     AtRest(Box<Opened>),
 }
@@ -122,7 +122,7 @@ pub(crate) async fn find(settings: &Settings) -> Result<Found, Error> {
         if let Ok(url) = std::fs::read_to_string(server_file(&settings.state))
             && let Ok(client) = Client::over_network(url.trim()).await
         {
-            return Ok(Found::Running(client));
+            return Ok(Found::Running(Box::new(client)));
         }
         if tokio::time::Instant::now() > deadline {
             return Err(in_use.into());
@@ -141,7 +141,7 @@ impl Client {
             return Err(Error::Nowhere(place.state.clone()));
         }
         match find(&Settings::new(place.state.clone())).await? {
-            Found::Running(client) => Ok(client),
+            Found::Running(client) => Ok(*client),
             Found::AtRest(opened) => {
                 Ok(Self { is_live: false, ..Self::in_process(opened.coordinator).await? })
             }
@@ -239,7 +239,7 @@ impl Client {
 
     /// The bytes of a checkpoint.
     pub(crate) async fn checkpoint(&mut self, digest: Digest) -> Result<Vec<u8>, Error> {
-        let request = v1::GetCheckpointRequest { digest: digest.as_bytes().to_vec() };
+        let request = v1::GetCheckpointRequest { digest: digest.to_string() };
         let mut chunks = self.workers.get_checkpoint(request).await?.into_inner();
         let mut bytes = Vec::new();
         while let Some(chunk) = chunks.message().await? {

@@ -10,7 +10,6 @@
 //! to be taken apart for checkpoints; no panicking tensor call (`a + b`, `a.sum()`), because a
 //! failure of libtorch is an error of one trial and not of the worker.
 
-pub mod adam;
 mod analysis;
 mod checkpoint;
 mod error;
@@ -19,6 +18,8 @@ pub mod gamma;
 mod gauge;
 pub mod network;
 pub mod numerics;
+pub mod optimizer;
+pub mod schedule;
 pub mod step;
 pub mod task;
 mod tensor;

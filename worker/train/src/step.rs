@@ -2,9 +2,9 @@
 
 use tch::{Kind, Reduction, Result, Tensor, no_grad_guard};
 
-use crate::adam::Adam;
 use crate::gauge::Gauge;
-use crate::network::{Conditions, Network};
+use crate::network::{Conditions, Group, Network, Parameter};
+use crate::optimizer::Optimizer;
 use crate::tensor::to_double;
 
 /// Samples as a network sees them.
@@ -16,8 +16,16 @@ pub struct Batch {
     pub targets: Tensor,
     /// How many of the rows, from the end, count for the accuracy; the loss takes all.
     pub scored: i64,
-    /// Number of samples, B.
+    /// Number of samples, B; of a text, of columns.
     pub samples: u64,
+    /// What the batch weighs in a mean over several: its samples; of a text, its symbols, T B, so
+    /// that a shorter last window counts for what it holds.
+    pub weight: u64,
+    /// The condition of every sample, where the task tells them apart: the signed coherence of
+    /// evidence.
+    pub conditions: Option<Vec<f64>>,
+    /// Whether the states of the network start at rest, and not where the batch before left them.
+    pub from_rest: bool,
 }
 
 /// How well a network did on one batch.
@@ -36,17 +44,56 @@ pub struct Score {
 pub struct Update {
     /// The score before the update.
     pub score: Score,
-    /// 2-norm of the gradient over all parameters; absent where the loss is not finite and no
-    /// update was made.
+    /// 2-norm of the gradient over all parameters that learn, before it was clipped; absent where
+    /// the loss is not finite. No update was made there, nor where this is not finite.
     pub grad_norm: Option<f64>,
 }
 
-/// Updates `network` once against the gradient of its loss on `batch`, unless that loss is not
+/// What an update does with a gradient.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Recipe {
+    /// Which parameters learn.
+    pub learned: Learned,
+    /// What the schedule multiplies the learning rates by.
+    pub factor: f64,
+    /// Largest 2-norm of the gradient; a larger gradient is scaled down to it.
+    pub clip_norm: Option<f64>,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Self { learned: Learned::default(), factor: 1.0, clip_norm: None }
+    }
+}
+
+/// Which parameters learn; the others stay as they are, to the bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Learned {
+    /// Gain and saturation.
+    pub shape: bool,
+    /// Everything else.
+    pub others: bool,
+}
+
+impl Default for Learned {
+    fn default() -> Self {
+        Self { shape: true, others: true }
+    }
+}
+
+impl Learned {
+    fn has(self, group: Group) -> bool {
+        if group == Group::Shape { self.shape } else { self.others }
+    }
+}
+
+/// Updates `network` once against the gradient of its loss on `batch`, unless one of the two is not
 /// finite.
 pub fn update(
     network: &Network,
-    adam: &mut Adam,
+    optimizer: &mut Optimizer,
     batch: &Batch,
+    recipe: &Recipe,
     gauge: &mut Gauge,
 ) -> Result<Update> {
     let logits = network.logits(&batch.inputs, Conditions::default(), gauge)?;
@@ -55,10 +102,18 @@ pub fn update(
     if !score.loss.is_finite() {
         return Ok(Update { score, grad_norm: None });
     }
-    let parameters = network.trained();
-    let gradients = Tensor::f_run_backward(&[&loss], &parameters, false, false)?;
-    let grad_norm = norm(&gradients)?;
-    adam.update(&parameters, &gradients)?;
+    let learns =
+        |parameter: &Parameter<'_>| parameter.trained && recipe.learned.has(parameter.group);
+    let parameters: Vec<Parameter<'_>> = network.parameters().into_iter().filter(learns).collect();
+    if parameters.is_empty() {
+        return Ok(Update { score, grad_norm: Some(0.0) });
+    }
+    let tensors: Vec<&Tensor> = parameters.iter().map(|parameter| parameter.tensor).collect();
+    let gradients = Tensor::f_run_backward(&[&loss], &tensors, false, false)?;
+    let (gradients, grad_norm) = clipped(gradients, recipe.clip_norm)?;
+    if grad_norm.is_finite() {
+        optimizer.update(&parameters, &gradients, recipe.factor)?;
+    }
     Ok(Update { score, grad_norm: Some(grad_norm) })
 }
 
@@ -92,9 +147,30 @@ fn score(logits: &Tensor, loss: &Tensor, batch: &Batch) -> Result<Score> {
     })
 }
 
+/// Gradients whose 2-norm over all of them is at most `limit`, and the norm they had.
+///
+/// Unlike PyTorch, which adds 1e-6 to the norm, this arrives at the limit exactly. The squares of
+/// large gradients can overflow in single precision: clipped, such gradients are as good as any;
+/// unclipped, they would overflow in the averages of the optimizer too, hence their norm stays
+/// infinite.
+fn clipped(gradients: Vec<Tensor>, limit: Option<f64>) -> Result<(Vec<Tensor>, f64)> {
+    let _guard = no_grad_guard();
+    let mut found = norm(&gradients)?;
+    let Some(limit) = limit else { return Ok((gradients, found)) };
+    if found.is_infinite() {
+        let double = |gradient: &Tensor| gradient.f_to_dtype(Kind::Double, false, false);
+        found = norm(&gradients.iter().map(double).collect::<Result<Vec<_>>>()?)?;
+    }
+    if !found.is_finite() || found <= limit {
+        return Ok((gradients, found));
+    }
+    // Not in place: parameters that are added to each other may share one gradient.
+    let scale = |gradient: &Tensor| gradient.f_mul_scalar(limit / found);
+    Ok((gradients.iter().map(scale).collect::<Result<_>>()?, found))
+}
+
 /// The 2-norm over all elements of all tensors.
 fn norm(tensors: &[Tensor]) -> Result<f64> {
-    let _guard = no_grad_guard();
     let norms = tensors.iter().map(Tensor::f_norm).collect::<Result<Vec<_>>>()?;
     to_double(&Tensor::f_stack(&norms, 0)?.f_norm()?)
 }

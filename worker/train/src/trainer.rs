@@ -32,7 +32,7 @@ impl Torch {
         analyses: &[Analysis],
     ) -> Result<Rows, trainer::Error> {
         use_threads(config.resources.threads);
-        let trial = Trial::resume(config, &self.library, checkpoint).map_err(Error::from);
+        let trial = Trial::resume(config, &self.library, checkpoint);
         Ok(trial.and_then(|trial| trial.analyses(analyses))?)
     }
 

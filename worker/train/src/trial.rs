@@ -8,6 +8,7 @@
 
 mod export;
 mod feed;
+mod recipe;
 mod report;
 mod snapshot;
 mod state;
@@ -19,11 +20,11 @@ use rheo_core::row::Rows;
 use rheo_core::trainer::{Next, Session};
 
 use crate::Error;
-use crate::adam::Adam;
 use crate::analysis::{self, Study, shapes};
 use crate::evaluation::{self, Perturbation};
 use crate::gauge::{Gauge, Shape};
 use crate::network::Network;
+use crate::optimizer::Optimizer;
 use crate::step::{self, Score};
 use crate::task::{Library, Split, Task};
 use crate::tensor::kind;
@@ -42,7 +43,7 @@ pub(crate) struct Trial<'a> {
     config: &'a TrialConfig,
     task: Task,
     network: Network,
-    adam: Adam,
+    optimizer: Optimizer,
     feed: Feed,
     cells: Vec<Perturbation>,
     state: State,
@@ -65,7 +66,7 @@ pub(crate) enum Step {
     More,
     /// That was the last one.
     Done,
-    /// A loss was not finite: the trial ends here.
+    /// A loss or a gradient was not finite: the trial ends here.
     Diverged {
         /// Where.
         detail: String,
@@ -79,7 +80,7 @@ impl<'a> Trial<'a> {
         let mut rng = TrialRng::new(config.seeds.of(Purpose::Init, config.seed), Purpose::Init);
         let kind = kind(config.training.precision);
         let network = Network::new(&config.network, task.interface(), kind, &mut rng)?;
-        let adam = Adam::new(&config.training.optimizer, &network.trained())?;
+        let optimizer = Optimizer::new(&config.training.optimizer, &network.parameters())?;
         let mut trial = Self {
             feed: Feed::new(config, &task),
             cells: evaluation::cells(&config.evaluate),
@@ -92,7 +93,7 @@ impl<'a> Trial<'a> {
             config,
             task,
             network,
-            adam,
+            optimizer,
         };
         trial.enter(Stage::Analyze)?;
         Ok(trial)
@@ -170,7 +171,8 @@ impl<'a> Trial<'a> {
     /// The analyses that are made after the epoch of the state.
     fn due(&self) -> impl Iterator<Item = &'a Analysis> + use<'a> {
         let epoch = self.state.epoch;
-        let last = i32::try_from(self.config.epochs()).unwrap_or(i32::MAX) - 1;
+        let planned = i32::try_from(self.config.epochs()).unwrap_or(i32::MAX) - 1;
+        let last = if self.is_stopped_early() { epoch } else { planned };
         let is_due = move |a: &&Analysis| analysis::epochs(a, last).contains(&epoch);
         self.config.analyze.iter().filter(is_due)
     }
@@ -178,12 +180,16 @@ impl<'a> Trial<'a> {
     fn train(&mut self) -> Result<Step, Error> {
         let batch = self.feed.batch(&self.task, self.state.batch)?;
         let mut gauge = Gauge::counting();
-        let update = step::update(&self.network, &mut self.adam, &batch, &mut gauge)?;
+        let recipe = self.recipe();
+        let update = step::update(&self.network, &mut self.optimizer, &batch, &recipe, &mut gauge)?;
         let state = &mut self.state;
+        let place = || format!("in update {} of epoch {}", state.batch, state.epoch);
         let Some(grad_norm) = update.grad_norm else {
-            let place = format!("in update {} of epoch {}", state.batch, state.epoch);
-            return Ok(diverged(update.score.loss, &place));
+            return Ok(diverged("loss", update.score.loss, &place()));
         };
+        if !grad_norm.is_finite() {
+            return Ok(diverged("norm of the gradient", grad_norm, &place()));
+        }
         state.train.add(&update.score, batch.samples);
         state.grad_norms += grad_norm;
         state.guard_hits += gauge.guard_hits;
@@ -200,13 +206,14 @@ impl<'a> Trial<'a> {
         let score = self.pass(Split::Validation, size, Perturbation::None)?;
         if !score.loss.is_finite() {
             let place = format!("in the validation after epoch {}", self.state.epoch);
-            return Ok(diverged(score.loss, &place));
+            return Ok(diverged("loss", score.loss, &place));
         }
         if !self.is_complete(size) {
             return Ok(Step::More);
         }
         self.tick(session);
         self.report_epoch()?;
+        self.hear_validation_loss();
         self.enter(Stage::Analyze)?;
         Ok(Step::More)
     }
@@ -223,7 +230,7 @@ impl<'a> Trial<'a> {
         // Only the loss of an unperturbed network says that training went wrong.
         let loss = self.state.pass.loss();
         if cell == Perturbation::None && !loss.is_finite() {
-            return Ok(diverged(loss, "on the unperturbed test data"));
+            return Ok(diverged("loss", loss, "on the unperturbed test data"));
         }
         self.report_cell(cell);
         self.state.cell += 1;
@@ -268,7 +275,7 @@ impl<'a> Trial<'a> {
     /// Goes on to the next epoch, or to the evaluation after the last.
     fn advance(&mut self) -> Result<(), Error> {
         let next = self.state.epoch + 1;
-        if i64::from(next) >= i64::from(self.config.epochs()) {
+        if i64::from(next) >= i64::from(self.config.epochs()) || self.is_stopped_early() {
             return self.enter(Stage::Evaluate);
         }
         self.feed.begin_epoch(&self.task);
@@ -286,7 +293,7 @@ impl<'a> Trial<'a> {
     }
 }
 
-fn diverged(loss: f64, place: &str) -> Step {
-    let what = if loss.is_nan() { "not a number" } else { "infinite" };
-    Step::Diverged { detail: format!("the loss is {what} {place}") }
+fn diverged(what: &str, value: f64, place: &str) -> Step {
+    let kind = if value.is_nan() { "not a number" } else { "infinite" };
+    Step::Diverged { detail: format!("the {what} is {kind} {place}") }
 }

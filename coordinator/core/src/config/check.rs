@@ -370,6 +370,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn contradictions_are_found_and_near_misses_are_not() {
         let cases = [
             (json!({"task": {"side": 16}}), vec!["task.side"]),

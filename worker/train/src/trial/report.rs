@@ -88,6 +88,7 @@ impl Trial<'_> {
 
     /// Writes down the epoch whose validation is complete.
     pub(super) fn report_epoch(&mut self) -> Result<(), Error> {
+        let lr = self.last_rate();
         let state = &mut self.state;
         let metrics = Metrics::from([
             (Metric::TrainLoss, state.train.loss()),
@@ -114,7 +115,7 @@ impl Trial<'_> {
             val_loss: state.pass.loss(),
             val_accuracy: accuracy,
             val_bpc: None,
-            lr: self.config.training.optimizer.lr,
+            lr,
             grad_norm: state.grad_norms / self.task.updates() as f64,
             n_mean: spread.map(|spread| spread.n_mean),
             n_std: spread.map(|spread| spread.n_std),

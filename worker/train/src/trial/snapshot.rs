@@ -1,7 +1,7 @@
 //! A trial as a checkpoint and back.
 //!
-//! Tensors: the parameters under their names; `adam.mean.*` and `adam.square.*`, the running means
-//! of the optimizer; `shape.initial` [2, H], gain and saturation of the untrained neurons;
+//! Tensors: the parameters under their names; `adam.mean.*` and others, the averages of the
+//! optimizer; `shape.initial` [2, H], gain and saturation of the untrained neurons;
 //! `gauge.sums` [4, H], the sums of a pass in work. The JSON holds the format version, the
 //! configuration and the [`State`].
 
@@ -14,6 +14,7 @@ use super::state::{Stage, State};
 use crate::Error;
 use crate::checkpoint::{self, Error as Unusable, Tensors};
 use crate::gauge::{Gauge, Moments, Shape};
+use crate::optimizer::Updates;
 use crate::task::Library;
 use crate::tensor::{from_doubles, to_doubles};
 
@@ -55,7 +56,8 @@ impl<'a> Trial<'a> {
     pub(super) fn checkpoint(&self) -> Result<Vec<u8>, Error> {
         let mut state = self.state.clone();
         state.stream = self.feed.position();
-        state.updates = self.adam.step();
+        state.updates = self.optimizer.updates();
+        state.group_updates = Some(self.optimizer.group_updates());
         let mut tensors = Tensors::new();
         for (name, tensor) in self.stored() {
             tensors.insert(name, tensor);
@@ -77,19 +79,11 @@ impl<'a> Trial<'a> {
 
     /// The tensors that every checkpoint of this trial has; they share storage with the trial.
     fn stored(&self) -> Vec<(String, Tensor)> {
-        let mut stored = Vec::new();
-        let mut moments = self.adam.moments();
-        for parameter in self.network.parameters() {
-            let name = parameter.name;
-            stored.push((name.to_owned(), parameter.tensor.shallow_clone()));
-            if parameter.trained
-                && let Some((mean, square)) = moments.next()
-            {
-                stored.push((format!("adam.mean.{name}"), mean.shallow_clone()));
-                stored.push((format!("adam.square.{name}"), square.shallow_clone()));
-            }
-        }
-        stored
+        let parameters = self.network.parameters().into_iter();
+        parameters
+            .map(|parameter| (parameter.name.to_owned(), parameter.tensor.shallow_clone()))
+            .chain(self.optimizer.slots())
+            .collect()
     }
 
     fn restore(&mut self, state: State, mut tensors: Tensors) -> Result<(), Error> {
@@ -116,7 +110,8 @@ impl<'a> Trial<'a> {
         if let Some(name) = tensors.into_keys().next() {
             return Err(Unusable::Names(name).into());
         }
-        self.adam.resume_at(state.updates);
+        let group_updates = state.group_updates.unwrap_or(Updates::all(state.updates));
+        self.optimizer.resume_at(state.updates, group_updates);
         self.feed.resume(&self.task, state.stream, state.epoch >= 0);
         self.state = state;
         Ok(())

@@ -4,6 +4,8 @@
 use rheo_core::metric::Metrics;
 use serde::{Deserialize, Serialize};
 
+use crate::optimizer::Updates;
+use crate::schedule::{EarlyStop, Schedule};
 use crate::step::Score;
 
 /// What a trial does next.
@@ -39,6 +41,16 @@ pub(super) struct State {
     pub(super) analysis: u32,
     /// Updates that the optimizer has made; filled in when a checkpoint is made.
     pub(super) updates: u64,
+    /// How many of them each group of parameters took part in; filled in when a checkpoint is made,
+    /// and absent in those of programs in which every group took part in all.
+    #[serde(default)]
+    pub(super) group_updates: Option<Updates>,
+    /// Where the learning rate is.
+    #[serde(default)]
+    pub(super) schedule: Schedule,
+    /// Whether training still helps.
+    #[serde(default)]
+    pub(super) early_stop: EarlyStop,
     /// Where the random stream of the training samples must stand to go on; filled in when a
     /// checkpoint is made.
     pub(super) stream: u128,
@@ -76,6 +88,9 @@ impl State {
             cell: 0,
             analysis: 0,
             updates: 0,
+            group_updates: None,
+            schedule: Schedule::default(),
+            early_stop: EarlyStop::default(),
             stream: 0,
             train: Totals::default(),
             pass: Totals::default(),

@@ -11,9 +11,13 @@
 
 mod analyses_shape;
 mod checkpoints;
+mod cifar;
 mod data;
+mod evidence;
 mod learning;
 mod networks;
+mod optimizers;
 mod resumption;
 mod rows;
 mod support;
+mod text;

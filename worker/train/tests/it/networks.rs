@@ -1,15 +1,15 @@
 //! Curves and networks against the reference values, in double precision, and their gradients
 //! against finite differences.
 
-use rheo_core::config::{Adapts, BiasInit, InputInit, Network as Config, NetworkKind, Optimizer};
+use rheo_core::config::{self, Adapts, BiasInit, InputInit, Network as Config, NetworkKind};
 use rheo_core::rng::{Purpose, TrialRng};
 use rheo_train::Gauge;
-use rheo_train::adam::Adam;
 use rheo_train::gamma::{Curve, GAIN_GUARD};
 use rheo_train::network::{
     Conditions, Held, Interface, Network, Readout, ReadoutInit, State, Step,
 };
-use rheo_train::step::{self, Batch};
+use rheo_train::optimizer::Optimizer;
+use rheo_train::step::{self, Batch, Recipe};
 use serde_json::Value;
 use tch::{Kind, Reduction, Tensor, no_grad};
 
@@ -152,6 +152,9 @@ fn reference_batch() -> Batch {
         targets: Tensor::from_slice(&[0i64, 1]),
         scored: 2,
         samples: 2,
+        weight: 2,
+        conditions: None,
+        from_rest: true,
     }
 }
 
@@ -256,12 +259,14 @@ fn five_updates_of_adam_have_the_losses_of_the_reference() {
     let cases = oracles()["networks"]["cases"].clone();
     for (label, kind) in CASES {
         let network = reference(kind, &cases[label]);
-        let optimizer = Optimizer { lr: 0.01, ..Optimizer::default() };
-        let mut adam = Adam::new(&optimizer, &network.trained()).unwrap();
+        let optimizer = config::Optimizer { lr: 0.01, ..config::Optimizer::default() };
+        let mut adam = Optimizer::new(&optimizer, &network.parameters()).unwrap();
         let mut losses = Vec::new();
         for update in 0..6 {
             let batch = reference_batch();
-            let done = step::update(&network, &mut adam, &batch, &mut Gauge::counting()).unwrap();
+            let mut gauge = Gauge::counting();
+            let done = step::update(&network, &mut adam, &batch, &Recipe::default(), &mut gauge);
+            let done = done.unwrap();
             losses.push(done.score.loss);
             if update == 0 {
                 let norm = numbers(&cases[label]["grad_norm_total"]);
@@ -303,6 +308,9 @@ fn check_gradients(kind: NetworkKind, readout: Readout) {
         targets: Tensor::from_slice(&(0..rows).map(|row| row % 3).collect::<Vec<i64>>()),
         scored: rows,
         samples: 2,
+        weight: 2,
+        conditions: None,
+        from_rest: true,
     };
     let exact = gradients(&network, &loss(&network, &batch, None).1);
     let trained = network.parameters().into_iter().filter(|parameter| parameter.trained);
