@@ -37,28 +37,45 @@ impl Study<'_> {
         self.analysis.level.clone().unwrap_or_else(|| default.to_vec())
     }
 
-    /// The first test sequences, as many as are asked for or `default`, in batches.
+    /// The first test sequences, as many as are asked for or `default`, in the batches that
+    /// [`Task::batch`](crate::task::Task::batch) makes. Of a text, whose every column of a window is
+    /// a sequence, whole windows; each begins at rest.
     pub(super) fn test_batches(&self, default: u32) -> Vec<Vec<u32>> {
         let wanted = u64::from(self.analysis.samples.unwrap_or(default));
-        let count = u32::try_from(wanted.min(self.task.size(Split::Test))).unwrap_or(u32::MAX);
-        let samples: Vec<u32> = (0..count).collect();
-        samples.chunks(BATCH).map(<[u32]>::to_vec).collect()
+        let size = self.task.size(Split::Test);
+        let numbers = |count: u64| 0..u32::try_from(count).unwrap_or(u32::MAX);
+        let Some(columns) = self.columns() else {
+            let samples: Vec<u32> = numbers(wanted.min(size)).collect();
+            return samples.chunks(BATCH).map(<[u32]>::to_vec).collect();
+        };
+        let complete = size / columns / u64::from(self.task.steps().max(1));
+        numbers(wanted.div_ceil(columns).min(complete)).map(|window| vec![window]).collect()
     }
 
-    /// Standard normal numbers [`steps`, B, H] for the test sequences `samples`: the draws of the
-    /// first repetition of the noise drive at evaluation, by step, then neuron, from a stream of
-    /// each sequence.
+    /// Sequences in a window of the test set, for texts.
+    fn columns(&self) -> Option<u64> {
+        let columns = self.config.task.eval_batch.max(1);
+        self.task.windows(Split::Test).map(|_| columns.into())
+    }
+
+    /// Standard normal numbers [`steps`, B, H] for a batch of [`Study::test_batches`]: the draws of
+    /// the first repetition of the noise drive at evaluation, by step, then neuron, from a stream of
+    /// each sequence. The sequences of a text are counted window by window.
     pub(super) fn neuron_noise(
         &self,
-        samples: &[u32],
+        batch: &[u32],
         steps: u32,
     ) -> std::result::Result<Tensor, Error> {
         let seed = self.config.seeds.of(Purpose::Noise, self.config.seed);
-        let size = [i64::from(steps), length(samples.len())?, self.network.hidden().into()];
+        let columns = self.columns().unwrap_or(1);
+        let first = |item: &u32| u64::from(*item) * columns;
+        let sequences: Vec<u64> =
+            batch.iter().flat_map(|item| first(item)..first(item) + columns).collect();
+        let size = [i64::from(steps), length(sequences.len())?, self.network.hidden().into()];
         let [steps, batch, hidden] = size.map(|size| usize::try_from(size).unwrap_or(usize::MAX));
         let mut values = buffer("noise", steps.saturating_mul(batch).saturating_mul(hidden))?;
-        for (place, &sample) in samples.iter().enumerate() {
-            let mut rng = TrialRng::stream(seed, NOISE + u64::from(sample));
+        for (place, sequence) in sequences.into_iter().enumerate() {
+            let mut rng = TrialRng::stream(seed, NOISE + sequence);
             for step in 0..steps {
                 let first = (step * batch + place) * hidden;
                 values[first..first + hidden].fill_with(|| rng.normal());

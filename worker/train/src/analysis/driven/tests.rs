@@ -317,6 +317,30 @@ fn networks_that_an_analysis_does_not_fit_have_no_rows() {
 }
 
 #[test]
+fn the_columns_of_a_text_are_sequences() {
+    let mut config = config(NetworkKind::Adaptive);
+    config.task = TaskConfig {
+        kind: TaskKind::CharLm,
+        length: 20_000,
+        window: 30,
+        eval_batch: 4,
+        ..config.task
+    };
+    let network = network(&config, |_, _| None);
+    let mut analysis = analysis(AnalysisKind::ShapeTraces, &[0.0, 3.0]);
+    analysis.samples = Some(10);
+    let rows = analyse(&config, &network, &analysis);
+    assert_eq!(rows.shape_traces.len(), 2 * 30);
+    assert!(rows.shape_traces.iter().all(|row| row.n_mean.is_finite() && row.n_std > 0.0));
+    analysis.kind = AnalysisKind::GainScaling;
+    let noisy = analyse(&config, &network, &analysis).gain_scaling;
+    // round(310 * 30 / 784) = 12 up to 2 round(200 * 30 / 784) = 16.
+    let mean = rows.shape_traces[12..16].iter().map(|row| row.n_mean).sum::<f64>() / 4.0;
+    assert!((noisy[0].n_mean - mean).abs() < 1e-12, "{noisy:?} {mean}");
+    assert!((noisy[1].n_mean - mean).abs() > 1e-6, "{noisy:?} {mean}");
+}
+
+#[test]
 fn an_analysis_stops_where_it_is_told_to() {
     let mut config = config(NetworkKind::Adaptive);
     // The mean shapes behind the curves are measured without a pause up to 250 sequences.
