@@ -3,6 +3,13 @@
 //! An analysis looks at a network and changes nothing. Its rows are a function of the configuration
 //! and the weights; what it draws comes from a stream of its own, from the beginning every time.
 
+mod activation_curves;
+mod adaptation;
+mod controller_pca;
+mod driven;
+mod fractional;
+mod gain_scaling;
+mod shape_traces;
 pub(crate) mod shapes;
 
 use rheo_core::config::{self, AnalysisKind, TrialConfig};
@@ -46,6 +53,12 @@ impl Study<'_> {
     pub(crate) fn run(&self, pause: Pause<'_>) -> Result<Rows, Error> {
         match self.analysis.kind {
             AnalysisKind::Shapes => shapes::run(self, pause),
+            AnalysisKind::ActivationCurves => activation_curves::run(self, pause),
+            AnalysisKind::ShapeTraces => shape_traces::run(self, pause),
+            AnalysisKind::GainScaling => gain_scaling::run(self, pause),
+            AnalysisKind::Fractional => fractional::run(self, pause),
+            AnalysisKind::Adaptation => adaptation::run(self, pause),
+            AnalysisKind::ControllerPca => controller_pca::run(self, pause),
             _ => Ok(Rows::default()),
         }
     }

@@ -17,6 +17,7 @@ pub mod evaluation;
 pub mod gamma;
 mod gauge;
 pub mod network;
+pub mod numerics;
 pub mod optimizer;
 pub mod schedule;
 pub mod step;
