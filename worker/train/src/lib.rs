@@ -12,6 +12,7 @@
 
 pub mod adam;
 mod checkpoint;
+pub mod dynamics;
 mod error;
 pub mod evaluation;
 pub mod gamma;

@@ -167,7 +167,9 @@ fn layer(
 ) -> Result<Box<dyn Layer>> {
     Ok(match config.kind {
         NetworkKind::Relu => Box::new(plain::Plain::relu(inputs, init)?),
-        NetworkKind::Fixed | NetworkKind::Homogeneous => Box::new(plain::Plain::homogeneous(config, inputs, n0, init)?),
+        NetworkKind::Fixed | NetworkKind::Homogeneous => {
+            Box::new(plain::Plain::homogeneous(config, inputs, n0, init)?)
+        }
         NetworkKind::Heterogeneous => {
             Box::new(plain::Plain::heterogeneous(config, inputs, n0, init)?)
         }

@@ -1,0 +1,140 @@
+//! Principal components of many states, found without keeping the states.
+
+use tch::{Device, Kind, Result, Tensor};
+
+/// Below this fraction of the largest variance a component is what rounding left over; divided by
+/// its deviation it would look like a coordinate.
+const NOISE: f64 = 1e-12;
+
+/// Sums over the states seen so far, in double precision.
+pub struct Moments {
+    count: f64,
+    /// Sums [H].
+    sum: Tensor,
+    /// Sums of products [H, H].
+    products: Tensor,
+}
+
+/// The first principal components of some states.
+pub struct Components {
+    /// The mean state [H].
+    mean: Tensor,
+    /// The directions [H, C], each divided by the deviation along it.
+    axes: Tensor,
+}
+
+impl Moments {
+    /// Nothing seen yet, of states with `size` elements.
+    pub fn new(size: i64, device: Device) -> Result<Self> {
+        let sum = Tensor::f_zeros([size], (Kind::Double, device))?;
+        let products = Tensor::f_zeros([size, size], (Kind::Double, device))?;
+        Ok(Self { count: 0.0, sum, products })
+    }
+
+    /// Takes in `states` [N, H].
+    pub fn add(&mut self, states: &Tensor) -> Result<()> {
+        let states = states.f_to_dtype(Kind::Double, false, false)?;
+        let (count, _) = states.size2()?;
+        let _ = self.sum.f_add_(&states.f_sum_dim_intlist(0, false, Kind::Double)?)?;
+        let _ = self.products.f_addmm_(&states.f_transpose(0, 1)?, &states)?;
+        self.count += count as f64;
+        Ok(())
+    }
+
+    /// The directions of the largest variance, at most `count` and none that is only rounding.
+    pub fn components(&self, count: i64) -> Result<Components> {
+        let mean = self.sum.f_div_scalar(self.count)?;
+        let outer = mean.f_outer(&mean)?;
+        let covariance = self.products.f_div_scalar(self.count)?.f_sub(&outer)?;
+        // Eigenvalues come in ascending order.
+        let (variances, axes) = covariance.f_linalg_eigh("L")?;
+        let (variances, axes) = (variances.f_flip([0])?, axes.f_flip([1])?);
+        let variances = crate::tensor::to_doubles(&variances)?;
+        let largest = variances.first().copied().unwrap_or(0.0);
+        let real = (0..count)
+            .zip(&variances)
+            .take_while(|(_, variance)| **variance > NOISE * largest)
+            .count();
+        let deviations: Vec<f64> = variances.iter().take(real).map(|v| v.sqrt()).collect();
+        let real = crate::tensor::length(real)?;
+        let deviations = Tensor::f_from_slice(&deviations)?.f_to_device(axes.device())?;
+        Ok(Components { mean, axes: axes.f_narrow(1, 0, real)?.f_div(&deviations)? })
+    }
+}
+
+impl Components {
+    /// The number of components.
+    pub fn count(&self) -> Result<i64> {
+        self.axes.size2().map(|(_, count)| count)
+    }
+
+    /// The coordinates [N, C] of `states` [N, H], each with deviation 1 over the states that the
+    /// components were found on.
+    pub fn scores(&self, states: &Tensor) -> Result<Tensor> {
+        let states = states.f_to_dtype(Kind::Double, false, false)?;
+        states.f_sub(&self.mean)?.f_matmul(&self.axes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rheo_core::rng::{Purpose, TrialRng};
+
+    use super::*;
+    use crate::tensor::to_doubles;
+
+    /// 500 states of 4 elements that lie in a plane, off the origin.
+    fn states() -> Tensor {
+        let mut rng = TrialRng::new(1, Purpose::Analysis);
+        let values: Vec<f64> = (0..500)
+            .flat_map(|_| {
+                let (u, v) = (3.0 * rng.normal(), rng.normal());
+                [u + v + 1.0, u - v, 2.0 * v - 5.0, u]
+            })
+            .collect();
+        Tensor::from_slice(&values).view([500, 4])
+    }
+
+    fn moments(parts: &[Tensor]) -> Moments {
+        let mut moments = Moments::new(4, Device::Cpu).unwrap();
+        for part in parts {
+            moments.add(part).unwrap();
+        }
+        moments
+    }
+
+    #[test]
+    fn scores_are_centred_and_uncorrelated_with_unit_variance() {
+        let states = states();
+        let components =
+            moments(&[states.narrow(0, 0, 123), states.narrow(0, 123, 377)]).components(2).unwrap();
+        let scores = components.scores(&states).unwrap();
+        assert!(scores.mean_dim(0, false, Kind::Double).abs().max().double_value(&[]) < 1e-12);
+        let covariance = scores.transpose(0, 1).matmul(&scores) / 500.0;
+        let eye = Tensor::eye(2, (Kind::Double, Device::Cpu));
+        let off = (covariance - eye).abs().max().double_value(&[]);
+        assert!(off < 1e-12, "{off}");
+    }
+
+    #[test]
+    fn the_first_component_has_the_largest_variance() {
+        let states = states();
+        let found = moments(&[states.shallow_clone()]).components(1).unwrap().scores(&states);
+        let centred = &states - states.mean_dim(0, true, Kind::Double);
+        let (u, _, _) = centred.svd(true, true);
+        // Up to its sign, a score is a left singular vector at unit variance.
+        let (found, first) = (found.unwrap().select(1, 0), u.select(1, 0) * 500f64.sqrt());
+        let overlap = (found * first).mean(Kind::Double).abs().double_value(&[]);
+        assert!((overlap - 1.0).abs() < 1e-10, "{overlap}");
+    }
+
+    #[test]
+    fn rounding_is_no_component() {
+        let components = moments(&[states()]).components(3).unwrap();
+        assert_eq!(components.count().unwrap(), 2);
+        let nothing = moments(&[Tensor::ones([9, 4], (Kind::Double, Device::Cpu))]);
+        let none = nothing.components(3).unwrap();
+        assert_eq!(none.count().unwrap(), 0);
+        assert!(to_doubles(&none.scores(&states()).unwrap()).unwrap().is_empty());
+    }
+}
