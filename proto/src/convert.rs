@@ -54,13 +54,15 @@ impl From<&AttemptId> for v1::Attempt {
 
 impl From<v1::RowCounts> for RowCounts {
     fn from(wire: v1::RowCounts) -> Self {
-        Self { epochs: wire.epochs, evaluations: wire.evaluations, shapes: wire.shapes }
+        let known = |(name, count): (&String, &u64)| Some((Table::parse(name)?, *count));
+        wire.tables.iter().filter_map(known).collect()
     }
 }
 
 impl From<RowCounts> for v1::RowCounts {
     fn from(counts: RowCounts) -> Self {
-        Self { epochs: counts.epochs, evaluations: counts.evaluations, shapes: counts.shapes }
+        let named = |(table, count): (Table, u64)| (table.name().to_owned(), count);
+        Self { tables: counts.by_table().map(named).collect() }
     }
 }
 
@@ -130,5 +132,36 @@ impl From<&Progress> for v1::Progress {
             phase: progress.phase.to_string(),
             metrics: metric_values(&progress.metrics),
         }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test")]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+
+    fn sent(counts: RowCounts) -> Vec<u8> {
+        v1::RowCounts::from(counts).encode_to_vec()
+    }
+
+    #[test]
+    fn counts_of_every_table_come_through() {
+        let all: RowCounts = Table::TRAINED.into_iter().zip(1..).collect();
+        for counts in [all, RowCounts::default(), RowCounts { epochs: 1, ..RowCounts::default() }] {
+            let wire = v1::RowCounts::decode(&*sent(counts)).unwrap();
+            assert_eq!(RowCounts::from(wire), counts);
+            assert_eq!(sent(counts), sent(counts));
+        }
+        assert!(sent(RowCounts::default()).is_empty());
+    }
+
+    #[test]
+    fn counts_of_tables_that_no_trainer_fills_are_ignored() {
+        let tables = [("epochs", 3), ("trials", 1), ("of_a_newer_version", 7)];
+        let tables = tables.map(|(name, count)| (name.to_owned(), count)).into();
+        let expected = RowCounts { epochs: 3, ..RowCounts::default() };
+        assert_eq!(RowCounts::from(v1::RowCounts { tables }), expected);
     }
 }

@@ -175,6 +175,7 @@ impl From<Summary> for v1::Summary {
             best_val_accuracy: summary.best_val_accuracy,
             device: summary.device,
             wall_s: summary.wall_s,
+            hidden: summary.hidden,
         }
     }
 }
@@ -191,6 +192,7 @@ impl From<v1::Summary> for Summary {
             best_val_accuracy: wire.best_val_accuracy,
             device: wire.device,
             wall_s: wire.wall_s,
+            hidden: wire.hidden,
         }
     }
 }
@@ -244,5 +246,29 @@ impl From<Ending> for v1::finish_request::Ending {
             Ending::Error { message } => Self::Error(Failure { message }),
             Ending::CheckpointUnusable { message } => Self::CheckpointUnusable(Failure { message }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_comes_through() {
+        let summary = Summary {
+            parameters: 1,
+            inputs: 2,
+            hidden: 3,
+            steps: 4,
+            n0: Some(5.0),
+            epochs: 6,
+            best_val_epoch: Some(7),
+            best_val_accuracy: Some(0.8),
+            device: "cpu".to_owned(),
+            wall_s: 9.0,
+        };
+        assert_eq!(Summary::from(v1::Summary::from(summary.clone())), summary);
+        let empty = Summary::default();
+        assert_eq!(Summary::from(v1::Summary::from(empty.clone())), empty);
     }
 }

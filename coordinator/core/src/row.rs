@@ -3,49 +3,192 @@
 //!
 //! A row with the same table and contents is produced once per trial, in a fixed order; that is
 //! what lets a trial that must start over skip the rows that are already durable.
+//!
+//! `tables!` lists the tables once. A new one is a line there, a struct in a file below `row/`, and
+//! a list of columns in `rheo-query`.
+
+mod dynamics;
+mod epoch;
+mod evaluation;
+mod fractional;
+mod information;
+mod shape;
+mod summary;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-/// The tables of the results.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Table {
-    /// One row per ended trial.
-    Trials,
-    /// One row per ended attempt.
-    Attempts,
-    /// One row per trial and epoch.
-    Epochs,
-    /// One row per trial, perturbation and level.
-    Evaluations,
-    /// One row per trial, analysed epoch and neuron.
-    Shapes,
+pub use dynamics::{ControllerPcaRow, EigenvalueRow, GradientRow, JacobianRow, LyapunovRow};
+pub use epoch::EpochRow;
+pub use evaluation::EvaluationRow;
+pub use fractional::{AdaptationRow, FractionalFitRow, FractionalTraceRow};
+pub use information::MutualInformationRow;
+pub use shape::{
+    ActivationCurveRow, GainFitRow, GainScalingRow, ShapeRow, ShapeStepRow, ShapeTraceRow,
+    SlopeContourRow,
+};
+pub use summary::Summary;
+
+/// Makes [`Table`], [`Rows`] and [`RowCounts`] of a list of the tables that a trainer fills.
+macro_rules! tables {
+    ($(#[doc = $about:literal] $table:ident $field:ident: $row:ident,)+) => {
+        /// The tables of the results.
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        )]
+        #[serde(rename_all = "snake_case")]
+        pub enum Table {
+            /// One row per trial that has ended.
+            Trials,
+            /// One row per attempt that has ended.
+            Attempts,
+            $(#[doc = $about] $table,)+
+        }
+
+        impl Table {
+            /// Every table.
+            pub const ALL: [Self; 2 + Self::TRAINED.len()] =
+                [Self::Trials, Self::Attempts, $(Self::$table),+];
+
+            /// The tables that a trainer fills; the coordinator fills the others.
+            pub const TRAINED: [Self; [$(stringify!($table)),+].len()] = [$(Self::$table),+];
+
+            /// The name in SQL and in the results directory.
+            pub fn name(self) -> &'static str {
+                match self {
+                    Self::Trials => "trials",
+                    Self::Attempts => "attempts",
+                    $(Self::$table => stringify!($field),)+
+                }
+            }
+
+            /// What a row is, as a sentence.
+            pub fn about(self) -> &'static str {
+                match self {
+                    Self::Trials => "One row per trial that has ended.",
+                    Self::Attempts => "One row per attempt that has ended.",
+                    $(Self::$table => $about.trim_ascii(),)+
+                }
+            }
+        }
+
+        /// The rows of one commit, each table in the order in which they were produced.
+        #[derive(Debug, Clone, Default, PartialEq)]
+        pub struct Rows {
+            $(#[doc = concat!("Rows of `", stringify!($field), "`.")] pub $field: Vec<$row>,)+
+        }
+
+        impl Rows {
+            /// How many rows of each table there are.
+            pub fn counts(&self) -> RowCounts {
+                RowCounts { $($field: self.$field.len() as u64,)+ }
+            }
+
+            /// Removes the first `count` rows of each table.
+            pub fn skip(&mut self, count: RowCounts) {
+                $(skip(&mut self.$field, count.$field);)+
+            }
+
+            /// Moves the rows of `later` behind these.
+            pub fn append(&mut self, mut later: Self) {
+                $(self.$field.append(&mut later.$field);)+
+            }
+
+            /// Shows `visitor` the rows of every table, in the order of [`Table::TRAINED`].
+            pub fn visit<V: Visitor>(&self, visitor: &mut V) -> Result<(), V::Error> {
+                $(visitor.visit(Table::$table, &self.$field)?;)+
+                Ok(())
+            }
+        }
+
+        /// How many rows of each trained table a trial has made durable.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default)]
+        pub struct RowCounts {
+            $(
+                #[doc = concat!("Rows of `", stringify!($field), "`.")]
+                #[serde(skip_serializing_if = "is_zero")]
+                pub $field: u64,
+            )+
+        }
+
+        impl RowCounts {
+            /// The number for each table that has rows.
+            pub fn by_table(self) -> impl Iterator<Item = (Table, u64)> {
+                [$((Table::$table, self.$field)),+].into_iter().filter(|(_, count)| *count > 0)
+            }
+
+            fn get_mut(&mut self, table: Table) -> Option<&mut u64> {
+                match table {
+                    Table::Trials | Table::Attempts => None,
+                    $(Table::$table => Some(&mut self.$field),)+
+                }
+            }
+
+            fn zip(self, other: Self, join: impl Fn(u64, u64) -> u64) -> Self {
+                Self { $($field: join(self.$field, other.$field),)+ }
+            }
+        }
+    };
 }
 
-impl Table {
-    /// Every table.
-    pub const ALL: [Self; 5] =
-        [Self::Trials, Self::Attempts, Self::Epochs, Self::Evaluations, Self::Shapes];
+tables! {
+    /// One row per trial and epoch.
+    Epochs epochs: EpochRow,
+    /// One row per trial and cell of its perturbation grid.
+    Evaluations evaluations: EvaluationRow,
+    /// One row per trial, analysed epoch and neuron.
+    Shapes shapes: ShapeRow,
+    /// One row per trial, analysed epoch, curve and point of the curve.
+    ActivationCurves activation_curves: ActivationCurveRow,
+    /// One row per trial, analysed epoch, strength of a drive and step.
+    ShapeTraces shape_traces: ShapeTraceRow,
+    /// One row per trial, analysed epoch and strength of a step.
+    ShapeSteps shape_steps: ShapeStepRow,
+    /// One row per trial, analysed epoch and strength of noise.
+    GainScaling gain_scaling: GainScalingRow,
+    /// One row per trial, analysed epoch and fitted quantity.
+    GainFits gain_fits: GainFitRow,
+    /// One row per trial, analysed epoch, preparation, strength of a drive and step.
+    FractionalTraces fractional_traces: FractionalTraceRow,
+    /// One row per trial, analysed epoch, preparation and fit.
+    FractionalFits fractional_fits: FractionalFitRow,
+    /// One row per trial, analysed epoch, preparation, neuron and subset of steps.
+    Adaptation adaptation: AdaptationRow,
+    /// One row per trial, analysed epoch, input of the controller and step.
+    ControllerPca controller_pca: ControllerPcaRow,
+    /// One row per trial, analysed epoch, linearised system and exponent.
+    Lyapunov lyapunov: LyapunovRow,
+    /// One row per trial, analysed epoch, path and point of the (n, s) grid, if there is one.
+    Jacobian jacobian: JacobianRow,
+    /// One row per trial, analysed epoch, input and point of the (n, s) grid.
+    SlopeContours slope_contours: SlopeContourRow,
+    /// One row per trial, analysed epoch, kind of gradient and step or length.
+    Gradients gradients: GradientRow,
+    /// One row per trial, analysed epoch and eigenvalue.
+    Eigenvalues eigenvalues: EigenvalueRow,
+    /// One row per trial, analysed epoch and lag.
+    MutualInformation mutual_information: MutualInformationRow,
+}
 
-    /// The tables that a trainer fills; the coordinator fills the others.
-    pub const TRAINED: [Self; 3] = [Self::Epochs, Self::Evaluations, Self::Shapes];
+/// What is done with the rows of each table in turn.
+pub trait Visitor {
+    /// Why it can fail.
+    type Error;
 
-    /// The name in SQL and in the results directory.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Trials => "trials",
-            Self::Attempts => "attempts",
-            Self::Epochs => "epochs",
-            Self::Evaluations => "evaluations",
-            Self::Shapes => "shapes",
-        }
-    }
+    /// Looks at the rows of `table`, of which there may be none.
+    fn visit<R: Serialize>(&mut self, table: Table, rows: &[R]) -> Result<(), Self::Error>;
+}
 
-    /// The table called `name`.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|table| table.name() == name)
-    }
+/// How the numbers of a row were computed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Variant {
+    /// By the formulas of Rheobase.
+    #[default]
+    Corrected,
+    /// As the published code computes them.
+    Released,
 }
 
 /// Rows of one table, encoded as an Arrow IPC stream that describes itself; opaque here.
@@ -59,15 +202,11 @@ pub struct Batch {
     pub ipc: Bytes,
 }
 
-/// The rows of one commit, each table in the order in which they were produced.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Rows {
-    /// Rows of `epochs`.
-    pub epochs: Vec<EpochRow>,
-    /// Rows of `evaluations`.
-    pub evaluations: Vec<EvaluationRow>,
-    /// Rows of `shapes`.
-    pub shapes: Vec<ShapeRow>,
+impl Table {
+    /// The table called `name`.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|table| table.name() == name)
+    }
 }
 
 impl Rows {
@@ -75,63 +214,17 @@ impl Rows {
     pub fn is_empty(&self) -> bool {
         self.counts() == RowCounts::default()
     }
-
-    /// How many rows of each table there are.
-    pub fn counts(&self) -> RowCounts {
-        RowCounts {
-            epochs: self.epochs.len() as u64,
-            evaluations: self.evaluations.len() as u64,
-            shapes: self.shapes.len() as u64,
-        }
-    }
-
-    /// Removes the first `count` rows of each table.
-    pub fn skip(&mut self, count: RowCounts) {
-        fn skip<T>(rows: &mut Vec<T>, count: u64) {
-            let count = usize::try_from(count).unwrap_or(usize::MAX).min(rows.len());
-            rows.drain(..count);
-        }
-        skip(&mut self.epochs, count.epochs);
-        skip(&mut self.evaluations, count.evaluations);
-        skip(&mut self.shapes, count.shapes);
-    }
-
-    /// Moves the rows of `later` behind these.
-    pub fn append(&mut self, mut later: Self) {
-        self.epochs.append(&mut later.epochs);
-        self.evaluations.append(&mut later.evaluations);
-        self.shapes.append(&mut later.shapes);
-    }
-}
-
-/// How many rows of each trained table a trial has made durable.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RowCounts {
-    /// Rows of `epochs`.
-    pub epochs: u64,
-    /// Rows of `evaluations`.
-    pub evaluations: u64,
-    /// Rows of `shapes`.
-    pub shapes: u64,
 }
 
 impl RowCounts {
     /// The rows that `batches` say they have.
     pub fn of(batches: &[Batch]) -> Self {
-        let rows = |table| {
-            let of_table = batches.iter().filter(|batch| batch.table == table);
-            of_table.fold(0u64, |sum, batch| sum.saturating_add(batch.rows))
-        };
-        Self {
-            epochs: rows(Table::Epochs),
-            evaluations: rows(Table::Evaluations),
-            shapes: rows(Table::Shapes),
-        }
+        batches.iter().map(|batch| (batch.table, batch.rows)).collect()
     }
 
     /// The rows of all tables together.
     pub fn total(self) -> u64 {
-        self.epochs + self.evaluations + self.shapes
+        self.by_table().fold(0, |sum, (_, count)| sum.saturating_add(count))
     }
 
     /// These rows and `other` rows.
@@ -151,125 +244,30 @@ impl RowCounts {
     pub fn max(self, other: Self) -> Self {
         self.zip(other, u64::max)
     }
+}
 
-    fn zip(self, other: Self, join: impl Fn(u64, u64) -> u64) -> Self {
-        Self {
-            epochs: join(self.epochs, other.epochs),
-            evaluations: join(self.evaluations, other.evaluations),
-            shapes: join(self.shapes, other.shapes),
+/// Adds up what comes for the same table; tables that no trainer fills do not count.
+impl FromIterator<(Table, u64)> for RowCounts {
+    fn from_iter<I: IntoIterator<Item = (Table, u64)>>(counts: I) -> Self {
+        let mut all = Self::default();
+        for (table, count) in counts {
+            if let Some(sum) = all.get_mut(table) {
+                *sum = sum.saturating_add(count);
+            }
         }
+        all
     }
 }
 
-/// One row of `epochs`. Losses are in nats, accuracies in [0, 1].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct EpochRow {
-    /// The epoch, from 0.
-    pub epoch: i32,
-    /// Mean loss over the training samples, each taken before the update it caused.
-    pub train_loss: f64,
-    /// Accuracy over the same samples.
-    pub train_accuracy: f64,
-    /// Mean loss over the validation samples after the epoch.
-    pub val_loss: f64,
-    /// Accuracy over the validation samples.
-    pub val_accuracy: f64,
-    /// Bits per character, for language tasks.
-    pub val_bpc: Option<f64>,
-    /// Learning rate of the last update.
-    pub lr: f64,
-    /// Total 2-norm of the gradient before the update, averaged over the updates of the epoch.
-    pub grad_norm: f64,
-    /// Mean gain over neurons, for networks that have one.
-    pub n_mean: Option<f64>,
-    /// Standard deviation of the gain over neurons.
-    pub n_std: Option<f64>,
-    /// Mean saturation over neurons.
-    pub s_mean: Option<f64>,
-    /// Standard deviation of the saturation over neurons.
-    pub s_std: Option<f64>,
-    /// Elements whose gain was too close to zero and was replaced (science: gain policy).
-    pub gain_guard_hits: u64,
-    /// Elements with a negative gain.
-    pub negative_gains: u64,
-    /// Wall-clock seconds that the epoch took, over all attempts; the only column that a
-    /// repetition does not reproduce.
-    pub wall_s: f64,
+fn skip<T>(rows: &mut Vec<T>, count: u64) {
+    let count = usize::try_from(count).unwrap_or(usize::MAX).min(rows.len());
+    rows.drain(..count);
 }
 
-/// One row of `evaluations`: the test set under one perturbation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct EvaluationRow {
-    /// The epoch after which the network was evaluated.
-    pub epoch: i32,
-    /// The samples: `test` or `validation`.
-    pub split: String,
-    /// The perturbation: `none`, `sine`, `step_drive`.
-    pub perturbation: String,
-    /// Its strength; 0 for `none`.
-    pub level: f64,
-    /// Cycles per sequence, for `sine`.
-    pub frequency: Option<f64>,
-    /// Phase in radians, for `sine`.
-    pub phase: Option<f64>,
-    /// The first perturbed step.
-    pub from_step: u32,
-    /// Which repetition of a perturbation that draws noise, from 0.
-    pub repetition: u32,
-    /// `own`: gain and saturation as the network sets them; `frozen`: fixed at their mean.
-    pub shape_mode: String,
-    /// A condition of the task within which samples are counted, where it has any.
-    pub condition: Option<f64>,
-    /// Number of samples.
-    pub count: u64,
-    /// Accuracy in [0, 1].
-    pub accuracy: f64,
-    /// Mean loss in nats.
-    pub loss: f64,
-    /// Bits per character, for language tasks.
-    pub bpc: Option<f64>,
-    /// Standard error of the accuracy, sqrt(p (1 - p) / count).
-    pub stderr: f64,
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
-/// One row of `shapes`: the curve of one neuron.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ShapeRow {
-    /// The epoch after which it was read, -1 for the untrained network.
-    pub epoch: i32,
-    /// `trained`, or `before` and `after` a re-adaptation.
-    pub phase: String,
-    /// The neuron, from 0.
-    pub neuron: u32,
-    /// Gain; for adaptive networks its mean over time on unperturbed test data.
-    pub n: f64,
-    /// Saturation, likewise.
-    pub s: f64,
-    /// Gain of the untrained network.
-    pub n_init: f64,
-    /// Saturation of the untrained network.
-    pub s_init: f64,
-}
-
-/// What is known of a trial when it ends: the columns of `trials` that only its trainer can fill.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Summary {
-    /// Number of trained parameters.
-    pub parameters: u64,
-    /// Number of inputs per step.
-    pub inputs: u32,
-    /// Number of steps of a sequence.
-    pub steps: u32,
-    /// Initial gain, drawn or given; none for networks without one.
-    pub n0: Option<f64>,
-    /// Epochs that were trained.
-    pub epochs: u32,
-    /// Epoch with the highest validation accuracy.
-    pub best_val_epoch: Option<u32>,
-    /// Validation accuracy at that epoch.
-    pub best_val_accuracy: Option<f64>,
-    /// Where it ran, such as `cpu`.
-    pub device: String,
-    /// Seconds of training and evaluation, over all attempts.
-    pub wall_s: f64,
-}
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,9 @@
 //! `value + slope (x - detach x) + ...`, whose brackets are exactly zero and whose derivatives are
 //! exactly the slopes.
 
-use tch::{Result, Tensor};
+use tch::{Result, Tensor, no_grad_guard};
+
+use crate::network::Slopes;
 
 /// The smallest absolute gain that is used as it is. A gain closer to zero is replaced by plus or
 /// minus this value, and the derivative by n is zero there: for s != 1 the curve diverges like
@@ -24,7 +26,7 @@ const FAR: f64 = 700.0;
 pub struct Curve {
     gain: Tensor,
     saturation: Tensor,
-    slopes: Option<Slopes>,
+    slopes: Option<Factors>,
     /// Elements of the gain that were replaced because they are too close to zero.
     pub guard_hits: u64,
     /// Elements of the gain that are below zero.
@@ -32,7 +34,7 @@ pub struct Curve {
 }
 
 /// What the derivatives need besides gain and saturation.
-struct Slopes {
+struct Factors {
     /// 1 - s.
     linear: Tensor,
     /// s n.
@@ -63,7 +65,7 @@ impl Curve {
         let guarded = Guarded::new(&gain)?;
         let slopes = if differentiable {
             let learned = paths.0.requires_grad();
-            Some(Slopes::new(&guarded, &saturation, learned.then_some(paths))?)
+            Some(Factors::new(&guarded, &saturation, learned.then_some(paths))?)
         } else {
             None
         };
@@ -82,14 +84,16 @@ impl Curve {
         let parts = Parts::new(&fixed, &self.gain)?;
         let value = parts.value(&self.saturation)?;
         let Some(slopes) = &self.slopes else { return Ok(value) };
-        let value = value.f_addcmul(&parts.by_x(slopes)?, &x.f_sub(&fixed)?)?;
+        let value =
+            value.f_addcmul(&parts.by_x(&slopes.linear, &slopes.steep)?, &x.f_sub(&fixed)?)?;
         let Some(shape) = &slopes.shape else { return Ok(value) };
-        let value = value.f_addcmul(&parts.by_n(&fixed, shape)?, &shape.gain_path)?;
+        let by_n = parts.by_n(&fixed, &shape.entropy, &shape.saturation)?;
+        let value = value.f_addcmul(&by_n, &shape.gain_path)?;
         value.f_addcmul(&parts.by_s, &shape.saturation_path)
     }
 }
 
-impl Slopes {
+impl Factors {
     fn new(guarded: &Guarded, s: &Tensor, paths: Option<(Tensor, Tensor)>) -> Result<Self> {
         let n = &guarded.gain;
         let linear = s.f_rsub_scalar(1.0)?;
@@ -142,6 +146,27 @@ impl Guarded {
     }
 }
 
+/// The derivatives of gamma at `x` for gain `n` and saturation `s` that broadcast against it.
+pub fn slopes(x: &Tensor, n: &Tensor, s: &Tensor) -> Result<Slopes> {
+    let _guard = no_grad_guard();
+    let guarded = Guarded::new(n)?;
+    let parts = Parts::new(x, &guarded.gain)?;
+    let linear = s.f_rsub_scalar(1.0)?;
+    let steep = s.f_mul(&guarded.gain)?;
+    let entropy = linear.f_neg()?.f_div_(&guarded.gain)?.f_div_(&guarded.gain)?;
+    let entropy = guarded.zero_inside(entropy)?;
+    let saturation = guarded.zero_inside(s.shallow_clone())?;
+    Ok(Slopes {
+        x: parts.by_x(&linear, &steep)?,
+        shape: Some((parts.by_n(x, &entropy, &saturation)?, parts.by_s)),
+    })
+}
+
+/// sigma(x) sigma(-x), the derivative of the logistic function, without cancellation.
+pub(crate) fn bell(x: &Tensor) -> Result<Tensor> {
+    x.f_sigmoid()?.f_mul(&x.f_neg()?.f_sigmoid()?)
+}
+
 /// How many elements of a Boolean tensor are true.
 fn count(mask: &Tensor) -> Result<u64> {
     Ok(mask.f_sum(tch::Kind::Int64)?.f_int64_value(&[])?.unsigned_abs())
@@ -188,15 +213,15 @@ impl Parts {
     }
 
     /// (1 - s) t + s n t (1 - t) with t = sigma(z).
-    fn by_x(&self, slopes: &Slopes) -> Result<Tensor> {
-        self.sigmoid.f_mul(&slopes.linear)?.f_addcmul_(&self.bell, &slopes.steep)
+    fn by_x(&self, linear: &Tensor, steep: &Tensor) -> Result<Tensor> {
+        self.sigmoid.f_mul(linear)?.f_addcmul_(&self.bell, steep)
     }
 
     /// -((1 - s) / n^2) Hb(t) + s x t (1 - t) with the binary entropy
     /// Hb(t) = m sigma(-m) + log1p(exp(-m)).
-    fn by_n(&self, x: &Tensor, shape: &ShapeSlopes) -> Result<Tensor> {
-        let entropy = self.tail.f_addcmul(&self.distance, &self.small)?;
+    fn by_n(&self, x: &Tensor, entropy: &Tensor, saturation: &Tensor) -> Result<Tensor> {
+        let binary = self.tail.f_addcmul(&self.distance, &self.small)?;
         let bell = self.bell.f_mul(x)?;
-        entropy.f_mul(&shape.entropy)?.f_addcmul_(&bell, &shape.saturation)
+        binary.f_mul(entropy)?.f_addcmul_(&bell, saturation)
     }
 }

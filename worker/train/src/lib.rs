@@ -11,6 +11,7 @@
 //! failure of libtorch is an error of one trial and not of the worker.
 
 pub mod adam;
+mod analysis;
 mod checkpoint;
 pub mod dynamics;
 mod error;

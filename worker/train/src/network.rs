@@ -1,22 +1,29 @@
 //! A recurrent network: a recurrent layer with its neurons, and a linear readout.
 //!
 //! What distinguishes one kind of network from another is a `Layer`; a new kind is one more file
-//! with a layer and one more arm in `layer`. A layer sees a whole sequence at once, so that the
-//! loop over steps inside it can give way to a faster kernel without anyone noticing.
+//! with a layer and one more arm in `layer`. Training, evaluation and analyses all run a network
+//! through [`Network::run`], one loop over the steps of a sequence that lets its caller look at
+//! every step.
 //!
 //! Shapes: B samples, T steps, I inputs, H neurons, S controller units, C classes. A matrix
-//! [out, in] acts as y = x W^T + b. States are zero at the start of a sequence.
+//! [out, in] acts as y = x W^T + b.
 
+mod activation;
 mod adaptive;
+mod gru;
 mod init;
+mod lstm;
+mod matching;
 mod plain;
 mod recurrence;
 
 use rheo_core::config::{self, InputInit, NetworkKind};
-use rheo_core::rng::TrialRng;
-use tch::{Kind, Result, Tensor};
+use rheo_core::rng::{Purpose, TrialRng};
+use tch::{Kind, Result, Tensor, no_grad_guard};
 
 use crate::gauge::{Gauge, Shape};
+use crate::tensor::{from_doubles, length};
+use activation::Activation;
 use init::Init;
 pub use init::ReadoutInit;
 
@@ -32,7 +39,7 @@ pub enum Readout {
 /// What the task determines about a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interface {
-    /// Inputs per step, I.
+    /// Inputs of the layer per step, I.
     pub inputs: u32,
     /// Classes, C.
     pub classes: u32,
@@ -42,17 +49,116 @@ pub struct Interface {
     pub readout_init: ReadoutInit,
     /// How the input matrices start, unless the configuration says it.
     pub input_init: InputInit,
+    /// Where the input is the number of a symbol: how many symbols there are. Each is shown to the
+    /// layer as a learned vector of I numbers.
+    pub embedding: Option<u32>,
+}
+
+/// The groups of parameters that a training recipe can treat differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Group {
+    /// The connections between neurons and from the input.
+    Recurrent,
+    /// The controller of adaptive neurons.
+    Controller,
+    /// Gain and saturation.
+    Shape,
+    /// The readout.
+    Readout,
 }
 
 /// A named tensor of a network.
 #[derive(Debug)]
 pub struct Parameter<'a> {
-    /// The name in checkpoints, as in section 3 of the science reference.
+    /// The name in checkpoints, as in docs/science.md.
     pub name: &'static str,
     /// Its value; shares the storage with the network.
     pub tensor: &'a Tensor,
     /// Whether it is learned.
     pub trained: bool,
+    /// Its group.
+    pub group: Group,
+}
+
+/// What a layer remembers from one step to the next.
+#[derive(Debug)]
+pub struct State {
+    /// What the neurons emit, h [B, H].
+    pub h: Tensor,
+    /// What nobody outside sees: the controllers' g [B * H, S] of adaptive networks, c [B, H] of
+    /// `lstm`.
+    pub inner: Option<Tensor>,
+}
+
+impl State {
+    /// The same state outside of the graph.
+    pub fn detach(&self) -> Result<Self> {
+        let inner = self.inner.as_ref().map(Tensor::f_detach).transpose()?;
+        Ok(Self { h: self.h.f_detach()?, inner })
+    }
+
+    /// The same state, sharing its storage.
+    #[must_use]
+    pub fn share(&self) -> Self {
+        let inner = self.inner.as_ref().map(Tensor::shallow_clone);
+        Self { h: self.h.shallow_clone(), inner }
+    }
+}
+
+/// One step of a layer.
+#[derive(Debug)]
+pub struct Step {
+    /// The state that it led to.
+    pub state: State,
+    /// What the neurons received, a_t [B, H]; absent where a neuron has several gates.
+    pub a: Option<Tensor>,
+    /// The gain and the saturation that the neurons used, of neurons that have them: [1], [H] or
+    /// [B, H].
+    pub shape: Option<(Tensor, Tensor)>,
+}
+
+/// Derivatives of what neurons emit, each [B, H] or broadcasting to it.
+#[derive(Debug)]
+pub struct Slopes {
+    /// By what they receive, at constant gain and saturation.
+    pub x: Tensor,
+    /// By gain and by saturation, of neurons that have them.
+    pub shape: Option<(Tensor, Tensor)>,
+}
+
+/// Gain and saturation that neurons are made to have: [H] or [B, H].
+#[derive(Debug)]
+pub struct Held {
+    /// Gains.
+    pub n: Tensor,
+    /// Saturations.
+    pub s: Tensor,
+}
+
+impl Held {
+    /// The gains and saturations of `shape` in the precision `kind`.
+    pub fn new(shape: &Shape, kind: Kind) -> Result<Self> {
+        let vector = |values: &[f64]| from_doubles(values, &[length(values.len())?], kind);
+        Ok(Self { n: vector(&shape.n)?, s: vector(&shape.s)? })
+    }
+}
+
+/// Under which conditions a network runs.
+#[derive(Debug, Default)]
+pub struct Conditions<'a> {
+    /// An extra current that broadcasts to [T, B, H].
+    pub drive: Option<&'a Tensor>,
+    /// Gain and saturation, where the neurons shall not have their own.
+    pub held: Option<&'a Held>,
+    /// The state before the first step; without it, rest: all zeros.
+    pub from: Option<State>,
+}
+
+impl<'a> Conditions<'a> {
+    /// From rest, under `drive`.
+    pub fn driven(drive: Option<&'a Tensor>) -> Self {
+        Self { drive, ..Self::default() }
+    }
 }
 
 /// A recurrent layer: neurons, the connections between them and to the input.
@@ -60,26 +166,39 @@ trait Layer: Send {
     /// The parameters in the order in which they are drawn, counted and stored.
     fn parameters(&self) -> Vec<Parameter<'_>>;
 
-    /// Runs the layer over `inputs` [T, B, I] with the extra current `drive`, which broadcasts to
-    /// [T, B, H], and gives the states that `readout` wants: [B, H] or [T, B, H].
-    fn forward(
-        &self,
-        inputs: &Tensor,
-        drive: Option<&Tensor>,
-        readout: Readout,
-        gauge: &mut Gauge,
-    ) -> Result<Tensor>;
+    /// What reaches the neurons from outside at every step of `inputs` [T, B, I] under `drive`, which
+    /// broadcasts to [T, B, H]: T tensors for [`Cell::step`].
+    fn external(&self, inputs: &Tensor, drive: Option<&Tensor>) -> Result<Vec<Tensor>>;
+
+    /// The state of `batch` networks at rest.
+    fn rest(&self, batch: i64) -> Result<State>;
+
+    /// The layer made ready for steps with the present weights.
+    fn cell(&self, held: Option<&Held>, gauge: &mut Gauge) -> Result<Box<dyn Cell + '_>>;
+
+    /// The slopes of the neurons in a step; none where a neuron has several gates.
+    fn slopes(&self, step: &Step) -> Result<Option<Slopes>>;
 
     /// Gain and saturation of every neuron, if they do not depend on what the network sees.
     fn fixed_shape(&self) -> Result<Option<Shape>>;
 }
 
+/// A layer in motion.
+pub trait Cell {
+    /// Goes one step on from `state` with what reaches the neurons from outside, `external`.
+    fn step(&self, external: &Tensor, state: &State, gauge: &mut Gauge) -> Result<Step>;
+}
+
 /// A network with its weights.
 pub struct Network {
+    /// With the number of neurons that the network really has.
+    config: config::Network,
+    interface: Interface,
+    kind: Kind,
     layer: Box<dyn Layer>,
     w_out: Tensor,
     b_out: Tensor,
-    readout: Readout,
+    embedding: Option<Tensor>,
     n0: Option<f64>,
 }
 
@@ -95,26 +214,43 @@ impl Network {
         kind: Kind,
         rng: &mut TrialRng,
     ) -> Result<Self> {
+        let hidden = matching::hidden(config, interface);
+        let config = config::Network { hidden, match_parameters_of: None, ..config.clone() };
         let drawn = 5.0 + 2.0 * rng.unit();
         let n0 = config.n0.unwrap_or(drawn);
-        let mut init = Init::new(config, interface.input_init, kind, rng);
-        let layer = layer(config, interface.inputs, n0, &mut init)?;
+        let mut init = Init::new(&config, interface.input_init, kind, rng);
+        let layer = layer(&config, interface.inputs, n0, &mut init)?;
         let (w_out, b_out) = init.readout(interface.classes, interface.readout_init)?;
-        for parameter in layer.parameters().into_iter().filter(|parameter| parameter.trained) {
-            let _ = parameter.tensor.f_set_requires_grad(true)?;
-        }
-        let w_out = w_out.f_set_requires_grad(true)?;
-        let b_out = b_out.f_set_requires_grad(true)?;
+        let embedding = match interface.embedding {
+            Some(symbols) => Some(init.embedding(symbols, interface.inputs)?),
+            None => None,
+        };
         let n0 = config.kind.has_shape().then_some(n0);
-        Ok(Self { layer, w_out, b_out, readout: interface.readout, n0 })
+        let network = Self { config, interface, kind, layer, w_out, b_out, embedding, n0 };
+        for tensor in network.trained() {
+            let _ = tensor.f_set_requires_grad(true)?;
+        }
+        Ok(network)
     }
 
-    /// All parameters, the readout last: the order in which they are drawn and stored.
+    /// All parameters, readout and embedding last: the order in which they are drawn and stored.
     pub fn parameters(&self) -> Vec<Parameter<'_>> {
         let mut parameters = self.layer.parameters();
-        parameters.push(Parameter { name: "w_out", tensor: &self.w_out, trained: true });
-        parameters.push(Parameter { name: "b_out", tensor: &self.b_out, trained: true });
+        let mut add = |name, tensor, group| {
+            parameters.push(Parameter { name, tensor, trained: true, group });
+        };
+        add("w_out", &self.w_out, Group::Readout);
+        add("b_out", &self.b_out, Group::Readout);
+        if let Some(embedding) = &self.embedding {
+            add("embedding", embedding, Group::Recurrent);
+        }
         parameters
+    }
+
+    /// The parameter called `name`.
+    pub fn parameter(&self, name: &str) -> Option<&Tensor> {
+        let mut parameters = self.parameters().into_iter();
+        parameters.find(|parameter| parameter.name == name).map(|parameter| parameter.tensor)
     }
 
     /// The learned parameters, in the same order.
@@ -131,20 +267,113 @@ impl Network {
         self.trained().iter().map(|tensor| tensor.numel() as u64).sum()
     }
 
-    /// The class scores for `inputs` [T, B, I] under `drive`, which broadcasts to [T, B, H]:
-    /// [B, C] where the last state is read out, else [T * B, C] with the steps outermost.
+    /// A network like this one but with other values, possibly of another number of inputs, for
+    /// some parameters. It is not for training.
+    pub fn with(&self, changes: &[(&str, Tensor)]) -> Result<Self> {
+        let _guard = no_grad_guard();
+        let change = |name| changes.iter().find(|(other, _)| *other == name).map(|(_, new)| new);
+        let mut interface = self.interface;
+        if let Some(w_xh) = change("w_xh") {
+            interface.inputs = u32::try_from(w_xh.size2()?.1).unwrap_or(interface.inputs);
+        }
+        // What is drawn is overwritten.
+        let mut rng = TrialRng::new(0, Purpose::Init);
+        let copy = Self::new(&self.config, interface, self.kind, &mut rng)?;
+        for (new, old) in copy.parameters().into_iter().zip(self.parameters()) {
+            let value = change(new.name).unwrap_or(old.tensor);
+            new.tensor.shallow_clone().f_copy_(value)?;
+        }
+        Ok(copy)
+    }
+
+    /// What reaches the neurons from outside at every step of `inputs` [T, B, I] under `drive`,
+    /// which broadcasts to [T, B, H]: T tensors for [`Cell::step`].
+    pub fn external(&self, inputs: &Tensor, drive: Option<&Tensor>) -> Result<Vec<Tensor>> {
+        match &self.embedding {
+            None => self.layer.external(inputs, drive),
+            Some(embedding) => {
+                let symbols = inputs.f_squeeze_dim(-1)?.f_to_dtype(Kind::Int64, false, false)?;
+                let inputs = Tensor::f_embedding(embedding, &symbols, -1, false, false)?;
+                self.layer.external(&inputs, drive)
+            }
+        }
+    }
+
+    /// The state of `batch` networks at rest.
+    pub fn rest(&self, batch: i64) -> Result<State> {
+        self.layer.rest(batch)
+    }
+
+    /// The layer made ready for steps with the present weights.
+    pub fn cell(&self, held: Option<&Held>, gauge: &mut Gauge) -> Result<Box<dyn Cell + '_>> {
+        self.layer.cell(held, gauge)
+    }
+
+    /// Reads `inputs` [T, B, I], shows every step to `see` and gives the last state.
+    pub fn run(
+        &self,
+        inputs: &Tensor,
+        conditions: Conditions<'_>,
+        gauge: &mut Gauge,
+        see: &mut dyn FnMut(&Step) -> Result<()>,
+    ) -> Result<State> {
+        let (_, batch, _) = inputs.size3()?;
+        let external = self.external(inputs, conditions.drive)?;
+        let cell = self.cell(conditions.held, gauge)?;
+        let mut state = match conditions.from {
+            Some(state) => state,
+            None => self.rest(batch)?,
+        };
+        for external in &external {
+            let step = cell.step(external, &state, gauge)?;
+            see(&step)?;
+            state = step.state;
+        }
+        Ok(state)
+    }
+
+    /// The class scores for `inputs` [T, B, I], and the last state: [B, C] where the last state is
+    /// read out, else [T * B, C] with the steps outermost.
+    pub fn forward(
+        &self,
+        inputs: &Tensor,
+        conditions: Conditions<'_>,
+        gauge: &mut Gauge,
+    ) -> Result<(Tensor, State)> {
+        let mut states = Vec::new();
+        let every = self.interface.readout == Readout::Every;
+        let last = self.run(inputs, conditions, gauge, &mut |step| {
+            if every {
+                states.push(step.state.h.shallow_clone());
+            }
+            Ok(())
+        })?;
+        let logits = if every {
+            self.readout(&Tensor::f_stack(&states, 0)?.f_flatten(0, 1)?)?
+        } else {
+            self.readout(&last.h)?
+        };
+        Ok((logits, last))
+    }
+
+    /// The class scores of [`Network::forward`] alone.
     pub fn logits(
         &self,
         inputs: &Tensor,
-        drive: Option<&Tensor>,
+        conditions: Conditions<'_>,
         gauge: &mut Gauge,
     ) -> Result<Tensor> {
-        let states = self.layer.forward(inputs, drive, self.readout, gauge)?;
-        let states = match self.readout {
-            Readout::Last => states,
-            Readout::Every => states.f_flatten(0, 1)?,
-        };
-        states.f_linear(&self.w_out, Some(&self.b_out))
+        Ok(self.forward(inputs, conditions, gauge)?.0)
+    }
+
+    /// The class scores [B, C] of states [B, H].
+    pub fn readout(&self, h: &Tensor) -> Result<Tensor> {
+        h.f_linear(&self.w_out, Some(&self.b_out))
+    }
+
+    /// The slopes of the neurons in a step; none where a neuron has several gates.
+    pub fn slopes(&self, step: &Step) -> Result<Option<Slopes>> {
+        self.layer.slopes(step)
     }
 
     /// Gain and saturation of every neuron, if they do not depend on what the network sees.
@@ -156,6 +385,21 @@ impl Network {
     pub fn n0(&self) -> Option<f64> {
         self.n0
     }
+
+    /// What the single neurons do.
+    pub fn kind(&self) -> NetworkKind {
+        self.config.kind
+    }
+
+    /// The number of neurons, H.
+    pub fn hidden(&self) -> u32 {
+        self.config.hidden
+    }
+
+    /// The floating-point type of the weights.
+    pub fn precision(&self) -> Kind {
+        self.kind
+    }
 }
 
 /// The layer of a network of the configured kind.
@@ -165,8 +409,14 @@ fn layer(
     n0: f64,
     init: &mut Init<'_>,
 ) -> Result<Box<dyn Layer>> {
+    let plain = |activation, init: &mut Init<'_>| plain::Plain::new(activation, inputs, init);
     Ok(match config.kind {
-        NetworkKind::Relu => Box::new(plain::Plain::relu(inputs, init)?),
+        NetworkKind::Relu => Box::new(plain(Activation::Relu, init)?),
+        NetworkKind::Tanh => Box::new(plain(Activation::Tanh, init)?),
+        NetworkKind::Sigmoid => Box::new(plain(Activation::Sigmoid, init)?),
+        NetworkKind::Softplus => Box::new(plain(Activation::Softplus, init)?),
+        NetworkKind::Linear => Box::new(plain(Activation::Linear, init)?),
+        NetworkKind::Modrelu => Box::new(plain::Plain::modrelu(inputs, init)?),
         NetworkKind::Fixed | NetworkKind::Homogeneous => {
             Box::new(plain::Plain::homogeneous(config, inputs, n0, init)?)
         }
@@ -174,6 +424,7 @@ fn layer(
             Box::new(plain::Plain::heterogeneous(config, inputs, n0, init)?)
         }
         NetworkKind::Adaptive => Box::new(adaptive::Adaptive::new(config, inputs, n0, init)?),
-        _ => return Err(tch::TchError::Shape("unfinished".to_owned())),
+        NetworkKind::Lstm => Box::new(lstm::Lstm::new(config, inputs, init)?),
+        NetworkKind::Gru => Box::new(gru::Gru::new(config, inputs, init)?),
     })
 }

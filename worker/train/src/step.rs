@@ -4,7 +4,7 @@ use tch::{Kind, Reduction, Result, Tensor, no_grad_guard};
 
 use crate::adam::Adam;
 use crate::gauge::Gauge;
-use crate::network::Network;
+use crate::network::{Conditions, Network};
 use crate::tensor::to_double;
 
 /// Samples as a network sees them.
@@ -49,7 +49,7 @@ pub fn update(
     batch: &Batch,
     gauge: &mut Gauge,
 ) -> Result<Update> {
-    let logits = network.logits(&batch.inputs, None, gauge)?;
+    let logits = network.logits(&batch.inputs, Conditions::default(), gauge)?;
     let loss = cross_entropy(&logits, &batch.targets)?;
     let score = score(&logits, &loss, batch)?;
     if !score.loss.is_finite() {
@@ -70,7 +70,7 @@ pub fn evaluate(
     gauge: &mut Gauge,
 ) -> Result<Score> {
     let _guard = no_grad_guard();
-    let logits = network.logits(&batch.inputs, drive, gauge)?;
+    let logits = network.logits(&batch.inputs, Conditions::driven(drive), gauge)?;
     let loss = cross_entropy(&logits, &batch.targets)?;
     score(&logits, &loss, batch)
 }

@@ -116,6 +116,7 @@ impl Task {
                 readout: Readout::Last,
                 readout_init: ReadoutInit::Uniform,
                 input_init: InputInit::Kaiming,
+                embedding: None,
             },
             Source::Copy(copy) => Interface {
                 inputs: copy.inputs(),
@@ -123,6 +124,7 @@ impl Task {
                 readout: Readout::Every,
                 readout_init: ReadoutInit::Xavier,
                 input_init: InputInit::Xavier,
+                embedding: None,
             },
         }
     }

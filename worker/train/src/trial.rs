@@ -240,7 +240,7 @@ impl<'a> Trial<'a> {
     /// Samples per batch of a pass. Part of what determines the last bits of the sums, hence a
     /// function of the configuration alone.
     fn chunk(&self) -> u32 {
-        let currents = self.task.steps().saturating_mul(self.config.network.hidden);
+        let currents = self.task.steps().saturating_mul(self.network.hidden());
         (PASS_CURRENTS / currents.max(1)).clamp(16, PASS_SAMPLES)
     }
 
@@ -258,7 +258,7 @@ impl<'a> Trial<'a> {
     fn enter(&mut self, stage: Stage) -> Result<(), Error> {
         self.state.enter(stage);
         self.gauge = match stage {
-            Stage::Shapes | Stage::Validate => Gauge::measuring(self.config.network.hidden)?,
+            Stage::Shapes | Stage::Validate => Gauge::measuring(self.network.hidden())?,
             Stage::Train | Stage::Evaluate | Stage::Done => Gauge::counting(),
         };
         Ok(())

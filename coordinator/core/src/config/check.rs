@@ -296,7 +296,6 @@ fn check_evaluations(evaluations: &[Evaluation], problems: &mut Vec<Problem>) {
     }
 }
 
-#[expect(clippy::float_cmp, reason = "cells are the same if their numbers are")]
 fn overlap(one: &Evaluation, other: &Evaluation) -> bool {
     fn meet(one: Option<&Vec<f64>>, other: Option<&Vec<f64>>) -> bool {
         match (one, other) {

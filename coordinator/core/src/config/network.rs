@@ -101,6 +101,22 @@ pub enum NetworkKind {
 }
 
 impl NetworkKind {
+    /// Every kind.
+    pub const ALL: [Self; 12] = [
+        Self::Fixed,
+        Self::Homogeneous,
+        Self::Heterogeneous,
+        Self::Adaptive,
+        Self::Relu,
+        Self::Tanh,
+        Self::Sigmoid,
+        Self::Softplus,
+        Self::Linear,
+        Self::Modrelu,
+        Self::Lstm,
+        Self::Gru,
+    ];
+
     /// The name in sweep files and tables.
     pub fn name(self) -> &'static str {
         match self {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 /// The data and the question asked about it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "every switch is a word of the sweep language")]
 pub struct Task {
     /// Which task.
     pub kind: TaskKind,

@@ -7,13 +7,13 @@
 //! n_t[b,i] = w_gn . g_t[b,i] + b_gn ;  s_t[b,i] = w_gs . g_t[b,i] + b_gs ;  h_t = gamma(a_t; n_t, s_t)
 //! ```
 
-use rheo_core::config;
-use tch::{Device, Result, Tensor};
+use rheo_core::config::{self, Adapts};
+use tch::{Result, Tensor};
 
 use super::init::Init;
 use super::recurrence::Recurrence;
-use super::{Layer, Parameter, Readout};
-use crate::gamma::Curve;
+use super::{Cell, Group, Held, Layer, Parameter, Slopes, State, Step};
+use crate::gamma::{self, Curve};
 use crate::gauge::{Gauge, Shape};
 
 /// A layer of neurons that share a controller.
@@ -27,6 +27,7 @@ pub(super) struct Adaptive {
     b_gn: Tensor,
     w_gs: Tensor,
     b_gs: Tensor,
+    adapts: Adapts,
 }
 
 impl Adaptive {
@@ -37,7 +38,7 @@ impl Adaptive {
         init: &mut Init<'_>,
     ) -> Result<Self> {
         let units = config.controller;
-        Ok(Self {
+        let layer = Self {
             recurrence: Recurrence::new(inputs, init)?,
             u_ag: init.controller_input(units)?,
             b_ag: init.bias(units, 1)?,
@@ -47,7 +48,18 @@ impl Adaptive {
             b_gn: init.constant(1, n0)?,
             w_gs: init.xavier(1, units, 0.01)?,
             b_gs: init.constant(1, config.s0)?,
-        })
+            adapts: config.adapts,
+        };
+        // What does not adapt is drawn all the same, so that the other weights do not depend on it.
+        let still = match config.adapts {
+            Adapts::Both => None,
+            Adapts::Gain => Some(&layer.w_gs),
+            Adapts::Saturation => Some(&layer.w_gn),
+        };
+        if let Some(weights) = still {
+            let _ = weights.shallow_clone().f_zero_()?;
+        }
+        Ok(layer)
     }
 }
 
@@ -74,13 +86,6 @@ impl Controller {
             readout: Tensor::f_cat(&[&layer.w_gn, &layer.w_gs], 0)?,
             readout_bias: Tensor::f_stack(&[&layer.b_gn, &layer.b_gs], 0)?,
         })
-    }
-
-    /// The state before the first step, [B * H, S].
-    fn rest(&self, neurons: &Tensor) -> Result<Tensor> {
-        let (batch, hidden) = neurons.size2()?;
-        let units = self.from_neuron.size1()?;
-        Tensor::f_zeros([batch * hidden, units], (neurons.f_kind()?, Device::Cpu))
     }
 
     /// Advances the state by one step in which the neurons receive `a` [B, H].
@@ -116,47 +121,90 @@ impl Layer for Adaptive {
             ("w_gs", &self.w_gs),
             ("b_gs", &self.b_gs),
         ];
+        let is_still = |name| match self.adapts {
+            Adapts::Both => false,
+            Adapts::Gain => name == "w_gs",
+            Adapts::Saturation => name == "w_gn",
+        };
         parameters.extend(controller.map(|(name, tensor)| Parameter {
             name,
             tensor,
-            trained: true,
+            trained: !is_still(name),
+            group: Group::Controller,
         }));
         parameters
     }
 
-    fn forward(
-        &self,
-        inputs: &Tensor,
-        drive: Option<&Tensor>,
-        readout: Readout,
-        gauge: &mut Gauge,
-    ) -> Result<Tensor> {
-        let external = self.recurrence.external(inputs, drive)?;
+    fn external(&self, inputs: &Tensor, drive: Option<&Tensor>) -> Result<Vec<Tensor>> {
+        self.recurrence.external(inputs, drive)
+    }
+
+    fn rest(&self, batch: i64) -> Result<State> {
+        let (hidden, units) = (self.recurrence.hidden()?, self.b_ag.size1()?);
+        let options = (self.b_ag.f_kind()?, self.b_ag.device());
+        let g = Tensor::f_zeros([batch * hidden, units], options)?;
+        Ok(State { h: self.recurrence.rest(batch)?, inner: Some(g) })
+    }
+
+    fn cell(&self, held: Option<&Held>, gauge: &mut Gauge) -> Result<Box<dyn Cell + '_>> {
         let feedback = self.recurrence.feedback()?;
-        let controller = Controller::new(self)?;
-        let mut state = self.recurrence.rest(inputs)?;
-        let size = state.size2()?;
-        let mut g = controller.rest(&state)?;
-        let mut states = Vec::new();
-        for current in &external {
-            let a = current.f_addmm(&state, &feedback)?;
-            g = controller.step(&g, &a)?;
-            let (n, s) = controller.shape(&g, size)?;
-            let curve = Curve::new(&n, &s, feedback.requires_grad())?;
-            gauge.count(&curve);
-            gauge.measure(&n, &s)?;
-            state = curve.apply(&a)?;
-            if readout == Readout::Every {
-                states.push(state.shallow_clone());
+        let shapes = match held {
+            None => Shapes::Own(Controller::new(self)?),
+            Some(Held { n, s }) => {
+                let curve = Curve::new(n, s, feedback.requires_grad())?;
+                gauge.count(&curve);
+                Shapes::Held { curve, n: n.shallow_clone(), s: s.shallow_clone() }
             }
-        }
-        match readout {
-            Readout::Last => Ok(state),
-            Readout::Every => Tensor::f_stack(&states, 0),
-        }
+        };
+        Ok(Box::new(AdaptiveCell { feedback, shapes }))
+    }
+
+    fn slopes(&self, step: &Step) -> Result<Option<Slopes>> {
+        let (Some(a), Some((n, s))) = (&step.a, &step.shape) else { return Ok(None) };
+        gamma::slopes(a, n, s).map(Some)
     }
 
     fn fixed_shape(&self) -> Result<Option<Shape>> {
         Ok(None)
+    }
+}
+
+/// A layer with its weights as one step uses them.
+struct AdaptiveCell {
+    /// w_hh^T [H, H].
+    feedback: Tensor,
+    shapes: Shapes,
+}
+
+/// Where gain and saturation come from.
+enum Shapes {
+    /// The controller sets them.
+    Own(Controller),
+    /// They are fixed; the controller rests.
+    Held { curve: Curve, n: Tensor, s: Tensor },
+}
+
+impl Cell for AdaptiveCell {
+    fn step(&self, external: &Tensor, state: &State, gauge: &mut Gauge) -> Result<Step> {
+        let a = external.f_addmm(&state.h, &self.feedback)?;
+        let inner = state.inner.as_ref();
+        let (h, g, shape) = match (&self.shapes, inner) {
+            (Shapes::Own(controller), Some(g)) => {
+                let g = controller.step(g, &a)?;
+                let (n, s) = controller.shape(&g, a.size2()?)?;
+                let curve = Curve::new(&n, &s, self.feedback.requires_grad())?;
+                gauge.count(&curve);
+                gauge.measure(&n, &s)?;
+                (curve.apply(&a)?, Some(g), (n, s))
+            }
+            (Shapes::Held { curve, n, s }, g) => {
+                let shape = (n.shallow_clone(), s.shallow_clone());
+                (curve.apply(&a)?, g.map(Tensor::shallow_clone), shape)
+            }
+            (Shapes::Own(_), None) => {
+                return Err(tch::TchError::Shape("a controller has a state".to_owned()));
+            }
+        };
+        Ok(Step { state: State { h, inner: g }, a: Some(a), shape: Some(shape) })
     }
 }

@@ -8,13 +8,19 @@ use tch::{Kind, Result, Tensor};
 
 use crate::tensor::{from_doubles, length, to_double, to_doubles};
 
-/// How the readout weights start. Its bias is uniform in +-1/sqrt(H) in any case.
+/// The bound of the uniform weights of language tasks.
+const LANGUAGE: f64 = 0.1;
+
+/// How the readout weights start. The bias is uniform in +-1/sqrt(H) unless
+/// said otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadoutInit {
     /// Uniform in +-1/sqrt(H).
     Uniform,
     /// Normal with variance 2 / (fan in + fan out).
     Xavier,
+    /// Uniform in +-0.1, and the bias zero.
+    Language,
 }
 
 /// Draws the parameters of one network.
@@ -117,6 +123,19 @@ impl<'a> Init<'a> {
         from_doubles(&values, &[i64::from(size)], self.kind)
     }
 
+    /// A tensor with elements uniform in +-`bound`.
+    pub(super) fn uniform(&mut self, size: &[u32], bound: f64) -> Result<Tensor> {
+        let count = size.iter().map(|&side| side as usize).product();
+        let values = self.uniforms(count, bound);
+        let size: Vec<i64> = size.iter().map(|&side| i64::from(side)).collect();
+        from_doubles(&values, &size, self.kind)
+    }
+
+    /// The vectors [`symbols`, `inputs`] by which symbols are shown.
+    pub(super) fn embedding(&mut self, symbols: u32, inputs: u32) -> Result<Tensor> {
+        self.uniform(&[symbols, inputs], LANGUAGE)
+    }
+
     /// A vector of equal elements.
     pub(super) fn constant(&self, size: u32, value: f64) -> Result<Tensor> {
         from_doubles(&vec![value; size as usize], &[i64::from(size)], self.kind)
@@ -132,6 +151,10 @@ impl<'a> Init<'a> {
                 from_doubles(&values, &shape, self.kind)?
             }
             ReadoutInit::Xavier => self.xavier(classes, self.hidden, 1.0)?,
+            ReadoutInit::Language => {
+                let weights = self.uniform(&[classes, self.hidden], LANGUAGE)?;
+                return Ok((weights, self.constant(classes, 0.0)?));
+            }
         };
         let bias = self.uniforms(classes as usize, bound);
         Ok((weights, from_doubles(&bias, &[i64::from(classes)], self.kind)?))

@@ -1,13 +1,14 @@
-//! Layers whose neurons have a fixed curve: h_t = phi(a_t) with phi the ReLU, one gamma shared by
-//! all neurons, or one gamma per neuron.
+//! Layers whose neurons have a fixed curve: h_t = phi(a_t) with phi an activation function, one gamma
+//! shared by all neurons, or one gamma per neuron.
 
-use rheo_core::config;
+use rheo_core::config::{self, NetworkKind};
 use tch::{Result, Tensor};
 
+use super::activation::{self, Activation};
 use super::init::Init;
 use super::recurrence::Recurrence;
-use super::{Layer, Parameter, Readout};
-use crate::gamma::Curve;
+use super::{Cell, Group, Held, Layer, Parameter, Slopes, State, Step};
+use crate::gamma::{self, Curve};
 use crate::gauge::{Gauge, Shape};
 use crate::tensor::to_doubles;
 
@@ -18,15 +19,24 @@ pub(super) struct Plain {
 }
 
 enum Neurons {
-    /// max(a, 0).
-    Relu,
+    /// One function without parameters.
+    Activation(Activation),
+    /// sign(a) max(|a| + b, 0) with b [H].
+    Modrelu { b_mod: Tensor },
     /// gamma(a; n, s) with n and s of one element or of one per neuron.
     Gamma { n: Tensor, s: Tensor, learned: bool },
 }
 
 impl Plain {
-    pub(super) fn relu(inputs: u32, init: &mut Init<'_>) -> Result<Self> {
-        Ok(Self { recurrence: Recurrence::new(inputs, init)?, neurons: Neurons::Relu })
+    pub(super) fn new(activation: Activation, inputs: u32, init: &mut Init<'_>) -> Result<Self> {
+        let recurrence = Recurrence::new(inputs, init)?;
+        Ok(Self { recurrence, neurons: Neurons::Activation(activation) })
+    }
+
+    pub(super) fn modrelu(inputs: u32, init: &mut Init<'_>) -> Result<Self> {
+        let recurrence = Recurrence::new(inputs, init)?;
+        let b_mod = init.uniform(&[init.hidden()], 0.01)?;
+        Ok(Self { recurrence, neurons: Neurons::Modrelu { b_mod } })
     }
 
     pub(super) fn homogeneous(
@@ -38,7 +48,8 @@ impl Plain {
         let recurrence = Recurrence::new(inputs, init)?;
         let n = init.constant(1, n0)?;
         let s = init.constant(1, config.s0)?;
-        Ok(Self { recurrence, neurons: Neurons::Gamma { n, s, learned: config.learn_shape } })
+        let learned = config.kind == NetworkKind::Homogeneous;
+        Ok(Self { recurrence, neurons: Neurons::Gamma { n, s, learned } })
     }
 
     pub(super) fn heterogeneous(
@@ -49,7 +60,7 @@ impl Plain {
     ) -> Result<Self> {
         let recurrence = Recurrence::new(inputs, init)?;
         let n = init.around(config.hidden, n0, config.n0_spread)?;
-        let s = init.constant(config.hidden, config.s0)?;
+        let s = init.around(config.hidden, config.s0, config.s0_spread)?;
         Ok(Self { recurrence, neurons: Neurons::Gamma { n, s, learned: config.learn_shape } })
     }
 }
@@ -57,45 +68,58 @@ impl Plain {
 impl Layer for Plain {
     fn parameters(&self) -> Vec<Parameter<'_>> {
         let mut parameters = self.recurrence.parameters();
-        if let Neurons::Gamma { n, s, learned } = &self.neurons {
-            parameters.push(Parameter { name: "n", tensor: n, trained: *learned });
-            parameters.push(Parameter { name: "s", tensor: s, trained: *learned });
+        match &self.neurons {
+            Neurons::Activation(_) => {}
+            Neurons::Modrelu { b_mod } => parameters.push(Parameter {
+                name: "b_mod",
+                tensor: b_mod,
+                trained: true,
+                group: Group::Recurrent,
+            }),
+            Neurons::Gamma { n, s, learned } => {
+                for (name, tensor) in [("n", n), ("s", s)] {
+                    let trained = *learned;
+                    parameters.push(Parameter { name, tensor, trained, group: Group::Shape });
+                }
+            }
         }
         parameters
     }
 
-    fn forward(
-        &self,
-        inputs: &Tensor,
-        drive: Option<&Tensor>,
-        readout: Readout,
-        gauge: &mut Gauge,
-    ) -> Result<Tensor> {
-        let external = self.recurrence.external(inputs, drive)?;
+    fn external(&self, inputs: &Tensor, drive: Option<&Tensor>) -> Result<Vec<Tensor>> {
+        self.recurrence.external(inputs, drive)
+    }
+
+    fn rest(&self, batch: i64) -> Result<State> {
+        Ok(State { h: self.recurrence.rest(batch)?, inner: None })
+    }
+
+    fn cell(&self, held: Option<&Held>, gauge: &mut Gauge) -> Result<Box<dyn Cell + '_>> {
         let feedback = self.recurrence.feedback()?;
-        let curve = match &self.neurons {
-            Neurons::Relu => None,
-            Neurons::Gamma { n, s, .. } => Some(Curve::new(n, s, feedback.requires_grad())?),
-        };
-        if let Some(curve) = &curve {
-            gauge.count(curve);
-        }
-        let mut state = self.recurrence.rest(inputs)?;
-        let mut states = Vec::new();
-        for current in &external {
-            let a = current.f_addmm(&state, &feedback)?;
-            state = match &curve {
-                None => a.f_relu()?,
-                Some(curve) => curve.apply(&a)?,
-            };
-            if readout == Readout::Every {
-                states.push(state.shallow_clone());
+        let function = match &self.neurons {
+            Neurons::Activation(activation) => Function::Activation(*activation),
+            Neurons::Modrelu { b_mod } => Function::Modrelu(b_mod),
+            Neurons::Gamma { n, s, .. } => {
+                let (n, s) = held.map_or((n, s), |held| (&held.n, &held.s));
+                let curve = Curve::new(n, s, feedback.requires_grad())?;
+                gauge.count(&curve);
+                Function::Gamma { curve, n: n.shallow_clone(), s: s.shallow_clone() }
             }
+        };
+        Ok(Box::new(PlainCell { feedback, function }))
+    }
+
+    fn slopes(&self, step: &Step) -> Result<Option<Slopes>> {
+        let Some(a) = &step.a else { return Ok(None) };
+        if let Some((n, s)) = &step.shape {
+            return gamma::slopes(a, n, s).map(Some);
         }
-        match readout {
-            Readout::Last => Ok(state),
-            Readout::Every => Tensor::f_stack(&states, 0),
-        }
+        let x = match &self.neurons {
+            Neurons::Activation(activation) => activation.slope(a)?,
+            Neurons::Modrelu { b_mod } => activation::modrelu_slope(a, b_mod)?,
+            Neurons::Gamma { .. } => return Ok(None),
+        };
+        Ok(Some(Slopes { x, shape: None }))
     }
 
     fn fixed_shape(&self) -> Result<Option<Shape>> {
@@ -106,5 +130,32 @@ impl Layer for Plain {
         let per_neuron =
             |values: &Tensor| to_doubles(&values.f_detach()?.f_expand([hidden], false)?);
         Ok(Some(Shape { n: per_neuron(n)?, s: per_neuron(s)? }))
+    }
+}
+
+/// A layer with its weights as one step uses them.
+struct PlainCell<'a> {
+    /// w_hh^T [H, H].
+    feedback: Tensor,
+    function: Function<'a>,
+}
+
+enum Function<'a> {
+    Activation(Activation),
+    Modrelu(&'a Tensor),
+    Gamma { curve: Curve, n: Tensor, s: Tensor },
+}
+
+impl Cell for PlainCell<'_> {
+    fn step(&self, external: &Tensor, state: &State, _gauge: &mut Gauge) -> Result<Step> {
+        let a = external.f_addmm(&state.h, &self.feedback)?;
+        let (h, shape) = match &self.function {
+            Function::Activation(activation) => (activation.apply(&a)?, None),
+            Function::Modrelu(b_mod) => (activation::modrelu(&a, b_mod)?, None),
+            Function::Gamma { curve, n, s } => {
+                (curve.apply(&a)?, Some((n.shallow_clone(), s.shallow_clone())))
+            }
+        };
+        Ok(Step { state: State { h, inner: None }, a: Some(a), shape })
     }
 }

@@ -1,10 +1,10 @@
 //! The connections of a layer: a_t = x_t w_xh^T + b_xh + h_{t-1} w_hh^T + b_hh + d_t. Shared by all
 //! kinds whose neurons receive a plain weighted sum.
 
-use tch::{Device, Result, Tensor};
+use tch::{Result, Tensor};
 
-use super::Parameter;
 use super::init::Init;
+use super::{Group, Parameter};
 
 /// Input and recurrent weights. The two biases are redundant but kept: they start differently and
 /// both are learned, as in the paper.
@@ -27,12 +27,14 @@ impl Recurrence {
     }
 
     pub(super) fn parameters(&self) -> Vec<Parameter<'_>> {
-        vec![
-            Parameter { name: "w_xh", tensor: &self.w_xh, trained: true },
-            Parameter { name: "b_xh", tensor: &self.b_xh, trained: true },
-            Parameter { name: "w_hh", tensor: &self.w_hh, trained: true },
-            Parameter { name: "b_hh", tensor: &self.b_hh, trained: true },
-        ]
+        let tensors = [
+            ("w_xh", &self.w_xh),
+            ("b_xh", &self.b_xh),
+            ("w_hh", &self.w_hh),
+            ("b_hh", &self.b_hh),
+        ];
+        let group = Group::Recurrent;
+        tensors.map(|(name, tensor)| Parameter { name, tensor, trained: true, group }).into()
     }
 
     /// What reaches the neurons from outside at every step, T tensors [B, H]: one product for the
@@ -54,10 +56,9 @@ impl Recurrence {
         self.w_hh.f_transpose(0, 1)
     }
 
-    /// The state of every neuron before the first step of `inputs` [T, B, I].
-    pub(super) fn rest(&self, inputs: &Tensor) -> Result<Tensor> {
-        let (_, batch, _) = inputs.size3()?;
-        Tensor::f_zeros([batch, self.hidden()?], (inputs.f_kind()?, Device::Cpu))
+    /// The state of the neurons of `batch` networks at rest, [B, H].
+    pub(super) fn rest(&self, batch: i64) -> Result<Tensor> {
+        Tensor::f_zeros([batch, self.hidden()?], (self.b_hh.f_kind()?, self.b_hh.device()))
     }
 
     /// The number of neurons.

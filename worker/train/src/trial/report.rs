@@ -75,6 +75,7 @@ impl Trial<'_> {
         let summary = Summary {
             parameters: self.network.trained_count(),
             inputs: self.task.interface().inputs,
+            hidden: self.config.network.hidden,
             steps: self.task.steps(),
             n0: self.network.n0(),
             epochs: self.state.completed_epochs(),

@@ -62,7 +62,7 @@ impl<'a> Trial<'a> {
         }
         if let Some(Shape { n, s }) = &self.initial {
             let values = [n.as_slice(), s].concat();
-            let shape = [2, i64::from(self.config.network.hidden)];
+            let shape = [2, i64::from(self.network.hidden())];
             tensors.insert(INITIAL.to_owned(), from_doubles(&values, &shape, Kind::Double)?);
         }
         let moments = self.gauge.moments();
@@ -99,7 +99,7 @@ impl<'a> Trial<'a> {
             check(&name, &source, &tensor.size(), tensor.f_kind()?)?;
             tensor.f_copy_(&source)?;
         }
-        let hidden = i64::from(self.config.network.hidden);
+        let hidden = i64::from(self.network.hidden());
         if let Some(initial) = tensors.remove(INITIAL) {
             check(INITIAL, &initial, &[2, hidden], Kind::Double)?;
             let values = (to_doubles(&initial.f_get(0)?)?, to_doubles(&initial.f_get(1)?)?);

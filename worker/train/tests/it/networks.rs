@@ -1,12 +1,14 @@
 //! Curves and networks against the reference values, in double precision, and their gradients
 //! against finite differences.
 
-use rheo_core::config::{BiasInit, InputInit, Network as Config, NetworkKind, Optimizer};
+use rheo_core::config::{Adapts, BiasInit, InputInit, Network as Config, NetworkKind, Optimizer};
 use rheo_core::rng::{Purpose, TrialRng};
 use rheo_train::Gauge;
 use rheo_train::adam::Adam;
 use rheo_train::gamma::{Curve, GAIN_GUARD};
-use rheo_train::network::{Interface, Network, Readout, ReadoutInit};
+use rheo_train::network::{
+    Conditions, Held, Interface, Network, Readout, ReadoutInit, State, Step,
+};
 use rheo_train::step::{self, Batch};
 use serde_json::Value;
 use tch::{Kind, Reduction, Tensor, no_grad};
@@ -118,6 +120,7 @@ fn reference(kind: NetworkKind, case: &Value) -> Network {
         readout: Readout::Last,
         readout_init: ReadoutInit::Uniform,
         input_init: InputInit::Kaiming,
+        embedding: None,
     };
     let mut rng = TrialRng::new(0, Purpose::Init);
     let network = Network::new(&config, interface, Kind::Double, &mut rng).unwrap();
@@ -128,7 +131,7 @@ fn reference(kind: NetworkKind, case: &Value) -> Network {
         assert_eq!(parameter.name, name);
         let size: Vec<i64> = numbers(&entry[1]).iter().map(|&size| size as i64).collect();
         assert_eq!(parameter.tensor.size(), size, "{name}");
-        let values = match case["set"].get(name) {
+        let values = match case.get("set").and_then(|set| set.get(name)) {
             Some(given) => numbers(given),
             None => (0..parameter.tensor.numel())
                 .map(|place| ((1 + 10 * p + place) as f64).powi(2).sin() / 2.0)
@@ -152,14 +155,55 @@ fn reference_batch() -> Batch {
     }
 }
 
-const CASES: [(&str, NetworkKind); 3] = [
+const CASES: [(&str, NetworkKind); 7] = [
+    ("tanh", NetworkKind::Tanh),
+    ("modrelu", NetworkKind::Modrelu),
     ("gamma_hom", NetworkKind::Homogeneous),
     ("gamma_het", NetworkKind::Heterogeneous),
     ("adaptive", NetworkKind::Adaptive),
+    ("lstm", NetworkKind::Lstm),
+    ("gru", NetworkKind::Gru),
 ];
 
+/// How a network of the reference ends: its last state, and its last gains and saturations.
+fn last_step(network: &Network) -> (Step, Tensor) {
+    let inputs = reference_batch().inputs;
+    let mut last = None;
+    let mut see = |step: &Step| {
+        let shape = step.shape.as_ref().map(|(n, s)| (n.detach(), s.detach()));
+        last = Some(Step { state: step.state.detach()?, a: None, shape });
+        Ok(())
+    };
+    let logits = network.logits(&inputs, Conditions::default(), &mut Gauge::counting()).unwrap();
+    network.run(&inputs, Conditions::default(), &mut Gauge::counting(), &mut see).unwrap();
+    (last.unwrap(), logits)
+}
+
+#[test]
+fn networks_end_in_the_states_of_the_reference() {
+    let cases = oracles()["networks"]["cases"].clone();
+    for (label, kind) in CASES {
+        let case = &cases[label];
+        let (step, logits) = last_step(&reference(kind, case));
+        assert_close(label, &doubles(&step.state.h), &numbers(&case["h_final"]));
+        assert_close(label, &doubles(&logits), &numbers(&case["logits"]));
+        for (name, inner) in [("g_final", NetworkKind::Adaptive), ("c_final", NetworkKind::Lstm)] {
+            if kind == inner {
+                let found = doubles(step.state.inner.as_ref().unwrap());
+                assert_close(name, &found, &numbers(&case[name]));
+            }
+        }
+        if kind == NetworkKind::Adaptive {
+            let (n, s) = step.shape.unwrap();
+            assert_close("n", &doubles(&n), &numbers(&case["n_final"]));
+            assert_close("s", &doubles(&s), &numbers(&case["s_final"]));
+        }
+    }
+}
+
 fn loss(network: &Network, batch: &Batch, drive: Option<&Tensor>) -> (Tensor, Tensor) {
-    let logits = network.logits(&batch.inputs, drive, &mut Gauge::counting()).unwrap();
+    let logits =
+        network.logits(&batch.inputs, Conditions::driven(drive), &mut Gauge::counting()).unwrap();
     let loss =
         logits.cross_entropy_loss::<Tensor>(&batch.targets, None, Reduction::Mean, -100, 0.0);
     (logits, loss)
@@ -192,7 +236,8 @@ fn networks_have_the_logits_losses_and_gradients_of_the_reference() {
 #[test]
 fn driven_networks_have_the_losses_and_gradient_norms_of_the_reference() {
     let cases = oracles()["networks"]["cases"].clone();
-    for (label, kind) in &CASES[1..] {
+    let driven_cases = ["gamma_het", "adaptive", "lstm", "gru"];
+    for (label, kind) in CASES.iter().filter(|(label, _)| driven_cases.contains(label)) {
         let driven = &cases[format!("{label}_driven")];
         let network = reference(*kind, &cases[*label]);
         let drive = Tensor::from_slice(&numbers(&driven["drive"])).view([4, 1, 1]);
@@ -247,6 +292,7 @@ fn check_gradients(kind: NetworkKind, readout: Readout) {
         readout,
         readout_init: ReadoutInit::Uniform,
         input_init: InputInit::Kaiming,
+        embedding: None,
     };
     let mut rng = TrialRng::new(5, Purpose::Init);
     let network = Network::new(&config, interface, Kind::Double, &mut rng).unwrap();
@@ -259,7 +305,8 @@ fn check_gradients(kind: NetworkKind, readout: Readout) {
         samples: 2,
     };
     let exact = gradients(&network, &loss(&network, &batch, None).1);
-    for (parameter, gradient) in network.parameters().iter().zip(&exact) {
+    let trained = network.parameters().into_iter().filter(|parameter| parameter.trained);
+    for (parameter, gradient) in trained.zip(&exact) {
         let flat = parameter.tensor.detach().view(-1);
         for (place, slope) in (0..).zip(doubles(gradient)) {
             let moved = |by: f64| {
@@ -274,21 +321,179 @@ fn check_gradients(kind: NetworkKind, readout: Readout) {
     }
 }
 
+/// The loss of the last of 5 steps after a change of the input at one of them, from a state that is
+/// not rest: what flows through every step, neuron by neuron.
+#[test]
+fn gradients_of_every_step_agree_with_finite_differences() {
+    const STEP: f64 = 1e-6;
+    one_thread();
+    for kind in KINDS {
+        let config = Config { kind, hidden: 4, controller: 3, ..Config::default() };
+        let mut rng = TrialRng::new(6, Purpose::Init);
+        let network = Network::new(&config, interface(2, 3), Kind::Double, &mut rng).unwrap();
+        let mut draw = |size: &[i64]| {
+            let count = size.iter().product();
+            let values: Vec<f64> = (0..count).map(|_| rng.normal()).collect();
+            Tensor::from_slice(&values).view(size).set_requires_grad(true)
+        };
+        let rest = network.rest(2).unwrap();
+        let mut leaves = vec![draw(&[5, 2, 2]), draw(&[5, 2, 4]), draw(&[2, 4])];
+        leaves.extend(rest.inner.map(|inner| draw(&inner.size())));
+        let loss = |leaves: &[Tensor]| {
+            let from = State {
+                h: leaves[2].shallow_clone(),
+                inner: leaves.get(3).map(Tensor::shallow_clone),
+            };
+            let conditions = Conditions { drive: Some(&leaves[1]), held: None, from: Some(from) };
+            let logits = network.logits(&leaves[0], conditions, &mut Gauge::counting()).unwrap();
+            logits.square().sum(Kind::Double)
+        };
+        let exact = Tensor::run_backward(&[loss(&leaves)], &leaves, false, false);
+        for (which, gradient) in exact.iter().enumerate() {
+            for (place, slope) in (0..).zip(doubles(gradient)) {
+                let flat = leaves[which].detach().view(-1);
+                let moved = |by: f64| {
+                    let _ = flat.get(place).g_add_scalar_(by);
+                    doubles(&loss(&leaves))[0]
+                };
+                let difference = moved(STEP) - moved(-2.0 * STEP);
+                moved(STEP);
+                let off = (difference / (2.0 * STEP) - slope).abs();
+                let slack = 1e-8 * slope.abs().max(1.0) * 10.0;
+                assert!(off <= slack, "{kind:?} leaf {which} [{place}]: {slope}, off by {off}");
+            }
+        }
+    }
+}
+
+#[test]
+fn slopes_are_the_derivatives_of_a_step() {
+    one_thread();
+    for kind in KINDS {
+        let config = Config { kind, hidden: 4, controller: 3, ..Config::default() };
+        let mut rng = TrialRng::new(8, Purpose::Init);
+        let network = Network::new(&config, interface(1, 2), Kind::Double, &mut rng).unwrap();
+        let mut gauge = Gauge::counting();
+        let cell = network.cell(None, &mut gauge).unwrap();
+        let values: Vec<f64> = (0..8).map(|_| rng.normal()).collect();
+        let external = Tensor::from_slice(&values).view([2, 4]).set_requires_grad(true);
+        if matches!(kind, NetworkKind::Lstm | NetworkKind::Gru) {
+            continue;
+        }
+        let step = cell.step(&external, &network.rest(2).unwrap(), &mut gauge).unwrap();
+        let slopes = network.slopes(&step).unwrap().unwrap();
+        if kind == NetworkKind::Adaptive {
+            let (gain, saturation) = step.shape.unwrap();
+            let leaves = [step.a.unwrap(), gain, saturation]
+                .map(|tensor| tensor.detach().set_requires_grad(true));
+            let [x, gain, saturation] = &leaves;
+            let curve = Curve::new(gain, saturation, true).unwrap();
+            let emitted = curve.apply(x).unwrap().sum(Kind::Double);
+            let exact = Tensor::run_backward(&[emitted], &leaves, false, false);
+            let (by_n, by_s) = slopes.shape.unwrap();
+            for (found, exact) in [&slopes.x, &by_n, &by_s].into_iter().zip(&exact) {
+                assert_close("adaptive", &doubles(found), &doubles(exact));
+            }
+        } else {
+            let h = step.state.h.sum(Kind::Double);
+            let exact = Tensor::run_backward(&[h], &[&external], false, false);
+            assert_close(kind.name(), &doubles(&slopes.x), &doubles(&exact[0]));
+        }
+    }
+}
+
+#[test]
+fn networks_match_the_number_of_parameters_of_another_kind() {
+    let matched = |kind, other| {
+        let config =
+            Config { kind, hidden: 400, match_parameters_of: Some(other), ..Config::default() };
+        initial(&config, 1)
+    };
+    // The sizes of the reference, section 3.
+    assert_eq!(matched(NetworkKind::Lstm, NetworkKind::Adaptive).hidden(), 203);
+    assert_eq!(matched(NetworkKind::Gru, NetworkKind::Adaptive).hidden(), 233);
+    assert_eq!(matched(NetworkKind::Tanh, NetworkKind::Relu).hidden(), 400);
+    for kind in KINDS {
+        let found = matched(kind, NetworkKind::Adaptive);
+        let wanted = 167_962_u64;
+        let (h, count) = (found.hidden(), found.trained_count());
+        for other in [h - 1, h + 1] {
+            let config = Config { kind, hidden: other, ..Config::default() };
+            let off = initial(&config, 1).trained_count().abs_diff(wanted);
+            assert!(count.abs_diff(wanted) <= off, "{kind:?}: {h} or {other} neurons");
+        }
+    }
+}
+
+#[test]
+fn a_held_shape_replaces_that_of_the_controller() {
+    one_thread();
+    let config = |kind| Config { kind, hidden: 3, controller: 2, ..Config::default() };
+    let mut rng = TrialRng::new(1, Purpose::Init);
+    let network =
+        Network::new(&config(NetworkKind::Adaptive), interface(1, 2), Kind::Double, &mut rng)
+            .unwrap();
+    let held =
+        Held { n: Tensor::from_slice(&[2.0, 3.0, 4.0]), s: Tensor::from_slice(&[0.1, 0.2, 0.3]) };
+    let mut rng = TrialRng::new(2, Purpose::Init);
+    let fixed =
+        Network::new(&config(NetworkKind::Heterogeneous), interface(1, 2), Kind::Double, &mut rng)
+            .unwrap();
+    let mut changes: Vec<(&str, Tensor)> = Vec::new();
+    for name in ["w_xh", "b_xh", "w_hh", "b_hh", "w_out", "b_out"] {
+        changes.push((name, network.parameter(name).unwrap().detach()));
+    }
+    changes.push(("n", held.n.shallow_clone()));
+    changes.push(("s", held.s.shallow_clone()));
+    let fixed = fixed.with(&changes).unwrap();
+    let inputs = reference_batch().inputs;
+    let conditions = Conditions { held: Some(&held), ..Conditions::default() };
+    let frozen = network.logits(&inputs, conditions, &mut Gauge::counting()).unwrap();
+    let expected = fixed.logits(&inputs, Conditions::default(), &mut Gauge::counting()).unwrap();
+    assert_eq!(doubles(&frozen), doubles(&expected));
+}
+
+#[test]
+fn what_does_not_adapt_is_a_constant() {
+    for (adapts, still, moving) in
+        [(Adapts::Gain, "w_gs", "w_gn"), (Adapts::Saturation, "w_gn", "w_gs")]
+    {
+        let config =
+            |adapts| Config { kind: NetworkKind::Adaptive, adapts, hidden: 3, ..Config::default() };
+        let (network, both) = (initial(&config(adapts), 1), initial(&config(Adapts::Both), 1));
+        assert!(parameter(&network, still).iter().all(|weight| *weight == 0.0));
+        assert_eq!(parameter(&network, moving), parameter(&both, moving));
+        assert_eq!(parameter(&network, "w_out"), parameter(&both, "w_out"));
+        assert_eq!(network.trained_count() + 50, both.trained_count());
+    }
+}
+
+fn interface(inputs: u32, classes: u32) -> Interface {
+    Interface {
+        inputs,
+        classes,
+        readout: Readout::Last,
+        readout_init: ReadoutInit::Uniform,
+        input_init: InputInit::Kaiming,
+        embedding: None,
+    }
+}
+
 #[test]
 fn networks_have_the_parameter_counts_of_the_paper() {
     let counts = &oracles()["parameter_counts"];
-    let cases = [
-        ("relu", NetworkKind::Relu, true),
-        ("gamma_fixed", NetworkKind::Homogeneous, false),
-        ("gamma_hom", NetworkKind::Homogeneous, true),
-        ("gamma_het", NetworkKind::Heterogeneous, true),
-        ("adaptive", NetworkKind::Adaptive, true),
-    ];
-    for (label, kind, learn_shape) in cases {
-        let config = Config { kind, learn_shape, hidden: 400, ..Config::default() };
-        let network = initial(&config, 1);
-        assert_eq!(network.trained_count(), counts[label].as_u64().unwrap(), "{label}");
+    let label = |kind| match kind {
+        NetworkKind::Fixed => "gamma_fixed",
+        NetworkKind::Homogeneous => "gamma_hom",
+        NetworkKind::Heterogeneous => "gamma_het",
+        kind => kind.name(),
+    };
+    for kind in KINDS {
+        let network = initial(&Config { kind, hidden: 400, ..Config::default() }, 1);
+        assert_eq!(network.trained_count(), counts[label(kind)].as_u64().unwrap(), "{kind:?}");
     }
+    let fixed = Config { learn_shape: false, hidden: 400, ..Config::default() };
+    assert_eq!(initial(&fixed, 1).trained_count(), counts["gamma_fixed"].as_u64().unwrap());
 }
 
 fn initial(config: &Config, seed: u64) -> Network {
@@ -298,6 +503,7 @@ fn initial(config: &Config, seed: u64) -> Network {
         readout: Readout::Last,
         readout_init: ReadoutInit::Uniform,
         input_init: InputInit::Kaiming,
+        embedding: None,
     };
     let mut rng = TrialRng::new(seed, Purpose::Init);
     Network::new(config, interface, Kind::Float, &mut rng).unwrap()

@@ -129,12 +129,7 @@ pub(crate) fn tiny_copy(kind: NetworkKind) -> TrialConfig {
 }
 
 /// All kinds of networks.
-pub(crate) const KINDS: [NetworkKind; 4] = [
-    NetworkKind::Homogeneous,
-    NetworkKind::Heterogeneous,
-    NetworkKind::Adaptive,
-    NetworkKind::Relu,
-];
+pub(crate) const KINDS: [NetworkKind; 12] = NetworkKind::ALL;
 
 /// The reference values.
 pub(crate) fn oracles() -> serde_json::Value {

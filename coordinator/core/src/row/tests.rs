@@ -1,0 +1,136 @@
+//! What the list of tables gives every table.
+
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use super::*;
+
+fn eigenvalues(indices: std::ops::Range<u32>) -> Vec<EigenvalueRow> {
+    let row = |index| EigenvalueRow {
+        epoch: -1,
+        variant: Variant::Released,
+        stage: "init".to_owned(),
+        index,
+        re: f64::from(index),
+        im: 0.0,
+        spectral_radius: 1.0,
+        orthogonality: 0.0,
+    };
+    indices.map(row).collect()
+}
+
+fn lags(lags: std::ops::Range<u32>) -> Vec<MutualInformationRow> {
+    let row = |lag| MutualInformationRow {
+        epoch: 3,
+        variant: Variant::Corrected,
+        lag,
+        dimension: 3,
+        nats: 0.5,
+        std: 0.1,
+        sequences: 100,
+    };
+    lags.map(row).collect()
+}
+
+/// A different number for each table that a trainer fills.
+fn counts() -> RowCounts {
+    Table::TRAINED.into_iter().zip(1..).collect()
+}
+
+#[test]
+fn every_table_has_a_name_of_its_own_and_a_sentence() {
+    let names: BTreeSet<_> = Table::ALL.map(Table::name).into();
+    assert_eq!(names.len(), Table::ALL.len());
+    for (position, table) in Table::ALL.into_iter().enumerate() {
+        assert_eq!(table as usize, position);
+        assert_eq!(Table::parse(table.name()), Some(table));
+        assert_eq!(serde_json::to_value(table).unwrap(), table.name());
+        assert!(table.about().starts_with("One row per trial") || table == Table::Attempts);
+        assert!(table.about().ends_with('.'));
+    }
+    assert_eq!(Table::parse("Epochs"), None);
+    assert_eq!(Table::ALL[2..], Table::TRAINED);
+}
+
+#[test]
+fn rows_are_counted_joined_and_skipped_by_table() {
+    let mut rows = Rows { eigenvalues: eigenvalues(0..2), ..Rows::default() };
+    assert!(!rows.is_empty());
+    assert!(Rows::default().is_empty());
+    rows.append(Rows {
+        eigenvalues: eigenvalues(2..5),
+        mutual_information: lags(0..2),
+        ..Rows::default()
+    });
+    let expected = RowCounts { eigenvalues: 5, mutual_information: 2, ..RowCounts::default() };
+    assert_eq!(rows.counts(), expected);
+    rows.skip(RowCounts { eigenvalues: 4, mutual_information: 9, ..RowCounts::default() });
+    assert_eq!(rows, Rows { eigenvalues: eigenvalues(4..5), ..Rows::default() });
+}
+
+#[test]
+fn a_visitor_sees_the_rows_of_every_table_in_their_order() {
+    struct Seen(Vec<(Table, usize)>);
+    impl Visitor for Seen {
+        type Error = Table;
+        fn visit<R: Serialize>(&mut self, table: Table, rows: &[R]) -> Result<(), Table> {
+            self.0.push((table, rows.len()));
+            if rows.len() > 2 { Err(table) } else { Ok(()) }
+        }
+    }
+    let mut rows = Rows { eigenvalues: eigenvalues(0..2), ..Rows::default() };
+    let mut seen = Seen(Vec::new());
+    assert_eq!(rows.visit(&mut seen), Ok(()));
+    let length = |table| if table == Table::Eigenvalues { 2 } else { 0 };
+    assert_eq!(seen.0, Table::TRAINED.map(|table| (table, length(table))));
+    rows.eigenvalues = eigenvalues(0..3);
+    assert_eq!(rows.visit(&mut seen), Err(Table::Eigenvalues));
+}
+
+#[test]
+fn counts_are_those_of_the_tables_that_trainers_fill() {
+    let all = counts();
+    let by_table: Vec<_> = all.by_table().collect();
+    assert_eq!(by_table, Table::TRAINED.into_iter().zip(1..).collect::<Vec<_>>());
+    let total = (1..=Table::TRAINED.len() as u64).sum::<u64>();
+    assert_eq!((all.total(), all.plus(all).total()), (total, 2 * total));
+    assert_eq!(all.plus(all).beyond(all), all);
+    assert_eq!(all.beyond(all.plus(all)), RowCounts::default());
+    assert_eq!(all.max(all.plus(all)), all.plus(all));
+
+    let batch = |table, rows| Batch { table, rows, ipc: Bytes::new() };
+    let batches = [
+        batch(Table::Trials, 1),
+        batch(Table::Lyapunov, 3),
+        batch(Table::Epochs, u64::MAX),
+        batch(Table::Lyapunov, 4),
+        batch(Table::Epochs, 2),
+    ];
+    let expected = RowCounts { epochs: u64::MAX, lyapunov: 7, ..RowCounts::default() };
+    assert_eq!(RowCounts::of(&batches), expected);
+    assert_eq!(expected.total(), u64::MAX);
+}
+
+#[test]
+fn counts_are_kept_by_name_and_only_where_there_are_rows() {
+    let some = RowCounts { epochs: 3, slope_contours: 40, ..RowCounts::default() };
+    assert_eq!(serde_json::to_value(some).unwrap(), json!({ "epochs": 3, "slope_contours": 40 }));
+    for counts in [RowCounts::default(), some, counts()] {
+        let value = serde_json::to_value(counts).unwrap();
+        assert_eq!(serde_json::from_value::<RowCounts>(value).unwrap(), counts);
+    }
+    let old = json!({ "epochs": 3, "evaluations": 0, "shapes": 0 });
+    let expected = RowCounts { epochs: 3, ..RowCounts::default() };
+    assert_eq!(serde_json::from_value::<RowCounts>(old).unwrap(), expected);
+}
+
+#[test]
+fn a_summary_from_before_the_number_of_neurons_was_kept_has_none() {
+    let mut old = serde_json::to_value(Summary { hidden: 7, ..Summary::default() }).unwrap();
+    assert_eq!(old["hidden"], 7);
+    old.as_object_mut().unwrap().remove("hidden");
+    assert_eq!(serde_json::from_value::<Summary>(old).unwrap(), Summary::default());
+}

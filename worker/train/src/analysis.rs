@@ -1,0 +1,61 @@
+//! Analyses of a network: one file each, all with the same `run`.
+//!
+//! An analysis looks at a network and changes nothing. Its rows are a function of the configuration
+//! and the weights; what it draws comes from a stream of its own, from the beginning every time.
+
+mod shapes;
+
+use rheo_core::config::{self, AnalysisKind, TrialConfig};
+use rheo_core::rng::{Purpose, TrialRng};
+use rheo_core::row::Rows;
+
+use crate::Error;
+use crate::gauge::Shape;
+use crate::network::Network;
+use crate::task::Task;
+
+/// What an analysis looks at.
+pub(crate) struct Study<'a> {
+    /// The trial.
+    pub(crate) config: &'a TrialConfig,
+    /// What is asked.
+    pub(crate) analysis: &'a config::Analysis,
+    /// The epoch after which the network is as it is, -1 before training.
+    pub(crate) epoch: i32,
+    /// What the network learned.
+    pub(crate) task: &'a Task,
+    /// The network.
+    pub(crate) network: &'a Network,
+    /// The gains and saturations that the network started with, if it has any and they are known.
+    pub(crate) initial: Option<&'a Shape>,
+    /// In which part of a trial with a second training the network is.
+    pub(crate) phase: &'static str,
+}
+
+/// Called inside long loops: an error where the trial has to stop, to be passed on.
+pub(crate) type Pause<'a> = &'a mut dyn FnMut() -> Result<(), Error>;
+
+impl Study<'_> {
+    /// The random numbers of the analysis.
+    pub(crate) fn rng(&self) -> TrialRng {
+        let seed = self.config.seeds.of(Purpose::Analysis, self.config.seed);
+        TrialRng::new(seed, Purpose::Analysis)
+    }
+
+    /// The rows of the analysis; none where it does not apply to the network.
+    pub(crate) fn run(&self, pause: Pause<'_>) -> Result<Rows, Error> {
+        match self.analysis.kind {
+            AnalysisKind::Shapes => shapes::run(self, pause),
+            _ => Ok(Rows::default()),
+        }
+    }
+}
+
+/// The epochs after which `analysis` is made in a trial whose last epoch is `last`.
+pub(crate) fn epochs(analysis: &config::Analysis, last: i32) -> Vec<i32> {
+    match &analysis.epochs {
+        Some(epochs) => epochs.clone(),
+        None if analysis.kind.begins_untrained() => vec![-1, last],
+        None => vec![last],
+    }
+}

@@ -1,0 +1,63 @@
+//! The gain and saturation of every neuron (science reference, section 7.10); of adaptive networks
+//! their mean over time on unperturbed test data.
+
+use rheo_core::row::{Rows, ShapeRow};
+use tch::no_grad_guard;
+
+use super::{Pause, Study};
+use crate::Error;
+use crate::gauge::{Gauge, Moments, Shape};
+use crate::network::{Conditions, Network};
+use crate::task::{Split, Task};
+
+/// Test samples over which the shapes of adaptive neurons are averaged: their mean hardly moves
+/// with more, and the pass would cost as much as an evaluation.
+const SAMPLES: u64 = 500;
+
+/// Samples per batch.
+const BATCH: u32 = 100;
+
+/// One row per neuron.
+pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
+    let Some(shape) = measure(study.network, study.task, pause)? else {
+        return Ok(Rows::default());
+    };
+    let initial = study.initial.unwrap_or(&shape);
+    let now = shape.n.iter().zip(&shape.s);
+    let before = initial.n.iter().zip(&initial.s);
+    let row = |(neuron, ((&n, &s), (&n_init, &s_init)))| ShapeRow {
+        epoch: study.epoch,
+        phase: study.phase.to_owned(),
+        neuron,
+        n,
+        s,
+        n_init,
+        s_init,
+    };
+    let shapes = (0..).zip(now.zip(before)).map(row).collect();
+    Ok(Rows { shapes, ..Rows::default() })
+}
+
+/// The gain and saturation of every neuron, of networks whose neurons have them.
+pub(crate) fn measure(
+    network: &Network,
+    task: &Task,
+    pause: Pause<'_>,
+) -> Result<Option<Shape>, Error> {
+    if !network.kind().has_shape() {
+        return Ok(None);
+    }
+    if let Some(shape) = network.fixed_shape()? {
+        return Ok(Some(shape));
+    }
+    let _guard = no_grad_guard();
+    let mut gauge = Gauge::measuring(network.hidden())?;
+    let size = u32::try_from(task.size(Split::Test).min(SAMPLES)).unwrap_or(u32::MAX);
+    for first in (0..size).step_by(BATCH as usize) {
+        pause()?;
+        let samples: Vec<u32> = (first..size.min(first + BATCH)).collect();
+        let batch = task.batch(Split::Test, &samples)?;
+        network.run(&batch.inputs, Conditions::default(), &mut gauge, &mut |_| Ok(()))?;
+    }
+    Ok(gauge.moments().map(Moments::mean).transpose()?)
+}

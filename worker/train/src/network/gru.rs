@@ -1,0 +1,116 @@
+//! Gated recurrent units:
+//!
+//! ```text
+//! r = sigma(x w_ir^T + b_ir + h w_hr^T + b_hr + d) ;  z likewise
+//! c = tanh(x w_in^T + b_in + r (h w_hn^T + b_hn) + d) ;  h_t = (1 - z) c + z h_{t-1}
+//! ```
+
+use rheo_core::config::{self, GateDrive};
+use tch::{Result, Tensor};
+
+use super::init::Init;
+use super::{Cell, Group, Held, Layer, Parameter, Slopes, State, Step};
+use crate::gauge::{Gauge, Shape};
+
+/// Weights and biases from the input and from the state, of reset gate, update gate and candidate.
+const NAMES: [[&str; 4]; 3] = [
+    ["w_ir", "b_ir", "w_hr", "b_hr"],
+    ["w_iz", "b_iz", "w_hz", "b_hz"],
+    ["w_in", "b_in", "w_hn", "b_hn"],
+];
+
+/// A layer of gated recurrent units.
+pub(super) struct Gru {
+    /// w_i [H, I], b_i [H], w_h [H, H], b_h [H] of each gate.
+    gates: Vec<[Tensor; 4]>,
+    hidden: i64,
+    drive: GateDrive,
+}
+
+impl Gru {
+    pub(super) fn new(config: &config::Network, inputs: u32, init: &mut Init<'_>) -> Result<Self> {
+        let hidden = config.hidden;
+        let bound = |fan_in: u32| 1.0 / f64::from(fan_in).sqrt();
+        let mut gates = Vec::new();
+        for _ in NAMES {
+            gates.push([
+                init.uniform(&[hidden, inputs], bound(inputs))?,
+                init.bias(hidden, inputs)?,
+                init.uniform(&[hidden, hidden], bound(hidden))?,
+                init.bias(hidden, hidden)?,
+            ]);
+        }
+        Ok(Self { gates, hidden: hidden.into(), drive: config.drive })
+    }
+
+    /// One tensor of every gate, one above the other.
+    fn stacked(&self, which: usize) -> Result<Tensor> {
+        let parts: Vec<&Tensor> = self.gates.iter().map(|gate| &gate[which]).collect();
+        Tensor::f_cat(&parts, 0)
+    }
+}
+
+impl Layer for Gru {
+    fn parameters(&self) -> Vec<Parameter<'_>> {
+        let mut parameters = Vec::new();
+        for (names, tensors) in NAMES.iter().zip(&self.gates) {
+            for (name, tensor) in names.iter().zip(tensors) {
+                let group = Group::Recurrent;
+                parameters.push(Parameter { name, tensor, trained: true, group });
+            }
+        }
+        parameters
+    }
+
+    fn external(&self, inputs: &Tensor, drive: Option<&Tensor>) -> Result<Vec<Tensor>> {
+        let external = inputs.f_linear(&self.stacked(0)?, Some(&self.stacked(1)?))?;
+        let drive = drive.filter(|_| self.drive == GateDrive::All);
+        let Some(drive) = drive else { return external.f_unbind(0) };
+        let parts = external.f_chunk(3, -1)?;
+        let parts = parts.iter().map(|part| part.f_add(drive)).collect::<Result<Vec<_>>>()?;
+        Tensor::f_cat(&parts, -1)?.f_unbind(0)
+    }
+
+    fn rest(&self, batch: i64) -> Result<State> {
+        let b = &self.gates[0][1];
+        let h = Tensor::f_zeros([batch, self.hidden], (b.f_kind()?, b.device()))?;
+        Ok(State { h, inner: None })
+    }
+
+    fn cell(&self, _held: Option<&Held>, _gauge: &mut Gauge) -> Result<Box<dyn Cell + '_>> {
+        let feedback = self.stacked(2)?.f_transpose(0, 1)?;
+        Ok(Box::new(GruCell { feedback, bias: self.stacked(3)? }))
+    }
+
+    fn slopes(&self, _step: &Step) -> Result<Option<Slopes>> {
+        Ok(None)
+    }
+
+    fn fixed_shape(&self) -> Result<Option<Shape>> {
+        Ok(None)
+    }
+}
+
+/// A layer with its weights as one step uses them.
+struct GruCell {
+    /// The recurrent weights of all gates [H, 3 H].
+    feedback: Tensor,
+    /// Their biases [3 H].
+    bias: Tensor,
+}
+
+impl Cell for GruCell {
+    fn step(&self, external: &Tensor, state: &State, _gauge: &mut Gauge) -> Result<Step> {
+        let own = self.bias.f_addmm(&state.h, &self.feedback)?;
+        let (outside, own) = (external.f_chunk(3, 1)?, own.f_chunk(3, 1)?);
+        let ([ir, iz, ic], [hr, hz, hc]) = (outside.as_slice(), own.as_slice()) else {
+            return Err(tch::TchError::Shape("a GRU has three gates".to_owned()));
+        };
+        let r = ir.f_add(hr)?.f_sigmoid()?;
+        let z = iz.f_add(hz)?.f_sigmoid()?;
+        let c = ic.f_addcmul(&r, hc)?.f_tanh()?;
+        // c + z (h - c).
+        let h = c.f_addcmul(&z, &state.h.f_sub(&c)?)?;
+        Ok(Step { state: State { h, inner: None }, a: None, shape: None })
+    }
+}

@@ -1,0 +1,112 @@
+//! Long short-term memory with u = [h_{t-1}, x_t]:
+//!
+//! ```text
+//! f, i, o = sigma(u w_*^T + b_* + d_t) ;  c_t = f c_{t-1} + i tanh(u w_g^T + b_g + d_t) ;  h_t = o tanh(c_t)
+//! ```
+
+use rheo_core::config::{self, GateDrive};
+use tch::{Result, Tensor};
+
+use super::init::Init;
+use super::{Cell, Group, Held, Layer, Parameter, Slopes, State, Step};
+use crate::gauge::{Gauge, Shape};
+
+/// The gates and the candidate, in the order of the parameters.
+const NAMES: [[&str; 2]; 4] = [["w_f", "b_f"], ["w_i", "b_i"], ["w_o", "b_o"], ["w_g", "b_g"]];
+/// Which of them is the output gate.
+const OUTPUT: usize = 2;
+
+/// A layer of LSTM units.
+pub(super) struct Lstm {
+    /// w [H, H + I] and b [H] of each gate.
+    gates: Vec<[Tensor; 2]>,
+    hidden: i64,
+    drive: GateDrive,
+}
+
+impl Lstm {
+    pub(super) fn new(config: &config::Network, inputs: u32, init: &mut Init<'_>) -> Result<Self> {
+        let hidden = config.hidden;
+        let mut gates = Vec::new();
+        for _ in NAMES {
+            let w = init.xavier(hidden, hidden + inputs, 1.0)?;
+            gates.push([w, init.bias(hidden, hidden + inputs)?]);
+        }
+        Ok(Self { gates, hidden: hidden.into(), drive: config.drive })
+    }
+
+    /// The columns of all weights from `first` on, [4 H, `count`].
+    fn columns(&self, first: i64, count: i64) -> Result<Tensor> {
+        let parts = self.gates.iter().map(|[w, _]| w.f_narrow(1, first, count));
+        Tensor::f_cat(&parts.collect::<Result<Vec<_>>>()?, 0)
+    }
+}
+
+impl Layer for Lstm {
+    fn parameters(&self) -> Vec<Parameter<'_>> {
+        let mut parameters = Vec::new();
+        for (names, tensors) in NAMES.iter().zip(&self.gates) {
+            for (name, tensor) in names.iter().zip(tensors) {
+                let group = Group::Recurrent;
+                parameters.push(Parameter { name, tensor, trained: true, group });
+            }
+        }
+        parameters
+    }
+
+    fn external(&self, inputs: &Tensor, drive: Option<&Tensor>) -> Result<Vec<Tensor>> {
+        let (_, _, width) = inputs.size3()?;
+        let biases: Vec<&Tensor> = self.gates.iter().map(|[_, b]| b).collect();
+        let weights = self.columns(self.hidden, width)?;
+        let external = inputs.f_linear(&weights, Some(&Tensor::f_cat(&biases, 0)?))?;
+        let Some(drive) = drive else { return external.f_unbind(0) };
+        let mut parts = external.f_chunk(4, -1)?;
+        for (gate, part) in parts.iter_mut().enumerate() {
+            if self.drive == GateDrive::All || gate == OUTPUT {
+                *part = part.f_add(drive)?;
+            }
+        }
+        Tensor::f_cat(&parts, -1)?.f_unbind(0)
+    }
+
+    fn rest(&self, batch: i64) -> Result<State> {
+        let b = &self.gates[0][1];
+        let zeros = || Tensor::f_zeros([batch, self.hidden], (b.f_kind()?, b.device()));
+        Ok(State { h: zeros()?, inner: Some(zeros()?) })
+    }
+
+    fn cell(&self, _held: Option<&Held>, _gauge: &mut Gauge) -> Result<Box<dyn Cell + '_>> {
+        Ok(Box::new(LstmCell { feedback: self.columns(0, self.hidden)?.f_transpose(0, 1)? }))
+    }
+
+    fn slopes(&self, _step: &Step) -> Result<Option<Slopes>> {
+        Ok(None)
+    }
+
+    fn fixed_shape(&self) -> Result<Option<Shape>> {
+        Ok(None)
+    }
+}
+
+/// A layer with its weights as one step uses them.
+struct LstmCell {
+    /// The recurrent weights of all gates [H, 4 H].
+    feedback: Tensor,
+}
+
+impl Cell for LstmCell {
+    fn step(&self, external: &Tensor, state: &State, _gauge: &mut Gauge) -> Result<Step> {
+        let all = external.f_addmm(&state.h, &self.feedback)?;
+        let parts = all.f_chunk(4, 1)?;
+        let [forget, input, output, candidate] = parts.as_slice() else {
+            return Err(tch::TchError::Shape("an LSTM has four gates".to_owned()));
+        };
+        let fresh = input.f_sigmoid()?.f_mul(&candidate.f_tanh()?)?;
+        let c = match &state.inner {
+            Some(c) => fresh.f_addcmul(&forget.f_sigmoid()?, c)?,
+            None => fresh,
+        };
+        let h = output.f_sigmoid()?.f_mul(&c.f_tanh()?)?;
+        Ok(Step { state: State { h, inner: Some(c) }, a: None, shape: None })
+    }
+}
