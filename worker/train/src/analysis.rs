@@ -3,7 +3,7 @@
 //! An analysis looks at a network and changes nothing. Its rows are a function of the configuration
 //! and the weights; what it draws comes from a stream of its own, from the beginning every time.
 
-mod shapes;
+pub(crate) mod shapes;
 
 use rheo_core::config::{self, AnalysisKind, TrialConfig};
 use rheo_core::rng::{Purpose, TrialRng};

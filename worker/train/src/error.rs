@@ -27,6 +27,9 @@ pub enum Error {
     /// The checkpoint cannot be used.
     #[error(transparent)]
     Checkpoint(#[from] checkpoint::Error),
+    /// An analysis was given up because the trial has to stop.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 // By hand: with `#[from]` the text of libtorch would be printed twice, as message and as source.
@@ -54,7 +57,7 @@ impl From<Error> for trainer::Error {
             Error::Torch(_) if OUT_OF_MEMORY.iter().any(|sign| text.contains(sign)) => {
                 Self::OutOfMemory(text)
             }
-            Error::Torch(_) | Error::Data(_) => Self::Other(text),
+            Error::Torch(_) | Error::Data(_) | Error::Interrupted => Self::Other(text),
         }
     }
 }

@@ -34,10 +34,12 @@ impl Torch {
             None => Trial::begin(config, &self.library)?,
         };
         loop {
-            match trial.step(session)? {
-                Step::More => {}
-                Step::Done => return Ok(Ended::Completed(trial.finish()?)),
-                Step::Diverged { detail } => {
+            match trial.step(session) {
+                Err(Error::Interrupted) => return Ok(Ended::Stopped(trial.commit()?)),
+                Err(error) => return Err(error),
+                Ok(Step::More) => {}
+                Ok(Step::Done) => return Ok(Ended::Completed(trial.finish()?)),
+                Ok(Step::Diverged { detail }) => {
                     return Ok(Ended::Diverged { finish: trial.finish()?, detail });
                 }
             }

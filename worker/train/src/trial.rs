@@ -1,7 +1,7 @@
-//! One trial as a resumable state machine: shapes of the untrained network, epochs of updates with a
-//! validation after each, shapes again, then the cells of the evaluation.
+//! One trial as a resumable state machine: analyses of the untrained network, epochs of updates with a
+//! validation and analyses after each, then the cells of the evaluation.
 //!
-//! Every [`Trial::step`] does one batch of one of these and ends where a checkpoint can be taken.
+//! Every [`Trial::step`] does one batch or one analysis and ends where a checkpoint can be taken.
 //! What a step does is determined by the configuration, the weights and the [`State`]; hence a trial
 //! that goes on from a checkpoint repeats, bit for bit, what it would have done without the
 //! interruption.
@@ -11,26 +11,23 @@ mod report;
 mod snapshot;
 mod state;
 
-use rheo_core::config::{AnalysisKind, TrialConfig};
+use rheo_core::config::{Analysis, AnalysisKind, TrialConfig};
 use rheo_core::metric::Report;
 use rheo_core::rng::{Purpose, TrialRng};
 use rheo_core::row::Rows;
-use rheo_core::trainer::Session;
+use rheo_core::trainer::{Next, Session};
 
 use crate::Error;
 use crate::adam::Adam;
+use crate::analysis::{self, Study, shapes};
 use crate::evaluation::{self, Perturbation};
-use crate::gauge::{Gauge, Moments, Shape};
+use crate::gauge::{Gauge, Shape};
 use crate::network::Network;
 use crate::step::{self, Score};
 use crate::task::{Library, Split, Task};
 use crate::tensor::kind;
 use feed::Feed;
 use state::{Stage, State};
-
-/// Test samples over which the shapes of adaptive neurons are averaged: their mean hardly moves
-/// with more, and the pass would cost as much as an evaluation.
-const SHAPE_SAMPLES: u64 = 500;
 
 /// Samples per batch of a pass without gradients: more is not measurably faster.
 const PASS_SAMPLES: u32 = 256;
@@ -46,8 +43,6 @@ pub(crate) struct Trial<'a> {
     adam: Adam,
     feed: Feed,
     cells: Vec<Perturbation>,
-    /// Epochs after which shapes are measured; empty if never.
-    analysed: Vec<i32>,
     state: State,
     /// What the pass in work has measured.
     gauge: Gauge,
@@ -86,7 +81,6 @@ impl<'a> Trial<'a> {
         let mut trial = Self {
             feed: Feed::new(config, &task),
             cells: evaluation::cells(&config.evaluate),
-            analysed: analysed(config),
             state: State::start(),
             gauge: Gauge::counting(),
             initial: None,
@@ -98,18 +92,14 @@ impl<'a> Trial<'a> {
             network,
             adam,
         };
-        if trial.analysed.is_empty() {
-            trial.advance()?;
-        } else {
-            trial.enter(Stage::Shapes)?;
-        }
+        trial.enter(Stage::Analyze)?;
         Ok(trial)
     }
 
     /// Does one batch of whatever comes next.
-    pub(crate) fn step(&mut self, session: &dyn Session) -> Result<Step, Error> {
+    pub(crate) fn step(&mut self, session: &mut dyn Session) -> Result<Step, Error> {
         let step = match self.state.stage {
-            Stage::Shapes => self.measure_shapes(),
+            Stage::Analyze => self.analyze(session),
             Stage::Train => self.train(),
             Stage::Validate => self.validate(session),
             Stage::Evaluate => self.evaluate(),
@@ -128,26 +118,47 @@ impl<'a> Trial<'a> {
         self.state.epoch_seconds += passed;
     }
 
-    fn measure_shapes(&mut self) -> Result<Step, Error> {
-        let Some(shape) = self.shape()? else { return Ok(Step::More) };
-        let initial = self.initial.get_or_insert_with(|| shape.clone());
-        if self.analysed.contains(&self.state.epoch) {
-            self.rows.shapes.extend(report::shape_rows(self.state.epoch, &shape, initial));
+    /// Makes the next analysis that is due after the epoch; after the last one, goes on.
+    fn analyze(&mut self, session: &mut dyn Session) -> Result<Step, Error> {
+        let mut pause = || match session.next() {
+            Next::Continue | Next::Commit => Ok(()),
+            Next::Stop | Next::Abandon => Err(Error::Interrupted),
+        };
+        if self.initial.is_none() && self.needs_initial() {
+            self.initial = shapes::measure(&self.network, &self.task, &mut pause)?;
+            return Ok(Step::More);
         }
-        self.advance()?;
+        let Some(analysis) = self.due().nth(self.state.analysis as usize) else {
+            self.advance()?;
+            return Ok(Step::More);
+        };
+        let study = Study {
+            config: self.config,
+            analysis,
+            epoch: self.state.epoch,
+            task: &self.task,
+            network: &self.network,
+            initial: self.initial.as_ref(),
+            phase: "trained",
+        };
+        let rows = study.run(&mut pause)?;
+        self.rows.append(rows);
+        self.state.analysis += 1;
         Ok(Step::More)
     }
 
-    /// The shape of every neuron, once it is known; until then this does one batch of the pass that
-    /// adaptive neurons need.
-    fn shape(&mut self) -> Result<Option<Shape>, Error> {
-        if let Some(shape) = self.network.fixed_shape()? {
-            return Ok(Some(shape));
-        }
-        let size = self.task.size(Split::Test).min(SHAPE_SAMPLES);
-        self.pass(Split::Test, size, Perturbation::None)?;
-        let moments = self.gauge.moments().filter(|_| self.is_complete(size));
-        Ok(moments.map(Moments::mean).transpose()?)
+    /// Whether the gains and saturations that the network starts with will be asked for.
+    fn needs_initial(&self) -> bool {
+        let asks = |analysis: &Analysis| analysis.kind == AnalysisKind::Shapes;
+        self.network.kind().has_shape() && self.config.analyze.iter().any(asks)
+    }
+
+    /// The analyses that are made after the epoch of the state.
+    fn due(&self) -> impl Iterator<Item = &'a Analysis> + use<'a> {
+        let epoch = self.state.epoch;
+        let last = i32::try_from(self.config.epochs()).unwrap_or(i32::MAX) - 1;
+        let is_due = move |a: &&Analysis| analysis::epochs(a, last).contains(&epoch);
+        self.config.analyze.iter().filter(is_due)
     }
 
     fn train(&mut self) -> Result<Step, Error> {
@@ -170,7 +181,7 @@ impl<'a> Trial<'a> {
         Ok(Step::More)
     }
 
-    fn validate(&mut self, session: &dyn Session) -> Result<Step, Error> {
+    fn validate(&mut self, session: &mut dyn Session) -> Result<Step, Error> {
         let size = self.task.size(Split::Validation);
         let score = self.pass(Split::Validation, size, Perturbation::None)?;
         if !score.loss.is_finite() {
@@ -182,11 +193,7 @@ impl<'a> Trial<'a> {
         }
         self.tick(session);
         self.report_epoch()?;
-        if self.analysed.contains(&self.state.epoch) {
-            self.enter(Stage::Shapes)?;
-        } else {
-            self.advance()?;
-        }
+        self.enter(Stage::Analyze)?;
         Ok(Step::More)
     }
 
@@ -247,7 +254,7 @@ impl<'a> Trial<'a> {
     /// Goes on to the next epoch, or to the evaluation after the last.
     fn advance(&mut self) -> Result<(), Error> {
         let next = self.state.epoch + 1;
-        if i64::from(next) >= i64::from(self.config.training.epochs) {
+        if i64::from(next) >= i64::from(self.config.epochs()) {
             return self.enter(Stage::Evaluate);
         }
         self.feed.begin_epoch(&self.task);
@@ -258,21 +265,11 @@ impl<'a> Trial<'a> {
     fn enter(&mut self, stage: Stage) -> Result<(), Error> {
         self.state.enter(stage);
         self.gauge = match stage {
-            Stage::Shapes | Stage::Validate => Gauge::measuring(self.network.hidden())?,
-            Stage::Train | Stage::Evaluate | Stage::Done => Gauge::counting(),
+            Stage::Validate => Gauge::measuring(self.network.hidden())?,
+            Stage::Analyze | Stage::Train | Stage::Evaluate | Stage::Done => Gauge::counting(),
         };
         Ok(())
     }
-}
-
-/// The epochs after which shapes are measured, if there are any shapes.
-fn analysed(config: &TrialConfig) -> Vec<i32> {
-    if !config.network.kind.has_shape() {
-        return Vec::new();
-    }
-    let last = i32::try_from(config.training.epochs).unwrap_or(i32::MAX) - 1;
-    let shapes = config.analyze.iter().filter(|analysis| analysis.kind == AnalysisKind::Shapes);
-    shapes.flat_map(|analysis| analysis.epochs.clone().unwrap_or_else(|| vec![-1, last])).collect()
 }
 
 fn diverged(loss: f64, place: &str) -> Step {

@@ -5,5 +5,6 @@
 mod mistakes;
 mod points;
 mod promises;
+mod repertoire;
 mod schema;
 mod spaces;

@@ -15,13 +15,16 @@ use crate::task::{Split, Task};
 const SAMPLES: u64 = 500;
 
 /// Samples per batch.
-const BATCH: u32 = 100;
+const BATCH: u32 = 250;
 
 /// One row per neuron.
 pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
-    let Some(shape) = measure(study.network, study.task, pause)? else {
-        return Ok(Rows::default());
+    let measured = match study.initial {
+        // It has just been measured.
+        Some(initial) if study.epoch < 0 => Some(initial.clone()),
+        _ => measure(study.network, study.task, pause)?,
     };
+    let Some(shape) = measured else { return Ok(Rows::default()) };
     let initial = study.initial.unwrap_or(&shape);
     let now = shape.n.iter().zip(&shape.s);
     let before = initial.n.iter().zip(&initial.s);
@@ -54,7 +57,9 @@ pub(crate) fn measure(
     let mut gauge = Gauge::measuring(network.hidden())?;
     let size = u32::try_from(task.size(Split::Test).min(SAMPLES)).unwrap_or(u32::MAX);
     for first in (0..size).step_by(BATCH as usize) {
-        pause()?;
+        if first > 0 {
+            pause()?;
+        }
         let samples: Vec<u32> = (first..size.min(first + BATCH)).collect();
         let batch = task.batch(Split::Test, &samples)?;
         network.run(&batch.inputs, Conditions::default(), &mut gauge, &mut |_| Ok(()))?;

@@ -3,14 +3,13 @@
 use std::borrow::Cow;
 
 use rheo_core::metric::{Metric, Metrics, Report};
-use rheo_core::row::{EpochRow, EvaluationRow, ShapeRow, Summary};
+use rheo_core::row::{EpochRow, EvaluationRow, Summary};
 use rheo_core::trainer::{Commit, Finish, Progress};
 
 use super::Trial;
 use super::state::Stage;
 use crate::Error;
 use crate::evaluation::Perturbation;
-use crate::gauge::Shape;
 use crate::task::Split;
 
 /// What an update costs, compared with a pass over the same samples.
@@ -27,10 +26,10 @@ impl Trial<'_> {
         Progress {
             fraction: self.fraction(),
             epoch: self.state.completed_epochs(),
-            epochs: self.config.training.epochs,
+            epochs: self.config.epochs(),
             metrics,
             phase: Cow::Borrowed(match self.state.stage {
-                Stage::Shapes => "measuring shapes",
+                Stage::Analyze => "analysing",
                 Stage::Train => "training",
                 Stage::Validate => "validating",
                 Stage::Evaluate => "evaluating",
@@ -39,17 +38,17 @@ impl Trial<'_> {
         }
     }
 
-    /// The share of the work that is done; shapes are not counted.
+    /// The share of the work that is done; analyses are not counted.
     fn fraction(&self) -> f64 {
         let size = |split| self.task.size(split) as f64;
         let training = UPDATE_COST * size(Split::Train);
         let epoch = training + size(Split::Validation);
-        let trained = f64::from(self.config.training.epochs) * epoch;
+        let trained = f64::from(self.config.epochs()) * epoch;
         let total = trained + self.cells.len() as f64 * size(Split::Test);
         let before = f64::from(self.state.completed_epochs()) * epoch;
         let pass = self.state.pass.samples() as f64;
         let done = match self.state.stage {
-            Stage::Shapes => before,
+            Stage::Analyze => before,
             Stage::Train => before + UPDATE_COST * self.state.train.samples() as f64,
             Stage::Validate => before + training + pass,
             Stage::Evaluate => trained + f64::from(self.state.cell) * size(Split::Test) + pass,
@@ -154,20 +153,4 @@ impl Trial<'_> {
             stderr: (accuracy * (1.0 - accuracy) / count as f64).sqrt(),
         });
     }
-}
-
-/// One row per neuron.
-pub(super) fn shape_rows(epoch: i32, shape: &Shape, initial: &Shape) -> Vec<ShapeRow> {
-    let now = shape.n.iter().zip(&shape.s);
-    let before = initial.n.iter().zip(&initial.s);
-    let row = |(neuron, ((&n, &s), (&n_init, &s_init)))| ShapeRow {
-        epoch,
-        phase: "trained".to_owned(),
-        neuron,
-        n,
-        s,
-        n_init,
-        s_init,
-    };
-    (0..).zip(now.zip(before)).map(row).collect()
 }

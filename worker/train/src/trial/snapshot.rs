@@ -105,7 +105,7 @@ impl<'a> Trial<'a> {
             let values = (to_doubles(&initial.f_get(0)?)?, to_doubles(&initial.f_get(1)?)?);
             self.initial = Some(Shape { n: values.0, s: values.1 });
         }
-        if self.initial.is_none() && !self.analysed.is_empty() && state.epoch >= 0 {
+        if self.initial.is_none() && self.needs_initial() && state.epoch >= 0 {
             return Err(Unusable::Names(INITIAL.to_owned()).into());
         }
         self.enter(state.stage)?;
@@ -135,9 +135,9 @@ fn state(header: &str, config: &TrialConfig) -> Result<State, Error> {
     if let Some((path, stored, wanted)) = checkpoint::difference(&stored, &wanted) {
         return Err(Unusable::Config { path, stored, wanted }.into());
     }
-    let epochs = i64::from(config.training.epochs);
+    let epochs = i64::from(config.epochs());
     let epoch = i64::from(header.state.epoch);
-    let before = header.state.stage == Stage::Shapes && epoch == -1;
+    let before = header.state.stage == Stage::Analyze && epoch == -1;
     if before || (0..epochs).contains(&epoch) {
         Ok(header.state)
     } else {

@@ -10,8 +10,9 @@ use crate::step::Score;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Stage {
-    /// Measure the shapes of the neurons after `epoch`.
-    Shapes,
+    /// Make the analyses after `epoch`.
+    #[serde(alias = "shapes")]
+    Analyze,
     /// Train `epoch`.
     Train,
     /// Test on the validation samples after `epoch`.
@@ -33,6 +34,9 @@ pub(super) struct State {
     pub(super) batch: u32,
     /// Cells of the evaluation that are done.
     pub(super) cell: u32,
+    /// Analyses after the epoch in work that are done.
+    #[serde(default)]
+    pub(super) analysis: u32,
     /// Updates that the optimizer has made; filled in when a checkpoint is made.
     pub(super) updates: u64,
     /// Where the random stream of the training samples must stand to go on; filled in when a
@@ -66,10 +70,11 @@ impl State {
     /// Before anything was done.
     pub(super) fn start() -> Self {
         Self {
-            stage: Stage::Shapes,
+            stage: Stage::Analyze,
             epoch: -1,
             batch: 0,
             cell: 0,
+            analysis: 0,
             updates: 0,
             stream: 0,
             train: Totals::default(),
@@ -89,6 +94,7 @@ impl State {
     pub(super) fn enter(&mut self, stage: Stage) {
         self.stage = stage;
         self.batch = 0;
+        self.analysis = 0;
         self.pass = Totals::default();
     }
 
@@ -106,7 +112,7 @@ impl State {
     pub(super) fn completed_epochs(&self) -> u32 {
         let done = match self.stage {
             Stage::Train | Stage::Validate => self.epoch,
-            Stage::Shapes | Stage::Evaluate | Stage::Done => self.epoch.saturating_add(1),
+            Stage::Analyze | Stage::Evaluate | Stage::Done => self.epoch.saturating_add(1),
         };
         u32::try_from(done).unwrap_or(0)
     }
