@@ -3,7 +3,16 @@
 //! An analysis looks at a network and changes nothing. Its rows are a function of the configuration
 //! and the weights; what it draws comes from a stream of its own, from the beginning every time.
 
+mod eigenvalues;
+mod gradients;
+mod jacobian;
+mod lyapunov;
+mod mutual_information;
+#[cfg(test)]
+mod reference;
+mod sequences;
 pub(crate) mod shapes;
+mod slope_contours;
 
 use rheo_core::config::{self, AnalysisKind, TrialConfig};
 use rheo_core::rng::{Purpose, TrialRng};
@@ -46,6 +55,12 @@ impl Study<'_> {
     pub(crate) fn run(&self, pause: Pause<'_>) -> Result<Rows, Error> {
         match self.analysis.kind {
             AnalysisKind::Shapes => shapes::run(self, pause),
+            AnalysisKind::Lyapunov => lyapunov::run(self, pause),
+            AnalysisKind::Jacobian => jacobian::run(self, pause),
+            AnalysisKind::SlopeContours => slope_contours::run(self, pause),
+            AnalysisKind::Gradients => gradients::run(self, pause),
+            AnalysisKind::Eigenvalues => eigenvalues::run(self, pause),
+            AnalysisKind::MutualInformation => mutual_information::run(self, pause),
             _ => Ok(Rows::default()),
         }
     }

@@ -38,8 +38,8 @@ pub struct Spectrum {
 pub struct Exponents {
     /// Nats per step.
     pub nats: Vec<f64>,
-    /// Counted steps, over all exponents, that were left out because ln R_ii is not a number.
-    pub skipped_nan: u64,
+    /// For each, the steps that were left out because ln R_ii is not a number.
+    pub skipped_nan: Vec<u64>,
 }
 
 impl Spectrum {
@@ -91,7 +91,8 @@ impl Spectrum {
         let mut copies = Vec::new();
         for (nats, numbers) in mean.f_unbind(0)?.iter().zip(self.numbers.f_unbind(0)?) {
             let counts = Vec::<i64>::try_from(numbers.f_to_dtype(Kind::Int64, false, false)?)?;
-            let skipped_nan = counts.into_iter().map(|count| skipped(count.unsigned_abs())).sum();
+            let counts = counts.into_iter().map(i64::unsigned_abs);
+            let skipped_nan = counts.map(&skipped).collect();
             copies.push(Exponents { nats: to_doubles(nats)?, skipped_nan });
         }
         Ok(copies)
