@@ -16,8 +16,16 @@ pub struct Batch {
     pub targets: Tensor,
     /// How many of the rows, from the end, count for the accuracy; the loss takes all.
     pub scored: i64,
-    /// Number of samples, B.
+    /// Number of samples, B; of a text, of columns.
     pub samples: u64,
+    /// What the batch weighs in a mean over several: its samples; of a text, its symbols, T B, so
+    /// that a shorter last window counts for what it holds.
+    pub weight: u64,
+    /// The condition of every sample, where the task tells them apart: the signed coherence of
+    /// evidence.
+    pub conditions: Option<Vec<f64>>,
+    /// Whether the states of the network start at rest, and not where the batch before left them.
+    pub from_rest: bool,
 }
 
 /// How well a network did on one batch.

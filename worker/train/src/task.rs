@@ -4,15 +4,21 @@
 //! of the process through the [`Library`]. Which samples a split holds, and in which order the
 //! steps of a sequence come, is decided here and stored nowhere.
 
+mod cifar;
 mod copy;
+mod corpus;
 mod digits;
+mod evidence;
+mod file;
 mod idx;
 mod images;
 mod legacy;
 mod library;
+mod markov;
 mod mnist;
+mod text;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rheo_core::config::{self, InputInit, TaskKind, TrialConfig};
 use rheo_core::rng::TrialRng;
@@ -54,6 +60,8 @@ pub struct Task {
 enum Source {
     Images(Images),
     Copy(copy::Copy),
+    Evidence(evidence::Evidence),
+    Text(text::Text),
 }
 
 impl Task {
@@ -65,40 +73,57 @@ impl Task {
             TaskKind::Smnist | TaskKind::Psmnist => {
                 Source::Images(mnist::load(task, config.seed, library)?)
             }
+            TaskKind::Gscifar10 => Source::Images(cifar::load(task, library)?),
             TaskKind::Copy => Source::Copy(copy::Copy::new(task)),
-            TaskKind::Gscifar10 | TaskKind::Evidence | TaskKind::CharLm => {
-                return Err(TrainError::Memory { what: "unfinished", bytes: 0 });
-            }
+            TaskKind::Evidence => Source::Evidence(evidence::Evidence::new(task)),
+            TaskKind::CharLm => Source::Text(text::Text::load(config, library)?),
         };
         let batch = config.training.batch.max(1);
-        let train_size = match task.kind {
-            TaskKind::Copy => u64::from(task.updates) * u64::from(batch),
-            _ => u64::from(task.train_size),
+        let [validation, test] = [task.validation_size, task.test_size].map(u64::from);
+        let sizes = match &source {
+            Source::Text(text) => {
+                [Split::Train, Split::Validation, Split::Test].map(|s| text.size(s))
+            }
+            Source::Copy(_) => [u64::from(task.updates) * u64::from(batch), validation, test],
+            Source::Images(_) | Source::Evidence(_) => [task.train_size.into(), validation, test],
         };
-        let sizes = [train_size, task.validation_size.into(), task.test_size.into()];
         Ok(Self { source, kind: kind(config.training.precision), batch, sizes })
     }
 
-    /// Number of samples in a split; in an epoch, for training samples made afresh.
+    /// What a pass over a split weighs, the sum of [`Batch::weight`]: its samples; in an epoch, for
+    /// training samples made afresh; of a text, the symbols that are foretold.
     pub fn size(&self, split: Split) -> u64 {
         self.sizes[split as usize]
     }
 
-    /// Training samples per update; the last update of an epoch may have fewer.
+    /// The windows of a pass over a split of a text, which come in order, one at a time; nothing for
+    /// tasks with samples.
+    pub fn windows(&self, split: Split) -> Option<u64> {
+        match &self.source {
+            Source::Text(text) => Some(text.windows(split)),
+            Source::Images(_) | Source::Copy(_) | Source::Evidence(_) => None,
+        }
+    }
+
+    /// Training samples per update; the last update of an epoch may have fewer. Of a text, the
+    /// columns into which it is cut.
     pub fn batch_size(&self) -> u32 {
         self.batch
     }
 
     /// Updates in an epoch.
     pub fn updates(&self) -> u64 {
-        self.size(Split::Train).div_ceil(u64::from(self.batch))
+        let samples = || self.size(Split::Train).div_ceil(u64::from(self.batch));
+        self.windows(Split::Train).unwrap_or_else(samples)
     }
 
-    /// Steps of a sequence, T.
+    /// Steps of a sequence, T; the last window of a text may have fewer.
     pub fn steps(&self) -> u32 {
         match &self.source {
             Source::Images(images) => images.steps(),
             Source::Copy(copy) => copy.steps(),
+            Source::Evidence(evidence) => evidence.steps(),
+            Source::Text(text) => text.steps(),
         }
     }
 
@@ -107,17 +132,49 @@ impl Task {
         matches!(self.source, Source::Copy(_))
     }
 
+    /// Which pixel comes at which step, for tasks that show images.
+    pub fn order(&self) -> Option<&[u32]> {
+        self.images().map(|images| images.order.as_slice())
+    }
+
+    /// Side of the square image in pixels, after pooling, for tasks that show images.
+    pub fn image_side(&self) -> Option<u32> {
+        self.images().map(|images| images.side)
+    }
+
+    /// The mean of the training inputs over samples, steps and lines: of images, over all from which
+    /// training and validation images are chosen; of samples that are generated one by one, the mean
+    /// of what they are drawn from. A text has no such mean.
+    pub fn input_mean(&self) -> Option<f64> {
+        match &self.source {
+            Source::Images(images) => Some(images.mean()),
+            Source::Copy(copy) => Some(copy.mean()),
+            // The coherences are symmetric about zero.
+            Source::Evidence(_) => Some(0.0),
+            Source::Text(_) => None,
+        }
+    }
+
+    fn images(&self) -> Option<&Images> {
+        match &self.source {
+            Source::Images(images) => Some(images),
+            Source::Copy(_) | Source::Evidence(_) | Source::Text(_) => None,
+        }
+    }
+
     /// What the task asks of a network.
     pub fn interface(&self) -> Interface {
+        let classifier = |classes| Interface {
+            inputs: 1,
+            classes,
+            readout: Readout::Last,
+            readout_init: ReadoutInit::Uniform,
+            input_init: InputInit::Kaiming,
+            embedding: None,
+        };
         match &self.source {
-            Source::Images(_) => Interface {
-                inputs: 1,
-                classes: 10,
-                readout: Readout::Last,
-                readout_init: ReadoutInit::Uniform,
-                input_init: InputInit::Kaiming,
-                embedding: None,
-            },
+            Source::Images(_) => classifier(10),
+            Source::Evidence(_) => classifier(2),
             Source::Copy(copy) => Interface {
                 inputs: copy.inputs(),
                 classes: 9,
@@ -126,14 +183,27 @@ impl Task {
                 input_init: InputInit::Xavier,
                 embedding: None,
             },
+            Source::Text(text) => Interface {
+                inputs: text.embedding(),
+                classes: text.vocabulary(),
+                readout: Readout::Every,
+                readout_init: ReadoutInit::Language,
+                input_init: InputInit::Kaiming,
+                embedding: Some(text.vocabulary()),
+            },
         }
     }
 
-    /// The given samples of a split, each below [`Task::size`].
+    /// The given samples of a split, each below [`Task::size`]; of a text, the one window given,
+    /// below [`Task::windows`].
     pub fn batch(&self, split: Split, samples: &[u32]) -> Result<Batch, TrainError> {
         match &self.source {
             Source::Images(images) => images.batch(split, samples, self.kind),
             Source::Copy(copy) => copy.batch(&copy.samples(split, samples), self.kind),
+            Source::Evidence(evidence) => evidence.batch(split, samples, self.kind),
+            Source::Text(text) => {
+                text.batch(split, samples.first().copied().unwrap_or(0), self.kind)
+            }
         }
     }
 
@@ -141,7 +211,7 @@ impl Task {
     /// others, nothing.
     pub fn fresh(&self, rng: &mut TrialRng) -> Result<Option<Batch>, TrainError> {
         match &self.source {
-            Source::Images(_) => Ok(None),
+            Source::Images(_) | Source::Evidence(_) | Source::Text(_) => Ok(None),
             Source::Copy(copy) => copy.batch(&copy.draw(rng, self.batch), self.kind).map(Some),
         }
     }
@@ -174,6 +244,9 @@ fn assemble(
         targets: Tensor::f_from_slice(targets)?,
         scored: length(scored)?,
         samples: samples as u64,
+        weight: samples as u64,
+        conditions: None,
+        from_rest: true,
     })
 }
 
@@ -201,6 +274,38 @@ pub enum Error {
         /// The directories that were searched.
         looked: Vec<PathBuf>,
     },
+    /// Nobody said where the texts are.
+    #[error(
+        "no data directory for the texts: set task.data or RHEO_DATA, or `task.source: markov`, which needs no file"
+    )]
+    NoTextDirectory,
+    /// A text is not where it should be.
+    #[error(
+        "no file `{name}` or `ptb.{name}` in {}: set task.data or RHEO_DATA to a directory with your texts, or `task.source: markov`, which needs no file",
+        list(.looked)
+    )]
+    NoText {
+        /// The name of the file.
+        name: &'static str,
+        /// The directories that were searched.
+        looked: Vec<PathBuf>,
+    },
+    /// A text cannot be cut into columns.
+    #[error(
+        "the {name} text has {symbols} symbols, `{field}: {columns}` needs {needed}: lower it or take a longer text"
+    )]
+    ShortText {
+        /// Which text.
+        name: &'static str,
+        /// Its symbols.
+        symbols: usize,
+        /// The columns into which it should be cut.
+        columns: usize,
+        /// The symbols that takes.
+        needed: usize,
+        /// The field that says so.
+        field: &'static str,
+    },
     /// A file cannot be read or does not hold what it should.
     #[error("the data file is not usable: `{}`", .path.display())]
     File {
@@ -208,7 +313,7 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it.
         #[source]
-        source: idx::Error,
+        source: file::Error,
     },
     /// Images and labels do not belong together.
     #[error("`{}` has {labels} labels for {images} images", .path.display())]
@@ -260,4 +365,16 @@ fn pooled_side(task: &config::Task, side: u32) -> Result<u32, Error> {
         return Err(Error::Pool { pool: task.pool, side });
     }
     Ok(side / task.pool)
+}
+
+/// Refuses what `field` asks for if there is less.
+fn enough(field: &'static str, wanted: u32, there: usize) -> Result<(), Error> {
+    if wanted as usize > there {
+        return Err(Error::TooFew { field, wanted, there });
+    }
+    Ok(())
+}
+
+fn unusable(path: &Path, source: file::Error) -> Error {
+    Error::File { path: path.to_owned(), source }
 }

@@ -44,6 +44,16 @@ impl Copy {
         if self.one_hot { ONE_HOT } else { 1 }
     }
 
+    /// The mean input over all that can be drawn: symbols, the marker and blanks, or one 1 among the
+    /// lines.
+    pub(super) fn mean(&self) -> f64 {
+        if self.one_hot {
+            return 1.0 / f64::from(ONE_HOT);
+        }
+        let symbol = f64::from(1 + ALPHABET) / 2.0;
+        (self.symbols as f64 * symbol + f64::from(MARKER)) / f64::from(self.steps())
+    }
+
     /// The symbols of samples of a split, each from a random stream of its own.
     pub(super) fn samples(&self, split: Split, samples: &[u32]) -> Vec<Vec<u8>> {
         let one = |&sample: &u32| self.one(&mut TrialRng::stream(self.seed, split.stream(sample)));

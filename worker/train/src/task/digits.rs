@@ -68,7 +68,7 @@ pub(super) fn load(task: &config::Task, library: &Library) -> Result<Images, Err
         part(Split::Validation, task.validation_size)?,
         part(Split::Test, task.test_size)?,
     ];
-    Ok(Images { parts, order })
+    Ok(Images { parts, order, side })
 }
 
 /// What determines the images of one split.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tch::Kind;
 
+use super::library::Weigh;
 use super::{Split, assemble, buffer};
 use crate::Error;
 use crate::step::Batch;
@@ -23,9 +24,8 @@ pub(super) struct Samples {
     pub(super) labels: Vec<u8>,
 }
 
-impl Samples {
-    /// Bytes of memory.
-    pub(super) fn bytes(&self) -> usize {
+impl Weigh for Samples {
+    fn bytes(&self) -> usize {
         self.pixels.len() * size_of::<f32>() + self.labels.len()
     }
 }
@@ -43,11 +43,30 @@ pub(super) struct Images {
     pub(super) parts: [Part; 3],
     /// Which pixel comes at which step.
     pub(super) order: Vec<u32>,
+    /// Side of the square image in pixels.
+    pub(super) side: u32,
+}
+
+/// The files of a set that come in two halves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Half {
+    /// Training and validation images.
+    Train,
+    /// Test images.
+    Test,
 }
 
 impl Images {
     pub(super) fn steps(&self) -> u32 {
         u32::try_from(self.order.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The mean over all pixels from which the training images come: validation images that were set
+    /// aside from them count too, so that it is the same whatever the split.
+    pub(super) fn mean(&self) -> f64 {
+        let samples = &self.parts[Split::Train as usize].samples;
+        let sum: f64 = samples.pixels.iter().copied().map(f64::from).sum();
+        sum * samples.scale / samples.pixels.len() as f64
     }
 
     pub(super) fn batch(&self, split: Split, samples: &[u32], kind: Kind) -> Result<Batch, Error> {

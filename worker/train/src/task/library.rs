@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rheo_core::config;
 
+use super::corpus::{self, Corpus};
 use super::digits;
-use super::images::Samples;
-use super::mnist::Half;
+use super::images::{Half, Samples};
 use crate::Error;
 
-/// Bytes of samples that are kept for later trials; all of MNIST takes a quarter. Sets in use live
+/// Bytes that are kept for later trials, of images and of texts each; all of MNIST takes a quarter. Sets in use live
 /// on whatever this says.
 const KEPT: usize = 1 << 30;
 
@@ -19,25 +19,24 @@ const KEPT: usize = 1 << 30;
 #[derive(Default)]
 pub struct Library {
     directory: Option<PathBuf>,
-    /// The most recently used first.
-    shelf: Mutex<Vec<(Key, Arc<Book>)>>,
+    images: Shelf<Key, Samples>,
+    texts: Shelf<corpus::Key, Corpus>,
 }
 
-/// One set: empty while it is being made. Who comes meanwhile waits for it.
-type Book = Mutex<Option<Arc<Samples>>>;
-
-/// What determines a set.
+/// What determines a set of images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Key {
     /// Generated digits.
     Digits(digits::Set),
-    /// A pair of MNIST files.
-    Mnist {
+    /// Files of a set.
+    Files {
+        /// The set.
+        set: &'static str,
         /// The directory that was asked for.
         directory: PathBuf,
         /// Side of the squares that are averaged.
         pool: u32,
-        /// Which pair.
+        /// Which files.
         half: Half,
     },
 }
@@ -45,7 +44,7 @@ pub(super) enum Key {
 impl Library {
     /// A library that finds data files in `directory` unless a task says otherwise.
     pub fn new(directory: Option<PathBuf>) -> Self {
-        Self { directory, shelf: Mutex::default() }
+        Self { directory, ..Self::default() }
     }
 
     /// Where the files of `task` are.
@@ -53,28 +52,62 @@ impl Library {
         task.data.as_ref().map(PathBuf::from).or_else(|| self.directory.clone())
     }
 
-    /// The set of `key`, made by `make` if no earlier trial did.
+    /// The images of `key`, made by `make` if no earlier trial did.
     pub(super) fn get(
         &self,
         key: Key,
         make: impl FnOnce() -> Result<Samples, Error>,
     ) -> Result<Arc<Samples>, Error> {
+        self.images.get(key, make)
+    }
+
+    /// The texts of `key`, made by `make` if no earlier trial did.
+    pub(super) fn text(
+        &self,
+        key: corpus::Key,
+        make: impl FnOnce() -> Result<Corpus, Error>,
+    ) -> Result<Arc<Corpus>, Error> {
+        self.texts.get(key, make)
+    }
+}
+
+/// What a shelf can hold.
+pub(super) trait Weigh {
+    /// Bytes of memory.
+    fn bytes(&self) -> usize;
+}
+
+/// The sets of one type with what determines each, the most recently used first.
+struct Shelf<K, T>(Mutex<Vec<(K, Arc<Book<T>>)>>);
+
+/// One set: empty while it is being made. Who comes meanwhile waits for it.
+type Book<T> = Mutex<Option<Arc<T>>>;
+
+// By hand: a derived one would ask for defaults of the types.
+impl<K, T> Default for Shelf<K, T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: PartialEq, T: Weigh> Shelf<K, T> {
+    fn get(&self, key: K, make: impl FnOnce() -> Result<T, Error>) -> Result<Arc<T>, Error> {
         let book = self.book(key);
         // A panic while a set was made leaves it empty, hence poison means nothing here.
         let mut page = book.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(samples) = &*page {
-            return Ok(Arc::clone(samples));
+        if let Some(set) = &*page {
+            return Ok(Arc::clone(set));
         }
-        let samples = Arc::new(make()?);
-        *page = Some(Arc::clone(&samples));
+        let set = Arc::new(make()?);
+        *page = Some(Arc::clone(&set));
         drop(page);
         drop(book);
         self.tidy();
-        Ok(samples)
+        Ok(set)
     }
 
-    fn book(&self, key: Key) -> Arc<Book> {
-        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+    fn book(&self, key: K) -> Arc<Book<T>> {
+        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let found = shelf.iter().position(|(other, _)| *other == key);
         let entry = match found {
             Some(place) => shelf.remove(place),
@@ -88,15 +121,15 @@ impl Library {
     /// Forgets the sets that were not used for longest, beyond the bound, and those that could not
     /// be made.
     fn tidy(&self) {
-        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut total = 0;
         shelf.retain(|(_, book)| {
             if Arc::strong_count(book) > 1 {
                 return true;
             }
             let page = book.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(samples) = &*page else { return false };
-            total += samples.bytes();
+            let Some(set) = &*page else { return false };
+            total += set.bytes();
             total <= KEPT
         });
     }
@@ -110,7 +143,7 @@ mod tests {
     use super::*;
 
     fn key(pool: u32) -> Key {
-        Key::Mnist { directory: PathBuf::new(), pool, half: Half::Test }
+        Key::Files { set: "mnist", directory: PathBuf::new(), pool, half: Half::Test }
     }
 
     fn samples(pixels: usize) -> Samples {

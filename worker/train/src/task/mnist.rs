@@ -7,10 +7,10 @@ use std::sync::Arc;
 use rheo_core::config::{self, TaskKind};
 use rheo_core::dataset::{DataFile, MNIST};
 
-use super::images::{Images, Part, Samples, pool_sums, single};
+use super::images::{Half, Images, Part, Samples, pool_sums, single};
 use super::legacy::Legacy;
 use super::library::Key;
-use super::{Error, Library, buffer, idx, pooled_side};
+use super::{Error, Library, buffer, enough, file, idx, pooled_side, unusable};
 use crate::Error as TrainError;
 
 const SIDE: u32 = 28;
@@ -25,14 +25,10 @@ pub(super) fn load(
 ) -> Result<Images, TrainError> {
     let side = pooled_side(task, SIDE)?;
     let directory = library.directory(task).ok_or(Error::NoDirectory { set: SET })?;
-    let train = file(&directory, task.pool, Half::Train, library)?;
-    let test = file(&directory, task.pool, Half::Test, library)?;
+    let train = pair(&directory, task.pool, Half::Train, library)?;
+    let test = pair(&directory, task.pool, Half::Test, library)?;
     let [training, validation] = split(task, seed, train.labels.len())?;
-    if task.test_size as usize > test.labels.len() {
-        let there = test.labels.len();
-        let wanted = task.test_size;
-        return Err(Error::TooFew { field: "task.test_size", wanted, there }.into());
-    }
+    enough("task.test_size", task.test_size, test.labels.len())?;
     let order = match task.kind {
         TaskKind::Psmnist => {
             let own = task.permutation_seed;
@@ -46,7 +42,7 @@ pub(super) fn load(
         Part { samples: train, chosen: Some(validation) },
         Part { samples: test, chosen: None },
     ];
-    Ok(Images { parts, order })
+    Ok(Images { parts, order, side })
 }
 
 /// The seed of a legacy generator: the `own` one of `field`, or that of the trial as in the paper.
@@ -74,25 +70,14 @@ fn split(task: &config::Task, seed: u64, count: usize) -> Result<[Vec<u32>; 2], 
         ("task.train_size", task.train_size, &mut training),
         ("task.validation_size", task.validation_size, &mut validation),
     ] {
-        if wanted as usize > part.len() {
-            return Err(Error::TooFew { field, wanted, there: part.len() });
-        }
+        enough(field, wanted, part.len())?;
         part.truncate(wanted as usize);
     }
     Ok([training, validation])
 }
 
-/// The two pairs of files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Half {
-    /// Training and validation images.
-    Train,
-    /// Test images.
-    Test,
-}
-
 /// The images of a pair of files, averaged over squares of `pool` pixels.
-fn file(
+fn pair(
     directory: &Path,
     pool: u32,
     half: Half,
@@ -102,7 +87,7 @@ fn file(
         Half::Train => (MNIST.train_images, MNIST.train_labels),
         Half::Test => (MNIST.test_images, MNIST.test_labels),
     };
-    let key = Key::Mnist { directory: directory.to_owned(), pool, half };
+    let key = Key::Files { set: SET, directory: directory.to_owned(), pool, half };
     library.get(key, || read(directory, [images, labels], pool as usize))
 }
 
@@ -111,7 +96,7 @@ fn read(directory: &Path, files: [DataFile; 2], pool: usize) -> Result<Samples, 
     let bytes = idx::read(&images, &[SIDE, SIDE]).map_err(|source| unusable(&images, source))?;
     let digits = idx::read(&labels, &[]).map_err(|source| unusable(&labels, source))?;
     if let Some((index, &label)) = digits.iter().enumerate().find(|&(_, &label)| label > 9) {
-        return Err(unusable(&labels, idx::Error::Label { index, label }).into());
+        return Err(unusable(&labels, file::Error::Label { index, label }).into());
     }
     let side = SIDE as usize;
     let count = bytes.len() / (side * side);
@@ -131,20 +116,8 @@ fn read(directory: &Path, files: [DataFile; 2], pool: usize) -> Result<Samples, 
     Ok(Samples { pixels, scale, labels: digits })
 }
 
-fn unusable(path: &Path, source: idx::Error) -> Error {
-    Error::File { path: path.to_owned(), source }
-}
-
-/// The file in `directory` or in its subdirectory for the set, plain or compressed.
+/// The file in `directory` or in its subdirectory for the set.
 fn find(directory: &Path, file: DataFile) -> Result<PathBuf, Error> {
     let looked = vec![directory.to_owned(), directory.join(SET)];
-    for directory in &looked {
-        for name in [file.name.to_owned(), format!("{}.gz", file.name)] {
-            let path = directory.join(name);
-            if path.is_file() {
-                return Ok(path);
-            }
-        }
-    }
-    Err(Error::NoFile { set: SET, name: file.name, looked })
+    file::find(&looked, file.name).ok_or(Error::NoFile { set: SET, name: file.name, looked })
 }

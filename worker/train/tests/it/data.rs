@@ -25,7 +25,7 @@ fn idx(dimensions: &[u32], bytes: &[u8]) -> Vec<u8> {
     file
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
@@ -59,28 +59,28 @@ fn config(kind: TaskKind, directory: &Path) -> TrialConfig {
     TrialConfig { task, ..TrialConfig::default() }
 }
 
-fn load(config: &TrialConfig) -> Task {
+pub(crate) fn load(config: &TrialConfig) -> Task {
     Task::load(config, &Library::default()).unwrap()
 }
 
-fn refusal(config: &TrialConfig) -> String {
+pub(crate) fn refusal(config: &TrialConfig) -> String {
     match Task::load(config, &Library::default()) {
         Ok(_) => panic!("loaded"),
         Err(error) => trainer::Error::from(error).to_string(),
     }
 }
 
-fn doubles(tensor: &Tensor) -> Vec<f64> {
+pub(crate) fn doubles(tensor: &Tensor) -> Vec<f64> {
     Vec::try_from(tensor.to_kind(Kind::Double).contiguous().view(-1)).unwrap()
 }
 
 /// The pixels of one sample in the order of the steps.
-fn sequence(task: &Task, split: Split, sample: u32) -> Vec<f64> {
+pub(crate) fn sequence(task: &Task, split: Split, sample: u32) -> Vec<f64> {
     doubles(&task.batch(split, &[sample]).unwrap().inputs)
 }
 
 /// The labels of the first samples of a split.
-fn labels(task: &Task, split: Split) -> Vec<f64> {
+pub(crate) fn labels(task: &Task, split: Split) -> Vec<f64> {
     let all: Vec<u32> = (0..).take(task.size(split) as usize).collect();
     doubles(&task.batch(split, &all).unwrap().targets)
 }
@@ -188,7 +188,7 @@ fn training_and_validation_images_are_all_images_once() {
 }
 
 /// A way to damage the files and what the error must say.
-type Damage = (&'static str, fn(&mut Vec<u8>), &'static str);
+pub(crate) type Damage = (&'static str, fn(&mut Vec<u8>), &'static str);
 
 #[test]
 fn damaged_files_are_refused_by_name_and_reason() {
@@ -374,4 +374,6 @@ fn mnist_itself_has_the_pixels_of_the_reference() {
         // Single-precision pixels.
         assert!((found - expected).abs() < 1e-6 * expected, "{name}: {found}, not {expected}");
     }
+    let (found, expected) = (task.input_mean().unwrap(), oracle["train_mean"].as_f64().unwrap());
+    assert!((found - expected).abs() < 1e-9 * expected, "{found}, not {expected}");
 }

@@ -10,9 +10,12 @@
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails as the test does")]
 
 mod checkpoints;
+mod cifar;
 mod data;
+mod evidence;
 mod learning;
 mod networks;
 mod resumption;
 mod rows;
 mod support;
+mod text;

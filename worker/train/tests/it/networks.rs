@@ -152,6 +152,9 @@ fn reference_batch() -> Batch {
         targets: Tensor::from_slice(&[0i64, 1]),
         scored: 2,
         samples: 2,
+        weight: 2,
+        conditions: None,
+        from_rest: true,
     }
 }
 
@@ -303,6 +306,9 @@ fn check_gradients(kind: NetworkKind, readout: Readout) {
         targets: Tensor::from_slice(&(0..rows).map(|row| row % 3).collect::<Vec<i64>>()),
         scored: rows,
         samples: 2,
+        weight: 2,
+        conditions: None,
+        from_rest: true,
     };
     let exact = gradients(&network, &loss(&network, &batch, None).1);
     let trained = network.parameters().into_iter().filter(|parameter| parameter.trained);

@@ -1,0 +1,146 @@
+//! CIFAR-10 in grey as a sequence task (science reference, section 4): records of a label and three
+//! planes of 32 x 32 bytes, red, green and blue.
+//!
+//! The number of records follows from the size of a file, so that reduced sets are read like the
+//! whole one.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rheo_core::config;
+use rheo_core::rng::{Purpose, TrialRng};
+
+use super::images::{Half, Images, Part, Samples, pool_sums, single};
+use super::library::Key;
+use super::{Error, Library, enough, file, pooled_side, unusable};
+use crate::Error as TrainError;
+
+const SIDE: u32 = 32;
+/// Bytes of the plane of one colour.
+const PLANE: usize = (SIDE * SIDE) as usize;
+/// Bytes of one image with its label.
+const RECORD: usize = 1 + 3 * PLANE;
+/// More records than any file of this kind has: 403 MB.
+const MOST: usize = 1 << 17;
+/// The name of the set, also that of a directory that may hold it.
+const SET: &str = "cifar10";
+/// The directory that the published archive unpacks to.
+const UNPACKED: &str = "cifar-10-batches-bin";
+/// The training files; a reduced set has the first ones.
+const TRAIN: [&str; 5] = [
+    "data_batch_1.bin",
+    "data_batch_2.bin",
+    "data_batch_3.bin",
+    "data_batch_4.bin",
+    "data_batch_5.bin",
+];
+const TEST: &str = "test_batch.bin";
+/// What makes a grey value of a sum of red, green and blue in these shares: 0.299, 0.587 and 0.114.
+/// Thousandths keep the sums whole, hence exact in single precision up to squares of 8 x 8.
+const SHARES: [u32; 3] = [299, 587, 114];
+/// The largest grey value in those units.
+const WHITE: f64 = 255.0 * 1000.0;
+
+/// The images of a CIFAR-10 task.
+pub(super) fn load(task: &config::Task, library: &Library) -> Result<Images, TrainError> {
+    let side = pooled_side(task, SIDE)?;
+    let directory = library.directory(task).ok_or(Error::NoDirectory { set: SET })?;
+    let train = half(&directory, task.pool, Half::Train, library)?;
+    let test = half(&directory, task.pool, Half::Test, library)?;
+    let [training, validation] = split(task, train.labels.len())?;
+    enough("task.test_size", task.test_size, test.labels.len())?;
+    let parts = [
+        Part { samples: Arc::clone(&train), chosen: Some(training) },
+        Part { samples: train, chosen: Some(validation) },
+        Part { samples: test, chosen: None },
+    ];
+    Ok(Images { parts, order: (0..side * side).collect(), side })
+}
+
+/// Which of the `count` images in the training files are for training and which for validation:
+/// the last tenth of a random order. Of each, the first that the task asks for.
+fn split(task: &config::Task, count: usize) -> Result<[Vec<u32>; 2], Error> {
+    let mut training = TrialRng::new(task.split_seed, Purpose::Split).permutation(count);
+    let mut validation = training.split_off(count - count / 10);
+    for (field, wanted, part) in [
+        ("task.train_size", task.train_size, &mut training),
+        ("task.validation_size", task.validation_size, &mut validation),
+    ] {
+        enough(field, wanted, part.len())?;
+        part.truncate(wanted as usize);
+    }
+    Ok([training, validation])
+}
+
+/// The images of the training files or of the test file, averaged over squares of `pool` pixels.
+fn half(
+    directory: &Path,
+    pool: u32,
+    half: Half,
+    library: &Library,
+) -> Result<Arc<Samples>, TrainError> {
+    let key = Key::Files { set: SET, directory: directory.to_owned(), pool, half };
+    library.get(key, || read(&files(directory, half)?, pool as usize))
+}
+
+/// The files of a half, all from the first directory that has the first of them.
+fn files(directory: &Path, half: Half) -> Result<Vec<PathBuf>, Error> {
+    let looked = vec![directory.to_owned(), directory.join(SET), directory.join(UNPACKED)];
+    let names = match half {
+        Half::Train => &TRAIN[..],
+        Half::Test => &[TEST],
+    };
+    let has_first = |place: &&PathBuf| file::find(std::slice::from_ref(*place), names[0]).is_some();
+    let Some(home) = looked.iter().find(has_first).cloned() else {
+        return Err(Error::NoFile { set: SET, name: names[0], looked });
+    };
+    let home = vec![home];
+    let found: Vec<Option<PathBuf>> = names.iter().map(|name| file::find(&home, name)).collect();
+    let there = found.iter().take_while(|path| path.is_some()).count();
+    // A gap is no reduced set: a file was lost.
+    if found[there..].iter().any(Option::is_some) {
+        return Err(Error::NoFile { set: SET, name: names[there], looked: home });
+    }
+    Ok(found.into_iter().flatten().collect())
+}
+
+fn read(files: &[PathBuf], pool: usize) -> Result<Samples, TrainError> {
+    let side = SIDE as usize;
+    let squares = (side / pool).pow(2);
+    let (mut pixels, mut labels): (Vec<f32>, Vec<u8>) = (Vec::new(), Vec::new());
+    for path in files {
+        let bytes = records(path).map_err(|source| unusable(path, source))?;
+        let more = bytes.len() / RECORD * squares;
+        let memory =
+            |_| TrainError::Memory { what: "the images of a file", bytes: more * size_of::<f32>() };
+        pixels.try_reserve_exact(more).map_err(memory)?;
+        for (index, record) in bytes.chunks_exact(RECORD).enumerate() {
+            let label = record[0];
+            if label > 9 {
+                return Err(unusable(path, file::Error::Class { index, label }).into());
+            }
+            labels.push(label);
+            // Sums of whole numbers; exact unless the squares are larger than 8 x 8.
+            pixels.extend(pool_sums(&grey(&record[1..]), side, pool).map(single));
+        }
+    }
+    Ok(Samples { pixels, scale: 1.0 / (WHITE * (pool * pool) as f64), labels })
+}
+
+/// The records of a file.
+fn records(path: &Path) -> Result<Vec<u8>, file::Error> {
+    let bytes = file::whole(path, (MOST * RECORD) as u64)?;
+    match bytes.len() {
+        0 => Err(file::Error::Empty),
+        length if length % RECORD == 0 => Ok(bytes),
+        length => Err(file::Error::Records { bytes: length, record: RECORD }),
+    }
+}
+
+/// The grey values of an image, row by row, from its three planes.
+fn grey(planes: &[u8]) -> Vec<u32> {
+    let value = |pixel: usize| {
+        (0..3).map(|colour| SHARES[colour] * u32::from(planes[colour * PLANE + pixel])).sum()
+    };
+    (0..PLANE).map(value).collect()
+}

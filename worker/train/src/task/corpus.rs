@@ -1,0 +1,151 @@
+//! Texts as numbered symbols: read from files or generated (science reference, section 4).
+//!
+//! The vocabulary is that of the training text, in the order of first appearance; a text that needs
+//! another symbol is refused, because a network has no class for it.
+
+use std::collections::HashMap;
+use std::iter::once;
+use std::path::{Path, PathBuf};
+
+use rheo_core::config::{self, TextSource};
+use rheo_core::rng::TrialRng;
+
+use super::library::Weigh;
+use super::{Error, Library, Split, file, markov, unusable};
+use crate::Error as TrainError;
+
+/// The name of the directory that may hold the files.
+const SET: &str = "ptb";
+/// What the names of the files may begin with.
+const PREFIX: &str = "ptb.";
+/// The files of the splits.
+const FILES: [&str; 3] = ["train.txt", "valid.txt", "test.txt"];
+/// The symbol at the end of a line.
+const END_OF_LINE: &[u8] = b"<eos>";
+/// Bytes of the largest text that is read.
+const MOST: u64 = 1 << 30;
+
+/// Three texts over one vocabulary.
+#[derive(Debug)]
+pub(super) struct Corpus {
+    /// The symbols of the training, validation and test text.
+    pub(super) texts: [Vec<u32>; 3],
+    /// Number of different symbols; those of the texts are below it.
+    pub(super) vocabulary: u32,
+}
+
+impl Weigh for Corpus {
+    fn bytes(&self) -> usize {
+        self.texts.iter().map(|text| text.len() * size_of::<u32>()).sum()
+    }
+}
+
+/// What determines the texts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Key {
+    /// A generated chain: symbols of the training text, seed.
+    Markov(u32, u64),
+    /// Files: the directory that was asked for, and what their symbols are.
+    Files(PathBuf, TextSource),
+}
+
+/// The texts of a task.
+pub(super) fn load(
+    task: &config::Task,
+    library: &Library,
+) -> Result<std::sync::Arc<Corpus>, TrainError> {
+    if task.source == TextSource::Markov {
+        return library
+            .text(Key::Markov(task.length, task.seed), || generate(task.length, task.seed));
+    }
+    let directory = library.directory(task).ok_or(Error::NoTextDirectory)?;
+    let key = Key::Files(directory.clone(), task.source);
+    library.text(key, || read(&directory, task.source))
+}
+
+/// Generated texts: validation and test text are a tenth of the training text, and each split has a
+/// random stream of its own, that of its sample 0.
+fn generate(length: u32, seed: u64) -> Result<Corpus, TrainError> {
+    let text = |split: Split, length: u32| {
+        markov::text(length as usize, &mut TrialRng::stream(seed, split.stream(0)))
+    };
+    Ok(Corpus {
+        texts: [
+            text(Split::Train, length)?,
+            text(Split::Validation, length / 10)?,
+            text(Split::Test, length / 10)?,
+        ],
+        vocabulary: u32::try_from(markov::SYMBOLS).unwrap_or(u32::MAX),
+    })
+}
+
+fn read(directory: &Path, source: TextSource) -> Result<Corpus, TrainError> {
+    let mut vocabulary = Vocabulary { numbers: HashMap::new(), is_closed: false };
+    let mut texts = [Vec::new(), Vec::new(), Vec::new()];
+    for (name, text) in FILES.into_iter().zip(&mut texts) {
+        let path = find(directory, name)?;
+        let content = file::whole(&path, MOST).map_err(|error| unusable(&path, error))?;
+        // A symbol takes a byte at least, and the last line may lack the byte that ends it.
+        let most = content.len() + 1;
+        let memory = |_| TrainError::Memory { what: "a text", bytes: most * size_of::<u32>() };
+        text.try_reserve_exact(most).map_err(memory)?;
+        vocabulary.read(&content, source, text).map_err(|error| unusable(&path, error))?;
+        text.shrink_to_fit();
+        vocabulary.is_closed = true;
+    }
+    let vocabulary = u32::try_from(vocabulary.numbers.len()).unwrap_or(u32::MAX);
+    Ok(Corpus { texts, vocabulary })
+}
+
+/// The file of a split in `directory` or in its subdirectory for texts.
+fn find(directory: &Path, name: &'static str) -> Result<PathBuf, Error> {
+    let looked = vec![directory.to_owned(), directory.join(SET)];
+    file::find(&looked, name)
+        .or_else(|| file::find(&looked, &format!("{PREFIX}{name}")))
+        .ok_or(Error::NoText { name, looked })
+}
+
+/// The numbers of symbols.
+struct Vocabulary {
+    numbers: HashMap<Vec<u8>, u32>,
+    /// Whether symbols that are not in it are refused.
+    is_closed: bool,
+}
+
+impl Vocabulary {
+    /// Appends the symbols of `content` to `text`.
+    fn read(
+        &mut self,
+        content: &[u8],
+        source: TextSource,
+        text: &mut Vec<u32>,
+    ) -> Result<(), file::Error> {
+        for (line, bytes) in (1..).zip(content.split_inclusive(|&byte| byte == b'\n')) {
+            let symbols: Box<dyn Iterator<Item = &[u8]>> = match source {
+                TextSource::Ptb => Box::new(words(bytes).chain(once(END_OF_LINE))),
+                TextSource::Bytes | TextSource::Markov => Box::new(bytes.chunks(1)),
+            };
+            for symbol in symbols {
+                text.push(self.number(symbol, line)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn number(&mut self, symbol: &[u8], line: usize) -> Result<u32, file::Error> {
+        if let Some(&number) = self.numbers.get(symbol) {
+            return Ok(number);
+        }
+        if self.is_closed {
+            return Err(file::Error::Symbol { line, symbol: symbol.escape_ascii().to_string() });
+        }
+        let number = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
+        self.numbers.insert(symbol.to_owned(), number);
+        Ok(number)
+    }
+}
+
+/// What stands between white space.
+fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty())
+}

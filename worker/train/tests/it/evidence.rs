@@ -1,0 +1,147 @@
+//! The evidence task, and what tasks say about their inputs.
+
+use rheo_core::config::{Precision, Task as TaskConfig, TaskKind, TrialConfig};
+use rheo_train::network::Readout;
+use rheo_train::task::{Split, Task};
+
+use crate::data::{doubles, load, sequence};
+use crate::support::oracles;
+
+fn config(change: impl Fn(&mut TaskConfig)) -> TrialConfig {
+    let mut task = TaskConfig {
+        kind: TaskKind::Evidence,
+        train_size: 20_000,
+        validation_size: 500,
+        test_size: 500,
+        ..TaskConfig::default()
+    };
+    change(&mut task);
+    let mut config = TrialConfig { task, ..TrialConfig::default() };
+    config.training.precision = Precision::Float64;
+    config
+}
+
+fn numbers(value: &serde_json::Value) -> Vec<f64> {
+    serde_json::from_value(value.clone()).unwrap()
+}
+
+#[test]
+fn evidence_stands_between_silences_and_its_label_is_its_sign() {
+    let task = load(&config(|task| (task.silence, task.stimulus, task.noise) = (3, 5, 0.0)));
+    assert_eq!(task.steps(), 11);
+    let interface = task.interface();
+    assert_eq!((interface.inputs, interface.classes), (1, 2));
+    assert_eq!((interface.readout, interface.embedding), (Readout::Last, None));
+    let samples: Vec<u32> = (0..500).collect();
+    let batch = task.batch(Split::Test, &samples).unwrap();
+    assert_eq!(batch.inputs.size(), [11, 500, 1]);
+    assert_eq!((batch.samples, batch.weight, batch.from_rest), (500, 500, true));
+    let (inputs, targets) = (doubles(&batch.inputs), doubles(&batch.targets));
+    let conditions = batch.conditions.unwrap();
+    for (sample, &coherence) in conditions.iter().enumerate() {
+        let column: Vec<f64> = (0..11).map(|step| inputs[step * 500 + sample]).collect();
+        let stimulus = [coherence; 5];
+        assert_eq!(column, [&[0.0; 3][..], &stimulus, &[0.0; 3]].concat(), "{sample}");
+        assert_eq!(targets[sample], f64::from(u8::from(coherence > 0.0)), "{sample}");
+    }
+    let mut values = conditions;
+    values.sort_by(f64::total_cmp);
+    values.dedup();
+    let levels = numbers(&oracles()["tasks"]["evidence"]["coherence"]);
+    let signed: Vec<f64> = levels.iter().rev().map(|c| -c).chain(levels.clone()).collect();
+    assert_eq!(values, signed);
+}
+
+#[test]
+fn an_evidence_sample_depends_on_nothing_but_its_seed_split_and_index() {
+    let shown =
+        |change: fn(&mut TaskConfig), split, index| sequence(&load(&config(change)), split, index);
+    let first = shown(|_| {}, Split::Train, 4);
+    assert_eq!(first, shown(|task| task.train_size = 5, Split::Train, 4));
+    assert_ne!(first, shown(|_| {}, Split::Validation, 4));
+    assert_ne!(first, shown(|_| {}, Split::Train, 3));
+    assert_ne!(first, shown(|task| task.seed = 1, Split::Train, 4));
+    // The noise scales what was drawn.
+    let [none, one, two] = [
+        shown(|task| task.noise = 0.0, Split::Train, 4),
+        first,
+        shown(|task| task.noise = 2.0, Split::Train, 4),
+    ];
+    for step in 0..100 {
+        let (once, twice) = (one[step] - none[step], two[step] - none[step]);
+        assert!((twice - 2.0 * once).abs() < 1e-12, "{step}");
+    }
+}
+
+/// The share that is right where the sign of the sum decides, per condition and in all, with the
+/// number of samples.
+fn ideal(task: &Task) -> Vec<(f64, u32, u32)> {
+    let levels = numbers(&oracles()["tasks"]["evidence"]["coherence"]);
+    let mut counts: Vec<(f64, u32, u32)> = levels.iter().map(|&level| (level, 0, 0)).collect();
+    let all: Vec<u32> = (0..20_000).collect();
+    for samples in all.chunks(1000) {
+        let batch = task.batch(Split::Train, samples).unwrap();
+        let sums = doubles(&batch.inputs.sum_dim_intlist([0i64].as_slice(), false, None));
+        let labels = doubles(&batch.targets);
+        for ((sum, label), condition) in sums.iter().zip(labels).zip(batch.conditions.unwrap()) {
+            let count = counts.iter_mut().find(|count| count.0 == condition.abs()).unwrap();
+            count.1 += u32::from((*sum > 0.0) == (label > 0.5));
+            count.2 += 1;
+        }
+    }
+    counts
+}
+
+#[test]
+fn the_ideal_observer_is_as_good_as_the_reference_says() {
+    let oracle = &oracles()["tasks"]["evidence"];
+    let counts = ideal(&load(&config(|_| {})));
+    for ((level, right, count), p) in counts.iter().zip(numbers(&oracle["ideal_accuracy"])) {
+        let [right, count] = [*right, *count].map(f64::from);
+        // A fifth of the samples, and an accuracy, within five standard errors, and one sample
+        // where hardly any is wrong.
+        assert!((count - 4000.0).abs() < 5.0 * (20_000.0 * 0.2 * 0.8f64).sqrt(), "{level}");
+        let bound = 5.0 * (p * (1.0 - p) / count).sqrt() + 1.0 / count;
+        assert!((right / count - p).abs() < bound, "{level}: {}, not {p}", right / count);
+    }
+    let means = [(1.0, oracle["mean"].as_f64()), (2.0, oracle["mean_at_sigma"]["2.0"].as_f64())];
+    for (noise, mean) in means {
+        let counts = ideal(&load(&config(|task| task.noise = noise)));
+        let found = f64::from(counts.iter().map(|count| count.1).sum::<u32>()) / 20_000.0;
+        let mean = mean.unwrap();
+        let bound = 5.0 * (mean * (1.0 - mean) / 20_000.0).sqrt();
+        assert!((found - mean).abs() < bound, "noise {noise}: {found}, not {mean}");
+    }
+}
+
+#[test]
+fn the_mean_input_is_that_of_what_is_shown() {
+    let copy = |one_hot| {
+        config(|task| {
+            (task.kind, task.one_hot) = (TaskKind::Copy, one_hot);
+            (task.symbols, task.delay, task.validation_size) = (5, 6, 4000);
+        })
+    };
+    let digits = config(|task| {
+        (task.kind, task.train_size, task.permute) = (TaskKind::Digits, 40, true);
+        task.pool = 2;
+    });
+    // Of generated samples the mean is that of what they are drawn from: 20,000 symbols and the
+    // standard deviation 2.3 of one, of which 5 stand in 16 steps.
+    let bound = 5.0 * 2.3 / 20_000f64.sqrt() * 5.0 / 16.0;
+    for (config, split, bound) in [
+        (copy(false), Split::Validation, bound),
+        (copy(true), Split::Validation, 1e-12),
+        (digits, Split::Train, 1e-9),
+        (config(|_| {}), Split::Validation, 5.0 * 0.26 / 500f64.sqrt()),
+    ] {
+        let task = load(&config);
+        let all: Vec<u32> = (0..task.size(split) as u32).collect();
+        let inputs = doubles(&task.batch(split, &all).unwrap().inputs);
+        let mean = inputs.iter().sum::<f64>() / inputs.len() as f64;
+        let said = task.input_mean().unwrap();
+        assert!((said - mean).abs() < bound, "{}: {said}, not {mean}", config.task.kind.name());
+        let is_image = config.task.kind.has_images();
+        assert_eq!((task.order().is_some(), task.image_side().is_some()), (is_image, is_image));
+    }
+}
