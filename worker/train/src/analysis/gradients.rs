@@ -8,12 +8,11 @@ mod tests;
 use rheo_core::row::{GradientRow, Rows, Variant};
 use tch::{Kind, Reduction, Tensor, no_grad_guard};
 
-use super::sequences::{Part, moments, parts};
+use super::sequences::{Part, Sequences, moments, parts};
 use super::{Pause, Study};
 use crate::Error;
 use crate::gauge::Gauge;
 use crate::network::{Conditions, Network, Readout};
-use crate::step::Batch;
 use crate::tensor::{to_double, to_doubles};
 
 /// Test sequences for the recurrent weights, unless the analysis says how many.
@@ -128,7 +127,8 @@ fn of_batch(
 /// The numbers of steps to which sequences of `steps` steps are cut: those that are asked for, or
 /// those of the grid and all.
 fn lengths(asked: Option<&[u32]>, steps: u32) -> Vec<u32> {
-    let mut lengths = asked.map_or_else(|| [LENGTHS.as_slice(), &[steps]].concat(), <[u32]>::to_vec);
+    let mut lengths =
+        asked.map_or_else(|| [LENGTHS.as_slice(), &[steps]].concat(), <[u32]>::to_vec);
     lengths.retain(|&length| length <= steps);
     lengths.sort_unstable();
     lengths.dedup();
@@ -147,7 +147,11 @@ fn at_once(network: &Network, steps: u32) -> tch::Result<usize> {
 /// The norms [B] of B dL/dh_t at every step t, and the same for the controllers of adaptive networks,
 /// where L is the mean loss of `batch`. What a state does past its successor, through g or c, is not
 /// counted: a state is a node of the graph.
-fn by_states(network: &Network, batch: &Batch, readout: Readout) -> tch::Result<[Vec<Tensor>; 2]> {
+fn by_states(
+    network: &Network,
+    batch: &Sequences,
+    readout: Readout,
+) -> tch::Result<[Vec<Tensor>; 2]> {
     let (mut hidden, mut inner) = (Vec::new(), Vec::new());
     let adapts = network.parameter("w_gg").is_some();
     let see = &mut |step: &crate::network::Step| {
@@ -181,7 +185,7 @@ fn by_states(network: &Network, batch: &Batch, readout: Readout) -> tch::Result<
 /// them, by all recurrent weights: one long vector in double precision.
 fn by_weights(
     network: &Network,
-    batch: &Batch,
+    batch: &Sequences,
     readout: Readout,
     steps: u32,
 ) -> tch::Result<Tensor> {

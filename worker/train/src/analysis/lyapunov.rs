@@ -181,16 +181,13 @@ fn frozen(study: &Study<'_>, pause: Pause<'_>) -> Result<Vec<LyapunovRow>, Error
 }
 
 /// Follows a system without input for as many counted steps as are asked for.
-fn follow_still(
-    study: &Study<'_>,
-    still: Still<'_>,
-    pause: Pause<'_>,
-) -> Result<Spectrum, Error> {
+fn follow_still(study: &Study<'_>, still: Still<'_>, pause: Pause<'_>) -> Result<Spectrum, Error> {
     let network = no_grad(|| without_input(study))?;
     let inputs = study.task.batch(Split::Test, &[0])?.inputs;
     let outside = no_grad(|| {
-        let inputs = inputs.f_narrow(0, 0, 1)?.f_zeros_like()?;
-        let drive = inputs.f_new_full([1, 1, 1], still.xi, (network.precision(), inputs.device()))?;
+        let inputs = inputs.f_narrow(0, 0, 1)?.f_narrow(1, 0, 1)?.f_zeros_like()?;
+        let drive =
+            inputs.f_new_full([1, 1, 1], still.xi, (network.precision(), inputs.device()))?;
         let external = network.external(&inputs, Some(&drive))?.swap_remove(0);
         Ok::<_, Error>(Outside::Constant(external))
     })?;
@@ -248,12 +245,7 @@ fn follow_sequences(
 
 /// The gains and saturations of every neuron at steps `at` of a step drive of strength `xi`,
 /// averaged over test sequences.
-fn shapes_at(
-    study: &Study<'_>,
-    xi: f64,
-    at: &[u32],
-    pause: Pause<'_>,
-) -> Result<Vec<Held>, Error> {
+fn shapes_at(study: &Study<'_>, xi: f64, at: &[u32], pause: Pause<'_>) -> Result<Vec<Held>, Error> {
     let _guard = no_grad_guard();
     let mut count = 0;
     let drive = drive(study, xi)?;
@@ -268,9 +260,7 @@ fn shapes_at(
             let wanted = at.iter().zip(&mut sums).filter(|(at, _)| **at == step);
             for (_, sum) in wanted {
                 let Some((n, s)) = &seen.shape else { continue };
-                let total = |values: &Tensor| {
-                    values.f_sum_dim_intlist(0, false, tch::Kind::Double)
-                };
+                let total = |values: &Tensor| values.f_sum_dim_intlist(0, false, tch::Kind::Double);
                 let (n, s) = (total(n)?, total(s)?);
                 *sum = Some(match sum.take() {
                     Some((n_sum, s_sum)) => (n_sum.f_add(&n)?, s_sum.f_add(&s)?),

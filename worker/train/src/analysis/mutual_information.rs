@@ -25,15 +25,7 @@ const BATCH: usize = 20;
 pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
     let _guard = no_grad_guard();
     let all = parts(study, SAMPLES, BATCH)?;
-    if all.is_empty() {
-        return Ok(Rows::default());
-    }
-    let mut seen = Moments::new(i64::from(study.network.hidden()), study.network.rest(1)?.h.device())?;
-    for part in &all {
-        pause()?;
-        seen.add(&sequences(study, part)?.1.f_flatten(0, 1)?)?;
-    }
-    let components = seen.components(COMPONENTS)?;
+    let Some(scales) = Scales::new(study, &all, pause)? else { return Ok(Rows::default()) };
     let lags = study.analysis.lags.as_deref().unwrap_or(&LAGS);
     let mut found = Found { lags: vec![Vec::new(); lags.len()], released: Vec::new() };
     for part in &all {
@@ -41,11 +33,43 @@ pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
         for place in 0..length(part.count)? {
             pause()?;
             let (inputs, states) = (inputs.f_select(1, place)?, states.f_select(1, place)?);
-            found.add(study, lags, &components, [&inputs, &states])?;
+            found.add(study, lags, &scales, [&inputs, &states])?;
         }
     }
-    let dimension = u32::try_from(components.count()?).unwrap_or(u32::MAX);
+    let dimension = u32::try_from(scales.states.count()?).unwrap_or(u32::MAX);
     Ok(Rows { mutual_information: found.rows(study, lags, dimension), ..Rows::default() })
+}
+
+/// What gives inputs and states coordinates of deviation 1 over the sequences: the estimator compares
+/// distances in the one with distances in the other.
+struct Scales {
+    /// The deviation of every input [I].
+    inputs: Tensor,
+    /// The first components of the state.
+    states: Components,
+}
+
+impl Scales {
+    /// Looks at all sequences once; nothing if there are none.
+    fn new(study: &Study<'_>, all: &[Part], pause: Pause<'_>) -> Result<Option<Self>, Error> {
+        let mut seen: Option<[Moments; 2]> = None;
+        for part in all {
+            pause()?;
+            let (inputs, states) = sequences(study, part)?;
+            let (inputs, states) = (inputs.f_flatten(0, 1)?, states.f_flatten(0, 1)?);
+            let empty = |tensor: &Tensor| Moments::new(tensor.size2()?.1, tensor.device());
+            let mut moments = match seen {
+                Some(moments) => moments,
+                None => [empty(&inputs)?, empty(&states)?],
+            };
+            moments[0].add(&inputs)?;
+            moments[1].add(&states)?;
+            seen = Some(moments);
+        }
+        let Some([inputs, states]) = seen else { return Ok(None) };
+        let states = states.components(COMPONENTS)?;
+        Ok(Some(Self { inputs: inputs.deviations()?, states }))
+    }
 }
 
 /// Estimates, one per sequence.
@@ -62,13 +86,13 @@ impl Found {
         &mut self,
         study: &Study<'_>,
         lags: &[u32],
-        components: &Components,
+        scales: &Scales,
         [inputs, states]: [&Tensor; 2],
     ) -> Result<(), Error> {
         let k = study.analysis.neighbours as usize;
-        let (x, h) = (Coordinates::new(inputs)?, Coordinates::new(states)?);
-        if components.count()? > 0 {
-            let y = Coordinates::new(&components.scores(states)?)?;
+        if scales.states.count()? > 0 {
+            let x = Coordinates::new(&inputs.f_div(&scales.inputs)?)?;
+            let y = Coordinates::new(&scales.states.scores(states)?)?;
             for (found, &lag) in self.lags.iter_mut().zip(lags) {
                 let (steps, lag) = (y.points().len(), lag as usize);
                 let earlier = x.points().range(0, steps.saturating_sub(lag));
@@ -77,7 +101,8 @@ impl Found {
             }
         }
         let x = Coordinates::new(&in_place(study, inputs)?)?;
-        self.released.extend(mutual_information(x.points(), h.points(), k));
+        let y = Coordinates::new(states)?;
+        self.released.extend(mutual_information(x.points(), y.points(), k));
         Ok(())
     }
 
@@ -89,9 +114,8 @@ impl Found {
             MutualInformationRow { epoch, variant, lag, dimension, nats, std, sequences }
         };
         let corrected = lags.iter().zip(&self.lags).filter(|(_, found)| !found.is_empty());
-        let mut rows: Vec<_> = corrected
-            .map(|(lag, found)| row(Variant::Corrected, *lag, dimension, found))
-            .collect();
+        let mut rows: Vec<_> =
+            corrected.map(|(lag, found)| row(Variant::Corrected, *lag, dimension, found)).collect();
         if !self.released.is_empty() {
             rows.push(row(Variant::Released, 0, study.network.hidden(), &self.released));
         }

@@ -1,6 +1,8 @@
 //! Which test sequences an analysis looks at, how its steps scale with their length, and how the
 //! numbers of several sequences become one.
 
+use tch::Tensor;
+
 use super::Study;
 use crate::Error;
 use crate::step::Batch;
@@ -20,14 +22,18 @@ pub(super) struct Part {
     pub(super) count: usize,
 }
 
+/// Test sequences of equal length.
+pub(super) struct Sequences {
+    /// Inputs [T, B, I].
+    pub(super) inputs: Tensor,
+    /// Target classes, one per row of the logits of [`crate::network::Network::logits`].
+    pub(super) targets: Tensor,
+}
+
 /// The first test sequences, as many as the analysis asks for, else `default`, in parts of at most
 /// `at_once`. The sequences of a text are the columns of its windows, those of full length, each
 /// from rest.
-pub(super) fn parts(
-    study: &Study<'_>,
-    default: u32,
-    at_once: usize,
-) -> Result<Vec<Part>, Error> {
+pub(super) fn parts(study: &Study<'_>, default: u32, at_once: usize) -> Result<Vec<Part>, Error> {
     let wanted = study.analysis.samples.unwrap_or(default);
     let Some(windows) = study.task.windows(Split::Test) else {
         let there = u32::try_from(study.task.size(Split::Test)).unwrap_or(u32::MAX);
@@ -56,16 +62,15 @@ pub(super) fn parts(
 }
 
 impl Part {
-    /// The sequences as a batch.
-    pub(super) fn load(&self, study: &Study<'_>) -> Result<Batch, Error> {
-        let mut batch = study.task.batch(Split::Test, &self.samples)?;
-        let Some([first, count]) = self.columns else { return Ok(batch) };
-        let (steps, columns, _) = batch.inputs.size3()?;
-        batch.inputs = batch.inputs.f_narrow(1, first, count)?;
+    /// The sequences themselves.
+    pub(super) fn load(&self, study: &Study<'_>) -> Result<Sequences, Error> {
+        let Batch { inputs, targets, .. } = study.task.batch(Split::Test, &self.samples)?;
+        let Some([first, count]) = self.columns else { return Ok(Sequences { inputs, targets }) };
+        let (steps, columns, _) = inputs.size3()?;
         // A text has a target per step, the steps outermost.
-        let targets = batch.targets.f_reshape([steps, columns])?.f_narrow(1, first, count)?;
-        batch.targets = targets.f_reshape([-1])?;
-        Ok(batch)
+        let targets = targets.f_reshape([steps, columns])?.f_narrow(1, first, count)?;
+        let inputs = inputs.f_narrow(1, first, count)?;
+        Ok(Sequences { inputs, targets: targets.f_reshape([-1])? })
     }
 }
 
@@ -86,7 +91,14 @@ pub(super) fn moments(values: &[f64]) -> (f64, f64) {
 
 #[cfg(test)]
 mod tests {
+    use rheo_core::config::{
+        self, Analysis, AnalysisKind, LyapunovMode, NetworkKind, TaskKind, TrialConfig,
+    };
+    use rheo_core::rng::{Purpose, TrialRng};
+
     use super::*;
+    use crate::network::Network;
+    use crate::task::{Library, Task};
 
     #[test]
     fn steps_scale_with_the_sequence() {
@@ -99,6 +111,79 @@ mod tests {
     fn what_is_not_a_number_stays_in_the_moments() {
         assert_eq!(moments(&[1.0, 3.0]), (2.0, 1.0));
         assert!(moments(&[1.0, f64::NAN]).0.is_nan());
-        assert_eq!(moments(&[1.0, f64::NEG_INFINITY]).0, f64::NEG_INFINITY);
+        assert!(moments(&[1.0, f64::NEG_INFINITY]).0 < f64::MIN);
+    }
+
+    #[test]
+    fn the_sequences_of_a_text_are_columns_of_whole_windows() {
+        let task = config::Task {
+            kind: TaskKind::CharLm,
+            length: 1200,
+            window: 12,
+            eval_batch: 4,
+            embedding: 3,
+            ..config::Task::default()
+        };
+        let network = config::Network {
+            kind: NetworkKind::Adaptive,
+            hidden: 5,
+            controller: 3,
+            ..config::Network::default()
+        };
+        let config = TrialConfig { task, network, ..TrialConfig::default() };
+        let task = Task::load(&config, &Library::new(None)).unwrap();
+        let mut rng = TrialRng::new(1, Purpose::Init);
+        let network =
+            Network::new(&config.network, task.interface(), tch::Kind::Float, &mut rng).unwrap();
+        let rows = |analysis: &Analysis| {
+            let (task, network) = (&task, &network);
+            let study = Study {
+                config: &config,
+                analysis,
+                epoch: 0,
+                task,
+                network,
+                initial: None,
+                phase: "trained",
+            };
+            (counts(&study), study.run(&mut || Ok(())).unwrap())
+        };
+        let analysis = |kind| Analysis { kind, samples: Some(6), ..Analysis::default() };
+        let modes = vec![LyapunovMode::Autonomous, LyapunovMode::Driven, LyapunovMode::Frozen];
+        let lyapunov = Analysis {
+            mode: Some(modes),
+            exponents: 2,
+            steps: 20,
+            level: Some(vec![1.0]),
+            ..analysis(AnalysisKind::Lyapunov)
+        };
+        let (counts, found) = rows(&lyapunov);
+        assert_eq!(counts, [3, 1, 2]);
+        let of = |mode: &str| found.lyapunov.iter().filter(move |row| row.mode == mode).count();
+        assert_eq!(["autonomous", "driven", "frozen"].map(of), [4, 2, 16]);
+        assert!(found.lyapunov[4..6].iter().all(|row| row.sequences == 6 && row.window_end == 12));
+        let found = rows(&analysis(AnalysisKind::MutualInformation)).1.mutual_information;
+        assert!(!found.is_empty() && found.iter().all(|row| row.sequences == 6));
+        let found = rows(&analysis(AnalysisKind::Jacobian)).1.jacobian;
+        assert!(found.len() == 2 && found.iter().all(|row| row.samples == 6));
+        assert_eq!(rows(&analysis(AnalysisKind::Gradients)).1.gradients.len(), 12 + 12 + 3);
+        // A test text of 120 symbols has two whole windows of four columns, no more.
+        let many = Analysis { samples: Some(100), ..analysis(AnalysisKind::Jacobian) };
+        assert_eq!(rows(&many).1.jacobian[0].samples, 8);
+    }
+
+    /// The sizes of the parts, at most three sequences each.
+    fn counts(study: &Study<'_>) -> Vec<usize> {
+        let parts = parts(study, 100, 3).unwrap();
+        for part in &parts {
+            let Sequences { inputs, targets } = part.load(study).unwrap();
+            let columns = i64::try_from(part.count).unwrap();
+            assert_eq!(inputs.size(), [12, columns, 1]);
+            // The target of a step is the input of the next.
+            let targets = targets.view([12, columns]);
+            let ahead = inputs.squeeze_dim(-1).narrow(0, 1, 11);
+            assert_eq!(ahead.to_kind(tch::Kind::Int64), targets.narrow(0, 0, 11));
+        }
+        parts.iter().map(|part| part.count).collect()
     }
 }

@@ -41,11 +41,26 @@ impl Moments {
         Ok(())
     }
 
-    /// The directions of the largest variance, at most `count` and none that is only rounding.
+    /// The standard deviation of every element [H]; 1 for one that does not vary.
+    pub fn deviations(&self) -> Result<Tensor> {
+        let mean = self.sum.f_div_scalar(self.count)?;
+        let squares = self.products.f_diagonal(0, 0, 1)?.f_div_scalar(self.count)?;
+        let variances = squares.f_sub(&mean.f_square()?)?;
+        // What rounding leaves over of a constant is in proportion to its square.
+        let still = variances.f_le_tensor(&squares.f_mul_scalar(NOISE)?)?;
+        variances.f_masked_fill(&still, 1.0)?.f_sqrt()
+    }
+
+    /// The directions of the largest variance, at most `count` and none that is only rounding; none
+    /// at all where a state was not finite.
     pub fn components(&self, count: i64) -> Result<Components> {
         let mean = self.sum.f_div_scalar(self.count)?;
         let outer = mean.f_outer(&mean)?;
         let covariance = self.products.f_div_scalar(self.count)?.f_sub(&outer)?;
+        if covariance.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
+            let axes = covariance.f_narrow(1, 0, 0)?;
+            return Ok(Components { mean, axes });
+        }
         // Eigenvalues come in ascending order.
         let (variances, axes) = covariance.f_linalg_eigh("L")?;
         let (variances, axes) = (variances.f_flip([0])?, axes.f_flip([1])?);
@@ -129,9 +144,22 @@ mod tests {
     }
 
     #[test]
+    fn what_varies_has_a_deviation() {
+        let values = [1.0f64, 0.1, 3.0, 0.1, 1.0, 0.1, 3.0, 0.1];
+        let mut moments = Moments::new(2, Device::Cpu).unwrap();
+        moments.add(&Tensor::from_slice(&values).view([4, 2])).unwrap();
+        assert_eq!(to_doubles(&moments.deviations().unwrap()).unwrap(), [1.0, 1.0]);
+        moments.add(&Tensor::from_slice(&[2.0f64, 0.1]).view([1, 2])).unwrap();
+        let found = to_doubles(&moments.deviations().unwrap()).unwrap();
+        assert!((found[0] - 0.8f64.sqrt()).abs() < 1e-15 && found[1..] == [1.0], "{found:?}");
+    }
+
+    #[test]
     fn rounding_is_no_component() {
         let components = moments(&[states()]).components(3).unwrap();
         assert_eq!(components.count().unwrap(), 2);
+        let infinite = moments(&[Tensor::full([9, 4], f64::INFINITY, (Kind::Double, Device::Cpu))]);
+        assert_eq!(infinite.components(3).unwrap().count().unwrap(), 0);
         let nothing = moments(&[Tensor::ones([9, 4], (Kind::Double, Device::Cpu))]);
         let none = nothing.components(3).unwrap();
         assert_eq!(none.count().unwrap(), 0);

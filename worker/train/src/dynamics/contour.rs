@@ -101,6 +101,6 @@ mod tests {
     fn grids_have_both_ends() {
         assert_eq!(linspace(0.0, 1.0, 5), [0.0, 0.25, 0.5, 0.75, 1.0]);
         assert_eq!(linspace(3.0, 9.0, 1), [3.0]);
-        assert_eq!(linspace(1.0, 20.0, 20)[19], 20.0);
+        assert_eq!(linspace(1.0, 20.0, 20)[18..], [19.0, 20.0]);
     }
 }

@@ -3,9 +3,8 @@
 use super::*;
 use crate::analysis::reference::{assert_close, inputs, network, numbers, oracles};
 
-fn batch() -> Batch {
-    let targets = Tensor::from_slice(&[0i64, 1]);
-    Batch { inputs: inputs(4, 2), targets, scored: 2, samples: 2 }
+fn batch() -> Sequences {
+    Sequences { inputs: inputs(4, 2), targets: Tensor::from_slice(&[0i64, 1]) }
 }
 
 const CASES: [&str; 7] = ["tanh", "modrelu", "gamma_hom", "gamma_het", "adaptive", "lstm", "gru"];
@@ -26,17 +25,30 @@ fn gradients_by_controllers_agree_with_finite_differences() {
     let network = network("adaptive");
     let batch = batch();
     let found = &by_states(&network, &batch, Readout::Last).unwrap()[1];
-    // The loss as a function of g after the third step: only the fourth is left.
-    let inputs = batch.inputs.narrow(0, 3, 1);
-    let run = |inputs: &Tensor, from| {
+    // The loss as a function of g after the third step, which sets gain and saturation of that step
+    // and enters the fourth.
+    let run = |steps: [i64; 2], from| {
         let conditions = Conditions { from, ..Conditions::default() };
-        network.run(inputs, conditions, &mut Gauge::counting(), &mut |_| Ok(())).unwrap()
+        let inputs = batch.inputs.narrow(0, steps[0], steps[1]);
+        let mut a = None;
+        let see = &mut |step: &crate::network::Step| {
+            a = step.a.as_ref().map(Tensor::detach);
+            Ok(())
+        };
+        let last = network.run(&inputs, conditions, &mut Gauge::counting(), see).unwrap();
+        (last, a.unwrap())
     };
-    let third = run(&batch.inputs.narrow(0, 0, 3), None);
+    let (third, received) = run([0, 3], None);
     let g = third.inner.as_ref().unwrap().detach();
+    let set = |g: &Tensor, name: [&str; 2]| {
+        let [w, b] = name.map(|name| network.parameter(name).unwrap().detach());
+        g.matmul(&w.transpose(0, 1)).view([2, 3]) + b
+    };
     let loss = |g: Tensor| {
-        let from = Some(crate::network::State { h: third.h.shallow_clone(), inner: Some(g) });
-        let logits = network.readout(&run(&inputs, from).h).unwrap();
+        let (n, s) = (set(&g, ["w_gn", "b_gn"]), set(&g, ["w_gs", "b_gs"]));
+        let h = crate::gamma::Curve::new(&n, &s, false).unwrap().apply(&received).unwrap();
+        let from = Some(crate::network::State { h, inner: Some(g) });
+        let logits = network.readout(&run([3, 1], from).0.h).unwrap();
         cross_entropy(&logits, &batch.targets).unwrap().double_value(&[])
     };
     let mut squares = [0.0; 2];
@@ -71,13 +83,11 @@ fn gradients_by_recurrent_weights_have_the_reference_values() {
 #[test]
 fn the_recurrent_weights_of_gates_count_together() {
     let oracles = oracles();
-    for (label, names) in [("gru", ["w_hr", "w_hz", "w_hn"].as_slice())] {
-        let found = by_weights(&network(label), &batch(), Readout::Last, 4).unwrap();
-        let norms = &oracles["networks"]["cases"][label]["grad_norm"];
-        let squares = names.iter().map(|name| norms[name].as_f64().unwrap().powi(2));
-        let expected = squares.sum::<f64>().sqrt();
-        assert_close(label, &[found.norm().double_value(&[])], &[expected]);
-    }
+    let found = by_weights(&network("gru"), &batch(), Readout::Last, 4).unwrap();
+    let norms = &oracles["networks"]["cases"]["gru"]["grad_norm"];
+    let squares = ["w_hr", "w_hz", "w_hn"].map(|name| norms[name].as_f64().unwrap().powi(2));
+    let expected = squares.iter().sum::<f64>().sqrt();
+    assert_close("gru", &[found.norm().double_value(&[])], &[expected]);
     // Of an LSTM, the columns that see the state: all but the last of four.
     let found = by_weights(&network("lstm"), &batch(), Readout::Last, 4).unwrap();
     let gradients = &oracles["networks"]["cases"]["lstm"]["grad"];
@@ -95,9 +105,9 @@ fn a_loss_at_every_step_is_cut_where_the_sequence_is() {
     let network = network("gamma_het");
     // Targets of the steps: 0 1, 1 1, 1 0, 0 1; what comes after the cut does not matter.
     let targets = Tensor::from_slice(&[0i64, 1, 1, 1, 1, 0, 0, 1]);
-    let every = Batch { targets, ..batch() };
+    let every = Sequences { targets, ..batch() };
     let found = by_weights(&network, &every, Readout::Every, 3).unwrap();
-    let last = Batch { targets: Tensor::from_slice(&[1i64, 0]), ..batch() };
+    let last = Sequences { targets: Tensor::from_slice(&[1i64, 0]), ..batch() };
     let expected = by_weights(&network, &last, Readout::Last, 3).unwrap();
     assert_eq!(to_doubles(&found).unwrap(), to_doubles(&expected).unwrap());
 }

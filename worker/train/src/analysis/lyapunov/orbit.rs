@@ -134,10 +134,8 @@ impl<'a> Orbit<'a> {
         if let Some(inner) = &self.state.inner {
             from.push(leaf(inner)?);
         }
-        let state = State {
-            h: from[0].shallow_clone(),
-            inner: from.get(1).map(Tensor::shallow_clone),
-        };
+        let state =
+            State { h: from[0].shallow_clone(), inner: from.get(1).map(Tensor::shallow_clone) };
         let next = self.cell.step(&copies(external)?, &state, &mut Gauge::counting())?.state;
         let mut parts = vec![next.h];
         parts.extend(next.inner);

@@ -113,7 +113,7 @@ fn a_linear_map_has_the_logarithms_of_its_eigenvalues() {
 
 #[test]
 fn the_logistic_map_at_4_has_the_exponent_ln_2() {
-    let found = logistic(4.0, 50, 1000);
+    let found = logistic(4.0, 20, 1000);
     assert!((found - 2f64.ln()).abs() < 1e-3, "{found}");
 }
 
@@ -126,16 +126,16 @@ fn the_logistic_map_at_3_9_has_the_time_average_of_its_slope() {
         sum += (3.9 * (1.0 - 2.0 * x)).abs().ln();
     }
     let expected = sum / f64::from(count);
-    let found = logistic(3.9, 200, 2000);
+    let found = logistic(3.9, 250, 1000);
     assert!((found - expected).abs() < 1e-3, "{found}, not {expected}");
 }
 
 #[test]
 fn the_henon_map_has_the_published_exponents() {
-    let copies = 200;
+    let copies = 400;
     let mut system = Henon { x: points(copies, -0.1, 0.1), y: points(copies, -0.1, 0.1) };
     let start = random_columns(i64::try_from(copies).unwrap(), 2, 2, &mut rng()).unwrap();
-    let found = mean_exponents(&mut system, start, 200, 2000);
+    let found = mean_exponents(&mut system, start, 200, 1600);
     // Sprott 2003: 0.41922 and -1.62319; their sum is ln |det J| = ln b at every point.
     assert!((found[0] - 0.41922).abs() < 1e-3, "{found:?}");
     assert!((found[0] + found[1] - 0.3f64.ln()).abs() < 1e-9, "{found:?}");
@@ -151,7 +151,7 @@ fn a_direction_that_is_lost_has_the_exponent_minus_infinity() {
     }
     let found = &spectrum.exponents().unwrap()[0].nats;
     assert!((found[0] - 2f64.ln()).abs() < 1e-12, "{found:?}");
-    assert_eq!(found[1], f64::NEG_INFINITY);
+    assert_eq!(found[1..], [f64::NEG_INFINITY]);
 }
 
 #[test]
