@@ -7,10 +7,19 @@ mod activation_curves;
 mod adaptation;
 mod controller_pca;
 mod driven;
+mod eigenvalues;
 mod fractional;
 mod gain_scaling;
+mod gradients;
+mod jacobian;
+mod lyapunov;
+mod mutual_information;
+#[cfg(test)]
+mod reference;
+mod sequences;
 mod shape_traces;
 pub(crate) mod shapes;
+mod slope_contours;
 
 use rheo_core::config::{self, AnalysisKind, TrialConfig};
 use rheo_core::rng::{Purpose, TrialRng};
@@ -59,7 +68,12 @@ impl Study<'_> {
             AnalysisKind::Fractional => fractional::run(self, pause),
             AnalysisKind::Adaptation => adaptation::run(self, pause),
             AnalysisKind::ControllerPca => controller_pca::run(self, pause),
-            _ => Ok(Rows::default()),
+            AnalysisKind::Lyapunov => lyapunov::run(self, pause),
+            AnalysisKind::Jacobian => jacobian::run(self, pause),
+            AnalysisKind::SlopeContours => slope_contours::run(self, pause),
+            AnalysisKind::Gradients => gradients::run(self, pause),
+            AnalysisKind::Eigenvalues => eigenvalues::run(self, pause),
+            AnalysisKind::MutualInformation => mutual_information::run(self, pause),
         }
     }
 }

@@ -12,6 +12,7 @@
 
 mod analysis;
 mod checkpoint;
+pub mod dynamics;
 mod error;
 pub mod evaluation;
 pub mod gamma;

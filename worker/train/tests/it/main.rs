@@ -9,6 +9,7 @@
 )]
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails as the test does")]
 
+mod analyses_dynamics;
 mod analyses_shape;
 mod checkpoints;
 mod cifar;

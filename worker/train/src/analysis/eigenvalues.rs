@@ -1,0 +1,74 @@
+//! Eigenvalues of the recurrent matrix, and how far it is from a rotation (science reference,
+//! section 7.4).
+
+use rheo_core::row::{EigenvalueRow, Rows, Variant};
+use tch::{Kind, Tensor, no_grad_guard};
+
+use super::{Pause, Study};
+use crate::Error;
+use crate::tensor::{to_double, to_doubles};
+
+/// One row per eigenvalue; none for networks without a single recurrent matrix, and none for a
+/// matrix that is not finite.
+pub(super) fn run(study: &Study<'_>, _pause: Pause<'_>) -> Result<Rows, Error> {
+    let _guard = no_grad_guard();
+    let Some(w) = study.network.parameter("w_hh") else { return Ok(Rows::default()) };
+    let w = w.f_to_dtype(Kind::Double, false, false)?;
+    if w.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
+        return Ok(Rows::default());
+    }
+    let spectrum = spectrum(&w)?;
+    let spectral_radius = spectrum.first().map_or(0.0, |(re, im)| re.hypot(*im));
+    let orthogonality = orthogonality(&w)?;
+    let stage = if study.epoch < 0 { "init" } else { "trained" };
+    let row = |(index, (re, im))| EigenvalueRow {
+        epoch: study.epoch,
+        variant: Variant::Corrected,
+        stage: stage.to_owned(),
+        index,
+        re,
+        im,
+        spectral_radius,
+        orthogonality,
+    };
+    let eigenvalues = (0..).zip(spectrum).map(row).collect();
+    Ok(Rows { eigenvalues, ..Rows::default() })
+}
+
+/// Real and imaginary parts of the eigenvalues of `w` [H, H], the largest first.
+fn spectrum(w: &Tensor) -> tch::Result<Vec<(f64, f64)>> {
+    let parts = to_doubles(&w.f_linalg_eigvals()?.f_view_as_real()?)?;
+    let (pairs, _) = parts.as_chunks::<2>();
+    let mut values: Vec<(f64, f64)> = pairs.iter().map(|&[re, im]| (re, im)).collect();
+    // Stable, so that conjugates, which libtorch gives side by side, stay side by side.
+    values.sort_by(|a, b| b.0.hypot(b.1).total_cmp(&a.0.hypot(a.1)));
+    Ok(values)
+}
+
+/// The Frobenius norm of w^T w - I over sqrt(H) for `w` [H, H].
+fn orthogonality(w: &Tensor) -> tch::Result<f64> {
+    let (size, _) = w.size2()?;
+    let eye = Tensor::f_eye(size, (Kind::Double, w.device()))?;
+    let off = w.f_transpose(0, 1)?.f_matmul(w)?.f_sub(&eye)?;
+    Ok(to_double(&off.f_norm()?)? / (size as f64).sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_known_matrix_has_its_eigenvalues() {
+        // A rotation by 90 degrees times 2, and the number -3.
+        let w = [0.0f64, -2.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, -3.0];
+        let w = Tensor::from_slice(&w).view([3, 3]);
+        let found = spectrum(&w).unwrap();
+        let expected = [(-3.0, 0.0), (0.0, 2.0), (0.0, -2.0)];
+        for (found, expected) in found.iter().zip(expected) {
+            let off = (found.0 - expected.0).hypot(found.1 - expected.1);
+            assert!(off < 1e-12, "{found:?}, not {expected:?}");
+        }
+        // w^T w - I = diag(3, 3, 8).
+        assert!((orthogonality(&w).unwrap() - (82f64 / 3.0).sqrt()).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,175 @@
+//! Norms of the Jacobian dh_t / dh_(t-1) = diag(q_t) w_hh along test sequences, and for the untrained
+//! network on a grid of gains and saturations (science reference, section 7.2).
+
+#[cfg(test)]
+mod tests;
+
+use rheo_core::row::{JacobianRow, Rows, Variant};
+use tch::{Kind, Tensor, no_grad_guard};
+
+use super::sequences::parts;
+use super::{Pause, Study};
+use crate::Error;
+use crate::dynamics::contour::linspace;
+use crate::dynamics::norm::{self, ROUNDS, Rounds};
+use crate::gauge::Gauge;
+use crate::network::{Conditions, Held, Network, Step};
+use crate::tensor::{from_doubles, length, to_double};
+
+/// Test sequences, unless the analysis says how many.
+const SAMPLES: u32 = 100;
+/// Every which step is looked at.
+const EVERY: u32 = 28;
+/// The grid of the untrained network: gains and saturations, each from, to, how many.
+const GAINS: (f64, f64, u32) = (1.0, 20.0, 20);
+const SATURATIONS: (f64, f64, u32) = (0.0, 1.0, 10);
+/// Sequences that run at once.
+const BATCH: usize = 50;
+
+/// One row for the path at fixed gain and saturation, for adaptive networks one more for the path
+/// through the controllers, and one per point of the grid where epoch -1 is asked for by name. Nothing
+/// for networks whose neurons have several gates.
+pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
+    let _guard = no_grad_guard();
+    let Some(norms) = Norms::new(study)? else { return Ok(Rows::default()) };
+    let mut jacobian = norms.measure(study, None, pause)?;
+    let is_asked = study.analysis.epochs.as_ref().is_some_and(|epochs| epochs.contains(&-1));
+    if study.epoch == -1 && is_asked && study.network.kind().has_shape() {
+        for n in linspace(GAINS.0, GAINS.1, GAINS.2) {
+            for s in linspace(SATURATIONS.0, SATURATIONS.1, SATURATIONS.2) {
+                jacobian.extend(norms.measure(study, Some((n, s)), pause)?);
+            }
+        }
+    }
+    Ok(Rows { jacobian, ..Rows::default() })
+}
+
+/// What measuring norms needs.
+struct Norms {
+    /// w_hh [H, H], double precision.
+    w_hh: Tensor,
+    /// The first direction of the power iterations [H].
+    start: Tensor,
+}
+
+/// Sums over steps and sequences.
+struct Sums {
+    path: &'static str,
+    count: f64,
+    /// Spectral norm, inf norm and that of the released code.
+    norms: [f64; 3],
+}
+
+impl Norms {
+    fn new(study: &Study<'_>) -> tch::Result<Option<Self>> {
+        let Some(w_hh) = study.network.parameter("w_hh") else { return Ok(None) };
+        let mut rng = study.rng();
+        let start: Vec<f64> = (0..study.network.hidden()).map(|_| rng.normal()).collect();
+        Ok(Some(Self {
+            w_hh: w_hh.f_to_dtype(Kind::Double, false, false)?,
+            start: from_doubles(&start, &[length(start.len())?], Kind::Double)?,
+        }))
+    }
+
+    /// The mean norms over test sequences, of the network as it is or with one gain and saturation
+    /// for all neurons.
+    fn measure(
+        &self,
+        study: &Study<'_>,
+        shape: Option<(f64, f64)>,
+        pause: Pause<'_>,
+    ) -> Result<Vec<JacobianRow>, Error> {
+        let network = study.network;
+        let mut count = 0;
+        let held = match shape {
+            Some((n, s)) => {
+                let vector = |value: f64| network.rest(1)?.h.f_squeeze()?.f_full_like(value);
+                Some(Held { n: vector(n)?, s: vector(s)? })
+            }
+            None => None,
+        };
+        let mut sums = Vec::new();
+        let every = EVERY.min(study.task.steps().max(1));
+        for part in parts(study, SAMPLES, BATCH)? {
+            pause()?;
+            let batch = part.load(study)?;
+            count += part.count;
+            let conditions = Conditions { held: held.as_ref(), ..Conditions::default() };
+            let mut time = 0u32;
+            let gauge = &mut Gauge::counting();
+            network.run(&batch.inputs, conditions, gauge, &mut |step| {
+                time += 1;
+                if time.is_multiple_of(every) {
+                    self.add(&paths(network, step, held.is_none())?, &mut sums)?;
+                }
+                Ok(())
+            })?;
+        }
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        Ok(sums.iter().map(|sums| row(study.epoch, shape, sums, count)).collect())
+    }
+
+    /// Adds the norms for the slopes [B, H] of each path.
+    fn add(&self, paths: &[(&'static str, Tensor)], sums: &mut Vec<Sums>) -> tch::Result<()> {
+        for (place, (path, q)) in paths.iter().enumerate() {
+            if sums.len() <= place {
+                sums.push(Sums { path, count: 0.0, norms: [0.0; 3] });
+            }
+            let [spectral, infinity, released] = self.of(q, ROUNDS)?;
+            let Some(sums) = sums.get_mut(place) else { continue };
+            sums.count += q.size2()?.0 as f64;
+            for (sum, norms) in sums.norms.iter_mut().zip([spectral, infinity, released]) {
+                *sum += to_double(&norms.f_sum(Kind::Double)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The three norms [B] for slopes `q` [B, H].
+    fn of(&self, q: &Tensor, rounds: Rounds) -> tch::Result<[Tensor; 3]> {
+        Ok([
+            norm::spectral(q, &self.w_hh, &self.start, rounds)?,
+            norm::infinity(q, &self.w_hh)?,
+            norm::released(q, &self.w_hh)?,
+        ])
+    }
+}
+
+/// The slopes [B, H] of each path through a step, in double precision; `adapts` says whether the
+/// controllers took part in it.
+fn paths(network: &Network, step: &Step, adapts: bool) -> tch::Result<Vec<(&'static str, Tensor)>> {
+    let Some(slopes) = network.slopes(step)? else { return Ok(Vec::new()) };
+    let double = |tensor: &Tensor| tensor.f_to_dtype(Kind::Double, false, false);
+    let x = double(&slopes.x)?.f_expand_as(&step.state.h)?;
+    let mut paths = vec![("direct", x.shallow_clone())];
+    let weights = ["u_ag", "w_gn", "w_gs"].map(|name| network.parameter(name).filter(|_| adapts));
+    if let ([Some(u), Some(w_gn), Some(w_gs)], Some((n, s)), Some(g)) =
+        (weights, &slopes.shape, &step.state.inner)
+    {
+        // q_i = gamma_x + sum_k (gamma_n w_gn[k] + gamma_s w_gs[k]) (1 - g_ik^2) u_ag[k].
+        let bend = double(g)?.f_square()?.f_rsub_scalar(1.0)?;
+        let through = |w: &Tensor| {
+            let weights = double(w)?.f_transpose(0, 1)?.f_mul(&double(u)?)?;
+            bend.f_matmul(&weights)?.f_reshape_as(&x)
+        };
+        let by_n = double(n)?.f_mul(&through(w_gn)?)?;
+        let by_s = double(s)?.f_mul(&through(w_gs)?)?;
+        paths.push(("total", x.f_add(&by_n)?.f_add(&by_s)?));
+    }
+    Ok(paths)
+}
+
+fn row(epoch: i32, shape: Option<(f64, f64)>, sums: &Sums, samples: u32) -> JacobianRow {
+    let [norm_spectral, norm_inf, norm_released] = sums.norms.map(|sum| sum / sums.count);
+    JacobianRow {
+        epoch,
+        variant: Variant::Corrected,
+        n: shape.map(|(n, _)| n),
+        s: shape.map(|(_, s)| s),
+        path: sums.path.to_owned(),
+        norm_spectral,
+        norm_inf,
+        norm_released: (sums.path == "direct").then_some(norm_released),
+        samples,
+    }
+}

@@ -1,0 +1,245 @@
+//! Exponents of the reference networks, Jacobians against their formed matrices, and the cases in
+//! which exponents are known.
+
+use rheo_core::config::{self, NetworkKind, RecurrentInit};
+use rheo_core::rng::{Purpose, TrialRng};
+use tch::{Device, Kind};
+
+use super::*;
+use crate::analysis::reference::{assert_close, drawn, inputs, network, numbers, oracles};
+use crate::tensor::to_doubles;
+
+/// The identity as columns for one system of `size` variables.
+fn identity(size: i64) -> Tensor {
+    Tensor::eye(size, (Kind::Double, Device::Cpu)).unsqueeze(0)
+}
+
+/// All exponents over `steps` steps, nothing discarded.
+fn exponents(mut orbit: Orbit<'_>, size: i64, steps: u32) -> Vec<f64> {
+    let mut spectrum = Spectrum::new(identity(size)).unwrap();
+    for _ in 0..steps {
+        spectrum.count(&mut orbit).unwrap();
+    }
+    spectrum.exponents().unwrap().remove(0).nats
+}
+
+/// What reaches one network without input.
+fn silence(network: &Network) -> Outside {
+    let nothing = inputs(1, 1).zeros_like();
+    Outside::Constant(no_grad(|| network.external(&nothing, None)).unwrap().remove(0))
+}
+
+fn sequence(network: &Network, steps: u32) -> Outside {
+    let external = no_grad(|| network.external(&inputs(steps, 1), None)).unwrap();
+    Outside::Steps(external.into_iter())
+}
+
+/// `network` from rest, all its variables followed.
+fn orbit(network: &Network, outside: Outside) -> Orbit<'_> {
+    Orbit::new(network, None, network.rest(1).unwrap(), outside, Variables::All).unwrap()
+}
+
+fn without_biases(network: &Network) -> Network {
+    let zeros = Tensor::zeros([network.hidden().into()], (Kind::Double, Device::Cpu));
+    network.with(&[("b_xh", zeros.shallow_clone()), ("b_hh", zeros)]).unwrap()
+}
+
+#[test]
+fn exponents_have_the_reference_values() {
+    for case in oracles()["lyapunov"]["cases"].as_array().unwrap() {
+        let mut network = network(case["network"].as_str().unwrap());
+        if case["main_bias"] == false {
+            network = without_biases(&network);
+        }
+        let steps = u32::try_from(case["steps"].as_u64().unwrap()).unwrap();
+        let expected = numbers(&case["exponents"]);
+        let size = i64::try_from(expected.len()).unwrap();
+        assert_eq!(Variables::All.dimension(&network).unwrap(), size);
+        let is_driven = case["input"].as_str().unwrap().contains("cos");
+        let outside = if is_driven { sequence(&network, steps) } else { silence(&network) };
+        let mut state = network.rest(1).unwrap();
+        state.h = Tensor::from_slice(&numbers(&case["h0"])).unsqueeze(0);
+        let orbit = Orbit::new(&network, None, state, outside, Variables::All).unwrap();
+        let found = exponents(orbit, size, steps);
+        let name = &case["name"];
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!((found - expected).abs() < 1e-8, "{name}: {found}, not {expected}");
+        }
+        let sum: f64 = found.iter().sum();
+        assert!((sum - case["sum"].as_f64().unwrap()).abs() < 1e-8, "{name}: {sum}");
+    }
+}
+
+#[test]
+fn the_joint_jacobian_is_that_of_the_reference() {
+    let network = network("adaptive");
+    let mut orbit = orbit(&network, sequence(&network, 4));
+    for _ in 0..3 {
+        orbit.advance().unwrap();
+    }
+    let found = orbit.push(&identity(9)).unwrap();
+    let expected = numbers(&oracles()["jacobian"]["adaptive"]["joint"]);
+    assert_close("joint", &to_doubles(&found).unwrap(), &expected);
+}
+
+#[test]
+fn pushed_columns_agree_with_finite_differences() {
+    for label in ["tanh", "modrelu", "gamma_hom", "gamma_het", "adaptive", "lstm", "gru"] {
+        let network = network(label);
+        let batch = 2;
+        let size = Variables::All.dimension(&network).unwrap();
+        let external = no_grad(|| network.external(&inputs(5, 2), None)).unwrap();
+        let steps: Vec<Tensor> = external.iter().map(Tensor::shallow_clone).collect();
+        let outside = Outside::Steps(steps.into_iter());
+        let rest = network.rest(batch).unwrap();
+        let mut orbit = Orbit::new(&network, None, rest, outside, Variables::All).unwrap();
+        for _ in 0..3 {
+            orbit.advance().unwrap();
+        }
+        let z = flat(orbit.state(), batch);
+        let pushed = orbit.push(&identity(size).repeat([batch, 1, 1])).unwrap();
+        for column in 0..size {
+            let moved = |by: f64| {
+                let z = z.copy();
+                let _ = z.select(1, column).g_add_scalar_(by);
+                let from = unflat(&z, &network);
+                let outside = Outside::Constant(external[3].shallow_clone());
+                let mut orbit = Orbit::new(&network, None, from, outside, Variables::All).unwrap();
+                orbit.advance().unwrap();
+                flat(orbit.state(), batch)
+            };
+            let expected = (moved(1e-6) - moved(-1e-6)) / 2e-6;
+            let off = (pushed.select(2, column) - expected).abs().max().double_value(&[]);
+            assert!(off < 1e-8, "{label}, column {column}: {off}");
+        }
+    }
+}
+
+/// A state as [B, D].
+fn flat(state: &State, batch: i64) -> Tensor {
+    let mut parts = vec![state.h.detach()];
+    parts.extend(state.inner.as_ref().map(|inner| inner.detach().view([batch, -1])));
+    Tensor::cat(&parts, 1)
+}
+
+fn unflat(z: &Tensor, network: &Network) -> State {
+    let (batch, size) = z.size2().unwrap();
+    let hidden = i64::from(network.hidden());
+    let rest = network.rest(batch).unwrap();
+    let inner = rest.inner.map(|inner| z.narrow(1, hidden, size - hidden).reshape_as(&inner));
+    State { h: z.narrow(1, 0, hidden), inner }
+}
+
+#[test]
+fn a_scaled_rotation_has_the_logarithm_of_the_scale() {
+    for scale in [0.8f64, 1.0] {
+        let config = config::Network {
+            kind: NetworkKind::Linear,
+            hidden: 6,
+            recurrent_init: RecurrentInit::Orthogonal,
+            ..config::Network::default()
+        };
+        let network = drawn(&config, 3);
+        let w = network.parameter("w_hh").unwrap().detach() * scale;
+        let network = network.with(&[("w_hh", w)]).unwrap();
+        for exponent in exponents(orbit(&network, sequence(&network, 50)), 6, 50) {
+            assert!((exponent - scale.ln()).abs() < 1e-12, "{exponent}, not ln {scale}");
+        }
+    }
+}
+
+#[test]
+fn a_controller_that_moves_nothing_adds_its_own_exponents() {
+    let adaptive = network("adaptive");
+    let nothing = Tensor::zeros([1, 2], (Kind::Double, Device::Cpu));
+    let adaptive = adaptive.with(&[("w_gn", nothing.shallow_clone()), ("w_gs", nothing)]).unwrap();
+    // The same neurons with the gain and saturation that are left, b_gn and b_gs.
+    let neurons = network("gamma_het");
+    let of = |name| adaptive.parameter(name).unwrap().detach();
+    let changes = ["w_xh", "b_xh", "w_hh", "b_hh"].map(|name| (name, of(name)));
+    let shape = [("n", of("b_gn").expand([3], false)), ("s", of("b_gs").expand([3], false))];
+    let changes: Vec<_> = changes.into_iter().chain(shape).collect();
+    let neurons = neurons.with(&changes).unwrap();
+    let joint = sorted(exponents(orbit(&adaptive, silence(&adaptive)), 9, 3000));
+    let mut parts = exponents(orbit(&neurons, silence(&neurons)), 3, 3000);
+    parts.extend(controllers(&adaptive, 3000));
+    for (joint, part) in joint.iter().zip(sorted(parts)) {
+        // Both converge as one over the number of steps.
+        assert!((joint - part).abs() < 5e-3, "{joint}, not {part}");
+    }
+}
+
+/// The exponents of the controllers of neurons that receive what they receive without input.
+fn controllers(network: &Network, steps: u32) -> Vec<f64> {
+    struct Controllers<'a>(Orbit<'a>, Tensor);
+    impl System for Controllers<'_> {
+        fn advance(&mut self) -> tch::Result<()> {
+            self.0.advance()
+        }
+
+        fn push(&mut self, columns: &Tensor) -> tch::Result<Tensor> {
+            self.0.advance()?;
+            let g = self.0.state().inner.as_ref().unwrap();
+            let bend = g.square().f_rsub_scalar(1.0)?.unsqueeze(2);
+            let pushed = self.1.matmul(&columns.reshape([3, 2, 6])) * bend;
+            Ok(pushed.reshape([1, 6, 6]))
+        }
+    }
+    let w_gg = network.parameter("w_gg").unwrap().detach();
+    let mut system = Controllers(orbit(network, silence(network)), w_gg);
+    let mut spectrum = Spectrum::new(identity(6)).unwrap();
+    for _ in 0..steps {
+        spectrum.count(&mut system).unwrap();
+    }
+    spectrum.exponents().unwrap().remove(0).nats
+}
+
+fn sorted(mut values: Vec<f64>) -> Vec<f64> {
+    values.sort_by(|a, b| b.total_cmp(a));
+    values
+}
+
+#[test]
+fn rectified_rotations_contract() {
+    // s = 0, n > 0 and an orthogonal w_hh: every slope is below 1.
+    let config = config::Network {
+        kind: NetworkKind::Homogeneous,
+        hidden: 8,
+        n0: Some(5.0),
+        ..config::Network::default()
+    };
+    let network = drawn(&config, 1);
+    for exponent in exponents(orbit(&network, sequence(&network, 200)), 8, 200) {
+        assert!(exponent < 0.0, "{exponent}");
+    }
+}
+
+#[test]
+fn large_random_networks_have_exponents_of_the_published_order() {
+    let oracle = &oracles()["lyapunov_random"];
+    let (gains, saturations) = (numbers(&oracle["n"]), numbers(&oracle["s"]));
+    for (row, column) in [(0, 0), (0, 4), (2, 0), (2, 2), (3, 1)] {
+        let config = config::Network {
+            kind: NetworkKind::Fixed,
+            hidden: 400,
+            n0: Some(gains[row]),
+            s0: saturations[column],
+            ..config::Network::default()
+        };
+        let network = without_biases(&drawn(&config, 7));
+        let mut state = network.rest(1).unwrap();
+        state.h = state.h.full_like(START);
+        let outside = silence(&network);
+        let mut orbit = Orbit::new(&network, None, state, outside, Variables::Neurons).unwrap();
+        let mut rng = TrialRng::new(7, Purpose::Analysis);
+        let mut spectrum = Spectrum::new(random_columns(1, 400, 1, &mut rng).unwrap()).unwrap();
+        for _ in 0..500 {
+            spectrum.count(&mut orbit).unwrap();
+        }
+        let bits = spectrum.exponents().unwrap()[0].nats[0] / std::f64::consts::LN_2;
+        let published = oracle["mean"][row][column].as_f64().unwrap();
+        assert!(bits < 0.0 && published < 0.0, "{bits}, published {published}");
+        let ratio = bits / published;
+        assert!((0.4..2.5).contains(&ratio), "n {row}, s {column}: {bits}, published {published}");
+    }
+}

@@ -1,0 +1,170 @@
+//! What the state tells about earlier inputs (science reference, section 7.9).
+
+use rheo_core::row::{MutualInformationRow, Rows, Variant};
+use tch::{Kind, Tensor, no_grad_guard};
+
+use super::sequences::{Part, moments, parts};
+use super::{Pause, Study};
+use crate::Error;
+use crate::dynamics::components::{Components, Moments};
+use crate::dynamics::information::{Points, mutual_information};
+use crate::gauge::Gauge;
+use crate::network::Conditions;
+use crate::tensor::{length, to_doubles};
+
+/// Test sequences, unless the analysis says how many.
+const SAMPLES: u32 = 100;
+/// Steps by which the input is older than the state, unless the analysis says which.
+const LAGS: [u32; 6] = [0, 1, 2, 5, 10, 20];
+/// Principal components of the state that are looked at.
+const COMPONENTS: i64 = 3;
+/// Sequences that run at once.
+const BATCH: usize = 20;
+
+/// One row per lag, and one by the formula of the released code.
+pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
+    let _guard = no_grad_guard();
+    let all = parts(study, SAMPLES, BATCH)?;
+    let Some(scales) = Scales::new(study, &all, pause)? else { return Ok(Rows::default()) };
+    let lags = study.analysis.lags.as_deref().unwrap_or(&LAGS);
+    let mut found = Found { lags: vec![Vec::new(); lags.len()], released: Vec::new() };
+    for part in &all {
+        let (inputs, states) = sequences(study, part)?;
+        for place in 0..length(part.count)? {
+            pause()?;
+            let (inputs, states) = (inputs.f_select(1, place)?, states.f_select(1, place)?);
+            found.add(study, lags, &scales, [&inputs, &states])?;
+        }
+    }
+    let dimension = u32::try_from(scales.states.count()?).unwrap_or(u32::MAX);
+    Ok(Rows { mutual_information: found.rows(study, lags, dimension), ..Rows::default() })
+}
+
+/// What gives inputs and states coordinates of deviation 1 over the sequences: the estimator compares
+/// distances in the one with distances in the other.
+struct Scales {
+    /// The deviation of every input [I].
+    inputs: Tensor,
+    /// The first components of the state.
+    states: Components,
+}
+
+impl Scales {
+    /// Looks at all sequences once; nothing if there are none.
+    fn new(study: &Study<'_>, all: &[Part], pause: Pause<'_>) -> Result<Option<Self>, Error> {
+        let mut seen: Option<[Moments; 2]> = None;
+        for part in all {
+            pause()?;
+            let (inputs, states) = sequences(study, part)?;
+            let (inputs, states) = (inputs.f_flatten(0, 1)?, states.f_flatten(0, 1)?);
+            let empty = |tensor: &Tensor| Moments::new(tensor.size2()?.1, tensor.device());
+            let mut moments = match seen {
+                Some(moments) => moments,
+                None => [empty(&inputs)?, empty(&states)?],
+            };
+            moments[0].add(&inputs)?;
+            moments[1].add(&states)?;
+            seen = Some(moments);
+        }
+        let Some([inputs, states]) = seen else { return Ok(None) };
+        let states = states.components(COMPONENTS)?;
+        Ok(Some(Self { inputs: inputs.deviations()?, states }))
+    }
+}
+
+/// Estimates, one per sequence.
+struct Found {
+    /// For each lag.
+    lags: Vec<Vec<f64>>,
+    /// By the formula of the released code.
+    released: Vec<f64>,
+}
+
+impl Found {
+    /// Adds the estimates of the sequence with inputs [T, I] and states [T, H].
+    fn add(
+        &mut self,
+        study: &Study<'_>,
+        lags: &[u32],
+        scales: &Scales,
+        [inputs, states]: [&Tensor; 2],
+    ) -> Result<(), Error> {
+        let k = study.analysis.neighbours as usize;
+        if scales.states.count()? > 0 {
+            let x = Coordinates::new(&inputs.f_div(&scales.inputs)?)?;
+            let y = Coordinates::new(&scales.states.scores(states)?)?;
+            for (found, &lag) in self.lags.iter_mut().zip(lags) {
+                let (steps, lag) = (y.points().len(), lag as usize);
+                let earlier = x.points().range(0, steps.saturating_sub(lag));
+                let later = y.points().range(lag, steps);
+                found.extend(mutual_information(earlier, later, k));
+            }
+        }
+        let x = Coordinates::new(&in_place(study, inputs)?)?;
+        let y = Coordinates::new(states)?;
+        self.released.extend(mutual_information(x.points(), y.points(), k));
+        Ok(())
+    }
+
+    fn rows(&self, study: &Study<'_>, lags: &[u32], dimension: u32) -> Vec<MutualInformationRow> {
+        let row = |variant, lag, dimension, found: &Vec<f64>| {
+            let (nats, std) = moments(found);
+            let sequences = u32::try_from(found.len()).unwrap_or(u32::MAX);
+            let epoch = study.epoch;
+            MutualInformationRow { epoch, variant, lag, dimension, nats, std, sequences }
+        };
+        let corrected = lags.iter().zip(&self.lags).filter(|(_, found)| !found.is_empty());
+        let mut rows: Vec<_> =
+            corrected.map(|(lag, found)| row(Variant::Corrected, *lag, dimension, found)).collect();
+        if !self.released.is_empty() {
+            rows.push(row(Variant::Released, 0, study.network.hidden(), &self.released));
+        }
+        rows
+    }
+}
+
+/// The points of one sequence, on the host.
+struct Coordinates {
+    values: Vec<f64>,
+    dimension: usize,
+}
+
+impl Coordinates {
+    /// The rows of `tensor` [T, C].
+    fn new(tensor: &Tensor) -> Result<Self, Error> {
+        let dimension = usize::try_from(tensor.size2()?.1).unwrap_or(0);
+        Ok(Self { values: to_doubles(tensor)?, dimension })
+    }
+
+    fn points(&self) -> Points<'_> {
+        Points { values: &self.values, dimension: self.dimension }
+    }
+}
+
+/// What the network sees of some test sequences, [T, B, I], and its states [T, B, H].
+fn sequences(study: &Study<'_>, part: &Part) -> Result<(Tensor, Tensor), Error> {
+    let inputs = part.load(study)?.inputs;
+    let mut states = Vec::new();
+    study.network.run(&inputs, Conditions::default(), &mut Gauge::counting(), &mut |step| {
+        states.push(step.state.h.shallow_clone());
+        Ok(())
+    })?;
+    let inputs = match study.network.parameter("embedding") {
+        Some(embedding) => {
+            let symbols = inputs.f_squeeze_dim(-1)?.f_to_dtype(Kind::Int64, false, false)?;
+            Tensor::f_embedding(embedding, &symbols, -1, false, false)?
+        }
+        None => inputs,
+    };
+    Ok((inputs, Tensor::f_stack(&states, 0)?))
+}
+
+/// The inputs [T, I] in the order that they had before the task put them into its own: what the
+/// released code pairs with the states, by mistake.
+fn in_place(study: &Study<'_>, inputs: &Tensor) -> Result<Tensor, Error> {
+    let Some(order) = study.task.order() else { return Ok(inputs.shallow_clone()) };
+    let order: Vec<i64> = order.iter().map(|&step| i64::from(step)).collect();
+    // x_t = pixel[order[t]], so step t belongs at place order[t].
+    let index = Tensor::f_from_slice(&order)?;
+    Ok(inputs.f_index_copy(0, &index, inputs)?)
+}

@@ -1,0 +1,38 @@
+//! Where the slope of gamma is one (science reference, section 7.2): for every input xi the curve in
+//! the plane of gain and saturation along which small deviations neither grow nor vanish.
+
+use rheo_core::row::{Rows, SlopeContourRow, Variant};
+
+use super::{Pause, Study};
+use crate::Error;
+use crate::dynamics::contour::{linspace, saturation};
+
+/// Inputs at which the slope is taken.
+const LEVELS: [f64; 7] = [0.9, 1.1, 1.5, 2.0, 3.0, 5.0, 30.0];
+/// The gains: from, to, how many.
+const GAINS: (f64, f64, u32) = (2.0, 5.0, 100);
+/// The saturations that are shown.
+const SATURATIONS: std::ops::RangeInclusive<f64> = -0.015..=0.025;
+/// What the slope is set to. The released code looks for slope + 0.013 = 1 and does not say why.
+const SLOPES: [(Variant, f64); 2] = [(Variant::Corrected, 1.0), (Variant::Released, 0.987)];
+
+/// One row per point of a curve. The curves are the same for every network whose neurons have gain
+/// and saturation; the others get none.
+pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
+    let mut slope_contours = Vec::new();
+    if !study.network.kind().has_shape() {
+        return Ok(Rows::default());
+    }
+    for (variant, slope) in SLOPES {
+        for &xi in study.analysis.level.as_deref().unwrap_or(&LEVELS) {
+            pause()?;
+            for n in linspace(GAINS.0, GAINS.1, GAINS.2) {
+                let s = saturation(xi, n, slope).filter(|s| SATURATIONS.contains(s));
+                let epoch = study.epoch;
+                let row = |s| SlopeContourRow { epoch, variant, xi, n, s, slope };
+                slope_contours.extend(s.map(row));
+            }
+        }
+    }
+    Ok(Rows { slope_contours, ..Rows::default() })
+}

@@ -1,0 +1,168 @@
+//! Principal components of many states, found without keeping the states.
+
+use tch::{Device, Kind, Result, Tensor};
+
+/// Below this fraction of the largest variance a component is what rounding left over; divided by
+/// its deviation it would look like a coordinate.
+const NOISE: f64 = 1e-12;
+
+/// Sums over the states seen so far, in double precision.
+pub struct Moments {
+    count: f64,
+    /// Sums [H].
+    sum: Tensor,
+    /// Sums of products [H, H].
+    products: Tensor,
+}
+
+/// The first principal components of some states.
+pub struct Components {
+    /// The mean state [H].
+    mean: Tensor,
+    /// The directions [H, C], each divided by the deviation along it.
+    axes: Tensor,
+}
+
+impl Moments {
+    /// Nothing seen yet, of states with `size` elements.
+    pub fn new(size: i64, device: Device) -> Result<Self> {
+        let sum = Tensor::f_zeros([size], (Kind::Double, device))?;
+        let products = Tensor::f_zeros([size, size], (Kind::Double, device))?;
+        Ok(Self { count: 0.0, sum, products })
+    }
+
+    /// Takes in `states` [N, H].
+    pub fn add(&mut self, states: &Tensor) -> Result<()> {
+        let states = states.f_to_dtype(Kind::Double, false, false)?;
+        let (count, _) = states.size2()?;
+        let _ = self.sum.f_add_(&states.f_sum_dim_intlist(0, false, Kind::Double)?)?;
+        let _ = self.products.f_addmm_(&states.f_transpose(0, 1)?, &states)?;
+        self.count += count as f64;
+        Ok(())
+    }
+
+    /// The standard deviation of every element [H]; 1 for one that does not vary.
+    pub fn deviations(&self) -> Result<Tensor> {
+        let mean = self.sum.f_div_scalar(self.count)?;
+        let squares = self.products.f_diagonal(0, 0, 1)?.f_div_scalar(self.count)?;
+        let variances = squares.f_sub(&mean.f_square()?)?;
+        // What rounding leaves over of a constant is in proportion to its square.
+        let still = variances.f_le_tensor(&squares.f_mul_scalar(NOISE)?)?;
+        variances.f_masked_fill(&still, 1.0)?.f_sqrt()
+    }
+
+    /// The directions of the largest variance, at most `count` and none that is only rounding; none
+    /// at all where a state was not finite.
+    pub fn components(&self, count: i64) -> Result<Components> {
+        let mean = self.sum.f_div_scalar(self.count)?;
+        let outer = mean.f_outer(&mean)?;
+        let covariance = self.products.f_div_scalar(self.count)?.f_sub(&outer)?;
+        if covariance.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
+            let axes = covariance.f_narrow(1, 0, 0)?;
+            return Ok(Components { mean, axes });
+        }
+        // Eigenvalues come in ascending order.
+        let (variances, axes) = covariance.f_linalg_eigh("L")?;
+        let (variances, axes) = (variances.f_flip([0])?, axes.f_flip([1])?);
+        let variances = crate::tensor::to_doubles(&variances)?;
+        let largest = variances.first().copied().unwrap_or(0.0);
+        let real = (0..count)
+            .zip(&variances)
+            .take_while(|(_, variance)| **variance > NOISE * largest)
+            .count();
+        let deviations: Vec<f64> = variances.iter().take(real).map(|v| v.sqrt()).collect();
+        let real = crate::tensor::length(real)?;
+        let deviations = Tensor::f_from_slice(&deviations)?.f_to_device(axes.device())?;
+        Ok(Components { mean, axes: axes.f_narrow(1, 0, real)?.f_div(&deviations)? })
+    }
+}
+
+impl Components {
+    /// The number of components.
+    pub fn count(&self) -> Result<i64> {
+        self.axes.size2().map(|(_, count)| count)
+    }
+
+    /// The coordinates [N, C] of `states` [N, H], each with deviation 1 over the states that the
+    /// components were found on.
+    pub fn scores(&self, states: &Tensor) -> Result<Tensor> {
+        let states = states.f_to_dtype(Kind::Double, false, false)?;
+        states.f_sub(&self.mean)?.f_matmul(&self.axes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rheo_core::rng::{Purpose, TrialRng};
+
+    use super::*;
+    use crate::tensor::to_doubles;
+
+    /// 500 states of 4 elements that lie in a plane, off the origin.
+    fn states() -> Tensor {
+        let mut rng = TrialRng::new(1, Purpose::Analysis);
+        let values: Vec<f64> = (0..500)
+            .flat_map(|_| {
+                let (u, v) = (3.0 * rng.normal(), rng.normal());
+                [u + v + 1.0, u - v, 2.0 * v - 5.0, u]
+            })
+            .collect();
+        Tensor::from_slice(&values).view([500, 4])
+    }
+
+    fn moments(parts: &[Tensor]) -> Moments {
+        let mut moments = Moments::new(4, Device::Cpu).unwrap();
+        for part in parts {
+            moments.add(part).unwrap();
+        }
+        moments
+    }
+
+    #[test]
+    fn scores_are_centred_and_uncorrelated_with_unit_variance() {
+        let states = states();
+        let components =
+            moments(&[states.narrow(0, 0, 123), states.narrow(0, 123, 377)]).components(2).unwrap();
+        let scores = components.scores(&states).unwrap();
+        assert!(scores.mean_dim(0, false, Kind::Double).abs().max().double_value(&[]) < 1e-12);
+        let covariance = scores.transpose(0, 1).matmul(&scores) / 500.0;
+        let eye = Tensor::eye(2, (Kind::Double, Device::Cpu));
+        let off = (covariance - eye).abs().max().double_value(&[]);
+        assert!(off < 1e-12, "{off}");
+    }
+
+    #[test]
+    fn the_first_component_has_the_largest_variance() {
+        let states = states();
+        let found = moments(&[states.shallow_clone()]).components(1).unwrap().scores(&states);
+        let centred = &states - states.mean_dim(0, true, Kind::Double);
+        let (u, _, _) = centred.svd(true, true);
+        // Up to its sign, a score is a left singular vector at unit variance.
+        let (found, first) = (found.unwrap().select(1, 0), u.select(1, 0) * 500f64.sqrt());
+        let overlap = (found * first).mean(Kind::Double).abs().double_value(&[]);
+        assert!((overlap - 1.0).abs() < 1e-10, "{overlap}");
+    }
+
+    #[test]
+    fn what_varies_has_a_deviation() {
+        let values = [1.0f64, 0.1, 3.0, 0.1, 1.0, 0.1, 3.0, 0.1];
+        let mut moments = Moments::new(2, Device::Cpu).unwrap();
+        moments.add(&Tensor::from_slice(&values).view([4, 2])).unwrap();
+        assert_eq!(to_doubles(&moments.deviations().unwrap()).unwrap(), [1.0, 1.0]);
+        moments.add(&Tensor::from_slice(&[2.0f64, 0.1]).view([1, 2])).unwrap();
+        let found = to_doubles(&moments.deviations().unwrap()).unwrap();
+        assert!((found[0] - 0.8f64.sqrt()).abs() < 1e-15 && found[1..] == [1.0], "{found:?}");
+    }
+
+    #[test]
+    fn rounding_is_no_component() {
+        let components = moments(&[states()]).components(3).unwrap();
+        assert_eq!(components.count().unwrap(), 2);
+        let infinite = moments(&[Tensor::full([9, 4], f64::INFINITY, (Kind::Double, Device::Cpu))]);
+        assert_eq!(infinite.components(3).unwrap().count().unwrap(), 0);
+        let nothing = moments(&[Tensor::ones([9, 4], (Kind::Double, Device::Cpu))]);
+        let none = nothing.components(3).unwrap();
+        assert_eq!(none.count().unwrap(), 0);
+        assert!(to_doubles(&none.scores(&states()).unwrap()).unwrap().is_empty());
+    }
+}

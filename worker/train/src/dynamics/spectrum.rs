@@ -1,0 +1,129 @@
+//! Lyapunov exponents by repeated QR decomposition (Benettin et al. 1980; science reference,
+//! section 7.1): Z = J_t Q_{t-1} = Q_t R_t with diag R > 0, and an exponent is the mean of ln R_ii
+//! over the counted steps.
+//!
+//! A value that is not a number stays in the mean: a system that diverges must not look like one
+//! that does not. How often that happens is counted beside it.
+
+use rheo_core::rng::TrialRng;
+use tch::{Kind, Result, Tensor};
+
+use crate::tensor::{from_doubles, to_doubles};
+
+/// B independent copies of a system z_t = F(z_{t-1}) with D coordinates, each at its own state.
+pub trait System {
+    /// Advances every copy by one step.
+    fn advance(&mut self) -> Result<()>;
+
+    /// Advances every copy by one step and gives J_t times `columns` [B, D, k], where
+    /// J_t = dF/dz at the state before the step.
+    fn push(&mut self, columns: &Tensor) -> Result<Tensor>;
+}
+
+/// The first k exponents of B copies of a system, as far as it has been followed.
+pub struct Spectrum {
+    /// Q [B, D, k], orthonormal columns.
+    columns: Tensor,
+    /// Sums of ln R_ii [B, k] over the counted steps.
+    sums: Tensor,
+    /// The same without the steps at which ln R_ii is not a number.
+    number_sums: Tensor,
+    /// How many steps those are, [B, k].
+    numbers: Tensor,
+    steps: u64,
+}
+
+/// Exponents of one copy, the first being the largest in a generic run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Exponents {
+    /// Nats per step.
+    pub nats: Vec<f64>,
+    /// For each, the steps that were left out because ln R_ii is not a number.
+    pub skipped_nan: Vec<u64>,
+}
+
+impl Spectrum {
+    /// Starts from the columns `start` [B, D, k], in double precision.
+    pub fn new(start: Tensor) -> Result<Self> {
+        let (batch, _, count) = start.size3()?;
+        let zeros = || Tensor::f_zeros([batch, count], (Kind::Double, start.device()));
+        let (sums, number_sums, numbers) = (zeros()?, zeros()?, zeros()?);
+        Ok(Self { columns: start, sums, number_sums, numbers, steps: 0 })
+    }
+
+    /// Follows `system` for one step that the mean does not count: the columns turn towards the
+    /// directions that grow fastest.
+    pub fn align(&mut self, system: &mut dyn System) -> Result<()> {
+        self.step(system).map(drop)
+    }
+
+    /// Follows `system` for one step that the mean counts.
+    pub fn count(&mut self, system: &mut dyn System) -> Result<()> {
+        let growth = self.step(system)?;
+        let number = growth.f_isnan()?.f_logical_not()?;
+        let _ = self.sums.f_add_(&growth)?;
+        let _ = self.number_sums.f_add_(&growth.f_where_scalarother(&number, 0.0)?)?;
+        let _ = self.numbers.f_add_(&number)?;
+        self.steps += 1;
+        Ok(())
+    }
+
+    /// How many steps were counted.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// The exponents of every copy. A step without a number makes the exponent not a number;
+    /// R_ii = 0 makes it minus infinity.
+    pub fn exponents(&self) -> Result<Vec<Exponents>> {
+        let mean = self.sums.f_div_scalar(self.steps as f64)?;
+        self.per_copy(&mean, |_| 0)
+    }
+
+    /// The exponents as the released code has them: steps without a number are left out, which
+    /// hides that a system diverges.
+    pub fn exponents_skipping_nan(&self) -> Result<Vec<Exponents>> {
+        let mean = self.number_sums.f_div(&self.numbers)?;
+        self.per_copy(&mean, |numbers| self.steps.saturating_sub(numbers))
+    }
+
+    fn per_copy(&self, mean: &Tensor, skipped: impl Fn(u64) -> u64) -> Result<Vec<Exponents>> {
+        let mut copies = Vec::new();
+        for (nats, numbers) in mean.f_unbind(0)?.iter().zip(self.numbers.f_unbind(0)?) {
+            let counts = Vec::<i64>::try_from(numbers.f_to_dtype(Kind::Int64, false, false)?)?;
+            let counts = counts.into_iter().map(i64::unsigned_abs);
+            let skipped_nan = counts.map(&skipped).collect();
+            copies.push(Exponents { nats: to_doubles(nats)?, skipped_nan });
+        }
+        Ok(copies)
+    }
+
+    /// Advances `system` and the columns; gives ln R_ii [B, k].
+    fn step(&mut self, system: &mut dyn System) -> Result<Tensor> {
+        let pushed = system.push(&self.columns)?.f_to_dtype(Kind::Double, false, false)?;
+        let (q, r) = Tensor::f_linalg_qr(&pushed, "reduced")?;
+        let diagonal = r.f_diagonal(0, 1, 2)?;
+        // Not `sign`, which would make the column of a zero vanish.
+        let negative = diagonal.f_lt(0.0)?;
+        let signs = diagonal.f_ones_like()?.f_masked_fill(&negative, -1.0)?;
+        self.columns = q.f_mul(&signs.f_unsqueeze(1)?)?;
+        diagonal.f_abs()?.f_log()
+    }
+}
+
+/// `copies` times the first `count` columns of a random orthogonal matrix: Q of the QR
+/// decomposition of an N(0, 1) matrix [`dimension`, `count`].
+pub fn random_columns(
+    copies: i64,
+    dimension: i64,
+    count: i64,
+    rng: &mut TrialRng,
+) -> Result<Tensor> {
+    let normals: Vec<f64> = (0..dimension * count).map(|_| rng.normal()).collect();
+    let normals = from_doubles(&normals, &[dimension, count], Kind::Double)?;
+    let (q, _) = Tensor::f_linalg_qr(&normals, "reduced")?;
+    q.f_unsqueeze(0)?.f_repeat([copies, 1, 1])
+}
+
+#[cfg(test)]
+mod tests;
