@@ -2,7 +2,8 @@
 //! one, that noise belongs to samples, and that perturbed training resumes bit by bit.
 
 use rheo_core::config::{
-    Augment, Evaluation, EvaluationKind, NetworkKind, Precision, ShapeMode, TrialConfig,
+    Augment, Evaluation, EvaluationKind, NetworkKind, Precision, ShapeMode, Task, TaskKind,
+    TextSource, TrialConfig,
 };
 use rheo_core::row::{EvaluationRow, Rows};
 use rheo_core::trainer::Ended;
@@ -233,4 +234,89 @@ fn without_a_probability_the_perturbation_of_training_changes_nothing() {
         Augment { kind: EvaluationKind::InputNoise, probability: 0.0, level: 3.0 };
     config.seeds.augment = Some(5);
     assert_eq!(rows(&config), plain);
+}
+
+#[test]
+fn scores_of_evidence_are_told_apart_by_coherence() {
+    let mut config = all(NetworkKind::Adaptive);
+    config.task = Task {
+        kind: TaskKind::Evidence,
+        train_size: 25,
+        validation_size: 20,
+        test_size: 300,
+        ..Task::default()
+    };
+    config.evaluate =
+        vec![Evaluation { level: Some(vec![0.0, 0.5]), ..of(EvaluationKind::StepDrive) }];
+    let rows = rows(&config).evaluations;
+    assert_eq!(rows.len(), 3 * 11);
+    for cell in rows.chunks(11) {
+        let (all, parts) = (&cell[0], &cell[1..]);
+        assert_eq!((all.condition, all.count), (None, 300));
+        let conditions: Vec<f64> = parts.iter().filter_map(|row| row.condition).collect();
+        let positive = [0.032, 0.064, 0.128, 0.256, 0.512];
+        let expected: Vec<f64> =
+            positive.iter().rev().map(|c| -c).chain(positive.iter().copied()).collect();
+        assert_eq!(conditions, expected);
+        assert_eq!(parts.iter().map(|row| row.count).sum::<u64>(), 300);
+        let sum = |value: fn(&EvaluationRow) -> f64| {
+            parts.iter().map(|row| value(row) * row.count as f64).sum::<f64>() / 300.0
+        };
+        assert!((sum(|row| row.loss) - all.loss).abs() < 1e-12);
+        assert!((sum(|row| row.accuracy) - all.accuracy).abs() < 1e-12);
+    }
+}
+
+/// A trial of a text of which no network learns anything, so that windows of any length are read by
+/// the same one.
+fn text(window: u32) -> TrialConfig {
+    let mut config = all(NetworkKind::Adaptive);
+    config.task = Task {
+        kind: TaskKind::CharLm,
+        source: TextSource::Markov,
+        length: 2000,
+        window,
+        eval_batch: 3,
+        embedding: 4,
+        ..Task::default()
+    };
+    config.training.optimizer.lr = 0.0;
+    config.evaluate = [EvaluationKind::StepDrive, EvaluationKind::NoiseDrive]
+        .map(|kind| Evaluation {
+            level: Some(vec![0.0, 2.0]),
+            repetitions: 1,
+            shape_mode: vec![ShapeMode::Own, ShapeMode::Frozen],
+            ..of(kind)
+        })
+        .into();
+    config
+}
+
+#[test]
+fn a_text_is_read_through_to_its_end_in_every_cell() {
+    let whole = rows(&text(20)).evaluations;
+    assert_eq!(whole.len(), 1 + 2 * 2 * 2);
+    // 200 symbols in three columns: 66 of each are foretold.
+    assert!(whole.iter().all(|row| row.count == 198), "{whole:?}");
+    assert!(whole.iter().all(|row| row.bpc == Some(row.loss / std::f64::consts::LN_2)));
+    // States are carried, so that it does not matter where a text is cut.
+    let other = rows(&text(33)).evaluations;
+    let undriven = |row: &&EvaluationRow| row.level == 0.0;
+    for (a, b) in whole.iter().zip(&other).filter(|(a, _)| undriven(a)) {
+        assert!((a.loss - b.loss).abs() < 1e-12, "{a:?} {b:?}");
+    }
+    // Side by side is one after the other.
+    for (place, level) in [0.0, 2.0].into_iter().enumerate() {
+        let mut config = text(20);
+        for evaluation in &mut config.evaluate {
+            evaluation.level = Some(vec![level]);
+        }
+        let alone = rows(&config).evaluations;
+        let together: Vec<_> = whole[1..].iter().skip(place).step_by(2).collect();
+        for (a, b) in alone[1..].iter().zip(together) {
+            assert_eq!(key(a), key(b));
+            assert!((a.loss - b.loss).abs() < 1e-12, "{a:?} {b:?}");
+        }
+    }
+    assert_eq!(in_pieces(&text(20)).evaluations, whole);
 }
