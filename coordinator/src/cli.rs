@@ -3,6 +3,8 @@
 //! Results go to standard output, everything else to standard error. Exit codes: 0 all is well,
 //! 1 a sweep failed, 2 usage or configuration, 3 the coordinator cannot be reached, 130 interrupted.
 
+mod analyze;
+mod checkpoint;
 mod completions;
 mod config;
 mod control;
@@ -10,6 +12,7 @@ mod data;
 mod env;
 mod failure;
 mod format;
+mod offline;
 mod point;
 mod preview;
 mod progress;
@@ -110,6 +113,11 @@ enum Command {
     Retry(control::RetryArgs),
     /// Run SQL over everything that is committed.
     Query(query::Args),
+    /// Analyse the network of a trial, beside what its sweep analyses.
+    Analyze(analyze::Args),
+    /// Take weights out of checkpoints.
+    #[command(subcommand)]
+    Checkpoint(checkpoint::Command),
     /// Print the JSON Schema of sweep files.
     Schema,
     /// Print the settings that are in effect, and where they come from.
@@ -183,6 +191,8 @@ impl Cli {
             Command::Cancel(args) => control::cancel(&global, &args).await,
             Command::Retry(args) => control::retry(&global, &args).await,
             Command::Query(args) => query::run(&global, &args).await,
+            Command::Analyze(args) => analyze::run(&global, &args).await,
+            Command::Checkpoint(command) => checkpoint::run(&global, &command).await,
             Command::Schema => schema::run(),
             Command::Config => config::run(&global),
             Command::Completions(args) => completions::run(&args),

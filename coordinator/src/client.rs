@@ -6,11 +6,12 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use rheo_core::id::{RequestId, SweepName, TrialId};
+use rheo_core::id::{Digest, RequestId, SweepName, TrialId};
 use rheo_core::sweep::{Selection, Status, SweepView, TrialView};
 use rheo_core::trainer::Progress;
 use rheo_proto::refusal::Refusal;
 use rheo_proto::v1::sweep_service_client::SweepServiceClient;
+use rheo_proto::v1::worker_service_client::WorkerServiceClient;
 use rheo_proto::{Invalid, MAX_MESSAGE, client as wire, v1};
 use tokio::io::DuplexStream;
 use tokio_stream::StreamExt as _;
@@ -61,6 +62,7 @@ pub(crate) fn server_file(state: &Path) -> PathBuf {
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     inner: SweepServiceClient<Channel>,
+    workers: WorkerServiceClient<Channel>,
     /// Whether a coordinator runs: nothing will happen to what is submitted otherwise.
     pub is_live: bool,
 }
@@ -100,7 +102,7 @@ impl From<tonic::Status> for Error {
 /// What there is in a state directory.
 pub(crate) enum Found {
     /// A coordinator that runs.
-    Running(Client),
+    Running(Box<Client>),
     /// The state of one that does not.
     AtRest(Box<Opened>),
 }
@@ -120,7 +122,7 @@ pub(crate) async fn find(settings: &Settings) -> Result<Found, Error> {
         if let Ok(url) = std::fs::read_to_string(server_file(&settings.state))
             && let Ok(client) = Client::over_network(url.trim()).await
         {
-            return Ok(Found::Running(client));
+            return Ok(Found::Running(Box::new(client)));
         }
         if tokio::time::Instant::now() > deadline {
             return Err(in_use.into());
@@ -139,7 +141,7 @@ impl Client {
             return Err(Error::Nowhere(place.state.clone()));
         }
         match find(&Settings::new(place.state.clone())).await? {
-            Found::Running(client) => Ok(client),
+            Found::Running(client) => Ok(*client),
             Found::AtRest(opened) => {
                 Ok(Self { is_live: false, ..Self::in_process(opened.coordinator).await? })
             }
@@ -175,10 +177,11 @@ impl Client {
     }
 
     fn new(channel: Channel) -> Self {
-        let inner = SweepServiceClient::new(channel)
+        let inner = SweepServiceClient::new(channel.clone())
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE);
-        Self { inner, is_live: true }
+        let workers = WorkerServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
+        Self { inner, workers, is_live: true }
     }
 
     /// Submits the text of a sweep file; says whether the sweep is new.
@@ -232,6 +235,17 @@ impl Client {
         let request = v1::GetTrialRequest { sweep: id.sweep.to_string(), trial: id.index };
         let reply = self.inner.get_trial(within(CALL, request)).await?.into_inner();
         Ok((reply.trial.ok_or(Invalid::Missing("trial"))?.try_into()?, reply.config))
+    }
+
+    /// The bytes of a checkpoint.
+    pub(crate) async fn checkpoint(&mut self, digest: Digest) -> Result<Vec<u8>, Error> {
+        let request = v1::GetCheckpointRequest { digest: digest.to_string() };
+        let mut chunks = self.workers.get_checkpoint(request).await?.into_inner();
+        let mut bytes = Vec::new();
+        while let Some(chunk) = chunks.message().await? {
+            bytes.extend_from_slice(&chunk.chunk);
+        }
+        Ok(bytes)
     }
 
     /// Follows a sweep until it ends.

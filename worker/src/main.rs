@@ -4,6 +4,7 @@
 //! coordinator cannot be reached, 130 interrupted.
 
 mod env;
+mod offline;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -23,8 +24,10 @@ use tracing_subscriber::EnvFilter;
 
 /// Trains the trials of a Rheobase coordinator.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version, max_term_width = 100, args_conflicts_with_subcommands = true)]
 struct Args {
+    #[command(subcommand)]
+    offline: Option<offline::Command>,
     /// Address of the coordinator, such as http://127.0.0.1:7070.
     #[arg(long, env = env::SERVER, value_name = "URL")]
     server: Option<String>,
@@ -108,6 +111,9 @@ fn complain(error: &anyhow::Error) {
 }
 
 fn start(args: &Args) -> anyhow::Result<ExitCode> {
+    if let Some(command) = &args.offline {
+        return command.run().map(|()| ExitCode::SUCCESS);
+    }
     let settings = args.settings()?;
     let trainer = Arc::new(Torch::new(args.data.clone()));
     // Training has threads of its own; these carry heartbeats and deliveries. The delivery of a trial

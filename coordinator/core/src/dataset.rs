@@ -59,3 +59,46 @@ pub const MNIST: Mnist = Mnist {
         sha256: "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
     },
 };
+
+/// A data set that is published as one archive, a tar file compressed by gzip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Archive {
+    /// The name on mirrors.
+    pub name: &'static str,
+    /// Size of the compressed archive in bytes.
+    pub bytes: u64,
+    /// SHA-256 of the compressed archive, in lower-case hexadecimal.
+    pub sha256: &'static str,
+}
+
+/// CIFAR-10 (Krizhevsky 2009): photographs of ten kinds of things, 32 x 32 pixels in three colours,
+/// in files of records. Reduced sets with fewer files or records have the same names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cifar10 {
+    /// What is published, which unpacks to a directory.
+    pub archive: Archive,
+    /// The name of that directory.
+    pub directory: &'static str,
+    /// Images to train on, in order: 10,000 in each file of the published set.
+    pub train: [&'static str; 5],
+    /// 10,000 images to test with.
+    pub test: &'static str,
+}
+
+/// The files of CIFAR-10, in their binary version.
+pub const CIFAR10: Cifar10 = Cifar10 {
+    archive: Archive {
+        name: "cifar-10-binary.tar.gz",
+        bytes: 170_052_171,
+        sha256: "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+    },
+    directory: "cifar-10-batches-bin",
+    train: [
+        "data_batch_1.bin",
+        "data_batch_2.bin",
+        "data_batch_3.bin",
+        "data_batch_4.bin",
+        "data_batch_5.bin",
+    ],
+    test: "test_batch.bin",
+};

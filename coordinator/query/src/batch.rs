@@ -145,8 +145,12 @@ pub enum Error {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
+    use arrow::datatypes::Float64Type;
     use proptest::prelude::*;
     use rheo_core::config::TaskKind;
+    use rheo_core::row::{LyapunovRow, Rows};
 
     use super::*;
     use crate::sample;
@@ -154,6 +158,16 @@ mod tests {
     fn epochs(trial: u64) -> Batch {
         let batches = tables::encode(&sample::keys(trial), &sample::rows(trial)).unwrap();
         batches.into_iter().find(|batch| batch.table == Table::Epochs).unwrap()
+    }
+
+    /// A batch of each table but `attempts`.
+    fn every_batch() -> &'static [Batch] {
+        static BATCHES: LazyLock<Vec<Batch>> = LazyLock::new(|| {
+            let trained = tables::encode(&sample::keys(5), &sample::rows(5)).unwrap();
+            let trials = tables::encode_trials(&[sample::trial(5)]).unwrap();
+            trained.into_iter().chain([trials]).collect()
+        });
+        &BATCHES
     }
 
     #[test]
@@ -165,7 +179,33 @@ mod tests {
             let parsed = parse(batch.table, &keys, batch.ipc.clone()).unwrap();
             assert_eq!(parsed, batch);
         }
-        assert!(tables::encode(&keys, &rheo_core::row::Rows::default()).unwrap().is_empty());
+        assert!(tables::encode(&keys, &Rows::default()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn numbers_come_through_to_the_bit_also_those_that_are_not_finite() {
+        let sample = sample::rows(5).lyapunov;
+        let numbers = [f64::NAN, f64::NEG_INFINITY, f64::INFINITY, -0.0, 5e-324, 0.1, 1e300];
+        let row = |nats| LyapunovRow { nats, ..sample[0].clone() };
+        let rows = Rows { lyapunov: numbers.map(row).into(), ..Rows::default() };
+        let rows = read(&tables::encode(&sample::keys(5), &rows).unwrap()[0]);
+        let nats = rows.column_by_name("nats").unwrap().as_primitive::<Float64Type>();
+        assert_eq!(nats.null_count(), 0);
+        let bits: Vec<u64> = nats.values().iter().map(|value| value.to_bits()).collect();
+        assert_eq!(bits, numbers.map(f64::to_bits));
+    }
+
+    #[test]
+    fn every_row_says_whose_formulas_it_is_computed_by() {
+        let rows = sample::rows(5);
+        for batch in tables::encode(&sample::keys(5), &rows).unwrap() {
+            let table = read(&batch);
+            let variants = table.column_by_name("variant").unwrap().as_string::<i32>();
+            let both = matches!(batch.table, Table::FractionalFits | Table::SlopeContours);
+            let expected = if both { "released" } else { "corrected" };
+            assert_eq!(variants.value(0), "corrected");
+            assert_eq!(variants.value(1), expected, "{}", batch.table.name());
+        }
     }
 
     #[test]
@@ -200,7 +240,7 @@ mod tests {
         }
         insta::assert_snapshot!(
             refusal(Table::Shapes, &keys, ours.ipc.clone()),
-            @"not the columns of table `shapes` in version 1 of the schemas: `1`"
+            @"not the columns of table `shapes` in version 2 of the schemas: `2`"
         );
         let none = pack(Table::Epochs, RecordBatch::new_empty(tables::schema(Table::Epochs)));
         assert_eq!(refusal(Table::Epochs, &keys, none.unwrap().ipc), "a batch without rows");
@@ -240,13 +280,11 @@ mod tests {
         /// decoder slices them, and copies a buffer only within the body.
         #[test]
         fn mangled_bytes_never_panic(
-            table in 0..4_usize,
+            table in 0..=Table::TRAINED.len(),
             mangled in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
             cut in proptest::option::of(any::<prop::sample::Index>()),
         ) {
-            let mut batches = tables::encode(&sample::keys(5), &sample::rows(5)).unwrap();
-            batches.push(tables::encode_trials(&[sample::trial(5)]).unwrap());
-            let batch = &batches[table];
+            let batch = &every_batch()[table];
             let mut bytes = batch.ipc.to_vec();
             for (index, byte) in mangled {
                 let index = index.index(bytes.len());

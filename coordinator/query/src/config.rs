@@ -50,8 +50,9 @@ fn arrow_type(schema: &Value) -> DataType {
     }
 }
 
-/// Follows a reference into the definitions.
+/// Follows a reference into the definitions; an optional struct or enum is any of it and null.
 fn resolve(schema: &Value) -> &Value {
+    let schema = schema["anyOf"].get(0).unwrap_or(schema);
     let target = |pointer: &str| SCHEMA.pointer(pointer.strip_prefix('#')?);
     schema["$ref"].as_str().and_then(target).unwrap_or(schema)
 }
@@ -124,5 +125,9 @@ mod tests {
         let DataType::List(evaluation) = child(&config, "evaluate") else { panic!("not a list") };
         let DataType::Struct(evaluation) = evaluation.data_type() else { panic!("not a struct") };
         assert!(matches!(child(evaluation, "level"), DataType::List(_)));
+        assert_eq!(child(&network, "match_parameters_of"), DataType::Utf8);
+        let DataType::Struct(training) = child(&config, "training") else { panic!("not a struct") };
+        let DataType::Struct(readapt) = child(&training, "readapt") else { panic!("not a struct") };
+        assert_eq!(child(&readapt, "epochs"), DataType::UInt32);
     }
 }

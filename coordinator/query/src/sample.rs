@@ -1,5 +1,8 @@
 //! Rows for tests and benches: plain, different from each other, and predictable from their trial.
 
+#[path = "sample/analyses.rs"]
+mod analyses;
+
 use rheo_core::config::{Evaluation, EvaluationKind, NetworkKind, TrialConfig};
 use rheo_core::id::{Digest, WorkerId};
 use rheo_core::metric::Metric;
@@ -82,12 +85,13 @@ pub(crate) fn shape(neuron: u32, epoch: i32) -> ShapeRow {
     }
 }
 
-/// Two epochs, two evaluations and four shapes.
+/// Two epochs, two evaluations and four shapes, and some rows of every other table.
 pub(crate) fn rows(trial: u64) -> Rows {
     Rows {
         epochs: vec![epoch(trial, 0), epoch(trial, 1)],
         evaluations: vec![evaluation(trial, 0.0), evaluation(trial, 0.5)],
         shapes: vec![shape(0, -1), shape(1, -1), shape(0, 1), shape(1, 1)],
+        ..analyses::rows()
     }
 }
 
@@ -104,6 +108,7 @@ pub(crate) fn trial(trial: u64) -> TrialRow {
         summary: Some(Summary {
             parameters: 165_212,
             inputs: 1,
+            hidden: 100,
             steps: 196,
             n0: (trial % 3 != 2).then_some(5.5),
             epochs: 2,

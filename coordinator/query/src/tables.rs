@@ -4,13 +4,29 @@
 //! the single source of the Arrow schema, of the Parquet files and of docs/results.md, and rows are
 //! encoded through their serde names, so a row type and its columns cannot drift apart unnoticed.
 //!
-//! Schemas evolve by one rule: columns (and fields of `config`) are only added, and added nullable.
+//! Schemas evolve by one rule: tables and columns (and fields of `config`) are only added, and columns
+//! added nullable.
 //! A part or batch of an older version reads with nulls in what it lacks, see `conform`.
 
+mod activation_curves;
+mod adaptation;
 mod attempts;
+mod controller_pca;
+mod eigenvalues;
 mod epochs;
 mod evaluations;
+mod fractional_fits;
+mod fractional_traces;
+mod gain_fits;
+mod gain_scaling;
+mod gradients;
+mod jacobian;
+mod lyapunov;
+mod mutual_information;
+mod shape_steps;
+mod shape_traces;
 mod shapes;
+mod slope_contours;
 mod trials;
 
 use std::sync::{Arc, LazyLock};
@@ -22,7 +38,7 @@ use arrow::datatypes::{
 use arrow::error::ArrowError;
 use arrow::json::ReaderBuilder;
 use arrow::record_batch::RecordBatch;
-use rheo_core::row::{Batch, Rows, Table};
+use rheo_core::row::{Batch, Rows, Table, Variant, Visitor};
 use serde::Serialize;
 
 pub use attempts::{AttemptRow, encode_attempts};
@@ -32,7 +48,7 @@ use crate::batch::{self, Error, Keys};
 use crate::config;
 
 /// The version of the schemas; it grows by one whenever a column is added anywhere.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// Under which name files and batches state [`SCHEMA_VERSION`].
 pub(crate) const VERSION_KEY: &str = "rheo.schema";
@@ -111,6 +127,21 @@ pub fn columns(table: Table) -> impl Iterator<Item = Column> {
         Table::Epochs => &epochs::COLUMNS,
         Table::Evaluations => &evaluations::COLUMNS,
         Table::Shapes => &shapes::COLUMNS,
+        Table::ActivationCurves => &activation_curves::COLUMNS,
+        Table::ShapeTraces => &shape_traces::COLUMNS,
+        Table::ShapeSteps => &shape_steps::COLUMNS,
+        Table::GainScaling => &gain_scaling::COLUMNS,
+        Table::GainFits => &gain_fits::COLUMNS,
+        Table::FractionalTraces => &fractional_traces::COLUMNS,
+        Table::FractionalFits => &fractional_fits::COLUMNS,
+        Table::Adaptation => &adaptation::COLUMNS,
+        Table::ControllerPca => &controller_pca::COLUMNS,
+        Table::Lyapunov => &lyapunov::COLUMNS,
+        Table::Jacobian => &jacobian::COLUMNS,
+        Table::SlopeContours => &slope_contours::COLUMNS,
+        Table::Gradients => &gradients::COLUMNS,
+        Table::Eigenvalues => &eigenvalues::COLUMNS,
+        Table::MutualInformation => &mutual_information::COLUMNS,
     };
     KEYS.iter().chain(own).copied()
 }
@@ -128,32 +159,40 @@ pub fn schema(table: Table) -> SchemaRef {
 
 /// Turns the rows of a commit into one batch per table that has rows.
 pub fn encode(keys: &Keys, rows: &Rows) -> Result<Vec<Batch>, Error> {
-    let batches = [
-        encode_measured(Table::Epochs, keys, &rows.epochs)?,
-        encode_measured(Table::Evaluations, keys, &rows.evaluations)?,
-        encode_measured(Table::Shapes, keys, &rows.shapes)?,
-    ];
-    Ok(batches.into_iter().flatten().collect())
+    let mut encoder = Encoder { keys, batches: Vec::new() };
+    rows.visit(&mut encoder)?;
+    Ok(encoder.batches)
 }
 
-fn encode_measured<R: Serialize>(
-    table: Table,
-    keys: &Keys,
-    rows: &[R],
-) -> Result<Option<Batch>, Error> {
-    #[derive(Serialize)]
-    struct Measured<'a, R> {
-        #[serde(flatten)]
-        keys: &'a Keys,
-        variant: &'static str,
-        #[serde(flatten)]
-        row: &'a R,
+struct Encoder<'a> {
+    keys: &'a Keys,
+    batches: Vec<Batch>,
+}
+
+impl Visitor for Encoder<'_> {
+    type Error = Error;
+
+    fn visit<R: Serialize>(&mut self, table: Table, rows: &[R]) -> Result<(), Error> {
+        #[derive(Serialize)]
+        struct Measured<'a, R> {
+            #[serde(flatten)]
+            keys: &'a Keys,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            variant: Option<Variant>,
+            #[serde(flatten)]
+            row: &'a R,
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        // What is measured during training has one way to compute it, so its rows do not say.
+        let variant = matches!(table, Table::Epochs | Table::Evaluations | Table::Shapes)
+            .then_some(Variant::Corrected);
+        let keys = self.keys;
+        let rows: Vec<_> = rows.iter().map(|row| Measured { keys, variant, row }).collect();
+        self.batches.push(encode_rows(table, &rows)?);
+        Ok(())
     }
-    if rows.is_empty() {
-        return Ok(None);
-    }
-    let rows: Vec<_> = rows.iter().map(|row| Measured { keys, variant: CORRECTED, row }).collect();
-    encode_rows(table, &rows).map(Some)
 }
 
 /// Encodes `rows`, whose serde names are the columns of `table`.
@@ -187,9 +226,6 @@ fn to_arrow<R: Serialize>(table: Table, rows: &[R]) -> Result<RecordBatch, Arrow
 }
 
 const UTC: &str = "UTC";
-
-/// How a number was computed: by the formulas of Rheobase, not those of the published code.
-const CORRECTED: &str = "corrected";
 
 /// The columns with which every table begins.
 pub(crate) const KEYS: [Column; 4] = [

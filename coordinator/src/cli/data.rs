@@ -1,5 +1,7 @@
 //! `rheo data fetch`: downloads data sets and checks that they are what they should be.
 
+mod archive;
+
 use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
@@ -7,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use flate2::read::GzDecoder;
-use rheo_core::dataset::{DataFile, MNIST};
+use rheo_core::dataset::{Archive, CIFAR10, DataFile, MNIST};
 use sha2::{Digest as _, Sha256};
 use ureq::Agent;
 
@@ -15,13 +17,16 @@ use super::failure::Failure;
 use super::{env, format};
 
 /// Where MNIST lies, in the order in which places are tried.
-const MIRRORS: [&str; 2] = [
+const MNIST_MIRRORS: [&str; 2] = [
     "https://ossci-datasets.s3.amazonaws.com/mnist",
     "https://storage.googleapis.com/cvdf-datasets/mnist",
 ];
 
+/// Where CIFAR-10 lies.
+const CIFAR10_MIRRORS: [&str; 1] = ["https://www.cs.toronto.edu/~kriz"];
+
 /// How long one file may take.
-const TIMEOUT: Duration = Duration::from_mins(10);
+const TIMEOUT: Duration = Duration::from_mins(30);
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -32,58 +37,101 @@ pub(super) enum Command {
 #[derive(Debug, clap::Args)]
 pub(super) struct Fetch {
     /// Which.
-    #[arg(value_parser = ["mnist"])]
-    name: String,
-    /// Where to put it.
-    #[arg(long, env = env::DATA, value_name = "DIR", default_value = "data/mnist")]
-    dir: PathBuf,
+    #[arg(value_enum)]
+    name: Name,
+    /// Where to put it; by default `data/` and its name.
+    #[arg(long, env = env::DATA, value_name = "DIR")]
+    dir: Option<PathBuf>,
     /// Address of a directory to fetch from; may be given several times. By default public mirrors.
     #[arg(long, value_name = "URL")]
     mirror: Vec<String>,
 }
 
-pub(super) fn run(command: &Command) -> Result<(), Failure> {
-    let Command::Fetch(args) = command;
-    let mirrors: Vec<&str> = if args.mirror.is_empty() {
-        MIRRORS.to_vec()
-    } else {
-        args.mirror.iter().map(String::as_str).collect()
-    };
-    std::fs::create_dir_all(&args.dir)?;
-    for file in MNIST.files() {
-        obtain(&file, &args.dir, &mirrors)
-            .with_context(|| format!("`{}` was not fetched", file.name))?;
-    }
-    format::note(format!("{} is complete in {}", args.name, args.dir.display()));
-    Ok(format::print(std::path::absolute(&args.dir)?.display())?)
+/// The data sets that can be fetched.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Name {
+    Mnist,
+    Cifar10,
 }
 
-/// Makes sure that a file is there, from the first mirror that has it as it should be.
-fn obtain(file: &DataFile, directory: &Path, mirrors: &[&str]) -> anyhow::Result<()> {
-    let path = directory.join(format!("{}.gz", file.name));
+pub(super) fn run(command: &Command) -> Result<(), Failure> {
+    let Command::Fetch(args) = command;
+    let (name, public) = match args.name {
+        Name::Mnist => ("mnist", &MNIST_MIRRORS[..]),
+        Name::Cifar10 => ("cifar10", &CIFAR10_MIRRORS[..]),
+    };
+    let given: Vec<&str> = args.mirror.iter().map(String::as_str).collect();
+    let mirrors = if given.is_empty() { public } else { &given };
+    let directory = args.dir.clone().unwrap_or_else(|| Path::new("data").join(name));
+    std::fs::create_dir_all(&directory)?;
+    match args.name {
+        Name::Mnist => {
+            for file in MNIST.files() {
+                obtain(&Download::from(file), &directory, mirrors)?;
+            }
+        }
+        Name::Cifar10 => {
+            let archive = obtain(&Download::from(CIFAR10.archive), &directory, mirrors)?;
+            let members = [&CIFAR10.train[..], &[CIFAR10.test]].concat();
+            archive::unpack(File::open(&archive)?, &directory, &members)
+                .with_context(|| format!("`{}` was not unpacked", archive.display()))?;
+        }
+    }
+    format::note(format!("{name} is complete in {}", directory.display()));
+    Ok(format::print(std::path::absolute(&directory)?.display())?)
+}
+
+/// A file to download.
+struct Download {
+    /// The name on mirrors and in the directory.
+    name: String,
+    /// Size of what the digest is of.
+    bytes: u64,
+    sha256: &'static str,
+    /// Whether the digest is that of the uncompressed content: mirrors compress differently.
+    inside: bool,
+}
+
+impl From<DataFile> for Download {
+    fn from(file: DataFile) -> Self {
+        let name = format!("{}.gz", file.name);
+        Self { name, bytes: file.bytes, sha256: file.sha256, inside: true }
+    }
+}
+
+impl From<Archive> for Download {
+    fn from(archive: Archive) -> Self {
+        let Archive { name, bytes, sha256 } = archive;
+        Self { name: name.to_owned(), bytes, sha256, inside: false }
+    }
+}
+
+/// Makes sure that a file is there, from the first mirror that has it as it should be; says where.
+fn obtain(file: &Download, directory: &Path, mirrors: &[&str]) -> anyhow::Result<PathBuf> {
+    let path = directory.join(&file.name);
     if let Ok(present) = File::open(&path)
         && verify(file, present).is_ok()
     {
         format::note(format!("{} is there", file.name));
-        return Ok(());
+        return Ok(path);
     }
     let agent = Agent::config_builder().timeout_global(Some(TIMEOUT)).build().new_agent();
     let mut failures = String::new();
     for mirror in mirrors {
-        let url = format!("{}/{}.gz", mirror.trim_end_matches('/'), file.name);
+        let url = format!("{}/{}", mirror.trim_end_matches('/'), file.name);
         match fetch(&agent, &url, file, &path) {
             Ok(()) => {
                 format::note(format!("{} fetched from {mirror}", file.name));
-                return Ok(());
+                return Ok(path);
             }
             Err(error) => failures += &format!("\n  {url}: {error:#}"),
         }
     }
-    bail!("no mirror has it as it should be:{failures}")
+    bail!("`{}` was not fetched: no mirror has it as it should be:{failures}", file.name)
 }
 
 /// Downloads beside `path`, and moves it there once it is known to be right.
-fn fetch(agent: &Agent, url: &str, file: &DataFile, path: &Path) -> anyhow::Result<()> {
+fn fetch(agent: &Agent, url: &str, file: &Download, path: &Path) -> anyhow::Result<()> {
     let mut reply = agent.get(url).call()?;
     let aside = path.with_extension("part");
     let mut out = File::create(&aside)?;
@@ -99,14 +147,17 @@ fn fetch(agent: &Agent, url: &str, file: &DataFile, path: &Path) -> anyhow::Resu
     Ok(std::fs::rename(&aside, path)?)
 }
 
-/// Checks the uncompressed content: mirrors compress differently.
-fn verify(file: &DataFile, compressed: File) -> anyhow::Result<()> {
-    let mut content = GzDecoder::new(io::BufReader::new(compressed)).take(file.bytes + 1);
+/// Checks the content of a file.
+fn verify(file: &Download, content: File) -> anyhow::Result<()> {
+    let content = io::BufReader::new(content);
+    let content: Box<dyn Read> =
+        if file.inside { Box::new(GzDecoder::new(content)) } else { Box::new(content) };
+    let mut content = content.take(file.bytes + 1);
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
     let mut bytes = 0;
     loop {
-        let read = content.read(&mut buffer).context("it is not a gzip file")?;
+        let read = content.read(&mut buffer).context("it cannot be read")?;
         if read == 0 {
             break;
         }

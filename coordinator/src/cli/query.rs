@@ -12,11 +12,11 @@ use super::{Global, Output};
 use crate::client::{self, Client};
 
 /// Rows and columns of a table on a terminal; a file gets everything.
-const SCREEN: Size = Size { rows: 1000, width: 200 };
+pub(super) const SCREEN: Size = Size { rows: 1000, width: 200 };
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A SELECT over the tables trials, attempts, epochs, evaluations and shapes; `-` reads it from
+    /// A SELECT over the tables of docs/results.md, such as trials and epochs; `-` reads it from
     /// standard input.
     sql: String,
     /// Write the answer to this file.
@@ -45,7 +45,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     }
 }
 
-fn format_of(output: Output) -> Format {
+pub(super) fn format_of(output: Output) -> Format {
     match output {
         Output::Table => Format::Table,
         Output::Json => Format::Json,

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::failure::Failure;
 use super::progress::Display;
 use super::serve::{Running, exit_when_asked_again, interruption};
-use super::{Global, env, format, status, submit, summary, wait};
+use super::{Global, env, format, offline, status, submit, summary, wait};
 use crate::app::Settings;
 use crate::client::Client;
 
@@ -222,29 +222,12 @@ fn workers(
     }
     arguments.push("--exit-with-parent".into());
     Ok(Workers {
-        program: worker_program()?,
+        program: offline::worker_program()?,
         args: arguments,
         count: args.workers,
         logs: state.join("logs"),
         grace: GRACE,
     })
-}
-
-/// The worker program: the one that was named, or the one beside this program.
-fn worker_program() -> Result<PathBuf, Failure> {
-    if let Some(named) = env::get(env::WORKER) {
-        return Ok(named.into());
-    }
-    let here = std::env::current_exe()?;
-    let beside = here.with_file_name("rheo-worker");
-    if beside.is_file() {
-        return Ok(beside);
-    }
-    Err(Failure::usage(format!(
-        "there is no `{}`: build it with `cargo build -p rheo-worker`, or set {} to where it is",
-        beside.display(),
-        env::WORKER
-    )))
 }
 
 /// Says how the sweep went.

@@ -9,9 +9,9 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use rheo_core::config::{Network as Config, NetworkKind, Task as TaskConfig, TrialConfig};
 use rheo_core::rng::{Purpose, TrialRng};
 use rheo_train::Gauge;
-use rheo_train::adam::Adam;
 use rheo_train::network::Network;
-use rheo_train::step;
+use rheo_train::optimizer::Optimizer;
+use rheo_train::step::{self, Recipe};
 use rheo_train::task::{Library, Split, Task};
 use tch::Kind;
 
@@ -40,15 +40,15 @@ fn update(criterion: &mut Criterion) {
         let mut rng = TrialRng::new(0, Purpose::Init);
         let network = Network::new(&config.network, task.interface(), Kind::Float, &mut rng)
             .expect("the network is small");
-        let mut adam = Adam::new(&config.training.optimizer, &network.trained())
+        let mut adam = Optimizer::new(&config.training.optimizer, &network.parameters())
             .expect("the network is small");
         let batch = task
             .batch(Split::Train, &(0..100).collect::<Vec<u32>>())
             .expect("the split has 100 samples");
         group.bench_function(kind.name(), |bencher| {
             bencher.iter(|| {
-                let mut gauge = Gauge::counting();
-                black_box(step::update(&network, &mut adam, &batch, &mut gauge))
+                let (recipe, mut gauge) = (Recipe::default(), Gauge::counting());
+                black_box(step::update(&network, &mut adam, (&batch, None), &recipe, &mut gauge))
                     .expect("the shapes fit")
             });
         });

@@ -3,7 +3,13 @@
 //! An analysis looks at a network and changes nothing. Its rows are a function of the configuration
 //! and the weights; what it draws comes from a stream of its own, from the beginning every time.
 
+mod activation_curves;
+mod adaptation;
+mod controller_pca;
+mod driven;
 mod eigenvalues;
+mod fractional;
+mod gain_scaling;
 mod gradients;
 mod jacobian;
 mod lyapunov;
@@ -11,6 +17,7 @@ mod mutual_information;
 #[cfg(test)]
 mod reference;
 mod sequences;
+mod shape_traces;
 pub(crate) mod shapes;
 mod slope_contours;
 
@@ -61,16 +68,20 @@ impl Study<'_> {
             AnalysisKind::Gradients => gradients::run(self, pause),
             AnalysisKind::Eigenvalues => eigenvalues::run(self, pause),
             AnalysisKind::MutualInformation => mutual_information::run(self, pause),
-            _ => Ok(Rows::default()),
+            AnalysisKind::ActivationCurves => activation_curves::run(self, pause),
+            AnalysisKind::ShapeTraces => shape_traces::run(self, pause),
+            AnalysisKind::GainScaling => gain_scaling::run(self, pause),
+            AnalysisKind::Fractional => fractional::run(self, pause),
+            AnalysisKind::Adaptation => adaptation::run(self, pause),
+            AnalysisKind::ControllerPca => controller_pca::run(self, pause),
         }
     }
 }
 
-/// The epochs after which `analysis` is made in a trial whose last epoch is `last`.
-pub(crate) fn epochs(analysis: &config::Analysis, last: i32) -> Vec<i32> {
+/// Whether `analysis` is made after `epoch`, of which `is_last` tells whether training ends there.
+pub(crate) fn is_due(analysis: &config::Analysis, epoch: i32, is_last: bool) -> bool {
     match &analysis.epochs {
-        Some(epochs) => epochs.clone(),
-        None if analysis.kind.begins_untrained() => vec![-1, last],
-        None => vec![last],
+        Some(epochs) => epochs.contains(&epoch),
+        None => is_last || (epoch < 0 && analysis.kind.begins_untrained()),
     }
 }

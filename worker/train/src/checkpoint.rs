@@ -67,17 +67,27 @@ pub enum Error {
 
 /// The bytes of `header`, a JSON text, and `tensors`.
 pub(crate) fn encode(header: String, tensors: &Tensors) -> Result<Vec<u8>, crate::Error> {
-    let mut contents = Vec::new();
-    for (name, tensor) in tensors {
-        contents.push((name.as_str(), Stored::of(tensor)?));
-    }
+    let mut contents = stored(tensors)?;
     let digest = digest(&header, contents.iter().map(|(name, stored)| (*name, &stored.bytes[..])));
     contents.push((
         DIGEST,
         Stored { dtype: Dtype::U8, shape: vec![digest.len()], bytes: digest.to_vec() },
     ));
+    file(header, &contents)
+}
+
+/// The bytes of a safetensors file with `header` and `tensors` and nothing else.
+pub(crate) fn weights(header: String, tensors: &Tensors) -> Result<Vec<u8>, crate::Error> {
+    file(header, &stored(tensors)?)
+}
+
+fn stored(tensors: &Tensors) -> Result<Vec<(&str, Stored)>, crate::Error> {
+    tensors.iter().map(|(name, tensor)| Ok((name.as_str(), Stored::of(tensor)?))).collect()
+}
+
+fn file(header: String, contents: &[(&str, Stored)]) -> Result<Vec<u8>, crate::Error> {
     let mut views = Vec::new();
-    for (name, stored) in &contents {
+    for (name, stored) in contents {
         let view = TensorView::new(stored.dtype, stored.shape.clone(), &stored.bytes);
         views.push((*name, view.map_err(Error::Format)?));
     }

@@ -1,25 +1,32 @@
-//! Perturbations under which a trained network is tested (science reference, section 6): the cells
-//! of the configured grids, and what each does to the input and to the neurons.
+//! Perturbations under which a network is tested, or trained (science reference, section 6): the
+//! cells of the configured grids, and what each does to the input and to the neurons.
 //!
 //! A perturbation acts along the sequence, after the permutation, on frozen weights. Windows scale
-//! with the length of the sequence.
+//! with the length of the sequence. Cells that differ in little more than their level share the
+//! samples and the noise of one pass; no number of a cell depends on the others beyond rounding.
 
-use std::f64::consts::TAU;
+mod augment;
+mod grid;
+mod noise;
+mod perturbed;
+mod rotation;
+mod score;
 
-use rheo_core::config::{Evaluation, EvaluationKind};
-use tch::{Kind, Result, Tensor};
+use std::ops::Range;
 
-use crate::tensor::from_doubles;
+use rheo_core::config::{EvaluationKind, ShapeMode};
 
-/// The default grids.
-const SINE_LEVELS: [f64; 9] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0];
-const SINE_FREQUENCIES: [f64; 3] = [0.5, 1.0, 2.0];
-const STEP_LEVELS: [f64; 10] = [0.0, 0.5, 1.0, 2.5, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0];
+pub use augment::Augmenter;
+pub use grid::cells;
+pub use noise::Source;
+pub use perturbed::{Data, Perturbed, perturb};
+pub use rotation::Rotation;
+pub use score::scores;
 
-/// One cell of the evaluation: a perturbation and its strength.
+/// Something done to the input or to the neurons of a network.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Perturbation {
-    /// The test data as they are.
+    /// The data as they are.
     None,
     /// x_t (1 + level sin(2 pi frequency t / T + phase)).
     Sine {
@@ -35,60 +42,109 @@ pub enum Perturbation {
         /// Strength.
         level: f64,
     },
+    /// Normal noise into the neurons for onset <= t < 2 onset, drawn anew at every step.
+    NoiseDrive {
+        /// Standard deviation.
+        level: f64,
+        /// Mean.
+        mean: f64,
+        /// Whether all neurons receive the same.
+        shared: bool,
+    },
+    /// x_t + level eta_t with standard normal eta, not clipped.
+    InputNoise {
+        /// Standard deviation.
+        level: f64,
+    },
+    /// mu + level (x_t - mu) with mu the mean of the training inputs, for t >= from T.
+    Contrast {
+        /// What the distance from the mean is multiplied by.
+        level: f64,
+        /// Share of the sequence that stays as it is.
+        from: f64,
+    },
+    /// x_t + level for t >= from T.
+    Offset {
+        /// What is added.
+        level: f64,
+        /// Share of the sequence that stays as it is.
+        from: f64,
+    },
+    /// The image turned counter-clockwise by `level` degrees.
+    Rotation {
+        /// Degrees.
+        level: f64,
+    },
 }
 
-/// The cells of the configured evaluations: the unperturbed one first, each once.
-pub fn cells(evaluations: &[Evaluation]) -> Vec<Perturbation> {
-    let mut cells = vec![Perturbation::None];
-    for evaluation in evaluations {
-        for cell in grid(evaluation) {
-            if !cells.contains(&cell) {
-                cells.push(cell);
-            }
-        }
-    }
-    cells
+/// One cell of the evaluation: a network under one perturbation, one row of `evaluations`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cell {
+    /// What is done.
+    pub perturbation: Perturbation,
+    /// Which repetition of the noise, from 0.
+    pub repetition: u32,
+    /// Where gain and saturation come from.
+    pub shape_mode: ShapeMode,
+    /// How many test samples, from the first.
+    pub samples: u64,
 }
 
-fn grid(evaluation: &Evaluation) -> Vec<Perturbation> {
-    let levels = |default: &[f64]| evaluation.level.clone().unwrap_or_else(|| default.to_vec());
-    match evaluation.kind {
-        EvaluationKind::None => vec![Perturbation::None],
-        EvaluationKind::Sine => {
-            let frequencies =
-                evaluation.frequency.clone().unwrap_or_else(|| SINE_FREQUENCIES.to_vec());
-            let phase = evaluation.phase;
-            let mut cells = Vec::new();
-            for level in levels(&SINE_LEVELS) {
-                for &frequency in &frequencies {
-                    cells.push(Perturbation::Sine { level, frequency, phase });
-                }
-            }
-            cells
-        }
-        EvaluationKind::StepDrive => {
-            let cell = |level| Perturbation::StepDrive { level };
-            levels(&STEP_LEVELS).into_iter().map(cell).collect()
-        }
-        _ => Vec::new(),
-    }
+/// What noise a perturbation needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Noise {
+    /// For every input at every step.
+    Inputs,
+    /// For every neuron at every step of the window.
+    Neurons,
+    /// One for all neurons at every step of the window.
+    Shared,
+}
+
+/// The cells at the beginning of `cells` that one pass evaluates, at most `most` but at least one:
+/// those that share perturbation, samples, noise and the source of the shape.
+pub fn group(cells: &[Cell], most: usize) -> &[Cell] {
+    let Some(first) = cells.first() else { return cells };
+    let joins = |cell: &&Cell| {
+        cell.perturbation.kind() == first.perturbation.kind()
+            && cell.perturbation.noise() == first.perturbation.noise()
+            && (cell.repetition, cell.shape_mode, cell.samples)
+                == (first.repetition, first.shape_mode, first.samples)
+    };
+    &cells[..cells.iter().take(most.max(1)).take_while(joins).count()]
 }
 
 impl Perturbation {
+    /// Which one it is.
+    pub fn kind(&self) -> EvaluationKind {
+        match self {
+            Self::None => EvaluationKind::None,
+            Self::Sine { .. } => EvaluationKind::Sine,
+            Self::StepDrive { .. } => EvaluationKind::StepDrive,
+            Self::NoiseDrive { .. } => EvaluationKind::NoiseDrive,
+            Self::InputNoise { .. } => EvaluationKind::InputNoise,
+            Self::Contrast { .. } => EvaluationKind::Contrast,
+            Self::Offset { .. } => EvaluationKind::Offset,
+            Self::Rotation { .. } => EvaluationKind::Rotation,
+        }
+    }
+
     /// The name in tables.
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Sine { .. } => "sine",
-            Self::StepDrive { .. } => "step_drive",
-        }
+        self.kind().name()
     }
 
     /// Strength, 0 for none.
     pub fn level(&self) -> f64 {
         match *self {
             Self::None => 0.0,
-            Self::Sine { level, .. } | Self::StepDrive { level } => level,
+            Self::Sine { level, .. }
+            | Self::StepDrive { level }
+            | Self::NoiseDrive { level, .. }
+            | Self::InputNoise { level }
+            | Self::Contrast { level, .. }
+            | Self::Offset { level, .. }
+            | Self::Rotation { level } => level,
         }
     }
 
@@ -96,38 +152,36 @@ impl Perturbation {
     pub fn wave(&self) -> Option<(f64, f64)> {
         match *self {
             Self::Sine { frequency, phase, .. } => Some((frequency, phase)),
-            Self::None | Self::StepDrive { .. } => None,
+            _ => None,
         }
     }
 
     /// The first step, of `steps`, that is perturbed.
     pub fn first_step(&self, steps: u32) -> u32 {
-        match self {
-            Self::None | Self::Sine { .. } => 0,
-            Self::StepDrive { .. } => onset(steps) + 1,
+        self.window(steps).start
+    }
+
+    /// The steps, of `steps`, that are perturbed. The step drive is one step shorter than the noise
+    /// drive and begins one later, as in the paper's code (science reference, trap 17).
+    pub fn window(&self, steps: u32) -> Range<u32> {
+        let onset = onset(steps);
+        match *self {
+            Self::StepDrive { .. } => onset + 1..(2 * onset).max(onset + 1),
+            Self::NoiseDrive { .. } => onset..2 * onset,
+            Self::Contrast { from, .. } | Self::Offset { from, .. } => share(from, steps)..steps,
+            Self::None | Self::Sine { .. } | Self::InputNoise { .. } | Self::Rotation { .. } => {
+                0..steps
+            }
         }
     }
 
-    /// What the inputs are multiplied by at every step, [T, 1, 1].
-    pub fn factor(&self, steps: u32, kind: Kind) -> Result<Option<Tensor>> {
-        let Self::Sine { level, frequency, phase } = *self else {
-            return Ok(None);
-        };
-        let factor = |t: u32| {
-            let cycles = frequency * f64::from(t) / f64::from(steps);
-            1.0 + level * (TAU * cycles + phase).sin()
-        };
-        per_step(steps, factor, kind).map(Some)
-    }
-
-    /// What is added to the current of every neuron at every step, [T, 1, 1].
-    pub fn drive(&self, steps: u32, kind: Kind) -> Result<Option<Tensor>> {
-        let Self::StepDrive { level } = *self else {
-            return Ok(None);
-        };
-        let window = onset(steps) + 1..2 * onset(steps);
-        let drive = |t: u32| if window.contains(&t) { level } else { 0.0 };
-        per_step(steps, drive, kind).map(Some)
+    fn noise(&self) -> Option<Noise> {
+        match self {
+            Self::InputNoise { .. } => Some(Noise::Inputs),
+            Self::NoiseDrive { shared: false, .. } => Some(Noise::Neurons),
+            Self::NoiseDrive { shared: true, .. } => Some(Noise::Shared),
+            _ => None,
+        }
     }
 }
 
@@ -138,15 +192,20 @@ fn onset(steps: u32) -> u32 {
     u32::try_from((200 * steps + half) / 784).unwrap_or(u32::MAX)
 }
 
-fn per_step(steps: u32, value: impl Fn(u32) -> f64, kind: Kind) -> Result<Tensor> {
-    let values: Vec<f64> = (0..steps).map(value).collect();
-    from_doubles(&values, &[i64::from(steps), 1, 1], kind)
+/// The step at which `share` of a sequence is over. Rounding, unlike the next integer above, does
+/// not jump a step where the product misses an integer by its last bit.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a share is in [0, 1] and the cast of anything else saturates"
+)]
+fn share(share: f64, steps: u32) -> u32 {
+    ((share * f64::from(steps)).round() as u32).min(steps)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tensor::to_doubles;
 
     fn oracle() -> serde_json::Value {
         let all: serde_json::Value =
@@ -154,56 +213,66 @@ mod tests {
         all["perturbations"].clone()
     }
 
-    fn drive(level: f64, steps: u32) -> Vec<f64> {
-        let drive = Perturbation::StepDrive { level }.drive(steps, Kind::Double).unwrap();
-        to_doubles(&drive.unwrap()).unwrap()
-    }
-
-    #[test]
-    fn the_sine_has_the_factors_of_the_reference() {
-        let oracle = &oracle()["sine"];
-        let number = |name: &str| oracle[name].as_f64().unwrap();
-        let sine = Perturbation::Sine {
-            level: number("amplitude"),
-            frequency: number("frequency"),
-            phase: number("phase"),
-        };
-        let factor = sine.factor(784, Kind::Double).unwrap().unwrap();
-        let factors = to_doubles(&factor).unwrap();
-        let times: Vec<usize> = serde_json::from_value(oracle["t"].clone()).unwrap();
-        for (t, expected) in times.into_iter().zip(oracle["factor"].as_array().unwrap()) {
-            let expected = expected.as_f64().unwrap();
-            assert!((factors[t] - expected).abs() <= 1e-9 * expected, "{t}: {}", factors[t]);
-        }
-    }
-
     #[test]
     fn the_step_lasts_as_long_as_in_the_reference() {
         let oracle = oracle();
-        let number = |name: &str, field: &str| -> usize {
+        let number = |name: &str, field: &str| -> u32 {
             serde_json::from_value(oracle[name][field].clone()).unwrap()
         };
-        let driven: Vec<usize> =
-            (0..).zip(drive(2.5, 784)).filter(|(_, d)| *d > 0.0).map(|(t, _)| t).collect();
-        assert_eq!(driven.first(), Some(&number("step", "first")));
-        assert_eq!(driven.last(), Some(&number("step", "last")));
-        assert_eq!(driven.len(), number("step", "count"));
-        assert_eq!(onset(1024) as usize, number("step_1024", "onset"));
+        let window = Perturbation::StepDrive { level: 1.0 }.window(784);
+        assert_eq!(window.start, number("step", "first"));
+        assert_eq!(window.end - 1, number("step", "last"));
+        assert_eq!(window.len(), number("step", "count") as usize);
+        let noise = Perturbation::NoiseDrive { level: 1.0, mean: 0.0, shared: false }.window(1024);
+        assert_eq!(noise.start, number("step_1024", "onset"));
+        assert_eq!(noise.len(), number("step_1024", "length") as usize);
     }
 
     #[test]
-    fn windows_of_short_sequences_may_be_empty_but_never_fail() {
+    fn windows_of_short_sequences_may_be_empty_but_stay_inside() {
+        let step = Perturbation::StepDrive { level: 1.0 };
+        let noise = Perturbation::NoiseDrive { level: 1.0, mean: 0.0, shared: true };
         for steps in 1..40 {
-            let driven = drive(1.0, steps).iter().filter(|&&d| d != 0.0).count();
-            assert_eq!(driven, (onset(steps) as usize).saturating_sub(1), "{steps} steps");
+            let onset = onset(steps);
+            assert_eq!(step.window(steps).len(), onset.saturating_sub(1) as usize, "{steps} steps");
+            assert_eq!(noise.window(steps).len(), onset as usize, "{steps} steps");
+            assert!(noise.window(steps).end <= steps, "{steps} steps");
         }
     }
 
     #[test]
-    fn without_lists_the_grids_are_those_of_the_paper() {
-        let count = |kind| cells(&[Evaluation { kind, ..Evaluation::default() }]).len();
-        assert_eq!(count(EvaluationKind::None), 1);
-        assert_eq!(count(EvaluationKind::Sine), 1 + 27);
-        assert_eq!(count(EvaluationKind::StepDrive), 1 + 10);
+    fn a_share_of_a_sequence_ends_at_the_nearest_step() {
+        let cases = [(0.0, 784, 0), (0.5, 784, 392), (0.5, 7, 4), (0.07, 100, 7), (1.0, 9, 9)];
+        for (from, steps, first) in cases {
+            let offset = Perturbation::Offset { level: 1.0, from };
+            assert_eq!(offset.first_step(steps), first, "{from} of {steps}");
+            assert_eq!(offset.window(steps).end, steps);
+        }
+    }
+
+    #[test]
+    fn a_group_holds_what_shares_samples_and_noise() {
+        let cell = |perturbation| Cell {
+            perturbation,
+            repetition: 0,
+            shape_mode: ShapeMode::Own,
+            samples: 10,
+        };
+        let noise = |level, shared| cell(Perturbation::NoiseDrive { level, mean: 0.0, shared });
+        let first = noise(1.0, false);
+        let same = noise(2.0, false);
+        let others = [
+            noise(1.0, true),
+            cell(Perturbation::InputNoise { level: 1.0 }),
+            Cell { repetition: 1, ..same },
+            Cell { shape_mode: ShapeMode::Frozen, ..same },
+            Cell { samples: 9, ..same },
+        ];
+        for other in others {
+            assert_eq!(group(&[first, same, other, same], 9), [first, same], "{other:?}");
+        }
+        assert_eq!(group(&[first, same, same], 2), [first, same]);
+        assert_eq!(group(&[first, same], 0), [first]);
+        assert!(group(&[], 3).is_empty());
     }
 }

@@ -10,7 +10,6 @@
 //! to be taken apart for checkpoints; no panicking tensor call (`a + b`, `a.sum()`), because a
 //! failure of libtorch is an error of one trial and not of the worker.
 
-pub mod adam;
 mod analysis;
 mod checkpoint;
 pub mod dynamics;
@@ -19,6 +18,9 @@ pub mod evaluation;
 pub mod gamma;
 mod gauge;
 pub mod network;
+pub mod numerics;
+pub mod optimizer;
+pub mod schedule;
 pub mod step;
 pub mod task;
 mod tensor;
@@ -28,3 +30,4 @@ mod trial;
 pub use error::Error;
 pub use gauge::{Gauge, Shape};
 pub use trainer::Torch;
+pub use trial::{config_of, export};

@@ -2,9 +2,9 @@
 
 use tch::{Kind, Reduction, Result, Tensor, no_grad_guard};
 
-use crate::adam::Adam;
 use crate::gauge::Gauge;
-use crate::network::{Conditions, Network};
+use crate::network::{Conditions, Group, Network, Parameter, State};
+use crate::optimizer::Optimizer;
 use crate::tensor::to_double;
 
 /// Samples as a network sees them.
@@ -12,6 +12,8 @@ use crate::tensor::to_double;
 pub struct Batch {
     /// Inputs [T, B, I].
     pub inputs: Tensor,
+    /// An extra current into the neurons, if any; it broadcasts to [T, B, H].
+    pub drive: Option<Tensor>,
     /// Target classes, one per row of the logits of [`Network::logits`].
     pub targets: Tensor,
     /// How many of the rows, from the end, count for the accuracy; the loss takes all.
@@ -40,47 +42,100 @@ pub struct Score {
 }
 
 /// What a training update found.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug)]
 pub struct Update {
     /// The score before the update.
     pub score: Score,
-    /// 2-norm of the gradient over all parameters; absent where the loss is not finite and no
-    /// update was made.
+    /// 2-norm of the gradient over all parameters that learn, before it was clipped; absent where
+    /// the loss is not finite. No update was made there, nor where this is not finite.
     pub grad_norm: Option<f64>,
+    /// The state after the last step, outside of the graph.
+    pub last: State,
 }
 
-/// Updates `network` once against the gradient of its loss on `batch`, unless that loss is not
-/// finite.
+/// What an update does with a gradient.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Recipe {
+    /// Which parameters learn.
+    pub learned: Learned,
+    /// What the schedule multiplies the learning rates by.
+    pub factor: f64,
+    /// Largest 2-norm of the gradient; a larger gradient is scaled down to it.
+    pub clip_norm: Option<f64>,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Self { learned: Learned::default(), factor: 1.0, clip_norm: None }
+    }
+}
+
+/// Which parameters learn; the others stay as they are, to the bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Learned {
+    /// Gain and saturation.
+    pub shape: bool,
+    /// Everything else.
+    pub others: bool,
+}
+
+impl Default for Learned {
+    fn default() -> Self {
+        Self { shape: true, others: true }
+    }
+}
+
+impl Learned {
+    fn has(self, group: Group) -> bool {
+        if group == Group::Shape { self.shape } else { self.others }
+    }
+}
+
+/// Updates `network`, which starts in the state `from` or at rest, once against the gradient of its
+/// loss on `batch`, unless one of the two is not finite.
 pub fn update(
     network: &Network,
-    adam: &mut Adam,
-    batch: &Batch,
+    optimizer: &mut Optimizer,
+    (batch, from): (&Batch, Option<State>),
+    recipe: &Recipe,
     gauge: &mut Gauge,
 ) -> Result<Update> {
-    let logits = network.logits(&batch.inputs, Conditions::default(), gauge)?;
+    let conditions = Conditions { from, ..Conditions::driven(batch.drive.as_ref()) };
+    let (logits, last) = network.forward(&batch.inputs, conditions, gauge)?;
+    let last = last.detach()?;
     let loss = cross_entropy(&logits, &batch.targets)?;
     let score = score(&logits, &loss, batch)?;
     if !score.loss.is_finite() {
-        return Ok(Update { score, grad_norm: None });
+        return Ok(Update { score, grad_norm: None, last });
     }
-    let parameters = network.trained();
-    let gradients = Tensor::f_run_backward(&[&loss], &parameters, false, false)?;
-    let grad_norm = norm(&gradients)?;
-    adam.update(&parameters, &gradients)?;
-    Ok(Update { score, grad_norm: Some(grad_norm) })
+    let learns =
+        |parameter: &Parameter<'_>| parameter.trained && recipe.learned.has(parameter.group);
+    let parameters: Vec<Parameter<'_>> = network.parameters().into_iter().filter(learns).collect();
+    if parameters.is_empty() {
+        return Ok(Update { score, grad_norm: Some(0.0), last });
+    }
+    let tensors: Vec<&Tensor> = parameters.iter().map(|parameter| parameter.tensor).collect();
+    let gradients = Tensor::f_run_backward(&[&loss], &tensors, false, false)?;
+    let (gradients, grad_norm) = clipped(gradients, recipe.clip_norm)?;
+    if grad_norm.is_finite() {
+        optimizer.update(&parameters, &gradients, recipe.factor)?;
+    }
+    Ok(Update { score, grad_norm: Some(grad_norm), last })
 }
 
-/// Scores `network` on `batch` under the extra current `drive`.
+/// Scores `network`, which starts in the state `from` or at rest, on `batch`; also gives the state
+/// after the last step.
 pub fn evaluate(
     network: &Network,
     batch: &Batch,
-    drive: Option<&Tensor>,
+    from: Option<State>,
     gauge: &mut Gauge,
-) -> Result<Score> {
+) -> Result<(Score, State)> {
     let _guard = no_grad_guard();
-    let logits = network.logits(&batch.inputs, Conditions::driven(drive), gauge)?;
+    let conditions = Conditions { from, ..Conditions::driven(batch.drive.as_ref()) };
+    let (logits, last) = network.forward(&batch.inputs, conditions, gauge)?;
     let loss = cross_entropy(&logits, &batch.targets)?;
-    score(&logits, &loss, batch)
+    Ok((score(&logits, &loss, batch)?, last))
 }
 
 fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
@@ -100,9 +155,30 @@ fn score(logits: &Tensor, loss: &Tensor, batch: &Batch) -> Result<Score> {
     })
 }
 
+/// Gradients whose 2-norm over all of them is at most `limit`, and the norm they had.
+///
+/// Unlike PyTorch, which adds 1e-6 to the norm, this arrives at the limit exactly. The squares of
+/// large gradients can overflow in single precision: clipped, such gradients are as good as any;
+/// unclipped, they would overflow in the averages of the optimizer too, hence their norm stays
+/// infinite.
+fn clipped(gradients: Vec<Tensor>, limit: Option<f64>) -> Result<(Vec<Tensor>, f64)> {
+    let _guard = no_grad_guard();
+    let mut found = norm(&gradients)?;
+    let Some(limit) = limit else { return Ok((gradients, found)) };
+    if found.is_infinite() {
+        let double = |gradient: &Tensor| gradient.f_to_dtype(Kind::Double, false, false);
+        found = norm(&gradients.iter().map(double).collect::<Result<Vec<_>>>()?)?;
+    }
+    if !found.is_finite() || found <= limit {
+        return Ok((gradients, found));
+    }
+    // Not in place: parameters that are added to each other may share one gradient.
+    let scale = |gradient: &Tensor| gradient.f_mul_scalar(limit / found);
+    Ok((gradients.iter().map(scale).collect::<Result<_>>()?, found))
+}
+
 /// The 2-norm over all elements of all tensors.
 fn norm(tensors: &[Tensor]) -> Result<f64> {
-    let _guard = no_grad_guard();
     let norms = tensors.iter().map(Tensor::f_norm).collect::<Result<Vec<_>>>()?;
     to_double(&Tensor::f_stack(&norms, 0)?.f_norm()?)
 }

@@ -105,6 +105,11 @@ impl Task {
         }
     }
 
+    /// What a pass over a split goes through: its samples, or the windows of a text.
+    pub fn units(&self, split: Split) -> u64 {
+        self.windows(split).unwrap_or_else(|| self.size(split))
+    }
+
     /// Training samples per update; the last update of an epoch may have fewer. Of a text, the
     /// columns into which it is cut.
     pub fn batch_size(&self) -> u32 {
@@ -241,6 +246,7 @@ fn assemble(
     let shape = [length(steps)?, length(samples)?, length(inputs)?];
     Ok(Batch {
         inputs: from_doubles(values, &shape, kind)?,
+        drive: None,
         targets: Tensor::f_from_slice(targets)?,
         scored: length(scored)?,
         samples: samples as u64,

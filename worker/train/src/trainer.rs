@@ -3,7 +3,8 @@
 
 use std::path::PathBuf;
 
-use rheo_core::config::TrialConfig;
+use rheo_core::config::{Analysis, TrialConfig};
+use rheo_core::row::Rows;
 use rheo_core::trainer::{self, Ended, Next, Session, Trainer};
 
 use crate::Error;
@@ -20,6 +21,19 @@ impl Torch {
     /// A trainer that finds data files in `data` unless a trial names another directory.
     pub fn new(data: Option<PathBuf>) -> Self {
         Self { library: Library::new(data) }
+    }
+
+    /// Makes `analyses` of the network of a checkpoint, whatever the epochs they ask for: their
+    /// rows carry the epoch of the checkpoint.
+    pub fn analyze(
+        &self,
+        config: &TrialConfig,
+        checkpoint: &[u8],
+        analyses: &[Analysis],
+    ) -> Result<Rows, trainer::Error> {
+        use_threads(config.resources.threads);
+        let trial = Trial::resume(config, &self.library, checkpoint);
+        Ok(trial.and_then(|trial| trial.analyses(analyses))?)
     }
 
     fn train(

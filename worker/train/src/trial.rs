@@ -6,7 +6,11 @@
 //! that goes on from a checkpoint repeats, bit for bit, what it would have done without the
 //! interruption.
 
+mod evaluate;
+mod export;
 mod feed;
+mod readapt;
+mod recipe;
 mod report;
 mod snapshot;
 mod state;
@@ -18,14 +22,15 @@ use rheo_core::row::Rows;
 use rheo_core::trainer::{Next, Session};
 
 use crate::Error;
-use crate::adam::Adam;
 use crate::analysis::{self, Study, shapes};
-use crate::evaluation::{self, Perturbation};
+use crate::evaluation::{self, Augmenter, Cell};
 use crate::gauge::{Gauge, Shape};
-use crate::network::Network;
-use crate::step::{self, Score};
+use crate::network::{self, Network};
+use crate::optimizer::Optimizer;
+use crate::step::{self, Batch, Score};
 use crate::task::{Library, Split, Task};
 use crate::tensor::kind;
+pub use export::{config_of, export};
 use feed::Feed;
 use state::{Stage, State};
 
@@ -40,14 +45,21 @@ pub(crate) struct Trial<'a> {
     config: &'a TrialConfig,
     task: Task,
     network: Network,
-    adam: Adam,
+    optimizer: Optimizer,
     feed: Feed,
-    cells: Vec<Perturbation>,
+    augmenter: Augmenter,
+    /// Mean of the training inputs, if a perturbation asks for it, else 0.
+    mean: f64,
+    cells: Vec<Cell>,
     state: State,
+    /// The states of the network after the last window of a text.
+    carried: Option<network::State>,
     /// What the pass in work has measured.
     gauge: Gauge,
     /// The shapes of the untrained network, once measured.
     initial: Option<Shape>,
+    /// The shapes that frozen neurons have, once measured.
+    frozen: Option<Shape>,
     /// Rows since the last commit.
     rows: Rows,
     /// Reports since the last commit.
@@ -63,7 +75,7 @@ pub(crate) enum Step {
     More,
     /// That was the last one.
     Done,
-    /// A loss was not finite: the trial ends here.
+    /// A loss or a gradient was not finite: the trial ends here.
     Diverged {
         /// Where.
         detail: String,
@@ -77,20 +89,24 @@ impl<'a> Trial<'a> {
         let mut rng = TrialRng::new(config.seeds.of(Purpose::Init, config.seed), Purpose::Init);
         let kind = kind(config.training.precision);
         let network = Network::new(&config.network, task.interface(), kind, &mut rng)?;
-        let adam = Adam::new(&config.training.optimizer, &network.trained())?;
+        let optimizer = Optimizer::new(&config.training.optimizer, &network.parameters())?;
         let mut trial = Self {
             feed: Feed::new(config, &task),
-            cells: evaluation::cells(&config.evaluate),
+            augmenter: augmenter(config),
+            mean: evaluate::input_mean(config, &task),
+            cells: evaluation::cells(&config.evaluate, task.units(Split::Test)),
             state: State::start(),
+            carried: None,
             gauge: Gauge::counting(),
             initial: None,
+            frozen: None,
             rows: Rows::default(),
             reports: Vec::new(),
             clock: 0.0,
             config,
             task,
             network,
-            adam,
+            optimizer,
         };
         trial.enter(Stage::Analyze)?;
         Ok(trial)
@@ -132,19 +148,31 @@ impl<'a> Trial<'a> {
             self.advance()?;
             return Ok(Step::More);
         };
-        let study = Study {
+        let rows = self.study(analysis).run(&mut pause)?;
+        self.rows.append(rows);
+        self.state.analysis += 1;
+        Ok(Step::More)
+    }
+
+    /// The rows of `analyses` of the network as it is now.
+    pub(crate) fn analyses(&self, analyses: &[Analysis]) -> Result<Rows, Error> {
+        let mut rows = Rows::default();
+        for analysis in analyses {
+            rows.append(self.study(analysis).run(&mut || Ok(()))?);
+        }
+        Ok(rows)
+    }
+
+    fn study<'b>(&'b self, analysis: &'b Analysis) -> Study<'b> {
+        Study {
             config: self.config,
             analysis,
             epoch: self.state.epoch,
             task: &self.task,
             network: &self.network,
             initial: self.initial.as_ref(),
-            phase: "trained",
-        };
-        let rows = study.run(&mut pause)?;
-        self.rows.append(rows);
-        self.state.analysis += 1;
-        Ok(Step::More)
+            phase: self.phase(),
+        }
     }
 
     /// Whether the gains and saturations that the network starts with will be asked for.
@@ -156,21 +184,32 @@ impl<'a> Trial<'a> {
     /// The analyses that are made after the epoch of the state.
     fn due(&self) -> impl Iterator<Item = &'a Analysis> + use<'a> {
         let epoch = self.state.epoch;
-        let last = i32::try_from(self.config.epochs()).unwrap_or(i32::MAX) - 1;
-        let is_due = move |a: &&Analysis| analysis::epochs(a, last).contains(&epoch);
+        let is_last = self.is_last();
+        let is_due = move |analysis: &&Analysis| analysis::is_due(analysis, epoch, is_last);
         self.config.analyze.iter().filter(is_due)
     }
 
     fn train(&mut self) -> Result<Step, Error> {
-        let batch = self.feed.batch(&self.task, self.state.batch)?;
+        let mut batch = self.feed.batch(&self.task, self.state.batch)?;
+        self.turn(&mut batch)?;
+        let data = evaluate::data(&self.task, &self.network, self.mean);
+        if let Some(perturbed) = self.augmenter.perturb(&batch.inputs, &data)? {
+            (batch.inputs, batch.drive) = (perturbed.inputs, perturbed.drive);
+        }
         let mut gauge = Gauge::counting();
-        let update = step::update(&self.network, &mut self.adam, &batch, &mut gauge)?;
+        let recipe = self.recipe();
+        let read = (&batch, self.left_by_the_last(&batch));
+        let update = step::update(&self.network, &mut self.optimizer, read, &recipe, &mut gauge)?;
+        self.carry(update.last);
         let state = &mut self.state;
+        let place = || format!("in update {} of epoch {}", state.batch, state.epoch);
         let Some(grad_norm) = update.grad_norm else {
-            let place = format!("in update {} of epoch {}", state.batch, state.epoch);
-            return Ok(diverged(update.score.loss, &place));
+            return Ok(diverged("loss", update.score.loss, &place()));
         };
-        state.train.add(&update.score, batch.samples);
+        if !grad_norm.is_finite() {
+            return Ok(diverged("norm of the gradient", grad_norm, &place()));
+        }
+        state.train.add(&update.score, batch.weight);
         state.grad_norms += grad_norm;
         state.guard_hits += gauge.guard_hits;
         state.negative_gains += gauge.negative_gains;
@@ -183,60 +222,47 @@ impl<'a> Trial<'a> {
 
     fn validate(&mut self, session: &mut dyn Session) -> Result<Step, Error> {
         let size = self.task.size(Split::Validation);
-        let score = self.pass(Split::Validation, size, Perturbation::None)?;
+        let score = self.pass(Split::Validation)?;
         if !score.loss.is_finite() {
             let place = format!("in the validation after epoch {}", self.state.epoch);
-            return Ok(diverged(score.loss, &place));
+            return Ok(diverged("loss", score.loss, &place));
         }
         if !self.is_complete(size) {
             return Ok(Step::More);
         }
         self.tick(session);
         self.report_epoch()?;
+        self.hear_validation_loss();
         self.enter(Stage::Analyze)?;
         Ok(Step::More)
     }
 
-    fn evaluate(&mut self) -> Result<Step, Error> {
-        let Some(&cell) = self.cells.get(self.state.cell as usize) else {
-            return Ok(Step::Done);
-        };
-        let size = self.task.size(Split::Test);
-        self.pass(Split::Test, size, cell)?;
-        if !self.is_complete(size) {
-            return Ok(Step::More);
-        }
-        // Only the loss of an unperturbed network says that training went wrong.
-        let loss = self.state.pass.loss();
-        if cell == Perturbation::None && !loss.is_finite() {
-            return Ok(diverged(loss, "on the unperturbed test data"));
-        }
-        self.report_cell(cell);
-        self.state.cell += 1;
-        if self.state.cell as usize == self.cells.len() {
-            self.enter(Stage::Done)?;
-            return Ok(Step::Done);
-        }
-        self.enter(Stage::Evaluate)?;
-        Ok(Step::More)
-    }
-
-    /// Scores the network on the next batch of the first `size` samples of a split.
-    fn pass(&mut self, split: Split, size: u64, cell: Perturbation) -> Result<Score, Error> {
-        let chunk = self.chunk();
-        let end = u32::try_from(size).unwrap_or(u32::MAX);
-        let first = self.state.batch.saturating_mul(chunk).min(end);
-        let samples: Vec<u32> = (first..first.saturating_add(chunk).min(end)).collect();
+    /// Scores the network on the next batch of a split.
+    fn pass(&mut self, split: Split) -> Result<Score, Error> {
+        let units = u32::try_from(self.task.units(split)).unwrap_or(u32::MAX);
+        let chunk = if self.task.windows(split).is_some() { 1 } else { self.chunk() };
+        let first = self.state.batch.saturating_mul(chunk).min(units);
+        let samples: Vec<u32> = (first..first.saturating_add(chunk).min(units)).collect();
         let mut batch = self.task.batch(split, &samples)?;
-        let (steps, kind) = (self.task.steps(), kind(self.config.training.precision));
-        if let Some(factor) = cell.factor(steps, kind)? {
-            batch.inputs = batch.inputs.f_mul(&factor)?;
-        }
-        let drive = cell.drive(steps, kind)?;
-        let score = step::evaluate(&self.network, &batch, drive.as_ref(), &mut self.gauge)?;
-        self.state.pass.add(&score, batch.samples);
+        self.turn(&mut batch)?;
+        let from = self.left_by_the_last(&batch);
+        let (score, last) = step::evaluate(&self.network, &batch, from, &mut self.gauge)?;
+        self.carry(last);
+        self.state.pass.add(&score, batch.weight);
         self.state.batch += 1;
         Ok(score)
+    }
+
+    /// The states in which the network begins a batch, unless it begins at rest.
+    fn left_by_the_last(&mut self, batch: &Batch) -> Option<network::State> {
+        self.carried.take().filter(|_| !batch.from_rest)
+    }
+
+    /// Keeps the states that a window of a text leaves behind for the next.
+    fn carry(&mut self, last: network::State) {
+        if self.task.windows(Split::Train).is_some() {
+            self.carried = Some(last);
+        }
     }
 
     /// Whether the pass in work has seen `size` samples.
@@ -253,26 +279,37 @@ impl<'a> Trial<'a> {
 
     /// Goes on to the next epoch, or to the evaluation after the last.
     fn advance(&mut self) -> Result<(), Error> {
-        let next = self.state.epoch + 1;
-        if i64::from(next) >= i64::from(self.config.epochs()) {
+        if self.is_last() {
             return self.enter(Stage::Evaluate);
         }
+        let next = self.state.epoch + 1;
         self.feed.begin_epoch(&self.task);
         self.state.begin_epoch(next);
+        if self.begins_again() {
+            self.optimizer = self.second_optimizer()?;
+        }
         self.enter(Stage::Train)
     }
 
     fn enter(&mut self, stage: Stage) -> Result<(), Error> {
         self.state.enter(stage);
+        self.carried = None;
         self.gauge = match stage {
             Stage::Validate => Gauge::measuring(self.network.hidden())?,
+            Stage::Evaluate if self.measures_frozen()? => Gauge::measuring(self.network.hidden())?,
             Stage::Analyze | Stage::Train | Stage::Evaluate | Stage::Done => Gauge::counting(),
         };
         Ok(())
     }
 }
 
-fn diverged(loss: f64, place: &str) -> Step {
-    let what = if loss.is_nan() { "not a number" } else { "infinite" };
-    Step::Diverged { detail: format!("the loss is {what} {place}") }
+/// Perturbs the training batches of a trial.
+fn augmenter(config: &TrialConfig) -> Augmenter {
+    let seed = config.seeds.of(Purpose::Augment, config.seed);
+    Augmenter::new(&config.training.augment, TrialRng::new(seed, Purpose::Augment))
+}
+
+fn diverged(what: &str, value: f64, place: &str) -> Step {
+    let kind = if value.is_nan() { "not a number" } else { "infinite" };
+    Step::Diverged { detail: format!("the {what} is {kind} {place}") }
 }

@@ -77,6 +77,13 @@ impl TrialConfig {
                 ));
             }
         }
+        if second.is_some() && training.early_stop.is_some() {
+            problems.push(Problem::new(
+                &["training.early_stop", "training.readapt"],
+                "a first training that stops early leaves open when the second one begins",
+                "delete one of the two",
+            ));
+        }
         if training.learn_shape_from >= training.epochs && training.learn_shape_from > 0 {
             problems.push(Problem::new(
                 &["training.learn_shape_from", "training.epochs"],
@@ -370,6 +377,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn contradictions_are_found_and_near_misses_are_not() {
         let cases = [
             (json!({"task": {"side": 16}}), vec!["task.side"]),
@@ -410,6 +418,7 @@ mod tests {
                 json!({"network": {"kind": "relu"}, "training": {"readapt": {}}}),
                 vec!["training.readapt.only_shape"],
             ),
+            (json!({"training": {"readapt": {}, "early_stop": 3}}), vec!["training.early_stop"]),
             (json!({"training": {"learn_shape_from": 20}}), vec!["training.learn_shape_from"]),
             (
                 json!({"network": {"learn_shape": false}, "training": {"only_shape": true}}),

@@ -211,10 +211,11 @@ pub struct Readapt {
     /// Passes over the training data; they are counted on from those of the first training.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub epochs: u32,
-    /// Learning rate of all parameters.
+    /// Learning rate of all parameters; it stays as it is.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub lr: f64,
-    /// Degrees by which all images are turned, counter-clockwise.
+    /// Degrees by which training and validation images are turned, counter-clockwise; test images
+    /// are turned by `evaluate` only.
     pub rotation: f64,
     /// Whether nothing but gain and saturation is learned.
     pub only_shape: bool,

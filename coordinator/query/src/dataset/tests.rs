@@ -118,7 +118,7 @@ fn a_part_holds_its_rows_sorted_under_its_name() {
     assert!(group.column(0).column_index_offset().is_some());
     let version = metadata.file_metadata().key_value_metadata().unwrap();
     let version = version.iter().find(|pair| pair.key == "rheo.schema").unwrap();
-    assert_eq!(version.value.as_deref(), Some("1"));
+    assert_eq!(version.value, Some(crate::SCHEMA_VERSION.to_string()));
     let batch = reader.build().unwrap().next().unwrap().unwrap();
     assert_eq!(batch.column(0).as_primitive::<UInt64Type>().values(), &[1, 2]);
 }

@@ -155,6 +155,8 @@ impl<'a> Flat<'a> {
         let metric = |metric| row.metrics.get(&metric).copied();
         let summary = row.summary.as_ref();
         let (task, network) = (&config["task"], &config["network"]);
+        // Summaries from before it was kept say 0.
+        let hidden = summary.map(|s| s.hidden).filter(|hidden| *hidden > 0);
         // Null stays null: a task that has no such seed uses none.
         let paper_seed = |seed: &Value| match (seed, row.config.task.paper_seeds) {
             (Value::Number(_), true) => row.config.seed.into(),
@@ -176,7 +178,7 @@ impl<'a> Flat<'a> {
             best_val_accuracy: summary.and_then(|s| s.best_val_accuracy),
             parameters: summary.map(|s| s.parameters),
             inputs: summary.map(|s| s.inputs),
-            hidden: row.config.network.hidden,
+            hidden: hidden.unwrap_or(row.config.network.hidden),
             controller: network["controller"].clone(),
             steps: summary.map(|s| s.steps),
             batch: row.config.training.batch,

@@ -5,7 +5,8 @@ use rheo_core::part::{Part, Retraction};
 use rheo_core::row::{Batch, Rows, Table};
 use rheo_query::output::{Format, Output, Size};
 use rheo_query::{
-    Dataset, Engine, Limits, Pending, Snapshot, encode, encode_attempts, encode_trials, engine,
+    Dataset, Engine, Kind, Limits, Pending, Snapshot, columns, encode, encode_attempts,
+    encode_trials, engine,
 };
 use tempfile::TempDir;
 
@@ -43,12 +44,11 @@ impl Fixture {
 
     /// Commits all rows of a whole trial.
     pub(crate) fn run(&mut self, sweep: &str, trial: u64) {
-        let Rows { epochs, evaluations, shapes } = sample::rows(trial);
-        for epoch in epochs {
+        let mut rows = sample::rows(trial);
+        for epoch in std::mem::take(&mut rows.epochs) {
             let rows = Rows { epochs: vec![epoch], ..Rows::default() };
             self.commit(sweep, encode(&sample::keys(trial), &rows).unwrap().remove(0));
         }
-        let rows = Rows { evaluations, shapes, ..Rows::default() };
         for batch in encode(&sample::keys(trial), &rows).unwrap() {
             self.commit(sweep, batch);
         }
@@ -92,6 +92,13 @@ impl Fixture {
     pub(crate) async fn query(&self, sql: &str) -> Result<String, engine::Error> {
         csv(self.engine().query(self.snapshot(), sql).await?).await
     }
+}
+
+/// All of `table`, in an order that does not depend on how it was read.
+pub(crate) fn everything(table: Table) -> String {
+    let comparable = columns(table).filter(|column| column.kind != Kind::Config);
+    let order: Vec<String> = comparable.map(|column| format!("\"{}\"", column.name)).collect();
+    format!("SELECT * FROM {} ORDER BY {}", table.name(), order.join(", "))
 }
 
 /// The answer as CSV.

@@ -37,14 +37,7 @@ fn generate() -> String {
     let mut text =
         format!("\nVersion {SCHEMA_VERSION} of the schemas; `?` marks what may be null.\n");
     for table in Table::ALL {
-        let about = match table {
-            Table::Trials => "One row per trial that has ended.",
-            Table::Attempts => "One row per attempt that has ended.",
-            Table::Epochs => "One row per trial and epoch.",
-            Table::Evaluations => "One row per trial and cell of its perturbation grid.",
-            Table::Shapes => "One row per trial, analysed epoch and neuron.",
-        };
-        write!(text, "\n## {}\n\n{about}\n\n", table.name()).unwrap();
+        write!(text, "\n## {}\n\n{}\n\n", table.name(), table.about()).unwrap();
         text += "| column | type | unit | meaning |\n|---|---|---|---|\n";
         text += "| sweep | str | | the sweep; in files, the name of the directory |\n";
         for column in columns(table) {

@@ -6,7 +6,7 @@ use rheo_core::part::Retraction;
 use rheo_core::row::Table;
 use rheo_query::{Engine, Limits, encode_trials, report};
 
-use crate::fixture::{Fixture, csv};
+use crate::fixture::{Fixture, csv, everything};
 use crate::sample;
 
 fn demo() -> SweepName {
@@ -47,20 +47,18 @@ async fn every_row_is_seen_once_in_a_part_or_before_it_is_in_one() {
 
 #[tokio::test]
 async fn rows_look_the_same_in_a_part_and_before() {
-    let mut fixture = Fixture::new();
-    (0..3).for_each(|trial| fixture.run("demo", trial));
+    let [fixture, mut flushed] = [Fixture::new(), Fixture::new()].map(|mut fixture| {
+        (0..3).for_each(|trial| fixture.run("demo", trial));
+        fixture
+    });
+    flushed.flush();
+    assert!(flushed.pending.is_empty());
     for table in Table::ALL {
-        let sql = format!("SELECT * FROM {} ORDER BY ALL", table.name());
-        let sql = sql.replace("ORDER BY ALL", "ORDER BY trial, 6, 7, 8, 9, 10");
+        let sql = everything(table);
         let pending = fixture.query(&sql).await.unwrap();
-        let mut flushed = Fixture::new();
-        (0..3).for_each(|trial| flushed.run("demo", trial));
-        flushed.flush();
-        assert!(flushed.pending.is_empty());
         assert_eq!(flushed.query(&sql).await.unwrap(), pending, "{}", table.name());
         assert!(pending.starts_with("sweep,trial,task,net,seed,"), "{pending}");
     }
-    fixture.flush();
 }
 
 #[tokio::test]

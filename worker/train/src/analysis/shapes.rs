@@ -14,6 +14,9 @@ use crate::task::{Split, Task};
 /// with more, and the pass would cost as much as an evaluation.
 const SAMPLES: u64 = 500;
 
+/// Windows of a text over which they are averaged.
+const WINDOWS: u64 = 20;
+
 /// Samples per batch.
 const BATCH: u32 = 250;
 
@@ -55,12 +58,15 @@ pub(crate) fn measure(
     }
     let _guard = no_grad_guard();
     let mut gauge = Gauge::measuring(network.hidden())?;
-    let size = u32::try_from(task.size(Split::Test).min(SAMPLES)).unwrap_or(u32::MAX);
-    for first in (0..size).step_by(BATCH as usize) {
+    // Of a text, windows that each begin at rest.
+    let windows = task.windows(Split::Test).map(|windows| (windows.min(WINDOWS), 1));
+    let (units, batch) = windows.unwrap_or((task.size(Split::Test).min(SAMPLES), BATCH));
+    let units = u32::try_from(units).unwrap_or(u32::MAX);
+    for first in (0..units).step_by(batch as usize) {
         if first > 0 {
             pause()?;
         }
-        let samples: Vec<u32> = (first..size.min(first + BATCH)).collect();
+        let samples: Vec<u32> = (first..units.min(first + batch)).collect();
         let batch = task.batch(Split::Test, &samples)?;
         network.run(&batch.inputs, Conditions::default(), &mut gauge, &mut |_| Ok(()))?;
     }

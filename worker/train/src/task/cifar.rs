@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rheo_core::config;
+use rheo_core::dataset::CIFAR10;
 use rheo_core::rng::{Purpose, TrialRng};
 
 use super::images::{Half, Images, Part, Samples, pool_sums, single};
@@ -24,17 +25,6 @@ const RECORD: usize = 1 + 3 * PLANE;
 const MOST: usize = 1 << 17;
 /// The name of the set, also that of a directory that may hold it.
 const SET: &str = "cifar10";
-/// The directory that the published archive unpacks to.
-const UNPACKED: &str = "cifar-10-batches-bin";
-/// The training files; a reduced set has the first ones.
-const TRAIN: [&str; 5] = [
-    "data_batch_1.bin",
-    "data_batch_2.bin",
-    "data_batch_3.bin",
-    "data_batch_4.bin",
-    "data_batch_5.bin",
-];
-const TEST: &str = "test_batch.bin";
 /// What makes a grey value of a sum of red, green and blue in these shares: 0.299, 0.587 and 0.114.
 /// Thousandths keep the sums whole, hence exact in single precision up to squares of 8 x 8.
 const SHARES: [u32; 3] = [299, 587, 114];
@@ -85,10 +75,10 @@ fn half(
 
 /// The files of a half, all from the first directory that has the first of them.
 fn files(directory: &Path, half: Half) -> Result<Vec<PathBuf>, Error> {
-    let looked = vec![directory.to_owned(), directory.join(SET), directory.join(UNPACKED)];
+    let looked = vec![directory.to_owned(), directory.join(SET), directory.join(CIFAR10.directory)];
     let names = match half {
-        Half::Train => &TRAIN[..],
-        Half::Test => &[TEST],
+        Half::Train => &CIFAR10.train[..],
+        Half::Test => &[CIFAR10.test],
     };
     let has_first = |place: &&PathBuf| file::find(std::slice::from_ref(*place), names[0]).is_some();
     let Some(home) = looked.iter().find(has_first).cloned() else {

@@ -12,7 +12,8 @@ use crate::task::{Split, Task};
 pub(super) struct Feed {
     rng: TrialRng,
     shuffle: bool,
-    /// The order of the samples in the epoch in work; empty where they are made afresh.
+    /// The order of the samples in the epoch in work; empty where they are made afresh
+    /// or are windows of a text.
     order: Vec<u32>,
     /// Where `rng` must stand to go on.
     position: u128,
@@ -43,7 +44,7 @@ impl Feed {
 
     /// Draws the order of the samples for the next epoch.
     pub(super) fn begin_epoch(&mut self, task: &Task) {
-        if task.is_fresh() {
+        if task.is_fresh() || task.windows(Split::Train).is_some() {
             return;
         }
         self.position = self.rng.position();
@@ -57,6 +58,10 @@ impl Feed {
         if let Some(batch) = task.fresh(&mut self.rng)? {
             self.position = self.rng.position();
             return Ok(batch);
+        }
+        // The windows of a text come in their own order.
+        if task.windows(Split::Train).is_some() {
+            return task.batch(Split::Train, &[update]);
         }
         let size = task.batch_size() as usize;
         let samples = self.order.iter().skip(update as usize * size).take(size);

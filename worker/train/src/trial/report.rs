@@ -1,15 +1,17 @@
 //! What a trial tells: its rows, its progress and the last word.
 
 use std::borrow::Cow;
+use std::f64::consts::LN_2;
 
+use rheo_core::config::ShapeMode;
 use rheo_core::metric::{Metric, Metrics, Report};
 use rheo_core::row::{EpochRow, EvaluationRow, Summary};
 use rheo_core::trainer::{Commit, Finish, Progress};
 
 use super::Trial;
-use super::state::Stage;
+use super::state::{Condition, Stage, Tally, Totals};
 use crate::Error;
-use crate::evaluation::Perturbation;
+use crate::evaluation::{Cell, Perturbation};
 use crate::task::Split;
 
 /// What an update costs, compared with a pass over the same samples.
@@ -44,14 +46,19 @@ impl Trial<'_> {
         let training = UPDATE_COST * size(Split::Train);
         let epoch = training + size(Split::Validation);
         let trained = f64::from(self.config.epochs()) * epoch;
-        let total = trained + self.cells.len() as f64 * size(Split::Test);
+        let cells = |cells: &[Cell]| cells.iter().map(|cell| cell.samples as f64).sum::<f64>();
+        let total = trained + cells(&self.cells);
         let before = f64::from(self.state.completed_epochs()) * epoch;
         let pass = self.state.pass.samples() as f64;
         let done = match self.state.stage {
             Stage::Analyze => before,
             Stage::Train => before + UPDATE_COST * self.state.train.samples() as f64,
             Stage::Validate => before + training + pass,
-            Stage::Evaluate => trained + f64::from(self.state.cell) * size(Split::Test) + pass,
+            Stage::Evaluate => {
+                let finished = self.cells.get(..self.state.cell as usize).unwrap_or_default();
+                let tallies = self.state.tallies.iter().map(|tally| tally.all.samples() as f64);
+                trained + cells(finished) + tallies.sum::<f64>()
+            }
             Stage::Done => total,
         };
         done / total
@@ -74,7 +81,7 @@ impl Trial<'_> {
         let summary = Summary {
             parameters: self.network.trained_count(),
             inputs: self.task.interface().inputs,
-            hidden: self.config.network.hidden,
+            hidden: self.network.hidden(),
             steps: self.task.steps(),
             n0: self.network.n0(),
             epochs: self.state.completed_epochs(),
@@ -88,6 +95,7 @@ impl Trial<'_> {
 
     /// Writes down the epoch whose validation is complete.
     pub(super) fn report_epoch(&mut self) -> Result<(), Error> {
+        let lr = self.last_rate();
         let state = &mut self.state;
         let metrics = Metrics::from([
             (Metric::TrainLoss, state.train.loss()),
@@ -102,6 +110,8 @@ impl Trial<'_> {
         }
         state.metrics.extend(&metrics);
         self.reports.push(Report { epoch, metrics });
+        let bits = self.bits(self.state.pass.loss());
+        let state = &self.state;
         let spread = match (self.network.fixed_shape()?, self.gauge.moments()) {
             (Some(shape), _) => Some(shape.spread()),
             (None, Some(moments)) => Some(moments.spread()?),
@@ -113,8 +123,8 @@ impl Trial<'_> {
             train_accuracy: state.train.accuracy(),
             val_loss: state.pass.loss(),
             val_accuracy: accuracy,
-            val_bpc: None,
-            lr: self.config.training.optimizer.lr,
+            val_bpc: bits,
+            lr,
             grad_norm: state.grad_norms / self.task.updates() as f64,
             n_mean: spread.map(|spread| spread.n_mean),
             n_std: spread.map(|spread| spread.n_std),
@@ -127,30 +137,49 @@ impl Trial<'_> {
         Ok(())
     }
 
-    /// Writes down the cell whose pass is complete.
-    pub(super) fn report_cell(&mut self, cell: Perturbation) {
-        let totals = self.state.pass;
-        let (accuracy, count) = (totals.accuracy(), totals.samples());
-        if cell == Perturbation::None {
-            self.state.metrics.insert(Metric::TestLoss, totals.loss());
-            self.state.metrics.insert(Metric::TestAccuracy, accuracy);
+    /// A loss per character in bits, for tasks that foretell characters.
+    fn bits(&self, loss: f64) -> Option<f64> {
+        self.task.windows(Split::Test).map(|_| loss / LN_2)
+    }
+
+    /// Writes down a cell that has seen all its samples: one row for all, one for each condition.
+    pub(super) fn report_cell(&mut self, cell: &Cell, tally: &Tally) {
+        if cell.perturbation == Perturbation::None && cell.shape_mode == ShapeMode::Own {
+            self.state.metrics.insert(Metric::TestLoss, tally.all.loss());
+            self.state.metrics.insert(Metric::TestAccuracy, tally.all.accuracy());
         }
-        self.rows.evaluations.push(EvaluationRow {
+        let all = self.evaluation_row(cell, None, &tally.all);
+        self.rows.evaluations.push(all);
+        for Condition { condition, totals } in &tally.conditions {
+            let row = self.evaluation_row(cell, Some(*condition), totals);
+            self.rows.evaluations.push(row);
+        }
+    }
+
+    fn evaluation_row(
+        &self,
+        cell: &Cell,
+        condition: Option<f64>,
+        totals: &Totals,
+    ) -> EvaluationRow {
+        let (accuracy, count) = (totals.accuracy(), totals.samples());
+        let wave = cell.perturbation.wave();
+        EvaluationRow {
             epoch: self.state.epoch,
             split: "test".to_owned(),
-            perturbation: cell.name().to_owned(),
-            level: cell.level(),
-            frequency: cell.wave().map(|(frequency, _)| frequency),
-            phase: cell.wave().map(|(_, phase)| phase),
-            from_step: cell.first_step(self.task.steps()),
-            repetition: 0,
-            shape_mode: "own".to_owned(),
-            condition: None,
+            perturbation: cell.perturbation.name().to_owned(),
+            level: cell.perturbation.level(),
+            frequency: wave.map(|(frequency, _)| frequency),
+            phase: wave.map(|(_, phase)| phase),
+            from_step: cell.perturbation.first_step(self.task.steps()),
+            repetition: cell.repetition,
+            shape_mode: cell.shape_mode.name().to_owned(),
+            condition,
             count,
             accuracy,
             loss: totals.loss(),
-            bpc: None,
+            bpc: self.bits(totals.loss()),
             stderr: (accuracy * (1.0 - accuracy) / count as f64).sqrt(),
-        });
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! A trial as a checkpoint and back.
 //!
-//! Tensors: the parameters under their names; `adam.mean.*` and `adam.square.*`, the running means
-//! of the optimizer; `shape.initial` [2, H], gain and saturation of the untrained neurons;
+//! Tensors: the parameters under their names; `adam.mean.*` and others, the averages of the
+//! optimizer; `shape.initial` [2, H], gain and saturation of the untrained neurons;
+//! `shape.frozen` [2, H], those that frozen neurons have;
+//! `carried.h` and `carried.inner`, the states after the last window of a text;
 //! `gauge.sums` [4, H], the sums of a pass in work. The JSON holds the format version, the
 //! configuration and the [`State`].
 
@@ -14,6 +16,8 @@ use super::state::{Stage, State};
 use crate::Error;
 use crate::checkpoint::{self, Error as Unusable, Tensors};
 use crate::gauge::{Gauge, Moments, Shape};
+use crate::network;
+use crate::optimizer::Updates;
 use crate::task::Library;
 use crate::tensor::{from_doubles, to_doubles};
 
@@ -21,14 +25,16 @@ use crate::tensor::{from_doubles, to_doubles};
 const VERSION: u64 = 1;
 
 const INITIAL: &str = "shape.initial";
+const FROZEN: &str = "shape.frozen";
 const SUMS: &str = "gauge.sums";
+const CARRIED: [&str; 2] = ["carried.h", "carried.inner"];
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Header {
+pub(super) struct Header {
     version: u64,
-    config: TrialConfig,
-    state: State,
+    pub(super) config: TrialConfig,
+    pub(super) state: State,
 }
 
 /// What every version of the header has.
@@ -55,15 +61,25 @@ impl<'a> Trial<'a> {
     pub(super) fn checkpoint(&self) -> Result<Vec<u8>, Error> {
         let mut state = self.state.clone();
         state.stream = self.feed.position();
-        state.updates = self.adam.step();
+        state.augment = self.augmenter.position();
+        state.updates = self.optimizer.updates();
+        state.group_updates = Some(self.optimizer.group_updates());
         let mut tensors = Tensors::new();
         for (name, tensor) in self.stored() {
             tensors.insert(name, tensor);
         }
-        if let Some(Shape { n, s }) = &self.initial {
-            let values = [n.as_slice(), s].concat();
-            let shape = [2, i64::from(self.network.hidden())];
-            tensors.insert(INITIAL.to_owned(), from_doubles(&values, &shape, Kind::Double)?);
+        for (name, shape) in [(INITIAL, &self.initial), (FROZEN, &self.frozen)] {
+            if let Some(Shape { n, s }) = shape {
+                let values = [n.as_slice(), s].concat();
+                let shape = [2, i64::from(self.network.hidden())];
+                tensors.insert(name.to_owned(), from_doubles(&values, &shape, Kind::Double)?);
+            }
+        }
+        if let Some(network::State { h, inner }) = &self.carried {
+            tensors.insert(CARRIED[0].to_owned(), h.shallow_clone());
+            if let Some(inner) = inner {
+                tensors.insert(CARRIED[1].to_owned(), inner.shallow_clone());
+            }
         }
         let moments = self.gauge.moments();
         state.measured = moments.map_or(0, |moments| moments.count);
@@ -77,59 +93,89 @@ impl<'a> Trial<'a> {
 
     /// The tensors that every checkpoint of this trial has; they share storage with the trial.
     fn stored(&self) -> Vec<(String, Tensor)> {
-        let mut stored = Vec::new();
-        let mut moments = self.adam.moments();
-        for parameter in self.network.parameters() {
-            let name = parameter.name;
-            stored.push((name.to_owned(), parameter.tensor.shallow_clone()));
-            if parameter.trained
-                && let Some((mean, square)) = moments.next()
-            {
-                stored.push((format!("adam.mean.{name}"), mean.shallow_clone()));
-                stored.push((format!("adam.square.{name}"), square.shallow_clone()));
-            }
-        }
-        stored
+        let parameters = self.network.parameters().into_iter();
+        parameters
+            .map(|parameter| (parameter.name.to_owned(), parameter.tensor.shallow_clone()))
+            .chain(self.optimizer.slots())
+            .collect()
     }
 
     fn restore(&mut self, state: State, mut tensors: Tensors) -> Result<(), Error> {
         let _guard = no_grad_guard();
+        self.state.epoch = state.epoch;
+        if self.is_second() {
+            self.optimizer = self.second_optimizer()?;
+        }
         for (name, mut tensor) in self.stored() {
             let source = tensors.remove(&name).ok_or_else(|| Unusable::Names(name.clone()))?;
             check(&name, &source, &tensor.size(), tensor.f_kind()?)?;
             tensor.f_copy_(&source)?;
         }
         let hidden = i64::from(self.network.hidden());
-        if let Some(initial) = tensors.remove(INITIAL) {
-            check(INITIAL, &initial, &[2, hidden], Kind::Double)?;
-            let values = (to_doubles(&initial.f_get(0)?)?, to_doubles(&initial.f_get(1)?)?);
-            self.initial = Some(Shape { n: values.0, s: values.1 });
+        for (name, shape) in [(INITIAL, &mut self.initial), (FROZEN, &mut self.frozen)] {
+            if let Some(stored) = tensors.remove(name) {
+                check(name, &stored, &[2, hidden], Kind::Double)?;
+                let values = (to_doubles(&stored.f_get(0)?)?, to_doubles(&stored.f_get(1)?)?);
+                *shape = Some(Shape { n: values.0, s: values.1 });
+            }
         }
         if self.initial.is_none() && self.needs_initial() && state.epoch >= 0 {
             return Err(Unusable::Names(INITIAL.to_owned()).into());
         }
+        if self.frozen.is_none() && state.cell > 0 && self.freezes()? {
+            return Err(Unusable::Names(FROZEN.to_owned()).into());
+        }
+        self.state.cell = state.cell;
         self.enter(state.stage)?;
         if let Some(sums) = tensors.remove(SUMS) {
             check(SUMS, &sums, &[4, hidden], Kind::Double)?;
             self.gauge = Gauge::resumed(Moments { sums, count: state.measured });
         }
+        self.restore_carried(&mut tensors)?;
         if let Some(name) = tensors.into_keys().next() {
             return Err(Unusable::Names(name).into());
         }
-        self.adam.resume_at(state.updates);
+        let group_updates = state.group_updates.unwrap_or(Updates::all(state.updates));
+        self.optimizer.resume_at(state.updates, group_updates);
+        self.augmenter.resume(state.augment);
         self.feed.resume(&self.task, state.stream, state.epoch >= 0);
         self.state = state;
         Ok(())
     }
+
+    fn restore_carried(&mut self, tensors: &mut Tensors) -> Result<(), Error> {
+        let Some(h) = tensors.remove(CARRIED[0]) else { return Ok(()) };
+        let rest = match h.size().as_slice() {
+            [batch, _] => self.network.rest(*batch)?,
+            _ => return Err(Unusable::Shape(CARRIED[0].to_owned()).into()),
+        };
+        check(CARRIED[0], &h, &rest.h.size(), rest.h.f_kind()?)?;
+        let inner = match &rest.inner {
+            None => None,
+            Some(like) => {
+                let name = || CARRIED[1].to_owned();
+                let inner = tensors.remove(CARRIED[1]).ok_or_else(|| Unusable::Names(name()))?;
+                check(CARRIED[1], &inner, &like.size(), like.f_kind()?)?;
+                Some(inner)
+            }
+        };
+        self.carried = Some(network::State { h, inner });
+        Ok(())
+    }
 }
 
-/// The state in a header, if it is one of this program and of this configuration.
-fn state(header: &str, config: &TrialConfig) -> Result<State, Error> {
-    let Version { version } = serde_json::from_str(header).map_err(Unusable::Header)?;
+/// The header that `text` is, if it is one of this program.
+pub(super) fn header(text: &str) -> Result<Header, Error> {
+    let Version { version } = serde_json::from_str(text).map_err(Unusable::Header)?;
     if version != VERSION {
         return Err(Unusable::Version { found: version, known: VERSION }.into());
     }
-    let header: Header = serde_json::from_str(header).map_err(Unusable::Header)?;
+    Ok(serde_json::from_str(text).map_err(Unusable::Header)?)
+}
+
+/// The state in a header, if it is one of this configuration.
+fn state(text: &str, config: &TrialConfig) -> Result<State, Error> {
+    let header = header(text)?;
     let stored = serde_json::to_value(&header.config).map_err(Unusable::Header)?;
     let wanted = serde_json::to_value(config).map_err(Unusable::Header)?;
     if let Some((path, stored, wanted)) = checkpoint::difference(&stored, &wanted) {

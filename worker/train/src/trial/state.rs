@@ -4,6 +4,8 @@
 use rheo_core::metric::Metrics;
 use serde::{Deserialize, Serialize};
 
+use crate::optimizer::Updates;
+use crate::schedule::{EarlyStop, Schedule};
 use crate::step::Score;
 
 /// What a trial does next.
@@ -39,13 +41,30 @@ pub(super) struct State {
     pub(super) analysis: u32,
     /// Updates that the optimizer has made; filled in when a checkpoint is made.
     pub(super) updates: u64,
+    /// How many of them each group of parameters took part in; filled in when a checkpoint is made,
+    /// and absent in those of programs in which every group took part in all.
+    #[serde(default)]
+    pub(super) group_updates: Option<Updates>,
+    /// Where the learning rate is.
+    #[serde(default)]
+    pub(super) schedule: Schedule,
+    /// Whether training still helps.
+    #[serde(default)]
+    pub(super) early_stop: EarlyStop,
     /// Where the random stream of the training samples must stand to go on; filled in when a
     /// checkpoint is made.
     pub(super) stream: u128,
     /// The training samples of the epoch in work.
     pub(super) train: Totals,
+    /// Where the random stream of the perturbed training batches stands; filled in when a
+    /// checkpoint is made.
+    #[serde(default)]
+    pub(super) augment: u128,
     /// The samples of the pass in work.
     pub(super) pass: Totals,
+    /// The samples of the cells in work, side by side; none before their first batch.
+    #[serde(default)]
+    pub(super) tallies: Vec<Tally>,
     /// The norms of the gradients of the epoch in work.
     #[serde(with = "bits")]
     pub(super) grad_norms: f64,
@@ -76,9 +95,14 @@ impl State {
             cell: 0,
             analysis: 0,
             updates: 0,
+            group_updates: None,
+            schedule: Schedule::default(),
+            early_stop: EarlyStop::default(),
             stream: 0,
             train: Totals::default(),
+            augment: 0,
             pass: Totals::default(),
+            tallies: Vec::new(),
             grad_norms: 0.0,
             guard_hits: 0,
             negative_gains: 0,
@@ -96,6 +120,7 @@ impl State {
         self.batch = 0;
         self.analysis = 0;
         self.pass = Totals::default();
+        self.tallies.clear();
     }
 
     /// At the start of an epoch, with none of its samples seen.
@@ -152,6 +177,48 @@ impl Totals {
     }
 }
 
+/// The samples of a cell: all, and those of every condition that the task tells apart.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tally {
+    /// All samples.
+    pub(super) all: Totals,
+    /// The conditions that were met, in ascending order.
+    pub(super) conditions: Vec<Condition>,
+}
+
+/// The samples of a cell under one condition.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Condition {
+    #[serde(with = "bits")]
+    pub(super) condition: f64,
+    pub(super) totals: Totals,
+}
+
+impl Tally {
+    /// Takes in the scores of samples that weigh `weight` each, with the condition of every sample
+    /// where the task tells conditions apart.
+    pub(super) fn add(&mut self, scores: &[Score], conditions: Option<&[f64]>, weight: u64) {
+        for (sample, score) in scores.iter().enumerate() {
+            self.all.add(score, weight);
+            if let Some(&condition) = conditions.and_then(|conditions| conditions.get(sample)) {
+                self.under(condition).add(score, weight);
+            }
+        }
+    }
+
+    fn under(&mut self, condition: f64) -> &mut Totals {
+        let order = |known: &Condition| known.condition.total_cmp(&condition);
+        let place = self.conditions.binary_search_by(order).unwrap_or_else(|place| {
+            let totals = Totals::default();
+            self.conditions.insert(place, Condition { condition, totals });
+            place
+        });
+        &mut self.conditions[place].totals
+    }
+}
+
 /// Floating-point numbers as their bits: JSON has neither NaN nor infinities, and the sum of the
 /// losses of a perturbed network may be one.
 mod bits {
@@ -164,5 +231,32 @@ mod bits {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
         u64::deserialize(from).map(f64::from_bits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tally_counts_all_samples_and_those_of_every_condition() {
+        let score = |loss, correct| Score { loss, correct, scored: 2 };
+        let mut tally = Tally::default();
+        tally.add(&[score(1.0, 2), score(2.0, 0)], Some(&[0.5, -0.5]), 1);
+        tally.add(&[score(4.0, 1)], Some(&[0.5]), 1);
+        assert_eq!(
+            (tally.all.samples(), tally.all.loss(), tally.all.accuracy()),
+            (3, 7.0 / 3.0, 0.5)
+        );
+        let found: Vec<(f64, u64, f64, f64)> = tally
+            .conditions
+            .iter()
+            .map(|Condition { condition, totals }| {
+                (*condition, totals.samples(), totals.loss(), totals.accuracy())
+            })
+            .collect();
+        assert_eq!(found, [(-0.5, 1, 2.0, 0.0), (0.5, 2, 2.5, 0.75)]);
+        let text = serde_json::to_string(&tally).unwrap();
+        assert_eq!(serde_json::from_str::<Tally>(&text).unwrap(), tally);
     }
 }

@@ -10,12 +10,15 @@
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails as the test does")]
 
 mod analyses_dynamics;
+mod analyses_shape;
 mod checkpoints;
 mod cifar;
 mod data;
 mod evidence;
 mod learning;
 mod networks;
+mod optimizers;
+mod perturbed;
 mod resumption;
 mod rows;
 mod support;

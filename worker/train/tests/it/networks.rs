@@ -1,15 +1,15 @@
 //! Curves and networks against the reference values, in double precision, and their gradients
 //! against finite differences.
 
-use rheo_core::config::{Adapts, BiasInit, InputInit, Network as Config, NetworkKind, Optimizer};
+use rheo_core::config::{self, Adapts, BiasInit, InputInit, Network as Config, NetworkKind};
 use rheo_core::rng::{Purpose, TrialRng};
 use rheo_train::Gauge;
-use rheo_train::adam::Adam;
 use rheo_train::gamma::{Curve, GAIN_GUARD};
 use rheo_train::network::{
     Conditions, Held, Interface, Network, Readout, ReadoutInit, State, Step,
 };
-use rheo_train::step::{self, Batch};
+use rheo_train::optimizer::Optimizer;
+use rheo_train::step::{self, Batch, Recipe};
 use serde_json::Value;
 use tch::{Kind, Reduction, Tensor, no_grad};
 
@@ -149,6 +149,7 @@ fn reference_batch() -> Batch {
         (0..4).flat_map(|t| (0..2).map(move |b| f64::from(b + 2 * t).cos())).collect();
     Batch {
         inputs: Tensor::from_slice(&values).view([4, 2, 1]),
+        drive: None,
         targets: Tensor::from_slice(&[0i64, 1]),
         scored: 2,
         samples: 2,
@@ -259,12 +260,15 @@ fn five_updates_of_adam_have_the_losses_of_the_reference() {
     let cases = oracles()["networks"]["cases"].clone();
     for (label, kind) in CASES {
         let network = reference(kind, &cases[label]);
-        let optimizer = Optimizer { lr: 0.01, ..Optimizer::default() };
-        let mut adam = Adam::new(&optimizer, &network.trained()).unwrap();
+        let optimizer = config::Optimizer { lr: 0.01, ..config::Optimizer::default() };
+        let mut adam = Optimizer::new(&optimizer, &network.parameters()).unwrap();
         let mut losses = Vec::new();
         for update in 0..6 {
             let batch = reference_batch();
-            let done = step::update(&network, &mut adam, &batch, &mut Gauge::counting()).unwrap();
+            let mut gauge = Gauge::counting();
+            let done =
+                step::update(&network, &mut adam, (&batch, None), &Recipe::default(), &mut gauge);
+            let done = done.unwrap();
             losses.push(done.score.loss);
             if update == 0 {
                 let norm = numbers(&cases[label]["grad_norm_total"]);
@@ -303,6 +307,7 @@ fn check_gradients(kind: NetworkKind, readout: Readout) {
     let rows = if readout == Readout::Last { 2 } else { 10 };
     let batch = Batch {
         inputs: Tensor::from_slice(&inputs).view([5, 2, 2]),
+        drive: None,
         targets: Tensor::from_slice(&(0..rows).map(|row| row % 3).collect::<Vec<i64>>()),
         scored: rows,
         samples: 2,

@@ -2,7 +2,9 @@
 
 use std::thread;
 
-use rheo_core::config::{NetworkKind, Precision, TrialConfig};
+use rheo_core::config::{
+    NetworkKind, OptimizerKind, Precision, Schedule, ScheduleKind, Training, TrialConfig,
+};
 use rheo_core::metric::Report;
 use rheo_core::trainer::{Commit, Ended, Finish, Next, Trainer as _};
 use rheo_train::Torch;
@@ -46,6 +48,55 @@ fn trials() -> Vec<TrialConfig> {
     plain.analyze.clear();
     plain.network.learn_shape = false;
     trials.extend([double, plain]);
+    trials.extend(recipes());
+    trials
+}
+
+/// Trials with something to remember in every part of the recipe.
+fn recipes() -> Vec<TrialConfig> {
+    let changes: [fn(&mut Training); 5] = [
+        |training| {
+            training.optimizer.kind = OptimizerKind::Adamw;
+            training.optimizer.weight_decay = 0.1;
+            training.schedule.kind = ScheduleKind::Cosine;
+            training.schedule.warmup = 2;
+        },
+        |training| {
+            training.optimizer.kind = OptimizerKind::Sgd;
+            training.optimizer.momentum = 0.9;
+            training.clip_norm = Some(0.01);
+            training.epochs = 4;
+            // A loss that is never better by half drops the rate after every epoch but the first.
+            training.schedule = Schedule {
+                kind: ScheduleKind::Plateau,
+                patience: 0,
+                threshold: 0.5,
+                ..Schedule::default()
+            };
+        },
+        |training| {
+            training.optimizer.kind = OptimizerKind::Rmsprop;
+            training.optimizer.momentum = 0.5;
+            training.learn_shape_from = 1;
+            training.schedule =
+                Schedule { kind: ScheduleKind::Step, every: 1, ..Schedule::default() };
+        },
+        |training| training.learn_shape_from = 1,
+        |training| {
+            training.only_shape = true;
+            training.optimizer.kind = OptimizerKind::Sgd;
+            training.optimizer.lr = 1e-30;
+            training.epochs = 4;
+            training.early_stop = Some(1);
+        },
+    ];
+    let mut trials = Vec::new();
+    for change in changes {
+        let mut config = tiny_copy(NetworkKind::Heterogeneous);
+        config.evaluate.clear();
+        change(&mut config.training);
+        trials.push(config);
+    }
     trials
 }
 

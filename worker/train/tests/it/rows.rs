@@ -58,7 +58,9 @@ fn a_perturbation_of_level_zero_changes_nothing() {
     for config in [tiny(NetworkKind::Adaptive), tiny_copy(NetworkKind::Homogeneous)] {
         let (rows, _) = rows(&config);
         let [none, zero, sine, step] = &rows.evaluations[..] else { panic!("{rows:?}") };
-        assert_eq!((none.loss, none.accuracy), (zero.loss, zero.accuracy));
+        // Cells are computed side by side, which costs the last bits of single precision.
+        assert!((none.loss - zero.loss).abs() < 1e-6, "{none:?} {zero:?}");
+        assert_eq!(none.accuracy, zero.accuracy);
         assert_ne!(none.loss, sine.loss);
         assert_ne!(none.loss, step.loss);
         for row in &rows.evaluations {

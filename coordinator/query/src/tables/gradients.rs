@@ -1,0 +1,17 @@
+//! `gradients`: one row per step or length. Its rows are `rheo_core::row::GradientRow`.
+
+use super::{Column, EPOCH, Kind, VARIANT, required};
+
+pub(super) const COLUMNS: [Column; 6] = [
+    EPOCH,
+    VARIANT,
+    required("kind", Kind::Str, "", "with respect to what: `hidden`, `controller` or `w_hh`"),
+    required("t", Kind::U32, "steps", "the step, from 0; for `w_hh` the length of the sequences"),
+    required(
+        "norm",
+        Kind::F64,
+        "",
+        "norm of the gradient, mean over samples, for `w_hh` over batches",
+    ),
+    required("norm_std", Kind::F64, "", "its standard deviation over the same"),
+];

@@ -1,0 +1,72 @@
+//! What only the worker program can do with a checkpoint: it knows what is in one. It gets the
+//! checkpoint on its standard input and answers on its standard output.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::Context as _;
+use rheo_core::id::TrialId;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+use super::env;
+use super::failure::Failure;
+use crate::client::Client;
+
+/// The worker program: the one that was named, or the one beside this program.
+pub(super) fn worker_program() -> Result<PathBuf, Failure> {
+    if let Some(named) = env::get(env::WORKER) {
+        return Ok(named.into());
+    }
+    let here = std::env::current_exe()?;
+    let beside = here.with_file_name("rheo-worker");
+    if beside.is_file() {
+        return Ok(beside);
+    }
+    Err(Failure::usage(format!(
+        "there is no `{}`: build it with `cargo build -p rheo-worker`, or set {} to where it is",
+        beside.display(),
+        env::WORKER
+    )))
+}
+
+/// The last checkpoint of a trial.
+pub(super) async fn checkpoint(client: &mut Client, id: &TrialId) -> Result<Vec<u8>, Failure> {
+    let (seen, _) = client.trial(id).await?;
+    let Some(digest) = seen.trial.checkpoint else {
+        return Err(Failure::usage(format!(
+            "{id} has no checkpoint: it has not committed yet, or its sweep keeps none \
+             (`checkpoint: {{keep: final}}` keeps the last)"
+        )));
+    };
+    Ok(client.checkpoint(digest).await?)
+}
+
+/// What the worker program answers to `checkpoint` when called with `arguments`.
+pub(super) async fn ask(arguments: Vec<OsString>, checkpoint: Vec<u8>) -> Result<Vec<u8>, Failure> {
+    let program = worker_program()?;
+    let spawned = Command::new(&program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn();
+    let mut child = spawned
+        .with_context(|| format!("`{}` could not be started", program.display()))
+        .map_err(Failure::Usage)?;
+    // Written beside, because the other side may answer before it has read everything.
+    if let Some(mut input) = child.stdin.take() {
+        tokio::spawn(async move {
+            // Who does not read says why on its standard error.
+            let _ = input.write_all(&checkpoint).await;
+        });
+    }
+    let output = child.wait_with_output().await?;
+    match output.status.code() {
+        Some(0) => Ok(output.stdout),
+        // It has said why.
+        Some(2) => Err(Failure::Said),
+        _ => Err(Failure::Other(anyhow::anyhow!("the worker program ended by {}", output.status))),
+    }
+}

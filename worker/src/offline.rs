@@ -1,0 +1,75 @@
+//! What `rheo` has a worker do with the checkpoint of one trial, beside any sweep. The checkpoint
+//! comes from standard input, and what is made of it goes to standard output.
+
+use std::io::{self, Read as _, Write as _};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use rheo_core::config::{Analysis, TrialConfig};
+use rheo_query::Keys;
+use rheo_train::Torch;
+use serde_json::json;
+
+use crate::env;
+
+/// Work without a coordinator.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Take the weights out of a checkpoint, as safetensors.
+    #[command(hide = true)]
+    Export,
+    /// Analyse the network of a checkpoint. The answer is, for every table, a line of JSON that says
+    /// its name and how many bytes follow, and these bytes: an Arrow IPC stream.
+    #[command(hide = true)]
+    Analyze(Analyze),
+}
+
+/// What is analysed, and how.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Analyze {
+    /// The number of the trial in its sweep.
+    #[arg(long)]
+    trial: u64,
+    /// An analysis, as JSON; without any, those of the configuration.
+    #[arg(long)]
+    only: Vec<String>,
+    /// Directory of data files.
+    #[arg(long, env = env::DATA, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+impl Command {
+    pub(crate) fn run(&self) -> anyhow::Result<()> {
+        let mut checkpoint = Vec::new();
+        io::stdin().lock().read_to_end(&mut checkpoint)?;
+        match self {
+            Self::Export => Ok(io::stdout().write_all(&rheo_train::export(&checkpoint)?)?),
+            Self::Analyze(args) => args.run(&checkpoint),
+        }
+    }
+}
+
+impl Analyze {
+    fn run(&self, checkpoint: &[u8]) -> anyhow::Result<()> {
+        let config = rheo_train::config_of(checkpoint)?;
+        let analyses = self.analyses(&config)?;
+        let rows = Torch::new(self.data.clone()).analyze(&config, checkpoint, &analyses)?;
+        let mut out = io::stdout().lock();
+        for batch in rheo_query::encode(&Keys::new(self.trial, &config), &rows)? {
+            let head = json!({"table": batch.table.name(), "bytes": batch.ipc.len()});
+            writeln!(out, "{head}")?;
+            out.write_all(&batch.ipc)?;
+        }
+        Ok(out.flush()?)
+    }
+
+    fn analyses(&self, config: &TrialConfig) -> anyhow::Result<Vec<Analysis>> {
+        if self.only.is_empty() {
+            return Ok(config.analyze.clone());
+        }
+        let parse = |text: &String| {
+            serde_json::from_str(text).with_context(|| format!("not an analysis: `{text}`"))
+        };
+        self.only.iter().map(parse).collect()
+    }
+}

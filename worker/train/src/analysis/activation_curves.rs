@@ -1,0 +1,90 @@
+//! The curves gamma(x; n, s) of the neurons: what the first figure shows (science reference,
+//! section 8).
+
+use rheo_core::row::{ActivationCurveRow, Rows, Variant};
+use tch::{Tensor, no_grad_guard};
+
+use super::{Pause, Study, shapes};
+use crate::Error;
+use crate::gamma::{self, Curve};
+use crate::gauge::Shape;
+use crate::numerics::search::linspace;
+use crate::tensor::to_doubles;
+
+/// Most curves of a network.
+const CURVES: usize = 100;
+
+/// The points of a curve: how many, and from where to where.
+const POINTS: usize = 101;
+const FAREST: f64 = 5.0;
+
+/// One row per curve and point; of adaptive neurons the curve of their mean gain and saturation.
+pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
+    let _guard = no_grad_guard();
+    let mut rows = Rows::default();
+    let Some(shape) = shapes::measure(study.network, study.task, pause)? else {
+        return Ok(rows);
+    };
+    let x = linspace(-FAREST, FAREST, POINTS);
+    for (n, s) in evenly(&distinct(&shape), CURVES) {
+        let (values, slopes) = curve(&x, n, s)?;
+        let row = |(&x, (value, slope))| ActivationCurveRow {
+            epoch: study.epoch,
+            variant: Variant::Corrected,
+            n,
+            s,
+            x,
+            value,
+            slope,
+        };
+        rows.activation_curves.extend(x.iter().zip(values.into_iter().zip(slopes)).map(row));
+    }
+    Ok(rows)
+}
+
+/// The gains and saturations of neurons, each pair once, in the order of the neurons.
+fn distinct(shape: &Shape) -> Vec<(f64, f64)> {
+    let mut pairs: Vec<(f64, f64)> = Vec::new();
+    for pair in shape.n.iter().copied().zip(shape.s.iter().copied()) {
+        if !pairs.contains(&pair) {
+            pairs.push(pair);
+        }
+    }
+    pairs
+}
+
+/// All `items`, or `most` of them at equal distances, the first included.
+fn evenly<T: Copy>(items: &[T], most: usize) -> Vec<T> {
+    let count = items.len().min(most);
+    (0..count).map(|i| items[i * items.len() / count]).collect()
+}
+
+/// gamma and its slope at every point of `x`.
+fn curve(x: &[f64], n: f64, s: f64) -> tch::Result<(Vec<f64>, Vec<f64>)> {
+    let scalar = |value: f64| Tensor::f_from_slice(&[value]);
+    let (x, n, s) = (Tensor::f_from_slice(x)?, scalar(n)?, scalar(s)?);
+    let values = Curve::new(&n, &s, false)?.apply(&x)?;
+    Ok((to_doubles(&values)?, to_doubles(&gamma::slopes(&x, &n, &s)?.x)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_shapes_are_thinned_out_evenly() {
+        let items: Vec<usize> = (0..250).collect();
+        let chosen = evenly(&items, 100);
+        assert_eq!(chosen.len(), 100);
+        assert_eq!(&chosen[..4], &[0, 2, 5, 7]);
+        assert!(chosen.windows(2).all(|pair| (2..=3).contains(&(pair[1] - pair[0]))));
+        assert_eq!(evenly(&items[..7], 100), &items[..7]);
+        assert!(evenly(&items[..0], 100).is_empty());
+    }
+
+    #[test]
+    fn equal_shapes_are_one_curve() {
+        let shape = Shape { n: vec![2.0, 3.0, 2.0, 2.0], s: vec![0.0, 0.0, 0.0, 0.5] };
+        assert_eq!(distinct(&shape), [(2.0, 0.0), (3.0, 0.0), (2.0, 0.5)]);
+    }
+}

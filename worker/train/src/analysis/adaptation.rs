@@ -1,0 +1,42 @@
+//! How much of the response of single neurons to a drive fades while it lasts (science reference,
+//! 7.11), under the preparation of the fractional analysis with the short protocol.
+
+use rheo_core::config::Protocol;
+use rheo_core::row::{AdaptationRow, Rows, Variant};
+
+use super::fractional::preparation::{self, LEVELS, NOISE, Setup};
+use super::{Pause, Study};
+use crate::Error;
+use crate::numerics::response::{Subset, adaptation_index, released_adaptation_index};
+
+/// What computes an index.
+type Index = fn(&[f64], Subset) -> f64;
+
+const VARIANTS: [(Variant, Index); 2] =
+    [(Variant::Corrected, adaptation_index), (Variant::Released, released_adaptation_index)];
+
+/// One row per connectivity, neuron, subset of steps and variant, at the strongest drive.
+pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
+    let mut rows = Rows::default();
+    let strongest = study.levels(&LEVELS).into_iter().reduce(f64::max);
+    let setup = Setup::new(Protocol::Short, NOISE);
+    let levels: Vec<f64> = strongest.into_iter().collect();
+    for prepared in preparation::record(study, &setup, &levels, pause)? {
+        for (&xi, neurons) in levels.iter().zip(&prepared.responses) {
+            for (neuron, response) in (0..).zip(neurons) {
+                for (variant, index) in VARIANTS {
+                    rows.adaptation.extend(Subset::ALL.map(|subset| AdaptationRow {
+                        epoch: study.epoch,
+                        variant,
+                        connectivity: prepared.connectivity.name().to_owned(),
+                        neuron,
+                        xi,
+                        subset: subset.name().to_owned(),
+                        index: index(response, subset),
+                    }));
+                }
+            }
+        }
+    }
+    Ok(rows)
+}

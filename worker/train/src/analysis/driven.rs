@@ -1,0 +1,123 @@
+//! What the analyses of driven adaptive networks share: the test sequences they read, when the
+//! drive is on, and moments of gain and saturation.
+
+use rheo_core::config::NetworkKind;
+use rheo_core::rng::{Purpose, TrialRng};
+use tch::{Kind, Result, Tensor};
+
+use super::Study;
+use crate::Error;
+use crate::task::{Split, buffer};
+use crate::tensor::{from_doubles, length, to_double};
+
+/// Steps of the sequences whose windows the science reference gives.
+const REFERENCE_STEPS: u64 = 784;
+
+/// Test sequences that are read at once.
+const BATCH: usize = 50;
+
+/// The first stream of noise, as at evaluation.
+const NOISE: u64 = 1 << 50;
+
+/// Where the step number `step` of 784 lies among `steps`: round(step T / 784), halves up, the rule
+/// for all windows.
+pub(super) fn scaled(step: u32, steps: u32) -> u32 {
+    let product = u64::from(step) * u64::from(steps);
+    u32::try_from((product + REFERENCE_STEPS / 2) / REFERENCE_STEPS).unwrap_or(u32::MAX)
+}
+
+impl Study<'_> {
+    /// Whether neurons of the network have a controller.
+    pub(super) fn is_adaptive(&self) -> bool {
+        self.network.kind() == NetworkKind::Adaptive
+    }
+
+    /// The strengths of the drive.
+    pub(super) fn levels(&self, default: &[f64]) -> Vec<f64> {
+        self.analysis.level.clone().unwrap_or_else(|| default.to_vec())
+    }
+
+    /// The first test sequences, as many as are asked for or `default`, in the batches that
+    /// [`Task::batch`](crate::task::Task::batch) makes. Of a text, whose every column of a window is
+    /// a sequence, whole windows; each begins at rest.
+    pub(super) fn test_batches(&self, default: u32) -> Vec<Vec<u32>> {
+        let wanted = u64::from(self.analysis.samples.unwrap_or(default));
+        let size = self.task.size(Split::Test);
+        let numbers = |count: u64| 0..u32::try_from(count).unwrap_or(u32::MAX);
+        let Some(columns) = self.columns() else {
+            let samples: Vec<u32> = numbers(wanted.min(size)).collect();
+            return samples.chunks(BATCH).map(<[u32]>::to_vec).collect();
+        };
+        let complete = size / columns / u64::from(self.task.steps().max(1));
+        numbers(wanted.div_ceil(columns).min(complete)).map(|window| vec![window]).collect()
+    }
+
+    /// Sequences in a window of the test set, for texts.
+    fn columns(&self) -> Option<u64> {
+        let columns = self.config.task.eval_batch.max(1);
+        self.task.windows(Split::Test).map(|_| columns.into())
+    }
+
+    /// Standard normal numbers [`steps`, B, H] for a batch of [`Study::test_batches`]: the draws of
+    /// the first repetition of the noise drive at evaluation, by step, then neuron, from a stream of
+    /// each sequence. The sequences of a text are counted window by window.
+    pub(super) fn neuron_noise(
+        &self,
+        batch: &[u32],
+        steps: u32,
+    ) -> std::result::Result<Tensor, Error> {
+        let seed = self.config.seeds.of(Purpose::Noise, self.config.seed);
+        let columns = self.columns().unwrap_or(1);
+        let first = |item: &u32| u64::from(*item) * columns;
+        let sequences: Vec<u64> =
+            batch.iter().flat_map(|item| first(item)..first(item) + columns).collect();
+        let size = [i64::from(steps), length(sequences.len())?, self.network.hidden().into()];
+        let [steps, batch, hidden] = size.map(|size| usize::try_from(size).unwrap_or(usize::MAX));
+        let mut values = buffer("noise", steps.saturating_mul(batch).saturating_mul(hidden))?;
+        for (place, sequence) in sequences.into_iter().enumerate() {
+            let mut rng = TrialRng::stream(seed, NOISE + sequence);
+            for step in 0..steps {
+                let first = (step * batch + place) * hidden;
+                values[first..first + hidden].fill_with(|| rng.normal());
+            }
+        }
+        Ok(from_doubles(&values, &size, self.network.precision())?)
+    }
+}
+
+/// Count, mean and sum of squares around the mean of numbers that come in batches.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Moments {
+    count: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Moments {
+    /// Takes in all elements of `values` (Chan, Golub and LeVeque 1983: unlike sums of squares, this
+    /// does not cancel where deviations are small).
+    pub(super) fn add(&mut self, values: &Tensor) -> Result<()> {
+        let values = values.f_to_dtype(Kind::Double, false, false)?;
+        let count = values.numel() as f64;
+        let mean = to_double(&values.f_mean(Kind::Double)?)?;
+        let squares = to_double(&values.f_sub_scalar(mean)?.f_square()?.f_sum(Kind::Double)?)?;
+        let (total, difference) = (self.count + count, mean - self.mean);
+        self.squares += squares + difference.powi(2) * self.count * count / total;
+        self.mean += difference * count / total;
+        self.count = total;
+        Ok(())
+    }
+
+    /// The mean, NaN of nothing.
+    pub(super) fn mean(&self) -> f64 {
+        if self.count > 0.0 { self.mean } else { f64::NAN }
+    }
+
+    /// The standard deviation, NaN of nothing.
+    pub(super) fn deviation(&self) -> f64 {
+        (self.squares / self.count).sqrt()
+    }
+}
+
+#[cfg(test)]
+mod tests;

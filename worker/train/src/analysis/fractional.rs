@@ -1,0 +1,165 @@
+//! Which fractional derivative of a drive the neurons compute (science reference, 7.7): adaptive
+//! networks, and networks of fixed curves as controls.
+
+mod fits;
+pub(super) mod preparation;
+
+use rheo_core::config::Protocol;
+use rheo_core::row::{FractionalFitRow, FractionalTraceRow, Rows, Variant};
+
+use super::{Pause, Study};
+use crate::Error;
+use crate::numerics::response::mean_within;
+use crate::numerics::{order, released_order};
+use fits::{Fit, Fits, Responses};
+use preparation::{LEVELS, NOISE, Prepared, Setup};
+
+/// Deviation of the noise on the inputs with which the released code made its long recordings.
+const RELEASED_LONG_NOISE: f64 = 5.0;
+
+/// The fits of all scopes, and the mean responses of all neurons and of the two groups that the
+/// sign of alpha makes, for each protocol, connectivity and variant.
+pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
+    let mut rows = Rows::default();
+    let levels = study.levels(&LEVELS);
+    let protocols = study.analysis.protocol.clone();
+    for protocol in protocols.unwrap_or_else(|| vec![Protocol::Short, Protocol::Long]) {
+        let setup = Setup::new(protocol, NOISE);
+        let recorded = preparation::record(study, &setup, &levels, pause)?;
+        let corrected =
+            Part { study, protocol, setup, levels: &levels, variant: Variant::Corrected };
+        corrected.add(&recorded, &mut rows, pause)?;
+        let released = Part { variant: Variant::Released, ..corrected };
+        if protocol == Protocol::Short {
+            released.add(&recorded, &mut rows, pause)?;
+        } else {
+            let setup = Setup::new(protocol, RELEASED_LONG_NOISE);
+            let recorded = preparation::record(study, &setup, &levels, pause)?;
+            Part { setup, ..released }.add(&recorded, &mut rows, pause)?;
+        }
+    }
+    Ok(rows)
+}
+
+/// One protocol, fitted in one way.
+struct Part<'a> {
+    study: &'a Study<'a>,
+    protocol: Protocol,
+    setup: Setup,
+    levels: &'a [f64],
+    variant: Variant,
+}
+
+/// Some of the neurons of one prepared network.
+struct Group {
+    connectivity: &'static str,
+    name: &'static str,
+    neurons: Vec<usize>,
+    /// That of all neurons under all drives.
+    alpha: f64,
+}
+
+impl Part<'_> {
+    /// Adds the fits and traces of `recorded` to `rows`.
+    fn add(&self, recorded: &[Prepared], rows: &mut Rows, pause: Pause<'_>) -> Result<(), Error> {
+        for prepared in recorded {
+            let neurons = &prepared.responses;
+            let everyone: Vec<usize> = (0..neurons.first().map_or(0, Vec::len)).collect();
+            let population: Vec<Vec<f64>> =
+                neurons.iter().map(|traces| self.mean(traces, &everyone)).collect();
+            let responses = Responses { levels: self.levels, neurons, population: &population };
+            let fits = match self.variant {
+                Variant::Corrected => fits::corrected(&self.setup, &responses, pause)?,
+                Variant::Released => fits::released(self.protocol, &self.setup, &responses, pause)?,
+            };
+            let connectivity = prepared.connectivity.name();
+            rows.fractional_fits.extend(self.fit_rows(connectivity, &fits));
+            for group in groups(connectivity, everyone, &fits) {
+                pause()?;
+                for (&xi, traces) in self.levels.iter().zip(neurons) {
+                    rows.fractional_traces.extend(self.trace_rows(&group, xi, traces));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The mean of the traces of some neurons.
+    fn mean(&self, traces: &[Vec<f64>], neurons: &[usize]) -> Vec<f64> {
+        let count = neurons.len() as f64;
+        let at = |t: usize| neurons.iter().map(|&neuron| traces[neuron][t]).sum::<f64>() / count;
+        (0..self.setup.steps).map(at).collect()
+    }
+
+    fn fit_rows(&self, connectivity: &str, fits: &Fits) -> Vec<FractionalFitRow> {
+        let row = |scope: &str, neuron, xi, fit: &Fit| FractionalFitRow {
+            epoch: self.study.epoch,
+            variant: self.variant,
+            protocol: self.protocol.name().to_owned(),
+            connectivity: connectivity.to_owned(),
+            scope: scope.to_owned(),
+            neuron,
+            xi,
+            order: fit.order,
+            alpha: fit.alpha,
+            gain: fit.gain,
+            offset: fit.offset,
+            error: fit.error,
+            r2: fit.r2,
+        };
+        let all = fits.all_xi.iter().map(|fit| row("all_xi", None, None, fit));
+        let each = fits.per_xi.iter().map(|(xi, fit)| row("per_xi", None, Some(*xi), fit));
+        let neurons = (0..).zip(&fits.per_neuron);
+        let single = neurons.map(|(i, (xi, fit))| row("per_neuron", Some(i), Some(*xi), fit));
+        all.chain(each).chain(single).collect()
+    }
+
+    fn trace_rows(&self, group: &Group, xi: f64, traces: &[Vec<f64>]) -> Vec<FractionalTraceRow> {
+        let mean = self.mean(traces, &group.neurons);
+        let row = |(t, ((h_mean, dalpha_h), drive))| FractionalTraceRow {
+            epoch: self.study.epoch,
+            variant: self.variant,
+            protocol: self.protocol.name().to_owned(),
+            connectivity: group.connectivity.to_owned(),
+            group: group.name.to_owned(),
+            group_size: u32::try_from(group.neurons.len()).unwrap_or(u32::MAX),
+            xi,
+            t,
+            drive,
+            h_mean,
+            dalpha_h,
+        };
+        let derivative = self.derivative(&mean, group.alpha);
+        let columns = mean.into_iter().zip(derivative).zip(self.setup.drive(xi));
+        (0..).zip(columns).map(row).collect()
+    }
+
+    /// The fractional derivative of `trace` that should restore the drive up to its gain. `alpha` is
+    /// that of the population under all drives. The corrected one is that of Grunwald and Letnikov
+    /// of what exceeds the mean of the window before the drive: a constant has one as well.
+    fn derivative(&self, trace: &[f64], alpha: f64) -> Vec<f64> {
+        if self.variant == Variant::Released {
+            return released_order::derivative(trace, alpha);
+        }
+        let base = mean_within(trace, self.setup.window.start..self.setup.driven.start);
+        let above: Vec<f64> = trace.iter().map(|h| h - base).collect();
+        order::derivative(&above, alpha)
+    }
+}
+
+/// All neurons, and those whose alpha is at most or above zero; none that is empty. A neuron without
+/// an order is in neither of the latter.
+fn groups(connectivity: &'static str, everyone: Vec<usize>, fits: &Fits) -> Vec<Group> {
+    let alpha = fits.all_xi.map_or(f64::NAN, |fit| fit.alpha);
+    let group = |name, neurons| Group { connectivity, name, neurons, alpha };
+    let those = |is_in: fn(f64) -> bool| {
+        let chosen = fits.per_neuron.iter().enumerate().filter(|(_, (_, fit))| is_in(fit.alpha));
+        chosen.map(|(neuron, _)| neuron).collect()
+    };
+    let groups = [
+        group("all", everyone),
+        group("alpha_le_0", those(|alpha| alpha <= 0.0)),
+        group("alpha_gt_0", those(|alpha| alpha > 0.0)),
+    ];
+    groups.into_iter().filter(|group| !group.neurons.is_empty()).collect()
+}

@@ -1,0 +1,153 @@
+//! The orders of the responses of one prepared network: of the mean over its neurons, under all
+//! drives together and each alone, and of every neuron under the strongest (science reference,
+//! 7.7).
+
+use rheo_core::config::Protocol;
+
+use super::preparation::Setup;
+use crate::Error;
+use crate::analysis::Pause;
+use crate::numerics::order::{Drives, OrderFit};
+use crate::numerics::released_order::{ReleasedFit, ReleasedGrid};
+use crate::numerics::search::linspace;
+
+/// The input without drive, of which the targets of the released fit for single drives are made.
+const BASELINE: f64 = 0.8;
+
+/// The only drive of the released fit of all drives with the long protocol.
+const LONG_XI: f64 = 20.0;
+
+/// Points of the grids of alpha.
+const COARSE: usize = 100;
+const FINE: usize = 1001;
+
+/// A fit in the columns of the table.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fit {
+    pub(super) order: f64,
+    pub(super) alpha: f64,
+    pub(super) gain: f64,
+    pub(super) offset: f64,
+    pub(super) error: f64,
+    pub(super) r2: f64,
+}
+
+impl From<OrderFit> for Fit {
+    fn from(fit: OrderFit) -> Self {
+        let OrderFit { order, gain, offset, error, r2 } = fit;
+        Self { order, alpha: -order, gain, offset, error, r2 }
+    }
+}
+
+impl From<ReleasedFit> for Fit {
+    /// The released fit knows neither gain nor offset.
+    fn from(fit: ReleasedFit) -> Self {
+        let ReleasedFit { alpha, error } = fit;
+        let nan = f64::NAN;
+        Self { order: -alpha, alpha, gain: nan, offset: nan, error, r2: nan }
+    }
+}
+
+/// The responses that are fitted.
+pub(super) struct Responses<'a> {
+    /// Strengths of the drives.
+    pub(super) levels: &'a [f64],
+    /// For every strength and neuron T numbers.
+    pub(super) neurons: &'a [Vec<Vec<f64>>],
+    /// For every strength the mean over all neurons.
+    pub(super) population: &'a [Vec<f64>],
+}
+
+impl Responses<'_> {
+    /// The strengths above zero with their places.
+    fn driven(&self) -> impl Iterator<Item = (usize, f64)> {
+        self.levels.iter().copied().enumerate().filter(|(_, xi)| *xi > 0.0)
+    }
+
+    /// The strongest drive with its place.
+    fn strongest(&self) -> Option<(usize, f64)> {
+        self.driven().reduce(|best, next| if next.1 > best.1 { next } else { best })
+    }
+}
+
+/// The fits of all scopes; absent where there is no drive.
+#[derive(Debug, Default)]
+pub(super) struct Fits {
+    pub(super) all_xi: Option<Fit>,
+    pub(super) per_xi: Vec<(f64, Fit)>,
+    /// Of every neuron under the strongest drive.
+    pub(super) per_neuron: Vec<(f64, Fit)>,
+}
+
+/// Fits order and gain together.
+pub(super) fn corrected(
+    setup: &Setup,
+    responses: &Responses<'_>,
+    pause: Pause<'_>,
+) -> Result<Fits, Error> {
+    let drives = |xi: &[f64]| {
+        let drives = xi.iter().map(|&xi| setup.drive(xi)).collect();
+        Drives::new(drives, setup.window.clone())
+    };
+    let mut fits = Fits::default();
+    let Some((place, strongest)) = responses.strongest() else {
+        return Ok(fits);
+    };
+    let (places, levels): (Vec<usize>, Vec<f64>) = responses.driven().unzip();
+    let population: Vec<&[f64]> =
+        places.iter().map(|&place| responses.population[place].as_slice()).collect();
+    fits.all_xi = Some(drives(&levels).fit(&population).into());
+    for (&xi, &response) in levels.iter().zip(&population) {
+        pause()?;
+        fits.per_xi.push((xi, drives(&[xi]).fit(&[response]).into()));
+    }
+    let drives = drives(&[strongest]);
+    for response in &responses.neurons[place] {
+        pause()?;
+        fits.per_neuron.push((strongest, drives.fit(&[response]).into()));
+    }
+    Ok(fits)
+}
+
+/// Seeks alpha alone, with the targets and grids of the released code: the drive itself for all
+/// drives together, .8 + xi on a ground of .8 for single ones. The targets are one step shorter
+/// than the drive; with the long protocol `all_xi` means xi = 20, and is absent without it.
+pub(super) fn released(
+    protocol: Protocol,
+    setup: &Setup,
+    responses: &Responses<'_>,
+    pause: Pause<'_>,
+) -> Result<Fits, Error> {
+    let target = match protocol {
+        Protocol::Short => 51..100,
+        Protocol::Long => 101..200,
+    };
+    let grid = |from: f64, count: usize| {
+        ReleasedGrid::new(linspace(from, 1.0, count), setup.steps, setup.window.clone())
+    };
+    let mut fits = Fits::default();
+    let Some((place, strongest)) = responses.strongest() else {
+        return Ok(fits);
+    };
+    let used = |xi: f64| protocol == Protocol::Short || xi.to_bits() == LONG_XI.to_bits();
+    let (together, targets): (Vec<&[f64]>, Vec<Vec<f64>>) = responses
+        .driven()
+        .filter(|(_, xi)| used(*xi))
+        .map(|(place, xi)| (responses.population[place].as_slice(), setup.pulse(&target, xi, 0.0)))
+        .unzip();
+    if !together.is_empty() {
+        fits.all_xi = Some(grid(0.0, COARSE).fit(&together, &targets).into());
+    }
+    let single = |xi: f64| [setup.pulse(&target, BASELINE + xi, BASELINE)];
+    let fine = grid(0.0, FINE);
+    for (place, xi) in responses.driven() {
+        pause()?;
+        fits.per_xi.push((xi, fine.fit(&[&responses.population[place]], &single(xi)).into()));
+    }
+    let (coarse, target) = (grid(-1.0, COARSE), single(strongest));
+    for response in &responses.neurons[place] {
+        pause()?;
+        fits.per_neuron.push((strongest, coarse.fit(&[response], &target).into()));
+    }
+    Ok(fits)
+}

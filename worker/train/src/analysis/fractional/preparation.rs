@@ -1,0 +1,202 @@
+//! The network prepared so that each neuron has an input of its own, and its responses to a pulse
+//! of the drive (science reference, 7.7).
+//!
+//! w_xh becomes diag(w_xh), so that neuron i receives w_xh[i] x_i. Isolated neurons also lose all
+//! connections to others: w_hh becomes its diagonal.
+
+use std::ops::Range;
+
+use rheo_core::config::Protocol;
+use rheo_core::rng::TrialRng;
+use tch::{Kind, Result as TorchResult, Tensor, no_grad_guard};
+
+use crate::Error;
+use crate::analysis::{Pause, Study};
+use crate::gauge::Gauge;
+use crate::network::{Conditions, Network};
+use crate::task::buffer;
+use crate::tensor::{from_doubles, to_doubles};
+
+/// The default strengths of the drive.
+pub(in crate::analysis) const LEVELS: [f64; 8] = [0.0, 1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0];
+
+/// Mean and deviation of the constant part x_i of the inputs.
+const INPUT: (f64, f64) = (0.8, 0.1);
+
+/// Deviation of what is added to the inputs at every step.
+pub(in crate::analysis) const NOISE: f64 = 0.1;
+
+/// Repetitions that are averaged unless the configuration says it.
+const REPETITIONS: u32 = 20;
+
+/// Repetitions that run at once.
+const BATCH: u32 = 20;
+
+/// When the drive is on, and where fits look.
+#[derive(Debug, Clone)]
+pub(in crate::analysis) struct Setup {
+    /// T.
+    pub(in crate::analysis) steps: usize,
+    /// Steps with the drive.
+    pub(in crate::analysis) driven: Range<usize>,
+    /// The steps of the fits.
+    pub(in crate::analysis) window: Range<usize>,
+    /// Deviation of what is added to the inputs at every step.
+    noise: f64,
+}
+
+impl Setup {
+    pub(in crate::analysis) fn new(protocol: Protocol, noise: f64) -> Self {
+        match protocol {
+            Protocol::Short => Self { steps: 150, driven: 51..101, window: 40..110, noise },
+            Protocol::Long => Self { steps: 300, driven: 102..202, window: 80..220, noise },
+        }
+    }
+
+    /// `inside` on the steps `on`, else `outside`.
+    pub(in crate::analysis) fn pulse(
+        &self,
+        on: &Range<usize>,
+        inside: f64,
+        outside: f64,
+    ) -> Vec<f64> {
+        (0..self.steps).map(|t| if on.contains(&t) { inside } else { outside }).collect()
+    }
+
+    /// The drive of strength `xi` at every step.
+    pub(in crate::analysis) fn drive(&self, xi: f64) -> Vec<f64> {
+        self.pulse(&self.driven, xi, 0.0)
+    }
+}
+
+/// Whether neurons hear each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::analysis) enum Connectivity {
+    /// Each hears itself only.
+    Isolated,
+    /// All connections are there.
+    Interacting,
+}
+
+impl Connectivity {
+    /// The name in tables.
+    pub(in crate::analysis) fn name(self) -> &'static str {
+        match self {
+            Self::Isolated => "isolated",
+            Self::Interacting => "interacting",
+        }
+    }
+}
+
+/// What a prepared network did.
+#[derive(Debug)]
+pub(in crate::analysis) struct Prepared {
+    pub(in crate::analysis) connectivity: Connectivity,
+    /// h averaged over the repetitions: for every strength and neuron T numbers.
+    pub(in crate::analysis) responses: Vec<Vec<Vec<f64>>>,
+}
+
+/// The responses of the network of `study`, isolated and interacting, to drives of the strengths
+/// `levels`; nothing of networks with several inputs or with several gates per neuron.
+///
+/// All strengths and both connectivities see the same inputs, drawn repetition by repetition: x_i
+/// of every neuron, then what is added, by step, then neuron.
+pub(in crate::analysis) fn record(
+    study: &Study<'_>,
+    setup: &Setup,
+    levels: &[f64],
+    pause: Pause<'_>,
+) -> Result<Vec<Prepared>, Error> {
+    let _guard = no_grad_guard();
+    let mut runs = Vec::new();
+    for (connectivity, network) in prepare(study.network)? {
+        let sums = levels.iter().map(|_| sums(study, setup)).collect::<TorchResult<Vec<_>>>()?;
+        runs.push((connectivity, network, sums));
+    }
+    let repetitions = study.analysis.repetitions.unwrap_or(REPETITIONS);
+    let mut rng = study.rng();
+    for first in (0..repetitions).step_by(BATCH as usize) {
+        if runs.is_empty() {
+            break;
+        }
+        let inputs = inputs(study, setup, BATCH.min(repetitions - first), &mut rng)?;
+        for (_, network, sums) in &mut runs {
+            for (&xi, sum) in levels.iter().zip(sums) {
+                pause()?;
+                *sum = sum.f_add(&respond(network, setup, xi, &inputs)?)?;
+            }
+        }
+    }
+    let prepared = |(connectivity, _, sums): (_, _, Vec<Tensor>)| {
+        let mean = |sum: &Tensor| traces(&sum.f_div_scalar(f64::from(repetitions))?);
+        let responses = sums.iter().map(mean).collect::<TorchResult<_>>()?;
+        Ok(Prepared { connectivity, responses })
+    };
+    runs.into_iter().map(prepared).collect()
+}
+
+/// The prepared networks, if the network can be prepared.
+fn prepare(network: &Network) -> TorchResult<Vec<(Connectivity, Network)>> {
+    let (Some(w_xh), Some(w_hh)) = (network.parameter("w_xh"), network.parameter("w_hh")) else {
+        return Ok(Vec::new());
+    };
+    if w_xh.size2()?.1 != 1 || network.parameter("embedding").is_some() {
+        return Ok(Vec::new());
+    }
+    let own_inputs = || w_xh.f_flatten(0, 1)?.f_diag(0);
+    let alone = w_hh.f_diag(0)?.f_diag(0)?;
+    Ok(vec![
+        (Connectivity::Isolated, network.with(&[("w_xh", own_inputs()?), ("w_hh", alone)])?),
+        (Connectivity::Interacting, network.with(&[("w_xh", own_inputs()?)])?),
+    ])
+}
+
+/// Zeros [T, H].
+fn sums(study: &Study<'_>, setup: &Setup) -> TorchResult<Tensor> {
+    let size = [crate::tensor::length(setup.steps)?, study.network.hidden().into()];
+    Tensor::f_zeros(size, (Kind::Double, tch::Device::Cpu))
+}
+
+/// The inputs [T, B, H] of the next `batch` repetitions.
+fn inputs(
+    study: &Study<'_>,
+    setup: &Setup,
+    batch: u32,
+    rng: &mut TrialRng,
+) -> Result<Tensor, Error> {
+    let (batch, hidden) = (batch as usize, study.network.hidden() as usize);
+    let mut values = buffer("inputs", setup.steps * batch * hidden)?;
+    for repetition in 0..batch {
+        let mut constant: Vec<f64> = buffer("inputs", hidden)?;
+        constant.fill_with(|| INPUT.0 + INPUT.1 * rng.normal());
+        for step in 0..setup.steps {
+            let first = (step * batch + repetition) * hidden;
+            for (value, x) in values[first..first + hidden].iter_mut().zip(&constant) {
+                *value = x + setup.noise * rng.normal();
+            }
+        }
+    }
+    let size = [setup.steps, batch, hidden].map(|size| crate::tensor::length(size).unwrap_or(0));
+    Ok(from_doubles(&values, &size, study.network.precision())?)
+}
+
+/// The sum of h over the repetitions at every step, [T, H].
+fn respond(network: &Network, setup: &Setup, xi: f64, inputs: &Tensor) -> TorchResult<Tensor> {
+    let drive = setup.drive(xi);
+    let drive = from_doubles(&drive, &[inputs.size3()?.0, 1, 1], network.precision())?;
+    let mut sums = Vec::with_capacity(setup.steps);
+    let mut see = |step: &crate::network::Step| {
+        sums.push(step.state.h.f_sum_dim_intlist(0, false, Kind::Double)?);
+        Ok(())
+    };
+    let conditions = Conditions::driven(Some(&drive));
+    network.run(inputs, conditions, &mut Gauge::counting(), &mut see)?;
+    Tensor::f_stack(&sums, 0)
+}
+
+/// The columns of `responses` [T, H].
+fn traces(responses: &Tensor) -> TorchResult<Vec<Vec<f64>>> {
+    let steps = usize::try_from(responses.size2()?.0).unwrap_or(usize::MAX);
+    let values = to_doubles(&responses.f_transpose(0, 1)?)?;
+    Ok(values.chunks(steps.max(1)).map(<[f64]>::to_vec).collect())
+}

@@ -1,0 +1,127 @@
+//! Gain and saturation of adaptive neurons against the strength of noise, and the curves through
+//! them (science reference, 7.5).
+//!
+//! The noise is that of the first repetition of the noise drive at evaluation: on for
+//! onset <= t < 2 onset with onset = round(200 T / 784), and all strengths share its draws. Averaged
+//! is over the steps from round(310 T / 784) to the end of the noise, 310..399 of 784.
+
+use std::ops::Range;
+
+use rheo_core::row::{GainFitRow, GainScalingRow, Rows, Variant};
+use tch::{Result as TorchResult, Tensor, no_grad_guard};
+
+use super::driven::{Moments, scaled};
+use super::{Pause, Study};
+use crate::Error;
+use crate::gauge::Gauge;
+use crate::network::{Conditions, Step};
+use crate::numerics::scaling::{Form, ScalingFit};
+use crate::numerics::{released_scaling, scaling};
+use crate::task::Split;
+
+/// The default strengths of the noise.
+const LEVELS: [f64; 8] = [0.0, 1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0];
+
+/// Test sequences that are averaged unless the configuration says it.
+const SAMPLES: u32 = 1000;
+
+/// One row per strength, and the curves through n and s.
+pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
+    let mut rows = Rows::default();
+    if !study.is_adaptive() {
+        return Ok(rows);
+    }
+    let levels = study.levels(&LEVELS);
+    let measured = measure(study, &levels, pause)?;
+    let (n, s): (Vec<f64>, Vec<f64>) = measured.iter().map(|[n, s]| (n.mean(), s.mean())).unzip();
+    let row = |(&xi, (&n_mean, &s_mean))| GainScalingRow {
+        epoch: study.epoch,
+        variant: Variant::Corrected,
+        xi,
+        n_mean,
+        s_mean,
+    };
+    rows.gain_scaling = levels.iter().zip(n.iter().zip(&s)).map(row).collect();
+    for (quantity, form, values) in [("n", Form::Power, &n), ("s", Form::Exponential, &s)] {
+        let corrected = scaling::fit(form, &levels, values);
+        let released = released_scaling::fit(form, &levels, values);
+        for (variant, fit) in [(Variant::Corrected, corrected), (Variant::Released, released)] {
+            let row = |fit| fit_row(study.epoch, variant, quantity, form, fit);
+            rows.gain_fits.extend(fit.map(row));
+        }
+    }
+    Ok(rows)
+}
+
+fn fit_row(
+    epoch: i32,
+    variant: Variant,
+    quantity: &str,
+    form: Form,
+    fit: ScalingFit,
+) -> GainFitRow {
+    GainFitRow {
+        epoch,
+        variant,
+        quantity: quantity.to_owned(),
+        form: form.name().to_owned(),
+        a: fit.a,
+        b: fit.b,
+        c: fit.c,
+        rmse: fit.rmse,
+        r2: fit.r2,
+        // A trial has one seed; queries pool the rows of several.
+        pooled_seeds: 1,
+    }
+}
+
+/// Gain and saturation under noise of each strength.
+fn measure(
+    study: &Study<'_>,
+    levels: &[f64],
+    pause: Pause<'_>,
+) -> Result<Vec<[Moments; 2]>, Error> {
+    let _guard = no_grad_guard();
+    let steps = study.task.steps();
+    let on = scaled(200, steps)..2 * scaled(200, steps);
+    let counted = scaled(310, steps)..on.end;
+    let mut measured = vec![<[Moments; 2]>::default(); levels.len()];
+    for samples in study.test_batches(SAMPLES) {
+        let batch = study.task.batch(Split::Test, &samples)?;
+        // What comes after the noise is not looked at.
+        let inputs = batch.inputs.f_narrow(0, 0, on.end.into())?;
+        let noise = study.neuron_noise(&samples, on.end - on.start)?;
+        for (xi, moments) in levels.iter().zip(&mut measured) {
+            pause()?;
+            let drive = from(&noise.f_mul_scalar(*xi)?, on.start)?;
+            let conditions = Conditions::driven(Some(&drive));
+            let mut see = collect(moments, counted.clone());
+            study.network.run(&inputs, conditions, &mut Gauge::counting(), &mut see)?;
+        }
+    }
+    Ok(measured)
+}
+
+/// `noise` [length, B, H] behind `silent` steps of zeros.
+fn from(noise: &Tensor, silent: u32) -> TorchResult<Tensor> {
+    let (_, batch, hidden) = noise.size3()?;
+    let options = (noise.f_kind()?, noise.device());
+    let zeros = Tensor::f_zeros([i64::from(silent), batch, hidden], options)?;
+    Tensor::f_cat(&[&zeros, noise], 0)
+}
+
+/// Adds gain and saturation at the steps `counted` of a run to `moments`.
+fn collect(
+    moments: &mut [Moments; 2],
+    counted: Range<u32>,
+) -> impl FnMut(&Step) -> TorchResult<()> {
+    let mut t = 0;
+    move |step| {
+        if let Some((n, s)) = step.shape.as_ref().filter(|_| counted.contains(&t)) {
+            moments[0].add(n)?;
+            moments[1].add(s)?;
+        }
+        t += 1;
+        Ok(())
+    }
+}

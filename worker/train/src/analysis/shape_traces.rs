@@ -1,0 +1,121 @@
+//! How gain and saturation of adaptive neurons answer a step of the drive (science reference, 7.6).
+//!
+//! The windows of the reference, of 784 steps, scale with the sequence: step t becomes
+//! round(t T / 784). The drive is that of the evaluation: on for onset < t < 2 onset.
+
+use rheo_core::row::{Rows, ShapeStepRow, ShapeTraceRow, Variant};
+use tch::{Tensor, no_grad_guard};
+
+use super::driven::{Moments, scaled};
+use super::{Pause, Study};
+use crate::Error;
+use crate::gauge::Gauge;
+use crate::network::Conditions;
+use crate::numerics::response::{StepResponse, StepWindows, step_response};
+use crate::task::Split;
+use crate::tensor::from_doubles;
+
+/// The default strengths of the drive.
+const LEVELS: [f64; 10] = [0.0, 0.5, 1.0, 2.5, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0];
+
+/// Test sequences that are averaged unless the configuration says it. Each has H neurons to average
+/// over already, and a level costs as much as an evaluation of so many.
+const SAMPLES: u32 = 100;
+
+/// The steps, of 784, over which steady values are averaged, the last one excluded.
+const STEADY: [(Variant, u32, u32); 2] =
+    [(Variant::Corrected, 300, 380), (Variant::Released, 350, 399)];
+
+/// One row per strength and step, and one per strength and variant of the steady window.
+pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
+    let mut rows = Rows::default();
+    if !study.is_adaptive() {
+        return Ok(rows);
+    }
+    for xi in study.levels(&LEVELS) {
+        let trace = record(study, xi, pause)?;
+        rows.shape_steps.extend(STEADY.map(|window| steps(study, xi, &trace, window)));
+        let row = |(t, point): (u32, &[Moments; 2])| trace_row(study.epoch, xi, t, point);
+        rows.shape_traces.extend((0..).zip(&trace).map(row));
+    }
+    Ok(rows)
+}
+
+/// Gain and saturation over sequences and neurons at every step under a drive of strength `xi`.
+fn record(study: &Study<'_>, xi: f64, pause: Pause<'_>) -> Result<Vec<[Moments; 2]>, Error> {
+    let _guard = no_grad_guard();
+    let drive = drive(study, xi)?;
+    let mut trace: Vec<[Moments; 2]> = Vec::new();
+    for samples in study.test_batches(SAMPLES) {
+        pause()?;
+        let batch = study.task.batch(Split::Test, &samples)?;
+        let mut t = 0;
+        let mut see = |step: &crate::network::Step| {
+            if trace.len() == t {
+                trace.push(Default::default());
+            }
+            if let Some((n, s)) = &step.shape {
+                trace[t][0].add(n)?;
+                trace[t][1].add(s)?;
+            }
+            t += 1;
+            Ok(())
+        };
+        let conditions = Conditions::driven(Some(&drive));
+        study.network.run(&batch.inputs, conditions, &mut Gauge::counting(), &mut see)?;
+    }
+    Ok(trace)
+}
+
+/// `xi` for onset < t < 2 onset, else 0: [T, 1, 1].
+fn drive(study: &Study<'_>, xi: f64) -> tch::Result<Tensor> {
+    let steps = study.task.steps();
+    let onset = scaled(200, steps);
+    let on = onset + 1..2 * onset;
+    let values: Vec<f64> = (0..steps).map(|t| if on.contains(&t) { xi } else { 0.0 }).collect();
+    from_doubles(&values, &[steps.into(), 1, 1], study.network.precision())
+}
+
+fn trace_row(epoch: i32, xi: f64, t: u32, [n, s]: &[Moments; 2]) -> ShapeTraceRow {
+    ShapeTraceRow {
+        epoch,
+        variant: Variant::Corrected,
+        drive: "step_drive".to_owned(),
+        xi,
+        t,
+        n_mean: n.mean(),
+        n_std: n.deviation(),
+        s_mean: s.mean(),
+        s_std: s.deviation(),
+    }
+}
+
+fn steps(
+    study: &Study<'_>,
+    xi: f64,
+    trace: &[[Moments; 2]],
+    (variant, first, end): (Variant, u32, u32),
+) -> ShapeStepRow {
+    let place = |step: u32| scaled(step, study.task.steps()) as usize;
+    let driven = place(200) + 1..(2 * place(200)).max(place(200) + 1);
+    let steady = place(first)..place(end).min(driven.end).max(place(first));
+    let windows = StepWindows { pre: place(150)..place(200), driven, steady };
+    let response = |quantity: usize| -> StepResponse {
+        let means: Vec<f64> = trace.iter().map(|moments| moments[quantity].mean()).collect();
+        step_response(&means, &windows)
+    };
+    let (n, s) = (response(0), response(1));
+    ShapeStepRow {
+        epoch: study.epoch,
+        variant,
+        xi,
+        n_pre: n.pre,
+        n_onset: n.onset,
+        n_steady: n.steady,
+        n_tau: n.tau,
+        s_pre: s.pre,
+        s_onset: s.onset,
+        s_steady: s.steady,
+        s_tau: s.tau,
+    }
+}

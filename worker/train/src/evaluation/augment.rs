@@ -1,0 +1,176 @@
+//! Perturbation of training batches (science reference, section 5): what a network will meet at
+//! evaluation, now and then, while it learns.
+
+use rheo_core::config::{Augment, EvaluationKind};
+use rheo_core::rng::TrialRng;
+use tch::{Result, Tensor};
+
+use super::{Data, Perturbation, Perturbed, Source, perturb};
+
+/// The frequencies of the sine, in cycles per sequence: from 0 to this.
+const HIGHEST_FREQUENCY: f64 = 2.0;
+
+/// Perturbs batches as a configuration says. What it does is a function of its stream's position.
+pub struct Augmenter {
+    augment: Augment,
+    rng: TrialRng,
+}
+
+impl Augmenter {
+    /// Perturbs with numbers from `rng`.
+    pub fn new(augment: &Augment, rng: TrialRng) -> Self {
+        Self { augment: augment.clone(), rng }
+    }
+
+    /// Where the random stream stands between two batches.
+    pub fn position(&self) -> u128 {
+        self.rng.position()
+    }
+
+    /// Goes on from a position.
+    pub fn resume(&mut self, position: u128) {
+        self.rng.seek(position);
+    }
+
+    /// The batch `inputs` [T, B, I] as it is to be learned, or nothing where it stays as it is.
+    /// Draws one uniform number for every batch, perturbed or not, unless the probability is zero,
+    /// then what the perturbation needs.
+    pub fn perturb(&mut self, inputs: &Tensor, data: &Data<'_>) -> Result<Option<Perturbed>> {
+        let probability = self.augment.probability;
+        if probability <= 0.0 || self.rng.unit() >= probability {
+            return Ok(None);
+        }
+        let perturbation = match self.draw() {
+            Perturbation::None => return Ok(None),
+            other => other,
+        };
+        perturb(&[perturbation], inputs, data, &mut Source::Stream(&mut self.rng)).map(Some)
+    }
+
+    /// The perturbation of the next batch.
+    fn draw(&mut self) -> Perturbation {
+        let level = self.augment.level;
+        match self.augment.kind {
+            EvaluationKind::None => Perturbation::None,
+            EvaluationKind::Sine => {
+                let frequency = self.rng.uniform(0.0, HIGHEST_FREQUENCY);
+                Perturbation::Sine { level, frequency, phase: 0.0 }
+            }
+            EvaluationKind::StepDrive => Perturbation::StepDrive { level },
+            EvaluationKind::NoiseDrive => {
+                Perturbation::NoiseDrive { level, mean: 0.0, shared: false }
+            }
+            EvaluationKind::InputNoise => Perturbation::InputNoise { level },
+            EvaluationKind::Contrast => Perturbation::Contrast { level, from: 0.0 },
+            EvaluationKind::Offset => Perturbation::Offset { level, from: 0.0 },
+            EvaluationKind::Rotation => Perturbation::Rotation { level },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rheo_core::rng::Purpose;
+    use tch::{Device, Kind};
+
+    use super::*;
+    use crate::tensor::to_doubles;
+
+    const DATA: Data<'_> = Data { steps: 9, mean: 0.25, side: Some(3), order: None, hidden: 2 };
+
+    const KINDS: [EvaluationKind; 8] = [
+        EvaluationKind::None,
+        EvaluationKind::Sine,
+        EvaluationKind::StepDrive,
+        EvaluationKind::NoiseDrive,
+        EvaluationKind::InputNoise,
+        EvaluationKind::Contrast,
+        EvaluationKind::Offset,
+        EvaluationKind::Rotation,
+    ];
+
+    fn rng() -> TrialRng {
+        TrialRng::new(5, Purpose::Augment)
+    }
+
+    fn augmenter(kind: EvaluationKind, probability: f64) -> Augmenter {
+        Augmenter::new(&Augment { kind, probability, level: 0.5 }, rng())
+    }
+
+    fn inputs() -> Tensor {
+        let values = Tensor::arange(18, (Kind::Double, Device::Cpu));
+        (values / 18.0).reshape([9, 2, 1])
+    }
+
+    #[test]
+    fn nothing_is_drawn_at_probability_zero_and_one_number_for_a_batch_that_stays() {
+        let mut never = augmenter(EvaluationKind::Sine, 0.0);
+        assert!(never.perturb(&inputs(), &DATA).unwrap().is_none());
+        assert_eq!(never.position(), rng().position());
+        let mut rarely = augmenter(EvaluationKind::Sine, 1e-12);
+        assert!(rarely.perturb(&inputs(), &DATA).unwrap().is_none());
+        let mut expected = rng();
+        expected.unit();
+        assert_eq!(rarely.position(), expected.position());
+    }
+
+    #[test]
+    fn the_sine_has_a_frequency_of_its_own_in_every_batch() {
+        let mut always = augmenter(EvaluationKind::Sine, 1.0);
+        let mut expected = rng();
+        for _ in 0..3 {
+            expected.unit();
+            let frequency = expected.uniform(0.0, 2.0);
+            let found = always.perturb(&inputs(), &DATA).unwrap().unwrap();
+            let sine = Perturbation::Sine { level: 0.5, frequency, phase: 0.0 };
+            let source = &mut Source::Stream(&mut expected);
+            let wanted = perturb(&[sine], &inputs(), &DATA, source).unwrap();
+            assert_eq!(found.inputs, wanted.inputs);
+        }
+        assert_eq!(always.position(), expected.position());
+    }
+
+    #[test]
+    fn the_share_of_perturbed_batches_is_the_probability() {
+        let mut sometimes = augmenter(EvaluationKind::Offset, 0.3);
+        let batches = 2000;
+        let perturbed =
+            (0..batches).filter(|_| sometimes.perturb(&inputs(), &DATA).unwrap().is_some()).count();
+        // Five standard errors.
+        let error = 5.0 * (0.3 * 0.7 / f64::from(batches)).sqrt();
+        let share = perturbed as f64 / f64::from(batches);
+        assert!((share - 0.3).abs() < error, "{share}");
+    }
+
+    /// Inputs and drive.
+    fn numbers(perturbed: Option<Perturbed>) -> Option<(Vec<f64>, Option<Vec<f64>>)> {
+        let Perturbed { inputs, drive } = perturbed?;
+        let drive = drive.map(|drive| to_doubles(&drive).unwrap());
+        Some((to_doubles(&inputs).unwrap(), drive))
+    }
+
+    #[test]
+    fn every_kind_resumes_where_it_stood() {
+        for kind in KINDS {
+            let mut whole = augmenter(kind, 0.5);
+            for _ in 0..5 {
+                let mut rest = augmenter(kind, 0.5);
+                rest.resume(whole.position());
+                let expected = numbers(whole.perturb(&inputs(), &DATA).unwrap());
+                assert_eq!(numbers(rest.perturb(&inputs(), &DATA).unwrap()), expected, "{kind:?}");
+                assert!(kind != EvaluationKind::None || expected.is_none());
+            }
+        }
+    }
+
+    #[test]
+    fn every_kind_changes_what_is_learned() {
+        for kind in KINDS.into_iter().skip(1) {
+            let found = augmenter(kind, 1.0).perturb(&inputs(), &DATA).unwrap().unwrap();
+            let driven = found
+                .drive
+                .is_some_and(|drive| drive.abs().sum(Kind::Double).double_value(&[]) > 0.0);
+            assert!(driven || found.inputs != inputs(), "{kind:?}");
+        }
+    }
+}

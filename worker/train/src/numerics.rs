@@ -1,0 +1,12 @@
+//! Numbers in, numbers out: the fits and summaries that analyses make of recorded traces.
+//!
+//! Everything here is a function of slices in double precision and knows neither networks nor
+//! tasks, so that reference values can be checked without running one.
+
+pub mod order;
+pub mod principal;
+pub mod released_order;
+pub mod released_scaling;
+pub mod response;
+pub mod scaling;
+pub mod search;

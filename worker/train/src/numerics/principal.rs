@@ -1,0 +1,42 @@
+//! Principal components of points, by the eigenvectors of their covariance.
+
+use tch::{Kind, Result, Tensor};
+
+use crate::tensor::to_doubles;
+
+/// The leading principal components of N points in D dimensions.
+#[derive(Debug)]
+pub struct Principal {
+    /// Coordinates of the points along the components [N, K], double precision.
+    pub scores: Tensor,
+    /// The components [D, K], unit vectors whose element of largest magnitude is positive.
+    pub loadings: Tensor,
+    /// Share of the variance along each component; NaN where there is no variance.
+    pub explained: Vec<f64>,
+}
+
+/// The `count` leading components of `points` [N, D], fewer in fewer dimensions. The points are
+/// centred; the sign of a component, which nothing determines, is chosen (science reference, 7.8).
+pub fn components(points: &Tensor, count: i64) -> Result<Principal> {
+    let points = points.f_to_dtype(Kind::Double, false, false)?;
+    let (total, dimensions) = points.size2()?;
+    let centred = points.f_sub(&points.f_mean_dim(0, true, Kind::Double)?)?;
+    let covariance = centred.f_transpose(0, 1)?.f_matmul(&centred)?.f_div_scalar(total as f64)?;
+    // Eigenvalues come in ascending order.
+    let (variances, vectors) = covariance.f_linalg_eigh("L")?;
+    let count = count.min(dimensions);
+    let leading = vectors.f_narrow(1, dimensions - count, count)?.f_flip(1)?;
+    let loadings = signed(&leading)?;
+    let shares = variances.f_div(&variances.f_sum(Kind::Double)?)?.f_flip(0)?;
+    Ok(Principal {
+        scores: centred.f_matmul(&loadings)?,
+        loadings,
+        explained: to_doubles(&shares.f_narrow(0, 0, count)?)?,
+    })
+}
+
+/// `vectors` [D, K] with the element of largest magnitude of each column positive.
+fn signed(vectors: &Tensor) -> Result<Tensor> {
+    let largest = vectors.f_abs()?.f_argmax(0, true)?;
+    vectors.f_mul(&vectors.f_gather(0, &largest, false)?.f_sign()?)
+}

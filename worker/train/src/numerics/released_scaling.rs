@@ -1,0 +1,112 @@
+//! The fits of gain and saturation as the authors' released code makes them: a general least
+//! squares optimiser started at a = b = c = 1 (science reference, 7.5).
+//!
+//! Theirs is the Levenberg-Marquardt method with the limits of its common implementation, and so is
+//! this. Started so far away it may stop at a minimum that is not the lowest, or never;
+//! [`super::scaling`] does neither.
+
+use super::scaling::{Form, ScalingFit};
+
+/// The relative decrease of the sum of squares at which the search is over.
+const SETTLED: f64 = 1.49e-8;
+
+/// How often the curve may be computed: 200 (parameters + 1).
+const MOST: u32 = 800;
+
+/// Damping above which no step, however small, is downhill.
+const STUCK: f64 = 1e16;
+
+/// Fits `form` to `values` at the strengths `xi`, of which only those above zero count. None for
+/// fewer points than parameters, and where the search does not end.
+pub fn fit(form: Form, xi: &[f64], values: &[f64]) -> Option<ScalingFit> {
+    let points: Vec<(f64, f64)> =
+        xi.iter().copied().zip(values.iter().copied()).filter(|(xi, _)| *xi > 0.0).collect();
+    if points.len() < 3 {
+        return None;
+    }
+    let parameters = descend(form, &points)?;
+    let rest = Normal::new(form, &points, parameters).rest;
+    let count = points.len() as f64;
+    let mean = points.iter().map(|(_, value)| value).sum::<f64>() / count;
+    let variance: f64 = points.iter().map(|(_, value)| (value - mean).powi(2)).sum();
+    let [a, b, c] = parameters;
+    let r2 = if variance > 0.0 { 1.0 - rest / variance } else { f64::NAN };
+    Some(ScalingFit { a, b, c, rmse: (rest / count).sqrt(), r2 })
+}
+
+/// Goes downhill from a = b = c = 1 until nothing is gained any more.
+fn descend(form: Form, points: &[(f64, f64)]) -> Option<[f64; 3]> {
+    let mut parameters = [1.0; 3];
+    let mut normal = Normal::new(form, points, parameters);
+    let mut damping = 1e-3;
+    for _ in 1..MOST {
+        let step = normal.step(damping);
+        let next = [0, 1, 2].map(|i| parameters[i] + step[i]);
+        let there = Normal::new(form, points, next);
+        if there.rest <= normal.rest {
+            let gained = normal.rest - there.rest;
+            let settled = gained <= SETTLED * normal.rest;
+            (parameters, normal) = (next, there);
+            damping /= 10.0;
+            if settled {
+                return Some(parameters);
+            }
+        } else if damping > STUCK {
+            return Some(parameters).filter(|_| normal.rest.is_finite());
+        } else {
+            damping *= 10.0;
+        }
+    }
+    None
+}
+
+/// The linearised problem at some parameters.
+struct Normal {
+    /// J^T J with J the derivatives of the curve by a, b and c.
+    matrix: [[f64; 3]; 3],
+    /// J^T times the residuals.
+    slope: [f64; 3],
+    /// Sum of the squared residuals.
+    rest: f64,
+}
+
+impl Normal {
+    fn new(form: Form, points: &[(f64, f64)], [a, b, c]: [f64; 3]) -> Self {
+        let mut normal = Self { matrix: [[0.0; 3]; 3], slope: [0.0; 3], rest: 0.0 };
+        for &(xi, value) in points {
+            let (basis, by_b) = form.basis_slope(xi, b);
+            let residual = value - a * basis - c;
+            let row = [basis, a * by_b, 1.0];
+            for i in 0..3 {
+                for j in 0..3 {
+                    normal.matrix[i][j] += row[i] * row[j];
+                }
+                normal.slope[i] += row[i] * residual;
+            }
+            normal.rest += residual.powi(2);
+        }
+        normal
+    }
+
+    /// The damped step: the solution of (M + damping diag M) x = slope.
+    fn step(&self, damping: f64) -> [f64; 3] {
+        let mut matrix = self.matrix;
+        for (i, row) in matrix.iter_mut().enumerate() {
+            row[i] *= 1.0 + damping;
+        }
+        let all = determinant(&matrix);
+        // Cramer's rule: of three unknowns nothing better is needed.
+        [0, 1, 2].map(|column| {
+            let mut replaced = matrix;
+            for (row, slope) in replaced.iter_mut().zip(self.slope) {
+                row[column] = slope;
+            }
+            determinant(&replaced) / all
+        })
+    }
+}
+
+fn determinant(m: &[[f64; 3]; 3]) -> f64 {
+    let minor = |a: usize, b: usize| m[1][a] * m[2][b] - m[1][b] * m[2][a];
+    m[0][0] * minor(1, 2) - m[0][1] * minor(0, 2) + m[0][2] * minor(0, 1)
+}

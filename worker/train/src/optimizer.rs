@@ -1,0 +1,198 @@
+//! The update rules on plain tensors, so that their whole state is in the checkpoint: Adam, AdamW,
+//! gradient descent with momentum and RMSprop, each as PyTorch defines it.
+//!
+//! A parameter that is left out of an update keeps its value and its averages to the bit, and its
+//! group does not count the update: one that joins late starts as if training had just begun.
+
+mod adam;
+mod rmsprop;
+mod sgd;
+
+use std::collections::BTreeMap;
+
+use rheo_core::config::{self, OptimizerKind};
+use serde::{Deserialize, Serialize};
+use tch::{Result, TchError, Tensor, no_grad_guard};
+
+use crate::network::{Group, Parameter};
+
+/// The optimizer of one network.
+pub struct Optimizer {
+    config: config::Optimizer,
+    /// How many updates were made.
+    updates: u64,
+    /// How many of them each group took part in.
+    group_updates: Updates,
+    /// By the name of the parameter.
+    memories: BTreeMap<String, Memory>,
+}
+
+/// Numbers of updates, per group of parameters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Updates {
+    recurrent: u64,
+    controller: u64,
+    shape: u64,
+    readout: u64,
+}
+
+impl Updates {
+    /// The same number for all groups.
+    pub(crate) fn all(count: u64) -> Self {
+        Self { recurrent: count, controller: count, shape: count, readout: count }
+    }
+
+    fn of(&mut self, group: Group) -> &mut u64 {
+        match group {
+            Group::Recurrent => &mut self.recurrent,
+            Group::Controller => &mut self.controller,
+            Group::Shape => &mut self.shape,
+            Group::Readout => &mut self.readout,
+        }
+    }
+}
+
+/// What a rule remembers of one parameter.
+enum Memory {
+    Adam(adam::Moments),
+    Sgd(sgd::Momentum),
+    Rmsprop(rmsprop::Averages),
+}
+
+/// The change of one parameter in one update.
+struct Change<'a> {
+    parameter: &'a Tensor,
+    /// The gradient, with the weight decay that belongs to it.
+    gradient: Tensor,
+    /// The learning rate.
+    rate: f64,
+    /// The number of updates of the group including this one, from 1.
+    number: u64,
+}
+
+impl Optimizer {
+    /// An optimizer of those `parameters` that are learned, before its first update.
+    pub fn new(config: &config::Optimizer, parameters: &[Parameter<'_>]) -> Result<Self> {
+        let _guard = no_grad_guard();
+        let mut memories = BTreeMap::new();
+        for parameter in parameters.iter().filter(|parameter| parameter.trained) {
+            let memory = Memory::new(config, parameter.tensor)?;
+            memories.insert(parameter.name.to_owned(), memory);
+        }
+        let group_updates = Updates::default();
+        Ok(Self { config: config.clone(), updates: 0, group_updates, memories })
+    }
+
+    /// Changes `parameters`, in place, against their `gradients`, at `factor` times the learning
+    /// rates. The parameters are all that learn now of those given to [`Optimizer::new`], the
+    /// gradients in the same order.
+    pub fn update(
+        &mut self,
+        parameters: &[Parameter<'_>],
+        gradients: &[Tensor],
+        factor: f64,
+    ) -> Result<()> {
+        let _guard = no_grad_guard();
+        self.updates += 1;
+        let mut before = self.group_updates;
+        for (parameter, gradient) in parameters.iter().zip(gradients) {
+            let Some(memory) = self.memories.get_mut(parameter.name) else {
+                let text = format!("the optimizer was not given `{}`", parameter.name);
+                return Err(TchError::Shape(text));
+            };
+            let number = *before.of(parameter.group) + 1;
+            *self.group_updates.of(parameter.group) = number;
+            let (lr, decay) = constants(&self.config, parameter.group);
+            let (rate, parameter) = (lr * factor, parameter.tensor);
+            let gradient = decayed(self.config.kind, parameter, gradient, (rate, decay))?;
+            memory.update(&self.config, &Change { parameter, gradient, rate, number })?;
+        }
+        Ok(())
+    }
+
+    /// The number of updates made so far.
+    pub(crate) fn updates(&self) -> u64 {
+        self.updates
+    }
+
+    /// How many of them each group took part in.
+    pub(crate) fn group_updates(&self) -> Updates {
+        self.group_updates
+    }
+
+    /// Goes on after that many updates; the averages are filled in through [`Optimizer::slots`].
+    pub(crate) fn resume_at(&mut self, updates: u64, group_updates: Updates) {
+        self.updates = updates;
+        self.group_updates = group_updates;
+    }
+
+    /// The averages that the rule keeps, named for checkpoints: `adam.mean.w_hh`. They share
+    /// storage with the optimizer.
+    pub fn slots(&self) -> impl Iterator<Item = (String, Tensor)> {
+        self.memories.iter().flat_map(|(parameter, memory)| {
+            memory
+                .slots()
+                .into_iter()
+                .map(move |(slot, tensor)| (format!("{slot}.{parameter}"), tensor.shallow_clone()))
+        })
+    }
+}
+
+impl Memory {
+    fn new(config: &config::Optimizer, parameter: &Tensor) -> Result<Self> {
+        Ok(match config.kind {
+            OptimizerKind::Adam | OptimizerKind::Adamw => {
+                Self::Adam(adam::Moments::new(parameter)?)
+            }
+            OptimizerKind::Sgd => Self::Sgd(sgd::Momentum::new(config, parameter)?),
+            OptimizerKind::Rmsprop => Self::Rmsprop(rmsprop::Averages::new(config, parameter)?),
+        })
+    }
+
+    fn update(&mut self, config: &config::Optimizer, change: &Change<'_>) -> Result<()> {
+        match self {
+            Self::Adam(moments) => moments.update(config, change),
+            Self::Sgd(momentum) => momentum.update(config, change),
+            Self::Rmsprop(averages) => averages.update(config, change),
+        }
+    }
+
+    fn slots(&self) -> Vec<(&'static str, &Tensor)> {
+        match self {
+            Self::Adam(moments) => moments.slots(),
+            Self::Sgd(momentum) => momentum.slots(),
+            Self::Rmsprop(averages) => averages.slots(),
+        }
+    }
+}
+
+/// Learning rate, before any schedule, and weight decay of a group.
+fn constants(config: &config::Optimizer, group: Group) -> (f64, f64) {
+    let own = match group {
+        Group::Recurrent => return (config.lr, config.weight_decay),
+        Group::Controller => &config.controller,
+        Group::Shape => &config.shape,
+        Group::Readout => &config.readout,
+    };
+    (own.lr.unwrap_or(config.lr), own.weight_decay.unwrap_or(config.weight_decay))
+}
+
+/// The gradient after weight decay at a learning rate: AdamW shrinks the parameter itself and
+/// leaves the gradient (Loshchilov and Hutter 2019, algorithm 2; scaled by the learning rate as in
+/// PyTorch), the others add the decay to the gradient.
+fn decayed(
+    kind: OptimizerKind,
+    parameter: &Tensor,
+    gradient: &Tensor,
+    (rate, decay): (f64, f64),
+) -> Result<Tensor> {
+    if decay == 0.0 {
+        return Ok(gradient.shallow_clone());
+    }
+    if kind == OptimizerKind::Adamw {
+        let _ = parameter.shallow_clone().f_mul_scalar_(1.0 - rate * decay)?;
+        return Ok(gradient.shallow_clone());
+    }
+    gradient.f_add(&parameter.f_mul_scalar(decay)?)
+}

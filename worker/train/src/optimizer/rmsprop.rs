@@ -1,0 +1,40 @@
+//! RMSprop (Tieleman and Hinton 2012, lecture 6.5) as PyTorch defines it: not centred, epsilon
+//! outside the root, the learning rate outside the momentum.
+
+use rheo_core::config;
+use tch::{Result, Tensor};
+
+use super::Change;
+
+/// The averages of one parameter.
+pub(super) struct Averages {
+    /// The running mean of the squared gradient.
+    square: Tensor,
+    /// The running sum of the scaled gradients; absent without momentum.
+    momentum: Option<Tensor>,
+}
+
+impl Averages {
+    pub(super) fn new(config: &config::Optimizer, parameter: &Tensor) -> Result<Self> {
+        let momentum = (config.momentum > 0.0).then(|| parameter.f_zeros_like()).transpose()?;
+        Ok(Self { square: parameter.f_zeros_like()?, momentum })
+    }
+
+    pub(super) fn update(&mut self, config: &config::Optimizer, change: &Change<'_>) -> Result<()> {
+        let _ = self.square.f_lerp_(&change.gradient.f_square()?, 1.0 - config.beta2)?;
+        let spread = self.square.f_sqrt()?.f_add_scalar_(config.epsilon)?;
+        let scaled = change.gradient.f_div(&spread)?;
+        let direction = match &mut self.momentum {
+            None => scaled,
+            Some(sum) => sum.f_mul_scalar_(config.momentum)?.f_add_(&scaled)?,
+        };
+        let step = direction.f_mul_scalar(change.rate)?;
+        let _ = change.parameter.shallow_clone().f_sub_(&step)?;
+        Ok(())
+    }
+
+    pub(super) fn slots(&self) -> Vec<(&'static str, &Tensor)> {
+        let momentum = self.momentum.iter().map(|sum| ("rmsprop.momentum", sum));
+        [("rmsprop.square", &self.square)].into_iter().chain(momentum).collect()
+    }
+}

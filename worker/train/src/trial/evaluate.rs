@@ -1,0 +1,253 @@
+//! The last stage of a trial: the trained network under the perturbations of its configuration.
+//!
+//! Cells that can share samples and noise are evaluated side by side. What is summed up for them is
+//! in the state, so that a checkpoint may come between any two batches.
+
+use rheo_core::config::{Augment, EvaluationKind, ShapeMode, TrialConfig};
+use rheo_core::rng::Purpose;
+use tch::no_grad_guard;
+
+use super::state::{Stage, Tally};
+use super::{Step, Trial, diverged};
+use crate::Error;
+use crate::evaluation::{self, Cell, Data, Perturbation, Perturbed, Source};
+use crate::network::{Conditions, Held, Network};
+use crate::step::Batch;
+use crate::task::{Split, Task};
+
+/// Samples of every cell in a batch of a group, at least: below that, preparing the samples would
+/// cost more than running them side by side saves.
+const FEWEST_SAMPLES: u32 = 8;
+
+impl Trial<'_> {
+    /// Does one batch of the group of cells in work.
+    pub(super) fn evaluate(&mut self) -> Result<Step, Error> {
+        let group = self.group();
+        let Some(&first) = group.first() else { return Ok(Step::Done) };
+        // Before the first batch, or in a checkpoint of a program that evaluated cells one by one.
+        if self.state.tallies.len() != group.len() {
+            self.state.batch = 0;
+            self.state.tallies = vec![Tally::default(); group.len()];
+        }
+        let samples = self.samples(&group, first);
+        self.evaluate_batch(&group, &samples)?;
+        self.state.batch += 1;
+        if samples.last().is_some_and(|&last| u64::from(last) + 1 < first.samples) {
+            return Ok(Step::More);
+        }
+        self.complete(&group)
+    }
+
+    /// The cells that are evaluated next, side by side.
+    fn group(&self) -> Vec<Cell> {
+        let rest = self.cells.get(self.state.cell as usize..).unwrap_or_default();
+        evaluation::group(rest, (self.chunk() / FEWEST_SAMPLES) as usize).to_vec()
+    }
+
+    /// The test samples of the next batch of a group.
+    fn samples(&self, group: &[Cell], first: Cell) -> Vec<u32> {
+        let cells = u32::try_from(group.len()).unwrap_or(u32::MAX);
+        let chunk = (self.chunk() / cells).max(1);
+        let chunk = if self.task.windows(Split::Test).is_some() { 1 } else { chunk };
+        let end = u32::try_from(first.samples).unwrap_or(u32::MAX);
+        let start = self.state.batch.saturating_mul(chunk).min(end);
+        (start..start.saturating_add(chunk).min(end)).collect()
+    }
+
+    fn evaluate_batch(&mut self, group: &[Cell], samples: &[u32]) -> Result<(), Error> {
+        let batch = self.task.batch(Split::Test, samples)?;
+        // A window of a text holds all columns.
+        let per_unit = batch.samples / (samples.len() as u64).max(1);
+        let first = u64::from(samples.first().copied().unwrap_or(0)) * per_unit;
+        let Perturbed { inputs, drive } = self.perturbed(group, &batch, first)?;
+        let held = self.held(group)?;
+        let from = self.left_by_the_last(&batch);
+        let conditions = Conditions { drive: drive.as_ref(), held: held.as_ref(), from };
+        let (logits, last) = {
+            let _guard = no_grad_guard();
+            self.network.forward(&inputs, conditions, &mut self.gauge)?
+        };
+        self.carry(last);
+        let scores = evaluation::scores(&logits, &batch, group.len())?;
+        let weight = batch.weight / batch.samples.max(1);
+        for (tally, scores) in self.state.tallies.iter_mut().zip(&scores) {
+            tally.add(scores, batch.conditions.as_deref(), weight);
+        }
+        Ok(())
+    }
+
+    /// Whether the shapes have yet to be measured that frozen neurons have: those of neurons which
+    /// change them, averaged over time and all unperturbed test samples, hence in the first cell.
+    /// The other neurons have the same shape in both modes.
+    pub(super) fn measures_frozen(&self) -> Result<bool, Error> {
+        Ok(self.state.cell == 0 && self.freezes()?)
+    }
+
+    /// Whether neurons are evaluated with a shape that is not their own.
+    pub(super) fn freezes(&self) -> Result<bool, Error> {
+        let frozen = self.cells.iter().any(|cell| cell.shape_mode == ShapeMode::Frozen);
+        let adapts = self.config.network.kind.has_shape() && self.network.fixed_shape()?.is_none();
+        Ok(frozen && adapts)
+    }
+
+    /// The shape that the neurons are made to have in a group of cells.
+    fn held(&self, group: &[Cell]) -> Result<Option<Held>, Error> {
+        let is_frozen = group.first().is_some_and(|cell| cell.shape_mode == ShapeMode::Frozen);
+        match &self.frozen {
+            Some(shape) if is_frozen => Ok(Some(Held::new(shape, self.network.precision())?)),
+            _ => Ok(None),
+        }
+    }
+
+    /// What the cells of a group do to a batch whose first sample is `first`.
+    fn perturbed(&self, group: &[Cell], batch: &Batch, first: u64) -> Result<Perturbed, Error> {
+        let perturbations: Vec<Perturbation> = group.iter().map(|cell| cell.perturbation).collect();
+        let repetition = group.first().map_or(0, |cell| cell.repetition);
+        let seed = self.config.seeds.of(Purpose::Noise, self.config.seed);
+        let mut source = Source::Samples { seed, repetition, first };
+        Ok(evaluation::perturb(
+            &perturbations,
+            &batch.inputs,
+            &data(&self.task, &self.network, self.mean),
+            &mut source,
+        )?)
+    }
+
+    /// Writes down the cells of a group that has seen all its samples.
+    fn complete(&mut self, group: &[Cell]) -> Result<Step, Error> {
+        let tallies = std::mem::take(&mut self.state.tallies);
+        for (cell, tally) in group.iter().zip(&tallies) {
+            let is_clean = cell.perturbation == Perturbation::None;
+            // Only the loss of an unperturbed network says that training went wrong.
+            if is_clean && cell.shape_mode == ShapeMode::Own && !tally.all.loss().is_finite() {
+                return Ok(diverged("loss", tally.all.loss(), "on the unperturbed test data"));
+            }
+            self.report_cell(cell, tally);
+            self.state.cell += 1;
+        }
+        if let Some(moments) = self.gauge.moments() {
+            self.frozen = Some(moments.mean()?);
+        }
+        if self.state.cell as usize == self.cells.len() {
+            self.enter(Stage::Done)?;
+            return Ok(Step::Done);
+        }
+        self.enter(Stage::Evaluate)?;
+        Ok(Step::More)
+    }
+}
+
+/// What perturbations have to know of a trial whose inputs have the `mean` of [`input_mean`].
+pub(super) fn data<'a>(task: &'a Task, network: &Network, mean: f64) -> Data<'a> {
+    Data {
+        steps: task.steps(),
+        mean,
+        side: task.image_side(),
+        order: task.order(),
+        hidden: network.hidden(),
+    }
+}
+
+/// The mean of the training inputs, where a perturbation asks for it: it takes a look at all of
+/// them.
+pub(super) fn input_mean(config: &TrialConfig, task: &Task) -> f64 {
+    let contrast = EvaluationKind::Contrast;
+    let Augment { kind, probability, .. } = config.training.augment;
+    let trained = kind == contrast && probability > 0.0;
+    if trained || config.evaluate.iter().any(|evaluation| evaluation.kind == contrast) {
+        task.input_mean().unwrap_or_default()
+    } else {
+        0.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rheo_core::config::{self, Evaluation, NetworkKind, Precision};
+    use rheo_core::trainer::{Commit, Next, Progress, Session};
+    use tch::{Kind, Tensor};
+
+    use super::*;
+    use crate::gauge::Gauge;
+    use crate::task::Library;
+
+    struct Silent;
+
+    impl Session for Silent {
+        fn next(&mut self) -> Next {
+            Next::Continue
+        }
+        fn progress(&mut self, _: Progress) {}
+        fn commit(&mut self, _: Commit) {}
+        fn elapsed(&self) -> f64 {
+            0.0
+        }
+    }
+
+    /// A trial of 20 test samples that evaluates the unperturbed network in both modes.
+    fn config(kind: NetworkKind) -> TrialConfig {
+        let mut config = TrialConfig {
+            task: config::Task {
+                side: 4,
+                train_size: 4,
+                validation_size: 4,
+                test_size: 20,
+                ..config::Task::default()
+            },
+            network: config::Network { kind, hidden: 3, ..config::Network::default() },
+            evaluate: vec![Evaluation {
+                shape_mode: vec![ShapeMode::Own, ShapeMode::Frozen],
+                ..Evaluation::default()
+            }],
+            ..TrialConfig::default()
+        };
+        config.training.epochs = 1;
+        config.training.precision = Precision::Float64;
+        config
+    }
+
+    fn trained(config: &TrialConfig) -> Trial<'_> {
+        let mut trial = Trial::begin(config, &Library::default()).unwrap();
+        while trial.step(&mut Silent).unwrap() == Step::More {}
+        trial
+    }
+
+    #[test]
+    fn frozen_neurons_have_their_mean_shape_over_time_and_unperturbed_test_samples() {
+        let config = config(NetworkKind::Adaptive);
+        let trial = trained(&config);
+        let batch = trial.task.batch(Split::Test, &(0..20).collect::<Vec<_>>()).unwrap();
+        let _guard = no_grad_guard();
+        let (mut n, mut s) = (Vec::new(), Vec::new());
+        let mut gauge = Gauge::counting();
+        let see = &mut |step: &crate::network::Step| {
+            let (gain, saturation) = step.shape.as_ref().unwrap();
+            n.push(gain.shallow_clone());
+            s.push(saturation.shallow_clone());
+            Ok(())
+        };
+        trial.network.run(&batch.inputs, Conditions::default(), &mut gauge, see).unwrap();
+        let mean = |values: &[Tensor]| {
+            Tensor::stack(values, 0).mean_dim([0i64, 1].as_slice(), false, Kind::Double)
+        };
+        let held = Held { n: mean(&n), s: mean(&s) };
+        let conditions = Conditions { held: Some(&held), ..Conditions::default() };
+        let logits = trial.network.logits(&batch.inputs, conditions, &mut gauge).unwrap();
+        let loss = logits.log_softmax(1, Kind::Double).nll_loss(&batch.targets).double_value(&[]);
+        let [own, frozen] = &trial.rows.evaluations[..] else { panic!("not two rows") };
+        assert_eq!((own.shape_mode.as_str(), frozen.shape_mode.as_str()), ("own", "frozen"));
+        assert!((frozen.loss - loss).abs() < 1e-12, "{} {loss}", frozen.loss);
+        assert!((frozen.loss - own.loss).abs() > 1e-9, "{} {}", frozen.loss, own.loss);
+    }
+
+    #[test]
+    fn neurons_that_do_not_adapt_are_the_same_frozen() {
+        for kind in [NetworkKind::Heterogeneous, NetworkKind::Relu, NetworkKind::Lstm] {
+            let config = config(kind);
+            let trial = trained(&config);
+            let [own, frozen] = &trial.rows.evaluations[..] else { panic!("not two rows") };
+            assert_eq!(frozen.shape_mode, "frozen");
+            assert_eq!((own.loss, own.accuracy), (frozen.loss, frozen.accuracy), "{kind:?}");
+        }
+    }
+}

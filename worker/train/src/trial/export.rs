@@ -1,0 +1,29 @@
+//! What others want of a checkpoint: the configuration of its trial, and its weights alone.
+
+use rheo_core::config::TrialConfig;
+use rheo_core::trainer;
+use serde_json::json;
+
+use super::snapshot::{self, Header};
+use crate::Error;
+use crate::checkpoint::{self, Tensors};
+
+/// The configuration of the trial that `checkpoint` belongs to.
+pub fn config_of(checkpoint: &[u8]) -> Result<TrialConfig, trainer::Error> {
+    Ok(read(checkpoint)?.0.config)
+}
+
+/// The weights in `checkpoint` as a safetensors file: every parameter under its name, and as
+/// metadata `rheobase` the JSON of `config` and `epoch`. docs/checkpoint.md describes it.
+pub fn export(checkpoint: &[u8]) -> Result<Vec<u8>, trainer::Error> {
+    let (header, mut tensors) = read(checkpoint)?;
+    // Whatever else a checkpoint holds has a name with a point.
+    tensors.retain(|name, _| !name.contains('.'));
+    let header = json!({"config": header.config, "epoch": header.state.epoch});
+    Ok(checkpoint::weights(header.to_string(), &tensors)?)
+}
+
+fn read(checkpoint: &[u8]) -> Result<(Header, Tensors), Error> {
+    let (header, tensors) = checkpoint::decode(checkpoint)?;
+    Ok((snapshot::header(&header)?, tensors))
+}

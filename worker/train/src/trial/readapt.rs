@@ -1,0 +1,82 @@
+//! The second training of a trial: on turned images, with a new optimizer, and by default of nothing
+//! but gain and saturation (science reference, section 6).
+
+use rheo_core::config::{self, Group, Readapt};
+use rheo_core::rng::{Purpose, TrialRng};
+
+use super::{Trial, evaluate};
+use crate::Error;
+use crate::evaluation::{Perturbation, Source, perturb};
+use crate::optimizer::Optimizer;
+use crate::step::{Batch, Learned, Recipe};
+
+impl Trial<'_> {
+    /// The second training, if it has begun.
+    fn second(&self) -> Option<&Readapt> {
+        let first = i64::from(self.config.training.epochs);
+        let second = self.config.training.readapt.as_ref();
+        second.filter(|_| i64::from(self.state.epoch) >= first)
+    }
+
+    /// Whether the epoch in work is the first of the second training.
+    pub(super) fn begins_again(&self) -> bool {
+        let first = i64::from(self.config.training.epochs);
+        self.second().is_some() && i64::from(self.state.epoch) == first
+    }
+
+    /// Whether a second training is at work.
+    pub(super) fn is_second(&self) -> bool {
+        self.second().is_some()
+    }
+
+    /// The part of the trial to which the weights of the epoch in work belong: `before` and `after`
+    /// the second training, else `trained`.
+    pub(super) fn phase(&self) -> &'static str {
+        let is_end_of_first =
+            i64::from(self.state.epoch) + 1 == i64::from(self.config.training.epochs);
+        match &self.config.training.readapt {
+            Some(_) if is_end_of_first => "before",
+            Some(_) if self.is_last() => "after",
+            _ => "trained",
+        }
+    }
+
+    /// The optimizer of the second training.
+    pub(super) fn second_optimizer(&self) -> Result<Optimizer, Error> {
+        let first = &self.config.training.optimizer;
+        let lr = self.second().map_or(first.lr, |second| second.lr);
+        let own = |group: &Group| Group { lr: None, ..group.clone() };
+        let config = config::Optimizer {
+            lr,
+            controller: own(&first.controller),
+            shape: own(&first.shape),
+            readout: own(&first.readout),
+            ..first.clone()
+        };
+        Ok(Optimizer::new(&config, &self.network.parameters())?)
+    }
+
+    /// How the updates of the second training are made, while it is at work.
+    pub(super) fn second_recipe(&self) -> Option<Recipe> {
+        let second = self.second()?;
+        let learned = Learned { shape: true, others: !second.only_shape };
+        Some(Recipe { learned, factor: 1.0, clip_norm: self.config.training.clip_norm })
+    }
+
+    /// The learning rate of the second training, while it is at work.
+    pub(super) fn second_rate(&self) -> Option<f64> {
+        self.second().map(|second| second.lr)
+    }
+
+    /// Turns the images of a batch as the second training wants them.
+    pub(super) fn turn(&self, batch: &mut Batch) -> Result<(), Error> {
+        let Some(second) = self.second() else { return Ok(()) };
+        let turned = [Perturbation::Rotation { level: second.rotation }];
+        let data = evaluate::data(&self.task, &self.network, self.mean);
+        // Nothing is drawn.
+        let mut rng = TrialRng::new(0, Purpose::Noise);
+        let perturbed = perturb(&turned, &batch.inputs, &data, &mut Source::Stream(&mut rng))?;
+        batch.inputs = perturbed.inputs;
+        Ok(())
+    }
+}

@@ -1,0 +1,236 @@
+//! Trials under every perturbation: the rows they leave, that a group says what its cells say one by
+//! one, that noise belongs to samples, and that perturbed training resumes bit by bit.
+
+use rheo_core::config::{
+    Augment, Evaluation, EvaluationKind, NetworkKind, Precision, ShapeMode, TrialConfig,
+};
+use rheo_core::row::{EvaluationRow, Rows};
+use rheo_core::trainer::Ended;
+use rheo_train::Torch;
+
+use crate::support::{stop_at, tiny, tiny_copy, train};
+
+const KINDS: [EvaluationKind; 8] = [
+    EvaluationKind::None,
+    EvaluationKind::Sine,
+    EvaluationKind::StepDrive,
+    EvaluationKind::NoiseDrive,
+    EvaluationKind::InputNoise,
+    EvaluationKind::Contrast,
+    EvaluationKind::Offset,
+    EvaluationKind::Rotation,
+];
+
+fn rows(config: &TrialConfig) -> Rows {
+    train(&Torch::new(None), config).0.commit.rows
+}
+
+fn of(kind: EvaluationKind) -> Evaluation {
+    Evaluation { kind, ..Evaluation::default() }
+}
+
+/// A trial that evaluates everything at the default grids.
+fn all(kind: NetworkKind) -> TrialConfig {
+    let mut config = tiny(kind);
+    config.training.epochs = 1;
+    config.training.precision = Precision::Float64;
+    config.analyze.clear();
+    config.evaluate = KINDS.map(of).into();
+    config
+}
+
+/// What tells the rows of a trial apart.
+fn key(row: &EvaluationRow) -> String {
+    let EvaluationRow { perturbation, level, frequency, phase, from_step, .. } = row;
+    let EvaluationRow { repetition, shape_mode, condition, .. } = row;
+    format!(
+        "{perturbation} {level} {frequency:?} {phase:?} {from_step} {repetition} {shape_mode} {condition:?}"
+    )
+}
+
+#[test]
+fn every_cell_of_the_default_grids_is_one_row() {
+    let rows = rows(&all(NetworkKind::Adaptive)).evaluations;
+    let count = |name: &str| rows.iter().filter(|row| row.perturbation == name).count();
+    let counts = KINDS.map(|kind| count(kind.name()));
+    assert_eq!(counts, [1, 27, 10, 24, 24, 14, 14, 6]);
+    assert_eq!(rows.len(), 120);
+    let mut keys: Vec<String> = rows.iter().map(key).collect();
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), 120);
+    for row in &rows {
+        assert_eq!((row.count, row.split.as_str(), row.condition), (300, "test", None));
+        assert!(row.loss.is_finite() && (0.0..=1.0).contains(&row.accuracy), "{row:?}");
+    }
+}
+
+#[test]
+fn rows_say_from_which_step_they_are_perturbed() {
+    // T = 16: onset 4, half 8.
+    let first = |row: &EvaluationRow| match (row.perturbation.as_str(), row.from_step) {
+        ("step_drive", step) => step == 5,
+        ("noise_drive", step) => step == 4,
+        ("contrast" | "offset", step) => step == 0 || step == 8,
+        (_, step) => step == 0,
+    };
+    let rows = rows(&all(NetworkKind::Relu)).evaluations;
+    assert!(rows.iter().all(first));
+    let late = rows.iter().filter(|row| row.from_step == 8).count();
+    assert_eq!(late, 14);
+}
+
+#[test]
+fn the_level_that_does_nothing_gives_the_unperturbed_scores() {
+    for config in [all(NetworkKind::Adaptive), all(NetworkKind::Heterogeneous)] {
+        let rows = rows(&config).evaluations;
+        let mut neutral = 0;
+        for row in &rows {
+            let level = if row.perturbation == "contrast" { 1.0 } else { 0.0 };
+            if row.level == level {
+                neutral += 1;
+                assert!((row.loss - rows[0].loss).abs() < 1e-12, "{row:?}");
+                assert_eq!(row.accuracy, rows[0].accuracy, "{row:?}");
+            } else {
+                assert_ne!(row.loss, rows[0].loss, "{row:?}");
+            }
+        }
+        assert_eq!(neutral, 1 + 3 + 1 + 3 + 3 + 2 + 2 + 1);
+    }
+}
+
+#[test]
+fn a_group_says_what_its_cells_say_one_by_one() {
+    let mut config = all(NetworkKind::Adaptive);
+    let together = rows(&config).evaluations;
+    let pick = |name: &str, level: f64| {
+        let same = |row: &&EvaluationRow| row.perturbation == name && row.level == level;
+        together.iter().filter(same).collect::<Vec<_>>()
+    };
+    for (kind, level) in [
+        (EvaluationKind::Sine, 0.6),
+        (EvaluationKind::StepDrive, 7.5),
+        (EvaluationKind::NoiseDrive, 2.5),
+        (EvaluationKind::InputNoise, 0.3),
+        (EvaluationKind::Contrast, 1.5),
+        (EvaluationKind::Offset, -0.25),
+        (EvaluationKind::Rotation, 45.0),
+    ] {
+        config.evaluate = vec![Evaluation { level: Some(vec![level]), ..of(kind) }];
+        let alone = rows(&config).evaluations;
+        let expected = pick(kind.name(), level);
+        assert_eq!(alone.len(), 1 + expected.len(), "{kind:?}");
+        for (found, expected) in alone[1..].iter().zip(expected) {
+            assert_eq!(key(found), key(expected));
+            assert!((found.loss - expected.loss).abs() < 1e-12, "{found:?} {expected:?}");
+            assert_eq!(found.accuracy, expected.accuracy, "{found:?}");
+        }
+    }
+}
+
+#[test]
+fn repetitions_draw_anew_and_the_seed_of_the_noise_decides() {
+    let mut config = all(NetworkKind::Homogeneous);
+    let noise = |kind| Evaluation { level: Some(vec![1.0]), ..of(kind) };
+    config.evaluate = vec![noise(EvaluationKind::NoiseDrive), noise(EvaluationKind::InputNoise)];
+    let losses = |config: &TrialConfig| -> Vec<f64> {
+        rows(config).evaluations.iter().map(|row| row.loss).collect()
+    };
+    let first = losses(&config);
+    assert_eq!(first.len(), 7);
+    for (place, loss) in first.iter().enumerate() {
+        assert!(!first[..place].contains(loss), "{first:?}");
+    }
+    assert_eq!(losses(&config), first);
+    config.seeds.noise = Some(99);
+    let other = losses(&config);
+    assert_eq!(other[0], first[0]);
+    assert!(other[1..].iter().zip(&first[1..]).all(|(a, b)| a != b));
+}
+
+#[test]
+fn only_the_first_samples_are_evaluated_where_it_says_so() {
+    let mut config = all(NetworkKind::Relu);
+    let few = |kind| Evaluation { samples: Some(37), level: Some(vec![0.0]), ..of(kind) };
+    config.evaluate = vec![few(EvaluationKind::Offset), few(EvaluationKind::NoiseDrive)];
+    config.task.test_size = 37;
+    let small = rows(&config).evaluations;
+    config.task.test_size = 300;
+    let large = rows(&config).evaluations;
+    assert_eq!(large[0].count, 300);
+    assert_eq!(large.len(), 1 + 2 + 3);
+    for (found, expected) in large[1..].iter().zip(&small[1..]) {
+        assert_eq!(found.count, 37);
+        assert_eq!((found.loss, found.accuracy), (expected.loss, expected.accuracy));
+    }
+}
+
+/// What a trial leaves when it is stopped at every question and resumed.
+fn in_pieces(config: &TrialConfig) -> Rows {
+    let torch = Torch::new(None);
+    let mut rows = Rows::default();
+    let mut resume: Option<Vec<u8>> = None;
+    loop {
+        match stop_at(&torch, config, resume.as_deref(), 0).unwrap() {
+            Ended::Stopped(commit) => {
+                rows.append(commit.rows);
+                resume = Some(commit.checkpoint);
+            }
+            Ended::Completed(finish) => {
+                rows.append(finish.commit.rows);
+                return rows;
+            }
+            other @ Ended::Diverged { .. } => panic!("not completed: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn an_evaluation_in_pieces_is_bit_identical() {
+    let mut config = all(NetworkKind::Adaptive);
+    config.evaluate = [
+        (EvaluationKind::Sine, 0.5),
+        (EvaluationKind::NoiseDrive, 2.0),
+        (EvaluationKind::Rotation, 45.0),
+    ]
+    .map(|(kind, level)| Evaluation {
+        level: Some(vec![0.0, level]),
+        repetitions: 2,
+        shape_mode: vec![ShapeMode::Own, ShapeMode::Frozen],
+        ..of(kind)
+    })
+    .into();
+    assert_eq!(in_pieces(&config), rows(&config));
+}
+
+#[test]
+fn perturbed_training_is_bit_identical_in_pieces_and_differs_from_plain_training() {
+    for (kind, level) in [
+        (EvaluationKind::Sine, 0.5),
+        (EvaluationKind::NoiseDrive, 1.0),
+        (EvaluationKind::InputNoise, 0.5),
+        (EvaluationKind::Rotation, 45.0),
+    ] {
+        let mut config = tiny(NetworkKind::Heterogeneous);
+        config.evaluate.clear();
+        let plain = rows(&config);
+        config.training.augment = Augment { kind, probability: 0.5, level };
+        let whole = rows(&config);
+        assert_eq!(in_pieces(&config), whole, "{kind:?}");
+        assert_ne!(whole.epochs[1].val_loss, plain.epochs[1].val_loss, "{kind:?}");
+    }
+    // Samples made afresh come from a stream of their own: only the inputs change.
+    let mut config = tiny_copy(NetworkKind::Homogeneous);
+    config.training.augment = Augment { probability: 0.7, ..Augment::default() };
+    assert_eq!(in_pieces(&config), rows(&config));
+}
+
+#[test]
+fn without_a_probability_the_perturbation_of_training_changes_nothing() {
+    let mut config = tiny(NetworkKind::Relu);
+    let plain = rows(&config);
+    config.training.augment =
+        Augment { kind: EvaluationKind::InputNoise, probability: 0.0, level: 3.0 };
+    config.seeds.augment = Some(5);
+    assert_eq!(rows(&config), plain);
+}
