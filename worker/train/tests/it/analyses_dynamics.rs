@@ -200,7 +200,7 @@ fn gradients_have_one_row_per_step_and_length() {
                 // From rest the first step does not depend on the recurrent weights.
                 assert_eq!(of("w_hh").next().unwrap().norm, 0.0, "{kind:?}");
                 assert!(of("w_hh").nth(1).unwrap().norm > 0.0, "{kind:?}");
-                assert!(of("hidden").last().unwrap().norm > 0.0, "{kind:?}");
+                assert!(of("hidden").next_back().unwrap().norm > 0.0, "{kind:?}");
             }
         }
     }
