@@ -62,18 +62,18 @@ impl Study<'_> {
     pub(crate) fn run(&self, pause: Pause<'_>) -> Result<Rows, Error> {
         match self.analysis.kind {
             AnalysisKind::Shapes => shapes::run(self, pause),
-            AnalysisKind::Lyapunov => lyapunov::run(self, pause),
-            AnalysisKind::Jacobian => jacobian::run(self, pause),
-            AnalysisKind::SlopeContours => slope_contours::run(self, pause),
-            AnalysisKind::Gradients => gradients::run(self, pause),
-            AnalysisKind::Eigenvalues => eigenvalues::run(self, pause),
-            AnalysisKind::MutualInformation => mutual_information::run(self, pause),
             AnalysisKind::ActivationCurves => activation_curves::run(self, pause),
             AnalysisKind::ShapeTraces => shape_traces::run(self, pause),
             AnalysisKind::GainScaling => gain_scaling::run(self, pause),
             AnalysisKind::Fractional => fractional::run(self, pause),
             AnalysisKind::Adaptation => adaptation::run(self, pause),
             AnalysisKind::ControllerPca => controller_pca::run(self, pause),
+            AnalysisKind::Lyapunov => lyapunov::run(self, pause),
+            AnalysisKind::Jacobian => jacobian::run(self, pause),
+            AnalysisKind::SlopeContours => slope_contours::run(self, pause),
+            AnalysisKind::Gradients => gradients::run(self, pause),
+            AnalysisKind::Eigenvalues => eigenvalues::run(self, pause),
+            AnalysisKind::MutualInformation => mutual_information::run(self, pause),
         }
     }
 }

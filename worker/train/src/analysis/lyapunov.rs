@@ -301,7 +301,7 @@ fn drive(study: &Study<'_>, xi: f64) -> tch::Result<Option<Tensor>> {
     let steps = study.task.steps();
     let window = Perturbation::StepDrive { level: xi }.window(steps);
     let values: Vec<f64> = (0..steps).map(|t| if window.contains(&t) { xi } else { 0.0 }).collect();
-    from_doubles(&values, &[steps.into(), 1, 1], study.network.precision()).map(Some)
+    from_doubles(&values, &[i64::from(steps), 1, 1], study.network.precision()).map(Some)
 }
 
 /// How many exponents are wanted and exist.
