@@ -5,6 +5,7 @@
 #[cfg(test)]
 mod tests;
 
+use rheo_core::config::NetworkKind;
 use rheo_core::row::{GradientRow, Rows, Variant};
 use tch::{Kind, Reduction, Tensor, no_grad_guard};
 
@@ -153,7 +154,7 @@ fn by_states(
     readout: Readout,
 ) -> tch::Result<[Vec<Tensor>; 2]> {
     let (mut hidden, mut inner) = (Vec::new(), Vec::new());
-    let adapts = network.parameter("w_gg").is_some();
+    let adapts = network.kind() == NetworkKind::Adaptive;
     let see = &mut |step: &crate::network::Step| {
         hidden.push(step.state.h.shallow_clone());
         inner.extend(step.state.inner.as_ref().filter(|_| adapts).map(Tensor::shallow_clone));

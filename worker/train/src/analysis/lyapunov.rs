@@ -5,11 +5,12 @@ mod orbit;
 #[cfg(test)]
 mod tests;
 
-use rheo_core::config::{LyapunovMode, NetworkKind};
+use rheo_core::config::LyapunovMode;
 use rheo_core::row::{LyapunovRow, Rows, Variant};
 use tch::{Tensor, no_grad, no_grad_guard};
 
-use super::sequences::{moments, parts, scaled};
+use super::driven::scaled;
+use super::sequences::{moments, parts};
 use super::{Pause, Study};
 use crate::Error;
 use crate::dynamics::spectrum::{Exponents, Spectrum, System, random_columns};
@@ -123,7 +124,7 @@ fn driven(study: &Study<'_>, pause: Pause<'_>) -> Result<Vec<LyapunovRow>, Error
     let steps = study.task.steps();
     let window = [scaled(DRIVEN_FROM, steps), steps];
     let mut all = Vec::new();
-    for &xi in study.analysis.level.as_deref().unwrap_or(&[0.0]) {
+    for xi in study.levels(&[0.0]) {
         let exponents = follow_sequences(study, xi, window[0], pause)?;
         let label = Label {
             variant: Variant::Corrected,
@@ -144,12 +145,12 @@ fn driven(study: &Study<'_>, pause: Pause<'_>) -> Result<Vec<LyapunovRow>, Error
 fn frozen(study: &Study<'_>, pause: Pause<'_>) -> Result<Vec<LyapunovRow>, Error> {
     let mut all = Vec::new();
     let steps = study.task.steps();
-    if study.network.kind() != NetworkKind::Adaptive || steps == 0 {
+    if !study.is_adaptive() || steps == 0 {
         return Ok(all);
     }
     let [a, b, c, d] = FROZEN_AT.map(|step| scaled(step, steps).min(steps - 1));
     let at = [a.saturating_sub(1), a, b, c, d];
-    for &xi in study.analysis.level.as_deref().unwrap_or(&FROZEN_LEVELS) {
+    for xi in study.levels(&FROZEN_LEVELS) {
         let mut spectra = Vec::new();
         for held in &shapes_at(study, xi, &at, pause)? {
             let still = Still {

@@ -1,4 +1,4 @@
-//! Which test sequences an analysis looks at, how its steps scale with their length, and how the
+//! Which test sequences an analysis looks at, as many at once as it has memory for, and how the
 //! numbers of several sequences become one.
 
 use tch::Tensor;
@@ -8,9 +8,6 @@ use crate::Error;
 use crate::step::Batch;
 use crate::task::Split;
 use crate::tensor::length;
-
-/// Steps of the sequences for which the science reference gives steps.
-const REFERENCE_STEPS: u64 = 784;
 
 /// Some test sequences of equal length, as many as shall run at once.
 pub(super) struct Part {
@@ -74,13 +71,6 @@ impl Part {
     }
 }
 
-/// Step `step` of a sequence of 784 steps, in one of `steps` steps: rounded, half up.
-pub(super) fn scaled(step: u32, steps: u32) -> u32 {
-    let (step, steps) = (u64::from(step), u64::from(steps));
-    let scaled = (step * steps + REFERENCE_STEPS / 2) / REFERENCE_STEPS;
-    u32::try_from(scaled).unwrap_or(u32::MAX)
-}
-
 /// Mean and standard deviation (of these values, not of a population that they stand for).
 pub(super) fn moments(values: &[f64]) -> (f64, f64) {
     let count = values.len() as f64;
@@ -99,13 +89,6 @@ mod tests {
     use super::*;
     use crate::network::Network;
     use crate::task::{Library, Task};
-
-    #[test]
-    fn steps_scale_with_the_sequence() {
-        assert_eq!([100, 200, 350].map(|step| scaled(step, 784)), [100, 200, 350]);
-        assert_eq!([200, 350].map(|step| scaled(step, 1024)), [261, 457]);
-        assert_eq!(scaled(100, 0), 0);
-    }
 
     #[test]
     fn what_is_not_a_number_stays_in_the_moments() {

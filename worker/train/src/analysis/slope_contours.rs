@@ -24,7 +24,7 @@ pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
         return Ok(Rows::default());
     }
     for (variant, slope) in SLOPES {
-        for &xi in study.analysis.level.as_deref().unwrap_or(&LEVELS) {
+        for xi in study.levels(&LEVELS) {
             pause()?;
             for n in linspace(GAINS.0, GAINS.1, GAINS.2) {
                 let s = saturation(xi, n, slope).filter(|s| SATURATIONS.contains(s));
