@@ -16,7 +16,7 @@ use super::{Column, Kind, encode_rows, optional, required};
 use crate::batch::{Error, Keys};
 use crate::config;
 
-pub(super) const COLUMNS: [Column; 40] = [
+pub(super) const COLUMNS: [Column; 42] = [
     required("point", Kind::U64, "", "the point of the space; its replicates share it"),
     required("status", Kind::Str, "", "`completed`, `diverged`, `pruned`, `cancelled` or `failed`"),
     optional("objective", Kind::F64, "", "final value of the metric of the sweep"),
@@ -41,6 +41,8 @@ pub(super) const COLUMNS: [Column; 40] = [
     optional("n0", Kind::F64, "", "gain at the start, given or drawn"),
     optional("s0", Kind::F64, "", "saturation at the start"),
     optional("n0_drawn", Kind::Bool, "", "whether `n0` was drawn"),
+    optional("learn_shape_from", Kind::U32, "", "epoch from which gain and saturation are learned"),
+    optional("augment_p", Kind::F64, "", "share of the training batches that are perturbed"),
     required("recurrent_init", Kind::Str, "", "initialiser of the recurrent matrices"),
     required("input_init", Kind::Str, "", "initialiser of the input matrices"),
     required("bias_init", Kind::Str, "", "initialiser of the biases"),
@@ -131,6 +133,8 @@ struct Flat<'a> {
     n0: Option<f64>,
     s0: Value,
     n0_drawn: Option<bool>,
+    learn_shape_from: u32,
+    augment_p: f64,
     recurrent_init: Value,
     input_init: InputInit,
     bias_init: Value,
@@ -187,6 +191,8 @@ impl<'a> Flat<'a> {
             n0: summary.and_then(|s| s.n0),
             s0: network["s0"].clone(),
             n0_drawn: network["s0"].is_number().then_some(row.config.network.n0.is_none()),
+            learn_shape_from: row.config.training.learn_shape_from,
+            augment_p: row.config.training.augment.probability,
             recurrent_init: network["recurrent_init"].clone(),
             input_init: row.config.input_init(),
             bias_init: network["bias_init"].clone(),

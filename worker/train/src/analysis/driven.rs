@@ -2,22 +2,19 @@
 //! drive is on, and moments of gain and saturation.
 
 use rheo_core::config::NetworkKind;
-use rheo_core::rng::{Purpose, TrialRng};
+use rheo_core::rng::Purpose;
 use tch::{Kind, Result, Tensor};
 
 use super::Study;
-use crate::Error;
-use crate::task::{Split, buffer};
-use crate::tensor::{from_doubles, length, to_double};
+use crate::evaluation::Source;
+use crate::task::Split;
+use crate::tensor::to_double;
 
 /// Steps of the sequences whose windows the science reference gives.
 const REFERENCE_STEPS: u64 = 784;
 
 /// Test sequences that are read at once.
 const BATCH: usize = 50;
-
-/// The first stream of noise, as at evaluation.
-const NOISE: u64 = 1 << 50;
 
 /// Where the step number `step` of 784 lies among `steps`: round(step T / 784), halves up, the rule
 /// for all windows.
@@ -59,29 +56,17 @@ impl Study<'_> {
     }
 
     /// Standard normal numbers [`steps`, B, H] for a batch of [`Study::test_batches`]: the draws of
-    /// the first repetition of the noise drive at evaluation, by step, then neuron, from a stream of
-    /// each sequence. The sequences of a text are counted window by window.
-    pub(super) fn neuron_noise(
-        &self,
-        batch: &[u32],
-        steps: u32,
-    ) -> std::result::Result<Tensor, Error> {
+    /// the first repetition of the noise drive at evaluation. The sequences of a text are counted
+    /// window by window.
+    pub(super) fn neuron_noise(&self, batch: &[u32], steps: u32) -> Result<Tensor> {
         let seed = self.config.seeds.of(Purpose::Noise, self.config.seed);
         let columns = self.columns().unwrap_or(1);
-        let first = |item: &u32| u64::from(*item) * columns;
-        let sequences: Vec<u64> =
-            batch.iter().flat_map(|item| first(item)..first(item) + columns).collect();
-        let size = [i64::from(steps), length(sequences.len())?, self.network.hidden().into()];
-        let [steps, batch, hidden] = size.map(|size| usize::try_from(size).unwrap_or(usize::MAX));
-        let mut values = buffer("noise", steps.saturating_mul(batch).saturating_mul(hidden))?;
-        for (place, sequence) in sequences.into_iter().enumerate() {
-            let mut rng = TrialRng::stream(seed, NOISE + sequence);
-            for step in 0..steps {
-                let first = (step * batch + place) * hidden;
-                values[first..first + hidden].fill_with(|| rng.normal());
-            }
-        }
-        Ok(from_doubles(&values, &size, self.network.precision())?)
+        let first = u64::from(batch.first().copied().unwrap_or(0)) * columns;
+        let count = batch.len() as u64 * columns;
+        let size = [u64::from(steps), count, self.network.hidden().into()];
+        let size = size.map(|size| usize::try_from(size).unwrap_or(usize::MAX));
+        let mut source = Source::Samples { seed, repetition: 0, first };
+        source.normals(size, self.network.precision())
     }
 }
 

@@ -28,7 +28,7 @@ pub enum Source<'a> {
 
 impl Source<'_> {
     /// Standard normal numbers [T, B, W], drawn for each sample by step, then along W.
-    pub(super) fn normals(&mut self, size: [usize; 3], kind: Kind) -> Result<Tensor> {
+    pub(crate) fn normals(&mut self, size: [usize; 3], kind: Kind) -> Result<Tensor> {
         let [steps, batch, width] = size;
         let mut values = vec![0.0; steps * batch * width];
         for sample in 0..batch {

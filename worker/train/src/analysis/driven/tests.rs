@@ -6,9 +6,11 @@ use rheo_core::config::{
     Analysis, AnalysisKind, Network as Config, NetworkKind, Precision, Protocol, RecurrentInit,
     Task as TaskConfig, TaskKind, TrialConfig,
 };
+use rheo_core::rng::{Purpose, TrialRng};
 use rheo_core::row::{FractionalFitRow, Rows, Variant};
 
 use super::*;
+use crate::Error;
 use crate::network::Network;
 use crate::task::{Library, Task};
 
