@@ -10,10 +10,10 @@ use tch::{Kind, Tensor, no_grad_guard};
 use super::sequences::parts;
 use super::{Pause, Study};
 use crate::Error;
-use crate::dynamics::contour::linspace;
 use crate::dynamics::norm::{self, ROUNDS, Rounds};
 use crate::gauge::Gauge;
 use crate::network::{Conditions, Held, Network, Step};
+use crate::numerics::search::linspace;
 use crate::tensor::{from_doubles, length, to_double};
 
 /// Test sequences, unless the analysis says how many.
@@ -21,8 +21,8 @@ const SAMPLES: u32 = 100;
 /// Every which step is looked at.
 const EVERY: u32 = 28;
 /// The grid of the untrained network: gains and saturations, each from, to, how many.
-const GAINS: (f64, f64, u32) = (1.0, 20.0, 20);
-const SATURATIONS: (f64, f64, u32) = (0.0, 1.0, 10);
+const GAINS: (f64, f64, usize) = (1.0, 20.0, 20);
+const SATURATIONS: (f64, f64, usize) = (0.0, 1.0, 10);
 /// Sequences that run at once.
 const BATCH: usize = 50;
 

@@ -5,12 +5,13 @@ use rheo_core::row::{Rows, SlopeContourRow, Variant};
 
 use super::{Pause, Study};
 use crate::Error;
-use crate::dynamics::contour::{linspace, saturation};
+use crate::dynamics::contour::saturation;
+use crate::numerics::search::linspace;
 
 /// Inputs at which the slope is taken.
 const LEVELS: [f64; 7] = [0.9, 1.1, 1.5, 2.0, 3.0, 5.0, 30.0];
 /// The gains: from, to, how many.
-const GAINS: (f64, f64, u32) = (2.0, 5.0, 100);
+const GAINS: (f64, f64, usize) = (2.0, 5.0, 100);
 /// The saturations that are shown.
 const SATURATIONS: std::ops::RangeInclusive<f64> = -0.015..=0.025;
 /// What the slope is set to. The released code looks for slope + 0.013 = 1 and does not say why.

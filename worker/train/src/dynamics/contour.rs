@@ -26,17 +26,10 @@ fn sigmoids(z: f64) -> (f64, f64) {
     if z >= 0.0 { (large, small) } else { (small, large) }
 }
 
-/// `count` numbers from `low` to `high` at equal distances, both ends included.
-pub fn linspace(low: f64, high: f64, count: u32) -> Vec<f64> {
-    let step = (high - low) / f64::from(count.saturating_sub(1).max(1));
-    (0..count)
-        .map(|i| if i + 1 == count && i > 0 { high } else { low + step * f64::from(i) })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::numerics::search::linspace;
 
     fn oracles() -> serde_json::Value {
         serde_json::from_str(include_str!("../../tests/goldens/oracles.json")).unwrap()
@@ -95,12 +88,5 @@ mod tests {
     fn where_the_saturation_changes_nothing_there_is_no_solution() {
         // n = 2 at x = 0: t = 1/2 and n (1 - t) = 1.
         assert_eq!(saturation(0.0, 2.0, 1.0), None);
-    }
-
-    #[test]
-    fn grids_have_both_ends() {
-        assert_eq!(linspace(0.0, 1.0, 5), [0.0, 0.25, 0.5, 0.75, 1.0]);
-        assert_eq!(linspace(3.0, 9.0, 1), [3.0]);
-        assert_eq!(linspace(1.0, 20.0, 20)[18..], [19.0, 20.0]);
     }
 }
