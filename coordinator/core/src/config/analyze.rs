@@ -43,6 +43,9 @@ pub struct Analysis {
     /// Whether the biases of the neurons take part where there is no input.
     #[schemars(extend("x-kinds" = ["lyapunov"]))]
     pub biases: bool,
+    /// Whether the norms are also taken on a grid of gains and saturations, the same for all neurons.
+    #[schemars(extend("x-kinds" = ["jacobian"]))]
+    pub grid: bool,
     /// Numbers of steps to which sequences are cut; without it, the grid of the science reference.
     #[schemars(length(min = 1), inner(range(min = 1)), extend("x-kinds" = ["gradients"]))]
     pub lengths: Option<Vec<u32>>,
@@ -75,6 +78,7 @@ impl Default for Analysis {
             exponents: 10,
             steps: 1000,
             biases: false,
+            grid: false,
             lengths: None,
             lags: None,
             neighbours: 5,

@@ -327,10 +327,12 @@ fn check_analyses(analyses: &[Analysis], epochs: u32, problems: &mut Vec<Problem
             if i64::from(epoch) >= i64::from(epochs) {
                 problems.push(Problem::new(
                     &[&place, "training.epochs"],
-                    format!(
-                        "there is no epoch {epoch}: the epochs are 0 to {}",
-                        epochs.saturating_sub(1)
-                    ),
+                    match epochs.checked_sub(1) {
+                        Some(last) => {
+                            format!("there is no epoch {epoch}: the epochs are 0 to {last}")
+                        }
+                        None => format!("there is no epoch {epoch}: nothing is trained"),
+                    },
                     "write epochs from -1 (untrained) to the last, or delete the list",
                 ));
             }

@@ -9,8 +9,8 @@ use super::EvaluationKind;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Training {
-    /// Passes over the training data.
-    #[schemars(range(min = 1, max = 1_000_000))]
+    /// Passes over the training data; with 0 the untrained network is analysed and evaluated.
+    #[schemars(range(min = 0, max = 1_000_000))]
     pub epochs: u32,
     /// Samples per update; a last, smaller batch is kept and weighted by its size.
     #[schemars(range(min = 1, max = 65_536))]

@@ -1,5 +1,5 @@
-//! Norms of the Jacobian dh_t / dh_(t-1) = diag(q_t) w_hh along test sequences, and for the untrained
-//! network on a grid of gains and saturations (science reference, section 7.2).
+//! Norms of the Jacobian dh_t / dh_(t-1) = diag(q_t) w_hh along test sequences, on request also on a
+//! grid of gains and saturations (science reference, section 7.2).
 
 #[cfg(test)]
 mod tests;
@@ -20,21 +20,20 @@ use crate::tensor::{from_doubles, length, to_double};
 const SAMPLES: u32 = 100;
 /// Every which step is looked at.
 const EVERY: u32 = 28;
-/// The grid of the untrained network: gains and saturations, each from, to, how many.
+/// The grid: gains and saturations, each from, to, how many.
 const GAINS: (f64, f64, usize) = (1.0, 20.0, 20);
 const SATURATIONS: (f64, f64, usize) = (0.0, 1.0, 10);
 /// Sequences that run at once.
 const BATCH: usize = 50;
 
 /// One row for the path at fixed gain and saturation, for adaptive networks one more for the path
-/// through the controllers, and one per point of the grid where epoch -1 is asked for by name. Nothing
-/// for networks whose neurons have several gates.
+/// through the controllers, and one per point of the grid where that is wanted. Nothing for networks
+/// whose neurons have several gates.
 pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
     let _guard = no_grad_guard();
     let Some(norms) = Norms::new(study)? else { return Ok(Rows::default()) };
     let mut jacobian = norms.measure(study, None, pause)?;
-    let is_asked = study.analysis.epochs.as_ref().is_some_and(|epochs| epochs.contains(&-1));
-    if study.epoch == -1 && is_asked && study.network.kind().has_shape() {
+    if study.analysis.grid && study.network.kind().has_shape() {
         for n in linspace(GAINS.0, GAINS.1, GAINS.2) {
             for s in linspace(SATURATIONS.0, SATURATIONS.1, SATURATIONS.2) {
                 jacobian.extend(norms.measure(study, Some((n, s)), pause)?);

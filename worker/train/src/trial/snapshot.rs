@@ -183,7 +183,7 @@ fn state(text: &str, config: &TrialConfig) -> Result<State, Error> {
     }
     let epochs = i64::from(config.epochs());
     let epoch = i64::from(header.state.epoch);
-    let before = header.state.stage == Stage::Analyze && epoch == -1;
+    let before = epoch == -1 && (header.state.stage == Stage::Analyze || epochs == 0);
     if before || (0..epochs).contains(&epoch) {
         Ok(header.state)
     } else {

@@ -149,7 +149,8 @@ fn jacobians_have_one_row_per_path() {
 
 #[test]
 fn the_grid_of_untrained_jacobians_stays_below_the_steepest_slope() {
-    let analysis = Analysis { epochs: Some(vec![-1]), ..analysis(AnalysisKind::Jacobian) };
+    let analysis =
+        Analysis { epochs: Some(vec![-1]), grid: true, ..analysis(AnalysisKind::Jacobian) };
     let rows = analysed(tiny(NetworkKind::Heterogeneous), analysis).jacobian;
     assert_eq!(rows.len(), 1 + 200);
     for row in &rows[1..] {

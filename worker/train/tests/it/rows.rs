@@ -6,7 +6,7 @@ use rheo_core::row::Rows;
 use rheo_core::trainer::{Ended, Finish, Next, Trainer as _};
 use rheo_train::Torch;
 
-use crate::support::{KINDS, Script, tiny, tiny_copy, train};
+use crate::support::{KINDS, Script, joined, stop_at, tiny, tiny_copy, train};
 
 fn rows(config: &TrialConfig) -> (Rows, Finish) {
     let (finish, _) = train(&Torch::new(None), config);
@@ -263,4 +263,26 @@ fn the_time_of_a_trial_adds_up_over_its_attempts() {
     let epochs = first.rows.epochs.iter().chain(&finish.commit.rows.epochs);
     let total: f64 = epochs.map(|row| row.wall_s).sum();
     assert!(total > 0.0 && total < finish.summary.wall_s, "{total}");
+}
+
+#[test]
+fn without_epochs_the_untrained_network_is_analysed_and_evaluated() {
+    let mut config = tiny(NetworkKind::Heterogeneous);
+    config.training.epochs = 0;
+    let (finish, asked) = train(&Torch::new(None), &config);
+    let rows = &finish.commit.rows;
+    assert!(rows.epochs.is_empty());
+    assert_eq!(rows.shapes.iter().map(|row| row.epoch).collect::<Vec<_>>(), [-1; 5]);
+    assert!(rows.evaluations.iter().all(|row| row.epoch == -1));
+    assert!(!rows.evaluations.is_empty());
+    assert_eq!((finish.summary.epochs, finish.summary.best_val_epoch), (0, None));
+    for at in 0..asked {
+        let Ended::Stopped(first) = stop_at(&Torch::new(None), &config, None, at).unwrap() else {
+            panic!("it ended at {at}");
+        };
+        let mut session = Script::new(|_| Next::Continue);
+        let rest = Torch::new(None).run(&config, Some(&first.checkpoint), &mut session).unwrap();
+        let Ended::Completed(rest) = rest else { panic!("not completed") };
+        assert_eq!(joined([&first, &rest.commit]), *rows);
+    }
 }
