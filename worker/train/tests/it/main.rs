@@ -13,6 +13,7 @@ mod analyses_dynamics;
 mod analyses_shape;
 mod checkpoints;
 mod cifar;
+mod curves;
 mod data;
 mod evidence;
 mod learning;

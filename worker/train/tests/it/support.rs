@@ -6,6 +6,7 @@ use rheo_core::config::{
 use rheo_core::row::Rows;
 use rheo_core::trainer::{Commit, Ended, Error, Finish, Next, Progress, Session, Trainer};
 use rheo_train::Torch;
+use tch::{Kind, Tensor};
 
 /// A session that says what a script says and keeps what it is given. Its clock stands still unless
 /// told otherwise, so that everything a trial produces can be compared bit by bit.
@@ -151,4 +152,15 @@ pub(crate) fn assert_close(what: &str, found: &[f64], expected: &[f64]) {
     for (place, (a, b)) in found.iter().zip(expected).enumerate() {
         assert!((a - b).abs() <= 1e-9 * b.abs() + 1e-12, "{what}[{place}]: {a}, not {b}");
     }
+}
+
+/// One thread, as most trials have: more of them wait by spinning, which starves other tests.
+pub(crate) fn one_thread() {
+    let _ = tch::get_num_threads();
+    tch::set_num_threads(1);
+}
+
+pub(crate) fn doubles(tensor: &Tensor) -> Vec<f64> {
+    let flat = tensor.detach().to_kind(Kind::Double).contiguous().view(-1);
+    Vec::try_from(flat).unwrap()
 }

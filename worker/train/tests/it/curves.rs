@@ -1,0 +1,92 @@
+//! The activation family against the reference values, in double precision, and at its extremes.
+
+use rheo_core::rng::{Purpose, TrialRng};
+use rheo_train::gamma::{Curve, GAIN_GUARD};
+use serde_json::Value;
+use tch::{Kind, Tensor, no_grad};
+
+use crate::support::{doubles, one_thread, oracles};
+
+/// Value and derivatives by x, n and s of the curve at every triple, as the graph sees them.
+fn differentiate(points: &[[f64; 3]], kind: Kind) -> [Vec<f64>; 4] {
+    let leaf = |axis: usize| {
+        let values: Vec<f64> = points.iter().map(|point| point[axis]).collect();
+        Tensor::from_slice(&values).to_kind(kind).set_requires_grad(true)
+    };
+    one_thread();
+    let (x, n, s) = (leaf(0), leaf(1), leaf(2));
+    let value = Curve::new(&n, &s, true).unwrap().apply(&x).unwrap();
+    let slopes = Tensor::run_backward(&[value.sum(kind)], &[&x, &n, &s], false, false);
+    [doubles(&value), doubles(&slopes[0]), doubles(&slopes[1]), doubles(&slopes[2])]
+}
+
+fn triples(points: &Value) -> Vec<[f64; 3]> {
+    let point = |point: &Value| ["x", "n", "s"].map(|name| point[name].as_f64().unwrap());
+    points.as_array().unwrap().iter().map(point).collect()
+}
+
+#[test]
+fn the_curve_and_its_slopes_have_the_reference_values() {
+    let oracles = oracles();
+    for set in ["points", "guarded"] {
+        let points = &oracles["activation"][set];
+        let found = differentiate(&triples(points), Kind::Double);
+        for (place, point) in points.as_array().unwrap().iter().enumerate() {
+            for (values, name) in found.iter().zip(["value", "dx", "dn", "ds"]) {
+                let expected = point[name].as_f64().unwrap();
+                // The reference has 12 digits and asks for no absolute slack.
+                let off = (values[place] - expected).abs();
+                assert!(off <= 1e-11 * expected.abs(), "{set} {place} {name}: {}", values[place]);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_curve_and_its_slopes_are_finite_everywhere() {
+    let mut rng = TrialRng::new(0, Purpose::Noise);
+    for (kind, large) in [(Kind::Double, 300), (Kind::Float, 37)] {
+        let mut magnitude = |sign: bool, most: i32| {
+            let exponent = rng.uniform(-f64::from(most), f64::from(most));
+            let value = 10f64.powf(exponent);
+            if sign && rng.unit() < 0.5 { -value } else { value }
+        };
+        let mut points: Vec<[f64; 3]> = (0..100_000)
+            .map(|i| {
+                // Half of the points are ordinary, half have any magnitude at all.
+                let most = if i % 2 == 0 { 1 } else { large };
+                [magnitude(true, most), magnitude(true, most), magnitude(true, 0) * 1.5]
+            })
+            .collect();
+        for x in [0.0, -0.0, 10f64.powi(large), -(10f64.powi(large))] {
+            for n in [0.0, -0.0, GAIN_GUARD, -GAIN_GUARD, 1e-30, 10f64.powi(large)] {
+                points.extend([0.0, 1.0, -0.05, 1.5].map(|s| [x, n, s]));
+            }
+        }
+        for (values, what) in differentiate(&points, kind).iter().zip(["value", "dx", "dn", "ds"]) {
+            let odd = values.iter().position(|value| !value.is_finite());
+            assert_eq!(odd.map(|i| points[i]), None, "{what} in {kind:?}");
+        }
+    }
+}
+
+#[test]
+fn without_gradients_the_curve_has_the_same_bits() {
+    let values = |range: f64| Tensor::linspace(-range, range, 97, (Kind::Float, tch::Device::Cpu));
+    let (x, n, s) = (values(4.0), values(7.0), values(0.8));
+    let with = {
+        let x = x.shallow_clone().set_requires_grad(true);
+        Curve::new(&n, &s, true).unwrap().apply(&x).unwrap()
+    };
+    let without = no_grad(|| Curve::new(&n, &s, false).unwrap().apply(&x).unwrap());
+    assert_eq!(doubles(&with), doubles(&without));
+}
+
+#[test]
+fn gains_near_and_below_zero_are_counted() {
+    let n = Tensor::from_slice(&[0.0, -0.0, 5e-4, -5e-4, GAIN_GUARD, -GAIN_GUARD, -3.0, 3.0]);
+    let curve = Curve::new(&n, &n.zeros_like(), false).unwrap();
+    assert_eq!((curve.guard_hits, curve.negative_gains), (4, 3));
+    let ordinary = Curve::new(&n.ones_like(), &n, false).unwrap();
+    assert_eq!((ordinary.guard_hits, ordinary.negative_gains), (0, 0));
+}
