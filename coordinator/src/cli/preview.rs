@@ -110,8 +110,12 @@ pub(super) fn yaml_like(value: &Value, depth: usize) -> String {
     let mut text = String::new();
     for (name, value) in fields {
         match value {
-            Value::Object(inner) if !inner.is_empty() => {
-                text += &format!("{indent}{name}:\n{}", yaml_like(value, depth + 1));
+            Value::Object(_) => {
+                // Where nothing inside is given, there is nothing to say.
+                let inner = yaml_like(value, depth + 1);
+                if !inner.is_empty() {
+                    text += &format!("{indent}{name}:\n{inner}");
+                }
             }
             Value::Null => {}
             value => text += &format!("{indent}{name}: {}\n", point::plain(value)),
