@@ -32,17 +32,18 @@ pub fn points_sql(sweep: &SweepName, goal: Goal, limit: usize) -> String {
     )
 }
 
-/// Mean accuracy over the trials of a sweep, for each kind of network and perturbation.
+/// Mean accuracy over the trials of a sweep and the repetitions of noise, for each task, kind of
+/// network and perturbation.
 pub fn robustness_sql(sweep: &SweepName) -> String {
     format!(
-        "SELECT net, perturbation, level, frequency,\n\
+        "SELECT task, net, perturbation, level, frequency, from_step,\n\
          \x20 round(avg(accuracy), 4) AS accuracy, round(stddev(accuracy), 4) AS std,\n\
          \x20 count(DISTINCT trial) AS trials\n\
          FROM evaluations\n\
          WHERE sweep = '{sweep}' AND split = 'test' AND shape_mode = 'own'\n\
          \x20 AND variant = 'corrected' AND condition IS NULL\n\
-         GROUP BY net, perturbation, level, frequency\n\
-         ORDER BY net, perturbation, level, frequency"
+         GROUP BY task, net, perturbation, level, frequency, from_step\n\
+         ORDER BY task, net, perturbation, level, frequency, from_step"
     )
 }
 
