@@ -15,6 +15,7 @@ mod checkpoints;
 mod cifar;
 mod data;
 mod evidence;
+mod export;
 mod learning;
 mod networks;
 mod optimizers;
