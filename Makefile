@@ -17,7 +17,7 @@ demo: libtorch ## Train the three kinds of networks on two workers and look at t
 	cargo run --locked --quiet --bin rheo -- run sweeps/demo.yaml --workers 2
 
 test: libtorch ## Run every test
-	deploy/tools.sh cargo-nextest python
+	deploy/tools.sh cargo-nextest python torch
 	cargo build --locked --quiet --bins
 	cargo nextest run --locked --workspace --cargo-quiet
 	cargo test --locked --quiet --workspace --doc
@@ -43,6 +43,6 @@ e2e: libtorch ## Run the tests with real processes
 	cargo nextest run --locked -p rheo-tests
 
 bless: libtorch ## Accept what generated files and snapshots say now
-	deploy/tools.sh cargo-nextest python
+	deploy/tools.sh cargo-nextest python torch
 	cargo build --locked --quiet --bins
 	INSTA_UPDATE=always RHEO_BLESS=1 cargo nextest run --locked --workspace

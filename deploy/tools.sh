@@ -2,9 +2,10 @@
 # Makes sure that tools for development are there, installing those that are not into
 # ${RHEO_CACHE:-$HOME/.cache/rheobase}/tools. What is on PATH already is taken.
 #
-#   deploy/tools.sh cargo-nextest cargo-deny cargo-machete typos python
+#   deploy/tools.sh cargo-nextest cargo-deny cargo-machete typos python torch
 #
-# `python` stands for the Python packages that read our results in the tests; they go into a directory of their own.
+# `python` stands for the Python packages that read our results in the tests, `torch` for those that read our weights; both
+# go into directories of their own.
 set -eu
 
 cache=${RHEO_CACHE:-$HOME/.cache/rheobase}
@@ -26,15 +27,30 @@ install_typos() {
     rm -rf "$work"
 }
 
-python_packages() {
-    list=$root/tests/requirements.txt
-    home=$tools/python-$(cksum <"$list" | cut -d' ' -f1)
+# Puts the packages that the file $1 lists into a directory of their own, which the link tools/$2 leads to; $3... are
+# options of pip.
+packages() {
+    list=$root/tests/$1 link=$tools/$2
+    shift 2
+    home=$link-$(cksum <"$list" | cut -d' ' -f1)
     if [ ! -d "$home" ]; then
         rm -rf "$home.new"
-        python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --only-binary=:all: --target "$home.new" -r "$list"
+        python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --only-binary=:all: "$@" --target "$home.new" -r "$list"
+        complete "$home.new"
         mv "$home.new" "$home"
     fi
-    ln -sfn "$home" "$tools/python"
+    ln -sfn "$home" "$link"
+}
+
+# The wheel of PyTorch for GPUs, the only one in the general index, wants 3 GB of libraries that nothing calls where all is
+# computed on the processor. Empty ones take their place; TORCH_USE_RTLD_GLOBAL=1 has PyTorch look their functions up when
+# they are called, hence never.
+complete() {
+    needs=$1/torch/lib/libtorch_python.so
+    [ -f "$needs" ] || return 0
+    for library in $(ldd "$needs" | sed -n 's/^[[:space:]]*\([^ ]*\) => not found$/\1/p'); do
+        cc -shared -Wl,-soname,"$library" -o "$1/torch/lib/$library" -x c /dev/null
+    done
 }
 
 for tool in "$@"; do
@@ -43,7 +59,8 @@ for tool in "$@"; do
     cargo-deny) from_cargo cargo-deny 0.20.2 ;;
     cargo-machete) from_cargo cargo-machete 0.9.2 ;;
     typos) install_typos ;;
-    python) python_packages ;;
+    python) packages requirements.txt python ;;
+    torch) packages requirements-torch.txt torch --no-deps --no-compile ;;
     *) echo "error: no such tool: $tool" >&2; exit 2 ;;
     esac
 done

@@ -5,6 +5,7 @@
 mod control;
 mod crash;
 mod damage;
+mod export;
 mod life;
 mod protocol;
 mod readers;

@@ -16,6 +16,7 @@ mod cifar;
 mod curves;
 mod data;
 mod evidence;
+mod export;
 mod learning;
 mod networks;
 mod optimizers;
