@@ -16,7 +16,7 @@ const CURVES: usize = 100;
 
 /// The points of a curve: how many, and from where to where.
 const POINTS: usize = 101;
-const FAREST: f64 = 5.0;
+const FARTHEST: f64 = 5.0;
 
 /// One row per curve and point; of adaptive neurons the curve of their mean gain and saturation.
 pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
@@ -25,7 +25,7 @@ pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
     let Some(shape) = shapes::measure(study.network, study.task, pause)? else {
         return Ok(rows);
     };
-    let x = linspace(-FAREST, FAREST, POINTS);
+    let x = linspace(-FARTHEST, FARTHEST, POINTS);
     for (n, s) in evenly(&distinct(&shape), CURVES) {
         let (values, slopes) = curve(&x, n, s)?;
         let row = |(&x, (value, slope))| ActivationCurveRow {
