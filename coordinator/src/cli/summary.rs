@@ -133,7 +133,7 @@ fn results(sweep: &SweepName, state: &Path) -> Result<(), Failure> {
         "  {rheo} query \"select net, avg(test_accuracy) as accuracy, count(*) as trials from trials where sweep = '{sweep}' group by net order by accuracy desc\""
     ))?;
     Ok(format::print(format!(
-        "  {rheo} query \"select net, neuron, n, s from shapes where sweep = '{sweep}' and net = 'heterogeneous' and epoch >= 0 order by n desc limit 10\""
+        "  {rheo} query \"select net, epoch, avg(val_loss) as val_loss from epochs where sweep = '{sweep}' group by net, epoch order by net, epoch\""
     ))?)
 }
 
