@@ -70,7 +70,7 @@ fn check(sweep: &str, tables: usize) {
     }
     run.end().expect(0);
     let lost = bench.number("select count(*) from attempts where outcome = 'lost'");
-    assert!(lost >= 2, "killed in {lost} attempts");
+    assert!(lost > 0, "the killed worker held a trial");
     let resumed = "select count(*) from attempts where attempt > 1 and first_epoch > 0";
     assert!(bench.number(resumed) > 0, "an attempt went on in the middle");
     let (found, expected) = (rows(&bench), rows(&untouched));
@@ -84,7 +84,9 @@ fn check(sweep: &str, tables: usize) {
     }
     let (found, mut expected) = (weights(&bench, "killed"), weights(&untouched, "killed"));
     // A digest over the header too, which says how long the trial took.
-    expected.values_mut().for_each(|tensors| drop(tensors.remove("blake3")));
+    for tensors in expected.values_mut() {
+        tensors.remove("blake3");
+    }
     for (trial, tensors) in &expected {
         for (name, bytes) in tensors {
             assert!(found[trial].get(name) == Some(bytes), "`{name}` of trial {trial} differs");

@@ -46,7 +46,9 @@ fn lyapunov() {
         for epoch in [-1, 0] {
             let rows = those(&rows, &json!({"net": net, "epoch": epoch}), "index");
             assert_eq!(rows.len(), count * COUNT, "{net} {epoch}");
-            rows.iter().for_each(|row| check_row(row, system));
+            for row in rows {
+                check_row(row, system);
+            }
         }
     }
     for spectrum in spectra_of(&rows) {
