@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod analyses;
 mod control;
 mod crash;
 mod damage;

@@ -27,7 +27,8 @@ pub(crate) fn traces(bench: &Bench, name: &str) -> Traces {
     }
 }
 
-fn weights(bench: &Bench, name: &str) -> BTreeMap<u64, BTreeMap<String, Vec<u8>>> {
+/// The bytes of every tensor of the last checkpoints of a sweep, by trial.
+pub(crate) fn weights(bench: &Bench, name: &str) -> BTreeMap<u64, BTreeMap<String, Vec<u8>>> {
     let trials =
         bench.query(&format!("select trial, checkpoint from trials where sweep = '{name}'"));
     let read = |row: &serde_json::Value| {
