@@ -136,7 +136,6 @@ impl From<&Progress> for v1::Progress {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test")]
 mod tests {
     use prost::Message as _;
 

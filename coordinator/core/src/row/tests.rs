@@ -1,7 +1,5 @@
 //! What the list of tables gives every table.
 
-#![expect(clippy::unwrap_used, reason = "a test")]
-
 use std::collections::BTreeSet;
 
 use serde_json::json;
