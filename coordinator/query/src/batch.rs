@@ -147,13 +147,13 @@ pub enum Error {
 mod tests {
     use std::sync::LazyLock;
 
-    use arrow::datatypes::Float64Type;
+    use arrow::datatypes::{Float64Type, UInt32Type};
     use proptest::prelude::*;
     use rheo_core::config::TaskKind;
-    use rheo_core::row::{LyapunovRow, Rows};
+    use rheo_core::row::{LyapunovRow, Rows, Summary};
 
     use super::*;
-    use crate::sample;
+    use crate::{TrialRow, sample};
 
     fn epochs(trial: u64) -> Batch {
         let batches = tables::encode(&sample::keys(trial), &sample::rows(trial)).unwrap();
@@ -216,6 +216,19 @@ mod tests {
             let parsed = parse(batch.table, &sample::keys(5), batch.ipc.clone()).unwrap();
             assert_eq!(parsed.rows, 1);
         }
+    }
+
+    #[test]
+    fn the_neurons_of_a_trial_are_those_it_really_had() {
+        let hidden = |hidden: Option<u32>| {
+            let summary = hidden.map(|hidden| Summary { hidden, ..Summary::default() });
+            let row = TrialRow { summary, ..sample::trial(5) };
+            let rows = read(&tables::encode_trials(&[row]).unwrap());
+            rows.column_by_name("hidden").unwrap().as_primitive::<UInt32Type>().value(0)
+        };
+        assert_eq!(hidden(Some(37)), 37);
+        assert_eq!(hidden(Some(0)), 100, "a summary from before it was kept");
+        assert_eq!(hidden(None), 100);
     }
 
     #[test]
