@@ -43,6 +43,8 @@ fn the_commands_explain_themselves() {
         "cancel",
         "retry",
         "query",
+        "analyze",
+        "checkpoint",
         "schema",
         "config",
         "completions",
@@ -62,6 +64,15 @@ fn a_sweep_is_previewed() {
     assert_eq!(json["name"], "demo");
     assert_eq!(json["first"][0]["index"], 0);
     assert!(!bench.state().exists(), "a preview leaves nothing behind");
+}
+
+#[test]
+fn the_sweep_of_the_readme_is_one() {
+    let readme = include_str!("../../README.md");
+    let (_, rest) = readme.split_once("```yaml\n").unwrap();
+    let (sweep, _) = rest.split_once("```").unwrap();
+    let bench = Bench::default();
+    bench.run(&["preview", bench.file("readme.yaml", sweep)]).expect(0);
 }
 
 #[test]

@@ -112,7 +112,13 @@ fn complain(error: &anyhow::Error) {
 
 fn start(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(command) = &args.offline {
-        return command.run().map(|()| ExitCode::SUCCESS);
+        return Ok(match command.run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                complain(&error);
+                ExitCode::FAILURE
+            }
+        });
     }
     let settings = args.settings()?;
     let trainer = Arc::new(Torch::new(args.data.clone()));

@@ -6,6 +6,7 @@
 //! or reach a file by its name, is refused before it is planned. Memory is bounded by a pool that
 //! all queries share; sorts and joins that need more go to temporary files.
 
+mod comparisons;
 mod error;
 mod scan;
 mod store;
@@ -114,6 +115,10 @@ impl Engine {
             state.sql_to_statement(sql, &dialect).map_err(|error| Error::invalid(&error))?;
         let tables =
             state.resolve_table_references(&statement).map_err(|error| Error::invalid(&error))?;
+        // Planned for those who ask for it only.
+        if tables.iter().any(|table| table.table() == comparisons::NAME) {
+            comparisons::register(&context).await.map_err(Error::Failed)?;
+        }
         let plan = state
             .statement_to_plan(statement)
             .await

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use rheo_core::config::{Analysis, AnalysisKind};
+use rheo_core::config::{Analysis, AnalysisKind, TrialConfig};
+use rheo_core::spec;
 use rheo_query::output::{Format, Output as Rows, Size};
 use rheo_query::wire::Decoder;
 use serde::Deserialize;
@@ -23,10 +24,11 @@ pub(super) struct Args {
     /// A trial with a checkpoint, as in `demo/17` or `last/0`.
     #[arg(value_name = "SWEEP/TRIAL")]
     trial: TrialsWord,
-    /// An analysis by name, or with its fields as JSON, such as `{"kind": "lyapunov", "mode":
-    /// ["driven"]}`; may be given several times. By default those of the sweep.
-    #[arg(long, value_name = "ANALYSIS", value_parser = analysis)]
-    only: Vec<Analysis>,
+    /// An analysis by name, with the fields that the sweep gives it if it does, or with other fields
+    /// as JSON, such as `{"kind": "lyapunov", "mode": ["driven"]}`; may be given several times. By
+    /// default those of the sweep.
+    #[arg(long, value_name = "ANALYSIS")]
+    only: Vec<String>,
     /// Directory of data files such as MNIST, if the task does not name one.
     #[arg(long, env = env::DATA, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -35,15 +37,42 @@ pub(super) struct Args {
     directory: Option<PathBuf>,
 }
 
-/// An analysis by name, with the fields that its sweep gives it later, or as JSON.
-fn analysis(text: &str) -> Result<Analysis, String> {
-    if text.starts_with('{') {
-        return serde_json::from_str(text).map_err(|error| error.to_string());
+/// The analyses that are asked for by `only` of a trial with this configuration.
+fn wanted(only: &[String], config: &TrialConfig) -> Result<Vec<Analysis>, Failure> {
+    if only.is_empty() && config.analyze.is_empty() {
+        return Err(Failure::usage("the sweep has no analyses: say with --only which to make"));
     }
-    let kind = AnalysisKind::ALL.into_iter().find(|kind| kind.name() == text);
+    let mut wanted: Vec<Analysis> = Vec::new();
+    for text in only {
+        let analysis = if text.starts_with('{') { given(text) } else { named(text, config) }?;
+        if wanted.iter().any(|other| other.kind == analysis.kind) {
+            let name = analysis.kind.name();
+            return Err(Failure::usage(format!("`{name}` is asked for twice")));
+        }
+        wanted.push(analysis);
+    }
+    Ok(wanted)
+}
+
+/// An analysis as JSON: what a sweep file may say of one, but for the epochs.
+fn given(text: &str) -> Result<Analysis, Failure> {
+    spec::parse("--only", &format!("name: only\nanalyze: [{text}]\n"))?;
+    let analysis: Analysis =
+        serde_json::from_str(text).map_err(|error| Failure::usage(error.to_string()))?;
+    if analysis.epochs.is_some() {
+        return Err(Failure::usage("`epochs` has no effect here: the last checkpoint is analysed"));
+    }
+    Ok(analysis)
+}
+
+/// The analysis called `name`, as the sweep has it, else with its defaults.
+fn named(name: &str, config: &TrialConfig) -> Result<Analysis, Failure> {
+    let kind = AnalysisKind::ALL.into_iter().find(|kind| kind.name() == name);
     let names = || AnalysisKind::ALL.map(AnalysisKind::name).join(", ");
-    let kind = kind.ok_or_else(|| format!("no such analysis; there are {}", names()))?;
-    Ok(Analysis { kind, ..Analysis::default() })
+    let unknown = || Failure::usage(format!("no analysis `{name}`; there are {}", names()));
+    let kind = kind.ok_or_else(unknown)?;
+    let own = config.analyze.iter().find(|analysis| analysis.kind == kind);
+    Ok(own.cloned().unwrap_or(Analysis { kind, ..Analysis::default() }))
 }
 
 /// A table of the answer: its name and its rows as an Arrow IPC stream.
@@ -55,10 +84,14 @@ struct Answer {
 pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     let mut client = global.connect().await?;
     let id = select::trial(&mut client, &args.trial).await?;
+    let (_, config) = client.trial(&id).await?;
+    let config: TrialConfig =
+        serde_json::from_str(&config).map_err(|error| Failure::Other(error.into()))?;
+    let wanted = wanted(&args.only, &config)?;
     let checkpoint = offline::checkpoint(&mut client, &id).await?;
     let mut arguments: Vec<OsString> =
         vec!["analyze".into(), "--trial".into(), id.index.to_string().into()];
-    for analysis in &args.only {
+    for analysis in &wanted {
         let text = serde_json::to_string(analysis).map_err(|error| Failure::Other(error.into()))?;
         arguments.extend(["--only".into(), text.into()]);
     }
@@ -111,14 +144,15 @@ fn print(answers: &[Answer], output: Output) -> Result<(), Failure> {
 }
 
 fn save(answers: &[Answer], output: Output, directory: &Path) -> Result<(), Failure> {
-    std::fs::create_dir_all(directory)?;
+    let unusable = || format!("`{}` cannot be written to", directory.display());
+    std::fs::create_dir_all(directory).with_context(unusable).map_err(Failure::Usage)?;
     let format = match output {
         Output::Table => Format::Parquet,
         output => format_of(output),
     };
     for answer in answers {
         let path = directory.join(format!("{}.{}", answer.table, format.name()));
-        let file = File::create(&path)?;
+        let file = File::create(&path).with_context(unusable).map_err(Failure::Usage)?;
         write(answer, format, file, Size::default()).map_err(Failure::Other)?;
         format::print(path.display())?;
     }

@@ -1,6 +1,9 @@
 //! `rheo checkpoint export`: the weights of a trial as a safetensors file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde_json::json;
 
 use super::failure::Failure;
 use super::select::{self, TrialsWord};
@@ -24,6 +27,7 @@ pub(super) struct Export {
 
 pub(super) async fn run(global: &Global, command: &Command) -> Result<(), Failure> {
     let Command::Export(args) = command;
+    let as_json = global.json()?;
     let mut client = global.connect().await?;
     let id = select::trial(&mut client, &args.trial).await?;
     let checkpoint = offline::checkpoint(&mut client, &id).await?;
@@ -32,9 +36,23 @@ pub(super) async fn run(global: &Global, command: &Command) -> Result<(), Failur
         .file
         .clone()
         .unwrap_or_else(|| PathBuf::from(format!("{}-{}.safetensors", id.sweep, id.index)));
-    // Only a whole file gets the name.
-    let aside = path.with_extension("part");
-    std::fs::write(&aside, weights)?;
-    std::fs::rename(&aside, &path)?;
+    save(&path, &weights)
+        .with_context(|| format!("`{}` cannot be written", path.display()))
+        .map_err(Failure::Usage)?;
+    if as_json {
+        return Ok(format::print_json(&json!({ "file": path }))?);
+    }
     Ok(format::print(path.display())?)
+}
+
+/// Only a whole file gets the name.
+fn save(path: &Path, weights: &[u8]) -> std::io::Result<()> {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".part");
+    let saved = std::fs::write(&aside, weights).and_then(|()| std::fs::rename(&aside, path));
+    if saved.is_err() {
+        // Whatever kept it from being written may keep it from being removed.
+        let _ = std::fs::remove_file(&aside);
+    }
+    saved
 }

@@ -22,8 +22,8 @@ pub(super) enum Failure {
     SweepFailed,
     /// A person stopped it.
     Interrupted,
-    /// Something was asked for that cannot be; that was said already.
-    Said,
+    /// Another program said what is wrong; whether it was what was asked for.
+    Said(bool),
     /// Anything else.
     Other(anyhow::Error),
 }
@@ -43,7 +43,7 @@ impl Failure {
             }
             Self::SweepFailed => return ExitCode::from(1),
             Self::Interrupted => return ExitCode::from(130),
-            Self::Said => return ExitCode::from(2),
+            Self::Said(is_usage) => return ExitCode::from(1 + u8::from(is_usage)),
             // Whoever reads our output has seen enough.
             Self::Other(error) if is_broken_pipe(&error) => return ExitCode::SUCCESS,
             Self::Other(error) => (1, error),

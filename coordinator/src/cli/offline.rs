@@ -66,7 +66,7 @@ pub(super) async fn ask(arguments: Vec<OsString>, checkpoint: Vec<u8>) -> Result
     match output.status.code() {
         Some(0) => Ok(output.stdout),
         // It has said why.
-        Some(2) => Err(Failure::Said),
+        Some(code @ (1 | 2)) => Err(Failure::Said(code == 2)),
         _ => Err(Failure::Other(anyhow::anyhow!("the worker program ended by {}", output.status))),
     }
 }

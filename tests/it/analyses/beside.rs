@@ -77,9 +77,22 @@ fn all_analyses_of_the_sweep_go_into_files_of_a_directory() {
 fn what_cannot_be_analysed_is_said() {
     let bench = ended(BESIDE);
     let unknown = analyze(&bench, 0, &["--only", "lyapunow"]).expect(2);
-    assert!(unknown.err.contains("no such analysis; there are shapes"), "{}", unknown.err);
+    assert!(unknown.err.contains("no analysis `lyapunow`; there are shapes"), "{}", unknown.err);
     let field = analyze(&bench, 0, &["--only", r#"{"kind": "jacobian", "sample": 3}"#]).expect(2);
-    assert!(field.err.contains("unknown field `sample`"), "{}", field.err);
+    assert!(field.err.contains("unknown field `analyze[0].sample`"), "{}", field.err);
+    for (only, wrong) in [
+        (r#"{"kind": "lyapunov", "steps": 0}"#, "steps"),
+        (r#"{"kind": "shapes", "exponents": 3}"#, "exponents"),
+        (r#"{"kind": "mutual_information", "lags": [1, 1]}"#, "lags"),
+        (r#"{"kind": "eigenvalues", "epochs": [-1]}"#, "epochs"),
+    ] {
+        let refused = analyze(&bench, 0, &["--only", only]).expect(2);
+        assert!(refused.err.contains(wrong) && refused.out.is_empty(), "{}", refused.err);
+    }
+    let twice = ["--only", "eigenvalues", "--only", "eigenvalues"];
+    assert!(analyze(&bench, 0, &twice).expect(2).err.contains("twice"));
+    let place = analyze(&bench, 0, &["--only", "jacobian", "--directory", "/dev/null"]).expect(2);
+    assert!(place.err.contains("`/dev/null` cannot be written to"), "{}", place.err);
     let trial = analyze(&bench, 7, &["--only", "jacobian"]).expect(2);
     assert!(trial.err.contains("has no trial 7"), "{}", trial.err);
     // Nothing is wrong where there is nothing to see.

@@ -78,10 +78,27 @@ impl Study<'_> {
     }
 }
 
-/// Whether `analysis` is made after `epoch`, of which `is_last` tells whether training ends there.
-pub(crate) fn is_due(analysis: &config::Analysis, epoch: i32, is_last: bool) -> bool {
+/// Where an epoch stands in the training of a trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The epoch, -1 before training.
+    pub(crate) epoch: i32,
+    /// Whether a second training begins after it.
+    pub(crate) is_turn: bool,
+    /// Whether training ends after it.
+    pub(crate) is_last: bool,
+}
+
+/// Whether `analysis` is made after the epoch at `place`.
+pub(crate) fn is_due(analysis: &config::Analysis, place: Place) -> bool {
+    let Place { epoch, is_turn, is_last } = place;
     match &analysis.epochs {
         Some(epochs) => epochs.contains(&epoch),
-        None => is_last || (epoch < 0 && analysis.kind.begins_untrained()),
+        None => {
+            let kind = analysis.kind;
+            is_last
+                || (epoch < 0 && kind.begins_untrained())
+                || (is_turn && kind == AnalysisKind::Shapes)
+        }
     }
 }

@@ -26,6 +26,8 @@ const FAR: f64 = 700.0;
 pub struct Curve {
     gain: Tensor,
     saturation: Tensor,
+    /// 1 - s.
+    linear: Tensor,
     slopes: Option<Factors>,
     /// Elements of the gain that were replaced because they are too close to zero.
     pub guard_hits: u64,
@@ -35,8 +37,6 @@ pub struct Curve {
 
 /// What the derivatives need besides gain and saturation.
 struct Factors {
-    /// 1 - s.
-    linear: Tensor,
     /// s n.
     steep: Tensor,
     /// The derivatives by n and s, unless both are constants.
@@ -63,15 +63,17 @@ impl Curve {
         let (gain, saturation) = (n.f_detach()?, s.f_detach()?);
         let paths = (n.f_sub(&gain)?, s.f_sub(&saturation)?);
         let guarded = Guarded::new(&gain)?;
+        let linear = saturation.f_rsub_scalar(1.0)?;
         let slopes = if differentiable {
             let learned = paths.0.requires_grad();
-            Some(Factors::new(&guarded, &saturation, learned.then_some(paths))?)
+            Some(Factors::new(&guarded, (&linear, &saturation), learned.then_some(paths))?)
         } else {
             None
         };
         Ok(Self {
             gain: guarded.gain,
             saturation,
+            linear,
             slopes,
             guard_hits: guarded.hits,
             negative_gains: guarded.negatives,
@@ -82,10 +84,10 @@ impl Curve {
     pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
         let fixed = x.f_detach()?;
         let parts = Parts::new(&fixed, &self.gain)?;
-        let value = parts.value(&self.saturation)?;
+        let value = parts.value(&self.linear, &self.saturation)?;
         let Some(slopes) = &self.slopes else { return Ok(value) };
         let value =
-            value.f_addcmul(&parts.by_x(&slopes.linear, &slopes.steep)?, &x.f_sub(&fixed)?)?;
+            value.f_addcmul(&parts.by_x(&self.linear, &slopes.steep)?, &x.f_sub(&fixed)?)?;
         let Some(shape) = &slopes.shape else { return Ok(value) };
         let by_n = parts.by_n(&fixed, &shape.entropy, &shape.saturation)?;
         let value = value.f_addcmul(&by_n, &shape.gain_path)?;
@@ -94,9 +96,13 @@ impl Curve {
 }
 
 impl Factors {
-    fn new(guarded: &Guarded, s: &Tensor, paths: Option<(Tensor, Tensor)>) -> Result<Self> {
+    /// For 1 - s and s.
+    fn new(
+        guarded: &Guarded,
+        (linear, s): (&Tensor, &Tensor),
+        paths: Option<(Tensor, Tensor)>,
+    ) -> Result<Self> {
         let n = &guarded.gain;
-        let linear = s.f_rsub_scalar(1.0)?;
         let shape = match paths {
             Some((gain_path, saturation_path)) => Some(ShapeSlopes {
                 // Divided twice because n^2 may overflow.
@@ -107,7 +113,7 @@ impl Factors {
             }),
             None => None,
         };
-        Ok(Self { linear, steep: s.f_mul(n)?, shape })
+        Ok(Self { steep: s.f_mul(n)?, shape })
     }
 }
 
@@ -208,8 +214,10 @@ impl Parts {
         Ok(Self { distance, small, bell, tail, sigmoid, by_s, soft })
     }
 
-    fn value(&self, s: &Tensor) -> Result<Tensor> {
-        self.soft.f_addcmul(s, &self.by_s)
+    /// (1 - s) softplus(z) / n + s sigma(z). The form with a single product, soft + s (sigma - soft),
+    /// would cancel where s is near 1 and x large.
+    fn value(&self, linear: &Tensor, s: &Tensor) -> Result<Tensor> {
+        self.soft.f_mul(linear)?.f_addcmul_(&self.sigmoid, s)
     }
 
     /// (1 - s) t + s n t (1 - t) with t = sigma(z).

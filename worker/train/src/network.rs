@@ -214,7 +214,7 @@ impl Network {
         kind: Kind,
         rng: &mut TrialRng,
     ) -> Result<Self> {
-        let hidden = matching::hidden(config, interface);
+        let hidden = matching::hidden(config, interface)?;
         let config = config::Network { hidden, match_parameters_of: None, ..config.clone() };
         let drawn = 5.0 + 2.0 * rng.unit();
         let n0 = config.n0.unwrap_or(drawn);

@@ -32,8 +32,10 @@ impl Torch {
         analyses: &[Analysis],
     ) -> Result<Rows, trainer::Error> {
         use_threads(config.resources.threads);
-        let trial = Trial::resume(config, &self.library, checkpoint);
-        Ok(trial.and_then(|trial| trial.analyses(analyses))?)
+        // What the network started with follows from the configuration.
+        let fresh = Trial::begin(config, &self.library)?;
+        let mut trial = Trial::resume(config, &self.library, checkpoint)?;
+        Ok(trial.analyses(analyses, fresh.network())?)
     }
 
     fn train(

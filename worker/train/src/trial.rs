@@ -22,7 +22,7 @@ use rheo_core::row::Rows;
 use rheo_core::trainer::{Next, Session};
 
 use crate::Error;
-use crate::analysis::{self, Study, shapes};
+use crate::analysis::{self, Place, Study, shapes};
 use crate::evaluation::{self, Augmenter, Cell};
 use crate::gauge::{Gauge, Shape};
 use crate::network::{self, Network};
@@ -154,13 +154,26 @@ impl<'a> Trial<'a> {
         Ok(Step::More)
     }
 
-    /// The rows of `analyses` of the network as it is now.
-    pub(crate) fn analyses(&self, analyses: &[Analysis]) -> Result<Rows, Error> {
+    /// The rows of `analyses` of the network as it is now, which was `initial` at the start of its
+    /// trial.
+    pub(crate) fn analyses(
+        &mut self,
+        analyses: &[Analysis],
+        initial: &Network,
+    ) -> Result<Rows, Error> {
+        if self.initial.is_none() {
+            self.initial = shapes::measure(initial, &self.task, &mut || Ok(()))?;
+        }
         let mut rows = Rows::default();
         for analysis in analyses {
             rows.append(self.study(analysis).run(&mut || Ok(()))?);
         }
         Ok(rows)
+    }
+
+    /// The weights.
+    pub(crate) fn network(&self) -> &Network {
+        &self.network
     }
 
     fn study<'b>(&'b self, analysis: &'b Analysis) -> Study<'b> {
@@ -183,10 +196,9 @@ impl<'a> Trial<'a> {
 
     /// The analyses that are made after the epoch of the state.
     fn due(&self) -> impl Iterator<Item = &'a Analysis> + use<'a> {
-        let epoch = self.state.epoch;
-        let is_last = self.is_last();
-        let is_due = move |analysis: &&Analysis| analysis::is_due(analysis, epoch, is_last);
-        self.config.analyze.iter().filter(is_due)
+        let place =
+            Place { epoch: self.state.epoch, is_turn: self.is_turn(), is_last: self.is_last() };
+        self.config.analyze.iter().filter(move |analysis| analysis::is_due(analysis, place))
     }
 
     fn train(&mut self) -> Result<Step, Error> {
@@ -287,6 +299,8 @@ impl<'a> Trial<'a> {
         self.state.begin_epoch(next);
         if self.begins_again() {
             self.optimizer = self.second_optimizer()?;
+            // Accuracies on other images do not compare.
+            self.state.best = None;
         }
         self.enter(Stage::Train)
     }

@@ -41,7 +41,7 @@ impl TrialConfig {
     /// none.
     pub fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        check_task(&self.task, &mut problems);
+        check_task(&self.task, self.training.batch, &mut problems);
         self.check_gain(&mut problems);
         self.check_shape_learning(&mut problems);
         self.check_perturbations(&mut problems);
@@ -77,6 +77,13 @@ impl TrialConfig {
                 ));
             }
         }
+        if training.only_shape && training.learn_shape_from > 0 {
+            problems.push(Problem::new(
+                &["training.learn_shape_from", "training.only_shape"],
+                "nothing is learned before that epoch if only the shape is",
+                "delete one of the two",
+            ));
+        }
         if second.is_some() && training.early_stop.is_some() {
             problems.push(Problem::new(
                 &["training.early_stop", "training.readapt"],
@@ -95,6 +102,14 @@ impl TrialConfig {
 
     /// Perturbations that the data of the task do not allow.
     fn check_perturbations(&self, problems: &mut Vec<Problem>) {
+        let augment = &self.training.augment;
+        if augment.probability > 0.0 && augment.kind == EvaluationKind::None {
+            problems.push(Problem::new(
+                &["training.augment.kind", "training.augment.probability"],
+                "`none` perturbs no batch",
+                "choose a perturbation, or delete `training.augment`",
+            ));
+        }
         let mut check = |path: &str, kind: EvaluationKind| {
             let needs = match kind {
                 EvaluationKind::Rotation if !self.task.kind.has_images() => "images",
@@ -164,7 +179,7 @@ impl TrialConfig {
     }
 }
 
-fn check_task(task: &Task, problems: &mut Vec<Problem>) {
+fn check_task(task: &Task, batch: u32, problems: &mut Vec<Problem>) {
     match task.kind {
         TaskKind::Digits => {
             if matches!(task.side, 14 | 28) {
@@ -193,13 +208,26 @@ fn check_task(task: &Task, problems: &mut Vec<Problem>) {
             check_pool(task, CIFAR_SIDE, problems);
             check_sizes(task, "CIFAR-10", CIFAR_SIZES, problems);
         }
-        TaskKind::CharLm => check_text(task, problems),
+        TaskKind::CharLm => check_text(task, batch, problems),
         TaskKind::Copy | TaskKind::Evidence => {}
     }
 }
 
-fn check_text(task: &Task, problems: &mut Vec<Problem>) {
+fn check_text(task: &Task, batch: u32, problems: &mut Vec<Problem>) {
     let is_generated = task.source == TextSource::Markov;
+    let columns = [
+        ("training.batch", task.length, batch),
+        ("task.eval_batch", task.length / 10, task.eval_batch),
+    ];
+    for (path, symbols, columns) in columns {
+        if is_generated && symbols <= columns {
+            problems.push(Problem::new(
+                &[path, "task.length"],
+                format!("a text of {symbols} symbols has no {columns} columns"),
+                "write fewer columns, or a longer text",
+            ));
+        }
+    }
     let usual = Task::default();
     let fields = [
         ("task.length", task.length != usual.length, !is_generated),
@@ -344,6 +372,13 @@ fn check_analyses(analyses: &[Analysis], epochs: u32, problems: &mut Vec<Problem
                 "delete one of the two",
             ));
         }
+        for field in repeated_fields(analysis) {
+            problems.push(Problem::new(
+                &[&format!("analyze[{index}].{field}")],
+                "a value appears twice",
+                "every value is analysed once: delete one of the two",
+            ));
+        }
         if analyses.iter().take(index).any(|other| other.kind == analysis.kind) {
             problems.push(Problem::new(
                 &[&format!("analyze[{index}]")],
@@ -352,6 +387,21 @@ fn check_analyses(analyses: &[Analysis], epochs: u32, problems: &mut Vec<Problem
             ));
         }
     }
+}
+
+/// The lists of an analysis in which a value appears twice: its rows could not be told apart.
+fn repeated_fields(analysis: &Analysis) -> impl Iterator<Item = &'static str> {
+    fn again<T: PartialEq + Copy>(values: Option<&Vec<T>>) -> bool {
+        values.is_some_and(|values| repeated(values).is_some())
+    }
+    let fields = [
+        ("level", again(analysis.level.as_ref())),
+        ("mode", again(analysis.mode.as_ref())),
+        ("lengths", again(analysis.lengths.as_ref())),
+        ("lags", again(analysis.lags.as_ref())),
+        ("protocol", again(analysis.protocol.as_ref())),
+    ];
+    fields.into_iter().filter(|(_, is_repeated)| *is_repeated).map(|(field, _)| field)
 }
 
 /// The first value that an earlier one equals.
@@ -404,6 +454,26 @@ mod tests {
                 vec!["task.length"],
             ),
             (json!({"task": {"kind": "char_lm", "data": "x"}}), vec!["task.data"]),
+            (
+                json!({"task": {"kind": "char_lm", "length": 1000}, "training": {"batch": 1000}}),
+                vec!["training.batch"],
+            ),
+            (
+                json!({"task": {"kind": "char_lm", "length": 1000, "eval_batch": 100}}),
+                vec!["task.eval_batch"],
+            ),
+            (
+                json!({"training": {"only_shape": true, "learn_shape_from": 2}}),
+                vec!["training.learn_shape_from"],
+            ),
+            (
+                json!({"training": {"augment": {"kind": "none", "probability": 0.5}}}),
+                vec!["training.augment.kind"],
+            ),
+            (
+                json!({"analyze": [{"kind": "mutual_information", "lags": [1, 1]}]}),
+                vec!["analyze[0].lags"],
+            ),
             (
                 json!({"task": {"kind": "char_lm"}, "evaluate": [{"kind": "sine"}, {"kind": "step_drive"}]}),
                 vec!["evaluate[0].kind"],

@@ -4,6 +4,8 @@ use datafusion::common::{SchemaError, TableReference};
 use datafusion::error::DataFusionError;
 use rheo_core::row::Table;
 
+use super::comparisons;
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -80,7 +82,8 @@ impl Error {
         let Some(unknown) = unknown else {
             return Self::invalid(error);
         };
-        let tables: Vec<String> = Table::ALL.map(|table| table.name().to_owned()).into();
+        let mut tables: Vec<String> = Table::ALL.map(|table| table.name().to_owned()).into();
+        tables.push(comparisons::NAME.to_owned());
         Self::UnknownTable {
             nearest: nearest(unknown.table(), &tables),
             name: unknown.to_string(),

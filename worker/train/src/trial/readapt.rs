@@ -32,13 +32,17 @@ impl Trial<'_> {
     /// The part of the trial to which the weights of the epoch in work belong: `before` and `after`
     /// the second training, else `trained`.
     pub(super) fn phase(&self) -> &'static str {
-        let is_end_of_first =
-            i64::from(self.state.epoch) + 1 == i64::from(self.config.training.epochs);
         match &self.config.training.readapt {
-            Some(_) if is_end_of_first => "before",
+            Some(_) if self.is_turn() => "before",
             Some(_) if self.is_last() => "after",
             _ => "trained",
         }
+    }
+
+    /// Whether the second training begins after the epoch in work.
+    pub(super) fn is_turn(&self) -> bool {
+        let next = i64::from(self.state.epoch) + 1;
+        self.config.training.readapt.is_some() && next == i64::from(self.config.training.epochs)
     }
 
     /// The optimizer of the second training.

@@ -90,3 +90,12 @@ fn gains_near_and_below_zero_are_counted() {
     let ordinary = Curve::new(&n.ones_like(), &n, false).unwrap();
     assert_eq!((ordinary.guard_hits, ordinary.negative_gains), (0, 0));
 }
+
+#[test]
+fn a_step_stays_below_one_far_out() {
+    let x = [1e3, 1e6 + 0.3, 2e7];
+    for kind in [Kind::Double, Kind::Float] {
+        let points = x.map(|x| [x, 1.0, 1.0]);
+        assert_eq!(differentiate(&points, kind)[0], [1.0; 3], "{kind:?}");
+    }
+}

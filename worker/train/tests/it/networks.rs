@@ -329,6 +329,23 @@ fn networks_match_the_number_of_parameters_of_another_kind() {
     assert_eq!(matched(NetworkKind::Lstm, NetworkKind::Adaptive).hidden(), 203);
     assert_eq!(matched(NetworkKind::Gru, NetworkKind::Adaptive).hidden(), 233);
     assert_eq!(matched(NetworkKind::Tanh, NetworkKind::Relu).hidden(), 400);
+    // A controller alone has more parameters than this.
+    let small = Config {
+        kind: NetworkKind::Adaptive,
+        hidden: 12,
+        match_parameters_of: Some(NetworkKind::Lstm),
+        ..Config::default()
+    };
+    let mut rng = TrialRng::new(0, Purpose::Init);
+    let refused = Network::new(&small, interface(1, 10), Kind::Float, &mut rng).err().unwrap();
+    assert!(refused.to_string().contains("no `adaptive` network has about"), "{refused}");
+    // What is not learned is not counted.
+    let still = Config { learn_shape: false, hidden: 400, ..Config::default() };
+    let other = Config { match_parameters_of: Some(NetworkKind::Fixed), ..still.clone() };
+    assert_eq!(initial(&other, 1).hidden(), 400);
+    let gain = Config { kind: NetworkKind::Adaptive, adapts: Adapts::Gain, ..still };
+    let other = Config { match_parameters_of: Some(NetworkKind::Adaptive), ..gain };
+    assert_eq!(initial(&other, 1).hidden(), 400);
     for kind in KINDS {
         let found = matched(kind, NetworkKind::Adaptive);
         let wanted = 167_962_u64;

@@ -1,6 +1,6 @@
 //! What the rows of a trial say, checked against each other and against the configuration.
 
-use rheo_core::config::{Analysis, Evaluation, EvaluationKind, NetworkKind, TrialConfig};
+use rheo_core::config::{Analysis, Evaluation, EvaluationKind, NetworkKind, Readapt, TrialConfig};
 use rheo_core::metric::Metric;
 use rheo_core::row::Rows;
 use rheo_core::trainer::{Ended, Finish, Next, Trainer as _};
@@ -285,4 +285,29 @@ fn without_epochs_the_untrained_network_is_analysed_and_evaluated() {
         let Ended::Completed(rest) = rest else { panic!("not completed") };
         assert_eq!(joined([&first, &rest.commit]), *rows);
     }
+}
+
+#[test]
+fn shapes_are_kept_before_and_after_a_second_training() {
+    let mut config = tiny(NetworkKind::Heterogeneous);
+    config.training.readapt = Some(Readapt { epochs: 2, lr: 1e-2, ..Readapt::default() });
+    let (rows, finish) = rows(&config);
+    let told: Vec<(i32, &str)> =
+        rows.shapes.iter().step_by(5).map(|row| (row.epoch, row.phase.as_str())).collect();
+    assert_eq!(told, [(-1, "trained"), (1, "before"), (3, "after")]);
+    // The best epoch of the second training: the first one saw other images.
+    assert!(finish.summary.best_val_epoch >= Some(2));
+}
+
+#[test]
+fn an_analysis_beside_the_trial_knows_where_the_network_started() {
+    let mut config = tiny(NetworkKind::Adaptive);
+    config.analyze.clear();
+    let torch = Torch::new(None);
+    let (finish, _) = train(&torch, &config);
+    let beside = torch.analyze(&config, &finish.commit.checkpoint, &[Analysis::default()]).unwrap();
+    config.analyze = vec![Analysis { epochs: Some(vec![1]), ..Analysis::default() }];
+    let (inside, _) = train(&torch, &config);
+    assert_eq!(beside.shapes, inside.commit.rows.shapes);
+    assert!(beside.shapes.iter().all(|row| row.n != row.n_init));
 }
