@@ -92,13 +92,9 @@ pub(crate) struct Place {
 /// Whether `analysis` is made after the epoch at `place`.
 pub(crate) fn is_due(analysis: &config::Analysis, place: Place) -> bool {
     let Place { epoch, is_turn, is_last } = place;
-    match &analysis.epochs {
-        Some(epochs) => epochs.contains(&epoch),
-        None => {
-            let kind = analysis.kind;
-            is_last
-                || (epoch < 0 && kind.begins_untrained())
-                || (is_turn && kind == AnalysisKind::Shapes)
-        }
+    if let Some(epochs) = &analysis.epochs {
+        return epochs.contains(&epoch);
     }
+    let kind = analysis.kind;
+    is_last || (epoch < 0 && kind.begins_untrained()) || (is_turn && kind == AnalysisKind::Shapes)
 }
