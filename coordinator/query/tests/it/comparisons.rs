@@ -34,12 +34,12 @@ fn commit(fixture: &mut Fixture, trial: u64, task: &str, alpha: f64) {
 #[tokio::test]
 async fn tasks_are_compared_by_a_two_sample_t_test() {
     let mut fixture = Fixture::new();
-    let (a, b) = ([0.1, 0.2, 0.3], [0.3, 0.4, 0.6]);
-    for (trial, alpha) in (0..).zip(a) {
+    let (one, other) = ([0.1, 0.2, 0.3], [0.3, 0.4, 0.6]);
+    for (trial, alpha) in (0..).zip(one) {
         commit(&mut fixture, trial, "gscifar10", alpha);
     }
     fixture.flush();
-    for (trial, alpha) in (3..).zip(b) {
+    for (trial, alpha) in (3..).zip(other) {
         commit(&mut fixture, trial, "psmnist", alpha);
     }
     let sql = "SELECT group_a, group_b, quantity, xi, mean_a, mean_b, t, df, p FROM comparisons";
@@ -52,11 +52,12 @@ async fn tasks_are_compared_by_a_two_sample_t_test() {
     let mean = |values: [f64; 3]| values.iter().sum::<f64>() / 3.0;
     let squares =
         |values: [f64; 3]| values.iter().map(|value| (value - mean(values)).powi(2)).sum::<f64>();
-    let t = (mean(a) - mean(b)) / ((squares(a) + squares(b)) / 4.0 * (2.0 / 3.0)).sqrt();
+    let t =
+        (mean(one) - mean(other)) / ((squares(one) + squares(other)) / 4.0 * (2.0 / 3.0)).sqrt();
     // The distribution with four degrees of freedom in closed form.
     let q = t * t / (1.0 + t * t / 4.0);
     let p = 2.0 * (0.5 - 3.0 / 8.0 * q.sqrt() * (1.0 - q / 12.0));
-    let expected = [30.0, mean(a), mean(b), t, 4.0, p];
+    let expected = [30.0, mean(one), mean(other), t, 4.0, p];
     for (found, expected) in numbers.iter().zip(expected) {
         assert!((found - expected).abs() < 1e-9, "{numbers:?}, not {expected}");
     }
