@@ -176,6 +176,7 @@ impl From<Summary> for v1::Summary {
             device: summary.device,
             wall_s: summary.wall_s,
             hidden: summary.hidden,
+            kernel: summary.kernel,
         }
     }
 }
@@ -193,6 +194,7 @@ impl From<v1::Summary> for Summary {
             device: wire.device,
             wall_s: wire.wall_s,
             hidden: wire.hidden,
+            kernel: wire.kernel,
         }
     }
 }
@@ -265,6 +267,7 @@ mod tests {
             best_val_epoch: Some(7),
             best_val_accuracy: Some(0.8),
             device: "cpu".to_owned(),
+            kernel: "avx2".to_owned(),
             wall_s: 9.0,
         };
         assert_eq!(Summary::from(v1::Summary::from(summary.clone())), summary);

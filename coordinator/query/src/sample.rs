@@ -115,6 +115,7 @@ pub(crate) fn trial(trial: u64) -> TrialRow {
             best_val_epoch: Some(1),
             best_val_accuracy: Some(accuracy(trial)),
             device: "cpu".to_owned(),
+            kernel: "avx2".to_owned(),
             wall_s: 12.5,
         }),
         config,

@@ -21,6 +21,12 @@ pub enum Error {
         /// Its size.
         bytes: usize,
     },
+    /// The trial asks for a GPU.
+    #[error(
+        "resources.device: no CUDA device here, or a libtorch without CUDA: use `cpu`, or build the \
+         worker with a LIBTORCH that has it"
+    )]
+    NoDevice,
     /// The data of the task cannot be used.
     #[error(transparent)]
     Data(#[from] task::Error),
@@ -57,7 +63,9 @@ impl From<Error> for trainer::Error {
             Error::Torch(_) if OUT_OF_MEMORY.iter().any(|sign| text.contains(sign)) => {
                 Self::OutOfMemory(text)
             }
-            Error::Torch(_) | Error::Data(_) | Error::Interrupted => Self::Other(text),
+            Error::Torch(_) | Error::NoDevice | Error::Data(_) | Error::Interrupted => {
+                Self::Other(text)
+            }
         }
     }
 }

@@ -152,6 +152,13 @@ impl Guarded {
     }
 }
 
+/// How many of the gains `n` are replaced because they are too close to zero, and how many are below
+/// zero.
+pub(crate) fn policy_counts(n: &Tensor) -> Result<(u64, u64)> {
+    let guarded = Guarded::new(&n.f_detach()?)?;
+    Ok((guarded.hits, guarded.negatives))
+}
+
 /// The derivatives of gamma at `x` for gain `n` and saturation `s` that broadcast against it.
 pub fn slopes(x: &Tensor, n: &Tensor, s: &Tensor) -> Result<Slopes> {
     let _guard = no_grad_guard();

@@ -3,9 +3,10 @@
 //!
 //! Separate from the networks because measuring changes nothing that they compute.
 
+use rheo_kernels::Observed;
 use tch::{Device, Kind, Result, Tensor, no_grad_guard};
 
-use crate::gamma::Curve;
+use crate::gamma::{self, Curve};
 
 /// Counters and, where wanted, moments of the gains and saturations seen by forward passes.
 #[derive(Debug)]
@@ -54,6 +55,32 @@ impl Gauge {
         self.negative_gains += curve.negative_gains;
     }
 
+    /// Takes in gains that one forward pass uses at every step.
+    pub(crate) fn count_gains(&mut self, n: &Tensor) -> Result<()> {
+        let (guard_hits, negative_gains) = gamma::policy_counts(n)?;
+        self.guard_hits += guard_hits;
+        self.negative_gains += negative_gains;
+        Ok(())
+    }
+
+    /// Takes in what a pass over `count` (step, sample) pairs has observed.
+    pub(crate) fn observe(&mut self, observed: &Observed, count: usize) -> Result<()> {
+        self.guard_hits += observed.guard_hits;
+        self.negative_gains += observed.negative_gains;
+        let Some(moments) = &mut self.moments else { return Ok(()) };
+        if observed.moments.iter().all(|sums| !sums.is_empty()) {
+            let sums = Tensor::f_from_slice(&observed.moments.concat())?;
+            let _ = moments.sums.f_add_(&sums.f_reshape([4, -1])?)?;
+            moments.count += count as u64;
+        }
+        Ok(())
+    }
+
+    /// Whether it sums up gains and saturations.
+    pub(crate) fn measures(&self) -> bool {
+        self.moments.is_some()
+    }
+
     /// Takes in the gains `n` and saturations `s`, both [B, H], of one step.
     pub(crate) fn measure(&mut self, n: &Tensor, s: &Tensor) -> Result<()> {
         let Some(moments) = &mut self.moments else {
@@ -68,7 +95,8 @@ impl Gauge {
             s.f_sum_dim_intlist(0, false, Kind::Double)?,
             s.f_square()?.f_sum_dim_intlist(0, false, Kind::Double)?,
         ];
-        let _ = moments.sums.f_add_(&Tensor::f_stack(&columns, 0)?)?;
+        let columns = Tensor::f_stack(&columns, 0)?.f_to_device(moments.sums.device())?;
+        let _ = moments.sums.f_add_(&columns)?;
         moments.count += n.size().first().map_or(0, |batch| batch.unsigned_abs());
         Ok(())
     }

@@ -10,22 +10,29 @@
 
 mod activation;
 mod adaptive;
+mod fused;
 mod gru;
 mod init;
 mod lstm;
 mod matching;
+mod operations;
 mod plain;
+mod plan;
+mod reading;
 mod recurrence;
 
-use rheo_core::config::{self, InputInit, NetworkKind};
+use rheo_core::config::{self, InputInit, Kernel, NetworkKind};
 use rheo_core::rng::{Purpose, TrialRng};
-use tch::{Kind, Result, Tensor, no_grad_guard};
+use tch::{Device, Kind, Result, Tensor, no_grad_guard};
 
 use crate::gauge::{Gauge, Shape};
 use crate::tensor::{from_doubles, length};
 use activation::Activation;
 use init::Init;
 pub use init::ReadoutInit;
+pub use plan::Compute;
+use plan::{Found, Plan};
+pub use reading::Reading;
 
 /// Which states of the layer the readout sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,6 +188,12 @@ trait Layer: Send {
 
     /// Gain and saturation of every neuron, if they do not depend on what the network sees.
     fn fixed_shape(&self) -> Result<Option<Shape>>;
+
+    /// The layer as the fused kernels see it, unless they cannot compute it.
+    fn plan(&self, held: Option<&Held>) -> Result<Option<Plan>>;
+
+    /// Gradients by the parameters, by name.
+    fn named(&self, found: Found) -> Result<Vec<(&'static str, Tensor)>>;
 }
 
 /// A layer in motion.
@@ -200,6 +213,9 @@ pub struct Network {
     b_out: Tensor,
     embedding: Option<Tensor>,
     n0: Option<f64>,
+    compute: Compute,
+    /// Memory of the last training step, for the next.
+    spare: std::cell::Cell<Option<fused::Spare>>,
 }
 
 impl Network {
@@ -226,11 +242,42 @@ impl Network {
             None => None,
         };
         let n0 = config.kind.has_shape().then_some(n0);
-        let network = Self { config, interface, kind, layer, w_out, b_out, embedding, n0 };
+        let compute = Compute::default();
+        let spare = std::cell::Cell::default();
+        let network =
+            Self { config, interface, kind, layer, w_out, b_out, embedding, n0, compute, spare };
         for tensor in network.trained() {
             let _ = tensor.f_set_requires_grad(true)?;
         }
         Ok(network)
+    }
+
+    /// Computes in another way from now on.
+    pub fn compute_with(&mut self, compute: Compute) {
+        self.compute = compute;
+    }
+
+    /// Moves the weights to another device. What runs there are operations of libtorch.
+    pub fn move_to(&mut self, device: Device) -> Result<()> {
+        let _guard = no_grad_guard();
+        for parameter in self.parameters() {
+            // Both handles are of one tensor; its storage is exchanged.
+            parameter.tensor.shallow_clone().f_set_data(&parameter.tensor.f_to_device(device)?)?;
+        }
+        if device != Device::Cpu && self.compute.kernel == Kernel::Fused {
+            self.compute.kernel = Kernel::Libtorch;
+        }
+        Ok(())
+    }
+
+    /// Where the weights are.
+    pub fn device(&self) -> Device {
+        self.w_out.device()
+    }
+
+    /// With what it computes.
+    pub fn compute(&self) -> &Compute {
+        &self.compute
     }
 
     /// All parameters, readout and embedding last: the order in which they are drawn and stored.
@@ -278,7 +325,8 @@ impl Network {
         }
         // What is drawn is overwritten.
         let mut rng = TrialRng::new(0, Purpose::Init);
-        let copy = Self::new(&self.config, interface, self.kind, &mut rng)?;
+        let mut copy = Self::new(&self.config, interface, self.kind, &mut rng)?;
+        copy.compute_with(self.compute);
         for (new, old) in copy.parameters().into_iter().zip(self.parameters()) {
             let value = change(new.name).unwrap_or(old.tensor);
             new.tensor.shallow_clone().f_copy_(value)?;
@@ -289,14 +337,22 @@ impl Network {
     /// What reaches the neurons from outside at every step of `inputs` [T, B, I] under `drive`,
     /// which broadcasts to [T, B, H]: T tensors for [`Cell::step`].
     pub fn external(&self, inputs: &Tensor, drive: Option<&Tensor>) -> Result<Vec<Tensor>> {
+        let drive = drive.map(|drive| self.here(drive)).transpose()?;
+        self.layer.external(&self.shown(inputs)?, drive.as_ref())
+    }
+
+    /// What the layer is shown of `inputs` [T, B, I]: vectors in the place of symbols.
+    fn shown(&self, inputs: &Tensor) -> Result<Tensor> {
+        let inputs = self.here(inputs)?;
         match &self.embedding {
-            None => self.layer.external(inputs, drive),
-            Some(embedding) => {
-                let symbols = inputs.f_squeeze_dim(-1)?.f_to_dtype(Kind::Int64, false, false)?;
-                let inputs = Tensor::f_embedding(embedding, &symbols, -1, false, false)?;
-                self.layer.external(&inputs, drive)
-            }
+            None => Ok(inputs),
+            Some(embedding) => Tensor::f_embedding(embedding, &symbols(&inputs)?, -1, false, false),
         }
+    }
+
+    /// The same values where the weights are.
+    fn here(&self, tensor: &Tensor) -> Result<Tensor> {
+        tensor.f_to_device(self.device())
     }
 
     /// The state of `batch` networks at rest.
@@ -366,9 +422,9 @@ impl Network {
         Ok(self.forward(inputs, conditions, gauge)?.0)
     }
 
-    /// The class scores [B, C] of states [B, H].
+    /// The class scores [B, C] of states [B, H], on the processor.
     pub fn readout(&self, h: &Tensor) -> Result<Tensor> {
-        h.f_linear(&self.w_out, Some(&self.b_out))
+        h.f_linear(&self.w_out, Some(&self.b_out))?.f_to_device(Device::Cpu)
     }
 
     /// The slopes of the neurons in a step; none where a neuron has several gates.
@@ -400,6 +456,11 @@ impl Network {
     pub fn precision(&self) -> Kind {
         self.kind
     }
+}
+
+/// The symbols that `inputs` [T, B, 1] are the numbers of.
+fn symbols(inputs: &Tensor) -> Result<Tensor> {
+    inputs.f_squeeze_dim(-1)?.f_to_dtype(Kind::Int64, false, false)
 }
 
 /// The layer of a network of the configured kind.

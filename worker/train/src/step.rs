@@ -101,10 +101,10 @@ pub fn update(
     gauge: &mut Gauge,
 ) -> Result<Update> {
     let conditions = Conditions { from, ..Conditions::driven(batch.drive.as_ref()) };
-    let (logits, last) = network.forward(&batch.inputs, conditions, gauge)?;
-    let last = last.detach()?;
-    let loss = cross_entropy(&logits, &batch.targets)?;
-    let score = score(&logits, &loss, batch)?;
+    let reading = network.read(&batch.inputs, conditions, gauge)?;
+    let last = reading.last.share();
+    let loss = cross_entropy(&reading.logits, &batch.targets)?;
+    let score = score(&reading.logits, &loss, batch)?;
     if !score.loss.is_finite() {
         return Ok(Update { score, grad_norm: None, last });
     }
@@ -114,8 +114,7 @@ pub fn update(
     if parameters.is_empty() {
         return Ok(Update { score, grad_norm: Some(0.0), last });
     }
-    let tensors: Vec<&Tensor> = parameters.iter().map(|parameter| parameter.tensor).collect();
-    let gradients = Tensor::f_run_backward(&[&loss], &tensors, false, false)?;
+    let gradients = network.gradients(&loss, reading, &batch.inputs, &parameters)?;
     let (gradients, grad_norm) = clipped(gradients, recipe.clip_norm)?;
     if grad_norm.is_finite() {
         optimizer.update(&parameters, &gradients, recipe.factor)?;
@@ -133,7 +132,7 @@ pub fn evaluate(
 ) -> Result<(Score, State)> {
     let _guard = no_grad_guard();
     let conditions = Conditions { from, ..Conditions::driven(batch.drive.as_ref()) };
-    let (logits, last) = network.forward(&batch.inputs, conditions, gauge)?;
+    let (logits, last) = network.infer(&batch.inputs, conditions, gauge)?;
     let loss = cross_entropy(&logits, &batch.targets)?;
     Ok((score(&logits, &loss, batch)?, last))
 }

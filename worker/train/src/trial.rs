@@ -15,7 +15,7 @@ mod report;
 mod snapshot;
 mod state;
 
-use rheo_core::config::{Analysis, AnalysisKind, TrialConfig};
+use rheo_core::config::{self, Analysis, AnalysisKind, TrialConfig};
 use rheo_core::metric::Report;
 use rheo_core::rng::{Purpose, TrialRng};
 use rheo_core::row::Rows;
@@ -25,7 +25,7 @@ use crate::Error;
 use crate::analysis::{self, Place, Study, shapes};
 use crate::evaluation::{self, Augmenter, Cell};
 use crate::gauge::{Gauge, Shape};
-use crate::network::{self, Network};
+use crate::network::{self, Compute, Network};
 use crate::optimizer::Optimizer;
 use crate::step::{self, Batch, Score};
 use crate::task::{Library, Split, Task};
@@ -88,7 +88,9 @@ impl<'a> Trial<'a> {
         let task = Task::load(config, library)?;
         let mut rng = TrialRng::new(config.seeds.of(Purpose::Init, config.seed), Purpose::Init);
         let kind = kind(config.training.precision);
-        let network = Network::new(&config.network, task.interface(), kind, &mut rng)?;
+        let mut network = Network::new(&config.network, task.interface(), kind, &mut rng)?;
+        network.compute_with(Compute::new(&config.resources));
+        network.move_to(device(config.resources.device)?)?;
         let optimizer = Optimizer::new(&config.training.optimizer, &network.parameters())?;
         let mut trial = Self {
             feed: Feed::new(config, &task),
@@ -148,7 +150,9 @@ impl<'a> Trial<'a> {
             self.advance()?;
             return Ok(Step::More);
         };
-        let rows = self.study(analysis).run(&mut pause)?;
+        let on_processor = self.on_processor()?;
+        let network = on_processor.as_ref().unwrap_or(&self.network);
+        let rows = self.study(analysis, network).run(&mut pause)?;
         self.rows.append(rows);
         self.state.analysis += 1;
         Ok(Step::More)
@@ -166,7 +170,9 @@ impl<'a> Trial<'a> {
         }
         let mut rows = Rows::default();
         for analysis in analyses {
-            rows.append(self.study(analysis).run(&mut || Ok(()))?);
+            let on_processor = self.on_processor()?;
+            let network = on_processor.as_ref().unwrap_or(&self.network);
+            rows.append(self.study(analysis, network).run(&mut || Ok(()))?);
         }
         Ok(rows)
     }
@@ -176,13 +182,19 @@ impl<'a> Trial<'a> {
         &self.network
     }
 
-    fn study<'b>(&'b self, analysis: &'b Analysis) -> Study<'b> {
+    /// A copy of the network for analyses, which know only the processor, if it is elsewhere.
+    fn on_processor(&self) -> Result<Option<Network>, Error> {
+        let is_elsewhere = self.network.device() != tch::Device::Cpu;
+        Ok(is_elsewhere.then(|| self.network.with(&[])).transpose()?)
+    }
+
+    fn study<'b>(&'b self, analysis: &'b Analysis, network: &'b Network) -> Study<'b> {
         Study {
             config: self.config,
             analysis,
             epoch: self.state.epoch,
             task: &self.task,
-            network: &self.network,
+            network,
             initial: self.initial.as_ref(),
             phase: self.phase(),
         }
@@ -321,6 +333,15 @@ impl<'a> Trial<'a> {
 fn augmenter(config: &TrialConfig) -> Augmenter {
     let seed = config.seeds.of(Purpose::Augment, config.seed);
     Augmenter::new(&config.training.augment, TrialRng::new(seed, Purpose::Augment))
+}
+
+/// The device that a trial asks for.
+fn device(device: config::Device) -> Result<tch::Device, Error> {
+    match device {
+        config::Device::Cpu => Ok(tch::Device::Cpu),
+        config::Device::Cuda if tch::Cuda::is_available() => Ok(tch::Device::Cuda(0)),
+        config::Device::Cuda => Err(Error::NoDevice),
+    }
 }
 
 fn diverged(what: &str, value: f64, place: &str) -> Step {

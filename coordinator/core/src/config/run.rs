@@ -41,6 +41,15 @@ pub struct Resources {
     /// configuration because the order of floating-point sums depends on it.
     #[schemars(range(min = 1, max = 1024))]
     pub threads: u32,
+    /// Where the trial is trained and evaluated.
+    pub device: Device,
+    /// What computes the network over a sequence. Part of the configuration because results differ
+    /// in their last digits.
+    pub kernel: Kernel,
+    /// Megabytes that a training step may fill with what its backward pass needs; what does not fit
+    /// is computed again. Changes no result.
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub memory_mb: u32,
     /// Seconds after which an attempt is ended as timed out; it resumes from its last commit.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub timeout: Option<f64>,
@@ -48,8 +57,38 @@ pub struct Resources {
 
 impl Default for Resources {
     fn default() -> Self {
-        Self { threads: 1, timeout: None }
+        Self {
+            threads: 1,
+            device: Device::default(),
+            kernel: Kernel::default(),
+            memory_mb: 1024,
+            timeout: None,
+        }
     }
+}
+
+/// Where a trial computes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Device {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// A GPU, by operations of libtorch; analyses stay on the processor.
+    Cuda,
+}
+
+/// What computes a network over a sequence. The row of a trial in `trials` says what did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Kernel {
+    /// One pass over all steps, vectorised for the processor, with a backward pass of its own.
+    #[default]
+    Fused,
+    /// The same in operations of libtorch, which run on any device.
+    Libtorch,
+    /// libtorch step by step, with automatic differentiation: what the others are tested against.
+    Autograd,
 }
 
 /// Seeds for single purposes; a missing one is the seed of the trial.

@@ -25,6 +25,10 @@ pub struct Summary {
     pub best_val_accuracy: Option<f64>,
     /// Where it ran, such as `cpu`.
     pub device: String,
+    /// What computed the network over its sequences, such as `avx512` or `autograd`; empty in
+    /// summaries from before this was kept.
+    #[serde(default)]
+    pub kernel: String,
     /// Seconds of training and evaluation, over all attempts.
     pub wall_s: f64,
 }

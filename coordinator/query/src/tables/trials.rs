@@ -16,7 +16,7 @@ use super::{Column, Kind, encode_rows, optional, required};
 use crate::batch::{Error, Keys};
 use crate::config;
 
-pub(super) const COLUMNS: [Column; 42] = [
+pub(super) const COLUMNS: [Column; 43] = [
     required("point", Kind::U64, "", "the point of the space; its replicates share it"),
     required("status", Kind::Str, "", "`completed`, `diverged`, `pruned`, `cancelled` or `failed`"),
     optional("objective", Kind::F64, "", "final value of the metric of the sweep"),
@@ -54,6 +54,12 @@ pub(super) const COLUMNS: [Column; 42] = [
     required("ended", Kind::Time, "", "when it ended"),
     optional("wall_s", Kind::F64, "s", "time of training and evaluation, over all attempts"),
     optional("device", Kind::Str, "", "where it ran last, such as `cpu`"),
+    optional(
+        "kernel",
+        Kind::Str,
+        "",
+        "what computed the network: its instruction set, or `autograd`",
+    ),
     optional("host", Kind::Str, "", "name of the machine of its last attempt"),
     optional("worker", Kind::Str, "", "id of the worker of its last attempt"),
     optional("version", Kind::Str, "", "version of that worker"),
@@ -146,6 +152,7 @@ struct Flat<'a> {
     ended: Timestamp,
     wall_s: Option<f64>,
     device: Option<&'a str>,
+    kernel: Option<&'a str>,
     host: Option<&'a str>,
     worker: Option<WorkerId>,
     version: Option<&'a str>,
@@ -204,6 +211,7 @@ impl<'a> Flat<'a> {
             ended: row.ended,
             wall_s: summary.map(|s| s.wall_s),
             device: summary.map(|s| s.device.as_str()),
+            kernel: summary.map(|s| s.kernel.as_str()).filter(|kernel| !kernel.is_empty()),
             host: row.host.as_deref(),
             worker: row.worker,
             version: row.version.as_deref(),

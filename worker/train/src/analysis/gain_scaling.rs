@@ -96,7 +96,7 @@ fn measure(
             let drive = from(&noise.f_mul_scalar(*xi)?, on.start)?;
             let conditions = Conditions::driven(Some(&drive));
             let mut see = collect(moments, counted.clone());
-            study.network.run(&inputs, conditions, &mut Gauge::counting(), &mut see)?;
+            study.network.watch(&inputs, conditions, &mut Gauge::counting(), &mut see)?;
         }
     }
     Ok(measured)

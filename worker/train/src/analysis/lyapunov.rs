@@ -257,7 +257,7 @@ fn shapes_at(study: &Study<'_>, xi: f64, at: &[u32], pause: Pause<'_>) -> Result
         count += part.count;
         let mut step = 0;
         let conditions = Conditions::driven(drive.as_ref());
-        study.network.run(&batch.inputs, conditions, &mut Gauge::counting(), &mut |seen| {
+        study.network.watch(&batch.inputs, conditions, &mut Gauge::counting(), &mut |seen| {
             let wanted = at.iter().zip(&mut sums).filter(|(at, _)| **at == step);
             for (_, sum) in wanted {
                 let Some((n, s)) = &seen.shape else { continue };

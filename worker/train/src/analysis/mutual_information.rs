@@ -145,7 +145,7 @@ impl Coordinates {
 fn sequences(study: &Study<'_>, part: &Part) -> Result<(Tensor, Tensor), Error> {
     let inputs = part.load(study)?.inputs;
     let mut states = Vec::new();
-    study.network.run(&inputs, Conditions::default(), &mut Gauge::counting(), &mut |step| {
+    study.network.watch(&inputs, Conditions::default(), &mut Gauge::counting(), &mut |step| {
         states.push(step.state.h.shallow_clone());
         Ok(())
     })?;

@@ -62,7 +62,7 @@ fn record(study: &Study<'_>, xi: f64, pause: Pause<'_>) -> Result<Vec<[Moments; 
             Ok(())
         };
         let conditions = Conditions::driven(Some(&drive));
-        study.network.run(&batch.inputs, conditions, &mut Gauge::counting(), &mut see)?;
+        study.network.watch(&batch.inputs, conditions, &mut Gauge::counting(), &mut see)?;
     }
     Ok(trace)
 }

@@ -68,7 +68,7 @@ pub(crate) fn measure(
         }
         let samples: Vec<u32> = (first..units.min(first + batch)).collect();
         let batch = task.batch(Split::Test, &samples)?;
-        network.run(&batch.inputs, Conditions::default(), &mut gauge, &mut |_| Ok(()))?;
+        let _ = network.infer(&batch.inputs, Conditions::default(), &mut gauge)?;
     }
     Ok(gauge.moments().map(Moments::mean).transpose()?)
 }

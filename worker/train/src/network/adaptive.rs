@@ -11,6 +11,7 @@ use rheo_core::config::{self, Adapts};
 use tch::{Result, Tensor};
 
 use super::init::Init;
+use super::plan::{Family, Found, Plan};
 use super::recurrence::Recurrence;
 use super::{Cell, Group, Held, Layer, Parameter, Slopes, State, Step};
 use crate::gamma::{self, Curve};
@@ -166,6 +167,44 @@ impl Layer for Adaptive {
 
     fn fixed_shape(&self) -> Result<Option<Shape>> {
         Ok(None)
+    }
+
+    fn plan(&self, held: Option<&Held>) -> Result<Option<Plan>> {
+        let weights = self.recurrence.weights()?;
+        if let Some(Held { n, s }) = held {
+            let hidden = self.recurrence.hidden()?;
+            return Plan::gamma(weights, n, s, hidden);
+        }
+        let own = vec![
+            self.u_ag.shallow_clone(),
+            self.b_ag.f_add(&self.b_gg)?,
+            self.w_gg.shallow_clone(),
+            self.w_gn.shallow_clone(),
+            self.b_gn.shallow_clone(),
+            self.w_gs.shallow_clone(),
+            self.b_gs.shallow_clone(),
+        ];
+        Ok(Some(Plan { family: Family::Adaptive, weights, own, gains: None }))
+    }
+
+    fn named(&self, found: Found) -> Result<Vec<(&'static str, Tensor)>> {
+        let mut named = Recurrence::named(found.weights);
+        let like = [
+            ("u_ag", &self.u_ag),
+            ("b_ag", &self.b_ag),
+            ("w_gg", &self.w_gg),
+            ("w_gn", &self.w_gn),
+            ("b_gn", &self.b_gn),
+            ("w_gs", &self.w_gs),
+            ("b_gs", &self.b_gs),
+        ];
+        for ((name, parameter), gradient) in like.into_iter().zip(&found.own) {
+            named.push((name, gradient.f_reshape(parameter.size())?));
+            if name == "b_ag" {
+                named.push(("b_gg", gradient.shallow_clone()));
+            }
+        }
+        Ok(named)
     }
 }
 

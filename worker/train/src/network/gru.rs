@@ -9,6 +9,7 @@ use rheo_core::config::{self, GateDrive};
 use tch::{Result, Tensor};
 
 use super::init::Init;
+use super::plan::{Family, Found, Plan};
 use super::{Cell, Group, Held, Layer, Parameter, Slopes, State, Step};
 use crate::gauge::{Gauge, Shape};
 
@@ -88,6 +89,31 @@ impl Layer for Gru {
 
     fn fixed_shape(&self) -> Result<Option<Shape>> {
         Ok(None)
+    }
+
+    fn plan(&self, _held: Option<&Held>) -> Result<Option<Plan>> {
+        let (from_input, from_state) = (self.stacked(1)?, self.stacked(3)?);
+        // Two of the gates add their biases; the candidate keeps them apart.
+        let shared = from_state.f_narrow(0, 0, 2 * self.hidden)?;
+        let alone = from_state.f_narrow(0, 2 * self.hidden, self.hidden)?;
+        let bias = from_input.f_add(&Tensor::f_cat(&[shared, alone.f_zeros_like()?], 0)?)?;
+        let weights = [self.stacked(0)?, self.stacked(2)?, bias];
+        let family = Family::Gru { is_driven: self.drive == GateDrive::All };
+        Ok(Some(Plan { family, weights, own: vec![alone], gains: None }))
+    }
+
+    fn named(&self, found: Found) -> Result<Vec<(&'static str, Tensor)>> {
+        let [w_x, w_h, bias] = found.weights.map(|gradient| gradient.f_chunk(3, 0));
+        let from_input = bias?;
+        let mut from_state: Vec<Tensor> =
+            from_input.iter().take(2).map(Tensor::shallow_clone).collect();
+        from_state.extend(found.own);
+        let mut named = Vec::new();
+        let gates = w_x?.into_iter().zip(w_h?).zip(from_input).zip(from_state);
+        for ([w_i, b_i, w_h, b_h], (((w_x, w_s), b_x), b_s)) in NAMES.iter().zip(gates) {
+            named.extend([(*w_i, w_x), (*b_i, b_x), (*w_h, w_s), (*b_h, b_s)]);
+        }
+        Ok(named)
     }
 }
 

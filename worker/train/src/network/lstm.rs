@@ -8,6 +8,7 @@ use rheo_core::config::{self, GateDrive};
 use tch::{Result, Tensor};
 
 use super::init::Init;
+use super::plan::{Family, Found, Plan};
 use super::{Cell, Group, Held, Layer, Parameter, Slopes, State, Step};
 use crate::gauge::{Gauge, Shape};
 
@@ -85,6 +86,33 @@ impl Layer for Lstm {
 
     fn fixed_shape(&self) -> Result<Option<Shape>> {
         Ok(None)
+    }
+
+    fn plan(&self, _held: Option<&Held>) -> Result<Option<Plan>> {
+        let width = self.gates[0][0].size2()?.1 - self.hidden;
+        let biases: Vec<&Tensor> = self.gates.iter().map(|[_, b]| b).collect();
+        let weights = [
+            self.columns(self.hidden, width)?,
+            self.columns(0, self.hidden)?,
+            Tensor::f_cat(&biases, 0)?,
+        ];
+        let driven: &[usize] = match self.drive {
+            GateDrive::All => &[0, 1, 2, 3],
+            GateDrive::Released => &[OUTPUT],
+        };
+        let family = Family::Lstm { driven };
+        Ok(Some(Plan { family, weights, own: Vec::new(), gains: None }))
+    }
+
+    fn named(&self, found: Found) -> Result<Vec<(&'static str, Tensor)>> {
+        let [w_x, w_h, bias] = found.weights.map(|gradient| gradient.f_chunk(4, 0));
+        let mut named = Vec::new();
+        let gates = w_x?.into_iter().zip(w_h?).zip(bias?);
+        for ([w, b], ((w_x, w_h), bias)) in NAMES.iter().zip(gates) {
+            named.push((*w, Tensor::f_cat(&[w_h, w_x], 1)?));
+            named.push((*b, bias));
+        }
+        Ok(named)
     }
 }
 

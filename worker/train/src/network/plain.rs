@@ -6,6 +6,7 @@ use tch::{Result, Tensor};
 
 use super::activation::{self, Activation};
 use super::init::Init;
+use super::plan::{Family, Found, Plan};
 use super::recurrence::Recurrence;
 use super::{Cell, Group, Held, Layer, Parameter, Slopes, State, Step};
 use crate::gamma::{self, Curve};
@@ -130,6 +131,43 @@ impl Layer for Plain {
         let per_neuron =
             |values: &Tensor| to_doubles(&values.f_detach()?.f_expand([hidden], false)?);
         Ok(Some(Shape { n: per_neuron(n)?, s: per_neuron(s)? }))
+    }
+
+    fn plan(&self, held: Option<&Held>) -> Result<Option<Plan>> {
+        let hidden = self.recurrence.hidden()?;
+        let weights = self.recurrence.weights()?;
+        let (family, own) = match &self.neurons {
+            Neurons::Activation(activation) => (Family::Activation(*activation), Vec::new()),
+            Neurons::Modrelu { b_mod } => (Family::Modrelu, vec![b_mod.shallow_clone()]),
+            Neurons::Gamma { n, s, .. } => {
+                let (n, s) = held.map_or((n, s), |held| (&held.n, &held.s));
+                return Plan::gamma(weights, n, s, hidden);
+            }
+        };
+        Ok(Some(Plan { family, weights, own, gains: None }))
+    }
+
+    fn named(&self, found: Found) -> Result<Vec<(&'static str, Tensor)>> {
+        let mut named = Recurrence::named(found.weights);
+        let names: &[&'static str] = match self.neurons {
+            Neurons::Activation(_) => &[],
+            Neurons::Modrelu { .. } => &["b_mod"],
+            Neurons::Gamma { .. } => &["n", "s"],
+        };
+        for (name, gradient) in names.iter().zip(found.own) {
+            named.push((*name, gradient));
+        }
+        // One gain and one saturation for all neurons learn from all of them.
+        if let Neurons::Gamma { n, .. } = &self.neurons
+            && n.numel() == 1
+        {
+            for (name, gradient) in &mut named {
+                if matches!(*name, "n" | "s") {
+                    *gradient = gradient.f_sum_dim_intlist(0, true, gradient.f_kind()?)?;
+                }
+            }
+        }
+        Ok(named)
     }
 }
 

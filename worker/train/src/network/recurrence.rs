@@ -65,4 +65,16 @@ impl Recurrence {
     pub(super) fn hidden(&self) -> Result<i64> {
         self.b_hh.size1()
     }
+
+    /// The weights as the kernels want them.
+    pub(super) fn weights(&self) -> Result<[Tensor; 3]> {
+        let bias = self.b_xh.f_add(&self.b_hh)?;
+        Ok([self.w_xh.shallow_clone(), self.w_hh.shallow_clone(), bias])
+    }
+
+    /// Gradients by these weights, by name.
+    pub(super) fn named([w_x, w_h, bias]: [Tensor; 3]) -> Vec<(&'static str, Tensor)> {
+        let same = bias.shallow_clone();
+        vec![("w_xh", w_x), ("b_xh", bias), ("w_hh", w_h), ("b_hh", same)]
+    }
 }

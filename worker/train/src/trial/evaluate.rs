@@ -3,10 +3,6 @@
 //! Cells that can share samples and noise are evaluated side by side. What is summed up for them is
 //! in the state, so that a checkpoint may come between any two batches.
 
-use rheo_core::config::{Augment, EvaluationKind, ShapeMode, TrialConfig};
-use rheo_core::rng::Purpose;
-use tch::no_grad_guard;
-
 use super::state::{Stage, Tally};
 use super::{Step, Trial, diverged};
 use crate::Error;
@@ -14,6 +10,8 @@ use crate::evaluation::{self, Cell, Data, Perturbation, Perturbed, Source};
 use crate::network::{Conditions, Held, Network};
 use crate::step::Batch;
 use crate::task::{Split, Task};
+use rheo_core::config::{Augment, EvaluationKind, ShapeMode, TrialConfig};
+use rheo_core::rng::Purpose;
 
 /// Samples of every cell in a batch of a group, at least: below that, preparing the samples would
 /// cost more than running them side by side saves.
@@ -63,10 +61,7 @@ impl Trial<'_> {
         let held = self.held(group)?;
         let from = self.left_by_the_last(&batch);
         let conditions = Conditions { drive: drive.as_ref(), held: held.as_ref(), from };
-        let (logits, last) = {
-            let _guard = no_grad_guard();
-            self.network.forward(&inputs, conditions, &mut self.gauge)?
-        };
+        let (logits, last) = self.network.infer(&inputs, conditions, &mut self.gauge)?;
         self.carry(last);
         let scores = evaluation::scores(&logits, &batch, group.len())?;
         let weight = batch.weight / batch.samples.max(1);
@@ -165,7 +160,7 @@ pub(super) fn input_mean(config: &TrialConfig, task: &Task) -> f64 {
 mod tests {
     use rheo_core::config::{self, Evaluation, NetworkKind, Precision};
     use rheo_core::trainer::{Commit, Next, Progress, Session};
-    use tch::{Kind, Tensor};
+    use tch::{Kind, Tensor, no_grad_guard};
 
     use super::*;
     use crate::gauge::Gauge;

@@ -87,7 +87,9 @@ impl Trial<'_> {
             epochs: self.state.completed_epochs(),
             best_val_epoch: best.map(|(epoch, _)| epoch),
             best_val_accuracy: best.map(|(_, accuracy)| accuracy),
-            device: "cpu".to_owned(),
+            device: if self.network.device() == tch::Device::Cpu { "cpu" } else { "cuda" }
+                .to_owned(),
+            kernel: self.network.compute().name().to_owned(),
             wall_s: self.state.seconds,
         };
         Ok(Finish { metrics: self.state.metrics.clone(), summary, commit: self.commit()? })

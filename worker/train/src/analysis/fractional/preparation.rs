@@ -190,7 +190,7 @@ fn respond(network: &Network, setup: &Setup, xi: f64, inputs: &Tensor) -> TorchR
         Ok(())
     };
     let conditions = Conditions::driven(Some(&drive));
-    network.run(inputs, conditions, &mut Gauge::counting(), &mut see)?;
+    network.watch(inputs, conditions, &mut Gauge::counting(), &mut see)?;
     Tensor::f_stack(&sums, 0)
 }
 

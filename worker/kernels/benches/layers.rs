@@ -1,0 +1,82 @@
+//! Layers of every family over a sequence on one thread, forward and back, at the sizes of the
+//! issue's small cases; and the same with states kept instead of steps.
+
+#![expect(clippy::expect_used, reason = "a bench that cannot run should say so and end")]
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use rheo_kernels::{
+    Adaptive, Controller, Gru, Isa, Layer, Loss, Lstm, Neurons, Plain, Real, Resources, Sequence,
+    Sizes, Tape, Wanted, Weights,
+};
+
+const SIZES: Sizes = Sizes { steps: 98, batch: 50, inputs: 1, hidden: 128 };
+const UNITS: usize = 50;
+
+/// Numbers that look random and are the same everywhere.
+fn numbers(count: usize, scale: f64) -> Vec<f32> {
+    let wave = |i: usize| f32::of(scale * (i as f64 * 12.9898).sin());
+    (0..count).map(wave).collect()
+}
+
+fn layers(criterion: &mut Criterion) {
+    let Sizes { batch, inputs, hidden, .. } = SIZES;
+    let most = 4 * hidden;
+    let (w_x, w_h) = (numbers(most * inputs, 1.0), numbers(most * hidden, 0.1));
+    let (bias, n, s) = (numbers(most, 0.1), vec![5.0; hidden], vec![0.1; hidden]);
+    let (units, square) = (numbers(UNITS, 0.3), numbers(UNITS * UNITS, 0.14));
+    let of = |gates: usize| Weights {
+        w_x: &w_x[..gates * hidden * inputs],
+        w_h: &w_h[..gates * hidden * hidden],
+        bias: &bias[..gates * hidden],
+    };
+    let plain = |neurons| Layer::Plain(Plain { weights: of(1), neurons });
+    let controller = Controller {
+        u: &units,
+        bias: &units,
+        w: &square,
+        w_n: &units,
+        b_n: 5.0,
+        w_s: &units,
+        b_s: 0.0,
+    };
+    let cases = [
+        ("relu", 1, plain(Neurons::Relu)),
+        ("tanh", 1, plain(Neurons::Tanh)),
+        ("gamma", 1, plain(Neurons::Gamma { n: &n, s: &s })),
+        ("adaptive", 1, Layer::Adaptive(Adaptive { weights: of(1), controller })),
+        ("lstm", 4, Layer::Lstm(Lstm { weights: of(4), driven: &[] })),
+        ("gru", 3, Layer::Gru(Gru { weights: of(3), candidate_bias: &n, is_driven: false })),
+    ];
+    let x = numbers(SIZES.steps * batch * inputs, 1.0);
+    let by_h = numbers(batch * hidden, 0.01);
+    let sequence = Sequence { sizes: SIZES, x: &x, drive: None, from: None };
+    let mut group = criterion.benchmark_group("layer");
+    group.sample_size(10);
+    for (name, gates, layer) in cases {
+        let controllers = if name == "adaptive" { UNITS * UNITS } else { 0 };
+        let products = gates * (hidden + inputs) + controllers;
+        // Multiplications with additions: forward, back, and for the weights.
+        let work = 3 * SIZES.steps * batch * hidden * products;
+        group.throughput(Throughput::Elements(work as u64));
+        for (kept, memory) in [("steps", usize::MAX), ("states", 0)] {
+            let resources = Resources { isa: Isa::detect(), threads: 1, memory };
+            let mut spare: Option<Tape<f32>> = None;
+            group.bench_function(format!("{name}/{kept}"), |bencher| {
+                bencher.iter(|| {
+                    let wanted = Wanted { tape: true, ..Wanted::default() };
+                    let pass = layer.forward(&sequence, wanted, resources, spare.take());
+                    let mut tape = pass.tape.expect("a tape was wanted");
+                    let loss = Loss { by_h: &by_h, every: false, wants_x: false };
+                    black_box(layer.backward(&sequence, &mut tape, loss, resources));
+                    spare = Some(tape);
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, layers);
+criterion_main!(benches);

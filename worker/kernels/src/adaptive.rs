@@ -1,0 +1,419 @@
+//! Layers whose neurons adapt: a controller, with the same weights for every neuron but a state of
+//! its own for each, sets a neuron's gain and saturation (science reference, section 3):
+//!
+//! ```text
+//! g_t = tanh(u a_t + b + w g_{t-1}) ;  n_t = w_n . g_t + b_n ;  s_t = w_s . g_t + b_s ;  h_t = gamma(a_t; n_t, s_t)
+//! ```
+//!
+//! Neurons lie along the lanes of vectors, so that no lane is idle whatever the number of units. A
+//! tile of a few vectors keeps its states [S, vectors] in the first cache through the product, the
+//! hyperbolic tangent and the readout.
+
+use pulp::Simd;
+
+use crate::Real;
+use crate::cell::{Backward, Cell, Forward, Size, Told};
+use crate::curve;
+use crate::layer::{Shape, Sum, WeightGradients, Weights};
+use crate::matrix::{Buffer, Square, WIDTH, zeros};
+use crate::pairs::Pairs;
+use crate::pass::Parts;
+use crate::product::Product;
+
+/// A layer of neurons that share a controller.
+#[derive(Debug, Clone, Copy)]
+pub struct Adaptive<'a, R> {
+    /// The connections.
+    pub weights: Weights<'a, R>,
+    /// The controller.
+    pub controller: Controller<'a, R>,
+}
+
+/// The weights of a controller of S units.
+#[derive(Debug, Clone, Copy)]
+pub struct Controller<'a, R> {
+    /// u [S].
+    pub u: &'a [R],
+    /// The sum of both biases of the units, [S].
+    pub bias: &'a [R],
+    /// w [S, S].
+    pub w: &'a [R],
+    /// w_n [S].
+    pub w_n: &'a [R],
+    /// b_n.
+    pub b_n: R,
+    /// w_s [S].
+    pub w_s: &'a [R],
+    /// b_s.
+    pub b_s: R,
+}
+
+pub(crate) struct AdaptiveCell<'a, R> {
+    layer: &'a Adaptive<'a, R>,
+    units: usize,
+    /// w^T [S, S].
+    transposed: Vec<R>,
+}
+
+/// Sums over neurons, steps and samples; every sum is a vector whose lanes are to be added up.
+pub(crate) struct Sums<R> {
+    u: Sum<R>,
+    bias: Sum<R>,
+    w: Sum<R>,
+    w_n: Sum<R>,
+    b_n: Sum<R>,
+    w_s: Sum<R>,
+    b_s: Sum<R>,
+    /// Gradients by what goes into the hyperbolic tangent, of one step.
+    by_z: Buffer<R>,
+}
+
+/// Bytes of controllers' states that are to stay in the second cache, beside what is done to them.
+const STATES: usize = 1 << 18;
+
+impl<'a, R: Real> AdaptiveCell<'a, R> {
+    pub(crate) fn new(layer: &'a Adaptive<'a, R>) -> Self {
+        let units = layer.controller.u.len();
+        let w = layer.controller.w;
+        let transposed = (0..units * units).map(|i| w[i % units * units + i / units]).collect();
+        Self { layer, units, transposed }
+    }
+
+    /// One step of the controllers of N vectors of neurons that receive `a`; gives gain and
+    /// saturation.
+    #[inline(always)]
+    fn forward_tile<S: Simd, const N: usize>(
+        &self,
+        simd: S,
+        a: &[R::Vector<S>],
+        (g, next): (&[R], &mut [R]),
+    ) -> [[R::Vector<S>; N]; 2] {
+        let Controller { u, bias, w, w_n, b_n, w_s, b_s } = self.layer.controller;
+        let a: [R::Vector<S>; N] = std::array::from_fn(|v| a[v]);
+        simd.vectorize(Square::<R, N> { a: w, k: self.units, b: g, c: &mut *next });
+        let next = R::vectors_mut::<S>(next).0;
+        let mut n = [R::splat(simd, b_n); N];
+        let mut s = [R::splat(simd, b_s); N];
+        let units = next.as_chunks_mut::<N>().0.iter_mut().zip(u).zip(bias).zip(w_n).zip(w_s);
+        for ((((g, u), bias), w_n), w_s) in units {
+            let (u, bias) = (R::splat(simd, *u), R::splat(simd, *bias));
+            let (w_n, w_s) = (R::splat(simd, *w_n), R::splat(simd, *w_s));
+            for v in 0..N {
+                let z = R::add(simd, g[v], R::mul_add(simd, u, a[v], bias));
+                g[v] = curve::tanh::<R, S>(simd, z);
+                n[v] = R::mul_add(simd, w_n, g[v], n[v]);
+                s[v] = R::mul_add(simd, w_s, g[v], s[v]);
+            }
+        }
+        [n, s]
+    }
+
+    /// One step back of the controllers of N vectors of neurons: `a` becomes the gradient by it,
+    /// `by_g` that by the state before the step.
+    #[inline(always)]
+    fn backward_tile<S: Simd, const N: usize>(
+        &self,
+        simd: S,
+        (a, by_h): Given<'_, R, S, N>,
+        (g, by_g, by_z): (&[R], &mut [R], &mut [R]),
+        sums: &mut Lanes<'_, R, S>,
+    ) {
+        let Controller { u, w_n, b_n, w_s, b_s, .. } = self.layer.controller;
+        let received: [R::Vector<S>; N] = std::array::from_fn(|v| a[v]);
+        let mut n = [R::splat(simd, b_n); N];
+        let mut s = [R::splat(simd, b_s); N];
+        let g = R::vectors::<S>(g).0.as_chunks::<N>().0;
+        for ((g, w_n), w_s) in g.iter().zip(w_n).zip(w_s) {
+            let (w_n, w_s) = (R::splat(simd, *w_n), R::splat(simd, *w_s));
+            for v in 0..N {
+                n[v] = R::mul_add(simd, w_n, g[v], n[v]);
+                s[v] = R::mul_add(simd, w_s, g[v], s[v]);
+            }
+        }
+        let mut by_a = [R::splat(simd, R::ZERO); N];
+        let (mut by_n, mut by_s) = (by_a, by_a);
+        for v in 0..N {
+            let slopes = curve::gamma_slopes::<R, S>(simd, received[v], n[v], s[v]);
+            by_a[v] = R::mul(simd, by_h[v], slopes.x);
+            by_n[v] = R::mul(simd, by_h[v], slopes.n);
+            by_s[v] = R::mul(simd, by_h[v], slopes.s);
+            sums.b_n[0] = R::add(simd, sums.b_n[0], by_n[v]);
+            sums.b_s[0] = R::add(simd, sums.b_s[0], by_s[v]);
+        }
+        let one = R::splat(simd, R::ONE);
+        let by_g_rows = R::vectors::<S>(by_g).0.as_chunks::<N>().0;
+        let by_z_rows = R::vectors_mut::<S>(by_z).0.as_chunks_mut::<N>().0;
+        for (i, ((g, by_g), by_z)) in g.iter().zip(by_g_rows).zip(by_z_rows).enumerate() {
+            let (u, w_n, w_s) =
+                (R::splat(simd, u[i]), R::splat(simd, w_n[i]), R::splat(simd, w_s[i]));
+            for v in 0..N {
+                let through_n = R::mul_add(simd, w_n, by_n[v], by_g[v]);
+                let by_state = R::mul_add(simd, w_s, by_s[v], through_n);
+                let slope = R::sub(simd, one, R::mul(simd, g[v], g[v]));
+                let by_input = R::mul(simd, by_state, slope);
+                by_z[v] = by_input;
+                by_a[v] = R::mul_add(simd, u, by_input, by_a[v]);
+                sums.bias[i] = R::add(simd, sums.bias[i], by_input);
+                sums.u[i] = R::mul_add(simd, by_input, received[v], sums.u[i]);
+                sums.w_n[i] = R::mul_add(simd, by_n[v], g[v], sums.w_n[i]);
+                sums.w_s[i] = R::mul_add(simd, by_s[v], g[v], sums.w_s[i]);
+            }
+        }
+        a[..N].copy_from_slice(&by_a);
+        simd.vectorize(Square::<R, N> { a: &self.transposed, k: self.units, b: by_z, c: by_g });
+    }
+}
+
+/// What some neurons received, and the gradients by what they emitted.
+type Given<'a, R, S, const N: usize> =
+    (&'a mut [<R as Real>::Vector<S>], [<R as Real>::Vector<S>; N]);
+
+/// The sums of single steps, as vectors.
+struct Lanes<'a, R: Real, S: Simd> {
+    u: &'a mut [R::Vector<S>],
+    bias: &'a mut [R::Vector<S>],
+    w_n: &'a mut [R::Vector<S>],
+    b_n: &'a mut [R::Vector<S>],
+    w_s: &'a mut [R::Vector<S>],
+    b_s: &'a mut [R::Vector<S>],
+}
+
+/// Where the vectors of neurons of all rows lie in rows with a stride of their own.
+#[derive(Clone, Copy)]
+struct Places {
+    /// Vectors of a row.
+    row: usize,
+    /// Vectors from one row to the next.
+    stride: usize,
+}
+
+impl Places {
+    fn new<R: Real, S: Simd>(size: &Size, stride: usize) -> Self {
+        Self { row: size.padded / R::lanes::<S>(), stride: stride / R::lanes::<S>() }
+    }
+
+    #[inline(always)]
+    fn of(self, vector: usize) -> usize {
+        vector / self.row * self.stride + vector % self.row
+    }
+}
+
+impl<R: Real> Cell<R> for AdaptiveCell<'_, R> {
+    type Sums = Sums<R>;
+
+    fn products<S: Simd>(&self, size: &Size) -> Vec<Product<R>> {
+        let sizes = (size.hidden, size.inputs);
+        let weight = |_, neuron, k| self.layer.weights.get(neuron, k, sizes);
+        vec![Product::new::<S>(size, (0, 1), true, weight)]
+    }
+
+    fn blocks(&self) -> usize {
+        1
+    }
+
+    fn driven(&self) -> &[usize] {
+        &[0]
+    }
+
+    fn carried(&self) -> usize {
+        self.units
+    }
+
+    fn group(&self, size: &Size) -> usize {
+        (STATES / (self.units * size.padded * size_of::<R>())).max(1)
+    }
+
+    fn adapts(&self) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn forward<S: Simd>(&self, simd: S, step: Forward<'_, R>) {
+        let Forward { size, pre, h, inner, next, told, .. } = step;
+        let Told { counts, mut shapes } = told;
+        let places = Places::new::<R, S>(size, h.stride);
+        let a = R::vectors::<S>(pre).0;
+        let h = R::vectors_mut::<S>(h.values).0;
+        let (g, each) = (inner, self.units * R::lanes::<S>());
+        let mut gains = Gains::<R, S>::new(simd, size);
+        let mut put = |first: usize, a: &[R::Vector<S>], n: &[R::Vector<S>], s: &[R::Vector<S>]| {
+            for (v, ((a, n), s)) in a.iter().zip(n).zip(s).enumerate() {
+                h[places.of(first + v)] = curve::gamma::<R, S>(simd, *a, *n, *s);
+                gains.count(simd, (first + v) % places.row, *n);
+                if let Some((all_n, all_s)) = &mut shapes {
+                    R::vectors_mut::<S>(all_n).0[first + v] = *n;
+                    R::vectors_mut::<S>(all_s).0[first + v] = *s;
+                }
+            }
+        };
+        let mut first = 0;
+        while first + WIDTH <= a.len() {
+            let range = first * each..(first + WIDTH) * each;
+            let states = (&g[range.clone()], &mut next[range]);
+            let [n, s] = self.forward_tile::<S, WIDTH>(simd, &a[first..], states);
+            put(first, &a[first..], &n, &s);
+            first += WIDTH;
+        }
+        while first < a.len() {
+            let range = first * each..(first + 1) * each;
+            let states = (&g[range.clone()], &mut next[range]);
+            let [n, s] = self.forward_tile::<S, 1>(simd, &a[first..], states);
+            put(first, &a[first..], &n, &s);
+            first += 1;
+        }
+        let (hits, negatives) = gains.total(simd);
+        counts.guard_hits += hits;
+        counts.negative_gains += negatives;
+    }
+
+    #[inline(always)]
+    fn backward<S: Simd>(&self, simd: S, step: Backward<'_, R>, sums: &mut Sums<R>) {
+        let Backward { size, pre, by_h, inner, next, by_inner, .. } = step;
+        let places = Places::new::<R, S>(size, by_h.stride);
+        let by_h = R::vectors::<S>(by_h.values).0;
+        let a = R::vectors_mut::<S>(pre).0;
+        let (g, by_g, each) = (next, by_inner, self.units * R::lanes::<S>());
+        sums.by_z.resize(inner.len(), R::ZERO);
+        let by_z = &mut sums.by_z[..];
+        let mut lanes = Lanes::<R, S> {
+            u: R::vectors_mut::<S>(&mut sums.u.recent).0,
+            bias: R::vectors_mut::<S>(&mut sums.bias.recent).0,
+            w_n: R::vectors_mut::<S>(&mut sums.w_n.recent).0,
+            b_n: R::vectors_mut::<S>(&mut sums.b_n.recent).0,
+            w_s: R::vectors_mut::<S>(&mut sums.w_s.recent).0,
+            b_s: R::vectors_mut::<S>(&mut sums.b_s.recent).0,
+        };
+        let mut first = 0;
+        while first + WIDTH <= a.len() {
+            let range = first * each..(first + WIDTH) * each;
+            let by_h = std::array::from_fn(|v| by_h[places.of(first + v)]);
+            let states = (&g[range.clone()], &mut by_g[range.clone()], &mut by_z[range]);
+            self.backward_tile::<S, WIDTH>(simd, (&mut a[first..], by_h), states, &mut lanes);
+            first += WIDTH;
+        }
+        while first < a.len() {
+            let range = first * each..(first + 1) * each;
+            let by_h = [by_h[places.of(first)]];
+            let states = (&g[range.clone()], &mut by_g[range.clone()], &mut by_z[range]);
+            self.backward_tile::<S, 1>(simd, (&mut a[first..], by_h), states, &mut lanes);
+            first += 1;
+        }
+        let (a, b) = (&sums.by_z[..], inner);
+        simd.vectorize(Pairs { units: self.units, a, b, sums: &mut sums.w.recent });
+    }
+
+    fn gradients(
+        &self,
+        parts: &[Parts<R, Sums<R>>],
+        shape: Shape,
+    ) -> (WeightGradients<R>, Vec<Vec<R>>) {
+        let weights =
+            WeightGradients::collect(&parts.iter().map(|part| &part.products[0]), 1, shape);
+        let total =
+            |of: fn(&Sums<R>) -> &Sum<R>| Sum::total(parts.iter().map(|part| of(&part.sums)));
+        let own = vec![
+            total(|sums| &sums.u),
+            total(|sums| &sums.bias),
+            total(|sums| &sums.w),
+            total(|sums| &sums.w_n),
+            total(|sums| &sums.b_n),
+            total(|sums| &sums.w_s),
+            total(|sums| &sums.b_s),
+        ];
+        (weights, own)
+    }
+
+    fn sums<S: Simd>(&self, _size: &Size) -> Sums<R> {
+        let of = |count: usize| Sum::of_lanes(count, R::lanes::<S>());
+        let units = self.units;
+        Sums {
+            u: of(units),
+            bias: of(units),
+            w: of(units * units),
+            w_n: of(units),
+            b_n: of(1),
+            w_s: of(units),
+            b_s: of(1),
+            by_z: zeros(0),
+        }
+    }
+
+    fn settle(&self, sums: &mut Sums<R>) {
+        let Sums { u, bias, w, w_n, b_n, w_s, b_s, by_z: _ } = sums;
+        [u, bias, w, w_n, b_n, w_s, b_s].into_iter().for_each(Sum::settle);
+    }
+
+    fn load<S: Simd>(&self, size: &Size, given: &[R], inner: &mut [R]) {
+        self.each_state::<S>(size, inner.len(), |from, to| inner[to] = given[from]);
+    }
+
+    fn unload<S: Simd>(&self, size: &Size, inner: &[R], given: &mut Vec<R>) {
+        let first = given.len();
+        given.resize(first + size.rows * size.hidden * self.units, R::ZERO);
+        self.each_state::<S>(size, inner.len(), |to, from| given[first + to] = inner[from]);
+    }
+}
+
+impl<R: Real> AdaptiveCell<'_, R> {
+    /// Calls `pair` with where every state lies for callers, [rows, H, S], and where it lies here.
+    fn each_state<S: Simd>(&self, size: &Size, length: usize, mut pair: impl FnMut(usize, usize)) {
+        let lanes = R::lanes::<S>();
+        let vectors = length / (self.units * lanes);
+        let full = vectors / WIDTH * WIDTH;
+        for row in 0..size.rows {
+            for neuron in 0..size.hidden {
+                let (vector, lane) =
+                    ((row * size.padded + neuron) / lanes, (row * size.padded + neuron) % lanes);
+                let (first, width) =
+                    if vector < full { (vector / WIDTH * WIDTH, WIDTH) } else { (vector, 1) };
+                for unit in 0..self.units {
+                    let here = first * self.units + unit * width + vector - first;
+                    let outside = (row * size.hidden + neuron) * self.units + unit;
+                    pair(outside, here * lanes + lane);
+                }
+            }
+        }
+    }
+}
+
+/// Counts of a step, lane by lane.
+struct Gains<R: Real, S: Simd> {
+    hits: R::Vector<S>,
+    negatives: R::Vector<S>,
+    /// One for every lane of the last vector of a row that has a neuron.
+    there: R::Vector<S>,
+    /// Which vector of a row that is.
+    last: usize,
+}
+
+impl<R: Real, S: Simd> Gains<R, S> {
+    #[inline(always)]
+    fn new(simd: S, size: &Size) -> Self {
+        let lanes = R::lanes::<S>();
+        let last = size.padded / lanes - 1;
+        let mut there = [R::ZERO; 64];
+        there[..size.hidden - last * lanes].fill(R::ONE);
+        let zero = R::splat(simd, R::ZERO);
+        Self { hits: zero, negatives: zero, there: R::vectors::<S>(&there).0[0], last }
+    }
+
+    #[inline(always)]
+    fn count(&mut self, simd: S, place: usize, n: R::Vector<S>) {
+        let (zero, one) = (R::splat(simd, R::ZERO), R::splat(simd, R::ONE));
+        let guard = R::splat(simd, R::of(curve::GAIN_GUARD));
+        let one = if place == self.last { self.there } else { one };
+        let hit = R::where_less(simd, (R::abs(simd, n), guard), one, zero);
+        self.hits = R::add(simd, self.hits, hit);
+        self.negatives = R::add(simd, self.negatives, R::where_less(simd, (n, zero), one, zero));
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "these are small counts"
+    )]
+    fn total(&self, simd: S) -> (u64, u64) {
+        let total = |counts| -> f64 { R::sum(simd, counts).into() };
+        (total(self.hits) as u64, total(self.negatives) as u64)
+    }
+}

@@ -1,0 +1,257 @@
+//! What single neurons do: activation functions and gamma(x; n, s) with their derivatives, on
+//! vectors (Geadah et al. 2024; science reference, section 2).
+//!
+//! Every function is one straight line of vector operations for all arguments: no branches, no
+//! tables in memory, one division. A NaN stays a NaN, results below the normal range are rounded
+//! once, and no infinity meets a zero except in (1 - s) x of gamma for s = 1 at an infinite x.
+//! Errors are a few units in the last place; the tests say how many.
+
+mod coefficients;
+#[cfg(test)]
+mod exact;
+#[cfg(test)]
+mod tests;
+
+use std::f64::consts::LOG2_E;
+
+use pulp::Simd;
+
+use crate::Real;
+use coefficients::table;
+
+/// The smallest absolute gain that is used as it is. A gain closer to zero is replaced by plus or
+/// minus this value, and the derivative by n is zero there.
+pub(crate) const GAIN_GUARD: f64 = 1e-3;
+
+/// The derivatives of gamma.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slopes<V> {
+    pub(crate) x: V,
+    pub(crate) n: V,
+    pub(crate) s: V,
+}
+
+/// The hyperbolic tangent, never beyond one.
+///
+/// With tanh(x / 2) = p / q, tanh x = 2 p q / (2 p q + (q - p)^2), whose denominator is no less
+/// than its numerator however both are rounded. Errors of p / q fade out where tanh x comes close
+/// to one, so few coefficients do. A form with exp is a little more accurate, but slower by a
+/// tenth to a quarter in single precision: it has to put an exponent together.
+#[inline(always)]
+pub(crate) fn tanh<R: Real, S: Simd>(simd: S, x: R::Vector<S>) -> R::Vector<S> {
+    let table = table::<R>();
+    let constant = |value: f64| R::splat(simd, R::of(value));
+    let m = R::at_most(simd, R::abs(simd, x), constant(table.half_end));
+    let square = R::mul(simd, m, m);
+    // 2 p, with the polynomial's constant, which is one, apart: one rounding less where m is small.
+    let above = polynomial::<R, S>(simd, square, table.half_above, 1.0);
+    let above = R::mul_add(simd, R::mul(simd, m, square), above, m);
+    // q - 1.
+    let below = polynomial::<R, S>(simd, square, table.half_below, 1.0);
+    let below = R::mul(simd, square, below);
+    let product = R::mul_add(simd, above, below, above);
+    let difference = R::mul_add(simd, above, constant(-0.5), below);
+    let difference = R::add(simd, difference, constant(1.0));
+    let sum = R::mul_add(simd, difference, difference, product);
+    R::with_sign(simd, R::div(simd, product, sum), x)
+}
+
+/// 1 / (1 + exp(-x)).
+#[inline(always)]
+pub(crate) fn sigmoid<R: Real, S: Simd>(simd: S, x: R::Vector<S>) -> R::Vector<S> {
+    let (zero, one) = (R::splat(simd, R::ZERO), R::splat(simd, R::ONE));
+    let small = decay::<R, S>(simd, R::abs(simd, x));
+    let above = R::where_less(simd, (zero, x), one, small);
+    R::div(simd, above, R::add(simd, one, small))
+}
+
+/// ln(1 + exp(x)).
+#[inline(always)]
+pub(crate) fn softplus<R: Real, S: Simd>(simd: S, x: R::Vector<S>) -> R::Vector<S> {
+    let small = decay::<R, S>(simd, R::abs(simd, x));
+    let rectified = R::at_least(simd, x, R::splat(simd, R::ZERO));
+    R::add(simd, rectified, log_above_one::<R, S>(simd, small))
+}
+
+/// sigma(x) sigma(-x), the derivative of [`sigmoid`], without cancellation.
+#[inline(always)]
+pub(crate) fn bell<R: Real, S: Simd>(simd: S, x: R::Vector<S>) -> R::Vector<S> {
+    let small = decay::<R, S>(simd, R::abs(simd, x));
+    // (1 + e)^2 as 1 + e (2 + e): the sum is not rounded twice over.
+    let more = R::add(simd, R::splat(simd, R::of(2.0)), small);
+    R::div(simd, small, R::mul_add(simd, small, more, R::splat(simd, R::ONE)))
+}
+
+/// gamma(x; n, s) = (1 - s) softplus(n x) / n + s sigma(n x).
+#[inline(always)]
+pub(crate) fn gamma<R: Real, S: Simd>(
+    simd: S,
+    x: R::Vector<S>,
+    n: R::Vector<S>,
+    s: R::Vector<S>,
+) -> R::Vector<S> {
+    Shape::<R, S>::new(simd, n, s).gamma(simd, x)
+}
+
+/// The derivatives of [`gamma`].
+#[inline(always)]
+pub(crate) fn gamma_slopes<R: Real, S: Simd>(
+    simd: S,
+    x: R::Vector<S>,
+    n: R::Vector<S>,
+    s: R::Vector<S>,
+) -> Slopes<R::Vector<S>> {
+    Shape::<R, S>::new(simd, n, s).gamma_with_slopes(simd, x).1
+}
+
+/// Gains and saturations of neurons, with what can be computed before x is known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape<R: Real, S: Simd> {
+    /// n, not too close to zero.
+    gain: R::Vector<S>,
+    /// 1 / n.
+    inverse: R::Vector<S>,
+    /// s.
+    saturation: R::Vector<S>,
+    /// 1 - s.
+    linear: R::Vector<S>,
+    /// s n.
+    steep: R::Vector<S>,
+    /// -(1 - s) / n^2, zero where the gain was replaced.
+    entropy: R::Vector<S>,
+    /// s / n, zero where the gain was replaced.
+    pull: R::Vector<S>,
+}
+
+impl<R: Real, S: Simd> Shape<R, S> {
+    /// Those of gain `n` and saturation `s`.
+    #[inline(always)]
+    pub(crate) fn new(simd: S, n: R::Vector<S>, s: R::Vector<S>) -> Self {
+        let (zero, one) = (R::splat(simd, R::ZERO), R::splat(simd, R::ONE));
+        let guard = R::splat(simd, R::of(GAIN_GUARD));
+        let to_guard = (R::abs(simd, n), guard);
+        let nearest = R::where_less(simd, (n, zero), R::neg(simd, guard), guard);
+        let gain = R::where_less(simd, to_guard, nearest, n);
+        let inverse = R::div(simd, one, gain);
+        let linear = R::sub(simd, one, s);
+        // Two products with 1 / n because n^2 may overflow.
+        let entropy = R::mul(simd, R::mul(simd, R::neg(simd, linear), inverse), inverse);
+        let pull = R::mul(simd, s, inverse);
+        Self {
+            gain,
+            inverse,
+            saturation: s,
+            linear,
+            steep: R::mul(simd, s, gain),
+            entropy: R::where_less(simd, to_guard, zero, entropy),
+            pull: R::where_less(simd, to_guard, zero, pull),
+        }
+    }
+
+    /// gamma(x; n, s).
+    #[inline(always)]
+    pub(crate) fn gamma(&self, simd: S, x: R::Vector<S>) -> R::Vector<S> {
+        let (zero, one) = (R::splat(simd, R::ZERO), R::splat(simd, R::ONE));
+        let z = R::mul(simd, self.gain, x);
+        let small = decay::<R, S>(simd, R::abs(simd, z));
+        let above = R::where_less(simd, (zero, z), one, small);
+        let sigmoid = R::div(simd, above, R::add(simd, one, small));
+        let soft = self.soft(simd, (x, z), log_above_one::<R, S>(simd, small));
+        self.value(simd, soft, sigmoid)
+    }
+
+    /// gamma(x; n, s) and its derivatives, for little more than one of them.
+    #[inline(always)]
+    pub(crate) fn gamma_with_slopes(
+        &self,
+        simd: S,
+        x: R::Vector<S>,
+    ) -> (R::Vector<S>, Slopes<R::Vector<S>>) {
+        let (zero, one) = (R::splat(simd, R::ZERO), R::splat(simd, R::ONE));
+        let end = R::splat(simd, R::of(table::<R>().decay_end));
+        let z = R::mul(simd, self.gain, x);
+        // z where it matters: finite, so that its product with exp(-|z|) is.
+        let near = R::at_least(simd, R::at_most(simd, z, end), R::neg(simd, end));
+        let distance = R::abs(simd, near);
+        let small = decay::<R, S>(simd, distance);
+        let large = R::div(simd, one, R::add(simd, one, small));
+        let small_part = R::mul(simd, small, large);
+        let tail = log_above_one::<R, S>(simd, small);
+        let sigmoid = R::where_less(simd, (zero, z), large, small_part);
+        let bell = R::mul(simd, small_part, large);
+        let soft = self.soft(simd, (x, z), tail);
+        // The binary entropy of sigma(z).
+        let entropy = R::mul_add(simd, distance, small_part, tail);
+        // s x t (1 - t) as (s / n) z t (1 - t).
+        let pulled = R::mul(simd, self.pull, R::mul(simd, near, bell));
+        let slopes = Slopes {
+            x: R::mul_add(simd, self.linear, sigmoid, R::mul(simd, self.steep, bell)),
+            n: R::mul_add(simd, self.entropy, entropy, pulled),
+            s: R::sub(simd, sigmoid, soft),
+        };
+        (self.value(simd, soft, sigmoid), slopes)
+    }
+
+    /// softplus(z) / n for z = n x and `tail` = ln(1 + exp(-|z|)). max(z, 0) / n is x or 0, which
+    /// overflows in neither case.
+    #[inline(always)]
+    fn soft(
+        &self,
+        simd: S,
+        (x, z): (R::Vector<S>, R::Vector<S>),
+        tail: R::Vector<S>,
+    ) -> R::Vector<S> {
+        let zero = R::splat(simd, R::ZERO);
+        let rectified = R::where_less(simd, (zero, z), x, zero);
+        R::mul_add(simd, tail, self.inverse, rectified)
+    }
+
+    /// (1 - s) soft + s sigmoid. The form with a single product, soft + s (sigmoid - soft), would
+    /// cancel where s is near 1 and x large.
+    #[inline(always)]
+    fn value(&self, simd: S, soft: R::Vector<S>, sigmoid: R::Vector<S>) -> R::Vector<S> {
+        R::mul_add(simd, self.linear, soft, R::mul(simd, self.saturation, sigmoid))
+    }
+}
+
+/// exp(-m) for m >= 0.
+///
+/// exp(-m) = 2^k exp(-r) with the integer k nearest to -m / ln 2 and r = m + k ln 2. Until the end
+/// the result is too small by a constant power of two, which k makes up for: so 2^k needs no case
+/// for results below the normal range, and these are rounded once.
+#[inline(always)]
+fn decay<R: Real, S: Simd>(simd: S, m: R::Vector<S>) -> R::Vector<S> {
+    let table = table::<R>();
+    let constant = |value: f64| R::splat(simd, R::of(value));
+    let m = R::at_most(simd, m, constant(table.decay_end));
+    let (headroom, exponent) = table.headroom;
+    let rounding = constant(R::ROUNDING.into() + exponent);
+    let rounded = R::mul_add(simd, m, constant(-LOG2_E), rounding);
+    let k = R::sub(simd, rounded, rounding);
+    let r = R::mul_add(simd, k, constant(table.ln_2.0), m);
+    let r = R::mul_add(simd, k, constant(table.ln_2.1), r);
+    let mantissa = polynomial::<R, S>(simd, r, table.decay, 1.0 / headroom);
+    R::mul(simd, mantissa, R::power_of_two(simd, rounded))
+}
+
+/// ln(1 + e) for 0 <= e <= 1, to the relative precision of e.
+#[inline(always)]
+fn log_above_one<R: Real, S: Simd>(simd: S, e: R::Vector<S>) -> R::Vector<S> {
+    R::mul(simd, e, polynomial::<R, S>(simd, e, table::<R>().log, 1.0))
+}
+
+/// The polynomial with these coefficients, from the constant on, times `factor`, a power of two.
+#[inline(always)]
+fn polynomial<R: Real, S: Simd>(
+    simd: S,
+    x: R::Vector<S>,
+    coefficients: &[f64],
+    factor: f64,
+) -> R::Vector<S> {
+    let mut sum = R::splat(simd, R::ZERO);
+    for (i, coefficient) in coefficients.iter().rev().enumerate() {
+        let coefficient = R::splat(simd, R::of(coefficient * factor));
+        sum = if i == 0 { coefficient } else { R::mul_add(simd, sum, x, coefficient) };
+    }
+    sum
+}

@@ -1,0 +1,133 @@
+//! Gated recurrent units:
+//!
+//! ```text
+//! r, z = sigma(..) ;  c = tanh(w_x x + b_x + d + r (w_h h + b_h)) ;  h_t = (1 - z) c + z h_{t-1}
+//! ```
+
+use pulp::Simd;
+
+use super::{sigmoid_slope, split, tanh_slope};
+use crate::Real;
+use crate::cell::{Backward, Cell, Forward, Size};
+use crate::curve;
+use crate::layer::{Shape, WeightGradients, Weights};
+use crate::pass::Parts;
+use crate::product::Product;
+
+/// A layer of gated recurrent units.
+#[derive(Debug, Clone, Copy)]
+pub struct Gru<'a, R> {
+    /// The connections of r, z and the candidate; their biases are those of the input, with those
+    /// of the state added for r and z.
+    pub weights: Weights<'a, R>,
+    /// The bias of the candidate's part that r multiplies, [H].
+    pub candidate_bias: &'a [R],
+    /// Whether a drive is added, to r, z and the candidate.
+    pub is_driven: bool,
+}
+
+/// r, z and the candidate.
+const GATES: usize = 3;
+
+/// r, z, the candidate's part that r multiplies, and the candidate's other part.
+const BLOCKS: usize = 4;
+
+impl<R: Real> Cell<R> for Gru<'_, R> {
+    type Sums = ();
+
+    fn products<S: Simd>(&self, size: &Size) -> Vec<Product<R>> {
+        let Size { hidden, inputs, .. } = *size;
+        let sizes = (hidden, inputs);
+        let from_state = |gate, neuron, k| {
+            if gate < 2 || k < hidden {
+                self.weights.get(gate * hidden + neuron, k, sizes)
+            } else if k < hidden + inputs {
+                R::ZERO
+            } else {
+                self.candidate_bias[neuron]
+            }
+        };
+        let from_input = |_, neuron, k| self.weights.get(2 * hidden + neuron, hidden + k, sizes);
+        vec![
+            Product::new::<S>(size, (0, GATES), true, from_state),
+            Product::new::<S>(size, (GATES, 1), false, from_input),
+        ]
+    }
+
+    fn blocks(&self) -> usize {
+        BLOCKS
+    }
+
+    fn driven(&self) -> &[usize] {
+        if self.is_driven { &[0, 1, 3] } else { &[] }
+    }
+
+    fn is_leaky(&self) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn forward<S: Simd>(&self, simd: S, step: Forward<'_, R>) {
+        let padded = step.size.padded;
+        let rows = step
+            .pre
+            .chunks_exact_mut(BLOCKS * padded)
+            .zip(step.last.values.chunks_exact(step.last.stride))
+            .zip(step.h.values.chunks_exact_mut(step.h.stride));
+        for ((pre, last), h) in rows {
+            let last = R::vectors::<S>(&last[..padded]).0;
+            let h = R::vectors_mut::<S>(&mut h[..padded]).0;
+            let [r, z, own, c] = split(R::vectors_mut::<S>(pre).0, last.len());
+            for v in 0..last.len() {
+                r[v] = curve::sigmoid::<R, S>(simd, r[v]);
+                z[v] = curve::sigmoid::<R, S>(simd, z[v]);
+                c[v] = curve::tanh::<R, S>(simd, R::mul_add(simd, r[v], own[v], c[v]));
+                h[v] = R::mul_add(simd, z[v], R::sub(simd, last[v], c[v]), c[v]);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn backward<S: Simd>(&self, simd: S, step: Backward<'_, R>, (): &mut ()) {
+        let padded = step.size.padded;
+        let rows = step
+            .pre
+            .chunks_exact_mut(BLOCKS * padded)
+            .zip(step.last.values.chunks_exact(step.last.stride))
+            .zip(step.by_h.values.chunks_exact_mut(step.by_h.stride));
+        let times = |a, b| R::mul(simd, a, b);
+        let one = R::splat(simd, R::ONE);
+        for ((pre, last), by_h) in rows {
+            let last = R::vectors::<S>(&last[..padded]).0;
+            let by_h = R::vectors_mut::<S>(&mut by_h[..padded]).0;
+            let [r, z, own, c] = split(R::vectors_mut::<S>(pre).0, last.len());
+            for v in 0..last.len() {
+                let by_z = times(by_h[v], R::sub(simd, last[v], c[v]));
+                let by_c = times(by_h[v], R::sub(simd, one, z[v]));
+                let by_candidate = times(by_c, tanh_slope::<R, S>(simd, c[v]));
+                let by_r = times(by_candidate, own[v]);
+                by_h[v] = times(by_h[v], z[v]);
+                own[v] = times(by_candidate, r[v]);
+                r[v] = times(by_r, sigmoid_slope::<R, S>(simd, r[v]));
+                z[v] = times(by_z, sigmoid_slope::<R, S>(simd, z[v]));
+                c[v] = by_candidate;
+            }
+        }
+    }
+
+    fn gradients(&self, parts: &[Parts<R, ()>], shape: Shape) -> (WeightGradients<R>, Vec<Vec<R>>) {
+        let of = |product: usize| parts.iter().map(move |part| &part.products[product]);
+        let mut weights = WeightGradients::collect(&of(0), GATES, shape);
+        // The candidate hears x by a product of its own.
+        let heard = WeightGradients::collect(&of(1), 1, Shape { heard: 0, ..shape });
+        let first = 2 * shape.hidden;
+        let candidate_bias = weights.bias[first..].to_vec();
+        weights.w_x[first * shape.inputs..].copy_from_slice(&heard.w_x);
+        weights.bias[first..].copy_from_slice(&heard.bias);
+        (weights, vec![candidate_bias])
+    }
+
+    fn sums<S: Simd>(&self, _size: &Size) {}
+
+    fn settle(&self, (): &mut ()) {}
+}

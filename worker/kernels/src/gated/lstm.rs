@@ -1,0 +1,124 @@
+//! Long short-term memory:
+//!
+//! ```text
+//! f, i, o = sigma(..) ;  c_t = f c_{t-1} + i tanh(..) ;  h_t = o tanh(c_t)
+//! ```
+
+use pulp::Simd;
+
+use super::{sigmoid_slope, split, tanh_slope};
+use crate::Real;
+use crate::cell::{Backward, Cell, Forward, Size};
+use crate::curve;
+use crate::layer::{Shape, WeightGradients, Weights};
+use crate::pass::Parts;
+use crate::product::Product;
+
+/// A layer of LSTM units.
+#[derive(Debug, Clone, Copy)]
+pub struct Lstm<'a, R> {
+    /// The connections of f, i, o and the candidate.
+    pub weights: Weights<'a, R>,
+    /// Which of the four a drive is added to.
+    pub driven: &'a [usize],
+}
+
+/// f, i, o and the candidate.
+const GATES: usize = 4;
+
+impl<R: Real> Cell<R> for Lstm<'_, R> {
+    type Sums = ();
+
+    fn products<S: Simd>(&self, size: &Size) -> Vec<Product<R>> {
+        let Size { hidden, inputs, .. } = *size;
+        let weight =
+            |gate, neuron, k| self.weights.get(gate * hidden + neuron, k, (hidden, inputs));
+        vec![Product::new::<S>(size, (0, GATES), true, weight)]
+    }
+
+    fn blocks(&self) -> usize {
+        GATES
+    }
+
+    fn driven(&self) -> &[usize] {
+        self.driven
+    }
+
+    fn carried(&self) -> usize {
+        1
+    }
+
+    #[inline(always)]
+    fn forward<S: Simd>(&self, simd: S, step: Forward<'_, R>) {
+        let padded = step.size.padded;
+        let rows = step
+            .pre
+            .chunks_exact_mut(GATES * padded)
+            .zip(step.h.values.chunks_exact_mut(step.h.stride))
+            .zip(step.inner.chunks_exact(padded).zip(step.next.chunks_exact_mut(padded)));
+        for ((pre, h), (c, next)) in rows {
+            let (c, next) = (R::vectors::<S>(c).0, R::vectors_mut::<S>(next).0);
+            let h = R::vectors_mut::<S>(&mut h[..padded]).0;
+            let [f, i, o, g] = split(R::vectors_mut::<S>(pre).0, c.len());
+            for v in 0..c.len() {
+                f[v] = curve::sigmoid::<R, S>(simd, f[v]);
+                i[v] = curve::sigmoid::<R, S>(simd, i[v]);
+                o[v] = curve::sigmoid::<R, S>(simd, o[v]);
+                g[v] = curve::tanh::<R, S>(simd, g[v]);
+                next[v] = R::mul_add(simd, f[v], c[v], R::mul(simd, i[v], g[v]));
+                h[v] = R::mul(simd, o[v], curve::tanh::<R, S>(simd, next[v]));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn backward<S: Simd>(&self, simd: S, step: Backward<'_, R>, (): &mut ()) {
+        let padded = step.size.padded;
+        let rows = step
+            .pre
+            .chunks_exact_mut(GATES * padded)
+            .zip(step.by_h.values.chunks_exact(step.by_h.stride))
+            .zip(step.inner.chunks_exact(padded).zip(step.next.chunks_exact(padded)))
+            .zip(step.by_inner.chunks_exact_mut(padded));
+        let times = |a, b| R::mul(simd, a, b);
+        for (((pre, by_h), (c, next)), by_c) in rows {
+            let (c, next) = (R::vectors::<S>(c).0, R::vectors::<S>(next).0);
+            let by_h = R::vectors::<S>(&by_h[..padded]).0;
+            let by_c = R::vectors_mut::<S>(by_c).0;
+            let [f, i, o, g] = split(R::vectors_mut::<S>(pre).0, c.len());
+            for v in 0..c.len() {
+                let shown = curve::tanh::<R, S>(simd, next[v]);
+                let through = times(times(by_h[v], o[v]), tanh_slope::<R, S>(simd, shown));
+                let by_next = R::add(simd, by_c[v], through);
+                by_c[v] = times(by_next, f[v]);
+                let by_i = times(by_next, g[v]);
+                let by_g = times(by_next, i[v]);
+                f[v] = times(times(by_next, c[v]), sigmoid_slope::<R, S>(simd, f[v]));
+                i[v] = times(by_i, sigmoid_slope::<R, S>(simd, i[v]));
+                o[v] = times(times(by_h[v], shown), sigmoid_slope::<R, S>(simd, o[v]));
+                g[v] = times(by_g, tanh_slope::<R, S>(simd, g[v]));
+            }
+        }
+    }
+
+    fn gradients(&self, parts: &[Parts<R, ()>], shape: Shape) -> (WeightGradients<R>, Vec<Vec<R>>) {
+        let products = parts.iter().map(|part| &part.products[0]);
+        (WeightGradients::collect(&products, GATES, shape), Vec::new())
+    }
+
+    fn sums<S: Simd>(&self, _size: &Size) {}
+
+    fn settle(&self, (): &mut ()) {}
+
+    fn load<S: Simd>(&self, size: &Size, given: &[R], inner: &mut [R]) {
+        for (given, c) in given.chunks_exact(size.hidden).zip(inner.chunks_exact_mut(size.padded)) {
+            c[..size.hidden].copy_from_slice(given);
+        }
+    }
+
+    fn unload<S: Simd>(&self, size: &Size, inner: &[R], given: &mut Vec<R>) {
+        for c in inner.chunks_exact(size.padded) {
+            given.extend_from_slice(&c[..size.hidden]);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What a group of rows remembers of the steps it has done, and how much of that is kept for the
+//! backward pass.
+
+use std::ops::Range;
+
+use crate::Real;
+use crate::matrix::{Buffer, zeros};
+use crate::sequence::Sizes;
+
+/// Steps whose gradients by the weights are summed up together. Segments end where chunks end, so
+/// that the order of sums does not depend on what is kept.
+pub(crate) const CHUNK: usize = 16;
+
+/// What a forward pass keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// Nothing but the last state.
+    Nothing,
+    /// All steps.
+    Steps,
+    /// The states before every so many steps; what lies between is computed again.
+    States(usize),
+}
+
+/// Numbers that one row needs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Extent {
+    /// Of [h | x | 1], with padding.
+    pub(crate) u: usize,
+    /// Of the weighted sums.
+    pub(crate) pre: usize,
+    /// Of the inner state.
+    pub(crate) inner: usize,
+}
+
+impl Keep {
+    /// The most that fits into `bytes`: all steps, else segments of steps as short as can be, so
+    /// that they stay in the cache while they are computed again.
+    pub(crate) fn within<R: Real>(
+        bytes: usize,
+        sizes: &Sizes,
+        extent: Extent,
+        rows_at_once: usize,
+    ) -> Self {
+        let Sizes { steps, batch, .. } = *sizes;
+        let fits = |numbers: usize| numbers.saturating_mul(size_of::<R>()) <= bytes;
+        let (step, state) = (extent.u + extent.pre + extent.inner, extent.u + extent.inner);
+        let all = batch * (steps * step + state);
+        let divided = |segment: usize| {
+            batch * steps.div_ceil(segment) * state + rows_at_once * (segment + 1) * step
+        };
+        if fits(all) {
+            return Self::Steps;
+        }
+        let segments = || (1..=steps.div_ceil(CHUNK)).map(|chunks| chunks * CHUNK);
+        let smallest = || segments().min_by_key(|&segment| divided(segment));
+        let segment = segments().find(|&segment| fits(divided(segment))).or_else(smallest);
+        segment.map_or(Self::Steps, Self::States)
+    }
+}
+
+/// The steps of a group that are in memory.
+#[derive(Debug)]
+pub(crate) struct Memory<R> {
+    u: Ring<R>,
+    pre: Ring<R>,
+    inner: Ring<R>,
+}
+
+/// Places of equal size, reused in turn.
+#[derive(Debug)]
+struct Ring<R> {
+    values: Buffer<R>,
+    size: usize,
+    places: usize,
+}
+
+impl<R: Real> Ring<R> {
+    fn new(size: usize, places: usize) -> Self {
+        Self { values: zeros(size * places), size, places }
+    }
+
+    fn range(&self, at: usize) -> Range<usize> {
+        let first = at % self.places * self.size;
+        first..first + self.size
+    }
+
+    fn get(&self, at: usize) -> &[R] {
+        &self.values[self.range(at)]
+    }
+
+    fn get_mut(&mut self, at: usize) -> &mut [R] {
+        let range = self.range(at);
+        &mut self.values[range]
+    }
+
+    /// Places `at` and `at + 1`.
+    #[expect(clippy::expect_used, reason = "the two places differ because there are two")]
+    fn pair(&mut self, at: usize) -> (&mut [R], &mut [R]) {
+        let (first, second) = (self.range(at), self.range(at + 1));
+        let [first, second] = self
+            .values
+            .get_disjoint_mut([first, second])
+            .expect("invariant: a ring has two places or more");
+        (first, second)
+    }
+}
+
+/// What one step reads and writes, mutable because a step back reuses it.
+pub(crate) struct Place<'a, R> {
+    /// [h_{t-1} | x_t | 1] of all rows.
+    pub(crate) u: &'a mut [R],
+    /// The same of the next step.
+    pub(crate) next_u: &'a mut [R],
+    pub(crate) pre: &'a mut [R],
+    /// The inner state before the step.
+    pub(crate) inner: &'a mut [R],
+    /// The inner state after it.
+    pub(crate) next_inner: &'a mut [R],
+}
+
+impl<R: Real> Memory<R> {
+    /// Room for the last `steps` steps of `rows` rows.
+    pub(crate) fn new(extent: Extent, rows: usize, steps: usize) -> Self {
+        let steps = steps.max(1);
+        Self {
+            u: Ring::new(rows * extent.u, steps + 1),
+            pre: Ring::new(rows * extent.pre, steps),
+            inner: Ring::new(rows * extent.inner, steps + 1),
+        }
+    }
+
+    /// Whether it has just the room that [`Memory::new`] would make.
+    pub(crate) fn fits(&self, extent: Extent, rows: usize, steps: usize) -> bool {
+        let is = |ring: &Ring<R>, size, places| ring.size == rows * size && ring.places == places;
+        is(&self.u, extent.u, steps + 1)
+            && is(&self.pre, extent.pre, steps)
+            && is(&self.inner, extent.inner, steps + 1)
+    }
+
+    /// What step `t` reads and writes, counted from where this memory begins.
+    pub(crate) fn step(&mut self, t: usize) -> Place<'_, R> {
+        let (u, next_u) = self.u.pair(t);
+        let (inner, next_inner) = self.inner.pair(t);
+        Place { u, next_u, pre: self.pre.get_mut(t), inner, next_inner }
+    }
+
+    /// [h | x | 1] of all rows and the inner state before step `t`.
+    pub(crate) fn state(&self, t: usize) -> (&[R], &[R]) {
+        (self.u.get(t), self.inner.get(t))
+    }
+
+    /// The same, to be filled.
+    pub(crate) fn state_mut(&mut self, t: usize) -> (&mut [R], &mut [R]) {
+        (self.u.get_mut(t), self.inner.get_mut(t))
+    }
+
+    /// What neurons received in step `t`.
+    pub(crate) fn pre(&self, t: usize) -> &[R] {
+        self.pre.get(t)
+    }
+
+    /// `pre` and `u` of `steps` steps from `t` on, which must lie one behind the other.
+    pub(crate) fn chunk(&self, t: usize, steps: usize) -> (&[R], &[R]) {
+        let of = |ring: &Ring<R>| {
+            let first = ring.range(t).start;
+            first..first + steps * ring.size
+        };
+        (&self.pre.values[of(&self.pre)], &self.u.values[of(&self.u)])
+    }
+}

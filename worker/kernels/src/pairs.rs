@@ -1,0 +1,135 @@
+//! Sums over neurons of products of two quantities that lie along the lanes of vectors.
+//!
+//! The gradient by the controller's recurrent weights is a product [S, S] over all neurons of all
+//! samples, which are the lanes here. Every sum is kept as a whole vector, and its lanes are added
+//! up once at the end; blocks of sums stay in registers while they run over the neurons.
+
+use pulp::{Simd, WithSimd};
+
+use crate::Real;
+use crate::matrix::WIDTH;
+
+/// Tiles whose sums are taken together: their vectors fit into the first cache.
+const DEPTH: usize = 4;
+
+/// Adds a b^T, summed over tiles, lane by lane, to `sums` [units, units] of vectors. Both are
+/// [tiles, units, vectors of the tile]; every tile has [`WIDTH`] vectors, the last one maybe fewer.
+pub(crate) struct Pairs<'a, R> {
+    pub(crate) units: usize,
+    pub(crate) a: &'a [R],
+    pub(crate) b: &'a [R],
+    pub(crate) sums: &'a mut [R],
+}
+
+impl<R: Real> WithSimd for Pairs<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (a, b) = (R::vectors::<S>(self.a).0, R::vectors::<S>(self.b).0);
+        let sums = R::vectors_mut::<S>(self.sums).0;
+        let tile = self.units * WIDTH;
+        let (full, chunk) = (a.len() / tile * tile, tile * DEPTH);
+        let pieces = a[..full].chunks(chunk).zip(b[..full].chunks(chunk));
+        for (a, b) in pieces {
+            blocks::<R, S, WIDTH>(simd, self.units, (a, b), sums);
+        }
+        if full < a.len() {
+            blocks::<R, S, 1>(simd, self.units, (&a[full..], &b[full..]), sums);
+        }
+    }
+}
+
+/// The two quantities.
+type Factors<'a, R, S> = (&'a [<R as Real>::Vector<S>], &'a [<R as Real>::Vector<S>]);
+
+#[inline(always)]
+fn blocks<R: Real, S: Simd, const W: usize>(
+    simd: S,
+    units: usize,
+    (a, b): Factors<'_, R, S>,
+    sums: &mut [R::Vector<S>],
+) {
+    let most = if S::REGISTER_COUNT >= 32 { 5 } else { 3 };
+    let blocks = units.div_ceil(most);
+    let at = |block: usize| units * block / blocks;
+    for i in 0..blocks {
+        for j in 0..blocks {
+            let (rows, columns) = (at(i)..at(i + 1), at(j)..at(j + 1));
+            let block = Block { units, first: (rows.start, columns.start) };
+            match rows.len() {
+                1 => block.columns::<R, S, 1, W>(simd, columns.len(), (a, b), sums),
+                2 => block.columns::<R, S, 2, W>(simd, columns.len(), (a, b), sums),
+                3 => block.columns::<R, S, 3, W>(simd, columns.len(), (a, b), sums),
+                4 => block.columns::<R, S, 4, W>(simd, columns.len(), (a, b), sums),
+                _ => block.columns::<R, S, 5, W>(simd, columns.len(), (a, b), sums),
+            }
+        }
+    }
+}
+
+/// Some of the sums.
+struct Block {
+    units: usize,
+    first: (usize, usize),
+}
+
+impl Block {
+    #[inline(always)]
+    fn columns<R: Real, S: Simd, const M: usize, const W: usize>(
+        &self,
+        simd: S,
+        columns: usize,
+        factors: Factors<'_, R, S>,
+        sums: &mut [R::Vector<S>],
+    ) {
+        match columns {
+            1 => self.add::<R, S, M, 1, W>(simd, factors, sums),
+            2 => self.add::<R, S, M, 2, W>(simd, factors, sums),
+            3 => self.add::<R, S, M, 3, W>(simd, factors, sums),
+            4 => self.add::<R, S, M, 4, W>(simd, factors, sums),
+            _ => self.add::<R, S, M, 5, W>(simd, factors, sums),
+        }
+    }
+
+    #[inline(always)]
+    fn add<R: Real, S: Simd, const M: usize, const N: usize, const W: usize>(
+        &self,
+        simd: S,
+        (a, b): Factors<'_, R, S>,
+        sums: &mut [R::Vector<S>],
+    ) {
+        let (row, column) = self.first;
+        let mut block = [[R::splat(simd, R::ZERO); N]; M];
+        let tiles = a.chunks_exact(self.units * W).zip(b.chunks_exact(self.units * W));
+        for (a, b) in tiles {
+            let a = &a[row * W..][..M * W];
+            let b = &b[column * W..][..N * W];
+            for w in 0..W {
+                let a: [R::Vector<S>; M] = std::array::from_fn(|i| a[i * W + w]);
+                let b: [R::Vector<S>; N] = std::array::from_fn(|j| b[j * W + w]);
+                add_products::<R, S, M, N>(simd, &a, &b, &mut block);
+            }
+        }
+        for (i, block) in block.iter().enumerate() {
+            let sums = &mut sums[(row + i) * self.units + column..][..N];
+            for (sum, more) in sums.iter_mut().zip(block) {
+                *sum = R::add(simd, *sum, *more);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn add_products<R: Real, S: Simd, const M: usize, const N: usize>(
+    simd: S,
+    a: &[R::Vector<S>; M],
+    b: &[R::Vector<S>; N],
+    sums: &mut [[R::Vector<S>; N]; M],
+) {
+    for (sums, a) in sums.iter_mut().zip(a) {
+        for (sum, b) in sums.iter_mut().zip(b) {
+            *sum = R::mul_add(simd, *a, *b, *sum);
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! A layer over a whole sequence, forward and backward.
+//!
+//! Rows of the batch are independent, so every thread takes some of them through the sequence and
+//! waits for nobody; inside a thread groups of rows go one after the other, small enough for their
+//! state to stay in the cache. How rows are grouped, and in which order gradients are summed up,
+//! depends on sizes and on the number of threads, and on nothing else.
+
+mod backward;
+mod forward;
+
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd};
+
+use crate::Real;
+use crate::cell::{Cell, Size};
+use crate::layer::{Loss, Shape, Task};
+use crate::matrix::Outer;
+use crate::memory::{Extent, Keep, Memory};
+use crate::product::Product;
+use crate::sequence::{Observed, Sizes, State, Trace, Wanted};
+use backward::Return;
+use forward::{Done, Go};
+
+/// What a forward pass gives.
+#[derive(Debug)]
+pub struct Pass<R> {
+    /// h after every step [T, B, H], or after the last [B, H].
+    pub h: Vec<R>,
+    /// The state after the last step.
+    pub last: State<R>,
+    /// What adaptive neurons did.
+    pub observed: Observed,
+    /// What single steps did, if wanted.
+    pub trace: Trace<R>,
+    /// What the backward pass needs, if wanted.
+    pub tape: Option<Tape<R>>,
+}
+
+/// What a forward pass keeps for the backward pass.
+#[derive(Debug)]
+pub struct Tape<R> {
+    keep: Keep,
+    groups: Vec<Kept<R>>,
+}
+
+impl<R> Tape<R> {
+    /// Whether the backward pass computes again what did not fit into memory.
+    pub fn recomputes(&self) -> bool {
+        self.keep != Keep::Steps
+    }
+}
+
+#[derive(Debug)]
+enum Kept<R> {
+    Steps(Memory<R>),
+    States(Vec<Before<R>>),
+}
+
+/// A state of a group.
+#[derive(Debug)]
+struct Before<R> {
+    u: Vec<R>,
+    inner: Vec<R>,
+}
+
+/// The gradients of the parts of a layer that a thread has summed up.
+pub(crate) struct Parts<R, S> {
+    /// One for each product of the cell.
+    pub(crate) products: Vec<Outer<R>>,
+    /// Of the cell itself.
+    pub(crate) sums: S,
+    /// By x [T, rows, I], if wanted, group after group.
+    x: Vec<Vec<R>>,
+}
+
+/// The gradients that all threads have found.
+pub(crate) struct Found<R, S> {
+    /// In the order of the threads.
+    pub(crate) parts: Vec<Parts<R, S>>,
+    /// By x [T, B, I], if wanted.
+    pub(crate) x: Vec<R>,
+}
+
+/// A cell over a sequence.
+pub(crate) struct Runner<'a, R, C> {
+    pub(crate) cell: &'a C,
+    pub(crate) task: &'a Task<'a, R>,
+}
+
+/// What is prepared once for all threads.
+struct Prepared<R> {
+    products: Vec<Product<R>>,
+    /// Lanes of a vector.
+    lanes: usize,
+}
+
+impl<R: Real, C: Cell<R>> Runner<'_, R, C> {
+    /// The forward pass.
+    pub(crate) fn forward(&self, wanted: Wanted, spare: Option<Tape<R>>) -> Pass<R> {
+        let prepared = self.prepare(false);
+        let keep = if wanted.tape { self.keep(&prepared) } else { Keep::Nothing };
+        let threads = self.threads(&prepared);
+        let spare = spare.filter(|tape| wanted.tape && tape.keep == keep);
+        let mut spare = spare.map(|tape| tape.groups).unwrap_or_default().into_iter();
+        let work = |groups: &Vec<Range<usize>>| -> Vec<_> {
+            groups.iter().map(|rows| (rows.clone(), spare.next())).collect()
+        };
+        let work: Vec<_> = threads.iter().map(work).collect();
+        let done = spread(work, |groups| {
+            let (runner, prepared) = (self, &prepared);
+            self.task.resources.isa.run(Go { runner, prepared, groups, keep, wanted })
+        });
+        self.collect(threads.concat(), done.into_iter().flatten(), keep, wanted)
+    }
+
+    /// The gradients of a loss.
+    pub(crate) fn backward(&self, tape: &mut Tape<R>, loss: Loss<'_, R>) -> Found<R, C::Sums> {
+        let wants_x = loss.wants_x;
+        let prepared = self.prepare(wants_x);
+        let threads = self.threads(&prepared);
+        let (keep, mut kept) = (tape.keep, tape.groups.iter_mut());
+        let work = |groups: &Vec<Range<usize>>| -> Vec<_> {
+            groups.iter().cloned().zip(kept.by_ref()).collect()
+        };
+        let work: Vec<_> = threads.iter().map(work).collect();
+        let parts = spread(work, |work| {
+            let (runner, prepared) = (self, &prepared);
+            self.task.resources.isa.run(Return { runner, prepared, work, keep, loss })
+        });
+        let Sizes { steps, batch, inputs, .. } = self.task.sequence.sizes;
+        let mut x = vec![R::ZERO; if wants_x { steps * batch * inputs } else { 0 }];
+        if wants_x {
+            for (rows, part) in threads.concat().iter().zip(parts.iter().flat_map(|part| &part.x)) {
+                scatter(&mut x, batch * inputs, rows.start * inputs, part, rows.len() * inputs);
+            }
+        }
+        Found { parts, x }
+    }
+
+    /// The sizes of gradients by the weights.
+    pub(crate) fn shape(&self) -> Shape {
+        let lanes = self.task.resources.isa.run(Lanes(std::marker::PhantomData::<R>));
+        let Sizes { hidden, inputs, .. } = self.task.sequence.sizes;
+        let padded = hidden.next_multiple_of(lanes);
+        Shape { hidden, padded, heard: hidden, inputs }
+    }
+
+    fn prepare(&self, wants_x: bool) -> Prepared<R> {
+        self.task.resources.isa.run(Prepare { runner: self, wants_x })
+    }
+
+    fn size(&self, rows: usize, lanes: usize, wants_x: bool) -> Size {
+        let Sizes { hidden, inputs, .. } = self.task.sequence.sizes;
+        Size { rows, hidden, padded: hidden.next_multiple_of(lanes), inputs, wants_x }
+    }
+
+    fn extent(&self, size: &Size, lanes: usize) -> Extent {
+        let u = (size.hidden + size.inputs + 1).next_multiple_of(lanes).max(size.padded);
+        let pre = self.cell.blocks() * size.padded;
+        Extent { u, pre, inner: self.cell.carried() * size.padded }
+    }
+
+    /// The groups of rows of every thread.
+    fn threads(&self, prepared: &Prepared<R>) -> Vec<Vec<Range<usize>>> {
+        let batch = self.task.sequence.sizes.batch;
+        let most = self.cell.group(&self.size(batch, prepared.lanes, false)).max(1);
+        divide(0..batch, self.task.resources.threads.clamp(1, batch.max(1)))
+            .into_iter()
+            .map(|rows| {
+                let count = rows.len().div_ceil(most);
+                divide(rows, count)
+            })
+            .collect()
+    }
+
+    fn keep(&self, prepared: &Prepared<R>) -> Keep {
+        let size = self.size(1, prepared.lanes, false);
+        let extent = self.extent(&size, prepared.lanes);
+        let threads = self.threads(prepared);
+        let largest = |groups: &Vec<Range<usize>>| groups.iter().map(ExactSizeIterator::len).max();
+        let at_once = threads.iter().filter_map(largest).sum();
+        Keep::within::<R>(self.task.resources.memory, &self.task.sequence.sizes, extent, at_once)
+    }
+
+    /// Puts together what the groups have given.
+    fn collect(
+        &self,
+        groups: Vec<Range<usize>>,
+        done: impl Iterator<Item = Done<R>>,
+        keep: Keep,
+        wanted: Wanted,
+    ) -> Pass<R> {
+        let Sizes { steps, batch, hidden, .. } = self.task.sequence.sizes;
+        let all =
+            |is_wanted: bool| vec![R::ZERO; if is_wanted { steps * batch * hidden } else { 0 }];
+        let mut pass = Pass {
+            h: all(wanted.every_h),
+            last: State { h: vec![R::ZERO; batch * hidden], inner: Vec::new() },
+            observed: Observed::default(),
+            trace: Trace::default(),
+            tape: wanted.tape.then(|| Tape { keep, groups: Vec::new() }),
+        };
+        for (rows, done) in groups.into_iter().zip(done) {
+            let (width, first, size) = (batch * hidden, rows.start * hidden, rows.len() * hidden);
+            if wanted.every_h {
+                scatter(&mut pass.h, width, first, &done.h, size);
+            }
+            let traces = [
+                (&mut pass.trace.a, &done.trace.a),
+                (&mut pass.trace.n, &done.trace.n),
+                (&mut pass.trace.s, &done.trace.s),
+            ];
+            for (all_rows, some) in traces {
+                if !some.is_empty() {
+                    all_rows.resize(steps * batch * hidden, R::ZERO);
+                    scatter(all_rows, width, first, some, size);
+                }
+            }
+            pass.last.h[first..first + size].copy_from_slice(&done.last.h);
+            pass.last.inner.extend_from_slice(&done.last.inner);
+            pass.observed.add(done.observed);
+            if let Some(tape) = &mut pass.tape {
+                tape.groups.extend(done.kept);
+            }
+        }
+        if !wanted.every_h {
+            pass.h.clone_from(&pass.last.h);
+        }
+        pass
+    }
+}
+
+impl Observed {
+    fn add(&mut self, other: Self) {
+        self.guard_hits += other.guard_hits;
+        self.negative_gains += other.negative_gains;
+        for (sums, more) in self.moments.iter_mut().zip(other.moments) {
+            if sums.is_empty() {
+                *sums = more;
+            } else {
+                sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+            }
+        }
+    }
+}
+
+/// Parts of about equal size.
+fn divide(rows: Range<usize>, parts: usize) -> Vec<Range<usize>> {
+    let at = |part: usize| rows.start + rows.len() * part / parts.max(1);
+    (0..parts).map(|part| at(part)..at(part + 1)).collect()
+}
+
+/// Copies `rows` numbers of every step to where they belong in steps of `width` numbers.
+fn scatter<R: Copy>(all: &mut [R], width: usize, first: usize, some: &[R], rows: usize) {
+    for (all, some) in all.chunks_exact_mut(width).zip(some.chunks_exact(rows)) {
+        all[first..first + rows].copy_from_slice(some);
+    }
+}
+
+/// The results of `job` on every piece of work, each on a thread of its own.
+fn spread<W: Send, T: Send>(mut work: Vec<W>, job: impl Fn(W) -> T + Sync) -> Vec<T> {
+    let Some(last) = work.pop() else { return Vec::new() };
+    std::thread::scope(|scope| {
+        let job = &job;
+        let others: Vec<_> = work.into_iter().map(|work| scope.spawn(move || job(work))).collect();
+        let last = job(last);
+        let join = |thread: std::thread::ScopedJoinHandle<'_, T>| match thread.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        others.into_iter().map(join).chain([last]).collect()
+    })
+}
+
+struct Lanes<R>(std::marker::PhantomData<R>);
+
+impl<R: Real> WithSimd for Lanes<R> {
+    type Output = usize;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) -> usize {
+        R::lanes::<S>()
+    }
+}
+
+struct Prepare<'a, R, C> {
+    runner: &'a Runner<'a, R, C>,
+    wants_x: bool,
+}
+
+impl<R: Real, C: Cell<R>> WithSimd for Prepare<'_, R, C> {
+    type Output = Prepared<R>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) -> Prepared<R> {
+        let lanes = R::lanes::<S>();
+        let size = self.runner.size(1, lanes, self.wants_x);
+        Prepared { products: self.runner.cell.products::<S>(&size), lanes }
+    }
+}

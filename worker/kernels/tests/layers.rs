@@ -1,0 +1,400 @@
+//! Layers of every kind: gradients against finite differences, and what must not change a bit.
+
+#![expect(clippy::unwrap_used, reason = "a helper of tests fails as the test does")]
+
+use rheo_kernels::{
+    Adaptive, Compiled, Controller, Drive, Gru, Isa, Layer, Loss, Lstm, Neurons, Observed, Plain,
+    Real, Resources, Sequence, Sizes, State, Tape, Trace, Wanted, Weights,
+};
+
+/// A kind of layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Relu,
+    Tanh,
+    Sigmoid,
+    Softplus,
+    Linear,
+    Modrelu,
+    Gamma,
+    Adaptive,
+    Lstm,
+    Gru,
+}
+
+const KINDS: [Kind; 10] = [
+    Kind::Relu,
+    Kind::Tanh,
+    Kind::Sigmoid,
+    Kind::Softplus,
+    Kind::Linear,
+    Kind::Modrelu,
+    Kind::Gamma,
+    Kind::Adaptive,
+    Kind::Lstm,
+    Kind::Gru,
+];
+
+/// Numbers that look random and are the same everywhere.
+fn numbers<R: Real>(count: usize, seed: u64, scale: f64) -> Vec<R> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 11) as f64 / (1u64 << 53) as f64 * 2.0 - 1.0
+    };
+    (0..count).map(|_| R::of(scale * next())).collect()
+}
+
+/// Weights of a layer and what it reads.
+#[derive(Debug, Clone)]
+struct Case<R> {
+    kind: Kind,
+    sizes: Sizes,
+    /// w_x, w_h, bias, then what the kind has besides.
+    parameters: Vec<Vec<R>>,
+    x: Vec<R>,
+    drive: Vec<R>,
+    from: State<R>,
+}
+
+const UNITS: usize = 7;
+
+/// Everything that a forward and a backward pass give.
+#[derive(Debug, Clone, PartialEq)]
+struct Outcome<R> {
+    h: Vec<R>,
+    last: State<R>,
+    observed: Observed,
+    trace: Trace<R>,
+    /// By the parameters of [`Case`], then by x.
+    gradients: Vec<Vec<R>>,
+    recomputed: bool,
+}
+
+impl<R: Compiled> Case<R> {
+    fn new(kind: Kind, [hidden, batch, steps, inputs]: [usize; 4]) -> Self {
+        let sizes = Sizes { steps, batch, inputs, hidden };
+        let gates = match kind {
+            Kind::Lstm => 4,
+            Kind::Gru => 3,
+            _ => 1,
+        };
+        let small = 1.0 / (hidden as f64).sqrt();
+        let around = |count, centre: f64, seed| {
+            let values: Vec<R> = numbers(count, seed, 0.3);
+            values.into_iter().map(|value| R::of(value.into() + centre)).collect()
+        };
+        let mut parameters = vec![
+            numbers(gates * hidden * inputs, 1, 1.0),
+            numbers(gates * hidden * hidden, 2, small),
+            numbers(gates * hidden, 3, 0.5),
+        ];
+        match kind {
+            Kind::Modrelu => parameters.push(numbers(hidden, 4, 0.2)),
+            Kind::Gamma => {
+                parameters.push(around(hidden, 2.0, 4));
+                parameters.push(around(hidden, 0.3, 5));
+            }
+            Kind::Adaptive => {
+                parameters.push(numbers(UNITS, 4, 1.0));
+                parameters.push(numbers(UNITS, 5, 0.5));
+                parameters.push(numbers(UNITS * UNITS, 6, 0.5));
+                parameters.push(numbers(UNITS, 7, 0.3));
+                parameters.push(around(1, 2.0, 8));
+                parameters.push(numbers(UNITS, 9, 0.3));
+                parameters.push(around(1, 0.2, 10));
+            }
+            Kind::Gru => parameters.push(numbers(hidden, 4, 0.5)),
+            _ => {}
+        }
+        let inner = match kind {
+            Kind::Adaptive => batch * hidden * UNITS,
+            Kind::Lstm => batch * hidden,
+            _ => 0,
+        };
+        Self {
+            kind,
+            sizes,
+            parameters,
+            x: numbers(steps * batch * inputs, 11, 1.0),
+            drive: numbers(steps * batch * hidden, 12, 0.5),
+            from: State { h: numbers(batch * hidden, 13, 0.5), inner: numbers(inner, 14, 0.5) },
+        }
+    }
+
+    fn weights(&self) -> Weights<'_, R> {
+        let [w_x, w_h, bias, ..] = self.parameters.as_slice() else { unreachable!() };
+        Weights { w_x, w_h, bias }
+    }
+
+    fn layer(&self) -> Layer<'_, R> {
+        let weights = self.weights();
+        let own = &self.parameters[3..];
+        let plain = |neurons| Layer::Plain(Plain { weights, neurons });
+        match self.kind {
+            Kind::Relu => plain(Neurons::Relu),
+            Kind::Tanh => plain(Neurons::Tanh),
+            Kind::Sigmoid => plain(Neurons::Sigmoid),
+            Kind::Softplus => plain(Neurons::Softplus),
+            Kind::Linear => plain(Neurons::Linear),
+            Kind::Modrelu => plain(Neurons::Modrelu { b: &own[0] }),
+            Kind::Gamma => plain(Neurons::Gamma { n: &own[0], s: &own[1] }),
+            Kind::Adaptive => {
+                let controller = Controller {
+                    u: &own[0],
+                    bias: &own[1],
+                    w: &own[2],
+                    w_n: &own[3],
+                    b_n: own[4][0],
+                    w_s: &own[5],
+                    b_s: own[6][0],
+                };
+                Layer::Adaptive(Adaptive { weights, controller })
+            }
+            Kind::Lstm => Layer::Lstm(Lstm { weights, driven: &[0, 1, 2, 3] }),
+            Kind::Gru => Layer::Gru(Gru { weights, candidate_bias: &own[0], is_driven: true }),
+        }
+    }
+
+    fn sequence(&self) -> Sequence<'_, R> {
+        let Sizes { batch, hidden, .. } = self.sizes;
+        Sequence {
+            sizes: self.sizes,
+            x: &self.x,
+            drive: Some(Drive { values: &self.drive, strides: [batch * hidden, hidden, 1] }),
+            from: Some(&self.from),
+        }
+    }
+
+    /// The outcome for the loss sum(`by_h` h).
+    fn run(&self, by_h: &[R], every: bool, resources: Resources) -> Outcome<R> {
+        self.run_again(by_h, every, resources, None).0
+    }
+
+    /// The same in the memory of an earlier pass.
+    fn run_again(
+        &self,
+        by_h: &[R],
+        every: bool,
+        resources: Resources,
+        spare: Option<Tape<R>>,
+    ) -> (Outcome<R>, Tape<R>) {
+        let (layer, sequence) = (self.layer(), self.sequence());
+        let wanted = Wanted { every_h: every, tape: true, moments: true, trace: true };
+        let pass = layer.forward(&sequence, wanted, resources, spare);
+        let mut tape = pass.tape.unwrap();
+        let recomputed = tape.recomputes();
+        let loss = Loss { by_h, every, wants_x: true };
+        let found = layer.backward(&sequence, &mut tape, loss, resources);
+        let mut gradients = vec![found.weights.w_x, found.weights.w_h, found.weights.bias];
+        gradients.extend(found.own);
+        gradients.push(found.x);
+        let (h, last, observed, trace) = (pass.h, pass.last, pass.observed, pass.trace);
+        (Outcome { h, last, observed, trace, gradients, recomputed }, tape)
+    }
+}
+
+fn plenty(isa: Isa) -> Resources {
+    Resources { isa, threads: 2, memory: usize::MAX }
+}
+
+fn by_h<R: Real>(sizes: Sizes, every: bool) -> Vec<R> {
+    let steps = if every { sizes.steps } else { 1 };
+    numbers(steps * sizes.batch * sizes.hidden, 20, 1.0)
+}
+
+/// Sizes [H, B, T, I].
+const SIZES: [[usize; 4]; 6] =
+    [[1, 1, 1, 1], [3, 7, 2, 1], [17, 1, 100, 2], [5, 7, 33, 3], [33, 3, 20, 1], [129, 7, 2, 1]];
+
+#[test]
+fn gradients_are_those_of_finite_differences() {
+    for kind in KINDS {
+        for size in SIZES {
+            for every in [false, true] {
+                let case = Case::<f64>::new(kind, size);
+                check_gradients(&case, every);
+            }
+        }
+    }
+}
+
+fn check_gradients(case: &Case<f64>, every: bool) {
+    let resources = plenty(Isa::detect());
+    let by_h = by_h(case.sizes, every);
+    let loss = |case: &Case<f64>| -> f64 {
+        case.run(&by_h, every, resources).h.iter().zip(&by_h).map(|(h, by_h)| h * by_h).sum()
+    };
+    let found = case.run(&by_h, every, resources).gradients;
+    for (which, gradient) in found.iter().enumerate() {
+        let places = [0, gradient.len() / 3, gradient.len() / 2, gradient.len() - 1];
+        for place in places {
+            let shifted = |by: f64| {
+                let mut case = case.clone();
+                let values = match case.parameters.get_mut(which) {
+                    Some(values) => values,
+                    None => &mut case.x,
+                };
+                values[place] += by;
+                loss(&case)
+            };
+            let step = 1e-6;
+            let expected = (shifted(step) - shifted(-step)) / (2.0 * step);
+            let off = (gradient[place] - expected).abs();
+            assert!(
+                off <= 1e-7 * (1.0 + expected.abs()),
+                "{:?} {:?} every {every} parameter {which} at {place}: {}, not {expected}",
+                case.kind,
+                case.sizes,
+                gradient[place]
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_computed_again_changes_no_bit() {
+    for kind in KINDS {
+        for size in [[17, 5, 100, 2], [3, 7, 33, 1], [40, 9, 16, 1]] {
+            let case = Case::<f32>::new(kind, size);
+            for every in [false, true] {
+                let by_h = by_h(case.sizes, every);
+                let all = case.run(&by_h, every, plenty(Isa::detect()));
+                assert!(!all.recomputed);
+                for memory in [0, 60_000] {
+                    let resources = Resources { memory, ..plenty(Isa::detect()) };
+                    let again = case.run(&by_h, every, resources);
+                    assert!(memory > 0 || again.recomputed, "{kind:?} {size:?}");
+                    let recomputed = all.recomputed;
+                    assert!(Outcome { recomputed, ..again } == all, "{kind:?} {size:?} {memory}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn two_runs_are_the_same_to_the_bit() {
+    for kind in KINDS {
+        let case = Case::<f32>::new(kind, [50, 9, 40, 2]);
+        let by_h = by_h(case.sizes, true);
+        for threads in [1, 2, 3] {
+            let resources = Resources { threads, ..plenty(Isa::detect()) };
+            let (first, tape) = case.run_again(&by_h, true, resources, None);
+            let second = case.run(&by_h, true, resources);
+            assert!(first == second, "{kind:?} on {threads} threads");
+            let (third, _) = case.run_again(&by_h, true, resources, Some(tape));
+            assert!(first == third, "{kind:?} on {threads} threads in used memory");
+        }
+    }
+}
+
+#[test]
+fn instruction_sets_and_threads_agree_up_to_rounding() {
+    for kind in KINDS {
+        for size in SIZES {
+            let case = Case::<f64>::new(kind, size);
+            let by_h = by_h(case.sizes, true);
+            let reference = case.run(&by_h, true, plenty(Isa::detect()));
+            for isa in Isa::all() {
+                for threads in [1, 3] {
+                    let resources = Resources { isa, threads, memory: usize::MAX };
+                    let found = case.run(&by_h, true, resources);
+                    let what = format!("{kind:?} {size:?} {} {threads}", isa.name());
+                    assert_near(&what, &found, &reference);
+                }
+            }
+        }
+    }
+}
+
+fn assert_near(what: &str, found: &Outcome<f64>, reference: &Outcome<f64>) {
+    let numbers = |outcome: &Outcome<f64>| [&outcome.gradients.concat()[..], &outcome.h].concat();
+    for (found, expected) in numbers(found).iter().zip(numbers(reference)) {
+        let off = (found - expected).abs();
+        assert!(off <= 1e-11 * (1.0 + expected.abs()), "{what}: {found}, not {expected}");
+    }
+}
+
+#[test]
+fn single_precision_is_near_double_precision() {
+    for kind in KINDS {
+        for size in SIZES {
+            let by_single = by_h::<f32>(Case::<f32>::new(kind, size).sizes, true);
+            let single = Case::<f32>::new(kind, size).run(&by_single, true, plenty(Isa::detect()));
+            let case = Case::<f64>::new(kind, size);
+            let double = case.run(&by_h(case.sizes, true), true, plenty(Isa::detect()));
+            for (single, double) in single.gradients.iter().zip(&double.gradients) {
+                let scale = double.iter().fold(0.0f64, |most, value| most.max(value.abs()));
+                for (single, double) in single.iter().zip(double) {
+                    let off = (f64::from(*single) - double).abs();
+                    assert!(off <= 1e-4 * scale, "{kind:?} {size:?}: {single}, not {double}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn states_are_carried_from_one_sequence_to_the_next() {
+    for kind in KINDS {
+        let whole = Case::<f64>::new(kind, [18, 5, 30, 2]);
+        let Sizes { batch, inputs, hidden, .. } = whole.sizes;
+        let by_h = vec![0.0; batch * hidden];
+        let resources = Resources { threads: 2, ..plenty(Isa::detect()) };
+        let expected = whole.run(&by_h, false, resources);
+        let part = |steps: std::ops::Range<usize>, from: State<f64>| Case {
+            sizes: Sizes { steps: steps.len(), ..whole.sizes },
+            x: whole.x[steps.start * batch * inputs..steps.end * batch * inputs].to_vec(),
+            drive: whole.drive[steps.start * batch * hidden..steps.end * batch * hidden].to_vec(),
+            from,
+            ..whole.clone()
+        };
+        let first = part(0..11, whole.from.clone()).run(&by_h, false, resources);
+        let second = part(11..30, first.last).run(&by_h, false, resources);
+        assert_eq!(second.last, expected.last, "{kind:?}");
+    }
+}
+
+#[test]
+fn the_gains_of_adaptive_neurons_are_measured() {
+    let mut case = Case::<f64>::new(Kind::Adaptive, [18, 5, 30, 2]);
+    // Some gains are below zero, some too close to it.
+    case.parameters[3 + 3] = vec![0.0; UNITS];
+    case.parameters[3 + 3][0] = 0.05;
+    case.parameters[3 + 4] = vec![0.0];
+    let by_h = vec![0.0; 30 * 5 * 18];
+    let Outcome { observed, trace, .. } = case.run(&by_h, true, plenty(Isa::detect()));
+    let count = |is: fn(f64) -> bool| trace.n.iter().filter(|n| is(**n)).count() as u64;
+    assert_eq!(trace.n.len(), 30 * 5 * 18);
+    assert_eq!(observed.negative_gains, count(|n| n < 0.0));
+    assert_eq!(observed.guard_hits, count(|n| n.abs() < 1e-3));
+    assert!(observed.negative_gains > 100 && observed.guard_hits > 10);
+    for neuron in 0..18 {
+        let of = |values: &[f64]| -> Vec<f64> {
+            values.chunks(18).map(|values| values[neuron]).collect()
+        };
+        let (n, s) = (of(&trace.n), of(&trace.s));
+        let square = |values: &[f64]| values.iter().map(|value| value * value).sum::<f64>();
+        let sums = [n.iter().sum::<f64>(), square(&n), s.iter().sum::<f64>(), square(&s)];
+        for (found, expected) in observed.moments.iter().zip(sums) {
+            assert!((found[neuron] - expected).abs() < 1e-9 * (1.0 + expected.abs()));
+        }
+    }
+}
+
+#[test]
+fn a_drive_may_be_the_same_for_all_neurons_or_samples() {
+    let mut case = Case::<f64>::new(Kind::Gamma, [18, 5, 30, 2]);
+    let Sizes { steps, batch, hidden, .. } = case.sizes;
+    let by_step: Vec<f64> = numbers(steps, 30, 1.0);
+    case.drive = by_step.iter().flat_map(|value| vec![*value; batch * hidden]).collect();
+    let expected = case.run(&vec![0.0; batch * hidden], false, plenty(Isa::detect()));
+    let drive = Some(Drive { values: &by_step, strides: [1, 0, 0] });
+    let sequence = Sequence { drive, ..case.sequence() };
+    let pass = case.layer().forward(&sequence, Wanted::default(), plenty(Isa::detect()), None);
+    assert_eq!(pass.h, expected.h);
+    assert!(pass.tape.is_none());
+}

@@ -1,0 +1,139 @@
+//! What is the same whatever computes a layer over a whole sequence: what is asked, what a layer
+//! consists of, and what comes out.
+
+use rheo_core::config::{self, Kernel};
+use rheo_kernels::{Isa, Resources};
+use tch::{Result, Tensor};
+
+use super::activation::Activation;
+use super::{State, fused, operations};
+
+/// With what a network computes.
+#[derive(Debug, Clone, Copy)]
+pub struct Compute {
+    /// Which kernel.
+    pub kernel: Kernel,
+    /// What it may use.
+    pub resources: Resources,
+}
+
+impl Compute {
+    /// As a trial asks for it.
+    pub fn new(resources: &config::Resources) -> Self {
+        let size = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+        Self {
+            kernel: resources.kernel,
+            resources: Resources {
+                isa: Isa::detect(),
+                threads: size(resources.threads),
+                memory: size(resources.memory_mb).saturating_mul(1_000_000),
+            },
+        }
+    }
+
+    /// What computes the network: an instruction set, or `autograd`.
+    pub fn name(&self) -> &'static str {
+        match self.kernel {
+            Kernel::Fused => self.resources.isa.name(),
+            Kernel::Libtorch => "libtorch",
+            Kernel::Autograd => "autograd",
+        }
+    }
+}
+
+impl Default for Compute {
+    fn default() -> Self {
+        Self::new(&config::Resources::default())
+    }
+}
+
+/// A layer in terms of the kernels.
+pub(super) struct Plan {
+    pub(super) family: Family,
+    /// From the input [G H, I], from the neurons [G H, H] and the sum of all biases [G H], of one
+    /// gate above the other.
+    pub(super) weights: [Tensor; 3],
+    /// What the family has besides.
+    pub(super) own: Vec<Tensor>,
+    /// The gains of neurons that do not change them, as the gain policy counts them.
+    pub(super) gains: Option<Tensor>,
+}
+
+/// Layers that the kernels know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    /// Neurons without parameters of their own.
+    Activation(Activation),
+    /// With b [H].
+    Modrelu,
+    /// With n [H] and s [H].
+    Gamma,
+    /// With u, bias, w, w_n, b_n, w_s and b_s.
+    Adaptive,
+    /// The gates f, i, o and the candidate; a drive is added to some.
+    Lstm { driven: &'static [usize] },
+    /// The gates r, z and the candidate, and the bias of the candidate's part that r multiplies.
+    Gru { is_driven: bool },
+}
+
+impl Family {
+    /// Whether a step hands on more than what the neurons emit.
+    pub(super) fn has_inner(self) -> bool {
+        matches!(self, Self::Adaptive | Self::Lstm { .. })
+    }
+}
+
+impl Plan {
+    /// Gain and saturation of neurons that do not change them, each [H].
+    pub(super) fn shape(&self) -> Option<(Tensor, Tensor)> {
+        match (self.family, self.own.as_slice()) {
+            (Family::Gamma, [n, s]) => Some((n.shallow_clone(), s.shallow_clone())),
+            _ => None,
+        }
+    }
+
+    /// Neurons of gain `n` and saturation `s`; none if these differ between samples.
+    pub(super) fn gamma(
+        weights: [Tensor; 3],
+        n: &Tensor,
+        s: &Tensor,
+        hidden: i64,
+    ) -> Result<Option<Self>> {
+        if n.dim() > 1 || s.dim() > 1 {
+            return Ok(None);
+        }
+        let per_neuron = |tensor: &Tensor| tensor.f_detach()?.f_expand([hidden], false);
+        let own = vec![per_neuron(n)?, per_neuron(s)?];
+        Ok(Some(Self { family: Family::Gamma, weights, own, gains: Some(n.shallow_clone()) }))
+    }
+}
+
+/// Gradients in terms of the kernels, in the order of [`Plan`].
+pub(super) struct Found {
+    pub(super) weights: [Tensor; 3],
+    pub(super) own: Vec<Tensor>,
+    /// By the inputs [T, B, I], if they are learned.
+    pub(super) inputs: Option<Tensor>,
+}
+
+/// What a pass gave, in tensors.
+pub(super) struct Passed {
+    /// h after every step [T, B, H], or after the last [B, H].
+    pub(super) h: Tensor,
+    /// The state after the last step.
+    pub(super) last: State,
+    /// What neurons received at every step [T, B, H], if wanted and they have one input.
+    pub(super) a: Option<Tensor>,
+    /// Gains and saturations of adaptive neurons at every step [T, B, H], if wanted.
+    pub(super) shape: Option<(Tensor, Tensor)>,
+    /// What the gradients need, if wanted.
+    pub(super) reading: Option<Reading>,
+}
+
+/// A forward pass whose gradients can be taken.
+pub(super) enum Reading {
+    /// By the kernels.
+    Fused(fused::Reading),
+    /// By operations of libtorch.
+    Operations(operations::Reading),
+}
