@@ -8,6 +8,7 @@ mod dynamics;
 mod killed;
 mod neurons;
 mod perturbed;
+mod pooled;
 mod responses;
 mod stability;
 mod tasks;

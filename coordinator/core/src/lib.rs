@@ -10,6 +10,7 @@ pub mod definition;
 pub mod history;
 pub mod id;
 pub mod metric;
+pub mod numerics;
 pub mod part;
 pub mod plan;
 pub mod pruner;

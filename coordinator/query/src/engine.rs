@@ -6,7 +6,7 @@
 //! or reach a file by its name, is refused before it is planned. Memory is bounded by a pool that
 //! all queries share; sorts and joins that need more go to temporary files.
 
-mod comparisons;
+mod derived;
 mod error;
 mod scan;
 mod store;
@@ -25,6 +25,7 @@ use rheo_core::part::{Part, Retraction};
 use rheo_core::row::{Batch, Table};
 use tokio_stream::StreamExt;
 
+pub use derived::{VIEWS, View};
 pub use error::Error;
 
 use crate::dataset::{Dataset, Pin};
@@ -115,10 +116,12 @@ impl Engine {
             state.sql_to_statement(sql, &dialect).map_err(|error| Error::invalid(&error))?;
         let tables =
             state.resolve_table_references(&statement).map_err(|error| Error::invalid(&error))?;
-        // Planned for those who ask for it only.
-        if tables.iter().any(|table| table.table() == comparisons::NAME) {
-            comparisons::register(&context).await.map_err(Error::Failed)?;
-        }
+        // Planned for those only who ask for them, or for all that there is.
+        let is_wanted = |name: &str| {
+            let all = Some("information_schema");
+            tables.iter().any(|table| table.table() == name || table.schema() == all)
+        };
+        derived::register(&context, is_wanted).await.map_err(Error::Failed)?;
         let plan = state
             .statement_to_plan(statement)
             .await

@@ -245,7 +245,7 @@ const VARIANT: Column = required(
     "`corrected`: by our formulas; `released`: as the published code computes it",
 );
 
-const fn required(
+pub(crate) const fn required(
     name: &'static str,
     kind: Kind,
     unit: &'static str,
@@ -254,7 +254,7 @@ const fn required(
     Column { name, kind, nullable: false, unit, meaning }
 }
 
-const fn optional(
+pub(crate) const fn optional(
     name: &'static str,
     kind: Kind,
     unit: &'static str,

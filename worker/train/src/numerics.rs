@@ -6,7 +6,7 @@
 pub mod order;
 pub mod principal;
 pub mod released_order;
-pub mod released_scaling;
 pub mod response;
-pub mod scaling;
-pub mod search;
+
+// What queries need too is in the core.
+pub use rheo_core::numerics::{released_scaling, scaling, search};

@@ -197,6 +197,26 @@ fn trials_of_the_paper_have_the_recipe_of_their_task() {
     }
 }
 
+/// What a query pools are trials that differ in their seed alone.
+#[test]
+fn more_seeds_are_seeds_of_the_adaptive_network_of_networks() {
+    for size in ["", "-small"] {
+        let more = paper(&format!("more_seeds{size}"));
+        let is_alike = |trial: &&PlannedTrial| {
+            let (one, other) = (&trial.config, &more[0].config);
+            (&one.task, &one.network, &one.training, &one.seeds)
+                == (&other.task, &other.network, &other.training, &other.seeds)
+        };
+        let networks = paper(&format!("networks{size}"));
+        let alike: Vec<PlannedTrial> = networks.iter().filter(is_alike).cloned().collect();
+        assert_eq!(alike.len(), if size.is_empty() { 3 } else { 1 }, "networks{size}");
+        assert_eq!(more.iter().filter(is_alike).count(), 3, "more_seeds{size}");
+        let seeds: BTreeSet<u64> =
+            alike.iter().chain(&more).map(|trial| trial.config.seed).collect();
+        assert_eq!(seeds.len(), alike.len() + more.len(), "different seeds");
+    }
+}
+
 #[test]
 fn smoke_runs_every_kind_of_network() {
     let kinds: BTreeSet<&str> =

@@ -4,7 +4,7 @@ use datafusion::common::{SchemaError, TableReference};
 use datafusion::error::DataFusionError;
 use rheo_core::row::Table;
 
-use super::comparisons;
+use super::VIEWS;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +83,7 @@ impl Error {
             return Self::invalid(error);
         };
         let mut tables: Vec<String> = Table::ALL.map(|table| table.name().to_owned()).into();
-        tables.push(comparisons::NAME.to_owned());
+        tables.extend(VIEWS.map(|view| view.name.to_owned()));
         Self::UnknownTable {
             nearest: nearest(unknown.table(), &tables),
             name: unknown.to_string(),

@@ -12,5 +12,5 @@ pub(super) const COLUMNS: [Column; 10] = [
     required("c", Kind::F64, "", "the constant c"),
     required("rmse", Kind::F64, "", "root of the mean squared residual"),
     required("r2", Kind::F64, "", "share of the variance that the curve explains"),
-    required("pooled_seeds", Kind::U32, "", "how many seeds the fitted values are the mean of"),
+    required("pooled_seeds", Kind::U32, "", "1: a trial has one seed; see `pooled_gain_fits`"),
 ];

@@ -1,11 +1,12 @@
-//! The reference of tables in docs/results.md is generated from the code and equal to it.
+//! The reference of tables and views in docs/results.md is generated from the code and equal to it.
 //! `RHEO_BLESS=1` writes it anew.
 
 use std::fmt::Write;
 use std::fs;
 
 use rheo_core::row::Table;
-use rheo_query::{SCHEMA_VERSION, columns, schema};
+use rheo_query::engine::VIEWS;
+use rheo_query::{Column, SCHEMA_VERSION, columns, schema};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/results.md");
 
@@ -38,14 +39,22 @@ fn generate() -> String {
         format!("\nVersion {SCHEMA_VERSION} of the schemas; `?` marks what may be null.\n");
     for table in Table::ALL {
         write!(text, "\n## {}\n\n{}\n\n", table.name(), table.about()).unwrap();
-        text += "| column | type | unit | meaning |\n|---|---|---|---|\n";
+        text += HEAD;
         text += "| sweep | str | | the sweep; in files, the name of the directory |\n";
-        for column in columns(table) {
-            let null = if column.nullable { "?" } else { "" };
-            let (name, kind, unit) = (column.name, column.kind.name(), column.unit);
-            let unit = if unit.is_empty() { String::new() } else { format!("{unit} ") };
-            writeln!(text, "| {name} | {kind}{null} | {unit}| {} |", column.meaning).unwrap();
-        }
+        columns(table).for_each(|column| describe(&mut text, column));
+    }
+    for view in VIEWS {
+        write!(text, "\n## {}\n\n{}\n\n{HEAD}", view.name, view.about).unwrap();
+        view.columns.iter().for_each(|column| describe(&mut text, *column));
     }
     text
+}
+
+const HEAD: &str = "| column | type | unit | meaning |\n|---|---|---|---|\n";
+
+fn describe(text: &mut String, column: Column) {
+    let null = if column.nullable { "?" } else { "" };
+    let (name, kind, unit) = (column.name, column.kind.name(), column.unit);
+    let unit = if unit.is_empty() { String::new() } else { format!("{unit} ") };
+    writeln!(text, "| {name} | {kind}{null} | {unit}| {} |", column.meaning).unwrap();
 }

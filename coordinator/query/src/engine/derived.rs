@@ -1,0 +1,52 @@
+//! The views: tables that are computed when somebody asks for them, because what they sum up are
+//! rows of many trials or cells, which no worker sees together.
+//!
+//! One file per view holds its SQL and its columns; the columns are those that the SQL gives, which
+//! a test checks, and the source of docs/results.md. A view is planned only for a query that names
+//! it.
+
+mod comparisons;
+mod pooled_gain_fits;
+mod recipe;
+mod robustness;
+
+use datafusion::error::Result;
+use datafusion::prelude::SessionContext;
+
+use crate::tables::Column;
+
+/// A view that queries can name like a table.
+#[derive(Debug, Clone, Copy)]
+pub struct View {
+    /// The name in SQL.
+    pub name: &'static str,
+    /// What a row is, as a sentence.
+    pub about: &'static str,
+    /// Its columns, all of them.
+    pub columns: &'static [Column],
+    /// What computes it.
+    sql: &'static str,
+}
+
+/// Every view.
+pub const VIEWS: [View; 3] = [robustness::VIEW, pooled_gain_fits::VIEW, comparisons::VIEW];
+
+/// Makes the views with the names that are `wanted` known to `context`, which knows the tables.
+pub(super) async fn register(
+    context: &SessionContext,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<()> {
+    let views: Vec<View> = VIEWS.into_iter().filter(|view| wanted(view.name)).collect();
+    if views.is_empty() {
+        return Ok(());
+    }
+    let [recipe, network_of] = recipe::functions();
+    for function in [recipe, network_of, pooled_gain_fits::function(), comparisons::function()] {
+        context.register_udf(function);
+    }
+    for view in views {
+        let plan = context.sql(view.sql).await?.into_view();
+        context.register_table(view.name, plan)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! `robustness`: how much of its accuracy a network keeps under a perturbation, one number per
+//! curve (science reference, section 6; docs/science.md, section 6).
+
+use super::View;
+use crate::tables::{Column, Kind, optional, required};
+
+pub(super) const VIEW: View = View {
+    name: "robustness",
+    about: "View: one row per trial and curve of accuracy over the levels of a perturbation.",
+    columns: &COLUMNS,
+    sql: SQL,
+};
+
+const COLUMNS: [Column; 19] = [
+    required("sweep", Kind::Str, "", "the sweep"),
+    required("trial", Kind::U64, "", "the trial, counted from 0 in its sweep"),
+    required("task", Kind::Str, "", "`task.kind`"),
+    required("net", Kind::Str, "", "`network.kind`"),
+    required("seed", Kind::U64, "", "the seed of the trial"),
+    required("epoch", Kind::I32, "", "the epoch after which this held"),
+    required("variant", Kind::Str, "", "`corrected`"),
+    required("split", Kind::Str, "", "the samples: `test` or `validation`"),
+    required("perturbation", Kind::Str, "", "the perturbation"),
+    optional("frequency", Kind::F64, "cycles per sequence", "for `sine`"),
+    optional("phase", Kind::F64, "radians", "for `sine`, at the first step"),
+    required("from_step", Kind::U32, "", "the first perturbed step"),
+    required(
+        "shape_mode",
+        Kind::Str,
+        "",
+        "`own`: gain and saturation as the network sets them; `frozen`: fixed at their mean",
+    ),
+    required("levels", Kind::U32, "", "how many levels the curve has"),
+    required("lowest", Kind::F64, "", "the lowest of them"),
+    required("highest", Kind::F64, "", "the highest of them"),
+    optional("clean_accuracy", Kind::F64, "", "accuracy without perturbation, in the same mode"),
+    required("mean_accuracy", Kind::F64, "", "trapezoid mean of the accuracy over the levels"),
+    optional("index", Kind::F64, "", "`mean_accuracy` / `clean_accuracy`"),
+];
+
+/// Repetitions of a level are averaged before the curve is integrated. A curve of a single level has
+/// no area, but a mean: its value.
+const SQL: &str = "\
+WITH levels AS (
+  SELECT sweep, trial, task, net, seed, epoch, variant, split, perturbation, frequency, phase,
+    from_step, shape_mode, level, avg(accuracy) AS accuracy
+  FROM evaluations WHERE condition IS NULL
+  GROUP BY sweep, trial, task, net, seed, epoch, variant, split, perturbation, frequency, phase,
+    from_step, shape_mode, level
+), clean AS (
+  SELECT sweep, trial, epoch, variant, split, shape_mode, accuracy AS clean_accuracy
+  FROM levels WHERE perturbation = 'none'
+), points AS (
+  SELECT *, lag(level) OVER curve AS level_before, lag(accuracy) OVER curve AS accuracy_before
+  FROM levels WHERE perturbation <> 'none'
+  WINDOW curve AS (PARTITION BY sweep, trial, epoch, variant, split, perturbation, frequency, phase,
+    from_step, shape_mode ORDER BY level)
+), curves AS (
+  SELECT sweep, trial, task, net, seed, epoch, variant, split, perturbation, frequency, phase,
+    from_step, shape_mode, CAST(count(*) AS INT UNSIGNED) AS levels, min(level) AS lowest,
+    max(level) AS highest,
+    CASE WHEN count(*) = 1 THEN max(accuracy)
+      ELSE sum((level - level_before) * (accuracy + accuracy_before) / 2.0)
+        / (max(level) - min(level)) END AS mean_accuracy
+  FROM points
+  GROUP BY sweep, trial, task, net, seed, epoch, variant, split, perturbation, frequency, phase,
+    from_step, shape_mode
+)
+SELECT u.sweep, u.trial, u.task, u.net, u.seed, u.epoch, u.variant, u.split, u.perturbation,
+  u.frequency, u.phase, u.from_step, u.shape_mode, u.levels, u.lowest, u.highest,
+  c.clean_accuracy, u.mean_accuracy, u.mean_accuracy / c.clean_accuracy AS index
+FROM curves u LEFT JOIN clean c
+  ON u.sweep = c.sweep AND u.trial = c.trial AND u.epoch = c.epoch AND u.variant = c.variant
+  AND u.split = c.split AND u.shape_mode = c.shape_mode";
