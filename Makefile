@@ -4,7 +4,7 @@
 export RHEO_CACHE ?= $(HOME)/.cache/rheobase
 export PATH := $(RHEO_CACHE)/tools/bin:$(PATH)
 
-.PHONY: help libtorch demo test check bench test-core e2e bless
+.PHONY: help libtorch demo test check bench bench-sweep test-core e2e bless
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -30,8 +30,13 @@ check: libtorch ## Formatting, lints, licences, unused dependencies, spelling
 	cargo machete
 	typos
 
-bench: libtorch ## Run the benchmarks
+bench: libtorch ## Run the benchmarks: parts, then whole training steps in turn with PyTorch's
 	cargo bench --locked --workspace --bench '*'
+	python3 bench/step.py
+
+bench-sweep: libtorch ## Time whole sweeps: against Optuna with PyTorch, and slots against threads
+	python3 bench/sweep/makespan.py
+	python3 bench/sweep/slots.py
 
 test-core: ## Run the quick tests: no libtorch, no DataFusion
 	deploy/tools.sh cargo-nextest

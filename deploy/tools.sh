@@ -2,10 +2,10 @@
 # Makes sure that tools for development are there, installing those that are not into
 # ${RHEO_CACHE:-$HOME/.cache/rheobase}/tools. What is on PATH already is taken.
 #
-#   deploy/tools.sh cargo-nextest cargo-deny cargo-machete typos python torch
+#   deploy/tools.sh cargo-nextest cargo-deny cargo-machete typos python torch bench
 #
-# `python` stands for the Python packages that read our results in the tests, `torch` for those that read our weights; both
-# go into directories of their own.
+# `python` stands for the Python packages that read our results in the tests, `torch` for those that read our weights, `bench`
+# for what the benchmarks compare us with beside PyTorch; each goes into a directory of its own.
 set -eu
 
 cache=${RHEO_CACHE:-$HOME/.cache/rheobase}
@@ -30,7 +30,7 @@ install_typos() {
 # Puts the packages that the file $1 lists into a directory of their own, which the link tools/$2 leads to; $3... are
 # options of pip.
 packages() {
-    list=$root/tests/$1 link=$tools/$2
+    list=$root/$1 link=$tools/$2
     shift 2
     home=$link-$(cksum <"$list" | cut -d' ' -f1)
     if [ ! -d "$home" ]; then
@@ -59,8 +59,9 @@ for tool in "$@"; do
     cargo-deny) from_cargo cargo-deny 0.20.2 ;;
     cargo-machete) from_cargo cargo-machete 0.9.2 ;;
     typos) install_typos ;;
-    python) packages requirements.txt python ;;
-    torch) packages requirements-torch.txt torch --no-deps --no-compile ;;
+    python) packages tests/requirements.txt python ;;
+    torch) packages tests/requirements-torch.txt torch --no-deps --no-compile ;;
+    bench) packages bench/requirements.txt bench ;;
     *) echo "error: no such tool: $tool" >&2; exit 2 ;;
     esac
 done

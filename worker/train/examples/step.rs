@@ -1,0 +1,238 @@
+//! Training steps on demand, for `bench/step.py`, which has them take turns with PyTorch's.
+//!
+//! ```text
+//! step KIND [--hidden 400] [--controller 50] [--batch 100] [--steps 784] [--threads 2]
+//!      [--kernel fused|autograd] [--serve | --iters 3]
+//! ```
+//!
+//! With `--serve` it prints `ready`, then answers every line of standard input by one line: `step`
+//! by the seconds of one training step (forward, backward, Adam) and its loss, `forward` by the
+//! seconds of a pass without gradients and its loss. It ends where the input ends. Otherwise it
+//! makes one step to warm up and `--iters` more, and prints the median as a line of JSON.
+//!
+//! The inputs are uniform noise and the targets random: the time does not depend on them.
+
+use std::error::Error;
+use std::io::{self, BufRead as _, Write as _};
+use std::process::ExitCode;
+
+use rheo_core::config::{self, InputInit, NetworkKind};
+use rheo_core::rng::{Purpose, TrialRng};
+use rheo_train::Gauge;
+use rheo_train::network::{Interface, Network, Readout, ReadoutInit};
+use rheo_train::optimizer::Optimizer;
+use rheo_train::step::{self, Batch, Recipe};
+use tch::{Device, Kind, Tensor};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+const CLASSES: u32 = 10;
+
+/// What is asked for on the command line.
+struct Args {
+    kind: NetworkKind,
+    hidden: u32,
+    controller: u32,
+    batch: u32,
+    steps: u32,
+    threads: i32,
+    kernel: Kernel,
+    iters: usize,
+    serve: bool,
+}
+
+/// Which implementation of the layer runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kernel {
+    /// The sequence kernels.
+    Fused,
+    /// One operation of libtorch after the other, differentiated by its autograd.
+    Autograd,
+}
+
+impl Args {
+    fn parse(mut words: impl Iterator<Item = String>) -> Result<Self> {
+        let name = words.next().ok_or("which kind of network?")?;
+        let kind = NetworkKind::ALL.into_iter().find(|kind| kind.name() == name);
+        let mut args = Self {
+            kind: kind.ok_or_else(|| format!("no such kind of network: `{name}`"))?,
+            hidden: 400,
+            controller: 50,
+            batch: 100,
+            steps: 784,
+            threads: 2,
+            kernel: Kernel::Fused,
+            iters: 3,
+            serve: false,
+        };
+        while let Some(option) = words.next() {
+            if option == "--serve" {
+                args.serve = true;
+                continue;
+            }
+            let value = words.next().ok_or_else(|| format!("{option} needs a value"))?;
+            match option.as_str() {
+                "--hidden" => args.hidden = value.parse()?,
+                "--controller" => args.controller = value.parse()?,
+                "--batch" => args.batch = value.parse()?,
+                "--steps" => args.steps = value.parse()?,
+                "--threads" => args.threads = value.parse()?,
+                "--iters" => args.iters = value.parse()?,
+                "--kernel" => args.kernel = Kernel::parse(&value)?,
+                _ => return Err(format!("no such option: `{option}`").into()),
+            }
+        }
+        Ok(args)
+    }
+}
+
+impl Kernel {
+    fn parse(name: &str) -> Result<Self> {
+        match name {
+            "fused" => Ok(Self::Fused),
+            "autograd" => Ok(Self::Autograd),
+            _ => Err(format!("no such kernel: `{name}`").into()),
+        }
+    }
+}
+
+/// A network in training and the one batch that it sees.
+struct Training {
+    network: Network,
+    optimizer: Optimizer,
+    batch: Batch,
+}
+
+impl Training {
+    fn new(args: &Args) -> Result<Self> {
+        // Its first look would undo what is set here (trainer.rs).
+        let _ = tch::get_num_threads();
+        tch::set_num_threads(args.threads);
+        tch::manual_seed(0);
+        let config = config::Network {
+            kind: args.kind,
+            hidden: args.hidden,
+            controller: args.controller,
+            ..config::Network::default()
+        };
+        let interface = Interface {
+            inputs: 1,
+            classes: CLASSES,
+            readout: Readout::Last,
+            readout_init: ReadoutInit::Uniform,
+            input_init: InputInit::Kaiming,
+            embedding: None,
+        };
+        let mut rng = TrialRng::new(0, Purpose::Init);
+        let network = Network::new(&config, interface, Kind::Float, &mut rng)?;
+        choose(args.kernel, &network)?;
+        let adam = config::Optimizer { lr: 1e-4, ..config::Optimizer::default() };
+        let optimizer = Optimizer::new(&adam, &network.parameters())?;
+        Ok(Self { network, optimizer, batch: batch(args)? })
+    }
+
+    /// Seconds of one step, and the loss before it.
+    fn step(&mut self) -> Result<(f64, f64)> {
+        let (recipe, mut gauge) = (Recipe::default(), Gauge::counting());
+        let given = (&self.batch, None);
+        let (seconds, update) =
+            timed(|| step::update(&self.network, &mut self.optimizer, given, &recipe, &mut gauge));
+        let update = update?;
+        if !update.grad_norm.is_some_and(f64::is_finite) {
+            return Err("the gradient is not finite: nothing was learned in this step".into());
+        }
+        Ok((seconds, update.score.loss))
+    }
+
+    /// Seconds of a pass without gradients, and its loss.
+    fn forward(&self) -> Result<(f64, f64)> {
+        let mut gauge = Gauge::counting();
+        let (seconds, result) =
+            timed(|| step::evaluate(&self.network, &self.batch, None, &mut gauge));
+        Ok((seconds, result?.0.loss))
+    }
+}
+
+/// The one place where the kernel is chosen: until a network can be told which one to run, only the
+/// path that it takes by itself can be measured.
+fn choose(kernel: Kernel, _network: &Network) -> Result<()> {
+    match kernel {
+        Kernel::Autograd => Ok(()),
+        Kernel::Fused => Err("there are no fused kernels yet: try `--kernel autograd`".into()),
+    }
+}
+
+fn batch(args: &Args) -> Result<Batch> {
+    let (steps, samples) = (i64::from(args.steps), i64::from(args.batch));
+    let here = (Kind::Float, Device::Cpu);
+    Ok(Batch {
+        inputs: Tensor::f_rand([steps, samples, 1], here)?,
+        drive: None,
+        targets: Tensor::f_randint(i64::from(CLASSES), [samples], (Kind::Int64, Device::Cpu))?,
+        scored: samples,
+        samples: args.batch.into(),
+        weight: args.batch.into(),
+        conditions: None,
+        from_rest: true,
+    })
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> (f64, T) {
+    #[expect(clippy::disallowed_methods, reason = "a stopwatch: nothing that is computed sees it")]
+    let start = std::time::Instant::now();
+    let result = work();
+    (start.elapsed().as_secs_f64(), result)
+}
+
+fn main() -> ExitCode {
+    let Err(error) = run() else { return ExitCode::SUCCESS };
+    let _ = writeln!(io::stderr(), "error: {error}");
+    ExitCode::FAILURE
+}
+
+fn run() -> Result<()> {
+    let args = Args::parse(std::env::args().skip(1))?;
+    let mut training = Training::new(&args)?;
+    if args.serve { serve(&mut training) } else { once(&mut training, args.iters) }
+}
+
+fn serve(training: &mut Training) -> Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "ready")?;
+    for line in io::stdin().lock().lines() {
+        let (seconds, loss) = match line?.as_str() {
+            "step" => training.step()?,
+            "forward" => training.forward()?,
+            other => return Err(format!("no such request: `{other}`").into()),
+        };
+        writeln!(out, "{seconds} {loss}")?;
+    }
+    Ok(())
+}
+
+fn once(training: &mut Training, iters: usize) -> Result<()> {
+    let first = training.step()?.0;
+    let mut seconds = Vec::new();
+    for _ in 0..iters.max(1) {
+        seconds.push(training.step()?.0);
+    }
+    seconds.sort_by(f64::total_cmp);
+    let forward = training.forward()?.0;
+    let found = serde_json::json!({
+        "first_s": first,
+        "step_s": seconds[seconds.len() / 2],
+        "min_s": seconds[0],
+        "forward_s": forward,
+        "peak_mb": peak_memory()?,
+    });
+    writeln!(io::stdout(), "{found}")?;
+    Ok(())
+}
+
+/// The most memory that this process has held, in MB, as Linux counts it.
+fn peak_memory() -> Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()).ok_or("no VmHWM in /proc")?;
+    Ok(kib.parse::<u64>()? / 1024)
+}
