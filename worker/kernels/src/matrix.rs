@@ -427,26 +427,24 @@ mod tests {
         let sizes =
             [[1, 1, 1], [3, 5, 2], [7, 129, 17], [13, 200, 33], [25, 402, 48], [50, 17, 129]];
         for isa in Isa::all() {
-            for [rows, inner, columns] in sizes {
-                let (a, b) = (numbers(rows * inner, 1), numbers(inner * columns, 2));
-                for transposed in [false, true] {
-                    let sizes = [rows, inner, columns];
-                    let found = isa.run(Product { a: &a, b: &b, sizes, transposed });
-                    for (place, found) in found.iter().enumerate() {
-                        let (i, j) = (place / columns, place % columns);
-                        let at = |k| if transposed { a[k * rows + i] } else { a[i * inner + k] };
-                        let exact =
-                            (0..inner).map(|k| f64::from(at(k)) * f64::from(b[k * columns + j]));
-                        let exact: f64 = exact.sum();
-                        let off = (f64::from(*found) - exact).abs();
-                        assert!(
-                            off < 1e-4,
-                            "{} {sizes:?} at {i} {j}: {found}, not {exact}",
-                            isa.name()
-                        );
-                    }
-                }
+            for sizes in sizes {
+                check(isa, sizes, false);
+                check(isa, sizes, true);
             }
+        }
+    }
+
+    fn check(isa: Isa, sizes: [usize; 3], transposed: bool) {
+        let [rows, inner, columns] = sizes;
+        let (a, b) = (numbers(rows * inner, 1), numbers(inner * columns, 2));
+        let found = isa.run(Product { a: &a, b: &b, sizes, transposed });
+        for (place, found) in found.iter().enumerate() {
+            let (i, j) = (place / columns, place % columns);
+            let at = |k| if transposed { a[k * rows + i] } else { a[i * inner + k] };
+            let product = |k| f64::from(at(k)) * f64::from(b[k * columns + j]);
+            let exact: f64 = (0..inner).map(product).sum();
+            let off = (f64::from(*found) - exact).abs();
+            assert!(off < 1e-4, "{} {sizes:?} at {i} {j}: {found}, not {exact}", isa.name());
         }
     }
 }

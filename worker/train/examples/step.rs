@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! step KIND [--hidden 400] [--controller 50] [--batch 100] [--steps 784] [--threads 2]
-//!      [--kernel fused|autograd] [--serve | --iters 3]
+//!      [--kernel fused|libtorch|autograd] [--serve | --iters 3]
 //! ```
 //!
 //! With `--serve` it prints `ready`, then answers every line of standard input by one line: `step`
@@ -16,10 +16,10 @@ use std::error::Error;
 use std::io::{self, BufRead as _, Write as _};
 use std::process::ExitCode;
 
-use rheo_core::config::{self, InputInit, NetworkKind};
+use rheo_core::config::{self, InputInit, Kernel, NetworkKind};
 use rheo_core::rng::{Purpose, TrialRng};
 use rheo_train::Gauge;
-use rheo_train::network::{Interface, Network, Readout, ReadoutInit};
+use rheo_train::network::{Compute, Interface, Network, Readout, ReadoutInit};
 use rheo_train::optimizer::Optimizer;
 use rheo_train::step::{self, Batch, Recipe};
 use tch::{Device, Kind, Tensor};
@@ -39,15 +39,6 @@ struct Args {
     kernel: Kernel,
     iters: usize,
     serve: bool,
-}
-
-/// Which implementation of the layer runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kernel {
-    /// The sequence kernels.
-    Fused,
-    /// One operation of libtorch after the other, differentiated by its autograd.
-    Autograd,
 }
 
 impl Args {
@@ -78,7 +69,7 @@ impl Args {
                 "--steps" => args.steps = value.parse()?,
                 "--threads" => args.threads = value.parse()?,
                 "--iters" => args.iters = value.parse()?,
-                "--kernel" => args.kernel = Kernel::parse(&value)?,
+                "--kernel" => args.kernel = kernel(&value)?,
                 _ => return Err(format!("no such option: `{option}`").into()),
             }
         }
@@ -86,13 +77,12 @@ impl Args {
     }
 }
 
-impl Kernel {
-    fn parse(name: &str) -> Result<Self> {
-        match name {
-            "fused" => Ok(Self::Fused),
-            "autograd" => Ok(Self::Autograd),
-            _ => Err(format!("no such kernel: `{name}`").into()),
-        }
+fn kernel(name: &str) -> Result<Kernel> {
+    match name {
+        "fused" => Ok(Kernel::Fused),
+        "libtorch" => Ok(Kernel::Libtorch),
+        "autograd" => Ok(Kernel::Autograd),
+        _ => Err(format!("no such kernel: `{name}`").into()),
     }
 }
 
@@ -124,8 +114,13 @@ impl Training {
             embedding: None,
         };
         let mut rng = TrialRng::new(0, Purpose::Init);
-        let network = Network::new(&config, interface, Kind::Float, &mut rng)?;
-        choose(args.kernel, &network)?;
+        let mut network = Network::new(&config, interface, Kind::Float, &mut rng)?;
+        let resources = config::Resources {
+            kernel: args.kernel,
+            threads: u32::try_from(args.threads)?,
+            ..config::Resources::default()
+        };
+        network.compute_with(Compute::new(&resources));
         let adam = config::Optimizer { lr: 1e-4, ..config::Optimizer::default() };
         let optimizer = Optimizer::new(&adam, &network.parameters())?;
         Ok(Self { network, optimizer, batch: batch(args)? })
@@ -150,15 +145,6 @@ impl Training {
         let (seconds, result) =
             timed(|| step::evaluate(&self.network, &self.batch, None, &mut gauge));
         Ok((seconds, result?.0.loss))
-    }
-}
-
-/// The one place where the kernel is chosen: until a network can be told which one to run, only the
-/// path that it takes by itself can be measured.
-fn choose(kernel: Kernel, _network: &Network) -> Result<()> {
-    match kernel {
-        Kernel::Autograd => Ok(()),
-        Kernel::Fused => Err("there are no fused kernels yet: try `--kernel autograd`".into()),
     }
 }
 
