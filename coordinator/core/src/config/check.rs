@@ -51,15 +51,6 @@ impl TrialConfig {
         problems
     }
 
-    /// Whether gain and saturation are parameters that training changes.
-    fn learns_shape(&self) -> bool {
-        match self.network.kind {
-            NetworkKind::Homogeneous => true,
-            NetworkKind::Heterogeneous => self.network.learn_shape,
-            _ => false,
-        }
-    }
-
     fn check_shape_learning(&self, problems: &mut Vec<Problem>) {
         let training = &self.training;
         let second = training.readapt.as_ref();
@@ -69,11 +60,12 @@ impl TrialConfig {
             ("training.readapt.only_shape", second.is_some_and(|second| second.only_shape)),
         ];
         for (path, given) in fields {
-            if given && !self.learns_shape() {
+            if given && !self.network.learns_shape() {
                 problems.push(Problem::new(
                     &[path, "network.kind"],
                     format!("`{path}` needs a network that learns the shape of its neurons"),
-                    "delete it, or set `network.kind` to `homogeneous` or `heterogeneous`",
+                    "delete it, or set `network.kind` to `homogeneous` or `heterogeneous`, without \
+                     `learn_shape: false`",
                 ));
             }
         }
@@ -151,7 +143,7 @@ impl TrialConfig {
             (
                 "training.optimizer.shape",
                 given(shape),
-                self.learns_shape(),
+                self.network.learns_shape(),
                 "`homogeneous` or `heterogeneous`",
             ),
         ] {
@@ -531,6 +523,13 @@ mod tests {
             ),
             (json!({"analyze": [{}, {}]}), vec!["analyze[1]"]),
         ];
+            (
+                json!({
+                    "network": {"kind": "homogeneous", "learn_shape": false},
+                    "training": {"optimizer": {"shape": {"lr": 1.0}}},
+                }),
+                vec!["training.optimizer.shape"],
+            ),
         for (config, expected) in cases {
             assert_eq!(problems(config.clone()), expected, "{config}");
         }

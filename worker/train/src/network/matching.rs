@@ -49,8 +49,8 @@ fn parameters(config: &config::Network, interface: Interface) -> u64 {
         _ => h * i + h + h * h + h,
     };
     let shape = match config.kind {
-        NetworkKind::Homogeneous => 2,
-        NetworkKind::Heterogeneous if config.learn_shape => 2 * h,
+        NetworkKind::Homogeneous if config.learns_shape() => 2,
+        NetworkKind::Heterogeneous if config.learns_shape() => 2 * h,
         NetworkKind::Modrelu => h,
         // What does not adapt is a constant: a bias without weights.
         NetworkKind::Adaptive if config.adapts == Adapts::Both => s * s + 3 * s + 2 * s + 2,

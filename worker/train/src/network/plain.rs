@@ -1,7 +1,7 @@
 //! Layers whose neurons have a fixed curve: h_t = phi(a_t) with phi an activation function, one gamma
 //! shared by all neurons, or one gamma per neuron.
 
-use rheo_core::config::{self, NetworkKind};
+use rheo_core::config;
 use tch::{Result, Tensor};
 
 use super::activation::{self, Activation};
@@ -48,7 +48,7 @@ impl Plain {
         let recurrence = Recurrence::new(inputs, init)?;
         let n = init.constant(1, n0)?;
         let s = init.constant(1, config.s0)?;
-        let learned = config.kind == NetworkKind::Homogeneous;
+        let learned = config.learns_shape();
         Ok(Self { recurrence, neurons: Neurons::Gamma { n, s, learned } })
     }
 
@@ -61,7 +61,7 @@ impl Plain {
         let recurrence = Recurrence::new(inputs, init)?;
         let n = init.around(config.hidden, n0, config.n0_spread)?;
         let s = init.around(config.hidden, config.s0, config.s0_spread)?;
-        Ok(Self { recurrence, neurons: Neurons::Gamma { n, s, learned: config.learn_shape } })
+        Ok(Self { recurrence, neurons: Neurons::Gamma { n, s, learned: config.learns_shape() } })
     }
 }
 

@@ -425,8 +425,11 @@ fn networks_have_the_parameter_counts_of_the_paper() {
         let network = initial(&Config { kind, hidden: 400, ..Config::default() }, 1);
         assert_eq!(network.trained_count(), counts[label(kind)].as_u64().unwrap(), "{kind:?}");
     }
-    let fixed = Config { learn_shape: false, hidden: 400, ..Config::default() };
-    assert_eq!(initial(&fixed, 1).trained_count(), counts["gamma_fixed"].as_u64().unwrap());
+    for kind in [NetworkKind::Homogeneous, NetworkKind::Heterogeneous] {
+        let fixed = Config { kind, learn_shape: false, hidden: 400, ..Config::default() };
+        let count = initial(&fixed, 1).trained_count();
+        assert_eq!(count, counts["gamma_fixed"].as_u64().unwrap(), "{kind:?}");
+    }
 }
 
 fn initial(config: &Config, seed: u64) -> Network {

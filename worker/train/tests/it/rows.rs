@@ -190,6 +190,17 @@ fn frozen_shapes_stay_and_are_not_counted_as_parameters() {
 #[test]
 fn a_smaller_last_batch_has_its_weight_in_the_means() {
     // Without learning, the mean over the training samples does not depend on the batches.
+#[test]
+fn a_homogeneous_network_that_does_not_learn_its_shape_is_a_fixed_one() {
+    let mut still = tiny(NetworkKind::Homogeneous);
+    still.network.learn_shape = false;
+    let ((still, as_homogeneous), (fixed, as_fixed)) =
+        (rows(&still), rows(&tiny(NetworkKind::Fixed)));
+    assert_eq!(still, fixed);
+    assert_eq!(as_homogeneous.summary, as_fixed.summary);
+    assert_eq!(as_homogeneous.metrics, as_fixed.metrics);
+}
+
     let mut config = tiny(NetworkKind::Relu);
     config.training.optimizer.lr = 0.0;
     config.training.precision = rheo_core::config::Precision::Float64;
