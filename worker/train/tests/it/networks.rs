@@ -1,7 +1,7 @@
 //! Networks against the reference values, in double precision, and their gradients
 //! against finite differences.
 
-use rheo_core::config::{self, Adapts, BiasInit, InputInit, Network as Config, NetworkKind};
+use rheo_core::config::{self, Adapts, InputInit, Network as Config, NetworkKind};
 use rheo_core::rng::{Purpose, TrialRng};
 use rheo_train::Gauge;
 use rheo_train::gamma::Curve;
@@ -13,6 +13,7 @@ use rheo_train::step::{self, Batch, Recipe};
 use serde_json::Value;
 use tch::{Kind, Reduction, Tensor, no_grad};
 
+use crate::initial::{initial, parameter};
 use crate::support::{KINDS, assert_close, doubles, numbers, one_thread, oracles};
 
 /// A network of the reference: its case says what differs from the filling rule.
@@ -429,62 +430,5 @@ fn networks_have_the_parameter_counts_of_the_paper() {
         let fixed = Config { kind, learn_shape: false, hidden: 400, ..Config::default() };
         let count = initial(&fixed, 1).trained_count();
         assert_eq!(count, counts["gamma_fixed"].as_u64().unwrap(), "{kind:?}");
-    }
-}
-
-fn initial(config: &Config, seed: u64) -> Network {
-    let interface = Interface {
-        inputs: 1,
-        classes: 10,
-        readout: Readout::Last,
-        readout_init: ReadoutInit::Uniform,
-        input_init: InputInit::Kaiming,
-        embedding: None,
-    };
-    let mut rng = TrialRng::new(seed, Purpose::Init);
-    Network::new(config, interface, Kind::Float, &mut rng).unwrap()
-}
-
-fn parameter(network: &Network, name: &str) -> Vec<f64> {
-    let parameters = network.parameters();
-    doubles(parameters.iter().find(|parameter| parameter.name == name).unwrap().tensor)
-}
-
-#[test]
-fn static_networks_of_a_seed_start_with_the_same_weights() {
-    let config = |kind, n0| Config { kind, hidden: 6, n0, ..Config::default() };
-    let networks = [
-        initial(&config(NetworkKind::Homogeneous, None), 3),
-        initial(&config(NetworkKind::Heterogeneous, Some(2.5)), 3),
-        initial(&config(NetworkKind::Relu, None), 3),
-    ];
-    for name in ["w_xh", "b_xh", "w_hh", "b_hh", "w_out", "b_out"] {
-        let first = parameter(&networks[0], name);
-        assert!(networks.iter().all(|network| parameter(network, name) == first), "{name}");
-    }
-    let n0 = networks[0].n0().unwrap();
-    assert!((5.0..7.0).contains(&n0));
-    assert_eq!(networks[1].n0(), Some(2.5));
-    assert_eq!(parameter(&networks[1], "n"), [2.5; 6]);
-    assert_eq!(networks[2].n0(), None);
-    assert_ne!(
-        parameter(&initial(&config(NetworkKind::Relu, None), 4), "w_hh"),
-        parameter(&networks[2], "w_hh")
-    );
-}
-
-#[test]
-fn biases_start_as_configured() {
-    let config = |kind, bias_init| Config { kind, bias_init, hidden: 9, ..Config::default() };
-    let paper = initial(&config(NetworkKind::Relu, BiasInit::Paper), 1);
-    assert!(parameter(&paper, "b_xh").iter().all(|bias| *bias != 0.0 && bias.abs() <= 1.0));
-    assert!(parameter(&paper, "b_hh").iter().all(|bias| *bias != 0.0 && bias.abs() <= 1.0 / 3.0));
-    for network in [
-        initial(&config(NetworkKind::Relu, BiasInit::Zero), 1),
-        initial(&config(NetworkKind::Adaptive, BiasInit::Paper), 1),
-    ] {
-        assert_eq!(parameter(&network, "b_xh"), [0.0; 9]);
-        assert_eq!(parameter(&network, "b_hh"), [0.0; 9]);
-        assert!(parameter(&network, "b_out").iter().any(|bias| *bias != 0.0));
     }
 }
