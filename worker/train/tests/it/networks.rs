@@ -18,6 +18,10 @@ use crate::support::{KINDS, assert_close, doubles, numbers, one_thread, oracles}
 
 /// A network of the reference: its case says what differs from the filling rule.
 fn reference(kind: NetworkKind, case: &Value) -> Network {
+    in_precision(Kind::Double, kind, case)
+}
+
+fn in_precision(precision: Kind, kind: NetworkKind, case: &Value) -> Network {
     one_thread();
     let config = Config { kind, hidden: 3, controller: 2, n0: Some(3.0), ..Config::default() };
     let interface = Interface {
@@ -29,7 +33,7 @@ fn reference(kind: NetworkKind, case: &Value) -> Network {
         embedding: None,
     };
     let mut rng = TrialRng::new(0, Purpose::Init);
-    let network = Network::new(&config, interface, Kind::Double, &mut rng).unwrap();
+    let network = Network::new(&config, interface, precision, &mut rng).unwrap();
     let order = case["parameter_order"].as_array().unwrap();
     assert_eq!(order.len(), network.parameters().len());
     for (p, (entry, parameter)) in order.iter().zip(network.parameters()).enumerate() {
@@ -144,6 +148,43 @@ fn networks_have_the_logits_losses_and_gradients_of_the_reference() {
 }
 
 #[test]
+fn in_single_precision_the_reference_is_met_to_four_digits() {
+    let cases = oracles()["networks"]["cases"].clone();
+    let check = |what: &str, found: &[f64], expected: &Value| {
+        for (a, b) in found.iter().zip(numbers(expected)) {
+            // Where a gradient all but cancels, its rounding is that of its terms.
+            assert!((a - b).abs() <= 1e-4 * b.abs() + 1e-7, "{what}: {a}, not {b}");
+        }
+    };
+    for (label, kind) in CASES {
+        let case = &cases[label];
+        let network = in_precision(Kind::Float, kind, case);
+        let mut batch = reference_batch();
+        batch.inputs = batch.inputs.to_kind(Kind::Float);
+        let (logits, loss) = loss(&network, &batch, None);
+        check(label, &doubles(&logits), &case["logits"]);
+        check(label, &doubles(&loss), &case["loss"]);
+        let run =
+            network
+                .run(&batch.inputs, Conditions::default(), &mut Gauge::counting(), &mut |_| Ok(()));
+        check(label, &doubles(&run.unwrap().h), &case["h_final"]);
+        for (parameter, gradient) in network.parameters().iter().zip(gradients(&network, &loss)) {
+            let what = format!("{label} {}", parameter.name);
+            check(&what, &doubles(&gradient), &case["grad"][parameter.name]);
+        }
+        let optimizer = config::Optimizer { lr: 0.01, ..config::Optimizer::default() };
+        let mut adam = Optimizer::new(&optimizer, &network.parameters()).unwrap();
+        let update = |_| {
+            let (recipe, mut gauge) = (Recipe::default(), Gauge::counting());
+            let done = step::update(&network, &mut adam, (&batch, None), &recipe, &mut gauge);
+            done.unwrap().score.loss
+        };
+        let losses: Vec<f64> = (0..6).map(update).collect();
+        check(label, &losses, &case["adam_losses"]);
+    }
+}
+
+#[test]
 fn driven_networks_have_the_losses_and_gradient_norms_of_the_reference() {
     let cases = oracles()["networks"]["cases"].clone();
     let driven_cases = ["gamma_het", "adaptive", "lstm", "gru"];
@@ -154,10 +195,17 @@ fn driven_networks_have_the_losses_and_gradient_norms_of_the_reference() {
         let (logits, loss) = loss(&network, &reference_batch(), Some(&drive));
         assert_close(label, &doubles(&logits), &numbers(&driven["logits"]));
         assert_close(label, &doubles(&loss), &numbers(&driven["loss"]));
+        let mut squares = 0.0;
         for (parameter, gradient) in network.parameters().iter().zip(gradients(&network, &loss)) {
             let norm = numbers(&driven["grad_norm"][parameter.name]);
             assert_close(&format!("{label} {}", parameter.name), &doubles(&gradient.norm()), &norm);
+            squares += gradient.square().sum(Kind::Double).double_value(&[]);
         }
+        assert_close(label, &[squares.sqrt()], &numbers(&driven["grad_norm_total"]));
+        let inputs = reference_batch().inputs;
+        let conditions = Conditions::driven(Some(&drive));
+        let last = network.run(&inputs, conditions, &mut Gauge::counting(), &mut |_| Ok(()));
+        assert_close(label, &doubles(&last.unwrap().h), &numbers(&driven["h_final"]));
     }
 }
 
