@@ -170,6 +170,13 @@ trait Layer: Send {
     /// broadcasts to [T, B, H]: T tensors for [`Cell::step`].
     fn external(&self, inputs: &Tensor, drive: Option<&Tensor>) -> Result<Vec<Tensor>>;
 
+    /// The names of the matrices through which a state reaches the next one, each by its first H
+    /// columns.
+    fn recurrent(&self) -> &'static [&'static str];
+
+    /// The names of the biases of neurons or gates: what they receive where there is no input.
+    fn biases(&self) -> &'static [&'static str];
+
     /// The state of `batch` networks at rest.
     fn rest(&self, batch: i64) -> Result<State>;
 
@@ -251,6 +258,16 @@ impl Network {
     pub fn parameter(&self, name: &str) -> Option<&Tensor> {
         let mut parameters = self.parameters().into_iter();
         parameters.find(|parameter| parameter.name == name).map(|parameter| parameter.tensor)
+    }
+
+    /// The matrices through which a state reaches the next one, each by its first H columns.
+    pub fn recurrent(&self) -> Vec<&Tensor> {
+        self.layer.recurrent().iter().filter_map(|name| self.parameter(name)).collect()
+    }
+
+    /// The names of the biases of neurons or gates: what they receive where there is no input.
+    pub fn biases(&self) -> &'static [&'static str] {
+        self.layer.biases()
     }
 
     /// The learned parameters, in the same order.

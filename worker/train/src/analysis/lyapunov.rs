@@ -16,7 +16,7 @@ use crate::Error;
 use crate::dynamics::spectrum::{Exponents, Spectrum, System, random_columns};
 use crate::evaluation::Perturbation;
 use crate::gauge::Gauge;
-use crate::network::{Conditions, Group, Held, Network, State};
+use crate::network::{Conditions, Held, Network, State};
 use crate::task::Split;
 use crate::tensor::{from_doubles, length};
 use orbit::{Orbit, Outside, Variables};
@@ -283,9 +283,7 @@ fn shapes_at(study: &Study<'_>, xi: f64, at: &[u32], pause: Pause<'_>) -> Result
 fn without_input(study: &Study<'_>) -> tch::Result<Network> {
     let mut changes = Vec::new();
     for parameter in study.network.parameters() {
-        let is_bias = parameter.group == Group::Recurrent
-            && parameter.name.starts_with("b_")
-            && parameter.name != "b_mod";
+        let is_bias = study.network.biases().contains(&parameter.name);
         if parameter.name == "embedding" || is_bias && !study.analysis.biases {
             changes.push((parameter.name, parameter.tensor.f_zeros_like()?));
         }

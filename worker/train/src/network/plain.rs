@@ -1,16 +1,28 @@
 //! Layers whose neurons have a fixed curve: h_t = phi(a_t) with phi an activation function, one gamma
 //! shared by all neurons, or one gamma per neuron.
 
-use rheo_core::config;
+use rheo_core::config::{self, NetworkKind};
 use tch::{Result, Tensor};
 
 use super::activation::{self, Activation};
 use super::init::Init;
-use super::recurrence::Recurrence;
+use super::recurrence::{self, Recurrence};
 use super::{Cell, Group, Held, Layer, Parameter, Slopes, State, Step};
 use crate::gamma::{self, Curve};
 use crate::gauge::{Gauge, Shape};
 use crate::tensor::to_doubles;
+
+/// How many numbers a layer of these kinds learns, with `inputs` inputs.
+pub(super) fn count(config: &config::Network, inputs: u32) -> u64 {
+    let neurons = u64::from(config.hidden);
+    let own = match config.kind {
+        NetworkKind::Modrelu => neurons,
+        NetworkKind::Heterogeneous if config.learns_shape() => 2 * neurons,
+        _ if config.learns_shape() => 2,
+        _ => 0,
+    };
+    recurrence::count(config.hidden, inputs) + own
+}
 
 /// A layer of neurons with a fixed curve.
 pub(super) struct Plain {
@@ -88,6 +100,14 @@ impl Layer for Plain {
 
     fn external(&self, inputs: &Tensor, drive: Option<&Tensor>) -> Result<Vec<Tensor>> {
         self.recurrence.external(inputs, drive)
+    }
+
+    fn recurrent(&self) -> &'static [&'static str] {
+        &recurrence::RECURRENT
+    }
+
+    fn biases(&self) -> &'static [&'static str] {
+        &recurrence::BIASES
     }
 
     fn rest(&self, batch: i64) -> Result<State> {
