@@ -60,7 +60,7 @@ fn lyapunov() {
 
 /// The logarithms of the sizes of the eigenvalues of the linear network, added up.
 const EIGENVALUES: &str = "select epoch, sum(ln(sqrt(re * re + im * im))) as sum from eigenvalues \
-    where net = 'linear' group by epoch";
+    where net = 'linear' and variant = 'corrected' group by epoch";
 
 /// Units, windows and counts of one row.
 fn check_row(row: &Value, system: &str) {

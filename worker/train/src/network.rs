@@ -284,6 +284,12 @@ impl Network {
         self.trained().iter().map(|tensor| tensor.numel() as u64).sum()
     }
 
+    /// Another network of the same kind and size for the same task, with initial weights drawn from
+    /// `rng`.
+    pub fn redrawn(&self, rng: &mut TrialRng) -> Result<Self> {
+        Self::new(&self.config, self.interface, self.kind, rng)
+    }
+
     /// A network like this one but with other values, possibly of another number of inputs, for
     /// some parameters. It is not for training.
     pub fn with(&self, changes: &[(&str, Tensor)]) -> Result<Self> {

@@ -4,7 +4,7 @@
 use rheo_core::config::{
     Analysis, AnalysisKind, LyapunovMode, NetworkKind, RecurrentInit, TaskKind, TrialConfig,
 };
-use rheo_core::row::{Rows, Variant};
+use rheo_core::row::{EigenvalueRow, Rows, Variant};
 use rheo_train::Torch;
 
 use crate::support::{tiny, tiny_copy, train};
@@ -215,15 +215,23 @@ fn eigenvalues_have_their_stage() {
             assert!(rows.is_empty());
             continue;
         }
-        let stages: Vec<(&str, u32)> =
-            rows.iter().map(|row| (row.stage.as_str(), row.index)).collect();
-        let of = |stage| (0..5).map(move |index| (stage, index));
-        assert_eq!(stages, of("init").chain(of("trained")).collect::<Vec<_>>(), "{kind:?}");
+        let stages: Vec<(&str, Variant, u32)> =
+            rows.iter().map(|row| (row.stage.as_str(), row.variant, row.index)).collect();
+        let of = |stage, variant| (0..5).map(move |index| (stage, variant, index));
+        let expected = of("init", Variant::Corrected)
+            .chain(of("init", Variant::Released))
+            .chain(of("trained", Variant::Corrected));
+        assert_eq!(stages, expected.collect::<Vec<_>>(), "{kind:?}");
+        // The matrix whose eigenvalues the released code shows is not the one that is trained.
+        let real = |rows: &[EigenvalueRow]| rows.iter().map(|row| row.re).collect::<Vec<f64>>();
+        assert_ne!(real(&rows[..5]), real(&rows[5..10]), "{kind:?}");
         for row in &rows {
             assert!(row.re.hypot(row.im) <= row.spectral_radius);
             assert_eq!(is_at(row.orthogonality, 0.0), row.epoch == -1, "{row:?}");
         }
-        assert!(is_at(rows[0].spectral_radius, 1.0));
+        assert!(is_at(rows[0].spectral_radius, 1.0) && is_at(rows[5].spectral_radius, 1.0));
+        let again = analysed(tiny(kind), analysis(AnalysisKind::Eigenvalues)).eigenvalues;
+        assert_eq!(again, rows, "{kind:?}");
     }
 }
 
