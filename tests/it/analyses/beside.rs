@@ -83,6 +83,7 @@ fn what_cannot_be_analysed_is_said() {
     assert!(field.err.contains("unknown field `analyze[0].sample`"), "{}", field.err);
     for (only, wrong) in [
         (r#"{"kind": "lyapunov", "steps": 0}"#, "steps"),
+        (r#"{"kind": "lyapunov", "mode": ["driven"], "window": [5, 17]}"#, "have 16 steps"),
         (r#"{"kind": "shapes", "exponents": 3}"#, "exponents"),
         (r#"{"kind": "mutual_information", "lags": [1, 1]}"#, "lags"),
         (r#"{"kind": "eigenvalues", "epochs": [-1]}"#, "epochs"),

@@ -152,3 +152,23 @@ fn frozen_shapes_are_those_of_their_step(rows: &[Value]) {
         assert_ne!(of("adaptive", 16), of("adaptive", 22));
     }
 }
+
+#[test]
+fn lyapunov_in_a_window() {
+    let bench = ended(include_str!("../science/lyapunov_window.yaml"));
+    let rows = table(&bench, "lyapunov", &LYAPUNOV);
+    assert_once(&rows, 2 * 2 * COUNT, &["net", "epoch", "index"]);
+    for row in &rows {
+        let window = ["window_start", "window_end", "steps"].map(|column| number(row, column));
+        assert_eq!(window, [10.0, 30.0, 20.0], "{row}");
+        assert_eq!((&row["mode"], &row["sequences"]), (&json!("driven"), &json!(3)), "{row}");
+    }
+    let matrices = bench.query(EIGENVALUES);
+    assert_eq!(matrices.len(), 2);
+    for matrix in &matrices {
+        let wanted = json!({"net": "linear", "epoch": matrix["epoch"]});
+        let nats = column(&those(&rows, &wanted, "index"), "nats");
+        assert_eq!(nats.len(), COUNT);
+        assert_close(nats.iter().sum(), number(matrix, "sum"), 1e-6, &wanted);
+    }
+}

@@ -93,6 +93,34 @@ fn driven_networks_have_exponents_per_drive() {
 }
 
 #[test]
+fn a_window_counts_its_steps_and_no_others() {
+    for kind in [NetworkKind::Linear, NetworkKind::Adaptive, NetworkKind::Lstm] {
+        let of = |window: Option<[u32; 2]>| {
+            let analysis = Analysis {
+                mode: Some(vec![LyapunovMode::Driven]),
+                window: window.map(Vec::from),
+                ..analysis(AnalysisKind::Lyapunov)
+            };
+            let rows = analysed(tiny(kind), analysis).lyapunov;
+            let [start, end] = window.unwrap_or([2, 16]);
+            for row in &rows {
+                let found = (row.window_start, row.window_end, row.steps);
+                assert_eq!(found, (start, end, end - start), "{kind:?}");
+            }
+            // The sums over the counted steps.
+            rows.iter().map(|row| row.nats * f64::from(row.steps)).collect::<Vec<f64>>()
+        };
+        let whole = of(None);
+        assert_eq!(of(Some([2, 16])), whole, "{kind:?}");
+        // The columns turn from the first step on, wherever counting begins.
+        let (first, second) = (of(Some([2, 7])), of(Some([7, 16])));
+        for ((whole, first), second) in whole.iter().zip(first).zip(second) {
+            assert!((first + second - whole).abs() < 1e-9, "{kind:?}: {first} {second} {whole}");
+        }
+    }
+}
+
+#[test]
 fn only_adaptive_networks_are_frozen() {
     for kind in [NetworkKind::Adaptive, NetworkKind::Heterogeneous] {
         let analysis = Analysis {

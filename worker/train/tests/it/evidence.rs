@@ -201,6 +201,7 @@ fn the_mean_input_is_that_of_what_is_shown() {
         let all: Vec<u32> = (0..task.size(split) as u32).collect();
         let inputs = doubles(&task.batch(split, &all).unwrap().inputs);
         let mean = inputs.iter().sum::<f64>() / inputs.len() as f64;
+        assert_eq!(config.task.steps(), task.steps());
         let said = task.input_mean().unwrap();
         assert!((said - mean).abs() < bound, "{}: {said}, not {mean}", config.task.kind.name());
         let is_image = config.task.kind.has_images();
