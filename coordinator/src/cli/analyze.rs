@@ -13,6 +13,7 @@ use rheo_core::spec;
 use rheo_query::output::{Format, Output as Rows, Size};
 use rheo_query::wire::Decoder;
 use serde::Deserialize;
+use serde_json::Value as Json;
 
 use super::failure::Failure;
 use super::query::{SCREEN, format_of};
@@ -37,14 +38,15 @@ pub(super) struct Args {
     directory: Option<PathBuf>,
 }
 
-/// The analyses that are asked for by `only` of a trial with this configuration.
-fn wanted(only: &[String], config: &TrialConfig) -> Result<Vec<Analysis>, Failure> {
+/// The analyses that are asked for by `only` of a trial with this configuration, whose task is also
+/// given as it was written: without what its kind ignores.
+fn wanted(only: &[String], config: &TrialConfig, task: &Json) -> Result<Vec<Analysis>, Failure> {
     if only.is_empty() && config.analyze.is_empty() {
         return Err(Failure::usage("the sweep has no analyses: say with --only which to make"));
     }
     let mut wanted: Vec<Analysis> = Vec::new();
     for text in only {
-        let analysis = if text.starts_with('{') { given(text) } else { named(text, config) }?;
+        let analysis = if text.starts_with('{') { given(text, task) } else { named(text, config) }?;
         if wanted.iter().any(|other| other.kind == analysis.kind) {
             let name = analysis.kind.name();
             return Err(Failure::usage(format!("`{name}` is asked for twice")));
@@ -54,9 +56,9 @@ fn wanted(only: &[String], config: &TrialConfig) -> Result<Vec<Analysis>, Failur
     Ok(wanted)
 }
 
-/// An analysis as JSON: what a sweep file may say of one, but for the epochs.
-fn given(text: &str) -> Result<Analysis, Failure> {
-    spec::parse("--only", &format!("name: only\nanalyze: [{text}]\n"))?;
+/// An analysis as JSON: what a sweep file with this task may say of one, but for the epochs.
+fn given(text: &str, task: &Json) -> Result<Analysis, Failure> {
+    spec::parse("--only", &format!("name: only\nanalyze: [{text}]\ntask: {task}\n"))?;
     let analysis: Analysis =
         serde_json::from_str(text).map_err(|error| Failure::usage(error.to_string()))?;
     if analysis.epochs.is_some() {
@@ -85,9 +87,12 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     let mut client = global.connect().await?;
     let id = select::trial(&mut client, &args.trial).await?;
     let (_, config) = client.trial(&id).await?;
-    let config: TrialConfig =
+    let config: Json =
         serde_json::from_str(&config).map_err(|error| Failure::Other(error.into()))?;
-    let wanted = wanted(&args.only, &config)?;
+    let task = config["task"].clone();
+    let config: TrialConfig =
+        serde_json::from_value(config).map_err(|error| Failure::Other(error.into()))?;
+    let wanted = wanted(&args.only, &config, &task)?;
     let checkpoint = offline::checkpoint(&mut client, &id).await?;
     let mut arguments: Vec<OsString> =
         vec!["analyze".into(), "--trial".into(), id.index.to_string().into()];

@@ -105,16 +105,22 @@ fn gradients() {
 fn eigenvalues() {
     let bench = ended(include_str!("../science/eigenvalues.yaml"));
     let rows = table(&bench, "eigenvalues", &EIGENVALUES);
-    // Two kinds (`lstm` has no single matrix), four origins, two epochs, seven neurons.
-    assert_once(&rows, 2 * 4 * 2 * 7, &["trial", "epoch", "index"]);
+    // Two kinds (`lstm` has no single matrix), four origins, two epochs and another draw before the
+    // first, seven neurons.
+    assert_once(&rows, 2 * 4 * 3 * 7, &["trial", "epoch", "variant", "index"]);
     for trial in bench.query("select trial, recurrent_init from trials where net <> 'lstm'") {
         let init = trial["recurrent_init"].as_str().unwrap();
-        for (epoch, stage) in [(-1, "init"), (0, "trained")] {
-            let wanted = json!({"trial": trial["trial"], "epoch": epoch, "stage": stage});
+        let spectra =
+            [(-1, "init", "corrected"), (-1, "init", "released"), (0, "trained", "corrected")];
+        let spectra = spectra.map(|(epoch, stage, variant)| {
+            let wanted = json!({"trial": trial["trial"], "epoch": epoch, "stage": stage,
+                "variant": variant});
             let spectrum = those(&rows, &wanted, "index");
             assert_eq!(column(&spectrum, "index"), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
             check_spectrum(&spectrum, init);
-        }
+            column(&spectrum, "re")
+        });
+        assert_ne!(spectra[0], spectra[1], "the released code draws another matrix");
     }
 }
 

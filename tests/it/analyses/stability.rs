@@ -60,7 +60,7 @@ fn lyapunov() {
 
 /// The logarithms of the sizes of the eigenvalues of the linear network, added up.
 const EIGENVALUES: &str = "select epoch, sum(ln(sqrt(re * re + im * im))) as sum from eigenvalues \
-    where net = 'linear' group by epoch";
+    where net = 'linear' and variant = 'corrected' group by epoch";
 
 /// Units, windows and counts of one row.
 fn check_row(row: &Value, system: &str) {
@@ -150,5 +150,25 @@ fn frozen_shapes_are_those_of_their_step(rows: &[Value]) {
             assert_ne!(of("adaptive", at), of("fixed", at));
         }
         assert_ne!(of("adaptive", 16), of("adaptive", 22));
+    }
+}
+
+#[test]
+fn lyapunov_in_a_window() {
+    let bench = ended(include_str!("../science/lyapunov_window.yaml"));
+    let rows = table(&bench, "lyapunov", &LYAPUNOV);
+    assert_once(&rows, 2 * 2 * COUNT, &["net", "epoch", "index"]);
+    for row in &rows {
+        let window = ["window_start", "window_end", "steps"].map(|column| number(row, column));
+        assert_eq!(window, [10.0, 30.0, 20.0], "{row}");
+        assert_eq!((&row["mode"], &row["sequences"]), (&json!("driven"), &json!(3)), "{row}");
+    }
+    let matrices = bench.query(EIGENVALUES);
+    assert_eq!(matrices.len(), 2);
+    for matrix in &matrices {
+        let wanted = json!({"net": "linear", "epoch": matrix["epoch"]});
+        let nats = column(&those(&rows, &wanted, "index"), "nats");
+        assert_eq!(nats.len(), COUNT);
+        assert_close(nats.iter().sum(), number(matrix, "sum"), 1e-6, &wanted);
     }
 }

@@ -177,6 +177,13 @@ trait Layer: Send {
     /// broadcasts to [T, B, H]: T tensors for [`Cell::step`].
     fn external(&self, inputs: &Tensor, drive: Option<&Tensor>) -> Result<Vec<Tensor>>;
 
+    /// The names of the matrices through which a state reaches the next one, each by its first H
+    /// columns.
+    fn recurrent(&self) -> &'static [&'static str];
+
+    /// The names of the biases of neurons or gates: what they receive where there is no input.
+    fn biases(&self) -> &'static [&'static str];
+
     /// The state of `batch` networks at rest.
     fn rest(&self, batch: i64) -> Result<State>;
 
@@ -300,6 +307,16 @@ impl Network {
         parameters.find(|parameter| parameter.name == name).map(|parameter| parameter.tensor)
     }
 
+    /// The matrices through which a state reaches the next one, each by its first H columns.
+    pub fn recurrent(&self) -> Vec<&Tensor> {
+        self.layer.recurrent().iter().filter_map(|name| self.parameter(name)).collect()
+    }
+
+    /// The names of the biases of neurons or gates: what they receive where there is no input.
+    pub fn biases(&self) -> &'static [&'static str] {
+        self.layer.biases()
+    }
+
     /// The learned parameters, in the same order.
     pub fn trained(&self) -> Vec<&Tensor> {
         self.parameters()
@@ -312,6 +329,12 @@ impl Network {
     /// How many numbers are learned.
     pub fn trained_count(&self) -> u64 {
         self.trained().iter().map(|tensor| tensor.numel() as u64).sum()
+    }
+
+    /// Another network of the same kind and size for the same task, with initial weights drawn from
+    /// `rng`.
+    pub fn redrawn(&self, rng: &mut TrialRng) -> Result<Self> {
+        Self::new(&self.config, self.interface, self.kind, rng)
     }
 
     /// A network like this one but with other values, possibly of another number of inputs, for

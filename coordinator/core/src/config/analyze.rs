@@ -40,6 +40,10 @@ pub struct Analysis {
     /// Steps over which the exponents of a system without input are averaged.
     #[schemars(range(min = 1, max = 10_000_000), extend("x-kinds" = ["lyapunov"]))]
     pub steps: u32,
+    /// The first counted step of test sequences and the first that is not counted any more, for
+    /// `mode: driven`; without it, from step 100 of 784 to the end.
+    #[schemars(length(equal = 2), extend("x-kinds" = ["lyapunov"]))]
+    pub window: Option<Vec<u32>>,
     /// Whether the biases of the neurons take part where there is no input.
     #[schemars(extend("x-kinds" = ["lyapunov"]))]
     pub biases: bool,
@@ -77,6 +81,7 @@ impl Default for Analysis {
             mode: None,
             exponents: 10,
             steps: 1000,
+            window: None,
             biases: false,
             grid: false,
             lengths: None,

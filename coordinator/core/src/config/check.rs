@@ -2,17 +2,14 @@
 //!
 //! Every rule names the fields it looked at, so that a mistake can be shown where it was written.
 
+use super::task::{CIFAR_SIDE, MNIST_SIDE};
 use super::{
-    Analysis, Evaluation, EvaluationKind, NetworkKind, Optimizer, ShapeMode, Task, TaskKind,
-    TextSource, TrialConfig,
+    Analysis, Evaluation, EvaluationKind, LyapunovMode, NetworkKind, Optimizer, ShapeMode, Task,
+    TaskKind, TextSource, TrialConfig,
 };
 
-/// Side of the images of MNIST, in pixels.
-const MNIST_SIDE: u32 = 28;
 /// Images in the parts of MNIST: training, validation, test (science: section 4).
 const MNIST_SIZES: [u32; 3] = [50_000, 10_000, 10_000];
-/// Side of the images of CIFAR-10, in pixels.
-const CIFAR_SIDE: u32 = 32;
 /// Images in the parts of CIFAR-10: training, validation, test (science: section 4).
 const CIFAR_SIZES: [u32; 3] = [45_000, 5_000, 10_000];
 /// Gains closer to zero than this are replaced when the network runs (science: gain policy).
@@ -48,16 +45,8 @@ impl TrialConfig {
         self.check_groups(&mut problems);
         check_evaluations(&self.evaluate, &mut problems);
         check_analyses(&self.analyze, self.epochs(), &mut problems);
+        check_windows(&self.analyze, self.task.steps(), &mut problems);
         problems
-    }
-
-    /// Whether gain and saturation are parameters that training changes.
-    fn learns_shape(&self) -> bool {
-        match self.network.kind {
-            NetworkKind::Homogeneous => true,
-            NetworkKind::Heterogeneous => self.network.learn_shape,
-            _ => false,
-        }
     }
 
     fn check_shape_learning(&self, problems: &mut Vec<Problem>) {
@@ -69,11 +58,12 @@ impl TrialConfig {
             ("training.readapt.only_shape", second.is_some_and(|second| second.only_shape)),
         ];
         for (path, given) in fields {
-            if given && !self.learns_shape() {
+            if given && !self.network.learns_shape() {
                 problems.push(Problem::new(
                     &[path, "network.kind"],
                     format!("`{path}` needs a network that learns the shape of its neurons"),
-                    "delete it, or set `network.kind` to `homogeneous` or `heterogeneous`",
+                    "delete it, or set `network.kind` to `homogeneous` or `heterogeneous`, without \
+                     `learn_shape: false`",
                 ));
             }
         }
@@ -151,7 +141,7 @@ impl TrialConfig {
             (
                 "training.optimizer.shape",
                 given(shape),
-                self.learns_shape(),
+                self.network.learns_shape(),
                 "`homogeneous` or `heterogeneous`",
             ),
         ] {
@@ -389,6 +379,43 @@ fn check_analyses(analyses: &[Analysis], epochs: u32, problems: &mut Vec<Problem
     }
 }
 
+/// Windows of test sequences of `steps` steps.
+fn check_windows(analyses: &[Analysis], steps: u32, problems: &mut Vec<Problem>) {
+    for (index, analysis) in analyses.iter().enumerate() {
+        let Some(window) = &analysis.window else { continue };
+        let [place, mode] = ["window", "mode"].map(|field| format!("analyze[{index}].{field}"));
+        let example = format!(
+            "write the first counted step and the one after the last, such as `[0, {steps}]`"
+        );
+        let modes = analysis.mode.as_deref().unwrap_or_default();
+        if !modes.contains(&LyapunovMode::Driven) {
+            problems.push(Problem::new(
+                &[&place, &mode],
+                format!("`{place}` has no effect without the mode `driven`"),
+                "delete it, or add `driven` to `mode`",
+            ));
+        }
+        match window.as_slice() {
+            &[start, end] if start >= end => problems.push(Problem::new(
+                &[&place],
+                format!("there is no step from {start} on and before {end}"),
+                example,
+            )),
+            &[_, end] if end > steps => problems.push(Problem::new(
+                &[&place, "task.kind"],
+                format!("sequences of this task have {steps} steps, the window ends at {end}"),
+                example,
+            )),
+            &[_, _] => {}
+            other => problems.push(Problem::new(
+                &[&place],
+                format!("a window has 2 steps, not {}", other.len()),
+                example,
+            )),
+        }
+    }
+}
+
 /// The lists of an analysis in which a value appears twice: its rows could not be told apart.
 fn repeated_fields(analysis: &Analysis) -> impl Iterator<Item = &'static str> {
     fn again<T: PartialEq + Copy>(values: Option<&Vec<T>>) -> bool {
@@ -497,6 +524,13 @@ mod tests {
                 vec!["training.only_shape"],
             ),
             (
+                json!({
+                    "network": {"kind": "homogeneous", "learn_shape": false},
+                    "training": {"optimizer": {"shape": {"lr": 1.0}}},
+                }),
+                vec!["training.optimizer.shape"],
+            ),
+            (
                 json!({"training": {"optimizer": {"controller": {"lr": 1.0}}}}),
                 vec!["training.optimizer.controller"],
             ),
@@ -530,6 +564,40 @@ mod tests {
                 vec!["analyze[0].epochs"],
             ),
             (json!({"analyze": [{}, {}]}), vec!["analyze[1]"]),
+            (
+                json!({"analyze": [
+                    {"kind": "lyapunov", "mode": ["driven"], "window": [0, 196]},
+                ]}),
+                vec![],
+            ),
+            (
+                json!({"analyze": [
+                    {"kind": "lyapunov", "mode": ["driven"], "window": [0, 197]},
+                ]}),
+                vec!["analyze[0].window"],
+            ),
+            (
+                json!({"task": {"kind": "copy"}, "analyze": [
+                    {"kind": "lyapunov", "mode": ["autonomous", "driven"], "window": [219, 220]},
+                ]}),
+                vec![],
+            ),
+            (
+                json!({"analyze": [
+                    {"kind": "lyapunov", "mode": ["driven"], "window": [7, 7]},
+                ]}),
+                vec!["analyze[0].window"],
+            ),
+            (
+                json!({"analyze": [
+                    {"kind": "lyapunov", "mode": ["driven"], "window": [1, 2, 3]},
+                ]}),
+                vec!["analyze[0].window"],
+            ),
+            (
+                json!({"analyze": [{"kind": "lyapunov", "window": [1, 2]}]}),
+                vec!["analyze[0].window"],
+            ),
         ];
         for (config, expected) in cases {
             assert_eq!(problems(config.clone()), expected, "{config}");

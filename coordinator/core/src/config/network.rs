@@ -18,8 +18,9 @@ pub struct Network {
     /// Which of gain and saturation the controller moves; the other one is a learned constant.
     #[schemars(extend("x-kinds" = ["adaptive"]))]
     pub adapts: Adapts,
-    /// Whether every neuron's gain and saturation are learned or stay as they start.
-    #[schemars(extend("x-kinds" = ["heterogeneous"]))]
+    /// Whether gain and saturation are learned or stay as they start; a `homogeneous` network that
+    /// does not learn them is a `fixed` one.
+    #[schemars(extend("x-kinds" = ["homogeneous", "heterogeneous"]))]
     pub learn_shape: bool,
     /// Initial gain; without it, drawn once per network, uniform in [5, 7).
     #[schemars(extend("x-kinds" = ["fixed", "homogeneous", "heterogeneous", "adaptive"]))]
@@ -46,6 +47,14 @@ pub struct Network {
     pub input_init: Option<InputInit>,
     /// How the biases start.
     pub bias_init: BiasInit,
+}
+
+impl Network {
+    /// Whether gain and saturation are parameters that training changes.
+    pub fn learns_shape(&self) -> bool {
+        let can_learn = matches!(self.kind, NetworkKind::Homogeneous | NetworkKind::Heterogeneous);
+        can_learn && self.learn_shape
+    }
 }
 
 impl Default for Network {

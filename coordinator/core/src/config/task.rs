@@ -98,6 +98,26 @@ pub struct Task {
     pub paper_seeds: bool,
 }
 
+/// Side of the images of MNIST, in pixels.
+pub(super) const MNIST_SIDE: u32 = 28;
+/// Side of the images of CIFAR-10, in pixels.
+pub(super) const CIFAR_SIDE: u32 = 32;
+
+impl Task {
+    /// Steps of a sequence, T; the last window of a text may have fewer.
+    pub fn steps(&self) -> u32 {
+        let pixels = |side: u32| (side / self.pool.max(1)).pow(2);
+        match self.kind {
+            TaskKind::Digits => pixels(self.side),
+            TaskKind::Smnist | TaskKind::Psmnist => pixels(MNIST_SIDE),
+            TaskKind::Gscifar10 => pixels(CIFAR_SIDE),
+            TaskKind::Copy => self.delay + 2 * self.symbols,
+            TaskKind::Evidence => 2 * self.silence + self.stimulus,
+            TaskKind::CharLm => self.window,
+        }
+    }
+}
+
 impl Default for Task {
     fn default() -> Self {
         Self {

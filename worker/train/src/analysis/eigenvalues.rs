@@ -6,16 +6,28 @@ use tch::{Kind, Tensor, no_grad_guard};
 
 use super::{Pause, Study};
 use crate::Error;
+use crate::network::Network;
 use crate::tensor::{to_double, to_doubles};
 
 /// One row per eigenvalue; none for networks without a single recurrent matrix, and none for a
-/// matrix that is not finite.
+/// matrix that is not finite. Before training also those of the released code: of a matrix drawn
+/// the same way, but not the one that is trained.
 pub(super) fn run(study: &Study<'_>, _pause: Pause<'_>) -> Result<Rows, Error> {
     let _guard = no_grad_guard();
-    let Some(w) = study.network.parameter("w_hh") else { return Ok(Rows::default()) };
+    let mut eigenvalues = rows(study, study.network, Variant::Corrected)?;
+    if study.epoch < 0 && !eigenvalues.is_empty() {
+        let another = study.network.redrawn(&mut study.rng())?;
+        eigenvalues.extend(rows(study, &another, Variant::Released)?);
+    }
+    Ok(Rows { eigenvalues, ..Rows::default() })
+}
+
+/// The rows of the recurrent matrix of `network`.
+fn rows(study: &Study<'_>, network: &Network, variant: Variant) -> tch::Result<Vec<EigenvalueRow>> {
+    let Some(w) = network.parameter("w_hh") else { return Ok(Vec::new()) };
     let w = w.f_to_dtype(Kind::Double, false, false)?;
     if w.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
-        return Ok(Rows::default());
+        return Ok(Vec::new());
     }
     let spectrum = spectrum(&w)?;
     let spectral_radius = spectrum.first().map_or(0.0, |(re, im)| re.hypot(*im));
@@ -23,7 +35,7 @@ pub(super) fn run(study: &Study<'_>, _pause: Pause<'_>) -> Result<Rows, Error> {
     let stage = if study.epoch < 0 { "init" } else { "trained" };
     let row = |(index, (re, im))| EigenvalueRow {
         epoch: study.epoch,
-        variant: Variant::Corrected,
+        variant,
         stage: stage.to_owned(),
         index,
         re,
@@ -31,8 +43,7 @@ pub(super) fn run(study: &Study<'_>, _pause: Pause<'_>) -> Result<Rows, Error> {
         spectral_radius,
         orthogonality,
     };
-    let eigenvalues = (0..).zip(spectrum).map(row).collect();
-    Ok(Rows { eigenvalues, ..Rows::default() })
+    Ok((0..).zip(spectrum).map(row).collect())
 }
 
 /// Real and imaginary parts of the eigenvalues of `w` [H, H], the largest first.

@@ -200,7 +200,7 @@ fn by_weights(
         Readout::Every => batch.targets.f_narrow(0, (i64::from(steps) - 1) * samples, samples)?,
     };
     let loss = cross_entropy(&network.readout(&last.h)?, &targets)?;
-    let recurrent = recurrent(network);
+    let recurrent = network.recurrent();
     let gradients = Tensor::f_run_backward(&[loss], &recurrent, false, false)?;
     let _guard = no_grad_guard();
     let hidden = i64::from(network.hidden());
@@ -210,12 +210,6 @@ fn by_weights(
         gradient.f_reshape([-1])
     };
     Tensor::f_cat(&gradients.iter().map(flat).collect::<tch::Result<Vec<_>>>()?, 0)
-}
-
-/// The matrices through which a state reaches the next one.
-fn recurrent(network: &Network) -> Vec<&Tensor> {
-    let names = ["w_hh", "w_f", "w_i", "w_o", "w_g", "w_hr", "w_hz", "w_hn"];
-    names.into_iter().filter_map(|name| network.parameter(name)).collect()
 }
 
 fn cross_entropy(logits: &Tensor, targets: &Tensor) -> tch::Result<Tensor> {

@@ -16,7 +16,7 @@ use crate::Error;
 use crate::dynamics::spectrum::{Exponents, Spectrum, System, random_columns};
 use crate::evaluation::Perturbation;
 use crate::gauge::Gauge;
-use crate::network::{Conditions, Group, Held, Network, State};
+use crate::network::{Conditions, Held, Network, State};
 use crate::task::Split;
 use crate::tensor::{from_doubles, length};
 use orbit::{Orbit, Outside, Variables};
@@ -122,10 +122,13 @@ fn autonomous(study: &Study<'_>, pause: Pause<'_>) -> Result<Vec<LyapunovRow>, E
 /// The network while it reads test sequences, at every strength of a step drive.
 fn driven(study: &Study<'_>, pause: Pause<'_>) -> Result<Vec<LyapunovRow>, Error> {
     let steps = study.task.steps();
-    let window = [scaled(DRIVEN_FROM, steps), steps];
+    let window = match study.analysis.window.as_deref() {
+        Some(&[start, end]) => [start, end],
+        _ => [scaled(DRIVEN_FROM, steps), steps],
+    };
     let mut all = Vec::new();
     for xi in study.levels(&[0.0]) {
-        let exponents = follow_sequences(study, xi, window[0], pause)?;
+        let exponents = follow_sequences(study, xi, window, pause)?;
         let label = Label {
             variant: Variant::Corrected,
             mode: LyapunovMode::Driven,
@@ -212,11 +215,11 @@ fn follow_still(study: &Study<'_>, still: Still<'_>, pause: Pause<'_>) -> Result
 }
 
 /// Follows the network along test sequences under a step drive of strength `xi`; gives the
-/// exponents of every sequence over the steps from `from` on.
+/// exponents of every sequence over the steps of the window [`from`, `end`).
 fn follow_sequences(
     study: &Study<'_>,
     xi: f64,
-    from: u32,
+    [from, end]: [u32; 2],
     pause: Pause<'_>,
 ) -> Result<Vec<Exponents>, Error> {
     let size = Variables::All.dimension(study.network)? * exponent_count(study, Variables::All)?;
@@ -231,7 +234,7 @@ fn follow_sequences(
         let rest = study.network.rest(count)?;
         let mut orbit = Orbit::new(study.network, None, rest, outside, Variables::All)?;
         let mut spectrum = Spectrum::new(columns(study, Variables::All, count)?)?;
-        for step in 0..study.task.steps() {
+        for step in 0..end {
             pause()?;
             if step < from {
                 spectrum.align(&mut orbit)?;
@@ -283,9 +286,7 @@ fn shapes_at(study: &Study<'_>, xi: f64, at: &[u32], pause: Pause<'_>) -> Result
 fn without_input(study: &Study<'_>) -> tch::Result<Network> {
     let mut changes = Vec::new();
     for parameter in study.network.parameters() {
-        let is_bias = parameter.group == Group::Recurrent
-            && parameter.name.starts_with("b_")
-            && parameter.name != "b_mod";
+        let is_bias = study.network.biases().contains(&parameter.name);
         if parameter.name == "embedding" || is_bias && !study.analysis.biases {
             changes.push((parameter.name, parameter.tensor.f_zeros_like()?));
         }

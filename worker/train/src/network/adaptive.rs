@@ -12,10 +12,21 @@ use tch::{Result, Tensor};
 
 use super::init::Init;
 use super::plan::{Family, Found, Plan};
-use super::recurrence::Recurrence;
+use super::recurrence::{self, Recurrence};
 use super::{Cell, Group, Held, Layer, Parameter, Slopes, State, Step};
 use crate::gamma::{self, Curve};
 use crate::gauge::{Gauge, Shape};
+
+/// How many numbers such a layer learns, with `inputs` inputs.
+pub(super) fn count(config: &config::Network, inputs: u32) -> u64 {
+    let s = u64::from(config.controller);
+    let readout = match config.adapts {
+        Adapts::Both => 2 * (s + 1),
+        // What does not adapt is a constant: a bias without weights.
+        Adapts::Gain | Adapts::Saturation => s + 2,
+    };
+    recurrence::count(config.hidden, inputs) + s * s + 3 * s + readout
+}
 
 /// A layer of neurons that share a controller.
 pub(super) struct Adaptive {
@@ -138,6 +149,14 @@ impl Layer for Adaptive {
 
     fn external(&self, inputs: &Tensor, drive: Option<&Tensor>) -> Result<Vec<Tensor>> {
         self.recurrence.external(inputs, drive)
+    }
+
+    fn recurrent(&self) -> &'static [&'static str] {
+        &recurrence::RECURRENT
+    }
+
+    fn biases(&self) -> &'static [&'static str] {
+        &recurrence::BIASES
     }
 
     fn rest(&self, batch: i64) -> Result<State> {

@@ -20,6 +20,12 @@ const NAMES: [[&str; 4]; 3] = [
     ["w_in", "b_in", "w_hn", "b_hn"],
 ];
 
+/// How many numbers such a layer learns, with `inputs` inputs.
+pub(super) fn count(config: &config::Network, inputs: u32) -> u64 {
+    let [h, i] = [config.hidden, inputs].map(u64::from);
+    3 * (h * i + h + h * h + h)
+}
+
 /// A layer of gated recurrent units.
 pub(super) struct Gru {
     /// w_i [H, I], b_i [H], w_h [H, H], b_h [H] of each gate.
@@ -70,6 +76,14 @@ impl Layer for Gru {
         let parts = external.f_chunk(3, -1)?;
         let parts = parts.iter().map(|part| part.f_add(drive)).collect::<Result<Vec<_>>>()?;
         Tensor::f_cat(&parts, -1)?.f_unbind(0)
+    }
+
+    fn recurrent(&self) -> &'static [&'static str] {
+        &["w_hr", "w_hz", "w_hn"]
+    }
+
+    fn biases(&self) -> &'static [&'static str] {
+        &["b_ir", "b_hr", "b_iz", "b_hz", "b_in", "b_hn"]
     }
 
     fn rest(&self, batch: i64) -> Result<State> {

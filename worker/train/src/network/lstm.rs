@@ -17,6 +17,12 @@ const NAMES: [[&str; 2]; 4] = [["w_f", "b_f"], ["w_i", "b_i"], ["w_o", "b_o"], [
 /// Which of them is the output gate.
 const OUTPUT: usize = 2;
 
+/// How many numbers such a layer learns, with `inputs` inputs.
+pub(super) fn count(config: &config::Network, inputs: u32) -> u64 {
+    let [h, i] = [config.hidden, inputs].map(u64::from);
+    4 * (h * (h + i) + h)
+}
+
 /// A layer of LSTM units.
 pub(super) struct Lstm {
     /// w [H, H + I] and b [H] of each gate.
@@ -68,6 +74,14 @@ impl Layer for Lstm {
             }
         }
         Tensor::f_cat(&parts, -1)?.f_unbind(0)
+    }
+
+    fn recurrent(&self) -> &'static [&'static str] {
+        &["w_f", "w_i", "w_o", "w_g"]
+    }
+
+    fn biases(&self) -> &'static [&'static str] {
+        &["b_f", "b_i", "b_o", "b_g"]
     }
 
     fn rest(&self, batch: i64) -> Result<State> {

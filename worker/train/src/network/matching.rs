@@ -1,9 +1,9 @@
 //! Numbers of parameters, and the number of neurons at which two kinds have equally many.
 
-use rheo_core::config::{self, Adapts, NetworkKind};
+use rheo_core::config::{self, NetworkKind};
 use tch::{Result, TchError};
 
-use super::Interface;
+use super::{Interface, adaptive, gru, lstm, plain};
 
 /// The number of neurons of a network: the configured one, or the one at which the number of
 /// parameters comes nearest to that of the kind it shall match. An error if even that is off by more
@@ -39,23 +39,68 @@ pub(super) fn hidden(config: &config::Network, interface: Interface) -> Result<u
 
 /// How many numbers a network learns: the table of docs/science.md.
 fn parameters(config: &config::Network, interface: Interface) -> u64 {
-    let [h, s] = [config.hidden, config.controller].map(u64::from);
-    let [i, c] = [interface.inputs, interface.classes].map(u64::from);
+    let [h, i, c] = [config.hidden, interface.inputs, interface.classes].map(u64::from);
+    let layer = match config.kind {
+        NetworkKind::Relu
+        | NetworkKind::Tanh
+        | NetworkKind::Sigmoid
+        | NetworkKind::Softplus
+        | NetworkKind::Linear
+        | NetworkKind::Modrelu
+        | NetworkKind::Fixed
+        | NetworkKind::Homogeneous
+        | NetworkKind::Heterogeneous => plain::count(config, interface.inputs),
+        NetworkKind::Adaptive => adaptive::count(config, interface.inputs),
+        NetworkKind::Lstm => lstm::count(config, interface.inputs),
+        NetworkKind::Gru => gru::count(config, interface.inputs),
+    };
     let readout = c * h + c;
     let embedding = u64::from(interface.embedding.unwrap_or(0)) * i;
-    let layer = match config.kind {
-        NetworkKind::Lstm => 4 * (h * (h + i) + h),
-        NetworkKind::Gru => 3 * (h * i + h + h * h + h),
-        _ => h * i + h + h * h + h,
-    };
-    let shape = match config.kind {
-        NetworkKind::Homogeneous => 2,
-        NetworkKind::Heterogeneous if config.learn_shape => 2 * h,
-        NetworkKind::Modrelu => h,
-        // What does not adapt is a constant: a bias without weights.
-        NetworkKind::Adaptive if config.adapts == Adapts::Both => s * s + 3 * s + 2 * s + 2,
-        NetworkKind::Adaptive => s * s + 3 * s + s + 2,
-        _ => 0,
-    };
-    layer + shape + readout + embedding
+    layer + readout + embedding
+}
+
+#[cfg(test)]
+mod tests {
+    use rheo_core::config::{Adapts, InputInit};
+    use rheo_core::rng::{Purpose, TrialRng};
+    use tch::Kind;
+
+    use super::*;
+    use crate::network::{Network, Readout, ReadoutInit};
+
+    #[test]
+    fn the_formula_counts_what_a_network_learns() {
+        let settings = [Adapts::Both, Adapts::Gain, Adapts::Saturation]
+            .into_iter()
+            .flat_map(|adapts| [true, false].map(|learn_shape| (adapts, learn_shape)));
+        for (adapts, learn_shape) in settings {
+            for kind in NetworkKind::ALL {
+                check(kind, adapts, learn_shape, None);
+                check(kind, adapts, learn_shape, Some(5));
+            }
+        }
+    }
+
+    fn check(kind: NetworkKind, adapts: Adapts, learn_shape: bool, embedding: Option<u32>) {
+        let config = config::Network {
+            kind,
+            adapts,
+            learn_shape,
+            hidden: 7,
+            controller: 4,
+            ..config::Network::default()
+        };
+        let interface = Interface {
+            inputs: 3,
+            classes: 2,
+            readout: Readout::Last,
+            readout_init: ReadoutInit::Uniform,
+            input_init: InputInit::Kaiming,
+            embedding,
+        };
+        let mut rng = TrialRng::new(1, Purpose::Init);
+        let network = Network::new(&config, interface, Kind::Float, &mut rng).unwrap();
+        let found = parameters(&config, interface);
+        assert_eq!(found, network.trained_count(), "{config:?}, {embedding:?}");
+    }
 }

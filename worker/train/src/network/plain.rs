@@ -7,11 +7,23 @@ use tch::{Result, Tensor};
 use super::activation::{self, Activation};
 use super::init::Init;
 use super::plan::{Family, Found, Plan};
-use super::recurrence::Recurrence;
+use super::recurrence::{self, Recurrence};
 use super::{Cell, Group, Held, Layer, Parameter, Slopes, State, Step};
 use crate::gamma::{self, Curve};
 use crate::gauge::{Gauge, Shape};
 use crate::tensor::to_doubles;
+
+/// How many numbers a layer of these kinds learns, with `inputs` inputs.
+pub(super) fn count(config: &config::Network, inputs: u32) -> u64 {
+    let neurons = u64::from(config.hidden);
+    let own = match config.kind {
+        NetworkKind::Modrelu => neurons,
+        NetworkKind::Heterogeneous if config.learns_shape() => 2 * neurons,
+        _ if config.learns_shape() => 2,
+        _ => 0,
+    };
+    recurrence::count(config.hidden, inputs) + own
+}
 
 /// A layer of neurons with a fixed curve.
 pub(super) struct Plain {
@@ -49,7 +61,7 @@ impl Plain {
         let recurrence = Recurrence::new(inputs, init)?;
         let n = init.constant(1, n0)?;
         let s = init.constant(1, config.s0)?;
-        let learned = config.kind == NetworkKind::Homogeneous;
+        let learned = config.learns_shape();
         Ok(Self { recurrence, neurons: Neurons::Gamma { n, s, learned } })
     }
 
@@ -62,7 +74,7 @@ impl Plain {
         let recurrence = Recurrence::new(inputs, init)?;
         let n = init.around(config.hidden, n0, config.n0_spread)?;
         let s = init.around(config.hidden, config.s0, config.s0_spread)?;
-        Ok(Self { recurrence, neurons: Neurons::Gamma { n, s, learned: config.learn_shape } })
+        Ok(Self { recurrence, neurons: Neurons::Gamma { n, s, learned: config.learns_shape() } })
     }
 }
 
@@ -89,6 +101,14 @@ impl Layer for Plain {
 
     fn external(&self, inputs: &Tensor, drive: Option<&Tensor>) -> Result<Vec<Tensor>> {
         self.recurrence.external(inputs, drive)
+    }
+
+    fn recurrent(&self) -> &'static [&'static str] {
+        &recurrence::RECURRENT
+    }
+
+    fn biases(&self) -> &'static [&'static str] {
+        &recurrence::BIASES
     }
 
     fn rest(&self, batch: i64) -> Result<State> {

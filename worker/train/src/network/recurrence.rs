@@ -6,6 +6,17 @@ use tch::{Result, Tensor};
 use super::init::Init;
 use super::{Group, Parameter};
 
+/// The names of what leads from a state to the next one.
+pub(super) const RECURRENT: [&str; 1] = ["w_hh"];
+/// The names of what neurons receive where there is no input.
+pub(super) const BIASES: [&str; 2] = ["b_xh", "b_hh"];
+
+/// How many numbers the connections of `hidden` neurons to each other and to `inputs` inputs hold.
+pub(super) fn count(hidden: u32, inputs: u32) -> u64 {
+    let [h, i] = [hidden, inputs].map(u64::from);
+    h * i + h + h * h + h
+}
+
 /// Input and recurrent weights. The two biases are redundant but kept: they start differently and
 /// both are learned, as in the paper.
 pub(super) struct Recurrence {

@@ -4,7 +4,7 @@
 use rheo_core::config::{
     Analysis, AnalysisKind, LyapunovMode, NetworkKind, RecurrentInit, TaskKind, TrialConfig,
 };
-use rheo_core::row::{Rows, Variant};
+use rheo_core::row::{EigenvalueRow, Rows, Variant};
 use rheo_train::Torch;
 
 use crate::support::{tiny, tiny_copy, train};
@@ -88,6 +88,34 @@ fn driven_networks_have_exponents_per_drive() {
         // The slopes of these two hardly depend on the input.
         if !matches!(kind, NetworkKind::Linear | NetworkKind::Modrelu) {
             assert!(rows[0].std_nats > 0.0, "sequences differ: {:?}", rows[0]);
+        }
+    }
+}
+
+#[test]
+fn a_window_counts_its_steps_and_no_others() {
+    for kind in [NetworkKind::Linear, NetworkKind::Adaptive, NetworkKind::Lstm] {
+        let of = |window: Option<[u32; 2]>| {
+            let analysis = Analysis {
+                mode: Some(vec![LyapunovMode::Driven]),
+                window: window.map(Vec::from),
+                ..analysis(AnalysisKind::Lyapunov)
+            };
+            let rows = analysed(tiny(kind), analysis).lyapunov;
+            let [start, end] = window.unwrap_or([2, 16]);
+            for row in &rows {
+                let found = (row.window_start, row.window_end, row.steps);
+                assert_eq!(found, (start, end, end - start), "{kind:?}");
+            }
+            // The sums over the counted steps.
+            rows.iter().map(|row| row.nats * f64::from(row.steps)).collect::<Vec<f64>>()
+        };
+        let whole = of(None);
+        assert_eq!(of(Some([2, 16])), whole, "{kind:?}");
+        // The columns turn from the first step on, wherever counting begins.
+        let (first, second) = (of(Some([2, 7])), of(Some([7, 16])));
+        for ((whole, first), second) in whole.iter().zip(first).zip(second) {
+            assert!((first + second - whole).abs() < 1e-9, "{kind:?}: {first} {second} {whole}");
         }
     }
 }
@@ -215,15 +243,23 @@ fn eigenvalues_have_their_stage() {
             assert!(rows.is_empty());
             continue;
         }
-        let stages: Vec<(&str, u32)> =
-            rows.iter().map(|row| (row.stage.as_str(), row.index)).collect();
-        let of = |stage| (0..5).map(move |index| (stage, index));
-        assert_eq!(stages, of("init").chain(of("trained")).collect::<Vec<_>>(), "{kind:?}");
+        let stages: Vec<(&str, Variant, u32)> =
+            rows.iter().map(|row| (row.stage.as_str(), row.variant, row.index)).collect();
+        let of = |stage, variant| (0..5).map(move |index| (stage, variant, index));
+        let expected = of("init", Variant::Corrected)
+            .chain(of("init", Variant::Released))
+            .chain(of("trained", Variant::Corrected));
+        assert_eq!(stages, expected.collect::<Vec<_>>(), "{kind:?}");
+        // The matrix whose eigenvalues the released code shows is not the one that is trained.
+        let real = |rows: &[EigenvalueRow]| rows.iter().map(|row| row.re).collect::<Vec<f64>>();
+        assert_ne!(real(&rows[..5]), real(&rows[5..10]), "{kind:?}");
         for row in &rows {
             assert!(row.re.hypot(row.im) <= row.spectral_radius);
             assert_eq!(is_at(row.orthogonality, 0.0), row.epoch == -1, "{row:?}");
         }
-        assert!(is_at(rows[0].spectral_radius, 1.0));
+        assert!(is_at(rows[0].spectral_radius, 1.0) && is_at(rows[5].spectral_radius, 1.0));
+        let again = analysed(tiny(kind), analysis(AnalysisKind::Eigenvalues)).eigenvalues;
+        assert_eq!(again, rows, "{kind:?}");
     }
 }
 

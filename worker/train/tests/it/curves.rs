@@ -1,7 +1,7 @@
 //! The activation family against the reference values, in double precision, and at its extremes.
 
 use rheo_core::rng::{Purpose, TrialRng};
-use rheo_train::gamma::{Curve, GAIN_GUARD};
+use rheo_train::gamma::{self, Curve, GAIN_GUARD};
 use serde_json::Value;
 use tch::{Kind, Tensor, no_grad};
 
@@ -63,11 +63,29 @@ fn the_curve_and_its_slopes_are_finite_everywhere() {
                 points.extend([0.0, 1.0, -0.05, 1.5].map(|s| [x, n, s]));
             }
         }
-        for (values, what) in differentiate(&points, kind).iter().zip(["value", "dx", "dn", "ds"]) {
+        let found = differentiate(&points, kind);
+        for (values, what) in found.iter().zip(["value", "dx", "dn", "ds"]) {
             let odd = values.iter().position(|value| !value.is_finite());
             assert_eq!(odd.map(|i| points[i]), None, "{what} in {kind:?}");
         }
+        let slopes = slopes(&points, kind);
+        for ((found, slopes), what) in found[1..].iter().zip(&slopes).zip(["dx", "dn", "ds"]) {
+            let is_same = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-12 * b.abs();
+            let odd = slopes.iter().zip(found).position(|pair| !is_same(pair));
+            assert_eq!(odd.map(|i| points[i]), None, "slope {what} in {kind:?}");
+        }
     }
+}
+
+/// What [`gamma::slopes`] says of the derivatives by x, n and s at every triple.
+fn slopes(points: &[[f64; 3]], kind: Kind) -> [Vec<f64>; 3] {
+    let [x, n, s] = [0, 1, 2].map(|axis| {
+        let values: Vec<f64> = points.iter().map(|point| point[axis]).collect();
+        Tensor::from_slice(&values).to_kind(kind)
+    });
+    let slopes = gamma::slopes(&x, &n, &s).unwrap();
+    let (by_n, by_s) = slopes.shape.unwrap();
+    [doubles(&slopes.x), doubles(&by_n), doubles(&by_s)]
 }
 
 #[test]

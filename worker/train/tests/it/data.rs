@@ -92,7 +92,7 @@ fn pixels_come_row_by_row_as_shares_of_255() {
     let mut config = config(TaskKind::Smnist, directory.path());
     config.training.precision = rheo_core::config::Precision::Float64;
     let task = load(&config);
-    assert_eq!(task.steps(), 784);
+    assert_eq!((task.steps(), config.task.steps()), (784, 784));
     let expected: Vec<f64> = (0..IMAGE).map(|p| ((7 + p) % 251) as f64 / 255.0).collect();
     let found = sequence(&task, Split::Test, 7);
     assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-15));

@@ -1,11 +1,14 @@
 //! The evidence task, and what tasks say about their inputs.
 
-use rheo_core::config::{Precision, Task as TaskConfig, TaskKind, TrialConfig};
+use rheo_core::config::{
+    Network, NetworkKind, Precision, Task as TaskConfig, TaskKind, Training, TrialConfig,
+};
+use rheo_train::Torch;
 use rheo_train::network::Readout;
 use rheo_train::task::{Split, Task};
 
 use crate::data::{doubles, load, sequence};
-use crate::support::oracles;
+use crate::support::{oracles, train};
 
 fn config(change: impl Fn(&mut TaskConfig)) -> TrialConfig {
     let mut task = TaskConfig {
@@ -104,7 +107,9 @@ fn the_ideal_observer_is_as_good_as_the_reference_says() {
         let bound = 5.0 * (p * (1.0 - p) / count).sqrt() + 1.0 / count;
         assert!((right / count - p).abs() < bound, "{level}: {}, not {p}", right / count);
     }
-    let means = [(1.0, oracle["mean"].as_f64()), (2.0, oracle["mean_at_sigma"]["2.0"].as_f64())];
+    let of = |noise: &str| oracle["mean_at_sigma"][noise].as_f64();
+    let means =
+        [(0.5, of("0.5")), (1.0, oracle["mean"].as_f64()), (1.5, of("1.5")), (2.0, of("2.0"))];
     for (noise, mean) in means {
         let counts = ideal(&load(&config(|task| task.noise = noise)));
         let found = f64::from(counts.iter().map(|count| count.1).sum::<u32>()) / 20_000.0;
@@ -112,6 +117,63 @@ fn the_ideal_observer_is_as_good_as_the_reference_says() {
         let bound = 5.0 * (mean * (1.0 - mean) / 20_000.0).sqrt();
         assert!((found - mean).abs() < bound, "noise {noise}: {found}, not {mean}");
     }
+}
+
+/// The standard normal distribution function, by Simpson's rule from 0.
+fn below(z: f64) -> f64 {
+    let density = |x: f64| (-x * x / 2.0).exp() / std::f64::consts::TAU.sqrt();
+    let step = z / 200.0;
+    let pairs = (0..100).map(|pair| {
+        let from = f64::from(2 * pair) * step;
+        density(from) + 4.0 * density(from + step) + density(from + 2.0 * step)
+    });
+    0.5 + pairs.sum::<f64>() * step / 3.0
+}
+
+#[test]
+fn a_trained_network_does_not_beat_the_ideal_observer() {
+    let oracle = &oracles()["tasks"]["evidence"];
+    let levels = numbers(&oracle["coherence"]);
+    let ideal = |level: f64, steps: f64| below(level * steps.sqrt());
+    for (level, expected) in levels.iter().zip(numbers(&oracle["ideal_accuracy"])) {
+        assert!((ideal(*level, 80.0) - expected).abs() < 1e-9);
+    }
+    let mut config = TrialConfig {
+        task: TaskConfig {
+            kind: TaskKind::Evidence,
+            stimulus: 30,
+            silence: 2,
+            train_size: 2000,
+            validation_size: 200,
+            test_size: 2000,
+            ..TaskConfig::default()
+        },
+        network: Network { kind: NetworkKind::Heterogeneous, hidden: 24, ..Network::default() },
+        training: Training { epochs: 8, batch: 50, ..Training::default() },
+        seed: 400,
+        ..TrialConfig::default()
+    };
+    config.training.optimizer.lr = 3e-3;
+    config.analyze.clear();
+    let (finish, _) = train(&Torch::new(None), &config);
+    let rows = &finish.commit.rows.evaluations;
+    let (mut all, mut bound) = (0.0, 0.0);
+    for level in levels {
+        let of_level = |row: &&rheo_core::row::EvaluationRow| {
+            row.condition.is_some_and(|condition| condition.abs() == level)
+        };
+        let parts: Vec<_> = rows.iter().filter(of_level).collect();
+        let count: f64 = parts.iter().map(|row| row.count as f64).sum();
+        let right: f64 = parts.iter().map(|row| row.count as f64 * row.accuracy).sum();
+        let (found, best) = (right / count, ideal(level, 30.0));
+        let stderr = (best * (1.0 - best) / count).sqrt();
+        assert!(found <= best + 4.0 * stderr, "{level}: {found}, ideal {best}");
+        (all, bound) = (all + right / 2000.0, bound + best * count / 2000.0);
+    }
+    let stderr = (bound * (1.0 - bound) / 2000.0).sqrt();
+    assert!(all <= bound + 4.0 * stderr, "{all}, ideal {bound}");
+    // Near enough that the bound says something: chance lies .27 below it.
+    assert!(all > bound - 0.05, "{all}, ideal {bound}");
 }
 
 #[test]
@@ -139,6 +201,7 @@ fn the_mean_input_is_that_of_what_is_shown() {
         let all: Vec<u32> = (0..task.size(split) as u32).collect();
         let inputs = doubles(&task.batch(split, &all).unwrap().inputs);
         let mean = inputs.iter().sum::<f64>() / inputs.len() as f64;
+        assert_eq!(config.task.steps(), task.steps());
         let said = task.input_mean().unwrap();
         assert!((said - mean).abs() < bound, "{}: {said}, not {mean}", config.task.kind.name());
         let is_image = config.task.kind.has_images();

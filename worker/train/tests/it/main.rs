@@ -17,6 +17,7 @@ mod curves;
 mod data;
 mod evidence;
 mod export;
+mod initial;
 mod kernels;
 mod learning;
 mod networks;

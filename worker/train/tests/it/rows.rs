@@ -1,6 +1,9 @@
 //! What the rows of a trial say, checked against each other and against the configuration.
 
-use rheo_core::config::{Analysis, Evaluation, EvaluationKind, NetworkKind, Readapt, TrialConfig};
+use rheo_core::config::{
+    Analysis, AnalysisKind, Augment, Evaluation, EvaluationKind, NetworkKind, Precision, Readapt,
+    Seeds, TrialConfig,
+};
 use rheo_core::metric::Metric;
 use rheo_core::row::Rows;
 use rheo_core::trainer::{Ended, Finish, Next, Trainer as _};
@@ -188,11 +191,22 @@ fn frozen_shapes_stay_and_are_not_counted_as_parameters() {
 }
 
 #[test]
+fn a_homogeneous_network_that_does_not_learn_its_shape_is_a_fixed_one() {
+    let mut still = tiny(NetworkKind::Homogeneous);
+    still.network.learn_shape = false;
+    let ((still, as_homogeneous), (fixed, as_fixed)) =
+        (rows(&still), rows(&tiny(NetworkKind::Fixed)));
+    assert_eq!(still, fixed);
+    assert_eq!(as_homogeneous.summary, as_fixed.summary);
+    assert_eq!(as_homogeneous.metrics, as_fixed.metrics);
+}
+
+#[test]
 fn a_smaller_last_batch_has_its_weight_in_the_means() {
     // Without learning, the mean over the training samples does not depend on the batches.
     let mut config = tiny(NetworkKind::Relu);
     config.training.optimizer.lr = 0.0;
-    config.training.precision = rheo_core::config::Precision::Float64;
+    config.training.precision = Precision::Float64;
     let (in_tens, _) = rows(&config);
     config.training.batch = 25;
     let (whole, _) = rows(&config);
@@ -310,4 +324,74 @@ fn an_analysis_beside_the_trial_knows_where_the_network_started() {
     let (inside, _) = train(&torch, &config);
     assert_eq!(beside.shapes, inside.commit.rows.shapes);
     assert!(beside.shapes.iter().all(|row| row.n != row.n_init));
+}
+
+/// What a trial shows of each of its random streams, as text. Its weights do not move.
+fn traces(mut config: TrialConfig, seeds: Seeds) -> [(&'static str, String); 4] {
+    config.seeds = seeds;
+    config.training.optimizer.lr = 0.0;
+    config.training.precision = Precision::Float64;
+    config.training.augment =
+        Augment { kind: EvaluationKind::InputNoise, probability: 0.5, ..Augment::default() };
+    let noise = EvaluationKind::InputNoise;
+    config.evaluate =
+        vec![Evaluation { kind: noise, level: Some(vec![1.0]), ..Evaluation::default() }];
+    let exponents = AnalysisKind::Lyapunov;
+    config.analyze = vec![
+        Analysis::default(),
+        Analysis { kind: exponents, exponents: 2, steps: 5, ..Analysis::default() },
+    ];
+    let (rows, _) = rows(&config);
+    let trained: Vec<f64> = rows.epochs.iter().map(|row| row.grad_norm).collect();
+    let validated: Vec<f64> = rows.epochs.iter().map(|row| row.val_loss).collect();
+    let tested: Vec<f64> = rows.evaluations.iter().map(|row| row.loss).collect();
+    let found: Vec<f64> = rows.lyapunov.iter().map(|row| row.nats).collect();
+    assert_eq!((trained.len(), tested.len(), found.len()), (2, 4, 4));
+    [
+        ("weights", format!("{:?} {validated:?} {}", rows.shapes, tested[0])),
+        ("batches", format!("{trained:?}")),
+        ("noise", format!("{:?}", &tested[1..])),
+        ("exponents", format!("{found:?}")),
+    ]
+}
+
+#[test]
+fn each_seed_changes_what_it_is_the_seed_of_and_nothing_else() {
+    let everything = vec!["weights", "batches", "noise", "exponents"];
+    let seven = Some(7);
+    let nine = Some(9);
+    // The trials have seed 7; samples of `digits` come in some order, those of `copy` are made afresh.
+    let cases = [
+        (Seeds { init: nine, ..Seeds::default() }, everything.clone(), everything),
+        (Seeds { order: nine, ..Seeds::default() }, vec!["batches"], vec![]),
+        (Seeds { fresh: nine, ..Seeds::default() }, vec![], vec!["batches"]),
+        (Seeds { augment: nine, ..Seeds::default() }, vec!["batches"], vec!["batches"]),
+        (Seeds { noise: nine, ..Seeds::default() }, vec!["noise"], vec!["noise"]),
+        (Seeds { analysis: nine, ..Seeds::default() }, vec!["exponents"], vec!["exponents"]),
+        (
+            Seeds {
+                init: seven,
+                order: seven,
+                fresh: seven,
+                augment: seven,
+                noise: seven,
+                analysis: seven,
+            },
+            vec![],
+            vec![],
+        ),
+    ];
+    let [digits, copy] = [tiny, tiny_copy].map(|config| config(NetworkKind::Heterogeneous));
+    let [of_digits, of_copy] =
+        [&digits, &copy].map(|config| traces(config.clone(), Seeds::default()));
+    for (seeds, in_digits, in_copy) in cases {
+        for (config, before, expected) in
+            [(&digits, &of_digits, in_digits), (&copy, &of_copy, in_copy)]
+        {
+            let after = traces(config.clone(), seeds.clone());
+            let changed = before.iter().zip(&after).filter(|(before, after)| before != after);
+            let changed: Vec<&str> = changed.map(|(before, _)| before.0).collect();
+            assert_eq!(changed, expected, "{seeds:?} of {}", config.task.kind.name());
+        }
+    }
 }

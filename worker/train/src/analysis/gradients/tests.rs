@@ -1,7 +1,11 @@
 //! Gradients of the reference networks.
 
+use rheo_core::config;
+
 use super::*;
-use crate::analysis::reference::{assert_close, inputs, network, numbers, oracles};
+use crate::analysis::reference::{assert_close, drawn, inputs, network, numbers, oracles};
+use crate::network::Group;
+use crate::tensor::length;
 
 fn batch() -> Sequences {
     Sequences { inputs: inputs(4, 2), targets: Tensor::from_slice(&[0i64, 1]) }
@@ -98,6 +102,27 @@ fn the_recurrent_weights_of_gates_count_together() {
         }
     }
     assert_close("lstm", &to_doubles(&found).unwrap(), &expected);
+}
+
+#[test]
+fn every_kind_has_weights_from_state_to_state_and_biases() {
+    for kind in NetworkKind::ALL {
+        let config = config::Network { kind, hidden: 6, controller: 2, ..Default::default() };
+        let network = drawn(&config, 1);
+        let recurrent = network.recurrent();
+        let sizes: Vec<Vec<i64>> = recurrent.iter().map(|matrix| matrix.size()).collect();
+        assert!(!sizes.is_empty() && sizes.iter().all(|size| size[0] == 6 && size[1] >= 6));
+        let gradient = by_weights(&network, &batch(), Readout::Last, 4).unwrap();
+        assert_eq!(gradient.size(), [36 * length(sizes.len()).unwrap()], "{kind:?}");
+        assert!(gradient.norm().double_value(&[]) > 0.0, "{kind:?}");
+        // Every vector of the layer but the offsets of `modrelu`.
+        let vectors = network
+            .parameters()
+            .into_iter()
+            .filter(|parameter| parameter.group == Group::Recurrent && parameter.tensor.dim() == 1);
+        let vectors = vectors.map(|parameter| parameter.name).filter(|name| *name != "b_mod");
+        assert_eq!(vectors.collect::<Vec<_>>(), network.biases(), "{kind:?}");
+    }
 }
 
 #[test]
