@@ -89,7 +89,7 @@ impl<'a, R: Real> AdaptiveCell<'a, R> {
         (g, next): (&[R], &mut [R]),
     ) -> [[R::Vector<S>; N]; 2] {
         let Controller { u, bias, w, w_n, b_n, w_s, b_s } = self.layer.controller;
-        let a: [R::Vector<S>; N] = std::array::from_fn(|v| a[v]);
+        let a = &a[..N];
         simd.vectorize(Square::<R, N> { a: w, k: self.units, b: g, c: &mut *next });
         let next = R::vectors_mut::<S>(next).0;
         let mut n = [R::splat(simd, b_n); N];
@@ -119,7 +119,8 @@ impl<'a, R: Real> AdaptiveCell<'a, R> {
         sums: &mut Lanes<'_, R, S>,
     ) {
         let Controller { u, w_n, b_n, w_s, b_s, .. } = self.layer.controller;
-        let received: [R::Vector<S>; N] = std::array::from_fn(|v| a[v]);
+        let mut received = [R::splat(simd, R::ZERO); N];
+        received.copy_from_slice(&a[..N]);
         let mut n = [R::splat(simd, b_n); N];
         let mut s = [R::splat(simd, b_s); N];
         let g = R::vectors::<S>(g).0.as_chunks::<N>().0;
@@ -146,6 +147,8 @@ impl<'a, R: Real> AdaptiveCell<'a, R> {
         for (i, ((g, by_g), by_z)) in g.iter().zip(by_g_rows).zip(by_z_rows).enumerate() {
             let (u, w_n, w_s) =
                 (R::splat(simd, u[i]), R::splat(simd, w_n[i]), R::splat(simd, w_s[i]));
+            let zero = R::splat(simd, R::ZERO);
+            let (mut to_bias, mut to_u, mut to_w_n, mut to_w_s) = (zero, zero, zero, zero);
             for v in 0..N {
                 let through_n = R::mul_add(simd, w_n, by_n[v], by_g[v]);
                 let by_state = R::mul_add(simd, w_s, by_s[v], through_n);
@@ -153,11 +156,15 @@ impl<'a, R: Real> AdaptiveCell<'a, R> {
                 let by_input = R::mul(simd, by_state, slope);
                 by_z[v] = by_input;
                 by_a[v] = R::mul_add(simd, u, by_input, by_a[v]);
-                sums.bias[i] = R::add(simd, sums.bias[i], by_input);
-                sums.u[i] = R::mul_add(simd, by_input, received[v], sums.u[i]);
-                sums.w_n[i] = R::mul_add(simd, by_n[v], g[v], sums.w_n[i]);
-                sums.w_s[i] = R::mul_add(simd, by_s[v], g[v], sums.w_s[i]);
+                to_bias = R::add(simd, to_bias, by_input);
+                to_u = R::mul_add(simd, by_input, received[v], to_u);
+                to_w_n = R::mul_add(simd, by_n[v], g[v], to_w_n);
+                to_w_s = R::mul_add(simd, by_s[v], g[v], to_w_s);
             }
+            sums.bias[i] = R::add(simd, sums.bias[i], to_bias);
+            sums.u[i] = R::add(simd, sums.u[i], to_u);
+            sums.w_n[i] = R::add(simd, sums.w_n[i], to_w_n);
+            sums.w_s[i] = R::add(simd, sums.w_s[i], to_w_s);
         }
         a[..N].copy_from_slice(&by_a);
         simd.vectorize(Square::<R, N> { a: &self.transposed, k: self.units, b: by_z, c: by_g });
@@ -230,38 +237,29 @@ impl<R: Real> Cell<R> for AdaptiveCell<'_, R> {
     #[inline(always)]
     fn forward<S: Simd>(&self, simd: S, step: Forward<'_, R>) {
         let Forward { size, pre, h, inner, next, told, .. } = step;
-        let Told { counts, mut shapes } = told;
+        let Told { counts, shapes } = told;
         let places = Places::new::<R, S>(size, h.stride);
         let a = R::vectors::<S>(pre).0;
         let h = R::vectors_mut::<S>(h.values).0;
         let (g, each) = (inner, self.units * R::lanes::<S>());
-        let mut gains = Gains::<R, S>::new(simd, size);
-        let mut put = |first: usize, a: &[R::Vector<S>], n: &[R::Vector<S>], s: &[R::Vector<S>]| {
-            for (v, ((a, n), s)) in a.iter().zip(n).zip(s).enumerate() {
-                h[places.of(first + v)] = curve::gamma::<R, S>(simd, *a, *n, *s);
-                gains.count(simd, (first + v) % places.row, *n);
-                if let Some((all_n, all_s)) = &mut shapes {
-                    R::vectors_mut::<S>(all_n).0[first + v] = *n;
-                    R::vectors_mut::<S>(all_s).0[first + v] = *s;
-                }
-            }
-        };
+        let mut out = Emitted { h, places, gains: Gains::new(simd, size), shapes };
         let mut first = 0;
         while first + WIDTH <= a.len() {
             let range = first * each..(first + WIDTH) * each;
             let states = (&g[range.clone()], &mut next[range]);
-            let [n, s] = self.forward_tile::<S, WIDTH>(simd, &a[first..], states);
-            put(first, &a[first..], &n, &s);
+            let shape = self.forward_tile::<S, WIDTH>(simd, &a[first..], states);
+            out.put(simd, first, &a[first..], &shape);
             first += WIDTH;
         }
         while first < a.len() {
             let range = first * each..(first + 1) * each;
             let states = (&g[range.clone()], &mut next[range]);
-            let [n, s] = self.forward_tile::<S, 1>(simd, &a[first..], states);
-            put(first, &a[first..], &n, &s);
+            let shape = self.forward_tile::<S, 1>(simd, &a[first..], states);
+            out.put(simd, first, &a[first..], &shape);
             first += 1;
         }
-        let (hits, negatives) = gains.total(simd);
+        let (hits, negatives) = out.gains.total(simd);
+        let (hits, negatives) = out.gains.total(simd);
         counts.guard_hits += hits;
         counts.negative_gains += negatives;
     }
@@ -286,9 +284,12 @@ impl<R: Real> Cell<R> for AdaptiveCell<'_, R> {
         let mut first = 0;
         while first + WIDTH <= a.len() {
             let range = first * each..(first + WIDTH) * each;
-            let by_h = std::array::from_fn(|v| by_h[places.of(first + v)]);
+            let mut of_tile = [by_h[places.of(first)]; WIDTH];
+            for (v, by_h_now) in of_tile.iter_mut().enumerate() {
+                *by_h_now = by_h[places.of(first + v)];
+            }
             let states = (&g[range.clone()], &mut by_g[range.clone()], &mut by_z[range]);
-            self.backward_tile::<S, WIDTH>(simd, (&mut a[first..], by_h), states, &mut lanes);
+            self.backward_tile::<S, WIDTH>(simd, (&mut a[first..], of_tile), states, &mut lanes);
             first += WIDTH;
         }
         while first < a.len() {
@@ -371,6 +372,36 @@ impl<R: Real> AdaptiveCell<'_, R> {
                     let outside = (row * size.hidden + neuron) * self.units + unit;
                     pair(outside, here * lanes + lane);
                 }
+            }
+        }
+    }
+}
+
+/// Where a step puts what neurons emit, and with which curves.
+struct Emitted<'a, R: Real, S: Simd> {
+    h: &'a mut [R::Vector<S>],
+    places: Places,
+    gains: Gains<R, S>,
+    shapes: Option<(&'a mut [R], &'a mut [R])>,
+}
+
+impl<R: Real, S: Simd> Emitted<'_, R, S> {
+    /// For N vectors of neurons, of which the first is number `first`.
+    #[inline(always)]
+    fn put<const N: usize>(
+        &mut self,
+        simd: S,
+        first: usize,
+        a: &[R::Vector<S>],
+        [n, s]: &[[R::Vector<S>; N]; 2],
+    ) {
+        for v in 0..N {
+            let vector = first + v;
+            self.h[self.places.of(vector)] = curve::gamma::<R, S>(simd, a[v], n[v], s[v]);
+            self.gains.count(simd, vector % self.places.row, n[v]);
+            if let Some((all_n, all_s)) = &mut self.shapes {
+                R::vectors_mut::<S>(all_n).0[vector] = n[v];
+                R::vectors_mut::<S>(all_s).0[vector] = s[v];
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Training steps on demand, for `bench/step.py`, which has them take turns with PyTorch's.
 //!
 //! ```text
-//! step KIND [--hidden 400] [--controller 50] [--batch 100] [--steps 784] [--threads 2]
+//! step KIND [--hidden 400] [--controller 50] [--batch 100] [--steps 784] [--threads 2] [--memory MB]
 //!      [--kernel fused|libtorch|autograd] [--serve | --iters 3]
 //! ```
 //!
@@ -35,7 +35,8 @@ struct Args {
     controller: u32,
     batch: u32,
     steps: u32,
-    threads: i32,
+    threads: u32,
+    memory: u32,
     kernel: Kernel,
     iters: usize,
     serve: bool,
@@ -52,6 +53,7 @@ impl Args {
             batch: 100,
             steps: 784,
             threads: 2,
+            memory: config::Resources::default().memory_mb,
             kernel: Kernel::Fused,
             iters: 3,
             serve: false,
@@ -67,6 +69,7 @@ impl Args {
                 "--controller" => args.controller = value.parse()?,
                 "--batch" => args.batch = value.parse()?,
                 "--steps" => args.steps = value.parse()?,
+                "--memory" => args.memory = value.parse()?,
                 "--threads" => args.threads = value.parse()?,
                 "--iters" => args.iters = value.parse()?,
                 "--kernel" => args.kernel = kernel(&value)?,
@@ -95,9 +98,6 @@ struct Training {
 
 impl Training {
     fn new(args: &Args) -> Result<Self> {
-        // Its first look would undo what is set here (trainer.rs).
-        let _ = tch::get_num_threads();
-        tch::set_num_threads(args.threads);
         tch::manual_seed(0);
         let config = config::Network {
             kind: args.kind,
@@ -117,10 +117,13 @@ impl Training {
         let mut network = Network::new(&config, interface, Kind::Float, &mut rng)?;
         let resources = config::Resources {
             kernel: args.kernel,
-            threads: u32::try_from(args.threads)?,
+            threads: args.threads,
+            memory_mb: args.memory,
             ..config::Resources::default()
         };
-        network.compute_with(Compute::new(&resources));
+        let compute = Compute::new(&resources);
+        compute.use_threads();
+        network.compute_with(compute);
         let adam = config::Optimizer { lr: 1e-4, ..config::Optimizer::default() };
         let optimizer = Optimizer::new(&adam, &network.parameters())?;
         Ok(Self { network, optimizer, batch: batch(args)? })

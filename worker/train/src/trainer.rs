@@ -8,6 +8,7 @@ use rheo_core::row::Rows;
 use rheo_core::trainer::{self, Ended, Next, Session, Trainer};
 
 use crate::Error;
+use crate::network::Compute;
 use crate::task::Library;
 use crate::trial::{Step, Trial};
 
@@ -31,7 +32,7 @@ impl Torch {
         checkpoint: &[u8],
         analyses: &[Analysis],
     ) -> Result<Rows, trainer::Error> {
-        use_threads(config.resources.threads);
+        Compute::new(&config.resources).use_threads();
         // What the network started with follows from the configuration.
         let fresh = Trial::begin(config, &self.library)?;
         let mut trial = Trial::resume(config, &self.library, checkpoint)?;
@@ -44,7 +45,7 @@ impl Torch {
         resume: Option<&[u8]>,
         session: &mut dyn Session,
     ) -> Result<Ended, Error> {
-        use_threads(config.resources.threads);
+        Compute::new(&config.resources).use_threads();
         let mut trial = match resume {
             Some(checkpoint) => Trial::resume(config, &self.library, checkpoint)?,
             None => Trial::begin(config, &self.library)?,
@@ -78,14 +79,4 @@ impl Trainer for Torch {
     ) -> Result<Ended, trainer::Error> {
         Ok(self.train(config, resume, session)?)
     }
-}
-
-/// Has the operations that this thread starts computed by `threads` threads.
-///
-/// libtorch on OpenMP keeps this number per calling thread, so trials with different numbers run
-/// side by side. Its first look in a thread takes the number that any thread set last; asking first
-/// gets that over with.
-fn use_threads(threads: u32) {
-    let _ = tch::get_num_threads();
-    tch::set_num_threads(i32::try_from(threads.max(1)).unwrap_or(i32::MAX));
 }

@@ -31,6 +31,22 @@ impl Compute {
         }
     }
 
+    /// Has the operations of libtorch that this thread starts computed by as many threads as make
+    /// sense: one beside the kernels, which leave little to do. The threads of OpenMP spin for some
+    /// milliseconds after they have worked, where the kernels need the processor.
+    ///
+    /// libtorch on OpenMP keeps this number per calling thread, so trials with different numbers
+    /// run side by side. Its first look in a thread takes the number that any thread set last;
+    /// asking first gets that over with.
+    pub fn use_threads(&self) {
+        let threads = match self.kernel {
+            Kernel::Fused => 1,
+            Kernel::Libtorch | Kernel::Autograd => self.resources.threads,
+        };
+        let _ = tch::get_num_threads();
+        tch::set_num_threads(i32::try_from(threads.max(1)).unwrap_or(i32::MAX));
+    }
+
     /// What computes the network: an instruction set, or `autograd`.
     pub fn name(&self) -> &'static str {
         match self.kernel {

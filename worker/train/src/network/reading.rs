@@ -180,7 +180,7 @@ impl Network {
         let mut passed = if self.compute.kernel == Kernel::Libtorch {
             operations::pass(plan, read, wanted, &self.compute, gauge)?
         } else {
-            let spare = self.spare.take().filter(|_| wanted.tape);
+            let spare = if wanted.tape { self.spare.take() } else { None };
             fused::pass(plan, read, (wanted, spare), &self.compute, gauge)?
         };
         // Neurons whose shape is held have a controller all the same; it rests.
