@@ -12,8 +12,9 @@ SWEEP = ROOT / "bench/sweep/sweep.yaml"
 
 
 def build(*targets):
-    """The programs of the project for releases, built if they are not: their paths by name."""
-    command = ["cargo", "build", "--locked", "--quiet", "--release", "--message-format", "json", *targets]
+    """The programs of the project, built if they are not, by the profile RHEO_PROFILE or for releases: their paths by name."""
+    profile = os.environ.get("RHEO_PROFILE", "release")
+    command = ["cargo", "build", "--locked", "--quiet", "--profile", profile, "--message-format", "json", *targets]
     out = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
     found = (json.loads(line) for line in out.stdout.splitlines())
     return {one["target"]["name"]: one["executable"] for one in found if one.get("executable")}

@@ -255,7 +255,7 @@ pub(crate) struct Outer<R> {
 }
 
 /// Rows that are multiplied at once: a panel of them fits into the first cache.
-const DEPTH: usize = 192;
+const DEPTH: usize = 256;
 
 impl<R: Real> Outer<R> {
     /// Zeros [rows, columns].
@@ -343,9 +343,11 @@ impl<R: Real> WithSimd for Add<'_, R> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { outer, a, b, count } = self;
-        let mut first = 0;
-        while first < count {
-            let depth = DEPTH.min(count - first);
+        // Pieces of about equal size: a short one would load and store all sums for little.
+        let pieces = count.div_ceil(DEPTH);
+        for piece in 0..pieces {
+            let (first, end) = (count * piece / pieces, count * (piece + 1) / pieces);
+            let depth = end - first;
             let a = Rows { values: &a.values[first * a.stride..], ..a };
             let b = Rows { values: &b.values[first * b.stride..], ..b };
             if S::REGISTER_COUNT >= 32 {
@@ -353,7 +355,6 @@ impl<R: Real> WithSimd for Add<'_, R> {
             } else {
                 outer.add_block::<S, 6>(simd, a, b, depth);
             }
-            first += depth;
         }
     }
 }

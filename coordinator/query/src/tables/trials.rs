@@ -58,7 +58,7 @@ pub(super) const COLUMNS: [Column; 43] = [
         "kernel",
         Kind::Str,
         "",
-        "what computed the network: its instruction set, or `autograd`",
+        "what computed the network: an instruction set, `libtorch` or `autograd`",
     ),
     optional("host", Kind::Str, "", "name of the machine of its last attempt"),
     optional("worker", Kind::Str, "", "id of the worker of its last attempt"),
