@@ -27,9 +27,9 @@ pub(crate) const SMALL_SHAPES: u64 = 6 * 2 * 8;
 /// Four trials of some seconds each, to be interrupted.
 pub(crate) const LONG: &str = "
 name: long
-task: {kind: digits, pool: 2, train_size: 400, validation_size: 100, test_size: 100}
+task: {kind: digits, pool: 2, train_size: 6000, validation_size: 100, test_size: 100}
 network: {hidden: 12, controller: 5}
-training: {epochs: 12, batch: 20, optimizer: {lr: 5.0e-3}}
+training: {epochs: 12, batch: 20, optimizer: {lr: 5.0e-4}}
 checkpoint: {interval: 0.1}
 retry: {lost: 100}
 parameters:

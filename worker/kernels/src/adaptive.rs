@@ -259,7 +259,6 @@ impl<R: Real> Cell<R> for AdaptiveCell<'_, R> {
             first += 1;
         }
         let (hits, negatives) = out.gains.total(simd);
-        let (hits, negatives) = out.gains.total(simd);
         counts.guard_hits += hits;
         counts.negative_gains += negatives;
     }

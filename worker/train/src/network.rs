@@ -21,7 +21,7 @@ mod plan;
 mod reading;
 mod recurrence;
 
-use rheo_core::config::{self, InputInit, Kernel, NetworkKind};
+use rheo_core::config::{self, InputInit, NetworkKind};
 use rheo_core::rng::{Purpose, TrialRng};
 use tch::{Device, Kind, Result, Tensor, no_grad_guard};
 
@@ -257,34 +257,6 @@ impl Network {
             let _ = tensor.f_set_requires_grad(true)?;
         }
         Ok(network)
-    }
-
-    /// Computes in another way from now on.
-    pub fn compute_with(&mut self, compute: Compute) {
-        self.compute = compute;
-    }
-
-    /// Moves the weights to another device. What runs there are operations of libtorch.
-    pub fn move_to(&mut self, device: Device) -> Result<()> {
-        let _guard = no_grad_guard();
-        for parameter in self.parameters() {
-            // Both handles are of one tensor; its storage is exchanged.
-            parameter.tensor.shallow_clone().f_set_data(&parameter.tensor.f_to_device(device)?)?;
-        }
-        if device != Device::Cpu && self.compute.kernel == Kernel::Fused {
-            self.compute.kernel = Kernel::Libtorch;
-        }
-        Ok(())
-    }
-
-    /// Where the weights are.
-    pub fn device(&self) -> Device {
-        self.w_out.device()
-    }
-
-    /// With what it computes.
-    pub fn compute(&self) -> &Compute {
-        &self.compute
     }
 
     /// All parameters, readout and embedding last: the order in which they are drawn and stored.

@@ -224,10 +224,6 @@ fn over_rows(tensor: &Tensor) -> Result<Tensor> {
     tensor.f_sum_dim_intlist(0, false, tensor.f_kind()?)
 }
 
-fn total(tensor: &Tensor) -> Result<Tensor> {
-    tensor.f_sum(tensor.f_kind()?)
-}
-
 /// sigma'(x) times `by`, from sigma(x).
 fn through_sigmoid(by: &Tensor, y: &Tensor) -> Result<Tensor> {
     by.f_mul(y)?.f_mul(&y.f_rsub_scalar(1.0)?)
@@ -482,9 +478,9 @@ impl Operations {
             over_rows(&by_z)?,
             transposed.f_matmul(g)?,
             next.f_transpose(0, 1)?.f_mv(&by_n)?,
-            total(&by_n)?,
+            by_n.f_sum(a.f_kind()?)?,
             next.f_transpose(0, 1)?.f_mv(&by_s)?,
-            total(&by_s)?,
+            by_s.f_sum(a.f_kind()?)?,
         ])?;
         let through = by_z.f_mv(&u.f_flatten(0, -1)?)?.f_reshape_as(a)?;
         Ok(Back {

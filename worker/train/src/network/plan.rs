@@ -47,7 +47,7 @@ impl Compute {
         tch::set_num_threads(i32::try_from(threads.max(1)).unwrap_or(i32::MAX));
     }
 
-    /// What computes the network: an instruction set, or `autograd`.
+    /// What computes the network: an instruction set, `libtorch` or `autograd`.
     pub fn name(&self) -> &'static str {
         match self.kernel {
             Kernel::Fused => self.resources.isa.name(),

@@ -3,9 +3,9 @@
 
 use rheo_core::config::Kernel;
 use rheo_kernels::Wanted;
-use tch::{Result, TchError, Tensor, no_grad_guard};
+use tch::{Device, Result, TchError, Tensor, no_grad_guard};
 
-use super::plan::{self, Passed, Plan};
+use super::plan::{self, Compute, Passed, Plan};
 use super::{
     Conditions, Held, Network, Parameter, Readout, State, Step, fused, operations, symbols,
 };
@@ -26,6 +26,34 @@ pub struct Reading {
 }
 
 impl Network {
+    /// Computes in another way from now on.
+    pub fn compute_with(&mut self, compute: Compute) {
+        self.compute = compute;
+    }
+
+    /// Moves the weights to another device. What runs there are operations of libtorch.
+    pub fn move_to(&mut self, device: Device) -> Result<()> {
+        let _guard = no_grad_guard();
+        for parameter in self.parameters() {
+            // Both handles are of one tensor; its storage is exchanged.
+            parameter.tensor.shallow_clone().f_set_data(&parameter.tensor.f_to_device(device)?)?;
+        }
+        if device != Device::Cpu && self.compute.kernel == Kernel::Fused {
+            self.compute.kernel = Kernel::Libtorch;
+        }
+        Ok(())
+    }
+
+    /// Where the weights are.
+    pub fn device(&self) -> Device {
+        self.w_out.device()
+    }
+
+    /// With what it computes.
+    pub fn compute(&self) -> &Compute {
+        &self.compute
+    }
+
     /// The class scores and the last state of [`Network::forward`] for a training step, whose
     /// gradients [`Network::gradients`] takes.
     pub fn read(

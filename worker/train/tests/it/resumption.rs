@@ -3,7 +3,7 @@
 use std::thread;
 
 use rheo_core::config::{
-    NetworkKind, OptimizerKind, Precision, Schedule, ScheduleKind, Training, TrialConfig,
+    Kernel, NetworkKind, OptimizerKind, Precision, Schedule, ScheduleKind, Training, TrialConfig,
 };
 use rheo_core::metric::Report;
 use rheo_core::trainer::{Commit, Ended, Finish, Next, Trainer as _};
@@ -213,12 +213,21 @@ fn trials_side_by_side_have_the_bits_they_have_alone() {
 #[test]
 fn each_thread_computes_with_the_threads_of_its_trial() {
     let torch = Torch::new(None);
-    let seen: Vec<(u32, Vec<i32>)> = thread::scope(|scope| {
-        let running: Vec<_> = [1, 2, 1, 2]
-            .map(|threads| {
+    // Beside the kernels, which have threads of their own, libtorch has one.
+    let trials = [
+        (1, Kernel::Autograd, 1),
+        (2, Kernel::Autograd, 2),
+        (1, Kernel::Fused, 1),
+        (2, Kernel::Fused, 1),
+        (2, Kernel::Libtorch, 2),
+    ];
+    let seen: Vec<(i32, Vec<i32>)> = thread::scope(|scope| {
+        let running: Vec<_> = trials
+            .map(|(threads, kernel, expected)| {
                 let torch = &torch;
                 let mut config = tiny(NetworkKind::Heterogeneous);
                 config.resources.threads = threads;
+                config.resources.kernel = kernel;
                 scope.spawn(move || {
                     let mut seen = Vec::new();
                     let mut session = Script::new(|_| {
@@ -226,17 +235,14 @@ fn each_thread_computes_with_the_threads_of_its_trial() {
                         Next::Continue
                     });
                     torch.run(&config, None, &mut session).unwrap();
-                    (threads, seen)
+                    (expected, seen)
                 })
             })
             .into_iter()
             .collect();
         running.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
-    for (threads, seen) in seen {
-        assert!(
-            seen.iter().all(|&used| used == i32::try_from(threads).unwrap()),
-            "{threads}: {seen:?}"
-        );
+    for (expected, seen) in seen {
+        assert!(seen.iter().all(|&used| used == expected), "{expected}: {seen:?}");
     }
 }
