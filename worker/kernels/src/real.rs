@@ -52,10 +52,6 @@ pub trait Real:
     /// `size`, which is not negative, with the sign of `sign`.
     fn with_sign<S: Simd>(simd: S, size: Self::Vector<S>, sign: Self::Vector<S>)
     -> Self::Vector<S>;
-    /// The smaller one.
-    fn min<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
-    /// The larger one.
-    fn max<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
     /// The smaller one of `a` and a limit that is not NaN; `a` where it is NaN.
     fn at_most<S: Simd>(simd: S, a: Self::Vector<S>, limit: Self::Vector<S>) -> Self::Vector<S>;
     /// The larger one of `a` and a limit that is not NaN; `a` where it is NaN.
@@ -158,16 +154,6 @@ impl Real for f32 {
     #[inline(always)]
     fn with_sign<S: Simd>(simd: S, size: S::f32s, sign: S::f32s) -> S::f32s {
         simd.or_f32s(size, simd.and_f32s(sign, simd.splat_f32s(-0.0)))
-    }
-
-    #[inline(always)]
-    fn min<S: Simd>(simd: S, a: S::f32s, b: S::f32s) -> S::f32s {
-        simd.min_f32s(a, b)
-    }
-
-    #[inline(always)]
-    fn max<S: Simd>(simd: S, a: S::f32s, b: S::f32s) -> S::f32s {
-        simd.max_f32s(a, b)
     }
 
     #[inline(always)]
@@ -294,16 +280,6 @@ impl Real for f64 {
     #[inline(always)]
     fn with_sign<S: Simd>(simd: S, size: S::f64s, sign: S::f64s) -> S::f64s {
         simd.or_f64s(size, simd.and_f64s(sign, simd.splat_f64s(-0.0)))
-    }
-
-    #[inline(always)]
-    fn min<S: Simd>(simd: S, a: S::f64s, b: S::f64s) -> S::f64s {
-        simd.min_f64s(a, b)
-    }
-
-    #[inline(always)]
-    fn max<S: Simd>(simd: S, a: S::f64s, b: S::f64s) -> S::f64s {
-        simd.max_f64s(a, b)
     }
 
     #[inline(always)]
