@@ -209,9 +209,7 @@ impl<R: Real> Cell<R> for AdaptiveCell<'_, R> {
     type Sums = Sums<R>;
 
     fn products<S: Simd>(&self, size: &Size) -> Vec<Product<R>> {
-        let sizes = (size.hidden, size.inputs);
-        let weight = |_, neuron, k| self.layer.weights.get(neuron, k, sizes);
-        vec![Product::new::<S>(size, (0, 1), true, weight)]
+        vec![self.layer.weights.product::<S>(size, 1)]
     }
 
     fn blocks(&self) -> usize {

@@ -1,12 +1,15 @@
 //! A layer as its callers see it.
 
+use pulp::Simd;
+
 use crate::Real;
 use crate::adaptive::{Adaptive, AdaptiveCell};
-use crate::cell::Cell;
+use crate::cell::{Cell, Size};
 use crate::gated::{Gru, Lstm};
 use crate::matrix::{Buffer, Outer, zeros};
 use crate::pass::{Pass, Runner, Tape};
 use crate::plain::{Plain, PlainCell};
+use crate::product::Product;
 use crate::sequence::{Resources, Sequence, Wanted};
 
 /// A recurrent layer with its weights.
@@ -166,6 +169,13 @@ pub struct Weights<'a, R> {
 }
 
 impl<R: Real> Weights<'_, R> {
+    /// The product of all weights of so many gates with [h | x | 1].
+    pub(crate) fn product<S: Simd>(&self, size: &Size, gates: usize) -> Product<R> {
+        let Size { hidden, inputs, .. } = *size;
+        let weight = |gate, neuron, k| self.get(gate * hidden + neuron, k, (hidden, inputs));
+        Product::new::<S>(size, (0, gates), true, weight)
+    }
+
     /// The weight of the k-th number of [h | x | 1] in a row, of H neurons and I inputs.
     pub(crate) fn get(&self, row: usize, k: usize, (hidden, inputs): (usize, usize)) -> R {
         if k < hidden {

@@ -30,10 +30,7 @@ impl<R: Real> Cell<R> for Lstm<'_, R> {
     type Sums = ();
 
     fn products<S: Simd>(&self, size: &Size) -> Vec<Product<R>> {
-        let Size { hidden, inputs, .. } = *size;
-        let weight =
-            |gate, neuron, k| self.weights.get(gate * hidden + neuron, k, (hidden, inputs));
-        vec![Product::new::<S>(size, (0, GATES), true, weight)]
+        vec![self.weights.product::<S>(size, GATES)]
     }
 
     fn blocks(&self) -> usize {
