@@ -28,6 +28,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::SystemClock;
 use crate::engine::{self, Handle, report};
+use crate::fleet;
 use crate::grpc;
 use crate::live::Live;
 use crate::sink::{Backlog, Sink};
@@ -42,6 +43,8 @@ pub struct Settings {
     pub lease: Duration,
     /// How often rows are moved into parts.
     pub flush: Duration,
+    /// How often clusters are asked where pilots are.
+    pub poll: Duration,
 }
 
 impl Settings {
@@ -51,9 +54,12 @@ impl Settings {
     /// The default time between parts.
     pub const FLUSH: Duration = Duration::from_secs(15);
 
+    /// The default time between questions to a cluster: what an administrator does not mind.
+    pub const POLL: Duration = Duration::from_secs(10);
+
     /// The defaults on the state directory `state`.
     pub fn new(state: PathBuf) -> Self {
-        Self { state, lease: Self::LEASE, flush: Self::FLUSH }
+        Self { state, lease: Self::LEASE, flush: Self::FLUSH, poll: Self::POLL }
     }
 
     /// The results directory.
@@ -222,6 +228,7 @@ impl Opened {
         tasks.spawn(coordinator.sink.clone().run(interval, stop.clone()));
         tasks.spawn(drop_checkpoints(coordinator.clone(), dropped, stop.clone()));
         tasks.spawn(tick(coordinator.clone(), stop.clone()));
+        tasks.spawn(fleet::run(coordinator.clone(), stop.clone()));
         Ok(coordinator)
     }
 }
@@ -281,6 +288,7 @@ fn carry_out(
         Effect::SweepChanged(_) => live.changed(),
         Effect::TrialEnded(trial) => live.trial_ended(trial),
         Effect::FlushSweep(sweep) => sink.finish(sweep),
+        Effect::Reconcile => live.fleets().notify_one(),
         Effect::DropCheckpoint(digest) => {
             // While the coordinator stops nobody listens; the next start removes what is left.
             let _ = drop.send(digest);

@@ -12,6 +12,7 @@ mod data;
 mod env;
 mod failure;
 mod format;
+mod launch;
 mod offline;
 mod point;
 mod preview;
@@ -111,6 +112,9 @@ enum Command {
     Cancel(control::Args),
     /// Try failed trials again, as new attempts.
     Retry(control::RetryArgs),
+    /// Start workers here, on Slurm or on Kubernetes, as many as there is work for.
+    #[command(subcommand)]
+    Launch(launch::Command),
     /// Run SQL over everything that is committed.
     Query(query::Args),
     /// Analyse the network of a trial, beside what its sweep analyses.
@@ -190,6 +194,7 @@ impl Cli {
             Command::Resume(args) => control::resume(&global, &args).await,
             Command::Cancel(args) => control::cancel(&global, &args).await,
             Command::Retry(args) => control::retry(&global, &args).await,
+            Command::Launch(command) => launch::run(&global, command).await,
             Command::Query(args) => query::run(&global, &args).await,
             Command::Analyze(args) => analyze::run(&global, &args).await,
             Command::Checkpoint(command) => checkpoint::run(&global, &command).await,

@@ -1,6 +1,8 @@
 //! How the command line speaks to a coordinator: over the network, or, where none runs, to the state
 //! directory at rest through the same protocol in this process. One way, so both behave alike.
 
+mod fleet;
+
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use rheo_core::id::{Digest, RequestId, SweepName, TrialId};
 use rheo_core::sweep::{Selection, Status, SweepView, TrialView};
 use rheo_core::trainer::Progress;
 use rheo_proto::refusal::Refusal;
+use rheo_proto::v1::fleet_service_client::FleetServiceClient;
 use rheo_proto::v1::sweep_service_client::SweepServiceClient;
 use rheo_proto::v1::worker_service_client::WorkerServiceClient;
 use rheo_proto::{Invalid, MAX_MESSAGE, client as wire, v1};
@@ -63,6 +66,7 @@ pub(crate) fn server_file(state: &Path) -> PathBuf {
 pub(crate) struct Client {
     inner: SweepServiceClient<Channel>,
     workers: WorkerServiceClient<Channel>,
+    fleets: FleetServiceClient<Channel>,
     /// Whether a coordinator runs: nothing will happen to what is submitted otherwise.
     pub is_live: bool,
 }
@@ -180,8 +184,9 @@ impl Client {
         let inner = SweepServiceClient::new(channel.clone())
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE);
-        let workers = WorkerServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
-        Self { inner, workers, is_live: true }
+        let workers = WorkerServiceClient::new(channel.clone());
+        let workers = workers.max_decoding_message_size(MAX_MESSAGE);
+        Self { inner, workers, fleets: FleetServiceClient::new(channel), is_live: true }
     }
 
     /// Submits the text of a sweep file; says whether the sweep is new.

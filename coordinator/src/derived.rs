@@ -72,6 +72,7 @@ fn attempt_row(state: &State, event: &Event) -> Option<AttemptRow> {
         worker: *worker,
         host: machine.host,
         pid: Some(machine.pid),
+        place: machine.place,
         version: machine.version,
         started: *since,
         ended: *at,

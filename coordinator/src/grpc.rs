@@ -1,5 +1,6 @@
 //! The protocol, served. Handlers convert at the door, ask the engine, and convert back.
 
+mod fleet;
 mod sweep;
 mod worker;
 
@@ -7,6 +8,7 @@ use std::io;
 use std::time::Duration;
 
 use rheo_proto::refusal::{self, Reason};
+use rheo_proto::v1::fleet_service_server::FleetServiceServer;
 use rheo_proto::v1::sweep_service_server::SweepServiceServer;
 use rheo_proto::v1::worker_service_server::WorkerServiceServer;
 use rheo_proto::{MAX_MESSAGE, v1};
@@ -42,18 +44,24 @@ where
         .max_decoding_message_size(MAX_MESSAGE)
         .max_encoding_message_size(MAX_MESSAGE)
         .accept_compressed(CompressionEncoding::Gzip);
+    let fleets = FleetServiceServer::new(fleet::Service::new(coordinator.clone()));
     let sweeps = SweepServiceServer::new(sweep::Service::new(coordinator, stop.clone()))
         .max_decoding_message_size(MAX_MESSAGE)
         .max_encoding_message_size(MAX_MESSAGE)
         .accept_compressed(CompressionEncoding::Gzip);
     health.set_serving::<WorkerServiceServer<worker::Service>>().await;
     health.set_serving::<SweepServiceServer<sweep::Service>>().await;
+    health.set_serving::<FleetServiceServer<fleet::Service>>().await;
     let mut server = Server::builder()
         .timeout(DEADLINE)
         .http2_keepalive_interval(Some(KEEPALIVE.0))
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
         .tcp_nodelay(true);
-    let mut router = server.add_service(health_service).add_service(workers).add_service(sweeps);
+    let mut router = server
+        .add_service(health_service)
+        .add_service(workers)
+        .add_service(sweeps)
+        .add_service(fleets);
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(v1::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)

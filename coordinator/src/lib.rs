@@ -9,6 +9,7 @@ mod client;
 mod clock;
 mod derived;
 mod engine;
+mod fleet;
 mod grpc;
 mod live;
 mod sink;

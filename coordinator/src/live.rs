@@ -21,6 +21,8 @@ struct Shared {
     ended: broadcast::Sender<TrialId>,
     /// Told when there may be work for a worker that waits.
     work: Notify,
+    /// Told when fleets may have too few or too many pilots.
+    fleets: Notify,
 }
 
 /// Trials whose ends a slow watcher may still be told of.
@@ -33,6 +35,7 @@ impl Default for Live {
             changes: watch::Sender::new(0),
             ended: broadcast::Sender::new(REMEMBERED),
             work: Notify::new(),
+            fleets: Notify::new(),
         }))
     }
 }
@@ -40,6 +43,11 @@ impl Default for Live {
 impl Live {
     fn progress_map(&self) -> MutexGuard<'_, BTreeMap<TrialId, Progress>> {
         self.0.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Told when fleets may have too few or too many pilots; remembered if nobody waits.
+    pub(crate) fn fleets(&self) -> &Notify {
+        &self.0.fleets
     }
 
     /// Notes how far a trial is.

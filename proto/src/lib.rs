@@ -6,6 +6,7 @@
 
 pub mod client;
 mod convert;
+pub mod fleet;
 pub mod refusal;
 pub mod worker;
 

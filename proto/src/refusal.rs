@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | a worker whose lease is gone | FAILED_PRECONDITION | `STALE_ATTEMPT`: it drops the trial |
 //! | a worker that is not known | NOT_FOUND | `UNKNOWN_WORKER`: it joins and tries again |
-//! | a client that names something unknown | NOT_FOUND | `UNKNOWN_SWEEP`, `UNKNOWN_TRIAL` |
+//! | a client that names something unknown | NOT_FOUND | `UNKNOWN_SWEEP`, `UNKNOWN_TRIAL`, `UNKNOWN_FLEET` |
 //! | a client whose sweep differs from the one of that name | ALREADY_EXISTS | `SWEEP_DIFFERS` |
 //! | a client whose sweep file has mistakes | INVALID_ARGUMENT | `INVALID_SWEEP`, the mistakes as JSON |
 //! | anyone whose message means nothing | INVALID_ARGUMENT | `INVALID_ARGUMENT` |
@@ -83,9 +83,10 @@ pub fn status(reason: Reason, text: impl Into<String>, detail: Option<String>) -
 /// The status that tells a rejection of the state machine.
 pub fn from_rejection(rejection: &Rejection) -> Status {
     let code = match rejection {
-        Rejection::UnknownSweep(_) | Rejection::UnknownTrial(_) | Rejection::UnknownWorker(_) => {
-            Code::NotFound
-        }
+        Rejection::UnknownSweep(_)
+        | Rejection::UnknownTrial(_)
+        | Rejection::UnknownWorker(_)
+        | Rejection::UnknownFleet(_) => Code::NotFound,
         Rejection::SweepDiffers { .. } => Code::AlreadyExists,
         Rejection::StaleAttempt(_) | Rejection::SweepEnded(_) | Rejection::NotRetryable { .. } => {
             Code::FailedPrecondition

@@ -1,6 +1,7 @@
 //! The worker's service in core types.
 
 use rheo_core::config::TrialConfig;
+use rheo_core::fleet::Place;
 use rheo_core::id::{AttemptId, Digest, WorkerId};
 use rheo_core::row::{Batch, RowCounts, Summary};
 use rheo_core::sweep::{self, Claim, Ending, WorkerInfo};
@@ -43,14 +44,45 @@ impl From<v1::Verdict> for Verdict {
 /// Who joins, and what it is.
 pub fn joining(wire: v1::JoinRequest) -> Result<(WorkerId, WorkerInfo), Invalid> {
     let worker = worker_id(&wire.worker)?;
+    let place = wire.place.map(Place::try_from).transpose()?.unwrap_or_default();
     let (host, pid, slots, version) = (wire.host, wire.pid, wire.slots, wire.version);
-    Ok((worker, WorkerInfo { host, pid, slots, version }))
+    Ok((worker, WorkerInfo { host, pid, slots, version, place }))
 }
 
 /// The request to join.
 pub fn join(worker: WorkerId, info: WorkerInfo) -> v1::JoinRequest {
-    let WorkerInfo { host, pid, slots, version } = info;
-    v1::JoinRequest { worker: worker.to_string(), host, pid, slots, version }
+    let WorkerInfo { host, pid, slots, version, place } = info;
+    let (worker, place) = (worker.to_string(), Some(place.into()));
+    v1::JoinRequest { worker, host, pid, slots, version, place }
+}
+
+impl TryFrom<v1::Place> for Place {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::Place) -> Result<Self, Invalid> {
+        let pilot = wire.pilot.map(|pilot| pilot.parse());
+        Ok(Self {
+            pilot: pilot.transpose().map_err(|error| Invalid::value("pilot", error))?,
+            task: wire.task,
+            restarts: wire.restarts,
+            job: wire.job,
+            node: wire.node,
+            partition: wire.partition,
+        })
+    }
+}
+
+impl From<Place> for v1::Place {
+    fn from(place: Place) -> Self {
+        Self {
+            pilot: place.pilot.map(|pilot| pilot.to_string()),
+            task: place.task,
+            restarts: place.restarts,
+            job: place.job,
+            node: place.node,
+            partition: place.partition,
+        }
+    }
 }
 
 /// The worker of a request.

@@ -14,3 +14,36 @@ pub(crate) const SPOOL: &str = "RHEO_SPOOL";
 
 /// What is logged, as a `tracing` filter.
 pub(crate) const LOG: &str = "RHEO_LOG";
+
+/// Threads that train trials side by side.
+pub(crate) const SLOTS: &str = "RHEO_SLOTS";
+
+/// When this process is ended whatever it does, in seconds since 1970.
+pub(crate) const DEADLINE: &str = "RHEO_DEADLINE";
+
+/// The pilot that the worker belongs to.
+pub(crate) const PILOT: &str = "RHEO_PILOT";
+
+/// Which worker of its job it is.
+pub(crate) const TASK: &str = "RHEO_TASK";
+
+/// How often its job was started again.
+pub(crate) const RESTARTS: &str = "RHEO_RESTARTS";
+
+/// Its job.
+pub(crate) const JOB: &str = "RHEO_JOB";
+
+/// Its node.
+pub(crate) const NODE: &str = "RHEO_NODE";
+
+/// Its partition, queue or namespace.
+pub(crate) const PARTITION: &str = "RHEO_PARTITION";
+
+/// The only sweep to work for.
+pub(crate) const SWEEP: &str = "RHEO_SWEEP";
+
+/// Seconds without work after which the worker leaves.
+pub(crate) const IDLE_TIMEOUT: &str = "RHEO_IDLE_TIMEOUT";
+
+/// Seconds that leaving may take.
+pub(crate) const GRACE: &str = "RHEO_GRACE";

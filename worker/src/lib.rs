@@ -16,6 +16,7 @@
 mod control;
 mod link;
 mod outbox;
+mod pace;
 mod parcel;
 mod session;
 mod settings;

@@ -5,6 +5,7 @@
 
 mod env;
 mod offline;
+mod place;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -35,10 +36,10 @@ struct Args {
     #[arg(long, env = env::STATE, value_name = "DIR", default_value = ".rheo")]
     state: PathBuf,
     /// Threads that train trials side by side; by default one for each processor.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, env = env::SLOTS, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     slots: Option<u32>,
     /// Work for this sweep only.
-    #[arg(long, value_name = "NAME", value_parser = SweepName::parse)]
+    #[arg(long, env = env::SWEEP, value_name = "NAME", value_parser = SweepName::parse)]
     sweep: Option<SweepName>,
     /// Directory of data files such as MNIST, for tasks that do not name one.
     #[arg(long, env = env::DATA, value_name = "DIR")]
@@ -47,11 +48,17 @@ struct Args {
     #[arg(long, env = env::SPOOL, value_name = "DIR")]
     spool: Option<PathBuf>,
     /// Leave after so many seconds without work, even if a sweep has not ended.
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, env = env::IDLE_TIMEOUT, value_name = "SECONDS")]
     idle_timeout: Option<f64>,
     /// Seconds that leaving may take after SIGTERM, SIGINT or SIGUSR1.
-    #[arg(long, value_name = "SECONDS", default_value_t = Settings::GRACE.as_secs_f64())]
+    #[arg(long, env = env::GRACE, value_name = "SECONDS", default_value_t = Settings::GRACE.as_secs_f64())]
     grace: f64,
+    /// When this process is ended whatever it does, in seconds since 1970: it takes no trial that
+    /// could not commit anything before, and leaves in time.
+    #[arg(long, env = env::DEADLINE, value_name = "SECONDS")]
+    deadline: Option<u64>,
+    #[command(flatten)]
+    place: place::PlaceArgs,
     /// Leave when standard input is closed, that is, when the parent process has died.
     #[arg(long, hide = true)]
     exit_with_parent: bool,
@@ -81,8 +88,17 @@ impl Args {
             patience: Settings::PATIENCE,
             grace: seconds(self.grace, "grace")?,
             orphaned: CancellationToken::new(),
+            place: self.place.place(),
+            deadline: self.deadline.map(until),
         })
     }
+}
+
+/// How long it is until a moment in seconds since 1970.
+#[expect(clippy::disallowed_methods, reason = "a deadline of the scheduler is a wall-clock time")]
+fn until(deadline: u64) -> Duration {
+    let deadline = std::time::UNIX_EPOCH + Duration::from_secs(deadline);
+    deadline.duration_since(std::time::SystemTime::now()).unwrap_or_default()
 }
 
 fn processors() -> u32 {

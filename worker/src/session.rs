@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::control::{Control, Order};
 use crate::outbox::Outbox;
+use crate::pace::Pace;
 use crate::parcel::Goods;
 
 /// One running trial.
@@ -23,6 +24,9 @@ pub(crate) struct Desk {
     outbox: Arc<Outbox>,
     keys: Keys,
     began: Instant,
+    pace: Arc<Pace>,
+    /// When it last could have committed.
+    looked: Option<Instant>,
     timeout: Option<Duration>,
     /// Time between commits; zero commits after every epoch.
     interval: Duration,
@@ -38,7 +42,11 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    pub(crate) fn new(assignment: &Assignment, control: Arc<Control>, outbox: Arc<Outbox>) -> Self {
+    pub(crate) fn new(
+        assignment: &Assignment,
+        (control, outbox): (Arc<Control>, Arc<Outbox>),
+        pace: Arc<Pace>,
+    ) -> Self {
         let TrialConfig { checkpoint, resources, .. } = &assignment.config;
         let seconds = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
         let now = Instant::now();
@@ -47,6 +55,8 @@ impl Desk {
             outbox,
             keys: Keys::new(assignment.attempt.trial.index, &assignment.config),
             began: now,
+            pace,
+            looked: None,
             timeout: resources.timeout.map(seconds),
             interval: seconds(checkpoint.interval),
             committed: now,
@@ -74,6 +84,15 @@ impl Desk {
         Ok(Goods { work, batches, checkpoint: Bytes::from(checkpoint) })
     }
 
+    /// Notes how long it took to come here.
+    fn look(&mut self) {
+        let now = Instant::now();
+        match self.looked.replace(now) {
+            None => self.pace.started(now - self.began),
+            Some(before) => self.pace.stepped(now - before),
+        }
+    }
+
     fn is_due(&self) -> bool {
         if self.interval.is_zero() {
             return self.epoch > self.committed_epoch;
@@ -84,6 +103,7 @@ impl Desk {
 
 impl Session for Desk {
     fn next(&mut self) -> Next {
+        self.look();
         if self.failure.is_some() {
             return Next::Abandon;
         }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rheo_core::fleet::Place;
 use rheo_core::id::SweepName;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +28,10 @@ pub struct Settings {
     pub grace: Duration,
     /// Cancelled when the process that started this one has died, and the coordinator with it.
     pub orphaned: CancellationToken,
+    /// Where it runs.
+    pub place: Place,
+    /// How long from now it may live at most: whatever started it ends it then.
+    pub deadline: Option<Duration>,
 }
 
 impl Settings {

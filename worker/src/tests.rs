@@ -92,6 +92,7 @@ where
         link,
         spool: Arc::clone(&spool),
         trainer: Arc::new(Fake(trainer)),
+        pace: Arc::default(),
     };
     let control = Arc::new(Control::default());
     control.give(order);

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use crate::control::{Control, Order};
 use crate::link::{Link, pauses};
 use crate::outbox::Outbox;
+use crate::pace::Pace;
 use crate::parcel::Goods;
 use crate::session::Desk;
 use crate::spool::Spool;
@@ -26,6 +27,7 @@ pub(crate) struct Bench {
     pub(crate) link: Arc<Link>,
     pub(crate) spool: Arc<Spool>,
     pub(crate) trainer: Arc<dyn Trainer>,
+    pub(crate) pace: Arc<Pace>,
 }
 
 impl Bench {
@@ -54,7 +56,8 @@ impl Bench {
         let (goods, ending) = match self.checkpoint(&assignment, &control).await {
             Err(ending) => (None, ending),
             Ok(checkpoint) => {
-                let desk = Desk::new(&assignment, Arc::clone(&control), Arc::clone(&outbox));
+                let post = (Arc::clone(&control), Arc::clone(&outbox));
+                let desk = Desk::new(&assignment, post, Arc::clone(&self.pace));
                 let trainer = Arc::clone(&self.trainer);
                 let attempt = move || train(&*trainer, &assignment, checkpoint.as_ref(), desk);
                 match on_a_thread(attempt).await {

@@ -71,6 +71,8 @@ type Running = Arc<Mutex<BTreeMap<AttemptId, (u32, Arc<Control>)>>>;
 
 struct Worker {
     settings: Settings,
+    /// When it is ended whatever it does.
+    ends: Option<Instant>,
     info: WorkerInfo,
     bench: Bench,
     running: Running,
@@ -94,8 +96,10 @@ pub async fn run(
             pid: std::process::id(),
             slots: settings.slots,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            place: settings.place.clone(),
         },
-        bench: Bench { worker, link, spool, trainer },
+        bench: Bench { worker, link, spool, trainer, pace: Arc::default() },
+        ends: settings.deadline.map(|left| Instant::now() + left),
         running: Running::default(),
         freed: Arc::new(Notify::new()),
         tasks: TaskTracker::new(),
@@ -129,8 +133,39 @@ impl Worker {
         tokio::select! {
             () = heartbeat => Ok(Exit::Drained),
             exit = acquire => exit,
+            () = self.time_to_leave() => {
+                tracing::info!("the time of this worker is over");
+                Ok(Exit::Drained)
+            }
             () = drain.cancelled() => Ok(Exit::Drained),
         }
+    }
+
+    /// Waits until leaving must begin, which is known better as trials run.
+    async fn time_to_leave(&self) {
+        let Some(ends) = self.ends else { return std::future::pending().await };
+        loop {
+            let left = ends.saturating_duration_since(Instant::now());
+            let lead = self.bench.pace.lead(self.settings.grace);
+            if left <= lead {
+                return;
+            }
+            tokio::time::sleep((left - lead).min(PROGRESS)).await;
+        }
+    }
+
+    /// How long trials may still begin: those that begin later could not commit anything before
+    /// leaving must begin.
+    fn time_for_trials(&self) -> Duration {
+        let pace = &self.bench.pace;
+        let needed = pace.lead(self.settings.grace) + pace.first_commit();
+        self.ends.map_or(Duration::MAX, |ends| {
+            ends.saturating_duration_since(Instant::now()).saturating_sub(needed)
+        })
+    }
+
+    fn has_time(&self) -> bool {
+        !self.time_for_trials().is_zero()
     }
 
     /// Joins, waiting for a coordinator that is not there yet.
@@ -209,7 +244,11 @@ impl Worker {
             if free < self.settings.slots {
                 busy = Instant::now();
             }
-            if free == 0 {
+            if !self.has_time() && self.running().is_empty() {
+                tracing::info!("too little time is left for another trial");
+                return Ok(Exit::Drained);
+            }
+            if free == 0 || !self.has_time() {
                 self.freed.notified().await;
                 continue;
             }
@@ -247,6 +286,7 @@ impl Worker {
     async fn ask(&self, free: u32) -> Result<(Vec<Assignment>, bool), Refusal> {
         let held: Vec<AttemptId> = self.running().keys().cloned().collect();
         let wait = self.settings.idle.map_or(WAIT, |idle| idle.min(WAIT));
+        let wait = wait.min(self.time_for_trials());
         let Bench { link, worker, .. } = &self.bench;
         let ask = link.acquire(*worker, &held, free, self.settings.sweep.as_ref(), wait);
         tokio::select! {

@@ -20,6 +20,7 @@ mod state;
 mod view;
 
 pub use command::{Claim, Command, Ending, Request, Selection, Work};
+pub(crate) use decide::end_leases_of;
 pub use decide::{decide, execute};
 pub use effect::{Effect, effects};
 pub use event::{Event, Reopened};

@@ -1,6 +1,14 @@
-//! Starts workers, and keeps them running while there is work.
+//! Starts workers: processes on this machine, jobs of Slurm, Jobs of Kubernetes.
 //!
-//! Workers are processes of their own whatever starts them; this crate knows how to start them here
-//! ([`local`]). It never speaks the protocol: a worker that is started finds its coordinator itself.
+//! [`Launcher`] is what a fleet needs of a cluster: to say where its pilots are, to take one, to have
+//! some go. It decides nothing: how many there are to be follows from the state, in `rheo-core`. This
+//! is the only crate that knows Slurm and Kubernetes, and it speaks none of our protocol: pilots find
+//! the coordinator through its state directory or files that stand for it.
 
+mod command;
+mod launcher;
 pub mod local;
+pub mod process;
+pub mod slurm;
+
+pub use launcher::{Error, Known, Launcher, Order, open};

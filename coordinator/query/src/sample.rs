@@ -4,6 +4,7 @@
 mod analyses;
 
 use rheo_core::config::{Evaluation, EvaluationKind, NetworkKind, TrialConfig};
+use rheo_core::fleet::Place;
 use rheo_core::id::{Digest, WorkerId};
 use rheo_core::metric::Metric;
 use rheo_core::row::{EpochRow, EvaluationRow, Rows, ShapeRow, Summary};
@@ -138,6 +139,13 @@ pub(crate) fn attempt(trial: u64) -> AttemptRow {
         worker: worker(),
         host: "node-7".to_owned(),
         pid: Some(4711),
+        place: Place {
+            pilot: "slurm/3".parse().ok(),
+            job: Some("815".to_owned()),
+            node: Some("n7".to_owned()),
+            partition: Some("main".to_owned()),
+            ..Place::default()
+        },
         version: "0.1.0".to_owned(),
         started: Timestamp(1_790_000_000_000 + trial),
         ended: Timestamp(1_790_000_012_500 + trial),

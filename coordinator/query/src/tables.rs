@@ -48,7 +48,7 @@ use crate::batch::{self, Error, Keys};
 use crate::config;
 
 /// The version of the schemas; it grows by one whenever a column is added anywhere.
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 4;
 
 /// Under which name files and batches state [`SCHEMA_VERSION`].
 pub(crate) const VERSION_KEY: &str = "rheo.schema";

@@ -12,6 +12,12 @@ pub(super) const DATA: &str = "RHEO_DATA";
 /// The `rheo-worker` program, if it does not lie beside `rheo`.
 pub(super) const WORKER: &str = "RHEO_WORKER";
 
+/// The only sweep that a worker works for; set for workers that `rheo launch` starts.
+pub(super) const SWEEP: &str = "RHEO_SWEEP";
+
+/// Seconds without work after which a worker leaves; set for workers that `rheo launch` starts.
+pub(super) const IDLE_TIMEOUT: &str = "RHEO_IDLE_TIMEOUT";
+
 /// What is logged, as a `tracing` filter.
 pub(super) const LOG: &str = "RHEO_LOG";
 

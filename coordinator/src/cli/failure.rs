@@ -90,8 +90,10 @@ impl From<client::Error> for Failure {
                 ..
             }) => Self::Unreachable(error.into()),
             client::Error::Refused(refusal) => match refusal.reason.as_str() {
-                "UNKNOWN_SWEEP" | "UNKNOWN_TRIAL" | "SWEEP_ENDED" | "NOT_RETRYABLE"
-                | "INVALID_QUERY" | "INVALID_ARGUMENT" => Self::Usage(error.into()),
+                "UNKNOWN_SWEEP" | "UNKNOWN_FLEET" | "UNKNOWN_TRIAL" | "SWEEP_ENDED"
+                | "NOT_RETRYABLE" | "INVALID_QUERY" | "INVALID_ARGUMENT" => {
+                    Self::Usage(error.into())
+                }
                 "SWEEP_DIFFERS" => Self::usage(differs(refusal)),
                 "STOPPING" => Self::Unreachable(error.into()),
                 "" if refusal.transient => Self::Unreachable(error.into()),

@@ -25,6 +25,9 @@ pub(super) struct Args {
     /// Seconds between parts: after so long, committed rows are in Parquet files.
     #[arg(long, value_name = "SECONDS", default_value_t = Settings::FLUSH.as_secs_f64())]
     flush_interval: f64,
+    /// Seconds between questions to a cluster about the pilots of fleets.
+    #[arg(long, value_name = "SECONDS", default_value_t = Settings::POLL.as_secs_f64())]
+    poll: f64,
 }
 
 impl Args {
@@ -37,7 +40,8 @@ impl Args {
         };
         let lease = seconds(self.lease, "lease")?;
         let flush = seconds(self.flush_interval, "flush-interval")?;
-        Ok(Settings { lease, flush, ..Settings::new(state) })
+        let poll = seconds(self.poll, "poll")?;
+        Ok(Settings { lease, flush, poll, ..Settings::new(state) })
     }
 }
 

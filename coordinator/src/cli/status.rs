@@ -35,6 +35,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     if let Some(trouble) = trouble {
         format::note(format!("rows are safe in the journal, but cannot be written: {trouble}"));
     }
+    super::launch::tell_trouble(&client.fleets().await?);
     let unfinished = sweeps.iter().any(|sweep| sweep.ended.is_none());
     if !client.is_live && unfinished {
         format::note("no coordinator runs here: `rheo run` or `rheo serve` goes on");

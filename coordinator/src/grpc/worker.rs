@@ -238,7 +238,7 @@ impl Service {
         let view = move |state: &State, _: &[_]| {
             let assignments = state.assignments(worker, &known);
             let pause = state.next_ready(wanted.as_ref(), now).map(|at| at.since(now));
-            (assignments, state.work_left(wanted.as_ref()), pause)
+            (assignments, state.work_left(worker, wanted.as_ref()), pause)
         };
         Ok(self.coordinator.handle.execute(command, Vec::new(), view).await?)
     }

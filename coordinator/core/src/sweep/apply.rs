@@ -8,6 +8,7 @@ use super::event::{Event, Reopened};
 use super::outcome::{AttemptOutcome, Outcome, StopReason};
 use super::state::{Done, Lease, Planned, State, Sweep, Trial, Worker};
 use crate::definition::Definition;
+use crate::fleet;
 use crate::id::{AttemptId, SweepName};
 use crate::metric::Report;
 use crate::row::RowCounts;
@@ -22,6 +23,7 @@ impl State {
                 self.on_submitted(definition, source, *at);
             }
             Event::WorkerJoined { worker, info, at } => {
+                fleet::on_joined(&mut self.fleets, &info.place);
                 let joined = Worker { info: info.clone(), joined: *at, seen: *at };
                 self.workers.insert(*worker, joined);
             }
@@ -29,6 +31,12 @@ impl State {
                 self.workers.remove(worker);
             }
             Event::RequestNoted { request } => self.requests.insert(*request),
+            Event::Fleet(event) => {
+                if let Some(request) = event.request() {
+                    self.requests.insert(request);
+                }
+                fleet::apply(&mut self.fleets, event);
+            }
             Event::LeasesRenewed { worker, attempts, at, until } => {
                 if let Some(worker) = self.workers.get_mut(worker) {
                     worker.seen = *at;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::state::WorkerInfo;
 use crate::definition::Definition;
+use crate::fleet;
 use crate::id::{AttemptId, Digest, RequestId, SweepName, WorkerId};
 use crate::metric::{Metrics, Report};
 use crate::row::{RowCounts, Summary};
@@ -27,6 +28,8 @@ pub enum Command {
     },
     /// A change of a sweep that a client asked for.
     Client(Request),
+    /// Something about a fleet.
+    Fleet(fleet::Command),
     /// A worker presents itself.
     Join {
         /// The worker.

@@ -5,6 +5,7 @@ mod ending;
 mod worker;
 
 use self::worker::Wish;
+pub(crate) use self::worker::end_leases_of;
 use super::command::Command;
 use super::event::Event;
 use super::outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
@@ -22,6 +23,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
             Ok(vec![Event::Started { at: now, leases_until: now + *lease }])
         }
         Command::Submit { definition, source } => client::submit(state, definition, source, now),
+        Command::Fleet(command) => crate::fleet::decide(state, command, now),
         Command::Client(request) => client::request(state, request, now),
         Command::Join { worker, info } => Ok(worker::join(state, *worker, info, now)),
         Command::Acquire { worker, held, slots, only, lease } => {

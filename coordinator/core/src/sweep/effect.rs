@@ -2,6 +2,7 @@
 //! after a crash.
 
 use super::event::Event;
+use crate::fleet;
 use crate::id::{Digest, SweepName, TrialId};
 
 /// Something to be done outside.
@@ -17,16 +18,22 @@ pub enum Effect {
     FlushSweep(SweepName),
     /// This checkpoint is no longer needed.
     DropCheckpoint(Digest),
+    /// Fleets may have too few or too many pilots.
+    Reconcile,
 }
 
 /// What must be done once `event` is durable.
 pub fn effects(event: &Event) -> Vec<Effect> {
     match event {
         Event::SweepSubmitted { definition, .. } => {
-            vec![Effect::WakeWorkers, Effect::SweepChanged(definition.name.clone())]
+            vec![
+                Effect::WakeWorkers,
+                Effect::SweepChanged(definition.name.clone()),
+                Effect::Reconcile,
+            ]
         }
         Event::SweepResumed { sweep, .. } | Event::TrialsRetried { sweep, .. } => {
-            vec![Effect::WakeWorkers, Effect::SweepChanged(sweep.clone())]
+            vec![Effect::WakeWorkers, Effect::SweepChanged(sweep.clone()), Effect::Reconcile]
         }
         Event::SweepPaused { sweep, .. } | Event::SweepClosed { sweep, .. } => {
             vec![Effect::SweepChanged(sweep.clone())]
@@ -45,6 +52,17 @@ pub fn effects(event: &Event) -> Vec<Effect> {
             .map(|digest| Effect::DropCheckpoint(*digest))
             .chain([Effect::SweepChanged(attempt.trial.sweep.clone())])
             .collect(),
+        Event::Fleet(event) => match event {
+            fleet::Event::Launched { .. } | fleet::Event::Scaled { .. } => vec![Effect::Reconcile],
+            // Workers that wait learn that there is nothing left for them.
+            fleet::Event::Drained { .. } | fleet::Event::Stopped { .. } => {
+                vec![Effect::WakeWorkers, Effect::Reconcile]
+            }
+            fleet::Event::PilotRemoved { .. } | fleet::Event::PilotEnded { .. } => {
+                vec![Effect::WakeWorkers]
+            }
+            _ => Vec::new(),
+        },
         Event::StopRequested { trial, .. } => vec![Effect::SweepChanged(trial.sweep.clone())],
         Event::AttemptEnded { attempt, .. } => {
             vec![Effect::WakeWorkers, Effect::SweepChanged(attempt.trial.sweep.clone())]

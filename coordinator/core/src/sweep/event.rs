@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
 use super::state::WorkerInfo;
 use crate::definition::Definition;
+use crate::fleet;
 use crate::id::{AttemptId, Digest, RequestId, SweepName, TrialId, WorkerId};
 use crate::metric::{Metrics, Report};
 use crate::row::{RowCounts, Summary};
@@ -173,6 +174,8 @@ pub enum Event {
         /// The earliest time of the next attempt.
         not_before: Timestamp,
     },
+    /// Something about a fleet.
+    Fleet(fleet::Event),
     /// A trial is over.
     TrialEnded {
         /// Which.
@@ -221,7 +224,8 @@ impl Event {
             | Self::RequestNoted { .. }
             | Self::WorkerJoined { .. }
             | Self::WorkerLeft { .. }
-            | Self::LeasesRenewed { .. } => None,
+            | Self::LeasesRenewed { .. }
+            | Self::Fleet(_) => None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Why a command was refused. A rejection changes nothing and is no failure of the coordinator.
 
+use crate::fleet::FleetName;
 use crate::id::{AttemptId, SweepName, TrialId, WorkerId};
 
 /// A refusal; [`Self::reason`] is what clients match on.
@@ -8,6 +9,9 @@ pub enum Rejection {
     /// There is no such sweep.
     #[error("no sweep is called `{0}`")]
     UnknownSweep(SweepName),
+    /// There is no such fleet.
+    #[error("no fleet is called `{0}`: `rheo launch list` shows those there are")]
+    UnknownFleet(FleetName),
     /// There is no such trial.
     #[error("sweep `{}` has no trial {}", .0.sweep, .0.index)]
     UnknownTrial(TrialId),
@@ -63,6 +67,7 @@ impl Rejection {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::UnknownSweep(_) => "UNKNOWN_SWEEP",
+            Self::UnknownFleet(_) => "UNKNOWN_FLEET",
             Self::UnknownTrial(_) => "UNKNOWN_TRIAL",
             Self::UnknownWorker(_) => "UNKNOWN_WORKER",
             Self::SweepDiffers { .. } => "SWEEP_DIFFERS",

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
 use crate::definition::Definition;
+use crate::fleet::{Fleet, FleetName, Place};
 use crate::history::History;
 use crate::id::{AttemptId, Digest, RequestId, SweepName, TrialId, WorkerId};
 use crate::plan::{self, Plan, PlannedTrial};
@@ -30,6 +31,9 @@ pub struct State {
     pub workers: BTreeMap<WorkerId, Worker>,
     /// Requests that were dealt with.
     pub requests: Requests,
+    /// The fleets by name.
+    #[serde(default)]
+    pub fleets: BTreeMap<FleetName, Fleet>,
 }
 
 /// A sweep.
@@ -210,6 +214,9 @@ pub struct WorkerInfo {
     pub slots: u32,
     /// The version of its program.
     pub version: String,
+    /// Where it runs, as far as what started it has said.
+    #[serde(default)]
+    pub place: Place,
 }
 
 /// The ids of the last requests that were dealt with; bounded, the oldest are forgotten.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::outcome::{EndReason, Outcome, StopReason};
 use super::state::{Done, State, Sweep, Trial};
+use crate::fleet::PilotId;
 use crate::id::{AttemptId, Digest, SweepName, TrialId, WorkerId};
 use crate::plan::PlannedTrial;
 use crate::row::RowCounts;
@@ -301,14 +302,27 @@ impl State {
             .collect()
     }
 
-    /// Whether a worker without work should wait for some, of the sweep `only` if that is all it
+    /// Whether `worker` without work should wait for some, of the sweep `only` if that is all it
     /// works for.
-    pub fn work_left(&self, only: Option<&SweepName>) -> WorkLeft {
+    pub fn work_left(&self, worker: WorkerId, only: Option<&SweepName>) -> WorkLeft {
+        if !self.takes_trials(worker) {
+            return WorkLeft::None;
+        }
         let wanted = |sweep: &&Sweep| only.is_none_or(|only| only == sweep.name());
         let mut sweeps = self.sweeps.values().filter(wanted).peekable();
         let known = sweeps.peek().is_some();
         let ended = sweeps.all(|sweep| sweep.ended.is_some());
         if known && ended { WorkLeft::None } else { WorkLeft::Maybe }
+    }
+
+    /// Whether a worker is given trials: not if its pilot is to go.
+    pub(super) fn takes_trials(&self, worker: WorkerId) -> bool {
+        let place = self.workers.get(&worker).map(|worker| &worker.info.place);
+        let pilot = place.and_then(|place| place.pilot.as_ref());
+        let fleet =
+            |pilot: &PilotId| self.fleets.get(&pilot.fleet).map(|fleet| (fleet, pilot.number));
+        let of = pilot.and_then(fleet);
+        of.is_none_or(|(fleet, number)| fleet.pilot_takes_trials(number))
     }
 
     /// The next time after `now` at which a trial that waits for another attempt may start.

@@ -1,5 +1,6 @@
 //! `attempts`: one row per ended attempt, filled by the coordinator.
 
+use rheo_core::fleet::Place;
 use rheo_core::id::{Digest, WorkerId};
 use rheo_core::row::{Batch, Table};
 use rheo_core::time::Timestamp;
@@ -8,12 +9,16 @@ use serde::Serialize;
 use super::{Column, Kind, encode_rows, optional, required};
 use crate::batch::{Error, Keys};
 
-pub(super) const COLUMNS: [Column; 14] = [
+pub(super) const COLUMNS: [Column; 18] = [
     required("attempt", Kind::U32, "", "which try of the trial, from 1"),
     required("outcome", Kind::Str, "", "how it ended: `completed`, `preempted`, `lost`, ..."),
     required("worker", Kind::Str, "", "id of the worker process"),
     required("host", Kind::Str, "", "name of its machine"),
     optional("pid", Kind::U32, "", "its process id"),
+    optional("pilot", Kind::Str, "", "the pilot that the worker belonged to, as `fleet/number`"),
+    optional("job", Kind::Str, "", "id of its job in the cluster"),
+    optional("node", Kind::Str, "", "node of the cluster that it ran on"),
+    optional("partition", Kind::Str, "", "partition, queue or namespace of the job"),
     required("version", Kind::Str, "", "version of its `rheo-worker`"),
     required("started", Kind::Time, "", "when the attempt was leased"),
     required("ended", Kind::Time, "", "when it ended"),
@@ -40,6 +45,8 @@ pub struct AttemptRow {
     pub host: String,
     /// The worker's process id on that machine.
     pub pid: Option<u32>,
+    /// Where it ran, in the words of its cluster.
+    pub place: Place,
     /// The version of the worker.
     pub version: String,
     /// When the attempt was leased.
@@ -72,6 +79,10 @@ struct Flat<'a> {
     worker: WorkerId,
     host: &'a str,
     pid: Option<u32>,
+    pilot: Option<String>,
+    job: Option<&'a str>,
+    node: Option<&'a str>,
+    partition: Option<&'a str>,
     version: &'a str,
     started: Timestamp,
     ended: Timestamp,
@@ -92,6 +103,10 @@ impl<'a> From<&'a AttemptRow> for Flat<'a> {
             worker: row.worker,
             host: &row.host,
             pid: row.pid,
+            pilot: row.place.pilot.as_ref().map(ToString::to_string),
+            job: row.place.job.as_deref(),
+            node: row.place.node.as_deref(),
+            partition: row.place.partition.as_deref(),
             version: &row.version,
             started: row.started,
             ended: row.ended,

@@ -27,7 +27,19 @@ pub(super) fn join(
     if state.workers.get(&worker).is_some_and(|known| known.info == *info) {
         return Vec::new();
     }
-    vec![Event::WorkerJoined { worker, info: info.clone(), at }]
+    // The job was stopped and started again: what it was before no longer lives.
+    let before = |old: WorkerId| {
+        let old = state.workers.get(&old).map(|worker| &worker.info.place);
+        let new = &info.place;
+        old.is_some_and(|old| {
+            new.job.is_some()
+                && (&new.job, new.task) == (&old.job, old.task)
+                && old.restarts < new.restarts
+        })
+    };
+    let mut events = end_leases_of(state, AttemptOutcome::Preempted, at, before);
+    events.push(Event::WorkerJoined { worker, info: info.clone(), at });
+    events
 }
 
 /// What a worker that asks for trials says.
@@ -50,6 +62,9 @@ pub(super) fn acquire(
     term: Term,
 ) -> Result<Vec<Event>, Rejection> {
     let known = state.workers.get(&worker).ok_or(Rejection::UnknownWorker(worker))?;
+    if !state.takes_trials(worker) {
+        return Ok(Vec::new());
+    }
     let unknown_to_worker =
         state.leases_of(worker).filter(|(attempt, _)| !wish.held.contains(attempt));
     let taken: u32 = unknown_to_worker.map(|(_, lease)| lease.threads).sum();
@@ -237,6 +252,18 @@ pub(super) fn depart(
         return Vec::new();
     }
     end_leases(state, outcome, now, |attempt, _| state.holds(worker, attempt))
+}
+
+/// Everything that these workers hold ends as `outcome`.
+pub(crate) fn end_leases_of(
+    state: &State,
+    outcome: AttemptOutcome,
+    now: Timestamp,
+    which: impl Fn(WorkerId) -> bool,
+) -> Vec<Event> {
+    end_leases(state, outcome, now, |_, trial| {
+        trial.lease.as_ref().is_some_and(|lease| which(lease.worker))
+    })
 }
 
 /// Leases that ran out end as lost; workers that hold nothing and were silent for long are

@@ -1,0 +1,27 @@
+//! Fleets: workers that a cluster starts for us, as many as the sweeps can use.
+//!
+//! A **fleet** is what a user asked for once ("up to 50 jobs of 4 processors"); a **pilot** is one
+//! job of it, which starts workers that take many trials. What a cluster is asked to do follows from
+//! the state alone: a pilot is planned (durable) before it is submitted under a name that it keeps,
+//! so that a coordinator that died in between finds it again instead of submitting it twice.
+//!
+//! Pure, as everything here: [`State::reconcile`](crate::sweep::State) turns what was seen of the
+//! cluster into events; submitting, looking and removing are the business of `rheo-launch`.
+
+mod apply;
+mod decide;
+mod demand;
+mod event;
+mod name;
+mod state;
+mod view;
+
+pub use decide::Command;
+pub use demand::Demand;
+pub use event::Event;
+pub use name::{FleetName, PilotId};
+pub use state::{Cause, Fleet, Mode, Phase, Pilot, Place, Sight, Spec, Trouble};
+pub use view::{FleetView, PilotView};
+
+pub(crate) use apply::{apply, on_joined};
+pub(crate) use decide::decide;

@@ -1,0 +1,396 @@
+//! Turning wishes and what was seen of a cluster into events.
+//!
+//! [`Command::Reconcile`] is the one place where pilots are planned and removed. It is told where
+//! *every* live pilot is; while the cluster cannot say that, nothing is decided, because a pilot that
+//! was merely not seen would be replaced and the upper bound broken.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::demand::{self, Demand};
+use super::event::Event;
+use super::name::{FleetName, PilotId};
+use super::state::{Cause, Fleet, Mode, Phase, Pilot, Sight, Spec};
+use crate::id::{RequestId, WorkerId};
+use crate::sweep::{self, AttemptOutcome, Rejection, State};
+use crate::time::Timestamp;
+
+/// The most pilots that are submitted in one step.
+const BURST: usize = 100;
+
+/// The pause after a first failure; it doubles with each further one.
+const PAUSE: Duration = Duration::from_secs(15);
+
+/// The longest pause.
+const LONGEST: Duration = Duration::from_mins(10);
+
+/// How long a pilot may run before a worker of it has joined.
+const START: Duration = Duration::from_mins(10);
+
+/// A pilot that has run for so long shows that its fleet works.
+const LASTED: Duration = Duration::from_mins(2);
+
+/// What is asked of fleets.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// A fleet is wanted; one of that name is changed and woken.
+    Launch {
+        /// What is wanted.
+        spec: Box<Spec>,
+        /// Its id, if it is new.
+        id: Uuid,
+        /// This request.
+        request: RequestId,
+    },
+    /// Other bounds are wanted.
+    Scale {
+        /// Of which fleet.
+        fleet: FleetName,
+        /// The lower bound, if it changes.
+        min: Option<u32>,
+        /// The upper bound, if it changes.
+        max: Option<u32>,
+        /// This request.
+        request: RequestId,
+    },
+    /// It is to start no pilot any more.
+    Drain {
+        /// Which.
+        fleet: FleetName,
+        /// This request.
+        request: RequestId,
+    },
+    /// Its pilots are to go.
+    Stop {
+        /// Which.
+        fleet: FleetName,
+        /// This request.
+        request: RequestId,
+    },
+    /// Every live pilot was looked at.
+    Reconcile {
+        /// Of which fleet.
+        fleet: FleetName,
+        /// Where each pilot is.
+        sights: BTreeMap<u64, Sight>,
+    },
+    /// The cluster has a pilot that was submitted to it.
+    Submitted {
+        /// Which.
+        pilot: PilotId,
+        /// What the cluster calls it.
+        handle: String,
+    },
+    /// The cluster did not take a pilot, and would not take others like it now.
+    Refused {
+        /// Of which fleet.
+        fleet: FleetName,
+        /// Which pilots were to be submitted.
+        pilots: Vec<u64>,
+        /// What it said.
+        text: String,
+        /// Whether it may take it later as it is: so many jobs are allowed and no more.
+        is_limit: bool,
+    },
+    /// The cluster cannot be asked.
+    Unavailable {
+        /// By which fleet.
+        fleet: FleetName,
+        /// What happened.
+        text: String,
+    },
+}
+
+pub(crate) fn decide(
+    state: &State,
+    command: &Command,
+    now: Timestamp,
+) -> Result<Vec<sweep::Event>, Rejection> {
+    let known = |name: &FleetName| {
+        state.fleets.get(name).ok_or_else(|| Rejection::UnknownFleet(name.clone()))
+    };
+    let wrap = |events: Vec<Event>| Ok(events.into_iter().map(sweep::Event::Fleet).collect());
+    match command {
+        Command::Launch { request, .. }
+        | Command::Scale { request, .. }
+        | Command::Drain { request, .. }
+        | Command::Stop { request, .. }
+            if state.requests.contains(*request) =>
+        {
+            Ok(Vec::new())
+        }
+        Command::Launch { spec, id, request } => {
+            wrap(vec![Event::Launched { spec: spec.clone(), id: *id, request: *request }])
+        }
+        Command::Scale { fleet, min, max, request } => {
+            let spec = &known(fleet)?.spec;
+            let max = max.unwrap_or(spec.max);
+            let min = min.unwrap_or(spec.min.min(max)).min(max);
+            wrap(vec![Event::Scaled { fleet: fleet.clone(), min, max, request: *request }])
+        }
+        Command::Drain { fleet, request } => {
+            let fleet = known(fleet)?.spec.name.clone();
+            wrap(vec![Event::Drained { fleet, request: *request }])
+        }
+        Command::Stop { fleet, request } => {
+            let fleet = known(fleet)?.spec.name.clone();
+            wrap(vec![Event::Stopped { fleet, request: *request }])
+        }
+        Command::Reconcile { fleet, sights } => Ok(reconcile(state, known(fleet)?, sights, now)),
+        Command::Submitted { pilot, handle } => {
+            let unseen = known(&pilot.fleet)?.pilots.get(&pilot.number);
+            let unseen = unseen.filter(|known| known.handle.as_ref() != Some(handle));
+            let phase = Phase::Waiting { reason: String::new() };
+            let (pilot, handle, at) = (pilot.clone(), handle.clone(), now);
+            wrap(
+                unseen.map(|_| Event::PilotSeen { pilot, handle, phase, at }).into_iter().collect(),
+            )
+        }
+        Command::Refused { fleet, pilots, text, is_limit } => {
+            wrap(refused(known(fleet)?, pilots, (text, *is_limit), now))
+        }
+        Command::Unavailable { fleet, text } => {
+            wrap(troubled(known(fleet)?, text, now).into_iter().collect())
+        }
+    }
+}
+
+/// Pilots that were refused are given up; the next is tried after a pause.
+fn refused(
+    fleet: &Fleet,
+    pilots: &[u64],
+    (text, is_limit): (&str, bool),
+    at: Timestamp,
+) -> Vec<Event> {
+    let mut events = Vec::new();
+    for number in pilots.iter().copied().filter(|number| fleet.pilots.contains_key(number)) {
+        let pilot = PilotId { fleet: fleet.spec.name.clone(), number };
+        let detail = text.to_owned();
+        events.push(Event::PilotEnded { pilot, cause: Cause::Refused, detail, at });
+    }
+    if !events.is_empty() {
+        events.push(failed(fleet, text, !is_limit, at));
+    }
+    events
+}
+
+fn failed(fleet: &Fleet, text: &str, failure: bool, at: Timestamp) -> Event {
+    let pause = if failure { pause(fleet.failures) } else { PAUSE * 4 };
+    let (fleet, trouble) = (fleet.spec.name.clone(), Some(text.to_owned()));
+    Event::Troubled { fleet, trouble, failure, not_before: at + pause, at }
+}
+
+/// The pause after so many failures before this one.
+fn pause(failures: u32) -> Duration {
+    PAUSE.saturating_mul(2u32.saturating_pow(failures)).min(LONGEST)
+}
+
+/// Something is wrong that is nobody's failure; said once.
+fn troubled(fleet: &Fleet, text: &str, at: Timestamp) -> Option<Event> {
+    let said = fleet.trouble.as_ref().is_some_and(|trouble| trouble.text == text);
+    let (name, not_before) = (fleet.spec.name.clone(), fleet.not_before);
+    let trouble = Some(text.to_owned());
+    (!said).then_some(Event::Troubled { fleet: name, trouble, failure: false, not_before, at })
+}
+
+fn reconcile(
+    state: &State,
+    fleet: &Fleet,
+    sights: &BTreeMap<u64, Sight>,
+    now: Timestamp,
+) -> Vec<sweep::Event> {
+    let mut events = Vec::new();
+    // As it will be once the events are applied.
+    let mut fleet = fleet.clone();
+    let seen: Vec<(u64, Sight)> = sights.iter().map(|(n, sight)| (*n, sight.clone())).collect();
+    for (number, sight) in seen {
+        let Some(pilot) = fleet.pilots.get(&number) else { continue };
+        let (ends, happened) = look(&fleet, number, pilot, &sight, now);
+        if let Some(outcome) = ends {
+            let ours = |worker: WorkerId| is_of(state, worker, &fleet.spec.name, number);
+            events.extend(sweep::end_leases_of(state, outcome, now, ours));
+        }
+        adopt(&mut fleet, &mut events, happened);
+    }
+    let further = scale(state, &fleet, now);
+    adopt(&mut fleet, &mut events, further);
+    let trouble = trouble(state, &fleet, now);
+    adopt(&mut fleet, &mut events, trouble);
+    events
+}
+
+fn adopt(fleet: &mut Fleet, events: &mut Vec<sweep::Event>, happened: Vec<Event>) {
+    for event in happened {
+        fleet.apply(&event);
+        events.push(sweep::Event::Fleet(event));
+    }
+}
+
+fn is_of(state: &State, worker: WorkerId, fleet: &FleetName, number: u64) -> bool {
+    let pilot = state.workers.get(&worker).and_then(|worker| worker.info.place.pilot.as_ref());
+    pilot.is_some_and(|pilot| pilot.fleet == *fleet && pilot.number == number)
+}
+
+/// What a sight of a pilot means, and how the attempts of its workers ended if they did.
+fn look(
+    fleet: &Fleet,
+    number: u64,
+    pilot: &Pilot,
+    sight: &Sight,
+    at: Timestamp,
+) -> (Option<AttemptOutcome>, Vec<Event>) {
+    let id = || PilotId { fleet: fleet.spec.name.clone(), number };
+    let seen = |handle: &String, phase: Phase| {
+        let news = pilot.handle.as_ref() != Some(handle) || pilot.phase != phase;
+        let event = Event::PilotSeen { pilot: id(), handle: handle.clone(), phase, at };
+        if news { vec![event] } else { Vec::new() }
+    };
+    match sight {
+        Sight::Unknown if pilot.handle.is_none() && !pilot.removing => (None, Vec::new()),
+        Sight::Unknown => {
+            let detail = "the cluster no longer knows it".to_owned();
+            let cause = if pilot.removing { Cause::Cancelled } else { Cause::Unknown };
+            (Some(cause.attempt()), ended(fleet, (id(), pilot), (cause, detail), at))
+        }
+        Sight::Waiting { handle, reason } => {
+            // It ran and is in the queue again: what it had is given to others.
+            let requeued = pilot.phase == Phase::Running;
+            let outcome = requeued.then_some(AttemptOutcome::Preempted);
+            (outcome, seen(handle, Phase::Waiting { reason: reason.clone() }))
+        }
+        Sight::Running { handle } => {
+            let mut events = seen(handle, Phase::Running);
+            let idle = events.is_empty() && pilot.joined == 0 && !pilot.removing;
+            if idle && at.since(pilot.since) > START {
+                let minutes = START.as_secs() / 60;
+                let reason = format!(
+                    "pilot {} ({handle}) runs, but no worker of it has joined in {minutes} minutes: its log says why",
+                    id()
+                );
+                events.push(Event::PilotRemoved { pilot: id(), reason: reason.clone(), at });
+                events.push(failed(fleet, &reason, true, at));
+            }
+            (None, events)
+        }
+        Sight::Ended { cause, detail } => {
+            (Some(cause.attempt()), ended(fleet, (id(), pilot), (*cause, detail.clone()), at))
+        }
+    }
+}
+
+/// A pilot whose workers never joined, or that died soon after, has failed its fleet.
+fn ended(
+    fleet: &Fleet,
+    (id, pilot): (PilotId, &Pilot),
+    (cause, detail): (Cause, String),
+    at: Timestamp,
+) -> Vec<Event> {
+    let short = cause.is_suspicious() && at.since(pilot.since) < LASTED;
+    let failure = !pilot.removing && (pilot.joined == 0 || short);
+    let recovered = !failure && !pilot.removing && fleet.failures > 0 && !cause.is_suspicious();
+    let why = if detail.is_empty() { String::new() } else { format!(": {detail}") };
+    let text = if pilot.joined == 0 {
+        format!("pilot {id} ended ({}) before a worker of it had joined{why}", cause.name())
+    } else {
+        format!("pilot {id} ended ({}) soon after it had begun{why}", cause.name())
+    };
+    let mut events = vec![Event::PilotEnded { pilot: id, cause, detail, at }];
+    if failure {
+        events.push(failed(fleet, &text, true, at));
+    } else if recovered {
+        events.push(recovery(fleet, at));
+    }
+    events
+}
+
+fn recovery(fleet: &Fleet, at: Timestamp) -> Event {
+    let fleet = fleet.spec.name.clone();
+    Event::Troubled { fleet, trouble: None, failure: false, not_before: at, at }
+}
+
+/// Plans pilots that are missing, and removes those that are too many.
+fn scale(state: &State, fleet: &Fleet, at: Timestamp) -> Vec<Event> {
+    let taken = demand::taken(state, &fleet.spec.name);
+    let remove = |number: u64, reason: &str| Event::PilotRemoved {
+        pilot: PilotId { fleet: fleet.spec.name.clone(), number },
+        reason: reason.to_owned(),
+        at,
+    };
+    let mut live: Vec<(u64, &Pilot)> =
+        fleet.pilots.iter().filter(|(_, p)| !p.removing).map(|(n, p)| (*n, p)).collect();
+    // Those that cost least to remove come first: queued ones, then those with the fewest trials,
+    // then the youngest.
+    live.sort_by_key(|(number, pilot)| {
+        let runs = pilot.phase == Phase::Running;
+        (runs, taken.get(number).copied().unwrap_or(0), std::cmp::Reverse(*number))
+    });
+    let queued = live.iter().take_while(|(_, pilot)| pilot.phase != Phase::Running).count();
+    match fleet.mode {
+        Mode::Stopped => {
+            return live.iter().map(|(n, _)| remove(*n, "the fleet was stopped")).collect();
+        }
+        Mode::Draining => {
+            let queued = live.iter().take(queued);
+            return queued.map(|(n, _)| remove(*n, "the fleet is drained")).collect();
+        }
+        Mode::Active => {}
+    }
+    let (min, max) = (fleet.spec.min as usize, fleet.spec.max as usize);
+    if live.len() > max {
+        let surplus = live.iter().take(live.len() - max);
+        return surplus.map(|(n, _)| remove(*n, "more pilots than the fleet may have")).collect();
+    }
+    let demand = Demand::of(state, fleet, at);
+    let slots = u64::from(fleet.spec.slots.max(1));
+    let capacity = demand::capacity(state, &fleet.spec.name);
+    let free = live.iter().map(|(number, pilot)| {
+        let known = capacity.get(number).filter(|_| pilot.joined > 0);
+        let slots = known.copied().unwrap_or(slots);
+        slots.saturating_sub(taken.get(number).copied().unwrap_or(0))
+    });
+    let free: u64 = free.sum::<u64>() + demand::free_elsewhere(state, fleet);
+    let least = if demand.unfinished { min } else { 0 };
+    let missing = demand.claimable.saturating_sub(free).div_ceil(slots);
+    let missing = usize::try_from(missing).unwrap_or(usize::MAX);
+    let target = live.len().saturating_add(missing).max(least).min(max);
+    if target > live.len() {
+        return plan(fleet, target - live.len(), at);
+    }
+    let spare =
+        usize::try_from(free.saturating_sub(demand.claimable) / slots).unwrap_or(usize::MAX);
+    let spare = spare.min(queued).min(live.len().saturating_sub(least));
+    live.iter().take(spare).map(|(n, _)| remove(*n, "there is no work left for it")).collect()
+}
+
+fn plan(fleet: &Fleet, missing: usize, at: Timestamp) -> Vec<Event> {
+    if at < fleet.not_before {
+        return Vec::new();
+    }
+    // Those that are still on their way out count.
+    let room = (fleet.spec.max as usize).saturating_sub(fleet.pilots.len());
+    // After a failure one pilot shows whether it is over.
+    let untried = fleet.pilots.values().filter(|pilot| pilot.joined == 0).count();
+    let most = if fleet.failures > 0 { 1usize.saturating_sub(untried) } else { BURST };
+    let count = missing.min(room).min(most) as u64;
+    let pilot = |number| PilotId { fleet: fleet.spec.name.clone(), number };
+    (fleet.next..fleet.next + count)
+        .map(|number| Event::PilotPlanned { pilot: pilot(number), at })
+        .collect()
+}
+
+/// Says what keeps the fleet from being of use, and takes it back when that is over.
+fn trouble(state: &State, fleet: &Fleet, at: Timestamp) -> Vec<Event> {
+    if fleet.mode == Mode::Active
+        && let Some(text) = Demand::of(state, fleet, at).too_large
+    {
+        return troubled(fleet, &text, at).into_iter().collect();
+    }
+    let lasted = |pilot: &Pilot| {
+        pilot.joined > 0 && pilot.phase == Phase::Running && at.since(pilot.since) > LASTED
+    };
+    let works = fleet.failures == 0 || fleet.pilots.values().any(lasted);
+    let said = fleet.trouble.is_some() || fleet.failures > 0;
+    if said && works && at >= fleet.not_before { vec![recovery(fleet, at)] } else { Vec::new() }
+}

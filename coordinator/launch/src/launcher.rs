@@ -1,0 +1,79 @@
+//! What a fleet needs of a cluster.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rheo_core::fleet::{PilotId, Sight};
+
+use crate::{process, slurm};
+
+/// A pilot that a cluster may know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// Its number in the fleet.
+    pub number: u64,
+    /// The name under which it was submitted: unique among all fleets of all users.
+    pub tag: String,
+    /// What the cluster calls it, if that is known.
+    pub handle: Option<String>,
+    /// Whether it has started.
+    pub runs: bool,
+}
+
+/// A pilot to be submitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// Which.
+    pub pilot: PilotId,
+    /// The name under which it is submitted.
+    pub tag: String,
+}
+
+/// Why a cluster did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It accepts so many jobs and no more.
+    #[error("{0}")]
+    Limit(String),
+    /// It will not take such a job.
+    #[error("{0}")]
+    Refused(String),
+    /// It does not answer, or says something that cannot be understood: nothing is known now.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// A cluster, for one fleet.
+#[async_trait]
+pub trait Launcher: Send + Sync {
+    /// Where each of these pilots is. All or nothing: a pilot that was merely not seen must not look
+    /// like one that has ended.
+    async fn observe(&self, pilots: &[Known]) -> Result<BTreeMap<u64, Sight>, Error>;
+
+    /// Submits a pilot under its tag and returns what the cluster calls it. After
+    /// [`Error::Unavailable`] it may or may not be there: its tag shows.
+    async fn submit(&self, order: &Order) -> Result<String, Error>;
+
+    /// Has pilots go: queued ones at once, running ones after they have committed what they have.
+    /// Repeated until they are gone.
+    async fn remove(&self, pilots: &[Known]) -> Result<(), Error>;
+}
+
+/// The launcher called `name` with its settings as JSON.
+pub fn open(name: &str, settings: &str) -> Result<Arc<dyn Launcher>, Error> {
+    let wrong = |error: serde_json::Error| {
+        Error::Refused(format!("the settings of this fleet cannot be read: {error}"))
+    };
+    match name {
+        "local" => {
+            let settings = serde_json::from_str(settings).map_err(wrong)?;
+            Ok(Arc::new(process::Launcher::new(settings)))
+        }
+        "slurm" => {
+            let settings = serde_json::from_str(settings).map_err(wrong)?;
+            Ok(Arc::new(slurm::Launcher::new(settings)))
+        }
+        other => Err(Error::Refused(format!("this `rheo` has no launcher called `{other}`"))),
+    }
+}

@@ -1,0 +1,161 @@
+//! Pilots as processes on this machine that outlive the coordinator: `rheo launch local`.
+//!
+//! A process carries the tag of its pilot in its environment and is found by it, so that a
+//! coordinator that was started again neither forgets nor doubles it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use rheo_core::fleet::{Cause, Sight};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::{Deserialize, Serialize};
+use tokio::process::{Child, Command};
+
+use crate::{Error, Known, Order};
+
+/// The variable that carries the tag.
+const TAG: &str = "RHEO_JOB";
+
+/// How workers are started.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// The state directory.
+    pub state: PathBuf,
+    /// Where logs go.
+    pub logs: PathBuf,
+    /// The `rheo-worker` program.
+    pub worker: PathBuf,
+    /// Slots of each worker.
+    pub slots: u32,
+    /// Variables for the worker, such as `RHEO_DATA`.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// Pilots as processes on this machine.
+pub struct Launcher {
+    settings: Settings,
+    /// Those that this process started, which it must wait for.
+    children: Mutex<BTreeMap<String, Child>>,
+}
+
+impl Launcher {
+    /// A launcher with these settings.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, children: Mutex::default() }
+    }
+
+    /// The program and the variables that a pilot is started with.
+    pub fn dry_run(settings: &Settings, order: &Order) -> String {
+        let variables = variables(settings, order);
+        let words = variables.iter().map(|(name, value)| format!("{name}={value}"));
+        let program = settings.worker.display().to_string();
+        words.chain([program]).collect::<Vec<_>>().join(" ")
+    }
+
+    /// How a child of this process ended, if it was one and has.
+    fn ended(&self, tag: &str) -> Option<Sight> {
+        let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
+        let status = children.get_mut(tag)?.try_wait().ok()??;
+        children.remove(tag);
+        let cause = if status.success() { Cause::Completed } else { Cause::Failed };
+        Some(Sight::Ended {
+            cause,
+            detail: if status.success() { String::new() } else { status.to_string() },
+        })
+    }
+}
+
+fn variables(settings: &Settings, order: &Order) -> BTreeMap<String, String> {
+    let mut all = settings.environment.clone();
+    let own = [
+        (TAG, order.tag.clone()),
+        ("RHEO_PILOT", order.pilot.to_string()),
+        ("RHEO_STATE", settings.state.display().to_string()),
+        ("RHEO_SLOTS", settings.slots.max(1).to_string()),
+    ];
+    all.extend(own.map(|(name, value)| (name.to_owned(), value)));
+    all
+}
+
+/// The processes of pilots on this machine, by tag.
+fn processes() -> BTreeMap<String, i32> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        // Those of others cannot be read, and a zombie has none.
+        let Ok(environment) = fs::read(entry.path().join("environ")) else { continue };
+        let tag = environment.split(|byte| *byte == 0).find_map(|variable| {
+            let variable = std::str::from_utf8(variable).ok()?;
+            variable.strip_prefix(TAG)?.strip_prefix('=')
+        });
+        if let Some(tag) = tag.filter(|tag| tag.starts_with("rheo-")) {
+            // The worker is older than whatever it may have started itself.
+            let known: &mut i32 = found.entry(tag.to_owned()).or_insert(pid);
+            *known = pid.min(*known);
+        }
+    }
+    found
+}
+
+#[async_trait]
+impl crate::Launcher for Launcher {
+    async fn observe(&self, pilots: &[Known]) -> Result<BTreeMap<u64, Sight>, Error> {
+        let processes = processes();
+        let sight = |pilot: &Known| {
+            if let Some(ended) = self.ended(&pilot.tag) {
+                return ended;
+            }
+            match processes.get(&pilot.tag) {
+                Some(pid) => Sight::Running { handle: pid.to_string() },
+                None => Sight::Unknown,
+            }
+        };
+        Ok(pilots.iter().map(|pilot| (pilot.number, sight(pilot))).collect())
+    }
+
+    async fn submit(&self, order: &Order) -> Result<String, Error> {
+        let Settings { logs, worker, .. } = &self.settings;
+        let path = logs.join(format!("{}.log", order.tag));
+        let open = || {
+            fs::create_dir_all(logs)?;
+            fs::OpenOptions::new().create(true).append(true).open(&path)
+        };
+        let refused =
+            |what: String| move |error: std::io::Error| Error::Refused(format!("{what}: {error}"));
+        let log =
+            open().map_err(refused(format!("the log `{}` cannot be written", path.display())))?;
+        let twice =
+            log.try_clone().map_err(refused("the log cannot be opened twice".to_owned()))?;
+        let child = Command::new(worker)
+            .envs(variables(&self.settings, order))
+            .stdin(Stdio::null())
+            .stdout(twice)
+            .stderr(log)
+            // A group of its own: what interrupts the coordinator is not meant for it.
+            .process_group(0)
+            .spawn()
+            .map_err(refused(format!("`{}` could not be started", worker.display())))?;
+        let handle = child.id().map(|pid| pid.to_string()).unwrap_or_default();
+        let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
+        children.insert(order.tag.clone(), child);
+        Ok(handle)
+    }
+
+    async fn remove(&self, pilots: &[Known]) -> Result<(), Error> {
+        let processes = processes();
+        for pilot in pilots {
+            let pid = processes.get(&pilot.tag).copied().and_then(Pid::from_raw);
+            if let Some(pid) = pid {
+                // It may have ended by itself in this instant.
+                let _ = kill_process(pid, Signal::TERM);
+            }
+        }
+        Ok(())
+    }
+}

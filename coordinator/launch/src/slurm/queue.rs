@@ -1,0 +1,255 @@
+//! What Slurm says, understood. Anything that is not understood makes the whole answer void: a job
+//! that was misread would be replaced, and the bound on pilots broken.
+
+use std::collections::BTreeMap;
+
+use rheo_core::fleet::{Cause, Sight};
+
+use crate::{Error, Known};
+
+/// Fields of `squeue`: id, state, reason, name. The name is last and ours has no separator in it.
+pub(super) const FORMAT: &str = "%i|%T|%r|%j";
+
+/// A job in the answer of `squeue`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Job {
+    id: String,
+    state: State,
+    reason: String,
+    name: String,
+}
+
+/// Where a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Waiting,
+    Running,
+    Ended(Cause),
+}
+
+/// The state that Slurm calls `name` (`squeue`, section JOB STATE CODES).
+fn state(name: &str) -> Option<State> {
+    Some(match name {
+        "PENDING" | "CONFIGURING" | "REQUEUED" | "REQUEUE_HOLD" | "REQUEUE_FED"
+        | "SPECIAL_EXIT" | "RESV_DEL_HOLD" => State::Waiting,
+        "RUNNING" | "COMPLETING" | "SUSPENDED" | "STOPPED" | "SIGNALING" | "STAGE_OUT"
+        | "RESIZING" => State::Running,
+        "COMPLETED" => State::Ended(Cause::Completed),
+        "CANCELLED" | "REVOKED" => State::Ended(Cause::Cancelled),
+        // Time that ran out is the cluster's way of giving a place to others.
+        "PREEMPTED" | "TIMEOUT" | "DEADLINE" => State::Ended(Cause::Preempted),
+        "NODE_FAIL" | "BOOT_FAIL" | "LAUNCH_FAILED" | "RECONFIG_FAIL" => {
+            State::Ended(Cause::NodeLost)
+        }
+        "OUT_OF_MEMORY" => State::Ended(Cause::OutOfMemory),
+        "FAILED" => State::Ended(Cause::Failed),
+        _ => return None,
+    })
+}
+
+/// The answer of `squeue`.
+pub(super) fn parse(text: &str) -> Result<Vec<Job>, Error> {
+    let malformed = |line: &str| {
+        Error::Unavailable(format!("`squeue` said something that is not understood: `{line}`"))
+    };
+    let job = |line: &str| {
+        let mut fields = line.splitn(4, '|').map(str::trim);
+        let (Some(id), Some(named), Some(reason), Some(name)) =
+            (fields.next(), fields.next(), fields.next(), fields.next())
+        else {
+            return Err(malformed(line));
+        };
+        // Jobs of others may be arrays and whatever else; only ours must be understood.
+        let Some(state) = state(named) else {
+            return if name.starts_with("rheo-") { Err(malformed(line)) } else { Ok(None) };
+        };
+        let (id, reason, name) = (id.to_owned(), reason.to_owned(), name.to_owned());
+        Ok(Some(Job { id, state, reason, name }))
+    };
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    lines.filter_map(|line| job(line).transpose()).collect()
+}
+
+/// Where a pilot is, and further jobs of its name that live.
+pub(super) fn find(jobs: &[Job], pilot: &Known) -> (Sight, Vec<String>) {
+    let ours = || jobs.iter().filter(|job| job.name == pilot.tag);
+    let living = || ours().filter(|job| !matches!(job.state, State::Ended(_)));
+    let known = living().find(|job| pilot.handle.as_ref() == Some(&job.id));
+    let chosen = known.or_else(|| living().next());
+    let extra = living().filter(|job| chosen.is_none_or(|chosen| chosen.id != job.id));
+    let extra = extra.map(|job| job.id.clone()).collect();
+    let chosen = chosen.or_else(|| ours().next_back());
+    let Some(job) = chosen else { return (Sight::Unknown, extra) };
+    let handle = job.id.clone();
+    let sight = match job.state {
+        State::Waiting => Sight::Waiting { handle, reason: explained(&job.reason) },
+        State::Running => Sight::Running { handle },
+        State::Ended(cause) => {
+            let reason = if job.reason == "None" { String::new() } else { job.reason.clone() };
+            Sight::Ended { cause, detail: reason }
+        }
+    };
+    (sight, extra)
+}
+
+/// A reason of Slurm's, with what can be done where that is not plain.
+fn explained(reason: &str) -> String {
+    let hint = match reason {
+        "JobHeldUser" => "somebody held it: `scontrol release` lets it go",
+        "JobHeldAdmin" => "an administrator held it",
+        "ReqNodeNotAvail" | "Reserved for maintenance" => {
+            "nodes are reserved or down; a shorter `--time` may fit before that"
+        }
+        "PartitionTimeLimit" => "`--time` is more than the partition allows",
+        "PartitionNodeLimit" | "PartitionConfig" | "BadConstraints" => {
+            "no node of the partition is like that: see `sinfo`"
+        }
+        "PartitionDown" | "PartitionInactive" => "the partition takes no jobs now: see `sinfo`",
+        "launch failed requeued held" | "JobLaunchFailure" => {
+            "its nodes could not start it: `scontrol release` tries again"
+        }
+        _ => "",
+    };
+    match (reason, hint) {
+        ("None" | "", _) => String::new(),
+        (reason, "") => reason.to_owned(),
+        (reason, hint) => format!("{reason} ({hint})"),
+    }
+}
+
+/// The answer of `sacct`: how jobs ended, by id. Rows of jobs that live are left out: they come late.
+pub(super) fn parse_ends(text: &str) -> BTreeMap<String, (Cause, String)> {
+    let end = |line: &str| {
+        let mut fields = line.split('|');
+        let (id, named, code) = (fields.next()?, fields.next()?, fields.next()?);
+        // "CANCELLED by 1000"
+        let State::Ended(cause) = state(named.split_whitespace().next()?)? else { return None };
+        Some((id.to_owned(), (cause, format!("{named}, exit code {code}"))))
+    };
+    text.lines().filter_map(end).collect()
+}
+
+/// Whether a message says that the controller cannot be reached.
+pub(super) fn is_away(text: &str) -> bool {
+    let signs = [
+        "Unable to contact slurm controller",
+        "Socket timed out",
+        "Connection refused",
+        "Connection timed out",
+        "Transport endpoint is not connected",
+        "Zero Bytes were transmitted",
+        "temporarily unable to accept job",
+        "Resource temporarily unavailable",
+    ];
+    signs.iter().any(|sign| text.contains(sign))
+}
+
+/// What `sbatch` refused, and whether it is only for now.
+pub(super) fn refusal(text: &str) -> Error {
+    // The last line says what it was; before it come warnings of plugins.
+    let said = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no reason given");
+    let told = format!("`sbatch` said: {}", said.trim());
+    if is_away(text) {
+        return Error::Unavailable(told);
+    }
+    let limits = [
+        "SubmitJob",
+        "SubmitLimit",
+        "job submit limit",
+        "Job violates accounting/QOS policy",
+        "MaxSubmit",
+        "MaxJobs",
+        "MaxArraySize",
+    ];
+    if limits.iter().any(|sign| text.contains(sign)) {
+        return Error::Limit(format!(
+            "{told}: no more jobs are accepted at present; `rheo launch scale FLEET --max N` asks for fewer"
+        ));
+    }
+    Error::Refused(told)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pilot(handle: Option<&str>) -> Known {
+        let tag = "rheo-slurm-0123456789-3".to_owned();
+        Known { number: 3, tag, handle: handle.map(str::to_owned), runs: false }
+    }
+
+    #[test]
+    fn every_state_of_a_job_is_understood() {
+        let name = "rheo-slurm-0123456789-3";
+        let sight = |state: &str, reason: &str| {
+            let jobs = parse(&format!("17|{state}|{reason}|{name}\n")).unwrap();
+            find(&jobs, &pilot(None)).0
+        };
+        let handle = || "17".to_owned();
+        let ended = |cause| Sight::Ended { cause, detail: String::new() };
+        let waits = |reason: &str| Sight::Waiting { handle: handle(), reason: reason.to_owned() };
+        assert_eq!(sight("PENDING", "Resources"), waits("Resources"));
+        assert_eq!(sight("PENDING", "None"), waits(""));
+        assert_eq!(
+            sight("PENDING", "JobHeldUser"),
+            waits("JobHeldUser (somebody held it: `scontrol release` lets it go)")
+        );
+        assert_eq!(sight("RUNNING", "None"), Sight::Running { handle: handle() });
+        assert_eq!(sight("COMPLETING", "None"), Sight::Running { handle: handle() });
+        for (state, cause) in [
+            ("COMPLETED", Cause::Completed),
+            ("CANCELLED", Cause::Cancelled),
+            ("PREEMPTED", Cause::Preempted),
+            ("TIMEOUT", Cause::Preempted),
+            ("NODE_FAIL", Cause::NodeLost),
+            ("OUT_OF_MEMORY", Cause::OutOfMemory),
+            ("FAILED", Cause::Failed),
+        ] {
+            assert_eq!(sight(state, "None"), ended(cause), "{state}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_not_understood_is_no_answer() {
+        for text in
+            ["slurm_load_jobs error: Socket timed out", "17|RUNNING", "17|MELTING|None|rheo-a-0-1"]
+        {
+            assert!(matches!(parse(text), Err(Error::Unavailable(_))), "{text}");
+        }
+        assert_eq!(parse("3_[1-4]|FANCY|x|somebody's").unwrap(), []);
+    }
+
+    #[test]
+    fn a_job_that_was_submitted_twice_is_found_out() {
+        let name = "rheo-slurm-0123456789-3";
+        let text =
+            format!("17|FAILED|None|{name}\n18|PENDING|Priority|{name}\n19|RUNNING|None|{name}\n");
+        let jobs = parse(&text).unwrap();
+        let (sight, extra) = find(&jobs, &pilot(Some("19")));
+        assert_eq!(
+            (sight, extra),
+            (Sight::Running { handle: "19".to_owned() }, vec!["18".to_owned()])
+        );
+        assert_eq!(find(&jobs[..1], &pilot(Some("17"))).1, Vec::<String>::new());
+        assert_eq!(find(&[], &pilot(Some("17"))).0, Sight::Unknown);
+    }
+
+    #[test]
+    fn refusals_are_told_apart() {
+        let limit = "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)";
+        assert!(matches!(refusal(limit), Error::Limit(_)));
+        let away = "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)";
+        assert!(matches!(refusal(away), Error::Unavailable(_)));
+        let wrong = "sbatch: error: invalid partition specified: nowhere\nsbatch: error: Batch job submission failed: Invalid partition name specified";
+        let Error::Refused(text) = refusal(wrong) else { panic!("{wrong}") };
+        assert!(text.ends_with("Invalid partition name specified"), "{text}");
+    }
+
+    #[test]
+    fn accounting_says_how_jobs_ended() {
+        let ends = parse_ends("17|CANCELLED by 1000|0:15\n18|RUNNING|0:0\n19|TIMEOUT|0:0\n");
+        assert_eq!(ends["17"].0, Cause::Cancelled);
+        assert_eq!(ends["19"].0, Cause::Preempted);
+        assert!(!ends.contains_key("18"));
+    }
+}

@@ -1,0 +1,101 @@
+//! The job script of a pilot: the template that people can submit by hand, with what one pilot needs
+//! put between its marks.
+
+use super::Settings;
+use crate::Order;
+
+/// The template.
+const TEMPLATE: &str = include_str!("../../../../deploy/slurm/rheo-worker.sbatch");
+
+/// Where the setup begins in the template.
+const MARK: &str = "# >>> setup\n";
+
+/// Arguments of `sbatch` for a pilot. What the user gave comes last, and wins.
+pub(super) fn options(settings: &Settings, order: &Order) -> Vec<String> {
+    let mut options = vec![
+        format!("--job-name={}", order.tag),
+        format!("--output={}/{}.log", settings.logs.display(), order.tag),
+        format!("--chdir={}", settings.state.display()),
+        format!("--nodes={}", settings.nodes.max(1)),
+        "--ntasks-per-node=1".to_owned(),
+        format!("--cpus-per-task={}", settings.cpus.max(1)),
+    ];
+    let valued = [
+        ("time", &settings.time),
+        ("partition", &settings.partition),
+        ("account", &settings.account),
+    ];
+    let valued = valued.iter().filter_map(|(flag, value)| Some((flag, value.as_ref()?)));
+    options.extend(valued.map(|(flag, value)| format!("--{flag}={value}")));
+    if settings.gpus > 0 {
+        options.push(format!("--gpus-per-node={}", settings.gpus));
+    }
+    options.extend(settings.options.iter().cloned());
+    options
+}
+
+/// The script of a pilot.
+pub(super) fn render(settings: &Settings, order: &Order) -> String {
+    let mut setup = String::from(MARK);
+    let mut export = |name: &str, value: &str| {
+        setup.push_str(&format!("export {name}={}\n", quoted(value)));
+    };
+    export("RHEO_PILOT", &order.pilot.to_string());
+    export("RHEO_STATE", &settings.state.to_string_lossy());
+    export("RHEO_WORKER", &settings.worker.to_string_lossy());
+    for (name, value) in &settings.environment {
+        export(name, value);
+    }
+    if !settings.setup.trim().is_empty() {
+        setup.push_str(settings.setup.trim_end());
+        setup.push('\n');
+    }
+    TEMPLATE.replacen(MARK, &setup, 1)
+}
+
+/// A word as a shell takes it.
+pub(super) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order() -> Order {
+        Order { pilot: "slurm/3".parse().unwrap(), tag: "rheo-slurm-0123456789-3".to_owned() }
+    }
+
+    #[test]
+    fn a_script_says_all_that_a_worker_needs_and_the_user_has_the_last_word() {
+        let settings = Settings {
+            state: "/shared/it's here/.rheo".into(),
+            logs: "/logs".into(),
+            worker: "/opt/rheo-worker".into(),
+            time: Some("4:00:00".to_owned()),
+            cpus: 4,
+            partition: Some("main".to_owned()),
+            options: vec!["--partition=other".to_owned(), "--mem=2G".to_owned()],
+            setup: "module load cuda".to_owned(),
+            ..Settings::default()
+        };
+        let script = render(&settings, &order());
+        assert!(script.starts_with("#!/bin/bash\n#SBATCH "), "{script}");
+        let setup = script.split(MARK).nth(1).unwrap();
+        assert!(
+            setup.starts_with(
+                "export RHEO_PILOT=slurm/3\nexport RHEO_STATE='/shared/it'\\''s here/.rheo'\nexport RHEO_WORKER=/opt/rheo-worker\nmodule load cuda\n# <<< setup\n"
+            ),
+            "{setup}"
+        );
+        let options = options(&settings, &order());
+        assert_eq!(options.last().unwrap(), "--mem=2G");
+        let at = |wanted: &str| options.iter().position(|option| option == wanted).unwrap();
+        assert!(at("--partition=main") < at("--partition=other"));
+        assert!(options.contains(&"--time=4:00:00".to_owned()));
+    }
+}

@@ -1,0 +1,143 @@
+//! `rheo launch`: workers on this machine, on Slurm or on Kubernetes, as many as the sweeps can use.
+
+mod coordinator;
+mod fleets;
+mod local;
+mod slurm;
+
+pub(super) use fleets::tell_trouble;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use rheo_core::fleet::{FleetName, PilotId, Spec};
+use rheo_core::id::SweepName;
+use rheo_launch::Order;
+use serde_json::json;
+
+use super::failure::Failure;
+use super::{Global, env, format, submit};
+use crate::client::Client;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Start workers on this machine that outlive this command.
+    Local(local::Args),
+    /// Submit jobs of workers to Slurm, as many as there is work for.
+    Slurm(slurm::Args),
+    /// List fleets, or the pilots of one.
+    List(fleets::ListArgs),
+    /// Change how many pilots a fleet may have.
+    Scale(fleets::ScaleArgs),
+    /// Start no pilot any more; those that run end their trials and go.
+    Drain(fleets::NameArgs),
+    /// Have all pilots commit what they have and go.
+    Stop(fleets::NameArgs),
+}
+
+/// What all launchers understand.
+#[derive(Debug, clap::Args)]
+struct Common {
+    /// A sweep file to submit first.
+    #[arg(value_name = "SWEEP.yaml")]
+    file: Option<PathBuf>,
+    /// The name of the fleet; launching it again changes it.
+    #[arg(long, value_name = "NAME", value_parser = FleetName::parse)]
+    name: Option<FleetName>,
+    /// The most pilots at a time, queued ones included.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    max: Option<u32>,
+    /// Pilots that are kept as long as a sweep has not ended.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    min: u32,
+    /// Work for this sweep only.
+    #[arg(long, value_name = "NAME", value_parser = SweepName::parse)]
+    sweep: Option<SweepName>,
+    /// Directory of data files, as workers see it.
+    #[arg(long, env = env::DATA, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Seconds without work after which a worker leaves its place to others.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    idle_timeout: u32,
+    /// Print what would be submitted, and submit nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Common {
+    fn name(&self, launcher: &str) -> Result<FleetName, Failure> {
+        let name = self.name.clone().map_or_else(|| FleetName::parse(launcher), Ok);
+        name.map_err(|error| Failure::usage(error.to_string()))
+    }
+
+    fn max(&self) -> Result<u32, Failure> {
+        match self.max {
+            Some(max) if max < self.min => {
+                Err(Failure::usage(format!("--max {max} is less than --min {}", self.min)))
+            }
+            Some(max) => Ok(max),
+            None => {
+                Err(Failure::usage("--max is missing: how many pilots may there be at a time?"))
+            }
+        }
+    }
+
+    /// Variables for workers.
+    fn environment(&self) -> Result<BTreeMap<String, String>, Failure> {
+        let mut all = BTreeMap::new();
+        all.insert(env::IDLE_TIMEOUT.to_owned(), self.idle_timeout.to_string());
+        if let Some(data) = &self.data {
+            let data = std::path::absolute(data)?;
+            all.insert(env::DATA.to_owned(), data.display().to_string());
+        }
+        if let Some(sweep) = &self.sweep {
+            all.insert(env::SWEEP.to_owned(), sweep.to_string());
+        }
+        Ok(all)
+    }
+}
+
+/// The first pilot of a fleet, for what is only looked at.
+fn example(name: &FleetName) -> Order {
+    let pilot = PilotId { fleet: name.clone(), number: 1 };
+    Order { tag: format!("rheo-{name}-0000000000-1"), pilot }
+}
+
+/// Makes sure that a coordinator runs, submits the sweep if there is one, and wants the fleet.
+async fn launch(
+    global: &Global,
+    common: &Common,
+    spec: Spec,
+    reach: coordinator::Reach,
+) -> Result<(), Failure> {
+    let sweep = common.file.as_ref().map(|file| submit::read(file).map(|read| (file, read.0)));
+    let sweep = sweep.transpose()?;
+    let as_json = global.json()?;
+    let mut client: Client = coordinator::ensure(global, reach).await?;
+    if let Some((file, text)) = sweep {
+        let (sweep, created) = client.submit(&file.display().to_string(), &text).await?;
+        let what = if created { "submitted" } else { "was submitted before" };
+        format::note(format!("{} {what}: {} trials", sweep.name, sweep.counts.trials));
+    }
+    let (name, max, slots) = (spec.name.clone(), spec.max, spec.slots);
+    client.launch(spec).await?;
+    if as_json {
+        return Ok(format::print_json(&json!({ "fleet": name.as_str(), "max": max }))?);
+    }
+    format::print(&name)?;
+    format::note(format!(
+        "{name}: up to {max} pilots of {slots} slots, as there is work for; `rheo launch list {name}` shows them"
+    ));
+    Ok(())
+}
+
+pub(super) async fn run(global: &Global, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Local(args) => local::run(global, &args).await,
+        Command::Slurm(args) => slurm::run(global, &args).await,
+        Command::List(args) => fleets::list(global, &args).await,
+        Command::Scale(args) => fleets::scale(global, &args).await,
+        Command::Drain(args) => fleets::drain(global, &args).await,
+        Command::Stop(args) => fleets::stop(global, &args).await,
+    }
+}

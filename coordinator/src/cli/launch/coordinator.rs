@@ -1,0 +1,85 @@
+//! The coordinator that a fleet needs: the one that runs, or one that is started beside this command
+//! and outlives it.
+
+use std::fs::OpenOptions;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::cli::failure::Failure;
+use crate::cli::{Global, format};
+use crate::client::Client;
+
+/// How far a coordinator must be heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// On this machine.
+    Here,
+    /// On the network: by TLS, with a token.
+    Network,
+}
+
+/// How long a coordinator may take to start.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The coordinator at the state directory or the URL that was named; one is started if none runs.
+pub(super) async fn ensure(global: &Global, reach: Reach) -> Result<Client, Failure> {
+    if global.server.is_none() {
+        std::fs::create_dir_all(&global.state)?;
+    }
+    let client = global.connect().await?;
+    if client.is_live {
+        return Ok(client);
+    }
+    // It holds the journal.
+    drop(client);
+    start(&global.state, reach).await?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Ok(client) = global.connect().await
+            && client.is_live
+        {
+            return Ok(client);
+        }
+        if Instant::now() > deadline {
+            let log = log(&global.state);
+            return Err(Failure::Unreachable(anyhow::anyhow!(
+                "the coordinator did not start: `{}` says why",
+                log.display()
+            )));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn log(state: &Path) -> std::path::PathBuf {
+    state.join("logs").join("serve.log")
+}
+
+async fn start(state: &Path, reach: Reach) -> Result<(), Failure> {
+    let path = log(state);
+    std::fs::create_dir_all(state.join("logs"))?;
+    let log = OpenOptions::new().create(true).append(true).open(&path)?;
+    let listen = match reach {
+        Reach::Here => "127.0.0.1:0",
+        Reach::Network => "0.0.0.0:0",
+    };
+    let child = Command::new(std::env::current_exe()?)
+        .args(["serve", "--listen", listen, "--state"])
+        .arg(state)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        // What interrupts this command is not meant for it.
+        .process_group(0)
+        .spawn()?;
+    format::note(format!(
+        "started a coordinator: process {} on this machine, log `{}`",
+        child.id(),
+        path.display()
+    ));
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! `rheo launch slurm`: jobs of workers on Slurm.
+
+use std::path::PathBuf;
+
+use rheo_core::fleet::Spec;
+use rheo_launch::Error;
+use rheo_launch::slurm::{Launcher, Settings};
+
+use super::coordinator::Reach;
+use super::{Common, example, launch};
+use crate::cli::failure::Failure;
+use crate::cli::{Global, format, offline};
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    #[command(flatten)]
+    common: Common,
+    /// Walltime of a job, as `sbatch --time` takes it: 4:00:00, 1-12, 90.
+    #[arg(long, value_name = "TIME")]
+    time: Option<String>,
+    /// Processors of a job, on each of its nodes.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    cpus: u32,
+    /// GPUs of a job, on each of its nodes; each gets a worker and its share of the processors.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    gpus: u32,
+    /// Nodes of a job.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    nodes: u32,
+    /// Partition.
+    #[arg(long, short, value_name = "NAME")]
+    partition: Option<String>,
+    /// Account.
+    #[arg(long, short, value_name = "NAME")]
+    account: Option<String>,
+    /// File of shell lines that prepare the environment of a job: modules, conda, a container.
+    #[arg(long, value_name = "FILE")]
+    setup: Option<PathBuf>,
+    /// Further arguments of `sbatch`; they win over all others.
+    #[arg(last = true, value_name = "SBATCH ARGUMENTS")]
+    options: Vec<String>,
+}
+
+impl Args {
+    fn settings(&self, global: &Global) -> Result<Settings, Failure> {
+        let state = std::path::absolute(&global.state)?;
+        let setup = self.setup.as_ref().map(|path| {
+            std::fs::read_to_string(path).map_err(|error| {
+                Failure::usage(format!("`{}` cannot be read: {error}", path.display()))
+            })
+        });
+        Ok(Settings {
+            logs: state.join("logs"),
+            state,
+            worker: std::path::absolute(offline::worker_program()?)?,
+            time: self.time.clone(),
+            cpus: self.cpus,
+            gpus: self.gpus,
+            nodes: self.nodes,
+            partition: self.partition.clone(),
+            account: self.account.clone(),
+            options: self.options.clone(),
+            setup: setup.transpose()?.unwrap_or_default(),
+            environment: self.common.environment()?,
+        })
+    }
+}
+
+pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
+    let common = &args.common;
+    let settings = args.settings(global)?;
+    let name = common.name("slurm")?;
+    let max = common.max()?;
+    if common.dry_run {
+        let (command, script) = Launcher::dry_run(&settings, &example(&name));
+        format::note(format!("for each of at most {max} pilots:"));
+        return Ok(format::print(format!("{command} <<'SCRIPT'\n{script}SCRIPT"))?);
+    }
+    std::fs::create_dir_all(&settings.logs)?;
+    match Launcher::check(&settings, &example(&name)).await {
+        Ok(()) => {}
+        Err(Error::Refused(text)) => return Err(Failure::usage(text)),
+        // It may be over in a minute, and the coordinator tries again and again.
+        Err(error) => format::note(format!("warning: {error}")),
+    }
+    let workers = settings.gpus.max(1);
+    let spec = Spec {
+        name,
+        launcher: "slurm".to_owned(),
+        settings: serde_json::to_string(&settings).map_err(anyhow::Error::from)?,
+        min: common.min,
+        max,
+        slots: settings.cpus * settings.nodes,
+        largest: (settings.cpus / workers).max(1),
+        sweep: common.sweep.clone(),
+    };
+    launch(global, common, spec, Reach::Network).await
+}

@@ -1,0 +1,171 @@
+//! Keeps fleets as they are wanted: looks at the pilots of each, has the core decide, and carries out
+//! what it decided.
+//!
+//! Whatever happens in between, a pilot is submitted only after its plan is durable and the cluster
+//! has said that it does not know it. So a coordinator that dies at any point neither forgets nor
+//! doubles pilots: the next one looks first.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rheo_core::fleet::{self, Command, Fleet, FleetName, Mode, Phase, PilotId};
+use rheo_core::sweep::State;
+use rheo_launch::{Error, Known, Launcher, Order};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::Coordinator;
+use crate::engine::Failure;
+
+/// Changes that come in a row are answered together.
+const TOGETHER: Duration = Duration::from_millis(300);
+
+/// Looks after all fleets until `stop`.
+pub(crate) async fn run(coordinator: Coordinator, stop: CancellationToken) {
+    let mut fleets = Fleets { coordinator, launchers: BTreeMap::new() };
+    loop {
+        let stepped = stop.run_until_cancelled(fleets.step()).await;
+        match stepped {
+            // A disk that is full now may have room later.
+            Some(Ok(()) | Err(Failure::Storage(_) | Failure::Rejected(_))) => {}
+            Some(Err(Failure::Stopping)) | None => return,
+        }
+        let poll = fleets.coordinator.settings().poll;
+        let woken = async {
+            fleets.coordinator.live.fleets().notified().await;
+            tokio::time::sleep(TOGETHER).await;
+        };
+        tokio::select! {
+            () = woken => {}
+            () = tokio::time::sleep(poll) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+struct Fleets {
+    coordinator: Coordinator,
+    /// The launchers in use, with the settings that they were made of.
+    launchers: BTreeMap<FleetName, (String, Arc<dyn Launcher>)>,
+}
+
+/// What a cluster is to be asked for.
+struct Wish {
+    submit: Vec<Order>,
+    remove: Vec<Known>,
+}
+
+impl Fleets {
+    async fn step(&mut self) -> Result<(), Failure> {
+        let fleets = self.coordinator.handle.read(|state| state.fleets.clone()).await?;
+        for fleet in fleets.values() {
+            let quiet = fleet.pilots.is_empty() && fleet.mode != Mode::Active;
+            if !quiet {
+                self.reconcile(fleet).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn reconcile(&mut self, fleet: &Fleet) -> Result<(), Failure> {
+        let name = &fleet.spec.name;
+        let launcher = match self.launcher(fleet) {
+            Ok(launcher) => launcher,
+            Err(error) => return self.unavailable(name, &error).await,
+        };
+        let known: Vec<Known> = known(fleet, |_| true);
+        let sights = match launcher.observe(&known).await {
+            Ok(sights) => sights,
+            Err(error) => return self.unavailable(name, &error).await,
+        };
+        let command = Command::Reconcile { fleet: name.clone(), sights };
+        let asked = name.clone();
+        let wish = move |state: &State, _: &[_]| state.fleets.get(&asked).map(wish);
+        let command = rheo_core::sweep::Command::Fleet(command);
+        let Some(Wish { submit, remove }) =
+            self.coordinator.handle.execute(command, Vec::new(), wish).await?
+        else {
+            return Ok(());
+        };
+        self.submit(name, &*launcher, submit).await?;
+        if !remove.is_empty()
+            && let Err(error) = launcher.remove(&remove).await
+        {
+            return self.unavailable(name, &error).await;
+        }
+        Ok(())
+    }
+
+    fn launcher(&mut self, fleet: &Fleet) -> Result<Arc<dyn Launcher>, Error> {
+        let name = &fleet.spec.name;
+        if let Some((settings, launcher)) = self.launchers.get(name)
+            && *settings == fleet.spec.settings
+        {
+            return Ok(Arc::clone(launcher));
+        }
+        let launcher = rheo_launch::open(&fleet.spec.launcher, &fleet.spec.settings)?;
+        let entry = (fleet.spec.settings.clone(), Arc::clone(&launcher));
+        self.launchers.insert(name.clone(), entry);
+        Ok(launcher)
+    }
+
+    async fn submit(
+        &self,
+        fleet: &FleetName,
+        launcher: &dyn Launcher,
+        orders: Vec<Order>,
+    ) -> Result<(), Failure> {
+        let mut left = orders.iter();
+        while let Some(order) = left.next() {
+            let pilot = order.pilot.clone();
+            match launcher.submit(order).await {
+                Ok(handle) => {
+                    tracing::info!(%pilot, handle, "a pilot was submitted");
+                    self.tell(Command::Submitted { pilot, handle }).await?;
+                }
+                // It may have come through: its tag shows at the next look.
+                Err(error @ Error::Unavailable(_)) => return self.unavailable(fleet, &error).await,
+                Err(error) => {
+                    tracing::warn!(%pilot, %error, "a pilot was refused");
+                    let given_up = std::iter::once(order).chain(left);
+                    let pilots = given_up.map(|order| order.pilot.number).collect();
+                    let is_limit = matches!(error, Error::Limit(_));
+                    let (fleet, text) = (fleet.clone(), error.to_string());
+                    return self.tell(Command::Refused { fleet, pilots, text, is_limit }).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn unavailable(&self, fleet: &FleetName, error: &Error) -> Result<(), Failure> {
+        tracing::warn!(%fleet, %error, "pilots cannot be looked after now");
+        self.tell(Command::Unavailable { fleet: fleet.clone(), text: error.to_string() }).await
+    }
+
+    async fn tell(&self, command: Command) -> Result<(), Failure> {
+        let command = rheo_core::sweep::Command::Fleet(command);
+        self.coordinator.handle.execute(command, Vec::new(), |_, _| ()).await
+    }
+}
+
+fn known(fleet: &Fleet, which: impl Fn(&fleet::Pilot) -> bool) -> Vec<Known> {
+    let pilots = fleet.pilots.iter().filter(|(_, pilot)| which(pilot));
+    pilots
+        .map(|(number, pilot)| Known {
+            number: *number,
+            tag: fleet.tag(*number),
+            handle: pilot.handle.clone(),
+            runs: pilot.phase == Phase::Running,
+        })
+        .collect()
+}
+
+fn wish(fleet: &Fleet) -> Wish {
+    let unsent = |pilot: &fleet::Pilot| pilot.handle.is_none() && !pilot.removing;
+    let orders = fleet.pilots.iter().filter(|(_, pilot)| unsent(pilot)).map(|(number, _)| Order {
+        pilot: PilotId { fleet: fleet.spec.name.clone(), number: *number },
+        tag: fleet.tag(*number),
+    });
+    Wish { submit: orders.collect(), remove: known(fleet, |pilot| pilot.removing) }
+}

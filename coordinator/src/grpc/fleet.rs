@@ -1,0 +1,78 @@
+//! The fleets' service.
+
+use rheo_core::fleet::{self, FleetView};
+use rheo_core::sweep::Command;
+use rheo_proto::v1;
+use rheo_proto::v1::fleet_service_server::FleetService;
+use tonic::{Request, Response, Status};
+
+use crate::app::Coordinator;
+
+/// Serves those who launch fleets.
+pub(crate) struct Service {
+    coordinator: Coordinator,
+}
+
+impl Service {
+    pub(crate) fn new(coordinator: Coordinator) -> Self {
+        Self { coordinator }
+    }
+
+    async fn execute(&self, command: fleet::Command) -> Result<(), Status> {
+        let command = Command::Fleet(command);
+        Ok(self.coordinator.handle.execute(command, Vec::new(), |_, _| ()).await?)
+    }
+}
+
+#[tonic::async_trait]
+impl FleetService for Service {
+    async fn launch(
+        &self,
+        request: Request<v1::LaunchRequest>,
+    ) -> Result<Response<v1::LaunchResponse>, Status> {
+        let command: fleet::Command = request.into_inner().try_into()?;
+        if let fleet::Command::Launch { spec, .. } = &command {
+            // Settings that cannot be used are told to whoever gave them.
+            let opened = rheo_launch::open(&spec.launcher, &spec.settings);
+            opened.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        }
+        self.execute(command).await?;
+        Ok(Response::new(v1::LaunchResponse {}))
+    }
+
+    async fn list_fleets(
+        &self,
+        _request: Request<v1::ListFleetsRequest>,
+    ) -> Result<Response<v1::ListFleetsResponse>, Status> {
+        let view = |state: &rheo_core::sweep::State| -> Vec<FleetView> {
+            state.fleets.values().map(|fleet| FleetView::of(state, fleet)).collect()
+        };
+        let fleets = self.coordinator.handle.read(view).await?;
+        let fleets = fleets.into_iter().map(Into::into).collect();
+        Ok(Response::new(v1::ListFleetsResponse { fleets }))
+    }
+
+    async fn scale(
+        &self,
+        request: Request<v1::ScaleRequest>,
+    ) -> Result<Response<v1::ScaleResponse>, Status> {
+        self.execute(request.into_inner().try_into()?).await?;
+        Ok(Response::new(v1::ScaleResponse {}))
+    }
+
+    async fn drain(
+        &self,
+        request: Request<v1::DrainRequest>,
+    ) -> Result<Response<v1::DrainResponse>, Status> {
+        self.execute(request.into_inner().try_into()?).await?;
+        Ok(Response::new(v1::DrainResponse {}))
+    }
+
+    async fn stop(
+        &self,
+        request: Request<v1::StopRequest>,
+    ) -> Result<Response<v1::StopResponse>, Status> {
+        self.execute(request.into_inner().try_into()?).await?;
+        Ok(Response::new(v1::StopResponse {}))
+    }
+}

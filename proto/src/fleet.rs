@@ -1,0 +1,173 @@
+//! The fleets' service in core types.
+
+use std::collections::BTreeMap;
+
+use rheo_core::fleet::{
+    Cause, Command, FleetName, FleetView, Mode, Phase, PilotView, Spec, Trouble,
+};
+use rheo_core::id::SweepName;
+use rheo_core::time::Timestamp;
+use uuid::Uuid;
+
+use crate::convert::{parsed, required, sweep_name};
+use crate::{Invalid, v1};
+
+fn name(text: &str) -> Result<FleetName, Invalid> {
+    FleetName::parse(text).map_err(|error| Invalid::value("fleet", error))
+}
+
+impl TryFrom<v1::FleetSpec> for Spec {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::FleetSpec) -> Result<Self, Invalid> {
+        if wire.max < wire.min {
+            let detail = format!("{} is less than the lower bound {}", wire.max, wire.min);
+            return Err(Invalid::Value { field: "max", detail });
+        }
+        Ok(Self {
+            name: name(&wire.name)?,
+            launcher: wire.launcher,
+            settings: wire.settings,
+            min: wire.min,
+            max: wire.max,
+            slots: wire.slots.max(1),
+            largest: wire.largest.max(1),
+            sweep: wire.sweep.as_deref().map(sweep_name).transpose()?,
+        })
+    }
+}
+
+impl From<Spec> for v1::FleetSpec {
+    fn from(spec: Spec) -> Self {
+        Self {
+            name: spec.name.to_string(),
+            launcher: spec.launcher,
+            settings: spec.settings,
+            min: spec.min,
+            max: spec.max,
+            slots: spec.slots,
+            largest: spec.largest,
+            sweep: spec.sweep.as_ref().map(SweepName::to_string),
+        }
+    }
+}
+
+impl TryFrom<v1::LaunchRequest> for Command {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::LaunchRequest) -> Result<Self, Invalid> {
+        let request = parsed(&wire.request_id, "request_id")?;
+        let spec: Spec = required(wire.spec, "spec")?.try_into()?;
+        // The request is the first of its kind, and as unique as an id has to be.
+        let id = wire.request_id.parse::<Uuid>();
+        let id = id.map_err(|error| Invalid::value("request_id", error))?;
+        Ok(Self::Launch { spec: Box::new(spec), id, request })
+    }
+}
+
+impl TryFrom<v1::ScaleRequest> for Command {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::ScaleRequest) -> Result<Self, Invalid> {
+        let request = parsed(&wire.request_id, "request_id")?;
+        let (min, max) = (wire.min, wire.max);
+        Ok(Self::Scale { fleet: name(&wire.fleet)?, min, max, request })
+    }
+}
+
+impl TryFrom<v1::DrainRequest> for Command {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::DrainRequest) -> Result<Self, Invalid> {
+        let request = parsed(&wire.request_id, "request_id")?;
+        Ok(Self::Drain { fleet: name(&wire.fleet)?, request })
+    }
+}
+
+impl TryFrom<v1::StopRequest> for Command {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::StopRequest) -> Result<Self, Invalid> {
+        let request = parsed(&wire.request_id, "request_id")?;
+        Ok(Self::Stop { fleet: name(&wire.fleet)?, request })
+    }
+}
+
+impl From<FleetView> for v1::Fleet {
+    fn from(view: FleetView) -> Self {
+        let since = view.trouble.as_ref().map_or(0, |trouble| trouble.since.0);
+        let ended = view.ended.iter().map(|(cause, count)| (cause.name().to_owned(), *count));
+        Self {
+            spec: Some(view.spec.into()),
+            mode: view.mode.name().to_owned(),
+            pilots: view.pilots.into_iter().map(Into::into).collect(),
+            ended: ended.collect(),
+            trouble: view.trouble.map(|trouble| trouble.text),
+            trouble_since_ms: since,
+            not_before_ms: view.not_before.0,
+        }
+    }
+}
+
+impl TryFrom<v1::Fleet> for FleetView {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::Fleet) -> Result<Self, Invalid> {
+        let since = Timestamp(wire.trouble_since_ms);
+        let pilots: Result<_, _> = wire.pilots.into_iter().map(PilotView::try_from).collect();
+        let ended = wire.ended.iter().filter_map(|(name, n)| Some((Cause::parse(name)?, *n)));
+        let mode = Mode::parse(&wire.mode);
+        Ok(Self {
+            spec: required(wire.spec, "spec")?.try_into()?,
+            mode: mode.ok_or_else(|| Invalid::value("mode", &wire.mode))?,
+            pilots: pilots?,
+            ended: ended.collect::<BTreeMap<_, _>>(),
+            trouble: wire.trouble.map(|text| Trouble { text, since }),
+            not_before: Timestamp(wire.not_before_ms),
+        })
+    }
+}
+
+impl From<PilotView> for v1::Pilot {
+    fn from(view: PilotView) -> Self {
+        let phase = view.phase.name().to_owned();
+        let reason = match view.phase {
+            Phase::Waiting { reason } => reason,
+            Phase::Planned | Phase::Running => String::new(),
+        };
+        Self {
+            number: view.number,
+            tag: view.tag,
+            handle: view.handle,
+            phase,
+            reason,
+            since_ms: view.since.0,
+            removing: view.removing,
+            workers: view.workers,
+            trials: view.trials,
+        }
+    }
+}
+
+impl TryFrom<v1::Pilot> for PilotView {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::Pilot) -> Result<Self, Invalid> {
+        let phase = match wire.phase.as_str() {
+            "planned" => Phase::Planned,
+            "waiting" => Phase::Waiting { reason: wire.reason },
+            "running" => Phase::Running,
+            other => return Err(Invalid::value("phase", other)),
+        };
+        Ok(Self {
+            number: wire.number,
+            tag: wire.tag,
+            handle: wire.handle,
+            phase,
+            since: Timestamp(wire.since_ms),
+            removing: wire.removing,
+            workers: wire.workers,
+            trials: wire.trials,
+        })
+    }
+}

@@ -1,0 +1,70 @@
+//! How long steps take here: what a worker with a deadline must know of its trials.
+//!
+//! A trial can commit between any two steps. So one that is taken must get through its start and one
+//! step before the worker has to go, and leaving must begin early enough for the step that is under
+//! way. What a trial needs is known once others have run; until then [`UNKNOWN`] is assumed.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// What a start and a step are taken to need before any trial has run.
+const UNKNOWN: Duration = Duration::from_secs(15);
+
+/// The longest start and the longest step of all trials so far.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    start_ms: AtomicU64,
+    step_ms: AtomicU64,
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Pace {
+    /// A trial took so long from its assignment to the first moment at which it could commit.
+    pub(crate) fn started(&self, after: Duration) {
+        self.start_ms.fetch_max(ms(after).max(1), Ordering::Relaxed);
+    }
+
+    /// Two such moments were so far apart.
+    pub(crate) fn stepped(&self, after: Duration) {
+        self.step_ms.fetch_max(ms(after), Ordering::Relaxed);
+    }
+
+    /// How long a trial that begins now takes until it can commit something.
+    pub(crate) fn first_commit(&self) -> Duration {
+        match self.start_ms.load(Ordering::Relaxed) {
+            0 => UNKNOWN,
+            start => Duration::from_millis(start) + self.step() * 2,
+        }
+    }
+
+    /// How long before its end a worker must begin to leave: the step that is under way ends first,
+    /// then there is `grace` to deliver.
+    pub(crate) fn lead(&self, grace: Duration) -> Duration {
+        grace + self.step()
+    }
+
+    fn step(&self) -> Duration {
+        Duration::from_millis(self.step_ms.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_learns_how_long_its_trials_take() {
+        let pace = Pace::default();
+        let grace = Duration::from_secs(25);
+        assert_eq!(pace.first_commit(), UNKNOWN);
+        assert_eq!(pace.lead(grace), grace);
+        pace.started(Duration::from_secs(3));
+        pace.stepped(Duration::from_secs(60));
+        pace.stepped(Duration::from_secs(1));
+        assert_eq!(pace.first_commit(), Duration::from_secs(123));
+        assert_eq!(pace.lead(grace), Duration::from_secs(85));
+    }
+}
