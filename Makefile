@@ -4,7 +4,7 @@
 export RHEO_CACHE ?= $(HOME)/.cache/rheobase
 export PATH := $(RHEO_CACHE)/tools/bin:$(PATH)
 
-.PHONY: help libtorch demo test check bench bench-sweep test-core e2e bless
+.PHONY: help libtorch demo test test-slurm check bench bench-sweep test-core e2e bless
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -19,8 +19,13 @@ demo: libtorch ## Train the three kinds of networks on two workers and look at t
 test: libtorch ## Run every test
 	deploy/tools.sh cargo-nextest python torch
 	cargo build --locked --quiet --bins
-	cargo nextest run --locked --workspace --cargo-quiet
+	cargo nextest run --locked --workspace --cargo-quiet -E 'not binary(slurm)'
 	cargo test --locked --quiet --workspace --doc
+
+test-slurm: libtorch ## Run sweeps on a real Slurm of several virtual nodes on this machine
+	deploy/tools.sh cargo-nextest
+	cargo build --locked --quiet --bins
+	cargo nextest run --locked --workspace --cargo-quiet -E 'binary(slurm)'
 
 check: libtorch ## Formatting, lints, licences, unused dependencies, spelling
 	deploy/tools.sh cargo-deny cargo-machete typos

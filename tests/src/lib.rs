@@ -224,7 +224,8 @@ fn finish(child: Child) -> Said {
 }
 
 /// A program that was built beside the tests.
-fn program(name: &str) -> PathBuf {
+#[track_caller]
+pub fn program(name: &str) -> PathBuf {
     let tests = std::env::current_exe().unwrap();
     let path = tests.parent().and_then(Path::parent).unwrap().join(name);
     assert!(path.is_file(), "`{}` is missing: run `cargo build --bins` first", path.display());

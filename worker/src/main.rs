@@ -163,7 +163,7 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
         Err(error) => {
             let code = match &error {
                 Error::Unreachable(_) => 3,
-                Error::Spool(_) | Error::Refused(_) => 2,
+                Error::Spool(_) | Error::Refused(_) | Error::NoTime { .. } => 2,
                 Error::Undelivered { .. } => 1,
             };
             complain(&error.into());

@@ -55,6 +55,16 @@ pub enum Error {
     /// The coordinator does not want this worker.
     #[error("the coordinator refused: {0}")]
     Refused(Refusal),
+    /// It is ended before a trial could commit anything.
+    #[error(
+        "{left} s are left, of which leaving may take {grace} s: too little for any trial; ask for more walltime, or give less `--grace`"
+    )]
+    NoTime {
+        /// Seconds until its end.
+        left: u64,
+        /// Seconds that leaving may take.
+        grace: u64,
+    },
     /// It had to go before everything was delivered.
     #[error(
         "not everything was delivered in time: it lies in `{}` and is delivered by the next worker that starts with this spool",
@@ -120,6 +130,13 @@ impl Worker {
     }
 
     async fn work(&self, drain: &CancellationToken) -> Result<Exit, Error> {
+        if !self.has_time() {
+            let left = self
+                .ends
+                .map_or(Duration::MAX, |ends| ends.saturating_duration_since(Instant::now()));
+            let grace = self.settings.grace.as_secs();
+            return Err(Error::NoTime { left: left.as_secs(), grace });
+        }
         let lease = tokio::select! {
             joined = self.join() => joined?,
             () = drain.cancelled() => return Ok(Exit::Drained),

@@ -146,8 +146,9 @@ pub(super) fn is_away(text: &str) -> bool {
 
 /// What `sbatch` refused, and whether it is only for now.
 pub(super) fn refusal(text: &str) -> Error {
-    // The last line says what it was; before it come warnings of plugins.
-    let said = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no reason given");
+    // The last line says what it was; before it come warnings of plugins, after it general advice.
+    let says = |line: &&str| !line.trim().is_empty() && !line.starts_with("Try \"sbatch");
+    let said = text.lines().rev().find(says).unwrap_or("no reason given");
     let told = format!("`sbatch` said: {}", said.trim());
     if is_away(text) {
         return Error::Unavailable(told);

@@ -74,7 +74,9 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     if common.dry_run {
         let (command, script) = Launcher::dry_run(&settings, &example(&name));
         format::note(format!("for each of at most {max} pilots:"));
-        return Ok(format::print(format!("{command} <<'SCRIPT'\n{script}SCRIPT"))?);
+        let logs = settings.logs.display();
+        let text = format!("mkdir -p '{logs}'\n{command} <<'SCRIPT'\n{script}SCRIPT");
+        return Ok(format::print(text)?);
     }
     std::fs::create_dir_all(&settings.logs)?;
     match Launcher::check(&settings, &example(&name)).await {

@@ -1,0 +1,208 @@
+//! What a real Slurm does not do on demand, by programs that answer in its place: limits of queued
+//! jobs, answers that are late, lost or make no sense, jobs that are held or forgotten.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use rheo_tests::{Bench, Running, Said, wait_for};
+
+use crate::sweeps::SMALL;
+
+/// A coordinator in whose path these programs come first. Each fake writes down how it was called.
+struct Fakes {
+    bench: Bench,
+    _coordinator: Option<Running>,
+}
+
+/// As many trials as the promise speaks of.
+const LARGE: &str = "
+name: large
+task: {kind: digits}
+method: random
+run_cap: 100000
+parameters:
+  training.optimizer.lr: {min: 1.0e-4, max: 1.0e-2}
+";
+
+/// A queue that is a directory of files, one for each job, which hold its line of `squeue`.
+const SQUEUE: &str = r#"cat "$JOBS"/* 2>/dev/null; exit 0"#;
+
+/// Takes every job, and has it wait.
+const SBATCH: &str = r#"
+case "$*" in *--test-only*) exit 0 ;; esac
+id=$(($(cat "$FAKES/last" 2>/dev/null || echo 100) + 1)); echo $id >"$FAKES/last"
+for word; do case $word in --job-name=*) name=${word#--job-name=} ;; esac; done
+cat >/dev/null
+echo "$id|PENDING|Resources|$name" >"$JOBS/$id"
+echo $id"#;
+
+/// Forgets a job.
+const SCANCEL: &str = r#"for id; do rm -f "$JOBS/$id"; done"#;
+
+impl Fakes {
+    fn new(programs: &[(&str, &str)]) -> Self {
+        let bench = Bench::default();
+        fs::create_dir_all(bench.path().join("bin")).unwrap();
+        fs::create_dir_all(bench.path().join("jobs")).unwrap();
+        let mut fakes = Self { bench, _coordinator: None };
+        for (name, script) in
+            [("squeue", SQUEUE), ("sbatch", SBATCH), ("scancel", SCANCEL), ("sacct", "exit 1")]
+        {
+            fakes.answer(name, script);
+        }
+        for (name, script) in programs {
+            fakes.answer(name, script);
+        }
+        let command = fakes.with_path(fakes.bench.rheo(&["serve", "--poll", "0.2"]));
+        fakes._coordinator = Some(Running::start(command));
+        wait_for("the coordinator", || fakes.bench.state().join("server").exists().then_some(()));
+        fakes
+    }
+
+    /// Has a program answer differently from now on.
+    fn answer(&self, name: &str, script: &str) {
+        let directory = self.bench.path().join("bin");
+        let log = self.bench.path().join("calls");
+        let text = format!(
+            "#!/bin/bash\nFAKES={0} JOBS={0}/jobs\necho \"{name} $*\" >>{1}\n{script}\n",
+            self.bench.path().display(),
+            log.display()
+        );
+        // Exchanged in one step: the old one may be running.
+        let aside = directory.join(format!(".{name}"));
+        fs::write(&aside, text).unwrap();
+        fs::set_permissions(&aside, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::rename(aside, directory.join(name)).unwrap();
+    }
+
+    fn with_path(&self, mut command: Command) -> Command {
+        let bin = self.bench.path().join("bin");
+        command.env("PATH", format!("{}:/usr/bin:/bin", bin.display()));
+        command
+    }
+
+    fn rheo(&self, args: &[&str]) -> Said {
+        self.with_path(self.bench.rheo(args)).stdin(Stdio::null()).output().unwrap().into()
+    }
+
+    fn launch(&self, max: &str) {
+        self.bench.file("small.yaml", SMALL);
+        self.rheo(&["launch", "slurm", "small.yaml", "--max", max]).expect(0);
+    }
+
+    fn jobs(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.bench.path().join("jobs")).unwrap().flatten();
+        entries.map(|entry| entry.path()).collect()
+    }
+
+    fn calls(&self, program: &str) -> usize {
+        let calls = fs::read_to_string(self.bench.path().join("calls")).unwrap_or_default();
+        calls
+            .lines()
+            .filter(|line| line.starts_with(program) && !line.contains("--test-only"))
+            .count()
+    }
+
+    /// Waits until `rheo status` says this.
+    fn wait_until_told(&self, text: &str) {
+        wait_for(text, || self.rheo(&["status"]).err.contains(text).then_some(()));
+    }
+}
+
+#[test]
+fn u15_a_limit_of_queued_jobs_is_respected_told_and_waited_for() {
+    let limited = format!(
+        r#"if [ "$(ls "$JOBS" | wc -l)" -ge 2 ] && [[ "$*" != *--test-only* ]]; then
+echo "sbatch: error: QOSMaxSubmitJobPerUserLimit" >&2
+echo "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)" >&2
+exit 1
+fi{SBATCH}"#
+    );
+    let fakes = Fakes::new(&[("sbatch", &limited)]);
+    fakes.launch("6");
+    fakes.wait_until_told("no more jobs are accepted at present");
+    assert_eq!(fakes.jobs().len(), 2);
+    let list = fakes.rheo(&["launch", "list"]).expect(0);
+    assert!(list.out.contains("refused"), "{}", list.out);
+    // Nothing but a few tries: one pause is a minute.
+    assert!(fakes.calls("sbatch") <= 4, "{} submissions", fakes.calls("sbatch"));
+}
+
+#[test]
+fn u16_while_the_queue_cannot_be_seen_nothing_is_submitted_and_nothing_is_forgotten() {
+    let fakes = Fakes::new(&[]);
+    fakes.launch("2");
+    wait_for("two jobs", || (fakes.jobs().len() == 2).then_some(()));
+    for nonsense in [
+        "echo 'slurm_load_jobs error: Socket timed out on send/recv operation' >&2; exit 1",
+        "echo 101",
+        r#"sed s/PENDING/MELTING/ "$JOBS"/*"#,
+    ] {
+        fakes.answer("squeue", nonsense);
+        fakes.wait_until_told("squeue");
+        let pilots = fakes.rheo(&["launch", "list", "slurm", "--output", "json"]).expect(0).json();
+        assert_eq!(pilots[0]["pilots"].as_array().unwrap().len(), 2, "{nonsense}");
+        assert_eq!(fakes.calls("sbatch"), 2, "{nonsense}");
+        fakes.answer("squeue", SQUEUE);
+        wait_for("sight", || {
+            let said = fakes.rheo(&["status"]);
+            said.err.contains("wait in the queue: Resources").then_some(())
+        });
+    }
+    assert_eq!(fakes.jobs().len(), 2);
+}
+
+#[test]
+fn u16_a_job_that_the_cluster_no_longer_knows_has_ended() {
+    let fakes = Fakes::new(&[]);
+    fakes.launch("1");
+    let job = wait_for("a job", || fakes.jobs().first().cloned());
+    fs::remove_file(&job).unwrap();
+    // It is not looked for again; after a pause another takes its place.
+    fakes.wait_until_told("ended (unknown) before a worker of it had joined");
+    let list = fakes.rheo(&["launch", "list"]).expect(0);
+    assert!(list.out.contains("1 unknown"), "{}", list.out);
+}
+
+#[test]
+fn u16_a_job_that_is_held_says_so() {
+    let fakes = Fakes::new(&[]);
+    fakes.launch("1");
+    let job = wait_for("a job", || fakes.jobs().first().cloned());
+    let line = fs::read_to_string(&job).unwrap();
+    fs::write(&job, line.replace("Resources", "JobHeldUser")).unwrap();
+    fakes.wait_until_told("JobHeldUser (somebody held it: `scontrol release` lets it go)");
+    fs::write(&job, line).unwrap();
+    fakes.wait_until_told("wait in the queue: Resources");
+}
+
+#[test]
+fn u17_an_answer_that_is_lost_submits_nothing_twice() {
+    // The job is taken, and the answer never comes.
+    let lost = format!(
+        "{SBATCH} >/dev/null; echo 'sbatch: error: Batch job submission failed: Socket timed out on send/recv operation' >&2; exit 1"
+    );
+    let fakes = Fakes::new(&[("sbatch", &lost)]);
+    fakes.launch("1");
+    wait_for("the job to be found by its name", || {
+        let list = fakes.rheo(&["launch", "list", "slurm", "--output", "json"]).expect(0).json();
+        (list[0]["pilots"][0]["phase"] == "waiting").then_some(())
+    });
+    assert_eq!((fakes.jobs().len(), fakes.calls("sbatch")), (1, 1));
+}
+
+#[test]
+fn u15_a_large_sweep_has_no_more_jobs_than_pilots() {
+    let fakes = Fakes::new(&[]);
+    fakes.bench.file("large.yaml", LARGE);
+    fakes.rheo(&["launch", "slurm", "large.yaml", "--max", "7"]).expect(0);
+    wait_for("seven jobs", || (fakes.jobs().len() == 7).then_some(()));
+    fakes.wait_until_told("wait in the queue: Resources");
+    assert_eq!((fakes.jobs().len(), fakes.calls("sbatch")), (7, 7));
+    let calls = fs::read_to_string(fakes.bench.path().join("calls")).unwrap();
+    assert!(!calls.contains("--array"), "{calls}");
+    fakes.rheo(&["launch", "stop", "slurm"]).expect(0);
+    wait_for("no jobs", || fakes.jobs().is_empty().then_some(()));
+}
