@@ -8,7 +8,8 @@
 //! .rheo/checkpoints/    by digest
 //! .rheo/results/        Parquet
 //! .rheo/spool/          what local workers have not delivered yet
-//! .rheo/server.json     where the coordinator listens, while it runs
+//! .rheo/server          where the coordinator listens, while it runs
+//! .rheo/tls/            certificates and tokens, if it listens beyond loopback
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -33,6 +34,7 @@ use crate::grpc;
 use crate::live::Live;
 use crate::sink::{Backlog, Sink};
 use crate::sql::Sql;
+use crate::tls::{self, Door, Gate};
 
 /// How a coordinator runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -203,10 +205,26 @@ impl Coordinator {
         self.sink.trouble()
     }
 
-    /// Serves the protocol on `listener` until `stop`.
-    pub async fn serve(&self, listener: TcpListener, stop: CancellationToken) -> Result<(), Error> {
-        let incoming = TcpListenerStream::new(listener);
-        Ok(grpc::serve(self.clone(), incoming, stop).await?)
+    /// Serves the protocol on `listener` to those whom `door` lets in, until `stop`.
+    pub(crate) async fn serve(
+        &self,
+        listener: TcpListener,
+        door: Door,
+        stop: CancellationToken,
+    ) -> Result<(), Error> {
+        let coordinator = self.clone();
+        match door {
+            Door::Open => {
+                let incoming = TcpListenerStream::new(listener);
+                grpc::serve(coordinator, incoming, Gate::Open, stop).await?;
+            }
+            Door::Guarded { config, tokens } => {
+                let incoming = tls::incoming(listener, config, stop.clone());
+                let gate = Gate::Tokens(Arc::new(tokens));
+                grpc::serve(coordinator, incoming, gate, stop).await?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,7 +1,8 @@
 //! The command line: one verb per file, each a function from its arguments to an ending.
 //!
 //! Results go to standard output, everything else to standard error. Exit codes: 0 all is well,
-//! 1 a sweep failed, 2 usage or configuration, 3 the coordinator cannot be reached, 130 interrupted.
+//! 1 a sweep failed, 2 usage, configuration or not let in, 3 the coordinator cannot be reached, 130
+//! interrupted.
 
 mod analyze;
 mod checkpoint;
@@ -35,9 +36,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use rheo_proto::access::{Access, Role};
 use tracing_subscriber::EnvFilter;
 
-use crate::client::{Client, Place};
+use crate::client::Client;
 use failure::Failure;
 
 /// The state directory, unless another is named.
@@ -134,12 +136,18 @@ enum Command {
 }
 
 impl Global {
-    fn place(&self) -> Place {
-        Place { server: self.server.clone(), state: self.state.clone() }
+    fn access(&self) -> Access {
+        Access {
+            server: self.server.clone(),
+            state: self.state.clone(),
+            ca_file: env::path(env::CA_FILE),
+            token_file: env::path(env::TOKEN_FILE),
+            role: Role::Admin,
+        }
     }
 
     async fn connect(&self) -> Result<Client, Failure> {
-        Ok(Client::connect(&self.place()).await?)
+        Ok(Client::connect(&self.access()).await?)
     }
 
     /// Whether to print JSON; other formats are for queries.

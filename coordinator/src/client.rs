@@ -3,7 +3,7 @@
 
 mod fleet;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use hyper_util::rt::TokioIo;
 use rheo_core::id::{Digest, RequestId, SweepName, TrialId};
 use rheo_core::sweep::{Selection, Status, SweepView, TrialView};
 use rheo_core::trainer::Progress;
+use rheo_proto::access::{Access, Bearer, Secured};
 use rheo_proto::refusal::Refusal;
 use rheo_proto::v1::fleet_service_client::FleetServiceClient;
 use rheo_proto::v1::sweep_service_client::SweepServiceClient;
@@ -25,6 +26,7 @@ use uuid::Uuid;
 
 use crate::app::{self, Coordinator, Opened, Settings};
 use crate::grpc;
+use crate::tls::Gate;
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -47,26 +49,12 @@ const QUERY: Duration = Duration::from_hours(1);
 /// Bytes on their way between client and server in one process.
 const PIPE: usize = 1 << 20;
 
-/// Where the coordinator or its state is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
-    /// The URL of a coordinator, if one was named.
-    pub server: Option<String>,
-    /// The state directory.
-    pub state: PathBuf,
-}
-
-/// The file in the state directory in which a running coordinator says where it listens.
-pub(crate) fn server_file(state: &Path) -> PathBuf {
-    state.join("server")
-}
-
 /// Speaks to a coordinator.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
-    inner: SweepServiceClient<Channel>,
-    workers: WorkerServiceClient<Channel>,
-    fleets: FleetServiceClient<Channel>,
+    inner: SweepServiceClient<Secured>,
+    workers: WorkerServiceClient<Secured>,
+    fleets: FleetServiceClient<Secured>,
     /// Whether a coordinator runs: nothing will happen to what is submitted otherwise.
     pub is_live: bool,
 }
@@ -113,7 +101,8 @@ pub(crate) enum Found {
 
 /// Looks for a coordinator at a state directory. If the directory is in use and none answers, one is
 /// starting, or another command looks at the state at rest: that takes a moment.
-pub(crate) async fn find(settings: &Settings) -> Result<Found, Error> {
+pub(crate) async fn find(settings: &Settings, access: &Access) -> Result<Found, Error> {
+    let access = Access { server: None, state: settings.state.clone(), ..access.clone() };
     let deadline = tokio::time::Instant::now() + MOMENT;
     loop {
         // The lock is believed before the address, which may be that of a dead coordinator.
@@ -123,28 +112,30 @@ pub(crate) async fn find(settings: &Settings) -> Result<Found, Error> {
             }
             opened => return Ok(Found::AtRest(Box::new(opened?))),
         };
-        if let Ok(url) = std::fs::read_to_string(server_file(&settings.state))
-            && let Ok(client) = Client::over_network(url.trim()).await
-        {
-            return Ok(Found::Running(Box::new(client)));
-        }
+        let error = match Client::over_network(&access).await {
+            Ok(client) => return Ok(Found::Running(Box::new(client))),
+            // That there is one which cannot be trusted says more.
+            Err(Error::Refused(refusal)) if refusal.is_access() => refusal.into(),
+            Err(_) => in_use.into(),
+        };
         if tokio::time::Instant::now() > deadline {
-            return Err(in_use.into());
+            return Err(error);
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
 impl Client {
-    /// Connects to the coordinator at `place`, or opens its state directory if none runs.
-    pub(crate) async fn connect(place: &Place) -> Result<Self, Error> {
-        if let Some(url) = &place.server {
-            return Self::over_network(url).await;
+    /// Connects to the coordinator that was named or that the state directory names, or opens the
+    /// state directory if none runs.
+    pub(crate) async fn connect(access: &Access) -> Result<Self, Error> {
+        if access.server.is_some() {
+            return Self::over_network(access).await;
         }
-        if !place.state.is_dir() {
-            return Err(Error::Nowhere(place.state.clone()));
+        if !access.state.is_dir() {
+            return Err(Error::Nowhere(access.state.clone()));
         }
-        match find(&Settings::new(place.state.clone())).await? {
+        match find(&Settings::new(access.state.clone()), access).await? {
             Found::Running(client) => Ok(*client),
             Found::AtRest(opened) => {
                 Ok(Self { is_live: false, ..Self::in_process(opened.coordinator).await? })
@@ -152,15 +143,21 @@ impl Client {
         }
     }
 
-    async fn over_network(url: &str) -> Result<Self, Error> {
-        let unreachable = |source| Error::Unreachable { url: url.to_owned(), source };
-        let endpoint = Endpoint::from_shared(url.to_owned()).map_err(unreachable)?;
+    async fn over_network(access: &Access) -> Result<Self, Error> {
+        let route = access.read()?;
+        let endpoint = route.endpoint()?;
         let endpoint = endpoint
             .connect_timeout(CONNECT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE);
-        Ok(Self::new(endpoint.connect().await.map_err(unreachable)?))
+        match endpoint.connect().await {
+            Ok(channel) => Ok(Self::new(channel, route.bearer)),
+            Err(source) => Err(match route.explain(&source) {
+                Some(refusal) => refusal.into(),
+                None => Error::Unreachable { url: route.url, source },
+            }),
+        }
     }
 
     /// Serves `coordinator` to this client alone, without a socket.
@@ -168,7 +165,8 @@ impl Client {
         let (ours, theirs) = tokio::io::duplex(PIPE);
         let connection = tokio_stream::once(Ok::<_, std::io::Error>(theirs));
         let incoming = connection.chain(tokio_stream::pending());
-        tokio::spawn(grpc::serve(coordinator, incoming, CancellationToken::new()));
+        let gate = Gate::Open;
+        tokio::spawn(grpc::serve(coordinator, incoming, gate, CancellationToken::new()));
         let ours = Mutex::new(Some(TokioIo::new(ours)));
         let connector = tower::service_fn(move |_| {
             let taken = ours.lock().ok().and_then(|mut ours| ours.take());
@@ -177,16 +175,17 @@ impl Client {
         });
         let endpoint = Endpoint::from_static("http://in-process");
         let channel = connect_through(endpoint, connector).await?;
-        Ok(Self::new(channel))
+        Ok(Self::new(channel, Bearer::default()))
     }
 
-    fn new(channel: Channel) -> Self {
-        let inner = SweepServiceClient::new(channel.clone())
+    fn new(channel: Channel, bearer: Bearer) -> Self {
+        let inner = SweepServiceClient::with_interceptor(channel.clone(), bearer.clone())
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE);
-        let workers = WorkerServiceClient::new(channel.clone());
-        let workers = workers.max_decoding_message_size(MAX_MESSAGE);
-        Self { inner, workers, fleets: FleetServiceClient::new(channel), is_live: true }
+        let workers = WorkerServiceClient::with_interceptor(channel.clone(), bearer.clone())
+            .max_decoding_message_size(MAX_MESSAGE);
+        let fleets = FleetServiceClient::with_interceptor(channel, bearer);
+        Self { inner, workers, fleets, is_live: true }
     }
 
     /// Submits the text of a sweep file; says whether the sweep is new.

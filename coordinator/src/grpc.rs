@@ -22,6 +22,7 @@ use tonic::transport::server::Connected;
 
 use crate::app::Coordinator;
 use crate::engine::Failure;
+use crate::tls::Gate;
 
 /// The longest that any call may take to begin its reply: longer than any deadline of a caller, the
 /// upload of a checkpoint included.
@@ -30,10 +31,11 @@ const DEADLINE: Duration = Duration::from_mins(15);
 /// How often a silent connection is probed, and how long the answer may take.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(20));
 
-/// Serves `coordinator` on the connections that come in, until `stop`.
+/// Serves `coordinator` on the connections that come in, to calls that `gate` admits, until `stop`.
 pub(crate) async fn serve<C>(
     coordinator: Coordinator,
     incoming: impl Stream<Item = io::Result<C>> + Send,
+    gate: Gate,
     stop: CancellationToken,
 ) -> Result<(), tonic::transport::Error>
 where
@@ -56,7 +58,8 @@ where
         .timeout(DEADLINE)
         .http2_keepalive_interval(Some(KEEPALIVE.0))
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
-        .tcp_nodelay(true);
+        .tcp_nodelay(true)
+        .layer(gate);
     let mut router = server
         .add_service(health_service)
         .add_service(workers)

@@ -14,3 +14,4 @@ mod grpc;
 mod live;
 mod sink;
 mod sql;
+mod tls;

@@ -2,8 +2,10 @@
 //! to and from core types.
 //!
 //! This is the only crate that knows prost. Handlers and clients convert at the door and pass core
-//! types on; whatever does not parse is refused here, with the name of the field.
+//! types on; whatever does not parse is refused here, with the name of the field. What both sides of
+//! a connection must agree on besides, how a coordinator is found and known, is in [`access`].
 
+pub mod access;
 pub mod client;
 mod convert;
 pub mod fleet;

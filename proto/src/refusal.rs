@@ -11,6 +11,18 @@
 //! | a worker whose rows do not fit | INVALID_ARGUMENT | `INVALID_ROWS`, `ROWS_DIFFER`, `SEQUENCE_GAP` |
 //! | a worker that reads a damaged checkpoint | DATA_LOSS | `CHECKPOINT_DAMAGED`, `CHECKPOINT_MISSING` |
 //! | anyone, while the disk refuses | UNAVAILABLE | `STORAGE`: worth another try |
+//! | anyone without a token, or with a wrong one | UNAUTHENTICATED | `UNAUTHENTICATED` |
+//! | a worker that asks for what only people may do | PERMISSION_DENIED | `PERMISSION_DENIED` |
+//! | anyone who speaks plaintext to a port with TLS | FAILED_PRECONDITION | `TLS_REQUIRED` |
+//!
+//! A client that cannot even ask says so in the same form, without a server:
+//!
+//! | what is wrong | reason |
+//! |---|---|
+//! | the certificate of the coordinator | `UNTRUSTED` |
+//! | it speaks no TLS | `NO_TLS` |
+//! | its address | `INVALID_ADDRESS` |
+//! | a file with a CA or a token | `ACCESS_FILE` |
 //!
 //! Clients match on the reason, never on text.
 
@@ -47,6 +59,20 @@ pub enum Reason {
     Storage,
     /// The coordinator is stopping.
     Stopping,
+    /// No token, or one that is not known.
+    Unauthenticated,
+    /// A token that is good for other calls.
+    PermissionDenied,
+    /// Plaintext, where TLS is spoken.
+    TlsRequired,
+    /// A coordinator whose certificate is not good.
+    Untrusted,
+    /// A coordinator that speaks no TLS.
+    NoTls,
+    /// What is no address of a coordinator.
+    InvalidAddress,
+    /// A file with a CA or a token that cannot be used.
+    AccessFile,
 }
 
 impl Reason {
@@ -60,19 +86,43 @@ impl Reason {
             Self::CheckpointMissing => "CHECKPOINT_MISSING",
             Self::Storage => "STORAGE",
             Self::Stopping => "STOPPING",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::PermissionDenied => "PERMISSION_DENIED",
+            Self::TlsRequired => "TLS_REQUIRED",
+            Self::Untrusted => "UNTRUSTED",
+            Self::NoTls => "NO_TLS",
+            Self::InvalidAddress => "INVALID_ADDRESS",
+            Self::AccessFile => "ACCESS_FILE",
         }
     }
 
     fn code(self) -> Code {
         match self {
-            Self::InvalidArgument | Self::InvalidSweep | Self::InvalidRows | Self::InvalidQuery => {
-                Code::InvalidArgument
-            }
+            Self::InvalidArgument
+            | Self::InvalidSweep
+            | Self::InvalidRows
+            | Self::InvalidQuery
+            | Self::InvalidAddress
+            | Self::AccessFile => Code::InvalidArgument,
             Self::CheckpointDamaged | Self::CheckpointMissing => Code::DataLoss,
             Self::Storage | Self::Stopping => Code::Unavailable,
+            Self::Unauthenticated => Code::Unauthenticated,
+            Self::PermissionDenied => Code::PermissionDenied,
+            Self::TlsRequired | Self::Untrusted | Self::NoTls => Code::FailedPrecondition,
         }
     }
 }
+
+/// The reasons for which nothing can be asked at all until a person has changed something.
+const ACCESS: [Reason; 7] = [
+    Reason::Unauthenticated,
+    Reason::PermissionDenied,
+    Reason::TlsRequired,
+    Reason::Untrusted,
+    Reason::NoTls,
+    Reason::InvalidAddress,
+    Reason::AccessFile,
+];
 
 /// The status that tells `reason`, with a text for people and, where there is more to tell, a
 /// detail for programs.
@@ -127,6 +177,24 @@ pub struct Refusal {
     pub transient: bool,
 }
 
+impl Refusal {
+    /// A refusal for good that a client makes itself, because it cannot ask.
+    pub fn new(reason: Reason, text: impl Into<String>) -> Self {
+        let (reason, text) = (reason.name().to_owned(), text.into());
+        Self { reason, text, detail: None, transient: false }
+    }
+
+    /// A coordinator that cannot be asked now.
+    pub fn away(text: impl Into<String>) -> Self {
+        Self { reason: String::new(), text: text.into(), detail: None, transient: true }
+    }
+
+    /// Whether address, trust or token are what is wrong.
+    pub fn is_access(&self) -> bool {
+        ACCESS.iter().any(|reason| reason.name() == self.reason)
+    }
+}
+
 impl From<&Status> for Refusal {
     fn from(status: &Status) -> Self {
         let info = status.get_details_error_info().filter(|info| info.domain == DOMAIN);
@@ -169,6 +237,17 @@ mod tests {
         assert_eq!(refusal.reason, "SWEEP_DIFFERS");
         assert_eq!(refusal.detail, Some(diff));
         assert!(!refusal.transient);
+    }
+
+    #[test]
+    fn who_is_not_let_in_need_not_try_again() {
+        for reason in ACCESS {
+            let refusal = Refusal::from(&status(reason, "no", None));
+            assert!(refusal.is_access() && !refusal.transient, "{reason:?}");
+            assert_eq!(refusal, Refusal::new(reason, "no"));
+        }
+        assert!(!Refusal::from(&status(Reason::Storage, "disk full", None)).is_access());
+        assert!(!Refusal::away("nobody").is_access());
     }
 
     #[test]

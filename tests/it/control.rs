@@ -128,11 +128,3 @@ fn without_a_coordinator_and_without_state_the_exit_code_is_3() {
     assert!(said.err.contains("cannot be reached"), "{}", said.err);
     assert!(!bench.state().exists(), "looking leaves nothing behind");
 }
-
-#[test]
-fn only_loopback_is_listened_on() {
-    let bench = Bench::default();
-    let said = bench.run(&["serve", "--listen", "0.0.0.0:0"]).expect(2);
-    assert!(said.err.contains("not a loopback address"), "{}", said.err);
-    assert!(!bench.state().exists());
-}

@@ -11,5 +11,6 @@ mod life;
 mod protocol;
 mod readers;
 mod scale;
+mod security;
 mod sweeps;
 mod traces;

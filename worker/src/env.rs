@@ -1,10 +1,19 @@
-//! The environment variables of `rheo-worker`, each the default of the flag of the same name.
+//! The environment variables of `rheo-worker`, each the default of the flag of the same
+//! name; a file with a secret has none.
+
+use std::path::PathBuf;
 
 /// Where the coordinator is, as a URL.
 pub(crate) const SERVER: &str = "RHEO_SERVER";
 
 /// The state directory of the coordinator, from which its address is read.
 pub(crate) const STATE: &str = "RHEO_STATE";
+
+/// A file with the CA of the coordinator; without it the state directory is looked into.
+pub(crate) const CA_FILE: &str = "RHEO_CA_FILE";
+
+/// A file with the token of workers; without it the state directory is looked into.
+pub(crate) const TOKEN_FILE: &str = "RHEO_TOKEN_FILE";
 
 /// Directory of data files, for tasks that do not name one.
 pub(crate) const DATA: &str = "RHEO_DATA";
@@ -47,3 +56,9 @@ pub(crate) const IDLE_TIMEOUT: &str = "RHEO_IDLE_TIMEOUT";
 
 /// Seconds that leaving may take.
 pub(crate) const GRACE: &str = "RHEO_GRACE";
+
+/// The path in a variable, if it is set and not empty.
+pub(crate) fn path(name: &str) -> Option<PathBuf> {
+    let value = std::env::var_os(name).filter(|value| !value.is_empty());
+    value.map(PathBuf::from)
+}

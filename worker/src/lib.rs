@@ -26,6 +26,6 @@ mod tests;
 mod trial;
 mod worker;
 
-pub use link::Address;
+pub use rheo_proto::access::{Access, Role};
 pub use settings::Settings;
 pub use worker::{Error, Exit, run};

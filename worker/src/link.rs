@@ -1,7 +1,6 @@
 //! The connection to the coordinator: every call has a deadline, and one policy says what is tried
 //! again.
 
-use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use bytes::Bytes;
 use rheo_core::id::{AttemptId, Digest, SweepName, WorkerId};
 use rheo_core::sweep::WorkerInfo;
 use rheo_core::trainer::Progress;
+use rheo_proto::access::{Access, Route, Secured};
 use rheo_proto::refusal::Refusal;
 use rheo_proto::v1::put_checkpoint_request::{Header, Part};
 use rheo_proto::v1::worker_service_client::WorkerServiceClient;
@@ -29,47 +29,48 @@ const CALL: Duration = Duration::from_secs(30);
 /// How long the transfer of a checkpoint may take.
 const TRANSFER: Duration = Duration::from_mins(10);
 
-/// Where the coordinator is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
-    /// At this URL.
-    Url(String),
-    /// Where this file says, which the coordinator writes into its state directory. It is read anew
-    /// for every connection: a restarted coordinator may be elsewhere.
-    File(PathBuf),
-}
-
-/// A connection that is made when it is needed.
+/// A connection that is made when it is needed. Where it leads is read anew for every call: a
+/// restarted coordinator may be elsewhere, with another certificate and other tokens.
 #[derive(Debug)]
 pub(crate) struct Link {
-    address: Address,
-    open: Mutex<Option<(String, Channel)>>,
+    access: Access,
+    open: Mutex<Option<(Route, Channel)>>,
 }
 
-type Client = WorkerServiceClient<Channel>;
+type Client = WorkerServiceClient<Secured>;
 
 impl Link {
-    pub(crate) fn new(address: Address) -> Self {
-        Self { address, open: Mutex::new(None) }
+    pub(crate) fn new(access: Access) -> Self {
+        Self { access, open: Mutex::new(None) }
     }
 
-    fn client(&self) -> Result<Client, Refusal> {
-        let url = match &self.address {
-            Address::Url(url) => url.clone(),
-            Address::File(path) => url_in(path)?,
-        };
+    /// A client, and the route that it takes.
+    fn client(&self) -> Result<(Client, Route), Refusal> {
+        let route = self.access.read()?;
+        let bearer = route.bearer.clone();
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let channel = match &*open {
-            Some((at, channel)) if *at == url => channel.clone(),
+            Some((at, channel)) if *at == route => channel.clone(),
             _ => {
-                let channel = endpoint(&url)?.connect_lazy();
-                *open = Some((url, channel.clone()));
+                let channel = endpoint(&route)?.connect_lazy();
+                *open = Some((route.clone(), channel.clone()));
                 channel
             }
         };
-        Ok(Client::new(channel)
+        let client = Client::new(Secured::new(channel, bearer))
             .max_decoding_message_size(MAX_MESSAGE)
-            .max_encoding_message_size(MAX_MESSAGE))
+            .max_encoding_message_size(MAX_MESSAGE);
+        Ok((client, route))
+    }
+
+    /// Why a call on `route` did not succeed. A coordinator that started again with other secrets
+    /// while the call was on its way may like those better that are there now.
+    fn refused(&self, route: &Route, status: &Status) -> Refusal {
+        let mut refusal = route.explain(status).unwrap_or_else(|| Refusal::from(status));
+        if refusal.is_access() && self.access.read().is_ok_and(|now| now != *route) {
+            refusal.transient = true;
+        }
+        refusal
     }
 
     /// Joins, and learns how long a lease lasts.
@@ -79,7 +80,8 @@ impl Link {
         info: &WorkerInfo,
     ) -> Result<Duration, Refusal> {
         let request = within(CALL, wire::join(worker, info.clone()));
-        let reply = self.client()?.join(request).await.map_err(refused)?;
+        let (mut client, route) = self.client()?;
+        let reply = client.join(request).await.map_err(|status| self.refused(&route, &status))?;
         Ok(Duration::from_millis(reply.into_inner().lease_ms.max(1)))
     }
 
@@ -100,11 +102,18 @@ impl Link {
             wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
             sweep: sweep.map(ToString::to_string),
         };
-        let reply = self.client()?.acquire(within(wait + CALL, request)).await.map_err(refused)?;
+        let (mut client, route) = self.client()?;
+        let reply = client
+            .acquire(within(wait + CALL, request))
+            .await
+            .map_err(|status| self.refused(&route, &status))?;
         let reply = reply.into_inner();
         let assignments: Result<_, _> =
             reply.assignments.into_iter().map(Assignment::try_from).collect();
-        Ok((assignments.map_err(|invalid| refused(invalid.into()))?, reply.nothing_left))
+        Ok((
+            assignments.map_err(|invalid| Refusal::from(&Status::from(invalid)))?,
+            reply.nothing_left,
+        ))
     }
 
     /// Keeps leases and tells progress; a verdict for each attempt comes back.
@@ -119,7 +128,11 @@ impl Link {
             progress: progress.as_ref().map(Into::into),
         });
         let request = v1::RenewRequest { worker: worker.to_string(), held: held.collect() };
-        let reply = self.client()?.renew(within(deadline, request)).await.map_err(refused)?;
+        let (mut client, route) = self.client()?;
+        let reply = client
+            .renew(within(deadline, request))
+            .await
+            .map_err(|status| self.refused(&route, &status))?;
         let verdicts = reply.into_inner().verdicts.into_iter();
         Ok(verdicts
             .map(|verdict| v1::Verdict::try_from(verdict).unwrap_or_default().into())
@@ -139,13 +152,16 @@ impl Link {
         match &parcel.ending {
             None => {
                 let request = within(CALL, v1::CommitRequest { claim, work });
-                let reply = self.client()?.commit(request).await.map_err(refused)?;
+                let (mut client, route) = self.client()?;
+                let reply =
+                    client.commit(request).await.map_err(|status| self.refused(&route, &status))?;
                 Ok(reply.into_inner().verdict().into())
             }
             Some(ending) => {
                 let ending = Some(ending.clone().into());
                 let request = within(CALL, v1::FinishRequest { claim, work, ending });
-                self.client()?.finish(request).await.map_err(refused)?;
+                let (mut client, route) = self.client()?;
+                client.finish(request).await.map_err(|status| self.refused(&route, &status))?;
                 Ok(Verdict::Continue)
             }
         }
@@ -166,21 +182,24 @@ impl Link {
         let parts = std::iter::once(header).chain(chunks);
         let parts = parts.map(|part| v1::PutCheckpointRequest { part: Some(part) });
         let request = within(TRANSFER, tokio_stream::iter(parts.collect::<Vec<_>>()));
-        self.client()?.put_checkpoint(request).await.map_err(refused)?;
+        let (mut client, route) = self.client()?;
+        client.put_checkpoint(request).await.map_err(|status| self.refused(&route, &status))?;
         Ok(())
     }
 
     /// Reads a checkpoint, and makes sure that it is the one that was asked for.
     pub(crate) async fn get_checkpoint(&self, digest: Digest) -> Result<Bytes, Refusal> {
         let request = within(TRANSFER, v1::GetCheckpointRequest { digest: digest.to_string() });
-        let reply = self.client()?.get_checkpoint(request).await.map_err(refused)?;
+        let (mut client, route) = self.client()?;
+        let refused = |status| self.refused(&route, &status);
+        let reply = client.get_checkpoint(request).await.map_err(refused)?;
         let mut chunks = reply.into_inner();
         let mut bytes = Vec::new();
         while let Some(message) = chunks.message().await.map_err(refused)? {
             bytes.extend_from_slice(&message.chunk);
         }
         if Digest::from_bytes(*blake3::hash(&bytes).as_bytes()) != digest {
-            return Err(refused(Status::unavailable("the checkpoint was cut off on its way")));
+            return Err(Refusal::away("the checkpoint was cut off on its way"));
         }
         Ok(bytes.into())
     }
@@ -188,7 +207,8 @@ impl Link {
     /// Says goodbye, or that `worker` was found dead.
     pub(crate) async fn leave(&self, worker: WorkerId, lost: bool) -> Result<(), Refusal> {
         let request = within(CALL, v1::LeaveRequest { worker: worker.to_string(), lost });
-        self.client()?.leave(request).await.map_err(refused)?;
+        let (mut client, route) = self.client()?;
+        client.leave(request).await.map_err(|status| self.refused(&route, &status))?;
         Ok(())
     }
 }
@@ -214,36 +234,12 @@ fn within<T>(deadline: Duration, message: T) -> Request<T> {
     request
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn refused(status: Status) -> Refusal {
-    Refusal::from(&status)
-}
-
-fn endpoint(url: &str) -> Result<Endpoint, Refusal> {
-    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|error| Refusal {
-        reason: "INVALID_ADDRESS".to_owned(),
-        text: format!("not an address: `{url}`: {error}"),
-        detail: None,
-        transient: false,
-    })?;
-    Ok(endpoint
+fn endpoint(route: &Route) -> Result<Endpoint, Refusal> {
+    Ok(route
+        .endpoint()?
         .connect_timeout(CONNECT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(KEEPALIVE)
         .keep_alive_while_idle(true))
-}
-
-/// The URL that a coordinator wrote into its state directory.
-fn url_in(path: &Path) -> Result<String, Refusal> {
-    let away =
-        |text: String| Refusal { reason: String::new(), text, detail: None, transient: true };
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        away(format!("no coordinator runs there: `{}`: {error}", path.display()))
-    })?;
-    let url = text.trim();
-    if url.is_empty() {
-        return Err(away(format!("no coordinator runs there: `{}` is empty", path.display())));
-    }
-    Ok(url.to_owned())
 }

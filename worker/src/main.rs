@@ -1,7 +1,7 @@
 //! `rheo-worker`: joins a coordinator and trains until there is nothing left.
 //!
-//! Exit codes: 0 nothing left or given back in order, 1 something was not delivered, 2 usage, 3 the
-//! coordinator cannot be reached, 130 interrupted.
+//! Exit codes: 0 nothing left or given back in order, 1 something was not delivered, 2 usage, or the
+//! coordinator does not let it in, 3 the coordinator cannot be reached, 130 interrupted.
 
 mod env;
 mod offline;
@@ -18,7 +18,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use rheo_core::id::SweepName;
 use rheo_train::Torch;
-use rheo_worker::{Address, Error, Exit, Settings};
+use rheo_worker::{Access, Error, Exit, Role, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -32,7 +32,8 @@ struct Args {
     /// Address of the coordinator, such as http://127.0.0.1:7070.
     #[arg(long, env = env::SERVER, value_name = "URL")]
     server: Option<String>,
-    /// State directory of a coordinator on the same file system, to find its address.
+    /// State directory of a coordinator on the same file system, or a copy of the files in it that
+    /// a worker needs: `server`, `tls/ca.pem`, `tls/worker.token`.
     #[arg(long, env = env::STATE, value_name = "DIR", default_value = ".rheo")]
     state: PathBuf,
     /// Threads that train trials side by side; by default one for each processor.
@@ -70,9 +71,12 @@ impl Args {
             Duration::try_from_secs_f64(seconds)
                 .with_context(|| format!("--{flag} is not a number of seconds: `{seconds}`"))
         };
-        let server = match &self.server {
-            Some(url) => Address::Url(url.clone()),
-            None => Address::File(self.state.join("server")),
+        let access = Access {
+            server: self.server.clone(),
+            state: self.state.clone(),
+            ca_file: env::path(env::CA_FILE),
+            token_file: env::path(env::TOKEN_FILE),
+            role: Role::Worker,
         };
         let spool = self.spool.clone().unwrap_or_else(|| {
             let user = rustix::process::getuid().as_raw();
@@ -80,7 +84,7 @@ impl Args {
         });
         let idle = self.idle_timeout.map(|idle| seconds(idle, "idle-timeout")).transpose()?;
         Ok(Settings {
-            server,
+            access,
             slots: self.slots.unwrap_or_else(processors),
             sweep: self.sweep.clone(),
             spool,
@@ -163,7 +167,7 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
         Err(error) => {
             let code = match &error {
                 Error::Unreachable(_) => 3,
-                Error::Spool(_) | Error::Refused(_) | Error::NoTime { .. } => 2,
+                Error::Spool(_) | Error::Refused(_) | Error::Access(_) | Error::NoTime { .. } => 2,
                 Error::Undelivered { .. } => 1,
             };
             complain(&error.into());

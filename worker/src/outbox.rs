@@ -134,8 +134,13 @@ pub(crate) fn obey(control: &Control, verdict: Verdict) {
 pub(crate) async fn send(link: &Link, parcel: &Parcel) -> Result<Verdict, Refusal> {
     for pause in pauses() {
         match link.deliver(parcel).await {
-            // The store may have lost the checkpoint between its delivery and the commit.
-            Err(refusal) if refusal.transient || refusal.reason == "CHECKPOINT_MISSING" => {
+            // The store may have lost the checkpoint between its delivery and the commit. A worker that
+            // is not let in any more is ended by its heartbeat; what it made waits on disk for another.
+            Err(refusal)
+                if refusal.transient
+                    || refusal.is_access()
+                    || refusal.reason == "CHECKPOINT_MISSING" =>
+            {
                 tracing::debug!(%refusal, attempt = %parcel.claim.attempt, "delivery waits");
                 tokio::time::sleep(pause).await;
             }

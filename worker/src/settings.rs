@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use rheo_core::fleet::Place;
 use rheo_core::id::SweepName;
+use rheo_proto::access::Access;
 use tokio_util::sync::CancellationToken;
-
-use crate::link::Address;
 
 /// How a worker runs.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where the coordinator is.
-    pub server: Address,
+    /// Where the coordinator is, and how it is known.
+    pub access: Access,
     /// Threads that compute trials side by side.
     pub slots: u32,
     /// The only sweep to work for; all if none.

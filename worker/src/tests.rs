@@ -11,12 +11,13 @@ use rheo_core::sweep::{Claim, Ending};
 use rheo_core::trainer::{
     Commit, Ended, Error as TrainError, Finish, Next, Progress, Session, Trainer,
 };
+use rheo_proto::access::{Access, Role};
 use rheo_proto::worker::Assignment;
 use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::control::{Control, Order};
-use crate::link::{Address, Link};
+use crate::link::Link;
 use crate::outbox::Outbox;
 use crate::parcel::{Goods, Parcel};
 use crate::spool::Spool;
@@ -86,7 +87,14 @@ where
 {
     let root = TempDir::new().unwrap();
     let spool = Arc::new(Spool::open(root.path(), worker(1)).unwrap());
-    let link = Arc::new(Link::new(Address::File(root.path().join("nobody"))));
+    let access = Access {
+        server: None,
+        state: root.path().join("nobody"),
+        ca_file: None,
+        token_file: None,
+        role: Role::Worker,
+    };
+    let link = Arc::new(Link::new(access));
     let bench = Bench {
         worker: worker(1),
         link,

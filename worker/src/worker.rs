@@ -65,6 +65,9 @@ pub enum Error {
         /// Seconds that leaving may take.
         grace: u64,
     },
+    /// This worker has not what it takes to speak to the coordinator: address, trust or token.
+    #[error("{0}")]
+    Access(Refusal),
     /// It had to go before everything was delivered.
     #[error(
         "not everything was delivered in time: it lies in `{}` and is delivered by the next worker that starts with this spool",
@@ -99,7 +102,7 @@ pub async fn run(
 ) -> Result<Exit, Error> {
     let worker = WorkerId(Uuid::now_v7());
     let spool = Arc::new(Spool::open(&settings.spool, worker)?);
-    let link = Arc::new(Link::new(settings.server.clone()));
+    let link = Arc::new(Link::new(settings.access.clone()));
     let worker = Worker {
         info: WorkerInfo {
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -148,7 +151,7 @@ impl Worker {
         let heartbeat = self.beat(lease);
         let acquire = self.acquire();
         tokio::select! {
-            () = heartbeat => Ok(Exit::Drained),
+            refusal = heartbeat => Err(refused(refusal)),
             exit = acquire => exit,
             () = self.time_to_leave() => {
                 tracing::info!("the time of this worker is over");
@@ -191,7 +194,7 @@ impl Worker {
         for pause in pauses() {
             match self.bench.link.join(self.bench.worker, &self.info).await {
                 Ok(lease) => return Ok(lease),
-                Err(refusal) if !refusal.transient => return Err(Error::Refused(refusal)),
+                Err(refusal) if !refusal.transient => return Err(refused(refusal)),
                 Err(refusal) if Instant::now() + pause > deadline => {
                     return Err(Error::Unreachable(refusal));
                 }
@@ -216,9 +219,9 @@ impl Worker {
         let _ = tokio::time::timeout(WAIT, seeing_off.wait()).await;
     }
 
-    /// Renews leases and obeys verdicts, for ever. On a task of the runtime, while trials have
-    /// threads of their own.
-    async fn beat(&self, lease: Duration) {
+    /// Renews leases and obeys verdicts, until the coordinator will not let this worker in any more.
+    /// On a task of the runtime, while trials have threads of their own.
+    async fn beat(&self, lease: Duration) -> Refusal {
         let period = (lease / 3).min(PROGRESS);
         let mut interval = tokio::time::interval(period);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -240,6 +243,7 @@ impl Worker {
                     }
                 }
                 Err(refusal) if refusal.reason == "UNKNOWN_WORKER" => self.rejoin().await,
+                Err(refusal) if refusal.is_access() && !refusal.transient => return refusal,
                 Err(refusal) => tracing::debug!(%refusal, "no heartbeat"),
             }
         }
@@ -282,7 +286,7 @@ impl Worker {
                     }
                 }
                 Err(refusal) if refusal.reason == "UNKNOWN_WORKER" => self.rejoin().await,
-                Err(refusal) if !refusal.transient => return Err(Error::Refused(refusal)),
+                Err(refusal) if !refusal.transient => return Err(refused(refusal)),
                 Err(refusal) => {
                     tracing::debug!(%refusal, "the coordinator is away");
                     let idle = self.running().is_empty();
@@ -342,7 +346,8 @@ impl Worker {
         let given_back = async {
             tokio::select! {
                 () = self.tasks.wait() => {}
-                () = self.beat(PROGRESS * 3) => {}
+                // Who is not let in keeps on disk what there is, which takes its time too.
+                _ = self.beat(PROGRESS * 3) => self.tasks.wait().await,
             }
         };
         let orphaned = async {
@@ -366,6 +371,10 @@ impl Worker {
         }
         result
     }
+}
+
+fn refused(refusal: Refusal) -> Error {
+    if refusal.is_access() { Error::Access(refusal) } else { Error::Refused(refusal) }
 }
 
 /// Delivers what a dead worker left, and says that it is gone.

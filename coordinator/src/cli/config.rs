@@ -1,5 +1,6 @@
 //! `rheo config`: the settings that are in effect.
 
+use rheo_proto::access::{CA_FILE, TLS_DIRECTORY};
 use serde_json::json;
 
 use super::env;
@@ -10,6 +11,10 @@ use crate::app::Settings;
 pub(super) fn run(global: &Global) -> Result<(), Failure> {
     let settings = Settings::new(global.state.clone());
     let absolute = std::path::absolute(&settings.state)?;
+    let access = global.access();
+    let tls = absolute.join(TLS_DIRECTORY);
+    let ca = access.ca_file.unwrap_or_else(|| tls.join(CA_FILE));
+    let token = access.token_file.unwrap_or_else(|| tls.join(access.role.token_file()));
     if global.json()? {
         let environment: serde_json::Map<_, _> =
             env::ALL.iter().map(|(name, _)| ((*name).to_owned(), json!(env::get(name)))).collect();
@@ -18,6 +23,8 @@ pub(super) fn run(global: &Global) -> Result<(), Failure> {
             "state": absolute,
             "journal": absolute.join("journal.redb"),
             "results": absolute.join("results"),
+            "ca_file": ca,
+            "token_file": token,
             "environment": environment,
         }))?);
     }
@@ -26,6 +33,8 @@ pub(super) fn run(global: &Global) -> Result<(), Failure> {
     table.add_row(["state", &absolute.display().to_string()]);
     table.add_row(["journal", &absolute.join("journal.redb").display().to_string()]);
     table.add_row(["results", &absolute.join("results").display().to_string()]);
+    table.add_row(["ca_file", &ca.display().to_string()]);
+    table.add_row(["token_file", &token.display().to_string()]);
     for (name, purpose) in env::ALL {
         let value = env::get(name).unwrap_or_else(|| format!("not set ({purpose})"));
         table.add_row([name.to_owned(), value]);

@@ -1,5 +1,7 @@
 //! The environment variables of `rheo`. Those with a flag of the same name are its default.
 
+use std::path::PathBuf;
+
 /// Address of a coordinator.
 pub(super) const SERVER: &str = "RHEO_SERVER";
 
@@ -18,15 +20,35 @@ pub(super) const SWEEP: &str = "RHEO_SWEEP";
 /// Seconds without work after which a worker leaves; set for workers that `rheo launch` starts.
 pub(super) const IDLE_TIMEOUT: &str = "RHEO_IDLE_TIMEOUT";
 
+/// A file with the CA of the coordinator.
+pub(super) const CA_FILE: &str = "RHEO_CA_FILE";
+
+/// A file with the token of people; `rheo serve` accepts that token.
+pub(super) const TOKEN_FILE: &str = "RHEO_TOKEN_FILE";
+
+/// A file with the token of workers, for `rheo serve`.
+pub(super) const WORKER_TOKEN_FILE: &str = "RHEO_WORKER_TOKEN_FILE";
+
+/// A file with the certificate of `rheo serve`.
+pub(super) const TLS_CERT: &str = "RHEO_TLS_CERT";
+
+/// A file with the key of that certificate.
+pub(super) const TLS_KEY: &str = "RHEO_TLS_KEY";
+
 /// What is logged, as a `tracing` filter.
 pub(super) const LOG: &str = "RHEO_LOG";
 
 /// Every variable and what it is for.
-pub(super) const ALL: [(&str, &str); 5] = [
+pub(super) const ALL: [(&str, &str); 10] = [
     (SERVER, "address of a coordinator"),
     (STATE, "state directory"),
     (DATA, "directory of data files"),
     (WORKER, "the rheo-worker program"),
+    (CA_FILE, "file with the CA of the coordinator"),
+    (TOKEN_FILE, "file with the token of people"),
+    (WORKER_TOKEN_FILE, "file with the token of workers, for rheo serve"),
+    (TLS_CERT, "file with the certificate of rheo serve"),
+    (TLS_KEY, "file with the key of that certificate"),
     (LOG, "what is logged"),
 ];
 
@@ -34,6 +56,11 @@ pub(super) const ALL: [(&str, &str); 5] = [
 #[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
 pub(super) fn get(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// The path in a variable, if it is set and not empty.
+pub(super) fn path(name: &str) -> Option<PathBuf> {
+    get(name).filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 /// This program as it was called, so that what it tells people to type works when they paste it.

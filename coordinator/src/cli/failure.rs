@@ -8,6 +8,7 @@ use rheo_core::spec::Mistakes;
 
 use crate::app;
 use crate::client;
+use crate::tls;
 
 /// An ending other than success.
 #[derive(Debug)]
@@ -89,6 +90,7 @@ impl From<client::Error> for Failure {
                 source: rheo_store::Error::Locked { .. },
                 ..
             }) => Self::Unreachable(error.into()),
+            client::Error::Refused(refusal) if refusal.is_access() => Self::Usage(error.into()),
             client::Error::Refused(refusal) => match refusal.reason.as_str() {
                 "UNKNOWN_SWEEP" | "UNKNOWN_FLEET" | "UNKNOWN_TRIAL" | "SWEEP_ENDED"
                 | "NOT_RETRYABLE" | "INVALID_QUERY" | "INVALID_ARGUMENT" => {
@@ -113,6 +115,12 @@ fn differs(refusal: &rheo_proto::refusal::Refusal) -> String {
 impl From<app::Error> for Failure {
     fn from(error: app::Error) -> Self {
         client::Error::State(error).into()
+    }
+}
+
+impl From<tls::Error> for Failure {
+    fn from(error: tls::Error) -> Self {
+        Self::Usage(error.into())
     }
 }
 

@@ -1,7 +1,6 @@
 //! `rheo run`: a coordinator, its workers and one sweep in one command; run again to go on.
 
 use std::ffi::OsString;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
 use super::progress::Display;
-use super::serve::{Running, exit_when_asked_again, interruption};
+use super::serve::{Listen, Running, exit_when_asked_again, interruption};
 use super::{Global, env, format, offline, status, submit, summary, wait};
 use crate::app::Settings;
 use crate::client::Client;
@@ -55,7 +54,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
     let (text, parsed) = submit::read(&args.file)?;
     let slots = slots(&args, parsed.definition.most_threads())?;
     let interrupted = interruption()?;
-    let running = start(settings(global, &args)?).await?;
+    let running = start(settings(global, &args)?, Listen::loopback(global)).await?;
     let mut client = Client::in_process(running.coordinator.clone()).await?;
     let mut crew = Crew::default();
     let outcome = tokio::select! {
@@ -88,9 +87,8 @@ fn settings(global: &Global, args: &Args) -> Result<Settings, Failure> {
     Ok(Settings { lease, flush, ..Settings::new(global.state.clone()) })
 }
 
-async fn start(settings: Settings) -> Result<Running, Failure> {
+async fn start(settings: Settings, listen: Listen) -> Result<Running, Failure> {
     let state = settings.state.clone();
-    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     Running::start(settings, listen).await.map_err(|failure| match failure {
         Failure::Unreachable(_) => Failure::usage(format!(
             "a coordinator runs already on `{0}`: `rheo submit` hands the sweep to it, `--state` chooses another place",

@@ -1,24 +1,48 @@
 //! `rheo serve`: coordinates sweeps for workers that join.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rheo_core::time::{Clock as _, Timestamp};
+use rheo_proto::access::{Access, SERVER_FILE, TLS_DIRECTORY};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::failure::Failure;
-use super::{Global, format};
+use super::{Global, env, format};
 use crate::app::{Coordinator, Settings};
-use crate::client::{self, Found, server_file};
+use crate::client::{self, Found};
+use crate::clock::SystemClock;
+use crate::tls::{self, Door, Names, Own, Protection};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Address to listen on; port 0 takes any that is free. Only loopback, until TLS is there.
+    /// Address to listen on; port 0 takes any that is free. Beyond loopback everything is TLS and
+    /// every call needs a token; what that takes is made in the state directory.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
+    /// Name or IP address by which others reach this machine, for the certificate; may be repeated.
+    /// The first is in the address that workers read in the state directory.
+    #[arg(long, value_name = "HOST", value_parser = tls::parse_host)]
+    advertise: Vec<String>,
+    /// A certificate of your own, with its chain, in PEM; on loopback too.
+    #[arg(long, env = env::TLS_CERT, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The key of that certificate, in PEM.
+    #[arg(long, env = env::TLS_KEY, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// File with a token of your own for people; by default one is made in the state directory.
+    #[arg(long, env = env::TOKEN_FILE, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// The same for workers.
+    #[arg(long, env = env::WORKER_TOKEN_FILE, value_name = "FILE")]
+    worker_token_file: Option<PathBuf>,
+    /// Serve plaintext without tokens, also beyond loopback: whoever can connect can do everything.
+    #[arg(long)]
+    insecure: bool,
     /// Seconds that a lease lasts: after so long, the trials of a worker that vanished start again.
     #[arg(long, value_name = "SECONDS", default_value_t = Settings::LEASE.as_secs_f64())]
     lease: f64,
@@ -43,17 +67,98 @@ impl Args {
         let poll = seconds(self.poll, "poll")?;
         Ok(Settings { lease, flush, poll, ..Settings::new(state) })
     }
+
+    fn listen(&self, global: &Global) -> Result<Listen, Failure> {
+        let own = Own {
+            certificate: self.tls_cert.clone().zip(self.tls_key.clone()),
+            admin: self.token_file.clone(),
+            worker: self.worker_token_file.clone(),
+        };
+        let is_loopback = self.listen.ip().is_loopback();
+        let protection = tls::protection(is_loopback, self.insecure, own.certificate.is_some())?;
+        Ok(Listen {
+            address: self.listen,
+            protection,
+            own,
+            advertise: self.advertise.clone(),
+            access: global.access(),
+        })
+    }
+}
+
+/// Where a coordinator listens, and how that is protected.
+pub(super) struct Listen {
+    address: SocketAddr,
+    protection: Protection,
+    own: Own,
+    advertise: Vec<String>,
+    access: Access,
+}
+
+impl Listen {
+    /// Any free port of this machine, for processes on it.
+    pub(super) fn loopback(global: &Global) -> Self {
+        Self {
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            protection: Protection::Loopback,
+            own: Own::default(),
+            advertise: Vec::new(),
+            access: global.access(),
+        }
+    }
+
+    /// The door, and the URL that leads to it.
+    async fn door(&self, state: &Path, bound: SocketAddr) -> Result<(Door, String), Failure> {
+        let names = || Names::of_this_machine(&self.advertise, bound.ip());
+        let port = bound.port();
+        match self.protection {
+            Protection::Loopback => Ok((Door::Open, format!("http://{bound}"))),
+            Protection::Insecure => {
+                let host = tls::host(&names()).await;
+                Ok((Door::Open, format!("http://{host}:{port}")))
+            }
+            Protection::Tls => {
+                let names = names();
+                let now = SystemClock::new(Timestamp::default()).now();
+                let directory = state.join(TLS_DIRECTORY);
+                let door = tls::guarded(&self.own, &directory, &names, now)?;
+                Ok((door, format!("https://{}:{port}", tls::host(&names).await)))
+            }
+        }
+    }
+
+    /// Says who can do what, where that is not plain.
+    fn announce(&self, state: &Path) {
+        let directory = state.join(TLS_DIRECTORY);
+        let tokens = self.own.admin.is_some() || self.own.worker.is_some();
+        match self.protection {
+            Protection::Loopback if tokens => {
+                format::note("on loopback nobody needs a token, unless there is a --tls-cert");
+            }
+            Protection::Loopback => {}
+            Protection::Insecure => {
+                let text = "--insecure: everybody who can connect can do everything here, and everybody on the way can read it; leave it out, and it is TLS with tokens";
+                format::note(format!("WARNING: {text}"));
+                tracing::warn!("{text}");
+            }
+            Protection::Tls => format::note(match &self.own.certificate {
+                Some((certificate, _)) => format!(
+                    "TLS with {}, and a token for every call: clients trust it by RHEO_CA_FILE, or because their system does",
+                    certificate.display()
+                ),
+                None => format!(
+                    "TLS, and a token for every call: people and workers find what they need in {}, or by RHEO_SERVER, RHEO_CA_FILE and RHEO_TOKEN_FILE",
+                    directory.display()
+                ),
+            }),
+        }
+    }
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
-    if !args.listen.ip().is_loopback() {
-        return Err(Failure::usage(format!(
-            "`{}` is not a loopback address, and nothing here listens beyond loopback without TLS and a token, which this version does not have: forward a port with ssh, or run workers on this machine",
-            args.listen
-        )));
-    }
+    let listen = args.listen(global)?;
     let interrupted = interruption()?;
-    let running = Running::start(args.settings(global.state.clone())?, args.listen).await?;
+    let running = Running::start(args.settings(global.state.clone())?, listen).await?;
     format::note(format!("listening on {} for {}", running.url, global.state.display()));
     let interrupted = tokio::select! {
         interrupted = interrupted => interrupted,
@@ -82,31 +187,34 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub(super) async fn start(settings: Settings, listen: SocketAddr) -> Result<Self, Failure> {
-        let file = server_file(&settings.state);
-        let listener = TcpListener::bind(listen)
+    pub(super) async fn start(settings: Settings, listen: Listen) -> Result<Self, Failure> {
+        let (state, address) = (settings.state.clone(), listen.address);
+        let listener = TcpListener::bind(address)
             .await
-            .map_err(|error| Failure::usage(format!("cannot listen on `{listen}`: {error}")))?;
-        let url = format!("http://{}", listener.local_addr()?);
+            .map_err(|error| Failure::usage(format!("cannot listen on `{address}`: {error}")))?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let coordinator = match client::find(&settings).await? {
-            Found::AtRest(opened) => opened.start(&tasks, &stop).await?,
+        let opened = match client::find(&settings, &listen.access).await? {
+            Found::AtRest(opened) => opened,
             Found::Running(_) => {
-                let state = settings.state.display();
+                let state = state.display();
                 return Err(Failure::Unreachable(anyhow::anyhow!(
                     "a coordinator runs already on `{state}`"
                 )));
             }
         };
+        // Only now is this process the only one that writes there.
+        let (door, url) = listen.door(&state, listener.local_addr()?).await?;
+        listen.announce(&state);
+        let coordinator = opened.start(&tasks, &stop).await?;
         let serving = coordinator.clone();
         let serve_stop = stop.clone();
         tasks.spawn(async move {
-            if let Err(error) = serving.serve(listener, serve_stop.clone()).await {
+            if let Err(error) = serving.serve(listener, door, serve_stop.clone()).await {
                 tracing::error!(%error, "the protocol is served no longer");
             }
             serve_stop.cancel();
         });
-        let file = ServerFile::write(&file, &url)?;
+        let file = ServerFile::write(&state.join(SERVER_FILE), &url)?;
         Ok(Self { coordinator, url, stop, tasks, file })
     }
 

@@ -1,0 +1,59 @@
+//! Files that only their owner reads: written aside, synchronised and renamed, so that nobody ever
+//! sees half of one or one that others can read.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use super::Error;
+
+/// Makes the directory, for its owner alone.
+pub(super) fn make(directory: &Path) -> Result<(), Error> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    made.map_err(|source| Error::File { path: directory.to_owned(), source })
+}
+
+/// Writes a file for its owner alone.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let error = |source| Error::File { path: path.to_owned(), source };
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".new");
+    let aside = Path::new(&aside);
+    // One that a crash left.
+    remove(aside)?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(aside);
+    let mut file = file.map_err(error)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(error)?;
+    std::fs::rename(aside, path).map_err(error)?;
+    let directory = path.parent().unwrap_or(Path::new("."));
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(error)
+}
+
+/// Removes a file, if it is there.
+pub(super) fn remove(path: &Path) -> Result<(), Error> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != ErrorKind::NotFound => {
+            Err(Error::File { path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads a file, if it is there.
+pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::File { path: path.to_owned(), source }),
+    }
+}
+
+/// Warns of a secret that others can read.
+pub(super) fn warn_if_readable(path: &Path) {
+    let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & 0o044 != 0 {
+        let path = path.display();
+        tracing::warn!("others can read `{path}`, which is a secret: `chmod 600 {path}`");
+    }
+}

@@ -1,0 +1,151 @@
+//! Who may call what, in front of every service: [`authorize`] alone decides it.
+//!
+//! A token has a role and nothing else yet; when it expires or was revoked would be asked here too.
+
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::future::Either;
+use rheo_proto::access::Role;
+use rheo_proto::refusal::{self, Reason};
+use rheo_proto::v1::worker_service_server;
+use tonic::Status;
+use tonic::codegen::http::header::AUTHORIZATION;
+use tonic::codegen::http::{HeaderMap, Request, Response};
+use tower::{Layer, Service};
+
+use super::Tokens;
+
+/// Lets calls in.
+#[derive(Debug, Clone)]
+pub(crate) enum Gate {
+    /// Every call.
+    Open,
+    /// Calls with a token of the right role.
+    Tokens(Arc<Tokens>),
+}
+
+/// Whether somebody in this role may call a service.
+fn authorize(role: Role, service: &str) -> bool {
+    match role {
+        Role::Admin => true,
+        Role::Worker => service == worker_service_server::SERVICE_NAME,
+    }
+}
+
+impl Gate {
+    /// Decides about a call by its headers and its path, `/package.Service/Method`.
+    fn admit(&self, headers: &HeaderMap, path: &str) -> Result<(), Status> {
+        let tokens = match self {
+            Self::Open => return Ok(()),
+            Self::Tokens(tokens) => tokens,
+        };
+        let unauthenticated = |text: &str| {
+            let text = format!(
+                "{text}: it is in the state directory of the coordinator, in `tls/admin.token` for people and in `tls/worker.token` for workers; name the directory by --state, or a copy of the file by RHEO_TOKEN_FILE"
+            );
+            refusal::status(Reason::Unauthenticated, text, None)
+        };
+        let Some(header) = headers.get(AUTHORIZATION) else {
+            return Err(unauthenticated("this coordinator answers nobody without its token"));
+        };
+        let token = header.to_str().ok().and_then(|header| header.strip_prefix("Bearer "));
+        let Some(role) = token.and_then(|token| tokens.role(token)) else {
+            return Err(unauthenticated("this is not the token of this coordinator"));
+        };
+        let service = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+        if authorize(role, service) {
+            return Ok(());
+        }
+        let text = "the token of workers is good for the calls of workers only: people use `tls/admin.token` of the state directory, or a copy of it that RHEO_TOKEN_FILE names";
+        Err(refusal::status(Reason::PermissionDenied, text, None))
+    }
+}
+
+impl<S> Layer<S> for Gate {
+    type Service = Guarded<S>;
+
+    fn layer(&self, inner: S) -> Guarded<S> {
+        Guarded { gate: self.clone(), inner }
+    }
+}
+
+/// A service behind a gate.
+#[derive(Debug, Clone)]
+pub(crate) struct Guarded<S> {
+    gate: Gate,
+    inner: S,
+}
+
+impl<S, B, R> Service<Request<B>> for Guarded<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    R: Default,
+{
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = Either<S::Future, Ready<Result<Response<R>, S::Error>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        match self.gate.admit(request.headers(), request.uri().path()) {
+            Ok(()) => Either::Left(self.inner.call(request)),
+            Err(refused) => {
+                tracing::debug!(path = request.uri().path(), text = refused.message(), "refused");
+                Either::Right(ready(Ok(refused.into_http())))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rheo_proto::refusal::Refusal;
+    use tonic::codegen::http::HeaderValue;
+
+    use super::*;
+
+    const ADMIN: &str = "rheo_admin_0123456789abcdef";
+    const WORKER: &str = "rheo_worker_0123456789abcdef";
+
+    fn ask(authorization: Option<&str>, path: &str) -> Result<(), String> {
+        let gate = Gate::Tokens(Arc::new(Tokens::of(ADMIN, WORKER)));
+        let mut headers = HeaderMap::new();
+        if let Some(value) = authorization {
+            headers.insert(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+        }
+        gate.admit(&headers, path).map_err(|status| Refusal::from(&status).reason)
+    }
+
+    #[test]
+    fn each_role_is_let_in_where_it_belongs_and_nobody_else_anywhere() {
+        let (admin, worker) = (format!("Bearer {ADMIN}"), format!("Bearer {WORKER}"));
+        let unauthenticated = Err("UNAUTHENTICATED".to_owned());
+        for path in [
+            "/rheobase.v1.WorkerService/Join",
+            "/rheobase.v1.SweepService/Submit",
+            "/grpc.health.v1.Health/Check",
+            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+            "/",
+        ] {
+            assert_eq!(ask(Some(&admin), path), Ok(()), "{path}");
+            let expected = if path.contains("WorkerService") {
+                Ok(())
+            } else {
+                Err("PERMISSION_DENIED".to_owned())
+            };
+            assert_eq!(ask(Some(&worker), path), expected, "{path}");
+            for wrong in ["", "Bearer ", "Basic abc", ADMIN, "Bearer rheo_admin_0123456789abcdeF"] {
+                assert_eq!(ask(Some(wrong), path), unauthenticated, "{path} {wrong}");
+            }
+            assert_eq!(ask(None, path), unauthenticated, "{path}");
+        }
+        assert!(ask(Some(&worker), "/rheobase.v1.WorkerServiceX/Join").is_err());
+        assert!(ask(Some(&worker), "/x/rheobase.v1.WorkerService/Join").is_err());
+        assert!(Gate::Open.admit(&HeaderMap::new(), "/anything").is_ok());
+    }
+}

@@ -1,0 +1,113 @@
+//! The tokens that open the door. Only their hashes are kept, which also makes a comparison take the
+//! same time whatever is guessed.
+
+use std::path::Path;
+
+use blake3::Hash;
+use rheo_proto::access::{Role, token_in};
+use tokio_rustls::rustls::crypto::ring;
+
+use super::{Error, Own, files};
+
+/// Bytes of chance in a token.
+const CHANCE: usize = 32;
+
+/// The tokens that are good.
+#[derive(Debug)]
+pub(crate) struct Tokens {
+    admin: Hash,
+    worker: Hash,
+}
+
+impl Tokens {
+    /// Takes tokens out of the files that a person named, and those in `directory` for the others;
+    /// they are made if they are not there.
+    pub(super) fn read_or_make(own: &Own, directory: &Path) -> Result<Self, Error> {
+        let admin = read(own.admin.as_deref(), directory, Role::Admin)?;
+        let worker = read(own.worker.as_deref(), directory, Role::Worker)?;
+        if admin == worker {
+            return Err(Error::SameTokens);
+        }
+        Ok(Self { admin, worker })
+    }
+
+    /// Whose token this is.
+    pub(super) fn role(&self, token: &str) -> Option<Role> {
+        let hash = blake3::hash(token.as_bytes());
+        // Both are compared always, each in constant time.
+        match (hash == self.admin, hash == self.worker) {
+            (true, _) => Some(Role::Admin),
+            (_, true) => Some(Role::Worker),
+            _ => None,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(admin: &str, worker: &str) -> Self {
+        let hash = |token: &str| blake3::hash(token.as_bytes());
+        Self { admin: hash(admin), worker: hash(worker) }
+    }
+}
+
+fn read(named: Option<&Path>, directory: &Path, role: Role) -> Result<Hash, Error> {
+    let own = directory.join(role.token_file());
+    let path = named.unwrap_or(&own);
+    if named.is_none() && files::read_if_there(path)?.is_none() {
+        files::write(path, format!("{}\n", make(role)?).as_bytes())?;
+    }
+    let bytes = std::fs::read(path);
+    let bytes = bytes.map_err(|source| Error::File { path: path.to_owned(), source })?;
+    files::warn_if_readable(path);
+    match token_in(&bytes) {
+        Ok(token) => Ok(blake3::hash(token.as_bytes())),
+        Err(reason) => Err(Error::Token { path: path.to_owned(), reason }),
+    }
+}
+
+/// A new token. It says what it is, so that one in a log or a repository is found.
+fn make(role: Role) -> Result<String, Error> {
+    let mut chance = [0; CHANCE];
+    let random = ring::default_provider().secure_random;
+    random.fill(&mut chance).map_err(|_| Error::Random)?;
+    let hex: String = chance.iter().map(|byte| format!("{byte:02x}")).collect();
+    let name = match role {
+        Role::Admin => "admin",
+        Role::Worker => "worker",
+    };
+    Ok(format!("rheo_{name}_{hex}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_made_once_and_each_has_its_role() {
+        let directory = tempfile::tempdir().unwrap();
+        let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
+        let tokens = Tokens::read_or_make(&Own::default(), directory.path()).unwrap();
+        let (admin, worker) = (read("admin.token"), read("worker.token"));
+        assert_eq!(tokens.role(admin.trim()), Some(Role::Admin));
+        assert_eq!(tokens.role(worker.trim()), Some(Role::Worker));
+        assert_eq!(tokens.role(&admin), None, "the line break is no part of it");
+        assert_eq!(tokens.role(""), None);
+        Tokens::read_or_make(&Own::default(), directory.path()).unwrap();
+        assert_eq!((read("admin.token"), read("worker.token")), (admin, worker));
+    }
+
+    #[test]
+    fn tokens_of_a_person_must_be_long_and_different() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("mine");
+        let own = Own { admin: Some(path.clone()), ..Own::default() };
+        assert!(matches!(Tokens::read_or_make(&own, directory.path()), Err(Error::File { .. })));
+        std::fs::write(&path, "short").unwrap();
+        assert!(matches!(Tokens::read_or_make(&own, directory.path()), Err(Error::Token { .. })));
+        std::fs::write(&path, "long-long-long-long-long-long-long").unwrap();
+        let tokens = Tokens::read_or_make(&own, directory.path()).unwrap();
+        assert_eq!(tokens.role("long-long-long-long-long-long-long"), Some(Role::Admin));
+        assert!(!directory.path().join("admin.token").exists());
+        let own = Own { worker: Some(path), ..own };
+        assert!(matches!(Tokens::read_or_make(&own, directory.path()), Err(Error::SameTokens)));
+    }
+}

@@ -1,0 +1,367 @@
+//! How a client finds a coordinator, knows that it is the right one, and is known by it: an address,
+//! a CA and a token, each by its place in a file system and never by its value.
+//!
+//! Everything is read anew for every new connection, so that a coordinator that was started again
+//! elsewhere, or with other secrets, is found. A token leaves only over TLS. Both programs reach a
+//! coordinator through this file, so that both find, trust and explain the same.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustls::CertificateError;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use tonic::metadata::AsciiMetadataValue;
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::{Request, Status};
+
+use crate::refusal::{Reason, Refusal};
+
+/// The file in a state directory in which a running coordinator says where it listens.
+pub const SERVER_FILE: &str = "server";
+
+/// The directory in a state directory that holds certificates and tokens.
+pub const TLS_DIRECTORY: &str = "tls";
+
+/// The certificate of the coordinator's own CA, in that directory.
+pub const CA_FILE: &str = "ca.pem";
+
+/// The fewest characters of a token.
+pub const TOKEN_LENGTH: usize = 32;
+
+/// How long a handshake may take once there is a connection.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// A connection whose every call brings the token.
+pub type Secured = InterceptedService<Channel, Bearer>;
+
+/// What somebody who has a token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Everything.
+    Admin,
+    /// What workers do.
+    Worker,
+}
+
+impl Role {
+    /// The file with the token of this role, in the directory of certificates and tokens.
+    pub const fn token_file(self) -> &'static str {
+        match self {
+            Self::Admin => "admin.token",
+            Self::Worker => "worker.token",
+        }
+    }
+}
+
+/// Where address, CA and token are looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// The URL of a coordinator, if one was named; otherwise the state directory has it.
+    pub server: Option<String>,
+    /// The state directory, or a directory with the files of it that a client needs.
+    pub state: PathBuf,
+    /// A file with certificates to trust, if one was named.
+    pub ca_file: Option<PathBuf>,
+    /// A file with a token, if one was named.
+    pub token_file: Option<PathBuf>,
+    /// Whose token is looked for in the state directory.
+    pub role: Role,
+}
+
+/// What there is to know for a connection, at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The URL of the coordinator.
+    pub url: String,
+    /// The certificates to trust and their file; those of the system if none.
+    ca: Option<(PathBuf, Vec<u8>)>,
+    /// What shows who asks.
+    pub bearer: Bearer,
+}
+
+impl Access {
+    /// Reads address, CA and token.
+    pub fn read(&self) -> Result<Route, Refusal> {
+        let url = self.url()?;
+        if url.starts_with("http://") {
+            return Ok(Route { url, ca: None, bearer: Bearer::default() });
+        }
+        if !url.starts_with("https://") {
+            let text = format!("not an address: `{url}`: it begins with `https://` or `http://`");
+            return Err(Refusal::new(Reason::InvalidAddress, text));
+        }
+        let directory = self.state.join(TLS_DIRECTORY);
+        let ca = find(self.ca_file.as_deref(), &directory.join(CA_FILE), "RHEO_CA_FILE")?;
+        if let Some((path, pem)) = &ca
+            && !matches!(CertificateDer::pem_slice_iter(pem).next(), Some(Ok(_)))
+        {
+            let text = format!("`{}` holds no certificate in PEM", path.display());
+            return Err(Refusal::new(Reason::AccessFile, text));
+        }
+        let own = directory.join(self.role.token_file());
+        let token = find(self.token_file.as_deref(), &own, "RHEO_TOKEN_FILE")?;
+        let bearer = token.map(|(path, bytes)| Bearer::read(&path, &bytes)).transpose()?;
+        Ok(Route { url, ca, bearer: bearer.unwrap_or_default() })
+    }
+
+    fn url(&self) -> Result<String, Refusal> {
+        if let Some(url) = &self.server {
+            return Ok(url.clone());
+        }
+        let path = self.state.join(SERVER_FILE);
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            Refusal::away(format!("no coordinator runs there: `{}`: {error}", path.display()))
+        })?;
+        let url = text.trim();
+        if url.is_empty() {
+            let text = format!("no coordinator runs there: `{}` is empty", path.display());
+            return Err(Refusal::away(text));
+        }
+        Ok(url.to_owned())
+    }
+}
+
+/// The file that was named, which must be there, or else the one at `own`, if it is there.
+fn find(
+    named: Option<&Path>,
+    own: &Path,
+    variable: &str,
+) -> Result<Option<(PathBuf, Vec<u8>)>, Refusal> {
+    let path = named.unwrap_or(own);
+    let error = match std::fs::read(path) {
+        Ok(bytes) => return Ok(Some((path.to_owned(), bytes))),
+        Err(error) => error,
+    };
+    let text = format!("`{}` cannot be read: {error}", path.display());
+    match (named, error.kind()) {
+        (None, io::ErrorKind::NotFound) => Ok(None),
+        (None, io::ErrorKind::PermissionDenied) => {
+            let remedy = format!("ask its owner for a copy and name it by {variable}");
+            Err(Refusal::new(Reason::AccessFile, format!("{text}: {remedy}")))
+        }
+        // A file system on a network that is away for a while.
+        (None, _) => Err(Refusal::away(text)),
+        (Some(_), _) => Err(Refusal::new(Reason::AccessFile, format!("{variable}: {text}"))),
+    }
+}
+
+/// Why a text is no token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "no token: the first line must have at least {TOKEN_LENGTH} characters, printable ASCII without spaces (`openssl rand -hex 32` makes one)"
+)]
+pub struct NoToken;
+
+/// The token in a file: its first line.
+pub fn token_in(bytes: &[u8]) -> Result<&str, NoToken> {
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii();
+    let is_token = line.len() >= TOKEN_LENGTH && line.iter().all(u8::is_ascii_graphic);
+    std::str::from_utf8(line).ok().filter(|_| is_token).ok_or(NoToken)
+}
+
+/// Shows who asks: adds the token, if there is one, to every call.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Bearer(Option<AsciiMetadataValue>);
+
+impl Bearer {
+    fn read(path: &Path, bytes: &[u8]) -> Result<Self, Refusal> {
+        let wrong = |error: &dyn fmt::Display| {
+            Refusal::new(Reason::AccessFile, format!("`{}` holds {error}", path.display()))
+        };
+        let token = token_in(bytes).map_err(|error| wrong(&error))?;
+        let value = AsciiMetadataValue::try_from(format!("Bearer {token}"));
+        let mut value = value.map_err(|_| wrong(&NoToken))?;
+        value.set_sensitive(true);
+        Ok(Self(Some(value)))
+    }
+}
+
+impl fmt::Debug for Bearer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Bearer(..)" } else { "Bearer(none)" })
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(token) = &self.0 {
+            request.metadata_mut().insert("authorization", token.clone());
+        }
+        Ok(request)
+    }
+}
+
+impl Route {
+    /// What connects there.
+    pub fn endpoint(&self) -> Result<Endpoint, Refusal> {
+        let invalid = |error: &(dyn Error + 'static)| {
+            let text = format!("not an address: `{}`: {}", self.url, innermost(error));
+            Refusal::new(Reason::InvalidAddress, text)
+        };
+        let endpoint = Endpoint::from_shared(self.url.clone()).map_err(|error| invalid(&error))?;
+        if !self.is_https() {
+            return Ok(endpoint);
+        }
+        let trust = ClientTlsConfig::new().timeout(HANDSHAKE);
+        let Some((_, ca)) = &self.ca else {
+            // There are systems that trust nobody, such as small containers.
+            let endpoint = endpoint.tls_config(trust.with_native_roots());
+            return endpoint.map_err(|_| self.untrusted());
+        };
+        let trust = trust.ca_certificate(Certificate::from_pem(ca));
+        endpoint.tls_config(trust).map_err(|error| invalid(&error))
+    }
+
+    fn is_https(&self) -> bool {
+        self.url.starts_with("https://")
+    }
+
+    /// What an error of a connection or a call means, if trying again would not help.
+    pub fn explain(&self, error: &(dyn Error + 'static)) -> Option<Refusal> {
+        let url = &self.url;
+        match cause(error)? {
+            rustls::Error::InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::BadSignature,
+            ) => Some(self.untrusted()),
+            rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            ) => Some(Refusal::new(
+                Reason::Untrusted,
+                format!(
+                    "the certificate of the coordinator at `{url}` is not for that name: use one that it is for, or start the coordinator with `--advertise NAME`"
+                ),
+            )),
+            rustls::Error::InvalidCertificate(error) => {
+                let mut text =
+                    format!("the certificate of the coordinator at `{url}` is not valid: {error}");
+                // What openssl makes unless it is told otherwise; only its text tells.
+                if text.contains("CaUsedAsEndEntity") {
+                    text += ": it is one of a CA, and one of a server is made with `openssl req -x509 -addext basicConstraints=critical,CA:FALSE`";
+                }
+                Some(Refusal::new(Reason::Untrusted, text))
+            }
+            rustls::Error::InvalidMessage(_) => {
+                let plain = url.replacen("https://", "http://", 1);
+                let text = format!("the coordinator at `{url}` speaks no TLS: use `{plain}`");
+                Some(Refusal::new(Reason::NoTls, text))
+            }
+            _ => None,
+        }
+    }
+
+    fn untrusted(&self) -> Refusal {
+        let by = match &self.ca {
+            Some((path, _)) => format!("the CA in `{}`", path.display()),
+            None => "any CA that this machine trusts".to_owned(),
+        };
+        let text = format!(
+            "the coordinator at `{}` cannot be trusted: its certificate is not signed by {by}. Its own CA is in `{TLS_DIRECTORY}/{CA_FILE}` of its state directory: name that file by RHEO_CA_FILE, or the directory by --state",
+            self.url
+        );
+        Refusal::new(Reason::Untrusted, text)
+    }
+}
+
+/// The error of TLS that is behind `error`, if there is one.
+fn cause<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        next = below(error);
+    }
+    None
+}
+
+fn innermost(mut error: &(dyn Error + 'static)) -> String {
+    while let Some(below) = below(error) {
+        error = below;
+    }
+    error.to_string()
+}
+
+/// What is behind an error. An error of I/O gives as its source what is behind the error that it
+/// wraps, and not that error.
+fn below<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn access(state: &Path) -> Access {
+        Access {
+            server: None,
+            state: state.to_owned(),
+            ca_file: None,
+            token_file: None,
+            role: Role::Worker,
+        }
+    }
+
+    #[test]
+    fn a_token_is_the_first_line_if_it_is_long_and_printable() {
+        let token = "0123456789abcdef0123456789abcdef";
+        assert_eq!(token_in(format!("  {token}\r\nsecond line\n").as_bytes()), Ok(token));
+        assert_eq!(token_in(token.as_bytes()), Ok(token));
+        for wrong in [
+            &token[1..],
+            "",
+            "\n0123456789abcdef0123456789abcdef",
+            "0123456789abcdef 0123456789abcdef",
+            "0123456789abcdef0123456789abcdefü",
+        ] {
+            assert_eq!(token_in(wrong.as_bytes()), Err(NoToken), "{wrong:?}");
+        }
+        assert!(token_in(&[0xff; 40]).is_err());
+    }
+
+    #[test]
+    fn a_token_is_not_in_what_is_printed_and_not_sent_in_the_clear() {
+        let state = tempfile::tempdir().unwrap();
+        let tls = state.path().join("tls");
+        std::fs::create_dir(&tls).unwrap();
+        std::fs::write(tls.join("worker.token"), "secret-secret-secret-secret-secret").unwrap();
+        let https = Access { server: Some("https://h:1".to_owned()), ..access(state.path()) };
+        let mut route = https.read().unwrap();
+        assert!(!format!("{route:?}").contains("secret"));
+        assert!(
+            route.bearer.call(Request::new(())).unwrap().metadata().contains_key("authorization")
+        );
+        let http = Access { server: Some("http://h:1".to_owned()), ..https };
+        let mut route = http.read().unwrap();
+        assert!(route.bearer.call(Request::new(())).unwrap().metadata().is_empty());
+    }
+
+    #[test]
+    fn what_was_named_must_be_there_and_what_was_not_may_be_missing() {
+        let state = tempfile::tempdir().unwrap();
+        let refusal = access(state.path()).read().unwrap_err();
+        assert!(refusal.transient && refusal.text.contains("no coordinator runs there"));
+        std::fs::write(state.path().join("server"), "https://h:1\n").unwrap();
+        let route = access(state.path()).read().unwrap();
+        assert_eq!((route.url.as_str(), &route.ca), ("https://h:1", &None));
+        let nowhere = Some(state.path().join("nowhere"));
+        for (access, variable) in [
+            (Access { ca_file: nowhere.clone(), ..access(state.path()) }, "RHEO_CA_FILE"),
+            (Access { token_file: nowhere, ..access(state.path()) }, "RHEO_TOKEN_FILE"),
+        ] {
+            let refusal = access.read().unwrap_err();
+            assert!(refusal.is_access() && !refusal.transient, "{refusal}");
+            assert!(refusal.text.starts_with(variable), "{refusal}");
+        }
+        let plain = Access { server: Some("h:1".to_owned()), ..access(state.path()) };
+        assert_eq!(plain.read().unwrap_err().reason, "INVALID_ADDRESS");
+    }
+}
