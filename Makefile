@@ -23,9 +23,8 @@ test: libtorch ## Run every test
 	cargo test --locked --quiet --workspace --doc
 
 test-slurm: libtorch ## Run sweeps on a real Slurm of several virtual nodes on this machine
-	deploy/tools.sh cargo-nextest
 	cargo build --locked --quiet --bins
-	cargo nextest run --locked --workspace --cargo-quiet -E 'binary(slurm)'
+	cargo test --locked --quiet --workspace --test slurm -- --test-threads=1
 
 check: libtorch ## Formatting, lints, licences, unused dependencies, spelling
 	deploy/tools.sh cargo-deny cargo-machete typos

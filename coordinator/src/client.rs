@@ -143,7 +143,7 @@ impl Client {
         }
     }
 
-    async fn over_network(access: &Access) -> Result<Self, Error> {
+    pub(crate) async fn over_network(access: &Access) -> Result<Self, Error> {
         let route = access.read()?;
         let endpoint = route.endpoint()?;
         let endpoint = endpoint

@@ -167,7 +167,7 @@ stop)
 env) echo "export SLURM_CONF='$SLURM_CONF'" ;;
 controller)
     case $1 in
-    stop) finish slurmctld KILL ;;
+    stop) finish slurmctld TERM ;;
     start) controller && wait_until 20 scontrol ping ;;
     esac
     ;;

@@ -89,6 +89,45 @@ fn u18_a_sweep_runs_on_several_nodes_whose_workers_listen_on_nothing() {
 }
 
 #[test]
+fn one_command_leads_from_a_sweep_file_to_workers_on_several_nodes() {
+    let Some(site) = Site::start("nothing") else { return };
+    site.bench.file("long.yaml", &long());
+    let args = ["launch", "slurm", "long.yaml", "--max", "3", "--time", "30", "--", "--exclusive"];
+    let said = site.rheo(&args).expect(0);
+    assert!(said.err.contains("started a coordinator: process "), "{}", said.err);
+    let pid = said.err.split("process ").nth(1).unwrap();
+    let pid: u32 = pid.split(' ').next().unwrap().parse().unwrap();
+    let url = std::fs::read_to_string(site.bench.state().join("server")).unwrap();
+    assert!(url.starts_with("https://"), "{url}");
+    // Again: nothing more.
+    let again = site.rheo(&args).expect(0);
+    assert!(!again.err.contains("started a coordinator"), "{}", again.err);
+    check(&site, &["preempted"]);
+    assert!(site.jobs_ever() <= 4, "{} jobs", site.jobs_ever());
+    rheo_tests::send(pid, rustix::process::Signal::TERM);
+    wait_for("the coordinator to leave", || {
+        (!site.bench.state().join("server").exists()).then_some(())
+    });
+}
+
+#[test]
+fn the_coordinator_may_be_a_job_itself() {
+    let Some(site) = Site::start("inside") else { return };
+    site.bench.file("long.yaml", &long());
+    let template = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/slurm/rheo-coordinator.sbatch");
+    let args =
+        ["--time=30", "--cpus-per-task=1", "--export=ALL,RHEO_POLL=1", template, "long.yaml"];
+    let fleet = ["--max", "2", "--time", "20", "--cpus", "1"];
+    site.slurm("sbatch", &[&args[..], &fleet].concat()).expect(0);
+    wait_for("the sweep", || (site.bench.run(&["status", "long"]).code() == 0).then_some(()));
+    check(&site, &["preempted"]);
+    // It leaves when its sweep has ended.
+    wait_for("the coordinator to leave", || {
+        (!site.bench.state().join("server").exists()).then_some(())
+    });
+}
+
+#[test]
 fn u13_u17_a_job_that_is_requeued_goes_on_as_the_same_pilot() {
     let Some(site) = launched("requeue", "2") else { return };
     site.wait_for_epochs(3);
@@ -254,6 +293,50 @@ fn what_slurm_refuses_is_told_before_anything_is_submitted() {
     assert!(site.jobs_ever() <= 2, "{} jobs", site.jobs_ever());
     let log = site.log_of_pilots();
     assert!(log.contains("ask for more walltime"), "{log}");
+}
+
+#[test]
+fn a_job_tells_its_workers_what_they_were_given() {
+    let Some(site) = Site::start("given") else { return };
+    let script =
+        "#!/bin/bash\nenv | grep ^RHEO_ | sort >$RHEO_STATE/given-$SLURM_JOB_ID-$RHEO_TASK\n";
+    site.bench.file("told", script);
+    site.shell("chmod +x told; mkdir -p .rheo");
+    let template = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/slurm/rheo-worker.sbatch");
+    let submit = |args: &str| {
+        let script = format!(
+            "export RHEO_WORKER=$PWD/told; sbatch --parsable --wait {args} {template} | tail -1 >job"
+        );
+        site.shell(&script);
+        let job = std::fs::read_to_string(site.bench.path().join("job")).unwrap();
+        let given = |task: &str| {
+            let path = site.bench.state().join(format!("given-{}-{task}", job.trim()));
+            std::fs::read_to_string(path).unwrap_or_default()
+        };
+        (given("0"), given("1"))
+    };
+    let processors = std::thread::available_parallelism().unwrap().get();
+    let (given, _) = submit("--time=10 --cpus-per-task=4");
+    assert!(given.contains(&format!("RHEO_SLOTS={}\n", processors.min(4))), "{given}");
+    assert!(given.contains("RHEO_NODE=n"), "{given}");
+    assert!(given.contains("RHEO_PARTITION=main\n"), "{given}");
+    assert!(given.contains("RHEO_RESTARTS=0\n"), "{given}");
+    let deadline = given.split("RHEO_DEADLINE=").nth(1).unwrap().lines().next().unwrap();
+    let now: u64 = site.now();
+    let left = deadline.parse::<u64>().unwrap() - now;
+    assert!((500..=600).contains(&left), "{left} s are left of ten minutes");
+    // A set of processors that is smaller than what was asked for is what counts.
+    site.shell("echo 'taskset -p -c 0 $$ >/dev/null' >setup");
+    let (given, _) = submit("--time=10 --cpus-per-task=2 --export=ALL,BASH_ENV=$PWD/setup");
+    assert!(given.contains("RHEO_SLOTS=1\n"), "{given}");
+    let (first, second) = submit("--time=10 --nodes=2 --cpus-per-task=1");
+    let node = |given: &str| {
+        given.lines().find(|line| line.starts_with("RHEO_NODE=")).unwrap_or_default().to_owned()
+    };
+    assert!(
+        node(&first).starts_with("RHEO_NODE=n") && node(&first) != node(&second),
+        "{first}{second}"
+    );
 }
 
 #[test]

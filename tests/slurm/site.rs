@@ -68,7 +68,13 @@ impl Site {
     pub(crate) fn slurm(&self, program: &str, args: &[&str]) -> Said {
         let mut command = self.with_cluster(Command::new(program));
         let worker = rheo_tests::program("rheo-worker");
-        output(command.args(args).current_dir(self.bench.path()).env("RHEO_WORKER", worker))
+        output(
+            command
+                .args(args)
+                .current_dir(self.bench.path())
+                .env("RHEO_WORKER", worker)
+                .env("RHEO", rheo_tests::program("rheo")),
+        )
     }
 
     /// `rheo`, where the commands of the cluster are.
@@ -82,11 +88,18 @@ impl Site {
         output(command.args(["-c", script]).current_dir(self.bench.path())).expect(0);
     }
 
+    /// Seconds since 1970.
+    pub(crate) fn now(&self) -> u64 {
+        let said: Said = output(Command::new("date").arg("+%s").current_dir(self.bench.path()));
+        said.out.trim().parse().unwrap()
+    }
+
     /// Starts a coordinator.
     pub(crate) fn serve(&mut self) {
         // The address of one that was killed must not be mistaken for that of this one.
         let _ = std::fs::remove_file(self.bench.state().join("server"));
-        let command = self.with_cluster(self.bench.rheo(&["serve", "--poll", "1"]));
+        let command =
+            self.with_cluster(self.bench.rheo(&["serve", "--listen", "0.0.0.0:0", "--poll", "1"]));
         self.coordinator = Some(Running::start(command));
         wait_for("the coordinator", || self.bench.state().join("server").exists().then_some(()));
     }

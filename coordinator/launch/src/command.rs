@@ -32,10 +32,12 @@ pub(crate) async fn run(
     for variable in ["SQUEUE_FORMAT", "SQUEUE_FORMAT2", "SQUEUE_STATES", "SQUEUE_SORT"] {
         command.env_remove(variable);
     }
-    // Jobs inherit the environment, as users expect; but not what is meant for the coordinator.
+    // Jobs inherit the environment, as users expect; but not what is meant for the coordinator, nor
+    // what describes the job that it runs in, if it runs in one.
     for (variable, _) in std::env::vars_os() {
-        if variable.to_string_lossy().starts_with("RHEO_") {
-            command.env_remove(variable);
+        let name = variable.to_string_lossy();
+        if name.starts_with("RHEO_") || name.starts_with("SLURM_") && name != "SLURM_CONF" {
+            command.env_remove(&variable);
         }
     }
     let failed = |error: std::io::Error| match error.kind() {

@@ -14,6 +14,9 @@ pub(super) const DATA: &str = "RHEO_DATA";
 /// The `rheo-worker` program, if it does not lie beside `rheo`.
 pub(super) const WORKER: &str = "RHEO_WORKER";
 
+/// Seconds between questions to a cluster about the pilots of fleets.
+pub(super) const POLL: &str = "RHEO_POLL";
+
 /// The only sweep that a worker works for; set for workers that `rheo launch` starts.
 pub(super) const SWEEP: &str = "RHEO_SWEEP";
 

@@ -50,7 +50,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = Settings::FLUSH.as_secs_f64())]
     flush_interval: f64,
     /// Seconds between questions to a cluster about the pilots of fleets.
-    #[arg(long, value_name = "SECONDS", default_value_t = Settings::POLL.as_secs_f64())]
+    #[arg(long, env = env::POLL, value_name = "SECONDS", default_value_t = Settings::POLL.as_secs_f64())]
     poll: f64,
 }
 

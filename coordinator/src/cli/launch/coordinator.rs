@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::app::Settings;
 use crate::cli::failure::Failure;
 use crate::cli::{Global, format};
-use crate::client::Client;
+use crate::client::{self, Client, Found};
 
 /// How far a coordinator must be heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,21 +28,20 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The coordinator at the state directory or the URL that was named; one is started if none runs.
 pub(super) async fn ensure(global: &Global, reach: Reach) -> Result<Client, Failure> {
-    if global.server.is_none() {
-        std::fs::create_dir_all(&global.state)?;
+    if global.server.is_some() {
+        return global.connect().await;
     }
-    let client = global.connect().await?;
-    if client.is_live {
-        return Ok(client);
+    std::fs::create_dir_all(&global.state)?;
+    match client::find(&Settings::new(global.state.clone()), &global.access()).await? {
+        Found::Running(client) => return Ok(*client),
+        // It is ours to open only for this look.
+        Found::AtRest(opened) => drop(opened),
     }
-    // It holds the journal.
-    drop(client);
     start(&global.state, reach).await?;
     let deadline = Instant::now() + PATIENCE;
     loop {
-        if let Ok(client) = global.connect().await
-            && client.is_live
-        {
+        // Only over the network: opening the state directory would keep the coordinator from it.
+        if let Ok(client) = Client::over_network(&global.access()).await {
             return Ok(client);
         }
         if Instant::now() > deadline {
