@@ -155,6 +155,21 @@ fn u16_while_the_queue_cannot_be_seen_nothing_is_submitted_and_nothing_is_forgot
 }
 
 #[test]
+fn u16_a_queue_that_does_not_answer_holds_nobody_up_for_long() {
+    let fakes = Fakes::new(&[]);
+    fakes.launch("1");
+    wait_for("a job", || (fakes.jobs().len() == 1).then_some(()));
+    fakes.answer("squeue", "exec sleep 300");
+    fakes.wait_until_told("`squeue` did not answer within 20 s");
+    // Meanwhile everything else goes on.
+    fakes.rheo(&["pause", "small"]).expect(0);
+    fakes.rheo(&["resume", "small"]).expect(0);
+    fakes.answer("squeue", SQUEUE);
+    fakes.wait_until_told("wait in the queue: Resources");
+    assert_eq!((fakes.jobs().len(), fakes.calls("sbatch")), (1, 1));
+}
+
+#[test]
 fn u16_a_job_that_the_cluster_no_longer_knows_has_ended() {
     let fakes = Fakes::new(&[]);
     fakes.launch("1");

@@ -25,6 +25,9 @@ use crate::{Error, Known, Order};
 /// controllers of large sites take longer.
 const DEADLINE: Duration = Duration::from_secs(45);
 
+/// How long a look at the queue may take; it is asked again soon.
+const LOOK: Duration = Duration::from_secs(20);
+
 /// How long a running pilot may take to leave by itself before its job is cancelled.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -80,7 +83,7 @@ impl crate::Launcher for Launcher {
         let user = format!("--user={}", rustix::process::getuid().as_raw());
         let format = format!("--format={}", queue::FORMAT);
         let args = ["--noheader", "--states=all", &user, &format].map(str::to_owned);
-        let said = run("squeue", &args, None, DEADLINE).await?;
+        let said = run("squeue", &args, None, LOOK).await?;
         if !said.ok {
             return Err(Error::Unavailable(format!("`squeue` failed: {}", said.err)));
         }
@@ -89,7 +92,11 @@ impl crate::Launcher for Launcher {
         let mut doubled = Vec::new();
         let mut gone = Vec::new();
         for pilot in pilots {
-            let (sight, extra) = queue::find(&jobs, pilot);
+            let (mut sight, extra) = queue::find(&jobs, pilot);
+            if let Sight::Ended { cause: Cause::Failed, detail } = &mut sight {
+                let log = script::log(&self.settings, &pilot.tag);
+                *detail = format!("{detail}, see `{log}`");
+            }
             doubled.extend(extra);
             if sight == Sight::Unknown && pilot.handle.is_some() {
                 gone.push(pilot);
@@ -167,7 +174,7 @@ async fn recorded(gone: &[&Known]) -> Vec<(u64, Sight)> {
     let mut args: Vec<String> = args.map(str::to_owned).into();
     args.push(format!("--jobs={}", ids.join(",")));
     // Many sites have no accounting: then it is known that they ended, and no more.
-    let Ok(said) = run("sacct", &args, None, DEADLINE).await else { return Vec::new() };
+    let Ok(said) = run("sacct", &args, None, LOOK).await else { return Vec::new() };
     let ends = if said.ok { queue::parse_ends(&said.out) } else { BTreeMap::new() };
     let end = |pilot: &&Known| {
         let (cause, detail): &(Cause, String) = ends.get(pilot.handle.as_deref()?)?;

@@ -14,7 +14,7 @@ const MARK: &str = "# >>> setup\n";
 pub(super) fn options(settings: &Settings, order: &Order) -> Vec<String> {
     let mut options = vec![
         format!("--job-name={}", order.tag),
-        format!("--output={}/{}.log", settings.logs.display(), order.tag),
+        format!("--output={}", log(settings, &order.tag)),
         format!("--chdir={}", settings.state.display()),
         format!("--nodes={}", settings.nodes.max(1)),
         "--ntasks-per-node=1".to_owned(),
@@ -32,6 +32,11 @@ pub(super) fn options(settings: &Settings, order: &Order) -> Vec<String> {
     }
     options.extend(settings.options.iter().cloned());
     options
+}
+
+/// Where a pilot of this name says what it does.
+pub(super) fn log(settings: &Settings, tag: &str) -> String {
+    format!("{}/{tag}.log", settings.logs.display())
 }
 
 /// The script of a pilot.

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use rheo_proto::access::SERVER_FILE;
 use tokio::time::Instant;
 
 use crate::app::Settings;
@@ -33,7 +34,12 @@ pub(super) async fn ensure(global: &Global, reach: Reach) -> Result<Client, Fail
     }
     std::fs::create_dir_all(&global.state)?;
     match client::find(&Settings::new(global.state.clone()), &global.access()).await? {
-        Found::Running(client) => return Ok(*client),
+        Found::Running(client) => {
+            if reach == Reach::Network {
+                warn_of_loopback(&global.state);
+            }
+            return Ok(*client);
+        }
         // It is ours to open only for this look.
         Found::AtRest(opened) => drop(opened),
     }
@@ -52,6 +58,18 @@ pub(super) async fn ensure(global: &Global, reach: Reach) -> Result<Client, Fail
             )));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Says so if the coordinator that runs is heard on this machine only.
+fn warn_of_loopback(state: &Path) {
+    let url = std::fs::read_to_string(state.join(SERVER_FILE)).unwrap_or_default();
+    let host = url.split("//").nth(1).unwrap_or_default();
+    if host.starts_with("127.") || host.starts_with("[::1]") {
+        format::note(format!(
+            "warning: the coordinator listens on {} only, where workers on other machines cannot reach it: end it, and this command starts one that listens on the network",
+            url.trim()
+        ));
     }
 }
 
