@@ -68,7 +68,8 @@ fn layers(criterion: &mut Criterion) {
                     let wanted = Wanted { tape: true, ..Wanted::default() };
                     let pass = layer.forward(&sequence, wanted, resources, spare.take());
                     let mut tape = pass.tape.expect("a tape was wanted");
-                    let loss = Loss { by_h: &by_h, every: false, wants_x: false };
+                    let loss =
+                        Loss { by_h: &by_h, every: false, wants_x: false, wants_states: false };
                     black_box(layer.backward(&sequence, &mut tape, loss, resources));
                     spare = Some(tape);
                 });

@@ -9,6 +9,8 @@
 //! tile of a few vectors keeps its states [S, vectors] in the first cache through the product, the
 //! hyperbolic tangent and the readout.
 
+mod emitted;
+
 use pulp::Simd;
 
 use crate::Real;
@@ -19,6 +21,7 @@ use crate::matrix::{Buffer, Square, WIDTH, zeros};
 use crate::pairs::Pairs;
 use crate::pass::Parts;
 use crate::product::Product;
+use emitted::{Emitted, Gains, Places};
 
 /// A layer of neurons that share a controller.
 #[derive(Debug, Clone, Copy)]
@@ -108,19 +111,10 @@ impl<'a, R: Real> AdaptiveCell<'a, R> {
         [n, s]
     }
 
-    /// One step back of the controllers of N vectors of neurons: `a` becomes the gradient by it,
-    /// `by_g` that by the state before the step.
+    /// Gain and saturation of N vectors of neurons whose controllers are in the states `g`.
     #[inline(always)]
-    fn backward_tile<S: Simd, const N: usize>(
-        &self,
-        simd: S,
-        (a, by_h): Given<'_, R, S, N>,
-        (g, by_g, by_z): (&[R], &mut [R], &mut [R]),
-        sums: &mut Lanes<'_, R, S>,
-    ) {
-        let Controller { u, w_n, b_n, w_s, b_s, .. } = self.layer.controller;
-        let mut received = [R::splat(simd, R::ZERO); N];
-        received.copy_from_slice(&a[..N]);
+    fn shape_of<S: Simd, const N: usize>(&self, simd: S, g: &[R]) -> [[R::Vector<S>; N]; 2] {
+        let Controller { w_n, b_n, w_s, b_s, .. } = self.layer.controller;
         let mut n = [R::splat(simd, b_n); N];
         let mut s = [R::splat(simd, b_s); N];
         let g = R::vectors::<S>(g).0.as_chunks::<N>().0;
@@ -131,6 +125,54 @@ impl<'a, R: Real> AdaptiveCell<'a, R> {
                 s[v] = R::mul_add(simd, w_s, g[v], s[v]);
             }
         }
+        [n, s]
+    }
+
+    /// The gradient by the states `g` after a step, of the controllers of N vectors of neurons that
+    /// received `a`: what came through the next step, `by_g`, and through what they emit.
+    #[inline(always)]
+    fn by_state_tile<S: Simd, const N: usize>(
+        &self,
+        simd: S,
+        [a, by_h]: [[R::Vector<S>; N]; 2],
+        (g, by_g): (&[R], &[R]),
+        by_state: &mut [R],
+    ) {
+        let Controller { w_n, w_s, .. } = self.layer.controller;
+        let [n, s] = self.shape_of::<S, N>(simd, g);
+        let mut by_n = [R::splat(simd, R::ZERO); N];
+        let mut by_s = by_n;
+        for v in 0..N {
+            let slopes = curve::gamma_slopes::<R, S>(simd, a[v], n[v], s[v]);
+            by_n[v] = R::mul(simd, by_h[v], slopes.n);
+            by_s[v] = R::mul(simd, by_h[v], slopes.s);
+        }
+        let by_g = R::vectors::<S>(by_g).0.as_chunks::<N>().0;
+        let by_state = R::vectors_mut::<S>(by_state).0.as_chunks_mut::<N>().0;
+        for (i, (by_g, by_state)) in by_g.iter().zip(by_state).enumerate() {
+            let (w_n, w_s) = (R::splat(simd, w_n[i]), R::splat(simd, w_s[i]));
+            for v in 0..N {
+                let through_n = R::mul_add(simd, w_n, by_n[v], by_g[v]);
+                by_state[v] = R::mul_add(simd, w_s, by_s[v], through_n);
+            }
+        }
+    }
+
+    /// One step back of the controllers of N vectors of neurons: `a` becomes the gradient by it,
+    /// `by_g` that by the state before the step.
+    #[inline(always)]
+    fn backward_tile<S: Simd, const N: usize>(
+        &self,
+        simd: S,
+        (a, by_h): Given<'_, R, S, N>,
+        (g, by_g, by_z): (&[R], &mut [R], &mut [R]),
+        sums: &mut Lanes<'_, R, S>,
+    ) {
+        let Controller { u, w_n, w_s, .. } = self.layer.controller;
+        let mut received = [R::splat(simd, R::ZERO); N];
+        received.copy_from_slice(&a[..N]);
+        let [n, s] = self.shape_of::<S, N>(simd, g);
+        let g = R::vectors::<S>(g).0.as_chunks::<N>().0;
         let mut by_a = [R::splat(simd, R::ZERO); N];
         let (mut by_n, mut by_s) = (by_a, by_a);
         for v in 0..N {
@@ -183,26 +225,6 @@ struct Lanes<'a, R: Real, S: Simd> {
     b_n: &'a mut [R::Vector<S>],
     w_s: &'a mut [R::Vector<S>],
     b_s: &'a mut [R::Vector<S>],
-}
-
-/// Where the vectors of neurons of all rows lie in rows with a stride of their own.
-#[derive(Clone, Copy)]
-struct Places {
-    /// Vectors of a row.
-    row: usize,
-    /// Vectors from one row to the next.
-    stride: usize,
-}
-
-impl Places {
-    fn new<R: Real, S: Simd>(size: &Size, stride: usize) -> Self {
-        Self { row: size.padded / R::lanes::<S>(), stride: stride / R::lanes::<S>() }
-    }
-
-    #[inline(always)]
-    fn of(self, vector: usize) -> usize {
-        vector / self.row * self.stride + vector % self.row
-    }
 }
 
 impl<R: Real> Cell<R> for AdaptiveCell<'_, R> {
@@ -345,10 +367,37 @@ impl<R: Real> Cell<R> for AdaptiveCell<'_, R> {
         self.each_state::<S>(size, inner.len(), |from, to| inner[to] = given[from]);
     }
 
-    fn unload<S: Simd>(&self, size: &Size, inner: &[R], given: &mut Vec<R>) {
-        let first = given.len();
-        given.resize(first + size.rows * size.hidden * self.units, R::ZERO);
-        self.each_state::<S>(size, inner.len(), |to, from| given[first + to] = inner[from]);
+    fn unload<S: Simd>(&self, size: &Size, inner: &[R], given: &mut [R]) {
+        self.each_state::<S>(size, inner.len(), |to, from| given[to] = inner[from]);
+    }
+
+    #[inline(always)]
+    fn by_state<S: Simd>(&self, simd: S, step: &Backward<'_, R>, by_state: &mut [R]) {
+        let places = Places::new::<R, S>(step.size, step.by_h.stride);
+        let by_h = R::vectors::<S>(step.by_h.values).0;
+        let a = R::vectors::<S>(step.pre).0;
+        let each = self.units * R::lanes::<S>();
+        let mut first = 0;
+        while first + WIDTH <= a.len() {
+            let range = first * each..(first + WIDTH) * each;
+            let mut of_tile = [by_h[places.of(first)]; WIDTH];
+            for (v, by_h_now) in of_tile.iter_mut().enumerate() {
+                *by_h_now = by_h[places.of(first + v)];
+            }
+            let states = (&step.next[range.clone()], &step.by_inner[range.clone()]);
+            let mut received = of_tile;
+            received.copy_from_slice(&a[first..first + WIDTH]);
+            let given = [received, of_tile];
+            self.by_state_tile::<S, WIDTH>(simd, given, states, &mut by_state[range]);
+            first += WIDTH;
+        }
+        while first < a.len() {
+            let range = first * each..(first + 1) * each;
+            let states = (&step.next[range.clone()], &step.by_inner[range.clone()]);
+            let given = [[a[first]], [by_h[places.of(first)]]];
+            self.by_state_tile::<S, 1>(simd, given, states, &mut by_state[range]);
+            first += 1;
+        }
     }
 }
 
@@ -371,77 +420,5 @@ impl<R: Real> AdaptiveCell<'_, R> {
                 }
             }
         }
-    }
-}
-
-/// Where a step puts what neurons emit, and with which curves.
-struct Emitted<'a, R: Real, S: Simd> {
-    h: &'a mut [R::Vector<S>],
-    places: Places,
-    gains: Gains<R, S>,
-    shapes: Option<(&'a mut [R], &'a mut [R])>,
-}
-
-impl<R: Real, S: Simd> Emitted<'_, R, S> {
-    /// For N vectors of neurons, of which the first is number `first`.
-    #[inline(always)]
-    fn put<const N: usize>(
-        &mut self,
-        simd: S,
-        first: usize,
-        a: &[R::Vector<S>],
-        [n, s]: &[[R::Vector<S>; N]; 2],
-    ) {
-        for v in 0..N {
-            let vector = first + v;
-            self.h[self.places.of(vector)] = curve::gamma::<R, S>(simd, a[v], n[v], s[v]);
-            self.gains.count(simd, vector % self.places.row, n[v]);
-            if let Some((all_n, all_s)) = &mut self.shapes {
-                R::vectors_mut::<S>(all_n).0[vector] = n[v];
-                R::vectors_mut::<S>(all_s).0[vector] = s[v];
-            }
-        }
-    }
-}
-
-/// Counts of a step, lane by lane.
-struct Gains<R: Real, S: Simd> {
-    hits: R::Vector<S>,
-    negatives: R::Vector<S>,
-    /// One for every lane of the last vector of a row that has a neuron.
-    there: R::Vector<S>,
-    /// Which vector of a row that is.
-    last: usize,
-}
-
-impl<R: Real, S: Simd> Gains<R, S> {
-    #[inline(always)]
-    fn new(simd: S, size: &Size) -> Self {
-        let lanes = R::lanes::<S>();
-        let last = size.padded / lanes - 1;
-        let mut there = [R::ZERO; 64];
-        there[..size.hidden - last * lanes].fill(R::ONE);
-        let zero = R::splat(simd, R::ZERO);
-        Self { hits: zero, negatives: zero, there: R::vectors::<S>(&there).0[0], last }
-    }
-
-    #[inline(always)]
-    fn count(&mut self, simd: S, place: usize, n: R::Vector<S>) {
-        let (zero, one) = (R::splat(simd, R::ZERO), R::splat(simd, R::ONE));
-        let guard = R::splat(simd, R::of(curve::GAIN_GUARD));
-        let one = if place == self.last { self.there } else { one };
-        let hit = R::where_less(simd, (R::abs(simd, n), guard), one, zero);
-        self.hits = R::add(simd, self.hits, hit);
-        self.negatives = R::add(simd, self.negatives, R::where_less(simd, (n, zero), one, zero));
-    }
-
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "these are small counts"
-    )]
-    fn total(&self, simd: S) -> (u64, u64) {
-        let total = |counts| -> f64 { R::sum(simd, counts).into() };
-        (total(self.hits) as u64, total(self.negatives) as u64)
     }
 }

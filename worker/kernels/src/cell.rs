@@ -75,8 +75,14 @@ pub(crate) trait Cell<R: Real>: Sync {
     }
 
     /// Gives the inner state as callers see it.
-    fn unload<S: Simd>(&self, size: &Size, inner: &[R], given: &mut Vec<R>) {
+    fn unload<S: Simd>(&self, size: &Size, inner: &[R], given: &mut [R]) {
         let _ = (size, inner, given);
+    }
+
+    /// Before [`Cell::backward`]: fills `by_state` with the gradient by the inner state after the
+    /// step, through the next step, which `step` brings, and through h_t.
+    fn by_state<S: Simd>(&self, simd: S, step: &Backward<'_, R>, by_state: &mut [R]) {
+        let _ = (simd, step, by_state);
     }
 }
 
@@ -96,6 +102,14 @@ pub(crate) struct Size {
     pub(crate) inputs: usize,
     /// Whether the gradient by x is wanted.
     pub(crate) wants_x: bool,
+}
+
+impl Size {
+    /// Numbers of the inner state of the group as callers see it, of a cell that carries so many
+    /// for each neuron.
+    pub(crate) fn inner(&self, carried: usize) -> usize {
+        self.rows * self.hidden * carried
+    }
 }
 
 /// One step forward of a group.

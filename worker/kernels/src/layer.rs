@@ -34,6 +34,8 @@ pub struct Loss<'a, R> {
     pub every: bool,
     /// Whether the gradient by x is wanted too.
     pub wants_x: bool,
+    /// Whether those by the states after every step are.
+    pub wants_states: bool,
 }
 
 /// Gradients of a loss by what a layer has learned.
@@ -46,6 +48,11 @@ pub struct Gradients<R> {
     pub own: Vec<Vec<R>>,
     /// By x [T, B, I], if wanted.
     pub x: Vec<R>,
+    /// By h after every step [T, B, H], if wanted, at a constant inner state of the same step.
+    pub h: Vec<R>,
+    /// By the inner state after every step, as in [`State::inner`](crate::State::inner), if wanted;
+    /// it counts what reaches h of the same step.
+    pub inner: Vec<R>,
 }
 
 /// Numbers for which this crate has compiled its passes, so that others need not.
@@ -108,7 +115,7 @@ fn backward<R: Real, C: Cell<R>>(
     let runner = Runner { cell, task };
     let found = runner.backward(tape, loss);
     let (weights, own) = cell.gradients(&found.parts, runner.shape());
-    Gradients { weights, own, x: found.x }
+    Gradients { weights, own, x: found.x, h: found.h, inner: found.inner }
 }
 
 /// Calls `$work` with the cell of a layer.

@@ -70,8 +70,18 @@ pub(crate) struct Parts<R, S> {
     pub(crate) products: Vec<Outer<R>>,
     /// Of the cell itself.
     pub(crate) sums: S,
-    /// By x [T, rows, I], if wanted, group after group.
-    x: Vec<Vec<R>>,
+    /// What leaves the layer, group after group.
+    outward: Vec<Outward<R>>,
+}
+
+/// The gradients of a group by what it read and by its states, at every step, as far as wanted.
+struct Outward<R> {
+    /// By x [T, rows, I].
+    x: Vec<R>,
+    /// By h [T, rows, H].
+    h: Vec<R>,
+    /// By the inner state [T, rows, ..].
+    inner: Vec<R>,
 }
 
 /// The gradients that all threads have found.
@@ -80,6 +90,10 @@ pub(crate) struct Found<R, S> {
     pub(crate) parts: Vec<Parts<R, S>>,
     /// By x [T, B, I], if wanted.
     pub(crate) x: Vec<R>,
+    /// By h [T, B, H], if wanted.
+    pub(crate) h: Vec<R>,
+    /// By the inner state [T, B, ..], if wanted.
+    pub(crate) inner: Vec<R>,
 }
 
 /// A cell over a sequence.
@@ -124,18 +138,26 @@ impl<R: Real, C: Cell<R>> Runner<'_, R, C> {
             groups.iter().cloned().zip(kept.by_ref()).collect()
         };
         let work: Vec<_> = threads.iter().map(work).collect();
-        let parts = spread(work, |work| {
+        let mut parts = spread(work, |work| {
             let (runner, prepared) = (self, &prepared);
             self.task.resources.isa.run(Return { runner, prepared, work, keep, loss })
         });
-        let Sizes { steps, batch, inputs, .. } = self.task.sequence.sizes;
-        let mut x = vec![R::ZERO; if wants_x { steps * batch * inputs } else { 0 }];
-        if wants_x {
-            for (rows, part) in threads.concat().iter().zip(parts.iter().flat_map(|part| &part.x)) {
-                scatter(&mut x, batch * inputs, rows.start * inputs, part, rows.len() * inputs);
+        let Sizes { steps, batch, inputs, hidden } = self.task.sequence.sizes;
+        let widths = [inputs, hidden, hidden * self.cell.carried()];
+        let wanted = [wants_x, loss.wants_states, loss.wants_states];
+        let mut all = [0, 1, 2].map(|which| {
+            vec![R::ZERO; if wanted[which] { steps * batch * widths[which] } else { 0 }]
+        });
+        let outward = parts.iter_mut().flat_map(|part| std::mem::take(&mut part.outward));
+        for (rows, Outward { x, h, inner }) in threads.concat().iter().zip(outward) {
+            for ((all, some), width) in all.iter_mut().zip([x, h, inner]).zip(widths) {
+                if !some.is_empty() {
+                    scatter(all, batch * width, rows.start * width, &some, rows.len() * width);
+                }
             }
         }
-        Found { parts, x }
+        let [x, h, inner] = all;
+        Found { parts, x, h, inner }
     }
 
     /// The sizes of gradients by the weights.
@@ -216,6 +238,13 @@ impl<R: Real, C: Cell<R>> Runner<'_, R, C> {
                     all_rows.resize(steps * batch * hidden, R::ZERO);
                     scatter(all_rows, width, first, some, size);
                 }
+            }
+            if !done.trace.inner.is_empty() {
+                let carried = self.cell.carried();
+                let all_rows = &mut pass.trace.inner;
+                all_rows.resize(steps * width * carried, R::ZERO);
+                let (width, first) = (width * carried, first * carried);
+                scatter(all_rows, width, first, &done.trace.inner, size * carried);
             }
             pass.last.h[first..first + size].copy_from_slice(&done.last.h);
             pass.last.inner.extend_from_slice(&done.last.inner);

@@ -60,6 +60,8 @@ pub struct Wanted {
     pub moments: bool,
     /// What the neurons received at every step, and the gains and saturations of adaptive ones.
     pub trace: bool,
+    /// The inner state after every step.
+    pub inner: bool,
 }
 
 /// What a pass may use.
@@ -85,7 +87,7 @@ pub struct Observed {
     pub moments: [Vec<f64>; 4],
 }
 
-/// What single steps did, each [T, B, H] or empty.
+/// What single steps did, each [T, B, H] or empty unless said otherwise.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Trace<R> {
     /// What neurons with one input received.
@@ -94,4 +96,6 @@ pub struct Trace<R> {
     pub n: Vec<R>,
     /// Their saturations.
     pub s: Vec<R>,
+    /// The inner states, for every step as in [`State::inner`].
+    pub inner: Vec<R>,
 }

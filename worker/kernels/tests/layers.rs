@@ -70,7 +70,15 @@ struct Outcome<R> {
     trace: Trace<R>,
     /// By the parameters of [`Case`], then by x.
     gradients: Vec<Vec<R>>,
+    /// By h and by the inner state after every step.
+    by_states: [Vec<R>; 2],
     recomputed: bool,
+}
+
+impl<R: Real> Outcome<R> {
+    fn all_gradients(&self) -> Vec<Vec<R>> {
+        [&self.gradients[..], &self.by_states].concat()
+    }
 }
 
 impl<R: Compiled> Case<R> {
@@ -168,6 +176,18 @@ impl<R: Compiled> Case<R> {
         }
     }
 
+    /// Some of its steps.
+    fn part(&self, steps: std::ops::Range<usize>, from: State<R>) -> Self {
+        let Sizes { batch, inputs, hidden, .. } = self.sizes;
+        Self {
+            sizes: Sizes { steps: steps.len(), ..self.sizes },
+            x: self.x[steps.start * batch * inputs..steps.end * batch * inputs].to_vec(),
+            drive: self.drive[steps.start * batch * hidden..steps.end * batch * hidden].to_vec(),
+            from,
+            ..self.clone()
+        }
+    }
+
     /// The outcome for the loss sum(`by_h` h).
     fn run(&self, by_h: &[R], every: bool, resources: Resources) -> Outcome<R> {
         self.run_again(by_h, every, resources, None).0
@@ -182,17 +202,18 @@ impl<R: Compiled> Case<R> {
         spare: Option<Tape<R>>,
     ) -> (Outcome<R>, Tape<R>) {
         let (layer, sequence) = (self.layer(), self.sequence());
-        let wanted = Wanted { every_h: every, tape: true, moments: true, trace: true };
+        let wanted = Wanted { every_h: every, tape: true, moments: true, trace: true, inner: true };
         let pass = layer.forward(&sequence, wanted, resources, spare);
         let mut tape = pass.tape.unwrap();
         let recomputed = tape.recomputes();
-        let loss = Loss { by_h, every, wants_x: true };
+        let loss = Loss { by_h, every, wants_x: true, wants_states: true };
         let found = layer.backward(&sequence, &mut tape, loss, resources);
         let mut gradients = vec![found.weights.w_x, found.weights.w_h, found.weights.bias];
         gradients.extend(found.own);
         gradients.push(found.x);
         let (h, last, observed, trace) = (pass.h, pass.last, pass.observed, pass.trace);
-        (Outcome { h, last, observed, trace, gradients, recomputed }, tape)
+        let by_states = [found.h, found.inner];
+        (Outcome { h, last, observed, trace, gradients, by_states, recomputed }, tape)
     }
 }
 
@@ -255,6 +276,70 @@ fn check_gradients(case: &Case<f64>, every: bool) {
 }
 
 #[test]
+fn gradients_by_states_are_those_of_finite_differences() {
+    for kind in KINDS {
+        for every in [false, true] {
+            // With and without doing steps again.
+            for memory in [usize::MAX, 0] {
+                let case = Case::<f64>::new(kind, [5, 3, 20, 2]);
+                let by_h = by_h(case.sizes, every);
+                let resources = Resources { memory, ..plenty(Isa::detect()) };
+                let found = case.run(&by_h, every, resources);
+                for t in [0, 1, 15, 18] {
+                    check_by_h(&case, &found, (&by_h, every), t);
+                }
+            }
+        }
+    }
+}
+
+/// Checks the gradient by h after step `t` by starting from there.
+fn check_by_h(case: &Case<f64>, found: &Outcome<f64>, (by_h, every): (&[f64], bool), t: usize) {
+    let Sizes { batch, hidden, .. } = case.sizes;
+    let width = batch * hidden;
+    let resources = plenty(Isa::detect());
+    let state =
+        case.part(0..t + 1, case.from.clone()).run(&vec![0.0; width], false, resources).last;
+    let all =
+        |values: &[f64]| if every { values[(t + 1) * width..].to_vec() } else { values.to_vec() };
+    let later = all(by_h);
+    for place in 0..width {
+        let loss = |by: f64| -> f64 {
+            let mut from = state.clone();
+            from.h[place] += by;
+            let rest = case.part(t + 1..case.sizes.steps, from).run(&later, every, resources);
+            rest.h.iter().zip(&later).map(|(h, by_h)| h * by_h).sum()
+        };
+        let own = if every { by_h[t * width + place] } else { 0.0 };
+        let expected = own + (loss(1e-6) - loss(-1e-6)) / 2e-6;
+        let found = found.by_states[0][t * width + place];
+        let off = (found - expected).abs();
+        assert!(
+            off <= 1e-7 * (1.0 + expected.abs()),
+            "{:?} {t}: {found}, not {expected}",
+            case.kind
+        );
+    }
+}
+
+#[test]
+fn gradients_by_controllers_add_up_to_that_by_their_biases() {
+    for size in SIZES {
+        let case = Case::<f64>::new(Kind::Adaptive, size);
+        let found = case.run(&by_h(case.sizes, true), true, plenty(Isa::detect()));
+        // What a bias moves is z, and dg = (1 - g^2) dz.
+        let mut sums = [0.0; UNITS];
+        for (i, (g, by_g)) in found.trace.inner.iter().zip(&found.by_states[1]).enumerate() {
+            sums[i % UNITS] += by_g * (1.0 - g * g);
+        }
+        for (found, expected) in sums.iter().zip(&found.gradients[4]) {
+            let off = (found - expected).abs();
+            assert!(off <= 1e-10 * (1.0 + expected.abs()), "{size:?}: {found}, not {expected}");
+        }
+    }
+}
+
+#[test]
 fn what_is_computed_again_changes_no_bit() {
     for kind in KINDS {
         for size in [[17, 5, 100, 2], [3, 7, 33, 1], [40, 9, 16, 1]] {
@@ -311,7 +396,9 @@ fn instruction_sets_and_threads_agree_up_to_rounding() {
 }
 
 fn assert_near(what: &str, found: &Outcome<f64>, reference: &Outcome<f64>) {
-    let numbers = |outcome: &Outcome<f64>| [&outcome.gradients.concat()[..], &outcome.h].concat();
+    let numbers = |outcome: &Outcome<f64>| {
+        [&outcome.all_gradients().concat()[..], &outcome.h, &outcome.trace.inner].concat()
+    };
     for (found, expected) in numbers(found).iter().zip(numbers(reference)) {
         let off = (found - expected).abs();
         assert!(off <= 1e-11 * (1.0 + expected.abs()), "{what}: {found}, not {expected}");
@@ -326,7 +413,7 @@ fn single_precision_is_near_double_precision() {
             let single = Case::<f32>::new(kind, size).run(&by_single, true, plenty(Isa::detect()));
             let case = Case::<f64>::new(kind, size);
             let double = case.run(&by_h(case.sizes, true), true, plenty(Isa::detect()));
-            for (single, double) in single.gradients.iter().zip(&double.gradients) {
+            for (single, double) in single.all_gradients().iter().zip(&double.all_gradients()) {
                 let scale = double.iter().fold(0.0f64, |most, value| most.max(value.abs()));
                 for (single, double) in single.iter().zip(double) {
                     let off = (f64::from(*single) - double).abs();
@@ -341,20 +428,16 @@ fn single_precision_is_near_double_precision() {
 fn states_are_carried_from_one_sequence_to_the_next() {
     for kind in KINDS {
         let whole = Case::<f64>::new(kind, [18, 5, 30, 2]);
-        let Sizes { batch, inputs, hidden, .. } = whole.sizes;
+        let Sizes { batch, hidden, .. } = whole.sizes;
         let by_h = vec![0.0; batch * hidden];
         let resources = Resources { threads: 2, ..plenty(Isa::detect()) };
         let expected = whole.run(&by_h, false, resources);
-        let part = |steps: std::ops::Range<usize>, from: State<f64>| Case {
-            sizes: Sizes { steps: steps.len(), ..whole.sizes },
-            x: whole.x[steps.start * batch * inputs..steps.end * batch * inputs].to_vec(),
-            drive: whole.drive[steps.start * batch * hidden..steps.end * batch * hidden].to_vec(),
-            from,
-            ..whole.clone()
-        };
-        let first = part(0..11, whole.from.clone()).run(&by_h, false, resources);
-        let second = part(11..30, first.last).run(&by_h, false, resources);
+        let first = whole.part(0..11, whole.from.clone()).run(&by_h, false, resources);
+        let second = whole.part(11..30, first.last).run(&by_h, false, resources);
         assert_eq!(second.last, expected.last, "{kind:?}");
+        let inner = [first.trace.inner, second.trace.inner].concat();
+        assert_eq!(inner, expected.trace.inner, "{kind:?}");
+        assert!(inner.ends_with(&second.last.inner), "{kind:?}");
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Lstm<'a, R> {
 
 /// f, i, o and the candidate.
 const GATES: usize = 4;
+/// Which of them is o.
+const OUTPUT: usize = 2;
 
 impl<R: Real> Cell<R> for Lstm<'_, R> {
     type Sums = ();
@@ -113,9 +115,28 @@ impl<R: Real> Cell<R> for Lstm<'_, R> {
         }
     }
 
-    fn unload<S: Simd>(&self, size: &Size, inner: &[R], given: &mut Vec<R>) {
-        for c in inner.chunks_exact(size.padded) {
-            given.extend_from_slice(&c[..size.hidden]);
+    fn unload<S: Simd>(&self, size: &Size, inner: &[R], given: &mut [R]) {
+        for (given, c) in given.chunks_exact_mut(size.hidden).zip(inner.chunks_exact(size.padded)) {
+            given.copy_from_slice(&c[..size.hidden]);
+        }
+    }
+
+    #[inline(always)]
+    fn by_state<S: Simd>(&self, simd: S, step: &Backward<'_, R>, by_state: &mut [R]) {
+        let padded = step.size.padded;
+        for row in 0..step.size.rows {
+            let o = &step.pre[(row * GATES + OUTPUT) * padded..][..padded];
+            let by_h = &step.by_h.values[row * step.by_h.stride..][..padded];
+            let own = row * padded..(row + 1) * padded;
+            let (o, by_h) = (R::vectors::<S>(o).0, R::vectors::<S>(by_h).0);
+            let c = R::vectors::<S>(&step.next[own.clone()]).0;
+            let by_c = R::vectors::<S>(&step.by_inner[own.clone()]).0;
+            let by_state = R::vectors_mut::<S>(&mut by_state[own]).0;
+            for v in 0..c.len() {
+                let shown = curve::tanh::<R, S>(simd, c[v]);
+                let slope = R::mul(simd, o[v], tanh_slope::<R, S>(simd, shown));
+                by_state[v] = R::mul_add(simd, by_h[v], slope, by_c[v]);
+            }
         }
     }
 }

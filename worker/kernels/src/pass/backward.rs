@@ -5,7 +5,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use super::forward::Group;
-use super::{Before, Kept, Parts, Prepared, Runner};
+use super::{Before, Kept, Outward, Parts, Prepared, Runner};
 use crate::Real;
 use crate::cell::{Backward, Cell, Counts, Size, Told};
 use crate::layer::Loss;
@@ -31,7 +31,7 @@ impl<R: Real, C: Cell<R>> WithSimd for Return<'_, R, C> {
         let mut parts = Parts {
             products: self.prepared.products.iter().map(|p| p.gradient::<S>(&size)).collect(),
             sums: self.runner.cell.sums::<S>(&size),
-            x: Vec::new(),
+            outward: Vec::new(),
         };
         let steps = self.runner.task.sequence.sizes.steps;
         for (rows, kept) in self.work {
@@ -46,7 +46,7 @@ impl<R: Real, C: Cell<R>> WithSimd for Return<'_, R, C> {
                 }
                 (Kept::States(_), _) => {}
             }
-            parts.x.push(back.x);
+            parts.outward.push(back.outward);
         }
         parts
     }
@@ -64,27 +64,48 @@ impl<C: Cell<R>, R: Real> WithSimd for Homeward<'_, C, R> {
     }
 }
 
+/// [`Cell::by_state`], likewise.
+struct Aside<'a, 'b, C, R>(&'a C, &'a Backward<'b, R>, &'a mut [R]);
+
+impl<C: Cell<R>, R: Real> WithSimd for Aside<'_, '_, C, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.0.by_state(simd, self.1, self.2);
+    }
+}
+
 /// A group of rows on its way back.
 struct Back<'a, R, C> {
     group: &'a Group<'a, R, C>,
     loss: Loss<'a, R>,
     by_u: Gradient<R>,
     by_inner: Buffer<R>,
-    /// By x [T, rows, I], if wanted.
-    x: Vec<R>,
+    /// By the inner state after a step, if wanted, as the cell has it.
+    by_state: Buffer<R>,
+    outward: Outward<R>,
 }
 
 impl<'a, R: Real, C: Cell<R>> Back<'a, R, C> {
     fn new<S: Simd>(group: &'a Group<'a, R, C>, loss: Loss<'a, R>) -> Self {
         let size = &group.size;
         let steps = group.runner.task.sequence.sizes.steps;
-        let x = if size.wants_x { steps * size.rows * size.inputs } else { 0 };
+        let room = |is_wanted: bool, count: usize| {
+            vec![R::ZERO; if is_wanted { steps * count } else { 0 }]
+        };
+        let inner = size.rows * group.extent.inner;
         Self {
             group,
             loss,
             by_u: Gradient::new::<S>(size),
-            by_inner: zeros(size.rows * group.extent.inner),
-            x: vec![R::ZERO; x],
+            by_inner: zeros(inner),
+            by_state: zeros(if loss.wants_states { inner } else { 0 }),
+            outward: Outward {
+                x: room(size.wants_x, size.rows * size.inputs),
+                h: room(loss.wants_states, size.rows * size.hidden),
+                inner: room(loss.wants_states, size.inner(group.runner.cell.carried())),
+            },
         }
     }
 
@@ -140,6 +161,10 @@ impl<'a, R: Real, C: Cell<R>> Back<'a, R, C> {
                 next: place.next_inner,
                 by_inner: &mut self.by_inner,
             };
+            if self.loss.wants_states {
+                simd.vectorize(Aside(runner.cell, &step, &mut self.by_state));
+                self.outward.keep_states::<C, S>(group, t, &step.by_h, &self.by_state);
+            }
             simd.vectorize(Homeward(runner.cell, step, &mut parts.sums));
             let by_pre = Rows { values: place.pre, stride: extent.pre };
             self.by_u.is_begun = runner.cell.is_leaky();
@@ -176,12 +201,32 @@ impl<'a, R: Real, C: Cell<R>> Back<'a, R, C> {
         if !wants_x {
             return;
         }
-        let x = self.x[t * rows * inputs..].chunks_exact_mut(inputs);
+        let x = self.outward.x[t * rows * inputs..].chunks_exact_mut(inputs);
         for (by_u, x) in self.by_u.values.chunks_exact_mut(self.by_u.stride).zip(x) {
             let by_x = &mut by_u[hidden..hidden + inputs];
             x.copy_from_slice(by_x);
             // They lie where whole vectors of neurons may end.
             by_x.fill(R::ZERO);
         }
+    }
+}
+
+impl<R: Real> Outward<R> {
+    /// Takes down the gradients by the states after step `t`.
+    fn keep_states<C: Cell<R>, S: Simd>(
+        &mut self,
+        group: &Group<'_, R, C>,
+        t: usize,
+        by_h: &RowsMut<'_, R>,
+        by_state: &[R],
+    ) {
+        let Size { rows, hidden, .. } = group.size;
+        let h = self.h[t * rows * hidden..].chunks_exact_mut(hidden);
+        for (by_h, h) in by_h.values.chunks_exact(by_h.stride).zip(h) {
+            h.copy_from_slice(&by_h[..hidden]);
+        }
+        let each = group.size.inner(group.runner.cell.carried());
+        let inner = &mut self.inner[t * each..(t + 1) * each];
+        group.runner.cell.unload::<S>(&group.size, by_state, inner);
     }
 }

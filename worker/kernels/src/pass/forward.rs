@@ -73,7 +73,7 @@ impl<R: Real, C: Cell<R>> Go<'_, R, C> {
             let of_step = shapes.as_mut().map(|(n, s)| (&mut n[..], &mut s[..]));
             let told = Told { counts: &mut counts, shapes: of_step };
             group.advance(simd, t, memory.step(t), told);
-            group.look(t, &memory, self.wanted, &mut done);
+            group.look::<S>(t, &memory, self.wanted, &mut done);
             if let Some((n, s)) = &shapes {
                 group.measure((n, s), self.wanted, &mut done);
             }
@@ -82,7 +82,7 @@ impl<R: Real, C: Cell<R>> Go<'_, R, C> {
         done.observed.negative_gains = counts.negative_gains;
         let (u, inner) = memory.state(steps);
         group.copy_h(u, &mut done.last.h);
-        self.runner.cell.unload::<S>(&group.size, inner, &mut done.last.inner);
+        group.copy_inner::<S>(inner, &mut done.last.inner);
         done.kept = match self.keep {
             Keep::Nothing => None,
             Keep::Steps => Some(Kept::Steps(memory)),
@@ -178,9 +178,13 @@ impl<'a, R: Real, C: Cell<R>> Group<'a, R, C> {
     }
 
     /// Takes down what is wanted of step `t`.
-    fn look(&self, t: usize, memory: &Memory<R>, wanted: Wanted, done: &mut Done<R>) {
+    fn look<S: Simd>(&self, t: usize, memory: &Memory<R>, wanted: Wanted, done: &mut Done<R>) {
+        let (u, inner) = memory.state(t + 1);
         if wanted.every_h {
-            self.copy_h(memory.state(t + 1).0, &mut done.h);
+            self.copy_h(u, &mut done.h);
+        }
+        if wanted.inner {
+            self.copy_inner::<S>(inner, &mut done.trace.inner);
         }
         if wanted.trace && self.runner.cell.blocks() == 1 {
             for pre in memory.pre(t).chunks_exact(self.extent.pre) {
@@ -210,6 +214,12 @@ impl<'a, R: Real, C: Cell<R>> Group<'a, R, C> {
         for u in u.chunks_exact(self.extent.u) {
             to.extend_from_slice(&u[..self.size.hidden]);
         }
+    }
+
+    fn copy_inner<S: Simd>(&self, inner: &[R], to: &mut Vec<R>) {
+        let (cell, first) = (self.runner.cell, to.len());
+        to.resize(first + self.size.inner(cell.carried()), R::ZERO);
+        cell.unload::<S>(&self.size, inner, &mut to[first..]);
     }
 
     fn observed(&self, wanted: Wanted) -> Observed {

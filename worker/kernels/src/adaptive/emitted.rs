@@ -1,0 +1,99 @@
+//! Where adaptive neurons put what they emit, and what is counted of their gains meanwhile.
+
+use pulp::Simd;
+
+use crate::Real;
+use crate::cell::Size;
+use crate::curve;
+
+/// Where the vectors of neurons of all rows lie in rows with a stride of their own.
+#[derive(Clone, Copy)]
+pub(super) struct Places {
+    /// Vectors of a row.
+    row: usize,
+    /// Vectors from one row to the next.
+    stride: usize,
+}
+
+impl Places {
+    pub(super) fn new<R: Real, S: Simd>(size: &Size, stride: usize) -> Self {
+        Self { row: size.padded / R::lanes::<S>(), stride: stride / R::lanes::<S>() }
+    }
+
+    #[inline(always)]
+    pub(super) fn of(self, vector: usize) -> usize {
+        vector / self.row * self.stride + vector % self.row
+    }
+}
+
+/// Where a step puts what neurons emit, and with which curves.
+pub(super) struct Emitted<'a, R: Real, S: Simd> {
+    pub(super) h: &'a mut [R::Vector<S>],
+    pub(super) places: Places,
+    pub(super) gains: Gains<R, S>,
+    pub(super) shapes: Option<(&'a mut [R], &'a mut [R])>,
+}
+
+impl<R: Real, S: Simd> Emitted<'_, R, S> {
+    /// For N vectors of neurons, of which the first is number `first`.
+    #[inline(always)]
+    pub(super) fn put<const N: usize>(
+        &mut self,
+        simd: S,
+        first: usize,
+        a: &[R::Vector<S>],
+        [n, s]: &[[R::Vector<S>; N]; 2],
+    ) {
+        for v in 0..N {
+            let vector = first + v;
+            self.h[self.places.of(vector)] = curve::gamma::<R, S>(simd, a[v], n[v], s[v]);
+            self.gains.count(simd, vector % self.places.row, n[v]);
+            if let Some((all_n, all_s)) = &mut self.shapes {
+                R::vectors_mut::<S>(all_n).0[vector] = n[v];
+                R::vectors_mut::<S>(all_s).0[vector] = s[v];
+            }
+        }
+    }
+}
+
+/// Counts of a step, lane by lane.
+pub(super) struct Gains<R: Real, S: Simd> {
+    hits: R::Vector<S>,
+    negatives: R::Vector<S>,
+    /// One for every lane of the last vector of a row that has a neuron.
+    there: R::Vector<S>,
+    /// Which vector of a row that is.
+    last: usize,
+}
+
+impl<R: Real, S: Simd> Gains<R, S> {
+    #[inline(always)]
+    pub(super) fn new(simd: S, size: &Size) -> Self {
+        let lanes = R::lanes::<S>();
+        let last = size.padded / lanes - 1;
+        let mut there = [R::ZERO; 64];
+        there[..size.hidden - last * lanes].fill(R::ONE);
+        let zero = R::splat(simd, R::ZERO);
+        Self { hits: zero, negatives: zero, there: R::vectors::<S>(&there).0[0], last }
+    }
+
+    #[inline(always)]
+    fn count(&mut self, simd: S, place: usize, n: R::Vector<S>) {
+        let (zero, one) = (R::splat(simd, R::ZERO), R::splat(simd, R::ONE));
+        let guard = R::splat(simd, R::of(curve::GAIN_GUARD));
+        let one = if place == self.last { self.there } else { one };
+        let hit = R::where_less(simd, (R::abs(simd, n), guard), one, zero);
+        self.hits = R::add(simd, self.hits, hit);
+        self.negatives = R::add(simd, self.negatives, R::where_less(simd, (n, zero), one, zero));
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "these are small counts"
+    )]
+    pub(super) fn total(&self, simd: S) -> (u64, u64) {
+        let total = |counts| -> f64 { R::sum(simd, counts).into() };
+        (total(self.hits) as u64, total(self.negatives) as u64)
+    }
+}
