@@ -10,6 +10,7 @@
 
 mod activation;
 mod adaptive;
+mod controllers;
 mod fused;
 mod gru;
 mod init;
@@ -20,6 +21,7 @@ mod plain;
 mod plan;
 mod reading;
 mod recurrence;
+mod states;
 
 use rheo_core::config::{self, InputInit, NetworkKind};
 use rheo_core::rng::{Purpose, TrialRng};
@@ -33,6 +35,8 @@ pub use init::ReadoutInit;
 pub use plan::Compute;
 use plan::{Found, Plan};
 pub use reading::Reading;
+pub use states::ByStates;
+pub(crate) use states::steps_of;
 
 /// Which states of the layer the readout sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,6 +126,16 @@ pub struct Step {
     /// The gain and the saturation that the neurons used, of neurons that have them: [1], [H] or
     /// [B, H].
     pub shape: Option<(Tensor, Tensor)>,
+}
+
+impl Step {
+    /// The same step, sharing its storage.
+    #[must_use]
+    pub fn share(&self) -> Self {
+        let shape = self.shape.as_ref().map(|(n, s)| (n.shallow_clone(), s.shallow_clone()));
+        let a = self.a.as_ref().map(Tensor::shallow_clone);
+        Self { state: self.state.share(), a, shape }
+    }
 }
 
 /// Derivatives of what neurons emit, each [B, H] or broadcasting to it.
@@ -280,8 +294,10 @@ impl Network {
     }
 
     /// The matrices through which a state reaches the next one, each by its first H columns.
-    pub fn recurrent(&self) -> Vec<&Tensor> {
-        self.layer.recurrent().iter().filter_map(|name| self.parameter(name)).collect()
+    pub fn recurrent(&self) -> Vec<Parameter<'_>> {
+        let mut parameters = self.layer.parameters();
+        parameters.retain(|parameter| self.layer.recurrent().contains(&parameter.name));
+        parameters
     }
 
     /// The names of the biases of neurons or gates: what they receive where there is no input.
@@ -381,40 +397,6 @@ impl Network {
             state = step.state;
         }
         Ok(state)
-    }
-
-    /// The class scores for `inputs` [T, B, I], and the last state: [B, C] where the last state is
-    /// read out, else [T * B, C] with the steps outermost.
-    pub fn forward(
-        &self,
-        inputs: &Tensor,
-        conditions: Conditions<'_>,
-        gauge: &mut Gauge,
-    ) -> Result<(Tensor, State)> {
-        let mut states = Vec::new();
-        let every = self.interface.readout == Readout::Every;
-        let last = self.run(inputs, conditions, gauge, &mut |step| {
-            if every {
-                states.push(step.state.h.shallow_clone());
-            }
-            Ok(())
-        })?;
-        let logits = if every {
-            self.readout(&Tensor::f_stack(&states, 0)?.f_flatten(0, 1)?)?
-        } else {
-            self.readout(&last.h)?
-        };
-        Ok((logits, last))
-    }
-
-    /// The class scores of [`Network::forward`] alone.
-    pub fn logits(
-        &self,
-        inputs: &Tensor,
-        conditions: Conditions<'_>,
-        gauge: &mut Gauge,
-    ) -> Result<Tensor> {
-        Ok(self.forward(inputs, conditions, gauge)?.0)
     }
 
     /// The class scores [B, C] of states [B, H], on the processor.

@@ -6,7 +6,6 @@ use tch::{Kind, Result as TorchResult, Tensor, no_grad_guard};
 
 use super::{Pause, Study};
 use crate::Error;
-use crate::network::Network;
 use crate::numerics::principal::{Principal, components};
 use crate::numerics::search::linspace;
 use crate::tensor::{from_doubles, to_doubles};
@@ -23,16 +22,15 @@ const REPETITIONS: u32 = 10;
 pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
     let _guard = no_grad_guard();
     let mut rows = Rows::default();
-    let Some(controller) = Controller::of(study.network)? else {
-        return Ok(rows);
-    };
+    let Some(units) = study.network.parameter("b_ag") else { return Ok(rows) };
     let default: Vec<f64> = linspace(-2.0, 2.0, 10).into_iter().map(f64::exp).collect();
     let inputs = study.levels(&default);
-    let initial = initial(study, controller.units()?)?;
+    let initial = initial(study, units.size1()?)?;
     let mut runs = Vec::new();
     for &input in &inputs {
         pause()?;
-        runs.push(controller.run(input, &initial)?);
+        let states = study.network.controllers(&received(input)?, &initial)?;
+        runs.extend(states.map(|states| states.f_mean_dim(1, false, Kind::Double)).transpose()?);
     }
     let found = components(&Tensor::f_cat(&runs, 0)?, 2)?;
     rows.controller_pca = table(study.epoch, &inputs, &found)?;
@@ -66,46 +64,8 @@ fn table(epoch: i32, inputs: &[f64], found: &Principal) -> TorchResult<Vec<Contr
     Ok(places.zip(scores.chunks(count.max(1))).map(row).collect())
 }
 
-/// A controller by itself, in double precision.
-struct Controller {
-    /// u_ag [S].
-    from_neuron: Tensor,
-    /// b_ag + b_gg [S].
-    bias: Tensor,
-    /// w_gg^T [S, S].
-    feedback: Tensor,
-}
-
-impl Controller {
-    /// The controller of a network whose neurons have one.
-    fn of(network: &Network) -> TorchResult<Option<Self>> {
-        let parts = ["u_ag", "b_ag", "w_gg", "b_gg"].map(|name| network.parameter(name));
-        let [Some(u_ag), Some(b_ag), Some(w_gg), Some(b_gg)] = parts else {
-            return Ok(None);
-        };
-        let double = |tensor: &Tensor| tensor.f_to_dtype(Kind::Double, false, false);
-        Ok(Some(Self {
-            from_neuron: double(u_ag)?.f_flatten(0, 1)?,
-            bias: double(b_ag)?.f_add(&double(b_gg)?)?,
-            feedback: double(w_gg)?.f_transpose(0, 1)?,
-        }))
-    }
-
-    fn units(&self) -> TorchResult<i64> {
-        self.bias.size1()
-    }
-
-    /// The states [steps, S], averaged over the repetitions that start in `initial` [R, S], while a
-    /// is 0 for t <= 200 and then `input`.
-    fn run(&self, input: f64, initial: &Tensor) -> TorchResult<Tensor> {
-        let driven = self.bias.f_add(&self.from_neuron.f_mul_scalar(input)?)?;
-        let mut g = initial.f_to_device(self.bias.device())?;
-        let mut means = Vec::with_capacity(STEPS as usize);
-        for t in 0..STEPS {
-            let current = if t <= SILENT { &self.bias } else { &driven };
-            g = current.f_addmm(&g, &self.feedback)?.f_tanh()?;
-            means.push(g.f_mean_dim(0, false, Kind::Double)?);
-        }
-        Tensor::f_stack(&means, 0)
-    }
+/// What a neuron receives at every step: nothing for t <= 200, then `input`.
+fn received(input: f64) -> TorchResult<Tensor> {
+    let values: Vec<f64> = (0..STEPS).map(|t| if t <= SILENT { 0.0 } else { input }).collect();
+    Tensor::f_from_slice(&values)
 }

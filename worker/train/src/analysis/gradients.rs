@@ -153,33 +153,20 @@ fn by_states(
     batch: &Sequences,
     readout: Readout,
 ) -> tch::Result<[Vec<Tensor>; 2]> {
-    let (mut hidden, mut inner) = (Vec::new(), Vec::new());
     let adapts = network.kind() == NetworkKind::Adaptive;
-    let see = &mut |step: &crate::network::Step| {
-        hidden.push(step.state.h.shallow_clone());
-        inner.extend(step.state.inner.as_ref().filter(|_| adapts).map(Tensor::shallow_clone));
-        Ok(())
-    };
-    let mut gauge = Gauge::counting();
-    let last = network.run(&batch.inputs, Conditions::default(), &mut gauge, see)?;
-    let logits = match readout {
-        Readout::Last => network.readout(&last.h)?,
-        Readout::Every => network.readout(&Tensor::f_stack(&hidden, 0)?.f_flatten(0, 1)?)?,
-    };
-    let loss = cross_entropy(&logits, &batch.targets)?;
-    let nodes: Vec<&Tensor> = hidden.iter().chain(&inner).collect();
-    let gradients = Tensor::f_run_backward(&[loss], &nodes, false, false)?;
+    let loss = |logits: &Tensor| cross_entropy(logits, &batch.targets);
+    let found = network.gradients_by_states(readout, &batch.inputs, &loss)?;
     let _guard = no_grad_guard();
-    let samples = last.h.size2()?.0;
+    let (_, samples, _) = found.h.size3()?;
     let norm = |gradient: &Tensor| {
         let each = gradient.f_to_dtype(Kind::Double, false, false)?.f_reshape([samples, -1])?;
         let squares = each.f_square()?.f_sum_dim_intlist(1, false, Kind::Double)?;
         squares.f_sqrt()?.f_mul_scalar(samples as f64)
     };
-    let norms = gradients.iter().map(norm).collect::<tch::Result<Vec<_>>>()?;
-    let (hidden, inner) = norms.split_at(hidden.len());
-    let share = |norms: &[Tensor]| norms.iter().map(Tensor::shallow_clone).collect();
-    Ok([share(hidden), share(inner)])
+    let norms =
+        |states: &Tensor| states.f_unbind(0)?.iter().map(norm).collect::<tch::Result<Vec<_>>>();
+    let inner = found.inner.as_ref().filter(|_| adapts).map(norms).transpose()?;
+    Ok([norms(&found.h)?, inner.unwrap_or_default()])
 }
 
 /// The gradient of the mean loss of `batch`, cut to its first `steps` steps and judged by the last of
@@ -193,15 +180,15 @@ fn by_weights(
     let inputs = batch.inputs.f_narrow(0, 0, steps.into())?;
     let samples = inputs.size3()?.1;
     let conditions = Conditions::default();
-    let last = network.run(&inputs, conditions, &mut Gauge::counting(), &mut |_| Ok(()))?;
+    let mut gauge = Gauge::counting();
+    let reading = network.read_to(Readout::Last, &inputs, conditions, &mut gauge)?;
     let targets = match readout {
         Readout::Last => batch.targets.shallow_clone(),
         // The steps are outermost.
         Readout::Every => batch.targets.f_narrow(0, (i64::from(steps) - 1) * samples, samples)?,
     };
-    let loss = cross_entropy(&network.readout(&last.h)?, &targets)?;
-    let recurrent = network.recurrent();
-    let gradients = Tensor::f_run_backward(&[loss], &recurrent, false, false)?;
+    let loss = cross_entropy(&reading.logits, &targets)?;
+    let gradients = network.gradients(&loss, reading, &inputs, &network.recurrent())?;
     let _guard = no_grad_guard();
     let hidden = i64::from(network.hidden());
     let flat = |gradient: &Tensor| {

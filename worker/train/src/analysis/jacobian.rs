@@ -96,7 +96,7 @@ impl Norms {
             let conditions = Conditions { held: held.as_ref(), ..Conditions::default() };
             let mut time = 0u32;
             let gauge = &mut Gauge::counting();
-            network.run(&batch.inputs, conditions, gauge, &mut |step| {
+            network.follow(&batch.inputs, conditions, gauge, &mut |step| {
                 time += 1;
                 if time.is_multiple_of(every) {
                     self.add(&paths(network, step, held.is_none())?, &mut sums)?;

@@ -2,6 +2,7 @@
 //! test sequences, and without input but with gains and saturations fixed as a drive made them.
 
 mod orbit;
+mod tangent;
 #[cfg(test)]
 mod tests;
 
@@ -188,13 +189,9 @@ fn frozen(study: &Study<'_>, pause: Pause<'_>) -> Result<Vec<LyapunovRow>, Error
 fn follow_still(study: &Study<'_>, still: Still<'_>, pause: Pause<'_>) -> Result<Spectrum, Error> {
     let network = no_grad(|| without_input(study))?;
     let inputs = study.task.batch(Split::Test, &[0])?.inputs;
-    let outside = no_grad(|| {
-        let inputs = inputs.f_narrow(0, 0, 1)?.f_narrow(1, 0, 1)?.f_zeros_like()?;
-        let drive =
-            inputs.f_new_full([1, 1, 1], still.xi, (network.precision(), inputs.device()))?;
-        let external = network.external(&inputs, Some(&drive))?.swap_remove(0);
-        Ok::<_, Error>(Outside::Constant(external))
-    })?;
+    let inputs = inputs.f_narrow(0, 0, 1)?.f_narrow(1, 0, 1)?.f_zeros_like()?;
+    let drive = Tensor::f_full([1, 1, 1], still.xi, (network.precision(), inputs.device()))?;
+    let outside = Outside::constant(inputs, Some(drive));
     let rest = network.rest(1)?;
     let state = State { h: rest.h.f_full_like(START)?, inner: rest.inner };
     let mut orbit = Orbit::new(&network, still.held, state, outside, still.variables)?;
@@ -228,8 +225,7 @@ fn follow_sequences(
     for part in parts(study, DRIVEN_SAMPLES, at_once)? {
         let batch = part.load(study)?;
         let drive = drive(study, xi)?;
-        let external = no_grad(|| study.network.external(&batch.inputs, drive.as_ref()))?;
-        let outside = Outside::Steps(external.into_iter());
+        let outside = Outside::sequence(batch.inputs, drive);
         let count = length(part.count)?;
         let rest = study.network.rest(count)?;
         let mut orbit = Orbit::new(study.network, None, rest, outside, Variables::All)?;

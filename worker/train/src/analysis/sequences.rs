@@ -114,7 +114,7 @@ mod tests {
             ..config::Network::default()
         };
         let config = TrialConfig { task, network, ..TrialConfig::default() };
-        let task = Task::load(&config, &Library::new(None)).unwrap();
+        let task = Task::load(&config, &Library::default()).unwrap();
         let mut rng = TrialRng::new(1, Purpose::Init);
         let network =
             Network::new(&config.network, task.interface(), tch::Kind::Float, &mut rng).unwrap();

@@ -12,8 +12,8 @@ use tch::kind::Element;
 use tch::{Kind, Result, TchError, Tensor, no_grad_guard};
 
 use super::activation::Activation;
-use super::plan::{self, Compute, Family, Found, Passed, Plan};
-use super::{Conditions, State};
+use super::plan::{self, Compute, Family, Found, Passed, Plan, Sought};
+use super::{ByStates, Conditions, State};
 use crate::gauge::Gauge;
 use crate::tensor::length;
 
@@ -73,22 +73,21 @@ pub(super) fn pass(
 }
 
 impl Reading {
-    /// The gradients of a loss, of which `by_h` is the gradient by h as the pass gave it; also by
-    /// the inputs if these are learned.
+    /// The gradients of a loss, of which `by_h` is the gradient by h as the pass gave it.
     pub(super) fn gradients(
         self,
         by_h: &Tensor,
-        wants_inputs: bool,
+        sought: Sought,
         compute: &Compute,
     ) -> Result<(Found, Spare)> {
         let _guard = no_grad_guard();
         match self {
             Self::Single(work) => {
-                let (found, tape) = work.gradients(by_h, wants_inputs, compute)?;
+                let (found, tape) = work.gradients(by_h, sought, compute)?;
                 Ok((found, Spare::Single(tape)))
             }
             Self::Double(work) => {
-                let (found, tape) = work.gradients(by_h, wants_inputs, compute)?;
+                let (found, tape) = work.gradients(by_h, sought, compute)?;
                 Ok((found, Spare::Double(tape)))
             }
         }
@@ -185,40 +184,56 @@ impl<R: Number> Work<R> {
         let traced =
             |values: &[R]| (!values.is_empty()).then(|| tensor(values, &per_step)).transpose();
         let shape = traced(&pass.trace.n)?.zip(traced(&pass.trace.s)?);
-        let inner = match self.family {
-            Family::Adaptive => Some(tensor(
-                &pass.last.inner,
-                &[batch * hidden, pass.last.inner.len() / (batch * hidden).max(1)],
-            )?),
-            Family::Lstm { .. } => Some(tensor(&pass.last.inner, &[batch, hidden])?),
-            _ => None,
-        };
         let h_size = if wanted.every_h { &per_step[..] } else { &per_step[1..] };
         self.tape = pass.tape.take();
         Ok(Passed {
             h: tensor(&pass.h, h_size)?,
-            last: State { h: tensor(&pass.last.h, &[batch, hidden])?, inner },
+            last: State {
+                h: tensor(&pass.last.h, &[batch, hidden])?,
+                inner: self.inner(&pass.last.inner, None)?,
+            },
             a: traced(&pass.trace.a)?,
             shape,
+            inner: self.inner(&pass.trace.inner, Some(steps))?,
             reading: self.tape.is_some().then(|| plan::Reading::Fused(reading(self))),
         })
+    }
+
+    /// Inner states as [`State::inner`] has them, of so many steps or of one; none are none.
+    fn inner(&self, values: &[R], steps: Option<usize>) -> Result<Option<Tensor>> {
+        let Sizes { batch, hidden, .. } = self.sizes;
+        let each = values.len() / (steps.unwrap_or(1) * batch * hidden).max(1);
+        let size = match self.family {
+            _ if values.is_empty() => return Ok(None),
+            Family::Adaptive => [batch * hidden, each],
+            _ => [batch, hidden],
+        };
+        let size: Vec<usize> = steps.into_iter().chain(size).collect();
+        tensor(values, &size).map(Some)
     }
 
     fn gradients(
         mut self,
         by_h: &Tensor,
-        wants_x: bool,
+        sought: Sought,
         compute: &Compute,
     ) -> Result<(Found, Tape<R>)> {
         let by_h = values(by_h)?;
         let missing = || TchError::Shape("a pass without a tape has no gradients".to_owned());
         let mut tape = self.tape.take().ok_or_else(missing)?;
-        let loss = Loss { by_h: &by_h, every: self.every, wants_x };
+        let (wants_x, wants_states) = (sought.inputs, sought.states);
+        let loss = Loss { by_h: &by_h, every: self.every, wants_x, wants_states };
         let found = self.layer().backward(&self.sequence(), &mut tape, loss, compute.resources);
         let Sizes { steps, batch, inputs, hidden } = self.sizes;
         let rows = found.weights.bias.len();
+        let states = || -> Result<ByStates> {
+            let h = tensor(&found.h, &[steps, batch, hidden])?;
+            Ok(ByStates { h, inner: self.inner(&found.inner, Some(steps))? })
+        };
         let flat = |values: &Vec<R>| tensor(values, &[values.len()]);
+        let states = wants_states.then(states).transpose()?;
         let found = Found {
+            states,
             weights: [
                 tensor(&found.weights.w_x, &[rows, inputs])?,
                 tensor(&found.weights.w_h, &[rows, hidden])?,

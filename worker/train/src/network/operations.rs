@@ -3,17 +3,17 @@
 //! backward pass by hand, and weight gradients as products over time and batch. What does not fit
 //! into memory is computed again from states kept on the way.
 
-#![expect(clippy::many_single_char_names, reason = "these are the names of the field")]
+mod steps;
 
 use rheo_kernels::Wanted;
-use tch::{Result, TchError, Tensor, no_grad_guard};
+use tch::{Result, Tensor, no_grad_guard};
 
-use super::activation;
-use super::plan::{self, Compute, Family, Found, Passed, Plan};
-use super::{Conditions, State};
-use crate::gamma::{self, Curve};
+use super::plan::{self, Compute, Found, Passed, Plan, Sought};
+use super::{ByStates, Conditions, State};
+use crate::gamma;
 use crate::gauge::Gauge;
 use crate::tensor::length;
+use steps::Operations;
 
 /// A forward pass whose gradients can be taken.
 pub(super) struct Reading {
@@ -25,35 +25,6 @@ pub(super) struct Reading {
     /// The states before every `segment` steps.
     states: Vec<State>,
     segment: i64,
-}
-
-/// A layer with its weights as steps use them.
-struct Operations {
-    family: Family,
-    w_x: Tensor,
-    w_h: Tensor,
-    bias: Tensor,
-    own: Vec<Tensor>,
-}
-
-/// One step.
-struct Step {
-    /// What the backward pass wants: what neurons received, or the values of their gates.
-    kept: Tensor,
-    state: State,
-    /// Gain and saturation of adaptive neurons.
-    shape: Option<(Tensor, Tensor)>,
-}
-
-/// The gradients of one step.
-struct Back {
-    /// By what comes from outside, [B, G H].
-    by_external: Tensor,
-    /// By what comes from the neurons, where that differs.
-    by_feedback: Option<Tensor>,
-    /// By h_{t-1}, what does not come through the weights.
-    direct: Option<Tensor>,
-    by_inner: Option<Tensor>,
 }
 
 /// Runs a layer over inputs [T, B, I].
@@ -76,15 +47,18 @@ pub(super) fn pass(
         Some(state) => state.share(),
         None => layer.rest(batch)?,
     };
-    let (mut states, mut all) = (Vec::new(), <[Vec<Tensor>; 4]>::default());
+    let (mut states, mut all) = (Vec::new(), <[Vec<Tensor>; 5]>::default());
     for (t, external) in (0..).zip(external.f_unbind(0)?) {
         if wanted.tape && t % segment == 0 {
             states.push(state.share());
         }
         let step = layer.step(&external, &state)?;
-        let [h, a, n, s] = &mut all;
+        let [h, a, n, s, inner] = &mut all;
         if wanted.every_h {
             h.push(step.state.h.shallow_clone());
+        }
+        if wanted.inner {
+            inner.extend(step.state.inner.as_ref().map(Tensor::shallow_clone));
         }
         if wanted.trace && layer.has_one_input() {
             a.push(step.kept.shallow_clone());
@@ -103,7 +77,7 @@ pub(super) fn pass(
     }
     let stack =
         |steps: &[Tensor]| (!steps.is_empty()).then(|| Tensor::f_stack(steps, 0)).transpose();
-    let [h, a, n, s] = &all;
+    let [h, a, n, s, inner] = &all;
     let inputs = inputs.shallow_clone();
     let every = wanted.every_h;
     Ok(Passed {
@@ -111,6 +85,7 @@ pub(super) fn pass(
         last: state,
         a: stack(a)?,
         shape: stack(n)?.zip(stack(s)?),
+        inner: stack(inner)?,
         reading: wanted.tape.then_some(plan::Reading::Operations(Reading {
             layer,
             inputs,
@@ -123,14 +98,13 @@ pub(super) fn pass(
 }
 
 impl Reading {
-    /// The gradients of a loss, of which `by_h` is the gradient by h as the pass gave it; also by
-    /// the inputs if these are learned.
-    pub(super) fn gradients(self, by_h: &Tensor, wants_inputs: bool) -> Result<Found> {
+    /// The gradients of a loss, of which `by_h` is the gradient by h as the pass gave it.
+    pub(super) fn gradients(self, by_h: &Tensor, sought: Sought) -> Result<Found> {
         let _guard = no_grad_guard();
         let layer = &self.layer;
         let (steps, _, _) = self.inputs.size3()?;
         let mut sums = Sums::new(layer)?;
-        let mut by_inputs = Vec::new();
+        let (mut by_inputs, mut by_states) = (Vec::new(), <[Vec<Tensor>; 2]>::default());
         let mut by_state =
             if self.every { by_h.f_get(0)?.f_zeros_like()? } else { by_h.shallow_clone() };
         let mut by_inner = None;
@@ -153,6 +127,10 @@ impl Reading {
                 }
                 let (last, next) = (&states[t], &states[t + 1]);
                 let back = layer.back(kept, (last, next), (&by_state, by_inner), &mut sums)?;
+                if sought.states {
+                    by_states[0].push(by_state);
+                    by_states[1].extend(back.by_state);
+                }
                 let by_feedback = back.by_feedback.as_ref().unwrap_or(&back.by_external);
                 by_state = by_feedback.f_matmul(&layer.w_h)?;
                 if let Some(direct) = &back.direct {
@@ -169,13 +147,19 @@ impl Reading {
             let by_external = Tensor::f_cat(&from_outside, 0)?;
             sums.add(&by_external, &inputs.f_flatten(0, 1)?)?;
             sums.add_feedback(&Tensor::f_cat(&from_neurons, 0)?, &Tensor::f_cat(&h, 0)?)?;
-            if wants_inputs {
+            if sought.inputs {
                 by_inputs.push(by_external.f_matmul(&layer.w_x)?.f_reshape(inputs.size())?);
             }
         }
         by_inputs.reverse();
-        let inputs = wants_inputs.then(|| Tensor::f_cat(&by_inputs, 0)).transpose()?;
-        Ok(Found { weights: [sums.w_x, sums.w_h, sums.bias], own: sums.own, inputs })
+        let inputs = sought.inputs.then(|| Tensor::f_cat(&by_inputs, 0)).transpose()?;
+        let [h, inner] = by_states.map(|mut steps| {
+            steps.reverse();
+            (!steps.is_empty()).then(|| Tensor::f_stack(&steps, 0)).transpose()
+        });
+        let inner = inner?;
+        let states = h?.map(|h| ByStates { h, inner });
+        Ok(Found { weights: [sums.w_x, sums.w_h, sums.bias], own: sums.own, inputs, states })
     }
 }
 
@@ -222,278 +206,4 @@ impl Sums {
 /// The sum over rows [N, K], [K].
 fn over_rows(tensor: &Tensor) -> Result<Tensor> {
     tensor.f_sum_dim_intlist(0, false, tensor.f_kind()?)
-}
-
-/// sigma'(x) times `by`, from sigma(x).
-fn through_sigmoid(by: &Tensor, y: &Tensor) -> Result<Tensor> {
-    by.f_mul(y)?.f_mul(&y.f_rsub_scalar(1.0)?)
-}
-
-/// tanh'(x) times `by`, from tanh(x).
-fn through_tanh(by: &Tensor, y: &Tensor) -> Result<Tensor> {
-    by.f_mul(&y.f_square()?.f_rsub_scalar(1.0)?)
-}
-
-fn missing() -> TchError {
-    TchError::Shape("a layer lacks a part of itself".to_owned())
-}
-
-impl Operations {
-    fn new(plan: &Plan) -> Result<Self> {
-        let [w_x, w_h, bias] = &plan.weights;
-        Ok(Self {
-            family: plan.family,
-            w_x: w_x.f_detach()?,
-            w_h: w_h.f_detach()?,
-            bias: bias.f_detach()?,
-            own: plan.own.iter().map(Tensor::f_detach).collect::<Result<_>>()?,
-        })
-    }
-
-    fn own<const N: usize>(&self) -> Result<&[Tensor; N]> {
-        self.own.first_chunk().ok_or_else(missing)
-    }
-
-    /// Whether a neuron receives one sum and not several.
-    fn has_one_input(&self) -> bool {
-        !matches!(self.family, Family::Lstm { .. } | Family::Gru { .. })
-    }
-
-    /// The gates that a drive is added to.
-    fn driven(&self) -> &[usize] {
-        match self.family {
-            Family::Lstm { driven } => driven,
-            Family::Gru { is_driven: true } => &[0, 1, 2],
-            Family::Gru { is_driven: false } => &[],
-            _ => &[0],
-        }
-    }
-
-    fn hidden(&self) -> Result<i64> {
-        Ok(self.w_h.size2()?.1)
-    }
-
-    /// What comes from outside at every step, [T, B, G H].
-    fn external(&self, inputs: &Tensor, drive: Option<&Tensor>) -> Result<Tensor> {
-        let external = inputs.f_linear(&self.w_x, Some(&self.bias))?;
-        let Some(drive) = drive else { return Ok(external) };
-        for &gate in self.driven() {
-            let first = length(gate)? * self.hidden()?;
-            let _ = external.f_narrow(2, first, self.hidden()?)?.f_add_(drive)?;
-        }
-        Ok(external)
-    }
-
-    /// The state of `batch` networks at rest.
-    fn rest(&self, batch: i64) -> Result<State> {
-        let options = (self.w_h.f_kind()?, self.w_h.device());
-        let zeros = |rows: i64, columns: i64| Tensor::f_zeros([rows, columns], options);
-        let hidden = self.hidden()?;
-        let inner = match self.family {
-            Family::Adaptive => Some(zeros(batch * hidden, self.units()?)?),
-            Family::Lstm { .. } => Some(zeros(batch, hidden)?),
-            _ => None,
-        };
-        Ok(State { h: zeros(batch, hidden)?, inner })
-    }
-
-    /// Units of the controllers.
-    fn units(&self) -> Result<i64> {
-        let [_, bias] = self.own()?;
-        bias.size1()
-    }
-
-    /// Steps between states that are kept: as many as fit into `bytes` together with the states
-    /// before them, else about as many as there are states.
-    fn segment(&self, [steps, batch]: [i64; 2], bytes: usize) -> Result<i64> {
-        let inner = match self.family {
-            Family::Adaptive => self.hidden()? * self.units()?,
-            Family::Lstm { .. } => self.hidden()?,
-            _ => 0,
-        };
-        let state = self.hidden()? + inner;
-        let kept = state + 2 * self.bias.size1()?;
-        let size = i64::try_from(self.w_h.f_kind()?.elt_size_in_bytes()).unwrap_or(i64::MAX);
-        let most = i64::try_from(bytes).unwrap_or(i64::MAX) / size / batch.max(1);
-        if steps * kept <= most {
-            return Ok(steps.max(1));
-        }
-        let root = (1..=steps).find(|root| root * root >= steps).unwrap_or(1);
-        Ok(root)
-    }
-
-    /// One step on from `state`.
-    fn step(&self, external: &Tensor, state: &State) -> Result<Step> {
-        let feedback = self.w_h.f_transpose(0, 1)?;
-        let plain = |kept: Tensor, h| Step { kept, state: State { h, inner: None }, shape: None };
-        match self.family {
-            Family::Activation(activation) => {
-                let a = external.f_addmm(&state.h, &feedback)?;
-                let h = activation.apply(&a)?;
-                Ok(plain(a, h))
-            }
-            Family::Modrelu => {
-                let a = external.f_addmm(&state.h, &feedback)?;
-                let h = activation::modrelu(&a, &self.own::<1>()?[0])?;
-                Ok(plain(a, h))
-            }
-            Family::Gamma => {
-                let a = external.f_addmm(&state.h, &feedback)?;
-                let [n, s] = self.own()?;
-                let h = Curve::new(n, s, false)?.apply(&a)?;
-                Ok(plain(a, h))
-            }
-            Family::Adaptive => {
-                let a = external.f_addmm(&state.h, &feedback)?;
-                let [u, bias, w, ..] = self.own::<7>()?;
-                let g = state.inner.as_ref().ok_or_else(missing)?;
-                let next = bias.f_addmm(g, &w.f_transpose(0, 1)?)?;
-                let next = next.f_addr(&a.f_flatten(0, 1)?, &u.f_flatten(0, -1)?)?.f_tanh_()?;
-                let (n, s) = self.shape(&next, &a)?;
-                let h = Curve::new(&n, &s, false)?.apply(&a)?;
-                let state = State { h, inner: Some(next) };
-                Ok(Step { kept: a, state, shape: Some((n, s)) })
-            }
-            Family::Lstm { .. } => {
-                let all = external.f_addmm(&state.h, &feedback)?;
-                let [f, i, o, g] = parts(&all)?;
-                let (f, i, o, g) = (f.f_sigmoid()?, i.f_sigmoid()?, o.f_sigmoid()?, g.f_tanh()?);
-                let c = state.inner.as_ref().ok_or_else(missing)?;
-                let c = i.f_mul(&g)?.f_addcmul(&f, c)?;
-                let h = o.f_mul(&c.f_tanh()?)?;
-                let kept = Tensor::f_cat(&[f, i, o, g], 1)?;
-                Ok(Step { kept, state: State { h, inner: Some(c) }, shape: None })
-            }
-            Family::Gru { .. } => {
-                let [r, z, own] = parts(&state.h.f_matmul(&feedback)?)?;
-                let [external_r, external_z, external_c] = parts(external)?;
-                let own = own.f_add(&self.own::<1>()?[0])?;
-                let (r, z) =
-                    (r.f_add(&external_r)?.f_sigmoid()?, z.f_add(&external_z)?.f_sigmoid()?);
-                let c = external_c.f_addcmul(&r, &own)?.f_tanh()?;
-                let h = c.f_addcmul(&z, &state.h.f_sub(&c)?)?;
-                Ok(plain(Tensor::f_cat(&[r, z, own, c], 1)?, h))
-            }
-        }
-    }
-
-    /// Gain and saturation, each like `a` [B, H], that controllers in the state `g` set.
-    fn shape(&self, g: &Tensor, a: &Tensor) -> Result<(Tensor, Tensor)> {
-        let [_, _, _, w_n, b_n, w_s, b_s] = self.own()?;
-        let of = |w: &Tensor, b: &Tensor| g.f_mv(&w.f_flatten(0, -1)?)?.f_add(b)?.f_reshape_as(a);
-        Ok((of(w_n, b_n)?, of(w_s, b_s)?))
-    }
-
-    /// One step back.
-    fn back(
-        &self,
-        kept: &Tensor,
-        (last, next): (&State, &State),
-        (by_h, by_inner): (&Tensor, Option<Tensor>),
-        sums: &mut Sums,
-    ) -> Result<Back> {
-        let plain = |by_external: Tensor| Back {
-            by_external,
-            by_feedback: None,
-            direct: None,
-            by_inner: None,
-        };
-        match self.family {
-            Family::Activation(activation) => Ok(plain(by_h.f_mul(&activation.slope(kept)?)?)),
-            Family::Modrelu => {
-                let by_a = by_h.f_mul(&activation::modrelu_slope(kept, &self.own::<1>()?[0])?)?;
-                sums.add_own([over_rows(&by_a.f_mul(&kept.f_sign()?)?)?])?;
-                Ok(plain(by_a))
-            }
-            Family::Gamma => {
-                let [n, s] = self.own()?;
-                let slopes = gamma::slopes(kept, n, s)?;
-                let (by_n, by_s) = slopes.shape.ok_or_else(missing)?;
-                let by = |slope: &Tensor| over_rows(&by_h.f_mul(slope)?);
-                sums.add_own([by(&by_n)?, by(&by_s)?])?;
-                Ok(plain(by_h.f_mul(&slopes.x)?))
-            }
-            Family::Adaptive => self.back_adaptive(kept, (last, next), (by_h, by_inner), sums),
-            Family::Lstm { .. } => {
-                let [f, i, o, g] = parts(kept)?;
-                let (c, next) = (last.inner.as_ref(), next.inner.as_ref());
-                let (c, next) = (c.ok_or_else(missing)?, next.ok_or_else(missing)?);
-                let shown = next.f_tanh()?;
-                let through = through_tanh(&by_h.f_mul(&o)?, &shown)?;
-                let by_c = match by_inner {
-                    Some(by_inner) => by_inner.f_add(&through)?,
-                    None => through,
-                };
-                let gates = [
-                    through_sigmoid(&by_c.f_mul(c)?, &f)?,
-                    through_sigmoid(&by_c.f_mul(&g)?, &i)?,
-                    through_sigmoid(&by_h.f_mul(&shown)?, &o)?,
-                    through_tanh(&by_c.f_mul(&i)?, &g)?,
-                ];
-                let by_inner = Some(by_c.f_mul(&f)?);
-                Ok(Back { by_inner, ..plain(Tensor::f_cat(&gates, 1)?) })
-            }
-            Family::Gru { .. } => {
-                let [r, z, own, c] = parts(kept)?;
-                let by_z = through_sigmoid(&by_h.f_mul(&last.h.f_sub(&c)?)?, &z)?;
-                let by_c = through_tanh(&by_h.f_mul(&z.f_rsub_scalar(1.0)?)?, &c)?;
-                let by_r = through_sigmoid(&by_c.f_mul(&own)?, &r)?;
-                let by_own = by_c.f_mul(&r)?;
-                sums.add_own([over_rows(&by_own)?])?;
-                Ok(Back {
-                    by_external: Tensor::f_cat(&[&by_r, &by_z, &by_c], 1)?,
-                    by_feedback: Some(Tensor::f_cat(&[&by_r, &by_z, &by_own], 1)?),
-                    direct: Some(by_h.f_mul(&z)?),
-                    by_inner: None,
-                })
-            }
-        }
-    }
-
-    fn back_adaptive(
-        &self,
-        a: &Tensor,
-        (last, next): (&State, &State),
-        (by_h, by_inner): (&Tensor, Option<Tensor>),
-        sums: &mut Sums,
-    ) -> Result<Back> {
-        let [u, _, w, w_n, _, w_s, _] = self.own()?;
-        let (g, next) = (last.inner.as_ref(), next.inner.as_ref());
-        let (g, next) = (g.ok_or_else(missing)?, next.ok_or_else(missing)?);
-        let (n, s) = self.shape(next, a)?;
-        let slopes = gamma::slopes(a, &n, &s)?;
-        let (slope_n, slope_s) = slopes.shape.ok_or_else(missing)?;
-        let by_n = by_h.f_mul(&slope_n)?.f_flatten(0, 1)?;
-        let by_s = by_h.f_mul(&slope_s)?.f_flatten(0, 1)?;
-        let (w_n, w_s) = (w_n.f_flatten(0, -1)?, w_s.f_flatten(0, -1)?);
-        let by_state = by_n.f_outer(&w_n)?.f_addr(&by_s, &w_s)?;
-        let by_state = match by_inner {
-            Some(by_inner) => by_state.f_add(&by_inner)?,
-            None => by_state,
-        };
-        let by_z = through_tanh(&by_state, next)?;
-        let transposed = by_z.f_transpose(0, 1)?;
-        sums.add_own([
-            transposed.f_mv(&a.f_flatten(0, 1)?)?,
-            over_rows(&by_z)?,
-            transposed.f_matmul(g)?,
-            next.f_transpose(0, 1)?.f_mv(&by_n)?,
-            by_n.f_sum(a.f_kind()?)?,
-            next.f_transpose(0, 1)?.f_mv(&by_s)?,
-            by_s.f_sum(a.f_kind()?)?,
-        ])?;
-        let through = by_z.f_mv(&u.f_flatten(0, -1)?)?.f_reshape_as(a)?;
-        Ok(Back {
-            by_external: by_h.f_mul(&slopes.x)?.f_add(&through)?,
-            by_feedback: None,
-            direct: None,
-            by_inner: Some(by_z.f_matmul(w)?),
-        })
-    }
-}
-
-/// The gates [B, H] of values [B, N H].
-fn parts<const N: usize>(all: &Tensor) -> Result<[Tensor; N]> {
-    let parts = all.f_chunk(length(N)?, -1)?;
-    parts.try_into().map_err(|_| missing())
 }

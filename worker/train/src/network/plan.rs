@@ -6,7 +6,7 @@ use rheo_kernels::{Isa, Resources};
 use tch::{Result, Tensor};
 
 use super::activation::Activation;
-use super::{State, fused, operations};
+use super::{ByStates, State, fused, operations};
 
 /// With what a network computes.
 #[derive(Debug, Clone, Copy)]
@@ -128,8 +128,19 @@ impl Plan {
 pub(super) struct Found {
     pub(super) weights: [Tensor; 3],
     pub(super) own: Vec<Tensor>,
-    /// By the inputs [T, B, I], if they are learned.
+    /// By the inputs [T, B, I], if sought.
     pub(super) inputs: Option<Tensor>,
+    /// By the states after every step, if sought.
+    pub(super) states: Option<ByStates>,
+}
+
+/// Which gradients are sought besides those by the weights.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sought {
+    /// By the inputs, where they are learned.
+    pub(super) inputs: bool,
+    /// By the states after every step.
+    pub(super) states: bool,
 }
 
 /// What a pass gave, in tensors.
@@ -142,6 +153,8 @@ pub(super) struct Passed {
     pub(super) a: Option<Tensor>,
     /// Gains and saturations of adaptive neurons at every step [T, B, H], if wanted.
     pub(super) shape: Option<(Tensor, Tensor)>,
+    /// The inner states after every step, [T, ..] as in [`State::inner`], if wanted.
+    pub(super) inner: Option<Tensor>,
     /// What the gradients need, if wanted.
     pub(super) reading: Option<Reading>,
 }

@@ -1,18 +1,12 @@
-//! A network over whole sequences, by whatever computes it: for training, without gradients, and step
-//! by step for who wants to watch.
+//! A network over whole sequences, by whatever computes it: for training and without gradients.
 
 use rheo_core::config::Kernel;
 use rheo_kernels::Wanted;
 use tch::{Device, Result, TchError, Tensor, no_grad_guard};
 
-use super::plan::{self, Compute, Passed, Plan};
-use super::{
-    Conditions, Held, Network, Parameter, Readout, State, Step, fused, operations, symbols,
-};
+use super::plan::{self, Compute, Found, Passed, Plan, Sought};
+use super::{Conditions, Held, Network, Parameter, Readout, State, fused, operations, symbols};
 use crate::gauge::Gauge;
-
-/// Steps whose traces are in memory at once while a pass is watched.
-const WATCHED: usize = 64;
 
 /// A forward pass whose gradients can be taken.
 pub struct Reading {
@@ -54,6 +48,48 @@ impl Network {
         &self.compute
     }
 
+    /// The class scores for `inputs` [T, B, I], and the last state: [B, C] where the last state is
+    /// read out, else [T * B, C] with the steps outermost.
+    pub fn forward(
+        &self,
+        inputs: &Tensor,
+        conditions: Conditions<'_>,
+        gauge: &mut Gauge,
+    ) -> Result<(Tensor, State)> {
+        self.forward_to(self.interface.readout, inputs, conditions, gauge)
+    }
+
+    /// The class scores of [`Network::forward`] alone.
+    pub fn logits(
+        &self,
+        inputs: &Tensor,
+        conditions: Conditions<'_>,
+        gauge: &mut Gauge,
+    ) -> Result<Tensor> {
+        Ok(self.forward(inputs, conditions, gauge)?.0)
+    }
+
+    fn forward_to(
+        &self,
+        readout: Readout,
+        inputs: &Tensor,
+        conditions: Conditions<'_>,
+        gauge: &mut Gauge,
+    ) -> Result<(Tensor, State)> {
+        let mut states = Vec::new();
+        let last = self.run(inputs, conditions, gauge, &mut |step| {
+            if readout == Readout::Every {
+                states.push(step.state.h.shallow_clone());
+            }
+            Ok(())
+        })?;
+        let logits = match readout {
+            Readout::Every => self.readout(&Tensor::f_stack(&states, 0)?.f_flatten(0, 1)?)?,
+            Readout::Last => self.readout(&last.h)?,
+        };
+        Ok((logits, last))
+    }
+
     /// The class scores and the last state of [`Network::forward`] for a training step, whose
     /// gradients [`Network::gradients`] takes.
     pub fn read(
@@ -62,11 +98,22 @@ impl Network {
         conditions: Conditions<'_>,
         gauge: &mut Gauge,
     ) -> Result<Reading> {
+        self.read_to(self.interface.readout, inputs, conditions, gauge)
+    }
+
+    /// The same with the scores of the last state alone, or of all.
+    pub fn read_to(
+        &self,
+        readout: Readout,
+        inputs: &Tensor,
+        conditions: Conditions<'_>,
+        gauge: &mut Gauge,
+    ) -> Result<Reading> {
         let Some(plan) = self.plan(conditions.held)? else {
-            let (logits, last) = self.forward(inputs, conditions, gauge)?;
+            let (logits, last) = self.forward_to(readout, inputs, conditions, gauge)?;
             return Ok(Reading { logits, last: last.detach()?, tape: None });
         };
-        let wanted = Wanted { tape: true, ..self.wanted() };
+        let wanted = Wanted { tape: true, ..wanted(readout) };
         let passed = self.pass(&plan, (inputs, &conditions), wanted, gauge)?;
         let h = passed.h.f_set_requires_grad(true)?;
         let logits = self.readout(&flat(&h)?)?;
@@ -85,45 +132,9 @@ impl Network {
         let Some(plan) = self.plan(conditions.held)? else {
             return self.forward(inputs, conditions, gauge);
         };
-        let passed = self.pass(&plan, (inputs, &conditions), self.wanted(), gauge)?;
+        let passed =
+            self.pass(&plan, (inputs, &conditions), wanted(self.interface.readout), gauge)?;
         Ok((self.readout(&flat(&passed.h)?)?, passed.last))
-    }
-
-    /// Shows every step of [`Network::run`] to `see`, outside of any graph and without the inner
-    /// states, which are seldom looked at and large; gives the last state, with its inner one.
-    pub fn watch(
-        &self,
-        inputs: &Tensor,
-        mut conditions: Conditions<'_>,
-        gauge: &mut Gauge,
-        see: &mut dyn FnMut(&Step) -> Result<()>,
-    ) -> Result<State> {
-        let _guard = no_grad_guard();
-        let Some(plan) = self.plan(conditions.held)? else {
-            return self.run(inputs, conditions, gauge, see);
-        };
-        let (steps, batch, _) = inputs.size3()?;
-        let drive = conditions.drive;
-        for first in (0..steps).step_by(WATCHED) {
-            let count = i64::try_from(WATCHED).unwrap_or(i64::MAX).min(steps - first);
-            let inputs = inputs.f_narrow(0, first, count)?;
-            let part = drive.map(|drive| steps_of(drive, first, count)).transpose()?;
-            let now =
-                Conditions { drive: part.as_ref(), from: conditions.from.take(), ..conditions };
-            let wanted = Wanted { every_h: true, trace: true, ..Wanted::default() };
-            let passed = self.pass(&plan, (&inputs, &now), wanted, gauge)?;
-            for t in 0..count {
-                let h = passed.h.f_get(t)?;
-                let a = passed.a.as_ref().map(|a| a.f_get(t)).transpose()?;
-                let shape = match (&passed.shape, plan.shape()) {
-                    (Some((n, s)), _) => Some((n.f_get(t)?, s.f_get(t)?)),
-                    (None, shape) => shape,
-                };
-                see(&Step { state: State { h, inner: None }, a, shape })?;
-            }
-            conditions.from = Some(passed.last);
-        }
-        conditions.from.map_or_else(|| self.rest(batch), Ok)
     }
 
     /// The gradients by `parameters` of a loss that was computed from the scores of `reading`.
@@ -144,15 +155,8 @@ impl Network {
         let missing = || TchError::Shape("a gradient is missing".to_owned());
         let mut next = || found.next().ok_or_else(missing);
         let (by_h, w_out, b_out) = (next()?, next()?, next()?);
-        let wants_inputs = self.embedding.is_some();
-        let by_layer = match tape {
-            plan::Reading::Fused(reading) => {
-                let (found, spare) = reading.gradients(&by_h, wants_inputs, &self.compute)?;
-                self.spare.set(Some(spare));
-                found
-            }
-            plan::Reading::Operations(reading) => reading.gradients(&by_h, wants_inputs)?,
-        };
+        let sought = Sought { inputs: self.embedding.is_some(), states: false };
+        let by_layer = self.back(tape, &by_h, sought)?;
         let mut named = vec![("w_out", w_out), ("b_out", b_out)];
         if let (Some(embedding), Some(by_inputs)) = (&self.embedding, &by_layer.inputs) {
             let (count, _) = embedding.size2()?;
@@ -172,19 +176,26 @@ impl Network {
 
     /// The layer as something else than automatic differentiation sees it, if that is to compute it
     /// and can.
-    fn plan(&self, held: Option<&Held>) -> Result<Option<Plan>> {
+    pub(super) fn plan(&self, held: Option<&Held>) -> Result<Option<Plan>> {
         match self.compute.kernel {
             Kernel::Fused | Kernel::Libtorch => self.layer.plan(held),
             Kernel::Autograd => Ok(None),
         }
     }
 
-    /// What the readout wants of a pass.
-    fn wanted(&self) -> Wanted {
-        Wanted { every_h: self.interface.readout == Readout::Every, ..Wanted::default() }
+    /// The gradients by what the layer has, from those by h as a pass gave it.
+    pub(super) fn back(&self, tape: plan::Reading, by_h: &Tensor, sought: Sought) -> Result<Found> {
+        match tape {
+            plan::Reading::Fused(reading) => {
+                let (found, spare) = reading.gradients(by_h, sought, &self.compute)?;
+                self.spare.set(Some(spare));
+                Ok(found)
+            }
+            plan::Reading::Operations(reading) => reading.gradients(by_h, sought),
+        }
     }
 
-    fn pass(
+    pub(super) fn pass(
         &self,
         plan: &Plan,
         (inputs, conditions): (&Tensor, &Conditions<'_>),
@@ -205,33 +216,39 @@ impl Network {
         let from = conditions.from.as_ref().map(here).transpose()?;
         let conditions = &Conditions { drive: drive.as_ref(), held: conditions.held, from };
         let read = (&inputs, conditions);
-        let mut passed = if self.compute.kernel == Kernel::Libtorch {
-            operations::pass(plan, read, wanted, &self.compute, gauge)?
-        } else {
-            let spare = if wanted.tape { self.spare.take() } else { None };
-            fused::pass(plan, read, (wanted, spare), &self.compute, gauge)?
-        };
+        let mut passed = self.go(plan, read, wanted, gauge)?;
         // Neurons whose shape is held have a controller all the same; it rests.
-        if passed.last.inner.is_none() {
-            let from = conditions.from.as_ref().and_then(|from| from.inner.as_ref());
-            passed.last.inner = match from {
-                Some(inner) => Some(inner.shallow_clone()),
+        if conditions.held.is_some() && passed.last.inner.is_none() {
+            passed.last.inner = match &conditions.from {
+                Some(from) => from.inner.as_ref().map(Tensor::shallow_clone),
                 None => self.rest(inputs.size3()?.1)?.inner,
             };
         }
         Ok(passed)
     }
-}
 
-/// `count` steps of a drive that broadcasts to [T, B, H], from the step `first` on.
-fn steps_of(drive: &Tensor, first: i64, count: i64) -> Result<Tensor> {
-    match drive.size().as_slice() {
-        [1, _, _] | [_, _] | [_] | [] => Ok(drive.shallow_clone()),
-        _ => drive.f_narrow(0, first, count),
+    /// Runs a layer over what it is shown, with everything where the weights are.
+    pub(super) fn go(
+        &self,
+        plan: &Plan,
+        read: (&Tensor, &Conditions<'_>),
+        wanted: Wanted,
+        gauge: &mut Gauge,
+    ) -> Result<Passed> {
+        if self.compute.kernel == Kernel::Libtorch {
+            return operations::pass(plan, read, wanted, &self.compute, gauge);
+        }
+        let spare = if wanted.tape { self.spare.take() } else { None };
+        fused::pass(plan, read, (wanted, spare), &self.compute, gauge)
     }
 }
 
+/// What a readout wants of a pass.
+pub(super) fn wanted(readout: Readout) -> Wanted {
+    Wanted { every_h: readout == Readout::Every, ..Wanted::default() }
+}
+
 /// States [B, H] as they are, or those of all steps [T, B, H] as [T * B, H].
-fn flat(h: &Tensor) -> Result<Tensor> {
+pub(super) fn flat(h: &Tensor) -> Result<Tensor> {
     if h.dim() == 3 { h.f_flatten(0, 1) } else { Ok(h.shallow_clone()) }
 }

@@ -2,7 +2,8 @@
 //! what must hold of their numbers whatever the network has learned.
 
 use rheo_core::config::{
-    Analysis, AnalysisKind, LyapunovMode, NetworkKind, RecurrentInit, TaskKind, TrialConfig,
+    Analysis, AnalysisKind, Kernel, LyapunovMode, NetworkKind, Precision, RecurrentInit, TaskKind,
+    TrialConfig,
 };
 use rheo_core::row::{EigenvalueRow, Rows, Variant};
 use rheo_train::Torch;
@@ -19,7 +20,7 @@ fn analysed(mut config: TrialConfig, analysis: Analysis) -> Rows {
     config.evaluate.clear();
     config.training.epochs = 1;
     config.analyze = vec![analysis];
-    train(&Torch::new(None), &config).0.commit.rows
+    train(&Torch::default(), &config).0.commit.rows
 }
 
 fn analysis(kind: AnalysisKind) -> Analysis {
@@ -47,6 +48,71 @@ fn without_input_every_network_has_exponents() {
             assert_eq!((row.epoch, row.index as usize), (0, place % 4));
             assert_eq!(row.mode, "autonomous");
             assert!(row.bits == row.nats / std::f64::consts::LN_2 && row.nats < 1.0, "{row:?}");
+        }
+    }
+}
+
+/// The numbers that analyses found, each with what it is and how far it may be off.
+fn figures(config: &TrialConfig) -> Vec<(String, f64, f64)> {
+    let rows = train(&Torch::default(), config).0.commit.rows;
+    let mut all = Vec::new();
+    for row in &rows.lyapunov {
+        let what = format!("exponent {} {} of {} at {}", row.index, row.mode, row.system, row.xi);
+        // Beside a column that hardly shrinks, what is left of one that vanishes within few steps is
+        // rounding.
+        let off = if row.nats < -2.0 { f64::INFINITY } else { 1e-6 };
+        all.extend([(what.clone(), row.nats, off), (what, row.std_nats, off)]);
+    }
+    for row in &rows.jacobian {
+        let what = format!("norm {} {:?} {:?}", row.path, row.n, row.s);
+        all.extend([(what.clone(), row.norm_spectral, 1e-9), (what, row.norm_inf, 1e-9)]);
+    }
+    for row in &rows.gradients {
+        let what = format!("gradient {} {}", row.kind, row.t);
+        all.extend([(what.clone(), row.norm, 1e-9), (what, row.norm_std, 1e-9)]);
+    }
+    for row in &rows.controller_pca {
+        let what = format!("component {} {}", row.input, row.t);
+        all.extend([(what.clone(), row.pc1, 1e-9), (what, row.pc2, 1e-9)]);
+    }
+    all
+}
+
+#[test]
+fn analyses_find_the_same_whatever_computes_the_network() {
+    for kind in NetworkKind::ALL {
+        for mut config in [tiny(kind), tiny_copy(kind)] {
+            config.evaluate.clear();
+            config.training.epochs = 1;
+            config.training.precision = Precision::Float64;
+            let modes = vec![LyapunovMode::Autonomous, LyapunovMode::Driven, LyapunovMode::Frozen];
+            let untrained = |kind| Analysis { epochs: Some(vec![-1]), ..analysis(kind) };
+            config.analyze = vec![
+                Analysis {
+                    mode: Some(modes),
+                    level: Some(vec![0.0, 2.0]),
+                    ..untrained(AnalysisKind::Lyapunov)
+                },
+                Analysis { grid: true, ..untrained(AnalysisKind::Jacobian) },
+                untrained(AnalysisKind::Gradients),
+                Analysis { repetitions: Some(3), ..untrained(AnalysisKind::ControllerPca) },
+            ];
+            let [expected, fused, libtorch] = [Kernel::Autograd, Kernel::Fused, Kernel::Libtorch]
+                .map(|kernel| {
+                    config.resources.kernel = kernel;
+                    figures(&config)
+                });
+            let compared = expected.iter().filter(|(_, _, most)| most.is_finite()).count();
+            assert!(compared > 40, "{kind:?}: {compared}");
+            for found in [fused, libtorch] {
+                assert_eq!(found.len(), expected.len(), "{kind:?}");
+                for ((what, found, _), (_, expected, most)) in found.iter().zip(&expected) {
+                    let off = (found - expected).abs();
+                    let is_near = off <= most * (1.0 + expected.abs());
+                    let is_same = is_near || found.is_nan() && expected.is_nan();
+                    assert!(is_same, "{kind:?} {what}: {found}, not {expected}");
+                }
+            }
         }
     }
 }

@@ -295,6 +295,99 @@ fn seen(step: &Step) -> Vec<(String, Vec<f64>)> {
     seen
 }
 
+/// Checks that `look` shows the same whatever computes the network.
+fn check_looks(case: &mut Case, what: &str, tolerance: f64, look: impl Fn(&Case) -> Shown) {
+    case.compute(Kernel::Autograd, 1);
+    let expected = look(case);
+    for kernel in [Kernel::Fused, Kernel::Libtorch] {
+        for memory in [1, 1024] {
+            case.compute(kernel, memory);
+            let found = look(case);
+            assert_agree(&format!("{kernel:?} {what} {memory} MB"), &found, &expected, tolerance);
+        }
+    }
+}
+
+/// Numbers by name.
+type Shown = Vec<(String, Vec<f64>)>;
+
+/// Every step with its inner state, and the last state.
+fn followed(case: &Case) -> Shown {
+    let mut all = Vec::new();
+    let mut gauge = Gauge::counting();
+    let mut see = |step: &Step| {
+        all.extend(seen(step));
+        all.extend(step.state.inner.as_ref().map(|g| ("inner".to_owned(), doubles(g))));
+        Ok(())
+    };
+    let last = case.network.follow(&case.inputs, case.conditions(), &mut gauge, &mut see).unwrap();
+    all.push(("last".to_owned(), doubles(&last.h)));
+    all.extend(last.inner.as_ref().map(|inner| ("last inner".to_owned(), doubles(inner))));
+    all
+}
+
+/// The gradients of the loss by all states.
+fn by_states(case: &Case, readout: Readout) -> Shown {
+    let loss = |logits: &Tensor| {
+        let none = None::<&Tensor>;
+        logits.f_cross_entropy_loss(&case.targets, none, Reduction::Mean, -100, 0.0)
+    };
+    let found = case.network.gradients_by_states(readout, &case.inputs, &loss).unwrap();
+    let (steps, batch, _) = case.inputs.size3().unwrap();
+    assert_eq!(found.h.size(), [steps, batch, case.network.hidden().into()]);
+    let mut all = vec![("h".to_owned(), doubles(&found.h))];
+    all.extend(found.inner.as_ref().map(|inner| ("inner".to_owned(), doubles(inner))));
+    all
+}
+
+#[test]
+fn what_is_followed_is_what_runs_with_its_inner_states() {
+    for (kind, tolerance) in [(Kind::Double, 1e-9), (Kind::Float, 1e-4)] {
+        for config in configs() {
+            for size in SIZES {
+                let mut case = Case::new(&config, size, Readout::Last, kind).driven();
+                check_looks(&mut case, &format!("{:?} {size:?}", config.kind), tolerance, followed);
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_by_states_are_those_of_autograd() {
+    for (kind, tolerance) in [(Kind::Double, 1e-9), (Kind::Float, 1e-4)] {
+        for config in configs() {
+            for size in SIZES {
+                for readout in [Readout::Last, Readout::Every] {
+                    let mut case = Case::new(&config, size, readout, kind);
+                    let what = format!("{:?} {size:?} {readout:?}", config.kind);
+                    check_looks(&mut case, &what, tolerance, |case| by_states(case, readout));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn controllers_by_themselves_are_those_of_autograd() {
+    for kind in KINDS {
+        let config = Config { kind, ..Config::default() };
+        for precision in [Kind::Double, Kind::Float] {
+            let mut case = Case::new(&config, [3, 7, 2, 1], Readout::Last, precision);
+            let (a, from) =
+                (numbers(&[33], 6.0, Kind::Double), numbers(&[7, 5], 7.0, Kind::Double));
+            check_looks(&mut case, kind.name(), 1e-9, |case| {
+                let found = case.network.controllers(&a, &from).unwrap();
+                assert_eq!(found.is_some(), kind == NetworkKind::Adaptive);
+                let found = found.map(|states| {
+                    assert_eq!(states.size(), [33, 7, 5]);
+                    ("states".to_owned(), doubles(&states))
+                });
+                found.into_iter().collect()
+            });
+        }
+    }
+}
+
 #[test]
 fn training_goes_the_same_way_with_either_kernel() {
     let torch = Torch::default();

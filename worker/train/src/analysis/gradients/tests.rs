@@ -110,7 +110,7 @@ fn every_kind_has_weights_from_state_to_state_and_biases() {
         let config = config::Network { kind, hidden: 6, controller: 2, ..Default::default() };
         let network = drawn(&config, 1);
         let recurrent = network.recurrent();
-        let sizes: Vec<Vec<i64>> = recurrent.iter().map(|matrix| matrix.size()).collect();
+        let sizes: Vec<Vec<i64>> = recurrent.iter().map(|matrix| matrix.tensor.size()).collect();
         assert!(!sizes.is_empty() && sizes.iter().all(|size| size[0] == 6 && size[1] >= 6));
         let gradient = by_weights(&network, &batch(), Readout::Last, 4).unwrap();
         assert_eq!(gradient.size(), [36 * length(sizes.len()).unwrap()], "{kind:?}");

@@ -24,14 +24,12 @@ fn exponents(mut orbit: Orbit<'_>, size: i64, steps: u32) -> Vec<f64> {
 }
 
 /// What reaches one network without input.
-fn silence(network: &Network) -> Outside {
-    let nothing = inputs(1, 1).zeros_like();
-    Outside::Constant(no_grad(|| network.external(&nothing, None)).unwrap().remove(0))
+fn silence() -> Outside {
+    Outside::constant(inputs(1, 1).zeros_like(), None)
 }
 
-fn sequence(network: &Network, steps: u32) -> Outside {
-    let external = no_grad(|| network.external(&inputs(steps, 1), None)).unwrap();
-    Outside::Steps(external.into_iter())
+fn sequence(steps: u32) -> Outside {
+    Outside::sequence(inputs(steps, 1), None)
 }
 
 /// `network` from rest, all its variables followed.
@@ -53,7 +51,7 @@ fn exponents_have_the_reference_values() {
         let size = i64::try_from(expected.len()).unwrap();
         assert_eq!(Variables::All.dimension(&network).unwrap(), size);
         let is_driven = case["input"].as_str().unwrap().contains("cos");
-        let outside = if is_driven { sequence(&network, steps) } else { silence(&network) };
+        let outside = if is_driven { sequence(steps) } else { silence() };
         let mut state = network.rest(1).unwrap();
         state.h = Tensor::from_slice(&numbers(&case["h0"])).unsqueeze(0);
         let orbit = Orbit::new(&network, None, state, outside, Variables::All).unwrap();
@@ -87,7 +85,7 @@ fn exponents_without_input_tend_to_those_of_the_fixed_point() {
         let mut state = network.rest(1).unwrap();
         state.h = Tensor::from_slice(&numbers(&case["h0"])).unsqueeze(0);
         for steps in [400, 4000] {
-            let outside = silence(&network);
+            let outside = silence();
             let orbit = Orbit::new(&network, None, state.share(), outside, Variables::All).unwrap();
             // What the way to the fixed point and the turning of the columns add is shared among
             // all steps; after 400 it is up to 8.3 / 400.
@@ -104,7 +102,7 @@ fn exponents_without_input_tend_to_those_of_the_fixed_point() {
 #[test]
 fn the_joint_jacobian_is_that_of_the_reference() {
     let network = network("adaptive");
-    let mut orbit = orbit(&network, sequence(&network, 4));
+    let mut orbit = orbit(&network, sequence(4));
     for _ in 0..3 {
         orbit.advance().unwrap();
     }
@@ -119,9 +117,7 @@ fn pushed_columns_agree_with_finite_differences() {
         let network = network(label);
         let batch = 2;
         let size = Variables::All.dimension(&network).unwrap();
-        let external = no_grad(|| network.external(&inputs(5, 2), None)).unwrap();
-        let steps: Vec<Tensor> = external.iter().map(Tensor::shallow_clone).collect();
-        let outside = Outside::Steps(steps.into_iter());
+        let outside = Outside::sequence(inputs(5, 2), None);
         let rest = network.rest(batch).unwrap();
         let mut orbit = Orbit::new(&network, None, rest, outside, Variables::All).unwrap();
         for _ in 0..3 {
@@ -134,7 +130,7 @@ fn pushed_columns_agree_with_finite_differences() {
                 let z = z.copy();
                 let _ = z.select(1, column).g_add_scalar_(by);
                 let from = unflat(&z, &network);
-                let outside = Outside::Constant(external[3].shallow_clone());
+                let outside = Outside::constant(inputs(5, 2).narrow(0, 3, 1), None);
                 let mut orbit = Orbit::new(&network, None, from, outside, Variables::All).unwrap();
                 orbit.advance().unwrap();
                 flat(orbit.state(), batch)
@@ -173,7 +169,7 @@ fn a_scaled_rotation_has_the_logarithm_of_the_scale() {
         let network = drawn(&config, 3);
         let w = network.parameter("w_hh").unwrap().detach() * scale;
         let network = network.with(&[("w_hh", w)]).unwrap();
-        for exponent in exponents(orbit(&network, sequence(&network, 50)), 6, 50) {
+        for exponent in exponents(orbit(&network, sequence(50)), 6, 50) {
             assert!((exponent - scale.ln()).abs() < 1e-12, "{exponent}, not ln {scale}");
         }
     }
@@ -191,8 +187,8 @@ fn a_controller_that_moves_nothing_adds_its_own_exponents() {
     let shape = [("n", of("b_gn").expand([3], false)), ("s", of("b_gs").expand([3], false))];
     let changes: Vec<_> = changes.into_iter().chain(shape).collect();
     let neurons = neurons.with(&changes).unwrap();
-    let joint = sorted(exponents(orbit(&adaptive, silence(&adaptive)), 9, 3000));
-    let mut parts = exponents(orbit(&neurons, silence(&neurons)), 3, 3000);
+    let joint = sorted(exponents(orbit(&adaptive, silence()), 9, 3000));
+    let mut parts = exponents(orbit(&neurons, silence()), 3, 3000);
     parts.extend(controllers(&adaptive, 3000));
     for (joint, part) in joint.iter().zip(sorted(parts)) {
         // Both converge as one over the number of steps.
@@ -217,7 +213,7 @@ fn controllers(network: &Network, steps: u32) -> Vec<f64> {
         }
     }
     let w_gg = network.parameter("w_gg").unwrap().detach();
-    let mut system = Controllers(orbit(network, silence(network)), w_gg);
+    let mut system = Controllers(orbit(network, silence()), w_gg);
     let mut spectrum = Spectrum::new(identity(6)).unwrap();
     for _ in 0..steps {
         spectrum.count(&mut system).unwrap();
@@ -249,8 +245,7 @@ fn rotations_in_the_linear_range_of_the_curve_neither_grow_nor_shrink() {
         let changes = [("b_xh", fixed.zeros_like()), ("b_hh", b_hh)];
         let network = network.with(&changes).unwrap();
         let from = || State { h: fixed.unsqueeze(0), inner: None };
-        let set_out =
-            || Orbit::new(&network, None, from(), silence(&network), Variables::All).unwrap();
+        let set_out = || Orbit::new(&network, None, from(), silence(), Variables::All).unwrap();
         let mut orbit = set_out();
         for _ in 0..300 {
             orbit.advance().unwrap();
@@ -273,7 +268,7 @@ fn rectified_rotations_contract() {
         ..config::Network::default()
     };
     let network = drawn(&config, 1);
-    for exponent in exponents(orbit(&network, sequence(&network, 200)), 8, 200) {
+    for exponent in exponents(orbit(&network, sequence(200)), 8, 200) {
         assert!(exponent < 0.0, "{exponent}");
     }
 }
@@ -309,7 +304,7 @@ fn largest_in_bits(n: f64, s: f64) -> f64 {
     let network = without_biases(&drawn(&config, 7));
     let mut state = network.rest(1).unwrap();
     state.h = state.h.full_like(START);
-    let outside = silence(&network);
+    let outside = silence();
     let mut orbit = Orbit::new(&network, None, state, outside, Variables::Neurons).unwrap();
     let mut rng = TrialRng::new(7, Purpose::Analysis);
     let mut spectrum = Spectrum::new(random_columns(1, 400, 1, &mut rng).unwrap()).unwrap();

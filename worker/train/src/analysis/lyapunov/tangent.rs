@@ -1,0 +1,210 @@
+//! Columns pushed through a step of a network: its Jacobian times a matrix, from the states before and
+//! after. The Jacobian is never formed: that of an adaptive network would have (H (1 + S))^2 elements.
+
+use rheo_core::config::NetworkKind;
+use tch::{Kind, Result, TchError, Tensor};
+
+use crate::network::{Network, State, Step};
+
+/// A step with what led to it.
+pub(super) struct Passage {
+    /// The state before.
+    pub(super) before: State,
+    /// What reached the neurons from outside, [B, ..], of neurons with several gates.
+    pub(super) external: Option<Tensor>,
+    pub(super) step: Step,
+}
+
+/// How columns are pushed through a step.
+pub(super) enum Tangent {
+    /// dh' = phi'(a) w_hh dh.
+    Neurons { w_hh: Tensor },
+    /// Neurons and controllers together.
+    Joint(Box<Joint>),
+    /// Neurons with the gates f, i, o and g one above the other, by w_h [4 H, H].
+    Lstm { w_h: Tensor },
+    /// Neurons with the gates r, z and c, by w_h [3 H, H] and b_h [3 H].
+    Gru { w_h: Tensor, b_h: Tensor },
+}
+
+/// The weights that the joint tangents need, in double precision.
+pub(super) struct Joint {
+    /// [H, H].
+    w_hh: Tensor,
+    /// [S, 1].
+    u_ag: Tensor,
+    /// [S, S].
+    w_gg: Tensor,
+    /// [1, S].
+    w_gn: Tensor,
+    /// [1, S].
+    w_gs: Tensor,
+}
+
+impl Tangent {
+    /// That of `network`, by all of its state or by h alone.
+    pub(super) fn new(network: &Network, follows_all: bool) -> Result<Self> {
+        let gates = || -> Result<Tensor> {
+            let hidden = i64::from(network.hidden());
+            let of_state = |matrix: &Tensor| double(&matrix.f_narrow(1, 0, hidden)?);
+            let parts = network.recurrent().into_iter().map(|matrix| of_state(matrix.tensor));
+            Tensor::f_cat(&parts.collect::<Result<Vec<_>>>()?, 0)
+        };
+        Ok(match network.kind() {
+            NetworkKind::Lstm => Self::Lstm { w_h: gates()? },
+            NetworkKind::Gru => {
+                let biases = ["b_hr", "b_hz", "b_hn"].map(|name| weights(network, name));
+                let biases = biases.into_iter().collect::<Result<Vec<_>>>()?;
+                Self::Gru { w_h: gates()?, b_h: Tensor::f_cat(&biases, 0)? }
+            }
+            NetworkKind::Adaptive if follows_all => Self::Joint(Box::new(Joint::new(network)?)),
+            _ => Self::Neurons { w_hh: weights(network, "w_hh")? },
+        })
+    }
+
+    /// Whether it looks at what comes from outside.
+    pub(super) fn wants_external(&self) -> bool {
+        matches!(self, Self::Lstm { .. } | Self::Gru { .. })
+    }
+
+    /// Pushes `columns` [B, D, k] through a step.
+    pub(super) fn push(
+        &self,
+        network: &Network,
+        passage: &Passage,
+        columns: &Tensor,
+    ) -> Result<Tensor> {
+        let step = &passage.step;
+        let slopes = || network.slopes(step)?.ok_or_else(missing);
+        match self {
+            Self::Neurons { w_hh } => {
+                let x = double(&slopes()?.x)?.f_expand_as(&step.state.h)?.f_unsqueeze(2)?;
+                w_hh.f_matmul(columns)?.f_mul(&x)
+            }
+            Self::Joint(joint) => {
+                let slopes = slopes()?;
+                let x = double(&slopes.x)?.f_expand_as(&step.state.h)?.f_unsqueeze(2)?;
+                let (n, s) = slopes.shape.ok_or_else(missing)?;
+                let by_shape = [double(&n)?.f_unsqueeze(2)?, double(&s)?.f_unsqueeze(2)?];
+                let g = step.state.inner.as_ref().ok_or_else(missing)?;
+                joint.push(columns, &x, &by_shape, &double(g)?)
+            }
+            Self::Lstm { w_h } => push_lstm(w_h, passage, columns),
+            Self::Gru { w_h, b_h } => push_gru((w_h, b_h), passage, columns),
+        }
+    }
+}
+
+/// Pushes `columns` [B, 2 H, k], h first and then c, through a step of an LSTM:
+///
+/// ```text
+/// df = f (1 - f) w_f dh, di and do likewise ;  dg = (1 - g^2) w_g dh
+/// dc' = c df + f dc + g di + i dg ;  dh' = tanh(c') do + o (1 - tanh(c')^2) dc'
+/// ```
+#[expect(clippy::many_single_char_names, reason = "these are the names of the field")]
+fn push_lstm(w_h: &Tensor, passage: &Passage, columns: &Tensor) -> Result<Tensor> {
+    let Passage { before, external, step } = passage;
+    let hidden = w_h.size2()?.1;
+    let h = double(&before.h)?;
+    let external = double(external.as_ref().ok_or_else(missing)?)?;
+    let [f, i, o, g] = parts(&external.f_addmm(&h, &w_h.f_transpose(0, 1)?)?.f_unsqueeze(2)?)?;
+    let (f, i, o, g) = (f.f_sigmoid()?, i.f_sigmoid()?, o.f_sigmoid()?, g.f_tanh()?);
+    let inner = |state: &State| double(state.inner.as_ref().ok_or_else(missing)?)?.f_unsqueeze(2);
+    let (c, shown) = (inner(before)?, inner(&step.state)?.f_tanh()?);
+    let [df, di, d_o, dg] = parts(&w_h.f_matmul(&columns.f_narrow(1, 0, hidden)?)?)?;
+    let dc = columns.f_narrow(1, hidden, hidden)?.f_mul(&f)?;
+    let dc = dc.f_addcmul(&c.f_mul(&of_sigmoid(&f)?)?, &df)?;
+    let dc = dc.f_addcmul(&g.f_mul(&of_sigmoid(&i)?)?, &di)?;
+    let dc = dc.f_addcmul(&i.f_mul(&of_tanh(&g)?)?, &dg)?;
+    let dh = d_o.f_mul(&shown.f_mul(&of_sigmoid(&o)?)?)?;
+    let dh = dh.f_addcmul(&o.f_mul(&of_tanh(&shown)?)?, &dc)?;
+    Tensor::f_cat(&[dh, dc], 1)
+}
+
+/// Pushes `columns` [B, H, k] through a step of a GRU whose candidate hears r (w_c h + b_c):
+///
+/// ```text
+/// dr = r (1 - r) w_r dh, dz likewise ;  dc = (1 - c^2) (r w_c dh + (w_c h + b_c) dr)
+/// dh' = (1 - z) dc + z dh + (h - c) dz
+/// ```
+fn push_gru((w_h, b_h): (&Tensor, &Tensor), passage: &Passage, columns: &Tensor) -> Result<Tensor> {
+    let h = double(&passage.before.h)?;
+    let external = double(passage.external.as_ref().ok_or_else(missing)?)?.f_unsqueeze(2)?;
+    let [r, z, c] = parts(&external)?;
+    let own = b_h.f_addmm(&h, &w_h.f_transpose(0, 1)?)?.f_unsqueeze(2)?;
+    let [own_r, own_z, own] = parts(&own)?;
+    let (r, z) = (r.f_add(&own_r)?.f_sigmoid()?, z.f_add(&own_z)?.f_sigmoid()?);
+    let c = c.f_addcmul(&r, &own)?.f_tanh()?;
+    let [dr, dz, dc] = parts(&w_h.f_matmul(columns)?)?;
+    let dr = dr.f_mul(&of_sigmoid(&r)?)?;
+    let dz = dz.f_mul(&of_sigmoid(&z)?)?;
+    let dc = dc.f_mul(&r)?.f_addcmul(&own, &dr)?.f_mul(&of_tanh(&c)?)?;
+    let dh = dc.f_addcmul(&z, &columns.f_sub(&dc)?)?;
+    dh.f_addcmul(&h.f_unsqueeze(2)?.f_sub(&c)?, &dz)
+}
+
+/// The gates [B, H, ..] of values [B, N H, ..].
+fn parts<const N: usize>(all: &Tensor) -> Result<[Tensor; N]> {
+    let parts = all.f_chunk(crate::tensor::length(N)?, 1)?;
+    parts.try_into().map_err(|_| missing())
+}
+
+/// sigma'(x) from sigma(x).
+fn of_sigmoid(y: &Tensor) -> Result<Tensor> {
+    y.f_mul(&y.f_rsub_scalar(1.0)?)
+}
+
+/// tanh'(x) from tanh(x).
+fn of_tanh(y: &Tensor) -> Result<Tensor> {
+    y.f_square()?.f_rsub_scalar(1.0)
+}
+
+impl Joint {
+    fn new(network: &Network) -> Result<Self> {
+        Ok(Self {
+            w_hh: weights(network, "w_hh")?,
+            u_ag: weights(network, "u_ag")?,
+            w_gg: weights(network, "w_gg")?,
+            w_gn: weights(network, "w_gn")?,
+            w_gs: weights(network, "w_gs")?,
+        })
+    }
+
+    /// Pushes `columns` [B, H (1 + S), k], h first and then g neuron by neuron, through a step with
+    /// the slopes gamma_x, and gamma_n and gamma_s, all [B, H, 1], that led to the controllers
+    /// `g` [B H, S]:
+    ///
+    /// ```text
+    /// da = w_hh dh ;  dg_i' = (1 - g_i^2) (u_ag da_i + w_gg dg_i)
+    /// dh_i' = gamma_x da_i + gamma_n (w_gn . dg_i') + gamma_s (w_gs . dg_i')
+    /// ```
+    fn push(&self, columns: &Tensor, x: &Tensor, by: &[Tensor; 2], g: &Tensor) -> Result<Tensor> {
+        let (batch, dimension, count) = columns.size3()?;
+        let (hidden, units) = (self.w_hh.size2()?.0, self.w_gg.size2()?.0);
+        let dh = columns.f_narrow(1, 0, hidden)?;
+        let dg = columns.f_narrow(1, hidden, dimension - hidden)?;
+        let dg = dg.f_reshape([batch, hidden, units, count])?;
+        let da = self.w_hh.f_matmul(&dh)?;
+        let bend = g.f_square()?.f_rsub_scalar(1.0)?.f_reshape([batch, hidden, units, 1])?;
+        let received = self.u_ag.f_mul(&da.f_unsqueeze(2)?)?;
+        let dg = self.w_gg.f_matmul(&dg)?.f_add(&received)?.f_mul(&bend)?;
+        let dn = self.w_gn.f_matmul(&dg)?.f_squeeze_dim(2)?;
+        let ds = self.w_gs.f_matmul(&dg)?.f_squeeze_dim(2)?;
+        let dh = da.f_mul(x)?.f_addcmul(&by[0], &dn)?.f_addcmul(&by[1], &ds)?;
+        Tensor::f_cat(&[dh, dg.f_reshape([batch, hidden * units, count])?], 1)
+    }
+}
+
+/// A parameter in double precision.
+fn weights(network: &Network, name: &str) -> Result<Tensor> {
+    let parameter = network.parameter(name);
+    double(parameter.ok_or_else(|| TchError::Shape(format!("no parameter `{name}`")))?)
+}
+
+fn double(tensor: &Tensor) -> Result<Tensor> {
+    tensor.f_detach()?.f_to_dtype(Kind::Double, false, false)
+}
+
+fn missing() -> TchError {
+    TchError::Shape("a step lacks a part of itself".to_owned())
+}

@@ -1,0 +1,55 @@
+//! The controllers of adaptive neurons by themselves, whatever computes them: a layer of one neuron
+//! that hears nobody, with a controller in every row of the batch.
+
+use rheo_core::config::Kernel;
+use rheo_kernels::Wanted;
+use tch::{Kind, Result, TchError, Tensor, no_grad_guard};
+
+use super::plan::{Family, Plan};
+use super::{Conditions, Network, State};
+use crate::gauge::Gauge;
+
+impl Network {
+    /// The states [T, N, S] that N controllers in the states `from` [N, S] take while their neurons
+    /// receive `a` [T], in double precision; nothing for networks without controllers.
+    pub fn controllers(&self, a: &Tensor, from: &Tensor) -> Result<Option<Tensor>> {
+        let _guard = no_grad_guard();
+        let Some(plan) = self.layer.plan(None)?.filter(|plan| plan.family == Family::Adaptive)
+        else {
+            return Ok(None);
+        };
+        let double = |tensor: &Tensor| {
+            self.here(&tensor.f_detach()?.f_to_dtype(Kind::Double, false, false)?)
+        };
+        let own = plan.own.iter().map(double).collect::<Result<Vec<_>>>()?;
+        let (a, from) = (double(a)?, double(from)?);
+        if self.compute().kernel == Kernel::Autograd {
+            return step_by_step(&own, &a, from).map(Some);
+        }
+        let (steps, (count, _)) = (a.size1()?, from.size2()?);
+        let zeros = |size: &[i64]| a.f_new_zeros(size, (Kind::Double, a.device()));
+        let weights = [zeros(&[1, 1])?, zeros(&[1, 1])?, zeros(&[1])?];
+        let plan = Plan { family: Family::Adaptive, weights, own, gains: None };
+        let drive = a.f_reshape([steps, 1, 1])?;
+        let from = State { h: zeros(&[count, 1])?, inner: Some(from) };
+        let conditions = Conditions { from: Some(from), ..Conditions::driven(Some(&drive)) };
+        let read = (&zeros(&[steps, count, 1])?, &conditions);
+        let wanted = Wanted { inner: true, ..Wanted::default() };
+        Ok(self.go(&plan, read, wanted, &mut Gauge::counting())?.inner)
+    }
+}
+
+/// The same one operation after the other: the oracle.
+fn step_by_step(own: &[Tensor], a: &Tensor, from: Tensor) -> Result<Tensor> {
+    let [u, bias, w, ..] = own else {
+        return Err(TchError::Shape("a controller has weights".to_owned()));
+    };
+    let (u, feedback) = (u.f_flatten(0, -1)?, w.f_transpose(0, 1)?);
+    let mut g = from;
+    let mut states = Vec::new();
+    for a in a.f_unbind(0)? {
+        g = bias.f_add(&u.f_mul(&a)?)?.f_addmm(&g, &feedback)?.f_tanh()?;
+        states.push(g.shallow_clone());
+    }
+    Tensor::f_stack(&states, 0)
+}
