@@ -10,9 +10,10 @@
 //! .rheo/spool/          what local workers have not delivered yet
 //! .rheo/server          where the coordinator listens, while it runs
 //! .rheo/tls/            certificates and tokens, if it listens beyond loopback
+//! .rheo/places.json     where checkpoints and results lie, if not here
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use rheo_core::id::Digest;
 use rheo_core::sweep::{Command, Effect, State};
 use rheo_core::time::{Clock, Timestamp};
 use rheo_query::{Dataset, dataset};
+use rheo_store::place::{self, Place};
 use rheo_store::{Journal, Redb, checkpoint};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -28,10 +30,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::SystemClock;
-use crate::engine::{self, Handle, report};
+use crate::engine::{self, Handle};
 use crate::fleet;
 use crate::grpc;
 use crate::live::Live;
+use crate::places::{self, Places, Wanted};
+use crate::report::report;
 use crate::sink::{Backlog, Sink};
 use crate::sql::Sql;
 use crate::tls::{self, Door, Gate};
@@ -43,10 +47,12 @@ pub struct Settings {
     pub state: PathBuf,
     /// How long a lease lasts. Trials of a worker that vanished start again after this time.
     pub lease: Duration,
-    /// How often rows are moved into parts.
-    pub flush: Duration,
+    /// How often rows are moved into parts; by default more often where parts are merged.
+    pub flush: Option<Duration>,
     /// How often clusters are asked where pilots are.
     pub poll: Duration,
+    /// Where results and checkpoints should lie.
+    pub places: Wanted,
 }
 
 impl Settings {
@@ -59,14 +65,12 @@ impl Settings {
     /// The default time between questions to a cluster: what an administrator does not mind.
     pub const POLL: Duration = Duration::from_secs(10);
 
+    /// The default time between parts in a bucket, where they stay as they are.
+    pub const FLUSH_INTO_BUCKET: Duration = Duration::from_mins(5);
+
     /// The defaults on the state directory `state`.
     pub fn new(state: PathBuf) -> Self {
-        Self { state, lease: Self::LEASE, flush: Self::FLUSH, poll: Self::POLL }
-    }
-
-    /// The results directory.
-    pub fn results(&self) -> PathBuf {
-        self.state.join("results")
+        Self { state, lease: Self::LEASE, flush: None, poll: Self::POLL, places: Wanted::default() }
     }
 
     /// The journal.
@@ -91,6 +95,7 @@ pub struct Coordinator {
     pub(crate) sql: Sql,
     pub(crate) backlog: Arc<Backlog>,
     pub(crate) settings: Arc<Settings>,
+    places: Arc<Places>,
 }
 
 /// A state directory that was opened and not yet started.
@@ -126,11 +131,14 @@ pub enum Error {
     /// The checkpoints.
     #[error("the checkpoints cannot be used")]
     Checkpoints(#[from] checkpoint::Error),
+    /// Where checkpoints and results lie.
+    #[error(transparent)]
+    Places(#[from] places::Error),
     /// The results do not fit the journal.
-    #[error("the results in `{}` cannot be used", path.display())]
+    #[error("the results in `{place}` cannot be used")]
     Results {
-        /// Their directory.
-        path: PathBuf,
+        /// Where they lie.
+        place: String,
         /// Why.
         #[source]
         source: dataset::Error,
@@ -138,14 +146,14 @@ pub enum Error {
     /// There are results, but the journal does not know of any: removing them would be the only way
     /// to bring both in step.
     #[error(
-        "the journal `{}` is new or empty, but `{}` holds results: put the journal back, or move the results away",
-        journal.display(), results.display()
+        "the journal `{}` is new or empty, but `{results}` holds results: put the journal back, or move the results away",
+        journal.display()
     )]
     JournalLost {
         /// The journal.
         journal: PathBuf,
         /// The results.
-        results: PathBuf,
+        results: String,
     },
     /// The query engine could not be made.
     #[error("results cannot be queried")]
@@ -168,7 +176,13 @@ impl Coordinator {
         let journal: Arc<dyn Journal> = Arc::new(Redb::open(&path).map_err(journal_error)?);
         let backlog = Arc::new(Backlog::default());
         let clock = |latest: Timestamp| Arc::new(SystemClock::new(latest)) as Arc<dyn Clock>;
-        let dataset = Arc::new(Dataset::new(settings.results()));
+        let is_new = || journal.load().is_ok_and(|loaded| loaded.position == 0);
+        let places = Places::resolve(&settings.state, &settings.places, is_new)?;
+        let dataset = Arc::new(dataset(&places.results)?);
+        let checkpoints = match checkpoint::Store::at(&places.checkpoints) {
+            Err(checkpoint::Error::Place(error)) => return Err(places::Error::Place(error).into()),
+            opened => Arc::new(opened?),
+        };
         let sink = Sink::new(Arc::clone(&journal), Arc::clone(&dataset), Arc::clone(&backlog));
         let live = Live::default();
         let (drop, dropped) = mpsc::unbounded_channel();
@@ -182,10 +196,11 @@ impl Coordinator {
             dataset,
             live,
             journal,
-            checkpoints: Arc::new(checkpoint::Store::open(&settings.state.join("checkpoints"))?),
+            checkpoints,
             sink,
             backlog,
             settings: Arc::new(settings),
+            places: Arc::new(places),
         };
         Ok(Opened { coordinator, dropped })
     }
@@ -237,12 +252,19 @@ impl Opened {
         stop: &CancellationToken,
     ) -> Result<Coordinator, Error> {
         let Self { coordinator, dropped } = self;
-        coordinator.recover_results()?;
+        coordinator.claim_buckets().await?;
+        let recovering = coordinator.clone();
+        let recovered = tokio::task::spawn_blocking(move || recovering.recover_results()).await;
+        recovered.unwrap_or(Err(engine::Failure::Stopping.into()))?;
         let lease = coordinator.settings.lease;
         coordinator.handle.execute(Command::Start { lease }, Vec::new(), |_, _| ()).await?;
         // Before anybody is served, who might refer to one of them again.
         coordinator.remove_unreferenced_checkpoints().await;
-        let interval = coordinator.settings.flush;
+        let usual = match coordinator.places.results {
+            Place::Directory(_) => Settings::FLUSH,
+            Place::Bucket(_) => Settings::FLUSH_INTO_BUCKET,
+        };
+        let interval = coordinator.settings.flush.unwrap_or(usual);
         tasks.spawn(coordinator.sink.clone().run(interval, stop.clone()));
         tasks.spawn(drop_checkpoints(coordinator.clone(), dropped, stop.clone()));
         tasks.spawn(tick(coordinator.clone(), stop.clone()));
@@ -268,17 +290,32 @@ impl Coordinator {
         }
     }
 
+    /// Makes sure that this state directory alone writes where its results and checkpoints lie.
+    async fn claim_buckets(&self) -> Result<(), Error> {
+        let state = &self.settings.state;
+        let here = std::path::absolute(state).unwrap_or_else(|_| state.clone());
+        let here = here.display().to_string();
+        // Remembered first: a bucket that was claimed under a name that is forgotten stays so.
+        self.places.remember(state)?;
+        for place in [&self.places.results, &self.places.checkpoints] {
+            let Place::Bucket(address) = place else { continue };
+            let bucket = address.open().map_err(places::Error::Place)?;
+            bucket.claim(&self.places.id, &here).await.map_err(places::Error::Place)?;
+        }
+        Ok(())
+    }
+
     fn recover_results(&self) -> Result<(), Error> {
         let journal = self.settings.journal();
         let journal_error = |source| Error::Journal { path: journal.clone(), source };
         let parts = self.journal.results().map_err(journal_error)?.parts;
         let position = self.journal.load().map_err(journal_error)?.position;
-        let results = self.settings.results();
-        if position == 0 && has_parts(&results) {
-            return Err(Error::JournalLost { journal: journal.clone(), results });
+        let place = self.dataset.location();
+        let unusable = |source| Error::Results { place: place.clone(), source };
+        if position == 0 && self.dataset.has_parts().map_err(unusable)? {
+            return Err(Error::JournalLost { journal: journal.clone(), results: place.clone() });
         }
-        let removed = self.dataset.recover(&parts);
-        let removed = removed.map_err(|source| Error::Results { path: results, source })?;
+        let removed = self.dataset.recover(&parts).map_err(unusable)?;
         for path in removed {
             tracing::info!(path, "removed what an interrupted write left");
         }
@@ -286,13 +323,15 @@ impl Coordinator {
     }
 }
 
-/// Whether there is anything in the directories of the tables.
-fn has_parts(results: &Path) -> bool {
-    let entries = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten();
-    entries(results)
-        .filter(|table| !table.file_name().to_string_lossy().starts_with('.'))
-        .flat_map(|table| entries(&table.path()))
-        .any(|sweep| entries(&sweep.path()).next().is_some())
+/// The results at `place`; nothing is asked of a bucket yet.
+fn dataset(place: &Place) -> Result<Dataset, places::Error> {
+    Ok(match place {
+        Place::Directory(path) => Dataset::new(path),
+        Place::Bucket(address) => {
+            let place::Bucket { store, url } = address.open()?;
+            Dataset::in_bucket(store, url, tokio::runtime::Handle::current())
+        }
+    })
 }
 
 /// Does what events ask for, at once or, where that takes time, soon.

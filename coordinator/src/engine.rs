@@ -15,6 +15,7 @@ use rheo_store::{Blob, Entry, Journal};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::derived;
+use crate::report::report;
 use crate::sink::Backlog;
 
 /// Commands that may wait for the engine; further callers wait to hand theirs over.
@@ -261,16 +262,4 @@ impl Engine {
         self.sound = true;
         Ok(())
     }
-}
-
-/// An error with its causes, on one line.
-pub(crate) fn report(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

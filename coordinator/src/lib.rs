@@ -12,6 +12,8 @@ mod engine;
 mod fleet;
 mod grpc;
 mod live;
+pub mod places;
+mod report;
 mod sink;
 mod sql;
 mod tls;

@@ -2,7 +2,7 @@
 //!
 //! A part is written first, then one transaction of the journal names it and forgets the rows that
 //! it holds: a crash in between leaves a part that nobody names, which is removed at the next
-//! start. While parts cannot be written (the disk is full, the directory read-only) rows stay in
+//! start. While parts cannot be written (the disk is full, the bucket does not answer) rows stay in
 //! the journal and queries still see them; when too many wait, commits are refused until it is
 //! solved, and workers keep them.
 
@@ -19,13 +19,16 @@ use rheo_store::{Change, Journal, Pending, Results};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::report;
+use crate::report::report;
 
 /// Waiting bytes at which parts are written before their time.
 const EAGER: usize = 32 << 20;
 
 /// Waiting bytes at which commits are refused.
 const FULL: usize = 1 << 30;
+
+/// How long to wait before parts are tried again that could not be written.
+const AGAIN: Duration = Duration::from_secs(15);
 
 /// Parts of one table and sweep at which they are merged although the sweep goes on.
 const MANY_PARTS: usize = 32;
@@ -115,8 +118,9 @@ impl Sink {
     /// more.
     pub(crate) async fn run(self, interval: Duration, stop: CancellationToken) {
         loop {
+            let pause = if self.trouble().is_some() { interval.min(AGAIN) } else { interval };
             tokio::select! {
-                () = tokio::time::sleep(interval) => {}
+                () = tokio::time::sleep(pause) => {}
                 () = self.shared.backlog.wake.notified() => {}
                 () = stop.cancelled() => {
                     self.try_flush().await;

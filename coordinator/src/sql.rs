@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use crate::engine::report;
+use crate::report::report;
 
 /// Pieces of an answer that may wait for a slow client.
 const AHEAD: usize = 8;

@@ -114,7 +114,7 @@ fn results_that_are_no_directory_are_refused_at_the_start() {
     fs::create_dir_all(bench.state()).unwrap();
     fs::write(bench.state().join("results"), "not a directory").unwrap();
     let said = bench.run(&["run", file]).expect(1);
-    assert!(said.err.contains("the results in `.rheo/results` cannot be used"), "{}", said.err);
+    assert!(said.err.contains("/.rheo/results` cannot be used"), "{}", said.err);
     fs::remove_file(bench.state().join("results")).unwrap();
     bench.run(&["run", file]).expect(0);
 }

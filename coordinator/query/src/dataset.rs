@@ -1,92 +1,118 @@
-//! The dataset: the directory tree of parts, kept in step with the journal through any crash.
+//! The dataset: the parts of the results where they lie, kept in step with the journal through any
+//! crash.
 //!
-//! ```text
-//! results/<table>/sweep=<name>/part-<first>-<last>.parquet     read by anybody, at any time
-//! results/.staging/...                                         everything that does not count
-//! ```
-//!
-//! The journal says which parts count; a file that it does not name is a leftover. Nothing under
-//! `.staging` is seen by readers of a table, and it is on the same file system, so a finished file
-//! or directory enters the tree by one rename.
-//!
-//! **A new part** is written in `.staging`, synced, renamed into the tree; then the caller journals
-//! it. A crash before the rename leaves a staged file, a crash after it a part that the journal
-//! does not name: [`Dataset::recover`] removes both, and the rows are still pending in the journal.
-//! Readers in place may see such a part for the moment until the journal names it; it holds
-//! committed rows that are in no other part, so they still see no row twice.
-//!
-//! **Compaction** is in `compact`: it prepares a whole new directory of a sweep, the caller
-//! journals the new list of parts, and only then are the two directories exchanged.
-//!
-//! **After a crash** every directory of a sweep is in one of these states, and
-//! [`Dataset::recover`] tells them apart by comparing names with the journal:
-//!
-//! | the journal names | in the tree | in `.staging` | so |
-//! |---|---|---|---|
-//! | the old parts | the old parts | incomplete or complete new ones | remove the new ones |
-//! | the new parts | the old parts | the new parts | exchange, remove the old ones |
-//! | the new parts | the new parts | some or all old ones | remove the old ones |
-//!
-//! No row is lost, because files are removed only after everything that the journal names is in
-//! the tree, and none is doubled, because then nothing else is. New names never equal old ones
-//! (see `rheo_core::part`), except for files that compaction leaves as they are, which are in both.
+//! The journal says which parts count; what it does not name is a leftover. Readers in place list
+//! parts without asking it, so what they can see is never both an old and a new part with the same
+//! rows. How that is done differs between the two kinds of place: a [`directory`] moves whole
+//! directories in one step of the file system, a [`bucket`] replaces single objects.
 
-mod compact;
+mod bucket;
+mod directory;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use ::parquet::errors::ParquetError;
 use arrow::compute::concat_batches;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
+use object_store::ObjectStore;
 use rheo_core::id::SweepName;
-use rheo_core::part::Part;
+use rheo_core::part::{Part, Retraction};
 use rheo_core::row::Table;
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
 
-pub use compact::Compaction;
+use bucket::Bucket;
+use directory::Directory;
+pub use directory::DiskError;
 
 use crate::conform::conform;
-use crate::disk::{self, Disk};
-use crate::names::is_part;
-use crate::{batch, ipc, merge, parquet as file, tables};
+use crate::{batch, ipc, merge, tables};
 
 /// Where everything is that does not count.
 pub(crate) const STAGING: &str = ".staging";
 
-/// The results on a local path. One process at a time may change them, any may read them.
+/// The results. One process at a time may change them, any may read them.
+///
+/// Its functions wait for disks and networks: call them where a thread may wait.
 #[derive(Debug)]
-pub struct Dataset {
-    disk: Disk,
-    /// As many references as there are pins, and one.
-    pins: Arc<()>,
-    /// Staged directories of parts that no longer count but may still be read by pinned queries.
-    retired: Mutex<Vec<String>>,
+pub struct Dataset(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Directory(Directory),
+    Bucket(Bucket),
 }
 
 /// Keeps the files of replaced parts until it is dropped.
 #[derive(Debug, Clone)]
 pub struct Pin(#[expect(dead_code, reason = "held, not read")] Arc<()>);
 
+/// A change of the parts of one sweep in one table, prepared but not yet visible.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compaction {
+    /// The table.
+    pub table: Table,
+    /// The sweep.
+    pub sweep: SweepName,
+    /// The parts that counted before.
+    pub old: Vec<Part>,
+    /// The parts that count afterwards. All parts of the sweep, also those that stay.
+    pub new: Vec<Part>,
+}
+
+/// Where the objects that hold the parts are, for queries.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// In files below this directory.
+    Directory(PathBuf),
+    /// In this store.
+    Bucket(Arc<dyn ObjectStore>),
+}
+
 impl Dataset {
-    /// The dataset at `root`, which is made when the first part is written.
+    /// The dataset in the directory `root`, which is made when the first part is written.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        let root = root.into();
-        // What is opened later must not depend on where the process is then.
-        let root = std::path::absolute(&root).unwrap_or(root);
-        Self { disk: Disk::new(root), pins: Arc::new(()), retired: Mutex::new(Vec::new()) }
+        Self(Kind::Directory(Directory::new(root)))
     }
 
-    /// Its directory.
-    pub fn root(&self) -> PathBuf {
-        self.disk.path("")
+    /// The dataset in an object store that people know as `url`; it is reached on `runtime`.
+    pub fn in_bucket(store: Arc<dyn ObjectStore>, url: String, runtime: Handle) -> Self {
+        Self(Kind::Bucket(Bucket::new(store, url, runtime)))
+    }
+
+    /// Where it is, for people and for other readers.
+    pub fn location(&self) -> String {
+        match &self.0 {
+            Kind::Directory(directory) => directory.root().display().to_string(),
+            Kind::Bucket(bucket) => bucket.url().to_owned(),
+        }
+    }
+
+    pub(crate) fn source(&self) -> Source {
+        match &self.0 {
+            Kind::Directory(directory) => Source::Directory(directory.root()),
+            Kind::Bucket(bucket) => Source::Bucket(bucket.store()),
+        }
+    }
+
+    /// Whether there is anything where parts would be.
+    pub fn has_parts(&self) -> Result<bool, Error> {
+        match &self.0 {
+            Kind::Directory(directory) => Ok(directory.has_parts()),
+            Kind::Bucket(bucket) => bucket.has_parts(),
+        }
     }
 
     /// Protects all parts that the journal names now from removal. Take it before reading the
     /// journal.
     pub fn pin(&self) -> Pin {
-        Pin(Arc::clone(&self.pins))
+        match &self.0 {
+            Kind::Directory(directory) => directory.pin(),
+            Kind::Bucket(bucket) => bucket.pin(),
+        }
     }
 
     /// Writes the rows of `batches`, which lie at the journal positions from `first` to `last`,
@@ -100,152 +126,79 @@ impl Dataset {
         (first, last): (u64, u64),
         batches: impl IntoIterator<Item = Bytes>,
     ) -> Result<Part, Error> {
-        let schema = tables::schema(table);
-        let mut rows = Vec::new();
-        for batch in batches {
-            rows.push(conform(&ipc::decode(&batch)?, &schema)?);
-        }
-        let rows = merge::sort(&concat_batches(&schema, &rows)?)?;
-
-        let mut part =
+        let rows = sorted(table, batches)?;
+        let part =
             Part { table, sweep: sweep.clone(), first, last, generation: 0, rows: 0, bytes: 0 };
-        let directory = Part::directory(table, sweep);
-        let staged = format!("{STAGING}/{}-{sweep}-{}.tmp", table.name(), part.name());
-        self.disk.create_directory(&directory)?;
-        self.disk.create_directory(STAGING)?;
-        self.write_file(&staged, &mut part, std::iter::once(Ok(rows)))?;
-        self.disk.rename(&staged, &part.path())?;
-        Ok(part)
-    }
-
-    /// Writes a file of `part` at `path` and fills in its rows and bytes; durable on return, except
-    /// for its name.
-    fn write_file(
-        &self,
-        path: &str,
-        part: &mut Part,
-        rows: impl Iterator<Item = Result<RecordBatch, Error>>,
-    ) -> Result<(), Error> {
-        let written = self.disk.create(path).map_err(Error::from).and_then(|out| {
-            part.rows = file::write(&out, part.table, rows)?;
-            part.bytes = self.disk.finish(path, &out)?;
-            Ok(())
-        });
-        if written.is_err() {
-            // A disk that is full stays less full. What cannot be removed now is at the next start.
-            let _ = self.disk.remove(path);
+        match &self.0 {
+            Kind::Directory(directory) => directory.write_part(part, rows),
+            Kind::Bucket(bucket) => bucket.write_part(part, rows),
         }
-        written
     }
 
-    /// Brings the tree in step with the journal, which names the parts `known`: finishes or undoes
+    /// Brings the parts in step with the journal, which names the parts `known`: finishes or undoes
     /// whatever was interrupted and removes parts that do not count. Files that are not ours are
     /// left alone. To be called once, before anything is written. Returns what was removed.
     pub fn recover(&self, known: &[Part]) -> Result<Vec<String>, Error> {
-        let mut removed = Vec::new();
-        for table in Table::ALL {
-            let mut sweeps: Vec<SweepName> = Vec::new();
-            for place in [table.name().to_owned(), format!("{STAGING}/{}", table.name())] {
-                let names = self.disk.list(&place)?;
-                let names = names.iter().filter_map(|(name, _)| name.strip_prefix("sweep="));
-                sweeps.extend(names.filter_map(|name| SweepName::parse(name).ok()));
-            }
-            let ours = known.iter().filter(|part| part.table == table);
-            sweeps.extend(ours.map(|part| part.sweep.clone()));
-            sweeps.sort();
-            sweeps.dedup();
-            for sweep in sweeps {
-                let known: Vec<&Part> =
-                    known.iter().filter(|p| p.table == table && p.sweep == sweep).collect();
-                self.recover_sweep(&Part::directory(table, &sweep), &known, &mut removed)?;
-            }
+        match &self.0 {
+            Kind::Directory(directory) => directory.recover(known),
+            Kind::Bucket(bucket) => bucket.recover(known),
         }
-        for (name, _) in self.disk.list(STAGING)? {
-            if name.ends_with(".parquet.tmp") {
-                self.remove(STAGING, &name, &mut removed)?;
-            }
-        }
-        Ok(removed)
     }
 
     /// [`Self::recover`] while queries may be running, after a change failed. Refused while one might
     /// still read what would be removed.
     pub fn reconcile(&self, known: &[Part]) -> Result<(), Error> {
-        if Arc::strong_count(&self.pins) > 1 {
-            return Err(Error::Busy { path: self.disk.path(STAGING) });
+        match &self.0 {
+            Kind::Directory(directory) => directory.reconcile(known),
+            Kind::Bucket(bucket) => bucket.reconcile(known),
         }
-        self.retired().clear();
-        self.recover(known)?;
-        Ok(())
     }
 
-    fn recover_sweep(
+    /// Prepares the merging of `parts`, all that the journal names for `sweep` in `table`, and the
+    /// removal of rows that `retractions` concern. None if there is nothing to gain. A bucket only
+    /// removes rows.
+    ///
+    /// Until the result is published or the preparation repeated, no part of this sweep and table
+    /// may be written. Once it is published, those of `retractions` can be forgotten that no row
+    /// still pending is older than.
+    pub fn compact(
         &self,
-        directory: &str,
-        known: &[&Part],
-        removed: &mut Vec<String>,
-    ) -> Result<(), Error> {
-        let staged = format!("{STAGING}/{directory}");
-        if let Some(missing) = self.find_missing(directory, known)? {
-            // Perhaps the journal knows of a compaction that readers in place do not see yet.
-            if self.find_missing(&staged, known)?.is_some() {
-                return Err(Error::Missing { path: self.disk.path(&missing) });
-            }
-            self.disk.exchange(directory, &staged)?;
+        table: Table,
+        sweep: &SweepName,
+        parts: &[Part],
+        retractions: &[Retraction],
+    ) -> Result<Option<Compaction>, Error> {
+        match &self.0 {
+            Kind::Directory(directory) => directory.compact(table, sweep, parts, retractions),
+            Kind::Bucket(bucket) => bucket.compact(table, sweep, parts, retractions),
         }
-        for (name, _) in self.disk.list(directory)? {
-            if is_part(&name) && !known.iter().any(|part| part.name() == name) {
-                self.remove(directory, &name, removed)?;
-            }
+    }
+
+    /// Lets readers in place see a compaction that the journal knows.
+    pub fn publish(&self, compaction: &Compaction) -> Result<(), Error> {
+        match &self.0 {
+            Kind::Directory(directory) => directory.publish(compaction),
+            Kind::Bucket(bucket) => bucket.publish(compaction),
         }
-        self.clear(&staged, removed)
     }
 
-    /// The first of `parts` that is not whole in `directory`.
-    fn find_missing(&self, directory: &str, parts: &[&Part]) -> Result<Option<String>, Error> {
-        let files = self.disk.list(directory)?;
-        let is_missing = |part: &&&Part| !files.contains(&(part.name(), part.bytes));
-        Ok(parts.iter().find(is_missing).map(|part| part.path()))
-    }
-
-    /// Empties a staged directory: our files are removed, those of others moved to where people
-    /// look for them.
-    fn clear(&self, staged: &str, removed: &mut Vec<String>) -> Result<(), Error> {
-        let directory = staged.trim_start_matches(STAGING).trim_start_matches('/');
-        for (name, _) in self.disk.list(staged)? {
-            if is_part(&name) {
-                self.remove(staged, &name, removed)?;
-            } else if !self.disk.exists(&format!("{directory}/{name}")) {
-                self.disk.create_directory(directory)?;
-                self.disk.rename(&format!("{staged}/{name}"), &format!("{directory}/{name}"))?;
-            }
-        }
-        Ok(self.disk.remove_empty(staged)?)
-    }
-
-    fn remove(&self, directory: &str, name: &str, removed: &mut Vec<String>) -> Result<(), Error> {
-        let path = format!("{directory}/{name}");
-        self.disk.remove(&path)?;
-        removed.push(path);
-        Ok(())
-    }
-
-    /// Removes the parts that compaction has replaced, unless a query is pinned; then they stay
-    /// until a later call.
+    /// Ends what compactions have begun, unless a query is pinned; then it stays until a later call.
     pub fn clear_retired(&self) -> Result<(), Error> {
-        let mut retired = self.retired();
-        while Arc::strong_count(&self.pins) == 1
-            && let Some(staged) = retired.last()
-        {
-            self.clear(staged, &mut Vec::new())?;
-            retired.pop();
+        match &self.0 {
+            Kind::Directory(directory) => directory.clear_retired(),
+            Kind::Bucket(bucket) => bucket.clear_retired(),
         }
-        Ok(())
     }
+}
 
-    fn retired(&self) -> MutexGuard<'_, Vec<String>> {
-        self.retired.lock().unwrap_or_else(PoisonError::into_inner)
+/// The rows of `batches` in the order of parts.
+fn sorted(table: Table, batches: impl IntoIterator<Item = Bytes>) -> Result<RecordBatch, Error> {
+    let schema = tables::schema(table);
+    let mut rows = Vec::new();
+    for batch in batches {
+        rows.push(conform(&ipc::decode(&batch)?, &schema)?);
     }
+    Ok(merge::sort(&concat_batches(&schema, &rows)?)?)
 }
 
 /// Why the dataset could not be changed or brought in step with the journal.
@@ -253,7 +206,25 @@ impl Dataset {
 pub enum Error {
     /// The file system refused something.
     #[error(transparent)]
-    Disk(#[from] disk::Error),
+    Disk(#[from] DiskError),
+    /// The object store refused something, or did not answer.
+    #[error("cannot {action}: `{path}`")]
+    Object {
+        /// What was being done.
+        action: &'static str,
+        /// To which object.
+        path: String,
+        /// Why it failed.
+        source: Box<object_store::Error>,
+    },
+    /// An object is in the place of a new part and holds something else.
+    #[error(
+        "`{path}` exists with other content: if this stays so, something else writes there; give each state directory a prefix of its own"
+    )]
+    Conflict {
+        /// The object.
+        path: String,
+    },
     /// A part that the journal names is gone or has another size.
     #[error("a part of the results is missing or damaged: `{}`", path.display())]
     Missing {
@@ -262,7 +233,7 @@ pub enum Error {
     },
     /// The file system cannot exchange directories, so parts stay as they are.
     #[error("this file system cannot exchange two directories, so parts are not compacted")]
-    NoExchange(#[source] disk::Error),
+    NoExchange(#[source] DiskError),
     /// A query still reads the parts that the last compaction replaced.
     #[error("a query still reads replaced parts: `{}`", path.display())]
     Busy {

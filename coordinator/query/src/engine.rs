@@ -91,7 +91,7 @@ impl Engine {
             .build_arc()
             .map_err(Error::Failed)?;
         let url = store::url().map_err(Error::Failed)?;
-        runtime.register_object_store(url.as_ref(), store::open(dataset.root()));
+        runtime.register_object_store(url.as_ref(), store::open(dataset.source()));
         let mut config = SessionConfig::new()
             .with_target_partitions(limits.threads)
             .with_default_catalog_and_schema("rheo", "results")

@@ -12,8 +12,6 @@ mod conform;
 #[cfg(feature = "sql")]
 pub mod dataset;
 #[cfg(feature = "sql")]
-mod disk;
-#[cfg(feature = "sql")]
 pub mod engine;
 mod ipc;
 #[cfg(feature = "sql")]

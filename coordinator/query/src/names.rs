@@ -2,7 +2,6 @@
 
 /// Whether `name` is one that [`rheo_core::part::Part::name`] gives; nobody else's files are ever removed.
 pub(crate) fn is_part(name: &str) -> bool {
-    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let Some(rest) = name.strip_prefix("part-").and_then(|rest| rest.strip_suffix(".parquet"))
     else {
         return false;
@@ -12,6 +11,25 @@ pub(crate) fn is_part(name: &str) -> bool {
         return false;
     };
     number(generation) && [first, last].iter().all(|part| part.len() >= 12 && number(part))
+}
+
+fn number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The name of the object that holds a part in a bucket, given what the journal calls it: what
+/// comes after its first position is left out, see `dataset::bucket` for why.
+pub(crate) fn object(part: &str) -> String {
+    match part.rsplit_once('-') {
+        Some((start, _)) => format!("{start}.parquet"),
+        None => part.to_owned(),
+    }
+}
+
+/// Whether `name` is one that [`object`] gives; nobody else's objects are ever removed.
+pub(crate) fn is_object(name: &str) -> bool {
+    let first = name.strip_prefix("part-").and_then(|rest| rest.strip_suffix(".parquet"));
+    first.is_some_and(|first| first.len() >= 12 && number(first))
 }
 
 #[cfg(test)]
@@ -38,6 +56,9 @@ mod tests {
         part.generation = 12;
         assert_eq!(part.name(), "part-000000000007-1234567890123.c12.parquet");
         assert!(is_part(&part.name()));
+        assert_eq!(object(&part.path()), "epochs/sweep=demo/part-000000000007.parquet");
+        assert!(is_object(&object(&part.name())) && !is_part(&object(&part.name())));
+        assert!(!is_object(&part.name()));
         for foreign in [
             "",
             "notes.txt",
@@ -50,6 +71,7 @@ mod tests {
             "part-000000000007-00000000000x.parquet",
         ] {
             assert!(!is_part(foreign), "{foreign}");
+            assert!(!is_object(foreign) || foreign == "part-000000000007.parquet", "{foreign}");
         }
     }
 }

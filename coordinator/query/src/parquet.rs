@@ -2,7 +2,7 @@
 //! groups that one core scans in a moment, statistics per page, and Bloom filters on ids, because
 //! a part of a running sweep holds rows of all its trials, so ranges alone exclude little.
 
-use std::fs::File;
+use std::io::Write;
 
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
@@ -24,10 +24,10 @@ const IDS: [&str; 3] = ["trial", "worker", "checkpoint"];
 /// How often a Bloom filter may claim an id that is not there.
 const FALSE_POSITIVES: f64 = 0.01;
 
-/// Writes `rows`, which are sorted by trial, and returns how many there were. The file is not yet
+/// Writes `rows`, which are sorted by trial, and returns how many there were. A file is not yet
 /// synced.
 pub(crate) fn write<E: From<ParquetError>>(
-    file: &File,
+    file: impl Write + Send,
     table: Table,
     rows: impl Iterator<Item = Result<RecordBatch, E>>,
 ) -> Result<u64, E> {

@@ -7,6 +7,7 @@ use super::env;
 use super::failure::Failure;
 use super::{Global, format};
 use crate::app::Settings;
+use crate::places::Places;
 
 pub(super) fn run(global: &Global) -> Result<(), Failure> {
     let settings = Settings::new(global.state.clone());
@@ -15,6 +16,9 @@ pub(super) fn run(global: &Global) -> Result<(), Failure> {
     let tls = absolute.join(TLS_DIRECTORY);
     let ca = access.ca_file.unwrap_or_else(|| tls.join(CA_FILE));
     let token = access.token_file.unwrap_or_else(|| tls.join(access.role.token_file()));
+    let places = Places::resolve(&settings.state, &settings.places, || false);
+    let places = places.map_err(|error| Failure::Usage(error.into()))?;
+    let (results, checkpoints) = (places.results.to_string(), places.checkpoints.to_string());
     if global.json()? {
         let environment: serde_json::Map<_, _> =
             env::ALL.iter().map(|(name, _)| ((*name).to_owned(), json!(env::get(name)))).collect();
@@ -22,7 +26,8 @@ pub(super) fn run(global: &Global) -> Result<(), Failure> {
             "server": global.server,
             "state": absolute,
             "journal": absolute.join("journal.redb"),
-            "results": absolute.join("results"),
+            "results": results,
+            "checkpoints": checkpoints,
             "ca_file": ca,
             "token_file": token,
             "environment": environment,
@@ -32,7 +37,8 @@ pub(super) fn run(global: &Global) -> Result<(), Failure> {
     table.add_row(["server", global.server.as_deref().unwrap_or("found in the state directory")]);
     table.add_row(["state", &absolute.display().to_string()]);
     table.add_row(["journal", &absolute.join("journal.redb").display().to_string()]);
-    table.add_row(["results", &absolute.join("results").display().to_string()]);
+    table.add_row(["results", &results]);
+    table.add_row(["checkpoints", &checkpoints]);
     table.add_row(["ca_file", &ca.display().to_string()]);
     table.add_row(["token_file", &token.display().to_string()]);
     for (name, purpose) in env::ALL {

@@ -11,6 +11,12 @@ pub(super) const STATE: &str = "RHEO_STATE";
 /// Directory of data files, for workers that `rheo run` starts and for `rheo data`.
 pub(super) const DATA: &str = "RHEO_DATA";
 
+/// Where results lie.
+pub(super) const RESULTS: &str = "RHEO_RESULTS";
+
+/// Where checkpoints lie.
+pub(super) const CHECKPOINTS: &str = "RHEO_CHECKPOINTS";
+
 /// The `rheo-worker` program, if it does not lie beside `rheo`.
 pub(super) const WORKER: &str = "RHEO_WORKER";
 
@@ -42,10 +48,12 @@ pub(super) const TLS_KEY: &str = "RHEO_TLS_KEY";
 pub(super) const LOG: &str = "RHEO_LOG";
 
 /// Every variable and what it is for.
-pub(super) const ALL: [(&str, &str); 10] = [
+pub(super) const ALL: [(&str, &str); 12] = [
     (SERVER, "address of a coordinator"),
     (STATE, "state directory"),
     (DATA, "directory of data files"),
+    (RESULTS, "where results lie"),
+    (CHECKPOINTS, "where checkpoints lie"),
     (WORKER, "the rheo-worker program"),
     (CA_FILE, "file with the CA of the coordinator"),
     (TOKEN_FILE, "file with the token of people"),

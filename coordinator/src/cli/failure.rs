@@ -8,6 +8,7 @@ use rheo_core::spec::Mistakes;
 
 use crate::app;
 use crate::client;
+use crate::report::report;
 use crate::tls;
 
 /// An ending other than success.
@@ -51,7 +52,7 @@ impl Failure {
             Self::Usage(error) => (2, error),
             Self::Unreachable(error) => (3, error),
         };
-        eprintln!("error: {error:#}");
+        eprintln!("error: {}", report(error.as_ref()));
         ExitCode::from(code)
     }
 }
@@ -91,6 +92,7 @@ impl From<client::Error> for Failure {
                 ..
             }) => Self::Unreachable(error.into()),
             client::Error::Refused(refusal) if refusal.is_access() => Self::Usage(error.into()),
+            client::Error::State(app::Error::Places(_)) => Self::Usage(error.into()),
             client::Error::Refused(refusal) => match refusal.reason.as_str() {
                 "UNKNOWN_SWEEP" | "UNKNOWN_FLEET" | "UNKNOWN_TRIAL" | "SWEEP_ENDED"
                 | "NOT_RETRYABLE" | "INVALID_QUERY" | "INVALID_ARGUMENT" => {

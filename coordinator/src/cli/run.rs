@@ -13,10 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
 use super::progress::Display;
-use super::serve::{Listen, Running, exit_when_asked_again, interruption};
+use super::serve::{Listen, Places, Running, exit_when_asked_again, interruption};
 use super::{Global, env, format, offline, status, submit, summary, wait};
 use crate::app::Settings;
 use crate::client::Client;
+use crate::report::report;
 
 /// How long workers may take to give their trials back after an interrupt.
 const GRACE: Duration = Duration::from_secs(30);
@@ -40,8 +41,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = Settings::LEASE.as_secs_f64(), hide = true)]
     lease: f64,
     /// Seconds between parts.
-    #[arg(long, value_name = "SECONDS", default_value_t = Settings::FLUSH.as_secs_f64(), hide = true)]
-    flush_interval: f64,
+    #[arg(long, value_name = "SECONDS", hide = true)]
+    flush_interval: Option<f64>,
+    #[command(flatten)]
+    places: Places,
 }
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
@@ -83,8 +86,9 @@ fn settings(global: &Global, args: &Args) -> Result<Settings, Failure> {
         Ok(duration) if !duration.is_zero() => Ok(duration),
         _ => Err(Failure::usage(format!("not a number of seconds above 0: `{seconds}`"))),
     };
-    let (lease, flush) = (seconds(args.lease)?, seconds(args.flush_interval)?);
-    Ok(Settings { lease, flush, ..Settings::new(global.state.clone()) })
+    let (lease, flush) = (seconds(args.lease)?, args.flush_interval.map(seconds).transpose()?);
+    let places = (&args.places).into();
+    Ok(Settings { lease, flush, places, ..Settings::new(global.state.clone()) })
 }
 
 async fn start(settings: Settings, listen: Listen) -> Result<Running, Failure> {
@@ -238,13 +242,14 @@ async fn tell(
 ) -> Result<(), Failure> {
     // So that what other programs read is complete.
     if let Err(error) = running.coordinator.flush().await {
-        format::note(format!("rows are safe in the journal, but {:#}", anyhow::Error::new(error)));
+        format::note(format!("rows are safe in the journal, but {}", report(&error)));
     }
     if as_json {
-        let results = std::path::absolute(running.coordinator.settings().results())?;
+        let results = running.coordinator.dataset.location();
         format::print_json(&json!({ "sweep": status::json(sweep), "results": results }))?;
     } else {
-        summary::print(client, sweep, &global.state).await?;
+        let results = running.coordinator.dataset.location();
+        summary::print(client, sweep, (&global.state, &results)).await?;
     }
     wait::verdict(sweep)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rheo_core::time::{Clock as _, Timestamp};
 use rheo_proto::access::{Access, SERVER_FILE, TLS_DIRECTORY};
+use rheo_store::place::Place;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,7 @@ use super::{Global, env, format};
 use crate::app::{Coordinator, Settings};
 use crate::client::{self, Found};
 use crate::clock::SystemClock;
+use crate::places::Wanted;
 use crate::tls::{self, Door, Names, Own, Protection};
 
 #[derive(Debug, clap::Args)]
@@ -46,12 +48,33 @@ pub(super) struct Args {
     /// Seconds that a lease lasts: after so long, the trials of a worker that vanished start again.
     #[arg(long, value_name = "SECONDS", default_value_t = Settings::LEASE.as_secs_f64())]
     lease: f64,
-    /// Seconds between parts: after so long, committed rows are in Parquet files.
-    #[arg(long, value_name = "SECONDS", default_value_t = Settings::FLUSH.as_secs_f64())]
-    flush_interval: f64,
+    /// Seconds between parts: after so long, committed rows are in Parquet files; 15, or 300 where
+    /// results lie in a bucket, which keeps every part as it is.
+    #[arg(long, value_name = "SECONDS")]
+    flush_interval: Option<f64>,
     /// Seconds between questions to a cluster about the pilots of fleets.
     #[arg(long, env = env::POLL, value_name = "SECONDS", default_value_t = Settings::POLL.as_secs_f64())]
     poll: f64,
+    #[command(flatten)]
+    places: Places,
+}
+
+/// Where what a state directory keeps lies; said at its first start and then remembered.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Places {
+    /// Where results lie: a directory, or `s3://bucket/prefix`, `gs://...`, `az://...`; by default
+    /// `results` in the state directory.
+    #[arg(long, env = env::RESULTS, value_name = "PLACE")]
+    results: Option<Place>,
+    /// Where checkpoints lie, likewise; by default `checkpoints` in the state directory.
+    #[arg(long, env = env::CHECKPOINTS, value_name = "PLACE")]
+    checkpoints: Option<Place>,
+}
+
+impl From<&Places> for Wanted {
+    fn from(places: &Places) -> Self {
+        Self { results: places.results.clone(), checkpoints: places.checkpoints.clone() }
+    }
 }
 
 impl Args {
@@ -63,9 +86,11 @@ impl Args {
             ))),
         };
         let lease = seconds(self.lease, "lease")?;
-        let flush = seconds(self.flush_interval, "flush-interval")?;
+        let flush = self.flush_interval;
+        let flush = flush.map(|flush| seconds(flush, "flush-interval")).transpose()?;
         let poll = seconds(self.poll, "poll")?;
-        Ok(Settings { lease, flush, poll, ..Settings::new(state) })
+        let places = (&self.places).into();
+        Ok(Settings { lease, flush, poll, places, ..Settings::new(state) })
     }
 
     fn listen(&self, global: &Global) -> Result<Listen, Failure> {

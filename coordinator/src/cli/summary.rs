@@ -24,7 +24,7 @@ const FAILED: u32 = 5;
 pub(super) async fn print(
     client: &mut Client,
     sweep: &SweepView,
-    state: &Path,
+    (state, place): (&Path, &str),
 ) -> Result<(), Failure> {
     let counts = sweep.counts;
     let ended = sweep.ended.map(|ended| ended.since(sweep.submitted));
@@ -42,7 +42,7 @@ pub(super) async fn print(
         leaderboard(client, sweep).await?;
         robustness(client, &sweep.name).await?;
     }
-    results(&sweep.name, state)
+    results(&sweep.name, state, place)
 }
 
 fn others(sweep: &SweepView) -> String {
@@ -124,10 +124,9 @@ async fn robustness(client: &mut Client, sweep: &SweepName) -> Result<(), Failur
 }
 
 /// Where the results are, and two ways to look further.
-fn results(sweep: &SweepName, state: &Path) -> Result<(), Failure> {
-    let results = std::path::absolute(state.join("results"))?;
+fn results(sweep: &SweepName, state: &Path, place: &str) -> Result<(), Failure> {
     let rheo = command(state);
-    format::print(format!("\nThe results are Parquet files in {}", results.display()))?;
+    format::print(format!("\nThe results are Parquet files in {place}"))?;
     format::print("Ask them anything, for example:\n")?;
     format::print(format!(
         "  {rheo} query \"select net, avg(test_accuracy) as accuracy, count(*) as trials from trials where sweep = '{sweep}' group by net order by accuracy desc\""

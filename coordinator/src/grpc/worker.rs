@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::app::Coordinator;
-use crate::engine::report;
+use crate::report::report;
 
 /// The longest that a worker waits for work in one call.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
@@ -337,6 +337,7 @@ fn checkpoint_status(error: checkpoint::Error) -> Status {
         checkpoint::Error::Missing(_) => Reason::CheckpointMissing,
         checkpoint::Error::Damaged { .. } => Reason::CheckpointDamaged,
         checkpoint::Error::Directory { .. }
+        | checkpoint::Error::Place(_)
         | checkpoint::Error::Stopped
         | checkpoint::Error::Store(_) => Reason::Storage,
     };

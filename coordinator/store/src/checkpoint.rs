@@ -1,14 +1,21 @@
 //! Checkpoints by the digest of their bytes: a checkpoint cannot be confused with another, and one
 //! that was damaged is found out when it is read.
+//!
+//! They lie in a directory or in a bucket. A file is synchronised here, because `object_store` does
+//! not; an object is durable and whole as soon as the bucket has answered.
 
 use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _, WriteMultipart};
+use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload, WriteMultipart};
 use rheo_core::id::Digest;
+use tokio::runtime::Handle;
+
+use crate::place::{self, Bucket, Place};
 
 /// The digest of a checkpoint.
 pub fn digest(bytes: &[u8]) -> Digest {
@@ -18,10 +25,22 @@ pub fn digest(bytes: &[u8]) -> Digest {
 /// Parts of one upload that are written at the same time, which bounds its memory.
 const IN_FLIGHT: usize = 4;
 
+/// Up to so many bytes a bucket gets a checkpoint in one request, which saves two; larger ones go
+/// there in pieces of this size.
+const SINGLE: usize = 8 << 20;
+
 /// A place for checkpoints.
 #[derive(Debug)]
 pub struct Store {
-    files: LocalFileSystem,
+    objects: Arc<dyn ObjectStore>,
+    kind: Kind,
+}
+
+/// What differs between directories and buckets.
+#[derive(Debug)]
+enum Kind {
+    Directory(LocalFileSystem),
+    Bucket(Bucket),
 }
 
 /// A checkpoint that is being written. Dropped before [`Upload::finish`], it leaves nothing that
@@ -31,28 +50,54 @@ pub struct Upload<'a> {
     store: &'a Store,
     digest: Digest,
     hasher: blake3::Hasher,
-    writer: WriteMultipart,
+    /// What a bucket may get in one request.
+    held: Vec<Bytes>,
+    writer: Option<WriteMultipart>,
 }
 
 impl Store {
+    /// The store at `place`; nothing is asked of a bucket yet.
+    pub fn at(place: &Place) -> Result<Self, Error> {
+        match place {
+            Place::Directory(root) => Self::open(root),
+            Place::Bucket(address) => Ok(Self::in_bucket(address.open()?)),
+        }
+    }
+
     /// The store in the directory `root`, which is created if there is none.
     pub fn open(root: &FilePath) -> Result<Self, Error> {
         let unusable = |source| Error::Directory { path: root.to_owned(), source };
         std::fs::create_dir_all(root).map_err(unusable)?;
         let files = LocalFileSystem::new_with_prefix(root)?.with_automatic_cleanup(true);
-        Ok(Self { files })
+        Ok(Self { objects: Arc::new(files.clone()), kind: Kind::Directory(files) })
+    }
+
+    /// The store in a bucket.
+    pub fn in_bucket(bucket: Bucket) -> Self {
+        Self { objects: Arc::clone(&bucket.store), kind: Kind::Bucket(bucket) }
+    }
+
+    /// The bucket, if it is one.
+    pub fn bucket(&self) -> Option<&Bucket> {
+        match &self.kind {
+            Kind::Directory(_) => None,
+            Kind::Bucket(bucket) => Some(bucket),
+        }
     }
 
     /// Begins to write the checkpoint whose digest is said to be `digest`.
     pub async fn upload(&self, digest: Digest) -> Result<Upload<'_>, Error> {
-        let upload = self.files.put_multipart(&location(digest)).await?;
         let hasher = blake3::Hasher::new();
-        Ok(Upload { store: self, digest, hasher, writer: WriteMultipart::new(upload) })
+        let mut upload = Upload { store: self, digest, hasher, held: Vec::new(), writer: None };
+        if matches!(self.kind, Kind::Directory(_)) {
+            upload.begin().await?;
+        }
+        Ok(upload)
     }
 
     /// Reads a checkpoint and checks its digest.
     pub async fn get(&self, digest: Digest) -> Result<Bytes, Error> {
-        let bytes = match self.files.get(&location(digest)).await {
+        let bytes = match self.objects.get(&location(digest)).await {
             Ok(found) => found.bytes().await?,
             Err(object_store::Error::NotFound { .. }) => return Err(Error::Missing(digest)),
             Err(error) => return Err(error.into()),
@@ -74,7 +119,7 @@ impl Store {
 
     /// Whether there is a checkpoint with this digest.
     pub async fn contains(&self, digest: Digest) -> Result<bool, Error> {
-        match self.files.head(&location(digest)).await {
+        match self.objects.head(&location(digest)).await {
             Ok(_) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
             Err(error) => Err(error.into()),
@@ -83,7 +128,7 @@ impl Store {
 
     /// Removes a checkpoint, if it is there.
     pub async fn remove(&self, digest: Digest) -> Result<(), Error> {
-        match self.files.delete(&location(digest)).await {
+        match self.objects.delete(&location(digest)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -91,7 +136,7 @@ impl Store {
 
     /// The digests of all checkpoints.
     pub async fn list(&self) -> Result<Vec<Digest>, Error> {
-        let names = self.files.list(None).map(|entry| entry.map(|entry| entry.location));
+        let names = self.objects.list(None).map(|entry| entry.map(|entry| entry.location));
         let digests = names.try_filter_map(|path| async move {
             Ok(path.filename().and_then(|name| name.parse::<Digest>().ok()))
         });
@@ -101,7 +146,8 @@ impl Store {
     /// Makes the file of `digest` and its name durable. The object store writes a file and renames
     /// it, but synchronises neither.
     async fn synchronise(&self, digest: Digest) -> Result<(), Error> {
-        let path = self.files.path_to_filesystem(&location(digest))?;
+        let Kind::Directory(files) = &self.kind else { return Ok(()) };
+        let path = files.path_to_filesystem(&location(digest))?;
         let synchronise = |path: &FilePath| {
             let result = std::fs::File::open(path).and_then(|file| file.sync_all());
             result.map_err(|source| Error::Directory { path: path.to_owned(), source })
@@ -116,20 +162,55 @@ impl Upload<'_> {
     /// Adds the next bytes, when what came before is on its way to the disk.
     pub async fn write(&mut self, chunk: Bytes) -> Result<(), Error> {
         self.hasher.update(&chunk);
-        self.writer.wait_for_capacity(IN_FLIGHT).await?;
-        self.writer.put(chunk);
+        if let Some(writer) = &mut self.writer {
+            writer.wait_for_capacity(IN_FLIGHT).await?;
+            writer.put(chunk);
+            return Ok(());
+        }
+        self.held.push(chunk);
+        if self.held.iter().map(Bytes::len).sum::<usize>() > SINGLE {
+            self.begin().await?;
+        }
+        Ok(())
+    }
+
+    /// Begins to write in pieces, with what was held back so far.
+    async fn begin(&mut self) -> Result<(), Error> {
+        let upload = self.store.objects.put_multipart(&location(self.digest)).await?;
+        let mut writer = WriteMultipart::new_with_chunk_size(upload, SINGLE);
+        self.held.drain(..).for_each(|chunk| writer.put(chunk));
+        self.writer = Some(writer);
         Ok(())
     }
 
     /// Checks the digest and makes the checkpoint durable.
-    pub async fn finish(self) -> Result<(), Error> {
+    pub async fn finish(mut self) -> Result<(), Error> {
         let found = Digest::from_bytes(*self.hasher.finalize().as_bytes());
+        let writer = self.writer.take();
         if found != self.digest {
-            self.writer.abort().await?;
+            if let Some(writer) = writer {
+                writer.abort().await?;
+            }
             return Err(Error::Damaged { digest: self.digest, found });
         }
-        self.writer.finish().await?;
+        if let Some(writer) = writer {
+            writer.finish().await?;
+        } else {
+            let payload: PutPayload = self.held.drain(..).collect();
+            self.store.objects.put(&location(self.digest), payload).await?;
+        }
         self.store.synchronise(self.digest).await
+    }
+}
+
+impl Drop for Upload<'_> {
+    /// Pieces in a bucket cost money until somebody gives the upload up.
+    fn drop(&mut self) {
+        if let (Some(writer), Kind::Bucket(_)) = (self.writer.take(), &self.store.kind)
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(writer.abort());
+        }
     }
 }
 
@@ -162,6 +243,9 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// Their place.
+    #[error(transparent)]
+    Place(#[from] place::Error),
     /// The process is stopping.
     #[error("the checkpoint store is stopping")]
     Stopped,

@@ -1,5 +1,5 @@
 //! What survives a crash: the [`Journal`] of events with the rows that are on their way to Parquet,
-//! and the [`checkpoint::Store`].
+//! the [`checkpoint::Store`], and the [`place::Place`] where both results and checkpoints lie.
 //!
 //! Whatever a call here has returned from is durable: a `kill -9` or a power cut in the next
 //! instant loses nothing of it.
@@ -10,6 +10,7 @@ pub mod conformance;
 mod encoding;
 mod journal;
 mod memory;
+pub mod place;
 mod redb;
 
 pub use journal::{Blob, Change, Entry, Error, Journal, Loaded, Pending, PendingKey, Results};

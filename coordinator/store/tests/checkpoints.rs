@@ -3,15 +3,24 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::fs;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use object_store::memory::InMemory;
 use rheo_core::id::Digest;
 use rheo_store::checkpoint::{Error, Store, digest};
+use rheo_store::place::Bucket;
 use tempfile::TempDir;
 
 /// Larger than what an object store keeps in memory before it writes.
 fn weights() -> Bytes {
     (0..12_000_000u32).map(|n| (n % 251) as u8).collect::<Vec<u8>>().into()
+}
+
+/// A store in a bucket; what it holds survives in `objects`.
+fn in_bucket(objects: &Arc<InMemory>) -> Store {
+    let store = Arc::<InMemory>::clone(objects);
+    Store::in_bucket(Bucket { store, url: "s3://bucket/a".into() })
 }
 
 async fn put(store: &Store, digest: Digest, bytes: &Bytes) -> Result<(), Error> {
@@ -31,17 +40,16 @@ fn files(root: &TempDir) -> Vec<std::path::PathBuf> {
     entries(root.path()).into_iter().flat_map(inner).collect()
 }
 
-#[tokio::test]
-async fn what_was_put_comes_back_also_after_a_restart() {
-    let root = TempDir::new().unwrap();
-    let (bytes, digest) = (weights(), digest(&weights()));
-    let store = Store::open(root.path()).unwrap();
-    assert!(!store.contains(digest).await.unwrap());
+/// What was put comes back, by whichever of the stores that `open` opens on the same place.
+async fn comes_back(open: impl Fn() -> Store, bytes: Bytes) {
+    let (store, digest) = (open(), digest(&bytes));
+    assert!(!store.confirm(digest).await.unwrap());
     // Twice, as a worker does that did not hear the first reply.
     put(&store, digest, &bytes).await.unwrap();
     put(&store, digest, &bytes).await.unwrap();
-    let store = Store::open(root.path()).unwrap();
-    assert!(store.contains(digest).await.unwrap());
+    let store = open();
+    let is_there = (store.contains(digest).await.unwrap(), store.confirm(digest).await.unwrap());
+    assert_eq!(is_there, (true, true));
     assert_eq!(store.get(digest).await.unwrap(), bytes);
     assert_eq!(store.list().await.unwrap(), [digest]);
     store.remove(digest).await.unwrap();
@@ -50,26 +58,46 @@ async fn what_was_put_comes_back_also_after_a_restart() {
 }
 
 #[tokio::test]
+async fn what_was_put_comes_back_also_after_a_restart() {
+    // The second goes to a bucket in one request, the first in pieces.
+    for bytes in [weights(), Bytes::from_static(b"small")] {
+        let root = TempDir::new().unwrap();
+        comes_back(|| Store::open(root.path()).unwrap(), bytes.clone()).await;
+        let objects = Arc::new(InMemory::new());
+        comes_back(|| in_bucket(&objects), bytes).await;
+    }
+}
+
+/// Bytes of another digest are refused, and leave nothing that counts.
+async fn refuses(store: &Store) {
+    for bytes in [weights(), Bytes::from_static(b"small")] {
+        let said = digest(b"something else");
+        let refused = put(store, said, &bytes).await;
+        assert!(matches!(refused, Err(Error::Damaged { digest, .. }) if digest == said));
+        assert!(!store.contains(said).await.unwrap());
+        assert_eq!(store.list().await.unwrap(), []);
+    }
+}
+
+#[tokio::test]
 async fn bytes_of_another_digest_are_refused_and_leave_nothing() {
     let root = TempDir::new().unwrap();
-    let store = Store::open(root.path()).unwrap();
-    let said = digest(b"something else");
-    let refused = put(&store, said, &weights()).await;
-    assert!(matches!(refused, Err(Error::Damaged { digest, .. }) if digest == said));
-    assert!(!store.contains(said).await.unwrap());
+    refuses(&Store::open(root.path()).unwrap()).await;
     assert_eq!(files(&root), [""; 0].map(std::path::PathBuf::from));
+    refuses(&in_bucket(&Arc::new(InMemory::new()))).await;
 }
 
 #[tokio::test]
 async fn an_upload_that_breaks_off_leaves_nothing_that_counts() {
     let root = TempDir::new().unwrap();
-    let store = Store::open(root.path()).unwrap();
-    let digest = digest(&weights());
-    let mut upload = store.upload(digest).await.unwrap();
-    upload.write(weights().slice(..10_000_000)).await.unwrap();
-    drop(upload);
-    assert!(!store.contains(digest).await.unwrap());
-    assert_eq!(store.list().await.unwrap(), []);
+    for store in [Store::open(root.path()).unwrap(), in_bucket(&Arc::new(InMemory::new()))] {
+        let digest = digest(&weights());
+        let mut upload = store.upload(digest).await.unwrap();
+        upload.write(weights().slice(..10_000_000)).await.unwrap();
+        drop(upload);
+        assert!(!store.contains(digest).await.unwrap());
+        assert_eq!(store.list().await.unwrap(), []);
+    }
 }
 
 #[tokio::test]

@@ -1,345 +1,471 @@
-//! A dataset through every loss of power: the plug is pulled before each change to the disk in
-//! turn, the process starts again, and every row must be there once.
+//! What holds wherever the parts lie: each check runs on a directory and on a bucket. And what holds
+//! for buckets alone: any request may fail, or be carried out and its answer lost.
 
-use std::fs::{self, File};
-use std::path::Path;
+mod faulty;
+
+use std::collections::BTreeMap;
+use std::fs;
 
 use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use arrow::array::AsArray;
 use arrow::datatypes::UInt64Type;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectStoreExt as _, PutPayload};
 use rheo_core::id::TrialId;
-use rheo_core::part::Retraction;
 use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+use tokio_stream::StreamExt as _;
 
+use self::faulty::{Fault, Faulty};
 use super::*;
-use crate::sample;
+use crate::{Engine, Limits, Snapshot, sample};
 
-fn demo() -> SweepName {
-    SweepName::parse("demo").unwrap()
+/// A place for a dataset.
+struct World {
+    kind: WorldKind,
+    runtime: Runtime,
+}
+
+enum WorldKind {
+    Directory(TempDir),
+    Bucket(Arc<Faulty>),
+}
+
+impl World {
+    fn new(kind: WorldKind) -> Self {
+        Self { kind, runtime: Builder::new_multi_thread().enable_all().build().unwrap() }
+    }
+
+    fn directory() -> Self {
+        Self::new(WorldKind::Directory(TempDir::new().unwrap()))
+    }
+
+    fn bucket() -> Self {
+        Self::new(WorldKind::Bucket(Arc::new(Faulty::new(InMemory::new()))))
+    }
+
+    /// As a process opens it that starts.
+    fn dataset(&self) -> Dataset {
+        match &self.kind {
+            WorldKind::Directory(root) => Dataset::new(root.path()),
+            WorldKind::Bucket(store) => {
+                let store: Arc<dyn ObjectStore> = Arc::<Faulty>::clone(store);
+                Dataset::in_bucket(store, "s3://b/a".into(), self.runtime.handle().clone())
+            }
+        }
+    }
+
+    /// Everything that lies there.
+    fn files(&self) -> BTreeMap<String, Bytes> {
+        match &self.kind {
+            WorldKind::Directory(root) => {
+                let named = |path: PathBuf| {
+                    let name = path.strip_prefix(root.path()).unwrap().to_str().unwrap().to_owned();
+                    (name, fs::read(path).unwrap().into())
+                };
+                below(root.path()).into_iter().map(named).collect()
+            }
+            WorldKind::Bucket(store) => self.runtime.block_on(async {
+                let mut files = BTreeMap::new();
+                let mut listing = store.list(None);
+                while let Some(object) = listing.next().await {
+                    let path = object.unwrap().location;
+                    let bytes = store.get(&path).await.unwrap().bytes().await.unwrap();
+                    files.insert(path.to_string(), bytes);
+                }
+                files
+            }),
+        }
+    }
+
+    /// Their names.
+    fn listed(&self) -> Vec<String> {
+        self.files().into_keys().collect()
+    }
+
+    fn put(&self, path: &str, bytes: &[u8]) {
+        match &self.kind {
+            WorldKind::Directory(root) => {
+                let path = root.path().join(path);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, bytes).unwrap();
+            }
+            WorldKind::Bucket(store) => {
+                let payload = PutPayload::from(bytes.to_vec());
+                self.runtime.block_on(store.put(&Path::from(path), payload)).unwrap();
+            }
+        }
+    }
+
+    fn remove(&self, path: &str) {
+        match &self.kind {
+            WorldKind::Directory(root) => fs::remove_file(root.path().join(path)).unwrap(),
+            WorldKind::Bucket(store) => {
+                self.runtime.block_on(store.delete(&Path::from(path))).unwrap();
+            }
+        }
+    }
+
+    /// The file of a part that is in its place.
+    fn file(&self, part: &Part) -> String {
+        match &self.kind {
+            WorldKind::Directory(_) => part.path(),
+            WorldKind::Bucket(_) => crate::names::object(&part.path()),
+        }
+    }
+
+    /// The files of all `parts`, and nothing else.
+    fn names(&self, parts: &[Part]) -> Vec<String> {
+        let mut names: Vec<String> = parts.iter().map(|part| self.file(part)).collect();
+        names.sort();
+        names
+    }
+
+    /// What other readers see, who list files.
+    fn seen_in_place(&self) -> Vec<(u64, String)> {
+        let is_table = |(path, _): &(String, Bytes)| path.starts_with("trials/");
+        let files = self.files().into_iter().filter(is_table);
+        let mut rows = Vec::new();
+        for (_, bytes) in files {
+            let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap();
+            rows.extend(reader.build().unwrap().flat_map(|batch| statuses(&batch.unwrap())));
+        }
+        rows.sort();
+        rows
+    }
+
+    /// What a query sees.
+    fn queried(&self, dataset: &Dataset, journal: &Journal, pin: Pin) -> Vec<(u64, String)> {
+        let engine = Engine::new(dataset, Limits::default()).unwrap();
+        let (parts, retractions) = (journal.parts.clone(), journal.retractions.clone());
+        let snapshot = Snapshot { pin, parts, retractions, pending: Vec::new() };
+        let batches = self.runtime.block_on(async {
+            let answer = engine.query(snapshot, "SELECT trial, status FROM trials").await;
+            answer.unwrap().collect().await.unwrap()
+        });
+        let mut rows: Vec<_> = batches.iter().flat_map(statuses).collect();
+        rows.sort();
+        rows
+    }
+}
+
+/// All files below a directory.
+fn below(directory: &std::path::Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { below(&path) } else { vec![path] }).collect()
+}
+
+fn statuses(batch: &RecordBatch) -> Vec<(u64, String)> {
+    let trials = batch.column_by_name("trial").unwrap().as_primitive::<UInt64Type>();
+    let status = batch.column_by_name("status").unwrap().as_string::<i32>();
+    let row = |row| (trials.value(row), status.value(row).to_owned());
+    (0..batch.num_rows()).map(row).collect()
 }
 
 /// What a journal would hold.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Journal {
     parts: Vec<Part>,
     retractions: Vec<Retraction>,
 }
 
-/// The batch of one row of `trials`; `status` tells the rows of one trial apart.
+fn demo() -> SweepName {
+    SweepName::parse("demo").unwrap()
+}
+
 fn batch(trial: u64, status: &str) -> Bytes {
     let mut row = sample::trial(trial);
     row.status = status.to_owned();
     tables::encode_trials(&[row]).unwrap().ipc
 }
 
-/// The rows of `trials` that a reader finds in the directory.
-fn seen_in_place(root: &Path) -> Vec<(u64, String)> {
-    let mut rows = Vec::new();
-    let directory = root.join("trials/sweep=demo");
-    let entries = fs::read_dir(directory).into_iter().flatten();
-    for path in entries.map(|entry| entry.unwrap().path()) {
-        if path.extension().is_none_or(|extension| extension != "parquet") {
-            continue;
-        }
-        let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap());
-        for batch in reader.unwrap().build().unwrap() {
-            let batch = batch.unwrap();
-            let trials = batch.column(0).as_primitive::<UInt64Type>();
-            let status = batch.column_by_name("status").unwrap().as_string::<i32>();
-            let row = |row| (trials.value(row), status.value(row).to_owned());
-            rows.extend((0..batch.num_rows()).map(row));
-        }
-    }
+fn write(dataset: &Dataset, range: (u64, u64), rows: &[(u64, &str)]) -> Result<Part, Error> {
+    let batches = rows.iter().map(|(trial, status)| batch(*trial, status));
+    dataset.write_part(Table::Trials, &demo(), range, batches)
+}
+
+fn retract(trial: u64, before: u64) -> Retraction {
+    Retraction { trial: TrialId::new(demo(), trial), before }
+}
+
+fn compact(dataset: &Dataset, journal: &Journal) -> Result<Option<Compaction>, Error> {
+    dataset.compact(Table::Trials, &demo(), &journal.parts, &journal.retractions)
+}
+
+/// Positions in the journal, and trials with their status.
+type Rows = ((u64, u64), &'static [(u64, &'static str)]);
+
+/// Trials 1 and 2; 3; 9 alone; and, after retractions at position 5, trial 1 again.
+const PARTS: [Rows; 4] = [
+    ((1, 2), &[(2, "completed"), (1, "failed")]),
+    ((3, 3), &[(3, "completed")]),
+    ((4, 4), &[(9, "failed")]),
+    ((6, 7), &[(4, "completed"), (1, "completed")]),
+];
+
+fn four_parts(dataset: &Dataset) -> Journal {
+    let parts = PARTS.iter().map(|(range, rows)| write(dataset, *range, rows).unwrap()).collect();
+    Journal { parts, retractions: vec![retract(1, 5), retract(9, 5)] }
+}
+
+fn before() -> Vec<(u64, String)> {
+    let mut rows: Vec<(u64, String)> =
+        PARTS.iter().flat_map(|(_, rows)| rows.iter().map(|(n, s)| (*n, (*s).into()))).collect();
     rows.sort();
     rows
 }
 
-/// All files below `root`.
-fn files(root: &Path) -> Vec<String> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(root).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap();
-        if path.is_dir() {
-            files.extend(self::files(&path).iter().map(|file| format!("{name}/{file}")));
-        } else {
-            files.push(name.to_owned());
+fn after() -> Vec<(u64, String)> {
+    before().into_iter().filter(|(_, status)| status == "completed").collect()
+}
+
+/// Runs a check wherever parts may lie.
+fn everywhere(check: impl Fn(World)) {
+    check(World::directory());
+    check(World::bucket());
+}
+
+#[test]
+fn parts_are_seen_in_place_and_by_queries_and_survive_a_restart() {
+    everywhere(|world| {
+        let dataset = world.dataset();
+        assert!(!dataset.has_parts().unwrap());
+        let journal = Journal { retractions: Vec::new(), ..four_parts(&dataset) };
+        assert_eq!(world.seen_in_place(), before());
+        let dataset = world.dataset();
+        assert!(dataset.has_parts().unwrap());
+        assert_eq!(dataset.recover(&journal.parts).unwrap(), Vec::<String>::new());
+        assert_eq!(world.listed(), world.names(&journal.parts));
+        assert_eq!(world.queried(&dataset, &journal, dataset.pin()), before());
+        let files = world.files();
+        for part in &journal.parts {
+            assert_eq!(files[&world.file(part)].len() as u64, part.bytes);
         }
+    });
+}
+
+#[test]
+fn a_part_that_is_not_journaled_is_removed_and_can_be_written_again() {
+    everywhere(|world| {
+        write(&world.dataset(), (1, 5), &[(1, "completed")]).unwrap();
+        let dataset = world.dataset();
+        assert_eq!(dataset.recover(&[]).unwrap().len(), 1);
+        assert!(world.files().is_empty());
+        let part = write(&dataset, (1, 9), &[(1, "completed"), (2, "completed")]).unwrap();
+        assert_eq!(world.listed(), world.names(&[part]));
+    });
+}
+
+#[test]
+fn rows_that_no_longer_count_disappear_from_the_files() {
+    everywhere(|world| {
+        let dataset = world.dataset();
+        let mut journal = four_parts(&dataset);
+        let compaction = compact(&dataset, &journal).unwrap().unwrap();
+        assert_eq!(world.seen_in_place(), before(), "preparing shows nothing");
+        journal.parts.clone_from(&compaction.new);
+        assert_eq!(world.queried(&dataset, &journal, dataset.pin()), after());
+        dataset.publish(&compaction).unwrap();
+        assert_eq!(world.seen_in_place(), after());
+        assert_eq!(world.queried(&dataset, &journal, dataset.pin()), after());
+        assert_eq!(world.listed(), world.names(&journal.parts));
+        assert_eq!(world.dataset().recover(&journal.parts).unwrap(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_compaction_counts_after_a_crash_exactly_if_it_was_journaled() {
+    for is_journaled in [true, false] {
+        everywhere(|world| {
+            let dataset = world.dataset();
+            let mut journal = four_parts(&dataset);
+            let compaction = compact(&dataset, &journal).unwrap().unwrap();
+            if is_journaled {
+                journal.parts = compaction.new;
+            }
+            world.dataset().recover(&journal.parts).unwrap();
+            let expected = if is_journaled { after() } else { before() };
+            assert_eq!(world.seen_in_place(), expected);
+            assert_eq!(world.listed(), world.names(&journal.parts));
+        });
     }
-    files.sort();
-    files
-}
-
-fn names(parts: &[Part]) -> Vec<String> {
-    let mut names: Vec<String> = parts.iter().map(Part::path).collect();
-    names.sort();
-    names
-}
-
-fn rows(rows: &[(u64, &str)]) -> Vec<(u64, String)> {
-    rows.iter().map(|(trial, status)| (*trial, (*status).to_owned())).collect()
-}
-
-/// Three parts: trials 1 and 2; 3; and, after its retraction at position 5, trial 1 again.
-fn three_parts(dataset: &Dataset) -> Journal {
-    let write = |range, batches: &[(u64, &str)]| {
-        let batches = batches.iter().map(|(trial, status)| batch(*trial, status));
-        dataset.write_part(Table::Trials, &demo(), range, batches).unwrap()
-    };
-    let parts = vec![
-        write((1, 2), &[(2, "completed"), (1, "failed")]),
-        write((3, 4), &[(3, "completed")]),
-        write((6, 7), &[(4, "completed"), (1, "completed")]),
-    ];
-    Journal { parts, retractions: vec![Retraction { trial: TrialId::new(demo(), 1), before: 5 }] }
-}
-
-const BEFORE: [(u64, &str); 5] =
-    [(1, "completed"), (1, "failed"), (2, "completed"), (3, "completed"), (4, "completed")];
-const AFTER: [(u64, &str); 4] =
-    [(1, "completed"), (2, "completed"), (3, "completed"), (4, "completed")];
-
-#[test]
-fn a_part_holds_its_rows_sorted_under_its_name() {
-    let root = TempDir::new().unwrap();
-    let dataset = Dataset::new(root.path().join("new/results"));
-    let journal = three_parts(&dataset);
-    assert_eq!(names(&journal.parts), files(&dataset.root()));
-    assert_eq!(seen_in_place(&dataset.root()), rows(&BEFORE));
-    let first = &journal.parts[0];
-    assert_eq!(first.path(), "trials/sweep=demo/part-000000000001-000000000002.parquet");
-    let path = dataset.root().join(first.path());
-    assert_eq!((first.rows, first.bytes), (2, fs::metadata(&path).unwrap().len()));
-
-    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
-    let metadata = Arc::clone(reader.metadata());
-    let group = metadata.row_group(0);
-    assert!(group.column(0).bloom_filter_offset().is_some());
-    assert!(group.column(0).column_index_offset().is_some());
-    let version = metadata.file_metadata().key_value_metadata().unwrap();
-    let version = version.iter().find(|pair| pair.key == "rheo.schema").unwrap();
-    assert_eq!(version.value, Some(crate::SCHEMA_VERSION.to_string()));
-    let batch = reader.build().unwrap().next().unwrap().unwrap();
-    assert_eq!(batch.column(0).as_primitive::<UInt64Type>().values(), &[1, 2]);
-}
-
-#[test]
-fn a_part_that_is_interrupted_anywhere_leaves_nothing_behind() {
-    for changes in 0.. {
-        let root = TempDir::new().unwrap();
-        let dataset = Dataset::new(root.path().join("results"));
-        dataset.disk.fuse.set(changes);
-        let write = |dataset: &Dataset| {
-            let batches = [batch(1, "completed"), batch(2, "completed")];
-            dataset.write_part(Table::Trials, &demo(), (1, 2), batches)
-        };
-        // Even a part that was finished does not count: the plug is pulled before it is journaled.
-        let finished = write(&dataset).is_ok();
-
-        let dataset = Dataset::new(root.path().join("results"));
-        let removed = dataset.recover(&[]).unwrap();
-        assert!(removed.len() <= 1, "{removed:?}");
-        assert!(!dataset.root().exists() || files(&dataset.root()).is_empty());
-
-        let part = write(&dataset).unwrap();
-        assert_eq!(dataset.recover(std::slice::from_ref(&part)).unwrap(), Vec::<String>::new());
-        assert_eq!(files(&dataset.root()), [part.path()]);
-        if finished {
-            assert_eq!(removed, [part.path()]);
-            assert!(changes > 10, "every change is counted");
-            break;
-        }
-    }
-}
-
-#[test]
-fn a_compaction_that_is_interrupted_anywhere_loses_and_doubles_no_row() {
-    for changes in 0.. {
-        let root = TempDir::new().unwrap();
-        let dataset = Dataset::new(root.path());
-        let mut journal = three_parts(&dataset);
-        dataset.disk.fuse.set(changes);
-        let compaction =
-            dataset.compact(Table::Trials, &demo(), &journal.parts, &journal.retractions);
-        assert_eq!(seen_in_place(root.path()), rows(&BEFORE), "preparing shows nothing");
-        let mut published = false;
-        if let Ok(compaction) = compaction {
-            let compaction = compaction.unwrap();
-            journal.parts.clone_from(&compaction.new);
-            published = dataset.publish(&compaction).is_ok();
-            let seen = seen_in_place(root.path());
-            assert!(seen == rows(&BEFORE) || seen == rows(&AFTER), "all or nothing: {seen:?}");
-        }
-
-        let dataset = Dataset::new(root.path());
-        dataset.recover(&journal.parts).unwrap();
-        let compacted = journal.parts.len() == 1;
-        assert_eq!(seen_in_place(root.path()), rows(if compacted { &AFTER } else { &BEFORE }));
-        assert_eq!(files(root.path()), names(&journal.parts));
-        if published {
-            assert!(compacted);
-            assert!(changes > 20, "every change is counted");
-            break;
-        }
-    }
-}
-
-#[test]
-fn what_was_journaled_before_it_was_recovered_is_recovered_after_any_further_crash() {
-    for changes in 0.. {
-        let root = TempDir::new().unwrap();
-        let dataset = Dataset::new(root.path());
-        let journal = three_parts(&dataset);
-        let compaction = dataset
-            .compact(Table::Trials, &demo(), &journal.parts, &journal.retractions)
-            .unwrap()
-            .unwrap();
-        // Journaled, not published; then recovery itself is interrupted.
-        let dataset = Dataset::new(root.path());
-        dataset.disk.fuse.set(changes);
-        let recovered = dataset.recover(&compaction.new).is_ok();
-        Dataset::new(root.path()).recover(&compaction.new).unwrap();
-        assert_eq!(seen_in_place(root.path()), rows(&AFTER));
-        assert_eq!(files(root.path()), names(&compaction.new));
-        if recovered {
-            assert!(changes > 3);
-            break;
-        }
-    }
-}
-
-#[test]
-fn a_compaction_that_was_given_up_can_be_prepared_again() {
-    let root = TempDir::new().unwrap();
-    let dataset = Dataset::new(root.path());
-    let journal = three_parts(&dataset);
-    for _ in 0..2 {
-        let compaction = dataset
-            .compact(Table::Trials, &demo(), &journal.parts, &journal.retractions)
-            .unwrap()
-            .unwrap();
-        assert_eq!(compaction.old, journal.parts);
-        let [part] = &compaction.new[..] else { panic!("{:?}", compaction.new) };
-        assert_eq!((part.first, part.last, part.generation, part.rows), (1, 7, 1, 4));
-    }
-}
-
-#[test]
-fn parts_that_stay_as_they_are_keep_their_names() {
-    let root = TempDir::new().unwrap();
-    let dataset = Dataset::new(root.path());
-    let mut parts = three_parts(&dataset).parts;
-    // A part too large to be merged with others.
-    parts[1].bytes = 1 << 40;
-    let sparse = File::options().write(true).open(root.path().join(parts[1].path())).unwrap();
-    sparse.set_len(1 << 40).unwrap();
-    assert!(dataset.compact(Table::Trials, &demo(), &parts, &[]).unwrap().is_none());
-
-    let retractions = [Retraction { trial: TrialId::new(demo(), 1), before: 3 }];
-    let compaction =
-        dataset.compact(Table::Trials, &demo(), &parts, &retractions).unwrap().unwrap();
-    let generations: Vec<u32> = compaction.new.iter().map(|part| part.generation).collect();
-    assert_eq!(generations, [1, 0, 0]);
-    dataset.publish(&compaction).unwrap();
-    assert_eq!(files(root.path()), names(&compaction.new));
-}
-
-#[test]
-fn a_part_of_which_nothing_counts_disappears() {
-    let root = TempDir::new().unwrap();
-    let dataset = Dataset::new(root.path());
-    let part = dataset.write_part(Table::Trials, &demo(), (1, 1), [batch(1, "failed")]).unwrap();
-    let retractions = [Retraction { trial: TrialId::new(demo(), 1), before: 2 }];
-    let compaction =
-        dataset.compact(Table::Trials, &demo(), &[part], &retractions).unwrap().unwrap();
-    assert!(compaction.new.is_empty());
-    dataset.publish(&compaction).unwrap();
-    assert!(files(root.path()).is_empty());
 }
 
 #[test]
 fn what_a_pinned_query_reads_stays_until_it_ends() {
-    let root = TempDir::new().unwrap();
-    let dataset = Dataset::new(root.path());
-    let journal = three_parts(&dataset);
-    let pin = dataset.pin();
-    let compaction = dataset.compact(Table::Trials, &demo(), &journal.parts, &[]).unwrap().unwrap();
-    dataset.publish(&compaction).unwrap();
-    assert_eq!(files(root.path()).len(), 4, "the old parts are still staged");
-    let retractions = [Retraction { trial: TrialId::new(demo(), 1), before: 8 }];
-    let again = dataset.compact(Table::Trials, &demo(), &compaction.new, &retractions);
-    assert!(matches!(again, Err(Error::Busy { .. })));
-    drop(pin);
-    dataset.clear_retired().unwrap();
-    assert_eq!(files(root.path()), names(&compaction.new));
+    everywhere(|world| {
+        let dataset = world.dataset();
+        let old = four_parts(&dataset);
+        let pin = dataset.pin();
+        let compaction = compact(&dataset, &old).unwrap().unwrap();
+        dataset.publish(&compaction).unwrap();
+        let old = Journal { retractions: Vec::new(), ..old };
+        let new = Journal { parts: compaction.new, retractions: Vec::new() };
+        assert_eq!(world.queried(&dataset, &old, pin.clone()), before());
+        assert_eq!(world.queried(&dataset, &new, dataset.pin()), after());
+        let again = Journal { retractions: vec![retract(2, 9)], ..new.clone() };
+        assert!(matches!(compact(&dataset, &again), Err(Error::Busy { .. })));
+        assert!(matches!(dataset.reconcile(&new.parts), Err(Error::Busy { .. })));
+        drop(pin);
+        dataset.clear_retired().unwrap();
+        assert_eq!(world.seen_in_place(), after());
+        assert_eq!(world.listed(), world.names(&new.parts));
+    });
+}
+
+#[test]
+fn a_missing_or_damaged_part_is_noticed_and_nothing_is_removed() {
+    everywhere(|world| {
+        let dataset = world.dataset();
+        let journal = four_parts(&dataset);
+        write(&dataset, (8, 9), &[(5, "completed")]).unwrap();
+        let file = world.file(&journal.parts[1]);
+        let whole = world.files()[&file].clone();
+        world.put(&file, &whole[1..]);
+        let notices = |result: Result<Vec<String>, Error>| {
+            let error = result.unwrap_err().to_string();
+            assert!(error.contains("missing or damaged") && error.contains(&file), "{error}");
+        };
+        notices(world.dataset().recover(&journal.parts));
+        world.remove(&file);
+        notices(world.dataset().recover(&journal.parts));
+        assert_eq!(world.files().len(), 4, "nothing else was touched");
+    });
 }
 
 #[test]
 fn only_what_is_ours_is_removed() {
-    let root = TempDir::new().unwrap();
-    let dataset = Dataset::new(root.path());
-    let journal = three_parts(&dataset);
-    let put = |path: &str| {
-        let path = root.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, "of somebody else").unwrap();
-    };
     let foreign = [
         "README",
-        "epochs/sweep=Not A Name/part-000000000001-000000000002.parquet",
+        "_rheobase",
+        "epochs/sweep=Not A Name/part-000000000001.parquet",
         "figures/part-000000000001-000000000002.parquet",
         "trials/sweep=demo/best.parquet",
-        "trials/sweep=demo/figures/loss.svg",
+        "trials/sweep=demo/figures/part-000000000001.parquet",
         "trials/sweep=demo/notes.txt",
     ];
-    for path in foreign {
-        put(path);
-    }
-    put("trials/sweep=demo/part-000000000008-000000000009.parquet");
-    put("epochs/sweep=gone/part-000000000001-000000000002.parquet");
-    put(".staging/trials-demo-part-000000000008-000000000009.parquet.tmp");
-
-    let removed = dataset.recover(&journal.parts).unwrap();
-    assert_eq!(removed.len(), 3, "{removed:?}");
-    let kept = |parts: &[Part]| {
-        let mut kept: Vec<String> = names(parts);
-        kept.extend(foreign.map(str::to_owned));
+    everywhere(|world| {
+        let journal = four_parts(&world.dataset());
+        for path in foreign {
+            world.put(path, b"of somebody else");
+        }
+        let stray = Part { first: 8, last: 9, ..journal.parts[0].clone() };
+        let other = Part { table: Table::Epochs, ..stray.clone() };
+        let staged = format!("{STAGING}/trials-demo-{}.tmp", stray.name());
+        for path in [world.file(&stray), world.file(&other), staged] {
+            world.put(&path, b"left by a crash");
+        }
+        assert_eq!(world.dataset().recover(&journal.parts).unwrap().len(), 3);
+        let mut kept = world.names(&journal.parts);
+        kept.extend(foreign.map(|path| Path::from(path).to_string()));
         kept.sort();
-        kept
-    };
-    assert_eq!(files(root.path()), kept(&journal.parts));
-
-    let compaction = dataset.compact(Table::Trials, &demo(), &journal.parts, &[]).unwrap().unwrap();
-    dataset.publish(&compaction).unwrap();
-    assert_eq!(files(root.path()), kept(&compaction.new));
+        let found = world.files().into_keys().map(|path| Path::from(path).to_string());
+        assert_eq!(found.collect::<Vec<_>>(), kept);
+    });
 }
 
 #[test]
-fn a_missing_or_damaged_part_is_noticed() {
-    let root = TempDir::new().unwrap();
-    let dataset = Dataset::new(root.path());
-    let journal = three_parts(&dataset);
-    let path = root.path().join(journal.parts[1].path());
-    let whole = fs::read(&path).unwrap();
-    fs::write(&path, &whole[..whole.len() - 1]).unwrap();
-    let notices = |result: Result<Vec<String>, Error>| {
-        let error = result.unwrap_err().to_string();
-        assert!(error.contains("part-000000000003-000000000004.parquet"), "{error}");
-    };
-    notices(dataset.recover(&journal.parts));
-    fs::remove_file(&path).unwrap();
-    notices(dataset.recover(&journal.parts));
-    assert!(dataset.compact(Table::Trials, &demo(), &journal.parts, &[]).is_err());
-    assert_eq!(files(root.path()).len(), 2, "nothing else was touched");
+fn in_a_bucket_the_same_write_again_succeeds_and_another_is_refused() {
+    let world = World::bucket();
+    let dataset = world.dataset();
+    let part = write(&dataset, (1, 5), &[(1, "completed")]).unwrap();
+    assert_eq!(write(&dataset, (1, 5), &[(1, "completed")]).unwrap(), part);
+    // More rows have come since: the object of the first try has no other name, so it is found.
+    let longer = || write(&dataset, (1, 9), &[(1, "completed"), (2, "completed")]);
+    let error = longer().unwrap_err();
+    assert!(matches!(&error, Error::Conflict { .. }), "{error}");
+    assert!(error.to_string().contains("s3://b/a/trials/sweep=demo/part-000000000001.parquet"));
+    dataset.reconcile(&[]).unwrap();
+    longer().unwrap();
+    assert_eq!(world.seen_in_place().len(), 2);
 }
 
 #[test]
-fn parts_that_change_during_a_compaction_are_not_hidden() {
-    let root = TempDir::new().unwrap();
-    let dataset = Dataset::new(root.path());
-    let journal = three_parts(&dataset);
-    let compaction = dataset.compact(Table::Trials, &demo(), &journal.parts, &[]).unwrap().unwrap();
-    dataset.write_part(Table::Trials, &demo(), (8, 8), [batch(5, "completed")]).unwrap();
-    assert!(matches!(dataset.publish(&compaction), Err(Error::Changed { .. })));
-    assert_eq!(seen_in_place(root.path()).len(), 6);
+fn in_a_bucket_parts_without_retracted_rows_stay_as_they_are() {
+    let world = World::bucket();
+    let dataset = world.dataset();
+    let journal = four_parts(&dataset);
+    let none = Journal { retractions: vec![retract(77, 100)], ..journal.clone() };
+    assert!(compact(&dataset, &none).unwrap().is_none());
+    let compaction = compact(&dataset, &journal).unwrap().unwrap();
+    let generations: Vec<u32> = compaction.new.iter().map(|part| part.generation).collect();
+    assert_eq!(generations, [1, 0, 0]);
+}
+
+#[test]
+fn a_part_too_large_for_one_request_takes_its_place_in_one_step() {
+    let world = World::bucket();
+    let dataset = world.dataset();
+    let mut random: u64 = 1;
+    let rows = (0..40).map(|trial| {
+        let mut row = sample::trial(trial);
+        let text = (0..32_768).map(|_| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            format!("{random:016x}")
+        });
+        row.error = Some(text.collect());
+        tables::encode_trials(&[row]).unwrap().ipc
+    });
+    let rows: Vec<Bytes> = rows.collect();
+    let large = |range| dataset.write_part(Table::Trials, &demo(), range, rows.iter().cloned());
+    let part = large((1, 40)).unwrap();
+    assert!(part.bytes > 8 << 20, "{}", part.bytes);
+    assert_eq!(world.listed(), world.names(std::slice::from_ref(&part)));
+    assert_eq!(large((1, 40)).unwrap(), part, "the same again");
+    let other = dataset.write_part(Table::Trials, &demo(), (1, 41), rows[1..].iter().cloned());
+    assert!(matches!(other, Err(Error::Conflict { .. })));
+}
+
+/// Everything that a coordinator does, until something fails; the journal is as it was then.
+fn work(dataset: &Dataset, journal: &mut Journal) -> Result<(), Error> {
+    for (range, rows) in PARTS {
+        journal.parts.push(write(dataset, range, rows)?);
+    }
+    journal.retractions = vec![retract(1, 5), retract(9, 5)];
+    if let Some(compaction) = compact(dataset, journal)? {
+        journal.parts.clone_from(&compaction.new);
+        dataset.publish(&compaction)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn no_row_is_lost_or_doubled_whichever_request_fails_or_loses_its_answer() {
+    for fault in [Fault::Refused, Fault::AnswerLost] {
+        for requests in 0.. {
+            let world = World::bucket();
+            let WorldKind::Bucket(store) = &world.kind else { panic!("a bucket") };
+            let mut journal = Journal::default();
+            store.fail_after(requests, fault);
+            let dataset = world.dataset();
+            let worked = work(&dataset, &mut journal);
+            store.mend();
+            // At once, by the same process, and after a restart.
+            for dataset in [dataset, world.dataset()] {
+                dataset.reconcile(&journal.parts).unwrap();
+                let names = world.names(&journal.parts);
+                assert_eq!(world.listed(), names, "{requests}");
+                let seen = world.queried(&dataset, &journal, dataset.pin());
+                let rewritten = journal.parts.iter().any(|part| part.generation > 0);
+                if rewritten {
+                    assert_eq!(seen, after());
+                    assert_eq!(world.seen_in_place(), after());
+                }
+            }
+            // What was not journaled is written again, and then all is there.
+            let dataset = world.dataset();
+            for (range, rows) in &PARTS[journal.parts.len().min(4)..] {
+                if journal.retractions.is_empty() {
+                    journal.parts.push(write(&dataset, *range, rows).unwrap());
+                }
+            }
+            journal.retractions = vec![retract(1, 5), retract(9, 5)];
+            assert_eq!(world.queried(&dataset, &journal, dataset.pin()), after(), "{requests}");
+            if worked.is_ok() {
+                assert_eq!(requests, 8, "every request is counted");
+                break;
+            }
+        }
+    }
 }

@@ -3,10 +3,12 @@
 //! A part lies in the tree or, around the moment of a compaction, under `.staging`; the exchange of
 //! the two directories may happen between any two reads. So a part that is not in one place is
 //! looked for in the other, and then, if the exchange came in between, in the first again.
+//!
+//! In a bucket a part that lost rows lies under `.staging` until it has taken the place of the one
+//! before; hence there first. See `dataset::bucket`.
 
 use std::fmt;
 use std::ops::Range;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -22,61 +24,80 @@ use object_store::{
 };
 use tokio_stream::Stream;
 
-use crate::dataset::STAGING;
+use crate::dataset::{STAGING, Source};
+use crate::names::object;
 
 /// Under which name DataFusion knows the store.
 pub(super) fn url() -> Result<ObjectStoreUrl, DataFusionError> {
     ObjectStoreUrl::parse("rheo://results")
 }
 
-/// The parts under `root`, which need not exist yet.
-pub(super) fn open(root: PathBuf) -> Arc<dyn ObjectStore> {
-    Arc::new(Parts { root, files: LocalFileSystem::new() })
+/// The parts at `source`, which need not exist yet.
+pub(super) fn open(source: Source) -> Arc<dyn ObjectStore> {
+    let objects = match &source {
+        Source::Directory(_) => Arc::new(LocalFileSystem::new()) as Arc<dyn ObjectStore>,
+        Source::Bucket(store) => Arc::clone(store),
+    };
+    Arc::new(Parts { source, objects })
 }
 
 #[derive(Debug)]
 struct Parts {
-    root: PathBuf,
-    files: LocalFileSystem,
+    source: Source,
+    objects: Arc<dyn ObjectStore>,
 }
 
 impl Parts {
-    /// Where to look for a part.
-    fn places(&self, location: &Path) -> Result<[Path; 2]> {
-        let tree = self.root.join(location.as_ref());
-        let staging = self.root.join(STAGING).join(location.as_ref());
-        Ok([Path::from_absolute_path(tree)?, Path::from_absolute_path(staging)?])
+    /// Where to look for a part, in this order.
+    fn places(&self, location: &Path) -> Result<Vec<Path>> {
+        match &self.source {
+            Source::Directory(root) => {
+                let tree = Path::from_absolute_path(root.join(location.as_ref()))?;
+                let staging = root.join(STAGING).join(location.as_ref());
+                Ok(vec![tree.clone(), Path::from_absolute_path(staging)?, tree])
+            }
+            Source::Bucket(_) => {
+                let staging = Path::from(format!("{STAGING}/{location}"));
+                let place = Path::from(object(location.as_ref()));
+                // Only what was compacted is ever staged.
+                let is_first = !location.filename().unwrap_or_default().contains(".c");
+                Ok(if is_first { vec![place] } else { vec![staging, place] })
+            }
+        }
     }
 }
 
 impl fmt::Display for Parts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.root.display())
+        match &self.source {
+            Source::Directory(root) => write!(f, "{}", root.display()),
+            Source::Bucket(store) => write!(f, "{store}"),
+        }
     }
 }
 
 #[async_trait]
 impl ObjectStore for Parts {
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let [tree, staging] = self.places(location)?;
-        for place in [&tree, &staging] {
-            match self.files.get_opts(place, options.clone()).await {
-                Err(Error::NotFound { .. }) => {}
-                result => return result,
+        let mut result = Err(nowhere(location));
+        for place in self.places(location)? {
+            result = self.objects.get_opts(&place, options.clone()).await;
+            if !matches!(result, Err(Error::NotFound { .. })) {
+                break;
             }
         }
-        self.files.get_opts(&tree, options).await
+        result
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let [tree, staging] = self.places(location)?;
-        for place in [&tree, &staging] {
-            match self.files.get_ranges(place, ranges).await {
-                Err(Error::NotFound { .. }) => {}
-                result => return result,
+        let mut result = Err(nowhere(location));
+        for place in self.places(location)? {
+            result = self.objects.get_ranges(&place, ranges).await;
+            if !matches!(result, Err(Error::NotFound { .. })) {
+                break;
             }
         }
-        self.files.get_ranges(&tree, ranges).await
+        result
     }
 
     async fn put_opts(&self, _: &Path, _: PutPayload, _: PutOptions) -> Result<PutResult> {
@@ -109,6 +130,10 @@ impl ObjectStore for Parts {
 }
 
 type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T>> + Send>>;
+
+fn nowhere(location: &Path) -> Error {
+    Error::NotFound { path: location.to_string(), source: "there is no such part".into() }
+}
 
 /// Queries name their files, so nothing here is ever listed, and they change none.
 fn refuse(operation: &str) -> Error {

@@ -4,9 +4,9 @@
 //! and some new parts. Hence a whole new directory is prepared aside and exchanged with the old one
 //! in a single step of the file system:
 //!
-//! 1. [`Dataset::compact`] prepares the new directory in `.staging`, durably;
+//! 1. [`Directory::compact`] prepares the new directory in `.staging`, durably;
 //! 2. the caller journals the new list of parts: from here on they count;
-//! 3. [`Dataset::publish`] exchanges the directories and removes the old one when no query reads it.
+//! 3. [`Directory::publish`] exchanges the directories and removes the old one when no query reads it.
 //!
 //! Between 2 and 3, and after a failure of 3, an `Engine` finds the parts in `.staging`; readers in
 //! place still see the old ones, which hold the same rows. See `dataset` for crashes.
@@ -19,9 +19,9 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rheo_core::id::SweepName;
 use rheo_core::part::{Part, Retraction};
 use rheo_core::row::Table;
-use serde::{Deserialize, Serialize};
 
-use super::{Dataset, Error, STAGING};
+use super::super::{Compaction, Error, STAGING};
+use super::{Directory, DiskError};
 use crate::conform::conform;
 use crate::merge::Merge;
 use crate::names::is_part;
@@ -37,27 +37,9 @@ const FAN_IN: usize = 64;
 /// Rows held of each part that is merged.
 const INPUT: usize = 256;
 
-/// A change of the parts of one sweep in one table, prepared but not yet visible.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Compaction {
-    /// The table.
-    pub table: Table,
-    /// The sweep.
-    pub sweep: SweepName,
-    /// The parts that counted before.
-    pub old: Vec<Part>,
-    /// The parts that count afterwards. All parts of the sweep, also those that stay.
-    pub new: Vec<Part>,
-}
-
-impl Dataset {
-    /// Prepares the merging of `parts`, all that the journal names for `sweep` in `table`, and the
-    /// removal of rows that `retractions` concern. None if there is nothing to gain.
-    ///
-    /// Until the result is published or the preparation repeated, no part of this sweep and table
-    /// may be written. Once it is published, those of `retractions` can be forgotten that no row
-    /// still pending is older than.
-    pub fn compact(
+impl Directory {
+    /// See [`super::super::Dataset::compact`].
+    pub(in crate::dataset) fn compact(
         &self,
         table: Table,
         sweep: &SweepName,
@@ -147,7 +129,7 @@ impl Dataset {
         retracted: BTreeSet<u64>,
     ) -> Result<impl Iterator<Item = Result<RecordBatch, Error>> + use<>, Error> {
         let path = self.disk.path(&part.path());
-        let open = |source| crate::disk::Error { action: "open", path: path.clone(), source };
+        let open = |source| DiskError { action: "open", path: path.clone(), source };
         let file = File::open(&path).map_err(open)?;
         let reader =
             ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(INPUT).build()?;
@@ -159,7 +141,7 @@ impl Dataset {
     }
 
     /// Lets readers in place see a compaction that the journal knows.
-    pub fn publish(&self, compaction: &Compaction) -> Result<(), Error> {
+    pub(in crate::dataset) fn publish(&self, compaction: &Compaction) -> Result<(), Error> {
         let directory = Part::directory(compaction.table, &compaction.sweep);
         let files = self.disk.list(&directory)?;
         let mut parts: Vec<String> = files.into_iter().map(|(name, _)| name).collect();

@@ -1,0 +1,392 @@
+//! A dataset in a bucket of object storage, kept in step with the journal through any crash and any
+//! loss of requests and answers.
+//!
+//! ```text
+//! <prefix>/<table>/sweep=<name>/part-<first>.parquet     read by anybody, at any time
+//! <prefix>/.staging/...                                  everything that does not count
+//! ```
+//!
+//! What there is to build on: one object appears, is replaced and disappears in one step, and a
+//! write can be conditional on that no object of that name exists. There is no rename, and no step
+//! that concerns two objects.
+//!
+//! **A new part** is one conditional write, then the caller journals it. An object is named for the
+//! first journal position of its rows alone. So two writes of the same rows can never both succeed,
+//! not even where a request that was given up reaches the bucket much later, when more rows have
+//! come and the part is longer: whichever comes second is refused. If it was the same write, it has
+//! succeeded; if the object is a leftover, [`Bucket::recover`] removes it, since the journal does
+//! not name it, and the next try succeeds.
+//!
+//! **Parts are never merged**: readers in place would see rows twice, or not at all, in between.
+//!
+//! **Rows that no longer count** are removed from a part by replacing its object:
+//!
+//! 1. [`Bucket::compact`] writes the new object to `.staging`, under a name with a generation more;
+//! 2. the caller journals the new list of parts: from here on they count, and queries find
+//!    the new ones in `.staging`;
+//! 3. [`Bucket::publish`] copies it over the old one, when no query reads that, and removes it from
+//!    `.staging`.
+//!
+//! A crash after 2 leaves an object in `.staging` that the journal names: [`Bucket::recover`]
+//! publishes it. Any other is removed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use arrow::compute::concat_batches;
+use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
+use object_store::path::Path;
+use object_store::{
+    Error as StoreError, ObjectStore, ObjectStoreExt as _, PutMode, WriteMultipart,
+};
+use rheo_core::id::SweepName;
+use rheo_core::part::{Part, Retraction};
+use rheo_core::row::Table;
+use tokio::runtime::Handle;
+use tokio_stream::StreamExt as _;
+
+use super::{Compaction, Error, Pin, STAGING};
+use crate::conform::conform;
+use crate::names::{is_object, is_part, object};
+use crate::parquet as file;
+use crate::retraction::{self, retracted};
+use crate::tables;
+
+/// Up to so many bytes a part goes to the bucket in one request. A larger one is uploaded aside, in
+/// pieces of this size, and then copied on the condition that its name is free: the completion of
+/// an upload in pieces is not conditional everywhere.
+const SINGLE: usize = 8 << 20;
+
+/// Pieces on their way at the same time.
+const IN_FLIGHT: usize = 4;
+
+/// The results under a prefix of a bucket.
+pub(super) struct Bucket {
+    store: Arc<dyn ObjectStore>,
+    url: String,
+    runtime: Handle,
+    /// As many references as there are pins, and one.
+    pins: Arc<()>,
+    /// What the journal knows and readers in place do not see yet.
+    waiting: Mutex<Vec<Compaction>>,
+    /// Whether a write was given up whose request may still reach the bucket.
+    has_given_up: AtomicBool,
+}
+
+impl fmt::Debug for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bucket").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// What went wrong, of which object, not yet in words.
+type Failed = (&'static str, String, StoreError);
+
+impl Bucket {
+    pub(super) fn new(store: Arc<dyn ObjectStore>, url: String, runtime: Handle) -> Self {
+        Self {
+            store,
+            url,
+            runtime,
+            pins: Arc::new(()),
+            waiting: Mutex::default(),
+            has_given_up: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(super) fn store(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.store)
+    }
+
+    pub(super) fn pin(&self) -> Pin {
+        Pin(Arc::clone(&self.pins))
+    }
+
+    pub(super) fn has_parts(&self) -> Result<bool, Error> {
+        for table in Table::ALL {
+            if !self.list(table.name())?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// See [`super::Dataset::write_part`].
+    pub(super) fn write_part(&self, mut part: Part, rows: RecordBatch) -> Result<Part, Error> {
+        let bytes = encode(&mut part, rows)?;
+        self.create(&part, &bytes)?;
+        Ok(part)
+    }
+
+    /// Writes the object of a new part, unless there is one.
+    fn create(&self, part: &Part, bytes: &Bytes) -> Result<(), Error> {
+        let key = object(&part.path());
+        let created = if bytes.len() <= SINGLE {
+            let path = Path::from(key.as_str());
+            let put = self.store.put_opts(&path, bytes.clone().into(), PutMode::Create.into());
+            self.wait(put).map(drop)
+        } else {
+            self.wait(self.create_large(part, &key, bytes.clone()))
+        };
+        let error = match created {
+            Ok(()) => return Ok(()),
+            Err(StoreError::AlreadyExists { source, .. }) => match self.get(&key) {
+                // This very write has reached the bucket before, and its answer was lost.
+                Ok(found) if found == *bytes => return Ok(()),
+                Ok(_) => return Err(Error::Conflict { path: self.path(&key) }),
+                // Another conditional write was under way, and did not succeed either.
+                Err(_) => StoreError::Generic { store: "bucket", source },
+            },
+            Err(error) => error,
+        };
+        self.has_given_up.store(true, Ordering::Relaxed);
+        Err(self.failed(("write", key, error)))
+    }
+
+    async fn create_large(&self, part: &Part, key: &str, bytes: Bytes) -> Result<(), StoreError> {
+        let (table, sweep) = (part.table.name(), &part.sweep);
+        let aside = Path::from(format!("{STAGING}/{table}-{sweep}-{}.tmp", part.name()));
+        self.upload(&aside, bytes).await?;
+        let copied = self.store.copy_if_not_exists(&aside, &Path::from(key)).await;
+        // What cannot be removed now is at the next start.
+        let _ = self.store.delete(&aside).await;
+        copied
+    }
+
+    /// Writes an object, over another if there is one; in pieces if it is large.
+    async fn upload(&self, path: &Path, bytes: Bytes) -> Result<(), StoreError> {
+        if bytes.len() <= SINGLE {
+            return self.store.put(path, bytes.into()).await.map(drop);
+        }
+        let upload = self.store.put_multipart(path).await?;
+        let mut writer = WriteMultipart::new_with_chunk_size(upload, SINGLE);
+        for start in (0..bytes.len()).step_by(SINGLE) {
+            writer.wait_for_capacity(IN_FLIGHT).await?;
+            writer.put(bytes.slice(start..bytes.len().min(start + SINGLE)));
+        }
+        writer.finish().await.map(drop)
+    }
+
+    /// See [`super::Dataset::recover`].
+    pub(super) fn recover(&self, known: &[Part]) -> Result<Vec<String>, Error> {
+        let mut removed = Vec::new();
+        for path in self.list(STAGING)?.into_keys() {
+            let staged = path.strip_prefix(STAGING).unwrap_or(&path).trim_start_matches('/');
+            if let Some(part) = known.iter().find(|part| part.path() == staged) {
+                self.put_in_place(part)?;
+            } else if is_part(name(&path)) || path.ends_with(".parquet.tmp") {
+                self.remove(path, &mut removed)?;
+            }
+        }
+        let mut found = BTreeMap::new();
+        for table in Table::ALL {
+            found.append(&mut self.list(table.name())?);
+        }
+        for part in known {
+            let key = object(&part.path());
+            if found.remove(&key) != Some(part.bytes) {
+                return Err(Error::Missing { path: self.path(&key).into() });
+            }
+        }
+        for key in found.into_keys().filter(|key| is_ours(key)) {
+            self.remove(key, &mut removed)?;
+        }
+        Ok(removed)
+    }
+
+    /// See [`super::Dataset::reconcile`].
+    pub(super) fn reconcile(&self, known: &[Part]) -> Result<(), Error> {
+        if Arc::strong_count(&self.pins) > 1 {
+            return Err(self.busy(STAGING));
+        }
+        self.waiting().clear();
+        self.recover(known)?;
+        Ok(())
+    }
+
+    /// See [`super::Dataset::compact`].
+    pub(super) fn compact(
+        &self,
+        table: Table,
+        sweep: &SweepName,
+        parts: &[Part],
+        retractions: &[Retraction],
+    ) -> Result<Option<Compaction>, Error> {
+        self.clear_retired()?;
+        let directory = Part::directory(table, sweep);
+        if self.waiting().iter().any(|other| other.table == table && other.sweep == *sweep) {
+            return Err(self.busy(&directory));
+        }
+        if self.has_given_up.load(Ordering::Relaxed) {
+            self.remove_strays(&directory, parts)?;
+        }
+        let mut old = parts.to_vec();
+        old.sort_by_key(|part| part.first);
+        let mut new = Vec::new();
+        for part in &old {
+            new.extend(self.rewrite(part, retractions)?);
+        }
+        Ok((new != old).then(|| Compaction { table, sweep: sweep.clone(), old, new }))
+    }
+
+    /// Removes what a write left that was given up and reached the bucket all the same.
+    fn remove_strays(&self, directory: &str, parts: &[Part]) -> Result<(), Error> {
+        for key in self.list(directory)?.into_keys().filter(|key| is_ours(key)) {
+            if !parts.iter().any(|part| object(&part.path()) == key) {
+                self.remove(key, &mut Vec::new())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stages a part without its rows that do not count; the part itself if it has none, none if
+    /// no row is left.
+    fn rewrite(&self, part: &Part, retractions: &[Retraction]) -> Result<Option<Part>, Error> {
+        let retracted = retracted(part.table, &part.sweep, part.last, retractions);
+        if retracted.is_empty() {
+            return Ok(Some(part.clone()));
+        }
+        let key = object(&part.path());
+        let bytes = self.get(&key).map_err(|error| self.failed(("read", key.clone(), error)))?;
+        if bytes.len() as u64 != part.bytes {
+            return Err(Error::Missing { path: self.path(&key).into() });
+        }
+        let schema = tables::schema(part.table);
+        let mut rows = Vec::new();
+        for batch in ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()? {
+            rows.push(retraction::apply(&conform(&batch?, &schema)?, &retracted)?);
+        }
+        let rows = concat_batches(&schema, &rows)?;
+        if rows.num_rows() as u64 == part.rows {
+            return Ok(Some(part.clone()));
+        }
+        if rows.num_rows() == 0 {
+            return Ok(None);
+        }
+        let mut rewritten = Part { generation: part.generation + 1, ..part.clone() };
+        let bytes = encode(&mut rewritten, rows)?;
+        let staged = staged(&rewritten);
+        let written = self.wait(self.upload(&Path::from(staged.as_str()), bytes));
+        written.map_err(|error| self.failed(("write", staged, error)))?;
+        Ok(Some(rewritten))
+    }
+
+    /// See [`super::Dataset::publish`].
+    pub(super) fn publish(&self, compaction: &Compaction) -> Result<(), Error> {
+        self.waiting().push(compaction.clone());
+        self.clear_retired()
+    }
+
+    /// See [`super::Dataset::clear_retired`].
+    pub(super) fn clear_retired(&self) -> Result<(), Error> {
+        let mut waiting = self.waiting();
+        // A query that starts from here on reads a journal that names the new parts.
+        while Arc::strong_count(&self.pins) == 1
+            && let Some(Compaction { old, new, .. }) = waiting.last()
+        {
+            for part in new.iter().filter(|part| !old.contains(part)) {
+                self.put_in_place(part)?;
+            }
+            for part in old.iter().filter(|part| new.iter().all(|new| new.first != part.first)) {
+                self.remove(object(&part.path()), &mut Vec::new())?;
+            }
+            waiting.pop();
+        }
+        Ok(())
+    }
+
+    /// Lets the staged object of `part` take the place of the present one, in one step.
+    fn put_in_place(&self, part: &Part) -> Result<(), Error> {
+        let (staged, key) = (staged(part), object(&part.path()));
+        let (from, to) = (Path::from(staged.as_str()), Path::from(key.as_str()));
+        let copied = self.wait(self.store.copy(&from, &to));
+        copied.map_err(|error| self.failed(("replace", key, error)))?;
+        self.remove(staged, &mut Vec::new())
+    }
+
+    /// The objects under `directory` with their sizes.
+    fn list(&self, directory: &str) -> Result<BTreeMap<String, u64>, Error> {
+        let prefix = Path::from(directory);
+        let listed = self.wait(async {
+            let mut objects = BTreeMap::new();
+            let mut listing = self.store.list(Some(&prefix));
+            while let Some(object) = listing.next().await {
+                let object = object?;
+                objects.insert(object.location.to_string(), object.size);
+            }
+            Ok(objects)
+        });
+        listed.map_err(|error| self.failed(("list", directory.to_owned(), error)))
+    }
+
+    fn get(&self, key: &str) -> Result<Bytes, StoreError> {
+        let path = Path::from(key);
+        self.wait(async { self.store.get(&path).await?.bytes().await })
+    }
+
+    fn remove(&self, key: String, removed: &mut Vec<String>) -> Result<(), Error> {
+        match self.wait(self.store.delete(&Path::from(key.as_str()))) {
+            Ok(()) | Err(StoreError::NotFound { .. }) => {
+                removed.push(key);
+                Ok(())
+            }
+            Err(error) => Err(self.failed(("remove", key, error))),
+        }
+    }
+
+    fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
+    fn failed(&self, (action, key, source): Failed) -> Error {
+        Error::Object { action, path: self.path(&key), source: Box::new(source) }
+    }
+
+    fn busy(&self, directory: &str) -> Error {
+        Error::Busy { path: PathBuf::from(self.path(directory)) }
+    }
+
+    /// An object as people and other readers write it.
+    fn path(&self, key: &str) -> String {
+        format!("{}/{key}", self.url)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<Compaction>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The file of a part; fills in its rows and bytes.
+fn encode(part: &mut Part, rows: RecordBatch) -> Result<Bytes, Error> {
+    let mut bytes = Vec::new();
+    part.rows = file::write::<Error>(&mut bytes, part.table, std::iter::once(Ok(rows)))?;
+    part.bytes = bytes.len() as u64;
+    Ok(bytes.into())
+}
+
+/// Where a part is that is not in its place yet.
+fn staged(part: &Part) -> String {
+    format!("{STAGING}/{}", part.path())
+}
+
+fn name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// Whether an object in the tree of a table is one that only we write.
+fn is_ours(key: &str) -> bool {
+    let mut steps = key.split('/').skip(1);
+    let sweep = steps.next().and_then(|step| step.strip_prefix("sweep="));
+    let is_ours = sweep.is_some_and(|sweep| SweepName::parse(sweep).is_ok());
+    is_ours && steps.next().is_some_and(is_object) && steps.next().is_none()
+}

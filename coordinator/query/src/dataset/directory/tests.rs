@@ -1,0 +1,362 @@
+//! A dataset through every loss of power: the plug is pulled before each change to the disk in
+//! turn, the process starts again, and every row must be there once.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use arrow::array::AsArray;
+use arrow::datatypes::UInt64Type;
+use bytes::Bytes;
+use rheo_core::id::TrialId;
+use rheo_core::part::Retraction;
+use tempfile::TempDir;
+
+use super::super::sorted;
+use super::Directory as Dataset;
+use super::*;
+use crate::{sample, tables};
+
+fn demo() -> SweepName {
+    SweepName::parse("demo").unwrap()
+}
+
+impl Dataset {
+    fn write(
+        &self,
+        table: Table,
+        sweep: &SweepName,
+        (first, last): (u64, u64),
+        batches: impl IntoIterator<Item = Bytes>,
+    ) -> Result<Part, Error> {
+        let sweep = sweep.clone();
+        let part = Part { table, sweep, first, last, generation: 0, rows: 0, bytes: 0 };
+        self.write_part(part, sorted(table, batches)?)
+    }
+}
+
+/// What a journal would hold.
+#[derive(Default)]
+struct Journal {
+    parts: Vec<Part>,
+    retractions: Vec<Retraction>,
+}
+
+/// The batch of one row of `trials`; `status` tells the rows of one trial apart.
+fn batch(trial: u64, status: &str) -> Bytes {
+    let mut row = sample::trial(trial);
+    row.status = status.to_owned();
+    tables::encode_trials(&[row]).unwrap().ipc
+}
+
+/// The rows of `trials` that a reader finds in the directory.
+fn seen_in_place(root: &Path) -> Vec<(u64, String)> {
+    let mut rows = Vec::new();
+    let directory = root.join("trials/sweep=demo");
+    let entries = fs::read_dir(directory).into_iter().flatten();
+    for path in entries.map(|entry| entry.unwrap().path()) {
+        if path.extension().is_none_or(|extension| extension != "parquet") {
+            continue;
+        }
+        let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap());
+        for batch in reader.unwrap().build().unwrap() {
+            let batch = batch.unwrap();
+            let trials = batch.column(0).as_primitive::<UInt64Type>();
+            let status = batch.column_by_name("status").unwrap().as_string::<i32>();
+            let row = |row| (trials.value(row), status.value(row).to_owned());
+            rows.extend((0..batch.num_rows()).map(row));
+        }
+    }
+    rows.sort();
+    rows
+}
+
+/// All files below `root`.
+fn files(root: &Path) -> Vec<String> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(root).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.is_dir() {
+            files.extend(self::files(&path).iter().map(|file| format!("{name}/{file}")));
+        } else {
+            files.push(name.to_owned());
+        }
+    }
+    files.sort();
+    files
+}
+
+fn names(parts: &[Part]) -> Vec<String> {
+    let mut names: Vec<String> = parts.iter().map(Part::path).collect();
+    names.sort();
+    names
+}
+
+fn rows(rows: &[(u64, &str)]) -> Vec<(u64, String)> {
+    rows.iter().map(|(trial, status)| (*trial, (*status).to_owned())).collect()
+}
+
+/// Three parts: trials 1 and 2; 3; and, after its retraction at position 5, trial 1 again.
+fn three_parts(dataset: &Dataset) -> Journal {
+    let write = |range, batches: &[(u64, &str)]| {
+        let batches = batches.iter().map(|(trial, status)| batch(*trial, status));
+        dataset.write(Table::Trials, &demo(), range, batches).unwrap()
+    };
+    let parts = vec![
+        write((1, 2), &[(2, "completed"), (1, "failed")]),
+        write((3, 4), &[(3, "completed")]),
+        write((6, 7), &[(4, "completed"), (1, "completed")]),
+    ];
+    Journal { parts, retractions: vec![Retraction { trial: TrialId::new(demo(), 1), before: 5 }] }
+}
+
+const BEFORE: [(u64, &str); 5] =
+    [(1, "completed"), (1, "failed"), (2, "completed"), (3, "completed"), (4, "completed")];
+const AFTER: [(u64, &str); 4] =
+    [(1, "completed"), (2, "completed"), (3, "completed"), (4, "completed")];
+
+#[test]
+fn a_part_holds_its_rows_sorted_under_its_name() {
+    let root = TempDir::new().unwrap();
+    let dataset = Dataset::new(root.path().join("new/results"));
+    let journal = three_parts(&dataset);
+    assert_eq!(names(&journal.parts), files(&dataset.root()));
+    assert_eq!(seen_in_place(&dataset.root()), rows(&BEFORE));
+    let first = &journal.parts[0];
+    assert_eq!(first.path(), "trials/sweep=demo/part-000000000001-000000000002.parquet");
+    let path = dataset.root().join(first.path());
+    assert_eq!((first.rows, first.bytes), (2, fs::metadata(&path).unwrap().len()));
+
+    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
+    let metadata = Arc::clone(reader.metadata());
+    let group = metadata.row_group(0);
+    assert!(group.column(0).bloom_filter_offset().is_some());
+    assert!(group.column(0).column_index_offset().is_some());
+    let version = metadata.file_metadata().key_value_metadata().unwrap();
+    let version = version.iter().find(|pair| pair.key == "rheo.schema").unwrap();
+    assert_eq!(version.value, Some(crate::SCHEMA_VERSION.to_string()));
+    let batch = reader.build().unwrap().next().unwrap().unwrap();
+    assert_eq!(batch.column(0).as_primitive::<UInt64Type>().values(), &[1, 2]);
+}
+
+#[test]
+fn a_part_that_is_interrupted_anywhere_leaves_nothing_behind() {
+    for changes in 0.. {
+        let root = TempDir::new().unwrap();
+        let dataset = Dataset::new(root.path().join("results"));
+        dataset.disk.fuse.set(changes);
+        let write = |dataset: &Dataset| {
+            let batches = [batch(1, "completed"), batch(2, "completed")];
+            dataset.write(Table::Trials, &demo(), (1, 2), batches)
+        };
+        // Even a part that was finished does not count: the plug is pulled before it is journaled.
+        let finished = write(&dataset).is_ok();
+
+        let dataset = Dataset::new(root.path().join("results"));
+        let removed = dataset.recover(&[]).unwrap();
+        assert!(removed.len() <= 1, "{removed:?}");
+        assert!(!dataset.root().exists() || files(&dataset.root()).is_empty());
+
+        let part = write(&dataset).unwrap();
+        assert_eq!(dataset.recover(std::slice::from_ref(&part)).unwrap(), Vec::<String>::new());
+        assert_eq!(files(&dataset.root()), [part.path()]);
+        if finished {
+            assert_eq!(removed, [part.path()]);
+            assert!(changes > 10, "every change is counted");
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_compaction_that_is_interrupted_anywhere_loses_and_doubles_no_row() {
+    for changes in 0.. {
+        let root = TempDir::new().unwrap();
+        let dataset = Dataset::new(root.path());
+        let mut journal = three_parts(&dataset);
+        dataset.disk.fuse.set(changes);
+        let compaction =
+            dataset.compact(Table::Trials, &demo(), &journal.parts, &journal.retractions);
+        assert_eq!(seen_in_place(root.path()), rows(&BEFORE), "preparing shows nothing");
+        let mut published = false;
+        if let Ok(compaction) = compaction {
+            let compaction = compaction.unwrap();
+            journal.parts.clone_from(&compaction.new);
+            published = dataset.publish(&compaction).is_ok();
+            let seen = seen_in_place(root.path());
+            assert!(seen == rows(&BEFORE) || seen == rows(&AFTER), "all or nothing: {seen:?}");
+        }
+
+        let dataset = Dataset::new(root.path());
+        dataset.recover(&journal.parts).unwrap();
+        let compacted = journal.parts.len() == 1;
+        assert_eq!(seen_in_place(root.path()), rows(if compacted { &AFTER } else { &BEFORE }));
+        assert_eq!(files(root.path()), names(&journal.parts));
+        if published {
+            assert!(compacted);
+            assert!(changes > 20, "every change is counted");
+            break;
+        }
+    }
+}
+
+#[test]
+fn what_was_journaled_before_it_was_recovered_is_recovered_after_any_further_crash() {
+    for changes in 0.. {
+        let root = TempDir::new().unwrap();
+        let dataset = Dataset::new(root.path());
+        let journal = three_parts(&dataset);
+        let compaction = dataset
+            .compact(Table::Trials, &demo(), &journal.parts, &journal.retractions)
+            .unwrap()
+            .unwrap();
+        // Journaled, not published; then recovery itself is interrupted.
+        let dataset = Dataset::new(root.path());
+        dataset.disk.fuse.set(changes);
+        let recovered = dataset.recover(&compaction.new).is_ok();
+        Dataset::new(root.path()).recover(&compaction.new).unwrap();
+        assert_eq!(seen_in_place(root.path()), rows(&AFTER));
+        assert_eq!(files(root.path()), names(&compaction.new));
+        if recovered {
+            assert!(changes > 3);
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_compaction_that_was_given_up_can_be_prepared_again() {
+    let root = TempDir::new().unwrap();
+    let dataset = Dataset::new(root.path());
+    let journal = three_parts(&dataset);
+    for _ in 0..2 {
+        let compaction = dataset
+            .compact(Table::Trials, &demo(), &journal.parts, &journal.retractions)
+            .unwrap()
+            .unwrap();
+        assert_eq!(compaction.old, journal.parts);
+        let [part] = &compaction.new[..] else { panic!("{:?}", compaction.new) };
+        assert_eq!((part.first, part.last, part.generation, part.rows), (1, 7, 1, 4));
+    }
+}
+
+#[test]
+fn parts_that_stay_as_they_are_keep_their_names() {
+    let root = TempDir::new().unwrap();
+    let dataset = Dataset::new(root.path());
+    let mut parts = three_parts(&dataset).parts;
+    // A part too large to be merged with others.
+    parts[1].bytes = 1 << 40;
+    let sparse = File::options().write(true).open(root.path().join(parts[1].path())).unwrap();
+    sparse.set_len(1 << 40).unwrap();
+    assert!(dataset.compact(Table::Trials, &demo(), &parts, &[]).unwrap().is_none());
+
+    let retractions = [Retraction { trial: TrialId::new(demo(), 1), before: 3 }];
+    let compaction =
+        dataset.compact(Table::Trials, &demo(), &parts, &retractions).unwrap().unwrap();
+    let generations: Vec<u32> = compaction.new.iter().map(|part| part.generation).collect();
+    assert_eq!(generations, [1, 0, 0]);
+    dataset.publish(&compaction).unwrap();
+    assert_eq!(files(root.path()), names(&compaction.new));
+}
+
+#[test]
+fn a_part_of_which_nothing_counts_disappears() {
+    let root = TempDir::new().unwrap();
+    let dataset = Dataset::new(root.path());
+    let part = dataset.write(Table::Trials, &demo(), (1, 1), [batch(1, "failed")]).unwrap();
+    let retractions = [Retraction { trial: TrialId::new(demo(), 1), before: 2 }];
+    let compaction =
+        dataset.compact(Table::Trials, &demo(), &[part], &retractions).unwrap().unwrap();
+    assert!(compaction.new.is_empty());
+    dataset.publish(&compaction).unwrap();
+    assert!(files(root.path()).is_empty());
+}
+
+#[test]
+fn what_a_pinned_query_reads_stays_until_it_ends() {
+    let root = TempDir::new().unwrap();
+    let dataset = Dataset::new(root.path());
+    let journal = three_parts(&dataset);
+    let pin = dataset.pin();
+    let compaction = dataset.compact(Table::Trials, &demo(), &journal.parts, &[]).unwrap().unwrap();
+    dataset.publish(&compaction).unwrap();
+    assert_eq!(files(root.path()).len(), 4, "the old parts are still staged");
+    let retractions = [Retraction { trial: TrialId::new(demo(), 1), before: 8 }];
+    let again = dataset.compact(Table::Trials, &demo(), &compaction.new, &retractions);
+    assert!(matches!(again, Err(Error::Busy { .. })));
+    drop(pin);
+    dataset.clear_retired().unwrap();
+    assert_eq!(files(root.path()), names(&compaction.new));
+}
+
+#[test]
+fn only_what_is_ours_is_removed() {
+    let root = TempDir::new().unwrap();
+    let dataset = Dataset::new(root.path());
+    let journal = three_parts(&dataset);
+    let put = |path: &str| {
+        let path = root.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "of somebody else").unwrap();
+    };
+    let foreign = [
+        "README",
+        "epochs/sweep=Not A Name/part-000000000001-000000000002.parquet",
+        "figures/part-000000000001-000000000002.parquet",
+        "trials/sweep=demo/best.parquet",
+        "trials/sweep=demo/figures/loss.svg",
+        "trials/sweep=demo/notes.txt",
+    ];
+    for path in foreign {
+        put(path);
+    }
+    put("trials/sweep=demo/part-000000000008-000000000009.parquet");
+    put("epochs/sweep=gone/part-000000000001-000000000002.parquet");
+    put(".staging/trials-demo-part-000000000008-000000000009.parquet.tmp");
+
+    let removed = dataset.recover(&journal.parts).unwrap();
+    assert_eq!(removed.len(), 3, "{removed:?}");
+    let kept = |parts: &[Part]| {
+        let mut kept: Vec<String> = names(parts);
+        kept.extend(foreign.map(str::to_owned));
+        kept.sort();
+        kept
+    };
+    assert_eq!(files(root.path()), kept(&journal.parts));
+
+    let compaction = dataset.compact(Table::Trials, &demo(), &journal.parts, &[]).unwrap().unwrap();
+    dataset.publish(&compaction).unwrap();
+    assert_eq!(files(root.path()), kept(&compaction.new));
+}
+
+#[test]
+fn a_missing_or_damaged_part_is_noticed() {
+    let root = TempDir::new().unwrap();
+    let dataset = Dataset::new(root.path());
+    let journal = three_parts(&dataset);
+    let path = root.path().join(journal.parts[1].path());
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+    let notices = |result: Result<Vec<String>, Error>| {
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains("part-000000000003-000000000004.parquet"), "{error}");
+    };
+    notices(dataset.recover(&journal.parts));
+    fs::remove_file(&path).unwrap();
+    notices(dataset.recover(&journal.parts));
+    assert!(dataset.compact(Table::Trials, &demo(), &journal.parts, &[]).is_err());
+    assert_eq!(files(root.path()).len(), 2, "nothing else was touched");
+}
+
+#[test]
+fn parts_that_change_during_a_compaction_are_not_hidden() {
+    let root = TempDir::new().unwrap();
+    let dataset = Dataset::new(root.path());
+    let journal = three_parts(&dataset);
+    let compaction = dataset.compact(Table::Trials, &demo(), &journal.parts, &[]).unwrap().unwrap();
+    dataset.write(Table::Trials, &demo(), (8, 8), [batch(5, "completed")]).unwrap();
+    assert!(matches!(dataset.publish(&compaction), Err(Error::Changed { .. })));
+    assert_eq!(seen_in_place(root.path()).len(), 6);
+}

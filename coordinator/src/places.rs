@@ -1,0 +1,200 @@
+//! Where the results and the checkpoints of a state directory lie, chosen once and remembered.
+//!
+//! Both are in the state directory unless somebody says otherwise at the first start; from then on
+//! `places.json` says so, and commands need not be told. Another place is refused: the journal names
+//! parts and checkpoints that would not be there.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use rheo_store::place::{self, Place};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Where everything lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    /// Names this state directory, so that nobody else writes to its buckets.
+    pub id: String,
+    /// The results.
+    pub results: Place,
+    /// The checkpoints.
+    pub checkpoints: Place,
+}
+
+/// What somebody asks for; what is none is as it was, or in the state directory.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Where results should lie.
+    pub results: Option<Place>,
+    /// Where checkpoints should lie.
+    pub checkpoints: Option<Place>,
+}
+
+/// Why they are not known, or not possible.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// They lie somewhere else already.
+    #[error(
+        "the {what} of `{state}` lie in `{remembered}`, not in `{wanted}`: leave `--{what}` out, or choose another `--state`",
+        state = state.display()
+    )]
+    Elsewhere {
+        /// `results` or `checkpoints`.
+        what: &'static str,
+        /// The state directory.
+        state: PathBuf,
+        /// Where they lie.
+        remembered: String,
+        /// What was asked for.
+        wanted: String,
+    },
+    /// The place itself.
+    #[error(transparent)]
+    Place(#[from] place::Error),
+    /// The file that remembers them cannot be read or written.
+    #[error("`{}` cannot be used", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The file; what is none lies in the state directory, wherever that is moved.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Remembered {
+    id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    results: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    checkpoints: Option<String>,
+}
+
+impl Places {
+    /// What is remembered in the state directory `state`; what is `wanted` if its journal `is_new`,
+    /// without a history.
+    pub fn resolve(
+        state: &Path,
+        wanted: &Wanted,
+        is_new: impl Fn() -> bool,
+    ) -> Result<Self, Error> {
+        let Remembered { id, results, checkpoints } = read(state)?.unwrap_or_default();
+        let choose = |what, remembered: Option<String>, wanted: &Option<Place>| {
+            let known = match remembered {
+                Some(text) => text.parse()?,
+                None => usual(state, what),
+            };
+            match wanted.as_ref().map(absolute) {
+                Some(wanted) if wanted != known && !is_new() => Err(Error::Elsewhere {
+                    what,
+                    state: state.to_owned(),
+                    remembered: known.to_string(),
+                    wanted: wanted.to_string(),
+                }),
+                Some(wanted) => Ok(wanted),
+                None => Ok(known),
+            }
+        };
+        Ok(Self {
+            id: if id.is_empty() { Uuid::now_v7().to_string() } else { id },
+            results: choose("results", results, &wanted.results)?,
+            checkpoints: choose("checkpoints", checkpoints, &wanted.checkpoints)?,
+        })
+    }
+
+    /// Remembers them, durably, if there is anything to remember.
+    pub fn remember(&self, state: &Path) -> Result<(), Error> {
+        let text = |what, place: &Place| (*place != usual(state, what)).then(|| place.to_string());
+        let now = Remembered {
+            id: self.id.clone(),
+            results: text("results", &self.results),
+            checkpoints: text("checkpoints", &self.checkpoints),
+        };
+        let before = read(state)?;
+        let is_usual = now.results.is_none() && now.checkpoints.is_none();
+        if before.as_ref() == Some(&now) || (before.is_none() && is_usual) {
+            return Ok(());
+        }
+        let path = file(state);
+        let write = || -> io::Result<()> {
+            let aside = path.with_extension("new");
+            let mut new = File::create(&aside)?;
+            new.write_all(&serde_json::to_vec_pretty(&now)?)?;
+            new.sync_all()?;
+            std::fs::rename(&aside, &path)?;
+            File::open(state)?.sync_all()
+        };
+        write().map_err(|source| Error::File { path: path.clone(), source })
+    }
+}
+
+fn file(state: &Path) -> PathBuf {
+    state.join("places.json")
+}
+
+fn read(state: &Path) -> Result<Option<Remembered>, Error> {
+    let path = file(state);
+    let text = match std::fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        result => result,
+    };
+    let read = text.and_then(|text| Ok(serde_json::from_slice(&text)?));
+    read.map(Some).map_err(|source| Error::File { path, source })
+}
+
+/// Where `what` lies if nobody says otherwise.
+fn usual(state: &Path, what: &str) -> Place {
+    absolute(&Place::Directory(state.join(what)))
+}
+
+/// A directory from wherever a process runs.
+fn absolute(place: &Place) -> Place {
+    match place {
+        Place::Directory(path) => {
+            Place::Directory(std::path::absolute(path).unwrap_or_else(|_| path.clone()))
+        }
+        Place::Bucket(_) => place.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(results: &str) -> Wanted {
+        Wanted { results: Some(results.parse().unwrap()), checkpoints: None }
+    }
+
+    #[test]
+    fn a_place_is_chosen_once_and_remembered() {
+        let state = tempfile::tempdir().unwrap();
+        let resolve = |wanted: &Wanted, is_new| Places::resolve(state.path(), wanted, || is_new);
+        let first = resolve(&wanted("s3://wrong"), true).unwrap();
+        first.remember(state.path()).unwrap();
+        // As long as nothing has happened there is nothing to lose.
+        let places = resolve(&wanted("s3://bucket/a"), true).unwrap();
+        places.remember(state.path()).unwrap();
+        assert_eq!(places.id, first.id);
+        assert_eq!(places.checkpoints, usual(state.path(), "checkpoints"));
+        assert_eq!(resolve(&Wanted::default(), false).unwrap(), places);
+        assert_eq!(resolve(&wanted("s3://bucket/a/"), false).unwrap(), places);
+        let error = resolve(&wanted("s3://bucket/b"), false).unwrap_err().to_string();
+        assert!(error.contains("lie in `s3://bucket/a`, not in `s3://bucket/b`"), "{error}");
+    }
+
+    #[test]
+    fn what_lies_in_the_state_directory_needs_no_file_and_stays_there() {
+        let state = tempfile::tempdir().unwrap();
+        let resolve = |wanted: &Wanted| Places::resolve(state.path(), wanted, || false);
+        resolve(&Wanted::default()).unwrap().remember(state.path()).unwrap();
+        assert!(!file(state.path()).exists());
+        let usual = state.path().join("results");
+        assert!(resolve(&wanted(usual.to_str().unwrap())).is_ok());
+        assert!(matches!(resolve(&wanted("elsewhere")), Err(Error::Elsewhere { .. })));
+    }
+}

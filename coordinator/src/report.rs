@@ -1,0 +1,61 @@
+//! An error with its causes as one line for people.
+//!
+//! Libraries differ in whether an error repeats its cause, and servers answer in XML; what is said
+//! here is said once, and readable.
+
+use std::error::Error;
+
+/// An error with its causes, on one line.
+pub(crate) fn report(error: &dyn Error) -> String {
+    let mut text = plain(&error.to_string());
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = plain(&error.to_string());
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// Object storage says what is wrong in a document; its message is all that people need.
+fn plain(text: &str) -> String {
+    let message = || {
+        let (before, document) = text.split_once("<?xml")?;
+        let (_, message) = document.split_once("<Message>")?;
+        let (message, rest) = message.split_once("</Message>")?;
+        let after = rest.split_once("</Error>").map_or("", |(_, after)| after);
+        Some(format!("{before}{message}{after}"))
+    };
+    message().unwrap_or_else(|| text.to_owned()).trim().replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Layer(&'static str, #[source] Option<Box<Self>>);
+
+    fn layers(texts: &[&'static str]) -> Layer {
+        let mut layer = None;
+        for text in texts.iter().rev() {
+            layer = Some(Box::new(Layer(text, layer)));
+        }
+        *layer.unwrap()
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        let told = layers(&["cannot write: `a`", "PUT failed: no route", "no route", "os error 5"]);
+        assert_eq!(report(&told), "cannot write: `a`: PUT failed: no route: os error 5");
+    }
+
+    #[test]
+    fn documents_are_left_out_but_for_their_message() {
+        let document = "403: <?xml version=\"1.0\"?>\n<Error><Code>A</Code><Message>You may not.</Message><Id>7</Id></Error>";
+        assert_eq!(report(&layers(&["refused", document])), "refused: 403: You may not.");
+    }
+}

@@ -1,0 +1,336 @@
+//! Where results or checkpoints lie: in a directory, or under a prefix in a bucket of object
+//! storage.
+//!
+//! What is known of buckets is here and nowhere else: how they are written (`s3://bucket/prefix`),
+//! which feature each kind needs, how long a request is tried, and whose a prefix is. Credentials,
+//! region and endpoint are those of the vendors' own environment variables, which `object_store`
+//! reads; none is ever an argument or written down.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt as _, PutMode};
+
+/// A directory, or a prefix in a bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// On a file system.
+    Directory(PathBuf),
+    /// In object storage.
+    Bucket(Address),
+}
+
+/// A prefix in a bucket, as it is written: `s3://bucket/prefix`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    kind: Kind,
+    bucket: String,
+    prefix: String,
+}
+
+/// The kinds of object storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Amazon's, and whatever speaks its protocol.
+    S3,
+    /// Google's.
+    Gcs,
+    /// Microsoft's.
+    Azure,
+}
+
+/// An open prefix in a bucket.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    /// Its objects; paths are relative to the prefix.
+    pub store: Arc<dyn ObjectStore>,
+    /// How it is written.
+    pub url: String,
+}
+
+/// Why a place cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It is neither a path nor an address.
+    #[error(
+        "`{0}` is not a place: give a directory, `s3://bucket/prefix`, `gs://...` or `az://...`"
+    )]
+    Invalid(String),
+    /// This program was built without what it takes.
+    #[error(
+        "this `rheo` was built without `{scheme}://`: build it with `cargo build --release --features rheo-coordinator/{feature}`"
+    )]
+    Feature {
+        /// The scheme of its address.
+        scheme: &'static str,
+        /// The feature of cargo.
+        feature: &'static str,
+    },
+    /// The environment does not say how to reach it.
+    #[error("`{url}` cannot be used: {hint}")]
+    Setting {
+        /// The place.
+        url: String,
+        /// Which variables there are.
+        hint: &'static str,
+        /// What is wrong.
+        #[source]
+        source: StoreError,
+    },
+    /// It refused, or did not answer.
+    #[error("`{url}` cannot be used: {}", hint(source))]
+    Refused {
+        /// The place.
+        url: String,
+        /// What it said.
+        source: StoreError,
+    },
+    /// It writes over what exists although it was told not to.
+    #[error(
+        "`{0}` ignores the condition of a conditional write (`If-None-Match: *`), so rows could be doubled there: use object storage that honours it"
+    )]
+    Unconditional(String),
+    /// Another state directory writes there.
+    #[error(
+        "`{url}` belongs to another state directory (`{owner}`): choose another prefix; if that one is gone for good, remove what lies there"
+    )]
+    Taken {
+        /// The place.
+        url: String,
+        /// Whose it is.
+        owner: String,
+    },
+}
+
+/// What to look at when a bucket refuses.
+fn hint(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::NotFound { .. } => "there is no such bucket, or not at this endpoint",
+        StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => {
+            "the credentials in the environment may not read and write there"
+        }
+        _ => "it did not answer as object storage does; check endpoint, region and credentials",
+    }
+}
+
+impl FromStr for Place {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text.split_once("://") {
+            None if text.is_empty() => Err(Error::Invalid(text.to_owned())),
+            None => Ok(Self::Directory(text.into())),
+            Some((scheme, rest)) => {
+                let invalid = || Error::Invalid(text.to_owned());
+                let kind = Kind::ALL.into_iter().find(|kind| kind.scheme() == scheme);
+                let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+                let prefix = prefix.trim_matches('/').to_owned();
+                // No user and no password, which would be written down.
+                let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+                if bucket.is_empty()
+                    || !bucket.bytes().all(is_name)
+                    || Path::parse(&prefix).is_err()
+                {
+                    return Err(invalid());
+                }
+                let kind = kind.ok_or_else(invalid)?;
+                Ok(Self::Bucket(Address { kind, bucket: bucket.to_owned(), prefix }))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path) => write!(f, "{}", path.display()),
+            Self::Bucket(address) => write!(f, "{address}"),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.kind.scheme(), self.bucket)?;
+        if self.prefix.is_empty() { Ok(()) } else { write!(f, "/{}", self.prefix) }
+    }
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::S3, Self::Gcs, Self::Azure];
+
+    fn scheme(self) -> &'static str {
+        match self {
+            Self::S3 => "s3",
+            Self::Gcs => "gs",
+            Self::Azure => "az",
+        }
+    }
+
+    #[cfg(not(all(feature = "s3", feature = "gcs", feature = "azure")))]
+    fn is_missing(self) -> Error {
+        let feature = match self {
+            Self::S3 => "s3",
+            Self::Gcs => "gcs",
+            Self::Azure => "azure",
+        };
+        Error::Feature { scheme: self.scheme(), feature }
+    }
+}
+
+impl Address {
+    /// Prepares to use it; nothing is sent yet.
+    pub fn open(&self) -> Result<Bucket, Error> {
+        let store = PrefixStore::new(self.connect()?, Path::from(self.prefix.as_str()));
+        Ok(Bucket { store: Arc::new(store), url: self.to_string() })
+    }
+
+    fn connect(&self) -> Result<Arc<dyn ObjectStore>, Error> {
+        match self.kind {
+            #[cfg(feature = "s3")]
+            Kind::S3 => self.open_s3(),
+            #[cfg(feature = "gcs")]
+            Kind::Gcs => self.open_gcs(),
+            #[cfg(feature = "azure")]
+            Kind::Azure => self.open_azure(),
+            #[cfg(not(all(feature = "s3", feature = "gcs", feature = "azure")))]
+            missing => Err(missing.is_missing()),
+        }
+    }
+
+    #[cfg(feature = "s3")]
+    fn open_s3(&self) -> Result<Arc<dyn ObjectStore>, Error> {
+        use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3CopyIfNotExists};
+        let mut builder = AmazonS3Builder::from_env().with_bucket_name(&self.bucket);
+        if builder.get_config_value(&AmazonS3ConfigKey::CopyIfNotExists).is_none() {
+            // A plain copy cannot be conditional; the completion of a multipart upload can.
+            builder = builder.with_copy_if_not_exists(S3CopyIfNotExists::Multipart);
+        }
+        let store = builder.with_retry(network::retry()).build();
+        Ok(Arc::new(store.map_err(|source| self.setting("AWS_*", source))?))
+    }
+
+    #[cfg(feature = "gcs")]
+    fn open_gcs(&self) -> Result<Arc<dyn ObjectStore>, Error> {
+        use object_store::gcp::GoogleCloudStorageBuilder;
+        let builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(&self.bucket);
+        let store = builder.with_retry(network::retry()).build();
+        Ok(Arc::new(store.map_err(|source| self.setting("GOOGLE_*", source))?))
+    }
+
+    #[cfg(feature = "azure")]
+    fn open_azure(&self) -> Result<Arc<dyn ObjectStore>, Error> {
+        use object_store::azure::MicrosoftAzureBuilder;
+        let builder = MicrosoftAzureBuilder::from_env().with_container_name(&self.bucket);
+        let store = builder.with_retry(network::retry()).build();
+        Ok(Arc::new(store.map_err(|source| self.setting("AZURE_*", source))?))
+    }
+
+    #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+    fn setting(&self, hint: &'static str, source: StoreError) -> Error {
+        Error::Setting { url: self.to_string(), hint, source }
+    }
+}
+
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+mod network {
+    use std::time::Duration;
+
+    use object_store::{BackoffConfig, RetryConfig};
+
+    /// How long a request is tried before somebody hears of it. Not longer, because whoever asked
+    /// tries again by itself, and people should read in `rheo status` what is wrong.
+    const PATIENCE: Duration = Duration::from_secs(15);
+
+    pub(super) fn retry() -> RetryConfig {
+        let backoff = BackoffConfig { max_backoff: Duration::from_secs(4), ..Default::default() };
+        RetryConfig { backoff, max_retries: 100, retry_timeout: PATIENCE }
+    }
+}
+
+/// The object that says whose a prefix is. Readers of tables do not come across it, and leave out
+/// what begins like this.
+const OWNER: &str = "_rheobase";
+
+impl Bucket {
+    /// Makes sure that what lies here is written by the state directory `id` alone, that it may be
+    /// read and written, and that conditional writes are conditional. `directory` is for people.
+    ///
+    /// Two coordinators on one prefix would each remove what the other's journal names.
+    pub async fn claim(&self, id: &str, directory: &str) -> Result<(), Error> {
+        let refused = |source| Error::Refused { url: self.url.clone(), source };
+        let marker = Path::from(OWNER);
+        let text = format!("{id}\n{directory}\n");
+        for is_new in [true, false] {
+            match self.store.put_opts(&marker, text.clone().into(), PutMode::Create.into()).await {
+                // Once more: it exists now, and must not be written over.
+                Ok(_) if is_new => {}
+                Ok(_) => return Err(Error::Unconditional(self.url.clone())),
+                Err(StoreError::AlreadyExists { .. }) => break,
+                Err(error) => return Err(refused(error)),
+            }
+        }
+        let found = self.store.get(&marker).await.map_err(refused)?;
+        let found = found.bytes().await.map_err(refused)?;
+        let found = String::from_utf8_lossy(&found);
+        let mut lines = found.lines();
+        if lines.next() == Some(id) {
+            return Ok(());
+        }
+        let owner = lines.next().unwrap_or("unknown").to_owned();
+        Err(Error::Taken { url: self.url.clone(), owner })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+
+    use super::*;
+
+    #[test]
+    fn places_are_read_and_written_alike() {
+        for (text, again) in [
+            ("results", "results"),
+            ("/data/results", "/data/results"),
+            ("s3://bucket", "s3://bucket"),
+            ("s3://bucket/", "s3://bucket"),
+            ("s3://bucket/a/b/", "s3://bucket/a/b"),
+            ("gs://bucket/a", "gs://bucket/a"),
+            ("az://container/a", "az://container/a"),
+        ] {
+            let place: Place = text.parse().unwrap();
+            assert_eq!(place.to_string(), again);
+            assert_eq!(again.parse::<Place>().unwrap(), place);
+        }
+        for wrong in [
+            "",
+            "s3://",
+            "s3:///prefix",
+            "ftp://host/x",
+            "s3://bucket/a//b",
+            "s3://key:secret@bucket",
+        ] {
+            let error = wrong.parse::<Place>().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("`{wrong}` is not a place: ")), "{error}");
+        }
+    }
+
+    fn bucket(store: &Arc<InMemory>) -> Bucket {
+        let store: Arc<dyn ObjectStore> = Arc::<InMemory>::clone(store);
+        Bucket { store: Arc::new(PrefixStore::new(store, "a/b")), url: "s3://bucket/a/b".into() }
+    }
+
+    #[tokio::test]
+    async fn a_prefix_has_one_owner() {
+        let store = Arc::new(InMemory::new());
+        bucket(&store).claim("one", "/home/one/.rheo").await.unwrap();
+        bucket(&store).claim("one", "/moved/.rheo").await.unwrap();
+        let error = bucket(&store).claim("other", "/other").await.unwrap_err();
+        assert!(matches!(&error, Error::Taken { owner, .. } if owner == "/home/one/.rheo"));
+    }
+}
