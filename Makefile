@@ -4,6 +4,10 @@
 export RHEO_CACHE ?= $(HOME)/.cache/rheobase
 export PATH := $(RHEO_CACHE)/tools/bin:$(PATH)
 
+# What tests and lints build beside the defaults; a plain `cargo build` and the demo do without.
+FEATURES ?= rheo-coordinator/s3
+with := --features "$(FEATURES)"
+
 .PHONY: help libtorch demo test test-slurm check bench bench-sweep test-core e2e bless
 
 help: ## List the targets
@@ -18,18 +22,19 @@ demo: libtorch ## Train the three kinds of networks on two workers and look at t
 
 test: libtorch ## Run every test
 	deploy/tools.sh cargo-nextest python torch
-	cargo build --locked --quiet --bins
-	cargo nextest run --locked --workspace --cargo-quiet -E 'not binary(slurm)'
-	cargo test --locked --quiet --workspace --doc
+	-deploy/tools.sh s3
+	cargo build --locked --quiet --bins $(with)
+	cargo nextest run --locked --workspace --cargo-quiet $(with) -E 'not binary(slurm)'
+	cargo test --locked --quiet --workspace --doc $(with)
 
 test-slurm: libtorch ## Run sweeps on a real Slurm of several virtual nodes on this machine
-	cargo build --locked --quiet --bins
-	cargo test --locked --quiet --workspace --test slurm -- --test-threads=1
+	cargo build --locked --quiet --bins $(with)
+	cargo test --locked --quiet --workspace --test slurm $(with) -- --test-threads=1
 
 check: libtorch ## Formatting, lints, licences, unused dependencies, spelling
 	deploy/tools.sh cargo-deny cargo-machete typos
 	cargo fmt --check
-	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets $(with) -- -D warnings
 	cargo deny --log-level error check bans licenses sources
 	cargo machete
 	typos
@@ -48,10 +53,12 @@ test-core: ## Run the quick tests: no libtorch, no DataFusion
 
 e2e: libtorch ## Run the tests with real processes
 	deploy/tools.sh cargo-nextest python
-	cargo build --locked --quiet --bins
-	cargo nextest run --locked -p rheo-tests
+	-deploy/tools.sh s3
+	cargo build --locked --quiet --bins $(with)
+	cargo nextest run --locked --workspace -E 'package(rheo-tests)' $(with)
 
 bless: libtorch ## Accept what generated files and snapshots say now
 	deploy/tools.sh cargo-nextest python torch
-	cargo build --locked --quiet --bins
-	INSTA_UPDATE=always RHEO_BLESS=1 cargo nextest run --locked --workspace
+	-deploy/tools.sh s3
+	cargo build --locked --quiet --bins $(with)
+	INSTA_UPDATE=always RHEO_BLESS=1 cargo nextest run --locked --workspace $(with)

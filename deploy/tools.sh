@@ -2,10 +2,10 @@
 # Makes sure that tools for development are there, installing those that are not into
 # ${RHEO_CACHE:-$HOME/.cache/rheobase}/tools. What is on PATH already is taken.
 #
-#   deploy/tools.sh cargo-nextest cargo-deny cargo-machete typos python torch bench
+#   deploy/tools.sh cargo-nextest cargo-deny cargo-machete typos python torch s3 bench
 #
-# `python` stands for the Python packages that read our results in the tests, `torch` for those that read our weights, `bench`
-# for what the benchmarks compare us with beside PyTorch; each goes into a directory of its own.
+# `python` stands for the Python packages that read our results in the tests, `torch` for those that read our weights, `s3` for
+# a server of object storage, `bench` for what the benchmarks compare us with beside PyTorch; each goes into a directory of its own.
 set -eu
 
 cache=${RHEO_CACHE:-$HOME/.cache/rheobase}
@@ -61,6 +61,7 @@ for tool in "$@"; do
     typos) install_typos ;;
     python) packages tests/requirements.txt python ;;
     torch) packages tests/requirements-torch.txt torch --no-deps --no-compile ;;
+    s3) packages tests/requirements-s3.txt s3 ;;
     bench) packages bench/requirements.txt bench ;;
     *) echo "error: no such tool: $tool" >&2; exit 2 ;;
     esac

@@ -163,6 +163,10 @@ fn absolute(place: &Place) -> Place {
 }
 
 #[cfg(test)]
+#[cfg(feature = "s3")]
+mod bucket;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -8,6 +8,7 @@ mod crash;
 mod damage;
 mod export;
 mod life;
+mod object_store;
 mod protocol;
 mod readers;
 mod scale;

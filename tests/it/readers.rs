@@ -33,7 +33,7 @@ print(json.dumps(seen))
 "#;
 
 /// Where `make test` puts the readers; says loudly that the test is skipped if they are not there.
-fn readers() -> Option<PathBuf> {
+pub(crate) fn readers() -> Option<PathBuf> {
     let cache = std::env::var_os("RHEO_CACHE").map(PathBuf::from);
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/rheobase"));
     let found = cache.or_else(home)?.join("tools/python");

@@ -6,6 +6,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 #![expect(clippy::missing_panics_doc, reason = "everything here panics where a test fails")]
 
+pub mod object_store;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -22,6 +24,7 @@ pub const DEADLINE: Duration = Duration::from_secs(90);
 #[derive(Debug)]
 pub struct Bench {
     directory: TempDir,
+    environment: Vec<(String, String)>,
 }
 
 /// What a program said, and how it ended.
@@ -67,11 +70,16 @@ impl From<Output> for Said {
 
 impl Default for Bench {
     fn default() -> Self {
-        Self { directory: tempfile::tempdir().unwrap() }
+        Self { directory: tempfile::tempdir().unwrap(), environment: Vec::new() }
     }
 }
 
 impl Bench {
+    /// A bench whose programs find this in their environment.
+    pub fn with(environment: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self { environment: environment.into_iter().collect(), ..Self::default() }
+    }
+
     /// The directory in which programs run.
     pub fn path(&self) -> &Path {
         self.directory.path()
@@ -108,6 +116,7 @@ impl Bench {
                 command.env_remove(variable);
             }
         }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         // The first epochs of tests are too short for more threads to help.
         command.env("OMP_NUM_THREADS", "1").env("RUST_BACKTRACE", "0");
         command

@@ -48,7 +48,7 @@ pub(super) const TLS_KEY: &str = "RHEO_TLS_KEY";
 pub(super) const LOG: &str = "RHEO_LOG";
 
 /// Every variable and what it is for.
-pub(super) const ALL: [(&str, &str); 12] = [
+pub(super) const ALL: [(&str, &str); 13] = [
     (SERVER, "address of a coordinator"),
     (STATE, "state directory"),
     (DATA, "directory of data files"),
@@ -60,6 +60,7 @@ pub(super) const ALL: [(&str, &str); 12] = [
     (WORKER_TOKEN_FILE, "file with the token of workers, for rheo serve"),
     (TLS_CERT, "file with the certificate of rheo serve"),
     (TLS_KEY, "file with the key of that certificate"),
+    (POLL, "seconds between questions to a cluster"),
     (LOG, "what is logged"),
 ];
 

@@ -1,0 +1,116 @@
+//! What depends on what a server does, on a real one: conditional writes of small and large parts,
+//! large checkpoints, and whose a bucket is.
+//!
+//! The client reads its settings from the environment of the process, which must not change while
+//! it runs; so the test starts itself again, with a server in its environment.
+
+use std::process::Command;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rheo_core::config::TrialConfig;
+use rheo_core::id::SweepName;
+use rheo_core::part::Part;
+use rheo_core::row::{Rows, ShapeRow, Table};
+use rheo_query::{Dataset, Keys, dataset};
+use rheo_store::checkpoint::{self, Store};
+use rheo_store::place::{self, Bucket, Place};
+use rheo_tests::object_store::Server;
+use tokio::runtime::Handle;
+
+const INSIDE: &str = "places::bucket::with_a_server_in_the_environment";
+
+#[test]
+fn object_store_parts_and_checkpoints_of_any_size_pass_through_a_real_server() {
+    let Some(server) = Server::start(&[]) else { return };
+    let mut inside = Command::new(std::env::current_exe().unwrap());
+    inside.args(["--exact", INSIDE, "--ignored"]).envs(server.environment());
+    let output = inside.env("AWS_TIMEOUT", "30 seconds").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+fn bucket(prefix: &str) -> Bucket {
+    let Place::Bucket(address) = format!("s3://bucket/{prefix}").parse().unwrap() else {
+        panic!("a bucket")
+    };
+    address.open().unwrap()
+}
+
+/// Rows that do not become smaller when they are packed.
+fn batch(rows: u32) -> Bytes {
+    let mut random: u64 = 1;
+    let mut draw = || {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        f64::from_bits(random >> 2)
+    };
+    let mut row = |neuron| {
+        let (phase, [n, s, n_init, s_init]) = ("initial".to_owned(), [(); 4].map(|()| draw()));
+        ShapeRow { epoch: 0, phase, neuron, n, s, n_init, s_init }
+    };
+    let rows = Rows { shapes: (0..rows).map(&mut row).collect(), ..Rows::default() };
+    let keys = Keys::new(0, &TrialConfig::default());
+    rheo_query::encode(&keys, &rows).unwrap().remove(0).ipc
+}
+
+fn conditional_writes() {
+    let Bucket { store, url } = bucket("results");
+    let dataset = Dataset::in_bucket(store, url, Handle::current());
+    let sweep = SweepName::parse("demo").unwrap();
+    let write = |range, rows: &Bytes| {
+        dataset.write_part(Table::Shapes, &sweep, range, std::iter::once(rows.clone()))
+    };
+    let (small, large) = (batch(100), batch(400_000));
+    let mut parts: Vec<Part> = Vec::new();
+    for (first, rows, other) in [(1, &small, &large), (5, &large, &small)] {
+        let part = write((first, first + 1), rows).unwrap();
+        assert_eq!(write((first, first + 1), rows).unwrap(), part, "the same again");
+        let refused = write((first, first + 2), other);
+        assert!(matches!(refused, Err(dataset::Error::Conflict { .. })), "{refused:?}");
+        parts.push(part);
+    }
+    assert!(parts[0].bytes < 1 << 20 && parts[1].bytes > 8 << 20, "{parts:?}");
+    assert_eq!(dataset.recover(&parts).unwrap(), Vec::<String>::new());
+    assert_eq!(dataset.recover(&parts[..1]).unwrap().len(), 1);
+    assert!(matches!(dataset.recover(&parts), Err(dataset::Error::Missing { .. })));
+}
+
+/// Puts so many of the bytes; false if they are refused.
+async fn put(store: &Store, bytes: &Bytes, upto: usize) -> bool {
+    let mut upload = store.upload(checkpoint::digest(bytes)).await.unwrap();
+    for start in (0..upto).step_by(1 << 20) {
+        upload.write(bytes.slice(start..upto.min(start + (1 << 20)))).await.unwrap();
+    }
+    upload.finish().await.is_ok()
+}
+
+async fn checkpoints() {
+    let store = Store::in_bucket(bucket("checkpoints"));
+    for length in [1_000, 30_000_000u32] {
+        let bytes: Bytes = (0..length).map(|n| (n % 251) as u8).collect::<Vec<u8>>().into();
+        let digest = checkpoint::digest(&bytes);
+        // What is cut short is refused, and leaves nothing.
+        assert!(!put(&store, &bytes, bytes.len() / 2).await);
+        assert!(!store.confirm(digest).await.unwrap());
+        assert!(put(&store, &bytes, bytes.len()).await);
+        assert!(store.confirm(digest).await.unwrap());
+        assert_eq!(store.get(digest).await.unwrap(), bytes);
+        assert_eq!(store.list().await.unwrap(), [digest]);
+        store.remove(digest).await.unwrap();
+        assert!(!store.contains(digest).await.unwrap());
+    }
+}
+
+#[test]
+#[ignore = "started by the test above, with a server in its environment"]
+fn with_a_server_in_the_environment() {
+    let runtime = Arc::new(tokio::runtime::Runtime::new().unwrap());
+    runtime.block_on(async {
+        bucket("claimed").claim("one", "here").await.unwrap();
+        bucket("claimed").claim("one", "moved").await.unwrap();
+        let taken = bucket("claimed").claim("other", "there").await;
+        assert!(matches!(taken, Err(place::Error::Taken { .. })), "{taken:?}");
+        checkpoints().await;
+        tokio::task::spawn_blocking(conditional_writes).await.unwrap();
+    });
+}

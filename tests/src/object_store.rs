@@ -1,0 +1,85 @@
+//! A real server of object storage, which speaks the protocol of S3, with a bucket `bucket`.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::Signal;
+
+use crate::send;
+
+/// A server, until it is dropped.
+#[derive(Debug)]
+pub struct Server {
+    process: Child,
+    /// Its address.
+    pub url: String,
+    /// The name of who may use it.
+    pub key: String,
+    /// The secret of that.
+    pub secret: String,
+    /// The Python packages that it runs on; a client is among them.
+    pub packages: PathBuf,
+}
+
+impl Server {
+    /// Starts one; called with `keys`, it checks who sends a request. None, said loudly, where it
+    /// could not be installed.
+    pub fn start(arguments: &[&str]) -> Option<Self> {
+        let packages = packages()?;
+        let mut python = Command::new("python3");
+        python.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/s3/server.py")).args(arguments);
+        python.env("PYTHONPATH", &packages).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut process = python.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut words = line.split_whitespace().map(str::to_owned);
+        let url = words.next().unwrap_or_else(|| panic!("the server did not start"));
+        let mut key = || words.next().unwrap_or_else(|| "test".to_owned());
+        let (key, secret) = (key(), key());
+        Some(Self { process, url, key, secret, packages })
+    }
+
+    /// What programs that use it find in their environment.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        [
+            ("AWS_ENDPOINT", self.url.as_str()),
+            ("AWS_ALLOW_HTTP", "true"),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", &self.key),
+            ("AWS_SECRET_ACCESS_KEY", &self.secret),
+            // One that does not answer is given up soon.
+            ("AWS_TIMEOUT", "2 seconds"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        send(self.process.id(), signal);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Where `make test` puts them.
+fn packages() -> Option<PathBuf> {
+    let cache = std::env::var_os("RHEO_CACHE").map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/rheobase"));
+    let found = cache.or_else(home)?.join("tools/s3");
+    if found.is_dir() {
+        return Some(found);
+    }
+    #[expect(clippy::print_stderr, reason = "a skipped test says so")]
+    {
+        eprintln!("skipped: no server of object storage: run `deploy/tools.sh s3`");
+    }
+    None
+}
