@@ -105,6 +105,7 @@ impl Bench {
     pub fn worker(&self, args: &[&str]) -> Command {
         let mut command = self.program("rheo-worker", args);
         command.env("RHEO_SPOOL", self.path().join("spool"));
+        command.env("RHEO_SAMPLES", self.path().join("samples"));
         command
     }
 

@@ -21,6 +21,9 @@ pub(crate) const DATA: &str = "RHEO_DATA";
 /// Where commits lie until they are delivered.
 pub(crate) const SPOOL: &str = "RHEO_SPOOL";
 
+/// Where samples are kept once they are decoded, for all workers of a machine.
+pub(crate) const SAMPLES: &str = "RHEO_SAMPLES";
+
 /// What is logged, as a `tracing` filter.
 pub(crate) const LOG: &str = "RHEO_LOG";
 

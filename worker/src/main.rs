@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 use rheo_core::id::SweepName;
-use rheo_train::Torch;
+use rheo_train::{Places, Torch};
 use rheo_worker::{Access, Error, Exit, Role, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -48,6 +48,10 @@ struct Args {
     /// Directory on a local disk where commits lie until they are delivered.
     #[arg(long, env = env::SPOOL, value_name = "DIR")]
     spool: Option<PathBuf>,
+    /// Directory in which samples are kept once they are decoded, to be mapped by all workers of a
+    /// machine.
+    #[arg(long, env = env::SAMPLES, value_name = "DIR")]
+    samples: Option<PathBuf>,
     /// Leave after so many seconds without work, even if a sweep has not ended.
     #[arg(long, env = env::IDLE_TIMEOUT, value_name = "SECONDS")]
     idle_timeout: Option<f64>,
@@ -78,10 +82,7 @@ impl Args {
             token_file: env::path(env::TOKEN_FILE),
             role: Role::Worker,
         };
-        let spool = self.spool.clone().unwrap_or_else(|| {
-            let user = rustix::process::getuid().as_raw();
-            std::env::temp_dir().join(format!("rheo-spool-{user}"))
-        });
+        let spool = self.spool.clone().unwrap_or_else(|| temporary("spool"));
         let idle = self.idle_timeout.map(|idle| seconds(idle, "idle-timeout")).transpose()?;
         Ok(Settings {
             access,
@@ -98,11 +99,8 @@ impl Args {
     }
 }
 
-/// How long it is until a moment in seconds since 1970.
-#[expect(clippy::disallowed_methods, reason = "a deadline of the scheduler is a wall-clock time")]
-fn until(deadline: u64) -> Duration {
-    let deadline = std::time::UNIX_EPOCH + Duration::from_secs(deadline);
-    deadline.duration_since(std::time::SystemTime::now()).unwrap_or_default()
+use rheo_train::{Places, Torch};
+use rheo_worker::{Access, Error, Exit, Role, Settings};
 }
 
 fn processors() -> u32 {
@@ -141,7 +139,8 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
         });
     }
     let settings = args.settings()?;
-    let trainer = Arc::new(Torch::new(args.data.clone()));
+    let places = places(args.data.as_ref(), args.samples.as_ref());
+    let trainer = Arc::new(Torch::new(places));
     // Training has threads of its own; these carry heartbeats and deliveries. The delivery of a trial
     // may wait for a slow disk: there is always a thread left that does not.
     let threads = usize::try_from(settings.slots.min(62)).unwrap_or(62) + 2;

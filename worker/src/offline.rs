@@ -36,6 +36,9 @@ pub(crate) struct Analyze {
     /// Directory of data files.
     #[arg(long, env = env::DATA, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Directory in which samples are kept once they are decoded.
+    #[arg(long, env = env::SAMPLES, value_name = "DIR")]
+    samples: Option<PathBuf>,
 }
 
 impl Command {
@@ -53,7 +56,8 @@ impl Analyze {
     fn run(&self, checkpoint: &[u8]) -> anyhow::Result<()> {
         let config = rheo_train::config_of(checkpoint)?;
         let analyses = self.analyses(&config)?;
-        let rows = Torch::new(self.data.clone()).analyze(&config, checkpoint, &analyses)?;
+        let places = crate::places(self.data.as_ref(), self.samples.as_ref());
+        let rows = Torch::new(places).analyze(&config, checkpoint, &analyses)?;
         let mut out = io::stdout().lock();
         for batch in rheo_query::encode(&Keys::new(self.trial, &config), &rows)? {
             let head = json!({"table": batch.table.name(), "bytes": batch.ipc.len()});

@@ -56,5 +56,28 @@ fn update(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, update);
+/// Putting together a batch of 100: of 784 pixels in the order of psmnist, and of 196.
+fn batch(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("batch");
+    for pool in [1, 2] {
+        let task = TaskConfig {
+            side: 28,
+            pool,
+            permute: true,
+            train_size: 2000,
+            validation_size: 1,
+            test_size: 1,
+            ..TaskConfig::default()
+        };
+        let config = TrialConfig { task, ..TrialConfig::default() };
+        let task = Task::load(&config, &Library::default()).expect("digits need no files");
+        let samples: Vec<u32> = (0..100).map(|i| i * 19 % 2000).collect();
+        group.bench_function(format!("{} pixels", task.steps()), |bencher| {
+            bencher.iter(|| black_box(task.batch(Split::Train, &samples)).expect("they are there"));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, batch, update);
 criterion_main!(benches);

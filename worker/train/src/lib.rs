@@ -29,5 +29,6 @@ mod trial;
 
 pub use error::Error;
 pub use gauge::{Gauge, Shape};
+pub use task::Places;
 pub use trainer::Torch;
 pub use trial::{config_of, export};

@@ -14,8 +14,11 @@ mod idx;
 mod images;
 mod legacy;
 mod library;
+mod mapping;
 mod markov;
 mod mnist;
+mod numbers;
+mod store;
 mod text;
 
 use std::path::{Path, PathBuf};
@@ -29,7 +32,7 @@ use crate::network::{Interface, Readout, ReadoutInit};
 use crate::step::Batch;
 use crate::tensor::{from_doubles, kind, length};
 use images::Images;
-pub use library::Library;
+pub use library::{Library, Places};
 
 /// The parts of the data. The number is that of the random streams of generated samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,15 +1,13 @@
 //! [`Torch`], the trainer of a worker: the loop that asks a session after every step what to do
 //! next. All numbers come from [`crate::trial`]; nothing here enters a result.
 
-use std::path::PathBuf;
-
 use rheo_core::config::{Analysis, TrialConfig};
 use rheo_core::row::Rows;
 use rheo_core::trainer::{self, Ended, Next, Session, Trainer};
 
 use crate::Error;
 use crate::network::Compute;
-use crate::task::Library;
+use crate::task::{Library, Places};
 use crate::trial::{Step, Trial};
 
 /// Trains trials with libtorch on the processor.
@@ -19,9 +17,9 @@ pub struct Torch {
 }
 
 impl Torch {
-    /// A trainer that finds data files in `data` unless a trial names another directory.
-    pub fn new(data: Option<PathBuf>) -> Self {
-        Self { library: Library::new(data) }
+    /// A trainer in these directories.
+    pub fn new(places: Places) -> Self {
+        Self { library: Library::new(places) }
     }
 
     /// Makes `analyses` of the network of a checkpoint, whatever the epochs they ask for: their

@@ -13,6 +13,7 @@ use rheo_core::rng::{Purpose, TrialRng};
 
 use super::images::{Half, Images, Part, Samples, pool_sums, single};
 use super::library::Key;
+use super::store::Recipe;
 use super::{Error, Library, enough, file, pooled_side, unusable};
 use crate::Error as TrainError;
 
@@ -70,7 +71,11 @@ fn half(
     library: &Library,
 ) -> Result<Arc<Samples>, TrainError> {
     let key = Key::Files { set: SET, directory: directory.to_owned(), pool, half };
-    library.get(key, || read(&files(directory, half)?, pool as usize))
+    library.get(key, || {
+        let files = files(directory, half)?;
+        let recipe = Recipe { name: format!("{SET} pool {pool}"), files: &files };
+        library.keep(&recipe, || read(&files, pool as usize))
+    })
 }
 
 /// The files of a half, all from the first directory that has the first of them.
@@ -114,7 +119,8 @@ fn read(files: &[PathBuf], pool: usize) -> Result<Samples, TrainError> {
             pixels.extend(pool_sums(&grey(&record[1..]), side, pool).map(single));
         }
     }
-    Ok(Samples { pixels, scale: 1.0 / (WHITE * (pool * pool) as f64), labels })
+    let scale = 1.0 / (WHITE * (pool * pool) as f64);
+    Ok(Samples { pixels: pixels.into(), scale, labels: labels.into() })
 }
 
 /// The records of a file.

@@ -5,12 +5,17 @@
 
 use std::collections::HashMap;
 use std::iter::once;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use memmap2::Mmap;
 use rheo_core::config::{self, TextSource};
 use rheo_core::rng::TrialRng;
 
 use super::library::Weigh;
+use super::numbers::Numbers;
+use super::store::{Kept, Recipe};
 use super::{Error, Library, Split, file, markov, unusable};
 use crate::Error as TrainError;
 
@@ -29,14 +34,28 @@ const MOST: u64 = 1 << 30;
 #[derive(Debug)]
 pub(super) struct Corpus {
     /// The symbols of the training, validation and test text.
-    pub(super) texts: [Vec<u32>; 3],
+    pub(super) texts: [Numbers<u32>; 3],
     /// Number of different symbols; those of the texts are below it.
     pub(super) vocabulary: u32,
 }
 
 impl Weigh for Corpus {
     fn bytes(&self) -> usize {
-        self.texts.iter().map(|text| text.len() * size_of::<u32>()).sum()
+        self.texts.iter().map(Numbers::bytes).sum()
+    }
+}
+
+impl Kept for Corpus {
+    fn parts(&self) -> (Vec<&[u8]>, u64) {
+        let texts = self.texts.iter().map(|text| bytemuck::cast_slice(text)).collect();
+        (texts, self.vocabulary.into())
+    }
+
+    fn open(map: &Arc<Mmap>, arrays: &[Range<usize>], number: u64) -> Option<Self> {
+        let [training, validation, test] = arrays else { return None };
+        let text = |array: &Range<usize>| Numbers::mapped(map, array.clone());
+        let texts = [text(training)?, text(validation)?, text(test)?];
+        Some(Self { texts, vocabulary: u32::try_from(number).ok()? })
     }
 }
 
@@ -50,17 +69,25 @@ pub(super) enum Key {
 }
 
 /// The texts of a task.
-pub(super) fn load(
-    task: &config::Task,
-    library: &Library,
-) -> Result<std::sync::Arc<Corpus>, TrainError> {
+pub(super) fn load(task: &config::Task, library: &Library) -> Result<Arc<Corpus>, TrainError> {
     if task.source == TextSource::Markov {
         return library
             .text(Key::Markov(task.length, task.seed), || generate(task.length, task.seed));
     }
     let directory = library.directory(task).ok_or(Error::NoTextDirectory)?;
     let key = Key::Files(directory.clone(), task.source);
-    library.text(key, || read(&directory, task.source))
+    let what = match task.source {
+        TextSource::Ptb => "texts of symbols between white space",
+        TextSource::Bytes | TextSource::Markov => "texts of bytes",
+    };
+    library.text(key, || {
+        let mut files = Vec::new();
+        for name in FILES {
+            files.push(find(&directory, name)?);
+        }
+        let recipe = Recipe { name: what.to_owned(), files: &files };
+        library.keep(&recipe, || read(&files, task.source))
+    })
 }
 
 /// Generated texts: validation and test text are a tenth of the training text, and each split has a
@@ -71,30 +98,29 @@ fn generate(length: u32, seed: u64) -> Result<Corpus, TrainError> {
     };
     Ok(Corpus {
         texts: [
-            text(Split::Train, length)?,
-            text(Split::Validation, length / 10)?,
-            text(Split::Test, length / 10)?,
+            text(Split::Train, length)?.into(),
+            text(Split::Validation, length / 10)?.into(),
+            text(Split::Test, length / 10)?.into(),
         ],
         vocabulary: u32::try_from(markov::SYMBOLS).unwrap_or(u32::MAX),
     })
 }
 
-fn read(directory: &Path, source: TextSource) -> Result<Corpus, TrainError> {
+fn read(files: &[PathBuf], source: TextSource) -> Result<Corpus, TrainError> {
     let mut vocabulary = Vocabulary { numbers: HashMap::new(), is_closed: false };
     let mut texts = [Vec::new(), Vec::new(), Vec::new()];
-    for (name, text) in FILES.into_iter().zip(&mut texts) {
-        let path = find(directory, name)?;
-        let content = file::whole(&path, MOST).map_err(|error| unusable(&path, error))?;
+    for (path, text) in files.iter().zip(&mut texts) {
+        let content = file::whole(path, MOST).map_err(|error| unusable(path, error))?;
         // A symbol takes a byte at least, and the last line may lack the byte that ends it.
         let most = content.len() + 1;
         let memory = |_| TrainError::Memory { what: "a text", bytes: most * size_of::<u32>() };
         text.try_reserve_exact(most).map_err(memory)?;
-        vocabulary.read(&content, source, text).map_err(|error| unusable(&path, error))?;
+        vocabulary.read(&content, source, text).map_err(|error| unusable(path, error))?;
         text.shrink_to_fit();
         vocabulary.is_closed = true;
     }
     let vocabulary = u32::try_from(vocabulary.numbers.len()).unwrap_or(u32::MAX);
-    Ok(Corpus { texts, vocabulary })
+    Ok(Corpus { texts: texts.map(Numbers::from), vocabulary })
 }
 
 /// The file of a split in `directory` or in its subdirectory for texts.

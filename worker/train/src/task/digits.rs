@@ -89,7 +89,7 @@ impl Set {
         let size = self.size as usize;
         let squares = (side / pool).pow(2);
         let mut pixels: Vec<f32> = buffer("the images of a split", squares * size)?;
-        let labels = (0..self.size).map(digit_of).collect();
+        let labels = (0..self.size).map(digit_of).collect::<Vec<u8>>().into();
         let level = f64::from_bits(self.deformation);
         let mut canvas = Canvas::new(side);
         for (sample, image) in (0..self.size).zip(pixels.chunks_exact_mut(squares)) {
@@ -101,7 +101,7 @@ impl Set {
                 *pixel = single(sum / area);
             }
         }
-        Ok(Samples { pixels, scale: 1.0, labels })
+        Ok(Samples { pixels: pixels.into(), scale: 1.0, labels })
     }
 }
 
@@ -330,9 +330,9 @@ mod tests {
         let few = set.generate().unwrap();
         let many = Set { size: 30, ..set }.generate().unwrap();
         let other = Set { split: Split::Test, ..set }.generate().unwrap();
-        assert_eq!(few.pixels, many.pixels[..few.pixels.len()]);
-        assert_ne!(few.pixels, other.pixels);
-        assert_eq!(few.labels, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]);
+        assert_eq!(few.pixels[..], many.pixels[..few.pixels.len()]);
+        assert_ne!(few.pixels[..], other.pixels[..]);
+        assert_eq!(few.labels[..], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]);
         assert!(few.pixels.iter().all(|pixel| (0.0..=1.0).contains(pixel)));
     }
 

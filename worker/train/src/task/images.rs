@@ -3,11 +3,15 @@
 //! Pixels lie row by row in shared memory; the order of the steps is applied when a batch is put
 //! together, so that trials with different permutations share the samples.
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use memmap2::Mmap;
 use tch::Kind;
 
 use super::library::Weigh;
+use super::numbers::Numbers;
+use super::store::Kept;
 use super::{Split, assemble, buffer};
 use crate::Error;
 use crate::step::Batch;
@@ -17,16 +21,29 @@ use crate::step::Batch;
 pub(super) struct Samples {
     /// Row-major images one after the other, to be multiplied by `scale`. Single precision holds
     /// sums of bytes exactly, so that a double-precision network sees exact pixels of files.
-    pub(super) pixels: Vec<f32>,
+    pub(super) pixels: Numbers<f32>,
     /// What makes a pixel of a stored number.
     pub(super) scale: f64,
     /// What every image shows.
-    pub(super) labels: Vec<u8>,
+    pub(super) labels: Numbers<u8>,
 }
 
 impl Weigh for Samples {
     fn bytes(&self) -> usize {
-        self.pixels.len() * size_of::<f32>() + self.labels.len()
+        self.pixels.bytes() + self.labels.bytes()
+    }
+}
+
+impl Kept for Samples {
+    fn parts(&self) -> (Vec<&[u8]>, u64) {
+        (vec![bytemuck::cast_slice(&self.pixels), &self.labels], self.scale.to_bits())
+    }
+
+    fn open(map: &Arc<Mmap>, arrays: &[Range<usize>], number: u64) -> Option<Self> {
+        let [pixels, labels] = arrays else { return None };
+        let pixels = Numbers::mapped(map, pixels.clone())?;
+        let labels = Numbers::mapped(map, labels.clone())?;
+        Some(Self { pixels, scale: f64::from_bits(number), labels })
     }
 }
 

@@ -1,5 +1,5 @@
 //! The samples that the trials of a process share: each set is read or generated once and kept for
-//! the next trial, up to a bound on memory.
+//! the next trial, up to a bound on memory. What is read from files is shared with other processes.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +9,7 @@ use rheo_core::config;
 use super::corpus::{self, Corpus};
 use super::digits;
 use super::images::{Half, Samples};
+use super::store::{Kept, Recipe, Store};
 use crate::Error;
 
 /// Bytes that are kept for later trials, of images and of texts each; all of MNIST takes a quarter. Sets in use live
@@ -18,9 +19,20 @@ const KEPT: usize = 1 << 30;
 /// Where samples come from, for all trials of a process.
 #[derive(Default)]
 pub struct Library {
-    directory: Option<PathBuf>,
+    data: Option<PathBuf>,
+    store: Store,
     images: Shelf<Key, Samples>,
     texts: Shelf<corpus::Key, Corpus>,
+}
+
+/// The directories of a worker.
+#[derive(Debug, Clone, Default)]
+pub struct Places {
+    /// Where data files are, for tasks that do not say it.
+    pub data: Option<PathBuf>,
+    /// Where samples are kept once they are decoded, to be mapped by all workers of a machine;
+    /// without it each decodes them into its own memory.
+    pub samples: Option<PathBuf>,
 }
 
 /// What determines a set of images.
@@ -42,14 +54,14 @@ pub(super) enum Key {
 }
 
 impl Library {
-    /// A library that finds data files in `directory` unless a task says otherwise.
-    pub fn new(directory: Option<PathBuf>) -> Self {
-        Self { directory, ..Self::default() }
+    /// A library in these directories.
+    pub fn new(places: Places) -> Self {
+        Self { data: places.data, store: Store::new(places.samples), ..Self::default() }
     }
 
     /// Where the files of `task` are.
     pub(super) fn directory(&self, task: &config::Task) -> Option<PathBuf> {
-        task.data.as_ref().map(PathBuf::from).or_else(|| self.directory.clone())
+        task.data.as_ref().map(PathBuf::from).or_else(|| self.data.clone())
     }
 
     /// The images of `key`, made by `make` if no earlier trial did.
@@ -59,6 +71,15 @@ impl Library {
         make: impl FnOnce() -> Result<Samples, Error>,
     ) -> Result<Arc<Samples>, Error> {
         self.images.get(key, make)
+    }
+
+    /// The samples of `recipe`, decoded by `decode` if no worker of the machine did.
+    pub(super) fn keep<T: Kept>(
+        &self,
+        recipe: &Recipe<'_>,
+        decode: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.store.keep(recipe, decode)
     }
 
     /// The texts of `key`, made by `make` if no earlier trial did.
@@ -147,7 +168,7 @@ mod tests {
     }
 
     fn samples(pixels: usize) -> Samples {
-        Samples { pixels: vec![0.0; pixels], scale: 1.0, labels: Vec::new() }
+        Samples { pixels: vec![0.0; pixels].into(), scale: 1.0, labels: Vec::new().into() }
     }
 
     #[test]
@@ -176,7 +197,7 @@ mod tests {
         let get = |pool| {
             let make = || {
                 made.set(made.get() + 1);
-                Ok(Samples { pixels: vec![0.0; KEPT / 4 / 5 * 2], ..samples(0) })
+                Ok(samples(KEPT / 4 / 5 * 2))
             };
             library.get(key(pool), make).unwrap();
             made.get()

@@ -10,6 +10,7 @@ use rheo_core::dataset::{DataFile, MNIST};
 use super::images::{Half, Images, Part, Samples, pool_sums, single};
 use super::legacy::Legacy;
 use super::library::Key;
+use super::store::Recipe;
 use super::{Error, Library, buffer, enough, file, idx, pooled_side, unusable};
 use crate::Error as TrainError;
 
@@ -88,20 +89,24 @@ fn pair(
         Half::Test => (MNIST.test_images, MNIST.test_labels),
     };
     let key = Key::Files { set: SET, directory: directory.to_owned(), pool, half };
-    library.get(key, || read(directory, [images, labels], pool as usize))
+    library.get(key, || {
+        let files = [find(directory, images)?, find(directory, labels)?];
+        let recipe = Recipe { name: format!("{SET} pool {pool}"), files: &files };
+        library.keep(&recipe, || read(&files, pool as usize))
+    })
 }
 
-fn read(directory: &Path, files: [DataFile; 2], pool: usize) -> Result<Samples, TrainError> {
-    let [images, labels] = [find(directory, files[0])?, find(directory, files[1])?];
-    let bytes = idx::read(&images, &[SIDE, SIDE]).map_err(|source| unusable(&images, source))?;
-    let digits = idx::read(&labels, &[]).map_err(|source| unusable(&labels, source))?;
+fn read([images, labels]: &[PathBuf; 2], pool: usize) -> Result<Samples, TrainError> {
+    let bytes = idx::read(images, &[SIDE, SIDE]).map_err(|source| unusable(images, source))?;
+    let digits = idx::read(labels, &[]).map_err(|source| unusable(labels, source))?;
     if let Some((index, &label)) = digits.iter().enumerate().find(|&(_, &label)| label > 9) {
-        return Err(unusable(&labels, file::Error::Label { index, label }).into());
+        return Err(unusable(labels, file::Error::Label { index, label }).into());
     }
     let side = SIDE as usize;
     let count = bytes.len() / (side * side);
     if count != digits.len() {
-        let mismatch = Error::Mismatch { path: labels, images: count, labels: digits.len() };
+        let mismatch =
+            Error::Mismatch { path: labels.clone(), images: count, labels: digits.len() };
         return Err(mismatch.into());
     }
     let squares = (side / pool).pow(2);
@@ -113,7 +118,7 @@ fn read(directory: &Path, files: [DataFile; 2], pool: usize) -> Result<Samples, 
         }
     }
     let scale = 1.0 / (255.0 * (pool * pool) as f64);
-    Ok(Samples { pixels, scale, labels: digits })
+    Ok(Samples { pixels: pixels.into(), scale, labels: digits.into() })
 }
 
 /// The file in `directory` or in its subdirectory for the set.

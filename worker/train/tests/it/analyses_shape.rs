@@ -314,7 +314,7 @@ fn analysed() -> TrialConfig {
 
 #[test]
 fn a_trial_with_analyses_fills_their_tables() {
-    let (finish, _) = train(&Torch::new(None), &analysed());
+    let (finish, _) = train(&Torch::default(), &analysed());
     let rows = finish.commit.rows;
     // Two epochs; 5 neurons, 4 strengths of which 3 above zero, 16 steps.
     assert_eq!(rows.activation_curves.len() % 101, 0);
@@ -331,7 +331,7 @@ fn a_trial_with_analyses_fills_their_tables() {
 
 #[test]
 fn the_tables_of_a_trial_hold_what_they_say() {
-    let (finish, _) = train(&Torch::new(None), &analysed());
+    let (finish, _) = train(&Torch::default(), &analysed());
     let rows = finish.commit.rows;
     for group in ["alpha_le_0", "alpha_gt_0"] {
         let sizes = rows.fractional_traces.iter().filter(|row| row.group == group);
@@ -362,7 +362,7 @@ fn check_values(rows: &Rows) {
 
 #[test]
 fn a_trial_that_stops_in_an_analysis_makes_it_again() {
-    let torch = Torch::new(None);
+    let torch = Torch::default();
     let mut config = analysed();
     config.analyze.retain(|analysis| analysis.kind == AnalysisKind::ShapeTraces);
     config.analyze[0].epochs = Some(vec![-1]);

@@ -24,7 +24,7 @@ fn refusal(torch: &Torch, config: &TrialConfig, bytes: &[u8]) -> String {
 
 #[test]
 fn a_flipped_bit_anywhere_is_refused() {
-    let torch = Torch::new(None);
+    let torch = Torch::default();
     let config = tiny(NetworkKind::Adaptive);
     let good = checkpoint(&torch, &config);
     for place in 0..good.len() {
@@ -36,7 +36,7 @@ fn a_flipped_bit_anywhere_is_refused() {
 
 #[test]
 fn a_truncated_or_foreign_file_is_refused() {
-    let torch = Torch::new(None);
+    let torch = Torch::default();
     let config = tiny(NetworkKind::Heterogeneous);
     let good = checkpoint(&torch, &config);
     for length in 0..good.len() {
@@ -52,7 +52,7 @@ fn a_truncated_or_foreign_file_is_refused() {
 
 #[test]
 fn a_checkpoint_of_another_trial_is_refused_with_the_first_difference() {
-    let torch = Torch::new(None);
+    let torch = Torch::default();
     let config = tiny(NetworkKind::Heterogeneous);
     let bytes = checkpoint(&torch, &config);
     let cases: [(Change, &str); 4] = [
@@ -81,7 +81,7 @@ fn a_checkpoint_of_another_trial_is_refused_with_the_first_difference() {
 
 #[test]
 fn equal_states_have_equal_bytes() {
-    let torch = Torch::new(None);
+    let torch = Torch::default();
     let config = tiny(NetworkKind::Adaptive);
     assert!(checkpoint(&torch, &config) == checkpoint(&torch, &config));
 }
@@ -94,7 +94,7 @@ fn a_checkpoint_of_format_version_1_stays_readable() {
         serde_json::from_str(include_str!("../goldens/checkpoint-v1.json")).unwrap();
     let bytes = include_bytes!("../goldens/checkpoint-v1.safetensors");
     let mut session = Script::new(|_| Next::Continue);
-    let ended = Torch::new(None).run(&config, Some(bytes), &mut session).unwrap();
+    let ended = Torch::default().run(&config, Some(bytes), &mut session).unwrap();
     let Ended::Completed(finish) = ended else { panic!("not completed: {ended:?}") };
     let rows = &finish.commit.rows;
     assert_eq!((rows.epochs.len(), rows.evaluations.len(), rows.shapes.len()), (2, 4, 5));

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rheo_core::config::{Precision, Task as TaskConfig, TaskKind, TrialConfig};
-use rheo_train::task::{Library, Split, Task};
+use rheo_train::task::{Library, Places, Split, Task};
 
 use crate::data::{Damage, doubles, gzip, labels, load, refusal, sequence};
 use crate::support::Change;
@@ -147,7 +147,8 @@ fn compressed_files_and_files_in_a_subdirectory_are_found() {
         }
         let mut anywhere = config(directory.path());
         anywhere.task.data = None;
-        let library = Library::new(Some(directory.path().to_owned()));
+        let library =
+            Library::new(Places { data: Some(directory.path().to_owned()), ..Places::default() });
         let task = Task::load(&anywhere, &library).unwrap();
         assert_eq!(sequence(&task, Split::Train, 5), expected, "{below}");
     }

@@ -9,7 +9,7 @@ use flate2::write::GzEncoder;
 use rheo_core::config::{Task as TaskConfig, TaskKind, TrialConfig};
 use rheo_core::dataset::MNIST;
 use rheo_core::trainer;
-use rheo_train::task::{Library, Split, Task};
+use rheo_train::task::{Library, Places, Split, Task};
 use tch::{Kind, Tensor};
 
 use crate::support::{Change, oracles};
@@ -131,9 +131,39 @@ fn compressed_files_and_files_in_a_subdirectory_are_found() {
     // The default directory serves a task that names none.
     let mut anywhere = config(TaskKind::Smnist, plain.path());
     anywhere.task.data = None;
-    let library = Library::new(Some(packed.path().to_owned()));
+    let library =
+        Library::new(Places { data: Some(packed.path().to_owned()), ..Places::default() });
     let c = Task::load(&anywhere, &library).unwrap();
     assert_eq!(sequence(&a, Split::Validation, 5), sequence(&c, Split::Validation, 5));
+}
+
+#[test]
+fn mapped_samples_are_those_in_memory_to_the_bit() {
+    let files = tempfile::tempdir().unwrap();
+    write_set(files.path(), 60, 20);
+    let kept = tempfile::tempdir().unwrap();
+    let places = Places { samples: Some(kept.path().join("samples")), ..Places::default() };
+    for (kind, pool) in [(TaskKind::Psmnist, 1), (TaskKind::Smnist, 2)] {
+        let mut config = config(kind, files.path());
+        config.task.pool = pool;
+        let expected = load(&config);
+        // Two libraries stand for two processes.
+        for _ in 0..2 {
+            let found = Task::load(&config, &Library::new(places.clone())).unwrap();
+            for split in [Split::Train, Split::Validation, Split::Test] {
+                let samples: Vec<u32> = (0..expected.size(split) as u32).collect();
+                let [found, expected] =
+                    [&found, &expected].map(|task| task.batch(split, &samples).unwrap());
+                assert_eq!(found.inputs, expected.inputs);
+                assert_eq!(found.targets, expected.targets);
+            }
+            assert_eq!(found.input_mean(), expected.input_mean());
+        }
+    }
+    // Training and test images at each of two sizes.
+    let names = fs::read_dir(kept.path().join("samples")).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(names.filter(|name| name.ends_with(".samples")).count(), 4);
 }
 
 #[test]

@@ -155,7 +155,7 @@ fn a_trained_network_does_not_beat_the_ideal_observer() {
     };
     config.training.optimizer.lr = 3e-3;
     config.analyze.clear();
-    let (finish, _) = train(&Torch::new(None), &config);
+    let (finish, _) = train(&Torch::default(), &config);
     let rows = &finish.commit.rows.evaluations;
     let (mut all, mut bound) = (0.0, 0.0);
     for level in levels {

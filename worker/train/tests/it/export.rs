@@ -169,7 +169,7 @@ fn reproduce(pytorch: &Path, directory: &Path) -> BTreeMap<String, Found> {
 #[test]
 fn pytorch_reproduces_scores_and_accuracy_of_every_kind_of_network() {
     let directory = tempfile::tempdir().unwrap();
-    let torch = Torch::new(None);
+    let torch = Torch::default();
     let mut trained = Vec::new();
     for (name, config) in cases() {
         let file = directory.path().join(format!("{name}.safetensors"));

@@ -29,7 +29,7 @@ fn digits(kind: NetworkKind) -> TrialConfig {
 #[test]
 fn every_kind_of_network_learns_to_tell_digits_apart() {
     for kind in KINDS {
-        let (finish, _) = train(&Torch::new(None), &digits(kind));
+        let (finish, _) = train(&Torch::default(), &digits(kind));
         let rows = &finish.commit.rows.epochs;
         let accuracy = finish.metrics[&Metric::TestAccuracy];
         let fall = rows[rows.len() - 1].train_loss / rows[0].train_loss;
@@ -48,10 +48,10 @@ fn every_kind_of_network_learns_to_tell_digits_apart() {
 fn learning_is_repeatable_to_the_bit_across_trainers() {
     let mut config = digits(NetworkKind::Heterogeneous);
     config.training.epochs = 2;
-    let [a, b] = [(); 2].map(|()| train(&Torch::new(None), &config).0);
+    let [a, b] = [(); 2].map(|()| train(&Torch::default(), &config).0);
     assert_eq!(a.commit, b.commit);
     config.seed += 1;
-    let (other, _) = train(&Torch::new(None), &config);
+    let (other, _) = train(&Torch::default(), &config);
     assert_ne!(other.commit.rows.epochs[0].val_loss, a.commit.rows.epochs[0].val_loss);
 }
 
@@ -73,7 +73,7 @@ fn the_copy_task_is_learned_below_the_memoryless_baseline() {
         ..Task::default()
     };
     config.training.epochs = 4;
-    let (finish, _) = train(&Torch::new(None), &config);
+    let (finish, _) = train(&Torch::default(), &config);
     let loss = finish.metrics[&Metric::TestLoss];
     assert!(loss < 0.7 * baseline(2.0, 7.0), "{loss}");
     assert!(finish.metrics[&Metric::TestAccuracy] > 2.0 / 8.0, "{:?}", finish.metrics);

@@ -359,7 +359,7 @@ fn a_gradient_whose_square_overflows_is_clipped_or_refused() {
 }
 
 fn learning_rates(config: &TrialConfig) -> Vec<f64> {
-    let (finish, _) = train(&Torch::new(None), config);
+    let (finish, _) = train(&Torch::default(), config);
     finish.commit.rows.epochs.iter().map(|row| row.lr).collect()
 }
 
@@ -403,7 +403,7 @@ fn a_plateau_drops_the_rate_after_the_epoch_that_exceeds_the_patience() {
 fn a_trial_that_stops_early_is_analysed_and_evaluated_where_it_stops() {
     let mut config = idle(NetworkKind::Heterogeneous);
     config.training.early_stop = Some(2);
-    let (finish, _) = train(&Torch::new(None), &config);
+    let (finish, _) = train(&Torch::default(), &config);
     assert_eq!((finish.commit.rows.epochs.len(), finish.summary.epochs), (3, 3));
     let evaluations = &finish.commit.rows.evaluations;
     assert_eq!(evaluations.len(), 4);
@@ -419,7 +419,7 @@ fn shapes_are_learned_from_their_epoch_on() {
         config.training.epochs = 3;
         config.training.learn_shape_from = 2;
         config.training.only_shape = only_shape;
-        let (finish, _) = train(&Torch::new(None), &config);
+        let (finish, _) = train(&Torch::default(), &config);
         let rows = &finish.commit.rows;
         let gains: Vec<f64> = rows.epochs.iter().map(|row| row.n_mean.unwrap()).collect();
         assert_eq!(gains[0], gains[1]);

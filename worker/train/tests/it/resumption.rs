@@ -102,7 +102,7 @@ fn recipes() -> Vec<TrialConfig> {
 
 #[test]
 fn u01_a_trial_stopped_anywhere_and_resumed_is_bit_identical() {
-    let torch = Torch::new(None);
+    let torch = Torch::default();
     for config in trials() {
         let (whole, asked) = train(&torch, &config);
         assert!(asked > 10, "too few places to stop at: {asked}");
@@ -121,7 +121,7 @@ fn u01_a_trial_stopped_anywhere_and_resumed_is_bit_identical() {
 
 #[test]
 fn a_trial_stopped_after_every_step_is_bit_identical() {
-    let torch = Torch::new(None);
+    let torch = Torch::default();
     for config in [tiny(NetworkKind::Adaptive), tiny_copy(NetworkKind::Heterogeneous)] {
         let (whole, asked) = train(&torch, &config);
         let mut commits: Vec<Commit> = Vec::new();
@@ -145,7 +145,7 @@ fn a_trial_stopped_after_every_step_is_bit_identical() {
 
 #[test]
 fn commits_on_the_way_change_nothing_and_each_can_be_resumed() {
-    let torch = Torch::new(None);
+    let torch = Torch::default();
     let config = tiny(NetworkKind::Heterogeneous);
     let (whole, _) = train(&torch, &config);
     let mut session = Script::new(|_| Next::Commit);
@@ -161,7 +161,7 @@ fn commits_on_the_way_change_nothing_and_each_can_be_resumed() {
 
 #[test]
 fn an_abandoned_trial_ends_at_once() {
-    let torch = Torch::new(None);
+    let torch = Torch::default();
     let mut session = Script::new(|asked| if asked == 2 { Next::Abandon } else { Next::Continue });
     stopped(torch.run(&tiny(NetworkKind::Relu), None, &mut session).unwrap());
     assert_eq!(session.asked(), 3);
@@ -169,7 +169,7 @@ fn an_abandoned_trial_ends_at_once() {
 
 #[test]
 fn a_finished_checkpoint_completes_again_without_rows() {
-    let torch = Torch::new(None);
+    let torch = Torch::default();
     let config = tiny(NetworkKind::Homogeneous);
     let (whole, _) = train(&torch, &config);
     let mut session = Script::new(|_| Next::Continue);
@@ -182,7 +182,7 @@ fn a_finished_checkpoint_completes_again_without_rows() {
 
 #[test]
 fn trials_side_by_side_have_the_bits_they_have_alone() {
-    let torch = Torch::new(None);
+    let torch = Torch::default();
     // Two threads of computation in one of them, wide enough that libtorch uses both.
     let mut wide = tiny(NetworkKind::Adaptive);
     wide.network.hidden = 32;
@@ -212,7 +212,7 @@ fn trials_side_by_side_have_the_bits_they_have_alone() {
 
 #[test]
 fn each_thread_computes_with_the_threads_of_its_trial() {
-    let torch = Torch::new(None);
+    let torch = Torch::default();
     // Beside the kernels, which have threads of their own, libtorch has one.
     let trials = [
         (1, Kernel::Autograd, 1),

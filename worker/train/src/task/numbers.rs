@@ -1,0 +1,68 @@
+//! Arrays that lie in memory of their own or in a mapped file, read alike.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::{Deref, Range};
+use std::sync::Arc;
+
+use bytemuck::Pod;
+use memmap2::Mmap;
+
+/// Numbers that are only read.
+pub(super) enum Numbers<T> {
+    /// In memory of their own.
+    Owned(Vec<T>),
+    /// In a file.
+    Mapped(Section<T>),
+}
+
+/// The bytes of a mapped file that are numbers of one type.
+pub(super) struct Section<T> {
+    map: Arc<Mmap>,
+    bytes: Range<usize>,
+    of: PhantomData<T>,
+}
+
+impl<T: Pod> Numbers<T> {
+    /// Those in some bytes of a file; none if the bytes are not there, or not whole aligned numbers.
+    pub(super) fn mapped(map: &Arc<Mmap>, bytes: Range<usize>) -> Option<Self> {
+        bytemuck::try_cast_slice::<u8, T>(map.get(bytes.clone())?).ok()?;
+        Some(Self::Mapped(Section { map: Arc::clone(map), bytes, of: PhantomData }))
+    }
+
+    /// Bytes of memory that nobody else has.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Owned(values) => size_of_val(values.as_slice()),
+            Self::Mapped(_) => 0,
+        }
+    }
+}
+
+impl<T: Pod> Deref for Numbers<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        match self {
+            Self::Owned(values) => values,
+            // Both were checked when it was made; a mapping does not change.
+            Self::Mapped(Section { map, bytes, .. }) => {
+                let bytes = map.get(bytes.clone()).unwrap_or_default();
+                bytemuck::try_cast_slice(bytes).unwrap_or_default()
+            }
+        }
+    }
+}
+
+impl<T> From<Vec<T>> for Numbers<T> {
+    fn from(values: Vec<T>) -> Self {
+        Self::Owned(values)
+    }
+}
+
+impl<T: Pod> fmt::Debug for Numbers<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = if matches!(self, Self::Owned(_)) { "memory" } else { "a file" };
+        write!(f, "{} numbers in {place}", self.len())
+    }
+}

@@ -1,0 +1,211 @@
+//! Samples that were decoded once, in files that all workers of a machine map.
+//!
+//! ```text
+//! <directory>/<name>.samples        decoded samples, named by all that determines them
+//! <directory>/<name>.samples.part   the same while they are written
+//! <directory>/lock                  held by who decodes
+//! ```
+//!
+//! A file has its name only when it is whole and on disk, and is never written to again. Whoever opens
+//! one believes nothing: its header, its length and the digest of what it holds are checked, and what
+//! does not fit is decoded anew. Where the directory cannot be used, samples are decoded into memory,
+//! which changes no result. The directory may be removed at any time.
+
+mod layout;
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use memmap2::Mmap;
+use rustix::fs::{FlockOperation, flock};
+
+use crate::Error;
+use layout::Header;
+
+/// Part of what determines decoded samples: to be raised when what is decoded changes.
+const VERSION: u32 = 1;
+/// The end of the names of files.
+const ENDING: &str = ".samples";
+/// The end of their names while they are written.
+const UNFINISHED: &str = ".samples.part";
+/// The file that is locked by who decodes.
+const LOCK: &str = "lock";
+
+/// What a file can hold: arrays and one number.
+pub(super) trait Kept: Sized {
+    /// The arrays as bytes, and the number.
+    fn parts(&self) -> (Vec<&[u8]>, u64);
+
+    /// The same from the places of the arrays in a file; nothing if they do not fit.
+    fn open(map: &Arc<Mmap>, arrays: &[std::ops::Range<usize>], number: u64) -> Option<Self>;
+}
+
+/// What determines decoded samples.
+pub(super) struct Recipe<'a> {
+    /// What they are, and how they are decoded.
+    pub(super) name: String,
+    /// What they are decoded from.
+    pub(super) files: &'a [PathBuf],
+}
+
+impl Recipe<'_> {
+    /// A digest of everything that determines the samples.
+    fn digest(&self) -> io::Result<blake3::Hash> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&VERSION.to_le_bytes());
+        hasher.update(blake3::hash(self.name.as_bytes()).as_bytes());
+        for path in self.files {
+            let content = blake3::Hasher::new().update_reader(File::open(path)?)?.finalize();
+            hasher.update(content.as_bytes());
+        }
+        Ok(hasher.finalize())
+    }
+}
+
+/// A directory of decoded samples, if there is one.
+#[derive(Debug, Default)]
+pub(super) struct Store {
+    directory: Option<PathBuf>,
+    /// Whether it was said that the directory cannot be used.
+    complained: AtomicBool,
+}
+
+impl Store {
+    /// Keeps samples in `directory`, or not at all.
+    pub(super) fn new(directory: Option<PathBuf>) -> Self {
+        Self { directory, complained: AtomicBool::new(false) }
+    }
+
+    /// The samples of `recipe` from a file, decoded into it if nobody has yet.
+    pub(super) fn keep<T: Kept>(
+        &self,
+        recipe: &Recipe<'_>,
+        decode: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let Some(directory) = &self.directory else { return decode() };
+        // Who decodes says better what is wrong with a file that cannot be read.
+        let Ok(digest) = recipe.digest() else { return decode() };
+        let place = match Place::new(directory, digest) {
+            Ok(place) => place,
+            Err(error) => {
+                self.complain(directory, &error);
+                return decode();
+            }
+        };
+        if let Some(found) = place.open() {
+            return Ok(found);
+        }
+        // Without a lock several may decode the same, which is a waste and no harm.
+        let lock = lock(directory).ok();
+        if let Some(found) = lock.as_ref().and_then(|_| place.open()) {
+            return Ok(found);
+        }
+        let made = decode()?;
+        if recipe.digest().ok() != Some(digest) {
+            return Ok(made);
+        }
+        if lock.is_some() {
+            remove_unfinished(directory);
+        }
+        match place.write(&made) {
+            Ok(()) => Ok(place.open().unwrap_or(made)),
+            Err(error) => {
+                self.complain(directory, &error);
+                Ok(made)
+            }
+        }
+    }
+
+    /// Says once that samples stay in memory.
+    fn complain(&self, directory: &Path, error: &io::Error) {
+        if !self.complained.swap(true, Ordering::Relaxed) {
+            let directory = directory.display();
+            tracing::warn!(
+                "`{directory}` cannot keep decoded samples, so that each worker decodes its own: {error}"
+            );
+        }
+    }
+}
+
+/// How many files this process has begun to write.
+static BEGUN: AtomicU64 = AtomicU64::new(0);
+
+/// Where the samples of one recipe lie.
+struct Place {
+    digest: blake3::Hash,
+    path: PathBuf,
+    unfinished: PathBuf,
+}
+
+impl Place {
+    /// In `directory`, which is made if it is not there and refused if others can write to it.
+    fn new(directory: &Path, digest: blake3::Hash) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        let there = fs::symlink_metadata(directory)?;
+        let is_own = there.uid() == rustix::process::geteuid().as_raw();
+        if !there.is_dir() || !is_own || there.mode() & 0o022 != 0 {
+            let text = "it is not a directory to which only this user can write";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+        }
+        let name = digest.to_hex();
+        let at = |ending: &str| directory.join(format!("{}{ending}", &name[..32]));
+        // Two that write without a lock must not write to the same file.
+        let count = BEGUN.fetch_add(1, Ordering::Relaxed);
+        let unfinished = at(&format!(".{}.{count}{UNFINISHED}", std::process::id()));
+        Ok(Self { digest, path: at(ENDING), unfinished })
+    }
+
+    /// The samples, if they are there and sound.
+    fn open<T: Kept>(&self) -> Option<T> {
+        let file = File::open(&self.path).ok()?;
+        let found = layout::open(&file, &self.digest).and_then(|(map, header)| {
+            let map = Arc::new(map);
+            T::open(&map, &header.ranges()?, header.number)
+        });
+        if found.is_none() {
+            let path = self.path.display();
+            tracing::info!("`{path}` is damaged or of another version and is made anew");
+        }
+        found
+    }
+
+    /// Puts samples where [`Place::open`] finds them.
+    fn write<T: Kept>(&self, samples: &T) -> io::Result<()> {
+        let (arrays, number) = samples.parts();
+        let mut options = OpenOptions::new();
+        let _ = fs::remove_file(&self.unfinished);
+        let file = options.write(true).create_new(true).mode(0o600).open(&self.unfinished)?;
+        let result = layout::write(&file, &Header::new(&self.digest, &arrays, number)?, &arrays)
+            .and_then(|()| file.sync_all())
+            .and_then(|()| fs::rename(&self.unfinished, &self.path));
+        if result.is_err() {
+            let _ = fs::remove_file(&self.unfinished);
+        }
+        result
+    }
+}
+
+/// Waits until nobody else decodes. The lock ends with the file, or with the process.
+fn lock(directory: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let path = directory.join(LOCK);
+    let file = options.write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    flock(&file, FlockOperation::LockExclusive)?;
+    Ok(file)
+}
+
+/// Removes what was being written by who died; nobody writes who does not hold the lock.
+fn remove_unfinished(directory: &Path) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().ends_with(UNFINISHED) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
