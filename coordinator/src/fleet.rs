@@ -5,7 +5,7 @@
 //! has said that it does not know it. So a coordinator that dies at any point neither forgets nor
 //! doubles pilots: the next one looks first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ const TOGETHER: Duration = Duration::from_millis(300);
 
 /// Looks after all fleets until `stop`.
 pub(crate) async fn run(coordinator: Coordinator, stop: CancellationToken) {
-    let mut fleets = Fleets { coordinator, launchers: BTreeMap::new() };
+    let mut fleets = Fleets { coordinator, launchers: BTreeMap::new(), closed: BTreeSet::new() };
     loop {
         let stepped = stop.run_until_cancelled(fleets.step()).await;
         match stepped {
@@ -47,12 +47,16 @@ struct Fleets {
     coordinator: Coordinator,
     /// The launchers in use, with the settings that they were made of.
     launchers: BTreeMap<FleetName, (String, Arc<dyn Launcher>)>,
+    /// Fleets that are over, and of which nothing is left.
+    closed: BTreeSet<FleetName>,
 }
 
 /// What a cluster is to be asked for.
 struct Wish {
     submit: Vec<Order>,
     remove: Vec<Known>,
+    /// Pilots that the fleet still has.
+    numbers: BTreeSet<u64>,
 }
 
 impl Fleets {
@@ -60,11 +64,32 @@ impl Fleets {
         let fleets = self.coordinator.handle.read(|state| state.fleets.clone()).await?;
         for fleet in fleets.values() {
             let quiet = fleet.pilots.is_empty() && fleet.mode != Mode::Active;
-            if !quiet {
+            if quiet {
+                self.close(fleet).await;
+            } else {
+                self.closed.remove(&fleet.spec.name);
                 self.reconcile(fleet).await?;
             }
         }
         Ok(())
+    }
+
+    /// Has nothing left on the cluster of a fleet that is over. Nobody waits for it.
+    async fn close(&mut self, fleet: &Fleet) {
+        let name = &fleet.spec.name;
+        if self.closed.contains(name) {
+            return;
+        }
+        let closed = match self.launcher(fleet) {
+            Ok(launcher) => launcher.close(&fleet.tag(0)).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &closed {
+            tracing::warn!(fleet = %name, %error, "something of an ended fleet may be left");
+        }
+        if !matches!(closed, Err(Error::Unavailable(_))) {
+            self.closed.insert(name.clone());
+        }
     }
 
     async fn reconcile(&mut self, fleet: &Fleet) -> Result<(), Failure> {
@@ -82,7 +107,7 @@ impl Fleets {
         let asked = name.clone();
         let wish = move |state: &State, _: &[_]| state.fleets.get(&asked).map(wish);
         let command = rheo_core::sweep::Command::Fleet(command);
-        let Some(Wish { submit, remove }) =
+        let Some(Wish { submit, remove, numbers }) =
             self.coordinator.handle.execute(command, Vec::new(), wish).await?
         else {
             return Ok(());
@@ -90,6 +115,13 @@ impl Fleets {
         self.submit(name, &*launcher, submit).await?;
         if !remove.is_empty()
             && let Err(error) = launcher.remove(&remove).await
+        {
+            return self.unavailable(name, &error).await;
+        }
+        let mut ended = known;
+        ended.retain(|pilot| !numbers.contains(&pilot.number));
+        if !ended.is_empty()
+            && let Err(error) = launcher.forget(&ended).await
         {
             return self.unavailable(name, &error).await;
         }
@@ -103,7 +135,8 @@ impl Fleets {
         {
             return Ok(Arc::clone(launcher));
         }
-        let launcher = rheo_launch::open(&fleet.spec.launcher, &fleet.spec.settings)?;
+        let state = &self.coordinator.settings().state;
+        let launcher = rheo_launch::open(&fleet.spec.launcher, &fleet.spec.settings, state)?;
         let entry = (fleet.spec.settings.clone(), Arc::clone(&launcher));
         self.launchers.insert(name.clone(), entry);
         Ok(launcher)
@@ -167,5 +200,9 @@ fn wish(fleet: &Fleet) -> Wish {
         pilot: PilotId { fleet: fleet.spec.name.clone(), number: *number },
         tag: fleet.tag(*number),
     });
-    Wish { submit: orders.collect(), remove: known(fleet, |pilot| pilot.removing) }
+    Wish {
+        submit: orders.collect(),
+        remove: known(fleet, |pilot| pilot.removing),
+        numbers: fleet.pilots.keys().copied().collect(),
+    }
 }

@@ -99,8 +99,23 @@ impl Args {
     }
 }
 
-use rheo_train::{Places, Torch};
-use rheo_worker::{Access, Error, Exit, Role, Settings};
+/// The directory for `what` of the user who runs this, where they name none.
+fn temporary(what: &str) -> PathBuf {
+    let user = rustix::process::getuid().as_raw();
+    std::env::temp_dir().join(format!("rheo-{what}-{user}"))
+}
+
+/// The directories of a trainer.
+fn places(data: Option<&PathBuf>, samples: Option<&PathBuf>) -> Places {
+    let samples = samples.cloned().unwrap_or_else(|| temporary("samples"));
+    Places { data: data.cloned(), samples: Some(samples) }
+}
+
+/// How long it is until a moment in seconds since 1970.
+#[expect(clippy::disallowed_methods, reason = "a deadline of the scheduler is a wall-clock time")]
+fn until(deadline: u64) -> Duration {
+    let deadline = std::time::UNIX_EPOCH + Duration::from_secs(deadline);
+    deadline.duration_since(std::time::SystemTime::now()).unwrap_or_default()
 }
 
 fn processors() -> u32 {

@@ -1,12 +1,13 @@
 //! What a fleet needs of a cluster.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use rheo_core::fleet::{PilotId, Sight};
 
-use crate::{process, slurm};
+use crate::{kubernetes, process, slurm};
 
 /// A pilot that a cluster may know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,10 +59,21 @@ pub trait Launcher: Send + Sync {
     /// Has pilots go: queued ones at once, running ones after they have committed what they have.
     /// Repeated until they are gone.
     async fn remove(&self, pilots: &[Known]) -> Result<(), Error>;
+
+    /// Clears away what the cluster keeps of pilots whose end is durable here.
+    async fn forget(&self, _ended: &[Known]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Clears away what the cluster keeps of a fleet that has no pilots and wants none; `tag` is like
+    /// those of its pilots.
+    async fn close(&self, _tag: &str) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
-/// The launcher called `name` with its settings as JSON.
-pub fn open(name: &str, settings: &str) -> Result<Arc<dyn Launcher>, Error> {
+/// The launcher called `name` with its settings as JSON, for the coordinator with this state directory.
+pub fn open(name: &str, settings: &str, state: &Path) -> Result<Arc<dyn Launcher>, Error> {
     let wrong = |error: serde_json::Error| {
         Error::Refused(format!("the settings of this fleet cannot be read: {error}"))
     };
@@ -73,6 +85,10 @@ pub fn open(name: &str, settings: &str) -> Result<Arc<dyn Launcher>, Error> {
         "slurm" => {
             let settings = serde_json::from_str(settings).map_err(wrong)?;
             Ok(Arc::new(slurm::Launcher::new(settings)))
+        }
+        "kubernetes" => {
+            let settings = serde_json::from_str(settings).map_err(wrong)?;
+            Ok(Arc::new(kubernetes::Launcher::new(settings, state)))
         }
         other => Err(Error::Refused(format!("this `rheo` has no launcher called `{other}`"))),
     }

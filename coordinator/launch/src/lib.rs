@@ -6,6 +6,7 @@
 //! the coordinator through its state directory or files that stand for it.
 
 mod command;
+pub mod kubernetes;
 mod launcher;
 pub mod local;
 pub mod process;

@@ -44,11 +44,17 @@ pub(super) const TLS_CERT: &str = "RHEO_TLS_CERT";
 /// A file with the key of that certificate.
 pub(super) const TLS_KEY: &str = "RHEO_TLS_KEY";
 
+/// The image of workers on Kubernetes.
+pub(super) const IMAGE: &str = "RHEO_IMAGE";
+
+/// Files that say where a Kubernetes cluster is: the variable of `kubectl`.
+pub(super) const KUBECONFIG: &str = "KUBECONFIG";
+
 /// What is logged, as a `tracing` filter.
 pub(super) const LOG: &str = "RHEO_LOG";
 
 /// Every variable and what it is for.
-pub(super) const ALL: [(&str, &str); 13] = [
+pub(super) const ALL: [(&str, &str); 14] = [
     (SERVER, "address of a coordinator"),
     (STATE, "state directory"),
     (DATA, "directory of data files"),
@@ -61,6 +67,7 @@ pub(super) const ALL: [(&str, &str); 13] = [
     (TLS_CERT, "file with the certificate of rheo serve"),
     (TLS_KEY, "file with the key of that certificate"),
     (POLL, "seconds between questions to a cluster"),
+    (IMAGE, "the image of workers on Kubernetes"),
     (LOG, "what is logged"),
 ];
 

@@ -2,6 +2,7 @@
 
 mod coordinator;
 mod fleets;
+mod kubernetes;
 mod local;
 mod slurm;
 
@@ -25,6 +26,8 @@ pub(super) enum Command {
     Local(local::Args),
     /// Submit jobs of workers to Slurm, as many as there is work for.
     Slurm(slurm::Args),
+    /// Create Jobs of workers on Kubernetes, as many as there is work for.
+    Kubernetes(Box<kubernetes::Args>),
     /// List fleets, or the pilots of one.
     List(fleets::ListArgs),
     /// Change how many pilots a fleet may have.
@@ -135,6 +138,7 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<(), Failure
     match command {
         Command::Local(args) => local::run(global, &args).await,
         Command::Slurm(args) => slurm::run(global, &args).await,
+        Command::Kubernetes(args) => kubernetes::run(global, &args).await,
         Command::List(args) => fleets::list(global, &args).await,
         Command::Scale(args) => fleets::scale(global, &args).await,
         Command::Drain(args) => fleets::drain(global, &args).await,

@@ -33,7 +33,8 @@ impl FleetService for Service {
         let command: fleet::Command = request.into_inner().try_into()?;
         if let fleet::Command::Launch { spec, .. } = &command {
             // Settings that cannot be used are told to whoever gave them.
-            let opened = rheo_launch::open(&spec.launcher, &spec.settings);
+            let state = &self.coordinator.settings().state;
+            let opened = rheo_launch::open(&spec.launcher, &spec.settings, state);
             opened.map_err(|error| Status::invalid_argument(error.to_string()))?;
         }
         self.execute(command).await?;

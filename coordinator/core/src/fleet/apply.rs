@@ -92,10 +92,11 @@ impl Fleet {
             }
             Event::PilotSeen { pilot, handle, phase, at } => {
                 let Some(pilot) = self.pilots.get_mut(&pilot.number) else { return };
-                pilot.handle = Some(handle.clone());
-                if pilot.phase.name() != phase.name() {
+                let again = pilot.phase == Phase::Running && pilot.handle.as_ref() != Some(handle);
+                if again || pilot.phase.name() != phase.name() {
                     pilot.since = *at;
                 }
+                pilot.handle = Some(handle.clone());
                 pilot.phase = phase.clone();
             }
             Event::PilotRemoved { pilot, .. } => {

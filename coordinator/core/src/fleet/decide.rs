@@ -208,8 +208,11 @@ fn reconcile(
     for (number, sight) in seen {
         let Some(pilot) = fleet.pilots.get(&number) else { continue };
         let (ends, happened) = look(&fleet, number, pilot, &sight, now);
-        if let Some(outcome) = ends {
-            let ours = |worker: WorkerId| is_of(state, worker, &fleet.spec.name, number);
+        if let Some(Ends { outcome, job }) = ends {
+            let ours = |worker: WorkerId| {
+                is_of(state, worker, &fleet.spec.name, number)
+                    && job.as_ref().is_none_or(|job| is_in(state, worker, job))
+            };
             events.extend(sweep::end_leases_of(state, outcome, now, ours));
         }
         adopt(&mut fleet, &mut events, happened);
@@ -233,6 +236,24 @@ fn is_of(state: &State, worker: WorkerId, fleet: &FleetName, number: u64) -> boo
     pilot.is_some_and(|pilot| pilot.fleet == *fleet && pilot.number == number)
 }
 
+fn is_in(state: &State, worker: WorkerId, job: &str) -> bool {
+    let place = state.workers.get(&worker).map(|worker| &worker.info.place);
+    place.is_some_and(|place| place.job.as_deref() == Some(job))
+}
+
+/// Attempts that have ended with what a pilot was.
+struct Ends {
+    outcome: AttemptOutcome,
+    /// Only those of workers in this job; of all workers of the pilot if none is named.
+    job: Option<String>,
+}
+
+impl Ends {
+    fn all(outcome: AttemptOutcome) -> Option<Self> {
+        Some(Self { outcome, job: None })
+    }
+}
+
 /// What a sight of a pilot means, and how the attempts of its workers ended if they did.
 fn look(
     fleet: &Fleet,
@@ -240,7 +261,7 @@ fn look(
     pilot: &Pilot,
     sight: &Sight,
     at: Timestamp,
-) -> (Option<AttemptOutcome>, Vec<Event>) {
+) -> (Option<Ends>, Vec<Event>) {
     let id = || PilotId { fleet: fleet.spec.name.clone(), number };
     let seen = |handle: &String, phase: Phase| {
         let news = pilot.handle.as_ref() != Some(handle) || pilot.phase != phase;
@@ -252,13 +273,13 @@ fn look(
         Sight::Unknown => {
             let detail = "the cluster no longer knows it".to_owned();
             let cause = if pilot.removing { Cause::Cancelled } else { Cause::Unknown };
-            (Some(cause.attempt()), ended(fleet, (id(), pilot), (cause, detail), at))
+            (Ends::all(cause.attempt()), ended(fleet, (id(), pilot), (cause, detail), at))
         }
         Sight::Waiting { handle, reason } => {
             // It ran and is in the queue again: what it had is given to others.
             let requeued = pilot.phase == Phase::Running;
-            let outcome = requeued.then_some(AttemptOutcome::Preempted);
-            (outcome, seen(handle, Phase::Waiting { reason: reason.clone() }))
+            let ends = if requeued { Ends::all(AttemptOutcome::Preempted) } else { None };
+            (ends, seen(handle, Phase::Waiting { reason: reason.clone() }))
         }
         Sight::Running { handle } => {
             let mut events = seen(handle, Phase::Running);
@@ -272,10 +293,16 @@ fn look(
                 events.push(Event::PilotRemoved { pilot: id(), reason: reason.clone(), at });
                 events.push(failed(fleet, &reason, true, at));
             }
-            (None, events)
+            // The cluster started it again elsewhere between two looks. Workers of the new one may have
+            // trials already.
+            let before = pilot.handle.as_ref().filter(|old| *old != handle);
+            let before = before.filter(|_| pilot.phase == Phase::Running).cloned();
+            let ends =
+                before.map(|job| Ends { outcome: AttemptOutcome::Preempted, job: Some(job) });
+            (ends, events)
         }
         Sight::Ended { cause, detail } => {
-            (Some(cause.attempt()), ended(fleet, (id(), pilot), (*cause, detail.clone()), at))
+            (Ends::all(cause.attempt()), ended(fleet, (id(), pilot), (*cause, detail.clone()), at))
         }
     }
 }
@@ -393,4 +420,71 @@ fn trouble(state: &State, fleet: &Fleet, at: Timestamp) -> Vec<Event> {
     let works = fleet.failures == 0 || fleet.pilots.values().any(lasted);
     let said = fleet.trouble.is_some() || fleet.failures > 0;
     if said && works && at >= fleet.not_before { vec![recovery(fleet, at)] } else { Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::Place;
+    use crate::sweep::WorkerInfo;
+
+    fn running(handle: &str) -> (Fleet, PilotId) {
+        let name = FleetName::parse("k").unwrap();
+        let spec = Spec {
+            name: name.clone(),
+            launcher: "kubernetes".to_owned(),
+            settings: String::new(),
+            min: 0,
+            max: 1,
+            slots: 1,
+            largest: 1,
+            sweep: None,
+        };
+        let mut fleet = Fleet::new(spec, Uuid::nil());
+        let pilot = PilotId { fleet: name, number: 1 };
+        fleet.apply(&Event::PilotPlanned { pilot: pilot.clone(), at: Timestamp::default() });
+        let (handle, phase) = (handle.to_owned(), Phase::Running);
+        fleet.apply(&Event::PilotSeen {
+            pilot: pilot.clone(),
+            handle,
+            phase,
+            at: Timestamp::default(),
+        });
+        (fleet, pilot)
+    }
+
+    #[test]
+    fn a_pilot_that_was_started_again_has_lost_what_ran_before_and_nothing_else() {
+        let (mut fleet, pilot) = running("pod-a");
+        let later = Timestamp::default() + LASTED;
+        let ends = |fleet: &Fleet, sight: &Sight| {
+            let (ends, events) = look(fleet, 1, &fleet.pilots[&1], sight, later);
+            (ends.map(|ends| (ends.outcome, ends.job)), events)
+        };
+        let same = Sight::Running { handle: "pod-a".to_owned() };
+        assert_eq!(ends(&fleet, &same), (None, Vec::new()));
+
+        // Between two looks: workers of the new one may have trials already.
+        let (ended, events) = ends(&fleet, &Sight::Running { handle: "pod-b".to_owned() });
+        assert_eq!(ended, Some((AttemptOutcome::Preempted, Some("pod-a".to_owned()))));
+        fleet.apply(&events[0]);
+        assert_eq!(fleet.pilots[&1].handle.as_deref(), Some("pod-b"));
+        assert_eq!(fleet.pilots[&1].since, later, "it runs since then");
+
+        // In the queue again: nothing of it runs.
+        let waits = Sight::Waiting { handle: "pod-c".to_owned(), reason: String::new() };
+        assert_eq!(ends(&fleet, &waits).0, Some((AttemptOutcome::Preempted, None)));
+        assert_eq!(pilot.to_string(), "k/1");
+    }
+
+    #[test]
+    fn workers_are_told_apart_by_their_job() {
+        let mut state = State::default();
+        let worker = WorkerId(Uuid::from_u128(1));
+        let place = Place { job: Some("pod-a".to_owned()), ..Place::default() };
+        let info = WorkerInfo { place, ..WorkerInfo::default() };
+        state.apply(&sweep::Event::WorkerJoined { worker, info, at: Timestamp::default() });
+        assert!(is_in(&state, worker, "pod-a"));
+        assert!(!is_in(&state, worker, "pod-b"));
+    }
 }

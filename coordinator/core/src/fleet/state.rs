@@ -149,7 +149,8 @@ pub enum Sight {
     },
     /// It runs, or is about to end.
     Running {
-        /// What the cluster calls it.
+        /// What the cluster calls it. Another one than before says that it was started again: what
+        /// ran under the one before is gone.
         handle: String,
     },
     /// It ended.

@@ -1,0 +1,397 @@
+//! The objects of a fleet: one Secret, and one Job for each pilot.
+//!
+//! Nothing here needs more than Kubernetes 1.20. Pods run under the strictest of the pod security
+//! standards: no root, no writable image, no privileges, no token of the cluster.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::batch::v1::{Job, JobSpec};
+use k8s_openapi::api::core::v1::{
+    Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, KeyToPath,
+    LocalObjectReference, ObjectFieldSelector, PersistentVolumeClaimVolumeSource,
+    PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements, SeccompProfile, Secret,
+    SecretVolumeSource, SecurityContext, Toleration, Volume, VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::Settings;
+use crate::{Error, Order};
+
+/// The label with the id of the fleet, by which everything of it is found.
+pub(super) const FLEET_ID: &str = "rheobase.dev/fleet-id";
+
+/// The label with the number of the pilot.
+pub(super) const PILOT: &str = "rheobase.dev/pilot";
+
+/// Where a pod finds what stands for the state directory.
+const STATE: &str = "/etc/rheo";
+
+/// Where it writes.
+const SCRATCH: &str = "/tmp";
+
+/// Where data files are, if nobody says.
+const DATA: &str = "/data";
+
+/// The user and group of the images in `deploy/docker`; any will do.
+const USER: i64 = 65532;
+
+/// Seconds after which a pod is given up whose node is silent; Kubernetes itself waits five minutes.
+const SILENT: i64 = 30;
+
+/// Seconds of the grace period that are left to the cluster.
+const MARGIN: u32 = 5;
+
+/// Seconds after which servers from 1.23 on remove an ended Job that nobody has removed.
+const FORGOTTEN: i32 = 86_400;
+
+/// A fleet as its objects are labelled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Family {
+    pub(super) fleet: String,
+    pub(super) id: String,
+}
+
+impl Family {
+    /// The fleet of a pilot with this tag, `rheo-FLEET-ID-NUMBER`.
+    pub(super) fn of(tag: &str) -> Option<Self> {
+        let mut parts = tag.strip_prefix("rheo-")?.rsplitn(3, '-');
+        let (_number, id, fleet) = (parts.next()?, parts.next()?, parts.next()?);
+        Some(Self { fleet: fleet.to_owned(), id: id.to_owned() })
+    }
+
+    /// The name of its Secret.
+    pub(super) fn secret(&self) -> String {
+        format!("rheo-{}-{}", self.fleet, self.id)
+    }
+
+    /// What selects its objects.
+    pub(super) fn selector(&self) -> String {
+        format!("{FLEET_ID}={}", self.id)
+    }
+
+    fn labels(&self) -> BTreeMap<String, String> {
+        let labels = [
+            ("app.kubernetes.io/name", "rheobase"),
+            ("app.kubernetes.io/component", "worker"),
+            ("app.kubernetes.io/managed-by", "rheo"),
+            ("rheobase.dev/fleet", &self.fleet),
+            (FLEET_ID, &self.id),
+        ];
+        labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+    }
+}
+
+/// What pods must know to reach the coordinator: the contents of three files by the path at which
+/// they see each.
+pub(super) type Keys = BTreeMap<String, Vec<u8>>;
+
+/// Reads what pods must know. The CA and the token are there as soon as there is TLS.
+pub(super) fn keys(settings: &Settings, state: &Path) -> Result<Keys, Error> {
+    let read = |path: &Path| match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => {
+            Err(Error::Unavailable(format!("`{}` cannot be read: {error}", path.display())))
+        }
+    };
+    let server = match &settings.server {
+        Some(url) => Some(url.clone().into_bytes()),
+        None => read(&state.join("server"))?,
+    };
+    let Some(server) = server else {
+        return Err(Error::Unavailable(format!(
+            "`{}` does not say where the coordinator is",
+            state.join("server").display()
+        )));
+    };
+    let mut keys = Keys::from([("server".to_owned(), server)]);
+    let (ca, token) = ("tls/ca.pem", "tls/worker.token");
+    for (key, named) in [(ca, &settings.ca_file), (token, &settings.token_file)] {
+        let path = named.clone().unwrap_or_else(|| state.join(key));
+        match read(&path)? {
+            Some(bytes) => drop(keys.insert(key.to_owned(), bytes)),
+            None if named.is_some() => {
+                return Err(Error::Refused(format!("`{}` does not exist", path.display())));
+            }
+            None => {}
+        }
+    }
+    Ok(keys)
+}
+
+/// The key of a Secret for a path: no slashes are allowed there.
+fn key_of(path: &str) -> String {
+    path.rsplit('/').next().unwrap_or(path).to_owned()
+}
+
+/// The Secret of a fleet.
+pub(super) fn secret(family: &Family, keys: &Keys) -> Secret {
+    let data = keys.iter().map(|(path, bytes)| (key_of(path), ByteString(bytes.clone())));
+    Secret {
+        metadata: ObjectMeta {
+            name: Some(family.secret()),
+            labels: Some(family.labels()),
+            ..ObjectMeta::default()
+        },
+        data: Some(data.collect()),
+        type_: Some("Opaque".to_owned()),
+        ..Secret::default()
+    }
+}
+
+/// The Job of a pilot.
+pub(super) fn job(settings: &Settings, order: &Order, keys: &Keys) -> Job {
+    let family = family(order);
+    let mut labels = family.labels();
+    labels.insert(PILOT.to_owned(), order.pilot.number.to_string());
+    let meta = |name: Option<String>| ObjectMeta {
+        name,
+        labels: Some(labels.clone()),
+        ..ObjectMeta::default()
+    };
+    Job {
+        metadata: meta(Some(order.tag.clone())),
+        spec: Some(JobSpec {
+            completions: Some(1),
+            parallelism: Some(1),
+            // A worker that fails is replaced by another pilot, after a pause that all share.
+            backoff_limit: Some(0),
+            ttl_seconds_after_finished: Some(FORGOTTEN),
+            template: PodTemplateSpec {
+                metadata: Some(meta(None)),
+                spec: Some(pod(settings, order, &family, keys)),
+            },
+            ..JobSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// The fleet of an order.
+pub(super) fn family(order: &Order) -> Family {
+    Family::of(&order.tag)
+        .unwrap_or_else(|| Family { fleet: order.pilot.fleet.to_string(), id: String::new() })
+}
+
+fn pod(settings: &Settings, order: &Order, family: &Family, keys: &Keys) -> PodSpec {
+    let some = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
+    let pull = some(&settings.pull_secrets)
+        .map(|names| names.into_iter().map(|name| LocalObjectReference { name }).collect());
+    let selector = &settings.node_selector;
+    PodSpec {
+        restart_policy: Some("Never".to_owned()),
+        termination_grace_period_seconds: Some(i64::from(settings.grace)),
+        // Neither is of use to a worker, and each is a way in.
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        service_account_name: settings.service_account.clone(),
+        priority_class_name: settings.priority_class.clone(),
+        image_pull_secrets: pull,
+        node_selector: (!selector.is_empty()).then(|| selector.clone()),
+        tolerations: Some(tolerations(settings)),
+        security_context: Some(PodSecurityContext {
+            run_as_non_root: Some(true),
+            run_as_user: Some(USER),
+            run_as_group: Some(USER),
+            fs_group: Some(USER),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".to_owned(),
+                localhost_profile: None,
+            }),
+            ..PodSecurityContext::default()
+        }),
+        containers: vec![container(settings, order)],
+        volumes: Some(volumes(settings, family, keys)),
+        ..PodSpec::default()
+    }
+}
+
+fn container(settings: &Settings, order: &Order) -> Container {
+    let mount = |name: &str, path: String, read_only: bool| VolumeMount {
+        name: name.to_owned(),
+        mount_path: path,
+        read_only: read_only.then_some(true),
+        ..VolumeMount::default()
+    };
+    let mut mounts = vec![
+        mount("coordinator", STATE.to_owned(), true),
+        mount("scratch", SCRATCH.to_owned(), false),
+    ];
+    if settings.data_claim.is_some() {
+        mounts.push(mount("data", data(settings), true));
+    }
+    Container {
+        name: "worker".to_owned(),
+        image: Some(settings.image.clone()),
+        image_pull_policy: settings.pull_policy.clone(),
+        command: Some(vec!["rheo-worker".to_owned()]),
+        env: Some(environment(settings, order)),
+        resources: Some(resources(settings)),
+        security_context: Some(SecurityContext {
+            allow_privilege_escalation: Some(false),
+            read_only_root_filesystem: Some(true),
+            capabilities: Some(Capabilities { add: None, drop: Some(vec!["ALL".to_owned()]) }),
+            ..SecurityContext::default()
+        }),
+        // What a worker said last is told with its exit code.
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
+        volume_mounts: Some(mounts),
+        ..Container::default()
+    }
+}
+
+fn data(settings: &Settings) -> String {
+    settings.data.as_ref().map_or_else(|| DATA.to_owned(), |data| data.display().to_string())
+}
+
+fn environment(settings: &Settings, order: &Order) -> Vec<EnvVar> {
+    let mut all: BTreeMap<&str, String> = BTreeMap::from([
+        ("RHEO_PILOT", order.pilot.to_string()),
+        ("RHEO_STATE", STATE.to_owned()),
+        ("RHEO_SPOOL", format!("{SCRATCH}/spool")),
+        ("RHEO_SLOTS", settings.cpus.max(1).to_string()),
+        ("RHEO_GRACE", settings.grace.saturating_sub(MARGIN).max(1).to_string()),
+    ]);
+    if settings.data_claim.is_some() || settings.data.is_some() {
+        all.insert("RHEO_DATA", data(settings));
+    }
+    for (name, value) in &settings.environment {
+        all.insert(name, value.clone());
+    }
+    let plain = all.into_iter().map(|(name, value)| EnvVar {
+        name: name.to_owned(),
+        value: Some(value),
+        value_from: None,
+    });
+    let fields = [
+        ("RHEO_JOB", "metadata.name"),
+        ("RHEO_NODE", "spec.nodeName"),
+        ("RHEO_PARTITION", "metadata.namespace"),
+    ];
+    let fields = fields.map(|(name, path)| EnvVar {
+        name: name.to_owned(),
+        value: None,
+        value_from: Some(EnvVarSource {
+            field_ref: Some(ObjectFieldSelector { api_version: None, field_path: path.to_owned() }),
+            ..EnvVarSource::default()
+        }),
+    });
+    plain.chain(fields).collect()
+}
+
+/// Requests and limits are the same: such pods are the last to be evicted, and a namespace with a
+/// quota takes no others.
+fn resources(settings: &Settings) -> ResourceRequirements {
+    let mut all = BTreeMap::from([
+        ("cpu".to_owned(), Quantity(settings.cpus.max(1).to_string())),
+        ("memory".to_owned(), Quantity(settings.memory.clone())),
+    ]);
+    if settings.gpus > 0 {
+        all.insert("nvidia.com/gpu".to_owned(), Quantity(settings.gpus.to_string()));
+    }
+    ResourceRequirements { requests: Some(all.clone()), limits: Some(all), claims: None }
+}
+
+fn tolerations(settings: &Settings) -> Vec<Toleration> {
+    // A worker whose node is silent for long has lost its leases anyway.
+    let silent = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
+    let silent = silent.map(|key| Toleration {
+        key: Some(key.to_owned()),
+        operator: Some("Exists".to_owned()),
+        effect: Some("NoExecute".to_owned()),
+        toleration_seconds: Some(SILENT),
+        value: None,
+    });
+    let asked = settings.tolerations.iter().map(|one| Toleration {
+        key: Some(one.key.clone()),
+        operator: Some(if one.value.is_some() { "Equal" } else { "Exists" }.to_owned()),
+        value: one.value.clone(),
+        effect: one.effect.clone(),
+        toleration_seconds: None,
+    });
+    asked.chain(silent).collect()
+}
+
+fn volumes(settings: &Settings, family: &Family, keys: &Keys) -> Vec<Volume> {
+    let item =
+        |path: &String| KeyToPath { key: key_of(path), path: path.clone(), ..KeyToPath::default() };
+    let mut volumes = vec![
+        Volume {
+            name: "coordinator".to_owned(),
+            secret: Some(SecretVolumeSource {
+                secret_name: Some(family.secret()),
+                // A key that is missing keeps the pod from starting, so only those are named that are there.
+                items: Some(keys.keys().map(item).collect()),
+                default_mode: Some(0o440),
+                ..SecretVolumeSource::default()
+            }),
+            ..Volume::default()
+        },
+        Volume {
+            name: "scratch".to_owned(),
+            empty_dir: Some(EmptyDirVolumeSource::default()),
+            ..Volume::default()
+        },
+    ];
+    if let Some(claim) = &settings.data_claim {
+        volumes.push(Volume {
+            name: "data".to_owned(),
+            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+                claim_name: claim.clone(),
+                read_only: Some(true),
+            }),
+            ..Volume::default()
+        });
+    }
+    volumes
+}
+
+/// The objects of a pilot in YAML, with nothing in it that is secret.
+pub(super) fn yaml(settings: &Settings, order: &Order, keys: &Keys) -> Result<String, Error> {
+    let mut secret = secret(&family(order), keys);
+    secret.data = None;
+    let shown = |(path, bytes): (&String, &Vec<u8>)| {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let text = if path.ends_with(".token") { "(not shown)".to_owned() } else { text };
+        (key_of(path), text)
+    };
+    secret.string_data = Some(keys.iter().map(shown).collect());
+    let job = job(settings, order, keys);
+    let written = serde_saphyr::to_string(&secret)
+        .and_then(|secret| Ok(format!("{secret}---\n{}", serde_saphyr::to_string(&job)?)));
+    written.map_err(|error| Error::Refused(format!("the objects cannot be written: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_says_the_fleet() {
+        let family = Family::of("rheo-gpu-a100-0123456789-17").unwrap();
+        assert_eq!((family.fleet.as_str(), family.id.as_str()), ("gpu-a100", "0123456789"));
+        assert_eq!(family.secret(), "rheo-gpu-a100-0123456789");
+        assert_eq!(Family::of("somebody-elses"), None);
+    }
+
+    #[test]
+    fn the_token_is_never_shown() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        std::fs::create_dir(path.join("tls")).unwrap();
+        std::fs::write(path.join("server"), "https://rheo.ns.svc:7070").unwrap();
+        std::fs::write(path.join("tls/ca.pem"), "CERTIFICATE").unwrap();
+        std::fs::write(path.join("tls/worker.token"), "hunter2").unwrap();
+        let settings = Settings::default();
+        let keys = keys(&settings, path).unwrap();
+        let order = Order { pilot: "k/1".parse().unwrap(), tag: "rheo-k-0123456789-1".to_owned() };
+        let text = yaml(&settings, &order, &keys).unwrap();
+        assert!(!text.contains("hunter2"), "{text}");
+        assert!(!text.contains("aHVudGVyMg"), "{text}");
+        assert!(text.contains("CERTIFICATE") && text.contains("tls/worker.token"), "{text}");
+        assert_eq!(secret(&family(&order), &keys).data.unwrap()["worker.token"].0, b"hunter2");
+    }
+}

@@ -1,0 +1,201 @@
+//! What Jobs and pods say about a pilot.
+//!
+//! A pilot is one Job, and at any time at most one pod of it is taken for the pilot: its name is the
+//! handle. The cluster may delete the pod (eviction, preemption by priority, a node that fails,
+//! `kubectl delete`); then the Job gets another one, the same pilot started again. A pod that is on
+//! its way out stays the pilot as long as it may still commit.
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodStatus};
+use rheo_core::fleet::{Cause, Sight};
+
+/// What is known of one pilot now.
+pub(super) struct Seen<'a> {
+    /// Its Job.
+    pub(super) job: Option<&'a Job>,
+    /// The pods of it.
+    pub(super) pods: Vec<&'a Pod>,
+    /// Why the Job has no pod, in the words of the cluster.
+    pub(super) unborn: Option<String>,
+}
+
+/// What takes memory to know.
+pub(super) trait Patience {
+    /// Whether a pod should have gone long ago: nothing of it lives, whatever its status says.
+    fn is_over(&self, pod: &Pod) -> bool;
+    /// Whether what keeps a pod from starting has done so for long.
+    fn is_stuck(&self, pod: &Pod) -> bool;
+}
+
+/// Where a pilot is; `handle` is what it was called before.
+pub(super) fn read(seen: &Seen<'_>, handle: Option<&str>, patience: &dyn Patience) -> Sight {
+    let living = |pod: &&&Pod| !has_ended(pod) && !patience.is_over(pod);
+    let mut pods: Vec<&Pod> = seen.pods.clone();
+    // The newest first.
+    pods.sort_by_key(|pod| std::cmp::Reverse(pod.metadata.creation_timestamp.clone()));
+    let alive: Vec<&Pod> = pods.iter().filter(living).copied().collect();
+    let same = alive.iter().find(|pod| Some(name(pod)) == handle && has_started(pod));
+    let stays = alive.iter().find(|pod| pod.metadata.deletion_timestamp.is_none());
+    let Some(pod) = same.or(stays).or(alive.first()) else {
+        return without_life(seen, &pods);
+    };
+    let handle = name(pod).to_owned();
+    if has_started(pod) {
+        return Sight::Running { handle };
+    }
+    let (reason, is_wrong) = why_pending(pod);
+    if is_wrong && patience.is_stuck(pod) {
+        // Another one with the same settings would be stuck as well: it is told, and tried again
+        // after a pause, perhaps with other settings.
+        return Sight::Ended { cause: Cause::Refused, detail: reason };
+    }
+    Sight::Waiting { handle, reason }
+}
+
+/// The name of a pod.
+pub(super) fn name(pod: &Pod) -> &str {
+    pod.metadata.name.as_deref().unwrap_or_default()
+}
+
+fn without_life(seen: &Seen<'_>, pods: &[&Pod]) -> Sight {
+    let ended = pods.iter().find(|pod| has_ended(pod));
+    let finished = seen.job.and_then(finished);
+    match (seen.job, finished, ended) {
+        // A Job counts as complete once any pod of it ended well, although another one was started in
+        // the place of that: the last one says how it went.
+        (_, _, Some(pod)) => {
+            let (cause, detail) = end_of(pod);
+            Sight::Ended { cause, detail }
+        }
+        (_, Some((true, _)), None) => {
+            Sight::Ended { cause: Cause::Completed, detail: String::new() }
+        }
+        (_, Some((false, said)), None) => Sight::Ended {
+            cause: if said.starts_with("DeadlineExceeded") {
+                Cause::Preempted
+            } else {
+                Cause::Unknown
+            },
+            detail: format!("{said}; its pod is gone"),
+        },
+        (Some(job), None, None) => Sight::Waiting {
+            handle: job.metadata.name.clone().unwrap_or_default(),
+            reason: seen.unborn.clone().unwrap_or_else(|| "it has no pod yet".to_owned()),
+        },
+        (None, _, None) => Sight::Unknown,
+    }
+}
+
+/// Whether a Job has ended well, and what it says if not.
+fn finished(job: &Job) -> Option<(bool, String)> {
+    let conditions = job.status.as_ref()?.conditions.as_ref()?;
+    let mut held = conditions.iter().filter(|condition| condition.status == "True");
+    let last = held.find(|condition| ["Complete", "Failed"].contains(&condition.type_.as_str()))?;
+    let said = [last.reason.as_deref(), last.message.as_deref()];
+    Some((last.type_ == "Complete", told(&said)))
+}
+
+/// Reason and message, where there are any.
+fn told(parts: &[Option<&str>]) -> String {
+    let parts = parts.iter().flatten().map(|part| part.trim()).filter(|part| !part.is_empty());
+    parts.collect::<Vec<_>>().join(": ")
+}
+
+fn phase(pod: &Pod) -> &str {
+    pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("Pending")
+}
+
+fn has_ended(pod: &Pod) -> bool {
+    matches!(phase(pod), "Succeeded" | "Failed")
+}
+
+/// Running, or `Unknown`: its node is silent.
+fn has_started(pod: &Pod) -> bool {
+    !has_ended(pod) && phase(pod) != "Pending"
+}
+
+fn containers(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
+    status.container_statuses.iter().flatten()
+}
+
+/// Why a pod has not started, and whether it is something that does not pass by itself.
+pub(super) fn why_pending(pod: &Pod) -> (String, bool) {
+    let Some(status) = &pod.status else { return (String::new(), false) };
+    for waiting in containers(status).filter_map(|one| one.state.as_ref()?.waiting.as_ref()) {
+        let reason = waiting.reason.as_deref().unwrap_or_default();
+        let said = told(&[Some(reason), waiting.message.as_deref()]);
+        return match reason {
+            "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull"
+            | "ErrImageInspect" => {
+                let image =
+                    pod.spec.as_ref().and_then(|spec| spec.containers.first()?.image.clone());
+                let image = image.unwrap_or_default();
+                let hint = "is `--image` right, and does it take an `--image-pull-secret`?";
+                (format!("its node cannot get the image `{image}`: {said} ({hint})"), true)
+            }
+            "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
+                (format!("its container cannot be made: {said}"), true)
+            }
+            "" | "ContainerCreating" | "PodInitializing" => {
+                ("it is being started".to_owned(), false)
+            }
+            _ => (said, false),
+        };
+    }
+    let conditions = status.conditions.iter().flatten();
+    for condition in conditions.filter(|one| one.type_ == "PodScheduled" && one.status == "False") {
+        return (told(&[condition.reason.as_deref(), condition.message.as_deref()]), false);
+    }
+    (told(&[status.reason.as_deref(), status.message.as_deref()]), false)
+}
+
+/// How an ended pod ended.
+fn end_of(pod: &Pod) -> (Cause, String) {
+    let Some(status) = &pod.status else { return (Cause::Unknown, String::new()) };
+    if phase(pod) == "Succeeded" {
+        return (Cause::Completed, String::new());
+    }
+    let said = told(&[status.reason.as_deref(), status.message.as_deref()]);
+    let ended = containers(status).filter_map(|one| one.state.as_ref()?.terminated.as_ref());
+    let ended = ended.max_by_key(|one| one.exit_code);
+    if ended.is_some_and(|one| one.reason.as_deref() == Some("OOMKilled")) {
+        return (Cause::OutOfMemory, "OOMKilled: it takes more `--memory`".to_owned());
+    }
+    let disrupted = status.conditions.iter().flatten();
+    let mut disrupted =
+        disrupted.filter(|one| one.type_ == "DisruptionTarget" && one.status == "True");
+    if let Some(condition) = disrupted.next() {
+        let reason = condition.reason.as_deref();
+        let lost = matches!(reason, Some("DeletionByPodGC" | "DeletionByTaintManager"));
+        let cause = if lost { Cause::NodeLost } else { Cause::Preempted };
+        return (cause, told(&[reason, condition.message.as_deref()]));
+    }
+    let cause = match status.reason.as_deref().unwrap_or_default() {
+        "Evicted" | "Preempting" | "Shutdown" | "Terminated" | "NodeShutdown"
+        | "DeadlineExceeded" => Cause::Preempted,
+        "NodeLost" | "NodeAffinity" | "UnexpectedAdmissionError" => Cause::NodeLost,
+        reason if reason.starts_with("OutOf") || reason.starts_with("Outof") => Cause::NodeLost,
+        _ if pod.metadata.deletion_timestamp.is_some() => Cause::Preempted,
+        _ => match ended {
+            Some(one) => return end_of_container(one),
+            None => Cause::Failed,
+        },
+    };
+    (cause, said)
+}
+
+fn end_of_container(ended: &ContainerStateTerminated) -> (Cause, String) {
+    let reason = ended.reason.as_deref().filter(|reason| *reason != "Error");
+    let code = format!("exit code {}", ended.exit_code);
+    let text = told(&[Some(&code), reason, ended.message.as_deref()]);
+    let cause = match (ended.exit_code, ended.signal, reason) {
+        (_, _, Some("ContainerStatusUnknown")) => Cause::NodeLost,
+        // SIGTERM: somebody wanted it to go.
+        (143, _, _) | (_, Some(15), _) => Cause::Preempted,
+        _ => Cause::Failed,
+    };
+    (cause, text)
+}
+
+#[cfg(test)]
+mod tests;
