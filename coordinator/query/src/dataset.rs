@@ -86,7 +86,10 @@ impl Dataset {
     /// Where it is, for people and for other readers.
     pub fn location(&self) -> String {
         match &self.0 {
-            Kind::Directory(directory) => directory.root().display().to_string(),
+            Kind::Directory(directory) => {
+                // Without the slash that ends the path of a root.
+                directory.root().components().collect::<PathBuf>().display().to_string()
+            }
             Kind::Bucket(bucket) => bucket.url().to_owned(),
         }
     }
