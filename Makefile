@@ -4,7 +4,7 @@
 export RHEO_CACHE ?= $(HOME)/.cache/rheobase
 export PATH := $(RHEO_CACHE)/tools/bin:$(PATH)
 
-# What tests and lints build beside the defaults; a plain `cargo build` and the demo do without.
+# What is built beside the defaults, the same everywhere, so that nothing is built twice; a plain `cargo build` does without.
 FEATURES ?= rheo-coordinator/s3
 with := --features "$(FEATURES)"
 
@@ -17,8 +17,8 @@ libtorch: ## Put libtorch at .libtorch, or check the one in LIBTORCH
 	@deploy/libtorch.sh
 
 demo: libtorch ## Train the three kinds of networks on two workers and look at the results
-	cargo build --locked --quiet --bins
-	cargo run --locked --quiet --bin rheo -- run sweeps/demo.yaml --workers 2
+	cargo build --locked --quiet --bins $(with)
+	cargo run --locked --quiet --bin rheo $(with) -- run sweeps/demo.yaml --workers 2
 
 test: libtorch ## Run every test
 	deploy/tools.sh cargo-nextest python torch

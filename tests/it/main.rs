@@ -7,6 +7,7 @@ mod control;
 mod crash;
 mod damage;
 mod export;
+mod fleet;
 mod life;
 mod object_store;
 mod protocol;
