@@ -2,6 +2,7 @@
 
 use super::outcome::Outcome;
 use super::state::{State, Sweep};
+use crate::fleet::{Fleet, FleetName, Phase};
 
 impl State {
     /// Every way in which this state contradicts itself; empty unless there is a bug.
@@ -16,6 +17,31 @@ impl State {
             if !self.workers.contains_key(&lease.worker) {
                 defects.push(format!("{attempt} is leased to a worker that is gone"));
             }
+        }
+        let fleets = self.fleets.iter();
+        defects.extend(fleets.flat_map(|(name, fleet)| fleet.defects(name)));
+        defects
+    }
+}
+
+impl Fleet {
+    fn defects(&self, name: &FleetName) -> Vec<String> {
+        let mut defects = Vec::new();
+        let mut check = |holds: bool, what: &str| {
+            if !holds {
+                defects.push(format!("fleet {name}: {what}"));
+            }
+        };
+        check(self.spec.name == *name, "it goes by another name");
+        let numbers = self.pilots.keys();
+        check(numbers.copied().all(|n| (1..self.next).contains(&n)), "a pilot is beyond `next`");
+        let ended: u64 = self.ended.values().sum();
+        let planned = self.pilots.len() as u64 + ended;
+        check(planned == self.next - 1, "live and ended pilots are not all that were planned");
+        for pilot in self.pilots.values() {
+            let submitted = pilot.handle.is_some() || pilot.phase == Phase::Planned;
+            check(submitted, "a pilot is in the cluster, but nobody knows as what");
+            check(pilot.planned <= pilot.since, "a pilot was seen before it was planned");
         }
         defects
     }

@@ -173,7 +173,7 @@ fn check_the_end(world: &World, replayed: &State) {
             assert_eq!(world.rows.get(index), Some(&EPOCHS), "rows of trial {index}");
         }
     }
-    assert_eq!(world.state.work_left(worker(0), None), WorkLeft::None);
+    assert_eq!(world.state.work_left(worker(9), None), WorkLeft::None);
     // U32: a replayed coordinator would plan the very same trials.
     let again = &replayed.sweeps[&demo()];
     for index in 0..sweep.next {
