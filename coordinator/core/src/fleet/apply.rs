@@ -57,7 +57,9 @@ pub(crate) fn on_joined(fleets: &mut BTreeMap<FleetName, Fleet>, place: &Place) 
     let Some(pilot) = fleet.pilots.get_mut(number) else { return };
     pilot.joined += 1;
     // Failures are forgiven once a pilot has lasted: one that joins and dies may do so for ever.
-    fleet.trouble = None;
+    if fleet.failures > 0 {
+        fleet.trouble = None;
+    }
 }
 
 impl Fleet {
@@ -92,6 +94,10 @@ impl Fleet {
             }
             Event::PilotSeen { pilot, handle, phase, at } => {
                 let Some(pilot) = self.pilots.get_mut(&pilot.number) else { return };
+                if pilot.phase == Phase::Running && *phase != Phase::Running {
+                    // In the queue again: its workers are gone, and others have to join.
+                    pilot.joined = 0;
+                }
                 let again = pilot.phase == Phase::Running && pilot.handle.as_ref() != Some(handle);
                 if again || pilot.phase.name() != phase.name() {
                     pilot.since = *at;

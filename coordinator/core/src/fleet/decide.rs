@@ -171,15 +171,20 @@ fn refused(
         events.push(Event::PilotEnded { pilot, cause: Cause::Refused, detail, at });
     }
     if !events.is_empty() {
-        events.push(failed(fleet, text, !is_limit, at));
+        events.extend(failed(fleet, text, !is_limit, at));
     }
     events
 }
 
-fn failed(fleet: &Fleet, text: &str, failure: bool, at: Timestamp) -> Event {
+fn failed(fleet: &Fleet, text: &str, failure: bool, at: Timestamp) -> Option<Event> {
+    // What fails during the pause was submitted before it and says nothing new.
+    if failure && fleet.failures > 0 && at < fleet.not_before {
+        return None;
+    }
     let pause = if failure { pause(fleet.failures) } else { PAUSE * 4 };
+    let not_before = fleet.not_before.max(at + pause);
     let (fleet, trouble) = (fleet.spec.name.clone(), Some(text.to_owned()));
-    Event::Troubled { fleet, trouble, failure, not_before: at + pause, at }
+    Some(Event::Troubled { fleet, trouble, failure, not_before, at })
 }
 
 /// The pause after so many failures before this one.
@@ -202,20 +207,31 @@ fn reconcile(
     now: Timestamp,
 ) -> Vec<sweep::Event> {
     let mut events = Vec::new();
+    let mut ends: BTreeMap<AttemptOutcome, BTreeMap<u64, Option<String>>> = BTreeMap::new();
     // As it will be once the events are applied.
     let mut fleet = fleet.clone();
-    let seen: Vec<(u64, Sight)> = sights.iter().map(|(n, sight)| (*n, sight.clone())).collect();
-    for (number, sight) in seen {
-        let Some(pilot) = fleet.pilots.get(&number) else { continue };
-        let (ends, happened) = look(&fleet, number, pilot, &sight, now);
-        if let Some(Ends { outcome, job }) = ends {
-            let ours = |worker: WorkerId| {
-                is_of(state, worker, &fleet.spec.name, number)
-                    && job.as_ref().is_none_or(|job| is_in(state, worker, job))
-            };
-            events.extend(sweep::end_leases_of(state, outcome, now, ours));
+    for (number, sight) in sights {
+        let Some(pilot) = fleet.pilots.get(number) else { continue };
+        let (over, happened) = look(&fleet, *number, pilot, sight, now);
+        if happened.iter().any(|event| matches!(event, Event::PilotRemoved { .. }))
+            && is_at_work(state, &fleet.spec.name, *number)
+        {
+            continue;
+        }
+        if let Some(Ends { outcome, job }) = over {
+            ends.entry(outcome).or_default().insert(*number, job);
         }
         adopt(&mut fleet, &mut events, happened);
+    }
+    for (outcome, pilots) in ends {
+        let theirs = |worker: WorkerId| {
+            let place = state.workers.get(&worker).map(|worker| &worker.info.place);
+            let pilot = place.and_then(|place| place.pilot.as_ref());
+            let ours = pilot.filter(|pilot| pilot.fleet == fleet.spec.name);
+            let job = ours.and_then(|pilot| pilots.get(&pilot.number));
+            job.is_some_and(|job| job.as_ref().is_none_or(|job| is_in(state, worker, job)))
+        };
+        events.extend(sweep::end_leases_of(state, outcome, now, theirs));
     }
     let further = scale(state, &fleet, now);
     adopt(&mut fleet, &mut events, further);
@@ -224,16 +240,21 @@ fn reconcile(
     events
 }
 
+/// Whether a worker of the pilot has a trial. It may have joined while the cluster still said that
+/// the pilot waits, and so not be counted.
+fn is_at_work(state: &State, fleet: &FleetName, number: u64) -> bool {
+    state.leases().any(|(_, lease)| {
+        let place = state.workers.get(&lease.worker).map(|worker| &worker.info.place);
+        let pilot = place.and_then(|place| place.pilot.as_ref());
+        pilot.is_some_and(|pilot| pilot.fleet == *fleet && pilot.number == number)
+    })
+}
+
 fn adopt(fleet: &mut Fleet, events: &mut Vec<sweep::Event>, happened: Vec<Event>) {
     for event in happened {
         fleet.apply(&event);
         events.push(sweep::Event::Fleet(event));
     }
-}
-
-fn is_of(state: &State, worker: WorkerId, fleet: &FleetName, number: u64) -> bool {
-    let pilot = state.workers.get(&worker).and_then(|worker| worker.info.place.pilot.as_ref());
-    pilot.is_some_and(|pilot| pilot.fleet == *fleet && pilot.number == number)
 }
 
 fn is_in(state: &State, worker: WorkerId, job: &str) -> bool {
@@ -291,7 +312,7 @@ fn look(
                     id()
                 );
                 events.push(Event::PilotRemoved { pilot: id(), reason: reason.clone(), at });
-                events.push(failed(fleet, &reason, true, at));
+                events.extend(failed(fleet, &reason, true, at));
             }
             // The cluster started it again elsewhere between two looks. Workers of the new one may have
             // trials already.
@@ -314,9 +335,13 @@ fn ended(
     (cause, detail): (Cause, String),
     at: Timestamp,
 ) -> Vec<Event> {
-    let short = cause.is_suspicious() && at.since(pilot.since) < LASTED;
-    let failure = !pilot.removing && (pilot.joined == 0 || short);
-    let recovered = !failure && !pilot.removing && fleet.failures > 0 && !cause.is_suspicious();
+    let lasted = at.since(pilot.since) >= LASTED;
+    // Others wanted its place before its worker could be expected.
+    let unlucky = cause == Cause::Preempted && (pilot.phase != Phase::Running || !lasted);
+    let idle = pilot.joined == 0 && !unlucky;
+    let failure = !pilot.removing && (idle || (cause.is_suspicious() && !lasted));
+    let worked = pilot.joined > 0 && !pilot.removing && !cause.is_suspicious();
+    let recovered = worked && fleet.failures > 0 && at >= fleet.not_before;
     let why = if detail.is_empty() { String::new() } else { format!(": {detail}") };
     let text = if pilot.joined == 0 {
         format!("pilot {id} ended ({}) before a worker of it had joined{why}", cause.name())
@@ -325,7 +350,7 @@ fn ended(
     };
     let mut events = vec![Event::PilotEnded { pilot: id, cause, detail, at }];
     if failure {
-        events.push(failed(fleet, &text, true, at));
+        events.extend(failed(fleet, &text, true, at));
     } else if recovered {
         events.push(recovery(fleet, at));
     }
@@ -339,7 +364,9 @@ fn recovery(fleet: &Fleet, at: Timestamp) -> Event {
 
 /// Plans pilots that are missing, and removes those that are too many.
 fn scale(state: &State, fleet: &Fleet, at: Timestamp) -> Vec<Event> {
-    let taken = demand::taken(state, &fleet.spec.name);
+    let demand = Demand::of(state, fleet, at);
+    let loads = demand::loads(state, demand.threads);
+    let load = |number: u64| loads.get(&(&fleet.spec.name, number));
     let remove = |number: u64, reason: &str| Event::PilotRemoved {
         pilot: PilotId { fleet: fleet.spec.name.clone(), number },
         reason: reason.to_owned(),
@@ -351,7 +378,7 @@ fn scale(state: &State, fleet: &Fleet, at: Timestamp) -> Vec<Event> {
     // then the youngest.
     live.sort_by_key(|(number, pilot)| {
         let runs = pilot.phase == Phase::Running;
-        (runs, taken.get(number).copied().unwrap_or(0), std::cmp::Reverse(*number))
+        (runs, load(*number).map_or(0, |load| load.taken), std::cmp::Reverse(*number))
     });
     let queued = live.iter().take_while(|(_, pilot)| pilot.phase != Phase::Running).count();
     match fleet.mode {
@@ -369,24 +396,18 @@ fn scale(state: &State, fleet: &Fleet, at: Timestamp) -> Vec<Event> {
         let surplus = live.iter().take(live.len() - max);
         return surplus.map(|(n, _)| remove(*n, "more pilots than the fleet may have")).collect();
     }
-    let demand = Demand::of(state, fleet, at);
-    let slots = u64::from(fleet.spec.slots.max(1));
-    let capacity = demand::capacity(state, &fleet.spec.name);
-    let free = live.iter().map(|(number, pilot)| {
-        let known = capacity.get(number).filter(|_| pilot.joined > 0);
-        let slots = known.copied().unwrap_or(slots);
-        slots.saturating_sub(taken.get(number).copied().unwrap_or(0))
-    });
-    let free: u64 = free.sum::<u64>() + demand::free_elsewhere(state, fleet);
+    let fresh = demand::fresh(&fleet.spec, demand.threads);
+    let free = live.iter().map(|(number, _)| load(*number).map_or(fresh, |load| load.free));
+    let free = free.sum::<u64>() + demand::free_elsewhere(state, fleet, &loads);
     let least = if demand.unfinished { min } else { 0 };
-    let missing = demand.claimable.saturating_sub(free).div_ceil(slots);
+    let missing = demand.claimable.saturating_sub(free).div_ceil(fresh.max(1));
     let missing = usize::try_from(missing).unwrap_or(usize::MAX);
     let target = live.len().saturating_add(missing).max(least).min(max);
     if target > live.len() {
         return plan(fleet, target - live.len(), at);
     }
-    let spare =
-        usize::try_from(free.saturating_sub(demand.claimable) / slots).unwrap_or(usize::MAX);
+    let spare = free.saturating_sub(demand.claimable) / fresh.max(1);
+    let spare = usize::try_from(spare).unwrap_or(usize::MAX);
     let spare = spare.min(queued).min(live.len().saturating_sub(least));
     live.iter().take(spare).map(|(n, _)| remove(*n, "there is no work left for it")).collect()
 }
@@ -399,7 +420,11 @@ fn plan(fleet: &Fleet, missing: usize, at: Timestamp) -> Vec<Event> {
     let room = (fleet.spec.max as usize).saturating_sub(fleet.pilots.len());
     // After a failure one pilot shows whether it is over.
     let untried = fleet.pilots.values().filter(|pilot| pilot.joined == 0).count();
-    let most = if fleet.failures > 0 { 1usize.saturating_sub(untried) } else { BURST };
+    let most = match fleet.failures {
+        0 if is_limited(fleet) => 1,
+        0 => BURST,
+        _ => 1usize.saturating_sub(untried),
+    };
     let count = missing.min(room).min(most) as u64;
     let pilot = |number| PilotId { fleet: fleet.spec.name.clone(), number };
     (fleet.next..fleet.next + count)
@@ -407,19 +432,27 @@ fn plan(fleet: &Fleet, missing: usize, at: Timestamp) -> Vec<Event> {
         .collect()
 }
 
+/// Whether the cluster took no more when it was last asked: one pilot shows whether it does now.
+fn is_limited(fleet: &Fleet) -> bool {
+    fleet.trouble.as_ref().is_some_and(|trouble| fleet.not_before > trouble.since)
+}
+
 /// Says what keeps the fleet from being of use, and takes it back when that is over.
 fn trouble(state: &State, fleet: &Fleet, at: Timestamp) -> Vec<Event> {
-    if fleet.mode == Mode::Active
-        && let Some(text) = Demand::of(state, fleet, at).too_large
-    {
-        return troubled(fleet, &text, at).into_iter().collect();
-    }
+    let large = Demand::of(state, fleet, at).too_large.filter(|_| fleet.mode == Mode::Active);
     let lasted = |pilot: &Pilot| {
         pilot.joined > 0 && pilot.phase == Phase::Running && at.since(pilot.since) > LASTED
     };
     let works = fleet.failures == 0 || fleet.pilots.values().any(lasted);
-    let said = fleet.trouble.is_some() || fleet.failures > 0;
-    if said && works && at >= fleet.not_before { vec![recovery(fleet, at)] } else { Vec::new() }
+    let said = fleet.trouble.as_ref().map(|trouble| &trouble.text);
+    let other = said.is_some() && said != large.as_ref();
+    let over = (other || fleet.failures > 0) && works && at >= fleet.not_before;
+    let mut events: Vec<Event> = over.then(|| recovery(fleet, at)).into_iter().collect();
+    if let Some(text) = large.filter(|_| over || said.is_none()) {
+        let (fleet, trouble, not_before) = (fleet.spec.name.clone(), Some(text), fleet.not_before);
+        events.push(Event::Troubled { fleet, trouble, failure: false, not_before, at });
+    }
+    events
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::name::FleetName;
-use super::state::Fleet;
+use super::name::{FleetName, PilotId};
+use super::state::{Fleet, Spec};
+use crate::id::WorkerId;
 use crate::sweep::{State, Sweep};
 use crate::time::Timestamp;
 
@@ -12,6 +13,8 @@ use crate::time::Timestamp;
 pub struct Demand {
     /// Slots for trials that nobody has: never started, or waiting for another attempt.
     pub claimable: u64,
+    /// Slots that the smallest of them takes; fewer free ones of a worker are of no use. At least 1.
+    pub threads: u32,
     /// Whether there is a sweep that has not ended: only then a lower bound holds.
     pub unfinished: bool,
     /// A sweep whose trials need more threads than a worker of the fleet has slots.
@@ -42,7 +45,11 @@ impl Demand {
                 continue;
             }
             demand.claimable += trials.saturating_mul(u64::from(threads));
+            if trials > 0 && (demand.threads == 0 || threads < demand.threads) {
+                demand.threads = threads;
+            }
         }
+        demand.threads = demand.threads.max(1);
         demand
     }
 }
@@ -63,54 +70,66 @@ fn claimable(sweep: &Sweep, now: Timestamp) -> (u64, u32) {
     (waits + queued, threads.map_or(1, |trial| trial.config.resources.threads))
 }
 
-/// Slots that trials have, by pilot of `fleet`.
-pub(super) fn taken(state: &State, fleet: &FleetName) -> BTreeMap<u64, u64> {
-    let mut taken = BTreeMap::new();
-    for (_, lease) in state.leases() {
-        let worker = state.workers.get(&lease.worker);
-        let pilot = worker.and_then(|worker| worker.info.place.pilot.as_ref());
-        if let Some(pilot) = pilot.filter(|pilot| pilot.fleet == *fleet) {
-            *taken.entry(pilot.number).or_default() += u64::from(lease.threads);
-        }
-    }
-    taken
+/// What the workers of a pilot have.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Load {
+    /// Slots that trials have.
+    pub(super) taken: u64,
+    /// Slots that further trials can have.
+    pub(super) free: u64,
 }
 
-/// Slots of the pilots of `fleet` whose workers have joined, as these say; what a pilot brings in
-/// the end is for its node to know.
-pub(super) fn capacity(state: &State, fleet: &FleetName) -> BTreeMap<u64, u64> {
-    let mut newest: BTreeMap<(u64, u32), (u32, u64)> = BTreeMap::new();
-    for worker in state.workers.values() {
+/// Pilots of any fleet.
+pub(super) type Loads<'a> = BTreeMap<(&'a FleetName, u64), Load>;
+
+/// The loads of the pilots whose workers have joined, as these say: what a pilot brings in the end is
+/// for its node to know. Free slots are counted by worker in whole trials of `threads`.
+pub(super) fn loads(state: &State, threads: u32) -> Loads<'_> {
+    let mut held: BTreeMap<WorkerId, u64> = BTreeMap::new();
+    let trials = state.sweeps.values().flat_map(|sweep| sweep.live.values());
+    for lease in trials.filter_map(|trial| trial.lease.as_ref()) {
+        *held.entry(lease.worker).or_default() += u64::from(lease.threads);
+    }
+    let held = |worker: WorkerId| held.get(&worker).copied().unwrap_or(0);
+    let mut loads = Loads::new();
+    // A worker that took the place of another: that one no longer lives.
+    let mut newest: BTreeMap<(&FleetName, u64, u32), (u32, Timestamp, WorkerId)> = BTreeMap::new();
+    for (id, worker) in &state.workers {
         let place = &worker.info.place;
-        let Some(pilot) = place.pilot.as_ref().filter(|pilot| pilot.fleet == *fleet) else {
-            continue;
-        };
-        let entry = newest.entry((pilot.number, place.task)).or_default();
-        *entry = (*entry).max((place.restarts, u64::from(worker.info.slots)));
+        let Some(PilotId { fleet, number }) = &place.pilot else { continue };
+        loads.entry((fleet, *number)).or_default().taken += held(*id);
+        let this = (place.restarts, worker.joined, *id);
+        let entry = newest.entry((fleet, *number, place.task)).or_insert(this);
+        *entry = (*entry).max(this);
     }
-    let mut capacity = BTreeMap::new();
-    for ((pilot, _), (_, slots)) in newest {
-        *capacity.entry(pilot).or_default() += slots;
+    for ((fleet, number, _), (_, _, id)) in newest {
+        let slots = state.workers.get(&id).map_or(0, |worker| u64::from(worker.info.slots));
+        let free = whole(slots.saturating_sub(held(id)), threads);
+        loads.entry((fleet, number)).or_default().free += free;
     }
-    capacity
+    loads
+}
+
+/// As much of `slots` as trials of `threads` can take.
+fn whole(slots: u64, threads: u32) -> u64 {
+    slots - slots % u64::from(threads.max(1))
+}
+
+/// Slots of a pilot that has not joined yet, as many as trials of `threads` can take.
+pub(super) fn fresh(spec: &Spec, threads: u32) -> u64 {
+    let slots = u64::from(spec.slots.max(1));
+    let largest = u64::from(spec.largest).clamp(1, slots);
+    slots / largest * whole(largest, threads) + whole(slots % largest, threads)
 }
 
 /// Slots that are free in running pilots of other fleets. Queued ones are not counted: they may wait
 /// for days.
-pub(super) fn free_elsewhere(state: &State, fleet: &Fleet) -> u64 {
-    let others = state.fleets.values().filter(|other| {
+pub(super) fn free_elsewhere(state: &State, fleet: &Fleet, loads: &Loads<'_>) -> u64 {
+    let free = |((name, number), load): (&(&FleetName, u64), &Load)| {
+        let other = state.fleets.get(*name)?;
         let serves = other.spec.sweep.is_none() || other.spec.sweep == fleet.spec.sweep;
-        other.spec.name != fleet.spec.name && serves && other.takes_trials()
-    });
-    let free = |other: &Fleet| {
-        let taken = taken(state, &other.spec.name);
-        let capacity = capacity(state, &other.spec.name);
-        let joined = other.pilots.iter().filter(|(_, pilot)| pilot.joined > 0 && !pilot.removing);
-        let free = joined.map(|(number, _)| {
-            let slots = capacity.get(number).copied().unwrap_or(0);
-            slots.saturating_sub(taken.get(number).copied().unwrap_or(0))
-        });
-        free.sum::<u64>()
+        let is_other = other.spec.name != fleet.spec.name;
+        (is_other && serves && other.pilot_takes_trials(*number)).then_some(load.free)
     };
-    others.map(free).sum()
+    loads.iter().filter_map(free).sum()
 }

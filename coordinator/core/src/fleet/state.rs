@@ -105,7 +105,7 @@ pub struct Pilot {
     pub since: Timestamp,
     /// Whether it is to go.
     pub removing: bool,
-    /// How many workers of it have joined.
+    /// How many workers of it have joined since it was last queued.
     pub joined: u32,
 }
 
