@@ -1,0 +1,296 @@
+//! A cluster for one fleet: its queue, its nodes, and everything that goes wrong with jobs and with
+//! those who answer for them. It finds jobs by the name of their pilot, as the launcher of Slurm does.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rheo_core::fleet::{Cause, Sight};
+use rheo_core::time::Timestamp;
+
+/// A running job that is asked to go and does not is cancelled after so long.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Where a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Queued,
+    Running,
+    Ended(Cause),
+}
+
+/// A job.
+#[derive(Debug, Clone)]
+pub(crate) struct Job {
+    pub(crate) pilot: u64,
+    pub(crate) stage: Stage,
+    pub(crate) since: Timestamp,
+    pub(crate) restarts: u32,
+    /// When it was first asked to go.
+    pub(crate) asked: Option<Timestamp>,
+}
+
+/// What the cluster is asked about.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) number: u64,
+    pub(crate) handle: Option<String>,
+    pub(crate) runs: bool,
+}
+
+/// What became of a submission.
+#[derive(Debug, Clone)]
+pub(crate) enum Answer {
+    Taken(String),
+    /// It may have come through.
+    Lost,
+    Refused,
+    Limit,
+}
+
+/// How often the commands of the cluster were run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Calls {
+    pub(crate) observe: u64,
+    pub(crate) submit: u64,
+    pub(crate) remove: u64,
+}
+
+impl Calls {
+    pub(crate) fn total(self) -> u64 {
+        self.observe + self.submit + self.remove
+    }
+}
+
+/// The cluster.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    /// Jobs that live, and ended ones as long as they are remembered.
+    pub(crate) jobs: BTreeMap<u64, Job>,
+    by_pilot: BTreeMap<u64, Vec<u64>>,
+    next: u64,
+    pub(crate) calls: Calls,
+    /// Jobs that run at a time.
+    pub(crate) nodes: usize,
+    /// Jobs that are accepted at a time.
+    pub(crate) limit: usize,
+    /// Nothing starts.
+    pub(crate) held: bool,
+    /// Nobody answers.
+    pub(crate) away: bool,
+    /// Answers to submissions are lost: of those that came through, of others, or of none.
+    pub(crate) loses: Option<bool>,
+    /// Lost submissions come through only later, when they may have been made again.
+    pub(crate) late: Option<Duration>,
+    overdue: Vec<(Timestamp, u64)>,
+    /// No job is accepted.
+    pub(crate) refuses: bool,
+    pub(crate) walltime: Duration,
+    /// How long ended jobs are remembered.
+    pub(crate) memory: Duration,
+    /// How long a job waits at least.
+    pub(crate) delay: Duration,
+}
+
+impl Cluster {
+    pub(crate) fn new(nodes: usize) -> Self {
+        Self {
+            jobs: BTreeMap::new(),
+            by_pilot: BTreeMap::new(),
+            next: 1,
+            calls: Calls::default(),
+            nodes,
+            limit: usize::MAX,
+            held: false,
+            away: false,
+            loses: None,
+            late: None,
+            overdue: Vec::new(),
+            refuses: false,
+            walltime: Duration::from_hours(4),
+            memory: Duration::from_mins(5),
+            delay: Duration::from_secs(2),
+        }
+    }
+
+    /// Nothing goes wrong any more.
+    pub(crate) fn heal(&mut self) {
+        (self.nodes, self.limit) = (100, usize::MAX);
+        (self.held, self.away, self.refuses, self.loses, self.late) =
+            (false, false, false, None, None);
+    }
+
+    pub(crate) fn count(&self, stage: Stage) -> usize {
+        self.jobs.values().filter(|job| job.stage == stage).count()
+    }
+
+    /// Jobs in the queue or on a node.
+    pub(crate) fn living(&self) -> usize {
+        self.jobs.values().filter(|job| job.lives()).count()
+    }
+
+    /// Lives of `pilot`: more than one is a double.
+    pub(crate) fn lives(&self, pilot: u64) -> usize {
+        self.of(pilot).filter(|(_, job)| job.lives()).count()
+    }
+
+    fn of(&self, pilot: u64) -> impl Iterator<Item = (u64, &Job)> {
+        let ids = self.by_pilot.get(&pilot).into_iter().flatten();
+        ids.filter_map(|id| Some((*id, self.jobs.get(id)?)))
+    }
+
+    /// Where these pilots are, and doubles that were removed. One call, and one more if there are any.
+    pub(crate) fn observe(
+        &mut self,
+        pilots: &[Known],
+        now: Timestamp,
+    ) -> Option<BTreeMap<u64, Sight>> {
+        if pilots.is_empty() {
+            return Some(BTreeMap::new());
+        }
+        self.calls.observe += 1;
+        if self.away {
+            return None;
+        }
+        let mut doubles = Vec::new();
+        let mut sights = BTreeMap::new();
+        for pilot in pilots {
+            let handle = pilot.handle.as_ref().and_then(|handle| handle.parse().ok());
+            let living = || self.of(pilot.number).filter(|(_, job)| job.lives());
+            let chosen = living().find(|(id, _)| Some(*id) == handle).or_else(|| living().next());
+            let chosen = chosen.or_else(|| self.of(pilot.number).last());
+            doubles.extend(living().map(|(id, _)| id).filter(|id| chosen.unwrap().0 != *id));
+            sights.insert(pilot.number, chosen.map_or(Sight::Unknown, |(id, job)| job.sight(id)));
+        }
+        if !doubles.is_empty() {
+            self.calls.remove += 1;
+        }
+        for id in doubles {
+            self.end(id, Cause::Cancelled, now);
+        }
+        Some(sights)
+    }
+
+    pub(crate) fn submit(&mut self, pilot: u64, now: Timestamp) -> Answer {
+        self.calls.submit += 1;
+        if self.away {
+            return Answer::Lost;
+        }
+        if self.refuses {
+            return Answer::Refused;
+        }
+        if self.living() >= self.limit {
+            return Answer::Limit;
+        }
+        match (self.loses, self.late) {
+            (Some(true), Some(delay)) => self.overdue.push((now + delay, pilot)),
+            (Some(true), None) => {
+                self.accept(pilot, now);
+            }
+            (Some(false), _) => {}
+            (None, _) => return Answer::Taken(self.accept(pilot, now).to_string()),
+        }
+        Answer::Lost
+    }
+
+    fn accept(&mut self, pilot: u64, now: Timestamp) -> u64 {
+        let id = self.next;
+        self.next += 1;
+        let job = Job { pilot, stage: Stage::Queued, since: now, restarts: 0, asked: None };
+        self.jobs.insert(id, job);
+        self.by_pilot.entry(pilot).or_default().push(id);
+        id
+    }
+
+    /// Has pilots go: queued ones at once; running ones are asked, and cancelled when patience ends.
+    pub(crate) fn remove(&mut self, pilots: &[Known], now: Timestamp) -> Option<()> {
+        let nameless = pilots.iter().filter(|pilot| pilot.handle.is_none()).count() as u64;
+        let asks = pilots.iter().any(|pilot| pilot.handle.is_some() && pilot.runs);
+        let cancels = pilots.iter().any(|pilot| pilot.handle.is_some() && !pilot.runs);
+        self.calls.remove += nameless + u64::from(asks) + u64::from(cancels);
+        if self.away {
+            return None;
+        }
+        for pilot in pilots {
+            let ids: Vec<u64> = self.of(pilot.number).map(|(id, _)| id).collect();
+            for id in ids {
+                let job = self.jobs.get_mut(&id).unwrap();
+                let over = job.asked.is_some_and(|asked| now.since(asked) > PATIENCE);
+                if job.stage == Stage::Queued || (job.stage == Stage::Running && over) {
+                    self.end(id, Cause::Cancelled, now);
+                } else {
+                    job.asked = job.asked.or(Some(now));
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// Ends a job that lives.
+    pub(crate) fn end(&mut self, id: u64, cause: Cause, now: Timestamp) {
+        if let Some(job) = self.jobs.get_mut(&id).filter(|job| job.lives()) {
+            (job.stage, job.since) = (Stage::Ended(cause), now);
+        }
+    }
+
+    /// Puts a running job into the queue again, under the same name.
+    pub(crate) fn requeue(&mut self, id: u64, now: Timestamp) {
+        let job = self.jobs.get_mut(&id).unwrap();
+        (job.stage, job.since) = (Stage::Queued, now);
+        job.restarts += 1;
+        job.asked = None;
+    }
+
+    /// Lets time pass: ended jobs are forgotten, and queued ones start, which are returned.
+    pub(crate) fn pass(&mut self, now: Timestamp) -> Vec<u64> {
+        for (_, pilot) in self.overdue.extract_if(.., |(at, _)| *at <= now).collect::<Vec<_>>() {
+            self.accept(pilot, now);
+        }
+        let memory = self.memory;
+        let forgotten = |job: &Job| !job.lives() && now.since(job.since) > memory;
+        for (id, job) in self.jobs.extract_if(.., |_, job| forgotten(job)).collect::<Vec<_>>() {
+            if let Some(ids) = self.by_pilot.get_mut(&job.pilot) {
+                ids.retain(|known| *known != id);
+            }
+        }
+        self.by_pilot.retain(|_, ids| !ids.is_empty());
+        if self.held {
+            return Vec::new();
+        }
+        let mut free = self.nodes.saturating_sub(self.count(Stage::Running));
+        let mut started = Vec::new();
+        for (id, job) in &mut self.jobs {
+            let ready = job.stage == Stage::Queued && now.since(job.since) >= self.delay;
+            if free > 0 && ready {
+                (job.stage, job.since) = (Stage::Running, now);
+                free -= 1;
+                started.push(*id);
+            }
+        }
+        started
+    }
+
+    /// The `n`-th running job, counted round and round.
+    pub(crate) fn nth_running(&self, n: usize) -> Option<u64> {
+        let running: Vec<u64> = self.running().collect();
+        running.get(n.checked_rem(running.len())?).copied()
+    }
+
+    pub(crate) fn running(&self) -> impl DoubleEndedIterator<Item = u64> {
+        self.jobs.iter().filter(|(_, job)| job.stage == Stage::Running).map(|(id, _)| *id)
+    }
+}
+
+impl Job {
+    pub(crate) fn lives(&self) -> bool {
+        !matches!(self.stage, Stage::Ended(_))
+    }
+
+    fn sight(&self, id: u64) -> Sight {
+        let handle = id.to_string();
+        match self.stage {
+            Stage::Queued => Sight::Waiting { handle, reason: "Resources".to_owned() },
+            Stage::Running => Sight::Running { handle },
+            Stage::Ended(cause) => Sight::Ended { cause, detail: String::new() },
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Fleets on a cluster that does what clusters do: jobs wait, die, are preempted, requeued and
+//! forgotten, answers get lost, and the coordinator dies in the middle of it.
+//!
+//! At every moment no more jobs live than are allowed, each under a name of its own that the state
+//! knows; and once the cluster behaves again, every sweep completes.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod arbitrary;
+mod cluster;
+mod scenario;
+mod world;
