@@ -44,7 +44,7 @@ const AT_ONCE: usize = 8;
 const OVERDUE: Duration = Duration::from_secs(15);
 
 /// How long what keeps a pod from starting may last.
-const STUCK: Duration = Duration::from_secs(60);
+const STUCK: Duration = Duration::from_mins(1);
 
 /// After so long the Secret is written again, should somebody have removed or changed it.
 const REFRESH: Duration = Duration::from_mins(5);
@@ -87,8 +87,10 @@ impl Launcher {
         let jobs: Api<Job> = Api::namespaced(access.client.clone(), &access.namespace);
         let ask = Ask { verb: "create", resource: "jobs.batch", namespace: &access.namespace };
         let try_only = PostParams { dry_run: true, ..PostParams::default() };
-        let tried = call(ask, jobs.create(&try_only, &job)).await;
-        tried.map(drop).map_err(|failure| failure.explained(ask))
+        match call(ask, jobs.create(&try_only, &job)).await {
+            Err(failure) if !failure.is_untried() => Err(failure.explained(ask)),
+            _ => Ok(()),
+        }
     }
 
     fn keys(&self) -> Result<Keys, Error> {
@@ -248,22 +250,24 @@ impl crate::Launcher for Launcher {
         // A coordinator that was started again is elsewhere: its pods must find it.
         self.keep_secret(&family).await?;
         let (jobs, pods) = self.look(&family).await?;
-        let bare = |job: &&Job| {
-            let name = job.metadata.name.as_deref();
-            !pods.iter().any(|pod| label(pod, "job-name") == name)
-        };
-        let unborn = match jobs.iter().any(|job| bare(&job)) {
-            true => self.unborn().await,
-            false => BTreeMap::new(),
-        };
+        let born: BTreeSet<&str> = pods.iter().filter_map(|pod| label(pod, "job-name")).collect();
+        let bare =
+            |job: &Job| job.metadata.name.as_deref().is_some_and(|name| !born.contains(name));
+        let unborn = if jobs.iter().any(bare) { self.unborn().await } else { BTreeMap::new() };
+        let named = jobs.iter().filter_map(|job| Some((job.metadata.name.as_deref()?, job)));
+        let named: BTreeMap<&str, &Job> = named.collect();
+        let mut numbered: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
+        for pod in &pods {
+            numbered.entry(label(pod, PILOT).unwrap_or_default()).or_default().push(pod);
+        }
         let patience = Watch { since: self.watch(&pods) };
         let mut sights = BTreeMap::new();
         for pilot in pilots {
-            let number = pilot.number.to_string();
-            let job = jobs.iter().find(|job| job.metadata.name.as_ref() == Some(&pilot.tag));
-            let of = |pod: &&Pod| label(*pod, PILOT) == Some(number.as_str());
-            let pods = pods.iter().filter(of).collect();
-            let seen = Seen { job, pods, unborn: unborn.get(&pilot.tag).cloned() };
+            let seen = Seen {
+                job: named.get(pilot.tag.as_str()).copied(),
+                pods: numbered.remove(pilot.number.to_string().as_str()).unwrap_or_default(),
+                unborn: unborn.get(&pilot.tag).cloned(),
+            };
             let sight = sight::read(&seen, pilot.handle.as_deref(), &patience);
             sights.insert(pilot.number, sight);
         }

@@ -270,8 +270,8 @@ struct Ends {
 }
 
 impl Ends {
-    fn all(outcome: AttemptOutcome) -> Option<Self> {
-        Some(Self { outcome, job: None })
+    fn all(outcome: AttemptOutcome) -> Self {
+        Self { outcome, job: None }
     }
 }
 
@@ -294,12 +294,12 @@ fn look(
         Sight::Unknown => {
             let detail = "the cluster no longer knows it".to_owned();
             let cause = if pilot.removing { Cause::Cancelled } else { Cause::Unknown };
-            (Ends::all(cause.attempt()), ended(fleet, (id(), pilot), (cause, detail), at))
+            (Some(Ends::all(cause.attempt())), ended(fleet, (id(), pilot), (cause, detail), at))
         }
         Sight::Waiting { handle, reason } => {
             // It ran and is in the queue again: what it had is given to others.
             let requeued = pilot.phase == Phase::Running;
-            let ends = if requeued { Ends::all(AttemptOutcome::Preempted) } else { None };
+            let ends = requeued.then_some(Ends::all(AttemptOutcome::Preempted));
             (ends, seen(handle, Phase::Waiting { reason: reason.clone() }))
         }
         Sight::Running { handle } => {
@@ -322,9 +322,10 @@ fn look(
                 before.map(|job| Ends { outcome: AttemptOutcome::Preempted, job: Some(job) });
             (ends, events)
         }
-        Sight::Ended { cause, detail } => {
-            (Ends::all(cause.attempt()), ended(fleet, (id(), pilot), (*cause, detail.clone()), at))
-        }
+        Sight::Ended { cause, detail } => (
+            Some(Ends::all(cause.attempt())),
+            ended(fleet, (id(), pilot), (*cause, detail.clone()), at),
+        ),
     }
 }
 

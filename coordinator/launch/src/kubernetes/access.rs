@@ -59,13 +59,12 @@ async fn config(settings: &Settings) -> Result<Config, Error> {
         let config = Config::from_custom_kubeconfig(merged, &options).await;
         return config.map_err(|error| wrong(&error));
     }
-    // A pod has its service account, and nobody's home.
-    if options.context.is_none()
-        && let Ok(config) = Config::incluster()
-    {
-        return Ok(config);
+    // As `kubectl` has it: a file wins over the account of a pod.
+    match Config::from_kubeconfig(&options).await {
+        Ok(config) => Ok(config),
+        Err(error) if options.context.is_some() => Err(wrong(&error)),
+        Err(error) => Config::incluster().map_err(|_| wrong(&error)),
     }
-    Config::from_kubeconfig(&options).await.map_err(|error| wrong(&error))
 }
 
 /// What is asked, for people who read why it failed.
@@ -121,6 +120,11 @@ impl Failure {
     /// Whether it is there already.
     pub(super) fn is_there(&self) -> bool {
         matches!(self, Self::Said(status) if status.code == 409 && status.reason == "AlreadyExists")
+    }
+
+    /// Whether something there cannot tell beforehand what it would do.
+    pub(super) fn is_untried(&self) -> bool {
+        matches!(self, Self::Said(status) if status.message.contains("dry run"))
     }
 
     /// Whether we are not known there, perhaps no longer.

@@ -29,6 +29,9 @@ pub(super) const PILOT: &str = "rheobase.dev/pilot";
 /// Where a pod finds what stands for the state directory.
 const STATE: &str = "/etc/rheo";
 
+/// Where the token of workers is below that.
+const TOKEN: &str = "tls/worker.token";
+
 /// Where it writes.
 const SCRATCH: &str = "/tmp";
 
@@ -108,8 +111,7 @@ pub(super) fn keys(settings: &Settings, state: &Path) -> Result<Keys, Error> {
         )));
     };
     let mut keys = Keys::from([("server".to_owned(), server)]);
-    let (ca, token) = ("tls/ca.pem", "tls/worker.token");
-    for (key, named) in [(ca, &settings.ca_file), (token, &settings.token_file)] {
+    for (key, named) in [("tls/ca.pem", &settings.ca_file), (TOKEN, &settings.token_file)] {
         let path = named.clone().unwrap_or_else(|| state.join(key));
         match read(&path)? {
             Some(bytes) => drop(keys.insert(key.to_owned(), bytes)),
@@ -355,7 +357,7 @@ pub(super) fn yaml(settings: &Settings, order: &Order, keys: &Keys) -> Result<St
     secret.data = None;
     let shown = |(path, bytes): (&String, &Vec<u8>)| {
         let text = String::from_utf8_lossy(bytes).into_owned();
-        let text = if path.ends_with(".token") { "(not shown)".to_owned() } else { text };
+        let text = if path == TOKEN { "(not shown)".to_owned() } else { text };
         (key_of(path), text)
     };
     secret.string_data = Some(keys.iter().map(shown).collect());

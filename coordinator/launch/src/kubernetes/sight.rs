@@ -6,8 +6,13 @@
 //! its way out stays the pilot as long as it may still commit.
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodStatus};
+use k8s_openapi::api::core::v1::{
+    ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Pod, PodStatus,
+};
 use rheo_core::fleet::{Cause, Sight};
+
+/// The last lines of a log that are told.
+const LAST_LINES: usize = 3;
 
 /// What is known of one pilot now.
 pub(super) struct Seen<'a> {
@@ -121,32 +126,35 @@ fn containers(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
 /// Why a pod has not started, and whether it is something that does not pass by itself.
 pub(super) fn why_pending(pod: &Pod) -> (String, bool) {
     let Some(status) = &pod.status else { return (String::new(), false) };
-    for waiting in containers(status).filter_map(|one| one.state.as_ref()?.waiting.as_ref()) {
-        let reason = waiting.reason.as_deref().unwrap_or_default();
-        let said = told(&[Some(reason), waiting.message.as_deref()]);
-        return match reason {
-            "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull"
-            | "ErrImageInspect" => {
-                let image =
-                    pod.spec.as_ref().and_then(|spec| spec.containers.first()?.image.clone());
-                let image = image.unwrap_or_default();
-                let hint = "is `--image` right, and does it take an `--image-pull-secret`?";
-                (format!("its node cannot get the image `{image}`: {said} ({hint})"), true)
-            }
-            "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
-                (format!("its container cannot be made: {said}"), true)
-            }
-            "" | "ContainerCreating" | "PodInitializing" => {
-                ("it is being started".to_owned(), false)
-            }
-            _ => (said, false),
-        };
+    let mut waiting = containers(status).filter_map(|one| one.state.as_ref()?.waiting.as_ref());
+    if let Some(waiting) = waiting.next() {
+        return why_waiting(pod, waiting);
     }
-    let conditions = status.conditions.iter().flatten();
-    for condition in conditions.filter(|one| one.type_ == "PodScheduled" && one.status == "False") {
+    let mut conditions = status.conditions.iter().flatten();
+    let unplaced = conditions.find(|one| one.type_ == "PodScheduled" && one.status == "False");
+    if let Some(condition) = unplaced {
         return (told(&[condition.reason.as_deref(), condition.message.as_deref()]), false);
     }
     (told(&[status.reason.as_deref(), status.message.as_deref()]), false)
+}
+
+fn why_waiting(pod: &Pod, waiting: &ContainerStateWaiting) -> (String, bool) {
+    let reason = waiting.reason.as_deref().unwrap_or_default();
+    let said = told(&[Some(reason), waiting.message.as_deref()]);
+    match reason {
+        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull"
+        | "ErrImageInspect" => {
+            let image = pod.spec.as_ref().and_then(|spec| spec.containers.first()?.image.clone());
+            let image = image.unwrap_or_default();
+            let hint = "is `--image` right, and does it take an `--image-pull-secret`?";
+            (format!("its node cannot get the image `{image}`: {said} ({hint})"), true)
+        }
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
+            (format!("its container cannot be made: {said}"), true)
+        }
+        "" | "ContainerCreating" | "PodInitializing" => ("it is being started".to_owned(), false),
+        _ => (said, false),
+    }
 }
 
 /// How an ended pod ended.
@@ -187,7 +195,8 @@ fn end_of(pod: &Pod) -> (Cause, String) {
 fn end_of_container(ended: &ContainerStateTerminated) -> (Cause, String) {
     let reason = ended.reason.as_deref().filter(|reason| *reason != "Error");
     let code = format!("exit code {}", ended.exit_code);
-    let text = told(&[Some(&code), reason, ended.message.as_deref()]);
+    let last = ended.message.as_deref().map(last_words);
+    let text = told(&[Some(&code), reason, last.as_deref()]);
     let cause = match (ended.exit_code, ended.signal, reason) {
         (_, _, Some("ContainerStatusUnknown")) => Cause::NodeLost,
         // SIGTERM: somebody wanted it to go.
@@ -195,6 +204,13 @@ fn end_of_container(ended: &ContainerStateTerminated) -> (Cause, String) {
         _ => Cause::Failed,
     };
     (cause, text)
+}
+
+/// The end of a message that may be the end of a log.
+fn last_words(message: &str) -> String {
+    let lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
+    let lines: Vec<&str> = lines.collect();
+    lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
 }
 
 #[cfg(test)]

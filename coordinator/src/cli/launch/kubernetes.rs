@@ -154,18 +154,5 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
         largest: args.cpus,
         sweep: common.sweep.clone(),
     };
-    launch(global, common, spec, Reach::Network).await?;
-    warn_of_loopback(global, args);
-    Ok(())
-}
-
-/// Says so if pods cannot reach the coordinator, except on a cluster on this very machine.
-fn warn_of_loopback(global: &Global, args: &Args) {
-    let server = std::fs::read_to_string(global.state.join("server")).unwrap_or_default();
-    let local = ["//127.", "//localhost", "//[::1]"].iter().any(|host| server.contains(host));
-    if args.pod_server.is_none() && global.server.is_none() && local {
-        format::note(
-            "warning: the coordinator listens on this machine alone, and pods elsewhere cannot reach it: start it by `rheo serve --listen 0.0.0.0:PORT`, or say where they do by --pod-server",
-        );
-    }
+    launch(global, common, spec, Reach::Network).await
 }

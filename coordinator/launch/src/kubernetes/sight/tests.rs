@@ -1,5 +1,7 @@
 //! What Jobs and pods are taken for, on objects as API servers give them.
 
+#![expect(clippy::needless_pass_by_value, reason = "statuses are written where they are used")]
+
 use super::*;
 use serde_json::{Value, json};
 
