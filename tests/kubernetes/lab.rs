@@ -64,7 +64,9 @@ impl Lab {
         let server = self.bench.state().join("server");
         // One that was killed leaves it behind, and then it says nothing.
         let _ = std::fs::remove_file(&server);
-        let mut serve = self.bench.rheo(&["serve"]);
+        // As pods elsewhere reach it: by TLS, with what they find in their Secret.
+        let network = ["serve", "--listen", "0.0.0.0:0", "--advertise", "localhost"];
+        let mut serve = self.bench.rheo(&network);
         serve.env("KUBECONFIG", self.kubeconfig());
         self.serve = Some(Running::start(serve));
         wait_for("the coordinator", || server.exists().then_some(()));

@@ -8,8 +8,8 @@ status goes the way a kubelet has it, from Pending over Running to Succeeded or 
 asks for it, the end of its log. A deleted pod gets SIGTERM, its grace period, SIGKILL, and then its object is removed.
 
 Volumes are directories: words of the command and of variables that begin with a mount path lead to them. Secrets are written
-there and kept current, and a pod waits for one that is missing. `registry.test/...` stands for images that can be pulled; pods
-with others wait as for an image that cannot be. Not played: images themselves, users, limits of resources, probes, init
+there and kept current, and a pod waits for one that is missing. `registry.test/...` stands for images that can be pulled, of which
+`registry.test/empty` has no programs; pods with others wait as for an image that cannot be. Not played: images themselves, users, limits of resources, probes, init
 containers, networks. A file DIR/dead/NODE makes a node fail: its processes die, and it is silent until the file is removed.
 """
 import base64
@@ -147,7 +147,8 @@ class Running:
                     return directory + word[len(path):]
             return word
 
-        variables = {"PATH": os.environ["PATH"], "HOME": self.home, "TMPDIR": placed("/tmp"), "HOSTNAME": self.meta["name"]}
+        programs = "/nonexistent" if self.container["image"].startswith(PULLABLE + "empty") else os.environ["PATH"]
+        variables = {"PATH": programs, "HOME": self.home, "TMPDIR": placed("/tmp"), "HOSTNAME": self.meta["name"]}
         for one in self.container.get("env") or []:
             source = (one.get("valueFrom") or {}).get("fieldRef")
             variables[one["name"]] = self.field(source["fieldPath"]) if source else placed(one.get("value") or "")

@@ -52,7 +52,6 @@ until [ -e "$work/cluster/ready" ]; do
 done
 
 cd "$root"
-python3 deploy/kubernetes/render.py
 python3 deploy/kubernetes/render.py --all "$work/rendered"
 python3 deploy/kubernetes/render.py --install "$work/cluster/admin.kubeconfig"
 export RHEO_TEST_CLUSTER="$work/cluster" RHEO_RENDERED="$work/rendered"

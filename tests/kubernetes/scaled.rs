@@ -95,6 +95,8 @@ fn what_keeps_pods_from_running_is_told() {
         ("large", "--cpus", "64", "Insufficient cpu"),
         ("typo", "--image", "elsewhere.test/typo", "cannot get the image `elsewhere.test/typo`"),
         ("vip", "--priority-class", "imaginary", "no PriorityClass with name imaginary"),
+        // What it said last is told, although the pod is gone.
+        ("empty", "--image", "registry.test/empty", "exit code 127: [Errno 2] No such file"),
     ];
     for (name, flag, value, _) in cases {
         lab.launch(file, &["--max", "1", "--name", name, flag, value]).expect(0);
