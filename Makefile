@@ -31,13 +31,15 @@ test-slurm: libtorch ## Run sweeps on a real Slurm of several virtual nodes on t
 	cargo build --locked --quiet --bins $(with)
 	cargo test --locked --quiet --workspace --test slurm $(with) -- --test-threads=1
 
-check: libtorch ## Formatting, lints, licences, unused dependencies, spelling
-	deploy/tools.sh cargo-deny cargo-machete typos
+check: libtorch ## Formatting, lints, licences, unused dependencies, spelling, images, the chart
+	deploy/tools.sh cargo-deny cargo-machete typos hadolint helm
 	cargo fmt --check
 	cargo clippy --locked --workspace --all-targets $(with) -- -D warnings
 	cargo deny --log-level error check bans licenses sources
 	cargo machete
 	typos
+	hadolint deploy/docker/Dockerfile
+	deploy/kubernetes/render.py
 
 bench: libtorch ## Run the benchmarks: parts, then whole training steps in turn with PyTorch's
 	cargo bench --locked --workspace --bench '*'
