@@ -115,9 +115,21 @@ impl Redb {
             Ok(value)
         });
         if matches!(result, Err(Error::Io(_))) {
-            *self.database.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            self.close();
         }
         result
+    }
+
+    /// Closes the file. On a damaged one that can panic too, which says nothing new.
+    fn close(&self) {
+        let database = self.database.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let _ = std::panic::catch_unwind(AssertUnwindSafe(|| drop(database)));
+    }
+}
+
+impl Drop for Redb {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
