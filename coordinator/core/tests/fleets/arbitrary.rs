@@ -9,7 +9,8 @@ use rheo_core::fleet::{Cause, Command as FleetCommand};
 use rheo_core::id::SweepName;
 use rheo_core::sweep::{AttemptOutcome, Command, Event, Outcome, Request};
 
-use crate::world::{Fate, World, name, replayed};
+use crate::runner::Fate;
+use crate::world::{World, name, replayed};
 
 /// Budgets are ample: what is lost in an outage is nobody's fault here.
 const AMPLE: &str = "

@@ -33,7 +33,7 @@ pub(crate) struct Job {
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
     pub(crate) number: u64,
-    pub(crate) handle: Option<String>,
+    pub(crate) handle: Option<u64>,
     pub(crate) runs: bool,
 }
 
@@ -154,11 +154,11 @@ impl Cluster {
         let mut doubles = Vec::new();
         let mut sights = BTreeMap::new();
         for pilot in pilots {
-            let handle = pilot.handle.as_ref().and_then(|handle| handle.parse().ok());
-            let living = || self.of(pilot.number).filter(|(_, job)| job.lives());
-            let chosen = living().find(|(id, _)| Some(*id) == handle).or_else(|| living().next());
-            let chosen = chosen.or_else(|| self.of(pilot.number).last());
-            doubles.extend(living().map(|(id, _)| id).filter(|id| chosen.unwrap().0 != *id));
+            let ours: Vec<(u64, &Job)> = self.of(pilot.number).collect();
+            let living = || ours.iter().filter(|(_, job)| job.lives());
+            let known = living().find(|(id, _)| Some(*id) == pilot.handle);
+            let chosen = known.or_else(|| living().next()).or(ours.last()).copied();
+            doubles.extend(living().map(|(id, _)| *id).filter(|id| chosen.unwrap().0 != *id));
             sights.insert(pilot.number, chosen.map_or(Sight::Unknown, |(id, job)| job.sight(id)));
         }
         if !doubles.is_empty() {

@@ -8,5 +8,8 @@
 
 mod arbitrary;
 mod cluster;
+mod day;
+mod plot;
+mod runner;
 mod scenario;
 mod world;

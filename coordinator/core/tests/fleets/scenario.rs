@@ -7,7 +7,8 @@ use rheo_core::sweep::Event;
 use rheo_core::time::Timestamp;
 
 use crate::cluster::Stage;
-use crate::world::{Fate, World, name};
+use crate::runner::Fate;
+use crate::world::{World, name};
 
 /// `trials` trials of `threads` threads.
 fn sweep(trials: u32, threads: u32) -> String {

@@ -7,43 +7,22 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use rheo_core::fleet::{
-    Cause, Command as FleetCommand, Demand, Event as FleetEvent, Fleet, FleetName, Mode, Phase,
-    PilotId, Place, Sight, Spec,
+    Command as FleetCommand, Demand, Event as FleetEvent, Fleet, FleetName, Mode, Phase, PilotId,
+    Sight, Spec,
 };
-use rheo_core::id::{AttemptId, RequestId, TrialId, WorkerId};
+use rheo_core::id::{RequestId, TrialId};
 use rheo_core::spec;
-use rheo_core::sweep::{
-    Claim, Command, Ending, Event, Rejection, State, WorkLeft, WorkerInfo, execute,
-};
+use rheo_core::sweep::{Command, Event, Rejection, State, execute};
 use rheo_core::time::Timestamp;
 use uuid::Uuid;
 
 use crate::cluster::{Answer, Cluster, Known, Stage};
+use crate::runner::{Fate, Runner};
 
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
 
 /// How often the coordinator looks.
 pub(crate) const POLL: Duration = Duration::from_secs(10);
-
-/// What becomes of a job that starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
-    Works,
-    Dies,
-    Hangs,
-}
-
-/// The worker of a running job.
-#[derive(Debug, Clone)]
-pub(crate) struct Runner {
-    id: WorkerId,
-    fate: Fate,
-    /// When it is ready to join.
-    ready: Timestamp,
-    pub(crate) joined: bool,
-    /// Its trials, and when they will be done.
-    pub(crate) held: Vec<(AttemptId, Timestamp)>,
-}
 
 /// Where the coordinator is in a round.
 #[derive(Debug)]
@@ -55,6 +34,7 @@ enum Doing {
 }
 
 /// The world.
+#[expect(clippy::struct_excessive_bools, reason = "switches of a world, each by itself")]
 pub(crate) struct World {
     pub(crate) state: State,
     pub(crate) now: Timestamp,
@@ -73,7 +53,7 @@ pub(crate) struct World {
     /// The shortest trial, and by how much others are longer.
     pub(crate) trial: (Duration, Duration),
     /// What is left of trials that were given back.
-    left: BTreeMap<TrialId, Duration>,
+    pub(crate) left: BTreeMap<TrialId, Duration>,
     /// More jobs than this would be too many.
     pub(crate) bound: usize,
     /// Doubles may exist until they are seen.
@@ -82,7 +62,7 @@ pub(crate) struct World {
     pub(crate) thorough: bool,
     requests: u128,
     /// Whether somebody who asks for a trial may get one.
-    work: bool,
+    pub(crate) work: bool,
 }
 
 impl World {
@@ -99,7 +79,7 @@ impl World {
             doing: Doing::Nothing,
             lease: LEASE,
             threads: 1,
-            trial: (Duration::from_secs(40), Duration::from_secs(60)),
+            trial: (Duration::from_secs(40), Duration::from_mins(1)),
             left: BTreeMap::new(),
             bound: 0,
             doubles: false,
@@ -150,6 +130,7 @@ impl World {
         self.sent.push(command);
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "commands are made to be sent")]
     pub(crate) fn send(&mut self, command: Command) -> Result<Vec<Event>, Rejection> {
         assert!(self.up, "nobody is there to hear");
         let events = execute(&mut self.state, &command, self.now)?;
@@ -176,7 +157,10 @@ impl World {
         if !self.doubles {
             assert!(living <= self.bound, "{living} jobs where {} are allowed", self.bound);
         }
-        for job in self.cluster.jobs.values().filter(|_| self.thorough && !self.doubles) {
+        if self.doubles || !self.thorough {
+            return;
+        }
+        for job in self.cluster.jobs.values() {
             assert!(self.cluster.lives(job.pilot) <= 1, "pilot {} lives twice", job.pilot);
             let known = !self.up || self.fleet().pilots.contains_key(&job.pilot);
             assert!(known || !job.lives(), "pilot {} was forgotten", job.pilot);
@@ -337,153 +321,6 @@ impl World {
         }
     }
 
-    /// What happens by itself in a moment.
-    pub(crate) fn step(&mut self) {
-        self.work = true;
-        for job in self.cluster.pass(self.now) {
-            let restarts = u128::from(self.cluster.jobs[&job].restarts);
-            let ready = self.now + Duration::from_secs(5 + job % 10);
-            let id = WorkerId(Uuid::from_u128((u128::from(job) << 32) | restarts));
-            let runner = Runner { id, fate: self.fate, ready, joined: false, held: Vec::new() };
-            self.runners.insert(job, runner);
-        }
-        self.runners.retain(|id, _| {
-            self.cluster.jobs.get(id).is_some_and(|job| job.stage == Stage::Running)
-        });
-        let late = |id: &u64| self.now.since(self.cluster.jobs[id].since) >= self.cluster.walltime;
-        for id in self.cluster.running().filter(late).collect::<Vec<_>>() {
-            self.preempt(id, false, true);
-        }
-        for id in self.cluster.running().collect::<Vec<_>>() {
-            let Some(mut runner) = self.runners.remove(&id) else { continue };
-            match self.live(&mut runner, id) {
-                None => drop(self.runners.insert(id, runner)),
-                Some(cause) => self.cluster.end(id, cause, self.now),
-            }
-        }
-        if self.up {
-            self.send(Command::Tick).unwrap();
-        }
-        self.check();
-    }
-
-    /// A worker does what it does; says how its job ends if it does.
-    fn live(&mut self, runner: &mut Runner, job: u64) -> Option<Cause> {
-        if self.now < runner.ready || runner.fate == Fate::Hangs {
-            return None;
-        }
-        if runner.fate == Fate::Dies {
-            return Some(Cause::Failed);
-        }
-        if !self.up {
-            return None;
-        }
-        if self.cluster.jobs[&job].asked.is_some() {
-            self.give_back(runner);
-            return Some(Cause::Completed);
-        }
-        let worker = runner.id;
-        runner.held.retain(|(attempt, _)| self.state.holds(worker, attempt));
-        let now = self.now;
-        for (attempt, _) in runner.held.extract_if(.., |(_, due)| *due <= now) {
-            self.left.remove(&attempt.trial);
-            let (metrics, summary) = Default::default();
-            self.finish(worker, attempt, Ending::Completed { metrics, summary });
-        }
-        if !runner.joined {
-            self.join(runner, job);
-        }
-        if !runner.held.is_empty() && self.lease <= LEASE {
-            let attempts = runner.held.iter().map(|(attempt, _)| attempt.clone()).collect();
-            let lease = self.lease;
-            // One that was forgotten joins again.
-            runner.joined = self.send(Command::Renew { worker, attempts, lease }).is_ok();
-        }
-        self.acquire(runner, job);
-        if runner.held.is_empty() && self.state.work_left(worker, None) == WorkLeft::None {
-            self.send(Command::Leave { worker }).unwrap();
-            return Some(Cause::Completed);
-        }
-        None
-    }
-
-    fn join(&mut self, runner: &mut Runner, job: u64) {
-        let (number, restarts) = (self.cluster.jobs[&job].pilot, self.cluster.jobs[&job].restarts);
-        let place = Place {
-            pilot: Some(PilotId { fleet: name(), number }),
-            restarts,
-            job: Some(job.to_string()),
-            ..Place::default()
-        };
-        let slots = self.fleet().spec.slots;
-        let info = WorkerInfo { slots, place, ..WorkerInfo::default() };
-        self.send(Command::Join { worker: runner.id, info }).unwrap();
-        runner.joined = true;
-    }
-
-    fn acquire(&mut self, runner: &mut Runner, job: u64) {
-        let taken = u32::try_from(runner.held.len()).unwrap() * self.threads;
-        let slots = self.fleet().spec.slots.saturating_sub(taken);
-        if slots < self.threads || !self.work {
-            return;
-        }
-        let held = runner.held.iter().map(|(attempt, _)| attempt.clone()).collect();
-        let (worker, lease) = (runner.id, self.lease);
-        let ask = Command::Acquire { worker, held, slots, only: None, lease };
-        let Ok(events) = self.send(ask) else {
-            return self.join(runner, job);
-        };
-        let takes = self.fleet().pilot_takes_trials(self.cluster.jobs[&job].pilot);
-        self.work = !(events.is_empty() && takes);
-        for event in events {
-            let Event::TrialLeased { attempt, .. } = event else { continue };
-            let (least, more) = self.trial;
-            let share = f64::from(u32::try_from(attempt.trial.index * 379 % 1000).unwrap());
-            let whole = least + more.mul_f64(share / 1000.0);
-            let due = self.now + self.left.get(&attempt.trial).copied().unwrap_or(whole);
-            runner.held.push((attempt, due));
-        }
-    }
-
-    fn give_back(&mut self, runner: &mut Runner) {
-        for (attempt, due) in std::mem::take(&mut runner.held) {
-            self.left.insert(attempt.trial.clone(), due.since(self.now));
-            self.finish(runner.id, attempt, Ending::Preempted);
-        }
-        if runner.joined {
-            self.send(Command::Leave { worker: runner.id }).unwrap();
-        }
-    }
-
-    fn finish(&mut self, worker: WorkerId, attempt: AttemptId, ending: Ending) {
-        let claim = Claim { attempt, worker, sequence: 1 };
-        if let Err(rejection) = self.send(Command::Finish { claim, work: None, ending }) {
-            assert!(matches!(rejection, Rejection::StaleAttempt(_)), "{rejection}");
-        }
-        self.work = true;
-    }
-
-    /// The cluster takes a running job's place. Its worker may hear of it before.
-    pub(crate) fn preempt(&mut self, id: u64, requeued: bool, noticed: bool) {
-        if let Some(mut runner) = self.runners.remove(&id)
-            && noticed
-            && self.up
-        {
-            self.give_back(&mut runner);
-        }
-        if requeued {
-            self.cluster.requeue(id, self.now);
-        } else {
-            self.cluster.end(id, Cause::Preempted, self.now);
-        }
-    }
-
-    /// A running job ends without a word of its worker.
-    pub(crate) fn kill(&mut self, id: u64, cause: Cause) {
-        self.runners.remove(&id);
-        self.cluster.end(id, cause, self.now);
-    }
-
     /// Looks every [`POLL`] until `done`, at most `most` times.
     pub(crate) fn until(&mut self, most: usize, done: impl Fn(&Self) -> bool) {
         for _ in 0..most {
@@ -524,7 +361,7 @@ fn known(fleet: &Fleet, which: impl Fn(&rheo_core::fleet::Pilot) -> bool) -> Vec
     pilots
         .map(|(number, pilot)| Known {
             number: *number,
-            handle: pilot.handle.clone(),
+            handle: pilot.handle.as_ref().map(|handle| handle.parse().unwrap()),
             runs: pilot.phase == Phase::Running,
         })
         .collect()
