@@ -218,7 +218,7 @@ mod tests {
     fn attempts() -> RecordBatch {
         let rows = [sample::attempt(0), sample::attempt(1)];
         let rows = crate::batch::read(&tables::encode_attempts(&rows).unwrap());
-        rows.project(&[0, 1, 5, 8, 12, 17]).unwrap()
+        rows.project(&[0, 1, 5, 8, 16, 21]).unwrap()
     }
 
     fn write(format: Format, rows: &[RecordBatch], schema: &SchemaRef, size: Size) -> Vec<u8> {
