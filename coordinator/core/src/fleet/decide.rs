@@ -367,7 +367,8 @@ fn recovery(fleet: &Fleet, at: Timestamp) -> Event {
 fn scale(state: &State, fleet: &Fleet, at: Timestamp) -> Vec<Event> {
     let demand = Demand::of(state, fleet, at);
     let loads = demand::loads(state, demand.threads);
-    let load = |number: u64| loads.get(&(&fleet.spec.name, number));
+    let ours = loads.get(&fleet.spec.name);
+    let load = |number: u64| ours.and_then(|ours| ours.get(&number));
     let remove = |number: u64, reason: &str| Event::PilotRemoved {
         pilot: PilotId { fleet: fleet.spec.name.clone(), number },
         reason: reason.to_owned(),
@@ -377,7 +378,7 @@ fn scale(state: &State, fleet: &Fleet, at: Timestamp) -> Vec<Event> {
         fleet.pilots.iter().filter(|(_, p)| !p.removing).map(|(n, p)| (*n, p)).collect();
     // Those that cost least to remove come first: queued ones, then those with the fewest trials,
     // then the youngest.
-    live.sort_by_key(|(number, pilot)| {
+    live.sort_by_cached_key(|(number, pilot)| {
         let runs = pilot.phase == Phase::Running;
         (runs, load(*number).map_or(0, |load| load.taken), std::cmp::Reverse(*number))
     });

@@ -79,8 +79,8 @@ pub(super) struct Load {
     pub(super) free: u64,
 }
 
-/// Pilots of any fleet.
-pub(super) type Loads<'a> = BTreeMap<(&'a FleetName, u64), Load>;
+/// Pilots of every fleet, by number.
+pub(super) type Loads<'a> = BTreeMap<&'a FleetName, BTreeMap<u64, Load>>;
 
 /// The loads of the pilots whose workers have joined, as these say: what a pilot brings in the end is
 /// for its node to know. Free slots are counted by worker in whole trials of `threads`.
@@ -93,22 +93,28 @@ pub(super) fn loads(state: &State, threads: u32) -> Loads<'_> {
     let held = |worker: WorkerId| held.get(&worker).copied().unwrap_or(0);
     let mut loads = Loads::new();
     // A worker that took the place of another: that one no longer lives.
-    let mut newest: BTreeMap<(&FleetName, u64, u32), (u32, Timestamp, WorkerId)> = BTreeMap::new();
+    let mut newest: BTreeMap<&FleetName, BTreeMap<(u64, u32), Newest>> = BTreeMap::new();
     for (id, worker) in &state.workers {
         let place = &worker.info.place;
         let Some(PilotId { fleet, number }) = &place.pilot else { continue };
-        loads.entry((fleet, *number)).or_default().taken += held(*id);
-        let this = (place.restarts, worker.joined, *id);
-        let entry = newest.entry((fleet, *number, place.task)).or_insert(this);
+        let taken = held(*id);
+        loads.entry(fleet).or_default().entry(*number).or_default().taken += taken;
+        let free = whole(u64::from(worker.info.slots).saturating_sub(taken), threads);
+        let this = (place.restarts, worker.joined, *id, free);
+        let entry = newest.entry(fleet).or_default().entry((*number, place.task)).or_insert(this);
         *entry = (*entry).max(this);
     }
-    for ((fleet, number, _), (_, _, id)) in newest {
-        let slots = state.workers.get(&id).map_or(0, |worker| u64::from(worker.info.slots));
-        let free = whole(slots.saturating_sub(held(id)), threads);
-        loads.entry((fleet, number)).or_default().free += free;
+    for (fleet, newest) in newest {
+        let loads = loads.entry(fleet).or_default();
+        for ((number, _), (_, _, _, free)) in newest {
+            loads.entry(number).or_default().free += free;
+        }
     }
     loads
 }
+
+/// A worker, ordered by age, and the slots that further trials can have of it.
+type Newest = (u32, Timestamp, WorkerId, u64);
 
 /// As much of `slots` as trials of `threads` can take.
 fn whole(slots: u64, threads: u32) -> u64 {
@@ -125,11 +131,14 @@ pub(super) fn fresh(spec: &Spec, threads: u32) -> u64 {
 /// Slots that are free in running pilots of other fleets. Queued ones are not counted: they may wait
 /// for days.
 pub(super) fn free_elsewhere(state: &State, fleet: &Fleet, loads: &Loads<'_>) -> u64 {
-    let free = |((name, number), load): (&(&FleetName, u64), &Load)| {
-        let other = state.fleets.get(*name)?;
+    let others = loads.iter().filter_map(|(name, loads)| {
+        let other = state.fleets.get(*name).filter(|other| other.spec.name != fleet.spec.name)?;
         let serves = other.spec.sweep.is_none() || other.spec.sweep == fleet.spec.sweep;
-        let is_other = other.spec.name != fleet.spec.name;
-        (is_other && serves && other.pilot_takes_trials(*number)).then_some(load.free)
-    };
-    loads.iter().filter_map(free).sum()
+        serves.then_some((other, loads))
+    });
+    let free = others.map(|(other, loads)| {
+        let takes = |number: u64| other.pilot_takes_trials(number);
+        loads.iter().filter(|(number, _)| takes(**number)).map(|(_, load)| load.free).sum::<u64>()
+    });
+    free.sum()
 }

@@ -1,5 +1,6 @@
 //! What workers ask and report. A worker never decides: it says what it has, and is told.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::ending::{self, End, end_attempt};
@@ -272,12 +273,14 @@ pub(super) fn expire(state: &State, now: Timestamp) -> Vec<Event> {
     let mut events = end_leases(state, AttemptOutcome::Lost, now, |_, trial| {
         trial.lease.as_ref().is_some_and(|lease| lease.until < now)
     });
-    for (id, worker) in &state.workers {
-        let silent = worker.seen + FORGET_AFTER < now;
-        if silent && state.leases_of(*id).next().is_none() {
-            events.push(Event::WorkerLeft { worker: *id });
+    let silent = state.workers.iter().filter(|(_, worker)| worker.seen + FORGET_AFTER < now);
+    let mut silent: BTreeSet<WorkerId> = silent.map(|(id, _)| *id).collect();
+    if !silent.is_empty() {
+        for (_, lease) in state.leases() {
+            silent.remove(&lease.worker);
         }
     }
+    events.extend(silent.into_iter().map(|worker| Event::WorkerLeft { worker }));
     events
 }
 
