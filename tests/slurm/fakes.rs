@@ -46,7 +46,7 @@ impl Fakes {
         let bench = Bench::default();
         fs::create_dir_all(bench.path().join("bin")).unwrap();
         fs::create_dir_all(bench.path().join("jobs")).unwrap();
-        let mut fakes = Self { bench, _coordinator: None };
+        let fakes = Self { bench, _coordinator: None };
         for (name, script) in
             [("squeue", SQUEUE), ("sbatch", SBATCH), ("scancel", SCANCEL), ("sacct", "exit 1")]
         {
@@ -56,7 +56,7 @@ impl Fakes {
             fakes.answer(name, script);
         }
         let command = fakes.with_path(fakes.bench.rheo(&["serve", "--poll", "0.2"]));
-        fakes._coordinator = Some(Running::start(command));
+        let fakes = Self { _coordinator: Some(Running::start(command)), ..fakes };
         wait_for("the coordinator", || fakes.bench.state().join("server").exists().then_some(()));
         fakes
     }

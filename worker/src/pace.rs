@@ -62,7 +62,7 @@ mod tests {
         assert_eq!(pace.first_commit(), UNKNOWN);
         assert_eq!(pace.lead(grace), grace);
         pace.started(Duration::from_secs(3));
-        pace.stepped(Duration::from_secs(60));
+        pace.stepped(Duration::from_mins(1));
         pace.stepped(Duration::from_secs(1));
         assert_eq!(pace.first_commit(), Duration::from_secs(123));
         assert_eq!(pace.lead(grace), Duration::from_secs(85));

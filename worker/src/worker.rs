@@ -170,7 +170,7 @@ impl Worker {
             if left <= lead {
                 return;
             }
-            tokio::time::sleep((left - lead).min(PROGRESS)).await;
+            tokio::time::sleep(left.saturating_sub(lead).min(PROGRESS)).await;
         }
     }
 

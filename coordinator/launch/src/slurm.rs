@@ -60,17 +60,10 @@ impl Launcher {
         if said.ok { Ok(()) } else { Err(queue::refusal(&said.err)) }
     }
 
-    /// Whether a pilot was asked to go so long ago that patience is over; notes that it is asked now
-    /// if it was not.
-    fn patience_is_over(&self, tag: &str) -> Option<bool> {
+    /// How long ago a running pilot was asked to go; notes that it is asked now if it was not.
+    fn asked_ago(&self, tag: &str) -> Duration {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        match asked.get(tag) {
-            Some(since) => Some(since.elapsed() > PATIENCE),
-            None => {
-                asked.insert(tag.to_owned(), Instant::now());
-                None
-            }
-        }
+        asked.entry(tag.to_owned()).or_insert_with(Instant::now).elapsed()
     }
 }
 
@@ -142,7 +135,7 @@ impl crate::Launcher for Launcher {
                 run("scancel", &by_name, None, DEADLINE).await?;
                 continue;
             };
-            if !pilot.runs || self.patience_is_over(&pilot.tag) == Some(true) {
+            if !pilot.runs || self.asked_ago(&pilot.tag) > PATIENCE {
                 cancel.push(handle.clone());
             } else {
                 leave.push(handle.clone());

@@ -43,7 +43,7 @@ pub(super) async fn ensure(global: &Global, reach: Reach) -> Result<Client, Fail
         // It is ours to open only for this look.
         Found::AtRest(opened) => drop(opened),
     }
-    start(&global.state, reach).await?;
+    start(&global.state, reach)?;
     let deadline = Instant::now() + PATIENCE;
     loop {
         // Only over the network: opening the state directory would keep the coordinator from it.
@@ -77,7 +77,7 @@ fn log(state: &Path) -> std::path::PathBuf {
     state.join("logs").join("serve.log")
 }
 
-async fn start(state: &Path, reach: Reach) -> Result<(), Failure> {
+fn start(state: &Path, reach: Reach) -> Result<(), Failure> {
     let path = log(state);
     std::fs::create_dir_all(state.join("logs"))?;
     let log = OpenOptions::new().create(true).append(true).open(&path)?;
