@@ -165,12 +165,21 @@ fn u13_u17_a_job_that_is_preempted_by_a_higher_partition_gives_its_trials_back()
 fn u13_walltime_that_ends_in_the_middle_of_a_trial_costs_nothing() {
     let Some(mut site) = Site::start("walltime") else { return };
     site.serve();
-    site.bench.file("long.yaml", &long());
+    // One trial, of half a minute or so.
+    let one = long().replace("epochs: 24", "epochs: 170");
+    let one = one.replace("[heterogeneous, adaptive]", "[adaptive]").replace("[1, 2]", "[1]");
+    let undisturbed = Bench::default();
+    undisturbed.file("long.yaml", &one);
+    undisturbed.run(&["run", "long.yaml"]).expect(0);
+    site.bench.file("long.yaml", &one);
     // A minute, of which leaving may take 40 seconds: after 20 each pilot makes room for the next.
     let setup = site.bench.file("setup.sh", "export RHEO_GRACE=40\n");
     site.launch(&["long.yaml", "--max", "1", "--time", "1", "--setup", setup], &["--exclusive"]);
-    check(&site, &["preempted"]);
-    assert!(preempted(&site) > 0, "a trial went on in the next job");
+    site.bench.run(&["wait", "long"]).expect(0);
+    assert_same(&traces(&site.bench, "long"), &traces(&undisturbed, "long"));
+    let others = "select * from attempts where outcome not in ('completed', 'preempted')";
+    assert_eq!(site.bench.query(others), Vec::<serde_json::Value>::new());
+    assert!(preempted(&site) > 0, "the trial went on in the next job");
     assert!(site.jobs_ever() > 1, "more than one job took part");
 }
 
