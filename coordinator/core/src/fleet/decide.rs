@@ -225,17 +225,16 @@ fn reconcile(
     }
     for (outcome, pilots) in ends {
         let theirs = |worker: WorkerId| {
-            let place = state.workers.get(&worker).map(|worker| &worker.info.place);
-            let pilot = place.and_then(|place| place.pilot.as_ref());
-            let ours = pilot.filter(|pilot| pilot.fleet == fleet.spec.name);
+            let ours = state.pilot_of(worker).filter(|pilot| pilot.fleet == fleet.spec.name);
             let job = ours.and_then(|pilot| pilots.get(&pilot.number));
             job.is_some_and(|job| job.as_ref().is_none_or(|job| is_in(state, worker, job)))
         };
         events.extend(sweep::end_leases_of(state, outcome, now, theirs));
     }
-    let further = scale(state, &fleet, now);
+    let demand = Demand::of(state, &fleet, now);
+    let further = scale(state, &fleet, &demand, now);
     adopt(&mut fleet, &mut events, further);
-    let trouble = trouble(state, &fleet, now);
+    let trouble = trouble(&fleet, demand.too_large, now);
     adopt(&mut fleet, &mut events, trouble);
     events
 }
@@ -243,11 +242,8 @@ fn reconcile(
 /// Whether a worker of the pilot has a trial. It may have joined while the cluster still said that
 /// the pilot waits, and so not be counted.
 fn is_at_work(state: &State, fleet: &FleetName, number: u64) -> bool {
-    state.leases().any(|(_, lease)| {
-        let place = state.workers.get(&lease.worker).map(|worker| &worker.info.place);
-        let pilot = place.and_then(|place| place.pilot.as_ref());
-        pilot.is_some_and(|pilot| pilot.fleet == *fleet && pilot.number == number)
-    })
+    let mut pilots = state.leases().filter_map(|(_, lease)| state.pilot_of(lease.worker));
+    pilots.any(|pilot| pilot.fleet == *fleet && pilot.number == number)
 }
 
 fn adopt(fleet: &mut Fleet, events: &mut Vec<sweep::Event>, happened: Vec<Event>) {
@@ -258,8 +254,7 @@ fn adopt(fleet: &mut Fleet, events: &mut Vec<sweep::Event>, happened: Vec<Event>
 }
 
 fn is_in(state: &State, worker: WorkerId, job: &str) -> bool {
-    let place = state.workers.get(&worker).map(|worker| &worker.info.place);
-    place.is_some_and(|place| place.job.as_deref() == Some(job))
+    state.place_of(worker).is_some_and(|place| place.job.as_deref() == Some(job))
 }
 
 /// Attempts that have ended with what a pilot was.
@@ -364,8 +359,7 @@ fn recovery(fleet: &Fleet, at: Timestamp) -> Event {
 }
 
 /// Plans pilots that are missing, and removes those that are too many.
-fn scale(state: &State, fleet: &Fleet, at: Timestamp) -> Vec<Event> {
-    let demand = Demand::of(state, fleet, at);
+fn scale(state: &State, fleet: &Fleet, demand: &Demand, at: Timestamp) -> Vec<Event> {
     let loads = demand::loads(state, demand.threads);
     let ours = loads.get(&fleet.spec.name);
     let load = |number: u64| ours.and_then(|ours| ours.get(&number));
@@ -440,8 +434,8 @@ fn is_limited(fleet: &Fleet) -> bool {
 }
 
 /// Says what keeps the fleet from being of use, and takes it back when that is over.
-fn trouble(state: &State, fleet: &Fleet, at: Timestamp) -> Vec<Event> {
-    let large = Demand::of(state, fleet, at).too_large.filter(|_| fleet.mode == Mode::Active);
+fn trouble(fleet: &Fleet, too_large: Option<String>, at: Timestamp) -> Vec<Event> {
+    let large = too_large.filter(|_| fleet.mode == Mode::Active);
     let lasted = |pilot: &Pilot| {
         pilot.joined > 0 && pilot.phase == Phase::Running && at.since(pilot.since) > LASTED
     };

@@ -49,8 +49,7 @@ impl FleetView {
     pub fn of(state: &State, fleet: &Fleet) -> Self {
         let mut trials: BTreeMap<u64, u32> = BTreeMap::new();
         for (_, lease) in state.leases() {
-            let worker = state.workers.get(&lease.worker);
-            let pilot = worker.and_then(|worker| worker.info.place.pilot.as_ref());
+            let pilot = state.pilot_of(lease.worker);
             if let Some(pilot) = pilot.filter(|pilot| pilot.fleet == fleet.spec.name) {
                 *trials.entry(pilot.number).or_default() += 1;
             }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
 use crate::definition::Definition;
-use crate::fleet::{Fleet, FleetName, Place};
+use crate::fleet::{Fleet, FleetName, PilotId, Place};
 use crate::history::History;
 use crate::id::{AttemptId, Digest, RequestId, SweepName, TrialId, WorkerId};
 use crate::plan::{self, Plan, PlannedTrial};
@@ -249,6 +249,16 @@ impl State {
         });
         let seen = self.workers.values().map(|worker| worker.seen);
         sweeps.chain(seen).max().unwrap_or_default()
+    }
+
+    /// Where a worker runs.
+    pub(crate) fn place_of(&self, worker: WorkerId) -> Option<&Place> {
+        self.workers.get(&worker).map(|worker| &worker.info.place)
+    }
+
+    /// The pilot that a worker belongs to, if a fleet started it.
+    pub(crate) fn pilot_of(&self, worker: WorkerId) -> Option<&PilotId> {
+        self.place_of(worker)?.pilot.as_ref()
     }
 
     /// The leases of a worker.
