@@ -12,7 +12,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     std::fs::write(out.join("rheobase.v1.bin"), descriptors.encode_to_vec())?;
     // Sorted, so that the same counts are the same bytes.
-    tonic_prost_build::configure().bytes(".").btree_map(".").compile_fds(descriptors)?;
+    let builder = tonic_prost_build::configure().bytes(".").btree_map(".");
+    let mut config = prost_build::Config::new();
+    config.enable_type_names();
+    let builder = builder.codec_path("crate::codec::BoundedCodec");
+    builder.compile_fds_with_config(descriptors, config)?;
     for file in &files {
         println!("cargo:rerun-if-changed={file}");
     }

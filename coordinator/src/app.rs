@@ -9,7 +9,7 @@
 //! .rheo/results/        Parquet
 //! .rheo/spool/          what local workers have not delivered yet
 //! .rheo/server          where the coordinator listens, while it runs
-//! .rheo/tls/            certificates and tokens, if it listens beyond loopback
+//! .rheo/tls/            tokens, and certificates if it listens beyond loopback
 //! .rheo/places.json     where checkpoints and results lie, if not here
 //! ```
 
@@ -25,11 +25,11 @@ use rheo_store::place::{self, Place};
 use rheo_store::{Journal, Redb, checkpoint};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::SystemClock;
+use crate::connections::{self, raise_limit};
 use crate::engine::{self, Handle};
 use crate::fleet;
 use crate::grpc;
@@ -38,7 +38,7 @@ use crate::places::{self, Places, Wanted};
 use crate::report::report;
 use crate::sink::{Backlog, Sink};
 use crate::sql::Sql;
-use crate::tls::{self, Door, Gate};
+use crate::tls::Door;
 
 /// How a coordinator runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -228,18 +228,9 @@ impl Coordinator {
         stop: CancellationToken,
     ) -> Result<(), Error> {
         let coordinator = self.clone();
-        match door {
-            Door::Open => {
-                let incoming = TcpListenerStream::new(listener);
-                grpc::serve(coordinator, incoming, Gate::Open, stop).await?;
-            }
-            Door::Guarded { config, tokens } => {
-                let incoming = tls::incoming(listener, config, stop.clone());
-                let gate = Gate::Tokens(Arc::new(tokens));
-                grpc::serve(coordinator, incoming, gate, stop).await?;
-            }
-        }
-        Ok(())
+        let Door { tls, gate } = door;
+        let incoming = connections::incoming(listener, tls, raise_limit(), stop.clone());
+        Ok(grpc::serve(coordinator, incoming, gate, stop).await?)
     }
 }
 

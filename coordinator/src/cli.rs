@@ -147,7 +147,11 @@ impl Global {
     }
 
     async fn connect(&self) -> Result<Client, Failure> {
-        Ok(Client::connect(&self.access()).await?)
+        let client = Client::connect(&self.access()).await?;
+        if let Some(left) = &client.left {
+            format::note(left);
+        }
+        Ok(client)
     }
 
     /// Whether to print JSON; other formats are for queries.
@@ -169,7 +173,8 @@ pub fn main() -> ExitCode {
     let filter = EnvFilter::try_from_env(env::LOG).unwrap_or_else(|_| EnvFilter::new("warn"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
     let log = log.without_time().with_ansi(std::io::stderr().is_terminal());
-    log.with_writer(progress::stderr).init();
+    // What is wrong with standard error cannot be said there.
+    log.with_writer(progress::stderr).log_internal_errors(false).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {
         Ok(runtime) => {

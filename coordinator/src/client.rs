@@ -3,7 +3,7 @@
 
 mod fleet;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -11,8 +11,9 @@ use hyper_util::rt::TokioIo;
 use rheo_core::id::{Digest, RequestId, SweepName, TrialId};
 use rheo_core::sweep::{Selection, Status, SweepView, TrialView};
 use rheo_core::trainer::Progress;
-use rheo_proto::access::{Access, Bearer, Secured};
+use rheo_proto::access::{Access, Bearer, SERVER_FILE, Secured};
 use rheo_proto::refusal::Refusal;
+use rheo_proto::server_file::ServerFile;
 use rheo_proto::v1::fleet_service_client::FleetServiceClient;
 use rheo_proto::v1::sweep_service_client::SweepServiceClient;
 use rheo_proto::v1::worker_service_client::WorkerServiceClient;
@@ -57,6 +58,8 @@ pub(crate) struct Client {
     fleets: FleetServiceClient<Secured>,
     /// Whether a coordinator runs: nothing will happen to what is submitted otherwise.
     pub is_live: bool,
+    /// What a coordinator that died has left, if none runs.
+    pub left: Option<String>,
 }
 
 /// Why a call did not succeed.
@@ -107,15 +110,20 @@ pub(crate) async fn find(settings: &Settings, access: &Access) -> Result<Found, 
     loop {
         // The lock is believed before the address, which may be that of a dead coordinator.
         let in_use = match Coordinator::open(settings.clone()) {
-            Err(error @ app::Error::Journal { source: rheo_store::Error::Locked { .. }, .. }) => {
-                error
-            }
+            Err(error) if is_locked(&error) || is_forbidden(&error) => error,
             opened => return Ok(Found::AtRest(Box::new(opened?))),
         };
         let error = match Client::over_network(&access).await {
             Ok(client) => return Ok(Found::Running(Box::new(client))),
             // That there is one which cannot be trusted says more.
-            Err(Error::Refused(refusal)) if refusal.is_access() => refusal.into(),
+            Err(Error::Refused(refusal)) if refusal.is_access() => {
+                if is_forbidden(&in_use) {
+                    return Err(refusal.into());
+                }
+                refusal.into()
+            }
+            // Its owner may start one, but not for us to see.
+            Err(_) if is_forbidden(&in_use) => return Err(in_use.into()),
             Err(_) => in_use.into(),
         };
         if tokio::time::Instant::now() > deadline {
@@ -123,6 +131,32 @@ pub(crate) async fn find(settings: &Settings, access: &Access) -> Result<Found, 
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+fn is_locked(error: &app::Error) -> bool {
+    matches!(error, app::Error::Journal { source: rheo_store::Error::Locked { .. }, .. })
+}
+
+/// Whether a state directory belongs to somebody else.
+pub(crate) fn is_forbidden(error: &app::Error) -> bool {
+    match error {
+        app::Error::Journal { source: rheo_store::Error::Io(source), .. }
+        | app::Error::Directory { source, .. } => {
+            source.kind() == std::io::ErrorKind::PermissionDenied
+        }
+        _ => false,
+    }
+}
+
+/// The file of a coordinator that died, in a state directory that nobody has open.
+fn left_behind(state: &Path) -> Option<String> {
+    let path = state.join(SERVER_FILE);
+    let file = ServerFile::read(&path).ok()??;
+    let who = file.process.map(|process| format!(" ({process})")).unwrap_or_default();
+    Some(format!(
+        "no coordinator runs: `{}` is left from one that died{who}; this is its state at rest",
+        path.display()
+    ))
 }
 
 impl Client {
@@ -135,11 +169,34 @@ impl Client {
         if !access.state.is_dir() {
             return Err(Error::Nowhere(access.state.clone()));
         }
+        if let Some(client) = Self::elsewhere(access).await? {
+            return Ok(client);
+        }
         match find(&Settings::new(access.state.clone()), access).await? {
             Found::Running(client) => Ok(*client),
             Found::AtRest(opened) => {
-                Ok(Self { is_live: false, ..Self::in_process(opened.coordinator).await? })
+                let left = left_behind(&access.state);
+                Ok(Self { is_live: false, left, ..Self::in_process(opened.coordinator).await? })
             }
+        }
+    }
+
+    /// The coordinator that the state directory names, if it is on another machine and answers: a
+    /// lock may not be seen from here.
+    async fn elsewhere(access: &Access) -> Result<Option<Self>, Error> {
+        let file = ServerFile::read(&access.state.join(SERVER_FILE)).ok().flatten();
+        if file.and_then(|file| file.process).is_none_or(|process| process.is_here()) {
+            return Ok(None);
+        }
+        let mut client = match Self::over_network(access).await {
+            Ok(client) => client,
+            Err(Error::Refused(refusal)) if refusal.is_access() => return Err(refusal.into()),
+            Err(_) => return Ok(None),
+        };
+        match client.fleets().await {
+            Err(Error::Refused(refusal)) if refusal.transient => Ok(None),
+            Err(error) => Err(error),
+            Ok(_) => Ok(Some(client)),
         }
     }
 
@@ -185,7 +242,7 @@ impl Client {
         let workers = WorkerServiceClient::with_interceptor(channel.clone(), bearer.clone())
             .max_decoding_message_size(MAX_MESSAGE);
         let fleets = FleetServiceClient::with_interceptor(channel, bearer);
-        Self { inner, workers, fleets, is_live: true }
+        Self { inner, workers, fleets, is_live: true, left: None }
     }
 
     /// Submits the text of a sweep file; says whether the sweep is new.

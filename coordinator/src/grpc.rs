@@ -16,7 +16,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
-use tonic::codec::CompressionEncoding;
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
 
@@ -31,6 +30,13 @@ const DEADLINE: Duration = Duration::from_mins(15);
 /// How often a silent connection is probed, and how long the answer may take.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(20));
 
+/// Calls of one connection that may be open at a time; others wait. A worker has one for each of its
+/// slots, and some more.
+const STREAMS: u32 = 512;
+
+/// Bytes of the headers of one call.
+const HEADERS: u32 = 16 << 10;
+
 /// Serves `coordinator` on the connections that come in, to calls that `gate` admits, until `stop`.
 pub(crate) async fn serve<C>(
     coordinator: Coordinator,
@@ -44,13 +50,11 @@ where
     let (health, health_service) = tonic_health::server::health_reporter();
     let workers = WorkerServiceServer::new(worker::Service::new(coordinator.clone(), stop.clone()))
         .max_decoding_message_size(MAX_MESSAGE)
-        .max_encoding_message_size(MAX_MESSAGE)
-        .accept_compressed(CompressionEncoding::Gzip);
+        .max_encoding_message_size(MAX_MESSAGE);
     let fleets = FleetServiceServer::new(fleet::Service::new(coordinator.clone()));
     let sweeps = SweepServiceServer::new(sweep::Service::new(coordinator, stop.clone()))
         .max_decoding_message_size(MAX_MESSAGE)
-        .max_encoding_message_size(MAX_MESSAGE)
-        .accept_compressed(CompressionEncoding::Gzip);
+        .max_encoding_message_size(MAX_MESSAGE);
     health.set_serving::<WorkerServiceServer<worker::Service>>().await;
     health.set_serving::<SweepServiceServer<sweep::Service>>().await;
     health.set_serving::<FleetServiceServer<fleet::Service>>().await;
@@ -58,7 +62,8 @@ where
         .timeout(DEADLINE)
         .http2_keepalive_interval(Some(KEEPALIVE.0))
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
-        .tcp_nodelay(true)
+        .max_concurrent_streams(STREAMS)
+        .http2_max_header_list_size(HEADERS)
         .layer(gate);
     let mut router = server
         .add_service(health_service)

@@ -1,8 +1,9 @@
-//! Leaving loopback safely: who may connect, over what, and with which token.
+//! Who may connect, over what, and with which token.
 //!
-//! Beyond loopback nothing is served but TLS, and no call is answered without a token, unless a
-//! person says `--insecure`. [`protection`] alone decides it. What that needs is made on first use in
-//! `<state>/tls`, where workers and people on the same file system find it:
+//! No call is answered without a token, on loopback neither, because many people share a login node;
+//! and beyond loopback nothing is served but TLS. A person who says `--insecure` gets neither.
+//! [`protection`] alone decides it. What that needs is made on first use in `<state>/tls`, where
+//! workers and people on the same file system find it:
 //!
 //! ```text
 //! tls/ca.pem, ca.key           the CA of this coordinator; stays
@@ -11,12 +12,11 @@
 //! tls/worker.token             may do what workers do; stays
 //! ```
 
-mod accept;
 mod authority;
 mod files;
 mod gate;
 mod names;
-mod plaintext;
+pub(crate) mod plaintext;
 mod token;
 
 use std::path::{Path, PathBuf};
@@ -27,7 +27,6 @@ use tokio_rustls::rustls::{self, ServerConfig};
 
 use authority::Identity;
 
-pub(crate) use accept::incoming;
 pub(crate) use gate::Gate;
 pub(crate) use names::{Names, host, parse_host};
 pub(crate) use token::Tokens;
@@ -35,9 +34,9 @@ pub(crate) use token::Tokens;
 /// How connections are protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protection {
-    /// Not at all: only processes on this machine can connect.
+    /// A token for every call. Nothing is encrypted, for it does not leave this machine.
     Loopback,
-    /// Not at all, although others can connect. Said loudly.
+    /// Not at all. Said loudly.
     Insecure,
     /// TLS, and a token for every call.
     Tls,
@@ -52,22 +51,17 @@ pub(crate) fn protection(
     match (is_loopback, insecure, own_certificate) {
         (_, true, true) => Err(Error::Contradiction),
         (_, false, true) | (false, false, false) => Ok(Protection::Tls),
-        (true, _, false) => Ok(Protection::Loopback),
-        (false, true, false) => Ok(Protection::Insecure),
+        (true, false, false) => Ok(Protection::Loopback),
+        (_, true, false) => Ok(Protection::Insecure),
     }
 }
 
 /// What a listener lets in.
-pub(crate) enum Door {
-    /// Everybody who can connect.
-    Open,
-    /// Who speaks TLS and has a token.
-    Guarded {
-        /// How TLS is spoken.
-        config: Arc<ServerConfig>,
-        /// The tokens.
-        tokens: Tokens,
-    },
+pub(crate) struct Door {
+    /// How TLS is spoken, if it is.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    /// Which calls are admitted.
+    pub(crate) gate: Gate,
 }
 
 /// What a person brings instead of what is made here.
@@ -81,7 +75,19 @@ pub(crate) struct Own {
     pub(crate) worker: Option<PathBuf>,
 }
 
-/// Makes or reads everything that a guarded door needs, in `directory`.
+/// The door of those who want none.
+pub(crate) fn open() -> Door {
+    Door { tls: None, gate: Gate::Open }
+}
+
+/// Makes or reads the tokens in `directory`, for calls that do not leave this machine.
+pub(crate) fn local(own: &Own, directory: &Path) -> Result<Door, Error> {
+    files::make(directory)?;
+    let tokens = Tokens::read_or_make(own, directory)?;
+    Ok(Door { tls: None, gate: Gate::Tokens(Arc::new(tokens)) })
+}
+
+/// Makes or reads everything that TLS and tokens need, in `directory`.
 pub(crate) fn guarded(
     own: &Own,
     directory: &Path,
@@ -99,7 +105,7 @@ pub(crate) fn guarded(
         None => Identity::issue(directory, names, now)?,
     };
     let tokens = Tokens::read_or_make(own, directory)?;
-    Ok(Door::Guarded { config: identity.config()?, tokens })
+    Ok(Door { tls: Some(identity.config()?), gate: Gate::Tokens(Arc::new(tokens)) })
 }
 
 /// Why an address cannot be served safely.
@@ -108,6 +114,17 @@ pub(crate) enum Error {
     /// Both at once.
     #[error("`--insecure` serves plaintext, and `--tls-cert` TLS: leave one of them out")]
     Contradiction,
+    /// Somebody else made the directory, and may know what is in it.
+    #[error(
+        "`{}` belongs to another user (uid {owner}), who may read or exchange the tokens in it: remove it, or choose another state directory",
+        path.display()
+    )]
+    Foreign {
+        /// Which.
+        path: PathBuf,
+        /// Whose.
+        owner: u32,
+    },
     /// A file.
     #[error("`{}` cannot be used", path.display())]
     File {
@@ -172,11 +189,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn beyond_loopback_there_is_tls_unless_somebody_insists() {
+    fn loopback_has_tokens_and_everything_else_tls_unless_somebody_insists() {
         use Protection::{Insecure, Loopback, Tls};
         for (is_loopback, insecure, own_certificate, expected) in [
             (true, false, false, Some(Loopback)),
-            (true, true, false, Some(Loopback)),
+            (true, true, false, Some(Insecure)),
             (true, false, true, Some(Tls)),
             (true, true, true, None),
             (false, false, false, Some(Tls)),

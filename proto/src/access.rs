@@ -2,12 +2,13 @@
 //! a CA and a token, each by its place in a file system and never by its value.
 //!
 //! Everything is read anew for every new connection, so that a coordinator that was started again
-//! elsewhere, or with other secrets, is found. A token leaves only over TLS. Both programs reach a
-//! coordinator through this file, so that both find, trust and explain the same.
+//! elsewhere, or with other secrets, is found. A token leaves this machine only over TLS. Both
+//! programs reach a coordinator through this file, so that both find, trust and explain the same.
 
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,7 +21,10 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
 
+use crate::cut;
+use crate::loopback;
 use crate::refusal::{Reason, Refusal};
+use crate::server_file::{Life, ServerFile};
 
 /// The file in a state directory in which a running coordinator says where it listens.
 pub const SERVER_FILE: &str = "server";
@@ -89,14 +93,23 @@ impl Access {
     /// Reads address, CA and token.
     pub fn read(&self) -> Result<Route, Refusal> {
         let url = self.url()?;
-        if url.starts_with("http://") {
-            return Ok(Route { url, ca: None, bearer: Bearer::default() });
+        let directory = self.state.join(TLS_DIRECTORY);
+        if let Some(rest) = url.strip_prefix("http://") {
+            let bearer = match loopback::addresses(rest) {
+                Some((addresses, port)) => {
+                    self.check_listener(&url, &addresses, port)?;
+                    self.token(&directory)?
+                }
+                // Whoever is on the way could read a token.
+                None => Bearer::default(),
+            };
+            return Ok(Route { url, ca: None, bearer });
         }
         if !url.starts_with("https://") {
-            let text = format!("not an address: `{url}`: it begins with `https://` or `http://`");
+            let text =
+                format!("not an address: `{}`: it begins with `https://` or `http://`", cut(&url));
             return Err(Refusal::new(Reason::InvalidAddress, text));
         }
-        let directory = self.state.join(TLS_DIRECTORY);
         let ca = find(self.ca_file.as_deref(), &directory.join(CA_FILE), "RHEO_CA_FILE")?;
         if let Some((path, pem)) = &ca
             && !matches!(CertificateDer::pem_slice_iter(pem).next(), Some(Ok(_)))
@@ -104,10 +117,31 @@ impl Access {
             let text = format!("`{}` holds no certificate in PEM", path.display());
             return Err(Refusal::new(Reason::AccessFile, text));
         }
+        let bearer = self.token(&directory)?;
+        Ok(Route { url, ca, bearer })
+    }
+
+    /// Makes sure that the token of the state directory is not shown to a program of another user,
+    /// who may have taken the port of a coordinator that ended. Somebody who names a token file
+    /// knows whom it is for.
+    fn check_listener(&self, url: &str, at: &[IpAddr], port: u16) -> Result<(), Refusal> {
+        let token = self.state.join(TLS_DIRECTORY).join(self.role.token_file());
+        if self.token_file.is_some() || !token.exists() {
+            return Ok(());
+        }
+        let Some(user) = loopback::stranger(at, port, &token) else { return Ok(()) };
+        let text = format!(
+            "what listens at `{url}` belongs to another user of this machine (uid {user}), not to the owner of `{}`, which is therefore not sent: start the coordinator again, or name the token by RHEO_TOKEN_FILE if this user runs it for you",
+            token.display()
+        );
+        Err(Refusal::new(Reason::Untrusted, text))
+    }
+
+    fn token(&self, directory: &Path) -> Result<Bearer, Refusal> {
         let own = directory.join(self.role.token_file());
         let token = find(self.token_file.as_deref(), &own, "RHEO_TOKEN_FILE")?;
         let bearer = token.map(|(path, bytes)| Bearer::read(&path, &bytes)).transpose()?;
-        Ok(Route { url, ca, bearer: bearer.unwrap_or_default() })
+        Ok(bearer.unwrap_or_default())
     }
 
     fn url(&self) -> Result<String, Refusal> {
@@ -115,15 +149,17 @@ impl Access {
             return Ok(url.clone());
         }
         let path = self.state.join(SERVER_FILE);
-        let text = std::fs::read_to_string(&path).map_err(|error| {
-            Refusal::away(format!("no coordinator runs there: `{}`: {error}", path.display()))
-        })?;
-        let url = text.trim();
-        if url.is_empty() {
-            let text = format!("no coordinator runs there: `{}` is empty", path.display());
-            return Err(Refusal::away(text));
+        let shown = path.display();
+        let away = |why: String| Refusal::away(format!("no coordinator runs there: {why}"));
+        let file = ServerFile::read(&path).map_err(|error| away(format!("`{shown}`: {error}")))?;
+        let file = file.ok_or_else(|| away(format!("`{shown}` is empty")))?;
+        match &file.process {
+            // Another program may listen there by now.
+            Some(process) if file.life(&path) == Life::Ended => {
+                Err(away(format!("`{shown}` is left from one that died ({process})")))
+            }
+            _ => Ok(file.url),
         }
-        Ok(url.to_owned())
     }
 }
 
@@ -339,9 +375,32 @@ mod tests {
         assert!(
             route.bearer.call(Request::new(())).unwrap().metadata().contains_key("authorization")
         );
-        let http = Access { server: Some("http://h:1".to_owned()), ..https };
-        let mut route = http.read().unwrap();
-        assert!(route.bearer.call(Request::new(())).unwrap().metadata().is_empty());
+        for (url, is_sent) in [
+            ("http://127.0.0.1:1", true),
+            ("http://[::1]:1/", true),
+            ("http://localhost:1", true),
+            ("http://h:1", false),
+        ] {
+            let http = Access { server: Some(url.to_owned()), ..https.clone() };
+            let mut route = http.read().unwrap();
+            let request = route.bearer.call(Request::new(())).unwrap();
+            assert_eq!(request.metadata().contains_key("authorization"), is_sent, "{url}");
+        }
+    }
+
+    #[test]
+    fn the_file_of_a_coordinator_that_died_leads_nowhere() {
+        let state = tempfile::tempdir().unwrap();
+        let mut file = ServerFile::of_this_process("http://127.0.0.1:1");
+        let write = |file: &ServerFile| {
+            std::fs::write(state.path().join(SERVER_FILE), file.to_string()).unwrap();
+        };
+        write(&file);
+        assert_eq!(access(state.path()).read().unwrap().url, "http://127.0.0.1:1");
+        file.process.as_mut().unwrap().started += 1;
+        write(&file);
+        let refusal = access(state.path()).read().unwrap_err();
+        assert!(refusal.transient && refusal.text.contains("left from one that died"), "{refusal}");
     }
 
     #[test]

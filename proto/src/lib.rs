@@ -6,10 +6,14 @@
 //! a connection must agree on besides, how a coordinator is found and known, is in [`access`].
 
 pub mod access;
+pub mod bounds;
 pub mod client;
+mod codec;
 mod convert;
 pub mod fleet;
+mod loopback;
 pub mod refusal;
+pub mod server_file;
 pub mod worker;
 
 /// Generated from `rheobase/v1/*.proto`, which holds the documentation.
@@ -58,6 +62,22 @@ pub enum Invalid {
 
 impl Invalid {
     pub(crate) fn value(field: &'static str, error: impl std::fmt::Display) -> Self {
-        Self::Value { field, detail: error.to_string() }
+        Self::Value { field, detail: cut(&error.to_string()) }
     }
+}
+
+/// The most bytes of a peer's text that a message or a log line repeats.
+pub const ECHO: usize = 200;
+
+/// The beginning of `text`, for messages that repeat what somebody sent.
+pub fn cut(text: &str) -> String {
+    cut_to(text, ECHO)
+}
+
+pub(crate) fn cut_to(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(most);
+    format!("{}… ({} bytes)", &text[..end], text.len())
 }

@@ -10,6 +10,7 @@
 //! | anyone whose message means nothing | INVALID_ARGUMENT | `INVALID_ARGUMENT` |
 //! | a worker whose rows do not fit | INVALID_ARGUMENT | `INVALID_ROWS`, `ROWS_DIFFER`, `SEQUENCE_GAP` |
 //! | a worker that reads a damaged checkpoint | DATA_LOSS | `CHECKPOINT_DAMAGED`, `CHECKPOINT_MISSING` |
+//! | anyone who would be one too many | RESOURCE_EXHAUSTED | `FULL` |
 //! | anyone, while the disk refuses | UNAVAILABLE | `STORAGE`: worth another try |
 //! | anyone without a token, or with a wrong one | UNAUTHENTICATED | `UNAUTHENTICATED` |
 //! | a worker that asks for what only people may do | PERMISSION_DENIED | `PERMISSION_DENIED` |
@@ -32,13 +33,19 @@ use rheo_core::sweep::Rejection;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::Invalid;
+use crate::{Invalid, cut_to};
 
 /// The domain of the reasons.
 const DOMAIN: &str = "rheobase";
 
 /// The key under which a refusal carries more than its text.
 const DETAIL: &str = "detail";
+
+/// The most bytes of a text for people.
+const TEXT_LENGTH: usize = 2000;
+
+/// The most bytes of a detail for programs.
+const DETAIL_LENGTH: usize = 4000;
 
 /// A reason that is not a [`Rejection`] of the state machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +64,8 @@ pub enum Reason {
     CheckpointMissing,
     /// The disk refused; nothing was acknowledged.
     Storage,
+    /// As many calls of this kind wait as may.
+    Full,
     /// The coordinator is stopping.
     Stopping,
     /// No token, or one that is not known.
@@ -85,6 +94,7 @@ impl Reason {
             Self::CheckpointDamaged => "CHECKPOINT_DAMAGED",
             Self::CheckpointMissing => "CHECKPOINT_MISSING",
             Self::Storage => "STORAGE",
+            Self::Full => "FULL",
             Self::Stopping => "STOPPING",
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::PermissionDenied => "PERMISSION_DENIED",
@@ -105,6 +115,7 @@ impl Reason {
             | Self::InvalidAddress
             | Self::AccessFile => Code::InvalidArgument,
             Self::CheckpointDamaged | Self::CheckpointMissing => Code::DataLoss,
+            Self::Full => Code::ResourceExhausted,
             Self::Storage | Self::Stopping => Code::Unavailable,
             Self::Unauthenticated => Code::Unauthenticated,
             Self::PermissionDenied => Code::PermissionDenied,
@@ -127,7 +138,7 @@ const ACCESS: [Reason; 7] = [
 /// The status that tells `reason`, with a text for people and, where there is more to tell, a
 /// detail for programs.
 pub fn status(reason: Reason, text: impl Into<String>, detail: Option<String>) -> Status {
-    with_reason(reason.code(), text.into(), reason.name(), detail)
+    with_reason(reason.code(), &text.into(), reason.name(), detail)
 }
 
 /// The status that tells a rejection of the state machine.
@@ -142,17 +153,20 @@ pub fn from_rejection(rejection: &Rejection) -> Status {
             Code::FailedPrecondition
         }
         Rejection::SequenceGap { .. } | Rejection::RowsDiffer { .. } => Code::InvalidArgument,
+        Rejection::Full { .. } => Code::ResourceExhausted,
     };
     let detail = match rejection {
         Rejection::SweepDiffers { diff, .. } => Some(diff.clone()),
         _ => None,
     };
-    with_reason(code, rejection.to_string(), rejection.reason(), detail)
+    with_reason(code, &rejection.to_string(), rejection.reason(), detail)
 }
 
-fn with_reason(code: Code, text: String, reason: &str, detail: Option<String>) -> Status {
-    let metadata: HashMap<String, String> =
-        detail.map(|detail| (DETAIL.to_owned(), detail)).into_iter().collect();
+fn with_reason(code: Code, text: &str, reason: &str, detail: Option<String>) -> Status {
+    // Both travel in headers, of which clients take 16 KiB.
+    let text = cut_to(text, TEXT_LENGTH);
+    let detail = detail.map(|detail| (DETAIL.to_owned(), cut_to(&detail, DETAIL_LENGTH)));
+    let metadata: HashMap<String, String> = detail.into_iter().collect();
     let details = ErrorDetails::with_error_info(reason, DOMAIN, metadata);
     Status::with_error_details(code, text, details)
 }
@@ -240,6 +254,15 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_fits_into_headers_whatever_was_sent() {
+        let detail = Some("ü".repeat(100_000));
+        let status = status(Reason::InvalidSweep, "x".repeat(100_000), detail);
+        let refusal = Refusal::from(&status);
+        assert!(refusal.text.len() < 2100 && refusal.detail.unwrap().len() < 4100);
+        assert!(refusal.text.ends_with("(100000 bytes)"), "{}", refusal.text);
+    }
+
+    #[test]
     fn who_is_not_let_in_need_not_try_again() {
         for reason in ACCESS {
             let refusal = Refusal::from(&status(reason, "no", None));
@@ -255,6 +278,6 @@ mod tests {
         assert!(is_transient(&status(Reason::Storage, "disk full", None)));
         assert!(is_transient(&Status::unknown("connection reset")));
         assert!(!is_transient(&status(Reason::InvalidRows, "no such column", None)));
-        assert!(!is_transient(&with_reason(Code::Internal, String::new(), "BUG", None)));
+        assert!(!is_transient(&with_reason(Code::Internal, "", "BUG", None)));
     }
 }

@@ -6,6 +6,7 @@ use rheo_core::id::{AttemptId, Digest, WorkerId};
 use rheo_core::row::{Batch, RowCounts, Summary};
 use rheo_core::sweep::{self, Claim, Ending, WorkerInfo};
 
+use crate::bounds::{ERROR_LENGTH, LABEL_LENGTH};
 use crate::convert::{metric_values, metrics, optional_digest, parsed, required, worker_id};
 use crate::{Invalid, v1};
 
@@ -52,6 +53,7 @@ pub fn joining(wire: v1::JoinRequest) -> Result<(WorkerId, WorkerInfo), Invalid>
 /// The request to join.
 pub fn join(worker: WorkerId, info: WorkerInfo) -> v1::JoinRequest {
     let WorkerInfo { host, pid, slots, version, place } = info;
+    let (host, version) = (label(&host), label(&version));
     let (worker, place) = (worker.to_string(), Some(place.into()));
     v1::JoinRequest { worker, host, pid, slots, version, place }
 }
@@ -78,11 +80,24 @@ impl From<Place> for v1::Place {
             pilot: place.pilot.map(|pilot| pilot.to_string()),
             task: place.task,
             restarts: place.restarts,
-            job: place.job,
-            node: place.node,
-            partition: place.partition,
+            job: place.job.as_deref().map(label),
+            node: place.node.as_deref().map(label),
+            partition: place.partition.as_deref().map(label),
         }
     }
+}
+
+/// As much of a label as a coordinator takes, and without control characters: what a machine is
+/// called must not keep its worker out.
+fn label(text: &str) -> String {
+    let plain = text.chars().map(|char| if char.is_control() { '?' } else { char });
+    let plain: String = plain.collect();
+    start(&plain, LABEL_LENGTH).to_owned()
+}
+
+/// The beginning of a text, in at most so many bytes.
+fn start(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
 }
 
 /// The worker of a request.
@@ -205,10 +220,10 @@ impl From<Summary> for v1::Summary {
             epochs: summary.epochs,
             best_val_epoch: summary.best_val_epoch,
             best_val_accuracy: summary.best_val_accuracy,
-            device: summary.device,
+            device: label(&summary.device),
             wall_s: summary.wall_s,
             hidden: summary.hidden,
-            kernel: summary.kernel,
+            kernel: label(&summary.kernel),
         }
     }
 }
@@ -261,11 +276,13 @@ impl TryFrom<v1::finish_request::Ending> for Ending {
 impl From<Ending> for v1::finish_request::Ending {
     fn from(ending: Ending) -> Self {
         use v1::finish_request::{Empty, Failure, Result};
-        let result = |metrics, summary: Box<Summary>, detail| Result {
+        let result = |metrics, summary: Box<Summary>, detail: String| Result {
             metrics: metric_values(&metrics),
             summary: Some((*summary).into()),
-            detail,
+            detail: start(&detail, ERROR_LENGTH).to_owned(),
         };
+        let failure =
+            |message: String| Failure { message: start(&message, ERROR_LENGTH).to_owned() };
         match ending {
             Ending::Completed { metrics, summary } => {
                 Self::Completed(result(metrics, summary, String::new()))
@@ -276,9 +293,9 @@ impl From<Ending> for v1::finish_request::Ending {
             Ending::Stopped => Self::Stopped(Empty {}),
             Ending::Preempted => Self::Preempted(Empty {}),
             Ending::TimedOut => Self::TimedOut(Empty {}),
-            Ending::OutOfMemory { message } => Self::OutOfMemory(Failure { message }),
-            Ending::Error { message } => Self::Error(Failure { message }),
-            Ending::CheckpointUnusable { message } => Self::CheckpointUnusable(Failure { message }),
+            Ending::OutOfMemory { message } => Self::OutOfMemory(failure(message)),
+            Ending::Error { message } => Self::Error(failure(message)),
+            Ending::CheckpointUnusable { message } => Self::CheckpointUnusable(failure(message)),
         }
     }
 }
@@ -286,6 +303,17 @@ impl From<Ending> for v1::finish_request::Ending {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_and_messages_are_cut_to_what_is_accepted() {
+        let info = WorkerInfo { host: format!("a\n{}", "ü".repeat(300)), ..WorkerInfo::default() };
+        let host = join(WorkerId(uuid::Uuid::nil()), info).host;
+        assert!(host.starts_with("a?ü") && host.len() <= LABEL_LENGTH, "{host}");
+        let message = "x".repeat(ERROR_LENGTH + 1);
+        let wire = v1::finish_request::Ending::from(Ending::Error { message });
+        let v1::finish_request::Ending::Error(failure) = wire else { panic!("{wire:?}") };
+        assert_eq!(failure.message.len(), ERROR_LENGTH);
+    }
 
     #[test]
     fn a_summary_comes_through() {

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod analyses;
+mod bounds;
+mod connections;
 mod control;
 mod crash;
 mod damage;
@@ -14,5 +16,7 @@ mod protocol;
 mod readers;
 mod scale;
 mod security;
+mod signals;
+mod stale;
 mod sweeps;
 mod traces;

@@ -1,6 +1,8 @@
 //! Clients that were not written here find the protocol alive and described.
 
 use rheo_tests::{Bench, Running, wait_for};
+use tonic::Request;
+use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -14,19 +16,23 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 async fn health_and_reflection_are_served() {
     let bench = Bench::default();
     let _serve = Running::start(bench.rheo(&["serve"]));
-    let file = bench.state().join("server");
-    let url = wait_for("the coordinator", || std::fs::read_to_string(&file).ok());
-    let endpoint = Endpoint::from_shared(url.trim().to_owned()).unwrap();
-    let channel = endpoint.connect().await.unwrap();
+    let url = wait_for("the coordinator", || bench.url());
+    let channel = Endpoint::from_shared(url).unwrap().connect().await.unwrap();
+    // What another client would be told to send.
+    let token: AsciiMetadataValue = bench.bearer("admin").parse().unwrap();
+    let with_token = move |mut request: Request<()>| {
+        request.metadata_mut().insert("authorization", token.clone());
+        Ok(request)
+    };
 
-    let mut health = HealthClient::new(channel.clone());
+    let mut health = HealthClient::with_interceptor(channel.clone(), with_token.clone());
     for service in ["rheobase.v1.WorkerService", "rheobase.v1.SweepService"] {
         let request = HealthCheckRequest { service: service.to_owned() };
         let status = health.check(request).await.unwrap().into_inner().status();
         assert_eq!(status, ServingStatus::Serving, "{service}");
     }
 
-    let mut reflection = ServerReflectionClient::new(channel);
+    let mut reflection = ServerReflectionClient::with_interceptor(channel, with_token);
     let list = MessageRequest::ListServices(String::new());
     let request = ServerReflectionRequest { host: String::new(), message_request: Some(list) };
     let replies = reflection.server_reflection_info(tokio_stream::once(request)).await.unwrap();

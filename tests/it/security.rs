@@ -2,6 +2,7 @@
 //! the way of a sweep.
 
 mod files;
+mod local;
 mod refused;
 mod sockets;
 
@@ -17,13 +18,13 @@ pub(crate) fn serve(bench: &Bench, args: &[&str]) -> (Running, u16) {
     let before = url(bench);
     let running = Running::start(bench.rheo(&[&["serve"], args].concat()));
     let url = wait_for("the coordinator", || url(bench).filter(|now| before.as_ref() != Some(now)));
-    let port = url.trim().rsplit(':').next().unwrap().parse().unwrap();
+    let port = url.rsplit(':').next().unwrap().parse().unwrap();
     (running, port)
 }
 
 /// The address in the state directory.
 pub(crate) fn url(bench: &Bench) -> Option<String> {
-    std::fs::read_to_string(bench.state().join("server")).ok()
+    bench.url()
 }
 
 /// Every address of this machine, so that what is served is TLS with tokens.

@@ -90,6 +90,18 @@ impl Bench {
         self.path().join(".rheo")
     }
 
+    /// The address of the coordinator, as the state directory has it.
+    pub fn url(&self) -> Option<String> {
+        let text = fs::read_to_string(self.state().join("server")).ok()?;
+        text.lines().next().map(str::to_owned)
+    }
+
+    /// The token of people, or the one of workers, as the value of a header.
+    pub fn bearer(&self, role: &str) -> String {
+        let path = self.state().join("tls").join(format!("{role}.token"));
+        format!("Bearer {}", fs::read_to_string(path).unwrap().trim())
+    }
+
     /// Writes a file and returns its name.
     pub fn file<'n>(&self, name: &'n str, text: &str) -> &'n str {
         fs::write(self.path().join(name), text).unwrap();

@@ -7,7 +7,7 @@ mod env;
 mod offline;
 mod place;
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ struct Args {
     /// Leave after so many seconds without work, even if a sweep has not ended.
     #[arg(long, env = env::IDLE_TIMEOUT, value_name = "SECONDS")]
     idle_timeout: Option<f64>,
-    /// Seconds that leaving may take after SIGTERM, SIGINT or SIGUSR1.
+    /// Seconds that leaving may take after SIGTERM, SIGINT, SIGHUP or SIGUSR1.
     #[arg(long, env = env::GRACE, value_name = "SECONDS", default_value_t = Settings::GRACE.as_secs_f64())]
     grace: f64,
     /// When this process is ended whatever it does, in seconds since 1970: it takes no trial that
@@ -127,8 +127,8 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let filter = EnvFilter::try_from_env(env::LOG).unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // Logs of local workers go to files.
-    log.with_ansi(std::io::stderr().is_terminal()).init();
+    // Logs of local workers go to files. What is wrong with them cannot be said there.
+    log.with_ansi(std::io::stderr().is_terminal()).log_internal_errors(false).init();
     match start(&args) {
         Ok(code) => code,
         Err(error) => {
@@ -138,9 +138,9 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the edge: what went wrong, once")]
+/// Says what went wrong, once; a terminal that is gone needs no complaint.
 fn complain(error: &anyhow::Error) {
-    eprintln!("error: {error:#}");
+    let _ = std::io::stderr().write_all(format!("error: {error:#}\n").as_bytes());
 }
 
 fn start(args: &Args) -> anyhow::Result<ExitCode> {
@@ -192,7 +192,15 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// A signal asks the worker to leave in good order; a second interrupt ends it at once.
 fn watch_signals(drain: &CancellationToken, interrupted: &Arc<AtomicBool>) -> anyhow::Result<()> {
-    for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::user_defined1()] {
+    let kinds = [
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        SignalKind::hangup(),
+        SignalKind::user_defined1(),
+    ];
+    // A terminal that closes means nothing to what `nohup` started.
+    let is_unwanted = |kind| kind == SignalKind::hangup() && is_ignored(kind);
+    for kind in kinds.into_iter().filter(|kind| !is_unwanted(*kind)) {
         let mut signals = signal(kind).context("signals cannot be watched")?;
         let (drain, interrupted) = (drain.clone(), Arc::clone(interrupted));
         tokio::spawn(async move {
@@ -207,6 +215,14 @@ fn watch_signals(drain: &CancellationToken, interrupted: &Arc<AtomicBool>) -> an
         });
     }
     Ok(())
+}
+
+/// Whether this process was started to ignore a signal.
+fn is_ignored(kind: SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (kind.as_raw_value() - 1)) != 0)
 }
 
 /// Leaves when standard input ends.

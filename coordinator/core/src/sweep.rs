@@ -16,6 +16,7 @@ mod event;
 mod invariant;
 mod outcome;
 mod rejection;
+pub mod room;
 mod state;
 mod view;
 

@@ -144,6 +144,9 @@ impl Workers {
         let log = open.map_err(log_error)?;
         let mut child = Command::new(&self.program)
             .args(&self.args)
+            // Those of another coordinator, perhaps: what it needs is in the state directory.
+            .env_remove("RHEO_TOKEN_FILE")
+            .env_remove("RHEO_CA_FILE")
             .stdin(Stdio::piped())
             .stdout(log.try_clone().map_err(log_error)?)
             .stderr(log)

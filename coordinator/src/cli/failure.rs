@@ -1,6 +1,6 @@
 //! How a command can end other than well: what is said, and with which exit code.
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
@@ -36,11 +36,10 @@ impl Failure {
     }
 
     /// Says what is wrong, once, and gives the exit code.
-    #[expect(clippy::print_stderr, reason = "the edge: what went wrong, once")]
     pub(super) fn report(self) -> ExitCode {
         let (code, error) = match self {
             Self::Mistakes(mistakes) => {
-                eprint!("{}", rendered(&mistakes));
+                complain(&rendered(&mistakes));
                 return ExitCode::from(2);
             }
             Self::SweepFailed => return ExitCode::from(1),
@@ -52,9 +51,14 @@ impl Failure {
             Self::Usage(error) => (2, error),
             Self::Unreachable(error) => (3, error),
         };
-        eprintln!("error: {}", report(error.as_ref()));
+        complain(&format!("error: {}\n", report(error.as_ref())));
         ExitCode::from(code)
     }
+}
+
+/// Writes to standard error; a terminal that is gone needs no complaint.
+fn complain(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -91,6 +95,7 @@ impl From<client::Error> for Failure {
                 source: rheo_store::Error::Locked { .. },
                 ..
             }) => Self::Unreachable(error.into()),
+            client::Error::State(state) if client::is_forbidden(state) => Self::Usage(error.into()),
             client::Error::Refused(refusal) if refusal.is_access() => Self::Usage(error.into()),
             client::Error::State(app::Error::Places(_)) => Self::Usage(error.into()),
             client::Error::Refused(refusal) => match refusal.reason.as_str() {

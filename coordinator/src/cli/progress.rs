@@ -39,6 +39,10 @@ impl io::Write for Stderr {
 
     fn flush(&mut self) -> io::Result<()> {
         let bytes = std::mem::take(&mut self.0);
+        // Drawing on a terminal that was closed would panic.
+        if !io::stderr().is_terminal() {
+            return io::stderr().write_all(&bytes);
+        }
         SCREEN.suspend(|| io::stderr().write_all(&bytes))
     }
 }

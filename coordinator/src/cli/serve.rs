@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use rheo_core::time::{Clock as _, Timestamp};
 use rheo_proto::access::{Access, SERVER_FILE, TLS_DIRECTORY};
+use rheo_proto::server_file::ServerFile;
 use rheo_store::place::Place;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,12 +18,13 @@ use crate::app::{Coordinator, Settings};
 use crate::client::{self, Found};
 use crate::clock::SystemClock;
 use crate::places::Wanted;
+use crate::signals;
 use crate::tls::{self, Door, Names, Own, Protection};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Address to listen on; port 0 takes any that is free. Beyond loopback everything is TLS and
-    /// every call needs a token; what that takes is made in the state directory.
+    /// Address to listen on; port 0 takes any that is free. Every call needs a token, and beyond
+    /// loopback everything is TLS; what that takes is made in the state directory.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
     /// Name or IP address by which others reach this machine, for the certificate; may be repeated.
@@ -42,7 +43,8 @@ pub(super) struct Args {
     /// The same for workers.
     #[arg(long, env = env::WORKER_TOKEN_FILE, value_name = "FILE")]
     worker_token_file: Option<PathBuf>,
-    /// Serve plaintext without tokens, also beyond loopback: whoever can connect can do everything.
+    /// Serve plaintext without tokens, on loopback and beyond: whoever can connect can do
+    /// everything.
     #[arg(long)]
     insecure: bool,
     /// Seconds that a lease lasts: after so long, the trials of a worker that vanished start again.
@@ -126,7 +128,8 @@ impl Listen {
         Self {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             protection: Protection::Loopback,
-            own: Own::default(),
+            // As `rheo serve` does, so that whoever has that variable set gets in here too.
+            own: Own { admin: env::path(env::TOKEN_FILE), ..Own::default() },
             advertise: Vec::new(),
             access: global.access(),
         }
@@ -135,17 +138,18 @@ impl Listen {
     /// The door, and the URL that leads to it.
     async fn door(&self, state: &Path, bound: SocketAddr) -> Result<(Door, String), Failure> {
         let names = || Names::of_this_machine(&self.advertise, bound.ip());
-        let port = bound.port();
+        let (port, directory) = (bound.port(), state.join(TLS_DIRECTORY));
         match self.protection {
-            Protection::Loopback => Ok((Door::Open, format!("http://{bound}"))),
+            Protection::Loopback => {
+                Ok((tls::local(&self.own, &directory)?, format!("http://{bound}")))
+            }
             Protection::Insecure => {
                 let host = tls::host(&names()).await;
-                Ok((Door::Open, format!("http://{host}:{port}")))
+                Ok((tls::open(), format!("http://{host}:{port}")))
             }
             Protection::Tls => {
                 let names = names();
                 let now = SystemClock::new(Timestamp::default()).now();
-                let directory = state.join(TLS_DIRECTORY);
                 let door = tls::guarded(&self.own, &directory, &names, now)?;
                 Ok((door, format!("https://{}:{port}", tls::host(&names).await)))
             }
@@ -155,14 +159,10 @@ impl Listen {
     /// Says who can do what, where that is not plain.
     fn announce(&self, state: &Path) {
         let directory = state.join(TLS_DIRECTORY);
-        let tokens = self.own.admin.is_some() || self.own.worker.is_some();
         match self.protection {
-            Protection::Loopback if tokens => {
-                format::note("on loopback nobody needs a token, unless there is a --tls-cert");
-            }
             Protection::Loopback => {}
             Protection::Insecure => {
-                let text = "--insecure: everybody who can connect can do everything here, and everybody on the way can read it; leave it out, and it is TLS with tokens";
+                let text = "--insecure: everybody who can connect can do everything here, other users of this machine included, and everybody on the way can read it; leave it out, and calls need tokens and, beyond loopback, TLS";
                 format::note(format!("WARNING: {text}"));
                 tracing::warn!("{text}");
             }
@@ -208,7 +208,7 @@ pub(super) struct Running {
     pub(super) url: String,
     stop: CancellationToken,
     tasks: TaskTracker,
-    file: ServerFile,
+    file: Announced,
 }
 
 impl Running {
@@ -239,7 +239,7 @@ impl Running {
             }
             serve_stop.cancel();
         });
-        let file = ServerFile::write(&state.join(SERVER_FILE), &url)?;
+        let file = Announced::write(&state.join(SERVER_FILE), &url)?;
         Ok(Self { coordinator, url, stop, tasks, file })
     }
 
@@ -265,19 +265,19 @@ impl Running {
 }
 
 /// Says where the coordinator listens, as long as it does.
-struct ServerFile(PathBuf);
+struct Announced(PathBuf);
 
-impl ServerFile {
+impl Announced {
     fn write(path: &Path, url: &str) -> Result<Self, Failure> {
         // Renamed into place, so that nobody reads half an address.
         let aside = path.with_extension("new");
-        std::fs::write(&aside, format!("{url}\n"))?;
+        std::fs::write(&aside, ServerFile::of_this_process(url).to_string())?;
         std::fs::rename(&aside, path)?;
         Ok(Self(path.to_owned()))
     }
 }
 
-impl Drop for ServerFile {
+impl Drop for Announced {
     fn drop(&mut self) {
         // It may be gone with its directory.
         let _ = std::fs::remove_file(&self.0);
@@ -286,19 +286,13 @@ impl Drop for ServerFile {
 
 /// Resolves to whether a person (or else a scheduler) wants this process to end.
 pub(super) fn interruption() -> Result<impl Future<Output = bool> + Send, Failure> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => true,
-            _ = terminate.recv() => false,
-        }
-    })
+    let asked = signals::request_to_end()?;
+    Ok(async move { asked.await == signals::Request::Interrupt })
 }
 
-/// From here on another interrupt ends this process at once; what is acknowledged is safe.
+/// From here on another request ends this process at once; what is acknowledged is safe.
 pub(super) fn exit_when_asked_again() -> Result<(), Failure> {
-    let again = interruption()?;
+    let again = signals::insistence()?;
     tokio::spawn(async move {
         again.await;
         #[expect(clippy::exit, reason = "asked twice")]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rheo_core::id::{SweepName, TrialId};
@@ -13,9 +14,9 @@ use rheo_core::sweep::{
 use rheo_proto::client as wire;
 use rheo_proto::refusal::{self, Reason};
 use rheo_proto::v1::sweep_service_server::SweepService;
-use rheo_proto::{Invalid, v1};
+use rheo_proto::{Invalid, cut, v1};
 use tokio::sync::broadcast::error::TryRecvError;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
@@ -33,15 +34,19 @@ const PAGE: u32 = 1000;
 /// Indices that are looked at for one page: a rare status does not hold the engine up.
 const LOOK_AT: u64 = 100_000;
 
+/// The most watchers at a time.
+const WATCHERS: usize = 1000;
+
 /// Serves clients.
 pub(crate) struct Service {
     coordinator: Coordinator,
     stop: CancellationToken,
+    watchers: Arc<Semaphore>,
 }
 
 impl Service {
     pub(crate) fn new(coordinator: Coordinator, stop: CancellationToken) -> Self {
-        Self { coordinator, stop }
+        Self { coordinator, stop, watchers: Arc::new(Semaphore::new(WATCHERS)) }
     }
 
     /// Reads something of one sweep.
@@ -127,7 +132,7 @@ impl SweepService for Service {
         let v1::ListTrialsRequest { sweep, statuses, from, limit } = request.into_inner();
         let mut wanted = Vec::with_capacity(statuses.len());
         for name in &statuses {
-            let detail = format!("`{name}` is not known");
+            let detail = format!("`{}` is not known", cut(name));
             let unknown = Invalid::Value { field: "statuses", detail };
             wanted.push(Standing::parse(name).ok_or(unknown)?);
         }
@@ -166,6 +171,10 @@ impl SweepService for Service {
         request: Request<v1::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let name = wire::sweep(&request.into_inner().sweep)?;
+        let place = Arc::clone(&self.watchers).try_acquire_owned().map_err(|_| {
+            let text = format!("{WATCHERS} watch already, which is all that may");
+            refusal::status(Reason::Full, text, None)
+        })?;
         // Before the first look, so that no change after it is missed.
         let changes = self.coordinator.live.watch();
         let mut endings = self.coordinator.live.ended();
@@ -177,6 +186,7 @@ impl SweepService for Service {
                 () = tell_changes(&coordinator, &name, first, (changes, endings), &sender) => {}
                 () = stop.cancelled() => {}
             }
+            drop(place);
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }

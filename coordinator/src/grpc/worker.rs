@@ -6,14 +6,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use rheo_core::id::{AttemptId, Digest, SweepName, TrialId, WorkerId};
 use rheo_core::row::Batch;
-use rheo_core::sweep::{Assignment, Claim, Command, Ending, State, WorkLeft};
+use rheo_core::sweep::{Assignment, Claim, Command, Ending, State, WorkLeft, room};
 use rheo_proto::refusal::{self, Reason};
 use rheo_proto::v1::put_checkpoint_request::Part;
 use rheo_proto::v1::worker_service_server::WorkerService;
 use rheo_proto::worker::{self as wire, Verdict, Work};
-use rheo_proto::{CHUNK, Invalid, MAX_CHECKPOINT, v1};
+use rheo_proto::{CHUNK, Invalid, MAX_CHECKPOINT, cut, v1};
 use rheo_query::Keys;
 use rheo_store::{Blob, checkpoint};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
@@ -25,15 +26,19 @@ use crate::report::report;
 /// The longest that a worker waits for work in one call.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
+/// The most calls that wait for work at a time: one for each worker that may be known.
+const WAITING: usize = room::WORKERS;
+
 /// Serves workers.
 pub(crate) struct Service {
     coordinator: Coordinator,
     stop: CancellationToken,
+    waiting: Semaphore,
 }
 
 impl Service {
     pub(crate) fn new(coordinator: Coordinator, stop: CancellationToken) -> Self {
-        Self { coordinator, stop }
+        Self { coordinator, stop, waiting: Semaphore::new(WAITING) }
     }
 }
 
@@ -69,6 +74,10 @@ impl WorkerService for Service {
             only,
         };
         let wait = Duration::from_millis(request.wait_ms).min(LONGEST_WAIT);
+        let _place = self.waiting.try_acquire().map_err(|_| {
+            let text = format!("{WAITING} calls wait for work, which is all that may");
+            refusal::status(Reason::Full, text, None)
+        })?;
         let (assignments, left) = self.wait_for_work(wish, wait).await?;
         Ok(Response::new(v1::AcquireResponse {
             assignments: assignments.into_iter().map(Into::into).collect(),
@@ -322,8 +331,10 @@ fn verdict(state: &State, worker: WorkerId, attempt: &AttemptId) -> Verdict {
 }
 
 fn digest(text: &str) -> Result<Digest, Invalid> {
-    let invalid =
-        |error: rheo_core::id::Error| Invalid::Value { field: "digest", detail: error.to_string() };
+    let invalid = |error: rheo_core::id::Error| Invalid::Value {
+        field: "digest",
+        detail: cut(&error.to_string()),
+    };
     text.parse().map_err(invalid)
 }
 

@@ -1,17 +1,43 @@
 //! Files that only their owner reads: written aside, synchronised and renamed, so that nobody ever
 //! sees half of one or one that others can read.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::Path;
 
 use super::Error;
 
-/// Makes the directory, for its owner alone.
+/// Makes the directory, for its owner alone; one that is there is made so.
 pub(super) fn make(directory: &Path) -> Result<(), Error> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
-    made.map_err(|source| Error::File { path: directory.to_owned(), source })
+    let error = |source| Error::File { path: directory.to_owned(), source };
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(error)?;
+    let owner = std::fs::metadata(directory).map_err(error)?.uid();
+    let me = rustix::process::geteuid();
+    if owner != me.as_raw() && owner != 0 && !me.is_root() {
+        return Err(Error::Foreign { path: directory.to_owned(), owner });
+    }
+    narrow(directory, 0o700);
+    Ok(())
+}
+
+/// Takes a file or directory of our own from all others, and says so.
+pub(super) fn narrow(path: &Path, mode: u32) {
+    let now = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode() & 0o777);
+    if now & !mode == 0 {
+        return;
+    }
+    let shown = path.display();
+    match std::fs::set_permissions(path, Permissions::from_mode(mode)) {
+        Ok(()) => tracing::warn!(
+            "`{shown}` had permissions {now:o} and has {mode:o} now: if others may have read a token there, remove it and start again"
+        ),
+        Err(error) => tracing::warn!(
+            %error, "`{shown}` has permissions {now:o}, so that others may read tokens: `chmod {mode:o} {shown}`"
+        ),
+    }
 }
 
 /// Writes a file for its owner alone.

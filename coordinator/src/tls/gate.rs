@@ -1,4 +1,5 @@
-//! Who may call what, in front of every service: [`authorize`] alone decides it.
+//! Who may call what, in front of every service: [`authorize`] alone decides it. What is let in is
+//! bounded in size.
 //!
 //! A token has a role and nothing else yet; when it expires or was revoked would be asked here too.
 
@@ -6,21 +7,25 @@ use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use futures_util::future::Either;
+use futures_util::future::{BoxFuture, Either};
 use rheo_proto::access::Role;
+use rheo_proto::bounds;
+use rheo_proto::cut;
 use rheo_proto::refusal::{self, Reason};
 use rheo_proto::v1::worker_service_server;
 use tonic::Status;
+use tonic::body::Body;
 use tonic::codegen::http::header::AUTHORIZATION;
 use tonic::codegen::http::{HeaderMap, Request, Response};
 use tower::{Layer, Service};
 
 use super::Tokens;
+use crate::connections::{BoundedBody, RequestMemory, Visitor};
 
 /// Lets calls in.
 #[derive(Debug, Clone)]
 pub(crate) enum Gate {
-    /// Every call.
+    /// Every call: of this process itself, or because a person said `--insecure`.
     Open,
     /// Calls with a token of the right role.
     Tokens(Arc<Tokens>),
@@ -67,38 +72,53 @@ impl<S> Layer<S> for Gate {
     type Service = Guarded<S>;
 
     fn layer(&self, inner: S) -> Guarded<S> {
-        Guarded { gate: self.clone(), inner }
+        Guarded { gate: self.clone(), memory: RequestMemory::default(), inner }
     }
 }
+
+/// A reply that is there at once.
+type Answer<R, E> = Ready<Result<Response<R>, E>>;
 
 /// A service behind a gate.
 #[derive(Debug, Clone)]
 pub(crate) struct Guarded<S> {
     gate: Gate,
+    memory: RequestMemory,
     inner: S,
 }
 
-impl<S, B, R> Service<Request<B>> for Guarded<S>
+impl<S, R> Service<Request<Body>> for Guarded<S>
 where
-    S: Service<Request<B>, Response = Response<R>>,
+    S: Service<Request<Body>, Response = Response<R>, Future: Send + 'static>,
     R: Default,
 {
     type Response = Response<R>;
     type Error = S::Error;
-    type Future = Either<S::Future, Ready<Result<Response<R>, S::Error>>>;
+    type Future = Either<BoxFuture<'static, Result<Response<R>, S::Error>>, Answer<R, S::Error>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        match self.gate.admit(request.headers(), request.uri().path()) {
-            Ok(()) => Either::Left(self.inner.call(request)),
-            Err(refused) => {
-                tracing::debug!(path = request.uri().path(), text = refused.message(), "refused");
-                Either::Right(ready(Ok(refused.into_http())))
-            }
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let path = request.uri().path();
+        if let Err(refused) = self.gate.admit(request.headers(), path) {
+            tracing::debug!(path = cut(path), text = refused.message(), "refused");
+            return Either::Right(ready(Ok(refused.into_http())));
         }
+        if let Some(visitor) = request.extensions().get::<Visitor>() {
+            visitor.set_known();
+        }
+        let size = bounds::request_size(path);
+        let (parts, body) = request.into_parts();
+        let (body, share) = BoundedBody::new(body, size, self.memory.clone());
+        let reply = self.inner.call(Request::from_parts(parts, Body::new(body)));
+        // Until there is a reply, what the request holds counts.
+        Either::Left(Box::pin(async move {
+            let reply = reply.await;
+            drop(share);
+            reply
+        }))
     }
 }
 

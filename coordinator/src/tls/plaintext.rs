@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const TEXT: &str = "this port speaks TLS and nothing else: use https:// in the address of the coordinator, and name its CA, which is in `tls/ca.pem` of its state directory, by RHEO_CA_FILE or that directory by --state";
 
 /// Tells a client that it must speak TLS, and closes the connection.
-pub(super) async fn refuse(stream: TcpStream) {
+pub(crate) async fn refuse(stream: TcpStream) {
     let service = tower::service_fn(|request: Request<_>| {
         ready(Ok::<_, Infallible>(answer(request.version(), request.into_body())))
     });

@@ -57,7 +57,10 @@ fn read(named: Option<&Path>, directory: &Path, role: Role) -> Result<Hash, Erro
     }
     let bytes = std::fs::read(path);
     let bytes = bytes.map_err(|source| Error::File { path: path.to_owned(), source })?;
-    files::warn_if_readable(path);
+    match named {
+        Some(path) => files::warn_if_readable(path),
+        None => files::narrow(path, 0o600),
+    }
     match token_in(&bytes) {
         Ok(token) => Ok(blake3::hash(token.as_bytes())),
         Err(reason) => Err(Error::Token { path: path.to_owned(), reason }),

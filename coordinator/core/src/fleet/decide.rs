@@ -122,6 +122,7 @@ pub(crate) fn decide(
             Ok(Vec::new())
         }
         Command::Launch { spec, id, request } => {
+            sweep::room::for_fleet(state, &spec.name)?;
             wrap(vec![Event::Launched { spec: spec.clone(), id: *id, request: *request }])
         }
         Command::Scale { fleet, min, max, request } => {

@@ -25,7 +25,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
         Command::Submit { definition, source } => client::submit(state, definition, source, now),
         Command::Fleet(command) => crate::fleet::decide(state, command, now),
         Command::Client(request) => client::request(state, request, now),
-        Command::Join { worker, info } => Ok(worker::join(state, *worker, info, now)),
+        Command::Join { worker, info } => worker::join(state, *worker, info, now),
         Command::Acquire { worker, held, slots, only, lease } => {
             let wish = Wish { held, slots: *slots, only: only.as_ref() };
             worker::acquire(state, *worker, wish, (now, now + *lease))

@@ -1,6 +1,7 @@
 //! What must hold at every moment, written down once and walked by the property tests.
 
 use super::outcome::Outcome;
+use super::room;
 use super::state::{State, Sweep};
 use crate::fleet::{Fleet, FleetName, Phase};
 
@@ -17,6 +18,9 @@ impl State {
             if !self.workers.contains_key(&lease.worker) {
                 defects.push(format!("{attempt} is leased to a worker that is gone"));
             }
+        }
+        if self.workers.len() > room::WORKERS || self.sweeps.len() > room::SWEEPS {
+            defects.push("there are more workers or sweeps than are kept".to_owned());
         }
         let fleets = self.fleets.iter();
         defects.extend(fleets.flat_map(|(name, fleet)| fleet.defects(name)));

@@ -57,6 +57,14 @@ pub enum Rejection {
         /// Its status.
         status: &'static str,
     },
+    /// There are as many of them as one coordinator keeps.
+    #[error("this coordinator has {limit} {what} already, which is all it keeps")]
+    Full {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        limit: usize,
+    },
     /// A sweep that has ended cannot be paused or cancelled.
     #[error("sweep `{0}` has ended")]
     SweepEnded(SweepName),
@@ -76,6 +84,7 @@ impl Rejection {
             Self::RowsDiffer { .. } => "ROWS_DIFFER",
             Self::NotRetryable { .. } => "NOT_RETRYABLE",
             Self::SweepEnded(_) => "SWEEP_ENDED",
+            Self::Full { .. } => "FULL",
         }
     }
 }

@@ -102,7 +102,7 @@ pub(super) fn keys(settings: &Settings, state: &Path) -> Result<Keys, Error> {
     };
     let server = match &settings.server {
         Some(url) => Some(url.clone().into_bytes()),
-        None => read(&state.join("server"))?,
+        None => read(&state.join("server"))?.as_deref().map(address),
     };
     let Some(server) = server else {
         return Err(Error::Unavailable(format!(
@@ -122,6 +122,11 @@ pub(super) fn keys(settings: &Settings, state: &Path) -> Result<Keys, Error> {
         }
     }
     Ok(keys)
+}
+
+/// The address in a `server` file: the first line. The others are about a process of this machine.
+fn address(file: &[u8]) -> Vec<u8> {
+    file.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default().to_vec()
 }
 
 /// The key of a Secret for a path: no slashes are allowed there.

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rheo_proto::access::SERVER_FILE;
+use rheo_proto::server_file::ServerFile;
 use tokio::time::Instant;
 
 use crate::app::Settings;
@@ -63,12 +64,12 @@ pub(super) async fn ensure(global: &Global, reach: Reach) -> Result<Client, Fail
 
 /// Says so if the coordinator that runs is heard on this machine only.
 fn warn_of_loopback(state: &Path) {
-    let url = std::fs::read_to_string(state.join(SERVER_FILE)).unwrap_or_default();
+    let file = ServerFile::read(&state.join(SERVER_FILE)).ok().flatten();
+    let url = file.map(|file| file.url).unwrap_or_default();
     let host = url.split("//").nth(1).unwrap_or_default();
     if host.starts_with("127.") || host.starts_with("[::1]") {
         format::note(format!(
-            "warning: the coordinator listens on {} only, where workers on other machines cannot reach it: end it, and this command starts one that listens on the network",
-            url.trim()
+            "warning: the coordinator listens on {url} only, where workers on other machines cannot reach it: end it, and this command starts one that listens on the network"
         ));
     }
 }

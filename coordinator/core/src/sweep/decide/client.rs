@@ -7,6 +7,7 @@ use crate::sweep::command::{Request, Selection};
 use crate::sweep::event::{Event, Reopened};
 use crate::sweep::outcome::{EndReason, Outcome};
 use crate::sweep::rejection::Rejection;
+use crate::sweep::room;
 use crate::sweep::state::{State, Sweep};
 use crate::sweep::view::Status;
 use crate::time::Timestamp;
@@ -20,11 +21,14 @@ pub(super) fn submit(
     now: Timestamp,
 ) -> Result<Vec<Event>, Rejection> {
     match state.sweeps.get(&definition.name) {
-        None => Ok(vec![Event::SweepSubmitted {
-            definition: Box::new(definition.clone()),
-            source: source.to_owned(),
-            at: now,
-        }]),
+        None => {
+            room::for_sweep(state, source.len())?;
+            Ok(vec![Event::SweepSubmitted {
+                definition: Box::new(definition.clone()),
+                source: source.to_owned(),
+                at: now,
+            }])
+        }
         Some(sweep) if sweep.planned.definition == *definition => Ok(Vec::new()),
         Some(sweep) => Err(Rejection::SweepDiffers {
             sweep: definition.name.clone(),

@@ -10,6 +10,7 @@ use crate::sweep::command::{Claim, Ending, Work};
 use crate::sweep::event::Event;
 use crate::sweep::outcome::{AttemptOutcome, StopReason};
 use crate::sweep::rejection::Rejection;
+use crate::sweep::room;
 use crate::sweep::state::{State, Sweep, Trial, WorkerInfo};
 use crate::time::Timestamp;
 
@@ -24,9 +25,9 @@ pub(super) fn join(
     worker: WorkerId,
     info: &WorkerInfo,
     at: Timestamp,
-) -> Vec<Event> {
+) -> Result<Vec<Event>, Rejection> {
     if state.workers.get(&worker).is_some_and(|known| known.info == *info) {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     // The job was stopped and started again: what it was before no longer lives.
     let before = |old: WorkerId| {
@@ -39,8 +40,9 @@ pub(super) fn join(
         })
     };
     let mut events = end_leases_of(state, AttemptOutcome::Preempted, at, before);
+    events.extend(room::for_worker(state, worker)?);
     events.push(Event::WorkerJoined { worker, info: info.clone(), at });
-    events
+    Ok(events)
 }
 
 /// What a worker that asks for trials says.

@@ -1,0 +1,82 @@
+//! How many workers, sweeps and fleets one coordinator keeps, so that nobody who may speak to it can
+//! fill its memory and its journal with them.
+
+use super::event::Event;
+use super::rejection::Rejection;
+use super::state::State;
+use crate::fleet::FleetName;
+use crate::id::WorkerId;
+
+/// The most workers that are known at a time.
+pub const WORKERS: usize = 20_000;
+
+/// The most sweeps.
+pub const SWEEPS: usize = 10_000;
+
+/// The most bytes of all sweep files together, in MiB.
+pub const SOURCES_MIB: usize = 256;
+
+/// The most fleets.
+pub const FLEETS: usize = 1_000;
+
+/// Makes room for a worker that is not known yet: at the bound the one is forgotten that holds
+/// nothing and was silent for longest. It joins again if it still lives.
+pub(super) fn for_worker(state: &State, worker: WorkerId) -> Result<Option<Event>, Rejection> {
+    if state.workers.len() < WORKERS || state.workers.contains_key(&worker) {
+        return Ok(None);
+    }
+    let busy: std::collections::BTreeSet<WorkerId> =
+        state.leases().map(|(_, lease)| lease.worker).collect();
+    let idle = state.workers.iter().filter(|(id, _)| !busy.contains(*id));
+    match idle.min_by_key(|(id, worker)| (worker.seen, **id)) {
+        Some((silent, _)) => Ok(Some(Event::WorkerLeft { worker: *silent })),
+        None => Err(Rejection::Full { what: "workers", limit: WORKERS }),
+    }
+}
+
+/// Whether there is room for another sweep with a file of `length` bytes.
+pub(super) fn for_sweep(state: &State, length: usize) -> Result<(), Rejection> {
+    if state.sweeps.len() >= SWEEPS {
+        return Err(Rejection::Full { what: "sweeps", limit: SWEEPS });
+    }
+    let sources: usize = state.sweeps.values().map(|sweep| sweep.source.len()).sum();
+    if sources + length > SOURCES_MIB << 20 {
+        return Err(Rejection::Full { what: "MiB of sweep files", limit: SOURCES_MIB });
+    }
+    Ok(())
+}
+
+/// Whether there is room for a fleet of this name.
+pub(crate) fn for_fleet(state: &State, name: &FleetName) -> Result<(), Rejection> {
+    if state.fleets.len() >= FLEETS && !state.fleets.contains_key(name) {
+        return Err(Rejection::Full { what: "fleets", limit: FLEETS });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::sweep::{Command, WorkerInfo, execute};
+    use crate::time::Timestamp;
+
+    fn worker(n: u128) -> WorkerId {
+        WorkerId(Uuid::from_u128(n))
+    }
+
+    #[test]
+    fn at_the_bound_the_longest_silent_worker_is_forgotten() {
+        let mut state = State::default();
+        for n in 0..WORKERS as u128 + 3 {
+            let at = Timestamp(u64::try_from(n).unwrap());
+            let command = Command::Join { worker: worker(n), info: WorkerInfo::default() };
+            execute(&mut state, &command, at).unwrap();
+        }
+        assert_eq!(state.workers.len(), WORKERS);
+        for n in 0..3 {
+            assert!(!state.workers.contains_key(&worker(n)), "{n}");
+        }
+    }
+}

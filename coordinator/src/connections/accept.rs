@@ -1,0 +1,216 @@
+//! Accepts connections and, where TLS is spoken, makes them TLS, each in a task of its own with a
+//! deadline, so that one that says nothing holds up nobody. Clients that speak plaintext where TLS
+//! is spoken are told so and sent away.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::server::TlsStream;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+
+use super::stream::Guest;
+use super::visitors::Seat;
+use super::{OpenFiles, Visitors};
+use crate::tls::plaintext;
+
+/// How long a connection may take until one of its calls is admitted.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Connections that are ready and wait for the server.
+const READY: usize = 256;
+
+/// The first and the longest pause after the system could not accept.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// The first byte of every TLS connection: a record that belongs to a handshake.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// Plaintext or TLS.
+pub(crate) enum Transport {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+type Connection = io::Result<Guest<Transport>>;
+
+/// The connections to `listener` until `stop`; they speak TLS if there is a configuration for it.
+pub(crate) fn incoming(
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+    files: OpenFiles,
+    stop: CancellationToken,
+) -> impl Stream<Item = Connection> + Send {
+    let (ready, connections) = mpsc::channel(READY);
+    let acceptor = tls.map(TlsAcceptor::from);
+    tokio::spawn(async move {
+        stop.run_until_cancelled(accept(listener, acceptor, files, ready)).await
+    });
+    ReceiverStream::new(connections)
+}
+
+async fn accept(
+    listener: TcpListener,
+    acceptor: Option<TlsAcceptor>,
+    files: OpenFiles,
+    ready: mpsc::Sender<Connection>,
+) {
+    let visitors = Visitors::new(files);
+    let mut trouble = Trouble { files, pause: None, is_full: false };
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                trouble.is_over(&visitors);
+                let Some(seat) = visitors.enter(peer.ip()) else {
+                    trouble.full(&visitors);
+                    continue;
+                };
+                let (acceptor, ready) = (acceptor.clone(), ready.clone());
+                tokio::spawn(async move {
+                    let sent_away = seat.visitor().sent_away().clone();
+                    sent_away.run_until_cancelled(greet(stream, seat, acceptor, ready)).await
+                });
+            }
+            Err(error) => trouble.failed(&error, &visitors).await,
+        }
+    }
+}
+
+/// What keeps connections from being accepted, said once and again when it is over.
+struct Trouble {
+    files: OpenFiles,
+    /// The last pause after a failure.
+    pause: Option<Duration>,
+    is_full: bool,
+}
+
+impl Trouble {
+    /// Says what is wrong, has a stranger make room and waits a little.
+    async fn failed(&mut self, error: &io::Error, visitors: &Visitors) {
+        if self.pause.is_none() {
+            let (limit, open) = (self.files.0, visitors.open());
+            match Errno::from_io_error(error) {
+                Some(Errno::MFILE) => tracing::error!(
+                    "out of file descriptors: {open} connections are open and the limit of open files is {limit}; new connections wait. Raise it (`ulimit -n`)"
+                ),
+                Some(Errno::NFILE) => tracing::error!(
+                    "this machine is out of file descriptors (fs.file-max): new connections wait"
+                ),
+                _ => tracing::error!(%error, "connections cannot be accepted"),
+            }
+        }
+        visitors.send_oldest_away();
+        let pause = self.pause.map_or(PAUSES.0, |pause| (pause * 2).min(PAUSES.1));
+        self.pause = Some(pause);
+        tokio::time::sleep(pause).await;
+    }
+
+    fn is_over(&mut self, visitors: &Visitors) {
+        if self.pause.take().is_some() {
+            tracing::info!(open = visitors.open(), "connections are accepted again");
+        }
+    }
+
+    fn full(&mut self, visitors: &Visitors) {
+        if !std::mem::replace(&mut self.is_full, true) {
+            let (limit, open) = (self.files.0, visitors.open());
+            tracing::error!(
+                "{open} connections are open, as many as the limit of open files, {limit}, allows: others are closed at once. Raise it (`ulimit -n`)"
+            );
+        }
+    }
+}
+
+/// Makes a connection ready for the server.
+async fn greet(
+    stream: TcpStream,
+    seat: Seat,
+    acceptor: Option<TlsAcceptor>,
+    ready: mpsc::Sender<Connection>,
+) {
+    let deadline = Instant::now() + PATIENCE;
+    // Calls are short; waiting to fill packets would only delay them.
+    let _ = stream.set_nodelay(true);
+    let mut first = [0];
+    let Ok(Ok(1)) = timeout_at(deadline, stream.peek(&mut first)).await else { return };
+    let transport = match acceptor {
+        None => Transport::Plain(stream),
+        Some(_) if first != [TLS_HANDSHAKE] => return plaintext::refuse(stream).await,
+        Some(acceptor) => match timeout_at(deadline, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => Transport::Tls(Box::new(stream)),
+            Ok(Err(error)) => return tracing::debug!(%error, "a handshake failed"),
+            Err(_) => return tracing::debug!("a handshake took too long"),
+        },
+    };
+    // While it stops nobody takes them.
+    let _ = ready.send(Ok(Guest::new(transport, seat, deadline))).await;
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(context, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, bytes),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+}

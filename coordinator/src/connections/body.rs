@@ -1,0 +1,228 @@
+//! The body of a request, watched as it arrives: no message is larger than its method allows, none
+//! takes longer than a minute, and large ones wait for memory, of which all together have a share.
+//!
+//! tonic reserves what the five bytes before a message promise, and has one limit for all methods
+//! of a service; both are too late or too coarse for requests of strangers to the protocol.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use rheo_proto::refusal::{self, Reason};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Sleep;
+use tonic::Status;
+use tonic::body::Body;
+
+/// Bytes of large messages that may be in memory at once, of all requests together.
+const MEMORY: usize = 256 << 20;
+
+/// Messages up to this size do not wait for memory.
+const SMALL: usize = 64 << 10;
+
+/// Bytes of one permit.
+const UNIT: usize = 1 << 10;
+
+/// How long the next message of a request may take to arrive in full.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The bytes in front of every message: whether it is compressed, and its length.
+const PREFIX: usize = 5;
+
+/// The memory for large requests; all clones are one.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestMemory(Arc<Semaphore>);
+
+impl Default for RequestMemory {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(MEMORY / UNIT)))
+    }
+}
+
+/// The memory that one request has. Its body fills it; it is given back when the reply is there.
+pub(crate) type Share = Arc<Mutex<Option<OwnedSemaphorePermit>>>;
+
+type Acquiring =
+    Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send + 'static>>;
+
+/// A body that fails as soon as a message in it is larger or slower than it may be.
+pub(crate) struct BoundedBody {
+    inner: Body,
+    most: usize,
+    memory: RequestMemory,
+    share: Share,
+    /// The part of the next prefix that has arrived.
+    prefix: Vec<u8>,
+    /// Bytes that are left of the current message.
+    left: usize,
+    /// Data that arrived and waits for memory.
+    held_back: Option<(Bytes, Acquiring)>,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl BoundedBody {
+    /// Watches `inner`, whose messages have at most `most` bytes.
+    pub(crate) fn new(inner: Body, most: usize, memory: RequestMemory) -> (Self, Share) {
+        let share = Share::default();
+        let body = Self {
+            inner,
+            most,
+            memory,
+            share: Arc::clone(&share),
+            prefix: Vec::with_capacity(PREFIX),
+            left: 0,
+            held_back: None,
+            deadline: None,
+        };
+        (body, share)
+    }
+
+    /// Follows the messages in `data`; gives the length of a large one that begins there.
+    fn follow(&mut self, mut data: &[u8]) -> Result<Option<usize>, Status> {
+        let mut large = None;
+        while !data.is_empty() {
+            if self.left > 0 {
+                let taken = self.left.min(data.len());
+                self.left -= taken;
+                data = &data[taken..];
+                if self.left == 0 {
+                    self.deadline = None;
+                }
+                continue;
+            }
+            let taken = (PREFIX - self.prefix.len()).min(data.len());
+            self.prefix.extend_from_slice(&data[..taken]);
+            data = &data[taken..];
+            let Some((_, length)) = self.prefix.split_first_chunk::<1>() else { break };
+            let Ok(length) = <[u8; 4]>::try_from(length) else { break };
+            self.prefix.clear();
+            self.left = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+            if self.left > self.most {
+                let (length, most) = (self.left, self.most);
+                let text = format!(
+                    "field `message` cannot be used: {length} bytes, at most {most} are accepted by this method"
+                );
+                return Err(refusal::status(Reason::InvalidArgument, text, None));
+            }
+            if self.left > SMALL {
+                large = Some(self.left);
+            }
+        }
+        Ok(large)
+    }
+
+    fn set_share(&self, permit: Option<OwnedSemaphorePermit>) {
+        *self.share.lock().unwrap_or_else(PoisonError::into_inner) = permit;
+    }
+
+    /// Fails once the next message is late.
+    fn check_time(&mut self, context: &mut Context<'_>) -> Result<(), Status> {
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(PATIENCE)));
+        if deadline.as_mut().poll(context).is_pending() {
+            return Ok(());
+        }
+        let text = format!("the request did not arrive within {} s", PATIENCE.as_secs());
+        Err(Status::deadline_exceeded(text))
+    }
+}
+
+impl HttpBody for BoundedBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = &mut *self;
+        loop {
+            if let Some((data, acquiring)) = &mut this.held_back {
+                let permit = ready!(acquiring.as_mut().poll(context));
+                let data = std::mem::take(data);
+                this.held_back = None;
+                // The wait was ours.
+                this.deadline = None;
+                // Nobody closes the semaphore.
+                this.set_share(permit.ok());
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
+            let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(context) else {
+                return match this.check_time(context) {
+                    Ok(()) => Poll::Pending,
+                    Err(late) => Poll::Ready(Some(Err(late))),
+                };
+            };
+            let Some(frame) = frame else { return Poll::Ready(None) };
+            let data = match frame.map(Frame::into_data) {
+                Ok(Ok(data)) => data,
+                Ok(Err(other)) => return Poll::Ready(Some(Ok(other))),
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            };
+            match this.follow(&data) {
+                Err(refused) => return Poll::Ready(Some(Err(refused))),
+                Ok(None) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Ok(Some(length)) => {
+                    // Before it waits for more, or two such requests could wait for each other.
+                    this.set_share(None);
+                    let units = u32::try_from(length.div_ceil(UNIT)).unwrap_or(u32::MAX);
+                    let acquiring = Arc::clone(&this.memory.0).acquire_many_owned(units);
+                    this.held_back = Some((data, Box::pin(acquiring)));
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.held_back.is_none() && self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(most: usize) -> BoundedBody {
+        BoundedBody::new(Body::empty(), most, RequestMemory::default()).0
+    }
+
+    fn message(length: u32) -> Vec<u8> {
+        let mut bytes = vec![0];
+        bytes.extend_from_slice(&length.to_be_bytes());
+        bytes.resize(PREFIX + length as usize, 7);
+        bytes
+    }
+
+    #[test]
+    fn messages_are_followed_however_they_are_cut() {
+        let stream = [message(3), message(0), message(9)].concat();
+        for size in 1..stream.len() {
+            let mut body = body(9);
+            for piece in stream.chunks(size) {
+                assert_eq!(body.follow(piece).unwrap(), None);
+            }
+            assert_eq!((body.left, body.prefix.len()), (0, 0));
+        }
+    }
+
+    #[test]
+    fn a_message_that_promises_too_much_is_refused_by_its_prefix() {
+        let prefix = &message(10)[..PREFIX];
+        assert!(body(10).follow(prefix).is_ok());
+        let refused = body(9).follow(prefix).unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+        assert!(refused.message().contains("10 bytes, at most 9"), "{}", refused.message());
+    }
+
+    #[test]
+    fn a_large_message_asks_for_memory() {
+        let large = u32::try_from(SMALL).unwrap() + 1;
+        assert_eq!(body(1 << 20).follow(&message(large)).unwrap(), Some(SMALL + 1));
+    }
+}

@@ -1,0 +1,156 @@
+//! The bounds of everything that a peer can send: one table of fields, one of whole requests.
+//!
+//! The decoder checks the encoded bytes against both before it allocates or keeps anything, so that
+//! no request costs more memory or journal than its bounds say. A test compares the tables with the
+//! protocol: a text, bytes or list field of a request without a row here fails it.
+
+mod rules;
+
+use crate::{CHUNK, MAX_MESSAGE};
+
+pub(crate) use rules::check;
+pub use rules::request_size;
+
+/// The most of something that one field of a request may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// One line of text without control characters, in bytes.
+    Line(usize),
+    /// Text of any kind, in bytes.
+    Text(usize),
+    /// Bytes.
+    Bytes(usize),
+    /// Elements of a list or a map.
+    List(usize),
+    /// A list of lines: how many, and the bytes of each.
+    Lines(usize, usize),
+    /// The value of a number. Numbers need no row; those have one that would cost work.
+    Number(u64),
+}
+
+/// The bound of a field that somebody forgot: safe, and soon noticed.
+pub(crate) const FORGOTTEN: Bound = Bound::Lines(64, 256);
+
+/// A name of a sweep or a fleet. Longer than any can be, so that what is wrong with it can be said.
+const NAME: Bound = Bound::Line(256);
+
+/// A UUID or a digest.
+const ID: Bound = Bound::Line(64);
+
+/// What a machine, a program or a scheduler calls something.
+const LABEL: Bound = Bound::Line(256);
+
+/// What went wrong in a trial.
+pub const ERROR_LENGTH: usize = 16 << 10;
+
+/// The longest label of a worker, in bytes: its host and the like.
+pub const LABEL_LENGTH: usize = 256;
+
+/// The longest sweep file, in bytes.
+pub const SWEEP_FILE_LENGTH: usize = 4 << 20;
+
+/// The longest SQL text, in bytes.
+pub const SQL_LENGTH: usize = 1 << 20;
+
+/// The most attempts that a worker may hold: one for each slot that it may have.
+const HELD: Bound = Bound::List(4096);
+
+/// The most metrics of one report.
+const METRICS: Bound = Bound::List(64);
+
+/// Every text, bytes and list field of every request, as `Message.field`, and its bound.
+///
+/// A new field needs a row: `("JoinRequest.rack", LABEL)`. [`Bound`] says what there is.
+pub const FIELDS: &[(&str, Bound)] = &[
+    // common.proto
+    ("Attempt.sweep", NAME),
+    ("RowCounts.tables", Bound::List(64)),
+    ("RowCounts.TablesEntry.key", LABEL),
+    ("TableRows.table", LABEL),
+    ("TableRows.ipc", Bound::Bytes(MAX_MESSAGE)),
+    ("MetricValue.name", LABEL),
+    ("Report.metrics", METRICS),
+    ("Progress.phase", LABEL),
+    ("Progress.metrics", METRICS),
+    // worker.proto
+    ("JoinRequest.worker", ID),
+    ("JoinRequest.host", LABEL),
+    ("JoinRequest.version", LABEL),
+    ("JoinRequest.slots", Bound::Number(1 << 20)),
+    ("Place.pilot", LABEL),
+    ("Place.job", LABEL),
+    ("Place.node", LABEL),
+    ("Place.partition", LABEL),
+    ("AcquireRequest.worker", ID),
+    ("AcquireRequest.held", HELD),
+    ("AcquireRequest.slots", Bound::Number(1 << 20)),
+    ("AcquireRequest.sweep", NAME),
+    ("RenewRequest.worker", ID),
+    ("RenewRequest.held", HELD),
+    ("PutCheckpointRequest.chunk", Bound::Bytes(CHUNK)),
+    ("PutCheckpointRequest.Header.worker", ID),
+    ("PutCheckpointRequest.Header.digest", ID),
+    ("GetCheckpointRequest.digest", ID),
+    ("Claim.worker", ID),
+    ("Work.checkpoint", ID),
+    ("Work.rows", Bound::List(100_000)),
+    ("Work.reports", Bound::List(100_000)),
+    ("FinishRequest.Failure.message", Bound::Text(ERROR_LENGTH)),
+    ("FinishRequest.Result.metrics", METRICS),
+    ("FinishRequest.Result.detail", Bound::Text(ERROR_LENGTH)),
+    ("Summary.device", LABEL),
+    ("Summary.kernel", LABEL),
+    ("LeaveRequest.worker", ID),
+    // sweep.proto
+    ("SubmitRequest.file", Bound::Text(4096)),
+    ("SubmitRequest.text", Bound::Text(SWEEP_FILE_LENGTH)),
+    ("GetSweepRequest.sweep", NAME),
+    ("ListTrialsRequest.sweep", NAME),
+    ("ListTrialsRequest.statuses", Bound::Lines(16, LABEL_LENGTH)),
+    ("GetTrialRequest.sweep", NAME),
+    ("WatchRequest.sweep", NAME),
+    ("PauseRequest.sweep", NAME),
+    ("PauseRequest.request_id", ID),
+    ("ResumeRequest.sweep", NAME),
+    ("ResumeRequest.request_id", ID),
+    ("CancelRequest.sweep", NAME),
+    ("CancelRequest.request_id", ID),
+    ("RetryRequest.sweep", NAME),
+    ("RetryRequest.request_id", ID),
+    ("RetryRequest.Indices.indices", Bound::List(1_000_000)),
+    ("QueryRequest.sql", Bound::Text(SQL_LENGTH)),
+    // fleet.proto
+    ("FleetSpec.name", NAME),
+    ("FleetSpec.launcher", LABEL),
+    ("FleetSpec.settings", Bound::Text(256 << 10)),
+    ("FleetSpec.min", Bound::Number(10_000)),
+    ("FleetSpec.max", Bound::Number(10_000)),
+    ("FleetSpec.slots", Bound::Number(1 << 20)),
+    ("FleetSpec.largest", Bound::Number(1 << 20)),
+    ("FleetSpec.sweep", NAME),
+    ("LaunchRequest.request_id", ID),
+    ("ScaleRequest.request_id", ID),
+    ("ScaleRequest.fleet", NAME),
+    ("ScaleRequest.min", Bound::Number(10_000)),
+    ("ScaleRequest.max", Bound::Number(10_000)),
+    ("DrainRequest.request_id", ID),
+    ("DrainRequest.fleet", NAME),
+    ("StopRequest.request_id", ID),
+    ("StopRequest.fleet", NAME),
+];
+
+/// The size of every other request, in bytes.
+const SMALL: usize = 64 << 10;
+
+/// The bytes of a whole request, where that is not [`SMALL`]: no more is ever buffered.
+const SIZES: &[(&str, usize)] = &[
+    ("AcquireRequest", 2 << 20),
+    ("RenewRequest", 8 << 20),
+    ("PutCheckpointRequest", CHUNK + 4096),
+    ("CommitRequest", MAX_MESSAGE),
+    ("FinishRequest", MAX_MESSAGE),
+    ("SubmitRequest", SWEEP_FILE_LENGTH + SMALL),
+    ("RetryRequest", 16 << 20),
+    ("QueryRequest", SQL_LENGTH + SMALL),
+    ("LaunchRequest", 1 << 20),
+];

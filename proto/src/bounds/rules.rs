@@ -1,0 +1,340 @@
+//! The bounds by message and field number, worked out once from the descriptors of the protocol, and
+//! the walk over encoded bytes that applies them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use prost::Message as _;
+use prost_types::field_descriptor_proto::{Label, Type};
+use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
+
+use super::{Bound, FIELDS, FORGOTTEN, SIZES, SMALL};
+use crate::{Invalid, v1};
+
+const PACKAGE: &str = ".rheobase.v1.";
+
+/// What may be in every message that is a request or part of one.
+static RULES: LazyLock<Rules> = LazyLock::new(|| Rules::of(v1::DESCRIPTORS));
+
+#[derive(Debug, Default)]
+struct Rules {
+    /// By the name of the message without its package.
+    messages: BTreeMap<String, MessageRules>,
+    /// The request of every method, by its path.
+    methods: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Default)]
+struct MessageRules {
+    /// By number.
+    fields: BTreeMap<u64, FieldRule>,
+}
+
+#[derive(Debug)]
+struct FieldRule {
+    /// `Message.field`.
+    name: String,
+    bound: Option<Bound>,
+    /// The message that it holds.
+    message: Option<String>,
+    is_repeated: bool,
+    /// The bytes of one element if it is packed; none if these vary.
+    width: Option<usize>,
+}
+
+/// The most bytes that the request of a method may have, by its path, `/package.Service/Method`.
+pub fn request_size(path: &str) -> usize {
+    let request = RULES.methods.get(path);
+    let size = request.and_then(|request| SIZES.iter().find(|(name, _)| name == request));
+    size.map_or(SMALL, |(_, size)| *size)
+}
+
+/// Checks the encoded bytes of a message; one that is no request is not looked at.
+pub(crate) fn check(message: &str, bytes: &[u8]) -> Result<(), Invalid> {
+    match RULES.messages.get(message) {
+        Some(rules) => rules.check(bytes),
+        None => Ok(()),
+    }
+}
+
+impl Rules {
+    fn of(descriptors: &[u8]) -> Self {
+        // Both are made by the same build; without them nothing has a rule, which a test would see.
+        let files = FileDescriptorSet::decode(descriptors).unwrap_or_default().file;
+        let mut known = BTreeMap::new();
+        let mut rules = Self::default();
+        for file in files.iter().filter(|file| PACKAGE == format!(".{}.", file.package())) {
+            file.message_type.iter().for_each(|message| collect("", message, &mut known));
+            for service in &file.service {
+                for method in &service.method {
+                    let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
+                    rules.methods.insert(path, short(method.input_type()).to_owned());
+                }
+            }
+        }
+        let mut open: Vec<String> = rules.methods.values().cloned().collect();
+        let mut seen: BTreeSet<String> = open.iter().cloned().collect();
+        while let Some(name) = open.pop() {
+            let Some(message) = known.get(&name) else { continue };
+            let fields = message.field.iter().map(|field| FieldRule::of(&name, field));
+            let fields: BTreeMap<u64, FieldRule> = fields.collect();
+            let inner = fields.values().filter_map(|field| field.message.clone());
+            open.extend(inner.filter(|name| seen.insert(name.clone())));
+            rules.messages.insert(name, MessageRules { fields });
+        }
+        rules
+    }
+}
+
+/// The messages in `message`, by their names without the package.
+fn collect<'d>(
+    outer: &str,
+    message: &'d DescriptorProto,
+    known: &mut BTreeMap<String, &'d DescriptorProto>,
+) {
+    let name = format!("{outer}{}", message.name());
+    message.nested_type.iter().for_each(|inner| collect(&format!("{name}."), inner, known));
+    known.insert(name, message);
+}
+
+fn short(type_name: &str) -> &str {
+    type_name.strip_prefix(PACKAGE).unwrap_or(type_name)
+}
+
+impl FieldRule {
+    fn of(message: &str, field: &FieldDescriptorProto) -> (u64, Self) {
+        let name = format!("{message}.{}", field.name());
+        let is_repeated = field.label() == Label::Repeated;
+        let needs_bound = is_repeated || matches!(field.r#type(), Type::String | Type::Bytes);
+        let row = FIELDS.iter().find(|(row, _)| *row == name);
+        let bound = row.map(|(_, bound)| *bound).or(needs_bound.then_some(FORGOTTEN));
+        let is_message = field.r#type() == Type::Message;
+        let message = is_message.then(|| short(field.type_name()).to_owned());
+        let width = match field.r#type() {
+            Type::Double | Type::Fixed64 | Type::Sfixed64 => Some(8),
+            Type::Float | Type::Fixed32 | Type::Sfixed32 => Some(4),
+            _ => None,
+        };
+        let number = u64::try_from(field.number()).unwrap_or_default();
+        (number, Self { name, bound, message, is_repeated, width })
+    }
+
+    fn is_text(&self) -> bool {
+        matches!(
+            self.bound,
+            Some(Bound::Line(_) | Bound::Text(_) | Bound::Bytes(_) | Bound::Lines(..))
+        )
+    }
+
+    fn refuse(&'static self, detail: impl Into<String>) -> Invalid {
+        Invalid::Value { field: &self.name, detail: detail.into() }
+    }
+
+    /// Checks how many elements there are by now.
+    fn check_count(&'static self, count: usize) -> Result<(), Invalid> {
+        match self.bound {
+            Some(Bound::List(most) | Bound::Lines(most, _)) if self.is_repeated && count > most => {
+                Err(self.refuse(format!("more than {most} elements are not accepted")))
+            }
+            _ if count > 1 && !self.is_repeated && self.message.is_some() => {
+                // They would be merged, which makes bounds of lists void.
+                Err(self.refuse("it is there twice"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_bytes(&'static self, bytes: &[u8]) -> Result<(), Invalid> {
+        if let Some(message) = &self.message {
+            return check(message, bytes);
+        }
+        let (most, is_line) = match self.bound {
+            Some(Bound::Line(most) | Bound::Lines(_, most)) => (most, true),
+            Some(Bound::Text(most) | Bound::Bytes(most)) => (most, false),
+            _ => return Ok(()),
+        };
+        let length = bytes.len();
+        if length > most {
+            return Err(self.refuse(format!("{length} bytes, at most {most} are accepted")));
+        }
+        if is_line && bytes.iter().any(u8::is_ascii_control) {
+            return Err(self.refuse("it has control characters"));
+        }
+        Ok(())
+    }
+
+    /// How many elements some bytes of a packed list hold.
+    fn packed(&self, bytes: &[u8]) -> usize {
+        match self.width {
+            Some(width) => bytes.len() / width,
+            None => bytes.iter().filter(|byte| **byte < 0x80).count(),
+        }
+    }
+}
+
+impl MessageRules {
+    fn check(&'static self, mut bytes: &[u8]) -> Result<(), Invalid> {
+        let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
+        while !bytes.is_empty() {
+            let key = varint(&mut bytes)?;
+            let (number, kind) = (key >> 3, key & 7);
+            let (number_value, content) = match kind {
+                0 => (Some(varint(&mut bytes)?), None),
+                1 => (None, Some(take(&mut bytes, 8)?)),
+                5 => (None, Some(take(&mut bytes, 4)?)),
+                2 => {
+                    let length = varint(&mut bytes)?;
+                    (None, Some(take(&mut bytes, usize::try_from(length).unwrap_or(usize::MAX))?))
+                }
+                // Groups are not part of this protocol.
+                _ => return Err(malformed()),
+            };
+            // What a newer version added is dropped by the decoder.
+            let Some(field) = self.fields.get(&number) else { continue };
+            let is_single = field.message.is_some() || field.is_text() || kind != 2;
+            let more = match content {
+                Some(content) if !is_single => field.packed(content),
+                _ => 1,
+            };
+            let count = counts.entry(number).or_default();
+            *count = count.saturating_add(more);
+            field.check_count(*count)?;
+            match (content, number_value) {
+                (Some(content), _) if kind == 2 && is_single => field.check_bytes(content)?,
+                (_, Some(value)) => field.check_number(value)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FieldRule {
+    fn check_number(&'static self, value: u64) -> Result<(), Invalid> {
+        match self.bound {
+            Some(Bound::Number(most)) if value > most => {
+                Err(self.refuse(format!("{value} is more than {most}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn malformed() -> Invalid {
+    Invalid::Value { field: "message", detail: "its bytes are no message".to_owned() }
+}
+
+fn varint(bytes: &mut &[u8]) -> Result<u64, Invalid> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (first, rest) = bytes.split_first().ok_or_else(malformed)?;
+        *bytes = rest;
+        value |= u64::from(first & 0x7f) << shift;
+        if first & 0x80 == 0 {
+            return Ok(value);
+        }
+    }
+    Err(malformed())
+}
+
+fn take<'b>(bytes: &mut &'b [u8], length: usize) -> Result<&'b [u8], Invalid> {
+    let (taken, rest) = bytes.split_at_checked(length).ok_or_else(malformed)?;
+    *bytes = rest;
+    Ok(taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_bytes_and_list_field_of_every_request_has_a_bound() {
+        assert!(RULES.methods.len() > 20, "the descriptors are not read");
+        for rules in RULES.messages.values() {
+            for field in rules.fields.values() {
+                let has_row = FIELDS.iter().any(|(row, _)| *row == field.name);
+                let name = &field.name;
+                assert!(
+                    field.bound.is_none() || has_row,
+                    "`{name}` has no bound. Add a row to FIELDS in proto/src/bounds.rs, such as (\"{name}\", LABEL): LABEL for a line of at most 256 bytes, ID for a UUID or digest, Bound::Text(bytes), Bound::Bytes(bytes), Bound::List(elements), Bound::Lines(elements, bytes) for a list of texts"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_row_of_the_tables_is_about_a_field_of_a_request() {
+        let fields = RULES.messages.values().flat_map(|rules| rules.fields.values());
+        let fields: BTreeSet<&str> = fields.map(|field| field.name.as_str()).collect();
+        let mut rows = BTreeSet::new();
+        for (row, bound) in FIELDS {
+            assert!(fields.contains(row), "`{row}` is in no request: remove its row");
+            assert!(rows.insert(row), "`{row}` has two rows");
+            let field = RULES.messages.values().flat_map(|rules| rules.fields.values());
+            let field = field.into_iter().find(|field| field.name == **row).unwrap();
+            let is_list = matches!(bound, Bound::List(_) | Bound::Lines(..));
+            assert_eq!(field.is_repeated, is_list, "`{row}` has a bound of another kind");
+        }
+        for (request, _) in SIZES {
+            assert!(RULES.methods.values().any(|name| name == request), "{request}");
+        }
+    }
+
+    #[track_caller]
+    fn refused(message: &str, bytes: &[u8]) -> String {
+        check(message, bytes).unwrap_err().to_string()
+    }
+
+    fn joining() -> v1::JoinRequest {
+        let place = v1::Place { node: Some("n1".to_owned()), ..v1::Place::default() };
+        v1::JoinRequest { host: "h".to_owned(), place: Some(place), ..v1::JoinRequest::default() }
+    }
+
+    #[test]
+    fn what_is_within_its_bounds_passes_and_what_is_not_is_refused_by_name() {
+        let good = joining();
+        assert_eq!(check("JoinRequest", &good.encode_to_vec()), Ok(()));
+        let long = v1::JoinRequest { host: "x".repeat(257), ..good.clone() };
+        let text = refused("JoinRequest", &long.encode_to_vec());
+        assert!(text.contains("`JoinRequest.host`") && text.contains("at most 256"), "{text}");
+        let lines = v1::JoinRequest { host: "a\nb".to_owned(), ..good.clone() };
+        assert!(refused("JoinRequest", &lines.encode_to_vec()).contains("control characters"));
+        let mut inner = good;
+        inner.place.as_mut().unwrap().job = Some("j".repeat(300));
+        assert!(refused("JoinRequest", &inner.encode_to_vec()).contains("`Place.job`"));
+        let slots = v1::JoinRequest { slots: u32::MAX, ..joining() };
+        assert!(refused("JoinRequest", &slots.encode_to_vec()).contains("`JoinRequest.slots`"));
+    }
+
+    #[test]
+    fn lists_are_counted_packed_or_not_and_cannot_be_merged() {
+        let held = vec![v1::Attempt::default(); 4097];
+        let acquire = v1::AcquireRequest { held, ..v1::AcquireRequest::default() };
+        let text = refused("AcquireRequest", &acquire.encode_to_vec());
+        assert!(text.contains("more than 4096"), "{text}");
+        let indices = vec![300; 1_000_001];
+        let indices = v1::retry_request::Selection::Trials(v1::retry_request::Indices { indices });
+        let retry = v1::RetryRequest { selection: Some(indices), ..v1::RetryRequest::default() };
+        assert!(refused("RetryRequest", &retry.encode_to_vec()).contains("1000000"));
+        // Two works in one commit: a decoder would put their lists together.
+        let commit = v1::CommitRequest { work: Some(v1::Work::default()), claim: None };
+        let twice = commit.encode_to_vec().repeat(2);
+        assert!(refused("CommitRequest", &twice).contains("twice"));
+    }
+
+    #[test]
+    fn bytes_that_are_no_message_are_refused() {
+        for bytes in [&[0xff; 11][..], &[0x0a, 0xff, 0x01, 0x61], &[0x0b], &[0x09, 1]] {
+            assert!(refused("JoinRequest", bytes).contains("no message"), "{bytes:?}");
+        }
+        // A field of a newer version is no reason to refuse anything.
+        assert_eq!(check("JoinRequest", &[0xfa, 0x01, 0x01, 0x61]), Ok(()));
+    }
+
+    #[test]
+    fn every_request_has_a_size_by_its_path() {
+        assert_eq!(request_size("/rheobase.v1.WorkerService/Join"), SMALL);
+        assert_eq!(request_size("/rheobase.v1.WorkerService/Commit"), crate::MAX_MESSAGE);
+        assert_eq!(request_size("/grpc.health.v1.Health/Check"), SMALL);
+    }
+}

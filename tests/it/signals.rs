@@ -1,0 +1,118 @@
+//! SIGHUP, which a closed terminal sends: both programs end in good order, unless they were started to
+//! ignore it.
+
+use std::process::{Command, Stdio};
+
+use rheo_tests::{Bench, Running, program, send, wait_for};
+use rustix::process::Signal;
+
+use crate::sweeps::LONG;
+
+fn wait_for_commits(bench: &Bench) {
+    wait_for("commits", || (bench.number("select count(*) from epochs") >= 2).then_some(()));
+}
+
+fn serve(bench: &Bench) -> Running {
+    let running = Running::start(bench.rheo(&["serve"]));
+    wait_for("the coordinator", || bench.url());
+    running
+}
+
+#[test]
+fn a_coordinator_ends_in_good_order_on_sighup_and_sigusr1() {
+    for signal in [Signal::HUP, Signal::USR1] {
+        let bench = Bench::default();
+        let running = serve(&bench);
+        running.signal(signal);
+        running.end().expect(0);
+        assert!(bench.url().is_none(), "nobody is told to come");
+    }
+}
+
+#[test]
+fn a_worker_gives_its_trials_back_on_sighup() {
+    let bench = Bench::default();
+    let _serve = serve(&bench);
+    bench.run(&["submit", bench.file("long.yaml", LONG)]).expect(0);
+    let worker = Running::start(bench.worker(&["--slots", "2"]));
+    wait_for_commits(&bench);
+    worker.signal(Signal::HUP);
+    worker.end().expect(0);
+    let ended = |outcome| {
+        bench.number(&format!("select count(*) from attempts where outcome = '{outcome}'"))
+    };
+    assert_eq!((ended("preempted"), ended("lost")), (2, 0));
+}
+
+#[test]
+fn a_run_saves_everything_on_sighup() {
+    let bench = Bench::default();
+    let file = bench.file("long.yaml", LONG);
+    let run = Running::start(bench.rheo(&["run", file, "--workers", "2"]));
+    wait_for("the coordinator", || bench.url());
+    wait_for_commits(&bench);
+    run.signal(Signal::HUP);
+    let said = run.end().expect(130);
+    assert!(said.err.contains("run the same command to go on"), "{}", said.err);
+    assert!(bench.worker_pids().is_empty(), "workers have left");
+    assert_eq!(bench.number("select count(*) from attempts where outcome = 'lost'"), 0);
+}
+
+#[test]
+fn what_nohup_started_outlives_its_terminal() {
+    let bench = Bench::default();
+    let rheo = bench.rheo(&["serve"]);
+    let mut shell = Command::new("sh");
+    let script = format!("trap '' HUP; exec {} serve", program("rheo").display());
+    shell.args(["-c", &script]).current_dir(bench.path());
+    shell.envs(rheo.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut running = Running::start(shell);
+    wait_for("the coordinator", || bench.url());
+    running.signal(Signal::HUP);
+    for _ in 0..5 {
+        bench.run(&["status"]).expect(0);
+        assert!(running.is_running());
+        assert!(bench.url().is_some());
+    }
+    running.signal(Signal::TERM);
+    running.end().expect(0);
+}
+
+#[test]
+fn a_run_whose_terminal_is_closed_saves_everything() {
+    let bench = Bench::default();
+    let file = bench.file("long.yaml", LONG);
+    let rheo = bench.rheo(&["run", file]);
+    // A terminal of its own, which is closed when `script` dies.
+    let mut terminal = Command::new("script");
+    let command = format!("{} run {file} --workers 2", program("rheo").display());
+    terminal.args(["-q", "-c", &command, "/dev/null"]).current_dir(bench.path());
+    terminal.envs(rheo.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let child = terminal.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+    let Ok(mut child) = child else {
+        eprintln!("skipped: terminals of tests need `script` (util-linux)");
+        return;
+    };
+    wait_for("the coordinator", || bench.url());
+    wait_for_commits(&bench);
+    send(child.id(), Signal::KILL);
+    child.wait().unwrap();
+    wait_for("the run to end", || bench.url().is_none().then_some(()));
+    wait_for("the workers to leave", || bench.worker_pids().is_empty().then_some(()));
+    let ended = |outcome| {
+        bench.number(&format!("select count(*) from attempts where outcome = '{outcome}'"))
+    };
+    assert_eq!((ended("preempted"), ended("lost")), (2, 0));
+}
+
+#[test]
+fn output_that_nobody_reads_to_its_end_is_no_error() {
+    let bench = Bench::default();
+    let mut rheo = bench.rheo(&["schema"]);
+    let mut child = rheo.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // As `head` does.
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && errors.is_empty(), "{errors}");
+}
