@@ -13,6 +13,8 @@
 //! .rheo/places.json     where checkpoints and results lie, if not here
 //! ```
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -170,7 +172,9 @@ impl Coordinator {
     /// Opens a state directory, for reading at first.
     pub fn open(settings: Settings) -> Result<Opened, Error> {
         let directory = |source| Error::Directory { path: settings.state.clone(), source };
-        std::fs::create_dir_all(&settings.state).map_err(directory)?;
+        // Others may read results there if the umask lets them, and never change anything.
+        let made = DirBuilder::new().recursive(true).mode(0o755).create(&settings.state);
+        made.map_err(directory)?;
         let path = settings.journal();
         let journal_error = |source| Error::Journal { path: path.clone(), source };
         let journal: Arc<dyn Journal> = Arc::new(Redb::open(&path).map_err(journal_error)?);

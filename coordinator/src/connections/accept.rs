@@ -34,6 +34,10 @@ const READY: usize = 256;
 /// The first and the longest pause after the system could not accept.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
+/// How long nothing must have gone wrong before it is said that all is well again, and how long
+/// before the same is said once more.
+const QUIET: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+
 /// The first byte of every TLS connection: a record that belongs to a handshake.
 const TLS_HANDSHAKE: u8 = 0x16;
 
@@ -67,7 +71,7 @@ async fn accept(
     ready: mpsc::Sender<Connection>,
 ) {
     let visitors = Visitors::new(files);
-    let mut trouble = Trouble { files, pause: None, is_full: false };
+    let mut trouble = Trouble { files, pause: None, failed: None, said: None, is_full: false };
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
@@ -90,15 +94,21 @@ async fn accept(
 /// What keeps connections from being accepted, said once and again when it is over.
 struct Trouble {
     files: OpenFiles,
-    /// The last pause after a failure.
+    /// The last pause, if nothing was accepted since.
     pause: Option<Duration>,
+    /// When it last failed, and when that was last said; both until it is over.
+    failed: Option<Instant>,
+    said: Option<Instant>,
     is_full: bool,
 }
 
 impl Trouble {
     /// Says what is wrong, has a stranger make room and waits a little.
     async fn failed(&mut self, error: &io::Error, visitors: &Visitors) {
-        if self.pause.is_none() {
+        let now = Instant::now();
+        self.failed = Some(now);
+        if self.said.is_none_or(|said| now - said > QUIET.1) {
+            self.said = Some(now);
             let (limit, open) = (self.files.0, visitors.open());
             match Errno::from_io_error(error) {
                 Some(Errno::MFILE) => tracing::error!(
@@ -117,7 +127,10 @@ impl Trouble {
     }
 
     fn is_over(&mut self, visitors: &Visitors) {
-        if self.pause.take().is_some() {
+        self.pause = None;
+        // A stranger that had to go makes room for one connection; that is not the end of it.
+        if self.failed.is_some_and(|failed| failed.elapsed() > QUIET.0) {
+            (self.failed, self.said) = (None, None);
             tracing::info!(open = visitors.open(), "connections are accepted again");
         }
     }

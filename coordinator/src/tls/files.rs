@@ -20,7 +20,20 @@ pub(super) fn make(directory: &Path) -> Result<(), Error> {
         return Err(Error::Foreign { path: directory.to_owned(), owner });
     }
     narrow(directory, 0o700);
+    warn_if_writable(directory.parent().unwrap_or(Path::new(".")));
     Ok(())
+}
+
+/// Warns of a state directory in which others could exchange the directory of the tokens.
+fn warn_if_writable(state: &Path) {
+    let mode = std::fs::metadata(state).map_or(0, |metadata| metadata.permissions().mode());
+    // Where the sticky bit is set, only owners move what is theirs.
+    if mode & 0o1002 == 0o002 {
+        let state = state.display();
+        tracing::warn!(
+            "every user can change `{state}`, and exchange the tokens in it: `chmod o-w {state}`"
+        );
+    }
 }
 
 /// Takes a file or directory of our own from all others, and says so.

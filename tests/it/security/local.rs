@@ -141,12 +141,13 @@ fn u50_tokens_are_private_whatever_the_umask_and_are_made_private_again() {
     wait_for("the coordinator", || url(&bench));
     let tls = bench.state().join("tls");
     let tokens = ["admin.token", "worker.token"].map(|name| tls.join(name));
-    assert_eq!(mode(&tls), 0o700);
+    assert_eq!((mode(&bench.state()), mode(&tls)), (0o755, 0o700));
     for token in &tokens {
         assert_eq!(mode(token), 0o600, "{}", token.display());
     }
     running.signal(rustix::process::Signal::TERM);
     running.end().expect(0);
+    set_mode(&bench.state(), 0o777);
     set_mode(&tls, 0o755);
     set_mode(&tokens[0], 0o644);
     let (running, _) = serve(&bench, &[]);
@@ -154,6 +155,7 @@ fn u50_tokens_are_private_whatever_the_umask_and_are_made_private_again() {
     let said = running.end().expect(0);
     assert!(said.err.contains("had permissions 644 and has 600 now"), "{}", said.err);
     assert!(said.err.contains("had permissions 755 and has 700 now"), "{}", said.err);
+    assert!(said.err.contains("every user can change"), "{}", said.err);
     assert_eq!((mode(&tls), mode(&tokens[0])), (0o700, 0o600));
 }
 
