@@ -19,6 +19,15 @@ impl SweepName {
     /// The longest name accepted, in bytes.
     pub const MAX_LEN: usize = 64;
 
+    /// The words by which commands mean sweeps whatever their names are: no sweep is called so. A
+    /// journal of an earlier version may hold such a name, so it is parsed all the same.
+    pub const SELECTORS: [&str; 2] = ["last", "all"];
+
+    /// Whether commands understand the name as a selector.
+    pub fn is_selector(&self) -> bool {
+        Self::SELECTORS.contains(&self.as_str())
+    }
+
     /// Parses a name.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let allowed =

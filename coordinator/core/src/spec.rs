@@ -29,6 +29,7 @@ pub use mistake::{Mistake, Mistakes, Severity, Span, render};
 use crate::config::TrialConfig;
 use crate::config::field::{self, Field, Object};
 use crate::definition::{Definition, Method};
+use crate::suggest;
 use assemble::Parts;
 use header::Header;
 use parameters::Declarations;
@@ -145,8 +146,11 @@ fn hint(key: &str) -> Option<String> {
     if let Some(help) = header::foreign_key(key) {
         return Some(help);
     }
-    let (parent, rest) = key.split_once('.')?;
-    let field: &Field = field::trial().at(key)?;
+    // A typo of a key of the top level is none of a field deeper down.
+    let is_top = || suggest::nearest(key, fields().names().chain(SPECIAL)).is_some();
+    let path = if key.contains('.') { key } else { suggest::alias(key).filter(|_| !is_top())? };
+    let (parent, rest) = path.split_once('.')?;
+    let field: &Field = field::trial().at(path)?;
     let nested =
         rest.split('.').rev().fold("...".to_owned(), |inner, name| format!("{{{name}: {inner}}}"));
     let sweep = if parameters::is_single(field) { ", or sweep it under `parameters`" } else { "" };

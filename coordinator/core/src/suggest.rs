@@ -1,34 +1,103 @@
 //! The nearest valid spelling of a mistyped name. Apart, because keys, values, paths and names in
 //! constraints all want the same notion of near.
+//!
+//! Whoever follows a wrong suggestion sweeps another quantity, so the order is: a path that ends
+//! in what was written, a word of another tool, and only then what is spelt alike. Where several
+//! names are equally near, the general field comes before those of special groups.
 
-/// The name among `known` that `text` was probably meant to be: the one with the fewest letters
-/// inserted, deleted, replaced or swapped, if those are at most a third of its length; also one that
-/// begins with `text`, and a dotted path whose last names are `text`.
+mod alias;
+
+pub(crate) use alias::path as alias;
+
+/// The name among `known` that `text` was probably meant to be.
 pub(crate) fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let known: Vec<&str> = known.into_iter().collect();
     let wanted = text.to_lowercase();
-    let mut best: Option<(usize, &str)> = None;
-    for name in known {
-        let lengths = (wanted.chars().count(), name.chars().count());
-        let distance = if name.strip_suffix(text).is_some_and(|path| path.ends_with('.')) {
-            0
-        } else if lengths.0 >= 3 && name.starts_with(&wanted) {
-            1
-        } else {
-            strsim::damerau_levenshtein(&wanted, &name.to_lowercase())
-        };
-        // Words of one letter resemble everything.
-        let limit =
-            if lengths.0.min(lengths.1) < 2 { 0 } else { (lengths.0.max(lengths.1) / 3).max(1) };
-        if distance <= limit && best.is_none_or(|(least, _)| distance < least) {
-            best = Some((distance, name));
-        }
+    let ending = || {
+        let ends =
+            |name: &&&str| name.strip_suffix(&wanted).is_some_and(|rest| rest.ends_with('.'));
+        known.iter().filter(ends).min_by_key(|name| segments(name)).copied()
+    };
+    // A word alone may end the paths of several groups; `lr` means the one of the optimizer.
+    let exact = if wanted.contains('.') { ending() } else { None };
+    exact.or_else(|| foreign(text, &known)).or_else(ending).or_else(|| alike(&wanted, &known))
+}
+
+/// The name that a word of another tool stands for.
+fn foreign<'a>(text: &str, known: &[&'a str]) -> Option<&'a str> {
+    let find = |path: &str| known.iter().find(|name| **name == path).copied();
+    if let Some(found) = alias(text).and_then(find) {
+        return Some(found);
     }
-    best.map(|(_, name)| name)
+    let (within, word) = text.rsplit_once('.')?;
+    let meant = alias(word)?;
+    let last = meant.rsplit('.').next().unwrap_or(meant);
+    // The group that was written, if it has such a field.
+    find(&format!("{within}.{last}")).or_else(|| find(meant))
+}
+
+/// The name with the fewest letters inserted, deleted, replaced or swapped, if those are few.
+fn alike<'a>(wanted: &str, known: &[&'a str]) -> Option<&'a str> {
+    let distances = known.iter().filter_map(|name| Some((distance(wanted, name)?, *name)));
+    distances.min_by_key(|(distance, name)| (*distance, segments(name))).map(|(_, name)| name)
+}
+
+/// How far `wanted` is from `name`; nothing if that is too far.
+fn distance(wanted: &str, name: &str) -> Option<usize> {
+    let lowercase = name.to_lowercase();
+    // Groups that both have say nothing about the rest.
+    let (wanted, name) = without_common_groups(wanted, &lowercase);
+    if wanted.chars().count() >= 3 && name.starts_with(wanted) {
+        return Some(1);
+    }
+    let whole = letters(wanted, name, 3);
+    // The last names of the path, if the groups were left out.
+    let tail = tail(name, segments(wanted)).filter(|tail| *tail != name);
+    let tail = tail.and_then(|tail| Some(letters(wanted, tail, 4)? + 1));
+    match (whole, tail) {
+        (Some(whole), Some(tail)) => Some(whole.min(tail)),
+        (whole, tail) => whole.or(tail),
+    }
+}
+
+/// The letters in which two words differ, if those are at most one in `few` of the longer one.
+fn letters(one: &str, other: &str, few: usize) -> Option<usize> {
+    let lengths = (one.chars().count(), other.chars().count());
+    // Words of one letter resemble everything.
+    let limit =
+        if lengths.0.min(lengths.1) < 2 { 0 } else { (lengths.0.max(lengths.1) / few).max(1) };
+    let distance = strsim::damerau_levenshtein(one, other);
+    (distance <= limit).then_some(distance)
+}
+
+/// How many names a path has.
+fn segments(path: &str) -> usize {
+    path.split('.').count()
+}
+
+/// The last `count` names of a path.
+fn tail(path: &str, count: usize) -> Option<&str> {
+    let start = path.rmatch_indices('.').nth(count.checked_sub(1)?).map_or(0, |(at, _)| at + 1);
+    path.get(start..)
+}
+
+/// Both paths without the groups with which both begin; at least one name is left of each.
+fn without_common_groups<'t>(one: &'t str, other: &'t str) -> (&'t str, &'t str) {
+    let (mut one, mut other) = (one, other);
+    while let (Some((a, rest)), Some((b, others))) = (one.split_once('.'), other.split_once('.')) {
+        if a != b {
+            break;
+        }
+        (one, other) = (rest, others);
+    }
+    (one, other)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::field;
+    use crate::metric::Metric;
 
     #[test]
     fn typos_find_their_name_and_other_words_find_none() {
@@ -49,6 +118,80 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(nearest(text, known), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn words_of_other_tools_mean_the_general_field() {
+        let leaves = field::trial().leaves();
+        let known = || leaves.iter().map(|(path, _)| path.as_str());
+        for (text, expected) in [
+            ("lr", "training.optimizer.lr"),
+            ("learning_rate", "training.optimizer.lr"),
+            ("learningRate", "training.optimizer.lr"),
+            ("training.lr", "training.optimizer.lr"),
+            ("training.optimizer.learning_rate", "training.optimizer.lr"),
+            ("training.optimizer.readout.learning_rate", "training.optimizer.readout.lr"),
+            ("readout.lr", "training.optimizer.readout.lr"),
+            ("optimizer.learning_rate", "training.optimizer.lr"),
+            ("weight_decay", "training.optimizer.weight_decay"),
+            ("momentum", "training.optimizer.momentum"),
+            ("optimizer", "training.optimizer.kind"),
+            ("batch_size", "training.batch"),
+            ("training.batch_size", "training.batch"),
+            ("epochs", "training.epochs"),
+            ("num_epochs", "training.epochs"),
+            ("hidden_size", "network.hidden"),
+            ("hidden_units", "network.hidden"),
+            ("num_hidden", "network.hidden"),
+            ("network.hidden_size", "network.hidden"),
+            ("random_state", "seed"),
+            ("model", "network.kind"),
+            ("activation", "network.kind"),
+            ("seq_len", "task.length"),
+            ("grad_clip", "training.clip_norm"),
+            ("kind", "network.kind"),
+            ("hiden", "network.hidden"),
+            ("optimiser.lr", "training.optimizer.lr"),
+        ] {
+            assert_eq!(nearest(text, known()), Some(expected), "{text}");
+        }
+        for text in ["dropout", "training.optimizer.nesterov", "network.layers", "colour"] {
+            assert_eq!(nearest(text, known()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn metrics_of_other_tools_are_those_of_the_validation() {
+        let known = || Metric::ALL.into_iter().map(Metric::name);
+        for (text, expected) in [
+            ("accuracy", "validation.accuracy"),
+            ("acc", "validation.accuracy"),
+            ("val_acc", "validation.accuracy"),
+            ("val/accuracy", "validation.accuracy"),
+            ("validation_accuracy", "validation.accuracy"),
+            ("valid.acc", "validation.accuracy"),
+            ("loss", "validation.loss"),
+            ("val_loss", "validation.loss"),
+            ("eval/loss", "validation.loss"),
+            ("train_loss", "train.loss"),
+            ("train.acc", "train.accuracy"),
+            ("test_acc", "test.accuracy"),
+            ("test_loss", "test.loss"),
+            ("validation.acuracy", "validation.accuracy"),
+        ] {
+            assert_eq!(nearest(text, known()), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_alias_leads_to_a_name_that_exists() {
+        let leaves = field::trial().leaves();
+        for (_, meant) in alias::WORDS {
+            let is_field = leaves.iter().any(|(path, _)| path == meant);
+            let is_metric = Metric::ALL.into_iter().any(|metric| metric.name() == meant);
+            let is_key = crate::spec::domain::KEYS.contains(&meant);
+            assert!(is_field || is_metric || is_key, "{meant}");
         }
     }
 }

@@ -19,8 +19,10 @@ use crate::metric::{Goal, Metric, Objective};
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Rheobase sweep")]
 pub(crate) struct Header {
-    /// The name of the sweep: 1 to 64 of a-z, 0-9, `-`, `_` and `.`, starting with a letter or digit.
+    /// The name of the sweep: 1 to 64 of a-z, 0-9, `-`, `_` and `.`, starting with a letter or digit;
+    /// not `last` and not `all`, which commands understand otherwise.
     #[schemars(extend("pattern" = "^[a-z0-9][a-z0-9._-]{0,63}$"))]
+    #[schemars(extend("not" = {"enum": SweepName::SELECTORS}))]
     pub(super) name: String,
     /// What the sweep is for.
     #[serde(default)]
@@ -100,6 +102,12 @@ pub(super) fn header(reader: &mut Reader<'_>, mut values: Map<String, Json>) -> 
 /// The name of the sweep.
 pub(super) fn name(reader: &mut Reader<'_>, header: &Header) -> Option<SweepName> {
     match SweepName::parse(&header.name) {
+        Ok(name) if name.is_selector() => {
+            let span = reader.written.get("name").map_or(Span::new(0, 0), |place| place.value);
+            let message = format!("`{name}` is no name: commands mean other sweeps by that word");
+            reader.report.error(span, message).about("name").help(format!("write `{name}-1`"));
+            None
+        }
         Ok(name) => Some(name),
         Err(error) => {
             let span = reader.written.get("name").map_or(Span::new(0, 0), |place| place.value);

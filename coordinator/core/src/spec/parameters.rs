@@ -83,8 +83,7 @@ impl<'n> Declarations<'n> {
     pub(super) fn nearest_field(&self, name: &str) -> Option<String> {
         let leaves = field::trial().leaves();
         let leaves = leaves.iter().map(|(path, _)| path.as_str());
-        let declared = self.list.iter().map(|declared| declared.path.as_str());
-        suggest::nearest(name, declared.chain(leaves)).map(str::to_owned)
+        self.nearest(name).or_else(|| suggest::nearest(name, leaves)).map(str::to_owned)
     }
 
     /// Says that `name` is no parameter, and what to write instead.

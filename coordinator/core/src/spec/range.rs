@@ -22,6 +22,7 @@ impl Spec<'_, '_, '_> {
             return None;
         }
         self.check_order(min, max)?;
+        let written = (min, max);
         if distribution == "log_uniform" {
             (min, max) = (min.exp(), max.exp());
             if !max.is_finite() || min == 0.0 {
@@ -35,6 +36,9 @@ impl Spec<'_, '_, '_> {
             return None;
         }
         self.check_range(min, max, distribution)?;
+        if distribution == "log_uniform" && self.look_like_values(written) {
+            self.warn_of_exponents(written, (min, max));
+        }
         let is_whole = matches!(self.field.ty, Type::Integer { .. });
         match distribution {
             "uniform" => Some(Domain::Uniform { min, max }),
@@ -102,22 +106,44 @@ impl Spec<'_, '_, '_> {
         None
     }
 
-    /// Whether both bounds are in the range of the field.
-    fn check_range(&mut self, min: f64, max: f64, distribution: &str) -> Option<()> {
-        let ty = &self.field.ty;
-        let fits = |x: f64| match ty {
+    /// Whether the field can hold a number.
+    fn fits(&self, x: f64) -> bool {
+        match &self.field.ty {
             Type::Number(range) => range.contains(x),
             Type::Integer { min, max } => x >= *min as f64 && x <= *max as f64,
             _ => false,
-        };
+        }
+    }
+
+    /// Whether bounds that mean exponents may have been written as values.
+    fn look_like_values(&self, (min, max): (f64, f64)) -> bool {
+        min > 0.0 && self.fits(min) && self.fits(max)
+    }
+
+    fn warn_of_exponents(&mut self, written: (f64, f64), values: (f64, f64)) {
+        let (path, (low, high)) = (self.path, (rounded(values.0), rounded(values.1)));
+        let message = format!(
+            "`{path}` takes values from {low} to {high}: the bounds of `log_uniform` are exponents of e"
+        );
+        let help = format!(
+            "write `distribution: log_uniform_values` for values from {} to {}",
+            written.0, written.1
+        );
+        self.reader.report.warn(self.entry.span, message).about(path).help(help);
+    }
+
+    /// Whether both bounds are in the range of the field.
+    fn check_range(&mut self, min: f64, max: f64, distribution: &str) -> Option<()> {
+        let ty = &self.field.ty;
         let mut all_fit = Some(());
         for (key, bound) in [("min", min), ("max", max)] {
-            if !fits(bound) {
+            if !self.fits(bound) {
                 let mut message = format!("`{}` must be {ty}, not `{bound}`", self.path);
+                let mut help = format!("change `{key}`");
                 if distribution == "log_uniform" {
                     message += " (the bounds of `log_uniform` are exponents of e)";
+                    help += ", or write `log_uniform_values`, whose bounds are values";
                 }
-                let help = format!("change `{key}`");
                 self.error(self.span(key), message, help);
                 all_fit = None;
             }
@@ -228,4 +254,9 @@ fn has_room(range: &Range, only_positive: bool) -> bool {
     let below = range.min.or(range.above);
     let has_low_end = if only_positive { below.is_some_and(|x| x > 0.0) } else { below.is_some() };
     !has_low_end && range.max.is_none() && range.below.is_none()
+}
+
+/// A number in five significant digits.
+fn rounded(x: f64) -> f64 {
+    format!("{x:.4e}").parse().unwrap_or(x)
 }

@@ -102,12 +102,14 @@ impl<'t> Reader<'t> {
             mistake.help(help);
             return None;
         }
-        let near = suggest::nearest(&entry.key, known.iter().copied());
+        let paths: Vec<String> = known.iter().map(|name| join(within, name)).collect();
+        let near = suggest::nearest(&join(within, &entry.key), paths.iter().map(String::as_str));
         match near {
-            Some(near) => mistake.help(format!("did you mean `{}`?", join(within, near))),
+            Some(near) => mistake.help(format!("did you mean `{near}`?")),
             None => mistake.help(format!("known here: {}", names(known, "and"))),
         };
-        near
+        let near = paths.iter().position(|path| Some(path.as_str()) == near)?;
+        known.get(near).copied()
     }
 
     /// The value of a field in its one JSON form; nothing if it has a mistake.
@@ -134,7 +136,7 @@ impl<'t> Reader<'t> {
         }
         let value = scalar(&node.value, &field.ty);
         if value.is_none() {
-            self.mismatch(path, node, &field.ty);
+            self.mismatch(path, node, field);
         }
         value
     }
@@ -234,13 +236,15 @@ impl<'t> Reader<'t> {
     }
 
     /// Reports a value that is not what a field holds.
-    fn mismatch(&mut self, path: &str, node: &Node, ty: &Type) {
+    fn mismatch(&mut self, path: &str, node: &Node, field: &Field) {
+        let ty = &field.ty;
         let found = describe(&node.value, self.report.snippet(node.span));
         let message = match (&node.value, ty) {
             (Value::Text(text), Type::Choice(_)) => format!("unknown value `{text}` of `{path}`"),
             _ => format!("`{path}` must be {ty}, not {found}"),
         };
-        let help = remedy(path, node, ty, self.report.snippet(node.span));
+        let remedy = |ty| remedy(path, node, ty, self.report.snippet(node.span));
+        let help = nothing(&node.value, field).or_else(|| remedy(ty));
         let mistake = self.report.error(node.span, message).about(path);
         if let Some(help) = help {
             mistake.help(help);
@@ -302,6 +306,20 @@ pub(super) fn describe(value: &Value, snippet: &str) -> String {
 /// A value as people write it.
 pub(super) fn plain(value: &Json) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// What to write instead of a text that says "nothing" in the words of YAML or Python.
+fn nothing(value: &Value, field: &Field) -> Option<String> {
+    let Value::Text(text) = value else { return None };
+    if !matches!(text.to_lowercase().as_str(), "null" | "none" | "nil" | "~" | "") {
+        return None;
+    }
+    // A choice may have a value that is called so.
+    if matches!(&field.ty, Type::Choice(choices) if choices.contains(&text.to_lowercase())) {
+        return None;
+    }
+    let instead = if field.nullable { "write `null`, without quotes" } else { "give it a value" };
+    Some(format!("{instead}, or delete it for the default"))
 }
 
 /// What to write instead of a value that is not of type `ty`.
