@@ -10,6 +10,7 @@ mod completions;
 mod config;
 mod control;
 mod data;
+mod destination;
 mod env;
 mod failure;
 mod format;
@@ -21,8 +22,10 @@ mod progress;
 mod query;
 mod run;
 mod schema;
+mod screen;
 mod select;
 mod serve;
+mod shell;
 mod show;
 mod status;
 mod submit;
@@ -30,16 +33,17 @@ mod summary;
 mod trials;
 mod wait;
 mod watch;
+mod zone;
 
-use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use rheo_proto::access::{Access, Role};
-use tracing_subscriber::EnvFilter;
 
 use crate::client::Client;
+use crate::paths;
 use failure::Failure;
 
 /// The state directory, unless another is named.
@@ -62,11 +66,12 @@ struct Global {
     #[arg(long, global = true, env = env::SERVER, value_name = "URL")]
     server: Option<String>,
     /// State directory; also where the address of its coordinator is found.
-    #[arg(long, global = true, env = env::STATE, value_name = "DIR", default_value = DEFAULT_STATE)]
+    #[arg(long, global = true, env = env::STATE, value_name = "DIR", default_value = DEFAULT_STATE,
+          value_parser = path())]
     state: PathBuf,
-    /// How results are printed.
-    #[arg(long, short, global = true, value_name = "FORMAT", default_value = "table")]
-    output: Output,
+    /// How results are printed: by default as a table, or as the ending of `--file` says.
+    #[arg(long, short, global = true, value_name = "FORMAT")]
+    output: Option<Output>,
 }
 
 /// How results are printed.
@@ -154,11 +159,21 @@ impl Global {
         Ok(client)
     }
 
+    /// How this program reaches the same state, as words that a shell reads.
+    fn rheo(&self) -> String {
+        let program = env::program();
+        match &self.server {
+            Some(url) => format!("{program} --server {}", shell::quote(url)),
+            None if self.state == Path::new(DEFAULT_STATE) => program,
+            None => format!("{program} --state {}", shell::path(&self.state)),
+        }
+    }
+
     /// Whether to print JSON; other formats are for queries.
     fn json(&self) -> Result<bool, Failure> {
         match self.output {
-            Output::Table => Ok(false),
-            Output::Json => Ok(true),
+            None | Some(Output::Table) => Ok(false),
+            Some(Output::Json) => Ok(true),
             _ => Err(Failure::usage(
                 "this command prints `table` or `json`; other formats are for `rheo query`",
             )),
@@ -166,13 +181,22 @@ impl Global {
     }
 }
 
+/// The paths that are accepted on the command line.
+fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().try_map(paths::parse)
+}
+
 /// Runs `rheo` with the arguments of this process.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = env::without_empty(Cli::command()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     quiet_store_panics();
-    let filter = EnvFilter::try_from_env(env::LOG).unwrap_or_else(|_| EnvFilter::new("warn"));
+    let filter = match env::log_filter("warn") {
+        Ok(filter) => filter,
+        Err(failure) => return failure.report(),
+    };
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
-    let log = log.without_time().with_ansi(std::io::stderr().is_terminal());
+    let log = log.without_time().with_ansi(screen::has_colours(&std::io::stderr()));
     // What is wrong with standard error cannot be said there.
     log.with_writer(progress::stderr).log_internal_errors(false).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -182,7 +206,7 @@ pub fn main() -> ExitCode {
             runtime.shutdown_background();
             result
         }
-        Err(error) => Err(Failure::Other(error.into())),
+        Err(error) => Err(Failure::system("the threads of this program cannot be started", error)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

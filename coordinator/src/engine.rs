@@ -13,10 +13,12 @@ use rheo_core::sweep::{Command, Effect, Event, Rejection, State, effects, execut
 use rheo_core::time::{Clock, Timestamp};
 use rheo_store::{Blob, Entry, Journal};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::derived;
 use crate::report::report;
 use crate::sink::Backlog;
+use crate::throttle::Throttle;
 
 /// Commands that may wait for the engine; further callers wait to hand theirs over.
 const QUEUE: usize = 4096;
@@ -109,8 +111,10 @@ struct Engine {
     state: State,
     position: u64,
     since_snapshot: u64,
-    /// What the last write failed of, so that it is said once.
-    trouble: Option<String>,
+    /// Whether the last write failed.
+    troubled: bool,
+    /// How often that is logged.
+    throttle: Throttle,
     /// False after a failed write, until the state is rebuilt.
     sound: bool,
     backlog: Arc<Backlog>,
@@ -143,7 +147,8 @@ pub(crate) fn start(
         state: loaded.state,
         position: loaded.position,
         since_snapshot: loaded.replayed,
-        trouble: None,
+        troubled: false,
+        throttle: Throttle::default(),
         sound: true,
         backlog,
         carry_out: Box::new(carry_out),
@@ -211,14 +216,18 @@ impl Engine {
         if let Some(error) = failed {
             // What was decided did not become durable: it is taken back, for everybody.
             self.sound = false;
-            if self.trouble.as_ref() != Some(&error) {
+            self.troubled = true;
+            if self.throttle.is_due(Instant::now()) {
                 tracing::error!(error, "nothing can be recorded");
-                self.trouble = Some(error.clone());
             }
             let views = replies.into_iter().map(|(view, _)| view);
             return views.for_each(|view| view(&self.state, Err(Failure::Storage(error.clone()))));
         }
-        self.trouble = None;
+        // Who only reads does not show that writing succeeds again.
+        if self.troubled && !entries.is_empty() {
+            self.troubled = false;
+            tracing::info!("events are recorded again");
+        }
         let events = replies.iter().filter_map(|(_, result)| result.as_ref().ok()).flatten();
         events.flat_map(effects).for_each(&self.carry_out);
         for (view, result) in replies {

@@ -12,17 +12,24 @@ use std::time::Duration;
 use rheo_core::fleet::{self, Command, Fleet, FleetName, Mode, Phase, PilotId};
 use rheo_core::sweep::State;
 use rheo_launch::{Error, Known, Launcher, Order};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::Coordinator;
 use crate::engine::Failure;
+use crate::throttle::Throttle;
 
 /// Changes that come in a row are answered together.
 const TOGETHER: Duration = Duration::from_millis(300);
 
 /// Looks after all fleets until `stop`.
 pub(crate) async fn run(coordinator: Coordinator, stop: CancellationToken) {
-    let mut fleets = Fleets { coordinator, launchers: BTreeMap::new(), closed: BTreeSet::new() };
+    let mut fleets = Fleets {
+        coordinator,
+        launchers: BTreeMap::new(),
+        closed: BTreeSet::new(),
+        throttles: BTreeMap::new(),
+    };
     loop {
         let stepped = stop.run_until_cancelled(fleets.step()).await;
         match stepped {
@@ -49,6 +56,8 @@ struct Fleets {
     launchers: BTreeMap<FleetName, (String, Arc<dyn Launcher>)>,
     /// Fleets that are over, and of which nothing is left.
     closed: BTreeSet<FleetName>,
+    /// How often it is logged that a cluster does not answer.
+    throttles: BTreeMap<FleetName, Throttle>,
 }
 
 /// What a cluster is to be asked for.
@@ -143,7 +152,7 @@ impl Fleets {
     }
 
     async fn submit(
-        &self,
+        &mut self,
         fleet: &FleetName,
         launcher: &dyn Launcher,
         orders: Vec<Order>,
@@ -171,8 +180,10 @@ impl Fleets {
         Ok(())
     }
 
-    async fn unavailable(&self, fleet: &FleetName, error: &Error) -> Result<(), Failure> {
-        tracing::warn!(%fleet, %error, "pilots cannot be looked after now");
+    async fn unavailable(&mut self, fleet: &FleetName, error: &Error) -> Result<(), Failure> {
+        if self.throttles.entry(fleet.clone()).or_default().is_due(Instant::now()) {
+            tracing::warn!(%fleet, %error, "pilots cannot be looked after now");
+        }
         self.tell(Command::Unavailable { fleet: fleet.clone(), text: error.to_string() }).await
     }
 

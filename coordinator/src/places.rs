@@ -12,6 +12,8 @@ use rheo_store::place::{self, Place};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::paths;
+
 /// Where everything lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Places {
@@ -86,7 +88,8 @@ impl Places {
         let Remembered { id, results, checkpoints } = read(state)?.unwrap_or_default();
         let choose = |what, remembered: Option<String>, wanted: &Option<Place>| {
             let known = match remembered {
-                Some(text) => text.parse()?,
+                // An earlier version may have remembered one that was not resolved.
+                Some(text) => absolute(&text.parse()?),
                 None => usual(state, what),
             };
             match wanted.as_ref().map(absolute) {
@@ -155,9 +158,7 @@ fn usual(state: &Path, what: &str) -> Place {
 /// A directory from wherever a process runs.
 fn absolute(place: &Place) -> Place {
     match place {
-        Place::Directory(path) => {
-            Place::Directory(std::path::absolute(path).unwrap_or_else(|_| path.clone()))
-        }
+        Place::Directory(path) => Place::Directory(paths::resolve(path)),
         Place::Bucket(_) => place.clone(),
     }
 }
@@ -189,6 +190,21 @@ mod tests {
         assert_eq!(resolve(&wanted("s3://bucket/a/"), false).unwrap(), places);
         let error = resolve(&wanted("s3://bucket/b"), false).unwrap_err().to_string();
         assert!(error.contains("lie in `s3://bucket/a`, not in `s3://bucket/b`"), "{error}");
+    }
+
+    #[test]
+    fn a_place_is_resolved_before_it_is_remembered() {
+        let state = tempfile::tempdir().unwrap();
+        let written = state.path().join("x/../y/./results");
+        let resolved = Place::Directory(state.path().join("y/results"));
+        let asked = wanted(written.to_str().unwrap());
+        let places = Places::resolve(state.path(), &asked, || true).unwrap();
+        assert_eq!(places.results, resolved);
+        places.remember(state.path()).unwrap();
+        assert_eq!(Places::resolve(state.path(), &asked, || false).unwrap().results, resolved);
+        let above = state.path().join("a/../b");
+        let places = Places::resolve(&above, &Wanted::default(), || false).unwrap();
+        assert_eq!(places.results, Place::Directory(state.path().join("b/results")));
     }
 
     #[test]

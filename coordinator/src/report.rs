@@ -7,6 +7,11 @@ use std::error::Error;
 
 /// An error with its causes, on one line.
 pub(crate) fn report(error: &dyn Error) -> String {
+    lines(error).replace('\n', " ")
+}
+
+/// An error with its causes, with the lines that it has.
+pub(crate) fn lines(error: &dyn Error) -> String {
     let mut text = plain(&error.to_string());
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -28,7 +33,7 @@ fn plain(text: &str) -> String {
         let after = rest.split_once("</Error>").map_or("", |(_, after)| after);
         Some(format!("{before}{message}{after}"))
     };
-    message().unwrap_or_else(|| text.to_owned()).trim().replace('\n', " ")
+    message().unwrap_or_else(|| text.to_owned()).trim().to_owned()
 }
 
 #[cfg(test)]
@@ -57,5 +62,12 @@ mod tests {
     fn documents_are_left_out_but_for_their_message() {
         let document = "403: <?xml version=\"1.0\"?>\n<Error><Code>A</Code><Message>You may not.</Message><Id>7</Id></Error>";
         assert_eq!(report(&layers(&["refused", document])), "refused: 403: You may not.");
+    }
+
+    #[test]
+    fn lines_are_kept_for_people_and_joined_for_logs() {
+        let told = layers(&["differs:\n  - a\n  + b"]);
+        assert_eq!(lines(&told), "differs:\n  - a\n  + b");
+        assert_eq!(report(&told), "differs:   - a   + b");
     }
 }

@@ -17,9 +17,11 @@ use rheo_core::row::Table;
 use rheo_query::dataset::{self, Compaction, Dataset};
 use rheo_store::{Change, Journal, Pending, Results};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::report::report;
+use crate::throttle::Throttle;
 
 /// Waiting bytes at which parts are written before their time.
 const EAGER: usize = 32 << 20;
@@ -91,6 +93,8 @@ struct Shared {
     /// Sweeps that ended, whose parts are to be merged.
     ended: Mutex<BTreeSet<SweepName>>,
     trouble: Mutex<Option<String>>,
+    /// How often that is logged: the error names another part every time.
+    throttle: Mutex<Throttle>,
     /// Whether the tree may not be what the journal says, because a change of it failed.
     doubtful: Mutex<bool>,
 }
@@ -109,6 +113,7 @@ impl Sink {
             writing: tokio::sync::Mutex::new(()),
             ended: Mutex::default(),
             trouble: Mutex::default(),
+            throttle: Mutex::default(),
             doubtful: Mutex::default(),
         };
         Self { shared: Arc::new(shared) }
@@ -157,12 +162,12 @@ impl Sink {
         let flushed = flushed.unwrap_or(Err(Error::Stopped));
         let mut trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         let now = flushed.as_ref().err().map(|error| report(error));
-        if *trouble != now {
-            if let Some(error) = &now {
+        match &now {
+            Some(error) if self.shared.throttle().is_due(Instant::now()) => {
                 tracing::error!(error, "rows stay in the journal");
-            } else {
-                tracing::info!("rows are written again");
             }
+            None if trouble.is_some() => tracing::info!("rows are written again"),
+            _ => {}
         }
         *trouble = now;
         flushed
@@ -189,6 +194,10 @@ impl Shared {
         // Whatever is left over, because a query reads it or something failed, comes next time.
         self.ended().append(&mut ended);
         merged
+    }
+
+    fn throttle(&self) -> MutexGuard<'_, Throttle> {
+        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ended(&self) -> MutexGuard<'_, BTreeSet<SweepName>> {

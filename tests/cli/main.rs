@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod environment;
+mod files;
+mod words;
+
 use std::fs;
 use std::path::Path;
 
@@ -13,12 +17,13 @@ const DEMO: &str = include_str!("../../sweeps/demo.yaml");
 fn transcript(bench: &Bench, args: &[&str], code: i32) -> String {
     let Said { out, err, .. } = bench.run(args).expect(code);
     let text = format!("$ rheo {}\n--- out\n{out}--- err\n{err}", args.join(" "));
-    text.replace(&bench.path().display().to_string(), "[dir]")
+    let program = rheo_tests::program("rheo").display().to_string();
+    text.replace(&bench.path().display().to_string(), "[dir]").replace(&program, "rheo")
 }
 
 macro_rules! assert_transcript {
     ($name:expr, $bench:expr, $args:expr, $code:expr) => {
-        insta::with_settings!({ filters => vec![(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "[time]")] }, {
+        insta::with_settings!({ filters => vec![(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(Z| [+-]\d\d:\d\d)", "[time]")] }, {
             insta::assert_snapshot!($name, transcript($bench, $args, $code));
         });
     };

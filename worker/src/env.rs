@@ -1,7 +1,13 @@
 //! The environment variables of `rheo-worker`, each the default of the flag of the same
 //! name; a file with a secret has none.
 
+use std::ffi::OsStr;
+use std::io::IsTerminal;
 use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Command;
+use tracing_subscriber::EnvFilter;
 
 /// Where the coordinator is, as a URL.
 pub(crate) const SERVER: &str = "RHEO_SERVER";
@@ -64,4 +70,31 @@ pub(crate) const GRACE: &str = "RHEO_GRACE";
 pub(crate) fn path(name: &str) -> Option<PathBuf> {
     let value = std::env::var_os(name).filter(|value| !value.is_empty());
     value.map(PathBuf::from)
+}
+
+/// The command without the variables that are empty: an empty variable is one that is not set.
+pub(crate) fn without_empty(command: Command) -> Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    let command = command.mut_args(|arg| {
+        let hides = arg.get_env().is_some_and(is_empty);
+        if hides { arg.env(None) } else { arg }
+    });
+    command.mut_subcommands(without_empty)
+}
+
+/// What is to be logged.
+pub(crate) fn log_filter() -> anyhow::Result<EnvFilter> {
+    let Some(text) = std::env::var_os(LOG).filter(|text| !text.is_empty()) else {
+        return Ok(EnvFilter::new("info"));
+    };
+    let text = text.to_string_lossy();
+    let filter = EnvFilter::builder().parse(&text);
+    filter.with_context(|| format!("{LOG} is no filter of logs such as `info`: `{text}`"))
+}
+
+/// Whether `stream` is a terminal that shows colours, and nobody asked for plain text.
+pub(crate) fn has_colours(stream: &impl IsTerminal) -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    stream.is_terminal() && !is_set("NO_COLOR") && !is_dumb
 }

@@ -7,7 +7,7 @@ mod env;
 mod offline;
 mod place;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,13 +15,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use rheo_core::id::SweepName;
 use rheo_train::{Places, Torch};
 use rheo_worker::{Access, Error, Exit, Role, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 /// Trains the trials of a Rheobase coordinator.
 #[derive(Debug, Parser)]
@@ -64,6 +63,9 @@ struct Args {
     deadline: Option<u64>,
     #[command(flatten)]
     place: place::PlaceArgs,
+    /// Check the settings and start nothing.
+    #[arg(long, hide = true)]
+    check: bool,
     /// Leave when standard input is closed, that is, when the parent process has died.
     #[arg(long, hide = true)]
     exit_with_parent: bool,
@@ -124,11 +126,18 @@ fn processors() -> u32 {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let filter = EnvFilter::try_from_env(env::LOG).unwrap_or_else(|_| EnvFilter::new("info"));
+    let matches = env::without_empty(Args::command()).get_matches();
+    let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let filter = match env::log_filter() {
+        Ok(filter) => filter,
+        Err(error) => {
+            complain(&error);
+            return ExitCode::from(2);
+        }
+    };
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Logs of local workers go to files. What is wrong with them cannot be said there.
-    log.with_ansi(std::io::stderr().is_terminal()).log_internal_errors(false).init();
+    log.with_ansi(env::has_colours(&std::io::stderr())).log_internal_errors(false).init();
     match start(&args) {
         Ok(code) => code,
         Err(error) => {
@@ -154,6 +163,9 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
         });
     }
     let settings = args.settings()?;
+    if args.check {
+        return Ok(ExitCode::SUCCESS);
+    }
     let places = places(args.data.as_ref(), args.samples.as_ref());
     let trainer = Arc::new(Torch::new(places));
     // Training has threads of its own; these carry heartbeats and deliveries. The delivery of a trial

@@ -23,6 +23,9 @@ const TOO_SHORT: Duration = Duration::from_secs(10);
 /// So many deaths in a row that come too early are enough.
 const ATTEMPTS: u32 = 4;
 
+/// The exit code of a worker whose settings or rights are wrong: another start ends likewise.
+const USAGE: i32 = 2;
+
 /// The last lines of the log of a worker that keeps dying.
 const LAST_LINES: usize = 10;
 
@@ -61,6 +64,16 @@ pub enum Error {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// A worker cannot work with the settings or the rights that it has.
+    #[error("worker {number} does not start; the end of `{}`:\n{last}", log.display())]
+    Refuses {
+        /// Which worker, from 1.
+        number: u32,
+        /// Its log.
+        log: PathBuf,
+        /// The last lines of it.
+        last: String,
     },
     /// A worker died at every start.
     #[error("worker {number} keeps dying ({status}); the end of `{}`:\n{last}", log.display())]
@@ -120,6 +133,11 @@ impl Workers {
             let status = status.map_err(|source| self.start_error(source))?;
             if status.success() || stop.is_cancelled() {
                 return Ok(());
+            }
+            if status.code() == Some(USAGE) {
+                let log = self.log(number);
+                let last = last_lines(&log);
+                return Err(Error::Refuses { number, log, last });
             }
             early_deaths = if began.elapsed() < TOO_SHORT { early_deaths + 1 } else { 1 };
             tracing::warn!(number, %status, "a worker died and is started again");
@@ -222,6 +240,14 @@ mod tests {
         let error = workers.run(CancellationToken::new()).await.unwrap_err().to_string();
         assert!(error.contains("exit status: 7"), "{error}");
         assert!(error.ends_with("  no libtorch here"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_worker_with_wrong_settings_is_started_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let workers = shell("echo no such setting >&2; exit 2", directory.path());
+        let error = workers.run(CancellationToken::new()).await.unwrap_err();
+        assert!(matches!(&error, Error::Refuses { last, .. } if last == "  no such setting"));
     }
 
     #[tokio::test]

@@ -139,7 +139,10 @@ impl<W: Write + Send> Output<W> {
             Writer::Csv(csv) => csv.into_inner(),
             Writer::Json(mut json) => {
                 json.finish()?;
-                json.into_inner()
+                let mut out = json.into_inner();
+                // A text file ends with a line break.
+                out.write_all(b"\n")?;
+                out
             }
             Writer::JsonLines(mut json) => {
                 json.finish()?;

@@ -2,7 +2,6 @@
 //! of the sweep stay as they are.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +14,7 @@ use rheo_query::wire::Decoder;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
+use super::destination::Destination;
 use super::failure::Failure;
 use super::query::{SCREEN, format_of};
 use super::select::{self, TrialsWord};
@@ -31,10 +31,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "ANALYSIS")]
     only: Vec<String>,
     /// Directory of data files such as MNIST, if the task does not name one.
-    #[arg(long, env = env::DATA, value_name = "DIR")]
+    #[arg(long, env = env::DATA, value_name = "DIR", value_parser = super::path())]
     data: Option<PathBuf>,
     /// Write every table into a file of this directory, as Parquet unless `--output` says otherwise.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = super::path())]
     directory: Option<PathBuf>,
 }
 
@@ -133,7 +133,8 @@ fn answers(mut rest: &[u8]) -> anyhow::Result<Vec<Answer>> {
     Ok(answers)
 }
 
-fn print(answers: &[Answer], output: Output) -> Result<(), Failure> {
+fn print(answers: &[Answer], output: Option<Output>) -> Result<(), Failure> {
+    let output = output.unwrap_or(Output::Table);
     let is_table = matches!(output, Output::Table);
     if !is_table && answers.len() > 1 {
         return Err(Failure::usage("the answer has several tables: add --directory DIR"));
@@ -148,17 +149,17 @@ fn print(answers: &[Answer], output: Output) -> Result<(), Failure> {
     Ok(())
 }
 
-fn save(answers: &[Answer], output: Output, directory: &Path) -> Result<(), Failure> {
-    let unusable = || format!("`{}` cannot be written to", directory.display());
-    std::fs::create_dir_all(directory).with_context(unusable).map_err(Failure::Usage)?;
+fn save(answers: &[Answer], output: Option<Output>, directory: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(directory).map_err(|error| Failure::unusable(directory, error))?;
     let format = match output {
-        Output::Table => Format::Parquet,
-        output => format_of(output),
+        None | Some(Output::Table) => Format::Parquet,
+        Some(output) => format_of(output),
     };
     for answer in answers {
         let path = directory.join(format!("{}.{}", answer.table, format.name()));
-        let file = File::create(&path).with_context(unusable).map_err(Failure::Usage)?;
-        write(answer, format, file, Size::default()).map_err(Failure::Other)?;
+        let mut file = Destination::open(&path)?;
+        write(answer, format, &mut file, Size::default()).map_err(Failure::Other)?;
+        file.finish()?;
         format::print(path.display())?;
     }
     Ok(())

@@ -1,10 +1,11 @@
 //! `rheo checkpoint export`: the weights of a trial as a safetensors file.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use serde_json::json;
 
+use super::destination::Destination;
 use super::failure::Failure;
 use super::select::{self, TrialsWord};
 use super::{Global, format, offline};
@@ -20,8 +21,8 @@ pub(super) struct Export {
     /// A trial, as in `demo/17` or `last/0`.
     #[arg(value_name = "SWEEP/TRIAL")]
     trial: TrialsWord,
-    /// Where to put them; by default SWEEP-TRIAL.safetensors here.
-    #[arg(long, short, value_name = "FILE")]
+    /// Where to put them; by default SWEEP-TRIAL.safetensors here; `-` is standard output.
+    #[arg(long, short, value_name = "FILE", value_parser = super::path())]
     file: Option<PathBuf>,
 }
 
@@ -36,23 +37,17 @@ pub(super) async fn run(global: &Global, command: &Command) -> Result<(), Failur
         .file
         .clone()
         .unwrap_or_else(|| PathBuf::from(format!("{}-{}.safetensors", id.sweep, id.index)));
-    save(&path, &weights)
-        .with_context(|| format!("`{}` cannot be written", path.display()))
-        .map_err(Failure::Usage)?;
+    let mut out = Destination::open(&path)?;
+    if out.is_terminal() {
+        return Err(Failure::usage("weights are not for a terminal: add --file FILE"));
+    }
+    out.write_all(&weights).map_err(|error| Failure::Other(error.into()))?;
+    out.finish()?;
+    if path == Path::new("-") {
+        return Ok(());
+    }
     if as_json {
         return Ok(format::print_json(&json!({ "file": path }))?);
     }
     Ok(format::print(path.display())?)
-}
-
-/// Only a whole file gets the name.
-fn save(path: &Path, weights: &[u8]) -> std::io::Result<()> {
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".part");
-    let saved = std::fs::write(&aside, weights).and_then(|()| std::fs::rename(&aside, path));
-    if saved.is_err() {
-        // Whatever kept it from being written may keep it from being removed.
-        let _ = std::fs::remove_file(&aside);
-    }
-    saved
 }

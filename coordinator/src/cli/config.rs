@@ -7,11 +7,12 @@ use super::env;
 use super::failure::Failure;
 use super::{Global, format};
 use crate::app::Settings;
+use crate::paths;
 use crate::places::Places;
 
 pub(super) fn run(global: &Global) -> Result<(), Failure> {
     let settings = Settings::new(global.state.clone());
-    let absolute = std::path::absolute(&settings.state)?;
+    let absolute = paths::resolve(&settings.state);
     let access = global.access();
     let tls = absolute.join(TLS_DIRECTORY);
     let ca = access.ca_file.unwrap_or_else(|| tls.join(CA_FILE));

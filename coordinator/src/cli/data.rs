@@ -3,7 +3,7 @@
 mod archive;
 
 use std::fs::File;
-use std::io::{self, Read, Write as _};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,8 +13,10 @@ use rheo_core::dataset::{Archive, CIFAR10, DataFile, MNIST};
 use sha2::{Digest as _, Sha256};
 use ureq::Agent;
 
+use super::destination::Destination;
 use super::failure::Failure;
 use super::{env, format};
+use crate::paths;
 
 /// Where MNIST lies, in the order in which places are tried.
 const MNIST_MIRRORS: [&str; 2] = [
@@ -40,7 +42,7 @@ pub(super) struct Fetch {
     #[arg(value_enum)]
     name: Name,
     /// Where to put it; by default `data/` and its name.
-    #[arg(long, env = env::DATA, value_name = "DIR")]
+    #[arg(long, env = env::DATA, value_name = "DIR", value_parser = super::path())]
     dir: Option<PathBuf>,
     /// Address of a directory to fetch from; may be given several times. By default public mirrors.
     #[arg(long, value_name = "URL")]
@@ -63,7 +65,7 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
     let given: Vec<&str> = args.mirror.iter().map(String::as_str).collect();
     let mirrors = if given.is_empty() { public } else { &given };
     let directory = args.dir.clone().unwrap_or_else(|| Path::new("data").join(name));
-    std::fs::create_dir_all(&directory)?;
+    std::fs::create_dir_all(&directory).map_err(|error| Failure::unusable(&directory, error))?;
     match args.name {
         Name::Mnist => {
             for file in MNIST.files() {
@@ -73,12 +75,14 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
         Name::Cifar10 => {
             let archive = obtain(&Download::from(CIFAR10.archive), &directory, mirrors)?;
             let members = [&CIFAR10.train[..], &[CIFAR10.test]].concat();
-            archive::unpack(File::open(&archive)?, &directory, &members)
+            let packed =
+                File::open(&archive).map_err(|error| Failure::unusable(&archive, error))?;
+            archive::unpack(packed, &directory, &members)
                 .with_context(|| format!("`{}` was not unpacked", archive.display()))?;
         }
     }
     format::note(format!("{name} is complete in {}", directory.display()));
-    Ok(format::print(std::path::absolute(&directory)?.display())?)
+    Ok(format::print(paths::resolve(&directory).display())?)
 }
 
 /// A file to download.
@@ -133,18 +137,12 @@ fn obtain(file: &Download, directory: &Path, mirrors: &[&str]) -> anyhow::Result
 /// Downloads beside `path`, and moves it there once it is known to be right.
 fn fetch(agent: &Agent, url: &str, file: &Download, path: &Path) -> anyhow::Result<()> {
     let mut reply = agent.get(url).call()?;
-    let aside = path.with_extension("part");
-    let mut out = File::create(&aside)?;
+    let mut out = Destination::open(path).map_err(Failure::into_error)?;
     // Nothing compresses to more than it was.
     let mut body = reply.body_mut().as_reader().take(file.bytes + 4096);
     io::copy(&mut body, &mut out)?;
-    out.flush()?;
-    out.sync_all()?;
-    if let Err(error) = verify(file, File::open(&aside)?) {
-        std::fs::remove_file(&aside)?;
-        return Err(error);
-    }
-    Ok(std::fs::rename(&aside, path)?)
+    verify(file, out.reread()?)?;
+    Ok(out.finish()?)
 }
 
 /// Checks the content of a file.

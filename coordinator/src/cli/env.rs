@@ -1,6 +1,13 @@
 //! The environment variables of `rheo`. Those with a flag of the same name are its default.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use clap::Command;
+use tracing_subscriber::EnvFilter;
+
+use super::failure::Failure;
+use super::shell;
 
 /// Address of a coordinator.
 pub(super) const SERVER: &str = "RHEO_SERVER";
@@ -71,19 +78,43 @@ pub(super) const ALL: [(&str, &str); 14] = [
     (LOG, "what is logged"),
 ];
 
-/// The value of a variable, if it is set.
+/// The value of a variable that is set, be it empty: in `TZ` that means UTC.
+pub(super) fn raw(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
+/// The value of a variable; one that is empty counts as not set.
 #[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
 pub(super) fn get(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// The path in a variable, if it is set and not empty.
+/// The path in a variable, if it is set.
 pub(super) fn path(name: &str) -> Option<PathBuf> {
-    get(name).filter(|path| !path.is_empty()).map(PathBuf::from)
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
-/// This program as it was called, so that what it tells people to type works when they paste it.
+/// The command without the variables that are empty: an empty variable is one that is not set.
+pub(super) fn without_empty(command: Command) -> Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    let command = command.mut_args(|arg| {
+        let hides = arg.get_env().is_some_and(is_empty);
+        if hides { arg.env(None) } else { arg }
+    });
+    command.mut_subcommands(without_empty)
+}
+
+/// What is to be logged.
+pub(super) fn log_filter(default: &str) -> Result<EnvFilter, Failure> {
+    let Some(text) = get(LOG) else { return Ok(EnvFilter::new(default)) };
+    EnvFilter::builder().parse(&text).map_err(|error| {
+        Failure::usage(format!("{LOG} is no filter of logs such as `info`: `{text}`: {error}"))
+    })
+}
+
+/// This program as it was called, as a word that a shell reads: what it tells people to type works
+/// when they paste it.
 pub(super) fn program() -> String {
     let called = std::env::args_os().next();
-    called.map_or_else(|| "rheo".to_owned(), |called| called.to_string_lossy().into_owned())
+    called.map_or_else(|| "rheo".to_owned(), |called| shell::path(Path::new(&called)))
 }

@@ -1,14 +1,17 @@
 //! How a command can end other than well: what is said, and with which exit code.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use rheo_core::spec::Mistakes;
 
+use super::format::Unprinted;
+use super::{destination, screen};
 use crate::app;
 use crate::client;
-use crate::report::report;
+use crate::report::lines;
 use crate::tls;
 
 /// An ending other than success.
@@ -35,6 +38,27 @@ impl Failure {
         Self::Usage(anyhow::Error::msg(text.into()))
     }
 
+    /// A file or directory that a command needs cannot be used. An error of the system alone does not
+    /// say which one it is about, hence there is no conversion from it.
+    pub(super) fn unusable(path: &Path, error: io::Error) -> Self {
+        let text = format!("`{}` cannot be used", path.display());
+        Self::Usage(anyhow::Error::new(error).context(text))
+    }
+
+    /// The system refused what no path is about, such as signals.
+    pub(super) fn system(what: &'static str, error: io::Error) -> Self {
+        Self::Other(anyhow::Error::new(error).context(what))
+    }
+
+    /// The error that is said, for whoever adds to it.
+    pub(super) fn into_error(self) -> anyhow::Error {
+        match self {
+            Self::Usage(error) | Self::Unreachable(error) | Self::Other(error) => error,
+            Self::Mistakes(mistakes) => anyhow::Error::new(*mistakes),
+            Self::SweepFailed | Self::Interrupted | Self::Said(_) => anyhow::anyhow!("interrupted"),
+        }
+    }
+
     /// Says what is wrong, once, and gives the exit code.
     pub(super) fn report(self) -> ExitCode {
         let (code, error) = match self {
@@ -51,7 +75,7 @@ impl Failure {
             Self::Usage(error) => (2, error),
             Self::Unreachable(error) => (3, error),
         };
-        complain(&format!("error: {}\n", report(error.as_ref())));
+        complain(&format!("error: {}\n", lines(error.as_ref())));
         ExitCode::from(code)
     }
 }
@@ -62,13 +86,13 @@ fn complain(text: &str) {
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
-    kind == Some(io::ErrorKind::BrokenPipe)
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// All mistakes, with the lines they are about; in colour on a terminal.
 fn rendered(mistakes: &Mistakes) -> String {
-    if !io::stderr().is_terminal() {
+    if !screen::has_colours(&io::stderr()) {
         return mistakes.render();
     }
     let mut text = String::new();
@@ -137,8 +161,14 @@ impl From<anyhow::Error> for Failure {
     }
 }
 
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
+impl From<Unprinted> for Failure {
+    fn from(error: Unprinted) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+impl From<destination::Error> for Failure {
+    fn from(error: destination::Error) -> Self {
         Self::Other(error.into())
     }
 }

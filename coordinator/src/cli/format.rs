@@ -9,6 +9,8 @@ use jiff::tz::TimeZone;
 use rheo_core::time::Timestamp;
 use serde_json::{Value, json};
 
+use super::zone;
+
 /// A table without lines, as wide as it needs to be.
 pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
@@ -28,14 +30,24 @@ pub(super) fn numbers(table: &mut Table, columns: &[usize]) {
     }
 }
 
+/// Standard output did not take what was printed.
+#[derive(Debug, thiserror::Error)]
+#[error("standard output cannot be written")]
+pub(super) struct Unprinted(#[from] io::Error);
+
 /// Prints text and a line break on standard output.
-pub(super) fn print(text: impl std::fmt::Display) -> io::Result<()> {
+pub(super) fn print(text: impl std::fmt::Display) -> Result<(), Unprinted> {
     let mut out = io::stdout().lock();
     let text = text.to_string();
     for line in text.lines() {
         writeln!(out, "{}", line.trim_end())?;
     }
-    out.flush()
+    Ok(out.flush()?)
+}
+
+/// Prints text on standard output, without a line break.
+pub(super) fn write(text: impl std::fmt::Display) -> Result<(), Unprinted> {
+    Ok(write!(io::stdout(), "{text}")?)
 }
 
 /// Says something to the person at the terminal, beside the results.
@@ -46,8 +58,8 @@ pub(super) fn note(text: impl std::fmt::Display) {
 }
 
 /// Prints a JSON value on standard output.
-pub(super) fn print_json(value: &Value) -> io::Result<()> {
-    print(serde_json::to_string_pretty(value)?)
+pub(super) fn print_json(value: &Value) -> Result<(), Unprinted> {
+    print(format_args!("{value:#}"))
 }
 
 /// Four significant digits, as many as a leaderboard needs.
@@ -78,11 +90,16 @@ pub(super) fn duration(duration: Duration) -> String {
     }
 }
 
-/// An instant in the time zone of the reader.
+/// An instant in the time zone of the reader, with its offset from UTC.
 pub(super) fn local_time(at: Timestamp) -> String {
+    time_in(at, zone::local())
+}
+
+fn time_in(at: Timestamp, zone: TimeZone) -> String {
     let instant = jiff::Timestamp::from_millisecond(i64::try_from(at.0).unwrap_or(i64::MAX));
-    let zoned = instant.unwrap_or_default().to_zoned(TimeZone::system());
-    zoned.strftime("%Y-%m-%d %H:%M:%S").to_string()
+    let zoned = instant.unwrap_or_default().to_zoned(zone);
+    let offset = if zoned.offset().is_zero() { "Z" } else { " %:z" };
+    zoned.strftime(&format!("%Y-%m-%d %H:%M:%S{offset}")).to_string()
 }
 
 /// An instant for programs: RFC 3339, in UTC.
@@ -109,6 +126,18 @@ mod tests {
             (f64::NAN, "NaN"),
         ] {
             assert_eq!(number(value), text, "{value}");
+        }
+    }
+
+    #[test]
+    fn times_say_how_far_they_are_from_utc() {
+        let at = Timestamp(1_780_000_000_000);
+        for (zone, text) in [
+            ("UTC0", "2026-05-28 20:26:40Z"),
+            ("XYZ-5:30", "2026-05-29 01:56:40 +05:30"),
+            ("CET-1CEST,M3.5.0,M10.5.0/3", "2026-05-28 22:26:40 +02:00"),
+        ] {
+            assert_eq!(time_in(at, TimeZone::posix(zone).unwrap()), text);
         }
     }
 

@@ -19,6 +19,7 @@ use serde_json::json;
 use super::failure::Failure;
 use super::{Global, env, format, submit};
 use crate::client::Client;
+use crate::paths;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -57,7 +58,7 @@ struct Common {
     #[arg(long, value_name = "NAME", value_parser = SweepName::parse)]
     sweep: Option<SweepName>,
     /// Directory of data files, as workers see it.
-    #[arg(long, env = env::DATA, value_name = "DIR")]
+    #[arg(long, env = env::DATA, value_name = "DIR", value_parser = super::path())]
     data: Option<PathBuf>,
     /// Seconds without work after which a worker leaves its place to others.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
@@ -86,17 +87,17 @@ impl Common {
     }
 
     /// Variables for workers.
-    fn environment(&self) -> Result<BTreeMap<String, String>, Failure> {
+    fn environment(&self) -> BTreeMap<String, String> {
         let mut all = BTreeMap::new();
         all.insert(env::IDLE_TIMEOUT.to_owned(), self.idle_timeout.to_string());
         if let Some(data) = &self.data {
-            let data = std::path::absolute(data)?;
+            let data = paths::resolve(data);
             all.insert(env::DATA.to_owned(), data.display().to_string());
         }
         if let Some(sweep) = &self.sweep {
             all.insert(env::SWEEP.to_owned(), sweep.to_string());
         }
-        Ok(all)
+        all
     }
 }
 
@@ -129,7 +130,8 @@ async fn launch(
     }
     format::print(&name)?;
     format::note(format!(
-        "{name}: up to {max} pilots of {slots} slots, as there is work for; `rheo launch list {name}` shows them"
+        "{name}: up to {max} pilots of {slots} slots, as there is work for; `{} launch list {name}` shows them",
+        global.rheo()
     ));
     Ok(())
 }

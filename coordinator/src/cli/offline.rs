@@ -16,10 +16,16 @@ use crate::client::Client;
 
 /// The worker program: the one that was named, or the one beside this program.
 pub(super) fn worker_program() -> Result<PathBuf, Failure> {
-    if let Some(named) = env::get(env::WORKER) {
-        return Ok(named.into());
+    if let Some(named) = env::path(env::WORKER) {
+        // A bare name is looked for in PATH.
+        if named.components().count() > 1 && !named.is_file() {
+            let text = format!("{} names `{}`, where no file is", env::WORKER, named.display());
+            return Err(Failure::usage(text));
+        }
+        return Ok(named);
     }
-    let here = std::env::current_exe()?;
+    let here = std::env::current_exe();
+    let here = here.map_err(|error| Failure::system("this program does not find itself", error))?;
     let beside = here.with_file_name("rheo-worker");
     if beside.is_file() {
         return Ok(beside);
@@ -29,6 +35,28 @@ pub(super) fn worker_program() -> Result<PathBuf, Failure> {
         beside.display(),
         env::WORKER
     )))
+}
+
+/// Whether the worker program accepts `arguments` and its environment; it starts nothing.
+pub(super) async fn check(arguments: &[OsString]) -> Result<(), Failure> {
+    let program = worker_program()?;
+    let output = Command::new(&program)
+        .args(arguments)
+        .arg("--check")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(|error| Failure::unusable(&program, error))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said.trim().trim_start_matches("error: ");
+    Err(Failure::usage(match said {
+        "" => format!("`{}` does not start: it ended by {}", program.display(), output.status),
+        said => format!("`{}` does not start: {said}", program.display()),
+    }))
 }
 
 /// The last checkpoint of a trial.
@@ -62,7 +90,8 @@ pub(super) async fn ask(arguments: Vec<OsString>, checkpoint: Vec<u8>) -> Result
             let _ = input.write_all(&checkpoint).await;
         });
     }
-    let output = child.wait_with_output().await?;
+    let output = child.wait_with_output().await;
+    let output = output.map_err(|error| Failure::unusable(&program, error))?;
     match output.status.code() {
         Some(0) => Ok(output.stdout),
         // It has said why.

@@ -1,7 +1,7 @@
 //! A sweep as it runs: bars on a terminal, plain lines elsewhere, both on standard error.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use rheo_core::metric::Metric;
 use rheo_core::sweep::{Counts, Status, TrialView};
 use rheo_core::trainer::Progress;
 
-use super::{format, point};
+use super::{format, point, screen};
 use crate::client::{Moment, Seen};
 
 /// Steps of a bar for one trial.
@@ -64,7 +64,7 @@ pub(super) enum Display {
 
 impl Display {
     pub(super) fn new() -> Self {
-        if io::stderr().is_terminal() { Self::Bars(Bars::new()) } else { Self::Lines }
+        if screen::has_colours(&io::stderr()) { Self::Bars(Bars::new()) } else { Self::Lines }
     }
 
     /// Shows how things are now.

@@ -1,12 +1,12 @@
 //! `rheo query`: SQL over everything that is committed, live or at rest.
 
-use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal as _, Write};
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use rheo_query::output::{Format, Output as Rows, Size};
 use rheo_query::wire::Decoder;
 
+use super::destination::Destination;
 use super::failure::Failure;
 use super::{Global, Output};
 use crate::client::{self, Client};
@@ -19,29 +19,52 @@ pub(super) struct Args {
     /// A SELECT over the tables of docs/results.md, such as trials and epochs; `-` reads it from
     /// standard input.
     sql: String,
-    /// Write the answer to this file.
-    #[arg(long, short, value_name = "FILE")]
+    /// Write the answer to this file, in the format of its ending: .csv, .json, .jsonl, .parquet or
+    /// .arrow; `-` is standard output.
+    #[arg(long, short, value_name = "FILE", value_parser = super::path())]
     file: Option<PathBuf>,
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
-    let sql = if args.sql == "-" { io::read_to_string(io::stdin())? } else { args.sql.clone() };
-    let format = format_of(global.output);
-    let binary = matches!(format, Format::Parquet | Format::Arrow);
-    if binary && args.file.is_none() && io::stdout().is_terminal() {
+    let sql = if args.sql == "-" { read_sql()? } else { args.sql.clone() };
+    let path = args.file.as_deref().unwrap_or(Path::new("-"));
+    let format = format_for(global.output, path)?;
+    // Before anything is asked: what cannot be written need not be computed.
+    let mut out = Destination::open(path)?;
+    let is_terminal = out.is_terminal();
+    if matches!(format, Format::Parquet | Format::Arrow) && is_terminal {
         return Err(Failure::usage("this format is not for a terminal: add --file FILE"));
     }
     let mut client = global.connect().await?;
-    let size = if io::stdout().is_terminal() { SCREEN } else { Size::default() };
-    match &args.file {
-        None => print(&mut client, &sql, format, io::stdout(), size).await,
-        Some(path) => {
-            // Only a whole answer gets the name.
-            let aside = path.with_extension("part");
-            let out = BufWriter::new(File::create(&aside)?);
-            print(&mut client, &sql, format, out, Size::default()).await?;
-            Ok(std::fs::rename(&aside, path)?)
-        }
+    let size = if is_terminal { SCREEN } else { Size::default() };
+    print(&mut client, &sql, format, &mut out, size).await?;
+    Ok(out.finish()?)
+}
+
+fn read_sql() -> Result<String, Failure> {
+    io::read_to_string(io::stdin())
+        .map_err(|error| Failure::usage(format!("standard input cannot be read: {error}")))
+}
+
+/// The format that was asked for, or else that of the ending of a file; both must agree.
+fn format_for(asked: Option<Output>, path: &Path) -> Result<Format, Failure> {
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    let named = match ending.to_ascii_lowercase().as_str() {
+        "csv" => Some(Format::Csv),
+        "json" => Some(Format::Json),
+        "jsonl" | "ndjson" => Some(Format::JsonLines),
+        "parquet" => Some(Format::Parquet),
+        "arrow" | "arrows" => Some(Format::Arrow),
+        _ => None,
+    };
+    match (asked.map(format_of), named) {
+        (Some(asked), Some(named)) if asked != named => Err(Failure::usage(format!(
+            "`{}` is the name of a {} file, but --output asks for {}: leave --output out, or choose another name",
+            path.display(),
+            named.name(),
+            asked.name(),
+        ))),
+        (asked, named) => Ok(asked.or(named).unwrap_or(Format::Table)),
     }
 }
 
@@ -91,4 +114,30 @@ pub(super) async fn print<W: Write + Send>(
 
 fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
     Failure::Other(error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ending_of_a_file_says_its_format() {
+        let format = |asked, path| format_for(asked, Path::new(path)).ok();
+        for (path, expected) in [
+            ("-", Format::Table),
+            ("x", Format::Table),
+            ("x.txt", Format::Table),
+            ("x.CSV", Format::Csv),
+            ("a.b/x.json", Format::Json),
+            ("x.ndjson", Format::JsonLines),
+            ("x.parquet", Format::Parquet),
+            ("x.arrow", Format::Arrow),
+        ] {
+            assert_eq!(format(None, path), Some(expected), "{path}");
+        }
+        assert_eq!(format(Some(Output::Csv), "x.txt"), Some(Format::Csv));
+        assert_eq!(format(Some(Output::Csv), "x.csv"), Some(Format::Csv));
+        assert_eq!(format(Some(Output::Csv), "x.parquet"), None);
+        assert_eq!(format(Some(Output::Table), "x.csv"), None);
+    }
 }

@@ -228,7 +228,9 @@ impl Running {
             }
         };
         // Only now is this process the only one that writes there.
-        let (door, url) = listen.door(&state, listener.local_addr()?).await?;
+        let bound = listener.local_addr();
+        let bound = bound.map_err(|error| Failure::system("the port cannot be told", error))?;
+        let (door, url) = listen.door(&state, bound).await?;
         listen.announce(&state);
         let coordinator = opened.start(&tasks, &stop).await?;
         let serving = coordinator.clone();
@@ -271,8 +273,9 @@ impl Announced {
     fn write(path: &Path, url: &str) -> Result<Self, Failure> {
         // Renamed into place, so that nobody reads half an address.
         let aside = path.with_extension("new");
-        std::fs::write(&aside, ServerFile::of_this_process(url).to_string())?;
-        std::fs::rename(&aside, path)?;
+        std::fs::write(&aside, ServerFile::of_this_process(url).to_string())
+            .and_then(|()| std::fs::rename(&aside, path))
+            .map_err(|error| Failure::unusable(path, error))?;
         Ok(Self(path.to_owned()))
     }
 }
@@ -286,17 +289,21 @@ impl Drop for Announced {
 
 /// Resolves to whether a person (or else a scheduler) wants this process to end.
 pub(super) fn interruption() -> Result<impl Future<Output = bool> + Send, Failure> {
-    let asked = signals::request_to_end()?;
+    let asked = signals::request_to_end().map_err(without_signals)?;
     Ok(async move { asked.await == signals::Request::Interrupt })
 }
 
 /// From here on another request ends this process at once; what is acknowledged is safe.
 pub(super) fn exit_when_asked_again() -> Result<(), Failure> {
-    let again = signals::insistence()?;
+    let again = signals::insistence().map_err(without_signals)?;
     tokio::spawn(async move {
         again.await;
         #[expect(clippy::exit, reason = "asked twice")]
         std::process::exit(130);
     });
     Ok(())
+}
+
+fn without_signals(error: std::io::Error) -> Failure {
+    Failure::system("signals cannot be watched", error)
 }

@@ -1,12 +1,13 @@
 //! `rheo submit`: hands a sweep file to the coordinator and returns.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rheo_core::spec::{self, Parsed};
 use serde_json::json;
 
 use super::failure::Failure;
-use super::{Global, format};
+use super::{Global, format, shell};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -43,7 +44,8 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     let (text, _) = read(&args.file)?;
     if global.server.is_none() {
         // Submitting is a way to begin.
-        std::fs::create_dir_all(&global.state)?;
+        std::fs::create_dir_all(&global.state)
+            .map_err(|error| without_state(&global.state, &error))?;
     }
     let mut client = global.connect().await?;
     let (sweep, created) = client.submit(&args.file.display().to_string(), &text).await?;
@@ -55,7 +57,19 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     let what = if created { "submitted" } else { "was submitted before" };
     format::note(format!("{} {what}: {} trials", sweep.name, sweep.counts.trials));
     if !client.is_live {
-        format::note("no coordinator runs here yet: start one with `rheo serve`");
+        let (rheo, file) = (global.rheo(), shell::path(&args.file));
+        format::note(format!(
+            "no coordinator runs here: `{rheo} run {file}` runs it on this machine, `{rheo} launch` on others"
+        ));
     }
     Ok(())
+}
+
+/// The state directory cannot be made: another one may be.
+fn without_state(state: &Path, error: &io::Error) -> Failure {
+    let text = format!(
+        "the state directory `{}` cannot be made: {error}: name another one by --state",
+        state.display()
+    );
+    Failure::usage(text)
 }

@@ -11,7 +11,7 @@ use rheo_query::report;
 use serde_json::{Map, Value};
 
 use super::failure::Failure;
-use super::{env, format, point, query, status};
+use super::{env, format, point, query, shell, status};
 use crate::client::Client;
 
 /// Trials on the leaderboard.
@@ -141,5 +141,5 @@ fn command(state: &Path) -> String {
     if state == Path::new(super::DEFAULT_STATE) {
         return env::program();
     }
-    format!("{} --state {}", env::program(), state.display())
+    format!("{} --state {}", env::program(), shell::path(state))
 }

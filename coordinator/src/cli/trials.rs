@@ -1,7 +1,5 @@
 //! `rheo trials`: the trials of a sweep, page by page.
 
-use std::io::Write as _;
-
 use rheo_core::sweep::{Status, TrialView};
 use rheo_core::trainer::Progress;
 use serde_json::{Value, json};
@@ -61,17 +59,16 @@ struct List {
 impl List {
     fn begin(json: bool) -> Result<Self, Failure> {
         if json {
-            write!(std::io::stdout(), "[")?;
+            format::write("[")?;
         }
         Ok(Self { json, count: 0 })
     }
 
     fn add(&mut self, trials: &[Seen]) -> Result<(), Failure> {
         if self.json {
-            let mut out = std::io::stdout().lock();
             for seen in trials {
                 let gap = if self.count == 0 { "\n  " } else { ",\n  " };
-                write!(out, "{gap}{}", json(seen))?;
+                format::write(format_args!("{gap}{}", json(seen)))?;
                 self.count += 1;
             }
             return Ok(());
@@ -85,7 +82,7 @@ impl List {
 
     fn end(self) -> Result<(), Failure> {
         if self.json {
-            writeln!(std::io::stdout(), "\n]")?;
+            format::print("\n]")?;
         } else if self.count == 0 {
             format::note("no such trial");
         }

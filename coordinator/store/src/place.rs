@@ -122,7 +122,10 @@ impl FromStr for Place {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         match text.split_once("://") {
-            None if text.is_empty() => Err(Error::Invalid(text.to_owned())),
+            // The store of the query engine drops line breaks from paths.
+            None if text.is_empty() || text.contains(char::is_control) => {
+                Err(Error::Invalid(text.escape_debug().to_string()))
+            }
             None => Ok(Self::Directory(text.into())),
             Some((scheme, rest)) => {
                 let invalid = || Error::Invalid(text.to_owned());

@@ -16,8 +16,9 @@
 //! redb panics on some damaged files; here such a panic becomes [`Error::Damaged`].
 
 use std::collections::BTreeSet;
+use std::io;
 use std::panic::AssertUnwindSafe;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ::redb::{
@@ -48,6 +49,8 @@ const RETRACTIONS: TableDefinition<'_, &[u8], ()> = TableDefinition::new("retrac
 
 /// A journal in a redb file.
 pub struct Redb {
+    /// The file, for messages.
+    path: PathBuf,
     open: Box<dyn Fn() -> Result<Database, Error> + Send + Sync>,
     /// Empty after an I/O error, until the next call opens the file again.
     database: Mutex<Option<Arc<Database>>>,
@@ -62,27 +65,31 @@ impl std::fmt::Debug for Redb {
 impl Redb {
     /// Opens the journal at `path`, creating it if there is none.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let path = path.to_owned();
-        Self::with_opener(Box::new(move || {
-            let database = Database::create(&path).map_err(|error| open_error(error, &path))?;
+        let file = path.to_owned();
+        let open = Box::new(move || {
+            let database = Database::create(&file).map_err(|error| open_error(error, &file))?;
             Ok(database)
-        }))
+        });
+        Self::with_opener(path, open)
     }
 
     /// Opens a journal on storage that `backend` makes, for tests that freeze the disk.
     pub fn with_backend<B: StorageBackend>(
         backend: impl Fn() -> B + Send + Sync + 'static,
     ) -> Result<Self, Error> {
-        Self::with_opener(Box::new(move || {
+        let name = Path::new("the test's storage");
+        let open = Box::new(move || {
             let database = Database::builder().create_with_backend(backend());
-            database.map_err(|error| open_error(error, Path::new("the test's storage")))
-        }))
+            database.map_err(|error| open_error(error, name))
+        });
+        Self::with_opener(name, open)
     }
 
     fn with_opener(
+        path: &Path,
         open: Box<dyn Fn() -> Result<Database, Error> + Send + Sync>,
     ) -> Result<Self, Error> {
-        let journal = Self { open, database: Mutex::new(None) };
+        let journal = Self { path: path.to_owned(), open, database: Mutex::new(None) };
         journal.write(prepare)?;
         Ok(journal)
     }
@@ -100,7 +107,8 @@ impl Redb {
         &self,
         action: impl FnOnce(&ReadTransaction) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        guarded(|| action(&self.database()?.begin_read()?))
+        let result = guarded(|| action(&self.database()?.begin_read()?));
+        result.map_err(|error| self.named(error))
     }
 
     /// Runs `action` in a transaction that is durable when this returns.
@@ -117,7 +125,18 @@ impl Redb {
         if matches!(result, Err(Error::Io(_))) {
             self.close();
         }
-        result
+        result.map_err(|error| self.named(error))
+    }
+
+    /// An error of the system with the file that it is about.
+    fn named(&self, error: Error) -> Error {
+        match error {
+            Error::Io(source) => {
+                let (path, kind) = (self.path.clone(), source.kind());
+                Error::Io(io::Error::new(kind, Unusable { path, source }))
+            }
+            other => other,
+        }
     }
 
     /// Closes the file. On a damaged one that can panic too, which says nothing new.
@@ -131,6 +150,14 @@ impl Drop for Redb {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// The file that an error of the system is about.
+#[derive(Debug, thiserror::Error)]
+#[error("`{}`", path.display())]
+struct Unusable {
+    path: PathBuf,
+    source: io::Error,
 }
 
 /// Runs `action`; a panic in it is a damaged file.
@@ -314,7 +341,7 @@ impl From<StorageError> for Error {
         match error {
             StorageError::Io(error) => Self::Io(error),
             // What poisoned the file is reported by the call that met it.
-            StorageError::PreviousIo => Self::Io(std::io::Error::other("an earlier write failed")),
+            StorageError::PreviousIo => Self::Io(io::Error::other("an earlier write failed")),
             other => Self::Damaged { detail: other.to_string() },
         }
     }

@@ -2,12 +2,14 @@
 //! an archive whose digest is known to be right, without a dependency.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use flate2::bufread::GzDecoder;
+
+use crate::cli::destination::Destination;
+use crate::cli::failure::Failure;
 
 /// Bytes of a header; contents are filled up to a multiple of it.
 const BLOCK: usize = 512;
@@ -25,13 +27,11 @@ pub(super) fn unpack(archive: impl Read, directory: &Path, members: &[&str]) -> 
         let content = &mut (&mut tar).take(size.next_multiple_of(BLOCK as u64));
         let wanted = missing.iter().copied().find(|&name| is_file(&header, name));
         if let Some(name) = wanted {
-            let aside = directory.join(format!("{name}.part"));
-            let mut out = File::create(&aside)?;
+            let mut out = Destination::open(&directory.join(name)).map_err(Failure::into_error)?;
             if io::copy(&mut content.by_ref().take(size), &mut out)? < size {
                 bail!("it ends within `{name}`");
             }
-            out.sync_all()?;
-            std::fs::rename(&aside, directory.join(name))?;
+            out.finish()?;
             missing.remove(name);
         }
         io::copy(content, &mut io::sink())?;
@@ -84,8 +84,8 @@ mod tests {
         out.finish().unwrap()
     }
 
-    #[test]
-    fn the_files_asked_for_are_unpacked_and_no_others() {
+    #[tokio::test]
+    async fn the_files_asked_for_are_unpacked_and_no_others() {
         let directory = tempfile::tempdir().unwrap();
         let archive = packed(&[
             entry("set/", b'5', b""),
@@ -102,8 +102,8 @@ mod tests {
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 3);
     }
 
-    #[test]
-    fn an_archive_that_lacks_a_file_is_refused_by_its_name() {
+    #[tokio::test]
+    async fn an_archive_that_lacks_a_file_is_refused_by_its_name() {
         let directory = tempfile::tempdir().unwrap();
         let whole = packed(&[entry("a.bin", b'0', &[7; 1000]), entry("c.bin", b'2', b"")]);
         let error = unpack(whole.as_slice(), directory.path(), &["a.bin", "c.bin"]).unwrap_err();

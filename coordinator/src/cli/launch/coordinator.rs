@@ -33,7 +33,8 @@ pub(super) async fn ensure(global: &Global, reach: Reach) -> Result<Client, Fail
     if global.server.is_some() {
         return global.connect().await;
     }
-    std::fs::create_dir_all(&global.state)?;
+    std::fs::create_dir_all(&global.state)
+        .map_err(|error| Failure::unusable(&global.state, error))?;
     match client::find(&Settings::new(global.state.clone()), &global.access()).await? {
         Found::Running(client) => {
             if reach == Reach::Network {
@@ -80,21 +81,26 @@ fn log(state: &Path) -> std::path::PathBuf {
 
 fn start(state: &Path, reach: Reach) -> Result<(), Failure> {
     let path = log(state);
-    std::fs::create_dir_all(state.join("logs"))?;
-    let log = OpenOptions::new().create(true).append(true).open(&path)?;
+    let unusable = |error| Failure::unusable(&path, error);
+    std::fs::create_dir_all(state.join("logs")).map_err(unusable)?;
+    let log = OpenOptions::new().create(true).append(true).open(&path).map_err(unusable)?;
     let listen = match reach {
         Reach::Here => "127.0.0.1:0",
         Reach::Network => "0.0.0.0:0",
     };
-    let child = Command::new(std::env::current_exe()?)
+    let program = std::env::current_exe();
+    let program =
+        program.map_err(|error| Failure::system("this program does not find itself", error))?;
+    let child = Command::new(&program)
         .args(["serve", "--listen", listen, "--state"])
         .arg(state)
         .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
+        .stdout(log.try_clone().map_err(unusable)?)
         .stderr(log)
         // What interrupts this command is not meant for it.
         .process_group(0)
-        .spawn()?;
+        .spawn()
+        .map_err(|error| Failure::unusable(&program, error))?;
     format::note(format!(
         "started a coordinator: process {} on this machine, log `{}`",
         child.id(),

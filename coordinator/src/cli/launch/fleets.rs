@@ -40,7 +40,8 @@ pub(super) async fn list(global: &Global, args: &ListArgs) -> Result<(), Failure
         fleets.retain(|fleet| fleet.spec.name == *name);
         if fleets.is_empty() {
             return Err(Failure::usage(format!(
-                "no fleet is called `{name}`: `rheo launch list` shows those there are"
+                "no fleet is called `{name}`: `{} launch list` shows those there are",
+                global.rheo()
             )));
         }
     }
@@ -185,7 +186,8 @@ async fn tell(
     }
     format::print(table(&fleets))?;
     if !client.is_live {
-        format::note("no coordinator runs here: `rheo serve` carries it out");
+        let rheo = global.rheo();
+        format::note(format!("no coordinator runs here: `{rheo} serve` carries it out"));
     }
     Ok(())
 }

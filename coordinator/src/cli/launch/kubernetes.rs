@@ -10,6 +10,7 @@ use super::coordinator::Reach;
 use super::{Common, example, launch};
 use crate::cli::failure::Failure;
 use crate::cli::{Global, env, format};
+use crate::paths;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
@@ -79,15 +80,15 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 impl Args {
-    fn settings(&self, global: &Global) -> Result<Settings, Failure> {
-        let absolute = |path: &PathBuf| std::path::absolute(path);
-        let mut environment = self.common.environment()?;
+    fn settings(&self, global: &Global) -> Settings {
+        let absolute = |path: &PathBuf| paths::resolve(path);
+        let mut environment = self.common.environment();
         environment.remove(env::DATA);
-        Ok(Settings {
+        Settings {
             server: self.pod_server.clone(),
-            ca_file: self.pod_ca_file.as_ref().map(absolute).transpose()?,
-            token_file: self.worker_token_file.as_ref().map(absolute).transpose()?,
-            kubeconfig: self.kubeconfig(global)?,
+            ca_file: self.pod_ca_file.as_ref().map(absolute),
+            token_file: self.worker_token_file.as_ref().map(absolute),
+            kubeconfig: self.kubeconfig(global),
             context: self.context.clone(),
             namespace: self.namespace.clone(),
             image: self.image.clone(),
@@ -104,12 +105,12 @@ impl Args {
             data: self.common.data.clone(),
             grace: self.grace,
             environment,
-        })
+        }
     }
 
     /// The files that the coordinator is to read. One elsewhere has files of its own: only what was
     /// said on the command line is meant for it.
-    fn kubeconfig(&self, global: &Global) -> Result<Vec<PathBuf>, Failure> {
+    fn kubeconfig(&self, global: &Global) -> Vec<PathBuf> {
         let named = match (&self.kubeconfig, &global.server) {
             (Some(path), _) => vec![path.clone()],
             (None, Some(_)) => Vec::new(),
@@ -119,17 +120,17 @@ impl Args {
                 paths.map(PathBuf::from).collect()
             }
         };
-        Ok(named.iter().map(std::path::absolute).collect::<Result<_, _>>()?)
+        named.iter().map(|path| paths::resolve(path)).collect()
     }
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     let common = &args.common;
-    let settings = args.settings(global)?;
+    let settings = args.settings(global);
     let name = common.name("kubernetes")?;
     let max = common.max()?;
     let json = serde_json::to_string(&settings).map_err(anyhow::Error::from)?;
-    let launcher = Launcher::new(settings, &std::path::absolute(&global.state)?);
+    let launcher = Launcher::new(settings, &paths::resolve(&global.state));
     let refused = |error: Error| Failure::usage(error.to_string());
     if common.dry_run {
         format::note(format!("one Secret, and one Job for each of at most {max} pilots:"));

@@ -7,6 +7,7 @@ use super::coordinator::Reach;
 use super::{Common, example, launch};
 use crate::cli::failure::Failure;
 use crate::cli::{Global, format, offline};
+use crate::paths;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
@@ -19,13 +20,13 @@ pub(in crate::cli) struct Args {
 
 pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     let common = &args.common;
-    let state = std::path::absolute(&global.state)?;
+    let state = paths::resolve(&global.state);
     let settings = Settings {
         logs: state.join("logs"),
         state,
-        worker: std::path::absolute(offline::worker_program()?)?,
+        worker: paths::resolve(&offline::worker_program()?),
         slots: args.slots,
-        environment: common.environment()?,
+        environment: common.environment(),
     };
     let name = common.name("local")?;
     if common.dry_run {

@@ -10,6 +10,7 @@ use super::coordinator::Reach;
 use super::{Common, example, launch};
 use crate::cli::failure::Failure;
 use crate::cli::{Global, format, offline};
+use crate::paths;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
@@ -43,7 +44,7 @@ pub(in crate::cli) struct Args {
 
 impl Args {
     fn settings(&self, global: &Global) -> Result<Settings, Failure> {
-        let state = std::path::absolute(&global.state)?;
+        let state = paths::resolve(&global.state);
         let setup = self.setup.as_ref().map(|path| {
             std::fs::read_to_string(path).map_err(|error| {
                 Failure::usage(format!("`{}` cannot be read: {error}", path.display()))
@@ -52,7 +53,7 @@ impl Args {
         Ok(Settings {
             logs: state.join("logs"),
             state,
-            worker: std::path::absolute(offline::worker_program()?)?,
+            worker: paths::resolve(&offline::worker_program()?),
             time: self.time.clone(),
             cpus: self.cpus,
             gpus: self.gpus,
@@ -61,7 +62,7 @@ impl Args {
             account: self.account.clone(),
             options: self.options.clone(),
             setup: setup.transpose()?.unwrap_or_default(),
-            environment: self.common.environment()?,
+            environment: self.common.environment(),
         })
     }
 }
@@ -78,7 +79,8 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
         let text = format!("mkdir -p '{logs}'\n{command} <<'SCRIPT'\n{script}SCRIPT");
         return Ok(format::print(text)?);
     }
-    std::fs::create_dir_all(&settings.logs)?;
+    std::fs::create_dir_all(&settings.logs)
+        .map_err(|error| Failure::unusable(&settings.logs, error))?;
     match Launcher::check(&settings, &example(&name)).await {
         Ok(()) => {}
         Err(Error::Refused(text)) => return Err(Failure::usage(text)),

@@ -1,0 +1,293 @@
+//! Files that commands write: a regular file appears whole under its name or not at all, a pipe or a
+//! device gets the bytes as they come.
+//!
+//! A file is written beside its name under one that nobody else has, and renamed at the end; whatever
+//! ends the command before, an interrupt included, leaves nothing. Links are followed, and a file
+//! that is replaced keeps its permissions.
+
+use std::collections::BTreeSet;
+use std::fs::{File, Metadata, OpenOptions, Permissions};
+use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, Once, PoisonError};
+
+use tempfile::TempPath;
+
+use super::failure::Failure;
+use crate::signals;
+
+/// Where a command writes.
+#[derive(Debug)]
+pub(super) struct Destination {
+    /// How it is called, for messages.
+    name: String,
+    sink: Sink,
+}
+
+#[derive(Debug)]
+enum Sink {
+    /// Standard output.
+    Stdout(io::Stdout),
+    /// What is there already and no regular file: a pipe or a device.
+    Direct(File),
+    /// A regular file.
+    Aside(Box<Aside>),
+}
+
+/// A file that does not have its name yet.
+#[derive(Debug)]
+struct Aside {
+    out: BufWriter<File>,
+    /// Where it is until then; removed when this is dropped.
+    path: TempPath,
+    /// The name that it gets.
+    target: PathBuf,
+    /// What bears that name now.
+    replaced: Option<Metadata>,
+}
+
+/// The most links from a name to a file.
+const LINKS: u32 = 40;
+
+/// The files that do not have their names yet.
+static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// Why a file could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("{name} cannot be written")]
+pub(super) struct Error {
+    name: String,
+    source: io::Error,
+}
+
+impl Destination {
+    /// The file `path`, or standard output for `-`.
+    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
+        if path == Path::new("-") {
+            let name = "standard output".to_owned();
+            return Ok(Self { name, sink: Sink::Stdout(io::stdout()) });
+        }
+        let name = format!("`{}`", path.display());
+        match sink(path) {
+            Ok(sink) => Ok(Self { name, sink }),
+            Err(source) => Err(Failure::Usage(Error { name, source }.into())),
+        }
+    }
+
+    /// Whether a person would see the bytes.
+    pub(super) fn is_terminal(&self) -> bool {
+        match &self.sink {
+            Sink::Stdout(out) => out.is_terminal(),
+            Sink::Direct(file) => file.is_terminal(),
+            Sink::Aside(_) => false,
+        }
+    }
+
+    /// What was written so far, from its beginning, for whoever wants to check it.
+    pub(super) fn reread(&mut self) -> Result<File, Error> {
+        let read = match &mut self.sink {
+            Sink::Aside(aside) => aside.out.flush().and_then(|()| File::open(&aside.path)),
+            Sink::Stdout(_) | Sink::Direct(_) => Err(io::ErrorKind::Unsupported.into()),
+        };
+        read.map_err(|source| Error { name: self.name.clone(), source })
+    }
+
+    /// Gives the file its name, durably.
+    pub(super) fn finish(mut self) -> Result<(), Error> {
+        let finished = match self.sink {
+            Sink::Stdout(ref mut out) => out.flush(),
+            Sink::Direct(ref mut file) => file.flush(),
+            Sink::Aside(aside) => aside.finish(),
+        };
+        finished.map_err(|source| Error { name: self.name, source })
+    }
+}
+
+impl Write for Destination {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = match &mut self.sink {
+            Sink::Stdout(out) => out.write(bytes),
+            Sink::Direct(file) => file.write(bytes),
+            Sink::Aside(aside) => aside.out.write(bytes),
+        };
+        // Whoever encodes rows does not know where they go.
+        written.map_err(|source| named(&self.name, source))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = match &mut self.sink {
+            Sink::Stdout(out) => out.flush(),
+            Sink::Direct(file) => file.flush(),
+            Sink::Aside(aside) => aside.out.flush(),
+        };
+        flushed.map_err(|source| named(&self.name, source))
+    }
+}
+
+fn named(name: &str, source: io::Error) -> io::Error {
+    if source.kind() == io::ErrorKind::Interrupted {
+        // It is tried again.
+        return source;
+    }
+    io::Error::new(source.kind(), Error { name: name.to_owned(), source })
+}
+
+fn sink(path: &Path) -> io::Result<Sink> {
+    let found = match std::fs::metadata(path) {
+        Ok(found) => Some(found),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    if found.as_ref().is_some_and(Metadata::is_dir) {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    let is_regular = found.as_ref().is_none_or(Metadata::is_file);
+    match target(path)? {
+        Some(target) if is_regular => Ok(Sink::Aside(Box::new(Aside::new(target, found)?))),
+        _ => Ok(Sink::Direct(OpenOptions::new().append(true).open(path)?)),
+    }
+}
+
+/// The name behind all links; nothing if it stands for a file that a process has open, such as
+/// `/dev/stdout`: renaming would not reach that one.
+fn target(path: &Path) -> io::Result<Option<PathBuf>> {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS {
+        let parent = parent(&path);
+        if parent.canonicalize().is_ok_and(|parent| parent.starts_with("/proc")) {
+            return Ok(None);
+        }
+        match std::fs::read_link(&path) {
+            Ok(next) => path = parent.join(next),
+            // No link, or nothing yet.
+            Err(_) => return Ok(Some(path)),
+        }
+    }
+    Err(io::Error::other("too many links"))
+}
+
+fn parent(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+impl Aside {
+    fn new(target: PathBuf, replaced: Option<Metadata>) -> io::Result<Self> {
+        remove_when_interrupted()?;
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let file = tempfile::Builder::new()
+            .prefix(&format!(".{name}."))
+            .suffix(".new")
+            // As if it were created under its name.
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(parent(&target))?;
+        let (file, path) = file.into_parts();
+        unfinished(|all| all.insert(path.to_path_buf()));
+        Ok(Self { out: BufWriter::new(file), path, target, replaced })
+    }
+
+    fn finish(mut self: Box<Self>) -> io::Result<()> {
+        self.out.flush()?;
+        let file = self.out.get_ref();
+        if let Some(replaced) = &self.replaced {
+            // Only root may give a file away; whoever may not owns it.
+            let _ = fchown(file, Some(replaced.uid()), Some(replaced.gid()));
+            file.set_permissions(Permissions::from_mode(replaced.mode() & 0o7777))?;
+        }
+        file.sync_all()?;
+        std::fs::rename(&self.path, &self.target)?;
+        File::open(parent(&self.target))?.sync_all()
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        unfinished(|all| all.remove(&self.path.to_path_buf()));
+    }
+}
+
+fn unfinished<T>(change: impl FnOnce(&mut BTreeSet<PathBuf>) -> T) -> T {
+    change(&mut UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Has an interrupt remove the files that are not finished, and then end this process.
+fn remove_when_interrupted() -> io::Result<()> {
+    static ONCE: Once = Once::new();
+    if ONCE.is_completed() {
+        return Ok(());
+    }
+    let asked = signals::request_to_end()?;
+    ONCE.call_once(|| {
+        tokio::spawn(async move {
+            asked.await;
+            unfinished(|all| {
+                for path in all.iter() {
+                    // It may have got its name in this instant.
+                    let _ = std::fs::remove_file(path);
+                }
+            });
+            #[expect(clippy::exit, reason = "interrupted: the file is not there")]
+            std::process::exit(130);
+        });
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn write(path: &Path, text: &str) {
+        let mut out = Destination::open(path).unwrap();
+        out.write_all(text.as_bytes()).unwrap();
+        out.finish().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_file_is_there_whole_or_not_at_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.csv");
+        fs::write(directory.path().join("x.part"), "precious").unwrap();
+        drop(Destination::open(&path).unwrap());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        write(&path, "one");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one");
+        assert_eq!(fs::read_to_string(directory.path().join("x.part")).unwrap(), "precious");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
+    }
+
+    #[tokio::test]
+    async fn links_are_followed_and_permissions_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::write(at("real"), "old").unwrap();
+        fs::set_permissions(at("real"), Permissions::from_mode(0o640)).unwrap();
+        symlink("real", at("link")).unwrap();
+        symlink(at("link"), at("far")).unwrap();
+        write(&at("far"), "new");
+        assert_eq!(fs::read_to_string(at("real")).unwrap(), "new");
+        assert!(fs::symlink_metadata(at("far")).unwrap().is_symlink());
+        assert_eq!(fs::metadata(at("real")).unwrap().mode() & 0o777, 0o640);
+        symlink("not yet", at("dangling")).unwrap();
+        write(&at("dangling"), "there");
+        assert_eq!(fs::read_to_string(at("not yet")).unwrap(), "there");
+        symlink("loop", at("loop")).unwrap();
+        assert!(Destination::open(&at("loop")).is_err());
+        assert!(Destination::open(directory.path()).is_err());
+    }
+
+    #[tokio::test]
+    async fn devices_are_written_to_and_stay() {
+        write(Path::new("/dev/null"), "gone");
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+        let mut full = Destination::open(Path::new("/dev/full")).unwrap();
+        let error = full.write_all(b"x").unwrap_err().to_string();
+        assert!(error.contains("`/dev/full` cannot be written"), "{error}");
+    }
+}

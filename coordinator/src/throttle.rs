@@ -1,0 +1,41 @@
+//! One line a minute about what fails again and again: a log that fills the disk on which nothing can
+//! be written helps nobody.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The shortest time between two lines about the same.
+const PAUSE: Duration = Duration::from_mins(1);
+
+/// Lets through one line a minute.
+#[derive(Debug, Default)]
+pub(crate) struct Throttle {
+    last: Option<Instant>,
+}
+
+impl Throttle {
+    /// Whether a line is due at `now`; if so, the next one is due in a minute.
+    pub(crate) fn is_due(&mut self, now: Instant) -> bool {
+        if self.last.is_some_and(|last| now < last + PAUSE) {
+            return false;
+        }
+        self.last = Some(now);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_a_minute_is_let_through() {
+        let (mut throttle, began) = (Throttle::default(), Instant::now());
+        let due = (0..150).filter(|second| {
+            let now = began + Duration::from_secs(*second);
+            throttle.is_due(now)
+        });
+        assert_eq!(due.collect::<Vec<_>>(), [0, 60, 120]);
+    }
+}
