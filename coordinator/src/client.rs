@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use rheo_core::id::{Digest, RequestId, SweepName, TrialId};
-use rheo_core::sweep::{Selection, Status, SweepView, TrialView};
+use rheo_core::sweep::{Phase, Selection, Status, SweepView, TrialView};
 use rheo_core::trainer::Progress;
 use rheo_proto::access::{Access, Bearer, SERVER_FILE, Secured};
 use rheo_proto::refusal::Refusal;
@@ -253,7 +253,7 @@ impl Client {
     ) -> Result<(SweepView, bool), Error> {
         let request = v1::SubmitRequest { file: file.to_owned(), text: text.to_owned() };
         let reply = self.inner.submit(within(CALL, request)).await?.into_inner();
-        Ok((sweep_of(reply.sweep)?, reply.created))
+        Ok((self.sweep_of(reply.sweep)?, reply.created))
     }
 
     /// All sweeps in the order in which they were submitted, and what keeps rows from being written
@@ -261,7 +261,8 @@ impl Client {
     pub(crate) async fn sweeps(&mut self) -> Result<(Vec<SweepView>, Option<String>), Error> {
         let request = within(CALL, v1::ListSweepsRequest {});
         let reply = self.inner.list_sweeps(request).await?.into_inner();
-        let sweeps: Result<_, _> = reply.sweeps.into_iter().map(SweepView::try_from).collect();
+        let sweeps = reply.sweeps.into_iter().map(|sweep| self.sweep_of(Some(sweep)));
+        let sweeps: Result<_, _> = sweeps.collect();
         Ok((sweeps?, reply.trouble))
     }
 
@@ -269,7 +270,7 @@ impl Client {
     pub(crate) async fn sweep(&mut self, name: &SweepName) -> Result<(SweepView, String), Error> {
         let request = v1::GetSweepRequest { sweep: name.to_string() };
         let reply = self.inner.get_sweep(within(CALL, request)).await?.into_inner();
-        Ok((sweep_of(reply.sweep)?, reply.source))
+        Ok((self.sweep_of(reply.sweep)?, reply.source))
     }
 
     /// A page of trials, and where the next begins.
@@ -319,21 +320,24 @@ impl Client {
     pub(crate) async fn pause(&mut self, sweep: &SweepName) -> Result<SweepView, Error> {
         let (sweep, request_id) = (sweep.to_string(), request_id());
         let request = within(CALL, v1::PauseRequest { sweep, request_id });
-        sweep_of(self.inner.pause(request).await?.into_inner().sweep)
+        let reply = self.inner.pause(request).await?.into_inner();
+        self.sweep_of(reply.sweep)
     }
 
     /// Goes on.
     pub(crate) async fn resume(&mut self, sweep: &SweepName) -> Result<SweepView, Error> {
         let (sweep, request_id) = (sweep.to_string(), request_id());
         let request = within(CALL, v1::ResumeRequest { sweep, request_id });
-        sweep_of(self.inner.resume(request).await?.into_inner().sweep)
+        let reply = self.inner.resume(request).await?.into_inner();
+        self.sweep_of(reply.sweep)
     }
 
     /// Starts no further trial and stops the running ones.
     pub(crate) async fn cancel(&mut self, sweep: &SweepName) -> Result<SweepView, Error> {
         let (sweep, request_id) = (sweep.to_string(), request_id());
         let request = within(CALL, v1::CancelRequest { sweep, request_id });
-        sweep_of(self.inner.cancel(request).await?.into_inner().sweep)
+        let reply = self.inner.cancel(request).await?.into_inner();
+        self.sweep_of(reply.sweep)
     }
 
     /// Tries trials again; says how many.
@@ -346,7 +350,14 @@ impl Client {
         let (sweep, request_id) = (sweep.to_string(), request_id());
         let request = within(CALL, v1::RetryRequest { sweep, request_id, selection });
         let reply = self.inner.retry(request).await?.into_inner();
-        Ok((sweep_of(reply.sweep)?, reply.retried))
+        Ok((self.sweep_of(reply.sweep)?, reply.retried))
+    }
+
+    /// A sweep as it is: where no coordinator runs, nobody works on it, whatever leases it has.
+    fn sweep_of(&self, wire: Option<v1::Sweep>) -> Result<SweepView, Error> {
+        let mut sweep = sweep_of(wire)?;
+        sweep.idle |= !self.is_live && sweep.phase == Phase::Running;
+        Ok(sweep)
     }
 
     /// Runs SQL; the reply is an Arrow IPC stream in pieces.

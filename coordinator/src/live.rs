@@ -1,12 +1,13 @@
 //! What is known only while the coordinator runs: the progress of running trials, and who wants to
 //! be told of changes. Nothing here is durable, and nothing durable depends on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rheo_core::id::TrialId;
+use rheo_core::id::{SweepName, TrialId, WorkerId};
 use rheo_core::trainer::Progress;
 use tokio::sync::{Notify, broadcast, watch};
+use tokio::time::Instant;
 
 /// Cheap to clone; all clones are one.
 #[derive(Debug, Clone)]
@@ -23,6 +24,19 @@ struct Shared {
     work: Notify,
     /// Told when fleets may have too few or too many pilots.
     fleets: Notify,
+    /// The workers that take trials.
+    takers: Mutex<BTreeMap<WorkerId, Taker>>,
+    /// The sweeps that somebody wanted run since the start: submitted, resumed or retried.
+    wanted: Mutex<BTreeSet<SweepName>>,
+}
+
+/// A worker that takes trials.
+#[derive(Debug)]
+struct Taker {
+    /// The only sweep of which it takes any.
+    only: Option<SweepName>,
+    /// When it is no longer taken to be there, unless it is heard of before.
+    until: Instant,
 }
 
 /// Trials whose ends a slow watcher may still be told of.
@@ -36,6 +50,8 @@ impl Default for Live {
             ended: broadcast::Sender::new(REMEMBERED),
             work: Notify::new(),
             fleets: Notify::new(),
+            takers: Mutex::default(),
+            wanted: Mutex::default(),
         }))
     }
 }
@@ -43,6 +59,49 @@ impl Default for Live {
 impl Live {
     fn progress_map(&self) -> MutexGuard<'_, BTreeMap<TrialId, Progress>> {
         self.0.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn takers(&self) -> MutexGuard<'_, BTreeMap<WorkerId, Taker>> {
+        self.0.takers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wanted_set(&self) -> MutexGuard<'_, BTreeSet<SweepName>> {
+        self.0.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a worker asks for trials, of the sweep `only` if there is one, and is to be heard of
+    /// again before `until`.
+    pub(crate) fn asks(&self, worker: WorkerId, only: Option<SweepName>, until: Instant) {
+        self.takers().insert(worker, Taker { only, until });
+    }
+
+    /// Notes that a worker that asked for trials was heard of.
+    pub(crate) fn heard_of(&self, worker: WorkerId, until: Instant) {
+        if let Some(taker) = self.takers().get_mut(&worker) {
+            taker.until = until.max(taker.until);
+        }
+    }
+
+    /// Notes that a worker takes no more trials.
+    pub(crate) fn left(&self, worker: WorkerId) {
+        self.takers().remove(&worker);
+    }
+
+    /// Whether a worker is there at `now` that takes trials of a sweep.
+    pub(crate) fn has_taker(&self, sweep: &SweepName, now: Instant) -> bool {
+        let mut takers = self.takers();
+        takers.retain(|_, taker| taker.until > now);
+        takers.values().any(|taker| taker.only.as_ref().is_none_or(|only| only == sweep))
+    }
+
+    /// Notes that somebody wants a sweep run.
+    pub(crate) fn want(&self, sweep: SweepName) {
+        self.wanted_set().insert(sweep);
+    }
+
+    /// The sweeps that somebody wanted run since the start.
+    pub(crate) fn wanted(&self) -> BTreeSet<SweepName> {
+        self.wanted_set().clone()
     }
 
     /// Told when fleets may have too few or too many pilots; remembered if nobody waits.
@@ -92,5 +151,32 @@ impl Live {
     /// Told when there may be work.
     pub fn work(&self) -> &Notify {
         &self.0.work
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_worker_serves_the_sweeps_that_it_asks_for_until_it_is_gone() {
+        let (live, began) = (Live::default(), Instant::now());
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let [one, all] = [1, 2].map(|id| WorkerId(Uuid::from_u128(id)));
+        let has =
+            |name: &str, seconds| live.has_taker(&SweepName::parse(name).unwrap(), at(seconds));
+        assert!(!has("a", 0));
+        live.asks(one, Some(SweepName::parse("a").unwrap()), at(10));
+        assert!(has("a", 0) && !has("b", 0));
+        live.asks(all, None, at(10));
+        assert!(has("b", 0));
+        live.left(all);
+        assert!(!has("b", 0));
+        live.heard_of(one, at(19));
+        assert!(has("a", 18) && !has("a", 19));
     }
 }

@@ -88,6 +88,7 @@ impl From<SweepView> for v1::Sweep {
             maximize: view.maximize,
             best_trial: view.best.map(|(trial, _)| trial),
             best_value: view.best.map(|(_, value)| value),
+            idle: view.idle,
         }
     }
 }
@@ -113,6 +114,7 @@ impl TryFrom<v1::Sweep> for SweepView {
             metric: wire.metric,
             maximize: wire.maximize,
             best: wire.best_trial.zip(wire.best_value),
+            idle: wire.idle,
         })
     }
 }

@@ -1,11 +1,12 @@
 //! `rheo pause`, `resume`, `cancel` and `retry`: all idempotent.
 
-use rheo_core::sweep::{Selection, SweepView};
+use rheo_core::sweep::{Phase, Selection, SweepView};
 use serde_json::Value;
 
 use super::failure::Failure;
 use super::select::{self, SweepWord, TrialsWord};
 use super::{Global, format, status};
+use crate::client::Client;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -33,7 +34,7 @@ pub(super) async fn pause(global: &Global, args: &Args) -> Result<(), Failure> {
     for sweep in select::some(&mut client, &args.sweeps).await? {
         changed.push(client.pause(&sweep).await?);
     }
-    tell(global, &changed)
+    tell(global, &client, &changed)
 }
 
 pub(super) async fn resume(global: &Global, args: &Args) -> Result<(), Failure> {
@@ -42,7 +43,7 @@ pub(super) async fn resume(global: &Global, args: &Args) -> Result<(), Failure> 
     for sweep in select::some(&mut client, &args.sweeps).await? {
         changed.push(client.resume(&sweep).await?);
     }
-    tell(global, &changed)
+    tell(global, &client, &changed)
 }
 
 pub(super) async fn cancel(global: &Global, args: &Args) -> Result<(), Failure> {
@@ -51,7 +52,7 @@ pub(super) async fn cancel(global: &Global, args: &Args) -> Result<(), Failure> 
     for sweep in select::some(&mut client, &args.sweeps).await? {
         changed.push(client.cancel(&sweep).await?);
     }
-    tell(global, &changed)
+    tell(global, &client, &changed)
 }
 
 pub(super) async fn retry(global: &Global, args: &RetryArgs) -> Result<(), Failure> {
@@ -66,11 +67,15 @@ pub(super) async fn retry(global: &Global, args: &RetryArgs) -> Result<(), Failu
         (None, false, _) => Selection::Failed,
     };
     let (sweep, retried) = client.retry(&sweep, selection).await?;
-    format::note(format!("{retried} trials are queued again"));
-    tell(global, &[sweep])
+    let trials = if retried == 1 { "trial is" } else { "trials are" };
+    format::note(format!("{retried} {trials} queued again"));
+    tell(global, &client, &[sweep])
 }
 
-fn tell(global: &Global, sweeps: &[SweepView]) -> Result<(), Failure> {
+fn tell(global: &Global, client: &Client, sweeps: &[SweepView]) -> Result<(), Failure> {
+    if !client.is_live && sweeps.iter().any(|sweep| sweep.phase == Phase::Running) {
+        format::note(status::nobody_works(global));
+    }
     if global.json()? {
         let sweeps = sweeps.iter().map(status::json).collect();
         return Ok(format::print_json(&Value::Array(sweeps))?);

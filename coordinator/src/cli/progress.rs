@@ -39,8 +39,8 @@ impl io::Write for Stderr {
 
     fn flush(&mut self) -> io::Result<()> {
         let bytes = std::mem::take(&mut self.0);
-        // Drawing on a terminal that was closed would panic.
-        if !io::stderr().is_terminal() {
+        // Where there are no bars; drawing on a terminal that was closed would panic.
+        if !screen::has_colours(&io::stderr()) {
             return io::stderr().write_all(&bytes);
         }
         SCREEN.suspend(|| io::stderr().write_all(&bytes))

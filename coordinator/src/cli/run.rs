@@ -1,7 +1,12 @@
 //! `rheo run`: a coordinator, its workers and one sweep in one command; run again to go on.
+//!
+//! Whoever finds this coordinator may hand it further sweeps, as with any other: they are run when the
+//! first one has ended, whose outcome alone is that of the command.
+
+mod handed;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rheo_core::id::SweepName;
@@ -14,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::failure::Failure;
 use super::progress::Display;
 use super::serve::{Listen, Places, Running, exit_when_asked_again, interruption};
-use super::{Global, env, format, offline, status, submit, summary, wait};
+use super::{Global, env, format, offline, shell, status, submit, summary, wait};
 use crate::app::Settings;
 use crate::client::Client;
 use crate::report::report;
@@ -35,7 +40,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     slots: Option<u32>,
     /// Directory of data files such as MNIST, for tasks that do not name one.
-    #[arg(long, env = env::DATA, value_name = "DIR")]
+    #[arg(long, env = env::DATA, value_name = "DIR", value_parser = super::path())]
     data: Option<PathBuf>,
     /// Seconds that a lease lasts.
     #[arg(long, value_name = "SECONDS", default_value_t = Settings::LEASE.as_secs_f64(), hide = true)]
@@ -49,19 +54,33 @@ pub(super) struct Args {
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
     let as_json = global.json()?;
-    if let Some(url) = &global.server {
+    if global.server.is_some() {
         return Err(Failure::usage(format!(
-            "`rheo run` has a coordinator of its own: `rheo --server {url} submit` hands a sweep to another"
+            "`rheo run` has a coordinator of its own: leave out --server and {}, or hand the sweep to that one: `{} submit {}`",
+            env::SERVER,
+            global.rheo(),
+            shell::path(&args.file),
         )));
     }
     let (text, parsed) = submit::read(&args.file)?;
     let slots = slots(&args, parsed.definition.most_threads())?;
     let interrupted = interruption()?;
-    let running = start(settings(global, &args)?, Listen::loopback(global)).await?;
+    let settings = settings(global, &args)?;
+    // A worker that would not start is found out before anything is recorded.
+    offline::check(&arguments(&settings.state, &args, slots)).await?;
+    let running = start(global, &args.file, settings).await?;
     let mut client = Client::in_process(running.coordinator.clone()).await?;
     let mut crew = Crew::default();
+    let mut session = Session { global, running: &running, args: &args, crew: &mut crew };
+    let whole = async {
+        let sweep = session.run(&mut client, slots, &text).await?;
+        session.crew.leave().await;
+        let verdict = tell(&mut client, &running, global, &sweep, as_json).await;
+        handed::run(&mut session, &mut client).await?;
+        verdict
+    };
     let outcome = tokio::select! {
-        outcome = work(&mut client, &running, (&args, slots), &text, &mut crew) => outcome,
+        outcome = whole => outcome,
         _ = interrupted => {
             format::note("stopping: workers save their work (once more to stop at once)");
             exit_when_asked_again()?;
@@ -69,10 +88,6 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
         }
     };
     crew.leave().await;
-    let outcome = match outcome {
-        Ok(sweep) => tell(&mut client, &running, global, &sweep, as_json).await,
-        Err(failure) => Err(failure),
-    };
     drop(client);
     running.stop().await?;
     if matches!(outcome, Err(Failure::Interrupted)) {
@@ -91,12 +106,15 @@ fn settings(global: &Global, args: &Args) -> Result<Settings, Failure> {
     Ok(Settings { lease, flush, places, ..Settings::new(global.state.clone()) })
 }
 
-async fn start(settings: Settings, listen: Listen) -> Result<Running, Failure> {
+async fn start(global: &Global, file: &Path, settings: Settings) -> Result<Running, Failure> {
     let state = settings.state.clone();
+    let listen = Listen::loopback(global);
     Running::start(settings, listen).await.map_err(|failure| match failure {
         Failure::Unreachable(_) => Failure::usage(format!(
-            "a coordinator runs already on `{0}`: `rheo submit` hands the sweep to it, `--state` chooses another place",
-            state.display()
+            "a coordinator runs already on `{}`: `{} submit {}` hands the sweep to it, `--state` chooses another place",
+            state.display(),
+            global.rheo(),
+            shell::path(file),
         )),
         other => other,
     })
@@ -122,12 +140,15 @@ impl Crew {
         let result = running.await;
         self.running = None;
         let result = result.map_err(|error| Failure::Other(error.into()))?;
-        result.map_err(|error| Failure::Other(error.into()))
+        result.map_err(|error| match error {
+            local::Error::Refuses { .. } => Failure::Usage(error.into()),
+            error => Failure::Other(error.into()),
+        })
     }
 
-    /// Asks those that have not left to leave, and waits for it.
+    /// Asks those that have not left to leave, and waits for it; others can be started then.
     async fn leave(&mut self) {
-        self.stop.cancel();
+        std::mem::take(&mut self.stop).cancel();
         if let Some(running) = self.running.take() {
             // Whatever was wrong with them no longer matters.
             let _ = running.await;
@@ -135,51 +156,74 @@ impl Crew {
     }
 }
 
-/// Runs the sweep to its end.
-async fn work(
-    client: &mut Client,
-    running: &Running,
-    (args, slots): (&Args, u32),
-    text: &str,
-    crew: &mut Crew,
-) -> Result<SweepView, Failure> {
-    let (sweep, created) = client.submit(&args.file.display().to_string(), text).await?;
-    announce(&sweep, created);
-    if sweep.phase == Phase::Ended {
-        return Ok(sweep);
-    }
-    crew.start(workers(running, args, slots, &sweep.name)?);
-    let mut watching = client.watch(&sweep.name).await?;
-    let mut display = Display::new();
-    let mut last = sweep;
-    let result = loop {
-        let moment = tokio::select! {
-            moment = watching.next() => moment?,
-            left = crew.left() => {
-                if let Err(failure) = left {
-                    break Err(failure);
-                }
-                let (now, _) = client.sweep(&last.name).await?;
-                if now.phase != Phase::Ended {
-                    format::note("the workers were told to go: others take their place");
-                    crew.start(workers(running, args, slots, &last.name)?);
-                }
-                continue;
-            }
-        };
-        let Some(moment) = moment else { break Ok(last) };
-        display.show(&moment);
-        last = moment.sweep;
-    };
-    display.end();
-    result
+/// What this command has for its sweeps.
+struct Session<'a> {
+    global: &'a Global,
+    running: &'a Running,
+    args: &'a Args,
+    crew: &'a mut Crew,
 }
 
-fn announce(sweep: &SweepView, created: bool) {
+impl Session<'_> {
+    /// Runs the sweep of the command to its end.
+    async fn run(
+        &mut self,
+        client: &mut Client,
+        slots: u32,
+        text: &str,
+    ) -> Result<SweepView, Failure> {
+        let file = self.args.file.display().to_string();
+        let (sweep, created) = client.submit(&file, text).await?;
+        announce(self.global, &sweep, created);
+        if sweep.phase == Phase::Ended {
+            return Ok(sweep);
+        }
+        self.follow(client, slots, sweep).await
+    }
+
+    /// Keeps workers for a sweep and shows how it goes on, to its end.
+    async fn follow(
+        &mut self,
+        client: &mut Client,
+        slots: u32,
+        sweep: SweepView,
+    ) -> Result<SweepView, Failure> {
+        let workers = || workers(self.running, self.args, slots, &sweep.name);
+        self.crew.start(workers()?);
+        let mut watching = client.watch(&sweep.name).await?;
+        let mut display = Display::new();
+        let mut last = sweep.clone();
+        let result = loop {
+            let moment = tokio::select! {
+                moment = watching.next() => moment?,
+                left = self.crew.left() => {
+                    if let Err(failure) = left {
+                        break Err(failure);
+                    }
+                    let (now, _) = client.sweep(&sweep.name).await?;
+                    if now.phase != Phase::Ended {
+                        format::note("the workers were told to go: others take their place");
+                        self.crew.start(workers()?);
+                    }
+                    continue;
+                }
+            };
+            let Some(moment) = moment else { break Ok(last) };
+            display.show(&moment);
+            last = moment.sweep;
+        };
+        display.end();
+        result
+    }
+}
+
+fn announce(global: &Global, sweep: &SweepView, created: bool) {
     let (name, trials, ended) = (&sweep.name, sweep.counts.trials, sweep.counts.ended());
+    let resume = format!("`{} resume {name}`", global.rheo());
     if sweep.phase == Phase::Ended {
-        let resume = sweep.counts.cancelled > 0 || sweep.counts.queued > 0;
-        let hint = if resume { format!(" (`rheo resume {name}` goes on)") } else { String::new() };
+        let resumes = sweep.counts.cancelled > 0 || sweep.counts.queued > 0;
+        let hint = format!(" ({resume} and then the same command go on)");
+        let hint = if resumes { hint } else { String::new() };
         format::note(format!("{name} has ended already{hint}"));
     } else if created {
         format::note(format!("{name}: {trials} trials"));
@@ -187,7 +231,7 @@ fn announce(sweep: &SweepView, created: bool) {
         format::note(format!("{name} goes on: {ended} of {trials} trials have ended"));
     }
     if sweep.phase == Phase::Paused {
-        format::note(format!("{name} is paused: `rheo resume {name}` goes on"));
+        format::note(format!("{name} is paused: {resume} goes on"));
     }
 }
 
@@ -214,15 +258,8 @@ fn workers(
     sweep: &SweepName,
 ) -> Result<Workers, Failure> {
     let state = &running.coordinator.settings().state;
-    // By its state directory, so that a worker that outlives its coordinator finds the next one.
-    let mut arguments: Vec<OsString> = vec!["--state".into(), state.clone().into_os_string()];
-    arguments.extend(["--slots".into(), slots.to_string().into()]);
-    arguments.extend(["--sweep".into(), sweep.as_str().into()]);
-    arguments.extend(["--spool".into(), state.join("spool").into_os_string()]);
-    if let Some(data) = &args.data {
-        arguments.extend(["--data".into(), data.clone().into_os_string()]);
-    }
-    arguments.push("--exit-with-parent".into());
+    let mut arguments = arguments(state, args, slots);
+    arguments.extend(["--sweep".into(), sweep.as_str().into(), "--exit-with-parent".into()]);
     Ok(Workers {
         program: offline::worker_program()?,
         args: arguments,
@@ -230,6 +267,18 @@ fn workers(
         logs: state.join("logs"),
         grace: GRACE,
     })
+}
+
+/// The arguments of workers for any sweep.
+fn arguments(state: &Path, args: &Args, slots: u32) -> Vec<OsString> {
+    // By its state directory, so that a worker that outlives its coordinator finds the next one.
+    let mut arguments: Vec<OsString> = vec!["--state".into(), state.into()];
+    arguments.extend(["--slots".into(), slots.to_string().into()]);
+    arguments.extend(["--spool".into(), state.join("spool").into_os_string()]);
+    if let Some(data) = &args.data {
+        arguments.extend(["--data".into(), data.clone().into_os_string()]);
+    }
+    arguments
 }
 
 /// Says how the sweep went.

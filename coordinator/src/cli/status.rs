@@ -38,9 +38,17 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     super::launch::tell_trouble(&client.fleets().await?);
     let unfinished = sweeps.iter().any(|sweep| sweep.ended.is_none());
     if !client.is_live && unfinished {
-        format::note("no coordinator runs here: `rheo run` or `rheo serve` goes on");
+        format::note(nobody_works(global));
     }
     Ok(())
+}
+
+/// That nothing happens where no coordinator runs, and what to do about it.
+pub(super) fn nobody_works(global: &Global) -> String {
+    let rheo = global.rheo();
+    format!(
+        "no coordinator runs here: `{rheo} run FILE` goes on on this machine, `{rheo} launch` on others"
+    )
 }
 
 /// Sweeps, one a line.
@@ -78,6 +86,9 @@ pub(super) fn table(sweeps: &[SweepView]) -> comfy_table::Table {
 /// The phase, and why the sweep ended if that was before all its trials had.
 pub(super) fn phase(sweep: &SweepView) -> String {
     let name = sweep.phase.name();
+    if sweep.idle {
+        return "idle: no worker".to_owned();
+    }
     match sweep.reason {
         None | Some(EndReason::Exhausted | EndReason::RunCap) => name.to_owned(),
         Some(reason) => format!("{name}: {}", reason.name()),
@@ -97,6 +108,7 @@ pub(super) fn json(sweep: &SweepView) -> Value {
         "name": sweep.name,
         "description": sweep.description,
         "phase": sweep.phase.name(),
+        "idle": sweep.idle,
         "reason": sweep.reason.map(EndReason::name),
         "submitted": format::utc(Some(sweep.submitted)),
         "ended": format::utc(sweep.ended),

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use rheo_core::id::SweepName;
 use rheo_core::sweep::{EndReason, Phase, SweepView};
 
 use super::failure::Failure;
 use super::select::{self, SweepWord};
+use super::status::nobody_works;
 use super::{Global, format, status};
 use crate::client::Client;
 
@@ -22,7 +24,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     let as_json = global.json()?;
     let mut client = global.connect().await?;
     let sweep = select::one(&mut client, &args.sweep).await?;
-    let watching = until_ended(&mut client, &sweep);
+    let watching = until_ended(global, &mut client, &sweep);
     let timeout = match args.timeout.map(Duration::try_from_secs_f64) {
         None => Duration::MAX,
         Some(Ok(timeout)) => timeout,
@@ -43,8 +45,9 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
 }
 
 async fn until_ended(
+    global: &Global,
     client: &mut Client,
-    name: &rheo_core::id::SweepName,
+    name: &SweepName,
 ) -> Result<SweepView, Failure> {
     let mut watching = client.watch(name).await?;
     while let Some(moment) = watching.next().await? {
@@ -52,12 +55,23 @@ async fn until_ended(
             return Ok(moment.sweep);
         }
         if !client.is_live {
-            let text = format!("no coordinator runs here: nothing works on `{name}`");
-            return Err(Failure::Unreachable(anyhow::Error::msg(text)));
+            return Err(at_rest(global, &moment.sweep));
         }
     }
+    Err(stopped(name))
+}
+
+/// Waiting is in vain: nobody works on the sweep.
+pub(super) fn at_rest(global: &Global, sweep: &SweepView) -> Failure {
+    let left = sweep.counts.trials - sweep.counts.ended();
+    let text = format!("{left} trials of `{}` are left, and {}", sweep.name, nobody_works(global));
+    Failure::Unreachable(anyhow::Error::msg(text))
+}
+
+/// The coordinator is gone, and with it whoever would say how the sweep goes on.
+pub(super) fn stopped(name: &SweepName) -> Failure {
     let text = format!("the coordinator stopped before `{name}` ended");
-    Err(Failure::Unreachable(anyhow::Error::msg(text)))
+    Failure::Unreachable(anyhow::Error::msg(text))
 }
 
 /// Whether a sweep that ended went well: nothing failed and nothing was cancelled, nor left out for

@@ -17,6 +17,7 @@ use rheo_proto::v1::sweep_service_server::SweepService;
 use rheo_proto::{Invalid, cut, v1};
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::{Semaphore, broadcast, mpsc, watch};
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
@@ -63,9 +64,15 @@ impl Service {
         Ok(found.await?.map_err(Failure::Rejected)?)
     }
 
+    /// A sweep for clients.
+    fn told(&self, view: SweepView) -> v1::Sweep {
+        told(&self.coordinator, view)
+    }
+
     /// Changes a sweep, and says how it is then and how many trials were queued again.
     async fn change(&self, change: Change) -> Result<(v1::Sweep, u64), Status> {
         let name = change.target().1.clone();
+        let wants = matches!(change, Change::Resume { .. } | Change::Retry { .. });
         let view = move |state: &State, events: &[Event]| {
             let sweep = state.sweeps.get(&name).map(SweepView::of);
             let retried = events.iter().map(|event| match event {
@@ -76,7 +83,11 @@ impl Service {
         };
         let command = Command::Client(change);
         let (sweep, retried) = self.coordinator.handle.execute(command, Vec::new(), view).await?;
-        Ok((sweep.ok_or_else(|| Status::internal("a sweep vanished"))?.into(), retried))
+        let sweep = sweep.ok_or_else(|| Status::internal("a sweep vanished"))?;
+        if wants {
+            self.coordinator.live.want(sweep.name.clone());
+        }
+        Ok((self.told(sweep), retried))
     }
 }
 
@@ -94,23 +105,27 @@ impl SweepService for Service {
             refusal::status(Reason::InvalidSweep, mistakes.to_string(), detail)
         })?;
         let name = parsed.definition.name.clone();
+        let wanted = name.clone();
         let command = Command::Submit { definition: Box::new(parsed.definition), source: text };
         let view = move |state: &State, events: &[Event]| {
             (state.sweeps.get(&name).map(SweepView::of), !events.is_empty())
         };
         let (sweep, created) = self.coordinator.handle.execute(command, Vec::new(), view).await?;
-        Ok(Response::new(v1::SubmitResponse { sweep: sweep.map(Into::into), created }))
+        self.coordinator.live.want(wanted);
+        let sweep = sweep.map(|sweep| self.told(sweep));
+        Ok(Response::new(v1::SubmitResponse { sweep, created }))
     }
 
     async fn list_sweeps(
         &self,
         _request: Request<v1::ListSweepsRequest>,
     ) -> Result<Response<v1::ListSweepsResponse>, Status> {
-        let view = |state: &State| -> Vec<v1::Sweep> {
+        let view = |state: &State| -> Vec<SweepView> {
             let sweeps = state.order.iter().filter_map(|name| state.sweeps.get(name));
-            sweeps.map(|sweep| SweepView::of(sweep).into()).collect()
+            sweeps.map(SweepView::of).collect()
         };
-        let sweeps = self.coordinator.handle.read(view).await?;
+        let sweeps = self.coordinator.handle.read(view).await?.into_iter();
+        let sweeps = sweeps.map(|sweep| self.told(sweep)).collect();
         Ok(Response::new(v1::ListSweepsResponse { sweeps, trouble: self.coordinator.trouble() }))
     }
 
@@ -118,11 +133,10 @@ impl SweepService for Service {
         &self,
         request: Request<v1::GetSweepRequest>,
     ) -> Result<Response<v1::GetSweepResponse>, Status> {
-        let view = |sweep: &rheo_core::sweep::Sweep| {
-            let source = sweep.source.clone();
-            Ok(v1::GetSweepResponse { sweep: Some(SweepView::of(sweep).into()), source })
-        };
-        Ok(Response::new(self.of_sweep(&request.into_inner().sweep, view).await?))
+        let view =
+            |sweep: &rheo_core::sweep::Sweep| Ok((SweepView::of(sweep), sweep.source.clone()));
+        let (sweep, source) = self.of_sweep(&request.into_inner().sweep, view).await?;
+        Ok(Response::new(v1::GetSweepResponse { sweep: Some(self.told(sweep)), source }))
     }
 
     async fn list_trials(
@@ -235,6 +249,13 @@ impl SweepService for Service {
     }
 }
 
+/// A sweep for clients. Only the running coordinator knows whether any worker takes its trials.
+fn told(coordinator: &Coordinator, mut view: SweepView) -> v1::Sweep {
+    let could_run = view.phase == Phase::Running && view.counts.running == 0;
+    view.idle = could_run && !coordinator.live.has_taker(&view.name, Instant::now());
+    view.into()
+}
+
 /// Up to `limit` trials of the `wanted` statuses from index `from` on, and where to go on.
 fn page(
     sweep: &rheo_core::sweep::Sweep,
@@ -284,7 +305,7 @@ async fn observe(
         views.collect::<Vec<_>>()
     });
     let ended = ended.await?.into_iter().map(|view| wire::trial_message(view, None)).collect();
-    Ok(v1::WatchResponse { running, sweep: Some(sweep.into()), ended })
+    Ok(v1::WatchResponse { running, sweep: Some(told(coordinator, sweep)), ended })
 }
 
 /// Sends every change until the sweep has ended or nobody listens.

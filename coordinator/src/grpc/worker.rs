@@ -29,6 +29,9 @@ const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// The most calls that wait for work at a time: one for each worker that may be known.
 const WAITING: usize = room::WORKERS;
 
+/// How long after that a worker may take to be heard of again before it is taken to be gone.
+const MARGIN: Duration = Duration::from_secs(10);
+
 /// Serves workers.
 pub(crate) struct Service {
     coordinator: Coordinator,
@@ -99,6 +102,7 @@ impl WorkerService for Service {
             progress.push(held.progress);
         }
         let lease = self.coordinator.settings.lease;
+        self.coordinator.live.heard_of(worker, Instant::now() + lease);
         let command = Command::Renew { worker, attempts: attempts.clone(), lease };
         let asked = attempts.clone();
         let view = move |state: &State, _: &[_]| -> Vec<Verdict> {
@@ -189,6 +193,7 @@ impl WorkerService for Service {
         let request = request.into_inner();
         let worker = wire::sender(&request.worker)?;
         tracing::info!(%worker, lost = request.lost, "a worker left");
+        self.coordinator.live.left(worker);
         let command =
             if request.lost { Command::ReportLost { worker } } else { Command::Leave { worker } };
         self.coordinator.handle.execute(command, Vec::new(), |_, _| ()).await?;
@@ -218,6 +223,8 @@ impl Service {
             // From here on a wake-up is not missed, whatever the engine says in between.
             woken.as_mut().enable();
             let (assignments, left, pause) = self.ask_for_work(&wish).await?;
+            // Only now is it a worker that is known.
+            self.coordinator.live.asks(wish.worker, wish.only.clone(), deadline + MARGIN);
             let nothing_to_wait_for = left == WorkLeft::None || Instant::now() >= deadline;
             if !assignments.is_empty() || nothing_to_wait_for || self.stop.is_cancelled() {
                 return Ok((assignments, left));

@@ -146,6 +146,10 @@ pub struct SweepView {
     pub maximize: bool,
     /// The best trial so far and its value of the metric.
     pub best: Option<(u64, f64)>,
+    /// Whether trials could start, but none runs and no worker takes any. The state does not know
+    /// who is there now; whoever shows it to people does.
+    #[serde(default)]
+    pub idle: bool,
 }
 
 impl SweepView {
@@ -169,6 +173,7 @@ impl SweepView {
             metric: definition.objective.name.name().to_owned(),
             maximize: definition.objective.goal == crate::metric::Goal::Maximize,
             best: sweep.best,
+            idle: false,
         }
     }
 }

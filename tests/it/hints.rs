@@ -1,0 +1,133 @@
+//! What messages promise happens: hints are tried as they are printed.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use rheo_tests::{Bench, Running, wait_for};
+
+fn sweep(name: &str, epochs: u32) -> String {
+    format!(
+        "
+name: {name}
+task: {{kind: digits, pool: 2, train_size: 100, validation_size: 20, test_size: 20}}
+network: {{hidden: 4}}
+training: {{epochs: {epochs}, batch: 20}}
+checkpoint: {{interval: 0.1}}
+parameters:
+  training.optimizer.lr: {{values: [1.0e-3, 2.0e-3]}}
+"
+    )
+}
+
+/// The command between backticks that contains `word`.
+#[track_caller]
+fn printed(text: &str, word: &str) -> String {
+    let mut pieces = text.split('`').skip(1).step_by(2);
+    let found = pieces.find(|piece| piece.contains(word));
+    found.unwrap_or_else(|| panic!("no `{word}` in: {text}")).to_owned()
+}
+
+fn paste(command: &str, directory: &Path) -> Output {
+    Command::new("sh").args(["-c", command]).current_dir(directory).output().unwrap()
+}
+
+fn phase(bench: &Bench, name: &str) -> String {
+    let status = bench.run(&["status", name, "--output", "json"]).expect(0).json();
+    status["sweeps"][0]["phase"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_sweep_that_is_handed_to_the_coordinator_of_run_is_run() {
+    let bench = Bench::default();
+    let (a, b) = (sweep("a", 100_000), sweep("b", 1));
+    let (a, b) = (bench.file("a.yaml", &a), bench.file("b it's.yaml", &b));
+    let first = Running::start(bench.rheo(&["run", a]));
+    wait_for("a trial of a", || {
+        let status = bench.run(&["status", "-o", "json"]);
+        (status.code() == 0 && status.json()["sweeps"][0]["counts"]["running"] != 0).then_some(())
+    });
+    let refused = bench.run(&["run", b]).expect(2);
+    let handed = paste(&printed(&refused.err, " submit "), bench.path());
+    assert!(handed.status.success(), "{handed:?}");
+    assert_eq!(phase(&bench, "b"), "running");
+    bench.run(&["cancel", "a"]).expect(0);
+    let said = first.end().expect(1);
+    assert!(said.err.contains("b was handed over and is run now: 2 trials"), "{}", said.err);
+    assert!(said.out.contains("a ended: cancelled"), "{}", said.out);
+    assert_eq!(phase(&bench, "b"), "ended");
+    assert_eq!(bench.number("select count(*) from trials where sweep = 'b'"), 2);
+}
+
+#[test]
+fn what_an_earlier_run_left_is_not_run_unasked() {
+    let bench = Bench::default();
+    let (a, b) = (sweep("a", 1), sweep("b", 1));
+    bench.run(&["submit", bench.file("a.yaml", &a)]).expect(0);
+    bench.run(&["run", bench.file("b.yaml", &b)]).expect(0);
+    assert_eq!(phase(&bench, "a"), "running");
+    assert_eq!(bench.number("select count(*) from trials where sweep = 'a'"), 0);
+}
+
+#[test]
+fn where_no_coordinator_runs_every_command_says_so_and_what_to_do() {
+    let bench = Bench::default();
+    let text = sweep("a", 1);
+    let file = bench.file("my sweep.yaml", &text);
+    let submitted = bench.run(&["--state", "my state", "submit", file]).expect(0);
+    let hint = printed(&submitted.err, " run ");
+    for command in ["watch", "wait"] {
+        let said = bench.run(&["--state", "my state", command, "a"]).expect(3);
+        assert!(said.err.contains("2 trials of `a` are left"), "{command}: {}", said.err);
+        assert!(said.err.contains("no coordinator runs here"), "{command}: {}", said.err);
+    }
+    let status = bench.run(&["--state", "my state", "status"]).expect(0);
+    assert!(status.out.contains("idle: no worker"), "{}", status.out);
+    assert!(printed(&status.err, " run ").ends_with("--state 'my state' run FILE"));
+    for args in [&["pause", "a"][..], &["resume", "a"], &["cancel", "a"], &["resume", "a"]] {
+        let said = bench.run(&[&["--state", "my state"], args].concat()).expect(0);
+        let waits = args[0] == "resume";
+        assert_eq!(said.err.contains("no coordinator runs here"), waits, "{args:?} {}", said.err);
+    }
+    let pasted = paste(&hint, bench.path());
+    assert!(pasted.status.success(), "{hint}: {pasted:?}");
+    // Nothing is left to wait for.
+    let watched = bench.run(&["--state", "my state", "watch", "a"]).expect(0);
+    assert!(watched.err.contains("a ended: 2 of 2 trials have ended"), "{}", watched.err);
+}
+
+#[test]
+fn a_sweep_without_a_worker_is_idle_until_one_comes() {
+    let bench = Bench::default();
+    let text = sweep("a", 100_000);
+    let serve = Running::start(bench.rheo(&["serve"]));
+    wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
+    bench.run(&["submit", bench.file("a.yaml", &text)]).expect(0);
+    let idle = |bench: &Bench| {
+        let status = bench.run(&["status", "--output", "json"]).expect(0).json();
+        status["sweeps"][0]["idle"].as_bool().unwrap()
+    };
+    assert!(idle(&bench));
+    // One that works for other sweeps changes nothing.
+    let other = Running::start(bench.worker(&["--sweep", "other"]));
+    let worker = Running::start(bench.worker(&["--slots", "1"]));
+    wait_for("a worker", || (!idle(&bench)).then_some(()));
+    let status = bench.run(&["status"]).expect(0);
+    assert!(!status.out.contains("idle"), "{}", status.out);
+    other.kill();
+    worker.kill();
+    serve.kill();
+}
+
+#[test]
+fn a_sweep_that_was_cancelled_goes_on_as_run_says() {
+    let bench = Bench::default();
+    let text = sweep("a", 1);
+    let file = bench.file("a.yaml", &text);
+    bench.run(&["submit", file]).expect(0);
+    bench.run(&["cancel", "a"]).expect(0);
+    let said = bench.run(&["run", file]).expect(1);
+    assert!(said.err.contains("and then the same command go on"), "{}", said.err);
+    let resumed = paste(&printed(&said.err, " resume "), bench.path());
+    assert!(resumed.status.success(), "{resumed:?}");
+    bench.run(&["run", file]).expect(0);
+}
