@@ -22,7 +22,7 @@ use std::time::Duration;
 use rheo_core::id::Digest;
 use rheo_core::sweep::{Command, Effect, State};
 use rheo_core::time::{Clock, Timestamp};
-use rheo_query::{Dataset, dataset};
+use rheo_query::{Dataset, Limits, dataset};
 use rheo_store::place::{self, Place};
 use rheo_store::{Journal, Redb, checkpoint};
 use tokio::net::TcpListener;
@@ -55,6 +55,8 @@ pub struct Settings {
     pub poll: Duration,
     /// Where results and checkpoints should lie.
     pub places: Wanted,
+    /// What queries may take.
+    pub queries: Limits,
 }
 
 impl Settings {
@@ -72,7 +74,14 @@ impl Settings {
 
     /// The defaults on the state directory `state`.
     pub fn new(state: PathBuf) -> Self {
-        Self { state, lease: Self::LEASE, flush: None, poll: Self::POLL, places: Wanted::default() }
+        Self {
+            state,
+            lease: Self::LEASE,
+            flush: None,
+            poll: Self::POLL,
+            places: Wanted::default(),
+            queries: Limits::default(),
+        }
     }
 
     /// The journal.
@@ -157,9 +166,6 @@ pub enum Error {
         /// The results.
         results: String,
     },
-    /// The query engine could not be made.
-    #[error("results cannot be queried")]
-    Sql(#[from] rheo_query::engine::Error),
     /// The engine did not do what it must at the start.
     #[error("the coordinator could not start")]
     Start(#[from] engine::Failure),
@@ -196,7 +202,12 @@ impl Coordinator {
         let coordinator = Self {
             handle: running.handle,
             clock: running.clock,
-            sql: Sql::new(Arc::clone(&dataset), Arc::clone(&journal))?,
+            sql: Sql::new(
+                places.results.clone(),
+                Arc::clone(&dataset),
+                Arc::clone(&journal),
+                settings.queries,
+            ),
             dataset,
             live,
             journal,
@@ -319,7 +330,7 @@ impl Coordinator {
 }
 
 /// The results at `place`; nothing is asked of a bucket yet.
-fn dataset(place: &Place) -> Result<Dataset, places::Error> {
+pub(crate) fn dataset(place: &Place) -> Result<Dataset, places::Error> {
     Ok(match place {
         Place::Directory(path) => Dataset::new(path),
         Place::Bucket(address) => {

@@ -44,6 +44,7 @@ use rheo_proto::access::{Access, Role};
 
 use crate::client::Client;
 use crate::paths;
+use crate::sql::child;
 use failure::Failure;
 
 /// The state directory, unless another is named.
@@ -152,7 +153,7 @@ impl Global {
     }
 
     async fn connect(&self) -> Result<Client, Failure> {
-        let client = Client::connect(&self.access()).await?;
+        let client = Client::connect(&self.access(), env::query_limits()?).await?;
         if let Some(left) = &client.left {
             format::note(left);
         }
@@ -188,8 +189,15 @@ fn path() -> impl TypedValueParser<Value = PathBuf> {
 
 /// Runs `rheo` with the arguments of this process.
 pub fn main() -> ExitCode {
-    let matches = env::without_empty(Cli::command()).get_matches();
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|argument| argument == child::ARGUMENT) {
+        return child::main(Path::new(&arguments.next().unwrap_or_default()));
+    }
+    let matches = env::without_empty(Cli::command()).try_get_matches();
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(error) => return failure::misused(&error),
+    };
     quiet_store_panics();
     let filter = match env::log_filter("warn") {
         Ok(filter) => filter,

@@ -18,6 +18,7 @@ use rheo_proto::v1::fleet_service_client::FleetServiceClient;
 use rheo_proto::v1::sweep_service_client::SweepServiceClient;
 use rheo_proto::v1::worker_service_client::WorkerServiceClient;
 use rheo_proto::{Invalid, MAX_MESSAGE, client as wire, v1};
+use rheo_query::Limits;
 use tokio::io::DuplexStream;
 use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
@@ -162,7 +163,8 @@ fn left_behind(state: &Path) -> Option<String> {
 impl Client {
     /// Connects to the coordinator that was named or that the state directory names, or opens the
     /// state directory if none runs.
-    pub(crate) async fn connect(access: &Access) -> Result<Self, Error> {
+    /// There, `queries` may take so much.
+    pub(crate) async fn connect(access: &Access, queries: Limits) -> Result<Self, Error> {
         if access.server.is_some() {
             return Self::over_network(access).await;
         }
@@ -172,7 +174,8 @@ impl Client {
         if let Some(client) = Self::elsewhere(access).await? {
             return Ok(client);
         }
-        match find(&Settings::new(access.state.clone()), access).await? {
+        let settings = Settings { queries, ..Settings::new(access.state.clone()) };
+        match find(&settings, access).await? {
             Found::Running(client) => Ok(*client),
             Found::AtRest(opened) => {
                 let left = left_behind(&access.state);

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use rheo_proto::file;
 use rheo_store::place::{self, Place};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -123,7 +124,7 @@ impl Places {
         if before.as_ref() == Some(&now) || (before.is_none() && is_usual) {
             return Ok(());
         }
-        let path = file(state);
+        let path = remembered(state);
         let write = || -> io::Result<()> {
             let aside = path.with_extension("new");
             let mut new = File::create(&aside)?;
@@ -136,13 +137,13 @@ impl Places {
     }
 }
 
-fn file(state: &Path) -> PathBuf {
+fn remembered(state: &Path) -> PathBuf {
     state.join("places.json")
 }
 
 fn read(state: &Path) -> Result<Option<Remembered>, Error> {
-    let path = file(state);
-    let text = match std::fs::read(&path) {
+    let path = remembered(state);
+    let text = match file::read(&path, file::PLACES) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         result => result,
     };
@@ -212,7 +213,7 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let resolve = |wanted: &Wanted| Places::resolve(state.path(), wanted, || false);
         resolve(&Wanted::default()).unwrap().remember(state.path()).unwrap();
-        assert!(!file(state.path()).exists());
+        assert!(!remembered(state.path()).exists());
         let usual = state.path().join("results");
         assert!(resolve(&wanted(usual.to_str().unwrap())).is_ok());
         assert!(matches!(resolve(&wanted("elsewhere")), Err(Error::Elsewhere { .. })));

@@ -1,19 +1,30 @@
 //! SQL over everything that is committed: the parts that the journal names and the rows that are in
 //! none yet, at one moment.
+//!
+//! Each query runs in a process of its own, of which there are only so many at once: whatever a
+//! query does to memory, stacks or processors, it does not do it here. See [`process`].
 
-use std::sync::Arc;
+pub(crate) mod child;
+mod frame;
+mod process;
+
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use rheo_proto::refusal::{self, Reason};
-use rheo_query::engine::{self, Engine, Pending, Snapshot};
-use rheo_query::wire::Encoder;
-use rheo_query::{Answer, Dataset};
+use rheo_query::limits::{self, Limits};
+use rheo_query::{Dataset, engine};
 use rheo_store::Journal;
-use tokio::sync::mpsc;
+use rheo_store::place::Place;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt as _};
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::report::report;
+use process::{Process, Snapshot};
 
 /// Pieces of an answer that may wait for a slow client.
 const AHEAD: usize = 8;
@@ -21,35 +32,82 @@ const AHEAD: usize = 8;
 /// Answers queries; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Sql {
-    engine: Arc<Engine>,
+    place: Arc<Place>,
     dataset: Arc<Dataset>,
     journal: Arc<dyn Journal>,
+    limits: Limits,
+    /// A permit for each query that may run or wait.
+    admitted: Arc<Semaphore>,
+    /// A permit for each query that may run.
+    running: Arc<Semaphore>,
 }
 
+/// The right of a query to run.
+type Turn = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+
 impl Sql {
+    /// Answers over the parts of `dataset`, which lies in `place`.
     pub(crate) fn new(
+        place: Place,
         dataset: Arc<Dataset>,
         journal: Arc<dyn Journal>,
-    ) -> Result<Self, engine::Error> {
-        let engine = Arc::new(Engine::new(&dataset, engine::Limits::default())?);
-        Ok(Self { engine, dataset, journal })
+        limits: Limits,
+    ) -> Self {
+        Self {
+            place: Arc::new(place),
+            dataset,
+            journal,
+            limits,
+            admitted: Arc::new(Semaphore::new(limits.running + limits::WAITING)),
+            running: Arc::new(Semaphore::new(limits.running)),
+        }
     }
 
-    /// Starts `sql` and returns its answer, an Arrow IPC stream, piece by piece.
+    /// Starts `sql` and returns its answer, an Arrow IPC stream, piece by piece. The query ends when
+    /// the answer is dropped, and at `stop`.
     pub(crate) async fn query(
         &self,
-        sql: &str,
-    ) -> Result<ReceiverStream<Result<Bytes, Status>>, Status> {
+        sql: String,
+        stop: CancellationToken,
+    ) -> Result<impl Stream<Item = Result<Bytes, Status>> + use<>, Status> {
+        engine::check_text(&sql)
+            .map_err(|error| refusal::status(Reason::InvalidQuery, report(&error), None))?;
+        let turn = self.turn().await?;
         let snapshot = self.snapshot().await?;
-        let answer = self.engine.query(snapshot, sql).await.map_err(|error| refused(&error))?;
+        let mut process = Process::start(sql, &self.place, snapshot, self.limits).await?;
+        // What is wrong with a query is known before its first piece.
+        let first = tokio::select! {
+            first = process.next() => first?,
+            () = stop.cancelled() => return Err(stopping()),
+        };
         let (sender, receiver) = mpsc::channel(AHEAD);
-        tokio::spawn(async move {
-            if let Err(status) = send(answer, &sender).await {
-                // The client may have gone, which is what the error is then about.
-                let _ = sender.send(Err(status)).await;
-            }
-        });
-        Ok(ReceiverStream::new(receiver))
+        let fate = Arc::new(OnceLock::new());
+        let query = Query {
+            process,
+            stop,
+            sender,
+            fate: Arc::clone(&fate),
+            admitted: Arc::clone(&self.admitted),
+            _turn: turn,
+        };
+        tokio::spawn(query.forward(first));
+        // Said behind what a client that stopped reading finds when it goes on.
+        let last = tokio_stream::once(()).filter_map(move |()| fate.get().cloned().map(Err));
+        Ok(ReceiverStream::new(receiver).chain(last))
+    }
+
+    /// Waits until the query may run.
+    async fn turn(&self) -> Result<Turn, Status> {
+        let busy = |_| {
+            let (running, waiting) = (self.limits.running, limits::WAITING);
+            let text = format!(
+                "`{running}` queries run and `{waiting}` wait, the most that are allowed at once: try again later, or raise RHEO_QUERIES for `rheo serve`"
+            );
+            refusal::status(Reason::QueriesBusy, text, None)
+        };
+        let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(busy)?;
+        let running = Arc::clone(&self.running).acquire_owned().await;
+        Ok((admitted, running.map_err(|error| Status::internal(error.to_string()))?))
     }
 
     async fn snapshot(&self) -> Result<Snapshot, Status> {
@@ -58,45 +116,83 @@ impl Sql {
         let journal = Arc::clone(&self.journal);
         let results = tokio::task::spawn_blocking(move || journal.results()).await;
         let results = results.map_err(|error| Status::internal(error.to_string()))?;
-        let results = results.map_err(|error| storage(&error))?;
-        let pending = results.pending.into_iter().map(|pending| Pending {
-            sweep: pending.blob.trial.sweep,
-            position: pending.key.position,
-            batch: pending.blob.batch,
-        });
-        Ok(Snapshot {
-            pin,
-            parts: results.parts,
-            pending: pending.collect(),
-            retractions: results.retractions,
-        })
+        let results =
+            results.map_err(|error| refusal::status(Reason::Storage, report(&error), None))?;
+        Ok(Snapshot { pin, results })
     }
 }
 
-/// Sends the answer until it ends or nobody listens.
-async fn send(
-    mut answer: Answer,
-    sender: &mpsc::Sender<Result<Bytes, Status>>,
-) -> Result<(), Status> {
-    let broken = |error: &dyn std::error::Error| Status::internal(report(error));
-    let gone = |_| Status::cancelled("the client has gone");
-    let mut encoder = Encoder::new(&answer.schema()).map_err(|error| broken(&error))?;
-    while let Some(rows) = answer.next().await {
-        let rows = rows.map_err(|error| refused(&error))?;
-        for piece in encoder.encode(&rows).map_err(|error| broken(&error))? {
-            sender.send(Ok(piece)).await.map_err(gone)?;
+fn stopping() -> Status {
+    refusal::status(Reason::Stopping, "the coordinator is stopping", None)
+}
+
+/// A query whose answer is on its way.
+struct Query {
+    process: Process,
+    stop: CancellationToken,
+    sender: mpsc::Sender<Result<Bytes, Status>>,
+    /// Why the answer ends before its end.
+    fate: Arc<OnceLock<Status>>,
+    admitted: Arc<Semaphore>,
+    /// Given back after the process has ended: processes, not answers, are what is limited.
+    _turn: Turn,
+}
+
+impl Query {
+    /// Sends the answer until it ends, nobody listens or somebody listens too slowly.
+    async fn forward(mut self, first: Option<Bytes>) {
+        let whole = Instant::now() + limits::WHOLE;
+        let mut next = Ok(first);
+        loop {
+            match next {
+                Ok(Some(piece)) => {
+                    if !self.send(piece, whole).await {
+                        break;
+                    }
+                }
+                Ok(None) => break,
+                Err(status) => {
+                    // It is the first.
+                    let _ = self.fate.set(status);
+                    break;
+                }
+            }
+            next = tokio::select! {
+                next = self.process.next() => next,
+                () = self.sender.closed() => break,
+                () = self.stop.cancelled() => Err(stopping()),
+            };
+        }
+        self.process.end().await;
+    }
+
+    /// Sends a piece; says whether the client took it.
+    async fn send(&self, piece: Bytes, whole: Instant) -> bool {
+        loop {
+            let patience = (Instant::now() + limits::STALL).min(whole);
+            let room = tokio::select! {
+                room = tokio::time::timeout_at(patience, self.sender.reserve()) => room,
+                () = self.stop.cancelled() => return false,
+            };
+            match room {
+                Ok(Ok(room)) => {
+                    room.send(Ok(piece));
+                    return true;
+                }
+                // The client has gone.
+                Ok(Err(_)) => return false,
+                Err(_) if Instant::now() < whole && !self.is_awaited() => {}
+                Err(_) => {
+                    let text = "the query was ended: its rows were not taken while others waited";
+                    let _ = self.fate.set(refusal::status(Reason::QueryLimit, text, None));
+                    return false;
+                }
+            }
         }
     }
-    for piece in encoder.finish().map_err(|error| broken(&error))? {
-        sender.send(Ok(piece)).await.map_err(gone)?;
+
+    /// Whether another query waits for its turn.
+    fn is_awaited(&self) -> bool {
+        self.admitted.available_permits() < limits::WAITING
     }
-    Ok(())
-}
-
-fn refused(error: &engine::Error) -> Status {
-    refusal::status(Reason::InvalidQuery, report(error), None)
-}
-
-fn storage(error: &rheo_store::Error) -> Status {
-    refusal::status(Reason::Storage, report(error), None)
 }

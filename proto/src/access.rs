@@ -22,6 +22,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
 
 use crate::cut;
+use crate::file::{self, Bound};
 use crate::loopback;
 use crate::refusal::{Reason, Refusal};
 use crate::server_file::{Life, ServerFile};
@@ -110,7 +111,8 @@ impl Access {
                 format!("not an address: `{}`: it begins with `https://` or `http://`", cut(&url));
             return Err(Refusal::new(Reason::InvalidAddress, text));
         }
-        let ca = find(self.ca_file.as_deref(), &directory.join(CA_FILE), "RHEO_CA_FILE")?;
+        let own = directory.join(CA_FILE);
+        let ca = find(self.ca_file.as_deref(), &own, ("RHEO_CA_FILE", file::CERTIFICATES))?;
         if let Some((path, pem)) = &ca
             && !matches!(CertificateDer::pem_slice_iter(pem).next(), Some(Ok(_)))
         {
@@ -139,7 +141,7 @@ impl Access {
 
     fn token(&self, directory: &Path) -> Result<Bearer, Refusal> {
         let own = directory.join(self.role.token_file());
-        let token = find(self.token_file.as_deref(), &own, "RHEO_TOKEN_FILE")?;
+        let token = find(self.token_file.as_deref(), &own, ("RHEO_TOKEN_FILE", file::TOKEN))?;
         let bearer = token.map(|(path, bytes)| Bearer::read(&path, &bytes)).transpose()?;
         Ok(bearer.unwrap_or_default())
     }
@@ -167,10 +169,10 @@ impl Access {
 fn find(
     named: Option<&Path>,
     own: &Path,
-    variable: &str,
+    (variable, bound): (&str, Bound),
 ) -> Result<Option<(PathBuf, Vec<u8>)>, Refusal> {
     let path = named.unwrap_or(own);
-    let error = match std::fs::read(path) {
+    let error = match file::read(path, bound) {
         Ok(bytes) => return Ok(Some((path.to_owned(), bytes))),
         Err(error) => error,
     };
@@ -237,7 +239,7 @@ impl Route {
     /// What connects there.
     pub fn endpoint(&self) -> Result<Endpoint, Refusal> {
         let invalid = |error: &(dyn Error + 'static)| {
-            let text = format!("not an address: `{}`: {}", self.url, innermost(error));
+            let text = format!("not an address: `{}`: {}", cut(&self.url), innermost(error));
             Refusal::new(Reason::InvalidAddress, text)
         };
         let endpoint = Endpoint::from_shared(self.url.clone()).map_err(|error| invalid(&error))?;

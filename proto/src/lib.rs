@@ -3,13 +3,15 @@
 //!
 //! This is the only crate that knows prost. Handlers and clients convert at the door and pass core
 //! types on; whatever does not parse is refused here, with the name of the field. What both sides of
-//! a connection must agree on besides, how a coordinator is found and known, is in [`access`].
+//! a connection must agree on besides, how a coordinator is found and known, is in [`access`]; how both programs read files that people
+//! name is in [`file`].
 
 pub mod access;
 pub mod bounds;
 pub mod client;
 mod codec;
 mod convert;
+pub mod file;
 pub mod fleet;
 mod loopback;
 pub mod refusal;

@@ -11,6 +11,10 @@
 //! | a worker whose rows do not fit | INVALID_ARGUMENT | `INVALID_ROWS`, `ROWS_DIFFER`, `SEQUENCE_GAP` |
 //! | a worker that reads a damaged checkpoint | DATA_LOSS | `CHECKPOINT_DAMAGED`, `CHECKPOINT_MISSING` |
 //! | anyone who would be one too many | RESOURCE_EXHAUSTED | `FULL` |
+//! | a client whose SQL cannot be run | INVALID_ARGUMENT | `INVALID_QUERY` |
+//! | a client whose SQL needs more time or memory than it may have | RESOURCE_EXHAUSTED | `QUERY_LIMIT` |
+//! | a client whose SQL fails on the data | INTERNAL | `QUERY_FAILED` |
+//! | a client, while too many queries run and wait | RESOURCE_EXHAUSTED | `QUERIES_BUSY`: worth another try |
 //! | anyone, while the disk refuses | UNAVAILABLE | `STORAGE`: worth another try |
 //! | anyone without a token, or with a wrong one | UNAUTHENTICATED | `UNAUTHENTICATED` |
 //! | a worker that asks for what only people may do | PERMISSION_DENIED | `PERMISSION_DENIED` |
@@ -47,6 +51,9 @@ const TEXT_LENGTH: usize = 2000;
 /// The most bytes of a detail for programs.
 const DETAIL_LENGTH: usize = 4000;
 
+/// The reason of a query that needs too much: the same query does so again.
+const QUERY_LIMIT: &str = "QUERY_LIMIT";
+
 /// A reason that is not a [`Rejection`] of the state machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
@@ -58,6 +65,12 @@ pub enum Reason {
     InvalidRows,
     /// SQL that cannot be run.
     InvalidQuery,
+    /// SQL that takes more than a query may have.
+    QueryLimit,
+    /// SQL that could not be carried out.
+    QueryFailed,
+    /// More queries at once than may run and wait.
+    QueriesBusy,
     /// A checkpoint whose bytes are not those that were written.
     CheckpointDamaged,
     /// A checkpoint that is not there.
@@ -91,6 +104,9 @@ impl Reason {
             Self::InvalidSweep => "INVALID_SWEEP",
             Self::InvalidRows => "INVALID_ROWS",
             Self::InvalidQuery => "INVALID_QUERY",
+            Self::QueryLimit => QUERY_LIMIT,
+            Self::QueryFailed => "QUERY_FAILED",
+            Self::QueriesBusy => "QUERIES_BUSY",
             Self::CheckpointDamaged => "CHECKPOINT_DAMAGED",
             Self::CheckpointMissing => "CHECKPOINT_MISSING",
             Self::Storage => "STORAGE",
@@ -114,8 +130,9 @@ impl Reason {
             | Self::InvalidQuery
             | Self::InvalidAddress
             | Self::AccessFile => Code::InvalidArgument,
+            Self::QueryLimit | Self::QueriesBusy | Self::Full => Code::ResourceExhausted,
+            Self::QueryFailed => Code::Internal,
             Self::CheckpointDamaged | Self::CheckpointMissing => Code::DataLoss,
-            Self::Full => Code::ResourceExhausted,
             Self::Storage | Self::Stopping => Code::Unavailable,
             Self::Unauthenticated => Code::Unauthenticated,
             Self::PermissionDenied => Code::PermissionDenied,
@@ -225,9 +242,11 @@ impl From<&Status> for Refusal {
 /// Whether the same call may succeed later: the coordinator is away, busy or restarting.
 pub fn is_transient(status: &Status) -> bool {
     match status.code() {
-        Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted | Code::Aborted => {
-            true
+        Code::ResourceExhausted => {
+            let info = status.get_details_error_info();
+            info.is_none_or(|info| info.reason != QUERY_LIMIT)
         }
+        Code::Unavailable | Code::DeadlineExceeded | Code::Aborted => true,
         // A connection that breaks during a call shows up as one of these, without a reason.
         Code::Cancelled | Code::Unknown | Code::Internal => {
             status.get_details_error_info().is_none()
@@ -277,6 +296,8 @@ mod tests {
     fn only_what_may_pass_is_transient() {
         assert!(is_transient(&status(Reason::Storage, "disk full", None)));
         assert!(is_transient(&Status::unknown("connection reset")));
+        assert!(is_transient(&status(Reason::QueriesBusy, "4 run", None)));
+        assert!(!is_transient(&status(Reason::QueryLimit, "a day", None)));
         assert!(!is_transient(&status(Reason::InvalidRows, "no such column", None)));
         assert!(!is_transient(&with_reason(Code::Internal, "", "BUG", None)));
     }

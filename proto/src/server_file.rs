@@ -17,6 +17,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use crate::file;
+
 /// Where a coordinator listens, and which process it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerFile {
@@ -58,7 +60,7 @@ impl ServerFile {
 
     /// Reads the file at `path`; none if it names no address.
     pub fn read(path: &Path) -> io::Result<Option<Self>> {
-        Ok(Self::parse(&fs::read_to_string(path)?))
+        Ok(Self::parse(&file::read_text(path, file::SERVER)?))
     }
 
     /// Parses the text of a file.

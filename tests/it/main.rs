@@ -11,6 +11,8 @@ mod damage;
 mod export;
 mod fleet;
 mod hints;
+mod hostile_files;
+mod hostile_queries;
 mod life;
 mod object_store;
 mod paths;

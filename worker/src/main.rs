@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
+use rheo_core::excerpt::{MESSAGE, message};
 use rheo_core::id::SweepName;
 use rheo_train::{Places, Torch};
 use rheo_worker::{Access, Error, Exit, Role, Settings};
@@ -126,8 +127,11 @@ fn processors() -> u32 {
 }
 
 fn main() -> ExitCode {
-    let matches = env::without_empty(Args::command()).get_matches();
-    let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let matches = env::without_empty(Args::command()).try_get_matches();
+    let args = match matches.and_then(|matches| Args::from_arg_matches(&matches)) {
+        Ok(args) => args,
+        Err(error) => return misused(&error),
+    };
     let filter = match env::log_filter() {
         Ok(filter) => filter,
         Err(error) => {
@@ -147,9 +151,25 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says what went wrong, once; a terminal that is gone needs no complaint.
+/// Says what is wrong with the arguments, and gives the exit code; also of `--help`.
+fn misused(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    if error.use_stderr() && text.len() > MESSAGE {
+        say(&message(&text, MESSAGE));
+    } else {
+        // Whoever reads it may have seen enough.
+        let _ = error.print();
+    }
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
 fn complain(error: &anyhow::Error) {
-    let _ = std::io::stderr().write_all(format!("error: {error:#}\n").as_bytes());
+    say(&message(&format!("error: {error:#}"), MESSAGE));
+}
+
+/// Says what went wrong, once; a terminal that is gone needs no complaint.
+fn say(text: &str) {
+    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
 fn start(args: &Args) -> anyhow::Result<ExitCode> {

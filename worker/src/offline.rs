@@ -1,11 +1,13 @@
 //! What `rheo` has a worker do with the checkpoint of one trial, beside any sweep. The checkpoint
 //! comes from standard input, and what is made of it goes to standard output.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use rheo_core::config::{Analysis, TrialConfig};
+use rheo_core::excerpt::excerpt;
+use rheo_proto::file;
 use rheo_query::Keys;
 use rheo_train::Torch;
 use serde_json::json;
@@ -43,8 +45,8 @@ pub(crate) struct Analyze {
 
 impl Command {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
-        let mut checkpoint = Vec::new();
-        io::stdin().lock().read_to_end(&mut checkpoint)?;
+        let checkpoint = file::read_stdin(file::CHECKPOINT)
+            .context("no checkpoint comes from standard input")?;
         match self {
             Self::Export => Ok(io::stdout().write_all(&rheo_train::export(&checkpoint)?)?),
             Self::Analyze(args) => args.run(&checkpoint),
@@ -72,7 +74,8 @@ impl Analyze {
             return Ok(config.analyze.clone());
         }
         let parse = |text: &String| {
-            serde_json::from_str(text).with_context(|| format!("not an analysis: `{text}`"))
+            serde_json::from_str(text)
+                .with_context(|| format!("not an analysis: `{}`", excerpt(text)))
         };
         self.only.iter().map(parse).collect()
     }

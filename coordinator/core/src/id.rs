@@ -8,6 +8,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::excerpt::excerpt;
+
 /// The name of a sweep: 1 to 64 of `a-z 0-9 - _ .`, starting with a letter or digit.
 ///
 /// It is a directory name in the results and part of what users type, hence the narrow alphabet.
@@ -36,7 +38,7 @@ impl SweepName {
         if starts_well && text.len() <= Self::MAX_LEN && text.chars().all(allowed) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(Error::SweepName(text.to_owned()))
+            Err(Error::SweepName(excerpt(text)))
         }
     }
 
@@ -92,7 +94,7 @@ impl FromStr for TrialId {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let invalid = || Error::TrialId(text.to_owned());
+        let invalid = || Error::TrialId(excerpt(text));
         let (sweep, index) = text.split_once('/').ok_or_else(invalid)?;
         Ok(Self { sweep: SweepName::parse(sweep)?, index: index.parse().map_err(|_| invalid())? })
     }
@@ -135,7 +137,7 @@ impl FromStr for WorkerId {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        Uuid::parse_str(text).map(Self).map_err(|_| Error::WorkerId(text.to_owned()))
+        Uuid::parse_str(text).map(Self).map_err(|_| Error::WorkerId(excerpt(text)))
     }
 }
 
@@ -153,7 +155,7 @@ impl FromStr for RequestId {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        Uuid::parse_str(text).map(Self).map_err(|_| Error::RequestId(text.to_owned()))
+        Uuid::parse_str(text).map(Self).map_err(|_| Error::RequestId(excerpt(text)))
     }
 }
 
@@ -190,7 +192,7 @@ impl FromStr for Digest {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let invalid = || Error::Digest(text.to_owned());
+        let invalid = || Error::Digest(excerpt(text));
         if text.len() != 64 || !text.is_ascii() {
             return Err(invalid());
         }

@@ -7,6 +7,7 @@
 pub mod config;
 pub mod dataset;
 pub mod definition;
+pub mod excerpt;
 pub mod fleet;
 pub mod history;
 pub mod id;

@@ -6,7 +6,8 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -28,6 +29,9 @@ const USAGE: i32 = 2;
 
 /// The last lines of the log of a worker that keeps dying.
 const LAST_LINES: usize = 10;
+
+/// The last bytes of that log, in which its last lines are.
+const LAST_BYTES: u64 = 16 << 10;
 
 /// Some workers on this machine.
 #[derive(Debug, Clone)]
@@ -198,7 +202,7 @@ async fn leave(child: &mut Child, grace: Duration) {
 }
 
 fn last_lines(log: &Path) -> String {
-    let text = std::fs::read(log).unwrap_or_default();
+    let text = end_of(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let mut last: VecDeque<&str> = VecDeque::new();
     for line in text.lines() {
@@ -208,6 +212,16 @@ fn last_lines(log: &Path) -> String {
         last.push_back(line);
     }
     last.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// The last bytes of a log, which may be long.
+fn end_of(log: &Path) -> io::Result<Vec<u8>> {
+    let mut log = File::open(log)?;
+    let length = log.metadata()?.len();
+    log.seek(SeekFrom::Start(length.saturating_sub(LAST_BYTES)))?;
+    let mut end = Vec::new();
+    log.take(LAST_BYTES).read_to_end(&mut end)?;
+    Ok(end)
 }
 
 #[cfg(test)]

@@ -3,20 +3,25 @@
 //!
 //! Nothing is found by listing directories, so a query sees every committed row once, whatever a
 //! flush or a compaction does meanwhile. Queries only read: everything that would change anything,
-//! or reach a file by its name, is refused before it is planned. Memory is bounded by a pool that
-//! all queries share; sorts and joins that need more go to temporary files.
+//! or reach a file by its name, is refused before it is planned, and so is what is too large or too
+//! deep. Intermediate results are bounded by a pool; sorts and joins that need more go to temporary
+//! files. A query can still take a stack, processor time or memory beside the pool, so it runs in a
+//! process of its own.
 
+mod bounds;
 mod derived;
 mod error;
 mod scan;
 mod store;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
@@ -25,10 +30,12 @@ use rheo_core::part::{Part, Retraction};
 use rheo_core::row::{Batch, Table};
 use tokio_stream::StreamExt;
 
+pub use bounds::{Excess, check_text};
 pub use derived::{VIEWS, View};
 pub use error::Error;
 
 use crate::dataset::{Dataset, Pin};
+use crate::limits::Limits;
 
 /// What the journal says that counts, at one instant.
 #[derive(Debug, Clone)]
@@ -54,27 +61,6 @@ pub struct Pending {
     pub batch: Batch,
 }
 
-/// What all queries of an engine together may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of memory for intermediate results.
-    pub memory: usize,
-    /// Bytes of temporary files.
-    pub disk: u64,
-    /// Threads per query.
-    pub threads: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            memory: 512 << 20,
-            disk: 16 << 30,
-            threads: std::thread::available_parallelism().map_or(1, usize::from),
-        }
-    }
-}
-
 /// Answers queries over one dataset.
 #[derive(Debug)]
 pub struct Engine {
@@ -83,10 +69,23 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine over the parts of `dataset`.
+    /// An engine over the parts of `dataset`, with temporary files where the system has them.
     pub fn new(dataset: &Dataset, limits: Limits) -> Result<Self, Error> {
+        Self::with_scratch(dataset, limits, Some(&std::env::temp_dir()))
+    }
+
+    /// The same with temporary files in `scratch`, an existing directory, or without any.
+    pub fn with_scratch(
+        dataset: &Dataset,
+        limits: Limits,
+        scratch: Option<&Path>,
+    ) -> Result<Self, Error> {
+        let disk = scratch.map_or(DiskManagerMode::Disabled, |scratch| {
+            DiskManagerMode::Directories(vec![scratch.to_owned()])
+        });
         let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(limits.memory)))
+            .with_memory_pool(Arc::new(FairSpillPool::new(limits.pool())))
+            .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(disk))
             .with_max_temp_directory_size(limits.disk)
             .build_arc()
             .map_err(Error::Failed)?;
@@ -103,6 +102,7 @@ impl Engine {
 
     /// Starts the query `sql`, one SELECT, over `snapshot`.
     pub async fn query(&self, snapshot: Snapshot, sql: &str) -> Result<Answer, Error> {
+        check_text(sql)?;
         let context =
             SessionContext::new_with_config_rt(self.config.clone(), Arc::clone(&self.runtime));
         let snapshot = Arc::new(snapshot);
@@ -114,6 +114,7 @@ impl Engine {
         let dialect = state.config_options().sql_parser.dialect;
         let statement =
             state.sql_to_statement(sql, &dialect).map_err(|error| Error::invalid(&error))?;
+        bounds::check_statement(&statement)?;
         let tables =
             state.resolve_table_references(&statement).map_err(|error| Error::invalid(&error))?;
         // Planned for those only who ask for them, or for all that there is.
@@ -132,6 +133,7 @@ impl Engine {
             .with_allow_statements(false)
             .verify_plan(&plan)
             .map_err(|_| Error::NotAQuery)?;
+        bounds::check_plan(&plan)?;
         let plan = context.execute_logical_plan(plan).await.map_err(Error::running)?;
         let stream = plan.execute_stream().await.map_err(Error::running)?;
         Ok(Answer { stream, _snapshot: snapshot })

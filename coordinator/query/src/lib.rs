@@ -15,6 +15,8 @@ pub mod dataset;
 pub mod engine;
 mod ipc;
 #[cfg(feature = "sql")]
+pub mod limits;
+#[cfg(feature = "sql")]
 mod merge;
 #[cfg(feature = "sql")]
 mod names;
@@ -34,7 +36,9 @@ pub use batch::{Error, Keys, MAX_BYTES, parse};
 #[cfg(feature = "sql")]
 pub use dataset::{Compaction, Dataset, Pin};
 #[cfg(feature = "sql")]
-pub use engine::{Answer, Engine, Limits, Pending, Snapshot};
+pub use engine::{Answer, Engine, Pending, Snapshot};
+#[cfg(feature = "sql")]
+pub use limits::Limits;
 pub use tables::{
     AttemptRow, Column, Kind, SCHEMA_VERSION, TrialRow, columns, encode, encode_attempts,
     encode_trials, schema,

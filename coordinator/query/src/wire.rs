@@ -30,7 +30,12 @@ impl Encoder {
         Ok(Self { writer: StreamWriter::try_new(Vec::new(), schema)? })
     }
 
-    /// The pieces of some rows; the first ones include the schema.
+    /// The pieces of the schema, which are otherwise the first ones of the rows.
+    pub fn begin(&mut self) -> Vec<Bytes> {
+        pieces(std::mem::take(self.writer.get_mut()))
+    }
+
+    /// The pieces of some rows.
     pub fn encode(&mut self, rows: &RecordBatch) -> Result<Vec<Bytes>, ArrowError> {
         self.writer.write(rows)?;
         Ok(pieces(std::mem::take(self.writer.get_mut())))

@@ -1,9 +1,13 @@
 //! The environment variables of `rheo`. Those with a flag of the same name are its default.
 
 use std::ffi::OsStr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Command;
+use rheo_core::excerpt::excerpt;
+use rheo_query::Limits;
 use tracing_subscriber::EnvFilter;
 
 use super::failure::Failure;
@@ -51,6 +55,15 @@ pub(super) const TLS_CERT: &str = "RHEO_TLS_CERT";
 /// A file with the key of that certificate.
 pub(super) const TLS_KEY: &str = "RHEO_TLS_KEY";
 
+/// Seconds of computing that a query may take.
+pub(super) const QUERY_TIME: &str = "RHEO_QUERY_TIME";
+
+/// MiB of memory that a query may take.
+pub(super) const QUERY_MEMORY: &str = "RHEO_QUERY_MEMORY";
+
+/// Queries that run at once.
+pub(super) const QUERIES: &str = "RHEO_QUERIES";
+
 /// The image of workers on Kubernetes.
 pub(super) const IMAGE: &str = "RHEO_IMAGE";
 
@@ -61,7 +74,7 @@ pub(super) const KUBECONFIG: &str = "KUBECONFIG";
 pub(super) const LOG: &str = "RHEO_LOG";
 
 /// Every variable and what it is for.
-pub(super) const ALL: [(&str, &str); 14] = [
+pub(super) const ALL: [(&str, &str); 17] = [
     (SERVER, "address of a coordinator"),
     (STATE, "state directory"),
     (DATA, "directory of data files"),
@@ -74,6 +87,9 @@ pub(super) const ALL: [(&str, &str); 14] = [
     (TLS_CERT, "file with the certificate of rheo serve"),
     (TLS_KEY, "file with the key of that certificate"),
     (POLL, "seconds between questions to a cluster"),
+    (QUERY_TIME, "seconds of computing that a query may take, 60 by default"),
+    (QUERY_MEMORY, "MiB of memory that a query may take, 1024 by default where there is enough"),
+    (QUERIES, "queries that run at once, 4 by default"),
     (IMAGE, "the image of workers on Kubernetes"),
     (LOG, "what is logged"),
 ];
@@ -109,6 +125,30 @@ pub(super) fn log_filter(default: &str) -> Result<EnvFilter, Failure> {
     let Some(text) = get(LOG) else { return Ok(EnvFilter::new(default)) };
     EnvFilter::builder().parse(&text).map_err(|error| {
         Failure::usage(format!("{LOG} is no filter of logs such as `info`: `{text}`: {error}"))
+    })
+}
+
+/// What queries may take that this process runs.
+pub(super) fn query_limits() -> Result<Limits, Failure> {
+    let usual = Limits::default();
+    let time = number(QUERY_TIME, usual.time.as_secs(), 1..=86_400)?;
+    let memory = number(QUERY_MEMORY, usual.memory as u64 >> 20, 64..=1 << 20)?;
+    let running = number(QUERIES, usual.running as u64, 1..=64)?;
+    Ok(Limits {
+        time: Duration::from_secs(time),
+        memory: usize::try_from(memory << 20).unwrap_or(usize::MAX),
+        running: usize::try_from(running).unwrap_or(usual.running),
+        ..usual
+    })
+}
+
+/// The whole number in a variable, if it is set.
+fn number(name: &str, usual: u64, allowed: RangeInclusive<u64>) -> Result<u64, Failure> {
+    let Some(text) = get(name) else { return Ok(usual) };
+    let number = text.trim().parse().ok().filter(|number| allowed.contains(number));
+    number.ok_or_else(|| {
+        let (least, most, text) = (allowed.start(), allowed.end(), excerpt(&text));
+        Failure::usage(format!("{name} is not a whole number from `{least}` to `{most}`: `{text}`"))
     })
 }
 

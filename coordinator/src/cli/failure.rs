@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
+use rheo_core::excerpt::{MESSAGE, message};
 use rheo_core::spec::Mistakes;
 
 use super::format::Unprinted;
@@ -75,7 +76,7 @@ impl Failure {
             Self::Usage(error) => (2, error),
             Self::Unreachable(error) => (3, error),
         };
-        complain(&format!("error: {}\n", lines(error.as_ref())));
+        complain(&format!("error: {}\n", message(&lines(error.as_ref()), MESSAGE)));
         ExitCode::from(code)
     }
 }
@@ -85,6 +86,18 @@ fn complain(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
+/// Says what is wrong with the arguments, and gives the exit code; also of `--help`.
+pub(super) fn misused(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    if error.use_stderr() && text.len() > MESSAGE {
+        complain(&format!("{}\n", message(&text, MESSAGE)));
+    } else {
+        // Whoever reads it may have seen enough.
+        let _ = error.print();
+    }
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
     causes.any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
@@ -92,7 +105,8 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// All mistakes, with the lines they are about; in colour on a terminal.
 fn rendered(mistakes: &Mistakes) -> String {
-    if !screen::has_colours(&io::stderr()) {
+    // The reporter prints whole lines.
+    if !screen::has_colours(&io::stderr()) || mistakes.has_long_lines() {
         return mistakes.render();
     }
     let mut text = String::new();
@@ -124,11 +138,10 @@ impl From<client::Error> for Failure {
             client::Error::State(app::Error::Places(_)) => Self::Usage(error.into()),
             client::Error::Refused(refusal) => match refusal.reason.as_str() {
                 "UNKNOWN_SWEEP" | "UNKNOWN_FLEET" | "UNKNOWN_TRIAL" | "SWEEP_ENDED"
-                | "NOT_RETRYABLE" | "INVALID_QUERY" | "INVALID_ARGUMENT" => {
-                    Self::Usage(error.into())
-                }
+                | "NOT_RETRYABLE" | "INVALID_QUERY" | "QUERY_LIMIT" | "QUERY_FAILED"
+                | "INVALID_ARGUMENT" => Self::Usage(error.into()),
                 "SWEEP_DIFFERS" => Self::usage(differs(refusal)),
-                "STOPPING" => Self::Unreachable(error.into()),
+                "STOPPING" | "QUERIES_BUSY" => Self::Unreachable(error.into()),
                 "" if refusal.transient => Self::Unreachable(error.into()),
                 _ => Self::Other(error.into()),
             },

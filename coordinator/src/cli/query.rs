@@ -1,8 +1,9 @@
 //! `rheo query`: SQL over everything that is committed, live or at rest.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use rheo_proto::file;
 use rheo_query::output::{Format, Output as Rows, Size};
 use rheo_query::wire::Decoder;
 
@@ -42,7 +43,8 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
 }
 
 fn read_sql() -> Result<String, Failure> {
-    io::read_to_string(io::stdin())
+    file::read_stdin(file::SQL)
+        .and_then(file::text)
         .map_err(|error| Failure::usage(format!("standard input cannot be read: {error}")))
 }
 

@@ -103,7 +103,8 @@ fn settings(global: &Global, args: &Args) -> Result<Settings, Failure> {
     };
     let (lease, flush) = (seconds(args.lease)?, args.flush_interval.map(seconds).transpose()?);
     let places = (&args.places).into();
-    Ok(Settings { lease, flush, places, ..Settings::new(global.state.clone()) })
+    let queries = env::query_limits()?;
+    Ok(Settings { lease, flush, places, queries, ..Settings::new(global.state.clone()) })
 }
 
 async fn start(global: &Global, file: &Path, settings: Settings) -> Result<Running, Failure> {

@@ -92,7 +92,8 @@ impl Args {
         let flush = flush.map(|flush| seconds(flush, "flush-interval")).transpose()?;
         let poll = seconds(self.poll, "poll")?;
         let places = (&self.places).into();
-        Ok(Settings { lease, flush, poll, places, ..Settings::new(state) })
+        let queries = env::query_limits()?;
+        Ok(Settings { lease, flush, poll, places, queries, ..Settings::new(state) })
     }
 
     fn listen(&self, global: &Global) -> Result<Listen, Failure> {

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rheo_core::spec::{self, Parsed};
+use rheo_proto::file;
 use serde_json::json;
 
 use super::failure::Failure;
@@ -15,22 +16,10 @@ pub(super) struct Args {
     file: PathBuf,
 }
 
-/// The largest sweep file that is read.
-const LARGEST: u64 = 4 << 20;
-
 /// Reads a sweep file and says what its author may not have meant.
 pub(super) fn read(path: &Path) -> Result<(String, Parsed), Failure> {
-    let unreadable =
-        |why: String| Failure::usage(format!("`{}` cannot be read: {why}", path.display()));
-    let size = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
-    if size > LARGEST {
-        return Err(unreadable(format!("{size} bytes, at most {LARGEST}")));
-    }
-    let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        unreadable(format!("it is not UTF-8 text (byte {at})"))
-    })?;
+    let text = file::read_text(path, file::SWEEP)
+        .map_err(|error| Failure::usage(format!("`{}` cannot be read: {error}", path.display())))?;
     let parsed = spec::parse(&path.display().to_string(), &text)?;
     if !parsed.warnings.is_empty() {
         let file = path.display().to_string();

@@ -243,7 +243,8 @@ impl SweepService for Service {
         &self,
         request: Request<v1::QueryRequest>,
     ) -> Result<Response<Self::QueryStream>, Status> {
-        let pieces = self.coordinator.sql.query(&request.into_inner().sql).await?;
+        let pieces = self.coordinator.sql.query(request.into_inner().sql, self.stop.clone());
+        let pieces = pieces.await?;
         let messages = pieces.map(|piece| piece.map(|ipc| v1::QueryResponse { ipc }));
         Ok(Response::new(Box::pin(messages)))
     }

@@ -13,6 +13,7 @@ use rcgen::{
 };
 use rheo_core::time::Timestamp;
 use rheo_proto::access::CA_FILE;
+use rheo_proto::file;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -36,20 +37,20 @@ pub(crate) struct Identity {
 impl Identity {
     /// Reads what a person brings.
     pub(crate) fn read(certificate: &Path, key: &Path) -> Result<Self, Error> {
-        let text = |path: &Path| {
+        let text = |path: &Path, bound| {
             let error = |source| Error::File { path: path.to_owned(), source };
-            std::fs::read(path).map_err(error)
+            file::read(path, bound).map_err(error)
         };
         let wrong = |path: &Path, what, source| Error::Pem { path: path.to_owned(), what, source };
         let chain: Result<Vec<_>, _> =
-            CertificateDer::pem_slice_iter(&text(certificate)?).collect();
+            CertificateDer::pem_slice_iter(&text(certificate, file::CERTIFICATES)?).collect();
         let chain = chain.map_err(|source| wrong(certificate, "certificate", source))?;
         if chain.is_empty() {
             let source = rustls::pki_types::pem::Error::NoItemsFound;
             return Err(wrong(certificate, "certificate", source));
         }
         files::warn_if_readable(key);
-        let parsed = PrivateKeyDer::from_pem_slice(&text(key)?);
+        let parsed = PrivateKeyDer::from_pem_slice(&text(key, file::KEY)?);
         let key = parsed.map_err(|source| wrong(key, "private key", source))?;
         Ok(Self { chain, key })
     }
@@ -93,7 +94,7 @@ fn authority(directory: &Path, now: Timestamp) -> Result<(CertificateParams, Key
     let path = directory.join("ca.key");
     let damaged = |source| Error::Key { path: path.clone(), source };
     let certificate = directory.join(CA_FILE);
-    let (key, is_new) = match files::read_if_there(&path)? {
+    let (key, is_new) = match files::read_if_there(&path, file::KEY)? {
         Some(pem) => (KeyPair::from_pem(&String::from_utf8_lossy(&pem)).map_err(damaged)?, false),
         None => (KeyPair::generate().map_err(damaged)?, true),
     };
@@ -109,7 +110,7 @@ fn authority(directory: &Path, now: Timestamp) -> Result<(CertificateParams, Key
         files::remove(&certificate)?;
         files::write(&path, key.serialize_pem().as_bytes())?;
     }
-    if is_new || files::read_if_there(&certificate)?.is_none() {
+    if is_new || files::read_if_there(&certificate, file::CERTIFICATES)?.is_none() {
         let signed = params.self_signed(&key).map_err(damaged)?;
         files::write(&certificate, signed.pem().as_bytes())?;
     }

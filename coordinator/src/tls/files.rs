@@ -8,6 +8,8 @@ use std::os::unix::fs::{
 };
 use std::path::Path;
 
+use rheo_proto::file::{self, Bound};
+
 use super::Error;
 
 /// Makes the directory, for its owner alone; one that is there is made so.
@@ -80,8 +82,8 @@ pub(super) fn remove(path: &Path) -> Result<(), Error> {
 }
 
 /// Reads a file, if it is there.
-pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, Error> {
-    match std::fs::read(path) {
+pub(super) fn read_if_there(path: &Path, bound: Bound) -> Result<Option<Vec<u8>>, Error> {
+    match file::read(path, bound) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(source) => Err(Error::File { path: path.to_owned(), source }),

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use blake3::Hash;
 use rheo_proto::access::{Role, token_in};
+use rheo_proto::file;
 use tokio_rustls::rustls::crypto::ring;
 
 use super::{Error, Own, files};
@@ -52,10 +53,10 @@ impl Tokens {
 fn read(named: Option<&Path>, directory: &Path, role: Role) -> Result<Hash, Error> {
     let own = directory.join(role.token_file());
     let path = named.unwrap_or(&own);
-    if named.is_none() && files::read_if_there(path)?.is_none() {
+    if named.is_none() && files::read_if_there(path, file::TOKEN)?.is_none() {
         files::write(path, format!("{}\n", make(role)?).as_bytes())?;
     }
-    let bytes = std::fs::read(path);
+    let bytes = file::read(path, file::TOKEN);
     let bytes = bytes.map_err(|source| Error::File { path: path.to_owned(), source })?;
     match named {
         Some(path) => files::warn_if_readable(path),

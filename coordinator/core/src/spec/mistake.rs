@@ -10,6 +10,20 @@ use std::sync::Arc;
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 use serde::{Serialize, Serializer};
 
+use crate::excerpt;
+
+/// The most characters of a message and of a help, which may repeat what the file says.
+const SAID: usize = 1_000;
+
+/// The most mistakes of a file that are listed.
+const LISTED: usize = 50;
+
+/// The most characters of a line that are shown.
+const SHOWN: usize = 160;
+
+/// The characters before a mistake in a line of which only a piece is shown.
+const BEFORE: usize = 60;
+
 /// A piece of a sweep file, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Span {
@@ -69,12 +83,12 @@ pub struct Mistake {
 
 impl Mistake {
     pub(super) fn help(&mut self, help: impl Into<String>) -> &mut Self {
-        self.help = Some(help.into());
+        self.help = Some(excerpt::message(&help.into(), SAID));
         self
     }
 
     pub(super) fn about(&mut self, path: impl Into<String>) -> &mut Self {
-        self.path = Some(path.into());
+        self.path = Some(excerpt::message(&path.into(), SAID));
         self
     }
 }
@@ -127,6 +141,11 @@ impl Mistakes {
         &self.list
     }
 
+    /// Whether the file has lines that are too long to be shown whole.
+    pub fn has_long_lines(&self) -> bool {
+        self.source.inner().lines().any(|line| line.chars().nth(SHOWN).is_some())
+    }
+
     /// The mistakes as plain text: message, place, line and help of each.
     pub fn render(&self) -> String {
         render(self.file(), self.source.inner(), &self.list)
@@ -142,10 +161,11 @@ pub fn render(file: &str, text: &str, list: &[Mistake]) -> String {
         let Mistake { line, column, message, .. } = mistake;
         let number = line.to_string();
         let margin = " ".repeat(number.len());
-        let snippet =
-            lines.get(line - 1).unwrap_or(&"").trim_start_matches('\u{feff}').replace('\t', " ");
-        let indent = " ".repeat(column - 1);
-        let marks = "^".repeat(marked(text, mistake.span));
+        let whole = lines.get(line - 1).unwrap_or(&"").trim_start_matches('\u{feff}');
+        let (snippet, before) = piece(whole, column - 1);
+        let indent = " ".repeat(before);
+        let marks = marked(text, mistake.span).min(SHOWN.saturating_sub(before).max(1));
+        let marks = "^".repeat(marks);
         let severity = mistake.severity.name();
         out.extend([
             format!("{severity}: {message}\n{margin}--> {file}:{line}:{column}\n"),
@@ -157,6 +177,20 @@ pub fn render(file: &str, text: &str, list: &[Mistake]) -> String {
         out.push('\n');
     }
     out
+}
+
+/// The piece of a line around the character `at`, and how many characters of it are before that.
+fn piece(line: &str, at: usize) -> (String, usize) {
+    let line = line.replace('\t', " ");
+    if line.chars().nth(SHOWN).is_none() {
+        return (line, at);
+    }
+    let skipped = at.saturating_sub(BEFORE);
+    let mut piece: String = line.chars().skip(skipped).take(SHOWN).collect();
+    if line.chars().nth(skipped + SHOWN).is_some() {
+        piece.push('…');
+    }
+    if skipped == 0 { (piece, at) } else { (format!("…{piece}"), at - skipped + 1) }
 }
 
 /// How many characters of the first line of a span to mark, at least one.
@@ -211,16 +245,17 @@ impl<'t> Report<'t> {
 
     /// Reports something that makes the file unusable.
     pub(super) fn error(&mut self, span: Span, message: impl Into<String>) -> &mut Mistake {
-        self.add(Severity::Error, span, message.into())
+        self.add(Severity::Error, span, &message.into())
     }
 
     /// Reports something that may not be meant.
     pub(super) fn warn(&mut self, span: Span, message: impl Into<String>) -> &mut Mistake {
-        self.add(Severity::Warning, span, message.into())
+        self.add(Severity::Warning, span, &message.into())
     }
 
-    fn add(&mut self, severity: Severity, span: Span, message: String) -> &mut Mistake {
+    fn add(&mut self, severity: Severity, span: Span, message: &str) -> &mut Mistake {
         let (line, column) = self.place(span.offset);
+        let message = excerpt::message(message, SAID);
         let mistake = Mistake { severity, message, help: None, path: None, span, line, column };
         self.list.push(mistake);
         let last = self.list.len() - 1;
@@ -249,9 +284,18 @@ impl<'t> Report<'t> {
         (line, before.trim_start_matches('\u{feff}').chars().count() + 1)
     }
 
-    /// What was reported, in the order of the text.
+    /// What was reported, in the order of the text; of very much, the first errors.
     pub(super) fn into_list(mut self) -> Vec<Mistake> {
+        if self.list.len() > LISTED && self.has_errors() {
+            self.list.retain(|mistake| mistake.severity == Severity::Error);
+        }
         self.list.sort_by_key(|mistake| mistake.span);
+        let more = self.list.len().saturating_sub(LISTED);
+        self.list.truncate(LISTED);
+        if let (Some(last), true) = (self.list.last().cloned(), more > 0) {
+            let message = format!("`{more}` more mistakes after this place are not shown");
+            self.list.push(Mistake { message, help: None, path: None, ..last });
+        }
         self.list
     }
 }

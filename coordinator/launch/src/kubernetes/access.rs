@@ -1,11 +1,13 @@
 //! Who asks the cluster, how long that may take, and what its refusals mean.
 
 use std::future::Future;
+use std::path::Path;
 use std::time::Duration;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::Status;
 use kube::{Client, Config};
+use rheo_proto::file;
 
 use super::Settings;
 use crate::Error;
@@ -53,7 +55,7 @@ async fn config(settings: &Settings) -> Result<Config, Error> {
     if !settings.kubeconfig.is_empty() {
         let mut merged = Kubeconfig::default();
         for path in &settings.kubeconfig {
-            let next = Kubeconfig::read_from(path).map_err(|error| wrong(&error))?;
+            let next = kubeconfig(path).map_err(|error| wrong(error.as_ref()))?;
             merged = merged.merge(next).map_err(|error| wrong(&error))?;
         }
         let config = Config::from_custom_kubeconfig(merged, &options).await;
@@ -64,6 +66,18 @@ async fn config(settings: &Settings) -> Result<Config, Error> {
         Ok(config) => Ok(config),
         Err(error) if options.context.is_some() => Err(wrong(&error)),
         Err(error) => Config::incluster().map_err(|_| wrong(&error)),
+    }
+}
+
+/// Reads one file of a configuration.
+fn kubeconfig(path: &Path) -> Result<Kubeconfig, Box<dyn std::error::Error>> {
+    // The library reads to the end, whatever it is; a pipe can be read only once.
+    let text = file::read_text(path, file::KUBECONFIG)
+        .map_err(|error| format!("`{}` cannot be read: {error}", path.display()))?;
+    if path.is_file() {
+        Ok(Kubeconfig::read_from(path)?)
+    } else {
+        Ok(Kubeconfig::from_yaml(&text)?)
     }
 }
 

@@ -16,6 +16,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use rheo_proto::file;
 
 use super::Settings;
 use crate::{Error, Order};
@@ -93,7 +94,7 @@ pub(super) type Keys = BTreeMap<String, Vec<u8>>;
 
 /// Reads what pods must know. The CA and the token are there as soon as there is TLS.
 pub(super) fn keys(settings: &Settings, state: &Path) -> Result<Keys, Error> {
-    let read = |path: &Path| match std::fs::read(path) {
+    let read = |path: &Path, bound| match file::read(path, bound) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => {
@@ -102,7 +103,7 @@ pub(super) fn keys(settings: &Settings, state: &Path) -> Result<Keys, Error> {
     };
     let server = match &settings.server {
         Some(url) => Some(url.clone().into_bytes()),
-        None => read(&state.join("server"))?.as_deref().map(address),
+        None => read(&state.join("server"), file::SERVER)?.as_deref().map(address),
     };
     let Some(server) = server else {
         return Err(Error::Unavailable(format!(
@@ -111,9 +112,12 @@ pub(super) fn keys(settings: &Settings, state: &Path) -> Result<Keys, Error> {
         )));
     };
     let mut keys = Keys::from([("server".to_owned(), server)]);
-    for (key, named) in [("tls/ca.pem", &settings.ca_file), (TOKEN, &settings.token_file)] {
+    for (key, named, bound) in [
+        ("tls/ca.pem", &settings.ca_file, file::CERTIFICATES),
+        (TOKEN, &settings.token_file, file::TOKEN),
+    ] {
         let path = named.clone().unwrap_or_else(|| state.join(key));
-        match read(&path)? {
+        match read(&path, bound)? {
             Some(bytes) => drop(keys.insert(key.to_owned(), bytes)),
             None if named.is_some() => {
                 return Err(Error::Refused(format!("`{}` does not exist", path.display())));

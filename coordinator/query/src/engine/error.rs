@@ -2,9 +2,15 @@
 
 use datafusion::common::{SchemaError, TableReference};
 use datafusion::error::DataFusionError;
+use datafusion::sql::sqlparser::parser::ParserError;
+use rheo_core::excerpt::excerpt;
 use rheo_core::row::Table;
 
 use super::VIEWS;
+use super::bounds::{Excess, NESTED};
+
+/// Names that an error lists.
+const LISTED: usize = 60;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +18,12 @@ pub enum Error {
     /// The statement would change something.
     #[error("only queries are possible: SELECT, WITH, SHOW, DESCRIBE or EXPLAIN")]
     NotAQuery,
+    /// The query is larger than queries may be.
+    #[error(transparent)]
+    Excess(Excess),
+    /// The query has a parameter.
+    #[error("`{0}` is a parameter, and queries have none: write the value in its place")]
+    Placeholder(String),
     /// There is no such table.
     #[error("no table `{name}`{}; there are {}", hint(nearest.as_deref()), list(tables))]
     UnknownTable {
@@ -58,9 +70,14 @@ impl Error {
             columns.dedup();
             return Self::UnknownColumn {
                 nearest: nearest(&field.name, &columns),
-                name: field.flat_name(),
+                name: excerpt(&field.flat_name()),
                 columns,
             };
+        }
+        if let DataFusionError::SQL(parser, _) = error.find_root()
+            && matches!(parser.as_ref(), ParserError::RecursionLimitExceeded)
+        {
+            return Self::Excess(NESTED);
         }
         Self::Invalid(match error.find_root() {
             DataFusionError::SQL(parser, _) => {
@@ -86,7 +103,7 @@ impl Error {
         tables.extend(VIEWS.map(|view| view.name.to_owned()));
         Self::UnknownTable {
             nearest: nearest(unknown.table(), &tables),
-            name: unknown.to_string(),
+            name: excerpt(&unknown.to_string()),
             tables,
         }
     }
@@ -119,5 +136,10 @@ fn hint(nearest: Option<&str>) -> String {
 }
 
 fn list(names: &[String]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    let mut shown: Vec<String> =
+        names.iter().take(LISTED).map(|name| format!("`{}`", excerpt(name))).collect();
+    if names.len() > LISTED {
+        shown.push(format!("{} more", names.len() - LISTED));
+    }
+    shown.join(", ")
 }

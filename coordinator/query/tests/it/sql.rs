@@ -255,7 +255,7 @@ async fn a_query_that_needs_too_much_memory_fails_alone() {
     let mut fixture = Fixture::new();
     (0..200).for_each(|trial| fixture.run("demo", trial));
     fixture.flush();
-    let limits = Limits { memory: 64 << 10, disk: 0, threads: 2 };
+    let limits = Limits { memory: 128 << 10, disk: 0, threads: 2, ..Limits::default() };
     let engine = Engine::new(&fixture.dataset, limits).unwrap();
     let hungry = "SELECT a.trial, count(DISTINCT b.trial * 1000 + b.neuron) AS n \
                   FROM shapes a, shapes b GROUP BY a.trial ORDER BY n";

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use rheo_core::fleet::Spec;
 use rheo_launch::Error;
 use rheo_launch::slurm::{Launcher, Settings};
+use rheo_proto::file;
 
 use super::coordinator::Reach;
 use super::{Common, example, launch};
@@ -46,7 +47,7 @@ impl Args {
     fn settings(&self, global: &Global) -> Result<Settings, Failure> {
         let state = paths::resolve(&global.state);
         let setup = self.setup.as_ref().map(|path| {
-            std::fs::read_to_string(path).map_err(|error| {
+            file::read_text(path, file::SETUP).map_err(|error| {
                 Failure::usage(format!("`{}` cannot be read: {error}", path.display()))
             })
         });

@@ -1,0 +1,203 @@
+//! The bounds that refuse a query by its text, its tree or its plan.
+//!
+//! Planner and kernels recurse over what they are given, and a plan can be exponentially larger than
+//! its text. So size and depth are measured first, and too large a query is refused in words about
+//! the query. What gets past these bounds is held by the process that the query runs in.
+
+use std::ops::ControlFlow;
+
+use datafusion::common::tree_node::{TreeNodeRecursion, TreeNodeVisitor};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::{
+    Expr, Query, Select, TableFactor, Value, ValueWithSpan, Visit as _, Visitor,
+};
+
+use super::Error;
+use crate::limits::{DEPTH, OPERATORS, RELATIONS, SELECTS, TEXT};
+
+/// A bound that a query exceeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the query has more than `{limit}` {what}, the most that is allowed: {remedy}")]
+pub struct Excess {
+    /// The limit.
+    pub limit: usize,
+    /// The thing that is counted, in the plural.
+    pub what: &'static str,
+    /// The remedy.
+    pub remedy: &'static str,
+}
+
+const LONG: Excess = Excess {
+    limit: TEXT,
+    what: "bytes of SQL",
+    remedy: "join with a list of values in a file of your own, or ask several queries",
+};
+
+/// The parser's own bound, which comes first where its recursion is deep: 50 by its default.
+pub(super) const NESTED: Excess = Excess {
+    limit: 50,
+    what: "levels of nested brackets and subqueries",
+    remedy: "leave out brackets that are not needed, or ask several queries",
+};
+
+const DEEP: Excess = Excess {
+    limit: DEPTH,
+    what: "levels of nested expressions and subqueries",
+    remedy: "write a long chain of `OR` as `IN (...)` and a long sum as `sum(...)`, or ask several queries",
+};
+
+const MANY_TABLES: Excess = Excess {
+    limit: RELATIONS,
+    what: "tables, each mention counted",
+    remedy: "ask several queries",
+};
+
+const MANY_SELECTS: Excess = Excess {
+    limit: SELECTS,
+    what: "SELECTs",
+    remedy: "write a union of constants as `VALUES (...), (...)`, or ask several queries",
+};
+
+const LARGE_PLAN: Excess = Excess {
+    limit: OPERATORS,
+    what: "operators, with every use of a common table expression expanded",
+    remedy: "use common table expressions that build on each other less often, or ask several queries",
+};
+
+const DEEP_PLAN: Excess = Excess {
+    limit: DEPTH,
+    what: "levels of operators",
+    remedy: "nest fewer subqueries and common table expressions, or ask several queries",
+};
+
+/// Refuses SQL that is too long to be read.
+pub fn check_text(sql: &str) -> Result<(), Error> {
+    if sql.len() > TEXT { Err(Error::Excess(LONG)) } else { Ok(()) }
+}
+
+/// Refuses a statement that is too deep or too large to be planned, and one with parameters.
+pub(super) fn check_statement(statement: &Statement) -> Result<(), Error> {
+    let mut statement = statement;
+    // `EXPLAIN EXPLAIN ...` is refused by the parser.
+    while let Statement::Explain(explained) = statement {
+        statement = &explained.statement;
+    }
+    let Statement::Statement(statement) = statement else { return Ok(()) };
+    match statement.visit(&mut Measure::default()) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(*error),
+    }
+}
+
+/// Counts on the way down; breaking off there bounds the recursion of the walk itself.
+#[derive(Default)]
+struct Measure {
+    depth: usize,
+    relations: usize,
+    selects: usize,
+}
+
+type Flow = ControlFlow<Box<Error>>;
+
+impl Measure {
+    fn descend(&mut self) -> Flow {
+        self.depth += 1;
+        check(self.depth, DEEP)
+    }
+
+    fn ascend(&mut self) -> Flow {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+}
+
+fn check(count: usize, excess: Excess) -> Flow {
+    if count > excess.limit {
+        ControlFlow::Break(Box::new(Error::Excess(excess)))
+    } else {
+        ControlFlow::Continue(())
+    }
+}
+
+impl Visitor for Measure {
+    type Break = Box<Error>;
+
+    fn pre_visit_expr(&mut self, _: &Expr) -> Flow {
+        self.descend()
+    }
+
+    fn post_visit_expr(&mut self, _: &Expr) -> Flow {
+        self.ascend()
+    }
+
+    fn pre_visit_query(&mut self, _: &Query) -> Flow {
+        self.descend()
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> Flow {
+        self.ascend()
+    }
+
+    fn pre_visit_select(&mut self, _: &Select) -> Flow {
+        self.selects += 1;
+        check(self.selects, MANY_SELECTS)
+    }
+
+    fn pre_visit_table_factor(&mut self, _: &TableFactor) -> Flow {
+        self.relations += 1;
+        check(self.relations, MANY_TABLES)?;
+        self.descend()
+    }
+
+    fn post_visit_table_factor(&mut self, _: &TableFactor) -> Flow {
+        self.ascend()
+    }
+
+    fn pre_visit_value(&mut self, value: &ValueWithSpan) -> Flow {
+        match &value.value {
+            Value::Placeholder(name) => {
+                ControlFlow::Break(Box::new(Error::Placeholder(name.chars().take(40).collect())))
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// Refuses a plan that is too deep or too large to be optimised.
+pub(super) fn check_plan(plan: &LogicalPlan) -> Result<(), Error> {
+    let mut extent = Extent::default();
+    plan.visit_with_subqueries(&mut extent).map_err(|error| Error::invalid(&error))?;
+    extent.excess.map_or(Ok(()), |excess| Err(Error::Excess(excess)))
+}
+
+#[derive(Default)]
+struct Extent {
+    depth: usize,
+    operators: usize,
+    excess: Option<Excess>,
+}
+
+impl<'n> TreeNodeVisitor<'n> for Extent {
+    type Node = LogicalPlan;
+
+    fn f_down(&mut self, _: &'n LogicalPlan) -> Result<TreeNodeRecursion, DataFusionError> {
+        self.operators += 1;
+        self.depth += 1;
+        if self.depth > DEPTH {
+            self.excess = Some(DEEP_PLAN);
+        } else if self.operators > OPERATORS {
+            self.excess = Some(LARGE_PLAN);
+        }
+        Ok(match self.excess {
+            Some(_) => TreeNodeRecursion::Stop,
+            None => TreeNodeRecursion::Continue,
+        })
+    }
+
+    fn f_up(&mut self, _: &'n LogicalPlan) -> Result<TreeNodeRecursion, DataFusionError> {
+        self.depth -= 1;
+        Ok(TreeNodeRecursion::Continue)
+    }
+}

@@ -1,0 +1,175 @@
+//! The process of one query: reads an order, answers it and ends.
+//!
+//! It bounds itself before it looks at the query: its memory by the kernel, its priority below the
+//! coordinator's, its life by the coordinator's. A query that needs more than it may have ends this
+//! process and nothing else. Stacks are large enough for every query that passes the bounds of
+//! `rheo-query`; what is nested deeper overflows here and nowhere else.
+
+use std::fs::DirBuilder;
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use rheo_core::excerpt::message;
+use rheo_query::limits::{ERROR, PLANNER_STACK, STACK};
+use rheo_query::wire::Encoder;
+use rheo_query::{Engine, Pending, Snapshot, engine};
+use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit};
+
+use super::frame::{Frame, Kind, Order, Problem};
+use crate::app;
+use crate::report::report;
+
+/// The argument that makes `rheo` the process of a query.
+pub(crate) const ARGUMENT: &str = "query-process";
+
+/// How much less urgent queries are than the coordinator and workers of the machine.
+const NICENESS: i32 = 10;
+
+/// Threads that wait for files.
+const READERS: usize = 4;
+
+/// Held while the engine makes its directories, and from the end of this process on.
+static ENGINE: Mutex<()> = Mutex::new(());
+
+/// Address space that the allocator reserves for each thread, used or not.
+const ARENA: u64 = 64 << 20;
+
+/// Answers the order on standard input, with temporary files in a new directory called `scratch`.
+pub(crate) fn main(scratch: &Path) -> ExitCode {
+    behave();
+    // Where there is no room for temporary files, there is memory.
+    let made = DirBuilder::new().mode(0o700).create(scratch);
+    let code = obey(made.is_ok().then(|| scratch.to_owned()));
+    // What runs does not matter any more.
+    let _ = std::fs::remove_dir_all(scratch);
+    code
+}
+
+fn obey(scratch: Option<PathBuf>) -> ExitCode {
+    let mut input = io::stdin();
+    let Ok((order, rows)) = Order::read(&mut input) else { return ExitCode::FAILURE };
+    let own = scratch.clone();
+    std::thread::spawn(move || end_with_coordinator(input, own.as_deref()));
+    let planner = std::thread::Builder::new().name("planner".to_owned()).stack_size(PLANNER_STACK);
+    let answered = planner.spawn(move || answer(&order, rows, scratch.as_deref()));
+    match answered.map(std::thread::JoinHandle::join) {
+        Ok(Ok(Ok(()))) => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// Sees to it that whatever becomes scarce is taken from queries first.
+fn behave() {
+    // All of this is for the good of others: where it is not possible the query runs nevertheless.
+    let _ = setpriority_process(None, NICENESS);
+    let _ = std::fs::write("/proc/self/comm", "rheo-query");
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+}
+
+/// Ends this process as soon as the coordinator has closed standard input, by dying or on purpose.
+fn end_with_coordinator(mut input: io::Stdin, scratch: Option<&Path>) {
+    let mut nothing = [0; 16];
+    while matches!(input.read(&mut nothing), Ok(1..)) {}
+    let _engine = ENGINE.lock();
+    // The coordinator may be gone, and somebody must do it.
+    let _ = scratch.map(std::fs::remove_dir_all);
+    #[expect(clippy::exit, reason = "nobody waits for the answer")]
+    std::process::exit(1);
+}
+
+fn answer(order: &Order, rows: Vec<Bytes>, scratch: Option<&Path>) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(order.threads.max(1))
+        .max_blocking_threads(READERS)
+        .thread_stack_size(STACK)
+        .enable_all()
+        .build()?;
+    confine(order.memory as u64)?;
+    let mut out = io::stdout();
+    let end = match runtime.block_on(run(order, rows, scratch, &mut out)) {
+        Ok(()) => Frame::End,
+        Err(Trouble::Said(problem)) => Frame::Problem(problem),
+        Err(Trouble::NobodyListens(error)) => return Err(error),
+    };
+    end.write(&mut out)
+}
+
+/// Bounds the memory of this process to what it has now and `memory` bytes.
+fn confine(memory: u64) -> io::Result<()> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
+    let kilobytes = size.and_then(|size| size.split_whitespace().next()?.parse::<u64>().ok());
+    let now = kilobytes.unwrap_or_default() << 10;
+    let threads = READERS as u64 * (STACK as u64 + ARENA);
+    let wanted = now.saturating_add(memory).saturating_add(threads);
+    let allowed = getrlimit(Resource::As).maximum.unwrap_or(u64::MAX);
+    let most = Some(wanted.min(allowed));
+    Ok(setrlimit(Resource::As, Rlimit { current: most, maximum: most })?)
+}
+
+enum Trouble {
+    Said(Problem),
+    NobodyListens(io::Error),
+}
+
+async fn run(
+    order: &Order,
+    rows: Vec<Bytes>,
+    scratch: Option<&Path>,
+    out: &mut io::Stdout,
+) -> Result<(), Trouble> {
+    let failed = |error: &dyn std::error::Error| problem(Kind::Failed, error);
+    let place = order.place().map_err(|error| failed(&error))?;
+    let dataset = app::dataset(&place).map_err(|error| failed(&error))?;
+    let making = ENGINE.lock();
+    let engine = Engine::with_scratch(&dataset, order.limits(), scratch);
+    drop(making);
+    let engine = engine.map_err(|error| failed(&error))?;
+    let pending = order.pending.iter().zip(rows).map(|(pending, ipc)| Pending {
+        sweep: pending.sweep.clone(),
+        position: pending.position,
+        batch: rheo_core::row::Batch { table: pending.table, rows: pending.rows, ipc },
+    });
+    let snapshot = Snapshot {
+        pin: dataset.pin(),
+        parts: order.parts.clone(),
+        pending: pending.collect(),
+        retractions: order.retractions.clone(),
+    };
+    let mut answer = engine.query(snapshot, &order.sql).await.map_err(|error| refused(&error))?;
+    let mut encoder = Encoder::new(&answer.schema()).map_err(|error| failed(&error))?;
+    // At once, so that a query that is in order is known to be before it has rows.
+    send(encoder.begin(), out)?;
+    while let Some(rows) = answer.next().await {
+        let rows = rows.map_err(|error| refused(&error))?;
+        send(encoder.encode(&rows).map_err(|error| failed(&error))?, out)?;
+    }
+    send(encoder.finish().map_err(|error| failed(&error))?, out)
+}
+
+fn send(pieces: Vec<Bytes>, out: &mut io::Stdout) -> Result<(), Trouble> {
+    for piece in pieces {
+        Frame::Piece(piece).write(out).map_err(Trouble::NobodyListens)?;
+    }
+    out.flush().map_err(Trouble::NobodyListens)
+}
+
+fn refused(error: &engine::Error) -> Trouble {
+    let kind = match error {
+        engine::Error::Exhausted(_) => Kind::Exhausted,
+        error if error.is_invalid() => Kind::Invalid,
+        // Some kernels ask whether there is memory.
+        error if report(error).contains("memory alloc") => Kind::Exhausted,
+        _ => Kind::Failed,
+    };
+    problem(kind, error)
+}
+
+fn problem(kind: Kind, error: &dyn std::error::Error) -> Trouble {
+    Trouble::Said(Problem { kind, text: message(&report(error), ERROR) })
+}

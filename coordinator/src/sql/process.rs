@@ -1,0 +1,276 @@
+//! A query in a process of its own, as the coordinator sees it.
+//!
+//! A planner can recurse, a kernel can ask for gigabytes, and neither can be stopped from outside
+//! while it computes: only a process can. It is started from this same program, given the snapshot
+//! on standard input, and killed when the answer is dropped, takes too long or needs too much. Its
+//! temporary files lie in a directory that it makes and removes; here it is removed for one that
+//! was killed.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rheo_core::excerpt::excerpt;
+use rheo_proto::refusal::{self, Reason};
+use rheo_query::{Limits, Pin};
+use rheo_store::Results;
+use rheo_store::place::Place;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tonic::Status;
+use uuid::Uuid;
+
+use super::child;
+use super::frame::{Frame, Kind, Order, Pending, Problem};
+
+/// This program, even if the file that it was started from has been replaced.
+const SELF: &str = "/proc/self/exe";
+
+/// Bytes of standard error that are kept: enough for the reason of an end.
+const COMPLAINT: usize = 4 << 10;
+
+/// Signals by which the kernel ends a process whose stack overflows.
+const OVERFLOW: [i32; 2] = [7, 11];
+
+/// The signal by which the kernel ends a process when the machine has no memory left.
+const KILL: i32 = 9;
+
+/// The results at one moment.
+pub(super) struct Snapshot {
+    /// Keeps the parts readable as long as the query runs.
+    pub(super) pin: Pin,
+    pub(super) results: Results,
+}
+
+/// A query that runs. Dropping it ends the query.
+pub(super) struct Process {
+    running: Option<Running>,
+    out: BufReader<ChildStdout>,
+    /// Open as long as somebody wants the answer.
+    _leash: ChildStdin,
+    complaint: JoinHandle<Vec<u8>>,
+    limits: Limits,
+    /// Computing time that is left.
+    left: Duration,
+    _pin: Pin,
+}
+
+/// What must be cleared away.
+struct Running {
+    child: Child,
+    scratch: PathBuf,
+}
+
+impl Running {
+    async fn end(mut self) -> Option<ExitStatus> {
+        // It may have ended by itself.
+        let _ = self.child.start_kill();
+        let status = self.child.wait().await.ok();
+        // Only now does nobody write there.
+        let _ = std::fs::remove_dir_all(&self.scratch);
+        status
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let Some(running) = self.running.take() else { return };
+        // The child is killed in any case when it is dropped; with a runtime, it is waited for.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(running.end());
+        }
+    }
+}
+
+impl Process {
+    /// Starts `sql` over the results in `place` as `snapshot` has them.
+    pub(super) async fn start(
+        sql: String,
+        place: &Place,
+        snapshot: Snapshot,
+        limits: Limits,
+    ) -> Result<Self, Status> {
+        let Snapshot { pin, results } = snapshot;
+        let start = async {
+            let scratch = std::env::temp_dir().join(format!("rheo-query-{}", Uuid::now_v7()));
+            let mut child = command(&scratch).spawn()?;
+            let missing = || io::Error::other("no pipe");
+            let mut leash = child.stdin.take().ok_or_else(missing)?;
+            let out = child.stdout.take().ok_or_else(missing)?;
+            let err = child.stderr.take().ok_or_else(missing)?;
+            let complaint = tokio::spawn(complaint(err));
+            let (order, rows) = order(sql, place, results, limits);
+            let running = Some(Running { child, scratch });
+            let header = order.encode()?;
+            // If it dies now, what it says about that is told from its output.
+            let _ = give(&mut leash, &header, &rows).await;
+            io::Result::Ok(Self {
+                running,
+                out: BufReader::new(out),
+                _leash: leash,
+                complaint,
+                limits,
+                left: limits.time,
+                _pin: pin,
+            })
+        };
+        start.await.map_err(|error| {
+            let text = format!("the process of the query cannot be started: {error}");
+            refusal::status(Reason::Storage, text, None)
+        })
+    }
+
+    /// The next piece of the answer; none at its end. After that, and after an error, the process is
+    /// gone.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Status> {
+        let begin = Instant::now();
+        let read = tokio::time::timeout(self.left, Frame::read(&mut self.out)).await;
+        self.left = self.left.saturating_sub(begin.elapsed());
+        match read {
+            Ok(Ok(Frame::Piece(piece))) => Ok(Some(piece)),
+            Ok(Ok(Frame::End)) => {
+                self.end().await;
+                Ok(None)
+            }
+            Ok(Ok(Frame::Problem(problem))) => {
+                self.end().await;
+                Err(self.refused(problem))
+            }
+            Ok(Err(_)) => Err(self.autopsy().await),
+            Err(_) => {
+                self.end().await;
+                Err(self.late())
+            }
+        }
+    }
+
+    /// Ends the process, if it runs, and clears away what it leaves.
+    pub(super) async fn end(&mut self) -> Option<ExitStatus> {
+        self.running.take()?.end().await
+    }
+
+    fn refused(&self, problem: Problem) -> Status {
+        match problem.kind {
+            Kind::Invalid => refusal::status(Reason::InvalidQuery, problem.text, None),
+            Kind::Exhausted => self.too_large(),
+            Kind::Failed => refusal::status(Reason::QueryFailed, problem.text, None),
+        }
+    }
+
+    /// The reason for which the process ended without saying so.
+    async fn autopsy(&mut self) -> Status {
+        // Output has ended, so the process is ending too and need not be killed.
+        let status = match &mut self.running {
+            Some(running) => running.child.wait().await.ok(),
+            None => None,
+        };
+        self.end().await;
+        let said = (&mut self.complaint).await.unwrap_or_default();
+        let said = String::from_utf8_lossy(&said);
+        let signal = status.and_then(|status| status.signal());
+        let is_memory = ["memory allocation of", "annot allocate memory", "out of memory"];
+        if is_memory.iter().any(|sign| said.contains(sign)) || signal == Some(KILL) {
+            return self.too_large();
+        }
+        if said.contains("overflowed its stack") || signal.is_some_and(|it| OVERFLOW.contains(&it))
+        {
+            let text = "the query is nested too deeply to be planned: nest fewer expressions and subqueries, or ask several queries";
+            return refusal::status(Reason::QueryLimit, text, None);
+        }
+        let status = status.map_or_else(|| "no status".to_owned(), |status| status.to_string());
+        let said = excerpt(said.trim());
+        let text = format!("the process of the query ended unexpectedly ({status}): {said}");
+        refusal::status(Reason::QueryFailed, text, None)
+    }
+
+    fn too_large(&self) -> Status {
+        let (memory, disk) = (self.limits.memory >> 20, self.limits.disk >> 20);
+        let text = format!(
+            "the query needs more memory than it may have: a query has `{memory}` MiB and `{disk}` MiB of temporary files: select fewer rows or columns, or raise RHEO_QUERY_MEMORY (MiB) for `rheo serve`, or for this command if no coordinator runs"
+        );
+        refusal::status(Reason::QueryLimit, text, None)
+    }
+
+    fn late(&self) -> Status {
+        let seconds = self.limits.time.as_secs_f64();
+        let text = format!(
+            "the query was stopped after `{seconds}` seconds of computing, the most that a query may take: select less, or raise RHEO_QUERY_TIME (seconds) for `rheo serve`, or for this command if no coordinator runs"
+        );
+        refusal::status(Reason::QueryLimit, text, None)
+    }
+}
+
+fn command(scratch: &Path) -> Command {
+    let mut command = Command::new(SELF);
+    command
+        .arg0("rheo")
+        .arg(child::ARGUMENT)
+        .arg(scratch)
+        // Threads of the allocator reserve address space, which is what is limited.
+        .env("MALLOC_ARENA_MAX", "2")
+        .env("RUST_BACKTRACE", "0")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // An interrupt is for the coordinator; the query ends with it, and clears away its files.
+        .process_group(0)
+        .kill_on_drop(true);
+    command
+}
+
+fn order(sql: String, place: &Place, results: Results, limits: Limits) -> (Order, Vec<Bytes>) {
+    let mut rows = Vec::new();
+    let pending = results.pending.into_iter().map(|pending| {
+        let batch = pending.blob.batch;
+        let waiting = Pending {
+            sweep: pending.blob.trial.sweep,
+            position: pending.key.position,
+            table: batch.table,
+            rows: batch.rows,
+            bytes: batch.ipc.len() as u64,
+        };
+        rows.push(batch.ipc);
+        waiting
+    });
+    let pending = pending.collect();
+    let (directory, bucket) = match place {
+        Place::Directory(path) => (Some(path.clone()), None),
+        Place::Bucket(address) => (None, Some(address.to_string())),
+    };
+    let order = Order {
+        sql,
+        directory,
+        bucket,
+        parts: results.parts,
+        retractions: results.retractions,
+        pending,
+        memory: limits.memory,
+        disk: limits.disk,
+        threads: limits.threads,
+    };
+    (order, rows)
+}
+
+async fn give(input: &mut ChildStdin, header: &[u8], rows: &[Bytes]) -> io::Result<()> {
+    input.write_all(header).await?;
+    for rows in rows {
+        input.write_all(rows).await?;
+    }
+    input.flush().await
+}
+
+/// Reads what a process complains about: the beginning of it, and the rest for nothing.
+async fn complaint(mut err: ChildStderr) -> Vec<u8> {
+    let mut said = Vec::new();
+    let mut piece = [0; 1024];
+    while let Ok(length @ 1..) = err.read(&mut piece).await {
+        let room = COMPLAINT.saturating_sub(said.len());
+        said.extend_from_slice(&piece[..length.min(room)]);
+    }
+    said
+}

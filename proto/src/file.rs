@@ -1,0 +1,298 @@
+//! Files that people name, read within bounds.
+//!
+//! A path can lead to anything: a device without end, a pipe to which nobody writes, a file of
+//! gigabytes. Whoever reads a file that somebody named reads it here: no more than [`Bound`] bytes,
+//! regular files, pipes and standard input alike, and from a pipe only as long as something comes.
+//! Both programs read through this file, so that both refuse the same with the same words.
+
+use std::fs::{File, FileType, OpenOptions};
+use std::io::{self, ErrorKind, IsTerminal as _, Read};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use rustix::fs::OFlags;
+
+/// The most bytes of one kind of file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bound {
+    /// What the file is, with its article.
+    pub what: &'static str,
+    /// The most bytes.
+    pub bytes: usize,
+}
+
+/// A sweep file.
+pub const SWEEP: Bound = Bound { what: "a sweep file", bytes: 4 << 20 };
+
+/// A file with a token.
+pub const TOKEN: Bound = Bound { what: "a file with a token", bytes: 4 << 10 };
+
+/// A file with certificates.
+pub const CERTIFICATES: Bound = Bound { what: "a file with certificates", bytes: 1 << 20 };
+
+/// A file with a private key.
+pub const KEY: Bound = Bound { what: "a file with a private key", bytes: 64 << 10 };
+
+/// The file in which a coordinator says where it listens.
+pub const SERVER: Bound = Bound { what: "a file with an address", bytes: 4 << 10 };
+
+/// The file in which a state directory remembers where its results lie.
+pub const PLACES: Bound = Bound { what: "a file with places", bytes: 64 << 10 };
+
+/// Shell lines for the jobs of a cluster.
+pub const SETUP: Bound = Bound { what: "a file with shell lines", bytes: 1 << 20 };
+
+/// A configuration of `kubectl`.
+pub const KUBECONFIG: Bound = Bound { what: "a kubeconfig", bytes: 4 << 20 };
+
+/// SQL on standard input.
+pub const SQL: Bound = Bound { what: "a query", bytes: 256 << 10 };
+
+/// A checkpoint on standard input, which comes from `rheo`.
+pub const CHECKPOINT: Bound = Bound { what: "a checkpoint", bytes: 4 << 30 };
+
+/// The time for which a named pipe may be silent: nobody may ever open its other end.
+const NAMED_PIPE: Duration = Duration::from_secs(10);
+
+/// The time for which any other pipe may be silent: a program is at its other end, and may have to
+/// compute what it writes.
+const PIPE: Duration = Duration::from_mins(1);
+
+/// The time that a pipe may take as a whole.
+const WHOLE: Duration = Duration::from_mins(10);
+
+/// The pause until a silent pipe is looked at again.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// The device number of `/dev/null`.
+const NULL: (u32, u32) = (1, 3);
+
+/// Why a file is not read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum Refused {
+    #[error("it holds more than `{bytes}` bytes, the most that {what} may have")]
+    TooLarge { what: &'static str, bytes: usize },
+    #[error("it is a directory")]
+    Directory,
+    #[error("it is a device, not a file")]
+    Device,
+    #[error("it is a socket, not a file")]
+    Socket,
+    #[error("it is a pipe from which nothing came for `{0}` seconds: write to it, or name a file")]
+    Silent(u64),
+}
+
+impl From<Refused> for io::Error {
+    fn from(refused: Refused) -> Self {
+        let kind = match refused {
+            Refused::Silent(_) => ErrorKind::TimedOut,
+            Refused::Directory => ErrorKind::IsADirectory,
+            _ => ErrorKind::InvalidInput,
+        };
+        Self::new(kind, refused)
+    }
+}
+
+/// Reads a file or a pipe.
+pub fn read(path: &Path, bound: Bound) -> io::Result<Vec<u8>> {
+    let open = |flags: OFlags| {
+        let flags = flags | OFlags::NOCTTY;
+        let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
+        OpenOptions::new().read(true).custom_flags(flags).open(path)
+    };
+    refuse(std::fs::metadata(path)?.file_type())?;
+    // Otherwise a pipe is waited for by opening it.
+    let file = open(OFlags::NONBLOCK)?;
+    let metadata = file.metadata()?;
+    refuse(metadata.file_type())?;
+    if metadata.file_type().is_fifo() {
+        return drain(file, bound);
+    }
+    if !metadata.file_type().is_char_device() {
+        return limited(file, bound);
+    }
+    if file.is_terminal() {
+        // Somebody types, and takes the time that it takes.
+        return limited(open(OFlags::empty())?, bound);
+    }
+    let device = metadata.rdev();
+    if (rustix::fs::major(device), rustix::fs::minor(device)) == NULL {
+        return Ok(Vec::new());
+    }
+    Err(Refused::Device.into())
+}
+
+/// Reads a file or a pipe that holds UTF-8 text.
+pub fn read_text(path: &Path, bound: Bound) -> io::Result<String> {
+    text(read(path, bound)?)
+}
+
+/// Reads standard input.
+pub fn read_stdin(bound: Bound) -> io::Result<Vec<u8>> {
+    let is_file = || std::fs::metadata("/proc/self/fd/0").is_ok_and(|input| input.is_file());
+    if io::stdin().is_terminal() || is_file() {
+        return limited(io::stdin().lock(), bound);
+    }
+    let (sender, receiver) = mpsc::sync_channel(1);
+    // Left behind where nothing comes; the process ends soon after that.
+    std::thread::spawn(move || {
+        let mut input = io::stdin().lock();
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            let piece = input.read(&mut buffer).map(|length| buffer[..length].to_vec());
+            let is_last = piece.as_ref().map_or(true, Vec::is_empty);
+            if sender.send(piece).is_err() || is_last {
+                return;
+            }
+        }
+    });
+    let mut bytes = Vec::new();
+    loop {
+        let silent = |_| io::Error::from(Refused::Silent(PIPE.as_secs()));
+        let piece = receiver.recv_timeout(PIPE).map_err(silent)??;
+        if piece.is_empty() {
+            return Ok(bytes);
+        }
+        bytes.extend_from_slice(&piece);
+        check(&bytes, bound)?;
+    }
+}
+
+/// Text that was read as bytes.
+pub fn text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        io::Error::new(ErrorKind::InvalidData, format!("it is not UTF-8 text (byte {at})"))
+    })
+}
+
+fn refuse(kind: FileType) -> Result<(), Refused> {
+    if kind.is_dir() {
+        Err(Refused::Directory)
+    } else if kind.is_block_device() {
+        Err(Refused::Device)
+    } else if kind.is_socket() {
+        Err(Refused::Socket)
+    } else {
+        Ok(())
+    }
+}
+
+fn check(bytes: &[u8], bound: Bound) -> Result<(), Refused> {
+    let Bound { what, bytes: most } = bound;
+    if bytes.len() > most { Err(Refused::TooLarge { what, bytes: most }) } else { Ok(()) }
+}
+
+/// Reads to the end, whatever size the file says it has.
+fn limited(input: impl Read, bound: Bound) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    input.take(bound.bytes as u64 + 1).read_to_end(&mut bytes)?;
+    check(&bytes, bound)?;
+    Ok(bytes)
+}
+
+/// Reads a pipe that was opened without waiting.
+#[expect(clippy::disallowed_methods, reason = "a pipe is waited for in real time")]
+fn drain(mut pipe: File, bound: Bound) -> io::Result<Vec<u8>> {
+    let link = std::fs::read_link(format!("/proc/self/fd/{}", pipe.as_raw_fd()));
+    let is_named = !link.is_ok_and(|link| link.to_string_lossy().starts_with("pipe:"));
+    let patience = if is_named { NAMED_PIPE } else { PIPE };
+    let begin = Instant::now();
+    let mut heard = begin;
+    let mut bytes = Vec::new();
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match pipe.read(&mut buffer) {
+            // Of a named pipe this is also what is read before anybody writes.
+            Ok(0) if !is_named || !bytes.is_empty() => return Ok(bytes),
+            Ok(0) => {}
+            Ok(length) => {
+                bytes.extend_from_slice(&buffer[..length]);
+                check(&bytes, bound)?;
+                heard = Instant::now();
+                continue;
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        }
+        if heard.elapsed() > patience || begin.elapsed() > WHOLE {
+            return Err(Refused::Silent(heard.elapsed().as_secs()).into());
+        }
+        std::thread::park_timeout(PAUSE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    const SMALL: Bound = Bound { what: "a thing", bytes: 8 };
+
+    #[test]
+    fn a_file_is_read_up_to_its_bound() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        std::fs::write(&path, "12345678").unwrap();
+        assert_eq!(read(&path, SMALL).unwrap(), b"12345678");
+        std::fs::write(&path, "123456789").unwrap();
+        let error = read(&path, SMALL).unwrap_err().to_string();
+        assert_eq!(error, "it holds more than `8` bytes, the most that a thing may have");
+        let missing = read(&directory.path().join("no"), SMALL).unwrap_err();
+        assert_eq!(missing.kind(), ErrorKind::NotFound);
+        std::fs::write(&path, [b'a', 0xff]).unwrap();
+        let error = read_text(&path, SMALL).unwrap_err().to_string();
+        assert_eq!(error, "it is not UTF-8 text (byte 1)");
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_by_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = |path: &Path| read(path, SMALL).unwrap_err().to_string();
+        assert_eq!(error(directory.path()), "it is a directory");
+        assert_eq!(error(Path::new("/dev/zero")), "it is a device, not a file");
+        assert_eq!(error(Path::new("/dev/full")), "it is a device, not a file");
+        let socket = directory.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        assert_eq!(error(&socket), "it is a socket, not a file");
+        assert_eq!(read(Path::new("/dev/null"), SMALL).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_named_pipe_is_read_once_somebody_writes() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        let writer = {
+            let path = path.clone();
+            std::thread::spawn(move || {
+                let mut pipe = OpenOptions::new().write(true).open(path).unwrap();
+                pipe.write_all(b"1234").unwrap();
+                pipe.write_all(b"5678").unwrap();
+            })
+        };
+        assert_eq!(read(&path, SMALL).unwrap(), b"12345678");
+        writer.join().unwrap();
+        let error = read(&path, SMALL).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert!(error.to_string().contains("nothing came for `10` seconds"), "{error}");
+    }
+
+    #[test]
+    fn a_pipe_of_another_program_is_read_up_to_its_bound() {
+        for (text, expected) in [("1234", Some(b"1234")), ("1234567890", None)] {
+            let (reader, mut writer) = io::pipe().unwrap();
+            writer.write_all(text.as_bytes()).unwrap();
+            drop(writer);
+            let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
+            let read = read(Path::new(&path), SMALL);
+            assert_eq!(read.ok().as_deref(), expected.map(<[u8; 4]>::as_slice), "{text}");
+        }
+    }
+}
