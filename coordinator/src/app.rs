@@ -22,6 +22,7 @@ use std::time::Duration;
 use rheo_core::id::Digest;
 use rheo_core::sweep::{Command, Effect, State};
 use rheo_core::time::{Clock, Timestamp};
+use rheo_proto::access::JOURNAL_FILE;
 use rheo_query::{Dataset, Limits, dataset};
 use rheo_store::place::{self, Place};
 use rheo_store::{Journal, Redb, checkpoint};
@@ -86,7 +87,7 @@ impl Settings {
 
     /// The journal.
     pub fn journal(&self) -> PathBuf {
-        self.state.join("journal.redb")
+        self.state.join(JOURNAL_FILE)
     }
 }
 

@@ -30,6 +30,9 @@ use crate::server_file::{Life, ServerFile};
 /// The file in a state directory in which a running coordinator says where it listens.
 pub const SERVER_FILE: &str = "server";
 
+/// The journal in a state directory.
+pub const JOURNAL_FILE: &str = "journal.redb";
+
 /// The directory in a state directory that holds certificates and tokens.
 pub const TLS_DIRECTORY: &str = "tls";
 
@@ -156,8 +159,11 @@ impl Access {
         let file = ServerFile::read(&path).map_err(|error| away(format!("`{shown}`: {error}")))?;
         let file = file.ok_or_else(|| away(format!("`{shown}` is empty")))?;
         match &file.process {
-            // Another program may listen there by now.
-            Some(process) if file.life(&path) == Life::Ended => {
+            // Another program may listen there by now. A copy of the file without a journal beside it
+            // is kept by somebody who knows that the address stays.
+            Some(process)
+                if self.state.join(JOURNAL_FILE).exists() && file.life(&path) == Life::Ended =>
+            {
                 Err(away(format!("`{shown}` is left from one that died ({process})")))
             }
             _ => Ok(file.url),
@@ -401,6 +407,8 @@ mod tests {
         assert_eq!(access(state.path()).read().unwrap().url, "http://127.0.0.1:1");
         file.process.as_mut().unwrap().started += 1;
         write(&file);
+        assert!(access(state.path()).read().is_ok(), "a copy of the file elsewhere");
+        std::fs::write(state.path().join(JOURNAL_FILE), "").unwrap();
         let refusal = access(state.path()).read().unwrap_err();
         assert!(refusal.transient && refusal.text.contains("left from one that died"), "{refusal}");
     }

@@ -8,7 +8,10 @@ use rheo_core::time::Timestamp;
 use rheo_core::trainer::Progress;
 
 use crate::convert::{parsed, required, sweep_name, worker_id};
-use crate::{Invalid, v1};
+use crate::{Invalid, cut_to, v1};
+
+/// The most bytes of a description in a list of sweeps.
+const DESCRIPTION_LENGTH: usize = 2000;
 
 /// The sweep that a request names.
 pub fn sweep(name: &str) -> Result<SweepName, Invalid> {
@@ -78,7 +81,8 @@ impl From<SweepView> for v1::Sweep {
     fn from(view: SweepView) -> Self {
         Self {
             name: view.name.to_string(),
-            description: view.description,
+            // The whole of it is in the sweep file; a list of sweeps must fit into a message.
+            description: view.description.map(|text| cut_to(&text, DESCRIPTION_LENGTH)),
             phase: view.phase.name().to_owned(),
             reason: view.reason.map(|reason| reason.name().to_owned()),
             submitted_ms: view.submitted.0,

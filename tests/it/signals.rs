@@ -108,11 +108,22 @@ fn a_run_whose_terminal_is_closed_saves_everything() {
 #[test]
 fn output_that_nobody_reads_to_its_end_is_no_error() {
     let bench = Bench::default();
-    let mut rheo = bench.rheo(&["schema"]);
-    let mut child = rheo.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // As `head` does.
-    drop(child.stdout.take());
-    let output = child.wait_with_output().unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && errors.is_empty(), "{errors}");
+    let sql = "select * from generate_series(1, 100000)";
+    bench.run(&["submit", bench.file("long.yaml", LONG)]).expect(0);
+    for args in [
+        &["schema"][..],
+        &["trials", "long"],
+        &["query", sql, "-o", "csv"],
+        &["query", sql, "-o", "json"],
+        &["query", sql, "-o", "arrow"],
+        &["query", sql, "-o", "parquet"],
+    ] {
+        let mut rheo = bench.rheo(args);
+        let mut child = rheo.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // As `head` does.
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && errors.is_empty(), "{args:?}\n{errors}");
+    }
 }

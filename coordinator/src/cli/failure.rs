@@ -98,9 +98,13 @@ pub(super) fn misused(error: &clap::Error) -> ExitCode {
     u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
+/// Whether standard output has no reader any more.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let is_it = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
     let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
-    causes.any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+    // What writes Arrow and Parquet wraps it beyond recognition.
+    let is_answer = error.downcast_ref::<rheo_query::output::Error>().is_some();
+    causes.any(is_it) || is_answer && lines(error.as_ref()).contains("Broken pipe (os error")
 }
 
 /// All mistakes, with the lines they are about; in colour on a terminal.

@@ -393,11 +393,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
         std::fs::create_dir(path.join("tls")).unwrap();
-        std::fs::write(path.join("server"), "https://rheo.ns.svc:7070").unwrap();
+        std::fs::write(path.join("server"), "https://rheo.ns.svc:7070\npid 1\n").unwrap();
         std::fs::write(path.join("tls/ca.pem"), "CERTIFICATE").unwrap();
         std::fs::write(path.join("tls/worker.token"), "hunter2").unwrap();
         let settings = Settings::default();
         let keys = keys(&settings, path).unwrap();
+        assert_eq!(keys["server"], b"https://rheo.ns.svc:7070\n", "the process is of this machine");
         let order = Order { pilot: "k/1".parse().unwrap(), tag: "rheo-k-0123456789-1".to_owned() };
         let text = yaml(&settings, &order, &keys).unwrap();
         assert!(!text.contains("hunter2"), "{text}");
