@@ -11,25 +11,27 @@
 //! .rheo/server          where the coordinator listens, while it runs
 //! .rheo/tls/            tokens, and certificates if it listens beyond loopback
 //! .rheo/places.json     where checkpoints and results lie, if not here
+//! .rheo/results.orphaned-<date>/   results that the journal does not know
 //! ```
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rheo_core::id::Digest;
-use rheo_core::sweep::{Command, Effect, State};
+use rheo_core::id::{Digest, IncarnationId};
+use rheo_core::sweep::{Command, Effect};
 use rheo_core::time::{Clock, Timestamp};
 use rheo_proto::access::JOURNAL_FILE;
 use rheo_query::{Dataset, Limits, dataset};
 use rheo_store::place::{self, Place};
-use rheo_store::{Journal, Redb, checkpoint};
+use rheo_store::{Journal, Redb, checkpoint, owner};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use crate::clock::SystemClock;
 use crate::connections::{self, raise_limit};
@@ -37,6 +39,7 @@ use crate::engine::{self, Handle};
 use crate::fleet;
 use crate::grpc;
 use crate::live::Live;
+use crate::ownership::Claim;
 use crate::places::{self, Places, Wanted};
 use crate::report::report;
 use crate::sink::{Backlog, Sink};
@@ -107,7 +110,13 @@ pub struct Coordinator {
     pub(crate) sql: Sql,
     pub(crate) backlog: Arc<Backlog>,
     pub(crate) settings: Arc<Settings>,
-    places: Arc<Places>,
+    pub(crate) places: Arc<Places>,
+    /// The directories that are claimed until the process ends.
+    pub(crate) claims: Arc<Mutex<Vec<Claim>>>,
+    /// The latest moment that the journal knew when it was opened.
+    pub(crate) latest: Timestamp,
+    /// This process on this state.
+    incarnation: IncarnationId,
 }
 
 /// A state directory that was opened and not yet started.
@@ -155,17 +164,19 @@ pub enum Error {
         #[source]
         source: dataset::Error,
     },
-    /// There are results, but the journal does not know of any: removing them would be the only way
-    /// to bring both in step.
+    /// The results or checkpoints belong to somebody else, or cannot be claimed.
+    #[error(transparent)]
+    Owner(#[from] owner::Error),
+    /// There are results or checkpoints, but the journal does not know of any: it is not theirs.
     #[error(
-        "the journal `{}` is new or empty, but `{results}` holds results: put the journal back, or move the results away",
+        "the journal `{}` knows nothing of what lies in `{place}`: it is new, empty or another one; put the journal back, or move `{place}` away",
         journal.display()
     )]
     JournalLost {
         /// The journal.
         journal: PathBuf,
-        /// The results.
-        results: String,
+        /// The place of the results or checkpoints.
+        place: String,
     },
     /// The engine did not do what it must at the start.
     #[error("the coordinator could not start")]
@@ -187,8 +198,12 @@ impl Coordinator {
         let journal: Arc<dyn Journal> = Arc::new(Redb::open(&path).map_err(journal_error)?);
         let backlog = Arc::new(Backlog::default());
         let clock = |latest: Timestamp| Arc::new(SystemClock::new(latest)) as Arc<dyn Clock>;
-        let is_new = || journal.load().is_ok_and(|loaded| loaded.position == 0);
-        let places = Places::resolve(&settings.state, &settings.places, is_new)?;
+        // Nothing that was started, so nothing that lies anywhere.
+        let is_new = || {
+            let loaded = journal.load();
+            loaded.is_ok_and(|loaded| loaded.state.sweeps.values().all(|sweep| sweep.next == 0))
+        };
+        let mut places = Places::resolve(&settings.state, &settings.places, is_new)?;
         let dataset = Arc::new(dataset(&places.results)?);
         let checkpoints = match checkpoint::Store::at(&places.checkpoints) {
             Err(checkpoint::Error::Place(error)) => return Err(places::Error::Place(error).into()),
@@ -200,6 +215,7 @@ impl Coordinator {
         let carry_out = carry_out(live.clone(), sink.clone(), drop);
         let running = engine::start(Arc::clone(&journal), Arc::clone(&backlog), clock, carry_out);
         let running = running.map_err(journal_error)?;
+        places.id = running.found.id.unwrap_or(places.id);
         let coordinator = Self {
             handle: running.handle,
             clock: running.clock,
@@ -217,6 +233,9 @@ impl Coordinator {
             backlog,
             settings: Arc::new(settings),
             places: Arc::new(places),
+            claims: Arc::default(),
+            latest: running.found.latest,
+            incarnation: IncarnationId(Uuid::now_v7()),
         };
         Ok(Opened { coordinator, dropped })
     }
@@ -251,7 +270,7 @@ impl Coordinator {
 }
 
 impl Opened {
-    /// Brings the results in step with the journal, grants running leases anew, and from then on
+    /// Claims the results and checkpoints, brings them in step with the journal, grants running leases anew, and from then on
     /// expires leases, writes parts and removes what is no longer needed, until `stop`.
     pub async fn start(
         self,
@@ -259,14 +278,15 @@ impl Opened {
         stop: &CancellationToken,
     ) -> Result<Coordinator, Error> {
         let Self { coordinator, dropped } = self;
-        coordinator.claim_buckets().await?;
+        coordinator.check_places().await?;
+        // The id of the state is durable before anything is claimed under it.
+        coordinator.handle.execute(coordinator.start_command(), Vec::new(), |_, _| ()).await?;
+        coordinator.claim_places().await?;
         let recovering = coordinator.clone();
         let recovered = tokio::task::spawn_blocking(move || recovering.recover_results()).await;
         recovered.unwrap_or(Err(engine::Failure::Stopping.into()))?;
-        let lease = coordinator.settings.lease;
-        coordinator.handle.execute(Command::Start { lease }, Vec::new(), |_, _| ()).await?;
         // Before anybody is served, who might refer to one of them again.
-        coordinator.remove_unreferenced_checkpoints().await;
+        coordinator.recover_checkpoints().await;
         let usual = match coordinator.places.results {
             Place::Directory(_) => Settings::FLUSH,
             Place::Bucket(_) => Settings::FLUSH_INTO_BUCKET,
@@ -281,52 +301,16 @@ impl Opened {
 }
 
 impl Coordinator {
-    async fn remove_checkpoint(&self, digest: Digest) {
+    /// Says that this process has started. Said again, it is still the same start.
+    fn start_command(&self) -> Command {
+        let (lease, incarnation) = (self.settings.lease, self.incarnation);
+        Command::Start { lease, state: self.places.id, incarnation }
+    }
+
+    pub(crate) async fn remove_checkpoint(&self, digest: Digest) {
         if let Err(error) = self.checkpoints.remove(digest).await {
             tracing::warn!(error = report(&error), %digest, "a checkpoint stays");
         }
-    }
-
-    /// A worker put them and died before it committed, or the coordinator died before it removed
-    /// them.
-    async fn remove_unreferenced_checkpoints(&self) {
-        let Ok(stored) = self.checkpoints.list().await else { return };
-        let Ok(referenced) = self.handle.read(State::checkpoints).await else { return };
-        for digest in stored.into_iter().filter(|digest| !referenced.contains(digest)) {
-            self.remove_checkpoint(digest).await;
-        }
-    }
-
-    /// Makes sure that this state directory alone writes where its results and checkpoints lie.
-    async fn claim_buckets(&self) -> Result<(), Error> {
-        let state = &self.settings.state;
-        let here = std::path::absolute(state).unwrap_or_else(|_| state.clone());
-        let here = here.display().to_string();
-        // Remembered first: a bucket that was claimed under a name that is forgotten stays so.
-        self.places.remember(state)?;
-        for place in [&self.places.results, &self.places.checkpoints] {
-            let Place::Bucket(address) = place else { continue };
-            let bucket = address.open().map_err(places::Error::Place)?;
-            bucket.claim(&self.places.id, &here).await.map_err(places::Error::Place)?;
-        }
-        Ok(())
-    }
-
-    fn recover_results(&self) -> Result<(), Error> {
-        let journal = self.settings.journal();
-        let journal_error = |source| Error::Journal { path: journal.clone(), source };
-        let parts = self.journal.results().map_err(journal_error)?.parts;
-        let position = self.journal.load().map_err(journal_error)?.position;
-        let place = self.dataset.location();
-        let unusable = |source| Error::Results { place: place.clone(), source };
-        if position == 0 && self.dataset.has_parts().map_err(unusable)? {
-            return Err(Error::JournalLost { journal: journal.clone(), results: place.clone() });
-        }
-        let removed = self.dataset.recover(&parts).map_err(unusable)?;
-        for path in removed {
-            tracing::info!(path, "removed what an interrupted write left");
-        }
-        Ok(())
     }
 }
 
@@ -384,7 +368,7 @@ async fn tick(coordinator: Coordinator, stop: CancellationToken) {
         }
         // While this process was stopped nobody could renew: leases are granted anew.
         let stalled = last.elapsed() > lease / 3;
-        let command = if stalled { Command::Start { lease } } else { Command::Tick };
+        let command = if stalled { coordinator.start_command() } else { Command::Tick };
         last = tokio::time::Instant::now();
         match coordinator.handle.execute(command, Vec::new(), |_, _| ()).await {
             Ok(()) | Err(engine::Failure::Storage(_)) => {}

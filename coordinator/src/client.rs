@@ -178,6 +178,8 @@ impl Client {
         match find(&settings, access).await? {
             Found::Running(client) => Ok(*client),
             Found::AtRest(opened) => {
+                // Nothing is said of, or added to, a journal that is not that of the results.
+                opened.coordinator.check_places().await?;
                 let left = left_behind(&access.state);
                 Ok(Self { is_live: false, left, ..Self::in_process(opened.coordinator).await? })
             }
@@ -304,7 +306,7 @@ impl Client {
 
     /// The bytes of a checkpoint.
     pub(crate) async fn checkpoint(&mut self, digest: Digest) -> Result<Vec<u8>, Error> {
-        let request = v1::GetCheckpointRequest { digest: digest.to_string() };
+        let request = v1::GetCheckpointRequest { digest: digest.to_string(), claim: None };
         let mut chunks = self.workers.get_checkpoint(request).await?.into_inner();
         let mut bytes = Vec::new();
         while let Some(chunk) = chunks.message().await? {

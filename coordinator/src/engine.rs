@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::thread;
 
+use rheo_core::id::StateId;
 use rheo_core::sweep::{Command, Effect, Event, Rejection, State, effects, execute};
 use rheo_core::time::{Clock, Timestamp};
 use rheo_store::{Blob, Entry, Journal};
@@ -127,6 +128,17 @@ pub(crate) struct Running {
     pub handle: Handle,
     /// What it is told the time by.
     pub clock: Arc<dyn Clock>,
+    /// The journal when it was opened.
+    pub found: Found,
+}
+
+/// What a journal was when it was opened.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found {
+    /// The id of its state, if it has one.
+    pub id: Option<StateId>,
+    /// The latest moment of which it knows.
+    pub latest: Timestamp,
 }
 
 /// Starts the engine on the state that `journal` holds. It calls `carry_out` with what it wants done
@@ -140,7 +152,8 @@ pub(crate) fn start(
     let loaded = journal.load()?;
     tracing::debug!(position = loaded.position, replayed = loaded.replayed, "journal loaded");
     let (queue, messages) = mpsc::channel(QUEUE);
-    let clock = clock(loaded.state.latest());
+    let found = Found { id: loaded.state.id, latest: loaded.state.latest() };
+    let clock = clock(found.latest);
     let engine = Engine {
         journal,
         clock: Arc::clone(&clock),
@@ -161,7 +174,7 @@ pub(crate) fn start(
     // It ends by itself when every handle is gone.
     let thread = thread::Builder::new().name("engine".to_owned()).spawn(run);
     thread.map_err(rheo_store::Error::Io)?;
-    Ok(Running { handle: Handle { queue }, clock })
+    Ok(Running { handle: Handle { queue }, clock, found })
 }
 
 struct AbortOnPanic;

@@ -13,6 +13,7 @@ mod engine;
 mod fleet;
 mod grpc;
 mod live;
+mod ownership;
 pub mod paths;
 pub mod places;
 mod report;

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use rheo_core::id::StateId;
 use rheo_proto::file;
 use rheo_store::place::{self, Place};
 use serde::{Deserialize, Serialize};
@@ -18,8 +19,8 @@ use crate::paths;
 /// Where everything lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Places {
-    /// Names this state directory, so that nobody else writes to its buckets.
-    pub id: String,
+    /// The id of the state, which `places.json` had before the journal did.
+    pub id: StateId,
     /// The results.
     pub results: Place,
     /// The checkpoints.
@@ -105,7 +106,7 @@ impl Places {
             }
         };
         Ok(Self {
-            id: if id.is_empty() { Uuid::now_v7().to_string() } else { id },
+            id: id.parse().unwrap_or_else(|_| StateId(Uuid::now_v7())),
             results: choose("results", results, &wanted.results)?,
             checkpoints: choose("checkpoints", checkpoints, &wanted.checkpoints)?,
         })
@@ -115,7 +116,7 @@ impl Places {
     pub fn remember(&self, state: &Path) -> Result<(), Error> {
         let text = |what, place: &Place| (*place != usual(state, what)).then(|| place.to_string());
         let now = Remembered {
-            id: self.id.clone(),
+            id: self.id.to_string(),
             results: text("results", &self.results),
             checkpoints: text("checkpoints", &self.checkpoints),
         };

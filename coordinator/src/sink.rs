@@ -1,25 +1,26 @@
 //! Moves committed rows from the journal into Parquet parts, exactly once.
 //!
 //! A part is written first, then one transaction of the journal names it and forgets the rows that
-//! it holds: a crash in between leaves a part that nobody names, which is removed at the next
-//! start. While parts cannot be written (the disk is full, the bucket does not answer) rows stay in
+//! it holds: a crash in between leaves a part that nobody names and whose rows are all pending,
+//! which is removed at the next start. While parts cannot be written (the disk is full, the bucket does not answer) rows stay in
 //! the journal and queries still see them; when too many wait, commits are refused until it is
 //! solved, and workers keep them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rheo_core::id::SweepName;
 use rheo_core::part::{Part, Retraction};
 use rheo_core::row::Table;
 use rheo_query::dataset::{self, Compaction, Dataset};
-use rheo_store::{Change, Journal, Pending, Results};
+use rheo_store::{Change, Journal, Pending, Results, owner};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::ownership::{self, Claim};
 use crate::report::report;
 use crate::throttle::Throttle;
 
@@ -73,6 +74,9 @@ pub enum Error {
     /// The results directory.
     #[error("the results cannot be written")]
     Dataset(#[from] dataset::Error),
+    /// The results directory is somebody else's, or cannot be claimed.
+    #[error(transparent)]
+    Owner(#[from] owner::Error),
     /// The thread that wrote them is gone.
     #[error("the writer of parts stopped")]
     Stopped,
@@ -97,6 +101,8 @@ struct Shared {
     throttle: Mutex<Throttle>,
     /// Whether the tree may not be what the journal says, because a change of it failed.
     doubtful: Mutex<bool>,
+    /// The results directory, which nothing is written to before it is claimed.
+    claim: OnceLock<Claim>,
 }
 
 impl Sink {
@@ -115,8 +121,27 @@ impl Sink {
             trouble: Mutex::default(),
             throttle: Mutex::default(),
             doubtful: Mutex::default(),
+            claim: OnceLock::new(),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Keeps the claim of the results directory.
+    pub(crate) fn claimed(&self, claim: Claim) {
+        // Once per process.
+        let _ = self.shared.claim.set(claim);
+    }
+
+    /// Has the results directory claimed, and brought in step with the journal, before anything is
+    /// written to it: it could not be claimed at the start.
+    pub(crate) fn claim_later(&self, claim: Claim) {
+        *self.shared.doubtful.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.claimed(claim);
+    }
+
+    /// Whether the results directory is still to be claimed.
+    pub(crate) fn is_claimed_later(&self) -> bool {
+        *self.shared.doubtful.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes parts every `interval`, and earlier if there is much to write, until `stop`; then once
@@ -176,9 +201,13 @@ impl Sink {
 
 impl Shared {
     fn flush(&self) -> Result<(), Error> {
+        if let Some(claim) = self.claim.get() {
+            claim.take()?;
+        }
         let mut doubtful = self.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
         if *doubtful {
-            self.dataset.reconcile(&self.journal.results()?.parts)?;
+            let known = ownership::known(&self.journal.results()?);
+            ownership::announce(&self.dataset.reconcile(&known, &ownership::aside())?);
         }
         // What fails half-way leaves files that the journal may or may not name.
         *doubtful = true;

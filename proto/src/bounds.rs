@@ -64,6 +64,9 @@ const METRICS: Bound = Bound::List(64);
 pub const FIELDS: &[(&str, Bound)] = &[
     // common.proto
     ("Attempt.sweep", NAME),
+    ("Origin.state", ID),
+    ("Origin.incarnation", ID),
+    ("Origin.configuration", ID),
     ("RowCounts.tables", Bound::List(64)),
     ("RowCounts.TablesEntry.key", LABEL),
     ("TableRows.table", LABEL),
@@ -76,6 +79,7 @@ pub const FIELDS: &[(&str, Bound)] = &[
     ("JoinRequest.worker", ID),
     ("JoinRequest.host", LABEL),
     ("JoinRequest.version", LABEL),
+    ("JoinRequest.state", ID),
     ("JoinRequest.slots", Bound::Number(1 << 20)),
     ("Place.pilot", LABEL),
     ("Place.job", LABEL),
@@ -88,7 +92,6 @@ pub const FIELDS: &[(&str, Bound)] = &[
     ("RenewRequest.worker", ID),
     ("RenewRequest.held", HELD),
     ("PutCheckpointRequest.chunk", Bound::Bytes(CHUNK)),
-    ("PutCheckpointRequest.Header.worker", ID),
     ("PutCheckpointRequest.Header.digest", ID),
     ("GetCheckpointRequest.digest", ID),
     ("Claim.worker", ID),

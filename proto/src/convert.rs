@@ -5,6 +5,7 @@ use std::str::FromStr;
 use rheo_core::id::{AttemptId, Digest, SweepName, TrialId, WorkerId};
 use rheo_core::metric::{Metric, Metrics, Report};
 use rheo_core::row::{Batch, RowCounts, Table};
+use rheo_core::sweep::{Held, Origin};
 use rheo_core::trainer::Progress;
 
 use crate::{Invalid, v1};
@@ -42,12 +43,49 @@ impl TryFrom<v1::Attempt> for AttemptId {
     }
 }
 
-impl From<&AttemptId> for v1::Attempt {
-    fn from(attempt: &AttemptId) -> Self {
+/// An attempt on the wire.
+pub(crate) fn attempt(attempt: &AttemptId, origin: Option<Origin>) -> v1::Attempt {
+    v1::Attempt {
+        sweep: attempt.trial.sweep.to_string(),
+        trial: attempt.trial.index,
+        number: attempt.number,
+        origin: origin.map(Into::into),
+    }
+}
+
+impl TryFrom<v1::Attempt> for Held {
+    type Error = Invalid;
+
+    fn try_from(mut wire: v1::Attempt) -> Result<Self, Invalid> {
+        let origin = wire.origin.take().map(Origin::try_from).transpose()?;
+        Ok(Self { attempt: wire.try_into()?, origin })
+    }
+}
+
+impl From<&Held> for v1::Attempt {
+    fn from(held: &Held) -> Self {
+        attempt(&held.attempt, held.origin)
+    }
+}
+
+impl TryFrom<v1::Origin> for Origin {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::Origin) -> Result<Self, Invalid> {
+        Ok(Self {
+            state: parsed(&wire.state, "state")?,
+            incarnation: parsed(&wire.incarnation, "incarnation")?,
+            configuration: parsed(&wire.configuration, "configuration")?,
+        })
+    }
+}
+
+impl From<Origin> for v1::Origin {
+    fn from(origin: Origin) -> Self {
         Self {
-            sweep: attempt.trial.sweep.to_string(),
-            trial: attempt.trial.index,
-            number: attempt.number,
+            state: origin.state.to_string(),
+            incarnation: origin.incarnation.to_string(),
+            configuration: origin.configuration.to_string(),
         }
     }
 }

@@ -3,6 +3,9 @@
 //! | who sees it | status | reason |
 //! |---|---|---|
 //! | a worker whose lease is gone | FAILED_PRECONDITION | `STALE_ATTEMPT`: it drops the trial |
+//! | a worker whose trial is of another state | FAILED_PRECONDITION | `FOREIGN_STATE`: it keeps its commits and leaves |
+//! | a worker whose lease this journal never granted | FAILED_PRECONDITION | `UNKNOWN_LEASE`: it keeps its commits |
+//! | a worker whose trial now has other values | FAILED_PRECONDITION | `CONFIGURATION_DIFFERS`: it keeps its commits |
 //! | a worker that is not known | NOT_FOUND | `UNKNOWN_WORKER`: it joins and tries again |
 //! | a client that names something unknown | NOT_FOUND | `UNKNOWN_SWEEP`, `UNKNOWN_TRIAL`, `UNKNOWN_FLEET` |
 //! | a client whose sweep differs from the one of that name | ALREADY_EXISTS | `SWEEP_DIFFERS` |
@@ -166,9 +169,12 @@ pub fn from_rejection(rejection: &Rejection) -> Status {
         | Rejection::UnknownWorker(_)
         | Rejection::UnknownFleet(_) => Code::NotFound,
         Rejection::SweepDiffers { .. } => Code::AlreadyExists,
-        Rejection::StaleAttempt(_) | Rejection::SweepEnded(_) | Rejection::NotRetryable { .. } => {
-            Code::FailedPrecondition
-        }
+        Rejection::StaleAttempt(_)
+        | Rejection::ForeignState { .. }
+        | Rejection::UnknownLease(_)
+        | Rejection::ConfigurationDiffers(_)
+        | Rejection::SweepEnded(_)
+        | Rejection::NotRetryable { .. } => Code::FailedPrecondition,
         Rejection::SequenceGap { .. } | Rejection::RowsDiffer { .. } => Code::InvalidArgument,
         Rejection::Full { .. } => Code::ResourceExhausted,
     };
@@ -218,6 +224,12 @@ impl Refusal {
     /// A coordinator that cannot be asked now.
     pub fn away(text: impl Into<String>) -> Self {
         Self { reason: String::new(), text: text.into(), detail: None, transient: true }
+    }
+
+    /// Whether what was said is about another state, or another history of this one: it is not
+    /// wrong, but belongs elsewhere, and whoever has it keeps it.
+    pub fn is_foreign(&self) -> bool {
+        matches!(self.reason.as_str(), "FOREIGN_STATE" | "UNKNOWN_LEASE" | "CONFIGURATION_DIFFERS")
     }
 
     /// Whether address, trust or token are what is wrong.

@@ -1,13 +1,17 @@
 //! The worker's service in core types.
 
+use std::time::Duration;
+
 use rheo_core::config::TrialConfig;
 use rheo_core::fleet::Place;
-use rheo_core::id::{AttemptId, Digest, WorkerId};
+use rheo_core::id::{AttemptId, Digest, StateId, WorkerId};
 use rheo_core::row::{Batch, RowCounts, Summary};
-use rheo_core::sweep::{self, Claim, Ending, WorkerInfo};
+use rheo_core::sweep::{self, Claim, Ending, Held, Origin, WorkerInfo};
 
 use crate::bounds::{ERROR_LENGTH, LABEL_LENGTH};
-use crate::convert::{metric_values, metrics, optional_digest, parsed, required, worker_id};
+use crate::convert::{
+    attempt, metric_values, metrics, optional_digest, parsed, required, worker_id,
+};
 use crate::{Invalid, v1};
 
 /// What a worker is to do with an attempt.
@@ -42,20 +46,40 @@ impl From<v1::Verdict> for Verdict {
     }
 }
 
-/// Who joins, and what it is.
-pub fn joining(wire: v1::JoinRequest) -> Result<(WorkerId, WorkerInfo), Invalid> {
+/// Who joins, what it is, and the state that it works for, if it works for one.
+pub fn joining(wire: v1::JoinRequest) -> Result<(WorkerId, WorkerInfo, Option<StateId>), Invalid> {
     let worker = worker_id(&wire.worker)?;
+    let state = wire.state.map(|state| parsed(&state, "state")).transpose()?;
     let place = wire.place.map(Place::try_from).transpose()?.unwrap_or_default();
     let (host, pid, slots, version) = (wire.host, wire.pid, wire.slots, wire.version);
-    Ok((worker, WorkerInfo { host, pid, slots, version, place }))
+    Ok((worker, WorkerInfo { host, pid, slots, version, place }, state))
 }
 
 /// The request to join.
-pub fn join(worker: WorkerId, info: WorkerInfo) -> v1::JoinRequest {
+pub fn join(worker: WorkerId, info: WorkerInfo, state: Option<StateId>) -> v1::JoinRequest {
+    let state = state.map(|state| state.to_string());
     let WorkerInfo { host, pid, slots, version, place } = info;
     let (host, version) = (label(&host), label(&version));
     let (worker, place) = (worker.to_string(), Some(place.into()));
-    v1::JoinRequest { worker, host, pid, slots, version, place }
+    v1::JoinRequest { worker, host, pid, slots, version, place, state }
+}
+
+/// What a worker learns when it joins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Joined {
+    /// The duration of a lease.
+    pub lease: Duration,
+    /// The state that it works for from now on.
+    pub state: StateId,
+}
+
+impl TryFrom<v1::JoinResponse> for Joined {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::JoinResponse) -> Result<Self, Invalid> {
+        let lease = Duration::from_millis(wire.lease_ms.max(1));
+        Ok(Self { lease, state: parsed(&wire.state, "state")? })
+    }
 }
 
 impl TryFrom<v1::Place> for Place {
@@ -105,9 +129,9 @@ pub fn sender(worker: &str) -> Result<WorkerId, Invalid> {
     worker_id(worker)
 }
 
-/// Attempts on the wire.
-pub fn attempts(wire: Vec<v1::Attempt>) -> Result<Vec<AttemptId>, Invalid> {
-    wire.into_iter().map(AttemptId::try_from).collect()
+/// The attempts that a worker says it holds.
+pub fn held(wire: Vec<v1::Attempt>) -> Result<Vec<Held>, Invalid> {
+    wire.into_iter().map(Held::try_from).collect()
 }
 
 /// An assignment as its worker sees it.
@@ -115,6 +139,8 @@ pub fn attempts(wire: Vec<v1::Attempt>) -> Result<Vec<AttemptId>, Invalid> {
 pub struct Assignment {
     /// The attempt.
     pub attempt: AttemptId,
+    /// Where it comes from; to be repeated in every message.
+    pub origin: Origin,
     /// The trial.
     pub config: TrialConfig,
     /// The checkpoint to resume from.
@@ -129,9 +155,15 @@ impl TryFrom<v1::Assignment> for Assignment {
     type Error = Invalid;
 
     fn try_from(wire: v1::Assignment) -> Result<Self, Invalid> {
+        let Held { attempt, origin } = required(wire.attempt, "attempt")?.try_into()?;
+        let origin = required(origin, "origin")?;
+        if Digest::of(wire.config.as_bytes()) != origin.configuration {
+            return Err(Invalid::value("config", "its digest is not the one that came with it"));
+        }
         let config = serde_json::from_str(&wire.config);
         Ok(Self {
-            attempt: required(wire.attempt, "attempt")?.try_into()?,
+            attempt,
+            origin,
             config: config.map_err(|error| Invalid::value("config", error))?,
             checkpoint: optional_digest(&wire.checkpoint)?,
             covered: wire.covered.unwrap_or_default().into(),
@@ -143,7 +175,7 @@ impl TryFrom<v1::Assignment> for Assignment {
 impl From<sweep::Assignment> for v1::Assignment {
     fn from(assignment: sweep::Assignment) -> Self {
         Self {
-            attempt: Some((&assignment.attempt).into()),
+            attempt: Some(attempt(&assignment.attempt, Some(assignment.origin))),
             config: assignment.trial.resolved.to_string(),
             checkpoint: assignment.checkpoint.map(|digest| digest.to_string()).unwrap_or_default(),
             covered: Some(assignment.covered.into()),
@@ -156,11 +188,9 @@ impl TryFrom<v1::Claim> for Claim {
     type Error = Invalid;
 
     fn try_from(wire: v1::Claim) -> Result<Self, Invalid> {
-        Ok(Self {
-            attempt: required(wire.attempt, "attempt")?.try_into()?,
-            worker: worker_id(&wire.worker)?,
-            sequence: wire.sequence,
-        })
+        let Held { attempt, origin } = required(wire.attempt, "attempt")?.try_into()?;
+        let (worker, sequence) = (worker_id(&wire.worker)?, wire.sequence);
+        Ok(Self { attempt, worker, sequence, origin })
     }
 }
 
@@ -168,7 +198,7 @@ impl From<&Claim> for v1::Claim {
     fn from(claim: &Claim) -> Self {
         Self {
             worker: claim.worker.to_string(),
-            attempt: Some((&claim.attempt).into()),
+            attempt: Some(attempt(&claim.attempt, claim.origin)),
             sequence: claim.sequence,
         }
     }
@@ -307,7 +337,7 @@ mod tests {
     #[test]
     fn labels_and_messages_are_cut_to_what_is_accepted() {
         let info = WorkerInfo { host: format!("a\n{}", "ü".repeat(300)), ..WorkerInfo::default() };
-        let host = join(WorkerId(uuid::Uuid::nil()), info).host;
+        let host = join(WorkerId(uuid::Uuid::nil()), info, None).host;
         assert!(host.starts_with("a?ü") && host.len() <= LABEL_LENGTH, "{host}");
         let message = "x".repeat(ERROR_LENGTH + 1);
         let wire = v1::finish_request::Ending::from(Ending::Error { message });

@@ -66,7 +66,7 @@ fn a_truncated_journal_is_a_clear_error_and_nothing_is_removed() {
     }
     // An empty journal is a new one, but these results are not its own.
     fs::remove_file(&journal).unwrap();
-    let said = bench.run(&["run", file]).expect(1);
+    let said = bench.run(&["run", file]).expect(2);
     assert!(said.err.contains("put the journal back"), "{}", said.err);
     fs::write(&journal, whole).unwrap();
     assert_eq!(bench.number("select count(*) from epochs"), SMALL_EPOCHS);

@@ -208,6 +208,6 @@ fn object_store_what_cannot_work_is_said_at_the_start() {
     assert!(said.contains("ignores the condition of a conditional write"), "{said}");
     // A journal that was lost does not take the results with it.
     std::fs::remove_file(bench.state().join("journal.redb")).unwrap();
-    let said = end(run(&bench, file, &[])).expect(1).err;
+    let said = end(run(&bench, file, &[])).expect(2).err;
     assert!(said.contains("put the journal back"), "{said}");
 }

@@ -10,11 +10,12 @@
 //! ```
 //!
 //! It keeps training while the coordinator is away, and what it could not deliver before it had to
-//! go is delivered by the next worker that starts with the same spool directory. It never decides
-//! about a trial: it reports and obeys.
+//! go is delivered by the next worker that starts with the same spool directory and joins the same
+//! state. It never decides about a trial: it reports and obeys.
 
 mod control;
 mod link;
+mod orphan;
 mod outbox;
 mod pace;
 mod parcel;

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use bytes::Bytes;
-use rheo_core::id::{AttemptId, Digest, SweepName, WorkerId};
-use rheo_core::sweep::WorkerInfo;
+use rheo_core::id::{Digest, StateId, SweepName, WorkerId};
+use rheo_core::sweep::{Claim, Held, WorkerInfo};
 use rheo_core::trainer::Progress;
 use rheo_proto::access::{Access, Route, Secured};
 use rheo_proto::refusal::Refusal;
 use rheo_proto::v1::put_checkpoint_request::{Header, Part};
 use rheo_proto::v1::worker_service_client::WorkerServiceClient;
-use rheo_proto::worker::{self as wire, Assignment, Verdict, Work};
+use rheo_proto::worker::{self as wire, Assignment, Joined, Verdict, Work};
 use rheo_proto::{CHUNK, MAX_MESSAGE, v1};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
@@ -73,16 +73,18 @@ impl Link {
         refusal
     }
 
-    /// Joins, and learns how long a lease lasts.
+    /// Joins the coordinator of `state`, or whichever answers if none is given.
     pub(crate) async fn join(
         &self,
         worker: WorkerId,
         info: &WorkerInfo,
-    ) -> Result<Duration, Refusal> {
-        let request = within(CALL, wire::join(worker, info.clone()));
+        state: Option<StateId>,
+    ) -> Result<Joined, Refusal> {
+        let request = within(CALL, wire::join(worker, info.clone(), state));
         let (mut client, route) = self.client()?;
         let reply = client.join(request).await.map_err(|status| self.refused(&route, &status))?;
-        Ok(Duration::from_millis(reply.into_inner().lease_ms.max(1)))
+        let joined = Joined::try_from(reply.into_inner());
+        joined.map_err(|invalid| Refusal::from(&Status::from(invalid)))
     }
 
     /// Asks for trials; the flag says that there is nothing to wait for.
@@ -90,7 +92,7 @@ impl Link {
     pub(crate) async fn acquire(
         &self,
         worker: WorkerId,
-        held: &[AttemptId],
+        held: &[Held],
         slots: u32,
         sweep: Option<&SweepName>,
         wait: Duration,
@@ -120,11 +122,11 @@ impl Link {
     pub(crate) async fn renew(
         &self,
         worker: WorkerId,
-        held: Vec<(AttemptId, Option<Progress>)>,
+        held: Vec<(Held, Option<Progress>)>,
         deadline: Duration,
     ) -> Result<Vec<Verdict>, Refusal> {
-        let held = held.iter().map(|(attempt, progress)| v1::renew_request::Held {
-            attempt: Some(attempt.into()),
+        let held = held.iter().map(|(held, progress)| v1::renew_request::Held {
+            attempt: Some(held.into()),
             progress: progress.as_ref().map(Into::into),
         });
         let request = v1::RenewRequest { worker: worker.to_string(), held: held.collect() };
@@ -144,8 +146,7 @@ impl Link {
         let claim = Some((&parcel.claim).into());
         let mut work = None;
         if let Some(goods) = &parcel.goods {
-            self.put_checkpoint(parcel.claim.worker, goods.work.checkpoint, &goods.checkpoint)
-                .await?;
+            self.put_checkpoint(&parcel.claim, goods.work.checkpoint, &goods.checkpoint).await?;
             let (inner, batches) = (goods.work.clone(), goods.batches.clone());
             work = Some(Work { work: inner, batches }.into());
         }
@@ -169,12 +170,12 @@ impl Link {
 
     async fn put_checkpoint(
         &self,
-        worker: WorkerId,
+        claim: &Claim,
         digest: Digest,
         bytes: &Bytes,
     ) -> Result<(), Refusal> {
-        let (worker, digest, length) = (worker.to_string(), digest.to_string(), bytes.len() as u64);
-        let header = Part::Header(Header { worker, digest, length });
+        let (digest, length) = (digest.to_string(), bytes.len() as u64);
+        let header = Part::Header(Header { digest, length, claim: Some(claim.into()) });
         let bytes = bytes.clone();
         let pieces = (0..bytes.len()).step_by(CHUNK);
         let chunks =
@@ -188,8 +189,13 @@ impl Link {
     }
 
     /// Reads a checkpoint, and makes sure that it is the one that was asked for.
-    pub(crate) async fn get_checkpoint(&self, digest: Digest) -> Result<Bytes, Refusal> {
-        let request = within(TRANSFER, v1::GetCheckpointRequest { digest: digest.to_string() });
+    pub(crate) async fn get_checkpoint(
+        &self,
+        claim: &Claim,
+        digest: Digest,
+    ) -> Result<Bytes, Refusal> {
+        let (digest_text, claim) = (digest.to_string(), Some(claim.into()));
+        let request = within(TRANSFER, v1::GetCheckpointRequest { digest: digest_text, claim });
         let (mut client, route) = self.client()?;
         let refused = |status| self.refused(&route, &status);
         let reply = client.get_checkpoint(request).await.map_err(refused)?;

@@ -1,7 +1,7 @@
 //! `rheo-worker`: joins a coordinator and trains until there is nothing left.
 //!
 //! Exit codes: 0 nothing left or given back in order, 1 something was not delivered, 2 usage, or the
-//! coordinator does not let it in, 3 the coordinator cannot be reached, 130 interrupted.
+//! coordinator does not let it in or runs another state, 3 the coordinator cannot be reached, 130 interrupted.
 
 mod env;
 mod offline;
@@ -213,7 +213,11 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
         Err(error) => {
             let code = match &error {
                 Error::Unreachable(_) => 3,
-                Error::Spool(_) | Error::Refused(_) | Error::Access(_) | Error::NoTime { .. } => 2,
+                Error::Spool(_)
+                | Error::Refused(_)
+                | Error::Access(_)
+                | Error::Foreign { .. }
+                | Error::NoTime { .. } => 2,
                 Error::Undelivered { .. } => 1,
             };
             complain(&error.into());

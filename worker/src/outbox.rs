@@ -80,12 +80,12 @@ impl Outbox {
     }
 
     /// Delivers until the end of the attempt is delivered, the attempt is no longer ours, or nothing
-    /// is left in a closed outbox.
+    /// is left in a closed outbox. What belongs to another state or history stays on disk.
     pub(crate) async fn deliver(&self, link: &Link, control: &Control) {
         while let Some(parcel) = self.first().await {
             match send(link, &parcel).await {
                 Ok(verdict) => {
-                    self.spool.remove(&parcel.claim.attempt, parcel.claim.sequence);
+                    self.spool.remove(&parcel.claim);
                     if parcel.ending.is_some() {
                         break;
                     }
@@ -94,6 +94,16 @@ impl Outbox {
                     queue.parcels.pop_front();
                     queue.sending = false;
                 }
+                Err(refusal) if refusal.is_foreign() => {
+                    let (attempt, directory) = (&parcel.claim.attempt, self.spool.directory());
+                    tracing::error!(
+                        %attempt, %refusal, directory = %directory.display(),
+                        "a commit was refused; it stays on disk, and the trial ends here"
+                    );
+                    // What it makes until it ends is kept beside.
+                    control.give(Order::Drain);
+                    return;
+                }
                 Err(refusal) => {
                     give_up(link, &parcel, &refusal).await;
                     control.give(Order::Abandon);
@@ -101,7 +111,7 @@ impl Outbox {
                 }
             }
         }
-        self.spool.forget(&self.claim.attempt);
+        self.spool.forget(&self.claim);
     }
 
     async fn first(&self) -> Option<Parcel> {

@@ -1,24 +1,34 @@
 //! Commits on local disk until they are delivered.
 //!
 //! ```text
-//! <spool>/<worker id>/.lock                                held while that worker lives
-//! <spool>/<worker id>/<sweep>/<trial>.<attempt>/<sequence>   one parcel
+//! <spool>/<worker id>/.lock      held while that worker lives
+//! <spool>/<worker id>/.state     the id of the state that it works for
+//! <spool>/<worker id>/<sweep>/<trial>.<attempt>.<origin>/<sequence>   one parcel
 //! ```
 //!
-//! A worker that starts takes over the directories of workers that died: it delivers their parcels
-//! and says that they are gone, so that their trials go on at once from the last commit.
+//! A worker that starts takes over the directories of workers of its state that died: it delivers
+//! their parcels and says that they are gone, so that their trials go on at once from the last commit.
+//! Directories of another state stay as they are. A parcel is removed only when it was delivered, or
+//! when a newer attempt of its own state has taken its trial.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rheo_core::id::{AttemptId, WorkerId};
+use rheo_core::id::{Digest, StateId, WorkerId};
+use rheo_core::sweep::Claim;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::parcel::Parcel;
 
 /// The name of the lock; no sweep has one like it.
 const LOCK: &str = ".lock";
+
+/// The name of the file that says whose commits these are.
+const STATE: &str = ".state";
+
+/// The ending of what is being written.
+const ASIDE: &str = "new";
 
 /// The directory of one worker.
 #[derive(Debug)]
@@ -66,6 +76,24 @@ impl Spool {
         Ok(Self { worker, directory, _lock: lock })
     }
 
+    /// Says that what is kept here from now on is for `state`.
+    pub(crate) fn dedicate(&self, state: StateId) -> Result<(), Error> {
+        let path = self.directory.join(STATE);
+        let aside = path.with_extension(ASIDE);
+        fs::write(&aside, format!("{state}\n")).map_err(at(&aside))?;
+        fs::rename(&aside, &path).map_err(at(&path))
+    }
+
+    /// The state for which this is kept, if its worker has joined one and was of no older version.
+    pub(crate) fn owner(&self) -> Option<StateId> {
+        fs::read_to_string(self.directory.join(STATE)).ok()?.trim().parse().ok()
+    }
+
+    /// The directory, for people.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// The directories under `root` of workers that no longer live. Each is taken over by one
     /// worker only.
     pub(crate) fn orphans(root: &Path) -> Vec<Self> {
@@ -83,18 +111,14 @@ impl Spool {
     /// The parcels that were not delivered, in the order in which they must be. One that cannot be
     /// read was not written completely, and is left out.
     pub(crate) fn parcels(&self) -> Vec<Parcel> {
-        let mut parcels = Vec::new();
-        let list = |path: PathBuf| fs::read_dir(path).into_iter().flatten().flatten();
-        for sweep in list(self.directory.clone()) {
-            for attempt in list(sweep.path()) {
-                for parcel in list(attempt.path()) {
-                    let bytes = fs::read(parcel.path()).ok();
-                    let parcel =
-                        bytes.and_then(|bytes| rmp_serde::from_slice::<Parcel>(&bytes).ok());
-                    parcels.extend(parcel);
-                }
+        let read = |path: &PathBuf| {
+            let parcel = rmp_serde::from_slice::<Parcel>(&fs::read(path).ok()?).ok();
+            if parcel.is_none() {
+                tracing::warn!(path = %path.display(), "a commit cannot be read, and stays on disk");
             }
-        }
+            parcel
+        };
+        let mut parcels: Vec<Parcel> = self.files().iter().filter_map(read).collect();
         parcels.sort_by(|a, b| {
             let key = |parcel: &Parcel| (parcel.claim.attempt.clone(), parcel.claim.sequence);
             key(a).cmp(&key(b))
@@ -102,44 +126,68 @@ impl Spool {
         parcels
     }
 
+    /// Whether nothing is left to deliver.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.files().is_empty()
+    }
+
+    /// The files of all parcels.
+    fn files(&self) -> Vec<PathBuf> {
+        let list = |path: PathBuf| fs::read_dir(path).into_iter().flatten().flatten();
+        let attempts = list(self.directory.clone()).flat_map(|sweep| list(sweep.path()));
+        let files = attempts.flat_map(|attempt| list(attempt.path())).map(|file| file.path());
+        files.filter(|path| path.extension().is_none_or(|extension| extension != ASIDE)).collect()
+    }
+
     /// Writes a parcel, in place of one with the same number if there is one.
     pub(crate) fn write(&self, parcel: &Parcel) -> Result<(), Error> {
-        let path = self.path(&parcel.claim.attempt, parcel.claim.sequence);
+        let path = self.path(&parcel.claim);
         let directory = path.parent().unwrap_or(&self.directory);
         fs::create_dir_all(directory).map_err(at(directory))?;
-        let aside = path.with_extension("new");
+        let aside = path.with_extension(ASIDE);
         fs::write(&aside, rmp_serde::to_vec_named(parcel)?).map_err(at(&aside))?;
         fs::rename(&aside, &path).map_err(at(&path))
     }
 
-    /// Forgets a parcel that was delivered.
-    pub(crate) fn remove(&self, attempt: &AttemptId, sequence: u64) {
-        let path = self.path(attempt, sequence);
+    /// Forgets the parcel of `claim`, which was delivered.
+    pub(crate) fn remove(&self, claim: &Claim) {
+        let path = self.path(claim);
         if let Err(error) = fs::remove_file(&path) {
             // Delivered again, it changes nothing.
             tracing::debug!(%error, path = %path.display(), "a delivered commit stays on disk");
         }
     }
 
-    /// Forgets everything about an attempt.
-    pub(crate) fn forget(&self, attempt: &AttemptId) {
-        let path = self.path(attempt, 0);
+    /// Forgets everything about the attempt of `claim`.
+    pub(crate) fn forget(&self, claim: &Claim) {
+        let path = self.path(claim);
         if let Some(directory) = path.parent() {
             // It may never have been made.
             let _ = fs::remove_dir_all(directory);
         }
     }
 
-    /// Removes the directory: nothing is left to deliver.
+    /// Removes the directory, unless something is left to deliver.
     pub(crate) fn close(self) {
+        if !self.is_empty() {
+            return;
+        }
         if let Err(error) = fs::remove_dir_all(&self.directory) {
             tracing::debug!(%error, path = %self.directory.display(), "an empty spool stays");
         }
     }
 
-    fn path(&self, attempt: &AttemptId, sequence: u64) -> PathBuf {
-        let trial = &attempt.trial;
-        let name = format!("{}.{}", trial.index, attempt.number);
-        self.directory.join(trial.sweep.as_str()).join(name).join(sequence.to_string())
+    /// The file of a parcel. Two attempts of the same name lie side by side, if they come from two
+    /// states or two histories of one.
+    fn path(&self, claim: &Claim) -> PathBuf {
+        let trial = &claim.attempt.trial;
+        let mut name = format!("{}.{}", trial.index, claim.attempt.number);
+        if let Some(origin) = claim.origin {
+            let (state, incarnation) = (origin.state, origin.incarnation);
+            let text = format!("{state} {incarnation} {}", origin.configuration);
+            let digest = Digest::of(text.as_bytes()).to_string();
+            name = format!("{name}.{}", digest.get(..16).unwrap_or_default());
+        }
+        self.directory.join(trial.sweep.as_str()).join(name).join(claim.sequence.to_string())
     }
 }

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use rheo_core::config::TrialConfig;
-use rheo_core::id::{AttemptId, SweepName, TrialId, WorkerId};
+use rheo_core::id::{AttemptId, Digest, IncarnationId, StateId, SweepName, TrialId, WorkerId};
 use rheo_core::metric::Metrics;
 use rheo_core::row::{RowCounts, Rows, ShapeRow, Summary};
-use rheo_core::sweep::{Claim, Ending};
+use rheo_core::sweep::{Claim, Ending, Origin};
 use rheo_core::trainer::{
     Commit, Ended, Error as TrainError, Finish, Next, Progress, Session, Trainer,
 };
@@ -44,11 +44,23 @@ fn assignment() -> Assignment {
     let trial = TrialId::new(SweepName::parse("lock").unwrap(), 7);
     Assignment {
         attempt: AttemptId::new(trial, 2),
+        origin: origin(1),
         config: TrialConfig::default(),
         checkpoint: None,
         covered: RowCounts::default(),
         durable: RowCounts::default(),
     }
+}
+
+/// The origin of attempts of state `n`.
+fn origin(n: u128) -> Origin {
+    let (state, incarnation) = (StateId(Uuid::from_u128(n)), IncarnationId(Uuid::from_u128(n)));
+    Origin { state, incarnation, configuration: Digest::of(b"config") }
+}
+
+fn claim(sequence: u64) -> Claim {
+    let Assignment { attempt, origin, .. } = assignment();
+    Claim { attempt, worker: worker(1), sequence, origin: Some(origin) }
 }
 
 fn worker(n: u128) -> WorkerId {
@@ -104,8 +116,7 @@ where
     };
     let control = Arc::new(Control::default());
     control.give(order);
-    let claim = Claim { attempt: assignment.attempt.clone(), worker: worker(1), sequence: 0 };
-    let outbox = Arc::new(Outbox::new(Arc::clone(&spool), claim));
+    let outbox = Arc::new(Outbox::new(Arc::clone(&spool), bench.claim(&assignment)));
     bench.train(assignment, control, outbox).await;
     spool.parcels()
 }
@@ -197,8 +208,7 @@ async fn a_trial_that_starts_over_brings_only_rows_that_are_not_durable() {
 fn a_spool_is_taken_over_by_one_worker_when_its_own_is_dead_and_not_before() {
     let root = TempDir::new().unwrap();
     let living = Spool::open(root.path(), worker(1)).unwrap();
-    let claim = Claim { attempt: assignment().attempt, worker: worker(1), sequence: 1 };
-    let parcel = Parcel { claim, goods: None, ending: Some(Ending::Stopped) };
+    let parcel = Parcel { claim: claim(1), goods: None, ending: Some(Ending::Stopped) };
     living.write(&parcel).unwrap();
     assert!(Spool::orphans(root.path()).is_empty());
     // A process that dies drops its lock.
@@ -207,8 +217,48 @@ fn a_spool_is_taken_over_by_one_worker_when_its_own_is_dead_and_not_before() {
     let [orphan] = &orphans[..] else { panic!("{orphans:?}") };
     assert_eq!((orphan.worker, orphan.parcels()), (worker(1), vec![parcel]));
     assert!(Spool::orphans(root.path()).is_empty(), "somebody has it");
-    orphans.into_iter().for_each(Spool::close);
-    assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+    for orphan in Spool::orphans(root.path()).into_iter().chain(orphans) {
+        orphan.close();
+    }
+    let directory = || std::fs::read_dir(root.path()).unwrap().count();
+    assert_eq!(directory(), 1, "what was not delivered stays");
+    for orphan in Spool::orphans(root.path()) {
+        orphan.remove(&claim(1));
+        orphan.close();
+    }
+    assert_eq!(directory(), 0);
+}
+
+#[test]
+fn attempts_of_one_name_from_two_states_lie_side_by_side() {
+    let root = TempDir::new().unwrap();
+    let spool = Spool::open(root.path(), worker(1)).unwrap();
+    spool.dedicate(origin(1).state).unwrap();
+    assert_eq!(spool.owner(), Some(origin(1).state));
+    let of = |n| Parcel {
+        claim: Claim { origin: Some(origin(n)), ..claim(1) },
+        goods: None,
+        ending: Some(Ending::Stopped),
+    };
+    spool.write(&of(1)).unwrap();
+    spool.write(&of(2)).unwrap();
+    assert_eq!(spool.parcels().len(), 2);
+    spool.forget(&of(1).claim);
+    assert_eq!(spool.parcels(), [of(2)]);
+}
+
+#[test]
+fn a_commit_without_an_origin_is_still_read_but_named_so() {
+    #[derive(serde::Serialize)]
+    struct OldClaim {
+        attempt: AttemptId,
+        worker: WorkerId,
+        sequence: u64,
+    }
+    let old = OldClaim { attempt: assignment().attempt, worker: worker(1), sequence: 1 };
+    let bytes = rmp_serde::to_vec_named(&old).unwrap();
+    let read: Claim = rmp_serde::from_slice(&bytes).unwrap();
+    assert_eq!(read, Claim { origin: None, ..claim(1) });
 }
 
 #[test]
@@ -216,10 +266,11 @@ fn a_parcel_that_was_written_in_part_is_left_out() {
     let root = TempDir::new().unwrap();
     let spool = Spool::open(root.path(), worker(1)).unwrap();
     for sequence in [1, 2] {
-        let claim = Claim { attempt: assignment().attempt, worker: worker(1), sequence };
-        spool.write(&Parcel { claim, goods: None, ending: None }).unwrap();
+        spool.write(&Parcel { claim: claim(sequence), goods: None, ending: None }).unwrap();
     }
-    let path = root.path().join(worker(1).to_string()).join("lock/7.2/2");
+    let attempts = root.path().join(worker(1).to_string()).join("lock");
+    let attempt = std::fs::read_dir(attempts).unwrap().next().unwrap().unwrap();
+    let path = attempt.path().join("2");
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
     let sequences = spool.parcels().iter().map(|parcel| parcel.claim.sequence).collect::<Vec<_>>();

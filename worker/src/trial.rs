@@ -35,7 +35,7 @@ impl Bench {
     pub(crate) async fn run(self, assignment: Assignment, control: Arc<Control>) {
         let attempt = assignment.attempt.clone();
         tracing::info!(%attempt, resumes = assignment.checkpoint.is_some(), "trial begins");
-        let claim = Claim { attempt: attempt.clone(), worker: self.worker, sequence: 0 };
+        let claim = self.claim(&assignment);
         let outbox = Arc::new(Outbox::new(Arc::clone(&self.spool), claim));
         let train = async {
             self.train(assignment, Arc::clone(&control), Arc::clone(&outbox)).await;
@@ -44,6 +44,12 @@ impl Bench {
         // Both end: a refused delivery makes the trainer stop at its next step.
         tokio::join!(train, outbox.deliver(&self.link, &control));
         tracing::info!(%attempt, "trial left");
+    }
+
+    /// What the messages of an attempt claim, before they are numbered.
+    pub(crate) fn claim(&self, assignment: &Assignment) -> Claim {
+        let (attempt, origin) = (assignment.attempt.clone(), Some(assignment.origin));
+        Claim { attempt, worker: self.worker, sequence: 0, origin }
     }
 
     /// Trains, and puts the end of the attempt into the outbox if there is one to deliver.
@@ -88,8 +94,10 @@ impl Bench {
     ) -> Result<Option<Bytes>, Ending> {
         let Some(digest) = assignment.checkpoint else { return Ok(None) };
         for pause in pauses() {
-            match self.link.get_checkpoint(digest).await {
+            match self.link.get_checkpoint(&self.claim(assignment), digest).await {
                 Ok(bytes) => return Ok(Some(bytes)),
+                // Whoever runs another state knows nothing about the checkpoint.
+                Err(refusal) if refusal.is_foreign() => control.give(Order::Drain),
                 // Who is not let in knows nothing about the checkpoint; its heartbeat ends it.
                 Err(refusal) if !refusal.transient && !refusal.is_access() => {
                     return Err(Ending::CheckpointUnusable { message: refusal.text });

@@ -1,15 +1,16 @@
 //! The worker itself: joins, keeps its slots busy, keeps its leases, and leaves in good order.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rheo_core::id::{AttemptId, WorkerId};
-use rheo_core::sweep::WorkerInfo;
+use rheo_core::id::{StateId, WorkerId};
+use rheo_core::sweep::{Held, WorkerInfo};
 use rheo_core::trainer::Trainer;
 use rheo_proto::refusal::Refusal;
-use rheo_proto::worker::Assignment;
+use rheo_proto::worker::{Assignment, Joined};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +19,8 @@ use uuid::Uuid;
 
 use crate::control::{Control, Order};
 use crate::link::{Link, pauses};
-use crate::outbox::{obey, send};
+use crate::orphan::see_off;
+use crate::outbox::obey;
 use crate::settings::Settings;
 use crate::spool::{self, Spool};
 use crate::trial::Bench;
@@ -68,9 +70,17 @@ pub enum Error {
     /// This worker has not what it takes to speak to the coordinator: address, trust or token.
     #[error("{0}")]
     Access(Refusal),
+    /// The coordinator that answers runs another state than the one whose trials this worker has.
+    #[error("{refusal}. Its trials were stopped, and what they had made lies in `{}`", spool.display())]
+    Foreign {
+        /// What it said.
+        refusal: Refusal,
+        /// The spool directory.
+        spool: PathBuf,
+    },
     /// It had to go before everything was delivered.
     #[error(
-        "not everything was delivered in time: it lies in `{}` and is delivered by the next worker that starts with this spool",
+        "not everything was delivered: it lies in `{}` and is delivered by the next worker that starts with this spool",
         spool.display()
     )]
     Undelivered {
@@ -80,7 +90,7 @@ pub enum Error {
 }
 
 /// The trials that run.
-type Running = Arc<Mutex<BTreeMap<AttemptId, (u32, Arc<Control>)>>>;
+type Running = Arc<Mutex<BTreeMap<Held, (u32, Arc<Control>)>>>;
 
 struct Worker {
     settings: Settings,
@@ -88,6 +98,8 @@ struct Worker {
     ends: Option<Instant>,
     info: WorkerInfo,
     bench: Bench,
+    /// The state that it works for, once it has joined.
+    home: Mutex<Option<StateId>>,
     running: Running,
     /// Told when a slot becomes free.
     freed: Arc<Notify>,
@@ -112,6 +124,7 @@ pub async fn run(
             place: settings.place.clone(),
         },
         bench: Bench { worker, link, spool, trainer, pace: Arc::default() },
+        home: Mutex::default(),
         ends: settings.deadline.map(|left| Instant::now() + left),
         running: Running::default(),
         freed: Arc::new(Notify::new()),
@@ -123,8 +136,12 @@ pub async fn run(
 }
 
 impl Worker {
-    fn running(&self) -> MutexGuard<'_, BTreeMap<AttemptId, (u32, Arc<Control>)>> {
+    fn running(&self) -> MutexGuard<'_, BTreeMap<Held, (u32, Arc<Control>)>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn home(&self) -> MutexGuard<'_, Option<StateId>> {
+        self.home.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn free_slots(&self) -> u32 {
@@ -140,18 +157,18 @@ impl Worker {
             let grace = self.settings.grace.as_secs();
             return Err(Error::NoTime { left: left.as_secs(), grace });
         }
-        let lease = tokio::select! {
+        let Joined { lease, state } = tokio::select! {
             joined = self.join() => joined?,
             () = drain.cancelled() => return Ok(Exit::Drained),
         };
         tokio::select! {
-            () = self.adopt_orphans() => {}
+            () = self.adopt_orphans(state) => {}
             () = drain.cancelled() => return Ok(Exit::Drained),
         }
         let heartbeat = self.beat(lease);
         let acquire = self.acquire();
         tokio::select! {
-            refusal = heartbeat => Err(refused(refusal)),
+            error = heartbeat => Err(error),
             exit = acquire => exit,
             () = self.time_to_leave() => {
                 tracing::info!("the time of this worker is over");
@@ -189,12 +206,19 @@ impl Worker {
     }
 
     /// Joins, waiting for a coordinator that is not there yet.
-    async fn join(&self) -> Result<Duration, Error> {
+    async fn join(&self) -> Result<Joined, Error> {
         let deadline = Instant::now() + self.settings.patience;
-        for pause in pauses() {
-            match self.bench.link.join(self.bench.worker, &self.info).await {
-                Ok(lease) => return Ok(lease),
-                Err(refusal) if !refusal.transient => return Err(refused(refusal)),
+        let mut waits = pauses();
+        loop {
+            let pause = waits.next().unwrap_or(WAIT);
+            match self.bench.link.join(self.bench.worker, &self.info, None).await {
+                Ok(joined) => {
+                    self.bench.spool.dedicate(joined.state)?;
+                    tracing::info!(state = %joined.state, "joined");
+                    *self.home() = Some(joined.state);
+                    return Ok(joined);
+                }
+                Err(refusal) if !refusal.transient => return Err(self.refused(refusal)),
                 Err(refusal) if Instant::now() + pause > deadline => {
                     return Err(Error::Unreachable(refusal));
                 }
@@ -204,14 +228,32 @@ impl Worker {
                 }
             }
         }
-        Ok(WAIT)
     }
 
-    /// Delivers what workers that died here have left, and says that they are gone.
-    async fn adopt_orphans(&self) {
+    /// Joins again. A worker that has trials or commits of a state joins that state and no other;
+    /// one that has nothing works for whichever coordinator answers.
+    async fn rejoin(&self) -> Result<(), Error> {
+        let is_bound = !self.running().is_empty() || !self.bench.spool.is_empty();
+        let state = self.home().filter(|_| is_bound);
+        match self.bench.link.join(self.bench.worker, &self.info, state).await {
+            Ok(joined) => {
+                let before = self.home().replace(joined.state);
+                if before != Some(joined.state) {
+                    self.bench.spool.dedicate(joined.state)?;
+                    tracing::info!(state = %joined.state, "joined another state");
+                }
+            }
+            Err(refusal) if refusal.is_foreign() => return Err(self.refused(refusal)),
+            Err(refusal) => tracing::debug!(%refusal, "not joined again yet"),
+        }
+        Ok(())
+    }
+
+    /// Delivers what workers of `state` that died here have left, and says that they are gone.
+    async fn adopt_orphans(&self, state: StateId) {
         let seeing_off = TaskTracker::new();
         for orphan in Spool::orphans(&self.settings.spool) {
-            seeing_off.spawn(see_off(orphan, Arc::clone(&self.bench.link)));
+            seeing_off.spawn(see_off(orphan, Arc::clone(&self.bench.link), state));
         }
         // Their trials are free before this worker asks for any, unless the coordinator is away. What
         // is not delivered when this worker goes waits on disk for the next one.
@@ -221,7 +263,7 @@ impl Worker {
 
     /// Renews leases and obeys verdicts, until the coordinator will not let this worker in any more.
     /// On a task of the runtime, while trials have threads of their own.
-    async fn beat(&self, lease: Duration) -> Refusal {
+    async fn beat(&self, lease: Duration) -> Error {
         let period = (lease / 3).min(PROGRESS);
         let mut interval = tokio::time::interval(period);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -242,16 +284,16 @@ impl Worker {
                         obey(control, verdict);
                     }
                 }
-                Err(refusal) if refusal.reason == "UNKNOWN_WORKER" => self.rejoin().await,
-                Err(refusal) if refusal.is_access() && !refusal.transient => return refusal,
+                Err(refusal) if refusal.reason == "UNKNOWN_WORKER" => {
+                    if let Err(error) = self.rejoin().await {
+                        return error;
+                    }
+                }
+                Err(refusal) if refusal.is_access() && !refusal.transient => {
+                    return self.refused(refusal);
+                }
                 Err(refusal) => tracing::debug!(%refusal, "no heartbeat"),
             }
-        }
-    }
-
-    async fn rejoin(&self) {
-        if let Err(refusal) = self.bench.link.join(self.bench.worker, &self.info).await {
-            tracing::debug!(%refusal, "not joined again yet");
         }
     }
 
@@ -285,8 +327,8 @@ impl Worker {
                         self.start(assignment);
                     }
                 }
-                Err(refusal) if refusal.reason == "UNKNOWN_WORKER" => self.rejoin().await,
-                Err(refusal) if !refusal.transient => return Err(refused(refusal)),
+                Err(refusal) if refusal.reason == "UNKNOWN_WORKER" => self.rejoin().await?,
+                Err(refusal) if !refusal.transient => return Err(self.refused(refusal)),
                 Err(refusal) => {
                     tracing::debug!(%refusal, "the coordinator is away");
                     let idle = self.running().is_empty();
@@ -303,9 +345,16 @@ impl Worker {
         }
     }
 
+    fn refused(&self, refusal: Refusal) -> Error {
+        if refusal.is_foreign() {
+            return Error::Foreign { refusal, spool: self.settings.spool.clone() };
+        }
+        if refusal.is_access() { Error::Access(refusal) } else { Error::Refused(refusal) }
+    }
+
     /// Asks for work, and again when a slot becomes free meanwhile.
     async fn ask(&self, free: u32) -> Result<(Vec<Assignment>, bool), Refusal> {
-        let held: Vec<AttemptId> = self.running().keys().cloned().collect();
+        let held: Vec<Held> = self.running().keys().cloned().collect();
         let wait = self.settings.idle.map_or(WAIT, |idle| idle.min(WAIT));
         let wait = wait.min(self.time_for_trials());
         let Bench { link, worker, .. } = &self.bench;
@@ -317,19 +366,19 @@ impl Worker {
     }
 
     fn start(&self, assignment: Assignment) {
-        let attempt = assignment.attempt.clone();
+        let held = Held { attempt: assignment.attempt.clone(), origin: Some(assignment.origin) };
         let control = Arc::new(Control::default());
         let slots = assignment.config.resources.threads;
-        let entry = (slots, Arc::clone(&control));
-        if self.running().insert(attempt.clone(), entry).is_some() {
+        match self.running().entry(held.clone()) {
+            Entry::Vacant(entry) => drop(entry.insert((slots, Arc::clone(&control)))),
             // Told twice; the first still runs.
-            return;
+            Entry::Occupied(_) => return,
         }
         let (bench, running) = (self.bench.clone(), Arc::clone(&self.running));
         let freed = Arc::clone(&self.freed);
         self.tasks.spawn(async move {
             bench.run(assignment, control).await;
-            running.lock().unwrap_or_else(PoisonError::into_inner).remove(&attempt);
+            running.lock().unwrap_or_else(PoisonError::into_inner).remove(&held);
             freed.notify_one();
         });
     }
@@ -359,8 +408,11 @@ impl Worker {
             () = tokio::time::sleep(self.settings.grace) => false,
             () = orphaned => false,
         };
-        if !delivered && !self.bench.spool.parcels().is_empty() {
-            return result.and(Err(Error::Undelivered { spool: self.settings.spool }));
+        // Also what was refused because it belongs to another state or history.
+        let is_left = !self.bench.spool.is_empty();
+        let undelivered = Error::Undelivered { spool: self.settings.spool };
+        if !delivered && is_left {
+            return result.and(Err(undelivered));
         }
         // A trial that is still in the middle of a step is given back without what it did last.
         let goodbye = self.bench.link.leave(self.bench.worker, false);
@@ -369,31 +421,6 @@ impl Worker {
         if let Some(spool) = Arc::into_inner(self.bench.spool) {
             spool.close();
         }
-        result
+        if is_left { result.and(Err(undelivered)) } else { result }
     }
-}
-
-fn refused(refusal: Refusal) -> Error {
-    if refusal.is_access() { Error::Access(refusal) } else { Error::Refused(refusal) }
-}
-
-/// Delivers what a dead worker left, and says that it is gone.
-async fn see_off(orphan: Spool, link: Arc<Link>) {
-    for parcel in orphan.parcels() {
-        let Err(refusal) = send(&link, &parcel).await else { continue };
-        let attempt = &parcel.claim.attempt;
-        if refusal.reason != "STALE_ATTEMPT" {
-            // Perhaps it is for another coordinator. It stays for the next worker.
-            tracing::warn!(%attempt, %refusal, "a commit of a dead worker stays on disk");
-            return;
-        }
-        tracing::info!(%attempt, %refusal, "a commit of a dead worker came too late");
-    }
-    for pause in pauses() {
-        match link.leave(orphan.worker, true).await {
-            Err(refusal) if refusal.transient => tokio::time::sleep(pause).await,
-            _ => break,
-        }
-    }
-    orphan.close();
 }

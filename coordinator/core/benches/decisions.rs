@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use rheo_core::id::WorkerId;
+use rheo_core::id::{IncarnationId, StateId, WorkerId};
 use rheo_core::metric::Metrics;
 use rheo_core::spec;
 use rheo_core::sweep::{Claim, Command, Ending, Event, Planned, State, WorkerInfo, execute};
@@ -45,8 +45,11 @@ fn world() -> (State, WorkerId) {
     let worker = WorkerId(Uuid::from_u128(1));
     let definition = spec::parse("million.yaml", MILLION).expect("a sweep").definition;
     let submit = Command::Submit { definition: Box::new(definition), source: MILLION.to_owned() };
-    let join = Command::Join { worker, info: WorkerInfo { slots: 1, ..WorkerInfo::default() } };
-    for command in [submit, join] {
+    let info = WorkerInfo { slots: 1, ..WorkerInfo::default() };
+    let join = Command::Join { worker, info, state: None };
+    let (id, incarnation) = (StateId(Uuid::from_u128(2)), IncarnationId(Uuid::from_u128(3)));
+    let start = Command::Start { lease: LEASE, state: id, incarnation };
+    for command in [start, submit, join] {
         execute(&mut state, &command, Timestamp(1)).expect("accepted");
     }
     (state, worker)
@@ -63,7 +66,9 @@ fn run_trials(state: &mut State, worker: WorkerId, count: u64) {
             Event::TrialLeased { attempt, .. } => Some(attempt),
             _ => None,
         });
-        let claim = Claim { attempt: leased.expect("a trial"), worker, sequence: 1 };
+        let attempt = leased.expect("a trial");
+        let origin = state.origin(&attempt);
+        let claim = Claim { attempt, worker, sequence: 1, origin };
         let summary = Box::default();
         let ending = Ending::Completed { metrics: Metrics::new(), summary };
         let finish = Command::Finish { claim, work: None, ending };

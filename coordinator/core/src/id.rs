@@ -141,6 +141,44 @@ impl FromStr for WorkerId {
     }
 }
 
+/// A state: everything that one journal tells. It is made once, with the journal, and survives
+/// restarts, moves and backups, so that what belongs to another state can be told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct StateId(pub Uuid);
+
+impl fmt::Display for StateId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for StateId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Uuid::parse_str(text).map(Self).map_err(|_| Error::StateId(text.to_owned()))
+    }
+}
+
+/// One start of a coordinator on a state. A journal that was restored from a backup does not know
+/// the starts that came after the backup, nor what was leased under them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct IncarnationId(pub Uuid);
+
+impl fmt::Display for IncarnationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for IncarnationId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Uuid::parse_str(text).map(Self).map_err(|_| Error::IncarnationId(text.to_owned()))
+    }
+}
+
 /// One request of a client, chosen by the client, so that the same request sent twice acts once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RequestId(pub Uuid);
@@ -159,7 +197,7 @@ impl FromStr for RequestId {
     }
 }
 
-/// The blake3 digest of a checkpoint: its name in the checkpoint store.
+/// A blake3 digest: of a checkpoint, which has it as its name in the store, or of a configuration.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest([u8; 32]);
@@ -168,6 +206,11 @@ impl Digest {
     /// The digest with these bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
+    }
+
+    /// The digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
     }
 
     /// The 32 bytes of the digest.
@@ -234,6 +277,12 @@ pub enum Error {
     /// Not a worker id.
     #[error("not a worker id: `{0}`")]
     WorkerId(String),
+    /// Not the id of a state.
+    #[error("not the id of a state: `{0}` (a UUID)")]
+    StateId(String),
+    /// Not the id of an incarnation.
+    #[error("not the id of an incarnation: `{0}` (a UUID)")]
+    IncarnationId(String),
     /// Not a request id.
     #[error("not a request id: `{0}` (a UUID)")]
     RequestId(String),

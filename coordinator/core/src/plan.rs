@@ -10,6 +10,7 @@ use serde_json::{Map, Value as Json};
 use crate::config::{TrialConfig, field};
 use crate::definition::{Definition, Method};
 use crate::history::{History, Keeps};
+use crate::id::Digest;
 use crate::sampler::{Grid, Random, Sampler, Shuffled, Sobol, Suggestion};
 use crate::space::Point;
 use crate::space::axes::Axes;
@@ -48,6 +49,13 @@ pub struct PlannedTrial {
     pub resolved: Json,
     /// The same, typed.
     pub config: TrialConfig,
+}
+
+impl PlannedTrial {
+    /// The digest of its configuration, as workers get it.
+    pub fn digest(&self) -> Digest {
+        Digest::of(self.resolved.to_string().as_bytes())
+    }
 }
 
 /// A suggestion does not fit the definition: they are not from the same sweep.

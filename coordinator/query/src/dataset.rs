@@ -1,13 +1,15 @@
 //! The dataset: the parts of the results where they lie, kept in step with the journal through any
 //! crash.
 //!
-//! The journal says which parts count; what it does not name is a leftover. Readers in place list
+//! The journal says which parts count. A file that it does not name is removed if its rows are
+//! elsewhere, as those of an interrupted write are, and set aside otherwise ([`Known`]). Readers in place list
 //! parts without asking it, so what they can see is never both an old and a new part with the same
 //! rows. How that is done differs between the two kinds of place: a [`directory`] moves whole
 //! directories in one step of the file system, a [`bucket`] replaces single objects.
 
 mod bucket;
 mod directory;
+mod known;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use tokio::runtime::Handle;
 use bucket::Bucket;
 use directory::Directory;
 pub use directory::DiskError;
+pub use known::{Known, Recovered};
 
 use crate::conform::conform;
 use crate::{batch, ipc, merge, tables};
@@ -138,22 +141,31 @@ impl Dataset {
         }
     }
 
-    /// Brings the parts in step with the journal, which names the parts `known`: finishes or undoes
-    /// whatever was interrupted and removes parts that do not count. Files that are not ours are
-    /// left alone. To be called once, before anything is written. Returns what was removed.
-    pub fn recover(&self, known: &[Part]) -> Result<Vec<String>, Error> {
+    /// The files in the place of parts whose rows the journal does not know.
+    pub fn strangers(&self, known: &Known) -> Result<Vec<String>, Error> {
         match &self.0 {
-            Kind::Directory(directory) => directory.recover(known),
-            Kind::Bucket(bucket) => bucket.recover(known),
+            Kind::Directory(directory) => directory.strangers(known),
+            Kind::Bucket(bucket) => bucket.strangers(known),
+        }
+    }
+
+    /// Brings the parts in step with what the journal knows: finishes or undoes whatever was
+    /// interrupted, removes parts whose rows are elsewhere, and moves those whose rows are not to a
+    /// place of their own, whose name ends in `aside`. Files that are no parts are left alone. To be
+    /// called once, before anything is written.
+    pub fn recover(&self, known: &Known, aside: &str) -> Result<Recovered, Error> {
+        match &self.0 {
+            Kind::Directory(directory) => directory.recover(known, aside),
+            Kind::Bucket(bucket) => bucket.recover(known, aside),
         }
     }
 
     /// [`Self::recover`] while queries may be running, after a change failed. Refused while one might
     /// still read what would be removed.
-    pub fn reconcile(&self, known: &[Part]) -> Result<(), Error> {
+    pub fn reconcile(&self, known: &Known, aside: &str) -> Result<Recovered, Error> {
         match &self.0 {
-            Kind::Directory(directory) => directory.reconcile(known),
-            Kind::Bucket(bucket) => bucket.reconcile(known),
+            Kind::Directory(directory) => directory.reconcile(known, aside),
+            Kind::Bucket(bucket) => bucket.reconcile(known, aside),
         }
     }
 
@@ -220,12 +232,12 @@ pub enum Error {
         /// Why it failed.
         source: Box<object_store::Error>,
     },
-    /// An object is in the place of a new part and holds something else.
+    /// A file or an object is in the place of a new part and holds something else.
     #[error(
-        "`{path}` exists with other content: if this stays so, something else writes there; give each state directory a prefix of its own"
+        "`{path}` exists with other content: if this stays so, something else writes there; give each state directory a place of its own for its results"
     )]
     Conflict {
-        /// The object.
+        /// The file or object.
         path: String,
     },
     /// A part that the journal names is gone or has another size.

@@ -1,20 +1,35 @@
 //! Tells our files from those of others.
 
-/// Whether `name` is one that [`rheo_core::part::Part::name`] gives; nobody else's files are ever removed.
-pub(crate) fn is_part(name: &str) -> bool {
-    let Some(rest) = name.strip_prefix("part-").and_then(|rest| rest.strip_suffix(".parquet"))
-    else {
-        return false;
-    };
-    let (range, generation) = rest.split_once(".c").unwrap_or((rest, "1"));
-    let Some((first, last)) = range.split_once('-') else {
-        return false;
-    };
-    number(generation) && [first, last].iter().all(|part| part.len() >= 12 && number(part))
+/// What the name of a part says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Name {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    pub(crate) generation: u64,
 }
 
-fn number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+/// Reads a name that [`rheo_core::part::Part::name`] gives; nobody else's files are ever removed.
+pub(crate) fn part(name: &str) -> Option<Name> {
+    let rest = name.strip_prefix("part-")?.strip_suffix(".parquet")?;
+    let (range, generation) = match rest.split_once(".c") {
+        Some((range, generation)) => (range, number(generation)?),
+        None => (rest, 0),
+    };
+    let (first, last) = range.split_once('-')?;
+    Some(Name { first: position(first)?, last: position(last)?, generation })
+}
+
+/// Whether `name` is the name of a part.
+pub(crate) fn is_part(name: &str) -> bool {
+    part(name).is_some()
+}
+
+fn position(text: &str) -> Option<u64> {
+    number(text).filter(|_| text.len() >= 12)
+}
+
+fn number(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The name of the object that holds a part in a bucket, given what the journal calls it: what
@@ -26,10 +41,15 @@ pub(crate) fn object(part: &str) -> String {
     }
 }
 
-/// Whether `name` is one that [`object`] gives; nobody else's objects are ever removed.
+/// The first position of the rows in an object whose name [`object`] gives; nobody else's objects
+/// are ever removed.
+pub(crate) fn first_of_object(name: &str) -> Option<u64> {
+    position(name.strip_prefix("part-")?.strip_suffix(".parquet")?)
+}
+
+/// Whether `name` is the name of such an object.
 pub(crate) fn is_object(name: &str) -> bool {
-    let first = name.strip_prefix("part-").and_then(|rest| rest.strip_suffix(".parquet"));
-    first.is_some_and(|first| first.len() >= 12 && number(first))
+    first_of_object(name).is_some()
 }
 
 #[cfg(test)]

@@ -6,10 +6,12 @@ use std::io::Write;
 
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::WriterProperties;
+use parquet::file::reader::ChunkReader;
 use parquet::schema::types::ColumnPath;
 use rheo_core::row::Table;
 
@@ -40,6 +42,12 @@ pub(crate) fn write<E: From<ParquetError>>(
     }
     writer.close()?;
     Ok(count)
+}
+
+/// The number of rows in a file, as its footer says.
+pub(crate) fn rows(file: impl ChunkReader + 'static) -> Result<u64, ParquetError> {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)?;
+    Ok(u64::try_from(reader.metadata().file_metadata().num_rows()).unwrap_or(0))
 }
 
 fn properties(table: Table) -> Result<WriterProperties, ParquetError> {

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use rheo_core::excerpt::{MESSAGE, message};
 use rheo_core::spec::Mistakes;
+use rheo_store::owner;
 
 use super::format::Unprinted;
 use super::{destination, screen};
@@ -139,7 +140,13 @@ impl From<client::Error> for Failure {
             }) => Self::Unreachable(error.into()),
             client::Error::State(state) if client::is_forbidden(state) => Self::Usage(error.into()),
             client::Error::Refused(refusal) if refusal.is_access() => Self::Usage(error.into()),
-            client::Error::State(app::Error::Places(_)) => Self::Usage(error.into()),
+            // A disk that refuses is no mistake of the user.
+            client::Error::State(app::Error::Owner(owner::Error::Io { .. })) => {
+                Self::Other(error.into())
+            }
+            client::Error::State(
+                app::Error::Places(_) | app::Error::Owner(_) | app::Error::JournalLost { .. },
+            ) => Self::Usage(error.into()),
             client::Error::Refused(refusal) => match refusal.reason.as_str() {
                 "UNKNOWN_SWEEP" | "UNKNOWN_FLEET" | "UNKNOWN_TRIAL" | "SWEEP_ENDED"
                 | "NOT_RETRYABLE" | "INVALID_QUERY" | "QUERY_LIMIT" | "QUERY_FAILED"

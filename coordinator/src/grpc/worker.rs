@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rheo_core::id::{AttemptId, Digest, SweepName, TrialId, WorkerId};
 use rheo_core::row::Batch;
-use rheo_core::sweep::{Assignment, Claim, Command, Ending, State, WorkLeft, room};
+use rheo_core::sweep::{Assignment, Claim, Command, Ending, Held, State, WorkLeft, room};
 use rheo_proto::refusal::{self, Reason};
 use rheo_proto::v1::put_checkpoint_request::Part;
 use rheo_proto::v1::worker_service_server::WorkerService;
@@ -53,14 +53,17 @@ impl WorkerService for Service {
         &self,
         request: Request<v1::JoinRequest>,
     ) -> Result<Response<v1::JoinResponse>, Status> {
-        let (worker, info) = wire::joining(request.into_inner())?;
-        tracing::info!(%worker, host = info.host, slots = info.slots, "a worker joined");
-        let command = Command::Join { worker, info };
-        self.coordinator.handle.execute(command, Vec::new(), |_, _| ()).await?;
+        let (worker, info, state) = wire::joining(request.into_inner())?;
+        let (host, slots) = (info.host.clone(), info.slots);
+        let command = Command::Join { worker, info, state };
+        let id = |state: &State, _: &[_]| state.id.map(|id| id.to_string());
+        let id = self.coordinator.handle.execute(command, Vec::new(), id).await?;
+        tracing::info!(%worker, host, slots, "a worker joined");
         let lease = self.coordinator.settings.lease.as_millis();
         Ok(Response::new(v1::JoinResponse {
             lease_ms: u64::try_from(lease).unwrap_or(u64::MAX),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            state: id.unwrap_or_default(),
         }))
     }
 
@@ -72,7 +75,7 @@ impl WorkerService for Service {
         let only = request.sweep.as_deref().map(rheo_proto::client::sweep).transpose()?;
         let wish = Wish {
             worker: wire::sender(&request.worker)?,
-            held: wire::attempts(request.held)?,
+            held: wire::held(request.held)?,
             slots: request.slots,
             only,
         };
@@ -94,24 +97,27 @@ impl WorkerService for Service {
     ) -> Result<Response<v1::RenewResponse>, Status> {
         let request = request.into_inner();
         let worker = wire::sender(&request.worker)?;
-        let mut attempts: Vec<AttemptId> = Vec::with_capacity(request.held.len());
+        let mut attempts: Vec<Held> = Vec::with_capacity(request.held.len());
         let mut progress = Vec::with_capacity(request.held.len());
         for held in request.held {
-            let attempt = held.attempt.ok_or(Invalid::Missing("attempt"))?.try_into()?;
-            attempts.push(attempt);
+            attempts.push(held.attempt.ok_or(Invalid::Missing("attempt"))?.try_into()?);
             progress.push(held.progress);
         }
         let lease = self.coordinator.settings.lease;
         self.coordinator.live.heard_of(worker, Instant::now() + lease);
-        let command = Command::Renew { worker, attempts: attempts.clone(), lease };
+        let command = Command::Renew { worker, held: attempts.clone(), lease };
         let asked = attempts.clone();
         let view = move |state: &State, _: &[_]| -> Vec<Verdict> {
-            asked.iter().map(|attempt| verdict(state, worker, attempt)).collect()
+            let of = |held: &Held| {
+                let is_held = state.is_held(worker, held);
+                if is_held { verdict(state, worker, &held.attempt) } else { Verdict::Abandon }
+            };
+            asked.iter().map(of).collect()
         };
         let verdicts = self.coordinator.handle.execute(command, Vec::new(), view).await?;
-        for ((attempt, progress), verdict) in attempts.into_iter().zip(progress).zip(&verdicts) {
+        for ((held, progress), verdict) in attempts.into_iter().zip(progress).zip(&verdicts) {
             if let Some(progress) = progress.filter(|_| *verdict != Verdict::Abandon) {
-                self.coordinator.live.set_progress(attempt.trial, progress.into());
+                self.coordinator.live.set_progress(held.attempt.trial, progress.into());
             }
         }
         let verdicts = verdicts.into_iter().map(|verdict| v1::Verdict::from(verdict).into());
@@ -128,6 +134,7 @@ impl WorkerService for Service {
         else {
             return Err(Invalid::Missing("header").into());
         };
+        self.admit(header.claim.ok_or(Invalid::Missing("claim"))?.try_into()?).await?;
         let digest = digest(&header.digest)?;
         if header.length > MAX_CHECKPOINT {
             let detail = format!("{} bytes, at most {MAX_CHECKPOINT}", header.length);
@@ -145,7 +152,11 @@ impl WorkerService for Service {
         &self,
         request: Request<v1::GetCheckpointRequest>,
     ) -> Result<Response<Chunks>, Status> {
-        let digest = digest(&request.into_inner().digest)?;
+        let request = request.into_inner();
+        if let Some(claim) = request.claim {
+            self.admit(claim.try_into()?).await?;
+        }
+        let digest = digest(&request.digest)?;
         let bytes = self.coordinator.checkpoints.get(digest).await.map_err(checkpoint_status)?;
         let chunks = chunks(bytes).map(|chunk| Ok(v1::GetCheckpointResponse { chunk }));
         Ok(Response::new(Box::pin(tokio_stream::iter(chunks))))
@@ -204,7 +215,7 @@ impl WorkerService for Service {
 /// What a worker that asks for work wants.
 struct Wish {
     worker: WorkerId,
-    held: Vec<AttemptId>,
+    held: Vec<Held>,
     slots: u32,
     only: Option<SweepName>,
 }
@@ -257,6 +268,12 @@ impl Service {
             (assignments, state.work_left(worker, wanted.as_ref()), pause)
         };
         Ok(self.coordinator.handle.execute(command, Vec::new(), view).await?)
+    }
+
+    /// Refuses what a message with this claim would bring, if the message will be refused.
+    async fn admit(&self, claim: Claim) -> Result<(), Status> {
+        let admitted = self.coordinator.handle.read(move |state| state.admits(&claim)).await?;
+        admitted.map_err(|rejection| refusal::from_rejection(&rejection))
     }
 
     /// Checks rows and the checkpoint before they are asked to count.

@@ -12,7 +12,8 @@ use rheo_core::config::TrialConfig;
 use rheo_core::id::SweepName;
 use rheo_core::part::Part;
 use rheo_core::row::{Rows, ShapeRow, Table};
-use rheo_query::{Dataset, Keys, dataset};
+use rheo_query::dataset::{self, Known, Recovered};
+use rheo_query::{Dataset, Keys};
 use rheo_store::checkpoint::{self, Store};
 use rheo_store::place::{self, Bucket, Place};
 use rheo_tests::object_store::Server;
@@ -70,9 +71,17 @@ fn conditional_writes() {
         parts.push(part);
     }
     assert!(parts[0].bytes < 1 << 20 && parts[1].bytes > 8 << 20, "{parts:?}");
-    assert_eq!(dataset.recover(&parts).unwrap(), Vec::<String>::new());
-    assert_eq!(dataset.recover(&parts[..1]).unwrap().len(), 1);
-    assert!(matches!(dataset.recover(&parts), Err(dataset::Error::Missing { .. })));
+    let all = Known::new(parts.clone());
+    assert_eq!(dataset.recover(&all, "orphaned-today").unwrap(), Recovered::default());
+    // The rows of the second are pending; then those of the first are of somebody else.
+    let mut first = Known::new(parts[..1].to_vec());
+    first.add_pending(Table::Shapes, sweep.clone(), 5, parts[1].rows);
+    assert_eq!(dataset.recover(&first, "orphaned-today").unwrap().removed.len(), 1);
+    assert!(matches!(dataset.recover(&all, "orphaned-today"), Err(dataset::Error::Missing { .. })));
+    let recovered = dataset.recover(&Known::default(), "orphaned-today").unwrap();
+    assert_eq!(recovered.set_aside.len(), 1);
+    assert_eq!(recovered.aside.as_deref(), Some("s3://bucket/results/.orphaned-today"));
+    assert_eq!(dataset.strangers(&Known::default()).unwrap(), [""; 0]);
 }
 
 /// Puts so many of the bytes; false if they are refused.
@@ -95,7 +104,8 @@ async fn checkpoints() {
         assert!(put(&store, &bytes, bytes.len()).await);
         assert!(store.confirm(digest).await.unwrap());
         assert_eq!(store.get(digest).await.unwrap(), bytes);
-        assert_eq!(store.list().await.unwrap(), [digest]);
+        let listed: Vec<_> = store.list().await.unwrap().iter().map(|one| one.digest).collect();
+        assert_eq!(listed, [digest]);
         store.remove(digest).await.unwrap();
         assert!(!store.contains(digest).await.unwrap());
     }

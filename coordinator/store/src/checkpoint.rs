@@ -8,11 +8,12 @@ use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::TryStreamExt as _;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload, WriteMultipart};
 use rheo_core::id::Digest;
+use rheo_core::time::Timestamp;
 use tokio::runtime::Handle;
 
 use crate::place::{self, Bucket, Place};
@@ -41,6 +42,15 @@ pub struct Store {
 enum Kind {
     Directory(LocalFileSystem),
     Bucket(Bucket),
+}
+
+/// A checkpoint in a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stored {
+    /// Its digest.
+    pub digest: Digest,
+    /// When it was written, by the clock of its file system or bucket.
+    pub written: Timestamp,
 }
 
 /// A checkpoint that is being written. Dropped before [`Upload::finish`], it leaves nothing that
@@ -134,13 +144,30 @@ impl Store {
         }
     }
 
-    /// The digests of all checkpoints.
-    pub async fn list(&self) -> Result<Vec<Digest>, Error> {
-        let names = self.objects.list(None).map(|entry| entry.map(|entry| entry.location));
-        let digests = names.try_filter_map(|path| async move {
-            Ok(path.filename().and_then(|name| name.parse::<Digest>().ok()))
+    /// All checkpoints.
+    pub async fn list(&self) -> Result<Vec<Stored>, Error> {
+        let stored = self.objects.list(None).try_filter_map(|object| async move {
+            let digest = object.location.filename().and_then(|name| name.parse::<Digest>().ok());
+            // A file of that name elsewhere is a copy that somebody has made.
+            let digest = digest.filter(|digest| location(*digest) == object.location);
+            let written = u64::try_from(object.last_modified.timestamp_millis()).unwrap_or(0);
+            Ok(digest.map(|digest| Stored { digest, written: Timestamp(written) }))
         });
-        Ok(digests.try_collect().await?)
+        Ok(stored.try_collect().await?)
+    }
+
+    /// Moves a checkpoint to where it does not count, and returns that place: `.<ending>` in the store.
+    pub async fn set_aside(&self, digest: Digest, ending: &str) -> Result<String, Error> {
+        let (from, aside) = (location(digest), format!(".{ending}"));
+        let to = Path::from(format!("{aside}/{from}"));
+        self.objects.copy(&from, &to).await?;
+        self.objects.delete(&from).await?;
+        Ok(match &self.kind {
+            Kind::Directory(files) => {
+                files.path_to_filesystem(&Path::from(aside))?.display().to_string()
+            }
+            Kind::Bucket(bucket) => format!("{}/{aside}", bucket.url),
+        })
     }
 
     /// Makes the file of `digest` and its name durable. The object store writes a file and renames

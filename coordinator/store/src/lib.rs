@@ -1,5 +1,6 @@
 //! What survives a crash: the [`Journal`] of events with the rows that are on their way to Parquet,
-//! the [`checkpoint::Store`], and the [`place::Place`] where both results and checkpoints lie.
+//! the [`checkpoint::Store`], the [`place::Place`] where both results and checkpoints lie, and whose
+//! it is ([`owner`]).
 //!
 //! Whatever a call here has returned from is durable: a `kill -9` or a power cut in the next
 //! instant loses nothing of it.
@@ -10,6 +11,7 @@ pub mod conformance;
 mod encoding;
 mod journal;
 mod memory;
+pub mod owner;
 pub mod place;
 mod redb;
 

@@ -31,6 +31,10 @@ async fn put(store: &Store, digest: Digest, bytes: &Bytes) -> Result<(), Error> 
     upload.finish().await
 }
 
+async fn listed(store: &Store) -> Vec<Digest> {
+    store.list().await.unwrap().iter().map(|stored| stored.digest).collect()
+}
+
 /// Every file under the store, whatever it is for.
 fn files(root: &TempDir) -> Vec<std::path::PathBuf> {
     let entries = |path: &std::path::Path| {
@@ -51,7 +55,7 @@ async fn comes_back(open: impl Fn() -> Store, bytes: Bytes) {
     let is_there = (store.contains(digest).await.unwrap(), store.confirm(digest).await.unwrap());
     assert_eq!(is_there, (true, true));
     assert_eq!(store.get(digest).await.unwrap(), bytes);
-    assert_eq!(store.list().await.unwrap(), [digest]);
+    assert_eq!(listed(&store).await, [digest]);
     store.remove(digest).await.unwrap();
     store.remove(digest).await.unwrap();
     assert!(matches!(store.get(digest).await, Err(Error::Missing(missing)) if missing == digest));
@@ -75,7 +79,7 @@ async fn refuses(store: &Store) {
         let refused = put(store, said, &bytes).await;
         assert!(matches!(refused, Err(Error::Damaged { digest, .. }) if digest == said));
         assert!(!store.contains(said).await.unwrap());
-        assert_eq!(store.list().await.unwrap(), []);
+        assert_eq!(listed(store).await, []);
     }
 }
 
@@ -96,7 +100,7 @@ async fn an_upload_that_breaks_off_leaves_nothing_that_counts() {
         upload.write(weights().slice(..10_000_000)).await.unwrap();
         drop(upload);
         assert!(!store.contains(digest).await.unwrap());
-        assert_eq!(store.list().await.unwrap(), []);
+        assert_eq!(listed(&store).await, []);
     }
 }
 
@@ -122,4 +126,21 @@ async fn every_flipped_bit_is_found_out() {
     assert!(!store.contains(digest).await.unwrap());
     put(&store, digest, &bytes).await.unwrap();
     assert!(store.confirm(digest).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_was_set_aside_no_longer_counts_and_is_still_there() {
+    let root = TempDir::new().unwrap();
+    let bytes = Bytes::from_static(b"small");
+    let digest = digest(&bytes);
+    for store in [Store::open(root.path()).unwrap(), in_bucket(&Arc::new(InMemory::new()))] {
+        put(&store, digest, &bytes).await.unwrap();
+        let place = store.set_aside(digest, "orphaned-2026-11-30").await.unwrap();
+        assert!(place.ends_with("/.orphaned-2026-11-30"), "{place}");
+        assert_eq!(listed(&store).await, []);
+        assert!(!store.contains(digest).await.unwrap());
+    }
+    let name = digest.to_string();
+    let aside = root.path().join(".orphaned-2026-11-30").join(&name[..2]).join(&name);
+    assert_eq!(fs::read(aside).unwrap(), bytes);
 }

@@ -18,7 +18,14 @@ impl State {
     /// Makes `event` true.
     pub fn apply(&mut self, event: &Event) {
         match event {
-            Event::Started { leases_until, .. } => self.on_started(*leases_until),
+            Event::Started { leases_until, state, incarnation, .. } => {
+                // The first one counts: an id is made once.
+                self.id = self.id.or(*state);
+                if let Some(incarnation) = incarnation {
+                    self.incarnations.insert(*incarnation);
+                }
+                self.on_started(*leases_until);
+            }
             Event::SweepSubmitted { definition, source, at } => {
                 self.on_submitted(definition, source, *at);
             }
@@ -59,7 +66,11 @@ impl State {
                 if let Some(worker) = self.workers.get_mut(worker) {
                     worker.seen = *at;
                 }
-                self.with_sweep(&attempt.trial.sweep, |sweep| sweep.on_trial_event(event));
+                let incarnation =
+                    self.incarnations.newest().and_then(|newest| self.incarnations.number(newest));
+                self.with_sweep(&attempt.trial.sweep, |sweep| {
+                    sweep.on_leased(event, incarnation);
+                });
             }
             Event::Committed { attempt, .. } | Event::AttemptEnded { attempt, .. } => {
                 self.with_sweep(&attempt.trial.sweep, |sweep| sweep.on_trial_event(event));
@@ -152,7 +163,6 @@ impl Sweep {
 
     fn on_trial_event(&mut self, event: &Event) {
         match event {
-            Event::TrialLeased { .. } => self.on_leased(event),
             Event::Committed { .. } => self.on_committed(event),
             Event::StopRequested { trial, reason } => {
                 if let Some(trial) = self.live.get_mut(&trial.index) {
@@ -165,7 +175,7 @@ impl Sweep {
         }
     }
 
-    fn on_leased(&mut self, event: &Event) {
+    fn on_leased(&mut self, event: &Event, incarnation: Option<u32>) {
         let Event::TrialLeased { attempt, worker, suggestion, at, until, threads } = event else {
             return;
         };
@@ -177,6 +187,7 @@ impl Sweep {
         let trial = self.live.entry(index).or_insert_with(|| Trial::new(*at));
         trial.attempt = attempt.number;
         trial.sequence = 0;
+        trial.incarnation = incarnation;
         let (since, until, threads) = (*at, *until, *threads);
         let lease = Lease { worker: *worker, since, until, threads, commits: 0, epochs: None };
         trial.lease = Some(lease);
@@ -240,6 +251,7 @@ impl Sweep {
             outcome: *outcome,
             attempt: trial.attempt,
             sequence: trial.sequence,
+            incarnation: trial.incarnation,
             objective,
             checkpoint: trial.checkpoint,
             started: trial.started,
@@ -284,6 +296,7 @@ impl Trial {
             started,
             attempt: 0,
             sequence: 0,
+            incarnation: None,
             lease: None,
             not_before: started,
             checkpoint: None,

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::origin::{Held, Origin};
 use super::state::WorkerInfo;
 use crate::definition::Definition;
 use crate::fleet;
-use crate::id::{AttemptId, Digest, RequestId, SweepName, WorkerId};
+use crate::id::{AttemptId, Digest, IncarnationId, RequestId, StateId, SweepName, WorkerId};
 use crate::metric::{Metrics, Report};
 use crate::row::{RowCounts, Summary};
 
@@ -16,8 +17,12 @@ use crate::row::{RowCounts, Summary};
 pub enum Command {
     /// The coordinator has started: leases that ran while it was away are granted anew.
     Start {
-        /// How long a lease lasts.
+        /// The duration of a lease.
         lease: Duration,
+        /// The id of the state, if it has none yet.
+        state: StateId,
+        /// This start. The same one again, after a pause of the process, only extends leases.
+        incarnation: IncarnationId,
     },
     /// A sweep is to be run. The same name and meaning again changes nothing.
     Submit {
@@ -36,6 +41,8 @@ pub enum Command {
         worker: WorkerId,
         /// What it is.
         info: WorkerInfo,
+        /// The state that it works for, if it has trials of one, or commits to deliver.
+        state: Option<StateId>,
     },
     /// A worker has free slots. Leases at most one trial; [`super::execute`] repeats it.
     Acquire {
@@ -43,7 +50,7 @@ pub enum Command {
         worker: WorkerId,
         /// The attempts that it knows it holds. Leases that it does not know of, because a reply
         /// got lost, count as taken slots and are told again.
-        held: Vec<AttemptId>,
+        held: Vec<Held>,
         /// Slots that are free as far as the worker knows.
         slots: u32,
         /// The only sweep that the worker works for, if it is not to work for all.
@@ -56,7 +63,7 @@ pub enum Command {
         /// The worker.
         worker: WorkerId,
         /// Its attempts.
-        attempts: Vec<AttemptId>,
+        held: Vec<Held>,
         /// How long a lease lasts.
         lease: Duration,
     },
@@ -158,6 +165,9 @@ pub struct Claim {
     pub worker: WorkerId,
     /// Which message of the attempt this is, from 1.
     pub sequence: u64,
+    /// The origin of the attempt; messages of older versions name none, and are refused.
+    #[serde(default)]
+    pub origin: Option<Origin>,
 }
 
 /// Rows and a checkpoint that become durable together.

@@ -1,5 +1,6 @@
 //! Turning commands into events. Deciding is pure: a refused or repeated command leaves no trace.
 
+mod admit;
 mod client;
 mod ending;
 mod worker;
@@ -19,19 +20,22 @@ use crate::time::Timestamp;
 /// What happens if `command` is carried out at `now`, or why it is refused.
 pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Event>, Rejection> {
     match command {
-        Command::Start { lease } => {
-            Ok(vec![Event::Started { at: now, leases_until: now + *lease }])
-        }
+        Command::Start { lease, state: candidate, incarnation } => Ok(vec![Event::Started {
+            at: now,
+            leases_until: now + *lease,
+            state: Some(state.id.unwrap_or(*candidate)),
+            incarnation: Some(*incarnation),
+        }]),
         Command::Submit { definition, source } => client::submit(state, definition, source, now),
         Command::Fleet(command) => crate::fleet::decide(state, command, now),
         Command::Client(request) => client::request(state, request, now),
-        Command::Join { worker, info } => worker::join(state, *worker, info, now),
+        Command::Join { worker, info, state: of } => worker::join(state, (*worker, info), *of, now),
         Command::Acquire { worker, held, slots, only, lease } => {
             let wish = Wish { held, slots: *slots, only: only.as_ref() };
             worker::acquire(state, *worker, wish, (now, now + *lease))
         }
-        Command::Renew { worker, attempts, lease } => {
-            worker::renew(state, *worker, attempts, (now, now + *lease))
+        Command::Renew { worker, held, lease } => {
+            worker::renew(state, *worker, held, (now, now + *lease))
         }
         Command::Commit { claim, work } => worker::commit(state, claim, work, now),
         Command::Finish { claim, work, ending } => {

@@ -7,7 +7,9 @@ use super::outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
 use super::state::WorkerInfo;
 use crate::definition::Definition;
 use crate::fleet;
-use crate::id::{AttemptId, Digest, RequestId, SweepName, TrialId, WorkerId};
+use crate::id::{
+    AttemptId, Digest, IncarnationId, RequestId, StateId, SweepName, TrialId, WorkerId,
+};
 use crate::metric::{Metrics, Report};
 use crate::row::{RowCounts, Summary};
 use crate::sampler::Suggestion;
@@ -23,6 +25,12 @@ pub enum Event {
         at: Timestamp,
         /// The earliest end of any lease.
         leases_until: Timestamp,
+        /// The id of the state; journals of older versions have none.
+        #[serde(default)]
+        state: Option<StateId>,
+        /// This start, which every lease that is granted from now on carries.
+        #[serde(default)]
+        incarnation: Option<IncarnationId>,
     },
     /// A sweep exists.
     SweepSubmitted {

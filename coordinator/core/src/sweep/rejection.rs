@@ -1,7 +1,7 @@
 //! Why a command was refused. A rejection changes nothing and is no failure of the coordinator.
 
 use crate::fleet::FleetName;
-use crate::id::{AttemptId, SweepName, TrialId, WorkerId};
+use crate::id::{AttemptId, StateId, SweepName, TrialId, WorkerId};
 
 /// A refusal; [`Self::reason`] is what clients match on.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -29,6 +29,24 @@ pub enum Rejection {
     /// The attempt has no lease: it ended, or a newer attempt owns the trial.
     #[error("attempt `{0}` no longer holds its trial")]
     StaleAttempt(AttemptId),
+    /// The message is about another state, or names none.
+    #[error("{}", foreign(*named, *own))]
+    ForeignState {
+        /// The state that it names.
+        named: Option<StateId>,
+        /// The state here.
+        own: Option<StateId>,
+    },
+    /// The attempt was leased by a history of this state that its journal does not contain.
+    #[error(
+        "the journal here never leased attempt `{0}` to this worker: it is probably an older copy, such as a backup; what the worker has trained stays in its spool, and is delivered if the newer journal is put back"
+    )]
+    UnknownLease(AttemptId),
+    /// The attempt was trained with another configuration than its trial has here.
+    #[error(
+        "attempt `{0}` was trained with another configuration than its trial has here: the sweep was replaced by another one, or this coordinator is of another version"
+    )]
+    ConfigurationDiffers(AttemptId),
     /// A commit is missing in between.
     #[error("commit {sequence} of `{attempt}` came, but {expected} is next")]
     SequenceGap {
@@ -80,11 +98,26 @@ impl Rejection {
             Self::UnknownWorker(_) => "UNKNOWN_WORKER",
             Self::SweepDiffers { .. } => "SWEEP_DIFFERS",
             Self::StaleAttempt(_) => "STALE_ATTEMPT",
+            Self::ForeignState { .. } => "FOREIGN_STATE",
+            Self::UnknownLease(_) => "UNKNOWN_LEASE",
+            Self::ConfigurationDiffers(_) => "CONFIGURATION_DIFFERS",
             Self::SequenceGap { .. } => "SEQUENCE_GAP",
             Self::RowsDiffer { .. } => "ROWS_DIFFER",
             Self::NotRetryable { .. } => "NOT_RETRYABLE",
             Self::SweepEnded(_) => "SWEEP_ENDED",
             Self::Full { .. } => "FULL",
         }
+    }
+}
+
+fn foreign(named: Option<StateId>, own: Option<StateId>) -> String {
+    let own = own.map_or_else(|| "that has no id yet".to_owned(), |own| format!("`{own}`"));
+    match named {
+        Some(named) => format!(
+            "this belongs to state `{named}`, but the coordinator here runs state {own}: start the coordinator of `{named}` again, or another worker for this one; what the worker has trained stays in its spool"
+        ),
+        None => format!(
+            "the message names no state, so it may not be for state {own}, which runs here: the worker, or what lies in its spool, is of an older version; start a worker of the same version as the coordinator"
+        ),
     }
 }

@@ -71,7 +71,8 @@ mod tests {
         let mut state = State::default();
         for n in 0..WORKERS as u128 + 3 {
             let at = Timestamp(u64::try_from(n).unwrap());
-            let command = Command::Join { worker: worker(n), info: WorkerInfo::default() };
+            let info = WorkerInfo::default();
+            let command = Command::Join { worker: worker(n), info, state: None };
             execute(&mut state, &command, at).unwrap();
         }
         assert_eq!(state.workers.len(), WORKERS);

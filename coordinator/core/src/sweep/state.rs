@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::origin::{Held, Incarnations, Origin};
 use super::outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
 use crate::definition::Definition;
 use crate::fleet::{Fleet, FleetName, PilotId, Place};
 use crate::history::History;
-use crate::id::{AttemptId, Digest, RequestId, SweepName, TrialId, WorkerId};
+use crate::id::{AttemptId, Digest, RequestId, StateId, SweepName, TrialId, WorkerId};
 use crate::plan::{self, Plan, PlannedTrial};
 use crate::pruner::Pruner;
 use crate::row::RowCounts;
@@ -22,6 +23,12 @@ use crate::time::Timestamp;
 /// The state of the coordinator.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
+    /// Its id; none before the first start, and in journals of older versions.
+    #[serde(default)]
+    pub id: Option<StateId>,
+    /// The starts that its journal knows.
+    #[serde(default)]
+    pub incarnations: Incarnations,
     /// The sweeps by name.
     pub sweeps: BTreeMap<SweepName, Sweep>,
     /// The names of the sweeps in the order in which they were submitted, which is the order in
@@ -137,6 +144,10 @@ pub struct Trial {
     pub attempt: u32,
     /// The last message of that attempt that was accepted.
     pub sequence: u64,
+    /// The number of the start under which that attempt was leased; none before the first attempt,
+    /// and for attempts that a coordinator of an older version leased.
+    #[serde(default)]
+    pub incarnation: Option<u32>,
     /// Who has it now.
     pub lease: Option<Lease>,
     /// The earliest time of its next attempt, while it has no lease.
@@ -182,6 +193,9 @@ pub struct Done {
     pub attempt: u32,
     /// The last message of that attempt, so that a repeated finish is recognised.
     pub sequence: u64,
+    /// The number of the start under which that attempt was leased.
+    #[serde(default)]
+    pub incarnation: Option<u32>,
     /// The value of the sweep's metric.
     pub objective: Option<f64>,
     /// The last checkpoint, if it is kept.
@@ -190,6 +204,17 @@ pub struct Done {
     pub started: Timestamp,
     /// When it ended.
     pub ended: Timestamp,
+}
+
+/// The newest attempt of a trial.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Newest {
+    /// Its number.
+    pub(super) number: u32,
+    /// The last message of it that was accepted.
+    pub(super) sequence: u64,
+    /// The number of the start under which it was leased.
+    pub(super) incarnation: Option<u32>,
 }
 
 /// A worker.
@@ -285,6 +310,44 @@ impl State {
         })
     }
 
+    /// Whether `worker` holds this attempt, and not another one of the same name.
+    pub fn is_held(&self, worker: WorkerId, held: &Held) -> bool {
+        self.holds(worker, &held.attempt) && self.is_origin(held)
+    }
+
+    /// Whether `attempt` is among those that a worker says it holds.
+    pub(super) fn is_named(&self, attempt: &AttemptId, held: &[Held]) -> bool {
+        held.iter().any(|held| held.attempt == *attempt && self.is_origin(held))
+    }
+
+    /// Whether the newest attempt of a trial was leased by this state under the start that `held`
+    /// names. The configuration is compared where something is to be recorded.
+    fn is_origin(&self, held: &Held) -> bool {
+        let AttemptId { trial, number } = &held.attempt;
+        let sweep = self.sweeps.get(&trial.sweep);
+        let newest = sweep.and_then(|sweep| sweep.newest_attempt(trial.index));
+        let newest = newest.filter(|newest| newest.number == *number);
+        let leased = newest.and_then(|newest| self.incarnations.get(newest.incarnation?));
+        held.origin.is_some_and(|origin| {
+            Some(origin.state) == self.id && Some(origin.incarnation) == leased
+        })
+    }
+
+    /// The origin of `attempt`, if it is the newest one of its trial.
+    pub fn origin(&self, attempt: &AttemptId) -> Option<Origin> {
+        let sweep = self.sweeps.get(&attempt.trial.sweep)?;
+        let newest = sweep.newest_attempt(attempt.trial.index)?;
+        if newest.number != attempt.number {
+            return None;
+        }
+        let trial = sweep.planned.trial(&sweep.history, attempt.trial.index).ok()?;
+        Some(Origin {
+            state: self.id?,
+            incarnation: self.incarnations.get(newest.incarnation?)?,
+            configuration: trial.digest(),
+        })
+    }
+
     /// The trial if it was started and has not ended.
     pub fn live(&self, trial: &TrialId) -> Option<&Trial> {
         self.sweeps.get(&trial.sweep)?.live.get(&trial.index)
@@ -314,6 +377,18 @@ impl Sweep {
     /// Its name.
     pub fn name(&self) -> &SweepName {
         &self.planned.definition.name
+    }
+
+    /// The newest attempt of trial `index`, if it was ever tried.
+    pub(super) fn newest_attempt(&self, index: u64) -> Option<Newest> {
+        if let Some(trial) = self.live.get(&index) {
+            let (number, sequence, incarnation) =
+                (trial.attempt, trial.sequence, trial.incarnation);
+            return Some(Newest { number, sequence, incarnation });
+        }
+        let done = self.done.get(&index)?;
+        let (number, sequence, incarnation) = (done.attempt, done.sequence, done.incarnation);
+        Some(Newest { number, sequence, incarnation })
     }
 
     /// How many trials have ended in this way.

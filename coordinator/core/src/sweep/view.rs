@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::origin::{Held, Origin};
 use super::outcome::{EndReason, Outcome, StopReason};
 use super::state::{Done, State, Sweep, Trial};
 use crate::fleet::PilotId;
@@ -262,6 +263,8 @@ impl TrialView {
 pub struct Assignment {
     /// The attempt.
     pub attempt: AttemptId,
+    /// Where it comes from; its worker repeats it in every message.
+    pub origin: Origin,
     /// The trial.
     pub trial: PlannedTrial,
     /// The checkpoint to resume from.
@@ -286,8 +289,8 @@ pub enum WorkLeft {
 impl State {
     /// What `worker` has leases for and seems not to know of: it does not say that it holds them, and
     /// has never spoken of them.
-    pub fn assignments(&self, worker: WorkerId, held: &[AttemptId]) -> Vec<Assignment> {
-        let leases = self.leases_of(worker).filter(|(attempt, _)| !held.contains(attempt));
+    pub fn assignments(&self, worker: WorkerId, held: &[Held]) -> Vec<Assignment> {
+        let leases = self.leases_of(worker).filter(|(attempt, _)| !self.is_named(attempt, held));
         leases
             .filter_map(|(attempt, lease)| {
                 let sweep = self.sweeps.get(&attempt.trial.sweep)?;
@@ -296,6 +299,7 @@ impl State {
                     return None;
                 }
                 Some(Assignment {
+                    origin: self.origin(&attempt)?,
                     trial: sweep.planned.trial(&sweep.history, attempt.trial.index).ok()?,
                     attempt,
                     checkpoint: trial.checkpoint,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rheo_core::fleet::{Cause, PilotId, Place};
 use rheo_core::id::{AttemptId, WorkerId};
-use rheo_core::sweep::{Claim, Command, Ending, Event, Rejection, WorkLeft, WorkerInfo};
+use rheo_core::sweep::{Claim, Command, Ending, Event, Held, Rejection, WorkLeft, WorkerInfo};
 use rheo_core::time::Timestamp;
 use uuid::Uuid;
 
@@ -92,10 +92,9 @@ impl World {
             self.join(runner, job);
         }
         if !runner.held.is_empty() && self.lease <= LEASE {
-            let attempts = runner.held.iter().map(|(attempt, _)| attempt.clone()).collect();
-            let lease = self.lease;
+            let (held, lease) = (self.named(runner), self.lease);
             // One that was forgotten joins again.
-            runner.joined = self.send(Command::Renew { worker, attempts, lease }).is_ok();
+            runner.joined = self.send(Command::Renew { worker, held, lease }).is_ok();
         }
         self.acquire(runner, job);
         if runner.held.is_empty() && self.state.work_left(worker, None) == WorkLeft::None {
@@ -115,8 +114,14 @@ impl World {
         };
         let slots = self.fleet().spec.slots;
         let info = WorkerInfo { slots, place, ..WorkerInfo::default() };
-        self.send(Command::Join { worker: runner.id, info }).unwrap();
+        self.send(Command::Join { worker: runner.id, info, state: None }).unwrap();
         runner.joined = true;
+    }
+
+    /// The attempts of a worker, as it names them to the coordinator.
+    fn named(&self, runner: &Runner) -> Vec<Held> {
+        let attempts = runner.held.iter().map(|(attempt, _)| attempt.clone());
+        attempts.map(|attempt| Held { origin: self.state.origin(&attempt), attempt }).collect()
     }
 
     fn acquire(&mut self, runner: &mut Runner, job: u64) {
@@ -125,7 +130,7 @@ impl World {
         if slots < self.threads || !self.work {
             return;
         }
-        let held = runner.held.iter().map(|(attempt, _)| attempt.clone()).collect();
+        let held = self.named(runner);
         let (worker, lease) = (runner.id, self.lease);
         let ask = Command::Acquire { worker, held, slots, only: None, lease };
         let Ok(events) = self.send(ask) else {
@@ -154,7 +159,8 @@ impl World {
     }
 
     fn finish(&mut self, worker: WorkerId, attempt: AttemptId, ending: Ending) {
-        let claim = Claim { attempt, worker, sequence: 1 };
+        let origin = self.state.origin(&attempt);
+        let claim = Claim { attempt, worker, sequence: 1, origin };
         if let Err(rejection) = self.send(Command::Finish { claim, work: None, ending }) {
             assert!(matches!(rejection, Rejection::StaleAttempt(_)), "{rejection}");
         }

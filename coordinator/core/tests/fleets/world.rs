@@ -10,7 +10,7 @@ use rheo_core::fleet::{
     Command as FleetCommand, Demand, Event as FleetEvent, Fleet, FleetName, Mode, Phase, PilotId,
     Sight, Spec,
 };
-use rheo_core::id::{RequestId, TrialId};
+use rheo_core::id::{IncarnationId, RequestId, StateId, TrialId};
 use rheo_core::spec;
 use rheo_core::sweep::{Command, Event, Rejection, State, execute};
 use rheo_core::time::Timestamp;
@@ -61,13 +61,15 @@ pub(crate) struct World {
     /// Everything is checked all the time.
     pub(crate) thorough: bool,
     requests: u128,
+    /// How often the coordinator started.
+    starts: u128,
     /// Whether somebody who asks for a trial may get one.
     pub(crate) work: bool,
 }
 
 impl World {
     pub(crate) fn new(nodes: usize) -> Self {
-        Self {
+        let mut world = Self {
             state: State::default(),
             now: Timestamp(1_000),
             events: Vec::new(),
@@ -85,8 +87,18 @@ impl World {
             doubles: false,
             thorough: true,
             requests: 0,
+            starts: 0,
             work: true,
-        }
+        };
+        world.start();
+        world
+    }
+
+    fn start(&mut self) {
+        self.starts += 1;
+        let state = StateId(Uuid::from_u128(1));
+        let incarnation = IncarnationId(Uuid::from_u128(self.starts));
+        self.send(Command::Start { lease: self.lease, state, incarnation }).unwrap();
     }
 
     pub(crate) fn submit(&mut self, file: &str) {
@@ -308,8 +320,7 @@ impl World {
     pub(crate) fn restart(&mut self) {
         self.state = replayed(&self.events);
         self.up = true;
-        let lease = self.lease;
-        self.send(Command::Start { lease }).unwrap();
+        self.start();
     }
 
     /// Lets time pass, in which the coordinator is in the middle of what it does.

@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod states;
 mod world;
 
 use std::collections::BTreeMap;
@@ -73,9 +74,9 @@ fn happen(world: &mut World, happening: &Happening) {
             world.acquire(worker(n), slots);
         }
         Happening::Renew(n) => {
-            let attempts = world.held(worker(n));
+            let held = world.held(worker(n));
             // A worker that was given up is told so.
-            let _ = world.send(Command::Renew { worker: worker(n), attempts, lease: LEASE });
+            let _ = world.send(Command::Renew { worker: worker(n), held, lease: LEASE });
         }
         Happening::Commit(n, which, epochs) => world.commit(worker(n), which, epochs),
         Happening::Finish(n, which, how) => world.finish(worker(n), which, how),
@@ -113,7 +114,7 @@ fn happen(world: &mut World, happening: &Happening) {
             let _ = world.send(Command::Client(Request::Retry { id, sweep, trials }));
         }
         Happening::Restart => {
-            world.send(Command::Start { lease: LEASE }).unwrap();
+            world.start();
         }
         Happening::Again(ref index) => {
             let command = index.get(&world.sent).clone();
@@ -193,7 +194,7 @@ fn u10_a_worker_that_was_frozen_for_ten_leases_is_refused_and_takes_new_work() {
     world.send(Command::Tick).unwrap();
     assert_eq!(world.acquire(worker(1), 1), 1);
     let mut frozen = world.take(worker(0), 0).unwrap();
-    assert_eq!(frozen.attempt.trial, world.held(worker(1))[0].trial);
+    assert_eq!(frozen.attempt.trial, world.attempts_of(worker(1))[0].trial);
     let work = frozen.train(1);
     let claim = frozen.claim(worker(0));
     let refused = world.send(Command::Commit { claim, work }).unwrap_err();
@@ -227,7 +228,7 @@ fn u12_a_vanished_worker_holds_a_trial_for_one_lease_and_no_longer() {
     world.send(Command::Tick).unwrap();
     assert_eq!(world.state.leases().count(), 0);
     assert_eq!(world.acquire(worker(1), 1), 1);
-    assert_eq!(world.held(worker(1))[0].number, 2);
+    assert_eq!(world.attempts_of(worker(1))[0].number, 2);
 }
 
 #[test]
@@ -245,7 +246,7 @@ fn u06_retrying_failed_trials_runs_those_and_no_others() {
     world.send(Command::Client(retry)).unwrap();
     let mut tried = Vec::new();
     while world.acquire(worker(0), 1) > 0 {
-        tried.push(world.held(worker(0))[0].to_string());
+        tried.push(world.attempts_of(worker(0))[0].to_string());
         world.finish(worker(0), 0, 0);
     }
     assert_eq!(tried, ["demo/0.2", "demo/2.2"]);
@@ -260,7 +261,7 @@ fn u09_one_failing_trial_stops_no_other() {
     for _ in 0..40 {
         world.now = world.now + Duration::from_secs(400);
         while world.acquire(worker(0), 1) > 0 {
-            let fails = world.held(worker(0))[0].trial.index == 0;
+            let fails = world.attempts_of(worker(0))[0].trial.index == 0;
             completed += u32::from(!fails);
             world.finish(worker(0), 0, if fails { 5 } else { 0 });
         }
@@ -323,7 +324,7 @@ fn a_lost_reply_is_told_again_and_takes_no_second_trial() {
     assert_eq!(world.acquire(worker(0), 1), 1);
     let lost = world.jobs.remove(&worker(0)).unwrap();
     assert_eq!(world.acquire(worker(0), 1), 1);
-    assert_eq!(world.held(worker(0)), [lost[0].attempt.clone()]);
+    assert_eq!(world.attempts_of(worker(0)), [lost[0].attempt.clone()]);
     assert_eq!(world.sweep().next, 1);
 }
 
@@ -346,7 +347,7 @@ fn cancelling_stops_running_trials_and_resuming_takes_them_up_again() {
     let id = world.request();
     world.send(Command::Client(Request::Cancel { id, sweep: demo() })).unwrap();
     assert_eq!(world.acquire(worker(1), 1), 0);
-    assert!(world.held(worker(0)).iter().all(|id| world.state.stop_reason(id).is_some()));
+    assert!(world.attempts_of(worker(0)).iter().all(|id| world.state.stop_reason(id).is_some()));
     world.finish(worker(0), 0, 10);
     assert!(world.sweep().ended.is_none());
     world.finish(worker(0), 0, 10);

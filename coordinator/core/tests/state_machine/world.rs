@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rheo_core::id::{AttemptId, Digest, RequestId, SweepName, WorkerId};
+use rheo_core::id::{AttemptId, Digest, IncarnationId, RequestId, StateId, SweepName, WorkerId};
 use rheo_core::metric::{Metric, Report};
 use rheo_core::row::{RowCounts, Summary};
 use rheo_core::spec;
 use rheo_core::sweep::{
-    Assignment, Claim, Command, Ending, Event, Rejection, State, Work, WorkerInfo, execute,
+    Assignment, Claim, Command, Ending, Event, Held, Origin, Rejection, State, Work, WorkerInfo,
+    execute,
 };
 use rheo_core::time::Timestamp;
 use uuid::Uuid;
@@ -51,13 +52,16 @@ retry: {error: 0, lost: 0, preempted: 1}
 #[derive(Debug, Clone)]
 pub(crate) struct Job {
     pub(crate) attempt: AttemptId,
+    pub(crate) origin: Option<Origin>,
     pub(crate) sequence: u64,
     pub(crate) produced: u64,
     pub(crate) durable: u64,
 }
 
 /// The world around the state machine.
+#[derive(Clone)]
 pub(crate) struct World {
+    pub(crate) id: StateId,
     pub(crate) state: State,
     pub(crate) now: Timestamp,
     pub(crate) events: Vec<Event>,
@@ -69,11 +73,19 @@ pub(crate) struct World {
     /// The highest attempt number that was seen, by trial.
     pub(crate) attempts: BTreeMap<u64, u32>,
     pub(crate) requests: u128,
+    /// How often the coordinator started.
+    pub(crate) starts: u128,
 }
 
 impl World {
     pub(crate) fn new(file: &str) -> Self {
+        Self::of(1, file)
+    }
+
+    /// The world of state `id`.
+    pub(crate) fn of(id: u128, file: &str) -> Self {
         let mut world = Self {
+            id: StateId(Uuid::from_u128(id)),
             state: State::default(),
             now: Timestamp(1_000),
             events: Vec::new(),
@@ -82,10 +94,23 @@ impl World {
             rows: BTreeMap::new(),
             attempts: BTreeMap::new(),
             requests: 0,
+            starts: 0,
         };
+        world.start();
         let definition = Box::new(spec::parse("demo.yaml", file).unwrap().definition);
         world.send(Command::Submit { definition, source: file.to_owned() }).unwrap();
         world
+    }
+
+    /// The coordinator starts: again, if it ran before.
+    pub(crate) fn start(&mut self) {
+        self.starts += 1;
+        self.start_as(IncarnationId(Uuid::from_u128(self.id.0.as_u128() * 1_000 + self.starts)));
+    }
+
+    pub(crate) fn start_as(&mut self, incarnation: IncarnationId) {
+        let state = self.id;
+        self.send(Command::Start { lease: LEASE, state, incarnation }).unwrap();
     }
 
     pub(crate) fn sweep(&self) -> &rheo_core::sweep::Sweep {
@@ -126,7 +151,7 @@ impl World {
 
     pub(crate) fn join(&mut self, worker: WorkerId) {
         let info = WorkerInfo { slots: 2, ..WorkerInfo::default() };
-        self.send(Command::Join { worker, info }).unwrap();
+        self.send(Command::Join { worker, info, state: None }).unwrap();
     }
 
     /// Asks for trials, joining first if that is needed.
@@ -147,9 +172,14 @@ impl World {
         assignments.len()
     }
 
-    pub(crate) fn held(&self, worker: WorkerId) -> Vec<AttemptId> {
+    pub(crate) fn held(&self, worker: WorkerId) -> Vec<Held> {
         let jobs = self.jobs.get(&worker).into_iter().flatten();
-        jobs.map(|job| job.attempt.clone()).collect()
+        jobs.map(|job| Held { attempt: job.attempt.clone(), origin: job.origin }).collect()
+    }
+
+    /// The attempts that a worker knows it has.
+    pub(crate) fn attempts_of(&self, worker: WorkerId) -> Vec<AttemptId> {
+        self.held(worker).into_iter().map(|held| held.attempt).collect()
     }
 
     /// Trains up to `epochs` epochs and commits; the worker forgets a trial that is no longer its.
@@ -238,13 +268,14 @@ impl Job {
 
     pub(crate) fn claim(&mut self, worker: WorkerId) -> Claim {
         let sequence = self.sequence.max(1);
-        Claim { attempt: self.attempt.clone(), worker, sequence }
+        Claim { attempt: self.attempt.clone(), worker, sequence, origin: self.origin }
     }
 }
 
 pub(crate) fn job(assignment: &Assignment) -> Job {
     Job {
         attempt: assignment.attempt.clone(),
+        origin: Some(assignment.origin),
         sequence: 0,
         produced: assignment.covered.epochs,
         durable: assignment.durable.epochs,

@@ -14,8 +14,8 @@
 //! first journal position of its rows alone. So two writes of the same rows can never both succeed,
 //! not even where a request that was given up reaches the bucket much later, when more rows have
 //! come and the part is longer: whichever comes second is refused. If it was the same write, it has
-//! succeeded; if the object is a leftover, [`Bucket::recover`] removes it, since the journal does
-//! not name it, and the next try succeeds.
+//! succeeded; if the object is a leftover, [`Bucket::recover`] removes it, since all its rows are
+//! pending in the journal, and the next try succeeds.
 //!
 //! **Parts are never merged**: readers in place would see rows twice, or not at all, in between.
 //!
@@ -28,13 +28,13 @@
 //!    `.staging`.
 //!
 //! A crash after 2 leaves an object in `.staging` that the journal names: [`Bucket::recover`]
-//! publishes it. Any other is removed.
+//! publishes it. Any other is removed. An object in the place of a part whose rows the journal does
+//! not know is moved to `<prefix>/.orphaned-<date>/`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -51,9 +51,9 @@ use rheo_core::row::Table;
 use tokio::runtime::Handle;
 use tokio_stream::StreamExt as _;
 
-use super::{Compaction, Error, Pin, STAGING};
+use super::{Compaction, Error, Known, Pin, Recovered, STAGING};
 use crate::conform::conform;
-use crate::names::{is_object, is_part, object};
+use crate::names::{first_of_object, is_object, is_part, object};
 use crate::parquet as file;
 use crate::retraction::{self, retracted};
 use crate::tables;
@@ -75,8 +75,10 @@ pub(super) struct Bucket {
     pins: Arc<()>,
     /// What the journal knows and readers in place do not see yet.
     waiting: Mutex<Vec<Compaction>>,
-    /// Whether a write was given up whose request may still reach the bucket.
-    has_given_up: AtomicBool,
+    /// Objects of writes that were given up and whose requests may still reach the bucket.
+    given_up: Mutex<BTreeSet<String>>,
+    /// Objects that the journal named and that nothing is left of.
+    emptied: Mutex<BTreeSet<String>>,
 }
 
 impl fmt::Debug for Bucket {
@@ -96,7 +98,8 @@ impl Bucket {
             runtime,
             pins: Arc::new(()),
             waiting: Mutex::default(),
-            has_given_up: AtomicBool::new(false),
+            given_up: Mutex::default(),
+            emptied: Mutex::default(),
         }
     }
 
@@ -149,7 +152,7 @@ impl Bucket {
             },
             Err(error) => error,
         };
-        self.has_given_up.store(true, Ordering::Relaxed);
+        lock(&self.given_up).insert(key.clone());
         Err(self.failed(("write", key, error)))
     }
 
@@ -177,41 +180,92 @@ impl Bucket {
         writer.finish().await.map(drop)
     }
 
+    /// See [`super::Dataset::strangers`].
+    pub(super) fn strangers(&self, known: &Known) -> Result<Vec<String>, Error> {
+        let named: BTreeSet<String> = known.parts.iter().map(|part| object(&part.path())).collect();
+        let mut strangers = Vec::new();
+        for table in Table::ALL {
+            for key in self.list(table.name())?.into_keys() {
+                if is_ours(&key) && !named.contains(&key) && !self.is_pending(&key, known) {
+                    strangers.push(key);
+                }
+            }
+        }
+        Ok(strangers)
+    }
+
     /// See [`super::Dataset::recover`].
-    pub(super) fn recover(&self, known: &[Part]) -> Result<Vec<String>, Error> {
-        let mut removed = Vec::new();
+    pub(super) fn recover(&self, known: &Known, aside: &str) -> Result<Recovered, Error> {
+        let mut recovered = Recovered::default();
         for path in self.list(STAGING)?.into_keys() {
             let staged = path.strip_prefix(STAGING).unwrap_or(&path).trim_start_matches('/');
-            if let Some(part) = known.iter().find(|part| part.path() == staged) {
+            if let Some(part) = known.parts.iter().find(|part| part.path() == staged) {
                 self.put_in_place(part)?;
             } else if is_part(name(&path)) || path.ends_with(".parquet.tmp") {
-                self.remove(path, &mut removed)?;
+                // Nothing but a copy without some rows: the part that it was to replace is in place.
+                self.remove(path, &mut recovered.removed)?;
             }
         }
         let mut found = BTreeMap::new();
         for table in Table::ALL {
             found.append(&mut self.list(table.name())?);
         }
-        for part in known {
+        for part in &known.parts {
             let key = object(&part.path());
             if found.remove(&key) != Some(part.bytes) {
                 return Err(Error::Missing { path: self.path(&key).into() });
             }
         }
         for key in found.into_keys().filter(|key| is_ours(key)) {
-            self.remove(key, &mut removed)?;
+            if self.is_pending(&key, known) || lock(&self.emptied).contains(&key) {
+                self.remove(key, &mut recovered.removed)?;
+            } else {
+                self.set_aside(key, aside, &mut recovered)?;
+            }
         }
-        Ok(removed)
+        Ok(recovered)
+    }
+
+    /// Whether an object holds pending rows and nothing else.
+    fn is_pending(&self, key: &str, known: &Known) -> bool {
+        let mut steps = key.split('/');
+        let table = steps.next().and_then(Table::parse);
+        let sweep = steps.next().and_then(|step| step.strip_prefix("sweep="));
+        let sweep = sweep.and_then(|sweep| SweepName::parse(sweep).ok());
+        let first = steps.next().and_then(first_of_object);
+        let Some(((table, sweep), first)) = table.zip(sweep).zip(first) else { return false };
+        let rows = self.get(key).ok().and_then(|bytes| file::rows(bytes).ok());
+        rows.is_some_and(|rows| known.is_pending((table, &sweep), (first, None), rows))
+    }
+
+    /// Moves an object to where nobody takes it for a part.
+    fn set_aside(&self, key: String, aside: &str, recovered: &mut Recovered) -> Result<(), Error> {
+        let target = format!(".{aside}/{key}");
+        let copied = self.wait(
+            self.store.copy_if_not_exists(&Path::from(key.as_str()), &Path::from(target.as_str())),
+        );
+        match copied {
+            // A second one of that name on one day; the first is not written over.
+            Err(StoreError::AlreadyExists { .. })
+                if self.get(&key).ok() != self.get(&target).ok() =>
+            {
+                return Err(Error::Conflict { path: self.path(&target) });
+            }
+            Ok(()) | Err(StoreError::AlreadyExists { .. }) => {}
+            Err(error) => return Err(self.failed(("set aside", key, error))),
+        }
+        self.remove(key, &mut recovered.set_aside)?;
+        recovered.aside = Some(self.path(&format!(".{aside}")));
+        Ok(())
     }
 
     /// See [`super::Dataset::reconcile`].
-    pub(super) fn reconcile(&self, known: &[Part]) -> Result<(), Error> {
+    pub(super) fn reconcile(&self, known: &Known, aside: &str) -> Result<Recovered, Error> {
         if Arc::strong_count(&self.pins) > 1 {
             return Err(self.busy(STAGING));
         }
         self.waiting().clear();
-        self.recover(known)?;
-        Ok(())
+        self.recover(known, aside)
     }
 
     /// See [`super::Dataset::compact`].
@@ -227,9 +281,7 @@ impl Bucket {
         if self.waiting().iter().any(|other| other.table == table && other.sweep == *sweep) {
             return Err(self.busy(&directory));
         }
-        if self.has_given_up.load(Ordering::Relaxed) {
-            self.remove_strays(&directory, parts)?;
-        }
+        self.remove_given_up(parts)?;
         let mut old = parts.to_vec();
         old.sort_by_key(|part| part.first);
         let mut new = Vec::new();
@@ -239,9 +291,11 @@ impl Bucket {
         Ok((new != old).then(|| Compaction { table, sweep: sweep.clone(), old, new }))
     }
 
-    /// Removes what a write left that was given up and reached the bucket all the same.
-    fn remove_strays(&self, directory: &str, parts: &[Part]) -> Result<(), Error> {
-        for key in self.list(directory)?.into_keys().filter(|key| is_ours(key)) {
+    /// Removes what writes of this process left that were given up and reached the bucket all the
+    /// same.
+    fn remove_given_up(&self, parts: &[Part]) -> Result<(), Error> {
+        let given_up = lock(&self.given_up).clone();
+        for key in given_up {
             if !parts.iter().any(|part| object(&part.path()) == key) {
                 self.remove(key, &mut Vec::new())?;
             }
@@ -283,6 +337,10 @@ impl Bucket {
 
     /// See [`super::Dataset::publish`].
     pub(super) fn publish(&self, compaction: &Compaction) -> Result<(), Error> {
+        let Compaction { old, new, .. } = compaction;
+        let is_left = |part: &&Part| new.iter().any(|new| new.first == part.first);
+        let emptied = old.iter().filter(|part| !is_left(part)).map(|part| object(&part.path()));
+        lock(&self.emptied).extend(emptied);
         self.waiting().push(compaction.clone());
         self.clear_retired()
     }
@@ -362,8 +420,12 @@ impl Bucket {
     }
 
     fn waiting(&self) -> MutexGuard<'_, Vec<Compaction>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The file of a part; fills in its rows and bytes.

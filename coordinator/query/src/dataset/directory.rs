@@ -3,9 +3,10 @@
 //! ```text
 //! results/<table>/sweep=<name>/part-<first>-<last>.parquet     read by anybody, at any time
 //! results/.staging/...                                         everything that does not count
+//! results.orphaned-<date>/...                                  parts whose rows the journal does not know
 //! ```
 //!
-//! The journal says which parts count; a file that it does not name is a leftover. Nothing under
+//! The journal says which parts count. Nothing under
 //! `.staging` is seen by readers of a table, and it is on the same file system, so a finished file
 //! or directory enters the tree by one rename.
 //!
@@ -32,9 +33,11 @@
 //! (see `rheo_core::part`), except for files that compaction leaves as they are, which are in both.
 
 mod compact;
-
 mod disk;
+mod stray;
 
+use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -45,9 +48,10 @@ use rheo_core::row::Table;
 
 use disk::Disk;
 pub use disk::Error as DiskError;
+use stray::Strays;
 
-use super::{Error, Pin, STAGING};
-use crate::names::is_part;
+use super::{Error, Known, Pin, Recovered, STAGING};
+use crate::names::{self, is_part};
 use crate::parquet as file;
 
 /// The results on a local path. One process at a time may change them, any may read them.
@@ -97,7 +101,11 @@ impl Directory {
         self.disk.create_directory(&directory)?;
         self.disk.create_directory(STAGING)?;
         self.write_file(&staged, &mut part, std::iter::once(Ok(rows)))?;
-        self.disk.rename(&staged, &part.path())?;
+        if !self.disk.rename_new(&staged, &part.path())? {
+            self.disk.remove(&staged)?;
+            let path = self.disk.path(&part.path()).display().to_string();
+            return Err(Error::Conflict { path });
+        }
         Ok(part)
     }
 
@@ -121,67 +129,115 @@ impl Directory {
         written
     }
 
-    /// Brings the tree in step with the journal, which names the parts `known`: finishes or undoes
-    /// whatever was interrupted and removes parts that do not count. Files that are not ours are
-    /// left alone. To be called once, before anything is written. Returns what was removed.
-    pub(super) fn recover(&self, known: &[Part]) -> Result<Vec<String>, Error> {
-        let mut removed = Vec::new();
-        for table in Table::ALL {
-            let mut sweeps: Vec<SweepName> = Vec::new();
-            for place in [table.name().to_owned(), format!("{STAGING}/{}", table.name())] {
-                let names = self.disk.list(&place)?;
-                let names = names.iter().filter_map(|(name, _)| name.strip_prefix("sweep="));
-                sweeps.extend(names.filter_map(|name| SweepName::parse(name).ok()));
+    /// See [`super::Dataset::strangers`]. What is staged is nobody's results.
+    pub(super) fn strangers(&self, known: &Known) -> Result<Vec<String>, Error> {
+        let mut strangers = Vec::new();
+        for (table, sweep) in self.sweeps(known)? {
+            let directory = Part::directory(table, &sweep);
+            for name in self.unnamed(&directory, known)? {
+                let path = format!("{directory}/{name}");
+                if !self.is_pending((table, &sweep), &path, known) {
+                    strangers.push(path);
+                }
             }
-            let ours = known.iter().filter(|part| part.table == table);
-            sweeps.extend(ours.map(|part| part.sweep.clone()));
-            sweeps.sort();
-            sweeps.dedup();
-            for sweep in sweeps {
-                let known: Vec<&Part> =
-                    known.iter().filter(|p| p.table == table && p.sweep == sweep).collect();
-                self.recover_sweep(&Part::directory(table, &sweep), &known, &mut removed)?;
-            }
+        }
+        Ok(strangers)
+    }
+
+    /// See [`super::Dataset::recover`].
+    pub(super) fn recover(&self, known: &Known, aside: &str) -> Result<Recovered, Error> {
+        let mut strays = Strays::new(&self.disk, aside);
+        for (table, sweep) in self.sweeps(known)? {
+            self.recover_sweep((table, &sweep), known, &mut strays)?;
         }
         for (name, _) in self.disk.list(STAGING)? {
             if name.ends_with(".parquet.tmp") {
-                self.remove(STAGING, &name, &mut removed)?;
+                strays.remove(format!("{STAGING}/{name}"))?;
             }
         }
-        Ok(removed)
+        Ok(strays.recovered)
     }
 
-    /// [`Self::recover`] while queries may be running, after a change failed. Refused while one might
-    /// still read what would be removed.
-    pub(super) fn reconcile(&self, known: &[Part]) -> Result<(), Error> {
+    /// The sweeps that have parts, in the tree, in `.staging` or in the journal.
+    fn sweeps(&self, known: &Known) -> Result<BTreeSet<(Table, SweepName)>, Error> {
+        let named = known.parts.iter().map(|part| (part.table, part.sweep.clone()));
+        let mut sweeps: BTreeSet<(Table, SweepName)> = named.collect();
+        for table in Table::ALL {
+            for place in [table.name().to_owned(), format!("{STAGING}/{}", table.name())] {
+                let names = self.disk.list(&place)?;
+                let names = names.iter().filter_map(|(name, _)| name.strip_prefix("sweep="));
+                let found = names.filter_map(|name| SweepName::parse(name).ok());
+                sweeps.extend(found.map(|sweep| (table, sweep)));
+            }
+        }
+        Ok(sweeps)
+    }
+
+    /// See [`super::Dataset::reconcile`].
+    pub(super) fn reconcile(&self, known: &Known, aside: &str) -> Result<Recovered, Error> {
         if Arc::strong_count(&self.pins) > 1 {
             return Err(Error::Busy { path: self.disk.path(STAGING) });
         }
-        self.retired().clear();
-        self.recover(known)?;
-        Ok(())
+        // What compactions of this process have replaced was named by the journal.
+        for staged in std::mem::take(&mut *self.retired()) {
+            self.clear(&staged)?;
+        }
+        self.recover(known, aside)
     }
 
     fn recover_sweep(
         &self,
-        directory: &str,
-        known: &[&Part],
-        removed: &mut Vec<String>,
+        (table, sweep): (Table, &SweepName),
+        known: &Known,
+        strays: &mut Strays<'_>,
     ) -> Result<(), Error> {
+        let directory = Part::directory(table, sweep);
         let staged = format!("{STAGING}/{directory}");
-        if let Some(missing) = self.find_missing(directory, known)? {
+        let ours = |part: &&Part| part.table == table && part.sweep == *sweep;
+        let named: Vec<&Part> = known.parts.iter().filter(ours).collect();
+        if let Some(missing) = self.find_missing(&directory, &named)? {
             // Perhaps the journal knows of a compaction that readers in place do not see yet.
-            if self.find_missing(&staged, known)?.is_some() {
+            if self.find_missing(&staged, &named)?.is_some() {
                 return Err(Error::Missing { path: self.disk.path(&missing) });
             }
-            self.disk.exchange(directory, &staged)?;
+            self.disk.exchange(&directory, &staged)?;
         }
-        for (name, _) in self.disk.list(directory)? {
-            if is_part(&name) && !known.iter().any(|part| part.name() == name) {
-                self.remove(directory, &name, removed)?;
+        for name in self.unnamed(&directory, known)? {
+            let path = format!("{directory}/{name}");
+            if self.is_pending((table, sweep), &path, known) {
+                strays.remove(path)?;
+            } else {
+                strays.set_aside(&path, &path)?;
             }
         }
-        self.clear(&staged, removed)
+        for (name, _) in self.disk.list(&staged)? {
+            let path = format!("{staged}/{name}");
+            match names::part(&name) {
+                None => self.put_back(&directory, &staged, &name)?,
+                Some(name) if known.is_covered((table, sweep), name) => strays.remove(path)?,
+                Some(_) => strays.set_aside(&path, &format!("{directory}/{name}"))?,
+            }
+        }
+        Ok(self.disk.remove_empty(&staged)?)
+    }
+
+    /// The files in the directory of a sweep that look like parts and that the journal does not name.
+    fn unnamed(&self, directory: &str, known: &Known) -> Result<Vec<String>, Error> {
+        let files = self.disk.list(directory)?.into_iter().map(|(name, _)| name);
+        let is_named = |name: &str| {
+            let path = format!("{directory}/{name}");
+            known.parts.iter().any(|part| part.path() == path)
+        };
+        Ok(files.filter(|name| is_part(name) && !is_named(name)).collect())
+    }
+
+    /// Whether a file holds pending rows and nothing else.
+    fn is_pending(&self, of: (Table, &SweepName), path: &str, known: &Known) -> bool {
+        let name = path.rsplit('/').next().and_then(names::part);
+        let rows = File::open(self.disk.path(path)).ok().and_then(|file| file::rows(file).ok());
+        name.zip(rows).is_some_and(|(name, rows)| {
+            name.generation == 0 && known.is_pending(of, (name.first, Some(name.last)), rows)
+        })
     }
 
     /// The first of `parts` that is not whole in `directory`.
@@ -191,25 +247,27 @@ impl Directory {
         Ok(parts.iter().find(is_missing).map(|part| part.path()))
     }
 
-    /// Empties a staged directory: our files are removed, those of others moved to where people
-    /// look for them.
-    fn clear(&self, staged: &str, removed: &mut Vec<String>) -> Result<(), Error> {
+    /// Empties a staged directory of this process: parts, which the journal no longer names or does
+    /// not name yet, are removed, other files moved to where people look for them.
+    fn clear(&self, staged: &str) -> Result<(), Error> {
         let directory = staged.trim_start_matches(STAGING).trim_start_matches('/');
         for (name, _) in self.disk.list(staged)? {
             if is_part(&name) {
-                self.remove(staged, &name, removed)?;
-            } else if !self.disk.exists(&format!("{directory}/{name}")) {
-                self.disk.create_directory(directory)?;
-                self.disk.rename(&format!("{staged}/{name}"), &format!("{directory}/{name}"))?;
+                self.disk.remove(&format!("{staged}/{name}"))?;
+            } else {
+                self.put_back(directory, staged, &name)?;
             }
         }
         Ok(self.disk.remove_empty(staged)?)
     }
 
-    fn remove(&self, directory: &str, name: &str, removed: &mut Vec<String>) -> Result<(), Error> {
+    /// Moves a file that is no part out of a staged directory.
+    fn put_back(&self, directory: &str, staged: &str, name: &str) -> Result<(), Error> {
         let path = format!("{directory}/{name}");
-        self.disk.remove(&path)?;
-        removed.push(path);
+        if !self.disk.exists(&path) {
+            self.disk.create_directory(directory)?;
+            self.disk.rename(&format!("{staged}/{name}"), &path)?;
+        }
         Ok(())
     }
 
@@ -220,7 +278,7 @@ impl Directory {
         while Arc::strong_count(&self.pins) == 1
             && let Some(staged) = retired.last()
         {
-            self.clear(staged, &mut Vec::new())?;
+            self.clear(staged)?;
             retired.pop();
         }
         Ok(())

@@ -48,7 +48,7 @@ impl World {
     /// As a process opens it that starts.
     fn dataset(&self) -> Dataset {
         match &self.kind {
-            WorldKind::Directory(root) => Dataset::new(root.path()),
+            WorldKind::Directory(root) => Dataset::new(results(root)),
             WorldKind::Bucket(store) => {
                 let store: Arc<dyn ObjectStore> = Arc::<Faulty>::clone(store);
                 Dataset::in_bucket(store, "s3://b/a".into(), self.runtime.handle().clone())
@@ -61,7 +61,8 @@ impl World {
         match &self.kind {
             WorldKind::Directory(root) => {
                 let named = |path: PathBuf| {
-                    let name = path.strip_prefix(root.path()).unwrap().to_str().unwrap().to_owned();
+                    let name = path.strip_prefix(root.path()).unwrap().to_str().unwrap();
+                    let name = name.strip_prefix("results/").unwrap_or(name).to_owned();
                     (name, fs::read(path).unwrap().into())
                 };
                 below(root.path()).into_iter().map(named).collect()
@@ -87,7 +88,7 @@ impl World {
     fn put(&self, path: &str, bytes: &[u8]) {
         match &self.kind {
             WorldKind::Directory(root) => {
-                let path = root.path().join(path);
+                let path = results(root).join(path);
                 fs::create_dir_all(path.parent().unwrap()).unwrap();
                 fs::write(path, bytes).unwrap();
             }
@@ -100,7 +101,7 @@ impl World {
 
     fn remove(&self, path: &str) {
         match &self.kind {
-            WorldKind::Directory(root) => fs::remove_file(root.path().join(path)).unwrap(),
+            WorldKind::Directory(root) => fs::remove_file(results(root).join(path)).unwrap(),
             WorldKind::Bucket(store) => {
                 self.runtime.block_on(store.delete(&Path::from(path))).unwrap();
             }
@@ -148,6 +149,31 @@ impl World {
         rows.sort();
         rows
     }
+}
+
+/// The directory of results; what is set aside goes beside it.
+fn results(root: &TempDir) -> PathBuf {
+    root.path().join("results")
+}
+
+/// The ending of what is set aside.
+const ASIDE: &str = "orphaned-2026-11-30";
+
+/// Where a file is after it was set aside.
+fn aside(world: &World, path: &str) -> String {
+    match &world.kind {
+        WorldKind::Directory(_) => format!("results.{ASIDE}/{path}"),
+        WorldKind::Bucket(_) => format!(".{ASIDE}/{path}"),
+    }
+}
+
+/// What a journal knows that names these parts and has so many rows pending at these positions.
+fn known(parts: &[Part], pending: &[(u64, u64)]) -> Known {
+    let mut known = Known::new(parts.to_vec());
+    for (position, rows) in pending {
+        known.add_pending(Table::Trials, demo(), *position, *rows);
+    }
+    known
 }
 
 /// All files below a directory.
@@ -235,7 +261,8 @@ fn parts_are_seen_in_place_and_by_queries_and_survive_a_restart() {
         assert_eq!(world.seen_in_place(), before());
         let dataset = world.dataset();
         assert!(dataset.has_parts().unwrap());
-        assert_eq!(dataset.recover(&journal.parts).unwrap(), Vec::<String>::new());
+        let recovered = dataset.recover(&known(&journal.parts, &[]), ASIDE).unwrap();
+        assert_eq!(recovered, Recovered::default());
         assert_eq!(world.listed(), world.names(&journal.parts));
         assert_eq!(world.queried(&dataset, &journal, dataset.pin()), before());
         let files = world.files();
@@ -250,7 +277,10 @@ fn a_part_that_is_not_journaled_is_removed_and_can_be_written_again() {
     everywhere(|world| {
         write(&world.dataset(), (1, 5), &[(1, "completed")]).unwrap();
         let dataset = world.dataset();
-        assert_eq!(dataset.recover(&[]).unwrap().len(), 1);
+        // Its rows are pending: nothing is lost.
+        let pending = known(&[], &[(1, 1), (5, 0), (9, 1)]);
+        assert_eq!(dataset.strangers(&pending).unwrap(), [""; 0]);
+        assert_eq!(dataset.recover(&pending, ASIDE).unwrap().removed.len(), 1);
         assert!(world.files().is_empty());
         let part = write(&dataset, (1, 9), &[(1, "completed"), (2, "completed")]).unwrap();
         assert_eq!(world.listed(), world.names(&[part]));
@@ -270,7 +300,8 @@ fn rows_that_no_longer_count_disappear_from_the_files() {
         assert_eq!(world.seen_in_place(), after());
         assert_eq!(world.queried(&dataset, &journal, dataset.pin()), after());
         assert_eq!(world.listed(), world.names(&journal.parts));
-        assert_eq!(world.dataset().recover(&journal.parts).unwrap(), Vec::<String>::new());
+        let recovered = world.dataset().recover(&known(&journal.parts, &[]), ASIDE).unwrap();
+        assert_eq!(recovered, Recovered::default());
     });
 }
 
@@ -284,10 +315,15 @@ fn a_compaction_counts_after_a_crash_exactly_if_it_was_journaled() {
             if is_journaled {
                 journal.parts = compaction.new;
             }
-            world.dataset().recover(&journal.parts).unwrap();
+            world.dataset().recover(&known(&journal.parts, &[]), ASIDE).unwrap();
             let expected = if is_journaled { after() } else { before() };
             assert_eq!(world.seen_in_place(), expected);
-            assert_eq!(world.listed(), world.names(&journal.parts));
+            // In a bucket nothing tells a part that was emptied from one of another journal.
+            let fourth = Part { first: 4, last: 4, ..journal.parts[0].clone() };
+            let emptied = aside(&world, &world.file(&fourth));
+            let mut listed = world.listed();
+            listed.retain(|path| *path != emptied);
+            assert_eq!(listed, world.names(&journal.parts));
         });
     }
 }
@@ -306,7 +342,8 @@ fn what_a_pinned_query_reads_stays_until_it_ends() {
         assert_eq!(world.queried(&dataset, &new, dataset.pin()), after());
         let again = Journal { retractions: vec![retract(2, 9)], ..new.clone() };
         assert!(matches!(compact(&dataset, &again), Err(Error::Busy { .. })));
-        assert!(matches!(dataset.reconcile(&new.parts), Err(Error::Busy { .. })));
+        let reconciled = dataset.reconcile(&known(&new.parts, &[]), ASIDE);
+        assert!(matches!(reconciled, Err(Error::Busy { .. })));
         drop(pin);
         dataset.clear_retired().unwrap();
         assert_eq!(world.seen_in_place(), after());
@@ -323,19 +360,19 @@ fn a_missing_or_damaged_part_is_noticed_and_nothing_is_removed() {
         let file = world.file(&journal.parts[1]);
         let whole = world.files()[&file].clone();
         world.put(&file, &whole[1..]);
-        let notices = |result: Result<Vec<String>, Error>| {
+        let notices = |result: Result<Recovered, Error>| {
             let error = result.unwrap_err().to_string();
             assert!(error.contains("missing or damaged") && error.contains(&file), "{error}");
         };
-        notices(world.dataset().recover(&journal.parts));
+        notices(world.dataset().recover(&known(&journal.parts, &[]), ASIDE));
         world.remove(&file);
-        notices(world.dataset().recover(&journal.parts));
+        notices(world.dataset().recover(&known(&journal.parts, &[]), ASIDE));
         assert_eq!(world.files().len(), 4, "nothing else was touched");
     });
 }
 
 #[test]
-fn only_what_is_ours_is_removed() {
+fn a_file_whose_rows_are_not_known_is_set_aside_and_never_removed() {
     let foreign = [
         "README",
         "_rheobase",
@@ -353,11 +390,24 @@ fn only_what_is_ours_is_removed() {
         let stray = Part { first: 8, last: 9, ..journal.parts[0].clone() };
         let other = Part { table: Table::Epochs, ..stray.clone() };
         let staged = format!("{STAGING}/trials-demo-{}.tmp", stray.name());
-        for path in [world.file(&stray), world.file(&other), staged] {
-            world.put(&path, b"left by a crash");
+        for path in [world.file(&stray), world.file(&other), staged.clone()] {
+            world.put(&path, b"of a crash, or of somebody else");
         }
-        assert_eq!(world.dataset().recover(&journal.parts).unwrap().len(), 3);
+        let known = known(&journal.parts, &[(8, 1), (9, 1)]);
+        let mut strangers = [world.file(&stray), world.file(&other)];
+        strangers.sort();
+        let mut found = world.dataset().strangers(&known).unwrap();
+        found.sort();
+        assert_eq!(found, strangers);
+        let recovered = world.dataset().recover(&known, ASIDE).unwrap();
+        assert_eq!(recovered.removed, [staged]);
+        let mut moved = recovered.set_aside;
+        moved.sort();
+        assert_eq!(moved, strangers);
+        let place = recovered.aside.unwrap();
+        assert!(place.ends_with(ASIDE), "{place}");
         let mut kept = world.names(&journal.parts);
+        kept.extend(strangers.iter().map(|path| aside(&world, path)));
         kept.extend(foreign.map(|path| Path::from(path).to_string()));
         kept.sort();
         let found = world.files().into_keys().map(|path| Path::from(path).to_string());
@@ -376,7 +426,7 @@ fn in_a_bucket_the_same_write_again_succeeds_and_another_is_refused() {
     let error = longer().unwrap_err();
     assert!(matches!(&error, Error::Conflict { .. }), "{error}");
     assert!(error.to_string().contains("s3://b/a/trials/sweep=demo/part-000000000001.parquet"));
-    dataset.reconcile(&[]).unwrap();
+    dataset.reconcile(&known(&[], &[(1, 1), (9, 1)]), ASIDE).unwrap();
     longer().unwrap();
     assert_eq!(world.seen_in_place().len(), 2);
 }
@@ -443,7 +493,13 @@ fn no_row_is_lost_or_doubled_whichever_request_fails_or_loses_its_answer() {
             store.mend();
             // At once, by the same process, and after a restart.
             for dataset in [dataset, world.dataset()] {
-                dataset.reconcile(&journal.parts).unwrap();
+                let rest = &PARTS[journal.parts.len().min(4)..];
+                let rest = rest.iter().filter(|_| journal.retractions.is_empty());
+                let pending = rest.flat_map(|((first, _), rows)| {
+                    (*first..).zip(*rows).map(|(position, _)| (position, 1))
+                });
+                let known = known(&journal.parts, &pending.collect::<Vec<_>>());
+                dataset.reconcile(&known, ASIDE).unwrap();
                 let names = world.names(&journal.parts);
                 assert_eq!(world.listed(), names, "{requests}");
                 let seen = world.queried(&dataset, &journal, dataset.pin());

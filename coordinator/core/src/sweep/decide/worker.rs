@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::admit::{admit, belongs};
 use super::ending::{self, End, end_attempt};
-use crate::id::{AttemptId, SweepName, TrialId, WorkerId};
+use crate::id::{AttemptId, StateId, SweepName, TrialId, WorkerId};
 use crate::row::RowCounts;
 use crate::sweep::command::{Claim, Ending, Work};
 use crate::sweep::event::Event;
+use crate::sweep::origin::Held;
 use crate::sweep::outcome::{AttemptOutcome, StopReason};
 use crate::sweep::rejection::Rejection;
 use crate::sweep::room;
@@ -22,10 +24,13 @@ type Term = (Timestamp, Timestamp);
 
 pub(super) fn join(
     state: &State,
-    worker: WorkerId,
-    info: &WorkerInfo,
+    (worker, info): (WorkerId, &WorkerInfo),
+    of: Option<StateId>,
     at: Timestamp,
 ) -> Result<Vec<Event>, Rejection> {
+    if of.is_some() {
+        belongs(state, of)?;
+    }
     if state.workers.get(&worker).is_some_and(|known| known.info == *info) {
         return Ok(Vec::new());
     }
@@ -49,7 +54,7 @@ pub(super) fn join(
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wish<'a> {
     /// The attempts that it knows it holds.
-    pub(super) held: &'a [AttemptId],
+    pub(super) held: &'a [Held],
     /// Its free slots.
     pub(super) slots: u32,
     /// The only sweep it works for.
@@ -69,7 +74,7 @@ pub(super) fn acquire(
         return Ok(Vec::new());
     }
     let unknown_to_worker =
-        state.leases_of(worker).filter(|(attempt, _)| !wish.held.contains(attempt));
+        state.leases_of(worker).filter(|(attempt, _)| !state.is_named(attempt, wish.held));
     let taken: u32 = unknown_to_worker.map(|(_, lease)| lease.threads).sum();
     let free = wish.slots.saturating_sub(taken);
     if free == 0 {
@@ -116,14 +121,14 @@ fn lease(sweep: &Sweep, index: u64, worker: WorkerId, threads: u32, (at, until):
 pub(super) fn renew(
     state: &State,
     worker: WorkerId,
-    attempts: &[AttemptId],
+    held: &[Held],
     (at, until): Term,
 ) -> Result<Vec<Event>, Rejection> {
     if !state.workers.contains_key(&worker) {
         return Err(Rejection::UnknownWorker(worker));
     }
-    let held = attempts.iter().filter(|attempt| state.holds(worker, attempt));
-    let attempts: Vec<AttemptId> = held.cloned().collect();
+    let held = held.iter().filter(|held| state.is_held(worker, held));
+    let attempts: Vec<AttemptId> = held.map(|held| held.attempt.clone()).collect();
     if attempts.is_empty() {
         return Ok(Vec::new());
     }
@@ -162,35 +167,6 @@ pub(super) fn finish(
     let end = end_of(ending, &trial, claim.sequence);
     events.extend(end_attempt(sweep, claim.attempt.trial.index, &trial, end, now));
     Ok(events)
-}
-
-/// The trial that `claim` is about if it is the next message of the attempt that holds it; nothing
-/// if the message was already accepted.
-fn admit<'a>(state: &'a State, claim: &Claim) -> Result<Option<(&'a Sweep, &'a Trial)>, Rejection> {
-    let attempt = &claim.attempt;
-    let id = &attempt.trial;
-    let unknown = || Rejection::UnknownSweep(id.sweep.clone());
-    let sweep = state.sweeps.get(&id.sweep).ok_or_else(unknown)?;
-    let trial = sweep.live.get(&id.index);
-    let last = trial
-        .map(|trial| (trial.attempt, trial.sequence))
-        .or_else(|| sweep.done.get(&id.index).map(|done| (done.attempt, done.sequence)));
-    let Some((number, sequence)) = last else {
-        return Err(Rejection::UnknownTrial(id.clone()));
-    };
-    if number == attempt.number && claim.sequence <= sequence {
-        return Ok(None);
-    }
-    let holds = state.holds(claim.worker, attempt);
-    let Some(trial) = trial.filter(|_| holds) else {
-        return Err(Rejection::StaleAttempt(attempt.clone()));
-    };
-    let expected = sequence + 1;
-    if claim.sequence == expected {
-        return Ok(Some((sweep, trial)));
-    }
-    let (attempt, sequence) = (attempt.clone(), claim.sequence);
-    Err(Rejection::SequenceGap { attempt, sequence, expected })
 }
 
 /// Accepts rows only if they are exactly those between the durable ones and the checkpoint: this is

@@ -81,7 +81,7 @@ impl Directory {
         if self.retired().contains(&staged) {
             return Err(Error::Busy { path: self.disk.path(&staged) });
         }
-        self.clear(&staged, &mut Vec::new())?;
+        self.clear(&staged)?;
         let probes = [format!("{STAGING}/probe"), format!("{STAGING}/probe-2")];
         for probe in &probes {
             self.disk.create_directory(probe)?;

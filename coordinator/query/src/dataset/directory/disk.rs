@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 /// The files of a dataset. Paths are relative to its root.
 #[derive(Debug)]
@@ -107,6 +108,28 @@ impl Disk {
         self.sync_parents(from, to)
     }
 
+    /// Moves a file to a name that is free; false if it is not.
+    pub(crate) fn rename_new(&self, from: &str, to: &str) -> Result<bool, Error> {
+        let target = self.path(to);
+        let moved = self.change("rename", Path::new(from), |path| {
+            match renameat_with(CWD, path, CWD, &target, RenameFlags::NOREPLACE) {
+                Ok(()) => Ok(true),
+                Err(Errno::EXIST) => Ok(false),
+                // A file system that cannot do both in one step.
+                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                    let is_free = !target.try_exists()?;
+                    if is_free {
+                        fs::rename(path, &target)?;
+                    }
+                    Ok(is_free)
+                }
+                Err(error) => Err(error.into()),
+            }
+        })?;
+        self.sync_parents(from, to)?;
+        Ok(moved)
+    }
+
     /// Gives a file a second name.
     pub(crate) fn link(&self, from: &str, to: &str) -> Result<(), Error> {
         let target = self.path(to);
@@ -138,6 +161,21 @@ impl Disk {
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
             result => result,
         })
+    }
+
+    /// Moves a file out of the dataset, to `target` on the same file system, whose directories are
+    /// made; an existing file there is not replaced.
+    pub(crate) fn move_out(&self, from: &str, target: &Path) -> Result<(), Error> {
+        self.change("move", Path::new(from), |path| {
+            let parent = target.parent().unwrap_or(target);
+            fs::create_dir_all(parent)?;
+            if target.try_exists()? {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            fs::rename(path, target)?;
+            File::open(parent)?.sync_all()
+        })?;
+        self.sync(Path::new(from).parent().unwrap_or(Path::new("")))
     }
 
     fn sync_parents(&self, one: &str, other: &str) -> Result<(), Error> {

@@ -35,6 +35,13 @@ impl Dataset {
     }
 }
 
+/// The ending of what is set aside.
+const ASIDE: &str = "orphaned-2026-11-30";
+
+fn known(parts: &[Part]) -> Known {
+    Known::new(parts.to_vec())
+}
+
 /// What a journal would hold.
 #[derive(Default)]
 struct Journal {
@@ -154,12 +161,18 @@ fn a_part_that_is_interrupted_anywhere_leaves_nothing_behind() {
         let finished = write(&dataset).is_ok();
 
         let dataset = Dataset::new(root.path().join("results"));
-        let removed = dataset.recover(&[]).unwrap();
+        let mut pending = Known::default();
+        for position in [1, 2] {
+            pending.add_pending(Table::Trials, demo(), position, 1);
+        }
+        let Recovered { removed, set_aside, .. } = dataset.recover(&pending, ASIDE).unwrap();
+        assert_eq!(set_aside, [""; 0]);
         assert!(removed.len() <= 1, "{removed:?}");
         assert!(!dataset.root().exists() || files(&dataset.root()).is_empty());
 
         let part = write(&dataset).unwrap();
-        assert_eq!(dataset.recover(std::slice::from_ref(&part)).unwrap(), Vec::<String>::new());
+        let recovered = dataset.recover(&known(std::slice::from_ref(&part)), ASIDE).unwrap();
+        assert_eq!(recovered, Recovered::default());
         assert_eq!(files(&dataset.root()), [part.path()]);
         if finished {
             assert_eq!(removed, [part.path()]);
@@ -189,7 +202,7 @@ fn a_compaction_that_is_interrupted_anywhere_loses_and_doubles_no_row() {
         }
 
         let dataset = Dataset::new(root.path());
-        dataset.recover(&journal.parts).unwrap();
+        dataset.recover(&known(&journal.parts), ASIDE).unwrap();
         let compacted = journal.parts.len() == 1;
         assert_eq!(seen_in_place(root.path()), rows(if compacted { &AFTER } else { &BEFORE }));
         assert_eq!(files(root.path()), names(&journal.parts));
@@ -214,8 +227,8 @@ fn what_was_journaled_before_it_was_recovered_is_recovered_after_any_further_cra
         // Journaled, not published; then recovery itself is interrupted.
         let dataset = Dataset::new(root.path());
         dataset.disk.fuse.set(changes);
-        let recovered = dataset.recover(&compaction.new).is_ok();
-        Dataset::new(root.path()).recover(&compaction.new).unwrap();
+        let recovered = dataset.recover(&known(&compaction.new), ASIDE).is_ok();
+        Dataset::new(root.path()).recover(&known(&compaction.new), ASIDE).unwrap();
         assert_eq!(seen_in_place(root.path()), rows(&AFTER));
         assert_eq!(files(root.path()), names(&compaction.new));
         if recovered {
@@ -292,12 +305,13 @@ fn what_a_pinned_query_reads_stays_until_it_ends() {
 }
 
 #[test]
-fn only_what_is_ours_is_removed() {
-    let root = TempDir::new().unwrap();
-    let dataset = Dataset::new(root.path());
+fn what_the_journal_does_not_know_is_set_aside_beside_the_results() {
+    let place = TempDir::new().unwrap();
+    let root = place.path().join("results");
+    let dataset = Dataset::new(&root);
     let journal = three_parts(&dataset);
     let put = |path: &str| {
-        let path = root.path().join(path);
+        let path = root.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, "of somebody else").unwrap();
     };
@@ -316,19 +330,33 @@ fn only_what_is_ours_is_removed() {
     put("epochs/sweep=gone/part-000000000001-000000000002.parquet");
     put(".staging/trials-demo-part-000000000008-000000000009.parquet.tmp");
 
-    let removed = dataset.recover(&journal.parts).unwrap();
-    assert_eq!(removed.len(), 3, "{removed:?}");
+    let strays = [
+        "epochs/sweep=gone/part-000000000001-000000000002.parquet",
+        "trials/sweep=demo/part-000000000008-000000000009.parquet",
+    ];
+    let Recovered { removed, mut set_aside, aside } =
+        dataset.recover(&known(&journal.parts), ASIDE).unwrap();
+    assert_eq!(removed, [".staging/trials-demo-part-000000000008-000000000009.parquet.tmp"]);
+    set_aside.sort();
+    assert_eq!(set_aside, strays);
+    let aside = PathBuf::from(aside.unwrap());
+    assert_eq!(files(&aside), strays);
+    assert_eq!(aside.file_name().unwrap(), "results.orphaned-2026-11-30");
+    // Another time on the same day.
+    put(strays[0]);
+    let again = dataset.recover(&known(&journal.parts), ASIDE).unwrap().aside.unwrap();
+    assert!(again.ends_with("results.orphaned-2026-11-30-2"), "{again}");
     let kept = |parts: &[Part]| {
         let mut kept: Vec<String> = names(parts);
         kept.extend(foreign.map(str::to_owned));
         kept.sort();
         kept
     };
-    assert_eq!(files(root.path()), kept(&journal.parts));
+    assert_eq!(files(&root), kept(&journal.parts));
 
     let compaction = dataset.compact(Table::Trials, &demo(), &journal.parts, &[]).unwrap().unwrap();
     dataset.publish(&compaction).unwrap();
-    assert_eq!(files(root.path()), kept(&compaction.new));
+    assert_eq!(files(&root), kept(&compaction.new));
 }
 
 #[test]
@@ -339,13 +367,13 @@ fn a_missing_or_damaged_part_is_noticed() {
     let path = root.path().join(journal.parts[1].path());
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() - 1]).unwrap();
-    let notices = |result: Result<Vec<String>, Error>| {
+    let notices = |result: Result<Recovered, Error>| {
         let error = result.unwrap_err().to_string();
         assert!(error.contains("part-000000000003-000000000004.parquet"), "{error}");
     };
-    notices(dataset.recover(&journal.parts));
+    notices(dataset.recover(&known(&journal.parts), ASIDE));
     fs::remove_file(&path).unwrap();
-    notices(dataset.recover(&journal.parts));
+    notices(dataset.recover(&known(&journal.parts), ASIDE));
     assert!(dataset.compact(Table::Trials, &demo(), &journal.parts, &[]).is_err());
     assert_eq!(files(root.path()).len(), 2, "nothing else was touched");
 }
@@ -359,4 +387,17 @@ fn parts_that_change_during_a_compaction_are_not_hidden() {
     dataset.write(Table::Trials, &demo(), (8, 8), [batch(5, "completed")]).unwrap();
     assert!(matches!(dataset.publish(&compaction), Err(Error::Changed { .. })));
     assert_eq!(seen_in_place(root.path()).len(), 6);
+}
+
+#[test]
+fn a_new_part_takes_the_place_of_no_file() {
+    let root = TempDir::new().unwrap();
+    let dataset = Dataset::new(root.path());
+    let path = "trials/sweep=demo/part-000000000001-000000000001.parquet";
+    fs::create_dir_all(root.path().join("trials/sweep=demo")).unwrap();
+    fs::write(root.path().join(path), "of somebody else").unwrap();
+    let written = dataset.write(Table::Trials, &demo(), (1, 1), [batch(1, "completed")]);
+    assert!(matches!(written, Err(Error::Conflict { .. })), "{written:?}");
+    assert_eq!(fs::read(root.path().join(path)).unwrap(), b"of somebody else");
+    assert_eq!(files(root.path()), [path]);
 }

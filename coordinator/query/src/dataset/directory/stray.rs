@@ -1,0 +1,62 @@
+//! Files in the place of parts that the journal does not name: removed or set aside, and counted.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::disk::Disk;
+use super::{Error, Recovered};
+
+/// Deals with the strays of one recovery.
+pub(super) struct Strays<'a> {
+    disk: &'a Disk,
+    /// The ending of the name of the directory for what is set aside.
+    ending: &'a str,
+    pub(super) recovered: Recovered,
+    /// That directory, once there is something to set aside.
+    aside: Option<PathBuf>,
+}
+
+impl<'a> Strays<'a> {
+    pub(super) fn new(disk: &'a Disk, ending: &'a str) -> Self {
+        Self { disk, ending, recovered: Recovered::default(), aside: None }
+    }
+
+    /// Removes a file whose rows are elsewhere.
+    pub(super) fn remove(&mut self, path: String) -> Result<(), Error> {
+        self.disk.remove(&path)?;
+        self.recovered.removed.push(path);
+        Ok(())
+    }
+
+    /// Moves a file to where nobody takes it for a part of this state, as `name`.
+    pub(super) fn set_aside(&mut self, path: &str, name: &str) -> Result<(), Error> {
+        let directory =
+            self.aside.get_or_insert_with(|| directory(&self.disk.path(""), self.ending));
+        self.disk.move_out(path, &directory.join(name))?;
+        self.recovered.aside = Some(directory.display().to_string());
+        self.recovered.set_aside.push(path.to_owned());
+        Ok(())
+    }
+}
+
+/// A directory beside the dataset that does not exist yet; hidden inside, where the one beside would
+/// be on another file system or cannot be made.
+fn directory(root: &Path, ending: &str) -> PathBuf {
+    // Where the dataset is a link, beside what it leads to.
+    let root = fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
+    let beside = root.parent().zip(root.file_name()).and_then(|(parent, name)| {
+        let is_one_file_system =
+            fs::metadata(parent).ok()?.dev() == fs::metadata(&root).ok()?.dev();
+        let path = free(&parent.join(format!("{}.{ending}", name.to_string_lossy())));
+        (is_one_file_system && fs::create_dir(&path).is_ok()).then_some(path)
+    });
+    beside.unwrap_or_else(|| free(&root.join(format!(".{ending}"))))
+}
+
+/// `path`, or the first of `path-2`, `path-3` and so on that does not exist.
+fn free(path: &Path) -> PathBuf {
+    let numbered = |number: u32| PathBuf::from(format!("{}-{number}", path.display()));
+    let names = std::iter::once(path.to_owned()).chain((2..1000).map(numbered));
+    names.into_iter().find(|name| !name.exists()).unwrap_or_else(|| numbered(1000))
+}

@@ -1,0 +1,270 @@
+//! Whose the results and checkpoints are: one state's, which nobody else writes or removes.
+//!
+//! [`Coordinator::check_places`] only looks, also for commands on a state at rest;
+//! [`Coordinator::claim_places`] takes the places for the coordinator that starts. What lies there
+//! is removed only if nothing is lost with it, and set aside if the journal does not know it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rheo_core::sweep::State;
+use rheo_core::time::{Clock as _, Timestamp};
+use rheo_proto::access::JOURNAL_FILE;
+use rheo_query::dataset::{self, Known, Recovered};
+use rheo_store::Results;
+use rheo_store::owner::{self, Claimed, Owner};
+use rheo_store::place::Place;
+
+use crate::app::{Coordinator, Error};
+use crate::clock::SystemClock;
+use crate::engine;
+use crate::places;
+use crate::report::report;
+
+/// A checkpoint that no trial refers to and that was written so long after the latest moment of the
+/// journal was put under another journal: workers renew their leases every second.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// A directory that this state is to own while its coordinator runs.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    root: PathBuf,
+    owner: Owner,
+    /// Whether files in a directory that nobody owns are this state's.
+    is_known: bool,
+    claimed: Mutex<Option<Claimed>>,
+}
+
+impl Claim {
+    /// Claims the directory, if that was not done.
+    pub(crate) fn take(&self) -> Result<(), owner::Error> {
+        let mut claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
+        if claimed.is_none() {
+            *claimed = Some(self.owner.claim(&self.root, || self.is_known)?);
+        }
+        Ok(())
+    }
+}
+
+/// What a journal knows of the rows of its dataset.
+pub(crate) fn known(results: &Results) -> Known {
+    let mut known = Known::new(results.parts.clone());
+    for pending in &results.pending {
+        let (trial, batch) = (&pending.blob.trial, &pending.blob.batch);
+        known.add_pending(batch.table, trial.sweep.clone(), pending.key.position, batch.rows);
+    }
+    known
+}
+
+/// The ending of the names of what is set aside today.
+pub(crate) fn aside() -> String {
+    let now = SystemClock::new(Timestamp::default()).now().0;
+    let now = jiff::Timestamp::from_millisecond(i64::try_from(now).unwrap_or(i64::MAX));
+    let date = now.unwrap_or_default().to_zoned(jiff::tz::TimeZone::UTC).date();
+    format!("orphaned-{date}")
+}
+
+/// Says what was removed and what was set aside.
+pub(crate) fn announce(recovered: &Recovered) {
+    for path in &recovered.removed {
+        tracing::info!(path, "removed what an interrupted write left");
+    }
+    if let Some(place) = &recovered.aside {
+        let (parts, first) = (recovered.set_aside.len(), recovered.set_aside.first());
+        tracing::warn!(
+            place,
+            parts,
+            first = first.map(String::as_str).unwrap_or_default(),
+            "the journal does not know these results: they were not removed, but set aside. If the journal was restored from a backup, they are newer than it"
+        );
+    }
+}
+
+impl Coordinator {
+    /// Refuses a state directory whose results or checkpoints belong to another journal. Changes
+    /// nothing.
+    pub(crate) async fn check_places(&self) -> Result<(), Error> {
+        let checking = self.clone();
+        let checked = tokio::task::spawn_blocking(move || checking.check()).await;
+        checked.unwrap_or(Err(engine::Failure::Stopping.into()))
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        for place in [&self.places.results, &self.places.checkpoints] {
+            let Place::Directory(root) = place else { continue };
+            let owner = Owner::of(root)?.filter(|owner| owner.state != self.places.id);
+            let Some(owner) = owner else { continue };
+            // Within the state directory there is nobody else's: it is the journal that is another.
+            if self.is_inside(root) || owner.directory == self.state_directory() {
+                return Err(self.journal_lost(place));
+            }
+            let (root, owner) = (root.clone(), Box::new(owner));
+            return Err(owner::Error::Foreign { root, owner }.into());
+        }
+        match self.check_results() {
+            // A bucket that does not answer now may still be this state's.
+            Err(Error::Results { source: dataset::Error::Object { .. }, .. }) => Ok(()),
+            checked => checked,
+        }
+    }
+
+    /// Refuses a journal that names no part although there are results: it is new, or another one.
+    fn check_results(&self) -> Result<(), Error> {
+        let results = self.journal.results().map_err(|source| self.journal_error(source))?;
+        if !results.parts.is_empty() {
+            return Ok(());
+        }
+        let strangers = self.dataset.strangers(&known(&results));
+        if strangers.map_err(|source| self.unusable(source))?.is_empty() {
+            return Ok(());
+        }
+        Err(self.journal_lost(&self.places.results))
+    }
+
+    /// Makes sure that this state alone writes where its results and checkpoints lie.
+    pub(crate) async fn claim_places(&self) -> Result<(), Error> {
+        let state = self.state_directory();
+        // Remembered first: a bucket that was claimed under a name that is forgotten stays so.
+        self.places.remember(&self.settings.state)?;
+        for place in [&self.places.results, &self.places.checkpoints] {
+            let Place::Bucket(address) = place else { continue };
+            let bucket = address.open().map_err(places::Error::Place)?;
+            let (id, here) = (self.places.id.to_string(), state.display().to_string());
+            bucket.claim(&id, &here).await.map_err(places::Error::Place)?;
+        }
+        if let Place::Directory(root) = &self.places.results {
+            let claim = self.claim(root, self.knows_results(root)?)?;
+            match claim.take() {
+                Err(error) if error.is_of_the_disk() => {
+                    let error = report(&error);
+                    tracing::warn!(
+                        error,
+                        "the results directory is claimed when it can be written"
+                    );
+                    self.sink.claim_later(claim);
+                }
+                taken => {
+                    taken?;
+                    self.sink.claimed(claim);
+                }
+            }
+        }
+        if let Place::Directory(root) = &self.places.checkpoints {
+            let claim = self.claim(root, self.knows_checkpoints(root).await?)?;
+            match claim.take() {
+                Err(error) if error.is_of_the_disk() => {
+                    tracing::warn!(error = report(&error), "the checkpoints are not claimed");
+                }
+                taken => {
+                    taken?;
+                    // Until the process ends.
+                    self.claims.lock().unwrap_or_else(PoisonError::into_inner).push(claim);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn claim(&self, root: &Path, is_known: bool) -> Result<Claim, Error> {
+        let owner = Owner::new(self.places.id, self.state_directory());
+        let before = Owner::of(root)?.filter(|before| before.directory != owner.directory);
+        if let Some(before) = before
+            && before.state == owner.state
+            && !self.is_inside(root)
+            && before.directory.join(JOURNAL_FILE).exists()
+        {
+            let (root, owner) = (root.to_owned(), Box::new(before));
+            return Err(owner::Error::Copied { root, owner }.into());
+        }
+        Ok(Claim { root: root.to_owned(), owner, is_known, claimed: Mutex::default() })
+    }
+
+    /// Whether the files in a results directory without an owner are of this state, which an older
+    /// version has written there.
+    fn knows_results(&self, root: &Path) -> Result<bool, Error> {
+        let results = self.journal.results().map_err(|source| self.journal_error(source))?;
+        Ok(self.is_inside(root) || results.parts.iter().any(|part| root.join(part.path()).exists()))
+    }
+
+    /// The same for a directory of checkpoints.
+    async fn knows_checkpoints(&self, root: &Path) -> Result<bool, Error> {
+        let stored = self.checkpoints.list().await?;
+        let view = |state: &State| {
+            (state.checkpoints(), state.sweeps.values().any(|sweep| sweep.next > 0))
+        };
+        let (referenced, has_begun) = self.handle.read(view).await?;
+        let refers = stored.iter().any(|stored| referenced.contains(&stored.digest));
+        Ok(refers || (self.is_inside(root) && (has_begun || stored.is_empty())))
+    }
+
+    /// Brings the results in step with the journal.
+    pub(crate) fn recover_results(&self) -> Result<(), Error> {
+        self.check_results()?;
+        if self.sink.is_claimed_later() {
+            return Ok(());
+        }
+        let results = self.journal.results().map_err(|source| self.journal_error(source))?;
+        let recovered = self.dataset.recover(&known(&results), &aside());
+        announce(&recovered.map_err(|source| self.unusable(source))?);
+        Ok(())
+    }
+
+    /// Removes checkpoints that were put and never committed, and those whose removal a crash
+    /// prevented. Those that were put under another journal are set aside.
+    pub(crate) async fn recover_checkpoints(&self) {
+        let is_claimed = match &self.places.checkpoints {
+            Place::Bucket(_) => true,
+            Place::Directory(_) => {
+                !self.claims.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+            }
+        };
+        let Ok(stored) = self.checkpoints.list().await else { return };
+        let Ok(referenced) = self.handle.read(State::checkpoints).await else { return };
+        let ours_until = self.latest + SLACK;
+        let unreferenced = stored.iter().filter(|stored| !referenced.contains(&stored.digest));
+        let (mut count, mut place) = (0, None);
+        for stored in unreferenced.filter(|_| is_claimed) {
+            if stored.written <= ours_until {
+                self.remove_checkpoint(stored.digest).await;
+                continue;
+            }
+            match self.checkpoints.set_aside(stored.digest, &aside()).await {
+                Ok(moved) => (count, place) = (count + 1, Some(moved)),
+                Err(error) => {
+                    let digest = stored.digest;
+                    tracing::warn!(error = report(&error), %digest, "a checkpoint stays");
+                }
+            }
+        }
+        if let Some(place) = place {
+            tracing::warn!(
+                place,
+                count,
+                "the journal does not know these checkpoints, which are newer than it: they were not removed, but set aside"
+            );
+        }
+    }
+
+    /// The state directory, from wherever a process runs.
+    fn state_directory(&self) -> PathBuf {
+        let state = &self.settings.state;
+        std::path::absolute(state).unwrap_or_else(|_| state.clone())
+    }
+
+    fn is_inside(&self, root: &Path) -> bool {
+        root.starts_with(self.state_directory())
+    }
+
+    fn journal_lost(&self, place: &Place) -> Error {
+        Error::JournalLost { journal: self.settings.journal(), place: place.to_string() }
+    }
+
+    fn journal_error(&self, source: rheo_store::Error) -> Error {
+        Error::Journal { path: self.settings.journal(), source }
+    }
+
+    fn unusable(&self, source: dataset::Error) -> Error {
+        Error::Results { place: self.dataset.location(), source }
+    }
+}

@@ -1,0 +1,279 @@
+//! Whose a directory is. Results and checkpoints of one state lie in a directory of their own: two
+//! states in one would each take the files of the other for leftovers.
+//!
+//! The file [`FILE`] in the directory names the state. A coordinator holds a lock on it while it runs.
+//! Readers of tables leave out files that begin with a dot.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use rheo_core::id::StateId;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+/// The name of the file.
+pub const FILE: &str = ".rheo-owner.json";
+
+/// Names in an empty directory: those that a file system makes by itself.
+const NOBODYS: [&str; 1] = ["lost+found"];
+
+/// The longest file that is read.
+const LONGEST: u64 = 64 << 10;
+
+/// The owner of a directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// The state.
+    pub state: StateId,
+    /// The state directory, for people.
+    pub directory: PathBuf,
+    /// An explanation for people.
+    #[serde(default)]
+    pub about: String,
+}
+
+/// A directory that was claimed; dropped, others may claim it.
+#[derive(Debug)]
+pub struct Claimed {
+    /// Unlocked when the process ends, however it ends.
+    _lock: File,
+}
+
+/// Why a directory is not this state's.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another state owns it.
+    #[error(
+        "`{}` belongs to state `{}` in `{}`: choose another directory; if that state is gone for good, move what lies there away",
+        root.display(), owner.state, owner.directory.display()
+    )]
+    Foreign {
+        /// The directory.
+        root: PathBuf,
+        /// Its owner.
+        owner: Box<Owner>,
+    },
+    /// This state has been copied, and the original is still there.
+    #[error(
+        "`{}` belongs to the state in `{}`, of which this one is a copy: give the copy a directory of its own; if the original is not used any more, remove its journal",
+        root.display(), owner.directory.display()
+    )]
+    Copied {
+        /// The directory.
+        root: PathBuf,
+        /// Its owner.
+        owner: Box<Owner>,
+    },
+    /// Nobody owns it, and it is not empty.
+    #[error(
+        "`{}` holds files that do not belong to this state, such as `{}`: choose an empty directory, or move them away",
+        root.display(), found.display()
+    )]
+    Unowned {
+        /// The directory.
+        root: PathBuf,
+        /// One of the files.
+        found: PathBuf,
+    },
+    /// Another process uses it now.
+    #[error(
+        "`{}` is in use by another coordinator: stop that one, or choose another directory",
+        root.display()
+    )]
+    InUse {
+        /// The directory.
+        root: PathBuf,
+    },
+    /// The file does not say whose the directory is.
+    #[error(
+        "`{}` does not say whose this directory is: if it belongs to this state alone, remove that file",
+        path.display()
+    )]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The file system refused.
+    #[error("`{}` cannot be used", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// Whether the disk is what is wrong, so that the directory may be claimed later.
+    pub fn is_of_the_disk(&self) -> bool {
+        let Self::Io { source, .. } = self else { return false };
+        matches!(
+            source.kind(),
+            io::ErrorKind::ReadOnlyFilesystem
+                | io::ErrorKind::StorageFull
+                | io::ErrorKind::QuotaExceeded
+                | io::ErrorKind::PermissionDenied
+        )
+    }
+}
+
+fn at(path: &Path) -> impl Fn(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Io { path: path.clone(), source }
+}
+
+impl Owner {
+    /// The state `state` in `directory`.
+    pub fn new(state: StateId, directory: PathBuf) -> Self {
+        let about = "The files in this directory belong to the state named here. Only its coordinator writes and removes files here.".to_owned();
+        Self { state, directory, about }
+    }
+
+    /// The owner of `root`, if it has one.
+    pub fn of(root: &Path) -> Result<Option<Self>, Error> {
+        let path = root.join(FILE);
+        match File::open(&path) {
+            Ok(mut file) => read(&mut file, &path),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(at(&path)(error)),
+        }
+    }
+
+    /// Claims `root` for this state, making the directory if there is none. One that nobody owns is
+    /// taken if `is_known` says that its files are this state's, or if it is empty.
+    pub fn claim(&self, root: &Path, is_known: impl FnOnce() -> bool) -> Result<Claimed, Error> {
+        fs::create_dir_all(root).map_err(at(root))?;
+        // Before the file is made: it is not to be left in a directory that is somebody else's.
+        if Self::of(root)?.is_none()
+            && let Some(found) = first_file(root)?
+            && !is_known()
+        {
+            return Err(Error::Unowned { root: root.to_owned(), found });
+        }
+        let path = root.join(FILE);
+        let mut options = File::options();
+        let file = options.read(true).write(true).create(true).truncate(false).open(&path);
+        let mut file = file.map_err(at(&path))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => return Err(Error::InUse { root: root.to_owned() }),
+            // A file system without locks: the id alone protects the directory.
+            Err(Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP) | Ok(()) => {}
+            Err(error) => return Err(at(&path)(error.into())),
+        }
+        let found = read(&mut file, &path)?;
+        if found.as_ref().is_some_and(|owner| owner.state != self.state) {
+            let owner = Box::new(found.unwrap_or_else(|| self.clone()));
+            return Err(Error::Foreign { root: root.to_owned(), owner });
+        }
+        if found.as_ref().is_none_or(|owner| owner.directory != self.directory) {
+            self.write(&mut file).map_err(at(&path))?;
+            File::open(root).and_then(|root| root.sync_all()).map_err(at(root))?;
+        }
+        Ok(Claimed { _lock: file })
+    }
+
+    /// Writes the file in place, because the lock is on it.
+    fn write(&self, file: &mut File) -> io::Result<()> {
+        let mut text = serde_json::to_vec_pretty(self)?;
+        text.push(b'\n');
+        file.rewind()?;
+        file.write_all(&text)?;
+        file.set_len(text.len() as u64)?;
+        file.sync_all()
+    }
+}
+
+/// Reads an owner. A file without text is one that was about to be written when the power went.
+fn read(file: &mut File, path: &Path) -> Result<Option<Owner>, Error> {
+    let mut text = Vec::new();
+    file.rewind().map_err(at(path))?;
+    file.take(LONGEST).read_to_end(&mut text).map_err(at(path))?;
+    if text.iter().all(|byte| *byte == 0 || byte.is_ascii_whitespace()) {
+        return Ok(None);
+    }
+    let owner = serde_json::from_slice(&text);
+    owner.map(Some).map_err(|source| Error::Unreadable { path: path.to_owned(), source })
+}
+
+/// A file below `directory` that somebody has put there; none if there are only directories.
+fn first_file(directory: &Path) -> Result<Option<PathBuf>, Error> {
+    for entry in fs::read_dir(directory).map_err(at(directory))? {
+        let entry = entry.map_err(at(directory))?;
+        let (name, path) = (entry.file_name(), entry.path());
+        if name == FILE || NOBODYS.iter().any(|nobodys| name == *nobodys) {
+            continue;
+        }
+        if !entry.file_type().map_err(at(&path))?.is_dir() {
+            return Ok(Some(path));
+        }
+        if let Some(found) = first_file(&path)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn owner(n: u128) -> Owner {
+        Owner::new(StateId(Uuid::from_u128(n)), format!("/states/{n}").into())
+    }
+
+    #[test]
+    fn a_directory_has_one_owner_and_one_user() {
+        let root = TempDir::new().unwrap();
+        let root = root.path().join("new/results");
+        assert_eq!(Owner::of(&root).unwrap(), None);
+        let claimed = owner(1).claim(&root, || false).unwrap();
+        assert_eq!(Owner::of(&root).unwrap(), Some(owner(1)));
+        assert!(matches!(owner(1).claim(&root, || true), Err(Error::InUse { .. })));
+        drop(claimed);
+        let moved = Owner { directory: "/moved".into(), ..owner(1) };
+        drop(moved.claim(&root, || false).unwrap());
+        assert_eq!(Owner::of(&root).unwrap(), Some(moved.clone()));
+        let refused = owner(2).claim(&root, || true).unwrap_err();
+        assert!(matches!(&refused, Error::Foreign { owner, .. } if **owner == moved), "{refused}");
+        assert!(refused.to_string().contains("belongs to state"), "{refused}");
+    }
+
+    #[test]
+    fn a_directory_with_files_is_claimed_only_by_those_who_know_them() {
+        let root = TempDir::new().unwrap();
+        fs::create_dir_all(root.path().join("epochs/sweep=demo")).unwrap();
+        fs::create_dir_all(root.path().join("lost+found")).unwrap();
+        let note = root.path().join("epochs/sweep=demo/notes.txt");
+        fs::write(&note, "of a person").unwrap();
+        let refused = owner(1).claim(root.path(), || false).unwrap_err();
+        assert!(matches!(&refused, Error::Unowned { found, .. } if *found == note), "{refused}");
+        assert!(!root.path().join(FILE).exists(), "nothing is left in it");
+        drop(owner(1).claim(root.path(), || true).unwrap());
+        fs::remove_file(root.path().join(FILE)).unwrap();
+        fs::remove_file(note).unwrap();
+        owner(2).claim(root.path(), || false).unwrap();
+    }
+
+    #[test]
+    fn a_claim_that_a_power_cut_interrupted_is_made_again() {
+        let root = TempDir::new().unwrap();
+        fs::write(root.path().join(FILE), [0; 20]).unwrap();
+        drop(owner(1).claim(root.path(), || false).unwrap());
+        assert_eq!(Owner::of(root.path()).unwrap(), Some(owner(1)));
+        fs::write(root.path().join(FILE), "{\"state\": 3").unwrap();
+        assert!(matches!(Owner::of(root.path()), Err(Error::Unreadable { .. })));
+    }
+}

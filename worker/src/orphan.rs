@@ -1,0 +1,69 @@
+//! What becomes of the spool of a worker that died: its commits are delivered to the coordinator of
+//! their own state, and to no other.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rheo_core::id::{AttemptId, StateId};
+
+use crate::link::{Link, pauses};
+use crate::outbox::send;
+use crate::parcel::Parcel;
+use crate::spool::Spool;
+
+/// Delivers what a dead worker of `state` left, and says that it is gone. What belongs to another
+/// state stays as it is.
+pub(crate) async fn see_off(orphan: Spool, link: Arc<Link>, state: StateId) {
+    let parcels = orphan.parcels();
+    if is_foreign(&orphan, &parcels, state) {
+        return;
+    }
+    deliver(&orphan, &link, parcels).await;
+    for pause in pauses() {
+        match link.leave(orphan.worker, true).await {
+            Err(refusal) if refusal.transient => tokio::time::sleep(pause).await,
+            _ => break,
+        }
+    }
+    orphan.close();
+}
+
+/// Whether a spool is for another state than `state`, which is said, or from an older version, which
+/// did not note what it was for.
+fn is_foreign(orphan: &Spool, parcels: &[Parcel], state: StateId) -> bool {
+    let of = |parcel: &Parcel| parcel.claim.origin.map(|origin| origin.state);
+    let owners = parcels.iter().map(of).chain(orphan.owner().map(Some));
+    let Some(owner) = owners.into_iter().find(|owner| *owner != Some(state)) else { return false };
+    let owner = owner.map_or_else(|| "unknown".to_owned(), |owner| owner.to_string());
+    tracing::warn!(
+        directory = %orphan.directory().display(), commits = parcels.len(), of = owner, here = %state,
+        "a dead worker of another state left its spool here: it stays, for a worker that joins the coordinator of that state"
+    );
+    true
+}
+
+/// Delivers what can be delivered; after a refusal, the rest of an attempt stays with what was
+/// refused.
+async fn deliver(orphan: &Spool, link: &Link, parcels: Vec<Parcel>) {
+    let mut kept: BTreeSet<AttemptId> = BTreeSet::new();
+    for parcel in parcels {
+        let attempt = &parcel.claim.attempt;
+        if kept.contains(attempt) {
+            continue;
+        }
+        match send(link, &parcel).await {
+            Ok(_) => orphan.remove(&parcel.claim),
+            Err(refusal) if refusal.reason == "STALE_ATTEMPT" => {
+                tracing::info!(%attempt, %refusal, "a commit of a dead worker came too late");
+                orphan.remove(&parcel.claim);
+            }
+            Err(refusal) => {
+                tracing::warn!(
+                    %attempt, %refusal, directory = %orphan.directory().display(),
+                    "a commit of a dead worker was refused and stays on disk"
+                );
+                kept.insert(attempt.clone());
+            }
+        }
+    }
+}
