@@ -16,7 +16,7 @@
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -40,6 +40,7 @@ use crate::fleet;
 use crate::grpc;
 use crate::live::Live;
 use crate::ownership::Claim;
+use crate::paths;
 use crate::places::{self, Places, Wanted};
 use crate::report::report;
 use crate::sink::{Backlog, Sink};
@@ -132,7 +133,7 @@ pub struct Opened {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The directory.
-    #[error("the state directory `{}` cannot be used", path.display())]
+    #[error("the state directory `{}` cannot be used (--state names another)", path.display())]
     Directory {
         /// Which.
         path: PathBuf,
@@ -189,10 +190,7 @@ pub enum Error {
 impl Coordinator {
     /// Opens a state directory, for reading at first.
     pub fn open(settings: Settings) -> Result<Opened, Error> {
-        let directory = |source| Error::Directory { path: settings.state.clone(), source };
-        // Others may read results there if the umask lets them, and never change anything.
-        let made = DirBuilder::new().recursive(true).mode(0o755).create(&settings.state);
-        made.map_err(directory)?;
+        make_state(&settings.state)?;
         let path = settings.journal();
         let journal_error = |source| Error::Journal { path: path.clone(), source };
         let journal: Arc<dyn Journal> = Arc::new(Redb::open(&path).map_err(journal_error)?);
@@ -312,6 +310,15 @@ impl Coordinator {
             tracing::warn!(error = report(&error), %digest, "a checkpoint stays");
         }
     }
+}
+
+/// Makes a state directory, if it is not there, where results can be found again.
+pub(crate) fn make_state(state: &Path) -> Result<(), Error> {
+    let unusable = |reason| places::Error::Unusable { path: state.to_owned(), reason };
+    paths::check(&paths::resolve(state)).map_err(unusable)?;
+    // Others may read results there if the umask lets them, and never change anything.
+    let made = DirBuilder::new().recursive(true).mode(0o755).create(state);
+    made.map_err(|source| Error::Directory { path: state.to_owned(), source })
 }
 
 /// The results at `place`; nothing is asked of a bucket yet.

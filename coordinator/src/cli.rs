@@ -25,7 +25,6 @@ mod schema;
 mod screen;
 mod select;
 mod serve;
-mod shell;
 mod show;
 mod status;
 mod submit;
@@ -43,8 +42,8 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 use rheo_proto::access::{Access, Role};
 
 use crate::client::Client;
-use crate::paths;
 use crate::sql::child;
+use crate::{paths, shell};
 use failure::Failure;
 
 /// The state directory, unless another is named.

@@ -17,6 +17,7 @@ mod ownership;
 pub mod paths;
 pub mod places;
 mod report;
+mod shell;
 mod signals;
 mod sink;
 mod sql;

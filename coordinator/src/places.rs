@@ -57,6 +57,14 @@ pub enum Error {
     /// The place itself.
     #[error(transparent)]
     Place(#[from] place::Error),
+    /// A directory whose name the query engine or messages could not hold.
+    #[error("`{}` cannot be used: {reason}", path.display().to_string().escape_debug())]
+    Unusable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        reason: paths::Error,
+    },
     /// The file that remembers them cannot be read or written.
     #[error("`{}` cannot be used", path.display())]
     File {
@@ -94,7 +102,12 @@ impl Places {
                 Some(text) => absolute(&text.parse()?),
                 None => usual(state, what),
             };
-            match wanted.as_ref().map(absolute) {
+            let wanted = wanted.as_ref().map(absolute);
+            if let Some(Place::Directory(path)) = &wanted {
+                let unusable = |reason| Error::Unusable { path: path.clone(), reason };
+                paths::check(path).map_err(unusable)?;
+            }
+            match wanted {
                 Some(wanted) if wanted != known && !is_new() => Err(Error::Elsewhere {
                     what,
                     state: state.to_owned(),

@@ -120,11 +120,11 @@ fn results_that_are_no_directory_are_refused_at_the_start() {
 }
 
 /// A file system of its own on a directory, until it is dropped.
-struct Mount(PathBuf);
+pub(crate) struct Mount(PathBuf);
 
 impl Mount {
     /// None, said loudly, where nothing can be mounted.
-    fn new(place: &Path, option: &str) -> Option<Self> {
+    pub(crate) fn new(place: &Path, option: &str) -> Option<Self> {
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", option, "tmpfs"]).arg(place);
         if mount.output().is_ok_and(|mounted| mounted.status.success()) {

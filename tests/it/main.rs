@@ -8,6 +8,7 @@ mod connections;
 mod control;
 mod crash;
 mod damage;
+mod disk;
 mod export;
 mod fleet;
 mod hints;

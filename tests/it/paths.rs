@@ -99,6 +99,17 @@ fn paths_that_nothing_could_follow_are_refused_before_anything_is_made() {
         let said = Running::start(command).end().expect(2);
         assert!(said.err.contains("--state"), "{}", said.err);
     }
+    // Nor is a state directory made below such a one.
+    let here = bench.path().join("here\nis");
+    fs::create_dir(&here).unwrap();
+    let absolute = bench.path().join(file);
+    for args in [&["submit"][..], &["run"], &["launch", "local", "--max", "1"]] {
+        let mut command = bench.rheo(args);
+        command.arg(&absolute).current_dir(&here);
+        let said = Running::start(command).end().expect(2);
+        assert!(said.err.contains("control character"), "{}", said.err);
+    }
+    fs::remove_dir(&here).unwrap();
     let left: Vec<_> = fs::read_dir(bench.path()).unwrap().flatten().collect();
     assert_eq!(left.len(), 1, "{left:?}");
 }

@@ -307,6 +307,15 @@ mod tests {
     }
 
     #[test]
+    fn names_that_mean_other_sweeps_are_still_read_from_old_journals() {
+        for (text, is_selector) in [("last", true), ("all", true), ("last-1", false), ("a", false)]
+        {
+            let name: SweepName = serde_json::from_value(text.into()).unwrap();
+            assert_eq!(name.is_selector(), is_selector, "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_displayed_parses_back() {
         let trial: TrialId = "demo/17".parse().unwrap();
         assert_eq!(trial.to_string(), "demo/17");

@@ -11,7 +11,7 @@ use rheo_query::Limits;
 use tracing_subscriber::EnvFilter;
 
 use super::failure::Failure;
-use super::shell;
+use crate::shell;
 
 /// Address of a coordinator.
 pub(super) const SERVER: &str = "RHEO_SERVER";

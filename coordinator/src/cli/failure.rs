@@ -145,7 +145,10 @@ impl From<client::Error> for Failure {
                 Self::Other(error.into())
             }
             client::Error::State(
-                app::Error::Places(_) | app::Error::Owner(_) | app::Error::JournalLost { .. },
+                app::Error::Places(_)
+                | app::Error::Directory { .. }
+                | app::Error::Owner(_)
+                | app::Error::JournalLost { .. },
             ) => Self::Usage(error.into()),
             client::Error::Refused(refusal) => match refusal.reason.as_str() {
                 "UNKNOWN_SWEEP" | "UNKNOWN_FLEET" | "UNKNOWN_TRIAL" | "SWEEP_ENDED"

@@ -19,10 +19,11 @@ use tokio_util::sync::CancellationToken;
 use super::failure::Failure;
 use super::progress::Display;
 use super::serve::{Listen, Places, Running, exit_when_asked_again, interruption};
-use super::{Global, env, format, offline, shell, status, submit, summary, wait};
+use super::{Global, env, format, offline, status, submit, summary, wait};
 use crate::app::Settings;
 use crate::client::Client;
 use crate::report::report;
+use crate::shell;
 
 /// How long workers may take to give their trials back after an interrupt.
 const GRACE: Duration = Duration::from_secs(30);

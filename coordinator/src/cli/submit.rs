@@ -1,6 +1,5 @@
 //! `rheo submit`: hands a sweep file to the coordinator and returns.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use rheo_core::spec::{self, Parsed};
@@ -8,7 +7,8 @@ use rheo_proto::file;
 use serde_json::json;
 
 use super::failure::Failure;
-use super::{Global, format, shell};
+use super::{Global, format};
+use crate::{app, shell};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -33,8 +33,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     let (text, _) = read(&args.file)?;
     if global.server.is_none() {
         // Submitting is a way to begin.
-        std::fs::create_dir_all(&global.state)
-            .map_err(|error| without_state(&global.state, &error))?;
+        app::make_state(&global.state)?;
     }
     let mut client = global.connect().await?;
     let (sweep, created) = client.submit(&args.file.display().to_string(), &text).await?;
@@ -52,13 +51,4 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
         ));
     }
     Ok(())
-}
-
-/// The state directory cannot be made: another one may be.
-fn without_state(state: &Path, error: &io::Error) -> Failure {
-    let text = format!(
-        "the state directory `{}` cannot be made: {error}: name another one by --state",
-        state.display()
-    );
-    Failure::usage(text)
 }

@@ -11,8 +11,9 @@ use rheo_query::report;
 use serde_json::{Map, Value};
 
 use super::failure::Failure;
-use super::{env, format, point, query, shell, status};
+use super::{env, format, point, query, status};
 use crate::client::Client;
+use crate::shell;
 
 /// Trials on the leaderboard.
 const LEADERS: usize = 24;

@@ -11,6 +11,7 @@ use std::path::Path;
 use rheo_proto::file::{self, Bound};
 
 use super::Error;
+use crate::shell;
 
 /// Makes the directory, for its owner alone; one that is there is made so.
 pub(super) fn make(directory: &Path) -> Result<(), Error> {
@@ -31,9 +32,9 @@ fn warn_if_writable(state: &Path) {
     let mode = std::fs::metadata(state).map_or(0, |metadata| metadata.permissions().mode());
     // Where the sticky bit is set, only owners move what is theirs.
     if mode & 0o1002 == 0o002 {
-        let state = state.display();
+        let (state, word) = (state.display(), shell::path(state));
         tracing::warn!(
-            "every user can change `{state}`, and exchange the tokens in it: `chmod o-w {state}`"
+            "every user can change `{state}`, and exchange the tokens in it: `chmod o-w {word}`"
         );
     }
 }
@@ -44,13 +45,13 @@ pub(super) fn narrow(path: &Path, mode: u32) {
     if now & !mode == 0 {
         return;
     }
-    let shown = path.display();
+    let (shown, word) = (path.display(), shell::path(path));
     match std::fs::set_permissions(path, Permissions::from_mode(mode)) {
         Ok(()) => tracing::warn!(
             "`{shown}` had permissions {now:o} and has {mode:o} now: if others may have read a token there, remove it and start again"
         ),
         Err(error) => tracing::warn!(
-            %error, "`{shown}` has permissions {now:o}, so that others may read tokens: `chmod {mode:o} {shown}`"
+            %error, "`{shown}` has permissions {now:o}, so that others may read tokens: `chmod {mode:o} {word}`"
         ),
     }
 }

@@ -11,7 +11,7 @@ use rheo_proto::access::SERVER_FILE;
 use rheo_proto::server_file::ServerFile;
 use tokio::time::Instant;
 
-use crate::app::Settings;
+use crate::app::{self, Settings};
 use crate::cli::failure::Failure;
 use crate::cli::{Global, format};
 use crate::client::{self, Client, Found};
@@ -33,8 +33,7 @@ pub(super) async fn ensure(global: &Global, reach: Reach) -> Result<Client, Fail
     if global.server.is_some() {
         return global.connect().await;
     }
-    std::fs::create_dir_all(&global.state)
-        .map_err(|error| Failure::unusable(&global.state, error))?;
+    app::make_state(&global.state)?;
     match client::find(&Settings::new(global.state.clone()), &global.access()).await? {
         Found::Running(client) => {
             if reach == Reach::Network {

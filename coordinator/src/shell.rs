@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// A word, in quotes if a shell would read it otherwise.
-pub(super) fn quote(word: &str) -> String {
+pub(crate) fn quote(word: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"%+,-./:=@_".contains(&byte);
     if !word.is_empty() && word.bytes().all(is_plain) {
         return word.to_owned();
@@ -13,7 +13,7 @@ pub(super) fn quote(word: &str) -> String {
 }
 
 /// A path as a word. One that begins with a dash would be read as an option.
-pub(super) fn path(path: &Path) -> String {
+pub(crate) fn path(path: &Path) -> String {
     let text = path.to_string_lossy();
     if text.starts_with('-') { quote(&format!("./{text}")) } else { quote(&text) }
 }
