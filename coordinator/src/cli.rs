@@ -10,6 +10,7 @@ mod completions;
 mod config;
 mod control;
 mod data;
+mod dataset;
 mod destination;
 mod env;
 mod failure;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use rheo_core::id::{Digest, RequestId, SweepName, TrialId};
-use rheo_core::sweep::{Phase, Selection, Status, SweepView, TrialView};
+use rheo_core::sweep::{Phase, Selection, Status, SweepView, TrialView, UnfitWorker};
 use rheo_core::trainer::Progress;
 use rheo_proto::access::{Access, Bearer, SERVER_FILE, Secured};
 use rheo_proto::refusal::Refusal;
@@ -264,11 +264,18 @@ impl Client {
     /// All sweeps in the order in which they were submitted, and what keeps rows from being written
     /// into parts, if anything does.
     pub(crate) async fn sweeps(&mut self) -> Result<(Vec<SweepView>, Option<String>), Error> {
+        let Overview { sweeps, trouble, .. } = self.overview().await?;
+        Ok((sweeps, trouble))
+    }
+
+    /// All sweeps, and what is wrong.
+    pub(crate) async fn overview(&mut self) -> Result<Overview, Error> {
         let request = within(CALL, v1::ListSweepsRequest {});
         let reply = self.inner.list_sweeps(request).await?.into_inner();
         let sweeps = reply.sweeps.into_iter().map(|sweep| self.sweep_of(Some(sweep)));
         let sweeps: Result<_, _> = sweeps.collect();
-        Ok((sweeps?, reply.trouble))
+        let unfit: Result<_, _> = reply.unfit.into_iter().map(UnfitWorker::try_from).collect();
+        Ok(Overview { sweeps: sweeps?, trouble: reply.trouble, unfit: unfit? })
     }
 
     /// One sweep and its file.
@@ -370,6 +377,17 @@ impl Client {
         let request = within(QUERY, v1::QueryRequest { sql: sql.to_owned() });
         Ok(self.inner.query(request).await?.into_inner())
     }
+}
+
+/// What there is, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Overview {
+    /// The sweeps in the order in which they were submitted.
+    pub sweeps: Vec<SweepView>,
+    /// What keeps rows from being written into parts, if anything does.
+    pub trouble: Option<String>,
+    /// Workers that lack something that trials need.
+    pub unfit: Vec<UnfitWorker>,
 }
 
 /// A trial, and its progress if it runs.

@@ -210,6 +210,7 @@ fn wish(fleet: &Fleet) -> Wish {
     let orders = fleet.pilots.iter().filter(|(_, pilot)| unsent(pilot)).map(|(number, _)| Order {
         pilot: PilotId { fleet: fleet.spec.name.clone(), number: *number },
         tag: fleet.tag(*number),
+        exclude: fleet.excluded(),
     });
     Wish {
         submit: orders.collect(),

@@ -109,6 +109,13 @@ impl Live {
         &self.0.fleets
     }
 
+    /// The workers that are there at `now` and take trials.
+    pub(crate) fn present(&self, now: Instant) -> BTreeSet<WorkerId> {
+        let takers = self.takers();
+        let present = takers.iter().filter(|(_, taker)| taker.until > now);
+        present.map(|(worker, _)| *worker).collect()
+    }
+
     /// Notes how far a trial is.
     pub fn set_progress(&self, trial: TrialId, progress: Progress) {
         self.progress_map().insert(trial, progress);

@@ -46,6 +46,12 @@ pub const ERROR_LENGTH: usize = 16 << 10;
 /// The longest label of a worker, in bytes: its host and the like.
 pub const LABEL_LENGTH: usize = 256;
 
+/// The longest account of what a worker lacks, in bytes.
+pub const CAUSE_LENGTH: usize = 2 << 10;
+
+/// The longest path of a data directory, in bytes.
+const PATH_LENGTH: usize = 4096;
+
 /// The longest sweep file, in bytes.
 pub const SWEEP_FILE_LENGTH: usize = 4 << 20;
 
@@ -81,6 +87,15 @@ pub const FIELDS: &[(&str, Bound)] = &[
     ("JoinRequest.version", LABEL),
     ("JoinRequest.state", ID),
     ("JoinRequest.slots", Bound::Number(1 << 20)),
+    ("Inventory.data", Bound::List(64)),
+    ("Inventory.devices", Bound::Lines(64, LABEL_LENGTH)),
+    ("Inventory.lacks", Bound::List(64)),
+    ("FoundData.set", LABEL),
+    ("Lack.cause", Bound::Text(CAUSE_LENGTH)),
+    ("Need.device", LABEL),
+    ("Need.Data.set", LABEL),
+    ("Need.Data.directory", Bound::Text(PATH_LENGTH)),
+    ("Need.Data.sizes", Bound::List(3)),
     ("Place.pilot", LABEL),
     ("Place.job", LABEL),
     ("Place.node", LABEL),
@@ -99,11 +114,13 @@ pub const FIELDS: &[(&str, Bound)] = &[
     ("Work.rows", Bound::List(100_000)),
     ("Work.reports", Bound::List(100_000)),
     ("FinishRequest.Failure.message", Bound::Text(ERROR_LENGTH)),
+    ("FinishRequest.Unfit.message", Bound::Text(CAUSE_LENGTH)),
     ("FinishRequest.Result.metrics", METRICS),
     ("FinishRequest.Result.detail", Bound::Text(ERROR_LENGTH)),
     ("Summary.device", LABEL),
     ("Summary.kernel", LABEL),
     ("LeaveRequest.worker", ID),
+    ("LeaveRequest.unfit", Bound::Text(CAUSE_LENGTH)),
     // sweep.proto
     ("SubmitRequest.file", Bound::Text(4096)),
     ("SubmitRequest.text", Bound::Text(SWEEP_FILE_LENGTH)),

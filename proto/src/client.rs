@@ -93,6 +93,7 @@ impl From<SweepView> for v1::Sweep {
             best_trial: view.best.map(|(trial, _)| trial),
             best_value: view.best.map(|(_, value)| value),
             idle: view.idle,
+            no_fit: view.no_fit.map(Into::into),
         }
     }
 }
@@ -119,6 +120,7 @@ impl TryFrom<v1::Sweep> for SweepView {
             maximize: wire.maximize,
             best: wire.best_trial.zip(wire.best_value),
             idle: wire.idle,
+            no_fit: wire.no_fit.map(Into::into),
         })
     }
 }

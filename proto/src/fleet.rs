@@ -105,6 +105,7 @@ impl From<FleetView> for v1::Fleet {
             trouble: view.trouble.map(|trouble| trouble.text),
             trouble_since_ms: since,
             not_before_ms: view.not_before.0,
+            excluded: view.excluded,
         }
     }
 }
@@ -124,6 +125,7 @@ impl TryFrom<v1::Fleet> for FleetView {
             ended: ended.collect::<BTreeMap<_, _>>(),
             trouble: wire.trouble.map(|text| Trouble { text, since }),
             not_before: Timestamp(wire.not_before_ms),
+            excluded: wire.excluded,
         })
     }
 }

@@ -14,6 +14,7 @@ mod convert;
 pub mod file;
 pub mod fleet;
 mod loopback;
+mod needs;
 pub mod refusal;
 pub mod server_file;
 pub mod worker;

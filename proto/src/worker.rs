@@ -5,10 +5,11 @@ use std::time::Duration;
 use rheo_core::config::TrialConfig;
 use rheo_core::fleet::Place;
 use rheo_core::id::{AttemptId, Digest, StateId, WorkerId};
+use rheo_core::needs::Inventory;
 use rheo_core::row::{Batch, RowCounts, Summary};
 use rheo_core::sweep::{self, Claim, Ending, Held, Origin, WorkerInfo};
 
-use crate::bounds::{ERROR_LENGTH, LABEL_LENGTH};
+use crate::bounds::{CAUSE_LENGTH, ERROR_LENGTH, LABEL_LENGTH};
 use crate::convert::{
     attempt, metric_values, metrics, optional_digest, parsed, required, worker_id,
 };
@@ -51,17 +52,19 @@ pub fn joining(wire: v1::JoinRequest) -> Result<(WorkerId, WorkerInfo, Option<St
     let worker = worker_id(&wire.worker)?;
     let state = wire.state.map(|state| parsed(&state, "state")).transpose()?;
     let place = wire.place.map(Place::try_from).transpose()?.unwrap_or_default();
+    let inventory = wire.inventory.map(Inventory::try_from).transpose()?;
     let (host, pid, slots, version) = (wire.host, wire.pid, wire.slots, wire.version);
-    Ok((worker, WorkerInfo { host, pid, slots, version, place }, state))
+    Ok((worker, WorkerInfo { host, pid, slots, version, place, inventory }, state))
 }
 
 /// The request to join.
 pub fn join(worker: WorkerId, info: WorkerInfo, state: Option<StateId>) -> v1::JoinRequest {
     let state = state.map(|state| state.to_string());
-    let WorkerInfo { host, pid, slots, version, place } = info;
+    let WorkerInfo { host, pid, slots, version, place, inventory } = info;
     let (host, version) = (label(&host), label(&version));
     let (worker, place) = (worker.to_string(), Some(place.into()));
-    v1::JoinRequest { worker, host, pid, slots, version, place, state }
+    let inventory = inventory.map(Into::into);
+    v1::JoinRequest { worker, host, pid, slots, version, place, state, inventory }
 }
 
 /// What a worker learns when it joins.
@@ -120,8 +123,14 @@ fn label(text: &str) -> String {
 }
 
 /// The beginning of a text, in at most so many bytes.
-fn start(text: &str, most: usize) -> &str {
+pub(crate) fn start(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
+}
+
+/// A worker that leaves: because it was found dead, or could not be of use for this reason.
+pub fn leave(worker: WorkerId, lost: bool, unfit: Option<&str>) -> v1::LeaveRequest {
+    let unfit = unfit.map(|reason| start(reason, CAUSE_LENGTH).to_owned());
+    v1::LeaveRequest { worker: worker.to_string(), lost, unfit }
 }
 
 /// The worker of a request.
@@ -299,13 +308,17 @@ impl TryFrom<v1::finish_request::Ending> for Ending {
             Wire::CheckpointUnusable(failure) => {
                 Self::CheckpointUnusable { message: failure.message }
             }
+            Wire::Unfit(unfit) => Self::Unfit {
+                need: required(unfit.need, "need")?.try_into()?,
+                message: unfit.message,
+            },
         })
     }
 }
 
 impl From<Ending> for v1::finish_request::Ending {
     fn from(ending: Ending) -> Self {
-        use v1::finish_request::{Empty, Failure, Result};
+        use v1::finish_request::{Empty, Failure, Result, Unfit};
         let result = |metrics, summary: Box<Summary>, detail: String| Result {
             metrics: metric_values(&metrics),
             summary: Some((*summary).into()),
@@ -326,6 +339,10 @@ impl From<Ending> for v1::finish_request::Ending {
             Ending::OutOfMemory { message } => Self::OutOfMemory(failure(message)),
             Ending::Error { message } => Self::Error(failure(message)),
             Ending::CheckpointUnusable { message } => Self::CheckpointUnusable(failure(message)),
+            Ending::Unfit { need, message } => {
+                let message = start(&message, CAUSE_LENGTH).to_owned();
+                Self::Unfit(Unfit { need: Some(need.into()), message })
+            }
         }
     }
 }

@@ -146,7 +146,7 @@ async fn every_service_refuses_what_is_too_long_by_the_name_of_the_field() {
     let ending = Some(v1::finish_request::Ending::Error(failure));
     let finish = v1::FinishRequest { ending, ..v1::FinishRequest::default() };
     assert_refused(worker.finish(finish).await, "`FinishRequest.Failure.message`");
-    let leave = v1::LeaveRequest { worker: long(80_000), lost: false };
+    let leave = v1::LeaveRequest { worker: long(80_000), ..v1::LeaveRequest::default() };
     assert_refused(worker.leave(leave).await, "at most 65536");
 
     let admin = connect(&bench, "admin").await;

@@ -25,3 +25,4 @@ mod signals;
 mod stale;
 mod sweeps;
 mod traces;
+mod unfit;

@@ -14,6 +14,8 @@
 //! state. It never decides about a trial: it reports and obeys.
 
 mod control;
+mod exit;
+mod fitness;
 mod link;
 mod orphan;
 mod outbox;
@@ -22,11 +24,13 @@ mod parcel;
 mod session;
 mod settings;
 mod spool;
+mod surroundings;
 #[cfg(test)]
 mod tests;
 mod trial;
 mod worker;
 
+pub use exit::{Error, Exit};
 pub use rheo_proto::access::{Access, Role};
 pub use settings::Settings;
-pub use worker::{Error, Exit, run};
+pub use worker::run;

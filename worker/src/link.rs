@@ -39,6 +39,28 @@ pub(crate) struct Link {
 
 type Client = WorkerServiceClient<Secured>;
 
+/// What the coordinator says to a worker that asks for trials.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    /// Trials to run.
+    pub(crate) assignments: Vec<Assignment>,
+    /// Whether there is nothing to wait for.
+    pub(crate) nothing_left: bool,
+    /// What the worker lacks of what the trials need that wait.
+    pub(crate) unfit: Option<String>,
+}
+
+/// Why a worker is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Goodbye {
+    /// It goes in good order.
+    Done,
+    /// It goes because it could not be of use.
+    Useless(String),
+    /// It was found dead.
+    Found,
+}
+
 impl Link {
     pub(crate) fn new(access: Access) -> Self {
         Self { access, open: Mutex::new(None) }
@@ -87,7 +109,7 @@ impl Link {
         joined.map_err(|invalid| Refusal::from(&Status::from(invalid)))
     }
 
-    /// Asks for trials; the flag says that there is nothing to wait for.
+    /// Asks for trials.
     #[expect(clippy::too_many_arguments, reason = "the fields of the message")]
     pub(crate) async fn acquire(
         &self,
@@ -96,7 +118,7 @@ impl Link {
         slots: u32,
         sweep: Option<&SweepName>,
         wait: Duration,
-    ) -> Result<(Vec<Assignment>, bool), Refusal> {
+    ) -> Result<Answer, Refusal> {
         let request = v1::AcquireRequest {
             worker: worker.to_string(),
             held: held.iter().map(Into::into).collect(),
@@ -112,10 +134,11 @@ impl Link {
         let reply = reply.into_inner();
         let assignments: Result<_, _> =
             reply.assignments.into_iter().map(Assignment::try_from).collect();
-        Ok((
-            assignments.map_err(|invalid| Refusal::from(&Status::from(invalid)))?,
-            reply.nothing_left,
-        ))
+        Ok(Answer {
+            assignments: assignments.map_err(|invalid| Refusal::from(&Status::from(invalid)))?,
+            nothing_left: reply.nothing_left,
+            unfit: reply.unfit,
+        })
     }
 
     /// Keeps leases and tells progress; a verdict for each attempt comes back.
@@ -210,9 +233,13 @@ impl Link {
         Ok(bytes.into())
     }
 
-    /// Says goodbye, or that `worker` was found dead.
-    pub(crate) async fn leave(&self, worker: WorkerId, lost: bool) -> Result<(), Refusal> {
-        let request = within(CALL, v1::LeaveRequest { worker: worker.to_string(), lost });
+    /// Says goodbye.
+    pub(crate) async fn leave(&self, worker: WorkerId, goodbye: Goodbye) -> Result<(), Refusal> {
+        let unfit = match &goodbye {
+            Goodbye::Useless(reason) => Some(reason.as_str()),
+            Goodbye::Done | Goodbye::Found => None,
+        };
+        let request = within(CALL, wire::leave(worker, goodbye == Goodbye::Found, unfit));
         let (mut client, route) = self.client()?;
         client.leave(request).await.map_err(|status| self.refused(&route, &status))?;
         Ok(())

@@ -1,7 +1,8 @@
 //! `rheo-worker`: joins a coordinator and trains until there is nothing left.
 //!
-//! Exit codes: 0 nothing left or given back in order, 1 something was not delivered, 2 usage, or the
-//! coordinator does not let it in or runs another state, 3 the coordinator cannot be reached, 130 interrupted.
+//! Exit codes: 0 nothing left or given back in order, 1 something was not delivered, or this machine
+//! lacks what trials need, 2 usage, or the coordinator does not let it in or runs another state, 3 the
+//! coordinator cannot be reached, 130 interrupted.
 
 mod env;
 mod offline;
@@ -20,6 +21,7 @@ use rheo_core::excerpt::{MESSAGE, message};
 use rheo_core::id::SweepName;
 use rheo_train::{Places, Torch};
 use rheo_worker::{Access, Error, Exit, Role, Settings};
+use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -200,6 +202,7 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
     let result = runtime.block_on(async {
         let drain = CancellationToken::new();
         watch_signals(&drain, &interrupted)?;
+        survive_limits()?;
         if args.exit_with_parent {
             watch_parent(settings.orphaned.clone(), drain.clone());
         }
@@ -218,7 +221,7 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
                 | Error::Access(_)
                 | Error::Foreign { .. }
                 | Error::NoTime { .. } => 2,
-                Error::Undelivered { .. } => 1,
+                Error::Undelivered { .. } | Error::Unfit { .. } => 1,
             };
             complain(&error.into());
             ExitCode::from(code)
@@ -259,6 +262,13 @@ fn is_ignored(kind: SignalKind) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     mask.is_some_and(|mask| mask & (1 << (kind.as_raw_value() - 1)) != 0)
+}
+
+/// A file that grows beyond a limit of its size is an error of the write, not the end of this process.
+fn survive_limits() -> anyhow::Result<()> {
+    let mut exceeded = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
+    tokio::spawn(async move { while exceeded.recv().await.is_some() {} });
+    Ok(())
 }
 
 /// Leaves when standard input ends.

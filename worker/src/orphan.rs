@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rheo_core::id::{AttemptId, StateId};
 
-use crate::link::{Link, pauses};
+use crate::link::{Goodbye, Link, pauses};
 use crate::outbox::send;
 use crate::parcel::Parcel;
 use crate::spool::Spool;
@@ -20,7 +20,7 @@ pub(crate) async fn see_off(orphan: Spool, link: Arc<Link>, state: StateId) {
     }
     deliver(&orphan, &link, parcels).await;
     for pause in pauses() {
-        match link.leave(orphan.worker, true).await {
+        match link.leave(orphan.worker, Goodbye::Found).await {
             Err(refusal) if refusal.transient => tokio::time::sleep(pause).await,
             _ => break,
         }

@@ -73,6 +73,24 @@ impl Outbox {
         Ok(())
     }
 
+    /// Ends the attempt of a worker that cannot keep anything on disk: what it has in memory is
+    /// delivered from there, and is lost if this process dies before.
+    pub(crate) fn end_unkept(&self, ending: Ending) {
+        let mut queue = self.queue();
+        let fixed = usize::from(queue.sending);
+        if queue.parcels.len() > fixed
+            && let Some(last) = queue.parcels.back_mut()
+        {
+            last.ending = Some(ending);
+        } else {
+            let claim = Claim { sequence: queue.next, ..self.claim.clone() };
+            queue.parcels.push_back(Parcel { claim, goods: None, ending: Some(ending) });
+            queue.next += 1;
+        }
+        drop(queue);
+        self.filled.notify_one();
+    }
+
     /// Says that nothing will be added.
     pub(crate) fn close(&self) {
         self.queue().closed = true;

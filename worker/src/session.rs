@@ -7,7 +7,7 @@ use bytes::Bytes;
 use rheo_core::config::TrialConfig;
 use rheo_core::id::Digest;
 use rheo_core::row::RowCounts;
-use rheo_core::sweep::Work;
+use rheo_core::sweep::{Ending, Work};
 use rheo_core::trainer::{Commit, Next, Progress, Session};
 use rheo_proto::worker::Assignment;
 use rheo_query::Keys;
@@ -17,6 +17,7 @@ use crate::control::{Control, Order};
 use crate::outbox::Outbox;
 use crate::pace::Pace;
 use crate::parcel::Goods;
+use crate::surroundings;
 
 /// One running trial.
 pub(crate) struct Desk {
@@ -37,8 +38,8 @@ pub(crate) struct Desk {
     produced: RowCounts,
     /// Rows that are durable or on their way.
     durable: RowCounts,
-    /// Why a commit could not be kept, if one could not.
-    pub(crate) failure: Option<String>,
+    /// How the attempt ends because a commit could not be kept, if one could not.
+    pub(crate) failure: Option<Ending>,
 }
 
 impl Desk {
@@ -124,13 +125,17 @@ impl Session for Desk {
     }
 
     fn commit(&mut self, commit: Commit) {
-        let packed = self.pack(commit).map_err(|error| error.to_string());
-        let pushed = packed.and_then(|goods| {
-            self.outbox.push(Some(goods), None).map_err(|error| error.to_string())
-        });
-        if let Err(error) = pushed {
-            self.failure = Some(format!("a commit could not be kept: {error}"));
-        }
+        self.failure = match self.pack(commit) {
+            Ok(goods) => self.outbox.push(Some(goods), None).err().map(|error| Ending::Unfit {
+                need: surroundings::unkept(&error),
+                message: surroundings::unkept_text(&error),
+            }),
+            Err(error) => {
+                let message =
+                    format!("a commit cannot be encoded: {}", surroundings::chain(&error));
+                Some(Ending::Error { message })
+            }
+        };
     }
 
     fn elapsed(&self) -> f64 {

@@ -29,6 +29,11 @@ const STATE: &str = ".state";
 
 /// The ending of what is being written.
 const ASIDE: &str = "new";
+/// The name of a file that is written to see whether one can be.
+const PROBE: &str = ".probe";
+
+/// Bytes of it.
+const PROBED: usize = 64 << 10;
 
 /// The directory of one worker.
 #[derive(Debug)]
@@ -147,6 +152,15 @@ impl Spool {
         let aside = path.with_extension(ASIDE);
         fs::write(&aside, rmp_serde::to_vec_named(parcel)?).map_err(at(&aside))?;
         fs::rename(&aside, &path).map_err(at(&path))
+    }
+
+    /// Makes sure that there is room for a commit: writes as much as a small one takes.
+    pub(crate) fn probe(&self) -> Result<(), Error> {
+        let path = self.directory.join(PROBE);
+        let written = fs::write(&path, vec![0; PROBED]).map_err(at(&path));
+        // It may not have been made.
+        let _ = fs::remove_file(&path);
+        written
     }
 
     /// Forgets the parcel of `claim`, which was delivered.

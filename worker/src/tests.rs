@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rheo_core::config::TrialConfig;
 use rheo_core::id::{AttemptId, Digest, IncarnationId, StateId, SweepName, TrialId, WorkerId};
 use rheo_core::metric::Metrics;
+use rheo_core::needs::Need;
 use rheo_core::row::{RowCounts, Rows, ShapeRow, Summary};
 use rheo_core::sweep::{Claim, Ending, Origin};
 use rheo_core::trainer::{
@@ -117,7 +118,8 @@ where
     let control = Arc::new(Control::default());
     control.give(order);
     let outbox = Arc::new(Outbox::new(Arc::clone(&spool), bench.claim(&assignment)));
-    bench.train(assignment, control, outbox).await;
+    // Whether it was unfit is seen by its ending.
+    let _ = bench.train(assignment, control, outbox).await;
     spool.parcels()
 }
 
@@ -146,6 +148,10 @@ async fn every_error_of_the_trainer_has_its_ending() {
             Ending::CheckpointUnusable { message: message.clone() },
         ),
         (TrainError::OutOfMemory, Ending::OutOfMemory { message: message.clone() }),
+        (
+            |message| TrainError::Unfit { need: Need::System, message },
+            Ending::Unfit { need: Need::System, message: message.clone() },
+        ),
         (TrainError::Other, Ending::Error { message: message.clone() }),
     ] {
         let ending = ending(Order::Run, move |_| Err(error("no".to_owned()))).await;

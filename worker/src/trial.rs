@@ -1,12 +1,14 @@
 //! One attempt, from its assignment to the delivery of its end. A panic or an error of the trainer
 //! ends the attempt, never the worker.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
 use bytes::Bytes;
 use rheo_core::id::WorkerId;
+use rheo_core::needs::Need;
 use rheo_core::sweep::{Claim, Ending};
 use rheo_core::trainer::{self, Ended, Finish, Trainer};
 use rheo_proto::worker::Assignment;
@@ -19,6 +21,7 @@ use crate::pace::Pace;
 use crate::parcel::Goods;
 use crate::session::Desk;
 use crate::spool::Spool;
+use crate::surroundings;
 
 /// What an attempt needs of its worker.
 #[derive(Clone)]
@@ -31,19 +34,29 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// Runs an attempt and returns when its end is delivered, or when it is no longer ours.
-    pub(crate) async fn run(self, assignment: Assignment, control: Arc<Control>) {
+    /// Runs an attempt and returns when its end is delivered, or when it is no longer ours; says what
+    /// this worker lacked and why, if it was unfit.
+    pub(crate) async fn run(
+        self,
+        assignment: Assignment,
+        control: Arc<Control>,
+    ) -> Result<(), (Need, String)> {
         let attempt = assignment.attempt.clone();
         tracing::info!(%attempt, resumes = assignment.checkpoint.is_some(), "trial begins");
         let claim = self.claim(&assignment);
         let outbox = Arc::new(Outbox::new(Arc::clone(&self.spool), claim));
         let train = async {
-            self.train(assignment, Arc::clone(&control), Arc::clone(&outbox)).await;
+            let fit = self.train(assignment, Arc::clone(&control), Arc::clone(&outbox)).await;
             outbox.close();
+            fit
         };
         // Both end: a refused delivery makes the trainer stop at its next step.
-        tokio::join!(train, outbox.deliver(&self.link, &control));
-        tracing::info!(%attempt, "trial left");
+        let (fit, ()) = tokio::join!(train, outbox.deliver(&self.link, &control));
+        match &fit {
+            Ok(()) => tracing::info!(%attempt, "trial left"),
+            Err((_, cause)) => tracing::warn!(%attempt, cause, "trial given back"),
+        }
+        fit
     }
 
     /// What the messages of an attempt claim, before they are numbered.
@@ -58,7 +71,7 @@ impl Bench {
         assignment: Assignment,
         control: Arc<Control>,
         outbox: Arc<Outbox>,
-    ) {
+    ) -> Result<(), (Need, String)> {
         let (goods, ending) = match self.checkpoint(&assignment, &control).await {
             Err(ending) => (None, ending),
             Ok(checkpoint) => {
@@ -67,23 +80,32 @@ impl Bench {
                 let trainer = Arc::clone(&self.trainer);
                 let attempt = move || train(&*trainer, &assignment, checkpoint.as_ref(), desk);
                 match on_a_thread(attempt).await {
-                    Some(end) => end,
-                    None => (None, failed("its thread could not be started")),
+                    Ok(end) => end,
+                    Err(error) => (None, threadless(&error)),
                 }
             }
         };
         if control.order() == Order::Abandon {
-            return;
+            return Ok(());
         }
         let ending = match (ending, control.order()) {
             (Ending::Stopped, Order::Drain) => Ending::Preempted,
             (Ending::Stopped, Order::TimeOut) => Ending::TimedOut,
             (ending, _) => ending,
         };
-        if let Err(error) = outbox.push(goods, Some(ending)) {
-            // Its lease will run out.
-            tracing::error!(%error, "the end of an attempt could not be kept");
-        }
+        let unfit = match &ending {
+            Ending::Unfit { need, message } => Some((need.clone(), message.clone())),
+            _ => None,
+        };
+        let Err(error) = outbox.push(goods, Some(ending)) else {
+            return unfit.map_or(Ok(()), Err);
+        };
+        // What was trained is in memory; it counts if it is delivered from there, and another worker
+        // goes on from it.
+        let (need, message) = (surroundings::unkept(&error), surroundings::unkept_text(&error));
+        let (need, message) = unfit.unwrap_or((need, message));
+        outbox.end_unkept(Ending::Unfit { need: need.clone(), message: message.clone() });
+        Err((need, message))
     }
 
     /// The checkpoint to resume from.
@@ -111,14 +133,22 @@ impl Bench {
 }
 
 /// Runs `action` on a thread of its own, so that training never holds up a heartbeat.
-async fn on_a_thread<T: Send + 'static>(action: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+async fn on_a_thread<T: Send + 'static>(
+    action: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
     let (sender, receiver) = oneshot::channel();
     let run = move || {
         // Nobody waits any more if the worker is going.
         let _ = sender.send(action());
     };
-    thread::Builder::new().name("trial".to_owned()).spawn(run).ok()?;
-    receiver.await.ok()
+    thread::Builder::new().name("trial".to_owned()).spawn(run)?;
+    receiver.await.map_err(io::Error::other)
+}
+
+/// The end of an attempt that has no thread to run on.
+fn threadless(error: &io::Error) -> Ending {
+    let message = format!("no thread could be started for the trial: {error}");
+    Ending::Unfit { need: Need::System, message }
 }
 
 /// Trains on this thread.
@@ -133,10 +163,10 @@ fn train(
     let ended = match catch_unwind(run) {
         Ok(Ok(ended)) => ended,
         Ok(Err(error)) => return (None, of_error(error)),
-        Err(panic) => return (None, failed(&format!("panicked: {}", text_of(&*panic)))),
+        Err(panic) => return (None, panicked(&text_of(&*panic))),
     };
-    if let Some(failure) = &desk.failure {
-        return (None, failed(failure));
+    if let Some(failure) = desk.failure.take() {
+        return (None, failure);
     }
     let (commit, ending) = match ended {
         Ended::Stopped(commit) => (commit, Ending::Stopped),
@@ -157,10 +187,20 @@ fn failed(message: &str) -> Ending {
     Ending::Error { message: message.to_owned() }
 }
 
+/// A panic is a fault of the program, unless it says that the machine is at its limits.
+fn panicked(text: &str) -> Ending {
+    let message = format!("panicked: {text}");
+    if surroundings::says_limits(text) {
+        return Ending::Unfit { need: Need::System, message };
+    }
+    Ending::Error { message }
+}
+
 fn of_error(error: trainer::Error) -> Ending {
     match error {
         trainer::Error::Checkpoint(message) => Ending::CheckpointUnusable { message },
         trainer::Error::OutOfMemory(message) => Ending::OutOfMemory { message },
+        trainer::Error::Unfit { need, message } => Ending::Unfit { need, message },
         trainer::Error::Other(message) => Ending::Error { message },
     }
 }

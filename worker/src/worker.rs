@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::path::PathBuf;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rheo_core::id::{StateId, WorkerId};
+use rheo_core::needs::Inventory;
 use rheo_core::sweep::{Held, WorkerInfo};
 use rheo_core::trainer::Trainer;
 use rheo_proto::refusal::Refusal;
@@ -18,11 +19,14 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::control::{Control, Order};
-use crate::link::{Link, pauses};
+use crate::exit::{Error, Exit};
+use crate::fitness::Fitness;
+use crate::link::{Answer, Goodbye, Link, pauses};
 use crate::orphan::see_off;
 use crate::outbox::obey;
 use crate::settings::Settings;
-use crate::spool::{self, Spool};
+use crate::spool::Spool;
+use crate::surroundings;
 use crate::trial::Bench;
 
 /// How long one call waits for work.
@@ -31,63 +35,11 @@ const WAIT: Duration = Duration::from_secs(20);
 /// How long saying goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(2);
 
+/// How often a worker that lacks something looks whether that has changed.
+const EXAMINE: Duration = Duration::from_secs(5);
+
 /// How often progress is told at least, so that people see it move.
 const PROGRESS: Duration = Duration::from_secs(1);
-
-/// Why a worker ended although nothing went wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// Every sweep has ended.
-    NothingLeft,
-    /// There was no work for longer than it was told to wait.
-    Idle,
-    /// It was asked to go, and everything is delivered.
-    Drained,
-}
-
-/// Why a worker could not do its work.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The spool cannot be used.
-    #[error("commits cannot be kept on disk")]
-    Spool(#[from] spool::Error),
-    /// The coordinator could not be reached.
-    #[error("the coordinator cannot be reached: {0}")]
-    Unreachable(Refusal),
-    /// The coordinator does not want this worker.
-    #[error("the coordinator refused: {0}")]
-    Refused(Refusal),
-    /// It is ended before a trial could commit anything.
-    #[error(
-        "{left} s are left, of which leaving may take {grace} s: too little for any trial; ask for more walltime, or give less `--grace`"
-    )]
-    NoTime {
-        /// Seconds until its end.
-        left: u64,
-        /// Seconds that leaving may take.
-        grace: u64,
-    },
-    /// This worker has not what it takes to speak to the coordinator: address, trust or token.
-    #[error("{0}")]
-    Access(Refusal),
-    /// The coordinator that answers runs another state than the one whose trials this worker has.
-    #[error("{refusal}. Its trials were stopped, and what they had made lies in `{}`", spool.display())]
-    Foreign {
-        /// What it said.
-        refusal: Refusal,
-        /// The spool directory.
-        spool: PathBuf,
-    },
-    /// It had to go before everything was delivered.
-    #[error(
-        "not everything was delivered: it lies in `{}` and is delivered by the next worker that starts with this spool",
-        spool.display()
-    )]
-    Undelivered {
-        /// The spool directory.
-        spool: PathBuf,
-    },
-}
 
 /// The trials that run.
 type Running = Arc<Mutex<BTreeMap<Held, (u32, Arc<Control>)>>>;
@@ -96,7 +48,8 @@ struct Worker {
     settings: Settings,
     /// When it is ended whatever it does.
     ends: Option<Instant>,
-    info: WorkerInfo,
+    info: Mutex<WorkerInfo>,
+    fitness: Arc<Fitness>,
     bench: Bench,
     /// The state that it works for, once it has joined.
     home: Mutex<Option<StateId>>,
@@ -113,16 +66,33 @@ pub async fn run(
     drain: CancellationToken,
 ) -> Result<Exit, Error> {
     let worker = WorkerId(Uuid::now_v7());
-    let spool = Arc::new(Spool::open(&settings.spool, worker)?);
     let link = Arc::new(Link::new(settings.access.clone()));
+    let mut info = WorkerInfo {
+        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        pid: std::process::id(),
+        slots: settings.slots,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        place: settings.place.clone(),
+        inventory: None,
+    };
+    let spool = match Spool::open(&settings.spool, worker) {
+        Ok(spool) => Arc::new(spool),
+        Err(error) => {
+            // So that people see at the coordinator what is missing here.
+            let reason = surroundings::unkept_text(&error);
+            let told = async {
+                link.join(worker, &info, None).await?;
+                link.leave(worker, Goodbye::Useless(reason)).await
+            };
+            // It may be away.
+            let _ = tokio::time::timeout(GOODBYE, told).await;
+            return Err(error.into());
+        }
+    };
+    info.inventory = look(&trainer, &spool, 0).await;
     let worker = Worker {
-        info: WorkerInfo {
-            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-            pid: std::process::id(),
-            slots: settings.slots,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            place: settings.place.clone(),
-        },
+        info: Mutex::new(info),
+        fitness: Arc::default(),
         bench: Bench { worker, link, spool, trainer, pace: Arc::default() },
         home: Mutex::default(),
         ends: settings.deadline.map(|left| Instant::now() + left),
@@ -142,6 +112,10 @@ impl Worker {
 
     fn home(&self) -> MutexGuard<'_, Option<StateId>> {
         self.home.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn info(&self) -> WorkerInfo {
+        self.info.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn free_slots(&self) -> u32 {
@@ -170,6 +144,7 @@ impl Worker {
         tokio::select! {
             error = heartbeat => Err(error),
             exit = acquire => exit,
+            never = self.examine() => match never {},
             () = self.time_to_leave() => {
                 tracing::info!("the time of this worker is over");
                 Ok(Exit::Drained)
@@ -211,7 +186,7 @@ impl Worker {
         let mut waits = pauses();
         loop {
             let pause = waits.next().unwrap_or(WAIT);
-            match self.bench.link.join(self.bench.worker, &self.info, None).await {
+            match self.bench.link.join(self.bench.worker, &self.info(), None).await {
                 Ok(joined) => {
                     self.bench.spool.dedicate(joined.state)?;
                     tracing::info!(state = %joined.state, "joined");
@@ -235,7 +210,7 @@ impl Worker {
     async fn rejoin(&self) -> Result<(), Error> {
         let is_bound = !self.running().is_empty() || !self.bench.spool.is_empty();
         let state = self.home().filter(|_| is_bound);
-        match self.bench.link.join(self.bench.worker, &self.info, state).await {
+        match self.bench.link.join(self.bench.worker, &self.info(), state).await {
             Ok(joined) => {
                 let before = self.home().replace(joined.state);
                 if before != Some(joined.state) {
@@ -297,6 +272,34 @@ impl Worker {
         }
     }
 
+    /// Looks again at what is here while that keeps trials away, and joins again when it has changed.
+    async fn examine(&self) -> Infallible {
+        loop {
+            tokio::time::sleep(EXAMINE).await;
+            let mut info = self.info();
+            let said = info.inventory.take();
+            let revision = said.as_ref().map_or(0, |said| said.revision);
+            if !self.fitness.is_doubted() {
+                continue;
+            }
+            let Bench { trainer, spool, worker, link, .. } = &self.bench;
+            let Some(mut now) = look(trainer, spool, revision).await else { continue };
+            if !self.fitness.has_changed(said.as_ref(), &now, &**trainer) {
+                continue;
+            }
+            now.revision += 1;
+            info.inventory = Some(now);
+            // If it is away, it is told later.
+            let state = *self.home();
+            if link.join(*worker, &info, state).await.is_ok() {
+                tracing::info!("something has changed here: trials are tried again");
+                *self.info.lock().unwrap_or_else(PoisonError::into_inner) = info;
+                self.fitness.renewed();
+                self.freed.notify_one();
+            }
+        }
+    }
+
     /// Keeps the slots busy until there is nothing left.
     async fn acquire(&self) -> Result<Exit, Error> {
         let mut busy = Instant::now();
@@ -311,14 +314,18 @@ impl Worker {
                 tracing::info!("too little time is left for another trial");
                 return Ok(Exit::Drained);
             }
+            if let Some(reason) = self.fitness.enough() {
+                return Err(Error::Unfit { reason });
+            }
             if free == 0 || !self.has_time() {
                 self.freed.notified().await;
                 continue;
             }
             match self.ask(free).await {
-                Ok((assignments, nothing_left)) => {
+                Ok(Answer { assignments, nothing_left, unfit }) => {
                     reached = Instant::now();
                     waits = pauses();
+                    self.fitness.told(unfit);
                     if nothing_left && assignments.is_empty() && self.running().is_empty() {
                         return Ok(Exit::NothingLeft);
                     }
@@ -340,7 +347,9 @@ impl Worker {
             }
             let idle = self.settings.idle.is_some_and(|idle| busy.elapsed() > idle);
             if idle && self.running().is_empty() {
-                return Ok(Exit::Idle);
+                // Whoever started it can start another where it is of more use.
+                let cause = self.fitness.cause();
+                return cause.map_or(Ok(Exit::Idle), |reason| Err(Error::Unfit { reason }));
             }
         }
     }
@@ -353,7 +362,7 @@ impl Worker {
     }
 
     /// Asks for work, and again when a slot becomes free meanwhile.
-    async fn ask(&self, free: u32) -> Result<(Vec<Assignment>, bool), Refusal> {
+    async fn ask(&self, free: u32) -> Result<Answer, Refusal> {
         let held: Vec<Held> = self.running().keys().cloned().collect();
         let wait = self.settings.idle.map_or(WAIT, |idle| idle.min(WAIT));
         let wait = wait.min(self.time_for_trials());
@@ -361,7 +370,9 @@ impl Worker {
         let ask = link.acquire(*worker, &held, free, self.settings.sweep.as_ref(), wait);
         tokio::select! {
             reply = ask => reply,
-            () = self.freed.notified() => Ok((Vec::new(), false)),
+            () = self.freed.notified() => {
+                Ok(Answer { unfit: self.fitness.cause(), ..Answer::default() })
+            }
         }
     }
 
@@ -375,9 +386,16 @@ impl Worker {
             Entry::Occupied(_) => return,
         }
         let (bench, running) = (self.bench.clone(), Arc::clone(&self.running));
-        let freed = Arc::clone(&self.freed);
+        let (freed, fitness) = (Arc::clone(&self.freed), Arc::clone(&self.fitness));
         self.tasks.spawn(async move {
-            bench.run(assignment, control).await;
+            let trainer = Arc::clone(&bench.trainer);
+            match bench.run(assignment, control).await {
+                Ok(()) => fitness.worked(),
+                Err((need, cause)) => {
+                    let fingerprint = trainer.fingerprint(&need);
+                    fitness.failed(need, cause, fingerprint);
+                }
+            }
             running.lock().unwrap_or_else(PoisonError::into_inner).remove(&held);
             freed.notify_one();
         });
@@ -415,7 +433,12 @@ impl Worker {
             return result.and(Err(undelivered));
         }
         // A trial that is still in the middle of a step is given back without what it did last.
-        let goodbye = self.bench.link.leave(self.bench.worker, false);
+        let goodbye = match &result {
+            Err(Error::Unfit { reason }) => Goodbye::Useless(reason.clone()),
+            Err(Error::Spool(error)) => Goodbye::Useless(surroundings::unkept_text(error)),
+            _ => Goodbye::Done,
+        };
+        let goodbye = self.bench.link.leave(self.bench.worker, goodbye);
         // It may be away; it will notice that nothing is leased to this worker.
         let _ = tokio::time::timeout(GOODBYE, goodbye).await;
         if let Some(spool) = Arc::into_inner(self.bench.spool) {
@@ -423,4 +446,11 @@ impl Worker {
         }
         if is_left { result.and(Err(undelivered)) } else { result }
     }
+}
+
+/// What is here, looked at where waiting for a slow disk holds nothing up.
+async fn look(trainer: &Arc<dyn Trainer>, spool: &Arc<Spool>, revision: u32) -> Option<Inventory> {
+    let (trainer, spool) = (Arc::clone(trainer), Arc::clone(spool));
+    let looked = move || surroundings::look(&*trainer, &spool, revision);
+    tokio::task::spawn_blocking(looked).await.ok()?
 }

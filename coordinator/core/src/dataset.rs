@@ -4,6 +4,73 @@
 //! fetches them need them, and neither may depend on the other. Where to fetch from is not said
 //! here: mirrors come and go, contents do not.
 
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Task, TaskKind, TextSource};
+
+/// The data sets that are read from files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DataSet {
+    /// Handwritten digits.
+    Mnist,
+    /// Small photographs.
+    Cifar10,
+    /// Texts of the user's own.
+    Text,
+}
+
+impl DataSet {
+    /// Every set.
+    pub const ALL: [Self; 3] = [Self::Mnist, Self::Cifar10, Self::Text];
+
+    /// The set that `task` reads, if it reads one.
+    pub fn of(task: &Task) -> Option<Self> {
+        match task.kind {
+            TaskKind::Smnist | TaskKind::Psmnist => Some(Self::Mnist),
+            TaskKind::Gscifar10 => Some(Self::Cifar10),
+            TaskKind::CharLm => (task.source != TextSource::Markov).then_some(Self::Text),
+            TaskKind::Digits | TaskKind::Copy | TaskKind::Evidence => None,
+        }
+    }
+
+    /// The name in messages and of the directory that may hold it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mnist => "mnist",
+            Self::Cifar10 => "cifar10",
+            Self::Text => "ptb",
+        }
+    }
+
+    /// Whether `rheo data fetch` knows where it lies.
+    pub fn can_be_fetched(self) -> bool {
+        self != Self::Text
+    }
+
+    /// What to do where it is missing.
+    pub fn remedy(self) -> String {
+        match self {
+            Self::Mnist | Self::Cifar10 => format!(
+                "name its directory by `--data DIR`, RHEO_DATA or `task.data`; `rheo data fetch {0}` downloads it to `data/{0}`",
+                self.name()
+            ),
+            Self::Text => "name the directory of your texts by `--data DIR`, RHEO_DATA or `task.data`, or set `task.source: markov`, which needs no file".to_owned(),
+        }
+    }
+
+    /// The most training, validation and test samples that a task can take of files with so many;
+    /// nothing for texts, which are not counted in samples.
+    pub fn parts(self, train: u64, test: u64) -> Option<[u64; 3]> {
+        let validation = match self {
+            Self::Mnist => train / 6,
+            Self::Cifar10 => train / 10,
+            Self::Text => return None,
+        };
+        Some([train - validation, validation, test])
+    }
+}
+
 /// One file of a data set. The file may lie compressed under `name` with `.gz` behind it; mirrors
 /// compress differently, so `bytes` and `sha256` are those of the uncompressed content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,6 +14,7 @@ mod demand;
 mod event;
 mod name;
 mod state;
+mod unfit;
 mod view;
 
 pub use decide::Command;

@@ -12,6 +12,7 @@ pub mod fleet;
 pub mod history;
 pub mod id;
 pub mod metric;
+pub mod needs;
 pub mod numerics;
 pub mod part;
 pub mod plan;

@@ -11,6 +11,7 @@ use crate::config::{TrialConfig, field};
 use crate::definition::{Definition, Method};
 use crate::history::{History, Keeps};
 use crate::id::Digest;
+use crate::needs::Need;
 use crate::sampler::{Grid, Random, Sampler, Shuffled, Sobol, Suggestion};
 use crate::space::Point;
 use crate::space::axes::Axes;
@@ -130,16 +131,36 @@ impl Plan {
         self.sampler.suggest(history, point)
     }
 
+    /// What trial `index` needs of its worker; nothing if its configuration cannot run.
+    pub(crate) fn needs(&self, index: u64, suggestion: &Suggestion) -> Option<Vec<Need>> {
+        let config = config(&self.base, &suggestion.point, self.seed_of(index)).ok()?;
+        Some(Need::of(&config))
+    }
+
+    fn seed_of(&self, index: u64) -> u64 {
+        let position = usize::try_from(index % self.seeds()).unwrap_or(0);
+        self.seeds.get(position).copied().unwrap_or(0)
+    }
+
     /// Trial `index`, whose point is `suggestion`.
     pub fn trial(&self, index: u64, suggestion: &Suggestion) -> Result<PlannedTrial, Error> {
         let point = self.point_of(index);
-        let position = usize::try_from(index % self.seeds()).unwrap_or(0);
-        let seed = self.seeds.get(position).copied().unwrap_or(0);
+        let seed = self.seed_of(index);
         let swept = Point::clone(&suggestion.point);
         let config = config(&self.base, &swept, seed).map_err(|source| Error { point, source })?;
         let resolved = resolved(&config).map_err(|source| Error { point, source })?;
         Ok(PlannedTrial { index, point, seed: config.seed, swept, resolved, config })
     }
+}
+
+/// What every trial of `definition` needs of its worker, if no parameter changes it.
+pub(crate) fn common_needs(definition: &Definition) -> Option<Vec<Need>> {
+    let mut parameters = definition.space.parameters.iter();
+    if parameters.any(|parameter| Need::depends_on(&parameter.path)) {
+        return None;
+    }
+    let fixed = config(&definition.base, &Point::default(), definition.seed).ok()?;
+    Some(Need::of(&fixed))
 }
 
 /// The axes of a definition.

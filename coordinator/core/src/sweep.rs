@@ -13,6 +13,7 @@ mod command;
 mod decide;
 mod effect;
 mod event;
+mod fitness;
 mod invariant;
 mod origin;
 mod outcome;
@@ -26,8 +27,11 @@ pub(crate) use decide::end_leases_of;
 pub use decide::{decide, execute};
 pub use effect::{Effect, effects};
 pub use event::{Event, Reopened};
+pub use fitness::{NoFit, UnfitWorker};
 pub use origin::{Held, Incarnations, Origin};
 pub use outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
 pub use rejection::Rejection;
-pub use state::{Done, Lease, Planned, Requests, State, Sweep, Trial, Worker, WorkerInfo};
+pub use state::{
+    Departure, Done, Lease, Planned, Requests, State, Sweep, Trial, Worker, WorkerInfo,
+};
 pub use view::{Assignment, Counts, Phase, Status, SweepView, TrialView, WorkLeft};

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 
 use crate::config::TrialConfig;
 use crate::metric::{Metrics, Report};
+use crate::needs::{Inventory, Need};
 use crate::row::{Rows, Summary};
 
 /// Trains trials. One value serves all slots of a worker, from several threads at once.
@@ -23,6 +24,17 @@ pub trait Trainer: Send + Sync {
         resume: Option<&[u8]>,
         session: &mut dyn Session,
     ) -> Result<Ended, Error>;
+
+    /// What this machine has for trials, as far as training knows: data sets and devices. Nothing
+    /// where nobody looks.
+    fn inventory(&self) -> Option<Inventory> {
+        None
+    }
+
+    /// A number that changes when that has changed on which it depends whether `need` is met.
+    fn fingerprint(&self, _need: &Need) -> u64 {
+        0
+    }
 }
 
 /// The worker's side of a running trial. Calls are cheap and do not wait for the network, except
@@ -119,7 +131,15 @@ pub enum Error {
     /// Memory ran out.
     #[error("out of memory: {0}")]
     OutOfMemory(String),
-    /// Anything else: missing data, an error of libtorch.
+    /// The worker lacks something that the trial needs.
+    #[error("{message}")]
+    Unfit {
+        /// What.
+        need: Need,
+        /// Why, with path and error number where there are such.
+        message: String,
+    },
+    /// Anything else, such as an error of libtorch.
     #[error("{0}")]
     Other(String),
 }

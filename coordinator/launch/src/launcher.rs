@@ -29,6 +29,8 @@ pub struct Order {
     pub pilot: PilotId,
     /// The name under which it is submitted.
     pub tag: String,
+    /// Nodes on which it must not run.
+    pub exclude: Vec<String>,
 }
 
 /// Why a cluster did not do what it was asked.

@@ -21,6 +21,9 @@ use tokio_util::task::TaskTracker;
 /// A worker that dies earlier than this after its start has not worked.
 const TOO_SHORT: Duration = Duration::from_secs(10);
 
+/// The exit code of a worker that has found out that it cannot be of use: another would not be, either.
+const GAVE_UP: i32 = 1;
+
 /// So many deaths in a row that come too early are enough.
 const ATTEMPTS: u32 = 4;
 
@@ -79,6 +82,16 @@ pub enum Error {
         /// The last lines of it.
         last: String,
     },
+    /// Every worker has left because it could not be of use, and said why in its log.
+    #[error("worker {number} has given up; the end of `{}`:\n{last}", log.display())]
+    GaveUp {
+        /// Which worker, from 1.
+        number: u32,
+        /// Its log.
+        log: PathBuf,
+        /// The last lines of it.
+        last: String,
+    },
     /// A worker died at every start.
     #[error("worker {number} keeps dying ({status}); the end of `{}`:\n{last}", log.display())]
     KeepsDying {
@@ -95,7 +108,7 @@ pub enum Error {
 
 impl Workers {
     /// Runs the workers until each has left by itself, or until `stop`; then they are asked to
-    /// leave, and killed after the grace period.
+    /// leave, and killed after the grace period. That some gave up is no error while others did not.
     pub async fn run(&self, stop: CancellationToken) -> Result<(), Error> {
         let tracker = TaskTracker::new();
         let failed = stop.child_token();
@@ -104,7 +117,8 @@ impl Workers {
             let (workers, stop, failed) = (self.clone(), stop.clone(), failed.clone());
             handles.push(tracker.spawn(async move {
                 let result = workers.keep(number, &failed).await;
-                if result.is_err() && !stop.is_cancelled() {
+                let gave_up = matches!(result, Err(Error::GaveUp { .. }));
+                if result.is_err() && !gave_up && !stop.is_cancelled() {
                     // One that cannot live says that none can.
                     failed.cancel();
                 }
@@ -112,13 +126,16 @@ impl Workers {
             }));
         }
         tracker.close();
-        let mut result = Ok(());
+        let (mut result, mut gave_up) = (Ok(()), Vec::new());
         for handle in handles {
-            if let Ok(Err(error)) = handle.await {
-                result = result.and(Err(error));
+            match handle.await {
+                Ok(Err(error @ Error::GaveUp { .. })) => gave_up.push(error),
+                Ok(Err(error)) => result = result.and(Err(error)),
+                Ok(Ok(())) | Err(_) => {}
             }
         }
-        result
+        let all = gave_up.len() == self.count as usize;
+        result.and(gave_up.pop().filter(|_| all).map_or(Ok(()), Err))
     }
 
     async fn keep(&self, number: u32, stop: &CancellationToken) -> Result<(), Error> {
@@ -142,6 +159,12 @@ impl Workers {
                 let log = self.log(number);
                 let last = last_lines(&log);
                 return Err(Error::Refuses { number, log, last });
+            }
+            if status.code() == Some(GAVE_UP) {
+                tracing::warn!(number, "a worker has given up");
+                let log = self.log(number);
+                let last = last_lines(&log);
+                return Err(Error::GaveUp { number, log, last });
             }
             early_deaths = if began.elapsed() < TOO_SHORT { early_deaths + 1 } else { 1 };
             tracing::warn!(number, %status, "a worker died and is started again");
@@ -262,6 +285,20 @@ mod tests {
         let workers = shell("echo no such setting >&2; exit 2", directory.path());
         let error = workers.run(CancellationToken::new()).await.unwrap_err();
         assert!(matches!(&error, Error::Refuses { last, .. } if last == "  no such setting"));
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_gives_up_is_not_started_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let script = format!("echo started >>{0}/starts; echo no data >&2; exit 1", path.display());
+        let error = shell(&script, path).run(CancellationToken::new()).await.unwrap_err();
+        assert!(error.to_string().ends_with("  no data"), "{error}");
+        assert_eq!(std::fs::read_to_string(path.join("starts")).unwrap(), "started\n");
+        // One of two that gives up holds the other up in no way.
+        let script = format!("mkdir {0}/one 2>/dev/null && exit 1; exit 0", path.display());
+        let two = Workers { count: 2, ..shell(&script, path) };
+        two.run(CancellationToken::new()).await.unwrap();
     }
 
     #[tokio::test]

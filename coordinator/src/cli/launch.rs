@@ -13,11 +13,12 @@ use std::path::PathBuf;
 
 use rheo_core::fleet::{FleetName, PilotId, Spec};
 use rheo_core::id::SweepName;
+use rheo_core::sweep::Planned;
 use rheo_launch::Order;
 use serde_json::json;
 
 use super::failure::Failure;
-use super::{Global, env, format, submit};
+use super::{Global, dataset, env, format, submit};
 use crate::client::Client;
 use crate::paths;
 
@@ -104,7 +105,7 @@ impl Common {
 /// The first pilot of a fleet, for what is only looked at.
 fn example(name: &FleetName) -> Order {
     let pilot = PilotId { fleet: name.clone(), number: 1 };
-    Order { tag: format!("rheo-{name}-0000000000-1"), pilot }
+    Order { tag: format!("rheo-{name}-0000000000-1"), pilot, exclude: Vec::new() }
 }
 
 /// Makes sure that a coordinator runs, submits the sweep if there is one, and wants the fleet.
@@ -114,8 +115,14 @@ async fn launch(
     spec: Spec,
     reach: coordinator::Reach,
 ) -> Result<(), Failure> {
-    let sweep = common.file.as_ref().map(|file| submit::read(file).map(|read| (file, read.0)));
-    let sweep = sweep.transpose()?;
+    let mut sweep = None;
+    if let Some(file) = &common.file {
+        let (text, parsed) = submit::read(file)?;
+        if spec.launcher == "local" {
+            dataset::require(&Planned::new(parsed.definition), common.data.as_deref())?;
+        }
+        sweep = Some((file, text));
+    }
     let as_json = global.json()?;
     let mut client: Client = coordinator::ensure(global, reach).await?;
     if let Some((file, text)) = sweep {

@@ -10,7 +10,7 @@ use rheo_core::sweep::Planned;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
-use super::{Global, format, point, submit};
+use super::{Global, dataset, format, point, submit};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -19,6 +19,8 @@ pub(super) struct Args {
     /// How many trials to show.
     #[arg(long, value_name = "N", default_value_t = 10)]
     trials: u64,
+    #[command(flatten)]
+    data: dataset::Args,
 }
 
 pub(super) fn run(global: &Global, args: &Args) -> Result<(), Failure> {
@@ -26,14 +28,18 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     let (_, parsed) = submit::read(&args.file)?;
     let planned = Planned::new(parsed.definition);
     let shown = first(&planned, args.trials);
+    let missing = args.data.check(&planned)?;
     if as_json {
-        return Ok(format::print_json(&json(&planned, &shown))?);
+        return Ok(format::print_json(&json(&planned, &shown, &missing))?);
     }
     describe(&planned.definition, &planned)?;
     trials(&planned, &shown)?;
     if let Some(trial) = shown.first() {
         format::print(format!("\nThe whole configuration of trial {}:", trial.index))?;
         format::print(yaml_like(&trial.resolved, 1))?;
+    }
+    for missing in missing {
+        format::note(format!("warning: {missing}"));
     }
     Ok(())
 }
@@ -124,7 +130,7 @@ pub(super) fn yaml_like(value: &Value, depth: usize) -> String {
     text
 }
 
-fn json(planned: &Planned, shown: &[PlannedTrial]) -> Value {
+fn json(planned: &Planned, shown: &[PlannedTrial], missing: &[String]) -> Value {
     let trial = |trial: &PlannedTrial| {
         json!({
             "index": trial.index,
@@ -142,6 +148,7 @@ fn json(planned: &Planned, shown: &[PlannedTrial]) -> Value {
         "points": planned.plan.points(),
         "seeds": planned.definition.seeds,
         "parameters": planned.definition.space.parameters,
+        "missing_data": missing,
         "first": shown.iter().map(trial).collect::<Vec<_>>(),
     })
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rheo_core::id::SweepName;
-use rheo_core::sweep::{Phase, SweepView};
+use rheo_core::sweep::{Phase, Planned, SweepView};
 use rheo_launch::local::{self, Workers};
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::failure::Failure;
 use super::progress::Display;
 use super::serve::{Listen, Places, Running, exit_when_asked_again, interruption};
-use super::{Global, env, format, offline, status, submit, summary, wait};
+use super::{Global, dataset, env, format, offline, status, submit, summary, wait};
 use crate::app::Settings;
 use crate::client::Client;
 use crate::report::report;
@@ -43,6 +43,9 @@ pub(super) struct Args {
     /// Directory of data files such as MNIST, for tasks that do not name one.
     #[arg(long, env = env::DATA, value_name = "DIR", value_parser = super::path())]
     data: Option<PathBuf>,
+    /// Give up after so many seconds in which no worker has what the trials need that wait.
+    #[arg(long, value_name = "SECONDS", default_value_t = wait::UNFIT_TIMEOUT.as_secs_f64())]
+    unfit_timeout: f64,
     /// Seconds that a lease lasts.
     #[arg(long, value_name = "SECONDS", default_value_t = Settings::LEASE.as_secs_f64(), hide = true)]
     lease: f64,
@@ -65,8 +68,14 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
     }
     let (text, parsed) = submit::read(&args.file)?;
     let slots = slots(&args, parsed.definition.most_threads())?;
-    let interrupted = interruption()?;
+    wait::patience(args.unfit_timeout)?;
     let settings = settings(global, &args)?;
+    let planned = Planned::new(parsed.definition);
+    // A state that exists may hold this sweep, with no trial left that needs data.
+    if !settings.journal().exists() {
+        dataset::require(&planned, args.data.as_deref())?;
+    }
+    let interrupted = interruption()?;
     // A worker that would not start is found out before anything is recorded.
     offline::check(&arguments(&settings.state, &args, slots)).await?;
     let running = start(global, &args.file, settings).await?;
@@ -74,7 +83,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
     let mut crew = Crew::default();
     let mut session = Session { global, running: &running, args: &args, crew: &mut crew };
     let whole = async {
-        let sweep = session.run(&mut client, slots, &text).await?;
+        let sweep = session.run(&mut client, slots, (&text, &planned)).await?;
         session.crew.leave().await;
         let verdict = tell(&mut client, &running, global, &sweep, as_json).await;
         handed::run(&mut session, &mut client).await?;
@@ -172,8 +181,12 @@ impl Session<'_> {
         &mut self,
         client: &mut Client,
         slots: u32,
-        text: &str,
+        (text, planned): (&str, &Planned),
     ) -> Result<SweepView, Failure> {
+        let known = client.sweep(&planned.definition.name).await;
+        if known.is_err() || known.is_ok_and(|(known, _)| known.phase != Phase::Ended) {
+            dataset::require(planned, self.args.data.as_deref())?;
+        }
         let file = self.args.file.display().to_string();
         let (sweep, created) = client.submit(&file, text).await?;
         announce(self.global, &sweep, created);
@@ -195,9 +208,14 @@ impl Session<'_> {
         let mut watching = client.watch(&sweep.name).await?;
         let mut display = Display::new();
         let mut last = sweep.clone();
+        let patience = wait::patience(self.args.unfit_timeout)?;
+        let mut looking = client.clone();
+        let unfit = wait::until_nothing_fits(&mut looking, &sweep.name, patience);
+        tokio::pin!(unfit);
         let result = loop {
             let moment = tokio::select! {
                 moment = watching.next() => moment?,
+                cause = &mut unfit => break Err(nothing_fits(&cause?, patience)),
                 left = self.crew.left() => {
                     if let Err(failure) = left {
                         break Err(failure);
@@ -217,6 +235,14 @@ impl Session<'_> {
         display.end();
         result
     }
+}
+
+/// Nobody here can run what is left.
+fn nothing_fits(cause: &str, patience: Duration) -> Failure {
+    Failure::Other(anyhow::anyhow!(
+        "for {} s no worker could run the trials that wait: {cause}\nhelp: no trial is lost or counted as tried: run the same command again once that is mended",
+        patience.as_secs_f64()
+    ))
 }
 
 fn announce(global: &Global, sweep: &SweepView, created: bool) {

@@ -1,11 +1,14 @@
 //! `rheo status`: where sweeps are in their life.
 
-use rheo_core::sweep::{Counts, EndReason, SweepView};
+use std::collections::BTreeMap;
+
+use rheo_core::sweep::{Counts, EndReason, SweepView, UnfitWorker};
 use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::select::{self, SweepWord};
 use super::{Global, format};
+use crate::client::Overview;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -16,7 +19,7 @@ pub(super) struct Args {
 pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     let as_json = global.json()?;
     let mut client = global.connect().await?;
-    let (mut sweeps, trouble) = client.sweeps().await?;
+    let Overview { mut sweeps, trouble, unfit } = client.overview().await?;
     if let Some(word) = args.sweep.as_ref().filter(|word| **word != SweepWord::All) {
         let name = select::one(&mut client, word).await?;
         // Asked for by name, so that an unknown one is an error.
@@ -24,7 +27,12 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     }
     if as_json {
         let sweeps: Vec<Value> = sweeps.iter().map(json).collect();
-        let value = json!({ "running": client.is_live, "trouble": trouble, "sweeps": sweeps });
+        let value = json!({
+            "running": client.is_live,
+            "trouble": trouble,
+            "sweeps": sweeps,
+            "unfit": unfit,
+        });
         return Ok(format::print_json(&value)?);
     }
     if sweeps.is_empty() {
@@ -35,6 +43,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     if let Some(trouble) = trouble {
         format::note(format!("rows are safe in the journal, but cannot be written: {trouble}"));
     }
+    tell_unfit(&sweeps, &unfit);
     super::launch::tell_trouble(&client.fleets().await?);
     let unfinished = sweeps.iter().any(|sweep| sweep.ended.is_none());
     if !client.is_live && unfinished {
@@ -49,6 +58,30 @@ pub(super) fn nobody_works(global: &Global) -> String {
     format!(
         "no coordinator runs here: `{rheo} run FILE` goes on on this machine, `{rheo} launch` on others"
     )
+}
+
+/// The most causes that are told.
+const CAUSES: usize = 8;
+
+/// Says which workers get no trials, and why.
+fn tell_unfit(sweeps: &[SweepView], unfit: &[UnfitWorker]) {
+    for sweep in sweeps {
+        if let Some(no_fit) = &sweep.no_fit {
+            let (name, cause) = (&sweep.name, &no_fit.cause);
+            format::note(format!("{name}: no worker can run the trials that wait: {cause}"));
+        }
+    }
+    let mut causes: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for worker in unfit {
+        let left = if worker.left { ", left" } else { "" };
+        let name = format!("{} on {}{left}", worker.pid, worker.host);
+        causes.entry(&worker.cause).or_default().push(name);
+    }
+    for (cause, workers) in causes.iter().take(CAUSES) {
+        let (first, more) = (&workers[0], workers.len() - 1);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format::note(format!("unfit: worker {first}{more}: {cause}"));
+    }
 }
 
 /// Sweeps, one a line.
@@ -115,6 +148,7 @@ pub(super) fn json(sweep: &SweepView) -> Value {
         "counts": sweep.counts,
         "metric": sweep.metric,
         "maximize": sweep.maximize,
+        "no_fit": sweep.no_fit.as_ref().map(|no_fit| &no_fit.cause),
         "best": sweep.best.map(|(trial, value)| json!({ "trial": trial, "value": value })),
     })
 }

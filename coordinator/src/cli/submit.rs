@@ -3,17 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use rheo_core::spec::{self, Parsed};
+use rheo_core::sweep::Planned;
 use rheo_proto::file;
 use serde_json::json;
 
 use super::failure::Failure;
-use super::{Global, format};
+use super::{Global, dataset, format};
 use crate::{app, shell};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The sweep file.
     file: PathBuf,
+    #[command(flatten)]
+    data: dataset::Args,
 }
 
 /// Reads a sweep file and says what its author may not have meant.
@@ -30,7 +33,8 @@ pub(super) fn read(path: &Path) -> Result<(String, Parsed), Failure> {
 
 pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     let json = global.json()?;
-    let (text, _) = read(&args.file)?;
+    let (text, parsed) = read(&args.file)?;
+    let missing = args.data.check(&Planned::new(parsed.definition))?;
     if global.server.is_none() {
         // Submitting is a way to begin.
         app::make_state(&global.state)?;
@@ -44,6 +48,10 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     format::print(&sweep.name)?;
     let what = if created { "submitted" } else { "was submitted before" };
     format::note(format!("{} {what}: {} trials", sweep.name, sweep.counts.trials));
+    // Where workers of another machine find their data, they know better.
+    for missing in missing.iter().filter(|_| global.server.is_none()) {
+        format::note(format!("warning: on this machine, {missing}"));
+    }
     if !client.is_live {
         let (rheo, file) = (global.rheo(), shell::path(&args.file));
         format::note(format!(

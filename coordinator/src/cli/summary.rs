@@ -70,7 +70,7 @@ async fn failures(client: &mut Client, sweep: &SweepView, state: &Path) -> Resul
     }
     let (name, rheo) = (&sweep.name, command(state));
     Ok(format::print(format!(
-        "`{rheo} retry {name}` tries failed trials again; `{rheo} trials {name} --status failed` lists them"
+        "`{rheo} retry {name} --failed` queues failed trials again, and running the sweep again tries them; `{rheo} trials {name} --status failed` lists them"
     ))?)
 }
 

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use rheo_core::id::SweepName;
-use rheo_core::sweep::{EndReason, Phase, SweepView};
+use rheo_core::sweep::{EndReason, NoFit, Phase, SweepView};
+use rheo_core::time::{Clock as _, Timestamp};
 
 use super::failure::Failure;
 use super::select::{self, SweepWord};
 use super::status::nobody_works;
 use super::{Global, format, status};
 use crate::client::Client;
+use crate::clock::SystemClock;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -18,13 +20,60 @@ pub(super) struct Args {
     /// Give up after so many seconds, with exit code 1.
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<f64>,
+    /// Say so after so many seconds in which no worker has what the trials need that wait.
+    #[arg(long, value_name = "SECONDS", default_value_t = UNFIT_TIMEOUT.as_secs_f64())]
+    unfit_timeout: f64,
+}
+
+/// So long no worker may have what the trials need that wait.
+pub(super) const UNFIT_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// How often it is looked whether one has.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// A number of seconds above zero.
+pub(super) fn patience(seconds: f64) -> Result<Duration, Failure> {
+    let patience = Duration::try_from_secs_f64(seconds).ok().filter(|patience| !patience.is_zero());
+    patience.ok_or_else(|| {
+        Failure::usage(format!("--unfit-timeout is not a number of seconds above 0: `{seconds}`"))
+    })
+}
+
+/// Waits until no worker has had for so long what the trials of a sweep need that wait, and says why.
+pub(super) async fn until_nothing_fits(
+    client: &mut Client,
+    sweep: &SweepName,
+    patience: Duration,
+) -> Result<String, Failure> {
+    let clock = SystemClock::new(Timestamp::default());
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let (sweep, _) = client.sweep(sweep).await?;
+        let lasting = |no_fit: &NoFit| clock.now().since(no_fit.since) >= patience;
+        if let Some(no_fit) = sweep.no_fit.filter(lasting) {
+            return Ok(no_fit.cause);
+        }
+    }
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     let as_json = global.json()?;
     let mut client = global.connect().await?;
     let sweep = select::one(&mut client, &args.sweep).await?;
-    let watching = until_ended(global, &mut client, &sweep);
+    let patience = patience(args.unfit_timeout)?;
+    let mut looking = client.clone();
+    let watching = async {
+        let ended = until_ended(global, &mut client, &sweep);
+        tokio::pin!(ended);
+        tokio::select! {
+            ended = &mut ended => return ended,
+            // Who cannot say is not there, which is found out below.
+            Ok(cause) = until_nothing_fits(&mut looking, &sweep, patience) => {
+                format::note(format!("no worker can run what is left of {sweep}: {cause}"));
+            }
+        }
+        ended.await
+    };
     let timeout = match args.timeout.map(Duration::try_from_secs_f64) {
         None => Duration::MAX,
         Some(Ok(timeout)) => timeout,

@@ -120,22 +120,33 @@ impl SweepService for Service {
         &self,
         _request: Request<v1::ListSweepsRequest>,
     ) -> Result<Response<v1::ListSweepsResponse>, Status> {
-        let view = |state: &State| -> Vec<SweepView> {
+        let present = self.coordinator.live.present(Instant::now());
+        let view = move |state: &State| -> (Vec<SweepView>, Vec<v1::UnfitWorker>) {
             let sweeps = state.order.iter().filter_map(|name| state.sweeps.get(name));
-            sweeps.map(SweepView::of).collect()
+            let view = |sweep| SweepView::among_workers(state, sweep, |id| present.contains(&id));
+            let unfit = state.unfit_workers().into_iter().map(Into::into);
+            (sweeps.map(view).collect(), unfit.collect())
         };
-        let sweeps = self.coordinator.handle.read(view).await?.into_iter();
-        let sweeps = sweeps.map(|sweep| self.told(sweep)).collect();
-        Ok(Response::new(v1::ListSweepsResponse { sweeps, trouble: self.coordinator.trouble() }))
+        let (sweeps, unfit) = self.coordinator.handle.read(view).await?;
+        let sweeps = sweeps.into_iter().map(|sweep| self.told(sweep)).collect();
+        let trouble = self.coordinator.trouble();
+        Ok(Response::new(v1::ListSweepsResponse { sweeps, trouble, unfit }))
     }
 
     async fn get_sweep(
         &self,
         request: Request<v1::GetSweepRequest>,
     ) -> Result<Response<v1::GetSweepResponse>, Status> {
-        let view =
-            |sweep: &rheo_core::sweep::Sweep| Ok((SweepView::of(sweep), sweep.source.clone()));
-        let (sweep, source) = self.of_sweep(&request.into_inner().sweep, view).await?;
+        let name = wire::sweep(&request.into_inner().sweep)?;
+        let present = self.coordinator.live.present(Instant::now());
+        let found = self.coordinator.handle.read(move |state| {
+            let Some(sweep) = state.sweeps.get(&name) else {
+                return Err(Rejection::UnknownSweep(name));
+            };
+            let view = SweepView::among_workers(state, sweep, |id| present.contains(&id));
+            Ok((view, sweep.source.clone()))
+        });
+        let (sweep, source) = found.await?.map_err(Failure::Rejected)?;
         Ok(Response::new(v1::GetSweepResponse { sweep: Some(self.told(sweep)), source }))
     }
 

@@ -31,6 +31,8 @@ const WAITING: usize = room::WORKERS;
 
 /// How long after that a worker may take to be heard of again before it is taken to be gone.
 const MARGIN: Duration = Duration::from_secs(10);
+/// The longest that a worker waits in one call that lacks what the waiting trials need.
+const UNFIT_WAIT: Duration = Duration::from_secs(5);
 
 /// Serves workers.
 pub(crate) struct Service {
@@ -84,10 +86,11 @@ impl WorkerService for Service {
             let text = format!("{WAITING} calls wait for work, which is all that may");
             refusal::status(Reason::Full, text, None)
         })?;
-        let (assignments, left) = self.wait_for_work(wish, wait).await?;
+        let Answer { assignments, left, unfit, .. } = self.wait_for_work(wish, wait).await?;
         Ok(Response::new(v1::AcquireResponse {
             assignments: assignments.into_iter().map(Into::into).collect(),
             nothing_left: left == WorkLeft::None,
+            unfit,
         }))
     }
 
@@ -203,10 +206,13 @@ impl WorkerService for Service {
     ) -> Result<Response<v1::LeaveResponse>, Status> {
         let request = request.into_inner();
         let worker = wire::sender(&request.worker)?;
-        tracing::info!(%worker, lost = request.lost, "a worker left");
+        tracing::info!(%worker, lost = request.lost, unfit = request.unfit, "a worker left");
         self.coordinator.live.left(worker);
-        let command =
-            if request.lost { Command::ReportLost { worker } } else { Command::Leave { worker } };
+        let command = match request.unfit {
+            _ if request.lost => Command::ReportLost { worker },
+            Some(reason) => Command::LeaveUnfit { worker, reason },
+            None => Command::Leave { worker },
+        };
         self.coordinator.handle.execute(command, Vec::new(), |_, _| ()).await?;
         Ok(Response::new(v1::LeaveResponse {}))
     }
@@ -220,27 +226,38 @@ struct Wish {
     only: Option<SweepName>,
 }
 
+/// What it gets.
+struct Answer {
+    assignments: Vec<Assignment>,
+    /// Whether more may come.
+    left: WorkLeft,
+    /// How long the next trial still waits.
+    pause: Option<Duration>,
+    /// What the worker lacks of what the trials need that wait.
+    unfit: Option<String>,
+}
+
 impl Service {
     /// Leases trials, waiting until there are some, there can be none, or `wait` is over.
-    async fn wait_for_work(
-        &self,
-        wish: Wish,
-        wait: Duration,
-    ) -> Result<(Vec<Assignment>, WorkLeft), Status> {
-        let deadline = Instant::now() + wait;
+    async fn wait_for_work(&self, wish: Wish, wait: Duration) -> Result<Answer, Status> {
+        let mut deadline = Instant::now() + wait;
         loop {
             let woken = self.coordinator.live.work().notified();
             tokio::pin!(woken);
             // From here on a wake-up is not missed, whatever the engine says in between.
             woken.as_mut().enable();
-            let (assignments, left, pause) = self.ask_for_work(&wish).await?;
+            let answer = self.ask_for_work(&wish).await?;
             // Only now is it a worker that is known.
             self.coordinator.live.asks(wish.worker, wish.only.clone(), deadline + MARGIN);
-            let nothing_to_wait_for = left == WorkLeft::None || Instant::now() >= deadline;
-            if !assignments.is_empty() || nothing_to_wait_for || self.stop.is_cancelled() {
-                return Ok((assignments, left));
+            let nothing_to_wait_for = answer.left == WorkLeft::None || Instant::now() >= deadline;
+            if !answer.assignments.is_empty() || nothing_to_wait_for || self.stop.is_cancelled() {
+                return Ok(answer);
             }
-            let until = pause.map_or(deadline, |pause| deadline.min(Instant::now() + pause));
+            if answer.unfit.is_some() {
+                // It should look at itself soon.
+                deadline = deadline.min(Instant::now() + UNFIT_WAIT);
+            }
+            let until = answer.pause.map_or(deadline, |pause| deadline.min(Instant::now() + pause));
             tokio::select! {
                 () = woken => {}
                 () = tokio::time::sleep_until(until) => {}
@@ -249,11 +266,8 @@ impl Service {
         }
     }
 
-    /// What the worker gets now, whether more may come, and how long the next trial still waits.
-    async fn ask_for_work(
-        &self,
-        wish: &Wish,
-    ) -> Result<(Vec<Assignment>, WorkLeft, Option<Duration>), Status> {
+    /// What the worker gets now.
+    async fn ask_for_work(&self, wish: &Wish) -> Result<Answer, Status> {
         let Wish { worker, held, slots, only } = wish;
         let (worker, slots) = (*worker, *slots);
         let lease = self.coordinator.settings.lease;
@@ -265,7 +279,10 @@ impl Service {
         let view = move |state: &State, _: &[_]| {
             let assignments = state.assignments(worker, &known);
             let pause = state.next_ready(wanted.as_ref(), now).map(|at| at.since(now));
-            (assignments, state.work_left(worker, wanted.as_ref()), pause)
+            let left = state.work_left(worker, wanted.as_ref());
+            let unfit = assignments.is_empty();
+            let unfit = unfit.then(|| state.unfit_for_waiting(worker, wanted.as_ref())).flatten();
+            Answer { assignments, left, pause, unfit }
         };
         Ok(self.coordinator.handle.execute(command, Vec::new(), view).await?)
     }

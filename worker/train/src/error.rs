@@ -2,7 +2,10 @@
 //!
 //! Divergence is not here: a loss that is not finite is a result.
 
+use rheo_core::config::{Device, TrialConfig};
+use rheo_core::needs::Need;
 use rheo_core::trainer;
+use rustix::io::Errno;
 use tch::TchError;
 
 use crate::{checkpoint, task};
@@ -54,6 +57,13 @@ fn first_line(error: &TchError) -> String {
 const OUT_OF_MEMORY: [&str; 4] =
     ["can't allocate memory", "not enough memory", "out of memory", "std::bad_alloc"];
 
+/// How libtorch says that a GPU does not work.
+const NO_GPU: [&str; 4] = ["CUDA error", "CUDA driver", "cuDNN error", "CUBLAS_STATUS"];
+
+/// Errors of the system that say something of the machine and nothing of the file: no more threads,
+/// open files or memory.
+const SYSTEM: [Errno; 4] = [Errno::AGAIN, Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+
 impl From<Error> for trainer::Error {
     fn from(error: Error) -> Self {
         let text = chain(&error);
@@ -70,8 +80,56 @@ impl From<Error> for trainer::Error {
     }
 }
 
+impl Error {
+    /// What it means to a worker that runs the trial of `config`: what is wrong with the worker is
+    /// told apart from what is wrong with the trial.
+    pub(crate) fn in_trial(self, config: &TrialConfig) -> trainer::Error {
+        match self.lacking(config) {
+            Some(need) => trainer::Error::Unfit { need, message: chain(&self) },
+            None => self.into(),
+        }
+    }
+
+    /// What the worker lacks, if that is what is wrong.
+    fn lacking(&self, config: &TrialConfig) -> Option<Need> {
+        use task::Error as Data;
+        let data = |is: fn(&Need) -> bool| Need::of(config).into_iter().find(is);
+        match self {
+            Self::NoDevice => Some(Need::Device(Device::Cuda)),
+            Self::Torch(error) => {
+                let text = error.to_string();
+                let is_broken = NO_GPU.iter().any(|sign| text.contains(sign));
+                let is_full = OUT_OF_MEMORY.iter().any(|sign| text.contains(sign));
+                let on_gpu = config.resources.device == Device::Cuda;
+                (on_gpu && is_broken && !is_full).then_some(Need::Device(Device::Cuda))
+            }
+            // What a configuration asks for, no worker has.
+            Self::Data(Data::Pool { .. } | Data::Seed { .. } | Data::ShortText { .. })
+            | Self::Memory { .. }
+            | Self::Checkpoint(_)
+            | Self::Interrupted => None,
+            Self::Data(Data::TooFew { .. }) => data(|need| matches!(need, Need::Samples { .. })),
+            Self::Data(error) if is_of_the_system(error) => Some(Need::System),
+            Self::Data(_) => data(|need| matches!(need, Need::Data { .. })),
+        }
+    }
+}
+
+/// Whether the machine is at its limits, whatever it was that could not be done.
+fn is_of_the_system(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let io = error.downcast_ref::<std::io::Error>().and_then(Errno::from_io_error);
+        if io.is_some_and(|errno| SYSTEM.contains(&errno)) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
 /// The messages of an error and of its sources, the outermost first.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {

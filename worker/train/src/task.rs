@@ -262,43 +262,9 @@ fn assemble(
 /// Why the data of a task cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nobody said where the files are.
-    #[error(
-        "no data directory for {set}: set task.data or RHEO_DATA, or run `rheo data fetch {set}`"
-    )]
-    NoDirectory {
-        /// The data set.
-        set: &'static str,
-    },
-    /// A file is not where it should be.
-    #[error(
-        "no file `{name}` or `{name}.gz` in {}: set task.data or RHEO_DATA, or run `rheo data fetch {set}`",
-        list(.looked)
-    )]
-    NoFile {
-        /// The data set.
-        set: &'static str,
-        /// The name of the file.
-        name: &'static str,
-        /// The directories that were searched.
-        looked: Vec<PathBuf>,
-    },
-    /// Nobody said where the texts are.
-    #[error(
-        "no data directory for the texts: set task.data or RHEO_DATA, or `task.source: markov`, which needs no file"
-    )]
-    NoTextDirectory,
-    /// A text is not where it should be.
-    #[error(
-        "no file `{name}` or `ptb.{name}` in {}: set task.data or RHEO_DATA to a directory with your texts, or `task.source: markov`, which needs no file",
-        list(.looked)
-    )]
-    NoText {
-        /// The name of the file.
-        name: &'static str,
-        /// The directories that were searched.
-        looked: Vec<PathBuf>,
-    },
+    /// Files are missing.
+    #[error(transparent)]
+    Files(#[from] rheo_data::Error),
     /// A text cannot be cut into columns.
     #[error(
         "the {name} text has {symbols} symbols, `{field}: {columns}` needs {needed}: lower it or take a longer text"
@@ -360,12 +326,6 @@ pub enum Error {
         /// What it says.
         seed: u64,
     },
-}
-
-fn list(directories: &[PathBuf]) -> String {
-    let names: Vec<String> =
-        directories.iter().map(|directory| format!("`{}`", directory.display())).collect();
-    names.join(" or ")
 }
 
 /// The side of an image after averaging squares of `task.pool` pixels.

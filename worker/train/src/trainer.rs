@@ -1,11 +1,17 @@
 //! [`Torch`], the trainer of a worker: the loop that asks a session after every step what to do
 //! next. All numbers come from [`crate::trial`]; nothing here enters a result.
 
-use rheo_core::config::{Analysis, TrialConfig};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::Path;
+
+use rheo_core::config::{Analysis, Device, TrialConfig};
+use rheo_core::dataset::DataSet;
+use rheo_core::needs::{Inventory, Lack, Need};
 use rheo_core::row::Rows;
 use rheo_core::trainer::{self, Ended, Next, Session, Trainer};
 
 use crate::Error;
+use crate::error::chain;
 use crate::network::Compute;
 use crate::task::{Library, Places};
 use crate::trial::{Step, Trial};
@@ -75,6 +81,35 @@ impl Trainer for Torch {
         resume: Option<&[u8]>,
         session: &mut dyn Session,
     ) -> Result<Ended, trainer::Error> {
-        Ok(self.train(config, resume, session)?)
+        self.train(config, resume, session).map_err(|error| error.in_trial(config))
+    }
+
+    fn inventory(&self) -> Option<Inventory> {
+        let mut inventory = Inventory { devices: vec![Device::Cpu], ..Inventory::default() };
+        for set in DataSet::ALL {
+            match rheo_data::find(set, self.library.data()) {
+                Ok(found) => inventory.data.push(found),
+                Err(error) => inventory
+                    .lacks
+                    .push(Lack { need: Need::Data { set, directory: None }, cause: chain(&error) }),
+            }
+        }
+        if tch::Cuda::is_available() {
+            inventory.devices.push(Device::Cuda);
+        } else {
+            let (need, cause) = (Need::Device(Device::Cuda), Error::NoDevice.to_string());
+            inventory.lacks.push(Lack { need, cause });
+        }
+        Some(inventory)
+    }
+
+    fn fingerprint(&self, need: &Need) -> u64 {
+        let (Need::Data { set, directory } | Need::Samples { set, directory, .. }) = need else {
+            return 0;
+        };
+        let named = directory.as_ref().map(Path::new).or(self.library.data());
+        let mut hasher = DefaultHasher::new();
+        named.map(|directory| rheo_data::fingerprint(*set, directory)).hash(&mut hasher);
+        hasher.finish()
     }
 }

@@ -68,7 +68,20 @@ impl Default for Resources {
 }
 
 /// Where a trial computes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Device {
     /// The processor.
@@ -76,6 +89,16 @@ pub enum Device {
     Cpu,
     /// A GPU, by operations of libtorch; analyses stay on the processor.
     Cuda,
+}
+
+impl Device {
+    /// The name in sweep files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+        }
+    }
 }
 
 /// What computes a network over a sequence. The row of a trial in `trials` says what did.

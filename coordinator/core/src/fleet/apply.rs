@@ -26,6 +26,7 @@ impl Event {
             Self::Scaled { fleet, .. }
             | Self::Drained { fleet, .. }
             | Self::Stopped { fleet, .. }
+            | Self::NodeUnfit { fleet, .. }
             | Self::Troubled { fleet, .. } => fleet,
             Self::PilotPlanned { pilot, .. }
             | Self::PilotSeen { pilot, .. }
@@ -67,6 +68,7 @@ impl Fleet {
         self.failures = 0;
         self.not_before = crate::time::Timestamp::default();
         self.trouble = None;
+        self.unfit.clear();
     }
 
     pub(super) fn apply(&mut self, event: &Event) {
@@ -115,6 +117,7 @@ impl Fleet {
                     *self.ended.entry(*cause).or_default() += 1;
                 }
             }
+            Event::NodeUnfit { node, .. } => *self.unfit.entry(node.clone()).or_default() += 1,
             Event::Troubled { trouble, failure, not_before, at, .. } => {
                 self.failures = match trouble {
                     None => 0,

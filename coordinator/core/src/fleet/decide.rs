@@ -13,6 +13,7 @@ use super::demand::{self, Demand};
 use super::event::Event;
 use super::name::{FleetName, PilotId};
 use super::state::{Cause, Fleet, Mode, Phase, Pilot, Sight, Spec};
+use super::unfit::Unfit;
 use crate::id::{RequestId, WorkerId};
 use crate::sweep::{self, AttemptOutcome, Rejection, State};
 use crate::time::Timestamp;
@@ -177,7 +178,7 @@ fn refused(
     events
 }
 
-fn failed(fleet: &Fleet, text: &str, failure: bool, at: Timestamp) -> Option<Event> {
+pub(super) fn failed(fleet: &Fleet, text: &str, failure: bool, at: Timestamp) -> Option<Event> {
     // What fails during the pause was submitted before it and says nothing new.
     if failure && fleet.failures > 0 && at < fleet.not_before {
         return None;
@@ -213,7 +214,15 @@ fn reconcile(
     let mut fleet = fleet.clone();
     for (number, sight) in sights {
         let Some(pilot) = fleet.pilots.get(number) else { continue };
-        let (over, happened) = look(&fleet, *number, pilot, sight, now);
+        let (over, mut happened) = look(&fleet, *number, pilot, sight, now);
+        let is_end = happened.iter().any(|event| matches!(event, Event::PilotEnded { .. }));
+        if is_end
+            && !pilot.removing
+            && let Some(unfit) = Unfit::of(state, &fleet, *number)
+        {
+            happened.retain(|event| !matches!(event, Event::Troubled { .. }));
+            happened.extend(unfit.events(&fleet, now));
+        }
         if happened.iter().any(|event| matches!(event, Event::PilotRemoved { .. }))
             && is_at_work(state, &fleet.spec.name, *number)
         {

@@ -57,7 +57,8 @@ impl Demand {
 /// Trials that nobody has, and the threads of the next of them.
 fn claimable(sweep: &Sweep, now: Timestamp) -> (u64, u32) {
     let ready = |trial: &&crate::sweep::Trial| {
-        trial.lease.is_none() && trial.stop.is_none() && trial.not_before <= now + SOON
+        let over = sweep.closed.is_some() && trial.is_deferred();
+        trial.lease.is_none() && trial.stop.is_none() && trial.not_before <= now + SOON && !over
     };
     let waiting = sweep.live.iter().find(|(_, trial)| ready(trial)).map(|(index, _)| *index);
     let waits = sweep.live.values().filter(ready).count() as u64;

@@ -84,6 +84,17 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// The workers of a pilot could not be of use.
+    NodeUnfit {
+        /// Of which fleet.
+        fleet: FleetName,
+        /// On which node.
+        node: String,
+        /// What was lacking there.
+        cause: String,
+        /// When.
+        at: Timestamp,
+    },
     /// Something keeps pilots from running, or no longer does.
     Troubled {
         /// Which fleet.

@@ -81,6 +81,9 @@ pub struct Fleet {
     pub not_before: Timestamp,
     /// What keeps pilots from running, if anything does.
     pub trouble: Option<Trouble>,
+    /// Pilots whose workers could not be of use, by node.
+    #[serde(default)]
+    pub unfit: BTreeMap<String, u32>,
 }
 
 /// What keeps pilots from running.
@@ -262,6 +265,7 @@ impl Fleet {
             failures: 0,
             not_before: Timestamp::default(),
             trouble: None,
+            unfit: BTreeMap::new(),
         }
     }
 

@@ -21,6 +21,8 @@ pub struct FleetView {
     pub trouble: Option<Trouble>,
     /// No pilot is submitted before.
     pub not_before: Timestamp,
+    /// Nodes on which its pilots were of no use.
+    pub excluded: Vec<String>,
 }
 
 /// A pilot.
@@ -71,6 +73,7 @@ impl FleetView {
             ended: fleet.ended.clone(),
             trouble: fleet.trouble.clone(),
             not_before: fleet.not_before,
+            excluded: fleet.excluded(),
         }
     }
 

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 
 use super::event::{Event, Reopened};
 use super::outcome::{AttemptOutcome, Outcome, StopReason};
-use super::state::{Done, Lease, Planned, State, Sweep, Trial, Worker};
+use super::state::{Departure, Done, Lease, Planned, State, Sweep, Trial, Worker};
 use crate::definition::Definition;
 use crate::fleet;
 use crate::id::{AttemptId, SweepName};
 use crate::metric::Report;
+use crate::needs::Lack;
 use crate::row::RowCounts;
 use crate::time::Timestamp;
 
@@ -29,14 +30,10 @@ impl State {
             Event::SweepSubmitted { definition, source, at } => {
                 self.on_submitted(definition, source, *at);
             }
-            Event::WorkerJoined { worker, info, at } => {
-                fleet::on_joined(&mut self.fleets, &info.place);
-                let joined = Worker { info: info.clone(), joined: *at, seen: *at };
-                self.workers.insert(*worker, joined);
-            }
-            Event::WorkerLeft { worker } => {
-                self.workers.remove(worker);
-            }
+            Event::WorkerJoined { .. }
+            | Event::WorkerUnfit { .. }
+            | Event::WorkerDeparted { .. }
+            | Event::WorkerLeft { .. } => self.on_worker_event(event),
             Event::RequestNoted { request } => self.requests.insert(*request),
             Event::Fleet(event) => {
                 if let Some(request) = event.request() {
@@ -72,12 +69,49 @@ impl State {
                     sweep.on_leased(event, incarnation);
                 });
             }
-            Event::Committed { attempt, .. } | Event::AttemptEnded { attempt, .. } => {
+            Event::Committed { attempt, .. } => {
                 self.with_sweep(&attempt.trial.sweep, |sweep| sweep.on_trial_event(event));
             }
-            Event::StopRequested { trial, .. } | Event::TrialEnded { trial, .. } => {
+            Event::AttemptEnded { attempt, worker, need, error, .. } => {
+                if let (Some(need), Some(worker)) = (need, self.workers.get_mut(worker)) {
+                    let cause = error.clone().unwrap_or_default();
+                    worker.note(Lack { need: need.clone(), cause });
+                }
+                self.with_sweep(&attempt.trial.sweep, |sweep| sweep.on_trial_event(event));
+            }
+            Event::StopRequested { trial, .. }
+            | Event::TrialEnded { trial, .. }
+            | Event::TrialDeferred { trial, .. } => {
                 self.with_sweep(&trial.sweep, |sweep| sweep.on_trial_event(event));
             }
+        }
+    }
+
+    fn on_worker_event(&mut self, event: &Event) {
+        match event {
+            Event::WorkerJoined { worker, info, at } => {
+                // One that has changed joins again, and is the same worker.
+                if self.workers.get(worker).is_none_or(|known| known.departed.is_some()) {
+                    fleet::on_joined(&mut self.fleets, &info.place);
+                }
+                let (info, joined, seen) = (info.clone(), *at, *at);
+                let joined = Worker { info, joined, seen, unfit: Vec::new(), departed: None };
+                self.workers.insert(*worker, joined);
+            }
+            Event::WorkerUnfit { worker, lack } => {
+                if let Some(worker) = self.workers.get_mut(worker) {
+                    worker.note(lack.clone());
+                }
+            }
+            Event::WorkerDeparted { worker, reason, at } => {
+                if let Some(worker) = self.workers.get_mut(worker) {
+                    worker.departed = Some(Departure { at: *at, reason: reason.clone() });
+                }
+            }
+            Event::WorkerLeft { worker } => {
+                self.workers.remove(worker);
+            }
+            _ => {}
         }
     }
 
@@ -133,7 +167,8 @@ impl Sweep {
             Event::SweepClosed { reason, .. } => {
                 self.closed = Some(*reason);
                 if reason.stops_running_trials() {
-                    for trial in self.live.values_mut() {
+                    let started = self.live.values_mut().filter(|trial| !trial.is_deferred());
+                    for trial in started {
                         trial.stop = Some(StopReason::Cancelled);
                     }
                 }
@@ -145,7 +180,8 @@ impl Sweep {
 
     /// Makes parked trials wait for another attempt, with fresh retry budgets.
     fn reopen(&mut self, reopened: &[Reopened], at: Timestamp) {
-        if !reopened.is_empty() || self.next < self.planned.plan.trials() {
+        let left = self.next < self.planned.plan.trials() || !self.live.is_empty();
+        if !reopened.is_empty() || left {
             self.ended = None;
         }
         for Reopened { index, .. } in reopened {
@@ -163,6 +199,13 @@ impl Sweep {
 
     fn on_trial_event(&mut self, event: &Event) {
         match event {
+            Event::TrialDeferred { trial, suggestion, at } => {
+                self.next = self.next.max(trial.index + 1);
+                if let Some(suggestion) = suggestion {
+                    self.history.record_suggestion(suggestion);
+                }
+                self.live.entry(trial.index).or_insert_with(|| Trial::new(*at));
+            }
             Event::Committed { .. } => self.on_committed(event),
             Event::StopRequested { trial, reason } => {
                 if let Some(trial) = self.live.get_mut(&trial.index) {
@@ -185,6 +228,9 @@ impl Sweep {
             self.history.record_suggestion(suggestion);
         }
         let trial = self.live.entry(index).or_insert_with(|| Trial::new(*at));
+        if trial.attempt == 0 {
+            trial.started = *at;
+        }
         trial.attempt = attempt.number;
         trial.sequence = 0;
         trial.incarnation = incarnation;

@@ -10,6 +10,7 @@ use crate::definition::Definition;
 use crate::fleet;
 use crate::id::{AttemptId, Digest, IncarnationId, RequestId, StateId, SweepName, WorkerId};
 use crate::metric::{Metrics, Report};
+use crate::needs::Need;
 use crate::row::{RowCounts, Summary};
 
 /// One request.
@@ -87,6 +88,13 @@ pub enum Command {
     Leave {
         /// The worker.
         worker: WorkerId,
+    },
+    /// A worker goes because it cannot be of use, and gives back what it still holds.
+    LeaveUnfit {
+        /// The worker.
+        worker: WorkerId,
+        /// What it lacks, and why.
+        reason: String,
     },
     /// A worker is known to be dead.
     ReportLost {
@@ -221,6 +229,13 @@ pub enum Ending {
     /// The checkpoint to resume from is damaged or missing: the next attempt must start over.
     CheckpointUnusable {
         /// What is wrong with it.
+        message: String,
+    },
+    /// The worker lacks something that the trial needs.
+    Unfit {
+        /// What.
+        need: Need,
+        /// Why, with path and error number where there are such.
         message: String,
     },
 }

@@ -42,10 +42,14 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
             worker::finish(state, claim, work.as_ref(), ending, now)
         }
         Command::Leave { worker } => {
-            Ok(worker::depart(state, *worker, AttemptOutcome::Preempted, now))
+            Ok(worker::depart(state, *worker, (AttemptOutcome::Preempted, None), now))
+        }
+        Command::LeaveUnfit { worker, reason } => {
+            let why = Some(reason.as_str());
+            Ok(worker::depart(state, *worker, (AttemptOutcome::Preempted, why), now))
         }
         Command::ReportLost { worker } => {
-            Ok(worker::depart(state, *worker, AttemptOutcome::Lost, now))
+            Ok(worker::depart(state, *worker, (AttemptOutcome::Lost, None), now))
         }
         Command::Tick => Ok(worker::expire(state, now)),
     }

@@ -75,6 +75,9 @@ pub fn effects(event: &Event) -> Vec<Effect> {
         Event::Started { .. }
         | Event::RequestNoted { .. }
         | Event::WorkerJoined { .. }
+        | Event::WorkerUnfit { .. }
+        | Event::WorkerDeparted { .. }
+        | Event::TrialDeferred { .. }
         | Event::WorkerLeft { .. }
         | Event::LeasesRenewed { .. } => Vec::new(),
     }

@@ -11,6 +11,7 @@ use crate::id::{
     AttemptId, Digest, IncarnationId, RequestId, StateId, SweepName, TrialId, WorkerId,
 };
 use crate::metric::{Metrics, Report};
+use crate::needs::{Lack, Need};
 use crate::row::{RowCounts, Summary};
 use crate::sampler::Suggestion;
 use crate::time::Timestamp;
@@ -102,7 +103,32 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
-    /// A worker is gone.
+    /// A worker got no trial although some wait, because it lacks something that they need.
+    WorkerUnfit {
+        /// Which.
+        worker: WorkerId,
+        /// What it lacks, and why.
+        lack: Lack,
+    },
+    /// A worker has said goodbye; it is forgotten later.
+    WorkerDeparted {
+        /// Which.
+        worker: WorkerId,
+        /// Why, if it could not be of use.
+        reason: Option<String>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A trial is put off: the worker that it would have gone to lacks something that it needs.
+    TrialDeferred {
+        /// Which.
+        trial: TrialId,
+        /// The point, where it is not a function of the definition and the index.
+        suggestion: Option<Suggestion>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A worker is forgotten.
     WorkerLeft {
         /// Which.
         worker: WorkerId,
@@ -175,6 +201,9 @@ pub enum Event {
         outcome: AttemptOutcome,
         /// What went wrong.
         error: Option<String>,
+        /// What the worker lacked, if it was unfit.
+        #[serde(default)]
+        need: Option<Need>,
         /// Whether the checkpoint turned out to be unusable.
         discard_checkpoint: bool,
         /// When.
@@ -225,12 +254,14 @@ impl Event {
             Self::TrialLeased { attempt, .. }
             | Self::Committed { attempt, .. }
             | Self::AttemptEnded { attempt, .. } => Some(&attempt.trial.sweep),
-            Self::StopRequested { trial, .. } | Self::TrialEnded { trial, .. } => {
-                Some(&trial.sweep)
-            }
+            Self::StopRequested { trial, .. }
+            | Self::TrialEnded { trial, .. }
+            | Self::TrialDeferred { trial, .. } => Some(&trial.sweep),
             Self::Started { .. }
             | Self::RequestNoted { .. }
             | Self::WorkerJoined { .. }
+            | Self::WorkerUnfit { .. }
+            | Self::WorkerDeparted { .. }
             | Self::WorkerLeft { .. }
             | Self::LeasesRenewed { .. }
             | Self::Fleet(_) => None,

@@ -75,6 +75,8 @@ pub enum AttemptOutcome {
     OutOfMemory,
     /// Anything else that the worker reported.
     Error,
+    /// Its worker lacked something that the trial needs: no fault of the trial.
+    Unfit,
 }
 
 impl AttemptOutcome {
@@ -90,6 +92,7 @@ impl AttemptOutcome {
             Self::TimedOut => "timed_out",
             Self::OutOfMemory => "out_of_memory",
             Self::Error => "error",
+            Self::Unfit => "unfit",
         }
     }
 
@@ -100,7 +103,12 @@ impl AttemptOutcome {
             Self::Diverged => Some(Outcome::Diverged),
             Self::Pruned => Some(Outcome::Pruned),
             Self::Cancelled => Some(Outcome::Cancelled),
-            Self::Preempted | Self::Lost | Self::TimedOut | Self::OutOfMemory | Self::Error => None,
+            Self::Preempted
+            | Self::Lost
+            | Self::TimedOut
+            | Self::OutOfMemory
+            | Self::Error
+            | Self::Unfit => None,
         }
     }
 }

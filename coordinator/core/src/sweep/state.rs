@@ -3,7 +3,7 @@
 //! What is kept of an ended trial is small ([`Done`]), so that memory is bounded by running trials
 //! and a compact index; rows and messages are in the results.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -14,11 +14,15 @@ use crate::definition::Definition;
 use crate::fleet::{Fleet, FleetName, PilotId, Place};
 use crate::history::History;
 use crate::id::{AttemptId, Digest, RequestId, StateId, SweepName, TrialId, WorkerId};
+use crate::needs::{Inventory, Lack, Need};
 use crate::plan::{self, Plan, PlannedTrial};
 use crate::pruner::Pruner;
 use crate::row::RowCounts;
 use crate::sampler::Suggestion;
 use crate::time::Timestamp;
+
+/// Trials whose needs are looked at to know those of all.
+const SPREAD: u64 = 10_000;
 
 /// The state of the coordinator.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -83,23 +87,55 @@ pub struct Planned {
     pub plan: Arc<Plan>,
     /// What stops trials early, if anything does.
     pub pruner: Option<Arc<dyn Pruner>>,
+    /// What every trial needs of its worker, if that is the same for all.
+    pub needs: Option<Arc<[Need]>>,
 }
 
 impl Planned {
     /// Plans a definition.
     pub fn new(definition: Definition) -> Self {
         let plan = Arc::new(Plan::new(&definition));
-        Self { definition, plan, pruner: None }
+        let needs = plan::common_needs(&definition).map(Arc::from);
+        Self { definition, plan, pruner: None, needs }
     }
 
     /// Trial `index` as it runs.
     pub fn trial(&self, history: &History, index: u64) -> Result<PlannedTrial, plan::Error> {
+        self.plan.trial(index, &self.suggestion(history, index))
+    }
+
+    fn suggestion(&self, history: &History, index: u64) -> Suggestion {
         let point = self.plan.point_of(index);
         let suggestion = match recorded(history, point) {
             Some(recorded) => Some(recorded.clone()),
             None => self.plan.suggest(history, point),
         };
-        self.plan.trial(index, &suggestion.unwrap_or_default())
+        suggestion.unwrap_or_default()
+    }
+
+    /// What trial `index` needs of its worker; nothing if its configuration cannot run.
+    pub(super) fn needs_of(&self, history: &History, index: u64) -> Vec<Need> {
+        self.plan.needs(index, &self.suggestion(history, index)).unwrap_or_default()
+    }
+
+    /// What trials need of their workers; where that differs, of some that are spread evenly over the
+    /// sweep.
+    pub fn needs_of_all(&self) -> BTreeSet<Need> {
+        if let Some(common) = &self.needs {
+            return common.iter().cloned().collect();
+        }
+        let trials = self.plan.trials();
+        let (mut history, mut needs) = (self.plan.history(), BTreeSet::new());
+        // A point that depends on those before it cannot be skipped to.
+        let step = if self.plan.records_points() { 1 } else { trials.div_ceil(SPREAD).max(1) };
+        let indices = (0..SPREAD).map(|n| n * step).take_while(|index| *index < trials);
+        for index in indices {
+            if let Some(suggestion) = self.new_suggestion(&history, index) {
+                history.record_suggestion(&suggestion);
+            }
+            needs.extend(self.needs_of(&history, index));
+        }
+        needs
     }
 
     /// The suggestion to record when trial `index` is first leased: none if it follows from the
@@ -226,6 +262,21 @@ pub struct Worker {
     pub joined: Timestamp,
     /// When it last got or renewed a lease.
     pub seen: Timestamp,
+    /// What it turned out to lack since it joined.
+    #[serde(default)]
+    pub unfit: Vec<Lack>,
+    /// When and why it said goodbye, if it has.
+    #[serde(default)]
+    pub departed: Option<Departure>,
+}
+
+/// The goodbye of a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Departure {
+    /// When.
+    pub at: Timestamp,
+    /// Why, if it could not be of use.
+    pub reason: Option<String>,
 }
 
 /// What a worker says of itself.
@@ -242,6 +293,9 @@ pub struct WorkerInfo {
     /// Where it runs, as far as what started it has said.
     #[serde(default)]
     pub place: Place,
+    /// What it has; not known of workers of older versions.
+    #[serde(default)]
+    pub inventory: Option<Inventory>,
 }
 
 /// The ids of the last requests that were dealt with; bounded, the oldest are forgotten.
@@ -404,6 +458,8 @@ impl Sweep {
     /// Whether nothing is left to do.
     pub fn is_over(&self) -> bool {
         let started_all = self.next >= self.planned.plan.trials();
-        self.live.is_empty() && (started_all || self.closed.is_some())
+        let closed = self.closed.is_some();
+        let left = self.live.values().any(|trial| !(closed && trial.is_deferred()));
+        !left && (started_all || closed)
     }
 }

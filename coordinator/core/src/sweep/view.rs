@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::fitness::NoFit;
 use super::origin::{Held, Origin};
 use super::outcome::{EndReason, Outcome, StopReason};
 use super::state::{Done, State, Sweep, Trial};
@@ -69,6 +70,7 @@ impl Status {
         }
         match sweep.live.get(&index) {
             None => Self::Queued,
+            Some(trial) if trial.is_deferred() => Self::Queued,
             Some(trial) if trial.lease.is_some() => Self::Running,
             Some(_) => Self::Waiting,
         }
@@ -151,6 +153,9 @@ pub struct SweepView {
     /// who is there now; whoever shows it to people does.
     #[serde(default)]
     pub idle: bool,
+    /// Why no worker takes the trials that wait, if none has what they need.
+    #[serde(default)]
+    pub no_fit: Option<NoFit>,
 }
 
 impl SweepView {
@@ -175,7 +180,13 @@ impl SweepView {
             maximize: definition.objective.goal == crate::metric::Goal::Maximize,
             best: sweep.best,
             idle: false,
+            no_fit: None,
         }
+    }
+
+    /// The view of `sweep` among those workers of `state` that are `present`.
+    pub fn among_workers(state: &State, sweep: &Sweep, present: impl Fn(WorkerId) -> bool) -> Self {
+        Self { no_fit: state.no_fit(sweep, present), ..Self::of(sweep) }
     }
 }
 
@@ -184,10 +195,11 @@ impl Sweep {
     pub fn counts(&self) -> Counts {
         let running = self.live.values().filter(|trial| trial.lease.is_some()).count() as u64;
         let trials = self.planned.plan.trials();
+        let deferred = self.live.values().filter(|trial| trial.is_deferred()).count() as u64;
         Counts {
             trials,
-            queued: trials - self.next,
-            waiting: self.live.len() as u64 - running,
+            queued: trials - self.next + deferred,
+            waiting: self.live.len() as u64 - running - deferred,
             running,
             completed: self.count(Outcome::Completed),
             diverged: self.count(Outcome::Diverged),
@@ -249,7 +261,7 @@ impl TrialView {
             attempt: trial.map(|t| t.attempt).or(done.map(|d| d.attempt)).unwrap_or(0),
             worker: lease.map(|lease| lease.worker),
             not_before: trial.filter(|_| status == Status::Waiting).map(|trial| trial.not_before),
-            started: trial.map(|t| t.started).or(done.map(|d| d.started)),
+            started: trial.filter(|t| t.attempt > 0).map(|t| t.started).or(done.map(|d| d.started)),
             ended: done.map(|done| done.ended),
             objective: done.and_then(|done: &Done| done.objective),
             checkpoint: trial.and_then(|t| t.checkpoint).or(done.and_then(|d| d.checkpoint)),

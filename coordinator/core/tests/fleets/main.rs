@@ -12,4 +12,5 @@ mod day;
 mod plot;
 mod runner;
 mod scenario;
+mod unfit;
 mod world;

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod states;
+mod unfit;
 mod world;
 
 use std::collections::BTreeMap;
@@ -39,21 +40,24 @@ enum Happening {
     Cancel,
     Retry(Option<u64>),
     Restart,
+    /// The surroundings of the worker change so many times.
+    Change(u8, u32),
+    LeaveUnfit(u8),
     /// An earlier command comes again.
     Again(prop::sample::Index),
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
     use Happening::{
-        Acquire, Again, Cancel, Commit, Crash, Finish, Leave, Pass, Pause, Renew, ReportLost,
-        Restart, Resume, Retry,
+        Acquire, Again, Cancel, Change, Commit, Crash, Finish, Leave, LeaveUnfit, Pass, Pause,
+        Renew, ReportLost, Restart, Resume, Retry,
     };
     let worker = || 0..3u8;
     prop_oneof![
         8 => (worker(), 1..3u32).prop_map(|(worker, slots)| Acquire(worker, slots)),
         3 => worker().prop_map(Renew),
         8 => (worker(), any::<usize>(), 0..3u64).prop_map(|(w, which, n)| Commit(w, which, n)),
-        8 => (worker(), any::<usize>(), 0..11u8).prop_map(|(w, which, how)| Finish(w, which, how)),
+        8 => (worker(), any::<usize>(), 0..13u8).prop_map(|(w, which, how)| Finish(w, which, how)),
         2 => worker().prop_map(Crash),
         1 => worker().prop_map(Leave),
         1 => worker().prop_map(ReportLost),
@@ -63,6 +67,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => Just(Cancel),
         2 => prop::option::of(0..8u64).prop_map(Retry),
         1 => Just(Restart),
+        3 => (worker(), 0..9u32).prop_map(|(worker, revision)| Change(worker, revision)),
+        1 => worker().prop_map(LeaveUnfit),
         6 => any::<prop::sample::Index>().prop_map(Again),
     ]
 }
@@ -116,6 +122,12 @@ fn happen(world: &mut World, happening: &Happening) {
         Happening::Restart => {
             world.start();
         }
+        Happening::Change(n, revision) => world.join_as(worker(n), revision),
+        Happening::LeaveUnfit(n) => {
+            world.jobs.remove(&worker(n));
+            let reason = "no disk".to_owned();
+            world.send(Command::LeaveUnfit { worker: worker(n), reason }).unwrap();
+        }
         Happening::Again(ref index) => {
             let command = index.get(&world.sent).clone();
             // Repeated, late and out of order: whatever it does, it must not do harm.
@@ -143,7 +155,7 @@ proptest! {
 
     #[test]
     fn no_trial_is_lost_or_run_twice_whatever_happens(
-        file in prop::sample::select(vec![GRID, WEIGHTED, LIMITED]),
+        file in prop::sample::select(vec![GRID, WEIGHTED, LIMITED, MIXED]),
         happenings in prop::collection::vec(happening(), 0..120),
     ) {
         let mut world = World::new(file);

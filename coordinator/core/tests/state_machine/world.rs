@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use rheo_core::config::Device;
+use rheo_core::dataset::DataSet;
 use rheo_core::id::{AttemptId, Digest, IncarnationId, RequestId, StateId, SweepName, WorkerId};
 use rheo_core::metric::{Metric, Report};
+use rheo_core::needs::{FoundData, Inventory, Need};
 use rheo_core::row::{RowCounts, Summary};
 use rheo_core::spec;
 use rheo_core::sweep::{
-    Assignment, Claim, Command, Ending, Event, Held, Origin, Rejection, State, Work, WorkerInfo,
-    execute,
+    Assignment, AttemptOutcome, Claim, Command, Ending, Event, Held, Origin, Outcome, Rejection,
+    State, Work, WorkerInfo, execute,
 };
 use rheo_core::time::Timestamp;
 use uuid::Uuid;
@@ -46,6 +49,16 @@ parameters:
   training.batch: {values: [10, 20]}
 max_failed_trials: 2
 retry: {error: 0, lost: 0, preempted: 1}
+";
+
+/// A worker may lack what some of its trials need: a data set, or two slots.
+pub(crate) const MIXED: &str = "
+name: demo
+task: {train_size: 300, validation_size: 50, test_size: 50}
+parameters:
+  task.kind: {values: [psmnist, smnist, digits]}
+  resources.threads: {values: [2, 1]}
+retry: {lost: 1, error: 1, backoff: 2}
 ";
 
 /// What a worker knows of an attempt that it runs.
@@ -133,9 +146,22 @@ impl World {
         self.events.extend_from_slice(events);
         for event in events {
             match event {
-                Event::TrialLeased { attempt, .. } => {
+                Event::TrialLeased { attempt, worker, .. } => {
                     let last = self.attempts.insert(attempt.trial.index, attempt.number);
                     assert!(last.unwrap_or(0) < attempt.number, "attempt numbers only grow");
+                    let sweep = self.sweep();
+                    let index = attempt.trial.index;
+                    let trial = sweep.planned.trial(&sweep.history, index).unwrap();
+                    // U42: not even while it is unfit for something else.
+                    let lack = before.workers[worker].lack(&Need::of(&trial.config));
+                    assert_eq!(lack, None, "an unfit worker was given {attempt}");
+                }
+                Event::TrialEnded { outcome: Outcome::Failed, .. } => {
+                    let unfit = |event: &Event| {
+                        let outcome = AttemptOutcome::Unfit;
+                        matches!(event, Event::AttemptEnded { outcome: o, .. } if *o == outcome)
+                    };
+                    assert!(!events.iter().any(unfit), "an unfit worker failed a trial");
                 }
                 Event::Committed { attempt, produced, .. } => {
                     let held = before.live(&attempt.trial).unwrap();
@@ -150,8 +176,18 @@ impl World {
     }
 
     pub(crate) fn join(&mut self, worker: WorkerId) {
-        let info = WorkerInfo { slots: 2, ..WorkerInfo::default() };
-        self.send(Command::Join { worker, info, state: None }).unwrap();
+        self.join_as(worker, 0);
+    }
+
+    /// Joins after so many changes of its surroundings. Worker 1 has no data set, worker 2 one slot.
+    pub(crate) fn join_as(&mut self, id: WorkerId, revision: u32) {
+        let slots = if id == worker(2) { 1 } else { 2 };
+        let (devices, train, test) = (vec![Device::Cpu], 600, 100);
+        let found = FoundData { set: DataSet::Mnist, train, test };
+        let data = if id == worker(1) { Vec::new() } else { vec![found] };
+        let inventory = Some(Inventory { data, devices, revision, ..Inventory::default() });
+        let info = WorkerInfo { slots, inventory, ..WorkerInfo::default() };
+        self.send(Command::Join { worker: id, info, state: None }).unwrap();
     }
 
     /// Asks for trials, joining first if that is needed.
@@ -210,6 +246,8 @@ impl World {
             7 => (Some(job.train(1)), Ending::TimedOut),
             8 => (Some(job.train(1)), Ending::Preempted),
             9 => (None, Ending::CheckpointUnusable { message }),
+            11 => (Some(job.train(1)), Ending::Unfit { need: Need::Disk, message }),
+            12 => (None, Ending::Unfit { need: job.need(), message }),
             _ => (Some(job.train(1)), Ending::Stopped),
         };
         let claim = job.claim(worker);
@@ -239,8 +277,10 @@ impl World {
             // Longer than any lease and any pause between attempts.
             self.now = self.now + Duration::from_secs(400);
             self.send(Command::Tick).unwrap();
-            while self.acquire(worker, 1) > 0 {
-                self.finish(worker, 0, 0);
+            while self.acquire(worker, 2) > 0 {
+                while !self.held(worker).is_empty() {
+                    self.finish(worker, 0, 0);
+                }
             }
         }
         panic!("the sweep did not end: {:?}", self.sweep());
@@ -263,6 +303,14 @@ impl Job {
             produced: RowCounts { epochs: self.produced, ..RowCounts::default() },
             rows: RowCounts { epochs: rows, ..RowCounts::default() },
             reports: (first..self.produced).map(report).collect(),
+        }
+    }
+
+    /// The data set that its trial needs, or what every trial needs.
+    fn need(&self) -> Need {
+        match self.attempt.trial.index % 6 {
+            0..4 => Need::Data { set: DataSet::Mnist, directory: None },
+            _ => Need::System,
         }
     }
 

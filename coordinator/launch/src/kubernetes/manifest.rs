@@ -9,10 +9,11 @@ use std::path::Path;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, KeyToPath,
-    LocalObjectReference, ObjectFieldSelector, PersistentVolumeClaimVolumeSource,
-    PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements, SeccompProfile, Secret,
-    SecretVolumeSource, SecurityContext, Toleration, Volume, VolumeMount,
+    Affinity, Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, KeyToPath,
+    LocalObjectReference, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm,
+    ObjectFieldSelector, PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec,
+    PodTemplateSpec, ResourceRequirements, SeccompProfile, Secret, SecretVolumeSource,
+    SecurityContext, Toleration, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -203,6 +204,7 @@ fn pod(settings: &Settings, order: &Order, family: &Family, keys: &Keys) -> PodS
         image_pull_secrets: pull,
         node_selector: (!selector.is_empty()).then(|| selector.clone()),
         tolerations: Some(tolerations(settings)),
+        affinity: elsewhere(&order.exclude),
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
             run_as_user: Some(USER),
@@ -326,6 +328,34 @@ fn tolerations(settings: &Settings) -> Vec<Toleration> {
     asked.chain(silent).collect()
 }
 
+/// Keeps a pod from nodes that were of no use.
+fn elsewhere(exclude: &[String]) -> Option<Affinity> {
+    if exclude.is_empty() {
+        return None;
+    }
+    let others = NodeSelectorRequirement {
+        key: "metadata.name".to_owned(),
+        operator: "NotIn".to_owned(),
+        values: Some(exclude.to_vec()),
+    };
+    // A term of `matchFields` takes one name only.
+    let term = |name: &String| NodeSelectorRequirement {
+        values: Some(vec![name.clone()]),
+        ..others.clone()
+    };
+    let fields = exclude.iter().map(term).collect();
+    let term = NodeSelectorTerm { match_fields: Some(fields), ..NodeSelectorTerm::default() };
+    Some(Affinity {
+        node_affinity: Some(NodeAffinity {
+            required_during_scheduling_ignored_during_execution: Some(NodeSelector {
+                node_selector_terms: vec![term],
+            }),
+            ..NodeAffinity::default()
+        }),
+        ..Affinity::default()
+    })
+}
+
 fn volumes(settings: &Settings, family: &Family, keys: &Keys) -> Vec<Volume> {
     let item =
         |path: &String| KeyToPath { key: key_of(path), path: path.clone(), ..KeyToPath::default() };
@@ -399,10 +429,12 @@ mod tests {
         let settings = Settings::default();
         let keys = keys(&settings, path).unwrap();
         assert_eq!(keys["server"], b"https://rheo.ns.svc:7070\n", "the process is of this machine");
-        let order = Order { pilot: "k/1".parse().unwrap(), tag: "rheo-k-0123456789-1".to_owned() };
+        let (pilot, tag) = ("k/1".parse().unwrap(), "rheo-k-0123456789-1".to_owned());
+        let order = Order { pilot, tag, exclude: vec!["node-7".to_owned()] };
         let text = yaml(&settings, &order, &keys).unwrap();
         assert!(!text.contains("hunter2"), "{text}");
         assert!(!text.contains("aHVudGVyMg"), "{text}");
+        assert!(text.contains("NotIn") && text.contains("node-7"), "{text}");
         assert!(text.contains("CERTIFICATE") && text.contains("tls/worker.token"), "{text}");
         assert_eq!(secret(&family(&order), &keys).data.unwrap()["worker.token"].0, b"hunter2");
     }

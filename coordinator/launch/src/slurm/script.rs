@@ -31,7 +31,28 @@ pub(super) fn options(settings: &Settings, order: &Order) -> Vec<String> {
         options.push(format!("--gpus-per-node={}", settings.gpus));
     }
     options.extend(settings.options.iter().cloned());
+    if !order.exclude.is_empty() {
+        options.push(format!("--exclude={}", excluded(settings, order)));
+    }
     options
+}
+
+/// Nodes on which a pilot must not run: those that the user excludes, and those that were of no use. Of
+/// two such options `sbatch` heeds the last alone.
+fn excluded(settings: &Settings, order: &Order) -> String {
+    let mut nodes = Vec::new();
+    let mut options = settings.options.iter();
+    while let Some(option) = options.next() {
+        let value = ["--exclude=", "-x"].iter().find_map(|flag| option.strip_prefix(flag));
+        match value {
+            Some("") => nodes.extend(options.next().cloned()),
+            Some(list) => nodes.push(list.to_owned()),
+            None if option == "--exclude" => nodes.extend(options.next().cloned()),
+            None => {}
+        }
+    }
+    nodes.extend(order.exclude.iter().cloned());
+    nodes.join(",")
 }
 
 /// Where a pilot of this name says what it does.
@@ -72,7 +93,24 @@ mod tests {
     use super::*;
 
     fn order() -> Order {
-        Order { pilot: "slurm/3".parse().unwrap(), tag: "rheo-slurm-0123456789-3".to_owned() }
+        let (pilot, tag) = ("slurm/3".parse().unwrap(), "rheo-slurm-0123456789-3".to_owned());
+        Order { pilot, tag, exclude: Vec::new() }
+    }
+
+    #[test]
+    fn nodes_that_were_of_no_use_are_excluded_beside_those_of_the_user() {
+        let order = Order { exclude: vec!["n7".to_owned(), "n8".to_owned()], ..order() };
+        for (given, expected) in [
+            (&[][..], "--exclude=n7,n8"),
+            (&["--exclude=n[1-2]"], "--exclude=n[1-2],n7,n8"),
+            (&["-x", "n3"], "--exclude=n3,n7,n8"),
+            (&["-xn3"], "--exclude=n3,n7,n8"),
+            (&["--exclude", "n3"], "--exclude=n3,n7,n8"),
+        ] {
+            let options = given.iter().map(|option| (*option).to_owned()).collect();
+            let settings = Settings { options, ..Settings::default() };
+            assert_eq!(super::options(&settings, &order).last().unwrap(), expected);
+        }
     }
 
     #[test]

@@ -11,7 +11,12 @@ use crate::batch::{Error, Keys};
 
 pub(super) const COLUMNS: [Column; 18] = [
     required("attempt", Kind::U32, "", "which try of the trial, from 1"),
-    required("outcome", Kind::Str, "", "how it ended: `completed`, `preempted`, `lost`, ..."),
+    required(
+        "outcome",
+        Kind::Str,
+        "",
+        "how it ended: `completed`, `preempted`, `lost`, `unfit`, ...",
+    ),
     required("worker", Kind::Str, "", "id of the worker process"),
     required("host", Kind::Str, "", "name of its machine"),
     optional("pid", Kind::U32, "", "its process id"),

@@ -66,6 +66,10 @@ pub(in crate::cli) fn tell_trouble(fleets: &[FleetView]) {
         if let Some(why) = fleet.why_idle() {
             format::note(format!("fleet {}: {why}", fleet.spec.name));
         }
+        if !fleet.excluded.is_empty() {
+            let (name, nodes) = (&fleet.spec.name, fleet.excluded.join(", "));
+            format::note(format!("fleet {name}: no pilots on {nodes}, where two were of no use"));
+        }
     }
 }
 
@@ -148,6 +152,7 @@ fn json(fleet: &FleetView) -> Value {
         "pilots": fleet.pilots.iter().map(pilot).collect::<Vec<_>>(),
         "ended": ended.into_iter().collect::<std::collections::BTreeMap<_, _>>(),
         "trouble": fleet.why_idle(),
+        "excluded": fleet.excluded,
     })
 }
 

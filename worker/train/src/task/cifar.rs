@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rheo_core::config;
-use rheo_core::dataset::CIFAR10;
+use rheo_core::dataset::DataSet;
 use rheo_core::rng::{Purpose, TrialRng};
+use rheo_data::Error as Missing;
 
 use super::images::{Half, Images, Part, Samples, pool_sums, single};
 use super::library::Key;
@@ -24,7 +25,7 @@ const PLANE: usize = (SIDE * SIDE) as usize;
 const RECORD: usize = 1 + 3 * PLANE;
 /// More records than any file of this kind has: 403 MB.
 const MOST: usize = 1 << 17;
-/// The name of the set, also that of a directory that may hold it.
+/// The name of the set.
 const SET: &str = "cifar10";
 /// What makes a grey value of a sum of red, green and blue in these shares: 0.299, 0.587 and 0.114.
 /// Thousandths keep the sums whole, hence exact in single precision up to squares of 8 x 8.
@@ -35,7 +36,8 @@ const WHITE: f64 = 255.0 * 1000.0;
 /// The images of a CIFAR-10 task.
 pub(super) fn load(task: &config::Task, library: &Library) -> Result<Images, TrainError> {
     let side = pooled_side(task, SIDE)?;
-    let directory = library.directory(task).ok_or(Error::NoDirectory { set: SET })?;
+    let directory = library.directory(task).ok_or(Missing::NoDirectory { set: DataSet::Cifar10 });
+    let directory = directory.map_err(Error::from)?;
     let train = half(&directory, task.pool, Half::Train, library)?;
     let test = half(&directory, task.pool, Half::Test, library)?;
     let [training, validation] = split(task, train.labels.len())?;
@@ -72,31 +74,14 @@ fn half(
 ) -> Result<Arc<Samples>, TrainError> {
     let key = Key::Files { set: SET, directory: directory.to_owned(), pool, half };
     library.get(key, || {
-        let files = files(directory, half)?;
+        let found = rheo_data::files(DataSet::Cifar10, Some(directory)).map_err(Error::from)?;
+        let files = match half {
+            Half::Train => found.train,
+            Half::Test => found.test,
+        };
         let recipe = Recipe { name: format!("{SET} pool {pool}"), files: &files };
         library.keep(&recipe, || read(&files, pool as usize))
     })
-}
-
-/// The files of a half, all from the first directory that has the first of them.
-fn files(directory: &Path, half: Half) -> Result<Vec<PathBuf>, Error> {
-    let looked = vec![directory.to_owned(), directory.join(SET), directory.join(CIFAR10.directory)];
-    let names = match half {
-        Half::Train => &CIFAR10.train[..],
-        Half::Test => &[CIFAR10.test],
-    };
-    let has_first = |place: &&PathBuf| file::find(std::slice::from_ref(*place), names[0]).is_some();
-    let Some(home) = looked.iter().find(has_first).cloned() else {
-        return Err(Error::NoFile { set: SET, name: names[0], looked });
-    };
-    let home = vec![home];
-    let found: Vec<Option<PathBuf>> = names.iter().map(|name| file::find(&home, name)).collect();
-    let there = found.iter().take_while(|path| path.is_some()).count();
-    // A gap is no reduced set: a file was lost.
-    if found[there..].iter().any(Option::is_some) {
-        return Err(Error::NoFile { set: SET, name: names[there], looked: home });
-    }
-    Ok(found.into_iter().flatten().collect())
 }
 
 fn read(files: &[PathBuf], pool: usize) -> Result<Samples, TrainError> {

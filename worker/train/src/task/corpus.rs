@@ -6,12 +6,14 @@
 use std::collections::HashMap;
 use std::iter::once;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use memmap2::Mmap;
 use rheo_core::config::{self, TextSource};
+use rheo_core::dataset::DataSet;
 use rheo_core::rng::TrialRng;
+use rheo_data::Error as Missing;
 
 use super::library::Weigh;
 use super::numbers::Numbers;
@@ -19,12 +21,6 @@ use super::store::{Kept, Recipe};
 use super::{Error, Library, Split, file, markov, unusable};
 use crate::Error as TrainError;
 
-/// The name of the directory that may hold the files.
-const SET: &str = "ptb";
-/// What the names of the files may begin with.
-const PREFIX: &str = "ptb.";
-/// The files of the splits.
-const FILES: [&str; 3] = ["train.txt", "valid.txt", "test.txt"];
 /// The symbol at the end of a line.
 const END_OF_LINE: &[u8] = b"<eos>";
 /// Bytes of the largest text that is read.
@@ -74,17 +70,16 @@ pub(super) fn load(task: &config::Task, library: &Library) -> Result<Arc<Corpus>
         return library
             .text(Key::Markov(task.length, task.seed), || generate(task.length, task.seed));
     }
-    let directory = library.directory(task).ok_or(Error::NoTextDirectory)?;
+    let directory = library.directory(task).ok_or(Missing::NoDirectory { set: DataSet::Text });
+    let directory = directory.map_err(Error::from)?;
     let key = Key::Files(directory.clone(), task.source);
     let what = match task.source {
         TextSource::Ptb => "texts of symbols between white space",
         TextSource::Bytes | TextSource::Markov => "texts of bytes",
     };
     library.text(key, || {
-        let mut files = Vec::new();
-        for name in FILES {
-            files.push(find(&directory, name)?);
-        }
+        let found = rheo_data::files(DataSet::Text, Some(&directory)).map_err(Error::from)?;
+        let files: Vec<PathBuf> = found.all().cloned().collect();
         let recipe = Recipe { name: what.to_owned(), files: &files };
         library.keep(&recipe, || read(&files, task.source))
     })
@@ -121,14 +116,6 @@ fn read(files: &[PathBuf], source: TextSource) -> Result<Corpus, TrainError> {
     }
     let vocabulary = u32::try_from(vocabulary.numbers.len()).unwrap_or(u32::MAX);
     Ok(Corpus { texts: texts.map(Numbers::from), vocabulary })
-}
-
-/// The file of a split in `directory` or in its subdirectory for texts.
-fn find(directory: &Path, name: &'static str) -> Result<PathBuf, Error> {
-    let looked = vec![directory.to_owned(), directory.join(SET)];
-    file::find(&looked, name)
-        .or_else(|| file::find(&looked, &format!("{PREFIX}{name}")))
-        .ok_or(Error::NoText { name, looked })
 }
 
 /// The numbers of symbols.

@@ -1,17 +1,11 @@
-//! Data files: where they lie, how they are opened, plain or compressed by gzip, and what may be
-//! wrong with them.
+//! Data files, plain or compressed by gzip, and what may be wrong with them; where they lie is the
+//! business of `rheo-data`.
 //!
 //! Kept apart from the formats, which all begin here: memory grows with what was really read, up to
 //! a bound, so that no damaged file and no bomb can ask for gigabytes.
 
-use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read};
-use std::path::{Path, PathBuf};
-
-use flate2::bufread::GzDecoder;
-
-/// What the first two bytes of every gzip file are.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
+use std::io::{self, Read};
+use std::path::Path;
 
 /// What is wrong with a data file.
 #[derive(Debug, thiserror::Error)]
@@ -92,20 +86,9 @@ pub enum Error {
     },
 }
 
-/// The file `name` in the first of `directories` that has it, plain or compressed.
-pub(super) fn find(directories: &[PathBuf], name: &str) -> Option<PathBuf> {
-    let names = [name.to_owned(), format!("{name}.gz")];
-    let both = |directory: &PathBuf| names.each_ref().map(|name| directory.join(name));
-    directories.iter().flat_map(both).find(|path| path.is_file())
-}
-
 /// The content of a file, uncompressed.
 pub(super) fn open(path: &Path) -> Result<Box<dyn Read>, Error> {
-    let mut file = BufReader::new(File::open(path).map_err(Error::Read)?);
-    let mut start = [0; 2];
-    let known = fill(&mut file, &mut start)?;
-    let file = Cursor::new(start).take(known as u64).chain(file);
-    Ok(if start == GZIP { Box::new(GzDecoder::new(BufReader::new(file))) } else { Box::new(file) })
+    rheo_data::open(path).map_err(Error::Read)
 }
 
 /// The whole content of a file of at most `most` bytes, uncompressed.
@@ -120,14 +103,5 @@ pub(super) fn whole(path: &Path, most: u64) -> Result<Vec<u8>, Error> {
 
 /// Reads until `buffer` is full or the input ends, and says how much that was.
 pub(super) fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> Result<usize, Error> {
-    let mut known = 0;
-    while known < buffer.len() {
-        match reader.read(&mut buffer[known..]) {
-            Ok(0) => break,
-            Ok(more) => known += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Error::Read(error)),
-        }
-    }
-    Ok(known)
+    rheo_data::fill(reader, buffer).map_err(Error::Read)
 }

@@ -1,7 +1,7 @@
 //! The samples that the trials of a process share: each set is read or generated once and kept for
 //! the next trial, up to a bound on memory. What is read from files is shared with other processes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rheo_core::config;
@@ -57,6 +57,11 @@ impl Library {
     /// A library in these directories.
     pub fn new(places: Places) -> Self {
         Self { data: places.data, store: Store::new(places.samples), ..Self::default() }
+    }
+
+    /// Where data files are, for tasks that do not say it.
+    pub(crate) fn data(&self) -> Option<&Path> {
+        self.data.as_deref()
     }
 
     /// Where the files of `task` are.

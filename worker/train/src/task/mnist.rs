@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rheo_core::config::{self, TaskKind};
-use rheo_core::dataset::{DataFile, MNIST};
+use rheo_core::dataset::DataSet;
+use rheo_data::Error as Missing;
 
 use super::images::{Half, Images, Part, Samples, pool_sums, single};
 use super::legacy::Legacy;
@@ -15,7 +16,7 @@ use super::{Error, Library, buffer, enough, file, idx, pooled_side, unusable};
 use crate::Error as TrainError;
 
 const SIDE: u32 = 28;
-/// The name of the set, also that of the directory that may hold it.
+/// The name of the set.
 const SET: &str = "mnist";
 
 /// The images of an MNIST task in a trial seeded with `seed`.
@@ -25,7 +26,8 @@ pub(super) fn load(
     library: &Library,
 ) -> Result<Images, TrainError> {
     let side = pooled_side(task, SIDE)?;
-    let directory = library.directory(task).ok_or(Error::NoDirectory { set: SET })?;
+    let directory = library.directory(task).ok_or(Missing::NoDirectory { set: DataSet::Mnist });
+    let directory = directory.map_err(Error::from)?;
     let train = pair(&directory, task.pool, Half::Train, library)?;
     let test = pair(&directory, task.pool, Half::Test, library)?;
     let [training, validation] = split(task, seed, train.labels.len())?;
@@ -84,19 +86,20 @@ fn pair(
     half: Half,
     library: &Library,
 ) -> Result<Arc<Samples>, TrainError> {
-    let (images, labels) = match half {
-        Half::Train => (MNIST.train_images, MNIST.train_labels),
-        Half::Test => (MNIST.test_images, MNIST.test_labels),
-    };
     let key = Key::Files { set: SET, directory: directory.to_owned(), pool, half };
     library.get(key, || {
-        let files = [find(directory, images)?, find(directory, labels)?];
+        let found = rheo_data::files(DataSet::Mnist, Some(directory)).map_err(Error::from)?;
+        let files = match half {
+            Half::Train => found.train,
+            Half::Test => found.test,
+        };
         let recipe = Recipe { name: format!("{SET} pool {pool}"), files: &files };
         library.keep(&recipe, || read(&files, pool as usize))
     })
 }
 
-fn read([images, labels]: &[PathBuf; 2], pool: usize) -> Result<Samples, TrainError> {
+fn read(files: &[PathBuf], pool: usize) -> Result<Samples, TrainError> {
+    let (images, labels) = (&files[0], &files[1]);
     let bytes = idx::read(images, &[SIDE, SIDE]).map_err(|source| unusable(images, source))?;
     let digits = idx::read(labels, &[]).map_err(|source| unusable(labels, source))?;
     if let Some((index, &label)) = digits.iter().enumerate().find(|&(_, &label)| label > 9) {
@@ -119,10 +122,4 @@ fn read([images, labels]: &[PathBuf; 2], pool: usize) -> Result<Samples, TrainEr
     }
     let scale = 1.0 / (255.0 * (pool * pool) as f64);
     Ok(Samples { pixels: pixels.into(), scale, labels: digits.into() })
-}
-
-/// The file in `directory` or in its subdirectory for the set.
-fn find(directory: &Path, file: DataFile) -> Result<PathBuf, Error> {
-    let looked = vec![directory.to_owned(), directory.join(SET)];
-    file::find(&looked, file.name).ok_or(Error::NoFile { set: SET, name: file.name, looked })
 }

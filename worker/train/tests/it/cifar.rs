@@ -213,7 +213,7 @@ fn missing_files_are_refused_with_what_to_do() {
     assert!(error.contains("no file `data_batch_3.bin`"), "{error}");
     let mut nowhere = config(&PathBuf::new());
     nowhere.task.data = None;
-    assert!(refusal(&nowhere).contains("no data directory for cifar10: set task.data"));
+    assert!(refusal(&nowhere).contains("no data directory for cifar10: name its directory"));
 }
 
 #[test]

@@ -299,7 +299,7 @@ fn a_bomb_is_not_unpacked() {
 #[test]
 fn missing_files_are_refused_with_what_to_do() {
     let directory = tempfile::tempdir().unwrap();
-    let advice = "set task.data or RHEO_DATA, or run `rheo data fetch mnist`";
+    let advice = "name its directory by `--data DIR`, RHEO_DATA or `task.data`; `rheo data fetch mnist` downloads it to `data/mnist`";
     let looked = directory.path().display().to_string();
     let error = refusal(&config(TaskKind::Smnist, directory.path()));
     for part in [advice, &looked, &format!("{looked}/mnist"), MNIST.train_images.name] {

@@ -200,7 +200,7 @@ fn texts_that_are_missing_empty_or_too_short_are_refused_with_what_to_do() {
     }
     let mut nowhere = config.clone();
     nowhere.task.data = None;
-    assert!(refusal(&nowhere).contains("set task.data or RHEO_DATA"));
+    assert!(refusal(&nowhere).contains("name the directory of your texts by `--data DIR`"));
     let cases: [([&[u8]; 3], &str); 4] = [
         ([b"", b"", b""], "the training text has 0 symbols, `training.batch: 4` needs 5"),
         ([b"abcd", b"abc", b"abc"], "the training text has 4 symbols, `training.batch: 4` needs 5"),

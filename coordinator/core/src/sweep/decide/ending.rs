@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::config::Keep;
 use crate::id::{AttemptId, TrialId};
 use crate::metric::Metrics;
+use crate::needs::Need;
 use crate::row::Summary;
 use crate::sweep::event::Event;
 use crate::sweep::outcome::{AttemptOutcome, Outcome};
@@ -22,6 +23,8 @@ pub(super) struct End {
     /// The last message of the attempt.
     pub(super) sequence: u64,
     pub(super) error: Option<String>,
+    /// What the worker lacked, if it was unfit.
+    pub(super) need: Option<Need>,
     pub(super) discard_checkpoint: bool,
     pub(super) metrics: Metrics,
     pub(super) summary: Option<Box<Summary>>,
@@ -33,6 +36,7 @@ impl End {
             outcome,
             sequence,
             error: None,
+            need: None,
             discard_checkpoint: false,
             metrics: Metrics::new(),
             summary: None,
@@ -63,6 +67,7 @@ pub(super) fn end_attempt(
         epochs: lease.epochs,
         outcome: end.outcome,
         error: end.error.clone(),
+        need: end.need.clone(),
         discard_checkpoint: end.discard_checkpoint,
         at: now,
         not_before: now + backoff(sweep, end.outcome, spent),
@@ -135,14 +140,16 @@ fn budget(sweep: &Sweep, outcome: AttemptOutcome) -> Option<u32> {
         AttemptOutcome::Completed
         | AttemptOutcome::Diverged
         | AttemptOutcome::Pruned
-        | AttemptOutcome::Cancelled => None,
+        | AttemptOutcome::Cancelled
+        // A worker that lacks something says nothing of the trial, and gets no other like it.
+        | AttemptOutcome::Unfit => None,
     }
 }
 
-/// Losing a worker says nothing of the trial: it is tried again at once. After anything else the
+/// Losing a worker says nothing of the trial, nor does what a worker lacks: it is tried again at once. After anything else the
 /// pause doubles each time, lest a broken node burns the budget within a second.
 fn backoff(sweep: &Sweep, outcome: AttemptOutcome, spent: u32) -> Duration {
-    if matches!(outcome, AttemptOutcome::Preempted | AttemptOutcome::Lost) {
+    if matches!(outcome, AttemptOutcome::Preempted | AttemptOutcome::Lost | AttemptOutcome::Unfit) {
         return Duration::ZERO;
     }
     let first = Duration::try_from_secs_f64(sweep.planned.definition.retry.backoff);

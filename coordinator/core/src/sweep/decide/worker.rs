@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::admit::{admit, belongs};
 use super::ending::{self, End, end_attempt};
 use crate::id::{AttemptId, StateId, SweepName, TrialId, WorkerId};
+use crate::needs::Lack;
 use crate::row::RowCounts;
 use crate::sweep::command::{Claim, Ending, Work};
 use crate::sweep::event::Event;
@@ -13,7 +14,7 @@ use crate::sweep::origin::Held;
 use crate::sweep::outcome::{AttemptOutcome, StopReason};
 use crate::sweep::rejection::Rejection;
 use crate::sweep::room;
-use crate::sweep::state::{State, Sweep, Trial, WorkerInfo};
+use crate::sweep::state::{State, Sweep, Trial, Worker, WorkerInfo};
 use crate::time::Timestamp;
 
 /// Workers that hold nothing and were silent for so long are forgotten; they may join again.
@@ -31,7 +32,8 @@ pub(super) fn join(
     if of.is_some() {
         belongs(state, of)?;
     }
-    if state.workers.get(&worker).is_some_and(|known| known.info == *info) {
+    let same = |known: &Worker| known.info == *info && known.departed.is_none();
+    if state.workers.get(&worker).is_some_and(same) {
         return Ok(Vec::new());
     }
     // The job was stopped and started again: what it was before no longer lives.
@@ -69,7 +71,8 @@ pub(super) fn acquire(
     wish: Wish<'_>,
     term: Term,
 ) -> Result<Vec<Event>, Rejection> {
-    let known = state.workers.get(&worker).ok_or(Rejection::UnknownWorker(worker))?;
+    let known = state.workers.get(&worker).filter(|known| known.departed.is_none());
+    let known = known.ok_or(Rejection::UnknownWorker(worker))?;
     if !state.takes_trials(worker) {
         return Ok(Vec::new());
     }
@@ -82,33 +85,73 @@ pub(super) fn acquire(
     }
     let wanted = state.order.iter().filter(|name| wish.only.is_none_or(|only| only == *name));
     let sweeps = wanted.filter_map(|name| state.sweeps.get(name));
+    let mut lacked = None;
     for sweep in sweeps.filter(|sweep| !sweep.paused && sweep.ended.is_none()) {
-        let Some(index) = next_trial(sweep, term.0) else {
-            continue;
-        };
-        match sweep.planned.trial(&sweep.history, index) {
-            Err(error) => {
-                return Ok(vec![ending::invalid(sweep, index, error.to_string(), term.0)]);
+        match choose(sweep, known, free, term.0) {
+            Choice::Lease { index, threads } => {
+                return Ok(vec![lease(sweep, index, worker, threads, term)]);
             }
-            Ok(trial) => {
-                let threads = trial.config.resources.threads;
-                if threads <= free {
-                    return Ok(vec![lease(sweep, index, worker, threads, term)]);
-                }
-                if threads <= known.info.slots {
-                    // It fits once more slots are free; letting others overtake would starve it.
-                    return Ok(Vec::new());
-                }
-            }
+            Choice::First(events) => return Ok(events),
+            Choice::Wait => return Ok(Vec::new()),
+            Choice::Unfit(lack) => lacked = lacked.or(Some(lack)),
+            Choice::Nothing => {}
         }
     }
-    Ok(Vec::new())
+    let news = lacked.filter(|lack| known.is_news(lack));
+    Ok(news.map(|lack| Event::WorkerUnfit { worker, lack }).into_iter().collect())
 }
 
-fn next_trial(sweep: &Sweep, now: Timestamp) -> Option<u64> {
-    let ready = |trial: &Trial| trial.lease.is_none() && trial.not_before <= now;
-    let waiting = sweep.live.iter().find(|(_, trial)| ready(trial)).map(|(index, _)| *index);
-    waiting.or_else(|| sweep.is_open().then_some(sweep.next))
+/// What a worker gets of a sweep.
+enum Choice {
+    /// A trial.
+    Lease { index: u64, threads: u32 },
+    /// Something has to happen before it is asked again.
+    First(Vec<Event>),
+    /// A trial that fits once more slots are free; letting others overtake would starve it.
+    Wait,
+    /// Trials wait, and the worker lacks what they need.
+    Unfit(Lack),
+    /// No trial waits.
+    Nothing,
+}
+
+/// The first trial of `sweep` that waits and that `worker` can take. Trials that never started and
+/// that it cannot take are put off, so that they wait for others and hold nobody up.
+fn choose(sweep: &Sweep, worker: &Worker, free: u32, now: Timestamp) -> Choice {
+    let mut lacked = None;
+    for index in sweep.candidates(|trial| trial.not_before <= now) {
+        if let Some(lack) = worker.lack(&sweep.needs_of(index)) {
+            if sweep.planned.needs.is_some() {
+                // As all others.
+                return Choice::Unfit(lack);
+            }
+            lacked = lacked.or(Some(lack));
+            continue;
+        }
+        if index > sweep.next {
+            return Choice::First(deferred(sweep, index, now));
+        }
+        return match sweep.planned.trial(&sweep.history, index) {
+            Err(error) => {
+                Choice::First(vec![ending::invalid(sweep, index, error.to_string(), now)])
+            }
+            Ok(trial) => match trial.config.resources.threads {
+                threads if threads <= free => Choice::Lease { index, threads },
+                _ => Choice::Wait,
+            },
+        };
+    }
+    lacked.map_or(Choice::Nothing, Choice::Unfit)
+}
+
+/// Puts off the trials that were never started and come before `index`.
+fn deferred(sweep: &Sweep, index: u64, at: Timestamp) -> Vec<Event> {
+    let deferred = (sweep.next..index).map(|index| Event::TrialDeferred {
+        trial: TrialId::new(sweep.name().clone(), index),
+        suggestion: sweep.planned.new_suggestion(&sweep.history, index),
+        at,
+    });
+    deferred.collect()
 }
 
 fn lease(sweep: &Sweep, index: u64, worker: WorkerId, threads: u32, (at, until): Term) -> Event {
@@ -216,6 +259,9 @@ fn end_of(ending: &Ending, trial: &Trial, sequence: u64) -> End {
         Ending::CheckpointUnusable { message } => {
             End { discard_checkpoint: true, ..failed(AttemptOutcome::Error, message) }
         }
+        Ending::Unfit { need, message } => {
+            End { need: Some(need.clone()), ..failed(AttemptOutcome::Unfit, message) }
+        }
     }
 }
 
@@ -224,13 +270,18 @@ fn end_of(ending: &Ending, trial: &Trial, sequence: u64) -> End {
 pub(super) fn depart(
     state: &State,
     worker: WorkerId,
-    outcome: AttemptOutcome,
-    now: Timestamp,
+    (outcome, reason): (AttemptOutcome, Option<&str>),
+    at: Timestamp,
 ) -> Vec<Event> {
-    if !state.workers.contains_key(&worker) {
+    let Some(known) = state.workers.get(&worker) else {
         return Vec::new();
+    };
+    let mut events = end_leases(state, outcome, at, |attempt, _| state.holds(worker, attempt));
+    if known.departed.is_none() {
+        let reason = reason.map(str::to_owned);
+        events.push(Event::WorkerDeparted { worker, reason, at });
     }
-    end_leases(state, outcome, now, |attempt, _| state.holds(worker, attempt))
+    events
 }
 
 /// Everything that these workers hold ends as `outcome`.

@@ -1,0 +1,70 @@
+//! Pilots whose workers could not be of use: the node is avoided after two of them, and the fleet
+//! pauses if no other pilot of it works.
+
+use super::decide::failed;
+use super::event::Event;
+use super::name::PilotId;
+use super::state::Fleet;
+use crate::sweep::{State, Worker};
+use crate::time::Timestamp;
+
+/// So many unfit pilots on a node say that it is the node.
+pub(super) const UNFIT_PILOTS: u32 = 2;
+
+/// What was wrong with a pilot that has ended.
+pub(super) struct Unfit {
+    pilot: PilotId,
+    node: Option<String>,
+    cause: String,
+    /// Whether another pilot of its fleet has a worker that is of use.
+    others_work: bool,
+}
+
+impl Unfit {
+    /// Why pilot `number` of `fleet` could not be of use, if none of its workers could.
+    pub(super) fn of(state: &State, fleet: &Fleet, number: u64) -> Option<Self> {
+        let workers = || {
+            let ours = |worker: &&Worker| {
+                let pilot = worker.info.place.pilot.as_ref();
+                pilot.is_some_and(|pilot| pilot.fleet == fleet.spec.name)
+            };
+            state.workers.values().filter(ours)
+        };
+        let number_of =
+            |worker: &Worker| worker.info.place.pilot.as_ref().map(|pilot| pilot.number);
+        let mut found = None;
+        for worker in workers().filter(|worker| number_of(worker) == Some(number)) {
+            found = Some((worker, worker.uselessness()?));
+        }
+        let (worker, cause) = found?;
+        let lives = |worker: &Worker| {
+            number_of(worker).is_some_and(|n| n != number && fleet.pilots.contains_key(&n))
+        };
+        let others_work = workers().any(|worker| lives(worker) && worker.unfit.is_empty());
+        Some(Self {
+            pilot: PilotId { fleet: fleet.spec.name.clone(), number },
+            node: worker.info.place.node.clone(),
+            cause: cause.to_owned(),
+            others_work,
+        })
+    }
+
+    /// What follows for its fleet, beside its end.
+    pub(super) fn events(self, fleet: &Fleet, at: Timestamp) -> Vec<Event> {
+        let Self { pilot, node, cause, others_work } = self;
+        let place = node.as_ref().map(|node| format!(" on `{node}`")).unwrap_or_default();
+        let text = format!("pilot {pilot}{place} could not be of use: {cause}");
+        let fleet_name = fleet.spec.name.clone();
+        let noted = node.map(|node| Event::NodeUnfit { fleet: fleet_name, node, cause, at });
+        let pause = (!others_work).then(|| failed(fleet, &text, true, at)).flatten();
+        noted.into_iter().chain(pause).collect()
+    }
+}
+
+impl Fleet {
+    /// Nodes on which its pilots were of no use: no further one is to run there.
+    pub fn excluded(&self) -> Vec<String> {
+        let unfit = self.unfit.iter().filter(|(_, pilots)| **pilots >= UNFIT_PILOTS);
+        unfit.map(|(node, _)| node.clone()).collect()
+    }
+}

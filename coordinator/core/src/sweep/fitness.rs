@@ -1,0 +1,197 @@
+//! Which workers can run which trials, and what people are told where none can.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::state::{State, Sweep, Trial, Worker, WorkerInfo};
+use crate::fleet::PilotId;
+use crate::id::{SweepName, WorkerId};
+use crate::needs::{Lack, Need};
+use crate::time::Timestamp;
+
+/// Trials whose needs are looked at, where they differ from trial to trial.
+const LOOK_AHEAD: usize = 256;
+
+/// The most that is noted of a worker.
+const MOST_NOTED: usize = 16;
+
+impl WorkerInfo {
+    fn lack(&self, need: &Need) -> Option<String> {
+        match (need, &self.inventory) {
+            (Need::Slots { slots }, _) if self.slots < *slots => Some(format!(
+                "a trial takes {slots} threads (`resources.threads`), and the worker has {} slots",
+                self.slots
+            )),
+            // What is not known of it shows when it tries.
+            (Need::Slots { .. }, _) | (_, None) => None,
+            (need, Some(inventory)) => inventory.lack(need),
+        }
+    }
+}
+
+impl Worker {
+    /// The first of `needs` that it lacks.
+    pub fn lack(&self, needs: &[Need]) -> Option<Lack> {
+        needs.iter().find_map(|need| {
+            let noted = self.unfit.iter().find(|lack| lack.need.includes(need));
+            let cause = noted.map(|lack| lack.cause.clone());
+            let cause = cause.or_else(|| self.info.lack(need))?;
+            Some(Lack { need: need.clone(), cause })
+        })
+    }
+
+    /// Whether `lack` is news of it.
+    pub(super) fn is_news(&self, lack: &Lack) -> bool {
+        self.unfit.len() < MOST_NOTED
+            && !self.unfit.iter().any(|noted| noted.need.includes(&lack.need))
+    }
+
+    /// Notes what it lacks.
+    pub(super) fn note(&mut self, lack: Lack) {
+        if self.is_news(&lack) {
+            self.unfit.push(lack);
+        }
+    }
+
+    /// Why it could not be of use, if it could not: it said so when it left, or it never got a trial.
+    pub(crate) fn uselessness(&self) -> Option<&str> {
+        let said = self.departed.as_ref().and_then(|departed| departed.reason.as_deref());
+        let never_worked = self.seen == self.joined;
+        said.or_else(|| Some(self.unfit.first().filter(|_| never_worked)?.cause.as_str()))
+    }
+}
+
+impl Trial {
+    /// Whether it was put off before it was ever leased.
+    pub fn is_deferred(&self) -> bool {
+        self.attempt == 0 && self.lease.is_none()
+    }
+}
+
+impl Sweep {
+    /// Trials that a worker could take if `ready` says so of those that were started, in the order
+    /// in which they are offered: as many as are looked at.
+    pub(super) fn candidates<'a>(
+        &'a self,
+        ready: impl Fn(&Trial) -> bool + 'a,
+    ) -> impl Iterator<Item = u64> + 'a {
+        let closed = self.closed.is_some();
+        let waiting = self.live.iter().filter(move |(_, trial)| {
+            trial.lease.is_none() && !(closed && trial.is_deferred()) && ready(trial)
+        });
+        let fresh = if self.is_open() { self.next..self.planned.plan.trials() } else { 0..0 };
+        // Where a point depends on those before it, there is no looking beyond the next.
+        let ahead = if self.planned.plan.records_points() { 1 } else { LOOK_AHEAD };
+        waiting.map(|(index, _)| *index).chain(fresh.take(ahead)).take(LOOK_AHEAD)
+    }
+
+    /// What trial `index` needs of its worker; nothing if its configuration cannot run, which is
+    /// found out when it is leased.
+    pub(super) fn needs_of(&self, index: u64) -> Vec<Need> {
+        match &self.planned.needs {
+            Some(common) => common.to_vec(),
+            None => self.planned.needs_of(&self.history, index),
+        }
+    }
+
+    /// What the trials need that wait for a worker, each combination once.
+    fn wanted(&self) -> BTreeSet<Vec<Need>> {
+        let mut candidates = self.candidates(|trial| trial.stop.is_none()).peekable();
+        match &self.planned.needs {
+            Some(common) => candidates.peek().map(|_| common.to_vec()).into_iter().collect(),
+            None => candidates.map(|index| self.needs_of(index)).collect(),
+        }
+    }
+}
+
+/// Trials wait, and no worker has what they need.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoFit {
+    /// Since when nothing has changed.
+    pub since: Timestamp,
+    /// Which worker lacks what, and why.
+    pub cause: String,
+}
+
+/// A worker that lacks something that trials need.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnfitWorker {
+    /// Which.
+    pub worker: WorkerId,
+    /// The name of its machine.
+    pub host: String,
+    /// Its process.
+    pub pid: u32,
+    /// Its pilot, if a fleet started it.
+    pub pilot: Option<PilotId>,
+    /// Whether it has left.
+    pub left: bool,
+    /// What it lacks, and why.
+    pub cause: String,
+}
+
+impl State {
+    /// What keeps `worker` from trials that wait, of the sweep `only` if that is all it works for.
+    pub fn unfit_for_waiting(&self, worker: WorkerId, only: Option<&SweepName>) -> Option<String> {
+        let worker = self.workers.get(&worker)?;
+        let sweeps = self.sweeps.values().filter(|sweep| !sweep.paused && sweep.ended.is_none());
+        let wanted = sweeps.filter(|sweep| only.is_none_or(|only| only == sweep.name()));
+        let lacks = wanted.flat_map(Sweep::wanted).map(|needs| worker.lack(&needs));
+        // One trial that it can take, and it only waits for its turn.
+        let lacks: Option<Vec<Lack>> = lacks.collect();
+        Some(lacks?.into_iter().next()?.cause)
+    }
+
+    /// Why no worker takes the trials of `sweep` that wait, if workers are there or were and none
+    /// that is `present` has what they need.
+    pub fn no_fit(&self, sweep: &Sweep, present: impl Fn(WorkerId) -> bool) -> Option<NoFit> {
+        let runs = sweep.live.values().any(|trial| trial.lease.is_some());
+        if sweep.ended.is_some() || sweep.paused || runs || self.workers.is_empty() {
+            return None;
+        }
+        let wanted = sweep.wanted();
+        let first = wanted.first()?;
+        let busy: BTreeSet<WorkerId> = self.leases().map(|(_, lease)| lease.worker).collect();
+        let mut since = sweep.submitted;
+        let mut unfit = Vec::new();
+        for (id, worker) in &self.workers {
+            let left = worker.departed.as_ref();
+            let fits = wanted.iter().any(|needs| worker.lack(needs).is_none());
+            let there = left.is_none() && (present(*id) || busy.contains(id));
+            if fits && there && self.takes_trials(*id) {
+                return None;
+            }
+            since = since.max(worker.joined).max(worker.seen);
+            since = since.max(left.map_or(since, |left| left.at));
+            let cause = left.and_then(|left| left.reason.clone());
+            if let Some(cause) = cause.or_else(|| Some(worker.lack(first)?.cause)) {
+                unfit.push((worker, cause));
+            }
+        }
+        let (worker, cause) = unfit.last()?;
+        let (host, pid) = (&worker.info.host, worker.info.pid);
+        let others = match unfit.len() - 1 {
+            0 => String::new(),
+            others => format!(" (and {others} more workers)"),
+        };
+        Some(NoFit { since, cause: format!("worker {pid} on `{host}`: {cause}{others}") })
+    }
+
+    /// The workers that lack something that trials need or needed.
+    pub fn unfit_workers(&self) -> Vec<UnfitWorker> {
+        let view = |(id, worker): (&WorkerId, &Worker)| {
+            let said = worker.departed.as_ref().and_then(|departed| departed.reason.clone());
+            let noted = || Some(worker.unfit.last()?.cause.clone());
+            Some(UnfitWorker {
+                worker: *id,
+                host: worker.info.host.clone(),
+                pid: worker.info.pid,
+                pilot: worker.info.place.pilot.clone(),
+                left: worker.departed.is_some(),
+                cause: said.or_else(noted)?,
+            })
+        };
+        self.workers.iter().filter_map(view).collect()
+    }
+}

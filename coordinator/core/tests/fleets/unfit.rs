@@ -1,0 +1,144 @@
+//! Pilots on nodes that lack what trials need.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rheo_core::config::Device;
+use rheo_core::fleet::{
+    Cause, Command as FleetCommand, Fleet, FleetName, PilotId, Place, Sight, Spec,
+};
+use rheo_core::id::{RequestId, WorkerId};
+use rheo_core::needs::Inventory;
+use rheo_core::spec;
+use rheo_core::sweep::{Command, State, WorkerInfo, execute};
+use rheo_core::time::Timestamp;
+use uuid::Uuid;
+
+struct World {
+    state: State,
+    now: Timestamp,
+}
+
+fn name() -> FleetName {
+    FleetName::parse("f").unwrap()
+}
+
+impl World {
+    /// A fleet of up to `max` pilots that has work.
+    fn new(max: u32) -> Self {
+        let mut world = Self { state: State::default(), now: Timestamp(1_000) };
+        let text = "{name: s, replicates: 50, parameters: {network.hidden: {values: [8]}}}";
+        let definition = Box::new(spec::parse("s.yaml", text).unwrap().definition);
+        world.send(&Command::Submit { definition, source: text.to_owned() });
+        let spec = Box::new(Spec {
+            name: name(),
+            launcher: "slurm".to_owned(),
+            settings: String::new(),
+            min: 0,
+            max,
+            slots: 1,
+            largest: 1,
+            sweep: None,
+        });
+        let request = RequestId(Uuid::from_u128(1));
+        world.ask(FleetCommand::Launch { spec, id: Uuid::nil(), request });
+        world
+    }
+
+    fn send(&mut self, command: &Command) {
+        execute(&mut self.state, command, self.now).unwrap();
+        assert_eq!(self.state.defects(), [""; 0]);
+    }
+
+    fn ask(&mut self, command: FleetCommand) {
+        self.send(&Command::Fleet(command));
+    }
+
+    fn fleet(&self) -> &Fleet {
+        &self.state.fleets[&name()]
+    }
+
+    /// Looks at the pilots: those that were planned run, but for these, which have ended.
+    fn look(&mut self, ended: &[u64]) {
+        let sight = |number: &u64| {
+            if ended.contains(number) {
+                let detail = "exit code 1".to_owned();
+                return Sight::Ended { cause: Cause::Failed, detail };
+            }
+            Sight::Running { handle: number.to_string() }
+        };
+        let pilots = self.fleet().pilots.keys();
+        let sights: BTreeMap<u64, Sight> = pilots.map(|n| (*n, sight(n))).collect();
+        self.ask(FleetCommand::Reconcile { fleet: name(), sights });
+    }
+
+    /// A worker of a pilot joins on a node and asks for a trial.
+    fn join(&mut self, number: u64, node: &str, devices: Vec<Device>) -> WorkerId {
+        let worker = WorkerId(Uuid::from_u128(u128::from(number) + 100));
+        let pilot = Some(PilotId { fleet: name(), number });
+        let place = Place { pilot, node: Some(node.to_owned()), ..Place::default() };
+        let inventory = Some(Inventory { devices, ..Inventory::default() });
+        let info = WorkerInfo { slots: 1, place, inventory, ..WorkerInfo::default() };
+        self.send(&Command::Join { worker, info, state: None });
+        let (held, lease) = (Vec::new(), Duration::from_secs(30));
+        self.send(&Command::Acquire { worker, held, slots: 1, only: None, lease });
+        worker
+    }
+
+    /// A pilot starts on a node without any device, and gives up.
+    fn fail_on(&mut self, node: &str) {
+        self.look(&[]);
+        self.look(&[]);
+        let number = *self.fleet().pilots.keys().last().unwrap();
+        let worker = self.join(number, node, Vec::new());
+        let reason = "no device `cpu`".to_owned();
+        self.send(&Command::LeaveUnfit { worker, reason });
+        self.now = self.now + Duration::from_secs(10);
+        self.look(&[number]);
+    }
+}
+
+#[test]
+fn u42_a_fleet_avoids_a_node_after_two_unfit_pilots_there() {
+    let mut world = World::new(1);
+    for expected in [&[][..], &["n1"]] {
+        world.fail_on("n1");
+        assert_eq!(world.fleet().excluded(), expected);
+        world.now = world.fleet().not_before;
+    }
+    world.fail_on("n2");
+    assert_eq!(world.fleet().excluded(), ["n1"], "one is no proof");
+    // Whoever asks for more wants it tried everywhere.
+    let request = RequestId(Uuid::from_u128(2));
+    let (min, max) = (None, Some(3));
+    world.ask(FleetCommand::Scale { fleet: name(), min, max, request });
+    assert_eq!(world.fleet().excluded(), [""; 0]);
+}
+
+#[test]
+fn u42_a_fleet_whose_pilots_are_all_unfit_pauses_and_says_why() {
+    let mut world = World::new(1);
+    let mut pauses = Vec::new();
+    for node in ["n1", "n2", "n3"] {
+        world.fail_on(node);
+        pauses.push(world.fleet().not_before.since(world.now).as_secs());
+        assert!(world.fleet().pilots.is_empty(), "none is planned during the pause");
+        let text = &world.fleet().trouble.as_ref().unwrap().text;
+        assert!(text.contains(&format!("on `{node}` could not be of use: no device")), "{text}");
+        world.now = world.fleet().not_before;
+    }
+    assert_eq!(pauses, [15, 30, 60]);
+}
+
+#[test]
+fn u42_one_unfit_pilot_pauses_no_fleet_that_works() {
+    let mut world = World::new(2);
+    world.look(&[]);
+    world.look(&[]);
+    assert_eq!(world.fleet().pilots.len(), 2);
+    world.join(1, "n1", vec![Device::Cpu]);
+    world.fail_on("n2");
+    assert_eq!((world.fleet().failures, &world.fleet().trouble), (0, &None));
+    assert_eq!(world.fleet().pilots.len(), 2, "another takes its place at once");
+    assert_eq!(world.fleet().unfit["n2"], 1);
+}

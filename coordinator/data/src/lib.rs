@@ -1,0 +1,185 @@
+//! Data sets on disk: where their files lie, whether they are whole, and whether they are what they
+//! should be. Workers and the command line look at them in the same way.
+//!
+//! [`find`] is cheap: it looks at names, headers and lengths, so that a worker can say what it has
+//! when it joins. [`verify`] reads everything. Decoding is the business of `rheo-train`.
+
+mod error;
+mod file;
+mod verify;
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rheo_core::dataset::{CIFAR10, DataFile, DataSet, MNIST};
+use rheo_core::needs::FoundData;
+
+pub use error::Error;
+pub use file::{fill, open};
+pub use verify::verify;
+
+/// Bytes of an image of CIFAR-10 with its label.
+const RECORD: u64 = 1 + 3 * 32 * 32;
+
+/// Side of an image of MNIST.
+const SIDE: u32 = 28;
+
+/// The files of the splits of a text.
+const TEXTS: [&str; 3] = ["train.txt", "valid.txt", "test.txt"];
+
+/// What the names of these files may begin with.
+const PREFIX: &str = "ptb.";
+
+/// The files of a data set, in the order in which they are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    /// Of MNIST images and labels, of CIFAR-10 one or more files of records, of a text one file.
+    pub train: Vec<PathBuf>,
+    /// Of a text, what is validated on.
+    pub validation: Vec<PathBuf>,
+    /// What is tested with.
+    pub test: Vec<PathBuf>,
+}
+
+impl Files {
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &PathBuf> {
+        self.train.iter().chain(&self.validation).chain(&self.test)
+    }
+}
+
+/// The files of `set` in `directory`, plain or compressed by gzip.
+pub fn files(set: DataSet, directory: Option<&Path>) -> Result<Files, Error> {
+    let directory = directory.ok_or(Error::NoDirectory { set })?;
+    let looked = places(set, directory);
+    match set {
+        DataSet::Mnist => {
+            let find = |file: DataFile| named(set, file.name, &looked);
+            Ok(Files {
+                train: vec![find(MNIST.train_images)?, find(MNIST.train_labels)?],
+                validation: Vec::new(),
+                test: vec![find(MNIST.test_images)?, find(MNIST.test_labels)?],
+            })
+        }
+        DataSet::Cifar10 => Ok(Files {
+            train: batches(&CIFAR10.train, &looked)?,
+            validation: Vec::new(),
+            test: batches(&[CIFAR10.test], &looked)?,
+        }),
+        DataSet::Text => {
+            let [train, validation, test] = TEXTS.map(|name| text(name, &looked).map(|p| vec![p]));
+            Ok(Files { train: train?, validation: validation?, test: test? })
+        }
+    }
+}
+
+/// The directories in which the files of `set` may lie, if `directory` was named.
+fn places(set: DataSet, directory: &Path) -> Vec<PathBuf> {
+    let mut places = vec![directory.to_owned(), directory.join(set.name())];
+    if set == DataSet::Cifar10 {
+        places.push(directory.join(CIFAR10.directory));
+    }
+    places
+}
+
+fn named(set: DataSet, name: &'static str, looked: &[PathBuf]) -> Result<PathBuf, Error> {
+    let found = file::first(looked, name)?;
+    found.ok_or_else(|| Error::NoFile { set, name, looked: looked.to_vec() })
+}
+
+fn text(name: &'static str, looked: &[PathBuf]) -> Result<PathBuf, Error> {
+    let found = match file::first(looked, name)? {
+        None => file::first(looked, &format!("{PREFIX}{name}"))?,
+        found => found,
+    };
+    found.ok_or_else(|| Error::NoText { name, looked: looked.to_vec() })
+}
+
+/// Files of CIFAR-10, all from the first directory that has the first of them. A reduced set has fewer
+/// of them.
+fn batches(names: &[&'static str], looked: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
+    let set = DataSet::Cifar10;
+    let mut home = None;
+    for place in looked {
+        if home.is_none() && file::first(std::slice::from_ref(place), names[0])?.is_some() {
+            home = Some(vec![place.clone()]);
+        }
+    }
+    let Some(home) = home else {
+        return Err(Error::NoFile { set, name: names[0], looked: looked.to_vec() });
+    };
+    let found: Result<Vec<_>, _> = names.iter().map(|name| file::first(&home, name)).collect();
+    let found = found?;
+    let there = found.iter().take_while(|path| path.is_some()).count();
+    // A gap is no reduced set: a file was lost.
+    if found[there..].iter().any(Option::is_some) {
+        return Err(Error::NoFile { set, name: names[there], looked: home });
+    }
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// `set` in `directory`, if its files are there and as long as they say.
+pub fn find(set: DataSet, directory: Option<&Path>) -> Result<FoundData, Error> {
+    let files = files(set, directory)?;
+    let [train, test] = match set {
+        DataSet::Mnist => [images(&files.train)?, images(&files.test)?],
+        DataSet::Cifar10 => [records(&files.train)?, records(&files.test)?],
+        DataSet::Text => {
+            for path in files.all() {
+                if file::length(path)? == 0 {
+                    return Err(Error::Empty { path: path.clone() });
+                }
+            }
+            [0, 0]
+        }
+    };
+    Ok(FoundData { set, train, test })
+}
+
+/// How many images a pair of files of MNIST has.
+fn images(pair: &[PathBuf]) -> Result<u64, Error> {
+    let [images, labels] = pair else { return Ok(0) };
+    let count = file::items(images, &[SIDE, SIDE])?;
+    let labelled = file::items(labels, &[])?;
+    if count != labelled {
+        return Err(Error::Mismatch { path: labels.clone(), images: count, labels: labelled });
+    }
+    Ok(count)
+}
+
+/// How many images files of CIFAR-10 have.
+fn records(files: &[PathBuf]) -> Result<u64, Error> {
+    let mut count = 0;
+    for path in files {
+        match file::length(path)? {
+            0 => return Err(Error::Empty { path: path.clone() }),
+            bytes if bytes % RECORD == 0 => count += bytes / RECORD,
+            bytes => {
+                return Err(Error::Records { path: path.clone(), bytes, record: RECORD });
+            }
+        }
+    }
+    Ok(count)
+}
+
+/// What tells whether something has changed about `set` in `directory`: length and time of every
+/// file that it could have.
+pub fn fingerprint(set: DataSet, directory: &Path) -> Vec<Option<(u64, Option<SystemTime>)>> {
+    let names: Vec<String> = match set {
+        DataSet::Mnist => MNIST.files().map(|file| file.name.to_owned()).into(),
+        DataSet::Cifar10 => {
+            CIFAR10.train.iter().chain([&CIFAR10.test]).map(|name| (*name).to_owned()).collect()
+        }
+        DataSet::Text => {
+            TEXTS.iter().flat_map(|name| [(*name).to_owned(), format!("{PREFIX}{name}")]).collect()
+        }
+    };
+    let mut seen = Vec::new();
+    for place in places(set, directory) {
+        for name in names.iter().flat_map(|name| [name.clone(), format!("{name}.gz")]) {
+            let metadata = std::fs::metadata(place.join(name)).ok();
+            seen.push(metadata.map(|metadata| (metadata.len(), metadata.modified().ok())));
+        }
+    }
+    seen
+}

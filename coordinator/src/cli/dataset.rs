@@ -1,0 +1,120 @@
+//! The data sets that a sweep reads, looked at on this machine before anything is run.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use rheo_core::dataset::DataSet;
+use rheo_core::needs::{FoundData, Need};
+use rheo_core::sweep::Planned;
+use rheo_data::Error;
+
+use super::failure::Failure;
+use super::{env, format};
+use crate::report::report;
+
+/// What `preview` and `submit` are told of the data.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Args {
+    /// Directory of data files, which are checked: with it data that cannot be used are an error,
+    /// without it, or with RHEO_DATA, a warning.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+impl Args {
+    /// Checks the data of a sweep that is not run here, or not by this command.
+    pub(super) fn check(&self, planned: &Planned) -> Result<Vec<String>, Failure> {
+        if self.data.is_some() {
+            require(planned, self.data.as_deref())?;
+            return Ok(Vec::new());
+        }
+        let found = Findings::of(planned, env::path(env::DATA).as_deref());
+        Ok(found.problems.into_iter().chain(found.doubts).collect())
+    }
+}
+
+/// Refuses a sweep whose data cannot be used here.
+pub(super) fn require(planned: &Planned, data: Option<&Path>) -> Result<(), Failure> {
+    let Findings { problems, doubts } = Findings::of(planned, data);
+    for doubt in doubts {
+        format::note(format!("warning: {doubt}"));
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::usage(problems.join("\n")))
+}
+
+/// What is wrong with the data of a sweep.
+#[derive(Debug, Default)]
+struct Findings {
+    /// No trial that needs this can run here.
+    problems: Vec<String>,
+    /// Trials would run, and perhaps not with what their author meant.
+    doubts: Vec<String>,
+}
+
+/// Where the files of a set lie: in the directory that the trial names, or in that of the worker.
+type Place = (DataSet, Option<String>);
+
+impl Findings {
+    fn of(planned: &Planned, data: Option<&Path>) -> Self {
+        let mut places: BTreeMap<Place, Vec<[u32; 3]>> = BTreeMap::new();
+        for need in planned.needs_of_all() {
+            match need {
+                Need::Data { set, directory } => drop(places.entry((set, directory)).or_default()),
+                Need::Samples { set, directory, sizes } => {
+                    places.entry((set, directory)).or_default().push(sizes);
+                }
+                _ => {}
+            }
+        }
+        let mut findings = Self::default();
+        for (place, sizes) in places {
+            findings.look(planned, &place, &sizes, data);
+        }
+        findings
+    }
+
+    fn look(
+        &mut self,
+        planned: &Planned,
+        (set, named): &Place,
+        sizes: &[[u32; 3]],
+        data: Option<&Path>,
+    ) {
+        let directory = named.as_ref().map(Path::new).or(data);
+        let about = |what: &str| {
+            let (sweep, set) = (&planned.definition.name, set.name());
+            format!("trials of `{sweep}` read the data set {set}: {what}")
+        };
+        let found: FoundData = match rheo_data::find(*set, directory) {
+            Ok(found) => found,
+            Err(error) => return self.problems.push(about(&remedied(&error, *set))),
+        };
+        let too_few = sizes.iter().filter_map(|sizes| found.too_few(*sizes));
+        self.problems.extend(too_few.take(1).map(|what| about(&what)));
+        match rheo_data::verify(*set, directory) {
+            Ok(()) => {}
+            // Who names a directory in the sweep file may mean a set of their own.
+            Err(error @ Error::Differs { .. }) if named.is_some() => {
+                self.doubts.push(about(&report(&error)));
+            }
+            Err(error) => self.problems.push(about(&remedied(&error, *set))),
+        }
+    }
+}
+
+/// An error, and what to do about it.
+fn remedied(error: &Error, set: DataSet) -> String {
+    let text = report(error);
+    let name = set.name();
+    match error {
+        Error::NoDirectory { .. } | Error::NoFile { .. } | Error::NoText { .. } => text,
+        Error::Differs { .. } => format!(
+            "{text}: `rheo data fetch {name}` downloads it again; a set of your own is taken from the directory in `task.data`"
+        ),
+        _ if set.can_be_fetched() => format!("{text}: `rheo data fetch {name}` downloads it again"),
+        _ => text,
+    }
+}

@@ -1,0 +1,180 @@
+//! What trials need and what workers have, in core types.
+
+use rheo_core::config::Device;
+use rheo_core::dataset::DataSet;
+use rheo_core::needs::{FoundData, Inventory, Lack, Need};
+use rheo_core::sweep::{NoFit, UnfitWorker};
+use rheo_core::time::Timestamp;
+
+use crate::bounds::CAUSE_LENGTH;
+use crate::convert::{parsed, required, worker_id};
+use crate::worker::start;
+use crate::{Invalid, v1};
+
+fn device(name: &str) -> Option<Device> {
+    [Device::Cpu, Device::Cuda].into_iter().find(|device| device.name() == name)
+}
+
+fn set(name: &str) -> Option<DataSet> {
+    DataSet::ALL.into_iter().find(|set| set.name() == name)
+}
+
+fn sizes(wire: &[u32]) -> Result<[u32; 3], Invalid> {
+    let detail = || format!("{} sizes, not 3", wire.len());
+    wire.try_into().map_err(|_| Invalid::Value { field: "sizes", detail: detail() })
+}
+
+impl TryFrom<v1::Need> for Need {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::Need) -> Result<Self, Invalid> {
+        use v1::need::Kind;
+        let set = |name: &str| set(name).ok_or_else(|| Invalid::value("set", name));
+        Ok(match required(wire.kind, "need")? {
+            Kind::Data(data) => Self::Data { set: set(&data.set)?, directory: data.directory },
+            Kind::Samples(data) => Self::Samples {
+                set: set(&data.set)?,
+                sizes: sizes(&data.sizes)?,
+                directory: data.directory,
+            },
+            Kind::Device(name) => {
+                Self::Device(device(&name).ok_or_else(|| Invalid::value("device", name))?)
+            }
+            Kind::MemoryMb(mb) => Self::Memory { mb },
+            Kind::Slots(slots) => Self::Slots { slots },
+            Kind::Disk(_) => Self::Disk,
+            Kind::System(_) => Self::System,
+        })
+    }
+}
+
+impl From<Need> for v1::Need {
+    fn from(need: Need) -> Self {
+        use v1::need::{Data, Empty, Kind};
+        let kind = match need {
+            Need::Data { set, directory } => {
+                Kind::Data(Data { set: set.name().to_owned(), directory, sizes: Vec::new() })
+            }
+            Need::Samples { set, directory, sizes } => {
+                Kind::Samples(Data { set: set.name().to_owned(), directory, sizes: sizes.into() })
+            }
+            Need::Device(device) => Kind::Device(device.name().to_owned()),
+            Need::Memory { mb } => Kind::MemoryMb(mb),
+            Need::Slots { slots } => Kind::Slots(slots),
+            Need::Disk => Kind::Disk(Empty {}),
+            Need::System => Kind::System(Empty {}),
+        };
+        Self { kind: Some(kind) }
+    }
+}
+
+impl TryFrom<v1::Inventory> for Inventory {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::Inventory) -> Result<Self, Invalid> {
+        let found = |found: &v1::FoundData| {
+            Some(FoundData { set: set(&found.set)?, train: found.train, test: found.test })
+        };
+        let lack = |lack: v1::Lack| {
+            // What a newer worker lacks besides, no trial that is known here needs.
+            let need = Need::try_from(lack.need?).ok()?;
+            Some(Lack { need, cause: lack.cause })
+        };
+        Ok(Self {
+            data: wire.data.iter().filter_map(found).collect(),
+            devices: wire.devices.iter().filter_map(|name| device(name)).collect(),
+            memory_mb: wire.memory_mb,
+            lacks: wire.lacks.into_iter().filter_map(lack).collect(),
+            revision: wire.revision,
+        })
+    }
+}
+
+impl From<Inventory> for v1::Inventory {
+    fn from(inventory: Inventory) -> Self {
+        let found = |found: &FoundData| v1::FoundData {
+            set: found.set.name().to_owned(),
+            train: found.train,
+            test: found.test,
+        };
+        let lack = |lack: Lack| v1::Lack {
+            need: Some(lack.need.into()),
+            cause: start(&lack.cause, CAUSE_LENGTH).to_owned(),
+        };
+        Self {
+            data: inventory.data.iter().map(found).collect(),
+            devices: inventory.devices.iter().map(|device| device.name().to_owned()).collect(),
+            memory_mb: inventory.memory_mb,
+            lacks: inventory.lacks.into_iter().map(lack).collect(),
+            revision: inventory.revision,
+        }
+    }
+}
+
+impl From<UnfitWorker> for v1::UnfitWorker {
+    fn from(unfit: UnfitWorker) -> Self {
+        Self {
+            worker: unfit.worker.to_string(),
+            host: unfit.host,
+            pid: unfit.pid,
+            pilot: unfit.pilot.map(|pilot| pilot.to_string()),
+            left: unfit.left,
+            cause: unfit.cause,
+        }
+    }
+}
+
+impl TryFrom<v1::UnfitWorker> for UnfitWorker {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::UnfitWorker) -> Result<Self, Invalid> {
+        Ok(Self {
+            worker: worker_id(&wire.worker)?,
+            host: wire.host,
+            pid: wire.pid,
+            pilot: wire.pilot.as_deref().map(|pilot| parsed(pilot, "pilot")).transpose()?,
+            left: wire.left,
+            cause: wire.cause,
+        })
+    }
+}
+
+impl From<NoFit> for v1::sweep::NoFit {
+    fn from(no_fit: NoFit) -> Self {
+        Self { since_ms: no_fit.since.0, cause: no_fit.cause }
+    }
+}
+
+impl From<v1::sweep::NoFit> for NoFit {
+    fn from(wire: v1::sweep::NoFit) -> Self {
+        Self { since: Timestamp(wire.since_ms), cause: wire.cause }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inventory_comes_through_with_every_need() {
+        let directory = Some("/data".to_owned());
+        let needs = [
+            Need::Data { set: DataSet::Text, directory: directory.clone() },
+            Need::Samples { set: DataSet::Mnist, directory, sizes: [1, 2, 3] },
+            Need::Device(Device::Cuda),
+            Need::Memory { mb: 5 },
+            Need::Slots { slots: 6 },
+            Need::Disk,
+            Need::System,
+        ];
+        let inventory = Inventory {
+            data: vec![FoundData { set: DataSet::Cifar10, train: 10, test: 2 }],
+            devices: vec![Device::Cpu],
+            memory_mb: Some(7),
+            lacks: needs.map(|need| Lack { need, cause: "because".to_owned() }).into(),
+            revision: 8,
+        };
+        let wire = v1::Inventory::from(inventory.clone());
+        assert_eq!(Inventory::try_from(wire).unwrap(), inventory);
+    }
+}

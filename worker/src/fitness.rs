@@ -1,0 +1,163 @@
+//! What a worker has learned of its own surroundings: what it turned out to lack, and whether that may
+//! be over.
+//!
+//! The coordinator gives it no trial that needs what it lacks until it joins again with another
+//! inventory. So it looks again while it is unfit, and joins again when something has changed. One
+//! that is unfit again and again is of no use, and leaves.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rheo_core::needs::{Inventory, Need};
+use rheo_core::trainer::Trainer;
+
+/// So many unfit attempts in a row are enough.
+const STRIKES: u32 = 3;
+
+/// What a worker has learned of itself.
+#[derive(Debug, Default)]
+pub(crate) struct Fitness(Mutex<Learned>);
+
+#[derive(Debug, Default)]
+struct Learned {
+    /// What it turned out to lack, each with the fingerprint of what that depends on.
+    lacks: Vec<(Need, u64)>,
+    strikes: u32,
+    /// Why the last attempt could not be run.
+    last: Option<String>,
+    /// Why it gets no trial, as the coordinator says.
+    told: Option<String>,
+}
+
+impl Fitness {
+    fn learned(&self) -> MutexGuard<'_, Learned> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that an attempt could not be run for want of `need`. Trials that began together fail
+    /// together, and count once.
+    pub(crate) fn failed(&self, need: Need, message: String, fingerprint: u64) {
+        let mut learned = self.learned();
+        learned.last = Some(message);
+        if learned.lacks.iter().all(|(lacked, _)| *lacked != need) {
+            learned.lacks.push((need, fingerprint));
+            learned.strikes += 1;
+        }
+    }
+
+    /// Notes that an attempt could be run.
+    pub(crate) fn worked(&self) {
+        self.learned().strikes = 0;
+    }
+
+    /// Notes why the coordinator has no trial for it, if it says so.
+    pub(crate) fn told(&self, unfit: Option<String>) {
+        let mut learned = self.learned();
+        if let Some(cause) = unfit.as_ref().filter(|cause| learned.told.as_ref() != Some(cause)) {
+            tracing::warn!(cause, "trials wait that this worker cannot run");
+        }
+        learned.told = unfit;
+    }
+
+    /// Why it gets no trial, if it lacks what they need.
+    pub(crate) fn cause(&self) -> Option<String> {
+        self.learned().told.clone()
+    }
+
+    /// Why it is of no use, after too many attempts that it could not run.
+    pub(crate) fn enough(&self) -> Option<String> {
+        let learned = self.learned();
+        learned.last.clone().filter(|_| learned.strikes >= STRIKES)
+    }
+
+    /// Whether there is something to look after.
+    pub(crate) fn is_doubted(&self) -> bool {
+        let learned = self.learned();
+        !learned.lacks.is_empty() || learned.told.is_some()
+    }
+
+    /// Whether trials are worth another try: what was found `now` differs from what was `said`, or
+    /// that has changed which it lacked.
+    pub(crate) fn has_changed(
+        &self,
+        said: Option<&Inventory>,
+        now: &Inventory,
+        trainer: &dyn Trainer,
+    ) -> bool {
+        if said.is_some_and(|said| said != now) {
+            return true;
+        }
+        let learned = self.learned();
+        learned.lacks.iter().any(|(need, fingerprint)| match need {
+            Need::Data { .. } | Need::Samples { .. } => trainer.fingerprint(need) != *fingerprint,
+            // It looks well, which it did before: only a trial can tell.
+            _ => now.lack(need).is_none(),
+        })
+    }
+
+    /// Forgets what it lacked, once the coordinator knows that it has changed.
+    pub(crate) fn renewed(&self) {
+        self.learned().lacks.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rheo_core::config::TrialConfig;
+    use rheo_core::trainer::{Ended, Error, Session};
+
+    use super::*;
+
+    /// A trainer whose data have this fingerprint.
+    struct Fingerprint(u64);
+
+    impl Trainer for Fingerprint {
+        fn run(
+            &self,
+            _: &TrialConfig,
+            _: Option<&[u8]>,
+            _: &mut dyn Session,
+        ) -> Result<Ended, Error> {
+            Err(Error::Other(String::new()))
+        }
+
+        fn fingerprint(&self, _: &Need) -> u64 {
+            self.0
+        }
+    }
+
+    fn data() -> Need {
+        Need::Data { set: rheo_core::dataset::DataSet::Mnist, directory: Some("/d".to_owned()) }
+    }
+
+    #[test]
+    fn three_unfit_attempts_in_a_row_are_enough() {
+        let fitness = Fitness::default();
+        let fail = || fitness.failed(Need::Disk, "full".to_owned(), 0);
+        // Two at the same time are one.
+        fail();
+        fail();
+        for _ in 0..2 {
+            assert_eq!(fitness.enough(), None);
+            fitness.renewed();
+            fail();
+        }
+        assert_eq!(fitness.enough(), Some("full".to_owned()));
+        fitness.worked();
+        assert_eq!(fitness.enough(), None);
+    }
+
+    #[test]
+    fn data_are_worth_another_try_when_their_files_change_and_not_before() {
+        let fitness = Fitness::default();
+        let inventory = Inventory::default();
+        let changed =
+            |trainer: &Fingerprint| fitness.has_changed(Some(&inventory), &inventory, trainer);
+        assert!(!fitness.is_doubted());
+        fitness.failed(data(), "none".to_owned(), 7);
+        assert!(fitness.is_doubted());
+        assert!(!changed(&Fingerprint(7)));
+        assert!(changed(&Fingerprint(8)));
+        fitness.renewed();
+        assert!(!changed(&Fingerprint(8)));
+    }
+}
