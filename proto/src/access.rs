@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rheo_core::excerpt::excerpt;
 use rustls::CertificateError;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -21,7 +22,6 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
 
-use crate::cut;
 use crate::file::{self, Bound};
 use crate::loopback;
 use crate::refusal::{Reason, Refusal};
@@ -110,8 +110,10 @@ impl Access {
             return Ok(Route { url, ca: None, bearer });
         }
         if !url.starts_with("https://") {
-            let text =
-                format!("not an address: `{}`: it begins with `https://` or `http://`", cut(&url));
+            let text = format!(
+                "not an address: `{}`: it begins with `https://` or `http://`",
+                excerpt(&url)
+            );
             return Err(Refusal::new(Reason::InvalidAddress, text));
         }
         let own = directory.join(CA_FILE);
@@ -245,7 +247,7 @@ impl Route {
     /// What connects there.
     pub fn endpoint(&self) -> Result<Endpoint, Refusal> {
         let invalid = |error: &(dyn Error + 'static)| {
-            let text = format!("not an address: `{}`: {}", cut(&self.url), innermost(error));
+            let text = format!("not an address: `{}`: {}", excerpt(&self.url), innermost(error));
             Refusal::new(Reason::InvalidAddress, text)
         };
         let endpoint = Endpoint::from_shared(self.url.clone()).map_err(|error| invalid(&error))?;

@@ -164,7 +164,7 @@ const SMALL: usize = 64 << 10;
 
 /// The bytes of a whole request, where that is not [`SMALL`]: no more is ever buffered.
 const SIZES: &[(&str, usize)] = &[
-    ("AcquireRequest", 2 << 20),
+    ("AcquireRequest", 4 << 20),
     ("RenewRequest", 8 << 20),
     ("PutCheckpointRequest", CHUNK + 4096),
     ("CommitRequest", MAX_MESSAGE),

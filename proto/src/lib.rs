@@ -3,8 +3,8 @@
 //!
 //! This is the only crate that knows prost. Handlers and clients convert at the door and pass core
 //! types on; whatever does not parse is refused here, with the name of the field. What both sides of
-//! a connection must agree on besides, how a coordinator is found and known, is in [`access`]; how both programs read files that people
-//! name is in [`file`].
+//! a connection must agree on besides, how a coordinator is found and known, is in [`access`]; how
+//! both programs read files that people name is in [`file`].
 
 pub mod access;
 pub mod bounds;
@@ -18,6 +18,8 @@ mod needs;
 pub mod refusal;
 pub mod server_file;
 pub mod worker;
+
+use rheo_core::excerpt::message;
 
 /// Generated from `rheobase/v1/*.proto`, which holds the documentation.
 #[expect(
@@ -65,18 +67,14 @@ pub enum Invalid {
 
 impl Invalid {
     pub(crate) fn value(field: &'static str, error: impl std::fmt::Display) -> Self {
-        Self::Value { field, detail: cut(&error.to_string()) }
+        Self::Value { field, detail: message(&error.to_string(), DETAIL) }
     }
 }
 
-/// The most bytes of a peer's text that a message or a log line repeats.
-pub const ECHO: usize = 200;
+/// The most characters of what is wrong with a field.
+const DETAIL: usize = 500;
 
-/// The beginning of `text`, for messages that repeat what somebody sent.
-pub fn cut(text: &str) -> String {
-    cut_to(text, ECHO)
-}
-
+/// The beginning of a text that must fit into so many bytes.
 pub(crate) fn cut_to(text: &str, most: usize) -> String {
     if text.len() <= most {
         return text.to_owned();

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rheo_core::excerpt::excerpt;
 use rheo_core::id::{SweepName, TrialId};
 use rheo_core::spec;
 use rheo_core::sweep::{
@@ -14,7 +15,7 @@ use rheo_core::sweep::{
 use rheo_proto::client as wire;
 use rheo_proto::refusal::{self, Reason};
 use rheo_proto::v1::sweep_service_server::SweepService;
-use rheo_proto::{Invalid, cut, v1};
+use rheo_proto::{Invalid, v1};
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 use tokio::time::Instant;
@@ -157,7 +158,7 @@ impl SweepService for Service {
         let v1::ListTrialsRequest { sweep, statuses, from, limit } = request.into_inner();
         let mut wanted = Vec::with_capacity(statuses.len());
         for name in &statuses {
-            let detail = format!("`{}` is not known", cut(name));
+            let detail = format!("`{}` is not known", excerpt(name));
             let unknown = Invalid::Value { field: "statuses", detail };
             wanted.push(Standing::parse(name).ok_or(unknown)?);
         }

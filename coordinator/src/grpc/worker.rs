@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rheo_core::excerpt::message;
 use rheo_core::id::{AttemptId, Digest, SweepName, TrialId, WorkerId};
 use rheo_core::row::Batch;
 use rheo_core::sweep::{Assignment, Claim, Command, Ending, Held, State, WorkLeft, room};
@@ -11,7 +12,7 @@ use rheo_proto::refusal::{self, Reason};
 use rheo_proto::v1::put_checkpoint_request::Part;
 use rheo_proto::v1::worker_service_server::WorkerService;
 use rheo_proto::worker::{self as wire, Verdict, Work};
-use rheo_proto::{CHUNK, Invalid, MAX_CHECKPOINT, cut, v1};
+use rheo_proto::{CHUNK, Invalid, MAX_CHECKPOINT, v1};
 use rheo_query::Keys;
 use rheo_store::{Blob, checkpoint};
 use tokio::sync::Semaphore;
@@ -374,7 +375,7 @@ fn verdict(state: &State, worker: WorkerId, attempt: &AttemptId) -> Verdict {
 fn digest(text: &str) -> Result<Digest, Invalid> {
     let invalid = |error: rheo_core::id::Error| Invalid::Value {
         field: "digest",
-        detail: cut(&error.to_string()),
+        detail: message(&error.to_string(), 200),
     };
     text.parse().map_err(invalid)
 }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::{BoxFuture, Either};
+use rheo_core::excerpt::excerpt;
 use rheo_proto::access::Role;
 use rheo_proto::bounds;
-use rheo_proto::cut;
 use rheo_proto::refusal::{self, Reason};
 use rheo_proto::v1::worker_service_server;
 use tonic::Status;
@@ -103,7 +103,7 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let path = request.uri().path();
         if let Err(refused) = self.gate.admit(request.headers(), path) {
-            tracing::debug!(path = cut(path), text = refused.message(), "refused");
+            tracing::debug!(path = excerpt(path), text = refused.message(), "refused");
             return Either::Right(ready(Ok(refused.into_http())));
         }
         if let Some(visitor) = request.extensions().get::<Visitor>() {
