@@ -17,7 +17,7 @@
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use rheo_core::id::{Digest, IncarnationId};
@@ -62,6 +62,8 @@ pub struct Settings {
     pub places: Wanted,
     /// What queries may take.
     pub queries: Limits,
+    /// Bytes of the journal that are kept in memory.
+    pub journal_cache: usize,
 }
 
 impl Settings {
@@ -86,6 +88,7 @@ impl Settings {
             poll: Self::POLL,
             places: Wanted::default(),
             queries: Limits::default(),
+            journal_cache: rheo_store::CACHE,
         }
     }
 
@@ -118,6 +121,8 @@ pub struct Coordinator {
     pub(crate) latest: Timestamp,
     /// This process on this state.
     incarnation: IncarnationId,
+    /// Why it had to stop by itself, if it had to.
+    pub(crate) fatal: Arc<OnceLock<String>>,
 }
 
 /// A state directory that was opened and not yet started.
@@ -179,6 +184,16 @@ pub enum Error {
         /// The place of the results or checkpoints.
         place: String,
     },
+    /// Nothing lies where the results were.
+    #[error(
+        "nothing lies in `{results}`, where the journal names {parts} files: mount the disk or put the results back; if they are lost, `rheo verify --repair` has their trials start over"
+    )]
+    ResultsGone {
+        /// Where the results were.
+        results: String,
+        /// How many files the journal names there.
+        parts: usize,
+    },
     /// The engine did not do what it must at the start.
     #[error("the coordinator could not start")]
     Start(#[from] engine::Failure),
@@ -193,7 +208,8 @@ impl Coordinator {
         make_state(&settings.state)?;
         let path = settings.journal();
         let journal_error = |source| Error::Journal { path: path.clone(), source };
-        let journal: Arc<dyn Journal> = Arc::new(Redb::open(&path).map_err(journal_error)?);
+        let journal: Arc<dyn Journal> =
+            Arc::new(Redb::open_with_cache(&path, settings.journal_cache).map_err(journal_error)?);
         let backlog = Arc::new(Backlog::default());
         let clock = |latest: Timestamp| Arc::new(SystemClock::new(latest)) as Arc<dyn Clock>;
         // Nothing that was started, so nothing that lies anywhere.
@@ -230,6 +246,7 @@ impl Coordinator {
             sink,
             backlog,
             settings: Arc::new(settings),
+            fatal: Arc::default(),
             places: Arc::new(places),
             claims: Arc::default(),
             latest: running.found.latest,
@@ -362,7 +379,7 @@ async fn drop_checkpoints(
     }
 }
 
-/// Ends leases that have run out.
+/// Ends leases that have run out, and notices when the state directory is no longer in its place.
 async fn tick(coordinator: Coordinator, stop: CancellationToken) {
     let lease = coordinator.settings.lease;
     let period = (lease / 8).clamp(Duration::from_millis(20), Duration::from_secs(1));
@@ -377,6 +394,9 @@ async fn tick(coordinator: Coordinator, stop: CancellationToken) {
         let stalled = last.elapsed() > lease / 3;
         let command = if stalled { coordinator.start_command() } else { Command::Tick };
         last = tokio::time::Instant::now();
+        if coordinator.has_lost_its_place(&stop).await {
+            return;
+        }
         match coordinator.handle.execute(command, Vec::new(), |_, _| ()).await {
             Ok(()) | Err(engine::Failure::Storage(_)) => {}
             Err(_) => return,

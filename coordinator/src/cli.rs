@@ -31,6 +31,7 @@ mod status;
 mod submit;
 mod summary;
 mod trials;
+mod verify;
 mod wait;
 mod watch;
 mod zone;
@@ -125,6 +126,8 @@ enum Command {
     Launch(launch::Command),
     /// Run SQL over everything that is committed.
     Query(query::Args),
+    /// Check that the journal, the results and the checkpoints are whole, and repair them.
+    Verify(verify::Args),
     /// Analyse the network of a trial, beside what its sweep analyses.
     Analyze(analyze::Args),
     /// Take weights out of checkpoints.
@@ -241,6 +244,7 @@ impl Cli {
             Command::Retry(args) => control::retry(&global, &args).await,
             Command::Launch(command) => launch::run(&global, command).await,
             Command::Query(args) => query::run(&global, &args).await,
+            Command::Verify(args) => verify::run(&global, &args).await,
             Command::Analyze(args) => analyze::run(&global, &args).await,
             Command::Checkpoint(command) => checkpoint::run(&global, &command).await,
             Command::Schema => schema::run(),

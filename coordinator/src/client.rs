@@ -270,12 +270,28 @@ impl Client {
 
     /// All sweeps, and what is wrong.
     pub(crate) async fn overview(&mut self) -> Result<Overview, Error> {
-        let request = within(CALL, v1::ListSweepsRequest {});
+        let request = within(CALL, v1::ListSweepsRequest::default());
         let reply = self.inner.list_sweeps(request).await?.into_inner();
         let sweeps = reply.sweeps.into_iter().map(|sweep| self.sweep_of(Some(sweep)));
         let sweeps: Result<_, _> = sweeps.collect();
         let unfit: Result<_, _> = reply.unfit.into_iter().map(UnfitWorker::try_from).collect();
         Ok(Overview { sweeps: sweeps?, trouble: reply.trouble, unfit: unfit? })
+    }
+
+    /// The sweeps of which parts are missing or known to be damaged.
+    pub(crate) async fn damaged_sweeps(&mut self) -> Result<Vec<v1::DamagedSweep>, Error> {
+        let request = within(CALL, v1::ListSweepsRequest { damage: true });
+        Ok(self.inner.list_sweeps(request).await?.into_inner().damaged)
+    }
+
+    /// Checks the journal, the parts and the checkpoints; with `repair`, has trials with damaged
+    /// rows or checkpoints start over.
+    pub(crate) async fn verify(
+        &mut self,
+        repair: bool,
+    ) -> Result<Streaming<v1::VerifyResponse>, Error> {
+        let request = within(QUERY, v1::VerifyRequest { repair });
+        Ok(self.inner.verify(request).await?.into_inner())
     }
 
     /// One sweep and its file.

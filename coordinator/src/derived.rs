@@ -34,6 +34,11 @@ pub(crate) fn entries(
                     trials.map(|Reopened { index, .. }| TrialId::new(sweep.clone(), *index));
                 entry.retracted = retracted.collect();
             }
+            Event::TrialsStartedOver { sweep, trials, parts, .. } => {
+                let erased = trials.iter().map(|trial| TrialId::new(sweep.clone(), trial.index));
+                entry.erased = erased.collect();
+                entry.damaged.clone_from(parts);
+            }
             _ => {}
         }
         entries.push(entry);

@@ -2,6 +2,7 @@
 
 mod fleet;
 mod sweep;
+mod verify;
 mod worker;
 
 use std::io;

@@ -19,6 +19,7 @@ use rheo_store::place::Place;
 use crate::app::{Coordinator, Error};
 use crate::clock::SystemClock;
 use crate::engine;
+use crate::health::tell_damage;
 use crate::places;
 use crate::report::report;
 
@@ -65,11 +66,12 @@ pub(crate) fn aside() -> String {
     format!("orphaned-{date}")
 }
 
-/// Says what was removed and what was set aside.
+/// Says what was removed, what was set aside, and what is damaged.
 pub(crate) fn announce(recovered: &Recovered) {
     for path in &recovered.removed {
         tracing::info!(path, "removed what an interrupted write left");
     }
+    tell_damage(&recovered.damaged);
     if let Some(place) = &recovered.aside {
         let (parts, first) = (recovered.set_aside.len(), recovered.set_aside.first());
         tracing::warn!(
@@ -122,8 +124,19 @@ impl Coordinator {
         Err(self.journal_lost(&self.places.results))
     }
 
+    /// Refuses to begin anew in a directory in which nothing lies although the journal names parts
+    /// there.
+    fn check_results_are_there(&self) -> Result<(), Error> {
+        let parts = self.journal.parts().map_err(|source| self.journal_error(source))?.len();
+        if parts == 0 || !self.dataset.is_gone() {
+            return Ok(());
+        }
+        Err(Error::ResultsGone { results: self.dataset.location(), parts })
+    }
+
     /// Makes sure that this state alone writes where its results and checkpoints lie.
     pub(crate) async fn claim_places(&self) -> Result<(), Error> {
+        self.check_results_are_there()?;
         let state = self.state_directory();
         // Remembered first: a bucket that was claimed under a name that is forgotten stays so.
         self.places.remember(&self.settings.state)?;

@@ -172,6 +172,16 @@ impl Sink {
         self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Keeps parts from being written and merged until the guard is dropped.
+    pub(crate) async fn hold(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.shared.writing.lock().await
+    }
+
+    /// Has the parts brought in step with the journal before the next one is written.
+    pub(crate) fn doubt(&self) {
+        *self.shared.doubtful.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+
     async fn try_flush(&self) {
         if let Err(error) = self.flush().await {
             tracing::debug!(error = report(&error), "parts could not be written");
@@ -201,6 +211,8 @@ impl Sink {
 
 impl Shared {
     fn flush(&self) -> Result<(), Error> {
+        // Where the journal is not, its parts are not looked for.
+        self.journal.check_place()?;
         if let Some(claim) = self.claim.get() {
             claim.take()?;
         }
@@ -254,41 +266,66 @@ impl Shared {
         for part in &results.parts {
             parts.entry((&part.sweep, part.table)).or_default().push(part.clone());
         }
-        let mut busy = BTreeSet::new();
+        let (mut busy, mut holding) = (BTreeSet::new(), BTreeSet::new());
         for ((sweep, table), parts) in parts {
             let retracted = retractions(&results, table, sweep);
             let many = parts.len() >= MANY_PARTS || (parts.len() > 1 && ended.contains(sweep));
-            if (many || !retracted.is_empty()) && !self.merge(table, sweep, &parts, retracted)? {
+            if !many && retracted.is_empty() {
+                continue;
+            }
+            let merged = self.merge(table, sweep, &parts, retracted)?;
+            if merged == Merged::Later {
                 busy.insert(sweep.clone());
+            }
+            if merged != Merged::Done {
+                holding.insert(sweep.clone());
             }
         }
         *ended = ended.intersection(&busy).cloned().collect();
+        let is_done = |one: &&Retraction| one.every_table && !holding.contains(&one.trial.sweep);
+        let retracted: Vec<Retraction> =
+            results.retractions.iter().filter(is_done).cloned().collect();
+        if !retracted.is_empty() {
+            self.journal.install(&Change { retracted, ..Change::default() })?;
+        }
         self.dataset.clear_retired()?;
         Ok(())
     }
 
-    /// Merges the parts of a sweep in one table; false if that must wait.
+    /// Merges the parts of a sweep in one table.
     fn merge(
         &self,
         table: Table,
         sweep: &SweepName,
         parts: &[Part],
-        retracted: Vec<Retraction>,
-    ) -> Result<bool, Error> {
-        let compaction = match self.dataset.compact(table, sweep, parts, &retracted) {
+        mut retracted: Vec<Retraction>,
+    ) -> Result<Merged, Error> {
+        let damaged = self.dataset.damaged();
+        if damaged.iter().any(|damaged| parts.contains(&damaged.part)) {
+            return Ok(Merged::Later);
+        }
+        let compacted = self.dataset.compact(table, sweep, parts, &retracted);
+        // Those about every table are done when every table is.
+        retracted.retain(|retraction| !retraction.every_table);
+        let compaction = match compacted {
             Ok(Some(compaction)) => compaction,
             Ok(None) => {
                 // No part holds what was retracted.
                 if !retracted.is_empty() {
                     self.journal.install(&Change { retracted, ..Change::default() })?;
                 }
-                return Ok(true);
+                return Ok(Merged::Done);
             }
-            Err(dataset::Error::Busy { .. }) => return Ok(false),
+            Err(dataset::Error::Busy { .. }) => return Ok(Merged::Later),
+            // Other sweeps go on. Queries over this one say what is wrong, and so does the status.
+            Err(error @ dataset::Error::Damaged(_)) => {
+                tracing::error!(error = report(&error), "parts are not merged");
+                return Ok(Merged::Later);
+            }
             // Small parts are slower to read, but right; queries leave retracted rows out.
             Err(error @ dataset::Error::NoExchange(_)) => {
                 tracing::debug!(error = report(&error), "parts are not merged");
-                return Ok(true);
+                return Ok(Merged::Never);
             }
             Err(error) => return Err(error.into()),
         };
@@ -301,13 +338,24 @@ impl Shared {
         };
         self.journal.install(&change)?;
         self.dataset.publish(&compaction)?;
-        Ok(true)
+        Ok(Merged::Done)
     }
+}
+
+/// Whether parts were merged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Merged {
+    /// They are, or there was nothing to merge.
+    Done,
+    /// Not yet: a query reads them, or one of them is damaged.
+    Later,
+    /// They stay as they are.
+    Never,
 }
 
 /// The retractions that concern the parts of `sweep` in `table`.
 fn retractions(results: &Results, table: Table, sweep: &SweepName) -> Vec<Retraction> {
-    let ours = |one: &&Retraction| table == Table::Trials && one.trial.sweep == *sweep;
+    let ours = |one: &&Retraction| one.concerns(table, sweep);
     results.retractions.iter().filter(ours).cloned().collect()
 }
 

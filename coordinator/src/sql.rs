@@ -74,7 +74,8 @@ impl Sql {
             .map_err(|error| refusal::status(Reason::InvalidQuery, report(&error), None))?;
         let turn = self.turn().await?;
         let snapshot = self.snapshot().await?;
-        let mut process = Process::start(sql, &self.place, snapshot, self.limits).await?;
+        let mut process =
+            Process::start(sql, (&self.place, &self.dataset), snapshot, self.limits).await?;
         // What is wrong with a query is known before its first piece.
         let first = tokio::select! {
             first = process.next() => first?,

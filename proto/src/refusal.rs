@@ -18,6 +18,7 @@
 //! | a client whose SQL needs more time or memory than it may have | RESOURCE_EXHAUSTED | `QUERY_LIMIT` |
 //! | a client whose SQL fails on the data | INTERNAL | `QUERY_FAILED` |
 //! | a client, while too many queries run and wait | RESOURCE_EXHAUSTED | `QUERIES_BUSY`: worth another try |
+//! | a client that asks for rows of a damaged part | DATA_LOSS | `RESULTS_DAMAGED` |
 //! | anyone, while the disk refuses | UNAVAILABLE | `STORAGE`: worth another try |
 //! | anyone without a token, or with a wrong one | UNAUTHENTICATED | `UNAUTHENTICATED` |
 //! | a worker that asks for what only people may do | PERMISSION_DENIED | `PERMISSION_DENIED` |
@@ -78,6 +79,8 @@ pub enum Reason {
     CheckpointDamaged,
     /// A checkpoint that is not there.
     CheckpointMissing,
+    /// A part of the results is missing or damaged.
+    ResultsDamaged,
     /// The disk refused; nothing was acknowledged.
     Storage,
     /// As many calls of this kind wait as may.
@@ -112,6 +115,7 @@ impl Reason {
             Self::QueriesBusy => "QUERIES_BUSY",
             Self::CheckpointDamaged => "CHECKPOINT_DAMAGED",
             Self::CheckpointMissing => "CHECKPOINT_MISSING",
+            Self::ResultsDamaged => "RESULTS_DAMAGED",
             Self::Storage => "STORAGE",
             Self::Full => "FULL",
             Self::Stopping => "STOPPING",
@@ -135,7 +139,9 @@ impl Reason {
             | Self::AccessFile => Code::InvalidArgument,
             Self::QueryLimit | Self::QueriesBusy | Self::Full => Code::ResourceExhausted,
             Self::QueryFailed => Code::Internal,
-            Self::CheckpointDamaged | Self::CheckpointMissing => Code::DataLoss,
+            Self::CheckpointDamaged | Self::CheckpointMissing | Self::ResultsDamaged => {
+                Code::DataLoss
+            }
             Self::Storage | Self::Stopping => Code::Unavailable,
             Self::Unauthenticated => Code::Unauthenticated,
             Self::PermissionDenied => Code::PermissionDenied,

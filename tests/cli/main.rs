@@ -48,6 +48,7 @@ fn the_commands_explain_themselves() {
         "cancel",
         "retry",
         "query",
+        "verify",
         "analyze",
         "checkpoint",
         "schema",

@@ -14,6 +14,7 @@ mod fleet;
 mod hints;
 mod hostile_files;
 mod hostile_queries;
+mod integrity;
 mod life;
 mod object_store;
 mod paths;

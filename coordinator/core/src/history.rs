@@ -113,6 +113,11 @@ impl History {
         }
     }
 
+    /// Forgets the reports and the end of `trial`, which starts over.
+    pub fn forget(&mut self, trial: u64) {
+        self.trials.remove(&trial);
+    }
+
     /// Records that `trial` has ended; it is forgotten unless the reports of ended trials are kept.
     pub fn record_end(&mut self, trial: u64, ending: Ending) {
         if self.keeps.reports {

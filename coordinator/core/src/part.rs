@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{SweepName, TrialId};
+use crate::id::{Digest, SweepName, TrialId};
 use crate::row::Table;
 
 /// One part: a file of rows of one table and sweep.
@@ -27,6 +27,15 @@ pub struct Part {
     pub rows: u64,
     /// Size of the file.
     pub bytes: u64,
+    /// BLAKE3 digest of the file; none for a part of a version that recorded none.
+    ///
+    /// A part is found in the journal by its encoded form, so what older versions did not record
+    /// must not appear in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// The trials that may have rows in it; empty for a part of a version that recorded none.
+    #[serde(default, skip_serializing_if = "TrialRanges::is_empty")]
+    pub trials: TrialRanges,
 }
 
 impl Part {
@@ -50,8 +59,60 @@ impl Part {
     }
 }
 
-/// Says that a trial was tried again after it had ended: its row in `trials` no longer counts where
-/// it was journaled before `before`.
+impl Part {
+    /// Whether the part may hold rows of trial `index`.
+    pub fn may_hold(&self, index: u64) -> bool {
+        self.trials.is_empty() || self.trials.contains(index)
+    }
+}
+
+/// A set of trials as ranges: exact while there are few ranges, else the closest ranges are joined,
+/// so that the set has a bounded size and never lacks a trial.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TrialRanges(Vec<(u64, u64)>);
+
+impl TrialRanges {
+    /// The most ranges that are kept.
+    pub const MOST: usize = 64;
+
+    /// Whether there is no trial in the set.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether trial `index` is in the set, or in a gap that was closed.
+    pub fn contains(&self, index: u64) -> bool {
+        self.0.iter().any(|(first, last)| (*first..=*last).contains(&index))
+    }
+
+    /// Adds trial `index`. Trials come in ascending order, as they lie in a part.
+    pub fn insert(&mut self, index: u64) {
+        match self.0.last_mut() {
+            Some((first, last)) if index <= last.saturating_add(1) => {
+                *first = index.min(*first);
+                *last = index.max(*last);
+            }
+            _ => self.0.push((index, index)),
+        }
+        if self.0.len() > Self::MOST {
+            self.join_closest();
+        }
+    }
+
+    fn join_closest(&mut self) {
+        let gap = |pair: &[(u64, u64)]| pair[1].0.saturating_sub(pair[0].1);
+        let gaps = self.0.windows(2).map(gap);
+        if let Some((at, _)) = gaps.enumerate().min_by_key(|(_, gap)| *gap) {
+            let (_, last) = self.0.remove(at + 1);
+            self.0[at].1 = last;
+        }
+    }
+}
+
+/// Says that rows of a trial no longer count where they were journaled before `before`: its row in
+/// `trials`, because it was tried again after it had ended, or all of its rows, because it starts
+/// over.
 ///
 /// A part or batch at later positions is not affected. A part that has positions on both sides was
 /// written after the retraction, and its writer left the row out.
@@ -61,4 +122,60 @@ pub struct Retraction {
     pub trial: TrialId,
     /// The journal position of the retraction.
     pub before: u64,
+    /// Whether the rows in every table are retracted, not only the one in `trials`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub every_table: bool,
+}
+
+impl Retraction {
+    /// Whether it is about rows of `sweep` in `table`.
+    pub fn concerns(&self, table: Table, sweep: &SweepName) -> bool {
+        (self.every_table || table == Table::Trials) && self.trial.sweep == *sweep
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_exact_while_they_are_few() {
+        let mut ranges = TrialRanges::default();
+        for index in [3, 3, 4, 5, 9, 11] {
+            ranges.insert(index);
+        }
+        assert_eq!(ranges.0, [(3, 5), (9, 9), (11, 11)]);
+        let held: Vec<u64> = (0..20).filter(|index| ranges.contains(*index)).collect();
+        assert_eq!(held, [3, 4, 5, 9, 11]);
+    }
+
+    #[test]
+    fn many_ranges_stay_bounded_and_lack_no_trial() {
+        let mut ranges = TrialRanges::default();
+        let indices: Vec<u64> = (0..1000).map(|n| n * n).collect();
+        for index in &indices {
+            ranges.insert(*index);
+        }
+        assert_eq!(ranges.0.len(), TrialRanges::MOST);
+        assert!(indices.iter().all(|index| ranges.contains(*index)));
+        assert!(!ranges.contains(999 * 999 - 1), "wide gaps stay open");
+    }
+
+    #[test]
+    fn what_an_older_version_wrote_is_encoded_as_it_was() {
+        let old = r#"{"table":"epochs","sweep":"demo","first":1,"last":2,"generation":0,"rows":3,"bytes":4}"#;
+        let part: Part = serde_json::from_str(old).unwrap();
+        assert_eq!((part.digest, part.may_hold(7)), (None, true));
+        assert_eq!(serde_json::to_string(&part).unwrap(), old);
+        let old = r#"{"trial":{"sweep":"demo","index":1},"before":2}"#;
+        let retraction: Retraction = serde_json::from_str(old).unwrap();
+        assert!(retraction.concerns(Table::Trials, &part.sweep));
+        assert!(!retraction.concerns(Table::Epochs, &part.sweep));
+        assert_eq!(serde_json::to_string(&retraction).unwrap(), old);
+    }
 }

@@ -26,7 +26,7 @@ pub use command::{Claim, Command, Ending, Request, Selection, Work};
 pub(crate) use decide::end_leases_of;
 pub use decide::{decide, execute};
 pub use effect::{Effect, effects};
-pub use event::{Event, Reopened};
+pub use event::{Event, Reopened, StartedOver};
 pub use fitness::{NoFit, UnfitWorker};
 pub use origin::{Held, Incarnations, Origin};
 pub use outcome::{AttemptOutcome, EndReason, Outcome, StopReason};

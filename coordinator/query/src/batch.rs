@@ -75,6 +75,12 @@ pub fn parse(table: Table, keys: &Keys, ipc: Bytes) -> Result<Batch, Error> {
     Ok(Batch { table, rows: rows.num_rows() as u64, ipc })
 }
 
+/// Checks that `batch`, which was accepted once, can still be read and has its number of rows.
+pub fn check_readable(batch: &Batch) -> Result<(), Error> {
+    let rows = ipc::decode(&batch.ipc)?.num_rows() as u64;
+    if rows == batch.rows { Ok(()) } else { Err(Error::Malformed("another number of rows")) }
+}
+
 /// The rows of `batch`.
 #[cfg(test)]
 pub(crate) fn read(batch: &Batch) -> RecordBatch {

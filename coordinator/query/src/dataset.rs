@@ -9,19 +9,22 @@
 
 mod bucket;
 mod directory;
+mod integrity;
 mod known;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use ::parquet::errors::ParquetError;
+use ::parquet::file::reader::ChunkReader;
 use arrow::compute::concat_batches;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use object_store::ObjectStore;
 use rheo_core::id::SweepName;
-use rheo_core::part::{Part, Retraction};
+use rheo_core::part::{Part, Retraction, TrialRanges};
 use rheo_core::row::Table;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
@@ -29,6 +32,8 @@ use tokio::runtime::Handle;
 use bucket::Bucket;
 use directory::Directory;
 pub use directory::DiskError;
+use integrity::Register;
+pub use integrity::{DamagedPart, Defect};
 pub use known::{Known, Recovered};
 
 use crate::conform::conform;
@@ -39,14 +44,17 @@ pub(crate) const STAGING: &str = ".staging";
 
 /// The results. One process at a time may change them, any may read them.
 ///
-/// Its functions wait for disks and networks: call them where a thread may wait.
-#[derive(Debug)]
-pub struct Dataset(Kind);
+/// Its functions wait for disks and networks: call them where a thread may wait. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    kind: Kind,
+    register: Arc<Register>,
+}
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Kind {
-    Directory(Directory),
-    Bucket(Bucket),
+    Directory(Arc<Directory>),
+    Bucket(Arc<Bucket>),
 }
 
 /// Keeps the files of replaced parts until it is dropped.
@@ -78,17 +86,21 @@ pub(crate) enum Source {
 impl Dataset {
     /// The dataset in the directory `root`, which is made when the first part is written.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self(Kind::Directory(Directory::new(root)))
+        Self::of(Kind::Directory(Arc::new(Directory::new(root))))
     }
 
     /// The dataset in an object store that people know as `url`; it is reached on `runtime`.
     pub fn in_bucket(store: Arc<dyn ObjectStore>, url: String, runtime: Handle) -> Self {
-        Self(Kind::Bucket(Bucket::new(store, url, runtime)))
+        Self::of(Kind::Bucket(Arc::new(Bucket::new(store, url, runtime))))
+    }
+
+    fn of(kind: Kind) -> Self {
+        Self { kind, register: Arc::default() }
     }
 
     /// Where it is, for people and for other readers.
     pub fn location(&self) -> String {
-        match &self.0 {
+        match &self.kind {
             Kind::Directory(directory) => {
                 // Without the slash that ends the path of a root.
                 directory.root().components().collect::<PathBuf>().display().to_string()
@@ -98,7 +110,7 @@ impl Dataset {
     }
 
     pub(crate) fn source(&self) -> Source {
-        match &self.0 {
+        match &self.kind {
             Kind::Directory(directory) => Source::Directory(directory.root()),
             Kind::Bucket(bucket) => Source::Bucket(bucket.store()),
         }
@@ -106,7 +118,7 @@ impl Dataset {
 
     /// Whether there is anything where parts would be.
     pub fn has_parts(&self) -> Result<bool, Error> {
-        match &self.0 {
+        match &self.kind {
             Kind::Directory(directory) => Ok(directory.has_parts()),
             Kind::Bucket(bucket) => bucket.has_parts(),
         }
@@ -115,7 +127,7 @@ impl Dataset {
     /// Protects all parts that the journal names now from removal. Take it before reading the
     /// journal.
     pub fn pin(&self) -> Pin {
-        match &self.0 {
+        match &self.kind {
             Kind::Directory(directory) => directory.pin(),
             Kind::Bucket(bucket) => bucket.pin(),
         }
@@ -133,9 +145,18 @@ impl Dataset {
         batches: impl IntoIterator<Item = Bytes>,
     ) -> Result<Part, Error> {
         let rows = sorted(table, batches)?;
-        let part =
-            Part { table, sweep: sweep.clone(), first, last, generation: 0, rows: 0, bytes: 0 };
-        match &self.0 {
+        let part = Part {
+            table,
+            sweep: sweep.clone(),
+            first,
+            last,
+            generation: 0,
+            rows: 0,
+            bytes: 0,
+            digest: None,
+            trials: TrialRanges::default(),
+        };
+        match &self.kind {
             Kind::Directory(directory) => directory.write_part(part, rows),
             Kind::Bucket(bucket) => bucket.write_part(part, rows),
         }
@@ -143,7 +164,7 @@ impl Dataset {
 
     /// The files in the place of parts whose rows the journal does not know.
     pub fn strangers(&self, known: &Known) -> Result<Vec<String>, Error> {
-        match &self.0 {
+        match &self.kind {
             Kind::Directory(directory) => directory.strangers(known),
             Kind::Bucket(bucket) => bucket.strangers(known),
         }
@@ -151,19 +172,24 @@ impl Dataset {
 
     /// Brings the parts in step with what the journal knows: finishes or undoes whatever was
     /// interrupted, removes parts whose rows are elsewhere, and moves those whose rows are not to a
-    /// place of their own, whose name ends in `aside`. Files that are no parts are left alone. To be
-    /// called once, before anything is written.
+    /// place of their own, whose name ends in `aside`. Files that are no parts are left alone, and
+    /// so is all of a sweep and table of which a part is not whole. To be called once, before
+    /// anything is written.
     pub fn recover(&self, known: &Known, aside: &str) -> Result<Recovered, Error> {
-        match &self.0 {
+        let recovered = match &self.kind {
             Kind::Directory(directory) => directory.recover(known, aside),
             Kind::Bucket(bucket) => bucket.recover(known, aside),
+        }?;
+        for damaged in &recovered.damaged {
+            self.register.add(damaged);
         }
+        Ok(recovered)
     }
 
     /// [`Self::recover`] while queries may be running, after a change failed. Refused while one might
     /// still read what would be removed.
     pub fn reconcile(&self, known: &Known, aside: &str) -> Result<Recovered, Error> {
-        match &self.0 {
+        match &self.kind {
             Kind::Directory(directory) => directory.reconcile(known, aside),
             Kind::Bucket(bucket) => bucket.reconcile(known, aside),
         }
@@ -183,15 +209,19 @@ impl Dataset {
         parts: &[Part],
         retractions: &[Retraction],
     ) -> Result<Option<Compaction>, Error> {
-        match &self.0 {
+        let compacted = match &self.kind {
             Kind::Directory(directory) => directory.compact(table, sweep, parts, retractions),
             Kind::Bucket(bucket) => bucket.compact(table, sweep, parts, retractions),
+        };
+        if let Err(Error::Damaged(damaged)) = &compacted {
+            self.register.add(damaged);
         }
+        compacted
     }
 
     /// Lets readers in place see a compaction that the journal knows.
     pub fn publish(&self, compaction: &Compaction) -> Result<(), Error> {
-        match &self.0 {
+        match &self.kind {
             Kind::Directory(directory) => directory.publish(compaction),
             Kind::Bucket(bucket) => bucket.publish(compaction),
         }
@@ -199,10 +229,116 @@ impl Dataset {
 
     /// Ends what compactions have begun, unless a query is pinned; then it stays until a later call.
     pub fn clear_retired(&self) -> Result<(), Error> {
-        match &self.0 {
+        match &self.kind {
             Kind::Directory(directory) => directory.clear_retired(),
             Kind::Bucket(bucket) => bucket.clear_retired(),
         }
+    }
+}
+
+impl Dataset {
+    /// Reads the file of `part` and checks that it holds what was written. A part without a digest
+    /// has to be readable and to have its rows.
+    pub fn inspect(&self, part: &Part) -> Result<(), Error> {
+        let inspected = match &self.kind {
+            Kind::Directory(directory) => directory.inspect(part),
+            Kind::Bucket(bucket) => bucket.inspect(part),
+        };
+        self.register.note(part, inspected)
+    }
+
+    /// [`Self::inspect`] before the first use of a part with a digest; after that the part is
+    /// believed until the process ends.
+    pub fn check(&self, part: &Part) -> Result<(), Error> {
+        if part.digest.is_none() {
+            return Ok(());
+        }
+        self.register.once(part, || match &self.kind {
+            Kind::Directory(directory) => directory.inspect(part),
+            Kind::Bucket(bucket) => bucket.inspect(part),
+        })
+    }
+
+    /// Whether the part was found whole since the process started.
+    pub fn is_checked(&self, part: &Part) -> bool {
+        self.register.is_whole(part)
+    }
+
+    /// The paths of the parts that were found whole since the process started.
+    pub fn checked(&self) -> Vec<String> {
+        self.register.whole()
+    }
+
+    /// Learns what another process has found out about these files.
+    pub fn learn(&self, whole: Vec<String>, damaged: Option<&DamagedPart>) {
+        self.register.add_whole(whole);
+        if let Some(damaged) = damaged {
+            self.register.add(damaged);
+        }
+    }
+
+    /// Those of `parts` whose files are not there or have another size.
+    pub fn find_absent(&self, parts: &[Part]) -> Result<Vec<DamagedPart>, Error> {
+        let absent = match &self.kind {
+            Kind::Directory(directory) => directory.find_absent(parts),
+            Kind::Bucket(bucket) => bucket.find_absent(parts),
+        }?;
+        self.register.note_absent(parts, &absent);
+        Ok(absent)
+    }
+
+    /// Whether the files of parts can be listed without a network.
+    pub fn is_local(&self) -> bool {
+        matches!(self.kind, Kind::Directory(_))
+    }
+
+    /// Whether nothing at all lies where the results were, as where a disk is not mounted.
+    pub fn is_gone(&self) -> bool {
+        match &self.kind {
+            Kind::Directory(directory) => directory.is_gone(),
+            Kind::Bucket(_) => false,
+        }
+    }
+
+    /// The parts that were found missing or damaged since the process started, and are still.
+    pub fn damaged(&self) -> Vec<DamagedPart> {
+        self.register.damaged()
+    }
+
+    /// Moves the file of a damaged part, which no longer counts, to where no reader finds it; its
+    /// new name ends with `suffix`. Returns where it is, if there was one.
+    pub fn set_aside(&self, part: &Part, suffix: &str) -> Result<Option<String>, Error> {
+        let moved = match &self.kind {
+            Kind::Directory(directory) => directory.set_aside(part, suffix),
+            Kind::Bucket(bucket) => bucket.set_damaged_aside(part, suffix),
+        }?;
+        self.register.forget(part);
+        Ok(moved)
+    }
+}
+
+/// Where the files of damaged parts are kept.
+const ASIDE: &str = ".damaged";
+
+/// Where a damaged part is set aside, relative to the root of the dataset.
+fn aside(path: &str, suffix: &str) -> String {
+    format!("{ASIDE}/{path}.{suffix}")
+}
+
+/// The defect of a file that cannot be read, or has not as many rows as its part.
+fn defect_of_rows(part: &Part, file: impl ChunkReader + 'static) -> Option<Defect> {
+    let rows = ParquetRecordBatchReaderBuilder::try_new(file).and_then(|file| {
+        let batches = file.build()?;
+        let mut rows = 0;
+        for batch in batches {
+            rows += batch?.num_rows() as u64;
+        }
+        Ok(rows)
+    });
+    match rows {
+        Ok(rows) if rows == part.rows => None,
+        Ok(rows) => Some(Defect::Unreadable(format!("it has {rows} rows, not {}", part.rows))),
+        Err(error) => Some(Defect::Unreadable(error.to_string())),
     }
 }
 
@@ -240,12 +376,9 @@ pub enum Error {
         /// The file or object.
         path: String,
     },
-    /// A part that the journal names is gone or has another size.
-    #[error("a part of the results is missing or damaged: `{}`", path.display())]
-    Missing {
-        /// The part.
-        path: PathBuf,
-    },
+    /// A part that the journal names is gone, or its file does not hold what was written.
+    #[error(transparent)]
+    Damaged(Box<DamagedPart>),
     /// The file system cannot exchange directories, so parts stay as they are.
     #[error("this file system cannot exchange two directories, so parts are not compacted")]
     NoExchange(#[source] DiskError),
@@ -270,6 +403,12 @@ pub enum Error {
     /// A part cannot be written or read.
     #[error("cannot write or read a part")]
     Parquet(#[from] ParquetError),
+}
+
+impl From<DamagedPart> for Error {
+    fn from(damaged: DamagedPart) -> Self {
+        Self::Damaged(Box::new(damaged))
+    }
 }
 
 #[cfg(test)]

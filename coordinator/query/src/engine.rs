@@ -2,13 +2,15 @@
 //! are in none of them yet.
 //!
 //! Nothing is found by listing directories, so a query sees every committed row once, whatever a
-//! flush or a compaction does meanwhile. Queries only read: everything that would change anything,
+//! flush or a compaction does meanwhile. A part is checked against its digest before it is first read; one that
+//! is missing or damaged is refused by name, and queries over other sweeps go on. Queries only read: everything that would change anything,
 //! or reach a file by its name, is refused before it is planned, and so is what is too large or too
 //! deep. Intermediate results are bounded by a pool; sorts and joins that need more go to temporary
 //! files. A query can still take a stack, processor time or memory beside the pool, so it runs in a
 //! process of its own.
 
 mod bounds;
+mod checked;
 mod derived;
 mod error;
 mod scan;
@@ -46,7 +48,7 @@ pub struct Snapshot {
     pub parts: Vec<Part>,
     /// The committed rows that are in no part.
     pub pending: Vec<Pending>,
-    /// The trials whose older rows do not count.
+    /// The trials whose older rows do not count, in `trials` or in every table.
     pub retractions: Vec<Retraction>,
 }
 
@@ -66,6 +68,7 @@ pub struct Pending {
 pub struct Engine {
     runtime: Arc<RuntimeEnv>,
     config: SessionConfig,
+    dataset: Dataset,
 }
 
 impl Engine {
@@ -97,7 +100,7 @@ impl Engine {
             .with_information_schema(true);
         // Filters are applied while decoding, so columns that only matching rows need stay packed.
         config.options_mut().execution.parquet.pushdown_filters = true;
-        Ok(Self { runtime, config })
+        Ok(Self { runtime, config, dataset: dataset.clone() })
     }
 
     /// Starts the query `sql`, one SELECT, over `snapshot`.
@@ -107,7 +110,7 @@ impl Engine {
             SessionContext::new_with_config_rt(self.config.clone(), Arc::clone(&self.runtime));
         let snapshot = Arc::new(snapshot);
         for table in Table::ALL {
-            let view = scan::view(table, &snapshot).map_err(Error::Failed)?;
+            let view = scan::view(table, &snapshot, &self.dataset).map_err(Error::Failed)?;
             context.register_table(table.name(), view).map_err(Error::Failed)?;
         }
         let state = context.state();

@@ -32,7 +32,7 @@ mod tables;
 #[cfg(feature = "sql")]
 pub mod wire;
 
-pub use batch::{Error, Keys, MAX_BYTES, parse};
+pub use batch::{Error, Keys, MAX_BYTES, check_readable, parse};
 #[cfg(feature = "sql")]
 pub use dataset::{Compaction, Dataset, Pin};
 #[cfg(feature = "sql")]

@@ -55,7 +55,7 @@ pub(crate) fn is_object(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use rheo_core::id::SweepName;
-    use rheo_core::part::Part;
+    use rheo_core::part::{Part, TrialRanges};
     use rheo_core::row::Table;
 
     use super::*;
@@ -70,6 +70,8 @@ mod tests {
             generation: 0,
             rows: 1,
             bytes: 1,
+            digest: None,
+            trials: TrialRanges::default(),
         };
         assert_eq!(part.path(), "epochs/sweep=demo/part-000000000007-1234567890123.parquet");
         assert!(is_part(&part.name()));

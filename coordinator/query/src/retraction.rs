@@ -1,8 +1,9 @@
 //! Rows that no longer count.
 //!
-//! A trial that is retried after it ended gets a second row in `trials`. Parts are immutable, so
-//! the first row stays where it is until compaction; until then the journal says that it does not
-//! count, and queries leave it out. Readers in place see both rows until then.
+//! A trial that is retried after it ended gets a second row in `trials`; one that starts over, because
+//! rows of it were damaged, gets all of its rows again. Parts are immutable, so the first rows stay
+//! where they are until compaction; until then the journal says that they do not count, and queries
+//! leave them out. Readers in place see both until then.
 
 use std::collections::BTreeSet;
 
@@ -12,19 +13,26 @@ use arrow::datatypes::UInt64Type;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use rheo_core::id::SweepName;
-use rheo_core::part::Retraction;
+use rheo_core::part::{Part, Retraction};
 use rheo_core::row::Table;
+
+/// The trials whose rows in `part` do not count.
+pub(crate) fn retracted(part: &Part, retractions: &[Retraction]) -> BTreeSet<u64> {
+    let mut trials = retracted_before(part.table, &part.sweep, part.last, retractions);
+    trials.retain(|trial| part.may_hold(*trial));
+    trials
+}
 
 /// The trials that do not count among the rows of `table` and `sweep` that were journaled up to
 /// `position`.
-pub(crate) fn retracted(
+pub(crate) fn retracted_before(
     table: Table,
     sweep: &SweepName,
     position: u64,
     retractions: &[Retraction],
 ) -> BTreeSet<u64> {
     let concerns = |retraction: &&Retraction| {
-        table == Table::Trials && retraction.trial.sweep == *sweep && position < retraction.before
+        retraction.concerns(table, sweep) && position < retraction.before
     };
     retractions.iter().filter(concerns).map(|retraction| retraction.trial.index).collect()
 }

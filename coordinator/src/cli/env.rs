@@ -64,6 +64,9 @@ pub(super) const QUERY_MEMORY: &str = "RHEO_QUERY_MEMORY";
 /// Queries that run at once.
 pub(super) const QUERIES: &str = "RHEO_QUERIES";
 
+/// Megabytes of the journal that the coordinator keeps in memory.
+pub(super) const JOURNAL_CACHE: &str = "RHEO_JOURNAL_CACHE_MB";
+
 /// The image of workers on Kubernetes.
 pub(super) const IMAGE: &str = "RHEO_IMAGE";
 
@@ -74,7 +77,7 @@ pub(super) const KUBECONFIG: &str = "KUBECONFIG";
 pub(super) const LOG: &str = "RHEO_LOG";
 
 /// Every variable and what it is for.
-pub(super) const ALL: [(&str, &str); 17] = [
+pub(super) const ALL: [(&str, &str); 18] = [
     (SERVER, "address of a coordinator"),
     (STATE, "state directory"),
     (DATA, "directory of data files"),
@@ -90,6 +93,7 @@ pub(super) const ALL: [(&str, &str); 17] = [
     (QUERY_TIME, "seconds of computing that a query may take, 60 by default"),
     (QUERY_MEMORY, "MiB of memory that a query may take, 1024 by default where there is enough"),
     (QUERIES, "queries that run at once, 4 by default"),
+    (JOURNAL_CACHE, "megabytes of the journal in memory"),
     (IMAGE, "the image of workers on Kubernetes"),
     (LOG, "what is logged"),
 ];

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
 use super::progress::Display;
-use super::serve::{Listen, Places, Running, exit_when_asked_again, interruption};
+use super::serve::{Journal, Listen, Places, Running, exit_when_asked_again, interruption};
 use super::{Global, dataset, env, format, offline, status, submit, summary, wait};
 use crate::app::Settings;
 use crate::client::Client;
@@ -52,6 +52,8 @@ pub(super) struct Args {
     /// Seconds between parts.
     #[arg(long, value_name = "SECONDS", hide = true)]
     flush_interval: Option<f64>,
+    #[command(flatten)]
+    journal: Journal,
     #[command(flatten)]
     places: Places,
 }
@@ -91,6 +93,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
     };
     let outcome = tokio::select! {
         outcome = whole => outcome,
+        () = running.stopped() => Err(running.gave_up()),
         _ = interrupted => {
             format::note("stopping: workers save their work (once more to stop at once)");
             exit_when_asked_again()?;
@@ -98,6 +101,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
         }
     };
     crew.leave().await;
+    let outcome = running.fatal().map_or(outcome, Err);
     drop(client);
     running.stop().await?;
     if matches!(outcome, Err(Failure::Interrupted)) {
@@ -113,8 +117,9 @@ fn settings(global: &Global, args: &Args) -> Result<Settings, Failure> {
     };
     let (lease, flush) = (seconds(args.lease)?, args.flush_interval.map(seconds).transpose()?);
     let places = (&args.places).into();
-    let queries = env::query_limits()?;
-    Ok(Settings { lease, flush, places, queries, ..Settings::new(global.state.clone()) })
+    let (queries, journal_cache) = (env::query_limits()?, args.journal.cache());
+    let settings = Settings::new(global.state.clone());
+    Ok(Settings { lease, flush, places, queries, journal_cache, ..settings })
 }
 
 async fn start(global: &Global, file: &Path, settings: Settings) -> Result<Running, Failure> {

@@ -58,7 +58,26 @@ pub(super) struct Args {
     #[arg(long, env = env::POLL, value_name = "SECONDS", default_value_t = Settings::POLL.as_secs_f64())]
     poll: f64,
     #[command(flatten)]
+    journal: Journal,
+    #[command(flatten)]
     places: Places,
+}
+
+/// How much memory the journal takes.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Journal {
+    /// Megabytes of the journal that are kept in memory.
+    #[arg(long = "journal-cache-mb", env = env::JOURNAL_CACHE, value_name = "MB",
+          default_value_t = (rheo_store::CACHE >> 20) as u64,
+          value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    cache_mb: u64,
+}
+
+impl Journal {
+    /// The same in bytes.
+    pub(super) fn cache(&self) -> usize {
+        usize::try_from(self.cache_mb << 20).unwrap_or(usize::MAX)
+    }
 }
 
 /// Where what a state directory keeps lies; said at its first start and then remembered.
@@ -92,8 +111,8 @@ impl Args {
         let flush = flush.map(|flush| seconds(flush, "flush-interval")).transpose()?;
         let poll = seconds(self.poll, "poll")?;
         let places = (&self.places).into();
-        let queries = env::query_limits()?;
-        Ok(Settings { lease, flush, poll, places, queries, ..Settings::new(state) })
+        let (queries, journal_cache) = (env::query_limits()?, self.journal.cache());
+        Ok(Settings { lease, flush, poll, places, queries, journal_cache, ..Settings::new(state) })
     }
 
     fn listen(&self, global: &Global) -> Result<Listen, Failure> {
@@ -190,13 +209,13 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
         interrupted = interrupted => interrupted,
         () = running.stopped() => false,
     };
-    let broken = running.is_stopped();
+    let broken = running.is_stopped().then(|| running.gave_up());
     exit_when_asked_again()?;
     running.stop().await?;
     match (broken, interrupted) {
-        (true, _) => Err(Failure::Other(anyhow::anyhow!("the protocol is served no longer"))),
-        (false, true) => Err(Failure::Interrupted),
-        (false, false) => Ok(()),
+        (Some(gave_up), _) => Err(gave_up),
+        (None, true) => Err(Failure::Interrupted),
+        (None, false) => Ok(()),
     }
 }
 
@@ -249,6 +268,18 @@ impl Running {
     /// Waits until it no longer serves.
     pub(super) async fn stopped(&self) {
         self.stop.cancelled().await;
+    }
+
+    /// Why it serves no longer although nobody asked it to stop.
+    pub(super) fn gave_up(&self) -> Failure {
+        let unexpected = || Failure::Other(anyhow::anyhow!("the protocol is served no longer"));
+        self.fatal().unwrap_or_else(unexpected)
+    }
+
+    /// Why it had to stop by itself, if it had to.
+    pub(super) fn fatal(&self) -> Option<Failure> {
+        let text = self.coordinator.fatal.get()?;
+        Some(Failure::Other(anyhow::Error::msg(text.clone())))
     }
 
     /// Whether it serves no longer although nobody asked it to stop.

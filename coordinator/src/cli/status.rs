@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use rheo_core::sweep::{Counts, EndReason, SweepView, UnfitWorker};
+use rheo_proto::v1;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
@@ -25,11 +26,18 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
         // Asked for by name, so that an unknown one is an error.
         sweeps = vec![client.sweep(&name).await?.0];
     }
+    let mut damaged = client.damaged_sweeps().await?;
+    damaged.retain(|damaged| sweeps.iter().any(|sweep| sweep.name.as_str() == damaged.sweep));
     if as_json {
         let sweeps: Vec<Value> = sweeps.iter().map(json).collect();
+        let damaged = damaged.iter().map(|damaged| {
+            let v1::DamagedSweep { sweep, parts, example } = damaged;
+            json!({ "sweep": sweep, "parts": parts, "example": example })
+        });
         let value = json!({
             "running": client.is_live,
             "trouble": trouble,
+            "damaged": damaged.collect::<Vec<Value>>(),
             "sweeps": sweeps,
             "unfit": unfit,
         });
@@ -42,6 +50,11 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     }
     if let Some(trouble) = trouble {
         format::note(format!("rows are safe in the journal, but cannot be written: {trouble}"));
+    }
+    for v1::DamagedSweep { sweep, parts, example } in damaged {
+        format::note(format!(
+            "WARNING: {sweep}: {parts} files of its results are missing or damaged, such as {example}; queries over it are refused; `rheo verify` lists them, `rheo verify --repair` has the trials in them start over"
+        ));
     }
     tell_unfit(&sweeps, &unfit);
     super::launch::tell_trouble(&client.fleets().await?);

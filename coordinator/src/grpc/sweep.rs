@@ -119,7 +119,7 @@ impl SweepService for Service {
 
     async fn list_sweeps(
         &self,
-        _request: Request<v1::ListSweepsRequest>,
+        request: Request<v1::ListSweepsRequest>,
     ) -> Result<Response<v1::ListSweepsResponse>, Status> {
         let present = self.coordinator.live.present(Instant::now());
         let view = move |state: &State| -> (Vec<SweepView>, Vec<v1::UnfitWorker>) {
@@ -130,8 +130,14 @@ impl SweepService for Service {
         };
         let (sweeps, unfit) = self.coordinator.handle.read(view).await?;
         let sweeps = sweeps.into_iter().map(|sweep| self.told(sweep)).collect();
+        let damaged = if request.into_inner().damage {
+            self.coordinator.damaged_sweeps().await
+        } else {
+            Vec::new()
+        };
+        let damaged = damaged.into_iter().map(Into::into).collect();
         let trouble = self.coordinator.trouble();
-        Ok(Response::new(v1::ListSweepsResponse { sweeps, trouble, unfit }))
+        Ok(Response::new(v1::ListSweepsResponse { sweeps, trouble, damaged, unfit }))
     }
 
     async fn get_sweep(
@@ -259,6 +265,16 @@ impl SweepService for Service {
         let pieces = pieces.await?;
         let messages = pieces.map(|piece| piece.map(|ipc| v1::QueryResponse { ipc }));
         Ok(Response::new(Box::pin(messages)))
+    }
+
+    type VerifyStream = Messages<v1::VerifyResponse>;
+
+    async fn verify(
+        &self,
+        request: Request<v1::VerifyRequest>,
+    ) -> Result<Response<Self::VerifyStream>, Status> {
+        let news = super::verify::verify(self.coordinator.clone(), request.into_inner().repair);
+        Ok(Response::new(Box::pin(ReceiverStream::new(news))))
     }
 }
 

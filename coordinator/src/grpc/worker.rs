@@ -144,6 +144,9 @@ impl WorkerService for Service {
             let detail = format!("{} bytes, at most {MAX_CHECKPOINT}", header.length);
             return Err(Invalid::Value { field: "length", detail }.into());
         }
+        // Where the state directory is gone, its directories are not made anew.
+        let place = self.coordinator.journal.check_place();
+        place.map_err(|error| refusal::status(Reason::Storage, report(&error), None))?;
         if !self.coordinator.checkpoints.confirm(digest).await.map_err(checkpoint_status)? {
             self.store(digest, header.length, parts).await?;
         }

@@ -141,7 +141,20 @@ async fn run(
         pending: pending.collect(),
         retractions: order.retractions.clone(),
     };
-    let mut answer = engine.query(snapshot, &order.sql).await.map_err(|error| refused(&error))?;
+    let answered = tell_rows(&engine, snapshot, &order.sql, out).await;
+    // The coordinator need not have these read again.
+    Frame::Checked(dataset.checked()).write(out).map_err(Trouble::NobodyListens)?;
+    answered
+}
+
+async fn tell_rows(
+    engine: &Engine,
+    snapshot: Snapshot,
+    sql: &str,
+    out: &mut io::Stdout,
+) -> Result<(), Trouble> {
+    let failed = |error: &dyn std::error::Error| problem(Kind::Failed, error);
+    let mut answer = engine.query(snapshot, sql).await.map_err(|error| refused(&error))?;
     let mut encoder = Encoder::new(&answer.schema()).map_err(|error| failed(&error))?;
     // At once, so that a query that is in order is known to be before it has rows.
     send(encoder.begin(), out)?;
@@ -160,6 +173,10 @@ fn send(pieces: Vec<Bytes>, out: &mut io::Stdout) -> Result<(), Trouble> {
 }
 
 fn refused(error: &engine::Error) -> Trouble {
+    if let engine::Error::Damaged(damaged) = error {
+        let (text, damaged) = (report(error), Some(damaged.clone()));
+        return Trouble::Said(Problem { kind: Kind::Damaged, text, damaged });
+    }
     let kind = match error {
         engine::Error::Exhausted(_) => Kind::Exhausted,
         error if error.is_invalid() => Kind::Invalid,
@@ -171,5 +188,5 @@ fn refused(error: &engine::Error) -> Trouble {
 }
 
 fn problem(kind: Kind, error: &dyn std::error::Error) -> Trouble {
-    Trouble::Said(Problem { kind, text: message(&report(error), ERROR) })
+    Trouble::Said(Problem { kind, text: message(&report(error), ERROR), damaged: None })
 }

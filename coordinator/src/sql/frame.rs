@@ -12,6 +12,7 @@ use rheo_core::id::SweepName;
 use rheo_core::part::{Part, Retraction};
 use rheo_core::row::Table;
 use rheo_query::Limits;
+use rheo_query::dataset::DamagedPart;
 use rheo_store::place::Place;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -27,6 +28,7 @@ pub(super) struct Order {
     pub(super) directory: Option<PathBuf>,
     /// The bucket of the parts.
     pub(super) bucket: Option<String>,
+    /// The parts; those that were found whole before come without a digest.
     pub(super) parts: Vec<Part>,
     pub(super) retractions: Vec<Retraction>,
     pub(super) pending: Vec<Pending>,
@@ -89,6 +91,8 @@ pub(super) enum Frame {
     Piece(Bytes),
     /// The query is refused, or failed; this is the last frame.
     Problem(Problem),
+    /// These parts were read and found whole, by their paths.
+    Checked(Vec<String>),
     /// The answer is complete; this is the last frame.
     End,
 }
@@ -98,6 +102,9 @@ pub(super) enum Frame {
 pub(super) struct Problem {
     pub(super) kind: Kind,
     pub(super) text: String,
+    /// The part that it is about.
+    #[serde(default)]
+    pub(super) damaged: Option<Box<DamagedPart>>,
 }
 
 /// Whose fault it is.
@@ -107,6 +114,8 @@ pub(super) enum Kind {
     Invalid,
     /// It needs more memory or temporary files than it may have.
     Exhausted,
+    /// A part is missing or damaged.
+    Damaged,
     /// It could not be carried out.
     Failed,
 }
@@ -116,6 +125,7 @@ impl Frame {
         let (kind, body) = match self {
             Self::Piece(piece) => (b'p', piece.clone()),
             Self::Problem(problem) => (b'x', serde_json::to_vec(problem)?.into()),
+            Self::Checked(paths) => (b'c', serde_json::to_vec(paths)?.into()),
             Self::End => (b'e', Bytes::new()),
         };
         let length = u32::try_from(body.len()).map_err(io::Error::other)?;
@@ -137,6 +147,7 @@ impl Frame {
         match kind {
             b'p' => Ok(Self::Piece(body.into())),
             b'x' => Ok(Self::Problem(serde_json::from_slice(&body)?)),
+            b'c' => Ok(Self::Checked(serde_json::from_slice(&body)?)),
             b'e' => Ok(Self::End),
             _ => Err(io::ErrorKind::InvalidData.into()),
         }
@@ -177,7 +188,7 @@ mod tests {
 
     #[tokio::test]
     async fn frames_arrive_whole_or_not_at_all() {
-        let problem = Problem { kind: Kind::Invalid, text: "no table".to_owned() };
+        let problem = Problem { kind: Kind::Invalid, text: "no table".to_owned(), damaged: None };
         let mut sent = Vec::new();
         for frame in [Frame::Piece(Bytes::from("abc")), Frame::Problem(problem), Frame::End] {
             frame.write(&mut sent).unwrap();

@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rheo_core::excerpt::excerpt;
 use rheo_proto::refusal::{self, Reason};
-use rheo_query::{Limits, Pin};
+use rheo_query::{Dataset, Limits, Pin};
 use rheo_store::Results;
 use rheo_store::place::Place;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -57,6 +57,8 @@ pub(super) struct Process {
     limits: Limits,
     /// Computing time that is left.
     left: Duration,
+    /// Learns what the process finds out about parts.
+    dataset: Dataset,
     _pin: Pin,
 }
 
@@ -91,11 +93,14 @@ impl Process {
     /// Starts `sql` over the results in `place` as `snapshot` has them.
     pub(super) async fn start(
         sql: String,
-        place: &Place,
+        (place, dataset): (&Place, &Dataset),
         snapshot: Snapshot,
         limits: Limits,
     ) -> Result<Self, Status> {
-        let Snapshot { pin, results } = snapshot;
+        let Snapshot { pin, mut results } = snapshot;
+        for part in results.parts.iter_mut().filter(|part| dataset.is_checked(part)) {
+            part.digest = None;
+        }
         let start = async {
             let scratch = std::env::temp_dir().join(format!("rheo-query-{}", Uuid::now_v7()));
             let mut child = command(&scratch).spawn()?;
@@ -116,6 +121,7 @@ impl Process {
                 complaint,
                 limits,
                 left: limits.time,
+                dataset: dataset.clone(),
                 _pin: pin,
             })
         };
@@ -128,19 +134,28 @@ impl Process {
     /// The next piece of the answer; none at its end. After that, and after an error, the process is
     /// gone.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Status> {
+        loop {
+            match self.read().await? {
+                Frame::Piece(piece) => return Ok(Some(piece)),
+                Frame::Checked(parts) => self.dataset.learn(parts, None),
+                Frame::Problem(problem) => {
+                    self.end().await;
+                    return Err(self.refused(problem));
+                }
+                Frame::End => {
+                    self.end().await;
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    async fn read(&mut self) -> Result<Frame, Status> {
         let begin = Instant::now();
         let read = tokio::time::timeout(self.left, Frame::read(&mut self.out)).await;
         self.left = self.left.saturating_sub(begin.elapsed());
         match read {
-            Ok(Ok(Frame::Piece(piece))) => Ok(Some(piece)),
-            Ok(Ok(Frame::End)) => {
-                self.end().await;
-                Ok(None)
-            }
-            Ok(Ok(Frame::Problem(problem))) => {
-                self.end().await;
-                Err(self.refused(problem))
-            }
+            Ok(Ok(frame)) => Ok(frame),
             Ok(Err(_)) => Err(self.autopsy().await),
             Err(_) => {
                 self.end().await;
@@ -158,6 +173,10 @@ impl Process {
         match problem.kind {
             Kind::Invalid => refusal::status(Reason::InvalidQuery, problem.text, None),
             Kind::Exhausted => self.too_large(),
+            Kind::Damaged => {
+                self.dataset.learn(Vec::new(), problem.damaged.as_deref());
+                refusal::status(Reason::ResultsDamaged, problem.text, None)
+            }
             Kind::Failed => refusal::status(Reason::QueryFailed, problem.text, None),
         }
     }

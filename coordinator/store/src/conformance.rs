@@ -6,8 +6,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use bytes::Bytes;
-use rheo_core::id::{RequestId, SweepName, TrialId, WorkerId};
-use rheo_core::part::{Part, Retraction};
+use rheo_core::id::{Digest, RequestId, SweepName, TrialId, WorkerId};
+use rheo_core::part::{Part, Retraction, TrialRanges};
 use rheo_core::row::{Batch, Table};
 use rheo_core::sweep::{Event, State, WorkerInfo};
 use rheo_core::time::Timestamp;
@@ -27,6 +27,7 @@ pub fn examine(new: &dyn Fn() -> Box<dyn Fn() -> Box<dyn Journal>>) {
         rows_are_pending_until_a_part_has_them,
         a_pending_row_of_a_retried_trial_is_forgotten,
         a_row_in_a_part_of_a_retried_trial_is_retracted,
+        a_trial_that_starts_over_loses_its_rows_in_every_table_and_the_damaged_part,
     ] {
         question(&*new());
     }
@@ -107,7 +108,10 @@ fn a_pending_row_of_a_retried_trial_is_forgotten(open: Open<'_>) {
     let left: Vec<Blob> = results.pending.into_iter().map(|pending| pending.blob).collect();
     assert_eq!(left, [rows[1].clone(), kept]);
     // A part with the forgotten row may be being written at this moment.
-    assert_eq!(results.retractions, [Retraction { trial: trial(3), before: 2 }]);
+    assert_eq!(
+        results.retractions,
+        [Retraction { trial: trial(3), before: 2, every_table: false }]
+    );
 }
 
 fn a_row_in_a_part_of_a_retried_trial_is_retracted(open: Open<'_>) {
@@ -116,11 +120,29 @@ fn a_row_in_a_part_of_a_retried_trial_is_retracted(open: Open<'_>) {
     let flushed = vec![PendingKey { position: 0, ordinal: 0 }];
     open().install(&Change { add, flushed, ..Change::default() }).unwrap();
     open().append(&[retracting(3)]).unwrap();
-    let retraction = Retraction { trial: trial(3), before: 1 };
+    let retraction = Retraction { trial: trial(3), before: 1, every_table: false };
     let retractions = open().results().unwrap().retractions;
     assert_eq!(retractions, std::slice::from_ref(&retraction));
     open().install(&Change { retracted: vec![retraction], ..Change::default() }).unwrap();
     assert_eq!(open().results().unwrap().retractions, []);
+}
+
+fn a_trial_that_starts_over_loses_its_rows_in_every_table_and_the_damaged_part(open: Open<'_>) {
+    let rows = [blob(Table::Epochs, 3, b"a"), blob(Table::Attempts, 3, b"b")];
+    let other = blob(Table::Epochs, 4, b"other");
+    let (damaged, whole) = (part(Table::Epochs, 0, 0), part(Table::Shapes, 0, 0));
+    let add = vec![damaged.clone(), whole.clone()];
+    open().install(&Change { add, ..Change::default() }).unwrap();
+    open().append(&[with_rows(&rows), with_rows(std::slice::from_ref(&other))]).unwrap();
+    let (erased, damaged) = (vec![trial(3)], vec![damaged]);
+    open().append(&[Entry { erased, damaged, ..Entry::from(noted()) }]).unwrap();
+    let results = open().results().unwrap();
+    let left: Vec<Blob> = results.pending.into_iter().map(|pending| pending.blob).collect();
+    assert_eq!(left, [other]);
+    assert_eq!(results.parts, std::slice::from_ref(&whole));
+    assert_eq!(open().parts().unwrap(), [whole]);
+    let retraction = Retraction { trial: trial(3), before: 2, every_table: true };
+    assert_eq!(results.retractions, [retraction]);
 }
 
 /// A small event that differs for each `n`.
@@ -162,7 +184,9 @@ fn sweep() -> SweepName {
 }
 
 fn part(table: Table, first: u64, last: u64) -> Part {
-    Part { table, sweep: sweep(), first, last, generation: 0, rows: 2, bytes: 100 }
+    let digest = Some(Digest::from_bytes([7; 32]));
+    let (sweep, trials) = (sweep(), TrialRanges::default());
+    Part { table, sweep, first, last, generation: 0, rows: 2, bytes: 100, digest, trials }
 }
 
 fn state_of(events: &[Event]) -> State {

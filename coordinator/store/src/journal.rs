@@ -1,15 +1,15 @@
 //! The contract of the journal: what the coordinator writes down before it says anything.
 //!
 //! Besides events it keeps what the sink needs for exactly-once parts: rows that are committed but
-//! in no part yet, the list of parts that count, and rows of `trials` that no longer count because
-//! their trial is tried again. [`Journal::append`] and [`Journal::install`] are each atomic, so a
+//! in no part yet, the list of parts that count, and rows that no longer count because their trial is
+//! tried again or starts over. [`Journal::append`] and [`Journal::install`] are each atomic, so a
 //! row is at every moment either pending or in exactly one part that counts.
 
 use std::path::PathBuf;
 
 use rheo_core::id::TrialId;
 use rheo_core::part::{Part, Retraction};
-use rheo_core::row::{Batch, Table};
+use rheo_core::row::Batch;
 use rheo_core::sweep::{Event, State};
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,17 @@ pub trait Journal: Send + Sync {
     /// Where the rows are, at one moment: each is pending or in exactly one part.
     fn results(&self) -> Result<Results, Error>;
 
+    /// The parts that count, sorted.
+    fn parts(&self) -> Result<Vec<Part>, Error> {
+        Ok(self.results()?.parts)
+    }
+
+    /// Fails with [`Error::Moved`] if the journal no longer lies where it was opened: nothing may
+    /// be acknowledged any more, because a restart would not find it.
+    fn check_place(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Replaces parts and forgets the pending rows that the new parts hold, atomically.
     fn install(&self, change: &Change) -> Result<(), Error>;
 }
@@ -42,11 +53,34 @@ pub struct Entry {
     pub blobs: Vec<Blob>,
     /// Trials whose row in `trials` no longer counts.
     pub retracted: Vec<TrialId>,
+    /// Trials of which no row counts any more, in any table.
+    pub erased: Vec<TrialId>,
+    /// Damaged parts that no longer count.
+    pub damaged: Vec<Part>,
+}
+
+impl Entry {
+    /// The retractions that it makes at `position` in the journal.
+    pub(crate) fn retractions(&self, position: u64) -> impl Iterator<Item = Retraction> {
+        let retraction = move |trial: &TrialId, every_table| Retraction {
+            trial: trial.clone(),
+            before: position,
+            every_table,
+        };
+        let outcomes = self.retracted.iter().map(move |trial| retraction(trial, false));
+        outcomes.chain(self.erased.iter().map(move |trial| retraction(trial, true)))
+    }
 }
 
 impl From<Event> for Entry {
     fn from(event: Event) -> Self {
-        Self { event, blobs: Vec::new(), retracted: Vec::new() }
+        Self {
+            event,
+            blobs: Vec::new(),
+            retracted: Vec::new(),
+            erased: Vec::new(),
+            damaged: Vec::new(),
+        }
     }
 }
 
@@ -60,9 +94,10 @@ pub struct Blob {
 }
 
 impl Blob {
-    /// Whether this is the row of `trial` in `trials`.
-    pub(crate) fn is_row_of(&self, trial: &TrialId) -> bool {
-        self.batch.table == Table::Trials && self.trial == *trial
+    /// Whether a retraction that is made now concerns it.
+    pub(crate) fn is_retracted_by(&self, retraction: &Retraction) -> bool {
+        let sweep = &self.trial.sweep;
+        self.trial == retraction.trial && retraction.concerns(self.batch.table, sweep)
     }
 }
 
@@ -91,7 +126,7 @@ pub struct Results {
     pub parts: Vec<Part>,
     /// Rows that are in no part yet, in order of their position.
     pub pending: Vec<Pending>,
-    /// Rows of `trials` in parts that no longer count, sorted.
+    /// Rows in parts that no longer count, sorted.
     pub retractions: Vec<Retraction>,
 }
 
@@ -135,6 +170,14 @@ pub enum Error {
         found: u32,
         /// The newest that is understood.
         newest: u32,
+    },
+    /// The file is no longer where it was opened.
+    #[error(
+        "the journal was moved, replaced or deleted while it was in use: `{path}` is not the file that was opened; put the directory back where it was, or start again where it is now"
+    )]
+    Moved {
+        /// Where it was.
+        path: PathBuf,
     },
     /// The file does not hold what was written to it.
     #[error("the journal is damaged: {detail}")]

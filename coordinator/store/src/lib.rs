@@ -12,9 +12,11 @@ mod encoding;
 mod journal;
 mod memory;
 pub mod owner;
+mod pages;
 pub mod place;
 mod redb;
 
 pub use journal::{Blob, Change, Entry, Error, Journal, Loaded, Pending, PendingKey, Results};
 pub use memory::Memory;
-pub use redb::Redb;
+pub use pages::check_pages;
+pub use redb::{CACHE, Redb};

@@ -40,9 +40,11 @@ impl Journal for Memory {
                 let position = inner.next;
                 inner.next += 1;
                 inner.events.insert(position, event);
-                for trial in &entry.retracted {
-                    inner.pending.retain(|_, blob| !blob.is_row_of(trial));
-                    let retraction = Retraction { trial: trial.clone(), before: position };
+                for part in &entry.damaged {
+                    inner.parts.remove(part);
+                }
+                for retraction in entry.retractions(position) {
+                    inner.pending.retain(|_, blob| !blob.is_retracted_by(&retraction));
                     inner.retractions.insert(retraction);
                 }
                 for (ordinal, blob) in (0..).zip(&entry.blobs) {

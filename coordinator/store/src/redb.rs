@@ -11,12 +11,14 @@
 //!
 //! Events, parts and retractions are MessagePack. Every call is one transaction, which redb makes
 //! durable by fsync before it returns. An I/O error poisons an open redb file, so the file is then
-//! closed and opened anew by the next call: a disk that was full for a while costs no restart.
+//! closed and opened anew by the next call: a disk that was full for a while costs no restart. Only the
+//! very file that was opened first is used: one that was moved, replaced or deleted is [`Error::Moved`].
 //!
 //! redb panics on some damaged files; here such a panic becomes [`Error::Damaged`].
 
-use std::collections::BTreeSet;
-use std::io;
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt as _;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +29,6 @@ use ::redb::{
 };
 use rheo_core::id::TrialId;
 use rheo_core::part::{Part, Retraction};
-use rheo_core::row::Table;
 use rheo_core::sweep::{Event, State};
 use serde::de::DeserializeOwned;
 
@@ -39,6 +40,9 @@ const FORMAT: u32 = 1;
 
 /// The size of a piece of the snapshot, in bytes.
 const CHUNK: usize = 1 << 20;
+
+/// Bytes of the file that are kept in memory, unless another number is asked for.
+pub const CACHE: usize = 64 << 20;
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
@@ -54,6 +58,35 @@ pub struct Redb {
     open: Box<dyn Fn() -> Result<Database, Error> + Send + Sync>,
     /// Empty after an I/O error, until the next call opens the file again.
     database: Mutex<Option<Arc<Database>>>,
+    /// The file that was opened first; none on storage without a path.
+    file: Option<FileIdentity>,
+}
+
+/// A file, whatever its name is by now.
+struct FileIdentity {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl FileIdentity {
+    fn of(path: &Path) -> io::Result<Self> {
+        let found = std::fs::metadata(path)?;
+        Ok(Self { path: path.to_owned(), device: found.dev(), inode: found.ino() })
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        match std::fs::metadata(&self.path) {
+            Ok(found) if (found.dev(), found.ino()) == (self.device, self.inode) => Ok(()),
+            // A file system that does not answer for a moment says nothing of the file.
+            Err(error) if !is_gone(&error) => Err(Error::Io(error)),
+            _ => Err(Error::Moved { path: self.path.clone() }),
+        }
+    }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
 impl std::fmt::Debug for Redb {
@@ -65,12 +98,20 @@ impl std::fmt::Debug for Redb {
 impl Redb {
     /// Opens the journal at `path`, creating it if there is none.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_with_cache(path, CACHE)
+    }
+
+    /// [`Self::open`] with up to `cache` bytes of the file in memory.
+    pub fn open_with_cache(path: &Path, cache: usize) -> Result<Self, Error> {
         let file = path.to_owned();
         let open = Box::new(move || {
-            let database = Database::create(&file).map_err(|error| open_error(error, &file))?;
-            Ok(database)
+            let database = Database::builder().set_cache_size(cache).create(&file);
+            database.map_err(|error| open_error(error, &file))
         });
-        Self::with_opener(path, open)
+        let mut journal = Self::with_opener(path, open)?;
+        let identity = FileIdentity::of(path).map_err(Error::Io);
+        journal.file = Some(identity.map_err(|error| journal.named(error))?);
+        Ok(journal)
     }
 
     /// Opens a journal on storage that `backend` makes, for tests that freeze the disk.
@@ -89,17 +130,23 @@ impl Redb {
         path: &Path,
         open: Box<dyn Fn() -> Result<Database, Error> + Send + Sync>,
     ) -> Result<Self, Error> {
-        let journal = Self { path: path.to_owned(), open, database: Mutex::new(None) };
+        let journal = Self { path: path.to_owned(), open, database: Mutex::new(None), file: None };
         journal.write(prepare)?;
         Ok(journal)
     }
 
     fn database(&self) -> Result<Arc<Database>, Error> {
         let mut slot = self.database.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*slot {
-            Some(database) => Ok(Arc::clone(database)),
-            None => Ok(Arc::clone(slot.insert(Arc::new((self.open)()?)))),
+        if let Some(database) = &*slot {
+            return Ok(Arc::clone(database));
         }
+        // Opening what is not there would begin a new, empty journal.
+        self.check_file()?;
+        Ok(Arc::clone(slot.insert(Arc::new((self.open)()?))))
+    }
+
+    fn check_file(&self) -> Result<(), Error> {
+        self.file.as_ref().map_or(Ok(()), FileIdentity::check)
     }
 
     /// Runs `action` on what is durable at this moment.
@@ -117,9 +164,12 @@ impl Redb {
         action: impl FnOnce(&WriteTransaction) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let result = guarded(|| {
+            self.check_file()?;
             let transaction = self.database()?.begin_write()?;
             let value = action(&transaction)?;
             transaction.commit()?;
+            // What was written beside the path is not durable for anybody who starts again.
+            self.check_file()?;
             Ok(value)
         });
         if matches!(result, Err(Error::Io(_))) {
@@ -210,9 +260,7 @@ impl Journal for Redb {
             let mut pending = transaction.open_table(PENDING)?;
             for (position, entry) in (first..).zip(entries) {
                 events.insert(position, encode(&entry.event)?.as_slice())?;
-                if !entry.retracted.is_empty() {
-                    retract(transaction, &mut pending, &entry.retracted, position)?;
-                }
+                strike(transaction, &mut pending, entry, position)?;
                 for (ordinal, blob) in (0..).zip(&entry.blobs) {
                     pending.insert((position, ordinal), encode(blob)?.as_slice())?;
                 }
@@ -273,6 +321,18 @@ impl Journal for Redb {
         })
     }
 
+    fn parts(&self) -> Result<Vec<Part>, Error> {
+        self.read(|transaction| {
+            let mut parts: Vec<Part> = keys(transaction, PARTS, "the list of parts")?;
+            parts.sort();
+            Ok(parts)
+        })
+    }
+
+    fn check_place(&self) -> Result<(), Error> {
+        self.check_file()
+    }
+
     fn install(&self, change: &Change) -> Result<(), Error> {
         self.write(|transaction| {
             let mut parts = transaction.open_table(PARTS)?;
@@ -300,35 +360,46 @@ fn next_position(meta: &impl ReadableTable<&'static str, u64>) -> Result<u64, Er
     next.ok_or_else(|| Error::Damaged { detail: "it has lost its position".to_owned() })
 }
 
-/// Withdraws the rows of `trials` in the table of that name. Pending ones are forgotten; the note is
-/// for those in a part, which may be being written at this moment.
-fn retract(
+/// Carries out what `entry` at `position` says of rows that no longer count. Pending ones are forgotten;
+/// the note is for those in a part, which may be being written at this moment.
+fn strike(
     transaction: &WriteTransaction,
     pending: &mut ::redb::Table<'_, (u64, u32), &'static [u8]>,
-    trials: &[TrialId],
+    entry: &Entry,
     position: u64,
 ) -> Result<(), Error> {
-    let wanted: BTreeSet<&TrialId> = trials.iter().collect();
+    if !entry.damaged.is_empty() {
+        let mut parts = transaction.open_table(PARTS)?;
+        for part in &entry.damaged {
+            parts.remove(encode(part)?.as_slice())?;
+        }
+    }
+    let mut wanted: BTreeMap<TrialId, Retraction> = BTreeMap::new();
+    for retraction in entry.retractions(position) {
+        wanted.insert(retraction.trial.clone(), retraction);
+    }
+    if wanted.is_empty() {
+        return Ok(());
+    }
     let mut found = Vec::new();
     for entry in pending.iter()? {
         let (key, bytes) = entry?;
         let blob = decode::<Blob>(bytes.value(), "pending rows")?;
-        if blob.batch.table == Table::Trials && wanted.contains(&blob.trial) {
+        if wanted.get(&blob.trial).is_some_and(|retraction| blob.is_retracted_by(retraction)) {
             found.push(key.value());
         }
     }
     for key in found {
         pending.remove(key)?;
     }
-    let mut retractions = transaction.open_table(RETRACTIONS)?;
-    for trial in trials {
-        let retraction = Retraction { trial: trial.clone(), before: position };
-        retractions.insert(encode(&retraction)?.as_slice(), ())?;
+    let mut table = transaction.open_table(RETRACTIONS)?;
+    for retraction in wanted.values() {
+        table.insert(encode(retraction)?.as_slice(), ())?;
     }
     Ok(())
 }
 
-fn open_error(error: DatabaseError, path: &Path) -> Error {
+pub(crate) fn open_error(error: DatabaseError, path: &Path) -> Error {
     match error {
         DatabaseError::DatabaseAlreadyOpen => Error::Locked { path: path.to_owned() },
         DatabaseError::Storage(error) => error.into(),

@@ -4,10 +4,12 @@
 
 use std::path::Path;
 
+use rheo_core::id::SweepName;
+use rheo_core::part::{Part, TrialRanges};
 use rheo_core::rng::TrialRng;
 use rheo_core::row::Table;
 use rheo_store::conformance::{blob, joined, with_rows};
-use rheo_store::{Entry, Error, Journal, Redb};
+use rheo_store::{Change, Entry, Error, Journal, Redb, check_pages};
 
 fn written(path: &Path) -> Vec<u8> {
     let journal = Redb::open(path).unwrap();
@@ -66,4 +68,69 @@ fn a_second_opener_is_refused_while_the_first_lives() {
     assert!(matches!(Redb::open(&path), Err(Error::Locked { .. })));
     drop(first);
     assert!(Redb::open(&path).is_ok());
+}
+
+#[test]
+fn a_journal_that_was_moved_or_replaced_takes_nothing_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("journal.redb");
+    let aside = directory.path().join("aside.redb");
+    let journal = Redb::open(&path).unwrap();
+    journal.append(&[Entry::from(joined(0))]).unwrap();
+    let refused = || {
+        let appended = journal.append(&[Entry::from(joined(1))]);
+        let (appended, place) = (appended.unwrap_err(), journal.check_place().unwrap_err());
+        matches!((appended, place), (Error::Moved { .. }, Error::Moved { .. }))
+    };
+    std::fs::rename(&path, &aside).unwrap();
+    assert!(refused(), "it is gone");
+    std::fs::copy(&aside, &path).unwrap();
+    assert!(refused(), "another file lies in its place");
+    // Back in its place it is the same journal, without what was refused.
+    std::fs::rename(&aside, &path).unwrap();
+    assert_eq!(journal.append(&[Entry::from(joined(1))]).unwrap(), 1);
+}
+
+#[test]
+fn a_part_without_a_digest_is_found_and_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let journal = Redb::open(&directory.path().join("journal.redb")).unwrap();
+    let part = Part {
+        table: Table::Epochs,
+        sweep: SweepName::parse("demo").unwrap(),
+        first: 1,
+        last: 2,
+        generation: 0,
+        rows: 3,
+        bytes: 4,
+        digest: None,
+        trials: TrialRanges::default(),
+    };
+    let add = vec![part.clone()];
+    journal.install(&Change { add, ..Default::default() }).unwrap();
+    assert_eq!(journal.parts().unwrap(), std::slice::from_ref(&part));
+    let remove = vec![part];
+    journal.install(&Change { remove, ..Default::default() }).unwrap();
+    assert_eq!(journal.parts().unwrap(), []);
+}
+
+#[test]
+fn every_flipped_bit_of_a_page_in_use_is_found_and_the_file_stays_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("journal.redb");
+    let bytes = written(&path);
+    check_pages(&path).unwrap();
+    // Row 31 is somewhere in the pages.
+    let row = bytes.windows(6).position(|window| window == b"node31").unwrap();
+    let mut damaged = bytes.clone();
+    damaged[row] ^= 1;
+    std::fs::write(&path, &damaged).unwrap();
+    assert!(matches!(check_pages(&path), Err(Error::Damaged { .. })));
+    assert!(std::fs::read(&path).unwrap() == damaged, "looking changes nothing");
+    std::fs::write(&path, &bytes).unwrap();
+    check_pages(&path).unwrap();
+    // One that a process has open, and did not close.
+    let journal = Redb::open(&path).unwrap();
+    journal.append(&[Entry::from(joined(100))]).unwrap();
+    check_pages(&path).unwrap();
 }

@@ -115,7 +115,7 @@ async fn u50_no_service_answers_on_loopback_without_a_token() {
     let channel = Endpoint::from_shared(url(&bench).unwrap()).unwrap().connect().await.unwrap();
     let reason = |status: &Status| Refusal::from(status).reason;
     let mut sweeps = SweepServiceClient::new(channel.clone());
-    let status = sweeps.list_sweeps(v1::ListSweepsRequest {}).await.unwrap_err();
+    let status = sweeps.list_sweeps(v1::ListSweepsRequest::default()).await.unwrap_err();
     assert_eq!(reason(&status), "UNAUTHENTICATED");
     let status = sweeps.query(v1::QueryRequest { sql: "select 1".to_owned() }).await.unwrap_err();
     assert_eq!(reason(&status), "UNAUTHENTICATED");

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use super::event::{Event, Reopened};
-use super::outcome::{AttemptOutcome, Outcome, StopReason};
+use super::event::{Event, Reopened, StartedOver};
+use super::outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
 use super::state::{Departure, Done, Lease, Planned, State, Sweep, Trial, Worker};
 use crate::definition::Definition;
 use crate::fleet;
@@ -55,7 +55,8 @@ impl State {
             | Event::SweepResumed { sweep, .. }
             | Event::SweepClosed { sweep, .. }
             | Event::SweepEnded { sweep, .. }
-            | Event::TrialsRetried { sweep, .. } => {
+            | Event::TrialsRetried { sweep, .. }
+            | Event::TrialsStartedOver { sweep, .. } => {
                 self.note_request(event);
                 self.with_sweep(sweep, |sweep| sweep.on_sweep_event(event));
             }
@@ -133,6 +134,7 @@ impl State {
             Event::SweepPaused { request, .. }
             | Event::SweepResumed { request, .. }
             | Event::TrialsRetried { request, .. }
+            | Event::TrialsStartedOver { request, .. }
             | Event::SweepClosed { request: Some(request), .. } => self.requests.insert(*request),
             _ => {}
         }
@@ -164,6 +166,7 @@ impl Sweep {
                 self.reopen(reopened, *at);
             }
             Event::TrialsRetried { reopened, at, .. } => self.reopen(reopened, *at),
+            Event::TrialsStartedOver { trials, at, .. } => self.start_over(trials, *at),
             Event::SweepClosed { reason, .. } => {
                 self.closed = Some(*reason);
                 if reason.stops_running_trials() {
@@ -195,6 +198,36 @@ impl Sweep {
                 self.live.insert(*index, trial);
             }
         }
+    }
+
+    /// Makes trials wait for an attempt that begins from nothing. Their numbers of attempts and
+    /// messages stay, so whatever an earlier attempt says late is still recognised as such.
+    fn start_over(&mut self, trials: &[StartedOver], at: Timestamp) {
+        let stopped = self.closed.is_some_and(EndReason::stops_running_trials);
+        for StartedOver { index, .. } in trials {
+            let done = self.done.remove(index);
+            if let Some(done) = done {
+                self.outcomes.entry(done.outcome).and_modify(|count| *count -= 1);
+            }
+            let known = self.live.remove(index).or_else(|| self.parked.remove(index));
+            let known = known.map(|trial| (trial.started, trial.attempt, trial.sequence));
+            let known = known.or(done.map(|done| (done.started, done.attempt, done.sequence)));
+            let Some((started, attempt, sequence)) = known else { continue };
+            let stop = stopped.then_some(StopReason::Cancelled);
+            let trial = Trial { attempt, sequence, not_before: at, stop, ..Trial::new(started) };
+            self.live.insert(*index, trial);
+            self.history.forget(*index);
+            self.ended = None;
+        }
+        self.best = self.best_of_done();
+    }
+
+    /// The best completed trial and its value.
+    fn best_of_done(&self) -> Option<(u64, f64)> {
+        let goal = self.planned.definition.objective.goal;
+        let completed = self.done.iter().filter(|(_, done)| done.outcome == Outcome::Completed);
+        let values = completed.filter_map(|(index, done)| Some((*index, done.objective?)));
+        values.reduce(|best, one| if goal.is_better(one.1, best.1) { one } else { best })
     }
 
     fn on_trial_event(&mut self, event: &Event) {

@@ -11,6 +11,7 @@ use crate::fleet;
 use crate::id::{AttemptId, Digest, IncarnationId, RequestId, StateId, SweepName, WorkerId};
 use crate::metric::{Metrics, Report};
 use crate::needs::Need;
+use crate::part::Part;
 use crate::row::{RowCounts, Summary};
 
 /// One request.
@@ -138,6 +139,17 @@ pub enum Request {
         /// Which trials.
         trials: Selection,
     },
+    /// Have trials start over from nothing, because rows or checkpoints of theirs are damaged.
+    StartOver {
+        /// This request.
+        id: RequestId,
+        /// The sweep.
+        sweep: SweepName,
+        /// The trials; those that were never started are left out.
+        trials: Vec<u64>,
+        /// Damaged parts of the sweep, which no longer count.
+        parts: Vec<Part>,
+    },
 }
 
 impl Request {
@@ -147,7 +159,8 @@ impl Request {
             Self::Pause { id, sweep }
             | Self::Resume { id, sweep }
             | Self::Cancel { id, sweep }
-            | Self::Retry { id, sweep, .. } => (*id, sweep),
+            | Self::Retry { id, sweep, .. }
+            | Self::StartOver { id, sweep, .. } => (*id, sweep),
         }
     }
 }

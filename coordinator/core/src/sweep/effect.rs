@@ -35,6 +35,13 @@ pub fn effects(event: &Event) -> Vec<Effect> {
         Event::SweepResumed { sweep, .. } | Event::TrialsRetried { sweep, .. } => {
             vec![Effect::WakeWorkers, Effect::SweepChanged(sweep.clone()), Effect::Reconcile]
         }
+        Event::TrialsStartedOver { sweep, trials, .. } => {
+            let dropped = trials.iter().filter_map(|trial| trial.checkpoint);
+            let dropped = dropped.map(Effect::DropCheckpoint);
+            let follow =
+                [Effect::WakeWorkers, Effect::SweepChanged(sweep.clone()), Effect::Reconcile];
+            dropped.chain(follow).collect()
+        }
         Event::SweepPaused { sweep, .. } | Event::SweepClosed { sweep, .. } => {
             vec![Effect::SweepChanged(sweep.clone())]
         }

@@ -12,6 +12,7 @@ use crate::id::{
 };
 use crate::metric::{Metrics, Report};
 use crate::needs::{Lack, Need};
+use crate::part::Part;
 use crate::row::{RowCounts, Summary};
 use crate::sampler::Suggestion;
 use crate::time::Timestamp;
@@ -91,6 +92,20 @@ pub enum Event {
         request: RequestId,
         /// The trials.
         reopened: Vec<Reopened>,
+        /// When.
+        at: Timestamp,
+    },
+    /// Trials start over from nothing, because rows or checkpoints of theirs are damaged: none of
+    /// their rows counts any more, in any table, and their running attempts have lost them.
+    TrialsStartedOver {
+        /// Of which sweep.
+        sweep: SweepName,
+        /// The request that asked for it.
+        request: RequestId,
+        /// The trials.
+        trials: Vec<StartedOver>,
+        /// Damaged parts, which no longer count.
+        parts: Vec<Part>,
         /// When.
         at: Timestamp,
     },
@@ -241,6 +256,17 @@ pub struct Reopened {
     pub was: Outcome,
 }
 
+/// A trial that starts over from nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartedOver {
+    /// The trial.
+    pub index: u64,
+    /// How it had ended, if it had.
+    pub was: Option<Outcome>,
+    /// Its checkpoint, which is no longer needed.
+    pub checkpoint: Option<Digest>,
+}
+
 impl Event {
     /// The sweep that the event is about, if it is about one.
     pub fn sweep(&self) -> Option<&SweepName> {
@@ -250,7 +276,8 @@ impl Event {
             | Self::SweepResumed { sweep, .. }
             | Self::SweepClosed { sweep, .. }
             | Self::SweepEnded { sweep, .. }
-            | Self::TrialsRetried { sweep, .. } => Some(sweep),
+            | Self::TrialsRetried { sweep, .. }
+            | Self::TrialsStartedOver { sweep, .. } => Some(sweep),
             Self::TrialLeased { attempt, .. }
             | Self::Committed { attempt, .. }
             | Self::AttemptEnded { attempt, .. } => Some(&attempt.trial.sweep),

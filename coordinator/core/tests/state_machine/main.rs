@@ -39,6 +39,8 @@ enum Happening {
     Resume,
     Cancel,
     Retry(Option<u64>),
+    /// Rows or checkpoints of these trials turn out to be damaged.
+    StartOver(Vec<u64>),
     Restart,
     /// The surroundings of the worker change so many times.
     Change(u8, u32),
@@ -50,7 +52,7 @@ enum Happening {
 fn happening() -> impl Strategy<Value = Happening> {
     use Happening::{
         Acquire, Again, Cancel, Change, Commit, Crash, Finish, Leave, LeaveUnfit, Pass, Pause,
-        Renew, ReportLost, Restart, Resume, Retry,
+        Renew, ReportLost, Restart, Resume, Retry, StartOver,
     };
     let worker = || 0..3u8;
     prop_oneof![
@@ -66,6 +68,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => Just(Resume),
         1 => Just(Cancel),
         2 => prop::option::of(0..8u64).prop_map(Retry),
+        2 => prop::collection::vec(0..8u64, 1..4).prop_map(StartOver),
         1 => Just(Restart),
         3 => (worker(), 0..9u32).prop_map(|(worker, revision)| Change(worker, revision)),
         1 => worker().prop_map(LeaveUnfit),
@@ -118,6 +121,9 @@ fn happen(world: &mut World, happening: &Happening) {
             let trials = index.map_or(Selection::Failed, |index| Selection::Trials(vec![index]));
             // A trial that has not failed cannot be retried.
             let _ = world.send(Command::Client(Request::Retry { id, sweep, trials }));
+        }
+        Happening::StartOver(ref trials) => {
+            world.start_over(trials);
         }
         Happening::Restart => {
             world.start();
@@ -328,6 +334,59 @@ fn a_damaged_checkpoint_makes_a_trial_start_over_without_doubling_rows() {
     world.finish(worker(0), 0, 0);
     assert_eq!(world.rows[&0], EPOCHS);
     assert_eq!(world.sweep().done[&0].outcome, Outcome::Completed);
+}
+
+#[test]
+fn a_completed_trial_that_starts_over_has_its_rows_once_more_and_once_only() {
+    let mut world = World::new(GRID);
+    world.run_to_the_end();
+    let best = world.sweep().best;
+    assert_eq!(best.map(|(index, _)| index), Some(0));
+    let [event] = &world.start_over(&[0, 7])[..] else { panic!("one event") };
+    let Event::TrialsStartedOver { trials, .. } = event else { panic!("{event:?}") };
+    assert_eq!(trials.iter().map(|trial| trial.index).collect::<Vec<_>>(), [0]);
+    assert_eq!(trials[0].was, Some(Outcome::Completed));
+    assert!(trials[0].checkpoint.is_some(), "its checkpoint is named, to be removed");
+    let trial = &world.sweep().live[&0];
+    assert_eq!((trial.attempt, trial.checkpoint), (1, None));
+    assert_eq!((trial.durable.total(), trial.covered.total()), (0, 0));
+    assert!(world.sweep().ended.is_none(), "the sweep goes on");
+    assert_ne!(world.sweep().best, best, "a trial that starts over is not the best");
+    world.run_to_the_end();
+    assert_eq!((world.rows[&0], world.attempts[&0]), (EPOCHS, 2));
+}
+
+#[test]
+fn a_running_trial_that_starts_over_takes_nothing_more_from_its_attempt() {
+    let mut world = World::new(GRID);
+    assert_eq!(world.acquire(worker(0), 1), 1);
+    world.commit(worker(0), 0, 2);
+    world.start_over(&[0]);
+    let mut old = world.take(worker(0), 0).unwrap();
+    let work = old.train(1);
+    let claim = old.claim(worker(0));
+    let refused = world.send(Command::Commit { claim, work }).unwrap_err();
+    assert_eq!(refused, Rejection::StaleAttempt(old.attempt));
+    assert_eq!(world.acquire(worker(0), 1), 1);
+    assert_eq!(world.held(worker(0))[0].attempt.to_string(), "demo/0.2");
+    world.finish(worker(0), 0, 0);
+    assert_eq!(world.rows[&0], EPOCHS);
+}
+
+#[test]
+fn a_trial_of_a_cancelled_sweep_that_starts_over_is_cancelled() {
+    let mut world = World::new(GRID);
+    assert_eq!(world.acquire(worker(0), 1), 1);
+    world.finish(worker(0), 0, 0);
+    let id = world.request();
+    world.send(Command::Client(Request::Cancel { id, sweep: demo() })).unwrap();
+    world.start_over(&[0]);
+    assert_eq!(world.sweep().count(Outcome::Cancelled), 1);
+    assert_eq!(world.sweep().count(Outcome::Completed), 0);
+    let id = world.request();
+    world.send(Command::Client(Request::Resume { id, sweep: demo() })).unwrap();
+    world.run_to_the_end();
+    assert_eq!(world.sweep().count(Outcome::Completed), 6);
 }
 
 #[test]

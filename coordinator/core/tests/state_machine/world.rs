@@ -12,7 +12,7 @@ use rheo_core::row::{RowCounts, Summary};
 use rheo_core::spec;
 use rheo_core::sweep::{
     Assignment, AttemptOutcome, Claim, Command, Ending, Event, Held, Origin, Outcome, Rejection,
-    State, Work, WorkerInfo, execute,
+    Request, State, Work, WorkerInfo, execute,
 };
 use rheo_core::time::Timestamp;
 use uuid::Uuid;
@@ -170,6 +170,12 @@ impl World {
                     *rows += produced.epochs.saturating_sub(held.durable.epochs);
                     assert!(*rows <= EPOCHS, "a row was doubled");
                 }
+                Event::TrialsStartedOver { trials, .. } => {
+                    // None of their rows counts any more.
+                    for trial in trials {
+                        self.rows.remove(&trial.index);
+                    }
+                }
                 _ => {}
             }
         }
@@ -254,6 +260,13 @@ impl World {
         if let Err(rejection) = self.send(Command::Finish { claim, work, ending }) {
             assert!(is_stale(&rejection), "{rejection}");
         }
+    }
+
+    /// Has trials start over, as after damage.
+    pub(crate) fn start_over(&mut self, trials: &[u64]) -> Vec<Event> {
+        let (id, trials) = (self.request(), trials.to_vec());
+        let request = Request::StartOver { id, sweep: demo(), trials, parts: Vec::new() };
+        self.send(Command::Client(request)).unwrap()
     }
 
     pub(crate) fn take(&mut self, worker: WorkerId, which: usize) -> Option<Job> {

@@ -31,6 +31,8 @@
 //! publishes it. Any other is removed. An object in the place of a part whose rows the journal does
 //! not know is moved to `<prefix>/.orphaned-<date>/`.
 
+mod inspect;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
@@ -45,13 +47,13 @@ use object_store::path::Path;
 use object_store::{
     Error as StoreError, ObjectStore, ObjectStoreExt as _, PutMode, WriteMultipart,
 };
-use rheo_core::id::SweepName;
-use rheo_core::part::{Part, Retraction};
+use rheo_core::id::{Digest, SweepName};
+use rheo_core::part::{Part, Retraction, TrialRanges};
 use rheo_core::row::Table;
 use tokio::runtime::Handle;
 use tokio_stream::StreamExt as _;
 
-use super::{Compaction, Error, Known, Pin, Recovered, STAGING};
+use super::{Compaction, Defect, Error, Known, Pin, Recovered, STAGING, integrity};
 use crate::conform::conform;
 use crate::names::{first_of_object, is_object, is_part, object};
 use crate::parquet as file;
@@ -211,10 +213,12 @@ impl Bucket {
             found.append(&mut self.list(table.name())?);
         }
         for part in &known.parts {
-            let key = object(&part.path());
-            if found.remove(&key) != Some(part.bytes) {
-                return Err(Error::Missing { path: self.path(&key).into() });
-            }
+            let defect = match found.remove(&object(&part.path())) {
+                None => Defect::Missing,
+                Some(size) if size == part.bytes => continue,
+                Some(size) => Defect::Size { found: size },
+            };
+            recovered.damaged.push(self.damage(part, defect));
         }
         for key in found.into_keys().filter(|key| is_ours(key)) {
             if self.is_pending(&key, known) || lock(&self.emptied).contains(&key) {
@@ -306,15 +310,11 @@ impl Bucket {
     /// Stages a part without its rows that do not count; the part itself if it has none, none if
     /// no row is left.
     fn rewrite(&self, part: &Part, retractions: &[Retraction]) -> Result<Option<Part>, Error> {
-        let retracted = retracted(part.table, &part.sweep, part.last, retractions);
+        let retracted = retracted(part, retractions);
         if retracted.is_empty() {
             return Ok(Some(part.clone()));
         }
-        let key = object(&part.path());
-        let bytes = self.get(&key).map_err(|error| self.failed(("read", key.clone(), error)))?;
-        if bytes.len() as u64 != part.bytes {
-            return Err(Error::Missing { path: self.path(&key).into() });
-        }
+        let bytes = self.read(part)?;
         let schema = tables::schema(part.table);
         let mut rows = Vec::new();
         for batch in ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()? {
@@ -428,11 +428,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The file of a part; fills in its rows and bytes.
+/// The file of a part; fills in its rows, trials, bytes and digest.
 fn encode(part: &mut Part, rows: RecordBatch) -> Result<Bytes, Error> {
     let mut bytes = Vec::new();
+    part.trials = TrialRanges::default();
+    integrity::add_trials(&mut part.trials, &rows);
     part.rows = file::write::<Error>(&mut bytes, part.table, std::iter::once(Ok(rows)))?;
     part.bytes = bytes.len() as u64;
+    part.digest = Some(Digest::from_bytes(*blake3::hash(&bytes).as_bytes()));
     Ok(bytes.into())
 }
 

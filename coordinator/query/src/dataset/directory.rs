@@ -34,23 +34,25 @@
 
 mod compact;
 mod disk;
+mod inspect;
 mod stray;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::record_batch::RecordBatch;
 use rheo_core::id::SweepName;
-use rheo_core::part::Part;
+use rheo_core::part::{Part, TrialRanges};
 use rheo_core::row::Table;
 
 use disk::Disk;
 pub use disk::Error as DiskError;
 use stray::Strays;
 
-use super::{Error, Known, Pin, Recovered, STAGING};
+use super::integrity::{self, Hashing};
+use super::{DamagedPart, Defect, Error, Known, Pin, Recovered, STAGING};
 use crate::names::{self, is_part};
 use crate::parquet as file;
 
@@ -117,11 +119,20 @@ impl Directory {
         part: &mut Part,
         rows: impl Iterator<Item = Result<RecordBatch, Error>>,
     ) -> Result<(), Error> {
+        let mut trials = TrialRanges::default();
+        let rows = rows.inspect(|rows| {
+            if let Ok(rows) = rows {
+                integrity::add_trials(&mut trials, rows);
+            }
+        });
         let written = self.disk.create(path).map_err(Error::from).and_then(|out| {
-            part.rows = file::write(&out, part.table, rows)?;
+            let mut hashing = Hashing::new(&out);
+            part.rows = file::write(&mut hashing, part.table, rows)?;
+            part.digest = Some(hashing.digest());
             part.bytes = self.disk.finish(path, &out)?;
             Ok(())
         });
+        part.trials = trials;
         if written.is_err() {
             // A disk that is full stays less full. What cannot be removed now is at the next start.
             let _ = self.disk.remove(path);
@@ -195,20 +206,36 @@ impl Directory {
         let staged = format!("{STAGING}/{directory}");
         let ours = |part: &&Part| part.table == table && part.sweep == *sweep;
         let named: Vec<&Part> = known.parts.iter().filter(ours).collect();
-        if let Some(missing) = self.find_missing(&directory, &named)? {
+        let mut is_gathered = true;
+        if !self.find_damaged(&directory, &named)?.is_empty() {
             // Perhaps the journal knows of a compaction that readers in place do not see yet.
-            if self.find_missing(&staged, &named)?.is_some() {
-                return Err(Error::Missing { path: self.disk.path(&missing) });
+            if self.find_damaged(&staged, &named)?.is_empty() {
+                self.disk.exchange(&directory, &staged)?;
+            } else {
+                let parts: Vec<Part> = named.iter().map(|part| (*part).clone()).collect();
+                let mut damaged = self.find_absent(&parts)?;
+                if !damaged.is_empty() {
+                    strays.recovered.damaged.append(&mut damaged);
+                    return Ok(());
+                }
+                is_gathered = false;
             }
-            self.disk.exchange(&directory, &staged)?;
         }
         for name in self.unnamed(&directory, known)? {
             let path = format!("{directory}/{name}");
-            if self.is_pending((table, sweep), &path, known) {
+            // Replaced by staged parts, for which this is the moment to come into the tree.
+            let is_replaced = || {
+                let name = names::part(&name).filter(|_| !is_gathered);
+                name.is_some_and(|name| known.is_covered((table, sweep), name))
+            };
+            if self.is_pending((table, sweep), &path, known) || is_replaced() {
                 strays.remove(path)?;
             } else {
                 strays.set_aside(&path, &path)?;
             }
+        }
+        if !is_gathered {
+            self.gather(&directory, &named)?;
         }
         for (name, _) in self.disk.list(&staged)? {
             let path = format!("{staged}/{name}");
@@ -240,11 +267,31 @@ impl Directory {
         })
     }
 
-    /// The first of `parts` that is not whole in `directory`.
-    fn find_missing(&self, directory: &str, parts: &[&Part]) -> Result<Option<String>, Error> {
-        let files = self.disk.list(directory)?;
-        let is_missing = |part: &&&Part| !files.contains(&(part.name(), part.bytes));
-        Ok(parts.iter().find(is_missing).map(|part| part.path()))
+    /// Moves the staged ones of `named` into the tree, where nothing else is any more: a damaged part
+    /// kept two directories from being exchanged, and others were written meanwhile.
+    fn gather(&self, directory: &str, named: &[&Part]) -> Result<(), Error> {
+        self.disk.create_directory(directory)?;
+        for part in named {
+            let staged = format!("{STAGING}/{}", part.path());
+            if !self.disk.exists(&part.path()) && self.disk.exists(&staged) {
+                self.disk.rename(&staged, &part.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Those of `parts` that are not whole in `directory`, as far as names and sizes tell.
+    fn find_damaged(&self, directory: &str, parts: &[&Part]) -> Result<Vec<DamagedPart>, Error> {
+        let files: BTreeMap<String, u64> = self.disk.list(directory)?.into_iter().collect();
+        let damaged = parts.iter().filter_map(|part| {
+            let defect = match files.get(&part.name()) {
+                None => Defect::Missing,
+                Some(size) if *size == part.bytes => return None,
+                Some(size) => Defect::Size { found: *size },
+            };
+            Some(self.damage(part, defect))
+        });
+        Ok(damaged.collect())
     }
 
     /// Empties a staged directory of this process: parts, which the journal no longer names or does

@@ -12,6 +12,7 @@ use rheo_core::id::SweepName;
 use rheo_core::part::Part;
 use rheo_core::row::Table;
 
+use super::DamagedPart;
 use crate::names::Name;
 
 /// What the journal knows.
@@ -77,10 +78,14 @@ pub struct Recovered {
     pub set_aside: Vec<String>,
     /// The place to which those were moved.
     pub aside: Option<String>,
+    /// Parts that are not whole. Nothing of their sweep and table was changed.
+    pub damaged: Vec<DamagedPart>,
 }
 
 #[cfg(test)]
 mod tests {
+    use rheo_core::part::TrialRanges;
+
     use super::*;
 
     fn demo() -> SweepName {
@@ -113,7 +118,8 @@ mod tests {
     fn a_staged_file_is_covered_by_what_it_was_made_of_or_has_become() {
         let part = |first, last, generation| {
             let (table, sweep) = (Table::Epochs, demo());
-            Part { table, sweep, first, last, generation, rows: 1, bytes: 1 }
+            let (digest, trials) = (None, TrialRanges::default());
+            Part { table, sweep, first, last, generation, rows: 1, bytes: 1, digest, trials }
         };
         let known = Known::new(vec![part(1, 4, 0), part(5, 9, 1)]);
         let check = |first, last| {

@@ -1,7 +1,9 @@
 //! What holds wherever the parts lie: each check runs on a directory and on a bucket. And what holds
 //! for buckets alone: any request may fail, or be carried out and its answer lost.
 
+mod damaged;
 mod faulty;
+mod strays;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -212,7 +214,7 @@ fn write(dataset: &Dataset, range: (u64, u64), rows: &[(u64, &str)]) -> Result<P
 }
 
 fn retract(trial: u64, before: u64) -> Retraction {
-    Retraction { trial: TrialId::new(demo(), trial), before }
+    Retraction { trial: TrialId::new(demo(), trial), before, every_table: false }
 }
 
 fn compact(dataset: &Dataset, journal: &Journal) -> Result<Option<Compaction>, Error> {
@@ -348,70 +350,6 @@ fn what_a_pinned_query_reads_stays_until_it_ends() {
         dataset.clear_retired().unwrap();
         assert_eq!(world.seen_in_place(), after());
         assert_eq!(world.listed(), world.names(&new.parts));
-    });
-}
-
-#[test]
-fn a_missing_or_damaged_part_is_noticed_and_nothing_is_removed() {
-    everywhere(|world| {
-        let dataset = world.dataset();
-        let journal = four_parts(&dataset);
-        write(&dataset, (8, 9), &[(5, "completed")]).unwrap();
-        let file = world.file(&journal.parts[1]);
-        let whole = world.files()[&file].clone();
-        world.put(&file, &whole[1..]);
-        let notices = |result: Result<Recovered, Error>| {
-            let error = result.unwrap_err().to_string();
-            assert!(error.contains("missing or damaged") && error.contains(&file), "{error}");
-        };
-        notices(world.dataset().recover(&known(&journal.parts, &[]), ASIDE));
-        world.remove(&file);
-        notices(world.dataset().recover(&known(&journal.parts, &[]), ASIDE));
-        assert_eq!(world.files().len(), 4, "nothing else was touched");
-    });
-}
-
-#[test]
-fn a_file_whose_rows_are_not_known_is_set_aside_and_never_removed() {
-    let foreign = [
-        "README",
-        "_rheobase",
-        "epochs/sweep=Not A Name/part-000000000001.parquet",
-        "figures/part-000000000001-000000000002.parquet",
-        "trials/sweep=demo/best.parquet",
-        "trials/sweep=demo/figures/part-000000000001.parquet",
-        "trials/sweep=demo/notes.txt",
-    ];
-    everywhere(|world| {
-        let journal = four_parts(&world.dataset());
-        for path in foreign {
-            world.put(path, b"of somebody else");
-        }
-        let stray = Part { first: 8, last: 9, ..journal.parts[0].clone() };
-        let other = Part { table: Table::Epochs, ..stray.clone() };
-        let staged = format!("{STAGING}/trials-demo-{}.tmp", stray.name());
-        for path in [world.file(&stray), world.file(&other), staged.clone()] {
-            world.put(&path, b"of a crash, or of somebody else");
-        }
-        let known = known(&journal.parts, &[(8, 1), (9, 1)]);
-        let mut strangers = [world.file(&stray), world.file(&other)];
-        strangers.sort();
-        let mut found = world.dataset().strangers(&known).unwrap();
-        found.sort();
-        assert_eq!(found, strangers);
-        let recovered = world.dataset().recover(&known, ASIDE).unwrap();
-        assert_eq!(recovered.removed, [staged]);
-        let mut moved = recovered.set_aside;
-        moved.sort();
-        assert_eq!(moved, strangers);
-        let place = recovered.aside.unwrap();
-        assert!(place.ends_with(ASIDE), "{place}");
-        let mut kept = world.names(&journal.parts);
-        kept.extend(strangers.iter().map(|path| aside(&world, path)));
-        kept.extend(foreign.map(|path| Path::from(path).to_string()));
-        kept.sort();
-        let found = world.files().into_keys().map(|path| Path::from(path).to_string());
-        assert_eq!(found.collect::<Vec<_>>(), kept);
     });
 }
 

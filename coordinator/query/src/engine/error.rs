@@ -6,8 +6,9 @@ use datafusion::sql::sqlparser::parser::ParserError;
 use rheo_core::excerpt::excerpt;
 use rheo_core::row::Table;
 
-use super::VIEWS;
 use super::bounds::{Excess, NESTED};
+use super::{VIEWS, checked};
+use crate::dataset::DamagedPart;
 
 /// Names that an error lists.
 const LISTED: usize = 60;
@@ -47,6 +48,9 @@ pub enum Error {
     /// The query makes no sense for another reason.
     #[error("not a valid query: {0}")]
     Invalid(String),
+    /// A part of the results is missing or damaged.
+    #[error(transparent)]
+    Damaged(Box<DamagedPart>),
     /// More memory or temporary space is needed than queries may have.
     #[error("the query needs more memory than it may have")]
     Exhausted(#[source] DataFusionError),
@@ -58,7 +62,7 @@ pub enum Error {
 impl Error {
     /// Whether the query is at fault, not its execution.
     pub fn is_invalid(&self) -> bool {
-        !matches!(self, Self::Exhausted(_) | Self::Failed(_))
+        !matches!(self, Self::Damaged(_) | Self::Exhausted(_) | Self::Failed(_))
     }
 
     pub(super) fn invalid(error: &DataFusionError) -> Self {
@@ -110,6 +114,9 @@ impl Error {
 
     /// An error of optimising or executing a plan.
     pub(super) fn running(error: DataFusionError) -> Self {
+        if let Some(damaged) = checked::damaged(&error) {
+            return Self::Damaged(Box::new(damaged));
+        }
         match error.find_root() {
             DataFusionError::ResourcesExhausted(_) => Self::Exhausted(error),
             // A spill that exceeds its quota comes back as an error of input and output.

@@ -3,10 +3,10 @@
 //! They are built as logical plans, so that DataFusion moves filters, projections and limits
 //! through the union into the scans.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, StringArray};
+use arrow::array::{Array as _, ArrayRef, AsArray as _, StringArray};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use datafusion::catalog::memory::MemorySourceConfig;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
-use datafusion::common::{ScalarValue, Statistics};
+use datafusion::common::{DFSchema, ScalarValue, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
@@ -22,29 +22,36 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::datasource::{TableType, ViewTable, provider_as_source};
 use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{ident, lit};
+use rheo_core::id::SweepName;
 use rheo_core::part::Part;
 use rheo_core::row::Table;
 
+use super::checked::{self, CheckedFiles};
 use super::{Snapshot, store};
 use crate::conform::conform;
-use crate::retraction::{self, retracted};
+use crate::dataset::Dataset;
+use crate::retraction::{self, retracted, retracted_before};
 use crate::{ipc, tables};
 
 /// The table as queries see it.
-pub(super) fn view(table: Table, snapshot: &Arc<Snapshot>) -> Result<Arc<dyn TableProvider>> {
+pub(super) fn view(
+    table: Table,
+    snapshot: &Arc<Snapshot>,
+    dataset: &Dataset,
+) -> Result<Arc<dyn TableProvider>> {
     // Parts in which the same trials do not count are scanned together; nearly always it is none.
     let mut groups: BTreeMap<_, Vec<Part>> = BTreeMap::new();
     for part in snapshot.parts.iter().filter(|part| part.table == table) {
-        let retracted = retracted(table, &part.sweep, part.last, &snapshot.retractions);
+        let retracted = retracted(part, &snapshot.retractions);
         let sweep = (!retracted.is_empty()).then_some(&part.sweep);
         groups.entry((sweep, retracted)).or_default().push(part.clone());
     }
     let mut plan = None;
     for ((_, retracted), parts) in groups {
-        let mut scan = scan(table, Parts { table, parts })?;
+        let mut scan = scan(table, Files { table, parts, dataset: dataset.clone() })?;
         if !retracted.is_empty() {
             let retracted = retracted.into_iter().map(lit).collect();
             scan = scan.filter(ident("trial").in_list(retracted, true))?;
@@ -83,13 +90,44 @@ fn sweep() -> Arc<Field> {
 
 /// Rows in parts.
 #[derive(Debug)]
-struct Parts {
+struct Files {
     table: Table,
     parts: Vec<Part>,
+    dataset: Dataset,
+}
+
+impl Files {
+    /// The parts of the sweeps that pass `filters`, which look at nothing but the sweep. A query
+    /// that asks one sweep does not depend on the files of another.
+    fn wanted(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<Part>> {
+        let mut wanted = self.parts.clone();
+        if filters.is_empty() {
+            return Ok(wanted);
+        }
+        let names: BTreeSet<&SweepName> = self.parts.iter().map(|part| &part.sweep).collect();
+        let schema = Arc::new(Schema::new(vec![sweep()]));
+        let column: ArrayRef =
+            Arc::new(StringArray::from_iter_values(names.iter().map(|name| name.as_str())));
+        let rows = RecordBatch::try_new(Arc::clone(&schema), vec![column])?;
+        let schema = DFSchema::try_from(schema)?;
+        let mut passed = vec![true; names.len()];
+        for filter in filters {
+            let filter = state.create_physical_expr(filter.clone(), &schema)?;
+            let verdicts = filter.evaluate(&rows)?.into_array(names.len())?;
+            let verdicts = verdicts.as_boolean();
+            for (row, passed) in passed.iter_mut().enumerate() {
+                *passed &= verdicts.is_valid(row) && verdicts.value(row);
+            }
+        }
+        let passed = names.iter().zip(passed).filter(|(_, passed)| *passed);
+        let passed: BTreeSet<SweepName> = passed.map(|(name, _)| (**name).clone()).collect();
+        wanted.retain(|part| passed.contains(&part.sweep));
+        Ok(wanted)
+    }
 }
 
 #[async_trait]
-impl TableProvider for Parts {
+impl TableProvider for Files {
     fn schema(&self) -> SchemaRef {
         schema(self.table)
     }
@@ -98,13 +136,37 @@ impl TableProvider for Parts {
         TableType::Base
     }
 
+    /// Filters by sweep choose parts; they are applied to the rows all the same.
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        let is_about_sweep = |filter: &&Expr| {
+            let columns = filter.column_refs();
+            !columns.is_empty()
+                && columns.iter().all(|column| column.name == "sweep")
+                && !filter.is_volatile()
+        };
+        let support = |filter| {
+            if is_about_sweep(filter) {
+                TableProviderFilterPushDown::Inexact
+            } else {
+                TableProviderFilterPushDown::Unsupported
+            }
+        };
+        Ok(filters.iter().map(support).collect())
+    }
+
     async fn scan(
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
+        filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        let parts = self.wanted(state, filters)?;
+        // Some answers come from what the journal knows of parts, without a look at their files.
+        checked::require(&self.dataset, &parts).await?;
         let file_schema = tables::schema(self.table);
         let columns = file_schema.fields().len();
         let schema =
@@ -118,15 +180,19 @@ impl TableProvider for Parts {
         let runtime = state.runtime_env();
         let source = ParquetSource::new(schema.clone())
             .with_table_parquet_options(state.table_options().parquet.clone())
-            .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(
-                runtime.object_store(store::url()?)?,
-                runtime.cache_manager.get_file_metadata_cache(),
+            .with_parquet_file_reader_factory(Arc::new(CheckedFiles::new(
+                CachedParquetFileReaderFactory::new(
+                    runtime.object_store(store::url()?)?,
+                    runtime.cache_manager.get_file_metadata_cache(),
+                ),
+                self.dataset.clone(),
+                &parts,
             )));
-        let files = self.parts.iter().map(|part| {
+        let files = parts.iter().map(|part| {
             let sweep = ScalarValue::from(part.sweep.as_str());
             PartitionedFile::new(part.path(), part.bytes).with_partition_values(vec![sweep])
         });
-        let rows = self.parts.iter().map(|part| part.rows).sum::<u64>();
+        let rows = parts.iter().map(|part| part.rows).sum::<u64>();
         let mut statistics = Statistics::new_unknown(schema.table_schema());
         statistics.num_rows = usize::try_from(rows).map_or(Precision::Absent, Precision::Exact);
         let groups =
@@ -156,8 +222,12 @@ impl Pending {
             let external = |error| DataFusionError::External(Box::new(error));
             let rows = ipc::decode(&pending.batch.ipc).map_err(external)?;
             let rows = conform(&rows, &tables::schema(self.table))?;
-            let retracted =
-                retracted(self.table, &pending.sweep, pending.position, &self.snapshot.retractions);
+            let retracted = retracted_before(
+                self.table,
+                &pending.sweep,
+                pending.position,
+                &self.snapshot.retractions,
+            );
             let rows = retraction::apply(&rows, &retracted)?;
             let sweep = std::iter::repeat_n(pending.sweep.as_str(), rows.num_rows());
             let sweep: ArrayRef = Arc::new(StringArray::from_iter_values(sweep));

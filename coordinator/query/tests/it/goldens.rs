@@ -13,7 +13,7 @@ use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rheo_core::id::SweepName;
-use rheo_core::part::Part;
+use rheo_core::part::{Part, TrialRanges};
 use rheo_core::row::Table;
 use rheo_query::{Dataset, SCHEMA_VERSION};
 
@@ -46,6 +46,8 @@ fn parts(root: &Path) -> Vec<Part> {
                 generation: 0,
                 rows: u64::try_from(rows).unwrap(),
                 bytes,
+                digest: None,
+                trials: TrialRanges::default(),
             });
         }
     }

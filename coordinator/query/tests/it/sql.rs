@@ -82,7 +82,8 @@ async fn a_row_that_was_superseded_is_gone_at_once_and_for_good() {
     // `retry --failed` retracts the rows of trials 0 and 2 of demo, in a part and pending.
     for trial in [0, 2] {
         let before = fixture.position;
-        fixture.retractions.push(Retraction { trial: TrialId::new(demo(), trial), before });
+        let trial = TrialId::new(demo(), trial);
+        fixture.retractions.push(Retraction { trial, before, every_table: false });
         fixture.position += 1;
     }
     let gone = "sweep,trial,status\ndemo,1,completed\nother,0,failed\n";

@@ -1,10 +1,13 @@
 //! What clients ask of sweeps. Every request carries an id: one that was dealt with does nothing
 //! more, however late it comes again.
 
+use std::collections::BTreeSet;
+
 use crate::definition::Definition;
 use crate::id::{RequestId, SweepName, TrialId};
+use crate::part::Part;
 use crate::sweep::command::{Request, Selection};
-use crate::sweep::event::{Event, Reopened};
+use crate::sweep::event::{Event, Reopened, StartedOver};
 use crate::sweep::outcome::{EndReason, Outcome};
 use crate::sweep::rejection::Rejection;
 use crate::sweep::room;
@@ -52,6 +55,7 @@ pub(super) fn request(
         Request::Resume { .. } => resume(sweep, id, now),
         Request::Cancel { .. } => cancel(sweep, id)?,
         Request::Retry { trials, .. } => retry(sweep, id, trials, now)?,
+        Request::StartOver { trials, parts, .. } => start_over(sweep, id, (trials, parts), now),
     };
     // A request that changes nothing is noted all the same: repeated later, it might.
     Ok(vec![event.unwrap_or(Event::RequestNoted { request: id })])
@@ -97,6 +101,28 @@ fn retry(
     };
     let sweep = sweep.name().clone();
     Ok((!reopened.is_empty()).then_some(Event::TrialsRetried { sweep, request, reopened, at }))
+}
+
+fn start_over(
+    sweep: &Sweep,
+    request: RequestId,
+    (trials, parts): (&[u64], &[Part]),
+    at: Timestamp,
+) -> Option<Event> {
+    let trials: BTreeSet<u64> = trials.iter().copied().collect();
+    let started = trials.into_iter().filter_map(|index| {
+        let done = sweep.done.get(&index);
+        let trial = sweep.live.get(&index).or_else(|| sweep.parked.get(&index));
+        let checkpoint = match (trial, done) {
+            (None, None) => return None,
+            (trial, done) => trial.and_then(|t| t.checkpoint).or(done.and_then(|d| d.checkpoint)),
+        };
+        Some(StartedOver { index, was: done.map(|done| done.outcome), checkpoint })
+    });
+    let (trials, parts) = (started.collect::<Vec<_>>(), parts.to_vec());
+    let sweep = sweep.name().clone();
+    let is_change = !trials.is_empty() || !parts.is_empty();
+    is_change.then_some(Event::TrialsStartedOver { sweep, request, trials, parts, at })
 }
 
 fn parked(sweep: &Sweep, outcome: Outcome) -> Vec<Reopened> {

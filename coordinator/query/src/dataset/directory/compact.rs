@@ -12,7 +12,6 @@
 //! place still see the old ones, which hold the same rows. See `dataset` for crashes.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -21,7 +20,7 @@ use rheo_core::part::{Part, Retraction};
 use rheo_core::row::Table;
 
 use super::super::{Compaction, Error, STAGING};
-use super::{Directory, DiskError};
+use super::Directory;
 use crate::conform::conform;
 use crate::merge::Merge;
 use crate::names::is_part;
@@ -48,7 +47,8 @@ impl Directory {
     ) -> Result<Option<Compaction>, Error> {
         let mut old = parts.to_vec();
         old.sort_by_key(|part| part.first);
-        let stays = |group: &&[Part]| matches!(group, [part] if retracted(part.table, &part.sweep, part.last, retractions).is_empty());
+        let stays =
+            |group: &&[Part]| matches!(group, [part] if retracted(part, retractions).is_empty());
         let groups = groups(&old);
         if groups.iter().all(stays) {
             return Ok(None);
@@ -74,8 +74,9 @@ impl Directory {
     /// and that nothing in its place is needed.
     fn prepare(&self, directory: &str, old: &[Part]) -> Result<String, Error> {
         let staged = format!("{STAGING}/{directory}");
-        if let Some(path) = self.find_missing(directory, &old.iter().collect::<Vec<_>>())? {
-            return Err(Error::Missing { path: self.disk.path(&path) });
+        let damaged = self.find_damaged(directory, &old.iter().collect::<Vec<_>>())?;
+        if let Some(damaged) = damaged.into_iter().next() {
+            return Err(damaged.into());
         }
         self.clear_retired()?;
         if self.retired().contains(&staged) {
@@ -109,9 +110,7 @@ impl Directory {
             generation: group.iter().map(|part| part.generation).max().unwrap_or(0) + 1,
             ..oldest.clone()
         };
-        let inputs = group.iter().map(|part| {
-            self.read(part, retracted(part.table, &part.sweep, part.last, retractions))
-        });
+        let inputs = group.iter().map(|part| self.read(part, retracted(part, retractions)));
         let rows = Merge::new(inputs.collect::<Result<_, _>>()?)?;
         let path = format!("{staged}/{}", merged.name());
         self.write_file(&path, &mut merged, rows)?;
@@ -122,15 +121,14 @@ impl Directory {
         Ok(Some(merged))
     }
 
-    /// The rows of a part, without those of retracted trials.
+    /// The rows of a part, without those of retracted trials. Its bytes are checked first, whatever
+    /// is known of it: a damaged part must not get the digest of a new one.
     fn read(
         &self,
         part: &Part,
         retracted: BTreeSet<u64>,
     ) -> Result<impl Iterator<Item = Result<RecordBatch, Error>> + use<>, Error> {
-        let path = self.disk.path(&part.path());
-        let open = |source| DiskError { action: "open", path: path.clone(), source };
-        let file = File::open(&path).map_err(open)?;
+        let file = self.open(part)?;
         let reader =
             ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(INPUT).build()?;
         let schema = tables::schema(part.table);

@@ -65,6 +65,23 @@ impl Disk {
         }
     }
 
+    /// The size of a file; none if there is none.
+    pub(crate) fn size(&self, path: &str) -> Result<Option<u64>, Error> {
+        let path = self.path(path);
+        match fs::metadata(&path) {
+            Ok(found) => Ok(Some(found.len())),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                Ok(None)
+            }
+            Err(source) => Err(Error { action: "look at", path, source }),
+        }
+    }
+
     pub(crate) fn exists(&self, path: &str) -> bool {
         self.path(path).exists()
     }

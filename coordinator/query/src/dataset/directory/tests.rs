@@ -30,7 +30,9 @@ impl Dataset {
         batches: impl IntoIterator<Item = Bytes>,
     ) -> Result<Part, Error> {
         let sweep = sweep.clone();
-        let part = Part { table, sweep, first, last, generation: 0, rows: 0, bytes: 0 };
+        let (digest, trials) = (None, TrialRanges::default());
+        let part =
+            Part { table, sweep, first, last, generation: 0, rows: 0, bytes: 0, digest, trials };
         self.write_part(part, sorted(table, batches)?)
     }
 }
@@ -115,7 +117,14 @@ fn three_parts(dataset: &Dataset) -> Journal {
         write((3, 4), &[(3, "completed")]),
         write((6, 7), &[(4, "completed"), (1, "completed")]),
     ];
-    Journal { parts, retractions: vec![Retraction { trial: TrialId::new(demo(), 1), before: 5 }] }
+    Journal {
+        parts,
+        retractions: vec![Retraction {
+            trial: TrialId::new(demo(), 1),
+            before: 5,
+            every_table: false,
+        }],
+    }
 }
 
 const BEFORE: [(u64, &str); 5] =
@@ -265,7 +274,8 @@ fn parts_that_stay_as_they_are_keep_their_names() {
     sparse.set_len(1 << 40).unwrap();
     assert!(dataset.compact(Table::Trials, &demo(), &parts, &[]).unwrap().is_none());
 
-    let retractions = [Retraction { trial: TrialId::new(demo(), 1), before: 3 }];
+    let retractions =
+        [Retraction { trial: TrialId::new(demo(), 1), before: 3, every_table: false }];
     let compaction =
         dataset.compact(Table::Trials, &demo(), &parts, &retractions).unwrap().unwrap();
     let generations: Vec<u32> = compaction.new.iter().map(|part| part.generation).collect();
@@ -279,7 +289,8 @@ fn a_part_of_which_nothing_counts_disappears() {
     let root = TempDir::new().unwrap();
     let dataset = Dataset::new(root.path());
     let part = dataset.write(Table::Trials, &demo(), (1, 1), [batch(1, "failed")]).unwrap();
-    let retractions = [Retraction { trial: TrialId::new(demo(), 1), before: 2 }];
+    let retractions =
+        [Retraction { trial: TrialId::new(demo(), 1), before: 2, every_table: false }];
     let compaction =
         dataset.compact(Table::Trials, &demo(), &[part], &retractions).unwrap().unwrap();
     assert!(compaction.new.is_empty());
@@ -296,7 +307,8 @@ fn what_a_pinned_query_reads_stays_until_it_ends() {
     let compaction = dataset.compact(Table::Trials, &demo(), &journal.parts, &[]).unwrap().unwrap();
     dataset.publish(&compaction).unwrap();
     assert_eq!(files(root.path()).len(), 4, "the old parts are still staged");
-    let retractions = [Retraction { trial: TrialId::new(demo(), 1), before: 8 }];
+    let retractions =
+        [Retraction { trial: TrialId::new(demo(), 1), before: 8, every_table: false }];
     let again = dataset.compact(Table::Trials, &demo(), &compaction.new, &retractions);
     assert!(matches!(again, Err(Error::Busy { .. })));
     drop(pin);
@@ -334,7 +346,7 @@ fn what_the_journal_does_not_know_is_set_aside_beside_the_results() {
         "epochs/sweep=gone/part-000000000001-000000000002.parquet",
         "trials/sweep=demo/part-000000000008-000000000009.parquet",
     ];
-    let Recovered { removed, mut set_aside, aside } =
+    let Recovered { removed, mut set_aside, aside, .. } =
         dataset.recover(&known(&journal.parts), ASIDE).unwrap();
     assert_eq!(removed, [".staging/trials-demo-part-000000000008-000000000009.parquet.tmp"]);
     set_aside.sort();
@@ -368,14 +380,32 @@ fn a_missing_or_damaged_part_is_noticed() {
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() - 1]).unwrap();
     let notices = |result: Result<Recovered, Error>| {
-        let error = result.unwrap_err().to_string();
-        assert!(error.contains("part-000000000003-000000000004.parquet"), "{error}");
+        let [damaged] = &result.unwrap().damaged[..] else { panic!("one part") };
+        let text = damaged.to_string();
+        assert!(text.contains("part-000000000003-000000000004.parquet"), "{text}");
     };
     notices(dataset.recover(&known(&journal.parts), ASIDE));
     fs::remove_file(&path).unwrap();
     notices(dataset.recover(&known(&journal.parts), ASIDE));
     assert!(dataset.compact(Table::Trials, &demo(), &journal.parts, &[]).is_err());
     assert_eq!(files(root.path()).len(), 2, "nothing else was touched");
+}
+
+#[test]
+fn parts_in_two_places_are_brought_together_after_a_repair() {
+    let root = TempDir::new().unwrap();
+    let dataset = Dataset::new(root.path().join("results"));
+    let journal = three_parts(&dataset);
+    let compaction = dataset
+        .compact(Table::Trials, &demo(), &journal.parts, &journal.retractions)
+        .unwrap()
+        .unwrap();
+    // Journaled, but never exchanged: a part was missing. Then another was written.
+    let later = dataset.write(Table::Trials, &demo(), (8, 8), [batch(5, "completed")]).unwrap();
+    let parts = [compaction.new, vec![later]].concat();
+    let dataset = Dataset::new(root.path().join("results"));
+    assert_eq!(dataset.recover(&known(&parts), ASIDE).unwrap().damaged, []);
+    assert_eq!(files(&dataset.root()), names(&parts));
 }
 
 #[test]

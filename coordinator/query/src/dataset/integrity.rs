@@ -1,0 +1,246 @@
+//! Whether the files of parts hold what was written to them.
+//!
+//! Bits flip on disks and files are removed by hand. The journal knows the size and the digest of each part;
+//! a part is checked against them when it is first opened after a start, before it is merged into
+//! another part, and by `rheo verify`. What is damaged is refused with its name, never read in
+//! part.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arrow::array::AsArray;
+use arrow::datatypes::UInt64Type;
+use arrow::record_batch::RecordBatch;
+use rheo_core::id::Digest;
+use rheo_core::part::{Part, TrialRanges};
+
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+
+/// Bytes that are read at once.
+const BUFFER: usize = 1 << 20;
+
+/// The defect of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Defect {
+    /// The file is not there.
+    Missing,
+    /// The file has another size.
+    Size {
+        /// The size it has.
+        found: u64,
+    },
+    /// The bytes are not those that were written.
+    Content,
+    /// The file cannot be read.
+    Unreadable(String),
+}
+
+impl Defect {
+    /// The name of the defect in output.
+    pub fn name(&self) -> &'static str {
+        if *self == Self::Missing { "missing" } else { "damaged" }
+    }
+}
+
+/// A part whose file does not hold what was written to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub struct DamagedPart {
+    /// The part.
+    pub part: Part,
+    /// Its file, as people and other readers write it.
+    pub file: String,
+    /// What is wrong with it.
+    pub defect: Defect,
+}
+
+impl DamagedPart {
+    /// What is wrong with the file, as an end of a sentence.
+    pub fn detail(&self) -> String {
+        match &self.defect {
+            Defect::Missing => "is missing".to_owned(),
+            Defect::Size { found } => {
+                format!("is damaged: it has {found} bytes where {} were written", self.part.bytes)
+            }
+            Defect::Content => {
+                "is damaged: its bytes are not those that were written (the digest differs)"
+                    .to_owned()
+            }
+            Defect::Unreadable(why) => format!("is damaged: it cannot be read: {why}"),
+        }
+    }
+}
+
+impl fmt::Display for DamagedPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Part { sweep, table, .. } = &self.part;
+        write!(
+            f,
+            "part of table `{}` of sweep `{sweep}` {}: `{}`; `rheo verify` lists every damage, `rheo verify --repair` has the trials in it start over, and `where sweep <> '{sweep}'` asks the other sweeps",
+            table.name(),
+            self.detail(),
+            self.file
+        )
+    }
+}
+
+/// What is known of the files of parts since this process started.
+#[derive(Debug, Default)]
+pub(super) struct Register {
+    /// For each part that was opened, whether it was found whole. Locked while it is being read.
+    checked: Mutex<BTreeMap<String, Arc<Mutex<bool>>>>,
+    damaged: Mutex<BTreeMap<String, DamagedPart>>,
+}
+
+impl Register {
+    /// Has `inspect` look at the part unless it was found whole before.
+    pub(super) fn once(
+        &self,
+        part: &Part,
+        inspect: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let cell = Arc::clone(lock(&self.checked).entry(part.path()).or_default());
+        let mut is_whole = lock(&cell);
+        if !*is_whole {
+            self.note(part, inspect())?;
+            *is_whole = true;
+        }
+        Ok(())
+    }
+
+    /// Whether the part was found whole before.
+    pub(super) fn is_whole(&self, part: &Part) -> bool {
+        let cell = lock(&self.checked).get(&part.path()).cloned();
+        cell.is_some_and(|cell| *lock(&cell))
+    }
+
+    /// The paths of the parts that were found whole.
+    pub(super) fn whole(&self) -> Vec<String> {
+        let checked = lock(&self.checked).clone();
+        checked.into_iter().filter(|(_, cell)| *lock(cell)).map(|(path, _)| path).collect()
+    }
+
+    /// Remembers that another process found the parts at these paths whole.
+    pub(super) fn add_whole(&self, paths: Vec<String>) {
+        for path in paths {
+            lock(&self.damaged).remove(&path);
+            let cell = Arc::clone(lock(&self.checked).entry(path).or_default());
+            *lock(&cell) = true;
+        }
+    }
+
+    /// Remembers what was found out about a part.
+    pub(super) fn note<T>(&self, part: &Part, found: Result<T, Error>) -> Result<T, Error> {
+        match &found {
+            Err(Error::Damaged(damaged)) => self.add(damaged),
+            Err(_) => {}
+            Ok(_) => _ = lock(&self.damaged).remove(&part.path()),
+        }
+        found
+    }
+
+    pub(super) fn add(&self, damaged: &DamagedPart) {
+        lock(&self.damaged).insert(damaged.part.path(), damaged.clone());
+    }
+
+    /// Remembers that of `parts` just these are not there or have another size.
+    pub(super) fn note_absent(&self, parts: &[Part], absent: &[DamagedPart]) {
+        let mut damaged = lock(&self.damaged);
+        if !damaged.is_empty() {
+            for part in parts {
+                let path = part.path();
+                let was_absent = |damaged: &DamagedPart| {
+                    matches!(damaged.defect, Defect::Missing | Defect::Size { .. })
+                };
+                if damaged.get(&path).is_some_and(was_absent) {
+                    damaged.remove(&path);
+                }
+            }
+        }
+        damaged.extend(absent.iter().map(|one| (one.part.path(), one.clone())));
+    }
+
+    /// Forgets what is known of a part that no longer counts.
+    pub(super) fn forget(&self, part: &Part) {
+        lock(&self.damaged).remove(&part.path());
+        lock(&self.checked).remove(&part.path());
+    }
+
+    /// What was found damaged, in the order of paths.
+    pub(super) fn damaged(&self) -> Vec<DamagedPart> {
+        lock(&self.damaged).values().cloned().collect()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The digest of everything that `source` gives, and its length.
+pub(super) fn digest_of(mut source: impl Read) -> io::Result<(Digest, u64)> {
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; BUFFER];
+    let mut length = 0;
+    loop {
+        let count = match source.read(&mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read?,
+        };
+        if count == 0 {
+            return Ok((finish(&hasher), length));
+        }
+        hasher.update(&buffer[..count]);
+        length += count as u64;
+    }
+}
+
+/// The digest that `hasher` has come to.
+pub(super) fn finish(hasher: &blake3::Hasher) -> Digest {
+    Digest::from_bytes(*hasher.finalize().as_bytes())
+}
+
+/// The defect of a file of this size and digest that should hold `part`.
+pub(super) fn defect_of(part: &Part, digest: Digest, length: u64) -> Option<Defect> {
+    if length != part.bytes {
+        return Some(Defect::Size { found: length });
+    }
+    part.digest.is_some_and(|expected| expected != digest).then_some(Defect::Content)
+}
+
+/// Writes to `inner` and takes the digest of what is written.
+pub(super) struct Hashing<W> {
+    inner: W,
+    hasher: blake3::Hasher,
+}
+
+impl<W> Hashing<W> {
+    pub(super) fn new(inner: W) -> Self {
+        Self { inner, hasher: blake3::Hasher::new() }
+    }
+
+    /// The digest of what was written.
+    pub(super) fn digest(&self) -> Digest {
+        finish(&self.hasher)
+    }
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// Adds the trials of `rows`, which are in the order of parts.
+pub(super) fn add_trials(ranges: &mut TrialRanges, rows: &RecordBatch) {
+    let trials = rows.column(0).as_primitive::<UInt64Type>();
+    trials.values().iter().for_each(|trial| ranges.insert(*trial));
+}

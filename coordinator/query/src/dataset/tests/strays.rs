@@ -1,0 +1,47 @@
+//! Files that the journal does not name, in a directory and in a bucket.
+
+use super::*;
+
+#[test]
+fn a_file_whose_rows_are_not_known_is_set_aside_and_never_removed() {
+    let foreign = [
+        "README",
+        "_rheobase",
+        "epochs/sweep=Not A Name/part-000000000001.parquet",
+        "figures/part-000000000001-000000000002.parquet",
+        "trials/sweep=demo/best.parquet",
+        "trials/sweep=demo/figures/part-000000000001.parquet",
+        "trials/sweep=demo/notes.txt",
+    ];
+    everywhere(|world| {
+        let journal = four_parts(&world.dataset());
+        for path in foreign {
+            world.put(path, b"of somebody else");
+        }
+        let stray = Part { first: 8, last: 9, ..journal.parts[0].clone() };
+        let other = Part { table: Table::Epochs, ..stray.clone() };
+        let staged = format!("{STAGING}/trials-demo-{}.tmp", stray.name());
+        for path in [world.file(&stray), world.file(&other), staged.clone()] {
+            world.put(&path, b"of a crash, or of somebody else");
+        }
+        let known = known(&journal.parts, &[(8, 1), (9, 1)]);
+        let mut strangers = [world.file(&stray), world.file(&other)];
+        strangers.sort();
+        let mut found = world.dataset().strangers(&known).unwrap();
+        found.sort();
+        assert_eq!(found, strangers);
+        let recovered = world.dataset().recover(&known, ASIDE).unwrap();
+        assert_eq!(recovered.removed, [staged]);
+        let mut moved = recovered.set_aside;
+        moved.sort();
+        assert_eq!(moved, strangers);
+        let place = recovered.aside.unwrap();
+        assert!(place.ends_with(ASIDE), "{place}");
+        let mut kept = world.names(&journal.parts);
+        kept.extend(strangers.iter().map(|path| aside(&world, path)));
+        kept.extend(foreign.map(|path| Path::from(path).to_string()));
+        kept.sort();
+        let found = world.files().into_keys().map(|path| Path::from(path).to_string());
+        assert_eq!(found.collect::<Vec<_>>(), kept);
+    });
+}

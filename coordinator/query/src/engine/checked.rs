@@ -1,0 +1,139 @@
+//! Files of parts that are checked before their first byte reaches a query.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::parquet::arrow::arrow_reader::ArrowReaderOptions;
+use datafusion::parquet::arrow::async_reader::AsyncFileReader;
+use datafusion::parquet::errors::{ParquetError, Result as ParquetResult};
+use datafusion::parquet::file::metadata::ParquetMetaData;
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use object_store::path::Path;
+use rheo_core::part::Part;
+
+use crate::dataset::{self, DamagedPart, Dataset};
+
+/// What a query failed of that is about the dataset, not about the query.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// A damaged part on its own, so that it is found in a chain of errors.
+fn failure(error: dataset::Error) -> Failure {
+    match error {
+        dataset::Error::Damaged(damaged) => damaged,
+        other => Box::new(other),
+    }
+}
+
+/// Runs `action`, which may wait for disks and networks, beside the query.
+async fn aside<T: Send + 'static>(
+    action: impl FnOnce() -> Result<T, dataset::Error> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::task::spawn_blocking(action).await {
+        Ok(result) => result.map_err(failure),
+        Err(error) => Err(Box::new(error)),
+    }
+}
+
+/// Fails if the file of one of `parts` is not there or has another size.
+pub(super) async fn require(dataset: &Dataset, parts: &[Part]) -> Result<()> {
+    let (dataset, parts) = (dataset.clone(), parts.to_vec());
+    let first = move || Ok(dataset.find_absent(&parts)?.into_iter().next());
+    let external = |error: Failure| DataFusionError::External(error);
+    match aside(first).await.map_err(external)? {
+        None => Ok(()),
+        Some(damaged) => Err(external(Box::new(damaged))),
+    }
+}
+
+/// The damaged part that an error is about, if it is about one.
+pub(super) fn damaged(error: &(dyn std::error::Error + 'static)) -> Option<DamagedPart> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(damaged) = error.downcast_ref::<DamagedPart>() {
+            return Some(damaged.clone());
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// Opens the files of parts.
+#[derive(Debug)]
+pub(super) struct CheckedFiles<F> {
+    files: F,
+    dataset: Dataset,
+    parts: HashMap<Path, Part>,
+}
+
+impl<F> CheckedFiles<F> {
+    pub(super) fn new(files: F, dataset: Dataset, parts: &[Part]) -> Self {
+        let parts = parts.iter().map(|part| (Path::from(part.path()), part.clone()));
+        Self { files, dataset, parts: parts.collect() }
+    }
+}
+
+impl<F: ParquetFileReaderFactory> ParquetFileReaderFactory for CheckedFiles<F> {
+    fn create_reader(
+        &self,
+        partition: usize,
+        file: PartitionedFile,
+        metadata_size_hint: Option<usize>,
+        metrics: &ExecutionPlanMetricsSet,
+    ) -> Result<Box<dyn AsyncFileReader + Send>> {
+        let part = self.parts.get(&file.object_meta.location).cloned();
+        let unchecked = part.map(|part| (self.dataset.clone(), part));
+        let file = self.files.create_reader(partition, file, metadata_size_hint, metrics)?;
+        Ok(Box::new(CheckedFile { file, unchecked }))
+    }
+}
+
+/// A file that is checked when it is first asked for something.
+struct CheckedFile {
+    file: Box<dyn AsyncFileReader + Send>,
+    unchecked: Option<(Dataset, Part)>,
+}
+
+impl CheckedFile {
+    async fn check(&mut self) -> ParquetResult<()> {
+        if let Some((dataset, part)) = self.unchecked.clone() {
+            aside(move || dataset.check(&part)).await.map_err(ParquetError::External)?;
+            self.unchecked = None;
+        }
+        Ok(())
+    }
+}
+
+/// A future as the trait wants it.
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = ParquetResult<T>> + Send + 'a>>;
+
+impl AsyncFileReader for CheckedFile {
+    fn get_bytes(&mut self, range: Range<u64>) -> Boxed<'_, Bytes> {
+        Box::pin(async move {
+            self.check().await?;
+            self.file.get_bytes(range).await
+        })
+    }
+
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> Boxed<'_, Vec<Bytes>> {
+        Box::pin(async move {
+            self.check().await?;
+            self.file.get_byte_ranges(ranges).await
+        })
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        options: Option<&'a ArrowReaderOptions>,
+    ) -> Boxed<'a, Arc<ParquetMetaData>> {
+        Box::pin(async move {
+            self.check().await?;
+            self.file.get_metadata(options).await
+        })
+    }
+}

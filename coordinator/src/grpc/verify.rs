@@ -1,0 +1,103 @@
+//! Verification on the wire.
+
+use rheo_proto::refusal::{self, Reason};
+use rheo_proto::v1;
+use rheo_proto::v1::verify_response::{
+    Finding as WireFinding, News as Wire, Summary as WireSummary,
+};
+use tokio::sync::mpsc;
+use tonic::Status;
+
+use crate::app::Coordinator;
+use crate::health::DamagedSweep;
+use crate::report::report;
+use crate::verify::{Error, Finding, News, Repaired, Summary};
+
+/// News that may wait for a slow client.
+const AHEAD: usize = 64;
+
+/// Verifies `coordinator` and sends what is found, as it is found.
+pub(super) fn verify(
+    coordinator: Coordinator,
+    repair: bool,
+) -> mpsc::Receiver<Result<v1::VerifyResponse, Status>> {
+    let (sender, receiver) = mpsc::channel(AHEAD);
+    let (told, mut news) = mpsc::channel(AHEAD);
+    let sending = sender.clone();
+    let send = tokio::spawn(async move {
+        while let Some(news) = news.recv().await {
+            // Whoever asked may have gone; what was begun is finished all the same.
+            let _ = sending.send(Ok(message(news))).await;
+        }
+    });
+    tokio::spawn(async move {
+        let verified = coordinator.verify(repair, &told).await;
+        drop(told);
+        // Everything that was found comes before the error.
+        let _ = send.await;
+        if let Err(error) = verified {
+            let _ = sender.send(Err(status(error))).await;
+        }
+    });
+    receiver
+}
+
+fn status(error: Error) -> Status {
+    match error {
+        Error::Engine(failure) => failure.into(),
+        Error::Stopping => refusal::status(Reason::Stopping, error.to_string(), None),
+        Error::Journal(_) | Error::Dataset(_) | Error::Checkpoint(_) => {
+            refusal::status(Reason::Storage, report(&error), None)
+        }
+    }
+}
+
+fn message(news: News) -> v1::VerifyResponse {
+    let news = match news {
+        News::Finding(finding) => Wire::Finding(finding_message(finding)),
+        News::Repaired(Repaired { sweep, trials, set_aside }) => {
+            let sweep = sweep.to_string();
+            Wire::Repaired(v1::verify_response::Repaired { sweep, trials, set_aside })
+        }
+        News::Summary(Summary { events, parts, part_bytes, checkpoints }) => {
+            Wire::Summary(WireSummary { events, parts, part_bytes, checkpoints })
+        }
+    };
+    v1::VerifyResponse { news: Some(news) }
+}
+
+fn finding_message(finding: Finding) -> WireFinding {
+    match finding {
+        Finding::Journal { detail } => WireFinding {
+            kind: "journal".to_owned(),
+            state: "damaged".to_owned(),
+            detail,
+            ..WireFinding::default()
+        },
+        Finding::Part { part, file, state, detail } => WireFinding {
+            kind: "part".to_owned(),
+            state: state.to_owned(),
+            name: file,
+            sweep: Some(part.sweep.to_string()),
+            table: Some(part.table.name().to_owned()),
+            detail,
+        },
+        Finding::Checkpoint { digest, trials, state, detail } => {
+            let names: Vec<String> = trials.iter().map(ToString::to_string).collect();
+            WireFinding {
+                kind: "checkpoint".to_owned(),
+                state: state.to_owned(),
+                name: digest.to_string(),
+                sweep: trials.first().map(|trial| trial.sweep.to_string()),
+                table: None,
+                detail: format!("{detail}, of {}", names.join(", ")),
+            }
+        }
+    }
+}
+
+impl From<DamagedSweep> for v1::DamagedSweep {
+    fn from(DamagedSweep { sweep, parts, example }: DamagedSweep) -> Self {
+        Self { sweep: sweep.to_string(), parts, example }
+    }
+}

@@ -1,0 +1,345 @@
+//! `rheo verify`: whether the journal, the parts and the checkpoints are what they should be, and what
+//! to do about those that are not.
+//!
+//! Repairing is one command per sweep: the trials that may have rows in a damaged part, or whose
+//! checkpoint is damaged, lose all of their rows and start over, and the part no longer counts. Only
+//! then its file is set aside. A crash in between leaves a file that nobody names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use rheo_core::id::{Digest, RequestId, SweepName, TrialId};
+use rheo_core::part::Part;
+use rheo_core::sweep::{Command, Event, Request, State};
+use rheo_core::time::Timestamp;
+use rheo_query::dataset::{self, Defect};
+use rheo_store::checkpoint;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::app::Coordinator;
+use crate::engine;
+use crate::report::report;
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Finding {
+    /// The journal contradicts itself or cannot be read.
+    Journal {
+        /// What is wrong.
+        detail: String,
+    },
+    /// A part.
+    Part {
+        /// The part.
+        part: Part,
+        /// Its file.
+        file: String,
+        /// `missing` or `damaged`; `unverified` if the journal has no digest of it.
+        state: &'static str,
+        /// What is wrong.
+        detail: String,
+    },
+    /// A checkpoint that trials refer to.
+    Checkpoint {
+        /// Its digest.
+        digest: Digest,
+        /// The trials.
+        trials: Vec<TrialId>,
+        /// `missing` or `damaged`.
+        state: &'static str,
+        /// What is wrong.
+        detail: String,
+    },
+}
+
+/// The state of a part whose digest the journal does not have.
+pub(crate) const UNVERIFIED: &str = "unverified";
+
+impl Finding {
+    /// Whether something is damaged, not only unknown.
+    pub(crate) fn is_damage(&self) -> bool {
+        !matches!(self, Self::Part { state, .. } if *state == UNVERIFIED)
+    }
+}
+
+/// What was done for a sweep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Repaired {
+    /// The sweep.
+    pub sweep: SweepName,
+    /// How many trials start over.
+    pub trials: u64,
+    /// Where damaged files lie now.
+    pub set_aside: Vec<String>,
+}
+
+/// How much was checked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Summary {
+    /// Events in the journal, from the first on.
+    pub events: u64,
+    /// Parts.
+    pub parts: u64,
+    /// Their bytes.
+    pub part_bytes: u64,
+    /// Checkpoints.
+    pub checkpoints: u64,
+}
+
+/// What a verification says, as it goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum News {
+    /// Something is not as it should be.
+    Finding(Finding),
+    /// Something was done about it.
+    Repaired(Repaired),
+    /// Everything was looked at.
+    Summary(Summary),
+}
+
+/// Why a verification did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The engine refused.
+    #[error(transparent)]
+    Engine(#[from] engine::Failure),
+    /// The journal.
+    #[error("the journal cannot be read")]
+    Journal(#[from] rheo_store::Error),
+    /// A part cannot be looked at or set aside.
+    #[error("a part cannot be looked at")]
+    Dataset(#[from] dataset::Error),
+    /// A checkpoint cannot be looked at.
+    #[error("a checkpoint cannot be looked at")]
+    Checkpoint(#[from] checkpoint::Error),
+    /// The process is stopping.
+    #[error("the coordinator is stopping")]
+    Stopping,
+}
+
+/// Where news go. Nobody may listen any more: then they are lost, and what was begun is finished.
+type Told = mpsc::Sender<News>;
+
+impl Coordinator {
+    /// Checks everything and, if asked to, has trials with damaged rows or checkpoints start over.
+    pub(crate) async fn verify(&self, repair: bool, told: &Told) -> Result<(), Error> {
+        let mut summary = Summary::default();
+        let mut damage = self.verify_journal(&mut summary).await?;
+        for finding in &damage {
+            tell(told, News::Finding(finding.clone())).await;
+        }
+        damage.extend(self.verify_parts(&mut summary, told).await?);
+        damage.extend(self.verify_checkpoints(&mut summary, told).await?);
+        if repair {
+            for repaired in self.repair(&damage).await? {
+                tell(told, News::Repaired(repaired)).await;
+            }
+        }
+        tell(told, News::Summary(summary)).await;
+        Ok(())
+    }
+
+    /// Replays the journal and reads everything else in it.
+    async fn verify_journal(&self, summary: &mut Summary) -> Result<Vec<Finding>, Error> {
+        let defects = self.handle.read(State::defects).await?;
+        let journal = Arc::clone(&self.journal);
+        let replayed = tokio::task::spawn_blocking(move || {
+            let loaded = journal.load()?;
+            let rows = journal.results()?.pending;
+            Ok::<_, rheo_store::Error>((loaded.position, loaded.state.defects(), rows))
+        });
+        let mut findings: BTreeSet<String> = defects.into_iter().collect();
+        match replayed.await.map_err(|_| Error::Stopping)? {
+            Ok((events, defects, rows)) => {
+                summary.events = events;
+                findings.extend(defects);
+                for row in rows {
+                    if let Err(error) = rheo_query::check_readable(&row.blob.batch) {
+                        let (at, why) = (row.key.position, report(&error));
+                        findings.insert(format!("the rows of event {at} cannot be read: {why}"));
+                    }
+                }
+            }
+            Err(error) => _ = findings.insert(report(&error)),
+        }
+        Ok(findings.into_iter().map(|detail| Finding::Journal { detail }).collect())
+    }
+
+    /// Reads every part that counts.
+    async fn verify_parts(
+        &self,
+        summary: &mut Summary,
+        told: &Told,
+    ) -> Result<Vec<Finding>, Error> {
+        let mut damage = Vec::new();
+        for part in self.journal.parts()? {
+            summary.parts += 1;
+            summary.part_bytes += part.bytes;
+            let finding = match self.inspect(&part).await? {
+                Ok(()) if part.digest.is_some() => continue,
+                Ok(()) => Finding::Part {
+                    file: part.path(),
+                    part,
+                    state: UNVERIFIED,
+                    detail: "no digest recorded (an older version wrote it): it can be read, and has its number of rows".to_owned(),
+                },
+                Err(dataset::Error::Damaged(damaged)) => Finding::Part {
+                    part,
+                    file: damaged.file.clone(),
+                    state: damaged.defect.name(),
+                    detail: detail(&damaged.defect, &damaged.detail()),
+                },
+                Err(error) => return Err(error.into()),
+            };
+            tell(told, News::Finding(finding.clone())).await;
+            damage.push(finding);
+        }
+        damage.retain(Finding::is_damage);
+        Ok(damage)
+    }
+
+    /// Reads a part. What seems to be damaged is looked at once more while parts do not change: one that
+    /// was replaced meanwhile is whole as far as anybody is concerned.
+    async fn inspect(&self, part: &Part) -> Result<Result<(), dataset::Error>, Error> {
+        let look = || {
+            let (dataset, part) = (Arc::clone(&self.dataset), part.clone());
+            tokio::task::spawn_blocking(move || dataset.inspect(&part))
+        };
+        let looked = look().await.map_err(|_| Error::Stopping)?;
+        if looked.is_ok() {
+            return Ok(looked);
+        }
+        let _no_changes = self.sink.hold().await;
+        if !self.journal.parts()?.contains(part) {
+            return Ok(Ok(()));
+        }
+        look().await.map_err(|_| Error::Stopping)
+    }
+
+    /// Reads every checkpoint that a trial refers to.
+    async fn verify_checkpoints(
+        &self,
+        summary: &mut Summary,
+        told: &Told,
+    ) -> Result<Vec<Finding>, Error> {
+        let mut damage = Vec::new();
+        let referenced = self.handle.read(referenced_checkpoints).await?;
+        for (digest, trials) in referenced {
+            summary.checkpoints += 1;
+            let (state, error) = match self.checkpoints.get(digest).await {
+                Ok(_) => continue,
+                Err(error @ checkpoint::Error::Missing(_)) => ("missing", error),
+                Err(error @ checkpoint::Error::Damaged { .. }) => ("damaged", error),
+                Err(error) => return Err(error.into()),
+            };
+            // A running trial replaces its checkpoint, and then nobody refers to this one.
+            let now = self.handle.read(referenced_checkpoints).await?;
+            if !now.contains_key(&digest) {
+                continue;
+            }
+            let finding = Finding::Checkpoint { digest, trials, state, detail: report(&error) };
+            tell(told, News::Finding(finding.clone())).await;
+            damage.push(finding);
+        }
+        Ok(damage)
+    }
+
+    /// Has the trials that are concerned start over, and sets damaged files aside.
+    async fn repair(&self, damage: &[Finding]) -> Result<Vec<Repaired>, Error> {
+        let _no_changes = self.sink.hold().await;
+        self.sink.doubt();
+        let mut plans: BTreeMap<SweepName, Plan> = BTreeMap::new();
+        for finding in damage {
+            match finding {
+                Finding::Journal { .. } => {}
+                Finding::Part { part, .. } => {
+                    plans.entry(part.sweep.clone()).or_default().parts.push(part.clone());
+                }
+                Finding::Checkpoint { trials, .. } => {
+                    for trial in trials {
+                        let plan = plans.entry(trial.sweep.clone()).or_default();
+                        plan.trials.insert(trial.index);
+                    }
+                }
+            }
+        }
+        let mut repaired = Vec::new();
+        for (sweep, plan) in plans {
+            repaired.push(self.start_over(sweep, plan).await?);
+        }
+        Ok(repaired)
+    }
+
+    async fn start_over(&self, sweep: SweepName, plan: Plan) -> Result<Repaired, Error> {
+        let (name, Plan { parts, mut trials }) = (sweep.clone(), plan);
+        let held = parts.clone();
+        let in_parts = move |state: &State| -> Vec<u64> {
+            let started = state.sweeps.get(&name).map_or(0, |sweep| sweep.next);
+            (0..started).filter(|index| held.iter().any(|part| part.may_hold(*index))).collect()
+        };
+        trials.extend(self.handle.read(in_parts).await?);
+        let (id, trials) = (RequestId(Uuid::now_v7()), trials.into_iter().collect());
+        let request = Request::StartOver { id, sweep: sweep.clone(), trials, parts: parts.clone() };
+        let count = |_: &State, events: &[Event]| {
+            let trials = events.iter().map(|event| match event {
+                Event::TrialsStartedOver { trials, .. } => trials.len() as u64,
+                _ => 0,
+            });
+            trials.sum()
+        };
+        let trials = self.handle.execute(Command::Client(request), Vec::new(), count).await?;
+        let suffix = format!("damaged-{}", file_date(self.clock.now()));
+        let dataset = Arc::clone(&self.dataset);
+        let moved = tokio::task::spawn_blocking(move || {
+            let moved = parts.iter().map(|part| dataset.set_aside(part, &suffix));
+            moved.collect::<Result<Vec<_>, _>>()
+        });
+        let set_aside = moved.await.map_err(|_| Error::Stopping)??.into_iter().flatten().collect();
+        Ok(Repaired { sweep, trials, set_aside })
+    }
+}
+
+/// What is to be done for a sweep.
+#[derive(Debug, Default)]
+struct Plan {
+    parts: Vec<Part>,
+    trials: BTreeSet<u64>,
+}
+
+async fn tell(told: &Told, news: News) {
+    // Whoever asked may have gone.
+    let _ = told.send(news).await;
+}
+
+fn detail(defect: &Defect, text: &str) -> String {
+    match defect {
+        Defect::Missing => "the file is not there".to_owned(),
+        _ => text.trim_start_matches("is damaged: ").to_owned(),
+    }
+}
+
+/// A moment as a part of a file name.
+fn file_date(at: Timestamp) -> String {
+    let instant = jiff::Timestamp::from_millisecond(i64::try_from(at.0).unwrap_or(i64::MAX));
+    instant.unwrap_or_default().strftime("%Y-%m-%dT%H%M%SZ").to_string()
+}
+
+/// The checkpoints that trials refer to, with these trials.
+fn referenced_checkpoints(state: &State) -> BTreeMap<Digest, Vec<TrialId>> {
+    let mut referenced: BTreeMap<Digest, Vec<TrialId>> = BTreeMap::new();
+    for sweep in state.sweeps.values() {
+        let live = sweep.live.iter().chain(&sweep.parked);
+        let live = live.map(|(index, trial)| (*index, trial.checkpoint));
+        let done = sweep.done.iter().map(|(index, done)| (*index, done.checkpoint));
+        for (index, checkpoint) in live.chain(done) {
+            let Some(digest) = checkpoint else { continue };
+            let trials = referenced.entry(digest).or_default();
+            let trial = TrialId::new(sweep.name().clone(), index);
+            if !trials.contains(&trial) {
+                trials.push(trial);
+            }
+        }
+    }
+    referenced
+}

@@ -1,0 +1,142 @@
+//! A look at every page of a journal that changes nothing.
+//!
+//! redb has a checksum of every page, but compares them only when it is asked to, and then it also
+//! repairs, which may undo what was acknowledged. So it is asked on a copy that exists in
+//! memory as far as it differs from the file.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ::redb::{Database, StorageBackend};
+
+use crate::journal::Error;
+use crate::redb::open_error;
+
+/// What is kept of changes at once.
+const BLOCK: u64 = 4096;
+
+/// Compares the checksums of all pages of the journal at `path`, to which nobody writes meanwhile.
+pub fn check_pages(path: &Path) -> Result<(), Error> {
+    let file = File::open(path).map_err(Error::Io)?;
+    let length = file.metadata().map_err(Error::Io)?.len();
+    let overlay =
+        Overlay { file, changes: Mutex::new(Changes { length, blocks: BTreeMap::new() }) };
+    // Some damage makes redb panic.
+    let opened = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        let database =
+            Database::builder().set_check_integrity_on_open(true).create_with_backend(overlay);
+        database.map(drop).map_err(|error| open_error(error, path))
+    }));
+    let contradiction = || Error::Damaged { detail: "its pages contradict".to_owned() };
+    opened.unwrap_or_else(|_| Err(contradiction()))
+}
+
+/// A file, and changes of it in memory.
+#[derive(Debug)]
+struct Overlay {
+    file: File,
+    changes: Mutex<Changes>,
+}
+
+#[derive(Debug)]
+struct Changes {
+    length: u64,
+    /// Blocks that differ from the file, by their number.
+    blocks: BTreeMap<u64, Vec<u8>>,
+}
+
+impl Overlay {
+    fn changes(&self) -> MutexGuard<'_, Changes> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the file has at `offset`, and zeros where it has nothing.
+    fn read_file(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let mut done = 0;
+        while done < out.len() {
+            match self.file.read_at(&mut out[done..], offset + done as u64) {
+                Ok(0) => break,
+                Ok(count) => done += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        out[done..].fill(0);
+        Ok(())
+    }
+}
+
+/// The pieces of a range by block: its number, and where it begins and ends in the block.
+fn pieces(offset: u64, length: usize) -> impl Iterator<Item = (u64, usize, usize)> {
+    let end = offset + length as u64;
+    let within = |at: u64| usize::try_from(at).unwrap_or(0);
+    (offset / BLOCK..end.div_ceil(BLOCK)).map(move |block| {
+        let first = offset.max(block * BLOCK) - block * BLOCK;
+        let last = end.min((block + 1) * BLOCK) - block * BLOCK;
+        (block, within(first), within(last))
+    })
+}
+
+impl StorageBackend for Overlay {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.changes().length)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let changes = self.changes();
+        if offset + out.len() as u64 > changes.length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.read_file(offset, out)?;
+        let mut at = 0;
+        for (block, first, last) in pieces(offset, out.len()) {
+            if let Some(bytes) = changes.blocks.get(&block) {
+                out[at..at + last - first].copy_from_slice(&bytes[first..last]);
+            }
+            at += last - first;
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        let mut changes = self.changes();
+        // What is cut off reads as zeros if the storage grows again.
+        for block in length.div_ceil(BLOCK)..changes.length.div_ceil(BLOCK) {
+            changes.blocks.insert(block, zeros());
+        }
+        changes.length = length;
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut changes = self.changes();
+        let mut at = 0;
+        for (block, first, last) in pieces(offset, data.len()) {
+            let bytes = match changes.blocks.entry(block) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    let mut bytes = zeros();
+                    self.read_file(block * BLOCK, &mut bytes)?;
+                    new.insert(bytes)
+                }
+            };
+            bytes[first..last].copy_from_slice(&data[at..at + last - first]);
+            at += last - first;
+        }
+        Ok(())
+    }
+}
+
+fn zeros() -> Vec<u8> {
+    vec![0; usize::try_from(BLOCK).unwrap_or(0)]
+}
