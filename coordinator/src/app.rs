@@ -230,15 +230,16 @@ impl Coordinator {
         let running = engine::start(Arc::clone(&journal), Arc::clone(&backlog), clock, carry_out);
         let running = running.map_err(journal_error)?;
         places.id = running.found.id.unwrap_or(places.id);
+        let sql = Sql::new(
+            (places.results.clone(), Arc::clone(&dataset)),
+            Arc::clone(&journal),
+            running.handle.clone(),
+            settings.queries,
+        );
         let coordinator = Self {
+            sql,
             handle: running.handle,
             clock: running.clock,
-            sql: Sql::new(
-                places.results.clone(),
-                Arc::clone(&dataset),
-                Arc::clone(&journal),
-                settings.queries,
-            ),
             dataset,
             live,
             journal,
@@ -358,6 +359,8 @@ fn carry_out(
     move |effect| match effect {
         Effect::WakeWorkers => live.wake_workers(),
         Effect::SweepChanged(_) => live.changed(),
+        Effect::AttemptBegan(attempt, at) => live.attempt_began(&attempt, at),
+        Effect::AttemptEnded { attempt, is_done, at } => live.attempt_ended(&attempt, is_done, at),
         Effect::TrialEnded(trial) => live.trial_ended(trial),
         Effect::FlushSweep(sweep) => sink.finish(sweep),
         Effect::Reconcile => live.fleets().notify_one(),

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rheo_core::id::{SweepName, TrialId, WorkerId};
+use rheo_core::estimate::{Estimate, Meter, Workload};
+use rheo_core::id::{AttemptId, SweepName, TrialId, WorkerId};
+use rheo_core::time::Timestamp;
 use rheo_core::trainer::Progress;
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::Instant;
@@ -16,6 +18,8 @@ pub struct Live(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     progress: Mutex<BTreeMap<TrialId, Progress>>,
+    /// The speed of each sweep that had a trial since the start of this process.
+    meters: Mutex<BTreeMap<SweepName, Meter>>,
     /// Counts changes that watchers may want to see.
     changes: watch::Sender<u64>,
     /// Trials that end. A watcher that is too slow misses some.
@@ -46,6 +50,7 @@ impl Default for Live {
     fn default() -> Self {
         Self(Arc::new(Shared {
             progress: Mutex::default(),
+            meters: Mutex::default(),
             changes: watch::Sender::new(0),
             ended: broadcast::Sender::new(REMEMBERED),
             work: Notify::new(),
@@ -116,8 +121,40 @@ impl Live {
         present.map(|(worker, _)| *worker).collect()
     }
 
-    /// Notes how far a trial is.
-    pub fn set_progress(&self, trial: TrialId, progress: Progress) {
+    fn meters(&self) -> MutexGuard<'_, BTreeMap<SweepName, Meter>> {
+        self.0.meters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a worker began an attempt.
+    pub(crate) fn attempt_began(&self, attempt: &AttemptId, at: Timestamp) {
+        let AttemptId { trial, number } = attempt;
+        let mut meters = self.meters();
+        meters.entry(trial.sweep.clone()).or_default().begin(trial.index, *number == 1, at);
+    }
+
+    /// Notes that an attempt ended.
+    pub(crate) fn attempt_ended(&self, attempt: &AttemptId, is_done: bool, at: Timestamp) {
+        if let Some(meter) = self.meters().get_mut(&attempt.trial.sweep) {
+            meter.end(attempt.trial.index, is_done, at);
+        }
+    }
+
+    /// How long a sweep will still take, of which `workload` is left.
+    pub(crate) fn estimate(
+        &self,
+        sweep: &SweepName,
+        workload: Option<&Workload>,
+        now: Timestamp,
+    ) -> Option<Estimate> {
+        self.meters().get_mut(sweep)?.estimate(workload?, now)
+    }
+
+    /// Notes how far a trial is at `now`.
+    pub fn set_progress(&self, trial: TrialId, progress: Progress, now: Timestamp) {
+        let mut meters = self.meters();
+        let meter = meters.entry(trial.sweep.clone()).or_default();
+        meter.report(trial.index, progress.fraction, now);
+        drop(meters);
         self.progress_map().insert(trial, progress);
         self.changed();
     }

@@ -8,12 +8,15 @@ pub(crate) mod child;
 mod frame;
 mod process;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use rheo_core::id::SweepName;
+use rheo_core::sweep::{State, Sweep};
 use rheo_proto::refusal::{self, Reason};
 use rheo_query::limits::{self, Limits};
-use rheo_query::{Dataset, engine};
+use rheo_query::{Contest, Dataset, engine};
 use rheo_store::Journal;
 use rheo_store::place::Place;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -23,6 +26,7 @@ use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use crate::engine::Handle;
 use crate::report::report;
 use process::{Process, Snapshot};
 
@@ -35,6 +39,7 @@ pub(crate) struct Sql {
     place: Arc<Place>,
     dataset: Arc<Dataset>,
     journal: Arc<dyn Journal>,
+    handle: Handle,
     limits: Limits,
     /// A permit for each query that may run or wait.
     admitted: Arc<Semaphore>,
@@ -48,15 +53,16 @@ type Turn = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 impl Sql {
     /// Answers over the parts of `dataset`, which lies in `place`.
     pub(crate) fn new(
-        place: Place,
-        dataset: Arc<Dataset>,
+        (place, dataset): (Place, Arc<Dataset>),
         journal: Arc<dyn Journal>,
+        handle: Handle,
         limits: Limits,
     ) -> Self {
         Self {
             place: Arc::new(place),
             dataset,
             journal,
+            handle,
             limits,
             admitted: Arc::new(Semaphore::new(limits.running + limits::WAITING)),
             running: Arc::new(Semaphore::new(limits.running)),
@@ -119,8 +125,19 @@ impl Sql {
         let results = results.map_err(|error| Status::internal(error.to_string()))?;
         let results =
             results.map_err(|error| refusal::status(Reason::Storage, report(&error), None))?;
-        Ok(Snapshot { pin, results })
+        // Read last, so that it knows every sweep of which the journal holds rows.
+        let contests = self.handle.read(contests).await?;
+        Ok(Snapshot { pin, results, contests })
     }
+}
+
+/// How the points of each sweep are compared.
+fn contests(state: &State) -> BTreeMap<SweepName, Contest> {
+    let contest = |sweep: &Sweep| Contest {
+        seeds: sweep.seeds(),
+        goal: sweep.planned.definition.objective.goal,
+    };
+    state.sweeps.iter().map(|(name, sweep)| (name.clone(), contest(sweep))).collect()
 }
 
 fn stopping() -> Status {

@@ -1,8 +1,12 @@
 //! The clients' service in core types.
 
+use std::time::Duration;
+
+use rheo_core::estimate::Estimate;
 use rheo_core::id::{RequestId, SweepName, TrialId};
+use rheo_core::ranking::Aggregate;
 use rheo_core::sweep::{
-    Counts, EndReason, Phase, Request, Selection, Status, SweepView, TrialView,
+    BestPoint, Counts, EndReason, Phase, Request, Selection, Status, SweepView, TrialView,
 };
 use rheo_core::time::Timestamp;
 use rheo_core::trainer::Progress;
@@ -90,11 +94,72 @@ impl From<SweepView> for v1::Sweep {
             counts: Some(view.counts.into()),
             metric: view.metric,
             maximize: view.maximize,
-            best_trial: view.best.map(|(trial, _)| trial),
-            best_value: view.best.map(|(_, value)| value),
+            best_trial: view.best.as_ref().map(|best| best.trial),
+            best_value: view.best.as_ref().map(|best| best.aggregate.mean),
             idle: view.idle,
             no_fit: view.no_fit.map(Into::into),
+            best: view.best.map(Into::into),
+            estimate: view.estimate.map(Into::into),
         }
+    }
+}
+
+impl From<BestPoint> for v1::BestPoint {
+    fn from(best: BestPoint) -> Self {
+        Self {
+            point: best.point,
+            swept: serde_json::json!(best.swept).to_string(),
+            completed: best.completed,
+            seeds: best.seeds,
+            mean: best.aggregate.mean,
+            sd: best.aggregate.sd,
+            lowest: best.aggregate.lowest,
+            highest: best.aggregate.highest,
+            trial: best.trial,
+        }
+    }
+}
+
+impl TryFrom<v1::BestPoint> for BestPoint {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::BestPoint) -> Result<Self, Invalid> {
+        let v1::BestPoint { mean, sd, lowest, highest, .. } = wire;
+        let swept = serde_json::from_str(&wire.swept);
+        Ok(Self {
+            point: wire.point,
+            trial: wire.trial,
+            swept: swept.map_err(|error| Invalid::value("swept", error))?,
+            completed: wire.completed,
+            seeds: wire.seeds,
+            aggregate: Aggregate { mean, sd, lowest, highest },
+        })
+    }
+}
+
+impl From<Estimate> for v1::Estimate {
+    fn from(estimate: Estimate) -> Self {
+        Self {
+            low_s: estimate.low.as_secs_f64(),
+            likely_s: estimate.likely.as_secs_f64(),
+            high_s: estimate.high.as_secs_f64(),
+        }
+    }
+}
+
+impl TryFrom<v1::Estimate> for Estimate {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::Estimate) -> Result<Self, Invalid> {
+        let seconds = |seconds: f64| {
+            let duration = Duration::try_from_secs_f64(seconds);
+            duration.map_err(|error| Invalid::value("estimate", error))
+        };
+        Ok(Self {
+            low: seconds(wire.low_s)?,
+            likely: seconds(wire.likely_s)?,
+            high: seconds(wire.high_s)?,
+        })
     }
 }
 
@@ -118,9 +183,10 @@ impl TryFrom<v1::Sweep> for SweepView {
             counts: wire.counts.unwrap_or_default().into(),
             metric: wire.metric,
             maximize: wire.maximize,
-            best: wire.best_trial.zip(wire.best_value),
             idle: wire.idle,
             no_fit: wire.no_fit.map(Into::into),
+            best: wire.best.map(BestPoint::try_from).transpose()?,
+            estimate: wire.estimate.map(Estimate::try_from).transpose()?,
         })
     }
 }

@@ -7,6 +7,7 @@
 pub mod config;
 pub mod dataset;
 pub mod definition;
+pub mod estimate;
 pub mod excerpt;
 pub mod fleet;
 pub mod history;
@@ -17,6 +18,7 @@ pub mod numerics;
 pub mod part;
 pub mod plan;
 pub mod pruner;
+pub mod ranking;
 pub mod rng;
 pub mod row;
 pub mod sampler;

@@ -109,7 +109,8 @@ pub struct Objective {
     /// Which way it improves.
     #[serde(default)]
     pub goal: Goal,
-    /// A value at which the sweep has found what it looked for: no new trial starts after that.
+    /// A value at which the sweep has found what it looked for: no new trial starts after that. With
+    /// replicates the mean over all seeds of a point counts.
     #[serde(default)]
     pub target: Option<f64>,
 }

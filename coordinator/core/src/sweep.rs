@@ -17,6 +17,7 @@ mod fitness;
 mod invariant;
 mod origin;
 mod outcome;
+mod ranked;
 mod rejection;
 pub mod room;
 mod state;
@@ -30,8 +31,9 @@ pub use event::{Event, Reopened, StartedOver};
 pub use fitness::{NoFit, UnfitWorker};
 pub use origin::{Held, Incarnations, Origin};
 pub use outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
+pub use ranked::{PointResult, RankedPoints};
 pub use rejection::Rejection;
 pub use state::{
     Departure, Done, Lease, Planned, Requests, State, Sweep, Trial, Worker, WorkerInfo,
 };
-pub use view::{Assignment, Counts, Phase, Status, SweepView, TrialView, WorkLeft};
+pub use view::{Assignment, BestPoint, Counts, Phase, Status, SweepView, TrialView, WorkLeft};

@@ -17,7 +17,9 @@ use rheo_core::id::SweepName;
 use rheo_core::metric::Goal;
 use rheo_core::part::Part;
 use rheo_core::row::{Batch, Rows, Table};
-use rheo_query::{Dataset, Engine, Limits, Snapshot, encode, encode_trials, parse, report};
+use rheo_query::{
+    Contest, Dataset, Engine, Limits, Snapshot, encode, encode_trials, parse, report,
+};
 use tempfile::TempDir;
 
 const TRIALS: u64 = 1_000_000;
@@ -94,11 +96,11 @@ fn querying(criterion: &mut Criterion) {
     }
     let engine = Engine::new(&dataset, Limits::default()).expect("an engine");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let contest = Contest { seeds: 2, goal: Goal::Maximize };
     let mut group = criterion.benchmark_group("querying");
     group.sample_size(10);
     for (name, sql) in [
-        ("leaderboard of 1e6 trials", report::leaderboard_sql(&demo(), Goal::Maximize, 20)),
-        ("points of 1e6 trials", report::points_sql(&demo(), Goal::Maximize, 20)),
+        ("leaderboard of 1e6 trials", report::leaderboard_sql(&demo(), 20)),
         (
             "top 20 of 1e7 epochs",
             "SELECT trial, epoch, val_accuracy FROM epochs ORDER BY val_accuracy DESC LIMIT 20"
@@ -129,6 +131,7 @@ fn querying(criterion: &mut Criterion) {
                     parts: parts.clone(),
                     pending: Vec::new(),
                     retractions: Vec::new(),
+                    contests: [(demo(), contest)].into(),
                 };
                 runtime.block_on(async {
                     let answer = engine.query(snapshot, &sql).await.expect("an answer");

@@ -16,6 +16,7 @@ mod error;
 mod scan;
 mod store;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -28,8 +29,10 @@ use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use rheo_core::id::SweepName;
+use rheo_core::metric::Goal;
 use rheo_core::part::{Part, Retraction};
 use rheo_core::row::{Batch, Table};
+use serde::{Deserialize, Serialize};
 use tokio_stream::StreamExt;
 
 pub use bounds::{Excess, check_text};
@@ -50,6 +53,17 @@ pub struct Snapshot {
     pub pending: Vec<Pending>,
     /// The trials whose older rows do not count, in `trials` or in every table.
     pub retractions: Vec<Retraction>,
+    /// How the points of each sweep are compared, which its rows do not say.
+    pub contests: BTreeMap<SweepName, Contest>,
+}
+
+/// How the points of a sweep are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contest {
+    /// The seeds that the sweep asks for at each point.
+    pub seeds: u64,
+    /// Which way its metric improves.
+    pub goal: Goal,
 }
 
 /// A committed batch that is in no part yet.
@@ -125,7 +139,7 @@ impl Engine {
             let all = Some("information_schema");
             tables.iter().any(|table| table.table() == name || table.schema() == all)
         };
-        derived::register(&context, is_wanted).await.map_err(Error::Failed)?;
+        derived::register(&context, &snapshot.contests, is_wanted).await.map_err(Error::Failed)?;
         let plan = state
             .statement_to_plan(statement)
             .await

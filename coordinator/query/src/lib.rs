@@ -36,7 +36,7 @@ pub use batch::{Error, Keys, MAX_BYTES, check_readable, parse};
 #[cfg(feature = "sql")]
 pub use dataset::{Compaction, Dataset, Pin};
 #[cfg(feature = "sql")]
-pub use engine::{Answer, Engine, Pending, Snapshot};
+pub use engine::{Answer, Contest, Engine, Pending, Snapshot};
 #[cfg(feature = "sql")]
 pub use limits::Limits;
 pub use tables::{

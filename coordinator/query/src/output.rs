@@ -3,6 +3,7 @@
 //! Every format is written as the rows arrive, in bounded memory. CSV and tables, which have no
 //! nested values, show them as JSON.
 
+pub mod number;
 mod table;
 
 use std::io::{self, Write};

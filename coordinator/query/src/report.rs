@@ -1,57 +1,57 @@
-//! The two questions everybody asks, as SQL that can be pasted and changed.
-//!
-//! The text runs in `rheo query` and, over `read_parquet(...)`, in DuckDB.
+//! The questions everybody asks, as SQL that can be pasted and changed.
 
 use rheo_core::id::SweepName;
-use rheo_core::metric::Goal;
 
-/// The trials of a sweep, the best first; those without an objective or with NaN last.
-pub fn leaderboard_sql(sweep: &SweepName, goal: Goal, limit: usize) -> String {
+/// The points of a sweep, the best first; `points` counts all of them.
+pub fn leaderboard_sql(sweep: &SweepName, limit: usize) -> String {
     format!(
-        "SELECT trial, net, seed, objective, swept, status, wall_s\n\
-         FROM trials\n\
+        "SELECT rank, point, first_trial, outcome, seeds, completed, mean, sd, lowest, highest,\n\
+         \x20 wall_s, swept, count(*) OVER () AS points\n\
+         FROM points\n\
          WHERE sweep = '{sweep}'\n\
-         ORDER BY {order}\n\
-         LIMIT {limit}",
-        order = order("objective", goal, "trial"),
+         ORDER BY rank\n\
+         LIMIT {limit}"
     )
 }
 
-/// The points of a sweep, the best mean over seeds first: one lucky seed does not win.
-pub fn points_sql(sweep: &SweepName, goal: Goal, limit: usize) -> String {
-    format!(
-        "SELECT point, min(net) AS net, count(objective) AS seeds,\n\
-         \x20 round(avg(objective), 6) AS mean, round(stddev(objective), 6) AS std,\n\
-         \x20 min(objective) AS lowest, max(objective) AS highest, min(swept) AS swept\n\
-         FROM trials\n\
-         WHERE sweep = '{sweep}'\n\
-         GROUP BY point\n\
-         ORDER BY {order}\n\
-         LIMIT {limit}",
-        order = order("mean", goal, "point"),
-    )
-}
-
-/// Mean accuracy over the trials of a sweep and the repetitions of noise, for each task, kind of
-/// network and perturbation.
+/// Mean test accuracy over the completed seeds of a point, for each perturbation: of each task and
+/// kind of network its best point. Repetitions of noise are averaged first. A mean over several
+/// points would mix networks that were trained in different ways.
 pub fn robustness_sql(sweep: &SweepName) -> String {
     format!(
-        "SELECT task, net, perturbation, level, frequency, from_step,\n\
-         \x20 round(avg(accuracy), 4) AS accuracy, round(stddev(accuracy), 4) AS std,\n\
-         \x20 count(DISTINCT trial) AS trials\n\
-         FROM evaluations\n\
-         WHERE sweep = '{sweep}' AND split = 'test' AND shape_mode = 'own'\n\
-         \x20 AND variant = 'corrected' AND condition IS NULL\n\
-         GROUP BY task, net, perturbation, level, frequency, from_step\n\
-         ORDER BY task, net, perturbation, level, frequency, from_step"
+        "WITH placed AS (\n\
+         \x20 SELECT point, row_number() OVER (PARTITION BY task, net ORDER BY rank) AS place\n\
+         \x20 FROM points WHERE sweep = '{sweep}'\n\
+         ), seeds AS (\n\
+         \x20 SELECT e.task, e.net, t.point, e.trial, e.perturbation, e.level, e.frequency,\n\
+         \x20   e.from_step, avg(e.accuracy) AS accuracy\n\
+         \x20 FROM evaluations e JOIN trials t ON t.sweep = e.sweep AND t.trial = e.trial\n\
+         \x20   JOIN placed p ON p.point = t.point\n\
+         \x20 WHERE e.sweep = '{sweep}' AND p.place = 1 AND t.status = 'completed'\n\
+         \x20   AND e.split = 'test' AND e.shape_mode = 'own' AND e.variant = 'corrected'\n\
+         \x20   AND e.condition IS NULL\n\
+         \x20 GROUP BY e.task, e.net, t.point, e.trial, e.perturbation, e.level, e.frequency,\n\
+         \x20   e.from_step\n\
+         )\n\
+         SELECT task, net, point, perturbation, level, frequency, from_step,\n\
+         \x20 round(avg(accuracy), 4) AS accuracy, round(stddev(accuracy), 4) AS sd,\n\
+         \x20 count(*) AS seeds\n\
+         FROM seeds\n\
+         GROUP BY task, net, point, perturbation, level, frequency, from_step\n\
+         ORDER BY task, net, point, perturbation, level, frequency, from_step"
     )
 }
 
-/// NaN is larger than every number in SQL, but never better.
-fn order(column: &str, goal: Goal, tie: &str) -> String {
-    let direction = match goal {
-        Goal::Minimize => "ASC",
-        Goal::Maximize => "DESC",
-    };
-    format!("isnan({column}) NULLS LAST, {column} {direction} NULLS LAST, {tie}")
+/// How the points of a sweep compare.
+pub fn points_sql(sweep: &SweepName) -> String {
+    format!(
+        "select rank, net, swept, outcome, completed, seeds, mean, sd from points where sweep = '{sweep}' order by rank"
+    )
+}
+
+/// How each point of a sweep learned, mean over its seeds.
+pub fn curves_sql(sweep: &SweepName) -> String {
+    format!(
+        "select t.point, e.net, e.epoch, avg(e.val_loss) as val_loss, count(*) as seeds from epochs e join trials t on t.sweep = e.sweep and t.trial = e.trial where e.sweep = '{sweep}' group by t.point, e.net, e.epoch order by t.point, e.net, e.epoch"
+    )
 }

@@ -2,7 +2,7 @@
 //! of the sweep stay as they are.
 
 use std::ffi::OsString;
-use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write};
+use std::io::{self, BufRead as _, Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -16,9 +16,9 @@ use serde_json::Value as Json;
 
 use super::destination::Destination;
 use super::failure::Failure;
-use super::query::{SCREEN, format_of};
+use super::query::format_of;
 use super::select::{self, TrialsWord};
-use super::{Global, Output, env, format, offline};
+use super::{Global, Output, env, format, offline, screen};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -139,7 +139,7 @@ fn print(answers: &[Answer], output: Option<Output>) -> Result<(), Failure> {
     if !is_table && answers.len() > 1 {
         return Err(Failure::usage("the answer has several tables: add --directory DIR"));
     }
-    let size = if io::stdout().is_terminal() { SCREEN } else { Size::default() };
+    let size = screen::table_size();
     for answer in answers {
         if is_table {
             format::print(format!("{}:", answer.table))?;

@@ -6,7 +6,10 @@ use std::time::Duration;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use jiff::tz::TimeZone;
+use rheo_core::estimate::Estimate;
+use rheo_core::ranking::Aggregate;
 use rheo_core::time::Timestamp;
+use rheo_query::output::number::rounded;
 use serde_json::{Value, json};
 
 use super::zone;
@@ -64,17 +67,39 @@ pub(super) fn print_json(value: &Value) -> Result<(), Unprinted> {
 
 /// Four significant digits, as many as a leaderboard needs.
 pub(super) fn number(value: f64) -> String {
-    if value == 0.0 || !value.is_finite() {
-        return value.to_string();
+    rounded(value, 4)
+}
+
+/// The mean over some seeds, with its spread if there is more than one.
+pub(super) fn mean(aggregate: &Aggregate) -> String {
+    let sd = aggregate.sd.map(|sd| format!(" ±{}", rounded(sd, 2)));
+    format!("{}{}", number(aggregate.mean), sd.unwrap_or_default())
+}
+
+/// How long something will still take: a range while that is what is known.
+pub(super) fn left(estimate: &Estimate) -> String {
+    let Estimate { low, likely, high } = *estimate;
+    let ((from, unit), (to, last)) = (rough(low), rough(high));
+    if high.as_secs_f64() <= 1.4 * low.as_secs_f64() || (from == to && unit == last) {
+        let (likely, unit) = rough(likely);
+        return format!("about {likely} {unit}");
     }
-    let magnitude = value.abs().log10().floor();
-    if !(-4.0..6.0).contains(&magnitude) {
-        return format!("{value:.3e}");
+    let unit = if unit == last { String::new() } else { format!(" {unit}") };
+    format!("{from}{unit} to {to} {last}")
+}
+
+/// One unit, and no more digits than a guess is worth.
+fn rough(duration: Duration) -> (u64, &'static str) {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative")]
+    let round = |value: f64| (value.round() as u64).max(1);
+    let seconds = duration.as_secs_f64();
+    match seconds {
+        ..20.0 => (round(seconds), "s"),
+        20.0..90.0 => (5 * round(seconds / 5.0), "s"),
+        90.0..5400.0 => (round(seconds / 60.0), "min"),
+        5400.0..129_600.0 => (round(seconds / 3600.0), "h"),
+        _ => (round(seconds / 86_400.0), "d"),
     }
-    // In range: between 0 and 7 digits.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 7")]
-    let digits = (3.0 - magnitude).max(0.0) as usize;
-    format!("{value:.digits$}")
 }
 
 /// A duration in the two units that matter.
@@ -113,19 +138,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_have_four_digits() {
-        for (value, text) in [
-            (0.0, "0"),
-            (0.81234, "0.8123"),
-            (12.3456, "12.35"),
-            (1234.56, "1235"),
-            (99_999.9, "100000"),
-            (0.000_123_45, "0.0001234"),
-            (1e-9, "1.000e-9"),
-            (-3.2e9, "-3.200e9"),
-            (f64::NAN, "NaN"),
+    fn what_is_left_is_told_as_roughly_as_it_is_known() {
+        for (low, likely, high, text) in [
+            (0.1, 0.2, 0.3, "about 1 s"),
+            (10.0, 11.0, 12.0, "about 11 s"),
+            (130.0, 200.0, 290.0, "2 to 5 min"),
+            (40.0, 100.0, 250.0, "40 s to 4 min"),
+            (3300.0, 3600.0, 3900.0, "about 60 min"),
+            (7200.0, 20_000.0, 40_000.0, "2 to 11 h"),
+            (400_000.0, 420_000.0, 440_000.0, "about 5 d"),
         ] {
-            assert_eq!(number(value), text, "{value}");
+            let [low, likely, high] = [low, likely, high].map(Duration::from_secs_f64);
+            assert_eq!(left(&Estimate { low, likely, high }), text);
         }
     }
 

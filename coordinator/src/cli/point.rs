@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use rheo_core::space::Point;
+use rheo_query::output::number;
 use serde_json::Value;
 
 /// `kind=relu hidden=64`: the last word of each path, more of it where two would look the same.
@@ -12,10 +13,13 @@ pub(super) fn short(point: &Point) -> String {
     values.collect::<Vec<_>>().join(" ")
 }
 
-/// A value without quotes.
+/// A value without quotes, numbers with as many digits as people read.
 pub(super) fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
+        Value::Number(number) if number.is_f64() => {
+            number.as_f64().map_or_else(|| number.to_string(), number::short)
+        }
         other => other.to_string(),
     }
 }

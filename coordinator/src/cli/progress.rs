@@ -1,23 +1,21 @@
-//! A sweep as it runs: bars on a terminal, plain lines elsewhere, both on standard error.
+//! A sweep as it runs: bars on a screen, plain lines elsewhere, both on standard error.
+//!
+//! Without a screen a line about the whole sweep comes after 10 seconds, half a minute and a minute,
+//! then every minute, whatever happens, so that a log shows that a sweep is alive.
 
-use std::collections::BTreeMap;
+mod bars;
+
 use std::io::{self, Write as _};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use rheo_core::metric::Metric;
-use rheo_core::sweep::{Counts, Status, TrialView};
-use rheo_core::trainer::Progress;
+use indicatif::MultiProgress;
+use rheo_core::sweep::{BestPoint, Counts, Phase, Status, SweepView, TrialView};
+use tokio::time::Instant;
 
-use super::{format, point, screen};
-use crate::client::{Moment, Seen};
-
-/// Steps of a bar for one trial.
-const STEPS: u64 = 1000;
-
-/// The most trials with a bar of their own.
-const BARS: usize = 16;
+use self::bars::Bars;
+use super::{format, point, screen, status};
+use crate::client::Moment;
 
 /// All bars of this process; what else is written to standard error goes through it, so that it
 /// does not tear them.
@@ -56,37 +54,138 @@ impl Drop for Stderr {
 
 /// Shows moments of a sweep.
 pub(super) enum Display {
-    /// On a terminal.
+    /// On a screen.
     Bars(Bars),
     /// Anywhere else.
-    Lines,
+    Lines(Lines),
 }
 
 impl Display {
     pub(super) fn new() -> Self {
-        if screen::has_colours(&io::stderr()) { Self::Bars(Bars::new()) } else { Self::Lines }
+        if screen::has_colours(&io::stderr()) {
+            Self::Bars(Bars::new())
+        } else {
+            Self::Lines(Lines { last: None, due: Instant::now() + FIRST, pause: FIRST })
+        }
     }
 
     /// Shows how things are now.
     pub(super) fn show(&mut self, moment: &Moment) {
-        for trial in &moment.ended {
-            format::note(ended(trial, &moment.sweep.counts));
+        let counts = &moment.sweep.counts;
+        let before = counts.ended().saturating_sub(moment.ended.len() as u64);
+        for (done, trial) in (before + 1..).zip(&moment.ended) {
+            tell(&ended(trial, (done, counts.trials)));
         }
-        if let Self::Bars(bars) = self {
-            bars.show(moment);
+        match self {
+            Self::Bars(bars) => bars.show(moment),
+            Self::Lines(lines) => lines.last = Some(Box::new(moment.sweep.clone())),
         }
     }
 
-    /// Takes everything off the screen.
+    /// Returns when a line about the whole sweep is due.
+    pub(super) async fn due(&self) {
+        match self {
+            Self::Bars(_) => std::future::pending().await,
+            Self::Lines(lines) => tokio::time::sleep_until(lines.due).await,
+        }
+    }
+
+    /// Prints the line that is due.
+    pub(super) fn report(&mut self) {
+        if let Self::Lines(lines) = self {
+            lines.report();
+        }
+    }
+
+    /// Takes everything off the screen, or prints how the sweep stands.
     pub(super) fn end(self) {
-        if let Self::Bars(bars) = self {
-            bars.end();
+        match self {
+            Self::Bars(bars) => bars.end(),
+            Self::Lines(lines) => lines.last.as_deref().into_iter().for_each(tell_whole),
+        }
+    }
+
+    /// The same, and prints how the sweep stands in any case.
+    pub(super) fn end_with(self, sweep: &SweepView) {
+        match self {
+            Self::Bars(bars) => {
+                bars.end();
+                tell_whole(sweep);
+            }
+            Self::Lines(_) => self.end(),
         }
     }
 }
 
-/// One line about a trial that ended.
-fn ended(trial: &TrialView, counts: &Counts) -> String {
+/// When the first line about the whole sweep comes, and how long it is at most between two.
+const FIRST: Duration = Duration::from_secs(10);
+const LONGEST: Duration = Duration::from_mins(1);
+
+/// Lines about the whole sweep.
+pub(super) struct Lines {
+    last: Option<Box<SweepView>>,
+    due: Instant,
+    pause: Duration,
+}
+
+impl Lines {
+    fn report(&mut self) {
+        self.last.as_deref().into_iter().for_each(tell_whole);
+        self.due = Instant::now() + self.pause;
+        self.pause = (self.pause * 2).min(LONGEST);
+    }
+}
+
+/// A line for people; on a terminal it is not longer than that.
+fn tell(line: &str) {
+    match screen::width() {
+        Some(width) => format::note(screen::fit(line, width)),
+        None => format::note(line),
+    }
+}
+
+fn tell_whole(sweep: &SweepView) {
+    tell(&whole(sweep));
+}
+
+/// One line about a sweep.
+fn whole(sweep: &SweepView) -> String {
+    let (done, all) = (sweep.counts.ended(), sweep.counts.trials);
+    let others = others(&sweep.counts);
+    let best = sweep.best.as_ref().map(|best| format!("; best {} {}", sweep.metric, named(best)));
+    let left = sweep.estimate.map(|estimate| format!("; {} left", format::left(&estimate)));
+    let (best, left) = (best.unwrap_or_default(), left.unwrap_or_default());
+    let ended = sweep.phase == Phase::Ended;
+    let ended = if ended { format!(" {}", status::phase(sweep)) } else { String::new() };
+    format!("{}{ended}: {done} of {all} trials have ended{others}{best}{left}", sweep.name)
+}
+
+/// How many trials run or ended in an unusual way, as far as there are any.
+fn others(counts: &Counts) -> String {
+    let some = [
+        (counts.running, "running"),
+        (counts.diverged, "diverged"),
+        (counts.pruned, "pruned"),
+        (counts.cancelled, "cancelled"),
+        (counts.failed, "failed"),
+    ];
+    let some = some.iter().filter(|(count, _)| *count > 0);
+    some.map(|(count, what)| format!(", {count} {what}")).collect()
+}
+
+/// The mean of the best point, and which point that is.
+pub(super) fn named(best: &BestPoint) -> String {
+    let swept = point::short(&best.swept);
+    let swept = if swept.is_empty() { swept } else { format!(": {swept}") };
+    let mean = format::mean(&best.aggregate);
+    if best.seeds == 1 {
+        return format!("{mean} (trial {}{swept})", best.trial);
+    }
+    format!("{mean} (point {}, {}/{} seeds{swept})", best.point, best.completed, best.seeds)
+}
+
+/// One line about a trial that ended, the `done`-th of `all`.
+fn ended(trial: &TrialView, (done, all): (u64, u64)) -> String {
     let outcome = match (trial.status, trial.objective) {
         (Status::Ended(outcome), Some(value)) => {
             format!("{} {}", outcome.name(), format::number(value))
@@ -97,101 +196,9 @@ fn ended(trial: &TrialView, counts: &Counts) -> String {
     let took = trial.started.zip(trial.ended).map(|(began, ended)| ended.since(began));
     let took = took.map(|took| format!(", {}", format::duration(took))).unwrap_or_default();
     let point = point::short(&trial.swept);
-    let (done, all) = (counts.ended(), counts.trials);
-    format!("[{done}/{all}] {} {outcome}{error}  ({point} seed={}{took})", trial.id, trial.seed)
-}
-
-/// A bar for the sweep and one for each running trial.
-pub(super) struct Bars {
-    sweep: ProgressBar,
-    trials: BTreeMap<u64, ProgressBar>,
-    /// Whether the time that is left can be told from what has been seen.
-    timed: bool,
-}
-
-impl Bars {
-    fn new() -> Self {
-        let sweep = SCREEN.add(ProgressBar::new(1));
-        sweep.set_style(style(
-            "{prefix:.bold} {bar:30.cyan/dim} {percent:>3} %  {msg}  {eta_precise} left",
-        ));
-        sweep.enable_steady_tick(Duration::from_millis(200));
-        Self { sweep, trials: BTreeMap::new(), timed: false }
-    }
-
-    fn show(&mut self, moment: &Moment) {
-        let counts = moment.sweep.counts;
-        let running: f64 = moment.running.iter().map(fraction).sum();
-        self.sweep.set_prefix(moment.sweep.name.to_string());
-        self.sweep.set_length(counts.trials.saturating_mul(STEPS));
-        self.sweep.set_position(counts.ended() * STEPS + steps(running));
-        if !std::mem::replace(&mut self.timed, true) {
-            // What was done before this display began says nothing about the speed.
-            self.sweep.reset_eta();
-        }
-        let failed =
-            if counts.failed > 0 { format!(", {} failed", counts.failed) } else { String::new() };
-        let (done, all, now) = (counts.ended(), counts.trials, counts.running);
-        self.sweep.set_message(format!("{done} of {all} trials, {now} running{failed}"));
-
-        let shown: Vec<&Seen> = moment.running.iter().take(BARS).collect();
-        self.trials.retain(|index, bar| {
-            let runs = shown.iter().any(|seen| seen.trial.id.index == *index);
-            if !runs {
-                bar.finish_and_clear();
-                SCREEN.remove(bar);
-            }
-            runs
-        });
-        for seen in shown {
-            let bar = self.trials.entry(seen.trial.id.index).or_insert_with(trial_bar);
-            bar.set_prefix(format!("{} {}", seen.trial.id, point::short(&seen.trial.swept)));
-            bar.set_position(steps(fraction(seen)));
-            bar.set_message(seen.progress.as_ref().map_or_else(|| "starting".to_owned(), numbers));
-        }
-    }
-
-    fn end(self) {
-        for bar in self.trials.values() {
-            bar.finish_and_clear();
-        }
-        self.sweep.finish_and_clear();
-    }
-}
-
-fn trial_bar() -> ProgressBar {
-    let bar = SCREEN.add(ProgressBar::new(STEPS));
-    bar.set_style(style("  {bar:16.green/dim} {prefix}  {msg:.dim}"));
-    bar
-}
-
-fn style(template: &str) -> ProgressStyle {
-    let style = ProgressStyle::with_template(template);
-    style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━╌")
-}
-
-fn fraction(seen: &Seen) -> f64 {
-    seen.progress.as_ref().map_or(0.0, |progress| progress.fraction)
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a screen position")]
-fn steps(trials: f64) -> u64 {
-    (trials * STEPS as f64).max(0.0) as u64
-}
-
-/// Epoch, loss and accuracy of a running trial: of the validation once there is one.
-fn numbers(progress: &Progress) -> String {
-    let newest =
-        |metrics: [Metric; 2]| metrics.iter().find_map(|metric| progress.metrics.get(metric));
-    let mut text = format!("epoch {}/{}", progress.epoch, progress.epochs);
-    if let Some(loss) = newest([Metric::ValidationLoss, Metric::TrainLoss]) {
-        text += &format!("  loss {}", format::number(*loss));
-    }
-    if let Some(accuracy) = newest([Metric::ValidationAccuracy, Metric::TrainAccuracy]) {
-        text += &format!("  accuracy {}", format::number(*accuracy));
-    }
-    if progress.phase != "training" {
-        text += &format!("  {}", progress.phase);
-    }
-    text
+    let space = if point.is_empty() { "" } else { " " };
+    format!(
+        "[{done}/{all}] {} {outcome}{error}  ({point}{space}seed={}{took})",
+        trial.id, trial.seed
+    )
 }

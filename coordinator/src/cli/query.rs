@@ -9,11 +9,8 @@ use rheo_query::wire::Decoder;
 
 use super::destination::Destination;
 use super::failure::Failure;
-use super::{Global, Output};
+use super::{Global, Output, screen};
 use crate::client::{self, Client};
-
-/// Rows and columns of a table on a terminal; a file gets everything.
-pub(super) const SCREEN: Size = Size { rows: 1000, width: 200 };
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -37,7 +34,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
         return Err(Failure::usage("this format is not for a terminal: add --file FILE"));
     }
     let mut client = global.connect().await?;
-    let size = if is_terminal { SCREEN } else { Size::default() };
+    let size = if is_terminal { screen::table_size() } else { Size::default() };
     print(&mut client, &sql, format, &mut out, size).await?;
     Ok(out.finish()?)
 }

@@ -232,6 +232,10 @@ impl Session<'_> {
                     }
                     continue;
                 }
+                () = display.due() => {
+                    display.report();
+                    continue;
+                }
             };
             let Some(moment) = moment else { break Ok(last) };
             display.show(&moment);

@@ -1,6 +1,11 @@
-//! What a terminal may be sent: escape sequences only where somebody sees them and wants them.
+//! What a terminal may be sent: escape sequences only where somebody sees them and wants them, and
+//! lines that fit.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
+
+use rheo_query::output::Size;
+use terminal_size::{Width, terminal_size_of};
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::env;
 
@@ -12,6 +17,40 @@ pub(super) fn has_colours(stream: &impl IsTerminal) -> bool {
 
 fn is_plain(no_color: Option<&str>, term: Option<&str>) -> bool {
     no_color.is_some() || term.is_none_or(|term| term == "dumb")
+}
+
+/// The columns of a line on standard error, if it is a terminal.
+pub(super) fn width() -> Option<usize> {
+    if !io::stderr().is_terminal() {
+        return None;
+    }
+    let columns = terminal_size_of(io::stderr()).map(|(Width(columns), _)| usize::from(columns));
+    columns.filter(|columns| *columns > 0)
+}
+
+/// How much of a table is printed: on a terminal what fits, elsewhere everything.
+pub(super) fn table_size() -> Size {
+    if !io::stdout().is_terminal() {
+        return Size::default();
+    }
+    let width = terminal_size_of(io::stdout()).map(|(Width(columns), _)| usize::from(columns));
+    Size { rows: 1000, width: width.filter(|width| *width > 0).unwrap_or(200) }
+}
+
+/// `text` on one line of `width` columns; what does not fit is cut off and said to be.
+pub(super) fn fit(text: &str, width: usize) -> String {
+    let text = text.replace(['\n', '\r', '\t'], " ");
+    if text.width() <= width {
+        return text;
+    }
+    let mut used = 1;
+    let fits = |letter: &char| {
+        used += letter.width().unwrap_or(0);
+        used <= width
+    };
+    let mut cut: String = text.chars().take_while(fits).collect();
+    cut.push('…');
+    cut
 }
 
 #[cfg(test)]
@@ -27,6 +66,22 @@ mod tests {
             (None, None, true),
         ] {
             assert_eq!(is_plain(no_color, term), plain, "{no_color:?} {term:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_never_longer_than_the_terminal() {
+        for (text, width, fitted) in [
+            ("12 of 36", 8, "12 of 36"),
+            ("12 of 36", 7, "12 of …"),
+            ("one\ntwo", 20, "one two"),
+            ("größer", 5, "größ…"),
+            ("日本語", 6, "日本語"),
+            ("日本語", 5, "日本…"),
+            ("日本語", 4, "日…"),
+        ] {
+            assert_eq!(fit(text, width), fitted, "{text} in {width}");
+            assert!(fit(text, width).width() <= width);
         }
     }
 }

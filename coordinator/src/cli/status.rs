@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use rheo_core::sweep::{Counts, EndReason, SweepView, UnfitWorker};
+use rheo_core::ranking::Aggregate;
+use rheo_core::sweep::{BestPoint, Counts, EndReason, Outcome, Status, SweepView, UnfitWorker};
 use rheo_proto::v1;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::select::{self, SweepWord};
-use super::{Global, format};
-use crate::client::Overview;
+use super::{Global, format, progress};
+use crate::client::{Client, Overview};
+
+/// The most seeds of a point that are listed.
+const SEEDS: u32 = 32;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -47,6 +51,9 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
         format::note("no sweep was submitted yet");
     } else {
         format::print(table(&sweeps))?;
+        if let (Some(_), [sweep]) = (&args.sweep, sweeps.as_slice()) {
+            seeds(&mut client, sweep).await?;
+        }
     }
     if let Some(trouble) = trouble {
         format::note(format!("rows are safe in the journal, but cannot be written: {trouble}"));
@@ -106,14 +113,16 @@ pub(super) fn table(sweeps: &[SweepView]) -> comfy_table::Table {
         "DONE",
         "RUNNING",
         "WAITING",
+        "DIVERGED",
         "FAILED",
+        "LEFT",
         "BEST",
         "SUBMITTED",
     ]);
-    format::numbers(&mut table, &[2, 3, 4, 5, 6]);
+    format::numbers(&mut table, &[2, 3, 4, 5, 6, 7]);
     for sweep in sweeps {
-        let Counts { trials, running, waiting, queued, failed, .. } = sweep.counts;
-        let done = sweep.counts.ended() - failed;
+        let Counts { trials, running, waiting, queued, diverged, failed, .. } = sweep.counts;
+        let done = sweep.counts.ended() - diverged - failed;
         table.add_row([
             sweep.name.to_string(),
             phase(sweep),
@@ -121,7 +130,9 @@ pub(super) fn table(sweeps: &[SweepView]) -> comfy_table::Table {
             done.to_string(),
             running.to_string(),
             (waiting + queued).to_string(),
+            diverged.to_string(),
             failed.to_string(),
+            sweep.estimate.as_ref().map_or_else(|| "-".to_owned(), format::left),
             best(sweep),
             format::local_time(sweep.submitted),
         ]);
@@ -142,10 +153,23 @@ pub(super) fn phase(sweep: &SweepView) -> String {
 }
 
 fn best(sweep: &SweepView) -> String {
-    let best = |(trial, value): (u64, f64)| {
-        format!("{} {} (trial {trial})", sweep.metric, format::number(value))
-    };
-    sweep.best.map_or_else(|| "-".to_owned(), best)
+    let named = |best| format!("{} {}", sweep.metric, progress::named(best));
+    sweep.best.as_ref().map_or_else(|| "-".to_owned(), named)
+}
+
+/// The seeds of the best point, each with its value.
+async fn seeds(client: &mut Client, sweep: &SweepView) -> Result<(), Failure> {
+    let Some(best) = sweep.best.as_ref().filter(|best| best.seeds > 1) else { return Ok(()) };
+    let page = u32::try_from(best.seeds).unwrap_or(u32::MAX).min(SEEDS);
+    let (trials, _) = client.trials(&sweep.name, &[], best.trial, page).await?;
+    let trials = trials.iter().map(|seen| &seen.trial).filter(|trial| trial.point == best.point);
+    let seeds = trials.map(|trial| {
+        let value = trial.objective.filter(|_| trial.status == Status::Ended(Outcome::Completed));
+        let value = value.map_or_else(|| trial.status.name().to_owned(), format::number);
+        format!("{value} (trial {}, seed {})", trial.id.index, trial.seed)
+    });
+    let seeds: Vec<String> = seeds.collect();
+    Ok(format::print(format!("\nSeeds of point {}: {}", best.point, seeds.join(", ")))?)
 }
 
 /// A sweep for programs.
@@ -162,6 +186,26 @@ pub(super) fn json(sweep: &SweepView) -> Value {
         "metric": sweep.metric,
         "maximize": sweep.maximize,
         "no_fit": sweep.no_fit.as_ref().map(|no_fit| &no_fit.cause),
-        "best": sweep.best.map(|(trial, value)| json!({ "trial": trial, "value": value })),
+        "best": sweep.best.as_ref().map(best_json),
+        "left": sweep.estimate.as_ref().map(|estimate| json!({
+            "low_s": estimate.low.as_secs_f64(),
+            "likely_s": estimate.likely.as_secs_f64(),
+            "high_s": estimate.high.as_secs_f64(),
+        })),
+    })
+}
+
+fn best_json(best: &BestPoint) -> Value {
+    let Aggregate { mean, sd, lowest, highest } = best.aggregate;
+    json!({
+        "point": best.point,
+        "trial": best.trial,
+        "swept": best.swept,
+        "completed": best.completed,
+        "seeds": best.seeds,
+        "value": mean,
+        "sd": sd,
+        "lowest": lowest,
+        "highest": highest,
     })
 }

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use rheo_core::id::SweepName;
-use rheo_core::metric::Goal;
 use rheo_core::sweep::{Status, SweepView};
 use rheo_query::output::{Format, Size};
 use rheo_query::report;
@@ -15,7 +14,7 @@ use super::{env, format, point, query, status};
 use crate::client::Client;
 use crate::shell;
 
-/// Trials on the leaderboard.
+/// Points on the leaderboard.
 const LEADERS: usize = 24;
 
 /// Failed trials that are named.
@@ -75,51 +74,103 @@ async fn failures(client: &mut Client, sweep: &SweepView, state: &Path) -> Resul
 }
 
 async fn leaderboard(client: &mut Client, sweep: &SweepView) -> Result<(), Failure> {
-    let goal = if sweep.maximize { Goal::Maximize } else { Goal::Minimize };
-    format::print(format!(
-        "\nLeaderboard, by {} ({})",
-        sweep.metric,
-        if sweep.maximize { "larger is better" } else { "smaller is better" }
-    ))?;
-    let sql = report::leaderboard_sql(&sweep.name, goal, LEADERS);
+    let sql = report::leaderboard_sql(&sweep.name, LEADERS);
     let mut answer = Vec::new();
     query::print(client, &sql, Format::Json, &mut answer, Size::default()).await?;
     let leaders: Vec<Leader> = serde_json::from_slice(&answer).map_err(anyhow::Error::from)?;
-    let mut table = format::table(&["TRIAL", "METRIC", "SEED", "POINT", "STATUS", "TIME"]);
-    format::numbers(&mut table, &[0, 1, 2, 5]);
-    for leader in leaders {
-        let swept: Map<String, Value> =
-            serde_json::from_str(&leader.swept).map_err(anyhow::Error::from)?;
-        let time = leader.wall_s.and_then(|wall| Duration::try_from_secs_f64(wall).ok());
-        table.add_row([
-            leader.trial.to_string(),
-            leader.objective.map_or_else(|| "-".to_owned(), format::number),
-            leader.seed.to_string(),
-            point::short(&swept.into_iter().collect()),
-            leader.status,
-            time.map_or_else(|| "-".to_owned(), format::duration),
-        ]);
-    }
-    format::print(table)?;
-    match sweep.counts.trials.saturating_sub(LEADERS as u64) {
+    let has_replicates = leaders.iter().any(|leader| leader.seeds > 1);
+    format::print(format!(
+        "\nLeaderboard, by {} ({}{})",
+        sweep.metric,
+        if sweep.maximize { "larger is better" } else { "smaller is better" },
+        if has_replicates { ", mean over the completed seeds of a point" } else { "" },
+    ))?;
+    let points = leaders.first().map_or(0, |leader| leader.points);
+    let shown = leaders.len() as u64;
+    format::print(if has_replicates { by_point(leaders)? } else { by_trial(leaders)? })?;
+    match points.saturating_sub(shown) {
         0 => Ok(()),
         more => Ok(format::print(format!("... and {more} more"))?),
     }
 }
 
-/// What the leaderboard shows of a trial.
+/// A line for each point, beside its seeds: how many there are, their spread and their trials.
+fn by_point(leaders: Vec<Leader>) -> Result<comfy_table::Table, Failure> {
+    let mut table = format::table(&[
+        "RANK", "POINT", "MEAN", "SD", "SEEDS", "LOWEST", "HIGHEST", "TRIALS", "VALUES", "OUTCOME",
+    ]);
+    format::numbers(&mut table, &[0, 1, 2, 3, 4, 5, 6]);
+    for leader in leaders {
+        let first = leader.point * leader.seeds;
+        table.add_row([
+            leader.rank.to_string(),
+            leader.point.to_string(),
+            or_dash(leader.mean),
+            or_dash(leader.sd),
+            format!("{}/{}", leader.completed, leader.seeds),
+            or_dash(leader.lowest),
+            or_dash(leader.highest),
+            format!("{first}-{}", first + leader.seeds - 1),
+            leader.values()?,
+            leader.outcome,
+        ]);
+    }
+    Ok(table)
+}
+
+/// A line for each point of a sweep with one seed: its only trial.
+fn by_trial(leaders: Vec<Leader>) -> Result<comfy_table::Table, Failure> {
+    let mut table = format::table(&["RANK", "TRIAL", "METRIC", "VALUES", "OUTCOME", "TIME"]);
+    format::numbers(&mut table, &[0, 1, 2, 5]);
+    for leader in leaders {
+        let time = leader.wall_s.and_then(|wall| Duration::try_from_secs_f64(wall).ok());
+        table.add_row([
+            leader.rank.to_string(),
+            leader.first_trial.to_string(),
+            or_dash(leader.mean),
+            leader.values()?,
+            leader.outcome,
+            time.map_or_else(|| "-".to_owned(), format::duration),
+        ]);
+    }
+    Ok(table)
+}
+
+fn or_dash(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), format::number)
+}
+
+/// What the leaderboard shows of a point.
 #[derive(serde::Deserialize)]
 struct Leader {
-    trial: u64,
-    seed: u64,
-    objective: Option<f64>,
-    swept: String,
-    status: String,
+    rank: u64,
+    point: u64,
+    first_trial: u64,
+    outcome: String,
+    seeds: u64,
+    completed: u64,
+    mean: Option<f64>,
+    sd: Option<f64>,
+    lowest: Option<f64>,
+    highest: Option<f64>,
     wall_s: Option<f64>,
+    swept: String,
+    /// All points of the sweep of which a trial has ended.
+    points: u64,
+}
+
+impl Leader {
+    fn values(&self) -> Result<String, Failure> {
+        let swept: Map<String, Value> =
+            serde_json::from_str(&self.swept).map_err(anyhow::Error::from)?;
+        Ok(point::short(&swept.into_iter().collect()))
+    }
 }
 
 async fn robustness(client: &mut Client, sweep: &SweepName) -> Result<(), Failure> {
-    format::print("\nTest accuracy by network and perturbation, mean over trials")?;
+    format::print(
+        "\nTest accuracy by perturbation, mean over seeds; the best point of each kind of network",
+    )?;
     let sql = report::robustness_sql(sweep);
     query::print(client, &sql, Format::Table, std::io::stdout(), Size::default()).await
 }
@@ -129,12 +180,8 @@ fn results(sweep: &SweepName, state: &Path, place: &str) -> Result<(), Failure> 
     let rheo = command(state);
     format::print(format!("\nThe results are Parquet files in {place}"))?;
     format::print("Ask them anything, for example:\n")?;
-    format::print(format!(
-        "  {rheo} query \"select net, avg(test_accuracy) as accuracy, count(*) as trials from trials where sweep = '{sweep}' group by net order by accuracy desc\""
-    ))?;
-    Ok(format::print(format!(
-        "  {rheo} query \"select net, epoch, avg(val_loss) as val_loss from epochs where sweep = '{sweep}' group by net, epoch order by net, epoch\""
-    ))?)
+    format::print(format!("  {rheo} query \"{}\"", report::points_sql(sweep)))?;
+    Ok(format::print(format!("  {rheo} query \"{}\"", report::curves_sql(sweep)))?)
 }
 
 /// How this program is called on this state directory.

@@ -5,7 +5,7 @@ use rheo_core::sweep::Phase;
 use super::failure::Failure;
 use super::progress::Display;
 use super::select::{self, SweepWord};
-use super::{Global, format, status, wait};
+use super::{Global, wait};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -19,7 +19,15 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     let mut watching = client.watch(&sweep).await?;
     let mut display = Display::new();
     let mut last = None;
-    while let Some(moment) = watching.next().await? {
+    loop {
+        let moment = tokio::select! {
+            moment = watching.next() => moment?,
+            () = display.due() => {
+                display.report();
+                continue;
+            }
+        };
+        let Some(moment) = moment else { break };
         display.show(&moment);
         last = Some(moment.sweep);
         if !client.is_live {
@@ -27,15 +35,10 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
             break;
         }
     }
-    display.end();
     let Some(last) = last else { return Err(wait::stopped(&sweep)) };
+    display.end_with(&last);
     match last.phase {
-        Phase::Ended => {
-            let (ended, trials) = (last.counts.ended(), last.counts.trials);
-            let phase = status::phase(&last);
-            format::note(format!("{sweep} {phase}: {ended} of {trials} trials have ended"));
-            Ok(())
-        }
+        Phase::Ended => Ok(()),
         _ if client.is_live => Err(wait::stopped(&sweep)),
         _ => Err(wait::at_rest(global, &last)),
     }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rheo_core::estimate::Workload;
 use rheo_core::excerpt::excerpt;
 use rheo_core::id::{SweepName, TrialId};
 use rheo_core::spec;
@@ -66,8 +67,8 @@ impl Service {
     }
 
     /// A sweep for clients.
-    fn told(&self, view: SweepView) -> v1::Sweep {
-        told(&self.coordinator, view)
+    fn told(&self, look: Look) -> v1::Sweep {
+        told(&self.coordinator, look)
     }
 
     /// Changes a sweep, and says how it is then and how many trials were queued again.
@@ -75,7 +76,7 @@ impl Service {
         let name = change.target().1.clone();
         let wants = matches!(change, Change::Resume { .. } | Change::Retry { .. });
         let view = move |state: &State, events: &[Event]| {
-            let sweep = state.sweeps.get(&name).map(SweepView::of);
+            let sweep = state.sweeps.get(&name).map(look);
             let retried = events.iter().map(|event| match event {
                 Event::TrialsRetried { reopened, .. } => reopened.len() as u64,
                 _ => 0,
@@ -86,10 +87,17 @@ impl Service {
         let (sweep, retried) = self.coordinator.handle.execute(command, Vec::new(), view).await?;
         let sweep = sweep.ok_or_else(|| Status::internal("a sweep vanished"))?;
         if wants {
-            self.coordinator.live.want(sweep.name.clone());
+            self.coordinator.live.want(sweep.0.name.clone());
         }
         Ok((self.told(sweep), retried))
     }
+}
+
+/// A sweep, and what is left of it if it goes on by itself.
+type Look = (SweepView, Option<Workload>);
+
+fn look(sweep: &rheo_core::sweep::Sweep) -> Look {
+    (SweepView::of(sweep), Workload::of(sweep))
 }
 
 type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -109,7 +117,7 @@ impl SweepService for Service {
         let wanted = name.clone();
         let command = Command::Submit { definition: Box::new(parsed.definition), source: text };
         let view = move |state: &State, events: &[Event]| {
-            (state.sweeps.get(&name).map(SweepView::of), !events.is_empty())
+            (state.sweeps.get(&name).map(look), !events.is_empty())
         };
         let (sweep, created) = self.coordinator.handle.execute(command, Vec::new(), view).await?;
         self.coordinator.live.want(wanted);
@@ -122,9 +130,12 @@ impl SweepService for Service {
         request: Request<v1::ListSweepsRequest>,
     ) -> Result<Response<v1::ListSweepsResponse>, Status> {
         let present = self.coordinator.live.present(Instant::now());
-        let view = move |state: &State| -> (Vec<SweepView>, Vec<v1::UnfitWorker>) {
+        let view = move |state: &State| -> (Vec<Look>, Vec<v1::UnfitWorker>) {
             let sweeps = state.order.iter().filter_map(|name| state.sweeps.get(name));
-            let view = |sweep| SweepView::among_workers(state, sweep, |id| present.contains(&id));
+            let view = |sweep: &rheo_core::sweep::Sweep| {
+                let view = SweepView::among_workers(state, sweep, |id| present.contains(&id));
+                (view, Workload::of(sweep))
+            };
             let unfit = state.unfit_workers().into_iter().map(Into::into);
             (sweeps.map(view).collect(), unfit.collect())
         };
@@ -151,7 +162,7 @@ impl SweepService for Service {
                 return Err(Rejection::UnknownSweep(name));
             };
             let view = SweepView::among_workers(state, sweep, |id| present.contains(&id));
-            Ok((view, sweep.source.clone()))
+            Ok(((view, Workload::of(sweep)), sweep.source.clone()))
         });
         let (sweep, source) = found.await?.map_err(Failure::Rejected)?;
         Ok(Response::new(v1::GetSweepResponse { sweep: Some(self.told(sweep)), source }))
@@ -279,7 +290,9 @@ impl SweepService for Service {
 }
 
 /// A sweep for clients. Only the running coordinator knows whether any worker takes its trials.
-fn told(coordinator: &Coordinator, mut view: SweepView) -> v1::Sweep {
+fn told(coordinator: &Coordinator, (mut view, workload): Look) -> v1::Sweep {
+    let now = coordinator.clock.now();
+    view.estimate = coordinator.live.estimate(&view.name, workload.as_ref(), now);
     let could_run = view.phase == Phase::Running && view.counts.running == 0;
     view.idle = could_run && !coordinator.live.has_taker(&view.name, Instant::now());
     view.into()
@@ -316,7 +329,7 @@ async fn observe(
         let sweep = state.sweeps.get(&sought).ok_or(Rejection::UnknownSweep(sought))?;
         let running = sweep.live.iter().filter(|(_, trial)| trial.lease.is_some());
         let running = running.filter_map(|(index, _)| TrialView::of(sweep, *index));
-        Ok::<_, Rejection>((SweepView::of(sweep), running.collect::<Vec<_>>()))
+        Ok::<_, Rejection>((look(sweep), running.collect::<Vec<_>>()))
     });
     let (sweep, running) = observed.await??;
     // Looked at last, so that no trial is missing of those that have ended by what was observed.

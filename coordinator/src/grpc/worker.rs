@@ -121,7 +121,8 @@ impl WorkerService for Service {
         let verdicts = self.coordinator.handle.execute(command, Vec::new(), view).await?;
         for ((held, progress), verdict) in attempts.into_iter().zip(progress).zip(&verdicts) {
             if let Some(progress) = progress.filter(|_| *verdict != Verdict::Abandon) {
-                self.coordinator.live.set_progress(held.attempt.trial, progress.into());
+                let now = self.coordinator.clock.now();
+                self.coordinator.live.set_progress(held.attempt.trial, progress.into(), now);
             }
         }
         let verdicts = verdicts.into_iter().map(|verdict| v1::Verdict::from(verdict).into());

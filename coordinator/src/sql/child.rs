@@ -140,6 +140,7 @@ async fn run(
         parts: order.parts.clone(),
         pending: pending.collect(),
         retractions: order.retractions.clone(),
+        contests: order.contests.clone(),
     };
     let answered = tell_rows(&engine, snapshot, &order.sql, out).await;
     // The coordinator need not have these read again.

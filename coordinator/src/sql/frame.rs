@@ -4,6 +4,7 @@
 //! An order is a length and JSON, followed by the rows that are in no part yet. A frame is a kind, a
 //! length and bytes. Both ends are the same program.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
@@ -11,8 +12,8 @@ use bytes::Bytes;
 use rheo_core::id::SweepName;
 use rheo_core::part::{Part, Retraction};
 use rheo_core::row::Table;
-use rheo_query::Limits;
 use rheo_query::dataset::DamagedPart;
+use rheo_query::{Contest, Limits};
 use rheo_store::place::Place;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -32,6 +33,8 @@ pub(super) struct Order {
     pub(super) parts: Vec<Part>,
     pub(super) retractions: Vec<Retraction>,
     pub(super) pending: Vec<Pending>,
+    /// How the points of each sweep are compared.
+    pub(super) contests: BTreeMap<SweepName, Contest>,
     pub(super) memory: usize,
     pub(super) disk: u64,
     pub(super) threads: usize,
@@ -174,6 +177,7 @@ mod tests {
             parts: Vec::new(),
             retractions: Vec::new(),
             pending: vec![pending(3, 2), pending(4, 1)],
+            contests: BTreeMap::new(),
             memory: 1,
             disk: 2,
             threads: 3,

@@ -6,6 +6,7 @@
 //! temporary files lie in a directory that it makes and removes; here it is removed for one that
 //! was killed.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -14,8 +15,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rheo_core::excerpt::excerpt;
+use rheo_core::id::SweepName;
 use rheo_proto::refusal::{self, Reason};
-use rheo_query::{Dataset, Limits, Pin};
+use rheo_query::{Contest, Dataset, Limits, Pin};
 use rheo_store::Results;
 use rheo_store::place::Place;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -45,6 +47,8 @@ pub(super) struct Snapshot {
     /// Keeps the parts readable as long as the query runs.
     pub(super) pin: Pin,
     pub(super) results: Results,
+    /// How the points of each sweep are compared.
+    pub(super) contests: BTreeMap<SweepName, Contest>,
 }
 
 /// A query that runs. Dropping it ends the query.
@@ -97,7 +101,7 @@ impl Process {
         snapshot: Snapshot,
         limits: Limits,
     ) -> Result<Self, Status> {
-        let Snapshot { pin, mut results } = snapshot;
+        let Snapshot { pin, mut results, contests } = snapshot;
         for part in results.parts.iter_mut().filter(|part| dataset.is_checked(part)) {
             part.digest = None;
         }
@@ -110,6 +114,7 @@ impl Process {
             let err = child.stderr.take().ok_or_else(missing)?;
             let complaint = tokio::spawn(complaint(err));
             let (order, rows) = order(sql, place, results, limits);
+            let order = Order { contests, ..order };
             let running = Some(Running { child, scratch });
             let header = order.encode()?;
             // If it dies now, what it says about that is told from its output.
@@ -268,6 +273,7 @@ fn order(sql: String, place: &Place, results: Results, limits: Limits) -> (Order
         parts: results.parts,
         retractions: results.retractions,
         pending,
+        contests: BTreeMap::new(),
         memory: limits.memory,
         disk: limits.disk,
         threads: limits.threads,

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::event::{Event, Reopened, StartedOver};
-use super::outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
+use super::outcome::{AttemptOutcome, EndReason, StopReason};
 use super::state::{Departure, Done, Lease, Planned, State, Sweep, Trial, Worker};
 use crate::definition::Definition;
 use crate::fleet;
@@ -117,6 +117,7 @@ impl State {
     }
 
     fn on_started(&mut self, leases_until: Timestamp) {
+        self.sweeps.values_mut().for_each(Sweep::ensure_ranked);
         let live = self.sweeps.values_mut().flat_map(|sweep| sweep.live.values_mut());
         for lease in live.filter_map(|trial| trial.lease.as_mut()) {
             lease.until = lease.until.max(leases_until);
@@ -192,9 +193,7 @@ impl Sweep {
                 trial.ends.clear();
                 trial.stop = None;
                 trial.not_before = at;
-                if let Some(done) = self.done.remove(index) {
-                    self.outcomes.entry(done.outcome).and_modify(|count| *count -= 1);
-                }
+                self.forget_end(*index);
                 self.live.insert(*index, trial);
             }
         }
@@ -205,10 +204,7 @@ impl Sweep {
     fn start_over(&mut self, trials: &[StartedOver], at: Timestamp) {
         let stopped = self.closed.is_some_and(EndReason::stops_running_trials);
         for StartedOver { index, .. } in trials {
-            let done = self.done.remove(index);
-            if let Some(done) = done {
-                self.outcomes.entry(done.outcome).and_modify(|count| *count -= 1);
-            }
+            let done = self.forget_end(*index);
             let known = self.live.remove(index).or_else(|| self.parked.remove(index));
             let known = known.map(|trial| (trial.started, trial.attempt, trial.sequence));
             let known = known.or(done.map(|done| (done.started, done.attempt, done.sequence)));
@@ -219,15 +215,6 @@ impl Sweep {
             self.history.forget(*index);
             self.ended = None;
         }
-        self.best = self.best_of_done();
-    }
-
-    /// The best completed trial and its value.
-    fn best_of_done(&self) -> Option<(u64, f64)> {
-        let goal = self.planned.definition.objective.goal;
-        let completed = self.done.iter().filter(|(_, done)| done.outcome == Outcome::Completed);
-        let values = completed.filter_map(|(index, done)| Some((*index, done.objective?)));
-        values.reduce(|best, one| if goal.is_better(one.1, best.1) { one } else { best })
     }
 
     fn on_trial_event(&mut self, event: &Event) {
@@ -336,14 +323,7 @@ impl Sweep {
             started: trial.started,
             ended: *at,
         };
-        self.done.insert(id.index, done);
-        *self.outcomes.entry(*outcome).or_default() += 1;
-        if let (Outcome::Completed, Some(value)) = (outcome, objective) {
-            let goal = self.planned.definition.objective.goal;
-            if self.best.is_none_or(|(_, best)| goal.is_better(value, best)) {
-                self.best = Some((id.index, value));
-            }
-        }
+        self.note_end(id.index, done);
         if !outcome.is_final() {
             trial.error.clone_from(error);
             trial.lease = None;

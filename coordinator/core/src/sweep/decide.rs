@@ -15,6 +15,7 @@ use super::state::{State, Sweep};
 use crate::id::{SweepName, TrialId};
 use crate::metric::Goal;
 use crate::pruner::Verdict;
+use crate::ranking::Standing;
 use crate::time::Timestamp;
 
 /// What happens if `command` is carried out at `now`, or why it is refused.
@@ -135,11 +136,13 @@ fn limit_reached(sweep: &Sweep, ended: &Event) -> Option<EndReason> {
     if definition.max_failed_trials.is_some_and(|most| failed >= most) {
         return Some(EndReason::MaxFailedTrials);
     }
-    let Event::TrialEnded { outcome: Outcome::Completed, metrics, .. } = ended else {
+    let Event::TrialEnded { trial, outcome: Outcome::Completed, .. } = ended else {
         return None;
     };
-    let value = *metrics.get(&definition.objective.name)?;
     let target = definition.objective.target?;
+    // One lucky seed has not found what the sweep looks for.
+    let point = sweep.point_result(sweep.planned.plan.point_of(trial.index));
+    let value = point.aggregate.filter(|_| point.standing == Standing::Completed)?.mean;
     let reached = match definition.objective.goal {
         Goal::Minimize => value <= target,
         Goal::Maximize => value >= target,

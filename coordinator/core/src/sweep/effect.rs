@@ -2,8 +2,10 @@
 //! after a crash.
 
 use super::event::Event;
+use super::outcome::Outcome;
 use crate::fleet;
-use crate::id::{Digest, SweepName, TrialId};
+use crate::id::{AttemptId, Digest, SweepName, TrialId};
+use crate::time::Timestamp;
 
 /// Something to be done outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +14,17 @@ pub enum Effect {
     WakeWorkers,
     /// Whoever watches this sweep should look.
     SweepChanged(SweepName),
+    /// Whoever measures the speed of a sweep should be told that this attempt began.
+    AttemptBegan(AttemptId, Timestamp),
+    /// Likewise of its end.
+    AttemptEnded {
+        /// The attempt.
+        attempt: AttemptId,
+        /// Whether the trial came to a result by it.
+        is_done: bool,
+        /// When.
+        at: Timestamp,
+    },
     /// Whoever watches its sweep should be told of the end of this trial.
     TrialEnded(TrialId),
     /// Rows that wait for a part should be written now: the sweep ended.
@@ -51,9 +64,10 @@ pub fn effects(event: &Event) -> Vec<Effect> {
             Effect::SweepChanged(sweep.clone()),
             Effect::FlushSweep(sweep.clone()),
         ],
-        Event::TrialLeased { attempt, .. } => {
-            vec![Effect::SweepChanged(attempt.trial.sweep.clone())]
-        }
+        Event::TrialLeased { attempt, at, .. } => vec![
+            Effect::AttemptBegan(attempt.clone(), *at),
+            Effect::SweepChanged(attempt.trial.sweep.clone()),
+        ],
         Event::Committed { attempt, replaced, .. } => replaced
             .iter()
             .map(|digest| Effect::DropCheckpoint(*digest))
@@ -71,8 +85,13 @@ pub fn effects(event: &Event) -> Vec<Effect> {
             _ => Vec::new(),
         },
         Event::StopRequested { trial, .. } => vec![Effect::SweepChanged(trial.sweep.clone())],
-        Event::AttemptEnded { attempt, .. } => {
-            vec![Effect::WakeWorkers, Effect::SweepChanged(attempt.trial.sweep.clone())]
+        Event::AttemptEnded { attempt, outcome, at, .. } => {
+            let is_done = outcome.decides().is_some_and(Outcome::is_final);
+            vec![
+                Effect::AttemptEnded { attempt: attempt.clone(), is_done, at: *at },
+                Effect::WakeWorkers,
+                Effect::SweepChanged(attempt.trial.sweep.clone()),
+            ]
         }
         Event::TrialEnded { trial, dropped, .. } => dropped
             .iter()

@@ -83,6 +83,7 @@ impl Sweep {
             let count = self.done.values().filter(|done| done.outcome == outcome).count() as u64;
             check(count == self.count(outcome), "the counts of outcomes are wrong");
         }
+        check(self.is_ranked(), "the order of its points does not follow from its trials");
         let deferred = self.live.values().all(super::state::Trial::is_deferred);
         check(self.ended.is_none() || deferred, "it ended while trials live");
         for trial in self.live.values() {

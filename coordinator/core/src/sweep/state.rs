@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::origin::{Held, Incarnations, Origin};
 use super::outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
+use super::ranked::RankedPoints;
 use crate::definition::Definition;
 use crate::fleet::{Fleet, FleetName, PilotId, Place};
 use crate::history::History;
@@ -72,8 +73,9 @@ pub struct Sweep {
     pub done: BTreeMap<u64, Done>,
     /// How many trials of `done` ended in which way.
     pub outcomes: BTreeMap<Outcome, u64>,
-    /// The completed trial with the best value of the metric, and that value.
-    pub best: Option<(u64, f64)>,
+    /// The points in order, the best first. It follows from `done`.
+    #[serde(skip)]
+    pub ranked: RankedPoints,
     /// What samplers and pruners may see.
     pub history: History,
 }
@@ -424,7 +426,7 @@ impl Sweep {
             parked: BTreeMap::new(),
             done: BTreeMap::new(),
             outcomes: BTreeMap::new(),
-            best: None,
+            ranked: RankedPoints::empty(),
         }
     }
 

@@ -7,10 +7,13 @@ use serde::{Deserialize, Serialize};
 use super::fitness::NoFit;
 use super::origin::{Held, Origin};
 use super::outcome::{EndReason, Outcome, StopReason};
+use super::ranked::PointResult;
 use super::state::{Done, State, Sweep, Trial};
+use crate::estimate::Estimate;
 use crate::fleet::PilotId;
 use crate::id::{AttemptId, Digest, SweepName, TrialId, WorkerId};
 use crate::plan::PlannedTrial;
+use crate::ranking::Aggregate;
 use crate::row::RowCounts;
 use crate::space::Point;
 use crate::time::Timestamp;
@@ -147,8 +150,6 @@ pub struct SweepView {
     pub metric: String,
     /// Whether larger is better.
     pub maximize: bool,
-    /// The best trial so far and its value of the metric.
-    pub best: Option<(u64, f64)>,
     /// Whether trials could start, but none runs and no worker takes any. The state does not know
     /// who is there now; whoever shows it to people does.
     #[serde(default)]
@@ -156,31 +157,74 @@ pub struct SweepView {
     /// Why no worker takes the trials that wait, if none has what they need.
     #[serde(default)]
     pub no_fit: Option<NoFit>,
+    /// The best point so far.
+    pub best: Option<BestPoint>,
+    /// When it will have ended, as far as that can be told; only a running coordinator knows.
+    #[serde(default)]
+    pub estimate: Option<Estimate>,
+}
+
+/// The best point of a sweep as people see it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BestPoint {
+    /// The point.
+    pub point: u64,
+    /// The first of its trials; the only one without replicates.
+    pub trial: u64,
+    /// The values of the swept parameters, by dotted path.
+    pub swept: Point,
+    /// How many of its seeds have completed.
+    pub completed: u64,
+    /// How many seeds the sweep asks for.
+    pub seeds: u64,
+    /// The metric over the completed seeds.
+    pub aggregate: Aggregate,
+}
+
+impl BestPoint {
+    fn of(sweep: &Sweep) -> Option<Self> {
+        let PointResult { point, tally, aggregate, .. } = sweep.best()?;
+        let trial = point.saturating_mul(sweep.seeds());
+        let planned = sweep.planned.trial(&sweep.history, trial).ok();
+        Some(Self {
+            point,
+            trial,
+            swept: planned.map(|trial| trial.swept).unwrap_or_default(),
+            completed: tally.completed,
+            seeds: sweep.seeds(),
+            aggregate: aggregate?,
+        })
+    }
 }
 
 impl SweepView {
-    /// The view of `sweep`.
-    pub fn of(sweep: &Sweep) -> Self {
-        let definition = &sweep.planned.definition;
-        let phase = match sweep {
+    /// Where `sweep` is in its life.
+    pub fn phase_of(sweep: &Sweep) -> Phase {
+        match sweep {
             Sweep { ended: Some(_), .. } => Phase::Ended,
             Sweep { closed: Some(_), .. } => Phase::Closing,
             Sweep { paused: true, .. } => Phase::Paused,
             _ => Phase::Running,
-        };
+        }
+    }
+
+    /// The view of `sweep`.
+    pub fn of(sweep: &Sweep) -> Self {
+        let definition = &sweep.planned.definition;
         Self {
             name: sweep.name().clone(),
             description: definition.description.clone(),
-            phase,
+            phase: Self::phase_of(sweep),
             reason: sweep.ended.map(|(reason, _)| reason).or(sweep.closed),
             submitted: sweep.submitted,
             ended: sweep.ended.map(|(_, at)| at),
             counts: sweep.counts(),
             metric: definition.objective.name.name().to_owned(),
             maximize: definition.objective.goal == crate::metric::Goal::Maximize,
-            best: sweep.best,
             idle: false,
             no_fit: None,
+            best: BestPoint::of(sweep),
+            estimate: None,
         }
     }
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
+use rheo_core::ranking::Standing;
 use rheo_core::spec;
 use rheo_core::sweep::{
     AttemptOutcome, Command, EndReason, Event, Outcome, Rejection, Request, Selection, State,
@@ -169,6 +170,9 @@ proptest! {
             happen(&mut world, &happening);
         }
         prop_assert_eq!(&replayed(&world.events), &world.state);
+        let stored = serde_json::to_string(&world.state).unwrap();
+        let loaded: State = serde_json::from_str(&stored).unwrap();
+        prop_assert_eq!(loaded.sweeps[&demo()].best(), world.sweep().best());
 
         let id = world.request();
         world.send(Command::Client(Request::Resume { id, sweep: demo() })).unwrap();
@@ -273,6 +277,46 @@ fn u06_retrying_failed_trials_runs_those_and_no_others() {
 }
 
 #[test]
+fn u36_a_lucky_seed_does_not_reach_the_target() {
+    let metric = "metric: {name: validation.loss, goal: minimize, target: 0.16}";
+    let mut world = World::new(&format!("{GRID}{metric}\n"));
+    // Losses grow with the number of the trial: 0.05, 0.1 and so on.
+    for _ in 0..2 {
+        assert_eq!(world.acquire(worker(0), 1), 1);
+        assert_eq!(world.sweep().closed, None);
+        world.finish(worker(0), 0, 0);
+    }
+    assert_eq!(world.sweep().closed, Some(EndReason::Target), "both seeds of a point count");
+}
+
+#[test]
+fn u47_best_is_a_completed_point_and_follows_what_is_tried_again() {
+    let metric = "metric: {name: validation.loss, goal: minimize}";
+    let mut world = World::new(&format!("{GRID}{metric}\n"));
+    assert_eq!(world.acquire(worker(0), 6), 6);
+    let best = |world: &World| world.sweep().best().map(|best| (best.point, best.tally.completed));
+    // The first seed of the first point diverges; its loss is the lowest of all.
+    for (how, expected) in [
+        (4, None),
+        (0, None),
+        (0, Some((1, 1))),
+        (0, Some((1, 2))),
+        (0, Some((1, 2))),
+        (0, Some((1, 2))),
+    ] {
+        world.finish(worker(0), 0, how);
+        let jobs = world.jobs.get_mut(&worker(0)).unwrap();
+        jobs.sort_by_key(|job| job.attempt.trial.index);
+        assert_eq!(best(&world), expected);
+    }
+    let standing = |point| world.sweep().point_result(point).standing;
+    assert_eq!(
+        [0, 1, 2].map(standing),
+        [Standing::Diverged, Standing::Completed, Standing::Completed]
+    );
+}
+
+#[test]
 fn u09_one_failing_trial_stops_no_other() {
     let mut world = World::new(GRID);
     let mut completed = 0;
@@ -340,8 +384,8 @@ fn a_damaged_checkpoint_makes_a_trial_start_over_without_doubling_rows() {
 fn a_completed_trial_that_starts_over_has_its_rows_once_more_and_once_only() {
     let mut world = World::new(GRID);
     world.run_to_the_end();
-    let best = world.sweep().best;
-    assert_eq!(best.map(|(index, _)| index), Some(0));
+    let best = world.sweep().best();
+    assert_eq!(best.map(|best| best.point), Some(0));
     let [event] = &world.start_over(&[0, 7])[..] else { panic!("one event") };
     let Event::TrialsStartedOver { trials, .. } = event else { panic!("{event:?}") };
     assert_eq!(trials.iter().map(|trial| trial.index).collect::<Vec<_>>(), [0]);
@@ -351,7 +395,7 @@ fn a_completed_trial_that_starts_over_has_its_rows_once_more_and_once_only() {
     assert_eq!((trial.attempt, trial.checkpoint), (1, None));
     assert_eq!((trial.durable.total(), trial.covered.total()), (0, 0));
     assert!(world.sweep().ended.is_none(), "the sweep goes on");
-    assert_ne!(world.sweep().best, best, "a trial that starts over is not the best");
+    assert_ne!(world.sweep().best(), best, "a trial that starts over is not the best");
     world.run_to_the_end();
     assert_eq!((world.rows[&0], world.attempts[&0]), (EPOCHS, 2));
 }

@@ -142,7 +142,8 @@ impl World {
     fn queried(&self, dataset: &Dataset, journal: &Journal, pin: Pin) -> Vec<(u64, String)> {
         let engine = Engine::new(dataset, Limits::default()).unwrap();
         let (parts, retractions) = (journal.parts.clone(), journal.retractions.clone());
-        let snapshot = Snapshot { pin, parts, retractions, pending: Vec::new() };
+        let contests = BTreeMap::new();
+        let snapshot = Snapshot { pin, parts, retractions, contests, pending: Vec::new() };
         let batches = self.runtime.block_on(async {
             let answer = engine.query(snapshot, "SELECT trial, status FROM trials").await;
             answer.unwrap().collect().await.unwrap()

@@ -6,13 +6,18 @@
 //! it.
 
 mod comparisons;
+mod points;
 mod pooled_gain_fits;
 mod recipe;
 mod robustness;
 
+use std::collections::BTreeMap;
+
 use datafusion::error::Result;
 use datafusion::prelude::SessionContext;
+use rheo_core::id::SweepName;
 
+use super::Contest;
 use crate::tables::Column;
 
 /// A view that queries can name like a table.
@@ -29,11 +34,13 @@ pub struct View {
 }
 
 /// Every view.
-pub const VIEWS: [View; 3] = [robustness::VIEW, pooled_gain_fits::VIEW, comparisons::VIEW];
+pub const VIEWS: [View; 4] =
+    [points::VIEW, robustness::VIEW, pooled_gain_fits::VIEW, comparisons::VIEW];
 
 /// Makes the views with the names that are `wanted` known to `context`, which knows the tables.
 pub(super) async fn register(
     context: &SessionContext,
+    contests: &BTreeMap<SweepName, Contest>,
     wanted: impl Fn(&str) -> bool,
 ) -> Result<()> {
     let views: Vec<View> = VIEWS.into_iter().filter(|view| wanted(view.name)).collect();
@@ -41,7 +48,9 @@ pub(super) async fn register(
         return Ok(());
     }
     let [recipe, network_of] = recipe::functions();
-    for function in [recipe, network_of, pooled_gain_fits::function(), comparisons::function()] {
+    let standing = points::function(contests);
+    let [fit, student] = [pooled_gain_fits::function(), comparisons::function()];
+    for function in [recipe, network_of, standing, fit, student] {
         context.register_udf(function);
     }
     for view in views {

@@ -10,6 +10,7 @@ use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::Size;
+use super::number::short;
 
 /// The most characters that are shown of a value.
 const CELL: usize = 48;
@@ -106,7 +107,7 @@ fn line<'a>(columns: &[(&Column, usize)], cell: impl Fn(usize) -> &'a String) ->
 fn cells(values: &ArrayRef, cells: &mut Vec<String>) -> Result<(), ArrowError> {
     if values.data_type() == &DataType::Float64 {
         let numbers = values.as_primitive::<Float64Type>().iter();
-        cells.extend(numbers.map(|number| number.map(float).unwrap_or_default()));
+        cells.extend(numbers.map(|number| number.map(short).unwrap_or_default()));
         return Ok(());
     }
     let options = FormatOptions::default();
@@ -124,27 +125,6 @@ fn cut(text: &str) -> String {
         Some(_) => text.chars().take(CELL - 1).chain(['…']).collect(),
         None => text,
     }
-}
-
-/// A number with six significant digits and no more than it needs.
-fn float(number: f64) -> String {
-    if !number.is_finite() || number == 0.0 {
-        return number.to_string();
-    }
-    let size = number.abs();
-    if !(1e-4..1e15).contains(&size) {
-        let text = format!("{number:.5e}");
-        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        return format!("{}e{exponent}", trim_zeros(digits));
-    }
-    let decimals = (5.0 - size.log10().floor()).clamp(0.0, 9.0);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 9")]
-    let text = format!("{number:.*}", decimals as usize);
-    trim_zeros(&text).to_owned()
-}
-
-fn trim_zeros(number: &str) -> &str {
-    if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
 }
 
 #[cfg(test)]
@@ -168,29 +148,6 @@ mod tests {
             table.add(&rows.slice(0, 1)).unwrap();
             table.add(&rows.slice(1, 3)).unwrap();
             insta::assert_snapshot!(name, table.render());
-        }
-    }
-
-    #[test]
-    fn numbers_have_six_significant_digits() {
-        for (number, text) in [
-            (0.0, "0"),
-            (1.0, "1"),
-            (-2.5, "-2.5"),
-            (0.1 + 0.2, "0.3"),
-            (0.912_345_678, "0.912346"),
-            (12.345_678_9, "12.3457"),
-            (0.001, "0.001"),
-            (0.000_123_456_789, "0.000123457"),
-            (1e-5, "1e-5"),
-            (1.234_567_89e-7, "1.23457e-7"),
-            (1_234_567.89, "1234568"),
-            (1e15, "1e15"),
-            (-9.999_999e20, "-1e21"),
-            (f64::NAN, "NaN"),
-            (f64::NEG_INFINITY, "-inf"),
-        ] {
-            assert_eq!(float(number), text);
         }
     }
 }

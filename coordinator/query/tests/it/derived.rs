@@ -1,6 +1,7 @@
 //! The views, over rows whose answer is known.
 
 mod comparisons;
+mod points;
 mod pooled_gain_fits;
 mod robustness;
 

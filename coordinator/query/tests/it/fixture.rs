@@ -1,11 +1,14 @@
 //! A dataset with what its journal would hold, and queries over it as text.
 
+use std::collections::BTreeMap;
+
 use rheo_core::id::SweepName;
+use rheo_core::metric::Goal;
 use rheo_core::part::{Part, Retraction};
 use rheo_core::row::{Batch, Rows, Table};
 use rheo_query::output::{Format, Output, Size};
 use rheo_query::{
-    Dataset, Engine, Kind, Limits, Pending, Snapshot, columns, encode, encode_attempts,
+    Contest, Dataset, Engine, Kind, Limits, Pending, Snapshot, columns, encode, encode_attempts,
     encode_trials, engine,
 };
 use tempfile::TempDir;
@@ -18,6 +21,8 @@ pub(crate) struct Fixture {
     pub(crate) parts: Vec<Part>,
     pub(crate) pending: Vec<Pending>,
     pub(crate) retractions: Vec<Retraction>,
+    /// How points are compared; by default `demo` has two seeds and maximises.
+    pub(crate) contests: BTreeMap<SweepName, Contest>,
     /// The next journal position.
     pub(crate) position: u64,
 }
@@ -31,6 +36,11 @@ impl Fixture {
             parts: Vec::new(),
             pending: Vec::new(),
             retractions: Vec::new(),
+            contests: [(
+                SweepName::parse("demo").unwrap(),
+                Contest { seeds: 2, goal: Goal::Maximize },
+            )]
+            .into(),
             position: 1,
         }
     }
@@ -82,6 +92,7 @@ impl Fixture {
             parts: self.parts.clone(),
             pending: self.pending.clone(),
             retractions: self.retractions.clone(),
+            contests: self.contests.clone(),
         }
     }
 

@@ -1,7 +1,6 @@
 //! Queries: what they see, what they may not do, and how they fail.
 
 use rheo_core::id::{SweepName, TrialId};
-use rheo_core::metric::Goal;
 use rheo_core::part::Retraction;
 use rheo_core::row::Table;
 use rheo_query::{Engine, Limits, encode_trials, report};
@@ -241,10 +240,10 @@ async fn the_usual_questions_have_answers() {
 
     let mut answers = String::new();
     for sql in [
-        report::leaderboard_sql(&demo(), Goal::Maximize, 20),
-        report::leaderboard_sql(&demo(), Goal::Minimize, 3),
-        report::points_sql(&demo(), Goal::Maximize, 20),
+        report::leaderboard_sql(&demo(), 20),
         report::robustness_sql(&demo()),
+        report::points_sql(&demo()),
+        report::curves_sql(&demo()),
     ] {
         answers += &format!("{sql}\n\n{}\n", fixture.query(&sql).await.unwrap());
     }

@@ -1,0 +1,252 @@
+//! The one definition of best. Points are compared, not trials: a point is one choice of the swept
+//! values, and its replicates share it, so that no lucky seed wins.
+//!
+//! The order: how far the seeds of a point got ([`Standing`]), then the mean of the metric over its
+//! completed seeds, then the lower number. A metric that does not exist at the end of a completed
+//! trial is NaN, which is worse than every number. `rheo run`, `rheo status` and the view `points` of
+//! SQL all compare by [`Rank`]; a second definition elsewhere would name another winner.
+
+use serde::{Deserialize, Serialize};
+
+use crate::metric::Goal;
+
+/// How far the seeds of a point got, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// Every seed that the sweep asks for has completed.
+    Completed,
+    /// Some seeds have completed; the others have not ended, or were cancelled.
+    Provisional,
+    /// A seed was stopped early because others did better.
+    Pruned,
+    /// The loss of a seed became NaN or infinite.
+    Diverged,
+    /// A seed failed.
+    Failed,
+    /// No seed has come to a result.
+    Unfinished,
+}
+
+impl Standing {
+    /// Every standing, the best first.
+    pub const ALL: [Self; 6] = [
+        Self::Completed,
+        Self::Provisional,
+        Self::Pruned,
+        Self::Diverged,
+        Self::Failed,
+        Self::Unfinished,
+    ];
+
+    /// The standing of a point of whose `asked` seeds these have ended.
+    pub fn of(tally: Tally, asked: u64) -> Self {
+        match tally {
+            Tally { failed: 1.., .. } => Self::Failed,
+            Tally { diverged: 1.., .. } => Self::Diverged,
+            Tally { pruned: 1.., .. } => Self::Pruned,
+            Tally { completed: 0, .. } => Self::Unfinished,
+            Tally { completed, .. } if completed < asked => Self::Provisional,
+            Tally { .. } => Self::Completed,
+        }
+    }
+
+    /// The name in tables and output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Provisional => "provisional",
+            Self::Pruned => "pruned",
+            Self::Diverged => "diverged",
+            Self::Failed => "failed",
+            Self::Unfinished => "unfinished",
+        }
+    }
+
+    /// Whether a point of this standing may be called the best of its sweep.
+    pub fn can_be_best(self) -> bool {
+        matches!(self, Self::Completed | Self::Provisional)
+    }
+}
+
+/// Seeds of a point by how they ended. Cancelled seeds count as missing: they can still be run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Completed.
+    pub completed: u64,
+    /// Pruned.
+    pub pruned: u64,
+    /// Diverged.
+    pub diverged: u64,
+    /// Failed.
+    pub failed: u64,
+}
+
+/// The metric over the completed seeds of a point.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Aggregate {
+    /// The mean; NaN if one of the seeds lacks the metric.
+    pub mean: f64,
+    /// The sample standard deviation; none for a single seed.
+    pub sd: Option<f64>,
+    /// The lowest value.
+    pub lowest: f64,
+    /// The highest value.
+    pub highest: f64,
+}
+
+impl Aggregate {
+    /// The aggregate of the values at the end of completed seeds, absent ones included; none without
+    /// any seed.
+    pub fn of(values: &[Option<f64>]) -> Option<Self> {
+        if values.is_empty() {
+            return None;
+        }
+        let values: Vec<f64> = values.iter().map(|value| value.unwrap_or(f64::NAN)).collect();
+        let count = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        let nan_or = |pick: fn(f64, f64) -> f64, value: f64| {
+            if mean.is_nan() { f64::NAN } else { values.iter().copied().fold(value, pick) }
+        };
+        Some(Self {
+            mean,
+            sd: (values.len() > 1).then(|| (squares / (count - 1.0)).sqrt()),
+            lowest: nan_or(f64::min, f64::INFINITY),
+            highest: nan_or(f64::max, f64::NEG_INFINITY),
+        })
+    }
+}
+
+/// The place of a point among the points of its sweep: the smaller, the better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    standing: Standing,
+    score: Score,
+    point: u64,
+}
+
+impl Rank {
+    /// The place of `point`, whose completed seeds have this mean; none or NaN where there is no
+    /// such number.
+    pub fn new(standing: Standing, mean: Option<f64>, goal: Goal, point: u64) -> Self {
+        Self { standing, score: Score::new(mean, goal), point }
+    }
+
+    /// The point.
+    pub fn point(self) -> u64 {
+        self.point
+    }
+
+    /// Whether the point may be called the best of its sweep if no other is before it.
+    pub fn can_be_best(self) -> bool {
+        self.standing.can_be_best() && self.score != Score::WORST
+    }
+}
+
+/// A mean as a number that is the smaller the better the mean is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Score(u64);
+
+impl Score {
+    /// The score of a mean that does not exist.
+    pub const WORST: Self = Self(u64::MAX);
+
+    /// Bits of a mean that do not count: which of two sums of the same values is larger depends on
+    /// the order in which they were added, and such means are equal.
+    const NOISE: u32 = 12;
+
+    /// The score of `mean`. Means that differ by less than about 1e-12 of their size are equal.
+    pub fn new(mean: Option<f64>, goal: Goal) -> Self {
+        let mean = match mean {
+            Some(mean) if mean.is_finite() => mean,
+            _ => return Self::WORST,
+        };
+        let signed = match goal {
+            Goal::Minimize => mean,
+            Goal::Maximize => -mean,
+        };
+        // Adding zero turns -0 into 0.
+        let bits = (signed + 0.0).to_bits();
+        let half = 1 << (Self::NOISE - 1);
+        let rounded = (bits.saturating_add(half) >> Self::NOISE) << Self::NOISE;
+        // The usual order of bits is that of numbers for positive ones, and reversed for negative.
+        let is_negative = signed < 0.0;
+        Self(if is_negative { !rounded } else { rounded | (1 << 63) })
+    }
+
+    /// The score as a number that sorts in the same way, for SQL; none for what does not exist.
+    pub fn sortable(self) -> Option<u64> {
+        (self != Self::WORST).then_some(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(completed: u64, diverged: u64, failed: u64) -> Tally {
+        Tally { completed, pruned: 0, diverged, failed }
+    }
+
+    #[test]
+    fn one_diverged_or_failed_seed_puts_a_point_below_all_completed_ones() {
+        for (tally, asked, standing) in [
+            (tally(3, 0, 0), 3, Standing::Completed),
+            (tally(2, 0, 0), 3, Standing::Provisional),
+            (tally(2, 1, 0), 3, Standing::Diverged),
+            (tally(1, 1, 1), 3, Standing::Failed),
+            (tally(0, 0, 0), 3, Standing::Unfinished),
+            (tally(0, 1, 0), 1, Standing::Diverged),
+            (Tally { completed: 2, pruned: 1, ..Tally::default() }, 3, Standing::Pruned),
+        ] {
+            assert_eq!(Standing::of(tally, asked), standing, "{tally:?} of {asked}");
+        }
+        assert!(Standing::ALL.is_sorted());
+    }
+
+    #[test]
+    fn the_mean_counts_and_what_does_not_exist_is_not_a_number() {
+        let aggregate = Aggregate::of(&[Some(1.0), Some(2.0), Some(6.0)]).unwrap();
+        assert_eq!((aggregate.mean, aggregate.lowest, aggregate.highest), (3.0, 1.0, 6.0));
+        assert!((aggregate.sd.unwrap() - 7.0_f64.sqrt()).abs() < 1e-12);
+        assert_eq!(Aggregate::of(&[Some(0.5)]).unwrap().sd, None);
+        assert_eq!(Aggregate::of(&[]), None);
+        let lacking = Aggregate::of(&[Some(0.5), None]).unwrap();
+        assert!(lacking.mean.is_nan() && lacking.lowest.is_nan() && lacking.highest.is_nan());
+    }
+
+    #[test]
+    fn scores_sort_as_their_means_do() {
+        let means = [-1e300, -2.5, -2.4, -1e-12, 0.0, 1e-300, 0.3, 0.31, 7.0, 1e300];
+        for pair in means.windows(2) {
+            let [low, high] = [pair[0], pair[1]].map(|mean| Score::new(Some(mean), Goal::Minimize));
+            assert!(low < high, "{pair:?}");
+            let [low, high] = [pair[0], pair[1]].map(|mean| Score::new(Some(mean), Goal::Maximize));
+            assert!(high < low, "{pair:?}");
+        }
+        for goal in [Goal::Minimize, Goal::Maximize] {
+            assert_eq!(Score::new(Some(0.1 + 0.2 + 0.3), goal), Score::new(Some(0.6), goal));
+            assert_eq!(Score::new(Some(-0.0), goal), Score::new(Some(0.0), goal));
+            assert_eq!(Score::new(Some(f64::NAN), goal), Score::WORST);
+            assert!(Score::new(Some(f64::MAX), goal) < Score::new(None, goal));
+            assert!(Score::new(Some(f64::MIN), goal) < Score::new(None, goal));
+        }
+    }
+
+    #[test]
+    fn ties_go_to_the_lower_number() {
+        let rank = |standing, mean, point| Rank::new(standing, mean, Goal::Maximize, point);
+        let mut ranks = [
+            rank(Standing::Diverged, Some(0.99), 0),
+            rank(Standing::Completed, Some(0.5), 4),
+            rank(Standing::Completed, None, 1),
+            rank(Standing::Completed, Some(0.5), 3),
+            rank(Standing::Provisional, Some(0.9), 2),
+        ];
+        ranks.sort_unstable();
+        assert_eq!(ranks.map(Rank::point), [3, 4, 1, 2, 0]);
+        assert!(!rank(Standing::Completed, None, 1).can_be_best());
+        assert!(!rank(Standing::Diverged, Some(1.0), 1).can_be_best());
+    }
+}

@@ -1,0 +1,149 @@
+//! The points of a sweep in the order of [`crate::ranking`], kept up to date as trials end, so that
+//! naming the best of a million points does not look at them all.
+//!
+//! The order follows from `done`, so it is not stored: after a state was loaded, the first change
+//! makes it anew, and until then whoever asks gets the answer from `done` itself. Whatever changes
+//! `done` does so through [`Sweep::note_end`] and [`Sweep::forget_end`].
+
+use std::collections::BTreeSet;
+
+use super::outcome::Outcome;
+use super::state::{Done, Sweep};
+use crate::ranking::{Aggregate, Rank, Standing, Tally};
+
+/// The points that have a trial that ended, in order; none if it was not made yet. Two orders are
+/// always equal: what they follow from is compared elsewhere.
+#[derive(Debug, Clone, Default)]
+pub struct RankedPoints(Option<BTreeSet<Rank>>);
+
+impl RankedPoints {
+    /// The order of a sweep of which nothing has ended.
+    pub(super) fn empty() -> Self {
+        Self(Some(BTreeSet::new()))
+    }
+}
+
+impl PartialEq for RankedPoints {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+/// What the seeds of a point have come to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PointResult {
+    /// The point.
+    pub point: u64,
+    /// How far its seeds got.
+    pub standing: Standing,
+    /// How many seeds ended in which way.
+    pub tally: Tally,
+    /// The metric over its completed seeds; none without any.
+    pub aggregate: Option<Aggregate>,
+}
+
+impl Sweep {
+    /// How many seeds the sweep asks for at each point. A `run_cap` may leave the last point with
+    /// fewer trials: it then stays provisional.
+    pub fn seeds(&self) -> u64 {
+        (self.planned.definition.seeds.len() as u64).max(1)
+    }
+
+    /// The best point so far, if any can be called that.
+    pub fn best(&self) -> Option<PointResult> {
+        let first = match &self.ranked.0 {
+            Some(ranked) => ranked.first().copied(),
+            None => self.rank_all().first().copied(),
+        };
+        first.filter(|rank| rank.can_be_best()).map(|rank| self.point_result(rank.point()))
+    }
+
+    /// What the seeds of `point` have come to.
+    pub fn point_result(&self, point: u64) -> PointResult {
+        let mut tally = Tally::default();
+        let mut values = Vec::new();
+        for done in self.ended_seeds(point) {
+            match done.outcome {
+                Outcome::Completed => {
+                    tally.completed += 1;
+                    values.push(done.objective);
+                }
+                Outcome::Pruned => tally.pruned += 1,
+                Outcome::Diverged => tally.diverged += 1,
+                Outcome::Failed => tally.failed += 1,
+                Outcome::Cancelled => {}
+            }
+        }
+        let standing = Standing::of(tally, self.seeds());
+        PointResult { point, standing, tally, aggregate: Aggregate::of(&values) }
+    }
+
+    /// Whether the order is what follows from the trials that ended.
+    pub(super) fn is_ranked(&self) -> bool {
+        self.ranked.0.as_ref().is_none_or(|ranked| *ranked == self.rank_all())
+    }
+
+    /// Makes the order anew if a loaded state lacks it.
+    pub(super) fn ensure_ranked(&mut self) {
+        if self.ranked.0.is_none() {
+            self.ranked.0 = Some(self.rank_all());
+        }
+    }
+
+    /// Records how trial `index` ended.
+    pub(super) fn note_end(&mut self, index: u64, done: Done) {
+        self.change_point(index, |sweep| {
+            *sweep.outcomes.entry(done.outcome).or_default() += 1;
+            sweep.done.insert(index, done);
+        });
+    }
+
+    /// Forgets how trial `index` ended, if it did: it is to run again. Returns what was known.
+    pub(super) fn forget_end(&mut self, index: u64) -> Option<Done> {
+        let done = self.done.get(&index).copied()?;
+        self.change_point(index, |sweep| {
+            sweep.done.remove(&index);
+            sweep.outcomes.entry(done.outcome).and_modify(|count| *count -= 1);
+        });
+        Some(done)
+    }
+
+    fn change_point(&mut self, index: u64, change: impl FnOnce(&mut Self)) {
+        self.ensure_ranked();
+        let point = self.planned.plan.point_of(index);
+        let before = self.rank_of(point);
+        change(self);
+        let after = self.rank_of(point);
+        if let Some(ranked) = &mut self.ranked.0 {
+            if let Some(before) = before {
+                ranked.remove(&before);
+            }
+            ranked.extend(after);
+        }
+    }
+
+    fn rank_all(&self) -> BTreeSet<Rank> {
+        let mut ranked = BTreeSet::new();
+        let mut next = self.done.keys().next();
+        while let Some(index) = next {
+            let point = self.planned.plan.point_of(*index);
+            ranked.extend(self.rank_of(point));
+            let following = (point + 1).saturating_mul(self.seeds());
+            next = self.done.range(following..).next().map(|(index, _)| index);
+        }
+        ranked
+    }
+
+    /// The place of a point; none if none of its trials has ended.
+    fn rank_of(&self, point: u64) -> Option<Rank> {
+        self.ended_seeds(point).next()?;
+        let PointResult { standing, aggregate, .. } = self.point_result(point);
+        let goal = self.planned.definition.objective.goal;
+        Some(Rank::new(standing, aggregate.map(|aggregate| aggregate.mean), goal, point))
+    }
+
+    fn ended_seeds(&self, point: u64) -> impl Iterator<Item = &Done> {
+        let first = point.saturating_mul(self.seeds());
+        self.done.range(first..first.saturating_add(self.seeds())).map(|(_, done)| done)
+    }
+}

@@ -1,0 +1,167 @@
+//! `points`: what the seeds of each point have come to, the best first. The order is that of
+//! [`rheo_core::ranking`], which `rheo run` and `rheo status` follow too; SQL only counts and averages.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, StringArray, StructArray, UInt32Array, UInt64Array};
+use arrow::datatypes::{DataType, Field, Fields, Float64Type, Int64Type};
+use datafusion::common::exec_err;
+use datafusion::error::Result;
+use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
+use rheo_core::id::SweepName;
+use rheo_core::metric::Goal;
+use rheo_core::ranking::{Score, Standing, Tally};
+
+use super::View;
+use crate::engine::Contest;
+use crate::tables::{Column, Kind, optional, required};
+
+pub(super) const VIEW: View = View {
+    name: "points",
+    about: "View: one row per sweep and point of which a trial has ended. A point is a choice of the \
+            swept values; its replicates are trials with different seeds.",
+    columns: &COLUMNS,
+    sql: SQL,
+};
+
+const COLUMNS: [Column; 17] = [
+    required("sweep", Kind::Str, "", "the sweep"),
+    required("point", Kind::U64, "", "the point, counted from 0 in its sweep"),
+    required("rank", Kind::U64, "", "its place among the points of its sweep; 1 is the best"),
+    required(
+        "outcome",
+        Kind::Str,
+        "",
+        "`completed`: all its seeds are; `provisional`: some are, others are missing; `pruned`, \
+         `diverged`, `failed`: one of them is; `unfinished`: none has come to a result",
+    ),
+    required("seeds", Kind::U32, "", "how many seeds the sweep asks for at each point"),
+    required("completed", Kind::U32, "", "how many of them have completed"),
+    required("diverged", Kind::U32, "", "how many diverged"),
+    required("failed", Kind::U32, "", "how many failed"),
+    optional(
+        "mean",
+        Kind::F64,
+        "",
+        "mean of the metric of the sweep over the completed seeds; null without any, or if one of \
+         them lacks the metric",
+    ),
+    optional("sd", Kind::F64, "", "its sample standard deviation; null for fewer than two seeds"),
+    optional("lowest", Kind::F64, "", "the lowest value of a completed seed"),
+    optional("highest", Kind::F64, "", "the highest value of a completed seed"),
+    required("first_trial", Kind::U64, "", "the lowest number of its trials that have ended"),
+    optional("wall_s", Kind::F64, "s", "time of training and evaluation, mean over its trials"),
+    required("task", Kind::Str, "", "`task.kind`"),
+    required("net", Kind::Str, "", "`network.kind`"),
+    required("swept", Kind::Str, "JSON", "the values that the sweep gave to its parameters"),
+];
+
+/// A completed trial whose metric does not exist counts as NaN, which makes the mean NaN; SQL would
+/// leave a null out of the mean.
+const SQL: &str = "\
+WITH ended AS (
+  SELECT *, CASE WHEN status = 'completed' THEN coalesce(objective, CAST('NaN' AS DOUBLE)) END AS value
+  FROM trials
+), counted AS (
+  SELECT sweep, point, min(trial) AS first_trial, avg(wall_s) AS wall_s, min(task) AS task,
+    min(net) AS net, min(swept) AS swept, count(value) AS completed,
+    count(*) FILTER (WHERE status = 'pruned') AS pruned,
+    count(*) FILTER (WHERE status = 'diverged') AS diverged,
+    count(*) FILTER (WHERE status = 'failed') AS failed,
+    avg(value) AS average, stddev(value) AS sd, min(value) AS lowest, max(value) AS highest
+  FROM ended GROUP BY sweep, point
+), averaged AS (
+  SELECT *, CASE WHEN NOT isnan(average) THEN average END AS mean FROM counted
+), judged AS (
+  SELECT *, standing(sweep, completed, pruned, diverged, failed, mean) AS standing FROM averaged
+)
+SELECT sweep, point,
+  row_number() OVER (PARTITION BY sweep
+    ORDER BY standing['place'], standing['score'] NULLS LAST, point) AS rank,
+  standing['outcome'] AS outcome, standing['seeds'] AS seeds,
+  CAST(completed AS INT UNSIGNED) AS completed, CAST(diverged AS INT UNSIGNED) AS diverged,
+  CAST(failed AS INT UNSIGNED) AS failed, mean,
+  CASE WHEN completed > 1 AND mean IS NOT NULL THEN sd END AS sd,
+  CASE WHEN mean IS NOT NULL THEN lowest END AS lowest,
+  CASE WHEN mean IS NOT NULL THEN highest END AS highest,
+  first_trial, wall_s, task, net, swept
+FROM judged";
+
+fn standing_fields() -> Fields {
+    let field = |(name, kind): (&str, DataType)| Field::new(name, kind, true);
+    [
+        ("outcome", DataType::Utf8),
+        ("place", DataType::UInt32),
+        ("seeds", DataType::UInt32),
+        ("score", DataType::UInt64),
+    ]
+    .map(field)
+    .into_iter()
+    .collect()
+}
+
+/// `standing(sweep, completed, pruned, diverged, failed, mean)`: a struct of the outcome, the place of
+/// the outcome, the seeds that are asked for and a score that is the lower the better the mean is.
+pub(super) fn function(contests: &BTreeMap<SweepName, Contest>) -> ScalarUDF {
+    let contests: BTreeMap<String, Contest> =
+        contests.iter().map(|(name, contest)| (name.to_string(), *contest)).collect();
+    let mut types = vec![DataType::Utf8];
+    types.extend(std::iter::repeat_n(DataType::Int64, 4));
+    types.push(DataType::Float64);
+    create_udf(
+        "standing",
+        types,
+        DataType::Struct(standing_fields()),
+        Volatility::Immutable,
+        Arc::new(move |columns: &[ColumnarValue]| judge_all(columns, &contests)),
+    )
+}
+
+fn judge_all(
+    columns: &[ColumnarValue],
+    contests: &BTreeMap<String, Contest>,
+) -> Result<ColumnarValue> {
+    let columns = ColumnarValue::values_to_arrays(columns)?;
+    let [sweeps, counts @ .., means] = columns.as_slice() else {
+        return exec_err!("standing takes a sweep, four counts and a mean");
+    };
+    let (sweeps, means) = (sweeps.as_string::<i32>(), means.as_primitive::<Float64Type>());
+    let count = |column: usize, row: usize| -> u64 {
+        let counts = counts[column].as_primitive::<Int64Type>();
+        u64::try_from(counts.value(row)).unwrap_or(0)
+    };
+    let rows = 0..sweeps.len();
+    let judged = rows.map(|row| {
+        let tally = Tally {
+            completed: count(0, row),
+            pruned: count(1, row),
+            diverged: count(2, row),
+            failed: count(3, row),
+        };
+        // A sweep that the state does not know asks for what there is.
+        let unknown = Contest { seeds: tally.completed.max(1), goal: Goal::Minimize };
+        let contest = contests.get(sweeps.value(row)).copied().unwrap_or(unknown);
+        let mean = means.is_valid(row).then(|| means.value(row));
+        let score = Score::new(mean, contest.goal).sortable();
+        (Standing::of(tally, contest.seeds), contest.seeds, score)
+    });
+    Ok(ColumnarValue::Array(Arc::new(to_struct(&judged.collect::<Vec<_>>())?)))
+}
+
+fn to_struct(judged: &[(Standing, u64, Option<u64>)]) -> Result<StructArray> {
+    let place = |standing: &Standing| {
+        let place = Standing::ALL.iter().position(|one| one == standing);
+        u32::try_from(place.unwrap_or(Standing::ALL.len())).unwrap_or(u32::MAX)
+    };
+    let outcomes = judged.iter().map(|(standing, _, _)| standing.name());
+    let places = judged.iter().map(|(standing, _, _)| place(standing));
+    let seeds = judged.iter().map(|(_, seeds, _)| u32::try_from(*seeds).unwrap_or(u32::MAX));
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from_iter_values(outcomes)),
+        Arc::new(UInt32Array::from_iter_values(places)),
+        Arc::new(UInt32Array::from_iter_values(seeds)),
+        Arc::new(judged.iter().map(|(_, _, score)| *score).collect::<UInt64Array>()),
+    ];
+    Ok(StructArray::try_new(standing_fields(), columns, None)?)
+}

@@ -1,0 +1,128 @@
+//! One definition of best: the leaderboard, `rheo status` and SQL name the same point.
+
+use rheo_tests::{Bench, Said};
+use serde_json::Value;
+
+/// A large rate diverges early, with a lower loss than the small one ever reaches.
+const DIVERGED: &str = "
+name: win
+task: {kind: digits, pool: 2, train_size: 100, validation_size: 50, test_size: 50}
+network: {hidden: 16, kind: relu}
+training: {epochs: 30, batch: 25, optimizer: {kind: sgd}}
+method: grid
+metric: {name: validation.loss, goal: minimize}
+parameters:
+  training.optimizer.lr: {values: [0.001, 1.0]}
+";
+
+/// The best trial belongs to a point that is not the best.
+const LUCKY: &str = "
+name: lucky
+task: {kind: digits, pool: 2, train_size: 400, validation_size: 40, test_size: 40}
+network: {hidden: 16, kind: relu}
+training: {epochs: 8, batch: 25}
+method: grid
+parameters:
+  training.optimizer.lr: {values: [4.0e-3, 6.0e-3, 1.0e-2, 1.4e-2]}
+replicates: {seeds: [1, 2, 3, 4, 5, 6]}
+";
+
+/// The first line of the leaderboard.
+#[track_caller]
+fn leader(said: &Said) -> Vec<&str> {
+    let (_, board) = said.out.split_once("Leaderboard").unwrap();
+    board.lines().nth(2).unwrap().split_whitespace().collect()
+}
+
+/// The best point as `rheo status` has it.
+fn status(bench: &Bench) -> Value {
+    let status = bench.run(&["status", "last", "--output", "json"]).expect(0).json();
+    status["sweeps"][0]["best"].clone()
+}
+
+/// The best point as SQL has it.
+fn sql(bench: &Bench) -> Value {
+    bench.query("select * from points order by rank limit 1").remove(0)
+}
+
+/// Fails unless all three agree, and returns the point.
+#[track_caller]
+fn agreed(bench: &Bench, said: &Said) -> u64 {
+    let (status, sql, leader) = (status(bench), sql(bench), leader(said));
+    let point = sql["point"].as_u64().unwrap();
+    assert_eq!(status["point"], sql["point"], "{status} {sql}");
+    assert_eq!((&status["completed"], &status["seeds"]), (&sql["completed"], &sql["seeds"]));
+    let (mean, value) = (sql["mean"].as_f64().unwrap(), status["value"].as_f64().unwrap());
+    assert!((mean - value).abs() < 1e-12 * mean.abs(), "{mean} {value}");
+    assert_eq!(leader[..2], ["1".to_owned(), point.to_string()], "{leader:?}");
+    assert_eq!(leader[2], format!("{mean:.*}", leader[2].split('.').next_back().unwrap().len()));
+    point
+}
+
+#[test]
+fn u47_a_diverged_trial_never_stands_above_a_completed_one() {
+    let bench = Bench::default();
+    let said = bench.run(&["run", bench.file("win.yaml", DIVERGED)]).expect(0);
+    let trials = bench.query("select status, objective from trials order by trial");
+    assert_eq!([&trials[0]["status"], &trials[1]["status"]], ["completed", "diverged"]);
+    assert_eq!(agreed(&bench, &said), 0);
+    let board = said.out.split_once("Leaderboard").unwrap().1;
+    assert!(board.find("completed") < board.find("diverged"), "{board}");
+    let table = bench.run(&["status"]).expect(0).out;
+    let count = |column: &str| {
+        let [head, row] = [0, 1].map(|line| table.lines().nth(line).unwrap().split_whitespace());
+        let at = head.into_iter().position(|name| name == column).unwrap();
+        row.into_iter().nth(at).unwrap().to_owned()
+    };
+    assert_eq!(["DONE", "DIVERGED", "FAILED"].map(count), ["1", "1", "0"], "{table}");
+}
+
+#[test]
+fn u36_a_lucky_seed_does_not_win() {
+    let bench = Bench::default();
+    let said = bench.run(&["run", bench.file("lucky.yaml", LUCKY), "--workers", "2"]).expect(0);
+    let point = agreed(&bench, &said);
+    let sums = "select point, avg(objective) as mean, max(objective) as highest from trials \
+                group by point order by mean desc";
+    let points = bench.query(sums);
+    assert_eq!(points[0]["point"], point, "the point with the best mean");
+    let luckiest = points.iter().max_by(|a, b| {
+        let highest = |point: &Value| point["highest"].as_f64().unwrap();
+        highest(a).total_cmp(&highest(b))
+    });
+    assert_ne!(luckiest.unwrap()["point"], point, "the input shows a lucky seed\n{}", said.out);
+    // Its seeds are beside it.
+    assert_eq!(leader(&said)[4], "6/6", "{}", said.out);
+    let status = bench.run(&["status", "lucky"]).expect(0).out;
+    assert!(status.contains("6/6 seeds") && status.contains("seed 6"), "{status}");
+}
+
+#[test]
+fn u36_a_point_with_seeds_missing_is_not_best_while_a_completed_one_exists() {
+    let bench = Bench::default();
+    // One trial at a time, and one seed of the second point.
+    let file =
+        LUCKY.replace("lucky", "half").replace("[1, 2, 3, 4, 5, 6]", "[3, 5]") + "run_cap: 3\n";
+    let said = bench.run(&["run", bench.file("half.yaml", &file)]).expect(0);
+    assert_eq!(agreed(&bench, &said), 0);
+    let points = bench.query("select outcome, completed, seeds from points order by rank");
+    assert_eq!(points[1]["outcome"], "provisional", "{points:?}");
+    assert!(said.out.contains("1/2"), "{}", said.out);
+}
+
+#[test]
+fn tables_of_a_run_mix_no_hyperparameters() {
+    let bench = Bench::default();
+    let file = LUCKY
+        .replace("lucky", "two")
+        .replace("[4.0e-3, 6.0e-3, 1.0e-2, 1.4e-2]", "[1.0e-6, 1.0e-2]")
+        .replace("[1, 2, 3, 4, 5, 6]", "[1, 2]");
+    let said = bench.run(&["run", bench.file("two.yaml", &file), "--workers", "2"]).expect(0);
+    let best = bench.value("select avg(test_accuracy) from trials where point = 1").as_f64();
+    let all = bench.value("select avg(test_accuracy) from trials").as_f64();
+    let row = said.out.lines().find(|line| line.starts_with("digits")).unwrap();
+    let shown = row.split_whitespace().nth(6).and_then(|value| value.parse::<f64>().ok());
+    let off = |from: Option<f64>| (shown.unwrap() - from.unwrap()).abs();
+    assert!(off(best) < 1e-4, "{row} is not of the best point, {best:?}");
+    assert!(off(all) > 1e-3, "{row} is a mean over both points, {all:?}");
+}
