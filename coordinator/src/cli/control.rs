@@ -67,8 +67,11 @@ pub(super) async fn retry(global: &Global, args: &RetryArgs) -> Result<(), Failu
         (None, false, _) => Selection::Failed,
     };
     let (sweep, retried) = client.retry(&sweep, selection).await?;
-    let trials = if retried == 1 { "trial is" } else { "trials are" };
-    format::note(format!("{retried} {trials} queued again"));
+    format::note(match retried {
+        0 => format!("no trial of {} is to be tried again", sweep.name),
+        1 => "1 trial is queued again".to_owned(),
+        many => format!("{many} trials are queued again"),
+    });
     tell(global, &client, &[sweep])
 }
 

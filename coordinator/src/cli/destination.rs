@@ -183,7 +183,12 @@ impl Aside {
             .suffix(".new")
             // As if it were created under its name.
             .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(parent(&target))?;
+            .tempfile_in(parent(&target))
+            // Its own text names the file that nobody asked for.
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::Other => error,
+                kind => kind.into(),
+            })?;
         let (file, path) = file.into_parts();
         unfinished(|all| all.insert(path.to_path_buf()));
         Ok(Self { out: BufWriter::new(file), path, target, replaced })

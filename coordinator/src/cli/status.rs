@@ -76,7 +76,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
 pub(super) fn nobody_works(global: &Global) -> String {
     let rheo = global.rheo();
     format!(
-        "no coordinator runs here: `{rheo} run FILE` goes on on this machine, `{rheo} launch` on others"
+        "no coordinator runs here: `{rheo} run FILE` continues on this machine, `{rheo} launch` on others"
     )
 }
 
