@@ -4,6 +4,7 @@
 //! [`Coordinator::claim_places`] takes the places for the coordinator that starts. What lies there
 //! is removed only if nothing is lost with it, and set aside if the journal does not know it.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::app::{Coordinator, Error};
 use crate::clock::SystemClock;
 use crate::engine;
 use crate::health::tell_damage;
+use crate::paths;
 use crate::places;
 use crate::report::report;
 
@@ -185,7 +187,7 @@ impl Coordinator {
         if let Some(before) = before
             && before.state == owner.state
             && !self.is_inside(root)
-            && before.directory.join(JOURNAL_FILE).exists()
+            && self.is_original(&before.directory.join(JOURNAL_FILE))
         {
             let (root, owner) = (root.to_owned(), Box::new(before));
             return Err(owner::Error::Copied { root, owner }.into());
@@ -262,7 +264,14 @@ impl Coordinator {
     /// The state directory, from wherever a process runs.
     fn state_directory(&self) -> PathBuf {
         let state = &self.settings.state;
-        std::path::absolute(state).unwrap_or_else(|_| state.clone())
+        paths::resolve(state)
+    }
+
+    /// Whether a journal is there and not ours by another name, such as behind a link.
+    fn is_original(&self, journal: &Path) -> bool {
+        let file = |path: &Path| std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+        let found = file(journal);
+        found.is_some() && found != file(&self.settings.journal())
     }
 
     fn is_inside(&self, root: &Path) -> bool {

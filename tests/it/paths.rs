@@ -66,6 +66,8 @@ fn links_in_paths_are_followed() {
     check(&bench, "state", &["--results", "results/../r"]);
     assert!(bench.path().join("real-results/r/epochs").is_dir());
     assert!(!bench.path().join("r").exists());
+    // The state behind the link is the same state, and no copy of it.
+    check(&bench, "real-state", &[]);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::report::report;
 pub(super) struct Args {
     /// Directory of data files, which are checked: with it data that cannot be used are an error,
     /// without it, or with RHEO_DATA, a warning.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = super::path())]
     data: Option<PathBuf>,
 }
 

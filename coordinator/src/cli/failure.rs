@@ -57,7 +57,9 @@ impl Failure {
         match self {
             Self::Usage(error) | Self::Unreachable(error) | Self::Other(error) => error,
             Self::Mistakes(mistakes) => anyhow::Error::new(*mistakes),
-            Self::SweepFailed | Self::Interrupted | Self::Said(_) => anyhow::anyhow!("interrupted"),
+            Self::SweepFailed | Self::Interrupted | Self::Said(_) => {
+                anyhow::anyhow!("it ended early")
+            }
         }
     }
 

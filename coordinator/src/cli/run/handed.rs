@@ -33,10 +33,19 @@ pub(super) async fn run(session: &mut Session<'_>, client: &mut Client) -> Resul
         format::note(format!(
             "{name} was handed over and is run now: {left} trials (an interrupt stops it)"
         ));
-        let sweep = session.follow(client, slots, sweep).await?;
+        let followed = session.follow(client, slots, sweep).await;
         session.crew.leave().await;
-        let (ended, trials) = (sweep.counts.ended(), sweep.counts.trials);
-        format::note(format!("{name}: {ended} of {trials} trials have ended"));
+        match followed {
+            Ok(sweep) => {
+                let (ended, trials) = (sweep.counts.ended(), sweep.counts.trials);
+                format::note(format!("{name}: {ended} of {trials} trials have ended"));
+            }
+            // The outcome of the command is that of its own sweep.
+            Err(failure) => {
+                format::note(format!("{name} is given up here: {:#}", failure.into_error()));
+                refused.insert(name);
+            }
+        }
     }
     Ok(())
 }
