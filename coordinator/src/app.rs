@@ -120,7 +120,7 @@ pub struct Coordinator {
     /// The latest moment that the journal knew when it was opened.
     pub(crate) latest: Timestamp,
     /// This process on this state.
-    incarnation: IncarnationId,
+    pub(crate) incarnation: IncarnationId,
     /// Why it had to stop by itself, if it had to.
     pub(crate) fatal: Arc<OnceLock<String>>,
 }

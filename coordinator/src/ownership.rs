@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use rheo_core::id::IncarnationId;
 use rheo_core::sweep::State;
 use rheo_core::time::{Clock as _, Timestamp};
 use rheo_proto::access::JOURNAL_FILE;
@@ -40,6 +41,12 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
+    /// The start of the coordinator that claimed the directory before this one, if it is claimed.
+    fn last_incarnation(&self) -> Option<IncarnationId> {
+        let claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
+        claimed.as_ref()?.before.as_ref()?.incarnation
+    }
+
     /// Claims the directory, if that was not done.
     pub(crate) fn take(&self) -> Result<(), owner::Error> {
         let mut claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -47,6 +54,18 @@ impl Claim {
             *claimed = Some(self.owner.claim(&self.root, || self.is_known)?);
         }
         Ok(())
+    }
+}
+
+/// Takes a claim; false if the disk does not let it be taken now.
+fn taken(claim: &Claim) -> Result<bool, owner::Error> {
+    match claim.take() {
+        Err(error) if error.is_of_the_disk() => {
+            let error = report(&error);
+            tracing::warn!(error, "the directory is used when it can be written");
+            Ok(false)
+        }
+        taken => taken.map(|()| true),
     }
 }
 
@@ -120,10 +139,18 @@ impl Coordinator {
             return Ok(());
         }
         let strangers = self.dataset.strangers(&known(&results));
-        if strangers.map_err(|source| self.unusable(source))?.is_empty() {
+        let strangers = strangers.map_err(|source| self.unusable(source))?;
+        let (Some(first), place) = (strangers.first(), &self.places.results) else {
             return Ok(());
+        };
+        if let Place::Directory(root) = place
+            && !self.is_inside(root)
+            && Owner::of(root)?.is_none()
+        {
+            let (root, found) = (root.clone(), root.join(first));
+            return Err(owner::Error::Unowned { root, found }.into());
         }
-        Err(self.journal_lost(&self.places.results))
+        Err(self.journal_lost(place))
     }
 
     /// Refuses to begin anew in a directory in which nothing lies although the journal names parts
@@ -140,8 +167,6 @@ impl Coordinator {
     pub(crate) async fn claim_places(&self) -> Result<(), Error> {
         self.check_results_are_there()?;
         let state = self.state_directory();
-        // Remembered first: a bucket that was claimed under a name that is forgotten stays so.
-        self.places.remember(&self.settings.state)?;
         for place in [&self.places.results, &self.places.checkpoints] {
             let Place::Bucket(address) = place else { continue };
             let bucket = address.open().map_err(places::Error::Place)?;
@@ -150,39 +175,25 @@ impl Coordinator {
         }
         if let Place::Directory(root) = &self.places.results {
             let claim = self.claim(root, self.knows_results(root)?)?;
-            match claim.take() {
-                Err(error) if error.is_of_the_disk() => {
-                    let error = report(&error);
-                    tracing::warn!(
-                        error,
-                        "the results directory is claimed when it can be written"
-                    );
-                    self.sink.claim_later(claim);
-                }
-                taken => {
-                    taken?;
-                    self.sink.claimed(claim);
-                }
+            if taken(&claim)? {
+                self.sink.claimed(claim);
+            } else {
+                self.sink.claim_later(claim);
             }
         }
         if let Place::Directory(root) = &self.places.checkpoints {
             let claim = self.claim(root, self.knows_checkpoints(root).await?)?;
-            match claim.take() {
-                Err(error) if error.is_of_the_disk() => {
-                    tracing::warn!(error = report(&error), "the checkpoints are not claimed");
-                }
-                taken => {
-                    taken?;
-                    // Until the process ends.
-                    self.claims.lock().unwrap_or_else(PoisonError::into_inner).push(claim);
-                }
+            if taken(&claim)? {
+                // Until the process ends.
+                self.claims.lock().unwrap_or_else(PoisonError::into_inner).push(claim);
             }
         }
-        Ok(())
+        // Last: a place that was refused is not remembered against who corrects it.
+        Ok(self.places.remember(&self.settings.state)?)
     }
 
     fn claim(&self, root: &Path, is_known: bool) -> Result<Claim, Error> {
-        let owner = Owner::new(self.places.id, self.state_directory());
+        let owner = Owner::new(self.places.id, self.state_directory(), self.incarnation);
         let before = Owner::of(root)?.filter(|before| before.directory != owner.directory);
         if let Some(before) = before
             && before.state == owner.state
@@ -228,19 +239,27 @@ impl Coordinator {
     /// Removes checkpoints that were put and never committed, and those whose removal a crash
     /// prevented. Those that were put under another journal are set aside.
     pub(crate) async fn recover_checkpoints(&self) {
-        let is_claimed = match &self.places.checkpoints {
-            Place::Bucket(_) => true,
-            Place::Directory(_) => {
-                !self.claims.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        let last = {
+            let claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_bucket = matches!(self.places.checkpoints, Place::Bucket(_));
+            if claims.is_empty() && !is_bucket {
+                return;
             }
+            claims.iter().find_map(Claim::last_incarnation)
+        };
+        let view = move |state: &State| {
+            let is_known = last.is_none_or(|last| state.incarnations.contains(last));
+            (state.checkpoints(), is_known)
         };
         let Ok(stored) = self.checkpoints.list().await else { return };
-        let Ok(referenced) = self.handle.read(State::checkpoints).await else { return };
-        let ours_until = self.latest + SLACK;
+        let Ok((referenced, is_known)) = self.handle.read(view).await else { return };
+        // What was put under a start that the journal does not know is not of this history.
+        let ours_until = if is_known { self.latest + SLACK } else { Timestamp::default() };
         let unreferenced = stored.iter().filter(|stored| !referenced.contains(&stored.digest));
         let (mut count, mut place) = (0, None);
-        for stored in unreferenced.filter(|_| is_claimed) {
-            if stored.written <= ours_until {
+        for stored in unreferenced {
+            // A file of such a name that holds something else is nobody's checkpoint.
+            if stored.written <= ours_until && self.checkpoints.get(stored.digest).await.is_ok() {
                 self.remove_checkpoint(stored.digest).await;
                 continue;
             }

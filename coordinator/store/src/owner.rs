@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use rheo_core::id::StateId;
+use rheo_core::id::{IncarnationId, StateId};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,10 @@ pub struct Owner {
     pub state: StateId,
     /// The state directory, for people.
     pub directory: PathBuf,
+    /// The start of the coordinator that claimed it last. A journal that does not know it is older
+    /// than what lies in the directory.
+    #[serde(default)]
+    pub incarnation: Option<IncarnationId>,
     /// An explanation for people.
     #[serde(default)]
     pub about: String,
@@ -37,6 +41,8 @@ pub struct Owner {
 /// A directory that was claimed; dropped, others may claim it.
 #[derive(Debug)]
 pub struct Claimed {
+    /// The owner until then, if it had one.
+    pub before: Option<Owner>,
     /// Unlocked when the process ends, however it ends.
     _lock: File,
 }
@@ -68,7 +74,7 @@ pub enum Error {
     },
     /// Nobody owns it, and it is not empty.
     #[error(
-        "`{}` holds files that do not belong to this state, such as `{}`: choose an empty directory, or move them away",
+        "`{}` holds files that do not belong to this state, such as `{}`: choose an empty directory, or move them away; if they are this state's, its journal was lost: put it back",
         root.display(), found.display()
     )]
     Unowned {
@@ -129,10 +135,11 @@ fn at(path: &Path) -> impl Fn(io::Error) -> Error {
 }
 
 impl Owner {
-    /// The state `state` in `directory`.
-    pub fn new(state: StateId, directory: PathBuf) -> Self {
+    /// The state `state` in `directory`, whose coordinator has started as `incarnation`.
+    pub fn new(state: StateId, directory: PathBuf, incarnation: IncarnationId) -> Self {
+        let incarnation = Some(incarnation);
         let about = "The files in this directory belong to the state named here. Only its coordinator writes and removes files here.".to_owned();
-        Self { state, directory, about }
+        Self { state, directory, incarnation, about }
     }
 
     /// The owner of `root`, if it has one.
@@ -171,11 +178,11 @@ impl Owner {
             let owner = Box::new(found.unwrap_or_else(|| self.clone()));
             return Err(Error::Foreign { root: root.to_owned(), owner });
         }
-        if found.as_ref().is_none_or(|owner| owner.directory != self.directory) {
+        if found.as_ref() != Some(self) {
             self.write(&mut file).map_err(at(&path))?;
             File::open(root).and_then(|root| root.sync_all()).map_err(at(root))?;
         }
-        Ok(Claimed { _lock: file })
+        Ok(Claimed { before: found, _lock: file })
     }
 
     /// Writes the file in place, because the lock is on it.
@@ -231,7 +238,8 @@ mod tests {
     use super::*;
 
     fn owner(n: u128) -> Owner {
-        Owner::new(StateId(Uuid::from_u128(n)), format!("/states/{n}").into())
+        let incarnation = IncarnationId(Uuid::from_u128(n + 100));
+        Owner::new(StateId(Uuid::from_u128(n)), format!("/states/{n}").into(), incarnation)
     }
 
     #[test]
@@ -244,7 +252,9 @@ mod tests {
         assert!(matches!(owner(1).claim(&root, || true), Err(Error::InUse { .. })));
         drop(claimed);
         let moved = Owner { directory: "/moved".into(), ..owner(1) };
-        drop(moved.claim(&root, || false).unwrap());
+        let claimed = moved.claim(&root, || false).unwrap();
+        assert_eq!(claimed.before, Some(owner(1)));
+        drop(claimed);
         assert_eq!(Owner::of(&root).unwrap(), Some(moved.clone()));
         let refused = owner(2).claim(&root, || true).unwrap_err();
         assert!(matches!(&refused, Error::Foreign { owner, .. } if **owner == moved), "{refused}");
