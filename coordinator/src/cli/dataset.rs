@@ -14,14 +14,14 @@ use crate::report::report;
 
 /// What `preview` and `submit` are told of the data.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Args {
+pub(super) struct DataArgs {
     /// Directory of data files, which are checked: with it data that cannot be used are an error,
     /// without it, or with RHEO_DATA, a warning.
     #[arg(long, value_name = "DIR", value_parser = super::path())]
     data: Option<PathBuf>,
 }
 
-impl Args {
+impl DataArgs {
     /// Checks the data of a sweep that is not run here, or not by this command.
     pub(super) fn check(&self, planned: &Planned) -> Result<Vec<String>, Failure> {
         if self.data.is_some() {

@@ -20,7 +20,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 10)]
     trials: u64,
     #[command(flatten)]
-    data: dataset::Args,
+    data: dataset::DataArgs,
 }
 
 pub(super) fn run(global: &Global, args: &Args) -> Result<(), Failure> {

@@ -16,7 +16,7 @@ pub(super) struct Args {
     /// The sweep file.
     file: PathBuf,
     #[command(flatten)]
-    data: dataset::Args,
+    data: dataset::DataArgs,
 }
 
 /// Reads a sweep file and says what its author may not have meant.
