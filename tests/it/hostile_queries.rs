@@ -145,7 +145,10 @@ fn monsters() -> Vec<(String, Option<&'static str>)> {
         (format!("select {}", nest("case when true then ", "1", " end", 5_000)), Some("")),
         (nest("select * from (", "select 1", ")", 5_000), nested),
         (format!("select {}", nest("[", "1", "]", 20_000)), nested),
-        (format!("select cast(1 as {})", nest("array<", "int", ">", 5_000)), nested),
+        (
+            format!("select cast(1 as {})", nest("array<", "int", ">", 5_000)),
+            Some("`32` levels of nested types"),
+        ),
         (chain("select 1", " union all ", 8_000), Some("`500` SELECTs")),
         (chain("select 1", " union all ", 400), None),
         (format!("select 1 from trials{joins}"), Some("`200` tables")),
@@ -210,10 +213,6 @@ fn a_query_that_wants_gigabytes_ends_alone_and_names_its_limit() {
         ("select range(1, 2000000000)", memory),
         ("select array_agg(value) from generate_series(1, 1000000000)", memory),
         ("select string_agg(repeat('x', 1000), ',') from generate_series(1, 100000000)", memory),
-        (
-            "select distinct a.value * 7919 + b.value from generate_series(1, 100000) a, generate_series(1, 100000) b order by 1 desc",
-            memory,
-        ),
     ];
     for live in [true, false] {
         if !live {

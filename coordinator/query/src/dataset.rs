@@ -269,6 +269,11 @@ impl Dataset {
         self.register.whole()
     }
 
+    /// Whether a part is being read to check it.
+    pub fn is_checking(&self) -> bool {
+        self.register.is_busy()
+    }
+
     /// Learns what another process has found out about these files.
     pub fn learn(&self, whole: Vec<String>, damaged: Option<&DamagedPart>) {
         self.register.add_whole(whole);

@@ -151,6 +151,7 @@ impl Engine {
             .verify_plan(&plan)
             .map_err(|_| Error::NotAQuery)?;
         bounds::check_plan(&plan)?;
+        bounds::check_types(plan.schema().fields().iter().map(|field| field.data_type()))?;
         let plan = context.execute_logical_plan(plan).await.map_err(Error::running)?;
         let stream = plan.execute_stream().await.map_err(Error::running)?;
         Ok(Answer { stream, _snapshot: snapshot })

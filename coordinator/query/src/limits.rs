@@ -15,6 +15,7 @@
 //! | parameters (`$1`) | 0 | | refused before planning |
 //! | operators of the plan, all CTEs expanded | [`OPERATORS`] | | refused before optimising |
 //! | levels of the plan | [`DEPTH`] | | refused before optimising |
+//! | levels of nested types in an answer | [`TYPES`] | | refused before optimising |
 //! | memory of a query | [`Limits::memory`] | `RHEO_QUERY_MEMORY` | spills, then ends |
 //! | temporary files of a query | [`Limits::disk`] | | ends |
 //! | seconds of computing | [`Limits::time`] | `RHEO_QUERY_TIME` | ends |
@@ -33,6 +34,9 @@ pub const TEXT: usize = 256 << 10;
 /// Levels of nested expressions and subqueries in a statement, and of operators in a plan. A test
 /// runs a query of this depth on the stacks below, in a build without optimisation.
 pub const DEPTH: usize = 300;
+
+/// Levels of nested types in an answer. Readers of Arrow streams give up at twice as many.
+pub const TYPES: usize = 32;
 
 /// Tables that a query may name.
 pub const RELATIONS: usize = 200;

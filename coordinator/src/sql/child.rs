@@ -5,18 +5,20 @@
 //! process and nothing else. Stacks are large enough for every query that passes the bounds of
 //! `rheo-query`; what is nested deeper overflows here and nowhere else.
 
+use std::collections::BTreeSet;
 use std::fs::DirBuilder;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rheo_core::excerpt::message;
 use rheo_query::limits::{ERROR, PLANNER_STACK, STACK};
 use rheo_query::wire::Encoder;
-use rheo_query::{Engine, Pending, Snapshot, engine};
+use rheo_query::{Dataset, Engine, Pending, Snapshot, engine};
 use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit};
 
 use super::frame::{Frame, Kind, Order, Problem};
@@ -28,6 +30,9 @@ pub(crate) const ARGUMENT: &str = "query-process";
 
 /// How much less urgent queries are than the coordinator and workers of the machine.
 const NICENESS: i32 = 10;
+
+/// The time between two messages about parts that were read.
+const TOLD: Duration = Duration::from_secs(1);
 
 /// Threads that wait for files.
 const READERS: usize = 4;
@@ -90,13 +95,30 @@ fn answer(order: &Order, rows: Vec<Bytes>, scratch: Option<&Path>) -> io::Result
         .enable_all()
         .build()?;
     confine(order.memory as u64)?;
-    let mut out = io::stdout();
-    let end = match runtime.block_on(run(order, rows, scratch, &mut out)) {
+    say(&match runtime.block_on(run(order, rows, scratch)) {
         Ok(()) => Frame::End,
         Err(Trouble::Said(problem)) => Frame::Problem(problem),
         Err(Trouble::NobodyListens(error)) => return Err(error),
-    };
-    end.write(&mut out)
+    })
+}
+
+/// Sends a frame as a whole: there are two threads that do.
+fn say(frame: &Frame) -> io::Result<()> {
+    frame.write(&mut io::stdout().lock())
+}
+
+/// Says which parts were read and found whole, as long as this process lives: the next query need
+/// not read them again, even if this one is ended, and to have done it is not its fault.
+fn tell_checked(dataset: &Dataset) {
+    let mut told = BTreeSet::new();
+    loop {
+        std::thread::park_timeout(TOLD);
+        let mut new = dataset.checked();
+        new.retain(|path| told.insert(path.clone()));
+        if (!new.is_empty() || dataset.is_checking()) && say(&Frame::Checked(new)).is_err() {
+            return;
+        }
+    }
 }
 
 /// Bounds the memory of this process to what it has now and `memory` bytes.
@@ -117,12 +139,7 @@ enum Trouble {
     NobodyListens(io::Error),
 }
 
-async fn run(
-    order: &Order,
-    rows: Vec<Bytes>,
-    scratch: Option<&Path>,
-    out: &mut io::Stdout,
-) -> Result<(), Trouble> {
+async fn run(order: &Order, rows: Vec<Bytes>, scratch: Option<&Path>) -> Result<(), Trouble> {
     let failed = |error: &dyn std::error::Error| problem(Kind::Failed, error);
     let place = order.place().map_err(|error| failed(&error))?;
     let dataset = app::dataset(&place).map_err(|error| failed(&error))?;
@@ -142,35 +159,31 @@ async fn run(
         retractions: order.retractions.clone(),
         contests: order.contests.clone(),
     };
-    let answered = tell_rows(&engine, snapshot, &order.sql, out).await;
-    // The coordinator need not have these read again.
-    Frame::Checked(dataset.checked()).write(out).map_err(Trouble::NobodyListens)?;
+    let beside = dataset.clone();
+    std::thread::spawn(move || tell_checked(&beside));
+    let answered = tell_rows(&engine, snapshot, &order.sql).await;
+    say(&Frame::Checked(dataset.checked())).map_err(Trouble::NobodyListens)?;
     answered
 }
 
-async fn tell_rows(
-    engine: &Engine,
-    snapshot: Snapshot,
-    sql: &str,
-    out: &mut io::Stdout,
-) -> Result<(), Trouble> {
+async fn tell_rows(engine: &Engine, snapshot: Snapshot, sql: &str) -> Result<(), Trouble> {
     let failed = |error: &dyn std::error::Error| problem(Kind::Failed, error);
     let mut answer = engine.query(snapshot, sql).await.map_err(|error| refused(&error))?;
     let mut encoder = Encoder::new(&answer.schema()).map_err(|error| failed(&error))?;
     // At once, so that a query that is in order is known to be before it has rows.
-    send(encoder.begin(), out)?;
+    send(encoder.begin())?;
     while let Some(rows) = answer.next().await {
         let rows = rows.map_err(|error| refused(&error))?;
-        send(encoder.encode(&rows).map_err(|error| failed(&error))?, out)?;
+        send(encoder.encode(&rows).map_err(|error| failed(&error))?)?;
     }
-    send(encoder.finish().map_err(|error| failed(&error))?, out)
+    send(encoder.finish().map_err(|error| failed(&error))?)
 }
 
-fn send(pieces: Vec<Bytes>, out: &mut io::Stdout) -> Result<(), Trouble> {
+fn send(pieces: Vec<Bytes>) -> Result<(), Trouble> {
     for piece in pieces {
-        Frame::Piece(piece).write(out).map_err(Trouble::NobodyListens)?;
+        say(&Frame::Piece(piece)).map_err(Trouble::NobodyListens)?;
     }
-    out.flush().map_err(Trouble::NobodyListens)
+    Ok(())
 }
 
 fn refused(error: &engine::Error) -> Trouble {
@@ -189,5 +202,8 @@ fn refused(error: &engine::Error) -> Trouble {
 }
 
 fn problem(kind: Kind, error: &dyn std::error::Error) -> Trouble {
-    Trouble::Said(Problem { kind, text: message(&report(error), ERROR), damaged: None })
+    let text = report(error);
+    // The planner asks everybody to report what hostile queries make of it.
+    let text = text.split(" This issue was likely caused by").next().unwrap_or_default();
+    Trouble::Said(Problem { kind, text: message(text, ERROR), damaged: None })
 }

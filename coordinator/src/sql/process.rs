@@ -140,9 +140,14 @@ impl Process {
     /// gone.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Status> {
         loop {
+            let begin = Instant::now();
             match self.read().await? {
                 Frame::Piece(piece) => return Ok(Some(piece)),
-                Frame::Checked(parts) => self.dataset.learn(parts, None),
+                Frame::Checked(parts) => {
+                    // Parts are read as a whole once after a start, which no query is to pay for.
+                    self.left += begin.elapsed();
+                    self.dataset.learn(parts, None);
+                }
                 Frame::Problem(problem) => {
                     self.end().await;
                     return Err(self.refused(problem));

@@ -117,10 +117,16 @@ impl Register {
         cell.is_some_and(|cell| *lock(&cell))
     }
 
-    /// The paths of the parts that were found whole.
+    /// The paths of the parts that were found whole, without those that are being read.
     pub(super) fn whole(&self) -> Vec<String> {
         let checked = lock(&self.checked).clone();
-        checked.into_iter().filter(|(_, cell)| *lock(cell)).map(|(path, _)| path).collect()
+        let is_whole = |cell: &Arc<Mutex<bool>>| cell.try_lock().is_ok_and(|is_whole| *is_whole);
+        checked.into_iter().filter(|(_, cell)| is_whole(cell)).map(|(path, _)| path).collect()
+    }
+
+    /// Whether a part is being read.
+    pub(super) fn is_busy(&self) -> bool {
+        lock(&self.checked).values().any(|cell| cell.try_lock().is_err())
     }
 
     /// Remembers that another process found the parts at these paths whole.

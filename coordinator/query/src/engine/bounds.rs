@@ -6,6 +6,7 @@
 
 use std::ops::ControlFlow;
 
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNodeRecursion, TreeNodeVisitor};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::LogicalPlan;
@@ -15,7 +16,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::Error;
-use crate::limits::{DEPTH, OPERATORS, RELATIONS, SELECTS, TEXT};
+use crate::limits::{DEPTH, OPERATORS, RELATIONS, SELECTS, TEXT, TYPES};
 
 /// A bound that a query exceeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -70,6 +71,12 @@ const DEEP_PLAN: Excess = Excess {
     limit: DEPTH,
     what: "levels of operators",
     remedy: "nest fewer subqueries and common table expressions, or ask several queries",
+};
+
+const DEEP_TYPES: Excess = Excess {
+    limit: TYPES,
+    what: "levels of nested types in its answer",
+    remedy: "select fields of structs and elements of lists",
 };
 
 /// Refuses SQL that is too long to be read.
@@ -170,6 +177,35 @@ pub(super) fn check_plan(plan: &LogicalPlan) -> Result<(), Error> {
     let mut extent = Extent::default();
     plan.visit_with_subqueries(&mut extent).map_err(|error| Error::invalid(&error))?;
     extent.excess.map_or(Ok(()), |excess| Err(Error::Excess(excess)))
+}
+
+/// Refuses an answer whose types are too deep to be passed on.
+pub(super) fn check_types<'t>(types: impl IntoIterator<Item = &'t DataType>) -> Result<(), Error> {
+    let mut level: Vec<&DataType> = types.into_iter().collect();
+    for _ in 0..=TYPES {
+        level = level.into_iter().flat_map(inner).collect();
+        if level.is_empty() {
+            return Ok(());
+        }
+    }
+    Err(Error::Excess(DEEP_TYPES))
+}
+
+/// The types of which a type is made.
+fn inner(outer: &DataType) -> Vec<&DataType> {
+    match outer {
+        DataType::List(field)
+        | DataType::LargeList(field)
+        | DataType::FixedSizeList(field, _)
+        | DataType::ListView(field)
+        | DataType::LargeListView(field)
+        | DataType::Map(field, _) => vec![field.data_type()],
+        DataType::Struct(fields) => fields.iter().map(|field| field.data_type()).collect(),
+        DataType::Union(fields, _) => fields.iter().map(|(_, field)| field.data_type()).collect(),
+        DataType::Dictionary(key, value) => vec![key, value],
+        DataType::RunEndEncoded(ends, values) => vec![ends.data_type(), values.data_type()],
+        _ => Vec::new(),
+    }
 }
 
 #[derive(Default)]
