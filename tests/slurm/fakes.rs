@@ -131,6 +131,27 @@ fi{SBATCH}"#
 }
 
 #[test]
+fn the_queue_shows_fleet_and_number_of_each_job_in_eight_characters() {
+    let fakes = Fakes::new(&[]);
+    fakes.bench.file("small.yaml", SMALL);
+    for name in ["slurm", "a-fleet-with-a-long-name"] {
+        fakes.rheo(&["launch", "slurm", "small.yaml", "--max", "2", "--name", name]).expect(0);
+    }
+    wait_for("four jobs", || (fakes.jobs().len() == 4).then_some(()));
+    let names = fakes.jobs().into_iter().map(|job| {
+        let line = fs::read_to_string(job).unwrap();
+        let name = line.trim().rsplit('|').next().unwrap();
+        name.chars().take(8).collect::<String>()
+    });
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    assert_eq!(names, ["a-flee-1", "a-flee-2", "slurm-1-", "slurm-2-"]);
+    fakes.wait_until_told("wait in the queue: Resources");
+    let pilots = fakes.rheo(&["launch", "list", "slurm", "--output", "json"]).expect(0).json();
+    assert_eq!(pilots[0]["pilots"].as_array().unwrap().len(), 2, "found again by their names");
+}
+
+#[test]
 fn u16_while_the_queue_cannot_be_seen_nothing_is_submitted_and_nothing_is_forgotten() {
     let fakes = Fakes::new(&[]);
     fakes.launch("2");

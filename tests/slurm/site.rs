@@ -134,19 +134,19 @@ impl Site {
     /// Jobs of pilots that have not ended.
     pub(crate) fn pilots(&self) -> Vec<String> {
         let live = self.queue("PENDING,RUNNING,COMPLETING,CONFIGURING,SUSPENDED", "%i %j");
-        let ours = live.into_iter().filter(|line| line.contains(" rheo-slurm-"));
+        let ours = live.into_iter().filter(|line| line.contains(" slurm-"));
         ours.map(|line| line.split(' ').next().unwrap().to_owned()).collect()
     }
 
     /// How many jobs of pilots there ever were; clusters of tests forget none.
     pub(crate) fn jobs_ever(&self) -> usize {
-        self.queue("all", "%j").iter().filter(|name| name.starts_with("rheo-slurm-")).count()
+        self.queue("all", "%j").iter().filter(|name| name.starts_with("slurm-")).count()
     }
 
     /// Names of pilots that more than one job has.
     pub(crate) fn tags_twice(&self) -> Vec<String> {
         let mut names = self.queue("all", "%j");
-        names.retain(|name| name.starts_with("rheo-slurm-"));
+        names.retain(|name| name.starts_with("slurm-"));
         names.sort();
         let twice = names.windows(2).filter(|pair| pair[0] == pair[1]);
         twice.map(|pair| pair[0].clone()).collect()

@@ -1,9 +1,10 @@
 //! Slurm: a pilot is a batch job that runs one worker on each of its nodes, or one for each GPU.
 //!
 //! Nothing but `sbatch`, `squeue`, `scancel` and, where it works, `sacct` is used, and no job arrays.
-//! All pilots are looked at with one `squeue`. A job carries the tag of its pilot as its name, and is
-//! found by it again when the answer of `sbatch` was lost.
+//! All pilots are looked at with one `squeue`. A job carries a name that follows from the tag of its
+//! pilot, and is found by it again when the answer of `sbatch` was lost.
 
+mod name;
 mod queue;
 mod script;
 mod settings;
@@ -80,7 +81,7 @@ impl crate::Launcher for Launcher {
         if !said.ok {
             return Err(Error::Unavailable(format!("`squeue` failed: {}", said.err)));
         }
-        let jobs = queue::parse(&said.out)?;
+        let jobs = queue::parse(&said.out, pilots)?;
         let mut sights = BTreeMap::new();
         let mut doubled = Vec::new();
         let mut gone = Vec::new();
@@ -131,7 +132,8 @@ impl crate::Launcher for Launcher {
         for pilot in pilots {
             let Some(handle) = &pilot.handle else {
                 let user = rustix::process::getuid().as_raw();
-                let by_name = [format!("--name={}", pilot.tag), format!("--user={user}")];
+                let by_name =
+                    [format!("--name={}", name::of_job(&pilot.tag)), format!("--user={user}")];
                 run("scancel", &by_name, None, DEADLINE).await?;
                 continue;
             };

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use rheo_core::fleet::{Cause, Sight};
 
+use super::name;
 use crate::{Error, Known};
 
 /// Fields of `squeue`: id, state, reason, name. The name is last and ours has no separator in it.
@@ -48,7 +49,8 @@ fn state(name: &str) -> Option<State> {
 }
 
 /// The answer of `squeue`.
-pub(super) fn parse(text: &str) -> Result<Vec<Job>, Error> {
+pub(super) fn parse(text: &str, pilots: &[Known]) -> Result<Vec<Job>, Error> {
+    let is_ours = |name: &str| pilots.iter().any(|pilot| is_of(name, pilot));
     let malformed = |line: &str| {
         Error::Unavailable(format!("`squeue` said something that is not understood: `{line}`"))
     };
@@ -61,7 +63,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Job>, Error> {
         };
         // Jobs of others may be arrays and whatever else; only ours must be understood.
         let Some(state) = state(named) else {
-            return if name.starts_with("rheo-") { Err(malformed(line)) } else { Ok(None) };
+            return if is_ours(name) { Err(malformed(line)) } else { Ok(None) };
         };
         let (id, reason, name) = (id.to_owned(), reason.to_owned(), name.to_owned());
         Ok(Some(Job { id, state, reason, name }))
@@ -70,9 +72,14 @@ pub(super) fn parse(text: &str) -> Result<Vec<Job>, Error> {
     lines.filter_map(|line| job(line).transpose()).collect()
 }
 
+/// Whether a job of this name is that of a pilot. Jobs of older versions have its tag as their name.
+fn is_of(job: &str, pilot: &Known) -> bool {
+    job == name::of_job(&pilot.tag) || job == pilot.tag
+}
+
 /// Where a pilot is, and further jobs of its name that live.
 pub(super) fn find(jobs: &[Job], pilot: &Known) -> (Sight, Vec<String>) {
-    let ours = || jobs.iter().filter(|job| job.name == pilot.tag);
+    let ours = || jobs.iter().filter(|job| is_of(&job.name, pilot));
     let living = || ours().filter(|job| !matches!(job.state, State::Ended(_)));
     let known = living().find(|job| pilot.handle.as_ref() == Some(&job.id));
     let chosen = known.or_else(|| living().next());
@@ -181,9 +188,10 @@ mod tests {
 
     #[test]
     fn every_state_of_a_job_is_understood() {
-        let name = "rheo-slurm-0123456789-3";
+        let name = "slurm-3-0123456789";
         let sight = |state: &str, reason: &str| {
-            let jobs = parse(&format!("17|{state}|{reason}|{name}\n")).unwrap();
+            let text = format!("17|{state}|{reason}|{name}\n");
+            let jobs = parse(&text, &[pilot(None)]).unwrap();
             find(&jobs, &pilot(None)).0
         };
         let handle = || "17".to_owned();
@@ -212,12 +220,14 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_not_understood_is_no_answer() {
-        for text in
-            ["slurm_load_jobs error: Socket timed out", "17|RUNNING", "17|MELTING|None|rheo-a-0-1"]
-        {
-            assert!(matches!(parse(text), Err(Error::Unavailable(_))), "{text}");
+        for text in [
+            "slurm_load_jobs error: Socket timed out",
+            "17|RUNNING",
+            "17|MELTING|None|slurm-3-0123456789",
+        ] {
+            assert!(matches!(parse(text, &[pilot(None)]), Err(Error::Unavailable(_))), "{text}");
         }
-        assert_eq!(parse("3_[1-4]|FANCY|x|somebody's").unwrap(), []);
+        assert_eq!(parse("3_[1-4]|FANCY|x|somebody's", &[pilot(None)]).unwrap(), []);
     }
 
     #[test]
@@ -225,7 +235,7 @@ mod tests {
         let name = "rheo-slurm-0123456789-3";
         let text =
             format!("17|FAILED|None|{name}\n18|PENDING|Priority|{name}\n19|RUNNING|None|{name}\n");
-        let jobs = parse(&text).unwrap();
+        let jobs = parse(&text, &[pilot(None)]).unwrap();
         let (sight, extra) = find(&jobs, &pilot(Some("19")));
         assert_eq!(
             (sight, extra),

@@ -1,7 +1,7 @@
 //! The job script of a pilot: the template that people can submit by hand, with what one pilot needs
 //! put between its marks.
 
-use super::Settings;
+use super::{Settings, name};
 use crate::Order;
 
 /// The template.
@@ -13,7 +13,7 @@ const MARK: &str = "# >>> setup\n";
 /// Arguments of `sbatch` for a pilot. What the user gave comes last, and wins.
 pub(super) fn options(settings: &Settings, order: &Order) -> Vec<String> {
     let mut options = vec![
-        format!("--job-name={}", order.tag),
+        format!("--job-name={}", name::of_job(&order.tag)),
         format!("--output={}", log(settings, &order.tag)),
         format!("--chdir={}", settings.state.display()),
         format!("--nodes={}", settings.nodes.max(1)),
