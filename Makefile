@@ -8,13 +8,19 @@ export PATH := $(RHEO_CACHE)/tools/bin:$(PATH)
 FEATURES ?= rheo-coordinator/s3
 with := --features "$(FEATURES)"
 
-.PHONY: help libtorch demo test test-slurm test-kubernetes check bench bench-sweep test-core e2e bless
+PREFIX ?= $(HOME)/.local
+
+.PHONY: help libtorch install demo test test-slurm test-kubernetes check bench bench-sweep test-core e2e bless
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
 libtorch: ## Put libtorch at .libtorch, or check the one in LIBTORCH
 	@deploy/libtorch.sh
+
+install: libtorch ## Install the programs and the libraries they need below PREFIX (~/.local)
+	cargo build --locked --release --bins $(with)
+	deploy/install.sh target/release "$(PREFIX)"
 
 demo: libtorch ## Train the three kinds of networks on two workers and look at the results
 	cargo build --locked --quiet --bins $(with)

@@ -1,10 +1,12 @@
-//! Lets the binary find libtorch without LD_LIBRARY_PATH: its directory is written into it.
+//! Lets the binary find libtorch without LD_LIBRARY_PATH. It looks beside itself first, where
+//! `make install` puts the libraries, and then where libtorch was when the binary was built.
 
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     if std::env::var_os("CARGO_FEATURE_TORCH").is_none() {
         return;
     }
+    println!("cargo:rustc-link-arg-bins=-Wl,-rpath,$ORIGIN/../lib/rheobase");
     let libtorch = std::env::var_os("LIBTORCH").map(std::path::PathBuf::from);
     if let Some(library) = libtorch.and_then(|path| path.join("lib").canonicalize().ok()) {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{}", library.display());
