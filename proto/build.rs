@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use prost::Message as _;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let files =
-        ["common", "worker", "sweep", "fleet"].map(|name| format!("rheobase/v1/{name}.proto"));
+    let files = ["common", "worker", "sweep", "fleet", "admin"]
+        .map(|name| format!("rheobase/v1/{name}.proto"));
     let descriptors = protox::compile(&files, ["."])?;
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     std::fs::write(out.join("rheobase.v1.bin"), descriptors.encode_to_vec())?;

@@ -123,6 +123,8 @@ pub struct Coordinator {
     pub(crate) incarnation: IncarnationId,
     /// Why it had to stop by itself, if it had to.
     pub(crate) fatal: Arc<OnceLock<String>>,
+    /// Cancelled when somebody asks this process to end.
+    pub(crate) shutdown: CancellationToken,
 }
 
 /// A state directory that was opened and not yet started.
@@ -227,8 +229,8 @@ impl Coordinator {
         let live = Live::default();
         let (drop, dropped) = mpsc::unbounded_channel();
         let carry_out = carry_out(live.clone(), sink.clone(), drop);
-        let running = engine::start(Arc::clone(&journal), Arc::clone(&backlog), clock, carry_out);
-        let running = running.map_err(journal_error)?;
+        let stores = (Arc::clone(&journal), Arc::clone(&backlog), live.clone());
+        let running = engine::start(stores, clock, carry_out).map_err(journal_error)?;
         places.id = running.found.id.unwrap_or(places.id);
         let sql = Sql::new(
             (places.results.clone(), Arc::clone(&dataset)),
@@ -248,6 +250,7 @@ impl Coordinator {
             backlog,
             settings: Arc::new(settings),
             fatal: Arc::default(),
+            shutdown: CancellationToken::new(),
             places: Arc::new(places),
             claims: Arc::default(),
             latest: running.found.latest,
@@ -360,10 +363,15 @@ fn carry_out(
         Effect::WakeWorkers => live.wake_workers(),
         Effect::SweepChanged(_) => live.changed(),
         Effect::AttemptBegan(attempt, at) => live.attempt_began(&attempt, at),
-        Effect::AttemptEnded { attempt, is_done, at } => live.attempt_ended(&attempt, is_done, at),
+        Effect::AttemptEnded { attempt, is_done, at } => {
+            live.forget_log(&attempt);
+            live.attempt_ended(&attempt, is_done, at);
+        }
         Effect::TrialEnded(trial) => live.trial_ended(trial),
         Effect::FlushSweep(sweep) => sink.finish(sweep),
         Effect::Reconcile => live.fleets().notify_one(),
+        Effect::SweepDeleted(sweep) => live.sweep_deleted(&sweep),
+        Effect::WorkerForgotten(worker) => live.worker_forgotten(worker),
         Effect::DropCheckpoint(digest) => {
             // While the coordinator stops nobody listens; the next start removes what is left.
             let _ = drop.send(digest);

@@ -11,11 +11,14 @@ mod config;
 mod control;
 mod data;
 mod dataset;
+mod delete;
 mod destination;
+mod du;
 mod env;
 mod failure;
 mod format;
 mod launch;
+mod logs;
 mod offline;
 mod point;
 mod preview;
@@ -28,12 +31,14 @@ mod select;
 mod serve;
 mod show;
 mod status;
+mod stop;
 mod submit;
 mod summary;
 mod trials;
 mod verify;
 mod wait;
 mod watch;
+mod workers;
 mod zone;
 
 use std::path::{Path, PathBuf};
@@ -109,6 +114,10 @@ enum Command {
     Trials(trials::Args),
     /// Show everything about a trial.
     Show(show::Args),
+    /// Print what the attempts of a trial logged, and how they ended.
+    Logs(logs::Args),
+    /// List the workers that are known, and what they hold.
+    Workers,
     /// Follow a sweep until it ends.
     Watch(watch::Args),
     /// Wait until a sweep has ended; exit with 1 if any of its trials is left failed or cancelled.
@@ -121,6 +130,12 @@ enum Command {
     Cancel(control::Args),
     /// Try failed trials again, as new attempts.
     Retry(control::RetryArgs),
+    /// Delete sweeps with their results and checkpoints; their names are free again.
+    Delete(delete::Args),
+    /// Show what the state takes on disk, by sweep.
+    Du,
+    /// End the coordinator that runs here, such as the one that `launch` started.
+    Stop,
     /// Start workers here, on Slurm or on Kubernetes, as many as there is work for.
     #[command(subcommand)]
     Launch(launch::Command),
@@ -236,12 +251,17 @@ impl Cli {
             Command::Status(args) => status::run(&global, &args).await,
             Command::Trials(args) => trials::run(&global, &args).await,
             Command::Show(args) => show::run(&global, &args).await,
+            Command::Logs(args) => logs::run(&global, &args).await,
+            Command::Workers => workers::run(&global).await,
             Command::Watch(args) => watch::run(&global, &args).await,
             Command::Wait(args) => wait::run(&global, &args).await,
             Command::Pause(args) => control::pause(&global, &args).await,
             Command::Resume(args) => control::resume(&global, &args).await,
             Command::Cancel(args) => control::cancel(&global, &args).await,
             Command::Retry(args) => control::retry(&global, &args).await,
+            Command::Delete(args) => delete::run(&global, &args).await,
+            Command::Du => du::run(&global).await,
+            Command::Stop => stop::run(&global).await,
             Command::Launch(command) => launch::run(&global, command).await,
             Command::Query(args) => query::run(&global, &args).await,
             Command::Verify(args) => verify::run(&global, &args).await,

@@ -1,6 +1,7 @@
 //! How the command line speaks to a coordinator: over the network, or, where none runs, to the state
 //! directory at rest through the same protocol in this process. One way, so both behave alike.
 
+mod admin;
 mod fleet;
 
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use rheo_core::trainer::Progress;
 use rheo_proto::access::{Access, Bearer, SERVER_FILE, Secured};
 use rheo_proto::refusal::Refusal;
 use rheo_proto::server_file::ServerFile;
+use rheo_proto::v1::admin_service_client::AdminServiceClient;
 use rheo_proto::v1::fleet_service_client::FleetServiceClient;
 use rheo_proto::v1::sweep_service_client::SweepServiceClient;
 use rheo_proto::v1::worker_service_client::WorkerServiceClient;
@@ -29,6 +31,7 @@ use uuid::Uuid;
 use crate::app::{self, Coordinator, Opened, Settings};
 use crate::grpc;
 use crate::tls::Gate;
+pub(crate) use admin::{Ending, RunningAttempt};
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -57,6 +60,7 @@ pub(crate) struct Client {
     inner: SweepServiceClient<Secured>,
     workers: WorkerServiceClient<Secured>,
     fleets: FleetServiceClient<Secured>,
+    admin: AdminServiceClient<Secured>,
     /// Whether a coordinator runs: nothing will happen to what is submitted otherwise.
     pub is_live: bool,
     /// What a coordinator that died has left, if none runs.
@@ -246,8 +250,10 @@ impl Client {
             .max_encoding_message_size(MAX_MESSAGE);
         let workers = WorkerServiceClient::with_interceptor(channel.clone(), bearer.clone())
             .max_decoding_message_size(MAX_MESSAGE);
-        let fleets = FleetServiceClient::with_interceptor(channel, bearer);
-        Self { inner, workers, fleets, is_live: true, left: None }
+        let fleets = FleetServiceClient::with_interceptor(channel.clone(), bearer.clone());
+        let admin = AdminServiceClient::with_interceptor(channel, bearer)
+            .max_decoding_message_size(MAX_MESSAGE);
+        Self { inner, workers, fleets, admin, is_live: true, left: None }
     }
 
     /// Submits the text of a sweep file; says whether the sweep is new.

@@ -1,11 +1,14 @@
 //! What is stored together with an event: the rows that came with it, and the rows of `trials` and
 //! `attempts` that follow from it. One transaction, so an ended trial and its row are never apart.
 
-use rheo_core::id::{TrialId, WorkerId};
+use rheo_core::id::{AttemptId, TrialId, WorkerId};
+use rheo_core::log::LogLine;
 use rheo_core::row::Batch;
 use rheo_core::sweep::{Event, Reopened, State, Worker};
-use rheo_query::{AttemptRow, Keys, TrialRow, encode_attempts, encode_trials};
+use rheo_query::{AttemptRow, Keys, TrialRow, encode_attempts, encode_logs, encode_trials};
 use rheo_store::{Blob, Entry};
+
+use crate::live::Live;
 
 /// The entries for `events`, which one command caused and `state` includes; `blobs` are the rows
 /// that came with the command.
@@ -13,6 +16,7 @@ pub(crate) fn entries(
     state: &State,
     events: &[Event],
     mut blobs: Vec<Blob>,
+    live: &Live,
 ) -> Result<Vec<Entry>, rheo_query::Error> {
     let mut entries = Vec::with_capacity(events.len());
     for (index, event) in events.iter().enumerate() {
@@ -20,6 +24,10 @@ pub(crate) fn entries(
         match event {
             Event::Committed { .. } => entry.blobs = std::mem::take(&mut blobs),
             Event::AttemptEnded { attempt, .. } => {
+                // The last lines of its log, unless a last commit brought them.
+                entry.blobs.append(&mut blobs);
+                let lines = live.unrecorded_log(attempt);
+                entry.blobs.extend(log_blob(state, attempt, &lines)?);
                 let row = attempt_row(state, event).map(|row| encode_attempts(&[row]));
                 entry.blobs.extend(blob(&attempt.trial, row)?);
             }
@@ -39,11 +47,27 @@ pub(crate) fn entries(
                 entry.erased = erased.collect();
                 entry.damaged.clone_from(parts);
             }
+            Event::SweepDeleted { sweep, .. } => entry.deleted = Some(sweep.clone()),
             _ => {}
         }
         entries.push(entry);
     }
     Ok(entries)
+}
+
+/// Lines of the log of an attempt as rows.
+pub(crate) fn log_blob(
+    state: &State,
+    attempt: &AttemptId,
+    lines: &[LogLine],
+) -> Result<Option<Blob>, rheo_query::Error> {
+    let trial = &attempt.trial;
+    let planned = state.sweeps.get(&trial.sweep).and_then(|sweep| {
+        Some((sweep, sweep.planned.trial(&sweep.history, trial.index).ok()?.config))
+    });
+    let Some((sweep, config)) = planned.filter(|_| !lines.is_empty()) else { return Ok(None) };
+    let number = sweep.attempt_count(attempt.number);
+    blob(trial, Some(encode_logs(&Keys::new(trial.index, &config), number, lines)))
 }
 
 fn blob(
@@ -72,7 +96,7 @@ fn attempt_row(state: &State, event: &Event) -> Option<AttemptRow> {
     let epoch = |epoch: u32| i32::try_from(epoch).unwrap_or(i32::MAX);
     Some(AttemptRow {
         keys: Keys::new(index, &config),
-        attempt: attempt.number,
+        attempt: sweep.attempt_count(attempt.number),
         outcome: outcome.name().to_owned(),
         worker: *worker,
         host: machine.host,
@@ -110,7 +134,7 @@ fn trial_row(state: &State, event: &Event, before: &[Event]) -> Option<TrialRow>
         objective: done.objective,
         metrics: metrics.clone(),
         summary: summary.as_deref().cloned(),
-        attempts: done.attempt,
+        attempts: sweep.attempt_count(done.attempt),
         started: (done.attempt > 0).then_some(done.started),
         ended: *at,
         host: machine.map(|info| info.host.clone()),

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::derived;
+use crate::live::Live;
 use crate::report::report;
 use crate::sink::Backlog;
 use crate::throttle::Throttle;
@@ -119,6 +120,7 @@ struct Engine {
     /// False after a failed write, until the state is rebuilt.
     sound: bool,
     backlog: Arc<Backlog>,
+    live: Live,
     carry_out: Box<dyn Fn(Effect) + Send>,
 }
 
@@ -144,8 +146,7 @@ pub(crate) struct Found {
 /// Starts the engine on the state that `journal` holds. It calls `carry_out` with what it wants done
 /// outside, which must not wait for anything; whoever sees a state finds its effects carried out.
 pub(crate) fn start(
-    journal: Arc<dyn Journal>,
-    backlog: Arc<Backlog>,
+    (journal, backlog, live): (Arc<dyn Journal>, Arc<Backlog>, Live),
     clock: impl FnOnce(Timestamp) -> Arc<dyn Clock>,
     carry_out: impl Fn(Effect) + Send + 'static,
 ) -> Result<Running, rheo_store::Error> {
@@ -164,6 +165,7 @@ pub(crate) fn start(
         throttle: Throttle::default(),
         sound: true,
         backlog,
+        live,
         carry_out: Box::new(carry_out),
     };
     let run = move || {
@@ -218,7 +220,7 @@ impl Engine {
                 Some(command) => execute(&mut self.state, &command, now),
             };
             if let Ok(events) = &result {
-                match derived::entries(&self.state, events, blobs) {
+                match derived::entries(&self.state, events, blobs, &self.live) {
                     Ok(derived) => entries.extend(derived),
                     Err(error) => failed = Some(report(&error)),
                 }

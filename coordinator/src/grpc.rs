@@ -1,5 +1,6 @@
 //! The protocol, served. Handlers convert at the door, ask the engine, and convert back.
 
+mod admin;
 mod fleet;
 mod sweep;
 mod verify;
@@ -9,6 +10,7 @@ use std::io;
 use std::time::Duration;
 
 use rheo_proto::refusal::{self, Reason};
+use rheo_proto::v1::admin_service_server::AdminServiceServer;
 use rheo_proto::v1::fleet_service_server::FleetServiceServer;
 use rheo_proto::v1::sweep_service_server::SweepServiceServer;
 use rheo_proto::v1::worker_service_server::WorkerServiceServer;
@@ -52,6 +54,8 @@ where
     let workers = WorkerServiceServer::new(worker::Service::new(coordinator.clone(), stop.clone()))
         .max_decoding_message_size(MAX_MESSAGE)
         .max_encoding_message_size(MAX_MESSAGE);
+    let admin = AdminServiceServer::new(admin::Service::new(coordinator.clone()))
+        .max_encoding_message_size(MAX_MESSAGE);
     let fleets = FleetServiceServer::new(fleet::Service::new(coordinator.clone()));
     let sweeps = SweepServiceServer::new(sweep::Service::new(coordinator, stop.clone()))
         .max_decoding_message_size(MAX_MESSAGE)
@@ -59,6 +63,7 @@ where
     health.set_serving::<WorkerServiceServer<worker::Service>>().await;
     health.set_serving::<SweepServiceServer<sweep::Service>>().await;
     health.set_serving::<FleetServiceServer<fleet::Service>>().await;
+    health.set_serving::<AdminServiceServer<admin::Service>>().await;
     let mut server = Server::builder()
         .timeout(DEADLINE)
         .http2_keepalive_interval(Some(KEEPALIVE.0))
@@ -70,7 +75,8 @@ where
         .add_service(health_service)
         .add_service(workers)
         .add_service(sweeps)
-        .add_service(fleets);
+        .add_service(fleets)
+        .add_service(admin);
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(v1::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)

@@ -24,4 +24,5 @@ mod sink;
 mod sql;
 mod throttle;
 mod tls;
+mod usage;
 mod verify;

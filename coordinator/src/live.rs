@@ -1,15 +1,20 @@
 //! What is known only while the coordinator runs: the progress of running trials, and who wants to
 //! be told of changes. Nothing here is durable, and nothing durable depends on it.
 
+mod log;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rheo_core::estimate::{Estimate, Meter, Workload};
 use rheo_core::id::{AttemptId, SweepName, TrialId, WorkerId};
+use rheo_core::log::LogLine;
 use rheo_core::time::Timestamp;
 use rheo_core::trainer::Progress;
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::Instant;
+
+use log::LogTail;
 
 /// Cheap to clone; all clones are one.
 #[derive(Debug, Clone)]
@@ -20,6 +25,9 @@ struct Shared {
     progress: Mutex<BTreeMap<TrialId, Progress>>,
     /// The speed of each sweep that had a trial since the start of this process.
     meters: Mutex<BTreeMap<SweepName, Meter>>,
+    logs: Mutex<BTreeMap<AttemptId, LogTail>>,
+    /// When workers were last heard of.
+    seen: Mutex<BTreeMap<WorkerId, Timestamp>>,
     /// Counts changes that watchers may want to see.
     changes: watch::Sender<u64>,
     /// Trials that end. A watcher that is too slow misses some.
@@ -51,6 +59,8 @@ impl Default for Live {
         Self(Arc::new(Shared {
             progress: Mutex::default(),
             meters: Mutex::default(),
+            logs: Mutex::default(),
+            seen: Mutex::default(),
             changes: watch::Sender::new(0),
             ended: broadcast::Sender::new(REMEMBERED),
             work: Notify::new(),
@@ -170,6 +180,61 @@ impl Live {
         // Nobody may be watching.
         let _ = self.0.ended.send(trial);
         self.changed();
+    }
+
+    fn logs(&self) -> MutexGuard<'_, BTreeMap<AttemptId, LogTail>> {
+        self.0.logs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, BTreeMap<WorkerId, Timestamp>> {
+        self.0.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps lines of an attempt that runs.
+    pub(crate) fn add_log(&self, attempt: AttemptId, lines: Vec<LogLine>) {
+        if !lines.is_empty() {
+            self.logs().entry(attempt).or_default().add(lines);
+        }
+    }
+
+    /// Forgets lines of an attempt that a commit brings.
+    pub(crate) fn record_log(&self, attempt: &AttemptId, lines: &[LogLine]) {
+        if let Some(last) = lines.last() {
+            self.logs().entry(attempt.clone()).or_default().record(last.number);
+        }
+    }
+
+    /// The lines of an attempt that no commit has brought.
+    pub(crate) fn unrecorded_log(&self, attempt: &AttemptId) -> Vec<LogLine> {
+        self.logs().get(attempt).map(LogTail::lines).unwrap_or_default()
+    }
+
+    /// Forgets the lines of an attempt that ended.
+    pub(crate) fn forget_log(&self, attempt: &AttemptId) {
+        self.logs().remove(attempt);
+    }
+
+    /// Forgets everything about a sweep that was deleted.
+    pub(crate) fn sweep_deleted(&self, sweep: &SweepName) {
+        self.progress_map().retain(|trial, _| trial.sweep != *sweep);
+        self.logs().retain(|attempt, _| attempt.trial.sweep != *sweep);
+        self.wanted_set().remove(sweep);
+        self.meters().remove(sweep);
+    }
+
+    /// Notes that a known worker was heard of.
+    pub(crate) fn worker_seen(&self, worker: WorkerId, at: Timestamp) {
+        self.seen().insert(worker, at);
+    }
+
+    /// When a worker was last heard of since this coordinator started.
+    pub(crate) fn last_seen(&self, worker: WorkerId) -> Option<Timestamp> {
+        self.seen().get(&worker).copied()
+    }
+
+    /// Forgets a worker.
+    pub(crate) fn worker_forgotten(&self, worker: WorkerId) {
+        self.seen().remove(&worker);
     }
 
     /// Is told of trials that end from now on.

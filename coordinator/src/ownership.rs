@@ -14,9 +14,9 @@ use rheo_core::sweep::State;
 use rheo_core::time::{Clock as _, Timestamp};
 use rheo_proto::access::JOURNAL_FILE;
 use rheo_query::dataset::{self, Known, Recovered};
-use rheo_store::Results;
 use rheo_store::owner::{self, Claimed, Owner};
 use rheo_store::place::Place;
+use rheo_store::{Change, Results};
 
 use crate::app::{Coordinator, Error};
 use crate::clock::SystemClock;
@@ -138,7 +138,9 @@ impl Coordinator {
         if !results.parts.is_empty() {
             return Ok(());
         }
-        let strangers = self.dataset.strangers(&known(&results));
+        // Those of a deleted sweep were named, and are to be removed.
+        let parts = results.removed.clone();
+        let strangers = self.dataset.strangers(&known(&Results { parts, ..results }));
         let strangers = strangers.map_err(|source| self.unusable(source))?;
         let (Some(first), place) = (strangers.first(), &self.places.results) else {
             return Ok(());
@@ -161,6 +163,17 @@ impl Coordinator {
             return Ok(());
         }
         Err(Error::ResultsGone { results: self.dataset.location(), parts })
+    }
+
+    /// [`Self::claim_places`], unless this process has them: a command on a state at rest that
+    /// removes files.
+    pub(crate) async fn claim_places_at_rest(&self) -> Result<(), Error> {
+        let has_checkpoints =
+            !self.claims.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        if has_checkpoints || self.sink.has_claim() {
+            return Ok(());
+        }
+        self.claim_places().await
     }
 
     /// Makes sure that this state alone writes where its results and checkpoints lie.
@@ -230,7 +243,14 @@ impl Coordinator {
         if self.sink.is_claimed_later() {
             return Ok(());
         }
-        let results = self.journal.results().map_err(|source| self.journal_error(source))?;
+        let mut results = self.journal.results().map_err(|source| self.journal_error(source))?;
+        let cleared = std::mem::take(&mut results.removed);
+        if !cleared.is_empty() {
+            // Their sweep was deleted, and then the process ended.
+            self.dataset.remove_parts(&cleared).map_err(|source| self.unusable(source))?;
+            let change = Change { cleared, ..Change::default() };
+            self.journal.install(&change).map_err(|source| self.journal_error(source))?;
+        }
         let recovered = self.dataset.recover(&known(&results), &aside());
         announce(&recovered.map_err(|source| self.unusable(source))?);
         Ok(())

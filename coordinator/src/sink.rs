@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::engine;
 use crate::ownership::{self, Claim};
 use crate::report::report;
 use crate::throttle::Throttle;
@@ -32,6 +33,9 @@ const FULL: usize = 1 << 30;
 
 /// How long to wait before parts are tried again that could not be written.
 const AGAIN: Duration = Duration::from_secs(15);
+
+/// How long the deletion of a sweep waits for queries that read its files.
+const QUERIES: Duration = Duration::from_secs(5);
 
 /// Parts of one table and sweep at which they are merged although the sweep goes on.
 const MANY_PARTS: usize = 32;
@@ -132,6 +136,11 @@ impl Sink {
         let _ = self.shared.claim.set(claim);
     }
 
+    /// Whether the results directory is claimed, or will be before anything is written to it.
+    pub(crate) fn has_claim(&self) -> bool {
+        self.shared.claim.get().is_some()
+    }
+
     /// Has the results directory claimed, and brought in step with the journal, before anything is
     /// written to it: it could not be claimed at the start.
     pub(crate) fn claim_later(&self, claim: Claim) {
@@ -182,6 +191,49 @@ impl Sink {
         *self.shared.doubtful.lock().unwrap_or_else(PoisonError::into_inner) = true;
     }
 
+    /// Deletes a sweep: `forget` journals it, while no part is being written that could hold rows of
+    /// it, and then its files are removed. False if queries still read some: those files are removed
+    /// later.
+    pub(crate) async fn delete<T>(
+        &self,
+        sweep: &SweepName,
+        forget: impl Future<Output = Result<T, engine::Failure>>,
+    ) -> Result<(T, bool), engine::Failure> {
+        let _one_at_a_time = self.shared.writing.lock().await;
+        let waiting = self.pending_bytes(sweep).await?;
+        let forgotten = forget.await?;
+        self.shared.backlog.remove(waiting);
+        self.shared.ended().remove(sweep);
+        let deadline = Instant::now() + QUERIES;
+        loop {
+            let shared = Arc::clone(&self.shared);
+            let cleared = tokio::task::spawn_blocking(move || shared.clear_removed()).await;
+            match cleared.unwrap_or(Err(Error::Stopped)) {
+                Ok(true) => return Ok((forgotten, true)),
+                Ok(false) if Instant::now() < deadline => {
+                    tokio::time::sleep(QUERIES / 50).await;
+                }
+                Ok(false) => return Ok((forgotten, false)),
+                Err(error) => {
+                    tracing::warn!(error = report(&error), %sweep, "files of a deleted sweep stay");
+                    return Ok((forgotten, false));
+                }
+            }
+        }
+    }
+
+    /// How many bytes of rows of a sweep wait for a part.
+    async fn pending_bytes(&self, sweep: &SweepName) -> Result<usize, engine::Failure> {
+        let (shared, sweep) = (Arc::clone(&self.shared), sweep.clone());
+        let counted = tokio::task::spawn_blocking(move || {
+            let pending = shared.journal.results()?.pending.into_iter();
+            let ours = pending.filter(|pending| pending.blob.trial.sweep == sweep);
+            Ok::<usize, rheo_store::Error>(ours.map(|pending| pending.blob.batch.ipc.len()).sum())
+        });
+        let counted = counted.await.map_err(|_| engine::Failure::Stopping)?;
+        counted.map_err(|error| engine::Failure::Storage(report(&error)))
+    }
+
     async fn try_flush(&self) {
         if let Err(error) = self.flush().await {
             tracing::debug!(error = report(&error), "parts could not be written");
@@ -218,6 +270,11 @@ impl Shared {
         }
         let mut doubtful = self.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
         if *doubtful {
+            // Parts of deleted sweeps are nobody's, and would be set aside.
+            if !self.clear_removed()? {
+                let path = self.dataset.location().into();
+                return Err(dataset::Error::Busy { path }.into());
+            }
             let known = ownership::known(&self.journal.results()?);
             ownership::announce(&self.dataset.reconcile(&known, &ownership::aside())?);
         }
@@ -258,12 +315,32 @@ impl Shared {
         Ok(())
     }
 
+    /// Removes the files of deleted sweeps; false if queries might still read some.
+    fn clear_removed(&self) -> Result<bool, Error> {
+        let removed = self.journal.results()?.removed;
+        if removed.is_empty() {
+            return Ok(true);
+        }
+        match self.dataset.remove_parts(&removed) {
+            Ok(()) => {}
+            Err(dataset::Error::Busy { .. }) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+        self.journal.install(&Change { cleared: removed, ..Change::default() })?;
+        Ok(true)
+    }
+
     /// Merges the parts of sweeps that ended, that have many, or that have rows which no longer
     /// count. Takes those that are done out of `ended`.
     fn merge_parts(&self, ended: &mut BTreeSet<SweepName>) -> Result<(), Error> {
-        let results = self.journal.results()?;
+        let mut results = self.journal.results()?;
+        if !results.removed.is_empty() && self.clear_removed()? {
+            results = self.journal.results()?;
+        }
         let mut parts: BTreeMap<(&SweepName, Table), Vec<Part>> = BTreeMap::new();
-        for part in &results.parts {
+        // Files of a deleted sweep of the same name may still lie where the merged parts would.
+        let is_clear = |part: &&Part| results.removed.iter().all(|old| old.sweep != part.sweep);
+        for part in results.parts.iter().filter(is_clear) {
             parts.entry((&part.sweep, part.table)).or_default().push(part.clone());
         }
         let (mut busy, mut holding) = (BTreeSet::new(), BTreeSet::new());
@@ -333,8 +410,8 @@ impl Shared {
         let change = Change {
             remove: old.iter().filter(|part| !new.contains(part)).cloned().collect(),
             add: new.iter().filter(|part| !old.contains(part)).cloned().collect(),
-            flushed: Vec::new(),
             retracted,
+            ..Change::default()
         };
         self.journal.install(&change)?;
         self.dataset.publish(&compaction)?;

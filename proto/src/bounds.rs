@@ -6,6 +6,8 @@
 
 mod rules;
 
+use rheo_core::log::{MAX_LINE, MAX_LINES};
+
 use crate::{CHUNK, MAX_MESSAGE};
 
 pub(crate) use rules::check;
@@ -61,6 +63,9 @@ pub const SQL_LENGTH: usize = 1 << 20;
 /// The most attempts that a worker may hold: one for each slot that it may have.
 const HELD: Bound = Bound::List(4096);
 
+/// Lines of the log of an attempt.
+const LOG: Bound = Bound::List(MAX_LINES);
+
 /// The most metrics of one report.
 const METRICS: Bound = Bound::List(64);
 
@@ -81,6 +86,8 @@ pub const FIELDS: &[(&str, Bound)] = &[
     ("Report.metrics", METRICS),
     ("Progress.phase", LABEL),
     ("Progress.metrics", METRICS),
+    ("LogLine.level", LABEL),
+    ("LogLine.text", Bound::Line(MAX_LINE)),
     // worker.proto
     ("JoinRequest.worker", ID),
     ("JoinRequest.host", LABEL),
@@ -106,6 +113,9 @@ pub const FIELDS: &[(&str, Bound)] = &[
     ("AcquireRequest.sweep", NAME),
     ("RenewRequest.worker", ID),
     ("RenewRequest.held", HELD),
+    ("RenewRequest.Held.log", LOG),
+    ("CommitRequest.log", LOG),
+    ("FinishRequest.log", LOG),
     ("PutCheckpointRequest.chunk", Bound::Bytes(CHUNK)),
     ("PutCheckpointRequest.Header.digest", ID),
     ("GetCheckpointRequest.digest", ID),
@@ -138,6 +148,8 @@ pub const FIELDS: &[(&str, Bound)] = &[
     ("RetryRequest.sweep", NAME),
     ("RetryRequest.request_id", ID),
     ("RetryRequest.Indices.indices", Bound::List(1_000_000)),
+    ("DeleteRequest.sweep", NAME),
+    ("DeleteRequest.request_id", ID),
     ("QueryRequest.sql", Bound::Text(SQL_LENGTH)),
     // fleet.proto
     ("FleetSpec.name", NAME),

@@ -55,6 +55,14 @@ impl TryFrom<v1::CancelRequest> for Request {
     }
 }
 
+impl TryFrom<v1::DeleteRequest> for Request {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::DeleteRequest) -> Result<Self, Invalid> {
+        Ok(Self::Delete { id: request_id(&wire.request_id)?, sweep: sweep_name(&wire.sweep)? })
+    }
+}
+
 impl TryFrom<v1::RetryRequest> for Request {
     type Error = Invalid;
 

@@ -7,12 +7,14 @@
 //! both programs read files that people name is in [`file`].
 
 pub mod access;
+pub mod admin;
 pub mod bounds;
 pub mod client;
 mod codec;
 mod convert;
 pub mod file;
 pub mod fleet;
+pub mod log;
 mod loopback;
 mod needs;
 pub mod refusal;

@@ -10,6 +10,7 @@
 //! | a client that names something unknown | NOT_FOUND | `UNKNOWN_SWEEP`, `UNKNOWN_TRIAL`, `UNKNOWN_FLEET` |
 //! | a client whose sweep differs from the one of that name | ALREADY_EXISTS | `SWEEP_DIFFERS` |
 //! | a client whose sweep file has mistakes | INVALID_ARGUMENT | `INVALID_SWEEP`, the mistakes as JSON |
+//! | a client that deletes a sweep that workers train | FAILED_PRECONDITION | `SWEEP_BUSY` |
 //! | anyone whose message means nothing | INVALID_ARGUMENT | `INVALID_ARGUMENT` |
 //! | a worker whose rows do not fit | INVALID_ARGUMENT | `INVALID_ROWS`, `ROWS_DIFFER`, `SEQUENCE_GAP` |
 //! | a worker that reads a damaged checkpoint | DATA_LOSS | `CHECKPOINT_DAMAGED`, `CHECKPOINT_MISSING` |
@@ -180,6 +181,7 @@ pub fn from_rejection(rejection: &Rejection) -> Status {
         | Rejection::UnknownLease(_)
         | Rejection::ConfigurationDiffers(_)
         | Rejection::SweepEnded(_)
+        | Rejection::SweepBusy { .. }
         | Rejection::NotRetryable { .. } => Code::FailedPrecondition,
         Rejection::SequenceGap { .. } | Rejection::RowsDiffer { .. } => Code::InvalidArgument,
         Rejection::Full { .. } => Code::ResourceExhausted,

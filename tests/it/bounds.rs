@@ -119,7 +119,7 @@ async fn giant_commits_wait_for_memory_and_are_refused() {
         let rows =
             v1::TableRows { table: "epochs".to_owned(), rows: 1, ipc: vec![0; 60 << 20].into() };
         let work = Some(v1::Work { rows: vec![rows], ..v1::Work::default() });
-        let request = v1::CommitRequest { claim: None, work };
+        let request = v1::CommitRequest { claim: None, work, log: Vec::new() };
         calls.push(tokio::spawn(async move { client.commit(request).await }));
     }
     for call in calls {

@@ -55,6 +55,23 @@ impl Server {
         .to_vec()
     }
 
+    /// The names of all objects that begin with `prefix`.
+    pub fn objects(&self, prefix: &str) -> Vec<String> {
+        const LIST: &str = r#"
+import boto3, sys
+endpoint, key, secret, prefix = sys.argv[1:]
+s3 = boto3.Session(key, secret, region_name="us-east-1").client("s3", endpoint_url=endpoint)
+for page in s3.get_paginator("list_objects_v2").paginate(Bucket="bucket", Prefix=prefix):
+    for entry in page.get("Contents", []):
+        print(entry["Key"])
+"#;
+        let mut python = Command::new("python3");
+        python.args(["-c", LIST, &self.url, &self.key, &self.secret, prefix]);
+        let output = python.env("PYTHONPATH", &self.packages).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         send(self.process.id(), signal);

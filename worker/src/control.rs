@@ -2,9 +2,11 @@
 //! delivery of its commits.
 
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rheo_core::trainer::Progress;
+
+use crate::log::AttemptLog;
 
 /// What a trial is to do. Orders only get stronger: nothing undoes a later one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,11 +27,12 @@ impl Order {
     const ALL: [Self; 5] = [Self::Run, Self::Drain, Self::TimeOut, Self::Stop, Self::Abandon];
 }
 
-/// The orders to one trial and the progress that it reports.
+/// The orders to one trial, and the progress and the log that it reports.
 #[derive(Debug, Default)]
 pub(crate) struct Control {
     order: AtomicU8,
     progress: Mutex<Option<Progress>>,
+    log: Arc<AttemptLog>,
 }
 
 impl Control {
@@ -42,6 +45,11 @@ impl Control {
     pub(crate) fn order(&self) -> Order {
         let given = usize::from(self.order.load(Ordering::Relaxed));
         Order::ALL.get(given).copied().unwrap_or(Order::Abandon)
+    }
+
+    /// The log of the attempt.
+    pub(crate) fn log(&self) -> &Arc<AttemptLog> {
+        &self.log
     }
 
     /// Notes how far the trial is.

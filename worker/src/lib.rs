@@ -17,6 +17,7 @@ mod control;
 mod exit;
 mod fitness;
 mod link;
+mod log;
 mod orphan;
 mod outbox;
 mod pace;
@@ -31,6 +32,7 @@ mod trial;
 mod worker;
 
 pub use exit::{Error, Exit};
+pub use log::Capture;
 pub use rheo_proto::access::{Access, Role};
 pub use settings::Settings;
 pub use worker::run;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use bytes::Bytes;
 use rheo_core::id::{Digest, StateId, SweepName, WorkerId};
+use rheo_core::log::LogLine;
 use rheo_core::sweep::{Claim, Held, WorkerInfo};
 use rheo_core::trainer::Progress;
 use rheo_proto::access::{Access, Route, Secured};
@@ -141,16 +142,17 @@ impl Link {
         })
     }
 
-    /// Keeps leases and tells progress; a verdict for each attempt comes back.
+    /// Keeps leases and tells progress and lines of logs; a verdict for each attempt comes back.
     pub(crate) async fn renew(
         &self,
         worker: WorkerId,
-        held: Vec<(Held, Option<Progress>)>,
+        held: Vec<(Held, Option<Progress>, Vec<LogLine>)>,
         deadline: Duration,
     ) -> Result<Vec<Verdict>, Refusal> {
-        let held = held.iter().map(|(held, progress)| v1::renew_request::Held {
+        let held = held.iter().map(|(held, progress, log)| v1::renew_request::Held {
             attempt: Some(held.into()),
             progress: progress.as_ref().map(Into::into),
+            log: log.iter().map(Into::into).collect(),
         });
         let request = v1::RenewRequest { worker: worker.to_string(), held: held.collect() };
         let (mut client, route) = self.client()?;
@@ -167,6 +169,7 @@ impl Link {
     /// Delivers a parcel; a commit gets a verdict.
     pub(crate) async fn deliver(&self, parcel: &Parcel) -> Result<Verdict, Refusal> {
         let claim = Some((&parcel.claim).into());
+        let log = parcel.log.iter().map(Into::into).collect();
         let mut work = None;
         if let Some(goods) = &parcel.goods {
             self.put_checkpoint(&parcel.claim, goods.work.checkpoint, &goods.checkpoint).await?;
@@ -175,7 +178,7 @@ impl Link {
         }
         match &parcel.ending {
             None => {
-                let request = within(CALL, v1::CommitRequest { claim, work });
+                let request = within(CALL, v1::CommitRequest { claim, work, log });
                 let (mut client, route) = self.client()?;
                 let reply =
                     client.commit(request).await.map_err(|status| self.refused(&route, &status))?;
@@ -183,7 +186,7 @@ impl Link {
             }
             Some(ending) => {
                 let ending = Some(ending.clone().into());
-                let request = within(CALL, v1::FinishRequest { claim, work, ending });
+                let request = within(CALL, v1::FinishRequest { claim, work, log, ending });
                 let (mut client, route) = self.client()?;
                 client.finish(request).await.map_err(|status| self.refused(&route, &status))?;
                 Ok(Verdict::Continue)

@@ -20,10 +20,14 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use rheo_core::excerpt::{MESSAGE, message};
 use rheo_core::id::SweepName;
 use rheo_train::{Places, Torch};
-use rheo_worker::{Access, Error, Exit, Role, Settings};
+use rheo_worker::{Access, Capture, Error, Exit, Role, Settings};
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Trains the trials of a Rheobase coordinator.
 #[derive(Debug, Parser)]
@@ -141,9 +145,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     // Logs of local workers go to files. What is wrong with them cannot be said there.
-    log.with_ansi(env::has_colours(&std::io::stderr())).log_internal_errors(false).init();
+    let log = log.with_ansi(env::has_colours(&std::io::stderr())).log_internal_errors(false);
+    let attempts = Capture.with_filter(LevelFilter::INFO);
+    tracing_subscriber::registry().with(log.with_filter(filter)).with(attempts).init();
     match start(&args) {
         Ok(code) => code,
         Err(error) => {

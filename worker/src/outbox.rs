@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rheo_core::log::LogLine;
 use rheo_core::sweep::{Claim, Ending};
 use rheo_proto::refusal::Refusal;
 use rheo_proto::worker::Verdict;
@@ -51,11 +52,16 @@ impl Outbox {
     }
 
     /// Hands a message over. When this returns, it survives the death of this process.
-    pub(crate) fn push(&self, goods: Option<Goods>, ending: Option<Ending>) -> Result<(), Error> {
+    pub(crate) fn push(
+        &self,
+        goods: Option<Goods>,
+        ending: Option<Ending>,
+        log: Vec<LogLine>,
+    ) -> Result<(), Error> {
         let mut queue = self.queue();
         let fixed = usize::from(queue.sending);
         let claim = Claim { sequence: queue.next, ..self.claim.clone() };
-        let parcel = Parcel { claim, goods, ending };
+        let parcel = Parcel { claim, goods, ending, log };
         if queue.parcels.len() > fixed
             && let Some(last) = queue.parcels.back_mut()
             && last.rows_bytes() < FULL
@@ -75,16 +81,17 @@ impl Outbox {
 
     /// Ends the attempt of a worker that cannot keep anything on disk: what it has in memory is
     /// delivered from there, and is lost if this process dies before.
-    pub(crate) fn end_unkept(&self, ending: Ending) {
+    pub(crate) fn end_unkept(&self, ending: Ending, log: Vec<LogLine>) {
         let mut queue = self.queue();
         let fixed = usize::from(queue.sending);
         if queue.parcels.len() > fixed
             && let Some(last) = queue.parcels.back_mut()
         {
             last.ending = Some(ending);
+            last.add_log(log);
         } else {
             let claim = Claim { sequence: queue.next, ..self.claim.clone() };
-            queue.parcels.push_back(Parcel { claim, goods: None, ending: Some(ending) });
+            queue.parcels.push_back(Parcel { claim, goods: None, ending: Some(ending), log });
             queue.next += 1;
         }
         drop(queue);
@@ -189,7 +196,8 @@ async fn give_up(link: &Link, parcel: &Parcel, refusal: &Refusal) {
     tracing::error!(%attempt, %refusal, "the coordinator refused a commit");
     let message = format!("the coordinator refused a commit: {refusal}");
     let ending = Some(Ending::Error { message });
-    let parcel = Parcel { claim: parcel.claim.clone(), goods: None, ending };
+    let log = parcel.log.clone();
+    let parcel = Parcel { claim: parcel.claim.clone(), goods: None, ending, log };
     if let Err(refusal) = send(link, &parcel).await {
         tracing::error!(%attempt, %refusal, "the coordinator refused the end of the attempt too");
     }

@@ -1,6 +1,7 @@
 //! What a trial hands over to the coordinator, as one value that can wait on disk.
 
 use bytes::Bytes;
+use rheo_core::log::{LogLine, MAX_LINES};
 use rheo_core::row::Batch;
 use rheo_core::sweep::{Claim, Ending, Work};
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,9 @@ pub(crate) struct Parcel {
     pub(crate) goods: Option<Goods>,
     /// How the attempt ended, if it has.
     pub(crate) ending: Option<Ending>,
+    /// Lines of its log since the message before.
+    #[serde(default)]
+    pub(crate) log: Vec<LogLine>,
 }
 
 /// Rows and the checkpoint that follows them.
@@ -34,10 +38,18 @@ impl Parcel {
         batches.map(|batch| batch.ipc.len()).sum()
     }
 
+    /// Adds lines of the log; the last ones say most.
+    pub(crate) fn add_log(&mut self, lines: Vec<LogLine>) {
+        self.log.extend(lines);
+        let excess = self.log.len().saturating_sub(MAX_LINES);
+        self.log.drain(..excess);
+    }
+
     /// Adds `later`, the next message of the same attempt, to this one, which then says both: the
     /// rows of both, and the later checkpoint. Older checkpoints are of no use to anybody.
     pub(crate) fn merge(&mut self, later: Self) {
         self.ending = later.ending;
+        self.add_log(later.log);
         let Some(later) = later.goods else { return };
         match &mut self.goods {
             None => self.goods = Some(later),

@@ -19,6 +19,9 @@ use crate::pace::Pace;
 use crate::parcel::Goods;
 use crate::surroundings;
 
+/// The shortest time between two lines about epochs.
+const EPOCH_LINES: Duration = Duration::from_secs(10);
+
 /// One running trial.
 pub(crate) struct Desk {
     control: Arc<Control>,
@@ -38,6 +41,8 @@ pub(crate) struct Desk {
     produced: RowCounts,
     /// Rows that are durable or on their way.
     durable: RowCounts,
+    /// The last epoch that was logged, and when.
+    logged: Option<(u32, Instant)>,
     /// How the attempt ends because a commit could not be kept, if one could not.
     pub(crate) failure: Option<Ending>,
 }
@@ -65,6 +70,7 @@ impl Desk {
             epoch: 0,
             produced: assignment.covered,
             durable: assignment.durable,
+            logged: None,
             failure: None,
         }
     }
@@ -94,6 +100,24 @@ impl Desk {
         }
     }
 
+    /// Logs the first epoch, the last one, and others in between from time to time.
+    fn log_epoch(&mut self, progress: &Progress) {
+        let Progress { epoch, epochs, metrics, .. } = progress;
+        let due = match self.logged {
+            None => *epoch > 0,
+            Some((last, at)) => *epoch > last && (epoch == epochs || at.elapsed() >= EPOCH_LINES),
+        };
+        if !due {
+            return;
+        }
+        self.logged = Some((*epoch, Instant::now()));
+        let metrics: String = metrics
+            .iter()
+            .map(|(metric, value)| format!(", {} {value:.4}", metric.name()))
+            .collect();
+        tracing::info!("epoch {epoch} of {epochs}{metrics}");
+    }
+
     fn is_due(&self) -> bool {
         if self.interval.is_zero() {
             return self.epoch > self.committed_epoch;
@@ -109,6 +133,12 @@ impl Session for Desk {
             return Next::Abandon;
         }
         if self.timeout.is_some_and(|timeout| self.began.elapsed() > timeout) {
+            if self.control.order() < Order::TimeOut {
+                let limit = self.timeout.unwrap_or_default().as_secs_f64();
+                tracing::warn!(
+                    "took longer than `resources.timeout: {limit}` seconds, the limit of an attempt"
+                );
+            }
             self.control.give(Order::TimeOut);
         }
         match self.control.order() {
@@ -121,15 +151,19 @@ impl Session for Desk {
 
     fn progress(&mut self, progress: Progress) {
         self.epoch = progress.epoch;
+        self.log_epoch(&progress);
         self.control.set_progress(progress);
     }
 
     fn commit(&mut self, commit: Commit) {
         self.failure = match self.pack(commit) {
-            Ok(goods) => self.outbox.push(Some(goods), None).err().map(|error| Ending::Unfit {
-                need: surroundings::unkept(&error),
-                message: surroundings::unkept_text(&error),
-            }),
+            Ok(goods) => {
+                let pushed = self.outbox.push(Some(goods), None, self.control.log().take());
+                pushed.err().map(|error| Ending::Unfit {
+                    need: surroundings::unkept(&error),
+                    message: surroundings::unkept_text(&error),
+                })
+            }
             Err(error) => {
                 let message =
                     format!("a commit cannot be encoded: {}", surroundings::chain(&error));

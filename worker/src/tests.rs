@@ -187,7 +187,8 @@ async fn commits_that_wait_become_one_with_the_rows_of_all_and_the_last_checkpoi
         Ok(Ended::Completed(finish(1)))
     });
     let parcels = parcels.await;
-    let [Parcel { claim, goods: Some(Goods { work, batches, checkpoint }), ending }] = &parcels[..]
+    let [Parcel { claim, goods: Some(Goods { work, batches, checkpoint }), ending, log }] =
+        &parcels[..]
     else {
         panic!("{parcels:?}")
     };
@@ -196,6 +197,7 @@ async fn commits_that_wait_become_one_with_the_rows_of_all_and_the_last_checkpoi
     assert_eq!(batches.iter().map(|batch| batch.rows).collect::<Vec<_>>(), [3, 2, 1]);
     assert_eq!(&checkpoint[..], b"the end");
     assert!(matches!(ending, Some(Ending::Completed { .. })));
+    assert_eq!(log.last().map(|line| line.text.as_str()), Some("completed"));
 }
 
 #[tokio::test]
@@ -214,7 +216,8 @@ async fn a_trial_that_starts_over_brings_only_rows_that_are_not_durable() {
 fn a_spool_is_taken_over_by_one_worker_when_its_own_is_dead_and_not_before() {
     let root = TempDir::new().unwrap();
     let living = Spool::open(root.path(), worker(1)).unwrap();
-    let parcel = Parcel { claim: claim(1), goods: None, ending: Some(Ending::Stopped) };
+    let ending = Some(Ending::Stopped);
+    let parcel = Parcel { claim: claim(1), goods: None, ending, log: Vec::new() };
     living.write(&parcel).unwrap();
     assert!(Spool::orphans(root.path()).is_empty());
     // A process that dies drops its lock.
@@ -245,6 +248,7 @@ fn attempts_of_one_name_from_two_states_lie_side_by_side() {
         claim: Claim { origin: Some(origin(n)), ..claim(1) },
         goods: None,
         ending: Some(Ending::Stopped),
+        log: Vec::new(),
     };
     spool.write(&of(1)).unwrap();
     spool.write(&of(2)).unwrap();
@@ -272,7 +276,8 @@ fn a_parcel_that_was_written_in_part_is_left_out() {
     let root = TempDir::new().unwrap();
     let spool = Spool::open(root.path(), worker(1)).unwrap();
     for sequence in [1, 2] {
-        spool.write(&Parcel { claim: claim(sequence), goods: None, ending: None }).unwrap();
+        let (claim, log) = (claim(sequence), Vec::new());
+        spool.write(&Parcel { claim, goods: None, ending: None, log }).unwrap();
     }
     let attempts = root.path().join(worker(1).to_string()).join("lock");
     let attempt = std::fs::read_dir(attempts).unwrap().next().unwrap().unwrap();

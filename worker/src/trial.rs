@@ -8,6 +8,7 @@ use std::thread;
 
 use bytes::Bytes;
 use rheo_core::id::WorkerId;
+use rheo_core::log::LogLevel;
 use rheo_core::needs::Need;
 use rheo_core::sweep::{Claim, Ending};
 use rheo_core::trainer::{self, Ended, Finish, Trainer};
@@ -42,7 +43,10 @@ impl Bench {
         control: Arc<Control>,
     ) -> Result<(), (Need, String)> {
         let attempt = assignment.attempt.clone();
-        tracing::info!(%attempt, resumes = assignment.checkpoint.is_some(), "trial begins");
+        let checkpoint = assignment.checkpoint.map(|digest| digest.to_string());
+        let origin = checkpoint.map(|digest| format!("goes on from checkpoint {}", &digest[..12]));
+        let origin = origin.unwrap_or_else(|| "begins".to_owned());
+        control.log().scope(|| tracing::info!(%attempt, "attempt {origin}"));
         let claim = self.claim(&assignment);
         let outbox = Arc::new(Outbox::new(Arc::clone(&self.spool), claim));
         let train = async {
@@ -78,7 +82,9 @@ impl Bench {
                 let post = (Arc::clone(&control), Arc::clone(&outbox));
                 let desk = Desk::new(&assignment, post, Arc::clone(&self.pace));
                 let trainer = Arc::clone(&self.trainer);
-                let attempt = move || train(&*trainer, &assignment, checkpoint.as_ref(), desk);
+                let log = Arc::clone(control.log());
+                let train = move || train(&*trainer, &assignment, checkpoint.as_ref(), desk);
+                let attempt = move || log.scope(train);
                 match on_a_thread(attempt).await {
                     Ok(end) => end,
                     Err(error) => (None, threadless(&error)),
@@ -93,18 +99,22 @@ impl Bench {
             (Ending::Stopped, Order::TimeOut) => Ending::TimedOut,
             (ending, _) => ending,
         };
+        let (level, text) = end_line(&ending);
+        control.log().write_end(level, &text);
         let unfit = match &ending {
             Ending::Unfit { need, message } => Some((need.clone(), message.clone())),
             _ => None,
         };
-        let Err(error) = outbox.push(goods, Some(ending)) else {
+        let Err(error) = outbox.push(goods, Some(ending), control.log().take()) else {
             return unfit.map_or(Ok(()), Err);
         };
         // What was trained is in memory; it counts if it is delivered from there, and another worker
         // goes on from it.
         let (need, message) = (surroundings::unkept(&error), surroundings::unkept_text(&error));
         let (need, message) = unfit.unwrap_or((need, message));
-        outbox.end_unkept(Ending::Unfit { need: need.clone(), message: message.clone() });
+        control.log().write_end(LogLevel::Error, &format!("given back: {message}"));
+        let ending = Ending::Unfit { need: need.clone(), message: message.clone() };
+        outbox.end_unkept(ending, control.log().take());
         Err((need, message))
     }
 
@@ -180,6 +190,26 @@ fn train(
     match desk.pack(commit) {
         Ok(goods) => (Some(goods), ending),
         Err(error) => (None, failed(&format!("its rows cannot be encoded: {error}"))),
+    }
+}
+
+/// The last line of the log of an attempt.
+fn end_line(ending: &Ending) -> (LogLevel, String) {
+    let error = |what: &str, message: &str| (LogLevel::Error, format!("{what}: {message}"));
+    match ending {
+        Ending::Completed { .. } => (LogLevel::Info, "completed".to_owned()),
+        Ending::Diverged { detail, .. } => (LogLevel::Warn, format!("diverged: {detail}")),
+        Ending::Stopped => {
+            (LogLevel::Info, "stopped, because the coordinator asked for it".to_owned())
+        }
+        Ending::Preempted => {
+            (LogLevel::Info, "given back, because the worker has to leave".to_owned())
+        }
+        Ending::TimedOut => (LogLevel::Warn, "timed out".to_owned()),
+        Ending::OutOfMemory { message } => error("out of memory", message),
+        Ending::Error { message } => error("failed", message),
+        Ending::Unfit { message, .. } => error("given back, because the worker is unfit", message),
+        Ending::CheckpointUnusable { message } => error("cannot go on", message),
     }
 }
 

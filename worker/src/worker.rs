@@ -41,6 +41,9 @@ const EXAMINE: Duration = Duration::from_secs(5);
 /// How often progress is told at least, so that people see it move.
 const PROGRESS: Duration = Duration::from_secs(1);
 
+/// Lines of logs in one heartbeat; those of an attempt become durable with its commits anyway.
+const LINES: usize = 1000;
+
 /// The trials that run.
 type Running = Arc<Mutex<BTreeMap<Held, (u32, Arc<Control>)>>>;
 
@@ -252,10 +255,17 @@ impl Worker {
             if held.is_empty() {
                 continue;
             }
-            let told = held.iter().map(|(id, control)| (id.clone(), control.progress())).collect();
+            let lines = LINES / held.len();
+            let told: Vec<_> = held
+                .iter()
+                .map(|(id, control)| (id.clone(), control.progress(), control.log().unsent(lines)))
+                .collect();
+            let last: Vec<u32> =
+                told.iter().map(|(.., log)| log.last().map_or(0, |line| line.number)).collect();
             match self.bench.link.renew(self.bench.worker, told, (lease / 3).max(PROGRESS)).await {
                 Ok(verdicts) => {
-                    for ((_, control), verdict) in held.iter().zip(verdicts) {
+                    for (((_, control), verdict), last) in held.iter().zip(verdicts).zip(last) {
+                        control.log().sent(last);
                         obey(control, verdict);
                     }
                 }

@@ -12,6 +12,7 @@ pub mod excerpt;
 pub mod fleet;
 pub mod history;
 pub mod id;
+pub mod log;
 pub mod metric;
 pub mod needs;
 pub mod numerics;

@@ -42,13 +42,15 @@ macro_rules! tables {
             Trials,
             /// One row per attempt that has ended.
             Attempts,
+            /// One row per line of the log of an attempt.
+            Logs,
             $(#[doc = $about] $table,)+
         }
 
         impl Table {
             /// Every table.
-            pub const ALL: [Self; 2 + Self::TRAINED.len()] =
-                [Self::Trials, Self::Attempts, $(Self::$table),+];
+            pub const ALL: [Self; 3 + Self::TRAINED.len()] =
+                [Self::Trials, Self::Attempts, Self::Logs, $(Self::$table),+];
 
             /// The tables that a trainer fills; the coordinator fills the others.
             pub const TRAINED: [Self; [$(stringify!($table)),+].len()] = [$(Self::$table),+];
@@ -58,6 +60,7 @@ macro_rules! tables {
                 match self {
                     Self::Trials => "trials",
                     Self::Attempts => "attempts",
+                    Self::Logs => "logs",
                     $(Self::$table => stringify!($field),)+
                 }
             }
@@ -67,6 +70,7 @@ macro_rules! tables {
                 match self {
                     Self::Trials => "One row per trial that has ended.",
                     Self::Attempts => "One row per attempt that has ended.",
+                    Self::Logs => "One row per line of the log of an attempt.",
                     $(Self::$table => $about.trim_ascii(),)+
                 }
             }
@@ -120,7 +124,7 @@ macro_rules! tables {
 
             fn get_mut(&mut self, table: Table) -> Option<&mut u64> {
                 match table {
-                    Table::Trials | Table::Attempts => None,
+                    Table::Trials | Table::Attempts | Table::Logs => None,
                     $(Table::$table => Some(&mut self.$field),)+
                 }
             }

@@ -22,6 +22,7 @@ mod rejection;
 pub mod room;
 mod state;
 mod view;
+mod worker_view;
 
 pub use command::{Claim, Command, Ending, Request, Selection, Work};
 pub(crate) use decide::end_leases_of;
@@ -37,3 +38,4 @@ pub use state::{
     Departure, Done, Lease, Planned, Requests, State, Sweep, Trial, Worker, WorkerInfo,
 };
 pub use view::{Assignment, BestPoint, Counts, Phase, Status, SweepView, TrialView, WorkLeft};
+pub use worker_view::WorkerView;

@@ -227,6 +227,15 @@ impl Dataset {
         }
     }
 
+    /// Removes the files of `parts`, which belong to deleted sweeps and which the journal no longer
+    /// counts. Refused while a query might still read them.
+    pub fn remove_parts(&self, parts: &[Part]) -> Result<(), Error> {
+        match &self.kind {
+            Kind::Directory(directory) => directory.remove_parts(parts),
+            Kind::Bucket(bucket) => bucket.remove_parts(parts),
+        }
+    }
+
     /// Ends what compactions have begun, unless a query is pinned; then it stays until a later call.
     pub fn clear_retired(&self) -> Result<(), Error> {
         match &self.kind {

@@ -41,7 +41,7 @@ pub use engine::{Answer, Contest, Engine, Pending, Snapshot};
 pub use limits::Limits;
 pub use tables::{
     AttemptRow, Column, Kind, SCHEMA_VERSION, TrialRow, columns, encode, encode_attempts,
-    encode_trials, schema,
+    encode_logs, encode_trials, schema,
 };
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ mod gain_fits;
 mod gain_scaling;
 mod gradients;
 mod jacobian;
+mod logs;
 mod lyapunov;
 mod mutual_information;
 mod shape_steps;
@@ -42,13 +43,14 @@ use rheo_core::row::{Batch, Rows, Table, Variant, Visitor};
 use serde::Serialize;
 
 pub use attempts::{AttemptRow, encode_attempts};
+pub use logs::encode_logs;
 pub use trials::{TrialRow, encode_trials};
 
 use crate::batch::{self, Error, Keys};
 use crate::config;
 
 /// The version of the schemas; it grows by one whenever a column is added anywhere.
-pub const SCHEMA_VERSION: u32 = 4;
+pub const SCHEMA_VERSION: u32 = 5;
 
 /// Under which name files and batches state [`SCHEMA_VERSION`].
 pub(crate) const VERSION_KEY: &str = "rheo.schema";
@@ -124,6 +126,7 @@ pub fn columns(table: Table) -> impl Iterator<Item = Column> {
     let own: &[Column] = match table {
         Table::Trials => &trials::COLUMNS,
         Table::Attempts => &attempts::COLUMNS,
+        Table::Logs => &logs::COLUMNS,
         Table::Epochs => &epochs::COLUMNS,
         Table::Evaluations => &evaluations::COLUMNS,
         Table::Shapes => &shapes::COLUMNS,

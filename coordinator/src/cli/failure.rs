@@ -154,8 +154,8 @@ impl From<client::Error> for Failure {
             ) => Self::Usage(error.into()),
             client::Error::Refused(refusal) => match refusal.reason.as_str() {
                 "UNKNOWN_SWEEP" | "UNKNOWN_FLEET" | "UNKNOWN_TRIAL" | "SWEEP_ENDED"
-                | "NOT_RETRYABLE" | "INVALID_QUERY" | "QUERY_LIMIT" | "QUERY_FAILED"
-                | "INVALID_ARGUMENT" => Self::Usage(error.into()),
+                | "SWEEP_BUSY" | "NOT_RETRYABLE" | "INVALID_QUERY" | "QUERY_LIMIT"
+                | "QUERY_FAILED" | "INVALID_ARGUMENT" => Self::Usage(error.into()),
                 "SWEEP_DIFFERS" => Self::usage(differs(refusal)),
                 "STOPPING" | "QUERIES_BUSY" => Self::Unreachable(error.into()),
                 "" if refusal.transient => Self::Unreachable(error.into()),

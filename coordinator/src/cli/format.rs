@@ -115,6 +115,20 @@ pub(super) fn duration(duration: Duration) -> String {
     }
 }
 
+/// A number of bytes in the unit that fits.
+pub(super) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
+    #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    let digits = usize::from(unit > 0 && value < 9.95);
+    format!("{value:.digits$} {}", UNITS[unit])
+}
+
 /// An instant in the time zone of the reader, with its offset from UTC.
 pub(super) fn local_time(at: Timestamp) -> String {
     time_in(at, zone::local())
@@ -162,6 +176,21 @@ mod tests {
             ("CET-1CEST,M3.5.0,M10.5.0/3", "2026-05-28 22:26:40 +02:00"),
         ] {
             assert_eq!(time_in(at, TimeZone::posix(zone).unwrap()), text);
+        }
+    }
+
+    #[test]
+    fn bytes_have_the_unit_that_fits() {
+        for (count, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (12_345, "12 kB"),
+            (999_600, "1.0 MB"),
+            (123_456_789, "123 MB"),
+            (9_940_000_000_000, "9.9 TB"),
+        ] {
+            assert_eq!(bytes(count), text, "{count}");
         }
     }
 

@@ -99,6 +99,10 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
             exit_when_asked_again()?;
             Err(Failure::Interrupted)
         }
+        () = running.asked_to_stop() => {
+            format::note("`rheo stop`: workers save their work");
+            Err(Failure::Interrupted)
+        }
     };
     crew.leave().await;
     let outcome = running.fatal().map_or(outcome, Err);

@@ -208,6 +208,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     let interrupted = tokio::select! {
         interrupted = interrupted => interrupted,
         () = running.stopped() => false,
+        () = running.asked_to_stop() => false,
     };
     let broken = running.is_stopped().then(|| running.gave_up());
     exit_when_asked_again()?;
@@ -280,6 +281,11 @@ impl Running {
     pub(super) fn fatal(&self) -> Option<Failure> {
         let text = self.coordinator.fatal.get()?;
         Some(Failure::Other(anyhow::Error::msg(text.clone())))
+    }
+
+    /// Waits until `rheo stop` asks it to end.
+    pub(super) async fn asked_to_stop(&self) {
+        self.coordinator.shutdown.cancelled().await;
     }
 
     /// Whether it serves no longer although nobody asked it to stop.

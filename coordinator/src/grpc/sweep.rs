@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use rheo_core::estimate::Workload;
 use rheo_core::excerpt::excerpt;
-use rheo_core::id::{SweepName, TrialId};
+use rheo_core::id::{AttemptId, SweepName, TrialId};
 use rheo_core::spec;
 use rheo_core::sweep::{
-    Command, Event, Phase, Rejection, Request as Change, State, Status as Standing, SweepView,
-    TrialView,
+    Command, Event, Lease, Phase, Rejection, Request as Change, State, Status as Standing,
+    SweepView, TrialView,
 };
 use rheo_proto::client as wire;
 use rheo_proto::refusal::{self, Reason};
@@ -27,6 +27,7 @@ use tonic::{Request, Response, Status};
 
 use crate::app::Coordinator;
 use crate::engine::Failure;
+use crate::report::report;
 
 /// The shortest time between two messages to one watcher.
 const WATCH_PAUSE: Duration = Duration::from_millis(200);
@@ -199,12 +200,17 @@ impl SweepService for Service {
             let unknown = || Rejection::UnknownTrial(TrialId::new(sweep.name().clone(), trial));
             let view = TrialView::of(sweep, trial).ok_or_else(unknown)?;
             let planned = sweep.planned.trial(&sweep.history, trial).ok();
-            Ok((view, planned.map(|trial| trial.resolved.to_string()).unwrap_or_default()))
+            let config = planned.map(|trial| trial.resolved.to_string()).unwrap_or_default();
+            Ok((view, config, RunningAttempt::of(sweep, trial)))
         };
-        let (view, config) = self.of_sweep(&sweep, view).await?;
+        let (view, config, running) = self.of_sweep(&sweep, view).await?;
         let progress = self.coordinator.live.progress(&view.id);
         let trial = Some(wire::trial_message(view, progress.as_ref()));
-        Ok(Response::new(v1::GetTrialResponse { trial, config }))
+        let running = match running {
+            Some(running) => Some(running.message(&self.coordinator).await?),
+            None => None,
+        };
+        Ok(Response::new(v1::GetTrialResponse { trial, config, running }))
     }
 
     type WatchStream = Messages<v1::WatchResponse>;
@@ -266,6 +272,40 @@ impl SweepService for Service {
         Ok(Response::new(v1::RetryResponse { sweep: Some(sweep), retried }))
     }
 
+    async fn delete(
+        &self,
+        request: Request<v1::DeleteRequest>,
+    ) -> Result<Response<v1::DeleteResponse>, Status> {
+        let change: Change = request.into_inner().try_into()?;
+        let name = change.target().1.clone();
+        let claimed = self.coordinator.claim_places_at_rest().await;
+        claimed.map_err(|error| refusal::status(Reason::Storage, report(&error), None))?;
+        // What no other sweep refers to. Nothing is added: nobody trains a sweep that can be deleted.
+        let sought = name.clone();
+        let own = self.coordinator.handle.read(move |state: &State| {
+            let Some(sweep) = state.sweeps.get(&sought) else { return BTreeSet::new() };
+            let mut own = sweep.checkpoints();
+            for other in state.sweeps.values().filter(|other| other.name() != &sought) {
+                let others = other.checkpoints();
+                own.retain(|digest| !others.contains(digest));
+            }
+            own
+        });
+        let own = own.await?;
+        let handle = self.coordinator.handle.clone();
+        let forget = handle.execute(Command::Client(change), Vec::new(), |_, events: &[Event]| {
+            events.iter().any(|event| matches!(event, Event::SweepDeleted { .. }))
+        });
+        let (deleted, all_gone) = self.coordinator.sink.delete(&name, forget).await?;
+        if deleted {
+            tracing::info!(sweep = %name, "deleted");
+            for digest in own {
+                self.coordinator.remove_checkpoint(digest).await;
+            }
+        }
+        Ok(Response::new(v1::DeleteResponse { files_remain: !all_gone }))
+    }
+
     type QueryStream = Messages<v1::QueryResponse>;
 
     async fn query(
@@ -296,6 +336,40 @@ fn told(coordinator: &Coordinator, (mut view, workload): Look) -> v1::Sweep {
     let could_run = view.phase == Phase::Running && view.counts.running == 0;
     view.idle = could_run && !coordinator.live.has_taker(&view.name, Instant::now());
     view.into()
+}
+
+/// The attempt that a trial has now.
+struct RunningAttempt {
+    id: AttemptId,
+    number: u32,
+    lease: Lease,
+}
+
+impl RunningAttempt {
+    fn of(sweep: &rheo_core::sweep::Sweep, index: u64) -> Option<Self> {
+        let trial = sweep.live.get(&index)?;
+        let lease = trial.lease.clone()?;
+        let id = AttemptId::new(TrialId::new(sweep.name().clone(), index), trial.attempt);
+        Some(Self { id, number: sweep.attempt_count(trial.attempt), lease })
+    }
+
+    /// It with its worker and the lines of its log that are not durable yet.
+    async fn message(self, coordinator: &Coordinator) -> Result<v1::RunningAttempt, Failure> {
+        let Self { id, number, lease } = self;
+        let worker = lease.worker;
+        let info = coordinator.handle.read(move |state| {
+            state.workers.get(&worker).map(|worker| worker.info.clone()).unwrap_or_default()
+        });
+        let info = info.await?;
+        Ok(v1::RunningAttempt {
+            attempt: number,
+            worker: worker.to_string(),
+            host: info.host,
+            pid: info.pid,
+            since_ms: lease.since.0,
+            log: coordinator.live.unrecorded_log(&id).iter().map(Into::into).collect(),
+        })
+    }
 }
 
 /// Up to `limit` trials of the `wanted` statuses from index `from` on, and where to go on.

@@ -6,13 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use rheo_core::excerpt::message;
 use rheo_core::id::{AttemptId, Digest, SweepName, TrialId, WorkerId};
+use rheo_core::log::LogLine;
 use rheo_core::row::Batch;
 use rheo_core::sweep::{Assignment, Claim, Command, Ending, Held, State, WorkLeft, room};
 use rheo_proto::refusal::{self, Reason};
 use rheo_proto::v1::put_checkpoint_request::Part;
 use rheo_proto::v1::worker_service_server::WorkerService;
 use rheo_proto::worker::{self as wire, Verdict, Work};
-use rheo_proto::{CHUNK, Invalid, MAX_CHECKPOINT, v1};
+use rheo_proto::{CHUNK, Invalid, MAX_CHECKPOINT, log, v1};
 use rheo_query::Keys;
 use rheo_store::{Blob, checkpoint};
 use tokio::sync::Semaphore;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::app::Coordinator;
+use crate::derived::log_blob;
 use crate::report::report;
 
 /// The longest that a worker waits for work in one call.
@@ -62,6 +64,7 @@ impl WorkerService for Service {
         let id = |state: &State, _: &[_]| state.id.map(|id| id.to_string());
         let id = self.coordinator.handle.execute(command, Vec::new(), id).await?;
         tracing::info!(%worker, host, slots, "a worker joined");
+        self.saw(worker);
         let lease = self.coordinator.settings.lease.as_millis();
         Ok(Response::new(v1::JoinResponse {
             lease_ms: u64::try_from(lease).unwrap_or(u64::MAX),
@@ -105,7 +108,7 @@ impl WorkerService for Service {
         let mut progress = Vec::with_capacity(request.held.len());
         for held in request.held {
             attempts.push(held.attempt.ok_or(Invalid::Missing("attempt"))?.try_into()?);
-            progress.push(held.progress);
+            progress.push((held.progress, log::lines(held.log)));
         }
         let lease = self.coordinator.settings.lease;
         self.coordinator.live.heard_of(worker, Instant::now() + lease);
@@ -119,10 +122,21 @@ impl WorkerService for Service {
             asked.iter().map(of).collect()
         };
         let verdicts = self.coordinator.handle.execute(command, Vec::new(), view).await?;
-        for ((held, progress), verdict) in attempts.into_iter().zip(progress).zip(&verdicts) {
-            if let Some(progress) = progress.filter(|_| *verdict != Verdict::Abandon) {
-                let now = self.coordinator.clock.now();
-                self.coordinator.live.set_progress(held.attempt.trial, progress.into(), now);
+        self.saw(worker);
+        let live = &self.coordinator.live;
+        for ((held, (progress, lines)), verdict) in
+            attempts.into_iter().zip(progress).zip(&verdicts)
+        {
+            if *verdict == Verdict::Abandon {
+                continue;
+            }
+            live.add_log(held.attempt.clone(), lines);
+            if let Some(progress) = progress {
+                live.set_progress(
+                    held.attempt.trial,
+                    progress.into(),
+                    self.coordinator.clock.now(),
+                );
             }
         }
         let verdicts = verdicts.into_iter().map(|verdict| v1::Verdict::from(verdict).into());
@@ -177,11 +191,17 @@ impl WorkerService for Service {
         let request = request.into_inner();
         let claim: Claim = request.claim.ok_or(Invalid::Missing("claim"))?.try_into()?;
         let work: Work = request.work.ok_or(Invalid::Missing("work"))?.try_into()?;
-        let blobs = self.accept(&claim, &work).await?;
+        let mut blobs = self.accept(&claim, &work).await?;
         let (worker, attempt) = (claim.worker, claim.attempt.clone());
+        blobs.extend(self.log(&attempt, log::lines(request.log)).await?);
         let command = Command::Commit { claim, work: work.work };
-        let view = move |state: &State, _: &[_]| verdict(state, worker, &attempt);
-        let verdict = self.coordinator.handle.execute(command, blobs, view).await?;
+        let asked = attempt.clone();
+        let view = move |state: &State, _: &[_]| verdict(state, worker, &asked);
+        let verdict = self.coordinator.handle.execute(command, blobs, view).await;
+        if !matches!(verdict, Ok(Verdict::Continue | Verdict::Stop)) {
+            self.coordinator.live.forget_log(&attempt);
+        }
+        let verdict = verdict?;
         Ok(Response::new(v1::CommitResponse { verdict: v1::Verdict::from(verdict).into() }))
     }
 
@@ -192,7 +212,7 @@ impl WorkerService for Service {
         let request = request.into_inner();
         let claim: Claim = request.claim.ok_or(Invalid::Missing("claim"))?.try_into()?;
         let ending: Ending = request.ending.ok_or(Invalid::Missing("ending"))?.try_into()?;
-        let (work, blobs) = match request.work {
+        let (work, mut blobs) = match request.work {
             None => (None, Vec::new()),
             Some(work) => {
                 let work: Work = work.try_into()?;
@@ -200,8 +220,12 @@ impl WorkerService for Service {
                 (Some(work.work), blobs)
             }
         };
+        let attempt = claim.attempt.clone();
+        blobs.extend(self.log(&attempt, log::lines(request.log)).await?);
         let command = Command::Finish { claim, work, ending };
-        self.coordinator.handle.execute(command, blobs, |_, _| ()).await?;
+        let finished = self.coordinator.handle.execute(command, blobs, |_, _| ()).await;
+        self.coordinator.live.forget_log(&attempt);
+        finished?;
         Ok(Response::new(v1::FinishResponse {}))
     }
 
@@ -243,6 +267,23 @@ struct Answer {
 }
 
 impl Service {
+    /// Notes that a worker that is known was heard of.
+    fn saw(&self, worker: WorkerId) {
+        self.coordinator.live.worker_seen(worker, self.coordinator.clock.now());
+    }
+
+    /// Lines of a log that come with a message, as rows.
+    async fn log(&self, attempt: &AttemptId, lines: Vec<LogLine>) -> Result<Option<Blob>, Status> {
+        if lines.is_empty() {
+            return Ok(None);
+        }
+        // They need not be kept for the end of the attempt.
+        self.coordinator.live.record_log(attempt, &lines);
+        let attempt = attempt.clone();
+        let blob = self.coordinator.handle.read(move |state| log_blob(state, &attempt, &lines));
+        blob.await?.map_err(|error| refusal::status(Reason::InvalidRows, report(&error), None))
+    }
+
     /// Leases trials, waiting until there are some, there can be none, or `wait` is over.
     async fn wait_for_work(&self, wish: Wish, wait: Duration) -> Result<Answer, Status> {
         let mut deadline = Instant::now() + wait;
@@ -289,7 +330,9 @@ impl Service {
             let unfit = unfit.then(|| state.unfit_for_waiting(worker, wanted.as_ref())).flatten();
             Answer { assignments, left, pause, unfit }
         };
-        Ok(self.coordinator.handle.execute(command, Vec::new(), view).await?)
+        let found = self.coordinator.handle.execute(command, Vec::new(), view).await?;
+        self.saw(worker);
+        Ok(found)
     }
 
     /// Refuses what a message with this claim would bring, if the message will be refused.

@@ -4,6 +4,7 @@
 //! They lie in a directory or in a bucket. A file is synchronised here, because `object_store` does
 //! not; an object is durable and whole as soon as the bucket has answered.
 
+use std::collections::BTreeMap;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
@@ -168,6 +169,15 @@ impl Store {
             }
             Kind::Bucket(bucket) => format!("{}/{aside}", bucket.url),
         })
+    }
+
+    /// The sizes of all checkpoints, in bytes.
+    pub async fn sizes(&self) -> Result<BTreeMap<Digest, u64>, Error> {
+        let sizes = self.objects.list(None).try_filter_map(|entry| async move {
+            let digest = entry.location.filename().and_then(|name| name.parse::<Digest>().ok());
+            Ok(digest.map(|digest| (digest, entry.size)))
+        });
+        Ok(sizes.try_collect().await?)
     }
 
     /// Makes the file of `digest` and its name durable. The object store writes a file and renames

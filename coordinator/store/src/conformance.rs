@@ -28,6 +28,7 @@ pub fn examine(new: &dyn Fn() -> Box<dyn Fn() -> Box<dyn Journal>>) {
         a_pending_row_of_a_retried_trial_is_forgotten,
         a_row_in_a_part_of_a_retried_trial_is_retracted,
         a_trial_that_starts_over_loses_its_rows_in_every_table_and_the_damaged_part,
+        a_deleted_sweep_has_no_rows_and_its_parts_are_remembered_until_they_are_gone,
     ] {
         question(&*new());
     }
@@ -143,6 +144,32 @@ fn a_trial_that_starts_over_loses_its_rows_in_every_table_and_the_damaged_part(o
     assert_eq!(open().parts().unwrap(), [whole]);
     let retraction = Retraction { trial: trial(3), before: 2, every_table: true };
     assert_eq!(results.retractions, [retraction]);
+}
+
+fn a_deleted_sweep_has_no_rows_and_its_parts_are_remembered_until_they_are_gone(open: Open<'_>) {
+    let other = SweepName::parse("other").unwrap();
+    let mut kept = blob(Table::Trials, 0, b"kept");
+    kept.trial.sweep = other.clone();
+    let kept_part = Part { sweep: other, ..part(Table::Epochs, 0, 1) };
+    open().append(&[with_rows(&[blob(Table::Trials, 3, b"failed"), kept.clone()])]).unwrap();
+    let parts = [part(Table::Epochs, 0, 1), part(Table::Trials, 0, 0)];
+    let add = parts.iter().chain([&kept_part]).cloned().collect();
+    open().install(&Change { add, ..Change::default() }).unwrap();
+    open().append(&[retracting(3)]).unwrap();
+    let deleting = Entry { deleted: Some(sweep()), ..Entry::from(noted()) };
+    // What comes later belongs to the next sweep of that name.
+    let next = blob(Table::Trials, 0, b"next");
+    open().append(&[deleting, with_rows(std::slice::from_ref(&next))]).unwrap();
+    let results = open().results().unwrap();
+    assert_eq!(results.parts, [kept_part]);
+    assert_eq!(results.retractions, []);
+    let left: Vec<Blob> = results.pending.into_iter().map(|pending| pending.blob).collect();
+    assert_eq!(left, [kept, next]);
+    let mut removed = parts.to_vec();
+    removed.sort();
+    assert_eq!(results.removed, removed);
+    open().install(&Change { cleared: removed, ..Change::default() }).unwrap();
+    assert_eq!(open().results().unwrap().removed, []);
 }
 
 /// A small event that differs for each `n`.

@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 
-use rheo_core::id::TrialId;
+use rheo_core::id::{SweepName, TrialId};
 use rheo_core::part::{Part, Retraction};
 use rheo_core::row::Batch;
 use rheo_core::sweep::{Event, State};
@@ -57,6 +57,9 @@ pub struct Entry {
     pub erased: Vec<TrialId>,
     /// Damaged parts that no longer count.
     pub damaged: Vec<Part>,
+    /// A sweep all of whose earlier rows no longer count: pending ones are forgotten, and its parts
+    /// become [`Results::removed`].
+    pub deleted: Option<SweepName>,
 }
 
 impl Entry {
@@ -80,6 +83,7 @@ impl From<Event> for Entry {
             retracted: Vec::new(),
             erased: Vec::new(),
             damaged: Vec::new(),
+            deleted: None,
         }
     }
 }
@@ -128,6 +132,8 @@ pub struct Results {
     pub pending: Vec<Pending>,
     /// Rows in parts that no longer count, sorted.
     pub retractions: Vec<Retraction>,
+    /// Parts of deleted sweeps, sorted: they do not count, and their files are to be removed.
+    pub removed: Vec<Part>,
 }
 
 /// A change of the parts of one table of one sweep.
@@ -141,6 +147,8 @@ pub struct Change {
     pub flushed: Vec<PendingKey>,
     /// Retractions that are done: no part holds these rows any more.
     pub retracted: Vec<Retraction>,
+    /// Parts of deleted sweeps whose files are gone.
+    pub cleared: Vec<Part>,
 }
 
 /// What a journal holds.

@@ -22,6 +22,7 @@ struct Inner {
     pending: BTreeMap<PendingKey, Blob>,
     parts: BTreeSet<Part>,
     retractions: BTreeSet<Retraction>,
+    removed: BTreeSet<Part>,
 }
 
 impl Memory {
@@ -46,6 +47,12 @@ impl Journal for Memory {
                 for retraction in entry.retractions(position) {
                     inner.pending.retain(|_, blob| !blob.is_retracted_by(&retraction));
                     inner.retractions.insert(retraction);
+                }
+                if let Some(sweep) = &entry.deleted {
+                    inner.pending.retain(|_, blob| blob.trial.sweep != *sweep);
+                    inner.retractions.retain(|retraction| retraction.trial.sweep != *sweep);
+                    let gone = inner.parts.extract_if(.., |part| part.sweep == *sweep);
+                    inner.removed.extend(gone);
                 }
                 for (ordinal, blob) in (0..).zip(&entry.blobs) {
                     inner.pending.insert(PendingKey { position, ordinal }, blob.clone());
@@ -86,6 +93,7 @@ impl Journal for Memory {
                     .map(|(key, blob)| Pending { key: *key, blob: blob.clone() })
                     .collect(),
                 retractions: inner.retractions.iter().cloned().collect(),
+                removed: inner.removed.iter().cloned().collect(),
             }
         }))
     }
@@ -101,6 +109,9 @@ impl Journal for Memory {
             }
             for retraction in &change.retracted {
                 inner.retractions.remove(retraction);
+            }
+            for part in &change.cleared {
+                inner.removed.remove(part);
             }
         });
         Ok(())

@@ -8,6 +8,7 @@
 //! | `pending` | (position, ordinal) | rows that are in no part yet |
 //! | `parts` | the encoded part | nothing |
 //! | `retractions` | the encoded retraction | nothing |
+//! | `removed` | the encoded part of a deleted sweep, whose file is to be removed | nothing |
 //!
 //! Events, parts and retractions are MessagePack. Every call is one transaction, which redb makes
 //! durable by fsync before it returns. An I/O error poisons an open redb file, so the file is then
@@ -15,6 +16,8 @@
 //! very file that was opened first is used: one that was moved, replaced or deleted is [`Error::Moved`].
 //!
 //! redb panics on some damaged files; here such a panic becomes [`Error::Damaged`].
+
+mod deletion;
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -50,6 +53,7 @@ const SNAPSHOT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("snapshot
 const PENDING: TableDefinition<'_, (u64, u32), &[u8]> = TableDefinition::new("pending");
 const PARTS: TableDefinition<'_, &[u8], ()> = TableDefinition::new("parts");
 const RETRACTIONS: TableDefinition<'_, &[u8], ()> = TableDefinition::new("retractions");
+const REMOVED: TableDefinition<'_, &[u8], ()> = TableDefinition::new("removed");
 
 /// A journal in a redb file.
 pub struct Redb {
@@ -248,6 +252,7 @@ fn prepare(transaction: &WriteTransaction) -> Result<(), Error> {
     transaction.open_table(PENDING)?;
     transaction.open_table(PARTS)?;
     transaction.open_table(RETRACTIONS)?;
+    transaction.open_table(REMOVED)?;
     Ok(())
 }
 
@@ -261,6 +266,9 @@ impl Journal for Redb {
             for (position, entry) in (first..).zip(entries) {
                 events.insert(position, encode(&entry.event)?.as_slice())?;
                 strike(transaction, &mut pending, entry, position)?;
+                if let Some(sweep) = &entry.deleted {
+                    deletion::forget_rows(transaction, &mut pending, sweep)?;
+                }
                 for (ordinal, blob) in (0..).zip(&entry.blobs) {
                     pending.insert((position, ordinal), encode(blob)?.as_slice())?;
                 }
@@ -315,9 +323,11 @@ impl Journal for Redb {
             let mut parts: Vec<Part> = keys(transaction, PARTS, "the list of parts")?;
             let mut retractions: Vec<Retraction> =
                 keys(transaction, RETRACTIONS, "the list of retractions")?;
+            let mut removed: Vec<Part> = keys(transaction, REMOVED, "the list of removed parts")?;
             parts.sort();
             retractions.sort();
-            Ok(Results { parts, pending, retractions })
+            removed.sort();
+            Ok(Results { parts, pending, retractions, removed })
         })
     }
 
@@ -349,6 +359,10 @@ impl Journal for Redb {
             let mut retractions = transaction.open_table(RETRACTIONS)?;
             for retraction in &change.retracted {
                 retractions.remove(encode(retraction)?.as_slice())?;
+            }
+            let mut removed = transaction.open_table(REMOVED)?;
+            for part in &change.cleared {
+                removed.remove(encode(part)?.as_slice())?;
             }
             Ok(())
         })

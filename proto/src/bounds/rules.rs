@@ -317,7 +317,7 @@ mod tests {
         let retry = v1::RetryRequest { selection: Some(indices), ..v1::RetryRequest::default() };
         assert!(refused("RetryRequest", &retry.encode_to_vec()).contains("1000000"));
         // Two works in one commit: a decoder would put their lists together.
-        let commit = v1::CommitRequest { work: Some(v1::Work::default()), claim: None };
+        let commit = v1::CommitRequest { work: Some(v1::Work::default()), ..Default::default() };
         let twice = commit.encode_to_vec().repeat(2);
         assert!(refused("CommitRequest", &twice).contains("twice"));
     }

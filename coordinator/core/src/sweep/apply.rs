@@ -9,7 +9,7 @@ use super::outcome::{AttemptOutcome, EndReason, StopReason};
 use super::state::{Departure, Done, Lease, Planned, State, Sweep, Trial, Worker};
 use crate::definition::Definition;
 use crate::fleet;
-use crate::id::{AttemptId, SweepName};
+use crate::id::{AttemptId, SweepName, WorkerId};
 use crate::metric::Report;
 use crate::needs::Lack;
 use crate::row::RowCounts;
@@ -42,9 +42,7 @@ impl State {
                 fleet::apply(&mut self.fleets, event);
             }
             Event::LeasesRenewed { worker, attempts, at, until } => {
-                if let Some(worker) = self.workers.get_mut(worker) {
-                    worker.seen = *at;
-                }
+                self.on_seen(*worker, *at);
                 for attempt in attempts {
                     if let Some(lease) = self.lease_mut(attempt) {
                         lease.until = lease.until.max(*until);
@@ -60,10 +58,12 @@ impl State {
                 self.note_request(event);
                 self.with_sweep(sweep, |sweep| sweep.on_sweep_event(event));
             }
+            Event::SweepDeleted { sweep, .. } => {
+                self.note_request(event);
+                self.on_deleted(sweep);
+            }
             Event::TrialLeased { attempt, worker, at, .. } => {
-                if let Some(worker) = self.workers.get_mut(worker) {
-                    worker.seen = *at;
-                }
+                self.on_seen(*worker, *at);
                 let incarnation =
                     self.incarnations.newest().and_then(|newest| self.incarnations.number(newest));
                 self.with_sweep(&attempt.trial.sweep, |sweep| {
@@ -88,6 +88,14 @@ impl State {
         }
     }
 
+    /// Notes that a worker is there.
+    fn on_seen(&mut self, worker: WorkerId, at: Timestamp) {
+        if let Some(worker) = self.workers.get_mut(&worker) {
+            worker.seen = at;
+            worker.departed = None;
+        }
+    }
+
     fn on_worker_event(&mut self, event: &Event) {
         match event {
             Event::WorkerJoined { worker, info, at } => {
@@ -104,9 +112,10 @@ impl State {
                     worker.note(lack.clone());
                 }
             }
-            Event::WorkerDeparted { worker, reason, at } => {
+            Event::WorkerDeparted { worker, lost, reason, at } => {
                 if let Some(worker) = self.workers.get_mut(worker) {
-                    worker.departed = Some(Departure { at: *at, reason: reason.clone() });
+                    worker.departed =
+                        Some(Departure { at: *at, lost: *lost, reason: reason.clone() });
                 }
             }
             Event::WorkerLeft { worker } => {
@@ -125,9 +134,17 @@ impl State {
     }
 
     fn on_submitted(&mut self, definition: &Definition, source: &str, at: Timestamp) {
-        let sweep = Sweep::new(Planned::new(definition.clone()), source.to_owned(), at);
+        let mut sweep = Sweep::new(Planned::new(definition.clone()), source.to_owned(), at);
+        sweep.attempt_floor = self.attempt_floors.get(sweep.name()).copied().unwrap_or(0);
         self.order.push(definition.name.clone());
         self.sweeps.insert(definition.name.clone(), sweep);
+    }
+
+    fn on_deleted(&mut self, name: &SweepName) {
+        if let Some(sweep) = self.sweeps.remove(name) {
+            self.attempt_floors.insert(name.clone(), sweep.last_attempt());
+        }
+        self.order.retain(|other| other != name);
     }
 
     fn note_request(&mut self, event: &Event) {
@@ -136,6 +153,7 @@ impl State {
             | Event::SweepResumed { request, .. }
             | Event::TrialsRetried { request, .. }
             | Event::TrialsStartedOver { request, .. }
+            | Event::SweepDeleted { request, .. }
             | Event::SweepClosed { request: Some(request), .. } => self.requests.insert(*request),
             _ => {}
         }

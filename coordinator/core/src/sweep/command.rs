@@ -139,6 +139,13 @@ pub enum Request {
         /// Which trials.
         trials: Selection,
     },
+    /// Forget a sweep that nobody works on: its name, its trials and its results.
+    Delete {
+        /// This request.
+        id: RequestId,
+        /// The sweep.
+        sweep: SweepName,
+    },
     /// Have trials start over from nothing, because rows or checkpoints of theirs are damaged.
     StartOver {
         /// This request.
@@ -159,6 +166,7 @@ impl Request {
             Self::Pause { id, sweep }
             | Self::Resume { id, sweep }
             | Self::Cancel { id, sweep }
+            | Self::Delete { id, sweep }
             | Self::Retry { id, sweep, .. }
             | Self::StartOver { id, sweep, .. } => (*id, sweep),
         }

@@ -4,7 +4,7 @@
 use super::event::Event;
 use super::outcome::Outcome;
 use crate::fleet;
-use crate::id::{AttemptId, Digest, SweepName, TrialId};
+use crate::id::{AttemptId, Digest, SweepName, TrialId, WorkerId};
 use crate::time::Timestamp;
 
 /// Something to be done outside.
@@ -33,6 +33,10 @@ pub enum Effect {
     DropCheckpoint(Digest),
     /// Fleets may have too few or too many pilots.
     Reconcile,
+    /// Nothing of this sweep is to be shown any more.
+    SweepDeleted(SweepName),
+    /// Nothing of this worker is to be shown any more.
+    WorkerForgotten(WorkerId),
 }
 
 /// What must be done once `event` is durable.
@@ -64,6 +68,13 @@ pub fn effects(event: &Event) -> Vec<Effect> {
             Effect::SweepChanged(sweep.clone()),
             Effect::FlushSweep(sweep.clone()),
         ],
+        Event::SweepDeleted { sweep, .. } => vec![
+            Effect::WakeWorkers,
+            Effect::SweepDeleted(sweep.clone()),
+            Effect::SweepChanged(sweep.clone()),
+            Effect::Reconcile,
+        ],
+        Event::WorkerLeft { worker } => vec![Effect::WorkerForgotten(*worker)],
         Event::TrialLeased { attempt, at, .. } => vec![
             Effect::AttemptBegan(attempt.clone(), *at),
             Effect::SweepChanged(attempt.trial.sweep.clone()),
@@ -73,17 +84,7 @@ pub fn effects(event: &Event) -> Vec<Effect> {
             .map(|digest| Effect::DropCheckpoint(*digest))
             .chain([Effect::SweepChanged(attempt.trial.sweep.clone())])
             .collect(),
-        Event::Fleet(event) => match event {
-            fleet::Event::Launched { .. } | fleet::Event::Scaled { .. } => vec![Effect::Reconcile],
-            // Workers that wait learn that there is nothing left for them.
-            fleet::Event::Drained { .. } | fleet::Event::Stopped { .. } => {
-                vec![Effect::WakeWorkers, Effect::Reconcile]
-            }
-            fleet::Event::PilotRemoved { .. } | fleet::Event::PilotEnded { .. } => {
-                vec![Effect::WakeWorkers]
-            }
-            _ => Vec::new(),
-        },
+        Event::Fleet(event) => fleet_effects(event),
         Event::StopRequested { trial, .. } => vec![Effect::SweepChanged(trial.sweep.clone())],
         Event::AttemptEnded { attempt, outcome, at, .. } => {
             let is_done = outcome.decides().is_some_and(Outcome::is_final);
@@ -104,7 +105,20 @@ pub fn effects(event: &Event) -> Vec<Effect> {
         | Event::WorkerUnfit { .. }
         | Event::WorkerDeparted { .. }
         | Event::TrialDeferred { .. }
-        | Event::WorkerLeft { .. }
         | Event::LeasesRenewed { .. } => Vec::new(),
+    }
+}
+
+fn fleet_effects(event: &fleet::Event) -> Vec<Effect> {
+    match event {
+        fleet::Event::Launched { .. } | fleet::Event::Scaled { .. } => vec![Effect::Reconcile],
+        // Workers that wait learn that there is nothing left for them.
+        fleet::Event::Drained { .. } | fleet::Event::Stopped { .. } => {
+            vec![Effect::WakeWorkers, Effect::Reconcile]
+        }
+        fleet::Event::PilotRemoved { .. } | fleet::Event::PilotEnded { .. } => {
+            vec![Effect::WakeWorkers]
+        }
+        _ => Vec::new(),
     }
 }

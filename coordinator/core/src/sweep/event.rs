@@ -95,6 +95,15 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// A sweep is gone with its trials and its results; its name is free.
+    SweepDeleted {
+        /// Which.
+        sweep: SweepName,
+        /// The request that asked for it.
+        request: RequestId,
+        /// When.
+        at: Timestamp,
+    },
     /// Trials start over from nothing, because rows or checkpoints of theirs are damaged: none of
     /// their rows counts any more, in any table, and their running attempts have lost them.
     TrialsStartedOver {
@@ -129,6 +138,9 @@ pub enum Event {
     WorkerDeparted {
         /// Which.
         worker: WorkerId,
+        /// Whether it died instead of leaving.
+        #[serde(default)]
+        lost: bool,
         /// Why, if it could not be of use.
         reason: Option<String>,
         /// When.
@@ -277,6 +289,7 @@ impl Event {
             | Self::SweepClosed { sweep, .. }
             | Self::SweepEnded { sweep, .. }
             | Self::TrialsRetried { sweep, .. }
+            | Self::SweepDeleted { sweep, .. }
             | Self::TrialsStartedOver { sweep, .. } => Some(sweep),
             Self::TrialLeased { attempt, .. }
             | Self::Committed { attempt, .. }

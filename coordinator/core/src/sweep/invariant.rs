@@ -14,6 +14,11 @@ impl State {
         {
             defects.push("the order of sweeps does not list each sweep once".to_owned());
         }
+        for (name, sweep) in &self.sweeps {
+            if self.attempt_floors.get(name).copied().unwrap_or(0) != sweep.attempt_floor {
+                defects.push(format!("{name}: its attempts do not go on from those deleted"));
+            }
+        }
         for (attempt, lease) in self.leases() {
             if !self.workers.contains_key(&lease.worker) {
                 defects.push(format!("{attempt} is leased to a worker that is gone"));
@@ -86,6 +91,12 @@ impl Sweep {
         check(self.is_ranked(), "the order of its points does not follow from its trials");
         let deferred = self.live.values().all(super::state::Trial::is_deferred);
         check(self.ended.is_none() || deferred, "it ended while trials live");
+        check(
+            self.live
+                .values()
+                .all(|trial| trial.attempt == 0 || trial.attempt > self.attempt_floor),
+            "an attempt has a number of a deleted sweep",
+        );
         for trial in self.live.values() {
             check(trial.lease.is_none() || trial.attempt > 0, "a lease without an attempt");
             check(

@@ -86,6 +86,16 @@ pub enum Rejection {
     /// A sweep that has ended cannot be paused or cancelled.
     #[error("sweep `{0}` has ended")]
     SweepEnded(SweepName),
+    /// A sweep that workers train cannot be deleted.
+    #[error(
+        "sweep `{sweep}` cannot be deleted: workers hold {running} of its trials; `rheo cancel {sweep}` stops them first"
+    )]
+    SweepBusy {
+        /// The sweep.
+        sweep: SweepName,
+        /// The number of trials that workers hold.
+        running: usize,
+    },
 }
 
 impl Rejection {
@@ -106,6 +116,7 @@ impl Rejection {
             Self::NotRetryable { .. } => "NOT_RETRYABLE",
             Self::SweepEnded(_) => "SWEEP_ENDED",
             Self::Full { .. } => "FULL",
+            Self::SweepBusy { .. } => "SWEEP_BUSY",
         }
     }
 }

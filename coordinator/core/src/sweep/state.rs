@@ -46,6 +46,10 @@ pub struct State {
     /// The fleets by name.
     #[serde(default)]
     pub fleets: BTreeMap<FleetName, Fleet>,
+    /// The highest attempt number of deleted sweeps, by name. A new sweep of that name counts on
+    /// from there, so that nothing an old worker says is taken for an attempt of the new sweep.
+    #[serde(default)]
+    pub attempt_floors: BTreeMap<SweepName, u32>,
 }
 
 /// A sweep.
@@ -78,6 +82,9 @@ pub struct Sweep {
     pub ranked: RankedPoints,
     /// What samplers and pruners may see.
     pub history: History,
+    /// Attempt numbers up to this one belong to deleted sweeps of the same name.
+    #[serde(default)]
+    pub attempt_floor: u32,
 }
 
 /// A definition with what follows from it, which is not stored.
@@ -277,6 +284,9 @@ pub struct Worker {
 pub struct Departure {
     /// When.
     pub at: Timestamp,
+    /// Whether it died instead of leaving.
+    #[serde(default)]
+    pub lost: bool,
     /// Why, if it could not be of use.
     pub reason: Option<String>,
 }
@@ -427,7 +437,20 @@ impl Sweep {
             done: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             ranked: RankedPoints::empty(),
+            attempt_floor: 0,
         }
+    }
+
+    /// The number of an attempt as people count it: from 1 in this sweep.
+    pub fn attempt_count(&self, number: u32) -> u32 {
+        number.saturating_sub(self.attempt_floor)
+    }
+
+    /// The highest attempt number that was ever used under the name of this sweep.
+    pub fn last_attempt(&self) -> u32 {
+        let live = self.live.values().map(|trial| trial.attempt);
+        let done = self.done.values().map(|done| done.attempt);
+        live.chain(done).max().unwrap_or(0).max(self.attempt_floor)
     }
 
     /// Its name.

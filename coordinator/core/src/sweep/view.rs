@@ -235,6 +235,13 @@ impl SweepView {
 }
 
 impl Sweep {
+    /// The checkpoints that its trials refer to.
+    pub fn checkpoints(&self) -> BTreeSet<Digest> {
+        let live = self.live.values().chain(self.parked.values());
+        let done = self.done.values().filter_map(|done| done.checkpoint);
+        live.filter_map(|trial| trial.checkpoint).chain(done).collect()
+    }
+
     /// How many trials are where.
     pub fn counts(&self) -> Counts {
         let running = self.live.values().filter(|trial| trial.lease.is_some()).count() as u64;
@@ -302,7 +309,8 @@ impl TrialView {
             swept: planned.as_ref().map(|trial| trial.swept.clone()).unwrap_or_default(),
             seed: planned.map_or(0, |trial| trial.seed),
             point: sweep.planned.plan.point_of(index),
-            attempt: trial.map(|t| t.attempt).or(done.map(|d| d.attempt)).unwrap_or(0),
+            attempt: sweep
+                .attempt_count(trial.map(|t| t.attempt).or(done.map(|d| d.attempt)).unwrap_or(0)),
             worker: lease.map(|lease| lease.worker),
             not_before: trial.filter(|_| status == Status::Waiting).map(|trial| trial.not_before),
             started: trial.filter(|t| t.attempt > 0).map(|t| t.started).or(done.map(|d| d.started)),
@@ -400,12 +408,7 @@ impl State {
 
     /// The checkpoints that trials refer to.
     pub fn checkpoints(&self) -> BTreeSet<Digest> {
-        let live = |sweep: &Sweep| {
-            let live = sweep.live.values().chain(sweep.parked.values());
-            let done = sweep.done.values().filter_map(|done| done.checkpoint);
-            live.filter_map(|trial| trial.checkpoint).chain(done).collect::<Vec<_>>()
-        };
-        self.sweeps.values().flat_map(live).collect()
+        self.sweeps.values().flat_map(Sweep::checkpoints).collect()
     }
 
     /// What a worker is to do with an attempt: nothing if it may go on.

@@ -46,14 +46,17 @@ enum Happening {
     /// The surroundings of the worker change so many times.
     Change(u8, u32),
     LeaveUnfit(u8),
+    Delete,
+    /// The sweep of the same name is submitted: the same one, or another.
+    Submit(u8),
     /// An earlier command comes again.
     Again(prop::sample::Index),
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
     use Happening::{
-        Acquire, Again, Cancel, Change, Commit, Crash, Finish, Leave, LeaveUnfit, Pass, Pause,
-        Renew, ReportLost, Restart, Resume, Retry, StartOver,
+        Acquire, Again, Cancel, Change, Commit, Crash, Delete, Finish, Leave, LeaveUnfit, Pass,
+        Pause, Renew, ReportLost, Restart, Resume, Retry, StartOver, Submit,
     };
     let worker = || 0..3u8;
     prop_oneof![
@@ -73,6 +76,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => Just(Restart),
         3 => (worker(), 0..9u32).prop_map(|(worker, revision)| Change(worker, revision)),
         1 => worker().prop_map(LeaveUnfit),
+        2 => Just(Delete),
+        2 => (0..3u8).prop_map(Submit),
         6 => any::<prop::sample::Index>().prop_map(Again),
     ]
 }
@@ -111,7 +116,8 @@ fn happen(world: &mut World, happening: &Happening) {
         }
         Happening::Resume => {
             let id = world.request();
-            world.send(Command::Client(Request::Resume { id, sweep })).unwrap();
+            // It may have been deleted.
+            let _ = world.send(Command::Client(Request::Resume { id, sweep }));
         }
         Happening::Cancel => {
             let id = world.request();
@@ -124,7 +130,9 @@ fn happen(world: &mut World, happening: &Happening) {
             let _ = world.send(Command::Client(Request::Retry { id, sweep, trials }));
         }
         Happening::StartOver(ref trials) => {
-            world.start_over(trials);
+            if world.state.sweeps.contains_key(&sweep) {
+                world.start_over(trials);
+            }
         }
         Happening::Restart => {
             world.start();
@@ -134,6 +142,16 @@ fn happen(world: &mut World, happening: &Happening) {
             world.jobs.remove(&worker(n));
             let reason = "no disk".to_owned();
             world.send(Command::LeaveUnfit { worker: worker(n), reason }).unwrap();
+        }
+        Happening::Delete => {
+            let id = world.request();
+            // It cannot be while a worker holds a trial.
+            let _ = world.send(Command::Client(Request::Delete { id, sweep }));
+        }
+        Happening::Submit(which) => {
+            let file = [GRID, WEIGHTED, LIMITED][usize::from(which)];
+            // Refused where a sweep of this name exists and differs.
+            let _ = world.submit(file);
         }
         Happening::Again(ref index) => {
             let command = index.get(&world.sent).clone();
@@ -174,6 +192,9 @@ proptest! {
         let loaded: State = serde_json::from_str(&stored).unwrap();
         prop_assert_eq!(loaded.sweeps[&demo()].best(), world.sweep().best());
 
+        if world.state.sweeps.is_empty() {
+            world.submit(file).unwrap();
+        }
         let id = world.request();
         world.send(Command::Client(Request::Resume { id, sweep: demo() })).unwrap();
         world.run_to_the_end();
@@ -472,4 +493,48 @@ fn cancelling_stops_running_trials_and_resuming_takes_them_up_again() {
     world.send(Command::Client(Request::Resume { id, sweep: demo() })).unwrap();
     world.run_to_the_end();
     assert_eq!(world.sweep().count(Outcome::Completed), 6);
+}
+
+#[test]
+fn u44_a_deleted_sweep_frees_its_name_and_late_commits_never_reach_its_successor() {
+    let mut world = World::new(GRID);
+    assert_eq!(world.acquire(worker(0), 1), 1);
+    world.commit(worker(0), 0, 2);
+    let id = world.request();
+    let delete = Command::Client(Request::Delete { id, sweep: demo() });
+    let refused = world.send(delete.clone()).unwrap_err();
+    assert_eq!(refused, Rejection::SweepBusy { sweep: demo(), running: 1 });
+
+    // The worker vanishes with a commit on its disk; its lease runs out.
+    let mut late = world.take(worker(0), 0).unwrap();
+    world.now = world.now + LEASE * 2;
+    assert_ne!(world.send(delete.clone()).unwrap(), []);
+    assert!(world.state.sweeps.is_empty() && world.state.order.is_empty());
+    let work = late.train(1);
+    let claim = late.claim(worker(0));
+    let commit = Command::Commit { claim, work };
+    let stale = Rejection::StaleAttempt(late.attempt.clone());
+    assert_eq!(world.send(commit.clone()).unwrap_err(), stale);
+
+    // The same sweep again, and the same worker gets the same trial.
+    world.submit(GRID).unwrap();
+    assert_eq!(world.acquire(worker(0), 1), 1);
+    assert_eq!(world.held(worker(0))[0].attempt.trial, late.attempt.trial);
+    assert_ne!(world.held(worker(0))[0].attempt.number, late.attempt.number);
+    assert_eq!(world.send(commit).unwrap_err(), stale);
+    let view = rheo_core::sweep::TrialView::of(world.sweep(), 0).unwrap();
+    assert_eq!(view.attempt, 1, "people count from 1 again");
+    // A late repetition deletes nothing more.
+    assert_eq!(world.send(delete).unwrap(), []);
+    world.run_to_the_end();
+    assert_eq!(world.sweep().count(Outcome::Completed), 6);
+}
+
+#[test]
+fn an_attempt_that_took_too_long_names_the_limit() {
+    let mut world = World::new(&format!("{GRID}\nresources: {{timeout: 2.5}}\n"));
+    assert_eq!(world.acquire(worker(0), 1), 1);
+    world.finish(worker(0), 0, 7);
+    let error = world.sweep().live[&0].error.clone().unwrap();
+    assert!(error.contains("`resources.timeout: 2.5`, the seconds that each attempt"), "{error}");
 }

@@ -110,8 +110,7 @@ impl World {
             starts: 0,
         };
         world.start();
-        let definition = Box::new(spec::parse("demo.yaml", file).unwrap().definition);
-        world.send(Command::Submit { definition, source: file.to_owned() }).unwrap();
+        world.submit(file).unwrap();
         world
     }
 
@@ -124,6 +123,11 @@ impl World {
     pub(crate) fn start_as(&mut self, incarnation: IncarnationId) {
         let state = self.id;
         self.send(Command::Start { lease: LEASE, state, incarnation }).unwrap();
+    }
+
+    pub(crate) fn submit(&mut self, file: &str) -> Result<Vec<Event>, Rejection> {
+        let definition = Box::new(spec::parse("demo.yaml", file).unwrap().definition);
+        self.send(Command::Submit { definition, source: file.to_owned() })
     }
 
     pub(crate) fn sweep(&self) -> &rheo_core::sweep::Sweep {
@@ -176,6 +180,8 @@ impl World {
                         self.rows.remove(&trial.index);
                     }
                 }
+                // What was trained so far is gone; attempt numbers go on.
+                Event::SweepDeleted { .. } => self.rows.clear(),
                 _ => {}
             }
         }

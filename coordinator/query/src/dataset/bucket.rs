@@ -363,6 +363,21 @@ impl Bucket {
         Ok(())
     }
 
+    /// See [`super::Dataset::remove_parts`].
+    pub(super) fn remove_parts(&self, parts: &[Part]) -> Result<(), Error> {
+        self.clear_retired()?;
+        if Arc::strong_count(&self.pins) > 1 {
+            return Err(self.busy(""));
+        }
+        for part in parts {
+            self.remove(object(&part.path()), &mut Vec::new())?;
+            if part.generation > 0 {
+                self.remove(staged(part), &mut Vec::new())?;
+            }
+        }
+        Ok(())
+    }
+
     /// Lets the staged object of `part` take the place of the present one, in one step.
     fn put_in_place(&self, part: &Part) -> Result<(), Error> {
         let (staged, key) = (staged(part), object(&part.path()));

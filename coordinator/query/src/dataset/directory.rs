@@ -331,6 +331,24 @@ impl Directory {
         Ok(())
     }
 
+    /// See [`super::Dataset::remove_parts`].
+    pub(super) fn remove_parts(&self, parts: &[Part]) -> Result<(), Error> {
+        self.clear_retired()?;
+        if Arc::strong_count(&self.pins) > 1 {
+            return Err(Error::Busy { path: self.root() });
+        }
+        for part in parts {
+            let directory = Part::directory(part.table, &part.sweep);
+            // What a compaction had prepared when the sweep was deleted.
+            let staged = format!("{STAGING}/{directory}");
+            for place in [&directory, &staged] {
+                self.disk.remove(&format!("{place}/{}", part.name()))?;
+                self.disk.remove_empty(place)?;
+            }
+        }
+        Ok(())
+    }
+
     fn retired(&self) -> MutexGuard<'_, Vec<String>> {
         self.retired.lock().unwrap_or_else(PoisonError::into_inner)
     }

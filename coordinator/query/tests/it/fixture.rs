@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use rheo_core::id::SweepName;
+use rheo_core::log::{LogLevel, LogLine};
 use rheo_core::metric::Goal;
 use rheo_core::part::{Part, Retraction};
 use rheo_core::row::{Batch, Rows, Table};
+use rheo_core::time::Timestamp;
 use rheo_query::output::{Format, Output, Size};
 use rheo_query::{
     Contest, Dataset, Engine, Kind, Limits, Pending, Snapshot, columns, encode, encode_attempts,
-    encode_trials, engine,
+    encode_logs, encode_trials, engine,
 };
 use tempfile::TempDir;
 
@@ -62,6 +64,7 @@ impl Fixture {
         for batch in encode(&sample::keys(trial), &rows).unwrap() {
             self.commit(sweep, batch);
         }
+        self.commit(sweep, encode_logs(&sample::keys(trial), 1, &[line(trial)]).unwrap());
         self.commit(sweep, encode_attempts(&[sample::attempt(trial)]).unwrap());
         self.commit(sweep, encode_trials(&[sample::trial(trial)]).unwrap());
     }
@@ -103,6 +106,12 @@ impl Fixture {
     pub(crate) async fn query(&self, sql: &str) -> Result<String, engine::Error> {
         csv(self.engine().query(self.snapshot(), sql).await?).await
     }
+}
+
+/// The only line of the log of an attempt.
+fn line(trial: u64) -> LogLine {
+    let at = Timestamp(1_790_000_000_000 + trial);
+    LogLine { number: 1, at, level: LogLevel::Info, text: format!("trial {trial} begins") }
 }
 
 /// All of `table`, in an order that does not depend on how it was read.

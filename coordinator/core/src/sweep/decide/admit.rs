@@ -26,6 +26,10 @@ pub(super) fn admit<'a>(
     let unknown_lease = || Rejection::UnknownLease(attempt.clone());
     let incarnation = claim.origin.and_then(|origin| state.incarnations.number(origin.incarnation));
     let incarnation = incarnation.ok_or_else(unknown_lease)?;
+    // An attempt of a deleted sweep, whose name another sweep may have by now.
+    if state.attempt_floors.get(&id.sweep).is_some_and(|floor| attempt.number <= *floor) {
+        return Err(Rejection::StaleAttempt(attempt.clone()));
+    }
     let unknown = || Rejection::UnknownSweep(id.sweep.clone());
     let sweep = state.sweeps.get(&id.sweep).ok_or_else(unknown)?;
     if id.index >= sweep.planned.plan.trials() {

@@ -56,6 +56,7 @@ pub(super) fn request(
         Request::Cancel { .. } => cancel(sweep, id)?,
         Request::Retry { trials, .. } => retry(sweep, id, trials, now)?,
         Request::StartOver { trials, parts, .. } => start_over(sweep, id, (trials, parts), now),
+        Request::Delete { .. } => Some(delete(sweep, id, now)?),
     };
     // A request that changes nothing is noted all the same: repeated later, it might.
     Ok(vec![event.unwrap_or(Event::RequestNoted { request: id })])
@@ -123,6 +124,17 @@ fn start_over(
     let sweep = sweep.name().clone();
     let is_change = !trials.is_empty() || !parts.is_empty();
     is_change.then_some(Event::TrialsStartedOver { sweep, request, trials, parts, at })
+}
+
+/// Deletes a sweep unless a worker still has a lease: what it trains would be lost.
+fn delete(sweep: &Sweep, request: RequestId, at: Timestamp) -> Result<Event, Rejection> {
+    let leases = sweep.live.values().filter_map(|trial| trial.lease.as_ref());
+    let running = leases.filter(|lease| lease.until >= at).count();
+    let name = sweep.name().clone();
+    if running > 0 {
+        return Err(Rejection::SweepBusy { sweep: name, running });
+    }
+    Ok(Event::SweepDeleted { sweep: name, request, at })
 }
 
 fn parked(sweep: &Sweep, outcome: Outcome) -> Vec<Reopened> {

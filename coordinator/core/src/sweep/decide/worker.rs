@@ -155,7 +155,8 @@ fn deferred(sweep: &Sweep, index: u64, at: Timestamp) -> Vec<Event> {
 }
 
 fn lease(sweep: &Sweep, index: u64, worker: WorkerId, threads: u32, (at, until): Term) -> Event {
-    let number = sweep.live.get(&index).map_or(0, |trial| trial.attempt) + 1;
+    let last = sweep.live.get(&index).map_or(0, |trial| trial.attempt);
+    let number = last.max(sweep.attempt_floor) + 1;
     let attempt = AttemptId::new(TrialId::new(sweep.name().clone(), index), number);
     let suggestion = sweep.planned.new_suggestion(&sweep.history, index);
     Event::TrialLeased { attempt, worker, suggestion, at, until, threads }
@@ -207,7 +208,7 @@ pub(super) fn finish(
         trial.on_committed(&event);
         events.push(event);
     }
-    let end = end_of(ending, &trial, claim.sequence);
+    let end = end_of(ending, sweep, &trial, claim);
     events.extend(end_attempt(sweep, claim.attempt.trial.index, &trial, end, now));
     Ok(events)
 }
@@ -236,8 +237,8 @@ fn committed(
     })
 }
 
-fn end_of(ending: &Ending, trial: &Trial, sequence: u64) -> End {
-    let end = |outcome| End::new(outcome, sequence);
+fn end_of(ending: &Ending, sweep: &Sweep, trial: &Trial, claim: &Claim) -> End {
+    let end = |outcome| End::new(outcome, claim.sequence);
     let failed = |outcome, message: &str| End { error: Some(message.to_owned()), ..end(outcome) };
     match ending {
         Ending::Completed { metrics, summary } => End {
@@ -253,7 +254,7 @@ fn end_of(ending: &Ending, trial: &Trial, sequence: u64) -> End {
         // A worker that stops without having been told to is going away.
         Ending::Stopped => end(trial.stop.map_or(AttemptOutcome::Preempted, StopReason::outcome)),
         Ending::Preempted => end(AttemptOutcome::Preempted),
-        Ending::TimedOut => end(AttemptOutcome::TimedOut),
+        Ending::TimedOut => failed(AttemptOutcome::TimedOut, &time_limit(sweep, claim)),
         Ending::OutOfMemory { message } => failed(AttemptOutcome::OutOfMemory, message),
         Ending::Error { message } => failed(AttemptOutcome::Error, message),
         Ending::CheckpointUnusable { message } => {
@@ -262,6 +263,17 @@ fn end_of(ending: &Ending, trial: &Trial, sequence: u64) -> End {
         Ending::Unfit { need, message } => {
             End { need: Some(need.clone()), ..failed(AttemptOutcome::Unfit, message) }
         }
+    }
+}
+
+/// The limit that an attempt has reached, in words.
+fn time_limit(sweep: &Sweep, claim: &Claim) -> String {
+    let planned = sweep.planned.trial(&sweep.history, claim.attempt.trial.index).ok();
+    match planned.and_then(|trial| trial.config.resources.timeout) {
+        Some(seconds) => format!(
+            "the attempt took longer than `resources.timeout: {seconds}`, the seconds that each attempt may take"
+        ),
+        None => "the attempt took longer than its worker allows".to_owned(),
     }
 }
 
@@ -278,8 +290,8 @@ pub(super) fn depart(
     };
     let mut events = end_leases(state, outcome, at, |attempt, _| state.holds(worker, attempt));
     if known.departed.is_none() {
-        let reason = reason.map(str::to_owned);
-        events.push(Event::WorkerDeparted { worker, reason, at });
+        let (lost, reason) = (outcome == AttemptOutcome::Lost, reason.map(str::to_owned));
+        events.push(Event::WorkerDeparted { worker, lost, reason, at });
     }
     events
 }

@@ -1,0 +1,92 @@
+//! Lines of the logs of attempts, and how much of them is kept.
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Timestamp;
+
+/// The longest text of a line, in bytes; longer ones are cut.
+pub const MAX_LINE: usize = 2048;
+
+/// The most lines in one message.
+pub const MAX_LINES: usize = 500;
+
+/// The most lines of one attempt; errors and warnings may be twice as many.
+pub const MAX_ATTEMPT: u32 = 1000;
+
+/// The importance of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// Something failed.
+    Error,
+    /// Something is not as it should be.
+    Warn,
+    /// Something happened.
+    Info,
+}
+
+impl LogLevel {
+    /// The name in output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+        }
+    }
+
+    /// The level called `name`.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Error, Self::Warn, Self::Info].into_iter().find(|level| level.name() == name)
+    }
+}
+
+/// A line of the log of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// The number of the line in its attempt, from 1.
+    pub number: u32,
+    /// The time, by the clock of the worker.
+    pub at: Timestamp,
+    /// The importance.
+    pub level: LogLevel,
+    /// The text, without line breaks.
+    pub text: String,
+}
+
+/// The text of a line as it is kept: one line of at most [`MAX_LINE`] bytes.
+pub fn line_text(text: &str) -> String {
+    let mut line = text.replace(char::is_control, " ");
+    if line.len() > MAX_LINE {
+        let mut end = MAX_LINE - '…'.len_utf8();
+        while !line.is_char_boundary(end) {
+            end -= 1;
+        }
+        line.truncate(end);
+        line.push('…');
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_one_line_and_not_too_long() {
+        assert_eq!(line_text("a\nb\x1b[1m"), "a b [1m");
+        for text in ["x".repeat(MAX_LINE + 1), "ä".repeat(MAX_LINE)] {
+            let line = line_text(&text);
+            assert!(line.len() <= MAX_LINE && line.ends_with('…'), "{}", line.len());
+        }
+        assert_eq!(line_text(&"x".repeat(MAX_LINE)).len(), MAX_LINE);
+    }
+
+    #[test]
+    fn levels_have_names() {
+        for level in [LogLevel::Error, LogLevel::Warn, LogLevel::Info] {
+            assert_eq!(LogLevel::parse(level.name()), Some(level));
+        }
+        assert_eq!(LogLevel::parse("trace"), None);
+    }
+}

@@ -1,0 +1,54 @@
+//! Workers as people see them.
+
+use std::collections::BTreeMap;
+
+use super::state::{State, Worker};
+use crate::id::{AttemptId, WorkerId};
+
+/// A worker and what it holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkerView {
+    /// Its id.
+    pub id: WorkerId,
+    /// What is known of it.
+    pub worker: Worker,
+    /// Slots that its trials take.
+    pub busy: u32,
+    /// The attempts that it holds.
+    pub held: Vec<AttemptId>,
+    /// What it lacks for trials that wait, and why.
+    pub unfit: Vec<String>,
+}
+
+impl WorkerView {
+    /// The word for what it does: `busy`, `unfit`, `idle`, `left` or `lost`.
+    pub fn status(&self) -> &'static str {
+        match &self.worker.departed {
+            _ if !self.held.is_empty() => "busy",
+            None if !self.unfit.is_empty() => "unfit",
+            None => "idle",
+            Some(departure) if departure.lost => "lost",
+            Some(_) => "left",
+        }
+    }
+}
+
+impl State {
+    /// Every known worker, in the order in which they joined.
+    pub fn worker_views(&self) -> Vec<WorkerView> {
+        let mut held: BTreeMap<WorkerId, (u32, Vec<AttemptId>)> = BTreeMap::new();
+        for (attempt, lease) in self.leases() {
+            let (busy, attempts) = held.entry(lease.worker).or_default();
+            *busy += lease.threads;
+            attempts.push(attempt);
+        }
+        let view = |(id, worker): (&WorkerId, &Worker)| {
+            let (busy, held) = held.remove(id).unwrap_or_default();
+            let unfit = worker.unfit.iter().map(|lack| lack.cause.clone()).collect();
+            WorkerView { id: *id, worker: worker.clone(), busy, held, unfit }
+        };
+        let mut views: Vec<_> = self.workers.iter().map(view).collect();
+        views.sort_by_key(|view| (view.worker.joined, view.id));
+        views
+    }
+}

@@ -1,0 +1,210 @@
+//! `rheo logs`: what the attempts of a trial logged, and how they ended.
+
+use std::collections::BTreeMap;
+
+use rheo_core::id::TrialId;
+use rheo_core::log::LogLine;
+use rheo_core::time::Timestamp;
+use rheo_query::output::{Format, Size};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::failure::Failure;
+use super::select::{self, TrialsWord};
+use super::{Global, format, query};
+use crate::client::{Client, RunningAttempt};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A trial, as in `demo/17` or `last/0`.
+    #[arg(value_name = "SWEEP/TRIAL")]
+    trial: TrialsWord,
+    /// Only this attempt, from 1; all if none is given.
+    #[arg(long, value_name = "N")]
+    attempt: Option<u32>,
+}
+
+/// An attempt with the lines of its log.
+#[derive(Debug, Default)]
+struct Attempt {
+    /// None if its row is missing: it runs, or its coordinator was killed.
+    facts: Option<Facts>,
+    ended: Option<Ended>,
+    lines: Vec<Line>,
+}
+
+#[derive(Debug)]
+struct Facts {
+    worker: String,
+    host: String,
+    pid: Option<u32>,
+    started: u64,
+}
+
+#[derive(Debug)]
+struct Ended {
+    outcome: String,
+    at: u64,
+    error: Option<String>,
+}
+
+/// A row of `attempts`.
+#[derive(Deserialize)]
+struct AttemptRow {
+    attempt: u32,
+    outcome: String,
+    worker: String,
+    host: String,
+    pid: Option<u32>,
+    started_ms: u64,
+    ended_ms: u64,
+    error: Option<String>,
+}
+
+/// A row of `logs`.
+#[derive(Debug, Deserialize)]
+struct Line {
+    attempt: u32,
+    #[serde(rename = "line")]
+    number: u32,
+    time_ms: u64,
+    level: String,
+    message: String,
+}
+
+pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
+    let as_json = global.json()?;
+    let mut client = global.connect().await?;
+    let id = select::trial(&mut client, &args.trial).await?;
+    // Asked before what is durable, so that no line is missing that becomes durable in between.
+    let (seen, running) = client.running(&id).await?;
+    let mut attempts = durable(&mut client, &id).await?;
+    if let Some(running) = running {
+        add_running(&mut attempts, running);
+    }
+    if let Some(wanted) = args.attempt {
+        attempts.retain(|number, _| *number == wanted);
+        if attempts.is_empty() {
+            return Err(Failure::usage(format!("{id} has no attempt {wanted}")));
+        }
+    }
+    if as_json {
+        let attempts: Vec<Value> = attempts.iter().map(json).collect();
+        return Ok(format::print_json(&json!({
+            "trial": id.to_string(),
+            "status": seen.trial.status.name(),
+            "error": seen.trial.error,
+            "attempts": attempts,
+        }))?);
+    }
+    if attempts.is_empty() {
+        format::note(format!("{id} is {}: it has no attempt yet", seen.trial.status.name()));
+    }
+    for (number, attempt) in &attempts {
+        print(&id, *number, attempt)?;
+    }
+    Ok(())
+}
+
+async fn durable(client: &mut Client, id: &TrialId) -> Result<BTreeMap<u32, Attempt>, Failure> {
+    let of = format!("sweep = '{}' AND trial = {}", id.sweep, id.index);
+    let mut attempts: BTreeMap<u32, Attempt> = BTreeMap::new();
+    let sql = format!(
+        "SELECT attempt, outcome, worker, host, pid, cast(started AS bigint) AS started_ms, \
+         cast(ended AS bigint) AS ended_ms, error FROM attempts WHERE {of} ORDER BY attempt"
+    );
+    for row in rows::<AttemptRow>(client, &sql).await? {
+        let attempt = attempts.entry(row.attempt).or_default();
+        let AttemptRow { worker, host, pid, started_ms, .. } = row;
+        attempt.facts = Some(Facts { worker, host, pid, started: started_ms });
+        let (outcome, at, error) = (row.outcome, row.ended_ms, row.error);
+        attempt.ended = Some(Ended { outcome, at, error });
+    }
+    let sql = format!(
+        "SELECT attempt, line, cast(time AS bigint) AS time_ms, level, message FROM logs \
+         WHERE {of} ORDER BY attempt, line"
+    );
+    for line in rows::<Line>(client, &sql).await? {
+        attempts.entry(line.attempt).or_default().lines.push(line);
+    }
+    Ok(attempts)
+}
+
+async fn rows<T: DeserializeOwned>(client: &mut Client, sql: &str) -> Result<Vec<T>, Failure> {
+    let mut answer = Vec::new();
+    query::print(client, sql, Format::Json, &mut answer, Size::default()).await?;
+    Ok(serde_json::from_slice(&answer).map_err(anyhow::Error::from)?)
+}
+
+/// Adds what only the coordinator knows of the attempt that runs.
+fn add_running(attempts: &mut BTreeMap<u32, Attempt>, running: RunningAttempt) {
+    let RunningAttempt { attempt: number, worker, host, pid, since, log } = running;
+    let attempt = attempts.entry(number).or_default();
+    if attempt.ended.is_some() {
+        // It ended meanwhile.
+        return;
+    }
+    let (worker, started) = (worker.to_string(), since.0);
+    attempt.facts = Some(Facts { worker, host, pid: Some(pid), started });
+    let last = attempt.lines.last().map_or(0, |line| line.number);
+    attempt.lines.extend(log.into_iter().filter(|line| line.number > last).map(|line| {
+        let LogLine { number: own, at, level, text } = line;
+        Line {
+            attempt: number,
+            number: own,
+            time_ms: at.0,
+            level: level.name().to_owned(),
+            message: text,
+        }
+    }));
+}
+
+fn print(id: &TrialId, number: u32, attempt: &Attempt) -> Result<(), Failure> {
+    let head = match &attempt.facts {
+        Some(Facts { worker, host, pid, started }) => format!(
+            "{id} attempt {number}: worker {worker} on {host}{}, began {}",
+            pid.map(|pid| format!(" (process {pid})")).unwrap_or_default(),
+            format::local_time(Timestamp(*started))
+        ),
+        None => format!("{id} attempt {number}"),
+    };
+    format::print(head)?;
+    for line in &attempt.lines {
+        let time = format::local_time(Timestamp(line.time_ms));
+        let level = line.level.to_uppercase();
+        format::print(format!("  {time} {level:5} {}", line.message))?;
+    }
+    let end = match &attempt.ended {
+        Some(Ended { outcome, at, error }) => format!(
+            "  {} ended: {outcome}{}",
+            format::local_time(Timestamp(*at)),
+            error.as_deref().map(|error| format!(": {error}")).unwrap_or_default()
+        ),
+        None => "  running".to_owned(),
+    };
+    Ok(format::print(end)?)
+}
+
+fn json((number, attempt): (&u32, &Attempt)) -> Value {
+    let line = |line: &Line| {
+        json!({
+            "line": line.number,
+            "time": format::utc(Some(Timestamp(line.time_ms))),
+            "level": line.level,
+            "message": line.message,
+        })
+    };
+    let (facts, ended) = (attempt.facts.as_ref(), attempt.ended.as_ref());
+    json!({
+        "attempt": number,
+        "worker": facts.map(|facts| &facts.worker),
+        "host": facts.map(|facts| &facts.host),
+        "pid": facts.and_then(|facts| facts.pid),
+        "started": format::utc(facts.map(|facts| Timestamp(facts.started))),
+        "ended": format::utc(ended.map(|ended| Timestamp(ended.at))),
+        "outcome": ended.map(|ended| &ended.outcome),
+        "error": ended.and_then(|ended| ended.error.as_ref()),
+        "lines": attempt.lines.iter().map(line).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,95 @@
+//! `rheo stop`: ends the coordinator that runs on a state directory, as SIGTERM does.
+
+use std::time::Duration;
+
+use rheo_proto::access::SERVER_FILE;
+use rheo_proto::server_file::ServerFile;
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::failure::Failure;
+use super::{Global, format};
+use crate::app::{self, Settings};
+use crate::client::{Client, Ending};
+
+/// How long the coordinator may take: longer than it gives itself.
+const PATIENCE: Duration = Duration::from_secs(45);
+
+/// How often it is looked whether it has ended.
+const PAUSE: Duration = Duration::from_millis(100);
+
+pub(super) async fn run(global: &Global) -> Result<(), Failure> {
+    let as_json = global.json()?;
+    let Some(mut client) = running(global).await? else {
+        if as_json {
+            return Ok(format::print_json(&json!({ "stopped": false }))?);
+        }
+        return Ok(format::print(format!("no coordinator runs on {}", global.state.display()))?);
+    };
+    let before = announced(global);
+    let ending = client.shutdown().await?;
+    drop(client);
+    wait_for_end(global, before.as_ref(), &ending).await?;
+    let Ending { pid, host, workers, running } = ending;
+    if as_json {
+        return Ok(format::print_json(&json!({
+            "stopped": true, "pid": pid, "host": host, "workers": workers, "running": running,
+        }))?);
+    }
+    format::print(format!("the coordinator has ended: process {pid} on {host}"))?;
+    if workers > 0 {
+        format::note(format!(
+            "{workers} workers with {running} trials go on for a while: they keep on disk what they commit, and deliver it when a coordinator runs here again"
+        ));
+    }
+    Ok(())
+}
+
+/// The coordinator that runs, if one does.
+async fn running(global: &Global) -> Result<Option<Client>, Failure> {
+    if global.server.is_none() && !global.state.is_dir() {
+        return Ok(None);
+    }
+    let client = global.connect().await?;
+    Ok(client.is_live.then_some(client))
+}
+
+/// The address in the state directory.
+fn announced(global: &Global) -> Option<ServerFile> {
+    ServerFile::read(&global.state.join(SERVER_FILE)).ok().flatten()
+}
+
+/// Waits until the coordinator no longer answers and has let go of its state.
+async fn wait_for_end(
+    global: &Global,
+    before: Option<&ServerFile>,
+    ending: &Ending,
+) -> Result<(), Failure> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let has_ended = if global.server.is_some() {
+            Client::over_network(&global.access()).await.is_err()
+        } else {
+            let file = announced(global);
+            let has_left = file.is_none() || file.as_ref() != before;
+            has_left && !is_in_use(global)
+        };
+        if has_ended {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            let Ending { pid, host, .. } = ending;
+            return Err(Failure::Other(anyhow::anyhow!(
+                "the coordinator was asked to end and still runs after {} s: process {pid} on {host}",
+                PATIENCE.as_secs()
+            )));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Whether a process on this machine has the state open.
+fn is_in_use(global: &Global) -> bool {
+    let opened = app::Coordinator::open(Settings::new(global.state.clone()));
+    matches!(opened, Err(app::Error::Journal { source: rheo_store::Error::Locked { .. }, .. }))
+}

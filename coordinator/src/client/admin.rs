@@ -1,0 +1,101 @@
+//! What the command line asks of the coordinator itself, and what it takes away.
+
+use rheo_core::id::{SweepName, TrialId, WorkerId};
+use rheo_core::log::LogLine;
+use rheo_core::sweep::WorkerView;
+use rheo_core::time::Timestamp;
+use rheo_proto::admin::DiskUsage;
+use rheo_proto::{Invalid, log, v1};
+
+use super::{CALL, Client, Error, QUERY, Seen, request_id, within};
+
+/// The attempt that a trial has now.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct RunningAttempt {
+    /// Which try of the trial, from 1.
+    pub attempt: u32,
+    /// Who has it.
+    pub worker: WorkerId,
+    /// The machine of the worker.
+    pub host: String,
+    /// The process of the worker.
+    pub pid: u32,
+    /// When it began.
+    pub since: Timestamp,
+    /// Lines of its log that are not durable yet.
+    pub log: Vec<LogLine>,
+}
+
+/// A coordinator that was asked to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ending {
+    /// Its process.
+    pub pid: u32,
+    /// Its machine.
+    pub host: String,
+    /// Workers that have not departed.
+    pub workers: u32,
+    /// Trials that they hold.
+    pub running: u32,
+}
+
+impl TryFrom<v1::RunningAttempt> for RunningAttempt {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::RunningAttempt) -> Result<Self, Invalid> {
+        let detail = |error: rheo_core::id::Error| error.to_string();
+        let worker = wire.worker.parse();
+        Ok(Self {
+            attempt: wire.attempt,
+            worker: worker
+                .map_err(|error| Invalid::Value { field: "worker", detail: detail(error) })?,
+            host: wire.host,
+            pid: wire.pid,
+            since: Timestamp(wire.since_ms),
+            log: log::lines(wire.log),
+        })
+    }
+}
+
+impl Client {
+    /// One trial, and its attempt if it has one now.
+    pub(crate) async fn running(
+        &mut self,
+        id: &TrialId,
+    ) -> Result<(Seen, Option<RunningAttempt>), Error> {
+        let request = v1::GetTrialRequest { sweep: id.sweep.to_string(), trial: id.index };
+        let reply = self.inner.get_trial(within(CALL, request)).await?.into_inner();
+        let running = reply.running.map(RunningAttempt::try_from).transpose()?;
+        Ok((reply.trial.ok_or(Invalid::Missing("trial"))?.try_into()?, running))
+    }
+
+    /// Deletes a sweep; false if files stay until queries that read them have ended.
+    pub(crate) async fn delete(&mut self, sweep: &SweepName) -> Result<bool, Error> {
+        let (sweep, request_id) = (sweep.to_string(), request_id());
+        // Parts that are being written are waited for.
+        let request = within(QUERY, v1::DeleteRequest { sweep, request_id });
+        Ok(!self.inner.delete(request).await?.into_inner().files_remain)
+    }
+
+    /// Every known worker.
+    pub(crate) async fn worker_views(&mut self) -> Result<Vec<WorkerView>, Error> {
+        let request = within(CALL, v1::ListWorkersRequest {});
+        let reply = self.admin.list_workers(request).await?.into_inner();
+        let workers: Result<_, _> = reply.workers.into_iter().map(WorkerView::try_from).collect();
+        Ok(workers?)
+    }
+
+    /// What the state takes on disk.
+    pub(crate) async fn disk_usage(&mut self) -> Result<DiskUsage, Error> {
+        let request = within(QUERY, v1::DiskUsageRequest {});
+        Ok(self.admin.disk_usage(request).await?.into_inner().try_into()?)
+    }
+
+    /// Asks the coordinator to end.
+    pub(crate) async fn shutdown(&mut self) -> Result<Ending, Error> {
+        let request = within(CALL, v1::ShutdownRequest {});
+        let v1::ShutdownResponse { pid, host, workers, running } =
+            self.admin.shutdown(request).await?.into_inner();
+        Ok(Ending { pid, host, workers, running })
+    }
+}

@@ -1,0 +1,78 @@
+//! What a state takes on disk, by sweep.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use rheo_core::id::{Digest, SweepName};
+use rheo_core::sweep::{State, Sweep};
+use rheo_proto::admin::{DiskUsage, SweepUsage};
+use rheo_proto::refusal::{self, Reason};
+use tonic::Status;
+
+use crate::app::Coordinator;
+use crate::report::report;
+
+/// Measures it.
+pub(crate) async fn measure(coordinator: &Coordinator) -> Result<DiskUsage, Status> {
+    let refused =
+        |error: &dyn std::error::Error| refusal::status(Reason::Storage, report(error), None);
+    let sizes = coordinator.checkpoints.sizes().await.map_err(|error| refused(&error))?;
+    let kept = coordinator.handle.read(checkpoints).await?;
+    let journal = Arc::clone(&coordinator.journal);
+    let results = tokio::task::spawn_blocking(move || journal.results()).await;
+    let results = results.map_err(|error| Status::internal(error.to_string()))?;
+    let results = results.map_err(|error| refused(&error))?;
+    let state = &coordinator.settings.state;
+    let file = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+    let mut usage = DiskUsage {
+        journal: file(&coordinator.settings.journal()),
+        spool: tree(&state.join("spool")),
+        logs: tree(&state.join("logs")),
+        unused: results.removed.iter().map(|part| part.bytes).sum(),
+        sweeps: Vec::with_capacity(kept.len()),
+    };
+    let mut parts: BTreeMap<&SweepName, u64> = BTreeMap::new();
+    for part in &results.parts {
+        *parts.entry(&part.sweep).or_default() += part.bytes;
+    }
+    let mut pending: BTreeMap<&SweepName, u64> = BTreeMap::new();
+    for one in &results.pending {
+        *pending.entry(&one.blob.trial.sweep).or_default() += one.blob.batch.ipc.len() as u64;
+    }
+    // Equal checkpoints of two sweeps are one file, which is counted once.
+    let mut counted = BTreeSet::new();
+    for (sweep, digests) in &kept {
+        let own = digests.iter().filter(|digest| counted.insert(**digest));
+        let own: Vec<u64> = own.filter_map(|digest| sizes.get(digest).copied()).collect();
+        usage.sweeps.push(SweepUsage {
+            results: parts.get(sweep).copied().unwrap_or(0),
+            pending: pending.get(sweep).copied().unwrap_or(0),
+            checkpoints: own.iter().sum(),
+            count: own.len() as u64,
+            sweep: sweep.clone(),
+        });
+    }
+    let unused = sizes.iter().filter(|(digest, _)| !counted.contains(digest));
+    usage.unused += unused.map(|(_, bytes)| bytes).sum::<u64>();
+    Ok(usage)
+}
+
+/// The checkpoints of each sweep, in the order in which sweeps were submitted.
+fn checkpoints(state: &State) -> Vec<(SweepName, BTreeSet<Digest>)> {
+    let sweeps = state.order.iter().filter_map(|name| state.sweeps.get(name));
+    sweeps.map(|sweep: &Sweep| (sweep.name().clone(), sweep.checkpoints())).collect()
+}
+
+/// The size of all files below a directory; 0 if there is none.
+fn tree(directory: &Path) -> u64 {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(found) if found.is_dir() => tree(&entry.path()),
+            Ok(found) => found.len(),
+            // It was removed meanwhile.
+            Err(_) => 0,
+        })
+        .sum()
+}

@@ -1,0 +1,58 @@
+//! What the deletion of a sweep does to the tables of the journal.
+
+use ::redb::{ReadableTable as _, WriteTransaction};
+use rheo_core::id::SweepName;
+use rheo_core::part::{Part, Retraction};
+use serde::de::DeserializeOwned;
+
+use super::{PARTS, REMOVED, RETRACTIONS};
+use crate::encoding::decode;
+use crate::journal::{Blob, Error};
+
+/// Forgets the pending rows and the retractions of a deleted sweep and moves its parts to those whose
+/// files are to be removed.
+pub(super) fn forget_rows(
+    transaction: &WriteTransaction,
+    pending: &mut ::redb::Table<'_, (u64, u32), &'static [u8]>,
+    sweep: &SweepName,
+) -> Result<(), Error> {
+    let mut found = Vec::new();
+    for entry in pending.iter()? {
+        let (key, bytes) = entry?;
+        if decode::<Blob>(bytes.value(), "pending rows")?.trial.sweep == *sweep {
+            found.push(key.value());
+        }
+    }
+    for key in found {
+        pending.remove(key)?;
+    }
+    let mut retractions = transaction.open_table(RETRACTIONS)?;
+    for bytes in chosen(&retractions, "the list of retractions", |retraction: &Retraction| {
+        retraction.trial.sweep == *sweep
+    })? {
+        retractions.remove(bytes.as_slice())?;
+    }
+    let mut parts = transaction.open_table(PARTS)?;
+    let mut removed = transaction.open_table(REMOVED)?;
+    for bytes in chosen(&parts, "the list of parts", |part: &Part| part.sweep == *sweep)? {
+        parts.remove(bytes.as_slice())?;
+        removed.insert(bytes.as_slice(), ())?;
+    }
+    Ok(())
+}
+
+/// The keys of `table` that decode to something `wanted`.
+fn chosen<T: DeserializeOwned>(
+    table: &::redb::Table<'_, &'static [u8], ()>,
+    what: &str,
+    wanted: impl Fn(&T) -> bool,
+) -> Result<Vec<Vec<u8>>, Error> {
+    let mut found = Vec::new();
+    for entry in table.iter()? {
+        let bytes = entry?.0.value().to_vec();
+        if wanted(&decode(&bytes, what)?) {
+            found.push(bytes);
+        }
+    }
+    Ok(found)
+}

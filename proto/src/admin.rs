@@ -1,0 +1,140 @@
+//! The service of the coordinator itself in core types.
+
+use rheo_core::fleet::Place;
+use rheo_core::id::{AttemptId, SweepName};
+use rheo_core::sweep::{Departure, Worker, WorkerInfo, WorkerView};
+use rheo_core::time::Timestamp;
+
+use crate::convert::{attempt, sweep_name, worker_id};
+use crate::{Invalid, v1};
+
+impl From<WorkerView> for v1::Worker {
+    fn from(view: WorkerView) -> Self {
+        let WorkerView { id, worker, busy, held, unfit } = view;
+        Self {
+            worker: id.to_string(),
+            host: worker.info.host,
+            pid: worker.info.pid,
+            slots: worker.info.slots,
+            version: worker.info.version,
+            place: Some(worker.info.place.into()),
+            busy,
+            held: held.iter().map(|held| attempt(held, None)).collect(),
+            joined_ms: worker.joined.0,
+            seen_ms: worker.seen.0,
+            departed_ms: worker.departed.as_ref().map(|departure| departure.at.0),
+            lost: worker.departed.as_ref().is_some_and(|departure| departure.lost),
+            departure_reason: worker.departed.and_then(|departure| departure.reason),
+            unfit,
+        }
+    }
+}
+
+impl TryFrom<v1::Worker> for WorkerView {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::Worker) -> Result<Self, Invalid> {
+        let held = wire.held.into_iter().map(AttemptId::try_from);
+        let held: Result<_, Invalid> = held.collect();
+        let info = WorkerInfo {
+            host: wire.host,
+            pid: wire.pid,
+            slots: wire.slots,
+            version: wire.version,
+            place: wire.place.map(Place::try_from).transpose()?.unwrap_or_default(),
+            inventory: None,
+        };
+        let reason = wire.departure_reason;
+        let departed =
+            wire.departed_ms.map(|at| Departure { lost: wire.lost, at: Timestamp(at), reason });
+        let (joined, seen) = (Timestamp(wire.joined_ms), Timestamp(wire.seen_ms));
+        Ok(Self {
+            id: worker_id(&wire.worker)?,
+            worker: Worker { info, joined, seen, unfit: Vec::new(), departed },
+            busy: wire.busy,
+            held: held?,
+            unfit: wire.unfit,
+        })
+    }
+}
+
+/// What a state takes on disk, in bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DiskUsage {
+    /// The sweeps, in the order in which they were submitted.
+    pub sweeps: Vec<SweepUsage>,
+    /// The journal.
+    pub journal: u64,
+    /// Commits of workers that keep them in the state directory.
+    pub spool: u64,
+    /// Logs of processes in the state directory.
+    pub logs: u64,
+    /// Files of results and checkpoints that belong to no sweep.
+    pub unused: u64,
+}
+
+/// What a sweep takes, in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SweepUsage {
+    /// The sweep.
+    pub sweep: SweepName,
+    /// Parquet files.
+    pub results: u64,
+    /// Rows that wait in the journal for a part.
+    pub pending: u64,
+    /// Checkpoints.
+    pub checkpoints: u64,
+    /// How many checkpoints there are.
+    pub count: u64,
+}
+
+impl DiskUsage {
+    /// All of it. Rows that wait are part of the journal.
+    pub fn total(&self) -> u64 {
+        let sweeps = self.sweeps.iter().map(|sweep| sweep.results + sweep.checkpoints);
+        sweeps.sum::<u64>() + self.journal + self.spool + self.logs + self.unused
+    }
+}
+
+impl From<DiskUsage> for v1::DiskUsageResponse {
+    fn from(usage: DiskUsage) -> Self {
+        let sweep = |usage: SweepUsage| v1::SweepUsage {
+            sweep: usage.sweep.to_string(),
+            result_bytes: usage.results,
+            pending_bytes: usage.pending,
+            checkpoint_bytes: usage.checkpoints,
+            checkpoints: usage.count,
+        };
+        Self {
+            sweeps: usage.sweeps.into_iter().map(sweep).collect(),
+            journal_bytes: usage.journal,
+            spool_bytes: usage.spool,
+            log_bytes: usage.logs,
+            unused_bytes: usage.unused,
+        }
+    }
+}
+
+impl TryFrom<v1::DiskUsageResponse> for DiskUsage {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::DiskUsageResponse) -> Result<Self, Invalid> {
+        let sweep = |wire: v1::SweepUsage| {
+            Ok(SweepUsage {
+                sweep: sweep_name(&wire.sweep)?,
+                results: wire.result_bytes,
+                pending: wire.pending_bytes,
+                checkpoints: wire.checkpoint_bytes,
+                count: wire.checkpoints,
+            })
+        };
+        let sweeps: Result<_, Invalid> = wire.sweeps.into_iter().map(sweep).collect();
+        Ok(Self {
+            sweeps: sweeps?,
+            journal: wire.journal_bytes,
+            spool: wire.spool_bytes,
+            logs: wire.log_bytes,
+            unused: wire.unused_bytes,
+        })
+    }
+}

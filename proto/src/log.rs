@@ -1,0 +1,30 @@
+//! Lines of logs on the wire.
+
+use rheo_core::log::{LogLevel, LogLine};
+use rheo_core::time::Timestamp;
+
+use crate::v1;
+
+/// The lines that a message brings.
+pub fn lines(wire: Vec<v1::LogLine>) -> Vec<LogLine> {
+    wire.into_iter().map(LogLine::from).collect()
+}
+
+impl From<v1::LogLine> for LogLine {
+    fn from(wire: v1::LogLine) -> Self {
+        // A level of a newer worker is of no importance here.
+        let level = LogLevel::parse(&wire.level).unwrap_or(LogLevel::Info);
+        Self { number: wire.number, at: Timestamp(wire.at_ms), level, text: wire.text }
+    }
+}
+
+impl From<&LogLine> for v1::LogLine {
+    fn from(line: &LogLine) -> Self {
+        Self {
+            number: line.number,
+            at_ms: line.at.0,
+            level: line.level.name().to_owned(),
+            text: line.text.clone(),
+        }
+    }
+}
