@@ -4,6 +4,7 @@ use rheo_tests::{Bench, wait_for};
 
 use crate::sweeps::{SMALL, SMALL_EPOCHS, SMALL_EVALUATIONS, SMALL_SHAPES};
 use crate::traces::{assert_same, traces};
+use crate::unfit::write_short_texts;
 
 #[test]
 fn a_sweep_runs_to_its_end_and_leaves_every_row_once() {
@@ -127,13 +128,14 @@ fn u07_a_worker_leaves_by_itself_when_nothing_is_left_and_the_sweep_says_exhaust
 #[test]
 fn u14_a_sweep_with_a_failed_trial_exits_with_1_and_names_the_failure() {
     let bench = Bench::default();
-    // The generated text is too short for so many columns.
+    // The texts are too short for so many columns.
+    write_short_texts(&bench);
     let file = bench.file(
         "half.yaml",
         "
 name: half
 network: {hidden: 8}
-task: {kind: char_lm, length: 1000, eval_batch: 5000}
+task: {kind: char_lm, source: bytes, data: texts, eval_batch: 5000}
 training: {epochs: 1, batch: 10}
 retry: {error: 1, backoff: 0.01}
 parameters:

@@ -46,6 +46,16 @@ fn write_mnist(directory: &Path, train: u32, test: u32) {
     }
 }
 
+/// Texts of 1,000 symbols in the directory `texts`: too few for 5,000 columns, which only shows when a
+/// trial reads them.
+pub(crate) fn write_short_texts(bench: &Bench) {
+    let texts = bench.path().join("texts");
+    fs::create_dir_all(&texts).unwrap();
+    for name in ["train.txt", "valid.txt", "test.txt"] {
+        fs::write(texts.join(name), "abcdefghij".repeat(100)).unwrap();
+    }
+}
+
 fn serve(bench: &Bench) -> Running {
     let running = Running::start(bench.rheo(&["serve", "--poll", "0.3"]));
     wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));

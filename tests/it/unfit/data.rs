@@ -4,7 +4,9 @@ use std::fs;
 
 use rheo_tests::{Bench, Running, wait_for};
 
-use super::{HOLE, all_completed, outcomes, serve, wait_until_told, worker, write_mnist};
+use super::{
+    HOLE, all_completed, outcomes, serve, wait_until_told, worker, write_mnist, write_short_texts,
+};
 
 #[test]
 fn u42_running_without_data_is_refused_at_once_and_works_once_they_are_there() {
@@ -143,13 +145,14 @@ fn u42_data_that_vanish_under_a_worker_cost_no_trial_a_budget() {
 #[test]
 fn failed_trials_are_tried_again_as_the_summary_says() {
     let bench = Bench::default();
-    // The generated text is too short for so many columns: that is the trial's own fault.
+    // The texts are too short for so many columns: that is the trial's own fault.
+    write_short_texts(&bench);
     let file = bench.file(
         "short.yaml",
         "
 name: short
 network: {hidden: 8}
-task: {kind: char_lm, length: 1000, eval_batch: 5000}
+task: {kind: char_lm, source: bytes, data: texts, eval_batch: 5000}
 training: {epochs: 1, batch: 10}
 retry: {error: 0}
 parameters:
