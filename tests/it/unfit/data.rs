@@ -113,7 +113,9 @@ fn u42_a_worker_notices_that_the_data_have_come_and_no_trial_has_failed() {
     });
     let failed = "select count(*) from trials where status = 'failed'";
     assert_eq!(bench.number(failed), 0);
-    write_mnist(&bench.path().join("late"), 240, 40);
+    // All at once, so that none is missing when they are seen.
+    write_mnist(&bench.path().join("aside"), 240, 40);
+    fs::rename(bench.path().join("aside"), bench.path().join("late")).unwrap();
     bench.run(&["wait", "hole"]).expect(0);
     let expected = [("completed".to_owned(), 6), ("unfit".to_owned(), 1)];
     assert_eq!(outcomes(&bench), expected);
