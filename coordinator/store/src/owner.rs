@@ -158,7 +158,7 @@ impl Owner {
         fs::create_dir_all(root).map_err(at(root))?;
         // Before the file is made: it is not to be left in a directory that is somebody else's.
         if Self::of(root)?.is_none()
-            && let Some(found) = first_file(root)?
+            && let Some(found) = first_file(root, &self.directory)?
             && !is_known()
         {
             return Err(Error::Unowned { root: root.to_owned(), found });
@@ -208,18 +208,19 @@ fn read(file: &mut File, path: &Path) -> Result<Option<Owner>, Error> {
     owner.map(Some).map_err(|source| Error::Unreadable { path: path.to_owned(), source })
 }
 
-/// A file below `directory` that somebody has put there; none if there are only directories.
-fn first_file(directory: &Path) -> Result<Option<PathBuf>, Error> {
+/// A file below `directory` that somebody has put there; none if there are only directories, and
+/// perhaps the state directory itself.
+fn first_file(directory: &Path, state: &Path) -> Result<Option<PathBuf>, Error> {
     for entry in fs::read_dir(directory).map_err(at(directory))? {
         let entry = entry.map_err(at(directory))?;
         let (name, path) = (entry.file_name(), entry.path());
-        if name == FILE || NOBODYS.iter().any(|nobodys| name == *nobodys) {
+        if name == FILE || path == state || NOBODYS.iter().any(|nobodys| name == *nobodys) {
             continue;
         }
         if !entry.file_type().map_err(at(&path))?.is_dir() {
             return Ok(Some(path));
         }
-        if let Some(found) = first_file(&path)? {
+        if let Some(found) = first_file(&path, state)? {
             return Ok(Some(found));
         }
     }
@@ -275,6 +276,17 @@ mod tests {
         fs::remove_file(root.path().join(FILE)).unwrap();
         fs::remove_file(note).unwrap();
         owner(2).claim(root.path(), || false).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_holds_its_own_state_is_still_empty() {
+        let root = TempDir::new().unwrap();
+        let directory = root.path().join(".rheo");
+        fs::create_dir(&directory).unwrap();
+        fs::write(directory.join("journal.redb"), "a journal").unwrap();
+        let ours = Owner { directory, ..owner(1) };
+        assert!(matches!(owner(2).claim(root.path(), || false), Err(Error::Unowned { .. })));
+        ours.claim(root.path(), || false).unwrap();
     }
 
     #[test]
