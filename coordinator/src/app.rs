@@ -297,7 +297,7 @@ impl Opened {
         stop: &CancellationToken,
     ) -> Result<Coordinator, Error> {
         let Self { coordinator, dropped } = self;
-        coordinator.check_places().await?;
+        coordinator.check_places(false).await?;
         // The id of the state is durable before anything is claimed under it.
         coordinator.handle.execute(coordinator.start_command(), Vec::new(), |_, _| ()).await?;
         coordinator.claim_places().await?;

@@ -183,7 +183,7 @@ impl Client {
             Found::Running(client) => Ok(*client),
             Found::AtRest(opened) => {
                 // Nothing is said of, or added to, a journal that is not that of the results.
-                opened.coordinator.check_places().await?;
+                opened.coordinator.check_places(true).await?;
                 let left = left_behind(&access.state);
                 Ok(Self { is_live: false, left, ..Self::in_process(opened.coordinator).await? })
             }

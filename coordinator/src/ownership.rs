@@ -106,14 +106,15 @@ pub(crate) fn announce(recovered: &Recovered) {
 
 impl Coordinator {
     /// Refuses a state directory whose results or checkpoints belong to another journal. Changes
-    /// nothing.
-    pub(crate) async fn check_places(&self) -> Result<(), Error> {
+    /// nothing. A coordinator that starts does not have buckets asked: claiming them tells better.
+    pub(crate) async fn check_places(&self, has_buckets_asked: bool) -> Result<(), Error> {
         let checking = self.clone();
-        let checked = tokio::task::spawn_blocking(move || checking.check()).await;
+        let check = move || checking.check(has_buckets_asked);
+        let checked = tokio::task::spawn_blocking(check).await;
         checked.unwrap_or(Err(engine::Failure::Stopping.into()))
     }
 
-    fn check(&self) -> Result<(), Error> {
+    fn check(&self, has_buckets_asked: bool) -> Result<(), Error> {
         for place in [&self.places.results, &self.places.checkpoints] {
             let Place::Directory(root) = place else { continue };
             let owner = Owner::of(root)?.filter(|owner| owner.state != self.places.id);
@@ -124,6 +125,9 @@ impl Coordinator {
             }
             let (root, owner) = (root.clone(), Box::new(owner));
             return Err(owner::Error::Foreign { root, owner }.into());
+        }
+        if matches!(self.places.results, Place::Bucket(_)) && !has_buckets_asked {
+            return Ok(());
         }
         match self.check_results() {
             // A bucket that does not answer now may still be this state's.
