@@ -205,7 +205,6 @@ fn long_text_is_not_repeated() {
         &["query", &long],
         &["analyze", &trial, "--only", &long],
         &["checkpoint", "export", &trial],
-        &["launch", "slurm", &long, "--max", "1", "--dry-run"],
         &["data", "fetch", &long],
         &[&long],
     ] {

@@ -11,6 +11,7 @@
 //! | bytes of SQL | [`TEXT`] | | refused unread |
 //! | nested expressions and subqueries | [`DEPTH`] | | refused before planning |
 //! | tables that are named | [`RELATIONS`] | | refused before planning |
+//! | tables, all CTEs expanded | [`EXPANDED`] | | refused before planning |
 //! | SELECTs, in unions too | [`SELECTS`] | | refused before planning |
 //! | parameters (`$1`) | 0 | | refused before planning |
 //! | operators of the plan, all CTEs expanded | [`OPERATORS`] | | refused before optimising |
@@ -40,6 +41,10 @@ pub const TYPES: usize = 32;
 
 /// Tables that a query may name.
 pub const RELATIONS: usize = 200;
+
+/// Tables that a query may name if every use of a common table expression counts as all that it
+/// names.
+pub const EXPANDED: usize = 1_000;
 
 /// SELECTs of a query, those of unions and subqueries included.
 pub const SELECTS: usize = 500;

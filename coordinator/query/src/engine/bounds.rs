@@ -4,6 +4,8 @@
 //! its text. So size and depth are measured first, and too large a query is refused in words about
 //! the query. What gets past these bounds is held by the process that the query runs in.
 
+use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::ops::ControlFlow;
 
 use arrow::datatypes::DataType;
@@ -12,11 +14,11 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Query, Select, TableFactor, Value, ValueWithSpan, Visit as _, Visitor,
+    Expr, ObjectName, Query, Select, TableFactor, Value, ValueWithSpan, Visit as _, Visitor,
 };
 
 use super::Error;
-use crate::limits::{DEPTH, OPERATORS, RELATIONS, SELECTS, TEXT, TYPES};
+use crate::limits::{DEPTH, EXPANDED, OPERATORS, RELATIONS, SELECTS, TEXT, TYPES};
 
 /// A bound that a query exceeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +55,12 @@ const MANY_TABLES: Excess = Excess {
     limit: RELATIONS,
     what: "tables, each mention counted",
     remedy: "ask several queries",
+};
+
+const MANY_EXPANDED: Excess = Excess {
+    limit: EXPANDED,
+    what: "tables, with every use of a common table expression expanded",
+    remedy: "use common table expressions that build on each other less often, or ask several queries",
 };
 
 const MANY_SELECTS: Excess = Excess {
@@ -92,9 +100,42 @@ pub(super) fn check_statement(statement: &Statement) -> Result<(), Error> {
         statement = &explained.statement;
     }
     let Statement::Statement(statement) = statement else { return Ok(()) };
-    match statement.visit(&mut Measure::default()) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(error) => Err(*error),
+    if let ControlFlow::Break(error) = statement.visit(&mut Measure::default()) {
+        return Err(*error);
+    }
+    let mut expansion = Expansion::default();
+    let ControlFlow::Continue(()) = statement.visit(&mut expansion);
+    if expansion.tables > EXPANDED { Err(Error::Excess(MANY_EXPANDED)) } else { Ok(()) }
+}
+
+/// Counts the tables of a statement, a common table expression as all tables in it: the planner
+/// copies it for every use.
+#[derive(Default)]
+struct Expansion {
+    tables: usize,
+    /// The tables in each common table expression.
+    known: BTreeMap<String, usize>,
+}
+
+impl Visitor for Expansion {
+    type Break = Infallible;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Infallible> {
+        for table in query.with.iter().flat_map(|with| &with.cte_tables) {
+            let known = std::mem::take(&mut self.known);
+            let mut inner = Self { tables: 0, known };
+            let ControlFlow::Continue(()) = table.query.visit(&mut inner);
+            self.known = inner.known;
+            self.known.insert(table.alias.name.value.to_lowercase(), inner.tables.max(1));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_relation(&mut self, name: &ObjectName) -> ControlFlow<Infallible> {
+        let name = name.to_string().to_lowercase();
+        let tables = self.known.get(name.trim_matches('"')).copied().unwrap_or(1);
+        self.tables = self.tables.saturating_add(tables);
+        ControlFlow::Continue(())
     }
 }
 
