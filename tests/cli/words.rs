@@ -19,6 +19,9 @@ fn selectors_are_no_names_of_sweeps() {
         }
         bench.run(&["submit", bench.file("b.yaml", &format!("name: {name}-1\n{BASE}"))]).expect(0);
     }
+    // Nor is one suggested.
+    let said = bench.run(&["preview", bench.file("name.yaml", &format!("name: LAST\n{BASE}"))]);
+    assert!(said.expect(2).err.contains("help: write `last-1`"));
 }
 
 #[test]

@@ -113,8 +113,9 @@ pub(super) fn name(reader: &mut Reader<'_>, header: &Header) -> Option<SweepName
             let span = reader.written.get("name").map_or(Span::new(0, 0), |place| place.value);
             let mistake = reader.report.error(span, error.to_string()).about("name");
             let plain: String = header.name.trim().to_lowercase().replace([' ', '/'], "-");
-            if SweepName::parse(&plain).is_ok() {
-                mistake.help(format!("write `{plain}`"));
+            if let Ok(plain) = SweepName::parse(&plain) {
+                let ending = if plain.is_selector() { "-1" } else { "" };
+                mistake.help(format!("write `{plain}{ending}`"));
             }
             None
         }
