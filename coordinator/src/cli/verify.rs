@@ -161,7 +161,8 @@ impl Report {
     fn advise(&self, global: &Global) {
         let state = global.state.display();
         if !self.repaired.is_empty() {
-            format::note("`rheo run FILE`, or `rheo serve` with workers, runs those trials again");
+            let rheo = global.rheo();
+            format::note(format!("`{rheo} run FILE`, or `{rheo} launch`, runs those trials again"));
             return;
         }
         let damaged = |kind: &str| {
@@ -174,9 +175,10 @@ impl Report {
             ));
         }
         if damaged("file") > 0 {
-            format::note(
-                "put back the files from a copy, or `rheo verify --repair` has their trials start over",
-            );
+            let rheo = global.rheo();
+            format::note(format!(
+                "put back the files from a copy, or `{rheo} verify --repair` has their trials start over"
+            ));
         }
     }
 }

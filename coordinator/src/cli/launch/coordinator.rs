@@ -37,7 +37,7 @@ pub(super) async fn ensure(global: &Global, reach: Reach) -> Result<Client, Fail
     match client::find(&Settings::new(global.state.clone()), &global.access()).await? {
         Found::Running(client) => {
             if reach == Reach::Network {
-                warn_of_loopback(&global.state);
+                warn_of_loopback(global);
             }
             return Ok(*client);
         }
@@ -63,13 +63,14 @@ pub(super) async fn ensure(global: &Global, reach: Reach) -> Result<Client, Fail
 }
 
 /// Says so if the coordinator that runs is heard on this machine only.
-fn warn_of_loopback(state: &Path) {
-    let file = ServerFile::read(&state.join(SERVER_FILE)).ok().flatten();
+fn warn_of_loopback(global: &Global) {
+    let file = ServerFile::read(&global.state.join(SERVER_FILE)).ok().flatten();
     let url = file.map(|file| file.url).unwrap_or_default();
     let host = url.split("//").nth(1).unwrap_or_default();
     if host.starts_with("127.") || host.starts_with("[::1]") {
         format::note(format!(
-            "warning: the coordinator listens on {url} only, where workers on other machines cannot reach it: end it, and this command starts one that listens on the network"
+            "warning: the coordinator listens on {url} only, where workers on other machines cannot reach it: `{} stop` ends it, and this command starts one that listens on the network",
+            global.rheo()
         ));
     }
 }
