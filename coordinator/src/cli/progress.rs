@@ -1,7 +1,7 @@
 //! A sweep as it runs: bars on a screen, plain lines elsewhere, both on standard error.
 //!
-//! Without a screen a line about the whole sweep comes after 10 seconds, half a minute and a minute,
-//! then every minute, whatever happens, so that a log shows that a sweep is alive.
+//! Without a screen a line about the whole sweep comes after 10, 20, 40 and 80 seconds, then every
+//! minute, whatever happens, so that a log shows that a sweep is alive.
 
 mod bars;
 
