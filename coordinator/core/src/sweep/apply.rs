@@ -224,11 +224,12 @@ impl Sweep {
         for StartedOver { index, .. } in trials {
             let done = self.forget_end(*index);
             let known = self.live.remove(index).or_else(|| self.parked.remove(index));
-            let known = known.map(|trial| (trial.started, trial.attempt, trial.sequence));
-            let known = known.or(done.map(|done| (done.started, done.attempt, done.sequence)));
-            let Some((started, attempt, sequence)) = known else { continue };
+            let known = known.map(|t| (t.started, t.attempt, t.sequence, t.incarnation));
+            let ended = done.map(|d| (d.started, d.attempt, d.sequence, d.incarnation));
+            let Some((started, attempt, sequence, incarnation)) = known.or(ended) else { continue };
             let stop = stopped.then_some(StopReason::Cancelled);
-            let trial = Trial { attempt, sequence, not_before: at, stop, ..Trial::new(started) };
+            let fresh = Trial::new(started);
+            let trial = Trial { attempt, sequence, incarnation, not_before: at, stop, ..fresh };
             self.live.insert(*index, trial);
             self.history.forget(*index);
             self.ended = None;
