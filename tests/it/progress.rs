@@ -152,7 +152,7 @@ fn trials_that_end_together_are_counted_one_by_one() {
 fn no_line_is_longer_than_a_narrow_terminal() {
     for columns in [60, 80] {
         let bench = Bench::default();
-        let name = "a-sweep-whose-name-is-rather-long-for-a-narrow-terminal";
+        let name = "a-sweep-whose-name-is-long-for-a-terminal";
         let file = SMALL.replace("name: small", &format!("name: {name}"));
         let file = bench.file("narrow.yaml", &file);
         let said = on_a_terminal(&bench, columns, &["run", file, "--slots", "2"]).expect(0);
