@@ -153,7 +153,9 @@ fn no_line_is_longer_than_a_narrow_terminal() {
     for columns in [60, 80] {
         let bench = Bench::default();
         let name = "a-sweep-whose-name-is-long-for-a-terminal";
-        let file = SMALL.replace("name: small", &format!("name: {name}"));
+        // Long enough for each trial to report how far it is.
+        let file = SMALL.replace("epochs: 4", "epochs: 80");
+        let file = file.replace("name: small", &format!("name: {name}"));
         let file = bench.file("narrow.yaml", &file);
         let said = on_a_terminal(&bench, columns, &["run", file, "--slots", "2"]).expect(0);
         let lines = lines(&said.out);

@@ -259,7 +259,7 @@ mod tests {
         }
         insta::assert_snapshot!(
             refusal(Table::Shapes, &keys, ours.ipc.clone()),
-            @"not the columns of table `shapes` in version 4 of the schemas: `4`"
+            @"not the columns of table `shapes` in version 5 of the schemas: `5`"
         );
         let none = pack(Table::Epochs, RecordBatch::new_empty(tables::schema(Table::Epochs)));
         assert_eq!(refusal(Table::Epochs, &keys, none.unwrap().ipc), "a batch without rows");

@@ -269,7 +269,7 @@ mod tests {
         let empty =
             |format| String::from_utf8(write(format, &[], &schema, Size::default())).unwrap();
         assert_eq!(empty(Format::Csv), "trial,task,outcome,pid,wall_s,error\n");
-        assert_eq!(empty(Format::Json), "[]");
+        assert_eq!(empty(Format::Json), "[]\n");
         assert_eq!(empty(Format::JsonLines), "");
     }
 
