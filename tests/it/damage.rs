@@ -144,7 +144,7 @@ impl Drop for Mount {
 }
 
 #[test]
-fn a_damaged_data_file_fails_its_trials_with_a_clear_error() {
+fn a_damaged_data_file_is_refused_before_anything_runs() {
     let bench = Bench::default();
     let data = bench.path().join("mnist");
     fs::create_dir_all(&data).unwrap();
@@ -158,11 +158,11 @@ name: damaged
 task: {kind: smnist, pool: 2, train_size: 50, validation_size: 20, test_size: 20}
 network: {hidden: 8}
 training: {epochs: 1}
-retry: {error: 0}
 parameters: {network.kind: {values: [heterogeneous]}}
 ",
     );
-    let said = bench.run(&["run", file, "--data", data.to_str().unwrap()]).expect(1);
-    assert!(said.out.contains("train-images-idx3-ubyte"), "{}", said.out);
-    assert!(!said.out.contains("panicked"), "{}", said.out);
+    let said = bench.run(&["run", file, "--data", data.to_str().unwrap()]).expect(2);
+    assert!(said.err.contains("train-images-idx3-ubyte"), "{}", said.err);
+    assert!(!said.err.contains("panicked"), "{}", said.err);
+    assert!(!bench.path().join(".rheo").exists(), "nothing was made");
 }
