@@ -100,7 +100,7 @@ fn escapes_are_sent_only_to_terminals_that_want_them() {
     let bench = Bench::default();
     let rheo = rheo_tests::program("rheo").display().to_string();
     bench.file("tiny.yaml", TINY);
-    bench.file("wrong.yaml", "nam: x\n");
+    bench.file("wrong.yaml", "title: x\n");
     for command in ["preview wrong.yaml", "--help", "run tiny.yaml", "status", "nonsense"] {
         for plain in ["NO_COLOR=1", "TERM=dumb"] {
             let seen = on_a_terminal(&bench, &format!("env {plain} {rheo} {command}"));

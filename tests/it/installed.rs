@@ -89,7 +89,11 @@ fn user_of(run: &str, directory: &Path) -> String {
         let user = image.lines().find_map(|line| line.strip_prefix("USER "));
         return user.unwrap().to_owned();
     };
-    let word = rest.split(" -").next().unwrap();
+    // The words of the shell in quotes, or one plain word.
+    let word = match rest.strip_prefix('"') {
+        Some(quoted) => format!("\"{}\"", quoted.split('"').next().unwrap()),
+        None => rest.split(' ').next().unwrap().to_owned(),
+    };
     let said = shell(&format!("{OWNER}:{OWNER}"), directory, &format!("echo {word}"));
     text(&{ said }.output().unwrap()).trim().to_owned()
 }
