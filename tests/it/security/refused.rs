@@ -33,7 +33,8 @@ fn u39_everybody_who_is_not_let_in_is_told_what_to_do() {
     let (bench, other) = (Bench::default(), Bench::default());
     let (_serve, port) = serve(&bench, ANY);
     let (_other, _) = serve(&other, ANY);
-    let (_plain, plain) = serve(&Bench::default(), &[]);
+    let unencrypted = Bench::default();
+    let (_plain, plain) = serve(&unencrypted, &[]);
     let tls = bench.state().join("tls");
     let ca = ("RHEO_CA_FILE", &*tls.join("ca.pem"));
     let https = format!("https://127.0.0.1:{port}");
