@@ -226,7 +226,7 @@ impl Coordinator {
     /// Whether the files in a results directory without an owner are of this state, which an older
     /// version has written there.
     fn knows_results(&self, root: &Path) -> Result<bool, Error> {
-        let results = self.journal.results().map_err(|source| self.journal_error(source))?;
+        let results = self.journal.index().map_err(|source| self.journal_error(source))?;
         Ok(self.is_inside(root) || results.parts.iter().any(|part| root.join(part.path()).exists()))
     }
 

@@ -28,6 +28,9 @@ use crate::throttle::Throttle;
 /// Waiting bytes at which parts are written before their time.
 const EAGER: usize = 32 << 20;
 
+/// Waiting bytes that are read at once to become parts.
+const FLUSHED: usize = 2 * EAGER;
+
 /// Waiting bytes at which commits are refused.
 const FULL: usize = 1 << 30;
 
@@ -303,21 +306,28 @@ impl Shared {
     }
 
     fn write_parts(&self) -> Result<(), Error> {
-        let results = self.journal.results()?;
-        for ((table, sweep), rows) in grouped(&results.pending) {
-            let ipc = rows.iter().map(|pending| pending.blob.batch.ipc.clone());
-            let part = self.dataset.write_part(table, sweep, range(&rows), ipc)?;
-            let flushed = rows.iter().map(|pending| pending.key).collect();
-            self.journal.install(&Change { add: vec![part], flushed, ..Change::default() })?;
-            let bytes = rows.iter().map(|pending| pending.blob.batch.ipc.len()).sum();
-            self.backlog.remove(bytes);
+        let mut from = 0;
+        loop {
+            // After a time in which nothing could be written they may be more than memory holds.
+            let (pending, is_more) = self.journal.pending(from, FLUSHED)?;
+            from = pending.last().map_or(from, |last| last.key.position + 1);
+            for ((table, sweep), rows) in grouped(&pending) {
+                let ipc = rows.iter().map(|pending| pending.blob.batch.ipc.clone());
+                let part = self.dataset.write_part(table, sweep, range(&rows), ipc)?;
+                let flushed = rows.iter().map(|pending| pending.key).collect();
+                self.journal.install(&Change { add: vec![part], flushed, ..Change::default() })?;
+                let bytes = rows.iter().map(|pending| pending.blob.batch.ipc.len()).sum();
+                self.backlog.remove(bytes);
+            }
+            if !is_more {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Removes the files of deleted sweeps; false if queries might still read some.
     fn clear_removed(&self) -> Result<bool, Error> {
-        let removed = self.journal.results()?.removed;
+        let removed = self.journal.index()?.removed;
         if removed.is_empty() {
             return Ok(true);
         }
@@ -333,9 +343,9 @@ impl Shared {
     /// Merges the parts of sweeps that ended, that have many, or that have rows which no longer
     /// count. Takes those that are done out of `ended`.
     fn merge_parts(&self, ended: &mut BTreeSet<SweepName>) -> Result<(), Error> {
-        let mut results = self.journal.results()?;
+        let mut results = self.journal.index()?;
         if !results.removed.is_empty() && self.clear_removed()? {
-            results = self.journal.results()?;
+            results = self.journal.index()?;
         }
         let mut parts: BTreeMap<(&SweepName, Table), Vec<Part>> = BTreeMap::new();
         // Files of a deleted sweep of the same name may still lie where the merged parts would.

@@ -359,12 +359,22 @@ fn defect_of_rows(part: &Part, file: impl ChunkReader + 'static) -> Option<Defec
 /// The rows of `batches` in the order of parts.
 fn sorted(table: Table, batches: impl IntoIterator<Item = Bytes>) -> Result<RecordBatch, Error> {
     let schema = tables::schema(table);
-    let mut rows = Vec::new();
+    let (mut rows, mut decoded) = (Vec::new(), Vec::new());
     for batch in batches {
-        rows.push(conform(&ipc::decode(&batch)?, &schema)?);
+        decoded.push(conform(&ipc::decode(&batch)?, &schema)?);
+        if decoded.len() == DECODED {
+            rows.push(concat_batches(&schema, &decoded)?);
+            decoded.clear();
+        }
     }
+    rows.push(concat_batches(&schema, &decoded)?);
+    drop(decoded);
     Ok(merge::sort(&concat_batches(&schema, &rows)?)?)
 }
+
+/// Batches that are decoded at the same time. Each has hundreds of columns with their buffers, so
+/// that one row takes a hundred times the memory that it takes among others.
+const DECODED: usize = 64;
 
 /// Why the dataset could not be changed or brought in step with the journal.
 #[derive(Debug, thiserror::Error)]

@@ -85,6 +85,12 @@ fn rows_are_pending_until_a_part_has_them(open: Open<'_>) {
         .map(|(key, blob)| Pending { key: *key, blob: blob.clone() })
         .collect();
     assert_eq!(open().results().unwrap().pending, pending);
+    assert_eq!(open().index().unwrap().pending, []);
+    // Rows of one event stay together, however little is asked for.
+    assert_eq!(open().pending(0, 0).unwrap(), (pending[..2].to_vec(), true));
+    assert_eq!(open().pending(1, 0).unwrap(), (pending[2..].to_vec(), false));
+    assert_eq!(open().pending(0, 1 << 20).unwrap(), (pending.clone(), false));
+    assert_eq!(open().pending(2, 1 << 20).unwrap(), (Vec::new(), false));
 
     let part = part(Table::Epochs, 0, 1);
     let flushed = vec![keys[0], keys[2]];

@@ -29,9 +29,16 @@ pub trait Journal: Send + Sync {
     /// Where the rows are, at one moment: each is pending or in exactly one part.
     fn results(&self) -> Result<Results, Error>;
 
+    /// [`Self::results`] without the pending rows, which may take much memory.
+    fn index(&self) -> Result<Results, Error>;
+
+    /// The pending rows of the events from position `from` on, in order: those of as many events as
+    /// fit into `most` bytes, and at least of one, if any are left. True if there are more.
+    fn pending(&self, from: u64, most: usize) -> Result<(Vec<Pending>, bool), Error>;
+
     /// The parts that count, sorted.
     fn parts(&self) -> Result<Vec<Part>, Error> {
-        Ok(self.results()?.parts)
+        Ok(self.index()?.parts)
     }
 
     /// Fails with [`Error::Moved`] if the journal no longer lies where it was opened: nothing may

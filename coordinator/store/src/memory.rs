@@ -25,6 +25,22 @@ struct Inner {
     removed: BTreeSet<Part>,
 }
 
+impl Inner {
+    fn index(&self) -> Results {
+        Results {
+            parts: self.parts.iter().cloned().collect(),
+            pending: Vec::new(),
+            retractions: self.retractions.iter().cloned().collect(),
+            removed: self.removed.iter().cloned().collect(),
+        }
+    }
+
+    fn pending(&self, from: u64) -> impl Iterator<Item = Pending> {
+        let pending = self.pending.range(PendingKey { position: from, ordinal: 0 }..);
+        pending.map(|(key, blob)| Pending { key: *key, blob: blob.clone() })
+    }
+}
+
 impl Memory {
     fn with<T>(&self, action: impl FnOnce(&mut Inner) -> T) -> T {
         action(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
@@ -85,17 +101,27 @@ impl Journal for Memory {
     }
 
     fn results(&self) -> Result<Results, Error> {
-        Ok(self.with(|inner| {
-            let pending = inner.pending.iter();
-            Results {
-                parts: inner.parts.iter().cloned().collect(),
-                pending: pending
-                    .map(|(key, blob)| Pending { key: *key, blob: blob.clone() })
-                    .collect(),
-                retractions: inner.retractions.iter().cloned().collect(),
-                removed: inner.removed.iter().cloned().collect(),
+        Ok(self.with(|inner| Results { pending: inner.pending(0).collect(), ..inner.index() }))
+    }
+
+    fn index(&self) -> Result<Results, Error> {
+        Ok(self.with(|inner| inner.index()))
+    }
+
+    fn pending(&self, from: u64, most: usize) -> Result<(Vec<Pending>, bool), Error> {
+        self.with(|inner| {
+            let (mut found, mut bytes): (Vec<Pending>, usize) = (Vec::new(), 0);
+            for pending in inner.pending(from) {
+                bytes += pending.blob.batch.ipc.len();
+                let is_of_last_event =
+                    found.last().is_none_or(|last| last.key.position == pending.key.position);
+                if bytes > most && !is_of_last_event {
+                    return Ok((found, true));
+                }
+                found.push(pending);
             }
-        }))
+            Ok((found, false))
+        })
     }
 
     fn install(&self, change: &Change) -> Result<(), Error> {

@@ -316,18 +316,31 @@ impl Journal for Redb {
             let mut pending = Vec::new();
             for entry in transaction.open_table(PENDING)?.iter()? {
                 let (key, bytes) = entry?;
-                let (position, ordinal) = key.value();
-                let blob = decode(bytes.value(), &format!("the rows of event {position}"))?;
-                pending.push(Pending { key: PendingKey { position, ordinal }, blob });
+                pending.push(pending_rows(key.value(), bytes.value())?);
             }
-            let mut parts: Vec<Part> = keys(transaction, PARTS, "the list of parts")?;
-            let mut retractions: Vec<Retraction> =
-                keys(transaction, RETRACTIONS, "the list of retractions")?;
-            let mut removed: Vec<Part> = keys(transaction, REMOVED, "the list of removed parts")?;
-            parts.sort();
-            retractions.sort();
-            removed.sort();
-            Ok(Results { parts, pending, retractions, removed })
+            Ok(Results { pending, ..index(transaction)? })
+        })
+    }
+
+    fn index(&self) -> Result<Results, Error> {
+        self.read(index)
+    }
+
+    fn pending(&self, from: u64, most: usize) -> Result<(Vec<Pending>, bool), Error> {
+        self.read(|transaction| {
+            let (mut found, mut total): (Vec<Pending>, usize) = (Vec::new(), 0);
+            for entry in transaction.open_table(PENDING)?.range((from, 0)..)? {
+                let (key, bytes) = entry?;
+                let position = key.value().0;
+                total += bytes.value().len();
+                let is_of_last_event =
+                    found.last().is_none_or(|last| last.key.position == position);
+                if total > most && !is_of_last_event {
+                    return Ok((found, true));
+                }
+                found.push(pending_rows(key.value(), bytes.value())?);
+            }
+            Ok((found, false))
         })
     }
 
@@ -367,6 +380,22 @@ impl Journal for Redb {
             Ok(())
         })
     }
+}
+
+fn pending_rows((position, ordinal): (u64, u32), bytes: &[u8]) -> Result<Pending, Error> {
+    let blob = decode(bytes, &format!("the rows of event {position}"))?;
+    Ok(Pending { key: PendingKey { position, ordinal }, blob })
+}
+
+fn index(transaction: &ReadTransaction) -> Result<Results, Error> {
+    let mut parts: Vec<Part> = keys(transaction, PARTS, "the list of parts")?;
+    let mut retractions: Vec<Retraction> =
+        keys(transaction, RETRACTIONS, "the list of retractions")?;
+    let mut removed: Vec<Part> = keys(transaction, REMOVED, "the list of removed parts")?;
+    parts.sort();
+    retractions.sort();
+    removed.sort();
+    Ok(Results { parts, pending: Vec::new(), retractions, removed })
 }
 
 fn next_position(meta: &impl ReadableTable<&'static str, u64>) -> Result<u64, Error> {
