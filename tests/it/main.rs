@@ -19,6 +19,7 @@ mod installed;
 mod integrity;
 mod life;
 mod logs;
+mod memory;
 mod object_store;
 mod ownership;
 mod paths;

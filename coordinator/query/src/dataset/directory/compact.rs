@@ -30,8 +30,9 @@ use crate::tables;
 /// Parts are merged up to about this size.
 const TARGET: u64 = 256 << 20;
 
-/// How many parts are merged into one, which bounds open files and memory.
-const FAN_IN: usize = 64;
+/// How many parts are merged into one, which bounds open files and memory: of `trials`, which has
+/// hundreds of columns, each open part takes about 5 MB.
+const FAN_IN: usize = 8;
 
 /// Rows held of each part that is merged.
 const INPUT: usize = 256;
