@@ -88,7 +88,9 @@ fn a_worker_finishes_its_sweep_during_a_flood_of_silent_connections() {
     bench.run(&["wait", "small"]).expect(0);
     worker.end().expect(0);
     stop.store(true, Ordering::Relaxed);
-    floods.map(|flood| flood.join().unwrap());
+    for flood in floods {
+        flood.join().unwrap();
+    }
     assert_eq!(bench.number("select count(*) from epochs"), SMALL_EPOCHS);
     let peak = memory(serve.pid(), "VmHWM:");
     assert!(peak < 400, "the coordinator took {peak} MiB");
