@@ -149,6 +149,23 @@ fn a_missing_part_is_said_loudly_and_other_sweeps_run_on() {
 }
 
 #[test]
+fn a_damaged_sweep_that_is_deleted_is_named_no_more() {
+    let bench = two_sweeps();
+    fs::remove_file(&parts(&bench, "epochs", "small")[0]).unwrap();
+    let serve = Running::start(bench.rheo(&["serve", "--flush-interval", "0.1"]));
+    wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
+    bench.run(&["query", "select count(*) from epochs"]).expect(1);
+    let damaged = || bench.run(&["status", "-o", "json"]).expect(0).json()["damaged"].clone();
+    assert_eq!(damaged()[0]["sweep"], "small");
+    bench.run(&["delete", "small", "--yes"]).expect(0);
+    wait_for("its files to go", || (damaged() == Value::Array(Vec::new())).then_some(()));
+    assert_eq!(bench.number("select count(*) from epochs"), 2);
+    serve.signal(Signal::TERM);
+    serve.end().expect(0);
+    bench.run(&["verify"]).expect(0);
+}
+
+#[test]
 fn a_sweep_that_was_removed_by_hand_breaks_no_other() {
     let whole = two_sweeps();
     let bench = two_sweeps();

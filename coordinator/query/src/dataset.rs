@@ -233,7 +233,10 @@ impl Dataset {
         match &self.kind {
             Kind::Directory(directory) => directory.remove_parts(parts),
             Kind::Bucket(bucket) => bucket.remove_parts(parts),
-        }
+        }?;
+        // A new sweep of the same name is not to be taken for damaged.
+        parts.iter().for_each(|part| self.register.forget(part));
+        Ok(())
     }
 
     /// Ends what compactions have begun, unless a query is pinned; then it stays until a later call.
