@@ -235,7 +235,9 @@ impl Dataset {
             Kind::Bucket(bucket) => bucket.remove_parts(parts),
         }?;
         // A new sweep of the same name is not to be taken for damaged.
-        parts.iter().for_each(|part| self.register.forget(part));
+        for part in parts {
+            self.register.forget(part);
+        }
         Ok(())
     }
 
