@@ -17,8 +17,12 @@ use rheo_core::row::Table;
 
 use crate::tables::{self, SCHEMA_VERSION, VERSION_KEY};
 
-/// Rows per row group: the unit in which readers share work and skip data.
+/// The most rows per row group: the unit in which readers share work and skip data.
 const ROW_GROUP: usize = 128 * 1024;
+
+/// The most values per row group. The writer keeps a whole group in memory, and so bounds it also
+/// for the tables of hundreds of columns.
+const ROW_GROUP_VALUES: usize = 4 << 20;
 
 /// The columns with Bloom filters, in the tables that have them.
 const IDS: [&str; 3] = ["trial", "worker", "checkpoint"];
@@ -53,11 +57,13 @@ pub(crate) fn rows(file: impl ChunkReader + 'static) -> Result<u64, ParquetError
 fn properties(table: Table) -> Result<WriterProperties, ParquetError> {
     let version = KeyValue::new(VERSION_KEY.to_owned(), SCHEMA_VERSION.to_string());
     let by_trial = SortingColumn { column_idx: 0, descending: false, nulls_first: false };
+    let columns = tables::schema(table).flattened_fields().len();
+    let row_group = (ROW_GROUP_VALUES / columns.max(1)).clamp(1, ROW_GROUP);
     let mut properties = WriterProperties::builder()
         .set_created_by(concat!("rheo-query ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_key_value_metadata(Some(vec![version]))
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
-        .set_max_row_group_row_count(Some(ROW_GROUP))
+        .set_max_row_group_row_count(Some(row_group))
         .set_sorting_columns(Some(vec![by_trial]));
     for column in tables::columns(table).filter(|column| IDS.contains(&column.name)) {
         properties =
