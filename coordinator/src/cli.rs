@@ -207,6 +207,7 @@ fn path() -> impl TypedValueParser<Value = PathBuf> {
 
 /// Runs `rheo` with the arguments of this process.
 pub fn main() -> ExitCode {
+    crate::heap::bound_arenas();
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().is_some_and(|argument| argument == child::ARGUMENT) {
         return child::main(Path::new(&arguments.next().unwrap_or_default()));

@@ -13,6 +13,7 @@ mod engine;
 mod fleet;
 mod grpc;
 mod health;
+mod heap;
 mod live;
 mod ownership;
 pub mod paths;

@@ -19,11 +19,11 @@ parameters:
   training.optimizer.lr: {values: [1.0e-4, 2.0e-4, 3.0e-4, 4.0e-4, 5.0e-4, 6.0e-4, 7.0e-4, 8.0e-4, 9.0e-4, 1.0e-3]}
   training.batch: {distribution: int_uniform, min: 1, max: 1000}
   task.seed: {distribution: int_uniform, min: 1, max: 10}
-run_cap: 20000
+run_cap: 100000
 ";
 
 /// Trials of the sweep.
-const TRIALS: u64 = 20_000;
+const TRIALS: u64 = 100_000;
 
 /// The most memory that the coordinator may take, in MiB.
 const BOUND: u64 = 400;
@@ -98,7 +98,7 @@ fn finish(worker: &str, assignment: v1::Assignment) -> v1::FinishRequest {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn twenty_thousand_trials_leave_the_coordinator_small() {
+async fn a_hundred_thousand_trials_leave_the_coordinator_small() {
     let bench = Bench::default();
     let serve = Running::start(bench.rheo(&["serve"]));
     wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
