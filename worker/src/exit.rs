@@ -53,7 +53,7 @@ pub enum Error {
     /// It lacks what trials need.
     #[error("this worker cannot be of use: {reason}")]
     Unfit {
-        /// What it lacks, and why.
+        /// The need that it does not meet, and the cause.
         reason: String,
     },
     /// It had to go before everything was delivered.

@@ -48,7 +48,7 @@ impl DataSet {
         self != Self::Text
     }
 
-    /// What to do where it is missing.
+    /// The remedy where it is missing.
     pub fn remedy(self) -> String {
         match self {
             Self::Mnist | Self::Cifar10 => format!(

@@ -21,7 +21,7 @@ use crate::time::Timestamp;
 /// Trials of which the measured speed mostly is the mean, so that it follows what changes.
 const MEMORY: f64 = 50.0;
 
-/// How long a slot between two trials counts as busy: handing over takes part of the time.
+/// The time for which a slot between two trials counts as busy: handing over takes part of it.
 const HANDOVER: Duration = Duration::from_secs(5);
 
 /// The longest time for which a trial is believed to go on at its speed without a report.
@@ -39,7 +39,7 @@ const WIDEST: f64 = 2.0;
 /// The least work that says anything, in trials.
 const LEAST: f64 = 0.05;
 
-/// How long a sweep will still take.
+/// The time that a sweep will still take.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// The short end of the range.
@@ -174,7 +174,7 @@ impl Meter {
         (self.work, self.seconds) = (self.work * kept, self.seconds * kept);
     }
 
-    /// How long `workload` will still take; none while too little is known.
+    /// Estimates the time that `workload` will still take; none while too little is known.
     pub fn estimate(&mut self, workload: &Workload, now: Timestamp) -> Option<Estimate> {
         let running = &workload.running;
         self.runs.retain(|trial, _| running.binary_search_by_key(trial, |(id, _)| *id).is_ok());

@@ -1,4 +1,4 @@
-//! What a trial needs of a worker, and what a worker has: who lacks something gets no trial that
+//! Needs of trials and inventories of workers: a worker that lacks something gets no trial that
 //! needs it.
 //!
 //! [`Need::of`] is the one place that derives needs from a configuration. A worker says what it has
@@ -128,7 +128,7 @@ pub struct FoundData {
 }
 
 impl FoundData {
-    /// What is wrong if a task asks for `sizes`: training, validation and test samples.
+    /// Finds fault with `sizes` that a task asks for: training, validation and test samples.
     pub fn too_few(&self, sizes: [u32; 3]) -> Option<String> {
         let there = self.set.parts(self.train, self.test)?;
         let fields = ["task.train_size", "task.validation_size", "task.test_size"];
@@ -139,7 +139,7 @@ impl FoundData {
     }
 }
 
-/// What a worker has, as it says when it joins.
+/// The equipment of a worker, as it says when it joins.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Inventory {
@@ -149,9 +149,9 @@ pub struct Inventory {
     pub devices: Vec<Device>,
     /// Megabytes of memory that it may use.
     pub memory_mb: Option<u64>,
-    /// What it looked for in vain.
+    /// The things that it looked for in vain.
     pub lacks: Vec<Lack>,
-    /// How often something has changed there since it started.
+    /// The number of changes there since it started.
     pub revision: u32,
 }
 

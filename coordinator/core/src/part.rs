@@ -128,7 +128,7 @@ pub struct Retraction {
 }
 
 impl Retraction {
-    /// Whether it is about rows of `sweep` in `table`.
+    /// Tells if it is about rows of `sweep` in `table`.
     pub fn concerns(&self, table: Table, sweep: &SweepName) -> bool {
         (self.every_table || table == Table::Trials) && self.trial.sweep == *sweep
     }

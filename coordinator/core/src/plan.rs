@@ -131,7 +131,7 @@ impl Plan {
         self.sampler.suggest(history, point)
     }
 
-    /// What trial `index` needs of its worker; nothing if its configuration cannot run.
+    /// The needs of trial `index`; none if its configuration cannot run.
     pub(crate) fn needs(&self, index: u64, suggestion: &Suggestion) -> Option<Vec<Need>> {
         let config = config(&self.base, &suggestion.point, self.seed_of(index)).ok()?;
         Some(Need::of(&config))
@@ -153,7 +153,7 @@ impl Plan {
     }
 }
 
-/// What every trial of `definition` needs of its worker, if no parameter changes it.
+/// The needs of every trial of `definition`, if no parameter changes them.
 pub(crate) fn common_needs(definition: &Definition) -> Option<Vec<Need>> {
     let mut parameters = definition.space.parameters.iter();
     if parameters.any(|parameter| Need::depends_on(&parameter.path)) {

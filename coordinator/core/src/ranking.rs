@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::metric::Goal;
 
-/// How far the seeds of a point got, the best first.
+/// The progress of the seeds of a point, the best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {

@@ -42,7 +42,7 @@ fn alike<'a>(wanted: &str, known: &[&'a str]) -> Option<&'a str> {
     distances.min_by_key(|(distance, name)| (*distance, segments(name))).map(|(_, name)| name)
 }
 
-/// How far `wanted` is from `name`; nothing if that is too far.
+/// The distance of `wanted` from `name`; none if that is too far.
 fn distance(wanted: &str, name: &str) -> Option<usize> {
     let lowercase = name.to_lowercase();
     // Groups that both have say nothing about the rest.
@@ -70,7 +70,7 @@ fn letters(one: &str, other: &str, few: usize) -> Option<usize> {
     (distance <= limit).then_some(distance)
 }
 
-/// How many names a path has.
+/// The number of names in a path.
 fn segments(path: &str) -> usize {
     path.split('.').count()
 }

@@ -14,7 +14,7 @@ struct Simulation {
     now: f64,
 }
 
-/// What was told at one moment, and what was true.
+/// An estimate of one moment, and the truth.
 #[derive(Debug)]
 struct Told {
     /// Share of the work since this start that was done.

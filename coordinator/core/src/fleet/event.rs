@@ -90,7 +90,7 @@ pub enum Event {
         fleet: FleetName,
         /// On which node.
         node: String,
-        /// What was lacking there.
+        /// The need that was not met there.
         cause: String,
         /// When.
         at: Timestamp,

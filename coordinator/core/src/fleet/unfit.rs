@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 /// So many unfit pilots on a node say that it is the node.
 pub(super) const UNFIT_PILOTS: u32 = 2;
 
-/// What was wrong with a pilot that has ended.
+/// The fault of a pilot that has ended.
 pub(super) struct Unfit {
     pilot: PilotId,
     node: Option<String>,
@@ -49,7 +49,7 @@ impl Unfit {
         })
     }
 
-    /// What follows for its fleet, beside its end.
+    /// The events that follow for its fleet, beside its end.
     pub(super) fn events(self, fleet: &Fleet, at: Timestamp) -> Vec<Event> {
         let Self { pilot, node, cause, others_work } = self;
         let place = node.as_ref().map(|node| format!(" on `{node}`")).unwrap_or_default();

@@ -284,7 +284,7 @@ impl<'t> Report<'t> {
         (line, before.trim_start_matches('\u{feff}').chars().count() + 1)
     }
 
-    /// What was reported, in the order of the text; of very much, the first errors.
+    /// The reported errors, in the order of the text; of very many, the first.
     pub(super) fn into_list(mut self) -> Vec<Mistake> {
         if self.list.len() > LISTED && self.has_errors() {
             self.list.retain(|mistake| mistake.severity == Severity::Error);

@@ -308,7 +308,7 @@ pub(super) fn plain(value: &Json) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// What to write instead of a text that says "nothing" in the words of YAML or Python.
+/// The remedy for a text that says "nothing" in the words of YAML or Python.
 fn nothing(value: &Value, field: &Field) -> Option<String> {
     let Value::Text(text) = value else { return None };
     if !matches!(text.to_lowercase().as_str(), "null" | "none" | "nil" | "~" | "") {

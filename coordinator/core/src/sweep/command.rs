@@ -94,7 +94,7 @@ pub enum Command {
     LeaveUnfit {
         /// The worker.
         worker: WorkerId,
-        /// What it lacks, and why.
+        /// The need that it does not meet, and the cause.
         reason: String,
     },
     /// A worker is known to be dead.

@@ -131,7 +131,7 @@ pub enum Event {
     WorkerUnfit {
         /// Which.
         worker: WorkerId,
-        /// What it lacks, and why.
+        /// The need that it does not meet, and the cause.
         lack: Lack,
     },
     /// A worker has said goodbye; it is forgotten later.
@@ -228,7 +228,7 @@ pub enum Event {
         outcome: AttemptOutcome,
         /// What went wrong.
         error: Option<String>,
-        /// What the worker lacked, if it was unfit.
+        /// The need that the worker did not meet, if it was unfit.
         #[serde(default)]
         need: Option<Need>,
         /// Whether the checkpoint turned out to be unusable.
@@ -273,7 +273,7 @@ pub struct Reopened {
 pub struct StartedOver {
     /// The trial.
     pub index: u64,
-    /// How it had ended, if it had.
+    /// Its earlier outcome, if it had one.
     pub was: Option<Outcome>,
     /// Its checkpoint, which is no longer needed.
     pub checkpoint: Option<Digest>,

@@ -95,7 +95,7 @@ impl Sweep {
         }
     }
 
-    /// What the trials need that wait for a worker, each combination once.
+    /// The needs of the trials that wait for a worker, each combination once.
     fn wanted(&self) -> BTreeSet<Vec<Need>> {
         let mut candidates = self.candidates(|trial| trial.stop.is_none()).peekable();
         match &self.planned.needs {
@@ -127,7 +127,7 @@ pub struct UnfitWorker {
     pub pilot: Option<PilotId>,
     /// Whether it has left.
     pub left: bool,
-    /// What it lacks, and why.
+    /// The need that it does not meet, and the cause.
     pub cause: String,
 }
 

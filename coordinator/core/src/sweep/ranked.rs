@@ -29,14 +29,14 @@ impl PartialEq for RankedPoints {
     }
 }
 
-/// What the seeds of a point have come to.
+/// The results of the seeds of a point.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PointResult {
     /// The point.
     pub point: u64,
-    /// How far its seeds got.
+    /// The standing of its seeds.
     pub standing: Standing,
-    /// How many seeds ended in which way.
+    /// The numbers of seeds by how they ended.
     pub tally: Tally,
     /// The metric over its completed seeds; none without any.
     pub aggregate: Option<Aggregate>,
@@ -58,7 +58,7 @@ impl Sweep {
         first.filter(|rank| rank.can_be_best()).map(|rank| self.point_result(rank.point()))
     }
 
-    /// What the seeds of `point` have come to.
+    /// The results of the seeds of `point`.
     pub fn point_result(&self, point: u64) -> PointResult {
         let mut tally = Tally::default();
         let mut values = Vec::new();

@@ -122,7 +122,7 @@ impl Planned {
         suggestion.unwrap_or_default()
     }
 
-    /// What trial `index` needs of its worker; nothing if its configuration cannot run.
+    /// The needs of trial `index`; none if its configuration cannot run.
     pub(super) fn needs_of(&self, history: &History, index: u64) -> Vec<Need> {
         self.plan.needs(index, &self.suggestion(history, index)).unwrap_or_default()
     }

@@ -23,7 +23,7 @@ pub(super) struct End {
     /// The last message of the attempt.
     pub(super) sequence: u64,
     pub(super) error: Option<String>,
-    /// What the worker lacked, if it was unfit.
+    /// The need that the worker did not meet, if it was unfit.
     pub(super) need: Option<Need>,
     pub(super) discard_checkpoint: bool,
     pub(super) metrics: Metrics,

@@ -101,7 +101,7 @@ pub(super) fn acquire(
     Ok(news.map(|lack| Event::WorkerUnfit { worker, lack }).into_iter().collect())
 }
 
-/// What a worker gets of a sweep.
+/// The offer of a sweep to a worker.
 enum Choice {
     /// A trial.
     Lease { index: u64, threads: u32 },
