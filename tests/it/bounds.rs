@@ -2,14 +2,13 @@
 //! journal. The coordinator runs under a limit of memory.
 
 use std::path::Path;
-use std::process::Command;
 
 use rheo_proto::refusal::Refusal;
 use rheo_proto::v1;
 use rheo_proto::v1::fleet_service_client::FleetServiceClient;
 use rheo_proto::v1::sweep_service_client::SweepServiceClient;
 use rheo_proto::v1::worker_service_client::WorkerServiceClient;
-use rheo_tests::{Bench, Running, wait_for};
+use rheo_tests::{Bench, Running, peak_memory, wait_for, within};
 use tonic::metadata::AsciiMetadataValue;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
@@ -17,27 +16,9 @@ use tonic::{Request, Status};
 
 /// `rheo serve` with these limits of `prlimit`.
 pub(crate) fn serve_within(bench: &Bench, limits: &[&str]) -> Running {
-    let rheo = bench.rheo(&["serve"]);
-    let mut limited = Command::new("prlimit");
-    limited.args(limits).arg(rheo.get_program()).args(rheo.get_args());
-    limited.current_dir(bench.path());
-    let variables: Vec<_> = rheo.get_envs().collect();
-    for (name, value) in variables {
-        match value {
-            Some(value) => limited.env(name, value),
-            None => limited.env_remove(name),
-        };
-    }
-    let running = Running::start(limited);
+    let running = Running::start(within(limits, &bench.rheo(&["serve"])));
     wait_for("the coordinator", || bench.url());
     running
-}
-
-/// A figure of `/proc/PID/status`, in MiB.
-pub(crate) fn memory(pid: u32, figure: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with(figure)).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
 }
 
 /// A channel on which every call brings a token.
@@ -103,7 +84,7 @@ async fn giant_joins_are_refused_and_leave_memory_and_journal_small() {
         let is_cut_off = Refusal::from(&status).reason.is_empty();
         assert!(is_cut_off || status.message().contains("at most"), "{status:?}");
     }
-    let peak = memory(serve.pid(), "VmHWM:");
+    let peak = peak_memory(serve.pid());
     assert!(peak < 300, "the coordinator took {peak} MiB");
     assert!(journal(&bench) <= before + 2, "the journal has {} MiB", journal(&bench));
     bench.run(&["status"]).expect(0);
@@ -125,7 +106,7 @@ async fn giant_commits_wait_for_memory_and_are_refused() {
     for call in calls {
         assert_refused(call.await.unwrap(), "claim");
     }
-    let peak = memory(serve.pid(), "VmHWM:");
+    let peak = peak_memory(serve.pid());
     assert!(peak < 700, "the coordinator took {peak} MiB");
 }
 

@@ -10,10 +10,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rheo_proto::v1::worker_service_client::WorkerServiceClient;
-use rheo_tests::{Bench, Running, outlast, wait_for};
+use rheo_tests::{Bench, Running, outlast, peak_memory, wait_for};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
-use crate::bounds::{connect, joining, memory, serve_within};
+use crate::bounds::{connect, joining, serve_within};
 use crate::sweeps::{SMALL, SMALL_EPOCHS};
 
 /// What a client of HTTP/2 says first, with its settings.
@@ -92,7 +92,7 @@ fn a_worker_finishes_its_sweep_during_a_flood_of_silent_connections() {
         flood.join().unwrap();
     }
     assert_eq!(bench.number("select count(*) from epochs"), SMALL_EPOCHS);
-    let peak = memory(serve.pid(), "VmHWM:");
+    let peak = peak_memory(serve.pid());
     assert!(peak < 400, "the coordinator took {peak} MiB");
 }
 

@@ -4,9 +4,9 @@
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use rheo_tests::{Bench, Running, Said, wait_for};
+use rheo_tests::{Bench, Running, Said, wait_for, within};
 
 use crate::sweeps::SMALL;
 
@@ -14,25 +14,10 @@ use crate::sweeps::SMALL;
 const SAID: usize = 4 << 10;
 
 /// Address space that is enough to refuse a file, and not enough to read one without an end.
-const SPACE: u64 = 1 << 30;
-
-/// A program where no more address space than [`SPACE`] is left.
-fn confined(command: &Command) -> Command {
-    let mut limited = Command::new("prlimit");
-    limited.arg(format!("--as={SPACE}")).arg("--").arg(command.get_program());
-    limited.args(command.get_args()).current_dir(command.get_current_dir().unwrap());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => limited.env(name, value),
-            None => limited.env_remove(name),
-        };
-    }
-    limited.stdin(Stdio::null());
-    limited
-}
+const SPACE: &str = "--as=1073741824";
 
 fn rheo(bench: &Bench, arguments: &[&str], settings: &[(&str, &str)]) -> Said {
-    let mut command = confined(&bench.rheo(arguments));
+    let mut command = within(&[SPACE], &bench.rheo(arguments));
     command.envs(settings.iter().copied());
     Running::start(command).end()
 }
@@ -150,14 +135,11 @@ fn a_sweep_file_and_a_query_may_come_through_a_pipe() {
 }
 
 fn bash(bench: &Bench, script: &str) -> Said {
-    let mut command = confined(&bench.rheo(&[]));
-    let mut shell = Command::new("prlimit");
-    shell.args([&format!("--as={SPACE}"), "--", "bash", "-c", script]);
-    shell.current_dir(command.get_current_dir().unwrap());
-    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    command = shell;
-    command.stdin(Stdio::null());
-    Running::start(command).end()
+    let rheo = bench.rheo(&[]);
+    let mut shell = Command::new("bash");
+    shell.args(["-c", script]).current_dir(rheo.get_current_dir().unwrap());
+    shell.envs(rheo.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    Running::start(within(&[SPACE], &shell)).end()
 }
 
 #[test]

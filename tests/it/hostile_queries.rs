@@ -2,9 +2,9 @@
 //! coordinator has other things to do.
 
 use std::fs::{self, File};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use rheo_tests::{Bench, Running, Said, wait_for};
+use rheo_tests::{Bench, Running, Said, peak_memory, wait_for, within};
 use rustix::process::Signal;
 
 use crate::sweeps::SMALL;
@@ -39,21 +39,6 @@ fn serve_by(bench: &Bench, command: Command) -> Running {
     serve
 }
 
-/// The same program where no more address space than this is left.
-fn within(gigabytes: u64, command: &Command) -> Command {
-    let mut limited = Command::new("prlimit");
-    limited.arg(format!("--as={}", gigabytes << 30)).arg("--").arg(command.get_program());
-    limited.args(command.get_args()).current_dir(command.get_current_dir().unwrap());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => limited.env(name, value),
-            None => limited.env_remove(name),
-        };
-    }
-    limited.stdin(Stdio::null());
-    limited
-}
-
 /// The answer to SQL that may be too long for an argument.
 fn ask(bench: &Bench, sql: &str) -> Said {
     let file = bench.path().join("query.sql");
@@ -80,13 +65,6 @@ fn children(parent: u32) -> Vec<u32> {
 fn is_alive(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
-}
-
-/// The most memory that a process ever had, in MiB.
-fn peak_memory(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
 }
 
 fn chain(term: &str, operator: &str, count: usize) -> String {
@@ -221,7 +199,8 @@ fn a_query_that_wants_gigabytes_ends_alone_and_names_its_limit() {
             bench.run(&["submit", bench.file("small.yaml", SMALL)]).expect(0);
         }
         // What a coordinator has for itself, and what each of its queries has, is far below this.
-        let serving = live.then(|| serve_by(&bench, within(3, &bench.rheo(&["serve"]))));
+        let serving =
+            live.then(|| serve_by(&bench, within(&["--as=3221225472"], &bench.rheo(&["serve"]))));
         for (sql, expected) in gluttons {
             let said = ask(&bench, sql);
             assert_eq!(said.code(), 2, "{sql}\n{}", said.err);

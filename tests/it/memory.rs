@@ -8,7 +8,7 @@ use rheo_proto::v1;
 use rheo_proto::v1::finish_request::{Ending, Result as Ended};
 use rheo_proto::v1::sweep_service_client::SweepServiceClient;
 use rheo_proto::v1::worker_service_client::WorkerServiceClient;
-use rheo_tests::{Bench, Running, wait_for};
+use rheo_tests::{Bench, Running, peak_memory, wait_for};
 use rustix::process::Signal;
 use tokio::task::JoinSet;
 
@@ -33,13 +33,6 @@ const WORKERS: u32 = 4;
 const SLOTS: u32 = 64;
 
 type Client = WorkerServiceClient<Secured>;
-
-/// The most memory that a process ever had, in MiB.
-fn peak_memory(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
-}
 
 fn access(bench: &Bench, role: Role) -> Access {
     Access { server: None, state: bench.state(), ca_file: None, token_file: None, role }

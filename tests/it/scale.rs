@@ -1,6 +1,6 @@
 //! A sweep of a million trials costs nothing until it runs.
 
-use rheo_tests::{Bench, Running, wait_for};
+use rheo_tests::{Bench, Running, peak_memory, wait_for};
 
 const MILLION: &str = "
 name: million
@@ -10,13 +10,6 @@ parameters:
   training.batch: {distribution: int_uniform, min: 1, max: 1000}
   task.seed: {distribution: int_uniform, min: 1, max: 100}
 ";
-
-/// The most memory that a process ever had, in MiB.
-fn peak_memory(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
-}
 
 #[test]
 fn u26_a_grid_of_a_million_points_is_planned_submitted_and_listed_in_little_memory() {
