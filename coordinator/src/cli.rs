@@ -212,7 +212,8 @@ pub fn main() -> ExitCode {
     if arguments.next().is_some_and(|argument| argument == child::ARGUMENT) {
         return child::main(Path::new(&arguments.next().unwrap_or_default()));
     }
-    let matches = env::without_empty(Cli::command()).try_get_matches();
+    let matches =
+        env::without_empty(Cli::command()).color(screen::clap_colours()).try_get_matches();
     let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => return failure::misused(&error),

@@ -103,8 +103,11 @@ fn escapes_are_sent_only_to_terminals_that_want_them() {
     bench.file("wrong.yaml", "title: x\n");
     for command in ["preview wrong.yaml", "--help", "run tiny.yaml", "status", "nonsense"] {
         for plain in ["NO_COLOR=1", "TERM=dumb"] {
-            let seen = on_a_terminal(&bench, &format!("env {plain} {rheo} {command}"));
-            assert!(!seen.contains('\u{1b}'), "{plain} {command}: {seen:?}");
+            // Where CI is set, many programs take a dumb terminal for a log with colours.
+            for ci in ["", "CI=true"] {
+                let seen = on_a_terminal(&bench, &format!("env {ci} {plain} {rheo} {command}"));
+                assert!(!seen.contains('\u{1b}'), "{ci} {plain} {command}: {seen:?}");
+            }
         }
         let piped = on_a_terminal(&bench, &format!("{rheo} {command} 2>&1 | cat"));
         assert!(!piped.contains('\u{1b}'), "{command}: {piped:?}");

@@ -1,9 +1,10 @@
 //! What people see of a running sweep: the time that is left, lines that fit, numbers that can be read.
 
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use rheo_tests::{Bench, Running, Said, wait_for};
+use rheo_tests::{Bench, Running, Said, outlast, send, wait_for};
+use rustix::process::Signal;
 
 use crate::sweeps::SMALL;
 
@@ -118,6 +119,16 @@ fn without_a_terminal_lines_say_how_it_goes() {
             .exists()
             .then(|| Running::start(bench.rheo(&["watch", "equal"])))
     });
+    // However fast this machine is: it is in the middle of a trial when the first line is due.
+    wait_for("a trial to end and the next one to run", || {
+        let counts =
+            &bench.run(&["status", "--output", "json"]).expect(0).json()["sweeps"][0]["counts"];
+        (counts["completed"].as_u64() > Some(0) && counts["running"] == 1).then_some(())
+    });
+    let workers = bench.worker_pids();
+    workers.iter().for_each(|pid| send(*pid, Signal::STOP));
+    outlast(Duration::from_secs(11));
+    workers.iter().for_each(|pid| send(*pid, Signal::CONT));
     wait_for("the end", || (!run.is_running()).then_some(()));
     for said in [run.end().expect(0), watch.end().expect(0)] {
         let about = said.err.lines().filter(|line| line.starts_with("equal: "));

@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use clap::Command;
+use clap::{ColorChoice, Command};
 use tracing_subscriber::EnvFilter;
 
 /// Where the coordinator is, as a URL.
@@ -94,7 +94,17 @@ pub(crate) fn log_filter() -> anyhow::Result<EnvFilter> {
 
 /// Whether `stream` is a terminal that shows colours, and nobody asked for plain text.
 pub(crate) fn has_colours(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && !is_plain()
+}
+
+/// How help and mistakes on the command line are printed, which clap does: in CI it would take a
+/// dumb terminal for one with colours.
+pub(crate) fn clap_colours() -> ColorChoice {
+    if is_plain() { ColorChoice::Never } else { ColorChoice::Auto }
+}
+
+fn is_plain() -> bool {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-    stream.is_terminal() && !is_set("NO_COLOR") && !is_dumb
+    is_set("NO_COLOR") || is_dumb
 }

@@ -133,7 +133,7 @@ fn processors() -> u32 {
 }
 
 fn main() -> ExitCode {
-    let matches = env::without_empty(Args::command()).try_get_matches();
+    let matches = env::without_empty(Args::command()).color(env::clap_colours()).try_get_matches();
     let args = match matches.and_then(|matches| Args::from_arg_matches(&matches)) {
         Ok(args) => args,
         Err(error) => return misused(&error),

@@ -3,6 +3,7 @@
 
 use std::io::{self, IsTerminal};
 
+use clap::ColorChoice;
 use rheo_query::output::Size;
 use terminal_size::{Width, terminal_size_of};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
@@ -13,6 +14,13 @@ use super::env;
 /// asked for plain text by `NO_COLOR` (see no-color.org) or `TERM=dumb`.
 pub(super) fn has_colours(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && !is_plain(env::get("NO_COLOR").as_deref(), env::get("TERM").as_deref())
+}
+
+/// How help and mistakes on the command line are printed, which clap does: in CI it would take a
+/// dumb terminal for one with colours.
+pub(super) fn clap_colours() -> ColorChoice {
+    let is_plain = is_plain(env::get("NO_COLOR").as_deref(), env::get("TERM").as_deref());
+    if is_plain { ColorChoice::Never } else { ColorChoice::Auto }
 }
 
 fn is_plain(no_color: Option<&str>, term: Option<&str>) -> bool {
