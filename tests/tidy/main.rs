@@ -1,13 +1,16 @@
-//! Rules that the compiler does not see: which crate may depend on what, and how long a file may be.
+//! Rules that the compiler does not see: which crate may depend on what, how long a file may be, and that no modules
+//! name each other in a circle.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
+
+mod circles;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Lines of a source file without its tests.
 const LONGEST: usize = 500;
@@ -36,19 +39,38 @@ fn name(path: &Path) -> String {
     path.strip_prefix(root()).unwrap().display().to_string()
 }
 
-/// The crates of the workspace and what each depends on directly, tests aside.
-fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+/// The packages of the workspace, as cargo describes them.
+fn packages() -> Vec<Value> {
     let cargo = ["metadata", "--format-version", "1", "--no-deps", "--locked", "--offline"];
     let metadata = Command::new(env!("CARGO")).args(cargo).current_dir(root()).output().unwrap();
     assert!(metadata.status.success(), "{}", String::from_utf8_lossy(&metadata.stderr));
     let metadata: Value = serde_json::from_slice(&metadata.stdout).unwrap();
+    metadata["packages"].as_array().unwrap().clone()
+}
+
+/// The crates of the workspace and what each depends on directly, tests aside.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let of = |package: &Value| {
         let list = package["dependencies"].as_array().unwrap().iter();
         let used = list.filter(|one| one["kind"].is_null()).map(|one| text(&one["name"]));
         (text(&package["name"]), used.collect())
     };
-    metadata["packages"].as_array().unwrap().iter().map(of).collect()
+    packages().iter().map(of).collect()
+}
+
+/// The root files of the libraries and programs of the workspace, each with its package.
+fn roots() -> Vec<(String, PathBuf)> {
+    let mut roots = Vec::new();
+    for package in packages() {
+        for target in package["targets"].as_array().unwrap() {
+            if target["kind"] == json!(["lib"]) || target["kind"] == json!(["bin"]) {
+                let file = PathBuf::from(target["src_path"].as_str().unwrap());
+                roots.push((package["name"].as_str().unwrap().to_owned(), file));
+            }
+        }
+    }
+    roots
 }
 
 #[test]
@@ -99,6 +121,25 @@ fn the_core_is_pure() {
             assert!(!text.contains(word), "{}: `{word}`", name(path));
         }
     }
+}
+
+/// Crates that are known to have no circles; the others still have some.
+const WITHOUT_CIRCLES: [&str; 5] =
+    ["rheo-data", "rheo-proto", "rheo-store", "rheo-tests", "rheo-worker"];
+
+#[test]
+fn no_modules_name_each_other_in_a_circle() {
+    let read = |path: &Path| fs::read_to_string(path).ok();
+    let here = root().display().to_string() + "/";
+    let mut found = String::new();
+    for package in WITHOUT_CIRCLES {
+        let roots: Vec<_> = roots().into_iter().filter(|(name, _)| name == package).collect();
+        assert!(!roots.is_empty(), "no such package: {package}");
+        for (_, root) in roots {
+            found += &circles::circles(&root, &read).join("\n");
+        }
+    }
+    assert!(found.is_empty(), "{}", found.replace(&here, ""));
 }
 
 #[test]
