@@ -10,7 +10,7 @@ with := --features "$(FEATURES)"
 
 PREFIX ?= $(HOME)/.local
 
-.PHONY: help libtorch install demo test test-slurm test-kubernetes check bench bench-sweep test-core e2e bless
+.PHONY: help libtorch install demo test test-slurm test-kubernetes check bench bench-sweep bench-coordinator test-core e2e bless
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -54,6 +54,9 @@ bench: libtorch ## Run the benchmarks: parts, then whole training steps in turn 
 bench-sweep: libtorch ## Time whole sweeps: against Optuna with PyTorch, and slots against threads
 	python3 bench/sweep/makespan.py
 	python3 bench/sweep/slots.py
+
+bench-coordinator: libtorch ## Load a coordinator with workers that train nothing, beside HyperQueue and Optuna
+	FEATURES="$(FEATURES)" python3 bench/coordinator/run.py
 
 test-core: ## Run the quick tests: no libtorch, no DataFusion
 	deploy/tools.sh cargo-nextest

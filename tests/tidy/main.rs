@@ -84,7 +84,7 @@ fn each_crate_depends_only_on_what_it_may() {
         (&["redb"], &["rheo-store"]),
         (&["object_store"], &["rheo-store", "rheo-query"]),
         (&["kube", "k8s-openapi"], &["rheo-launch"]),
-        (&["tonic"], &["rheo-proto", "rheo-coordinator", "rheo-worker"]),
+        (&["tonic"], &["rheo-proto", "rheo-coordinator", "rheo-worker", "rheo-load"]),
         (&["rheo-train"], &["rheo-worker"]),
         (&["rheo-kernels", "pulp"], &["rheo-train", "rheo-kernels"]),
         (&["rheo-launch", "rheo-store"], &["rheo-coordinator"]),

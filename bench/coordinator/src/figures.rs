@@ -1,0 +1,57 @@
+//! How long calls took.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+/// A call of which the durations are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Call {
+    /// Asks for a trial and gets one.
+    Acquire,
+    /// Makes rows durable.
+    Commit,
+    /// Ends a trial.
+    Finish,
+}
+
+impl Call {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Acquire => "acquire",
+            Self::Commit => "commit",
+            Self::Finish => "finish",
+        }
+    }
+}
+
+/// The durations of all calls so far.
+#[derive(Debug, Default)]
+pub(crate) struct Figures {
+    /// In milliseconds.
+    durations: Mutex<BTreeMap<Call, Vec<f64>>>,
+}
+
+impl Figures {
+    /// Notes that a call which began at `began` has its reply now.
+    pub(crate) fn note(&self, call: Call, began: Instant) {
+        let duration = began.elapsed().as_secs_f64() * 1e3;
+        let mut durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner);
+        durations.entry(call).or_default().push(duration);
+    }
+
+    /// The quantiles of each call, in milliseconds.
+    pub(crate) fn latencies(&self) -> Value {
+        let durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = |(call, all): (&Call, &Vec<f64>)| {
+            let mut sorted = all.clone();
+            sorted.sort_unstable_by(f64::total_cmp);
+            let at =
+                |percent: usize| sorted.get((sorted.len() * percent / 100).min(sorted.len() - 1));
+            (call.name().to_owned(), json!({ "p50": at(50), "p99": at(99), "calls": sorted.len() }))
+        };
+        durations.iter().map(of).collect()
+    }
+}

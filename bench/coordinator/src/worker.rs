@@ -1,0 +1,220 @@
+//! A worker that trains nothing.
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rheo_proto::access::Secured;
+use rheo_proto::v1;
+use rheo_proto::v1::finish_request::{Ending, Result as Completed};
+use rheo_proto::v1::put_checkpoint_request::{Header, Part};
+use rheo_proto::v1::worker_service_client::WorkerServiceClient;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
+use uuid::Uuid;
+
+use crate::figures::{Call, Figures};
+use crate::rows::Template;
+
+/// How long one call waits for work.
+const WAIT: Duration = Duration::from_secs(20);
+
+/// The time between heartbeats.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// The checkpoint of every commit: it is stored once.
+const CHECKPOINT: &[u8] = b"weights";
+
+/// A worker that has joined. A clone is the same worker.
+#[derive(Clone)]
+pub(crate) struct Worker {
+    client: WorkerServiceClient<Secured>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    id: String,
+    slots: u32,
+    commits: u32,
+    hold: Duration,
+    /// The attempts that it runs.
+    held: Mutex<Vec<v1::Attempt>>,
+    free: Arc<Semaphore>,
+    figures: Arc<Figures>,
+}
+
+impl Worker {
+    /// Joins a worker with so many slots, whose trials make so many commits and take `hold`.
+    pub(crate) async fn join(
+        mut client: WorkerServiceClient<Secured>,
+        slots: u32,
+        commits: u32,
+        hold: Duration,
+        figures: Arc<Figures>,
+    ) -> anyhow::Result<Self> {
+        let id = Uuid::now_v7().to_string();
+        let request = v1::JoinRequest { worker: id.clone(), slots, ..v1::JoinRequest::default() };
+        client.join(request).await?;
+        let free = Arc::new(Semaphore::new(usize::try_from(slots)?));
+        let held = Mutex::default();
+        let shared = Arc::new(Shared { id, slots, commits, hold, held, free, figures });
+        Ok(Self { client, shared })
+    }
+
+    /// Works until nothing is left.
+    pub(crate) async fn work(self) -> anyhow::Result<()> {
+        tokio::select! {
+            done = self.clone().acquire() => done,
+            failed = self.clone().beat() => failed,
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Vec<v1::Attempt>> {
+        self.shared.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the slots busy.
+    async fn acquire(mut self) -> anyhow::Result<()> {
+        let mut running: JoinSet<anyhow::Result<()>> = JoinSet::new();
+        loop {
+            while let Some(ended) = running.try_join_next() {
+                ended??;
+            }
+            let slot = Arc::clone(&self.shared.free).acquire_owned().await?;
+            let held = self.held().clone();
+            let request = v1::AcquireRequest {
+                worker: self.shared.id.clone(),
+                slots: self.shared.slots - u32::try_from(held.len())?,
+                held,
+                wait_ms: u64::try_from(WAIT.as_millis())?,
+                sweep: None,
+            };
+            let began = Instant::now();
+            let reply = self.client.acquire(request).await?.into_inner();
+            if reply.nothing_left {
+                break;
+            }
+            let Some(assignment) = reply.assignments.into_iter().next() else { continue };
+            self.shared.figures.note(Call::Acquire, began);
+            self.held().extend(assignment.attempt.clone());
+            let worker = self.clone();
+            running.spawn(async move {
+                worker.run(assignment).await?;
+                drop(slot);
+                Ok(())
+            });
+        }
+        while let Some(ended) = running.join_next().await {
+            ended??;
+        }
+        Ok(())
+    }
+
+    /// Keeps leases; ends only if that fails.
+    async fn beat(mut self) -> anyhow::Result<()> {
+        let mut interval = tokio::time::interval(HEARTBEAT);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            let held = self.held().clone().into_iter().map(|attempt| v1::renew_request::Held {
+                attempt: Some(attempt),
+                ..v1::renew_request::Held::default()
+            });
+            let held: Vec<_> = held.collect();
+            if !held.is_empty() {
+                let worker = self.shared.id.clone();
+                self.client.renew(v1::RenewRequest { worker, held }).await?;
+            }
+        }
+    }
+
+    /// Commits what a trial would have produced and ends it.
+    async fn run(mut self, assignment: v1::Assignment) -> anyhow::Result<()> {
+        let attempt = assignment.attempt.context("an assignment without an attempt")?;
+        tokio::time::sleep(self.shared.hold).await;
+        for epoch in 0..self.shared.commits {
+            let work = work(&assignment.config, attempt.trial, epoch)?;
+            if epoch == 0 {
+                self.put_checkpoint(&attempt).await?;
+            }
+            let claim = Some(self.claim(&attempt, u64::from(epoch) + 1));
+            let request = v1::CommitRequest { claim, work: Some(work), log: Vec::new() };
+            let began = Instant::now();
+            self.client.commit(request).await?;
+            self.shared.figures.note(Call::Commit, began);
+        }
+        let claim = Some(self.claim(&attempt, u64::from(self.shared.commits) + 1));
+        let metrics = metrics();
+        let result = Completed { metrics, summary: Some(summary()), detail: String::new() };
+        let ending = Some(Ending::Completed(result));
+        let request = v1::FinishRequest { claim, work: None, log: Vec::new(), ending };
+        let began = Instant::now();
+        self.client.finish(request).await?;
+        self.shared.figures.note(Call::Finish, began);
+        self.held().retain(|held| *held != attempt);
+        Ok(())
+    }
+
+    fn claim(&self, attempt: &v1::Attempt, sequence: u64) -> v1::Claim {
+        let (worker, attempt) = (self.shared.id.clone(), Some(attempt.clone()));
+        v1::Claim { worker, attempt, sequence }
+    }
+
+    /// Stores the checkpoint that all commits name, once in this process.
+    async fn put_checkpoint(&mut self, attempt: &v1::Attempt) -> anyhow::Result<()> {
+        static STORED: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
+        let put = async || {
+            let length = CHECKPOINT.len() as u64;
+            let claim = Some(self.claim(attempt, 1));
+            let header = Part::Header(Header { digest: digest(), length, claim });
+            let parts = [header, Part::Chunk(CHECKPOINT.into())];
+            let parts = parts.map(|part| v1::PutCheckpointRequest { part: Some(part) });
+            self.client.clone().put_checkpoint(tokio_stream::iter(parts)).await?;
+            anyhow::Ok(())
+        };
+        STORED.get_or_try_init(put).await?;
+        Ok(())
+    }
+}
+
+fn digest() -> String {
+    blake3::hash(CHECKPOINT).to_hex().to_string()
+}
+
+/// The work of one epoch: one row.
+fn work(config: &str, trial: u64, epoch: u32) -> anyhow::Result<v1::Work> {
+    static TEMPLATE: OnceLock<Template> = OnceLock::new();
+    let template = if let Some(template) = TEMPLATE.get() {
+        template
+    } else {
+        let made = Template::new(config)?;
+        TEMPLATE.get_or_init(|| made)
+    };
+    let tables = [("epochs".to_owned(), u64::from(epoch) + 1)].into();
+    Ok(v1::Work {
+        checkpoint: digest(),
+        produced: Some(v1::RowCounts { tables }),
+        rows: vec![template.row(trial, epoch)],
+        reports: vec![v1::Report { epoch, metrics: metrics() }],
+    })
+}
+
+fn metrics() -> Vec<v1::MetricValue> {
+    let metric = |name: &str, value| v1::MetricValue { name: name.to_owned(), value };
+    vec![metric("validation.accuracy", 0.75), metric("validation.loss", 0.6)]
+}
+
+fn summary() -> v1::Summary {
+    v1::Summary {
+        parameters: 1000,
+        inputs: 1,
+        steps: 196,
+        epochs: 10,
+        device: "cpu".to_owned(),
+        wall_s: 1.0,
+        hidden: 8,
+        kernel: "avx2".to_owned(),
+        ..v1::Summary::default()
+    }
+}
