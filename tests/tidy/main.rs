@@ -124,8 +124,8 @@ fn the_core_is_pure() {
 }
 
 /// Crates that are known to have no circles; the others still have some.
-const WITHOUT_CIRCLES: [&str; 5] =
-    ["rheo-data", "rheo-proto", "rheo-store", "rheo-tests", "rheo-worker"];
+const WITHOUT_CIRCLES: [&str; 6] =
+    ["rheo-data", "rheo-kernels", "rheo-proto", "rheo-store", "rheo-tests", "rheo-worker"];
 
 #[test]
 fn no_modules_name_each_other_in_a_circle() {

@@ -14,13 +14,15 @@ mod emitted;
 use pulp::Simd;
 
 use crate::Real;
-use crate::cell::{Backward, Cell, Forward, Size, Told};
+use crate::cell::{Backward, Cell, Forward, Told};
 use crate::curve;
-use crate::layer::{Shape, Sum, WeightGradients, Weights};
 use crate::matrix::{Buffer, Square, WIDTH, zeros};
 use crate::pairs::Pairs;
-use crate::pass::Parts;
+use crate::parts::Parts;
 use crate::product::Product;
+use crate::size::{Shape, Size};
+use crate::sum::Sum;
+use crate::weights::{WeightGradients, Weights};
 use emitted::{Emitted, Gains, Places};
 
 /// A layer of neurons that share a controller.

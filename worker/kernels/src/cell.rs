@@ -9,10 +9,11 @@
 use pulp::Simd;
 
 use crate::Real;
-use crate::layer::{Shape, WeightGradients};
 use crate::matrix::{Rows, RowsMut};
-use crate::pass::Parts;
+use crate::parts::Parts;
 use crate::product::Product;
+use crate::size::{Shape, Size};
+use crate::weights::WeightGradients;
 
 /// A kind of layer with its weights.
 pub(crate) trait Cell<R: Real>: Sync {
@@ -88,29 +89,6 @@ pub(crate) trait Cell<R: Real>: Sync {
 
 /// Rows of a group, at most.
 const MOST_ROWS: usize = 128;
-
-/// Sizes of one group of rows.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Size {
-    /// Rows of the group.
-    pub(crate) rows: usize,
-    /// H.
-    pub(crate) hidden: usize,
-    /// H, padded to whole vectors.
-    pub(crate) padded: usize,
-    /// I.
-    pub(crate) inputs: usize,
-    /// Whether the gradient by x is wanted.
-    pub(crate) wants_x: bool,
-}
-
-impl Size {
-    /// Numbers of the inner state of the group as callers see it, of a cell that carries so many
-    /// for each neuron.
-    pub(crate) fn inner(&self, carried: usize) -> usize {
-        self.rows * self.hidden * carried
-    }
-}
 
 /// One step forward of a group.
 pub(crate) struct Forward<'a, R> {

@@ -13,12 +13,13 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use crate::Real;
-use crate::cell::{Cell, Size};
-use crate::layer::{Loss, Shape, Task};
-use crate::matrix::Outer;
+use crate::cell::Cell;
 use crate::memory::{Extent, Keep, Memory};
+use crate::parts::{Outward, Parts};
 use crate::product::Product;
 use crate::sequence::{Observed, Sizes, State, Trace, Wanted};
+use crate::size::{Shape, Size};
+use crate::task::{Loss, Task};
 use backward::Return;
 use forward::{Done, Go};
 
@@ -61,26 +62,6 @@ enum Kept<R> {
 #[derive(Debug)]
 struct Before<R> {
     u: Vec<R>,
-    inner: Vec<R>,
-}
-
-/// The gradients of the parts of a layer that a thread has summed up.
-pub(crate) struct Parts<R, S> {
-    /// One for each product of the cell.
-    pub(crate) products: Vec<Outer<R>>,
-    /// Of the cell itself.
-    pub(crate) sums: S,
-    /// What leaves the layer, group after group.
-    outward: Vec<Outward<R>>,
-}
-
-/// The gradients of a group by what it read and by its states, at every step, as far as wanted.
-struct Outward<R> {
-    /// By x [T, rows, I].
-    x: Vec<R>,
-    /// By h [T, rows, H].
-    h: Vec<R>,
-    /// By the inner state [T, rows, ..].
     inner: Vec<R>,
 }
 

@@ -3,12 +3,14 @@
 use pulp::Simd;
 
 use crate::Real;
-use crate::cell::{Backward, Cell, Forward, Size};
+use crate::cell::{Backward, Cell, Forward};
 use crate::curve;
-use crate::layer::{Shape, Sum, WeightGradients, Weights};
 use crate::matrix::{Buffer, zeros};
-use crate::pass::Parts;
+use crate::parts::Parts;
 use crate::product::Product;
+use crate::size::{Shape, Size};
+use crate::sum::Sum;
+use crate::weights::{WeightGradients, Weights};
 
 /// A layer of neurons with a fixed curve.
 #[derive(Debug, Clone, Copy)]

@@ -3,8 +3,8 @@
 use pulp::Simd;
 
 use crate::Real;
-use crate::cell::Size;
 use crate::matrix::{Outer, Packed, Rows, RowsMut};
+use crate::size::Size;
 
 /// Some blocks of `pre` as a product with all of [h_{t-1} | x_t | 1], or without its first part.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use pulp::Simd;
 
 use crate::Real;
-use crate::cell::Size;
 use crate::curve;
+use crate::size::Size;
 
 /// Where the vectors of neurons of all rows lie in rows with a stride of their own.
 #[derive(Clone, Copy)]

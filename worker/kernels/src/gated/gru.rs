@@ -8,11 +8,12 @@ use pulp::Simd;
 
 use super::{sigmoid_slope, split, tanh_slope};
 use crate::Real;
-use crate::cell::{Backward, Cell, Forward, Size};
+use crate::cell::{Backward, Cell, Forward};
 use crate::curve;
-use crate::layer::{Shape, WeightGradients, Weights};
-use crate::pass::Parts;
+use crate::parts::Parts;
 use crate::product::Product;
+use crate::size::{Shape, Size};
+use crate::weights::{WeightGradients, Weights};
 
 /// A layer of gated recurrent units.
 #[derive(Debug, Clone, Copy)]

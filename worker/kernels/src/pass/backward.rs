@@ -5,13 +5,15 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use super::forward::Group;
-use super::{Before, Kept, Outward, Parts, Prepared, Runner};
+use super::{Before, Kept, Prepared, Runner};
 use crate::Real;
-use crate::cell::{Backward, Cell, Counts, Size, Told};
-use crate::layer::Loss;
+use crate::cell::{Backward, Cell, Counts, Told};
 use crate::matrix::{Buffer, Rows, RowsMut, zeros};
 use crate::memory::{CHUNK, Keep, Memory};
+use crate::parts::{Outward, Parts};
 use crate::product::Gradient;
+use crate::size::Size;
+use crate::task::Loss;
 
 /// The backward pass of one thread.
 pub(super) struct Return<'a, R, C> {

@@ -6,11 +6,12 @@ use pulp::{Simd, WithSimd};
 
 use super::{Before, Kept, Prepared, Runner};
 use crate::Real;
-use crate::cell::{Cell, Counts, Forward, Size, Told};
+use crate::cell::{Cell, Counts, Forward, Told};
 use crate::matrix::{Rows, RowsMut, zeros};
 use crate::memory::{Extent, Keep, Memory, Place};
 use crate::product::Product;
 use crate::sequence::{Observed, State, Trace, Wanted};
+use crate::size::Size;
 
 /// What a group gives.
 pub(super) struct Done<R> {

@@ -1,0 +1,77 @@
+//! The weights of a layer's connections, and the gradients by them.
+
+use pulp::Simd;
+
+use crate::Real;
+use crate::matrix::Outer;
+use crate::product::Product;
+use crate::size::{Shape, Size};
+
+/// The weights of a_t = w_x x_t + w_h h_{t-1} + bias, of one gate above the other if neurons have G
+/// of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Weights<'a, R> {
+    /// From the input, [G H, I].
+    pub w_x: &'a [R],
+    /// From the neurons, [G H, H].
+    pub w_h: &'a [R],
+    /// The sum of all biases, [G H].
+    pub bias: &'a [R],
+}
+
+impl<R: Real> Weights<'_, R> {
+    /// The product of all weights of so many gates with [h | x | 1].
+    pub(crate) fn product<S: Simd>(&self, size: &Size, gates: usize) -> Product<R> {
+        let Size { hidden, inputs, .. } = *size;
+        let weight = |gate, neuron, k| self.get(gate * hidden + neuron, k, (hidden, inputs));
+        Product::new::<S>(size, (0, gates), true, weight)
+    }
+
+    /// The weight of the k-th number of [h | x | 1] in a row, of H neurons and I inputs.
+    pub(crate) fn get(&self, row: usize, k: usize, (hidden, inputs): (usize, usize)) -> R {
+        if k < hidden {
+            self.w_h[row * hidden + k]
+        } else if k < hidden + inputs {
+            self.w_x[row * inputs + k - hidden]
+        } else {
+            self.bias[row]
+        }
+    }
+}
+
+/// Gradients by [`Weights`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct WeightGradients<R> {
+    /// [G H, I].
+    pub w_x: Vec<R>,
+    /// [G H, H].
+    pub w_h: Vec<R>,
+    /// [G H].
+    pub bias: Vec<R>,
+}
+
+impl<R: Real> WeightGradients<R> {
+    /// Takes out what threads have summed up over [h | x | 1], or over [x | 1], for so many gates.
+    pub(crate) fn collect<'a>(
+        sums: &(impl Iterator<Item = &'a Outer<R>> + Clone),
+        gates: usize,
+        shape: Shape,
+    ) -> Self {
+        let Shape { hidden, padded, heard, inputs } = shape;
+        let rows = || {
+            (0..gates).flat_map(move |gate| (0..hidden).map(move |neuron| gate * padded + neuron))
+        };
+        let total = |row: usize, column: usize| {
+            let mut sum = R::ZERO;
+            sums.clone().for_each(|part| sum += part.get(row, column));
+            sum
+        };
+        let all = |first: usize, count: usize| -> Vec<R> {
+            rows()
+                .flat_map(|row| (first..first + count).map(move |column| (row, column)))
+                .map(|(row, column)| total(row, column))
+                .collect()
+        };
+        Self { w_h: all(0, heard), w_x: all(heard, inputs), bias: all(heard + inputs, 1) }
+    }
+}
