@@ -12,14 +12,14 @@ use serde_json::Value;
 use crate::sweeps::{LONG, LONG_EPOCHS, SMALL, SMALL_EPOCHS};
 use crate::traces::{assert_same, traces};
 
-fn serve(bench: &Bench, args: &[&str]) -> Running {
+pub(crate) fn serve(bench: &Bench, args: &[&str]) -> Running {
     let serve = Running::start(bench.rheo(&[&["serve"], args].concat()));
     wait_for("the coordinator", || bench.state().join("server").exists().then_some(()));
     serve
 }
 
 /// Every file below a directory.
-fn files(directory: &Path) -> Vec<String> {
+pub(crate) fn files(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let mut found = Vec::new();
     for entry in entries {
@@ -31,7 +31,7 @@ fn files(directory: &Path) -> Vec<String> {
     found
 }
 
-fn checkpoints(bench: &Bench) -> usize {
+pub(crate) fn checkpoints(bench: &Bench) -> usize {
     files(&bench.state().join("checkpoints"))
         .iter()
         .filter(|name| !name.contains("/.rheo-owner"))

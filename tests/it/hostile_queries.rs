@@ -49,7 +49,7 @@ fn ask(bench: &Bench, sql: &str) -> Said {
 }
 
 /// The processes that a process has started and that live.
-fn children(parent: u32) -> Vec<u32> {
+pub(crate) fn children(parent: u32) -> Vec<u32> {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let pid = |entry: fs::DirEntry| entry.file_name().to_str()?.parse::<u32>().ok();
     let is_child = |pid: &u32| {

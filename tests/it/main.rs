@@ -9,6 +9,7 @@ mod control;
 mod crash;
 mod damage;
 mod deletion;
+mod deletion_crash;
 mod disk;
 mod export;
 mod fleet;

@@ -126,9 +126,13 @@ fn without_a_terminal_lines_say_how_it_goes() {
         (counts["completed"].as_u64() > Some(0) && counts["running"] == 1).then_some(())
     });
     let workers = bench.worker_pids();
-    workers.iter().for_each(|pid| send(*pid, Signal::STOP));
+    for pid in &workers {
+        send(*pid, Signal::STOP);
+    }
     outlast(Duration::from_secs(11));
-    workers.iter().for_each(|pid| send(*pid, Signal::CONT));
+    for pid in workers {
+        send(pid, Signal::CONT);
+    }
     wait_for("the end", || (!run.is_running()).then_some(()));
     for said in [run.end().expect(0), watch.end().expect(0)] {
         let about = said.err.lines().filter(|line| line.starts_with("equal: "));
