@@ -46,6 +46,7 @@ use crate::report::report;
 use crate::sink::{Backlog, Sink};
 use crate::sql::Sql;
 use crate::tls::Door;
+use crate::uploads::Uploads;
 
 /// How a coordinator runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,6 +65,10 @@ pub struct Settings {
     pub queries: Limits,
     /// Bytes of the journal that are kept in memory.
     pub journal_cache: usize,
+    /// How long one message of a request may take to arrive in full.
+    pub request: Duration,
+    /// Bytes of checkpoints that may have been sent and not committed.
+    pub uncommitted: u64,
 }
 
 impl Settings {
@@ -79,6 +84,12 @@ impl Settings {
     /// The default time between parts in a bucket, where they stay as they are.
     pub const FLUSH_INTO_BUCKET: Duration = Duration::from_mins(5);
 
+    /// The default time for one message of a request.
+    pub const REQUEST: Duration = Duration::from_mins(1);
+
+    /// The default bytes of checkpoints that are not committed: four of the largest.
+    pub const UNCOMMITTED: u64 = 4 * rheo_proto::MAX_CHECKPOINT;
+
     /// The defaults on the state directory `state`.
     pub fn new(state: PathBuf) -> Self {
         Self {
@@ -89,6 +100,8 @@ impl Settings {
             places: Wanted::default(),
             queries: Limits::default(),
             journal_cache: rheo_store::CACHE,
+            request: Self::REQUEST,
+            uncommitted: Self::UNCOMMITTED,
         }
     }
 
@@ -113,6 +126,7 @@ pub struct Coordinator {
     pub(crate) sink: Sink,
     pub(crate) sql: Sql,
     pub(crate) backlog: Arc<Backlog>,
+    pub(crate) uploads: Arc<Uploads>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) places: Arc<Places>,
     /// The directories that are claimed until the process ends.
@@ -248,6 +262,7 @@ impl Coordinator {
             checkpoints,
             sink,
             backlog,
+            uploads: Arc::new(Uploads::new(settings.uncommitted)),
             settings: Arc::new(settings),
             fatal: Arc::default(),
             shutdown: CancellationToken::new(),
@@ -314,6 +329,7 @@ impl Opened {
         tasks.spawn(coordinator.sink.clone().run(interval, stop.clone()));
         tasks.spawn(drop_checkpoints(coordinator.clone(), dropped, stop.clone()));
         tasks.spawn(tick(coordinator.clone(), stop.clone()));
+        tasks.spawn(coordinator.clone().remove_stale_uploads(stop.clone()));
         tasks.spawn(fleet::run(coordinator.clone(), stop.clone()));
         Ok(coordinator)
     }

@@ -2,6 +2,7 @@
 //! directory at rest through the same protocol in this process. One way, so both behave alike.
 
 mod admin;
+mod admission;
 mod fleet;
 
 use std::path::{Path, PathBuf};
@@ -217,7 +218,7 @@ impl Client {
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE);
-        match endpoint.connect().await {
+        match admission::connect(&endpoint, &route.bearer).await {
             Ok(channel) => Ok(Self::new(channel, route.bearer)),
             Err(source) => Err(match route.explain(&source) {
                 Some(refusal) => refusal.into(),

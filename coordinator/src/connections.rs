@@ -12,7 +12,7 @@ mod stream;
 mod visitors;
 
 pub(crate) use accept::incoming;
-pub(crate) use body::{BoundedBody, RequestMemory};
+pub(crate) use body::{BoundedBody, RequestBounds};
 pub(crate) use descriptors::{OpenFiles, raise_limit};
-pub(crate) use visitors::Visitor;
 use visitors::Visitors;
+pub(crate) use visitors::{TooMany, Visitor};

@@ -23,8 +23,9 @@ use tonic::transport::Server;
 use tonic::transport::server::Connected;
 
 use crate::app::Coordinator;
+use crate::connections::RequestBounds;
 use crate::engine::Failure;
-use crate::tls::Gate;
+use crate::tls::{Entrance, Gate};
 
 /// The longest that any call may take to begin its reply: longer than any deadline of a caller, the
 /// upload of a checkpoint included.
@@ -50,6 +51,7 @@ pub(crate) async fn serve<C>(
 where
     C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
 {
+    let entrance = Entrance { gate, bounds: RequestBounds::new(coordinator.settings.request) };
     let (health, health_service) = tonic_health::server::health_reporter();
     let workers = WorkerServiceServer::new(worker::Service::new(coordinator.clone(), stop.clone()))
         .max_decoding_message_size(MAX_MESSAGE)
@@ -70,7 +72,7 @@ where
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
         .max_concurrent_streams(STREAMS)
         .http2_max_header_list_size(HEADERS)
-        .layer(gate);
+        .layer(entrance);
     let mut router = server
         .add_service(health_service)
         .add_service(workers)
@@ -95,5 +97,42 @@ impl From<Failure> for Status {
             Failure::Storage(_) => refusal::status(Reason::Storage, failure.to_string(), None),
             Failure::Stopping => refusal::status(Reason::Stopping, failure.to_string(), None),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rheo_proto::v1::worker_service_client::WorkerServiceClient;
+    use tokio::net::TcpListener;
+    use tonic::Code;
+    use tonic::transport::Endpoint;
+
+    use super::*;
+    use crate::app::Settings;
+    use crate::tls;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_request_that_does_not_arrive_is_refused_and_others_are_answered() {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = Settings::new(directory.path().join("state"));
+        let settings = Settings { request: Duration::from_millis(500), ..settings };
+        let coordinator = Coordinator::open(settings).unwrap().coordinator;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn({
+            let stop = stop.clone();
+            async move { coordinator.serve(listener, tls::open(), stop).await }
+        });
+        let channel = Endpoint::from_shared(url).unwrap().connect().await.unwrap();
+        let mut workers = WorkerServiceClient::new(channel);
+        let refused = workers.put_checkpoint(tokio_stream::pending()).await.unwrap_err();
+        assert_eq!(refused.code(), Code::DeadlineExceeded, "{refused:?}");
+        assert!(refused.message().contains("did not arrive within 0.5 s"), "{refused:?}");
+        let worker = "00000000-0000-7000-8000-000000000001".to_owned();
+        let join = v1::JoinRequest { worker, slots: 1, ..v1::JoinRequest::default() };
+        workers.join(join).await.unwrap();
+        stop.cancel();
+        serving.await.unwrap().unwrap();
     }
 }

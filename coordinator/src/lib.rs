@@ -25,5 +25,6 @@ mod sink;
 mod sql;
 mod throttle;
 mod tls;
+mod uploads;
 mod usage;
 mod verify;

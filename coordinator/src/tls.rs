@@ -27,7 +27,7 @@ use tokio_rustls::rustls::{self, ServerConfig};
 
 use authority::Identity;
 
-pub(crate) use gate::Gate;
+pub(crate) use gate::{Entrance, Gate};
 pub(crate) use names::{Names, host, parse_host};
 pub(crate) use token::Tokens;
 

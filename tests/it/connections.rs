@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rheo_proto::refusal::Refusal;
 use rheo_proto::v1::worker_service_client::WorkerServiceClient;
-use rheo_tests::{Bench, Running, outlast, peak_memory, wait_for};
+use rheo_tests::{Bench, Running, Said, outlast, peak_memory, wait_for};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
 use crate::bounds::{connect, joining, serve_within};
@@ -75,10 +76,11 @@ fn flood(port: u16, stop: &Arc<AtomicBool>, opened: &Arc<AtomicUsize>) -> JoinHa
     })
 }
 
-#[test]
-fn a_worker_finishes_its_sweep_during_a_flood_of_silent_connections() {
+/// A sweep from submission to results during a flood, by a coordinator with this limit of open files;
+/// returns what the coordinator said.
+fn sweep_during_a_flood(open_files: u32) -> Said {
     let bench = Bench::default();
-    let serve = serve_within(&bench, &["--nofile=256:256"]);
+    let serve = serve_within(&bench, &[&format!("--nofile={open_files}:{open_files}")]);
     let stop = Arc::new(AtomicBool::new(false));
     let opened = Arc::new(AtomicUsize::new(0));
     let floods = [(); 2].map(|()| flood(port(&bench), &stop, &opened));
@@ -87,13 +89,77 @@ fn a_worker_finishes_its_sweep_during_a_flood_of_silent_connections() {
     let worker = Running::start(bench.worker(&["--slots", "2"]));
     bench.run(&["wait", "small"]).expect(0);
     worker.end().expect(0);
+    assert_eq!(bench.number("select count(*) from epochs"), SMALL_EPOCHS);
     stop.store(true, Ordering::Relaxed);
     for flood in floods {
         flood.join().unwrap();
     }
-    assert_eq!(bench.number("select count(*) from epochs"), SMALL_EPOCHS);
     let peak = peak_memory(serve.pid());
     assert!(peak < 400, "the coordinator took {peak} MiB");
+    serve.signal(Signal::TERM);
+    serve.end().expect(0)
+}
+
+#[test]
+fn a_worker_finishes_its_sweep_during_a_flood_of_silent_connections() {
+    sweep_during_a_flood(256);
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test measures real time")]
+fn a_flood_beyond_a_low_limit_of_open_files_keeps_nobody_out_and_is_said_once() {
+    let began = Instant::now();
+    let said = sweep_during_a_flood(64);
+    let minutes = usize::try_from(began.elapsed().as_secs() / 60).unwrap();
+    for complaint in ["out of file descriptors", "others are closed at once"] {
+        let lines = said.err.matches(complaint).count();
+        assert!(lines <= 1 + minutes, "{lines} lines:\n{}", said.err);
+    }
+    let lines = said.err.lines().count();
+    assert!(lines < 20 + minutes, "{lines} lines:\n{}", said.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_token_of_workers_leaves_connections_to_people() {
+    let bench = Bench::default();
+    // 32 connections: 8 are for strangers, 4 for the other token.
+    let serve = serve_within(&bench, &["--nofile=64:64"]);
+    let mut clients = Vec::new();
+    for number in 0..20 {
+        let mut client = WorkerServiceClient::new(connect(&bench, "worker").await);
+        client.join(joining(number)).await.unwrap();
+        clients.push(client);
+    }
+    for number in 20..60 {
+        let mut client = WorkerServiceClient::new(connect(&bench, "worker").await);
+        let refusal = Refusal::from(&client.join(joining(number)).await.unwrap_err());
+        // The oldest stranger makes room for the newest, and may go before it is answered.
+        assert!(refusal.transient, "{refusal}");
+        if !refusal.reason.is_empty() {
+            assert_eq!(refusal.reason, "FULL");
+            assert!(
+                refusal.text.starts_with("20 connections show the token `worker.token`"),
+                "{refusal}"
+            );
+        }
+        clients.push(client);
+        if number % 10 == 0 {
+            bench.run(&["status"]).expect(0);
+        }
+    }
+    // Those that are connected stay connected.
+    clients[0].join(joining(0)).await.unwrap();
+    // Who goes makes room.
+    drop(clients);
+    let mut client = WorkerServiceClient::new(connect(&bench, "worker").await);
+    while let Err(status) = client.join(joining(99)).await {
+        assert!(Refusal::from(&status).transient, "{status:?}");
+        client = WorkerServiceClient::new(connect(&bench, "worker").await);
+    }
+    serve.signal(Signal::TERM);
+    let said = serve.end().expect(0);
+    let lines = said.err.matches("open connections show the token `worker.token`").count();
+    assert_eq!(lines, 1, "{}", said.err);
 }
 
 /// Changes the limit of open files of a process.

@@ -1,5 +1,5 @@
 //! The body of a request, watched as it arrives: no message is larger than its method allows, none
-//! takes longer than a minute, and large ones wait for memory, of which all together have a share.
+//! takes longer than it may, and large ones wait for memory, of which all together have a share.
 //!
 //! tonic reserves what the five bytes before a message promise, and has one limit for all methods
 //! of a service; both are too late or too coarse for requests of strangers to the protocol.
@@ -26,19 +26,20 @@ const SMALL: usize = 64 << 10;
 /// Bytes of one permit.
 const UNIT: usize = 1 << 10;
 
-/// How long the next message of a request may take to arrive in full.
-const PATIENCE: Duration = Duration::from_mins(1);
-
 /// The bytes in front of every message: whether it is compressed, and its length.
 const PREFIX: usize = 5;
 
-/// The memory for large requests; all clones are one.
+/// The bounds that all requests to one server share; all clones are one.
 #[derive(Debug, Clone)]
-pub(crate) struct RequestMemory(Arc<Semaphore>);
+pub(crate) struct RequestBounds {
+    memory: Arc<Semaphore>,
+    patience: Duration,
+}
 
-impl Default for RequestMemory {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MEMORY / UNIT)))
+impl RequestBounds {
+    /// Bounds under which the next message of a request must arrive in full within `patience`.
+    pub(crate) fn new(patience: Duration) -> Self {
+        Self { memory: Arc::new(Semaphore::new(MEMORY / UNIT)), patience }
     }
 }
 
@@ -52,7 +53,7 @@ type Acquiring =
 pub(crate) struct BoundedBody {
     inner: Body,
     most: usize,
-    memory: RequestMemory,
+    bounds: RequestBounds,
     share: Share,
     /// The part of the next prefix that has arrived.
     prefix: Vec<u8>,
@@ -65,12 +66,12 @@ pub(crate) struct BoundedBody {
 
 impl BoundedBody {
     /// Watches `inner`, whose messages have at most `most` bytes.
-    pub(crate) fn new(inner: Body, most: usize, memory: RequestMemory) -> (Self, Share) {
+    pub(crate) fn new(inner: Body, most: usize, bounds: RequestBounds) -> (Self, Share) {
         let share = Share::default();
         let body = Self {
             inner,
             most,
-            memory,
+            bounds,
             share: Arc::clone(&share),
             prefix: Vec::with_capacity(PREFIX),
             left: 0,
@@ -120,11 +121,12 @@ impl BoundedBody {
 
     /// Fails once the next message is late.
     fn check_time(&mut self, context: &mut Context<'_>) -> Result<(), Status> {
-        let deadline = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(PATIENCE)));
+        let patience = self.bounds.patience;
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
         if deadline.as_mut().poll(context).is_pending() {
             return Ok(());
         }
-        let text = format!("the request did not arrive within {} s", PATIENCE.as_secs());
+        let text = format!("the request did not arrive within {} s", patience.as_secs_f64());
         Err(Status::deadline_exceeded(text))
     }
 }
@@ -168,7 +170,7 @@ impl HttpBody for BoundedBody {
                     // Before it waits for more, or two such requests could wait for each other.
                     this.set_share(None);
                     let units = u32::try_from(length.div_ceil(UNIT)).unwrap_or(u32::MAX);
-                    let acquiring = Arc::clone(&this.memory.0).acquire_many_owned(units);
+                    let acquiring = Arc::clone(&this.bounds.memory).acquire_many_owned(units);
                     this.held_back = Some((data, Box::pin(acquiring)));
                 }
             }
@@ -186,10 +188,18 @@ impl HttpBody for BoundedBody {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::stream::{self, BoxStream, Stream, StreamExt as _};
+    use tokio::time::Instant;
+
     use super::*;
 
+    /// The time that a message has in these tests.
+    const PATIENCE: Duration = Duration::from_millis(400);
+
     fn body(most: usize) -> BoundedBody {
-        BoundedBody::new(Body::empty(), most, RequestMemory::default()).0
+        BoundedBody::new(Body::empty(), most, RequestBounds::new(Duration::from_mins(1))).0
     }
 
     fn message(length: u32) -> Vec<u8> {
@@ -224,5 +234,71 @@ mod tests {
     fn a_large_message_asks_for_memory() {
         let large = u32::try_from(SMALL).unwrap() + 1;
         assert_eq!(body(1 << 20).follow(&message(large)).unwrap(), Some(SMALL + 1));
+    }
+
+    /// A body of pieces.
+    struct Pieces(BoxStream<'static, Vec<u8>>);
+
+    impl HttpBody for Pieces {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            let piece = self.0.poll_next_unpin(context);
+            piece.map(|piece| piece.map(|piece| Ok(Frame::data(Bytes::from(piece)))))
+        }
+    }
+
+    /// Pieces that arrive one after the other, each after a pause.
+    fn pieces(pieces: Vec<Vec<u8>>, pause: Duration) -> impl Stream<Item = Vec<u8>> + Send {
+        stream::iter(pieces).then(move |piece| async move {
+            tokio::time::sleep(pause).await;
+            piece
+        })
+    }
+
+    /// Reads a body to its end, and says how long that took.
+    async fn read(
+        pieces: impl Stream<Item = Vec<u8>> + Send + 'static,
+    ) -> (Result<(), Status>, Duration) {
+        let inner = Body::new(Pieces(pieces.boxed()));
+        let (mut body, _share) = BoundedBody::new(inner, 1 << 20, RequestBounds::new(PATIENCE));
+        let began = Instant::now();
+        let next = async |body: &mut BoundedBody| {
+            std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await
+        };
+        loop {
+            match next(&mut body).await {
+                Some(Ok(_)) => {}
+                Some(Err(refused)) => return (Err(refused), began.elapsed()),
+                None => return (Ok(()), began.elapsed()),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_that_stops_or_drips_is_refused_after_its_time() {
+        let stopped = stream::iter([message(10)[..8].to_vec()]).chain(stream::pending());
+        let drip = message(1000).into_iter().map(|byte| vec![byte]).collect();
+        let silent = stream::pending();
+        let dripping = pieces(drip, PATIENCE / 20);
+        for slow in [stopped.boxed(), dripping.boxed(), silent.boxed()] {
+            let (read, took) = read(slow).await;
+            let refused = read.unwrap_err();
+            assert_eq!(refused.code(), tonic::Code::DeadlineExceeded);
+            assert_eq!(refused.message(), "the request did not arrive within 0.4 s");
+            assert!(took >= PATIENCE, "{took:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn each_message_of_a_long_stream_has_its_own_time() {
+        let messages = (0..20).map(|_| message(10)).collect();
+        let (read, took) = read(pieces(messages, PATIENCE / 10)).await;
+        read.unwrap();
+        assert!(took > PATIENCE, "{took:?}");
     }
 }

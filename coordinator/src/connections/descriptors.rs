@@ -43,6 +43,12 @@ impl OpenFiles {
     pub(crate) fn strangers(self) -> usize {
         to_usize((self.connections() as u64 / 4).clamp(2, STRANGERS))
     }
+
+    /// The most of these that show the same token: strangers and the other token have room.
+    pub(crate) fn of_token(self) -> usize {
+        let connections = self.connections();
+        connections - self.strangers() - (connections / 8).max(1)
+    }
 }
 
 fn to_usize(number: u64) -> usize {
@@ -55,16 +61,18 @@ mod tests {
 
     #[test]
     fn connections_leave_descriptors_to_files_and_strangers_places_to_others() {
-        for (limit, connections, strangers) in [
-            (20, 10, 2),
-            (64, 32, 8),
-            (256, 192, 48),
-            (1024, 768, 192),
-            (4096, 3072, 768),
-            (1 << 20, 32_768, 1024),
+        for (limit, connections, strangers, of_token) in [
+            (0, 4, 2, 1),
+            (20, 10, 2, 7),
+            (64, 32, 8, 20),
+            (256, 192, 48, 120),
+            (1024, 768, 192, 480),
+            (4096, 3072, 768, 1920),
+            (1 << 20, 32_768, 1024, 27_648),
         ] {
             let files = OpenFiles(limit);
-            assert_eq!((files.connections(), files.strangers()), (connections, strangers));
+            let found = (files.connections(), files.strangers(), files.of_token());
+            assert_eq!(found, (connections, strangers, of_token));
         }
     }
 }

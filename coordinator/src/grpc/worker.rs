@@ -25,6 +25,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::app::Coordinator;
 use crate::derived::log_blob;
 use crate::report::report;
+use crate::uploads;
 
 /// The longest that a worker waits for work in one call.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
@@ -153,7 +154,8 @@ impl WorkerService for Service {
         else {
             return Err(Invalid::Missing("header").into());
         };
-        self.admit(header.claim.ok_or(Invalid::Missing("claim"))?.try_into()?).await?;
+        let claim: Claim = header.claim.ok_or(Invalid::Missing("claim"))?.try_into()?;
+        self.admit(claim.clone()).await?;
         let digest = digest(&header.digest)?;
         if header.length > MAX_CHECKPOINT {
             let detail = format!("{} bytes, at most {MAX_CHECKPOINT}", header.length);
@@ -162,8 +164,11 @@ impl WorkerService for Service {
         // Where the state directory is gone, its directories are not made anew.
         let place = self.coordinator.journal.check_place();
         place.map_err(|error| refusal::status(Reason::Storage, report(&error), None))?;
+        let begun = self.coordinator.begin_upload(claim, digest, header.length).await;
+        begun.map_err(upload_status)?;
         if !self.coordinator.checkpoints.confirm(digest).await.map_err(checkpoint_status)? {
             self.store(digest, header.length, parts).await?;
+            self.coordinator.end_upload(digest).await.map_err(upload_status)?;
         }
         Ok(Response::new(v1::PutCheckpointResponse {}))
     }
@@ -194,6 +199,7 @@ impl WorkerService for Service {
         let mut blobs = self.accept(&claim, &work).await?;
         let (worker, attempt) = (claim.worker, claim.attempt.clone());
         blobs.extend(self.log(&attempt, log::lines(request.log)).await?);
+        let checkpoint = work.work.checkpoint;
         let command = Command::Commit { claim, work: work.work };
         let asked = attempt.clone();
         let view = move |state: &State, _: &[_]| verdict(state, worker, &asked);
@@ -202,6 +208,7 @@ impl WorkerService for Service {
             self.coordinator.live.forget_log(&attempt);
         }
         let verdict = verdict?;
+        self.coordinator.upload_committed(checkpoint).await;
         Ok(Response::new(v1::CommitResponse { verdict: v1::Verdict::from(verdict).into() }))
     }
 
@@ -222,10 +229,14 @@ impl WorkerService for Service {
         };
         let attempt = claim.attempt.clone();
         blobs.extend(self.log(&attempt, log::lines(request.log)).await?);
+        let checkpoint = work.as_ref().map(|work| work.checkpoint);
         let command = Command::Finish { claim, work, ending };
         let finished = self.coordinator.handle.execute(command, blobs, |_, _| ()).await;
         self.coordinator.live.forget_log(&attempt);
         finished?;
+        if let Some(checkpoint) = checkpoint {
+            self.coordinator.upload_committed(checkpoint).await;
+        }
         Ok(Response::new(v1::FinishResponse {}))
     }
 
@@ -442,4 +453,11 @@ fn checkpoint_status(error: checkpoint::Error) -> Status {
         | checkpoint::Error::Store(_) => Reason::Storage,
     };
     refusal::status(reason, report(&error), None)
+}
+
+fn upload_status(error: uploads::Error) -> Status {
+    match error {
+        uploads::Error::Full { .. } => refusal::status(Reason::Full, report(&error), None),
+        uploads::Error::Engine(failure) => failure.into(),
+    }
 }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use futures_util::future::{BoxFuture, Either};
 use rheo_core::excerpt::excerpt;
 use rheo_proto::access::Role;
-use rheo_proto::bounds;
+use rheo_proto::bounds::request_size;
 use rheo_proto::refusal::{self, Reason};
 use rheo_proto::v1::worker_service_server;
 use tonic::Status;
@@ -20,7 +20,7 @@ use tonic::codegen::http::{HeaderMap, Request, Response};
 use tower::{Layer, Service};
 
 use super::Tokens;
-use crate::connections::{BoundedBody, RequestMemory, Visitor};
+use crate::connections::{BoundedBody, RequestBounds, TooMany, Visitor};
 
 /// Lets calls in.
 #[derive(Debug, Clone)]
@@ -41,9 +41,9 @@ fn authorize(role: Role, service: &str) -> bool {
 
 impl Gate {
     /// Decides about a call by its headers and its path, `/package.Service/Method`.
-    fn admit(&self, headers: &HeaderMap, path: &str) -> Result<(), Status> {
+    fn admit(&self, headers: &HeaderMap, path: &str) -> Result<Role, Status> {
         let tokens = match self {
-            Self::Open => return Ok(()),
+            Self::Open => return Ok(Role::Admin),
             Self::Tokens(tokens) => tokens,
         };
         let unauthenticated = |text: &str| {
@@ -61,18 +61,27 @@ impl Gate {
         };
         let service = path.trim_start_matches('/').split('/').next().unwrap_or_default();
         if authorize(role, service) {
-            return Ok(());
+            return Ok(role);
         }
         let text = "the token of workers is good for the calls of workers only: people use `tls/admin.token` of the state directory, or a copy of it that RHEO_TOKEN_FILE names";
         Err(refusal::status(Reason::PermissionDenied, text, None))
     }
 }
 
-impl<S> Layer<S> for Gate {
+/// Puts services behind a gate, with bounds of what is let in.
+#[derive(Debug, Clone)]
+pub(crate) struct Entrance {
+    /// Decides who is let in.
+    pub(crate) gate: Gate,
+    /// Bounds each request.
+    pub(crate) bounds: RequestBounds,
+}
+
+impl<S> Layer<S> for Entrance {
     type Service = Guarded<S>;
 
     fn layer(&self, inner: S) -> Guarded<S> {
-        Guarded { gate: self.clone(), memory: RequestMemory::default(), inner }
+        Guarded { gate: self.gate.clone(), bounds: self.bounds.clone(), inner }
     }
 }
 
@@ -83,7 +92,7 @@ type Answer<R, E> = Ready<Result<Response<R>, E>>;
 #[derive(Debug, Clone)]
 pub(crate) struct Guarded<S> {
     gate: Gate,
-    memory: RequestMemory,
+    bounds: RequestBounds,
     inner: S,
 }
 
@@ -102,16 +111,15 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let path = request.uri().path();
-        if let Err(refused) = self.gate.admit(request.headers(), path) {
+        let admitted = self.gate.admit(request.headers(), path);
+        let visitor = request.extensions().get::<Visitor>();
+        if let Err(refused) = admitted.and_then(|role| remain(visitor, role)) {
             tracing::debug!(path = excerpt(path), text = refused.message(), "refused");
             return Either::Right(ready(Ok(refused.into_http())));
         }
-        if let Some(visitor) = request.extensions().get::<Visitor>() {
-            visitor.set_known();
-        }
-        let size = bounds::request_size(path);
+        let size = request_size(path);
         let (parts, body) = request.into_parts();
-        let (body, share) = BoundedBody::new(body, size, self.memory.clone());
+        let (body, share) = BoundedBody::new(body, size, self.bounds.clone());
         let reply = self.inner.call(Request::from_parts(parts, Body::new(body)));
         // Until there is a reply, what the request holds counts.
         Either::Left(Box::pin(async move {
@@ -120,6 +128,18 @@ where
             reply
         }))
     }
+}
+
+/// Lets the connection of an admitted call stay, if there is one and its token has room for it.
+fn remain(visitor: Option<&Visitor>, role: Role) -> Result<(), Status> {
+    let Some(visitor) = visitor else { return Ok(()) };
+    visitor.show(role).map_err(|TooMany(most)| {
+        let text = format!(
+            "{most} connections show the token `{}` already, the most that this coordinator allows: end programs that use it, or raise the limit of open files of the coordinator (`ulimit -n`)",
+            role.token_file()
+        );
+        refusal::status(Reason::Full, text, None)
+    })
 }
 
 #[cfg(test)]
@@ -132,7 +152,7 @@ mod tests {
     const ADMIN: &str = "rheo_admin_0123456789abcdef";
     const WORKER: &str = "rheo_worker_0123456789abcdef";
 
-    fn ask(authorization: Option<&str>, path: &str) -> Result<(), String> {
+    fn ask(authorization: Option<&str>, path: &str) -> Result<Role, String> {
         let gate = Gate::Tokens(Arc::new(Tokens::of(ADMIN, WORKER)));
         let mut headers = HeaderMap::new();
         if let Some(value) = authorization {
@@ -144,7 +164,7 @@ mod tests {
     #[test]
     fn each_role_is_let_in_where_it_belongs_and_nobody_else_anywhere() {
         let (admin, worker) = (format!("Bearer {ADMIN}"), format!("Bearer {WORKER}"));
-        let unauthenticated = Err("UNAUTHENTICATED".to_owned());
+        let unauthenticated: Result<Role, String> = Err("UNAUTHENTICATED".to_owned());
         for path in [
             "/rheobase.v1.WorkerService/Join",
             "/rheobase.v1.SweepService/Submit",
@@ -152,9 +172,9 @@ mod tests {
             "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
             "/",
         ] {
-            assert_eq!(ask(Some(&admin), path), Ok(()), "{path}");
+            assert_eq!(ask(Some(&admin), path), Ok(Role::Admin), "{path}");
             let expected = if path.contains("WorkerService") {
-                Ok(())
+                Ok(Role::Worker)
             } else {
                 Err("PERMISSION_DENIED".to_owned())
             };
