@@ -50,7 +50,7 @@ use rheo_proto::access::{Access, Role};
 
 use crate::client::Client;
 use crate::sql::child;
-use crate::{paths, shell};
+use crate::{paths, shell, threads};
 use failure::Failure;
 
 /// The state directory, unless another is named.
@@ -227,6 +227,10 @@ pub fn main() -> ExitCode {
     let log = log.without_time().with_ansi(screen::has_colours(&std::io::stderr()));
     // What is wrong with standard error cannot be said there.
     log.with_writer(progress::stderr).log_internal_errors(false).init();
+    // Without threads the runtime would panic, now or in the middle of something.
+    if let Err(error) = threads::check() {
+        return Failure::Other(error.into()).report();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {
         Ok(runtime) => {

@@ -23,6 +23,7 @@ mod shell;
 mod signals;
 mod sink;
 mod sql;
+mod threads;
 mod throttle;
 mod tls;
 mod uploads;

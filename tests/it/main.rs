@@ -29,6 +29,7 @@ mod protocol;
 mod ranking;
 mod readers;
 mod scale;
+mod scarce;
 mod security;
 mod signals;
 mod stale;

@@ -21,7 +21,7 @@ pub enum Exit {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The spool cannot be used.
-    #[error("commits cannot be kept on disk")]
+    #[error("commits cannot be kept on disk (`--spool` or RHEO_SPOOL names another directory)")]
     Spool(#[from] spool::Error),
     /// The coordinator could not be reached.
     #[error("the coordinator cannot be reached: {0}")]
