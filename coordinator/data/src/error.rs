@@ -95,6 +95,34 @@ pub enum Error {
         /// Labels in this file.
         labels: u64,
     },
+    /// An image has a label of no class.
+    #[error(
+        "the data file `{}` is damaged: image {image} has label {label}, and labels are 0 to 9",
+        .path.display()
+    )]
+    Label {
+        /// The file.
+        path: PathBuf,
+        /// The image, from 0.
+        image: u64,
+        /// Its label.
+        label: u8,
+    },
+    /// A set of published size has other labels.
+    #[error(
+        "a data file is not that of the published CIFAR-10, {}: {found} images have label {class}, not {published}; `rheo data fetch cifar10` gets the published ones",
+        list(.paths)
+    )]
+    Classes {
+        /// The files.
+        paths: Vec<PathBuf>,
+        /// The label.
+        class: usize,
+        /// How many images have it.
+        found: u64,
+        /// How many were published.
+        published: u64,
+    },
     /// A file is as long as the published one and holds something else.
     #[error(
         "the data file `{}` is not that of the published {}: its SHA-256 is {found}, not {expected}",
@@ -113,8 +141,7 @@ pub enum Error {
     },
 }
 
-fn list(directories: &[PathBuf]) -> String {
-    let names: Vec<String> =
-        directories.iter().map(|directory| format!("`{}`", directory.display())).collect();
+fn list(paths: &[PathBuf]) -> String {
+    let names: Vec<String> = paths.iter().map(|path| format!("`{}`", path.display())).collect();
     names.join(" or ")
 }

@@ -6,6 +6,7 @@
 
 mod error;
 mod file;
+mod labels;
 mod verify;
 
 use std::path::{Path, PathBuf};

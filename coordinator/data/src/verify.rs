@@ -6,13 +6,16 @@ use std::path::Path;
 use rheo_core::dataset::{DataFile, DataSet, MNIST};
 use sha2::{Digest as _, Sha256};
 
-use crate::{Error, files, find, open};
+use crate::{Error, files, find, labels, open};
 
 /// Makes sure that `set` in `directory` is whole, and the published one where it is as long as that: a
 /// reduced set of one's own is as good as any.
 pub fn verify(set: DataSet, directory: Option<&Path>) -> Result<(), Error> {
     find(set, directory)?;
     let files = files(set, directory)?;
+    if set == DataSet::Cifar10 {
+        return labels::check(&files);
+    }
     // In the order of the files.
     let published: Vec<DataFile> = match set {
         DataSet::Mnist => MNIST.files().into(),
