@@ -4,6 +4,7 @@
 //! [`Coordinator::claim_places`] takes the places for the coordinator that starts. What lies there
 //! is removed only if nothing is lost with it, and set aside if the journal does not know it.
 
+use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -16,7 +17,7 @@ use rheo_proto::access::JOURNAL_FILE;
 use rheo_query::dataset::{self, Known, Recovered};
 use rheo_store::owner::{self, Claimed, Owner};
 use rheo_store::place::Place;
-use rheo_store::{Change, Results};
+use rheo_store::{Change, PendingFilter, View};
 
 use crate::app::{Coordinator, Error};
 use crate::clock::SystemClock;
@@ -70,13 +71,14 @@ fn taken(claim: &Claim) -> Result<bool, owner::Error> {
 }
 
 /// What a journal knows of the rows of its dataset.
-pub(crate) fn known(results: &Results) -> Known {
-    let mut known = Known::new(results.parts.clone());
-    for pending in &results.pending {
-        let (trial, batch) = (&pending.blob.trial, &pending.blob.batch);
-        known.add_pending(batch.table, trial.sweep.clone(), pending.key.position, batch.rows);
-    }
-    known
+pub(crate) fn known(view: &dyn View) -> Result<Known, rheo_store::Error> {
+    let mut known = Known::new(view.index()?.parts);
+    view.pending(&PendingFilter::default(), &mut |pending| {
+        let (table, sweep, rows) = (pending.table, pending.trial.sweep, pending.rows);
+        known.add_pending(table, sweep, pending.key.position, rows);
+        ControlFlow::Continue(())
+    })?;
+    Ok(known)
 }
 
 /// The ending of the names of what is set aside today.
@@ -138,13 +140,22 @@ impl Coordinator {
 
     /// Refuses a journal that names no part although there are results: it is new, or another one.
     fn check_results(&self) -> Result<(), Error> {
-        let results = self.journal.results().map_err(|source| self.journal_error(source))?;
-        if !results.parts.is_empty() {
+        let read = || {
+            let view = self.journal.view()?;
+            let index = view.index()?;
+            if !index.parts.is_empty() {
+                return Ok(None);
+            }
+            // Those of a deleted sweep were named, and are to be removed.
+            let mut known = known(&*view)?;
+            known.parts = index.removed;
+            Ok(Some(known))
+        };
+        let read: Result<Option<Known>, rheo_store::Error> = read();
+        let Some(known) = read.map_err(|source| self.journal_error(source))? else {
             return Ok(());
-        }
-        // Those of a deleted sweep were named, and are to be removed.
-        let parts = results.removed.clone();
-        let strangers = self.dataset.strangers(&known(&Results { parts, ..results }));
+        };
+        let strangers = self.dataset.strangers(&known);
         let strangers = strangers.map_err(|source| self.unusable(source))?;
         let (Some(first), place) = (strangers.first(), &self.places.results) else {
             return Ok(());
@@ -247,15 +258,17 @@ impl Coordinator {
         if self.sink.is_claimed_later() {
             return Ok(());
         }
-        let mut results = self.journal.results().map_err(|source| self.journal_error(source))?;
-        let cleared = std::mem::take(&mut results.removed);
+        let index = self.journal.index().map_err(|source| self.journal_error(source))?;
+        let cleared = index.removed;
         if !cleared.is_empty() {
             // Their sweep was deleted, and then the process ended.
             self.dataset.remove_parts(&cleared).map_err(|source| self.unusable(source))?;
             let change = Change { cleared, ..Change::default() };
             self.journal.install(&change).map_err(|source| self.journal_error(source))?;
         }
-        let recovered = self.dataset.recover(&known(&results), &aside());
+        let known = self.journal.view().and_then(|view| known(&*view));
+        let known = known.map_err(|source| self.journal_error(source))?;
+        let recovered = self.dataset.recover(&known, &aside());
         announce(&recovered.map_err(|source| self.unusable(source))?);
         Ok(())
     }

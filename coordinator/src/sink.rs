@@ -7,6 +7,7 @@
 //! solved, and workers keep them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use rheo_core::id::SweepName;
 use rheo_core::part::{Part, Retraction};
 use rheo_core::row::Table;
 use rheo_query::dataset::{self, Compaction, Dataset};
-use rheo_store::{Change, Journal, Pending, Results, owner};
+use rheo_store::{Change, Index, Journal, Pending, PendingFilter, owner};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -227,11 +228,14 @@ impl Sink {
 
     /// How many bytes of rows of a sweep wait for a part.
     async fn pending_bytes(&self, sweep: &SweepName) -> Result<usize, engine::Failure> {
-        let (shared, sweep) = (Arc::clone(&self.shared), sweep.clone());
+        let (shared, sweep) = (Arc::clone(&self.shared), Some(sweep.clone()));
         let counted = tokio::task::spawn_blocking(move || {
-            let pending = shared.journal.results()?.pending.into_iter();
-            let ours = pending.filter(|pending| pending.blob.trial.sweep == sweep);
-            Ok::<usize, rheo_store::Error>(ours.map(|pending| pending.blob.batch.ipc.len()).sum())
+            let mut bytes = 0;
+            shared.journal.pending(&PendingFilter { from: 0, sweep }, &mut |rows| {
+                bytes += rows.ipc.len();
+                ControlFlow::Continue(())
+            })?;
+            Ok::<usize, rheo_store::Error>(bytes)
         });
         let counted = counted.await.map_err(|_| engine::Failure::Stopping)?;
         counted.map_err(|error| engine::Failure::Storage(report(&error)))
@@ -278,7 +282,7 @@ impl Shared {
                 let path = self.dataset.location().into();
                 return Err(dataset::Error::Busy { path }.into());
             }
-            let known = ownership::known(&self.journal.results()?);
+            let known = ownership::known(&*self.journal.view()?)?;
             ownership::announce(&self.dataset.reconcile(&known, &ownership::aside())?);
         }
         // What fails half-way leaves files that the journal may or may not name.
@@ -309,7 +313,7 @@ impl Shared {
         let mut from = 0;
         loop {
             // After a time in which nothing could be written they may be more than memory holds.
-            let (pending, is_more) = self.journal.pending(from, FLUSHED)?;
+            let (pending, is_more) = self.journal.pending_batch(from, FLUSHED)?;
             from = pending.last().map_or(from, |last| last.key.position + 1);
             for ((table, sweep), rows) in grouped(&pending) {
                 let ipc = rows.iter().map(|pending| pending.blob.batch.ipc.clone());
@@ -343,19 +347,19 @@ impl Shared {
     /// Merges the parts of sweeps that ended, that have many, or that have rows which no longer
     /// count. Takes those that are done out of `ended`.
     fn merge_parts(&self, ended: &mut BTreeSet<SweepName>) -> Result<(), Error> {
-        let mut results = self.journal.index()?;
-        if !results.removed.is_empty() && self.clear_removed()? {
-            results = self.journal.index()?;
+        let mut index = self.journal.index()?;
+        if !index.removed.is_empty() && self.clear_removed()? {
+            index = self.journal.index()?;
         }
         let mut parts: BTreeMap<(&SweepName, Table), Vec<Part>> = BTreeMap::new();
         // Files of a deleted sweep of the same name may still lie where the merged parts would.
-        let is_clear = |part: &&Part| results.removed.iter().all(|old| old.sweep != part.sweep);
-        for part in results.parts.iter().filter(is_clear) {
+        let is_clear = |part: &&Part| index.removed.iter().all(|old| old.sweep != part.sweep);
+        for part in index.parts.iter().filter(is_clear) {
             parts.entry((&part.sweep, part.table)).or_default().push(part.clone());
         }
         let (mut busy, mut holding) = (BTreeSet::new(), BTreeSet::new());
         for ((sweep, table), parts) in parts {
-            let retracted = retractions(&results, table, sweep);
+            let retracted = retractions(&index, table, sweep);
             let many = parts.len() >= MANY_PARTS || (parts.len() > 1 && ended.contains(sweep));
             if !many && retracted.is_empty() {
                 continue;
@@ -371,7 +375,7 @@ impl Shared {
         *ended = ended.intersection(&busy).cloned().collect();
         let is_done = |one: &&Retraction| one.every_table && !holding.contains(&one.trial.sweep);
         let retracted: Vec<Retraction> =
-            results.retractions.iter().filter(is_done).cloned().collect();
+            index.retractions.iter().filter(is_done).cloned().collect();
         if !retracted.is_empty() {
             self.journal.install(&Change { retracted, ..Change::default() })?;
         }
@@ -441,9 +445,9 @@ enum Merged {
 }
 
 /// The retractions that concern the parts of `sweep` in `table`.
-fn retractions(results: &Results, table: Table, sweep: &SweepName) -> Vec<Retraction> {
+fn retractions(index: &Index, table: Table, sweep: &SweepName) -> Vec<Retraction> {
     let ours = |one: &&Retraction| one.concerns(table, sweep);
-    results.retractions.iter().filter(ours).cloned().collect()
+    index.retractions.iter().filter(ours).cloned().collect()
 }
 
 /// Pending rows by where they go.

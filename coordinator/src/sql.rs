@@ -121,13 +121,17 @@ impl Sql {
         // Pinned first: what the journal names from here on stays readable.
         let pin = self.dataset.pin();
         let journal = Arc::clone(&self.journal);
-        let results = tokio::task::spawn_blocking(move || journal.results()).await;
-        let results = results.map_err(|error| Status::internal(error.to_string()))?;
-        let results =
-            results.map_err(|error| refusal::status(Reason::Storage, report(&error), None))?;
+        let read = tokio::task::spawn_blocking(move || {
+            let view = journal.view()?;
+            Ok((view.index()?, view))
+        });
+        let read: Result<_, rheo_store::Error> =
+            read.await.map_err(|error| Status::internal(error.to_string()))?;
+        let (index, view) =
+            read.map_err(|error| refusal::status(Reason::Storage, report(&error), None))?;
         // Read last, so that it knows every sweep of which the journal holds rows.
         let contests = self.handle.read(contests).await?;
-        Ok(Snapshot { pin, results, contests })
+        Ok(Snapshot { pin, index, view, contests })
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a state takes on disk, by sweep.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use rheo_core::id::{Digest, SweepName};
 use rheo_core::sweep::{State, Sweep};
 use rheo_proto::admin::{DiskUsage, SweepUsage};
 use rheo_proto::refusal::{self, Reason};
+use rheo_store::{Index, Journal, PendingFilter};
 use tonic::Status;
 
 use crate::app::Coordinator;
@@ -20,25 +22,21 @@ pub(crate) async fn measure(coordinator: &Coordinator) -> Result<DiskUsage, Stat
     let sizes = coordinator.checkpoints.sizes().await.map_err(|error| refused(&error))?;
     let kept = coordinator.handle.read(checkpoints).await?;
     let journal = Arc::clone(&coordinator.journal);
-    let results = tokio::task::spawn_blocking(move || journal.results()).await;
-    let results = results.map_err(|error| Status::internal(error.to_string()))?;
-    let results = results.map_err(|error| refused(&error))?;
+    let read = tokio::task::spawn_blocking(move || rows(&*journal)).await;
+    let read = read.map_err(|error| Status::internal(error.to_string()))?;
+    let (index, pending) = read.map_err(|error| refused(&error))?;
     let state = &coordinator.settings.state;
     let file = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
     let mut usage = DiskUsage {
         journal: file(&coordinator.settings.journal()),
         spool: tree(&state.join("spool")),
         logs: tree(&state.join("logs")),
-        unused: results.removed.iter().map(|part| part.bytes).sum(),
+        unused: index.removed.iter().map(|part| part.bytes).sum(),
         sweeps: Vec::with_capacity(kept.len()),
     };
     let mut parts: BTreeMap<&SweepName, u64> = BTreeMap::new();
-    for part in &results.parts {
+    for part in &index.parts {
         *parts.entry(&part.sweep).or_default() += part.bytes;
-    }
-    let mut pending: BTreeMap<&SweepName, u64> = BTreeMap::new();
-    for one in &results.pending {
-        *pending.entry(&one.blob.trial.sweep).or_default() += one.blob.batch.ipc.len() as u64;
     }
     // Equal checkpoints of two sweeps are one file, which is counted once.
     let mut counted = BTreeSet::new();
@@ -56,6 +54,17 @@ pub(crate) async fn measure(coordinator: &Coordinator) -> Result<DiskUsage, Stat
     let unused = sizes.iter().filter(|(digest, _)| !counted.contains(digest));
     usage.unused += unused.map(|(_, bytes)| bytes).sum::<u64>();
     Ok(usage)
+}
+
+/// The parts, and the bytes of each sweep that are in none.
+fn rows(journal: &dyn Journal) -> Result<(Index, BTreeMap<SweepName, u64>), rheo_store::Error> {
+    let view = journal.view()?;
+    let mut pending: BTreeMap<SweepName, u64> = BTreeMap::new();
+    view.pending(&PendingFilter::default(), &mut |rows| {
+        *pending.entry(rows.trial.sweep).or_default() += rows.ipc.len() as u64;
+        ControlFlow::Continue(())
+    })?;
+    Ok((view.index()?, pending))
 }
 
 /// The checkpoints of each sweep, in the order in which sweeps were submitted.

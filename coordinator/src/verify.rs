@@ -6,6 +6,7 @@
 //! then its file is set aside. A crash in between leaves a file that nobody names.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use rheo_core::id::{Digest, RequestId, SweepName, TrialId};
@@ -13,7 +14,7 @@ use rheo_core::part::Part;
 use rheo_core::sweep::{Command, Event, Request, State};
 use rheo_core::time::Timestamp;
 use rheo_query::dataset::{self, Defect};
-use rheo_store::checkpoint;
+use rheo_store::{PendingFilter, checkpoint};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -146,20 +147,22 @@ impl Coordinator {
         let journal = Arc::clone(&self.journal);
         let replayed = tokio::task::spawn_blocking(move || {
             let loaded = journal.load()?;
-            let rows = journal.results()?.pending;
-            Ok::<_, rheo_store::Error>((loaded.position, loaded.state.defects(), rows))
+            let mut findings = loaded.state.defects();
+            // One after the other: they may be more than memory holds.
+            journal.pending(&PendingFilter::default(), &mut |rows| {
+                if let Err(error) = rheo_query::check_readable(&rows.to_batch()) {
+                    let (at, why) = (rows.key.position, report(&error));
+                    findings.push(format!("the rows of event {at} cannot be read: {why}"));
+                }
+                ControlFlow::Continue(())
+            })?;
+            Ok::<_, rheo_store::Error>((loaded.position, findings))
         });
         let mut findings: BTreeSet<String> = defects.into_iter().collect();
         match replayed.await.map_err(|_| Error::Stopping)? {
-            Ok((events, defects, rows)) => {
+            Ok((events, found)) => {
                 summary.events = events;
-                findings.extend(defects);
-                for row in rows {
-                    if let Err(error) = rheo_query::check_readable(&row.blob.batch) {
-                        let (at, why) = (row.key.position, report(&error));
-                        findings.insert(format!("the rows of event {at} cannot be read: {why}"));
-                    }
-                }
+                findings.extend(found);
             }
             Err(error) => _ = findings.insert(report(&error)),
         }

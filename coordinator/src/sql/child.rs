@@ -16,12 +16,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rheo_core::excerpt::message;
+use rheo_core::row::Batch;
 use rheo_query::limits::{ERROR, PLANNER_STACK, STACK};
 use rheo_query::wire::Encoder;
 use rheo_query::{Dataset, Engine, Pending, Snapshot, engine};
 use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit};
 
-use super::frame::{Frame, Kind, Order, Problem};
+use super::frame::{self, Frame, Kind, Order, Problem};
 use crate::app;
 use crate::report::report;
 
@@ -36,6 +37,9 @@ const TOLD: Duration = Duration::from_secs(1);
 
 /// Threads that wait for files.
 const READERS: usize = 4;
+
+/// The rows that are in no part.
+type Rows = Vec<(frame::Pending, Bytes)>;
 
 /// Held while the engine makes its directories, and from the end of this process on.
 static ENGINE: Mutex<()> = Mutex::new(());
@@ -87,7 +91,7 @@ fn end_with_coordinator(mut input: io::Stdin, scratch: Option<&Path>) {
     std::process::exit(1);
 }
 
-fn answer(order: &Order, rows: Vec<Bytes>, scratch: Option<&Path>) -> io::Result<()> {
+fn answer(order: &Order, rows: Rows, scratch: Option<&Path>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(order.threads.max(1))
         .max_blocking_threads(READERS)
@@ -139,7 +143,7 @@ enum Trouble {
     NobodyListens(io::Error),
 }
 
-async fn run(order: &Order, rows: Vec<Bytes>, scratch: Option<&Path>) -> Result<(), Trouble> {
+async fn run(order: &Order, rows: Rows, scratch: Option<&Path>) -> Result<(), Trouble> {
     let failed = |error: &dyn std::error::Error| problem(Kind::Failed, error);
     let place = order.place().map_err(|error| failed(&error))?;
     let dataset = app::dataset(&place).map_err(|error| failed(&error))?;
@@ -147,10 +151,10 @@ async fn run(order: &Order, rows: Vec<Bytes>, scratch: Option<&Path>) -> Result<
     let engine = Engine::with_scratch(&dataset, order.limits(), scratch);
     drop(making);
     let engine = engine.map_err(|error| failed(&error))?;
-    let pending = order.pending.iter().zip(rows).map(|(pending, ipc)| Pending {
-        sweep: pending.sweep.clone(),
-        position: pending.position,
-        batch: rheo_core::row::Batch { table: pending.table, rows: pending.rows, ipc },
+    let pending = rows.into_iter().map(|(head, ipc)| Pending {
+        sweep: head.sweep,
+        position: head.position,
+        batch: Batch { table: head.table, rows: head.rows, ipc },
     });
     let snapshot = Snapshot {
         pin: dataset.pin(),

@@ -1,8 +1,9 @@
 //! What the coordinator and the process of a query say to each other: an order on standard input,
 //! frames on standard output.
 //!
-//! An order is a length and JSON, followed by the rows that are in no part yet. A frame is a kind, a
-//! length and bytes. Both ends are the same program.
+//! An order is a length and JSON, followed by the rows that are in no part yet: for each blob a length
+//! and JSON, and its bytes; at the end a length of 0. A frame is a kind, a length and bytes. Both ends
+//! are the same program.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -15,6 +16,7 @@ use rheo_core::row::Table;
 use rheo_query::dataset::DamagedPart;
 use rheo_query::{Contest, Limits};
 use rheo_store::place::Place;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
@@ -32,7 +34,6 @@ pub(super) struct Order {
     /// The parts; those that were found whole before come without a digest.
     pub(super) parts: Vec<Part>,
     pub(super) retractions: Vec<Retraction>,
-    pub(super) pending: Vec<Pending>,
     /// How the points of each sweep are compared.
     pub(super) contests: BTreeMap<SweepName, Contest>,
     pub(super) memory: usize,
@@ -40,7 +41,7 @@ pub(super) struct Order {
     pub(super) threads: usize,
 }
 
-/// Rows that are in no part; `bytes` of them follow the order.
+/// Rows that are in no part; `bytes` of them follow.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Pending {
     pub(super) sweep: SweepName,
@@ -65,26 +66,49 @@ impl Order {
 
     /// The order as bytes, without the rows that follow.
     pub(super) fn encode(&self) -> io::Result<Vec<u8>> {
-        let json = serde_json::to_vec(self)?;
-        let length = u32::try_from(json.len()).map_err(io::Error::other)?;
-        Ok([&length.to_le_bytes()[..], &json].concat())
+        encode(self)
     }
 
     /// Reads an order and the rows that follow it.
-    pub(super) fn read(input: &mut impl Read) -> io::Result<(Self, Vec<Bytes>)> {
-        let mut length = [0; 4];
-        input.read_exact(&mut length)?;
-        let mut json = vec![0; u32::from_le_bytes(length) as usize];
-        input.read_exact(&mut json)?;
-        let order: Self = serde_json::from_slice(&json)?;
-        let rows = order.pending.iter().map(|pending| {
-            let mut rows = vec![0; usize::try_from(pending.bytes).map_err(io::Error::other)?];
+    pub(super) fn read(input: &mut impl Read) -> io::Result<(Self, Vec<(Pending, Bytes)>)> {
+        let missing = || io::Error::from(io::ErrorKind::UnexpectedEof);
+        let order = decode(input)?.ok_or_else(missing)?;
+        let mut pending = Vec::new();
+        while let Some(head) = decode::<Pending>(input)? {
+            let mut rows = vec![0; usize::try_from(head.bytes).map_err(io::Error::other)?];
             input.read_exact(&mut rows)?;
-            Ok(Bytes::from(rows))
-        });
-        let rows = rows.collect::<io::Result<_>>()?;
-        Ok((order, rows))
+            pending.push((head, Bytes::from(rows)));
+        }
+        Ok((order, pending))
     }
+}
+
+impl Pending {
+    /// What comes after the last rows.
+    pub(super) const END: [u8; 4] = [0; 4];
+
+    /// The head of rows as bytes, without the rows that follow.
+    pub(super) fn encode(&self) -> io::Result<Vec<u8>> {
+        encode(self)
+    }
+}
+
+fn encode(value: &impl Serialize) -> io::Result<Vec<u8>> {
+    let json = serde_json::to_vec(value)?;
+    let length = u32::try_from(json.len()).map_err(io::Error::other)?;
+    Ok([&length.to_le_bytes()[..], &json].concat())
+}
+
+/// Reads what [`encode`] made; nothing if its length is 0.
+fn decode<T: DeserializeOwned>(input: &mut impl Read) -> io::Result<Option<T>> {
+    let mut length = [0; 4];
+    input.read_exact(&mut length)?;
+    if length == Pending::END {
+        return Ok(None);
+    }
+    let mut json = vec![0; u32::from_le_bytes(length) as usize];
+    input.read_exact(&mut json)?;
+    Ok(Some(serde_json::from_slice(&json)?))
 }
 
 /// What the process of a query says.
@@ -176,16 +200,18 @@ mod tests {
             bucket: None,
             parts: Vec::new(),
             retractions: Vec::new(),
-            pending: vec![pending(3, 2), pending(4, 1)],
             contests: BTreeMap::new(),
             memory: 1,
             disk: 2,
             threads: 3,
         };
-        let sent = [order.encode().unwrap(), b"abc".to_vec()].concat();
+        let (first, second) = (pending(3, 2).encode().unwrap(), pending(4, 1).encode().unwrap());
+        let pieces = [&order.encode().unwrap()[..], &first, b"ab", &second, b"c", &Pending::END];
+        let sent = pieces.concat();
         let (read, rows) = Order::read(&mut sent.as_slice()).unwrap();
         assert_eq!(format!("{read:?}"), format!("{order:?}"));
-        assert_eq!(rows, [Bytes::from("ab"), Bytes::from("c")]);
+        let rows: Vec<_> = rows.iter().map(|(head, rows)| (head.position, &rows[..])).collect();
+        assert_eq!(rows, [(3, &b"ab"[..]), (4, b"c")]);
         let cut = &sent[..sent.len() - 1];
         assert!(Order::read(&mut &*cut).is_err());
     }

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::ControlFlow;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -18,10 +19,11 @@ use rheo_core::excerpt::excerpt;
 use rheo_core::id::SweepName;
 use rheo_proto::refusal::{self, Reason};
 use rheo_query::{Contest, Dataset, Limits, Pin};
-use rheo_store::Results;
 use rheo_store::place::Place;
+use rheo_store::{Index, PendingFilter, View};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tonic::Status;
@@ -42,11 +44,17 @@ const OVERFLOW: [i32; 2] = [7, 11];
 /// The signal by which the kernel ends a process when the machine has no memory left.
 const KILL: i32 = 9;
 
+/// Bytes of rows that are given at once, and how many such pieces wait.
+const PIECE: usize = 256 << 10;
+const PIECES: usize = 4;
+
 /// The results at one moment.
 pub(super) struct Snapshot {
     /// Keeps the parts readable as long as the query runs.
     pub(super) pin: Pin,
-    pub(super) results: Results,
+    pub(super) index: Index,
+    /// The journal, for the rows that are in no part.
+    pub(super) view: Box<dyn View>,
     /// How the points of each sweep are compared.
     pub(super) contests: BTreeMap<SweepName, Contest>,
 }
@@ -101,8 +109,8 @@ impl Process {
         snapshot: Snapshot,
         limits: Limits,
     ) -> Result<Self, Status> {
-        let Snapshot { pin, mut results, contests } = snapshot;
-        for part in results.parts.iter_mut().filter(|part| dataset.is_checked(part)) {
+        let Snapshot { pin, mut index, view, contests } = snapshot;
+        for part in index.parts.iter_mut().filter(|part| dataset.is_checked(part)) {
             part.digest = None;
         }
         let start = async {
@@ -113,12 +121,9 @@ impl Process {
             let out = child.stdout.take().ok_or_else(missing)?;
             let err = child.stderr.take().ok_or_else(missing)?;
             let complaint = tokio::spawn(complaint(err));
-            let (order, rows) = order(sql, place, results, limits);
-            let order = Order { contests, ..order };
+            let order = Order { contests, ..order(sql, place, index, limits) };
             let running = Some(Running { child, scratch });
-            let header = order.encode()?;
-            // If it dies now, what it says about that is told from its output.
-            let _ = give(&mut leash, &header, &rows).await;
+            give(&mut leash, &order.encode()?, view).await?;
             io::Result::Ok(Self {
                 running,
                 out: BufReader::new(out),
@@ -131,7 +136,13 @@ impl Process {
             })
         };
         start.await.map_err(|error| {
-            let text = format!("the process of the query cannot be started: {error}");
+            let remedy = match error.kind() {
+                io::ErrorKind::WouldBlock => {
+                    ": this user may start no more threads and processes (`ulimit -u`)"
+                }
+                _ => "",
+            };
+            let text = format!("the process of the query cannot be started: {error}{remedy}");
             refusal::status(Reason::Storage, text, None)
         })
     }
@@ -252,46 +263,71 @@ fn command(scratch: &Path) -> Command {
     command
 }
 
-fn order(sql: String, place: &Place, results: Results, limits: Limits) -> (Order, Vec<Bytes>) {
-    let mut rows = Vec::new();
-    let pending = results.pending.into_iter().map(|pending| {
-        let batch = pending.blob.batch;
-        let waiting = Pending {
-            sweep: pending.blob.trial.sweep,
-            position: pending.key.position,
-            table: batch.table,
-            rows: batch.rows,
-            bytes: batch.ipc.len() as u64,
-        };
-        rows.push(batch.ipc);
-        waiting
-    });
-    let pending = pending.collect();
+fn order(sql: String, place: &Place, index: Index, limits: Limits) -> Order {
     let (directory, bucket) = match place {
         Place::Directory(path) => (Some(path.clone()), None),
         Place::Bucket(address) => (None, Some(address.to_string())),
     };
-    let order = Order {
+    Order {
         sql,
         directory,
         bucket,
-        parts: results.parts,
-        retractions: results.retractions,
-        pending,
+        parts: index.parts,
+        retractions: index.retractions,
         contests: BTreeMap::new(),
         memory: limits.memory,
         disk: limits.disk,
         threads: limits.threads,
-    };
-    (order, rows)
+    }
 }
 
-async fn give(input: &mut ChildStdin, header: &[u8], rows: &[Bytes]) -> io::Result<()> {
-    input.write_all(header).await?;
-    for rows in rows {
-        input.write_all(rows).await?;
-    }
-    input.flush().await
+/// Gives a process its order and the rows that are in no part, of which a few are in memory at a time.
+async fn give(input: &mut ChildStdin, header: &[u8], view: Box<dyn View>) -> io::Result<()> {
+    let (sender, mut pieces) = mpsc::channel(PIECES);
+    let reading = tokio::task::spawn_blocking(move || read_pending(&*view, &sender));
+    let writing = async {
+        input.write_all(header).await?;
+        while let Some(piece) = pieces.recv().await {
+            input.write_all(&piece).await?;
+        }
+        input.write_all(&Pending::END).await?;
+        input.flush().await
+    };
+    // If it dies now, what it says about that is told from its output.
+    let _ = writing.await;
+    drop(pieces);
+    reading.await.map_err(io::Error::other)?
+}
+
+/// Sends the pending rows of a view, several blobs at a time, as long as somebody takes them.
+fn read_pending(view: &dyn View, sender: &mpsc::Sender<Vec<u8>>) -> io::Result<()> {
+    let (mut piece, mut failed) = (Vec::new(), Ok(()));
+    let read = view.pending(&PendingFilter::default(), &mut |rows| {
+        let head = Pending {
+            sweep: rows.trial.sweep,
+            position: rows.key.position,
+            table: rows.table,
+            rows: rows.rows,
+            bytes: rows.ipc.len() as u64,
+        };
+        match head.encode() {
+            Ok(head) => piece.extend(head),
+            Err(error) => {
+                failed = Err(error);
+                return ControlFlow::Break(());
+            }
+        }
+        piece.extend_from_slice(rows.ipc);
+        if piece.len() < PIECE || sender.blocking_send(std::mem::take(&mut piece)).is_ok() {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    });
+    read.map_err(io::Error::other)?;
+    // Whoever took the others takes this one.
+    let _ = sender.blocking_send(piece);
+    failed
 }
 
 /// Reads what a process complains about: the beginning of it, and the rest for nothing.

@@ -1,11 +1,14 @@
-//! How fast the journal makes commits durable: one at a time, and many with one synchronisation.
+//! How fast the journal makes commits durable: one at a time, and many with one synchronisation. And how
+//! fast the rows of many trials are read: visited where they lie, and copied as a flush needs them.
 
 #![expect(clippy::expect_used, reason = "a benchmark that cannot run should say so and end")]
+
+use std::ops::ControlFlow;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rheo_core::row::Table;
 use rheo_store::conformance::{blob, with_rows};
-use rheo_store::{Entry, Journal, Memory, Redb};
+use rheo_store::{Entry, Journal, Memory, PendingFilter, Redb};
 use tempfile::TempDir;
 
 /// About what one epoch of one trial is as Arrow.
@@ -35,5 +38,38 @@ fn append(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, append);
+/// Rows of trials that are pending in a journal.
+const TRIALS: usize = 100_000;
+
+fn read(criterion: &mut Criterion) {
+    let directory = TempDir::new().expect("a directory");
+    let redb = Redb::open(&directory.path().join("journal.redb")).expect("a journal");
+    redb.append(&commits(TRIALS)).expect("room on the disk");
+    let mut group = criterion.benchmark_group("read");
+    group.sample_size(10).throughput(Throughput::Elements(TRIALS as u64));
+    group.bench_function("visited", |bench| {
+        bench.iter(|| {
+            let mut bytes = 0;
+            redb.pending(&PendingFilter::default(), &mut |rows| {
+                bytes += rows.ipc.len();
+                ControlFlow::Continue(())
+            })
+            .expect("rows");
+            assert_eq!(bytes, TRIALS * ROWS.len());
+        });
+    });
+    group.bench_function("copied, 64 MiB at a time", |bench| {
+        bench.iter(|| {
+            let (mut from, mut is_more) = (0, true);
+            while is_more {
+                let (rows, more) = redb.pending_batch(from, 64 << 20).expect("rows");
+                (from, is_more) = (rows.last().map_or(from, |last| last.key.position + 1), more);
+            }
+            assert_eq!(from, TRIALS as u64);
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, append, read);
 criterion_main!(benches);

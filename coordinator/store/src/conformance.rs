@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::ops::ControlFlow;
+
 use bytes::Bytes;
 use rheo_core::id::{Digest, RequestId, SweepName, TrialId, WorkerId};
 use rheo_core::part::{Part, Retraction, TrialRanges};
@@ -12,7 +14,9 @@ use rheo_core::row::{Batch, Table};
 use rheo_core::sweep::{Event, State, WorkerInfo};
 use rheo_core::time::Timestamp;
 
-use crate::journal::{Blob, Change, Entry, Journal, Pending, PendingKey, Results};
+use crate::journal::{
+    Blob, Change, Entry, Index, Journal, Pending, PendingFilter, PendingKey, PendingRows, View,
+};
 
 /// Opens the journal under examination.
 pub type Open<'a> = &'a dyn Fn() -> Box<dyn Journal>;
@@ -25,6 +29,8 @@ pub fn examine(new: &dyn Fn() -> Box<dyn Fn() -> Box<dyn Journal>>) {
         positions_go_on_after_reopening,
         a_snapshot_stands_for_the_events_before_it,
         rows_are_pending_until_a_part_has_them,
+        pending_rows_are_visited_as_far_as_they_are_asked_for,
+        a_view_stays_as_it_was,
         a_pending_row_of_a_retried_trial_is_forgotten,
         a_row_in_a_part_of_a_retried_trial_is_retracted,
         a_trial_that_starts_over_loses_its_rows_in_every_table_and_the_damaged_part,
@@ -37,7 +43,8 @@ pub fn examine(new: &dyn Fn() -> Box<dyn Fn() -> Box<dyn Journal>>) {
 fn a_new_journal_is_empty(open: Open<'_>) {
     let loaded = open().load().unwrap();
     assert_eq!((loaded.state, loaded.position, loaded.replayed), (State::default(), 0, 0));
-    assert_eq!(open().results().unwrap(), Results::default());
+    assert_eq!(open().index().unwrap(), Index::default());
+    assert_eq!(pending(&*open()), []);
 }
 
 fn events_come_back_in_order(open: Open<'_>) {
@@ -84,26 +91,78 @@ fn rows_are_pending_until_a_part_has_them(open: Open<'_>) {
         .zip([&rows[0], &rows[1], &rows[0]])
         .map(|(key, blob)| Pending { key: *key, blob: blob.clone() })
         .collect();
-    assert_eq!(open().results().unwrap().pending, pending);
-    assert_eq!(open().index().unwrap().pending, []);
+    assert_eq!(self::pending(&*open()), pending);
     // Rows of one event stay together, however little is asked for.
-    assert_eq!(open().pending(0, 0).unwrap(), (pending[..2].to_vec(), true));
-    assert_eq!(open().pending(1, 0).unwrap(), (pending[2..].to_vec(), false));
-    assert_eq!(open().pending(0, 1 << 20).unwrap(), (pending.clone(), false));
-    assert_eq!(open().pending(2, 1 << 20).unwrap(), (Vec::new(), false));
+    assert_eq!(open().pending_batch(0, 0).unwrap(), (pending[..2].to_vec(), true));
+    assert_eq!(open().pending_batch(1, 0).unwrap(), (pending[2..].to_vec(), false));
+    assert_eq!(open().pending_batch(0, 1 << 20).unwrap(), (pending.clone(), false));
+    assert_eq!(open().pending_batch(2, 1 << 20).unwrap(), (Vec::new(), false));
 
     let part = part(Table::Epochs, 0, 1);
     let flushed = vec![keys[0], keys[2]];
     open().install(&Change { add: vec![part.clone()], flushed, ..Change::default() }).unwrap();
-    let results = open().results().unwrap();
-    assert_eq!(results.parts, std::slice::from_ref(&part));
-    assert_eq!(results.pending, pending[1..2]);
+    assert_eq!(open().parts().unwrap(), std::slice::from_ref(&part));
+    assert_eq!(self::pending(&*open()), pending[1..2]);
 
     let merged = self::part(Table::Epochs, 0, 7);
     let (remove, add) = (vec![part], vec![merged.clone()]);
     open().install(&Change { remove, add, ..Change::default() }).unwrap();
-    assert_eq!(open().results().unwrap().parts, [merged]);
+    assert_eq!(open().parts().unwrap(), [merged]);
     assert_eq!(open().append(&[joined(0).into()]).unwrap(), 2);
+}
+
+fn pending_rows_are_visited_as_far_as_they_are_asked_for(open: Open<'_>) {
+    let other = SweepName::parse("other").unwrap();
+    let mut foreign = blob(Table::Trials, 0, b"foreign");
+    foreign.trial.sweep = other.clone();
+    let own = [blob(Table::Epochs, 0, b"a"), blob(Table::Epochs, 1, b"b")];
+    let all = [own[0].clone(), foreign.clone(), own[1].clone()];
+    open().append(&[with_rows(&all[..2]), with_rows(&all[2..])]).unwrap();
+    let visited = |filter: PendingFilter, most: usize| {
+        let mut found = Vec::new();
+        open()
+            .pending(&filter, &mut |rows| {
+                found.push(rows.to_pending().blob);
+                if found.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })
+            .unwrap();
+        found
+    };
+    let of = |sweep, from| PendingFilter { from, sweep };
+    assert_eq!(visited(of(None, 0), 9), all);
+    assert_eq!(visited(of(None, 0), 2), all[..2]);
+    assert_eq!(visited(of(None, 1), 9), all[2..]);
+    assert_eq!(visited(of(Some(sweep()), 0), 9), own);
+    assert_eq!(visited(of(Some(sweep()), 0), 1), own[..1]);
+    assert_eq!(visited(of(Some(other.clone()), 0), 9), [foreign]);
+    assert_eq!(visited(of(Some(other), 1), 9), []);
+}
+
+fn a_view_stays_as_it_was(open: Open<'_>) {
+    let journal = open();
+    let row = blob(Table::Epochs, 0, b"a");
+    journal.append(&[with_rows(std::slice::from_ref(&row))]).unwrap();
+    let before = journal.view().unwrap();
+    let add = vec![part(Table::Epochs, 0, 0)];
+    let flushed = vec![PendingKey { position: 0, ordinal: 0 }];
+    journal.install(&Change { add: add.clone(), flushed, ..Change::default() }).unwrap();
+    let after = journal.view().unwrap();
+    let deleting = Entry { deleted: Some(sweep()), ..Entry::from(noted()) };
+    journal.append(&[deleting]).unwrap();
+    let of = |view: &dyn View| {
+        let mut rows = Vec::new();
+        let mut collect = |found: PendingRows<'_>| {
+            rows.push(found.to_pending().blob);
+            ControlFlow::Continue(())
+        };
+        view.pending(&PendingFilter::default(), &mut collect).unwrap();
+        (view.index().unwrap().parts, rows)
+    };
+    // A row is pending or in a part, never both and never neither.
+    assert_eq!(of(&*before), (Vec::new(), vec![row]));
+    assert_eq!(of(&*after), (add.clone(), Vec::new()));
+    let index = journal.index().unwrap();
+    assert_eq!((index.parts, index.removed), (Vec::new(), add));
 }
 
 fn a_pending_row_of_a_retried_trial_is_forgotten(open: Open<'_>) {
@@ -111,12 +170,10 @@ fn a_pending_row_of_a_retried_trial_is_forgotten(open: Open<'_>) {
     let kept = blob(Table::Attempts, 3, b"attempt");
     open().append(&[with_rows(&rows), with_rows(std::slice::from_ref(&kept))]).unwrap();
     open().append(&[retracting(3)]).unwrap();
-    let results = open().results().unwrap();
-    let left: Vec<Blob> = results.pending.into_iter().map(|pending| pending.blob).collect();
-    assert_eq!(left, [rows[1].clone(), kept]);
+    assert_eq!(blobs(&*open()), [rows[1].clone(), kept]);
     // A part with the forgotten row may be being written at this moment.
     assert_eq!(
-        results.retractions,
+        open().index().unwrap().retractions,
         [Retraction { trial: trial(3), before: 2, every_table: false }]
     );
 }
@@ -128,10 +185,10 @@ fn a_row_in_a_part_of_a_retried_trial_is_retracted(open: Open<'_>) {
     open().install(&Change { add, flushed, ..Change::default() }).unwrap();
     open().append(&[retracting(3)]).unwrap();
     let retraction = Retraction { trial: trial(3), before: 1, every_table: false };
-    let retractions = open().results().unwrap().retractions;
+    let retractions = open().index().unwrap().retractions;
     assert_eq!(retractions, std::slice::from_ref(&retraction));
     open().install(&Change { retracted: vec![retraction], ..Change::default() }).unwrap();
-    assert_eq!(open().results().unwrap().retractions, []);
+    assert_eq!(open().index().unwrap().retractions, []);
 }
 
 fn a_trial_that_starts_over_loses_its_rows_in_every_table_and_the_damaged_part(open: Open<'_>) {
@@ -143,13 +200,12 @@ fn a_trial_that_starts_over_loses_its_rows_in_every_table_and_the_damaged_part(o
     open().append(&[with_rows(&rows), with_rows(std::slice::from_ref(&other))]).unwrap();
     let (erased, damaged) = (vec![trial(3)], vec![damaged]);
     open().append(&[Entry { erased, damaged, ..Entry::from(noted()) }]).unwrap();
-    let results = open().results().unwrap();
-    let left: Vec<Blob> = results.pending.into_iter().map(|pending| pending.blob).collect();
-    assert_eq!(left, [other]);
-    assert_eq!(results.parts, std::slice::from_ref(&whole));
+    let index = open().index().unwrap();
+    assert_eq!(blobs(&*open()), [other]);
+    assert_eq!(index.parts, std::slice::from_ref(&whole));
     assert_eq!(open().parts().unwrap(), [whole]);
     let retraction = Retraction { trial: trial(3), before: 2, every_table: true };
-    assert_eq!(results.retractions, [retraction]);
+    assert_eq!(index.retractions, [retraction]);
 }
 
 fn a_deleted_sweep_has_no_rows_and_its_parts_are_remembered_until_they_are_gone(open: Open<'_>) {
@@ -166,16 +222,24 @@ fn a_deleted_sweep_has_no_rows_and_its_parts_are_remembered_until_they_are_gone(
     // What comes later belongs to the next sweep of that name.
     let next = blob(Table::Trials, 0, b"next");
     open().append(&[deleting, with_rows(std::slice::from_ref(&next))]).unwrap();
-    let results = open().results().unwrap();
-    assert_eq!(results.parts, [kept_part]);
-    assert_eq!(results.retractions, []);
-    let left: Vec<Blob> = results.pending.into_iter().map(|pending| pending.blob).collect();
-    assert_eq!(left, [kept, next]);
+    let index = open().index().unwrap();
+    assert_eq!(index.parts, [kept_part]);
+    assert_eq!(index.retractions, []);
+    assert_eq!(blobs(&*open()), [kept, next]);
     let mut removed = parts.to_vec();
     removed.sort();
-    assert_eq!(results.removed, removed);
+    assert_eq!(index.removed, removed);
     open().install(&Change { cleared: removed, ..Change::default() }).unwrap();
-    assert_eq!(open().results().unwrap().removed, []);
+    assert_eq!(open().index().unwrap().removed, []);
+}
+
+/// All pending rows of a journal.
+pub fn pending(journal: &dyn Journal) -> Vec<Pending> {
+    journal.pending_batch(0, usize::MAX).unwrap().0
+}
+
+fn blobs(journal: &dyn Journal) -> Vec<Blob> {
+    pending(journal).into_iter().map(|pending| pending.blob).collect()
 }
 
 /// A small event that differs for each `n`.

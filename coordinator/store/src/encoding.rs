@@ -1,8 +1,8 @@
 //! How values become bytes: MessagePack with field names, so that fields can be added later and old
 //! journals stay readable.
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::journal::Error;
 
@@ -13,4 +13,13 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, Error> {
     rmp_serde::from_slice(bytes)
         .map_err(|error| Error::Damaged { detail: format!("{what} cannot be read: {error}") })
+}
+
+/// [`decode`] for what keeps pointing into `bytes`; `what` is called for an error only.
+pub(crate) fn decode_borrowed<'b, T: Deserialize<'b>>(
+    bytes: &'b [u8],
+    what: impl FnOnce() -> String,
+) -> Result<T, Error> {
+    rmp_serde::from_slice(bytes)
+        .map_err(|error| Error::Damaged { detail: format!("{} cannot be read: {error}", what()) })
 }

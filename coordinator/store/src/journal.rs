@@ -5,11 +5,13 @@
 //! tried again or starts over. [`Journal::append`] and [`Journal::install`] are each atomic, so a
 //! row is at every moment either pending or in exactly one part that counts.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
+use bytes::Bytes;
 use rheo_core::id::{SweepName, TrialId};
 use rheo_core::part::{Part, Retraction};
-use rheo_core::row::Batch;
+use rheo_core::row::{Batch, Table};
 use rheo_core::sweep::{Event, State};
 use serde::{Deserialize, Serialize};
 
@@ -26,19 +28,42 @@ pub trait Journal: Send + Sync {
     /// Stores `state`, which includes every event before `position`, and forgets those events.
     fn snapshot(&self, position: u64, state: &State) -> Result<(), Error>;
 
-    /// Where the rows are, at one moment: each is pending or in exactly one part.
-    fn results(&self) -> Result<Results, Error>;
+    /// Where the rows are at this moment, however the journal changes meanwhile. The journal keeps
+    /// what the view shows until it is dropped.
+    fn view(&self) -> Result<Box<dyn View>, Error>;
 
-    /// [`Self::results`] without the pending rows, which may take much memory.
-    fn index(&self) -> Result<Results, Error>;
+    /// [`View::index`] at this moment.
+    fn index(&self) -> Result<Index, Error> {
+        self.view()?.index()
+    }
+
+    /// The parts that count at this moment, sorted.
+    fn parts(&self) -> Result<Vec<Part>, Error> {
+        Ok(self.index()?.parts)
+    }
+
+    /// [`View::pending`] at this moment.
+    fn pending(&self, filter: &PendingFilter, visit: Visit<'_>) -> Result<(), Error> {
+        self.view()?.pending(filter, visit)
+    }
 
     /// The pending rows of the events from position `from` on, in order: those of as many events as
     /// fit into `most` bytes, and at least of one, if any are left. True if there are more.
-    fn pending(&self, from: u64, most: usize) -> Result<(Vec<Pending>, bool), Error>;
-
-    /// The parts that count, sorted.
-    fn parts(&self) -> Result<Vec<Part>, Error> {
-        Ok(self.index()?.parts)
+    fn pending_batch(&self, from: u64, most: usize) -> Result<(Vec<Pending>, bool), Error> {
+        let (mut found, mut bytes, mut is_more): (Vec<Pending>, usize, bool) =
+            (Vec::new(), 0, false);
+        self.pending(&PendingFilter { from, sweep: None }, &mut |rows| {
+            bytes += rows.ipc.len();
+            let is_of_last_event =
+                found.last().is_none_or(|last| last.key.position == rows.key.position);
+            if bytes > most && !is_of_last_event {
+                is_more = true;
+                return ControlFlow::Break(());
+            }
+            found.push(rows.to_pending());
+            ControlFlow::Continue(())
+        })?;
+        Ok((found, is_more))
     }
 
     /// Fails with [`Error::Moved`] if the journal no longer lies where it was opened: nothing may
@@ -49,6 +74,56 @@ pub trait Journal: Send + Sync {
 
     /// Replaces parts and forgets the pending rows that the new parts hold, atomically.
     fn install(&self, change: &Change) -> Result<(), Error>;
+}
+
+/// The rows at one moment: each is pending or in exactly one part.
+pub trait View: Send {
+    /// The parts that count and the rows in them that do not.
+    fn index(&self) -> Result<Index, Error>;
+
+    /// Visits the pending rows that `filter` lets through, in order of their position, until `visit`
+    /// breaks off. Only the rows that are visited are in memory.
+    fn pending(&self, filter: &PendingFilter, visit: Visit<'_>) -> Result<(), Error>;
+}
+
+/// Called with the rows of one blob after the other.
+pub type Visit<'v> = &'v mut dyn FnMut(PendingRows<'_>) -> ControlFlow<()>;
+
+/// Chooses pending rows; by default all of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PendingFilter {
+    /// The first position.
+    pub from: u64,
+    /// The only sweep.
+    pub sweep: Option<SweepName>,
+}
+
+/// One blob that is in no part yet, where the journal has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingRows<'j> {
+    /// Its name.
+    pub key: PendingKey,
+    /// The trial.
+    pub trial: TrialId,
+    /// The table.
+    pub table: Table,
+    /// How many rows it has.
+    pub rows: u64,
+    /// The rows, as an Arrow IPC stream.
+    pub ipc: &'j [u8],
+}
+
+impl PendingRows<'_> {
+    /// A copy of the rows.
+    pub fn to_batch(&self) -> Batch {
+        Batch { table: self.table, rows: self.rows, ipc: Bytes::copy_from_slice(self.ipc) }
+    }
+
+    /// A copy of all of it.
+    pub fn to_pending(&self) -> Pending {
+        let blob = Blob { trial: self.trial.clone(), batch: self.to_batch() };
+        Pending { key: self.key, blob }
+    }
 }
 
 /// One event and what is stored together with it.
@@ -65,7 +140,7 @@ pub struct Entry {
     /// Damaged parts that no longer count.
     pub damaged: Vec<Part>,
     /// A sweep all of whose earlier rows no longer count: pending ones are forgotten, and its parts
-    /// become [`Results::removed`].
+    /// become [`Index::removed`].
     pub deleted: Option<SweepName>,
 }
 
@@ -104,12 +179,9 @@ pub struct Blob {
     pub batch: Batch,
 }
 
-impl Blob {
-    /// Whether a retraction that is made now concerns it.
-    pub(crate) fn is_retracted_by(&self, retraction: &Retraction) -> bool {
-        let sweep = &self.trial.sweep;
-        self.trial == retraction.trial && retraction.concerns(self.batch.table, sweep)
-    }
+/// Whether a retraction that is made now concerns rows of `trial` in `table`.
+pub(crate) fn is_retracted(trial: &TrialId, table: Table, retraction: &Retraction) -> bool {
+    *trial == retraction.trial && retraction.concerns(table, &trial.sweep)
 }
 
 /// Names a pending blob: the position of its event, and which blob of that event it is.
@@ -130,13 +202,11 @@ pub struct Pending {
     pub blob: Blob,
 }
 
-/// Where the committed rows are.
+/// Where the rows are that are in parts.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Results {
+pub struct Index {
     /// The parts that count, sorted.
     pub parts: Vec<Part>,
-    /// Rows that are in no part yet, in order of their position.
-    pub pending: Vec<Pending>,
     /// Rows in parts that no longer count, sorted.
     pub retractions: Vec<Retraction>,
     /// Parts of deleted sweeps, sorted: they do not count, and their files are to be removed.

@@ -16,7 +16,10 @@ mod pages;
 pub mod place;
 mod redb;
 
-pub use journal::{Blob, Change, Entry, Error, Journal, Loaded, Pending, PendingKey, Results};
+pub use journal::{
+    Blob, Change, Entry, Error, Index, Journal, Loaded, Pending, PendingFilter, PendingKey,
+    PendingRows, View, Visit,
+};
 pub use memory::Memory;
 pub use pages::check_pages;
 pub use redb::{CACHE, Redb};

@@ -7,7 +7,10 @@ use rheo_core::part::{Part, Retraction};
 use rheo_core::sweep::{Event, State};
 
 use crate::encoding::{decode, encode};
-use crate::journal::{Blob, Change, Entry, Error, Journal, Loaded, Pending, PendingKey, Results};
+use crate::journal::{
+    Blob, Change, Entry, Error, Index, Journal, Loaded, PendingFilter, PendingKey, PendingRows,
+    View, Visit, is_retracted,
+};
 
 /// A journal in memory; clones share it. Events and snapshots are encoded as on disk, so that what
 /// cannot be stored fails here too.
@@ -25,19 +28,38 @@ struct Inner {
     removed: BTreeSet<Part>,
 }
 
-impl Inner {
-    fn index(&self) -> Results {
-        Results {
-            parts: self.parts.iter().cloned().collect(),
-            pending: Vec::new(),
-            retractions: self.retractions.iter().cloned().collect(),
-            removed: self.removed.iter().cloned().collect(),
-        }
+/// A copy of everything that a view shows; the bytes of rows are shared.
+struct Copied {
+    index: Index,
+    pending: BTreeMap<PendingKey, Blob>,
+}
+
+impl View for Copied {
+    fn index(&self) -> Result<Index, Error> {
+        Ok(self.index.clone())
     }
 
-    fn pending(&self, from: u64) -> impl Iterator<Item = Pending> {
-        let pending = self.pending.range(PendingKey { position: from, ordinal: 0 }..);
-        pending.map(|(key, blob)| Pending { key: *key, blob: blob.clone() })
+    fn pending(&self, filter: &PendingFilter, visit: Visit<'_>) -> Result<(), Error> {
+        let pending = self.pending.range(PendingKey { position: filter.from, ordinal: 0 }..);
+        let is_asked =
+            |blob: &Blob| filter.sweep.as_ref().is_none_or(|sweep| *sweep == blob.trial.sweep);
+        for (key, blob) in pending.filter(|(_, blob)| is_asked(blob)) {
+            let Blob { trial, batch } = blob;
+            let (key, trial, table) = (*key, trial.clone(), batch.table);
+            let rows = PendingRows { key, trial, table, rows: batch.rows, ipc: &batch.ipc };
+            if visit(rows).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn retract(&mut self, retraction: Retraction) {
+        let is_retracted = |blob: &Blob| is_retracted(&blob.trial, blob.batch.table, &retraction);
+        self.pending.retain(|_, blob| !is_retracted(blob));
+        self.retractions.insert(retraction);
     }
 }
 
@@ -61,8 +83,7 @@ impl Journal for Memory {
                     inner.parts.remove(part);
                 }
                 for retraction in entry.retractions(position) {
-                    inner.pending.retain(|_, blob| !blob.is_retracted_by(&retraction));
-                    inner.retractions.insert(retraction);
+                    inner.retract(retraction);
                 }
                 if let Some(sweep) = &entry.deleted {
                     inner.pending.retain(|_, blob| blob.trial.sweep != *sweep);
@@ -100,28 +121,16 @@ impl Journal for Memory {
         Ok(())
     }
 
-    fn results(&self) -> Result<Results, Error> {
-        Ok(self.with(|inner| Results { pending: inner.pending(0).collect(), ..inner.index() }))
-    }
-
-    fn index(&self) -> Result<Results, Error> {
-        Ok(self.with(|inner| inner.index()))
-    }
-
-    fn pending(&self, from: u64, most: usize) -> Result<(Vec<Pending>, bool), Error> {
-        self.with(|inner| {
-            let (mut found, mut bytes): (Vec<Pending>, usize) = (Vec::new(), 0);
-            for pending in inner.pending(from) {
-                bytes += pending.blob.batch.ipc.len();
-                let is_of_last_event =
-                    found.last().is_none_or(|last| last.key.position == pending.key.position);
-                if bytes > most && !is_of_last_event {
-                    return Ok((found, true));
-                }
-                found.push(pending);
-            }
-            Ok((found, false))
-        })
+    fn view(&self) -> Result<Box<dyn View>, Error> {
+        let copied = self.with(|inner| Copied {
+            index: Index {
+                parts: inner.parts.iter().cloned().collect(),
+                retractions: inner.retractions.iter().cloned().collect(),
+                removed: inner.removed.iter().cloned().collect(),
+            },
+            pending: inner.pending.clone(),
+        });
+        Ok(Box::new(copied))
     }
 
     fn install(&self, change: &Change) -> Result<(), Error> {

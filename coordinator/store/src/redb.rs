@@ -18,6 +18,7 @@
 //! redb panics on some damaged files; here such a panic becomes [`Error::Damaged`].
 
 mod deletion;
+mod view;
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -36,7 +37,7 @@ use rheo_core::sweep::{Event, State};
 use serde::de::DeserializeOwned;
 
 use crate::encoding::{decode, encode};
-use crate::journal::{Blob, Change, Entry, Error, Journal, Loaded, Pending, PendingKey, Results};
+use crate::journal::{Change, Entry, Error, Journal, Loaded, View, is_retracted};
 
 /// The layout above.
 const FORMAT: u32 = 1;
@@ -114,7 +115,7 @@ impl Redb {
         });
         let mut journal = Self::with_opener(path, open)?;
         let identity = FileIdentity::of(path).map_err(Error::Io);
-        journal.file = Some(identity.map_err(|error| journal.named(error))?);
+        journal.file = Some(identity.map_err(|error| named(path, error))?);
         Ok(journal)
     }
 
@@ -159,7 +160,7 @@ impl Redb {
         action: impl FnOnce(&ReadTransaction) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let result = guarded(|| action(&self.database()?.begin_read()?));
-        result.map_err(|error| self.named(error))
+        result.map_err(|error| named(&self.path, error))
     }
 
     /// Runs `action` in a transaction that is durable when this returns.
@@ -179,18 +180,7 @@ impl Redb {
         if matches!(result, Err(Error::Io(_))) {
             self.close();
         }
-        result.map_err(|error| self.named(error))
-    }
-
-    /// An error of the system with the file that it is about.
-    fn named(&self, error: Error) -> Error {
-        match error {
-            Error::Io(source) => {
-                let (path, kind) = (self.path.clone(), source.kind());
-                Error::Io(io::Error::new(kind, Unusable { path, source }))
-            }
-            other => other,
-        }
+        result.map_err(|error| named(&self.path, error))
     }
 
     /// Closes the file. On a damaged one that can panic too, which says nothing new.
@@ -212,6 +202,17 @@ impl Drop for Redb {
 struct Unusable {
     path: PathBuf,
     source: io::Error,
+}
+
+/// An error of the system with the file that it is about.
+fn named(path: &Path, error: Error) -> Error {
+    match error {
+        Error::Io(source) => {
+            let (path, kind) = (path.to_owned(), source.kind());
+            Error::Io(io::Error::new(kind, Unusable { path, source }))
+        }
+        other => other,
+    }
 }
 
 /// Runs `action`; a panic in it is a damaged file.
@@ -311,37 +312,10 @@ impl Journal for Redb {
         })
     }
 
-    fn results(&self) -> Result<Results, Error> {
-        self.read(|transaction| {
-            let mut pending = Vec::new();
-            for entry in transaction.open_table(PENDING)?.iter()? {
-                let (key, bytes) = entry?;
-                pending.push(pending_rows(key.value(), bytes.value())?);
-            }
-            Ok(Results { pending, ..index(transaction)? })
-        })
-    }
-
-    fn index(&self) -> Result<Results, Error> {
-        self.read(index)
-    }
-
-    fn pending(&self, from: u64, most: usize) -> Result<(Vec<Pending>, bool), Error> {
-        self.read(|transaction| {
-            let (mut found, mut total): (Vec<Pending>, usize) = (Vec::new(), 0);
-            for entry in transaction.open_table(PENDING)?.range((from, 0)..)? {
-                let (key, bytes) = entry?;
-                let position = key.value().0;
-                total += bytes.value().len();
-                let is_of_last_event =
-                    found.last().is_none_or(|last| last.key.position == position);
-                if total > most && !is_of_last_event {
-                    return Ok((found, true));
-                }
-                found.push(pending_rows(key.value(), bytes.value())?);
-            }
-            Ok((found, false))
-        })
+    fn view(&self) -> Result<Box<dyn View>, Error> {
+        let transaction = guarded(|| Ok(self.database()?.begin_read()?));
+        let transaction = transaction.map_err(|error| named(&self.path, error))?;
+        Ok(Box::new(view::Moment { transaction, path: self.path.clone() }))
     }
 
     fn parts(&self) -> Result<Vec<Part>, Error> {
@@ -382,22 +356,6 @@ impl Journal for Redb {
     }
 }
 
-fn pending_rows((position, ordinal): (u64, u32), bytes: &[u8]) -> Result<Pending, Error> {
-    let blob = decode(bytes, &format!("the rows of event {position}"))?;
-    Ok(Pending { key: PendingKey { position, ordinal }, blob })
-}
-
-fn index(transaction: &ReadTransaction) -> Result<Results, Error> {
-    let mut parts: Vec<Part> = keys(transaction, PARTS, "the list of parts")?;
-    let mut retractions: Vec<Retraction> =
-        keys(transaction, RETRACTIONS, "the list of retractions")?;
-    let mut removed: Vec<Part> = keys(transaction, REMOVED, "the list of removed parts")?;
-    parts.sort();
-    retractions.sort();
-    removed.sort();
-    Ok(Results { parts, pending: Vec::new(), retractions, removed })
-}
-
 fn next_position(meta: &impl ReadableTable<&'static str, u64>) -> Result<u64, Error> {
     let next = meta.get("next")?.map(|next| next.value());
     next.ok_or_else(|| Error::Damaged { detail: "it has lost its position".to_owned() })
@@ -427,8 +385,9 @@ fn strike(
     let mut found = Vec::new();
     for entry in pending.iter()? {
         let (key, bytes) = entry?;
-        let blob = decode::<Blob>(bytes.value(), "pending rows")?;
-        if wanted.get(&blob.trial).is_some_and(|retraction| blob.is_retracted_by(retraction)) {
+        let rows = view::rows(key.value(), bytes.value())?;
+        let retraction = wanted.get(&rows.trial);
+        if retraction.is_some_and(|retraction| is_retracted(&rows.trial, rows.table, retraction)) {
             found.push(key.value());
         }
     }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use redb::StorageBackend;
 use rheo_core::rng::TrialRng;
 use rheo_core::row::Table;
-use rheo_store::conformance::{blob, joined, with_rows};
+use rheo_store::conformance::{blob, joined, pending, with_rows};
 use rheo_store::{Change, Entry, Error, Journal, PendingKey, Redb};
 
 const SECTOR: usize = 512;
@@ -148,7 +148,7 @@ fn check(journal: &Redb, said: &Acknowledged, context: &str) {
     assert!(events == said.events || events == said.events + 2, "{context}: {events} events");
     let workers = u64::try_from(loaded.state.workers.len()).unwrap();
     assert_eq!(workers * 2, events, "{context}: the state has every event and no other");
-    let pending = journal.results().unwrap().pending.len() as u64;
+    let pending = pending(journal).len() as u64;
     let rows = events / 2;
     assert!(pending == rows || pending + 1 == rows && events >= 6, "{context}: {pending} rows");
     if said.flushed {

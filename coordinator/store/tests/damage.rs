@@ -23,7 +23,8 @@ fn written(path: &Path) -> Vec<u8> {
 
 fn read(path: &Path) -> Result<u64, Error> {
     let journal = Redb::open(path)?;
-    journal.results()?;
+    journal.index()?;
+    journal.pending_batch(0, usize::MAX)?;
     Ok(journal.load()?.position)
 }
 

@@ -5,9 +5,9 @@ use rheo_core::id::SweepName;
 use rheo_core::part::{Part, Retraction};
 use serde::de::DeserializeOwned;
 
-use super::{PARTS, REMOVED, RETRACTIONS};
+use super::{PARTS, REMOVED, RETRACTIONS, view};
 use crate::encoding::decode;
-use crate::journal::{Blob, Error};
+use crate::journal::Error;
 
 /// Forgets the pending rows and the retractions of a deleted sweep and moves its parts to those whose
 /// files are to be removed.
@@ -19,7 +19,7 @@ pub(super) fn forget_rows(
     let mut found = Vec::new();
     for entry in pending.iter()? {
         let (key, bytes) = entry?;
-        if decode::<Blob>(bytes.value(), "pending rows")?.trial.sweep == *sweep {
+        if view::rows(key.value(), bytes.value())?.trial.sweep == *sweep {
             found.push(key.value());
         }
     }

@@ -1,0 +1,84 @@
+//! The rows of the journal at one moment: a read transaction, which later writes do not change.
+
+use std::path::PathBuf;
+
+use ::redb::ReadTransaction;
+use rheo_core::id::TrialId;
+use rheo_core::part::{Part, Retraction};
+use rheo_core::row::Table;
+use serde::Deserialize;
+
+use super::{PARTS, PENDING, REMOVED, RETRACTIONS, guarded, keys, named};
+use crate::encoding::decode_borrowed;
+use crate::journal::{Error, Index, PendingFilter, PendingKey, PendingRows, View, Visit};
+
+/// One moment of a journal.
+pub(super) struct Moment {
+    pub(super) transaction: ReadTransaction,
+    /// The file, for messages.
+    pub(super) path: PathBuf,
+}
+
+impl Moment {
+    fn read<T>(
+        &self,
+        action: impl FnOnce(&ReadTransaction) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        guarded(|| action(&self.transaction)).map_err(|error| named(&self.path, error))
+    }
+}
+
+impl View for Moment {
+    fn index(&self) -> Result<Index, Error> {
+        self.read(|transaction| {
+            let mut parts: Vec<Part> = keys(transaction, PARTS, "the list of parts")?;
+            let mut retractions: Vec<Retraction> =
+                keys(transaction, RETRACTIONS, "the list of retractions")?;
+            let mut removed: Vec<Part> = keys(transaction, REMOVED, "the list of removed parts")?;
+            parts.sort();
+            retractions.sort();
+            removed.sort();
+            Ok(Index { parts, retractions, removed })
+        })
+    }
+
+    fn pending(&self, filter: &PendingFilter, visit: Visit<'_>) -> Result<(), Error> {
+        self.read(|transaction| {
+            for entry in transaction.open_table(PENDING)?.range((filter.from, 0)..)? {
+                let (key, bytes) = entry?;
+                let rows = rows(key.value(), bytes.value())?;
+                let is_asked = filter.sweep.as_ref().is_none_or(|sweep| *sweep == rows.trial.sweep);
+                if is_asked && visit(rows).is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+/// [`Blob`](crate::Blob) without a copy of its rows.
+#[derive(Deserialize)]
+struct StoredBlob<'j> {
+    trial: TrialId,
+    #[serde(borrow)]
+    batch: StoredBatch<'j>,
+}
+
+#[derive(Deserialize)]
+struct StoredBatch<'j> {
+    table: Table,
+    rows: u64,
+    ipc: &'j [u8],
+}
+
+/// The pending rows under a key.
+pub(super) fn rows(
+    (position, ordinal): (u64, u32),
+    bytes: &[u8],
+) -> Result<PendingRows<'_>, Error> {
+    let stored: StoredBlob<'_> =
+        decode_borrowed(bytes, || format!("the rows of event {position}"))?;
+    let StoredBlob { trial, batch: StoredBatch { table, rows, ipc } } = stored;
+    Ok(PendingRows { key: PendingKey { position, ordinal }, trial, table, rows, ipc })
+}
