@@ -16,7 +16,7 @@ use rheo_core::time::{Clock as _, Timestamp};
 use rheo_proto::access::JOURNAL_FILE;
 use rheo_query::dataset::{self, Known, Recovered};
 use rheo_store::owner::{self, Claimed, Owner};
-use rheo_store::place::Place;
+use rheo_store::place::{Bucket, Place};
 use rheo_store::{Change, PendingFilter, View};
 
 use crate::app::{Coordinator, Error};
@@ -194,12 +194,10 @@ impl Coordinator {
     /// Makes sure that this state alone writes where its results and checkpoints lie.
     pub(crate) async fn claim_places(&self) -> Result<(), Error> {
         self.check_results_are_there()?;
-        let state = self.state_directory();
         for place in [&self.places.results, &self.places.checkpoints] {
             let Place::Bucket(address) = place else { continue };
             let bucket = address.open().map_err(places::Error::Place)?;
-            let (id, here) = (self.places.id.to_string(), state.display().to_string());
-            bucket.claim(&id, &here).await.map_err(places::Error::Place)?;
+            self.claim_bucket(&bucket).await?;
         }
         if let Place::Directory(root) = &self.places.results {
             let claim = self.claim(root, self.knows_results(root)?)?;
@@ -220,13 +218,39 @@ impl Coordinator {
         Ok(self.places.remember(&self.settings.state)?)
     }
 
+    /// Takes a bucket for this start, and warns if a start has it of which this journal does not know.
+    async fn claim_bucket(&self, bucket: &Bucket) -> Result<(), Error> {
+        let owner = Owner::new(self.places.id, self.state_directory(), self.incarnation);
+        let claimed = bucket.claim(&owner).await.map_err(places::Error::Place)?;
+        let Some(before) = claimed else { return Ok(()) };
+        if self.is_copy_of(&before) {
+            let (root, owner) = (PathBuf::from(&bucket.url), Box::new(before));
+            return Err(owner::Error::Copied { root, owner }.into());
+        }
+        if let Some(last) = before.incarnation
+            && !self.handle.read(move |state| state.incarnations.contains(last)).await?
+        {
+            tracing::warn!(
+                place = bucket.url,
+                "a coordinator of this state used this bucket after the last event of this journal: either the journal was restored from a backup, and trials run again, or it is a copy of a state that is used elsewhere in `{}`. Two coordinators on one bucket lose results: end one of them, or give the copy a bucket of its own",
+                before.directory.display()
+            );
+        }
+        Ok(bucket.sign(&owner).await.map_err(places::Error::Place)?)
+    }
+
+    /// Whether the original of this state lies where `before` had it.
+    fn is_copy_of(&self, before: &Owner) -> bool {
+        before.directory != self.state_directory()
+            && before.state == self.places.id
+            && self.is_original(&before.directory.join(JOURNAL_FILE))
+    }
+
     fn claim(&self, root: &Path, is_known: bool) -> Result<Claim, Error> {
         let owner = Owner::new(self.places.id, self.state_directory(), self.incarnation);
-        let before = Owner::of(root)?.filter(|before| before.directory != owner.directory);
+        let before = Owner::of(root)?.filter(|before| self.is_copy_of(before));
         if let Some(before) = before
-            && before.state == owner.state
             && !self.is_inside(root)
-            && self.is_original(&before.directory.join(JOURNAL_FILE))
         {
             let (root, owner) = (root.to_owned(), Box::new(before));
             return Err(owner::Error::Copied { root, owner }.into());

@@ -211,3 +211,34 @@ fn object_store_what_cannot_work_is_said_at_the_start() {
     let said = end(run(&bench, file, &[])).expect(2).err;
     assert!(said.contains("put the journal back"), "{said}");
 }
+
+#[test]
+fn object_store_a_copy_of_a_state_is_refused_beside_its_original_and_noticed_elsewhere() {
+    const NOTICE: &str = "used this bucket after the last event of this journal";
+    let Some(server) = Server::start(&[]) else { return };
+    let bench = bench_of(&server);
+    let file = bench.file("small.yaml", SMALL);
+    end(run(&bench, file, &PLACES)).expect(0);
+    let mut copy = Command::new("cp");
+    copy.args(["-r", ".rheo", "copy"]).current_dir(bench.path());
+    end(copy).expect(0);
+    let said = bench.run(&["--state", "copy", "run", file]).expect(2).err;
+    assert!(said.contains("is a copy") && said.contains(PLACES[1]), "{said}");
+    let said = bench.run(&["run", file]).expect(0).err;
+    assert!(!said.contains(NOTICE), "{said}");
+
+    // Elsewhere nobody sees the original, but its last start is in the bucket.
+    let mv = |from: &str, to: &str| {
+        std::fs::rename(bench.path().join(from), bench.path().join(to)).unwrap();
+    };
+    mv(".rheo", "original");
+    let said = bench.run(&["--state", "copy", "run", file]).expect(0).err;
+    assert!(said.contains(NOTICE), "{said}");
+    let said = bench.run(&["--state", "copy", "run", file]).expect(0).err;
+    assert!(!said.contains(NOTICE), "said once: {said}");
+    mv("copy", "gone");
+    let said = bench.run(&["--state", "original", "run", file]).expect(0).err;
+    assert!(said.contains(NOTICE), "{said}");
+    let epochs = bench.run(&["--state", "original", "query", "select count(*) as n from epochs"]);
+    assert!(epochs.expect(0).out.contains(&SMALL_EPOCHS.to_string()));
+}

@@ -9,15 +9,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rheo_core::config::TrialConfig;
-use rheo_core::id::SweepName;
+use rheo_core::id::{IncarnationId, StateId, SweepName};
 use rheo_core::part::Part;
 use rheo_core::row::{Rows, ShapeRow, Table};
 use rheo_query::dataset::{self, Known, Recovered};
 use rheo_query::{Dataset, Keys};
 use rheo_store::checkpoint::{self, Store};
+use rheo_store::owner::Owner;
 use rheo_store::place::{self, Bucket, Place};
 use rheo_tests::object_store::Server;
 use tokio::runtime::Handle;
+use uuid::Uuid;
 
 const INSIDE: &str = "places::bucket::with_a_server_in_the_environment";
 
@@ -116,9 +118,17 @@ async fn checkpoints() {
 fn with_a_server_in_the_environment() {
     let runtime = Arc::new(tokio::runtime::Runtime::new().unwrap());
     runtime.block_on(async {
-        bucket("claimed").claim("one", "here").await.unwrap();
-        bucket("claimed").claim("one", "moved").await.unwrap();
-        let taken = bucket("claimed").claim("other", "there").await;
+        let owner = |state, directory: &str| {
+            let id = Uuid::from_u128;
+            Owner::new(StateId(id(state)), directory.into(), IncarnationId(id(3)))
+        };
+        let here = owner(1, "here");
+        assert_eq!(bucket("claimed").claim(&here).await.unwrap(), None);
+        let moved = owner(1, "moved");
+        assert_eq!(bucket("claimed").claim(&moved).await.unwrap(), Some(here));
+        bucket("claimed").sign(&moved).await.unwrap();
+        assert_eq!(bucket("claimed").claim(&moved).await.unwrap(), None);
+        let taken = bucket("claimed").claim(&owner(2, "there")).await;
         assert!(matches!(taken, Err(place::Error::Taken { .. })), "{taken:?}");
         checkpoints().await;
         tokio::task::spawn_blocking(conditional_writes).await.unwrap();

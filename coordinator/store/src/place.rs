@@ -14,6 +14,9 @@ use std::sync::Arc;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt as _, PutMode};
+use rheo_core::id::IncarnationId;
+
+use crate::owner::Owner;
 
 /// A directory, or a prefix in a bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -260,14 +263,15 @@ mod network {
 const OWNER: &str = "_rheobase";
 
 impl Bucket {
-    /// Makes sure that what lies here is written by the state directory `id` alone, that it may be
-    /// read and written, and that conditional writes are conditional. `directory` is for people.
+    /// Makes sure that what lies here is written by the state of `owner` alone, that it may be read and
+    /// written, and that conditional writes are conditional. Gives the owner that the prefix had as
+    /// another start of the same state, or from another directory.
     ///
     /// Two coordinators on one prefix would each remove what the other's journal names.
-    pub async fn claim(&self, id: &str, directory: &str) -> Result<(), Error> {
+    pub async fn claim(&self, owner: &Owner) -> Result<Option<Owner>, Error> {
         let refused = |source| Error::Refused { url: self.url.clone(), source };
         let marker = Path::from(OWNER);
-        let text = format!("{id}\n{directory}\n");
+        let text = marker_text(owner);
         for is_new in [true, false] {
             match self.store.put_opts(&marker, text.clone().into(), PutMode::Create.into()).await {
                 // Once more: it exists now, and must not be written over.
@@ -281,17 +285,36 @@ impl Bucket {
         let found = found.bytes().await.map_err(refused)?;
         let found = String::from_utf8_lossy(&found);
         let mut lines = found.lines();
-        if lines.next() == Some(id) {
-            return Ok(());
+        let is_ours = lines.next() == Some(owner.state.to_string().as_str());
+        let directory = lines.next().unwrap_or("unknown").to_owned();
+        if !is_ours {
+            return Err(Error::Taken { url: self.url.clone(), owner: directory });
         }
-        let owner = lines.next().unwrap_or("unknown").to_owned();
-        Err(Error::Taken { url: self.url.clone(), owner })
+        // Older versions wrote no third line.
+        let incarnation = lines.next().and_then(|line| line.parse().ok()).map(IncarnationId);
+        let before = Owner { directory: directory.into(), incarnation, ..owner.clone() };
+        Ok(Some(before).filter(|before| before != owner))
     }
+
+    /// Writes that `owner` has started, after [`Self::claim`] found the prefix to be its own.
+    pub async fn sign(&self, owner: &Owner) -> Result<(), Error> {
+        let refused = |source| Error::Refused { url: self.url.clone(), source };
+        let written = self.store.put(&Path::from(OWNER), marker_text(owner).into()).await;
+        written.map(drop).map_err(refused)
+    }
+}
+
+/// The state, its directory and the start of its coordinator, a line each.
+fn marker_text(owner: &Owner) -> String {
+    let Owner { state, directory, incarnation, .. } = owner;
+    let incarnation = incarnation.map(|IncarnationId(id)| id.to_string()).unwrap_or_default();
+    format!("{state}\n{}\n{incarnation}\n", directory.display())
 }
 
 #[cfg(test)]
 mod tests {
     use object_store::memory::InMemory;
+    use rheo_core::id::StateId;
 
     use super::*;
 
@@ -328,12 +351,33 @@ mod tests {
         Bucket { store: Arc::new(PrefixStore::new(store, "a/b")), url: "s3://bucket/a/b".into() }
     }
 
+    fn owner(state: u128, directory: &str, incarnation: u128) -> Owner {
+        let id = uuid::Uuid::from_u128;
+        Owner::new(StateId(id(state)), directory.into(), IncarnationId(id(incarnation)))
+    }
+
     #[tokio::test]
-    async fn a_prefix_has_one_owner() {
+    async fn a_prefix_has_one_owner_and_names_its_last_start() {
         let store = Arc::new(InMemory::new());
-        bucket(&store).claim("one", "/home/one/.rheo").await.unwrap();
-        bucket(&store).claim("one", "/moved/.rheo").await.unwrap();
-        let error = bucket(&store).claim("other", "/other").await.unwrap_err();
+        let bucket = bucket(&store);
+        let (first, moved) = (owner(1, "/home/one/.rheo", 10), owner(1, "/moved/.rheo", 11));
+        assert_eq!(bucket.claim(&first).await.unwrap(), None);
+        assert_eq!(bucket.claim(&moved).await.unwrap(), Some(first.clone()));
+        let error = bucket.claim(&owner(2, "/other", 12)).await.unwrap_err();
         assert!(matches!(&error, Error::Taken { owner, .. } if owner == "/home/one/.rheo"));
+        bucket.sign(&moved).await.unwrap();
+        assert_eq!(bucket.claim(&moved).await.unwrap(), None);
+        assert_eq!(bucket.claim(&first).await.unwrap(), Some(moved));
+    }
+
+    #[tokio::test]
+    async fn a_prefix_that_an_older_version_claimed_names_no_start() {
+        let store = Arc::new(InMemory::new());
+        let bucket = bucket(&store);
+        let ours = owner(1, "/home/one/.rheo", 10);
+        let text = format!("{}\n/home/one/.rheo\n", ours.state);
+        bucket.store.put(&Path::from(OWNER), text.into()).await.unwrap();
+        let before = bucket.claim(&ours).await.unwrap().unwrap();
+        assert_eq!(before, Owner { incarnation: None, ..ours });
     }
 }
