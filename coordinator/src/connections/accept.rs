@@ -96,8 +96,9 @@ struct Trouble {
     files: OpenFiles,
     /// The last pause, if nothing was accepted since.
     pause: Option<Duration>,
-    /// When it last failed, and when that was last said; both until it is over.
+    /// When it last failed, until it is over.
     failed: Option<Instant>,
+    /// When that was last said.
     said: Option<Instant>,
     is_full: bool,
 }
@@ -130,7 +131,8 @@ impl Trouble {
         self.pause = None;
         // A stranger that had to go makes room for one connection; that is not the end of it.
         if self.failed.is_some_and(|failed| failed.elapsed() > QUIET.0) {
-            (self.failed, self.said) = (None, None);
+            // Not `said`: during a flood it fails again soon, which is nothing new.
+            self.failed = None;
             tracing::info!(open = visitors.open(), "connections are accepted again");
         }
     }
