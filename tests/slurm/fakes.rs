@@ -38,6 +38,22 @@ cat >/dev/null
 echo "$id|PENDING|Resources|$name" >"$JOBS/$id"
 echo $id"#;
 
+/// Starts every job at once, on the first node that it does not exclude; its state follows the script.
+/// Writes down when it was called, in seconds.
+const SBATCH_THAT_RUNS: &str = r#"
+case "$*" in *--test-only*) exit 0 ;; esac
+id=$(($(cat "$FAKES/last" 2>/dev/null || echo 100) + 1)); echo $id >"$FAKES/last"
+for word; do case $word in --job-name=*) name=${word#--job-name=} ;; esac; done
+case "$*" in *--exclude=n1*) node=n2 ;; *) node=n1 ;; esac
+date +%s >>"$FAKES/times"
+cat >"$FAKES/script.$id"
+echo "$id|RUNNING|None|$name" >"$JOBS/$id"
+export SLURM_JOB_ID=$id SLURM_JOB_PARTITION=main SLURMD_NODENAME=$node SLURM_CPUS_PER_TASK=1
+export RHEO_SPOOL=$FAKES/spool.$id RHEO_SAMPLES=$FAKES/samples
+(bash "$FAKES/script.$id" </dev/null >"$FAKES/log.$id" 2>&1
+echo "$id|FAILED|NonZeroExitCode|$name" >"$JOBS/$id") >/dev/null 2>&1 &
+echo $id"#;
+
 /// Forgets a job.
 const SCANCEL: &str = r#"for id; do rm -f "$JOBS/$id"; done"#;
 
@@ -103,6 +119,12 @@ impl Fakes {
             .lines()
             .filter(|line| line.starts_with(program) && !line.contains("--test-only"))
             .count()
+    }
+
+    /// When jobs were submitted, in seconds, if the program that took them wrote that down.
+    fn times(&self) -> Vec<u64> {
+        let times = fs::read_to_string(self.bench.path().join("times")).unwrap_or_default();
+        times.lines().map(|line| line.parse().unwrap()).collect()
     }
 
     /// Waits until `rheo status` says this.
@@ -241,4 +263,31 @@ fn u15_a_large_sweep_has_no_more_jobs_than_pilots() {
     assert!(!calls.contains("--array"), "{calls}");
     fakes.rheo(&["launch", "stop", "slurm"]).expect(0);
     wait_for("no jobs", || fakes.jobs().is_empty().then_some(()));
+}
+
+#[test]
+fn u42_sbatch_excludes_a_node_after_two_unfit_pilots_and_the_fleet_pauses_without_another() {
+    let fakes = Fakes::new(&[("sbatch", SBATCH_THAT_RUNS)]);
+    let sweep = format!("{SMALL}resources: {{device: cuda, kernel: libtorch}}\n");
+    fakes.bench.file("cuda.yaml", &sweep);
+    let launch = ["launch", "slurm", "cuda.yaml", "--max", "2", "--idle-timeout", "1"];
+    fakes.rheo(&launch).expect(0);
+    fakes.wait_until_told("fleet slurm: no pilots on n1, where two were of no use");
+    let unfit = "on `n1` could not be of use: resources.device: no CUDA device";
+    let told = fakes.rheo(&["status"]).expect(0);
+    assert!(told.err.contains(unfit), "{}", told.err);
+    let list = fakes.rheo(&["launch", "list", "slurm", "--output", "json"]).expect(0).json();
+    assert_eq!(list[0]["pilots"].as_array().unwrap().len(), 0, "the fleet pauses: {list}");
+    assert_eq!(fakes.times().len(), 2, "nothing was submitted meanwhile");
+    // The next ones go elsewhere, after a pause.
+    let elsewhere = "on `n2` could not be of use: resources.device: no CUDA device";
+    fakes.wait_until_told(elsewhere);
+    let times = fakes.times();
+    assert!(times[2] >= times[1] + 14, "paused for 15 s: {times:?}");
+    let calls = fs::read_to_string(fakes.bench.path().join("calls")).unwrap();
+    let submitted = calls.lines().filter(|line| line.starts_with("sbatch --parsable"));
+    let excluding: Vec<bool> =
+        submitted.map(|line| line.ends_with(" --exclude=n1")).take(4).collect();
+    assert_eq!(excluding[..2], [false, false], "{calls}");
+    assert!(excluding[2..].iter().all(|excluding| *excluding), "{calls}");
 }
