@@ -37,16 +37,12 @@ pub(crate) fn request_to_end() -> io::Result<impl Future<Output = Request> + Sen
     })
 }
 
-/// Resolves when a person or an operator insists. A closing terminal and schedulers send several
-/// signals in a row, which says nothing.
+/// Resolves when a person insists. Schedulers, `timeout` and a closing terminal send several signals in
+/// a row, which says nothing.
 pub(crate) fn insistence() -> io::Result<impl Future<Output = ()> + Send> {
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
     Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+        interrupt.recv().await;
     })
 }
 

@@ -59,6 +59,66 @@ fn a_run_saves_everything_on_sighup() {
 }
 
 #[test]
+fn a_run_saves_everything_however_often_it_is_terminated() {
+    let bench = Bench::default();
+    let file = bench.file("long.yaml", LONG);
+    let mut run = Running::start(bench.rheo(&["run", file, "--workers", "2"]));
+    wait_for("the coordinator", || bench.url());
+    wait_for_commits(&bench);
+    while run.is_running() {
+        run.signal(Signal::TERM);
+    }
+    let said = run.end().expect(130);
+    assert!(said.err.contains("run the same command to go on"), "{}", said.err);
+    assert!(bench.url().is_none(), "nobody is told to come");
+    assert_eq!(bench.number("select count(*) from attempts where outcome = 'lost'"), 0);
+}
+
+#[test]
+fn a_run_under_timeout_saves_everything() {
+    let bench = Bench::default();
+    let file = bench.file("long.yaml", LONG);
+    let run = bench.rheo(&["run", file, "--workers", "2"]);
+    // It sends SIGTERM to its child, and then to its whole group.
+    let mut timeout = Command::new("timeout");
+    timeout.arg("60").arg(run.get_program()).args(run.get_args()).current_dir(bench.path());
+    timeout.envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let timeout = Running::start(timeout);
+    wait_for("the coordinator", || bench.url());
+    wait_for_commits(&bench);
+    timeout.signal(Signal::TERM);
+    let said = timeout.end();
+    assert!(said.err.contains("run the same command to go on"), "{}", said.err);
+    assert!(bench.url().is_none(), "nobody is told to come");
+    assert!(bench.worker_pids().is_empty(), "workers have left");
+    assert_eq!(bench.number("select count(*) from attempts where outcome = 'lost'"), 0);
+}
+
+#[test]
+fn a_second_interrupt_ends_a_run_at_once() {
+    let bench = Bench::default();
+    let file = bench.file("long.yaml", LONG);
+    let mut run = Running::start(bench.rheo(&["run", file]));
+    wait_for("the coordinator", || bench.url());
+    wait_for_commits(&bench);
+    // A worker that says nothing, for which the run would wait.
+    for worker in bench.worker_pids() {
+        send(worker, Signal::STOP);
+    }
+    wait_for("the end", || {
+        run.signal(Signal::INT);
+        (!run.is_running()).then_some(())
+    });
+    for worker in bench.worker_pids() {
+        send(worker, Signal::KILL);
+    }
+    let said = run.end().expect(130);
+    assert!(said.err.contains("once more to stop at once"), "{}", said.err);
+    assert!(!said.err.contains("stopped: run the same command"), "{}", said.err);
+    bench.run(&["status"]).expect(0);
+}
+
+#[test]
 fn what_nohup_started_outlives_its_terminal() {
     let bench = Bench::default();
     let rheo = bench.rheo(&["serve"]);
