@@ -66,6 +66,32 @@ fn words_of_other_tools_lead_to_the_general_field() {
 }
 
 #[test]
+fn a_value_where_a_mapping_is_expected_is_told_its_field() {
+    let bench = Bench::default();
+    for (text, help) in [
+        ("metric: val_loss", "write `metric: {name: validation.loss, goal: minimize}`"),
+        ("metric: accuracy", "write `metric: {name: validation.accuracy, goal: maximize}`"),
+        ("network: lstm", "write `network: {kind: lstm}`"),
+        ("network: 64", "write `network: {hidden: 64}`"),
+        ("training: {optimizer: adam}", "write `optimizer: {kind: adam}`"),
+        ("training: {optimizer: 0.01}", "write `optimizer: {lr: 0.01}`"),
+        ("training: {schedule: cosine}", "write `schedule: {kind: cosine}`"),
+        ("training: adam", "write `training: {optimizer: {kind: adam}}`"),
+        ("resources: gpu", "write `resources: {device: cuda}`"),
+        ("retry: 3", "write `retry: {error: 3}`"),
+        ("evaluate: sine", "write `[{kind: sine}]`"),
+        ("analyze: [shapes]", "write `{kind: shapes}`"),
+        ("replicates: three", "write `replicates: 3`"),
+    ] {
+        let text = format!("name: near\n{text}\n");
+        let said = bench.run(&["preview", bench.file("near.yaml", &text)]).expect(2);
+        assert!(said.err.contains(help), "{text}: {}", said.err);
+        let mistakes = said.err.lines().filter(|line| line.starts_with("error: ")).count();
+        assert_eq!(mistakes, 1, "{text}: {}", said.err);
+    }
+}
+
+#[test]
 fn exponents_that_look_like_values_are_warned_of_by_every_command() {
     let bench = Bench::default();
     let text = format!(

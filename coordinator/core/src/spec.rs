@@ -14,6 +14,7 @@ mod parameters;
 mod range;
 mod reach;
 mod read;
+mod remedy;
 mod replicates;
 mod tree;
 mod trials;

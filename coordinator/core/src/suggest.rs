@@ -26,7 +26,7 @@ pub(crate) fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) 
 /// The name that a word of another tool stands for.
 fn foreign<'a>(text: &str, known: &[&'a str]) -> Option<&'a str> {
     let find = |path: &str| known.iter().find(|name| **name == path).copied();
-    if let Some(found) = alias(text).and_then(find) {
+    if let Some(found) = alias(text).and_then(find).or_else(|| alias::value(text).and_then(find)) {
         return Some(found);
     }
     let (within, word) = text.rsplit_once('.')?;
@@ -182,6 +182,13 @@ mod tests {
         ] {
             assert_eq!(nearest(text, known()), Some(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn values_of_other_tools_are_not_their_opposites() {
+        assert_eq!(nearest("gpu", ["cpu", "cuda"]), Some("cuda"));
+        assert_eq!(nearest("fp32", ["float64", "float32"]), Some("float32"));
+        assert_eq!(nearest("double", ["float32", "float64"]), Some("float64"));
     }
 
     #[test]

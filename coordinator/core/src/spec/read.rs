@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value as Json};
 
 use super::mistake::{Report, Span};
+use super::remedy;
 use super::tree::{Entry, Node, Value};
 use crate::config::field::{Field, Object, Type, names};
 use crate::space::whole;
@@ -243,8 +244,7 @@ impl<'t> Reader<'t> {
             (Value::Text(text), Type::Choice(_)) => format!("unknown value `{text}` of `{path}`"),
             _ => format!("`{path}` must be {ty}, not {found}"),
         };
-        let remedy = |ty| remedy(path, node, ty, self.report.snippet(node.span));
-        let help = nothing(&node.value, field).or_else(|| remedy(ty));
+        let help = remedy::remedy(path, node, field, self.report.snippet(node.span));
         let mistake = self.report.error(node.span, message).about(path);
         if let Some(help) = help {
             mistake.help(help);
@@ -258,7 +258,7 @@ pub(super) fn join(within: &str, name: &str) -> String {
 }
 
 /// A single value in the JSON form of its type.
-fn scalar(value: &Value, ty: &Type) -> Option<Json> {
+pub(super) fn scalar(value: &Value, ty: &Type) -> Option<Json> {
     match (value, ty) {
         (Value::Bool(x), Type::Bool) => Some(Json::from(*x)),
         (Value::Text(text), Type::Text) => Some(Json::from(text.as_str())),
@@ -306,56 +306,4 @@ pub(super) fn describe(value: &Value, snippet: &str) -> String {
 /// A value as people write it.
 pub(super) fn plain(value: &Json) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-/// The remedy for a text that says "nothing" in the words of YAML or Python.
-fn nothing(value: &Value, field: &Field) -> Option<String> {
-    let Value::Text(text) = value else { return None };
-    if !matches!(text.to_lowercase().as_str(), "null" | "none" | "nil" | "~" | "") {
-        return None;
-    }
-    // A choice may have a value that is called so.
-    if matches!(&field.ty, Type::Choice(choices) if choices.contains(&text.to_lowercase())) {
-        return None;
-    }
-    let instead = if field.nullable { "write `null`, without quotes" } else { "give it a value" };
-    Some(format!("{instead}, or delete it for the default"))
-}
-
-/// What to write instead of a value that is not of type `ty`.
-fn remedy(path: &str, node: &Node, ty: &Type, snippet: &str) -> Option<String> {
-    match (&node.value, ty) {
-        (Value::Text(text), Type::Choice(choices)) => {
-            let near = suggest::nearest(text, choices.iter().map(String::as_str));
-            Some(match near {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("it is {ty}"),
-            })
-        }
-        (Value::Text(text), Type::Bool) => match text.to_lowercase().as_str() {
-            "yes" | "on" | "y" | "true" => Some("write `true`".to_owned()),
-            "no" | "off" | "n" | "false" => Some("write `false`".to_owned()),
-            _ => None,
-        },
-        (Value::Text(text), Type::Integer { .. } | Type::Number(_)) => {
-            let number: f64 = text.parse().ok()?;
-            let is_padded = text.starts_with('0') && whole(number).is_some();
-            Some(if is_padded {
-                format!("write `{number}`")
-            } else {
-                "delete the quotes".to_owned()
-            })
-        }
-        (Value::Bool(_) | Value::Integer(_) | Value::Number(_), Type::Text) => {
-            Some("quote it".to_owned())
-        }
-        (Value::Mapping(_) | Value::Null, Type::List { .. }) => None,
-        (_, Type::List { .. }) => Some(format!("write `[{snippet}]`")),
-        (Value::List(_), Type::Bool | Type::Integer { .. } | Type::Number(_) | Type::Choice(_)) => {
-            Some(format!("to sweep it, write `{path}: {{values: [...]}}` under `parameters`"))
-        }
-        (Value::Number(x), _) if !x.is_finite() => Some("write a finite number".to_owned()),
-        (Value::Null, _) => Some("give it a value, or delete it for the default".to_owned()),
-        _ => None,
-    }
 }

@@ -122,6 +122,20 @@ pub(super) const WORDS: [(&[&str], &str); 43] = [
     (&["weights", "probs", "p"], "probabilities"),
 ];
 
+/// Values of other tools as [`plain`] writes them, and ours.
+const VALUES: [(&[&str], &str); 3] = [
+    // One letter from `cpu`, which is the opposite.
+    (&["gpu", "nvidia"], "cuda"),
+    (&["fp32", "float", "single"], "float32"),
+    (&["fp64", "double"], "float64"),
+];
+
+/// The value that a word of another tool stands for.
+pub(super) fn value(word: &str) -> Option<&'static str> {
+    let word = plain(word);
+    VALUES.iter().find(|(words, _)| words.contains(&word.as_str())).map(|(_, meant)| *meant)
+}
+
 /// The path or name that a word of another tool stands for.
 pub(crate) fn path(word: &str) -> Option<&'static str> {
     let word = plain(word);

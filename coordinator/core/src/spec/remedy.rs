@@ -1,0 +1,248 @@
+//! What to write instead of a value that is not what a field holds: apart from the reading, because
+//! it guesses what was meant.
+//!
+//! Where a mapping is expected and a single value is given, the schema says which field of the mapping
+//! the value fits; words of other tools stand for ours there as everywhere.
+
+use std::str::FromStr as _;
+
+use super::read::scalar;
+use super::tree::{Node, Value};
+use crate::config::field::{self, Field, Object, Type, names};
+use crate::metric::{Goal, Metric};
+use crate::space::whole;
+use crate::suggest;
+
+/// Fields that a choice stands for where a mapping is expected, before all others.
+const CHOICES: [&str; 2] = ["kind", "name"];
+
+/// Fields that a number stands for where a mapping is expected; the first that takes it.
+const NUMBERS: [&str; 6] = ["epochs", "lr", "hidden", "threads", "interval", "error"];
+
+/// What to write instead of `node`, of which the text is `snippet`, as the value of the field at `path`.
+pub(super) fn remedy(path: &str, node: &Node, field: &Field, snippet: &str) -> Option<String> {
+    let is_meant = |object| fitting(&node.value, object, snippet).is_some();
+    match &field.ty {
+        // A kind may be called `none`.
+        Type::Object(object) if is_meant(object) => Some(mapping(path, node, object, snippet)),
+        ty => nothing(&node.value, field).or_else(|| of_type(path, node, ty, snippet)),
+    }
+}
+
+/// The remedy for a text that says "nothing" in the words of YAML or Python.
+fn nothing(value: &Value, field: &Field) -> Option<String> {
+    let Value::Text(text) = value else { return None };
+    if !matches!(text.to_lowercase().as_str(), "null" | "none" | "nil" | "~" | "") {
+        return None;
+    }
+    // A choice may have a value that is called so.
+    if matches!(&field.ty, Type::Choice(choices) if choices.contains(&text.to_lowercase())) {
+        return None;
+    }
+    let instead = if field.nullable { "write `null`, without quotes" } else { "give it a value" };
+    Some(format!("{instead}, or delete it for the default"))
+}
+
+/// What to write instead of a value that is not of type `ty`.
+fn of_type(path: &str, node: &Node, ty: &Type, snippet: &str) -> Option<String> {
+    match (&node.value, ty) {
+        (Value::Null, Type::List { .. }) => None,
+        (Value::Null, _) => Some("give it a value, or delete it for the default".to_owned()),
+        (_, Type::Object(object)) => Some(mapping(path, node, object, snippet)),
+        (_, Type::List { item, .. }) => Some(list(&node.value, item, snippet)),
+        (Value::List(_) | Value::Mapping(_), _) => swept(path, &node.value, snippet),
+        (Value::Text(text), Type::Choice(choices)) => {
+            let near = suggest::nearest(text, choices.iter().map(String::as_str));
+            Some(match near {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("it is {ty}"),
+            })
+        }
+        (Value::Text(text), Type::Bool) => match text.to_lowercase().as_str() {
+            "yes" | "on" | "y" | "true" => Some("write `true`".to_owned()),
+            "no" | "off" | "n" | "false" => Some("write `false`".to_owned()),
+            _ => None,
+        },
+        (Value::Text(text), Type::Integer { .. } | Type::Number(_)) => {
+            let number = f64::from_str(text).ok()?;
+            let is_padded = text.starts_with('0') && whole(number).is_some();
+            Some(if is_padded {
+                format!("write `{number}`")
+            } else {
+                "delete the quotes".to_owned()
+            })
+        }
+        (Value::Number(x), _) if !x.is_finite() => Some("write a finite number".to_owned()),
+        (Value::Bool(_) | Value::Integer(_) | Value::Number(_), Type::Text) => {
+            Some("quote it".to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// The remedy for several values where one is expected; fields of trials alone can be swept.
+fn swept(path: &str, value: &Value, snippet: &str) -> Option<String> {
+    field::trial().at(path)?;
+    let is_short = matches!(value, Value::Mapping(_)) && is_inline(snippet);
+    let declared = if is_short { snippet } else { "{values: [...]}" };
+    Some(format!("to sweep it, write `{path}: {declared}` under `parameters`"))
+}
+
+/// The remedy for what is not a list.
+fn list(value: &Value, item: &Field, snippet: &str) -> String {
+    match (value, &item.ty) {
+        (Value::Mapping(_), Type::Object(_)) if !is_inline(snippet) => {
+            "put `- ` before its first field, and two spaces before the others".to_owned()
+        }
+        (Value::Mapping(_), Type::Object(_)) => format!("write `[{snippet}]`"),
+        (Value::Mapping(_), _) => "write `[...]`, with values".to_owned(),
+        (_, Type::Object(object)) => match fitting(value, object, snippet) {
+            Some(fields) => format!("write `[{{{fields}}}]`"),
+            None => format!("write `[{{...}}]`, with fields such as {}", listed(object)),
+        },
+        _ => format!("write `[{snippet}]`"),
+    }
+}
+
+/// The remedy for what is not a mapping.
+fn mapping(path: &str, node: &Node, object: &Object, snippet: &str) -> String {
+    let key = match path.rsplit('.').next() {
+        // An item of a list.
+        Some(last) if !last.ends_with(']') => format!("{last}: "),
+        _ => String::new(),
+    };
+    if let Some(fields) = fitting(&node.value, object, snippet) {
+        return format!("write `{key}{{{fields}}}`");
+    }
+    if let Value::List(items) = &node.value
+        && let [Node { value: Value::Mapping(_), .. }] = items.as_slice()
+    {
+        return format!("it is one mapping: write `{key}{{...}}`, without a list around it");
+    }
+    if let (Value::List(items), Some(Type::Choice(choices))) =
+        (&node.value, object.get("kind").map(|field| &field.ty))
+        && !items.is_empty()
+        && items.iter().all(|item| is_one_of(&item.value, choices))
+        && field::trial().at(path).is_some()
+    {
+        return format!("to sweep it, write `{path}.kind: {{values: [...]}}` under `parameters`");
+    }
+    match object.fields.iter().find(|(_, field)| field.required) {
+        Some((name, field)) => {
+            format!("write `{key}{{{name}: ...}}`, where `{name}` is {}", field.ty)
+        }
+        None => format!("write `{key}{{...}}`, with fields such as {}", listed(object)),
+    }
+}
+
+/// The fields of `object` that a single value stands for, as they are written between its braces.
+fn fitting(value: &Value, object: &Object, snippet: &str) -> Option<String> {
+    match value {
+        Value::Text(text) => {
+            let Some((name, choice)) = chosen(text, object) else { return within(text, object) };
+            let metric = Metric::ALL.into_iter().find(|metric| metric.name() == choice);
+            let goal = metric.filter(|_| object.get("goal").is_some()).map(|metric| {
+                let goal = if metric.is_accuracy() { Goal::Maximize } else { Goal::Minimize };
+                format!(", goal: {}", goal.name())
+            });
+            Some(format!("{name}: {choice}{}", goal.unwrap_or_default()))
+        }
+        Value::Integer(_) | Value::Number(_) => {
+            let takes = |name: &&&str| {
+                object.get(name).is_some_and(|field| scalar(value, &field.ty).is_some())
+            };
+            NUMBERS.iter().find(takes).map(|name| format!("{name}: {snippet}"))
+        }
+        _ => None,
+    }
+}
+
+/// The mapping in `object` that has a text as a choice, as it is written.
+fn within(text: &str, object: &Object) -> Option<String> {
+    object.fields.iter().find_map(|(name, field)| {
+        let Type::Object(inner) = &field.ty else { return None };
+        let (choice, _) = exactly(text, &choices(inner))?;
+        Some(format!("{name}: {{{choice}: {text}}}"))
+    })
+}
+
+/// The field of `object` whose choice a text is, or resembles.
+fn chosen<'o>(text: &str, object: &'o Object) -> Option<(&'o str, &'o str)> {
+    let choices = choices(object);
+    let near = |(name, choices): &Choices<'o>| {
+        Some((*name, suggest::nearest(text, choices.iter().map(String::as_str))?))
+    };
+    exactly(text, &choices).or_else(|| choices.iter().find_map(near))
+}
+
+/// A field and the choices that it has.
+type Choices<'o> = (&'o str, &'o [String]);
+
+/// The fields of `object` that have choices, the most likely first.
+fn choices(object: &Object) -> Vec<Choices<'_>> {
+    let choices = object.fields.iter().filter_map(|(name, field)| match &field.ty {
+        Type::Choice(choices) => Some((name.as_str(), choices.as_slice())),
+        _ => None,
+    });
+    let mut choices: Vec<Choices<'_>> = choices.collect();
+    choices.sort_by_key(|(name, _)| {
+        CHOICES.iter().position(|first| first == name).unwrap_or(CHOICES.len())
+    });
+    choices
+}
+
+/// The field that has this very choice.
+fn exactly<'o>(text: &str, choices: &[Choices<'o>]) -> Option<(&'o str, &'o str)> {
+    choices.iter().find_map(|(name, choices)| {
+        let choice = choices.iter().find(|choice| *choice == text)?;
+        Some((*name, choice.as_str()))
+    })
+}
+
+fn is_one_of(value: &Value, choices: &[String]) -> bool {
+    matches!(value, Value::Text(text) if choices.contains(text))
+}
+
+/// Whether a value is written between brackets on one line.
+fn is_inline(snippet: &str) -> bool {
+    snippet.starts_with('{') && !snippet.contains('\n')
+}
+
+/// The names of the fields of a mapping, the first few of many.
+fn listed(object: &Object) -> String {
+    const FEW: usize = 6;
+    let known: Vec<&str> = object.names().collect();
+    names(&known[..known.len().min(FEW)], "and")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_stands_for_a_field_that_some_mapping_has() {
+        fn has(object: &Object, name: &str) -> bool {
+            let inner =
+                |field: &Field| matches!(&field.ty, Type::Object(inner) if has(inner, name));
+            object.get(name).is_some() || object.fields.iter().any(|(_, field)| inner(field))
+        }
+        let retry = Object::of::<crate::definition::Retry>();
+        for name in NUMBERS {
+            assert!(has(field::trial(), name) || has(&retry, name), "{name}");
+        }
+    }
+
+    #[test]
+    fn metrics_of_other_tools_get_the_goal_that_they_have() {
+        let objective = Object::of::<crate::metric::Objective>();
+        for (text, expected) in [
+            ("val_loss", "name: validation.loss, goal: minimize"),
+            ("validation.accuracy", "name: validation.accuracy, goal: maximize"),
+            ("acc", "name: validation.accuracy, goal: maximize"),
+            ("test_loss", "name: test.loss, goal: minimize"),
+        ] {
+            let value = Value::Text(text.to_owned());
+            assert_eq!(fitting(&value, &objective, text).as_deref(), Some(expected));
+        }
+    }
+}
