@@ -19,6 +19,7 @@ mod origin;
 mod outcome;
 mod ranked;
 mod rejection;
+mod retry;
 pub mod room;
 mod state;
 mod view;
@@ -34,6 +35,7 @@ pub use origin::{Held, Incarnations, Origin};
 pub use outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
 pub use ranked::{PointResult, RankedPoints};
 pub use rejection::Rejection;
+pub use retry::KEPT_FOR_OTHERS;
 pub use state::{
     Departure, Done, Lease, Planned, Requests, State, Sweep, Trial, Worker, WorkerInfo,
 };

@@ -295,6 +295,7 @@ impl Sweep {
     fn on_attempt_ended(&mut self, event: &Event) {
         let Event::AttemptEnded {
             attempt,
+            worker,
             sequence,
             outcome,
             error,
@@ -309,6 +310,7 @@ impl Sweep {
         trial.lease = None;
         trial.sequence = *sequence;
         trial.not_before = *not_before;
+        trial.failed_on = outcome.may_be_of_the_worker().then_some(*worker);
         *trial.ends.entry(*outcome).or_default() += 1;
         if error.is_some() {
             trial.error.clone_from(error);
@@ -377,6 +379,7 @@ impl Trial {
             incarnation: None,
             lease: None,
             not_before: started,
+            failed_on: None,
             checkpoint: None,
             durable: RowCounts::default(),
             covered: RowCounts::default(),

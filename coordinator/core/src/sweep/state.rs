@@ -197,6 +197,9 @@ pub struct Trial {
     pub lease: Option<Lease>,
     /// The earliest time of its next attempt, while it has no lease.
     pub not_before: Timestamp,
+    /// The worker on which its last attempt failed, if that may be of the worker.
+    #[serde(default)]
+    pub failed_on: Option<WorkerId>,
     /// The checkpoint from which the next attempt resumes.
     pub checkpoint: Option<Digest>,
     /// Rows that are durable.

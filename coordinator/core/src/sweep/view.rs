@@ -402,8 +402,9 @@ impl State {
     pub fn next_ready(&self, only: Option<&SweepName>, now: Timestamp) -> Option<Timestamp> {
         let wanted = |sweep: &&Sweep| only.is_none_or(|only| only == sweep.name()) && !sweep.paused;
         let live = self.sweeps.values().filter(wanted).flat_map(|sweep| sweep.live.values());
-        let waiting = live.filter(|trial| trial.lease.is_none()).map(|trial| trial.not_before);
-        waiting.filter(|at| *at > now).min()
+        let waiting = live.filter(|trial| trial.lease.is_none());
+        let times = waiting.flat_map(|trial| [Some(trial.not_before), trial.kept_until()]);
+        times.flatten().filter(|at| *at > now).min()
     }
 
     /// The checkpoints that trials refer to.

@@ -87,7 +87,7 @@ pub(super) fn acquire(
     let sweeps = wanted.filter_map(|name| state.sweeps.get(name));
     let mut lacked = None;
     for sweep in sweeps.filter(|sweep| !sweep.paused && sweep.ended.is_none()) {
-        match choose(sweep, known, free, term.0) {
+        match choose(state, sweep, (worker, known, free), term.0) {
             Choice::Lease { index, threads } => {
                 return Ok(vec![lease(sweep, index, worker, threads, term)]);
             }
@@ -117,9 +117,17 @@ enum Choice {
 
 /// The first trial of `sweep` that waits and that `worker` can take. Trials that never started and
 /// that it cannot take are put off, so that they wait for others and hold nobody up.
-fn choose(sweep: &Sweep, worker: &Worker, free: u32, now: Timestamp) -> Choice {
+fn choose(
+    state: &State,
+    sweep: &Sweep,
+    (id, worker, free): (WorkerId, &Worker, u32),
+    now: Timestamp,
+) -> Choice {
     let mut lacked = None;
     for index in sweep.candidates(|trial| trial.not_before <= now) {
+        if state.is_kept_from(id, (sweep, index), now) {
+            continue;
+        }
         if let Some(lack) = worker.lack(&sweep.needs_of(index)) {
             if sweep.planned.needs.is_some() {
                 // As all others.
