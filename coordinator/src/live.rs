@@ -6,7 +6,7 @@ mod log;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rheo_core::estimate::{Estimate, Meter, Workload};
+use rheo_core::estimate::{Estimate, Labels, Meter, Workload};
 use rheo_core::id::{AttemptId, SweepName, TrialId, WorkerId};
 use rheo_core::log::LogLine;
 use rheo_core::time::Timestamp;
@@ -156,7 +156,10 @@ impl Live {
         workload: Option<&Workload>,
         now: Timestamp,
     ) -> Option<Estimate> {
-        self.meters().get_mut(sweep)?.estimate(workload?, now)
+        let workload = workload?;
+        // Before the meters are locked, because it takes a while.
+        let labels = Labels { ahead: workload.labels_ahead(), of: &|trial| workload.label(trial) };
+        self.meters().get_mut(sweep)?.estimate(workload, &labels, now)
     }
 
     /// Notes how far a trial is at `now`.

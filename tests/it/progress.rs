@@ -107,6 +107,47 @@ fn the_time_that_is_left_is_right_after_a_resume() {
     assert!((0.4..2.5).contains(&median), "{median}: {told:?} of {whole}");
 }
 
+/// Short trials first, then some that take many times as long.
+const UNEQUAL: &str = "
+name: unequal
+task: {kind: digits, pool: 2, train_size: 2000, validation_size: 100, test_size: 100}
+network: {hidden: 12, kind: relu}
+training: {batch: 20}
+checkpoint: {interval: 0.2}
+parameters:
+  training.epochs: {values: [2, 40]}
+replicates: 4
+";
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the test measures the time that was left")]
+fn short_trials_do_not_promise_an_early_end_to_long_ones() {
+    let bench = Bench::default();
+    let file = bench.file("unequal.yaml", UNEQUAL);
+    let mut run = Running::start(bench.rheo(&["run", file, "--slots", "1"]));
+    wait_for("the coordinator", || bench.url());
+    let began = Instant::now();
+    let mut told = Vec::new();
+    wait_for("the sweep to end", || {
+        if run.is_running() {
+            let status = bench.run(&["status", "--output", "json"]);
+            let at = began.elapsed().as_secs_f64();
+            if status.code() == 0 {
+                let left = &status.json()["sweeps"][0]["left"];
+                told.extend(left["high_s"].as_f64().map(|high| (at, high)));
+            }
+        }
+        (!run.is_running()).then_some(())
+    });
+    let whole = began.elapsed().as_secs_f64();
+    run.end().expect(0);
+    // Most of the time goes into the long ones, which are known soon after the first has begun.
+    let late = told.iter().filter(|(at, _)| *at > 0.5 * whole).count();
+    assert!(late >= 3, "{told:?} of {whole}");
+    let wrong: Vec<_> = told.iter().filter(|(at, high)| 1.5 * high + 2.0 < whole - at).collect();
+    assert!(wrong.is_empty(), "{wrong:?} of {told:?} of {whole}");
+}
+
 #[test]
 fn without_a_terminal_lines_say_how_it_goes() {
     let bench = Bench::default();

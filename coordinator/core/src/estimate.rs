@@ -5,18 +5,28 @@
 //! higher. The time that a trial takes in a slot, and the trials that are left ([`Workload`]), give
 //! the time at which the last slot falls idle, as the workers take trials one after another.
 //!
+//! Trials differ in length: those that are left are weighed by what was measured of trials with the
+//! same value of the swept parameter that explains the lengths best (the kind of network, for
+//! example). A trial with a value that no measured trial has may take several times as long: it
+//! widens the range, and where much of the work is of that kind, there is no estimate.
+//!
 //! Little measured work gives a wide range, and less than a twentieth of a trial no estimate. Once a
 //! tenth of the work since this start is done, the middle of the range is within a factor of two of
 //! the truth, or off by less than one trial, while no trial takes more than twice as long as another;
 //! a test simulates it.
+
+mod profile;
+mod workload;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::sweep::{Phase, Sweep, SweepView};
 use crate::time::Timestamp;
+use profile::{Expected, Profile, Samples};
+
+pub use workload::{Differences, Label, Labels, Workload};
 
 /// Trials of which the measured speed mostly is the mean, so that it follows what changes.
 const MEMORY: f64 = 50.0;
@@ -50,40 +60,6 @@ pub struct Estimate {
     pub high: Duration,
 }
 
-/// The work that is left of a sweep.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Workload {
-    /// The running trials, in order, and the share of each that is durable.
-    pub running: Vec<(u64, f64)>,
-    /// The shares of trials that wait for another attempt.
-    pub waiting: Vec<f64>,
-    /// Trials that were never started.
-    pub queued: u64,
-}
-
-impl Workload {
-    /// The work that is left of `sweep`; none unless it will go on by itself to its end.
-    pub fn of(sweep: &Sweep) -> Option<Self> {
-        let queued = match SweepView::phase_of(sweep) {
-            Phase::Running => sweep.counts().queued,
-            Phase::Closing => 0,
-            Phase::Paused | Phase::Ended => return None,
-        };
-        let mut workload = Self { queued, ..Self::default() };
-        for (index, trial) in &sweep.live {
-            let planned = sweep.planned.trial(&sweep.history, *index);
-            let epochs = planned.map_or(0, |trial| trial.config.training.epochs);
-            let share = trial.covered.epochs as f64 / f64::from(epochs.max(1));
-            let share = share.clamp(0.0, 1.0);
-            match trial.lease {
-                Some(_) => workload.running.push((*index, share)),
-                None => workload.waiting.push(share),
-            }
-        }
-        Some(workload)
-    }
-}
-
 /// Measures how fast the trials of one sweep go.
 #[derive(Debug, Clone, Default)]
 pub struct Meter {
@@ -94,6 +70,7 @@ pub struct Meter {
     work: f64,
     seconds: f64,
     lengths: Lengths,
+    samples: Samples,
 }
 
 /// A running attempt.
@@ -153,8 +130,9 @@ impl Meter {
         if run.from.is_none() {
             *run = Run { from: Some(share), ..unknown };
         } else if share > run.share {
-            self.work += share - run.share;
-            self.seconds += at.since(run.told).as_secs_f64();
+            let (work, seconds) = (share - run.share, at.since(run.told).as_secs_f64());
+            self.samples.add(trial, work, seconds);
+            (self.work, self.seconds) = (self.work + work, self.seconds + seconds);
             (run.share, run.told) = (share, at);
         }
     }
@@ -165,8 +143,9 @@ impl Meter {
         self.idle.push(at);
         self.idle.retain(|idle| at.since(*idle) < HANDOVER);
         let Some(from) = run.from.filter(|_| is_done) else { return };
-        self.work += 1.0 - run.share;
-        self.seconds += at.since(run.told).as_secs_f64();
+        let (work, seconds) = (1.0 - run.share, at.since(run.told).as_secs_f64());
+        self.samples.add(trial, work, seconds);
+        (self.work, self.seconds) = (self.work + work, self.seconds + seconds);
         if from < 0.5 {
             self.lengths.add(at.since(run.since).as_secs_f64() / (1.0 - from));
         }
@@ -175,49 +154,46 @@ impl Meter {
     }
 
     /// Estimates the time that `workload` will still take; none while too little is known.
-    pub fn estimate(&mut self, workload: &Workload, now: Timestamp) -> Option<Estimate> {
+    pub fn estimate(
+        &mut self,
+        workload: &Workload,
+        labels: &Labels<'_>,
+        now: Timestamp,
+    ) -> Option<Estimate> {
         let running = &workload.running;
         self.runs.retain(|trial, _| running.binary_search_by_key(trial, |(id, _)| *id).is_ok());
         if self.work < LEAST {
             return None;
         }
         let length = self.seconds / self.work;
-        let spread = self.lengths.spread();
+        let profile = self.samples.profile(labels.of, (length, self.lengths.spread()));
         let mut slots = Vec::with_capacity(workload.running.len());
         let mut doubt = 0.0;
         for (trial, durable) in &workload.running {
-            let (left, error) = self.left_of(*trial, *durable, (length, spread), now);
+            let expected = profile.of(&(labels.of)(*trial));
+            let (left, error) = self.left_of(*trial, *durable, expected, now);
             slots.push(left);
             doubt += left * error;
         }
-        let known: f64 = slots.iter().sum();
-        let waiting: f64 = workload.waiting.iter().map(|share| 1.0 - share).sum();
-        let whole = workload.queued + workload.waiting.len() as u64;
-        if whole > 0 {
+        if workload.queued > 0 || !workload.waiting.is_empty() {
             let idle = self.idle.iter().filter(|idle| now.since(**idle) < HANDOVER);
             slots.extend(idle.map(|_| 0.0));
         }
         if slots.is_empty() {
             return None;
         }
-        let queued = (workload.queued as f64 + waiting) * length;
-        doubt += queued * spread * (1.0 / self.work + 1.0 / (whole as f64).max(1.0)).sqrt();
-        let resumed = workload.waiting.iter().map(|share| (1.0 - share) * length).collect();
-        let likely = makespan(slots, resumed, workload.queued, length);
-        let total = (known + queued).max(f64::MIN_POSITIVE);
-        range(likely, WIDTH * doubt / total)
+        let known: f64 = slots.iter().sum();
+        let ahead = Ahead::of(workload, labels, &profile);
+        doubt += ahead.doubt(self.work);
+        let total = (known + ahead.seconds).max(f64::MIN_POSITIVE);
+        range(ahead.makespan(slots), WIDTH * doubt / total)
     }
 
     /// The seconds that are left of a running trial, and their relative error.
-    fn left_of(
-        &self,
-        trial: u64,
-        durable: f64,
-        (length, spread): (f64, f64),
-        now: Timestamp,
-    ) -> (f64, f64) {
-        let Some(run) = self.runs.get(&trial) else { return ((1.0 - durable) * length, spread) };
-        let Some(from) = run.from else { return ((1.0 - durable) * length, spread) };
+    fn left_of(&self, trial: u64, durable: f64, expected: Expected, now: Timestamp) -> (f64, f64) {
+        let Expected { seconds: length, error, .. } = expected;
+        let Some(run) = self.runs.get(&trial) else { return ((1.0 - durable) * length, error) };
+        let Some(from) = run.from else { return ((1.0 - durable) * length, error) };
         let measured = run.share - from;
         // A trial that has told something goes at its own speed; the first moments say little.
         let own = run.told.since(run.since).as_secs_f64() / measured;
@@ -225,7 +201,86 @@ impl Meter {
         let length = if measured > 0.0 { weight * own + (1.0 - weight) * length } else { length };
         let silent = now.since(run.told).min(SILENCE).as_secs_f64();
         let left = ((1.0 - run.share) * length - silent).max(0.0);
-        (left, spread * (1.0 - 0.7 * weight))
+        (left, error * (1.0 - 0.7 * weight))
+    }
+}
+
+/// The trials that no slot has yet.
+#[derive(Debug, Default)]
+struct Ahead {
+    /// The seconds of each trial that waits for another attempt.
+    resumed: Vec<f64>,
+    /// The seconds of queued trials in their order, of all or of some.
+    queued: Vec<f64>,
+    /// The number of queued trials.
+    count: u64,
+    /// The seconds of all of them together.
+    seconds: f64,
+    /// The part of that of trials like those that were measured, and its relative error for each.
+    seen: (f64, f64),
+    /// The part of trials like none that was measured, times their relative error.
+    unseen: f64,
+}
+
+impl Ahead {
+    fn of(workload: &Workload, labels: &Labels<'_>, profile: &Profile) -> Self {
+        let mut ahead = Self { count: workload.queued, ..Self::default() };
+        for (trial, share) in &workload.waiting {
+            let expected = profile.of(&(labels.of)(*trial));
+            ahead.resumed.push((1.0 - share) * expected.seconds);
+            ahead.add(expected, 1.0 - share);
+        }
+        let like_all = [Label::new()];
+        let queued = if labels.ahead.is_empty() { &like_all[..] } else { &labels.ahead };
+        let each = workload.queued as f64 / queued.len() as f64;
+        for label in queued.iter().filter(|_| workload.queued > 0) {
+            let expected = profile.of(label);
+            ahead.queued.push(expected.seconds);
+            ahead.add(expected, each);
+        }
+        ahead
+    }
+
+    /// Adds so many trials.
+    fn add(&mut self, expected: Expected, trials: f64) {
+        let seconds = expected.seconds * trials;
+        self.seconds += seconds;
+        if expected.is_seen {
+            self.seen = (self.seen.0 + seconds, expected.error);
+        } else {
+            self.unseen += seconds * expected.error;
+        }
+    }
+
+    /// The error in seconds, if so many trials were measured: it averages out over many trials, but
+    /// not over those of which nothing is known.
+    fn doubt(&self, measured: f64) -> f64 {
+        let ((seconds, spread), trials) = (self.seen, self.count + self.resumed.len() as u64);
+        let averaged = (1.0 / measured + 1.0 / (trials as f64).max(1.0)).sqrt();
+        seconds * spread * averaged + self.unseen
+    }
+
+    /// The time at which the last of `slots`, which are busy for so long, falls idle, if whichever
+    /// falls idle first takes the next trial.
+    fn makespan(self, mut slots: Vec<f64>) -> f64 {
+        for trial in &self.resumed {
+            take(&mut slots, *trial);
+        }
+        let (listed, count) = (self.queued.len() as u64, (slots.len() as u64).max(1));
+        if listed == self.count {
+            self.queued.iter().for_each(|trial| take(&mut slots, *trial));
+            return slots.into_iter().fold(0.0, f64::max);
+        }
+        // All slots take the same number of trials but for the last few.
+        let length = self.queued.iter().sum::<f64>() / listed as f64;
+        let (rounds, rest) = (self.count / count, self.count % count);
+        for slot in &mut slots {
+            *slot += rounds as f64 * length;
+        }
+        for _ in 0..rest {
+            take(&mut slots, length);
+        }
+        slots.into_iter().fold(0.0, f64::max)
     }
 }
 
@@ -239,24 +294,6 @@ fn range(likely: f64, error: f64) -> Option<Estimate> {
         likely: seconds(likely)?,
         high: seconds(likely * (1.0 + error))?,
     })
-}
-
-/// The time at which the last of `slots`, which are busy for so long, falls idle, if whichever falls
-/// idle first takes one of the `resumed` trials, then one of the `queued`, each of which takes `length`.
-fn makespan(mut slots: Vec<f64>, resumed: Vec<f64>, queued: u64, length: f64) -> f64 {
-    for trial in resumed {
-        take(&mut slots, trial);
-    }
-    // All slots take the same number of trials but for the last few.
-    let count = (slots.len() as u64).max(1);
-    let (rounds, rest) = (queued / count, queued % count);
-    for slot in &mut slots {
-        *slot += rounds as f64 * length;
-    }
-    for _ in 0..rest {
-        take(&mut slots, length);
-    }
-    slots.into_iter().fold(0.0, f64::max)
 }
 
 fn take(slots: &mut [f64], seconds: f64) {

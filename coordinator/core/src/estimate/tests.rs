@@ -12,6 +12,8 @@ struct Simulation {
     done: Vec<f64>,
     slots: usize,
     now: f64,
+    /// The value of each trial of the one parameter that may matter; all are alike without.
+    values: Vec<u8>,
 }
 
 /// An estimate of one moment, and the truth.
@@ -28,7 +30,7 @@ const TICK: f64 = 1.0;
 
 impl Simulation {
     fn new(lengths: Vec<f64>, slots: usize) -> Self {
-        Self { done: vec![0.0; lengths.len()], lengths, slots, now: 1000.0 }
+        Self { done: vec![0.0; lengths.len()], lengths, slots, now: 1000.0, values: Vec::new() }
     }
 
     fn at(&self) -> Timestamp {
@@ -70,13 +72,21 @@ impl Simulation {
                     .map(|(share, estimate, at)| Told { share, estimate, left: end - at })
                     .collect();
             }
-            let estimate = meter.estimate(&self.workload(&running), self.at());
+            let workload = self.workload(&running);
+            let label = |trial: u64| self.label(trial);
+            let ahead = workload.ahead.iter().map(|trial| label(*trial)).collect();
+            let estimate = meter.estimate(&workload, &Labels { ahead, of: &label }, self.at());
             told.push((share, estimate, self.now));
             self.now += TICK;
             for trial in &running {
                 self.done[*trial] = (self.done[*trial] + TICK).min(self.lengths[*trial]);
             }
         }
+    }
+
+    fn label(&self, trial: u64) -> Label {
+        let value = self.values.get(usize::try_from(trial).unwrap());
+        value.map(|value| Some(value.to_string())).into_iter().collect()
     }
 
     fn workload(&self, running: &[usize]) -> Workload {
@@ -86,8 +96,11 @@ impl Simulation {
             match share(trial) {
                 share if running.contains(&trial) => workload.running.push((trial as u64, share)),
                 share if share >= 1.0 => {}
-                share if share > 0.0 => workload.waiting.push(share),
-                _ => workload.queued += 1,
+                share if share > 0.0 => workload.waiting.push((trial as u64, share)),
+                _ => {
+                    workload.queued += 1;
+                    workload.ahead.push(trial as u64);
+                }
             }
         }
         workload
@@ -105,6 +118,11 @@ fn assert_good(told: &[Told], trial: f64) {
         let factor = likely / told.left;
         assert!(near || (0.5..=2.0).contains(&factor), "{likely}: {told:?} of {whole}");
     }
+}
+
+/// The estimate where no parameter tells trials apart.
+fn alike(meter: &mut Meter, workload: &Workload, now: Timestamp) -> Option<Estimate> {
+    meter.estimate(workload, &Labels { ahead: Vec::new(), of: &|_| Label::new() }, now)
 }
 
 fn steady(trials: usize, slots: usize) -> Simulation {
@@ -151,12 +169,12 @@ fn a_sweep_that_does_not_go_on_has_no_end() {
     meter.begin(0, true, Timestamp(0));
     meter.report(0, 0.5, Timestamp(10_000));
     let running = Workload { running: vec![(0, 0.5)], ..Workload::default() };
-    let estimate = meter.estimate(&running, Timestamp(10_000)).unwrap();
+    let estimate = alike(&mut meter, &running, Timestamp(10_000)).unwrap();
     assert_eq!(estimate.likely, Duration::from_secs(10));
     meter.end(0, true, Timestamp(20_000));
     let queued = Workload { queued: 5, ..Workload::default() };
-    assert!(meter.estimate(&queued, Timestamp(21_000)).is_some(), "a slot is free for the next");
-    assert_eq!(meter.estimate(&queued, Timestamp(60_000)), None, "nobody works on it");
+    assert!(alike(&mut meter, &queued, Timestamp(21_000)).is_some(), "a slot is free for the next");
+    assert_eq!(alike(&mut meter, &queued, Timestamp(60_000)), None, "nobody works on it");
 }
 
 #[test]
@@ -169,20 +187,58 @@ fn an_attempt_that_was_lost_counts_as_time_but_not_as_work() {
     meter.report(0, 0.4, Timestamp(13_000));
     meter.report(0, 0.5, Timestamp(15_000));
     let running = Workload { running: vec![(0, 0.4)], ..Workload::default() };
-    let estimate = meter.estimate(&running, Timestamp(15_000)).unwrap();
+    let estimate = alike(&mut meter, &running, Timestamp(15_000)).unwrap();
     assert!((9.0..=11.0).contains(&estimate.likely.as_secs_f64()), "{estimate:?}");
 }
 
 #[test]
 fn slots_take_what_is_left_one_after_another() {
-    for (slots, resumed, queued, length, end) in [
-        (vec![5.0, 1.0], Vec::new(), 0, 10.0, 5.0),
-        (vec![5.0, 1.0], Vec::new(), 1, 10.0, 11.0),
-        (vec![5.0, 1.0], vec![2.0], 4, 10.0, 25.0),
-        (vec![0.0; 3], Vec::new(), 3_000_001, 1.0, 1_000_001.0),
+    for (slots, resumed, queued, count, end) in [
+        (vec![5.0, 1.0], Vec::new(), Vec::new(), 0, 5.0),
+        (vec![5.0, 1.0], Vec::new(), vec![10.0], 1, 11.0),
+        (vec![5.0, 1.0], vec![2.0], vec![10.0], 4, 25.0),
+        (vec![0.0, 0.0], Vec::new(), vec![1.0, 1.0, 1.0, 7.0], 4, 8.0),
+        (vec![0.0; 3], Vec::new(), vec![0.5, 1.5], 3_000_001, 1_000_001.0),
     ] {
-        let found: f64 = makespan(slots, resumed, queued, length);
+        let found = Ahead { resumed, queued, count, ..Ahead::default() }.makespan(slots);
         assert!((found - end).abs() < 1e-6, "{found}, not {end}");
+    }
+}
+
+/// Trials of which each takes `lengths[value]` seconds.
+fn of_values(lengths: &[f64], values: Vec<u8>, slots: usize) -> Simulation {
+    let of = |value: &u8| lengths[usize::from(*value)];
+    let lengths = values.iter().map(of).collect();
+    Simulation { values, ..Simulation::new(lengths, slots) }
+}
+
+#[test]
+fn no_estimate_is_made_from_cheap_trials_while_many_of_another_kind_are_left() {
+    // The kinds come one after another, and the last one takes eight times as long.
+    let values = [[0; 4], [1; 4], [2; 4]].concat();
+    let told = of_values(&[3.0, 4.0, 24.0], values, 2).run(1.0);
+    for Told { estimate, left, .. } in &told {
+        let Some(estimate) = estimate else { continue };
+        let high = estimate.high.as_secs_f64();
+        assert!(high >= 0.9 * left, "{estimate:?}, and {left} s were left");
+    }
+    // As soon as the last kind is known, so is the end.
+    let late = told.iter().filter(|told| told.left < 36.0 && told.left > 1.0);
+    for Told { estimate, left, .. } in late {
+        let likely = estimate.expect("all kinds are known").likely.as_secs_f64();
+        assert!((0.5..=2.0).contains(&(likely / left)), "{likely}, and {left} s were left");
+    }
+}
+
+#[test]
+fn queued_trials_are_weighed_by_their_value() {
+    // One of each kind first, then all the cheap ones, then all the others.
+    let values = [vec![0, 1], vec![0; 20], vec![1; 20]].concat();
+    let told = of_values(&[4.0, 40.0], values, 1).run(1.0);
+    // Both are known from a twentieth of the work on.
+    for Told { share, estimate, left } in told.iter().filter(|told| told.share > 0.06) {
+        let likely = estimate.expect("both are known").likely.as_secs_f64();
+        assert!((likely - left).abs() <= 0.1 * left + 4.0, "{share}: {likely}, not {left}");
     }
 }
 
@@ -202,5 +258,49 @@ proptest! {
             sweep.run(stop);
         }
         assert_good(&sweep.run(1.0), mean);
+    }
+
+    /// Values in any order, whose lengths differ by up to a factor of six: what was told holds the
+    /// truth within its range, or misses it by less than a trial.
+    #[test]
+    fn estimates_hold_for_trials_of_different_kinds(
+        lengths in prop::collection::vec(5.0..30.0_f64, 2..5),
+        order in prop::collection::vec(0..4u8, 8..60),
+        sorted in any::<bool>(),
+        slots in 1..5usize,
+    ) {
+        let kinds = u8::try_from(lengths.len()).unwrap();
+        let mut values: Vec<u8> = order.iter().map(|value| value % kinds).collect();
+        if sorted {
+            values.sort_unstable();
+        }
+        let longest = lengths.iter().copied().fold(0.0, f64::max);
+        for Told { share, estimate, left } in of_values(&lengths, values, slots).run(1.0) {
+            let Some(Estimate { low, high, .. }) = estimate.filter(|_| share >= 0.1) else { continue };
+            // Reports come at whole seconds, ends too.
+            let near = longest + 0.1 * left;
+            let (low, high) = (low.as_secs_f64() - near, high.as_secs_f64() + near);
+            prop_assert!((low..=high).contains(&left), "{share}: {left} not in {low}..{high}");
+        }
+    }
+
+    /// Where every value was seen and the lengths hang on it alone, the middle is right.
+    #[test]
+    fn what_hangs_on_one_value_is_told_closely(
+        lengths in prop::collection::vec(5.0..40.0_f64, 2..4),
+        rounds in 3..10usize,
+        slots in 1..4usize,
+    ) {
+        let kinds = u8::try_from(lengths.len()).unwrap();
+        let values: Vec<u8> = (0..rounds).flat_map(|_| 0..kinds).collect();
+        let longest = lengths.iter().copied().fold(0.0, f64::max);
+        let one_round = 1.0 / rounds as f64 * (1.0 + slots as f64);
+        for Told { share, estimate, left } in of_values(&lengths, values, slots).run(1.0) {
+            if share < one_round.min(0.8) {
+                continue;
+            }
+            let likely = estimate.expect("enough is known").likely.as_secs_f64();
+            prop_assert!((likely - left).abs() <= longest + 0.15 * left, "{share}: {likely} {left}");
+        }
     }
 }

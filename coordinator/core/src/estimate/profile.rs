@@ -1,0 +1,171 @@
+//! The lengths of trials by the value of one parameter: the one that explains them best.
+//!
+//! One parameter is enough where it matters, such as the kind of network; with several the trials that
+//! were measured would be too few for each combination.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::workload::Label;
+use super::{LEAST, SPREAD};
+
+/// The most trials of which the measurement is remembered.
+const REMEMBERED: usize = 512;
+
+/// The share of the variance that a parameter must explain to be used.
+const EXPLAINED: f64 = 0.5;
+
+/// The relative error of the length of a trial with a value that no measured trial has.
+const UNSEEN: f64 = 4.0;
+
+/// The measured part of a trial.
+#[derive(Debug, Clone, Default)]
+struct Sample {
+    /// The share of the trial that was measured.
+    work: f64,
+    seconds: f64,
+    label: Option<Label>,
+}
+
+/// The measured trials.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Samples(BTreeMap<u64, Sample>);
+
+impl Samples {
+    /// Notes that `work` of a trial took `seconds`.
+    pub(super) fn add(&mut self, trial: u64, work: f64, seconds: f64) {
+        let sample = self.0.entry(trial).or_default();
+        (sample.work, sample.seconds) = (sample.work + work, sample.seconds + seconds);
+        if self.0.len() > REMEMBERED {
+            self.0.pop_first();
+        }
+    }
+
+    /// What the measured trials say, if `length` is the mean length of all trials and `spread` their
+    /// relative spread.
+    pub(super) fn profile(
+        &mut self,
+        label: &dyn Fn(u64) -> Label,
+        (length, spread): (f64, f64),
+    ) -> Profile {
+        for (trial, sample) in &mut self.0 {
+            sample.label.get_or_insert_with(|| label(*trial));
+        }
+        let measured: Vec<Measured<'_>> = self.0.values().filter_map(Measured::of).collect();
+        let parameters = measured.first().map_or(0, |first| first.label.len());
+        let seen = (0..parameters).map(|parameter| values(&measured, parameter)).collect();
+        let whole = scatter(&measured, &mean(&measured).into_iter().collect(), None);
+        let explained = (0..parameters).map(|parameter| {
+            let means = means(&measured, parameter);
+            (scatter(&measured, &means, Some(parameter)), parameter, means)
+        });
+        let best = explained.min_by(|(one, ..), (other, ..)| one.total_cmp(other));
+        let best =
+            best.filter(|(rest, _, means)| means.len() > 1 && *rest <= (1.0 - EXPLAINED) * whole);
+        match best {
+            Some((rest, parameter, means)) => {
+                let spread = residual(rest, &measured);
+                Profile { length, spread, seen, lengths: Some((parameter, means)) }
+            }
+            None => Profile { length, spread, seen, lengths: None },
+        }
+    }
+}
+
+/// A trial that was measured for long enough to say something.
+#[derive(Debug)]
+struct Measured<'s> {
+    length: f64,
+    work: f64,
+    label: &'s Label,
+}
+
+impl<'s> Measured<'s> {
+    fn of(sample: &'s Sample) -> Option<Self> {
+        let label = sample.label.as_ref()?;
+        let length = sample.seconds / sample.work;
+        (sample.work >= LEAST).then_some(Self { length, work: sample.work, label })
+    }
+}
+
+/// Lengths by value.
+type Means = BTreeMap<Option<String>, f64>;
+
+fn values(measured: &[Measured<'_>], parameter: usize) -> BTreeSet<Option<String>> {
+    measured.iter().filter_map(|one| one.label.get(parameter).cloned()).collect()
+}
+
+/// The mean length of all, as that of one value.
+fn mean(measured: &[Measured<'_>]) -> Option<(Option<String>, f64)> {
+    let work: f64 = measured.iter().map(|one| one.work).sum();
+    let seconds: f64 = measured.iter().map(|one| one.work * one.length).sum();
+    (work > 0.0).then(|| (None, seconds / work))
+}
+
+fn means(measured: &[Measured<'_>], parameter: usize) -> Means {
+    let mut sums: BTreeMap<Option<String>, (f64, f64)> = BTreeMap::new();
+    for one in measured {
+        let value = one.label.get(parameter).cloned().flatten();
+        let (work, seconds) = sums.entry(value).or_default();
+        (*work, *seconds) = (*work + one.work, *seconds + one.work * one.length);
+    }
+    sums.into_iter().map(|(value, (work, seconds))| (value, seconds / work)).collect()
+}
+
+/// The sum of squares of the lengths around the means of their values.
+fn scatter(measured: &[Measured<'_>], means: &Means, parameter: Option<usize>) -> f64 {
+    let square = |one: &Measured<'_>| {
+        let value = parameter.and_then(|parameter| one.label.get(parameter)?.clone());
+        let mean = means.get(&value).copied().unwrap_or(one.length);
+        one.work * (one.length - mean).powi(2)
+    };
+    measured.iter().map(square).sum()
+}
+
+/// The relative spread that is left within the values, drawn towards the assumed one while few are
+/// known.
+fn residual(rest: f64, measured: &[Measured<'_>]) -> f64 {
+    let (assumed, worth) = SPREAD;
+    let work: f64 = measured.iter().map(|one| one.work).sum();
+    let mean = mean(measured).map_or(1.0, |(_, mean)| mean);
+    ((assumed * assumed * worth + rest / (mean * mean)) / (worth + work)).sqrt()
+}
+
+/// The expected lengths of trials.
+#[derive(Debug)]
+pub(super) struct Profile {
+    /// The mean of all.
+    length: f64,
+    /// The relative spread of trials of known length.
+    spread: f64,
+    /// The values that measured trials have, by parameter.
+    seen: Vec<BTreeSet<Option<String>>>,
+    /// The parameter that explains the lengths, and the length for each of its values.
+    lengths: Option<(usize, Means)>,
+}
+
+impl Profile {
+    /// The length of a trial, and its relative error; also whether a trial like it was measured.
+    pub(super) fn of(&self, label: &Label) -> Expected {
+        let is_seen = label.iter().zip(&self.seen).all(|(value, seen)| seen.contains(value));
+        let mean = self
+            .lengths
+            .as_ref()
+            .and_then(|(parameter, means)| means.get(label.get(*parameter)?).copied());
+        let seconds = mean.unwrap_or(self.length);
+        if is_seen {
+            Expected { seconds, error: self.spread, is_seen }
+        } else {
+            Expected { seconds, error: UNSEEN, is_seen }
+        }
+    }
+}
+
+/// The expected length of a trial.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Expected {
+    pub(super) seconds: f64,
+    /// The relative error.
+    pub(super) error: f64,
+    /// Whether each of its values was measured.
+    pub(super) is_seen: bool,
+}

@@ -1,0 +1,127 @@
+//! The work that is left of a sweep, and the values by which its trials may differ in length.
+
+use std::sync::Arc;
+
+use crate::history::History;
+use crate::plan::Plan;
+use crate::space::{Domain, Parameter};
+use crate::sweep::{Phase, Sweep, SweepView};
+
+/// The values of a trial that may matter for its length; none where a parameter does not exist.
+pub type Label = Vec<Option<String>>;
+
+/// The most queued trials that are looked at.
+const AHEAD: u64 = 128;
+
+/// Multiples of this fraction of 2^64 are spread evenly, however many there are (Weyl 1916).
+const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// The work that is left of a sweep.
+#[derive(Debug, Clone, Default)]
+pub struct Workload {
+    /// The running trials, in order, and the share of each that is durable.
+    pub running: Vec<(u64, f64)>,
+    /// The trials that wait for another attempt, and the share of each that is durable.
+    pub waiting: Vec<(u64, f64)>,
+    /// Trials that were never started.
+    pub queued: u64,
+    /// Those in their order, or some of very many.
+    pub ahead: Vec<u64>,
+    /// What tells trials apart; nothing if no parameter does.
+    pub differences: Option<Differences>,
+}
+
+/// The swept parameters that may change how long a trial takes.
+#[derive(Debug, Clone)]
+pub struct Differences {
+    plan: Arc<Plan>,
+    paths: Vec<String>,
+}
+
+/// The labels of the trials of a workload.
+pub struct Labels<'a> {
+    /// The labels of queued trials in their order, or of some of very many; none if all are alike.
+    pub ahead: Vec<Label>,
+    /// The label of any trial.
+    pub of: &'a dyn Fn(u64) -> Label,
+}
+
+impl Workload {
+    /// The work that is left of `sweep`; none unless it will go on by itself to its end.
+    pub fn of(sweep: &Sweep) -> Option<Self> {
+        let queued = match SweepView::phase_of(sweep) {
+            Phase::Running => sweep.counts().queued,
+            Phase::Closing => 0,
+            Phase::Paused | Phase::Ended => return None,
+        };
+        let differences = Differences::of(sweep);
+        let ahead = differences.as_ref().map_or_else(Vec::new, |_| ahead(sweep, queued));
+        let mut workload = Self { queued, ahead, differences, ..Self::default() };
+        for (index, trial) in &sweep.live {
+            let planned = sweep.planned.trial(&sweep.history, *index);
+            let epochs = planned.map_or(0, |trial| trial.config.training.epochs);
+            let share = trial.covered.epochs as f64 / f64::from(epochs.max(1));
+            let share = (*index, share.clamp(0.0, 1.0));
+            match trial.lease {
+                Some(_) => workload.running.push(share),
+                None if trial.is_deferred() => {}
+                None => workload.waiting.push(share),
+            }
+        }
+        Some(workload)
+    }
+
+    /// The label of trial `index`.
+    pub fn label(&self, index: u64) -> Label {
+        self.differences.as_ref().map_or_else(Label::new, |differences| differences.label(index))
+    }
+
+    /// The labels of the queued trials that are looked at.
+    pub fn labels_ahead(&self) -> Vec<Label> {
+        let Some(differences) = &self.differences else { return Vec::new() };
+        self.ahead.iter().map(|index| differences.label(*index)).collect()
+    }
+}
+
+/// Queued trials in their order, or some of very many.
+fn ahead(sweep: &Sweep, queued: u64) -> Vec<u64> {
+    let deferred = sweep.live.iter().filter(|(_, trial)| trial.is_deferred());
+    let fresh = sweep.next..sweep.planned.plan.trials();
+    let all = deferred.map(|(index, _)| *index).chain(fresh);
+    if queued <= AHEAD {
+        return usize::try_from(queued)
+            .map_or_else(|_| Vec::new(), |queued| all.take(queued).collect());
+    }
+    // Regular steps might meet the same value again and again.
+    let length = sweep.planned.plan.trials().saturating_sub(sweep.next);
+    let spread = |n: u64| (u128::from(n.wrapping_mul(GOLDEN)) * u128::from(length)) >> 64;
+    (0..AHEAD).filter_map(|n| Some(sweep.next + u64::try_from(spread(n)).ok()?)).collect()
+}
+
+impl Differences {
+    fn of(sweep: &Sweep) -> Option<Self> {
+        let planned = &sweep.planned;
+        // Where a point depends on those before it, there is no looking ahead.
+        if planned.plan.records_points() {
+            return None;
+        }
+        let parameters = planned.definition.space.parameters.iter().filter(|one| is_of_weight(one));
+        let paths: Vec<String> = parameters.map(|parameter| parameter.path.clone()).collect();
+        (!paths.is_empty()).then(|| Self { plan: Arc::clone(&planned.plan), paths })
+    }
+
+    fn label(&self, index: u64) -> Label {
+        let point = self.plan.point_of(index);
+        let suggestion = self.plan.suggest(&History::default(), point).unwrap_or_default();
+        let value = |path: &String| suggestion.point.get(path).map(ToString::to_string);
+        self.paths.iter().map(value).collect()
+    }
+}
+
+/// Whether a parameter may change how long a trial takes: it takes kinds, switches or whole numbers.
+/// Rates, levels and starts change what is computed, not how much.
+fn is_of_weight(parameter: &Parameter) -> bool {
+    let Domain::Categorical { values, .. } = &parameter.domain else { return false };
+    let is_seed = parameter.path.rsplit('.').next() == Some("seed");
+    values.len() > 1 && !is_seed && !values.iter().any(serde_json::Value::is_f64)
+}
