@@ -17,6 +17,7 @@ mod du;
 mod env;
 mod failure;
 mod format;
+mod hint;
 mod launch;
 mod logs;
 mod offline;
@@ -249,6 +250,7 @@ pub fn main() -> ExitCode {
 impl Cli {
     async fn run(self) -> Result<(), Failure> {
         let global = self.global;
+        hint::complete_for(&global);
         match self.command {
             Command::Run(args) => run::run(&global, args).await,
             Command::Preview(args) => preview::run(&global, &args),

@@ -99,7 +99,7 @@ fn u44_deleting_asks_and_a_sweep_that_workers_train_is_refused() {
         trials.as_array().is_some_and(|list| !list.is_empty()).then_some(())
     });
     let busy = bench.run(&["delete", "long", "--yes"]).expect(2);
-    assert!(busy.err.contains("`rheo cancel long` stops them first"), "{}", busy.err);
+    assert!(busy.err.contains("rheo cancel long` stops them first"), "{}", busy.err);
     bench.run(&["cancel", "long"]).expect(0);
     worker.end().expect(0);
 

@@ -131,3 +131,47 @@ fn a_sweep_that_was_cancelled_goes_on_as_run_says() {
     assert!(resumed.status.success(), "{resumed:?}");
     bench.run(&["run", file]).expect(0);
 }
+
+const STATE: [&str; 2] = ["--state", "my state"];
+
+fn in_state<'a>(args: &[&'a str]) -> Vec<&'a str> {
+    [&STATE[..], args].concat()
+}
+
+#[test]
+fn commands_in_answers_of_a_coordinator_name_the_state_that_was_named() {
+    let bench = Bench::default();
+    let serve = Running::start(bench.rheo(&in_state(&["serve"])));
+    let server = bench.path().join("my state/server");
+    let url = wait_for("the coordinator", || {
+        let text = std::fs::read_to_string(&server).ok()?;
+        text.lines().next().map(str::to_owned)
+    });
+    let text = sweep("a", 100_000);
+    bench.run(&in_state(&["submit", bench.file("a.yaml", &text)])).expect(0);
+    let worker = Running::start(bench.worker(&in_state(&["--slots", "1"])));
+    wait_for("a trial", || {
+        let status = bench.run(&in_state(&["status", "-o", "json"])).expect(0).json();
+        (status["sweeps"][0]["counts"]["running"] != 0).then_some(())
+    });
+    // Neither the coordinator nor the core knows how its clients reach it.
+    for args in [&["launch", "scale", "none", "--max", "2"][..], &["launch", "stop", "none"]] {
+        let said = bench.run(&in_state(args)).expect(2);
+        let listed = paste(&printed(&said.err, " launch list"), bench.path());
+        assert!(listed.status.success(), "{args:?} {listed:?}\n{}", said.err);
+    }
+    let token = bench.path().join("my state/tls/admin.token");
+    let mut by_server = bench.rheo(&["--server", &url, "delete", "a", "--yes"]);
+    by_server.env("RHEO_TOKEN_FILE", &token);
+    let refused = Running::start(by_server).end().expect(2);
+    assert!(printed(&refused.err, " cancel ").contains(&format!("--server {url} ")));
+    let refused = bench.run(&in_state(&["delete", "a", "--yes"])).expect(2);
+    let cancelled = paste(&printed(&refused.err, " cancel "), bench.path());
+    assert!(cancelled.status.success(), "{cancelled:?}\n{}", refused.err);
+    wait_for("the sweep to be cancelled", || {
+        let status = bench.run(&in_state(&["status", "-o", "json"])).expect(0).json();
+        (status["sweeps"][0]["counts"]["running"] == 0).then_some(())
+    });
+    worker.kill();
+    serve.kill();
+}

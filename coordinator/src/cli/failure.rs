@@ -10,7 +10,7 @@ use rheo_core::spec::Mistakes;
 use rheo_store::owner;
 
 use super::format::Unprinted;
-use super::{destination, screen};
+use super::{destination, hint, screen};
 use crate::app;
 use crate::client;
 use crate::report::lines;
@@ -79,7 +79,8 @@ impl Failure {
             Self::Usage(error) => (2, error),
             Self::Unreachable(error) => (3, error),
         };
-        complain(&format!("error: {}\n", message(&lines(error.as_ref()), MESSAGE)));
+        let text = lines(error.as_ref());
+        complain(&format!("error: {}\n", message(&hint::completed(&text), MESSAGE)));
         ExitCode::from(code)
     }
 }
@@ -143,9 +144,17 @@ impl From<client::Error> for Failure {
             client::Error::State(state) if client::is_forbidden(state) => Self::Usage(error.into()),
             client::Error::Refused(refusal) if refusal.is_access() => Self::Usage(error.into()),
             // A disk that refuses is no mistake of the user.
-            client::Error::State(app::Error::Owner(owner::Error::Io { .. })) => {
-                Self::Other(error.into())
+            client::Error::State(app::Error::Owner(owner::Error::Io { source, .. })) => {
+                if is_wrong_path(source) {
+                    Self::Usage(error.into())
+                } else {
+                    Self::Other(error.into())
+                }
             }
+            client::Error::State(app::Error::Journal {
+                source: rheo_store::Error::Io(source),
+                ..
+            }) if is_wrong_path(source) => Self::Usage(error.into()),
             client::Error::State(
                 app::Error::Places(_)
                 | app::Error::Directory { .. }
@@ -164,6 +173,14 @@ impl From<client::Error> for Failure {
             _ => Self::Other(error.into()),
         }
     }
+}
+
+/// Whether what lies at a path is not what was expected there.
+fn is_wrong_path(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory | io::ErrorKind::AlreadyExists
+    )
 }
 
 fn differs(refusal: &rheo_proto::refusal::Refusal) -> String {

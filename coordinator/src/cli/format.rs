@@ -12,7 +12,7 @@ use rheo_core::time::Timestamp;
 use rheo_query::output::number::rounded;
 use serde_json::{Value, json};
 
-use super::zone;
+use super::{hint, zone};
 
 /// A table without lines, as wide as it needs to be.
 pub(super) fn table(header: &[&str]) -> Table {
@@ -53,11 +53,12 @@ pub(super) fn write(text: impl std::fmt::Display) -> Result<(), Unprinted> {
     Ok(write!(io::stdout(), "{text}")?)
 }
 
-/// Says something to the person at the terminal, beside the results.
+/// Says something to the person at the terminal, beside the results. Commands in it are completed.
 pub(super) fn note(text: impl std::fmt::Display) {
     use io::Write as _;
+    let text = text.to_string();
     // A person who is gone needs no note.
-    let _ = writeln!(super::progress::stderr(), "{text}");
+    let _ = writeln!(super::progress::stderr(), "{}", hint::completed(&text));
 }
 
 /// Prints a JSON value on standard output.
