@@ -47,6 +47,7 @@ use crate::sink::{Backlog, Sink};
 use crate::sql::Sql;
 use crate::tls::Door;
 use crate::uploads::Uploads;
+use crate::usable;
 
 /// How a coordinator runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -356,6 +357,20 @@ pub(crate) fn make_state(state: &Path) -> Result<(), Error> {
     // Others may read results there if the umask lets them, and never change anything.
     let made = DirBuilder::new().recursive(true).mode(0o755).create(state);
     made.map_err(|source| Error::Directory { path: state.to_owned(), source })
+}
+
+/// Checks that the directories of a coordinator that is to start can be made and written; makes the
+/// state directory, and nothing else.
+pub(crate) fn check_directories(settings: &Settings) -> Result<(), Error> {
+    let mut made = Vec::new();
+    if !settings.journal().exists() {
+        let state = paths::resolve(&settings.state);
+        made = usable::probe("state", &state).map_err(places::Error::from)?;
+    }
+    // Another place than the one that is remembered is refused later, by the journal.
+    let places = Places::resolve(&settings.state, &settings.places, || true);
+    let checked = places.and_then(|places| places.check_directories());
+    Ok(checked.inspect_err(|_| usable::remove(&made))?)
 }
 
 /// The results at `place`; nothing is asked of a bucket yet.

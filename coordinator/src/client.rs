@@ -282,7 +282,8 @@ impl Client {
         let sweeps = reply.sweeps.into_iter().map(|sweep| self.sweep_of(Some(sweep)));
         let sweeps: Result<_, _> = sweeps.collect();
         let unfit: Result<_, _> = reply.unfit.into_iter().map(UnfitWorker::try_from).collect();
-        Ok(Overview { sweeps: sweeps?, trouble: reply.trouble, unfit: unfit? })
+        let (trouble, state) = (reply.trouble, reply.state);
+        Ok(Overview { sweeps: sweeps?, trouble, unfit: unfit?, state })
     }
 
     /// The sweeps of which parts are missing or known to be damaged.
@@ -411,6 +412,8 @@ pub(crate) struct Overview {
     pub trouble: Option<String>,
     /// Workers that lack something that trials need.
     pub unfit: Vec<UnfitWorker>,
+    /// The id of the state; none before a coordinator has started on it.
+    pub state: Option<String>,
 }
 
 /// A trial, and its progress if it runs.

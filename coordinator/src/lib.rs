@@ -27,5 +27,6 @@ mod threads;
 mod throttle;
 mod tls;
 mod uploads;
+mod usable;
 mod usage;
 mod verify;

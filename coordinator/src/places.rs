@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 
 use rheo_core::id::StateId;
 use rheo_proto::file;
+use rheo_store::owner::Owner;
 use rheo_store::place::{self, Place};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::paths;
+use crate::{paths, usable};
 
 /// Where everything lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +66,9 @@ pub enum Error {
         /// Why.
         reason: paths::Error,
     },
+    /// A directory that cannot be made or written.
+    #[error(transparent)]
+    Unwritable(#[from] Box<usable::Error>),
     /// The file that remembers them cannot be read or written.
     #[error("`{}` cannot be used", path.display())]
     File {
@@ -123,6 +127,31 @@ impl Places {
             results: choose("results", results, &wanted.results)?,
             checkpoints: choose("checkpoints", checkpoints, &wanted.checkpoints)?,
         })
+    }
+
+    /// Checks that directories can be made and written that nobody owns yet. One that has an owner is
+    /// not tried: its disk may be full or read-only now, and used later.
+    pub(crate) fn check_directories(&self) -> Result<(), Error> {
+        for (name, place) in [("results", &self.results), ("checkpoints", &self.checkpoints)] {
+            let Place::Directory(path) = place else { continue };
+            if !Owner::of(path).is_ok_and(|owner| owner.is_some()) {
+                usable::remove(&usable::probe(name, path)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The id of the state in `directory`, as its results or checkpoints have it: the journal, which
+    /// says it first, may be in use.
+    pub fn known_id(&self, directory: &Path) -> Option<StateId> {
+        let owner = |place: &Place| {
+            let Place::Directory(root) = place else { return None };
+            let owner = Owner::of(root).ok()??;
+            let is_ours = root.starts_with(directory) || owner.directory == directory;
+            is_ours.then_some(owner.state)
+        };
+        let remembered = || read(directory).ok()??.id.parse().ok();
+        owner(&self.results).or_else(|| owner(&self.checkpoints)).or_else(remembered)
     }
 
     /// Remembers them, durably, if there is anything to remember.

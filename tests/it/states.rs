@@ -161,3 +161,28 @@ fn an_idle_worker_joins_whichever_state_takes_the_place() {
     idle.end().expect(0);
     assert_eq!(committed(&bench), EPOCHS);
 }
+
+#[test]
+fn status_and_config_show_the_id_of_the_state() {
+    let bench = Bench::default();
+    let json = |args: &[&str]| bench.run(&[args, &["-o", "json"]].concat()).expect(0).json();
+    assert_eq!(json(&["config"])["state_id"], serde_json::Value::Null);
+    let file = bench.file("small.yaml", crate::sweeps::SMALL);
+    bench.run(&["submit", file]).expect(0);
+    assert_eq!(json(&["status"])["state_id"], serde_json::Value::Null, "nothing has started");
+    let serve = Running::start(bench.rheo(&["serve"]));
+    wait_for("the coordinator", || bench.url());
+    let owner = fs::read_to_string(bench.state().join("results/.rheo-owner.json")).unwrap();
+    let owner: serde_json::Value = serde_json::from_str(&owner).unwrap();
+    let id = owner["state"].as_str().unwrap();
+    let check = || {
+        assert_eq!(json(&["status"])["state_id"], id);
+        assert_eq!(json(&["config"])["state_id"], id);
+        assert!(bench.run(&["status"]).expect(0).out.ends_with(&format!("\nState: {id}\n")));
+        assert!(bench.run(&["config"]).expect(0).out.contains(id));
+    };
+    check();
+    serve.signal(Signal::TERM);
+    serve.end().expect(0);
+    check();
+}

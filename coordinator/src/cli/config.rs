@@ -20,12 +20,14 @@ pub(super) fn run(global: &Global) -> Result<(), Failure> {
     let places = Places::resolve(&settings.state, &settings.places, || false);
     let places = places.map_err(|error| Failure::Usage(error.into()))?;
     let (results, checkpoints) = (places.results.to_string(), places.checkpoints.to_string());
+    let id = places.known_id(&absolute).map(|id| id.to_string());
     if global.json()? {
         let environment: serde_json::Map<_, _> =
             env::ALL.iter().map(|(name, _)| ((*name).to_owned(), json!(env::get(name)))).collect();
         return Ok(format::print_json(&json!({
             "server": global.server,
             "state": absolute,
+            "state_id": id,
             "journal": absolute.join("journal.redb"),
             "results": results,
             "checkpoints": checkpoints,
@@ -37,6 +39,7 @@ pub(super) fn run(global: &Global) -> Result<(), Failure> {
     let mut table = format::table(&["SETTING", "VALUE"]);
     table.add_row(["server", global.server.as_deref().unwrap_or("found in the state directory")]);
     table.add_row(["state", &absolute.display().to_string()]);
+    table.add_row(["state_id", id.as_deref().unwrap_or("none until a coordinator starts")]);
     table.add_row(["journal", &absolute.join("journal.redb").display().to_string()]);
     table.add_row(["results", &results]);
     table.add_row(["checkpoints", &checkpoints]);

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::failure::Failure;
 use super::{Global, env, format};
-use crate::app::{Coordinator, Settings};
+use crate::app::{self, Coordinator, Settings};
 use crate::client::{self, Found};
 use crate::clock::SystemClock;
 use crate::places::Wanted;
@@ -235,6 +235,7 @@ pub(super) struct Running {
 impl Running {
     pub(super) async fn start(settings: Settings, listen: Listen) -> Result<Self, Failure> {
         let (state, address) = (settings.state.clone(), listen.address);
+        app::check_directories(&settings)?;
         let listener = TcpListener::bind(address)
             .await
             .map_err(|error| Failure::usage(format!("cannot listen on `{address}`: {error}")))?;
@@ -331,7 +332,7 @@ pub(super) fn interruption() -> Result<impl Future<Output = bool> + Send, Failur
     Ok(async move { asked.await == signals::Request::Interrupt })
 }
 
-/// From here on another request ends this process at once; what is acknowledged is safe.
+/// From here on an interrupt ends this process at once; what is acknowledged is safe.
 pub(super) fn exit_when_asked_again() -> Result<(), Failure> {
     let again = signals::insistence().map_err(without_signals)?;
     tokio::spawn(async move {

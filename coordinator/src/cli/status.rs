@@ -24,7 +24,7 @@ pub(super) struct Args {
 pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     let as_json = global.json()?;
     let mut client = global.connect().await?;
-    let Overview { mut sweeps, trouble, unfit } = client.overview().await?;
+    let Overview { mut sweeps, trouble, unfit, state } = client.overview().await?;
     if let Some(word) = args.sweep.as_ref().filter(|word| **word != SweepWord::All) {
         let name = select::one(&mut client, word).await?;
         // Asked for by name, so that an unknown one is an error.
@@ -39,6 +39,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
             json!({ "sweep": sweep, "parts": parts, "example": example })
         });
         let value = json!({
+            "state_id": state,
             "running": client.is_live,
             "trouble": trouble,
             "damaged": damaged.collect::<Vec<Value>>(),
@@ -54,6 +55,9 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
         if let (Some(_), [sweep]) = (&args.sweep, sweeps.as_slice()) {
             seeds(&mut client, sweep).await?;
         }
+    }
+    if let (None, Some(state)) = (&args.sweep, state) {
+        format::print(format!("\nState: {state}"))?;
     }
     if let Some(trouble) = trouble {
         format::note(format!("rows are safe in the journal, but cannot be written: {trouble}"));

@@ -131,16 +131,16 @@ impl SweepService for Service {
         request: Request<v1::ListSweepsRequest>,
     ) -> Result<Response<v1::ListSweepsResponse>, Status> {
         let present = self.coordinator.live.present(Instant::now());
-        let view = move |state: &State| -> (Vec<Look>, Vec<v1::UnfitWorker>) {
+        let view = move |state: &State| -> (Vec<Look>, Vec<v1::UnfitWorker>, Option<String>) {
             let sweeps = state.order.iter().filter_map(|name| state.sweeps.get(name));
             let view = |sweep: &rheo_core::sweep::Sweep| {
                 let view = SweepView::among_workers(state, sweep, |id| present.contains(&id));
                 (view, Workload::of(sweep))
             };
             let unfit = state.unfit_workers().into_iter().map(Into::into);
-            (sweeps.map(view).collect(), unfit.collect())
+            (sweeps.map(view).collect(), unfit.collect(), state.id.map(|id| id.to_string()))
         };
-        let (sweeps, unfit) = self.coordinator.handle.read(view).await?;
+        let (sweeps, unfit, state) = self.coordinator.handle.read(view).await?;
         let sweeps = sweeps.into_iter().map(|sweep| self.told(sweep)).collect();
         let damaged = if request.into_inner().damage {
             self.coordinator.damaged_sweeps().await
@@ -149,7 +149,7 @@ impl SweepService for Service {
         };
         let damaged = damaged.into_iter().map(Into::into).collect();
         let trouble = self.coordinator.trouble();
-        Ok(Response::new(v1::ListSweepsResponse { sweeps, trouble, damaged, unfit }))
+        Ok(Response::new(v1::ListSweepsResponse { sweeps, trouble, damaged, unfit, state }))
     }
 
     async fn get_sweep(
