@@ -11,7 +11,7 @@
 
 use tch::{Result, Tensor, no_grad_guard};
 
-use crate::network::Slopes;
+use crate::slopes::Slopes;
 
 /// The smallest absolute gain that is used as it is. A gain closer to zero is replaced by plus or
 /// minus this value, and the derivative by n is zero there: for s != 1 the curve diverges like

@@ -21,6 +21,7 @@ pub mod network;
 pub mod numerics;
 pub mod optimizer;
 pub mod schedule;
+mod slopes;
 pub mod step;
 pub mod task;
 mod tensor;

@@ -28,14 +28,14 @@ use rheo_core::rng::{Purpose, TrialRng};
 use tch::{Device, Kind, Result, Tensor, no_grad_guard};
 
 use crate::gauge::{Gauge, Shape};
+pub use crate::slopes::Slopes;
 use crate::tensor::{from_doubles, length};
 use activation::Activation;
 use init::Init;
 pub use init::ReadoutInit;
-pub use plan::Compute;
+pub use plan::{ByStates, Compute};
 use plan::{Found, Plan};
 pub use reading::Reading;
-pub use states::ByStates;
 pub(crate) use states::steps_of;
 
 /// Which states of the layer the readout sees.
@@ -136,15 +136,6 @@ impl Step {
         let a = self.a.as_ref().map(Tensor::shallow_clone);
         Self { state: self.state.share(), a, shape }
     }
-}
-
-/// Derivatives of what neurons emit, each [B, H] or broadcasting to it.
-#[derive(Debug)]
-pub struct Slopes {
-    /// By what they receive, at constant gain and saturation.
-    pub x: Tensor,
-    /// By gain and by saturation, of neurons that have them.
-    pub shape: Option<(Tensor, Tensor)>,
 }
 
 /// Gain and saturation that neurons are made to have: [H] or [B, H].

@@ -12,8 +12,8 @@ use tch::kind::Element;
 use tch::{Kind, Result, TchError, Tensor, no_grad_guard};
 
 use super::activation::Activation;
-use super::plan::{self, Compute, Family, Found, Passed, Plan, Sought};
-use super::{ByStates, Conditions, State};
+use super::plan::{ByStates, Compute, Family, Found, Passed, Plan, Sought};
+use super::{Conditions, State};
 use crate::gauge::Gauge;
 use crate::tensor::length;
 
@@ -55,7 +55,7 @@ pub(super) fn pass(
     (wanted, spare): (Wanted, Option<Spare>),
     compute: &Compute,
     gauge: &mut Gauge,
-) -> Result<Passed> {
+) -> Result<Passed<Reading>> {
     let [w_x, ..] = &plan.weights;
     if w_x.f_kind()? == Kind::Double {
         let spare = spare.and_then(|spare| match spare {
@@ -175,7 +175,7 @@ impl<R: Number> Work<R> {
         compute: &Compute,
         gauge: &mut Gauge,
         reading: impl FnOnce(Self) -> Reading,
-    ) -> Result<Passed> {
+    ) -> Result<Passed<Reading>> {
         let (layer, sequence) = (self.layer(), self.sequence());
         let mut pass = layer.forward(&sequence, wanted, compute.resources, spare);
         let Sizes { steps, batch, hidden, .. } = self.sizes;
@@ -195,7 +195,7 @@ impl<R: Number> Work<R> {
             a: traced(&pass.trace.a)?,
             shape,
             inner: self.inner(&pass.trace.inner, Some(steps))?,
-            reading: self.tape.is_some().then(|| plan::Reading::Fused(reading(self))),
+            reading: self.tape.is_some().then(|| reading(self)),
         })
     }
 

@@ -8,8 +8,8 @@ mod steps;
 use rheo_kernels::Wanted;
 use tch::{Result, Tensor, no_grad_guard};
 
-use super::plan::{self, Compute, Found, Passed, Plan, Sought};
-use super::{ByStates, Conditions, State};
+use super::plan::{ByStates, Compute, Found, Passed, Plan, Sought};
+use super::{Conditions, State};
 use crate::gamma;
 use crate::gauge::Gauge;
 use crate::tensor::length;
@@ -34,7 +34,7 @@ pub(super) fn pass(
     wanted: Wanted,
     compute: &Compute,
     gauge: &mut Gauge,
-) -> Result<Passed> {
+) -> Result<Passed<Reading>> {
     let layer = Operations::new(plan)?;
     let (steps, batch, _) = inputs.size3()?;
     let external = layer.external(inputs, conditions.drive)?;
@@ -86,14 +86,7 @@ pub(super) fn pass(
         a: stack(a)?,
         shape: stack(n)?.zip(stack(s)?),
         inner: stack(inner)?,
-        reading: wanted.tape.then_some(plan::Reading::Operations(Reading {
-            layer,
-            inputs,
-            external,
-            every,
-            states,
-            segment,
-        })),
+        reading: wanted.tape.then_some(Reading { layer, inputs, external, every, states, segment }),
     })
 }
 

@@ -5,8 +5,8 @@ use rheo_core::config::{self, Kernel};
 use rheo_kernels::{Isa, Resources};
 use tch::{Result, Tensor};
 
+use super::State;
 use super::activation::Activation;
-use super::{ByStates, State, fused, operations};
 
 /// With what a network computes.
 #[derive(Debug, Clone, Copy)]
@@ -124,6 +124,16 @@ impl Plan {
     }
 }
 
+/// The gradients of a loss by the states after every step. Each state is a variable of its own: that
+/// by h is at constant inner state of the same step, that by the inner state counts what reaches h.
+#[derive(Debug)]
+pub struct ByStates {
+    /// By h, [T, B, H].
+    pub h: Tensor,
+    /// By the inner states, [T, ..] as in [`State::inner`], of layers that have them.
+    pub inner: Option<Tensor>,
+}
+
 /// Gradients in terms of the kernels, in the order of [`Plan`].
 pub(super) struct Found {
     pub(super) weights: [Tensor; 3],
@@ -143,8 +153,8 @@ pub(super) struct Sought {
     pub(super) states: bool,
 }
 
-/// What a pass gave, in tensors.
-pub(super) struct Passed {
+/// What a pass gave, in tensors, and what the gradients need: a `T`.
+pub(super) struct Passed<T> {
     /// h after every step [T, B, H], or after the last [B, H].
     pub(super) h: Tensor,
     /// The state after the last step.
@@ -156,13 +166,13 @@ pub(super) struct Passed {
     /// The inner states after every step, [T, ..] as in [`State::inner`], if wanted.
     pub(super) inner: Option<Tensor>,
     /// What the gradients need, if wanted.
-    pub(super) reading: Option<Reading>,
+    pub(super) reading: Option<T>,
 }
 
-/// A forward pass whose gradients can be taken.
-pub(super) enum Reading {
-    /// By the kernels.
-    Fused(fused::Reading),
-    /// By operations of libtorch.
-    Operations(operations::Reading),
+impl<T> Passed<T> {
+    /// The same with what the gradients need as `wrap` makes it of it.
+    pub(super) fn map<U>(self, wrap: impl FnOnce(T) -> U) -> Passed<U> {
+        let Self { h, last, a, shape, inner, reading } = self;
+        Passed { h, last, a, shape, inner, reading: reading.map(wrap) }
+    }
 }

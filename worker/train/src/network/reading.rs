@@ -4,7 +4,7 @@ use rheo_core::config::Kernel;
 use rheo_kernels::Wanted;
 use tch::{Device, Result, TchError, Tensor, no_grad_guard};
 
-use super::plan::{self, Compute, Found, Passed, Plan, Sought};
+use super::plan::{Compute, Found, Passed, Plan, Sought};
 use super::{Conditions, Held, Network, Parameter, Readout, State, fused, operations, symbols};
 use crate::gauge::Gauge;
 
@@ -16,7 +16,15 @@ pub struct Reading {
     pub last: State,
     /// Unless the graph of `logits` goes back to the parameters: where it ends, and what the
     /// gradients need to go on.
-    tape: Option<(Tensor, plan::Reading)>,
+    tape: Option<(Tensor, Tape)>,
+}
+
+/// A forward pass of a layer whose gradients can be taken.
+pub(super) enum Tape {
+    /// By the kernels.
+    Fused(fused::Reading),
+    /// By operations of libtorch.
+    Operations(operations::Reading),
 }
 
 impl Network {
@@ -184,14 +192,14 @@ impl Network {
     }
 
     /// The gradients by what the layer has, from those by h as a pass gave it.
-    pub(super) fn back(&self, tape: plan::Reading, by_h: &Tensor, sought: Sought) -> Result<Found> {
+    pub(super) fn back(&self, tape: Tape, by_h: &Tensor, sought: Sought) -> Result<Found> {
         match tape {
-            plan::Reading::Fused(reading) => {
+            Tape::Fused(reading) => {
                 let (found, spare) = reading.gradients(by_h, sought, &self.compute)?;
                 self.spare.set(Some(spare));
                 Ok(found)
             }
-            plan::Reading::Operations(reading) => reading.gradients(by_h, sought),
+            Tape::Operations(reading) => reading.gradients(by_h, sought),
         }
     }
 
@@ -201,7 +209,7 @@ impl Network {
         (inputs, conditions): (&Tensor, &Conditions<'_>),
         wanted: Wanted,
         gauge: &mut Gauge,
-    ) -> Result<Passed> {
+    ) -> Result<Passed<Tape>> {
         let _guard = no_grad_guard();
         if let Some(gains) = &plan.gains {
             gauge.count_gains(gains)?;
@@ -234,12 +242,14 @@ impl Network {
         read: (&Tensor, &Conditions<'_>),
         wanted: Wanted,
         gauge: &mut Gauge,
-    ) -> Result<Passed> {
+    ) -> Result<Passed<Tape>> {
         if self.compute.kernel == Kernel::Libtorch {
-            return operations::pass(plan, read, wanted, &self.compute, gauge);
+            let passed = operations::pass(plan, read, wanted, &self.compute, gauge)?;
+            return Ok(passed.map(Tape::Operations));
         }
         let spare = if wanted.tape { self.spare.take() } else { None };
-        fused::pass(plan, read, (wanted, spare), &self.compute, gauge)
+        let passed = fused::pass(plan, read, (wanted, spare), &self.compute, gauge)?;
+        Ok(passed.map(Tape::Fused))
     }
 }
 

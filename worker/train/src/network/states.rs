@@ -7,7 +7,7 @@
 use rheo_kernels::Wanted;
 use tch::{Result, TchError, Tensor, no_grad_guard};
 
-use super::plan::Sought;
+use super::plan::{ByStates, Sought};
 use super::reading::{flat, wanted};
 use super::{Conditions, Network, Readout, State, Step};
 use crate::gauge::Gauge;
@@ -16,16 +16,6 @@ use crate::gauge::Gauge;
 const WATCHED: i64 = 64;
 /// Most numbers of states with inner ones that are in memory at once.
 const MOST_ELEMENTS: i64 = 1 << 24;
-
-/// The gradients of a loss by the states after every step. Each state is a variable of its own: that
-/// by h is at constant inner state of the same step, that by the inner state counts what reaches h.
-#[derive(Debug)]
-pub struct ByStates {
-    /// By h, [T, B, H].
-    pub h: Tensor,
-    /// By the inner states, [T, ..] as in [`State::inner`], of layers that have them.
-    pub inner: Option<Tensor>,
-}
 
 /// What is seen of every step.
 type See<'a> = &'a mut dyn FnMut(&Step) -> Result<()>;

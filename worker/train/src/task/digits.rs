@@ -9,7 +9,7 @@ use std::f64::consts::TAU;
 use rheo_core::config;
 use rheo_core::rng::{Purpose, TrialRng};
 
-use super::images::{Images, Part, Samples, pool_sums, single};
+use super::images::{DigitSet, Images, Part, Samples, pool_sums, single};
 use super::library::Key;
 use super::{Library, Split, buffer, pooled_side};
 use crate::Error;
@@ -47,7 +47,7 @@ const GLYPHS: [&[&[Piece]]; 10] = [
 pub(super) fn load(task: &config::Task, library: &Library) -> Result<Images, Error> {
     let side = pooled_side(task, task.side)?;
     let part = |split, size| -> Result<Part, Error> {
-        let set = Set {
+        let set = DigitSet {
             split,
             size,
             side: task.side,
@@ -71,19 +71,7 @@ pub(super) fn load(task: &config::Task, library: &Library) -> Result<Images, Err
     Ok(Images { parts, order, side })
 }
 
-/// What determines the images of one split.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Set {
-    split: Split,
-    size: u32,
-    side: u32,
-    pool: u32,
-    /// The bits of the deformation level, so that sets can be compared.
-    deformation: u64,
-    seed: u64,
-}
-
-impl Set {
+impl DigitSet {
     fn generate(self) -> Result<Samples, Error> {
         let (side, pool) = (self.side as usize, self.pool as usize);
         let size = self.size as usize;
@@ -319,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_sample_depends_on_nothing_but_its_seed_split_and_index() {
-        let set = Set {
+        let set = DigitSet {
             split: Split::Validation,
             size: 12,
             side: 14,
@@ -328,8 +316,8 @@ mod tests {
             seed: 3,
         };
         let few = set.generate().unwrap();
-        let many = Set { size: 30, ..set }.generate().unwrap();
-        let other = Set { split: Split::Test, ..set }.generate().unwrap();
+        let many = DigitSet { size: 30, ..set }.generate().unwrap();
+        let other = DigitSet { split: Split::Test, ..set }.generate().unwrap();
         assert_eq!(few.pixels[..], many.pixels[..few.pixels.len()]);
         assert_ne!(few.pixels[..], other.pixels[..]);
         assert_eq!(few.labels[..], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]);

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use memmap2::Mmap;
 use tch::Kind;
 
-use super::library::Weigh;
 use super::numbers::Numbers;
+use super::shelf::Weigh;
 use super::store::Kept;
 use super::{Split, assemble, buffer};
 use crate::Error;
@@ -71,6 +71,18 @@ pub(super) enum Half {
     Train,
     /// Test images.
     Test,
+}
+
+/// What determines the generated digits of one split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct DigitSet {
+    pub(super) split: Split,
+    pub(super) size: u32,
+    pub(super) side: u32,
+    pub(super) pool: u32,
+    /// The bits of the deformation level, so that sets can be compared.
+    pub(super) deformation: u64,
+    pub(super) seed: u64,
 }
 
 impl Images {

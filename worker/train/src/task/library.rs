@@ -2,19 +2,15 @@
 //! the next trial, up to a bound on memory. What is read from files is shared with other processes.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rheo_core::config;
 
 use super::corpus::{self, Corpus};
-use super::digits;
-use super::images::{Half, Samples};
+use super::images::{DigitSet, Half, Samples};
+use super::shelf::Shelf;
 use super::store::{Kept, Recipe, Store};
 use crate::Error;
-
-/// Bytes that are kept for later trials, of images and of texts each; all of MNIST takes a quarter. Sets in use live
-/// on whatever this says.
-const KEPT: usize = 1 << 30;
 
 /// Where samples come from, for all trials of a process.
 #[derive(Default)]
@@ -39,7 +35,7 @@ pub struct Places {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Key {
     /// Generated digits.
-    Digits(digits::Set),
+    Digits(DigitSet),
     /// Files of a set.
     Files {
         /// The set.
@@ -97,76 +93,13 @@ impl Library {
     }
 }
 
-/// What a shelf can hold.
-pub(super) trait Weigh {
-    /// Bytes of memory.
-    fn bytes(&self) -> usize;
-}
-
-/// The sets of one type with what determines each, the most recently used first.
-struct Shelf<K, T>(Mutex<Vec<(K, Arc<Book<T>>)>>);
-
-/// One set: empty while it is being made. Who comes meanwhile waits for it.
-type Book<T> = Mutex<Option<Arc<T>>>;
-
-// By hand: a derived one would ask for defaults of the types.
-impl<K, T> Default for Shelf<K, T> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<K: PartialEq, T: Weigh> Shelf<K, T> {
-    fn get(&self, key: K, make: impl FnOnce() -> Result<T, Error>) -> Result<Arc<T>, Error> {
-        let book = self.book(key);
-        // A panic while a set was made leaves it empty, hence poison means nothing here.
-        let mut page = book.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(set) = &*page {
-            return Ok(Arc::clone(set));
-        }
-        let set = Arc::new(make()?);
-        *page = Some(Arc::clone(&set));
-        drop(page);
-        drop(book);
-        self.tidy();
-        Ok(set)
-    }
-
-    fn book(&self, key: K) -> Arc<Book<T>> {
-        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = shelf.iter().position(|(other, _)| *other == key);
-        let entry = match found {
-            Some(place) => shelf.remove(place),
-            None => (key, Arc::default()),
-        };
-        let book = Arc::clone(&entry.1);
-        shelf.insert(0, entry);
-        book
-    }
-
-    /// Forgets the sets that were not used for longest, beyond the bound, and those that could not
-    /// be made.
-    fn tidy(&self) {
-        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut total = 0;
-        shelf.retain(|(_, book)| {
-            if Arc::strong_count(book) > 1 {
-                return true;
-            }
-            let page = book.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(set) = &*page else { return false };
-            total += set.bytes();
-            total <= KEPT
-        });
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
     use std::thread;
 
     use super::*;
+    use crate::task::shelf::KEPT;
 
     fn key(pool: u32) -> Key {
         Key::Files { set: "mnist", directory: PathBuf::new(), pool, half: Half::Test }

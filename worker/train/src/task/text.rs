@@ -11,8 +11,8 @@ use std::sync::Arc;
 use rheo_core::config::TrialConfig;
 use tch::Kind;
 
-use super::corpus::{self, Corpus};
-use super::{Error, Library, Split, assemble, buffer};
+use super::corpus::Corpus;
+use super::{Error, Library, Split, assemble, buffer, symbols};
 use crate::Error as TrainError;
 use crate::step::Batch;
 
@@ -37,7 +37,7 @@ pub(super) struct Text {
 impl Text {
     pub(super) fn load(config: &TrialConfig, library: &Library) -> Result<Self, TrainError> {
         let task = &config.task;
-        let corpus = corpus::load(task, library)?;
+        let corpus = symbols::load(task, library)?;
         let batches = [config.training.batch, task.eval_batch, task.eval_batch];
         let columns = batches.map(|columns| columns.max(1) as usize);
         for ((text, columns), (name, field)) in

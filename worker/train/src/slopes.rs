@@ -1,0 +1,12 @@
+//! Derivatives of what neurons emit, whatever their curve.
+
+use tch::Tensor;
+
+/// Derivatives of what neurons emit, each [B, H] or broadcasting to it.
+#[derive(Debug)]
+pub struct Slopes {
+    /// By what they receive, at constant gain and saturation.
+    pub x: Tensor,
+    /// By gain and by saturation, of neurons that have them.
+    pub shape: Option<(Tensor, Tensor)>,
+}

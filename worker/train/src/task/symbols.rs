@@ -1,0 +1,124 @@
+//! Texts as numbered symbols: read from files or generated (science reference, section 4).
+//!
+//! The vocabulary is that of the training text, in the order of first appearance; a text that needs
+//! another symbol is refused, because a network has no class for it.
+
+use std::collections::HashMap;
+use std::iter::once;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rheo_core::config::{self, TextSource};
+use rheo_core::dataset::DataSet;
+use rheo_core::rng::TrialRng;
+use rheo_data::Error as Missing;
+
+use super::corpus::{Corpus, Key};
+use super::numbers::Numbers;
+use super::store::Recipe;
+use super::{Error, Library, Split, file, markov, unusable};
+use crate::Error as TrainError;
+
+/// The symbol at the end of a line.
+const END_OF_LINE: &[u8] = b"<eos>";
+/// Bytes of the largest text that is read.
+const MOST: u64 = 1 << 30;
+
+/// The texts of a task.
+pub(super) fn load(task: &config::Task, library: &Library) -> Result<Arc<Corpus>, TrainError> {
+    if task.source == TextSource::Markov {
+        return library
+            .text(Key::Markov(task.length, task.seed), || generate(task.length, task.seed));
+    }
+    let directory = library.directory(task).ok_or(Missing::NoDirectory { set: DataSet::Text });
+    let directory = directory.map_err(Error::from)?;
+    let key = Key::Files(directory.clone(), task.source);
+    let what = match task.source {
+        TextSource::Ptb => "texts of symbols between white space",
+        TextSource::Bytes | TextSource::Markov => "texts of bytes",
+    };
+    library.text(key, || {
+        let found = rheo_data::files(DataSet::Text, Some(&directory)).map_err(Error::from)?;
+        let files: Vec<PathBuf> = found.all().cloned().collect();
+        let recipe = Recipe { name: what.to_owned(), files: &files };
+        library.keep(&recipe, || read(&files, task.source))
+    })
+}
+
+/// Generated texts: validation and test text are a tenth of the training text, and each split has a
+/// random stream of its own, that of its sample 0.
+fn generate(length: u32, seed: u64) -> Result<Corpus, TrainError> {
+    let text = |split: Split, length: u32| {
+        markov::text(length as usize, &mut TrialRng::stream(seed, split.stream(0)))
+    };
+    Ok(Corpus {
+        texts: [
+            text(Split::Train, length)?.into(),
+            text(Split::Validation, length / 10)?.into(),
+            text(Split::Test, length / 10)?.into(),
+        ],
+        vocabulary: u32::try_from(markov::SYMBOLS).unwrap_or(u32::MAX),
+    })
+}
+
+fn read(files: &[PathBuf], source: TextSource) -> Result<Corpus, TrainError> {
+    let mut vocabulary = Vocabulary { numbers: HashMap::new(), is_closed: false };
+    let mut texts = [Vec::new(), Vec::new(), Vec::new()];
+    for (path, text) in files.iter().zip(&mut texts) {
+        let content = file::whole(path, MOST).map_err(|error| unusable(path, error))?;
+        // A symbol takes a byte at least, and the last line may lack the byte that ends it.
+        let most = content.len() + 1;
+        let memory = |_| TrainError::Memory { what: "a text", bytes: most * size_of::<u32>() };
+        text.try_reserve_exact(most).map_err(memory)?;
+        vocabulary.read(&content, source, text).map_err(|error| unusable(path, error))?;
+        text.shrink_to_fit();
+        vocabulary.is_closed = true;
+    }
+    let vocabulary = u32::try_from(vocabulary.numbers.len()).unwrap_or(u32::MAX);
+    Ok(Corpus { texts: texts.map(Numbers::from), vocabulary })
+}
+
+/// The numbers of symbols.
+struct Vocabulary {
+    numbers: HashMap<Vec<u8>, u32>,
+    /// Whether symbols that are not in it are refused.
+    is_closed: bool,
+}
+
+impl Vocabulary {
+    /// Appends the symbols of `content` to `text`.
+    fn read(
+        &mut self,
+        content: &[u8],
+        source: TextSource,
+        text: &mut Vec<u32>,
+    ) -> Result<(), file::Error> {
+        for (line, bytes) in (1..).zip(content.split_inclusive(|&byte| byte == b'\n')) {
+            let symbols: Box<dyn Iterator<Item = &[u8]>> = match source {
+                TextSource::Ptb => Box::new(words(bytes).chain(once(END_OF_LINE))),
+                TextSource::Bytes | TextSource::Markov => Box::new(bytes.chunks(1)),
+            };
+            for symbol in symbols {
+                text.push(self.number(symbol, line)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn number(&mut self, symbol: &[u8], line: usize) -> Result<u32, file::Error> {
+        if let Some(&number) = self.numbers.get(symbol) {
+            return Ok(number);
+        }
+        if self.is_closed {
+            return Err(file::Error::Symbol { line, symbol: symbol.escape_ascii().to_string() });
+        }
+        let number = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
+        self.numbers.insert(symbol.to_owned(), number);
+        Ok(number)
+    }
+}
+
+/// What stands between white space.
+fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty())
+}
