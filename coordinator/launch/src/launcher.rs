@@ -1,13 +1,9 @@
 //! What a fleet needs of a cluster.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use rheo_core::fleet::{PilotId, Sight};
-
-use crate::{kubernetes, process, slurm};
 
 /// A pilot that a cluster may know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,27 +67,5 @@ pub trait Launcher: Send + Sync {
     /// those of its pilots.
     async fn close(&self, _tag: &str) -> Result<(), Error> {
         Ok(())
-    }
-}
-
-/// The launcher called `name` with its settings as JSON, for the coordinator with this state directory.
-pub fn open(name: &str, settings: &str, state: &Path) -> Result<Arc<dyn Launcher>, Error> {
-    let wrong = |error: serde_json::Error| {
-        Error::Refused(format!("the settings of this fleet cannot be read: {error}"))
-    };
-    match name {
-        "local" => {
-            let settings = serde_json::from_str(settings).map_err(wrong)?;
-            Ok(Arc::new(process::Launcher::new(settings)))
-        }
-        "slurm" => {
-            let settings = serde_json::from_str(settings).map_err(wrong)?;
-            Ok(Arc::new(slurm::Launcher::new(settings)))
-        }
-        "kubernetes" => {
-            let settings = serde_json::from_str(settings).map_err(wrong)?;
-            Ok(Arc::new(kubernetes::Launcher::new(settings, state)))
-        }
-        other => Err(Error::Refused(format!("this `rheo` has no launcher called `{other}`"))),
     }
 }

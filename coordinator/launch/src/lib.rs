@@ -9,7 +9,9 @@ mod command;
 pub mod kubernetes;
 mod launcher;
 pub mod local;
+mod open;
 pub mod process;
 pub mod slurm;
 
-pub use launcher::{Error, Known, Launcher, Order, open};
+pub use launcher::{Error, Known, Launcher, Order};
+pub use open::open;

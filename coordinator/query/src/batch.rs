@@ -4,15 +4,19 @@
 //! [`parse`] has the current schema, at least one row and rows of one trial only. After that
 //! it is opaque until it is written into a part or queried.
 
+mod error;
+
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::UInt64Type;
-use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use rheo_core::config::TrialConfig;
 use rheo_core::row::{Batch, Table};
 use serde::Serialize;
 
+pub use error::{Error, MAX_BYTES};
+
+use crate::version::{SCHEMA_VERSION, VERSION_KEY};
 use crate::{ipc, tables};
 
 /// The columns that say to which trial a row belongs. The sweep is not among them: it is the
@@ -41,13 +45,10 @@ impl Keys {
     }
 }
 
-/// The most bytes that [`parse`] looks at.
-pub const MAX_BYTES: usize = 64 << 20;
-
 /// Rows of the current schema of `table`, as an Arrow IPC stream: a schema, one uncompressed record
 /// batch, the end.
 pub(crate) fn pack(table: Table, rows: RecordBatch) -> Result<Batch, Error> {
-    let version = (tables::VERSION_KEY.to_owned(), tables::SCHEMA_VERSION.to_string());
+    let version = (VERSION_KEY.to_owned(), SCHEMA_VERSION.to_string());
     let schema = tables::schema(table).as_ref().clone().with_metadata([version].into());
     let rows = rows.with_schema(schema.into())?;
     Ok(Batch { table, rows: rows.num_rows() as u64, ipc: ipc::encode(&rows)? })
@@ -62,7 +63,7 @@ pub fn parse(table: Table, keys: &Keys, ipc: Bytes) -> Result<Batch, Error> {
     let rows = ipc::decode(&ipc)?;
     let schema = rows.schema();
     if schema.fields() != tables::schema(table).fields() {
-        let version = schema.metadata().get(tables::VERSION_KEY).cloned();
+        let version = schema.metadata().get(VERSION_KEY).cloned();
         return Err(Error::Schema {
             table: table.name(),
             version: version.unwrap_or_else(|| "unknown".to_owned()),
@@ -109,46 +110,6 @@ fn check_keys(keys: &Keys, rows: &RecordBatch) -> Result<(), Error> {
     }
 }
 
-/// Why rows could not be encoded or were not accepted.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// More bytes than a commit can have.
-    #[error("a batch of {bytes} bytes is too large (at most {max})", max = MAX_BYTES)]
-    TooLarge {
-        /// How many there are.
-        bytes: usize,
-    },
-    /// Not a well-formed stream of one record batch.
-    #[error("not a batch: {0}")]
-    Malformed(&'static str),
-    /// The columns are not those of the table.
-    #[error("not the columns of table `{table}` in version {ours} of the schemas: `{version}`",
-        ours = tables::SCHEMA_VERSION)]
-    Schema {
-        /// The table.
-        table: &'static str,
-        /// The version of the schemas that the sender names.
-        version: String,
-    },
-    /// No row.
-    #[error("a batch without rows")]
-    Empty,
-    /// A row of something else than the trial.
-    #[error("rows that do not belong to trial {trial}: `{column}` differs")]
-    Foreign {
-        /// The trial whose rows they should be.
-        trial: u64,
-        /// The key column that differs.
-        column: &'static str,
-    },
-    /// Arrow refuses the data.
-    #[error("not valid arrow data")]
-    Arrow(#[from] ArrowError),
-    /// A configuration or swept value has no JSON form.
-    #[error("no JSON form")]
-    Json(#[from] serde_json::Error),
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::LazyLock;
@@ -162,14 +123,14 @@ mod tests {
     use crate::{TrialRow, sample};
 
     fn epochs(trial: u64) -> Batch {
-        let batches = tables::encode(&sample::keys(trial), &sample::rows(trial)).unwrap();
+        let batches = crate::encode(&sample::keys(trial), &sample::rows(trial)).unwrap();
         batches.into_iter().find(|batch| batch.table == Table::Epochs).unwrap()
     }
 
     /// A batch of each table but `attempts`.
     fn every_batch() -> &'static [Batch] {
         static BATCHES: LazyLock<Vec<Batch>> = LazyLock::new(|| {
-            let trained = tables::encode(&sample::keys(5), &sample::rows(5)).unwrap();
+            let trained = crate::encode(&sample::keys(5), &sample::rows(5)).unwrap();
             let trials = tables::encode_trials(&[sample::trial(5)]).unwrap();
             trained.into_iter().chain([trials]).collect()
         });
@@ -179,13 +140,13 @@ mod tests {
     #[test]
     fn what_a_worker_encodes_is_accepted() {
         let keys = sample::keys(5);
-        let batches = tables::encode(&keys, &sample::rows(5)).unwrap();
+        let batches = crate::encode(&keys, &sample::rows(5)).unwrap();
         assert_eq!(batches.len(), Table::TRAINED.len());
         for batch in batches {
             let parsed = parse(batch.table, &keys, batch.ipc.clone()).unwrap();
             assert_eq!(parsed, batch);
         }
-        assert!(tables::encode(&keys, &Rows::default()).unwrap().is_empty());
+        assert!(crate::encode(&keys, &Rows::default()).unwrap().is_empty());
     }
 
     #[test]
@@ -194,7 +155,7 @@ mod tests {
         let numbers = [f64::NAN, f64::NEG_INFINITY, f64::INFINITY, -0.0, 5e-324, 0.1, 1e300];
         let row = |nats| LyapunovRow { nats, ..sample[0].clone() };
         let rows = Rows { lyapunov: numbers.map(row).into(), ..Rows::default() };
-        let rows = read(&tables::encode(&sample::keys(5), &rows).unwrap()[0]);
+        let rows = read(&crate::encode(&sample::keys(5), &rows).unwrap()[0]);
         let nats = rows.column_by_name("nats").unwrap().as_primitive::<Float64Type>();
         assert_eq!(nats.null_count(), 0);
         let bits: Vec<u64> = nats.values().iter().map(|value| value.to_bits()).collect();
@@ -204,7 +165,7 @@ mod tests {
     #[test]
     fn every_row_says_whose_formulas_it_is_computed_by() {
         let rows = sample::rows(5);
-        for batch in tables::encode(&sample::keys(5), &rows).unwrap() {
+        for batch in crate::encode(&sample::keys(5), &rows).unwrap() {
             let table = read(&batch);
             let variants = table.column_by_name("variant").unwrap().as_string::<i32>();
             let both = matches!(batch.table, Table::FractionalFits | Table::SlopeContours);

@@ -13,6 +13,7 @@ mod bounds;
 mod checked;
 mod derived;
 mod error;
+mod excess;
 mod scan;
 mod store;
 
@@ -35,9 +36,10 @@ use rheo_core::row::{Batch, Table};
 use serde::{Deserialize, Serialize};
 use tokio_stream::StreamExt;
 
-pub use bounds::{Excess, check_text};
+pub use bounds::check_text;
 pub use derived::{VIEWS, View};
 pub use error::Error;
+pub use excess::Excess;
 
 use crate::dataset::{Dataset, Pin};
 use crate::limits::Limits;

@@ -11,6 +11,7 @@ mod config;
 mod conform;
 #[cfg(feature = "sql")]
 pub mod dataset;
+mod encode;
 #[cfg(feature = "sql")]
 pub mod engine;
 mod ipc;
@@ -29,20 +30,23 @@ pub mod report;
 #[cfg(feature = "sql")]
 mod retraction;
 mod tables;
+mod version;
 #[cfg(feature = "sql")]
 pub mod wire;
 
 pub use batch::{Error, Keys, MAX_BYTES, check_readable, parse};
 #[cfg(feature = "sql")]
 pub use dataset::{Compaction, Dataset, Pin};
+pub use encode::encode;
 #[cfg(feature = "sql")]
 pub use engine::{Answer, Contest, Engine, Pending, Snapshot};
 #[cfg(feature = "sql")]
 pub use limits::Limits;
 pub use tables::{
-    AttemptRow, Column, Kind, SCHEMA_VERSION, TrialRow, columns, encode, encode_attempts,
-    encode_logs, encode_trials, schema,
+    AttemptRow, Column, Kind, TrialRow, columns, encode_attempts, encode_logs, encode_trials,
+    schema,
 };
+pub use version::SCHEMA_VERSION;
 
 #[cfg(test)]
 extern crate self as rheo_query;

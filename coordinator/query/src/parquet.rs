@@ -15,7 +15,8 @@ use parquet::file::reader::ChunkReader;
 use parquet::schema::types::ColumnPath;
 use rheo_core::row::Table;
 
-use crate::tables::{self, SCHEMA_VERSION, VERSION_KEY};
+use crate::tables;
+use crate::version::{SCHEMA_VERSION, VERSION_KEY};
 
 /// The most rows per row group: the unit in which readers share work and skip data.
 const ROW_GROUP: usize = 128 * 1024;

@@ -32,28 +32,14 @@ mod trials;
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::AsArray;
-use arrow::datatypes::{
-    DataType, Field, Fields, Schema, SchemaRef, TimeUnit, TimestampMillisecondType,
-};
-use arrow::error::ArrowError;
-use arrow::json::ReaderBuilder;
-use arrow::record_batch::RecordBatch;
-use rheo_core::row::{Batch, Rows, Table, Variant, Visitor};
-use serde::Serialize;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use rheo_core::row::Table;
 
 pub use attempts::{AttemptRow, encode_attempts};
 pub use logs::encode_logs;
 pub use trials::{TrialRow, encode_trials};
 
-use crate::batch::{self, Error, Keys};
 use crate::config;
-
-/// The version of the schemas; it grows by one whenever a column is added anywhere.
-pub const SCHEMA_VERSION: u32 = 5;
-
-/// Under which name files and batches state [`SCHEMA_VERSION`].
-pub(crate) const VERSION_KEY: &str = "rheo.schema";
 
 /// One column of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,75 +146,8 @@ pub fn schema(table: Table) -> SchemaRef {
     Arc::clone(&SCHEMAS[table as usize])
 }
 
-/// Turns the rows of a commit into one batch per table that has rows.
-pub fn encode(keys: &Keys, rows: &Rows) -> Result<Vec<Batch>, Error> {
-    let mut encoder = Encoder { keys, batches: Vec::new() };
-    rows.visit(&mut encoder)?;
-    Ok(encoder.batches)
-}
-
-struct Encoder<'a> {
-    keys: &'a Keys,
-    batches: Vec<Batch>,
-}
-
-impl Visitor for Encoder<'_> {
-    type Error = Error;
-
-    fn visit<R: Serialize>(&mut self, table: Table, rows: &[R]) -> Result<(), Error> {
-        #[derive(Serialize)]
-        struct Measured<'a, R> {
-            #[serde(flatten)]
-            keys: &'a Keys,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            variant: Option<Variant>,
-            #[serde(flatten)]
-            row: &'a R,
-        }
-        if rows.is_empty() {
-            return Ok(());
-        }
-        // What is measured during training has one way to compute it, so its rows do not say.
-        let variant = matches!(table, Table::Epochs | Table::Evaluations | Table::Shapes)
-            .then_some(Variant::Corrected);
-        let keys = self.keys;
-        let rows: Vec<_> = rows.iter().map(|row| Measured { keys, variant, row }).collect();
-        self.batches.push(encode_rows(table, &rows)?);
-        Ok(())
-    }
-}
-
-/// Encodes `rows`, whose serde names are the columns of `table`.
-fn encode_rows<R: Serialize>(table: Table, rows: &[R]) -> Result<Batch, Error> {
-    batch::pack(table, to_arrow(table, rows)?)
-}
-
-fn to_arrow<R: Serialize>(table: Table, rows: &[R]) -> Result<RecordBatch, ArrowError> {
-    let schema = schema(table);
-    let untimed = schema.fields().iter().map(|field| match field.data_type() {
-        // The decoder knows the zone UTC only with a database of all zones.
-        DataType::Timestamp(unit, _) => {
-            Arc::new(field.as_ref().clone().with_data_type(DataType::Timestamp(*unit, None)))
-        }
-        _ => Arc::clone(field),
-    });
-    let untimed = Arc::new(Schema::new(untimed.collect::<Fields>()));
-    // Strict: a row with a field that is no column is a mistake, not something to drop.
-    let mut decoder = ReaderBuilder::new(untimed).with_strict_mode(true).build_decoder()?;
-    decoder.serialize(rows)?;
-    let Some(decoded) = decoder.flush()? else {
-        return Ok(RecordBatch::new_empty(schema));
-    };
-    let timed = decoded.columns().iter().map(|column| {
-        match column.as_primitive_opt::<TimestampMillisecondType>() {
-            Some(times) => Arc::new(times.clone().with_timezone(UTC)),
-            None => Arc::clone(column),
-        }
-    });
-    RecordBatch::try_new(schema, timed.collect())
-}
-
-const UTC: &str = "UTC";
+/// The time zone of instants.
+pub(crate) const UTC: &str = "UTC";
 
 /// The columns with which every table begins.
 pub(crate) const KEYS: [Column; 4] = [

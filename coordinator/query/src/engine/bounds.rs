@@ -18,31 +18,13 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::Error;
+use super::excess::Excess;
 use crate::limits::{DEPTH, EXPANDED, OPERATORS, RELATIONS, SELECTS, TEXT, TYPES};
-
-/// A bound that a query exceeds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the query has more than `{limit}` {what}, the most that is allowed: {remedy}")]
-pub struct Excess {
-    /// The limit.
-    pub limit: usize,
-    /// The thing that is counted, in the plural.
-    pub what: &'static str,
-    /// The remedy.
-    pub remedy: &'static str,
-}
 
 const LONG: Excess = Excess {
     limit: TEXT,
     what: "bytes of SQL",
     remedy: "join with a list of values in a file of your own, or ask several queries",
-};
-
-/// The parser's own bound, which comes first where its recursion is deep: 50 by its default.
-pub(super) const NESTED: Excess = Excess {
-    limit: 50,
-    what: "levels of nested brackets and subqueries",
-    remedy: "leave out brackets that are not needed, or ask several queries",
 };
 
 const DEEP: Excess = Excess {

@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::parser::ParserError;
 use rheo_core::excerpt::excerpt;
 use rheo_core::row::Table;
 
-use super::bounds::{Excess, NESTED};
+use super::excess::{Excess, NESTED};
 use super::{VIEWS, checked};
 use crate::dataset::DamagedPart;
 

@@ -6,8 +6,9 @@ use rheo_core::row::{Batch, Table};
 use rheo_core::time::Timestamp;
 use serde::Serialize;
 
-use super::{Column, Kind, encode_rows, optional, required};
+use super::{Column, Kind, optional, required};
 use crate::batch::{Error, Keys};
+use crate::encode::encode_rows;
 
 pub(super) const COLUMNS: [Column; 18] = [
     required("attempt", Kind::U32, "", "which try of the trial, from 1"),

@@ -5,8 +5,9 @@ use rheo_core::row::{Batch, Table};
 use rheo_core::time::Timestamp;
 use serde::Serialize;
 
-use super::{Column, Kind, encode_rows, required};
+use super::{Column, Kind, required};
 use crate::batch::{Error, Keys};
+use crate::encode::encode_rows;
 
 pub(super) const COLUMNS: [Column; 5] = [
     required("attempt", Kind::U32, "", "which try of the trial, from 1"),

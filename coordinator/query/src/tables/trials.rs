@@ -12,9 +12,10 @@ use rheo_core::time::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{Column, Kind, encode_rows, optional, required};
+use super::{Column, Kind, optional, required};
 use crate::batch::{Error, Keys};
 use crate::config;
+use crate::encode::encode_rows;
 
 pub(super) const COLUMNS: [Column; 43] = [
     required("point", Kind::U64, "", "the point of the space; its replicates share it"),

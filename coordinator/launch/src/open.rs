@@ -1,0 +1,28 @@
+//! The launchers by name, as a fleet states them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::{Error, Launcher, kubernetes, process, slurm};
+
+/// The launcher called `name` with its settings as JSON, for the coordinator with this state directory.
+pub fn open(name: &str, settings: &str, state: &Path) -> Result<Arc<dyn Launcher>, Error> {
+    let wrong = |error: serde_json::Error| {
+        Error::Refused(format!("the settings of this fleet cannot be read: {error}"))
+    };
+    match name {
+        "local" => {
+            let settings = serde_json::from_str(settings).map_err(wrong)?;
+            Ok(Arc::new(process::Launcher::new(settings)))
+        }
+        "slurm" => {
+            let settings = serde_json::from_str(settings).map_err(wrong)?;
+            Ok(Arc::new(slurm::Launcher::new(settings)))
+        }
+        "kubernetes" => {
+            let settings = serde_json::from_str(settings).map_err(wrong)?;
+            Ok(Arc::new(kubernetes::Launcher::new(settings, state)))
+        }
+        other => Err(Error::Refused(format!("this `rheo` has no launcher called `{other}`"))),
+    }
+}

@@ -1,0 +1,82 @@
+//! Rows as Arrow batches, through their serde names.
+
+use std::sync::Arc;
+
+use arrow::array::AsArray;
+use arrow::datatypes::{DataType, Fields, Schema, TimestampMillisecondType};
+use arrow::error::ArrowError;
+use arrow::json::ReaderBuilder;
+use arrow::record_batch::RecordBatch;
+use rheo_core::row::{Batch, Rows, Table, Variant, Visitor};
+use serde::Serialize;
+
+use crate::batch::{self, Error, Keys};
+use crate::tables::{UTC, schema};
+
+/// Turns the rows of a commit into one batch per table that has rows.
+pub fn encode(keys: &Keys, rows: &Rows) -> Result<Vec<Batch>, Error> {
+    let mut encoder = Encoder { keys, batches: Vec::new() };
+    rows.visit(&mut encoder)?;
+    Ok(encoder.batches)
+}
+
+struct Encoder<'a> {
+    keys: &'a Keys,
+    batches: Vec<Batch>,
+}
+
+impl Visitor for Encoder<'_> {
+    type Error = Error;
+
+    fn visit<R: Serialize>(&mut self, table: Table, rows: &[R]) -> Result<(), Error> {
+        #[derive(Serialize)]
+        struct Measured<'a, R> {
+            #[serde(flatten)]
+            keys: &'a Keys,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            variant: Option<Variant>,
+            #[serde(flatten)]
+            row: &'a R,
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        // What is measured during training has one way to compute it, so its rows do not say.
+        let variant = matches!(table, Table::Epochs | Table::Evaluations | Table::Shapes)
+            .then_some(Variant::Corrected);
+        let keys = self.keys;
+        let rows: Vec<_> = rows.iter().map(|row| Measured { keys, variant, row }).collect();
+        self.batches.push(encode_rows(table, &rows)?);
+        Ok(())
+    }
+}
+
+/// Encodes `rows`, whose serde names are the columns of `table`.
+pub(crate) fn encode_rows<R: Serialize>(table: Table, rows: &[R]) -> Result<Batch, Error> {
+    batch::pack(table, to_arrow(table, rows)?)
+}
+
+fn to_arrow<R: Serialize>(table: Table, rows: &[R]) -> Result<RecordBatch, ArrowError> {
+    let schema = schema(table);
+    let untimed = schema.fields().iter().map(|field| match field.data_type() {
+        // The decoder knows the zone UTC only with a database of all zones.
+        DataType::Timestamp(unit, _) => {
+            Arc::new(field.as_ref().clone().with_data_type(DataType::Timestamp(*unit, None)))
+        }
+        _ => Arc::clone(field),
+    });
+    let untimed = Arc::new(Schema::new(untimed.collect::<Fields>()));
+    // Strict: a row with a field that is no column is a mistake, not something to drop.
+    let mut decoder = ReaderBuilder::new(untimed).with_strict_mode(true).build_decoder()?;
+    decoder.serialize(rows)?;
+    let Some(decoded) = decoder.flush()? else {
+        return Ok(RecordBatch::new_empty(schema));
+    };
+    let timed = decoded.columns().iter().map(|column| {
+        match column.as_primitive_opt::<TimestampMillisecondType>() {
+            Some(times) => Arc::new(times.clone().with_timezone(UTC)),
+            None => Arc::clone(column),
+        }
+    });
+    RecordBatch::try_new(schema, timed.collect())
+}
