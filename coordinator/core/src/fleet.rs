@@ -9,15 +9,17 @@
 //! cluster into events; submitting, looking and removing are the business of `rheo-launch`.
 
 mod apply;
+mod command;
 mod decide;
 mod demand;
 mod event;
 mod name;
+mod pause;
 mod state;
 mod unfit;
 mod view;
 
-pub use decide::Command;
+pub use command::Command;
 pub use demand::Demand;
 pub use event::Event;
 pub use name::{FleetName, PilotId};

@@ -8,16 +8,15 @@ mod grid;
 mod permutation;
 mod random;
 mod sobol;
+mod suggestion;
 
 use std::fmt::Debug;
-use std::sync::Arc;
-
-use serde::{Deserialize, Serialize};
 
 pub(crate) use grid::Grid;
 pub(crate) use permutation::Permutation;
 pub(crate) use random::{Random, Shuffled};
 pub(crate) use sobol::{SAMPLES as SOBOL_SAMPLES, Sobol};
+pub use suggestion::Suggestion;
 
 use crate::history::History;
 use crate::space::Point;
@@ -37,22 +36,6 @@ pub trait Sampler: Debug + Send + Sync {
     /// Whether point `index` depends on nothing but the definition of the sweep: then nobody has to
     /// remember it.
     fn is_stateless(&self) -> bool;
-}
-
-/// A point that a sampler chose, with what the sampler wants to find in the history later.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Suggestion {
-    /// The point.
-    pub point: Arc<Point>,
-    /// Where in its sequence of draws a sampler found it; the next search goes on behind.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub draw: Option<u64>,
-}
-
-impl Suggestion {
-    fn new(point: Point) -> Self {
-        Self { point: Arc::new(point), draw: None }
-    }
 }
 
 /// Point k draws from this stream + k of the seed of the sweep, far from the streams of trials.

@@ -18,6 +18,7 @@ mod invariant;
 mod origin;
 mod outcome;
 mod ranked;
+mod ranked_points;
 mod rejection;
 mod retry;
 pub mod room;
@@ -33,7 +34,8 @@ pub use event::{Event, Reopened, StartedOver};
 pub use fitness::{NoFit, UnfitWorker};
 pub use origin::{Held, Incarnations, Origin};
 pub use outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
-pub use ranked::{PointResult, RankedPoints};
+pub use ranked::PointResult;
+pub use ranked_points::RankedPoints;
 pub use rejection::Rejection;
 pub use retry::KEPT_FOR_OTHERS;
 pub use state::{

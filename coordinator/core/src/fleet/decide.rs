@@ -7,102 +7,25 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use uuid::Uuid;
-
+use super::command::Command;
 use super::demand::{self, Demand};
 use super::event::Event;
 use super::name::{FleetName, PilotId};
-use super::state::{Cause, Fleet, Mode, Phase, Pilot, Sight, Spec};
+use super::pause::failed;
+use super::state::{Cause, Fleet, Mode, Phase, Pilot, Sight};
 use super::unfit::Unfit;
-use crate::id::{RequestId, WorkerId};
+use crate::id::WorkerId;
 use crate::sweep::{self, AttemptOutcome, Rejection, State};
 use crate::time::Timestamp;
 
 /// The most pilots that are submitted in one step.
 const BURST: usize = 100;
 
-/// The pause after a first failure; it doubles with each further one.
-const PAUSE: Duration = Duration::from_secs(15);
-
-/// The longest pause.
-const LONGEST: Duration = Duration::from_mins(10);
-
 /// How long a pilot may run before a worker of it has joined.
 const START: Duration = Duration::from_mins(10);
 
 /// A pilot that has run for so long shows that its fleet works.
 const LASTED: Duration = Duration::from_mins(2);
-
-/// What is asked of fleets.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Command {
-    /// A fleet is wanted; one of that name is changed and woken.
-    Launch {
-        /// What is wanted.
-        spec: Box<Spec>,
-        /// Its id, if it is new.
-        id: Uuid,
-        /// This request.
-        request: RequestId,
-    },
-    /// Other bounds are wanted.
-    Scale {
-        /// Of which fleet.
-        fleet: FleetName,
-        /// The lower bound, if it changes.
-        min: Option<u32>,
-        /// The upper bound, if it changes.
-        max: Option<u32>,
-        /// This request.
-        request: RequestId,
-    },
-    /// It is to start no pilot any more.
-    Drain {
-        /// Which.
-        fleet: FleetName,
-        /// This request.
-        request: RequestId,
-    },
-    /// Its pilots are to go.
-    Stop {
-        /// Which.
-        fleet: FleetName,
-        /// This request.
-        request: RequestId,
-    },
-    /// Every live pilot was looked at.
-    Reconcile {
-        /// Of which fleet.
-        fleet: FleetName,
-        /// Where each pilot is.
-        sights: BTreeMap<u64, Sight>,
-    },
-    /// The cluster has a pilot that was submitted to it.
-    Submitted {
-        /// Which.
-        pilot: PilotId,
-        /// What the cluster calls it.
-        handle: String,
-    },
-    /// The cluster did not take a pilot, and would not take others like it now.
-    Refused {
-        /// Of which fleet.
-        fleet: FleetName,
-        /// Which pilots were to be submitted.
-        pilots: Vec<u64>,
-        /// What it said.
-        text: String,
-        /// Whether it may take it later as it is: so many jobs are allowed and no more.
-        is_limit: bool,
-    },
-    /// The cluster cannot be asked.
-    Unavailable {
-        /// By which fleet.
-        fleet: FleetName,
-        /// What happened.
-        text: String,
-    },
-}
 
 pub(crate) fn decide(
     state: &State,
@@ -176,22 +99,6 @@ fn refused(
         events.extend(failed(fleet, text, !is_limit, at));
     }
     events
-}
-
-pub(super) fn failed(fleet: &Fleet, text: &str, failure: bool, at: Timestamp) -> Option<Event> {
-    // What fails during the pause was submitted before it and says nothing new.
-    if failure && fleet.failures > 0 && at < fleet.not_before {
-        return None;
-    }
-    let pause = if failure { pause(fleet.failures) } else { PAUSE * 4 };
-    let not_before = fleet.not_before.max(at + pause);
-    let (fleet, trouble) = (fleet.spec.name.clone(), Some(text.to_owned()));
-    Some(Event::Troubled { fleet, trouble, failure, not_before, at })
-}
-
-/// The pause after so many failures before this one.
-fn pause(failures: u32) -> Duration {
-    PAUSE.saturating_mul(2u32.saturating_pow(failures)).min(LONGEST)
 }
 
 /// Something is wrong that is nobody's failure; said once.
@@ -463,8 +370,10 @@ fn trouble(fleet: &Fleet, too_large: Option<String>, at: Timestamp) -> Vec<Event
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
-    use crate::fleet::Place;
+    use crate::fleet::{Place, Spec};
     use crate::sweep::WorkerInfo;
 
     fn running(handle: &str) -> (Fleet, PilotId) {

@@ -1,9 +1,9 @@
 //! Pilots whose workers could not be of use: the node is avoided after two of them, and the fleet
 //! pauses if no other pilot of it works.
 
-use super::decide::failed;
 use super::event::Event;
 use super::name::PilotId;
+use super::pause::failed;
 use super::state::Fleet;
 use crate::sweep::{State, Worker};
 use crate::time::Timestamp;

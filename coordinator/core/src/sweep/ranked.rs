@@ -11,24 +11,6 @@ use super::outcome::Outcome;
 use super::state::{Done, Sweep};
 use crate::ranking::{Aggregate, Rank, Standing, Tally};
 
-/// The points that have a trial that ended, in order; none if it was not made yet. Two orders are
-/// always equal: what they follow from is compared elsewhere.
-#[derive(Debug, Clone, Default)]
-pub struct RankedPoints(Option<BTreeSet<Rank>>);
-
-impl RankedPoints {
-    /// The order of a sweep of which nothing has ended.
-    pub(super) fn empty() -> Self {
-        Self(Some(BTreeSet::new()))
-    }
-}
-
-impl PartialEq for RankedPoints {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
 /// The results of the seeds of a point.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PointResult {

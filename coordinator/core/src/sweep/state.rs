@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::origin::{Held, Incarnations, Origin};
 use super::outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
-use super::ranked::RankedPoints;
+use super::ranked_points::RankedPoints;
 use crate::definition::Definition;
 use crate::fleet::{Fleet, FleetName, PilotId, Place};
 use crate::history::History;
