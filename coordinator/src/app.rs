@@ -21,31 +21,25 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use rheo_core::id::{Digest, IncarnationId};
-use rheo_core::sweep::{Command, Effect};
+use rheo_core::sweep::Effect;
 use rheo_core::time::{Clock, Timestamp};
 use rheo_proto::access::JOURNAL_FILE;
 use rheo_query::{Dataset, Limits, dataset};
 use rheo_store::place::{self, Place};
 use rheo_store::{Journal, Redb, checkpoint, owner};
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::claim::Claim;
 use crate::clock::SystemClock;
-use crate::connections::{self, raise_limit};
 use crate::engine::{self, Handle};
-use crate::fleet;
-use crate::grpc;
 use crate::live::Live;
-use crate::ownership::Claim;
 use crate::paths;
 use crate::places::{self, Places, Wanted};
 use crate::report::report;
 use crate::sink::{Backlog, Sink};
 use crate::sql::Sql;
-use crate::tls::Door;
 use crate::uploads::Uploads;
 use crate::usable;
 
@@ -148,7 +142,7 @@ pub struct Opened {
     pub coordinator: Coordinator,
     /// Checkpoints that are no longer needed. Unbounded, because the engine must never wait; there
     /// are a few per command, and commands are bounded.
-    dropped: mpsc::UnboundedReceiver<Digest>,
+    pub(crate) dropped: mpsc::UnboundedReceiver<Digest>,
 }
 
 /// Why a state directory cannot be used.
@@ -289,60 +283,9 @@ impl Coordinator {
     pub fn trouble(&self) -> Option<String> {
         self.sink.trouble()
     }
-
-    /// Serves the protocol on `listener` to those whom `door` lets in, until `stop`.
-    pub(crate) async fn serve(
-        &self,
-        listener: TcpListener,
-        door: Door,
-        stop: CancellationToken,
-    ) -> Result<(), Error> {
-        let coordinator = self.clone();
-        let Door { tls, gate } = door;
-        let incoming = connections::incoming(listener, tls, raise_limit(), stop.clone());
-        Ok(grpc::serve(coordinator, incoming, gate, stop).await?)
-    }
-}
-
-impl Opened {
-    /// Claims the results and checkpoints, brings them in step with the journal, grants running leases anew, and from then on
-    /// expires leases, writes parts and removes what is no longer needed, until `stop`.
-    pub async fn start(
-        self,
-        tasks: &TaskTracker,
-        stop: &CancellationToken,
-    ) -> Result<Coordinator, Error> {
-        let Self { coordinator, dropped } = self;
-        coordinator.check_places(false).await?;
-        // The id of the state is durable before anything is claimed under it.
-        coordinator.handle.execute(coordinator.start_command(), Vec::new(), |_, _| ()).await?;
-        coordinator.claim_places().await?;
-        let recovering = coordinator.clone();
-        let recovered = tokio::task::spawn_blocking(move || recovering.recover_results()).await;
-        recovered.unwrap_or(Err(engine::Failure::Stopping.into()))?;
-        // Before anybody is served, who might refer to one of them again.
-        coordinator.recover_checkpoints().await;
-        let usual = match coordinator.places.results {
-            Place::Directory(_) => Settings::FLUSH,
-            Place::Bucket(_) => Settings::FLUSH_INTO_BUCKET,
-        };
-        let interval = coordinator.settings.flush.unwrap_or(usual);
-        tasks.spawn(coordinator.sink.clone().run(interval, stop.clone()));
-        tasks.spawn(drop_checkpoints(coordinator.clone(), dropped, stop.clone()));
-        tasks.spawn(tick(coordinator.clone(), stop.clone()));
-        tasks.spawn(coordinator.clone().remove_stale_uploads(stop.clone()));
-        tasks.spawn(fleet::run(coordinator.clone(), stop.clone()));
-        Ok(coordinator)
-    }
 }
 
 impl Coordinator {
-    /// Says that this process has started. Said again, it is still the same start.
-    fn start_command(&self) -> Command {
-        let (lease, incarnation) = (self.settings.lease, self.incarnation);
-        Command::Start { lease, state: self.places.id, incarnation }
-    }
-
     pub(crate) async fn remove_checkpoint(&self, digest: Digest) {
         if let Err(error) = self.checkpoints.remove(digest).await {
             tracing::warn!(error = report(&error), %digest, "a checkpoint stays");
@@ -406,42 +349,6 @@ fn carry_out(
         Effect::DropCheckpoint(digest) => {
             // While the coordinator stops nobody listens; the next start removes what is left.
             let _ = drop.send(digest);
-        }
-    }
-}
-
-/// Removes checkpoints as they are no longer needed.
-async fn drop_checkpoints(
-    coordinator: Coordinator,
-    mut dropped: mpsc::UnboundedReceiver<Digest>,
-    stop: CancellationToken,
-) {
-    while let Some(Some(digest)) = stop.run_until_cancelled(dropped.recv()).await {
-        coordinator.remove_checkpoint(digest).await;
-    }
-}
-
-/// Ends leases that have run out, and notices when the state directory is no longer in its place.
-async fn tick(coordinator: Coordinator, stop: CancellationToken) {
-    let lease = coordinator.settings.lease;
-    let period = (lease / 8).clamp(Duration::from_millis(20), Duration::from_secs(1));
-    let mut interval = tokio::time::interval(period);
-    let mut last = tokio::time::Instant::now();
-    loop {
-        tokio::select! {
-            _ = interval.tick() => {}
-            () = stop.cancelled() => return,
-        }
-        // While this process was stopped nobody could renew: leases are granted anew.
-        let stalled = last.elapsed() > lease / 3;
-        let command = if stalled { coordinator.start_command() } else { Command::Tick };
-        last = tokio::time::Instant::now();
-        if coordinator.has_lost_its_place(&stop).await {
-            return;
-        }
-        match coordinator.handle.execute(command, Vec::new(), |_, _| ()).await {
-            Ok(()) | Err(engine::Failure::Storage(_)) => {}
-            Err(_) => return,
         }
     }
 }

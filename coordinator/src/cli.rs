@@ -31,11 +31,14 @@ mod screen;
 mod select;
 mod serve;
 mod show;
+mod standing;
 mod status;
+mod stderr;
 mod stop;
 mod submit;
 mod summary;
 mod trials;
+mod variables;
 mod verify;
 mod wait;
 mod watch;
@@ -172,7 +175,7 @@ impl Global {
     }
 
     async fn connect(&self) -> Result<Client, Failure> {
-        let client = Client::connect(&self.access(), env::query_limits()?).await?;
+        let client = Client::connect(&self.access(), variables::query_limits()?).await?;
         if let Some(left) = &client.left {
             format::note(left);
         }
@@ -220,14 +223,14 @@ pub fn main() -> ExitCode {
         Err(error) => return failure::misused(&error),
     };
     quiet_store_panics();
-    let filter = match env::log_filter("warn") {
+    let filter = match variables::log_filter("warn") {
         Ok(filter) => filter,
         Err(failure) => return failure.report(),
     };
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
     let log = log.without_time().with_ansi(screen::has_colours(&std::io::stderr()));
     // What is wrong with standard error cannot be said there.
-    log.with_writer(progress::stderr).log_internal_errors(false).init();
+    log.with_writer(stderr::stderr).log_internal_errors(false).init();
     // Without threads the runtime would panic, now or in the middle of something.
     if let Err(error) = threads::check() {
         return Failure::Other(error.into()).report();

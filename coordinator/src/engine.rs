@@ -6,15 +6,19 @@
 //! what a crash could take back. If the disk refuses, the batch is taken back as a whole: the state
 //! is rebuilt from the journal and every caller is told to try again.
 
+mod failure;
+
 use std::sync::Arc;
 use std::thread;
 
 use rheo_core::id::StateId;
-use rheo_core::sweep::{Command, Effect, Event, Rejection, State, effects, execute};
+use rheo_core::sweep::{Command, Effect, Event, State, effects, execute};
 use rheo_core::time::{Clock, Timestamp};
 use rheo_store::{Blob, Entry, Journal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+
+pub(crate) use failure::Failure;
 
 use crate::derived;
 use crate::live::Live;
@@ -31,20 +35,6 @@ const BATCH: usize = 1024;
 /// A snapshot is taken after so many events, or as many as there are trials if that is more, so
 /// that its cost per event stays bounded.
 const SNAPSHOT_EVERY: u64 = 20_000;
-
-/// Why a call did not succeed.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// The state machine refused.
-    #[error(transparent)]
-    Rejected(#[from] Rejection),
-    /// The disk refused; nothing happened, and the same call may succeed later.
-    #[error("nothing could be stored: {0}")]
-    Storage(String),
-    /// The coordinator is stopping.
-    #[error("the coordinator is stopping")]
-    Stopping,
-}
 
 /// Talks to the engine; cheap to clone.
 #[derive(Clone)]

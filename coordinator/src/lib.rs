@@ -4,10 +4,12 @@
 //! people type. No state is decided here: that is `rheo-core`.
 
 pub mod app;
+mod claim;
 pub mod cli;
 mod client;
 mod clock;
 mod connections;
+mod damage;
 mod derived;
 mod engine;
 mod fleet;
@@ -23,6 +25,7 @@ mod shell;
 mod signals;
 mod sink;
 mod sql;
+mod start;
 mod threads;
 mod throttle;
 mod tls;

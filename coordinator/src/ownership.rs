@@ -4,25 +4,22 @@
 //! [`Coordinator::claim_places`] takes the places for the coordinator that starts. What lies there
 //! is removed only if nothing is lost with it, and set aside if the journal does not know it.
 
-use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rheo_core::id::IncarnationId;
 use rheo_core::sweep::State;
-use rheo_core::time::{Clock as _, Timestamp};
+use rheo_core::time::Timestamp;
 use rheo_proto::access::JOURNAL_FILE;
-use rheo_query::dataset::{self, Known, Recovered};
-use rheo_store::owner::{self, Claimed, Owner};
+use rheo_query::dataset::{self, Known};
+use rheo_store::Change;
+use rheo_store::owner::{self, Owner};
 use rheo_store::place::{Bucket, Place};
-use rheo_store::{Change, PendingFilter, View};
 
 use crate::app::{Coordinator, Error};
-use crate::clock::SystemClock;
+use crate::claim::{Claim, announce, aside, known, taken};
 use crate::engine;
-use crate::health::tell_damage;
 use crate::paths;
 use crate::places;
 use crate::report::report;
@@ -30,81 +27,6 @@ use crate::report::report;
 /// A checkpoint that no trial refers to and that was written so long after the latest moment of the
 /// journal was put under another journal: workers renew their leases every second.
 const SLACK: Duration = Duration::from_secs(5);
-
-/// A directory that this state is to own while its coordinator runs.
-#[derive(Debug)]
-pub(crate) struct Claim {
-    root: PathBuf,
-    owner: Owner,
-    /// Whether files in a directory that nobody owns are this state's.
-    is_known: bool,
-    claimed: Mutex<Option<Claimed>>,
-}
-
-impl Claim {
-    /// The start of the coordinator that claimed the directory before this one, if it is claimed.
-    fn last_incarnation(&self) -> Option<IncarnationId> {
-        let claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
-        claimed.as_ref()?.before.as_ref()?.incarnation
-    }
-
-    /// Claims the directory, if that was not done.
-    pub(crate) fn take(&self) -> Result<(), owner::Error> {
-        let mut claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
-        if claimed.is_none() {
-            *claimed = Some(self.owner.claim(&self.root, || self.is_known)?);
-        }
-        Ok(())
-    }
-}
-
-/// Takes a claim; false if the disk does not let it be taken now.
-fn taken(claim: &Claim) -> Result<bool, owner::Error> {
-    match claim.take() {
-        Err(error) if error.is_of_the_disk() => {
-            let error = report(&error);
-            tracing::warn!(error, "the directory is used when it can be written");
-            Ok(false)
-        }
-        taken => taken.map(|()| true),
-    }
-}
-
-/// What a journal knows of the rows of its dataset.
-pub(crate) fn known(view: &dyn View) -> Result<Known, rheo_store::Error> {
-    let mut known = Known::new(view.index()?.parts);
-    view.pending(&PendingFilter::default(), &mut |pending| {
-        let (table, sweep, rows) = (pending.table, pending.trial.sweep, pending.rows);
-        known.add_pending(table, sweep, pending.key.position, rows);
-        ControlFlow::Continue(())
-    })?;
-    Ok(known)
-}
-
-/// The ending of the names of what is set aside today.
-pub(crate) fn aside() -> String {
-    let now = SystemClock::new(Timestamp::default()).now().0;
-    let now = jiff::Timestamp::from_millisecond(i64::try_from(now).unwrap_or(i64::MAX));
-    let date = now.unwrap_or_default().to_zoned(jiff::tz::TimeZone::UTC).date();
-    format!("orphaned-{date}")
-}
-
-/// Says what was removed, what was set aside, and what is damaged.
-pub(crate) fn announce(recovered: &Recovered) {
-    for path in &recovered.removed {
-        tracing::info!(path, "removed what an interrupted write left");
-    }
-    tell_damage(&recovered.damaged);
-    if let Some(place) = &recovered.aside {
-        let (parts, first) = (recovered.set_aside.len(), recovered.set_aside.first());
-        tracing::warn!(
-            place,
-            parts,
-            first = first.map(String::as_str).unwrap_or_default(),
-            "the journal does not know these results: they were not removed, but set aside. If the journal was restored from a backup, they are newer than it"
-        );
-    }
-}
 
 impl Coordinator {
     /// Refuses a state directory whose results or checkpoints belong to another journal. Changes

@@ -21,8 +21,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::claim::{self, Claim};
 use crate::engine;
-use crate::ownership::{self, Claim};
 use crate::report::report;
 use crate::throttle::Throttle;
 
@@ -282,8 +282,8 @@ impl Shared {
                 let path = self.dataset.location().into();
                 return Err(dataset::Error::Busy { path }.into());
             }
-            let known = ownership::known(&*self.journal.view()?)?;
-            ownership::announce(&self.dataset.reconcile(&known, &ownership::aside())?);
+            let known = claim::known(&*self.journal.view()?)?;
+            claim::announce(&self.dataset.reconcile(&known, &claim::aside())?);
         }
         // What fails half-way leaves files that the journal may or may not name.
         *doubtful = true;

@@ -4,32 +4,20 @@
 //! An attempt commits a checkpoint before it sends the next one, so it has one at a time. Bytes count
 //! from the beginning of an upload on. After a crash the next start removes what nothing refers to.
 
+mod uncommitted;
+
 use std::collections::BTreeMap;
 
 use rheo_core::id::Digest;
 use rheo_core::sweep::{Claim, State};
-use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
+
+pub(crate) use uncommitted::Uploads;
 
 use crate::app::Coordinator;
 use crate::engine;
 use crate::report::report;
-
-/// The uploads of one coordinator.
-#[derive(Debug)]
-pub(crate) struct Uploads {
-    /// The most bytes of all of them.
-    most: u64,
-    /// Held while files are removed, so that nobody counts on one of them meanwhile.
-    uncommitted: Mutex<BTreeMap<Digest, Upload>>,
-}
-
-#[derive(Debug)]
-struct Upload {
-    bytes: u64,
-    /// The messages that may commit it, one for each attempt.
-    claims: Vec<Claim>,
-}
+use uncommitted::Upload;
 
 /// Why a checkpoint is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -47,13 +35,6 @@ pub(crate) enum Error {
     /// The state cannot be asked.
     #[error(transparent)]
     Engine(#[from] engine::Failure),
-}
-
-impl Uploads {
-    /// No uploads; later they may have `most` bytes together.
-    pub(crate) fn new(most: u64) -> Self {
-        Self { most, uncommitted: Mutex::default() }
-    }
 }
 
 impl Coordinator {

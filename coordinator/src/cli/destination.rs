@@ -61,6 +61,12 @@ pub(super) struct Error {
     source: io::Error,
 }
 
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Other(error.into())
+    }
+}
+
 impl Destination {
     /// The file `path`, or standard output for `-`.
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {

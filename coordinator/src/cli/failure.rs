@@ -10,7 +10,7 @@ use rheo_core::spec::Mistakes;
 use rheo_store::owner;
 
 use super::format::Unprinted;
-use super::{destination, hint, screen};
+use super::{hint, screen};
 use crate::app;
 use crate::client;
 use crate::report::lines;
@@ -209,12 +209,6 @@ impl From<anyhow::Error> for Failure {
 
 impl From<Unprinted> for Failure {
     fn from(error: Unprinted) -> Self {
-        Self::Other(error.into())
-    }
-}
-
-impl From<destination::Error> for Failure {
-    fn from(error: destination::Error) -> Self {
         Self::Other(error.into())
     }
 }

@@ -12,6 +12,7 @@ use rheo_core::time::Timestamp;
 use rheo_query::output::number::rounded;
 use serde_json::{Value, json};
 
+use super::stderr::stderr;
 use super::{hint, zone};
 
 /// A table without lines, as wide as it needs to be.
@@ -58,7 +59,7 @@ pub(super) fn note(text: impl std::fmt::Display) {
     use io::Write as _;
     let text = text.to_string();
     // A person who is gone needs no note.
-    let _ = writeln!(super::progress::stderr(), "{}", hint::completed(&text));
+    let _ = writeln!(stderr(), "{}", hint::completed(&text));
 }
 
 /// Prints a JSON value on standard output.

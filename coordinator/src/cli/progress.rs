@@ -5,52 +5,16 @@
 
 mod bars;
 
-use std::io::{self, Write as _};
-use std::sync::LazyLock;
+use std::io;
 use std::time::Duration;
 
-use indicatif::MultiProgress;
-use rheo_core::sweep::{BestPoint, Counts, Phase, Status, SweepView, TrialView};
+use rheo_core::sweep::{Counts, Phase, Status, SweepView, TrialView};
 use tokio::time::Instant;
 
 use self::bars::Bars;
-use super::{format, point, screen, status};
+use super::standing::{named, phase};
+use super::{format, point, screen};
 use crate::client::Moment;
-
-/// All bars of this process; what else is written to standard error goes through it, so that it
-/// does not tear them.
-static SCREEN: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
-
-/// Standard error, above the bars if there are any.
-pub(super) fn stderr() -> Stderr {
-    Stderr(Vec::new())
-}
-
-/// Collects a line and prints it above the bars.
-pub(super) struct Stderr(Vec<u8>);
-
-impl io::Write for Stderr {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        let bytes = std::mem::take(&mut self.0);
-        // Where there are no bars; drawing on a terminal that was closed would panic.
-        if !screen::has_colours(&io::stderr()) {
-            return io::stderr().write_all(&bytes);
-        }
-        SCREEN.suspend(|| io::stderr().write_all(&bytes))
-    }
-}
-
-impl Drop for Stderr {
-    fn drop(&mut self) {
-        // Nobody is left to be told.
-        let _ = self.flush();
-    }
-}
 
 /// Shows moments of a sweep.
 pub(super) enum Display {
@@ -156,7 +120,7 @@ fn whole(sweep: &SweepView) -> String {
     let left = sweep.estimate.map(|estimate| format!("; {} left", format::left(&estimate)));
     let (best, left) = (best.unwrap_or_default(), left.unwrap_or_default());
     let ended = sweep.phase == Phase::Ended;
-    let ended = if ended { format!(" {}", status::phase(sweep)) } else { String::new() };
+    let ended = if ended { format!(" {}", phase(sweep)) } else { String::new() };
     format!("{}{ended}: {done} of {all} trials have ended{others}{best}{left}", sweep.name)
 }
 
@@ -171,17 +135,6 @@ fn others(counts: &Counts) -> String {
     ];
     let some = some.iter().filter(|(count, _)| *count > 0);
     some.map(|(count, what)| format!(", {count} {what}")).collect()
-}
-
-/// The mean of the best point, and which point that is.
-pub(super) fn named(best: &BestPoint) -> String {
-    let swept = point::short(&best.swept);
-    let swept = if swept.is_empty() { swept } else { format!(": {swept}") };
-    let mean = format::mean(&best.aggregate);
-    if best.seeds == 1 {
-        return format!("{mean} (trial {}{swept})", best.trial);
-    }
-    format!("{mean} (point {}, {}/{} seeds{swept})", best.point, best.completed, best.seeds)
 }
 
 /// One line about a trial that ended, the `done`-th of `all`.

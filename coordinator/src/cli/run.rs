@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::failure::Failure;
 use super::progress::Display;
 use super::serve::{Journal, Listen, Places, Running, exit_when_asked_again, interruption};
-use super::{Global, dataset, env, format, offline, status, submit, summary, wait};
+use super::{Global, dataset, env, format, offline, status, submit, summary, variables, wait};
 use crate::app::Settings;
 use crate::client::Client;
 use crate::report::report;
@@ -121,7 +121,7 @@ fn settings(global: &Global, args: &Args) -> Result<Settings, Failure> {
     };
     let (lease, flush) = (seconds(args.lease)?, args.flush_interval.map(seconds).transpose()?);
     let places = (&args.places).into();
-    let (queries, journal_cache) = (env::query_limits()?, args.journal.cache());
+    let (queries, journal_cache) = (variables::query_limits()?, args.journal.cache());
     let settings = Settings::new(global.state.clone());
     Ok(Settings { lease, flush, places, queries, journal_cache, ..settings })
 }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::failure::Failure;
-use super::{Global, env, format};
+use super::{Global, env, format, variables};
 use crate::app::{self, Coordinator, Settings};
 use crate::client::{self, Found};
 use crate::clock::SystemClock;
@@ -111,7 +111,7 @@ impl Args {
         let flush = flush.map(|flush| seconds(flush, "flush-interval")).transpose()?;
         let poll = seconds(self.poll, "poll")?;
         let places = (&self.places).into();
-        let (queries, journal_cache) = (env::query_limits()?, self.journal.cache());
+        let (queries, journal_cache) = (variables::query_limits()?, self.journal.cache());
         Ok(Settings { lease, flush, poll, places, queries, journal_cache, ..Settings::new(state) })
     }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::select::{self, SweepWord};
-use super::{Global, format, progress};
+use super::{Global, format, standing};
 use crate::client::{Client, Overview};
 
 /// The most seeds of a point that are listed.
@@ -129,7 +129,7 @@ pub(super) fn table(sweeps: &[SweepView]) -> comfy_table::Table {
         let done = sweep.counts.ended() - diverged - failed;
         table.add_row([
             sweep.name.to_string(),
-            phase(sweep),
+            standing::phase(sweep),
             trials.to_string(),
             done.to_string(),
             running.to_string(),
@@ -144,20 +144,8 @@ pub(super) fn table(sweeps: &[SweepView]) -> comfy_table::Table {
     table
 }
 
-/// The phase, and why the sweep ended if that was before all its trials had.
-pub(super) fn phase(sweep: &SweepView) -> String {
-    let name = sweep.phase.name();
-    if sweep.idle {
-        return "idle: no worker".to_owned();
-    }
-    match sweep.reason {
-        None | Some(EndReason::Exhausted | EndReason::RunCap) => name.to_owned(),
-        Some(reason) => format!("{name}: {}", reason.name()),
-    }
-}
-
 fn best(sweep: &SweepView) -> String {
-    let named = |best| format!("{} {}", sweep.metric, progress::named(best));
+    let named = |best| format!("{} {}", sweep.metric, standing::named(best));
     sweep.best.as_ref().map_or_else(|| "-".to_owned(), named)
 }
 

@@ -10,7 +10,7 @@ use rheo_query::report;
 use serde_json::{Map, Value};
 
 use super::failure::Failure;
-use super::{env, format, point, query, status};
+use super::{env, format, point, query, standing};
 use crate::client::Client;
 use crate::shell;
 
@@ -32,7 +32,7 @@ pub(super) async fn print(
     format::print(format!(
         "{} {}: {} of {} trials completed{}{took}",
         sweep.name,
-        status::phase(sweep),
+        standing::phase(sweep),
         counts.completed,
         counts.trials,
         others(sweep),

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tonic::Status;
 
 use crate::app::Coordinator;
-use crate::health::DamagedSweep;
+use crate::damage::DamagedSweep;
 use crate::report::report;
 use crate::verify::{Error, Finding, News, Repaired, Summary};
 

@@ -7,7 +7,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rheo_core::metric::Metric;
 use rheo_core::trainer::Progress;
 
-use super::{SCREEN, named, others};
+use super::others;
+use crate::cli::standing::named;
+use crate::cli::stderr::SCREEN;
 use crate::cli::{format, point, screen};
 use crate::client::{Moment, Seen};
 

@@ -1,0 +1,28 @@
+//! How a sweep stands, in words.
+
+use rheo_core::sweep::{BestPoint, EndReason, SweepView};
+
+use super::{format, point};
+
+/// The phase, and why the sweep ended if that was before all its trials had.
+pub(super) fn phase(sweep: &SweepView) -> String {
+    let name = sweep.phase.name();
+    if sweep.idle {
+        return "idle: no worker".to_owned();
+    }
+    match sweep.reason {
+        None | Some(EndReason::Exhausted | EndReason::RunCap) => name.to_owned(),
+        Some(reason) => format!("{name}: {}", reason.name()),
+    }
+}
+
+/// The mean of the best point, and which point that is.
+pub(super) fn named(best: &BestPoint) -> String {
+    let swept = point::short(&best.swept);
+    let swept = if swept.is_empty() { swept } else { format!(": {swept}") };
+    let mean = format::mean(&best.aggregate);
+    if best.seeds == 1 {
+        return format!("{mean} (trial {}{swept})", best.trial);
+    }
+    format!("{mean} (point {}, {}/{} seeds{swept})", best.point, best.completed, best.seeds)
+}

@@ -1,0 +1,17 @@
+//! Why a call of the engine did not succeed.
+
+use rheo_core::sweep::Rejection;
+
+/// Why a call did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The state machine refused.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The disk refused; nothing happened, and the same call may succeed later.
+    #[error("nothing could be stored: {0}")]
+    Storage(String),
+    /// The coordinator is stopping.
+    #[error("the coordinator is stopping")]
+    Stopping,
+}

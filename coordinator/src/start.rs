@@ -1,0 +1,105 @@
+//! A coordinator at work: what begins when a state directory is started, and the protocol that it serves.
+
+use std::time::Duration;
+
+use rheo_core::id::Digest;
+use rheo_core::sweep::Command;
+use rheo_store::place::Place;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::app::{Coordinator, Error, Opened, Settings};
+use crate::connections::{self, raise_limit};
+use crate::tls::Door;
+use crate::{engine, fleet, grpc};
+
+impl Opened {
+    /// Claims the results and checkpoints, brings them in step with the journal, grants running leases anew, and from then on
+    /// expires leases, writes parts and removes what is no longer needed, until `stop`.
+    pub async fn start(
+        self,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Result<Coordinator, Error> {
+        let Self { coordinator, dropped } = self;
+        coordinator.check_places(false).await?;
+        // The id of the state is durable before anything is claimed under it.
+        coordinator.handle.execute(coordinator.start_command(), Vec::new(), |_, _| ()).await?;
+        coordinator.claim_places().await?;
+        let recovering = coordinator.clone();
+        let recovered = tokio::task::spawn_blocking(move || recovering.recover_results()).await;
+        recovered.unwrap_or(Err(engine::Failure::Stopping.into()))?;
+        // Before anybody is served, who might refer to one of them again.
+        coordinator.recover_checkpoints().await;
+        let usual = match coordinator.places.results {
+            Place::Directory(_) => Settings::FLUSH,
+            Place::Bucket(_) => Settings::FLUSH_INTO_BUCKET,
+        };
+        let interval = coordinator.settings.flush.unwrap_or(usual);
+        tasks.spawn(coordinator.sink.clone().run(interval, stop.clone()));
+        tasks.spawn(drop_checkpoints(coordinator.clone(), dropped, stop.clone()));
+        tasks.spawn(tick(coordinator.clone(), stop.clone()));
+        tasks.spawn(coordinator.clone().remove_stale_uploads(stop.clone()));
+        tasks.spawn(fleet::run(coordinator.clone(), stop.clone()));
+        Ok(coordinator)
+    }
+}
+
+impl Coordinator {
+    /// Serves the protocol on `listener` to those whom `door` lets in, until `stop`.
+    pub(crate) async fn serve(
+        &self,
+        listener: TcpListener,
+        door: Door,
+        stop: CancellationToken,
+    ) -> Result<(), Error> {
+        let coordinator = self.clone();
+        let Door { tls, gate } = door;
+        let incoming = connections::incoming(listener, tls, raise_limit(), stop.clone());
+        Ok(grpc::serve(coordinator, incoming, gate, stop).await?)
+    }
+
+    /// Says that this process has started. Said again, it is still the same start.
+    fn start_command(&self) -> Command {
+        let (lease, incarnation) = (self.settings.lease, self.incarnation);
+        Command::Start { lease, state: self.places.id, incarnation }
+    }
+}
+
+/// Removes checkpoints as they are no longer needed.
+async fn drop_checkpoints(
+    coordinator: Coordinator,
+    mut dropped: mpsc::UnboundedReceiver<Digest>,
+    stop: CancellationToken,
+) {
+    while let Some(Some(digest)) = stop.run_until_cancelled(dropped.recv()).await {
+        coordinator.remove_checkpoint(digest).await;
+    }
+}
+
+/// Ends leases that have run out, and notices when the state directory is no longer in its place.
+async fn tick(coordinator: Coordinator, stop: CancellationToken) {
+    let lease = coordinator.settings.lease;
+    let period = (lease / 8).clamp(Duration::from_millis(20), Duration::from_secs(1));
+    let mut interval = tokio::time::interval(period);
+    let mut last = tokio::time::Instant::now();
+    loop {
+        tokio::select! {
+            _ = interval.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        // While this process was stopped nobody could renew: leases are granted anew.
+        let stalled = last.elapsed() > lease / 3;
+        let command = if stalled { coordinator.start_command() } else { Command::Tick };
+        last = tokio::time::Instant::now();
+        if coordinator.has_lost_its_place(&stop).await {
+            return;
+        }
+        match coordinator.handle.execute(command, Vec::new(), |_, _| ()).await {
+            Ok(()) | Err(engine::Failure::Storage(_)) => {}
+            Err(_) => return,
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The uploads that are not committed, as they are counted.
+
+use std::collections::BTreeMap;
+
+use rheo_core::id::Digest;
+use rheo_core::sweep::Claim;
+use tokio::sync::Mutex;
+
+/// The uploads of one coordinator.
+#[derive(Debug)]
+pub(crate) struct Uploads {
+    /// The most bytes of all of them.
+    pub(super) most: u64,
+    /// Held while files are removed, so that nobody counts on one of them meanwhile.
+    pub(super) uncommitted: Mutex<BTreeMap<Digest, Upload>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Upload {
+    pub(super) bytes: u64,
+    /// The messages that may commit it, one for each attempt.
+    pub(super) claims: Vec<Claim>,
+}
+
+impl Uploads {
+    /// No uploads; later they may have `most` bytes together.
+    pub(crate) fn new(most: u64) -> Self {
+        Self { most, uncommitted: Mutex::default() }
+    }
+}
