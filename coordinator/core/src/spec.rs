@@ -16,6 +16,7 @@ mod reach;
 mod read;
 mod remedy;
 mod replicates;
+mod scalar;
 mod tree;
 mod trials;
 mod when;

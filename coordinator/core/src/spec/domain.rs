@@ -6,7 +6,8 @@
 use serde_json::Value as Json;
 
 use super::mistake::Span;
-use super::read::{Reader, Scope, describe, number};
+use super::read::{Reader, Scope, describe};
+use super::scalar::number;
 use super::tree::{Entry, Node, Value};
 use crate::config::field::{Field, names};
 use crate::definition::Method;

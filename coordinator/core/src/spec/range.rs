@@ -3,7 +3,8 @@
 
 use super::domain::Spec;
 use super::mistake::Span;
-use super::read::{describe, number};
+use super::read::describe;
+use super::scalar::number;
 use super::tree::Value;
 use crate::config::field::{Range, Type};
 use crate::space::{Domain, whole};

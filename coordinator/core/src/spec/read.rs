@@ -10,9 +10,9 @@ use serde_json::{Map, Value as Json};
 
 use super::mistake::{Report, Span};
 use super::remedy;
+use super::scalar::scalar;
 use super::tree::{Entry, Node, Value};
 use crate::config::field::{Field, Object, Type, names};
-use crate::space::whole;
 use crate::suggest;
 
 /// Where a field is given.
@@ -255,41 +255,6 @@ impl<'t> Reader<'t> {
 /// A path within a path.
 pub(super) fn join(within: &str, name: &str) -> String {
     if within.is_empty() { name.to_owned() } else { format!("{within}.{name}") }
-}
-
-/// A single value in the JSON form of its type.
-pub(super) fn scalar(value: &Value, ty: &Type) -> Option<Json> {
-    match (value, ty) {
-        (Value::Bool(x), Type::Bool) => Some(Json::from(*x)),
-        (Value::Text(text), Type::Text) => Some(Json::from(text.as_str())),
-        (Value::Text(text), Type::Choice(choices)) => {
-            choices.contains(text).then(|| Json::from(text.as_str()))
-        }
-        (Value::Integer(x), Type::Integer { min, max }) => {
-            (min..=max).contains(&x).then(|| integer(*x))?
-        }
-        (Value::Number(x), Type::Integer { .. }) => scalar(&Value::Integer(whole(*x)?.into()), ty),
-        (Value::Integer(_) | Value::Number(_), Type::Number(range)) => {
-            let x = number(value)?;
-            range.contains(x).then(|| Json::from(x))
-        }
-        _ => None,
-    }
-}
-
-/// An integer that is in the range of a field, and so in that of JSON.
-fn integer(x: i128) -> Option<Json> {
-    let unsigned = u64::try_from(x).ok().map(Json::from);
-    unsigned.or_else(|| i64::try_from(x).ok().map(Json::from))
-}
-
-/// A finite number.
-pub(super) fn number(value: &Value) -> Option<f64> {
-    match value {
-        Value::Integer(x) => Some(*x as f64),
-        Value::Number(x) if x.is_finite() => Some(*x),
-        _ => None,
-    }
 }
 
 /// A value in the words of a message.

@@ -6,7 +6,7 @@
 
 use std::str::FromStr as _;
 
-use super::read::scalar;
+use super::scalar::scalar;
 use super::tree::{Node, Value};
 use crate::config::field::{self, Field, Object, Type, names};
 use crate::metric::{Goal, Metric};
