@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use rheo_core::id::{Digest, IncarnationId};
+use rheo_core::networks;
 use rheo_core::sweep::Effect;
 use rheo_core::time::{Clock, Timestamp};
 use rheo_proto::access::JOURNAL_FILE;
@@ -225,7 +226,7 @@ impl Coordinator {
         let clock = |latest: Timestamp| Arc::new(SystemClock::new(latest)) as Arc<dyn Clock>;
         // Nothing that was started, so nothing that lies anywhere.
         let is_new = || {
-            let loaded = journal.load();
+            let loaded = journal.load(&networks::workloads());
             loaded.is_ok_and(|loaded| loaded.state.sweeps.values().all(|sweep| sweep.next == 0))
         };
         let mut places = Places::resolve(&settings.state, &settings.places, is_new)?;

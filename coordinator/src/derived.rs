@@ -1,12 +1,14 @@
 //! What is stored together with an event: the rows that came with it, and the rows of `trials` and
 //! `attempts` that follow from it. One transaction, so an ended trial and its row are never apart.
-
+use rheo_core::config::TrialConfig;
 use rheo_core::id::{AttemptId, TrialId, WorkerId};
 use rheo_core::log::LogLine;
-use rheo_core::row::Batch;
+use rheo_core::row::Summary;
+use rheo_core::rows::Batch;
 use rheo_core::sweep::{Event, Reopened, State, Worker};
 use rheo_query::{AttemptRow, Keys, TrialRow, encode_attempts, encode_logs, encode_trials};
 use rheo_store::{Blob, Entry};
+use serde::Deserialize as _;
 
 use crate::live::Live;
 
@@ -63,7 +65,7 @@ pub(crate) fn log_blob(
 ) -> Result<Option<Blob>, rheo_query::Error> {
     let trial = &attempt.trial;
     let planned = state.sweeps.get(&trial.sweep).and_then(|sweep| {
-        Some((sweep, sweep.planned.trial(&sweep.history, trial.index).ok()?.config))
+        Some((sweep, sweep.planned.trial(&sweep.history, trial.index).ok()?.resolved))
     });
     let Some((sweep, config)) = planned.filter(|_| !lines.is_empty()) else { return Ok(None) };
     let number = sweep.attempt_count(attempt.number);
@@ -86,7 +88,7 @@ fn attempt_row(state: &State, event: &Event) -> Option<AttemptRow> {
     };
     let sweep = state.sweeps.get(&attempt.trial.sweep)?;
     let index = attempt.trial.index;
-    let config = sweep.planned.trial(&sweep.history, index).ok()?.config;
+    let config = sweep.planned.trial(&sweep.history, index).ok()?.resolved;
     let trial = sweep.live.get(&index).or_else(|| sweep.parked.get(&index));
     let checkpoint = match trial {
         Some(trial) => trial.checkpoint,
@@ -130,10 +132,10 @@ fn trial_row(state: &State, event: &Event, before: &[Event]) -> Option<TrialRow>
         point: planned.point,
         status: outcome.name().to_owned(),
         swept: swept.collect(),
-        config: planned.config,
+        config: TrialConfig::deserialize(&planned.resolved).ok()?,
         objective: done.objective,
         metrics: metrics.clone(),
-        summary: summary.as_deref().cloned(),
+        summary: summary.as_deref().and_then(|summary| Summary::deserialize(summary).ok()),
         attempts: sweep.attempt_count(done.attempt),
         started: (done.attempt > 0).then_some(done.started),
         ended: *at,

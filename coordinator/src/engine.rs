@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::thread;
 
 use rheo_core::id::StateId;
+use rheo_core::networks;
 use rheo_core::sweep::{Command, Effect, Event, State, effects, execute};
 use rheo_core::time::{Clock, Timestamp};
 use rheo_store::{Blob, Entry, Journal};
@@ -140,7 +141,7 @@ pub(crate) fn start(
     clock: impl FnOnce(Timestamp) -> Arc<dyn Clock>,
     carry_out: impl Fn(Effect) + Send + 'static,
 ) -> Result<Running, rheo_store::Error> {
-    let loaded = journal.load()?;
+    let loaded = journal.load(&networks::workloads())?;
     tracing::debug!(position = loaded.position, replayed = loaded.replayed, "journal loaded");
     let (queue, messages) = mpsc::channel(QUEUE);
     let found = Found { id: loaded.state.id, latest: loaded.state.latest() };
@@ -269,7 +270,7 @@ impl Engine {
         if self.sound {
             return Ok(());
         }
-        let loaded = self.journal.load()?;
+        let loaded = self.journal.load(&networks::workloads())?;
         self.state = loaded.state;
         self.position = loaded.position;
         self.since_snapshot = loaded.replayed;

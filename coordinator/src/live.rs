@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rheo_core::estimate::{Estimate, Labels, Meter, Workload};
 use rheo_core::id::{AttemptId, SweepName, TrialId, WorkerId};
 use rheo_core::log::LogLine;
+use rheo_core::progress::Progress;
 use rheo_core::time::Timestamp;
-use rheo_core::trainer::Progress;
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::Instant;
 

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rheo_core::id::SweepName;
+use rheo_core::name::TableName;
 use rheo_core::part::{Part, Retraction};
-use rheo_core::row::Table;
 use rheo_query::dataset::{self, Compaction, Dataset};
 use rheo_store::{Change, Index, Journal, Pending, PendingFilter, owner};
 use tokio::sync::Notify;
@@ -351,11 +351,11 @@ impl Shared {
         if !index.removed.is_empty() && self.clear_removed()? {
             index = self.journal.index()?;
         }
-        let mut parts: BTreeMap<(&SweepName, Table), Vec<Part>> = BTreeMap::new();
+        let mut parts: BTreeMap<(&SweepName, &TableName), Vec<Part>> = BTreeMap::new();
         // Files of a deleted sweep of the same name may still lie where the merged parts would.
         let is_clear = |part: &&Part| index.removed.iter().all(|old| old.sweep != part.sweep);
         for part in index.parts.iter().filter(is_clear) {
-            parts.entry((&part.sweep, part.table)).or_default().push(part.clone());
+            parts.entry((&part.sweep, &part.table)).or_default().push(part.clone());
         }
         let (mut busy, mut holding) = (BTreeSet::new(), BTreeSet::new());
         for ((sweep, table), parts) in parts {
@@ -386,7 +386,7 @@ impl Shared {
     /// Merges the parts of a sweep in one table.
     fn merge(
         &self,
-        table: Table,
+        table: &TableName,
         sweep: &SweepName,
         parts: &[Part],
         mut retracted: Vec<Retraction>,
@@ -445,16 +445,16 @@ enum Merged {
 }
 
 /// The retractions that concern the parts of `sweep` in `table`.
-fn retractions(index: &Index, table: Table, sweep: &SweepName) -> Vec<Retraction> {
+fn retractions(index: &Index, table: &TableName, sweep: &SweepName) -> Vec<Retraction> {
     let ours = |one: &&Retraction| one.concerns(table, sweep);
     index.retractions.iter().filter(ours).cloned().collect()
 }
 
 /// Pending rows by where they go.
-fn grouped(pending: &[Pending]) -> BTreeMap<(Table, &SweepName), Vec<&Pending>> {
+fn grouped(pending: &[Pending]) -> BTreeMap<(&TableName, &SweepName), Vec<&Pending>> {
     let mut groups: BTreeMap<_, Vec<&Pending>> = BTreeMap::new();
     for one in pending {
-        groups.entry((one.blob.batch.table, &one.blob.trial.sweep)).or_default().push(one);
+        groups.entry((&one.blob.batch.table, &one.blob.trial.sweep)).or_default().push(one);
     }
     groups
 }

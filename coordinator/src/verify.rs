@@ -10,6 +10,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use rheo_core::id::{Digest, RequestId, SweepName, TrialId};
+use rheo_core::networks;
 use rheo_core::part::Part;
 use rheo_core::sweep::{Command, Event, Request, State};
 use rheo_core::time::Timestamp;
@@ -146,7 +147,7 @@ impl Coordinator {
         let defects = self.handle.read(State::defects).await?;
         let journal = Arc::clone(&self.journal);
         let replayed = tokio::task::spawn_blocking(move || {
-            let loaded = journal.load()?;
+            let loaded = journal.load(&networks::workloads())?;
             let mut findings = loaded.state.defects();
             // One after the other: they may be more than memory holds.
             journal.pending(&PendingFilter::default(), &mut |rows| {

@@ -41,6 +41,7 @@ impl TryFrom<v1::Worker> for WorkerView {
             pid: wire.pid,
             slots: wire.slots,
             version: wire.version,
+            workloads: Vec::new(),
             place: wire.place.map(Place::try_from).transpose()?.unwrap_or_default(),
             inventory: None,
         };

@@ -3,10 +3,11 @@
 use std::str::FromStr;
 
 use rheo_core::id::{AttemptId, Digest, SweepName, TrialId, WorkerId};
-use rheo_core::metric::{Metric, Metrics, Report};
-use rheo_core::row::{Batch, RowCounts, Table};
+use rheo_core::metric::{Metrics, Report};
+use rheo_core::name::{MetricName, TableName};
+use rheo_core::progress::Progress;
+use rheo_core::rows::{Batch, RowCounts};
 use rheo_core::sweep::{Held, Origin};
-use rheo_core::trainer::Progress;
 
 use crate::{Invalid, v1};
 
@@ -92,14 +93,14 @@ impl From<Origin> for v1::Origin {
 
 impl From<v1::RowCounts> for RowCounts {
     fn from(wire: v1::RowCounts) -> Self {
-        let known = |(name, count): (&String, &u64)| Some((Table::parse(name)?, *count));
+        let known = |(name, count): (&String, &u64)| Some((TableName::parse(name).ok()?, *count));
         wire.tables.iter().filter_map(known).collect()
     }
 }
 
 impl From<RowCounts> for v1::RowCounts {
     fn from(counts: RowCounts) -> Self {
-        let named = |(table, count): (Table, u64)| (table.name().to_owned(), count);
+        let named = |(table, count): (&TableName, u64)| (table.to_string(), count);
         Self { tables: counts.by_table().map(named).collect() }
     }
 }
@@ -108,30 +109,27 @@ impl TryFrom<v1::TableRows> for Batch {
     type Error = Invalid;
 
     fn try_from(wire: v1::TableRows) -> Result<Self, Invalid> {
-        let unknown = || Invalid::value("table", format!("there is no table `{}`", wire.table));
-        let table = Table::parse(&wire.table).ok_or_else(unknown)?;
+        let table = TableName::parse(&wire.table);
+        let table = table.map_err(|error| Invalid::value("table", error))?;
         Ok(Self { table, rows: wire.rows, ipc: wire.ipc })
     }
 }
 
 impl From<Batch> for v1::TableRows {
     fn from(batch: Batch) -> Self {
-        Self { table: batch.table.name().to_owned(), rows: batch.rows, ipc: batch.ipc }
+        Self { table: batch.table.into(), rows: batch.rows, ipc: batch.ipc }
     }
 }
 
-/// Metrics by name. A name that is not known is left out: a newer worker may report more.
+/// Metrics by name. What is no name is left out.
 pub(crate) fn metrics(wire: Vec<v1::MetricValue>) -> Metrics {
-    let known = |value: v1::MetricValue| {
-        let metric = Metric::ALL.into_iter().find(|metric| metric.name() == value.name)?;
-        Some((metric, value.value))
-    };
+    let known = |value: v1::MetricValue| Some((MetricName::parse(&value.name).ok()?, value.value));
     wire.into_iter().filter_map(known).collect()
 }
 
 pub(crate) fn metric_values(metrics: &Metrics) -> Vec<v1::MetricValue> {
-    let value = |(metric, value): (&Metric, &f64)| v1::MetricValue {
-        name: metric.name().to_owned(),
+    let value = |(metric, value): (&MetricName, &f64)| v1::MetricValue {
+        name: metric.to_string(),
         value: *value,
     };
     metrics.iter().map(value).collect()
@@ -185,20 +183,22 @@ mod tests {
 
     #[test]
     fn counts_of_every_table_come_through() {
-        let all: RowCounts = Table::TRAINED.into_iter().zip(1..).collect();
-        for counts in [all, RowCounts::default(), RowCounts { epochs: 1, ..RowCounts::default() }] {
-            let wire = v1::RowCounts::decode(&*sent(counts)).unwrap();
+        let tables = ["epochs", "evaluations", "shapes"].map(TableName::of);
+        let one = [(TableName::of("epochs"), 1)];
+        let all: RowCounts = tables.into_iter().zip(1..).collect();
+        for counts in [all, RowCounts::default(), one.into_iter().collect()] {
+            let wire = v1::RowCounts::decode(&*sent(counts.clone())).unwrap();
             assert_eq!(RowCounts::from(wire), counts);
-            assert_eq!(sent(counts), sent(counts));
+            assert_eq!(sent(counts.clone()), sent(counts.clone()));
         }
         assert!(sent(RowCounts::default()).is_empty());
     }
 
     #[test]
-    fn counts_of_tables_that_no_trainer_fills_are_ignored() {
-        let tables = [("epochs", 3), ("trials", 1), ("of_a_newer_version", 7)];
+    fn counts_of_tables_that_the_coordinator_fills_are_ignored() {
+        let tables = [("epochs", 3), ("trials", 1), ("No table", 7)];
         let tables = tables.map(|(name, count)| (name.to_owned(), count)).into();
-        let expected = RowCounts { epochs: 3, ..RowCounts::default() };
+        let expected = [(TableName::of("epochs"), 3)].into_iter().collect();
         assert_eq!(RowCounts::from(v1::RowCounts { tables }), expected);
     }
 }

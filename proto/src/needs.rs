@@ -1,7 +1,5 @@
 //! What trials need and what workers have, in core types.
 
-use rheo_core::config::Device;
-use rheo_core::dataset::DataSet;
 use rheo_core::needs::{FoundData, Inventory, Lack, Need};
 use rheo_core::sweep::{NoFit, UnfitWorker};
 use rheo_core::time::Timestamp;
@@ -10,14 +8,6 @@ use crate::bounds::CAUSE_LENGTH;
 use crate::convert::{parsed, required, worker_id};
 use crate::worker::start;
 use crate::{Invalid, v1};
-
-fn device(name: &str) -> Option<Device> {
-    [Device::Cpu, Device::Cuda].into_iter().find(|device| device.name() == name)
-}
-
-fn set(name: &str) -> Option<DataSet> {
-    DataSet::ALL.into_iter().find(|set| set.name() == name)
-}
 
 fn sizes(wire: &[u32]) -> Result<[u32; 3], Invalid> {
     let detail = || format!("{} sizes, not 3", wire.len());
@@ -29,17 +19,14 @@ impl TryFrom<v1::Need> for Need {
 
     fn try_from(wire: v1::Need) -> Result<Self, Invalid> {
         use v1::need::Kind;
-        let set = |name: &str| set(name).ok_or_else(|| Invalid::value("set", name));
         Ok(match required(wire.kind, "need")? {
-            Kind::Data(data) => Self::Data { set: set(&data.set)?, directory: data.directory },
+            Kind::Data(data) => Self::Data { set: data.set, directory: data.directory },
             Kind::Samples(data) => Self::Samples {
-                set: set(&data.set)?,
+                set: data.set,
                 sizes: sizes(&data.sizes)?,
                 directory: data.directory,
             },
-            Kind::Device(name) => {
-                Self::Device(device(&name).ok_or_else(|| Invalid::value("device", name))?)
-            }
+            Kind::Device(name) => Self::Device(name),
             Kind::MemoryMb(mb) => Self::Memory { mb },
             Kind::Slots(slots) => Self::Slots { slots },
             Kind::Disk(_) => Self::Disk,
@@ -52,13 +39,11 @@ impl From<Need> for v1::Need {
     fn from(need: Need) -> Self {
         use v1::need::{Data, Empty, Kind};
         let kind = match need {
-            Need::Data { set, directory } => {
-                Kind::Data(Data { set: set.name().to_owned(), directory, sizes: Vec::new() })
-            }
+            Need::Data { set, directory } => Kind::Data(Data { set, directory, sizes: Vec::new() }),
             Need::Samples { set, directory, sizes } => {
-                Kind::Samples(Data { set: set.name().to_owned(), directory, sizes: sizes.into() })
+                Kind::Samples(Data { set, directory, sizes: sizes.into() })
             }
-            Need::Device(device) => Kind::Device(device.name().to_owned()),
+            Need::Device(device) => Kind::Device(device),
             Need::Memory { mb } => Kind::MemoryMb(mb),
             Need::Slots { slots } => Kind::Slots(slots),
             Need::Disk => Kind::Disk(Empty {}),
@@ -72,17 +57,16 @@ impl TryFrom<v1::Inventory> for Inventory {
     type Error = Invalid;
 
     fn try_from(wire: v1::Inventory) -> Result<Self, Invalid> {
-        let found = |found: &v1::FoundData| {
-            Some(FoundData { set: set(&found.set)?, train: found.train, test: found.test })
-        };
+        let found =
+            |found: v1::FoundData| FoundData { set: found.set, sizes: found.sizes.try_into().ok() };
         let lack = |lack: v1::Lack| {
             // What a newer worker lacks besides, no trial that is known here needs.
             let need = Need::try_from(lack.need?).ok()?;
             Some(Lack { need, cause: lack.cause })
         };
         Ok(Self {
-            data: wire.data.iter().filter_map(found).collect(),
-            devices: wire.devices.iter().filter_map(|name| device(name)).collect(),
+            data: wire.data.into_iter().map(found).collect(),
+            devices: wire.devices,
             memory_mb: wire.memory_mb,
             lacks: wire.lacks.into_iter().filter_map(lack).collect(),
             revision: wire.revision,
@@ -92,18 +76,17 @@ impl TryFrom<v1::Inventory> for Inventory {
 
 impl From<Inventory> for v1::Inventory {
     fn from(inventory: Inventory) -> Self {
-        let found = |found: &FoundData| v1::FoundData {
-            set: found.set.name().to_owned(),
-            train: found.train,
-            test: found.test,
+        let found = |found: FoundData| v1::FoundData {
+            set: found.set,
+            sizes: found.sizes.map(Vec::from).unwrap_or_default(),
         };
         let lack = |lack: Lack| v1::Lack {
             need: Some(lack.need.into()),
             cause: start(&lack.cause, CAUSE_LENGTH).to_owned(),
         };
         Self {
-            data: inventory.data.iter().map(found).collect(),
-            devices: inventory.devices.iter().map(|device| device.name().to_owned()).collect(),
+            data: inventory.data.into_iter().map(found).collect(),
+            devices: inventory.devices,
             memory_mb: inventory.memory_mb,
             lacks: inventory.lacks.into_iter().map(lack).collect(),
             revision: inventory.revision,
@@ -159,17 +142,17 @@ mod tests {
     fn an_inventory_comes_through_with_every_need() {
         let directory = Some("/data".to_owned());
         let needs = [
-            Need::Data { set: DataSet::Text, directory: directory.clone() },
-            Need::Samples { set: DataSet::Mnist, directory, sizes: [1, 2, 3] },
-            Need::Device(Device::Cuda),
+            Need::Data { set: "ptb".to_owned(), directory: directory.clone() },
+            Need::Samples { set: "mnist".to_owned(), directory, sizes: [1, 2, 3] },
+            Need::Device("cuda".to_owned()),
             Need::Memory { mb: 5 },
             Need::Slots { slots: 6 },
             Need::Disk,
             Need::System,
         ];
         let inventory = Inventory {
-            data: vec![FoundData { set: DataSet::Cifar10, train: 10, test: 2 }],
-            devices: vec![Device::Cpu],
+            data: vec![FoundData { set: "cifar10".to_owned(), sizes: Some([9, 1, 2]) }],
+            devices: vec!["cpu".to_owned()],
             memory_mb: Some(7),
             lacks: needs.map(|need| Lack { need, cause: "because".to_owned() }).into(),
             revision: 8,

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use rheo_core::config::TrialConfig;
 use rheo_core::fleet::Place;
 use rheo_core::id::{AttemptId, Digest, StateId, WorkerId};
+use rheo_core::name::WorkloadName;
 use rheo_core::needs::Inventory;
-use rheo_core::row::{Batch, RowCounts, Summary};
+use rheo_core::rows::{Batch, RowCounts};
 use rheo_core::sweep::{self, Claim, Ending, Held, Origin, WorkerInfo};
+use serde::de::DeserializeOwned;
+
+use serde_json::Value as Json;
 
 use crate::bounds::{CAUSE_LENGTH, ERROR_LENGTH, LABEL_LENGTH};
 use crate::convert::{
@@ -53,18 +56,29 @@ pub fn joining(wire: v1::JoinRequest) -> Result<(WorkerId, WorkerInfo, Option<St
     let state = wire.state.map(|state| parsed(&state, "state")).transpose()?;
     let place = wire.place.map(Place::try_from).transpose()?.unwrap_or_default();
     let inventory = wire.inventory.map(Inventory::try_from).transpose()?;
-    let (host, pid, slots, version) = (wire.host, wire.pid, wire.slots, wire.version);
-    Ok((worker, WorkerInfo { host, pid, slots, version, place, inventory }, state))
+    let workloads = wire.workloads.iter().map(|name| WorkloadName::parse(name));
+    let workloads = workloads.collect::<Result<_, _>>();
+    let info = WorkerInfo {
+        host: wire.host,
+        pid: wire.pid,
+        slots: wire.slots,
+        version: wire.version,
+        workloads: workloads.map_err(|error| Invalid::value("workloads", error))?,
+        place,
+        inventory,
+    };
+    Ok((worker, info, state))
 }
 
 /// The request to join.
 pub fn join(worker: WorkerId, info: WorkerInfo, state: Option<StateId>) -> v1::JoinRequest {
     let state = state.map(|state| state.to_string());
-    let WorkerInfo { host, pid, slots, version, place, inventory } = info;
+    let WorkerInfo { host, pid, slots, version, workloads, place, inventory } = info;
+    let workloads = workloads.into_iter().map(String::from).collect();
     let (host, version) = (label(&host), label(&version));
     let (worker, place) = (worker.to_string(), Some(place.into()));
     let inventory = inventory.map(Into::into);
-    v1::JoinRequest { worker, host, pid, slots, version, place, state, inventory }
+    v1::JoinRequest { worker, host, pid, slots, version, workloads, place, state, inventory }
 }
 
 /// What a worker learns when it joins.
@@ -143,15 +157,15 @@ pub fn held(wire: Vec<v1::Attempt>) -> Result<Vec<Held>, Invalid> {
     wire.into_iter().map(Held::try_from).collect()
 }
 
-/// An assignment as its worker sees it.
+/// An assignment as its worker sees it; `C` is a configuration of its workload.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Assignment {
+pub struct Assignment<C> {
     /// The attempt.
     pub attempt: AttemptId,
     /// Where it comes from; to be repeated in every message.
     pub origin: Origin,
-    /// The trial.
-    pub config: TrialConfig,
+    /// The whole configuration of the trial.
+    pub config: C,
     /// The checkpoint to resume from.
     pub checkpoint: Option<Digest>,
     /// Rows that had been produced when the checkpoint was made.
@@ -160,7 +174,7 @@ pub struct Assignment {
     pub durable: RowCounts,
 }
 
-impl TryFrom<v1::Assignment> for Assignment {
+impl<C: DeserializeOwned> TryFrom<v1::Assignment> for Assignment<C> {
     type Error = Invalid;
 
     fn try_from(wire: v1::Assignment) -> Result<Self, Invalid> {
@@ -233,6 +247,7 @@ impl TryFrom<v1::Work> for Work {
             produced: wire.produced.unwrap_or_default().into(),
             rows: RowCounts::of(&batches),
             reports: wire.reports.into_iter().map(Into::into).collect(),
+            fraction: wire.fraction,
         };
         Ok(Self { work, batches })
     }
@@ -245,43 +260,19 @@ impl From<Work> for v1::Work {
             produced: Some(work.produced.into()),
             rows: batches.into_iter().map(Into::into).collect(),
             reports: work.reports.iter().map(Into::into).collect(),
+            fraction: work.fraction,
         }
     }
 }
 
-impl From<Summary> for v1::Summary {
-    fn from(summary: Summary) -> Self {
-        Self {
-            parameters: summary.parameters,
-            inputs: summary.inputs,
-            steps: summary.steps,
-            n0: summary.n0,
-            epochs: summary.epochs,
-            best_val_epoch: summary.best_val_epoch,
-            best_val_accuracy: summary.best_val_accuracy,
-            device: label(&summary.device),
-            wall_s: summary.wall_s,
-            hidden: summary.hidden,
-            kernel: label(&summary.kernel),
-        }
-    }
-}
-
-impl From<v1::Summary> for Summary {
-    fn from(wire: v1::Summary) -> Self {
-        Self {
-            parameters: wire.parameters,
-            inputs: wire.inputs,
-            steps: wire.steps,
-            n0: wire.n0,
-            epochs: wire.epochs,
-            best_val_epoch: wire.best_val_epoch,
-            best_val_accuracy: wire.best_val_accuracy,
-            device: wire.device,
-            wall_s: wire.wall_s,
-            hidden: wire.hidden,
-            kernel: wire.kernel,
-        }
+/// The rest of the row in `trials` of a trial that ended.
+fn summary(text: &str) -> Result<Box<Json>, Invalid> {
+    let summary: Json =
+        serde_json::from_str(text).map_err(|error| Invalid::value("summary", error))?;
+    if summary.is_object() {
+        Ok(Box::new(summary))
+    } else {
+        Err(Invalid::value("summary", "it is no JSON object"))
     }
 }
 
@@ -293,11 +284,11 @@ impl TryFrom<v1::finish_request::Ending> for Ending {
         Ok(match wire {
             Wire::Completed(result) => Self::Completed {
                 metrics: metrics(result.metrics),
-                summary: Box::new(required(result.summary, "summary")?.into()),
+                summary: summary(&result.summary)?,
             },
             Wire::Diverged(result) => Self::Diverged {
                 metrics: metrics(result.metrics),
-                summary: Box::new(required(result.summary, "summary")?.into()),
+                summary: summary(&result.summary)?,
                 detail: result.detail,
             },
             Wire::Stopped(_) => Self::Stopped,
@@ -319,9 +310,9 @@ impl TryFrom<v1::finish_request::Ending> for Ending {
 impl From<Ending> for v1::finish_request::Ending {
     fn from(ending: Ending) -> Self {
         use v1::finish_request::{Empty, Failure, Result, Unfit};
-        let result = |metrics, summary: Box<Summary>, detail: String| Result {
+        let result = |metrics, summary: Box<Json>, detail: String| Result {
             metrics: metric_values(&metrics),
-            summary: Some((*summary).into()),
+            summary: summary.to_string(),
             detail: start(&detail, ERROR_LENGTH).to_owned(),
         };
         let failure =
@@ -360,25 +351,5 @@ mod tests {
         let wire = v1::finish_request::Ending::from(Ending::Error { message });
         let v1::finish_request::Ending::Error(failure) = wire else { panic!("{wire:?}") };
         assert_eq!(failure.message.len(), ERROR_LENGTH);
-    }
-
-    #[test]
-    fn a_summary_comes_through() {
-        let summary = Summary {
-            parameters: 1,
-            inputs: 2,
-            hidden: 3,
-            steps: 4,
-            n0: Some(5.0),
-            epochs: 6,
-            best_val_epoch: Some(7),
-            best_val_accuracy: Some(0.8),
-            device: "cpu".to_owned(),
-            kernel: "avx2".to_owned(),
-            wall_s: 9.0,
-        };
-        assert_eq!(Summary::from(v1::Summary::from(summary.clone())), summary);
-        let empty = Summary::default();
-        assert_eq!(Summary::from(v1::Summary::from(empty.clone())), empty);
     }
 }

@@ -51,7 +51,14 @@ fn workers(channel: Secured) -> WorkerServiceClient<Secured> {
 /// A worker of this number.
 pub(crate) fn joining(number: usize) -> v1::JoinRequest {
     let worker = format!("00000000-0000-7000-8000-{number:012}");
-    v1::JoinRequest { worker, host: "here".to_owned(), slots: 1, ..v1::JoinRequest::default() }
+    let workloads = vec!["networks".to_owned()];
+    v1::JoinRequest {
+        worker,
+        host: "here".to_owned(),
+        slots: 1,
+        workloads,
+        ..v1::JoinRequest::default()
+    }
 }
 
 fn journal(bench: &Bench) -> u64 {

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rheo_core::trainer::Progress;
+use rheo_core::progress::Progress;
 
 use crate::log::AttemptLog;
 

@@ -126,7 +126,7 @@ mod tests {
     }
 
     fn data() -> Need {
-        Need::Data { set: rheo_core::dataset::DataSet::Mnist, directory: Some("/d".to_owned()) }
+        Need::Data { set: "mnist".to_owned(), directory: Some("/d".to_owned()) }
     }
 
     #[test]

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use bytes::Bytes;
+use rheo_core::config::TrialConfig;
 use rheo_core::id::{Digest, StateId, SweepName, WorkerId};
 use rheo_core::log::LogLine;
+use rheo_core::progress::Progress;
 use rheo_core::sweep::{Claim, Held, WorkerInfo};
-use rheo_core::trainer::Progress;
 use rheo_proto::access::{Access, Route, Secured};
 use rheo_proto::refusal::Refusal;
 use rheo_proto::v1::put_checkpoint_request::{Header, Part};
 use rheo_proto::v1::worker_service_client::WorkerServiceClient;
-use rheo_proto::worker::{self as wire, Assignment, Joined, Verdict, Work};
+use rheo_proto::worker::{self as wire, Joined, Verdict, Work};
 use rheo_proto::{CHUNK, MAX_MESSAGE, v1};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
@@ -37,6 +38,9 @@ pub(crate) struct Link {
     access: Access,
     open: Mutex<Option<(Route, Channel)>>,
 }
+
+/// A trial of networks to run.
+pub(crate) type Assignment = wire::Assignment<TrialConfig>;
 
 type Client = WorkerServiceClient<Secured>;
 

@@ -61,8 +61,10 @@ impl Analyze {
         let places = crate::places(self.data.as_ref(), self.samples.as_ref());
         let rows = Torch::new(places).analyze(&config, checkpoint, &analyses)?;
         let mut out = io::stdout().lock();
-        for batch in rheo_query::encode(&Keys::new(self.trial, &config), &rows)? {
-            let head = json!({"table": batch.table.name(), "bytes": batch.ipc.len()});
+        for batch in
+            rheo_query::encode(&Keys::new(self.trial, &serde_json::to_value(&config)?), &rows)?
+        {
+            let head = json!({"table": batch.table.as_str(), "bytes": batch.ipc.len()});
             writeln!(out, "{head}")?;
             out.write_all(&batch.ipc)?;
         }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use rheo_core::log::{LogLine, MAX_LINES};
-use rheo_core::row::Batch;
+use rheo_core::rows::Batch;
 use rheo_core::sweep::{Claim, Ending, Work};
 use serde::{Deserialize, Serialize};
 
@@ -54,10 +54,11 @@ impl Parcel {
         match &mut self.goods {
             None => self.goods = Some(later),
             Some(goods) => {
-                goods.work.rows = goods.work.rows.plus(later.work.rows);
+                goods.work.rows = goods.work.rows.plus(&later.work.rows);
                 goods.work.reports.extend(later.work.reports);
                 goods.work.produced = later.work.produced;
                 goods.work.checkpoint = later.work.checkpoint;
+                goods.work.fraction = later.work.fraction;
                 goods.batches.extend(later.batches);
                 goods.checkpoint = later.checkpoint;
             }

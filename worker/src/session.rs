@@ -6,14 +6,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use rheo_core::config::TrialConfig;
 use rheo_core::id::Digest;
-use rheo_core::row::RowCounts;
+use rheo_core::progress::Progress;
+use rheo_core::rows::RowCounts;
 use rheo_core::sweep::{Ending, Work};
-use rheo_core::trainer::{Commit, Next, Progress, Session};
-use rheo_proto::worker::Assignment;
+use rheo_core::trainer::{Commit, Next, Session};
 use rheo_query::Keys;
 use tokio::time::Instant;
 
 use crate::control::{Control, Order};
+use crate::link::Assignment;
 use crate::outbox::Outbox;
 use crate::pace::Pace;
 use crate::parcel::Goods;
@@ -54,12 +55,14 @@ impl Desk {
         pace: Arc<Pace>,
     ) -> Self {
         let TrialConfig { checkpoint, resources, .. } = &assignment.config;
+        // Their types cannot fail to become JSON.
+        let config = serde_json::to_value(&assignment.config).unwrap_or_default();
         let seconds = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
         let now = Instant::now();
         Self {
             control,
             outbox,
-            keys: Keys::new(assignment.attempt.trial.index, &assignment.config),
+            keys: Keys::new(assignment.attempt.trial.index, &config),
             began: now,
             pace,
             looked: None,
@@ -68,8 +71,8 @@ impl Desk {
             committed: now,
             committed_epoch: 0,
             epoch: 0,
-            produced: assignment.covered,
-            durable: assignment.durable,
+            produced: assignment.covered.clone(),
+            durable: assignment.durable.clone(),
             logged: None,
             failure: None,
         }
@@ -78,16 +81,22 @@ impl Desk {
     /// Packs a commit: its rows without those that are durable already, because a trial that had to
     /// start over produces them again.
     pub(crate) fn pack(&mut self, commit: Commit) -> Result<Goods, rheo_query::Error> {
-        let Commit { mut rows, reports, checkpoint, .. } = commit;
-        let produced = self.produced.plus(rows.counts());
-        rows.skip(self.durable.beyond(self.produced));
+        let Commit { mut rows, reports, checkpoint, progress } = commit;
+        let produced = self.produced.plus(&rows.counts());
+        rows.skip(&self.durable.beyond(&self.produced));
         let batches = rheo_query::encode(&self.keys, &rows)?;
-        self.produced = produced;
-        self.durable = self.durable.max(produced);
+        self.produced.clone_from(&produced);
+        self.durable = self.durable.max(&produced);
         self.committed = Instant::now();
         self.committed_epoch = self.epoch;
         let digest = Digest::from_bytes(*blake3::hash(&checkpoint).as_bytes());
-        let work = Work { checkpoint: digest, produced, rows: rows.counts(), reports };
+        let work = Work {
+            checkpoint: digest,
+            produced,
+            rows: rows.counts(),
+            reports,
+            fraction: progress.fraction,
+        };
         Ok(Goods { work, batches, checkpoint: Bytes::from(checkpoint) })
     }
 
@@ -111,10 +120,8 @@ impl Desk {
             return;
         }
         self.logged = Some((*epoch, Instant::now()));
-        let metrics: String = metrics
-            .iter()
-            .map(|(metric, value)| format!(", {} {value:.4}", metric.name()))
-            .collect();
+        let metrics: String =
+            metrics.iter().map(|(metric, value)| format!(", {} {value:.4}", metric)).collect();
         tracing::info!("epoch {epoch} of {epochs}{metrics}");
     }
 

@@ -7,22 +7,26 @@ use rheo_core::config::TrialConfig;
 use rheo_core::id::{AttemptId, Digest, IncarnationId, StateId, SweepName, TrialId, WorkerId};
 use rheo_core::metric::Metrics;
 use rheo_core::needs::Need;
-use rheo_core::row::{RowCounts, Rows, ShapeRow, Summary};
+use rheo_core::progress::Progress;
+use rheo_core::row::{Rows, ShapeRow, Summary, Table};
+use rheo_core::rows::RowCounts;
 use rheo_core::sweep::{Claim, Ending, Origin};
-use rheo_core::trainer::{
-    Commit, Ended, Error as TrainError, Finish, Next, Progress, Session, Trainer,
-};
+use rheo_core::trainer::{Commit, Ended, Error as TrainError, Finish, Next, Session, Trainer};
 use rheo_proto::access::{Access, Role};
-use rheo_proto::worker::Assignment;
 use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::control::{Control, Order};
+use crate::link::Assignment;
 use crate::link::Link;
 use crate::outbox::Outbox;
 use crate::parcel::{Goods, Parcel};
 use crate::spool::Spool;
 use crate::trial::Bench;
+
+fn shapes(counts: &RowCounts) -> u64 {
+    counts.get(&Table::Shapes.to_name())
+}
 
 /// A trainer that runs a function.
 struct Fake<F>(F);
@@ -193,7 +197,7 @@ async fn commits_that_wait_become_one_with_the_rows_of_all_and_the_last_checkpoi
         panic!("{parcels:?}")
     };
     assert_eq!(claim.sequence, 1);
-    assert_eq!((work.rows.shapes, work.produced.shapes), (6, 6));
+    assert_eq!((shapes(&work.rows), shapes(&work.produced)), (6, 6));
     assert_eq!(batches.iter().map(|batch| batch.rows).collect::<Vec<_>>(), [3, 2, 1]);
     assert_eq!(&checkpoint[..], b"the end");
     assert!(matches!(ending, Some(Ending::Completed { .. })));
@@ -202,14 +206,14 @@ async fn commits_that_wait_become_one_with_the_rows_of_all_and_the_last_checkpoi
 
 #[tokio::test]
 async fn a_trial_that_starts_over_brings_only_rows_that_are_not_durable() {
-    let durable = RowCounts { shapes: 4, ..RowCounts::default() };
+    let durable = [(Table::Shapes.to_name(), 4)].into_iter().collect();
     let parcels = attempt(Assignment { durable, ..assignment() }, Order::Run, |session| {
         session.commit(commit(3, b"again"));
         Ok(Ended::Completed(finish(3)))
     });
     let parcels = parcels.await;
     let work = &parcels[0].goods.as_ref().unwrap().work;
-    assert_eq!((work.rows.shapes, work.produced.shapes), (2, 6));
+    assert_eq!((shapes(&work.rows), shapes(&work.produced)), (2, 6));
 }
 
 #[test]

@@ -10,12 +10,14 @@ use bytes::Bytes;
 use rheo_core::id::WorkerId;
 use rheo_core::log::LogLevel;
 use rheo_core::needs::Need;
+use rheo_core::row::Summary;
 use rheo_core::sweep::{Claim, Ending};
 use rheo_core::trainer::{self, Ended, Finish, Trainer};
-use rheo_proto::worker::Assignment;
+use serde_json::Value as Json;
 use tokio::sync::oneshot;
 
 use crate::control::{Control, Order};
+use crate::link::Assignment;
 use crate::link::{Link, pauses};
 use crate::outbox::Outbox;
 use crate::pace::Pace;
@@ -181,10 +183,10 @@ fn train(
     let (commit, ending) = match ended {
         Ended::Stopped(commit) => (commit, Ending::Stopped),
         Ended::Completed(Finish { commit, metrics, summary }) => {
-            (commit, Ending::Completed { metrics, summary: Box::new(summary) })
+            (commit, Ending::Completed { metrics, summary: json(&summary) })
         }
         Ended::Diverged { finish: Finish { commit, metrics, summary }, detail } => {
-            (commit, Ending::Diverged { metrics, summary: Box::new(summary), detail })
+            (commit, Ending::Diverged { metrics, summary: json(&summary), detail })
         }
     };
     match desk.pack(commit) {
@@ -240,4 +242,9 @@ fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     text.unwrap_or_else(|| "without a message".to_owned())
+}
+
+/// A summary as the coordinator takes it; its type cannot fail to become JSON.
+fn json(summary: &Summary) -> Box<Json> {
+    Box::new(serde_json::to_value(summary).unwrap_or_default())
 }

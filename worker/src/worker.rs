@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use rheo_core::id::{StateId, WorkerId};
 use rheo_core::needs::Inventory;
+use rheo_core::networks;
 use rheo_core::sweep::{Held, WorkerInfo};
 use rheo_core::trainer::Trainer;
 use rheo_proto::refusal::Refusal;
-use rheo_proto::worker::{Assignment, Joined};
+use rheo_proto::worker::Joined;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,7 @@ use uuid::Uuid;
 use crate::control::{Control, Order};
 use crate::exit::{Error, Exit};
 use crate::fitness::Fitness;
+use crate::link::Assignment;
 use crate::link::{Answer, Goodbye, Link, pauses};
 use crate::orphan::see_off;
 use crate::outbox::obey;
@@ -75,6 +77,7 @@ pub async fn run(
         pid: std::process::id(),
         slots: settings.slots,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        workloads: vec![networks::NAME],
         place: settings.place.clone(),
         inventory: None,
     };

@@ -54,7 +54,9 @@ impl Worker {
         figures: Arc<Figures>,
     ) -> anyhow::Result<Self> {
         let id = Uuid::now_v7().to_string();
-        let request = v1::JoinRequest { worker: id.clone(), slots, ..v1::JoinRequest::default() };
+        let workloads = vec!["networks".to_owned()];
+        let worker = id.clone();
+        let request = v1::JoinRequest { worker, slots, workloads, ..v1::JoinRequest::default() };
         client.join(request).await?;
         let free = Arc::new(Semaphore::new(usize::try_from(slots)?));
         let held = Mutex::default();
@@ -146,7 +148,7 @@ impl Worker {
         }
         let claim = Some(self.claim(&attempt, u64::from(self.shared.commits) + 1));
         let metrics = metrics();
-        let result = Completed { metrics, summary: Some(summary()), detail: String::new() };
+        let result = Completed { metrics, summary: SUMMARY.to_owned(), detail: String::new() };
         let ending = Some(Ending::Completed(result));
         let request = v1::FinishRequest { claim, work: None, log: Vec::new(), ending };
         let began = Instant::now();
@@ -194,6 +196,7 @@ fn work(config: &str, trial: u64, epoch: u32) -> anyhow::Result<v1::Work> {
     let tables = [("epochs".to_owned(), u64::from(epoch) + 1)].into();
     Ok(v1::Work {
         checkpoint: digest(),
+        fraction: 0.0,
         produced: Some(v1::RowCounts { tables }),
         rows: vec![template.row(trial, epoch)],
         reports: vec![v1::Report { epoch, metrics: metrics() }],
@@ -205,16 +208,5 @@ fn metrics() -> Vec<v1::MetricValue> {
     vec![metric("validation.accuracy", 0.75), metric("validation.loss", 0.6)]
 }
 
-fn summary() -> v1::Summary {
-    v1::Summary {
-        parameters: 1000,
-        inputs: 1,
-        steps: 196,
-        epochs: 10,
-        device: "cpu".to_owned(),
-        wall_s: 1.0,
-        hidden: 8,
-        kernel: "avx2".to_owned(),
-        ..v1::Summary::default()
-    }
-}
+/// The last word on a trial of networks.
+const SUMMARY: &str = r#"{"parameters":1000,"inputs":1,"hidden":8,"steps":196,"n0":null,"epochs":10,"best_val_epoch":null,"best_val_accuracy":null,"device":"cpu","kernel":"avx2","wall_s":1.0}"#;

@@ -13,11 +13,16 @@ use rheo_core::sweep::{Claim, Command, Ending, Event, Planned, State, WorkerInfo
 use rheo_core::time::Timestamp;
 use uuid::Uuid;
 
+#[path = "../tests/brewing/mod.rs"]
+mod brewing;
+
+use brewing::{BREWING, workloads};
+
 const MILLION: &str = "
 name: million
 parameters:
-  training.batch: {distribution: int_uniform, min: 1, max: 1000}
-  task.seed: {distribution: int_uniform, min: 1, max: 1000}
+  grams: {distribution: int_uniform, min: 1, max: 1000}
+  grind: {distribution: int_uniform, min: 1, max: 1000}
 ";
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -26,12 +31,13 @@ fn planning(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("a grid of 1,000,000 points");
     group.bench_function("parse and plan", |bench| {
         bench.iter(|| {
-            let parsed = spec::parse("million.yaml", black_box(MILLION)).expect("a sweep");
-            Planned::new(parsed.definition).plan.trials()
+            let parsed =
+                spec::parse(&workloads(), "million.yaml", black_box(MILLION)).expect("a sweep");
+            Planned::new(parsed.definition, &workloads()).plan.trials()
         });
     });
-    let parsed = spec::parse("million.yaml", MILLION).expect("a sweep");
-    let planned = Planned::new(parsed.definition);
+    let parsed = spec::parse(&workloads(), "million.yaml", MILLION).expect("a sweep");
+    let planned = Planned::new(parsed.definition, &workloads());
     let history = planned.plan.history();
     group.bench_function("one trial", |bench| {
         bench.iter(|| planned.trial(&history, black_box(765_432)).expect("a trial"));
@@ -41,11 +47,12 @@ fn planning(criterion: &mut Criterion) {
 
 /// A submitted sweep and a worker.
 fn world() -> (State, WorkerId) {
-    let mut state = State::default();
+    let mut state = State::new(workloads());
     let worker = WorkerId(Uuid::from_u128(1));
-    let definition = spec::parse("million.yaml", MILLION).expect("a sweep").definition;
+    let definition =
+        spec::parse(&workloads(), "million.yaml", MILLION).expect("a sweep").definition;
     let submit = Command::Submit { definition: Box::new(definition), source: MILLION.to_owned() };
-    let info = WorkerInfo { slots: 1, ..WorkerInfo::default() };
+    let info = WorkerInfo { slots: 1, workloads: vec![BREWING], ..WorkerInfo::default() };
     let join = Command::Join { worker, info, state: None };
     let (id, incarnation) = (StateId(Uuid::from_u128(2)), IncarnationId(Uuid::from_u128(3)));
     let start = Command::Start { lease: LEASE, state: id, incarnation };

@@ -7,17 +7,17 @@
 mod analyze;
 mod check;
 mod evaluate;
-pub(crate) mod field;
+mod metric;
 mod network;
 mod run;
 mod task;
 mod training;
 
 pub use analyze::{Analysis, AnalysisKind, LyapunovMode, Protocol};
-pub use check::Problem;
 pub use evaluate::{Evaluation, EvaluationKind, ShapeMode};
+pub use metric::Metric;
 pub use network::{Adapts, BiasInit, GateDrive, InputInit, Network, NetworkKind, RecurrentInit};
-pub use run::{Checkpoint, Device, Keep, Kernel, Resources, Seeds};
+pub use run::{Checkpoint, Device, Kernel, Resources, Seeds};
 pub use task::{Task, TaskKind, TextSource};
 pub use training::{
     Augment, Group, Optimizer, OptimizerKind, Precision, Readapt, Schedule, ScheduleKind, Training,

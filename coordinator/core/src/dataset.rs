@@ -34,6 +34,11 @@ impl DataSet {
         }
     }
 
+    /// The set called `name`.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|set| set.name() == name)
+    }
+
     /// The name in messages and of the directory that may hold it.
     pub fn name(self) -> &'static str {
         match self {

@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 
 use crate::id::SweepName;
 use crate::metric::Objective;
+use crate::name::WorkloadName;
 use crate::space::Space;
 
 /// A sweep.
@@ -19,6 +20,8 @@ use crate::space::Space;
 pub struct Definition {
     /// Its name.
     pub name: SweepName,
+    /// What its trials are.
+    pub workload: WorkloadName,
     /// What its author says about it.
     #[serde(default)]
     pub description: Option<String>,
@@ -125,6 +128,7 @@ impl Definition {
 impl fmt::Display for Definition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "name: {}", self.name)?;
+        writeln!(f, "workload: {}", self.workload)?;
         write_lines(f, "description", &json(&self.description))?;
         writeln!(f, "method: {}", self.method.name())?;
         write_lines(f, "metric", &json(&self.objective))?;

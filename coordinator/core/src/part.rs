@@ -8,13 +8,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Digest, SweepName, TrialId};
-use crate::row::Table;
+use crate::name::TableName;
 
 /// One part: a file of rows of one table and sweep.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Part {
     /// The table.
-    pub table: Table,
+    pub table: TableName,
     /// The sweep.
     pub sweep: SweepName,
     /// Journal position of its oldest row.
@@ -40,8 +40,8 @@ pub struct Part {
 
 impl Part {
     /// The directory of the parts of `sweep` in `table`, in the form that Hive readers know.
-    pub fn directory(table: Table, sweep: &SweepName) -> String {
-        format!("{}/sweep={sweep}", table.name())
+    pub fn directory(table: &TableName, sweep: &SweepName) -> String {
+        format!("{table}/sweep={sweep}")
     }
 
     /// The name of the file.
@@ -55,7 +55,7 @@ impl Part {
 
     /// The path of the file in the results.
     pub fn path(&self) -> String {
-        format!("{}/{}", Self::directory(self.table, &self.sweep), self.name())
+        format!("{}/{}", Self::directory(&self.table, &self.sweep), self.name())
     }
 }
 
@@ -129,8 +129,8 @@ pub struct Retraction {
 
 impl Retraction {
     /// Tells if it is about rows of `sweep` in `table`.
-    pub fn concerns(&self, table: Table, sweep: &SweepName) -> bool {
-        (self.every_table || table == Table::Trials) && self.trial.sweep == *sweep
+    pub fn concerns(&self, table: &TableName, sweep: &SweepName) -> bool {
+        (self.every_table || *table == TableName::TRIALS) && self.trial.sweep == *sweep
     }
 }
 
@@ -174,8 +174,8 @@ mod tests {
         assert_eq!(serde_json::to_string(&part).unwrap(), old);
         let old = r#"{"trial":{"sweep":"demo","index":1},"before":2}"#;
         let retraction: Retraction = serde_json::from_str(old).unwrap();
-        assert!(retraction.concerns(Table::Trials, &part.sweep));
-        assert!(!retraction.concerns(Table::Epochs, &part.sweep));
+        assert!(retraction.concerns(&TableName::TRIALS, &part.sweep));
+        assert!(!retraction.concerns(&TableName::of("epochs"), &part.sweep));
         assert_eq!(serde_json::to_string(&retraction).unwrap(), old);
     }
 }

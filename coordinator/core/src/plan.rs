@@ -7,19 +7,21 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
-use crate::config::{TrialConfig, field};
 use crate::definition::{Definition, Method};
 use crate::history::{History, Keeps};
 use crate::id::Digest;
 use crate::needs::Need;
 use crate::sampler::{Grid, Random, Sampler, Shuffled, Sobol, Suggestion};
+use crate::schema::{Mismatch, Schema};
 use crate::space::Point;
 use crate::space::axes::Axes;
 use crate::space::lattice::{Lattice, Uncountable};
+use crate::terms::Terms;
 
 /// What a sweep runs.
 #[derive(Debug)]
 pub struct Plan {
+    schema: Arc<Schema>,
     base: Json,
     seeds: Vec<u64>,
     run_cap: Option<u64>,
@@ -48,8 +50,8 @@ pub struct PlannedTrial {
     pub swept: Point,
     /// Its whole configuration, defaults included; fields that its kinds do not use are absent.
     pub resolved: Json,
-    /// The same, typed.
-    pub config: TrialConfig,
+    /// The fields of it that sweeps go by.
+    pub terms: Terms,
 }
 
 impl PlannedTrial {
@@ -65,15 +67,17 @@ impl PlannedTrial {
 pub struct Error {
     point: u64,
     #[source]
-    source: serde_json::Error,
+    source: Mismatch,
 }
 
 impl Plan {
-    /// Plans a definition that came from a checked file, directly or by way of a journal.
-    pub fn new(definition: &Definition) -> Self {
-        let axes = Arc::new(axes(definition));
+    /// Plans a definition that came from a checked file, directly or by way of a journal. `schema`
+    /// is that of its workload.
+    pub fn new(definition: &Definition, schema: &Arc<Schema>) -> Self {
+        let axes = Arc::new(axes(definition, schema));
         let lattice = Lattice::new(Arc::clone(&axes)).map(Arc::new);
         Self {
+            schema: Arc::clone(schema),
             base: definition.base.clone(),
             seeds: definition.seeds.clone(),
             run_cap: definition.run_cap,
@@ -133,8 +137,8 @@ impl Plan {
 
     /// The needs of trial `index`; none if its configuration cannot run.
     pub(crate) fn needs(&self, index: u64, suggestion: &Suggestion) -> Option<Vec<Need>> {
-        let config = config(&self.base, &suggestion.point, self.seed_of(index)).ok()?;
-        Some(Need::of(&config))
+        let given = given(&self.base, &suggestion.point, self.seed_of(index));
+        Some(self.schema.rules.needs(&self.schema.resolve(&given).ok()?))
     }
 
     fn seed_of(&self, index: u64) -> u64 {
@@ -145,29 +149,28 @@ impl Plan {
     /// Trial `index`, whose point is `suggestion`.
     pub fn trial(&self, index: u64, suggestion: &Suggestion) -> Result<PlannedTrial, Error> {
         let point = self.point_of(index);
-        let seed = self.seed_of(index);
         let swept = Point::clone(&suggestion.point);
-        let config = config(&self.base, &swept, seed).map_err(|source| Error { point, source })?;
-        let resolved = resolved(&config).map_err(|source| Error { point, source })?;
-        Ok(PlannedTrial { index, point, seed: config.seed, swept, resolved, config })
+        let given = given(&self.base, &swept, self.seed_of(index));
+        let resolved = self.schema.resolve(&given).map_err(|source| Error { point, source })?;
+        let (seed, terms) = (resolved["seed"].as_u64().unwrap_or(0), Terms::of(&resolved));
+        Ok(PlannedTrial { index, point, seed, swept, resolved, terms })
     }
 }
 
 /// The needs of every trial of `definition`, if no parameter changes them.
-pub(crate) fn common_needs(definition: &Definition) -> Option<Vec<Need>> {
+pub(crate) fn common_needs(definition: &Definition, schema: &Schema) -> Option<Vec<Need>> {
     let mut parameters = definition.space.parameters.iter();
-    if parameters.any(|parameter| Need::depends_on(&parameter.path)) {
+    if parameters.any(|parameter| schema.decides_needs(&parameter.path)) {
         return None;
     }
-    let fixed = config(&definition.base, &Point::default(), definition.seed).ok()?;
-    Some(Need::of(&fixed))
+    let fixed = given(&definition.base, &Point::default(), definition.seed);
+    Some(schema.rules.needs(&schema.resolve(&fixed).ok()?))
 }
 
 /// The axes of a definition.
-pub(crate) fn axes(definition: &Definition) -> Axes {
-    let fixed = config(&definition.base, &Point::default(), definition.seed);
-    let fixed = fixed.and_then(serde_json::to_value).unwrap_or_default();
-    Axes::new(&definition.space, &fixed)
+pub(crate) fn axes(definition: &Definition, schema: &Schema) -> Axes {
+    let fixed = given(&definition.base, &Point::default(), definition.seed);
+    Axes::new(schema, &definition.space, &schema.fill(&fixed).unwrap_or_default())
 }
 
 fn sampler(
@@ -199,14 +202,14 @@ fn has_atoms(axes: &Axes) -> bool {
     !axes.list.iter().any(|axis| axis.size.is_none() && axis.when.is_empty())
 }
 
-/// The configuration at a point.
-fn config(base: &Json, point: &Point, seed: u64) -> Result<TrialConfig, serde_json::Error> {
+/// The configuration at a point, without defaults.
+fn given(base: &Json, point: &Point, seed: u64) -> Json {
     let mut config = base.clone();
     set(&mut config, "seed", Json::from(seed));
     for (path, value) in point.iter() {
         set(&mut config, path, value.clone());
     }
-    serde_json::from_value(config)
+    config
 }
 
 /// Sets the value at a dotted path.
@@ -219,33 +222,4 @@ fn set(config: &mut Json, path: &str, value: Json) {
         place = &mut place[name];
     }
     *place = value;
-}
-
-/// The whole configuration as JSON, without the fields that its kinds do not use.
-fn resolved(config: &TrialConfig) -> Result<Json, serde_json::Error> {
-    let mut json = serde_json::to_value(config)?;
-    drop_unused(&mut json, field::trial());
-    Ok(json)
-}
-
-fn drop_unused(json: &mut Json, object: &field::Object) {
-    let Json::Object(values) = json else { return };
-    let kind = values.get("kind").and_then(Json::as_str).map(str::to_owned);
-    for (name, field) in &object.fields {
-        if kind.as_ref().is_some_and(|kind| !field.is_used_by(kind)) {
-            values.remove(name);
-            continue;
-        }
-        match (&field.ty, values.get_mut(name)) {
-            (field::Type::Object(inner), Some(value)) => drop_unused(value, inner),
-            (field::Type::List { item, .. }, Some(Json::Array(items))) => {
-                if let field::Type::Object(inner) = &item.ty {
-                    for item in items {
-                        drop_unused(item, inner);
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
 }

@@ -15,8 +15,10 @@ mod information;
 mod shape;
 mod summary;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+
+use crate::name::TableName;
+use crate::rows::RowCounts;
 
 pub use dynamics::{ControllerPcaRow, EigenvalueRow, GradientRow, JacobianRow, LyapunovRow};
 pub use epoch::EpochRow;
@@ -29,7 +31,7 @@ pub use shape::{
 };
 pub use summary::Summary;
 
-/// Makes [`Table`], [`Rows`] and [`RowCounts`] of a list of the tables that a trainer fills.
+/// Makes [`Table`] and [`Rows`] of a list of the tables that a trainer fills.
 macro_rules! tables {
     ($(#[doc = $about:literal] $table:ident $field:ident: $row:ident,)+) => {
         /// The tables of the results.
@@ -56,7 +58,7 @@ macro_rules! tables {
             pub const TRAINED: [Self; [$(stringify!($table)),+].len()] = [$(Self::$table),+];
 
             /// The name in SQL and in the results directory.
-            pub fn name(self) -> &'static str {
+            pub const fn name(self) -> &'static str {
                 match self {
                     Self::Trials => "trials",
                     Self::Attempts => "attempts",
@@ -85,12 +87,12 @@ macro_rules! tables {
         impl Rows {
             /// How many rows of each table there are.
             pub fn counts(&self) -> RowCounts {
-                RowCounts { $($field: self.$field.len() as u64,)+ }
+                [$((Table::$table.to_name(), self.$field.len() as u64)),+].into_iter().collect()
             }
 
             /// Removes the first `count` rows of each table.
-            pub fn skip(&mut self, count: RowCounts) {
-                $(skip(&mut self.$field, count.$field);)+
+            pub fn skip(&mut self, counts: &RowCounts) {
+                $(skip(&mut self.$field, counts.get(&Table::$table.to_name()));)+
             }
 
             /// Moves the rows of `later` behind these.
@@ -102,35 +104,6 @@ macro_rules! tables {
             pub fn visit<V: Visitor>(&self, visitor: &mut V) -> Result<(), V::Error> {
                 $(visitor.visit(Table::$table, &self.$field)?;)+
                 Ok(())
-            }
-        }
-
-        /// How many rows of each trained table a trial has made durable.
-        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(default)]
-        pub struct RowCounts {
-            $(
-                #[doc = concat!("Rows of `", stringify!($field), "`.")]
-                #[serde(skip_serializing_if = "is_zero")]
-                pub $field: u64,
-            )+
-        }
-
-        impl RowCounts {
-            /// The number for each table that has rows.
-            pub fn by_table(self) -> impl Iterator<Item = (Table, u64)> {
-                [$((Table::$table, self.$field)),+].into_iter().filter(|(_, count)| *count > 0)
-            }
-
-            fn get_mut(&mut self, table: Table) -> Option<&mut u64> {
-                match table {
-                    Table::Trials | Table::Attempts | Table::Logs => None,
-                    $(Table::$table => Some(&mut self.$field),)+
-                }
-            }
-
-            fn zip(self, other: Self, join: impl Fn(u64, u64) -> u64) -> Self {
-                Self { $($field: join(self.$field, other.$field),)+ }
             }
         }
     };
@@ -195,21 +168,40 @@ pub enum Variant {
     Released,
 }
 
-/// Rows of one table, encoded as an Arrow IPC stream that describes itself; opaque here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Batch {
-    /// The table.
-    pub table: Table,
-    /// How many rows.
-    pub rows: u64,
-    /// The rows.
-    pub ipc: Bytes,
-}
-
 impl Table {
     /// The table called `name`.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|table| table.name() == name)
+    }
+
+    /// The name as the engine of sweeps knows it.
+    pub const fn to_name(self) -> TableName {
+        TableName::of(self.name())
+    }
+}
+
+/// A table of another version, or of another workload.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the table `{0}` is not known to this version")]
+pub struct UnknownTable(TableName);
+
+impl TryFrom<&TableName> for Table {
+    type Error = UnknownTable;
+
+    fn try_from(name: &TableName) -> Result<Self, UnknownTable> {
+        Self::parse(name.as_str()).ok_or_else(|| UnknownTable(name.clone()))
+    }
+}
+
+impl PartialEq<Table> for TableName {
+    fn eq(&self, table: &Table) -> bool {
+        self.as_str() == table.name()
+    }
+}
+
+impl From<Table> for TableName {
+    fn from(table: Table) -> Self {
+        table.to_name()
     }
 }
 
@@ -220,57 +212,9 @@ impl Rows {
     }
 }
 
-impl RowCounts {
-    /// The rows that `batches` say they have.
-    pub fn of(batches: &[Batch]) -> Self {
-        batches.iter().map(|batch| (batch.table, batch.rows)).collect()
-    }
-
-    /// The rows of all tables together.
-    pub fn total(self) -> u64 {
-        self.by_table().fold(0, |sum, (_, count)| sum.saturating_add(count))
-    }
-
-    /// These rows and `other` rows.
-    #[must_use]
-    pub fn plus(self, other: Self) -> Self {
-        self.zip(other, u64::saturating_add)
-    }
-
-    /// The rows beyond the first `other` ones of each table.
-    #[must_use]
-    pub fn beyond(self, other: Self) -> Self {
-        self.zip(other, u64::saturating_sub)
-    }
-
-    /// The larger number for each table.
-    #[must_use]
-    pub fn max(self, other: Self) -> Self {
-        self.zip(other, u64::max)
-    }
-}
-
-/// Adds up what comes for the same table; tables that no trainer fills do not count.
-impl FromIterator<(Table, u64)> for RowCounts {
-    fn from_iter<I: IntoIterator<Item = (Table, u64)>>(counts: I) -> Self {
-        let mut all = Self::default();
-        for (table, count) in counts {
-            if let Some(sum) = all.get_mut(table) {
-                *sum = sum.saturating_add(count);
-            }
-        }
-        all
-    }
-}
-
 fn skip<T>(rows: &mut Vec<T>, count: u64) {
     let count = usize::try_from(count).unwrap_or(usize::MAX).min(rows.len());
     rows.drain(..count);
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
-fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 #[cfg(test)]

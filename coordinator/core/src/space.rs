@@ -16,7 +16,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value as Json;
 
-use crate::config::field::kind_path;
+use crate::schema::field::kind_path;
 
 pub use domain::Domain;
 pub(crate) use domain::{Pick, whole};

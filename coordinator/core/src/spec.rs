@@ -22,21 +22,24 @@ mod trials;
 mod when;
 mod zip;
 
-use std::sync::LazyLock;
+use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
 pub use mistake::{Mistake, Mistakes, Severity, Span, render};
 
-use crate::config::TrialConfig;
-use crate::config::field::{self, Field, Object};
-use crate::definition::{Definition, Method};
-use crate::suggest;
 use assemble::Parts;
 use header::Header;
+use mistake::Report;
 use parameters::Declarations;
 use read::{Reader, Scope};
 use tree::{Entry, Node, Value};
+
+use crate::definition::{Definition, Method};
+use crate::name::WorkloadName;
+use crate::schema::field::{self, Field, Object};
+use crate::schema::{Schema, Workloads};
+use crate::suggest;
 
 /// A file without mistakes.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,34 +50,68 @@ pub struct Parsed {
     pub warnings: Vec<Mistake>,
 }
 
-/// Parses a sweep file. `file` is its name, for messages.
-pub fn parse(file: &str, text: &str) -> Result<Parsed, Mistakes> {
-    let mut reader = Reader::new(text);
-    let definition = tree::read(&mut reader.report, text).and_then(|root| {
-        let entries = top_level(&mut reader, &root)?;
-        define(&mut reader, entries)
-    });
-    let has_errors = reader.report.has_errors();
-    let mistakes = reader.report.into_list();
+/// Parses a sweep file of one of the `workloads`. `file` is its name, for messages.
+pub fn parse(workloads: &Workloads, file: &str, text: &str) -> Result<Parsed, Mistakes> {
+    let mut report = Report::new(text);
+    let root = tree::read(&mut report, text);
+    let entries = root.as_ref().and_then(|root| top_level(&mut report, root));
+    let schema = entries.and_then(|entries| workload(&mut report, workloads, entries));
+    let (report, definition) = match (entries, schema) {
+        (Some(entries), Some(schema)) => {
+            let mut reader = Reader::new(schema, report);
+            let definition = define(&mut reader, schema, entries);
+            (reader.report, definition)
+        }
+        _ => (report, None),
+    };
+    let has_errors = report.has_errors();
+    let mistakes = report.into_list();
     match definition {
         Some(definition) if !has_errors => Ok(Parsed { definition, warnings: mistakes }),
         _ => Err(Mistakes::new(file, text, mistakes)),
     }
 }
 
+/// The schema of the workload that the file names, or of the usual one.
+fn workload<'w>(
+    report: &mut Report<'_>,
+    workloads: &'w Workloads,
+    entries: &[Entry],
+) -> Option<&'w Arc<Schema>> {
+    let Some(entry) = entries.iter().find(|entry| entry.key == "workload") else {
+        if workloads.usual().is_none() {
+            report.error(Span::new(0, 0), "this program knows no workload");
+        }
+        return workloads.usual();
+    };
+    let name = match &entry.node.value {
+        Value::Text(name) => WorkloadName::parse(name).ok(),
+        _ => None,
+    };
+    let schema = name.and_then(|name| workloads.get(&name));
+    if schema.is_none() {
+        let known: Vec<&str> = workloads.names().map(WorkloadName::as_str).collect();
+        let written = report.snippet(entry.node.span).to_owned();
+        report
+            .error(entry.node.span, format!("there is no workload `{written}`"))
+            .about("workload")
+            .help(format!("write {}", field::names(&known, "or")));
+    }
+    schema
+}
+
 /// The entries of the file, which must be a mapping.
-fn top_level<'n>(reader: &mut Reader<'_>, root: &'n Node) -> Option<&'n [Entry]> {
+fn top_level<'n>(report: &mut Report<'_>, root: &'n Node) -> Option<&'n [Entry]> {
     match &root.value {
         Value::Mapping(entries) => Some(entries),
         Value::Null => {
             let help = "a sweep needs at least `name: my-sweep`";
-            reader.report.error(Span::new(0, 0), "the file is empty").help(help);
+            report.error(Span::new(0, 0), "the file is empty").help(help);
             None
         }
         other => {
-            let found = read::describe(other, reader.report.snippet(root.span));
-            reader
-                .report
+            let found = read::describe(other, report.snippet(root.span));
+            report
                 .error(root.span, format!("a sweep is a mapping, not {found}"))
                 .help("write `name: my-sweep` and so on, one key a line");
             None
@@ -86,14 +123,11 @@ fn top_level<'n>(reader: &mut Reader<'_>, root: &'n Node) -> Option<&'n [Entry]>
 const SPECIAL: [&str; 4] = ["parameters", "zip", "constraints", "replicates"];
 
 /// The fields of the top level of a file, without the special ones.
-fn fields() -> &'static Object {
-    static FIELDS: LazyLock<Object> = LazyLock::new(|| {
-        let mut fields = Object::of::<Header>().fields;
-        // The seed of a trial comes from the seed of the sweep, which stands in the header.
-        fields.extend(field::trial().fields.iter().filter(|(name, _)| name != "seed").cloned());
-        Object { fields }
-    });
-    &FIELDS
+fn fields(schema: &Schema) -> Object {
+    let mut object = header::fields(schema);
+    // The seed of a trial comes from the seed of the sweep, which stands in the header.
+    object.fields.extend(schema.fields.fields.iter().filter(|(name, _)| name != "seed").cloned());
+    object
 }
 
 /// The entries of a file by their meaning.
@@ -101,18 +135,18 @@ fn fields() -> &'static Object {
 struct Top<'n> {
     header: Map<String, Json>,
     base: Map<String, Json>,
-    special: Vec<(&'static str, &'n Entry)>,
+    special: Vec<(&'n str, &'n Entry)>,
     /// Where the keys stand.
-    places: Vec<(&'static str, Span)>,
+    places: Vec<(&'n str, Span)>,
 }
 
 impl<'n> Top<'n> {
-    fn read(reader: &mut Reader<'_>, entries: &'n [Entry]) -> Self {
-        let known: Vec<&'static str> = fields().names().chain(SPECIAL).collect();
+    fn read(reader: &mut Reader<'_>, fields: &'n Object, entries: &'n [Entry]) -> Self {
+        let known: Vec<&'n str> = fields.names().chain(SPECIAL).collect();
         let mut top = Self::default();
         for (name, entry) in reader.keys(entries, &known, Scope::Fields { within: "", hint }) {
             top.places.push((name, entry.span));
-            let Some(field) = fields().get(name) else {
+            let Some(field) = fields.get(name) else {
                 top.special.push((name, entry));
                 continue;
             };
@@ -120,7 +154,7 @@ impl<'n> Top<'n> {
                 continue;
             }
             let value = reader.field(name, name, entry, field);
-            if field::trial().get(name).is_some() && name != "seed" {
+            if reader.schema.fields.get(name).is_some() && name != "seed" {
                 top.base.extend(value);
             } else {
                 top.header.extend(value);
@@ -144,15 +178,20 @@ impl<'n> Top<'n> {
 }
 
 /// What to do about a key of the top level that is wrong in a known way.
-fn hint(key: &str) -> Option<String> {
-    if let Some(help) = header::foreign_key(key) {
-        return Some(help);
+fn hint(schema: &Schema, key: &str) -> Option<String> {
+    if let Some(help) = header::foreign_key(schema, key) {
+        return Some(help.to_owned());
     }
+    let aliases = schema.words.aliases;
     // A typo of a key of the top level is none of a field deeper down.
-    let is_top = || suggest::nearest(key, fields().names().chain(SPECIAL)).is_some();
-    let path = if key.contains('.') { key } else { suggest::alias(key).filter(|_| !is_top())? };
+    let is_top = || {
+        let fields = fields(schema);
+        suggest::nearest(aliases, key, fields.names().chain(SPECIAL)).is_some()
+    };
+    let alias = || suggest::alias(aliases, key).filter(|_| !is_top());
+    let path = if key.contains('.') { key } else { alias()? };
     let (parent, rest) = path.split_once('.')?;
-    let field: &Field = field::trial().at(path)?;
+    let field: &Field = schema.fields.at(path)?;
     let nested =
         rest.split('.').rev().fold("...".to_owned(), |inner, name| format!("{{{name}: {inner}}}"));
     let sweep = if parameters::is_single(field) { ", or sweep it under `parameters`" } else { "" };
@@ -160,20 +199,21 @@ fn hint(key: &str) -> Option<String> {
 }
 
 /// The meaning of a file; nothing if it has a mistake, all of which are then reported.
-fn define(reader: &mut Reader<'_>, entries: &[Entry]) -> Option<Definition> {
-    let mut top = Top::read(reader, entries);
+fn define(reader: &mut Reader<'_>, schema: &Schema, entries: &[Entry]) -> Option<Definition> {
+    let fields = fields(schema);
+    let mut top = Top::read(reader, &fields, entries);
     let header = header::header(reader, std::mem::take(&mut top.header))?;
     let name = header::name(reader, &header);
     let objective = header::objective(reader, &header);
     let base = Json::Object(std::mem::take(&mut top.base));
-    let config: TrialConfig = serde_json::from_value(base.clone()).unwrap_or_default();
-    let fixed = serde_json::to_value(&config).unwrap_or_default();
+    // What has a mistake has been left out.
+    let fixed = schema.fill(&base).unwrap_or_default();
 
     let method = (!reader.faulty.contains("method")).then_some(header.method);
-    let declarations = match top.special("parameters") {
-        Some(entry) => Declarations::read(reader, entry, method),
-        None => Declarations::default(),
-    };
+    let mut declarations = Declarations::new(schema);
+    if let Some(entry) = top.special("parameters") {
+        declarations.read(reader, entry, method);
+    }
     let parts = Parts {
         declarations: &declarations,
         zip: top.special("zip"),
@@ -183,11 +223,12 @@ fn define(reader: &mut Reader<'_>, entries: &[Entry]) -> Option<Definition> {
     reach::check(reader, &declarations, &space, &fixed);
     let seeds = seeds(reader, &top, &declarations, &header);
     if reader.report.has_errors() {
-        trials::check_fixed(reader, &declarations, &config);
+        trials::check_fixed(reader, &declarations, &fixed);
         return None;
     }
     let definition = Definition {
         name: name?,
+        workload: schema.workload.clone(),
         description: header.description,
         method: header.method,
         objective,

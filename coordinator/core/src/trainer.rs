@@ -5,11 +5,10 @@
 //! rows are a pure function of its configuration: when and how often it is interrupted, committed
 //! or resumed changes none of them.
 
-use std::borrow::Cow;
-
 use crate::config::TrialConfig;
 use crate::metric::{Metrics, Report};
 use crate::needs::{Inventory, Need};
+use crate::progress::Progress;
 use crate::row::{Rows, Summary};
 
 /// Trains trials. One value serves all slots of a worker, from several threads at once.
@@ -78,21 +77,6 @@ pub struct Commit {
     pub checkpoint: Vec<u8>,
     /// How far the trial is.
     pub progress: Progress,
-}
-
-/// How far a trial is.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Progress {
-    /// Share of the whole trial that is done, in [0, 1].
-    pub fraction: f64,
-    /// Completed epochs.
-    pub epoch: u32,
-    /// Epochs in all.
-    pub epochs: u32,
-    /// The newest value of each metric.
-    pub metrics: Metrics,
-    /// What it is doing, such as `training` or `evaluating`.
-    pub phase: Cow<'static, str>,
 }
 
 /// How a run of a trainer ended without an error.

@@ -134,7 +134,7 @@ pub fn find(set: DataSet, directory: Option<&Path>) -> Result<FoundData, Error> 
             [0, 0]
         }
     };
-    Ok(FoundData { set, train, test })
+    Ok(FoundData { set: set.name().to_owned(), sizes: set.parts(train, test) })
 }
 
 /// How many images a pair of files of MNIST has.

@@ -16,7 +16,8 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rheo_core::id::SweepName;
 use rheo_core::metric::Goal;
 use rheo_core::part::Part;
-use rheo_core::row::{Batch, Rows, Table};
+use rheo_core::row::{Rows, Table};
+use rheo_core::rows::Batch;
 use rheo_query::{
     Contest, Dataset, Engine, Limits, Snapshot, encode, encode_trials, parse, report,
 };
@@ -46,7 +47,7 @@ fn writing(criterion: &mut Criterion) {
     let keys = sample::keys(1);
     let batch = commit(1, 0..1);
     group.bench_function("check a commit of one epoch", |bench| {
-        bench.iter(|| parse(Table::Epochs, &keys, batch.ipc.clone()).expect("a batch"));
+        bench.iter(|| parse(&Table::Epochs.to_name(), &keys, batch.ipc.clone()).expect("a batch"));
     });
     for epochs in [1, 100] {
         let commits = 20_000 / u64::try_from(epochs).expect("positive");
@@ -57,7 +58,12 @@ fn writing(criterion: &mut Criterion) {
         group.bench_function(format!("write a part, commits of {epochs} epochs"), |bench| {
             bench.iter(|| {
                 dataset
-                    .write_part(Table::Epochs, &demo(), (1, commits), batches.iter().cloned())
+                    .write_part(
+                        &Table::Epochs.to_name(),
+                        &demo(),
+                        (1, commits),
+                        batches.iter().cloned(),
+                    )
                     .expect("a part")
             });
         });
@@ -79,9 +85,17 @@ fn make(dataset: &Dataset) -> Vec<Part> {
             })
             .collect();
         let positions = (range.start, range.end - 1);
-        parts.push(dataset.write_part(Table::Trials, &demo(), positions, trials).expect("a part"));
+        parts.push(
+            dataset
+                .write_part(&Table::Trials.to_name(), &demo(), positions, trials)
+                .expect("a part"),
+        );
         let epochs = range.map(|trial| commit(trial, 0..EPOCHS).ipc);
-        parts.push(dataset.write_part(Table::Epochs, &demo(), positions, epochs).expect("a part"));
+        parts.push(
+            dataset
+                .write_part(&Table::Epochs.to_name(), &demo(), positions, epochs)
+                .expect("a part"),
+        );
     }
     parts
 }

@@ -24,8 +24,9 @@ use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use object_store::ObjectStore;
 use rheo_core::id::SweepName;
+use rheo_core::name::TableName;
 use rheo_core::part::{Part, Retraction, TrialRanges};
-use rheo_core::row::Table;
+use rheo_core::row::UnknownTable;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
@@ -65,7 +66,7 @@ pub struct Pin(#[expect(dead_code, reason = "held, not read")] Arc<()>);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Compaction {
     /// The table.
-    pub table: Table,
+    pub table: TableName,
     /// The sweep.
     pub sweep: SweepName,
     /// The parts that counted before.
@@ -139,14 +140,14 @@ impl Dataset {
     /// Rows that were retracted must be left out by the caller. Holds all rows in memory.
     pub fn write_part(
         &self,
-        table: Table,
+        table: &TableName,
         sweep: &SweepName,
         (first, last): (u64, u64),
         batches: impl IntoIterator<Item = Bytes>,
     ) -> Result<Part, Error> {
         let rows = sorted(table, batches)?;
         let part = Part {
-            table,
+            table: table.clone(),
             sweep: sweep.clone(),
             first,
             last,
@@ -204,7 +205,7 @@ impl Dataset {
     /// still pending is older than.
     pub fn compact(
         &self,
-        table: Table,
+        table: &TableName,
         sweep: &SweepName,
         parts: &[Part],
         retractions: &[Retraction],
@@ -362,8 +363,11 @@ fn defect_of_rows(part: &Part, file: impl ChunkReader + 'static) -> Option<Defec
 }
 
 /// The rows of `batches` in the order of parts.
-fn sorted(table: Table, batches: impl IntoIterator<Item = Bytes>) -> Result<RecordBatch, Error> {
-    let schema = tables::schema(table);
+fn sorted(
+    table: &TableName,
+    batches: impl IntoIterator<Item = Bytes>,
+) -> Result<RecordBatch, Error> {
+    let schema = tables::schema(table.try_into()?);
     let (mut rows, mut decoded) = (Vec::new(), Vec::new());
     for batch in batches {
         decoded.push(conform(&ipc::decode(&batch)?, &schema)?);
@@ -387,6 +391,9 @@ pub enum Error {
     /// The file system refused something.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// A part of a table that this version does not know.
+    #[error(transparent)]
+    Table(#[from] UnknownTable),
     /// The object store refused something, or did not answer.
     #[error("cannot {action}: `{path}`")]
     Object {

@@ -7,7 +7,8 @@ use arrow::datatypes::{DataType, Fields, Schema, TimestampMillisecondType};
 use arrow::error::ArrowError;
 use arrow::json::ReaderBuilder;
 use arrow::record_batch::RecordBatch;
-use rheo_core::row::{Batch, Rows, Table, Variant, Visitor};
+use rheo_core::row::{Rows, Table, Variant, Visitor};
+use rheo_core::rows::Batch;
 use serde::Serialize;
 
 use crate::batch::{self, Error, Keys};

@@ -55,15 +55,15 @@ pub(crate) fn is_object(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use rheo_core::id::SweepName;
+    use rheo_core::name::TableName;
     use rheo_core::part::{Part, TrialRanges};
-    use rheo_core::row::Table;
 
     use super::*;
 
     #[test]
     fn only_our_own_names_are_recognised() {
         let mut part = Part {
-            table: Table::Epochs,
+            table: TableName::of("epochs"),
             sweep: SweepName::parse("demo").unwrap(),
             first: 7,
             last: 1_234_567_890_123,

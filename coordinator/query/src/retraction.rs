@@ -13,12 +13,12 @@ use arrow::datatypes::UInt64Type;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use rheo_core::id::SweepName;
+use rheo_core::name::TableName;
 use rheo_core::part::{Part, Retraction};
-use rheo_core::row::Table;
 
 /// The trials whose rows in `part` do not count.
 pub(crate) fn retracted(part: &Part, retractions: &[Retraction]) -> BTreeSet<u64> {
-    let mut trials = retracted_before(part.table, &part.sweep, part.last, retractions);
+    let mut trials = retracted_before(&part.table, &part.sweep, part.last, retractions);
     trials.retain(|trial| part.may_hold(*trial));
     trials
 }
@@ -26,7 +26,7 @@ pub(crate) fn retracted(part: &Part, retractions: &[Retraction]) -> BTreeSet<u64
 /// The trials that do not count among the rows of `table` and `sweep` that were journaled up to
 /// `position`.
 pub(crate) fn retracted_before(
-    table: Table,
+    table: &TableName,
     sweep: &SweepName,
     position: u64,
     retractions: &[Retraction],

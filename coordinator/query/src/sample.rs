@@ -3,10 +3,9 @@
 #[path = "sample/analyses.rs"]
 mod analyses;
 
-use rheo_core::config::{Evaluation, EvaluationKind, NetworkKind, TrialConfig};
+use rheo_core::config::{Evaluation, EvaluationKind, Metric, NetworkKind, TrialConfig};
 use rheo_core::fleet::Place;
 use rheo_core::id::{Digest, WorkerId};
-use rheo_core::metric::Metric;
 use rheo_core::row::{EpochRow, EvaluationRow, Rows, ShapeRow, Summary};
 use rheo_core::time::Timestamp;
 use rheo_query::{AttemptRow, Keys, TrialRow};
@@ -25,7 +24,7 @@ pub(crate) fn config(trial: u64) -> TrialConfig {
 }
 
 pub(crate) fn keys(trial: u64) -> Keys {
-    Keys::new(trial, &config(trial))
+    Keys::new(trial, &serde_json::to_value(config(trial)).unwrap_or_default())
 }
 
 pub(crate) fn epoch(trial: u64, epoch: i32) -> EpochRow {
@@ -105,7 +104,7 @@ pub(crate) fn trial(trial: u64) -> TrialRow {
         status: "completed".to_owned(),
         swept: swept.as_object().cloned().unwrap_or_default(),
         objective: Some(accuracy(trial)),
-        metrics: Metric::ALL.map(|metric| (metric, accuracy(trial))).into(),
+        metrics: Metric::ALL.map(|metric| (metric.to_name(), accuracy(trial))).into(),
         summary: Some(Summary {
             parameters: 165_212,
             inputs: 1,

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use bytes::Bytes;
 use rheo_core::config::{Analysis, AnalysisKind, TrialConfig};
+use rheo_core::networks;
 use rheo_core::spec;
 use rheo_query::output::{Format, Output as Rows, Size};
 use rheo_query::wire::Decoder;
@@ -58,7 +59,11 @@ fn wanted(only: &[String], config: &TrialConfig, task: &Json) -> Result<Vec<Anal
 
 /// An analysis as JSON: what a sweep file with this task may say of one, but for the epochs.
 fn given(text: &str, task: &Json) -> Result<Analysis, Failure> {
-    spec::parse("--only", &format!("name: only\nanalyze: [{text}]\ntask: {task}\n"))?;
+    spec::parse(
+        &networks::workloads(),
+        "--only",
+        &format!("name: only\nanalyze: [{text}]\ntask: {task}\n"),
+    )?;
     let analysis: Analysis =
         serde_json::from_str(text).map_err(|error| Failure::usage(error.to_string()))?;
     if analysis.epochs.is_some() {

@@ -61,12 +61,14 @@ impl Findings {
     fn of(planned: &Planned, data: Option<&Path>) -> Self {
         let mut places: BTreeMap<Place, Vec<[u32; 3]>> = BTreeMap::new();
         for need in planned.needs_of_all() {
-            match need {
-                Need::Data { set, directory } => drop(places.entry((set, directory)).or_default()),
-                Need::Samples { set, directory, sizes } => {
-                    places.entry((set, directory)).or_default().push(sizes);
-                }
-                _ => {}
+            let (set, directory, sizes) = match need {
+                Need::Data { set, directory } => (set, directory, None),
+                Need::Samples { set, directory, sizes } => (set, directory, Some(sizes)),
+                _ => continue,
+            };
+            // Whatever else another workload reads, its own programs know.
+            if let Some(set) = DataSet::named(&set) {
+                places.entry((set, directory)).or_default().extend(sizes);
             }
         }
         let mut findings = Self::default();

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use rheo_core::fleet::{FleetName, PilotId, Spec};
 use rheo_core::id::SweepName;
+use rheo_core::networks;
 use rheo_core::sweep::Planned;
 use rheo_launch::Order;
 use serde_json::json;
@@ -119,7 +120,10 @@ async fn launch(
     if let Some(file) = &common.file {
         let (text, parsed) = submit::read(file)?;
         if spec.launcher == "local" {
-            dataset::require(&Planned::new(parsed.definition), common.data.as_deref())?;
+            dataset::require(
+                &Planned::new(parsed.definition, &networks::workloads()),
+                common.data.as_deref(),
+            )?;
         }
         sweep = Some((file, text));
     }

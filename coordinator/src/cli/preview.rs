@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use rheo_core::definition::Definition;
 use rheo_core::history::History;
+use rheo_core::networks;
 use rheo_core::plan::{EndReason, PlannedTrial};
 use rheo_core::sampler::Suggestion;
 use rheo_core::sweep::Planned;
@@ -26,7 +27,7 @@ pub(super) struct Args {
 pub(super) fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     let as_json = global.json()?;
     let (_, parsed) = submit::read(&args.file)?;
-    let planned = Planned::new(parsed.definition);
+    let planned = Planned::new(parsed.definition, &networks::workloads());
     let shown = first(&planned, args.trials);
     let missing = args.data.check(&planned)?;
     if as_json {
@@ -74,7 +75,7 @@ fn describe(definition: &Definition, planned: &Planned) -> Result<(), Failure> {
         definition.name,
         definition.method.name(),
         definition.objective.goal.name(),
-        definition.objective.name.name(),
+        definition.objective.name,
     ))?;
     if let Some(description) = &definition.description {
         format::print(description)?;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rheo_core::id::SweepName;
+use rheo_core::networks;
 use rheo_core::sweep::{Phase, Planned, SweepView};
 use rheo_launch::local::{self, Workers};
 use serde_json::json;
@@ -72,7 +73,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
     let slots = slots(&args, parsed.definition.most_threads())?;
     wait::patience(args.unfit_timeout)?;
     let settings = settings(global, &args)?;
-    let planned = Planned::new(parsed.definition);
+    let planned = Planned::new(parsed.definition, &networks::workloads());
     // A state that exists may hold this sweep, with no trial left that needs data.
     if !settings.journal().exists() {
         dataset::require(&planned, args.data.as_deref())?;

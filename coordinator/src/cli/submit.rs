@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use rheo_core::networks;
 use rheo_core::spec::{self, Parsed};
 use rheo_core::sweep::Planned;
 use rheo_proto::file;
@@ -23,7 +24,7 @@ pub(super) struct Args {
 pub(super) fn read(path: &Path) -> Result<(String, Parsed), Failure> {
     let text = file::read_text(path, file::SWEEP)
         .map_err(|error| Failure::usage(format!("`{}` cannot be read: {error}", path.display())))?;
-    let parsed = spec::parse(&path.display().to_string(), &text)?;
+    let parsed = spec::parse(&networks::workloads(), &path.display().to_string(), &text)?;
     if !parsed.warnings.is_empty() {
         let file = path.display().to_string();
         format::note(spec::render(&file, &text, &parsed.warnings).trim_end());
@@ -34,7 +35,7 @@ pub(super) fn read(path: &Path) -> Result<(String, Parsed), Failure> {
 pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     let json = global.json()?;
     let (text, parsed) = read(&args.file)?;
-    let missing = args.data.check(&Planned::new(parsed.definition))?;
+    let missing = args.data.check(&Planned::new(parsed.definition, &networks::workloads()))?;
     if global.server.is_none() {
         // Submitting is a way to begin.
         app::make_state(&global.state)?;

@@ -1,7 +1,7 @@
 //! `rheo trials`: the trials of a sweep, page by page.
 
+use rheo_core::progress::Progress;
 use rheo_core::sweep::{Status, TrialView};
-use rheo_core::trainer::Progress;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
@@ -120,9 +120,8 @@ fn remark(trial: &TrialView, progress: Option<&Progress>) -> String {
 /// Progress in words.
 pub(super) fn told(progress: &Progress) -> String {
     let Progress { fraction, epoch, epochs, metrics, phase } = progress;
-    let metrics = metrics
-        .iter()
-        .map(|(metric, value)| format!("{} {}", metric.name(), format::number(*value)));
+    let metrics =
+        metrics.iter().map(|(metric, value)| format!("{} {}", metric, format::number(*value)));
     let parts = [format!("{:3.0} %", fraction * 100.0), format!("epoch {epoch}/{epochs}")];
     let phase = (phase != "training").then(|| phase.to_string());
     parts.into_iter().chain(phase).chain(metrics).collect::<Vec<_>>().join("  ")

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rheo_core::estimate::Workload;
 use rheo_core::excerpt::excerpt;
 use rheo_core::id::{AttemptId, SweepName, TrialId};
+use rheo_core::networks;
 use rheo_core::spec;
 use rheo_core::sweep::{
     Command, Event, Lease, Phase, Rejection, Request as Change, State, Status as Standing,
@@ -110,7 +111,7 @@ impl SweepService for Service {
         request: Request<v1::SubmitRequest>,
     ) -> Result<Response<v1::SubmitResponse>, Status> {
         let v1::SubmitRequest { file, text } = request.into_inner();
-        let parsed = spec::parse(&file, &text).map_err(|mistakes| {
+        let parsed = spec::parse(&networks::workloads(), &file, &text).map_err(|mistakes| {
             let detail = serde_json::to_string(&mistakes).ok();
             refusal::status(Reason::InvalidSweep, mistakes.to_string(), detail)
         })?;

@@ -79,7 +79,7 @@ fn finding_message(finding: Finding) -> WireFinding {
             state: state.to_owned(),
             name: file,
             sweep: Some(part.sweep.to_string()),
-            table: Some(part.table.name().to_owned()),
+            table: Some(part.table.to_string()),
             detail,
         },
         Finding::Checkpoint { digest, trials, state, detail } => {

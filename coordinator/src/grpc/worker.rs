@@ -7,7 +7,8 @@ use bytes::Bytes;
 use rheo_core::excerpt::message;
 use rheo_core::id::{AttemptId, Digest, SweepName, TrialId, WorkerId};
 use rheo_core::log::LogLine;
-use rheo_core::row::Batch;
+use rheo_core::row::Summary;
+use rheo_core::rows::Batch;
 use rheo_core::sweep::{Assignment, Claim, Command, Ending, Held, State, WorkLeft, room};
 use rheo_proto::refusal::{self, Reason};
 use rheo_proto::v1::put_checkpoint_request::Part;
@@ -16,6 +17,7 @@ use rheo_proto::worker::{self as wire, Verdict, Work};
 use rheo_proto::{CHUNK, Invalid, MAX_CHECKPOINT, log, v1};
 use rheo_query::Keys;
 use rheo_store::{Blob, checkpoint};
+use serde::Deserialize as _;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_stream::{Stream, StreamExt as _};
@@ -219,6 +221,7 @@ impl WorkerService for Service {
         let request = request.into_inner();
         let claim: Claim = request.claim.ok_or(Invalid::Missing("claim"))?.try_into()?;
         let ending: Ending = request.ending.ok_or(Invalid::Missing("ending"))?.try_into()?;
+        check_summary(&ending)?;
         let (work, mut blobs) = match request.work {
             None => (None, Vec::new()),
             Some(work) => {
@@ -379,7 +382,7 @@ impl Service {
         let keys = self.coordinator.handle.read(move |state| {
             let sweep = state.sweeps.get(&trial.sweep)?;
             let planned = sweep.planned.trial(&sweep.history, trial.index).ok()?;
-            Some(Keys::new(trial.index, &planned.config))
+            Some(Keys::new(trial.index, &planned.resolved))
         });
         Ok(keys.await?)
     }
@@ -408,15 +411,25 @@ impl Service {
     }
 }
 
+/// Refuses a last word that is not one on a trial of networks.
+fn check_summary(ending: &Ending) -> Result<(), Status> {
+    let (Ending::Completed { summary, .. } | Ending::Diverged { summary, .. }) = ending else {
+        return Ok(());
+    };
+    Summary::deserialize(&**summary).map(drop).map_err(|error| {
+        refusal::status(Reason::InvalidRows, format!("no summary of a trial: {error}"), None)
+    })
+}
+
 /// A batch whose rows have the schema of their table and the keys of their trial.
 fn checked(batch: &Batch, keys: &Keys) -> Result<Batch, Status> {
     let invalid = |text: String| refusal::status(Reason::InvalidRows, text, None);
-    let checked = rheo_query::parse(batch.table, keys, batch.ipc.clone());
+    let checked = rheo_query::parse(&batch.table, keys, batch.ipc.clone());
     let checked = checked.map_err(|error| invalid(report(&error)))?;
     if checked.rows == batch.rows {
         return Ok(checked);
     }
-    let table = batch.table.name();
+    let table = &batch.table;
     Err(invalid(format!("{} rows of `{table}` were said, {} came", batch.rows, checked.rows)))
 }
 

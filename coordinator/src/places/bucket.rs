@@ -52,7 +52,7 @@ fn batch(rows: u32) -> Bytes {
         ShapeRow { epoch: 0, phase, neuron, n, s, n_init, s_init }
     };
     let rows = Rows { shapes: (0..rows).map(&mut row).collect(), ..Rows::default() };
-    let keys = Keys::new(0, &TrialConfig::default());
+    let keys = Keys::new(0, &serde_json::to_value(TrialConfig::default()).unwrap());
     rheo_query::encode(&keys, &rows).unwrap().remove(0).ipc
 }
 
@@ -61,7 +61,7 @@ fn conditional_writes() {
     let dataset = Dataset::in_bucket(store, url, Handle::current());
     let sweep = SweepName::parse("demo").unwrap();
     let write = |range, rows: &Bytes| {
-        dataset.write_part(Table::Shapes, &sweep, range, std::iter::once(rows.clone()))
+        dataset.write_part(&Table::Shapes.into(), &sweep, range, std::iter::once(rows.clone()))
     };
     let (small, large) = (batch(100), batch(400_000));
     let mut parts: Vec<Part> = Vec::new();
@@ -77,7 +77,7 @@ fn conditional_writes() {
     assert_eq!(dataset.recover(&all, "orphaned-today").unwrap(), Recovered::default());
     // The rows of the second are pending; then those of the first are of somebody else.
     let mut first = Known::new(parts[..1].to_vec());
-    first.add_pending(Table::Shapes, sweep.clone(), 5, parts[1].rows);
+    first.add_pending(Table::Shapes.into(), sweep.clone(), 5, parts[1].rows);
     assert_eq!(dataset.recover(&first, "orphaned-today").unwrap().removed.len(), 1);
     assert_eq!(dataset.recover(&all, "orphaned-today").unwrap().damaged.len(), 1);
     let recovered = dataset.recover(&Known::default(), "orphaned-today").unwrap();

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rheo_core::excerpt::message;
-use rheo_core::row::Batch;
+use rheo_core::rows::Batch;
 use rheo_query::limits::{ERROR, PLANNER_STACK, STACK};
 use rheo_query::wire::Encoder;
 use rheo_query::{Dataset, Engine, Pending, Snapshot, engine};

@@ -11,8 +11,8 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use rheo_core::id::SweepName;
+use rheo_core::name::TableName;
 use rheo_core::part::{Part, Retraction};
-use rheo_core::row::Table;
 use rheo_query::dataset::DamagedPart;
 use rheo_query::{Contest, Limits};
 use rheo_store::place::Place;
@@ -46,7 +46,7 @@ pub(super) struct Order {
 pub(super) struct Pending {
     pub(super) sweep: SweepName,
     pub(super) position: u64,
-    pub(super) table: Table,
+    pub(super) table: TableName,
     pub(super) rows: u64,
     pub(super) bytes: u64,
 }
@@ -190,7 +190,7 @@ mod tests {
         let pending = |position, bytes| Pending {
             sweep: SweepName::parse("demo").unwrap(),
             position,
-            table: Table::Epochs,
+            table: TableName::of("epochs"),
             rows: 1,
             bytes,
         };

@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use rheo_core::row::Table;
+use rheo_core::name::TableName;
 use rheo_store::conformance::{blob, with_rows};
 use rheo_store::{Entry, Journal, Memory, PendingFilter, Redb};
 use tempfile::TempDir;
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 static ROWS: [u8; 2048] = [7; 2048];
 
 fn commits(count: usize) -> Vec<Entry> {
-    let entry = |index: usize| with_rows(&[blob(Table::Epochs, index as u64, &ROWS)]);
+    let entry = |index: usize| with_rows(&[blob(TableName::of("epochs"), index as u64, &ROWS)]);
     (0..count).map(entry).collect()
 }
 

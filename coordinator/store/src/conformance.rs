@@ -9,8 +9,10 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use rheo_core::id::{Digest, RequestId, SweepName, TrialId, WorkerId};
+use rheo_core::name::TableName;
 use rheo_core::part::{Part, Retraction, TrialRanges};
-use rheo_core::row::{Batch, Table};
+use rheo_core::rows::Batch;
+use rheo_core::schema::Workloads;
 use rheo_core::sweep::{Event, State, WorkerInfo};
 use rheo_core::time::Timestamp;
 
@@ -41,7 +43,7 @@ pub fn examine(new: &dyn Fn() -> Box<dyn Fn() -> Box<dyn Journal>>) {
 }
 
 fn a_new_journal_is_empty(open: Open<'_>) {
-    let loaded = open().load().unwrap();
+    let loaded = open().load(&Workloads::default()).unwrap();
     assert_eq!((loaded.state, loaded.position, loaded.replayed), (State::default(), 0, 0));
     assert_eq!(open().index().unwrap(), Index::default());
     assert_eq!(pending(&*open()), []);
@@ -53,7 +55,7 @@ fn events_come_back_in_order(open: Open<'_>) {
     assert_eq!(open().append(&entries[..2]).unwrap(), 0);
     assert_eq!(open().append(&[]).unwrap(), 2);
     assert_eq!(open().append(&entries[2..]).unwrap(), 2);
-    let loaded = open().load().unwrap();
+    let loaded = open().load(&Workloads::default()).unwrap();
     assert_eq!(loaded.state, state_of(&events));
     assert_eq!((loaded.position, loaded.replayed), (5, 5));
 }
@@ -73,17 +75,17 @@ fn a_snapshot_stands_for_the_events_before_it(open: Open<'_>) {
     append(&events[..4]);
     open().snapshot(4, &state_of(&events[..4])).unwrap();
     append(&events[4..]);
-    let loaded = open().load().unwrap();
+    let loaded = open().load(&Workloads::default()).unwrap();
     assert_eq!(loaded.state, state_of(&events));
     assert_eq!((loaded.position, loaded.replayed), (6, 2));
     // A later, smaller snapshot replaces an earlier one completely.
     open().snapshot(6, &State::default()).unwrap();
-    let loaded = open().load().unwrap();
+    let loaded = open().load(&Workloads::default()).unwrap();
     assert_eq!((loaded.state, loaded.position, loaded.replayed), (State::default(), 6, 0));
 }
 
 fn rows_are_pending_until_a_part_has_them(open: Open<'_>) {
-    let rows = [blob(Table::Epochs, 0, b"a"), blob(Table::Shapes, 0, b"b")];
+    let rows = [blob(TableName::of("epochs"), 0, b"a"), blob(TableName::of("shapes"), 0, b"b")];
     open().append(&[with_rows(&rows), with_rows(&rows[..1])]).unwrap();
     let keys = [(0, 0), (0, 1), (1, 0)].map(|(position, ordinal)| PendingKey { position, ordinal });
     let pending: Vec<Pending> = keys
@@ -98,13 +100,13 @@ fn rows_are_pending_until_a_part_has_them(open: Open<'_>) {
     assert_eq!(open().pending_batch(0, 1 << 20).unwrap(), (pending.clone(), false));
     assert_eq!(open().pending_batch(2, 1 << 20).unwrap(), (Vec::new(), false));
 
-    let part = part(Table::Epochs, 0, 1);
+    let part = part(TableName::of("epochs"), 0, 1);
     let flushed = vec![keys[0], keys[2]];
     open().install(&Change { add: vec![part.clone()], flushed, ..Change::default() }).unwrap();
     assert_eq!(open().parts().unwrap(), std::slice::from_ref(&part));
     assert_eq!(self::pending(&*open()), pending[1..2]);
 
-    let merged = self::part(Table::Epochs, 0, 7);
+    let merged = self::part(TableName::of("epochs"), 0, 7);
     let (remove, add) = (vec![part], vec![merged.clone()]);
     open().install(&Change { remove, add, ..Change::default() }).unwrap();
     assert_eq!(open().parts().unwrap(), [merged]);
@@ -113,9 +115,9 @@ fn rows_are_pending_until_a_part_has_them(open: Open<'_>) {
 
 fn pending_rows_are_visited_as_far_as_they_are_asked_for(open: Open<'_>) {
     let other = SweepName::parse("other").unwrap();
-    let mut foreign = blob(Table::Trials, 0, b"foreign");
+    let mut foreign = blob(TableName::TRIALS, 0, b"foreign");
     foreign.trial.sweep = other.clone();
-    let own = [blob(Table::Epochs, 0, b"a"), blob(Table::Epochs, 1, b"b")];
+    let own = [blob(TableName::of("epochs"), 0, b"a"), blob(TableName::of("epochs"), 1, b"b")];
     let all = [own[0].clone(), foreign.clone(), own[1].clone()];
     open().append(&[with_rows(&all[..2]), with_rows(&all[2..])]).unwrap();
     let visited = |filter: PendingFilter, most: usize| {
@@ -140,10 +142,10 @@ fn pending_rows_are_visited_as_far_as_they_are_asked_for(open: Open<'_>) {
 
 fn a_view_stays_as_it_was(open: Open<'_>) {
     let journal = open();
-    let row = blob(Table::Epochs, 0, b"a");
+    let row = blob(TableName::of("epochs"), 0, b"a");
     journal.append(&[with_rows(std::slice::from_ref(&row))]).unwrap();
     let before = journal.view().unwrap();
-    let add = vec![part(Table::Epochs, 0, 0)];
+    let add = vec![part(TableName::of("epochs"), 0, 0)];
     let flushed = vec![PendingKey { position: 0, ordinal: 0 }];
     journal.install(&Change { add: add.clone(), flushed, ..Change::default() }).unwrap();
     let after = journal.view().unwrap();
@@ -166,8 +168,8 @@ fn a_view_stays_as_it_was(open: Open<'_>) {
 }
 
 fn a_pending_row_of_a_retried_trial_is_forgotten(open: Open<'_>) {
-    let rows = [blob(Table::Trials, 3, b"failed"), blob(Table::Trials, 4, b"other")];
-    let kept = blob(Table::Attempts, 3, b"attempt");
+    let rows = [blob(TableName::TRIALS, 3, b"failed"), blob(TableName::TRIALS, 4, b"other")];
+    let kept = blob(TableName::ATTEMPTS, 3, b"attempt");
     open().append(&[with_rows(&rows), with_rows(std::slice::from_ref(&kept))]).unwrap();
     open().append(&[retracting(3)]).unwrap();
     assert_eq!(blobs(&*open()), [rows[1].clone(), kept]);
@@ -179,8 +181,8 @@ fn a_pending_row_of_a_retried_trial_is_forgotten(open: Open<'_>) {
 }
 
 fn a_row_in_a_part_of_a_retried_trial_is_retracted(open: Open<'_>) {
-    open().append(&[with_rows(&[blob(Table::Trials, 3, b"failed")])]).unwrap();
-    let add = vec![part(Table::Trials, 0, 0)];
+    open().append(&[with_rows(&[blob(TableName::TRIALS, 3, b"failed")])]).unwrap();
+    let add = vec![part(TableName::TRIALS, 0, 0)];
     let flushed = vec![PendingKey { position: 0, ordinal: 0 }];
     open().install(&Change { add, flushed, ..Change::default() }).unwrap();
     open().append(&[retracting(3)]).unwrap();
@@ -192,9 +194,10 @@ fn a_row_in_a_part_of_a_retried_trial_is_retracted(open: Open<'_>) {
 }
 
 fn a_trial_that_starts_over_loses_its_rows_in_every_table_and_the_damaged_part(open: Open<'_>) {
-    let rows = [blob(Table::Epochs, 3, b"a"), blob(Table::Attempts, 3, b"b")];
-    let other = blob(Table::Epochs, 4, b"other");
-    let (damaged, whole) = (part(Table::Epochs, 0, 0), part(Table::Shapes, 0, 0));
+    let rows = [blob(TableName::of("epochs"), 3, b"a"), blob(TableName::ATTEMPTS, 3, b"b")];
+    let other = blob(TableName::of("epochs"), 4, b"other");
+    let (damaged, whole) =
+        (part(TableName::of("epochs"), 0, 0), part(TableName::of("shapes"), 0, 0));
     let add = vec![damaged.clone(), whole.clone()];
     open().install(&Change { add, ..Change::default() }).unwrap();
     open().append(&[with_rows(&rows), with_rows(std::slice::from_ref(&other))]).unwrap();
@@ -210,17 +213,17 @@ fn a_trial_that_starts_over_loses_its_rows_in_every_table_and_the_damaged_part(o
 
 fn a_deleted_sweep_has_no_rows_and_its_parts_are_remembered_until_they_are_gone(open: Open<'_>) {
     let other = SweepName::parse("other").unwrap();
-    let mut kept = blob(Table::Trials, 0, b"kept");
+    let mut kept = blob(TableName::TRIALS, 0, b"kept");
     kept.trial.sweep = other.clone();
-    let kept_part = Part { sweep: other, ..part(Table::Epochs, 0, 1) };
-    open().append(&[with_rows(&[blob(Table::Trials, 3, b"failed"), kept.clone()])]).unwrap();
-    let parts = [part(Table::Epochs, 0, 1), part(Table::Trials, 0, 0)];
+    let kept_part = Part { sweep: other, ..part(TableName::of("epochs"), 0, 1) };
+    open().append(&[with_rows(&[blob(TableName::TRIALS, 3, b"failed"), kept.clone()])]).unwrap();
+    let parts = [part(TableName::of("epochs"), 0, 1), part(TableName::TRIALS, 0, 0)];
     let add = parts.iter().chain([&kept_part]).cloned().collect();
     open().install(&Change { add, ..Change::default() }).unwrap();
     open().append(&[retracting(3)]).unwrap();
     let deleting = Entry { deleted: Some(sweep()), ..Entry::from(noted()) };
     // What comes later belongs to the next sweep of that name.
-    let next = blob(Table::Trials, 0, b"next");
+    let next = blob(TableName::TRIALS, 0, b"next");
     open().append(&[deleting, with_rows(std::slice::from_ref(&next))]).unwrap();
     let index = open().index().unwrap();
     assert_eq!(index.parts, [kept_part]);
@@ -250,7 +253,7 @@ pub fn joined(n: u64) -> Event {
 }
 
 /// Rows of trial `index` of the sweep `demo`.
-pub fn blob(table: Table, index: u64, ipc: &'static [u8]) -> Blob {
+pub fn blob(table: TableName, index: u64, ipc: &'static [u8]) -> Blob {
     let batch = Batch { table, rows: 1, ipc: Bytes::from_static(ipc) };
     Blob { trial: trial(index), batch }
 }
@@ -280,7 +283,7 @@ fn sweep() -> SweepName {
     SweepName::parse("demo").unwrap()
 }
 
-fn part(table: Table, first: u64, last: u64) -> Part {
+fn part(table: TableName, first: u64, last: u64) -> Part {
     let digest = Some(Digest::from_bytes([7; 32]));
     let (sweep, trials) = (sweep(), TrialRanges::default());
     Part { table, sweep, first, last, generation: 0, rows: 2, bytes: 100, digest, trials }

@@ -10,8 +10,10 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use rheo_core::id::{SweepName, TrialId};
+use rheo_core::name::TableName;
 use rheo_core::part::{Part, Retraction};
-use rheo_core::row::{Batch, Table};
+use rheo_core::rows::Batch;
+use rheo_core::schema::Workloads;
 use rheo_core::sweep::{Event, State};
 use serde::{Deserialize, Serialize};
 
@@ -22,8 +24,9 @@ pub trait Journal: Send + Sync {
     /// Many entries in one call share one synchronisation with the disk.
     fn append(&self, entries: &[Entry]) -> Result<u64, Error>;
 
-    /// Rebuilds the state from the newest snapshot and the events after it.
-    fn load(&self) -> Result<Loaded, Error>;
+    /// Rebuilds the state from the newest snapshot and the events after it, in a program that knows
+    /// `workloads`.
+    fn load(&self, workloads: &Workloads) -> Result<Loaded, Error>;
 
     /// Stores `state`, which includes every event before `position`, and forgets those events.
     fn snapshot(&self, position: u64, state: &State) -> Result<(), Error>;
@@ -106,7 +109,7 @@ pub struct PendingRows<'j> {
     /// The trial.
     pub trial: TrialId,
     /// The table.
-    pub table: Table,
+    pub table: TableName,
     /// How many rows it has.
     pub rows: u64,
     /// The rows, as an Arrow IPC stream.
@@ -116,7 +119,7 @@ pub struct PendingRows<'j> {
 impl PendingRows<'_> {
     /// A copy of the rows.
     pub fn to_batch(&self) -> Batch {
-        Batch { table: self.table, rows: self.rows, ipc: Bytes::copy_from_slice(self.ipc) }
+        Batch { table: self.table.clone(), rows: self.rows, ipc: Bytes::copy_from_slice(self.ipc) }
     }
 
     /// A copy of all of it.
@@ -180,7 +183,7 @@ pub struct Blob {
 }
 
 /// Whether a retraction that is made now concerns rows of `trial` in `table`.
-pub(crate) fn is_retracted(trial: &TrialId, table: Table, retraction: &Retraction) -> bool {
+pub(crate) fn is_retracted(trial: &TrialId, table: &TableName, retraction: &Retraction) -> bool {
     *trial == retraction.trial && retraction.concerns(table, &trial.sweep)
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rheo_core::part::{Part, Retraction};
+use rheo_core::schema::Workloads;
 use rheo_core::sweep::{Event, State};
 
 use crate::encoding::{decode, encode};
@@ -45,7 +46,7 @@ impl View for Copied {
             |blob: &Blob| filter.sweep.as_ref().is_none_or(|sweep| *sweep == blob.trial.sweep);
         for (key, blob) in pending.filter(|(_, blob)| is_asked(blob)) {
             let Blob { trial, batch } = blob;
-            let (key, trial, table) = (*key, trial.clone(), batch.table);
+            let (key, trial, table) = (*key, trial.clone(), batch.table.clone());
             let rows = PendingRows { key, trial, table, rows: batch.rows, ipc: &batch.ipc };
             if visit(rows).is_break() {
                 break;
@@ -57,7 +58,7 @@ impl View for Copied {
 
 impl Inner {
     fn retract(&mut self, retraction: Retraction) {
-        let is_retracted = |blob: &Blob| is_retracted(&blob.trial, blob.batch.table, &retraction);
+        let is_retracted = |blob: &Blob| is_retracted(&blob.trial, &blob.batch.table, &retraction);
         self.pending.retain(|_, blob| !is_retracted(blob));
         self.retractions.insert(retraction);
     }
@@ -99,12 +100,13 @@ impl Journal for Memory {
         })
     }
 
-    fn load(&self) -> Result<Loaded, Error> {
+    fn load(&self, workloads: &Workloads) -> Result<Loaded, Error> {
         self.with(|inner| {
             let mut state = match &inner.snapshot {
                 Some(bytes) => decode::<State>(bytes, "the snapshot")?,
                 None => State::default(),
-            };
+            }
+            .adopt(workloads.clone());
             for (position, bytes) in &inner.events {
                 state.apply(&decode::<Event>(bytes, &format!("event {position}"))?);
             }

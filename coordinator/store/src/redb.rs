@@ -33,6 +33,7 @@ use ::redb::{
 };
 use rheo_core::id::TrialId;
 use rheo_core::part::{Part, Retraction};
+use rheo_core::schema::Workloads;
 use rheo_core::sweep::{Event, State};
 use serde::de::DeserializeOwned;
 
@@ -279,14 +280,15 @@ impl Journal for Redb {
         })
     }
 
-    fn load(&self) -> Result<Loaded, Error> {
+    fn load(&self, workloads: &Workloads) -> Result<Loaded, Error> {
         self.read(|transaction| {
             let mut bytes = Vec::new();
             for chunk in transaction.open_table(SNAPSHOT)?.iter()? {
                 bytes.extend_from_slice(chunk?.1.value());
             }
-            let mut state =
+            let stored =
                 if bytes.is_empty() { State::default() } else { decode(&bytes, "the snapshot")? };
+            let mut state = stored.adopt(workloads.clone());
             let mut replayed = 0;
             for entry in transaction.open_table(EVENTS)?.iter()? {
                 let (position, event) = entry?;
@@ -387,7 +389,7 @@ fn strike(
         let (key, bytes) = entry?;
         let rows = view::rows(key.value(), bytes.value())?;
         let retraction = wanted.get(&rows.trial);
-        if retraction.is_some_and(|retraction| is_retracted(&rows.trial, rows.table, retraction)) {
+        if retraction.is_some_and(|retraction| is_retracted(&rows.trial, &rows.table, retraction)) {
             found.push(key.value());
         }
     }

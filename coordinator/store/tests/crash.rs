@@ -10,8 +10,9 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use redb::StorageBackend;
+use rheo_core::name::TableName;
 use rheo_core::rng::TrialRng;
-use rheo_core::row::Table;
+use rheo_core::schema::Workloads;
 use rheo_store::conformance::{blob, joined, pending, with_rows};
 use rheo_store::{Change, Entry, Error, Journal, PendingKey, Redb};
 
@@ -122,12 +123,12 @@ fn work(journal: &Redb) -> (Acknowledged, Result<(), Error>) {
     let mut done = Acknowledged::default();
     let result = (|| {
         for round in 0..4 {
-            let row = with_rows(&[blob(Table::Epochs, round, b"row")]);
+            let row = with_rows(&[blob(TableName::of("epochs"), round, b"row")]);
             let entries: Vec<Entry> = vec![joined(round).into(), row];
             journal.append(&entries)?;
             done.events += 2;
             if round == 1 {
-                let loaded = journal.load()?;
+                let loaded = journal.load(&Workloads::default())?;
                 journal.snapshot(loaded.position, &loaded.state)?;
             }
             if round == 2 {
@@ -143,7 +144,7 @@ fn work(journal: &Redb) -> (Acknowledged, Result<(), Error>) {
 
 /// What must be found again after a crash, whatever became of the call that was under way.
 fn check(journal: &Redb, said: &Acknowledged, context: &str) {
-    let loaded = journal.load().unwrap();
+    let loaded = journal.load(&Workloads::default()).unwrap();
     let events = loaded.position;
     assert!(events == said.events || events == said.events + 2, "{context}: {events} events");
     let workers = u64::try_from(loaded.state.workers.len()).unwrap();
@@ -196,5 +197,5 @@ fn a_disk_that_was_full_for_a_while_costs_no_restart() {
     assert!(matches!(journal.append(&[joined(1).into()]), Err(Error::Io(_))));
     disk.0.lock().unwrap().stops_at = None;
     assert_eq!(journal.append(&[joined(1).into()]).unwrap(), 1);
-    assert_eq!(journal.load().unwrap().state.workers.len(), 2);
+    assert_eq!(journal.load(&Workloads::default()).unwrap().state.workers.len(), 2);
 }

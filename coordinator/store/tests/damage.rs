@@ -5,16 +5,17 @@
 use std::path::Path;
 
 use rheo_core::id::SweepName;
+use rheo_core::name::TableName;
 use rheo_core::part::{Part, TrialRanges};
 use rheo_core::rng::TrialRng;
-use rheo_core::row::Table;
+use rheo_core::schema::Workloads;
 use rheo_store::conformance::{blob, joined, with_rows};
 use rheo_store::{Change, Entry, Error, Journal, Redb, check_pages};
 
 fn written(path: &Path) -> Vec<u8> {
     let journal = Redb::open(path).unwrap();
     for round in 0..50 {
-        let row = with_rows(&[blob(Table::Epochs, round, b"row")]);
+        let row = with_rows(&[blob(TableName::of("epochs"), round, b"row")]);
         journal.append(&[Entry::from(joined(round)), row]).unwrap();
     }
     drop(journal);
@@ -25,7 +26,7 @@ fn read(path: &Path) -> Result<u64, Error> {
     let journal = Redb::open(path)?;
     journal.index()?;
     journal.pending_batch(0, usize::MAX)?;
-    Ok(journal.load()?.position)
+    Ok(journal.load(&Workloads::default())?.position)
 }
 
 #[test]
@@ -97,7 +98,7 @@ fn a_part_without_a_digest_is_found_and_removed() {
     let directory = tempfile::tempdir().unwrap();
     let journal = Redb::open(&directory.path().join("journal.redb")).unwrap();
     let part = Part {
-        table: Table::Epochs,
+        table: TableName::of("epochs"),
         sweep: SweepName::parse("demo").unwrap(),
         first: 1,
         last: 2,

@@ -1,9 +1,9 @@
 //! What can go wrong while a trial is trained, and what it means to the worker.
 //!
 //! Divergence is not here: a loss that is not finite is a result.
-
 use rheo_core::config::{Device, TrialConfig};
 use rheo_core::needs::Need;
+use rheo_core::networks;
 use rheo_core::trainer;
 use rustix::io::Errno;
 use tch::TchError;
@@ -93,15 +93,16 @@ impl Error {
     /// What the worker lacks, if that is what is wrong.
     fn lacking(&self, config: &TrialConfig) -> Option<Need> {
         use task::Error as Data;
-        let data = |is: fn(&Need) -> bool| Need::of(config).into_iter().find(is);
+        let data = |is: fn(&Need) -> bool| networks::needs_of(config).into_iter().find(is);
         match self {
-            Self::NoDevice => Some(Need::Device(Device::Cuda)),
+            Self::NoDevice => Some(Need::Device(Device::Cuda.name().to_owned())),
             Self::Torch(error) => {
                 let text = error.to_string();
                 let is_broken = NO_GPU.iter().any(|sign| text.contains(sign));
                 let is_full = OUT_OF_MEMORY.iter().any(|sign| text.contains(sign));
                 let on_gpu = config.resources.device == Device::Cuda;
-                (on_gpu && is_broken && !is_full).then_some(Need::Device(Device::Cuda))
+                (on_gpu && is_broken && !is_full)
+                    .then_some(Need::Device(Device::Cuda.name().to_owned()))
             }
             // What a configuration asks for, no worker has.
             Self::Data(Data::Pool { .. } | Data::Seed { .. } | Data::ShortText { .. })

@@ -85,19 +85,22 @@ impl Trainer for Torch {
     }
 
     fn inventory(&self) -> Option<Inventory> {
-        let mut inventory = Inventory { devices: vec![Device::Cpu], ..Inventory::default() };
+        let mut inventory =
+            Inventory { devices: vec![Device::Cpu.name().to_owned()], ..Inventory::default() };
         for set in DataSet::ALL {
             match rheo_data::find(set, self.library.data()) {
                 Ok(found) => inventory.data.push(found),
-                Err(error) => inventory
-                    .lacks
-                    .push(Lack { need: Need::Data { set, directory: None }, cause: chain(&error) }),
+                Err(error) => {
+                    let need = Need::Data { set: set.name().to_owned(), directory: None };
+                    inventory.lacks.push(Lack { need, cause: chain(&error) });
+                }
             }
         }
+        let gpu = Device::Cuda.name().to_owned();
         if tch::Cuda::is_available() {
-            inventory.devices.push(Device::Cuda);
+            inventory.devices.push(gpu);
         } else {
-            let (need, cause) = (Need::Device(Device::Cuda), Error::NoDevice.to_string());
+            let (need, cause) = (Need::Device(gpu), Error::NoDevice.to_string());
             inventory.lacks.push(Lack { need, cause });
         }
         Some(inventory)
@@ -108,8 +111,9 @@ impl Trainer for Torch {
             return 0;
         };
         let named = directory.as_ref().map(Path::new).or(self.library.data());
+        let Some(set) = DataSet::named(set) else { return 0 };
         let mut hasher = DefaultHasher::new();
-        named.map(|directory| rheo_data::fingerprint(*set, directory)).hash(&mut hasher);
+        named.map(|directory| rheo_data::fingerprint(set, directory)).hash(&mut hasher);
         hasher.finish()
     }
 }

@@ -7,6 +7,7 @@ use super::{
     Analysis, Evaluation, EvaluationKind, LyapunovMode, NetworkKind, Optimizer, ShapeMode, Task,
     TaskKind, TextSource, TrialConfig,
 };
+use crate::schema::Problem;
 
 /// Images in the parts of MNIST: training, validation, test (science: section 4).
 const MNIST_SIZES: [u32; 3] = [50_000, 10_000, 10_000];
@@ -14,24 +15,6 @@ const MNIST_SIZES: [u32; 3] = [50_000, 10_000, 10_000];
 const CIFAR_SIZES: [u32; 3] = [45_000, 5_000, 10_000];
 /// Gains closer to zero than this are replaced when the network runs (science: gain policy).
 const SMALLEST_GAIN: f64 = 1e-3;
-
-/// Fields that contradict each other.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// Dotted paths of the fields involved, the one to change first.
-    pub paths: Vec<String>,
-    /// What is wrong.
-    pub message: String,
-    /// What to do about it.
-    pub help: String,
-}
-
-impl Problem {
-    fn new(paths: &[&str], message: impl Into<String>, help: impl Into<String>) -> Self {
-        let paths = paths.iter().map(|&path| path.to_owned()).collect();
-        Self { paths, message: message.into(), help: help.into() }
-    }
-}
 
 impl TrialConfig {
     /// Finds fields that contradict each other; a configuration that came from a checked sweep has

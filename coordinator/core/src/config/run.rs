@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::rng::Purpose;
+use crate::terms::Keep;
 
 /// When checkpoints are made and kept. No setting here changes a result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -20,17 +21,6 @@ impl Default for Checkpoint {
     fn default() -> Self {
         Self { interval: 30.0, keep: Keep::Final }
     }
-}
-
-/// Which checkpoint of an ended trial is kept.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Keep {
-    /// The last one: the trained weights.
-    #[default]
-    Final,
-    /// None, to save space.
-    None,
 }
 
 /// What a trial needs from a worker.

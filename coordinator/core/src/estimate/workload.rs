@@ -58,10 +58,7 @@ impl Workload {
         let ahead = differences.as_ref().map_or_else(Vec::new, |_| ahead(sweep, queued));
         let mut workload = Self { queued, ahead, differences, ..Self::default() };
         for (index, trial) in &sweep.live {
-            let planned = sweep.planned.trial(&sweep.history, *index);
-            let epochs = planned.map_or(0, |trial| trial.config.training.epochs);
-            let share = trial.covered.epochs as f64 / f64::from(epochs.max(1));
-            let share = (*index, share.clamp(0.0, 1.0));
+            let share = (*index, trial.fraction);
             match trial.lease {
                 Some(_) => workload.running.push(share),
                 None if trial.is_deferred() => {}

@@ -68,7 +68,7 @@ fn claimable(sweep: &Sweep, now: Timestamp) -> (u64, u32) {
         return (0, 1);
     }
     let threads = sweep.planned.trial(&sweep.history, next);
-    (waits + queued, threads.map_or(1, |trial| trial.config.resources.threads))
+    (waits + queued, threads.map_or(1, |trial| trial.terms.threads))
 }
 
 /// What the workers of a pilot have.

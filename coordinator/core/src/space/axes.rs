@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use super::domain::{Pick, operand};
 use super::expression::{Constraint, Operand};
 use super::{Condition, Domain, Parameter, Point, Space};
-use crate::config::field;
+use crate::schema::{Schema, field};
 
 /// The axes of a space.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Axes {
     ///
     /// Names that stand for nothing make a condition false and a constraint true; a checked sweep
     /// has none.
-    pub(crate) fn new(space: &Space, fixed: &Json) -> Self {
+    pub(crate) fn new(schema: &Schema, space: &Space, fixed: &Json) -> Self {
         let order = Order::new(space);
         let mut axes = Self {
             parameters: space.parameters.clone(),
@@ -81,7 +81,8 @@ impl Axes {
             }
             let first = group.first().map(|&member| &space.parameters[member]);
             let when = first.map_or(&[][..], |parameter| &parameter.when);
-            let when = when.iter().flat_map(|condition| axes.bind(condition, fixed)).collect();
+            let when =
+                when.iter().flat_map(|condition| axes.bind(schema, condition, fixed)).collect();
             let size = first.and_then(|parameter| parameter.domain.size());
             axes.list.push(Axis { members: group, size, when });
         }
@@ -97,9 +98,9 @@ impl Axes {
 
     /// A condition, and the one that the kind of the trial uses the field that it looks at. What
     /// always holds is left out.
-    fn bind(&self, condition: &Condition, fixed: &Json) -> Vec<When> {
+    fn bind(&self, schema: &Schema, condition: &Condition, fixed: &Json) -> Vec<When> {
         let mut bound = Vec::new();
-        let kinds = field::trial().at(&condition.path).and_then(|field| field.kinds.clone());
+        let kinds = schema.fields.at(&condition.path).and_then(|field| field.kinds.clone());
         if let Some(kinds) = kinds {
             let path = field::kind_path(&condition.path);
             let values = kinds.into_iter().map(Json::from).collect();

@@ -11,7 +11,7 @@ use super::parameters::{Declarations, Declared};
 use super::read::{Reader, plain};
 use super::tree::Entry;
 use super::{constraint, when, zip};
-use crate::config::field;
+use crate::schema::field;
 use crate::space::{Domain, Parameter, Space};
 
 /// The parts of a file that make its space.

@@ -7,7 +7,7 @@ use super::mistake::Span;
 use super::parameters::{Declarations, Referred, comparable};
 use super::read::{Reader, describe};
 use super::tree::{Node, Value};
-use crate::config::field::{self, Field, Type};
+use crate::schema::field::{self, Field, Type};
 use crate::space::Constraint;
 use crate::space::expression::{Kind, Name, Unknown};
 
@@ -29,7 +29,7 @@ pub(super) fn constraints(
             reader
                 .report
                 .error(node.span, format!("a constraint must be a text, not {found}"))
-                .help("write `\"training.batch <= network.hidden\"`");
+                .help(format!("write `\"{}\"`", reader.schema.words.examples.constraint));
             continue;
         };
         constraints.extend(constraint(reader, declarations, node.span, text, fixed));
@@ -86,7 +86,7 @@ fn lookup(
         Referred::Faulty => return Err(None),
         Referred::Parameter(declared) => declared.field,
         Referred::Nothing => {
-            let Some(field) = comparable(name) else {
+            let Some(field) = comparable(declarations.schema, name) else {
                 return Err(Some(unknown_name(declarations, name)));
             };
             if field::value_at(fixed, name).is_none_or(Json::is_null) {
@@ -111,7 +111,7 @@ fn unknown_name(declarations: &Declarations<'_>, name: &str) -> Unknown {
         Type::Choice(choices) => choices.iter().any(|choice| choice == name),
         _ => false,
     };
-    let help = if field::trial().leaves().iter().any(|(_, field)| is_choice(field)) {
+    let help = if declarations.schema.fields.leaves().iter().any(|(_, field)| is_choice(field)) {
         Some(format!("write `'{name}'` if the text is meant"))
     } else {
         declarations.nearest_field(name).map(|near| format!("did you mean `{near}`?"))

@@ -9,8 +9,8 @@ use super::mistake::Span;
 use super::read::{Reader, Scope, describe};
 use super::scalar::number;
 use super::tree::{Entry, Node, Value};
-use crate::config::field::{Field, names};
 use crate::definition::Method;
+use crate::schema::field::{Field, names};
 use crate::space::Domain;
 use crate::suggest;
 
@@ -182,7 +182,7 @@ impl<'n> Spec<'_, '_, 'n> {
             self.error(node.span, format!("the distribution `{name}` is not available"), *help);
             return None;
         }
-        let near = suggest::nearest(name, known.clone());
+        let near = suggest::nearest(&[], name, known.clone());
         let help = match near {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("the distributions are {}", names(&known.collect::<Vec<_>>(), "and")),

@@ -24,7 +24,7 @@ pub(super) struct Spans {
 /// Reports spaces that have no points, too many, or no end. Nothing else is wrong with
 /// `definition`.
 pub(super) fn check(reader: &mut Reader<'_>, definition: &Definition, spans: &Spans) {
-    let axes = std::sync::Arc::new(plan::axes(definition));
+    let axes = std::sync::Arc::new(plan::axes(definition, reader.schema));
     match Lattice::new(std::sync::Arc::clone(&axes)) {
         Ok(lattice) => check_finite(reader, definition, lattice.total(), spans),
         Err(reason) if definition.method == Method::Grid => {
@@ -127,7 +127,7 @@ fn check_sobol_points(
     points: u64,
     spans: &Spans,
 ) {
-    let plan = Plan::new(definition);
+    let plan = Plan::new(definition, reader.schema);
     let mut history = plan.history();
     for point in 0..points {
         let Some(suggestion) = plan.suggest(&history, point) else {

@@ -3,16 +3,17 @@
 //! The documentation of these fields is that of the JSON Schema. Keys that need more than a type
 //! (`parameters`, `zip`, `constraints`, `replicates`) are read elsewhere.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, schema_for};
 use serde::Deserialize;
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 
 use super::mistake::Span;
 use super::read::Reader;
 use super::tree::{Node, Value};
 use crate::definition::{Method, Retry};
 use crate::id::SweepName;
-use crate::metric::{Goal, Metric, Objective};
+use crate::metric::Objective;
+use crate::schema::{Object, Schema};
 
 /// A sweep: a space of configurations and how to run it.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -24,13 +25,17 @@ pub(crate) struct Header {
     #[schemars(extend("pattern" = "^[a-z0-9][a-z0-9._-]{0,63}$"))]
     #[schemars(extend("not" = {"enum": SweepName::SELECTORS}))]
     pub(super) name: String,
+    /// What the trials are; without it, what this program trains.
+    #[serde(default)]
+    #[expect(dead_code, reason = "read before the rest, to find the schema")]
+    pub(super) workload: Option<String>,
     /// What the sweep is for.
     #[serde(default)]
     pub(super) description: Option<String>,
     /// How points are chosen.
     #[serde(default)]
     pub(super) method: Method,
-    /// What trials are judged by; without it, the validation accuracy, maximized.
+    /// What trials are judged by; without it, what is usual for the workload.
     #[serde(default)]
     pub(super) metric: Option<Objective>,
     /// The most trials to run; a space without end needs it.
@@ -49,21 +54,39 @@ pub(crate) struct Header {
     pub(super) retry: Retry,
 }
 
+/// The JSON Schema of the header of sweeps of a workload, which has its metrics.
+pub(crate) fn json_schema(schema: &Schema) -> Json {
+    let mut header = schema_for!(Header).to_value();
+    let metrics = schema.metrics.iter().map(
+        |metric| json!({"description": metric.docs, "type": "string", "const": metric.name.as_str()}),
+    );
+    let metrics: Vec<Json> = metrics.collect();
+    if let Some(defs) = header["$defs"].as_object_mut() {
+        let description = "A metric that a trial reports, by the name it has in sweep files.";
+        defs.insert("Metric".to_owned(), json!({"description": description, "oneOf": metrics}));
+    }
+    header
+}
+
+/// The fields of the header of sweeps of a workload.
+pub(super) fn fields(schema: &Schema) -> Object {
+    Object::from_json(&json_schema(schema))
+}
+
 /// What to do about a word of W&B that has no meaning here.
-pub(super) fn foreign_key(key: &str) -> Option<String> {
+pub(super) fn foreign_key(schema: &Schema, key: &str) -> Option<&'static str> {
     let help = match key {
-        "program" | "command" => {
-            "delete it: trials run the networks and tasks of `network` and `task`"
-        }
         "entity" | "project" => "delete it: results are kept by the `name` of the sweep",
         "job" | "scheduler" => "delete it: workers take trials from the coordinator",
-        "controller" => "write `network: {controller: ...}` if the units of the network are meant",
         "early_terminate" => "delete it: no pruner is available in this version",
         "count" | "num_trials" | "max_trials" | "n_trials" => "write `run_cap`",
         "space" | "params" | "search_space" => "write `parameters`",
-        _ => return None,
+        _ => {
+            let mut known = schema.words.foreign_keys.iter();
+            return known.find(|(foreign, _)| *foreign == key).map(|(_, help)| *help);
+        }
     };
-    Some(help.to_owned())
+    Some(help)
 }
 
 /// Refuses methods of W&B and others by name; gives whether the method was one of them.
@@ -125,16 +148,14 @@ pub(super) fn name(reader: &mut Reader<'_>, header: &Header) -> Option<SweepName
 /// What trials are judged by.
 pub(super) fn objective(reader: &mut Reader<'_>, header: &Header) -> Objective {
     let Some(objective) = header.metric.clone() else {
-        let name = Metric::ValidationAccuracy;
-        return Objective { name, goal: Goal::Maximize, target: None };
+        return reader.schema.objective.clone();
     };
+    let rises = reader.schema.metric(&objective.name).is_some_and(|metric| metric.rises);
     let is_given = reader.written.contains_key("metric.goal");
-    if let (true, false, Some(place)) =
-        (objective.name.is_accuracy(), is_given, reader.written.get("metric.name"))
-    {
+    if let (true, false, Some(place)) = (rises, is_given, reader.written.get("metric.name")) {
         reader
             .report
-            .warn(place.value, format!("`{}` will be minimized", objective.name.name()))
+            .warn(place.value, format!("`{}` will be minimized", objective.name))
             .about("metric")
             .help("`goal` is `minimize` if it is not given: write `goal: maximize`");
     }

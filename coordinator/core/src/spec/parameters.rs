@@ -10,8 +10,9 @@ use super::domain::{self, Listed};
 use super::mistake::Span;
 use super::read::{Reader, describe, join};
 use super::tree::{Entry, Node, Value};
-use crate::config::field::{self, Field, Type, names};
 use crate::definition::Method;
+use crate::schema::Schema;
+use crate::schema::field::{Field, Type, names};
 use crate::space::Domain;
 use crate::space::expression::Unknown;
 use crate::suggest;
@@ -20,7 +21,7 @@ use crate::suggest;
 #[derive(Debug)]
 pub(super) struct Declared<'n> {
     pub(super) path: String,
-    pub(super) field: &'static Field,
+    pub(super) field: &'n Field,
     /// The place of its path.
     pub(super) span: Span,
     /// What it takes; nothing if that has a mistake.
@@ -31,8 +32,10 @@ pub(super) struct Declared<'n> {
 }
 
 /// All parameters of a file.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Declarations<'n> {
+    /// What the trials of the sweep are.
+    pub(super) schema: &'n Schema,
     pub(super) list: Vec<Declared<'n>>,
     /// Paths as written that are no fields, and the fields that they were taken for.
     typos: BTreeMap<String, Option<String>>,
@@ -48,11 +51,19 @@ pub(super) enum Referred<'a, 'n> {
 }
 
 impl<'n> Declarations<'n> {
+    /// No parameters.
+    pub(super) fn new(schema: &'n Schema) -> Self {
+        Self { schema, list: Vec::new(), typos: BTreeMap::new() }
+    }
+
     /// Reads the mapping under `parameters`; `method` is nothing if that has a mistake.
-    pub(super) fn read(reader: &mut Reader<'_>, entry: &'n Entry, method: Option<Method>) -> Self {
-        let mut declarations = Self::default();
-        declarations.group(reader, "", &entry.node, method);
-        declarations
+    pub(super) fn read(
+        &mut self,
+        reader: &mut Reader<'_>,
+        entry: &'n Entry,
+        method: Option<Method>,
+    ) {
+        self.group(reader, "", &entry.node, method);
     }
 
     /// What `name` refers to.
@@ -76,19 +87,24 @@ impl<'n> Declarations<'n> {
 
     /// The declared path that resembles `name`.
     pub(super) fn nearest(&self, name: &str) -> Option<&str> {
-        suggest::nearest(name, self.list.iter().map(|declared| declared.path.as_str()))
+        suggest::nearest(
+            self.schema.words.aliases,
+            name,
+            self.list.iter().map(|declared| declared.path.as_str()),
+        )
     }
 
     /// The parameter or field that resembles `name`.
     pub(super) fn nearest_field(&self, name: &str) -> Option<String> {
-        let leaves = field::trial().leaves();
+        let leaves = self.schema.fields.leaves();
         let leaves = leaves.iter().map(|(path, _)| path.as_str());
-        self.nearest(name).or_else(|| suggest::nearest(name, leaves)).map(str::to_owned)
+        let aliases = self.schema.words.aliases;
+        self.nearest(name).or_else(|| suggest::nearest(aliases, name, leaves)).map(str::to_owned)
     }
 
     /// Says that `name` is no parameter, and what to write instead.
     pub(super) fn not_a_parameter(&self, name: &str) -> Unknown {
-        if field::trial().at(name).is_some() {
+        if self.schema.fields.at(name).is_some() {
             let help = format!("declare it under `parameters`: `{name}: {{values: [...]}}`");
             return Unknown { message: format!("`{name}` is not a parameter"), help: Some(help) };
         }
@@ -109,7 +125,10 @@ impl<'n> Declarations<'n> {
             reader
                 .report
                 .error(node.span, format!("`parameters` must be a mapping, not {found}"))
-                .help("write `network.hidden: {values: [32, 64]}` on a line of its own");
+                .help(format!(
+                    "write `{}` on a line of its own",
+                    self.schema.words.examples.parameter
+                ));
             return;
         };
         for entry in entries {
@@ -171,8 +190,9 @@ impl<'n> Declarations<'n> {
         reader: &mut Reader<'_>,
         written: &str,
         entry: &Entry,
-    ) -> Option<(String, &'static Field)> {
-        let known = field::trial().at(written);
+    ) -> Option<(String, &'n Field)> {
+        let schema = self.schema;
+        let known = schema.fields.at(written);
         if let Some(field) = known.filter(|field| is_single(field)) {
             return Some((written.to_owned(), field));
         }
@@ -182,22 +202,25 @@ impl<'n> Declarations<'n> {
                 reader.report.error(entry.span, message).about(written).help(help);
                 None
             }
-            None => Self::unknown(reader, written, entry),
+            None => self.unknown(reader, written, entry),
         };
         self.typos.insert(written.to_owned(), meant.clone());
         let meant = meant?;
-        let field = field::trial().at(&meant)?;
+        let field = schema.fields.at(&meant)?;
         Some((meant, field))
     }
 
-    fn unknown(reader: &mut Reader<'_>, written: &str, entry: &Entry) -> Option<String> {
-        let leaves = field::trial().leaves();
-        let near = suggest::nearest(written, leaves.iter().map(|(path, _)| path.as_str()));
+    fn unknown(&self, reader: &mut Reader<'_>, written: &str, entry: &Entry) -> Option<String> {
+        let words = &self.schema.words;
+        let leaves = self.schema.fields.leaves();
+        let near =
+            suggest::nearest(words.aliases, written, leaves.iter().map(|(path, _)| path.as_str()));
         let mistake =
             reader.report.error(entry.span, format!("unknown field `{written}`")).about(written);
         match near {
             Some(near) => mistake.help(format!("did you mean `{near}`?")),
-            None => mistake.help("a parameter is named by a path such as `training.optimizer.lr`"),
+            None => mistake
+                .help(format!("a parameter is named by a path such as `{}`", words.examples.path)),
         };
         near.map(str::to_owned)
     }
@@ -205,8 +228,8 @@ impl<'n> Declarations<'n> {
 
 /// The field at `path` if a condition or a constraint can look at it. The seed of a trial is not
 /// part of its point.
-pub(super) fn comparable(path: &str) -> Option<&'static Field> {
-    field::trial().at(path).filter(|field| path != "seed" && is_single(field))
+pub(super) fn comparable<'s>(schema: &'s Schema, path: &str) -> Option<&'s Field> {
+    schema.fields.at(path).filter(|field| path != "seed" && is_single(field))
 }
 
 /// The mapping of nested parameters, if that is what a node holds.

@@ -6,7 +6,7 @@ use super::mistake::Span;
 use super::read::describe;
 use super::scalar::number;
 use super::tree::Value;
-use crate::config::field::{Range, Type};
+use crate::schema::field::{Range, Type};
 use crate::space::{Domain, whole};
 
 impl Spec<'_, '_, '_> {

@@ -13,7 +13,8 @@ use super::mistake::Span;
 use super::parameters::Declarations;
 use super::read::{Reader, plain};
 use super::when::when_path;
-use crate::config::field::{self, Field, names};
+use crate::schema::Schema;
+use crate::schema::field::{self, Field, names};
 use crate::space::axes::{Axes, When};
 use crate::space::{Domain, Pick, Space};
 
@@ -29,7 +30,8 @@ pub(super) fn check(
     space: &Space,
     fixed: &Json,
 ) {
-    let axes = Axes::new(space, fixed);
+    let schema = reader.schema;
+    let axes = Axes::new(schema, space, fixed);
     let Some(cases) = cases(&axes) else {
         let span = declarations.list.first().map_or(Span::new(0, 0), |first| first.span);
         reader
@@ -43,12 +45,12 @@ pub(super) fn check(
     let written: Vec<(String, &Field)> = reader
         .written
         .keys()
-        .filter_map(|path| Some((path.clone(), field::trial().at(path)?)))
+        .filter_map(|path| Some((path.clone(), schema.fields.at(path)?)))
         // The seed is also that of the sampler.
         .filter(|(path, field)| path != "seed" && !matches!(field.ty, field::Type::Object(_)))
         .collect();
     for picks in &cases {
-        found.visit(&View { axes: &axes, picks, fixed }, &written);
+        found.visit(&View { schema, axes: &axes, picks, fixed }, &written);
     }
     report_parameters(reader, declarations, (&axes, fixed), &found);
     for (path, field) in &written {
@@ -78,7 +80,8 @@ impl Found {
                 continue;
             }
             self.existing.insert(position);
-            let kinds = field::trial().at(&parameter.path).filter(|field| field.kinds.is_some());
+            let kinds =
+                view.schema.fields.at(&parameter.path).filter(|field| field.kinds.is_some());
             let kind = field::kind_path(&parameter.path);
             if let (Some(field), Some(kind)) = (kinds, view.text(&kind))
                 && !field.is_used_by(&kind)
@@ -102,6 +105,7 @@ impl Found {
 
 /// One case.
 struct View<'a> {
+    schema: &'a Schema,
     axes: &'a Axes,
     picks: &'a [Pick],
     fixed: &'a Json,

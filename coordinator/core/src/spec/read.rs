@@ -5,6 +5,7 @@
 //! one mistake. What has a mistake is remembered as faulty: later checks leave it alone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
@@ -12,7 +13,8 @@ use super::mistake::{Report, Span};
 use super::remedy;
 use super::scalar::scalar;
 use super::tree::{Entry, Node, Value};
-use crate::config::field::{Field, Object, Type, names};
+use crate::schema::Schema;
+use crate::schema::field::{Field, Object, Type, names};
 use crate::suggest;
 
 /// Where a field is given.
@@ -26,20 +28,22 @@ pub(super) struct Place {
 #[derive(Clone, Copy)]
 pub(super) enum Scope<'a> {
     /// Fields of the mapping at a path; `hint` has the remedy for words known to be wrong.
-    Fields { within: &'a str, hint: fn(&str) -> Option<String> },
+    Fields { within: &'a str, hint: fn(&Schema, &str) -> Option<String> },
     /// Keys of the declaration of a parameter.
     Parameter(&'a str),
 }
 
 impl<'a> Scope<'a> {
     pub(super) fn fields(within: &'a str) -> Self {
-        Self::Fields { within, hint: |_| None }
+        Self::Fields { within, hint: |_, _| None }
     }
 }
 
 /// Reads values and collects mistakes.
 #[derive(Debug)]
 pub(super) struct Reader<'t> {
+    /// What the trials of the sweep are.
+    pub(super) schema: &'t Arc<Schema>,
     pub(super) report: Report<'t>,
     /// Every field that the file gives, by dotted path.
     pub(super) written: BTreeMap<String, Place>,
@@ -48,9 +52,8 @@ pub(super) struct Reader<'t> {
 }
 
 impl<'t> Reader<'t> {
-    pub(super) fn new(text: &'t str) -> Self {
-        let report = Report::new(text);
-        Self { report, written: BTreeMap::new(), faulty: BTreeSet::new() }
+    pub(super) fn new(schema: &'t Arc<Schema>, report: Report<'t>) -> Self {
+        Self { schema, report, written: BTreeMap::new(), faulty: BTreeSet::new() }
     }
 
     /// The entries of a mapping under the names that they stand for.
@@ -96,15 +99,17 @@ impl<'t> Reader<'t> {
                 (format!("unknown key `{}` of the parameter `{path}`", entry.key), "")
             }
         };
+        let aliases = self.schema.words.aliases;
         let mistake = self.report.error(entry.span, message).about(join(within, &entry.key));
         if let Scope::Fields { hint, .. } = scope
-            && let Some(help) = hint(&entry.key)
+            && let Some(help) = hint(self.schema, &entry.key)
         {
             mistake.help(help);
             return None;
         }
         let paths: Vec<String> = known.iter().map(|name| join(within, name)).collect();
-        let near = suggest::nearest(&join(within, &entry.key), paths.iter().map(String::as_str));
+        let near =
+            suggest::nearest(aliases, &join(within, &entry.key), paths.iter().map(String::as_str));
         match near {
             Some(near) => mistake.help(format!("did you mean `{near}`?")),
             None => mistake.help(format!("known here: {}", names(known, "and"))),
@@ -244,7 +249,8 @@ impl<'t> Reader<'t> {
             (Value::Text(text), Type::Choice(_)) => format!("unknown value `{text}` of `{path}`"),
             _ => format!("`{path}` must be {ty}, not {found}"),
         };
-        let help = remedy::remedy(path, node, field, self.report.snippet(node.span));
+        let snippet = self.report.snippet(node.span);
+        let help = remedy::remedy(self.schema, path, node, field, snippet);
         let mistake = self.report.error(node.span, message).about(path);
         if let Some(help) = help {
             mistake.help(help);

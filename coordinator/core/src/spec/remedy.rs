@@ -8,24 +8,33 @@ use std::str::FromStr as _;
 
 use super::scalar::scalar;
 use super::tree::{Node, Value};
-use crate::config::field::{self, Field, Object, Type, names};
-use crate::metric::{Goal, Metric};
+use crate::metric::Goal;
+use crate::schema::Schema;
+use crate::schema::field::{Field, Object, Type, names};
 use crate::space::whole;
 use crate::suggest;
 
 /// Fields that a choice stands for where a mapping is expected, before all others.
 const CHOICES: [&str; 2] = ["kind", "name"];
 
-/// Fields that a number stands for where a mapping is expected; the first that takes it.
-const NUMBERS: [&str; 6] = ["epochs", "lr", "hidden", "threads", "interval", "error"];
+/// Fields of every workload that a number stands for where a mapping is expected.
+const NUMBERS: [&str; 2] = ["threads", "error"];
 
 /// What to write instead of `node`, of which the text is `snippet`, as the value of the field at `path`.
-pub(super) fn remedy(path: &str, node: &Node, field: &Field, snippet: &str) -> Option<String> {
-    let is_meant = |object| fitting(&node.value, object, snippet).is_some();
+pub(super) fn remedy(
+    schema: &Schema,
+    path: &str,
+    node: &Node,
+    field: &Field,
+    snippet: &str,
+) -> Option<String> {
+    let is_meant = |object| fitting(schema, &node.value, object, snippet).is_some();
     match &field.ty {
         // A kind may be called `none`.
-        Type::Object(object) if is_meant(object) => Some(mapping(path, node, object, snippet)),
-        ty => nothing(&node.value, field).or_else(|| of_type(path, node, ty, snippet)),
+        Type::Object(object) if is_meant(object) => {
+            Some(mapping(schema, path, node, object, snippet))
+        }
+        ty => nothing(&node.value, field).or_else(|| of_type(schema, path, node, ty, snippet)),
     }
 }
 
@@ -44,15 +53,16 @@ fn nothing(value: &Value, field: &Field) -> Option<String> {
 }
 
 /// What to write instead of a value that is not of type `ty`.
-fn of_type(path: &str, node: &Node, ty: &Type, snippet: &str) -> Option<String> {
+fn of_type(schema: &Schema, path: &str, node: &Node, ty: &Type, snippet: &str) -> Option<String> {
     match (&node.value, ty) {
         (Value::Null, Type::List { .. }) => None,
         (Value::Null, _) => Some("give it a value, or delete it for the default".to_owned()),
-        (_, Type::Object(object)) => Some(mapping(path, node, object, snippet)),
-        (_, Type::List { item, .. }) => Some(list(&node.value, item, snippet)),
-        (Value::List(_) | Value::Mapping(_), _) => swept(path, &node.value, snippet),
+        (_, Type::Object(object)) => Some(mapping(schema, path, node, object, snippet)),
+        (_, Type::List { item, .. }) => Some(list(schema, &node.value, item, snippet)),
+        (Value::List(_) | Value::Mapping(_), _) => swept(schema, path, &node.value, snippet),
         (Value::Text(text), Type::Choice(choices)) => {
-            let near = suggest::nearest(text, choices.iter().map(String::as_str));
+            let near =
+                suggest::nearest(schema.words.aliases, text, choices.iter().map(String::as_str));
             Some(match near {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("it is {ty}"),
@@ -81,22 +91,22 @@ fn of_type(path: &str, node: &Node, ty: &Type, snippet: &str) -> Option<String> 
 }
 
 /// The remedy for several values where one is expected; fields of trials alone can be swept.
-fn swept(path: &str, value: &Value, snippet: &str) -> Option<String> {
-    field::trial().at(path)?;
+fn swept(schema: &Schema, path: &str, value: &Value, snippet: &str) -> Option<String> {
+    schema.fields.at(path)?;
     let is_short = matches!(value, Value::Mapping(_)) && is_inline(snippet);
     let declared = if is_short { snippet } else { "{values: [...]}" };
     Some(format!("to sweep it, write `{path}: {declared}` under `parameters`"))
 }
 
 /// The remedy for what is not a list.
-fn list(value: &Value, item: &Field, snippet: &str) -> String {
+fn list(schema: &Schema, value: &Value, item: &Field, snippet: &str) -> String {
     match (value, &item.ty) {
         (Value::Mapping(_), Type::Object(_)) if !is_inline(snippet) => {
             "put `- ` before its first field, and two spaces before the others".to_owned()
         }
         (Value::Mapping(_), Type::Object(_)) => format!("write `[{snippet}]`"),
         (Value::Mapping(_), _) => "write `[...]`, with values".to_owned(),
-        (_, Type::Object(object)) => match fitting(value, object, snippet) {
+        (_, Type::Object(object)) => match fitting(schema, value, object, snippet) {
             Some(fields) => format!("write `[{{{fields}}}]`"),
             None => format!("write `[{{...}}]`, with fields such as {}", listed(object)),
         },
@@ -105,13 +115,13 @@ fn list(value: &Value, item: &Field, snippet: &str) -> String {
 }
 
 /// The remedy for what is not a mapping.
-fn mapping(path: &str, node: &Node, object: &Object, snippet: &str) -> String {
+fn mapping(schema: &Schema, path: &str, node: &Node, object: &Object, snippet: &str) -> String {
     let key = match path.rsplit('.').next() {
         // An item of a list.
         Some(last) if !last.ends_with(']') => format!("{last}: "),
         _ => String::new(),
     };
-    if let Some(fields) = fitting(&node.value, object, snippet) {
+    if let Some(fields) = fitting(schema, &node.value, object, snippet) {
         return format!("write `{key}{{{fields}}}`");
     }
     if let Value::List(items) = &node.value
@@ -123,7 +133,7 @@ fn mapping(path: &str, node: &Node, object: &Object, snippet: &str) -> String {
         (&node.value, object.get("kind").map(|field| &field.ty))
         && !items.is_empty()
         && items.iter().all(|item| is_one_of(&item.value, choices))
-        && field::trial().at(path).is_some()
+        && schema.fields.at(path).is_some()
     {
         return format!("to sweep it, write `{path}.kind: {{values: [...]}}` under `parameters`");
     }
@@ -136,13 +146,15 @@ fn mapping(path: &str, node: &Node, object: &Object, snippet: &str) -> String {
 }
 
 /// The fields of `object` that a single value stands for, as they are written between its braces.
-fn fitting(value: &Value, object: &Object, snippet: &str) -> Option<String> {
+fn fitting(schema: &Schema, value: &Value, object: &Object, snippet: &str) -> Option<String> {
     match value {
         Value::Text(text) => {
-            let Some((name, choice)) = chosen(text, object) else { return within(text, object) };
-            let metric = Metric::ALL.into_iter().find(|metric| metric.name() == choice);
+            let Some((name, choice)) = chosen(schema, text, object) else {
+                return within(text, object);
+            };
+            let metric = schema.metrics.iter().find(|metric| metric.name.as_str() == choice);
             let goal = metric.filter(|_| object.get("goal").is_some()).map(|metric| {
-                let goal = if metric.is_accuracy() { Goal::Maximize } else { Goal::Minimize };
+                let goal = if metric.rises { Goal::Maximize } else { Goal::Minimize };
                 format!(", goal: {}", goal.name())
             });
             Some(format!("{name}: {choice}{}", goal.unwrap_or_default()))
@@ -151,7 +163,13 @@ fn fitting(value: &Value, object: &Object, snippet: &str) -> Option<String> {
             let takes = |name: &&&str| {
                 object.get(name).is_some_and(|field| scalar(value, &field.ty).is_some())
             };
-            NUMBERS.iter().find(takes).map(|name| format!("{name}: {snippet}"))
+            schema
+                .words
+                .numbers
+                .iter()
+                .chain(&NUMBERS)
+                .find(takes)
+                .map(|name| format!("{name}: {snippet}"))
         }
         _ => None,
     }
@@ -167,10 +185,13 @@ fn within(text: &str, object: &Object) -> Option<String> {
 }
 
 /// The field of `object` whose choice a text is, or resembles.
-fn chosen<'o>(text: &str, object: &'o Object) -> Option<(&'o str, &'o str)> {
+fn chosen<'o>(schema: &Schema, text: &str, object: &'o Object) -> Option<(&'o str, &'o str)> {
     let choices = choices(object);
     let near = |(name, choices): &Choices<'o>| {
-        Some((*name, suggest::nearest(text, choices.iter().map(String::as_str))?))
+        Some((
+            *name,
+            suggest::nearest(schema.words.aliases, text, choices.iter().map(String::as_str))?,
+        ))
     };
     exactly(text, &choices).or_else(|| choices.iter().find_map(near))
 }
@@ -213,36 +234,4 @@ fn listed(object: &Object) -> String {
     const FEW: usize = 6;
     let known: Vec<&str> = object.names().collect();
     names(&known[..known.len().min(FEW)], "and")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_number_stands_for_a_field_that_some_mapping_has() {
-        fn has(object: &Object, name: &str) -> bool {
-            let inner =
-                |field: &Field| matches!(&field.ty, Type::Object(inner) if has(inner, name));
-            object.get(name).is_some() || object.fields.iter().any(|(_, field)| inner(field))
-        }
-        let retry = Object::of::<crate::definition::Retry>();
-        for name in NUMBERS {
-            assert!(has(field::trial(), name) || has(&retry, name), "{name}");
-        }
-    }
-
-    #[test]
-    fn metrics_of_other_tools_get_the_goal_that_they_have() {
-        let objective = Object::of::<crate::metric::Objective>();
-        for (text, expected) in [
-            ("val_loss", "name: validation.loss, goal: minimize"),
-            ("validation.accuracy", "name: validation.accuracy, goal: maximize"),
-            ("acc", "name: validation.accuracy, goal: maximize"),
-            ("test_loss", "name: test.loss, goal: minimize"),
-        ] {
-            let value = Value::Text(text.to_owned());
-            assert_eq!(fitting(&value, &objective, text).as_deref(), Some(expected));
-        }
-    }
 }

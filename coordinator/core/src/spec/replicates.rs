@@ -2,7 +2,6 @@
 
 use super::read::{Reader, Scope, describe};
 use super::tree::{Entry, Node, Value};
-use crate::config::field;
 
 /// The most replicates of a point.
 const MAX_REPLICATES: u64 = 10_000;
@@ -62,7 +61,7 @@ fn seed_list(reader: &mut Reader<'_>, node: &Node) -> Option<Vec<u64>> {
         reader.report.error(node.span, "`seeds` is empty").about("replicates").help(help);
         return None;
     }
-    let field = field::trial().at("seed")?;
+    let field = reader.schema.fields.at("seed")?;
     if items.len() as u64 > MAX_REPLICATES {
         let help = format!("give at most {MAX_REPLICATES}");
         reader.report.error(node.span, "too many seeds").about("replicates").help(help);

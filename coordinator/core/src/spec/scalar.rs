@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use super::tree::Value;
-use crate::config::field::Type;
+use crate::schema::field::Type;
 use crate::space::whole;
 
 /// A single value in the JSON form of its type.

@@ -5,13 +5,15 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value as Json;
+
 use super::mistake::Span;
 use super::parameters::Declarations;
 use super::read::Reader;
-use crate::config::{Problem, TrialConfig};
 use crate::definition::Definition;
 use crate::plan::{Plan, PlannedTrial};
 use crate::sampler::Permutation;
+use crate::schema::Problem;
 use crate::space::{Domain, Point};
 
 /// How many points are looked at.
@@ -23,7 +25,8 @@ pub(super) fn check(
     declarations: &Declarations<'_>,
     definition: &Definition,
 ) {
-    let plan = Plan::new(definition);
+    let schema = reader.schema;
+    let plan = Plan::new(definition, schema);
     let seeds = definition.seeds.len() as u64;
     let points = plan.trials().div_ceil(seeds);
     // Points of a large sweep that need no history are picked at random, the same ones every time: at
@@ -38,7 +41,7 @@ pub(super) fn check(
         history.record_suggestion(&suggestion);
         match plan.trial(point * seeds, &suggestion) {
             Ok(trial) => {
-                for problem in trial.config.check() {
+                for problem in schema.rules.problems(&trial.resolved) {
                     if seen.insert(problem.paths.clone()) {
                         report(reader, declarations, &problem, Some(&trial));
                     }
@@ -53,12 +56,9 @@ pub(super) fn check(
 }
 
 /// Checks the fixed part of a file that has other mistakes, as far as it does not depend on them.
-pub(super) fn check_fixed(
-    reader: &mut Reader<'_>,
-    declarations: &Declarations<'_>,
-    config: &TrialConfig,
-) {
-    for problem in config.check() {
+pub(super) fn check_fixed(reader: &mut Reader<'_>, declarations: &Declarations<'_>, fixed: &Json) {
+    let schema = reader.schema;
+    for problem in schema.rules.problems(fixed) {
         let is_open = |path: &String| {
             let is_faulty = |faulty: &String| path.starts_with(faulty) || faulty.starts_with(path);
             declarations.get(path).is_some() || reader.faulty.iter().any(is_faulty)

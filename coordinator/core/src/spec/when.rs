@@ -7,7 +7,7 @@ use super::mistake::Span;
 use super::parameters::{Declarations, Declared, Referred, comparable};
 use super::read::{Reader, describe, plain};
 use super::tree::{Entry, Node, Value};
-use crate::config::field::{self, Field};
+use crate::schema::field::{self, Field};
 use crate::space::{Condition, Domain};
 
 /// What stands in for the conditions of a parameter among the faulty paths.
@@ -30,7 +30,7 @@ pub(super) fn when(
             .report
             .error(entry.node.span, format!("`when` must be a mapping, not {found}"))
             .about(&declared.path)
-            .help("write `when: {network.kind: adaptive}`");
+            .help(format!("write `when: {{{}}}`", reader.schema.words.examples.condition));
         reader.faulty.insert(when_path(&declared.path));
         return Vec::new();
     };
@@ -62,7 +62,7 @@ fn condition(
         Referred::Faulty => return None,
         Referred::Parameter(parameter) => (parameter.field, Some(parameter)),
         Referred::Nothing => {
-            let field = comparable(&entry.key);
+            let field = comparable(declarations.schema, &entry.key);
             if field.is_none() {
                 unknown(reader, declarations, entry);
             }
@@ -124,7 +124,7 @@ fn values(
 /// Reports a condition that looks at nothing.
 fn unknown(reader: &mut Reader<'_>, declarations: &Declarations<'_>, entry: &Entry) {
     let name = &entry.key;
-    if field::trial().at(name).is_some() {
+    if declarations.schema.fields.at(name).is_some() {
         reader
             .report
             .error(entry.span, format!("a condition cannot look at `{name}`"))

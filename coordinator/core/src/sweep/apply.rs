@@ -12,7 +12,7 @@ use crate::fleet;
 use crate::id::{AttemptId, SweepName, WorkerId};
 use crate::metric::Report;
 use crate::needs::Lack;
-use crate::row::RowCounts;
+use crate::rows::RowCounts;
 use crate::time::Timestamp;
 
 impl State {
@@ -134,7 +134,8 @@ impl State {
     }
 
     fn on_submitted(&mut self, definition: &Definition, source: &str, at: Timestamp) {
-        let mut sweep = Sweep::new(Planned::new(definition.clone()), source.to_owned(), at);
+        let mut sweep =
+            Sweep::new(Planned::new(definition.clone(), &self.workloads), source.to_owned(), at);
         sweep.attempt_floor = self.attempt_floors.get(sweep.name()).copied().unwrap_or(0);
         self.order.push(definition.name.clone());
         self.sweeps.insert(definition.name.clone(), sweep);
@@ -281,7 +282,7 @@ impl Sweep {
     fn on_committed(&mut self, event: &Event) {
         let Event::Committed { attempt, reports, .. } = event else { return };
         let index = attempt.trial.index;
-        let metric = self.planned.definition.objective.name;
+        let metric = &self.planned.definition.objective.name;
         for report in reports {
             if let Some(value) = report.metrics.get(&metric) {
                 self.history.record_report(index, report.epoch, *value);
@@ -318,6 +319,7 @@ impl Sweep {
         if *discard_checkpoint {
             trial.checkpoint = None;
             trial.covered = RowCounts::default();
+            trial.fraction = 0.0;
         }
     }
 
@@ -356,13 +358,15 @@ impl Sweep {
 impl Trial {
     /// Makes the part of a commit true that concerns the trial itself.
     pub(super) fn on_committed(&mut self, event: &Event) {
-        let Event::Committed { sequence, checkpoint, produced, reports, .. } = event else {
+        let Event::Committed { sequence, checkpoint, produced, reports, fraction, .. } = event
+        else {
             return;
         };
         self.sequence = *sequence;
         self.checkpoint = Some(*checkpoint);
-        self.covered = *produced;
-        self.durable = self.durable.max(*produced);
+        self.covered.clone_from(produced);
+        self.durable = self.durable.max(produced);
+        self.fraction = *fraction;
         let Some(lease) = &mut self.lease else { return };
         lease.commits += 1;
         for Report { epoch, .. } in reports {
@@ -383,6 +387,7 @@ impl Trial {
             checkpoint: None,
             durable: RowCounts::default(),
             covered: RowCounts::default(),
+            fraction: 0.0,
             ends: BTreeMap::<AttemptOutcome, u32>::new(),
             error: None,
             stop: None,

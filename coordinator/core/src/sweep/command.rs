@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use super::origin::{Held, Origin};
 use super::state::WorkerInfo;
@@ -12,7 +13,7 @@ use crate::id::{AttemptId, Digest, IncarnationId, RequestId, StateId, SweepName,
 use crate::metric::{Metrics, Report};
 use crate::needs::Need;
 use crate::part::Part;
-use crate::row::{RowCounts, Summary};
+use crate::rows::RowCounts;
 
 /// One request.
 #[derive(Debug, Clone, PartialEq)]
@@ -210,6 +211,9 @@ pub struct Work {
     pub rows: RowCounts,
     /// Metrics of epochs.
     pub reports: Vec<Report>,
+    /// Share of the whole trial that is done, in [0, 1].
+    #[serde(default)]
+    pub fraction: f64,
 }
 
 /// How an attempt ended, in the words of its worker.
@@ -219,15 +223,15 @@ pub enum Ending {
     Completed {
         /// The final metrics.
         metrics: Metrics,
-        /// What else is known.
-        summary: Box<Summary>,
+        /// The rest of the row in `trials`, which the workload understands.
+        summary: Box<Json>,
     },
     /// The loss became NaN or infinite.
     Diverged {
         /// The final metrics.
         metrics: Metrics,
-        /// What else is known.
-        summary: Box<Summary>,
+        /// The rest of the row in `trials`, which the workload understands.
+        summary: Box<Json>,
         /// Where: epoch and update.
         detail: String,
     },

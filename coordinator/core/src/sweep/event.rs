@@ -2,6 +2,7 @@
 //! default, and an event carries everything that applying it needs.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use super::outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
 use super::state::WorkerInfo;
@@ -13,7 +14,7 @@ use crate::id::{
 use crate::metric::{Metrics, Report};
 use crate::needs::{Lack, Need};
 use crate::part::Part;
-use crate::row::{RowCounts, Summary};
+use crate::rows::RowCounts;
 use crate::sampler::Suggestion;
 use crate::time::Timestamp;
 
@@ -200,6 +201,9 @@ pub enum Event {
         produced: RowCounts,
         /// Metrics of epochs.
         reports: Vec<Report>,
+        /// Share of the whole trial that was done when the checkpoint was made, in [0, 1].
+        #[serde(default)]
+        fraction: f64,
         /// When.
         at: Timestamp,
     },
@@ -248,8 +252,8 @@ pub enum Event {
         outcome: Outcome,
         /// The final metrics.
         metrics: Metrics,
-        /// What else is known, if it got so far.
-        summary: Option<Box<Summary>>,
+        /// The rest of the row in `trials`, which the workload understands, if it got so far.
+        summary: Option<Box<Json>>,
         /// What went wrong, if something did.
         error: Option<String>,
         /// The checkpoint that is no longer needed.

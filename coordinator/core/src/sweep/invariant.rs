@@ -100,7 +100,7 @@ impl Sweep {
         for trial in self.live.values() {
             check(trial.lease.is_none() || trial.attempt > 0, "a lease without an attempt");
             check(
-                trial.covered.beyond(trial.durable).total() == 0,
+                trial.covered.beyond(&trial.durable).total() == 0,
                 "a checkpoint is ahead of the durable rows",
             );
         }

@@ -15,11 +15,13 @@ use crate::definition::Definition;
 use crate::fleet::{Fleet, FleetName, PilotId, Place};
 use crate::history::History;
 use crate::id::{AttemptId, Digest, RequestId, StateId, SweepName, TrialId, WorkerId};
+use crate::name::WorkloadName;
 use crate::needs::{Inventory, Lack, Need};
 use crate::plan::{self, Plan, PlannedTrial};
 use crate::pruner::Pruner;
-use crate::row::RowCounts;
+use crate::rows::RowCounts;
 use crate::sampler::Suggestion;
+use crate::schema::Workloads;
 use crate::time::Timestamp;
 
 /// Trials whose needs are looked at to know those of all.
@@ -28,6 +30,9 @@ const SPREAD: u64 = 10_000;
 /// The state of the coordinator.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
+    /// The workloads that this program knows; not stored.
+    #[serde(skip)]
+    pub workloads: Workloads,
     /// Its id; none before the first start, and in journals of older versions.
     #[serde(default)]
     pub id: Option<StateId>,
@@ -101,10 +106,11 @@ pub struct Planned {
 }
 
 impl Planned {
-    /// Plans a definition.
-    pub fn new(definition: Definition) -> Self {
-        let plan = Arc::new(Plan::new(&definition));
-        let needs = plan::common_needs(&definition).map(Arc::from);
+    /// Plans a definition of one of `workloads`.
+    pub fn new(definition: Definition, workloads: &Workloads) -> Self {
+        let schema = workloads.schema(&definition.workload);
+        let plan = Arc::new(Plan::new(&definition, &schema));
+        let needs = plan::common_needs(&definition, &schema).map(Arc::from);
         Self { definition, plan, pruner: None, needs }
     }
 
@@ -176,7 +182,9 @@ impl Serialize for Planned {
 
 impl<'de> Deserialize<'de> for Planned {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Definition::deserialize(deserializer).map(Self::new)
+        // [`State::adopt`] plans it with what the program knows.
+        let definition = Definition::deserialize(deserializer)?;
+        Ok(Self::new(definition, &Workloads::default()))
     }
 }
 
@@ -207,6 +215,9 @@ pub struct Trial {
     /// Rows that had been produced when `checkpoint` was made. Less than `durable` only after a
     /// damaged checkpoint made the trial start over.
     pub covered: RowCounts,
+    /// Share of the whole trial that was done when `checkpoint` was made, in [0, 1].
+    #[serde(default)]
+    pub fraction: f64,
     /// Ended attempts by how they ended, for the retry budgets.
     pub ends: BTreeMap<AttemptOutcome, u32>,
     /// The last error that was reported.
@@ -305,12 +316,22 @@ pub struct WorkerInfo {
     pub slots: u32,
     /// The version of its program.
     pub version: String,
+    /// The workloads whose trials it can run.
+    #[serde(default)]
+    pub workloads: Vec<WorkloadName>,
     /// Where it runs, as far as what started it has said.
     #[serde(default)]
     pub place: Place,
     /// What it has; not known of workers of older versions.
     #[serde(default)]
     pub inventory: Option<Inventory>,
+}
+
+impl WorkerInfo {
+    /// Tells if the worker can run trials of `workload`.
+    pub fn runs(&self, workload: &WorkloadName) -> bool {
+        self.workloads.contains(workload)
+    }
 }
 
 /// The ids of the last requests that were dealt with; bounded, the oldest are forgotten.
@@ -334,6 +355,20 @@ impl Requests {
 }
 
 impl State {
+    /// An empty state of a program that knows `workloads`.
+    pub fn new(workloads: Workloads) -> Self {
+        Self { workloads, ..Self::default() }
+    }
+
+    /// This state, which was stored, in a program that knows `workloads`.
+    #[must_use]
+    pub fn adopt(mut self, workloads: Workloads) -> Self {
+        for sweep in self.sweeps.values_mut() {
+            sweep.planned = Planned::new(sweep.planned.definition.clone(), &workloads);
+        }
+        Self { workloads, ..self }
+    }
+
     /// The latest moment of which it knows; the clock of a restarted coordinator goes on from there.
     pub fn latest(&self) -> Timestamp {
         let sweeps = self.sweeps.values().flat_map(|sweep| {

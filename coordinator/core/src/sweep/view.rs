@@ -14,7 +14,7 @@ use crate::fleet::PilotId;
 use crate::id::{AttemptId, Digest, SweepName, TrialId, WorkerId};
 use crate::plan::PlannedTrial;
 use crate::ranking::Aggregate;
-use crate::row::RowCounts;
+use crate::rows::RowCounts;
 use crate::space::Point;
 use crate::time::Timestamp;
 
@@ -219,7 +219,7 @@ impl SweepView {
             submitted: sweep.submitted,
             ended: sweep.ended.map(|(_, at)| at),
             counts: sweep.counts(),
-            metric: definition.objective.name.name().to_owned(),
+            metric: definition.objective.name.to_string(),
             maximize: definition.objective.goal == crate::metric::Goal::Maximize,
             idle: false,
             no_fit: None,
@@ -367,8 +367,8 @@ impl State {
                     trial: sweep.planned.trial(&sweep.history, attempt.trial.index).ok()?,
                     attempt,
                     checkpoint: trial.checkpoint,
-                    covered: trial.covered,
-                    durable: trial.durable,
+                    covered: trial.covered.clone(),
+                    durable: trial.durable.clone(),
                     until: lease.until,
                 })
             })

@@ -16,7 +16,7 @@ use crate::world::{World, name, replayed};
 const AMPLE: &str = "
 name: sim
 parameters:
-  network.hidden: {values: [8, 16, 32]}
+  grams: {values: [8, 16, 32]}
 replicates: 4
 resources: {threads: 2}
 retry: {lost: 1000, error: 1000, out_of_memory: 1000, backoff: 2}
@@ -26,7 +26,7 @@ retry: {lost: 1000, error: 1000, out_of_memory: 1000, backoff: 2}
 const STRICT: &str = "
 name: sim
 parameters:
-  network.hidden: {values: [8, 16, 32]}
+  grams: {values: [8, 16, 32]}
 replicates: 4
 resources: {threads: 2}
 retry: {lost: 0, error: 0, out_of_memory: 0}

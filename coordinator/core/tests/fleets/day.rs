@@ -87,7 +87,7 @@ fn sweep(minute: u64, trials: u32) -> String {
         "
 name: sweep-{minute}
 parameters:
-  network.hidden: {{values: [8]}}
+  grams: {{values: [8]}}
 replicates: {trials}
 resources: {{threads: {SLOTS}}}
 retry: {{lost: 20, error: 0, out_of_memory: 0}}

@@ -7,6 +7,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod arbitrary;
+use rheo_core::definition::Definition;
+use rheo_core::spec;
+
+use crate::brewing::workloads;
+
+#[path = "../brewing/mod.rs"]
+mod brewing;
 mod cluster;
 mod day;
 mod plot;
@@ -14,3 +21,9 @@ mod runner;
 mod scenario;
 mod unfit;
 mod world;
+
+/// The meaning of a sweep file.
+fn definition(text: &str) -> Box<Definition> {
+    let parsed = spec::parse(&workloads(), "demo.yaml", text);
+    Box::new(parsed.unwrap_or_else(|mistakes| panic!("{}", mistakes.render())).definition)
+}

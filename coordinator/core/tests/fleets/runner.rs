@@ -10,6 +10,8 @@ use rheo_core::sweep::{Claim, Command, Ending, Event, Held, Rejection, WorkLeft,
 use rheo_core::time::Timestamp;
 use uuid::Uuid;
 
+use crate::brewing::BREWING;
+
 use crate::cluster::Stage;
 use crate::world::{LEASE, World, name};
 
@@ -113,7 +115,7 @@ impl World {
             ..Place::default()
         };
         let slots = self.fleet().spec.slots;
-        let info = WorkerInfo { slots, place, ..WorkerInfo::default() };
+        let info = WorkerInfo { slots, place, workloads: vec![BREWING], ..WorkerInfo::default() };
         self.send(Command::Join { worker: runner.id, info, state: None }).unwrap();
         runner.joined = true;
     }

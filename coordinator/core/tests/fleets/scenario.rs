@@ -16,7 +16,7 @@ fn sweep(trials: u32, threads: u32) -> String {
         "
 name: sim
 parameters:
-  network.hidden: {{values: [8]}}
+  grams: {{values: [8]}}
 replicates: {trials}
 resources: {{threads: {threads}}}
 "

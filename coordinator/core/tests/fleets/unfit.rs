@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rheo_core::config::Device;
 use rheo_core::fleet::{
     Cause, Command as FleetCommand, Fleet, FleetName, PilotId, Place, Sight, Spec,
 };
 use rheo_core::id::{RequestId, WorkerId};
 use rheo_core::needs::Inventory;
-use rheo_core::spec;
 use rheo_core::sweep::{Command, State, WorkerInfo, execute};
 use rheo_core::time::Timestamp;
 use uuid::Uuid;
+
+use crate::brewing::{BREWING, workloads};
+use crate::definition;
 
 struct World {
     state: State,
@@ -26,9 +27,9 @@ fn name() -> FleetName {
 impl World {
     /// A fleet of up to `max` pilots that has work.
     fn new(max: u32) -> Self {
-        let mut world = Self { state: State::default(), now: Timestamp(1_000) };
-        let text = "{name: s, replicates: 50, parameters: {network.hidden: {values: [8]}}}";
-        let definition = Box::new(spec::parse("s.yaml", text).unwrap().definition);
+        let mut world = Self { state: State::new(workloads()), now: Timestamp(1_000) };
+        let text = "{name: s, replicates: 50, parameters: {grams: {values: [8]}}}";
+        let definition = definition(text);
         world.send(&Command::Submit { definition, source: text.to_owned() });
         let spec = Box::new(Spec {
             name: name(),
@@ -73,12 +74,18 @@ impl World {
     }
 
     /// A worker of a pilot joins on a node and asks for a trial.
-    fn join(&mut self, number: u64, node: &str, devices: Vec<Device>) -> WorkerId {
+    fn join(&mut self, number: u64, node: &str, devices: Vec<String>) -> WorkerId {
         let worker = WorkerId(Uuid::from_u128(u128::from(number) + 100));
         let pilot = Some(PilotId { fleet: name(), number });
         let place = Place { pilot, node: Some(node.to_owned()), ..Place::default() };
         let inventory = Some(Inventory { devices, ..Inventory::default() });
-        let info = WorkerInfo { slots: 1, place, inventory, ..WorkerInfo::default() };
+        let info = WorkerInfo {
+            slots: 1,
+            place,
+            inventory,
+            workloads: vec![BREWING],
+            ..WorkerInfo::default()
+        };
         self.send(&Command::Join { worker, info, state: None });
         let (held, lease) = (Vec::new(), Duration::from_secs(30));
         self.send(&Command::Acquire { worker, held, slots: 1, only: None, lease });
@@ -136,7 +143,7 @@ fn u42_one_unfit_pilot_pauses_no_fleet_that_works() {
     world.look(&[]);
     world.look(&[]);
     assert_eq!(world.fleet().pilots.len(), 2);
-    world.join(1, "n1", vec![Device::Cpu]);
+    world.join(1, "n1", vec!["cpu".to_owned()]);
     world.fail_on("n2");
     assert_eq!((world.fleet().failures, &world.fleet().trouble), (0, &None));
     assert_eq!(world.fleet().pilots.len(), 2, "another takes its place at once");

@@ -11,10 +11,12 @@ use rheo_core::fleet::{
     Sight, Spec,
 };
 use rheo_core::id::{IncarnationId, RequestId, StateId, TrialId};
-use rheo_core::spec;
 use rheo_core::sweep::{Command, Event, Rejection, State, execute};
 use rheo_core::time::Timestamp;
 use uuid::Uuid;
+
+use crate::brewing::workloads;
+use crate::definition;
 
 use crate::cluster::{Answer, Cluster, Known, Stage};
 use crate::runner::{Fate, Runner};
@@ -70,7 +72,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(nodes: usize) -> Self {
         let mut world = Self {
-            state: State::default(),
+            state: State::new(workloads()),
             now: Timestamp(1_000),
             events: Vec::new(),
             sent: Vec::new(),
@@ -102,7 +104,7 @@ impl World {
     }
 
     pub(crate) fn submit(&mut self, file: &str) {
-        let definition = Box::new(spec::parse("sim.yaml", file).unwrap().definition);
+        let definition = definition(file);
         self.send(Command::Submit { definition, source: file.to_owned() }).unwrap();
     }
 
@@ -314,7 +316,7 @@ impl World {
     pub(crate) fn crash(&mut self) {
         self.up = false;
         self.doing = Doing::Nothing;
-        self.state = State::default();
+        self.state = State::new(workloads());
     }
 
     pub(crate) fn restart(&mut self) {
@@ -355,7 +357,7 @@ impl World {
 
 /// The state after these events, by way of text, as they come out of a journal.
 pub(crate) fn replayed(events: &[Event]) -> State {
-    let mut state = State::default();
+    let mut state = State::new(workloads());
     for event in events {
         let text = serde_json::to_string(event).unwrap();
         state.apply(&serde_json::from_str(&text).unwrap());

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use insta::{Settings, assert_snapshot};
 use miette::Diagnostic as _;
+use rheo_core::networks;
 use rheo_core::spec::{self, Severity};
 
 pub(crate) fn files(folder: &str) -> Vec<PathBuf> {
@@ -30,7 +31,9 @@ fn u35_every_problem_is_named_with_its_place_and_remedy() {
     settings.bind(|| {
         for path in files("mistakes") {
             let text = fs::read_to_string(&path).unwrap();
-            let mistakes = spec::parse(&format!("{}.yaml", name(&path)), &text).unwrap_err();
+            let mistakes =
+                spec::parse(&networks::workloads(), &format!("{}.yaml", name(&path)), &text)
+                    .unwrap_err();
             assert!(mistakes.list().iter().any(|mistake| mistake.severity == Severity::Error));
             assert_snapshot!(name(&path), format!("{mistakes}\n\n{}", mistakes.render()));
         }
@@ -40,14 +43,14 @@ fn u35_every_problem_is_named_with_its_place_and_remedy() {
 #[test]
 fn a_file_that_is_too_large_is_refused_before_it_is_read() {
     let text = format!("name: demo\n# {}\n", "x".repeat(2 << 20));
-    let mistakes = spec::parse("large.yaml", &text).unwrap_err();
+    let mistakes = spec::parse(&networks::workloads(), "large.yaml", &text).unwrap_err();
     assert_eq!(mistakes.list()[0].message, "the file is larger than 1024 KiB");
 }
 
 #[test]
 fn mistakes_are_diagnostics_with_the_line_that_they_are_about() {
     let text = "name: demo\nnetwork: {hiden: 3}\nmetric: {name: test.accuracy}\n";
-    let mistakes = spec::parse("demo.yaml", text).unwrap_err();
+    let mistakes = spec::parse(&networks::workloads(), "demo.yaml", text).unwrap_err();
     assert_eq!(mistakes.to_string(), "1 mistake in `demo.yaml`");
     let source = mistakes.source_code().unwrap();
     let shown: Vec<_> = mistakes
@@ -71,6 +74,8 @@ fn mistakes_are_diagnostics_with_the_line_that_they_are_about() {
 
 #[test]
 fn mistakes_are_readable_for_programs_too() {
-    let mistakes = spec::parse("demo.yaml", "name: demo\nnetwork: {hiden: 3}\n").unwrap_err();
+    let mistakes =
+        spec::parse(&networks::workloads(), "demo.yaml", "name: demo\nnetwork: {hiden: 3}\n")
+            .unwrap_err();
     assert_snapshot!(serde_json::to_string_pretty(&mistakes).unwrap());
 }

@@ -5,14 +5,17 @@ use std::fs;
 
 use insta::{Settings, assert_snapshot};
 use proptest::prelude::*;
+use rheo_core::networks;
 use rheo_core::plan::Plan;
 use rheo_core::spec::{self, Parsed, Severity};
+
+use crate::schema;
 
 use crate::mistakes::{files, name};
 
 /// What a file means and runs, as text.
 fn describe(Parsed { definition, warnings }: &Parsed, text: &str) -> String {
-    let plan = Plan::new(definition);
+    let plan = Plan::new(definition, &schema());
     let mut out = format!("{definition}\n{}", spec::render("sweep.yaml", text, warnings));
     let (trials, end) = (plan.trials(), plan.end_reason());
     let _ =
@@ -40,8 +43,8 @@ fn files_mean_and_run_what_they_say() {
     settings.bind(|| {
         for path in files("sweeps") {
             let text = fs::read_to_string(&path).unwrap();
-            let parsed =
-                spec::parse("sweep.yaml", &text).unwrap_or_else(|m| panic!("{}", m.render()));
+            let parsed = spec::parse(&networks::workloads(), "sweep.yaml", &text)
+                .unwrap_or_else(|m| panic!("{}", m.render()));
             assert_snapshot!(name(&path), describe(&parsed, &text));
         }
     });
@@ -98,7 +101,7 @@ fn apply(text: &str, slip: &Slip) -> String {
 
 /// A text is right, or it has an error, and whatever is said of it has a place in it.
 fn check(text: &str) -> Result<(), TestCaseError> {
-    let mistakes = match spec::parse("sweep.yaml", text) {
+    let mistakes = match spec::parse(&networks::workloads(), "sweep.yaml", text) {
         Ok(parsed) => parsed.warnings,
         Err(mistakes) => {
             let is_error = |mistake: &spec::Mistake| mistake.severity == Severity::Error;

@@ -3,16 +3,20 @@
 use std::collections::BTreeSet;
 
 use rheo_core::config::NetworkKind;
+use rheo_core::networks;
 use rheo_core::plan::{EndReason, Plan, PlannedTrial};
 use rheo_core::spec;
 use serde_json::json;
 
+use crate::config;
+use crate::schema;
+
 fn plan(text: &str) -> Plan {
-    Plan::new(&definition(text))
+    Plan::new(&definition(text), &schema())
 }
 
 fn definition(text: &str) -> rheo_core::definition::Definition {
-    spec::parse("sweep.yaml", text)
+    spec::parse(&networks::workloads(), "sweep.yaml", text)
         .unwrap_or_else(|mistakes| panic!("{}", mistakes.render()))
         .definition
 }
@@ -20,7 +24,7 @@ fn definition(text: &str) -> rheo_core::definition::Definition {
 /// Every trial of a sweep.
 fn trials(text: &str) -> Vec<PlannedTrial> {
     let definition = definition(text);
-    let plan = Plan::new(&definition);
+    let plan = Plan::new(&definition, &schema());
     let mut history = plan.history();
     let mut trials = Vec::new();
     let mut suggestion = None;
@@ -37,7 +41,7 @@ fn trials(text: &str) -> Vec<PlannedTrial> {
 
 /// The message and help of every mistake of a text.
 fn mistakes(text: &str) -> Vec<String> {
-    let mistakes = spec::parse("sweep.yaml", text).unwrap_err();
+    let mistakes = spec::parse(&networks::workloads(), "sweep.yaml", text).unwrap_err();
     mistakes.list().iter().map(|mistake| mistake.message.clone()).collect()
 }
 
@@ -54,7 +58,7 @@ parameters:
     assert_eq!(trials.len(), 2 + 2 * 2 + 1);
     for trial in trials {
         let network = &trial.resolved["network"];
-        let kind = trial.config.network.kind;
+        let kind = config(&trial).network.kind;
         let has = |field: &str| {
             (network.get(field).is_some(), trial.swept.get(&format!("network.{field}")).is_some())
         };
@@ -122,16 +126,16 @@ parameters:
     };
     // Half of the draws lie below the geometric mean of the bounds, within five standard errors.
     let halves = [
-        share_below(1e-3, &|trial| trial.config.training.optimizer.lr),
-        share_below((-17.5f64).exp(), &|trial| trial.config.training.optimizer.epsilon),
-        share_below(128.0, &|trial| f64::from(trial.config.network.hidden)),
-        share_below(1000.0, &|trial| f64::from(trial.config.task.train_size)),
+        share_below(1e-3, &|trial| config(trial).training.optimizer.lr),
+        share_below((-17.5f64).exp(), &|trial| config(trial).training.optimizer.epsilon),
+        share_below(128.0, &|trial| f64::from(config(trial).network.hidden)),
+        share_below(1000.0, &|trial| f64::from(config(trial).task.train_size)),
     ];
     for below in halves {
         assert!((65..=135).contains(&below), "{halves:?}");
     }
     for trial in &trials {
-        assert!(trial.config.network.hidden % 16 == 0);
+        assert!(config(&trial).network.hidden % 16 == 0);
         assert!(trial.resolved["network"]["hidden"].is_u64());
         assert!(trial.resolved["training"]["optimizer"]["lr"].is_f64());
     }
@@ -152,9 +156,9 @@ zip: [[network.s0, network.n0]]
         .iter()
         .map(|trial| {
             (
-                trial.config.network.n0.unwrap(),
-                trial.config.network.s0,
-                trial.config.training.epochs,
+                config(trial).network.n0.unwrap(),
+                config(trial).network.s0,
+                config(trial).training.epochs,
             )
         })
         .collect();
@@ -205,7 +209,9 @@ fn u35_nothing_is_silently_ignored() {
         "seed: 3\nreplicates: {seeds: [1, 2]}",
     ];
     for line in warned {
-        let parsed = spec::parse("sweep.yaml", &format!("name: demo\n{line}\n")).unwrap();
+        let parsed =
+            spec::parse(&networks::workloads(), "sweep.yaml", &format!("name: demo\n{line}\n"))
+                .unwrap();
         assert_eq!(parsed.warnings.len(), 1, "{line}");
     }
 }
@@ -221,7 +227,7 @@ replicates: {seeds: [400, 200, 600]}
     );
     let found: Vec<_> = trials
         .iter()
-        .map(|trial| (trial.index, trial.point, trial.config.network.hidden, trial.config.seed))
+        .map(|trial| (trial.index, trial.point, config(trial).network.hidden, config(trial).seed))
         .collect();
     let expected = [
         (0, 0, 32, 400),
@@ -232,7 +238,7 @@ replicates: {seeds: [400, 200, 600]}
         (5, 1, 64, 600),
     ];
     assert_eq!(found, expected);
-    assert!(trials.iter().all(|trial| trial.seed == trial.config.seed));
+    assert!(trials.iter().all(|trial| trial.seed == config(trial).seed));
 }
 
 #[test]
@@ -332,6 +338,7 @@ replicates: 2
     insta::assert_snapshot!(serde_json::to_string_pretty(&definition).unwrap());
     let least = json!({
         "name": "old",
+        "workload": "networks",
         "method": "grid",
         "objective": {"name": "train.loss"},
         "base": {},
@@ -339,7 +346,7 @@ replicates: 2
         "seeds": [0],
     });
     let old: rheo_core::definition::Definition = serde_json::from_value(least).unwrap();
-    assert_eq!(Plan::new(&old).trials(), 1);
+    assert_eq!(Plan::new(&old, &schema()).trials(), 1);
 }
 
 #[test]
@@ -373,7 +380,7 @@ fn a_sweep_without_parameters_runs_one_point() {
 fn a_swept_seed_is_the_seed_of_the_trial() {
     let trials =
         trials("name: demo\nparameters: {seed: {values: [7, 5]}, seeds.init: {values: [1, 2]}}\n");
-    let found: Vec<_> = trials.iter().map(|trial| (trial.seed, trial.config.seeds.init)).collect();
+    let found: Vec<_> = trials.iter().map(|trial| (trial.seed, config(trial).seeds.init)).collect();
     assert_eq!(found, [(7, Some(1)), (7, Some(2)), (5, Some(1)), (5, Some(2))]);
 }
 
@@ -389,7 +396,7 @@ parameters:
   network.s0: {min: 0.0, max: 1.0, when: {network.kind: [adaptive, heterogeneous]}}
 ";
     let trials = trials(text);
-    let count = |kind| trials.iter().filter(|trial| trial.config.network.kind == kind).count();
+    let count = |kind| trials.iter().filter(|trial| config(trial).network.kind == kind).count();
     assert_eq!(count(NetworkKind::Relu), 1, "there is only one point of this kind");
     assert!(count(NetworkKind::Heterogeneous) >= 4 && count(NetworkKind::Adaptive) >= 4);
     let points: BTreeSet<String> = trials.iter().map(|trial| trial.swept.to_string()).collect();

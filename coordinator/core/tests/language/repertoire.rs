@@ -8,9 +8,13 @@ use std::path::{Path, PathBuf};
 use insta::{Settings, assert_snapshot};
 use rheo_core::config::{NetworkKind, ScheduleKind, TaskKind, TrialConfig};
 use rheo_core::definition::Definition;
+use rheo_core::networks;
 use rheo_core::plan::{EndReason, Plan, PlannedTrial};
 use rheo_core::spec;
 use serde_json::Value as Json;
+
+use crate::config;
+use crate::schema;
 
 use crate::mistakes::{files, name};
 
@@ -36,7 +40,8 @@ fn sweeps() -> Vec<PathBuf> {
 
 fn read(path: &Path) -> Definition {
     let text = fs::read_to_string(path).unwrap();
-    let parsed = spec::parse(name(path), &text).unwrap_or_else(|m| panic!("{}", m.render()));
+    let parsed = spec::parse(&networks::workloads(), name(path), &text)
+        .unwrap_or_else(|m| panic!("{}", m.render()));
     assert!(parsed.warnings.is_empty(), "{:?}", parsed.warnings);
     parsed.definition
 }
@@ -105,7 +110,7 @@ fn sweeps_are_right_and_run_what_they_say() {
         for path in sweeps() {
             let definition = read(&path);
             assert_eq!(definition.name.as_str(), name(&path), "a sweep is called as its file");
-            let plan = Plan::new(&definition);
+            let plan = Plan::new(&definition, &schema());
             assert_eq!(plan.end_reason(), EndReason::Exhausted);
             assert_snapshot!(name(&path), describe(&plan));
         }
@@ -115,7 +120,7 @@ fn sweeps_are_right_and_run_what_they_say() {
 /// The trials of a sweep of the paper.
 fn paper(sweep: &str) -> Vec<PlannedTrial> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sweeps/paper");
-    let plan = Plan::new(&read(&folder.join(format!("{sweep}.yaml"))));
+    let plan = Plan::new(&read(&folder.join(format!("{sweep}.yaml"))), &schema());
     (0..plan.trials()).map(|index| trial(&plan, index)).collect()
 }
 
@@ -138,7 +143,7 @@ fn the_sweeps_of_the_paper_have_its_numbers_of_trials_and_small_twins() {
 type Cell = (&'static str, &'static str, u64, u64, u64);
 
 fn cell(trial: &PlannedTrial) -> Cell {
-    let TrialConfig { task, network, .. } = &trial.config;
+    let TrialConfig { task, network, .. } = config(trial);
     let n0 = network.n0.unwrap().to_bits();
     (task.kind.name(), network.kind.name(), n0, network.s0.to_bits(), trial.seed)
 }
@@ -163,7 +168,7 @@ fn the_two_files_of_init_grid_are_the_whole_grid_each_cell_once() {
 
 /// Checks the recipe of a trial at the scale of the paper (`docs/science.md`, tasks and training).
 fn check_recipe(sweep: &str, trial: &PlannedTrial) {
-    let TrialConfig { task, network, training, .. } = &trial.config;
+    let TrialConfig { task, network, training, .. } = config(trial);
     let place = format!("{sweep}/{}", trial.index);
     let (hidden, batch, sizes) = match task.kind {
         TaskKind::Copy => (128, 10, None),
@@ -203,7 +208,7 @@ fn more_seeds_are_seeds_of_the_adaptive_network_of_networks() {
     for size in ["", "-small"] {
         let more = paper(&format!("more_seeds{size}"));
         let is_alike = |trial: &&PlannedTrial| {
-            let (one, other) = (&trial.config, &more[0].config);
+            let (one, other) = (config(trial), config(&more[0]));
             (&one.task, &one.network, &one.training, &one.seeds)
                 == (&other.task, &other.network, &other.training, &other.seeds)
         };
@@ -212,7 +217,7 @@ fn more_seeds_are_seeds_of_the_adaptive_network_of_networks() {
         assert_eq!(alike.len(), if size.is_empty() { 3 } else { 1 }, "networks{size}");
         assert_eq!(more.iter().filter(is_alike).count(), 3, "more_seeds{size}");
         let seeds: BTreeSet<u64> =
-            alike.iter().chain(&more).map(|trial| trial.config.seed).collect();
+            alike.iter().chain(&more).map(|trial| config(trial).seed).collect();
         assert_eq!(seeds.len(), alike.len() + more.len(), "different seeds");
     }
 }
@@ -220,7 +225,7 @@ fn more_seeds_are_seeds_of_the_adaptive_network_of_networks() {
 #[test]
 fn smoke_runs_every_kind_of_network() {
     let kinds: BTreeSet<&str> =
-        paper("smoke").iter().map(|trial| trial.config.network.kind.name()).collect();
+        paper("smoke").iter().map(|trial| config(trial).network.kind.name()).collect();
     assert_eq!(kinds.len(), 12);
     assert!(kinds.contains(NetworkKind::default().name()));
 }

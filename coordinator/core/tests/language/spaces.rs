@@ -3,21 +3,32 @@
 
 use std::collections::BTreeSet;
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use rheo_core::definition::{Definition, Method, Retry};
 use rheo_core::id::SweepName;
-use rheo_core::metric::{Goal, Metric, Objective};
+use rheo_core::metric::{Goal, Objective};
 use rheo_core::plan::Plan;
+use rheo_core::schema::Schema;
 use rheo_core::space::{Condition, Constraint, Domain, Parameter, Point, Space};
+use rheo_core::spec;
 use serde_json::{Value as Json, json};
+
+use crate::brewing::{BITTERNESS, BREWING, TASTE, workloads};
+
+fn brewing() -> Arc<Schema> {
+    workloads().schema(&BREWING)
+}
 
 /// A definition around a space; the paths of its parameters need not be fields.
 pub(crate) fn definition(method: Method, space: Space) -> Definition {
     Definition {
         name: SweepName::parse("demo").unwrap(),
+        workload: BREWING,
         description: None,
         method,
-        objective: Objective { name: Metric::TrainLoss, goal: Goal::Minimize, target: None },
+        objective: Objective { name: BITTERNESS, goal: Goal::Minimize, target: None },
         base: json!({}),
         space,
         seeds: vec![0],
@@ -30,7 +41,7 @@ pub(crate) fn definition(method: Method, space: Space) -> Definition {
 
 /// Every point that a plan suggests, to its end.
 pub(crate) fn suggested(definition: &Definition) -> Vec<Point> {
-    let plan = Plan::new(definition);
+    let plan = Plan::new(definition, &brewing());
     let mut history = plan.history();
     let mut points = Vec::new();
     while let Some(suggestion) = plan.suggest(&history, points.len() as u64) {
@@ -173,7 +184,7 @@ proptest! {
     fn u05_a_grid_of_n_cells_enumerates_exactly_n_distinct_cells(plot in plots()) {
         let definition = definition(Method::Grid, plot.space());
         let expected = plot.points();
-        let plan = Plan::new(&definition);
+        let plan = Plan::new(&definition, &brewing());
         prop_assert_eq!(plan.points(), Some(expected.len() as u64));
         prop_assert!(!plan.records_points());
         let points = suggested(&definition);
@@ -210,7 +221,7 @@ proptest! {
         }
         let definition = definition(method, space);
         let whole = suggested(&definition);
-        let plan = Plan::new(&definition);
+        let plan = Plan::new(&definition, &brewing());
         let mut history = plan.history();
         for point in 0..stop.min(whole.len()) {
             let suggestion = plan.suggest(&history, point as u64).unwrap();
@@ -219,7 +230,7 @@ proptest! {
         // Both by way of their stored form, as a restarted coordinator has them.
         let stored = serde_json::to_string(&(&definition, &history)).unwrap();
         let (definition, mut history): (Definition, _) = serde_json::from_str(&stored).unwrap();
-        let plan = Plan::new(&definition);
+        let plan = Plan::new(&definition, &brewing());
         for (point, expected) in whole.iter().enumerate().skip(stop) {
             let suggestion = plan.suggest(&history, point as u64).unwrap();
             history.record_suggestion(&suggestion);
@@ -290,7 +301,7 @@ fn a_grid_that_no_list_could_hold_is_counted_and_numbered() {
         when: Vec::new(),
     });
     let space = Space { parameters: parameters.to_vec(), ..Space::default() };
-    let plan = Plan::new(&definition(Method::Grid, space));
+    let plan = Plan::new(&definition(Method::Grid, space), &brewing());
     assert_eq!(plan.trials(), 1_000_000_000_000_000_000);
     let last = plan.suggest(&plan.history(), plan.trials() - 1).unwrap();
     assert_eq!(last.point.to_string(), "a=1000000 b=1000000 c=1000000");
@@ -317,7 +328,7 @@ fn draws_stay_in_their_domains_and_keep_the_constraints() {
     for method in [Method::Random, Method::Sobol] {
         let mut definition = definition(method, space.clone());
         definition.run_cap = Some(500);
-        let plan = Plan::new(&definition);
+        let plan = Plan::new(&definition, &brewing());
         let mut history = plan.history();
         for index in 0..plan.trials() {
             let suggestion = plan.suggest(&history, index).unwrap();
@@ -340,7 +351,7 @@ fn sobol_points_fill_the_square_more_evenly_than_random_ones() {
     let space = Space { parameters: parameters.to_vec(), ..Space::default() };
     // 256 points on a board of 16 by 16: one on each field, were they perfectly even.
     let empty_fields = |method| {
-        let plan = Plan::new(&definition(method, space.clone()));
+        let plan = Plan::new(&definition(method, space.clone()), &brewing());
         assert!(!plan.records_points());
         let history = plan.history();
         let field = |index| {
@@ -377,7 +388,7 @@ fn where_no_continuous_parameter_exists_a_point_comes_up_once() {
     for method in [Method::Random, Method::Sobol] {
         let mut definition = definition(method, space.clone());
         definition.run_cap = Some(40);
-        let plan = Plan::new(&definition);
+        let plan = Plan::new(&definition, &brewing());
         assert!(plan.records_points());
         let mut history = plan.history();
         let mut plain = 0;
@@ -389,4 +400,31 @@ fn where_no_continuous_parameter_exists_a_point_comes_up_once() {
         }
         assert_eq!(plain, 1, "{method:?}");
     }
+}
+
+#[test]
+fn a_sweep_of_another_workload_means_what_its_schema_says() {
+    let text = "{name: demo, parameters: {bean: {values: [arabica]}}}";
+    let definition = spec::parse(&workloads(), "demo.yaml", text).unwrap().definition;
+    assert_eq!((&definition.workload, &definition.objective.name), (&BREWING, &TASTE));
+    let plan = Plan::new(&definition, &brewing());
+    let trial = plan.trial(0, &plan.suggest(&plan.history(), 0).unwrap()).unwrap();
+    let expected = json!({
+        "bean": "arabica",
+        "grams": 0,
+        "grind": 0.0,
+        "resources": {"threads": 1, "timeout": null},
+        "seed": 0,
+    });
+    assert_eq!(trial.resolved, expected);
+    let text = "name: demo\ngrind: 90\nparameters: {bean: {values: [robusta, instant]}}";
+    let mistakes = spec::parse(&workloads(), "demo.yaml", text).unwrap_err();
+    let [mistake] = mistakes.list() else { panic!("{}", mistakes.render()) };
+    assert_eq!(
+        (mistake.line, mistake.message.as_str()),
+        (2, "instant coffee is not ground for a minute")
+    );
+    let mistakes = spec::parse(&workloads(), "demo.yaml", "{name: demo, workload: networks}");
+    let help = mistakes.unwrap_err().list()[0].help.clone();
+    assert_eq!(help.as_deref(), Some("write `brewing`"));
 }

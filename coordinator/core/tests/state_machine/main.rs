@@ -6,6 +6,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "../brewing/mod.rs"]
+mod brewing;
 mod retry;
 mod states;
 mod undone;
@@ -17,12 +19,15 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
+use rheo_core::definition::Definition;
 use rheo_core::ranking::Standing;
 use rheo_core::spec;
 use rheo_core::sweep::{
     AttemptOutcome, Command, EndReason, Event, Outcome, Rejection, Request, Selection, State,
     WorkLeft,
 };
+
+use crate::brewing::workloads;
 
 use crate::world::*;
 
@@ -164,7 +169,7 @@ fn happen(world: &mut World, happening: &Happening) {
 }
 
 fn replayed(events: &[Event]) -> State {
-    let mut state = State::default();
+    let mut state = State::new(workloads());
     for event in events {
         // By way of text, because that is how they come out of a journal.
         let text = serde_json::to_string(event).unwrap();
@@ -302,7 +307,7 @@ fn u06_retrying_failed_trials_runs_those_and_no_others() {
 
 #[test]
 fn u36_a_lucky_seed_does_not_reach_the_target() {
-    let metric = "metric: {name: validation.loss, goal: minimize, target: 0.16}";
+    let metric = "metric: {name: bitterness, goal: minimize, target: 0.16}";
     let mut world = World::new(&format!("{GRID}{metric}\n"));
     // Losses grow with the number of the trial: 0.05, 0.1 and so on.
     for _ in 0..2 {
@@ -315,7 +320,7 @@ fn u36_a_lucky_seed_does_not_reach_the_target() {
 
 #[test]
 fn u47_best_is_a_completed_point_and_follows_what_is_tried_again() {
-    let metric = "metric: {name: validation.loss, goal: minimize}";
+    let metric = "metric: {name: bitterness, goal: minimize}";
     let mut world = World::new(&format!("{GRID}{metric}\n"));
     assert_eq!(world.acquire(worker(0), 6), 6);
     let best = |world: &World| world.sweep().best().map(|best| (best.point, best.tally.completed));
@@ -372,17 +377,15 @@ fn u29_a_free_worker_gets_a_trial_at_once_while_others_run() {
 #[test]
 fn u02_the_same_sweep_again_is_the_same_and_another_is_refused_with_the_difference() {
     let mut world = World::new(GRID);
-    let submit = |text: &str| Command::Submit {
-        definition: Box::new(spec::parse("demo.yaml", text).unwrap().definition),
-        source: text.to_owned(),
-    };
+    let submit =
+        |text: &str| Command::Submit { definition: definition(text), source: text.to_owned() };
     let again = GRID.replace("[8, 16, 32]}", "[ 8, 0x10,  32 ]} # the same");
     assert_eq!(world.send(submit(&again)).unwrap(), []);
     let other = GRID.replace("[8, 16, 32]", "[8, 16, 64]");
     let refused = world.send(submit(&other)).unwrap_err();
     let Rejection::SweepDiffers { diff, .. } = refused else { panic!("{refused}") };
-    assert!(diff.contains("- parameters.network.hidden"), "{diff}");
-    assert!(diff.contains("+ parameters.network.hidden"), "{diff}");
+    assert!(diff.contains("- parameters.grams"), "{diff}");
+    assert!(diff.contains("+ parameters.grams"), "{diff}");
     assert_eq!(diff.lines().count(), 2, "{diff}");
 }
 
@@ -434,4 +437,10 @@ fn an_attempt_that_took_too_long_names_the_limit() {
     world.finish(worker(0), 0, 7);
     let error = world.sweep().live[&0].error.clone().unwrap();
     assert!(error.contains("`resources.timeout: 2.5`, the seconds that each attempt"), "{error}");
+}
+
+/// The meaning of a sweep file.
+fn definition(text: &str) -> Box<Definition> {
+    let parsed = spec::parse(&workloads(), "demo.yaml", text);
+    Box::new(parsed.unwrap_or_else(|mistakes| panic!("{}", mistakes.render())).definition)
 }

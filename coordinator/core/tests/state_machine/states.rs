@@ -12,13 +12,15 @@ use rheo_core::sweep::{
 };
 use uuid::Uuid;
 
+use crate::brewing::{BREWING, workloads};
+
 use crate::world::*;
 
 /// A sweep whose trials are never given up.
 const FIRST: &str = "
 name: demo
 parameters:
-  network.hidden: {values: [8, 16, 32]}
+  grams: {values: [8, 16, 32]}
 replicates: 2
 retry: {lost: 1000}
 ";
@@ -27,7 +29,7 @@ retry: {lost: 1000}
 const OTHER: &str = "
 name: demo
 parameters:
-  network.hidden: {values: [64, 128, 256]}
+  grams: {values: [64, 128, 256]}
 replicates: 2
 retry: {lost: 1000}
 ";
@@ -132,7 +134,7 @@ impl Sites {
     fn acquire(&mut self, site: usize, worker: WorkerId) {
         let held = self.held(worker);
         let Site { world, leased } = &mut self.all[site];
-        let info = WorkerInfo { slots: 2, ..WorkerInfo::default() };
+        let info = WorkerInfo { slots: 2, workloads: vec![BREWING], ..WorkerInfo::default() };
         world.send(Command::Join { worker, info, state: None }).unwrap();
         let (slots, only, lease) = (1, None, LEASE);
         let ask = Command::Acquire { worker, held: held.clone(), slots, only, lease };
@@ -348,7 +350,7 @@ fn a_state_gets_its_id_once_and_a_pause_is_no_new_start() {
 fn a_start_that_an_older_version_has_journaled_is_read() {
     let old = r#"{"started": {"at": 5, "leases_until": 9}}"#;
     let event: Event = serde_json::from_str(old).unwrap();
-    let mut state = rheo_core::sweep::State::default();
+    let mut state = rheo_core::sweep::State::new(workloads());
     state.apply(&event);
     assert_eq!((state.id, state.incarnations.newest()), (None, None));
 }

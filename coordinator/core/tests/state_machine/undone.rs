@@ -18,7 +18,7 @@ fn a_damaged_checkpoint_makes_a_trial_start_over_without_doubling_rows() {
     world.now = world.now + Duration::from_secs(400);
     assert_eq!(world.acquire(worker(0), 1), 1);
     let trial = &world.sweep().live[&0];
-    assert_eq!((trial.checkpoint, trial.covered.epochs, trial.durable.epochs), (None, 0, 4));
+    assert_eq!((trial.checkpoint, trial.covered.total(), trial.durable.total()), (None, 0, 4));
     world.commit(worker(0), 0, 2);
     world.finish(worker(0), 0, 0);
     assert_eq!(world.rows[&0], EPOCHS);

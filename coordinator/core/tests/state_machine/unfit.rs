@@ -20,7 +20,7 @@ fn u42_an_unfit_ending_uses_no_budget_and_another_worker_goes_on_at_once() {
     }
     assert_eq!(world.sweep().live[&0].ends, BTreeMap::from([(AttemptOutcome::Unfit, 20)]));
     // What it had committed before is not lost.
-    assert!(world.sweep().live[&0].durable.epochs > 0);
+    assert!(world.sweep().live[&0].durable.total() > 0);
     assert_eq!(world.acquire(worker(0), 1), 1);
     assert_eq!(world.held(worker(0))[0].attempt.to_string(), "demo/0.21");
     world.finish(worker(0), 0, 0);
@@ -58,7 +58,7 @@ fn u42_one_healthy_worker_completes_everything_beside_one_that_lacks_data() {
         }
     }
     assert_eq!(outcomes(&world), BTreeMap::from([(Outcome::Completed, 6)]));
-    // Kinds vary slowest: the last two are digits, the even ones take two threads.
+    // Kinds vary slowest: the last two are instant, the even ones take two threads.
     assert_eq!(by_worker[&1], [4, 5], "no data set: it takes what needs none, out of turn");
     assert_eq!(by_worker[&2], [1, 3], "one slot");
     assert_eq!(by_worker[&0], [0, 2]);
@@ -67,7 +67,7 @@ fn u42_one_healthy_worker_completes_everything_beside_one_that_lacks_data() {
     assert_eq!(
         unfit,
         [
-            "no data set `mnist`",
+            "no data set `beans`",
             "a trial takes 2 threads (`resources.threads`), and the worker has 1 slots"
         ]
     );

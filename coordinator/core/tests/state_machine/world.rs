@@ -3,19 +3,22 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rheo_core::config::Device;
-use rheo_core::dataset::DataSet;
 use rheo_core::id::{AttemptId, Digest, IncarnationId, RequestId, StateId, SweepName, WorkerId};
-use rheo_core::metric::{Metric, Report};
+use rheo_core::metric::Report;
+use rheo_core::name::TableName;
 use rheo_core::needs::{FoundData, Inventory, Need};
-use rheo_core::row::{RowCounts, Summary};
-use rheo_core::spec;
+use rheo_core::plan::PlannedTrial;
+use rheo_core::rows::RowCounts;
 use rheo_core::sweep::{
     Assignment, AttemptOutcome, Claim, Command, Ending, Event, Held, Origin, Outcome, Rejection,
     Request, State, Work, WorkerInfo, execute,
 };
 use rheo_core::time::Timestamp;
+use serde_json::json;
 use uuid::Uuid;
+
+use crate::brewing::{BITTERNESS, BREWING, TASTE, workloads};
+use crate::definition;
 
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
 
@@ -25,7 +28,7 @@ pub(crate) const EPOCHS: u64 = 4;
 pub(crate) const GRID: &str = "
 name: demo
 parameters:
-  network.hidden: {values: [8, 16, 32]}
+  grams: {values: [8, 16, 32]}
 replicates: 2
 retry: {lost: 1, error: 1, backoff: 2}
 ";
@@ -35,18 +38,18 @@ pub(crate) const WEIGHTED: &str = "
 name: demo
 method: random
 parameters:
-  network.hidden: {values: [8, 16, 32], probabilities: [0.2, 0.3, 0.5]}
-  training.batch: {values: [10, 20]}
+  grams: {values: [8, 16, 32], probabilities: [0.2, 0.3, 0.5]}
+  grind: {values: [10, 20]}
 replicates: 2
 run_cap: 7
 ";
 
 pub(crate) const LIMITED: &str = "
 name: demo
-metric: {name: validation.loss, goal: minimize, target: 0.0999}
+metric: {name: bitterness, goal: minimize, target: 0.0999}
 parameters:
-  network.hidden: {values: [8, 16, 32]}
-  training.batch: {values: [10, 20]}
+  grams: {values: [8, 16, 32]}
+  grind: {values: [10, 20]}
 max_failed_trials: 2
 retry: {error: 0, lost: 0, preempted: 1}
 ";
@@ -54,9 +57,8 @@ retry: {error: 0, lost: 0, preempted: 1}
 /// A worker may lack what some of its trials need: a data set, or two slots.
 pub(crate) const MIXED: &str = "
 name: demo
-task: {train_size: 300, validation_size: 50, test_size: 50}
 parameters:
-  task.kind: {values: [psmnist, smnist, digits]}
+  bean: {values: [arabica, robusta, instant]}
   resources.threads: {values: [2, 1]}
 retry: {lost: 1, error: 1, backoff: 2}
 ";
@@ -99,7 +101,7 @@ impl World {
     pub(crate) fn of(id: u128, file: &str) -> Self {
         let mut world = Self {
             id: StateId(Uuid::from_u128(id)),
-            state: State::default(),
+            state: State::new(workloads()),
             now: Timestamp(1_000),
             events: Vec::new(),
             sent: Vec::new(),
@@ -126,7 +128,7 @@ impl World {
     }
 
     pub(crate) fn submit(&mut self, file: &str) -> Result<Vec<Event>, Rejection> {
-        let definition = Box::new(spec::parse("demo.yaml", file).unwrap().definition);
+        let definition = definition(file);
         self.send(Command::Submit { definition, source: file.to_owned() })
     }
 
@@ -157,7 +159,7 @@ impl World {
                     let index = attempt.trial.index;
                     let trial = sweep.planned.trial(&sweep.history, index).unwrap();
                     // U42: not even while it is unfit for something else.
-                    let lack = before.workers[worker].lack(&Need::of(&trial.config));
+                    let lack = before.workers[worker].lack(&needs(&trial));
                     assert_eq!(lack, None, "an unfit worker was given {attempt}");
                 }
                 Event::TrialEnded { outcome: Outcome::Failed, .. } => {
@@ -171,7 +173,7 @@ impl World {
                     let held = before.live(&attempt.trial).unwrap();
                     assert_eq!(held.attempt, attempt.number, "a stale commit was accepted");
                     let rows = self.rows.entry(attempt.trial.index).or_default();
-                    *rows += produced.epochs.saturating_sub(held.durable.epochs);
+                    *rows += sipped(produced).saturating_sub(sipped(&held.durable));
                     assert!(*rows <= EPOCHS, "a row was doubled");
                 }
                 Event::TrialsStartedOver { trials, .. } => {
@@ -194,11 +196,12 @@ impl World {
     /// Joins after so many changes of its surroundings. Worker 1 has no data set, worker 2 one slot.
     pub(crate) fn join_as(&mut self, id: WorkerId, revision: u32) {
         let slots = if id == worker(2) { 1 } else { 2 };
-        let (devices, train, test) = (vec![Device::Cpu], 600, 100);
-        let found = FoundData { set: DataSet::Mnist, train, test };
+        let devices = vec!["cpu".to_owned()];
+        let found = FoundData { set: "beans".to_owned(), sizes: Some([500, 100, 100]) };
         let data = if id == worker(1) { Vec::new() } else { vec![found] };
         let inventory = Some(Inventory { data, devices, revision, ..Inventory::default() });
-        let info = WorkerInfo { slots, inventory, ..WorkerInfo::default() };
+        let info =
+            WorkerInfo { slots, inventory, workloads: vec![BREWING], ..WorkerInfo::default() };
         self.send(Command::Join { worker: id, info, state: None }).unwrap();
     }
 
@@ -243,10 +246,10 @@ impl World {
 
     pub(crate) fn finish(&mut self, worker: WorkerId, which: usize, how: u8) {
         let Some(mut job) = self.take(worker, which) else { return };
-        let summary = Box::new(Summary::default());
+        let summary = Box::new(json!({}));
         let message = "no memory left on this device".to_owned();
         let loss = 0.05 * f64::from(u32::try_from(job.attempt.trial.index).unwrap() + 1);
-        let metrics = [(Metric::ValidationLoss, loss), (Metric::ValidationAccuracy, 0.5)].into();
+        let metrics = [(BITTERNESS, loss), (TASTE, 0.5)].into();
         let (work, ending) = match how {
             0..4 => (Some(job.train(EPOCHS)), Ending::Completed { metrics, summary }),
             4 => {
@@ -315,20 +318,21 @@ impl Job {
         self.sequence += 1;
         let report = |epoch: u64| Report {
             epoch: u32::try_from(epoch).unwrap(),
-            metrics: [(Metric::ValidationAccuracy, 0.5)].into(),
+            metrics: [(TASTE, 0.5)].into(),
         };
         Work {
             checkpoint: digest(self),
-            produced: RowCounts { epochs: self.produced, ..RowCounts::default() },
-            rows: RowCounts { epochs: rows, ..RowCounts::default() },
+            produced: sips(self.produced),
+            rows: sips(rows),
             reports: (first..self.produced).map(report).collect(),
+            fraction: self.produced as f64 / EPOCHS as f64,
         }
     }
 
     /// The data set that its trial needs, or what every trial needs.
     fn need(&self) -> Need {
         match self.attempt.trial.index % 6 {
-            0..4 => Need::Data { set: DataSet::Mnist, directory: None },
+            0..4 => Need::Data { set: "beans".to_owned(), directory: None },
             _ => Need::System,
         }
     }
@@ -344,8 +348,8 @@ pub(crate) fn job(assignment: &Assignment) -> Job {
         attempt: assignment.attempt.clone(),
         origin: Some(assignment.origin),
         sequence: 0,
-        produced: assignment.covered.epochs,
-        durable: assignment.durable.epochs,
+        produced: sipped(&assignment.covered),
+        durable: sipped(&assignment.durable),
     }
 }
 
@@ -367,4 +371,18 @@ pub(crate) fn demo() -> SweepName {
 
 pub(crate) fn worker(n: u8) -> WorkerId {
     WorkerId(Uuid::from_u128(u128::from(n) + 100))
+}
+
+/// So many rows of the one table that trials fill.
+pub(crate) fn sips(count: u64) -> RowCounts {
+    [(TableName::of("sips"), count)].into_iter().collect()
+}
+
+/// The rows of that table.
+pub(crate) fn sipped(counts: &RowCounts) -> u64 {
+    counts.get(&TableName::of("sips"))
+}
+
+fn needs(trial: &PlannedTrial) -> Vec<Need> {
+    workloads().schema(&BREWING).rules.needs(&trial.resolved)
 }

@@ -1,6 +1,7 @@
 //! Why rows could not be encoded or were not accepted.
 
 use arrow::error::ArrowError;
+use rheo_core::row::UnknownTable;
 
 use crate::version::SCHEMA_VERSION;
 
@@ -19,6 +20,9 @@ pub enum Error {
     /// Not a well-formed stream of one record batch.
     #[error("not a batch: {0}")]
     Malformed(&'static str),
+    /// Rows of a table that this version does not know.
+    #[error(transparent)]
+    Table(#[from] UnknownTable),
     /// The columns are not those of the table.
     #[error("not the columns of table `{table}` in version {ours} of the schemas: `{version}`",
         ours = SCHEMA_VERSION)]

@@ -48,6 +48,7 @@ use object_store::{
     Error as StoreError, ObjectStore, ObjectStoreExt as _, PutMode, WriteMultipart,
 };
 use rheo_core::id::{Digest, SweepName};
+use rheo_core::name::TableName;
 use rheo_core::part::{Part, Retraction, TrialRanges};
 use rheo_core::row::Table;
 use tokio::runtime::Handle;
@@ -159,7 +160,7 @@ impl Bucket {
     }
 
     async fn create_large(&self, part: &Part, key: &str, bytes: Bytes) -> Result<(), StoreError> {
-        let (table, sweep) = (part.table.name(), &part.sweep);
+        let (table, sweep) = (&part.table, &part.sweep);
         let aside = Path::from(format!("{STAGING}/{table}-{sweep}-{}.tmp", part.name()));
         self.upload(&aside, bytes).await?;
         let copied = self.store.copy_if_not_exists(&aside, &Path::from(key)).await;
@@ -233,13 +234,13 @@ impl Bucket {
     /// Whether an object holds pending rows and nothing else.
     fn is_pending(&self, key: &str, known: &Known) -> bool {
         let mut steps = key.split('/');
-        let table = steps.next().and_then(Table::parse);
+        let table = steps.next().and_then(|table| TableName::parse(table).ok());
         let sweep = steps.next().and_then(|step| step.strip_prefix("sweep="));
         let sweep = sweep.and_then(|sweep| SweepName::parse(sweep).ok());
         let first = steps.next().and_then(first_of_object);
         let Some(((table, sweep), first)) = table.zip(sweep).zip(first) else { return false };
         let rows = self.get(key).ok().and_then(|bytes| file::rows(bytes).ok());
-        rows.is_some_and(|rows| known.is_pending((table, &sweep), (first, None), rows))
+        rows.is_some_and(|rows| known.is_pending((&table, &sweep), (first, None), rows))
     }
 
     /// Moves an object to where nobody takes it for a part.
@@ -275,14 +276,14 @@ impl Bucket {
     /// See [`super::Dataset::compact`].
     pub(super) fn compact(
         &self,
-        table: Table,
+        table: &TableName,
         sweep: &SweepName,
         parts: &[Part],
         retractions: &[Retraction],
     ) -> Result<Option<Compaction>, Error> {
         self.clear_retired()?;
         let directory = Part::directory(table, sweep);
-        if self.waiting().iter().any(|other| other.table == table && other.sweep == *sweep) {
+        if self.waiting().iter().any(|other| other.table == *table && other.sweep == *sweep) {
             return Err(self.busy(&directory));
         }
         self.remove_given_up(parts)?;
@@ -292,7 +293,12 @@ impl Bucket {
         for part in &old {
             new.extend(self.rewrite(part, retractions)?);
         }
-        Ok((new != old).then(|| Compaction { table, sweep: sweep.clone(), old, new }))
+        Ok((new != old).then(|| Compaction {
+            table: table.clone(),
+            sweep: sweep.clone(),
+            old,
+            new,
+        }))
     }
 
     /// Removes what writes of this process left that were given up and reached the bucket all the
@@ -315,7 +321,7 @@ impl Bucket {
             return Ok(Some(part.clone()));
         }
         let bytes = self.read(part)?;
-        let schema = tables::schema(part.table);
+        let schema = tables::schema((&part.table).try_into()?);
         let mut rows = Vec::new();
         for batch in ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()? {
             rows.push(retraction::apply(&conform(&batch?, &schema)?, &retracted)?);
@@ -448,7 +454,8 @@ fn encode(part: &mut Part, rows: RecordBatch) -> Result<Bytes, Error> {
     let mut bytes = Vec::new();
     part.trials = TrialRanges::default();
     integrity::add_trials(&mut part.trials, &rows);
-    part.rows = file::write::<Error>(&mut bytes, part.table, std::iter::once(Ok(rows)))?;
+    part.rows =
+        file::write::<Error>(&mut bytes, (&part.table).try_into()?, std::iter::once(Ok(rows)))?;
     part.bytes = bytes.len() as u64;
     part.digest = Some(Digest::from_bytes(*blake3::hash(&bytes).as_bytes()));
     Ok(bytes.into())

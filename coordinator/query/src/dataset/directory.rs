@@ -44,6 +44,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::record_batch::RecordBatch;
 use rheo_core::id::SweepName;
+use rheo_core::name::TableName;
 use rheo_core::part::{Part, TrialRanges};
 use rheo_core::row::Table;
 
@@ -97,8 +98,8 @@ impl Directory {
 
     /// See [`super::Dataset::write_part`].
     pub(super) fn write_part(&self, mut part: Part, rows: RecordBatch) -> Result<Part, Error> {
-        let directory = Part::directory(part.table, &part.sweep);
-        let (table, sweep) = (part.table.name(), &part.sweep);
+        let directory = Part::directory(&part.table, &part.sweep);
+        let (table, sweep) = (&part.table, &part.sweep);
         let staged = format!("{STAGING}/{table}-{sweep}-{}.tmp", part.name());
         self.disk.create_directory(&directory)?;
         self.disk.create_directory(STAGING)?;
@@ -125,9 +126,10 @@ impl Directory {
                 integrity::add_trials(&mut trials, rows);
             }
         });
+        let table = Table::try_from(&part.table)?;
         let written = self.disk.create(path).map_err(Error::from).and_then(|out| {
             let mut hashing = Hashing::new(&out);
-            part.rows = file::write(&mut hashing, part.table, rows)?;
+            part.rows = file::write(&mut hashing, table, rows)?;
             part.digest = Some(hashing.digest());
             part.bytes = self.disk.finish(path, &out)?;
             Ok(())
@@ -144,10 +146,10 @@ impl Directory {
     pub(super) fn strangers(&self, known: &Known) -> Result<Vec<String>, Error> {
         let mut strangers = Vec::new();
         for (table, sweep) in self.sweeps(known)? {
-            let directory = Part::directory(table, &sweep);
+            let directory = Part::directory(&table, &sweep);
             for name in self.unnamed(&directory, known)? {
                 let path = format!("{directory}/{name}");
-                if !self.is_pending((table, &sweep), &path, known) {
+                if !self.is_pending((&table, &sweep), &path, known) {
                     strangers.push(path);
                 }
             }
@@ -159,7 +161,7 @@ impl Directory {
     pub(super) fn recover(&self, known: &Known, aside: &str) -> Result<Recovered, Error> {
         let mut strays = Strays::new(&self.disk, aside);
         for (table, sweep) in self.sweeps(known)? {
-            self.recover_sweep((table, &sweep), known, &mut strays)?;
+            self.recover_sweep((&table, &sweep), known, &mut strays)?;
         }
         for (name, _) in self.disk.list(STAGING)? {
             if name.ends_with(".parquet.tmp") {
@@ -170,15 +172,15 @@ impl Directory {
     }
 
     /// The sweeps that have parts, in the tree, in `.staging` or in the journal.
-    fn sweeps(&self, known: &Known) -> Result<BTreeSet<(Table, SweepName)>, Error> {
-        let named = known.parts.iter().map(|part| (part.table, part.sweep.clone()));
-        let mut sweeps: BTreeSet<(Table, SweepName)> = named.collect();
+    fn sweeps(&self, known: &Known) -> Result<BTreeSet<(TableName, SweepName)>, Error> {
+        let named = known.parts.iter().map(|part| (part.table.clone(), part.sweep.clone()));
+        let mut sweeps: BTreeSet<(TableName, SweepName)> = named.collect();
         for table in Table::ALL {
             for place in [table.name().to_owned(), format!("{STAGING}/{}", table.name())] {
                 let names = self.disk.list(&place)?;
                 let names = names.iter().filter_map(|(name, _)| name.strip_prefix("sweep="));
                 let found = names.filter_map(|name| SweepName::parse(name).ok());
-                sweeps.extend(found.map(|sweep| (table, sweep)));
+                sweeps.extend(found.map(|sweep| (table.to_name(), sweep)));
             }
         }
         Ok(sweeps)
@@ -198,13 +200,13 @@ impl Directory {
 
     fn recover_sweep(
         &self,
-        (table, sweep): (Table, &SweepName),
+        (table, sweep): (&TableName, &SweepName),
         known: &Known,
         strays: &mut Strays<'_>,
     ) -> Result<(), Error> {
         let directory = Part::directory(table, sweep);
         let staged = format!("{STAGING}/{directory}");
-        let ours = |part: &&Part| part.table == table && part.sweep == *sweep;
+        let ours = |part: &&Part| part.table == *table && part.sweep == *sweep;
         let named: Vec<&Part> = known.parts.iter().filter(ours).collect();
         let mut is_gathered = true;
         if !self.find_damaged(&directory, &named)?.is_empty() {
@@ -259,7 +261,7 @@ impl Directory {
     }
 
     /// Whether a file holds pending rows and nothing else.
-    fn is_pending(&self, of: (Table, &SweepName), path: &str, known: &Known) -> bool {
+    fn is_pending(&self, of: (&TableName, &SweepName), path: &str, known: &Known) -> bool {
         let name = path.rsplit('/').next().and_then(names::part);
         let rows = File::open(self.disk.path(path)).ok().and_then(|file| file::rows(file).ok());
         name.zip(rows).is_some_and(|(name, rows)| {
@@ -338,7 +340,7 @@ impl Directory {
             return Err(Error::Busy { path: self.root() });
         }
         for part in parts {
-            let directory = Part::directory(part.table, &part.sweep);
+            let directory = Part::directory(&part.table, &part.sweep);
             // What a compaction had prepared when the sweep was deleted.
             let staged = format!("{STAGING}/{directory}");
             for place in [&directory, &staged] {

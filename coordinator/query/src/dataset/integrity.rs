@@ -79,8 +79,7 @@ impl fmt::Display for DamagedPart {
         let Part { sweep, table, .. } = &self.part;
         write!(
             f,
-            "part of table `{}` of sweep `{sweep}` {}: `{}`; `rheo verify` lists every damage, `rheo verify --repair` has the trials in it start over, and `where sweep <> '{sweep}'` asks the other sweeps",
-            table.name(),
+            "part of table `{table}` of sweep `{sweep}` {}: `{}`; `rheo verify` lists every damage, `rheo verify --repair` has the trials in it start over, and `where sweep <> '{sweep}'` asks the other sweeps",
             self.detail(),
             self.file
         )

@@ -9,8 +9,8 @@
 use std::collections::BTreeMap;
 
 use rheo_core::id::SweepName;
+use rheo_core::name::TableName;
 use rheo_core::part::Part;
-use rheo_core::row::Table;
 
 use super::DamagedPart;
 use crate::names::Name;
@@ -21,7 +21,7 @@ pub struct Known {
     /// The parts that count.
     pub parts: Vec<Part>,
     /// The rows that are in no part, by position: how many there are at each.
-    pending: BTreeMap<(Table, SweepName), BTreeMap<u64, u64>>,
+    pending: BTreeMap<(TableName, SweepName), BTreeMap<u64, u64>>,
 }
 
 impl Known {
@@ -31,7 +31,7 @@ impl Known {
     }
 
     /// Notes that `rows` rows at `position` are in no part.
-    pub fn add_pending(&mut self, table: Table, sweep: SweepName, position: u64, rows: u64) {
+    pub fn add_pending(&mut self, table: TableName, sweep: SweepName, position: u64, rows: u64) {
         *self.pending.entry((table, sweep)).or_default().entry(position).or_default() += rows;
     }
 
@@ -39,11 +39,11 @@ impl Known {
     /// left it. Its name says the first and, in a directory, the last position of its rows.
     pub(crate) fn is_pending(
         &self,
-        (table, sweep): (Table, &SweepName),
+        (table, sweep): (&TableName, &SweepName),
         (first, last): (u64, Option<u64>),
         rows: u64,
     ) -> bool {
-        let Some(pending) = self.pending.get(&(table, sweep.clone())) else { return false };
+        let Some(pending) = self.pending.get(&(table.clone(), sweep.clone())) else { return false };
         if !pending.contains_key(&first) {
             return false;
         }
@@ -60,8 +60,9 @@ impl Known {
 
     /// Whether the rows of a staged file are in parts that the journal names: the file is what a
     /// compaction has replaced, or was going to replace them with.
-    pub(crate) fn is_covered(&self, (table, sweep): (Table, &SweepName), name: Name) -> bool {
-        let parts = || self.parts.iter().filter(|part| part.table == table && part.sweep == *sweep);
+    pub(crate) fn is_covered(&self, (table, sweep): (&TableName, &SweepName), name: Name) -> bool {
+        let parts =
+            || self.parts.iter().filter(|part| part.table == *table && part.sweep == *sweep);
         let within = |part: &Part| part.first <= name.first && name.last <= part.last;
         let begins = parts().any(|part| part.first == name.first);
         let ends = parts().any(|part| part.last == name.last);
@@ -96,9 +97,10 @@ mod tests {
     fn a_file_is_pending_only_if_its_rows_are_exactly_those_of_its_positions() {
         let mut known = Known::default();
         for (position, rows) in [(3, 2), (5, 0), (7, 4)] {
-            known.add_pending(Table::Epochs, demo(), position, rows);
+            known.add_pending(TableName::of("epochs"), demo(), position, rows);
         }
-        let check = |range, rows| known.is_pending((Table::Epochs, &demo()), range, rows);
+        let check =
+            |range, rows| known.is_pending((&TableName::of("epochs"), &demo()), range, rows);
         assert!(check((3, Some(7)), 6) && check((3, None), 6) && check((3, Some(5)), 2));
         assert!(check((3, Some(3)), 2) && check((7, None), 4));
         for (range, rows) in [
@@ -111,19 +113,22 @@ mod tests {
         ] {
             assert!(!check(range, rows), "{range:?} {rows}");
         }
-        assert!(!known.is_pending((Table::Trials, &demo()), (3, Some(7)), 6), "another table");
+        assert!(!known.is_pending((&TableName::TRIALS, &demo()), (3, Some(7)), 6), "another table");
     }
 
     #[test]
     fn a_staged_file_is_covered_by_what_it_was_made_of_or_has_become() {
         let part = |first, last, generation| {
-            let (table, sweep) = (Table::Epochs, demo());
+            let (table, sweep) = (TableName::of("epochs"), demo());
             let (digest, trials) = (None, TrialRanges::default());
             Part { table, sweep, first, last, generation, rows: 1, bytes: 1, digest, trials }
         };
         let known = Known::new(vec![part(1, 4, 0), part(5, 9, 1)]);
         let check = |first, last| {
-            known.is_covered((Table::Epochs, &demo()), Name { first, last, generation: 1 })
+            known.is_covered(
+                (&TableName::of("epochs"), &demo()),
+                Name { first, last, generation: 1 },
+            )
         };
         assert!(check(1, 9), "both merged");
         assert!(check(5, 6), "merged into the second");

@@ -15,6 +15,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStoreExt as _, PutPayload};
 use rheo_core::id::TrialId;
+use rheo_core::name::TableName;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio_stream::StreamExt as _;
@@ -174,7 +175,7 @@ fn aside(world: &World, path: &str) -> String {
 fn known(parts: &[Part], pending: &[(u64, u64)]) -> Known {
     let mut known = Known::new(parts.to_vec());
     for (position, rows) in pending {
-        known.add_pending(Table::Trials, demo(), *position, *rows);
+        known.add_pending(TableName::TRIALS, demo(), *position, *rows);
     }
     known
 }
@@ -211,7 +212,7 @@ fn batch(trial: u64, status: &str) -> Bytes {
 
 fn write(dataset: &Dataset, range: (u64, u64), rows: &[(u64, &str)]) -> Result<Part, Error> {
     let batches = rows.iter().map(|(trial, status)| batch(*trial, status));
-    dataset.write_part(Table::Trials, &demo(), range, batches)
+    dataset.write_part(&TableName::TRIALS, &demo(), range, batches)
 }
 
 fn retract(trial: u64, before: u64) -> Retraction {
@@ -219,7 +220,7 @@ fn retract(trial: u64, before: u64) -> Retraction {
 }
 
 fn compact(dataset: &Dataset, journal: &Journal) -> Result<Option<Compaction>, Error> {
-    dataset.compact(Table::Trials, &demo(), &journal.parts, &journal.retractions)
+    dataset.compact(&TableName::TRIALS, &demo(), &journal.parts, &journal.retractions)
 }
 
 /// Positions in the journal, and trials with their status.
@@ -397,12 +398,13 @@ fn a_part_too_large_for_one_request_takes_its_place_in_one_step() {
         tables::encode_trials(&[row]).unwrap().ipc
     });
     let rows: Vec<Bytes> = rows.collect();
-    let large = |range| dataset.write_part(Table::Trials, &demo(), range, rows.iter().cloned());
+    let large =
+        |range| dataset.write_part(&TableName::TRIALS, &demo(), range, rows.iter().cloned());
     let part = large((1, 40)).unwrap();
     assert!(part.bytes > 8 << 20, "{}", part.bytes);
     assert_eq!(world.listed(), world.names(std::slice::from_ref(&part)));
     assert_eq!(large((1, 40)).unwrap(), part, "the same again");
-    let other = dataset.write_part(Table::Trials, &demo(), (1, 41), rows[1..].iter().cloned());
+    let other = dataset.write_part(&TableName::TRIALS, &demo(), (1, 41), rows[1..].iter().cloned());
     assert!(matches!(other, Err(Error::Conflict { .. })));
 }
 

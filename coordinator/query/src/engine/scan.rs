@@ -223,7 +223,7 @@ impl Pending {
             let rows = ipc::decode(&pending.batch.ipc).map_err(external)?;
             let rows = conform(&rows, &tables::schema(self.table))?;
             let retracted = retracted_before(
-                self.table,
+                &self.table.into(),
                 &pending.sweep,
                 pending.position,
                 &self.snapshot.retractions,

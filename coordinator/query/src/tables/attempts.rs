@@ -2,7 +2,8 @@
 
 use rheo_core::fleet::Place;
 use rheo_core::id::{Digest, WorkerId};
-use rheo_core::row::{Batch, Table};
+use rheo_core::row::Table;
+use rheo_core::rows::Batch;
 use rheo_core::time::Timestamp;
 use serde::Serialize;
 

@@ -1,7 +1,8 @@
 //! `logs`: one row per line of the log of an attempt, as its worker sent it.
 
 use rheo_core::log::LogLine;
-use rheo_core::row::{Batch, Table};
+use rheo_core::row::Table;
+use rheo_core::rows::Batch;
 use rheo_core::time::Timestamp;
 use serde::Serialize;
 

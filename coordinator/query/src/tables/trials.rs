@@ -4,10 +4,11 @@
 //! It has no `epoch` and no `variant`: it describes the trial, not a measurement, and `epoch` in
 //! two tables would make every join of `trials` with `epochs` ambiguous.
 
-use rheo_core::config::{InputInit, TrialConfig};
+use rheo_core::config::{InputInit, Metric, TrialConfig};
 use rheo_core::id::{Digest, WorkerId};
-use rheo_core::metric::{Metric, Metrics};
-use rheo_core::row::{Batch, Summary, Table};
+use rheo_core::metric::Metrics;
+use rheo_core::row::{Summary, Table};
+use rheo_core::rows::Batch;
 use rheo_core::time::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -164,7 +165,7 @@ struct Flat<'a> {
 impl<'a> Flat<'a> {
     fn new(row: &'a TrialRow) -> Result<Self, Error> {
         let config = config::used(&row.config)?;
-        let metric = |metric| row.metrics.get(&metric).copied();
+        let metric = |metric: Metric| row.metrics.get(&metric.to_name()).copied();
         let summary = row.summary.as_ref();
         let (task, network) = (&config["task"], &config["network"]);
         // Summaries from before it was kept say 0.
@@ -175,7 +176,7 @@ impl<'a> Flat<'a> {
             _ => seed.clone(),
         };
         Ok(Self {
-            keys: Keys::new(row.trial, &row.config),
+            keys: Keys::new(row.trial, &config),
             point: row.point,
             status: &row.status,
             objective: row.objective,

@@ -23,7 +23,7 @@ fn adaptive(task: TaskKind, seed: u64) -> TrialConfig {
 
 /// Commits the rows of a trial, and that it has ended.
 fn end(fixture: &mut Fixture, sweep: &str, trial: u64, config: &TrialConfig, rows: &Rows) {
-    for batch in encode(&Keys::new(trial, config), rows).unwrap() {
+    for batch in encode(&Keys::new(trial, &serde_json::to_value(config).unwrap()), rows).unwrap() {
         fixture.commit(sweep, batch);
     }
     let mut row = sample::trial(trial);

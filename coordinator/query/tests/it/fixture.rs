@@ -6,7 +6,8 @@ use rheo_core::id::SweepName;
 use rheo_core::log::{LogLevel, LogLine};
 use rheo_core::metric::Goal;
 use rheo_core::part::{Part, Retraction};
-use rheo_core::row::{Batch, Rows, Table};
+use rheo_core::row::{Rows, Table};
+use rheo_core::rows::Batch;
 use rheo_core::time::Timestamp;
 use rheo_query::output::{Format, Output, Size};
 use rheo_query::{
@@ -72,13 +73,14 @@ impl Fixture {
     /// Moves all pending rows into parts.
     pub(crate) fn flush(&mut self) {
         let mut pending = std::mem::take(&mut self.pending);
-        pending.sort_by_key(|p| (p.batch.table, p.sweep.clone(), p.position));
-        for rows in pending.chunk_by(|a, b| (a.batch.table, &a.sweep) == (b.batch.table, &b.sweep))
+        pending.sort_by_key(|p| (p.batch.table.clone(), p.sweep.clone(), p.position));
+        for rows in
+            pending.chunk_by(|a, b| (&a.batch.table, &a.sweep) == (&b.batch.table, &b.sweep))
         {
             let (first, last) = (&rows[0], &rows[rows.len() - 1]);
             let range = (first.position, last.position);
             let blobs = rows.iter().map(|pending| pending.batch.ipc.clone());
-            let part = self.dataset.write_part(first.batch.table, &first.sweep, range, blobs);
+            let part = self.dataset.write_part(&first.batch.table, &first.sweep, range, blobs);
             self.parts.push(part.unwrap());
         }
     }

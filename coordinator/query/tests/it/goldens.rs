@@ -39,7 +39,7 @@ fn parts(root: &Path) -> Vec<Part> {
             let metadata = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
             let rows = metadata.metadata().file_metadata().num_rows();
             parts.push(Part {
-                table,
+                table: table.into(),
                 sweep: SweepName::parse("golden").unwrap(),
                 first: range.next().unwrap(),
                 last: range.next().unwrap(),
@@ -160,7 +160,8 @@ async fn u31_what_an_older_file_lacks_is_null_beside_newer_files() {
     for table in [Table::Trials, Table::Epochs] {
         let parts = fixture.parts_of(table, "demo");
         let sweep = SweepName::parse("demo").unwrap();
-        let compaction = fixture.dataset.compact(table, &sweep, &parts, &[]).unwrap().unwrap();
+        let compaction =
+            fixture.dataset.compact(&table.to_name(), &sweep, &parts, &[]).unwrap().unwrap();
         fixture.dataset.publish(&compaction).unwrap();
         fixture.parts.retain(|part| !parts.contains(part));
         fixture.parts.extend(compaction.new);
@@ -185,7 +186,7 @@ fn u30_parts_can_be_read_in_place_while_the_sweep_runs() {
             rows += reader.build().unwrap().map(|rows| rows.unwrap().num_rows()).sum::<usize>();
         }
         let counts = sample::rows(0).counts();
-        let trained = counts.by_table().find(|(other, _)| *other == table);
+        let trained = counts.by_table().find(|(other, _)| **other == table);
         let per_trial = trained.map_or(1, |(_, count)| usize::try_from(count).unwrap());
         assert_eq!(rows, 3 * per_trial, "{}", table.name());
     }

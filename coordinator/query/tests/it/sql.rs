@@ -99,7 +99,7 @@ async fn a_row_that_was_superseded_is_gone_at_once_and_for_good() {
     let parts = fixture.parts_of(Table::Trials, "demo");
     let compaction = fixture
         .dataset
-        .compact(Table::Trials, &demo(), &parts, &fixture.retractions)
+        .compact(&Table::Trials.to_name(), &demo(), &parts, &fixture.retractions)
         .unwrap()
         .unwrap();
     fixture.parts.retain(|part| !parts.contains(part));
@@ -124,7 +124,8 @@ async fn a_query_that_began_before_a_compaction_ends_after_it() {
 
     let parts = fixture.parts_of(Table::Epochs, "demo");
     assert!(parts.len() > 1);
-    let compaction = fixture.dataset.compact(Table::Epochs, &demo(), &parts, &[]).unwrap().unwrap();
+    let compaction =
+        fixture.dataset.compact(&Table::Epochs.to_name(), &demo(), &parts, &[]).unwrap().unwrap();
     fixture.dataset.publish(&compaction).unwrap();
     assert_eq!(csv(planned).await.unwrap(), before);
     assert_eq!(csv(engine.query(old, sql).await.unwrap()).await.unwrap(), before);

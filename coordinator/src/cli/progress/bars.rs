@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use rheo_core::metric::Metric;
-use rheo_core::trainer::Progress;
+use rheo_core::config::Metric;
+use rheo_core::progress::Progress;
 
 use super::others;
 use crate::cli::standing::named;
@@ -100,8 +100,9 @@ fn steps(trials: f64) -> u64 {
 
 /// Epoch, loss and accuracy of a running trial: of the validation once there is one.
 fn numbers(progress: &Progress) -> String {
-    let newest =
-        |metrics: [Metric; 2]| metrics.iter().find_map(|metric| progress.metrics.get(metric));
+    let newest = |metrics: [Metric; 2]| {
+        metrics.iter().find_map(|metric| progress.metrics.get(&metric.to_name()))
+    };
     let mut text = format!("epoch {}/{}", progress.epoch, progress.epochs);
     if let Some(loss) = newest([Metric::ValidationLoss, Metric::TrainLoss]) {
         text += &format!("  loss {}", format::number(*loss));

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use rheo_core::id::SweepName;
+use rheo_core::networks;
 use rheo_core::spec;
 use rheo_core::sweep::{Phase, SweepView};
 
@@ -20,7 +21,7 @@ pub(super) async fn run(session: &mut Session<'_>, client: &mut Client) -> Resul
         let left = sweep.counts.trials - sweep.counts.ended();
         let (_, source) = client.sweep(&name).await?;
         // Rules may have become stricter since it was submitted.
-        let parsed = spec::parse(name.as_str(), &source);
+        let parsed = spec::parse(&networks::workloads(), name.as_str(), &source);
         let threads = parsed.map_or(1, |parsed| parsed.definition.most_threads());
         let slots = match slots(session.args, threads) {
             Ok(slots) => slots,

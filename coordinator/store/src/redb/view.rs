@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use ::redb::ReadTransaction;
 use rheo_core::id::TrialId;
+use rheo_core::name::TableName;
 use rheo_core::part::{Part, Retraction};
-use rheo_core::row::Table;
 use serde::Deserialize;
 
 use super::{PARTS, PENDING, REMOVED, RETRACTIONS, guarded, keys, named};
@@ -67,7 +67,7 @@ struct StoredBlob<'j> {
 
 #[derive(Deserialize)]
 struct StoredBatch<'j> {
-    table: Table,
+    table: TableName,
     rows: u64,
     ipc: &'j [u8],
 }

@@ -3,6 +3,9 @@
 //! Cells that can share samples and noise are evaluated side by side. What is summed up for them is
 //! in the state, so that a checkpoint may come between any two batches.
 
+use rheo_core::config::{Augment, EvaluationKind, ShapeMode, TrialConfig};
+use rheo_core::rng::Purpose;
+
 use super::state::{Stage, Tally};
 use super::{Step, Trial, diverged};
 use crate::Error;
@@ -10,8 +13,6 @@ use crate::evaluation::{self, Cell, Data, Perturbation, Perturbed, Source};
 use crate::network::{Conditions, Held, Network};
 use crate::step::Batch;
 use crate::task::{Split, Task};
-use rheo_core::config::{Augment, EvaluationKind, ShapeMode, TrialConfig};
-use rheo_core::rng::Purpose;
 
 /// Samples of every cell in a batch of a group, at least: below that, preparing the samples would
 /// cost more than running them side by side saves.
@@ -159,7 +160,8 @@ pub(super) fn input_mean(config: &TrialConfig, task: &Task) -> f64 {
 #[cfg(test)]
 mod tests {
     use rheo_core::config::{self, Evaluation, NetworkKind, Precision};
-    use rheo_core::trainer::{Commit, Next, Progress, Session};
+    use rheo_core::progress::Progress;
+    use rheo_core::trainer::{Commit, Next, Session};
     use tch::{Kind, Tensor, no_grad_guard};
 
     use super::*;

@@ -1,12 +1,14 @@
 //! What a trial tells: its rows, its progress and the last word.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::f64::consts::LN_2;
 
-use rheo_core::config::ShapeMode;
-use rheo_core::metric::{Metric, Metrics, Report};
+use rheo_core::config::{Metric, ShapeMode};
+use rheo_core::metric::{Metrics, Report};
+use rheo_core::progress::Progress;
 use rheo_core::row::{EpochRow, EvaluationRow, Summary};
-use rheo_core::trainer::{Commit, Finish, Progress};
+use rheo_core::trainer::{Commit, Finish};
 
 use super::Trial;
 use super::state::{Condition, Stage, Tally, Totals};
@@ -16,6 +18,11 @@ use crate::task::Split;
 
 /// What an update costs, compared with a pass over the same samples.
 const UPDATE_COST: f64 = 3.0;
+
+/// Metrics as the engine of sweeps knows them.
+fn by_name(metrics: &BTreeMap<Metric, f64>) -> Metrics {
+    metrics.iter().map(|(metric, value)| (metric.to_name(), *value)).collect()
+}
 
 impl Trial<'_> {
     /// How far the trial is, for people.
@@ -29,7 +36,7 @@ impl Trial<'_> {
             fraction: self.fraction(),
             epoch: self.state.completed_epochs(),
             epochs: self.config.epochs(),
-            metrics,
+            metrics: by_name(&metrics),
             phase: Cow::Borrowed(match self.state.stage {
                 Stage::Analyze => "analysing",
                 Stage::Train => "training",
@@ -92,14 +99,14 @@ impl Trial<'_> {
             kernel: self.network.compute().name().to_owned(),
             wall_s: self.state.seconds,
         };
-        Ok(Finish { metrics: self.state.metrics.clone(), summary, commit: self.commit()? })
+        Ok(Finish { metrics: by_name(&self.state.metrics), summary, commit: self.commit()? })
     }
 
     /// Writes down the epoch whose validation is complete.
     pub(super) fn report_epoch(&mut self) -> Result<(), Error> {
         let lr = self.last_rate();
         let state = &mut self.state;
-        let metrics = Metrics::from([
+        let metrics = BTreeMap::from([
             (Metric::TrainLoss, state.train.loss()),
             (Metric::TrainAccuracy, state.train.accuracy()),
             (Metric::ValidationLoss, state.pass.loss()),
@@ -111,7 +118,7 @@ impl Trial<'_> {
             state.best = Some((epoch, accuracy));
         }
         state.metrics.extend(&metrics);
-        self.reports.push(Report { epoch, metrics });
+        self.reports.push(Report { epoch, metrics: by_name(&metrics) });
         let bits = self.bits(self.state.pass.loss());
         let state = &self.state;
         let spread = match (self.network.fixed_shape()?, self.gauge.moments()) {

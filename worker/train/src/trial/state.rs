@@ -1,7 +1,9 @@
 //! Where a trial is: the small part of a checkpoint. With the tensors beside it, it determines
 //! everything that follows.
 
-use rheo_core::metric::Metrics;
+use std::collections::BTreeMap;
+
+use rheo_core::config::Metric;
 use serde::{Deserialize, Serialize};
 
 use crate::optimizer::Updates;
@@ -78,7 +80,7 @@ pub(super) struct State {
     /// The epoch with the highest validation accuracy, and that accuracy.
     pub(super) best: Option<(u32, f64)>,
     /// The newest value of every metric.
-    pub(super) metrics: Metrics,
+    pub(super) metrics: BTreeMap<Metric, f64>,
     /// Seconds of all attempts.
     pub(super) seconds: f64,
     /// Seconds of the epoch in work.
@@ -108,7 +110,7 @@ impl State {
             negative_gains: 0,
             measured: 0,
             best: None,
-            metrics: Metrics::new(),
+            metrics: BTreeMap::new(),
             seconds: 0.0,
             epoch_seconds: 0.0,
         }

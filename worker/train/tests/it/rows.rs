@@ -1,10 +1,9 @@
 //! What the rows of a trial say, checked against each other and against the configuration.
-
+use rheo_core::config::Metric;
 use rheo_core::config::{
     Analysis, AnalysisKind, Augment, Evaluation, EvaluationKind, NetworkKind, Precision, Readapt,
     Seeds, TrialConfig,
 };
-use rheo_core::metric::Metric;
 use rheo_core::row::Rows;
 use rheo_core::trainer::{Ended, Finish, Next, Trainer as _};
 use rheo_train::Torch;
@@ -87,18 +86,18 @@ fn metrics_and_reports_are_those_of_the_rows() {
     let last = rows.epochs.last().unwrap();
     let clean = &rows.evaluations[0];
     let expected = [
-        (Metric::TrainLoss, last.train_loss),
-        (Metric::TrainAccuracy, last.train_accuracy),
-        (Metric::ValidationLoss, last.val_loss),
-        (Metric::ValidationAccuracy, last.val_accuracy),
-        (Metric::TestLoss, clean.loss),
-        (Metric::TestAccuracy, clean.accuracy),
+        (Metric::TrainLoss.to_name(), last.train_loss),
+        (Metric::TrainAccuracy.to_name(), last.train_accuracy),
+        (Metric::ValidationLoss.to_name(), last.val_loss),
+        (Metric::ValidationAccuracy.to_name(), last.val_accuracy),
+        (Metric::TestLoss.to_name(), clean.loss),
+        (Metric::TestAccuracy.to_name(), clean.accuracy),
     ];
     assert_eq!(finish.metrics, expected.into());
     assert_eq!(finish.commit.reports.len(), 2);
     for (report, row) in finish.commit.reports.iter().zip(&rows.epochs) {
         assert_eq!(i64::from(report.epoch), i64::from(row.epoch));
-        assert_eq!(report.metrics[&Metric::ValidationLoss], row.val_loss);
+        assert_eq!(report.metrics[&Metric::ValidationLoss.to_name()], row.val_loss);
         assert_eq!(report.metrics.len(), 4);
     }
     let best = rows.epochs.iter().map(|row| row.val_accuracy).fold(f64::MIN, f64::max);
@@ -249,8 +248,8 @@ fn progress_grows_from_nothing_to_all() {
     }
     let first = seen.iter().position(|phase| *phase == "training").unwrap();
     let during = &session.progress[first + 1];
-    assert!(during.metrics.contains_key(&Metric::TrainLoss));
-    assert!(!during.metrics.contains_key(&Metric::ValidationLoss));
+    assert!(during.metrics.contains_key(&Metric::TrainLoss.to_name()));
+    assert!(!during.metrics.contains_key(&Metric::ValidationLoss.to_name()));
     assert_eq!(session.progress.last().unwrap().epoch, 2);
 }
 

@@ -3,8 +3,9 @@
 use rheo_core::config::{
     Evaluation, EvaluationKind, Network, NetworkKind, Task, TaskKind, Training, TrialConfig,
 };
+use rheo_core::progress::Progress;
 use rheo_core::row::Rows;
-use rheo_core::trainer::{Commit, Ended, Error, Finish, Next, Progress, Session, Trainer};
+use rheo_core::trainer::{Commit, Ended, Error, Finish, Next, Session, Trainer};
 use rheo_train::Torch;
 use tch::{Kind, Tensor};
 

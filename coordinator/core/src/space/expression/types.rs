@@ -2,7 +2,7 @@
 //! file, not a constraint that never holds.
 
 use super::{Error, Expr, Node, Operator, Unknown};
-use crate::config::field::names as quoted;
+use crate::schema::field::names as quoted;
 use crate::suggest;
 
 /// The type of an expression.
@@ -142,7 +142,7 @@ impl Checker<'_> {
             return;
         }
         let error = Error::new(other.span.clone(), format!("it never is `{text}`"));
-        let help = match suggest::nearest(text, choices.iter().map(String::as_str)) {
+        let help = match suggest::nearest(&[], text, choices.iter().map(String::as_str)) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("it is {}", quoted(choices, "or")),
         };

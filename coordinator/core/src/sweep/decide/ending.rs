@@ -3,14 +3,15 @@
 
 use std::time::Duration;
 
-use crate::config::Keep;
+use serde_json::Value as Json;
+
 use crate::id::{AttemptId, TrialId};
 use crate::metric::Metrics;
 use crate::needs::Need;
-use crate::row::Summary;
 use crate::sweep::event::Event;
 use crate::sweep::outcome::{AttemptOutcome, Outcome};
 use crate::sweep::state::{Sweep, Trial};
+use crate::terms::Keep;
 use crate::time::Timestamp;
 
 /// The longest pause before a trial is tried again.
@@ -27,7 +28,7 @@ pub(super) struct End {
     pub(super) need: Option<Need>,
     pub(super) discard_checkpoint: bool,
     pub(super) metrics: Metrics,
-    pub(super) summary: Option<Box<Summary>>,
+    pub(super) summary: Option<Box<Json>>,
 }
 
 impl End {
@@ -123,10 +124,7 @@ fn trial_ended(
 }
 
 fn keep(sweep: &Sweep, index: u64) -> Keep {
-    sweep
-        .planned
-        .trial(&sweep.history, index)
-        .map_or(Keep::Final, |trial| trial.config.checkpoint.keep)
+    sweep.planned.trial(&sweep.history, index).map_or(Keep::Final, |trial| trial.terms.keep)
 }
 
 fn budget(sweep: &Sweep, outcome: AttemptOutcome) -> Option<u32> {

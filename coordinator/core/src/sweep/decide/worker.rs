@@ -7,7 +7,6 @@ use super::admit::{admit, belongs};
 use super::ending::{self, End, end_attempt};
 use crate::id::{AttemptId, StateId, SweepName, TrialId, WorkerId};
 use crate::needs::Lack;
-use crate::row::RowCounts;
 use crate::sweep::command::{Claim, Ending, Work};
 use crate::sweep::event::Event;
 use crate::sweep::origin::Held;
@@ -85,6 +84,7 @@ pub(super) fn acquire(
     }
     let wanted = state.order.iter().filter(|name| wish.only.is_none_or(|only| only == *name));
     let sweeps = wanted.filter_map(|name| state.sweeps.get(name));
+    let sweeps = sweeps.filter(|sweep| known.info.runs(&sweep.planned.definition.workload));
     let mut lacked = None;
     for sweep in sweeps.filter(|sweep| !sweep.paused && sweep.ended.is_none()) {
         match choose(state, sweep, (worker, known, free), term.0) {
@@ -143,7 +143,7 @@ fn choose(
             Err(error) => {
                 Choice::First(vec![ending::invalid(sweep, index, error.to_string(), now)])
             }
-            Ok(trial) => match trial.config.resources.threads {
+            Ok(trial) => match trial.terms.threads {
                 threads if threads <= free => Choice::Lease { index, threads },
                 _ => Choice::Wait,
             },
@@ -229,9 +229,9 @@ fn committed(
     work: &Work,
     now: Timestamp,
 ) -> Result<Event, Rejection> {
-    let missing = work.produced.beyond(trial.durable);
+    let missing = work.produced.beyond(&trial.durable);
     if work.rows != missing {
-        let (found, expected) = (RowCounts::total(work.rows), RowCounts::total(missing));
+        let (found, expected) = (work.rows.total(), missing.total());
         return Err(Rejection::RowsDiffer { attempt: claim.attempt.clone(), found, expected });
     }
     Ok(Event::Committed {
@@ -239,8 +239,9 @@ fn committed(
         sequence: claim.sequence,
         checkpoint: work.checkpoint,
         replaced: trial.checkpoint.filter(|replaced| *replaced != work.checkpoint),
-        produced: work.produced,
+        produced: work.produced.clone(),
         reports: work.reports.clone(),
+        fraction: work.fraction.clamp(0.0, 1.0),
         at: now,
     })
 }
@@ -277,7 +278,7 @@ fn end_of(ending: &Ending, sweep: &Sweep, trial: &Trial, claim: &Claim) -> End {
 /// The limit that an attempt has reached, in words.
 fn time_limit(sweep: &Sweep, claim: &Claim) -> String {
     let planned = sweep.planned.trial(&sweep.history, claim.attempt.trial.index).ok();
-    match planned.and_then(|trial| trial.config.resources.timeout) {
+    match planned.and_then(|trial| trial.terms.timeout) {
         Some(seconds) => format!(
             "the attempt took longer than `resources.timeout: {seconds}`, the seconds that each attempt may take"
         ),

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStoreExt as _};
 use rheo_core::id::Digest;
+use rheo_core::name::TableName;
 use rheo_core::part::Part;
-use rheo_core::row::Table;
 
 use super::super::{DamagedPart, Defect, Error, STAGING, aside, defect_of_rows, integrity};
 use super::{Bucket, staged};
@@ -24,10 +24,10 @@ impl Bucket {
         parts: &[Part],
     ) -> Result<Vec<DamagedPart>, Error> {
         let mut found = BTreeMap::new();
-        let tables: BTreeSet<Table> = parts.iter().map(|part| part.table).collect();
+        let tables: BTreeSet<&TableName> = parts.iter().map(|part| &part.table).collect();
         for table in tables {
-            found.append(&mut self.list(table.name())?);
-            found.append(&mut self.list(&format!("{STAGING}/{}", table.name()))?);
+            found.append(&mut self.list(table.as_str())?);
+            found.append(&mut self.list(&format!("{STAGING}/{table}"))?);
         }
         let mut absent = Vec::new();
         for part in parts {

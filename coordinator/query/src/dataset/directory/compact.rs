@@ -16,8 +16,8 @@ use std::collections::BTreeSet;
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rheo_core::id::SweepName;
+use rheo_core::name::TableName;
 use rheo_core::part::{Part, Retraction};
-use rheo_core::row::Table;
 
 use super::super::{Compaction, Error, STAGING};
 use super::Directory;
@@ -41,7 +41,7 @@ impl Directory {
     /// See [`super::super::Dataset::compact`].
     pub(in crate::dataset) fn compact(
         &self,
-        table: Table,
+        table: &TableName,
         sweep: &SweepName,
         parts: &[Part],
         retractions: &[Retraction],
@@ -68,7 +68,7 @@ impl Directory {
             }
         }
         self.disk.sync(staged.as_ref())?;
-        Ok(Some(Compaction { table, sweep: sweep.clone(), old, new }))
+        Ok(Some(Compaction { table: table.clone(), sweep: sweep.clone(), old, new }))
     }
 
     /// Makes an empty staged directory for the new parts, once it is sure that it can be exchanged
@@ -132,7 +132,7 @@ impl Directory {
         let file = self.open(part)?;
         let reader =
             ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(INPUT).build()?;
-        let schema = tables::schema(part.table);
+        let schema = tables::schema((&part.table).try_into()?);
         Ok(reader.map(move |rows| {
             let rows = conform(&rows?, &schema)?;
             Ok(retraction::apply(&rows, &retracted)?)
@@ -141,7 +141,7 @@ impl Directory {
 
     /// Lets readers in place see a compaction that the journal knows.
     pub(in crate::dataset) fn publish(&self, compaction: &Compaction) -> Result<(), Error> {
-        let directory = Part::directory(compaction.table, &compaction.sweep);
+        let directory = Part::directory(&compaction.table, &compaction.sweep);
         let files = self.disk.list(&directory)?;
         let mut parts: Vec<String> = files.into_iter().map(|(name, _)| name).collect();
         parts.retain(|name| is_part(name));

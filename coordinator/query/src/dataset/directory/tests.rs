@@ -9,6 +9,7 @@ use arrow::array::AsArray;
 use arrow::datatypes::UInt64Type;
 use bytes::Bytes;
 use rheo_core::id::TrialId;
+use rheo_core::name::TableName;
 use rheo_core::part::Retraction;
 use tempfile::TempDir;
 
@@ -24,15 +25,24 @@ fn demo() -> SweepName {
 impl Dataset {
     fn write(
         &self,
-        table: Table,
+        table: &TableName,
         sweep: &SweepName,
         (first, last): (u64, u64),
         batches: impl IntoIterator<Item = Bytes>,
     ) -> Result<Part, Error> {
         let sweep = sweep.clone();
         let (digest, trials) = (None, TrialRanges::default());
-        let part =
-            Part { table, sweep, first, last, generation: 0, rows: 0, bytes: 0, digest, trials };
+        let part = Part {
+            table: table.clone(),
+            sweep,
+            first,
+            last,
+            generation: 0,
+            rows: 0,
+            bytes: 0,
+            digest,
+            trials,
+        };
         self.write_part(part, sorted(table, batches)?)
     }
 }
@@ -110,7 +120,7 @@ fn rows(rows: &[(u64, &str)]) -> Vec<(u64, String)> {
 fn three_parts(dataset: &Dataset) -> Journal {
     let write = |range, batches: &[(u64, &str)]| {
         let batches = batches.iter().map(|(trial, status)| batch(*trial, status));
-        dataset.write(Table::Trials, &demo(), range, batches).unwrap()
+        dataset.write(&TableName::TRIALS, &demo(), range, batches).unwrap()
     };
     let parts = vec![
         write((1, 2), &[(2, "completed"), (1, "failed")]),
@@ -164,7 +174,7 @@ fn a_part_that_is_interrupted_anywhere_leaves_nothing_behind() {
         dataset.disk.fuse.set(changes);
         let write = |dataset: &Dataset| {
             let batches = [batch(1, "completed"), batch(2, "completed")];
-            dataset.write(Table::Trials, &demo(), (1, 2), batches)
+            dataset.write(&TableName::TRIALS, &demo(), (1, 2), batches)
         };
         // Even a part that was finished does not count: the plug is pulled before it is journaled.
         let finished = write(&dataset).is_ok();
@@ -172,7 +182,7 @@ fn a_part_that_is_interrupted_anywhere_leaves_nothing_behind() {
         let dataset = Dataset::new(root.path().join("results"));
         let mut pending = Known::default();
         for position in [1, 2] {
-            pending.add_pending(Table::Trials, demo(), position, 1);
+            pending.add_pending(TableName::TRIALS, demo(), position, 1);
         }
         let Recovered { removed, set_aside, .. } = dataset.recover(&pending, ASIDE).unwrap();
         assert_eq!(set_aside, [""; 0]);
@@ -199,7 +209,7 @@ fn a_compaction_that_is_interrupted_anywhere_loses_and_doubles_no_row() {
         let mut journal = three_parts(&dataset);
         dataset.disk.fuse.set(changes);
         let compaction =
-            dataset.compact(Table::Trials, &demo(), &journal.parts, &journal.retractions);
+            dataset.compact(&TableName::TRIALS, &demo(), &journal.parts, &journal.retractions);
         assert_eq!(seen_in_place(root.path()), rows(&BEFORE), "preparing shows nothing");
         let mut published = false;
         if let Ok(compaction) = compaction {
@@ -230,7 +240,7 @@ fn what_was_journaled_before_it_was_recovered_is_recovered_after_any_further_cra
         let dataset = Dataset::new(root.path());
         let journal = three_parts(&dataset);
         let compaction = dataset
-            .compact(Table::Trials, &demo(), &journal.parts, &journal.retractions)
+            .compact(&TableName::TRIALS, &demo(), &journal.parts, &journal.retractions)
             .unwrap()
             .unwrap();
         // Journaled, not published; then recovery itself is interrupted.
@@ -254,7 +264,7 @@ fn a_compaction_that_was_given_up_can_be_prepared_again() {
     let journal = three_parts(&dataset);
     for _ in 0..2 {
         let compaction = dataset
-            .compact(Table::Trials, &demo(), &journal.parts, &journal.retractions)
+            .compact(&TableName::TRIALS, &demo(), &journal.parts, &journal.retractions)
             .unwrap()
             .unwrap();
         assert_eq!(compaction.old, journal.parts);
@@ -272,12 +282,12 @@ fn parts_that_stay_as_they_are_keep_their_names() {
     parts[1].bytes = 1 << 40;
     let sparse = File::options().write(true).open(root.path().join(parts[1].path())).unwrap();
     sparse.set_len(1 << 40).unwrap();
-    assert!(dataset.compact(Table::Trials, &demo(), &parts, &[]).unwrap().is_none());
+    assert!(dataset.compact(&TableName::TRIALS, &demo(), &parts, &[]).unwrap().is_none());
 
     let retractions =
         [Retraction { trial: TrialId::new(demo(), 1), before: 3, every_table: false }];
     let compaction =
-        dataset.compact(Table::Trials, &demo(), &parts, &retractions).unwrap().unwrap();
+        dataset.compact(&TableName::TRIALS, &demo(), &parts, &retractions).unwrap().unwrap();
     let generations: Vec<u32> = compaction.new.iter().map(|part| part.generation).collect();
     assert_eq!(generations, [1, 0, 0]);
     dataset.publish(&compaction).unwrap();
@@ -288,11 +298,11 @@ fn parts_that_stay_as_they_are_keep_their_names() {
 fn a_part_of_which_nothing_counts_disappears() {
     let root = TempDir::new().unwrap();
     let dataset = Dataset::new(root.path());
-    let part = dataset.write(Table::Trials, &demo(), (1, 1), [batch(1, "failed")]).unwrap();
+    let part = dataset.write(&TableName::TRIALS, &demo(), (1, 1), [batch(1, "failed")]).unwrap();
     let retractions =
         [Retraction { trial: TrialId::new(demo(), 1), before: 2, every_table: false }];
     let compaction =
-        dataset.compact(Table::Trials, &demo(), &[part], &retractions).unwrap().unwrap();
+        dataset.compact(&TableName::TRIALS, &demo(), &[part], &retractions).unwrap().unwrap();
     assert!(compaction.new.is_empty());
     dataset.publish(&compaction).unwrap();
     assert!(files(root.path()).is_empty());
@@ -304,12 +314,13 @@ fn what_a_pinned_query_reads_stays_until_it_ends() {
     let dataset = Dataset::new(root.path());
     let journal = three_parts(&dataset);
     let pin = dataset.pin();
-    let compaction = dataset.compact(Table::Trials, &demo(), &journal.parts, &[]).unwrap().unwrap();
+    let compaction =
+        dataset.compact(&TableName::TRIALS, &demo(), &journal.parts, &[]).unwrap().unwrap();
     dataset.publish(&compaction).unwrap();
     assert_eq!(files(root.path()).len(), 4, "the old parts are still staged");
     let retractions =
         [Retraction { trial: TrialId::new(demo(), 1), before: 8, every_table: false }];
-    let again = dataset.compact(Table::Trials, &demo(), &compaction.new, &retractions);
+    let again = dataset.compact(&TableName::TRIALS, &demo(), &compaction.new, &retractions);
     assert!(matches!(again, Err(Error::Busy { .. })));
     drop(pin);
     dataset.clear_retired().unwrap();
@@ -366,7 +377,8 @@ fn what_the_journal_does_not_know_is_set_aside_beside_the_results() {
     };
     assert_eq!(files(&root), kept(&journal.parts));
 
-    let compaction = dataset.compact(Table::Trials, &demo(), &journal.parts, &[]).unwrap().unwrap();
+    let compaction =
+        dataset.compact(&TableName::TRIALS, &demo(), &journal.parts, &[]).unwrap().unwrap();
     dataset.publish(&compaction).unwrap();
     assert_eq!(files(&root), kept(&compaction.new));
 }
@@ -387,7 +399,7 @@ fn a_missing_or_damaged_part_is_noticed() {
     notices(dataset.recover(&known(&journal.parts), ASIDE));
     fs::remove_file(&path).unwrap();
     notices(dataset.recover(&known(&journal.parts), ASIDE));
-    assert!(dataset.compact(Table::Trials, &demo(), &journal.parts, &[]).is_err());
+    assert!(dataset.compact(&TableName::TRIALS, &demo(), &journal.parts, &[]).is_err());
     assert_eq!(files(root.path()).len(), 2, "nothing else was touched");
 }
 
@@ -397,11 +409,12 @@ fn parts_in_two_places_are_brought_together_after_a_repair() {
     let dataset = Dataset::new(root.path().join("results"));
     let journal = three_parts(&dataset);
     let compaction = dataset
-        .compact(Table::Trials, &demo(), &journal.parts, &journal.retractions)
+        .compact(&TableName::TRIALS, &demo(), &journal.parts, &journal.retractions)
         .unwrap()
         .unwrap();
     // Journaled, but never exchanged: a part was missing. Then another was written.
-    let later = dataset.write(Table::Trials, &demo(), (8, 8), [batch(5, "completed")]).unwrap();
+    let later =
+        dataset.write(&TableName::TRIALS, &demo(), (8, 8), [batch(5, "completed")]).unwrap();
     let parts = [compaction.new, vec![later]].concat();
     let dataset = Dataset::new(root.path().join("results"));
     assert_eq!(dataset.recover(&known(&parts), ASIDE).unwrap().damaged, []);
@@ -413,8 +426,9 @@ fn parts_that_change_during_a_compaction_are_not_hidden() {
     let root = TempDir::new().unwrap();
     let dataset = Dataset::new(root.path());
     let journal = three_parts(&dataset);
-    let compaction = dataset.compact(Table::Trials, &demo(), &journal.parts, &[]).unwrap().unwrap();
-    dataset.write(Table::Trials, &demo(), (8, 8), [batch(5, "completed")]).unwrap();
+    let compaction =
+        dataset.compact(&TableName::TRIALS, &demo(), &journal.parts, &[]).unwrap().unwrap();
+    dataset.write(&TableName::TRIALS, &demo(), (8, 8), [batch(5, "completed")]).unwrap();
     assert!(matches!(dataset.publish(&compaction), Err(Error::Changed { .. })));
     assert_eq!(seen_in_place(root.path()).len(), 6);
 }
@@ -426,7 +440,7 @@ fn a_new_part_takes_the_place_of_no_file() {
     let path = "trials/sweep=demo/part-000000000001-000000000001.parquet";
     fs::create_dir_all(root.path().join("trials/sweep=demo")).unwrap();
     fs::write(root.path().join(path), "of somebody else").unwrap();
-    let written = dataset.write(Table::Trials, &demo(), (1, 1), [batch(1, "completed")]);
+    let written = dataset.write(&TableName::TRIALS, &demo(), (1, 1), [batch(1, "completed")]);
     assert!(matches!(written, Err(Error::Conflict { .. })), "{written:?}");
     assert_eq!(fs::read(root.path().join(path)).unwrap(), b"of somebody else");
     assert_eq!(files(root.path()), [path]);

@@ -1,4 +1,5 @@
 //! Files that the journal does not name, in a directory and in a bucket.
+use rheo_core::name::TableName;
 
 use super::*;
 
@@ -19,7 +20,7 @@ fn a_file_whose_rows_are_not_known_is_set_aside_and_never_removed() {
             world.put(path, b"of somebody else");
         }
         let stray = Part { first: 8, last: 9, ..journal.parts[0].clone() };
-        let other = Part { table: Table::Epochs, ..stray.clone() };
+        let other = Part { table: TableName::of("epochs"), ..stray.clone() };
         let staged = format!("{STAGING}/trials-demo-{}.tmp", stray.name());
         for path in [world.file(&stray), world.file(&other), staged.clone()] {
             world.put(&path, b"of a crash, or of somebody else");

@@ -1,55 +1,66 @@
-//! The fields of a configuration as data: names, types, ranges, documentation and the kinds that
-//! use them, read from the JSON Schema that is derived from the structs.
+//! Fields of a configuration as data: names, types, ranges, documentation and the kinds that use
+//! them, read from the JSON Schema that is derived from structs.
 //!
 //! No field is written down a second time: whatever checks or explains a file walks this tree. It
 //! knows the subset of JSON Schema that our structs produce; a test finds a field outside of it.
 
 use std::fmt;
-use std::sync::LazyLock;
 
 use schemars::{JsonSchema, schema_for};
 use serde_json::Value as Json;
 
-use super::TrialConfig;
-
 /// A mapping with named fields, in alphabetical order.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Object {
-    pub(crate) fields: Vec<(String, Field)>,
+pub struct Object {
+    /// The fields by name.
+    pub fields: Vec<(String, Field)>,
+    /// Whether other fields than these may be there, of which nothing is known.
+    pub is_open: bool,
 }
 
 /// One field: what it may hold and what it means.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Field {
+pub struct Field {
     /// The documentation of the field.
-    pub(crate) docs: String,
+    pub docs: String,
     /// What it holds.
-    pub(crate) ty: Type,
+    pub ty: Type,
     /// Whether `null` stands for "not given".
-    pub(crate) nullable: bool,
+    pub nullable: bool,
     /// Whether it has no default.
-    pub(crate) required: bool,
+    pub required: bool,
     /// What holds where it is not given.
-    pub(crate) default: Json,
+    pub default: Json,
     /// The values of the neighbouring field `kind` that use this field; all of them if `None`.
-    pub(crate) kinds: Option<Vec<String>>,
+    pub kinds: Option<Vec<String>>,
 }
 
 /// What a field holds.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Type {
+pub enum Type {
+    /// A mapping.
     Object(Object),
+    /// A list.
     List {
+        /// The field that each item is like.
         item: Box<Field>,
+        /// The fewest items.
         min: u64,
     },
+    /// A truth value.
     Bool,
+    /// A whole number.
     Integer {
+        /// The least one.
         min: i128,
+        /// The greatest one.
         max: i128,
     },
+    /// A number.
     Number(Range),
+    /// A text.
     Text,
+    /// One of these texts.
     Choice(Vec<String>),
     /// Checked elsewhere.
     Any,
@@ -57,16 +68,20 @@ pub(crate) enum Type {
 
 /// The numbers that a field accepts.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Range {
-    pub(crate) min: Option<f64>,
-    pub(crate) above: Option<f64>,
-    pub(crate) max: Option<f64>,
-    pub(crate) below: Option<f64>,
+pub struct Range {
+    /// The least one.
+    pub min: Option<f64>,
+    /// All are greater than this.
+    pub above: Option<f64>,
+    /// The greatest one.
+    pub max: Option<f64>,
+    /// All are less than this.
+    pub below: Option<f64>,
 }
 
 impl Range {
     /// Whether `x` is in the range. NaN and infinities never are.
-    pub(crate) fn contains(&self, x: f64) -> bool {
+    pub fn contains(&self, x: f64) -> bool {
         x.is_finite()
             && self.min.is_none_or(|min| x >= min)
             && self.above.is_none_or(|above| x > above)
@@ -75,14 +90,8 @@ impl Range {
     }
 }
 
-/// The fields of [`TrialConfig`].
-pub(crate) fn trial() -> &'static Object {
-    static FIELDS: LazyLock<Object> = LazyLock::new(Object::of::<TrialConfig>);
-    &FIELDS
-}
-
 /// The path of the field whose value decides which of the neighbours of `path` are used.
-pub(crate) fn kind_path(path: &str) -> String {
+pub fn kind_path(path: &str) -> String {
     match path.rsplit_once('.') {
         Some((parent, _)) => format!("{parent}.kind"),
         None => "kind".to_owned(),
@@ -90,15 +99,19 @@ pub(crate) fn kind_path(path: &str) -> String {
 }
 
 /// The value at a dotted path of a configuration.
-pub(crate) fn value_at<'a>(config: &'a Json, path: &str) -> Option<&'a Json> {
+pub fn value_at<'a>(config: &'a Json, path: &str) -> Option<&'a Json> {
     path.split('.').try_fold(config, |config, name| config.get(name))
 }
 
 impl Object {
     /// The fields of the struct `T`.
-    pub(crate) fn of<T: JsonSchema>() -> Self {
-        let schema = schema_for!(T).to_value();
-        Self::read(&schema, &schema["$defs"])
+    pub fn of<T: JsonSchema>() -> Self {
+        Self::from_json(&schema_for!(T).to_value())
+    }
+
+    /// The fields of a struct by its JSON Schema, of which the subset is known that structs give.
+    pub fn from_json(schema: &Json) -> Self {
+        Self::read(schema, &schema["$defs"])
     }
 
     fn read(schema: &Json, defs: &Json) -> Self {
@@ -109,16 +122,16 @@ impl Object {
             field.required = required.contains(name);
             fields.push((name.clone(), field));
         }
-        Self { fields }
+        Self { fields, is_open: false }
     }
 
     /// The field called `name`.
-    pub(crate) fn get(&self, name: &str) -> Option<&Field> {
+    pub fn get(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|(known, _)| known == name).map(|(_, field)| field)
     }
 
     /// The field at a dotted path.
-    pub(crate) fn at(&self, path: &str) -> Option<&Field> {
+    pub fn at(&self, path: &str) -> Option<&Field> {
         let Some((name, rest)) = path.split_once('.') else {
             return self.get(path);
         };
@@ -129,12 +142,12 @@ impl Object {
     }
 
     /// The names of all fields.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> {
         self.fields.iter().map(|(name, _)| name.as_str())
     }
 
     /// Every field that holds a single value, with its dotted path.
-    pub(crate) fn leaves(&self) -> Vec<(String, &Field)> {
+    pub fn leaves(&self) -> Vec<(String, &Field)> {
         let mut leaves = Vec::new();
         for (name, field) in &self.fields {
             match &field.ty {
@@ -170,7 +183,7 @@ impl Field {
     }
 
     /// Whether a trial whose neighbouring field `kind` is `kind` uses this field.
-    pub(crate) fn is_used_by(&self, kind: &str) -> bool {
+    pub fn is_used_by(&self, kind: &str) -> bool {
         self.kinds.as_ref().is_none_or(|kinds| kinds.iter().any(|known| known == kind))
     }
 }
@@ -230,7 +243,7 @@ fn strings(json: &Json) -> Option<Vec<String>> {
 }
 
 /// Names in backticks, separated by commas, the last one by `last` (`or`, `and`).
-pub(crate) fn names<T: AsRef<str>>(names: &[T], last: &str) -> String {
+pub fn names<T: AsRef<str>>(names: &[T], last: &str) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{}`", name.as_ref())).collect();
     match quoted.as_slice() {
         [] => String::new(),
@@ -275,70 +288,5 @@ impl fmt::Display for Range {
             }
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Every field, with the object that holds it.
-    fn all(object: &Object) -> Vec<(&str, &Field, &Object)> {
-        let mut fields = Vec::new();
-        for (name, field) in &object.fields {
-            fields.push((name.as_str(), field, object));
-            let ty = if let Type::List { item, .. } = &field.ty { &item.ty } else { &field.ty };
-            if let Type::Object(inner) = ty {
-                fields.extend(all(inner));
-            }
-        }
-        fields
-    }
-
-    #[test]
-    fn every_field_of_a_trial_has_a_type_and_a_documentation() {
-        for (name, field, _) in all(trial()) {
-            assert!(!field.docs.is_empty(), "{name} has no documentation");
-            assert_ne!(field.ty, Type::Any, "{name} has a schema that is not understood");
-            if let Type::List { item, .. } = &field.ty {
-                assert_ne!(item.ty, Type::Any, "{name} has items that are not understood");
-            }
-        }
-    }
-
-    #[test]
-    fn kinds_name_values_of_the_neighbouring_field() {
-        for (name, field, object) in all(trial()) {
-            let Some(kinds) = &field.kinds else { continue };
-            let Some(Field { ty: Type::Choice(known), .. }) = object.get("kind") else {
-                panic!("`{name}` has kinds but no neighbour `kind`");
-            };
-            assert!(kinds.iter().all(|kind| known.contains(kind)), "{name}: {kinds:?}");
-        }
-    }
-
-    #[test]
-    fn types_and_ranges_are_those_of_the_structs() {
-        let cases = [
-            ("network.hidden", "a whole number from 1 to 16384"),
-            ("task.seed", "a whole number from 0 on"),
-            ("training.optimizer.lr", "a number greater than 0"),
-            ("training.optimizer.beta1", "a number of at least 0 and less than 1"),
-            (
-                "network.kind",
-                "one of `fixed`, `homogeneous`, `heterogeneous`, `adaptive`, `relu`, `tanh`, `sigmoid`, `softplus`, `linear`, `modrelu`, `lstm` or `gru`",
-            ),
-            ("training.shuffle", "`true` or `false`"),
-            ("task.data", "text"),
-            ("evaluate", "a list"),
-            ("network", "a mapping"),
-        ];
-        for (path, expected) in cases {
-            assert_eq!(trial().at(path).unwrap().ty.to_string(), expected, "{path}");
-        }
-        assert!(trial().at("network.n0").unwrap().nullable);
-        assert!(trial().at("network.hiden").is_none());
-        assert_eq!(integer_format("uint64"), (0, i128::from(u64::MAX)));
-        assert_eq!(integer_format("int32"), (i128::from(i32::MIN), i128::from(i32::MAX)));
     }
 }

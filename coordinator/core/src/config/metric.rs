@@ -1,0 +1,86 @@
+//! The metrics that trials of networks report.
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::MetricName;
+use crate::schema::MetricField;
+
+/// A metric that a trial reports, by the name it has in sweep files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Metric {
+    /// Mean training loss of the epoch, in nats.
+    #[serde(rename = "train.loss")]
+    TrainLoss,
+    /// Training accuracy of the epoch, in [0, 1].
+    #[serde(rename = "train.accuracy")]
+    TrainAccuracy,
+    /// Mean validation loss after the epoch, in nats.
+    #[serde(rename = "validation.loss")]
+    ValidationLoss,
+    /// Validation accuracy after the epoch, in [0, 1].
+    #[serde(rename = "validation.accuracy")]
+    ValidationAccuracy,
+    /// Mean test loss after the last epoch, in nats.
+    #[serde(rename = "test.loss")]
+    TestLoss,
+    /// Test accuracy after the last epoch, in [0, 1].
+    #[serde(rename = "test.accuracy")]
+    TestAccuracy,
+}
+
+impl Metric {
+    /// Every metric.
+    pub const ALL: [Self; 6] = [
+        Self::TrainLoss,
+        Self::TrainAccuracy,
+        Self::ValidationLoss,
+        Self::ValidationAccuracy,
+        Self::TestLoss,
+        Self::TestAccuracy,
+    ];
+
+    /// The name in sweep files, tables and output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TrainLoss => "train.loss",
+            Self::TrainAccuracy => "train.accuracy",
+            Self::ValidationLoss => "validation.loss",
+            Self::ValidationAccuracy => "validation.accuracy",
+            Self::TestLoss => "test.loss",
+            Self::TestAccuracy => "test.accuracy",
+        }
+    }
+
+    /// The documentation, as a sentence.
+    fn docs(self) -> &'static str {
+        match self {
+            Self::TrainLoss => "Mean training loss of the epoch, in nats.",
+            Self::TrainAccuracy => "Training accuracy of the epoch, in [0, 1].",
+            Self::ValidationLoss => "Mean validation loss after the epoch, in nats.",
+            Self::ValidationAccuracy => "Validation accuracy after the epoch, in [0, 1].",
+            Self::TestLoss => "Mean test loss after the last epoch, in nats.",
+            Self::TestAccuracy => "Test accuracy after the last epoch, in [0, 1].",
+        }
+    }
+
+    /// The metric as the schema of the workload lists it.
+    pub fn field(self) -> MetricField {
+        MetricField { name: self.to_name(), docs: self.docs(), rises: self.is_accuracy() }
+    }
+
+    /// The name as the engine of sweeps knows it.
+    pub const fn to_name(self) -> MetricName {
+        MetricName::of(self.name())
+    }
+
+    /// Whether the metric is an accuracy, so that larger is better.
+    pub fn is_accuracy(self) -> bool {
+        matches!(self, Self::TrainAccuracy | Self::ValidationAccuracy | Self::TestAccuracy)
+    }
+}
+
+impl From<Metric> for MetricName {
+    fn from(metric: Metric) -> Self {
+        metric.to_name()
+    }
+}

@@ -1,0 +1,87 @@
+//! The workload `networks`: what the engine of sweeps is told about trials of recurrent networks.
+
+use std::sync::LazyLock;
+
+use serde_json::Value as Json;
+
+use crate::config::{Metric, TrialConfig};
+use crate::dataset::DataSet;
+use crate::metric::{Goal, Objective};
+use crate::name::WorkloadName;
+use crate::needs::Need;
+use crate::schema::{Problem, Rules, Schema, Workloads};
+use crate::words::WORDS;
+
+/// The name of the workload.
+pub const NAME: WorkloadName = WorkloadName::of("networks");
+
+/// The workloads that Rheobase trains itself: networks.
+pub fn workloads() -> Workloads {
+    static WORKLOADS: LazyLock<Workloads> = LazyLock::new(|| Workloads::new([schema()]));
+    WORKLOADS.clone()
+}
+
+/// The schema of trials of networks.
+pub fn schema() -> Schema {
+    let name = Metric::ValidationAccuracy.to_name();
+    let objective = Objective { name, goal: Goal::Maximize, target: None };
+    let metrics = Metric::ALL.map(Metric::field).to_vec();
+    let plain = Schema::of::<TrialConfig>(NAME, metrics, objective);
+    Schema { words: WORDS, rules: Box::new(NetworkRules), ..plain }
+}
+
+#[derive(Debug)]
+struct NetworkRules;
+
+impl Rules for NetworkRules {
+    fn problems(&self, config: &Json) -> Vec<Problem> {
+        typed(config).map(|config| config.check()).unwrap_or_default()
+    }
+
+    fn needs(&self, config: &Json) -> Vec<Need> {
+        typed(config).map(|config| needs_of(&config)).unwrap_or_default()
+    }
+
+    fn need_fields(&self) -> &'static [&'static str] {
+        &[
+            "task.kind",
+            "task.data",
+            "task.source",
+            "task.train_size",
+            "task.validation_size",
+            "task.test_size",
+            "resources.device",
+            "resources.memory_mb",
+            "resources.threads",
+        ]
+    }
+}
+
+/// The configuration as its type; every one that was checked against the schema has it.
+fn typed(config: &Json) -> Option<TrialConfig> {
+    serde::Deserialize::deserialize(config).ok()
+}
+
+/// Everything that the trial of `config` needs of its worker.
+pub fn needs_of(config: &TrialConfig) -> Vec<Need> {
+    let (task, resources) = (&config.task, &config.resources);
+    let mut needs = vec![
+        Need::System,
+        Need::Disk,
+        Need::Device(resources.device.name().to_owned()),
+        Need::Memory { mb: resources.memory_mb },
+        Need::Slots { slots: resources.threads },
+    ];
+    if let Some(set) = DataSet::of(task) {
+        let name = set.name().to_owned();
+        needs.push(Need::Data { set: name.clone(), directory: task.data.clone() });
+        if set != DataSet::Text {
+            let sizes = [task.train_size, task.validation_size, task.test_size];
+            needs.push(Need::Samples { set: name, directory: task.data.clone(), sizes });
+        }
+    }
+    needs
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,283 @@
+//! The schema of networks: fields, words and needs.
+
+use serde_json::json;
+
+use super::*;
+use crate::config::{Device, Task, TaskKind};
+use crate::needs::{FoundData, Inventory};
+use crate::schema::field::{Field, Object, Type};
+use crate::suggest::nearest;
+
+/// Every field, with the object that holds it.
+fn all(object: &Object) -> Vec<(&str, &Field, &Object)> {
+    let mut fields = Vec::new();
+    for (name, field) in &object.fields {
+        fields.push((name.as_str(), field, object));
+        let ty = if let Type::List { item, .. } = &field.ty { &item.ty } else { &field.ty };
+        if let Type::Object(inner) = ty {
+            fields.extend(all(inner));
+        }
+    }
+    fields
+}
+
+#[test]
+fn every_field_of_a_trial_has_a_type_and_a_documentation() {
+    for (name, field, _) in all(&schema().fields) {
+        assert!(!field.docs.is_empty(), "{name} has no documentation");
+        assert_ne!(field.ty, Type::Any, "{name} has a schema that is not understood");
+        if let Type::List { item, .. } = &field.ty {
+            assert_ne!(item.ty, Type::Any, "{name} has items that are not understood");
+        }
+    }
+}
+
+#[test]
+fn kinds_name_values_of_the_neighbouring_field() {
+    for (name, field, object) in all(&schema().fields) {
+        let Some(kinds) = &field.kinds else { continue };
+        let Some(Field { ty: Type::Choice(known), .. }) = object.get("kind") else {
+            panic!("`{name}` has kinds but no neighbour `kind`");
+        };
+        assert!(kinds.iter().all(|kind| known.contains(kind)), "{name}: {kinds:?}");
+    }
+}
+
+#[test]
+fn types_and_ranges_are_those_of_the_structs() {
+    let cases = [
+        ("network.hidden", "a whole number from 1 to 16384"),
+        ("task.seed", "a whole number from 0 on"),
+        ("training.optimizer.lr", "a number greater than 0"),
+        ("training.optimizer.beta1", "a number of at least 0 and less than 1"),
+        (
+            "network.kind",
+            "one of `fixed`, `homogeneous`, `heterogeneous`, `adaptive`, `relu`, `tanh`, `sigmoid`, `softplus`, `linear`, `modrelu`, `lstm` or `gru`",
+        ),
+        ("training.shuffle", "`true` or `false`"),
+        ("task.data", "text"),
+        ("evaluate", "a list"),
+        ("network", "a mapping"),
+    ];
+    for (path, expected) in cases {
+        assert_eq!(schema().fields.at(path).unwrap().ty.to_string(), expected, "{path}");
+    }
+    assert!(schema().fields.at("network.n0").unwrap().nullable);
+    assert!(schema().fields.at("network.hiden").is_none());
+}
+
+fn of(kind: TaskKind) -> Vec<Need> {
+    let task =
+        Task { kind, train_size: 300, validation_size: 50, test_size: 50, ..Task::default() };
+    needs_of(&TrialConfig { task, ..TrialConfig::default() })
+}
+
+#[test]
+fn generated_tasks_need_no_data() {
+    for kind in [TaskKind::Digits, TaskKind::Copy, TaskKind::Evidence, TaskKind::CharLm] {
+        let needs = of(kind);
+        let data = |need: &Need| matches!(need, Need::Data { .. } | Need::Samples { .. });
+        assert!(!needs.iter().any(data), "{kind:?}: {needs:?}");
+    }
+}
+
+#[test]
+fn a_worker_is_judged_by_what_it_has() {
+    let found = FoundData { set: "mnist".to_owned(), sizes: Some([500, 100, 100]) };
+    let full = Inventory {
+        data: vec![found.clone()],
+        devices: vec![Device::Cpu.name().to_owned()],
+        memory_mb: Some(2048),
+        ..Inventory::default()
+    };
+    let lacks = |inventory: &Inventory, kind| {
+        of(kind).iter().filter_map(|need| inventory.lack(need)).collect::<Vec<_>>()
+    };
+    assert_eq!(lacks(&full, TaskKind::Psmnist), [""; 0]);
+    assert_eq!(lacks(&full, TaskKind::Gscifar10), ["no data set `cifar10`"]);
+    let few = FoundData { sizes: Some([50, 10, 100]), ..found };
+    let reduced = Inventory { data: vec![few], ..full.clone() };
+    assert_eq!(
+        lacks(&reduced, TaskKind::Smnist),
+        ["task.train_size: `300`, but the data have only 50"]
+    );
+    let small = Inventory { memory_mb: Some(512), ..full };
+    assert_eq!(
+        lacks(&small, TaskKind::Digits),
+        ["resources.memory_mb: `1024`, but there are only 512 MB of memory"]
+    );
+}
+
+#[test]
+fn who_lacks_something_lacks_more_of_it_and_not_less() {
+    let samples = |train| {
+        let set = "mnist".to_owned();
+        Need::Samples { set, directory: None, sizes: [train, 10, 10] }
+    };
+    assert!(samples(100).includes(&samples(100)));
+    assert!(samples(100).includes(&samples(200)));
+    assert!(!samples(100).includes(&samples(50)));
+    assert!(!Need::Memory { mb: 100 }.includes(&Need::Memory { mb: 50 }));
+    assert!(!Need::Disk.includes(&Need::System));
+}
+
+#[test]
+fn only_some_fields_change_what_a_trial_needs() {
+    for (path, expected) in [
+        ("task", true),
+        ("task.kind", true),
+        ("resources.device", true),
+        ("task.k", false),
+        ("task.delay", false),
+        ("training.optimizer.lr", false),
+    ] {
+        assert_eq!(schema().decides_needs(path), expected, "{path}");
+    }
+}
+
+#[test]
+fn words_of_other_tools_mean_the_general_field() {
+    let schema = schema();
+    let leaves = schema.fields.leaves();
+    let known = || leaves.iter().map(|(path, _)| path.as_str());
+    for (text, expected) in [
+        ("lr", "training.optimizer.lr"),
+        ("learning_rate", "training.optimizer.lr"),
+        ("learningRate", "training.optimizer.lr"),
+        ("training.lr", "training.optimizer.lr"),
+        ("training.optimizer.learning_rate", "training.optimizer.lr"),
+        ("training.optimizer.readout.learning_rate", "training.optimizer.readout.lr"),
+        ("readout.lr", "training.optimizer.readout.lr"),
+        ("optimizer.learning_rate", "training.optimizer.lr"),
+        ("weight_decay", "training.optimizer.weight_decay"),
+        ("momentum", "training.optimizer.momentum"),
+        ("optimizer", "training.optimizer.kind"),
+        ("batch_size", "training.batch"),
+        ("training.batch_size", "training.batch"),
+        ("epochs", "training.epochs"),
+        ("num_epochs", "training.epochs"),
+        ("hidden_size", "network.hidden"),
+        ("hidden_units", "network.hidden"),
+        ("num_hidden", "network.hidden"),
+        ("network.hidden_size", "network.hidden"),
+        ("random_state", "seed"),
+        ("model", "network.kind"),
+        ("activation", "network.kind"),
+        ("seq_len", "task.length"),
+        ("grad_clip", "training.clip_norm"),
+        ("kind", "network.kind"),
+        ("hiden", "network.hidden"),
+        ("optimiser.lr", "training.optimizer.lr"),
+    ] {
+        assert_eq!(nearest(WORDS.aliases, text, known()), Some(expected), "{text}");
+    }
+    for text in ["dropout", "training.optimizer.nesterov", "network.layers", "colour"] {
+        assert_eq!(nearest(WORDS.aliases, text, known()), None, "{text}");
+    }
+}
+
+#[test]
+fn metrics_of_other_tools_are_those_of_the_validation() {
+    let known = || Metric::ALL.into_iter().map(Metric::name);
+    for (text, expected) in [
+        ("accuracy", "validation.accuracy"),
+        ("acc", "validation.accuracy"),
+        ("val_acc", "validation.accuracy"),
+        ("val/accuracy", "validation.accuracy"),
+        ("validation_accuracy", "validation.accuracy"),
+        ("valid.acc", "validation.accuracy"),
+        ("loss", "validation.loss"),
+        ("val_loss", "validation.loss"),
+        ("eval/loss", "validation.loss"),
+        ("train_loss", "train.loss"),
+        ("train.acc", "train.accuracy"),
+        ("test_acc", "test.accuracy"),
+        ("test_loss", "test.loss"),
+        ("validation.acuracy", "validation.accuracy"),
+    ] {
+        assert_eq!(nearest(WORDS.aliases, text, known()), Some(expected), "{text}");
+    }
+}
+
+#[test]
+fn every_alias_leads_to_a_name_that_exists() {
+    let schema = schema();
+    let leaves = schema.fields.leaves();
+    for (_, meant) in WORDS.aliases {
+        let is_field = leaves.iter().any(|(path, _)| path == meant);
+        let is_metric = Metric::ALL.into_iter().any(|metric| metric.name() == *meant);
+        let is_value = leaves
+            .iter()
+            .any(|(_, field)| matches!(&field.ty, Type::Choice(known) if known.iter().any(|k| k == meant)));
+        assert!(is_field || is_metric || is_value, "{meant}");
+    }
+}
+
+/// The engine fills in defaults by the schema alone: exactly as the type does.
+#[test]
+fn whole_configurations_are_those_of_the_type() {
+    let given = [
+        json!({}),
+        json!({"network": {"kind": "adaptive", "hidden": 3}, "seed": 7}),
+        json!({"training": {"optimizer": {"lr": 1, "kind": "sgd"}, "readapt": {"epochs": 2}}}),
+        json!({"task": {"kind": "char_lm"}, "network": {"kind": "lstm", "n0": 2}}),
+        json!({"evaluate": [{"kind": "sine", "level": [0, 1]}], "analyze": [{"kind": "lyapunov"}]}),
+        json!({"resources": {"timeout": 5}, "checkpoint": {"keep": "none"}}),
+    ];
+    for given in given {
+        let typed: TrialConfig = serde_json::from_value(given.clone()).unwrap();
+        assert_eq!(
+            schema().fill(&given).unwrap(),
+            serde_json::to_value(&typed).unwrap(),
+            "{given}"
+        );
+    }
+    for wrong in [
+        json!({"network": {"hiden": 3}}),
+        json!({"network": {"hidden": 3.5}}),
+        json!({"network": {"kind": "x"}}),
+        json!({"network": 3}),
+        json!({"seed": -1}),
+        json!({"evaluate": {}}),
+    ] {
+        assert!(serde_json::from_value::<TrialConfig>(wrong.clone()).is_err(), "{wrong}");
+        assert!(schema().fill(&wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_number_stands_for_a_field_that_some_mapping_has() {
+    fn has(object: &Object, name: &str) -> bool {
+        let inner = |field: &Field| matches!(&field.ty, Type::Object(inner) if has(inner, name));
+        object.get(name).is_some() || object.fields.iter().any(|(_, field)| inner(field))
+    }
+    for name in WORDS.numbers {
+        assert!(has(&schema().fields, name), "{name}");
+    }
+}
+
+#[test]
+fn metrics_of_other_tools_get_the_goal_that_they_have() {
+    for (text, expected) in [
+        ("val_loss", "name: validation.loss, goal: minimize"),
+        ("validation.accuracy", "name: validation.accuracy, goal: maximize"),
+        ("acc", "name: validation.accuracy, goal: maximize"),
+        ("test_loss", "name: test.loss, goal: minimize"),
+    ] {
+        let file = format!("name: demo\nmetric: {text}\n");
+        let mistakes = crate::spec::parse(&workloads(), "demo.yaml", &file).unwrap_err();
+        let help = mistakes.list()[0].help.clone().unwrap();
+        assert_eq!(help, format!("write `metric: {{{expected}}}`"));
+    }
+}
+
+#[test]
+fn values_of_other_tools_are_not_their_opposites() {
+    for (text, known, expected) in [
+        ("gpu", ["cpu", "cuda"], "cuda"),
+        ("fp32", ["float64", "float32"], "float32"),
+        ("double", ["float32", "float64"], "float64"),
+    ] {
+        assert_eq!(nearest(WORDS.aliases, text, known), Some(expected));
+    }
+}

@@ -1,0 +1,107 @@
+//! A made-up workload with three fields: trials brew coffee. That the engine of sweeps is tested on
+//! it shows that it knows nothing of what Rheobase trains.
+
+use rheo_core::metric::{Goal, Objective};
+use rheo_core::name::{MetricName, WorkloadName};
+use rheo_core::needs::Need;
+use rheo_core::schema::{MetricField, Problem, Rules, Schema, Workloads};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+/// The quality of a cup, of which more is better.
+pub(crate) const TASTE: MetricName = MetricName::of("taste");
+
+/// The bitterness of a cup, of which less is better.
+pub(crate) const BITTERNESS: MetricName = MetricName::of("bitterness");
+
+/// The workload.
+pub(crate) const BREWING: WorkloadName = WorkloadName::of("brewing");
+
+/// A cup of coffee.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct Cup {
+    /// The kind of bean.
+    bean: Bean,
+    /// Grams of coffee.
+    #[schemars(range(min = 1, max = 16_384))]
+    grams: u32,
+    /// Seconds of grinding.
+    #[schemars(range(min = 0.0))]
+    grind: f64,
+    /// What the engine of sweeps goes by.
+    resources: Resources,
+    /// The seed of the trial.
+    seed: u64,
+}
+
+/// The kind of bean.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Bean {
+    /// From a sack that not every worker has.
+    #[default]
+    Instant,
+    /// From the sack called `beans`.
+    Arabica,
+    /// From the same sack.
+    Robusta,
+}
+
+/// What the engine of sweeps goes by.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct Resources {
+    /// Slots that a trial takes.
+    #[schemars(range(min = 1, max = 1024))]
+    threads: u32,
+    /// Seconds that an attempt may take.
+    timeout: Option<f64>,
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        Self { threads: 1, timeout: None }
+    }
+}
+
+#[derive(Debug)]
+struct Kitchen;
+
+impl Rules for Kitchen {
+    fn problems(&self, config: &Json) -> Vec<Problem> {
+        if config["bean"] == "instant" && config["grind"].as_f64() > Some(60.0) {
+            let message = "instant coffee is not ground for a minute";
+            return vec![Problem::new(&["grind", "bean"], message, "grind less")];
+        }
+        Vec::new()
+    }
+
+    fn needs(&self, config: &Json) -> Vec<Need> {
+        let threads = config["resources"]["threads"].as_u64().unwrap();
+        let slots = u32::try_from(threads).unwrap();
+        let mut needs =
+            vec![Need::System, Need::Disk, Need::Device("cpu".to_owned()), Need::Slots { slots }];
+        if config["bean"] != "instant" {
+            let set = "beans".to_owned();
+            needs.push(Need::Data { set: set.clone(), directory: None });
+            needs.push(Need::Samples { set, directory: None, sizes: [300, 50, 50] });
+        }
+        needs
+    }
+
+    fn need_fields(&self) -> &'static [&'static str] {
+        &["bean", "resources.threads"]
+    }
+}
+
+/// The workloads of a program that only brews.
+pub(crate) fn workloads() -> Workloads {
+    let field = |name, docs, rises| MetricField { name, docs, rises };
+    let metrics =
+        vec![field(TASTE, "How good it is.", true), field(BITTERNESS, "How bitter it is.", false)];
+    let objective = Objective { name: TASTE, goal: Goal::Maximize, target: None };
+    let schema = Schema::of::<Cup>(BREWING, metrics, objective);
+    Workloads::new([Schema { rules: Box::new(Kitchen), ..schema }])
+}
