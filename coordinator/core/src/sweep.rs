@@ -20,10 +20,12 @@ mod outcome;
 mod ranked;
 mod ranked_points;
 mod rejection;
+mod requests;
 mod retry;
 pub mod room;
 mod state;
 mod view;
+mod worker;
 mod worker_view;
 
 pub use command::{Claim, Command, Ending, Request, Selection, Work};
@@ -37,9 +39,9 @@ pub use outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
 pub use ranked::PointResult;
 pub use ranked_points::RankedPoints;
 pub use rejection::Rejection;
+pub use requests::Requests;
 pub use retry::KEPT_FOR_OTHERS;
-pub use state::{
-    Departure, Done, Lease, Planned, Requests, State, Sweep, Trial, Worker, WorkerInfo,
-};
+pub use state::{Done, Lease, Planned, State, Sweep, Trial};
 pub use view::{Assignment, BestPoint, Counts, Phase, Status, SweepView, TrialView, WorkLeft};
+pub use worker::{Departure, Worker, WorkerInfo};
 pub use worker_view::WorkerView;

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use super::event::{Event, Reopened, StartedOver};
 use super::outcome::{AttemptOutcome, EndReason, StopReason};
-use super::state::{Departure, Done, Lease, Planned, State, Sweep, Trial, Worker};
+use super::state::{Done, Lease, Planned, State, Sweep, Trial};
+use super::worker::{Departure, Worker};
 use crate::definition::Definition;
 use crate::fleet;
 use crate::id::{AttemptId, SweepName, WorkerId};

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::origin::{Held, Origin};
-use super::state::WorkerInfo;
+use super::worker::WorkerInfo;
 use crate::definition::Definition;
 use crate::fleet;
 use crate::id::{AttemptId, Digest, IncarnationId, RequestId, StateId, SweepName, WorkerId};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
-use super::state::WorkerInfo;
+use super::worker::WorkerInfo;
 use crate::definition::Definition;
 use crate::fleet;
 use crate::id::{

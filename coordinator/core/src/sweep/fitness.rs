@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::state::{State, Sweep, Trial, Worker, WorkerInfo};
+use super::state::{State, Sweep, Trial};
+use super::worker::{Worker, WorkerInfo};
 use crate::fleet::PilotId;
 use crate::id::{SweepName, WorkerId};
 use crate::needs::{Lack, Need};

@@ -3,7 +3,7 @@
 //! What is kept of an ended trial is small ([`Done`]), so that memory is bounded by running trials
 //! and a compact index; rows and messages are in the results.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -11,12 +11,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::origin::{Held, Incarnations, Origin};
 use super::outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
 use super::ranked_points::RankedPoints;
+use super::requests::Requests;
+use super::worker::Worker;
 use crate::definition::Definition;
 use crate::fleet::{Fleet, FleetName, PilotId, Place};
 use crate::history::History;
-use crate::id::{AttemptId, Digest, RequestId, StateId, SweepName, TrialId, WorkerId};
-use crate::name::WorkloadName;
-use crate::needs::{Inventory, Lack, Need};
+use crate::id::{AttemptId, Digest, StateId, SweepName, TrialId, WorkerId};
+use crate::needs::Need;
 use crate::plan::{self, Plan, PlannedTrial};
 use crate::pruner::Pruner;
 use crate::rows::RowCounts;
@@ -274,84 +275,6 @@ pub(super) struct Newest {
     pub(super) sequence: u64,
     /// The number of the start under which it was leased.
     pub(super) incarnation: Option<u32>,
-}
-
-/// A worker.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Worker {
-    /// What it is.
-    pub info: WorkerInfo,
-    /// When it joined.
-    pub joined: Timestamp,
-    /// When it last got or renewed a lease.
-    pub seen: Timestamp,
-    /// What it turned out to lack since it joined.
-    #[serde(default)]
-    pub unfit: Vec<Lack>,
-    /// When and why it said goodbye, if it has.
-    #[serde(default)]
-    pub departed: Option<Departure>,
-}
-
-/// The goodbye of a worker.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Departure {
-    /// When.
-    pub at: Timestamp,
-    /// Whether it died instead of leaving.
-    #[serde(default)]
-    pub lost: bool,
-    /// Why, if it could not be of use.
-    pub reason: Option<String>,
-}
-
-/// What a worker says of itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WorkerInfo {
-    /// The name of its machine.
-    pub host: String,
-    /// Its process.
-    pub pid: u32,
-    /// Trial threads that it runs side by side.
-    pub slots: u32,
-    /// The version of its program.
-    pub version: String,
-    /// The workloads whose trials it can run.
-    #[serde(default)]
-    pub workloads: Vec<WorkloadName>,
-    /// Where it runs, as far as what started it has said.
-    #[serde(default)]
-    pub place: Place,
-    /// What it has; not known of workers of older versions.
-    #[serde(default)]
-    pub inventory: Option<Inventory>,
-}
-
-impl WorkerInfo {
-    /// Tells if the worker can run trials of `workload`.
-    pub fn runs(&self, workload: &WorkloadName) -> bool {
-        self.workloads.contains(workload)
-    }
-}
-
-/// The ids of the last requests that were dealt with; bounded, the oldest are forgotten.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Requests(VecDeque<RequestId>);
-
-impl Requests {
-    const REMEMBERED: usize = 4096;
-
-    /// Whether `id` was dealt with.
-    pub fn contains(&self, id: RequestId) -> bool {
-        self.0.contains(&id)
-    }
-
-    pub(super) fn insert(&mut self, id: RequestId) {
-        if self.0.len() == Self::REMEMBERED {
-            self.0.pop_front();
-        }
-        self.0.push_back(id);
-    }
 }
 
 impl State {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::state::{State, Worker};
+use super::state::State;
+use super::worker::Worker;
 use crate::id::{AttemptId, WorkerId};
 
 /// A worker and what it holds.

@@ -13,7 +13,8 @@ use crate::sweep::origin::Held;
 use crate::sweep::outcome::{AttemptOutcome, StopReason};
 use crate::sweep::rejection::Rejection;
 use crate::sweep::room;
-use crate::sweep::state::{State, Sweep, Trial, Worker, WorkerInfo};
+use crate::sweep::state::{State, Sweep, Trial};
+use crate::sweep::worker::{Worker, WorkerInfo};
 use crate::time::Timestamp;
 
 /// Workers that hold nothing and were silent for so long are forgotten; they may join again.
