@@ -21,9 +21,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use rheo_core::id::{Digest, IncarnationId};
-use rheo_core::networks;
 use rheo_core::sweep::Effect;
 use rheo_core::time::{Clock, Timestamp};
+use rheo_model::networks;
 use rheo_proto::access::JOURNAL_FILE;
 use rheo_query::{Dataset, Limits, dataset};
 use rheo_store::place::{self, Place};

@@ -1,11 +1,11 @@
 //! What is stored together with an event: the rows that came with it, and the rows of `trials` and
 //! `attempts` that follow from it. One transaction, so an ended trial and its row are never apart.
-use rheo_core::config::TrialConfig;
 use rheo_core::id::{AttemptId, TrialId, WorkerId};
 use rheo_core::log::LogLine;
-use rheo_core::row::Summary;
 use rheo_core::rows::Batch;
 use rheo_core::sweep::{Event, Reopened, State, Worker};
+use rheo_model::config::TrialConfig;
+use rheo_model::row::Summary;
 use rheo_query::{AttemptRow, Keys, TrialRow, encode_attempts, encode_logs, encode_trials};
 use rheo_store::{Blob, Entry};
 use serde::Deserialize as _;

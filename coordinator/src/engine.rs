@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::thread;
 
 use rheo_core::id::StateId;
-use rheo_core::networks;
 use rheo_core::sweep::{Command, Effect, Event, State, effects, execute};
 use rheo_core::time::{Clock, Timestamp};
+use rheo_model::networks;
 use rheo_store::{Blob, Entry, Journal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;

@@ -10,10 +10,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use rheo_core::id::{Digest, RequestId, SweepName, TrialId};
-use rheo_core::networks;
 use rheo_core::part::Part;
 use rheo_core::sweep::{Command, Event, Request, State};
 use rheo_core::time::Timestamp;
+use rheo_model::networks;
 use rheo_query::dataset::{self, Defect};
 use rheo_store::{PendingFilter, checkpoint};
 use tokio::sync::mpsc;

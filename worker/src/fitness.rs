@@ -8,7 +8,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rheo_core::needs::{Inventory, Need};
-use rheo_core::trainer::Trainer;
+use rheo_model::trainer::Trainer;
 
 /// So many unfit attempts in a row are enough.
 const STRIKES: u32 = 3;
@@ -102,8 +102,8 @@ impl Fitness {
 
 #[cfg(test)]
 mod tests {
-    use rheo_core::config::TrialConfig;
-    use rheo_core::trainer::{Ended, Error, Session};
+    use rheo_model::config::TrialConfig;
+    use rheo_model::trainer::{Ended, Error, Session};
 
     use super::*;
 

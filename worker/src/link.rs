@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use bytes::Bytes;
-use rheo_core::config::TrialConfig;
 use rheo_core::id::{Digest, StateId, SweepName, WorkerId};
 use rheo_core::log::LogLine;
 use rheo_core::progress::Progress;
 use rheo_core::sweep::{Claim, Held, WorkerInfo};
+use rheo_model::config::TrialConfig;
 use rheo_proto::access::{Access, Route, Secured};
 use rheo_proto::refusal::Refusal;
 use rheo_proto::v1::put_checkpoint_request::{Header, Part};

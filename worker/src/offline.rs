@@ -5,8 +5,8 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use rheo_core::config::{Analysis, TrialConfig};
 use rheo_core::excerpt::excerpt;
+use rheo_model::config::{Analysis, TrialConfig};
 use rheo_proto::file;
 use rheo_query::Keys;
 use rheo_train::Torch;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rheo_core::needs::{Inventory, Lack, Need};
-use rheo_core::trainer::Trainer;
+use rheo_model::trainer::Trainer;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use rheo_core::id::WorkerId;
 use rheo_core::log::LogLevel;
 use rheo_core::needs::Need;
-use rheo_core::row::Summary;
 use rheo_core::sweep::{Claim, Ending};
-use rheo_core::trainer::{self, Ended, Finish, Trainer};
+use rheo_model::row::Summary;
+use rheo_model::trainer::{self, Ended, Finish, Trainer};
 use serde_json::Value as Json;
 use tokio::sync::oneshot;
 

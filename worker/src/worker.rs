@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use rheo_core::id::{StateId, WorkerId};
 use rheo_core::needs::Inventory;
-use rheo_core::networks;
 use rheo_core::sweep::{Held, WorkerInfo};
-use rheo_core::trainer::Trainer;
+use rheo_model::networks;
+use rheo_model::trainer::Trainer;
 use rheo_proto::refusal::Refusal;
 use rheo_proto::worker::Joined;
 use tokio::sync::Notify;

@@ -2,7 +2,7 @@
 //! numbers, because encoding is the worker's work and not what is measured.
 
 use anyhow::Context as _;
-use rheo_core::row::{EpochRow, Rows};
+use rheo_model::row::{EpochRow, Rows};
 use rheo_proto::v1;
 use rheo_query::Keys;
 use serde_json::Value;

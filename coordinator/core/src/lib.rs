@@ -4,8 +4,6 @@
 //! Nothing in this crate does I/O, reads a clock or draws from a global random generator: time and
 //! randomness are arguments. That is what lets every decision be replayed and property-tested.
 
-pub mod config;
-pub mod dataset;
 pub mod definition;
 pub mod estimate;
 pub mod excerpt;
@@ -16,15 +14,12 @@ pub mod log;
 pub mod metric;
 pub mod name;
 pub mod needs;
-pub mod networks;
-pub mod numerics;
 pub mod part;
 pub mod plan;
 pub mod progress;
 pub mod pruner;
 pub mod ranking;
 pub mod rng;
-pub mod row;
 pub mod rows;
 pub mod sampler;
 pub mod schema;
@@ -34,5 +29,3 @@ pub mod suggest;
 pub mod sweep;
 pub mod terms;
 pub mod time;
-pub mod trainer;
-mod words;

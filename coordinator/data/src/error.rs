@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use rheo_core::dataset::DataSet;
+use rheo_model::dataset::DataSet;
 
 /// Why a data set cannot be used.
 #[derive(Debug, thiserror::Error)]

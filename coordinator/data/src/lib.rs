@@ -12,8 +12,8 @@ mod verify;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use rheo_core::dataset::{CIFAR10, DataFile, DataSet, MNIST};
 use rheo_core::needs::FoundData;
+use rheo_model::dataset::{CIFAR10, DataFile, DataSet, MNIST};
 
 pub use error::Error;
 pub use file::{fill, open};

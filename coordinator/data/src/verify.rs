@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::path::Path;
 
-use rheo_core::dataset::{DataFile, DataSet, MNIST};
+use rheo_model::dataset::{DataFile, DataSet, MNIST};
 use sha2::{Digest as _, Sha256};
 
 use crate::{Error, files, find, labels, open};

@@ -16,8 +16,8 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rheo_core::id::SweepName;
 use rheo_core::metric::Goal;
 use rheo_core::part::Part;
-use rheo_core::row::{Rows, Table};
 use rheo_core::rows::Batch;
+use rheo_model::row::{Rows, Table};
 use rheo_query::{
     Contest, Dataset, Engine, Limits, Snapshot, encode, encode_trials, parse, report,
 };

@@ -11,8 +11,8 @@ use arrow::datatypes::UInt64Type;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use rheo_core::name::TableName;
-use rheo_core::row::Table;
 use rheo_core::rows::Batch;
+use rheo_model::row::Table;
 use serde::Serialize;
 use serde_json::Value as Json;
 
@@ -116,8 +116,8 @@ mod tests {
 
     use arrow::datatypes::{Float64Type, UInt32Type};
     use proptest::prelude::*;
-    use rheo_core::config::TaskKind;
-    use rheo_core::row::{LyapunovRow, Rows, Summary};
+    use rheo_model::config::TaskKind;
+    use rheo_model::row::{LyapunovRow, Rows, Summary};
 
     use super::*;
     use crate::{TrialRow, sample};

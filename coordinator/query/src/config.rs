@@ -8,7 +8,7 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, Fields};
-use rheo_core::config::TrialConfig;
+use rheo_model::config::TrialConfig;
 use schemars::schema_for;
 use serde_json::Value;
 
@@ -87,7 +87,7 @@ fn drop_ignored(schema: &Value, value: &mut Value) {
 
 #[cfg(test)]
 mod tests {
-    use rheo_core::config::{Evaluation, EvaluationKind, NetworkKind};
+    use rheo_model::config::{Evaluation, EvaluationKind, NetworkKind};
 
     use super::*;
 

@@ -26,7 +26,7 @@ use object_store::ObjectStore;
 use rheo_core::id::SweepName;
 use rheo_core::name::TableName;
 use rheo_core::part::{Part, Retraction, TrialRanges};
-use rheo_core::row::UnknownTable;
+use rheo_model::row::UnknownTable;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 

@@ -7,8 +7,8 @@ use arrow::datatypes::{DataType, Fields, Schema, TimestampMillisecondType};
 use arrow::error::ArrowError;
 use arrow::json::ReaderBuilder;
 use arrow::record_batch::RecordBatch;
-use rheo_core::row::{Rows, Table, Variant, Visitor};
 use rheo_core::rows::Batch;
+use rheo_model::row::{Rows, Table, Variant, Visitor};
 use serde::Serialize;
 
 use crate::batch::{self, Error, Keys};

@@ -32,8 +32,8 @@ use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use rheo_core::id::SweepName;
 use rheo_core::metric::Goal;
 use rheo_core::part::{Part, Retraction};
-use rheo_core::row::Table;
 use rheo_core::rows::Batch;
+use rheo_model::row::Table;
 use serde::{Deserialize, Serialize};
 use tokio_stream::StreamExt;
 

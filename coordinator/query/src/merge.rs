@@ -123,7 +123,7 @@ where
 #[cfg(test)]
 mod tests {
     use arrow::compute::concat_batches;
-    use rheo_core::row::{Rows, Table};
+    use rheo_model::row::{Rows, Table};
 
     use super::*;
     use crate::{sample, tables};

@@ -13,7 +13,7 @@ use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::ChunkReader;
 use parquet::schema::types::ColumnPath;
-use rheo_core::row::Table;
+use rheo_model::row::Table;
 
 use crate::tables;
 use crate::version::{SCHEMA_VERSION, VERSION_KEY};

@@ -3,11 +3,11 @@
 #[path = "sample/analyses.rs"]
 mod analyses;
 
-use rheo_core::config::{Evaluation, EvaluationKind, Metric, NetworkKind, TrialConfig};
 use rheo_core::fleet::Place;
 use rheo_core::id::{Digest, WorkerId};
-use rheo_core::row::{EpochRow, EvaluationRow, Rows, ShapeRow, Summary};
 use rheo_core::time::Timestamp;
+use rheo_model::config::{Evaluation, EvaluationKind, Metric, NetworkKind, TrialConfig};
+use rheo_model::row::{EpochRow, EvaluationRow, Rows, ShapeRow, Summary};
 use rheo_query::{AttemptRow, Keys, TrialRow};
 
 /// Trials alternate between three kinds of network and two seeds.

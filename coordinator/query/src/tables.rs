@@ -33,7 +33,7 @@ mod trials;
 use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use rheo_core::row::Table;
+use rheo_model::row::Table;
 
 pub use attempts::{AttemptRow, encode_attempts};
 pub use logs::encode_logs;

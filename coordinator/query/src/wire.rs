@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn an_answer_without_rows_has_columns() {
-        let schema = tables::schema(rheo_core::row::Table::Epochs);
+        let schema = tables::schema(rheo_model::row::Table::Epochs);
         let mut decoder = Decoder::new();
         for piece in Encoder::new(&schema).unwrap().finish().unwrap() {
             assert!(decoder.decode(piece).unwrap().is_empty());

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use rheo_core::config::{Analysis, AnalysisKind, TrialConfig};
-use rheo_core::networks;
 use rheo_core::spec;
+use rheo_model::config::{Analysis, AnalysisKind, TrialConfig};
+use rheo_model::networks;
 use rheo_query::output::{Format, Output as Rows, Size};
 use rheo_query::wire::Decoder;
 use serde::Deserialize;

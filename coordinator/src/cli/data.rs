@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use flate2::read::GzDecoder;
-use rheo_core::dataset::{Archive, CIFAR10, DataFile, MNIST};
+use rheo_model::dataset::{Archive, CIFAR10, DataFile, MNIST};
 use sha2::{Digest as _, Sha256};
 use ureq::Agent;
 

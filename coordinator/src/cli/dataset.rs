@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use rheo_core::dataset::DataSet;
 use rheo_core::needs::{FoundData, Need};
 use rheo_core::sweep::Planned;
 use rheo_data::Error;
+use rheo_model::dataset::DataSet;
 
 use super::failure::Failure;
 use super::{env, format};

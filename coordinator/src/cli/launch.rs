@@ -13,9 +13,9 @@ use std::path::PathBuf;
 
 use rheo_core::fleet::{FleetName, PilotId, Spec};
 use rheo_core::id::SweepName;
-use rheo_core::networks;
 use rheo_core::sweep::Planned;
 use rheo_launch::Order;
+use rheo_model::networks;
 use serde_json::json;
 
 use super::failure::Failure;

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use rheo_core::definition::Definition;
 use rheo_core::history::History;
-use rheo_core::networks;
 use rheo_core::plan::{EndReason, PlannedTrial};
 use rheo_core::sampler::Suggestion;
 use rheo_core::sweep::Planned;
+use rheo_model::networks;
 use serde_json::{Value, json};
 
 use super::failure::Failure;

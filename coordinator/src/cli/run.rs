@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rheo_core::id::SweepName;
-use rheo_core::networks;
 use rheo_core::sweep::{Phase, Planned, SweepView};
 use rheo_launch::local::{self, Workers};
+use rheo_model::networks;
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;

@@ -4,5 +4,5 @@ use super::failure::Failure;
 use super::format;
 
 pub(super) fn run() -> Result<(), Failure> {
-    Ok(format::print_json(&rheo_core::schema::document::of(&rheo_core::networks::schema()))?)
+    Ok(format::print_json(&rheo_core::schema::document::of(&rheo_model::networks::schema()))?)
 }

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use rheo_core::networks;
 use rheo_core::spec::{self, Parsed};
 use rheo_core::sweep::Planned;
+use rheo_model::networks;
 use rheo_proto::file;
 use serde_json::json;
 

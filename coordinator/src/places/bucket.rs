@@ -8,10 +8,10 @@ use std::process::Command;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rheo_core::config::TrialConfig;
 use rheo_core::id::{IncarnationId, StateId, SweepName};
 use rheo_core::part::Part;
-use rheo_core::row::{Rows, ShapeRow, Table};
+use rheo_model::config::TrialConfig;
+use rheo_model::row::{Rows, ShapeRow, Table};
 use rheo_query::dataset::{self, Known, Recovered};
 use rheo_query::{Dataset, Keys};
 use rheo_store::checkpoint::{self, Store};

@@ -6,8 +6,8 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use rheo_core::config::{Network as Config, NetworkKind, Task as TaskConfig, TrialConfig};
 use rheo_core::rng::{Purpose, TrialRng};
+use rheo_model::config::{Network as Config, NetworkKind, Task as TaskConfig, TrialConfig};
 use rheo_train::Gauge;
 use rheo_train::network::Network;
 use rheo_train::optimizer::Optimizer;

@@ -13,7 +13,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use rheo_core::config::TrialConfig;
+use rheo_model::config::TrialConfig;
 use rheo_train::task::{Library, Split, Task};
 
 fn main() -> ExitCode {

@@ -16,8 +16,8 @@ use std::error::Error;
 use std::io::{self, BufRead as _, Write as _};
 use std::process::ExitCode;
 
-use rheo_core::config::{self, InputInit, Kernel, NetworkKind};
 use rheo_core::rng::{Purpose, TrialRng};
+use rheo_model::config::{self, InputInit, Kernel, NetworkKind};
 use rheo_train::Gauge;
 use rheo_train::network::{Compute, Interface, Network, Readout, ReadoutInit};
 use rheo_train::optimizer::Optimizer;

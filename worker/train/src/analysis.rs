@@ -21,9 +21,9 @@ mod shape_traces;
 pub(crate) mod shapes;
 mod slope_contours;
 
-use rheo_core::config::{self, AnalysisKind, TrialConfig};
 use rheo_core::rng::{Purpose, TrialRng};
-use rheo_core::row::Rows;
+use rheo_model::config::{self, AnalysisKind, TrialConfig};
+use rheo_model::row::Rows;
 
 use crate::Error;
 use crate::gauge::Shape;

@@ -1,10 +1,10 @@
 //! What can go wrong while a trial is trained, and what it means to the worker.
 //!
 //! Divergence is not here: a loss that is not finite is a result.
-use rheo_core::config::{Device, TrialConfig};
 use rheo_core::needs::Need;
-use rheo_core::networks;
-use rheo_core::trainer;
+use rheo_model::config::{Device, TrialConfig};
+use rheo_model::networks;
+use rheo_model::trainer;
 use rustix::io::Errno;
 use tch::TchError;
 

@@ -14,7 +14,7 @@ mod score;
 
 use std::ops::Range;
 
-use rheo_core::config::{EvaluationKind, ShapeMode};
+use rheo_model::config::{EvaluationKind, ShapeMode};
 
 pub use augment::Augmenter;
 pub use grid::cells;

@@ -1,6 +1,6 @@
 //! Networks, tasks and training on libtorch: the only crate that links it.
 //!
-//! [`Torch`] implements [`rheo_core::trainer::Trainer`]: it trains one trial as a resumable state
+//! [`Torch`] implements [`rheo_model::trainer::Trainer`]: it trains one trial as a resumable state
 //! machine whose every step ends where a checkpoint can be taken. A trial's rows and weights are a
 //! function of its configuration alone: whether it was interrupted, and what ran beside it, changes
 //! no bit of them. The modules below are what the state machine is made of; they are public for

@@ -23,8 +23,8 @@ mod reading;
 mod recurrence;
 mod states;
 
-use rheo_core::config::{self, InputInit, NetworkKind};
 use rheo_core::rng::{Purpose, TrialRng};
+use rheo_model::config::{self, InputInit, NetworkKind};
 use tch::{Device, Kind, Result, Tensor, no_grad_guard};
 
 use crate::gauge::{Gauge, Shape};

@@ -9,4 +9,4 @@ pub mod released_order;
 pub mod response;
 
 // What queries need too is in the core.
-pub use rheo_core::numerics::{released_scaling, scaling, search};
+pub use rheo_model::numerics::{released_scaling, scaling, search};

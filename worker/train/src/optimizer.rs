@@ -10,7 +10,7 @@ mod sgd;
 
 use std::collections::BTreeMap;
 
-use rheo_core::config::{self, OptimizerKind};
+use rheo_model::config::{self, OptimizerKind};
 use serde::{Deserialize, Serialize};
 use tch::{Result, TchError, Tensor, no_grad_guard};
 

@@ -4,7 +4,7 @@
 
 use std::f64::consts::PI;
 
-use rheo_core::config::{self, ScheduleKind};
+use rheo_model::config::{self, ScheduleKind};
 use serde::{Deserialize, Serialize};
 
 /// What the plateau rule remembers; the other rules need nothing.

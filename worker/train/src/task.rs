@@ -26,8 +26,8 @@ mod text;
 
 use std::path::Path;
 
-use rheo_core::config::{self, InputInit, TaskKind, TrialConfig};
 use rheo_core::rng::TrialRng;
+use rheo_model::config::{self, InputInit, TaskKind, TrialConfig};
 use tch::{Kind, Tensor};
 
 use crate::Error as TrainError;

@@ -2,7 +2,7 @@
 
 use tch::{Kind, Result, TchError, Tensor};
 
-use rheo_core::config::Precision;
+use rheo_model::config::Precision;
 
 /// The element type of weights and activations.
 pub(crate) fn kind(precision: Precision) -> Kind {

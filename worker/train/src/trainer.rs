@@ -4,11 +4,11 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 
-use rheo_core::config::{Analysis, Device, TrialConfig};
-use rheo_core::dataset::DataSet;
 use rheo_core::needs::{Inventory, Lack, Need};
-use rheo_core::row::Rows;
-use rheo_core::trainer::{self, Ended, Next, Session, Trainer};
+use rheo_model::config::{Analysis, Device, TrialConfig};
+use rheo_model::dataset::DataSet;
+use rheo_model::row::Rows;
+use rheo_model::trainer::{self, Ended, Next, Session, Trainer};
 
 use crate::Error;
 use crate::error::chain;

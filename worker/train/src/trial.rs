@@ -15,11 +15,11 @@ mod report;
 mod snapshot;
 mod state;
 
-use rheo_core::config::{self, Analysis, AnalysisKind, TrialConfig};
 use rheo_core::metric::Report;
 use rheo_core::rng::{Purpose, TrialRng};
-use rheo_core::row::Rows;
-use rheo_core::trainer::{Next, Session};
+use rheo_model::config::{self, Analysis, AnalysisKind, TrialConfig};
+use rheo_model::row::Rows;
+use rheo_model::trainer::{Next, Session};
 
 use crate::Error;
 use crate::analysis::{self, Place, Study, shapes};

@@ -1,30 +1,7 @@
-//! The sweep language from the outside: files in, meanings, points and mistakes out.
+//! Spaces from the outside: every point of a plan, against a list that is made by brute force.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::sync::Arc;
-
-use rheo_core::config::TrialConfig;
-use rheo_core::networks;
-use rheo_core::plan::PlannedTrial;
-use rheo_core::schema::Schema;
-use serde::Deserialize as _;
-
 #[path = "../brewing/mod.rs"]
 mod brewing;
-mod mistakes;
-mod points;
-mod promises;
-mod repertoire;
-mod schema;
 mod spaces;
-
-/// The schema of networks.
-fn schema() -> Arc<Schema> {
-    networks::workloads().schema(&networks::NAME)
-}
-
-/// The configuration of a trial as its type.
-fn config(trial: &PlannedTrial) -> TrialConfig {
-    TrialConfig::deserialize(&trial.resolved).unwrap()
-}

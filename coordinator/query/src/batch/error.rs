@@ -1,7 +1,7 @@
 //! Why rows could not be encoded or were not accepted.
 
 use arrow::error::ArrowError;
-use rheo_core::row::UnknownTable;
+use rheo_model::row::UnknownTable;
 
 use crate::version::SCHEMA_VERSION;
 

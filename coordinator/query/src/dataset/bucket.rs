@@ -50,7 +50,7 @@ use object_store::{
 use rheo_core::id::{Digest, SweepName};
 use rheo_core::name::TableName;
 use rheo_core::part::{Part, Retraction, TrialRanges};
-use rheo_core::row::Table;
+use rheo_model::row::Table;
 use tokio::runtime::Handle;
 use tokio_stream::StreamExt as _;
 

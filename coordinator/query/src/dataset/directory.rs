@@ -46,7 +46,7 @@ use arrow::record_batch::RecordBatch;
 use rheo_core::id::SweepName;
 use rheo_core::name::TableName;
 use rheo_core::part::{Part, TrialRanges};
-use rheo_core::row::Table;
+use rheo_model::row::Table;
 
 use disk::Disk;
 pub use disk::Error as DiskError;

@@ -4,7 +4,7 @@ use datafusion::common::{SchemaError, TableReference};
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 use rheo_core::excerpt::excerpt;
-use rheo_core::row::Table;
+use rheo_model::row::Table;
 
 use super::excess::{Excess, NESTED};
 use super::{VIEWS, checked};

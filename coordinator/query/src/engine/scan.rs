@@ -27,7 +27,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{ident, lit};
 use rheo_core::id::SweepName;
 use rheo_core::part::Part;
-use rheo_core::row::Table;
+use rheo_model::row::Table;
 
 use super::checked::{self, CheckedFiles};
 use super::{Snapshot, store};

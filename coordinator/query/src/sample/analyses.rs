@@ -1,7 +1,7 @@
 //! Rows of the tables of analyses: at least two of each, with every value that may be absent both
 //! there and not, and numbers that are not finite where an analysis can find them.
 
-use rheo_core::row::{
+use rheo_model::row::{
     ActivationCurveRow, AdaptationRow, ControllerPcaRow, EigenvalueRow, FractionalFitRow,
     FractionalTraceRow, GainFitRow, GainScalingRow, GradientRow, JacobianRow, LyapunovRow,
     MutualInformationRow, Rows, ShapeStepRow, ShapeTraceRow, SlopeContourRow, Variant,

@@ -1,5 +1,5 @@
 //! `activation_curves`: one row per point of the curve of a gain and saturation.
-//! Its rows are `rheo_core::row::ActivationCurveRow`.
+//! Its rows are `rheo_model::row::ActivationCurveRow`.
 
 use super::{Column, EPOCH, Kind, VARIANT, required};
 

@@ -1,5 +1,5 @@
 //! `adaptation`: one row per neuron and subset of steps.
-//! Its rows are `rheo_core::row::AdaptationRow`.
+//! Its rows are `rheo_model::row::AdaptationRow`.
 
 use super::{Column, EPOCH, Kind, VARIANT, required};
 

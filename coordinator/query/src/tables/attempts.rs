@@ -2,9 +2,9 @@
 
 use rheo_core::fleet::Place;
 use rheo_core::id::{Digest, WorkerId};
-use rheo_core::row::Table;
 use rheo_core::rows::Batch;
 use rheo_core::time::Timestamp;
+use rheo_model::row::Table;
 use serde::Serialize;
 
 use super::{Column, Kind, optional, required};

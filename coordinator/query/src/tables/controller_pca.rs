@@ -1,4 +1,4 @@
-//! `controller_pca`: one row per input and step. Its rows are `rheo_core::row::ControllerPcaRow`.
+//! `controller_pca`: one row per input and step. Its rows are `rheo_model::row::ControllerPcaRow`.
 
 use super::{Column, EPOCH, Kind, VARIANT, required};
 

@@ -1,5 +1,5 @@
 //! `eigenvalues`: one row per eigenvalue of the recurrent matrix.
-//! Its rows are `rheo_core::row::EigenvalueRow`.
+//! Its rows are `rheo_model::row::EigenvalueRow`.
 
 use super::{Column, EPOCH, Kind, VARIANT, required};
 

@@ -1,4 +1,4 @@
-//! `epochs`: one row per trial and epoch. Its rows are `rheo_core::row::EpochRow`.
+//! `epochs`: one row per trial and epoch. Its rows are `rheo_model::row::EpochRow`.
 
 use super::{Column, EPOCH, Kind, VARIANT, optional, required};
 

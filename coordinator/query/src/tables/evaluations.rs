@@ -1,5 +1,5 @@
 //! `evaluations`: one row per trial and cell of its perturbation grid. Its rows are
-//! `rheo_core::row::EvaluationRow`.
+//! `rheo_model::row::EvaluationRow`.
 
 use super::{Column, EPOCH, Kind, VARIANT, optional, required};
 

@@ -1,5 +1,5 @@
 //! `fractional_fits`: one row per fit of an order to responses.
-//! Its rows are `rheo_core::row::FractionalFitRow`.
+//! Its rows are `rheo_model::row::FractionalFitRow`.
 
 use super::{Column, EPOCH, Kind, VARIANT, optional, required};
 

@@ -1,5 +1,5 @@
 //! `fractional_traces`: one row per preparation, strength and step.
-//! Its rows are `rheo_core::row::FractionalTraceRow`.
+//! Its rows are `rheo_model::row::FractionalTraceRow`.
 
 use super::{Column, EPOCH, Kind, VARIANT, required};
 

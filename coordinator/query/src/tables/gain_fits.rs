@@ -1,4 +1,4 @@
-//! `gain_fits`: one row per fitted quantity. Its rows are `rheo_core::row::GainFitRow`.
+//! `gain_fits`: one row per fitted quantity. Its rows are `rheo_model::row::GainFitRow`.
 
 use super::{Column, EPOCH, Kind, VARIANT, required};
 

@@ -1,4 +1,4 @@
-//! `gain_scaling`: one row per strength of noise. Its rows are `rheo_core::row::GainScalingRow`.
+//! `gain_scaling`: one row per strength of noise. Its rows are `rheo_model::row::GainScalingRow`.
 
 use super::{Column, EPOCH, Kind, VARIANT, required};
 

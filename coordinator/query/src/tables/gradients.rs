@@ -1,4 +1,4 @@
-//! `gradients`: one row per step or length. Its rows are `rheo_core::row::GradientRow`.
+//! `gradients`: one row per step or length. Its rows are `rheo_model::row::GradientRow`.
 
 use super::{Column, EPOCH, Kind, VARIANT, required};
 

@@ -1,5 +1,5 @@
 //! `jacobian`: one row per grid point or checkpoint, and path.
-//! Its rows are `rheo_core::row::JacobianRow`.
+//! Its rows are `rheo_model::row::JacobianRow`.
 
 use super::{Column, EPOCH, Kind, VARIANT, optional, required};
 

@@ -1,9 +1,9 @@
 //! `logs`: one row per line of the log of an attempt, as its worker sent it.
 
 use rheo_core::log::LogLine;
-use rheo_core::row::Table;
 use rheo_core::rows::Batch;
 use rheo_core::time::Timestamp;
+use rheo_model::row::Table;
 use serde::Serialize;
 
 use super::{Column, Kind, required};

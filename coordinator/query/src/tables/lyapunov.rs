@@ -1,4 +1,4 @@
-//! `lyapunov`: one row per exponent. Its rows are `rheo_core::row::LyapunovRow`.
+//! `lyapunov`: one row per exponent. Its rows are `rheo_model::row::LyapunovRow`.
 
 use super::{Column, EPOCH, Kind, VARIANT, optional, required};
 

@@ -1,4 +1,4 @@
-//! `mutual_information`: one row per lag. Its rows are `rheo_core::row::MutualInformationRow`.
+//! `mutual_information`: one row per lag. Its rows are `rheo_model::row::MutualInformationRow`.
 
 use super::{Column, EPOCH, Kind, VARIANT, required};
 

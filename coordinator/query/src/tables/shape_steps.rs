@@ -1,4 +1,4 @@
-//! `shape_steps`: one row per strength of a step. Its rows are `rheo_core::row::ShapeStepRow`.
+//! `shape_steps`: one row per strength of a step. Its rows are `rheo_model::row::ShapeStepRow`.
 
 use super::{Column, EPOCH, Kind, VARIANT, required};
 

@@ -1,5 +1,5 @@
 //! `shape_traces`: one row per drive, strength and step.
-//! Its rows are `rheo_core::row::ShapeTraceRow`.
+//! Its rows are `rheo_model::row::ShapeTraceRow`.
 
 use super::{Column, EPOCH, Kind, VARIANT, required};
 

@@ -1,5 +1,5 @@
 //! `shapes`: one row per trial, analysed epoch and neuron. Its rows are
-//! `rheo_core::row::ShapeRow`.
+//! `rheo_model::row::ShapeRow`.
 
 use super::{Column, EPOCH, Kind, VARIANT, required};
 

@@ -1,5 +1,5 @@
 //! `slope_contours`: one row per input and point of the (n, s) plane.
-//! Its rows are `rheo_core::row::SlopeContourRow`.
+//! Its rows are `rheo_model::row::SlopeContourRow`.
 
 use super::{Column, EPOCH, Kind, VARIANT, required};
 

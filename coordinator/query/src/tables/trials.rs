@@ -4,12 +4,12 @@
 //! It has no `epoch` and no `variant`: it describes the trial, not a measurement, and `epoch` in
 //! two tables would make every join of `trials` with `epochs` ambiguous.
 
-use rheo_core::config::{InputInit, Metric, TrialConfig};
 use rheo_core::id::{Digest, WorkerId};
 use rheo_core::metric::Metrics;
-use rheo_core::row::{Summary, Table};
 use rheo_core::rows::Batch;
 use rheo_core::time::Timestamp;
+use rheo_model::config::{InputInit, Metric, TrialConfig};
+use rheo_model::row::{Summary, Table};
 use serde::Serialize;
 use serde_json::{Map, Value};
 

@@ -4,7 +4,7 @@
 use std::fs;
 
 use rheo_core::part::Part;
-use rheo_core::row::Table;
+use rheo_model::row::Table;
 use rheo_query::engine::Error;
 
 use crate::fixture::Fixture;

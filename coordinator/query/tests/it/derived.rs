@@ -5,8 +5,8 @@ mod points;
 mod pooled_gain_fits;
 mod robustness;
 
-use rheo_core::config::{NetworkKind, TaskKind, TrialConfig};
-use rheo_core::row::{Rows, Table};
+use rheo_model::config::{NetworkKind, TaskKind, TrialConfig};
+use rheo_model::row::{Rows, Table};
 use rheo_query::engine::VIEWS;
 use rheo_query::{Keys, columns, encode, encode_trials};
 

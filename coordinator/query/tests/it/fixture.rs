@@ -6,9 +6,9 @@ use rheo_core::id::SweepName;
 use rheo_core::log::{LogLevel, LogLine};
 use rheo_core::metric::Goal;
 use rheo_core::part::{Part, Retraction};
-use rheo_core::row::{Rows, Table};
 use rheo_core::rows::Batch;
 use rheo_core::time::Timestamp;
+use rheo_model::row::{Rows, Table};
 use rheo_query::output::{Format, Output, Size};
 use rheo_query::{
     Contest, Dataset, Engine, Kind, Limits, Pending, Snapshot, columns, encode, encode_attempts,

@@ -14,7 +14,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rheo_core::id::SweepName;
 use rheo_core::part::{Part, TrialRanges};
-use rheo_core::row::Table;
+use rheo_model::row::Table;
 use rheo_query::{Dataset, SCHEMA_VERSION};
 
 use crate::fixture::{Fixture, everything};

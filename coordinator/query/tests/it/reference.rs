@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::fs;
 
-use rheo_core::row::Table;
+use rheo_model::row::Table;
 use rheo_query::engine::VIEWS;
 use rheo_query::{Column, SCHEMA_VERSION, columns, schema};
 

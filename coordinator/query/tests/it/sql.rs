@@ -2,7 +2,7 @@
 
 use rheo_core::id::{SweepName, TrialId};
 use rheo_core::part::Retraction;
-use rheo_core::row::Table;
+use rheo_model::row::Table;
 use rheo_query::{Engine, Limits, encode_trials, report};
 
 use crate::fixture::{Fixture, csv, everything};

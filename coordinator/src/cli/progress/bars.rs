@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use rheo_core::config::Metric;
 use rheo_core::progress::Progress;
+use rheo_model::config::Metric;
 
 use super::others;
 use crate::cli::standing::named;

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use rheo_core::id::SweepName;
-use rheo_core::networks;
 use rheo_core::spec;
 use rheo_core::sweep::{Phase, SweepView};
+use rheo_model::networks;
 
 use super::{Session, slots};
 use crate::cli::failure::Failure;

@@ -1,7 +1,7 @@
 //! The curves gamma(x; n, s) of the neurons: what the first figure shows (science reference,
 //! section 8).
 
-use rheo_core::row::{ActivationCurveRow, Rows, Variant};
+use rheo_model::row::{ActivationCurveRow, Rows, Variant};
 use tch::{Tensor, no_grad_guard};
 
 use super::{Pause, Study, shapes};

@@ -1,8 +1,8 @@
 //! How much of the response of single neurons to a drive fades while it lasts (science reference,
 //! 7.11), under the preparation of the fractional analysis with the short protocol.
 
-use rheo_core::config::Protocol;
-use rheo_core::row::{AdaptationRow, Rows, Variant};
+use rheo_model::config::Protocol;
+use rheo_model::row::{AdaptationRow, Rows, Variant};
 
 use super::fractional::preparation::{self, LEVELS, NOISE, Setup};
 use super::{Pause, Study};

@@ -1,7 +1,7 @@
 //! Where the controller of adaptive neurons goes when its input steps up: its states in the plane
 //! of their first two principal components (science reference, 7.8).
 
-use rheo_core::row::{ControllerPcaRow, Rows, Variant};
+use rheo_model::row::{ControllerPcaRow, Rows, Variant};
 use tch::{Kind, Result as TorchResult, Tensor, no_grad_guard};
 
 use super::{Pause, Study};

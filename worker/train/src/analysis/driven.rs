@@ -1,8 +1,8 @@
 //! What the analyses of driven adaptive networks share: the test sequences they read, when the
 //! drive is on, and moments of gain and saturation.
 
-use rheo_core::config::NetworkKind;
 use rheo_core::rng::Purpose;
+use rheo_model::config::NetworkKind;
 use tch::{Kind, Result, Tensor};
 
 use super::Study;

@@ -1,7 +1,7 @@
 //! Eigenvalues of the recurrent matrix, and how far it is from a rotation (science reference,
 //! section 7.4).
 
-use rheo_core::row::{EigenvalueRow, Rows, Variant};
+use rheo_model::row::{EigenvalueRow, Rows, Variant};
 use tch::{Kind, Tensor, no_grad_guard};
 
 use super::{Pause, Study};

@@ -4,8 +4,8 @@
 mod fits;
 pub(super) mod preparation;
 
-use rheo_core::config::Protocol;
-use rheo_core::row::{FractionalFitRow, FractionalTraceRow, Rows, Variant};
+use rheo_model::config::Protocol;
+use rheo_model::row::{FractionalFitRow, FractionalTraceRow, Rows, Variant};
 
 use super::{Pause, Study};
 use crate::Error;

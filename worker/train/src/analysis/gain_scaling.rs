@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use rheo_core::row::{GainFitRow, GainScalingRow, Rows, Variant};
+use rheo_model::row::{GainFitRow, GainScalingRow, Rows, Variant};
 use tch::{Result as TorchResult, Tensor, no_grad_guard};
 
 use super::driven::{Moments, scaled};

@@ -5,8 +5,8 @@
 #[cfg(test)]
 mod tests;
 
-use rheo_core::config::NetworkKind;
-use rheo_core::row::{GradientRow, Rows, Variant};
+use rheo_model::config::NetworkKind;
+use rheo_model::row::{GradientRow, Rows, Variant};
 use tch::{Kind, Reduction, Tensor, no_grad_guard};
 
 use super::sequences::{Part, Sequences, moments, parts};

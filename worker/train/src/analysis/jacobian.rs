@@ -4,7 +4,7 @@
 #[cfg(test)]
 mod tests;
 
-use rheo_core::row::{JacobianRow, Rows, Variant};
+use rheo_model::row::{JacobianRow, Rows, Variant};
 use tch::{Kind, Tensor, no_grad_guard};
 
 use super::sequences::parts;

@@ -6,8 +6,8 @@ mod tangent;
 #[cfg(test)]
 mod tests;
 
-use rheo_core::config::LyapunovMode;
-use rheo_core::row::{LyapunovRow, Rows, Variant};
+use rheo_model::config::LyapunovMode;
+use rheo_model::row::{LyapunovRow, Rows, Variant};
 use tch::{Tensor, no_grad, no_grad_guard};
 
 use super::driven::scaled;

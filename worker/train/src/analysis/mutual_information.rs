@@ -1,6 +1,6 @@
 //! What the state tells about earlier inputs (science reference, section 7.9).
 
-use rheo_core::row::{MutualInformationRow, Rows, Variant};
+use rheo_model::row::{MutualInformationRow, Rows, Variant};
 use tch::{Kind, Tensor, no_grad_guard};
 
 use super::sequences::{Part, moments, parts};

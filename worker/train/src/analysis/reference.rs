@@ -1,7 +1,7 @@
 //! The networks of the reference values, for the tests of analyses.
 
-use rheo_core::config::{InputInit, Network as Config, NetworkKind};
 use rheo_core::rng::{Purpose, TrialRng};
+use rheo_model::config::{InputInit, Network as Config, NetworkKind};
 use serde_json::Value;
 use tch::{Kind, Tensor, no_grad};
 

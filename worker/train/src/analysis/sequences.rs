@@ -81,10 +81,10 @@ pub(super) fn moments(values: &[f64]) -> (f64, f64) {
 
 #[cfg(test)]
 mod tests {
-    use rheo_core::config::{
+    use rheo_core::rng::{Purpose, TrialRng};
+    use rheo_model::config::{
         self, Analysis, AnalysisKind, LyapunovMode, NetworkKind, TaskKind, TrialConfig,
     };
-    use rheo_core::rng::{Purpose, TrialRng};
 
     use super::*;
     use crate::network::Network;

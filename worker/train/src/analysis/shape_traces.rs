@@ -3,7 +3,7 @@
 //! The windows of the reference, of 784 steps, scale with the sequence: step t becomes
 //! round(t T / 784). The drive is that of the evaluation: on for onset < t < 2 onset.
 
-use rheo_core::row::{Rows, ShapeStepRow, ShapeTraceRow, Variant};
+use rheo_model::row::{Rows, ShapeStepRow, ShapeTraceRow, Variant};
 use tch::{Tensor, no_grad_guard};
 
 use super::driven::{Moments, scaled};

@@ -1,7 +1,7 @@
 //! The gain and saturation of every neuron (science reference, section 7.10); of adaptive networks
 //! their mean over time on unperturbed test data.
 
-use rheo_core::row::{Rows, ShapeRow};
+use rheo_model::row::{Rows, ShapeRow};
 use tch::no_grad_guard;
 
 use super::{Pause, Study};

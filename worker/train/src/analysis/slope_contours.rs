@@ -1,7 +1,7 @@
 //! Where the slope of gamma is one (science reference, section 7.2): for every input xi the curve in
 //! the plane of gain and saturation along which small deviations neither grow nor vanish.
 
-use rheo_core::row::{Rows, SlopeContourRow, Variant};
+use rheo_model::row::{Rows, SlopeContourRow, Variant};
 
 use super::{Pause, Study};
 use crate::Error;

@@ -1,8 +1,8 @@
 //! Perturbation of training batches (science reference, section 5): what a network will meet at
 //! evaluation, now and then, while it learns.
 
-use rheo_core::config::{Augment, EvaluationKind};
 use rheo_core::rng::TrialRng;
+use rheo_model::config::{Augment, EvaluationKind};
 use tch::{Result, Tensor};
 
 use super::{Data, Perturbation, Perturbed, Source, perturb};

@@ -1,6 +1,6 @@
 //! The grids of the evaluation: from the entries of a configuration to cells, each once.
 
-use rheo_core::config::{Evaluation, EvaluationKind, ShapeMode};
+use rheo_model::config::{Evaluation, EvaluationKind, ShapeMode};
 
 use super::{Cell, Perturbation};
 

@@ -7,7 +7,7 @@
 //! n_t[b,i] = w_gn . g_t[b,i] + b_gn ;  s_t[b,i] = w_gs . g_t[b,i] + b_gs ;  h_t = gamma(a_t; n_t, s_t)
 //! ```
 
-use rheo_core::config::{self, Adapts};
+use rheo_model::config::{self, Adapts};
 use tch::{Result, Tensor};
 
 use super::init::Init;

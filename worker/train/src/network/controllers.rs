@@ -1,8 +1,8 @@
 //! The controllers of adaptive neurons by themselves, whatever computes them: a layer of one neuron
 //! that hears nobody, with a controller in every row of the batch.
 
-use rheo_core::config::Kernel;
 use rheo_kernels::Wanted;
+use rheo_model::config::Kernel;
 use tch::{Kind, Result, TchError, Tensor, no_grad_guard};
 
 use super::plan::{Family, Plan};

@@ -5,7 +5,7 @@
 //! c = tanh(x w_in^T + b_in + r (h w_hn^T + b_hn) + d) ;  h_t = (1 - z) c + z h_{t-1}
 //! ```
 
-use rheo_core::config::{self, GateDrive};
+use rheo_model::config::{self, GateDrive};
 use tch::{Result, Tensor};
 
 use super::init::Init;

@@ -2,8 +2,8 @@
 //! after the other, so that they depend neither on the device nor on the precision of the network
 //! (science reference, section 3).
 
-use rheo_core::config::{self, BiasInit, InputInit, NetworkKind, RecurrentInit};
 use rheo_core::rng::TrialRng;
+use rheo_model::config::{self, BiasInit, InputInit, NetworkKind, RecurrentInit};
 use tch::{Kind, Result, Tensor};
 
 use crate::tensor::{from_doubles, length, to_double, to_doubles};

@@ -4,7 +4,7 @@
 //! f, i, o = sigma(u w_*^T + b_* + d_t) ;  c_t = f c_{t-1} + i tanh(u w_g^T + b_g + d_t) ;  h_t = o tanh(c_t)
 //! ```
 
-use rheo_core::config::{self, GateDrive};
+use rheo_model::config::{self, GateDrive};
 use tch::{Result, Tensor};
 
 use super::init::Init;

@@ -1,6 +1,6 @@
 //! Numbers of parameters, and the number of neurons at which two kinds have equally many.
 
-use rheo_core::config::{self, NetworkKind};
+use rheo_model::config::{self, NetworkKind};
 use tch::{Result, TchError};
 
 use super::{Interface, adaptive, gru, lstm, plain};
@@ -61,8 +61,8 @@ fn parameters(config: &config::Network, interface: Interface) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use rheo_core::config::{Adapts, InputInit};
     use rheo_core::rng::{Purpose, TrialRng};
+    use rheo_model::config::{Adapts, InputInit};
     use tch::Kind;
 
     use super::*;

@@ -1,7 +1,7 @@
 //! Layers whose neurons have a fixed curve: h_t = phi(a_t) with phi an activation function, one gamma
 //! shared by all neurons, or one gamma per neuron.
 
-use rheo_core::config::{self, NetworkKind};
+use rheo_model::config::{self, NetworkKind};
 use tch::{Result, Tensor};
 
 use super::activation::{self, Activation};

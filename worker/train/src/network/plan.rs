@@ -1,8 +1,8 @@
 //! What is the same whatever computes a layer over a whole sequence: what is asked, what a layer
 //! consists of, and what comes out.
 
-use rheo_core::config::{self, Kernel};
 use rheo_kernels::{Isa, Resources};
+use rheo_model::config::{self, Kernel};
 use tch::{Result, Tensor};
 
 use super::State;

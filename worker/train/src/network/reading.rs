@@ -1,7 +1,7 @@
 //! A network over whole sequences, by whatever computes it: for training and without gradients.
 
-use rheo_core::config::Kernel;
 use rheo_kernels::Wanted;
+use rheo_model::config::Kernel;
 use tch::{Device, Result, TchError, Tensor, no_grad_guard};
 
 use super::plan::{Compute, Found, Passed, Plan, Sought};

@@ -1,7 +1,7 @@
 //! Adam (Kingma and Ba 2015, algorithm 1); AdamW differs only in its weight decay, which is not
 //! done here.
 
-use rheo_core::config;
+use rheo_model::config;
 use tch::{Result, Tensor};
 
 use super::Change;

@@ -1,7 +1,7 @@
 //! RMSprop (Tieleman and Hinton 2012, lecture 6.5) as PyTorch defines it: not centred, epsilon
 //! outside the root, the learning rate outside the momentum.
 
-use rheo_core::config;
+use rheo_model::config;
 use tch::{Result, Tensor};
 
 use super::Change;

@@ -1,7 +1,7 @@
 //! Gradient descent with momentum as PyTorch defines it: v = momentum v + g, w = w - lr v, without
 //! dampening. Sutskever et al. (2013) have the learning rate inside v; the two agree where it stays.
 
-use rheo_core::config;
+use rheo_model::config;
 use tch::{Result, Tensor};
 
 use super::Change;

@@ -7,10 +7,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rheo_core::config;
-use rheo_core::dataset::DataSet;
 use rheo_core::rng::{Purpose, TrialRng};
 use rheo_data::Error as Missing;
+use rheo_model::config;
+use rheo_model::dataset::DataSet;
 
 use super::images::{Half, Images, Part, Samples, pool_sums, single};
 use super::library::Key;

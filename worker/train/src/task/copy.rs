@@ -3,8 +3,8 @@
 //! The input is the K symbols, D - 1 blanks, the marker and K blanks; the target is blank until the
 //! last K steps, which repeat the symbols. Training samples are drawn afresh for every update.
 
-use rheo_core::config;
 use rheo_core::rng::TrialRng;
+use rheo_model::config;
 use tch::Kind;
 
 use super::{Split, assemble, buffer};

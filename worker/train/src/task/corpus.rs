@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use memmap2::Mmap;
-use rheo_core::config::TextSource;
+use rheo_model::config::TextSource;
 
 use super::numbers::Numbers;
 use super::shelf::Weigh;

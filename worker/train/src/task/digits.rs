@@ -6,8 +6,8 @@
 
 use std::f64::consts::TAU;
 
-use rheo_core::config;
 use rheo_core::rng::{Purpose, TrialRng};
+use rheo_model::config;
 
 use super::images::{DigitSet, Images, Part, Samples, pool_sums, single};
 use super::library::Key;

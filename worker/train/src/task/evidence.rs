@@ -5,8 +5,8 @@
 //! is positive. Sample i of a split is a function of (seed, split, i): cheap enough to be made for
 //! every batch again.
 
-use rheo_core::config;
 use rheo_core::rng::TrialRng;
+use rheo_model::config;
 use tch::Kind;
 
 use super::{Split, assemble, buffer};

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rheo_core::config;
+use rheo_model::config;
 
 use super::corpus::{self, Corpus};
 use super::images::{DigitSet, Half, Samples};

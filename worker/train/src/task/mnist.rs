@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rheo_core::config::{self, TaskKind};
-use rheo_core::dataset::DataSet;
 use rheo_data::Error as Missing;
+use rheo_model::config::{self, TaskKind};
+use rheo_model::dataset::DataSet;
 
 use super::images::{Half, Images, Part, Samples, pool_sums, single};
 use super::legacy::Legacy;

@@ -8,10 +8,10 @@ use std::iter::once;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rheo_core::config::{self, TextSource};
-use rheo_core::dataset::DataSet;
 use rheo_core::rng::TrialRng;
 use rheo_data::Error as Missing;
+use rheo_model::config::{self, TextSource};
+use rheo_model::dataset::DataSet;
 
 use super::corpus::{Corpus, Key};
 use super::numbers::Numbers;

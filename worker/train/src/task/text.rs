@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use rheo_core::config::TrialConfig;
+use rheo_model::config::TrialConfig;
 use tch::Kind;
 
 use super::corpus::Corpus;

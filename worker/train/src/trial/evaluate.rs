@@ -3,8 +3,8 @@
 //! Cells that can share samples and noise are evaluated side by side. What is summed up for them is
 //! in the state, so that a checkpoint may come between any two batches.
 
-use rheo_core::config::{Augment, EvaluationKind, ShapeMode, TrialConfig};
 use rheo_core::rng::Purpose;
+use rheo_model::config::{Augment, EvaluationKind, ShapeMode, TrialConfig};
 
 use super::state::{Stage, Tally};
 use super::{Step, Trial, diverged};
@@ -159,9 +159,9 @@ pub(super) fn input_mean(config: &TrialConfig, task: &Task) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use rheo_core::config::{self, Evaluation, NetworkKind, Precision};
     use rheo_core::progress::Progress;
-    use rheo_core::trainer::{Commit, Next, Session};
+    use rheo_model::config::{self, Evaluation, NetworkKind, Precision};
+    use rheo_model::trainer::{Commit, Next, Session};
     use tch::{Kind, Tensor, no_grad_guard};
 
     use super::*;

@@ -1,7 +1,7 @@
 //! What others want of a checkpoint: the configuration of its trial, and its weights alone.
 
-use rheo_core::config::TrialConfig;
-use rheo_core::trainer;
+use rheo_model::config::TrialConfig;
+use rheo_model::trainer;
 use serde_json::json;
 
 use super::snapshot::{self, Header};

@@ -1,8 +1,8 @@
 //! The training samples in the order in which they are learned: a function of the seed and of the
 //! position in a random stream, so that a resumed trial sees what it would have seen.
 
-use rheo_core::config::TrialConfig;
 use rheo_core::rng::{Purpose, TrialRng};
+use rheo_model::config::TrialConfig;
 
 use crate::Error;
 use crate::step::Batch;

@@ -1,8 +1,8 @@
 //! The second training of a trial: on turned images, with a new optimizer, and by default of nothing
 //! but gain and saturation (science reference, section 6).
 
-use rheo_core::config::{self, Group, Readapt};
 use rheo_core::rng::{Purpose, TrialRng};
+use rheo_model::config::{self, Group, Readapt};
 
 use super::{Trial, evaluate};
 use crate::Error;

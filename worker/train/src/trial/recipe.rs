@@ -66,9 +66,9 @@ impl Trial<'_> {
 
 #[cfg(test)]
 mod tests {
-    use rheo_core::config::{Network, NetworkKind, Task, TrialConfig};
     use rheo_core::progress::Progress;
-    use rheo_core::trainer::{Commit, Next, Session};
+    use rheo_model::config::{Network, NetworkKind, Task, TrialConfig};
+    use rheo_model::trainer::{Commit, Next, Session};
     use tch::{Kind, Tensor, no_grad};
 
     use super::*;

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::f64::consts::LN_2;
 
-use rheo_core::config::{Metric, ShapeMode};
 use rheo_core::metric::{Metrics, Report};
 use rheo_core::progress::Progress;
-use rheo_core::row::{EpochRow, EvaluationRow, Summary};
-use rheo_core::trainer::{Commit, Finish};
+use rheo_model::config::{Metric, ShapeMode};
+use rheo_model::row::{EpochRow, EvaluationRow, Summary};
+use rheo_model::trainer::{Commit, Finish};
 
 use super::Trial;
 use super::state::{Condition, Stage, Tally, Totals};

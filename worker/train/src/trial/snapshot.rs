@@ -7,7 +7,7 @@
 //! `gauge.sums` [4, H], the sums of a pass in work. The JSON holds the format version, the
 //! configuration and the [`State`].
 
-use rheo_core::config::TrialConfig;
+use rheo_model::config::TrialConfig;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, no_grad_guard};
 
@@ -201,8 +201,8 @@ fn check(name: &str, tensor: &Tensor, size: &[i64], kind: Kind) -> Result<(), Er
 
 #[cfg(test)]
 mod tests {
-    use rheo_core::config::{Network, NetworkKind, Task};
-    use rheo_core::trainer;
+    use rheo_model::config::{Network, NetworkKind, Task};
+    use rheo_model::trainer;
 
     use super::*;
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use rheo_core::config::Metric;
+use rheo_model::config::Metric;
 use serde::{Deserialize, Serialize};
 
 use crate::optimizer::Updates;

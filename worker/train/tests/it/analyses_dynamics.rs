@@ -1,11 +1,11 @@
 //! The analyses of a network as a dynamical system, through a whole trial: which rows there are, and
 //! what must hold of their numbers whatever the network has learned.
 
-use rheo_core::config::{
+use rheo_model::config::{
     Analysis, AnalysisKind, Kernel, LyapunovMode, NetworkKind, Precision, RecurrentInit, TaskKind,
     TrialConfig,
 };
-use rheo_core::row::{EigenvalueRow, Rows, Variant};
+use rheo_model::row::{EigenvalueRow, Rows, Variant};
 use rheo_train::Torch;
 
 use crate::support::{tiny, tiny_copy, train};

@@ -3,10 +3,10 @@
 
 use std::ops::Range;
 
-use rheo_core::config::{Analysis, AnalysisKind, NetworkKind, TrialConfig};
 use rheo_core::rng::{Purpose, TrialRng};
-use rheo_core::row::{AdaptationRow, Rows, Variant};
-use rheo_core::trainer::{Ended, Next, Trainer};
+use rheo_model::config::{Analysis, AnalysisKind, NetworkKind, TrialConfig};
+use rheo_model::row::{AdaptationRow, Rows, Variant};
+use rheo_model::trainer::{Ended, Next, Trainer};
 use rheo_train::Torch;
 use rheo_train::numerics::order::{self, Drives};
 use rheo_train::numerics::principal::components;

@@ -1,8 +1,8 @@
 //! Checkpoints that cannot be used are refused: never a panic, never a silent start from nonsense.
 
-use rheo_core::config::NetworkKind;
-use rheo_core::config::TrialConfig;
-use rheo_core::trainer::{Ended, Error, Next, Trainer as _};
+use rheo_model::config::NetworkKind;
+use rheo_model::config::TrialConfig;
+use rheo_model::trainer::{Ended, Error, Next, Trainer as _};
 use rheo_train::Torch;
 
 use crate::support::{Change, Script, stop_at, tiny, tiny_copy};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rheo_core::config::{Precision, Task as TaskConfig, TaskKind, TrialConfig};
+use rheo_model::config::{Precision, Task as TaskConfig, TaskKind, TrialConfig};
 use rheo_train::task::{Library, Places, Split, Task};
 
 use crate::data::{Damage, doubles, gzip, labels, load, refusal, sequence};

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use rheo_core::config::{Task as TaskConfig, TaskKind, TrialConfig};
-use rheo_core::dataset::MNIST;
-use rheo_core::trainer;
+use rheo_model::config::{Task as TaskConfig, TaskKind, TrialConfig};
+use rheo_model::dataset::MNIST;
+use rheo_model::trainer;
 use rheo_train::task::{Library, Places, Split, Task};
 use tch::{Kind, Tensor};
 
@@ -90,7 +90,7 @@ fn pixels_come_row_by_row_as_shares_of_255() {
     let directory = tempfile::tempdir().unwrap();
     write_set(directory.path(), 60, 20);
     let mut config = config(TaskKind::Smnist, directory.path());
-    config.training.precision = rheo_core::config::Precision::Float64;
+    config.training.precision = rheo_model::config::Precision::Float64;
     let task = load(&config);
     assert_eq!((task.steps(), config.task.steps()), (784, 784));
     let expected: Vec<f64> = (0..IMAGE).map(|p| ((7 + p) % 251) as f64 / 255.0).collect();

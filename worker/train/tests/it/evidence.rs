@@ -1,6 +1,6 @@
 //! The evidence task, and what tasks say about their inputs.
 
-use rheo_core::config::{
+use rheo_model::config::{
     Network, NetworkKind, Precision, Task as TaskConfig, TaskKind, Training, TrialConfig,
 };
 use rheo_train::Torch;
@@ -159,7 +159,7 @@ fn a_trained_network_does_not_beat_the_ideal_observer() {
     let rows = &finish.commit.rows.evaluations;
     let (mut all, mut bound) = (0.0, 0.0);
     for level in levels {
-        let of_level = |row: &&rheo_core::row::EvaluationRow| {
+        let of_level = |row: &&rheo_model::row::EvaluationRow| {
             row.condition.is_some_and(|condition| condition.abs() == level)
         };
         let parts: Vec<_> = rows.iter().filter(of_level).collect();

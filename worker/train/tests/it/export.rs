@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rheo_core::config::{NetworkKind, Precision, TaskKind, TextSource, TrialConfig};
 use rheo_core::rng::{Purpose, TrialRng};
+use rheo_model::config::{NetworkKind, Precision, TaskKind, TextSource, TrialConfig};
 use rheo_train::network::{Conditions, Network};
 use rheo_train::task::{Split, Task};
 use rheo_train::{Gauge, Torch, export};

@@ -1,10 +1,10 @@
 //! Initial values of every parameter of every kind of network, by their distributions (science
 //! reference, section 3).
 
-use rheo_core::config::{
+use rheo_core::rng::{Purpose, TrialRng};
+use rheo_model::config::{
     BiasInit, InputInit, Network as Config, NetworkKind, Task, TaskKind, TrialConfig,
 };
-use rheo_core::rng::{Purpose, TrialRng};
 use rheo_train::network::{Interface, Network, Readout, ReadoutInit};
 use tch::Kind;
 

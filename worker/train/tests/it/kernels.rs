@@ -1,11 +1,11 @@
 //! The fused kernels against libtorch with automatic differentiation, for every kind of network and
 //! odd sizes, and whole training runs with either.
 
-use rheo_core::config::{
+use rheo_core::rng::{Purpose, TrialRng};
+use rheo_model::config::{
     Adapts, Device, GateDrive, InputInit, Kernel, Network as Config, NetworkKind, Resources,
 };
-use rheo_core::rng::{Purpose, TrialRng};
-use rheo_core::trainer::{Next, Trainer};
+use rheo_model::trainer::{Next, Trainer};
 use rheo_train::network::{
     Compute, Conditions, Held, Interface, Network, Readout, ReadoutInit, State, Step,
 };
@@ -394,7 +394,7 @@ fn training_goes_the_same_way_with_either_kernel() {
     for kind in KINDS {
         for base in [tiny(kind), tiny_copy(kind)] {
             let mut config = base;
-            config.training.precision = rheo_core::config::Precision::Float64;
+            config.training.precision = rheo_model::config::Precision::Float64;
             let [fused, plain] = [Kernel::Fused, Kernel::Autograd].map(|kernel| {
                 config.resources.kernel = kernel;
                 train(&torch, &config).0
@@ -443,7 +443,7 @@ fn gpu_training_goes_as_on_the_processor() {
     }
     for kind in KINDS {
         let mut config = tiny(kind);
-        config.training.precision = rheo_core::config::Precision::Float64;
+        config.training.precision = rheo_model::config::Precision::Float64;
         let here = train(&Torch::default(), &config).0;
         config.resources.device = Device::Cuda;
         let there = train(&Torch::default(), &config).0;

@@ -1,6 +1,6 @@
 //! Networks learn: well above chance within seconds, by exactly the same numbers every time.
-use rheo_core::config::Metric;
-use rheo_core::config::{Network, NetworkKind, Task, TaskKind, Training, TrialConfig};
+use rheo_model::config::Metric;
+use rheo_model::config::{Network, NetworkKind, Task, TaskKind, Training, TrialConfig};
 use rheo_train::Torch;
 
 use crate::support::{KINDS, oracles, train};

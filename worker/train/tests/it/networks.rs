@@ -1,8 +1,8 @@
 //! Networks against the reference values, in double precision, and their gradients
 //! against finite differences.
 
-use rheo_core::config::{self, Adapts, InputInit, Network as Config, NetworkKind};
 use rheo_core::rng::{Purpose, TrialRng};
+use rheo_model::config::{self, Adapts, InputInit, Network as Config, NetworkKind};
 use rheo_train::Gauge;
 use rheo_train::gamma::Curve;
 use rheo_train::network::{

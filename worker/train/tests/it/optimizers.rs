@@ -1,9 +1,9 @@
 //! The update rules against scalar loops written from their published definitions, and what a recipe
 //! makes of a trial.
 
-use rheo_core::config::{self, Group as Own, NetworkKind, OptimizerKind, Schedule, ScheduleKind};
-use rheo_core::config::{Optimizer as Config, TrialConfig};
 use rheo_core::rng::{Purpose, TrialRng};
+use rheo_model::config::{self, Group as Own, NetworkKind, OptimizerKind, Schedule, ScheduleKind};
+use rheo_model::config::{Optimizer as Config, TrialConfig};
 use rheo_train::network::{Group, Network, Parameter};
 use rheo_train::optimizer::Optimizer;
 use rheo_train::step::{self, Batch, Learned, Recipe, Update};

@@ -1,12 +1,12 @@
 //! Trials under every perturbation: the rows they leave, that a group says what its cells say one by
 //! one, that noise belongs to samples, and that perturbed training resumes bit by bit.
 
-use rheo_core::config::{
+use rheo_model::config::{
     Augment, Evaluation, EvaluationKind, NetworkKind, Precision, ShapeMode, Task, TaskKind,
     TextSource, TrialConfig,
 };
-use rheo_core::row::{EvaluationRow, Rows};
-use rheo_core::trainer::Ended;
+use rheo_model::row::{EvaluationRow, Rows};
+use rheo_model::trainer::Ended;
 use rheo_train::Torch;
 
 use crate::support::{stop_at, tiny, tiny_copy, train};

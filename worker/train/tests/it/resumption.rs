@@ -2,11 +2,11 @@
 
 use std::thread;
 
-use rheo_core::config::{
+use rheo_core::metric::Report;
+use rheo_model::config::{
     Kernel, NetworkKind, OptimizerKind, Precision, Schedule, ScheduleKind, Training, TrialConfig,
 };
-use rheo_core::metric::Report;
-use rheo_core::trainer::{Commit, Ended, Finish, Next, Trainer as _};
+use rheo_model::trainer::{Commit, Ended, Finish, Next, Trainer as _};
 use rheo_train::Torch;
 
 use crate::support::{KINDS, Script, joined, stop_at, tiny, tiny_copy, train};

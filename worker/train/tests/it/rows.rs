@@ -1,11 +1,11 @@
 //! What the rows of a trial say, checked against each other and against the configuration.
-use rheo_core::config::Metric;
-use rheo_core::config::{
+use rheo_model::config::Metric;
+use rheo_model::config::{
     Analysis, AnalysisKind, Augment, Evaluation, EvaluationKind, NetworkKind, Precision, Readapt,
     Seeds, TrialConfig,
 };
-use rheo_core::row::Rows;
-use rheo_core::trainer::{Ended, Finish, Next, Trainer as _};
+use rheo_model::row::Rows;
+use rheo_model::trainer::{Ended, Finish, Next, Trainer as _};
 use rheo_train::Torch;
 
 use crate::support::{KINDS, Script, joined, stop_at, tiny, tiny_copy, train};
@@ -219,7 +219,7 @@ fn a_loss_that_is_not_finite_is_a_result_with_the_rows_so_far() {
     let mut config = tiny(NetworkKind::Relu);
     config.training.epochs = 50;
     config.training.optimizer.lr = 1e12;
-    config.network.bias_init = rheo_core::config::BiasInit::Zero;
+    config.network.bias_init = rheo_model::config::BiasInit::Zero;
     let mut session = Script::new(|_| Next::Continue);
     let ended = Torch::default().run(&config, None, &mut session).unwrap();
     let Ended::Diverged { finish, detail } = ended else { panic!("{ended:?}") };

@@ -1,11 +1,11 @@
 //! What the tests share: scripted sessions, tiny trials, the reference values.
 
-use rheo_core::config::{
+use rheo_core::progress::Progress;
+use rheo_model::config::{
     Evaluation, EvaluationKind, Network, NetworkKind, Task, TaskKind, Training, TrialConfig,
 };
-use rheo_core::progress::Progress;
-use rheo_core::row::Rows;
-use rheo_core::trainer::{Commit, Ended, Error, Finish, Next, Session, Trainer};
+use rheo_model::row::Rows;
+use rheo_model::trainer::{Commit, Ended, Error, Finish, Next, Session, Trainer};
 use rheo_train::Torch;
 use tch::{Kind, Tensor};
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use rheo_core::config::{Task as TaskConfig, TaskKind, TextSource, TrialConfig};
+use rheo_model::config::{Task as TaskConfig, TaskKind, TextSource, TrialConfig};
 use rheo_train::network::{Readout, ReadoutInit};
 use rheo_train::task::{Split, Task};
 

@@ -10,8 +10,8 @@ use arrow::datatypes::{DataType, Field, Fields, Float64Type};
 use datafusion::common::exec_err;
 use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
-use rheo_core::numerics::scaling::{Form, ScalingFit};
-use rheo_core::numerics::{released_scaling, scaling};
+use rheo_model::numerics::scaling::{Form, ScalingFit};
+use rheo_model::numerics::{released_scaling, scaling};
 
 use super::View;
 use crate::tables::{Column, Kind, optional, required};

@@ -1,7 +1,7 @@
 //! `comparisons`: Student's t test between tasks, over the seeds of one sweep or of several.
 
-use rheo_core::config::TaskKind;
-use rheo_core::row::{FractionalFitRow, Rows, Variant};
+use rheo_model::config::TaskKind;
+use rheo_model::row::{FractionalFitRow, Rows, Variant};
 
 use super::{adaptive, ask, assert_numbers, end};
 use crate::fixture::Fixture;

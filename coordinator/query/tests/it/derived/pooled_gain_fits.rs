@@ -1,7 +1,7 @@
 //! `pooled_gain_fits`: curves through the means over seeds, of one sweep or of several.
 
-use rheo_core::config::{TaskKind, TrialConfig};
-use rheo_core::row::{GainScalingRow, Rows, Variant};
+use rheo_model::config::{TaskKind, TrialConfig};
+use rheo_model::row::{GainScalingRow, Rows, Variant};
 
 use super::{adaptive, ask, assert_numbers, end};
 use crate::fixture::Fixture;

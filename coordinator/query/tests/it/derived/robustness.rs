@@ -1,7 +1,7 @@
 //! `robustness`: the trapezoid mean of accuracy over levels, as a share of the clean accuracy.
 
-use rheo_core::config::TaskKind;
-use rheo_core::row::{EvaluationRow, Rows};
+use rheo_model::config::TaskKind;
+use rheo_model::row::{EvaluationRow, Rows};
 
 use super::{adaptive, ask, assert_numbers, end};
 use crate::fixture::Fixture;

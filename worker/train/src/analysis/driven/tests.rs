@@ -2,12 +2,12 @@
 
 #![expect(clippy::float_cmp, reason = "values that pass through unchanged keep their bits")]
 
-use rheo_core::config::{
+use rheo_core::rng::{Purpose, TrialRng};
+use rheo_model::config::{
     Analysis, AnalysisKind, Network as Config, NetworkKind, Precision, Protocol, RecurrentInit,
     Task as TaskConfig, TaskKind, TrialConfig,
 };
-use rheo_core::rng::{Purpose, TrialRng};
-use rheo_core::row::{FractionalFitRow, Rows, Variant};
+use rheo_model::row::{FractionalFitRow, Rows, Variant};
 
 use super::*;
 use crate::Error;

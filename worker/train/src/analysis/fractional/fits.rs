@@ -2,7 +2,7 @@
 //! drives together and each alone, and of every neuron under the strongest (science reference,
 //! 7.7).
 
-use rheo_core::config::Protocol;
+use rheo_model::config::Protocol;
 
 use super::preparation::Setup;
 use crate::Error;

@@ -6,8 +6,8 @@
 
 use std::ops::Range;
 
-use rheo_core::config::Protocol;
 use rheo_core::rng::TrialRng;
+use rheo_model::config::Protocol;
 use tch::{Kind, Result as TorchResult, Tensor, no_grad_guard};
 
 use crate::Error;

@@ -1,6 +1,6 @@
 //! Gradients of the reference networks.
 
-use rheo_core::config;
+use rheo_model::config;
 
 use super::*;
 use crate::analysis::reference::{assert_close, drawn, inputs, network, numbers, oracles};

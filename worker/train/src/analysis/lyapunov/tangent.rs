@@ -1,7 +1,7 @@
 //! Columns pushed through a step of a network: its Jacobian times a matrix, from the states before and
 //! after. The Jacobian is never formed: that of an adaptive network would have (H (1 + S))^2 elements.
 
-use rheo_core::config::NetworkKind;
+use rheo_model::config::NetworkKind;
 use tch::{Kind, Result, TchError, Tensor};
 
 use crate::network::{Network, State, Step};

@@ -1,8 +1,8 @@
 //! Exponents of the reference networks, Jacobians against their formed matrices, and the cases in
 //! which exponents are known.
 
-use rheo_core::config::{self, NetworkKind, RecurrentInit};
 use rheo_core::rng::{Purpose, TrialRng};
+use rheo_model::config::{self, NetworkKind, RecurrentInit};
 use tch::{Device, Kind};
 
 use super::*;

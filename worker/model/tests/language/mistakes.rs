@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use insta::{Settings, assert_snapshot};
 use miette::Diagnostic as _;
-use rheo_core::networks;
 use rheo_core::spec::{self, Severity};
+use rheo_model::networks;
 
 pub(crate) fn files(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder);

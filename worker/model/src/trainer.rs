@@ -6,10 +6,10 @@
 //! or resumed changes none of them.
 
 use crate::config::TrialConfig;
-use crate::metric::{Metrics, Report};
-use crate::needs::{Inventory, Need};
-use crate::progress::Progress;
 use crate::row::{Rows, Summary};
+use rheo_core::metric::{Metrics, Report};
+use rheo_core::needs::{Inventory, Need};
+use rheo_core::progress::Progress;
 
 /// Trains trials. One value serves all slots of a worker, from several threads at once.
 pub trait Trainer: Send + Sync {

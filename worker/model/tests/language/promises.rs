@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use rheo_core::config::NetworkKind;
-use rheo_core::networks;
 use rheo_core::plan::{EndReason, Plan, PlannedTrial};
 use rheo_core::spec;
+use rheo_model::config::NetworkKind;
+use rheo_model::networks;
 use serde_json::json;
 
 use crate::config;

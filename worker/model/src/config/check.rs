@@ -7,7 +7,7 @@ use super::{
     Analysis, Evaluation, EvaluationKind, LyapunovMode, NetworkKind, Optimizer, ShapeMode, Task,
     TaskKind, TextSource, TrialConfig,
 };
-use crate::schema::Problem;
+use rheo_core::schema::Problem;
 
 /// Images in the parts of MNIST: training, validation, test (science: section 4).
 const MNIST_SIZES: [u32; 3] = [50_000, 10_000, 10_000];

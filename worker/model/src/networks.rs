@@ -6,11 +6,11 @@ use serde_json::Value as Json;
 
 use crate::config::{Metric, TrialConfig};
 use crate::dataset::DataSet;
-use crate::metric::{Goal, Objective};
-use crate::name::WorkloadName;
-use crate::needs::Need;
-use crate::schema::{Problem, Rules, Schema, Workloads};
 use crate::words::WORDS;
+use rheo_core::metric::{Goal, Objective};
+use rheo_core::name::WorkloadName;
+use rheo_core::needs::Need;
+use rheo_core::schema::{Problem, Rules, Schema, Workloads};
 
 /// The name of the workload.
 pub const NAME: WorkloadName = WorkloadName::of("networks");

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use rheo_core::networks;
 use rheo_core::schema;
+use rheo_model::networks;
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the variable is for the person who runs this test")]

@@ -17,8 +17,8 @@ mod summary;
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::TableName;
-use crate::rows::RowCounts;
+use rheo_core::name::TableName;
+use rheo_core::rows::RowCounts;
 
 pub use dynamics::{ControllerPcaRow, EigenvalueRow, GradientRow, JacobianRow, LyapunovRow};
 pub use epoch::EpochRow;

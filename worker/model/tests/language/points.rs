@@ -5,9 +5,9 @@ use std::fs;
 
 use insta::{Settings, assert_snapshot};
 use proptest::prelude::*;
-use rheo_core::networks;
 use rheo_core::plan::Plan;
 use rheo_core::spec::{self, Parsed, Severity};
+use rheo_model::networks;
 
 use crate::schema;
 

@@ -6,11 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use insta::{Settings, assert_snapshot};
-use rheo_core::config::{NetworkKind, ScheduleKind, TaskKind, TrialConfig};
 use rheo_core::definition::Definition;
-use rheo_core::networks;
 use rheo_core::plan::{EndReason, Plan, PlannedTrial};
 use rheo_core::spec;
+use rheo_model::config::{NetworkKind, ScheduleKind, TaskKind, TrialConfig};
+use rheo_model::networks;
 use serde_json::Value as Json;
 
 use crate::config;

@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::rng::Purpose;
-use crate::terms::Keep;
+use rheo_core::rng::Purpose;
+use rheo_core::terms::Keep;
 
 /// When checkpoints are made and kept. No setting here changes a result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::MetricName;
-use crate::schema::MetricField;
+use rheo_core::name::MetricName;
+use rheo_core::schema::MetricField;
 
 /// A metric that a trial reports, by the name it has in sweep files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

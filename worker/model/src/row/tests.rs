@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::*;
-use crate::rows::Batch;
+use rheo_core::rows::Batch;
 
 fn eigenvalues(indices: std::ops::Range<u32>) -> Vec<EigenvalueRow> {
     let row = |index| EigenvalueRow {

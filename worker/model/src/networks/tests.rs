@@ -4,9 +4,9 @@ use serde_json::json;
 
 use super::*;
 use crate::config::{Device, Task, TaskKind};
-use crate::needs::{FoundData, Inventory};
-use crate::schema::field::{Field, Object, Type};
-use crate::suggest::nearest;
+use rheo_core::needs::{FoundData, Inventory};
+use rheo_core::schema::field::{Field, Object, Type};
+use rheo_core::suggest::nearest;
 
 /// Every field, with the object that holds it.
 fn all(object: &Object) -> Vec<(&str, &Field, &Object)> {
@@ -265,7 +265,7 @@ fn metrics_of_other_tools_get_the_goal_that_they_have() {
         ("test_loss", "name: test.loss, goal: minimize"),
     ] {
         let file = format!("name: demo\nmetric: {text}\n");
-        let mistakes = crate::spec::parse(&workloads(), "demo.yaml", &file).unwrap_err();
+        let mistakes = rheo_core::spec::parse(&workloads(), "demo.yaml", &file).unwrap_err();
         let help = mistakes.list()[0].help.clone().unwrap();
         assert_eq!(help, format!("write `metric: {{{expected}}}`"));
     }

@@ -1,7 +1,7 @@
 //! Words of other tools for what sweep files of networks call otherwise, and examples for messages.
 
-use crate::schema::{Examples, Words};
-use crate::suggest::Aliases;
+use rheo_core::schema::{Examples, Words};
+use rheo_core::suggest::Aliases;
 
 /// The words for messages about sweeps of networks.
 pub(crate) const WORDS: Words = Words {
