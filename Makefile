@@ -60,7 +60,7 @@ bench-coordinator: libtorch ## Load a coordinator with workers that train nothin
 
 test-core: ## Run the quick tests: no libtorch, no DataFusion
 	deploy/tools.sh cargo-nextest
-	cargo nextest run --locked -p rheo-core -p rheo-store -p rheo-proto
+	cargo nextest run --locked -p rheo-core -p rheo-model -p rheo-store -p rheo-proto
 
 test-kubernetes: libtorch ## Run fleets on a real control plane of Kubernetes, where its programs are at hand
 	deploy/tools.sh cargo-nextest helm

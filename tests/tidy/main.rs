@@ -95,10 +95,13 @@ fn each_crate_depends_only_on_what_it_may() {
 }
 
 #[test]
-fn the_core_is_pure() {
-    let used = &dependencies()["rheo-core"];
-    for banned in ["tokio", "tonic", "redb", "arrow", "tracing", "object_store", "tempfile"] {
-        assert!(!used.contains(banned), "rheo-core depends on `{banned}`");
+fn the_core_and_the_model_are_pure() {
+    let dependencies = dependencies();
+    for package in ["rheo-core", "rheo-model"] {
+        let used = &dependencies[package];
+        for banned in ["tokio", "tonic", "redb", "arrow", "tracing", "object_store", "tempfile"] {
+            assert!(!used.contains(banned), "{package} depends on `{banned}`");
+        }
     }
     let banned = [
         "std::fs",
@@ -109,11 +112,34 @@ fn the_core_is_pure() {
         "SystemTime",
         "rand::rng(",
     ];
-    for path in files(&["rs"]).iter().filter(|path| name(path).starts_with("coordinator/core/src"))
-    {
+    let is_pure = |path: &&PathBuf| {
+        let name = name(path);
+        name.starts_with("coordinator/core/src") || name.starts_with("worker/model/src")
+    };
+    for path in files(&["rs"]).iter().filter(is_pure) {
         let text = fs::read_to_string(path).unwrap();
         for word in banned {
             assert!(!text.contains(word), "{}: `{word}`", name(path));
+        }
+    }
+}
+
+/// The engine of sweeps knows no workload: whatever is trained is a crate of its own.
+#[test]
+fn the_core_has_no_word_of_neuroscience() {
+    assert!(!dependencies()["rheo-core"].contains("rheo-model"));
+    let beginnings = [
+        "network", "neuron", "synap", "dendri", "spik", "gamma", "lyapunov", "jacobian",
+        "recurren", "relu", "lstm", "mnist", "psmnist", "torch", "libtorch", "tensor",
+    ];
+    let core = files(&["rs"]);
+    for path in core.iter().filter(|path| name(path).starts_with("coordinator/core/")) {
+        let text = fs::read_to_string(path).unwrap().to_lowercase();
+        for (number, line) in (1..).zip(text.lines()) {
+            let words = line.split(|letter: char| !letter.is_ascii_alphabetic());
+            let known = |word: &&str| beginnings.iter().any(|begin| word.starts_with(begin));
+            let word = words.into_iter().find(known);
+            assert_eq!(word, None, "{}:{number}", name(path));
         }
     }
 }

@@ -121,7 +121,7 @@ impl Desk {
         }
         self.logged = Some((*epoch, Instant::now()));
         let metrics: String =
-            metrics.iter().map(|(metric, value)| format!(", {} {value:.4}", metric)).collect();
+            metrics.iter().map(|(metric, value)| format!(", {metric} {value:.4}")).collect();
         tracing::info!("epoch {epoch} of {epochs}{metrics}");
     }
 

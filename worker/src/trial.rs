@@ -183,10 +183,10 @@ fn train(
     let (commit, ending) = match ended {
         Ended::Stopped(commit) => (commit, Ending::Stopped),
         Ended::Completed(Finish { commit, metrics, summary }) => {
-            (commit, Ending::Completed { metrics, summary: json(&summary) })
+            (commit, Ending::Completed { metrics, summary: Box::new(json(&summary)) })
         }
         Ended::Diverged { finish: Finish { commit, metrics, summary }, detail } => {
-            (commit, Ending::Diverged { metrics, summary: json(&summary), detail })
+            (commit, Ending::Diverged { metrics, summary: Box::new(json(&summary)), detail })
         }
     };
     match desk.pack(commit) {
@@ -245,6 +245,6 @@ fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// A summary as the coordinator takes it; its type cannot fail to become JSON.
-fn json(summary: &Summary) -> Box<Json> {
-    Box::new(serde_json::to_value(summary).unwrap_or_default())
+fn json(summary: &Summary) -> Json {
+    serde_json::to_value(summary).unwrap_or_default()
 }

@@ -6,7 +6,7 @@
 //! the time at which the last slot falls idle, as the workers take trials one after another.
 //!
 //! Trials differ in length: those that are left are weighed by what was measured of trials with the
-//! same value of the swept parameter that explains the lengths best (the kind of network, for
+//! same value of the swept parameter that explains the lengths best (the kind of model, for
 //! example). A trial with a value that no measured trial has may take several times as long: it
 //! widens the range, and where much of the work is of that kind, there is no estimate.
 //!

@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn names_are_directory_names_that_people_can_type() {
-        for good in ["demo", "psmnist-14.v2", "0", "a_b"] {
+        for good in ["demo", "sweep-14.v2", "0", "a_b"] {
             assert_eq!(SweepName::parse(good).unwrap().as_str(), good);
         }
         let long = "x".repeat(SweepName::MAX_LEN + 1);

@@ -81,7 +81,7 @@ macro_rules! checked_name {
 }
 
 checked_name! {
-    /// The name of a workload: what the trials of a sweep are, such as `networks`.
+    /// The name of a workload: what the trials of a sweep are.
     WorkloadName, "workload"
 }
 

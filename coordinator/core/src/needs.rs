@@ -119,11 +119,11 @@ impl Inventory {
         let found = |set: &String| self.data.iter().find(|found| found.set == *set);
         match need {
             Need::Data { set, directory: None } if found(set).is_none() => {
-                Some(format!("no data set `{}`", set))
+                Some(format!("no data set `{set}`"))
             }
             Need::Samples { set, directory: None, sizes } => found(set)?.too_few(*sizes),
             Need::Device(device) if !self.devices.contains(device) => {
-                Some(format!("no device `{}`", device))
+                Some(format!("no device `{device}`"))
             }
             Need::Memory { mb } => {
                 let there = self.memory_mb.filter(|there| *there < u64::from(*mb))?;

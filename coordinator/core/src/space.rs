@@ -98,7 +98,7 @@ impl FromIterator<(String, Json)> for Point {
     }
 }
 
-/// The values as people read them: `network.kind=relu network.hidden=64`.
+/// The values as people read them: `kind=large size=64`.
 impl fmt::Display for Point {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (path, value)) in self.iter().enumerate() {

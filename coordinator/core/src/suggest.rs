@@ -107,12 +107,12 @@ mod tests {
 
     #[test]
     fn typos_find_their_name_and_other_words_find_none() {
-        let known = ["hidden", "kind", "n0", "network.kind", "training.optimizer.lr"];
+        let known = ["hidden", "kind", "n0", "model.kind", "training.optimizer.lr"];
         let cases = [
             ("hiden", Some("hidden")),
             ("Hidden", Some("hidden")),
             ("hdiden", Some("hidden")),
-            ("network.knd", Some("network.kind")),
+            ("model.knd", Some("model.kind")),
             ("lr", Some("training.optimizer.lr")),
             ("optimizer.lr", Some("training.optimizer.lr")),
             ("n1", Some("n0")),

@@ -251,6 +251,16 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// The journal was written by an older version, whose events this program cannot read.
+    #[error(
+        "the journal has format {found}, of an earlier version, and this program reads format {oldest} on: begin a new state directory (`--state`) and submit the sweeps again; Parquet files of the old one stay readable"
+    )]
+    TooOld {
+        /// The format it has.
+        found: u32,
+        /// The oldest one that can be read.
+        oldest: u32,
+    },
     /// It was written by a newer version of this program.
     #[error("the journal has format {found}, but this program reads up to format {newest}")]
     TooNew {

@@ -41,7 +41,7 @@ use crate::encoding::{decode, encode};
 use crate::journal::{Change, Entry, Error, Journal, Loaded, View, is_retracted};
 
 /// The layout above.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The size of a piece of the snapshot, in bytes.
 const CHUNK: usize = 1 << 20;
@@ -246,6 +246,10 @@ fn prepare(transaction: &WriteTransaction) -> Result<(), Error> {
         Some(format) if format > u64::from(FORMAT) => {
             let found = u32::try_from(format).unwrap_or(u32::MAX);
             return Err(Error::TooNew { found, newest: FORMAT });
+        }
+        Some(format) if format < u64::from(FORMAT) => {
+            let found = u32::try_from(format).unwrap_or_default();
+            return Err(Error::TooOld { found, oldest: FORMAT });
         }
         Some(_) => {}
     }

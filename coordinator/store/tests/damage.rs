@@ -136,3 +136,20 @@ fn every_flipped_bit_of_a_page_in_use_is_found_and_the_file_stays_as_it_is() {
     journal.append(&[Entry::from(joined(100))]).unwrap();
     check_pages(&path).unwrap();
 }
+
+#[test]
+fn a_journal_of_another_format_is_refused_with_what_to_do() {
+    const META: redb::TableDefinition<'_, &str, u64> = redb::TableDefinition::new("meta");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("journal.redb");
+    written(&path);
+    for (format, expected) in [(1, "begin a new state directory"), (99, "reads up to format 2")] {
+        let database = redb::Database::open(&path).unwrap();
+        let transaction = database.begin_write().unwrap();
+        transaction.open_table(META).unwrap().insert("format", format).unwrap();
+        transaction.commit().unwrap();
+        drop(database);
+        let refused = Redb::open(&path).err().unwrap().to_string();
+        assert!(refused.contains(expected), "{refused}");
+    }
+}

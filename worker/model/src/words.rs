@@ -17,6 +17,7 @@ pub(crate) const WORDS: Words = Words {
         parameter: "network.hidden: {values: [32, 64]}",
         condition: "network.kind: adaptive",
         constraint: "training.batch <= network.hidden",
+        group: "[network.n0, network.s0]",
     },
 };
 

@@ -1,6 +1,6 @@
 //! The lengths of trials by the value of one parameter: the one that explains them best.
 //!
-//! One parameter is enough where it matters, such as the kind of network; with several the trials that
+//! One parameter is enough where it matters, such as the kind of model; with several the trials that
 //! were measured would be too few for each combination.
 
 use std::collections::{BTreeMap, BTreeSet};

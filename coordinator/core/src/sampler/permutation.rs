@@ -1,7 +1,7 @@
-//! A random order of 0..n that is never written down: a Feistel network with round keys from the
+//! A random order of 0..n that is never written down: a Feistel cipher with round keys from the
 //! seed, and cycle walking (Black and Rogaway 2002, "Ciphers with arbitrary finite domains").
 //!
-//! The network permutes 0..4^h, the least such domain that holds n; a number at or above n is put
+//! The cipher permutes 0..4^h, the least such domain that holds n; a number at or above n is put
 //! through it again. O(1) memory, fewer than four passes a number on average.
 
 use crate::rng::{Purpose, TrialRng};

@@ -1,6 +1,8 @@
 //! Whole configurations: what a file and a point give, with the defaults of the schema for the
 //! rest, every number in the one form that its field has.
 
+use std::fmt;
+
 use serde_json::{Map, Number, Value as Json};
 
 use super::field::{Field, Object, Type};
@@ -29,25 +31,25 @@ impl Schema {
     }
 }
 
-fn mismatch(path: &str, found: &Json, wanted: impl ToString) -> Mismatch {
+fn mismatch(path: &str, found: &Json, wanted: &dyn fmt::Display) -> Mismatch {
     let (path, found) = (path.to_owned(), crate::excerpt::excerpt(&found.to_string()));
     Mismatch { path, wanted: wanted.to_string(), found }
 }
 
 fn object(path: &str, given: &Json, object: &Object) -> Result<Json, Mismatch> {
-    let values = given.as_object().ok_or_else(|| mismatch(path, given, "a mapping"))?;
+    let values = given.as_object().ok_or_else(|| mismatch(path, given, &"a mapping"))?;
     if object.is_open {
         return Ok(given.clone());
     }
     if let Some((name, value)) = values.iter().find(|(name, _)| object.get(name).is_none()) {
-        return Err(mismatch(&within(path, name), value, "absent: there is no such field"));
+        return Err(mismatch(&within(path, name), value, &"absent: there is no such field"));
     }
     let mut whole = Map::new();
     for (name, field) in &object.fields {
         let path = within(path, name);
         let value = match values.get(name) {
             Some(value) => self::value(&path, value, field)?,
-            None if field.required => return Err(mismatch(&path, &Json::Null, "given")),
+            None if field.required => return Err(mismatch(&path, &Json::Null, &"given")),
             None => field.default.clone(),
         };
         whole.insert(name.clone(), value);

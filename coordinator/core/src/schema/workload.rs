@@ -68,6 +68,8 @@ pub struct Examples {
     pub condition: &'static str,
     /// A constraint, such as `batch <= size`.
     pub constraint: &'static str,
+    /// Parameters that step together, such as `[size, batch]`.
+    pub group: &'static str,
 }
 
 impl Default for Examples {
@@ -77,6 +79,7 @@ impl Default for Examples {
             parameter: "size: {values: [32, 64]}",
             condition: "kind: large",
             constraint: "batch <= size",
+            group: "[size, batch]",
         }
     }
 }
@@ -175,7 +178,7 @@ impl Schema {
         let is_within = |field: &&str| {
             field.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
-        self.rules.need_fields().iter().any(|field| is_within(&field))
+        self.rules.need_fields().iter().any(is_within)
     }
 }
 

@@ -94,7 +94,7 @@ pub enum Domain {
     },
 }
 
-/// The values as people read them: `relu, adaptive` or `log_uniform_values 0.0001 to 0.01`.
+/// The values as people read them: `small, large` or `log_uniform_values 0.0001 to 0.01`.
 impl fmt::Display for Domain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

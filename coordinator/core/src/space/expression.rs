@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use types::{Kind, Name};
 
-/// A condition that every point of a space fulfils, such as `training.batch <= network.hidden`.
+/// A condition that every point of a space fulfils, such as `batch <= size`.
 ///
 /// Where a parameter that it mentions does not exist or is null, a constraint holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -12,7 +12,8 @@ pub(super) fn zip(
     declarations: &Declarations<'_>,
     node: &Node,
 ) -> Vec<Vec<String>> {
-    let help = "write `zip: [[network.n0, network.s0]]`: a list of groups";
+    let example = reader.schema.words.examples.group;
+    let help = &*format!("write `zip: [{example}]`: a list of groups");
     let Value::List(groups) = &node.value else {
         let found = describe(&node.value, reader.report.snippet(node.span));
         reader.report.error(node.span, format!("`zip` must be a list, not {found}")).help(help);

@@ -285,7 +285,7 @@ impl Sweep {
         let index = attempt.trial.index;
         let metric = &self.planned.definition.objective.name;
         for report in reports {
-            if let Some(value) = report.metrics.get(&metric) {
+            if let Some(value) = report.metrics.get(metric) {
                 self.history.record_report(index, report.epoch, *value);
             }
         }

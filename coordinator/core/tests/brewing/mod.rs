@@ -5,6 +5,7 @@ use rheo_core::metric::{Goal, Objective};
 use rheo_core::name::{MetricName, WorkloadName};
 use rheo_core::needs::Need;
 use rheo_core::schema::{MetricField, Problem, Rules, Schema, Workloads};
+use rheo_core::terms::Terms;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -79,8 +80,7 @@ impl Rules for Kitchen {
     }
 
     fn needs(&self, config: &Json) -> Vec<Need> {
-        let threads = config["resources"]["threads"].as_u64().unwrap();
-        let slots = u32::try_from(threads).unwrap();
+        let slots = Terms::of(config).threads;
         let mut needs =
             vec![Need::System, Need::Disk, Need::Device("cpu".to_owned()), Need::Slots { slots }];
         if config["bean"] != "instant" {

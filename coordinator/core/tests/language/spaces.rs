@@ -424,7 +424,7 @@ fn a_sweep_of_another_workload_means_what_its_schema_says() {
         (mistake.line, mistake.message.as_str()),
         (2, "instant coffee is not ground for a minute")
     );
-    let mistakes = spec::parse(&workloads(), "demo.yaml", "{name: demo, workload: networks}");
+    let mistakes = spec::parse(&workloads(), "demo.yaml", "{name: demo, workload: roasting}");
     let help = mistakes.unwrap_err().list()[0].help.clone();
     assert_eq!(help.as_deref(), Some("write `brewing`"));
 }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use rheo_core::sweep::{AttemptOutcome, Counts, Event, Outcome, State, Status};
+use rheo_core::name::WorkloadName;
+use rheo_core::sweep::{
+    AttemptOutcome, Command, Counts, Event, Outcome, State, Status, WorkerInfo,
+};
 
 use crate::world::*;
 
@@ -110,7 +113,7 @@ fn u42_that_no_worker_fits_is_said_with_its_cause_and_since_when() {
     let reason = "no disk".to_owned();
     for n in [0, 1] {
         let (worker, reason) = (worker(n), reason.clone());
-        world.send(rheo_core::sweep::Command::LeaveUnfit { worker, reason }).unwrap();
+        world.send(Command::LeaveUnfit { worker, reason }).unwrap();
     }
     assert!(no_fit(&world).unwrap().cause.contains("no disk"));
     assert_eq!(world.state.unfit_workers().len(), 2);
@@ -136,4 +139,14 @@ fn a_state_of_an_older_version_knows_nothing_of_inventories() {
     ended["attempt_ended"].as_object_mut().unwrap().remove("need").unwrap();
     let ended: Event = serde_json::from_value(ended).unwrap();
     assert!(matches!(ended, Event::AttemptEnded { need: None, .. }));
+}
+
+#[test]
+fn a_worker_gets_no_trial_of_a_workload_that_it_cannot_run() {
+    let mut world = World::new(GRID);
+    let workloads = vec![WorkloadName::of("roasting")];
+    let info = WorkerInfo { slots: 2, workloads, ..WorkerInfo::default() };
+    world.send(Command::Join { worker: worker(0), info, state: None }).unwrap();
+    assert_eq!(world.acquire(worker(0), 2), 0);
+    assert_eq!(world.acquire(worker(1), 2), 2);
 }

@@ -135,7 +135,7 @@ parameters:
         assert!((65..=135).contains(&below), "{halves:?}");
     }
     for trial in &trials {
-        assert!(config(&trial).network.hidden % 16 == 0);
+        assert!(config(trial).network.hidden.is_multiple_of(16));
         assert!(trial.resolved["network"]["hidden"].is_u64());
         assert!(trial.resolved["training"]["optimizer"]["lr"].is_f64());
     }

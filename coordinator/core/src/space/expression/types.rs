@@ -161,7 +161,7 @@ mod tests {
             "flag" => Ok(Name { kind: Kind::Bool, choices: None }),
             "kind" => Ok(Name {
                 kind: Kind::Text,
-                choices: Some(vec!["relu".to_owned(), "adaptive".to_owned()]),
+                choices: Some(vec!["small".to_owned(), "large".to_owned()]),
             }),
             "reported" => Err(None),
             other => Err(Some(Unknown { message: format!("no `{other}`"), help: None })),
@@ -173,16 +173,16 @@ mod tests {
     #[test]
     fn every_mistake_of_an_expression_is_found_where_it_is() {
         let cases: [(&str, &[(usize, &str)]); 13] = [
-            ("n < 3 and flag and kind == 'relu'", &[]),
+            ("n < 3 and flag and kind == 'small'", &[]),
             ("reported < 3 or not reported", &[]),
             ("n + 1", &[(0, "a constraint needs true or false, this is a number")]),
             ("kind", &[(0, "a constraint needs true or false, this is a text")]),
             ("kind < 3", &[(0, "`<` needs a number, this is a text")]),
-            ("n == 'relu'", &[(5, "a number never equals a text")]),
+            ("n == 'small'", &[(5, "a number never equals a text")]),
             ("flag in [true, 1]", &[(15, "true or false never equals a number")]),
             ("kind == 'rel'", &[(8, "it never is `rel`")]),
             ("'x' != kind", &[(0, "it never is `x`")]),
-            ("kind in ['relu', 'gru']", &[(17, "it never is `gru`")]),
+            ("kind in ['small', 'gru']", &[(18, "it never is `gru`")]),
             ("m < n or m > 2", &[(0, "no `m`"), (9, "no `m`")]),
             (
                 "not n and -flag < 1",
