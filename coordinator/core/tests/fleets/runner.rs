@@ -142,6 +142,7 @@ impl World {
         self.work = !(events.is_empty() && takes);
         for event in events {
             let Event::TrialLeased { attempt, .. } = event else { continue };
+            self.origins.insert(attempt.clone(), self.state.origin(&attempt));
             let (least, more) = self.trial;
             let share = f64::from(u32::try_from(attempt.trial.index * 379 % 1000).unwrap());
             let whole = least + more.mul_f64(share / 1000.0);
@@ -161,7 +162,7 @@ impl World {
     }
 
     fn finish(&mut self, worker: WorkerId, attempt: AttemptId, ending: Ending) {
-        let origin = self.state.origin(&attempt);
+        let origin = self.origins[&attempt];
         let claim = Claim { attempt, worker, sequence: 1, origin };
         if let Err(rejection) = self.send(Command::Finish { claim, work: None, ending }) {
             assert!(matches!(rejection, Rejection::StaleAttempt(_)), "{rejection}");

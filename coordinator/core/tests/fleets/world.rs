@@ -10,8 +10,8 @@ use rheo_core::fleet::{
     Command as FleetCommand, Demand, Event as FleetEvent, Fleet, FleetName, Mode, Phase, PilotId,
     Sight, Spec,
 };
-use rheo_core::id::{IncarnationId, RequestId, StateId, TrialId};
-use rheo_core::sweep::{Command, Event, Rejection, State, execute};
+use rheo_core::id::{AttemptId, IncarnationId, RequestId, StateId, TrialId};
+use rheo_core::sweep::{Command, Event, Origin, Rejection, State, execute};
 use rheo_core::time::Timestamp;
 use uuid::Uuid;
 
@@ -56,6 +56,8 @@ pub(crate) struct World {
     pub(crate) trial: (Duration, Duration),
     /// What is left of trials that were given back.
     pub(crate) left: BTreeMap<TrialId, Duration>,
+    /// Where attempts come from, as their workers were told.
+    pub(crate) origins: BTreeMap<AttemptId, Option<Origin>>,
     /// More jobs than this would be too many.
     pub(crate) bound: usize,
     /// Doubles may exist until they are seen.
@@ -85,6 +87,7 @@ impl World {
             threads: 1,
             trial: (Duration::from_secs(40), Duration::from_mins(1)),
             left: BTreeMap::new(),
+            origins: BTreeMap::new(),
             bound: 0,
             doubles: false,
             thorough: true,
