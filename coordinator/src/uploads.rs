@@ -175,7 +175,9 @@ parameters: {training.optimizer.lr: {values: [1.0e-3, 2.0e-3]}}
         sweeps.submit(v1::SubmitRequest { file, text }).await.unwrap();
         let mut workers = Workers::new(channel);
         let worker = WORKER.to_owned();
-        let join = v1::JoinRequest { worker: worker.clone(), slots: 2, ..Default::default() };
+        let workloads = vec!["networks".to_owned()];
+        let join =
+            v1::JoinRequest { worker: worker.clone(), slots: 2, workloads, ..Default::default() };
         workers.join(join).await.unwrap();
         let acquire = v1::AcquireRequest { worker, slots: 2, ..Default::default() };
         let acquired = workers.acquire(acquire).await.unwrap().into_inner();
