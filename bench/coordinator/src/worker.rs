@@ -35,7 +35,6 @@ pub(crate) struct Worker {
 
 struct Shared {
     id: String,
-    slots: u32,
     commits: u32,
     hold: Duration,
     /// The attempts that it runs.
@@ -60,7 +59,7 @@ impl Worker {
         client.join(request).await?;
         let free = Arc::new(Semaphore::new(usize::try_from(slots)?));
         let held = Mutex::default();
-        let shared = Arc::new(Shared { id, slots, commits, hold, held, free, figures });
+        let shared = Arc::new(Shared { id, commits, hold, held, free, figures });
         Ok(Self { client, shared })
     }
 
@@ -83,11 +82,16 @@ impl Worker {
             while let Some(ended) = running.try_join_next() {
                 ended??;
             }
-            let slot = Arc::clone(&self.shared.free).acquire_owned().await?;
+            let mut slots = Arc::clone(&self.shared.free).acquire_owned().await?;
+            // Those that are free besides.
+            let free = u32::try_from(self.shared.free.available_permits())?;
+            if let Ok(more) = Arc::clone(&self.shared.free).try_acquire_many_owned(free) {
+                slots.merge(more);
+            }
             let held = self.held().clone();
             let request = v1::AcquireRequest {
                 worker: self.shared.id.clone(),
-                slots: self.shared.slots - u32::try_from(held.len())?,
+                slots: u32::try_from(slots.num_permits())?,
                 held,
                 wait_ms: u64::try_from(WAIT.as_millis())?,
                 sweep: None,
@@ -97,15 +101,19 @@ impl Worker {
             if reply.nothing_left {
                 break;
             }
-            let Some(assignment) = reply.assignments.into_iter().next() else { continue };
-            self.shared.figures.note(Call::Acquire, began);
-            self.held().extend(assignment.attempt.clone());
-            let worker = self.clone();
-            running.spawn(async move {
-                worker.run(assignment).await?;
-                drop(slot);
-                Ok(())
-            });
+            if !reply.assignments.is_empty() {
+                self.shared.figures.note(Call::Acquire, began);
+            }
+            for assignment in reply.assignments {
+                let slot = slots.split(1).context("more trials than slots")?;
+                self.held().extend(assignment.attempt.clone());
+                let worker = self.clone();
+                running.spawn(async move {
+                    worker.run(assignment).await?;
+                    drop(slot);
+                    Ok(())
+                });
+            }
         }
         while let Some(ended) = running.join_next().await {
             ended??;
