@@ -35,6 +35,7 @@ use uuid::Uuid;
 use crate::claim::Claim;
 use crate::clock::SystemClock;
 use crate::engine::{self, Handle};
+use crate::leased::LeasedKeys;
 use crate::live::Live;
 use crate::paths;
 use crate::places::{self, Places, Wanted};
@@ -116,6 +117,8 @@ pub struct Coordinator {
     pub dataset: Arc<Dataset>,
     /// What is known only while it runs.
     pub live: Live,
+    /// The key columns of the rows of attempts that run.
+    pub(crate) leased: LeasedKeys,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) checkpoints: Arc<checkpoint::Store>,
@@ -236,11 +239,12 @@ impl Coordinator {
             opened => Arc::new(opened?),
         };
         let sink = Sink::new(Arc::clone(&journal), Arc::clone(&dataset), Arc::clone(&backlog));
-        let live = Live::default();
+        let (live, leased) = (Live::default(), LeasedKeys::default());
         let (drop, dropped) = mpsc::unbounded_channel();
-        let carry_out = carry_out(live.clone(), sink.clone(), drop);
-        let stores = (Arc::clone(&journal), Arc::clone(&backlog), live.clone());
-        let running = engine::start(stores, clock, carry_out).map_err(journal_error)?;
+        let carry_out = carry_out((live.clone(), leased.clone()), sink.clone(), drop);
+        let stores = (Arc::clone(&journal), Arc::clone(&backlog));
+        let known = (live.clone(), leased.clone());
+        let running = engine::start(stores, known, clock, carry_out).map_err(journal_error)?;
         places.id = running.found.id.unwrap_or(places.id);
         let sql = Sql::new(
             (places.results.clone(), Arc::clone(&dataset)),
@@ -254,6 +258,7 @@ impl Coordinator {
             clock: running.clock,
             dataset,
             live,
+            leased,
             journal,
             checkpoints,
             sink,
@@ -330,7 +335,7 @@ pub(crate) fn dataset(place: &Place) -> Result<Dataset, places::Error> {
 
 /// Does what events ask for, at once or, where that takes time, soon.
 fn carry_out(
-    live: Live,
+    (live, leased): (Live, LeasedKeys),
     sink: Sink,
     drop: mpsc::UnboundedSender<Digest>,
 ) -> impl Fn(Effect) + Send + 'static {
@@ -339,6 +344,7 @@ fn carry_out(
         Effect::SweepChanged(_) => live.changed(),
         Effect::AttemptBegan(attempt, at) => live.attempt_began(&attempt, at),
         Effect::AttemptEnded { attempt, is_done, at } => {
+            leased.forget(&attempt);
             live.forget_log(&attempt);
             live.attempt_ended(&attempt, is_done, at);
         }

@@ -1,15 +1,17 @@
 //! What is stored together with an event: the rows that came with it, and the rows of `trials` and
 //! `attempts` that follow from it. One transaction, so an ended trial and its row are never apart.
+
+use std::sync::Arc;
+
 use rheo_core::id::{AttemptId, TrialId, WorkerId};
-use rheo_core::log::LogLine;
 use rheo_core::rows::Batch;
 use rheo_core::sweep::{Event, Reopened, State, Worker};
-use rheo_model::config::TrialConfig;
 use rheo_model::row::Summary;
-use rheo_query::{AttemptRow, Keys, TrialRow, encode_attempts, encode_logs, encode_trials};
+use rheo_query::{AttemptRow, TrialRow, encode_attempts, encode_trials};
 use rheo_store::{Blob, Entry};
 use serde::Deserialize as _;
 
+use crate::leased::{AttemptKeys, LeasedKeys};
 use crate::live::Live;
 
 /// The entries for `events`, which one command caused and `state` includes; `blobs` are the rows
@@ -18,7 +20,7 @@ pub(crate) fn entries(
     state: &State,
     events: &[Event],
     mut blobs: Vec<Blob>,
-    live: &Live,
+    (live, leased): (&Live, &LeasedKeys),
 ) -> Result<Vec<Entry>, rheo_query::Error> {
     let mut entries = Vec::with_capacity(events.len());
     for (index, event) in events.iter().enumerate() {
@@ -28,13 +30,15 @@ pub(crate) fn entries(
             Event::AttemptEnded { attempt, .. } => {
                 // The last lines of its log, unless a last commit brought them.
                 entry.blobs.append(&mut blobs);
-                let lines = live.unrecorded_log(attempt);
-                entry.blobs.extend(log_blob(state, attempt, &lines)?);
-                let row = attempt_row(state, event).map(|row| encode_attempts(&[row]));
-                entry.blobs.extend(blob(&attempt.trial, row)?);
+                if let Some(keys) = leased.find(state, attempt) {
+                    entry.blobs.extend(keys.log(attempt, &live.unrecorded_log(attempt))?);
+                    let row = attempt_row(state, event, &keys).map(|row| encode_attempts(&[row]));
+                    entry.blobs.extend(blob(&attempt.trial, row)?);
+                }
             }
             Event::TrialEnded { trial, .. } => {
-                let row = trial_row(state, event, &events[..index]);
+                let last = last_attempt(trial, &events[..index]);
+                let row = trial_row(state, event, last, leased);
                 entry.blobs.extend(blob(trial, row.map(|row| encode_trials(&[row])))?);
             }
             Event::TrialsRetried { sweep, reopened, .. }
@@ -57,21 +61,6 @@ pub(crate) fn entries(
     Ok(entries)
 }
 
-/// Lines of the log of an attempt as rows.
-pub(crate) fn log_blob(
-    state: &State,
-    attempt: &AttemptId,
-    lines: &[LogLine],
-) -> Result<Option<Blob>, rheo_query::Error> {
-    let trial = &attempt.trial;
-    let planned = state.sweeps.get(&trial.sweep).and_then(|sweep| {
-        Some((sweep, sweep.planned.trial(&sweep.history, trial.index).ok()?.resolved))
-    });
-    let Some((sweep, config)) = planned.filter(|_| !lines.is_empty()) else { return Ok(None) };
-    let number = sweep.attempt_count(attempt.number);
-    blob(trial, Some(encode_logs(&Keys::new(trial.index, &config), number, lines)))
-}
-
 fn blob(
     trial: &TrialId,
     batch: Option<Result<Batch, rheo_query::Error>>,
@@ -80,7 +69,7 @@ fn blob(
     Ok(Some(Blob { trial: trial.clone(), batch }))
 }
 
-fn attempt_row(state: &State, event: &Event) -> Option<AttemptRow> {
+fn attempt_row(state: &State, event: &Event, keys: &AttemptKeys) -> Option<AttemptRow> {
     let Event::AttemptEnded { attempt, worker, since, outcome, commits, epochs, error, at, .. } =
         event
     else {
@@ -88,7 +77,6 @@ fn attempt_row(state: &State, event: &Event) -> Option<AttemptRow> {
     };
     let sweep = state.sweeps.get(&attempt.trial.sweep)?;
     let index = attempt.trial.index;
-    let config = sweep.planned.trial(&sweep.history, index).ok()?.resolved;
     let trial = sweep.live.get(&index).or_else(|| sweep.parked.get(&index));
     let checkpoint = match trial {
         Some(trial) => trial.checkpoint,
@@ -97,7 +85,7 @@ fn attempt_row(state: &State, event: &Event) -> Option<AttemptRow> {
     let machine = state.workers.get(worker).map(|worker| worker.info.clone()).unwrap_or_default();
     let epoch = |epoch: u32| i32::try_from(epoch).unwrap_or(i32::MAX);
     Some(AttemptRow {
-        keys: Keys::new(index, &config),
+        keys: keys.keys.clone(),
         attempt: sweep.attempt_count(attempt.number),
         outcome: outcome.name().to_owned(),
         worker: *worker,
@@ -114,16 +102,24 @@ fn attempt_row(state: &State, event: &Event) -> Option<AttemptRow> {
     })
 }
 
-/// The row of an ended trial; `before` are the events that the same command caused earlier, among
-/// them the end of its last attempt.
-fn trial_row(state: &State, event: &Event, before: &[Event]) -> Option<TrialRow> {
+/// The row of an ended trial, whose `last` attempt ended by the same command, if it had one.
+fn trial_row(
+    state: &State,
+    event: &Event,
+    last: Option<(&AttemptId, WorkerId)>,
+    leased: &LeasedKeys,
+) -> Option<TrialRow> {
     let Event::TrialEnded { trial, outcome, metrics, summary, error, at, .. } = event else {
         return None;
     };
     let sweep = state.sweeps.get(&trial.sweep)?;
     let done = sweep.done.get(&trial.index)?;
-    let planned = sweep.planned.trial(&sweep.history, trial.index).ok()?;
-    let worker = last_worker(trial, before);
+    let known = last.and_then(|(attempt, _)| leased.get(attempt));
+    let planned = match known {
+        Some(keys) => Arc::clone(&keys.planned),
+        None => sweep.trial(trial.index).ok()?,
+    };
+    let worker = last.map(|(_, worker)| worker);
     let machine =
         worker.and_then(|worker| state.workers.get(&worker)).map(|Worker { info, .. }| info);
     let swept = planned.swept.iter().map(|(path, value)| (path.to_owned(), value.clone()));
@@ -132,7 +128,7 @@ fn trial_row(state: &State, event: &Event, before: &[Event]) -> Option<TrialRow>
         point: planned.point,
         status: outcome.name().to_owned(),
         swept: swept.collect(),
-        config: TrialConfig::deserialize(&planned.resolved).ok()?,
+        config: Arc::clone(planned.text()),
         objective: done.objective,
         metrics: metrics.clone(),
         summary: summary.as_deref().and_then(|summary| Summary::deserialize(summary).ok()),
@@ -147,9 +143,12 @@ fn trial_row(state: &State, event: &Event, before: &[Event]) -> Option<TrialRow>
     })
 }
 
-fn last_worker(trial: &TrialId, before: &[Event]) -> Option<WorkerId> {
+/// The attempt of `trial` that ended last among these events, and its worker.
+fn last_attempt<'e>(trial: &TrialId, before: &'e [Event]) -> Option<(&'e AttemptId, WorkerId)> {
     before.iter().rev().find_map(|event| match event {
-        Event::AttemptEnded { attempt, worker, .. } if attempt.trial == *trial => Some(*worker),
+        Event::AttemptEnded { attempt, worker, .. } if attempt.trial == *trial => {
+            Some((attempt, *worker))
+        }
         _ => None,
     })
 }

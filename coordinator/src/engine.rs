@@ -22,6 +22,7 @@ use tokio::time::Instant;
 pub(crate) use failure::Failure;
 
 use crate::derived;
+use crate::leased::LeasedKeys;
 use crate::live::Live;
 use crate::report::report;
 use crate::sink::Backlog;
@@ -41,6 +42,9 @@ const SNAPSHOT_EVERY: u64 = 20_000;
 #[derive(Clone)]
 pub struct Handle {
     queue: mpsc::Sender<Message>,
+    /// How often the engine was asked.
+    #[cfg(test)]
+    pub(crate) calls: Arc<std::sync::atomic::AtomicUsize>,
 }
 
 impl std::fmt::Debug for Handle {
@@ -86,6 +90,8 @@ impl Handle {
         blobs: Vec<Blob>,
         view: impl FnOnce(&State, &[Event]) -> T + Send + 'static,
     ) -> Result<T, Failure> {
+        #[cfg(test)]
+        self.calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let (reply, replied) = oneshot::channel();
         let view: View = Box::new(move |state, result| {
             // A caller that has gone away does not want the reply.
@@ -112,6 +118,7 @@ struct Engine {
     sound: bool,
     backlog: Arc<Backlog>,
     live: Live,
+    leased: LeasedKeys,
     carry_out: Box<dyn Fn(Effect) + Send>,
 }
 
@@ -137,7 +144,8 @@ pub(crate) struct Found {
 /// Starts the engine on the state that `journal` holds. It calls `carry_out` with what it wants done
 /// outside, which must not wait for anything; whoever sees a state finds its effects carried out.
 pub(crate) fn start(
-    (journal, backlog, live): (Arc<dyn Journal>, Arc<Backlog>, Live),
+    (journal, backlog): (Arc<dyn Journal>, Arc<Backlog>),
+    (live, leased): (Live, LeasedKeys),
     clock: impl FnOnce(Timestamp) -> Arc<dyn Clock>,
     carry_out: impl Fn(Effect) + Send + 'static,
 ) -> Result<Running, rheo_store::Error> {
@@ -157,6 +165,7 @@ pub(crate) fn start(
         sound: true,
         backlog,
         live,
+        leased,
         carry_out: Box::new(carry_out),
     };
     let run = move || {
@@ -167,7 +176,12 @@ pub(crate) fn start(
     // It ends by itself when every handle is gone.
     let thread = thread::Builder::new().name("engine".to_owned()).spawn(run);
     thread.map_err(rheo_store::Error::Io)?;
-    Ok(Running { handle: Handle { queue }, clock, found })
+    let handle = Handle {
+        queue,
+        #[cfg(test)]
+        calls: Arc::default(),
+    };
+    Ok(Running { handle, clock, found })
 }
 
 struct AbortOnPanic;
@@ -211,7 +225,7 @@ impl Engine {
                 Some(command) => execute(&mut self.state, &command, now),
             };
             if let Ok(events) = &result {
-                match derived::entries(&self.state, events, blobs, &self.live) {
+                match derived::entries(&self.state, events, blobs, (&self.live, &self.leased)) {
                     Ok(derived) => entries.extend(derived),
                     Err(error) => failed = Some(report(&error)),
                 }

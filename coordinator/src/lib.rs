@@ -16,6 +16,7 @@ mod fleet;
 mod grpc;
 mod health;
 mod heap;
+mod leased;
 mod live;
 mod ownership;
 pub mod paths;

@@ -62,7 +62,7 @@ impl Coordinator {
     }
 
     /// Says that this process has started. Said again, it is still the same start.
-    fn start_command(&self) -> Command {
+    pub(crate) fn start_command(&self) -> Command {
         let (lease, incarnation) = (self.settings.lease, self.incarnation);
         Command::Start { lease, state: self.places.id, incarnation }
     }

@@ -199,7 +199,7 @@ impl From<sweep::Assignment> for v1::Assignment {
     fn from(assignment: sweep::Assignment) -> Self {
         Self {
             attempt: Some(attempt(&assignment.attempt, Some(assignment.origin))),
-            config: assignment.trial.resolved.to_string(),
+            config: assignment.trial.text().to_string(),
             checkpoint: assignment.checkpoint.map(|digest| digest.to_string()).unwrap_or_default(),
             covered: Some(assignment.covered.into()),
             durable: Some(assignment.durable.into()),

@@ -3,7 +3,7 @@
 //! A plan is computed from a definition and never stored. Trial `index` is point `index / seeds`
 //! with seed `index % seeds`, so that all seeds of a point come together.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value as Json};
 
@@ -26,6 +26,9 @@ pub struct Plan {
     seeds: Vec<u64>,
     run_cap: Option<u64>,
     sampler: Box<dyn Sampler>,
+    /// The trial that was resolved last: whoever decides about a trial and whoever makes that true ask for
+    /// the same one in turn.
+    last: Mutex<Option<Arc<PlannedTrial>>>,
 }
 
 /// Why a sweep has no more trials to start.
@@ -52,22 +55,40 @@ pub struct PlannedTrial {
     pub resolved: Json,
     /// The fields of it that sweeps go by.
     pub terms: Terms,
+    text: Arc<str>,
+    digest: Digest,
 }
 
 impl PlannedTrial {
-    /// The digest of its configuration, as workers get it.
+    /// Its whole configuration as workers get it, in JSON.
+    pub fn text(&self) -> &Arc<str> {
+        &self.text
+    }
+
+    /// The digest of that text.
     pub fn digest(&self) -> Digest {
-        Digest::of(self.resolved.to_string().as_bytes())
+        self.digest
     }
 }
 
-/// A suggestion does not fit the definition: they are not from the same sweep.
+/// Why a trial cannot be told.
 #[derive(Debug, thiserror::Error)]
-#[error("point {point} does not fit the sweep")]
-pub struct Error {
-    point: u64,
-    #[source]
-    source: Mismatch,
+pub enum Error {
+    /// A suggestion does not fit the definition: they are not from the same sweep.
+    #[error("point {point} does not fit the sweep")]
+    Foreign {
+        /// The point.
+        point: u64,
+        /// What is wrong with it.
+        #[source]
+        source: Mismatch,
+    },
+    /// Its sampler looks back and has not been asked for its point yet.
+    #[error("point {point} has not been chosen yet")]
+    NotChosen {
+        /// The point.
+        point: u64,
+    },
 }
 
 impl Plan {
@@ -82,6 +103,7 @@ impl Plan {
             seeds: definition.seeds.clone(),
             run_cap: definition.run_cap,
             sampler: sampler(definition, axes, lattice),
+            last: Mutex::default(),
         }
     }
 
@@ -141,7 +163,8 @@ impl Plan {
         Some(self.schema.rules.needs(&self.schema.resolve(&given).ok()?))
     }
 
-    fn seed_of(&self, index: u64) -> u64 {
+    /// The seed of trial `index`.
+    pub fn seed_of(&self, index: u64) -> u64 {
         let position = usize::try_from(index % self.seeds()).unwrap_or(0);
         self.seeds.get(position).copied().unwrap_or(0)
     }
@@ -151,9 +174,29 @@ impl Plan {
         let point = self.point_of(index);
         let swept = Point::clone(&suggestion.point);
         let given = given(&self.base, &swept, self.seed_of(index));
-        let resolved = self.schema.resolve(&given).map_err(|source| Error { point, source })?;
+        let foreign = |source| Error::Foreign { point, source };
+        let resolved = self.schema.resolve(&given).map_err(foreign)?;
         let (seed, terms) = (resolved["seed"].as_u64().unwrap_or(0), Terms::of(&resolved));
-        Ok(PlannedTrial { index, point, seed, swept, resolved, terms })
+        let text: Arc<str> = resolved.to_string().into();
+        let digest = Digest::of(text.as_bytes());
+        Ok(PlannedTrial { index, point, seed, swept, resolved, terms, text, digest })
+    }
+
+    /// [`Self::trial`], which is not resolved again where it was the last one.
+    pub(crate) fn resolve(
+        &self,
+        index: u64,
+        suggestion: &Suggestion,
+    ) -> Result<Arc<PlannedTrial>, Error> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let same =
+            |last: &&Arc<PlannedTrial>| last.index == index && last.swept == *suggestion.point;
+        if let Some(trial) = last.as_ref().filter(same) {
+            return Ok(Arc::clone(trial));
+        }
+        let trial = Arc::new(self.trial(index, suggestion)?);
+        *last = Some(Arc::clone(&trial));
+        Ok(trial)
     }
 }
 

@@ -6,6 +6,8 @@
 
 mod error;
 
+use std::sync::LazyLock;
+
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::UInt64Type;
 use arrow::record_batch::RecordBatch;
@@ -13,17 +15,18 @@ use bytes::Bytes;
 use rheo_core::name::TableName;
 use rheo_core::rows::Batch;
 use rheo_model::row::Table;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 pub use error::{Error, MAX_BYTES};
 
+use crate::ipc::{self, Header};
+use crate::tables;
 use crate::version::{SCHEMA_VERSION, VERSION_KEY};
-use crate::{ipc, tables};
 
 /// The columns that say to which trial a row belongs. The sweep is not among them: it is the
 /// directory of a part.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keys {
     /// The trial, counted from 0 in its sweep.
     pub trial: u64,
@@ -53,6 +56,20 @@ pub(crate) fn pack(table: Table, rows: RecordBatch) -> Result<Batch, Error> {
     Ok(Batch { table: table.into(), rows: rows.num_rows() as u64, ipc: ipc::encode(&rows)? })
 }
 
+/// The header of the streams of each table as this version writes them, which nearly all are.
+static HEADERS: LazyLock<Vec<Option<Header>>> = LazyLock::new(|| {
+    let header = |table| {
+        let empty = pack(table, RecordBatch::new_empty(tables::schema(table))).ok()?;
+        Header::of(&empty.ipc).ok()
+    };
+    Table::ALL.map(header).into()
+});
+
+/// Reads a stream of rows of `table`, of this or another version.
+pub(crate) fn decode(table: Table, stream: &Bytes) -> Result<RecordBatch, Error> {
+    ipc::decode(stream, HEADERS.get(table as usize).and_then(Option::as_ref))
+}
+
 /// Accepts bytes from a worker if they are rows of `table` that all belong to the trial with
 /// `keys`. Safe on any bytes: memory is bounded by their length.
 pub fn parse(name: &TableName, keys: &Keys, ipc: Bytes) -> Result<Batch, Error> {
@@ -60,7 +77,7 @@ pub fn parse(name: &TableName, keys: &Keys, ipc: Bytes) -> Result<Batch, Error> 
         return Err(Error::TooLarge { bytes: ipc.len() });
     }
     let table = Table::try_from(name)?;
-    let rows = ipc::decode(&ipc)?;
+    let rows = decode(table, &ipc)?;
     let schema = rows.schema();
     if schema.fields() != tables::schema(table).fields() {
         let version = schema.metadata().get(VERSION_KEY).cloned();
@@ -74,18 +91,6 @@ pub fn parse(name: &TableName, keys: &Keys, ipc: Bytes) -> Result<Batch, Error> 
     }
     check_keys(keys, &rows)?;
     Ok(Batch { table: name.clone(), rows: rows.num_rows() as u64, ipc })
-}
-
-/// Checks that `batch`, which was accepted once, can still be read and has its number of rows.
-pub fn check_readable(batch: &Batch) -> Result<(), Error> {
-    let rows = ipc::decode(&batch.ipc)?.num_rows() as u64;
-    if rows == batch.rows { Ok(()) } else { Err(Error::Malformed("another number of rows")) }
-}
-
-/// The rows of `batch`.
-#[cfg(test)]
-pub(crate) fn read(batch: &Batch) -> RecordBatch {
-    ipc::decode(&batch.ipc).unwrap()
 }
 
 /// The key columns come first in every table, see `tables::columns`.
@@ -120,6 +125,7 @@ mod tests {
     use rheo_model::row::{LyapunovRow, Rows, Summary};
 
     use super::*;
+    use crate::stored::read;
     use crate::{TrialRow, sample};
 
     fn epochs(trial: u64) -> Batch {
@@ -131,7 +137,8 @@ mod tests {
     fn every_batch() -> &'static [Batch] {
         static BATCHES: LazyLock<Vec<Batch>> = LazyLock::new(|| {
             let trained = crate::encode(&sample::keys(5), &sample::rows(5)).unwrap();
-            let trials = tables::encode_trials(&[sample::trial(5)]).unwrap();
+            let trials = tables::trials(&[sample::trial(5)]).unwrap();
+            let trials = pack(Table::Trials, trials).unwrap();
             trained.into_iter().chain([trials]).collect()
         });
         &BATCHES
@@ -182,8 +189,12 @@ mod tests {
         let trials = tables::encode_trials(&[sample::trial(5)]).unwrap();
         let attempts = tables::encode_attempts(&[sample::attempt(5)]).unwrap();
         for batch in [trials, attempts] {
-            let parsed = parse(&batch.table, &sample::keys(5), batch.ipc.clone()).unwrap();
+            let table = Table::try_from(&batch.table).unwrap();
+            let stream = pack(table, read(&batch)).unwrap();
+            let parsed = parse(&batch.table, &sample::keys(5), stream.ipc).unwrap();
             assert_eq!(parsed.rows, 1);
+            // From a worker they are taken as a stream alone.
+            assert!(parse(&batch.table, &sample::keys(5), batch.ipc).is_err());
         }
     }
 

@@ -19,6 +19,7 @@ use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use ::parquet::errors::ParquetError;
 use ::parquet::file::reader::ChunkReader;
 use arrow::compute::concat_batches;
+use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
@@ -26,7 +27,7 @@ use object_store::ObjectStore;
 use rheo_core::id::SweepName;
 use rheo_core::name::TableName;
 use rheo_core::part::{Part, Retraction, TrialRanges};
-use rheo_model::row::UnknownTable;
+use rheo_model::row::{Table, UnknownTable};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
@@ -38,7 +39,7 @@ pub use integrity::{DamagedPart, Defect};
 pub use known::{Known, Recovered};
 
 use crate::conform::conform;
-use crate::{batch, ipc, merge, tables};
+use crate::{batch, merge, packed, stored, tables};
 
 /// Where everything is that does not count.
 pub(crate) const STAGING: &str = ".staging";
@@ -367,23 +368,34 @@ fn sorted(
     table: &TableName,
     batches: impl IntoIterator<Item = Bytes>,
 ) -> Result<RecordBatch, Error> {
-    let schema = tables::schema(table.try_into()?);
-    let (mut rows, mut decoded) = (Vec::new(), Vec::new());
+    let table = table.try_into()?;
+    let schema = tables::schema(table);
+    let (mut rows, mut waiting) = (Vec::new(), Vec::new());
     for batch in batches {
-        decoded.push(conform(&ipc::decode(&batch)?, &schema)?);
-        if decoded.len() == DECODED {
-            rows.push(concat_batches(&schema, &decoded)?);
-            decoded.clear();
+        let most = if packed::is_made_here(&batch) { MADE_HERE } else { DECODED };
+        waiting.push(batch);
+        if waiting.len() >= most {
+            rows.push(decode(table, &schema, &waiting)?);
+            waiting.clear();
         }
     }
-    rows.push(concat_batches(&schema, &decoded)?);
-    drop(decoded);
+    rows.push(decode(table, &schema, &waiting)?);
     Ok(merge::sort(&concat_batches(&schema, &rows)?)?)
 }
 
 /// Batches that are decoded at the same time. Each has hundreds of columns with their buffers, so
 /// that one row takes a hundred times the memory that it takes among others.
 const DECODED: usize = 64;
+
+/// Batches of the coordinator that become Arrow at the same time.
+const MADE_HERE: usize = 1024;
+
+/// The rows of some batches as one batch of the present schema.
+fn decode(table: Table, schema: &SchemaRef, batches: &[Bytes]) -> Result<RecordBatch, Error> {
+    let decoded = stored::decode(table, batches)?;
+    let conformed = decoded.iter().map(|rows| conform(rows, schema));
+    Ok(concat_batches(schema, &conformed.collect::<Result<Vec<_>, _>>()?)?)
+}
 
 /// Why the dataset could not be changed or brought in step with the journal.
 #[derive(Debug, thiserror::Error)]

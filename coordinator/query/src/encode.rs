@@ -47,17 +47,13 @@ impl Visitor for Encoder<'_> {
             .then_some(Variant::Corrected);
         let keys = self.keys;
         let rows: Vec<_> = rows.iter().map(|row| Measured { keys, variant, row }).collect();
-        self.batches.push(encode_rows(table, &rows)?);
+        self.batches.push(batch::pack(table, to_arrow(table, &rows)?)?);
         Ok(())
     }
 }
 
-/// Encodes `rows`, whose serde names are the columns of `table`.
-pub(crate) fn encode_rows<R: Serialize>(table: Table, rows: &[R]) -> Result<Batch, Error> {
-    batch::pack(table, to_arrow(table, rows)?)
-}
-
-fn to_arrow<R: Serialize>(table: Table, rows: &[R]) -> Result<RecordBatch, ArrowError> {
+/// Rows whose serde names are the columns of `table`, as Arrow.
+pub(crate) fn to_arrow<R: Serialize>(table: Table, rows: &[R]) -> Result<RecordBatch, ArrowError> {
     let schema = schema(table);
     let untimed = schema.fields().iter().map(|field| match field.data_type() {
         // The decoder knows the zone UTC only with a database of all zones.

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::buffer::Buffer;
-use arrow::datatypes::{DataType, Field, Fields, Schema, TimeUnit};
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use arrow::ipc::reader::read_record_batch;
 use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
 use arrow::ipc::{self, MetadataVersion, Precision, Type};
@@ -33,10 +33,37 @@ pub(crate) fn encode(rows: &RecordBatch) -> Result<Bytes, Error> {
     Ok(writer.into_inner()?.into())
 }
 
-/// Reads a stream of one record batch.
-pub(crate) fn decode(stream: &Bytes) -> Result<RecordBatch, Error> {
+/// The beginning of a stream: its schema, as bytes and read.
+#[derive(Debug)]
+pub(crate) struct Header {
+    bytes: Bytes,
+    schema: SchemaRef,
+}
+
+impl Header {
+    /// The header of `stream`.
+    pub(crate) fn of(stream: &Bytes) -> Result<Self, Error> {
+        let mut rest = stream.clone();
+        let schema = Arc::new(take_schema(&mut rest)?);
+        Ok(Self { bytes: stream.slice(..stream.len() - rest.len()), schema })
+    }
+}
+
+fn take_schema(rest: &mut Bytes) -> Result<Schema, Error> {
+    read_schema(&take_message(rest)?.ok_or(Error::Malformed("no schema"))?)
+}
+
+/// Reads a stream of one record batch. One that begins with the bytes of `known` has that schema, which then
+/// need not be read: a commit of one row is nearly all schema.
+pub(crate) fn decode(stream: &Bytes, known: Option<&Header>) -> Result<RecordBatch, Error> {
     let mut rest = stream.clone();
-    let schema = take_message(&mut rest)?.ok_or(Error::Malformed("no schema"))?;
+    let known = known.filter(|known| stream.starts_with(&known.bytes));
+    let schema = if let Some(known) = known {
+        rest.advance(known.bytes.len());
+        Arc::clone(&known.schema)
+    } else {
+        Arc::new(take_schema(&mut rest)?)
+    };
     let rows = take_message(&mut rest)?.ok_or(Error::Malformed("no record batch"))?;
     if take_message(&mut rest)?.is_some() {
         return Err(Error::Malformed("more than one record batch"));
@@ -44,7 +71,6 @@ pub(crate) fn decode(stream: &Bytes) -> Result<RecordBatch, Error> {
     if !rest.is_empty() {
         return Err(Error::Malformed("bytes after the end"));
     }
-    let schema = Arc::new(read_schema(&schema)?);
     let message = parse(&rows.header)?;
     let batch = message.header_as_record_batch().ok_or(Error::Malformed("not a record batch"))?;
     Layout::check(&batch, &schema, &rows.body)?;

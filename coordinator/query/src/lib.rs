@@ -23,18 +23,20 @@ mod merge;
 mod names;
 #[cfg(feature = "sql")]
 pub mod output;
+mod packed;
 #[cfg(feature = "sql")]
 mod parquet;
 #[cfg(feature = "sql")]
 pub mod report;
 #[cfg(feature = "sql")]
 mod retraction;
+mod stored;
 mod tables;
 mod version;
 #[cfg(feature = "sql")]
 pub mod wire;
 
-pub use batch::{Error, Keys, MAX_BYTES, check_readable, parse};
+pub use batch::{Error, Keys, MAX_BYTES, parse};
 #[cfg(feature = "sql")]
 pub use dataset::{Compaction, Dataset, Pin};
 pub use encode::encode;
@@ -42,6 +44,7 @@ pub use encode::encode;
 pub use engine::{Answer, Contest, Engine, Pending, Snapshot};
 #[cfg(feature = "sql")]
 pub use limits::Limits;
+pub use stored::check_readable;
 pub use tables::{
     AttemptRow, Column, Kind, TrialRow, columns, encode_attempts, encode_logs, encode_trials,
     schema,

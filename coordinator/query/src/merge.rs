@@ -134,7 +134,7 @@ mod tests {
             let mut row = sample::epoch(*trial, *epoch);
             row.wall_s = f64::from(*age);
             let rows = Rows { epochs: vec![row], ..Rows::default() };
-            crate::batch::read(&crate::encode(&sample::keys(*trial), &rows).unwrap()[0])
+            crate::stored::read(&crate::encode(&sample::keys(*trial), &rows).unwrap()[0])
         });
         let schema = tables::schema(Table::Epochs);
         concat_batches(&schema, &batches.collect::<Vec<_>>()).unwrap()

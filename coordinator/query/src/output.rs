@@ -221,7 +221,7 @@ mod tests {
 
     fn attempts() -> RecordBatch {
         let rows = [sample::attempt(0), sample::attempt(1)];
-        let rows = crate::batch::read(&tables::encode_attempts(&rows).unwrap());
+        let rows = crate::stored::read(&tables::encode_attempts(&rows).unwrap());
         rows.project(&[0, 1, 5, 8, 16, 21]).unwrap()
     }
 
@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn nested_values_are_json_where_a_format_has_none() {
-        let rows = crate::batch::read(&tables::encode_trials(&[sample::trial(2)]).unwrap());
+        let rows = crate::stored::read(&tables::encode_trials(&[sample::trial(2)]).unwrap());
         let config = rows.schema().index_of("config").unwrap();
         let rows = rows.project(&[0, config]).unwrap();
         let csv = text(Format::Csv, &rows);

@@ -118,7 +118,7 @@ pub(crate) fn trial(trial: u64) -> TrialRow {
             kernel: "avx2".to_owned(),
             wall_s: 12.5,
         }),
-        config,
+        config: serde_json::to_string(&config).expect("JSON").into(),
         attempts: 1,
         started: Some(Timestamp(1_790_000_000_000 + trial)),
         ended: Timestamp(1_790_000_012_500 + trial),

@@ -35,8 +35,11 @@ use std::sync::{Arc, LazyLock};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use rheo_model::row::Table;
 
+pub(crate) use attempts::attempts;
 pub use attempts::{AttemptRow, encode_attempts};
 pub use logs::encode_logs;
+pub(crate) use logs::{LogRows, logs};
+pub(crate) use trials::trials;
 pub use trials::{TrialRow, encode_trials};
 
 use crate::config;

@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn an_answer_survives_being_cut_into_pieces() {
         let trials: Vec<_> = (0..5_000).map(sample::trial).collect();
-        let rows = crate::batch::read(&tables::encode_trials(&trials).unwrap());
+        let rows = crate::stored::read(&tables::encode_trials(&trials).unwrap());
         let mut encoder = Encoder::new(&rows.schema()).unwrap();
         let mut pieces = encoder.encode(&rows).unwrap();
         pieces.extend(encoder.encode(&rows.slice(7, 3)).unwrap());

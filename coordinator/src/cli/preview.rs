@@ -1,6 +1,7 @@
 //! `rheo preview`: checks a sweep file and shows what it would run, before anything costs time.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rheo_core::definition::Definition;
 use rheo_core::history::History;
@@ -54,7 +55,7 @@ fn first(planned: &Planned, count: u64) -> Vec<PlannedTrial> {
         if let Some(suggestion) = &new {
             history.record_suggestion(suggestion);
         }
-        trials.extend(planned.trial(&history, index));
+        trials.extend(planned.trial(&history, index).map(Arc::unwrap_or_clone));
     }
     trials
 }

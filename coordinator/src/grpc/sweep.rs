@@ -200,8 +200,8 @@ impl SweepService for Service {
         let view = move |sweep: &rheo_core::sweep::Sweep| {
             let unknown = || Rejection::UnknownTrial(TrialId::new(sweep.name().clone(), trial));
             let view = TrialView::of(sweep, trial).ok_or_else(unknown)?;
-            let planned = sweep.planned.trial(&sweep.history, trial).ok();
-            let config = planned.map(|trial| trial.resolved.to_string()).unwrap_or_default();
+            let planned = sweep.trial(trial).ok();
+            let config = planned.map(|trial| trial.text().to_string()).unwrap_or_default();
             Ok((view, config, RunningAttempt::of(sweep, trial)))
         };
         let (view, config, running) = self.of_sweep(&sweep, view).await?;

@@ -1,11 +1,12 @@
 //! The workers' service.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use rheo_core::excerpt::message;
-use rheo_core::id::{AttemptId, Digest, SweepName, TrialId, WorkerId};
+use rheo_core::id::{AttemptId, Digest, SweepName, WorkerId};
 use rheo_core::log::LogLine;
 use rheo_core::rows::Batch;
 use rheo_core::sweep::{Assignment, Claim, Command, Ending, Held, State, WorkLeft, room};
@@ -25,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::app::Coordinator;
-use crate::derived::log_blob;
+use crate::leased::AttemptKeys;
 use crate::report::report;
 use crate::uploads;
 
@@ -198,9 +199,8 @@ impl WorkerService for Service {
         let request = request.into_inner();
         let claim: Claim = request.claim.ok_or(Invalid::Missing("claim"))?.try_into()?;
         let work: Work = request.work.ok_or(Invalid::Missing("work"))?.try_into()?;
-        let mut blobs = self.accept(&claim, &work).await?;
         let (worker, attempt) = (claim.worker, claim.attempt.clone());
-        blobs.extend(self.log(&attempt, log::lines(request.log)).await?);
+        let blobs = self.blobs(&attempt, Some(&work), log::lines(request.log)).await?;
         let checkpoint = work.work.checkpoint;
         let command = Command::Commit { claim, work: work.work };
         let asked = attempt.clone();
@@ -222,16 +222,10 @@ impl WorkerService for Service {
         let claim: Claim = request.claim.ok_or(Invalid::Missing("claim"))?.try_into()?;
         let ending: Ending = request.ending.ok_or(Invalid::Missing("ending"))?.try_into()?;
         check_summary(&ending)?;
-        let (work, mut blobs) = match request.work {
-            None => (None, Vec::new()),
-            Some(work) => {
-                let work: Work = work.try_into()?;
-                let blobs = self.accept(&claim, &work).await?;
-                (Some(work.work), blobs)
-            }
-        };
+        let work: Option<Work> = request.work.map(Work::try_from).transpose()?;
         let attempt = claim.attempt.clone();
-        blobs.extend(self.log(&attempt, log::lines(request.log)).await?);
+        let blobs = self.blobs(&attempt, work.as_ref(), log::lines(request.log)).await?;
+        let work = work.map(|work| work.work);
         let checkpoint = work.as_ref().map(|work| work.checkpoint);
         let command = Command::Finish { claim, work, ending };
         let finished = self.coordinator.handle.execute(command, blobs, |_, _| ()).await;
@@ -286,18 +280,6 @@ impl Service {
         self.coordinator.live.worker_seen(worker, self.coordinator.clock.now());
     }
 
-    /// Lines of a log that come with a message, as rows.
-    async fn log(&self, attempt: &AttemptId, lines: Vec<LogLine>) -> Result<Option<Blob>, Status> {
-        if lines.is_empty() {
-            return Ok(None);
-        }
-        // They need not be kept for the end of the attempt.
-        self.coordinator.live.record_log(attempt, &lines);
-        let attempt = attempt.clone();
-        let blob = self.coordinator.handle.read(move |state| log_blob(state, &attempt, &lines));
-        blob.await?.map_err(|error| refusal::status(Reason::InvalidRows, report(&error), None))
-    }
-
     /// Leases trials, waiting until there are some, there can be none, or `wait` is over.
     async fn wait_for_work(&self, wish: Wish, wait: Duration) -> Result<Answer, Status> {
         let mut deadline = Instant::now() + wait;
@@ -336,8 +318,12 @@ impl Service {
             Command::Acquire { worker, held: held.clone(), slots, only: only.clone(), lease };
         // Read before the decision, so that no trial becomes ready between the two.
         let now = self.coordinator.clock.now();
+        let leased = self.coordinator.leased.clone();
         let view = move |state: &State, _: &[_]| {
             let assignments = state.assignments(worker, &known);
+            for assignment in &assignments {
+                leased.note(state, &assignment.attempt);
+            }
             let pause = state.next_ready(wanted.as_ref(), now).map(|at| at.since(now));
             let left = state.work_left(worker, wanted.as_ref());
             let unfit = assignments.is_empty();
@@ -355,36 +341,56 @@ impl Service {
         admitted.map_err(|rejection| refusal::from_rejection(&rejection))
     }
 
-    /// Checks rows and the checkpoint before they are asked to count.
-    async fn accept(&self, claim: &Claim, work: &Work) -> Result<Vec<Blob>, Status> {
+    /// The rows that a message brings, checked before they are asked to count.
+    async fn blobs(
+        &self,
+        attempt: &AttemptId,
+        work: Option<&Work>,
+        log: Vec<LogLine>,
+    ) -> Result<Vec<Blob>, Status> {
+        if let Some(work) = work {
+            self.accept(work.work.checkpoint).await?;
+        }
+        if work.is_none() && log.is_empty() {
+            return Ok(Vec::new());
+        }
+        // There is no such trial, which the engine will say better.
+        let Some(keys) = self.keys(attempt).await? else { return Ok(Vec::new()) };
+        let mut blobs = Vec::new();
+        for batch in work.into_iter().flat_map(|work| &work.batches) {
+            let trial = attempt.trial.clone();
+            blobs.push(Blob { trial, batch: checked(batch, &keys.keys)? });
+        }
+        if !log.is_empty() {
+            // The lines need not be kept for the end of the attempt.
+            self.coordinator.live.record_log(attempt, &log);
+        }
+        let log = keys.log(attempt, &log);
+        blobs.extend(log.map_err(|error| invalid_rows(report(&error)))?);
+        Ok(blobs)
+    }
+
+    /// Refuses a commit that would have to wait, or whose checkpoint is not there.
+    async fn accept(&self, checkpoint: Digest) -> Result<(), Status> {
         if self.coordinator.backlog.is_full() {
             let trouble = self.coordinator.sink.trouble().unwrap_or_default();
             let text = format!("too many rows wait to be written into parts: {trouble}");
             return Err(refusal::status(Reason::Storage, text, None));
         }
-        let digest = work.work.checkpoint;
-        if !self.coordinator.checkpoints.contains(digest).await.map_err(checkpoint_status)? {
-            return Err(checkpoint_status(checkpoint::Error::Missing(digest)));
+        let found = self.coordinator.checkpoints.contains(checkpoint).await;
+        if found.map_err(checkpoint_status)? {
+            return Ok(());
         }
-        let trial = claim.attempt.trial.clone();
-        let Some(keys) = self.keys(&trial).await? else { return Ok(Vec::new()) };
-        let mut blobs = Vec::with_capacity(work.batches.len());
-        for batch in &work.batches {
-            blobs.push(Blob { trial: trial.clone(), batch: checked(batch, &keys)? });
-        }
-        Ok(blobs)
+        Err(checkpoint_status(checkpoint::Error::Missing(checkpoint)))
     }
 
-    /// The key columns that rows of `trial` must have; none if there is no such trial, which the
-    /// engine will say better.
-    async fn keys(&self, trial: &TrialId) -> Result<Option<Keys>, Status> {
-        let trial = trial.clone();
-        let keys = self.coordinator.handle.read(move |state| {
-            let sweep = state.sweeps.get(&trial.sweep)?;
-            let planned = sweep.planned.trial(&sweep.history, trial.index).ok()?;
-            Some(Keys::new(trial.index, &planned.resolved))
-        });
-        Ok(keys.await?)
+    /// What rows of `attempt` begin with; none if there is no such trial.
+    async fn keys(&self, attempt: &AttemptId) -> Result<Option<Arc<AttemptKeys>>, Status> {
+        if let Some(keys) = self.coordinator.leased.get(attempt) {
+            return Ok(Some(keys));
+        }
+        let (leased, attempt) = (self.coordinator.leased.clone(), attempt.clone());
+        Ok(self.coordinator.handle.read(move |state| leased.note(state, &attempt)).await?)
     }
 
     async fn store(
@@ -423,14 +429,17 @@ fn check_summary(ending: &Ending) -> Result<(), Status> {
 
 /// A batch whose rows have the schema of their table and the keys of their trial.
 fn checked(batch: &Batch, keys: &Keys) -> Result<Batch, Status> {
-    let invalid = |text: String| refusal::status(Reason::InvalidRows, text, None);
     let checked = rheo_query::parse(&batch.table, keys, batch.ipc.clone());
-    let checked = checked.map_err(|error| invalid(report(&error)))?;
+    let checked = checked.map_err(|error| invalid_rows(report(&error)))?;
     if checked.rows == batch.rows {
         return Ok(checked);
     }
     let table = &batch.table;
-    Err(invalid(format!("{} rows of `{table}` were said, {} came", batch.rows, checked.rows)))
+    Err(invalid_rows(format!("{} rows of `{table}` were said, {} came", batch.rows, checked.rows)))
+}
+
+fn invalid_rows(text: String) -> Status {
+    refusal::status(Reason::InvalidRows, text, None)
 }
 
 fn verdict(state: &State, worker: WorkerId, attempt: &AttemptId) -> Verdict {
@@ -474,3 +483,6 @@ fn upload_status(error: uploads::Error) -> Status {
         uploads::Error::Engine(failure) => failure.into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,8 +67,9 @@ fn claimable(sweep: &Sweep, now: Timestamp) -> (u64, u32) {
     if waits + queued == 0 {
         return (0, 1);
     }
-    let threads = sweep.planned.trial(&sweep.history, next);
-    (waits + queued, threads.map_or(1, |trial| trial.terms.threads))
+    let threads = sweep.trial(next).map(|trial| trial.terms.threads);
+    // Not chosen yet: what all trials need, if that is the same.
+    (waits + queued, threads.unwrap_or_else(|_| sweep.planned.threads().unwrap_or(1)))
 }
 
 /// What the workers of a pilot have.

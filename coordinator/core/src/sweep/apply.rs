@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use super::event::{Event, Reopened, StartedOver};
 use super::outcome::{AttemptOutcome, EndReason, StopReason};
-use super::state::{Done, Lease, Planned, State, Sweep, Trial};
+use super::planned::{Planned, ResolvedTrial};
+use super::state::{Done, Lease, State, Sweep, Trial};
 use super::worker::{Departure, Worker};
 use crate::definition::Definition;
 use crate::fleet;
@@ -268,7 +269,9 @@ impl Sweep {
         if let Some(suggestion) = suggestion {
             self.history.record_suggestion(suggestion);
         }
+        let planned = self.trial(index).ok();
         let trial = self.live.entry(index).or_insert_with(|| Trial::new(*at));
+        trial.planned = ResolvedTrial(planned);
         if trial.attempt == 0 {
             trial.started = *at;
         }
@@ -351,6 +354,7 @@ impl Sweep {
         if !outcome.is_final() {
             trial.error.clone_from(error);
             trial.lease = None;
+            trial.planned = ResolvedTrial::default();
             self.parked.insert(id.index, trial);
         }
     }
@@ -392,6 +396,7 @@ impl Trial {
             ends: BTreeMap::<AttemptOutcome, u32>::new(),
             error: None,
             stop: None,
+            planned: ResolvedTrial::default(),
         }
     }
 }

@@ -88,11 +88,11 @@ pub fn effects(event: &Event) -> Vec<Effect> {
         Event::StopRequested { trial, .. } => vec![Effect::SweepChanged(trial.sweep.clone())],
         Event::AttemptEnded { attempt, outcome, at, .. } => {
             let is_done = outcome.decides().is_some_and(Outcome::is_final);
-            vec![
-                Effect::AttemptEnded { attempt: attempt.clone(), is_done, at: *at },
-                Effect::WakeWorkers,
-                Effect::SweepChanged(attempt.trial.sweep.clone()),
-            ]
+            let ended = Effect::AttemptEnded { attempt: attempt.clone(), is_done, at: *at };
+            let changed = Effect::SweepChanged(attempt.trial.sweep.clone());
+            // A trial that has its result is nobody's work any more.
+            let wake = outcome.decides().is_none().then_some(Effect::WakeWorkers);
+            [ended, changed].into_iter().chain(wake).collect()
         }
         Event::TrialEnded { trial, dropped, .. } => dropped
             .iter()

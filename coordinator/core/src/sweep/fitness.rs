@@ -96,6 +96,14 @@ impl Sweep {
         }
     }
 
+    /// What `worker` lacks of what trial `index` needs.
+    pub(super) fn lack_for(&self, index: u64, worker: &Worker) -> Option<Lack> {
+        match &self.planned.needs {
+            Some(common) => worker.lack(common),
+            None => worker.lack(&self.needs_of(index)),
+        }
+    }
+
     /// The needs of the trials that wait for a worker, each combination once.
     fn wanted(&self) -> BTreeSet<Vec<Need>> {
         let mut candidates = self.candidates(|trial| trial.stop.is_none()).peekable();

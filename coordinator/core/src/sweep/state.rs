@@ -3,30 +3,24 @@
 //! What is kept of an ended trial is small ([`Done`]), so that memory is bounded by running trials
 //! and a compact index; rows and messages are in the results.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::origin::{Held, Incarnations, Origin};
 use super::outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
+use super::planned::{Planned, ResolvedTrial};
 use super::ranked_points::RankedPoints;
 use super::requests::Requests;
 use super::worker::Worker;
-use crate::definition::Definition;
 use crate::fleet::{Fleet, FleetName, PilotId, Place};
 use crate::history::History;
 use crate::id::{AttemptId, Digest, StateId, SweepName, TrialId, WorkerId};
-use crate::needs::Need;
-use crate::plan::{self, Plan, PlannedTrial};
-use crate::pruner::Pruner;
+use crate::plan::{self, PlannedTrial};
 use crate::rows::RowCounts;
-use crate::sampler::Suggestion;
 use crate::schema::Workloads;
 use crate::time::Timestamp;
-
-/// Trials whose needs are looked at to know those of all.
-const SPREAD: u64 = 10_000;
 
 /// The state of the coordinator.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -93,102 +87,6 @@ pub struct Sweep {
     pub attempt_floor: u32,
 }
 
-/// A definition with what follows from it, which is not stored.
-#[derive(Debug, Clone)]
-pub struct Planned {
-    /// What the sweep means.
-    pub definition: Definition,
-    /// What it runs.
-    pub plan: Arc<Plan>,
-    /// What stops trials early, if anything does.
-    pub pruner: Option<Arc<dyn Pruner>>,
-    /// What every trial needs of its worker, if that is the same for all.
-    pub needs: Option<Arc<[Need]>>,
-}
-
-impl Planned {
-    /// Plans a definition of one of `workloads`.
-    pub fn new(definition: Definition, workloads: &Workloads) -> Self {
-        let schema = workloads.schema(&definition.workload);
-        let plan = Arc::new(Plan::new(&definition, &schema));
-        let needs = plan::common_needs(&definition, &schema).map(Arc::from);
-        Self { definition, plan, pruner: None, needs }
-    }
-
-    /// Trial `index` as it runs.
-    pub fn trial(&self, history: &History, index: u64) -> Result<PlannedTrial, plan::Error> {
-        self.plan.trial(index, &self.suggestion(history, index))
-    }
-
-    fn suggestion(&self, history: &History, index: u64) -> Suggestion {
-        let point = self.plan.point_of(index);
-        let suggestion = match recorded(history, point) {
-            Some(recorded) => Some(recorded.clone()),
-            None => self.plan.suggest(history, point),
-        };
-        suggestion.unwrap_or_default()
-    }
-
-    /// The needs of trial `index`; none if its configuration cannot run.
-    pub(super) fn needs_of(&self, history: &History, index: u64) -> Vec<Need> {
-        self.plan.needs(index, &self.suggestion(history, index)).unwrap_or_default()
-    }
-
-    /// What trials need of their workers; where that differs, of some that are spread evenly over the
-    /// sweep.
-    pub fn needs_of_all(&self) -> BTreeSet<Need> {
-        if let Some(common) = &self.needs {
-            return common.iter().cloned().collect();
-        }
-        let trials = self.plan.trials();
-        let (mut history, mut needs) = (self.plan.history(), BTreeSet::new());
-        // A point that depends on those before it cannot be skipped to.
-        let step = if self.plan.records_points() { 1 } else { trials.div_ceil(SPREAD).max(1) };
-        let indices = (0..SPREAD).map(|n| n * step).take_while(|index| *index < trials);
-        for index in indices {
-            if let Some(suggestion) = self.new_suggestion(&history, index) {
-                history.record_suggestion(&suggestion);
-            }
-            needs.extend(self.needs_of(&history, index));
-        }
-        needs
-    }
-
-    /// The suggestion to record when trial `index` is first leased: none if it follows from the
-    /// definition, or if another seed of the same point came before.
-    pub fn new_suggestion(&self, history: &History, index: u64) -> Option<Suggestion> {
-        let point = self.plan.point_of(index);
-        if !self.plan.records_points() || recorded(history, point).is_some() {
-            return None;
-        }
-        self.plan.suggest(history, point)
-    }
-}
-
-fn recorded(history: &History, point: u64) -> Option<&Suggestion> {
-    history.suggestions().get(usize::try_from(point).ok()?)
-}
-
-impl PartialEq for Planned {
-    fn eq(&self, other: &Self) -> bool {
-        self.definition == other.definition
-    }
-}
-
-impl Serialize for Planned {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.definition.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Planned {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // [`State::adopt`] plans it with what the program knows.
-        let definition = Definition::deserialize(deserializer)?;
-        Ok(Self::new(definition, &Workloads::default()))
-    }
-}
-
 /// A trial that was started and has not ended, or that can be tried again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
@@ -225,6 +123,9 @@ pub struct Trial {
     pub error: Option<String>,
     /// Whether it is to stop, and why.
     pub stop: Option<StopReason>,
+    /// The trial as it runs. It follows from the definition and the history, so it is not stored.
+    #[serde(skip)]
+    pub planned: ResolvedTrial,
 }
 
 /// A right to work on a trial until a deadline.
@@ -288,6 +189,7 @@ impl State {
     pub fn adopt(mut self, workloads: Workloads) -> Self {
         for sweep in self.sweeps.values_mut() {
             sweep.planned = Planned::new(sweep.planned.definition.clone(), &workloads);
+            sweep.ensure_resolved();
         }
         Self { workloads, ..self }
     }
@@ -315,15 +217,24 @@ impl State {
 
     /// The leases of a worker.
     pub fn leases_of(&self, worker: WorkerId) -> impl Iterator<Item = (AttemptId, &Lease)> {
-        self.leases().filter(move |(_, lease)| lease.worker == worker)
+        // Asked for at every acquire: the names of other workers' attempts are not made.
+        self.leases_if(move |lease| lease.worker == worker)
     }
 
     /// Every lease.
     pub fn leases(&self) -> impl Iterator<Item = (AttemptId, &Lease)> {
-        self.sweeps.values().flat_map(|sweep| {
-            sweep.live.iter().filter_map(|(index, trial)| {
+        self.leases_if(|_| true)
+    }
+
+    fn leases_if(
+        &self,
+        wanted: impl Fn(&Lease) -> bool + Copy,
+    ) -> impl Iterator<Item = (AttemptId, &Lease)> {
+        self.sweeps.values().flat_map(move |sweep| {
+            sweep.live.iter().filter_map(move |(index, trial)| {
+                let lease = trial.lease.as_ref().filter(|lease| wanted(lease))?;
                 let id = TrialId::new(sweep.name().clone(), *index);
-                Some((AttemptId::new(id, trial.attempt), trial.lease.as_ref()?))
+                Some((AttemptId::new(id, trial.attempt), lease))
             })
         })
     }
@@ -367,7 +278,7 @@ impl State {
         if newest.number != attempt.number {
             return None;
         }
-        let trial = sweep.planned.trial(&sweep.history, attempt.trial.index).ok()?;
+        let trial = sweep.trial(attempt.trial.index).ok()?;
         Some(Origin {
             state: self.id?,
             incarnation: self.incarnations.get(newest.incarnation?)?,
@@ -417,6 +328,26 @@ impl Sweep {
     /// Its name.
     pub fn name(&self) -> &SweepName {
         &self.planned.definition.name
+    }
+
+    /// Trial `index` as it runs, if its point is known.
+    pub fn trial(&self, index: u64) -> Result<Arc<PlannedTrial>, plan::Error> {
+        let live = self.live.get(&index).and_then(|trial| trial.planned.0.as_ref());
+        live.map_or_else(|| self.planned.trial(&self.history, index), |known| Ok(Arc::clone(known)))
+    }
+
+    /// Resolves the trials that are leased and were loaded without it.
+    pub(super) fn ensure_resolved(&mut self) {
+        let unresolved =
+            |(_, trial): &(&u64, &Trial)| trial.lease.is_some() && trial.planned.0.is_none();
+        let indices: Vec<u64> =
+            self.live.iter().filter(unresolved).map(|(index, _)| *index).collect();
+        for index in indices {
+            let planned = self.planned.trial(&self.history, index).ok();
+            if let Some(trial) = self.live.get_mut(&index) {
+                trial.planned = ResolvedTrial(planned);
+            }
+        }
     }
 
     /// The newest attempt of trial `index`, if it was ever tried.

@@ -1,6 +1,7 @@
 //! The state as people and workers see it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -185,11 +186,11 @@ impl BestPoint {
     fn of(sweep: &Sweep) -> Option<Self> {
         let PointResult { point, tally, aggregate, .. } = sweep.best()?;
         let trial = point.saturating_mul(sweep.seeds());
-        let planned = sweep.planned.trial(&sweep.history, trial).ok();
+        let planned = sweep.trial(trial).ok();
         Some(Self {
             point,
             trial,
-            swept: planned.map(|trial| trial.swept).unwrap_or_default(),
+            swept: planned.map(|trial| trial.swept.clone()).unwrap_or_default(),
             completed: tally.completed,
             seeds: sweep.seeds(),
             aggregate: aggregate?,
@@ -268,7 +269,7 @@ pub struct TrialView {
     pub id: TrialId,
     /// Where it is in its life.
     pub status: Status,
-    /// The values of the swept parameters, by dotted path.
+    /// The values of the swept parameters, by dotted path; none while its point is not chosen.
     pub swept: Point,
     /// Its seed.
     pub seed: u64,
@@ -298,7 +299,7 @@ impl TrialView {
         if index >= sweep.planned.plan.trials() {
             return None;
         }
-        let planned = sweep.planned.trial(&sweep.history, index).ok();
+        let planned = sweep.trial(index).ok();
         let trial = sweep.live.get(&index).or_else(|| sweep.parked.get(&index));
         let done = sweep.done.get(&index);
         let lease = trial.and_then(|trial| trial.lease.as_ref());
@@ -307,7 +308,7 @@ impl TrialView {
             id: TrialId::new(sweep.name().clone(), index),
             status,
             swept: planned.as_ref().map(|trial| trial.swept.clone()).unwrap_or_default(),
-            seed: planned.map_or(0, |trial| trial.seed),
+            seed: planned.map_or_else(|| sweep.planned.plan.seed_of(index), |trial| trial.seed),
             point: sweep.planned.plan.point_of(index),
             attempt: sweep
                 .attempt_count(trial.map(|t| t.attempt).or(done.map(|d| d.attempt)).unwrap_or(0)),
@@ -330,7 +331,7 @@ pub struct Assignment {
     /// Where it comes from; its worker repeats it in every message.
     pub origin: Origin,
     /// The trial.
-    pub trial: PlannedTrial,
+    pub trial: Arc<PlannedTrial>,
     /// The checkpoint to resume from.
     pub checkpoint: Option<Digest>,
     /// Rows that had been produced when the checkpoint was made.
@@ -364,7 +365,7 @@ impl State {
                 }
                 Some(Assignment {
                     origin: self.origin(&attempt)?,
-                    trial: sweep.planned.trial(&sweep.history, attempt.trial.index).ok()?,
+                    trial: sweep.trial(attempt.trial.index).ok()?,
                     attempt,
                     checkpoint: trial.checkpoint,
                     covered: trial.covered.clone(),

@@ -8,6 +8,7 @@
 
 #[path = "../brewing/mod.rs"]
 mod brewing;
+mod looks;
 mod retry;
 mod states;
 mod undone;
@@ -230,7 +231,7 @@ fn check_the_end(world: &World, replayed: &State) {
     let again = &replayed.sweeps[&demo()];
     for index in 0..sweep.next {
         let planned = |sweep: &rheo_core::sweep::Sweep| {
-            sweep.planned.trial(&sweep.history, index).unwrap().resolved
+            sweep.planned.trial(&sweep.history, index).unwrap().resolved.clone()
         };
         assert_eq!(planned(sweep), planned(again));
     }

@@ -43,6 +43,12 @@ pub enum Error {
         /// The key column that differs.
         column: &'static str,
     },
+    /// What the coordinator has made and stored cannot be read.
+    #[error("not rows that a coordinator has made")]
+    Unpack(#[source] rmp_serde::decode::Error),
+    /// A row cannot be stored: a bug.
+    #[error("a row cannot be stored")]
+    Pack(#[from] rmp_serde::encode::Error),
     /// Arrow refuses the data.
     #[error("not valid arrow data")]
     Arrow(#[from] ArrowError),

@@ -34,7 +34,7 @@ use super::{Snapshot, store};
 use crate::conform::conform;
 use crate::dataset::Dataset;
 use crate::retraction::{self, retracted, retracted_before};
-use crate::{ipc, tables};
+use crate::{stored, tables};
 
 /// The table as queries see it.
 pub(super) fn view(
@@ -218,21 +218,27 @@ impl Pending {
     fn rows(&self) -> Result<RecordBatch> {
         let schema = schema(self.table);
         let mut all = Vec::new();
-        for pending in self.snapshot.pending.iter().filter(|p| p.batch.table == self.table) {
+        let ours: Vec<_> =
+            self.snapshot.pending.iter().filter(|p| p.batch.table == self.table).collect();
+        let retracted = |pending: &super::Pending| {
+            let (sweep, position) = (&pending.sweep, pending.position);
+            retracted_before(&self.table.into(), sweep, position, &self.snapshot.retractions)
+        };
+        let are_alike = |one: &&super::Pending, other: &&super::Pending| {
+            one.sweep == other.sweep && retracted(one) == retracted(other)
+        };
+        for run in ours.chunk_by(are_alike) {
+            let Some(first) = run.first() else { continue };
+            let bytes: Vec<_> = run.iter().map(|pending| pending.batch.ipc.clone()).collect();
             let external = |error| DataFusionError::External(Box::new(error));
-            let rows = ipc::decode(&pending.batch.ipc).map_err(external)?;
-            let rows = conform(&rows, &tables::schema(self.table))?;
-            let retracted = retracted_before(
-                &self.table.into(),
-                &pending.sweep,
-                pending.position,
-                &self.snapshot.retractions,
-            );
-            let rows = retraction::apply(&rows, &retracted)?;
-            let sweep = std::iter::repeat_n(pending.sweep.as_str(), rows.num_rows());
-            let sweep: ArrayRef = Arc::new(StringArray::from_iter_values(sweep));
-            let columns = std::iter::once(sweep).chain(rows.columns().iter().cloned());
-            all.push(RecordBatch::try_new(Arc::clone(&schema), columns.collect())?);
+            for rows in stored::decode(self.table, &bytes).map_err(external)? {
+                let rows = conform(&rows, &tables::schema(self.table))?;
+                let rows = retraction::apply(&rows, &retracted(first))?;
+                let sweep = std::iter::repeat_n(first.sweep.as_str(), rows.num_rows());
+                let sweep: ArrayRef = Arc::new(StringArray::from_iter_values(sweep));
+                let columns = std::iter::once(sweep).chain(rows.columns().iter().cloned());
+                all.push(RecordBatch::try_new(Arc::clone(&schema), columns.collect())?);
+            }
         }
         Ok(concat_batches(&schema, &all)?)
     }

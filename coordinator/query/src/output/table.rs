@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn a_table_fits_the_terminal_and_says_what_it_leaves_out() {
         let trials: Vec<_> = (0..4).map(sample::trial).collect();
-        let rows = crate::batch::read(&tables::encode_trials(&trials).unwrap());
+        let rows = crate::stored::read(&tables::encode_trials(&trials).unwrap());
         let columns = ["trial", "net", "objective", "n0", "started", "config", "worker"];
         let columns = columns.map(|name| rows.schema().index_of(name).unwrap());
         let rows = super::super::flatten(&rows.project(&columns).unwrap()).unwrap();

@@ -1,15 +1,17 @@
 //! `attempts`: one row per ended attempt, filled by the coordinator.
 
+use arrow::record_batch::RecordBatch;
 use rheo_core::fleet::Place;
 use rheo_core::id::{Digest, WorkerId};
 use rheo_core::rows::Batch;
 use rheo_core::time::Timestamp;
 use rheo_model::row::Table;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Column, Kind, optional, required};
 use crate::batch::{Error, Keys};
-use crate::encode::encode_rows;
+use crate::encode::to_arrow;
+use crate::packed;
 
 pub(super) const COLUMNS: [Column; 18] = [
     required("attempt", Kind::U32, "", "which try of the trial, from 1"),
@@ -38,7 +40,7 @@ pub(super) const COLUMNS: [Column; 18] = [
 ];
 
 /// One row of `attempts`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AttemptRow {
     /// The trial.
     pub keys: Keys,
@@ -72,8 +74,12 @@ pub struct AttemptRow {
 
 /// Turns rows of `attempts` into a batch.
 pub fn encode_attempts(rows: &[AttemptRow]) -> Result<Batch, Error> {
-    let rows: Vec<_> = rows.iter().map(Flat::from).collect();
-    encode_rows(Table::Attempts, &rows)
+    packed::pack(Table::Attempts, rows.len(), rows)
+}
+
+/// The rows as Arrow.
+pub(crate) fn attempts(rows: &[AttemptRow]) -> Result<RecordBatch, Error> {
+    Ok(to_arrow(Table::Attempts, &rows.iter().map(Flat::from).collect::<Vec<_>>())?)
 }
 
 /// The row as its columns.

@@ -1,14 +1,16 @@
 //! `logs`: one row per line of the log of an attempt, as its worker sent it.
 
+use arrow::record_batch::RecordBatch;
 use rheo_core::log::LogLine;
 use rheo_core::rows::Batch;
 use rheo_core::time::Timestamp;
 use rheo_model::row::Table;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Column, Kind, required};
 use crate::batch::{Error, Keys};
-use crate::encode::encode_rows;
+use crate::encode::to_arrow;
+use crate::packed;
 
 pub(super) const COLUMNS: [Column; 5] = [
     required("attempt", Kind::U32, "", "which try of the trial, from 1"),
@@ -18,20 +20,33 @@ pub(super) const COLUMNS: [Column; 5] = [
     required("message", Kind::Str, "", "its text"),
 ];
 
+/// Lines of the log of one attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LogRows {
+    keys: Keys,
+    attempt: u32,
+    lines: Vec<LogLine>,
+}
+
 /// Turns lines of one attempt into a batch.
 pub fn encode_logs(keys: &Keys, attempt: u32, lines: &[LogLine]) -> Result<Batch, Error> {
-    let rows: Vec<_> = lines
-        .iter()
-        .map(|line| Flat {
-            keys,
-            attempt,
+    let rows = LogRows { keys: keys.clone(), attempt, lines: lines.to_vec() };
+    packed::pack(Table::Logs, lines.len(), &[rows])
+}
+
+/// The rows as Arrow.
+pub(crate) fn logs(rows: &[LogRows]) -> Result<RecordBatch, Error> {
+    let lines = rows.iter().flat_map(|rows| {
+        rows.lines.iter().map(|line| Flat {
+            keys: &rows.keys,
+            attempt: rows.attempt,
             line: line.number,
             time: line.at,
             level: line.level.name(),
             message: &line.text,
         })
-        .collect();
-    encode_rows(Table::Logs, &rows)
+    });
+    Ok(to_arrow(Table::Logs, &lines.collect::<Vec<_>>())?)
 }
 
 /// The row as its columns.

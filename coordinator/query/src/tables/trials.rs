@@ -4,19 +4,22 @@
 //! It has no `epoch` and no `variant`: it describes the trial, not a measurement, and `epoch` in
 //! two tables would make every join of `trials` with `epochs` ambiguous.
 
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
 use rheo_core::id::{Digest, WorkerId};
 use rheo_core::metric::Metrics;
 use rheo_core::rows::Batch;
 use rheo_core::time::Timestamp;
 use rheo_model::config::{InputInit, Metric, TrialConfig};
 use rheo_model::row::{Summary, Table};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Column, Kind, optional, required};
 use crate::batch::{Error, Keys};
-use crate::config;
-use crate::encode::encode_rows;
+use crate::encode::to_arrow;
+use crate::{config, packed};
 
 pub(super) const COLUMNS: [Column; 43] = [
     required("point", Kind::U64, "", "the point of the space; its replicates share it"),
@@ -70,7 +73,7 @@ pub(super) const COLUMNS: [Column; 43] = [
 ];
 
 /// One row of `trials`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrialRow {
     /// The trial, counted from 0 in its sweep.
     pub trial: u64,
@@ -78,8 +81,8 @@ pub struct TrialRow {
     pub point: u64,
     /// How it ended: `completed`, `diverged`, `pruned`, `cancelled` or `failed`.
     pub status: String,
-    /// The resolved configuration.
-    pub config: TrialConfig,
+    /// The resolved configuration, as JSON.
+    pub config: Arc<str>,
     /// The values that the sweep gave to its parameters, by dotted path.
     pub swept: Map<String, Value>,
     /// The final value of the metric of the sweep.
@@ -108,8 +111,13 @@ pub struct TrialRow {
 
 /// Turns rows of `trials` into a batch.
 pub fn encode_trials(rows: &[TrialRow]) -> Result<Batch, Error> {
+    packed::pack(Table::Trials, rows.len(), rows)
+}
+
+/// The rows as Arrow.
+pub(crate) fn trials(rows: &[TrialRow]) -> Result<RecordBatch, Error> {
     let rows = rows.iter().map(Flat::new).collect::<Result<Vec<_>, _>>()?;
-    encode_rows(Table::Trials, &rows)
+    Ok(to_arrow(Table::Trials, &rows)?)
 }
 
 /// The row as its columns; `config` repeats no value, columns that come from it are read from it.
@@ -164,15 +172,16 @@ struct Flat<'a> {
 
 impl<'a> Flat<'a> {
     fn new(row: &'a TrialRow) -> Result<Self, Error> {
-        let config = config::used(&row.config)?;
+        let typed: TrialConfig = serde_json::from_str(&row.config)?;
+        let config = config::used(&typed)?;
         let metric = |metric: Metric| row.metrics.get(&metric.to_name()).copied();
         let summary = row.summary.as_ref();
         let (task, network) = (&config["task"], &config["network"]);
         // Summaries from before it was kept say 0.
         let hidden = summary.map(|s| s.hidden).filter(|hidden| *hidden > 0);
         // Null stays null: a task that has no such seed uses none.
-        let paper_seed = |seed: &Value| match (seed, row.config.task.paper_seeds) {
-            (Value::Number(_), true) => row.config.seed.into(),
+        let paper_seed = |seed: &Value| match (seed, typed.task.paper_seeds) {
+            (Value::Number(_), true) => typed.seed.into(),
             _ => seed.clone(),
         };
         Ok(Self {
@@ -191,19 +200,19 @@ impl<'a> Flat<'a> {
             best_val_accuracy: summary.and_then(|s| s.best_val_accuracy),
             parameters: summary.map(|s| s.parameters),
             inputs: summary.map(|s| s.inputs),
-            hidden: hidden.unwrap_or(row.config.network.hidden),
+            hidden: hidden.unwrap_or(typed.network.hidden),
             controller: network["controller"].clone(),
             steps: summary.map(|s| s.steps),
-            batch: row.config.training.batch,
+            batch: typed.training.batch,
             epochs: summary.map(|s| s.epochs),
-            lr: row.config.training.optimizer.lr,
+            lr: typed.training.optimizer.lr,
             n0: summary.and_then(|s| s.n0),
             s0: network["s0"].clone(),
-            n0_drawn: network["s0"].is_number().then_some(row.config.network.n0.is_none()),
-            learn_shape_from: row.config.training.learn_shape_from,
-            augment_p: row.config.training.augment.probability,
+            n0_drawn: network["s0"].is_number().then_some(typed.network.n0.is_none()),
+            learn_shape_from: typed.training.learn_shape_from,
+            augment_p: typed.training.augment.probability,
             recurrent_init: network["recurrent_init"].clone(),
-            input_init: row.config.input_init(),
+            input_init: typed.input_init(),
             bias_init: network["bias_init"].clone(),
             permutation_seed: paper_seed(&task["permutation_seed"]),
             split_seed: paper_seed(&task["split_seed"]),

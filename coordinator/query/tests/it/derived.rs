@@ -27,7 +27,7 @@ fn end(fixture: &mut Fixture, sweep: &str, trial: u64, config: &TrialConfig, row
         fixture.commit(sweep, batch);
     }
     let mut row = sample::trial(trial);
-    row.config = config.clone();
+    row.config = serde_json::to_string(config).unwrap().into();
     row.swept = serde_json::Map::default();
     fixture.commit(sweep, encode_trials(&[row]).unwrap());
 }

@@ -124,7 +124,7 @@ fn trial_ended(
 }
 
 fn keep(sweep: &Sweep, index: u64) -> Keep {
-    sweep.planned.trial(&sweep.history, index).map_or(Keep::Final, |trial| trial.terms.keep)
+    sweep.trial(index).map_or(Keep::Final, |trial| trial.terms.keep)
 }
 
 fn budget(sweep: &Sweep, outcome: AttemptOutcome) -> Option<u32> {

@@ -11,6 +11,7 @@ use crate::sweep::command::{Claim, Ending, Work};
 use crate::sweep::event::Event;
 use crate::sweep::origin::Held;
 use crate::sweep::outcome::{AttemptOutcome, StopReason};
+use crate::sweep::planned::Chosen;
 use crate::sweep::rejection::Rejection;
 use crate::sweep::room;
 use crate::sweep::state::{State, Sweep, Trial};
@@ -89,8 +90,8 @@ pub(super) fn acquire(
     let mut lacked = None;
     for sweep in sweeps.filter(|sweep| !sweep.paused && sweep.ended.is_none()) {
         match choose(state, sweep, (worker, known, free), term.0) {
-            Choice::Lease { index, threads } => {
-                return Ok(vec![lease(sweep, index, worker, threads, term)]);
+            Choice::Lease { index, threads, chosen } => {
+                return Ok(vec![lease(sweep, (index, chosen), worker, threads, term)]);
             }
             Choice::First(events) => return Ok(events),
             Choice::Wait => return Ok(Vec::new()),
@@ -105,7 +106,7 @@ pub(super) fn acquire(
 /// The offer of a sweep to a worker.
 enum Choice {
     /// A trial.
-    Lease { index: u64, threads: u32 },
+    Lease { index: u64, threads: u32, chosen: Chosen },
     /// Something has to happen before it is asked again.
     First(Vec<Event>),
     /// A trial that fits once more slots are free; letting others overtake would starve it.
@@ -129,7 +130,7 @@ fn choose(
         if state.is_kept_from(id, (sweep, index), now) {
             continue;
         }
-        if let Some(lack) = worker.lack(&sweep.needs_of(index)) {
+        if let Some(lack) = sweep.lack_for(index, worker) {
             if sweep.planned.needs.is_some() {
                 // As all others.
                 return Choice::Unfit(lack);
@@ -140,12 +141,13 @@ fn choose(
         if index > sweep.next {
             return Choice::First(deferred(sweep, index, now));
         }
-        return match sweep.planned.trial(&sweep.history, index) {
+        let chosen = sweep.planned.choose(&sweep.history, index);
+        return match sweep.planned.plan.resolve(index, &chosen.suggestion) {
             Err(error) => {
                 Choice::First(vec![ending::invalid(sweep, index, error.to_string(), now)])
             }
             Ok(trial) => match trial.terms.threads {
-                threads if threads <= free => Choice::Lease { index, threads },
+                threads if threads <= free => Choice::Lease { index, threads, chosen },
                 _ => Choice::Wait,
             },
         };
@@ -157,17 +159,23 @@ fn choose(
 fn deferred(sweep: &Sweep, index: u64, at: Timestamp) -> Vec<Event> {
     let deferred = (sweep.next..index).map(|index| Event::TrialDeferred {
         trial: TrialId::new(sweep.name().clone(), index),
-        suggestion: sweep.planned.new_suggestion(&sweep.history, index),
+        suggestion: sweep.planned.choose(&sweep.history, index).recorded(),
         at,
     });
     deferred.collect()
 }
 
-fn lease(sweep: &Sweep, index: u64, worker: WorkerId, threads: u32, (at, until): Term) -> Event {
+fn lease(
+    sweep: &Sweep,
+    (index, chosen): (u64, Chosen),
+    worker: WorkerId,
+    threads: u32,
+    (at, until): Term,
+) -> Event {
     let last = sweep.live.get(&index).map_or(0, |trial| trial.attempt);
     let number = last.max(sweep.attempt_floor) + 1;
     let attempt = AttemptId::new(TrialId::new(sweep.name().clone(), index), number);
-    let suggestion = sweep.planned.new_suggestion(&sweep.history, index);
+    let suggestion = chosen.recorded();
     Event::TrialLeased { attempt, worker, suggestion, at, until, threads }
 }
 
@@ -278,7 +286,7 @@ fn end_of(ending: &Ending, sweep: &Sweep, trial: &Trial, claim: &Claim) -> End {
 
 /// The limit that an attempt has reached, in words.
 fn time_limit(sweep: &Sweep, claim: &Claim) -> String {
-    let planned = sweep.planned.trial(&sweep.history, claim.attempt.trial.index).ok();
+    let planned = sweep.trial(claim.attempt.trial.index).ok();
     match planned.and_then(|trial| trial.terms.timeout) {
         Some(seconds) => format!(
             "the attempt took longer than `resources.timeout: {seconds}`, the seconds that each attempt may take"

@@ -1,0 +1,158 @@
+//! What a sweep runs, as its state keeps it: a definition, and what follows from it.
+//!
+//! A trial is resolved once, when it is leased, and from then on kept with it. Whoever merely looks at a trial whose
+//! sampler looks back, and whose point is not chosen, is told so: to ask would invent a point that nobody records.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::definition::Definition;
+use crate::history::History;
+use crate::needs::Need;
+use crate::plan::{self, Plan, PlannedTrial};
+use crate::pruner::Pruner;
+use crate::sampler::Suggestion;
+use crate::schema::Workloads;
+
+/// Trials whose needs are looked at to know those of all.
+const SPREAD: u64 = 10_000;
+
+/// A definition with what follows from it, which is not stored.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// What the sweep means.
+    pub definition: Definition,
+    /// What it runs.
+    pub plan: Arc<Plan>,
+    /// What stops trials early, if anything does.
+    pub pruner: Option<Arc<dyn Pruner>>,
+    /// What every trial needs of its worker, if that is the same for all.
+    pub needs: Option<Arc<[Need]>>,
+}
+
+impl Planned {
+    /// Plans a definition of one of `workloads`.
+    pub fn new(definition: Definition, workloads: &Workloads) -> Self {
+        let schema = workloads.schema(&definition.workload);
+        let plan = Arc::new(Plan::new(&definition, &schema));
+        let needs = plan::common_needs(&definition, &schema).map(Arc::from);
+        Self { definition, plan, pruner: None, needs }
+    }
+
+    /// Trial `index` as it runs, if its point is known: it follows from the definition, or has been chosen. A
+    /// sampler that looks back is not asked, because nobody would record what it says.
+    pub fn trial(&self, history: &History, index: u64) -> Result<Arc<PlannedTrial>, plan::Error> {
+        let point = self.plan.point_of(index);
+        let suggestion = match recorded(history, point) {
+            Some(recorded) => recorded.clone(),
+            None if self.plan.records_points() => return Err(plan::Error::NotChosen { point }),
+            None => self.plan.suggest(history, point).unwrap_or_default(),
+        };
+        self.plan.resolve(index, &suggestion)
+    }
+
+    /// The suggestion for trial `index`, which is to be leased or put off: the one place where a sampler
+    /// that looks back is asked.
+    pub(super) fn choose(&self, history: &History, index: u64) -> Chosen {
+        let point = self.plan.point_of(index);
+        if let Some(recorded) = recorded(history, point) {
+            return Chosen { suggestion: recorded.clone(), is_new: false };
+        }
+        let suggestion = self.plan.suggest(history, point);
+        let is_new = self.plan.records_points() && suggestion.is_some();
+        Chosen { suggestion: suggestion.unwrap_or_default(), is_new }
+    }
+
+    /// The needs of trial `index`; none if its configuration cannot run.
+    pub(super) fn needs_of(&self, history: &History, index: u64) -> Vec<Need> {
+        let Chosen { suggestion, .. } = self.choose(history, index);
+        self.plan.needs(index, &suggestion).unwrap_or_default()
+    }
+
+    /// The threads of every trial, if they are the same for all.
+    pub(crate) fn threads(&self) -> Option<u32> {
+        self.needs.as_ref()?.iter().find_map(|need| match need {
+            Need::Slots { slots } => Some(*slots),
+            _ => None,
+        })
+    }
+
+    /// What trials need of their workers; where that differs, of some that are spread evenly over the
+    /// sweep.
+    pub fn needs_of_all(&self) -> BTreeSet<Need> {
+        if let Some(common) = &self.needs {
+            return common.iter().cloned().collect();
+        }
+        let trials = self.plan.trials();
+        let (mut history, mut needs) = (self.plan.history(), BTreeSet::new());
+        // A point that depends on those before it cannot be skipped to.
+        let step = if self.plan.records_points() { 1 } else { trials.div_ceil(SPREAD).max(1) };
+        let indices = (0..SPREAD).map(|n| n * step).take_while(|index| *index < trials);
+        for index in indices {
+            if let Some(suggestion) = self.new_suggestion(&history, index) {
+                history.record_suggestion(&suggestion);
+            }
+            needs.extend(self.needs_of(&history, index));
+        }
+        needs
+    }
+
+    /// The suggestion to record when trial `index` is first leased: none if it follows from the
+    /// definition, or if another seed of the same point came before.
+    pub fn new_suggestion(&self, history: &History, index: u64) -> Option<Suggestion> {
+        self.choose(history, index).recorded()
+    }
+}
+
+/// A suggestion for a trial that is to be leased.
+#[derive(Debug, Clone)]
+pub(super) struct Chosen {
+    /// The suggestion.
+    pub(super) suggestion: Suggestion,
+    /// Whether it is to be recorded.
+    pub(super) is_new: bool,
+}
+
+impl Chosen {
+    /// What the event says of it that comes with the lease.
+    pub(super) fn recorded(self) -> Option<Suggestion> {
+        self.is_new.then_some(self.suggestion)
+    }
+}
+
+fn recorded(history: &History, point: u64) -> Option<&Suggestion> {
+    history.suggestions().get(usize::try_from(point).ok()?)
+}
+
+impl PartialEq for Planned {
+    fn eq(&self, other: &Self) -> bool {
+        self.definition == other.definition
+    }
+}
+
+impl Serialize for Planned {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.definition.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Planned {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // [`State::adopt`](super::State::adopt) plans it with what the program knows.
+        let definition = Definition::deserialize(deserializer)?;
+        Ok(Self::new(definition, &Workloads::default()))
+    }
+}
+
+/// A trial that was resolved when it was leased; none before, and none once it has ended. Two are always equal:
+/// what they follow from is compared elsewhere.
+#[derive(Debug, Clone, Default)]
+pub struct ResolvedTrial(pub(super) Option<Arc<PlannedTrial>>);
+
+impl PartialEq for ResolvedTrial {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
