@@ -119,7 +119,7 @@ fn mistakes_on_the_command_line_are_explained() {
 
 #[test]
 fn u35_every_wrong_sweep_file_is_refused_with_places_and_nothing_is_journaled() {
-    let mistakes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../coordinator/core/tests/mistakes");
+    let mistakes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../worker/model/tests/mistakes");
     let mut files: Vec<_> =
         fs::read_dir(mistakes).unwrap().flatten().map(|one| one.path()).collect();
     files.retain(|path| path.extension().is_some_and(|ending| ending == "yaml"));
