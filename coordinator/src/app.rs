@@ -301,17 +301,23 @@ impl Coordinator {
 
 /// Makes a state directory, if it is not there, where results can be found again.
 pub(crate) fn make_state(state: &Path) -> Result<(), Error> {
-    let unusable = |reason| places::Error::Unusable { path: state.to_owned(), reason };
-    paths::check(&paths::resolve(state)).map_err(unusable)?;
+    check_path(state)?;
     // Others may read results there if the umask lets them, and never change anything.
     let made = DirBuilder::new().recursive(true).mode(0o755).create(state);
     made.map_err(|source| Error::Directory { path: state.to_owned(), source })
+}
+
+/// Refuses a state directory whose path nothing could follow later.
+fn check_path(state: &Path) -> Result<(), places::Error> {
+    let unusable = |reason| places::Error::Unusable { path: state.to_owned(), reason };
+    paths::check(&paths::resolve(state)).map_err(unusable)
 }
 
 /// Checks that the directories of a coordinator that is to start can be made and written; makes the
 /// state directory, and nothing else.
 pub(crate) fn check_directories(settings: &Settings) -> Result<(), Error> {
     let mut made = Vec::new();
+    check_path(&settings.state)?;
     if !settings.journal().exists() {
         let state = paths::resolve(&settings.state);
         made = usable::probe("state", &state).map_err(places::Error::from)?;
