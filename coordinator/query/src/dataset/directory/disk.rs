@@ -86,10 +86,11 @@ impl Disk {
         self.path(path).exists()
     }
 
-    /// Makes a directory and its parents, the root of the dataset included.
+    /// Makes a directory and its parents, the root of the dataset included. What holds the root must
+    /// be there: a state directory that was moved away is not begun anew in its old place.
     pub(crate) fn create_directory(&self, directory: &str) -> Result<(), Error> {
         if !self.root.is_dir() {
-            self.change("make the directory", Path::new(""), |root| fs::create_dir_all(root))?;
+            self.change("make the directory", Path::new(""), |root| fs::create_dir(root))?;
             self.sync(Path::new(".."))?;
         }
         let mut made = PathBuf::new();
