@@ -2,7 +2,9 @@
 //!
 //! What is missing is made and tried, because permissions alone do not say what a file system allows.
 
+use std::fs::DirBuilder;
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 /// A directory that cannot be used.
@@ -41,7 +43,8 @@ pub(crate) fn probe(what: &'static str, path: &Path) -> Result<Vec<PathBuf>, Box
     let mut made = Vec::new();
     let mut result = Ok(());
     for directory in missing.into_iter().rev() {
-        match std::fs::create_dir(directory) {
+        // Others may read there if the umask lets them, and never change anything.
+        match DirBuilder::new().mode(0o755).create(directory) {
             Ok(()) => made.push(directory.to_owned()),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(source) => {

@@ -82,7 +82,11 @@ fn results_that_cannot_be_written_wait_in_the_journal_and_are_written_later() {
     let results = bench.state().join("results");
     fs::create_dir_all(&results).unwrap();
     let Some(mount) = Mount::new(&results, "rw") else { return };
-    bench.run(&["submit", file]).expect(0);
+    // A first start makes the results its own.
+    let serve = Running::start(bench.rheo(&["serve"]));
+    wait_for("the coordinator", || bench.url());
+    serve.signal(Signal::TERM);
+    serve.end().expect(0);
     // Not even root can write there any more.
     mount.again("ro");
     let said = bench.run(&["run", file]).expect(0);
