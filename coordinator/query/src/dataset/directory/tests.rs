@@ -145,7 +145,7 @@ const AFTER: [(u64, &str); 4] =
 #[test]
 fn a_part_holds_its_rows_sorted_under_its_name() {
     let root = TempDir::new().unwrap();
-    let dataset = Dataset::new(root.path().join("new/results"));
+    let dataset = Dataset::new(root.path().join("results"));
     let journal = three_parts(&dataset);
     assert_eq!(names(&journal.parts), files(&dataset.root()));
     assert_eq!(seen_in_place(&dataset.root()), rows(&BEFORE));
