@@ -54,8 +54,13 @@ impl Coordinator {
             return Ok(());
         }
         self.remove_orphans(&mut uncommitted).await?;
-        let waiting: u64 = uncommitted.values().map(|upload| upload.bytes).sum();
         let most = self.uploads.most;
+        // Only where there is no room it matters whose claims the state no longer admits.
+        if waiting(&uncommitted).saturating_add(bytes) > most {
+            self.drop_stale_claims(&mut uncommitted).await?;
+            self.remove_orphans(&mut uncommitted).await?;
+        }
+        let waiting = waiting(&uncommitted);
         if waiting.saturating_add(bytes) > most {
             return Err(Error::Full { waiting, most });
         }
@@ -89,10 +94,12 @@ impl Coordinator {
 
     async fn remove_stale(&self) -> Result<(), Error> {
         let mut uncommitted = self.uploads.uncommitted.lock().await;
+        self.drop_stale_claims(&mut uncommitted).await?;
         self.remove_orphans(&mut uncommitted).await
     }
 
-    async fn remove_orphans(
+    /// Drops the claims that the state no longer admits.
+    async fn drop_stale_claims(
         &self,
         uncommitted: &mut BTreeMap<Digest, Upload>,
     ) -> Result<(), Error> {
@@ -111,6 +118,14 @@ impl Coordinator {
             let claims = good.extract_if(.., |(of, _)| of == digest);
             upload.claims = claims.map(|(_, claim)| claim).collect();
         }
+        Ok(())
+    }
+
+    /// Removes the uploads that no claim is left of.
+    async fn remove_orphans(
+        &self,
+        uncommitted: &mut BTreeMap<Digest, Upload>,
+    ) -> Result<(), Error> {
         let orphans = uncommitted.extract_if(.., |_, upload| upload.claims.is_empty());
         let orphans = orphans.map(|(digest, _)| digest).collect();
         self.remove_unreferenced(orphans).await
@@ -129,6 +144,11 @@ impl Coordinator {
         }
         Ok(())
     }
+}
+
+/// The bytes of all uploads that are not committed.
+fn waiting(uncommitted: &BTreeMap<Digest, Upload>) -> u64 {
+    uncommitted.values().map(|upload| upload.bytes).sum()
 }
 
 #[cfg(test)]
