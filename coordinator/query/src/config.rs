@@ -1,29 +1,23 @@
 //! The configuration of a trial as one Arrow struct, derived from its JSON Schema, so that a new
 //! field of a sweep file becomes a field of the struct by itself.
 //!
-//! A field that the chosen kind ignores (`x-kinds` of the schema) is null: a query for
+//! A field that the chosen kind ignores is absent from a resolved configuration, so it is null: a query for
 //! `config['network']['controller']` finds adaptive networks only. Every field is nullable, which
 //! is also what lets older rows lack newer fields.
 
 use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, Fields};
-use rheo_model::config::TrialConfig;
-use schemars::schema_for;
+use rheo_core::schema::Schema;
+use rheo_model::networks;
 use serde_json::Value;
 
-static SCHEMA: LazyLock<Value> = LazyLock::new(|| Value::from(schema_for!(TrialConfig)));
+static SCHEMA: LazyLock<Arc<Schema>> =
+    LazyLock::new(|| networks::workloads().schema(&networks::NAME));
 
-/// The Arrow type of [`used`] configurations.
+/// The Arrow type of resolved configurations.
 pub(crate) fn data_type() -> DataType {
-    arrow_type(&SCHEMA)
-}
-
-/// The configuration without the fields that its kinds ignore.
-pub(crate) fn used(config: &TrialConfig) -> Result<Value, serde_json::Error> {
-    let mut value = serde_json::to_value(config)?;
-    drop_ignored(&SCHEMA, &mut value);
-    Ok(value)
+    arrow_type(&SCHEMA.json)
 }
 
 fn arrow_type(schema: &Value) -> DataType {
@@ -53,7 +47,7 @@ fn arrow_type(schema: &Value) -> DataType {
 /// Follows a reference into the definitions; an optional struct or enum is any of it and null.
 fn resolve(schema: &Value) -> &Value {
     let schema = schema["anyOf"].get(0).unwrap_or(schema);
-    let target = |pointer: &str| SCHEMA.pointer(pointer.strip_prefix('#')?);
+    let target = |pointer: &str| SCHEMA.json.pointer(pointer.strip_prefix('#')?);
     schema["$ref"].as_str().and_then(target).unwrap_or(schema)
 }
 
@@ -62,55 +56,9 @@ fn type_name(schema: &Value) -> &str {
     schema["type"].as_str().or_else(|| schema["type"][0].as_str()).unwrap_or_default()
 }
 
-fn drop_ignored(schema: &Value, value: &mut Value) {
-    let schema = resolve(schema);
-    match value {
-        Value::Array(items) => {
-            for item in items {
-                drop_ignored(&schema["items"], item);
-            }
-        }
-        Value::Object(fields) => {
-            let kind = fields.get("kind").cloned();
-            let ignored = |name: &str| {
-                let kinds = schema["properties"][name]["x-kinds"].as_array();
-                kinds.zip(kind.as_ref()).is_some_and(|(kinds, kind)| !kinds.contains(kind))
-            };
-            fields.retain(|name, _| !ignored(name));
-            for (name, field) in fields {
-                drop_ignored(&schema["properties"][name.as_str()], field);
-            }
-        }
-        _ => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use rheo_model::config::{Evaluation, EvaluationKind, NetworkKind};
-
     use super::*;
-
-    #[test]
-    fn a_field_that_the_kind_ignores_is_absent() {
-        let mut config = TrialConfig::default();
-        config.network.kind = NetworkKind::Relu;
-        config.evaluate =
-            vec![Evaluation { kind: EvaluationKind::StepDrive, ..Evaluation::default() }];
-        let used = used(&config).unwrap();
-        for (path, present) in [
-            ("/network/hidden", true),
-            ("/network/controller", false),
-            ("/network/n0", false),
-            ("/task/side", true),
-            ("/task/delay", false),
-            ("/evaluate/0/level", true),
-            ("/evaluate/0/frequency", false),
-            ("/training/optimizer/lr", true),
-        ] {
-            assert_eq!(used.pointer(path).is_some(), present, "{path}");
-        }
-    }
 
     #[test]
     fn every_kind_of_value_has_its_arrow_type() {

@@ -7,8 +7,10 @@ use rheo_core::fleet::Place;
 use rheo_core::id::{Digest, WorkerId};
 use rheo_core::time::Timestamp;
 use rheo_model::config::{Evaluation, EvaluationKind, Metric, NetworkKind, TrialConfig};
+use rheo_model::networks;
 use rheo_model::row::{EpochRow, EvaluationRow, Rows, ShapeRow, Summary};
 use rheo_query::{AttemptRow, Keys, TrialRow};
+use serde_json::Value;
 
 /// Trials alternate between three kinds of network and two seeds.
 pub(crate) fn config(trial: u64) -> TrialConfig {
@@ -23,8 +25,14 @@ pub(crate) fn config(trial: u64) -> TrialConfig {
     config
 }
 
+/// A configuration as trials have it.
+pub(crate) fn resolved(config: &TrialConfig) -> Value {
+    let given = serde_json::to_value(config).unwrap_or_default();
+    networks::workloads().schema(&networks::NAME).resolve(&given).unwrap_or_default()
+}
+
 pub(crate) fn keys(trial: u64) -> Keys {
-    Keys::new(trial, &serde_json::to_value(config(trial)).unwrap_or_default())
+    Keys::new(trial, &resolved(&config(trial)))
 }
 
 pub(crate) fn epoch(trial: u64, epoch: i32) -> EpochRow {
@@ -118,7 +126,7 @@ pub(crate) fn trial(trial: u64) -> TrialRow {
             kernel: "avx2".to_owned(),
             wall_s: 12.5,
         }),
-        config: serde_json::to_string(&config).expect("JSON").into(),
+        config: resolved(&config).to_string().into(),
         attempts: 1,
         started: Some(Timestamp(1_790_000_000_000 + trial)),
         ended: Timestamp(1_790_000_012_500 + trial),

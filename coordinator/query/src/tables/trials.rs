@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 use super::{Column, Kind, optional, required};
 use crate::batch::{Error, Keys};
 use crate::encode::to_arrow;
-use crate::{config, packed};
+use crate::packed;
 
 pub(super) const COLUMNS: [Column; 43] = [
     required("point", Kind::U64, "", "the point of the space; its replicates share it"),
@@ -81,7 +81,7 @@ pub struct TrialRow {
     pub point: u64,
     /// How it ended: `completed`, `diverged`, `pruned`, `cancelled` or `failed`.
     pub status: String,
-    /// The resolved configuration, as JSON.
+    /// The resolved configuration, as JSON: without the fields that its kinds ignore.
     pub config: Arc<str>,
     /// The values that the sweep gave to its parameters, by dotted path.
     pub swept: Map<String, Value>,
@@ -173,7 +173,7 @@ struct Flat<'a> {
 impl<'a> Flat<'a> {
     fn new(row: &'a TrialRow) -> Result<Self, Error> {
         let typed: TrialConfig = serde_json::from_str(&row.config)?;
-        let config = config::used(&typed)?;
+        let config: Value = serde_json::from_str(&row.config)?;
         let metric = |metric: Metric| row.metrics.get(&metric.to_name()).copied();
         let summary = row.summary.as_ref();
         let (task, network) = (&config["task"], &config["network"]);

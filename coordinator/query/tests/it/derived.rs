@@ -23,11 +23,12 @@ fn adaptive(task: TaskKind, seed: u64) -> TrialConfig {
 
 /// Commits the rows of a trial, and that it has ended.
 fn end(fixture: &mut Fixture, sweep: &str, trial: u64, config: &TrialConfig, rows: &Rows) {
-    for batch in encode(&Keys::new(trial, &serde_json::to_value(config).unwrap()), rows).unwrap() {
+    let config = sample::resolved(config);
+    for batch in encode(&Keys::new(trial, &config), rows).unwrap() {
         fixture.commit(sweep, batch);
     }
     let mut row = sample::trial(trial);
-    row.config = serde_json::to_string(config).unwrap().into();
+    row.config = config.to_string().into();
     row.swept = serde_json::Map::default();
     fixture.commit(sweep, encode_trials(&[row]).unwrap());
 }

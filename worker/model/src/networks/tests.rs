@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::config::{Device, Task, TaskKind};
+use crate::config::{Device, Evaluation, EvaluationKind, NetworkKind, Task, TaskKind};
 use rheo_core::needs::{FoundData, Inventory};
 use rheo_core::schema::field::{Field, Object, Type};
 use rheo_core::suggest::nearest;
@@ -279,5 +279,25 @@ fn values_of_other_tools_are_not_their_opposites() {
         ("double", ["float32", "float64"], "float64"),
     ] {
         assert_eq!(nearest(WORDS.aliases, text, known), Some(expected));
+    }
+}
+
+#[test]
+fn a_field_that_the_kind_ignores_is_absent() {
+    let mut config = TrialConfig::default();
+    config.network.kind = NetworkKind::Relu;
+    config.evaluate = vec![Evaluation { kind: EvaluationKind::StepDrive, ..Evaluation::default() }];
+    let used = schema().resolve(&serde_json::to_value(&config).unwrap()).unwrap();
+    for (path, present) in [
+        ("/network/hidden", true),
+        ("/network/controller", false),
+        ("/network/n0", false),
+        ("/task/side", true),
+        ("/task/delay", false),
+        ("/evaluate/0/level", true),
+        ("/evaluate/0/frequency", false),
+        ("/training/optimizer/lr", true),
+    ] {
+        assert_eq!(used.pointer(path).is_some(), present, "{path}");
     }
 }
