@@ -97,7 +97,7 @@ pub(crate) fn has_colours(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && !is_plain()
 }
 
-/// How help and mistakes on the command line are printed, which clap does: in CI it would take a
+/// Colours of help and of mistakes on the command line, which clap prints: in CI it would take a
 /// dumb terminal for one with colours.
 pub(crate) fn clap_colours() -> ColorChoice {
     if is_plain() { ColorChoice::Never } else { ColorChoice::Auto }

@@ -1,4 +1,4 @@
-//! How long calls took.
+//! Durations of calls.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

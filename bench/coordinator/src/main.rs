@@ -27,7 +27,7 @@ use figures::Figures;
 use server::Server;
 use worker::Worker;
 
-/// What is asked for on the command line.
+/// Arguments of the command line.
 #[derive(Debug, Parser)]
 #[command(about = "Loads a coordinator with workers that train nothing")]
 struct Args {

@@ -13,10 +13,10 @@ use tokio::process::{Child, Command};
 use tokio::time::Instant;
 use tonic::transport::Channel;
 
-/// How long a coordinator may take to start.
+/// Time that a coordinator may take to start.
 const START: Duration = Duration::from_secs(30);
 
-/// How often it is looked for meanwhile.
+/// Pause between two looks for it.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Ticks in which the kernel counts processor time, per second. Always 100 on Linux for programs.
@@ -28,7 +28,7 @@ pub(crate) struct Server {
     state: TempDir,
 }
 
-/// What a process has taken so far.
+/// Processor time and memory that a process has taken so far.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Usage {
     /// Processor time.
@@ -87,7 +87,7 @@ impl Server {
         Ok(())
     }
 
-    /// How many trials of the sweep have completed.
+    /// Number of trials of the sweep that have completed.
     pub(crate) async fn completed(&self) -> anyhow::Result<u64> {
         let mut client = SweepServiceClient::new(self.connect(Role::Admin).await?);
         let reply = client.list_sweeps(v1::ListSweepsRequest::default()).await?.into_inner();

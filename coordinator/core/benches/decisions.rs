@@ -9,7 +9,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use rheo_core::id::{IncarnationId, StateId, WorkerId};
 use rheo_core::metric::Metrics;
 use rheo_core::spec;
-use rheo_core::sweep::{Claim, Command, Ending, Event, Planned, State, WorkerInfo, execute};
+use rheo_core::sweep::{Claim, Command, Ending, Event, PlannedSweep, State, WorkerInfo, execute};
 use rheo_core::time::Timestamp;
 use uuid::Uuid;
 
@@ -33,11 +33,11 @@ fn planning(criterion: &mut Criterion) {
         bench.iter(|| {
             let parsed =
                 spec::parse(&workloads(), "million.yaml", black_box(MILLION)).expect("a sweep");
-            Planned::new(parsed.definition, &workloads()).plan.trials()
+            PlannedSweep::new(parsed.definition, &workloads()).plan.trials()
         });
     });
     let parsed = spec::parse(&workloads(), "million.yaml", MILLION).expect("a sweep");
-    let planned = Planned::new(parsed.definition, &workloads());
+    let planned = PlannedSweep::new(parsed.definition, &workloads());
     let history = planned.plan.history();
     group.bench_function("one trial", |bench| {
         bench.iter(|| planned.trial(&history, black_box(765_432)).expect("a trial"));

@@ -20,7 +20,7 @@ use crate::space::Space;
 pub struct Definition {
     /// Its name.
     pub name: SweepName,
-    /// What its trials are.
+    /// Workload of its trials.
     pub workload: WorkloadName,
     /// What its author says about it.
     #[serde(default)]

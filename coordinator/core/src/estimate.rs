@@ -24,7 +24,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
-use profile::{Expected, Profile, Samples};
+use profile::{ExpectedLength, Profile, Samples};
 
 pub use workload::{Differences, Label, Labels, Workload};
 
@@ -190,8 +190,14 @@ impl Meter {
     }
 
     /// The seconds that are left of a running trial, and their relative error.
-    fn left_of(&self, trial: u64, durable: f64, expected: Expected, now: Timestamp) -> (f64, f64) {
-        let Expected { seconds: length, error, .. } = expected;
+    fn left_of(
+        &self,
+        trial: u64,
+        durable: f64,
+        expected: ExpectedLength,
+        now: Timestamp,
+    ) -> (f64, f64) {
+        let ExpectedLength { seconds: length, error, .. } = expected;
         let Some(run) = self.runs.get(&trial) else { return ((1.0 - durable) * length, error) };
         let Some(from) = run.from else { return ((1.0 - durable) * length, error) };
         let measured = run.share - from;
@@ -242,7 +248,7 @@ impl Ahead {
     }
 
     /// Adds so many trials.
-    fn add(&mut self, expected: Expected, trials: f64) {
+    fn add(&mut self, expected: ExpectedLength, trials: f64) {
         let seconds = expected.seconds * trials;
         self.seconds += seconds;
         if expected.is_seen {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::metric::Metrics;
 
-/// How far a trial is.
+/// State of a trial on its way to its end.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Progress {
     /// Share of the whole trial that is done, in [0, 1].
@@ -15,6 +15,6 @@ pub struct Progress {
     pub epochs: u32,
     /// The newest value of each metric.
     pub metrics: Metrics,
-    /// What it is doing, such as `training` or `evaluating`.
+    /// Phase that it is in, such as `training` or `evaluating`.
     pub phase: Cow<'static, str>,
 }

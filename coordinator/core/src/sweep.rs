@@ -37,7 +37,7 @@ pub use event::{Event, Reopened, StartedOver};
 pub use fitness::{NoFit, UnfitWorker};
 pub use origin::{Held, Incarnations, Origin};
 pub use outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
-pub use planned::{Planned, ResolvedTrial};
+pub use planned::{PlannedSweep, ResolvedTrial};
 pub use ranked::PointResult;
 pub use ranked_points::RankedPoints;
 pub use rejection::Rejection;

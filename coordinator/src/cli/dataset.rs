@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rheo_core::needs::{FoundData, Need};
-use rheo_core::sweep::Planned;
+use rheo_core::sweep::PlannedSweep;
 use rheo_data::Error;
 use rheo_model::dataset::DataSet;
 
@@ -23,7 +23,7 @@ pub(super) struct DataArgs {
 
 impl DataArgs {
     /// Checks the data of a sweep that is not run here, or not by this command.
-    pub(super) fn check(&self, planned: &Planned) -> Result<Vec<String>, Failure> {
+    pub(super) fn check(&self, planned: &PlannedSweep) -> Result<Vec<String>, Failure> {
         if self.data.is_some() {
             require(planned, self.data.as_deref())?;
             return Ok(Vec::new());
@@ -34,7 +34,7 @@ impl DataArgs {
 }
 
 /// Refuses a sweep whose data cannot be used here.
-pub(super) fn require(planned: &Planned, data: Option<&Path>) -> Result<(), Failure> {
+pub(super) fn require(planned: &PlannedSweep, data: Option<&Path>) -> Result<(), Failure> {
     let Findings { problems, doubts } = Findings::of(planned, data);
     for doubt in doubts {
         format::note(format!("warning: {doubt}"));
@@ -58,7 +58,7 @@ struct Findings {
 type Place = (DataSet, Option<String>);
 
 impl Findings {
-    fn of(planned: &Planned, data: Option<&Path>) -> Self {
+    fn of(planned: &PlannedSweep, data: Option<&Path>) -> Self {
         let mut places: BTreeMap<Place, Vec<[u32; 3]>> = BTreeMap::new();
         for need in planned.needs_of_all() {
             let (set, directory, sizes) = match need {
@@ -80,7 +80,7 @@ impl Findings {
 
     fn look(
         &mut self,
-        planned: &Planned,
+        planned: &PlannedSweep,
         (set, named): &Place,
         sizes: &[[u32; 3]],
         data: Option<&Path>,

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use rheo_core::fleet::{FleetName, PilotId, Spec};
 use rheo_core::id::SweepName;
-use rheo_core::sweep::Planned;
+use rheo_core::sweep::PlannedSweep;
 use rheo_launch::Order;
 use rheo_model::networks;
 use serde_json::json;
@@ -121,7 +121,7 @@ async fn launch(
         let (text, parsed) = submit::read(file)?;
         if spec.launcher == "local" {
             dataset::require(
-                &Planned::new(parsed.definition, &networks::workloads()),
+                &PlannedSweep::new(parsed.definition, &networks::workloads()),
                 common.data.as_deref(),
             )?;
         }

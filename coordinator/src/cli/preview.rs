@@ -7,7 +7,7 @@ use rheo_core::definition::Definition;
 use rheo_core::history::History;
 use rheo_core::plan::{EndReason, PlannedTrial};
 use rheo_core::sampler::Suggestion;
-use rheo_core::sweep::Planned;
+use rheo_core::sweep::PlannedSweep;
 use rheo_model::networks;
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ pub(super) struct Args {
 pub(super) fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     let as_json = global.json()?;
     let (_, parsed) = submit::read(&args.file)?;
-    let planned = Planned::new(parsed.definition, &networks::workloads());
+    let planned = PlannedSweep::new(parsed.definition, &networks::workloads());
     let shown = first(&planned, args.trials);
     let missing = args.data.check(&planned)?;
     if as_json {
@@ -47,7 +47,7 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<(), Failure> {
 }
 
 /// The first trials, as they would be suggested one after the other.
-fn first(planned: &Planned, count: u64) -> Vec<PlannedTrial> {
+fn first(planned: &PlannedSweep, count: u64) -> Vec<PlannedTrial> {
     let mut history: History = planned.plan.history();
     let mut trials = Vec::new();
     for index in 0..count.min(planned.plan.trials()) {
@@ -60,7 +60,7 @@ fn first(planned: &Planned, count: u64) -> Vec<PlannedTrial> {
     trials
 }
 
-fn describe(definition: &Definition, planned: &Planned) -> Result<(), Failure> {
+fn describe(definition: &Definition, planned: &PlannedSweep) -> Result<(), Failure> {
     let trials = planned.plan.trials();
     let seeds = definition.seeds.len();
     let points = planned
@@ -93,7 +93,7 @@ fn describe(definition: &Definition, planned: &Planned) -> Result<(), Failure> {
     Ok(format::print(table)?)
 }
 
-fn trials(planned: &Planned, shown: &[PlannedTrial]) -> Result<(), Failure> {
+fn trials(planned: &PlannedSweep, shown: &[PlannedTrial]) -> Result<(), Failure> {
     let mut table = format::table(&["\nTRIAL", "\nPOINT", "\nSEED"]);
     format::numbers(&mut table, &[0, 2]);
     for trial in shown {
@@ -132,7 +132,7 @@ pub(super) fn yaml_like(value: &Value, depth: usize) -> String {
     text
 }
 
-fn json(planned: &Planned, shown: &[PlannedTrial], missing: &[String]) -> Value {
+fn json(planned: &PlannedSweep, shown: &[PlannedTrial], missing: &[String]) -> Value {
     let trial = |trial: &PlannedTrial| {
         json!({
             "index": trial.index,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rheo_core::id::SweepName;
-use rheo_core::sweep::{Phase, Planned, SweepView};
+use rheo_core::sweep::{Phase, PlannedSweep, SweepView};
 use rheo_launch::local::{self, Workers};
 use rheo_model::networks;
 use serde_json::json;
@@ -73,7 +73,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
     let slots = slots(&args, parsed.definition.most_threads())?;
     wait::patience(args.unfit_timeout)?;
     let settings = settings(global, &args)?;
-    let planned = Planned::new(parsed.definition, &networks::workloads());
+    let planned = PlannedSweep::new(parsed.definition, &networks::workloads());
     // A state that exists may hold this sweep, with no trial left that needs data.
     if !settings.journal().exists() {
         dataset::require(&planned, args.data.as_deref())?;
@@ -191,7 +191,7 @@ impl Session<'_> {
         &mut self,
         client: &mut Client,
         slots: u32,
-        (text, planned): (&str, &Planned),
+        (text, planned): (&str, &PlannedSweep),
     ) -> Result<SweepView, Failure> {
         let known = client.sweep(&planned.definition.name).await;
         if known.is_err() || known.is_ok_and(|(known, _)| known.phase != Phase::Ended) {

@@ -16,7 +16,7 @@ pub(super) fn has_colours(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && !is_plain(env::get("NO_COLOR").as_deref(), env::get("TERM").as_deref())
 }
 
-/// How help and mistakes on the command line are printed, which clap does: in CI it would take a
+/// Colours of help and of mistakes on the command line, which clap prints: in CI it would take a
 /// dumb terminal for one with colours.
 pub(super) fn clap_colours() -> ColorChoice {
     let is_plain = is_plain(env::get("NO_COLOR").as_deref(), env::get("TERM").as_deref());

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rheo_core::spec::{self, Parsed};
-use rheo_core::sweep::Planned;
+use rheo_core::sweep::PlannedSweep;
 use rheo_model::networks;
 use rheo_proto::file;
 use serde_json::json;
@@ -35,7 +35,7 @@ pub(super) fn read(path: &Path) -> Result<(String, Parsed), Failure> {
 pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     let json = global.json()?;
     let (text, parsed) = read(&args.file)?;
-    let missing = args.data.check(&Planned::new(parsed.definition, &networks::workloads()))?;
+    let missing = args.data.check(&PlannedSweep::new(parsed.definition, &networks::workloads()))?;
     if global.server.is_none() {
         // Submitting is a way to begin.
         app::make_state(&global.state)?;

@@ -145,7 +145,7 @@ pub(super) struct Profile {
 
 impl Profile {
     /// The length of a trial, and its relative error; also whether a trial like it was measured.
-    pub(super) fn of(&self, label: &Label) -> Expected {
+    pub(super) fn of(&self, label: &Label) -> ExpectedLength {
         let is_seen = label.iter().zip(&self.seen).all(|(value, seen)| seen.contains(value));
         let mean = self
             .lengths
@@ -153,16 +153,16 @@ impl Profile {
             .and_then(|(parameter, means)| means.get(label.get(*parameter)?).copied());
         let seconds = mean.unwrap_or(self.length);
         if is_seen {
-            Expected { seconds, error: self.spread, is_seen }
+            ExpectedLength { seconds, error: self.spread, is_seen }
         } else {
-            Expected { seconds, error: UNSEEN, is_seen }
+            ExpectedLength { seconds, error: UNSEEN, is_seen }
         }
     }
 }
 
 /// The expected length of a trial.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Expected {
+pub(super) struct ExpectedLength {
     pub(super) seconds: f64,
     /// The relative error.
     pub(super) error: f64,

@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 pub struct Object {
     /// The fields by name.
     pub fields: Vec<(String, Field)>,
-    /// Whether other fields than these may be there, of which nothing is known.
+    /// True if other fields than these may be there, of which nothing is known.
     pub is_open: bool,
 }
 

@@ -13,7 +13,7 @@ use crate::name::{MetricName, WorkloadName};
 use crate::needs::Need;
 use crate::suggest::Aliases;
 
-/// What trials of a workload are, as far as sweeps need to know.
+/// Description of the trials of a workload, as far as sweeps need to know.
 #[derive(Debug)]
 pub struct Schema {
     /// The name of the workload.
@@ -39,7 +39,7 @@ pub struct MetricField {
     pub name: MetricName,
     /// The documentation, as a sentence.
     pub docs: &'static str,
-    /// Whether larger values are better, as far as one can tell.
+    /// True if larger values are better, as far as one can tell.
     pub rises: bool,
 }
 
@@ -120,9 +120,9 @@ impl Rules for NoRules {
 pub struct Problem {
     /// Dotted paths of the fields involved, the one to change first.
     pub paths: Vec<String>,
-    /// What is wrong.
+    /// Fault, as a sentence.
     pub message: String,
-    /// What to do about it.
+    /// Remedy.
     pub help: String,
 }
 

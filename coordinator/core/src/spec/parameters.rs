@@ -34,7 +34,7 @@ pub(super) struct Declared<'n> {
 /// All parameters of a file.
 #[derive(Debug)]
 pub(super) struct Declarations<'n> {
-    /// What the trials of the sweep are.
+    /// Schema of the workload.
     pub(super) schema: &'n Schema,
     pub(super) list: Vec<Declared<'n>>,
     /// Paths as written that are no fields, and the fields that they were taken for.

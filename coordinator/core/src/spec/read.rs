@@ -42,7 +42,7 @@ impl<'a> Scope<'a> {
 /// Reads values and collects mistakes.
 #[derive(Debug)]
 pub(super) struct Reader<'t> {
-    /// What the trials of the sweep are.
+    /// Schema of the workload.
     pub(super) schema: &'t Arc<Schema>,
     pub(super) report: Report<'t>,
     /// Every field that the file gives, by dotted path.

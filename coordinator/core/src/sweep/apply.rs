@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::event::{Event, Reopened, StartedOver};
 use super::outcome::{AttemptOutcome, EndReason, StopReason};
-use super::planned::{Planned, ResolvedTrial};
+use super::planned::{PlannedSweep, ResolvedTrial};
 use super::state::{Done, Lease, State, Sweep, Trial};
 use super::worker::{Departure, Worker};
 use crate::definition::Definition;
@@ -136,8 +136,11 @@ impl State {
     }
 
     fn on_submitted(&mut self, definition: &Definition, source: &str, at: Timestamp) {
-        let mut sweep =
-            Sweep::new(Planned::new(definition.clone(), &self.workloads), source.to_owned(), at);
+        let mut sweep = Sweep::new(
+            PlannedSweep::new(definition.clone(), &self.workloads),
+            source.to_owned(),
+            at,
+        );
         sweep.attempt_floor = self.attempt_floors.get(sweep.name()).copied().unwrap_or(0);
         self.order.push(definition.name.clone());
         self.sweeps.insert(definition.name.clone(), sweep);

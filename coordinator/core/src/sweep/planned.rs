@@ -21,7 +21,7 @@ const SPREAD: u64 = 10_000;
 
 /// A definition with what follows from it, which is not stored.
 #[derive(Debug, Clone)]
-pub struct Planned {
+pub struct PlannedSweep {
     /// What the sweep means.
     pub definition: Definition,
     /// What it runs.
@@ -32,7 +32,7 @@ pub struct Planned {
     pub needs: Option<Arc<[Need]>>,
 }
 
-impl Planned {
+impl PlannedSweep {
     /// Plans a definition of one of `workloads`.
     pub fn new(definition: Definition, workloads: &Workloads) -> Self {
         let schema = workloads.schema(&definition.workload);
@@ -126,19 +126,19 @@ fn recorded(history: &History, point: u64) -> Option<&Suggestion> {
     history.suggestions().get(usize::try_from(point).ok()?)
 }
 
-impl PartialEq for Planned {
+impl PartialEq for PlannedSweep {
     fn eq(&self, other: &Self) -> bool {
         self.definition == other.definition
     }
 }
 
-impl Serialize for Planned {
+impl Serialize for PlannedSweep {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.definition.serialize(serializer)
     }
 }
 
-impl<'de> Deserialize<'de> for Planned {
+impl<'de> Deserialize<'de> for PlannedSweep {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // [`State::adopt`](super::State::adopt) plans it with what the program knows.
         let definition = Definition::deserialize(deserializer)?;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::origin::{Held, Incarnations, Origin};
 use super::outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
-use super::planned::{Planned, ResolvedTrial};
+use super::planned::{PlannedSweep, ResolvedTrial};
 use super::ranked_points::RankedPoints;
 use super::requests::Requests;
 use super::worker::Worker;
@@ -56,7 +56,7 @@ pub struct State {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sweep {
     /// What it means, and the plan that follows from it.
-    pub planned: Planned,
+    pub planned: PlannedSweep,
     /// The sweep file, for people.
     pub source: String,
     /// When it was submitted.
@@ -188,7 +188,7 @@ impl State {
     #[must_use]
     pub fn adopt(mut self, workloads: Workloads) -> Self {
         for sweep in self.sweeps.values_mut() {
-            sweep.planned = Planned::new(sweep.planned.definition.clone(), &workloads);
+            sweep.planned = PlannedSweep::new(sweep.planned.definition.clone(), &workloads);
             sweep.ensure_resolved();
         }
         Self { workloads, ..self }
@@ -294,7 +294,7 @@ impl State {
 
 impl Sweep {
     /// A sweep of which nothing was started.
-    pub fn new(planned: Planned, source: String, submitted: Timestamp) -> Self {
+    pub fn new(planned: PlannedSweep, source: String, submitted: Timestamp) -> Self {
         Self {
             history: planned.plan.history(),
             planned,

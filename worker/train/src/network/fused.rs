@@ -12,7 +12,7 @@ use tch::kind::Element;
 use tch::{Kind, Result, TchError, Tensor, no_grad_guard};
 
 use super::activation::Activation;
-use super::plan::{ByStates, Compute, Family, Found, Passed, Plan, Sought};
+use super::plan::{ByStates, Compute, Family, ForwardOutput, Found, Plan, Sought};
 use super::{Conditions, State};
 use crate::gauge::Gauge;
 use crate::tensor::length;
@@ -55,7 +55,7 @@ pub(super) fn pass(
     (wanted, spare): (Wanted, Option<Spare>),
     compute: &Compute,
     gauge: &mut Gauge,
-) -> Result<Passed<Reading>> {
+) -> Result<ForwardOutput<Reading>> {
     let [w_x, ..] = &plan.weights;
     if w_x.f_kind()? == Kind::Double {
         let spare = spare.and_then(|spare| match spare {
@@ -175,7 +175,7 @@ impl<R: Number> Work<R> {
         compute: &Compute,
         gauge: &mut Gauge,
         reading: impl FnOnce(Self) -> Reading,
-    ) -> Result<Passed<Reading>> {
+    ) -> Result<ForwardOutput<Reading>> {
         let (layer, sequence) = (self.layer(), self.sequence());
         let mut pass = layer.forward(&sequence, wanted, compute.resources, spare);
         let Sizes { steps, batch, hidden, .. } = self.sizes;
@@ -186,7 +186,7 @@ impl<R: Number> Work<R> {
         let shape = traced(&pass.trace.n)?.zip(traced(&pass.trace.s)?);
         let h_size = if wanted.every_h { &per_step[..] } else { &per_step[1..] };
         self.tape = pass.tape.take();
-        Ok(Passed {
+        Ok(ForwardOutput {
             h: tensor(&pass.h, h_size)?,
             last: State {
                 h: tensor(&pass.last.h, &[batch, hidden])?,

@@ -8,7 +8,7 @@ mod steps;
 use rheo_kernels::Wanted;
 use tch::{Result, Tensor, no_grad_guard};
 
-use super::plan::{ByStates, Compute, Found, Passed, Plan, Sought};
+use super::plan::{ByStates, Compute, ForwardOutput, Found, Plan, Sought};
 use super::{Conditions, State};
 use crate::gamma;
 use crate::gauge::Gauge;
@@ -34,7 +34,7 @@ pub(super) fn pass(
     wanted: Wanted,
     compute: &Compute,
     gauge: &mut Gauge,
-) -> Result<Passed<Reading>> {
+) -> Result<ForwardOutput<Reading>> {
     let layer = Operations::new(plan)?;
     let (steps, batch, _) = inputs.size3()?;
     let external = layer.external(inputs, conditions.drive)?;
@@ -80,7 +80,7 @@ pub(super) fn pass(
     let [h, a, n, s, inner] = &all;
     let inputs = inputs.shallow_clone();
     let every = wanted.every_h;
-    Ok(Passed {
+    Ok(ForwardOutput {
         h: stack(h)?.unwrap_or_else(|| state.h.shallow_clone()),
         last: state,
         a: stack(a)?,

@@ -153,8 +153,8 @@ pub(super) struct Sought {
     pub(super) states: bool,
 }
 
-/// What a pass gave, in tensors, and what the gradients need: a `T`.
-pub(super) struct Passed<T> {
+/// Output of a forward pass in tensors, and what the gradients need: a `T`.
+pub(super) struct ForwardOutput<T> {
     /// h after every step [T, B, H], or after the last [B, H].
     pub(super) h: Tensor,
     /// The state after the last step.
@@ -169,10 +169,10 @@ pub(super) struct Passed<T> {
     pub(super) reading: Option<T>,
 }
 
-impl<T> Passed<T> {
+impl<T> ForwardOutput<T> {
     /// The same with what the gradients need as `wrap` makes it of it.
-    pub(super) fn map<U>(self, wrap: impl FnOnce(T) -> U) -> Passed<U> {
+    pub(super) fn map<U>(self, wrap: impl FnOnce(T) -> U) -> ForwardOutput<U> {
         let Self { h, last, a, shape, inner, reading } = self;
-        Passed { h, last, a, shape, inner, reading: reading.map(wrap) }
+        ForwardOutput { h, last, a, shape, inner, reading: reading.map(wrap) }
     }
 }

@@ -4,7 +4,7 @@ use rheo_kernels::Wanted;
 use rheo_model::config::Kernel;
 use tch::{Device, Result, TchError, Tensor, no_grad_guard};
 
-use super::plan::{Compute, Found, Passed, Plan, Sought};
+use super::plan::{Compute, ForwardOutput, Found, Plan, Sought};
 use super::{Conditions, Held, Network, Parameter, Readout, State, fused, operations, symbols};
 use crate::gauge::Gauge;
 
@@ -209,7 +209,7 @@ impl Network {
         (inputs, conditions): (&Tensor, &Conditions<'_>),
         wanted: Wanted,
         gauge: &mut Gauge,
-    ) -> Result<Passed<Tape>> {
+    ) -> Result<ForwardOutput<Tape>> {
         let _guard = no_grad_guard();
         if let Some(gains) = &plan.gains {
             gauge.count_gains(gains)?;
@@ -242,7 +242,7 @@ impl Network {
         read: (&Tensor, &Conditions<'_>),
         wanted: Wanted,
         gauge: &mut Gauge,
-    ) -> Result<Passed<Tape>> {
+    ) -> Result<ForwardOutput<Tape>> {
         if self.compute.kernel == Kernel::Libtorch {
             let passed = operations::pass(plan, read, wanted, &self.compute, gauge)?;
             return Ok(passed.map(Tape::Operations));
