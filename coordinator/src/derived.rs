@@ -3,9 +3,12 @@
 
 use std::sync::Arc;
 
-use rheo_core::id::{AttemptId, TrialId, WorkerId};
+use rheo_core::id::TrialId;
 use rheo_core::rows::Batch;
-use rheo_core::sweep::{Event, Reopened, State, Worker};
+use rheo_core::sweep::{
+    AttemptEnded, Event, Reopened, State, SweepResumed, TrialEnded, TrialsRetried,
+    TrialsStartedOver, Worker,
+};
 use rheo_model::row::Summary;
 use rheo_query::{AttemptRow, TrialRow, encode_attempts, encode_trials};
 use rheo_store::{Blob, Entry};
@@ -26,34 +29,35 @@ pub(crate) fn entries(
     for (index, event) in events.iter().enumerate() {
         let mut entry = Entry::from(event.clone());
         match event {
-            Event::Committed { .. } => entry.blobs = std::mem::take(&mut blobs),
-            Event::AttemptEnded { attempt, .. } => {
+            Event::TrialCommitted(_) => entry.blobs = std::mem::take(&mut blobs),
+            Event::AttemptEnded(ended) => {
                 // The last lines of its log, unless a last commit brought them.
                 entry.blobs.append(&mut blobs);
+                let attempt = &ended.attempt;
                 if let Some(keys) = leased.find(state, attempt) {
                     entry.blobs.extend(keys.log(attempt, &live.unrecorded_log(attempt))?);
-                    let row = attempt_row(state, event, &keys).map(|row| encode_attempts(&[row]));
+                    let row = attempt_row(state, ended, &keys).map(|row| encode_attempts(&[row]));
                     entry.blobs.extend(blob(&attempt.trial, row)?);
                 }
             }
-            Event::TrialEnded { trial, .. } => {
-                let last = last_attempt(trial, &events[..index]);
-                let row = trial_row(state, event, last, leased);
-                entry.blobs.extend(blob(trial, row.map(|row| encode_trials(&[row])))?);
+            Event::TrialEnded(ended) => {
+                let last = last_attempt(&ended.trial, &events[..index]);
+                let row = trial_row(state, ended, last, leased);
+                entry.blobs.extend(blob(&ended.trial, row.map(|row| encode_trials(&[row])))?);
             }
-            Event::TrialsRetried { sweep, reopened, .. }
-            | Event::SweepResumed { sweep, reopened, .. } => {
+            Event::TrialsRetried(TrialsRetried { sweep, reopened, .. })
+            | Event::SweepResumed(SweepResumed { sweep, reopened, .. }) => {
                 let trials = reopened.iter();
                 let retracted =
                     trials.map(|Reopened { index, .. }| TrialId::new(sweep.clone(), *index));
                 entry.retracted = retracted.collect();
             }
-            Event::TrialsStartedOver { sweep, trials, parts, .. } => {
+            Event::TrialsStartedOver(TrialsStartedOver { sweep, trials, parts, .. }) => {
                 let erased = trials.iter().map(|trial| TrialId::new(sweep.clone(), trial.index));
                 entry.erased = erased.collect();
                 entry.damaged.clone_from(parts);
             }
-            Event::SweepDeleted { sweep, .. } => entry.deleted = Some(sweep.clone()),
+            Event::SweepDeleted(deleted) => entry.deleted = Some(deleted.sweep.clone()),
             _ => {}
         }
         entries.push(entry);
@@ -69,12 +73,8 @@ fn blob(
     Ok(Some(Blob { trial: trial.clone(), batch }))
 }
 
-fn attempt_row(state: &State, event: &Event, keys: &AttemptKeys) -> Option<AttemptRow> {
-    let Event::AttemptEnded { attempt, worker, since, outcome, commits, epochs, error, at, .. } =
-        event
-    else {
-        return None;
-    };
+fn attempt_row(state: &State, ended: &AttemptEnded, keys: &AttemptKeys) -> Option<AttemptRow> {
+    let attempt = &ended.attempt;
     let sweep = state.sweeps.get(&attempt.trial.sweep)?;
     let index = attempt.trial.index;
     let trial = sweep.live.get(&index).or_else(|| sweep.parked.get(&index));
@@ -82,73 +82,70 @@ fn attempt_row(state: &State, event: &Event, keys: &AttemptKeys) -> Option<Attem
         Some(trial) => trial.checkpoint,
         None => sweep.done.get(&index)?.checkpoint,
     };
-    let machine = state.workers.get(worker).map(|worker| worker.info.clone()).unwrap_or_default();
+    let machine =
+        state.workers.get(&ended.worker).map(|worker| worker.info.clone()).unwrap_or_default();
     let epoch = |epoch: u32| i32::try_from(epoch).unwrap_or(i32::MAX);
     Some(AttemptRow {
         keys: keys.keys.clone(),
         attempt: sweep.attempt_count(attempt.number),
-        outcome: outcome.name().to_owned(),
-        worker: *worker,
+        outcome: ended.outcome.name().to_owned(),
+        worker: ended.worker,
         host: machine.host,
         pid: Some(machine.pid),
         place: machine.place,
         version: machine.version,
-        started: *since,
-        ended: *at,
-        epochs: epochs.map(|(first, last)| (epoch(first), epoch(last))),
-        commits: *commits,
+        started: ended.since,
+        ended: ended.at,
+        epochs: ended.epochs.map(|(first, last)| (epoch(first), epoch(last))),
+        commits: ended.commits,
         checkpoint,
-        error: error.clone(),
+        error: ended.error.clone(),
     })
 }
 
 /// The row of an ended trial, whose `last` attempt ended by the same command, if it had one.
 fn trial_row(
     state: &State,
-    event: &Event,
-    last: Option<(&AttemptId, WorkerId)>,
+    ended: &TrialEnded,
+    last: Option<&AttemptEnded>,
     leased: &LeasedKeys,
 ) -> Option<TrialRow> {
-    let Event::TrialEnded { trial, outcome, metrics, summary, error, at, .. } = event else {
-        return None;
-    };
+    let trial = &ended.trial;
     let sweep = state.sweeps.get(&trial.sweep)?;
     let done = sweep.done.get(&trial.index)?;
-    let known = last.and_then(|(attempt, _)| leased.get(attempt));
+    let known = last.and_then(|last| leased.get(&last.attempt));
     let planned = match known {
         Some(keys) => Arc::clone(&keys.planned),
         None => sweep.trial(trial.index).ok()?,
     };
-    let worker = last.map(|(_, worker)| worker);
+    let worker = last.map(|last| last.worker);
     let machine =
         worker.and_then(|worker| state.workers.get(&worker)).map(|Worker { info, .. }| info);
     let swept = planned.swept.iter().map(|(path, value)| (path.to_owned(), value.clone()));
     Some(TrialRow {
         trial: trial.index,
         point: planned.point,
-        status: outcome.name().to_owned(),
+        status: ended.outcome.name().to_owned(),
         swept: swept.collect(),
         config: Arc::clone(planned.text()),
         objective: done.objective,
-        metrics: metrics.clone(),
-        summary: summary.as_deref().and_then(|summary| Summary::deserialize(summary).ok()),
+        metrics: ended.metrics.clone(),
+        summary: ended.summary.as_deref().and_then(|summary| Summary::deserialize(summary).ok()),
         attempts: sweep.attempt_count(done.attempt),
         started: (done.attempt > 0).then_some(done.started),
-        ended: *at,
+        ended: ended.at,
         host: machine.map(|info| info.host.clone()),
         worker,
         version: machine.map(|info| info.version.clone()),
         checkpoint: done.checkpoint,
-        error: error.clone(),
+        error: ended.error.clone(),
     })
 }
 
-/// The attempt of `trial` that ended last among these events, and its worker.
-fn last_attempt<'e>(trial: &TrialId, before: &'e [Event]) -> Option<(&'e AttemptId, WorkerId)> {
+/// The end of the last attempt of `trial` among these events.
+fn last_attempt<'e>(trial: &TrialId, before: &'e [Event]) -> Option<&'e AttemptEnded> {
     before.iter().rev().find_map(|event| match event {
-        Event::AttemptEnded { attempt, worker, .. } if attempt.trial == *trial => {
-            Some((attempt, *worker))
-        }
+        Event::AttemptEnded(ended) if ended.attempt.trial == *trial => Some(ended),
         _ => None,
     })
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use rheo_core::id::{Digest, RequestId, SweepName, TrialId};
 use rheo_core::part::Part;
-use rheo_core::sweep::{Command, Event, Request, State};
+use rheo_core::sweep::{Command, Event, Request, State, TrialsStartedOver};
 use rheo_core::time::Timestamp;
 use rheo_model::networks;
 use rheo_query::dataset::{self, Defect};
@@ -287,7 +287,7 @@ impl Coordinator {
         let request = Request::StartOver { id, sweep: sweep.clone(), trials, parts: parts.clone() };
         let count = |_: &State, events: &[Event]| {
             let trials = events.iter().map(|event| match event {
-                Event::TrialsStartedOver { trials, .. } => trials.len() as u64,
+                Event::TrialsStartedOver(TrialsStartedOver { trials, .. }) => trials.len() as u64,
                 _ => 0,
             });
             trials.sum()

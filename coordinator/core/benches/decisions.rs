@@ -9,7 +9,9 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use rheo_core::id::{IncarnationId, StateId, WorkerId};
 use rheo_core::metric::Metrics;
 use rheo_core::spec;
-use rheo_core::sweep::{Claim, Command, Ending, Event, PlannedSweep, State, WorkerInfo, execute};
+use rheo_core::sweep::{
+    Claim, Command, Ending, Event, PlannedSweep, State, TrialLeased, WorkerInfo, execute,
+};
 use rheo_core::time::Timestamp;
 use uuid::Uuid;
 
@@ -70,7 +72,7 @@ fn run_trials(state: &mut State, worker: WorkerId, count: u64) {
             Command::Acquire { worker, held: Vec::new(), slots: 1, only: None, lease: LEASE };
         let events = execute(state, &acquire, now).expect("accepted");
         let leased = events.into_iter().find_map(|event| match event {
-            Event::TrialLeased { attempt, .. } => Some(attempt),
+            Event::TrialLeased(TrialLeased { attempt, .. }) => Some(attempt),
             _ => None,
         });
         let attempt = leased.expect("a trial");

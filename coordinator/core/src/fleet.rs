@@ -21,7 +21,10 @@ mod view;
 
 pub use command::Command;
 pub use demand::Demand;
-pub use event::Event;
+pub use event::{
+    Event, FleetDegraded, FleetDrained, FleetLaunched, FleetScaled, FleetStopped, NodeUnfit,
+    PilotEnded, PilotObserved, PilotPlanned, PilotRemoved,
+};
 pub use name::{FleetName, PilotId};
 pub use state::{Cause, Fleet, Mode, Phase, Pilot, Place, Sight, Spec, Trouble};
 pub use view::{FleetView, PilotView};

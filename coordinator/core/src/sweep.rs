@@ -9,6 +9,7 @@
 //! `parked` and `done`; the rows that are durable never shrink.
 
 mod apply;
+mod change;
 mod command;
 mod decide;
 mod effect;
@@ -33,7 +34,12 @@ pub use command::{Claim, Command, Ending, Request, Selection, Work};
 pub(crate) use decide::end_leases_of;
 pub use decide::{decide, execute};
 pub use effect::{Effect, effects};
-pub use event::{Event, Reopened, StartedOver};
+pub use event::{
+    AttemptEnded, CoordinatorStarted, Event, LeasesRenewed, Reopened, RequestNoted, StartedOver,
+    StopRequested, SweepClosed, SweepDeleted, SweepEnded, SweepPaused, SweepResumed,
+    SweepSubmitted, TrialCommitted, TrialDeferred, TrialEnded, TrialLeased, TrialsRetried,
+    TrialsStartedOver, WorkerDeparted, WorkerJoined, WorkerLeft, WorkerUnfit,
+};
 pub use fitness::{NoFit, UnfitWorker};
 pub use origin::{Held, Incarnations, Origin};
 pub use outcome::{AttemptOutcome, EndReason, Outcome, StopReason};

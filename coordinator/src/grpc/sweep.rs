@@ -11,7 +11,7 @@ use rheo_core::id::{AttemptId, SweepName, TrialId};
 use rheo_core::spec;
 use rheo_core::sweep::{
     Command, Event, Lease, Phase, Rejection, Request as Change, State, Status as Standing,
-    SweepView, TrialView,
+    SweepView, TrialView, TrialsRetried,
 };
 use rheo_model::networks;
 use rheo_proto::client as wire;
@@ -80,7 +80,7 @@ impl Service {
         let view = move |state: &State, events: &[Event]| {
             let sweep = state.sweeps.get(&name).map(look);
             let retried = events.iter().map(|event| match event {
-                Event::TrialsRetried { reopened, .. } => reopened.len() as u64,
+                Event::TrialsRetried(TrialsRetried { reopened, .. }) => reopened.len() as u64,
                 _ => 0,
             });
             (sweep, retried.sum())
@@ -295,7 +295,7 @@ impl SweepService for Service {
         let own = own.await?;
         let handle = self.coordinator.handle.clone();
         let forget = handle.execute(Command::Client(change), Vec::new(), |_, events: &[Event]| {
-            events.iter().any(|event| matches!(event, Event::SweepDeleted { .. }))
+            events.iter().any(|event| matches!(event, Event::SweepDeleted(_)))
         });
         let (deleted, all_gone) = self.coordinator.sink.delete(&name, forget).await?;
         if deleted {

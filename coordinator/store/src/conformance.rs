@@ -13,7 +13,7 @@ use rheo_core::name::TableName;
 use rheo_core::part::{Part, Retraction, TrialRanges};
 use rheo_core::rows::Batch;
 use rheo_core::schema::Workloads;
-use rheo_core::sweep::{Event, State, WorkerInfo};
+use rheo_core::sweep::{Event, RequestNoted, State, WorkerInfo, WorkerJoined};
 use rheo_core::time::Timestamp;
 
 use crate::journal::{
@@ -249,7 +249,7 @@ fn blobs(journal: &dyn Journal) -> Vec<Blob> {
 pub fn joined(n: u64) -> Event {
     let worker = WorkerId(uuid(n));
     let info = WorkerInfo { host: format!("node{n}"), ..WorkerInfo::default() };
-    Event::WorkerJoined { worker, info, at: Timestamp(n) }
+    Event::WorkerJoined(WorkerJoined { worker, info, at: Timestamp(n) })
 }
 
 /// Rows of trial `index` of the sweep `demo`.
@@ -268,7 +268,7 @@ fn retracting(index: u64) -> Entry {
 }
 
 fn noted() -> Event {
-    Event::RequestNoted { request: RequestId(uuid(0)) }
+    Event::RequestNoted(RequestNoted { request: RequestId(uuid(0)) })
 }
 
 fn uuid(n: u64) -> uuid::Uuid {

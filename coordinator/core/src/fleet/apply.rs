@@ -1,50 +1,51 @@
-//! Making events of fleets true. Total and infallible, as all of `apply`.
+//! Applying events to fleets. Total and infallible, as all of `apply`.
 
 use std::collections::BTreeMap;
 
-use super::event::Event;
+use super::event::{Event, FleetDegraded, PilotObserved, PilotPlanned};
 use super::name::{FleetName, PilotId};
 use super::state::{Fleet, Mode, Phase, Pilot, Place, Trouble};
 use crate::id::RequestId;
 
 impl Event {
-    /// The request that asked for it, if one did.
+    /// The client's request that caused the event, if one did.
     pub(crate) fn request(&self) -> Option<RequestId> {
         match self {
-            Self::Launched { request, .. }
-            | Self::Scaled { request, .. }
-            | Self::Drained { request, .. }
-            | Self::Stopped { request, .. } => Some(*request),
-            _ => None,
+            Self::FleetLaunched(launched) => Some(launched.request),
+            Self::FleetScaled(scaled) => Some(scaled.request),
+            Self::FleetDrained(drained) => Some(drained.request),
+            Self::FleetStopped(stopped) => Some(stopped.request),
+            Self::PilotPlanned(_)
+            | Self::PilotObserved(_)
+            | Self::PilotRemoved(_)
+            | Self::PilotEnded(_)
+            | Self::NodeUnfit(_)
+            | Self::FleetDegraded(_) => None,
         }
     }
 
-    /// The fleet that it is about.
+    /// The fleet that the event is about.
     pub fn fleet(&self) -> &FleetName {
         match self {
-            Self::Launched { spec, .. } => &spec.name,
-            Self::Scaled { fleet, .. }
-            | Self::Drained { fleet, .. }
-            | Self::Stopped { fleet, .. }
-            | Self::NodeUnfit { fleet, .. }
-            | Self::Troubled { fleet, .. } => fleet,
-            Self::PilotPlanned { pilot, .. }
-            | Self::PilotSeen { pilot, .. }
-            | Self::PilotRemoved { pilot, .. }
-            | Self::PilotEnded { pilot, .. } => &pilot.fleet,
+            Self::FleetLaunched(launched) => &launched.spec.name,
+            Self::FleetScaled(scaled) => &scaled.fleet,
+            Self::FleetDrained(drained) => &drained.fleet,
+            Self::FleetStopped(stopped) => &stopped.fleet,
+            Self::NodeUnfit(unfit) => &unfit.fleet,
+            Self::FleetDegraded(degraded) => &degraded.fleet,
+            Self::PilotPlanned(planned) => &planned.pilot.fleet,
+            Self::PilotObserved(observed) => &observed.pilot.fleet,
+            Self::PilotRemoved(removed) => &removed.pilot.fleet,
+            Self::PilotEnded(ended) => &ended.pilot.fleet,
         }
     }
 }
 
-/// Makes `event` true.
+/// Applies `event`.
 pub(crate) fn apply(fleets: &mut BTreeMap<FleetName, Fleet>, event: &Event) {
-    if let Event::Launched { spec, id, .. } = event {
-        let fleet = fleets.entry(spec.name.clone());
-        let fleet = fleet.or_insert_with(|| Fleet::new((**spec).clone(), *id));
-        fleet.spec = (**spec).clone();
-        fleet.mode = Mode::Active;
-        fleet.forgive();
-        return;
+    if let Event::FleetLaunched(launched) = event {
+        let fleet = fleets.entry(launched.spec.name.clone());
+        fleet.or_insert_with(|| Fleet::new((*launched.spec).clone(), launched.id));
     }
     if let Some(fleet) = fleets.get_mut(event.fleet()) {
         fleet.apply(event);
@@ -73,61 +74,69 @@ impl Fleet {
 
     pub(super) fn apply(&mut self, event: &Event) {
         match event {
-            Event::Scaled { min, max, .. } => {
-                (self.spec.min, self.spec.max) = (*min, *max);
+            Event::FleetLaunched(launched) => {
+                self.spec = (*launched.spec).clone();
+                self.mode = Mode::Active;
+                self.forgive();
+            }
+            Event::FleetScaled(scaled) => {
+                (self.spec.min, self.spec.max) = (scaled.min, scaled.max);
                 // Whoever asks for more wants it tried now.
                 self.forgive();
             }
-            Event::Drained { .. } => self.mode = Mode::Draining,
-            Event::Stopped { .. } => self.mode = Mode::Stopped,
-            Event::PilotPlanned { pilot, at } => {
-                self.next = self.next.max(pilot.number + 1);
-                let phase = Phase::Planned;
-                let planned = *at;
-                let fresh = Pilot {
-                    planned,
-                    handle: None,
-                    phase,
-                    since: planned,
-                    removing: false,
-                    joined: 0,
-                };
-                self.pilots.insert(pilot.number, fresh);
-            }
-            Event::PilotSeen { pilot, handle, phase, at } => {
-                let Some(pilot) = self.pilots.get_mut(&pilot.number) else { return };
-                if pilot.phase == Phase::Running && *phase != Phase::Running {
-                    // In the queue again: its workers are gone, and others have to join.
-                    pilot.joined = 0;
-                }
-                let again = pilot.phase == Phase::Running && pilot.handle.as_ref() != Some(handle);
-                if again || pilot.phase.name() != phase.name() {
-                    pilot.since = *at;
-                }
-                pilot.handle = Some(handle.clone());
-                pilot.phase = phase.clone();
-            }
-            Event::PilotRemoved { pilot, .. } => {
-                if let Some(pilot) = self.pilots.get_mut(&pilot.number) {
+            Event::FleetDrained(_) => self.mode = Mode::Draining,
+            Event::FleetStopped(_) => self.mode = Mode::Stopped,
+            Event::PilotPlanned(planned) => self.on_planned(planned),
+            Event::PilotObserved(observed) => self.on_observed(observed),
+            Event::PilotRemoved(removed) => {
+                if let Some(pilot) = self.pilots.get_mut(&removed.pilot.number) {
                     pilot.removing = true;
                 }
             }
-            Event::PilotEnded { pilot, cause, .. } => {
-                if self.pilots.remove(&pilot.number).is_some() {
-                    *self.ended.entry(*cause).or_default() += 1;
+            Event::PilotEnded(ended) => {
+                if self.pilots.remove(&ended.pilot.number).is_some() {
+                    *self.ended.entry(ended.cause).or_default() += 1;
                 }
             }
-            Event::NodeUnfit { node, .. } => *self.unfit.entry(node.clone()).or_default() += 1,
-            Event::Troubled { trouble, failure, not_before, at, .. } => {
-                self.failures = match trouble {
-                    None => 0,
-                    Some(_) => self.failures + u32::from(*failure),
-                };
-                self.not_before = *not_before;
-                let since = self.trouble.as_ref().map_or(*at, |trouble| trouble.since);
-                self.trouble = trouble.clone().map(|text| Trouble { text, since });
-            }
-            Event::Launched { .. } => {}
+            Event::NodeUnfit(unfit) => *self.unfit.entry(unfit.node.clone()).or_default() += 1,
+            Event::FleetDegraded(degraded) => self.on_degraded(degraded),
         }
+    }
+
+    fn on_planned(&mut self, PilotPlanned { pilot, at }: &PilotPlanned) {
+        self.next = self.next.max(pilot.number + 1);
+        let fresh = Pilot {
+            planned: *at,
+            handle: None,
+            phase: Phase::Planned,
+            since: *at,
+            removing: false,
+            joined: 0,
+        };
+        self.pilots.insert(pilot.number, fresh);
+    }
+
+    fn on_observed(&mut self, PilotObserved { pilot, handle, phase, at }: &PilotObserved) {
+        let Some(pilot) = self.pilots.get_mut(&pilot.number) else { return };
+        if pilot.phase == Phase::Running && *phase != Phase::Running {
+            // In the queue again: its workers are gone, and others have to join.
+            pilot.joined = 0;
+        }
+        let again = pilot.phase == Phase::Running && pilot.handle.as_ref() != Some(handle);
+        if again || pilot.phase.name() != phase.name() {
+            pilot.since = *at;
+        }
+        pilot.handle = Some(handle.clone());
+        pilot.phase = phase.clone();
+    }
+
+    fn on_degraded(&mut self, degraded: &FleetDegraded) {
+        self.failures = match degraded.trouble {
+            None => 0,
+            Some(_) => self.failures + u32::from(degraded.failure),
+        };
+        self.not_before = degraded.not_before;
+        let since = self.trouble.as_ref().map_or(degraded.at, |trouble| trouble.since);
+        self.trouble = degraded.trouble.clone().map(|text| Trouble { text, since });
     }
 }

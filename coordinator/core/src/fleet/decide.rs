@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use super::command::Command;
 use super::demand::{self, Demand};
-use super::event::Event;
+use super::event::{
+    Event, FleetDegraded, FleetDrained, FleetLaunched, FleetScaled, FleetStopped, PilotEnded,
+    PilotObserved, PilotPlanned, PilotRemoved,
+};
 use super::name::{FleetName, PilotId};
 use super::pause::failed;
 use super::state::{Cause, Fleet, Mode, Phase, Pilot, Sight};
@@ -47,21 +50,30 @@ pub(crate) fn decide(
         }
         Command::Launch { spec, id, request } => {
             sweep::room::for_fleet(state, &spec.name)?;
-            wrap(vec![Event::Launched { spec: spec.clone(), id: *id, request: *request }])
+            wrap(vec![Event::FleetLaunched(FleetLaunched {
+                spec: spec.clone(),
+                id: *id,
+                request: *request,
+            })])
         }
         Command::Scale { fleet, min, max, request } => {
             let spec = &known(fleet)?.spec;
             let max = max.unwrap_or(spec.max);
             let min = min.unwrap_or(spec.min.min(max)).min(max);
-            wrap(vec![Event::Scaled { fleet: fleet.clone(), min, max, request: *request }])
+            wrap(vec![Event::FleetScaled(FleetScaled {
+                fleet: fleet.clone(),
+                min,
+                max,
+                request: *request,
+            })])
         }
         Command::Drain { fleet, request } => {
             let fleet = known(fleet)?.spec.name.clone();
-            wrap(vec![Event::Drained { fleet, request: *request }])
+            wrap(vec![Event::FleetDrained(FleetDrained { fleet, request: *request })])
         }
         Command::Stop { fleet, request } => {
             let fleet = known(fleet)?.spec.name.clone();
-            wrap(vec![Event::Stopped { fleet, request: *request }])
+            wrap(vec![Event::FleetStopped(FleetStopped { fleet, request: *request })])
         }
         Command::Reconcile { fleet, sights } => Ok(reconcile(state, known(fleet)?, sights, now)),
         Command::Submitted { pilot, handle } => {
@@ -70,7 +82,10 @@ pub(crate) fn decide(
             let phase = Phase::Waiting { reason: String::new() };
             let (pilot, handle, at) = (pilot.clone(), handle.clone(), now);
             wrap(
-                unseen.map(|_| Event::PilotSeen { pilot, handle, phase, at }).into_iter().collect(),
+                unseen
+                    .map(|_| Event::PilotObserved(PilotObserved { pilot, handle, phase, at }))
+                    .into_iter()
+                    .collect(),
             )
         }
         Command::Refused { fleet, pilots, text, is_limit } => {
@@ -93,7 +108,7 @@ fn refused(
     for number in pilots.iter().copied().filter(|number| fleet.pilots.contains_key(number)) {
         let pilot = PilotId { fleet: fleet.spec.name.clone(), number };
         let detail = text.to_owned();
-        events.push(Event::PilotEnded { pilot, cause: Cause::Refused, detail, at });
+        events.push(Event::PilotEnded(PilotEnded { pilot, cause: Cause::Refused, detail, at }));
     }
     if !events.is_empty() {
         events.extend(failed(fleet, text, !is_limit, at));
@@ -106,7 +121,13 @@ fn troubled(fleet: &Fleet, text: &str, at: Timestamp) -> Option<Event> {
     let said = fleet.trouble.as_ref().is_some_and(|trouble| trouble.text == text);
     let (name, not_before) = (fleet.spec.name.clone(), fleet.not_before);
     let trouble = Some(text.to_owned());
-    (!said).then_some(Event::Troubled { fleet: name, trouble, failure: false, not_before, at })
+    (!said).then_some(Event::FleetDegraded(FleetDegraded {
+        fleet: name,
+        trouble,
+        failure: false,
+        not_before,
+        at,
+    }))
 }
 
 fn reconcile(
@@ -122,15 +143,15 @@ fn reconcile(
     for (number, sight) in sights {
         let Some(pilot) = fleet.pilots.get(number) else { continue };
         let (over, mut happened) = look(&fleet, *number, pilot, sight, now);
-        let is_end = happened.iter().any(|event| matches!(event, Event::PilotEnded { .. }));
+        let is_end = happened.iter().any(|event| matches!(event, Event::PilotEnded(_)));
         if is_end
             && !pilot.removing
             && let Some(unfit) = Unfit::of(state, &fleet, *number)
         {
-            happened.retain(|event| !matches!(event, Event::Troubled { .. }));
+            happened.retain(|event| !matches!(event, Event::FleetDegraded(_)));
             happened.extend(unfit.events(&fleet, now));
         }
-        if happened.iter().any(|event| matches!(event, Event::PilotRemoved { .. }))
+        if happened.iter().any(|event| matches!(event, Event::PilotRemoved(_)))
             && is_at_work(state, &fleet.spec.name, *number)
         {
             continue;
@@ -198,7 +219,8 @@ fn look(
     let id = || PilotId { fleet: fleet.spec.name.clone(), number };
     let seen = |handle: &String, phase: Phase| {
         let news = pilot.handle.as_ref() != Some(handle) || pilot.phase != phase;
-        let event = Event::PilotSeen { pilot: id(), handle: handle.clone(), phase, at };
+        let event =
+            Event::PilotObserved(PilotObserved { pilot: id(), handle: handle.clone(), phase, at });
         if news { vec![event] } else { Vec::new() }
     };
     match sight {
@@ -223,7 +245,11 @@ fn look(
                     "pilot {} ({handle}) runs, but no worker of it has joined in {minutes} minutes: its log says why",
                     id()
                 );
-                events.push(Event::PilotRemoved { pilot: id(), reason: reason.clone(), at });
+                events.push(Event::PilotRemoved(PilotRemoved {
+                    pilot: id(),
+                    reason: reason.clone(),
+                    at,
+                }));
                 events.extend(failed(fleet, &reason, true, at));
             }
             // The cluster started it again elsewhere between two looks. Workers of the new one may have
@@ -261,7 +287,7 @@ fn ended(
     } else {
         format!("pilot {id} ended ({}) soon after it had begun{why}", cause.name())
     };
-    let mut events = vec![Event::PilotEnded { pilot: id, cause, detail, at }];
+    let mut events = vec![Event::PilotEnded(PilotEnded { pilot: id, cause, detail, at })];
     if failure {
         events.extend(failed(fleet, &text, true, at));
     } else if recovered {
@@ -272,7 +298,7 @@ fn ended(
 
 fn recovery(fleet: &Fleet, at: Timestamp) -> Event {
     let fleet = fleet.spec.name.clone();
-    Event::Troubled { fleet, trouble: None, failure: false, not_before: at, at }
+    Event::FleetDegraded(FleetDegraded { fleet, trouble: None, failure: false, not_before: at, at })
 }
 
 /// Plans pilots that are missing, and removes those that are too many.
@@ -280,10 +306,12 @@ fn scale(state: &State, fleet: &Fleet, demand: &Demand, at: Timestamp) -> Vec<Ev
     let loads = demand::loads(state, demand.threads);
     let ours = loads.get(&fleet.spec.name);
     let load = |number: u64| ours.and_then(|ours| ours.get(&number));
-    let remove = |number: u64, reason: &str| Event::PilotRemoved {
-        pilot: PilotId { fleet: fleet.spec.name.clone(), number },
-        reason: reason.to_owned(),
-        at,
+    let remove = |number: u64, reason: &str| {
+        Event::PilotRemoved(PilotRemoved {
+            pilot: PilotId { fleet: fleet.spec.name.clone(), number },
+            reason: reason.to_owned(),
+            at,
+        })
     };
     let mut live: Vec<(u64, &Pilot)> =
         fleet.pilots.iter().filter(|(_, p)| !p.removing).map(|(n, p)| (*n, p)).collect();
@@ -341,7 +369,7 @@ fn plan(fleet: &Fleet, missing: usize, at: Timestamp) -> Vec<Event> {
     let count = missing.min(room).min(most) as u64;
     let pilot = |number| PilotId { fleet: fleet.spec.name.clone(), number };
     (fleet.next..fleet.next + count)
-        .map(|number| Event::PilotPlanned { pilot: pilot(number), at })
+        .map(|number| Event::PilotPlanned(PilotPlanned { pilot: pilot(number), at }))
         .collect()
 }
 
@@ -363,7 +391,13 @@ fn trouble(fleet: &Fleet, too_large: Option<String>, at: Timestamp) -> Vec<Event
     let mut events: Vec<Event> = over.then(|| recovery(fleet, at)).into_iter().collect();
     if let Some(text) = large.filter(|_| over || said.is_none()) {
         let (fleet, trouble, not_before) = (fleet.spec.name.clone(), Some(text), fleet.not_before);
-        events.push(Event::Troubled { fleet, trouble, failure: false, not_before, at });
+        events.push(Event::FleetDegraded(FleetDegraded {
+            fleet,
+            trouble,
+            failure: false,
+            not_before,
+            at,
+        }));
     }
     events
 }
@@ -374,7 +408,7 @@ mod tests {
 
     use super::*;
     use crate::fleet::{Place, Spec};
-    use crate::sweep::WorkerInfo;
+    use crate::sweep::{WorkerInfo, WorkerJoined};
 
     fn running(handle: &str) -> (Fleet, PilotId) {
         let name = FleetName::parse("k").unwrap();
@@ -390,14 +424,17 @@ mod tests {
         };
         let mut fleet = Fleet::new(spec, Uuid::nil());
         let pilot = PilotId { fleet: name, number: 1 };
-        fleet.apply(&Event::PilotPlanned { pilot: pilot.clone(), at: Timestamp::default() });
+        fleet.apply(&Event::PilotPlanned(PilotPlanned {
+            pilot: pilot.clone(),
+            at: Timestamp::default(),
+        }));
         let (handle, phase) = (handle.to_owned(), Phase::Running);
-        fleet.apply(&Event::PilotSeen {
+        fleet.apply(&Event::PilotObserved(PilotObserved {
             pilot: pilot.clone(),
             handle,
             phase,
             at: Timestamp::default(),
-        });
+        }));
         (fleet, pilot)
     }
 
@@ -431,7 +468,11 @@ mod tests {
         let worker = WorkerId(Uuid::from_u128(1));
         let place = Place { job: Some("pod-a".to_owned()), ..Place::default() };
         let info = WorkerInfo { place, ..WorkerInfo::default() };
-        state.apply(&sweep::Event::WorkerJoined { worker, info, at: Timestamp::default() });
+        state.apply(&sweep::Event::WorkerJoined(WorkerJoined {
+            worker,
+            info,
+            at: Timestamp::default(),
+        }));
         assert!(is_in(&state, worker, "pod-a"));
         assert!(!is_in(&state, worker, "pod-b"));
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::event::Event;
+use super::event::{Event, FleetDegraded};
 use super::state::Fleet;
 use crate::time::Timestamp;
 
@@ -20,7 +20,7 @@ pub(super) fn failed(fleet: &Fleet, text: &str, failure: bool, at: Timestamp) ->
     let pause = if failure { pause(fleet.failures) } else { PAUSE * 4 };
     let not_before = fleet.not_before.max(at + pause);
     let (fleet, trouble) = (fleet.spec.name.clone(), Some(text.to_owned()));
-    Some(Event::Troubled { fleet, trouble, failure, not_before, at })
+    Some(Event::FleetDegraded(FleetDegraded { fleet, trouble, failure, not_before, at }))
 }
 
 /// The pause after so many failures before this one.

@@ -1,7 +1,7 @@
 //! Pilots whose workers could not be of use: the node is avoided after two of them, and the fleet
 //! pauses if no other pilot of it works.
 
-use super::event::Event;
+use super::event::{Event, NodeUnfit};
 use super::name::PilotId;
 use super::pause::failed;
 use super::state::Fleet;
@@ -55,7 +55,8 @@ impl Unfit {
         let place = node.as_ref().map(|node| format!(" on `{node}`")).unwrap_or_default();
         let text = format!("pilot {pilot}{place} could not be of use: {cause}");
         let fleet_name = fleet.spec.name.clone();
-        let noted = node.map(|node| Event::NodeUnfit { fleet: fleet_name, node, cause, at });
+        let noted =
+            node.map(|node| Event::NodeUnfit(NodeUnfit { fleet: fleet_name, node, cause, at }));
         let pause = (!others_work).then(|| failed(fleet, &text, true, at)).flatten();
         noted.into_iter().chain(pause).collect()
     }

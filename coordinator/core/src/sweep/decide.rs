@@ -8,7 +8,9 @@ mod worker;
 use self::worker::Wish;
 pub(crate) use self::worker::end_leases_of;
 use super::command::Command;
-use super::event::Event;
+use super::event::{
+    CoordinatorStarted, Event, StopRequested, SweepClosed, SweepEnded, TrialCommitted, TrialEnded,
+};
 use super::outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
 use super::rejection::Rejection;
 use super::state::{State, Sweep};
@@ -21,12 +23,14 @@ use crate::time::Timestamp;
 /// What happens if `command` is carried out at `now`, or why it is refused.
 pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Event>, Rejection> {
     match command {
-        Command::Start { lease, state: candidate, incarnation } => Ok(vec![Event::Started {
-            at: now,
-            leases_until: now + *lease,
-            state: Some(state.id.unwrap_or(*candidate)),
-            incarnation: Some(*incarnation),
-        }]),
+        Command::Start { lease, state: candidate, incarnation } => {
+            Ok(vec![Event::CoordinatorStarted(CoordinatorStarted {
+                at: now,
+                leases_until: now + *lease,
+                state: state.id.unwrap_or(*candidate),
+                incarnation: *incarnation,
+            })])
+        }
         Command::Submit { definition, source } => client::submit(state, definition, source, now),
         Command::Fleet(command) => crate::fleet::decide(state, command, now),
         Command::Client(request) => client::request(state, request, now),
@@ -108,10 +112,14 @@ fn consequences(state: &State, events: &[Event], now: Timestamp) -> Vec<Event> {
 /// A report may show that a trial is not worth going on, and an end that its sweep has seen enough.
 fn consequence(sweep: &Sweep, event: &Event) -> Option<Event> {
     match event {
-        Event::Committed { attempt, .. } => pruned(sweep, attempt.trial.index),
-        Event::TrialEnded { .. } if sweep.closed.is_none() => {
+        Event::TrialCommitted(TrialCommitted { attempt, .. }) => pruned(sweep, attempt.trial.index),
+        Event::TrialEnded(_) if sweep.closed.is_none() => {
             let reason = limit_reached(sweep, event)?;
-            Some(Event::SweepClosed { sweep: sweep.name().clone(), reason, request: None })
+            Some(Event::SweepClosed(SweepClosed {
+                sweep: sweep.name().clone(),
+                reason,
+                request: None,
+            }))
         }
         _ => None,
     }
@@ -123,10 +131,10 @@ fn pruned(sweep: &Sweep, index: u64) -> Option<Event> {
     debug_assert!(trial.lease.is_some(), "only a leased trial commits");
     match pruner.judge(&sweep.history, index) {
         Verdict::Continue => None,
-        Verdict::Stop => Some(Event::StopRequested {
+        Verdict::Stop => Some(Event::StopRequested(StopRequested {
             trial: TrialId::new(sweep.name().clone(), index),
             reason: StopReason::Pruned,
-        }),
+        })),
     }
 }
 
@@ -136,7 +144,7 @@ fn limit_reached(sweep: &Sweep, ended: &Event) -> Option<EndReason> {
     if definition.max_failed_trials.is_some_and(|most| failed >= most) {
         return Some(EndReason::MaxFailedTrials);
     }
-    let Event::TrialEnded { trial, outcome: Outcome::Completed, .. } = ended else {
+    let Event::TrialEnded(TrialEnded { trial, outcome: Outcome::Completed, .. }) = ended else {
         return None;
     };
     let target = definition.objective.target?;
@@ -165,5 +173,5 @@ fn over(sweep: &Sweep, now: Timestamp) -> Option<Event> {
         return None;
     }
     let reason = sweep.closed.unwrap_or_else(|| sweep.planned.plan.end_reason().into());
-    Some(Event::SweepEnded { sweep: sweep.name().clone(), reason, at: now })
+    Some(Event::SweepEnded(SweepEnded { sweep: sweep.name().clone(), reason, at: now }))
 }

@@ -1,7 +1,7 @@
 //! What must be done after an event, once it is durable. A pure view, so that it can be recomputed
 //! after a crash.
 
-use super::event::Event;
+use super::event::{AttemptEnded, Event, TrialCommitted, TrialEnded, TrialLeased};
 use super::outcome::Outcome;
 use crate::fleet;
 use crate::id::{AttemptId, Digest, SweepName, TrialId, WorkerId};
@@ -42,51 +42,40 @@ pub enum Effect {
 /// What must be done once `event` is durable.
 pub fn effects(event: &Event) -> Vec<Effect> {
     match event {
-        Event::SweepSubmitted { definition, .. } => {
-            vec![
-                Effect::WakeWorkers,
-                Effect::SweepChanged(definition.name.clone()),
-                Effect::Reconcile,
-            ]
-        }
-        Event::SweepResumed { sweep, .. } | Event::TrialsRetried { sweep, .. } => {
-            vec![Effect::WakeWorkers, Effect::SweepChanged(sweep.clone()), Effect::Reconcile]
-        }
-        Event::TrialsStartedOver { sweep, trials, .. } => {
-            let dropped = trials.iter().filter_map(|trial| trial.checkpoint);
+        Event::SweepSubmitted(submitted) => more_work(&submitted.definition.name),
+        Event::SweepResumed(resumed) => more_work(&resumed.sweep),
+        Event::TrialsRetried(retried) => more_work(&retried.sweep),
+        Event::TrialsStartedOver(started_over) => {
+            let dropped = started_over.trials.iter().filter_map(|trial| trial.checkpoint);
             let dropped = dropped.map(Effect::DropCheckpoint);
-            let follow =
-                [Effect::WakeWorkers, Effect::SweepChanged(sweep.clone()), Effect::Reconcile];
-            dropped.chain(follow).collect()
+            dropped.chain(more_work(&started_over.sweep)).collect()
         }
-        Event::SweepPaused { sweep, .. } | Event::SweepClosed { sweep, .. } => {
-            vec![Effect::SweepChanged(sweep.clone())]
-        }
-        Event::SweepEnded { sweep, .. } => vec![
+        Event::SweepPaused(paused) => vec![Effect::SweepChanged(paused.sweep.clone())],
+        Event::SweepClosed(closed) => vec![Effect::SweepChanged(closed.sweep.clone())],
+        Event::SweepEnded(ended) => vec![
             // Workers that wait learn that nothing is left.
             Effect::WakeWorkers,
-            Effect::SweepChanged(sweep.clone()),
-            Effect::FlushSweep(sweep.clone()),
+            Effect::SweepChanged(ended.sweep.clone()),
+            Effect::FlushSweep(ended.sweep.clone()),
         ],
-        Event::SweepDeleted { sweep, .. } => vec![
+        Event::SweepDeleted(deleted) => vec![
             Effect::WakeWorkers,
-            Effect::SweepDeleted(sweep.clone()),
-            Effect::SweepChanged(sweep.clone()),
+            Effect::SweepDeleted(deleted.sweep.clone()),
+            Effect::SweepChanged(deleted.sweep.clone()),
             Effect::Reconcile,
         ],
-        Event::WorkerLeft { worker } => vec![Effect::WorkerForgotten(*worker)],
-        Event::TrialLeased { attempt, at, .. } => vec![
+        Event::WorkerLeft(left) => vec![Effect::WorkerForgotten(left.worker)],
+        Event::TrialLeased(TrialLeased { attempt, at, .. }) => vec![
             Effect::AttemptBegan(attempt.clone(), *at),
             Effect::SweepChanged(attempt.trial.sweep.clone()),
         ],
-        Event::Committed { attempt, replaced, .. } => replaced
-            .iter()
-            .map(|digest| Effect::DropCheckpoint(*digest))
-            .chain([Effect::SweepChanged(attempt.trial.sweep.clone())])
-            .collect(),
-        Event::Fleet(event) => fleet_effects(event),
-        Event::StopRequested { trial, .. } => vec![Effect::SweepChanged(trial.sweep.clone())],
-        Event::AttemptEnded { attempt, outcome, at, .. } => {
+        Event::TrialCommitted(TrialCommitted { attempt, replaced, .. }) => {
+            let dropped = replaced.map(Effect::DropCheckpoint);
+            let changed = Effect::SweepChanged(attempt.trial.sweep.clone());
+            dropped.into_iter().chain([changed]).collect()
+        }
+        Event::StopRequested(stop) => vec![Effect::SweepChanged(stop.trial.sweep.clone())],
+        Event::AttemptEnded(AttemptEnded { attempt, outcome, at, .. }) => {
             let is_done = outcome.decides().is_some_and(Outcome::is_final);
             let ended = Effect::AttemptEnded { attempt: attempt.clone(), is_done, at: *at };
             let changed = Effect::SweepChanged(attempt.trial.sweep.clone());
@@ -94,31 +83,37 @@ pub fn effects(event: &Event) -> Vec<Effect> {
             let wake = outcome.decides().is_none().then_some(Effect::WakeWorkers);
             [ended, changed].into_iter().chain(wake).collect()
         }
-        Event::TrialEnded { trial, dropped, .. } => dropped
-            .iter()
-            .map(|digest| Effect::DropCheckpoint(*digest))
-            .chain([Effect::TrialEnded(trial.clone())])
-            .collect(),
-        Event::Started { .. }
-        | Event::RequestNoted { .. }
-        | Event::WorkerJoined { .. }
-        | Event::WorkerUnfit { .. }
-        | Event::WorkerDeparted { .. }
-        | Event::TrialDeferred { .. }
-        | Event::LeasesRenewed { .. } => Vec::new(),
+        Event::TrialEnded(TrialEnded { trial, dropped, .. }) => {
+            let dropped = dropped.map(Effect::DropCheckpoint);
+            dropped.into_iter().chain([Effect::TrialEnded(trial.clone())]).collect()
+        }
+        Event::Fleet(event) => fleet_effects(event),
+        Event::CoordinatorStarted(_)
+        | Event::RequestNoted(_)
+        | Event::WorkerJoined(_)
+        | Event::WorkerUnfit(_)
+        | Event::WorkerDeparted(_)
+        | Event::TrialDeferred(_)
+        | Event::LeasesRenewed(_) => Vec::new(),
     }
+}
+
+/// The effects of a sweep that has more trials to run than before.
+fn more_work(sweep: &SweepName) -> Vec<Effect> {
+    vec![Effect::WakeWorkers, Effect::SweepChanged(sweep.clone()), Effect::Reconcile]
 }
 
 fn fleet_effects(event: &fleet::Event) -> Vec<Effect> {
     match event {
-        fleet::Event::Launched { .. } | fleet::Event::Scaled { .. } => vec![Effect::Reconcile],
+        fleet::Event::FleetLaunched(_) | fleet::Event::FleetScaled(_) => vec![Effect::Reconcile],
         // Workers that wait learn that there is nothing left for them.
-        fleet::Event::Drained { .. } | fleet::Event::Stopped { .. } => {
+        fleet::Event::FleetDrained(_) | fleet::Event::FleetStopped(_) => {
             vec![Effect::WakeWorkers, Effect::Reconcile]
         }
-        fleet::Event::PilotRemoved { .. } | fleet::Event::PilotEnded { .. } => {
-            vec![Effect::WakeWorkers]
-        }
-        _ => Vec::new(),
+        fleet::Event::PilotRemoved(_) | fleet::Event::PilotEnded(_) => vec![Effect::WakeWorkers],
+        fleet::Event::PilotPlanned(_)
+        | fleet::Event::PilotObserved(_)
+        | fleet::Event::NodeUnfit(_)
+        | fleet::Event::FleetDegraded(_) => Vec::new(),
     }
 }

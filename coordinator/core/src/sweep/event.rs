@@ -18,249 +18,328 @@ use crate::rows::RowCounts;
 use crate::sampler::Suggestion;
 use crate::time::Timestamp;
 
-/// A fact.
+/// A fact about the coordinator, a sweep, a trial, a worker or a fleet, as the journal stores it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
-    /// The coordinator started; every lease runs at least until `leases_until`.
-    Started {
-        /// When.
-        at: Timestamp,
-        /// The earliest end of any lease.
-        leases_until: Timestamp,
-        /// The id of the state; journals of older versions have none.
-        #[serde(default)]
-        state: Option<StateId>,
-        /// This start, which every lease that is granted from now on carries.
-        #[serde(default)]
-        incarnation: Option<IncarnationId>,
-    },
-    /// A sweep exists.
-    SweepSubmitted {
-        /// Its meaning; `definition.name` is its name.
-        definition: Box<Definition>,
-        /// Its file.
-        source: String,
-        /// When.
-        at: Timestamp,
-    },
-    /// A sweep starts no further trial until it is resumed.
-    SweepPaused {
-        /// Which.
-        sweep: SweepName,
-        /// The request that asked for it.
-        request: RequestId,
-    },
-    /// A sweep goes on.
-    SweepResumed {
-        /// Which.
-        sweep: SweepName,
-        /// The request that asked for it.
-        request: RequestId,
-        /// Cancelled trials that are to be tried again.
-        reopened: Vec<Reopened>,
-        /// When.
-        at: Timestamp,
-    },
-    /// A request was dealt with although it changed nothing.
-    RequestNoted {
-        /// The request.
-        request: RequestId,
-    },
-    /// A sweep starts no further trial, for good.
-    SweepClosed {
-        /// Which.
-        sweep: SweepName,
-        /// Why.
-        reason: EndReason,
-        /// The request that asked for it, if one did.
-        request: Option<RequestId>,
-    },
-    /// Nothing of a sweep is left to do.
-    SweepEnded {
-        /// Which.
-        sweep: SweepName,
-        /// Why.
-        reason: EndReason,
-        /// When.
-        at: Timestamp,
-    },
-    /// Ended trials are to be tried again.
-    TrialsRetried {
-        /// Of which sweep.
-        sweep: SweepName,
-        /// The request that asked for it.
-        request: RequestId,
-        /// The trials.
-        reopened: Vec<Reopened>,
-        /// When.
-        at: Timestamp,
-    },
-    /// A sweep is gone with its trials and its results; its name is free.
-    SweepDeleted {
-        /// Which.
-        sweep: SweepName,
-        /// The request that asked for it.
-        request: RequestId,
-        /// When.
-        at: Timestamp,
-    },
-    /// Trials start over from nothing, because rows or checkpoints of theirs are damaged: none of
-    /// their rows counts any more, in any table, and their running attempts have lost them.
-    TrialsStartedOver {
-        /// Of which sweep.
-        sweep: SweepName,
-        /// The request that asked for it.
-        request: RequestId,
-        /// The trials.
-        trials: Vec<StartedOver>,
-        /// Damaged parts, which no longer count.
-        parts: Vec<Part>,
-        /// When.
-        at: Timestamp,
-    },
-    /// A worker exists.
-    WorkerJoined {
-        /// Which.
-        worker: WorkerId,
-        /// What it is.
-        info: WorkerInfo,
-        /// When.
-        at: Timestamp,
-    },
-    /// A worker got no trial although some wait, because it lacks something that they need.
-    WorkerUnfit {
-        /// Which.
-        worker: WorkerId,
-        /// The need that it does not meet, and the cause.
-        lack: Lack,
-    },
-    /// A worker has said goodbye; it is forgotten later.
-    WorkerDeparted {
-        /// Which.
-        worker: WorkerId,
-        /// Whether it died instead of leaving.
-        #[serde(default)]
-        lost: bool,
-        /// Why, if it could not be of use.
-        reason: Option<String>,
-        /// When.
-        at: Timestamp,
-    },
-    /// A trial is put off: the worker that it would have gone to lacks something that it needs.
-    TrialDeferred {
-        /// Which.
-        trial: TrialId,
-        /// The point, where it is not a function of the definition and the index.
-        suggestion: Option<Suggestion>,
-        /// When.
-        at: Timestamp,
-    },
-    /// A worker is forgotten.
-    WorkerLeft {
-        /// Which.
-        worker: WorkerId,
-    },
-    /// A worker has a trial until the lease ends.
-    TrialLeased {
-        /// The attempt.
-        attempt: AttemptId,
-        /// The worker.
-        worker: WorkerId,
-        /// The point, where it is not a function of the definition and the index.
-        suggestion: Option<Suggestion>,
-        /// When.
-        at: Timestamp,
-        /// The end of the lease.
-        until: Timestamp,
-        /// Slots of the worker that it takes.
-        threads: u32,
-    },
-    /// Leases of a worker last longer.
-    LeasesRenewed {
-        /// The worker.
-        worker: WorkerId,
-        /// The attempts.
-        attempts: Vec<AttemptId>,
-        /// When.
-        at: Timestamp,
-        /// The new end of the leases.
-        until: Timestamp,
-    },
-    /// Rows and a checkpoint are durable.
-    Committed {
-        /// Who committed.
-        attempt: AttemptId,
-        /// Which commit of the attempt.
-        sequence: u64,
-        /// The checkpoint from which the trial now resumes.
-        checkpoint: Digest,
-        /// The checkpoint that it replaces.
-        replaced: Option<Digest>,
-        /// How many rows had been produced when the checkpoint was made.
-        produced: RowCounts,
-        /// Metrics of epochs.
-        reports: Vec<Report>,
-        /// Share of the whole trial that was done when the checkpoint was made, in [0, 1].
-        #[serde(default)]
-        fraction: f64,
-        /// When.
-        at: Timestamp,
-    },
-    /// A running trial is to stop at its next opportunity.
-    StopRequested {
-        /// Which.
-        trial: TrialId,
-        /// Why.
-        reason: StopReason,
-    },
-    /// An attempt is over.
-    AttemptEnded {
-        /// Which.
-        attempt: AttemptId,
-        /// Its worker.
-        worker: WorkerId,
-        /// When it began.
-        since: Timestamp,
-        /// The last message of the attempt.
-        sequence: u64,
-        /// How many of its commits were accepted.
-        commits: u64,
-        /// The first and the last epoch that it committed.
-        epochs: Option<(u32, u32)>,
-        /// How it ended.
-        outcome: AttemptOutcome,
-        /// What went wrong.
-        error: Option<String>,
-        /// The need that the worker did not meet, if it was unfit.
-        #[serde(default)]
-        need: Option<Need>,
-        /// Whether the checkpoint turned out to be unusable.
-        discard_checkpoint: bool,
-        /// When.
-        at: Timestamp,
-        /// The earliest time of the next attempt.
-        not_before: Timestamp,
-    },
-    /// Something about a fleet.
+    /// See [`CoordinatorStarted`].
+    CoordinatorStarted(CoordinatorStarted),
+    /// See [`SweepSubmitted`].
+    SweepSubmitted(SweepSubmitted),
+    /// See [`SweepPaused`].
+    SweepPaused(SweepPaused),
+    /// See [`SweepResumed`].
+    SweepResumed(SweepResumed),
+    /// See [`RequestNoted`].
+    RequestNoted(RequestNoted),
+    /// See [`SweepClosed`].
+    SweepClosed(SweepClosed),
+    /// See [`SweepEnded`].
+    SweepEnded(SweepEnded),
+    /// See [`TrialsRetried`].
+    TrialsRetried(TrialsRetried),
+    /// See [`SweepDeleted`].
+    SweepDeleted(SweepDeleted),
+    /// See [`TrialsStartedOver`].
+    TrialsStartedOver(TrialsStartedOver),
+    /// See [`WorkerJoined`].
+    WorkerJoined(WorkerJoined),
+    /// See [`WorkerUnfit`].
+    WorkerUnfit(WorkerUnfit),
+    /// See [`WorkerDeparted`].
+    WorkerDeparted(WorkerDeparted),
+    /// See [`TrialDeferred`].
+    TrialDeferred(TrialDeferred),
+    /// See [`WorkerLeft`].
+    WorkerLeft(WorkerLeft),
+    /// See [`TrialLeased`].
+    TrialLeased(TrialLeased),
+    /// See [`LeasesRenewed`].
+    LeasesRenewed(LeasesRenewed),
+    /// See [`TrialCommitted`].
+    TrialCommitted(TrialCommitted),
+    /// See [`StopRequested`].
+    StopRequested(StopRequested),
+    /// See [`AttemptEnded`].
+    AttemptEnded(AttemptEnded),
+    /// An event of a fleet.
     Fleet(fleet::Event),
-    /// A trial is over.
-    TrialEnded {
-        /// Which.
-        trial: TrialId,
-        /// How.
-        outcome: Outcome,
-        /// The final metrics.
-        metrics: Metrics,
-        /// The rest of the row in `trials`, which the workload understands, if it got so far.
-        summary: Option<Box<Json>>,
-        /// What went wrong, if something did.
-        error: Option<String>,
-        /// The checkpoint that is no longer needed.
-        dropped: Option<Digest>,
-        /// When.
-        at: Timestamp,
-    },
+    /// See [`TrialEnded`].
+    TrialEnded(TrialEnded),
+}
+
+/// The coordinator started: every lease runs at least until `leases_until`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CoordinatorStarted {
+    /// The time of the event.
+    pub at: Timestamp,
+    /// The earliest end of any lease.
+    pub leases_until: Timestamp,
+    /// The id of the state, made at its first start.
+    pub state: StateId,
+    /// The id of this start, which every lease carries that is granted until the next one.
+    pub incarnation: IncarnationId,
+}
+
+/// A sweep was submitted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SweepSubmitted {
+    /// The meaning of the sweep file; `definition.name` is the sweep's name.
+    pub definition: Box<Definition>,
+    /// The text of the sweep file.
+    pub source: String,
+    /// The time of the event.
+    pub at: Timestamp,
+}
+
+/// A sweep was paused: it starts no trial until it is resumed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SweepPaused {
+    /// The sweep.
+    pub sweep: SweepName,
+    /// The request that asked for it.
+    pub request: RequestId,
+}
+
+/// A paused or closed sweep goes on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SweepResumed {
+    /// The sweep.
+    pub sweep: SweepName,
+    /// The request that asked for it.
+    pub request: RequestId,
+    /// Cancelled trials that are to be tried again.
+    pub reopened: Vec<Reopened>,
+    /// The time of the event.
+    pub at: Timestamp,
+}
+
+/// A request was answered and changed nothing; repeated later, it must change nothing either.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RequestNoted {
+    /// The request.
+    pub request: RequestId,
+}
+
+/// A sweep starts no further trial.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SweepClosed {
+    /// The sweep.
+    pub sweep: SweepName,
+    /// The reason.
+    pub reason: EndReason,
+    /// The request that asked for it, if one did.
+    pub request: Option<RequestId>,
+}
+
+/// A sweep has no trial left to run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SweepEnded {
+    /// The sweep.
+    pub sweep: SweepName,
+    /// The reason.
+    pub reason: EndReason,
+    /// The time of the event.
+    pub at: Timestamp,
+}
+
+/// Failed or cancelled trials wait for another attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialsRetried {
+    /// The sweep.
+    pub sweep: SweepName,
+    /// The request that asked for it.
+    pub request: RequestId,
+    /// The trials.
+    pub reopened: Vec<Reopened>,
+    /// The time of the event.
+    pub at: Timestamp,
+}
+
+/// A sweep was deleted with its trials and results; its name is free.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SweepDeleted {
+    /// The sweep.
+    pub sweep: SweepName,
+    /// The request that asked for it.
+    pub request: RequestId,
+    /// The time of the event.
+    pub at: Timestamp,
+}
+
+/// Trials start over from nothing, because their rows or checkpoints are damaged: none of their
+/// rows counts any more, in any table, and their running attempts lose their leases.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialsStartedOver {
+    /// The sweep.
+    pub sweep: SweepName,
+    /// The request that asked for it.
+    pub request: RequestId,
+    /// The trials.
+    pub trials: Vec<StartedOver>,
+    /// Damaged parts, which no longer count.
+    pub parts: Vec<Part>,
+    /// The time of the event.
+    pub at: Timestamp,
+}
+
+/// A worker joined.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkerJoined {
+    /// The worker.
+    pub worker: WorkerId,
+    /// The worker's description of itself.
+    pub info: WorkerInfo,
+    /// The time of the event.
+    pub at: Timestamp,
+}
+
+/// A worker got no trial although trials wait, because it lacks something that they need.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkerUnfit {
+    /// The worker.
+    pub worker: WorkerId,
+    /// The need that it does not meet, and the cause.
+    pub lack: Lack,
+}
+
+/// A worker left or died; it is forgotten later.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkerDeparted {
+    /// The worker.
+    pub worker: WorkerId,
+    /// Whether it died instead of leaving.
+    pub lost: bool,
+    /// The reason, if the worker was unfit.
+    pub reason: Option<String>,
+    /// The time of the event.
+    pub at: Timestamp,
+}
+
+/// A trial was put off: the worker that asked lacks something that the trial needs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialDeferred {
+    /// The trial.
+    pub trial: TrialId,
+    /// The point, where it is not a function of the definition and the index.
+    pub suggestion: Option<Suggestion>,
+    /// The time of the event.
+    pub at: Timestamp,
+}
+
+/// A worker was forgotten.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkerLeft {
+    /// The worker.
+    pub worker: WorkerId,
+}
+
+/// A worker has a trial until its lease ends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialLeased {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// The worker.
+    pub worker: WorkerId,
+    /// The point, where it is not a function of the definition and the index.
+    pub suggestion: Option<Suggestion>,
+    /// The time of the event.
+    pub at: Timestamp,
+    /// The end of the lease.
+    pub until: Timestamp,
+    /// Slots of the worker that it takes.
+    pub threads: u32,
+}
+
+/// The leases of a worker were renewed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LeasesRenewed {
+    /// The worker.
+    pub worker: WorkerId,
+    /// The attempts.
+    pub attempts: Vec<AttemptId>,
+    /// The time of the event.
+    pub at: Timestamp,
+    /// The new end of the leases.
+    pub until: Timestamp,
+}
+
+/// Rows and a checkpoint of a trial became durable.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialCommitted {
+    /// The attempt that committed.
+    pub attempt: AttemptId,
+    /// Which commit of the attempt.
+    pub sequence: u64,
+    /// The checkpoint from which the trial now resumes.
+    pub checkpoint: Digest,
+    /// The checkpoint that it replaces.
+    pub replaced: Option<Digest>,
+    /// How many rows had been produced when the checkpoint was made.
+    pub produced: RowCounts,
+    /// Metrics of epochs.
+    pub reports: Vec<Report>,
+    /// Share of the whole trial that was done when the checkpoint was made, in [0, 1].
+    pub fraction: f64,
+    /// The time of the event.
+    pub at: Timestamp,
+}
+
+/// A running trial shall stop at its next opportunity.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StopRequested {
+    /// The trial.
+    pub trial: TrialId,
+    /// The reason.
+    pub reason: StopReason,
+}
+
+/// An attempt ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AttemptEnded {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// The attempt's worker.
+    pub worker: WorkerId,
+    /// The beginning of the attempt.
+    pub since: Timestamp,
+    /// The last message of the attempt.
+    pub sequence: u64,
+    /// How many of its commits were accepted.
+    pub commits: u64,
+    /// The first and the last epoch that it committed.
+    pub epochs: Option<(u32, u32)>,
+    /// The way in which it ended.
+    pub outcome: AttemptOutcome,
+    /// The error, if there was one.
+    pub error: Option<String>,
+    /// The need that the worker did not meet, if it was unfit.
+    pub need: Option<Need>,
+    /// Whether the checkpoint turned out to be unusable.
+    pub discard_checkpoint: bool,
+    /// The time of the event.
+    pub at: Timestamp,
+    /// The earliest time of the next attempt.
+    pub not_before: Timestamp,
+}
+
+/// A trial ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialEnded {
+    /// The trial.
+    pub trial: TrialId,
+    /// The outcome.
+    pub outcome: Outcome,
+    /// The final metrics.
+    pub metrics: Metrics,
+    /// The rest of the row in `trials`, which the workload understands, if it got so far.
+    pub summary: Option<Box<Json>>,
+    /// The error, if there was one.
+    pub error: Option<String>,
+    /// The checkpoint that is no longer needed.
+    pub dropped: Option<Digest>,
+    /// The time of the event.
+    pub at: Timestamp,
 }
 
 /// A trial that is to be tried again, and what its row in `trials` said until now.
@@ -287,27 +366,27 @@ impl Event {
     /// The sweep that the event is about, if it is about one.
     pub fn sweep(&self) -> Option<&SweepName> {
         match self {
-            Self::SweepSubmitted { definition, .. } => Some(&definition.name),
-            Self::SweepPaused { sweep, .. }
-            | Self::SweepResumed { sweep, .. }
-            | Self::SweepClosed { sweep, .. }
-            | Self::SweepEnded { sweep, .. }
-            | Self::TrialsRetried { sweep, .. }
-            | Self::SweepDeleted { sweep, .. }
-            | Self::TrialsStartedOver { sweep, .. } => Some(sweep),
-            Self::TrialLeased { attempt, .. }
-            | Self::Committed { attempt, .. }
-            | Self::AttemptEnded { attempt, .. } => Some(&attempt.trial.sweep),
-            Self::StopRequested { trial, .. }
-            | Self::TrialEnded { trial, .. }
-            | Self::TrialDeferred { trial, .. } => Some(&trial.sweep),
-            Self::Started { .. }
-            | Self::RequestNoted { .. }
-            | Self::WorkerJoined { .. }
-            | Self::WorkerUnfit { .. }
-            | Self::WorkerDeparted { .. }
-            | Self::WorkerLeft { .. }
-            | Self::LeasesRenewed { .. }
+            Self::SweepSubmitted(submitted) => Some(&submitted.definition.name),
+            Self::SweepPaused(paused) => Some(&paused.sweep),
+            Self::SweepResumed(resumed) => Some(&resumed.sweep),
+            Self::SweepClosed(closed) => Some(&closed.sweep),
+            Self::SweepEnded(ended) => Some(&ended.sweep),
+            Self::SweepDeleted(deleted) => Some(&deleted.sweep),
+            Self::TrialsRetried(retried) => Some(&retried.sweep),
+            Self::TrialsStartedOver(started_over) => Some(&started_over.sweep),
+            Self::TrialLeased(leased) => Some(&leased.attempt.trial.sweep),
+            Self::TrialCommitted(committed) => Some(&committed.attempt.trial.sweep),
+            Self::AttemptEnded(ended) => Some(&ended.attempt.trial.sweep),
+            Self::StopRequested(stop) => Some(&stop.trial.sweep),
+            Self::TrialEnded(ended) => Some(&ended.trial.sweep),
+            Self::TrialDeferred(deferred) => Some(&deferred.trial.sweep),
+            Self::CoordinatorStarted(_)
+            | Self::RequestNoted(_)
+            | Self::WorkerJoined(_)
+            | Self::WorkerUnfit(_)
+            | Self::WorkerDeparted(_)
+            | Self::WorkerLeft(_)
+            | Self::LeasesRenewed(_)
             | Self::Fleet(_) => None,
         }
     }

@@ -1,7 +1,7 @@
 //! How many workers, sweeps and fleets one coordinator keeps, so that nobody who may speak to it can
 //! fill its memory and its journal with them.
 
-use super::event::Event;
+use super::event::{Event, WorkerLeft};
 use super::rejection::Rejection;
 use super::state::State;
 use crate::fleet::FleetName;
@@ -29,7 +29,7 @@ pub(super) fn for_worker(state: &State, worker: WorkerId) -> Result<Option<Event
         state.leases().map(|(_, lease)| lease.worker).collect();
     let idle = state.workers.iter().filter(|(id, _)| !busy.contains(*id));
     match idle.min_by_key(|(id, worker)| (worker.seen, **id)) {
-        Some((silent, _)) => Ok(Some(Event::WorkerLeft { worker: *silent })),
+        Some((silent, _)) => Ok(Some(Event::WorkerLeft(WorkerLeft { worker: *silent }))),
         None => Err(Rejection::Full { what: "workers", limit: WORKERS }),
     }
 }

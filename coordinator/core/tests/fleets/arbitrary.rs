@@ -7,7 +7,9 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use rheo_core::fleet::{Cause, Command as FleetCommand};
 use rheo_core::id::SweepName;
-use rheo_core::sweep::{AttemptOutcome, Command, Event, Outcome, Request};
+use rheo_core::sweep::{
+    AttemptEnded, AttemptOutcome, Command, Event, Outcome, Request, TrialEnded,
+};
 
 use crate::runner::Fate;
 use crate::world::{World, name, replayed};
@@ -179,7 +181,7 @@ fn recover(world: &mut World) {
     world.until(600, |world| world.cluster.living() == 0 && world.fleet().pilots.is_empty());
     let mut ended: BTreeMap<u64, u32> = BTreeMap::new();
     for event in &world.events {
-        if let Event::TrialEnded { trial, outcome, .. } = event {
+        if let Event::TrialEnded(TrialEnded { trial, outcome, .. }) = event {
             assert_eq!(*outcome, Outcome::Completed, "{trial}");
             *ended.entry(trial.index).or_default() += 1;
         }
@@ -191,7 +193,7 @@ fn recover(world: &mut World) {
 fn attempts(world: &World) -> BTreeMap<AttemptOutcome, u32> {
     let mut outcomes = BTreeMap::new();
     for event in &world.events {
-        if let Event::AttemptEnded { outcome, .. } = event {
+        if let Event::AttemptEnded(AttemptEnded { outcome, .. }) = event {
             *outcomes.entry(*outcome).or_default() += 1;
         }
     }

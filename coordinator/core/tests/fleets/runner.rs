@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use rheo_core::fleet::{Cause, PilotId, Place};
 use rheo_core::id::{AttemptId, WorkerId};
-use rheo_core::sweep::{Claim, Command, Ending, Event, Held, Rejection, WorkLeft, WorkerInfo};
+use rheo_core::sweep::{
+    Claim, Command, Ending, Event, Held, Rejection, TrialLeased, WorkLeft, WorkerInfo,
+};
 use rheo_core::time::Timestamp;
 use uuid::Uuid;
 
@@ -141,7 +143,7 @@ impl World {
         let takes = self.fleet().pilot_takes_trials(self.cluster.jobs[&job].pilot);
         self.work = !(events.is_empty() && takes);
         for event in events {
-            let Event::TrialLeased { attempt, .. } = event else { continue };
+            let Event::TrialLeased(TrialLeased { attempt, .. }) = event else { continue };
             self.origins.insert(attempt.clone(), self.state.origin(&attempt));
             let (least, more) = self.trial;
             let share = f64::from(u32::try_from(attempt.trial.index * 379 % 1000).unwrap());

@@ -25,7 +25,7 @@ resources: {{threads: {threads}}}
 
 fn planned(world: &World) -> Vec<Timestamp> {
     let planned = |event: &Event| match event {
-        Event::Fleet(FleetEvent::PilotPlanned { at, .. }) => Some(*at),
+        Event::Fleet(FleetEvent::PilotPlanned(planned)) => Some(planned.at),
         _ => None,
     };
     world.events.iter().filter_map(planned).collect()

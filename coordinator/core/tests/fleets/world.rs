@@ -244,11 +244,10 @@ impl World {
         for number in gone {
             assert!(!self.fleet().pilots.contains_key(&number), "{number} ended and is kept");
         }
-        let planned = events
-            .iter()
-            .any(|event| matches!(event, Event::Fleet(FleetEvent::PilotPlanned { .. })));
+        let planned =
+            events.iter().any(|event| matches!(event, Event::Fleet(FleetEvent::PilotPlanned(_))));
         // Trials that are free only now count at the next look.
-        let freed = events.iter().any(|event| matches!(event, Event::AttemptEnded { .. }));
+        let freed = events.iter().any(|event| matches!(event, Event::AttemptEnded(_)));
         if due && !planned && !freed {
             self.check_nothing_waits_in_vain(failing);
         }

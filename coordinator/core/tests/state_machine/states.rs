@@ -8,11 +8,11 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use rheo_core::id::{AttemptId, Digest, IncarnationId, StateId, WorkerId};
 use rheo_core::sweep::{
-    Claim, Command, Ending, Event, Held, Origin, Outcome, Rejection, WorkerInfo,
+    Claim, Command, Ending, Event, Held, Origin, Outcome, Rejection, TrialLeased, WorkerInfo,
 };
 use uuid::Uuid;
 
-use crate::brewing::{BREWING, workloads};
+use crate::brewing::BREWING;
 
 use crate::world::*;
 
@@ -139,7 +139,7 @@ impl Sites {
         let (slots, only, lease) = (1, None, LEASE);
         let ask = Command::Acquire { worker, held: held.clone(), slots, only, lease };
         for event in world.send(ask).unwrap() {
-            if let Event::TrialLeased { attempt, .. } = event {
+            if let Event::TrialLeased(TrialLeased { attempt, .. }) = event {
                 self.leases += 1;
                 leased.insert(attempt, self.leases);
             }
@@ -344,13 +344,4 @@ fn a_state_gets_its_id_once_and_a_pause_is_no_new_start() {
     let job = leased(&mut world);
     world.start_as(IncarnationId(Uuid::from_u128(78)));
     deliver(&mut world, &job).unwrap();
-}
-
-#[test]
-fn a_start_that_an_older_version_has_journaled_is_read() {
-    let old = r#"{"started": {"at": 5, "leases_until": 9}}"#;
-    let event: Event = serde_json::from_str(old).unwrap();
-    let mut state = rheo_core::sweep::State::new(workloads());
-    state.apply(&event);
-    assert_eq!((state.id, state.incarnations.newest()), (None, None));
 }

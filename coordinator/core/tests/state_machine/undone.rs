@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use rheo_core::sweep::{Command, Event, Outcome, Rejection, Request};
+use rheo_core::sweep::{Command, Event, Outcome, Rejection, Request, TrialsStartedOver};
 
 use crate::world::*;
 
@@ -32,7 +32,9 @@ fn a_completed_trial_that_starts_over_has_its_rows_once_more_and_once_only() {
     let best = world.sweep().best();
     assert_eq!(best.map(|best| best.point), Some(0));
     let [event] = &world.start_over(&[0, 7])[..] else { panic!("one event") };
-    let Event::TrialsStartedOver { trials, .. } = event else { panic!("{event:?}") };
+    let Event::TrialsStartedOver(TrialsStartedOver { trials, .. }) = event else {
+        panic!("{event:?}")
+    };
     assert_eq!(trials.iter().map(|trial| trial.index).collect::<Vec<_>>(), [0]);
     assert_eq!(trials[0].was, Some(Outcome::Completed));
     assert!(trials[0].checkpoint.is_some(), "its checkpoint is named, to be removed");

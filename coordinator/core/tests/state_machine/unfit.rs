@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rheo_core::name::WorkloadName;
 use rheo_core::sweep::{
-    AttemptOutcome, Command, Counts, Event, Outcome, State, Status, WorkerInfo,
+    AttemptEnded, AttemptOutcome, Command, Counts, Event, Outcome, State, Status, WorkerInfo,
 };
 
 use crate::world::*;
@@ -134,11 +134,11 @@ fn a_state_of_an_older_version_knows_nothing_of_inventories() {
     }
     let old: State = serde_json::from_value(state).unwrap();
     assert!(old.workers.values().all(|worker| worker.info.inventory.is_none()));
-    let ended = world.events.iter().find(|event| matches!(event, Event::AttemptEnded { .. }));
+    let ended = world.events.iter().find(|event| matches!(event, Event::AttemptEnded(_)));
     let mut ended = serde_json::to_value(ended.unwrap()).unwrap();
     ended["attempt_ended"].as_object_mut().unwrap().remove("need").unwrap();
     let ended: Event = serde_json::from_value(ended).unwrap();
-    assert!(matches!(ended, Event::AttemptEnded { need: None, .. }));
+    assert!(matches!(ended, Event::AttemptEnded(AttemptEnded { need: None, .. })));
 }
 
 #[test]

@@ -10,8 +10,9 @@ use rheo_core::needs::{FoundData, Inventory, Need};
 use rheo_core::plan::PlannedTrial;
 use rheo_core::rows::RowCounts;
 use rheo_core::sweep::{
-    Assignment, AttemptOutcome, Claim, Command, Ending, Event, Held, Origin, Outcome, Rejection,
-    Request, State, Work, WorkerInfo, execute,
+    Assignment, AttemptEnded, AttemptOutcome, Claim, Command, Ending, Event, Held, Origin, Outcome,
+    Rejection, Request, State, TrialCommitted, TrialEnded, TrialLeased, TrialsStartedOver, Work,
+    WorkerInfo, execute,
 };
 use rheo_core::time::Timestamp;
 use serde_json::json;
@@ -152,7 +153,7 @@ impl World {
         self.events.extend_from_slice(events);
         for event in events {
             match event {
-                Event::TrialLeased { attempt, worker, .. } => {
+                Event::TrialLeased(TrialLeased { attempt, worker, .. }) => {
                     let last = self.attempts.insert(attempt.trial.index, attempt.number);
                     assert!(last.unwrap_or(0) < attempt.number, "attempt numbers only grow");
                     let sweep = self.sweep();
@@ -162,28 +163,28 @@ impl World {
                     let lack = before.workers[worker].lack(&needs(&trial));
                     assert_eq!(lack, None, "an unfit worker was given {attempt}");
                 }
-                Event::TrialEnded { outcome: Outcome::Failed, .. } => {
+                Event::TrialEnded(TrialEnded { outcome: Outcome::Failed, .. }) => {
                     let unfit = |event: &Event| {
                         let outcome = AttemptOutcome::Unfit;
-                        matches!(event, Event::AttemptEnded { outcome: o, .. } if *o == outcome)
+                        matches!(event, Event::AttemptEnded(AttemptEnded { outcome: o, .. }) if *o == outcome)
                     };
                     assert!(!events.iter().any(unfit), "an unfit worker failed a trial");
                 }
-                Event::Committed { attempt, produced, .. } => {
+                Event::TrialCommitted(TrialCommitted { attempt, produced, .. }) => {
                     let held = before.live(&attempt.trial).unwrap();
                     assert_eq!(held.attempt, attempt.number, "a stale commit was accepted");
                     let rows = self.rows.entry(attempt.trial.index).or_default();
                     *rows += sipped(produced).saturating_sub(sipped(&held.durable));
                     assert!(*rows <= EPOCHS, "a row was doubled");
                 }
-                Event::TrialsStartedOver { trials, .. } => {
+                Event::TrialsStartedOver(TrialsStartedOver { trials, .. }) => {
                     // None of their rows counts any more.
                     for trial in trials {
                         self.rows.remove(&trial.index);
                     }
                 }
                 // What was trained so far is gone; attempt numbers go on.
-                Event::SweepDeleted { .. } => self.rows.clear(),
+                Event::SweepDeleted(_) => self.rows.clear(),
                 _ => {}
             }
         }

@@ -7,7 +7,10 @@ use crate::definition::Definition;
 use crate::id::{RequestId, SweepName, TrialId};
 use crate::part::Part;
 use crate::sweep::command::{Request, Selection};
-use crate::sweep::event::{Event, Reopened, StartedOver};
+use crate::sweep::event::{
+    Event, Reopened, RequestNoted, StartedOver, SweepClosed, SweepDeleted, SweepPaused,
+    SweepResumed, SweepSubmitted, TrialsRetried, TrialsStartedOver,
+};
 use crate::sweep::outcome::{EndReason, Outcome};
 use crate::sweep::rejection::Rejection;
 use crate::sweep::room;
@@ -26,11 +29,11 @@ pub(super) fn submit(
     match state.sweeps.get(&definition.name) {
         None => {
             room::for_sweep(state, source.len())?;
-            Ok(vec![Event::SweepSubmitted {
+            Ok(vec![Event::SweepSubmitted(SweepSubmitted {
                 definition: Box::new(definition.clone()),
                 source: source.to_owned(),
                 at: now,
-            }])
+            })])
         }
         Some(sweep) if sweep.planned.definition == *definition => Ok(Vec::new()),
         Some(sweep) => Err(Rejection::SweepDiffers {
@@ -59,7 +62,7 @@ pub(super) fn request(
         Request::Delete { .. } => Some(delete(sweep, id, now)?),
     };
     // A request that changes nothing is noted all the same: repeated later, it might.
-    Ok(vec![event.unwrap_or(Event::RequestNoted { request: id })])
+    Ok(vec![event.unwrap_or(Event::RequestNoted(RequestNoted { request: id }))])
 }
 
 fn pause(sweep: &Sweep, request: RequestId) -> Result<Option<Event>, Rejection> {
@@ -67,7 +70,7 @@ fn pause(sweep: &Sweep, request: RequestId) -> Result<Option<Event>, Rejection> 
         return Err(Rejection::SweepEnded(sweep.name().clone()));
     }
     let sweep_name = sweep.name().clone();
-    Ok((!sweep.paused).then_some(Event::SweepPaused { sweep: sweep_name, request }))
+    Ok((!sweep.paused).then_some(Event::SweepPaused(SweepPaused { sweep: sweep_name, request })))
 }
 
 fn resume(sweep: &Sweep, request: RequestId, at: Timestamp) -> Option<Event> {
@@ -75,7 +78,7 @@ fn resume(sweep: &Sweep, request: RequestId, at: Timestamp) -> Option<Event> {
         return None;
     }
     let reopened = parked(sweep, Outcome::Cancelled);
-    Some(Event::SweepResumed { sweep: sweep.name().clone(), request, reopened, at })
+    Some(Event::SweepResumed(SweepResumed { sweep: sweep.name().clone(), request, reopened, at }))
 }
 
 fn cancel(sweep: &Sweep, request: RequestId) -> Result<Option<Event>, Rejection> {
@@ -86,7 +89,7 @@ fn cancel(sweep: &Sweep, request: RequestId) -> Result<Option<Event>, Rejection>
         return Err(Rejection::SweepEnded(sweep.name().clone()));
     }
     let (sweep, reason) = (sweep.name().clone(), EndReason::Cancelled);
-    Ok(Some(Event::SweepClosed { sweep, reason, request: Some(request) }))
+    Ok(Some(Event::SweepClosed(SweepClosed { sweep, reason, request: Some(request) })))
 }
 
 fn retry(
@@ -101,7 +104,12 @@ fn retry(
         Selection::Trials(trials) => named(sweep, trials)?,
     };
     let sweep = sweep.name().clone();
-    Ok((!reopened.is_empty()).then_some(Event::TrialsRetried { sweep, request, reopened, at }))
+    Ok((!reopened.is_empty()).then_some(Event::TrialsRetried(TrialsRetried {
+        sweep,
+        request,
+        reopened,
+        at,
+    })))
 }
 
 fn start_over(
@@ -123,7 +131,13 @@ fn start_over(
     let (trials, parts) = (started.collect::<Vec<_>>(), parts.to_vec());
     let sweep = sweep.name().clone();
     let is_change = !trials.is_empty() || !parts.is_empty();
-    is_change.then_some(Event::TrialsStartedOver { sweep, request, trials, parts, at })
+    is_change.then_some(Event::TrialsStartedOver(TrialsStartedOver {
+        sweep,
+        request,
+        trials,
+        parts,
+        at,
+    }))
 }
 
 /// Deletes a sweep unless a worker still has a lease: what it trains would be lost.
@@ -134,7 +148,7 @@ fn delete(sweep: &Sweep, request: RequestId, at: Timestamp) -> Result<Event, Rej
     if running > 0 {
         return Err(Rejection::SweepBusy { sweep: name, running });
     }
-    Ok(Event::SweepDeleted { sweep: name, request, at })
+    Ok(Event::SweepDeleted(SweepDeleted { sweep: name, request, at }))
 }
 
 fn parked(sweep: &Sweep, outcome: Outcome) -> Vec<Reopened> {

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use crate::id::{AttemptId, TrialId};
 use crate::metric::Metrics;
 use crate::needs::Need;
-use crate::sweep::event::Event;
+use crate::sweep::event::{AttemptEnded, Event, TrialEnded};
 use crate::sweep::outcome::{AttemptOutcome, Outcome};
 use crate::sweep::state::{Sweep, Trial};
 use crate::terms::Keep;
@@ -59,7 +59,7 @@ pub(super) fn end_attempt(
     };
     let id = TrialId::new(sweep.name().clone(), index);
     let spent = trial.ends.get(&end.outcome).copied().unwrap_or(0);
-    let mut events = vec![Event::AttemptEnded {
+    let mut events = vec![Event::AttemptEnded(AttemptEnded {
         attempt: AttemptId::new(id, trial.attempt),
         worker: lease.worker,
         since: lease.since,
@@ -72,7 +72,7 @@ pub(super) fn end_attempt(
         discard_checkpoint: end.discard_checkpoint,
         at: now,
         not_before: now + backoff(sweep, end.outcome, spent),
-    }];
+    })];
     let stopped = trial.stop.map(super::super::outcome::StopReason::outcome);
     let decided = end.outcome.decides().or(stopped.and_then(AttemptOutcome::decides));
     if let Some(outcome) = decided {
@@ -93,7 +93,7 @@ pub(super) fn cancelled(sweep: &Sweep, index: u64, trial: &Trial, now: Timestamp
 
 /// The end of a trial whose configuration cannot run.
 pub(super) fn invalid(sweep: &Sweep, index: u64, error: String, now: Timestamp) -> Event {
-    Event::TrialEnded {
+    Event::TrialEnded(TrialEnded {
         trial: TrialId::new(sweep.name().clone(), index),
         outcome: Outcome::Failed,
         metrics: Metrics::new(),
@@ -101,7 +101,7 @@ pub(super) fn invalid(sweep: &Sweep, index: u64, error: String, now: Timestamp) 
         error: Some(error),
         dropped: None,
         at: now,
-    }
+    })
 }
 
 fn trial_ended(
@@ -112,7 +112,7 @@ fn trial_ended(
     now: Timestamp,
 ) -> Event {
     let unkept = outcome.is_final() && keep(sweep, index) == Keep::None;
-    Event::TrialEnded {
+    Event::TrialEnded(TrialEnded {
         trial: TrialId::new(sweep.name().clone(), index),
         outcome,
         metrics: end.metrics,
@@ -120,7 +120,7 @@ fn trial_ended(
         error: end.error,
         dropped: trial.checkpoint.filter(|_| unkept),
         at: now,
-    }
+    })
 }
 
 fn keep(sweep: &Sweep, index: u64) -> Keep {

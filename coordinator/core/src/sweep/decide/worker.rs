@@ -8,7 +8,10 @@ use super::ending::{self, End, end_attempt};
 use crate::id::{AttemptId, StateId, SweepName, TrialId, WorkerId};
 use crate::needs::Lack;
 use crate::sweep::command::{Claim, Ending, Work};
-use crate::sweep::event::Event;
+use crate::sweep::event::{
+    Event, LeasesRenewed, TrialCommitted, TrialDeferred, TrialLeased, WorkerDeparted, WorkerJoined,
+    WorkerLeft, WorkerUnfit,
+};
 use crate::sweep::origin::Held;
 use crate::sweep::outcome::{AttemptOutcome, StopReason};
 use crate::sweep::planned::Chosen;
@@ -49,7 +52,7 @@ pub(super) fn join(
     };
     let mut events = end_leases_of(state, AttemptOutcome::Preempted, at, before);
     events.extend(room::for_worker(state, worker)?);
-    events.push(Event::WorkerJoined { worker, info: info.clone(), at });
+    events.push(Event::WorkerJoined(WorkerJoined { worker, info: info.clone(), at }));
     Ok(events)
 }
 
@@ -100,7 +103,7 @@ pub(super) fn acquire(
         }
     }
     let news = lacked.filter(|lack| known.is_news(lack));
-    Ok(news.map(|lack| Event::WorkerUnfit { worker, lack }).into_iter().collect())
+    Ok(news.map(|lack| Event::WorkerUnfit(WorkerUnfit { worker, lack })).into_iter().collect())
 }
 
 /// The offer of a sweep to a worker.
@@ -157,10 +160,12 @@ fn choose(
 
 /// Puts off the trials that were never started and come before `index`.
 fn deferred(sweep: &Sweep, index: u64, at: Timestamp) -> Vec<Event> {
-    let deferred = (sweep.next..index).map(|index| Event::TrialDeferred {
-        trial: TrialId::new(sweep.name().clone(), index),
-        suggestion: sweep.planned.choose(&sweep.history, index).recorded(),
-        at,
+    let deferred = (sweep.next..index).map(|index| {
+        Event::TrialDeferred(TrialDeferred {
+            trial: TrialId::new(sweep.name().clone(), index),
+            suggestion: sweep.planned.choose(&sweep.history, index).recorded(),
+            at,
+        })
     });
     deferred.collect()
 }
@@ -176,7 +181,7 @@ fn lease(
     let number = last.max(sweep.attempt_floor) + 1;
     let attempt = AttemptId::new(TrialId::new(sweep.name().clone(), index), number);
     let suggestion = chosen.recorded();
-    Event::TrialLeased { attempt, worker, suggestion, at, until, threads }
+    Event::TrialLeased(TrialLeased { attempt, worker, suggestion, at, until, threads })
 }
 
 pub(super) fn renew(
@@ -193,7 +198,7 @@ pub(super) fn renew(
     if attempts.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(vec![Event::LeasesRenewed { worker, attempts, at, until }])
+    Ok(vec![Event::LeasesRenewed(LeasesRenewed { worker, attempts, at, until })])
 }
 
 pub(super) fn commit(
@@ -204,7 +209,7 @@ pub(super) fn commit(
 ) -> Result<Vec<Event>, Rejection> {
     match admit(state, claim)? {
         None => Ok(Vec::new()),
-        Some((_, trial)) => Ok(vec![committed(claim, trial, work, now)?]),
+        Some((_, trial)) => Ok(vec![Event::TrialCommitted(committed(claim, trial, work, now)?)]),
     }
 }
 
@@ -221,9 +226,9 @@ pub(super) fn finish(
     let mut events = Vec::new();
     let mut trial = trial.clone();
     if let Some(work) = work {
-        let event = committed(claim, &trial, work, now)?;
-        trial.on_committed(&event);
-        events.push(event);
+        let committed = committed(claim, &trial, work, now)?;
+        trial.on_committed(&committed);
+        events.push(Event::TrialCommitted(committed));
     }
     let end = end_of(ending, sweep, &trial, claim);
     events.extend(end_attempt(sweep, claim.attempt.trial.index, &trial, end, now));
@@ -237,13 +242,13 @@ fn committed(
     trial: &Trial,
     work: &Work,
     now: Timestamp,
-) -> Result<Event, Rejection> {
+) -> Result<TrialCommitted, Rejection> {
     let missing = work.produced.beyond(&trial.durable);
     if work.rows != missing {
         let (found, expected) = (work.rows.total(), missing.total());
         return Err(Rejection::RowsDiffer { attempt: claim.attempt.clone(), found, expected });
     }
-    Ok(Event::Committed {
+    Ok(TrialCommitted {
         attempt: claim.attempt.clone(),
         sequence: claim.sequence,
         checkpoint: work.checkpoint,
@@ -309,7 +314,7 @@ pub(super) fn depart(
     let mut events = end_leases(state, outcome, at, |attempt, _| state.holds(worker, attempt));
     if known.departed.is_none() {
         let (lost, reason) = (outcome == AttemptOutcome::Lost, reason.map(str::to_owned));
-        events.push(Event::WorkerDeparted { worker, lost, reason, at });
+        events.push(Event::WorkerDeparted(WorkerDeparted { worker, lost, reason, at }));
     }
     events
 }
@@ -339,7 +344,7 @@ pub(super) fn expire(state: &State, now: Timestamp) -> Vec<Event> {
             silent.remove(&lease.worker);
         }
     }
-    events.extend(silent.into_iter().map(|worker| Event::WorkerLeft { worker }));
+    events.extend(silent.into_iter().map(|worker| Event::WorkerLeft(WorkerLeft { worker })));
     events
 }
 

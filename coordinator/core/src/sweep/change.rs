@@ -1,0 +1,222 @@
+//! The changes of a sweep: what each event does to it and to its trials.
+
+use std::collections::BTreeMap;
+
+use super::event::{
+    AttemptEnded, Reopened, StartedOver, StopRequested, SweepEnded, SweepResumed, TrialCommitted,
+    TrialDeferred, TrialEnded, TrialLeased, TrialsRetried, TrialsStartedOver,
+};
+use super::outcome::{AttemptOutcome, EndReason, StopReason};
+use super::planned::ResolvedTrial;
+use super::state::{Done, Lease, Sweep, Trial};
+use crate::metric::Report;
+use crate::rows::RowCounts;
+use crate::time::Timestamp;
+
+impl Sweep {
+    pub(super) fn on_paused(&mut self) {
+        self.paused = true;
+    }
+
+    pub(super) fn on_resumed(&mut self, resumed: &SweepResumed) {
+        self.paused = false;
+        self.closed = None;
+        for trial in self.live.values_mut() {
+            trial.stop = trial.stop.filter(|reason| *reason != StopReason::Cancelled);
+        }
+        self.reopen(&resumed.reopened, resumed.at);
+    }
+
+    pub(super) fn on_closed(&mut self, reason: EndReason) {
+        self.closed = Some(reason);
+        if reason.stops_running_trials() {
+            let started = self.live.values_mut().filter(|trial| !trial.is_deferred());
+            for trial in started {
+                trial.stop = Some(StopReason::Cancelled);
+            }
+        }
+    }
+
+    pub(super) fn on_ended(&mut self, ended: &SweepEnded) {
+        self.ended = Some((ended.reason, ended.at));
+    }
+
+    pub(super) fn on_retried(&mut self, retried: &TrialsRetried) {
+        self.reopen(&retried.reopened, retried.at);
+    }
+
+    /// Makes parked trials wait for another attempt, with fresh retry budgets.
+    fn reopen(&mut self, reopened: &[Reopened], at: Timestamp) {
+        let left = self.next < self.planned.plan.trials() || !self.live.is_empty();
+        if !reopened.is_empty() || left {
+            self.ended = None;
+        }
+        for Reopened { index, .. } in reopened {
+            if let Some(mut trial) = self.parked.remove(index) {
+                trial.ends.clear();
+                trial.stop = None;
+                trial.not_before = at;
+                self.forget_end(*index);
+                self.live.insert(*index, trial);
+            }
+        }
+    }
+
+    /// Makes trials wait for an attempt that begins from nothing. Their numbers of attempts and
+    /// messages stay, so whatever an earlier attempt says late is still recognised as such.
+    pub(super) fn on_started_over(
+        &mut self,
+        TrialsStartedOver { trials, at, .. }: &TrialsStartedOver,
+    ) {
+        let stopped = self.closed.is_some_and(EndReason::stops_running_trials);
+        for StartedOver { index, .. } in trials {
+            let done = self.forget_end(*index);
+            let known = self.live.remove(index).or_else(|| self.parked.remove(index));
+            let known = known.map(|t| (t.started, t.attempt, t.sequence, t.incarnation));
+            let ended = done.map(|d| (d.started, d.attempt, d.sequence, d.incarnation));
+            let Some((started, attempt, sequence, incarnation)) = known.or(ended) else { continue };
+            let stop = stopped.then_some(StopReason::Cancelled);
+            let fresh = Trial::new(started);
+            let trial = Trial { attempt, sequence, incarnation, not_before: *at, stop, ..fresh };
+            self.live.insert(*index, trial);
+            self.history.forget(*index);
+            self.ended = None;
+        }
+    }
+
+    pub(super) fn on_deferred(&mut self, TrialDeferred { trial, suggestion, at }: &TrialDeferred) {
+        self.next = self.next.max(trial.index + 1);
+        if let Some(suggestion) = suggestion {
+            self.history.record_suggestion(suggestion);
+        }
+        self.live.entry(trial.index).or_insert_with(|| Trial::new(*at));
+    }
+
+    pub(super) fn on_leased(&mut self, leased: &TrialLeased, incarnation: Option<u32>) {
+        let index = leased.attempt.trial.index;
+        self.next = self.next.max(index + 1);
+        if let Some(suggestion) = &leased.suggestion {
+            self.history.record_suggestion(suggestion);
+        }
+        let planned = self.trial(index).ok();
+        let trial = self.live.entry(index).or_insert_with(|| Trial::new(leased.at));
+        trial.planned = ResolvedTrial(planned);
+        if trial.attempt == 0 {
+            trial.started = leased.at;
+        }
+        trial.attempt = leased.attempt.number;
+        trial.sequence = 0;
+        trial.incarnation = incarnation;
+        trial.lease = Some(Lease {
+            worker: leased.worker,
+            since: leased.at,
+            until: leased.until,
+            threads: leased.threads,
+            commits: 0,
+            epochs: None,
+        });
+    }
+
+    pub(super) fn on_committed(&mut self, committed: &TrialCommitted) {
+        let index = committed.attempt.trial.index;
+        let metric = &self.planned.definition.objective.name;
+        for report in &committed.reports {
+            if let Some(value) = report.metrics.get(metric) {
+                self.history.record_report(index, report.epoch, *value);
+            }
+        }
+        if let Some(trial) = self.live.get_mut(&index) {
+            trial.on_committed(committed);
+        }
+    }
+
+    pub(super) fn on_stop_requested(&mut self, stop: &StopRequested) {
+        if let Some(trial) = self.live.get_mut(&stop.trial.index) {
+            trial.stop = trial.stop.or(Some(stop.reason));
+        }
+    }
+
+    pub(super) fn on_attempt_ended(&mut self, ended: &AttemptEnded) {
+        let Some(trial) = self.live.get_mut(&ended.attempt.trial.index) else { return };
+        trial.lease = None;
+        trial.sequence = ended.sequence;
+        trial.not_before = ended.not_before;
+        trial.failed_on = ended.outcome.may_be_of_the_worker().then_some(ended.worker);
+        *trial.ends.entry(ended.outcome).or_default() += 1;
+        if ended.error.is_some() {
+            trial.error.clone_from(&ended.error);
+        }
+        if ended.discard_checkpoint {
+            trial.checkpoint = None;
+            trial.covered = RowCounts::default();
+            trial.fraction = 0.0;
+        }
+    }
+
+    pub(super) fn on_trial_ended(&mut self, ended: &TrialEnded) {
+        let TrialEnded { outcome, at, .. } = *ended;
+        let index = ended.trial.index;
+        // A trial whose configuration cannot run ends without ever having been leased.
+        self.next = self.next.max(index + 1);
+        let mut trial = self.live.remove(&index).unwrap_or_else(|| Trial::new(at));
+        if ended.dropped.is_some() {
+            trial.checkpoint = None;
+        }
+        let objective = ended.metrics.get(&self.planned.definition.objective.name).copied();
+        self.history.record_end(index, outcome.ending());
+        let done = Done {
+            outcome,
+            attempt: trial.attempt,
+            sequence: trial.sequence,
+            incarnation: trial.incarnation,
+            objective,
+            checkpoint: trial.checkpoint,
+            started: trial.started,
+            ended: at,
+        };
+        self.note_end(index, done);
+        if !outcome.is_final() {
+            trial.error.clone_from(&ended.error);
+            trial.lease = None;
+            trial.planned = ResolvedTrial::default();
+            self.parked.insert(index, trial);
+        }
+    }
+}
+
+impl Trial {
+    /// Applies the part of a commit that concerns the trial itself.
+    pub(super) fn on_committed(&mut self, committed: &TrialCommitted) {
+        self.sequence = committed.sequence;
+        self.checkpoint = Some(committed.checkpoint);
+        self.covered.clone_from(&committed.produced);
+        self.durable = self.durable.max(&committed.produced);
+        self.fraction = committed.fraction;
+        let Some(lease) = &mut self.lease else { return };
+        lease.commits += 1;
+        for Report { epoch, .. } in &committed.reports {
+            let (first, last) = lease.epochs.unwrap_or((*epoch, *epoch));
+            lease.epochs = Some((first.min(*epoch), last.max(*epoch)));
+        }
+    }
+
+    fn new(started: Timestamp) -> Self {
+        Self {
+            started,
+            attempt: 0,
+            sequence: 0,
+            incarnation: None,
+            lease: None,
+            not_before: started,
+            failed_on: None,
+            checkpoint: None,
+            durable: RowCounts::default(),
+            covered: RowCounts::default(),
+            fraction: 0.0,
+            ends: BTreeMap::<AttemptOutcome, u32>::new(),
+            error: None,
+            stop: None,
+            planned: ResolvedTrial::default(),
+        }
+    }
+}
