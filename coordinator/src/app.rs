@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use rheo_core::id::{Digest, IncarnationId};
-use rheo_core::sweep::Effect;
+use rheo_core::machine::Effect;
 use rheo_core::time::{Clock, Timestamp};
 use rheo_model::networks;
 use rheo_proto::access::JOURNAL_FILE;

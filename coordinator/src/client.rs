@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use rheo_core::id::{Digest, RequestId, SweepName, TrialId};
+use rheo_core::machine::{Phase, Selection, Status, SweepView, TrialView, UnfitWorker};
 use rheo_core::progress::Progress;
-use rheo_core::sweep::{Phase, Selection, Status, SweepView, TrialView, UnfitWorker};
 use rheo_proto::access::{Access, Bearer, SERVER_FILE, Secured};
 use rheo_proto::refusal::Refusal;
 use rheo_proto::server_file::ServerFile;

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use rheo_core::id::TrialId;
+use rheo_core::machine::{Event, State, Worker};
 use rheo_core::rows::Batch;
 use rheo_core::sweep::{
-    AttemptEnded, Event, Reopened, State, SweepResumed, TrialEnded, TrialsRetried,
-    TrialsStartedOver, Worker,
+    AttemptEnded, Reopened, SweepResumed, TrialEnded, TrialsRetried, TrialsStartedOver,
 };
 use rheo_model::row::Summary;
 use rheo_query::{AttemptRow, TrialRow, encode_attempts, encode_trials};

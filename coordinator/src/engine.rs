@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::thread;
 
 use rheo_core::id::StateId;
-use rheo_core::sweep::{Command, Effect, Event, State, effects, execute};
+use rheo_core::machine::{Command, Effect, Event, State, effects, execute};
 use rheo_core::time::{Clock, Timestamp};
 use rheo_model::networks;
 use rheo_store::{Blob, Entry, Journal};

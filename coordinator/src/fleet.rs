@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rheo_core::fleet::{self, Command, Fleet, FleetName, Mode, Phase, PilotId};
-use rheo_core::sweep::State;
+use rheo_core::machine::State;
 use rheo_launch::{Error, Known, Launcher, Order};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -115,7 +115,7 @@ impl Fleets {
         let command = Command::Reconcile { fleet: name.clone(), sights };
         let asked = name.clone();
         let wish = move |state: &State, _: &[_]| state.fleets.get(&asked).map(wish);
-        let command = rheo_core::sweep::Command::Fleet(command);
+        let command = rheo_core::machine::Command::Fleet(command);
         let Some(Wish { submit, remove, numbers }) =
             self.coordinator.handle.execute(command, Vec::new(), wish).await?
         else {
@@ -188,7 +188,7 @@ impl Fleets {
     }
 
     async fn tell(&self, command: Command) -> Result<(), Failure> {
-        let command = rheo_core::sweep::Command::Fleet(command);
+        let command = rheo_core::machine::Command::Fleet(command);
         self.coordinator.handle.execute(command, Vec::new(), |_, _| ()).await
     }
 }

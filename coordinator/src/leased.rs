@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rheo_core::id::AttemptId;
 use rheo_core::log::LogLine;
+use rheo_core::machine::State;
 use rheo_core::plan::PlannedTrial;
-use rheo_core::sweep::State;
 use rheo_query::{Keys, encode_logs};
 use rheo_store::Blob;
 

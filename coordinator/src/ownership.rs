@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rheo_core::sweep::State;
+use rheo_core::machine::State;
 use rheo_core::time::Timestamp;
 use rheo_proto::access::JOURNAL_FILE;
 use rheo_query::dataset::{self, Known};

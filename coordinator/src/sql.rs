@@ -13,7 +13,8 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use rheo_core::id::SweepName;
-use rheo_core::sweep::{State, Sweep};
+use rheo_core::machine::State;
+use rheo_core::sweep::Sweep;
 use rheo_proto::refusal::{self, Reason};
 use rheo_query::limits::{self, Limits};
 use rheo_query::{Contest, Dataset, engine};

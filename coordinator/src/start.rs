@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rheo_core::id::Digest;
-use rheo_core::sweep::Command;
+use rheo_core::machine::Command;
 use rheo_store::place::Place;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;

@@ -9,7 +9,7 @@ mod uncommitted;
 use std::collections::BTreeMap;
 
 use rheo_core::id::Digest;
-use rheo_core::sweep::{Claim, State};
+use rheo_core::machine::{Claim, State};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use uncommitted::Uploads;

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rheo_core::id::{Digest, SweepName};
-use rheo_core::sweep::{State, Sweep};
+use rheo_core::machine::State;
+use rheo_core::sweep::Sweep;
 use rheo_proto::admin::{DiskUsage, SweepUsage};
 use rheo_proto::refusal::{self, Reason};
 use rheo_store::{Index, Journal, PendingFilter};

@@ -10,8 +10,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use rheo_core::id::{Digest, RequestId, SweepName, TrialId};
+use rheo_core::machine::{Command, Event, Request, State};
 use rheo_core::part::Part;
-use rheo_core::sweep::{Command, Event, Request, State, TrialsStartedOver};
+use rheo_core::sweep::TrialsStartedOver;
 use rheo_core::time::Timestamp;
 use rheo_model::networks;
 use rheo_query::dataset::{self, Defect};

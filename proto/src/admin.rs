@@ -2,7 +2,7 @@
 
 use rheo_core::fleet::Place;
 use rheo_core::id::{AttemptId, SweepName};
-use rheo_core::sweep::{Departure, Worker, WorkerInfo, WorkerView};
+use rheo_core::machine::{Departure, Worker, WorkerInfo, WorkerView};
 use rheo_core::time::Timestamp;
 
 use crate::convert::{attempt, sweep_name, worker_id};

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use rheo_core::estimate::Estimate;
 use rheo_core::id::{RequestId, SweepName, TrialId};
+use rheo_core::machine::{
+    BestPoint, Counts, Phase, Request, Selection, Status, SweepView, TrialView,
+};
 use rheo_core::progress::Progress;
 use rheo_core::ranking::Aggregate;
-use rheo_core::sweep::{
-    BestPoint, Counts, EndReason, Phase, Request, Selection, Status, SweepView, TrialView,
-};
+use rheo_core::sweep::EndReason;
 use rheo_core::time::Timestamp;
 
 use crate::convert::{parsed, required, sweep_name, worker_id};

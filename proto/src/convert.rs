@@ -3,11 +3,11 @@
 use std::str::FromStr;
 
 use rheo_core::id::{AttemptId, Digest, SweepName, TrialId, WorkerId};
+use rheo_core::machine::{Held, Origin};
 use rheo_core::metric::{Metrics, Report};
 use rheo_core::name::{MetricName, TableName};
 use rheo_core::progress::Progress;
 use rheo_core::rows::{Batch, RowCounts};
-use rheo_core::sweep::{Held, Origin};
 
 use crate::{Invalid, v1};
 

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use rheo_core::fleet::{
-    Cause, Command, FleetName, FleetView, Mode, Phase, PilotView, Spec, Trouble,
-};
+use rheo_core::fleet::{Cause, Command, FleetName, Mode, Phase, Spec, Trouble};
 use rheo_core::id::SweepName;
+use rheo_core::machine::{FleetView, PilotView};
 use rheo_core::time::Timestamp;
 use uuid::Uuid;
 

@@ -1,7 +1,7 @@
 //! What trials need and what workers have, in core types.
 
+use rheo_core::machine::{NoFit, UnfitWorker};
 use rheo_core::needs::{FoundData, Inventory, Lack, Need};
-use rheo_core::sweep::{NoFit, UnfitWorker};
 use rheo_core::time::Timestamp;
 
 use crate::bounds::CAUSE_LENGTH;

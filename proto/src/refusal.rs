@@ -38,7 +38,7 @@
 
 use std::collections::HashMap;
 
-use rheo_core::sweep::Rejection;
+use rheo_core::machine::Rejection;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 

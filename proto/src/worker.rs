@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use rheo_core::fleet::Place;
 use rheo_core::id::{AttemptId, Digest, StateId, WorkerId};
+use rheo_core::machine;
+use rheo_core::machine::{Claim, Ending, Held, Origin, WorkerInfo};
 use rheo_core::name::WorkloadName;
 use rheo_core::needs::Inventory;
 use rheo_core::rows::{Batch, RowCounts};
-use rheo_core::sweep::{self, Claim, Ending, Held, Origin, WorkerInfo};
 use serde::de::DeserializeOwned;
 
 use serde_json::Value as Json;
@@ -195,8 +196,8 @@ impl<C: DeserializeOwned> TryFrom<v1::Assignment> for Assignment<C> {
     }
 }
 
-impl From<sweep::Assignment> for v1::Assignment {
-    fn from(assignment: sweep::Assignment) -> Self {
+impl From<machine::Assignment> for v1::Assignment {
+    fn from(assignment: machine::Assignment) -> Self {
         Self {
             attempt: Some(attempt(&assignment.attempt, Some(assignment.origin))),
             config: assignment.trial.text().to_string(),
@@ -231,7 +232,7 @@ impl From<&Claim> for v1::Claim {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Work {
     /// What the state machine must know.
-    pub work: sweep::Work,
+    pub work: machine::Work,
     /// The rows.
     pub batches: Vec<Batch>,
 }
@@ -242,7 +243,7 @@ impl TryFrom<v1::Work> for Work {
     fn try_from(wire: v1::Work) -> Result<Self, Invalid> {
         let batches: Vec<Batch> =
             wire.rows.into_iter().map(Batch::try_from).collect::<Result<_, _>>()?;
-        let work = sweep::Work {
+        let work = machine::Work {
             checkpoint: parsed(&wire.checkpoint, "checkpoint")?,
             produced: wire.produced.unwrap_or_default().into(),
             rows: RowCounts::of(&batches),

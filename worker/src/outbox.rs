@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rheo_core::log::LogLine;
-use rheo_core::sweep::{Claim, Ending};
+use rheo_core::machine::{Claim, Ending};
 use rheo_proto::refusal::Refusal;
 use rheo_proto::worker::Verdict;
 use tokio::sync::Notify;

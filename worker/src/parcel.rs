@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use rheo_core::log::{LogLine, MAX_LINES};
+use rheo_core::machine::{Claim, Ending, Work};
 use rheo_core::rows::Batch;
-use rheo_core::sweep::{Claim, Ending, Work};
 use serde::{Deserialize, Serialize};
 
 /// One message about a trial: a commit, or the end of the attempt with or without a last commit.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rheo_core::id::Digest;
+use rheo_core::machine::{Ending, Work};
 use rheo_core::progress::Progress;
 use rheo_core::rows::RowCounts;
-use rheo_core::sweep::{Ending, Work};
 use rheo_model::config::TrialConfig;
 use rheo_model::trainer::{Commit, Next, Session};
 use rheo_query::Keys;

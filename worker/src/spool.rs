@@ -16,7 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rheo_core::id::{Digest, StateId, WorkerId};
-use rheo_core::sweep::Claim;
+use rheo_core::machine::Claim;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::parcel::Parcel;

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use rheo_core::id::{AttemptId, Digest, IncarnationId, StateId, SweepName, TrialId, WorkerId};
+use rheo_core::machine::{Claim, Ending, Origin};
 use rheo_core::metric::Metrics;
 use rheo_core::needs::Need;
 use rheo_core::progress::Progress;
 use rheo_core::rows::RowCounts;
-use rheo_core::sweep::{Claim, Ending, Origin};
 use rheo_model::config::TrialConfig;
 use rheo_model::row::{Rows, ShapeRow, Summary, Table};
 use rheo_model::trainer::{Commit, Ended, Error as TrainError, Finish, Next, Session, Trainer};

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rheo_core::id::{StateId, WorkerId};
+use rheo_core::machine::{Held, WorkerInfo};
 use rheo_core::needs::Inventory;
-use rheo_core::sweep::{Held, WorkerInfo};
 use rheo_model::networks;
 use rheo_model::trainer::Trainer;
 use rheo_proto::refusal::Refusal;

@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use rheo_core::id::{IncarnationId, StateId, WorkerId};
+use rheo_core::machine::{Claim, Command, Ending, Event, State, WorkerInfo, execute};
 use rheo_core::metric::Metrics;
 use rheo_core::spec;
-use rheo_core::sweep::{
-    Claim, Command, Ending, Event, PlannedSweep, State, TrialLeased, WorkerInfo, execute,
-};
+use rheo_core::sweep::{PlannedSweep, TrialLeased};
 use rheo_core::time::Timestamp;
 use uuid::Uuid;
 

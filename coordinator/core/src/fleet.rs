@@ -5,29 +5,22 @@
 //! the state alone: a pilot is planned (durable) before it is submitted under a name that it keeps,
 //! so that a coordinator that died in between finds it again instead of submitting it twice.
 //!
-//! Pure, as everything here: [`State::reconcile`](crate::sweep::State) turns what was seen of the
-//! cluster into events; submitting, looking and removing are the business of `rheo-launch`.
+//! Pure, as everything here: [`crate::machine`] turns what was seen of the cluster into events; submitting, looking and removing are the business of `rheo-launch`.
 
 mod apply;
 mod command;
-mod decide;
-mod demand;
 mod event;
 mod name;
 mod pause;
 mod state;
-mod unfit;
-mod view;
 
 pub use command::Command;
-pub use demand::Demand;
 pub use event::{
     Event, FleetDegraded, FleetDrained, FleetLaunched, FleetScaled, FleetStopped, NodeUnfit,
     PilotEnded, PilotObserved, PilotPlanned, PilotRemoved,
 };
 pub use name::{FleetName, PilotId};
 pub use state::{Cause, Fleet, Mode, Phase, Pilot, Place, Sight, Spec, Trouble};
-pub use view::{FleetView, PilotView};
 
 pub(crate) use apply::{apply, on_joined};
-pub(crate) use decide::decide;
+pub(crate) use pause::failed;

@@ -11,6 +11,7 @@ pub mod fleet;
 pub mod history;
 pub mod id;
 pub mod log;
+pub mod machine;
 pub mod metric;
 pub mod name;
 pub mod needs;

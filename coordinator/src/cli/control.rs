@@ -1,6 +1,6 @@
 //! `rheo pause`, `resume`, `cancel` and `retry`: all idempotent.
 
-use rheo_core::sweep::{Phase, Selection, SweepView};
+use rheo_core::machine::{Phase, Selection, SweepView};
 use serde_json::Value;
 
 use super::failure::Failure;

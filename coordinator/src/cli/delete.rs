@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _};
 
 use anyhow::Context as _;
-use rheo_core::sweep::SweepView;
+use rheo_core::machine::SweepView;
 use rheo_proto::admin::DiskUsage;
 use serde_json::{Value, json};
 

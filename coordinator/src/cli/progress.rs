@@ -8,7 +8,7 @@ mod bars;
 use std::io;
 use std::time::Duration;
 
-use rheo_core::sweep::{Counts, Phase, Status, SweepView, TrialView};
+use rheo_core::machine::{Counts, Phase, Status, SweepView, TrialView};
 use tokio::time::Instant;
 
 use self::bars::Bars;

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rheo_core::id::SweepName;
-use rheo_core::sweep::{Phase, PlannedSweep, SweepView};
+use rheo_core::machine::{Phase, SweepView};
+use rheo_core::sweep::PlannedSweep;
 use rheo_launch::local::{self, Workers};
 use rheo_model::networks;
 use serde_json::json;

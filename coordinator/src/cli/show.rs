@@ -1,7 +1,7 @@
 //! `rheo show`: everything about one trial.
 
 use rheo_core::id::TrialId;
-use rheo_core::sweep::Status;
+use rheo_core::machine::Status;
 use rheo_query::output::{Format, Size};
 use serde_json::Value;
 

@@ -1,6 +1,7 @@
 //! How a sweep stands, in words.
 
-use rheo_core::sweep::{BestPoint, EndReason, SweepView};
+use rheo_core::machine::{BestPoint, SweepView};
+use rheo_core::sweep::EndReason;
 
 use super::{format, point};
 

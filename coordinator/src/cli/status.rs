@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use rheo_core::machine::{BestPoint, Counts, Status, SweepView, UnfitWorker};
 use rheo_core::ranking::Aggregate;
-use rheo_core::sweep::{BestPoint, Counts, EndReason, Outcome, Status, SweepView, UnfitWorker};
+use rheo_core::sweep::{EndReason, Outcome};
 use rheo_proto::v1;
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rheo_core::id::SweepName;
-use rheo_core::sweep::{Status, SweepView};
+use rheo_core::machine::{Status, SweepView};
 use rheo_query::output::{Format, Size};
 use rheo_query::report;
 use serde_json::{Map, Value};

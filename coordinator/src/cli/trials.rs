@@ -1,7 +1,7 @@
 //! `rheo trials`: the trials of a sweep, page by page.
 
+use rheo_core::machine::{Status, TrialView};
 use rheo_core::progress::Progress;
-use rheo_core::sweep::{Status, TrialView};
 use serde_json::{Value, json};
 
 use super::failure::Failure;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use rheo_core::id::SweepName;
-use rheo_core::sweep::{EndReason, NoFit, Phase, SweepView};
+use rheo_core::machine::{NoFit, Phase, SweepView};
+use rheo_core::sweep::EndReason;
 use rheo_core::time::{Clock as _, Timestamp};
 
 use super::failure::Failure;

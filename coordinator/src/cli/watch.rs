@@ -1,6 +1,6 @@
 //! `rheo watch`: follows a sweep until it ends.
 
-use rheo_core::sweep::Phase;
+use rheo_core::machine::Phase;
 
 use super::failure::Failure;
 use super::progress::Display;

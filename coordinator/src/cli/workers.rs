@@ -1,6 +1,6 @@
 //! `rheo workers`: the workers that are known, and what they hold.
 
-use rheo_core::sweep::WorkerView;
+use rheo_core::machine::WorkerView;
 use serde_json::{Value, json};
 
 use super::failure::Failure;

@@ -2,7 +2,7 @@
 
 use rheo_core::id::{SweepName, TrialId, WorkerId};
 use rheo_core::log::LogLine;
-use rheo_core::sweep::WorkerView;
+use rheo_core::machine::WorkerView;
 use rheo_core::time::Timestamp;
 use rheo_proto::admin::DiskUsage;
 use rheo_proto::{Invalid, log, v1};

@@ -1,6 +1,7 @@
 //! What the command line asks of fleets.
 
-use rheo_core::fleet::{FleetName, FleetView, Spec};
+use rheo_core::fleet::{FleetName, Spec};
+use rheo_core::machine::FleetView;
 use rheo_proto::v1;
 
 use super::{CALL, Client, Error, request_id, within};

@@ -1,6 +1,6 @@
 //! Why a call of the engine did not succeed.
 
-use rheo_core::sweep::Rejection;
+use rheo_core::machine::Rejection;
 
 /// Why a call did not succeed.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,6 @@
 //! The service of the coordinator itself.
 
-use rheo_core::sweep::State;
+use rheo_core::machine::State;
 use rheo_proto::v1;
 use rheo_proto::v1::admin_service_server::AdminService;
 use tonic::{Request, Response, Status};

@@ -1,7 +1,7 @@
 //! The fleets' service.
 
-use rheo_core::fleet::{self, FleetView};
-use rheo_core::sweep::Command;
+use rheo_core::fleet;
+use rheo_core::machine::{Command, FleetView};
 use rheo_proto::v1;
 use rheo_proto::v1::fleet_service_server::FleetService;
 use tonic::{Request, Response, Status};
@@ -45,7 +45,7 @@ impl FleetService for Service {
         &self,
         _request: Request<v1::ListFleetsRequest>,
     ) -> Result<Response<v1::ListFleetsResponse>, Status> {
-        let view = |state: &rheo_core::sweep::State| -> Vec<FleetView> {
+        let view = |state: &rheo_core::machine::State| -> Vec<FleetView> {
             state.fleets.values().map(|fleet| FleetView::of(state, fleet)).collect()
         };
         let fleets = self.coordinator.handle.read(view).await?;

@@ -8,11 +8,12 @@ use std::time::Duration;
 use rheo_core::estimate::Workload;
 use rheo_core::excerpt::excerpt;
 use rheo_core::id::{AttemptId, SweepName, TrialId};
-use rheo_core::spec;
-use rheo_core::sweep::{
-    Command, Event, Lease, Phase, Rejection, Request as Change, State, Status as Standing,
-    SweepView, TrialView, TrialsRetried,
+use rheo_core::machine::{
+    Command, Event, Phase, Rejection, Request as Change, State, Status as Standing, SweepView,
+    TrialView,
 };
+use rheo_core::spec;
+use rheo_core::sweep::{Lease, TrialsRetried};
 use rheo_model::networks;
 use rheo_proto::client as wire;
 use rheo_proto::refusal::{self, Reason};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rheo_core::id::Digest;
-use rheo_core::sweep::Claim;
+use rheo_core::machine::Claim;
 use tokio::sync::Mutex;
 
 /// The uploads of one coordinator.

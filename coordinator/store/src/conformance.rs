@@ -9,11 +9,11 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use rheo_core::id::{Digest, RequestId, SweepName, TrialId, WorkerId};
+use rheo_core::machine::{Event, RequestNoted, State, WorkerInfo, WorkerJoined};
 use rheo_core::name::TableName;
 use rheo_core::part::{Part, Retraction, TrialRanges};
 use rheo_core::rows::Batch;
 use rheo_core::schema::Workloads;
-use rheo_core::sweep::{Event, RequestNoted, State, WorkerInfo, WorkerJoined};
 use rheo_core::time::Timestamp;
 
 use crate::journal::{

@@ -10,11 +10,11 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use rheo_core::id::{SweepName, TrialId};
+use rheo_core::machine::{Event, State};
 use rheo_core::name::TableName;
 use rheo_core::part::{Part, Retraction};
 use rheo_core::rows::Batch;
 use rheo_core::schema::Workloads;
-use rheo_core::sweep::{Event, State};
 use serde::{Deserialize, Serialize};
 
 /// An append-only record of events, durable when its calls return. One process at a time owns it.

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rheo_core::machine::{Event, State};
 use rheo_core::part::{Part, Retraction};
 use rheo_core::schema::Workloads;
-use rheo_core::sweep::{Event, State};
 
 use crate::encoding::{decode, encode};
 use crate::journal::{

@@ -32,9 +32,9 @@ use ::redb::{
     StorageBackend, StorageError, TableDefinition, TableError, TransactionError, WriteTransaction,
 };
 use rheo_core::id::TrialId;
+use rheo_core::machine::{Event, State};
 use rheo_core::part::{Part, Retraction};
 use rheo_core::schema::Workloads;
-use rheo_core::sweep::{Event, State};
 use serde::de::DeserializeOwned;
 
 use crate::encoding::{decode, encode};

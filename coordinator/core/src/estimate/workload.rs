@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::history::History;
+use crate::machine::{Phase, SweepView};
 use crate::plan::Plan;
 use crate::space::{Domain, Parameter};
-use crate::sweep::{Phase, Sweep, SweepView};
+use crate::sweep::Sweep;
 
 /// The values of a trial that may matter for its length; none where a parameter does not exist.
 pub type Label = Vec<Option<String>>;

@@ -72,7 +72,7 @@ impl Fleet {
         self.unfit.clear();
     }
 
-    pub(super) fn apply(&mut self, event: &Event) {
+    pub(crate) fn apply(&mut self, event: &Event) {
         match event {
             Event::FleetLaunched(launched) => {
                 self.spec = (*launched.spec).clone();

@@ -12,7 +12,7 @@ const PAUSE: Duration = Duration::from_secs(15);
 /// The longest pause.
 const LONGEST: Duration = Duration::from_mins(10);
 
-pub(super) fn failed(fleet: &Fleet, text: &str, failure: bool, at: Timestamp) -> Option<Event> {
+pub(crate) fn failed(fleet: &Fleet, text: &str, failure: bool, at: Timestamp) -> Option<Event> {
     // What fails during the pause was submitted before it and says nothing new.
     if failure && fleet.failures > 0 && at < fleet.not_before {
         return None;

@@ -210,7 +210,7 @@ impl Cause {
     }
 
     /// Whether what it ran may be to blame.
-    pub(super) fn is_suspicious(self) -> bool {
+    pub(crate) fn is_suspicious(self) -> bool {
         matches!(self, Self::Failed | Self::OutOfMemory)
     }
 

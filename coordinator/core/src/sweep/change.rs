@@ -14,11 +14,11 @@ use crate::rows::RowCounts;
 use crate::time::Timestamp;
 
 impl Sweep {
-    pub(super) fn on_paused(&mut self) {
+    pub(crate) fn on_paused(&mut self) {
         self.paused = true;
     }
 
-    pub(super) fn on_resumed(&mut self, resumed: &SweepResumed) {
+    pub(crate) fn on_resumed(&mut self, resumed: &SweepResumed) {
         self.paused = false;
         self.closed = None;
         for trial in self.live.values_mut() {
@@ -27,7 +27,7 @@ impl Sweep {
         self.reopen(&resumed.reopened, resumed.at);
     }
 
-    pub(super) fn on_closed(&mut self, reason: EndReason) {
+    pub(crate) fn on_closed(&mut self, reason: EndReason) {
         self.closed = Some(reason);
         if reason.stops_running_trials() {
             let started = self.live.values_mut().filter(|trial| !trial.is_deferred());
@@ -37,11 +37,11 @@ impl Sweep {
         }
     }
 
-    pub(super) fn on_ended(&mut self, ended: &SweepEnded) {
+    pub(crate) fn on_ended(&mut self, ended: &SweepEnded) {
         self.ended = Some((ended.reason, ended.at));
     }
 
-    pub(super) fn on_retried(&mut self, retried: &TrialsRetried) {
+    pub(crate) fn on_retried(&mut self, retried: &TrialsRetried) {
         self.reopen(&retried.reopened, retried.at);
     }
 
@@ -64,7 +64,7 @@ impl Sweep {
 
     /// Makes trials wait for an attempt that begins from nothing. Their numbers of attempts and
     /// messages stay, so whatever an earlier attempt says late is still recognised as such.
-    pub(super) fn on_started_over(
+    pub(crate) fn on_started_over(
         &mut self,
         TrialsStartedOver { trials, at, .. }: &TrialsStartedOver,
     ) {
@@ -84,7 +84,7 @@ impl Sweep {
         }
     }
 
-    pub(super) fn on_deferred(&mut self, TrialDeferred { trial, suggestion, at }: &TrialDeferred) {
+    pub(crate) fn on_deferred(&mut self, TrialDeferred { trial, suggestion, at }: &TrialDeferred) {
         self.next = self.next.max(trial.index + 1);
         if let Some(suggestion) = suggestion {
             self.history.record_suggestion(suggestion);
@@ -92,7 +92,7 @@ impl Sweep {
         self.live.entry(trial.index).or_insert_with(|| Trial::new(*at));
     }
 
-    pub(super) fn on_leased(&mut self, leased: &TrialLeased, incarnation: Option<u32>) {
+    pub(crate) fn on_leased(&mut self, leased: &TrialLeased, incarnation: Option<u32>) {
         let index = leased.attempt.trial.index;
         self.next = self.next.max(index + 1);
         if let Some(suggestion) = &leased.suggestion {
@@ -117,7 +117,7 @@ impl Sweep {
         });
     }
 
-    pub(super) fn on_committed(&mut self, committed: &TrialCommitted) {
+    pub(crate) fn on_committed(&mut self, committed: &TrialCommitted) {
         let index = committed.attempt.trial.index;
         let metric = &self.planned.definition.objective.name;
         for report in &committed.reports {
@@ -130,13 +130,13 @@ impl Sweep {
         }
     }
 
-    pub(super) fn on_stop_requested(&mut self, stop: &StopRequested) {
+    pub(crate) fn on_stop_requested(&mut self, stop: &StopRequested) {
         if let Some(trial) = self.live.get_mut(&stop.trial.index) {
             trial.stop = trial.stop.or(Some(stop.reason));
         }
     }
 
-    pub(super) fn on_attempt_ended(&mut self, ended: &AttemptEnded) {
+    pub(crate) fn on_attempt_ended(&mut self, ended: &AttemptEnded) {
         let Some(trial) = self.live.get_mut(&ended.attempt.trial.index) else { return };
         trial.lease = None;
         trial.sequence = ended.sequence;
@@ -153,7 +153,7 @@ impl Sweep {
         }
     }
 
-    pub(super) fn on_trial_ended(&mut self, ended: &TrialEnded) {
+    pub(crate) fn on_trial_ended(&mut self, ended: &TrialEnded) {
         let TrialEnded { outcome, at, .. } = *ended;
         let index = ended.trial.index;
         // A trial whose configuration cannot run ends without ever having been leased.
@@ -186,7 +186,7 @@ impl Sweep {
 
 impl Trial {
     /// Applies the part of a commit that concerns the trial itself.
-    pub(super) fn on_committed(&mut self, committed: &TrialCommitted) {
+    pub(crate) fn on_committed(&mut self, committed: &TrialCommitted) {
         self.sequence = committed.sequence;
         self.checkpoint = Some(committed.checkpoint);
         self.covered.clone_from(&committed.produced);

@@ -1,85 +1,18 @@
-//! What has happened. Events are what the journal stores: fields are only ever added, with a
-//! default, and an event carries everything that applying it needs.
+//! What has happened to sweeps and their trials. Part of the journal: fields are only ever added,
+//! with a default.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
-use super::worker::WorkerInfo;
 use crate::definition::Definition;
-use crate::fleet;
-use crate::id::{
-    AttemptId, Digest, IncarnationId, RequestId, StateId, SweepName, TrialId, WorkerId,
-};
+use crate::id::{AttemptId, Digest, RequestId, SweepName, TrialId, WorkerId};
 use crate::metric::{Metrics, Report};
-use crate::needs::{Lack, Need};
+use crate::needs::Need;
 use crate::part::Part;
 use crate::rows::RowCounts;
 use crate::sampler::Suggestion;
 use crate::time::Timestamp;
-
-/// A fact about the coordinator, a sweep, a trial, a worker or a fleet, as the journal stores it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Event {
-    /// See [`CoordinatorStarted`].
-    CoordinatorStarted(CoordinatorStarted),
-    /// See [`SweepSubmitted`].
-    SweepSubmitted(SweepSubmitted),
-    /// See [`SweepPaused`].
-    SweepPaused(SweepPaused),
-    /// See [`SweepResumed`].
-    SweepResumed(SweepResumed),
-    /// See [`RequestNoted`].
-    RequestNoted(RequestNoted),
-    /// See [`SweepClosed`].
-    SweepClosed(SweepClosed),
-    /// See [`SweepEnded`].
-    SweepEnded(SweepEnded),
-    /// See [`TrialsRetried`].
-    TrialsRetried(TrialsRetried),
-    /// See [`SweepDeleted`].
-    SweepDeleted(SweepDeleted),
-    /// See [`TrialsStartedOver`].
-    TrialsStartedOver(TrialsStartedOver),
-    /// See [`WorkerJoined`].
-    WorkerJoined(WorkerJoined),
-    /// See [`WorkerUnfit`].
-    WorkerUnfit(WorkerUnfit),
-    /// See [`WorkerDeparted`].
-    WorkerDeparted(WorkerDeparted),
-    /// See [`TrialDeferred`].
-    TrialDeferred(TrialDeferred),
-    /// See [`WorkerLeft`].
-    WorkerLeft(WorkerLeft),
-    /// See [`TrialLeased`].
-    TrialLeased(TrialLeased),
-    /// See [`LeasesRenewed`].
-    LeasesRenewed(LeasesRenewed),
-    /// See [`TrialCommitted`].
-    TrialCommitted(TrialCommitted),
-    /// See [`StopRequested`].
-    StopRequested(StopRequested),
-    /// See [`AttemptEnded`].
-    AttemptEnded(AttemptEnded),
-    /// An event of a fleet.
-    Fleet(fleet::Event),
-    /// See [`TrialEnded`].
-    TrialEnded(TrialEnded),
-}
-
-/// The coordinator started: every lease runs at least until `leases_until`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct CoordinatorStarted {
-    /// The time of the event.
-    pub at: Timestamp,
-    /// The earliest end of any lease.
-    pub leases_until: Timestamp,
-    /// The id of the state, made at its first start.
-    pub state: StateId,
-    /// The id of this start, which every lease carries that is granted until the next one.
-    pub incarnation: IncarnationId,
-}
 
 /// A sweep was submitted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -112,13 +45,6 @@ pub struct SweepResumed {
     pub reopened: Vec<Reopened>,
     /// The time of the event.
     pub at: Timestamp,
-}
-
-/// A request was answered and changed nothing; repeated later, it must change nothing either.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RequestNoted {
-    /// The request.
-    pub request: RequestId,
 }
 
 /// A sweep starts no further trial.
@@ -183,39 +109,6 @@ pub struct TrialsStartedOver {
     pub at: Timestamp,
 }
 
-/// A worker joined.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct WorkerJoined {
-    /// The worker.
-    pub worker: WorkerId,
-    /// The worker's description of itself.
-    pub info: WorkerInfo,
-    /// The time of the event.
-    pub at: Timestamp,
-}
-
-/// A worker got no trial although trials wait, because it lacks something that they need.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct WorkerUnfit {
-    /// The worker.
-    pub worker: WorkerId,
-    /// The need that it does not meet, and the cause.
-    pub lack: Lack,
-}
-
-/// A worker left or died; it is forgotten later.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct WorkerDeparted {
-    /// The worker.
-    pub worker: WorkerId,
-    /// Whether it died instead of leaving.
-    pub lost: bool,
-    /// The reason, if the worker was unfit.
-    pub reason: Option<String>,
-    /// The time of the event.
-    pub at: Timestamp,
-}
-
 /// A trial was put off: the worker that asked lacks something that the trial needs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrialDeferred {
@@ -225,13 +118,6 @@ pub struct TrialDeferred {
     pub suggestion: Option<Suggestion>,
     /// The time of the event.
     pub at: Timestamp,
-}
-
-/// A worker was forgotten.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct WorkerLeft {
-    /// The worker.
-    pub worker: WorkerId,
 }
 
 /// A worker has a trial until its lease ends.
@@ -249,19 +135,6 @@ pub struct TrialLeased {
     pub until: Timestamp,
     /// Slots of the worker that it takes.
     pub threads: u32,
-}
-
-/// The leases of a worker were renewed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LeasesRenewed {
-    /// The worker.
-    pub worker: WorkerId,
-    /// The attempts.
-    pub attempts: Vec<AttemptId>,
-    /// The time of the event.
-    pub at: Timestamp,
-    /// The new end of the leases.
-    pub until: Timestamp,
 }
 
 /// Rows and a checkpoint of a trial became durable.
@@ -360,34 +233,4 @@ pub struct StartedOver {
     pub was: Option<Outcome>,
     /// Its checkpoint, which is no longer needed.
     pub checkpoint: Option<Digest>,
-}
-
-impl Event {
-    /// The sweep that the event is about, if it is about one.
-    pub fn sweep(&self) -> Option<&SweepName> {
-        match self {
-            Self::SweepSubmitted(submitted) => Some(&submitted.definition.name),
-            Self::SweepPaused(paused) => Some(&paused.sweep),
-            Self::SweepResumed(resumed) => Some(&resumed.sweep),
-            Self::SweepClosed(closed) => Some(&closed.sweep),
-            Self::SweepEnded(ended) => Some(&ended.sweep),
-            Self::SweepDeleted(deleted) => Some(&deleted.sweep),
-            Self::TrialsRetried(retried) => Some(&retried.sweep),
-            Self::TrialsStartedOver(started_over) => Some(&started_over.sweep),
-            Self::TrialLeased(leased) => Some(&leased.attempt.trial.sweep),
-            Self::TrialCommitted(committed) => Some(&committed.attempt.trial.sweep),
-            Self::AttemptEnded(ended) => Some(&ended.attempt.trial.sweep),
-            Self::StopRequested(stop) => Some(&stop.trial.sweep),
-            Self::TrialEnded(ended) => Some(&ended.trial.sweep),
-            Self::TrialDeferred(deferred) => Some(&deferred.trial.sweep),
-            Self::CoordinatorStarted(_)
-            | Self::RequestNoted(_)
-            | Self::WorkerJoined(_)
-            | Self::WorkerUnfit(_)
-            | Self::WorkerDeparted(_)
-            | Self::WorkerLeft(_)
-            | Self::LeasesRenewed(_)
-            | Self::Fleet(_) => None,
-        }
-    }
 }

@@ -80,6 +80,11 @@ pub enum AttemptOutcome {
 }
 
 impl AttemptOutcome {
+    /// Whether the worker may be to blame, although it is there and lacks nothing that is known.
+    pub(crate) fn may_be_of_the_worker(self) -> bool {
+        matches!(self, Self::Error | Self::OutOfMemory | Self::TimedOut)
+    }
+
     /// The name in tables and output.
     pub fn name(self) -> &'static str {
         match self {

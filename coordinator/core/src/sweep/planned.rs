@@ -55,7 +55,7 @@ impl PlannedSweep {
 
     /// The suggestion for trial `index`, which is to be leased or put off: the one place where a sampler
     /// that looks back is asked.
-    pub(super) fn choose(&self, history: &History, index: u64) -> Chosen {
+    pub(crate) fn choose(&self, history: &History, index: u64) -> Chosen {
         let point = self.plan.point_of(index);
         if let Some(recorded) = recorded(history, point) {
             return Chosen { suggestion: recorded.clone(), is_new: false };
@@ -66,7 +66,7 @@ impl PlannedSweep {
     }
 
     /// The needs of trial `index`; none if its configuration cannot run.
-    pub(super) fn needs_of(&self, history: &History, index: u64) -> Vec<Need> {
+    pub(crate) fn needs_of(&self, history: &History, index: u64) -> Vec<Need> {
         let Chosen { suggestion, .. } = self.choose(history, index);
         self.plan.needs(index, &suggestion).unwrap_or_default()
     }
@@ -108,16 +108,16 @@ impl PlannedSweep {
 
 /// A suggestion for a trial that is to be leased.
 #[derive(Debug, Clone)]
-pub(super) struct Chosen {
+pub(crate) struct Chosen {
     /// The suggestion.
-    pub(super) suggestion: Suggestion,
+    pub(crate) suggestion: Suggestion,
     /// Whether it is to be recorded.
-    pub(super) is_new: bool,
+    pub(crate) is_new: bool,
 }
 
 impl Chosen {
     /// What the event says of it that comes with the lease.
-    pub(super) fn recorded(self) -> Option<Suggestion> {
+    pub(crate) fn recorded(self) -> Option<Suggestion> {
         self.is_new.then_some(self.suggestion)
     }
 }
@@ -149,7 +149,7 @@ impl<'de> Deserialize<'de> for PlannedSweep {
 /// A trial that was resolved when it was leased; none before, and none once it has ended. Two are always equal:
 /// what they follow from is compared elsewhere.
 #[derive(Debug, Clone, Default)]
-pub struct ResolvedTrial(pub(super) Option<Arc<PlannedTrial>>);
+pub struct ResolvedTrial(pub(crate) Option<Arc<PlannedTrial>>);
 
 impl PartialEq for ResolvedTrial {
     fn eq(&self, _: &Self) -> bool {

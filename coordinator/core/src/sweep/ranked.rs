@@ -61,19 +61,19 @@ impl Sweep {
     }
 
     /// Whether the order is what follows from the trials that ended.
-    pub(super) fn is_ranked(&self) -> bool {
+    pub(crate) fn is_ranked(&self) -> bool {
         self.ranked.0.as_ref().is_none_or(|ranked| *ranked == self.rank_all())
     }
 
     /// Makes the order anew if a loaded state lacks it.
-    pub(super) fn ensure_ranked(&mut self) {
+    pub(crate) fn ensure_ranked(&mut self) {
         if self.ranked.0.is_none() {
             self.ranked.0 = Some(self.rank_all());
         }
     }
 
     /// Records how trial `index` ended.
-    pub(super) fn note_end(&mut self, index: u64, done: Done) {
+    pub(crate) fn note_end(&mut self, index: u64, done: Done) {
         self.change_point(index, |sweep| {
             *sweep.outcomes.entry(done.outcome).or_default() += 1;
             sweep.done.insert(index, done);
@@ -81,7 +81,7 @@ impl Sweep {
     }
 
     /// Forgets how trial `index` ended, if it did: it is to run again. Returns what was known.
-    pub(super) fn forget_end(&mut self, index: u64) -> Option<Done> {
+    pub(crate) fn forget_end(&mut self, index: u64) -> Option<Done> {
         let done = self.done.get(&index).copied()?;
         self.change_point(index, |sweep| {
             sweep.done.remove(&index);

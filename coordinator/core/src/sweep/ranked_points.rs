@@ -7,11 +7,11 @@ use crate::ranking::Rank;
 /// The points that have a trial that ended, in order; none if it was not made yet. Two orders are
 /// always equal: what they follow from is compared elsewhere.
 #[derive(Debug, Clone, Default)]
-pub struct RankedPoints(pub(super) Option<BTreeSet<Rank>>);
+pub struct RankedPoints(pub(crate) Option<BTreeSet<Rank>>);
 
 impl RankedPoints {
     /// The order of a sweep of which nothing has ended.
-    pub(super) fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self(Some(BTreeSet::new()))
     }
 }

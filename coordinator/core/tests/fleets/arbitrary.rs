@@ -7,9 +7,8 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use rheo_core::fleet::{Cause, Command as FleetCommand};
 use rheo_core::id::SweepName;
-use rheo_core::sweep::{
-    AttemptEnded, AttemptOutcome, Command, Event, Outcome, Request, TrialEnded,
-};
+use rheo_core::machine::{Command, Event, Request};
+use rheo_core::sweep::{AttemptEnded, AttemptOutcome, Outcome, TrialEnded};
 
 use crate::runner::Fate;
 use crate::world::{World, name, replayed};

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use rheo_core::fleet::{Cause, Demand};
+use rheo_core::fleet::Cause;
+use rheo_core::machine::Demand;
 use rheo_core::sweep::Outcome;
 use rheo_core::time::Timestamp;
 

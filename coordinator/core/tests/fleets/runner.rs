@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use rheo_core::fleet::{Cause, PilotId, Place};
 use rheo_core::id::{AttemptId, WorkerId};
-use rheo_core::sweep::{
-    Claim, Command, Ending, Event, Held, Rejection, TrialLeased, WorkLeft, WorkerInfo,
-};
+use rheo_core::machine::{Claim, Command, Ending, Event, Held, Rejection, WorkLeft, WorkerInfo};
+use rheo_core::sweep::TrialLeased;
 use rheo_core::time::Timestamp;
 use uuid::Uuid;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rheo_core::fleet::{Cause, Command as FleetCommand, Event as FleetEvent, Phase};
-use rheo_core::sweep::Event;
+use rheo_core::machine::Event;
 use rheo_core::time::Timestamp;
 
 use crate::cluster::Stage;
@@ -102,7 +102,7 @@ fn u16_a_paused_queue_resumes_and_says_why_nothing_starts() {
         world.pass(Duration::from_secs(10));
     }
     assert_eq!(world.queued(), 5);
-    let view = rheo_core::fleet::FleetView::of(&world.state, world.fleet());
+    let view = rheo_core::machine::FleetView::of(&world.state, world.fleet());
     assert_eq!(view.why_idle().unwrap(), "its pilots wait in the queue: Resources");
     world.cluster.held = false;
     world.until(60, World::all_ended);

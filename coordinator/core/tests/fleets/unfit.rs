@@ -7,8 +7,8 @@ use rheo_core::fleet::{
     Cause, Command as FleetCommand, Fleet, FleetName, PilotId, Place, Sight, Spec,
 };
 use rheo_core::id::{RequestId, WorkerId};
+use rheo_core::machine::{Command, State, WorkerInfo, execute};
 use rheo_core::needs::Inventory;
-use rheo_core::sweep::{Command, State, WorkerInfo, execute};
 use rheo_core::time::Timestamp;
 use uuid::Uuid;
 

@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use rheo_core::fleet::{
-    Command as FleetCommand, Demand, Event as FleetEvent, Fleet, FleetName, Mode, Phase, PilotId,
-    Sight, Spec,
+    Command as FleetCommand, Event as FleetEvent, Fleet, FleetName, Mode, Phase, PilotId, Sight,
+    Spec,
 };
 use rheo_core::id::{AttemptId, IncarnationId, RequestId, StateId, TrialId};
-use rheo_core::sweep::{Command, Event, Origin, Rejection, State, execute};
+use rheo_core::machine::{Command, Demand, Event, Origin, Rejection, State, execute};
 use rheo_core::time::Timestamp;
 use uuid::Uuid;
 

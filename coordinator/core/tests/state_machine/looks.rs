@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rheo_core::sweep::{State, Status, TrialView};
+use rheo_core::machine::{State, Status, TrialView};
 
 use crate::brewing::workloads;
 use crate::world::*;

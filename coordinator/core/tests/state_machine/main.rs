@@ -21,12 +21,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use rheo_core::definition::Definition;
+use rheo_core::machine::{Command, Event, Rejection, Request, Selection, State, WorkLeft};
 use rheo_core::ranking::Standing;
 use rheo_core::spec;
-use rheo_core::sweep::{
-    AttemptOutcome, Command, EndReason, Event, Outcome, Rejection, Request, Selection, State,
-    WorkLeft,
-};
+use rheo_core::sweep::{AttemptOutcome, EndReason, Outcome};
 
 use crate::brewing::workloads;
 

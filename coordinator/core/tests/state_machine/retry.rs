@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rheo_core::sweep::{Command, KEPT_FOR_OTHERS, State};
+use rheo_core::machine::{Command, KEPT_FOR_OTHERS, State};
 use rheo_core::time::Timestamp;
 
 use crate::world::*;

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use rheo_core::sweep::{Command, Event, Outcome, Rejection, Request, TrialsStartedOver};
+use rheo_core::machine::{Command, Event, Rejection, Request};
+use rheo_core::sweep::{Outcome, TrialsStartedOver};
 
 use crate::world::*;
 
@@ -107,7 +108,7 @@ fn u44_a_deleted_sweep_frees_its_name_and_late_commits_never_reach_its_successor
     assert_eq!(world.held(worker(0))[0].attempt.trial, late.attempt.trial);
     assert_ne!(world.held(worker(0))[0].attempt.number, late.attempt.number);
     assert_eq!(world.send(commit).unwrap_err(), stale);
-    let view = rheo_core::sweep::TrialView::of(world.sweep(), 0).unwrap();
+    let view = rheo_core::machine::TrialView::of(world.sweep(), 0).unwrap();
     assert_eq!(view.attempt, 1, "people count from 1 again");
     // A late repetition deletes nothing more.
     assert_eq!(world.send(delete).unwrap(), []);

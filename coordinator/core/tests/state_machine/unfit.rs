@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use rheo_core::machine::{Command, Counts, Event, State, Status, WorkerInfo};
 use rheo_core::name::WorkloadName;
-use rheo_core::sweep::{
-    AttemptEnded, AttemptOutcome, Command, Counts, Event, Outcome, State, Status, WorkerInfo,
-};
+use rheo_core::sweep::{AttemptEnded, AttemptOutcome, Outcome};
 
 use crate::world::*;
 

@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rheo_core::id::{AttemptId, Digest, IncarnationId, RequestId, StateId, SweepName, WorkerId};
+use rheo_core::machine::{
+    Assignment, Claim, Command, Ending, Event, Held, Origin, Rejection, Request, State, Work,
+    WorkerInfo, execute,
+};
 use rheo_core::metric::Report;
 use rheo_core::name::TableName;
 use rheo_core::needs::{FoundData, Inventory, Need};
 use rheo_core::plan::PlannedTrial;
 use rheo_core::rows::RowCounts;
 use rheo_core::sweep::{
-    Assignment, AttemptEnded, AttemptOutcome, Claim, Command, Ending, Event, Held, Origin, Outcome,
-    Rejection, Request, State, TrialCommitted, TrialEnded, TrialLeased, TrialsStartedOver, Work,
-    WorkerInfo, execute,
+    AttemptEnded, AttemptOutcome, Outcome, TrialCommitted, TrialEnded, TrialLeased,
+    TrialsStartedOver,
 };
 use rheo_core::time::Timestamp;
 use serde_json::json;

@@ -1,6 +1,7 @@
 //! `rheo launch list`, `scale`, `drain` and `stop`.
 
-use rheo_core::fleet::{FleetName, FleetView, Phase, PilotView};
+use rheo_core::fleet::{FleetName, Phase};
+use rheo_core::machine::{FleetView, PilotView};
 use serde_json::{Value, json};
 
 use crate::cli::failure::Failure;

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use rheo_core::id::SweepName;
+use rheo_core::machine::{Phase, SweepView};
 use rheo_core::spec;
-use rheo_core::sweep::{Phase, SweepView};
 use rheo_model::networks;
 
 use super::{Session, slots};

@@ -6,19 +6,19 @@ use std::time::Duration;
 use super::admit::{admit, belongs};
 use super::ending::{self, End, end_attempt};
 use crate::id::{AttemptId, StateId, SweepName, TrialId, WorkerId};
-use crate::needs::Lack;
-use crate::sweep::command::{Claim, Ending, Work};
-use crate::sweep::event::{
-    Event, LeasesRenewed, TrialCommitted, TrialDeferred, TrialLeased, WorkerDeparted, WorkerJoined,
-    WorkerLeft, WorkerUnfit,
+use crate::machine::command::{Claim, Ending, Work};
+use crate::machine::event::{
+    Event, LeasesRenewed, WorkerDeparted, WorkerJoined, WorkerLeft, WorkerUnfit,
 };
-use crate::sweep::origin::Held;
-use crate::sweep::outcome::{AttemptOutcome, StopReason};
-use crate::sweep::planned::Chosen;
-use crate::sweep::rejection::Rejection;
-use crate::sweep::room;
-use crate::sweep::state::{State, Sweep, Trial};
-use crate::sweep::worker::{Worker, WorkerInfo};
+use crate::machine::origin::Held;
+use crate::machine::rejection::Rejection;
+use crate::machine::room;
+use crate::machine::state::State;
+use crate::machine::worker::{Worker, WorkerInfo};
+use crate::needs::Lack;
+use crate::sweep::{
+    AttemptOutcome, Chosen, StopReason, Sweep, Trial, TrialCommitted, TrialDeferred, TrialLeased,
+};
 use crate::time::Timestamp;
 
 /// Workers that hold nothing and were silent for so long are forgotten; they may join again.

@@ -7,9 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fitness::NoFit;
 use super::origin::{Held, Origin};
-use super::outcome::{EndReason, Outcome, StopReason};
-use super::ranked::PointResult;
-use super::state::{Done, State, Sweep, Trial};
+use super::state::State;
 use crate::estimate::Estimate;
 use crate::fleet::PilotId;
 use crate::id::{AttemptId, Digest, SweepName, TrialId, WorkerId};
@@ -17,6 +15,7 @@ use crate::plan::PlannedTrial;
 use crate::ranking::Aggregate;
 use crate::rows::RowCounts;
 use crate::space::Point;
+use crate::sweep::{Done, EndReason, Outcome, PointResult, StopReason, Sweep, Trial};
 use crate::time::Timestamp;
 
 /// Where a sweep is in its life.

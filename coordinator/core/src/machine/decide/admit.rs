@@ -2,9 +2,10 @@
 //! that it is for. What belongs to another state, or to another history of this one, ends here.
 
 use crate::id::StateId;
-use crate::sweep::command::Claim;
-use crate::sweep::rejection::Rejection;
-use crate::sweep::state::{State, Sweep, Trial};
+use crate::machine::command::Claim;
+use crate::machine::rejection::Rejection;
+use crate::machine::state::State;
+use crate::sweep::{Sweep, Trial};
 
 /// Refuses a message that names another state, or none.
 pub(super) fn belongs(state: &State, named: Option<StateId>) -> Result<(), Rejection> {

@@ -6,18 +6,19 @@ mod ending;
 mod worker;
 
 use self::worker::Wish;
-pub(crate) use self::worker::end_leases_of;
+pub(super) use self::worker::end_leases_of;
 use super::command::Command;
-use super::event::{
-    CoordinatorStarted, Event, StopRequested, SweepClosed, SweepEnded, TrialCommitted, TrialEnded,
-};
-use super::outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
+use super::event::{CoordinatorStarted, Event};
 use super::rejection::Rejection;
-use super::state::{State, Sweep};
+use super::state::State;
 use crate::id::{SweepName, TrialId};
 use crate::metric::Goal;
 use crate::pruner::Verdict;
 use crate::ranking::Standing;
+use crate::sweep::{
+    AttemptOutcome, EndReason, Outcome, StopReason, StopRequested, Sweep, SweepClosed, SweepEnded,
+    TrialCommitted, TrialEnded,
+};
 use crate::time::Timestamp;
 
 /// What happens if `command` is carried out at `now`, or why it is refused.
@@ -32,7 +33,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
             })])
         }
         Command::Submit { definition, source } => client::submit(state, definition, source, now),
-        Command::Fleet(command) => crate::fleet::decide(state, command, now),
+        Command::Fleet(command) => super::fleets::decide(state, command, now),
         Command::Client(request) => client::request(state, request, now),
         Command::Join { worker, info, state: of } => worker::join(state, (*worker, info), *of, now),
         Command::Acquire { worker, held, slots, only, lease } => {

@@ -5,17 +5,17 @@ use std::collections::BTreeSet;
 
 use crate::definition::Definition;
 use crate::id::{RequestId, SweepName, TrialId};
+use crate::machine::command::{Request, Selection};
+use crate::machine::event::{Event, RequestNoted};
+use crate::machine::rejection::Rejection;
+use crate::machine::room;
+use crate::machine::state::State;
+use crate::machine::view::Status;
 use crate::part::Part;
-use crate::sweep::command::{Request, Selection};
-use crate::sweep::event::{
-    Event, Reopened, RequestNoted, StartedOver, SweepClosed, SweepDeleted, SweepPaused,
+use crate::sweep::{
+    EndReason, Outcome, Reopened, StartedOver, Sweep, SweepClosed, SweepDeleted, SweepPaused,
     SweepResumed, SweepSubmitted, TrialsRetried, TrialsStartedOver,
 };
-use crate::sweep::outcome::{EndReason, Outcome};
-use crate::sweep::rejection::Rejection;
-use crate::sweep::room;
-use crate::sweep::state::{State, Sweep};
-use crate::sweep::view::Status;
 use crate::time::Timestamp;
 
 /// The same name and meaning again is the same sweep; another meaning is refused with the

@@ -1,11 +1,9 @@
 //! Pilots whose workers could not be of use: the node is avoided after two of them, and the fleet
 //! pauses if no other pilot of it works.
 
-use super::event::{Event, NodeUnfit};
-use super::name::PilotId;
-use super::pause::failed;
-use super::state::Fleet;
-use crate::sweep::{State, Worker};
+use crate::fleet::{Event, NodeUnfit};
+use crate::fleet::{Fleet, PilotId, failed};
+use crate::machine::{State, Worker};
 use crate::time::Timestamp;
 
 /// So many unfit pilots on a node say that it is the node.

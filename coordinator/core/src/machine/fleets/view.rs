@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::state::{Cause, Fleet, Mode, Phase, Spec, Trouble};
-use crate::sweep::State;
+use crate::fleet::{Cause, Fleet, Mode, Phase, Spec, Trouble};
+use crate::machine::State;
 use crate::time::Timestamp;
 
 /// A fleet.

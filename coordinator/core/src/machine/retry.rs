@@ -6,21 +6,14 @@
 
 use std::time::Duration;
 
-use super::outcome::AttemptOutcome;
-use super::state::{State, Sweep, Trial};
+use super::state::State;
 use crate::id::WorkerId;
 use crate::needs::Need;
+use crate::sweep::{Sweep, Trial};
 use crate::time::Timestamp;
 
 /// The time for which the retry of a failed attempt is kept for other workers.
 pub const KEPT_FOR_OTHERS: Duration = Duration::from_secs(10);
-
-impl AttemptOutcome {
-    /// Whether the worker may be to blame, although it is there and lacks nothing that is known.
-    pub(super) fn may_be_of_the_worker(self) -> bool {
-        matches!(self, Self::Error | Self::OutOfMemory | Self::TimedOut)
-    }
-}
 
 impl Trial {
     /// The end of the time for which the next attempt is kept from the worker on which the last one

@@ -1,9 +1,9 @@
 //! What must hold at every moment, written down once and walked by the property tests.
 
-use super::outcome::Outcome;
 use super::room;
-use super::state::{State, Sweep};
+use super::state::State;
 use crate::fleet::{Fleet, FleetName, Phase};
+use crate::sweep::{Outcome, Sweep};
 
 impl State {
     /// Every way in which this state contradicts itself; empty unless there is a bug.
@@ -89,7 +89,7 @@ impl Sweep {
             check(count == self.count(outcome), "the counts of outcomes are wrong");
         }
         check(self.is_ranked(), "the order of its points does not follow from its trials");
-        let deferred = self.live.values().all(super::state::Trial::is_deferred);
+        let deferred = self.live.values().all(crate::sweep::Trial::is_deferred);
         check(self.ended.is_none() || deferred, "it ended while trials live");
         check(
             self.live

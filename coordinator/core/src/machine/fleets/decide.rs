@@ -7,18 +7,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::command::Command;
 use super::demand::{self, Demand};
-use super::event::{
-    Event, FleetDegraded, FleetDrained, FleetLaunched, FleetScaled, FleetStopped, PilotEnded,
-    PilotObserved, PilotPlanned, PilotRemoved,
-};
-use super::name::{FleetName, PilotId};
-use super::pause::failed;
-use super::state::{Cause, Fleet, Mode, Phase, Pilot, Sight};
 use super::unfit::Unfit;
+use crate::fleet::{
+    Cause, Command, Event, Fleet, FleetDegraded, FleetDrained, FleetLaunched, FleetName,
+    FleetScaled, FleetStopped, Mode, Phase, Pilot, PilotEnded, PilotId, PilotObserved,
+    PilotPlanned, PilotRemoved, Sight, failed,
+};
 use crate::id::WorkerId;
-use crate::sweep::{self, AttemptOutcome, Rejection, State};
+use crate::machine::{self, Rejection, State};
+use crate::sweep::AttemptOutcome;
 use crate::time::Timestamp;
 
 /// The most pilots that are submitted in one step.
@@ -34,11 +32,11 @@ pub(crate) fn decide(
     state: &State,
     command: &Command,
     now: Timestamp,
-) -> Result<Vec<sweep::Event>, Rejection> {
+) -> Result<Vec<machine::Event>, Rejection> {
     let known = |name: &FleetName| {
         state.fleets.get(name).ok_or_else(|| Rejection::UnknownFleet(name.clone()))
     };
-    let wrap = |events: Vec<Event>| Ok(events.into_iter().map(sweep::Event::Fleet).collect());
+    let wrap = |events: Vec<Event>| Ok(events.into_iter().map(machine::Event::Fleet).collect());
     match command {
         Command::Launch { request, .. }
         | Command::Scale { request, .. }
@@ -49,7 +47,7 @@ pub(crate) fn decide(
             Ok(Vec::new())
         }
         Command::Launch { spec, id, request } => {
-            sweep::room::for_fleet(state, &spec.name)?;
+            machine::room::for_fleet(state, &spec.name)?;
             wrap(vec![Event::FleetLaunched(FleetLaunched {
                 spec: spec.clone(),
                 id: *id,
@@ -135,7 +133,7 @@ fn reconcile(
     fleet: &Fleet,
     sights: &BTreeMap<u64, Sight>,
     now: Timestamp,
-) -> Vec<sweep::Event> {
+) -> Vec<machine::Event> {
     let mut events = Vec::new();
     let mut ends: BTreeMap<AttemptOutcome, BTreeMap<u64, Option<String>>> = BTreeMap::new();
     // As it will be once the events are applied.
@@ -167,7 +165,7 @@ fn reconcile(
             let job = ours.and_then(|pilot| pilots.get(&pilot.number));
             job.is_some_and(|job| job.as_ref().is_none_or(|job| is_in(state, worker, job)))
         };
-        events.extend(sweep::end_leases_of(state, outcome, now, theirs));
+        events.extend(machine::decide::end_leases_of(state, outcome, now, theirs));
     }
     let demand = Demand::of(state, &fleet, now);
     let further = scale(state, &fleet, &demand, now);
@@ -184,10 +182,10 @@ fn is_at_work(state: &State, fleet: &FleetName, number: u64) -> bool {
     pilots.any(|pilot| pilot.fleet == *fleet && pilot.number == number)
 }
 
-fn adopt(fleet: &mut Fleet, events: &mut Vec<sweep::Event>, happened: Vec<Event>) {
+fn adopt(fleet: &mut Fleet, events: &mut Vec<machine::Event>, happened: Vec<Event>) {
     for event in happened {
         fleet.apply(&event);
-        events.push(sweep::Event::Fleet(event));
+        events.push(machine::Event::Fleet(event));
     }
 }
 
@@ -408,7 +406,7 @@ mod tests {
 
     use super::*;
     use crate::fleet::{Place, Spec};
-    use crate::sweep::{WorkerInfo, WorkerJoined};
+    use crate::machine::{WorkerInfo, WorkerJoined};
 
     fn running(handle: &str) -> (Fleet, PilotId) {
         let name = FleetName::parse("k").unwrap();
@@ -468,7 +466,7 @@ mod tests {
         let worker = WorkerId(Uuid::from_u128(1));
         let place = Place { job: Some("pod-a".to_owned()), ..Place::default() };
         let info = WorkerInfo { place, ..WorkerInfo::default() };
-        state.apply(&sweep::Event::WorkerJoined(WorkerJoined {
+        state.apply(&machine::Event::WorkerJoined(WorkerJoined {
             worker,
             info,
             at: Timestamp::default(),

@@ -59,7 +59,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::sweep::{Command, WorkerInfo, execute};
+    use crate::machine::{Command, WorkerInfo, execute};
     use crate::time::Timestamp;
 
     fn worker(n: u128) -> WorkerId {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::name::{FleetName, PilotId};
-use super::state::{Fleet, Spec};
+use crate::fleet::{Fleet, Spec};
+use crate::fleet::{FleetName, PilotId};
 use crate::id::WorkerId;
-use crate::sweep::{State, Sweep};
+use crate::machine::State;
+use crate::sweep::Sweep;
 use crate::time::Timestamp;
 
 /// What a fleet is wanted for.

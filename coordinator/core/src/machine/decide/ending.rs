@@ -6,11 +6,10 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use crate::id::{AttemptId, TrialId};
+use crate::machine::event::Event;
 use crate::metric::Metrics;
 use crate::needs::Need;
-use crate::sweep::event::{AttemptEnded, Event, TrialEnded};
-use crate::sweep::outcome::{AttemptOutcome, Outcome};
-use crate::sweep::state::{Sweep, Trial};
+use crate::sweep::{AttemptEnded, AttemptOutcome, Outcome, StopReason, Sweep, Trial, TrialEnded};
 use crate::terms::Keep;
 use crate::time::Timestamp;
 
@@ -73,7 +72,7 @@ pub(super) fn end_attempt(
         at: now,
         not_before: now + backoff(sweep, end.outcome, spent),
     })];
-    let stopped = trial.stop.map(super::super::outcome::StopReason::outcome);
+    let stopped = trial.stop.map(StopReason::outcome);
     let decided = end.outcome.decides().or(stopped.and_then(AttemptOutcome::decides));
     if let Some(outcome) = decided {
         events.push(trial_ended(sweep, index, trial, (outcome, end), now));

@@ -1,10 +1,10 @@
 //! What must be done after an event, once it is durable. A pure view, so that it can be recomputed
 //! after a crash.
 
-use super::event::{AttemptEnded, Event, TrialCommitted, TrialEnded, TrialLeased};
-use super::outcome::Outcome;
+use super::event::Event;
 use crate::fleet;
 use crate::id::{AttemptId, Digest, SweepName, TrialId, WorkerId};
+use crate::sweep::{AttemptEnded, Outcome, TrialCommitted, TrialEnded, TrialLeased};
 use crate::time::Timestamp;
 
 /// Something to be done outside.

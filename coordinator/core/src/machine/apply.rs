@@ -3,15 +3,14 @@
 //! journal could hold, changes nothing.
 
 use super::event::{
-    AttemptEnded, CoordinatorStarted, Event, LeasesRenewed, SweepSubmitted, TrialLeased,
-    WorkerDeparted, WorkerJoined, WorkerUnfit,
+    CoordinatorStarted, Event, LeasesRenewed, WorkerDeparted, WorkerJoined, WorkerUnfit,
 };
-use super::planned::PlannedSweep;
-use super::state::{Lease, State, Sweep};
+use super::state::State;
 use super::worker::{Departure, Worker};
 use crate::fleet;
 use crate::id::{AttemptId, RequestId, SweepName, WorkerId};
 use crate::needs::Lack;
+use crate::sweep::{AttemptEnded, Lease, PlannedSweep, Sweep, SweepSubmitted, TrialLeased};
 use crate::time::Timestamp;
 
 impl State {

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::state::{State, Sweep, Trial};
+use super::state::State;
 use super::worker::{Worker, WorkerInfo};
 use crate::fleet::PilotId;
 use crate::id::{SweepName, WorkerId};
 use crate::needs::{Lack, Need};
+use crate::sweep::{Sweep, Trial};
 use crate::time::Timestamp;
 
 /// Trials whose needs are looked at, where they differ from trial to trial.
@@ -60,13 +61,6 @@ impl Worker {
         let said = self.departed.as_ref().and_then(|departed| departed.reason.as_deref());
         let never_worked = self.seen == self.joined;
         said.or_else(|| Some(self.unfit.first().filter(|_| never_worked)?.cause.as_str()))
-    }
-}
-
-impl Trial {
-    /// Whether it was put off before it was ever leased.
-    pub fn is_deferred(&self) -> bool {
-        self.attempt == 0 && self.lease.is_none()
     }
 }
 

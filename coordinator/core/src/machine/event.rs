@@ -1,0 +1,168 @@
+//! What has happened. Events are what the journal stores: fields are only ever added, with a
+//! default, and an event carries everything that applying it needs.
+
+use serde::{Deserialize, Serialize};
+
+use super::worker::WorkerInfo;
+use crate::fleet;
+use crate::id::{AttemptId, IncarnationId, RequestId, StateId, SweepName, WorkerId};
+use crate::needs::Lack;
+use crate::sweep::{
+    AttemptEnded, StopRequested, SweepClosed, SweepDeleted, SweepEnded, SweepPaused, SweepResumed,
+    SweepSubmitted, TrialCommitted, TrialDeferred, TrialEnded, TrialLeased, TrialsRetried,
+    TrialsStartedOver,
+};
+use crate::time::Timestamp;
+
+/// A fact about the coordinator, a sweep, a trial, a worker or a fleet, as the journal stores it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// See [`CoordinatorStarted`].
+    CoordinatorStarted(CoordinatorStarted),
+    /// See [`SweepSubmitted`].
+    SweepSubmitted(SweepSubmitted),
+    /// See [`SweepPaused`].
+    SweepPaused(SweepPaused),
+    /// See [`SweepResumed`].
+    SweepResumed(SweepResumed),
+    /// See [`RequestNoted`].
+    RequestNoted(RequestNoted),
+    /// See [`SweepClosed`].
+    SweepClosed(SweepClosed),
+    /// See [`SweepEnded`].
+    SweepEnded(SweepEnded),
+    /// See [`TrialsRetried`].
+    TrialsRetried(TrialsRetried),
+    /// See [`SweepDeleted`].
+    SweepDeleted(SweepDeleted),
+    /// See [`TrialsStartedOver`].
+    TrialsStartedOver(TrialsStartedOver),
+    /// See [`WorkerJoined`].
+    WorkerJoined(WorkerJoined),
+    /// See [`WorkerUnfit`].
+    WorkerUnfit(WorkerUnfit),
+    /// See [`WorkerDeparted`].
+    WorkerDeparted(WorkerDeparted),
+    /// See [`TrialDeferred`].
+    TrialDeferred(TrialDeferred),
+    /// See [`WorkerLeft`].
+    WorkerLeft(WorkerLeft),
+    /// See [`TrialLeased`].
+    TrialLeased(TrialLeased),
+    /// See [`LeasesRenewed`].
+    LeasesRenewed(LeasesRenewed),
+    /// See [`TrialCommitted`].
+    TrialCommitted(TrialCommitted),
+    /// See [`StopRequested`].
+    StopRequested(StopRequested),
+    /// See [`AttemptEnded`].
+    AttemptEnded(AttemptEnded),
+    /// An event of a fleet.
+    Fleet(fleet::Event),
+    /// See [`TrialEnded`].
+    TrialEnded(TrialEnded),
+}
+
+/// The coordinator started: every lease runs at least until `leases_until`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CoordinatorStarted {
+    /// The time of the event.
+    pub at: Timestamp,
+    /// The earliest end of any lease.
+    pub leases_until: Timestamp,
+    /// The id of the state, made at its first start.
+    pub state: StateId,
+    /// The id of this start, which every lease carries that is granted until the next one.
+    pub incarnation: IncarnationId,
+}
+
+/// A request was answered and changed nothing; repeated later, it must change nothing either.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RequestNoted {
+    /// The request.
+    pub request: RequestId,
+}
+
+/// A worker joined.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkerJoined {
+    /// The worker.
+    pub worker: WorkerId,
+    /// The worker's description of itself.
+    pub info: WorkerInfo,
+    /// The time of the event.
+    pub at: Timestamp,
+}
+
+/// A worker got no trial although trials wait, because it lacks something that they need.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkerUnfit {
+    /// The worker.
+    pub worker: WorkerId,
+    /// The need that it does not meet, and the cause.
+    pub lack: Lack,
+}
+
+/// A worker left or died; it is forgotten later.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkerDeparted {
+    /// The worker.
+    pub worker: WorkerId,
+    /// Whether it died instead of leaving.
+    pub lost: bool,
+    /// The reason, if the worker was unfit.
+    pub reason: Option<String>,
+    /// The time of the event.
+    pub at: Timestamp,
+}
+
+/// A worker was forgotten.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkerLeft {
+    /// The worker.
+    pub worker: WorkerId,
+}
+
+/// The leases of a worker were renewed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LeasesRenewed {
+    /// The worker.
+    pub worker: WorkerId,
+    /// The attempts.
+    pub attempts: Vec<AttemptId>,
+    /// The time of the event.
+    pub at: Timestamp,
+    /// The new end of the leases.
+    pub until: Timestamp,
+}
+
+impl Event {
+    /// The sweep that the event is about, if it is about one.
+    pub fn sweep(&self) -> Option<&SweepName> {
+        match self {
+            Self::SweepSubmitted(submitted) => Some(&submitted.definition.name),
+            Self::SweepPaused(paused) => Some(&paused.sweep),
+            Self::SweepResumed(resumed) => Some(&resumed.sweep),
+            Self::SweepClosed(closed) => Some(&closed.sweep),
+            Self::SweepEnded(ended) => Some(&ended.sweep),
+            Self::SweepDeleted(deleted) => Some(&deleted.sweep),
+            Self::TrialsRetried(retried) => Some(&retried.sweep),
+            Self::TrialsStartedOver(started_over) => Some(&started_over.sweep),
+            Self::TrialLeased(leased) => Some(&leased.attempt.trial.sweep),
+            Self::TrialCommitted(committed) => Some(&committed.attempt.trial.sweep),
+            Self::AttemptEnded(ended) => Some(&ended.attempt.trial.sweep),
+            Self::StopRequested(stop) => Some(&stop.trial.sweep),
+            Self::TrialEnded(ended) => Some(&ended.trial.sweep),
+            Self::TrialDeferred(deferred) => Some(&deferred.trial.sweep),
+            Self::CoordinatorStarted(_)
+            | Self::RequestNoted(_)
+            | Self::WorkerJoined(_)
+            | Self::WorkerUnfit(_)
+            | Self::WorkerDeparted(_)
+            | Self::WorkerLeft(_)
+            | Self::LeasesRenewed(_)
+            | Self::Fleet(_) => None,
+        }
+    }
+}
