@@ -94,8 +94,8 @@ impl From<Failure> for Status {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Rejected(rejection) => refusal::from_rejection(&rejection),
-            Failure::Storage(_) => refusal::status(Reason::Storage, failure.to_string(), None),
-            Failure::Stopping => refusal::status(Reason::Stopping, failure.to_string(), None),
+            Failure::Storage(_) => refusal::status(&Reason::Storage, failure.to_string(), None),
+            Failure::Stopping => refusal::status(&Reason::Stopping, failure.to_string(), None),
         }
     }
 }

@@ -78,7 +78,7 @@ impl Sql {
         stop: CancellationToken,
     ) -> Result<impl Stream<Item = Result<Bytes, Status>> + use<>, Status> {
         engine::check_text(&sql)
-            .map_err(|error| refusal::status(Reason::InvalidQuery, report(&error), None))?;
+            .map_err(|error| refusal::status(&Reason::InvalidQuery, report(&error), None))?;
         let turn = self.turn().await?;
         let snapshot = self.snapshot().await?;
         let mut process =
@@ -111,7 +111,7 @@ impl Sql {
             let text = format!(
                 "`{running}` queries run and `{waiting}` wait, the most that are allowed at once: try again later, or raise RHEO_QUERIES for `rheo serve`"
             );
-            refusal::status(Reason::QueriesBusy, text, None)
+            refusal::status(&Reason::QueriesBusy, text, None)
         };
         let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(busy)?;
         let running = Arc::clone(&self.running).acquire_owned().await;
@@ -129,7 +129,7 @@ impl Sql {
         let read: Result<_, rheo_store::Error> =
             read.await.map_err(|error| Status::internal(error.to_string()))?;
         let (index, view) =
-            read.map_err(|error| refusal::status(Reason::Storage, report(&error), None))?;
+            read.map_err(|error| refusal::status(&Reason::Storage, report(&error), None))?;
         // Read last, so that it knows every sweep of which the journal holds rows.
         let contests = self.handle.read(contests).await?;
         Ok(Snapshot { pin, index, view, contests })
@@ -146,7 +146,7 @@ fn contests(state: &State) -> BTreeMap<SweepName, Contest> {
 }
 
 fn stopping() -> Status {
-    refusal::status(Reason::Stopping, "the coordinator is stopping", None)
+    refusal::status(&Reason::Stopping, "the coordinator is stopping", None)
 }
 
 /// A query whose answer is on its way.
@@ -207,7 +207,7 @@ impl Query {
                 Err(_) if Instant::now() < whole && !self.is_awaited() => {}
                 Err(_) => {
                     let text = "the query was ended: its rows were not taken while others waited";
-                    let _ = self.fate.set(refusal::status(Reason::QueryLimit, text, None));
+                    let _ = self.fate.set(refusal::status(&Reason::QueryLimit, text, None));
                     return false;
                 }
             }

@@ -153,7 +153,7 @@ fn waiting(uncommitted: &BTreeMap<Digest, Upload>) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use rheo_proto::refusal::Refusal;
+    use rheo_proto::refusal::{Reason, Refusal};
     use rheo_proto::v1;
     use rheo_proto::v1::put_checkpoint_request::Part;
     use rheo_proto::v1::sweep_service_client::SweepServiceClient;
@@ -236,7 +236,7 @@ parameters: {training.optimizer.lr: {values: [1.0e-3, 2.0e-3]}}
         put(&channel, &attempts[1], &[30; 500]).await.unwrap();
         let refused = put(&channel, &attempts[1], &[31; 601]).await.unwrap_err();
         let refusal = Refusal::from(&refused);
-        assert_eq!((refusal.reason.as_str(), refusal.transient), ("FULL", true), "{refusal}");
+        assert_eq!((refusal.is(&Reason::Full), refusal.transient), (true, true), "{refusal}");
         assert!(refusal.text.contains("`400` bytes were sent"), "{refusal}");
         assert_eq!(stored(&coordinator).await, [checkpoint::digest(&[20; 400])]);
         put(&channel, &attempts[1], &[31; 600]).await.unwrap();

@@ -19,7 +19,7 @@ use crate::report::report;
 /// Measures it.
 pub(crate) async fn measure(coordinator: &Coordinator) -> Result<DiskUsage, Status> {
     let refused =
-        |error: &dyn std::error::Error| refusal::status(Reason::Storage, report(error), None);
+        |error: &dyn std::error::Error| refusal::status(&Reason::Storage, report(error), None);
     let sizes = coordinator.checkpoints.sizes().await.map_err(|error| refused(&error))?;
     let kept = coordinator.handle.read(checkpoints).await?;
     let journal = Arc::clone(&coordinator.journal);

@@ -433,6 +433,6 @@ mod tests {
             assert!(refusal.text.starts_with(variable), "{refusal}");
         }
         let plain = Access { server: Some("h:1".to_owned()), ..access(state.path()) };
-        assert_eq!(plain.read().unwrap_err().reason, "INVALID_ADDRESS");
+        assert_eq!(plain.read().unwrap_err().reason, Some(Reason::InvalidAddress));
     }
 }

@@ -36,11 +36,15 @@
 //!
 //! Clients match on the reason, never on text.
 
+mod reason;
+
 use std::collections::HashMap;
 
 use rheo_core::machine::Rejection;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
+
+pub use reason::Reason;
 
 use crate::{Invalid, cut_to};
 
@@ -56,101 +60,6 @@ const TEXT_LENGTH: usize = 2000;
 /// The most bytes of a detail for programs.
 const DETAIL_LENGTH: usize = 4000;
 
-/// The reason of a query that needs too much: the same query does so again.
-const QUERY_LIMIT: &str = "QUERY_LIMIT";
-
-/// A reason that is not a [`Rejection`] of the state machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// A message that means nothing.
-    InvalidArgument,
-    /// A sweep file with mistakes.
-    InvalidSweep,
-    /// Rows that do not have the schema of their table.
-    InvalidRows,
-    /// SQL that cannot be run.
-    InvalidQuery,
-    /// SQL that takes more than a query may have.
-    QueryLimit,
-    /// SQL that could not be carried out.
-    QueryFailed,
-    /// More queries at once than may run and wait.
-    QueriesBusy,
-    /// A checkpoint whose bytes are not those that were written.
-    CheckpointDamaged,
-    /// A checkpoint that is not there.
-    CheckpointMissing,
-    /// A part of the results is missing or damaged.
-    ResultsDamaged,
-    /// The disk refused; nothing was acknowledged.
-    Storage,
-    /// As many calls of this kind wait as may.
-    Full,
-    /// The coordinator is stopping.
-    Stopping,
-    /// No token, or one that is not known.
-    Unauthenticated,
-    /// A token that is good for other calls.
-    PermissionDenied,
-    /// Plaintext, where TLS is spoken.
-    TlsRequired,
-    /// A coordinator whose certificate is not good.
-    Untrusted,
-    /// A coordinator that speaks no TLS.
-    NoTls,
-    /// What is no address of a coordinator.
-    InvalidAddress,
-    /// A file with a CA or a token that cannot be used.
-    AccessFile,
-}
-
-impl Reason {
-    fn name(self) -> &'static str {
-        match self {
-            Self::InvalidArgument => "INVALID_ARGUMENT",
-            Self::InvalidSweep => "INVALID_SWEEP",
-            Self::InvalidRows => "INVALID_ROWS",
-            Self::InvalidQuery => "INVALID_QUERY",
-            Self::QueryLimit => QUERY_LIMIT,
-            Self::QueryFailed => "QUERY_FAILED",
-            Self::QueriesBusy => "QUERIES_BUSY",
-            Self::CheckpointDamaged => "CHECKPOINT_DAMAGED",
-            Self::CheckpointMissing => "CHECKPOINT_MISSING",
-            Self::ResultsDamaged => "RESULTS_DAMAGED",
-            Self::Storage => "STORAGE",
-            Self::Full => "FULL",
-            Self::Stopping => "STOPPING",
-            Self::Unauthenticated => "UNAUTHENTICATED",
-            Self::PermissionDenied => "PERMISSION_DENIED",
-            Self::TlsRequired => "TLS_REQUIRED",
-            Self::Untrusted => "UNTRUSTED",
-            Self::NoTls => "NO_TLS",
-            Self::InvalidAddress => "INVALID_ADDRESS",
-            Self::AccessFile => "ACCESS_FILE",
-        }
-    }
-
-    fn code(self) -> Code {
-        match self {
-            Self::InvalidArgument
-            | Self::InvalidSweep
-            | Self::InvalidRows
-            | Self::InvalidQuery
-            | Self::InvalidAddress
-            | Self::AccessFile => Code::InvalidArgument,
-            Self::QueryLimit | Self::QueriesBusy | Self::Full => Code::ResourceExhausted,
-            Self::QueryFailed => Code::Internal,
-            Self::CheckpointDamaged | Self::CheckpointMissing | Self::ResultsDamaged => {
-                Code::DataLoss
-            }
-            Self::Storage | Self::Stopping => Code::Unavailable,
-            Self::Unauthenticated => Code::Unauthenticated,
-            Self::PermissionDenied => Code::PermissionDenied,
-            Self::TlsRequired | Self::Untrusted | Self::NoTls => Code::FailedPrecondition,
-        }
-    }
-}
-
 /// The reasons for which nothing can be asked at all until a person has changed something.
 const ACCESS: [Reason; 7] = [
     Reason::Unauthenticated,
@@ -164,47 +73,27 @@ const ACCESS: [Reason; 7] = [
 
 /// The status that tells `reason`, with a text for people and, where there is more to tell, a
 /// detail for programs.
-pub fn status(reason: Reason, text: impl Into<String>, detail: Option<String>) -> Status {
-    with_reason(reason.code(), &text.into(), reason.name(), detail)
+pub fn status(reason: &Reason, text: impl Into<String>, detail: Option<String>) -> Status {
+    // Both travel in headers, of which clients take 16 KiB.
+    let text = cut_to(&text.into(), TEXT_LENGTH);
+    let detail = detail.map(|detail| (DETAIL.to_owned(), cut_to(&detail, DETAIL_LENGTH)));
+    let metadata: HashMap<String, String> = detail.into_iter().collect();
+    let details = ErrorDetails::with_error_info(reason.name(), DOMAIN, metadata);
+    Status::with_error_details(reason.code(), text, details)
 }
 
 /// The status that tells a rejection of the state machine.
 pub fn from_rejection(rejection: &Rejection) -> Status {
-    let code = match rejection {
-        Rejection::UnknownSweep(_)
-        | Rejection::UnknownTrial(_)
-        | Rejection::UnknownWorker(_)
-        | Rejection::UnknownFleet(_) => Code::NotFound,
-        Rejection::SweepDiffers { .. } => Code::AlreadyExists,
-        Rejection::StaleAttempt(_)
-        | Rejection::ForeignState { .. }
-        | Rejection::UnknownLease(_)
-        | Rejection::ConfigurationDiffers(_)
-        | Rejection::SweepEnded(_)
-        | Rejection::SweepBusy { .. }
-        | Rejection::NotRetryable { .. } => Code::FailedPrecondition,
-        Rejection::SequenceGap { .. } | Rejection::RowsDiffer { .. } => Code::InvalidArgument,
-        Rejection::Full { .. } => Code::ResourceExhausted,
-    };
     let detail = match rejection {
         Rejection::SweepDiffers { diff, .. } => Some(diff.clone()),
         _ => None,
     };
-    with_reason(code, &rejection.to_string(), rejection.reason(), detail)
-}
-
-fn with_reason(code: Code, text: &str, reason: &str, detail: Option<String>) -> Status {
-    // Both travel in headers, of which clients take 16 KiB.
-    let text = cut_to(text, TEXT_LENGTH);
-    let detail = detail.map(|detail| (DETAIL.to_owned(), cut_to(&detail, DETAIL_LENGTH)));
-    let metadata: HashMap<String, String> = detail.into_iter().collect();
-    let details = ErrorDetails::with_error_info(reason, DOMAIN, metadata);
-    Status::with_error_details(code, text, details)
+    status(&rejection.into(), rejection.to_string(), detail)
 }
 
 impl From<Invalid> for Status {
     fn from(invalid: Invalid) -> Self {
-        status(Reason::InvalidArgument, invalid.to_string(), None)
+        status(&Reason::InvalidArgument, invalid.to_string(), None)
     }
 }
 
@@ -212,8 +101,8 @@ impl From<Invalid> for Status {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct Refusal {
-    /// The stable reason; empty if the server gave none.
-    pub reason: String,
+    /// The stable reason; none if the server gave none, as when a connection breaks.
+    pub reason: Option<Reason>,
     /// For people.
     pub text: String,
     /// For programs: a diff, or mistakes as JSON.
@@ -225,24 +114,31 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal for good that a client makes itself, because it cannot ask.
     pub fn new(reason: Reason, text: impl Into<String>) -> Self {
-        let (reason, text) = (reason.name().to_owned(), text.into());
-        Self { reason, text, detail: None, transient: false }
+        Self { reason: Some(reason), text: text.into(), detail: None, transient: false }
     }
 
     /// A coordinator that cannot be asked now.
     pub fn away(text: impl Into<String>) -> Self {
-        Self { reason: String::new(), text: text.into(), detail: None, transient: true }
+        Self { reason: None, text: text.into(), detail: None, transient: true }
     }
 
     /// Whether what was said is about another state, or another history of this one: it is not
     /// wrong, but belongs elsewhere, and whoever has it keeps it.
     pub fn is_foreign(&self) -> bool {
-        matches!(self.reason.as_str(), "FOREIGN_STATE" | "UNKNOWN_LEASE" | "CONFIGURATION_DIFFERS")
+        matches!(
+            self.reason,
+            Some(Reason::ForeignState | Reason::UnknownLease | Reason::ConfigurationDiffers)
+        )
     }
 
     /// Whether address, trust or token are what is wrong.
     pub fn is_access(&self) -> bool {
-        ACCESS.iter().any(|reason| reason.name() == self.reason)
+        self.reason.as_ref().is_some_and(|reason| ACCESS.contains(reason))
+    }
+
+    /// Whether `reason` is the reason.
+    pub fn is(&self, reason: &Reason) -> bool {
+        self.reason.as_ref() == Some(reason)
     }
 }
 
@@ -251,7 +147,7 @@ impl From<&Status> for Refusal {
         let info = status.get_details_error_info().filter(|info| info.domain == DOMAIN);
         let detail = info.as_ref().and_then(|info| info.metadata.get(DETAIL).cloned());
         Self {
-            reason: info.map(|info| info.reason).unwrap_or_default(),
+            reason: info.map(|info| Reason::parse(info.reason)),
             text: status.message().to_owned(),
             detail,
             transient: is_transient(status),
@@ -264,7 +160,7 @@ pub fn is_transient(status: &Status) -> bool {
     match status.code() {
         Code::ResourceExhausted => {
             let info = status.get_details_error_info();
-            info.is_none_or(|info| info.reason != QUERY_LIMIT)
+            info.is_none_or(|info| info.reason != Reason::QueryLimit.name())
         }
         Code::Unavailable | Code::DeadlineExceeded | Code::Aborted => true,
         // A connection that breaks during a call shows up as one of these, without a reason.
@@ -287,7 +183,7 @@ mod tests {
         let diff = "-lr: 1\n+lr: 2".to_owned();
         let status = from_rejection(&Rejection::SweepDiffers { sweep, diff: diff.clone() });
         let refusal = Refusal::from(&status);
-        assert_eq!(refusal.reason, "SWEEP_DIFFERS");
+        assert!(refusal.is(&Reason::SweepDiffers));
         assert_eq!(refusal.detail, Some(diff));
         assert!(!refusal.transient);
     }
@@ -295,7 +191,7 @@ mod tests {
     #[test]
     fn a_refusal_fits_into_headers_whatever_was_sent() {
         let detail = Some("ü".repeat(100_000));
-        let status = status(Reason::InvalidSweep, "x".repeat(100_000), detail);
+        let status = status(&Reason::InvalidSweep, "x".repeat(100_000), detail);
         let refusal = Refusal::from(&status);
         assert!(refusal.text.len() < 2100 && refusal.detail.unwrap().len() < 4100);
         assert!(refusal.text.ends_with("(100000 bytes)"), "{}", refusal.text);
@@ -304,21 +200,21 @@ mod tests {
     #[test]
     fn who_is_not_let_in_need_not_try_again() {
         for reason in ACCESS {
-            let refusal = Refusal::from(&status(reason, "no", None));
+            let refusal = Refusal::from(&status(&reason, "no", None));
             assert!(refusal.is_access() && !refusal.transient, "{reason:?}");
             assert_eq!(refusal, Refusal::new(reason, "no"));
         }
-        assert!(!Refusal::from(&status(Reason::Storage, "disk full", None)).is_access());
+        assert!(!Refusal::from(&status(&Reason::Storage, "disk full", None)).is_access());
         assert!(!Refusal::away("nobody").is_access());
     }
 
     #[test]
     fn only_what_may_pass_is_transient() {
-        assert!(is_transient(&status(Reason::Storage, "disk full", None)));
+        assert!(is_transient(&status(&Reason::Storage, "disk full", None)));
         assert!(is_transient(&Status::unknown("connection reset")));
-        assert!(is_transient(&status(Reason::QueriesBusy, "4 run", None)));
-        assert!(!is_transient(&status(Reason::QueryLimit, "a day", None)));
-        assert!(!is_transient(&status(Reason::InvalidRows, "no such column", None)));
-        assert!(!is_transient(&with_reason(Code::Internal, "", "BUG", None)));
+        assert!(is_transient(&status(&Reason::QueriesBusy, "4 run", None)));
+        assert!(!is_transient(&status(&Reason::QueryLimit, "a day", None)));
+        assert!(!is_transient(&status(&Reason::InvalidRows, "no such column", None)));
+        assert!(!is_transient(&status(&Reason::QueryFailed, "", None)));
     }
 }

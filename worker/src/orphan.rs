@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rheo_core::id::{AttemptId, StateId};
+use rheo_proto::refusal::Reason;
 
 use crate::link::{Goodbye, Link, pauses};
 use crate::outbox::send;
@@ -53,7 +54,7 @@ async fn deliver(orphan: &Spool, link: &Link, parcels: Vec<Parcel>) {
         }
         match send(link, &parcel).await {
             Ok(_) => orphan.remove(&parcel.claim),
-            Err(refusal) if refusal.reason == "STALE_ATTEMPT" => {
+            Err(refusal) if refusal.is(&Reason::StaleAttempt) => {
                 tracing::info!(%attempt, %refusal, "a commit of a dead worker came too late");
                 orphan.remove(&parcel.claim);
             }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rheo_core::log::LogLine;
 use rheo_core::machine::{Claim, Ending};
-use rheo_proto::refusal::Refusal;
+use rheo_proto::refusal::{Reason, Refusal};
 use rheo_proto::worker::Verdict;
 use tokio::sync::Notify;
 
@@ -174,7 +174,7 @@ pub(crate) async fn send(link: &Link, parcel: &Parcel) -> Result<Verdict, Refusa
             Err(refusal)
                 if refusal.transient
                     || refusal.is_access()
-                    || refusal.reason == "CHECKPOINT_MISSING" =>
+                    || refusal.is(&Reason::CheckpointMissing) =>
             {
                 tracing::debug!(%refusal, attempt = %parcel.claim.attempt, "delivery waits");
                 tokio::time::sleep(pause).await;
@@ -189,7 +189,10 @@ pub(crate) async fn send(link: &Link, parcel: &Parcel) -> Result<Verdict, Refusa
 /// ends the attempt with what was said, so that nobody waits for its lease.
 async fn give_up(link: &Link, parcel: &Parcel, refusal: &Refusal) {
     let attempt = &parcel.claim.attempt;
-    if matches!(refusal.reason.as_str(), "STALE_ATTEMPT" | "UNKNOWN_SWEEP" | "UNKNOWN_TRIAL") {
+    if matches!(
+        refusal.reason,
+        Some(Reason::StaleAttempt | Reason::UnknownSweep | Reason::UnknownTrial)
+    ) {
         tracing::info!(%attempt, "the trial belongs to another attempt now");
         return;
     }

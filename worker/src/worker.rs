@@ -11,7 +11,7 @@ use rheo_core::machine::{Held, WorkerInfo};
 use rheo_core::needs::Inventory;
 use rheo_model::networks;
 use rheo_model::trainer::Trainer;
-use rheo_proto::refusal::Refusal;
+use rheo_proto::refusal::{Reason, Refusal};
 use rheo_proto::worker::Joined;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -272,7 +272,7 @@ impl Worker {
                         obey(control, verdict);
                     }
                 }
-                Err(refusal) if refusal.reason == "UNKNOWN_WORKER" => {
+                Err(refusal) if refusal.is(&Reason::UnknownWorker) => {
                     if let Err(error) = self.rejoin().await {
                         return error;
                     }
@@ -347,7 +347,7 @@ impl Worker {
                         self.start(assignment);
                     }
                 }
-                Err(refusal) if refusal.reason == "UNKNOWN_WORKER" => self.rejoin().await?,
+                Err(refusal) if refusal.is(&Reason::UnknownWorker) => self.rejoin().await?,
                 Err(refusal) if !refusal.transient => return Err(self.refused(refusal)),
                 Err(refusal) => {
                     tracing::debug!(%refusal, "the coordinator is away");

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use rheo_core::excerpt::{MESSAGE, message};
 use rheo_core::spec::Mistakes;
+use rheo_proto::refusal::{Reason, Refusal};
 use rheo_store::owner;
 
 use super::format::Unprinted;
@@ -161,13 +162,22 @@ impl From<client::Error> for Failure {
                 | app::Error::Owner(_)
                 | app::Error::JournalLost { .. },
             ) => Self::Usage(error.into()),
-            client::Error::Refused(refusal) => match refusal.reason.as_str() {
-                "UNKNOWN_SWEEP" | "UNKNOWN_FLEET" | "UNKNOWN_TRIAL" | "SWEEP_ENDED"
-                | "SWEEP_BUSY" | "NOT_RETRYABLE" | "INVALID_QUERY" | "QUERY_LIMIT"
-                | "QUERY_FAILED" | "INVALID_ARGUMENT" => Self::Usage(error.into()),
-                "SWEEP_DIFFERS" => Self::usage(differs(refusal)),
-                "STOPPING" | "QUERIES_BUSY" => Self::Unreachable(error.into()),
-                "" if refusal.transient => Self::Unreachable(error.into()),
+            client::Error::Refused(refusal) => match &refusal.reason {
+                Some(
+                    Reason::UnknownSweep
+                    | Reason::UnknownFleet
+                    | Reason::UnknownTrial
+                    | Reason::SweepEnded
+                    | Reason::SweepBusy
+                    | Reason::NotRetryable
+                    | Reason::InvalidQuery
+                    | Reason::QueryLimit
+                    | Reason::QueryFailed
+                    | Reason::InvalidArgument,
+                ) => Self::Usage(error.into()),
+                Some(Reason::SweepDiffers) => Self::usage(differs(refusal)),
+                Some(Reason::Stopping | Reason::QueriesBusy) => Self::Unreachable(error.into()),
+                None if refusal.transient => Self::Unreachable(error.into()),
                 _ => Self::Other(error.into()),
             },
             _ => Self::Other(error.into()),
@@ -183,7 +193,7 @@ fn is_wrong_path(error: &io::Error) -> bool {
     )
 }
 
-fn differs(refusal: &rheo_proto::refusal::Refusal) -> String {
+fn differs(refusal: &Refusal) -> String {
     let diff = refusal.detail.as_deref().unwrap_or_default();
     let lines: String = diff.lines().map(|line| format!("\n  {line}")).collect();
     format!("{}:{lines}\nhelp: give this sweep another `name`", refusal.text)

@@ -36,7 +36,7 @@ async fn is_answered(channel: Channel, bearer: Bearer) -> bool {
         Ok(_) => true,
         Err(status) => {
             let refusal = Refusal::from(&status);
-            !(refusal.transient && refusal.reason.is_empty())
+            !(refusal.transient && refusal.reason.is_none())
         }
     }
 }

@@ -106,7 +106,7 @@ impl BoundedBody {
                 let text = format!(
                     "field `message` cannot be used: {length} bytes, at most {most} are accepted by this method"
                 );
-                return Err(refusal::status(Reason::InvalidArgument, text, None));
+                return Err(refusal::status(&Reason::InvalidArgument, text, None));
             }
             if self.left > SMALL {
                 large = Some(self.left);

@@ -114,7 +114,7 @@ impl SweepService for Service {
         let v1::SubmitRequest { file, text } = request.into_inner();
         let parsed = spec::parse(&networks::workloads(), &file, &text).map_err(|mistakes| {
             let detail = serde_json::to_string(&mistakes).ok();
-            refusal::status(Reason::InvalidSweep, mistakes.to_string(), detail)
+            refusal::status(&Reason::InvalidSweep, mistakes.to_string(), detail)
         })?;
         let name = parsed.definition.name.clone();
         let wanted = name.clone();
@@ -224,7 +224,7 @@ impl SweepService for Service {
         let name = wire::sweep(&request.into_inner().sweep)?;
         let place = Arc::clone(&self.watchers).try_acquire_owned().map_err(|_| {
             let text = format!("{WATCHERS} watch already, which is all that may");
-            refusal::status(Reason::Full, text, None)
+            refusal::status(&Reason::Full, text, None)
         })?;
         // Before the first look, so that no change after it is missed.
         let changes = self.coordinator.live.watch();
@@ -281,7 +281,7 @@ impl SweepService for Service {
         let change: Change = request.into_inner().try_into()?;
         let name = change.target().1.clone();
         let claimed = self.coordinator.claim_places_at_rest().await;
-        claimed.map_err(|error| refusal::status(Reason::Storage, report(&error), None))?;
+        claimed.map_err(|error| refusal::status(&Reason::Storage, report(&error), None))?;
         // What no other sweep refers to. Nothing is added: nobody trains a sweep that can be deleted.
         let sought = name.clone();
         let own = self.coordinator.handle.read(move |state: &State| {

@@ -45,9 +45,9 @@ pub(super) fn verify(
 fn status(error: Error) -> Status {
     match error {
         Error::Engine(failure) => failure.into(),
-        Error::Stopping => refusal::status(Reason::Stopping, error.to_string(), None),
+        Error::Stopping => refusal::status(&Reason::Stopping, error.to_string(), None),
         Error::Journal(_) | Error::Dataset(_) | Error::Checkpoint(_) => {
-            refusal::status(Reason::Storage, report(&error), None)
+            refusal::status(&Reason::Storage, report(&error), None)
         }
     }
 }

@@ -92,7 +92,7 @@ impl WorkerService for Service {
         let wait = Duration::from_millis(request.wait_ms).min(LONGEST_WAIT);
         let _place = self.waiting.try_acquire().map_err(|_| {
             let text = format!("{WAITING} calls wait for work, which is all that may");
-            refusal::status(Reason::Full, text, None)
+            refusal::status(&Reason::Full, text, None)
         })?;
         let Answer { assignments, left, unfit, .. } = self.wait_for_work(wish, wait).await?;
         Ok(Response::new(v1::AcquireResponse {
@@ -166,7 +166,7 @@ impl WorkerService for Service {
         }
         // Where the state directory is gone, its directories are not made anew.
         let place = self.coordinator.journal.check_place();
-        place.map_err(|error| refusal::status(Reason::Storage, report(&error), None))?;
+        place.map_err(|error| refusal::status(&Reason::Storage, report(&error), None))?;
         let begun = self.coordinator.begin_upload(claim, digest, header.length).await;
         begun.map_err(upload_status)?;
         if !self.coordinator.checkpoints.confirm(digest).await.map_err(checkpoint_status)? {
@@ -375,7 +375,7 @@ impl Service {
         if self.coordinator.backlog.is_full() {
             let trouble = self.coordinator.sink.trouble().unwrap_or_default();
             let text = format!("too many rows wait to be written into parts: {trouble}");
-            return Err(refusal::status(Reason::Storage, text, None));
+            return Err(refusal::status(&Reason::Storage, text, None));
         }
         let found = self.coordinator.checkpoints.contains(checkpoint).await;
         if found.map_err(checkpoint_status)? {
@@ -423,7 +423,7 @@ fn check_summary(ending: &Ending) -> Result<(), Status> {
         return Ok(());
     };
     Summary::deserialize(&**summary).map(drop).map_err(|error| {
-        refusal::status(Reason::InvalidRows, format!("no summary of a trial: {error}"), None)
+        refusal::status(&Reason::InvalidRows, format!("no summary of a trial: {error}"), None)
     })
 }
 
@@ -439,7 +439,7 @@ fn checked(batch: &Batch, keys: &Keys) -> Result<Batch, Status> {
 }
 
 fn invalid_rows(text: String) -> Status {
-    refusal::status(Reason::InvalidRows, text, None)
+    refusal::status(&Reason::InvalidRows, text, None)
 }
 
 fn verdict(state: &State, worker: WorkerId, attempt: &AttemptId) -> Verdict {
@@ -474,12 +474,12 @@ fn checkpoint_status(error: checkpoint::Error) -> Status {
         | checkpoint::Error::Stopped
         | checkpoint::Error::Store(_) => Reason::Storage,
     };
-    refusal::status(reason, report(&error), None)
+    refusal::status(&reason, report(&error), None)
 }
 
 fn upload_status(error: uploads::Error) -> Status {
     match error {
-        uploads::Error::Full { .. } => refusal::status(Reason::Full, report(&error), None),
+        uploads::Error::Full { .. } => refusal::status(&Reason::Full, report(&error), None),
         uploads::Error::Engine(failure) => failure.into(),
     }
 }

@@ -143,7 +143,7 @@ impl Process {
                 _ => "",
             };
             let text = format!("the process of the query cannot be started: {error}{remedy}");
-            refusal::status(Reason::Storage, text, None)
+            refusal::status(&Reason::Storage, text, None)
         })
     }
 
@@ -192,13 +192,13 @@ impl Process {
 
     fn refused(&self, problem: Problem) -> Status {
         match problem.kind {
-            Kind::Invalid => refusal::status(Reason::InvalidQuery, problem.text, None),
+            Kind::Invalid => refusal::status(&Reason::InvalidQuery, problem.text, None),
             Kind::Exhausted => self.too_large(),
             Kind::Damaged => {
                 self.dataset.learn(Vec::new(), problem.damaged.as_deref());
-                refusal::status(Reason::ResultsDamaged, problem.text, None)
+                refusal::status(&Reason::ResultsDamaged, problem.text, None)
             }
-            Kind::Failed => refusal::status(Reason::QueryFailed, problem.text, None),
+            Kind::Failed => refusal::status(&Reason::QueryFailed, problem.text, None),
         }
     }
 
@@ -220,12 +220,12 @@ impl Process {
         if said.contains("overflowed its stack") || signal.is_some_and(|it| OVERFLOW.contains(&it))
         {
             let text = "the query is nested too deeply to be planned: nest fewer expressions and subqueries, or ask several queries";
-            return refusal::status(Reason::QueryLimit, text, None);
+            return refusal::status(&Reason::QueryLimit, text, None);
         }
         let status = status.map_or_else(|| "no status".to_owned(), |status| status.to_string());
         let said = excerpt(said.trim());
         let text = format!("the process of the query ended unexpectedly ({status}): {said}");
-        refusal::status(Reason::QueryFailed, text, None)
+        refusal::status(&Reason::QueryFailed, text, None)
     }
 
     fn too_large(&self) -> Status {
@@ -233,7 +233,7 @@ impl Process {
         let text = format!(
             "the query needs more memory than it may have: a query has `{memory}` MiB and `{disk}` MiB of temporary files: select fewer rows or columns, or raise RHEO_QUERY_MEMORY (MiB) for `rheo serve`, or for this command if no coordinator runs"
         );
-        refusal::status(Reason::QueryLimit, text, None)
+        refusal::status(&Reason::QueryLimit, text, None)
     }
 
     fn late(&self) -> Status {
@@ -241,7 +241,7 @@ impl Process {
         let text = format!(
             "the query was stopped after `{seconds}` seconds of computing, the most that a query may take: select less, or raise RHEO_QUERY_TIME (seconds) for `rheo serve`, or for this command if no coordinator runs"
         );
-        refusal::status(Reason::QueryLimit, text, None)
+        refusal::status(&Reason::QueryLimit, text, None)
     }
 }
 

@@ -50,7 +50,7 @@ impl Gate {
             let text = format!(
                 "{text}: it is in the state directory of the coordinator, in `tls/admin.token` for people and in `tls/worker.token` for workers; name the directory by --state, or a copy of the file by RHEO_TOKEN_FILE"
             );
-            refusal::status(Reason::Unauthenticated, text, None)
+            refusal::status(&Reason::Unauthenticated, text, None)
         };
         let Some(header) = headers.get(AUTHORIZATION) else {
             return Err(unauthenticated("this coordinator answers nobody without its token"));
@@ -64,7 +64,7 @@ impl Gate {
             return Ok(role);
         }
         let text = "the token of workers is good for the calls of workers only: people use `tls/admin.token` of the state directory, or a copy of it that RHEO_TOKEN_FILE names";
-        Err(refusal::status(Reason::PermissionDenied, text, None))
+        Err(refusal::status(&Reason::PermissionDenied, text, None))
     }
 }
 
@@ -138,7 +138,7 @@ fn remain(visitor: Option<&Visitor>, role: Role) -> Result<(), Status> {
             "{most} connections show the token `{}` already, the most that this coordinator allows: end programs that use it, or raise the limit of open files of the coordinator (`ulimit -n`)",
             role.token_file()
         );
-        refusal::status(Reason::Full, text, None)
+        refusal::status(&Reason::Full, text, None)
     })
 }
 
@@ -152,7 +152,7 @@ mod tests {
     const ADMIN: &str = "rheo_admin_0123456789abcdef";
     const WORKER: &str = "rheo_worker_0123456789abcdef";
 
-    fn ask(authorization: Option<&str>, path: &str) -> Result<Role, String> {
+    fn ask(authorization: Option<&str>, path: &str) -> Result<Role, Option<Reason>> {
         let gate = Gate::Tokens(Arc::new(Tokens::of(ADMIN, WORKER)));
         let mut headers = HeaderMap::new();
         if let Some(value) = authorization {
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn each_role_is_let_in_where_it_belongs_and_nobody_else_anywhere() {
         let (admin, worker) = (format!("Bearer {ADMIN}"), format!("Bearer {WORKER}"));
-        let unauthenticated: Result<Role, String> = Err("UNAUTHENTICATED".to_owned());
+        let unauthenticated: Result<Role, Option<Reason>> = Err(Some(Reason::Unauthenticated));
         for path in [
             "/rheobase.v1.WorkerService/Join",
             "/rheobase.v1.SweepService/Submit",
@@ -176,7 +176,7 @@ mod tests {
             let expected = if path.contains("WorkerService") {
                 Ok(Role::Worker)
             } else {
-                Err("PERMISSION_DENIED".to_owned())
+                Err(Some(Reason::PermissionDenied))
             };
             assert_eq!(ask(Some(&worker), path), expected, "{path}");
             for wrong in ["", "Bearer ", "Basic abc", ADMIN, "Bearer rheo_admin_0123456789abcdeF"] {

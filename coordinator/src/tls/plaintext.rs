@@ -35,7 +35,7 @@ pub(crate) async fn refuse(stream: TcpStream) {
 
 fn answer<B>(version: Version, _: B) -> Response<Body> {
     if version == Version::HTTP_2 {
-        return refusal::status(Reason::TlsRequired, TEXT, None).into_http();
+        return refusal::status(&Reason::TlsRequired, TEXT, None).into_http();
     }
     let mut response = Response::new(Body::new(format!("{TEXT}\n")));
     *response.status_mut() = StatusCode::BAD_REQUEST;

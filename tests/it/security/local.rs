@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use rheo_proto::refusal::Refusal;
+use rheo_proto::refusal::{Reason, Refusal};
 use rheo_proto::v1;
 use rheo_proto::v1::fleet_service_client::FleetServiceClient;
 use rheo_proto::v1::sweep_service_client::SweepServiceClient;
@@ -116,17 +116,17 @@ async fn u50_no_service_answers_on_loopback_without_a_token() {
     let reason = |status: &Status| Refusal::from(status).reason;
     let mut sweeps = SweepServiceClient::new(channel.clone());
     let status = sweeps.list_sweeps(v1::ListSweepsRequest::default()).await.unwrap_err();
-    assert_eq!(reason(&status), "UNAUTHENTICATED");
+    assert_eq!(reason(&status), Some(Reason::Unauthenticated));
     let status = sweeps.query(v1::QueryRequest { sql: "select 1".to_owned() }).await.unwrap_err();
-    assert_eq!(reason(&status), "UNAUTHENTICATED");
+    assert_eq!(reason(&status), Some(Reason::Unauthenticated));
     let mut workers = WorkerServiceClient::new(channel.clone());
     let status = workers.join(v1::JoinRequest::default()).await.unwrap_err();
-    assert_eq!(reason(&status), "UNAUTHENTICATED");
+    assert_eq!(reason(&status), Some(Reason::Unauthenticated));
     let mut fleets = FleetServiceClient::new(channel.clone());
     let status = fleets.list_fleets(v1::ListFleetsRequest {}).await.unwrap_err();
-    assert_eq!(reason(&status), "UNAUTHENTICATED");
+    assert_eq!(reason(&status), Some(Reason::Unauthenticated));
     let status = HealthClient::new(channel).check(HealthCheckRequest::default()).await.unwrap_err();
-    assert_eq!(reason(&status), "UNAUTHENTICATED");
+    assert_eq!(reason(&status), Some(Reason::Unauthenticated));
 }
 
 #[test]

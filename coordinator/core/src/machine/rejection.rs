@@ -98,29 +98,6 @@ pub enum Rejection {
     },
 }
 
-impl Rejection {
-    /// The machine-readable reason, stable over versions.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::UnknownSweep(_) => "UNKNOWN_SWEEP",
-            Self::UnknownFleet(_) => "UNKNOWN_FLEET",
-            Self::UnknownTrial(_) => "UNKNOWN_TRIAL",
-            Self::UnknownWorker(_) => "UNKNOWN_WORKER",
-            Self::SweepDiffers { .. } => "SWEEP_DIFFERS",
-            Self::StaleAttempt(_) => "STALE_ATTEMPT",
-            Self::ForeignState { .. } => "FOREIGN_STATE",
-            Self::UnknownLease(_) => "UNKNOWN_LEASE",
-            Self::ConfigurationDiffers(_) => "CONFIGURATION_DIFFERS",
-            Self::SequenceGap { .. } => "SEQUENCE_GAP",
-            Self::RowsDiffer { .. } => "ROWS_DIFFER",
-            Self::NotRetryable { .. } => "NOT_RETRYABLE",
-            Self::SweepEnded(_) => "SWEEP_ENDED",
-            Self::Full { .. } => "FULL",
-            Self::SweepBusy { .. } => "SWEEP_BUSY",
-        }
-    }
-}
-
 fn foreign(named: Option<StateId>, own: Option<StateId>) -> String {
     let own = own.map_or_else(|| "that has no id yet".to_owned(), |own| format!("`{own}`"));
     match named {
