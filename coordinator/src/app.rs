@@ -22,12 +22,13 @@ use std::time::Duration;
 
 use rheo_core::id::{Digest, IncarnationId};
 use rheo_core::machine::Effect;
+use rheo_core::schema::Workloads;
 use rheo_core::time::{Clock, Timestamp};
 use rheo_model::networks;
 use rheo_proto::access::JOURNAL_FILE;
 use rheo_query::{Dataset, Limits, dataset};
 use rheo_store::place::{self, Place};
-use rheo_store::{Journal, Redb, checkpoint, owner};
+use rheo_store::{Journal, OpenJournal, checkpoint, owner};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -46,7 +47,7 @@ use crate::uploads::Uploads;
 use crate::usable;
 
 /// How a coordinator runs.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// The state directory.
     pub state: PathBuf,
@@ -60,6 +61,10 @@ pub struct Settings {
     pub places: Wanted,
     /// What queries may take.
     pub queries: Limits,
+    /// The workloads that the sweeps may be of.
+    pub workloads: Workloads,
+    /// How the journal is opened.
+    pub open_journal: OpenJournal,
     /// Bytes of the journal that are kept in memory.
     pub journal_cache: usize,
     /// How long one message of a request may take to arrive in full.
@@ -96,6 +101,8 @@ impl Settings {
             poll: Self::POLL,
             places: Wanted::default(),
             queries: Limits::default(),
+            workloads: networks::workloads(),
+            open_journal: rheo_store::open,
             journal_cache: rheo_store::CACHE,
             request: Self::REQUEST,
             uncommitted: Self::UNCOMMITTED,
@@ -223,13 +230,13 @@ impl Coordinator {
         make_state(&settings.state)?;
         let path = settings.journal();
         let journal_error = |source| Error::Journal { path: path.clone(), source };
-        let journal: Arc<dyn Journal> =
-            Arc::new(Redb::open_with_cache(&path, settings.journal_cache).map_err(journal_error)?);
+        let journal =
+            (settings.open_journal)(&path, settings.journal_cache).map_err(journal_error)?;
         let backlog = Arc::new(Backlog::default());
         let clock = |latest: Timestamp| Arc::new(SystemClock::new(latest)) as Arc<dyn Clock>;
         // Nothing that was started, so nothing that lies anywhere.
         let is_new = || {
-            let loaded = journal.load(&networks::workloads());
+            let loaded = journal.load(&settings.workloads);
             loaded.is_ok_and(|loaded| loaded.state.sweeps.values().all(|sweep| sweep.next == 0))
         };
         let mut places = Places::resolve(&settings.state, &settings.places, is_new)?;
@@ -241,10 +248,21 @@ impl Coordinator {
         let sink = Sink::new(Arc::clone(&journal), Arc::clone(&dataset), Arc::clone(&backlog));
         let (live, leased) = (Live::default(), LeasedKeys::default());
         let (drop, dropped) = mpsc::unbounded_channel();
-        let carry_out = carry_out((live.clone(), leased.clone()), sink.clone(), drop);
-        let stores = (Arc::clone(&journal), Arc::clone(&backlog));
-        let known = (live.clone(), leased.clone());
-        let running = engine::start(stores, known, clock, carry_out).map_err(journal_error)?;
+        let parts = engine::Parts {
+            journal: Arc::clone(&journal),
+            workloads: settings.workloads.clone(),
+            backlog: Arc::clone(&backlog),
+            live: live.clone(),
+            leased: leased.clone(),
+        };
+        let effects = EffectHandler {
+            live: live.clone(),
+            leased: leased.clone(),
+            sink: sink.clone(),
+            dropped: drop,
+        };
+        let carry_out = move |effect| effects.carry_out(effect);
+        let running = engine::start(parts, clock, carry_out).map_err(journal_error)?;
         places.id = running.found.id.unwrap_or(places.id);
         let sql = Sql::new(
             (places.results.clone(), Arc::clone(&dataset)),
@@ -340,28 +358,34 @@ pub(crate) fn dataset(place: &Place) -> Result<Dataset, places::Error> {
 }
 
 /// Does what events ask for, at once or, where that takes time, soon.
-fn carry_out(
-    (live, leased): (Live, LeasedKeys),
+struct EffectHandler {
+    live: Live,
+    leased: LeasedKeys,
     sink: Sink,
-    drop: mpsc::UnboundedSender<Digest>,
-) -> impl Fn(Effect) + Send + 'static {
-    move |effect| match effect {
-        Effect::WakeWorkers => live.wake_workers(),
-        Effect::SweepChanged(_) => live.changed(),
-        Effect::AttemptBegan(attempt, at) => live.attempt_began(&attempt, at),
-        Effect::AttemptEnded { attempt, is_done, at } => {
-            leased.forget(&attempt);
-            live.forget_log(&attempt);
-            live.attempt_ended(&attempt, is_done, at);
-        }
-        Effect::TrialEnded(trial) => live.trial_ended(trial),
-        Effect::FlushSweep(sweep) => sink.finish(sweep),
-        Effect::Reconcile => live.fleets().notify_one(),
-        Effect::SweepDeleted(sweep) => live.sweep_deleted(&sweep),
-        Effect::WorkerForgotten(worker) => live.worker_forgotten(worker),
-        Effect::DropCheckpoint(digest) => {
-            // While the coordinator stops nobody listens; the next start removes what is left.
-            let _ = drop.send(digest);
+    dropped: mpsc::UnboundedSender<Digest>,
+}
+
+impl EffectHandler {
+    fn carry_out(&self, effect: Effect) {
+        let Self { live, leased, sink, dropped } = self;
+        match effect {
+            Effect::WakeWorkers => live.wake_workers(),
+            Effect::SweepChanged(_) => live.changed(),
+            Effect::AttemptBegan(attempt, at) => live.attempt_began(&attempt, at),
+            Effect::AttemptEnded { attempt, is_done, at } => {
+                leased.forget(&attempt);
+                live.forget_log(&attempt);
+                live.attempt_ended(&attempt, is_done, at);
+            }
+            Effect::TrialEnded(trial) => live.trial_ended(trial),
+            Effect::FlushSweep(sweep) => sink.finish(sweep),
+            Effect::Reconcile => live.fleets().notify_one(),
+            Effect::SweepDeleted(sweep) => live.sweep_deleted(&sweep),
+            Effect::WorkerForgotten(worker) => live.worker_forgotten(worker),
+            Effect::DropCheckpoint(digest) => {
+                // While the coordinator stops nobody listens; the next start removes what is left.
+                let _ = dropped.send(digest);
+            }
         }
     }
 }

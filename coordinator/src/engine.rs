@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::thread;
 
 use rheo_core::id::StateId;
-use rheo_core::machine::{Command, Effect, Event, State, effects, execute};
+use rheo_core::machine::{Caller, Command, Effect, Event, State, effects, execute};
+use rheo_core::schema::Workloads;
 use rheo_core::time::{Clock, Timestamp};
-use rheo_model::networks;
 use rheo_store::{Blob, Entry, Journal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -58,22 +58,23 @@ type View = Box<dyn FnOnce(&State, Result<&[Event], Failure>) + Send>;
 
 struct Message {
     /// None only reads.
-    command: Option<Command>,
+    command: Option<(Caller, Command)>,
     /// Rows that come with a commit.
     blobs: Vec<Blob>,
     view: View,
 }
 
 impl Handle {
-    /// Carries out `command`, to which `batches` of rows belong. When this returns, whatever
-    /// happened is durable; `view` says what the caller wants to know of it.
+    /// Carries out `command` for `caller`; `blobs` are the rows that belong to it. When this returns,
+    /// whatever happened is durable; `view` says what the caller wants to know of it.
     pub async fn execute<T: Send + 'static>(
         &self,
+        caller: Caller,
         command: Command,
         blobs: Vec<Blob>,
         view: impl FnOnce(&State, &[Event]) -> T + Send + 'static,
     ) -> Result<T, Failure> {
-        self.send(Some(command), blobs, view).await
+        self.send(Some((caller, command)), blobs, view).await
     }
 
     /// Looks at the durable state.
@@ -86,7 +87,7 @@ impl Handle {
 
     async fn send<T: Send + 'static>(
         &self,
-        command: Option<Command>,
+        command: Option<(Caller, Command)>,
         blobs: Vec<Blob>,
         view: impl FnOnce(&State, &[Event]) -> T + Send + 'static,
     ) -> Result<T, Failure> {
@@ -106,6 +107,7 @@ impl Handle {
 /// The engine and what it needs.
 struct Engine {
     journal: Arc<dyn Journal>,
+    workloads: Workloads,
     clock: Arc<dyn Clock>,
     state: State,
     position: u64,
@@ -141,21 +143,36 @@ pub(crate) struct Found {
     pub latest: Timestamp,
 }
 
-/// Starts the engine on the state that `journal` holds. It calls `carry_out` with what it wants done
+/// What the engine works with.
+pub(crate) struct Parts {
+    /// Where it writes down what happens.
+    pub journal: Arc<dyn Journal>,
+    /// The workloads that this program knows.
+    pub workloads: Workloads,
+    /// The rows that wait in the journal, which it counts.
+    pub backlog: Arc<Backlog>,
+    /// What is known only while the coordinator runs.
+    pub live: Live,
+    /// The key columns of the rows of attempts that run.
+    pub leased: LeasedKeys,
+}
+
+/// Starts the engine on the state that the journal holds. It calls `carry_out` with what it wants done
 /// outside, which must not wait for anything; whoever sees a state finds its effects carried out.
 pub(crate) fn start(
-    (journal, backlog): (Arc<dyn Journal>, Arc<Backlog>),
-    (live, leased): (Live, LeasedKeys),
+    parts: Parts,
     clock: impl FnOnce(Timestamp) -> Arc<dyn Clock>,
     carry_out: impl Fn(Effect) + Send + 'static,
 ) -> Result<Running, rheo_store::Error> {
-    let loaded = journal.load(&networks::workloads())?;
+    let Parts { journal, workloads, backlog, live, leased } = parts;
+    let loaded = journal.load(&workloads)?;
     tracing::debug!(position = loaded.position, replayed = loaded.replayed, "journal loaded");
     let (queue, messages) = mpsc::channel(QUEUE);
     let found = Found { id: loaded.state.id, latest: loaded.state.latest() };
     let clock = clock(found.latest);
     let engine = Engine {
         journal,
+        workloads,
         clock: Arc::clone(&clock),
         state: loaded.state,
         position: loaded.position,
@@ -222,7 +239,7 @@ impl Engine {
         for Message { command, blobs, view } in batch {
             let result = match command {
                 None => Ok(Vec::new()),
-                Some(command) => execute(&mut self.state, &command, now),
+                Some((caller, command)) => execute(&mut self.state, caller, &command, now),
             };
             if let Ok(events) = &result {
                 match derived::entries(&self.state, events, blobs, (&self.live, &self.leased)) {
@@ -284,7 +301,7 @@ impl Engine {
         if self.sound {
             return Ok(());
         }
-        let loaded = self.journal.load(&networks::workloads())?;
+        let loaded = self.journal.load(&self.workloads)?;
         self.state = loaded.state;
         self.position = loaded.position;
         self.since_snapshot = loaded.replayed;

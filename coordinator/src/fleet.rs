@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rheo_core::fleet::{self, Command, Fleet, FleetName, Mode, Phase, PilotId};
-use rheo_core::machine::State;
+use rheo_core::machine::{Caller, State};
 use rheo_launch::{Error, Known, Launcher, Order};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -117,7 +117,7 @@ impl Fleets {
         let wish = move |state: &State, _: &[_]| state.fleets.get(&asked).map(wish);
         let command = rheo_core::machine::Command::Fleet(command);
         let Some(Wish { submit, remove, numbers }) =
-            self.coordinator.handle.execute(command, Vec::new(), wish).await?
+            self.coordinator.handle.execute(Caller::Coordinator, command, Vec::new(), wish).await?
         else {
             return Ok(());
         };
@@ -189,7 +189,7 @@ impl Fleets {
 
     async fn tell(&self, command: Command) -> Result<(), Failure> {
         let command = rheo_core::machine::Command::Fleet(command);
-        self.coordinator.handle.execute(command, Vec::new(), |_, _| ()).await
+        self.coordinator.handle.execute(Caller::Coordinator, command, Vec::new(), |_, _| ()).await
     }
 }
 

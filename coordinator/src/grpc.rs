@@ -9,6 +9,7 @@ mod worker;
 use std::io;
 use std::time::Duration;
 
+use rheo_core::machine::Caller;
 use rheo_proto::refusal::{self, Reason};
 use rheo_proto::v1::admin_service_server::AdminServiceServer;
 use rheo_proto::v1::fleet_service_server::FleetServiceServer;
@@ -18,9 +19,9 @@ use rheo_proto::{MAX_MESSAGE, v1};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
+use tonic::{Request, Status};
 
 use crate::app::Coordinator;
 use crate::connections::RequestBounds;
@@ -88,6 +89,11 @@ where
         Err(error) => tracing::warn!(%error, "the protocol is served without reflection"),
     }
     router.serve_with_incoming_shutdown(incoming, stop.cancelled_owned()).await
+}
+
+/// The caller of a request, as the gate has noted; without a note, whoever may do least.
+fn caller_of<T>(request: &Request<T>) -> Caller {
+    request.extensions().get().copied().unwrap_or(Caller::Worker)
 }
 
 impl From<Failure> for Status {

@@ -3,6 +3,7 @@
 //! [`app`] wires the pure core to a journal, results, checkpoints and the protocol; [`cli`] is what
 //! people type. No state is decided here: that is `rheo-core`.
 
+mod answer;
 pub mod app;
 mod claim;
 pub mod cli;
@@ -16,6 +17,7 @@ mod fleet;
 mod grpc;
 mod health;
 mod heap;
+mod leaderboard;
 mod leased;
 mod live;
 mod ownership;
@@ -27,6 +29,7 @@ mod signals;
 mod sink;
 mod sql;
 mod start;
+mod summary;
 mod threads;
 mod throttle;
 mod tls;

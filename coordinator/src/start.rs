@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rheo_core::id::Digest;
-use rheo_core::machine::Command;
+use rheo_core::machine::{Caller, Command};
 use rheo_store::place::Place;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -26,7 +26,10 @@ impl Opened {
         let Self { coordinator, dropped } = self;
         coordinator.check_places(false).await?;
         // The id of the state is durable before anything is claimed under it.
-        coordinator.handle.execute(coordinator.start_command(), Vec::new(), |_, _| ()).await?;
+        coordinator
+            .handle
+            .execute(Caller::Coordinator, coordinator.start_command(), Vec::new(), |_, _| ())
+            .await?;
         coordinator.claim_places().await?;
         let recovering = coordinator.clone();
         let recovered = tokio::task::spawn_blocking(move || recovering.recover_results()).await;
@@ -97,7 +100,8 @@ async fn tick(coordinator: Coordinator, stop: CancellationToken) {
         if coordinator.has_lost_its_place(&stop).await {
             return;
         }
-        match coordinator.handle.execute(command, Vec::new(), |_, _| ()).await {
+        match coordinator.handle.execute(Caller::Coordinator, command, Vec::new(), |_, _| ()).await
+        {
             Ok(()) | Err(engine::Failure::Storage(_)) => {}
             Err(_) => return,
         }

@@ -10,11 +10,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use rheo_core::id::{Digest, RequestId, SweepName, TrialId};
-use rheo_core::machine::{Command, Event, Request, State};
+use rheo_core::machine::{Caller, Command, Event, Request, State};
 use rheo_core::part::Part;
 use rheo_core::sweep::TrialsStartedOver;
 use rheo_core::time::Timestamp;
-use rheo_model::networks;
 use rheo_query::dataset::{self, Defect};
 use rheo_store::{PendingFilter, checkpoint};
 use tokio::sync::mpsc;
@@ -147,8 +146,9 @@ impl Coordinator {
     async fn verify_journal(&self, summary: &mut Summary) -> Result<Vec<Finding>, Error> {
         let defects = self.handle.read(State::defects).await?;
         let journal = Arc::clone(&self.journal);
+        let workloads = self.settings.workloads.clone();
         let replayed = tokio::task::spawn_blocking(move || {
-            let loaded = journal.load(&networks::workloads())?;
+            let loaded = journal.load(&workloads)?;
             let mut findings = loaded.state.defects();
             // One after the other: they may be more than memory holds.
             journal.pending(&PendingFilter::default(), &mut |rows| {
@@ -293,7 +293,10 @@ impl Coordinator {
             });
             trials.sum()
         };
-        let trials = self.handle.execute(Command::Client(request), Vec::new(), count).await?;
+        let trials = self
+            .handle
+            .execute(Caller::Coordinator, Command::Client(request), Vec::new(), count)
+            .await?;
         let suffix = format!("damaged-{}", file_date(self.clock.now()));
         let dataset = Arc::clone(&self.dataset);
         let moved = tokio::task::spawn_blocking(move || {

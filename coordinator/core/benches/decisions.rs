@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use rheo_core::id::{IncarnationId, StateId, WorkerId};
-use rheo_core::machine::{Claim, Command, Ending, Event, State, WorkerInfo, execute};
+use rheo_core::machine::{Caller, Claim, Command, Ending, Event, State, WorkerInfo, execute};
 use rheo_core::metric::Metrics;
 use rheo_core::spec;
 use rheo_core::sweep::{PlannedSweep, TrialLeased};
@@ -58,7 +58,7 @@ fn world() -> (State, WorkerId) {
     let (id, incarnation) = (StateId(Uuid::from_u128(2)), IncarnationId(Uuid::from_u128(3)));
     let start = Command::Start { lease: LEASE, state: id, incarnation };
     for command in [start, submit, join] {
-        execute(&mut state, &command, Timestamp(1)).expect("accepted");
+        execute(&mut state, Caller::Admin, &command, Timestamp(1)).expect("accepted");
     }
     (state, worker)
 }
@@ -69,7 +69,7 @@ fn run_trials(state: &mut State, worker: WorkerId, count: u64) {
         let now = Timestamp(2 + now);
         let acquire =
             Command::Acquire { worker, held: Vec::new(), slots: 1, only: None, lease: LEASE };
-        let events = execute(state, &acquire, now).expect("accepted");
+        let events = execute(state, Caller::Worker, &acquire, now).expect("accepted");
         let leased = events.into_iter().find_map(|event| match event {
             Event::TrialLeased(TrialLeased { attempt, .. }) => Some(attempt),
             _ => None,
@@ -80,7 +80,7 @@ fn run_trials(state: &mut State, worker: WorkerId, count: u64) {
         let summary = Box::default();
         let ending = Ending::Completed { metrics: Metrics::new(), summary };
         let finish = Command::Finish { claim, work: None, ending };
-        execute(state, &finish, now).expect("accepted");
+        execute(state, Caller::Worker, &finish, now).expect("accepted");
     }
 }
 

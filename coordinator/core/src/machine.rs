@@ -6,6 +6,7 @@
 //! then be sent. Only the events are stored; replaying them gives the identical state.
 
 mod apply;
+mod caller;
 mod command;
 mod decide;
 mod effect;
@@ -23,6 +24,7 @@ mod view;
 mod worker;
 mod worker_view;
 
+pub use caller::Caller;
 pub use command::{Claim, Command, Ending, Request, Selection, Work};
 pub use decide::{decide, execute};
 pub use effect::{Effect, effects};

@@ -12,6 +12,7 @@ use rheo_store::owner;
 
 use super::format::Unprinted;
 use super::{hint, screen};
+use crate::answer;
 use crate::app;
 use crate::client;
 use crate::report::lines;
@@ -197,6 +198,16 @@ fn differs(refusal: &Refusal) -> String {
     let diff = refusal.detail.as_deref().unwrap_or_default();
     let lines: String = diff.lines().map(|line| format!("\n  {line}")).collect();
     format!("{}:{lines}\nhelp: give this sweep another `name`", refusal.text)
+}
+
+impl From<answer::Error> for Failure {
+    fn from(error: answer::Error) -> Self {
+        match error {
+            answer::Error::Client(error) => error.into(),
+            answer::Error::Output(error) => Self::Other(error.into()),
+            answer::Error::Rows(error) => Self::Other(error.into()),
+        }
+    }
 }
 
 impl From<app::Error> for Failure {

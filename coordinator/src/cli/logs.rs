@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use rheo_core::id::TrialId;
 use rheo_core::log::LogLine;
 use rheo_core::time::Timestamp;
-use rheo_query::output::{Format, Size};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::select::{self, TrialsWord};
-use super::{Global, format, query};
+use super::{Global, format};
+use crate::answer;
 use crate::client::{Client, RunningAttempt};
 
 #[derive(Debug, clap::Args)]
@@ -114,7 +113,7 @@ async fn durable(client: &mut Client, id: &TrialId) -> Result<BTreeMap<u32, Atte
         "SELECT attempt, outcome, worker, host, pid, cast(started AS bigint) AS started_ms, \
          cast(ended AS bigint) AS ended_ms, error FROM attempts WHERE {of} ORDER BY attempt"
     );
-    for row in rows::<AttemptRow>(client, &sql).await? {
+    for row in answer::rows::<AttemptRow>(client, &sql).await? {
         let attempt = attempts.entry(row.attempt).or_default();
         let AttemptRow { worker, host, pid, started_ms, .. } = row;
         attempt.facts = Some(Facts { worker, host, pid, started: started_ms });
@@ -125,16 +124,10 @@ async fn durable(client: &mut Client, id: &TrialId) -> Result<BTreeMap<u32, Atte
         "SELECT attempt, line, cast(time AS bigint) AS time_ms, level, message FROM logs \
          WHERE {of} ORDER BY attempt, line"
     );
-    for line in rows::<Line>(client, &sql).await? {
+    for line in answer::rows::<Line>(client, &sql).await? {
         attempts.entry(line.attempt).or_default().lines.push(line);
     }
     Ok(attempts)
-}
-
-async fn rows<T: DeserializeOwned>(client: &mut Client, sql: &str) -> Result<Vec<T>, Failure> {
-    let mut answer = Vec::new();
-    query::print(client, sql, Format::Json, &mut answer, Size::default()).await?;
-    Ok(serde_json::from_slice(&answer).map_err(anyhow::Error::from)?)
 }
 
 /// Adds what only the coordinator knows of the attempt that runs.

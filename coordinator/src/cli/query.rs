@@ -1,16 +1,14 @@
 //! `rheo query`: SQL over everything that is committed, live or at rest.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use rheo_proto::file;
-use rheo_query::output::{Format, Output as Rows, Size};
-use rheo_query::wire::Decoder;
+use rheo_query::output::{Format, Size};
 
 use super::destination::Destination;
 use super::failure::Failure;
 use super::{Global, Output, screen};
-use crate::client::{self, Client};
+use crate::answer;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -35,7 +33,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     }
     let mut client = global.connect().await?;
     let size = if is_terminal { screen::table_size() } else { Size::default() };
-    print(&mut client, &sql, format, &mut out, size).await?;
+    answer::write(&mut client, &sql, format, &mut out, size).await?;
     Ok(out.finish()?)
 }
 
@@ -76,43 +74,6 @@ pub(super) fn format_of(output: Output) -> Format {
         Output::Parquet => Format::Parquet,
         Output::Arrow => Format::Arrow,
     }
-}
-
-/// Runs a query and writes its answer as it comes in.
-pub(super) async fn print<W: Write + Send>(
-    client: &mut Client,
-    sql: &str,
-    format: Format,
-    out: W,
-    size: Size,
-) -> Result<(), Failure> {
-    let mut pieces = client.query(sql).await?;
-    let mut decoder = Decoder::new();
-    let mut waiting = Some(out);
-    let mut rows = None;
-    while let Some(piece) = pieces.message().await.map_err(client::Error::from)? {
-        let batches = decoder.decode(piece.ipc).map_err(failed)?;
-        if rows.is_none()
-            && let Some(schema) = decoder.schema()
-            && let Some(out) = waiting.take()
-        {
-            rows = Some(Rows::new(format, &schema, out, size).map_err(failed)?);
-        }
-        for batch in batches {
-            if let Some(rows) = &mut rows {
-                rows.write(&batch).map_err(failed)?;
-            }
-        }
-    }
-    decoder.finish().map_err(failed)?;
-    if let Some(rows) = rows {
-        rows.finish().map_err(failed)?;
-    }
-    Ok(())
-}
-
-fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
-    Failure::Other(error.into())
 }
 
 #[cfg(test)]

@@ -341,7 +341,8 @@ async fn tell(
         format::print_json(&json!({ "sweep": status::json(sweep), "results": results }))?;
     } else {
         let results = running.coordinator.dataset.location();
-        summary::print(client, sweep, (&global.state, &results)).await?;
+        let location = summary::Location { state: &global.state, results: &results };
+        summary::print(client, sweep, location).await?;
     }
     wait::verdict(sweep)
 }

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::failure::Failure;
 use super::select::{self, TrialsWord};
-use super::{Global, format, point, preview, query, trials};
+use super::{Global, format, point, preview, trials};
+use crate::answer;
 use crate::client::{Client, Seen};
 
 #[derive(Debug, clap::Args)]
@@ -97,5 +98,5 @@ async fn attempts(client: &mut Client, id: &TrialId) -> Result<(), Failure> {
          FROM attempts WHERE sweep = '{}' AND trial = {} ORDER BY attempt",
         id.sweep, id.index
     );
-    query::print(client, &sql, Format::Table, std::io::stdout(), Size::default()).await
+    Ok(answer::write(client, &sql, Format::Table, std::io::stdout(), Size::default()).await?)
 }

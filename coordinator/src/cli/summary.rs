@@ -1,48 +1,56 @@
-//! What a sweep has come to: a leaderboard, robustness, and where the results are.
+//! The summary of a sweep on a terminal: how it ended, its leaderboard, robustness, and where the
+//! results are.
 
 use std::path::Path;
 use std::time::Duration;
 
-use rheo_core::id::SweepName;
-use rheo_core::machine::{Status, SweepView};
+use rheo_core::machine::SweepView;
 use rheo_query::output::{Format, Size};
-use rheo_query::report;
-use serde_json::{Map, Value};
 
 use super::failure::Failure;
-use super::{env, format, point, query, standing};
+use super::{env, format, point, standing};
 use crate::client::Client;
-use crate::shell;
+use crate::leaderboard::{Leader, Leaderboard};
+use crate::summary::Summary;
+use crate::{answer, shell};
 
-/// Points on the leaderboard.
-const LEADERS: usize = 24;
-
-/// Failed trials that are named.
-const FAILED: u32 = 5;
+/// Where a sweep ran, for the commands that a summary prints.
+pub(super) struct Location<'a> {
+    /// The state directory.
+    pub(super) state: &'a Path,
+    /// The place of the results, for people.
+    pub(super) results: &'a str,
+}
 
 /// Prints everything about a sweep that has ended.
 pub(super) async fn print(
     client: &mut Client,
     sweep: &SweepView,
-    (state, place): (&Path, &str),
+    location: Location<'_>,
 ) -> Result<(), Failure> {
+    let summary = Summary::of(client, sweep).await?;
     let counts = sweep.counts;
-    let ended = sweep.ended.map(|ended| ended.since(sweep.submitted));
-    let took = ended.map(|took| format!(" in {}", format::duration(took))).unwrap_or_default();
+    let took = summary.took.map(|took| format!(" in {}", format::duration(took)));
     format::print(format!(
-        "{} {}: {} of {} trials completed{}{took}",
+        "{} {}: {} of {} trials completed{}{}",
         sweep.name,
         standing::phase(sweep),
         counts.completed,
         counts.trials,
         others(sweep),
+        took.unwrap_or_default(),
     ))?;
-    failures(client, sweep, state).await?;
-    if counts.completed + counts.diverged > 0 {
-        leaderboard(client, sweep).await?;
-        robustness(client, &sweep.name).await?;
+    failures(&summary, location.state)?;
+    if let Some(board) = &summary.leaderboard {
+        leaderboard(board)?;
     }
-    results(&sweep.name, state, place)
+    if let Some(sql) = summary.robustness_sql() {
+        format::print(
+            "\nTest accuracy by perturbation, mean over seeds; the best point of each kind of network",
+        )?;
+        answer::write(client, &sql, Format::Table, std::io::stdout(), Size::default()).await?;
+    }
+    results(&summary, &location)
 }
 
 fn others(sweep: &SweepView) -> String {
@@ -57,45 +65,37 @@ fn others(sweep: &SweepView) -> String {
     some.map(|(count, what)| format!(", {count} {what}")).collect()
 }
 
-async fn failures(client: &mut Client, sweep: &SweepView, state: &Path) -> Result<(), Failure> {
-    if sweep.counts.failed == 0 {
+fn failures(summary: &Summary, state: &Path) -> Result<(), Failure> {
+    if summary.failures.is_empty() {
         return Ok(());
     }
-    let failed = [Status::Ended(rheo_core::sweep::Outcome::Failed)];
-    let (trials, _) = client.trials(&sweep.name, &failed, 0, FAILED).await?;
-    for seen in trials {
-        let error = seen.trial.error.unwrap_or_default();
-        format::print(format!("  {} failed: {error}", seen.trial.id))?;
+    for failed in &summary.failures {
+        format::print(format!("  {} failed: {}", failed.trial, failed.error))?;
     }
-    let (name, rheo) = (&sweep.name, command(state));
+    let (name, rheo) = (&summary.sweep.name, command(state));
     Ok(format::print(format!(
         "`{rheo} retry {name} --failed` queues failed trials again, and running the sweep again tries them; `{rheo} trials {name} --status failed` lists them"
     ))?)
 }
 
-async fn leaderboard(client: &mut Client, sweep: &SweepView) -> Result<(), Failure> {
-    let sql = report::leaderboard_sql(&sweep.name, LEADERS);
-    let mut answer = Vec::new();
-    query::print(client, &sql, Format::Json, &mut answer, Size::default()).await?;
-    let leaders: Vec<Leader> = serde_json::from_slice(&answer).map_err(anyhow::Error::from)?;
-    let has_replicates = leaders.iter().any(|leader| leader.seeds > 1);
+fn leaderboard(board: &Leaderboard) -> Result<(), Failure> {
+    let has_replicates = board.has_replicates();
     format::print(format!(
         "\nLeaderboard, by {} ({}{})",
-        sweep.metric,
-        if sweep.maximize { "larger is better" } else { "smaller is better" },
+        board.metric,
+        if board.maximize { "larger is better" } else { "smaller is better" },
         if has_replicates { ", mean over the completed seeds of a point" } else { "" },
     ))?;
-    let points = leaders.first().map_or(0, |leader| leader.points);
-    let shown = leaders.len() as u64;
-    format::print(if has_replicates { by_point(leaders)? } else { by_trial(leaders)? })?;
-    match points.saturating_sub(shown) {
+    let leaders = &board.leaders;
+    format::print(if has_replicates { by_point(leaders) } else { by_trial(leaders) })?;
+    match board.further {
         0 => Ok(()),
         more => Ok(format::print(format!("... and {more} more"))?),
     }
 }
 
 /// A line for each point, beside its seeds: how many there are, their spread and their trials.
-fn by_point(leaders: Vec<Leader>) -> Result<comfy_table::Table, Failure> {
+fn by_point(leaders: &[Leader]) -> comfy_table::Table {
     let mut table = format::table(&[
         "RANK", "POINT", "MEAN", "SD", "SEEDS", "LOWEST", "HIGHEST", "TRIALS", "VALUES", "OUTCOME",
     ]);
@@ -111,15 +111,15 @@ fn by_point(leaders: Vec<Leader>) -> Result<comfy_table::Table, Failure> {
             or_dash(leader.lowest),
             or_dash(leader.highest),
             format!("{first}-{}", first + leader.seeds - 1),
-            leader.values()?,
-            leader.outcome,
+            point::short(&leader.swept),
+            leader.outcome.clone(),
         ]);
     }
-    Ok(table)
+    table
 }
 
 /// A line for each point of a sweep with one seed: its only trial.
-fn by_trial(leaders: Vec<Leader>) -> Result<comfy_table::Table, Failure> {
+fn by_trial(leaders: &[Leader]) -> comfy_table::Table {
     let mut table = format::table(&["RANK", "TRIAL", "METRIC", "VALUES", "OUTCOME", "TIME"]);
     format::numbers(&mut table, &[0, 1, 2, 5]);
     for leader in leaders {
@@ -128,60 +128,27 @@ fn by_trial(leaders: Vec<Leader>) -> Result<comfy_table::Table, Failure> {
             leader.rank.to_string(),
             leader.first_trial.to_string(),
             or_dash(leader.mean),
-            leader.values()?,
-            leader.outcome,
+            point::short(&leader.swept),
+            leader.outcome.clone(),
             time.map_or_else(|| "-".to_owned(), format::duration),
         ]);
     }
-    Ok(table)
+    table
 }
 
 fn or_dash(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), format::number)
 }
 
-/// What the leaderboard shows of a point.
-#[derive(serde::Deserialize)]
-struct Leader {
-    rank: u64,
-    point: u64,
-    first_trial: u64,
-    outcome: String,
-    seeds: u64,
-    completed: u64,
-    mean: Option<f64>,
-    sd: Option<f64>,
-    lowest: Option<f64>,
-    highest: Option<f64>,
-    wall_s: Option<f64>,
-    swept: String,
-    /// All points of the sweep of which a trial has ended.
-    points: u64,
-}
-
-impl Leader {
-    fn values(&self) -> Result<String, Failure> {
-        let swept: Map<String, Value> =
-            serde_json::from_str(&self.swept).map_err(anyhow::Error::from)?;
-        Ok(point::short(&swept.into_iter().collect()))
-    }
-}
-
-async fn robustness(client: &mut Client, sweep: &SweepName) -> Result<(), Failure> {
-    format::print(
-        "\nTest accuracy by perturbation, mean over seeds; the best point of each kind of network",
-    )?;
-    let sql = report::robustness_sql(sweep);
-    query::print(client, &sql, Format::Table, std::io::stdout(), Size::default()).await
-}
-
 /// Where the results are, and two ways to look further.
-fn results(sweep: &SweepName, state: &Path, place: &str) -> Result<(), Failure> {
-    let rheo = command(state);
-    format::print(format!("\nThe results are Parquet files in {place}"))?;
+fn results(summary: &Summary, location: &Location<'_>) -> Result<(), Failure> {
+    let rheo = command(location.state);
+    format::print(format!("\nThe results are Parquet files in {}", location.results))?;
     format::print("Ask them anything, for example:\n")?;
-    format::print(format!("  {rheo} query \"{}\"", report::points_sql(sweep)))?;
-    Ok(format::print(format!("  {rheo} query \"{}\"", report::curves_sql(sweep)))?)
+    for sql in summary.examples() {
+        format::print(format!("  {rheo} query \"{sql}\""))?;
+    }
+    Ok(())
 }
 
 /// How this program is called on this state directory.

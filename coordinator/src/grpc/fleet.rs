@@ -1,11 +1,12 @@
 //! The fleets' service.
 
 use rheo_core::fleet;
-use rheo_core::machine::{Command, FleetView};
+use rheo_core::machine::{Caller, Command, FleetView};
 use rheo_proto::v1;
 use rheo_proto::v1::fleet_service_server::FleetService;
 use tonic::{Request, Response, Status};
 
+use super::caller_of;
 use crate::app::Coordinator;
 
 /// Serves those who launch fleets.
@@ -18,9 +19,9 @@ impl Service {
         Self { coordinator }
     }
 
-    async fn execute(&self, command: fleet::Command) -> Result<(), Status> {
+    async fn execute(&self, caller: Caller, command: fleet::Command) -> Result<(), Status> {
         let command = Command::Fleet(command);
-        Ok(self.coordinator.handle.execute(command, Vec::new(), |_, _| ()).await?)
+        Ok(self.coordinator.handle.execute(caller, command, Vec::new(), |_, _| ()).await?)
     }
 }
 
@@ -30,6 +31,7 @@ impl FleetService for Service {
         &self,
         request: Request<v1::LaunchRequest>,
     ) -> Result<Response<v1::LaunchResponse>, Status> {
+        let caller = caller_of(&request);
         let command: fleet::Command = request.into_inner().try_into()?;
         if let fleet::Command::Launch { spec, .. } = &command {
             // Settings that cannot be used are told to whoever gave them.
@@ -37,7 +39,7 @@ impl FleetService for Service {
             let opened = rheo_launch::open(&spec.launcher, &spec.settings, state);
             opened.map_err(|error| Status::invalid_argument(error.to_string()))?;
         }
-        self.execute(command).await?;
+        self.execute(caller, command).await?;
         Ok(Response::new(v1::LaunchResponse {}))
     }
 
@@ -57,7 +59,7 @@ impl FleetService for Service {
         &self,
         request: Request<v1::ScaleRequest>,
     ) -> Result<Response<v1::ScaleResponse>, Status> {
-        self.execute(request.into_inner().try_into()?).await?;
+        self.execute(caller_of(&request), request.into_inner().try_into()?).await?;
         Ok(Response::new(v1::ScaleResponse {}))
     }
 
@@ -65,7 +67,7 @@ impl FleetService for Service {
         &self,
         request: Request<v1::DrainRequest>,
     ) -> Result<Response<v1::DrainResponse>, Status> {
-        self.execute(request.into_inner().try_into()?).await?;
+        self.execute(caller_of(&request), request.into_inner().try_into()?).await?;
         Ok(Response::new(v1::DrainResponse {}))
     }
 
@@ -73,7 +75,7 @@ impl FleetService for Service {
         &self,
         request: Request<v1::StopRequest>,
     ) -> Result<Response<v1::StopResponse>, Status> {
-        self.execute(request.into_inner().try_into()?).await?;
+        self.execute(caller_of(&request), request.into_inner().try_into()?).await?;
         Ok(Response::new(v1::StopResponse {}))
     }
 }

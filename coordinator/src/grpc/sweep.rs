@@ -9,12 +9,11 @@ use rheo_core::estimate::Workload;
 use rheo_core::excerpt::excerpt;
 use rheo_core::id::{AttemptId, SweepName, TrialId};
 use rheo_core::machine::{
-    Command, Event, Phase, Rejection, Request as Change, State, Status as Standing, SweepView,
-    TrialView,
+    Caller, Command, Event, Phase, Rejection, Request as Change, State, Status as Standing,
+    SweepView, TrialView,
 };
 use rheo_core::spec;
 use rheo_core::sweep::{Lease, TrialsRetried};
-use rheo_model::networks;
 use rheo_proto::client as wire;
 use rheo_proto::refusal::{self, Reason};
 use rheo_proto::v1::sweep_service_server::SweepService;
@@ -27,6 +26,7 @@ use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+use super::caller_of;
 use crate::app::Coordinator;
 use crate::engine::Failure;
 use crate::report::report;
@@ -75,7 +75,7 @@ impl Service {
     }
 
     /// Changes a sweep, and says how it is then and how many trials were queued again.
-    async fn change(&self, change: Change) -> Result<(v1::Sweep, u64), Status> {
+    async fn change(&self, caller: Caller, change: Change) -> Result<(v1::Sweep, u64), Status> {
         let name = change.target().1.clone();
         let wants = matches!(change, Change::Resume { .. } | Change::Retry { .. });
         let view = move |state: &State, events: &[Event]| {
@@ -87,7 +87,8 @@ impl Service {
             (sweep, retried.sum())
         };
         let command = Command::Client(change);
-        let (sweep, retried) = self.coordinator.handle.execute(command, Vec::new(), view).await?;
+        let (sweep, retried) =
+            self.coordinator.handle.execute(caller, command, Vec::new(), view).await?;
         let sweep = sweep.ok_or_else(|| Status::internal("a sweep vanished"))?;
         if wants {
             self.coordinator.live.want(sweep.0.name.clone());
@@ -111,8 +112,10 @@ impl SweepService for Service {
         &self,
         request: Request<v1::SubmitRequest>,
     ) -> Result<Response<v1::SubmitResponse>, Status> {
+        let caller = caller_of(&request);
         let v1::SubmitRequest { file, text } = request.into_inner();
-        let parsed = spec::parse(&networks::workloads(), &file, &text).map_err(|mistakes| {
+        let workloads = &self.coordinator.settings().workloads;
+        let parsed = spec::parse(workloads, &file, &text).map_err(|mistakes| {
             let detail = serde_json::to_string(&mistakes).ok();
             refusal::status(&Reason::InvalidSweep, mistakes.to_string(), detail)
         })?;
@@ -122,7 +125,8 @@ impl SweepService for Service {
         let view = move |state: &State, events: &[Event]| {
             (state.sweeps.get(&name).map(look), !events.is_empty())
         };
-        let (sweep, created) = self.coordinator.handle.execute(command, Vec::new(), view).await?;
+        let (sweep, created) =
+            self.coordinator.handle.execute(caller, command, Vec::new(), view).await?;
         self.coordinator.live.want(wanted);
         let sweep = sweep.map(|sweep| self.told(sweep));
         Ok(Response::new(v1::SubmitResponse { sweep, created }))
@@ -246,7 +250,7 @@ impl SweepService for Service {
         &self,
         request: Request<v1::PauseRequest>,
     ) -> Result<Response<v1::PauseResponse>, Status> {
-        let (sweep, _) = self.change(request.into_inner().try_into()?).await?;
+        let (sweep, _) = self.change(caller_of(&request), request.into_inner().try_into()?).await?;
         Ok(Response::new(v1::PauseResponse { sweep: Some(sweep) }))
     }
 
@@ -254,7 +258,7 @@ impl SweepService for Service {
         &self,
         request: Request<v1::ResumeRequest>,
     ) -> Result<Response<v1::ResumeResponse>, Status> {
-        let (sweep, _) = self.change(request.into_inner().try_into()?).await?;
+        let (sweep, _) = self.change(caller_of(&request), request.into_inner().try_into()?).await?;
         Ok(Response::new(v1::ResumeResponse { sweep: Some(sweep) }))
     }
 
@@ -262,7 +266,7 @@ impl SweepService for Service {
         &self,
         request: Request<v1::CancelRequest>,
     ) -> Result<Response<v1::CancelResponse>, Status> {
-        let (sweep, _) = self.change(request.into_inner().try_into()?).await?;
+        let (sweep, _) = self.change(caller_of(&request), request.into_inner().try_into()?).await?;
         Ok(Response::new(v1::CancelResponse { sweep: Some(sweep) }))
     }
 
@@ -270,7 +274,8 @@ impl SweepService for Service {
         &self,
         request: Request<v1::RetryRequest>,
     ) -> Result<Response<v1::RetryResponse>, Status> {
-        let (sweep, retried) = self.change(request.into_inner().try_into()?).await?;
+        let (sweep, retried) =
+            self.change(caller_of(&request), request.into_inner().try_into()?).await?;
         Ok(Response::new(v1::RetryResponse { sweep: Some(sweep), retried }))
     }
 
@@ -278,6 +283,7 @@ impl SweepService for Service {
         &self,
         request: Request<v1::DeleteRequest>,
     ) -> Result<Response<v1::DeleteResponse>, Status> {
+        let caller = caller_of(&request);
         let change: Change = request.into_inner().try_into()?;
         let name = change.target().1.clone();
         let claimed = self.coordinator.claim_places_at_rest().await;
@@ -295,9 +301,10 @@ impl SweepService for Service {
         });
         let own = own.await?;
         let handle = self.coordinator.handle.clone();
-        let forget = handle.execute(Command::Client(change), Vec::new(), |_, events: &[Event]| {
-            events.iter().any(|event| matches!(event, Event::SweepDeleted(_)))
-        });
+        let forget =
+            handle.execute(caller, Command::Client(change), Vec::new(), |_, events: &[Event]| {
+                events.iter().any(|event| matches!(event, Event::SweepDeleted(_)))
+            });
         let (deleted, all_gone) = self.coordinator.sink.delete(&name, forget).await?;
         if deleted {
             tracing::info!(sweep = %name, "deleted");

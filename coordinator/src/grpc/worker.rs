@@ -8,7 +8,7 @@ use bytes::Bytes;
 use rheo_core::excerpt::message;
 use rheo_core::id::{AttemptId, Digest, SweepName, WorkerId};
 use rheo_core::log::LogLine;
-use rheo_core::machine::{Assignment, Claim, Command, Ending, Held, State, WorkLeft, room};
+use rheo_core::machine::{Assignment, Caller, Claim, Command, Ending, Held, State, WorkLeft, room};
 use rheo_core::rows::Batch;
 use rheo_model::row::Summary;
 use rheo_proto::refusal::{self, Reason};
@@ -25,6 +25,7 @@ use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::caller_of;
 use crate::app::Coordinator;
 use crate::leased::AttemptKeys;
 use crate::report::report;
@@ -62,11 +63,12 @@ impl WorkerService for Service {
         &self,
         request: Request<v1::JoinRequest>,
     ) -> Result<Response<v1::JoinResponse>, Status> {
+        let caller = caller_of(&request);
         let (worker, info, state) = wire::joining(request.into_inner())?;
         let (host, slots) = (info.host.clone(), info.slots);
         let command = Command::Join { worker, info, state };
         let id = |state: &State, _: &[_]| state.id.map(|id| id.to_string());
-        let id = self.coordinator.handle.execute(command, Vec::new(), id).await?;
+        let id = self.coordinator.handle.execute(caller, command, Vec::new(), id).await?;
         tracing::info!(%worker, host, slots, "a worker joined");
         self.saw(worker);
         let lease = self.coordinator.settings.lease.as_millis();
@@ -81,9 +83,11 @@ impl WorkerService for Service {
         &self,
         request: Request<v1::AcquireRequest>,
     ) -> Result<Response<v1::AcquireResponse>, Status> {
+        let caller = caller_of(&request);
         let request = request.into_inner();
         let only = request.sweep.as_deref().map(rheo_proto::client::sweep).transpose()?;
         let wish = Wish {
+            caller,
             worker: wire::sender(&request.worker)?,
             held: wire::held(request.held)?,
             slots: request.slots,
@@ -106,6 +110,7 @@ impl WorkerService for Service {
         &self,
         request: Request<v1::RenewRequest>,
     ) -> Result<Response<v1::RenewResponse>, Status> {
+        let caller = caller_of(&request);
         let request = request.into_inner();
         let worker = wire::sender(&request.worker)?;
         let mut attempts: Vec<Held> = Vec::with_capacity(request.held.len());
@@ -125,7 +130,7 @@ impl WorkerService for Service {
             };
             asked.iter().map(of).collect()
         };
-        let verdicts = self.coordinator.handle.execute(command, Vec::new(), view).await?;
+        let verdicts = self.coordinator.handle.execute(caller, command, Vec::new(), view).await?;
         self.saw(worker);
         let live = &self.coordinator.live;
         for ((held, (progress, lines)), verdict) in
@@ -196,6 +201,7 @@ impl WorkerService for Service {
         &self,
         request: Request<v1::CommitRequest>,
     ) -> Result<Response<v1::CommitResponse>, Status> {
+        let caller = caller_of(&request);
         let request = request.into_inner();
         let claim: Claim = request.claim.ok_or(Invalid::Missing("claim"))?.try_into()?;
         let work: Work = request.work.ok_or(Invalid::Missing("work"))?.try_into()?;
@@ -205,7 +211,7 @@ impl WorkerService for Service {
         let command = Command::Commit { claim, work: work.work };
         let asked = attempt.clone();
         let view = move |state: &State, _: &[_]| verdict(state, worker, &asked);
-        let verdict = self.coordinator.handle.execute(command, blobs, view).await;
+        let verdict = self.coordinator.handle.execute(caller, command, blobs, view).await;
         if !matches!(verdict, Ok(Verdict::Continue | Verdict::Stop)) {
             self.coordinator.live.forget_log(&attempt);
         }
@@ -218,6 +224,7 @@ impl WorkerService for Service {
         &self,
         request: Request<v1::FinishRequest>,
     ) -> Result<Response<v1::FinishResponse>, Status> {
+        let caller = caller_of(&request);
         let request = request.into_inner();
         let claim: Claim = request.claim.ok_or(Invalid::Missing("claim"))?.try_into()?;
         let ending: Ending = request.ending.ok_or(Invalid::Missing("ending"))?.try_into()?;
@@ -228,7 +235,7 @@ impl WorkerService for Service {
         let work = work.map(|work| work.work);
         let checkpoint = work.as_ref().map(|work| work.checkpoint);
         let command = Command::Finish { claim, work, ending };
-        let finished = self.coordinator.handle.execute(command, blobs, |_, _| ()).await;
+        let finished = self.coordinator.handle.execute(caller, command, blobs, |_, _| ()).await;
         self.coordinator.live.forget_log(&attempt);
         finished?;
         if let Some(checkpoint) = checkpoint {
@@ -241,6 +248,7 @@ impl WorkerService for Service {
         &self,
         request: Request<v1::LeaveRequest>,
     ) -> Result<Response<v1::LeaveResponse>, Status> {
+        let caller = caller_of(&request);
         let request = request.into_inner();
         let worker = wire::sender(&request.worker)?;
         tracing::info!(%worker, lost = request.lost, unfit = request.unfit, "a worker left");
@@ -250,13 +258,14 @@ impl WorkerService for Service {
             Some(reason) => Command::LeaveUnfit { worker, reason },
             None => Command::Leave { worker },
         };
-        self.coordinator.handle.execute(command, Vec::new(), |_, _| ()).await?;
+        self.coordinator.handle.execute(caller, command, Vec::new(), |_, _| ()).await?;
         Ok(Response::new(v1::LeaveResponse {}))
     }
 }
 
 /// What a worker that asks for work wants.
 struct Wish {
+    caller: Caller,
     worker: WorkerId,
     held: Vec<Held>,
     slots: u32,
@@ -310,7 +319,7 @@ impl Service {
 
     /// What the worker gets now.
     async fn ask_for_work(&self, wish: &Wish) -> Result<Answer, Status> {
-        let Wish { worker, held, slots, only } = wish;
+        let Wish { caller, worker, held, slots, only } = wish;
         let (worker, slots) = (*worker, *slots);
         let lease = self.coordinator.settings.lease;
         let (known, wanted) = (held.clone(), only.clone());
@@ -330,7 +339,7 @@ impl Service {
             let unfit = unfit.then(|| state.unfit_for_waiting(worker, wanted.as_ref())).flatten();
             Answer { assignments, left, pause, unfit }
         };
-        let found = self.coordinator.handle.execute(command, Vec::new(), view).await?;
+        let found = self.coordinator.handle.execute(*caller, command, Vec::new(), view).await?;
         self.saw(worker);
         Ok(found)
     }

@@ -1,5 +1,5 @@
 //! Who may call what, in front of every service: [`authorize`] alone decides it. What is let in is
-//! bounded in size.
+//! bounded in size, and carries its [`Caller`], which every command names.
 //!
 //! A token has a role and nothing else yet; when it expires or was revoked would be asked here too.
 
@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use futures_util::future::{BoxFuture, Either};
 use rheo_core::excerpt::excerpt;
+use rheo_core::machine::Caller;
 use rheo_proto::access::Role;
 use rheo_proto::bounds::request_size;
 use rheo_proto::refusal::{self, Reason};
@@ -31,11 +32,37 @@ pub(crate) enum Gate {
     Tokens(Arc<Tokens>),
 }
 
-/// Whether somebody in this role may call a service.
-fn authorize(role: Role, service: &str) -> bool {
+/// The method that a call asks for: `/package.Service/Name` in its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Method<'p> {
+    service: &'p str,
+    /// The name in the service; a rule for single methods would look at it.
+    name: &'p str,
+}
+
+impl<'p> Method<'p> {
+    /// The method in a path; empty names, which no service has, where the path is none.
+    fn of(path: &'p str) -> Self {
+        let (service, name) = path.trim_start_matches('/').split_once('/').unwrap_or_default();
+        Self { service, name }
+    }
+}
+
+/// Whether somebody in this role may call a method.
+fn authorize(role: Role, method: Method<'_>) -> bool {
     match role {
         Role::Admin => true,
-        Role::Worker => service == worker_service_server::SERVICE_NAME,
+        Role::Worker => {
+            method.service == worker_service_server::SERVICE_NAME && !method.name.is_empty()
+        }
+    }
+}
+
+/// Whom the state machine takes the holder of a token for.
+fn caller(role: Role) -> Caller {
+    match role {
+        Role::Admin => Caller::Admin,
+        Role::Worker => Caller::Worker,
     }
 }
 
@@ -59,8 +86,7 @@ impl Gate {
         let Some(role) = token.and_then(|token| tokens.role(token)) else {
             return Err(unauthenticated("this is not the token of this coordinator"));
         };
-        let service = path.trim_start_matches('/').split('/').next().unwrap_or_default();
-        if authorize(role, service) {
+        if authorize(role, Method::of(path)) {
             return Ok(role);
         }
         let text = "the token of workers is good for the calls of workers only: people use `tls/admin.token` of the state directory, or a copy of it that RHEO_TOKEN_FILE names";
@@ -113,12 +139,16 @@ where
         let path = request.uri().path();
         let admitted = self.gate.admit(request.headers(), path);
         let visitor = request.extensions().get::<Visitor>();
-        if let Err(refused) = admitted.and_then(|role| remain(visitor, role)) {
-            tracing::debug!(path = excerpt(path), text = refused.message(), "refused");
-            return Either::Right(ready(Ok(refused.into_http())));
-        }
+        let role = match admitted.and_then(|role| remain(visitor, role).map(|()| role)) {
+            Ok(role) => role,
+            Err(refused) => {
+                tracing::debug!(path = excerpt(path), text = refused.message(), "refused");
+                return Either::Right(ready(Ok(refused.into_http())));
+            }
+        };
         let size = request_size(path);
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        parts.extensions.insert(caller(role));
         let (body, share) = BoundedBody::new(body, size, self.bounds.clone());
         let reply = self.inner.call(Request::from_parts(parts, Body::new(body)));
         // Until there is a reply, what the request holds counts.

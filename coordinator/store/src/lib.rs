@@ -11,6 +11,7 @@ pub mod conformance;
 mod encoding;
 mod journal;
 mod memory;
+mod open;
 pub mod owner;
 mod pages;
 pub mod place;
@@ -21,5 +22,6 @@ pub use journal::{
     PendingRows, View, Visit,
 };
 pub use memory::Memory;
+pub use open::{OpenJournal, open};
 pub use pages::check_pages;
 pub use redb::{CACHE, Redb};

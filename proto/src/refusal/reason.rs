@@ -135,6 +135,7 @@ impl From<&Rejection> for Reason {
             Rejection::SweepEnded(_) => Self::SweepEnded,
             Rejection::SweepBusy { .. } => Self::SweepBusy,
             Rejection::Full { .. } => Self::Full,
+            Rejection::NotAllowed(_) => Self::PermissionDenied,
         }
     }
 }

@@ -7,6 +7,7 @@ mod worker;
 
 use self::worker::Wish;
 pub(super) use self::worker::end_leases_of;
+use super::caller::Caller;
 use super::command::Command;
 use super::event::{CoordinatorStarted, Event};
 use super::rejection::Rejection;
@@ -21,8 +22,16 @@ use crate::sweep::{
 };
 use crate::time::Timestamp;
 
-/// What happens if `command` is carried out at `now`, or why it is refused.
-pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Event>, Rejection> {
+/// What happens if `command` is carried out for `caller` at `now`, or why it is refused.
+pub fn decide(
+    state: &State,
+    caller: Caller,
+    command: &Command,
+    now: Timestamp,
+) -> Result<Vec<Event>, Rejection> {
+    if !caller.may_ask(command) {
+        return Err(Rejection::NotAllowed(caller));
+    }
     match command {
         Command::Start { lease, state: candidate, incarnation } => {
             Ok(vec![Event::CoordinatorStarted(CoordinatorStarted {
@@ -61,18 +70,19 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
     }
 }
 
-/// Carries out `command` in `state` and returns what happened, in order, ready to be stored.
+/// Carries out `command` for `caller` in `state` and returns what happened, in order, ready to be stored.
 ///
 /// [`Command::Acquire`] is repeated until the slots are taken or nothing fits, and whatever follows
 /// from the events (a trial is pruned, a sweep reaches a limit, a sweep is over) follows at once.
 pub fn execute(
     state: &mut State,
+    caller: Caller,
     command: &Command,
     now: Timestamp,
 ) -> Result<Vec<Event>, Rejection> {
     let mut happened = Vec::new();
     loop {
-        let mut pending = decide(state, command, now)?;
+        let mut pending = decide(state, caller, command, now)?;
         let repeat = matches!(command, Command::Acquire { .. }) && !pending.is_empty();
         while !pending.is_empty() {
             for event in &pending {

@@ -1,9 +1,10 @@
 //! Why a command was refused. A rejection changes nothing and is no failure of the coordinator.
 
+use super::caller::Caller;
 use crate::fleet::FleetName;
 use crate::id::{AttemptId, StateId, SweepName, TrialId, WorkerId};
 
-/// A refusal; [`Self::reason`] is what clients match on.
+/// The refusal of a command.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Rejection {
     /// There is no such sweep.
@@ -96,6 +97,9 @@ pub enum Rejection {
         /// The number of trials that workers hold.
         running: usize,
     },
+    /// The caller may not ask for this command.
+    #[error("{} may not ask for this", .0.name())]
+    NotAllowed(Caller),
 }
 
 fn foreign(named: Option<StateId>, own: Option<StateId>) -> String {

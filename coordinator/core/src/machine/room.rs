@@ -59,7 +59,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::machine::{Command, WorkerInfo, execute};
+    use crate::machine::{Caller, Command, WorkerInfo, execute};
     use crate::time::Timestamp;
 
     fn worker(n: u128) -> WorkerId {
@@ -73,7 +73,7 @@ mod tests {
             let at = Timestamp(u64::try_from(n).unwrap());
             let info = WorkerInfo::default();
             let command = Command::Join { worker: worker(n), info, state: None };
-            execute(&mut state, &command, at).unwrap();
+            execute(&mut state, Caller::Worker, &command, at).unwrap();
         }
         assert_eq!(state.workers.len(), WORKERS);
         for n in 0..3 {

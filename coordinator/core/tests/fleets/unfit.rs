@@ -7,7 +7,7 @@ use rheo_core::fleet::{
     Cause, Command as FleetCommand, Fleet, FleetName, PilotId, Place, Sight, Spec,
 };
 use rheo_core::id::{RequestId, WorkerId};
-use rheo_core::machine::{Command, State, WorkerInfo, execute};
+use rheo_core::machine::{Caller, Command, State, WorkerInfo, execute};
 use rheo_core::needs::Inventory;
 use rheo_core::time::Timestamp;
 use uuid::Uuid;
@@ -47,7 +47,7 @@ impl World {
     }
 
     fn send(&mut self, command: &Command) {
-        execute(&mut self.state, command, self.now).unwrap();
+        execute(&mut self.state, Caller::Coordinator, command, self.now).unwrap();
         assert_eq!(self.state.defects(), [""; 0]);
     }
 

@@ -11,7 +11,7 @@ use rheo_core::fleet::{
     Spec,
 };
 use rheo_core::id::{AttemptId, IncarnationId, RequestId, StateId, TrialId};
-use rheo_core::machine::{Command, Demand, Event, Origin, Rejection, State, execute};
+use rheo_core::machine::{Caller, Command, Demand, Event, Origin, Rejection, State, execute};
 use rheo_core::time::Timestamp;
 use uuid::Uuid;
 
@@ -150,7 +150,7 @@ impl World {
     #[expect(clippy::needless_pass_by_value, reason = "commands are made to be sent")]
     pub(crate) fn send(&mut self, command: Command) -> Result<Vec<Event>, Rejection> {
         assert!(self.up, "nobody is there to hear");
-        let events = execute(&mut self.state, &command, self.now)?;
+        let events = execute(&mut self.state, Caller::Coordinator, &command, self.now)?;
         self.events.extend_from_slice(&events);
         if self.thorough {
             assert_eq!(self.state.defects(), [""; 0], "after {command:?}");

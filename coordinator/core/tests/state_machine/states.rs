@@ -7,7 +7,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use rheo_core::id::{AttemptId, Digest, IncarnationId, StateId, WorkerId};
-use rheo_core::machine::{Claim, Command, Ending, Event, Held, Origin, Rejection, WorkerInfo};
+use rheo_core::machine::{
+    Caller, Claim, Command, Ending, Event, Held, Origin, Rejection, WorkerInfo,
+};
 use rheo_core::sweep::{Outcome, TrialLeased};
 use uuid::Uuid;
 
@@ -203,7 +205,7 @@ fn accepts(world: &World, claim: &Claim) -> bool {
     let mut state = world.state.clone();
     let work = Job { produced: EPOCHS, durable: EPOCHS, ..blank(claim) }.train(0);
     let command = Command::Commit { claim: claim.clone(), work };
-    match rheo_core::machine::execute(&mut state, &command, world.now) {
+    match rheo_core::machine::execute(&mut state, Caller::Worker, &command, world.now) {
         Ok(_) | Err(Rejection::RowsDiffer { .. }) => true,
         Err(_) => false,
     }

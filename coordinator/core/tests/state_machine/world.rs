@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rheo_core::id::{AttemptId, Digest, IncarnationId, RequestId, StateId, SweepName, WorkerId};
 use rheo_core::machine::{
-    Assignment, Claim, Command, Ending, Event, Held, Origin, Rejection, Request, State, Work,
-    WorkerInfo, execute,
+    Assignment, Caller, Claim, Command, Ending, Event, Held, Origin, Rejection, Request, State,
+    Work, WorkerInfo, execute,
 };
 use rheo_core::metric::Report;
 use rheo_core::name::TableName;
@@ -142,7 +142,7 @@ impl World {
 
     pub(crate) fn send(&mut self, command: Command) -> Result<Vec<Event>, Rejection> {
         let before = self.state.clone();
-        let result = execute(&mut self.state, &command, self.now);
+        let result = execute(&mut self.state, Caller::Coordinator, &command, self.now);
         match &result {
             Err(_) => assert_eq!(self.state, before, "a refused command left a trace"),
             Ok(events) => self.observe(&before, events),

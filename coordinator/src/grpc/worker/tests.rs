@@ -24,11 +24,11 @@ async fn service(state: &TempDir) -> Service {
     let opened = Coordinator::open(Settings::new(state.path().join("state"))).unwrap();
     let coordinator = opened.coordinator;
     let start = coordinator.start_command();
-    coordinator.handle.execute(start, Vec::new(), |_, _| ()).await.unwrap();
+    coordinator.handle.execute(Caller::Coordinator, start, Vec::new(), |_, _| ()).await.unwrap();
     let definition =
         Box::new(spec::parse(&networks::workloads(), "demo.yaml", SWEEP).unwrap().definition);
     let submit = Command::Submit { definition, source: SWEEP.to_owned() };
-    coordinator.handle.execute(submit, Vec::new(), |_, _| ()).await.unwrap();
+    coordinator.handle.execute(Caller::Coordinator, submit, Vec::new(), |_, _| ()).await.unwrap();
     Service::new(coordinator, CancellationToken::new())
 }
 

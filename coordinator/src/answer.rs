@@ -1,0 +1,66 @@
+//! The answers of queries, as clients take them: written as they come in, or as rows of a type.
+
+use std::io::Write;
+
+use rheo_query::output::{self, Format, Output, Size};
+use rheo_query::wire::Decoder;
+use serde::de::DeserializeOwned;
+
+use crate::client::{self, Client};
+
+/// Why an answer could not be had or written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The coordinator did not answer.
+    #[error(transparent)]
+    Client(#[from] client::Error),
+    /// The answer is no Arrow stream, or could not be written.
+    #[error(transparent)]
+    Output(#[from] output::Error),
+    /// The rows are not of the expected type.
+    #[error(transparent)]
+    Rows(#[from] serde_json::Error),
+}
+
+/// Runs `sql` and writes the answer to `out` as it comes in.
+pub(crate) async fn write<W: Write + Send>(
+    client: &mut Client,
+    sql: &str,
+    format: Format,
+    out: W,
+    size: Size,
+) -> Result<(), Error> {
+    let mut pieces = client.query(sql).await?;
+    let mut decoder = Decoder::new();
+    let mut waiting = Some(out);
+    let mut rows = None;
+    while let Some(piece) = pieces.message().await.map_err(client::Error::from)? {
+        let batches = decoder.decode(piece.ipc).map_err(output::Error::from)?;
+        if rows.is_none()
+            && let Some(schema) = decoder.schema()
+            && let Some(out) = waiting.take()
+        {
+            rows = Some(Output::new(format, &schema, out, size)?);
+        }
+        for batch in batches {
+            if let Some(rows) = &mut rows {
+                rows.write(&batch)?;
+            }
+        }
+    }
+    decoder.finish().map_err(output::Error::from)?;
+    if let Some(rows) = rows {
+        rows.finish()?;
+    }
+    Ok(())
+}
+
+/// Runs `sql` and returns its rows, whose columns are the fields of `T`.
+pub(crate) async fn rows<T: DeserializeOwned>(
+    client: &mut Client,
+    sql: &str,
+) -> Result<Vec<T>, Error> {
+    let mut answer = Vec::new();
+    write(client, sql, Format::Json, &mut answer, Size::default()).await?;
+    Ok(serde_json::from_slice(&answer)?)
+}
