@@ -265,7 +265,8 @@ impl Coordinator {
         let running = engine::start(parts, clock, carry_out).map_err(journal_error)?;
         places.id = running.found.id.unwrap_or(places.id);
         let sql = Sql::new(
-            (places.results.clone(), Arc::clone(&dataset)),
+            places.results.clone(),
+            Arc::clone(&dataset),
             Arc::clone(&journal),
             running.handle.clone(),
             settings.queries,

@@ -23,7 +23,8 @@ pub(crate) fn entries(
     state: &State,
     events: &[Event],
     mut blobs: Vec<Blob>,
-    (live, leased): (&Live, &LeasedKeys),
+    live: &Live,
+    leased: &LeasedKeys,
 ) -> Result<Vec<Entry>, rheo_query::Error> {
     let mut entries = Vec::with_capacity(events.len());
     for (index, event) in events.iter().enumerate() {

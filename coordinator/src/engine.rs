@@ -242,7 +242,7 @@ impl Engine {
                 Some((caller, command)) => execute(&mut self.state, caller, &command, now),
             };
             if let Ok(events) = &result {
-                match derived::entries(&self.state, events, blobs, (&self.live, &self.leased)) {
+                match derived::entries(&self.state, events, blobs, &self.live, &self.leased) {
                     Ok(derived) => entries.extend(derived),
                     Err(error) => failed = Some(report(&error)),
                 }

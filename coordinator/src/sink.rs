@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -460,7 +461,9 @@ fn grouped(pending: &[Pending]) -> BTreeMap<(&TableName, &SweepName), Vec<&Pendi
 }
 
 /// The first and the last position.
-fn range(rows: &[&Pending]) -> (u64, u64) {
+fn range(rows: &[&Pending]) -> RangeInclusive<u64> {
     let positions = rows.iter().map(|pending| pending.key.position);
-    positions.fold((u64::MAX, 0), |(first, last), at| (first.min(at), last.max(at)))
+    let (first, last) =
+        positions.fold((u64::MAX, 0), |(first, last), at| (first.min(at), last.max(at)));
+    first..=last
 }

@@ -54,7 +54,8 @@ type Turn = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 impl Sql {
     /// Answers over the parts of `dataset`, which lies in `place`.
     pub(crate) fn new(
-        (place, dataset): (Place, Arc<Dataset>),
+        place: Place,
+        dataset: Arc<Dataset>,
         journal: Arc<dyn Journal>,
         handle: Handle,
         limits: Limits,
@@ -82,7 +83,7 @@ impl Sql {
         let turn = self.turn().await?;
         let snapshot = self.snapshot().await?;
         let mut process =
-            Process::start(sql, (&self.place, &self.dataset), snapshot, self.limits).await?;
+            Process::start(sql, &self.place, &self.dataset, snapshot, self.limits).await?;
         // What is wrong with a query is known before its first piece.
         let first = tokio::select! {
             first = process.next() => first?,

@@ -117,7 +117,7 @@ impl Access {
             return Err(Refusal::new(Reason::InvalidAddress, text));
         }
         let own = directory.join(CA_FILE);
-        let ca = find(self.ca_file.as_deref(), &own, ("RHEO_CA_FILE", file::CERTIFICATES))?;
+        let ca = find(self.ca_file.as_deref(), &own, "RHEO_CA_FILE", file::CERTIFICATES)?;
         if let Some((path, pem)) = &ca
             && !matches!(CertificateDer::pem_slice_iter(pem).next(), Some(Ok(_)))
         {
@@ -146,7 +146,7 @@ impl Access {
 
     fn token(&self, directory: &Path) -> Result<Bearer, Refusal> {
         let own = directory.join(self.role.token_file());
-        let token = find(self.token_file.as_deref(), &own, ("RHEO_TOKEN_FILE", file::TOKEN))?;
+        let token = find(self.token_file.as_deref(), &own, "RHEO_TOKEN_FILE", file::TOKEN)?;
         let bearer = token.map(|(path, bytes)| Bearer::read(&path, &bytes)).transpose()?;
         Ok(bearer.unwrap_or_default())
     }
@@ -177,7 +177,8 @@ impl Access {
 fn find(
     named: Option<&Path>,
     own: &Path,
-    (variable, bound): (&str, Bound),
+    variable: &str,
+    bound: Bound,
 ) -> Result<Option<(PathBuf, Vec<u8>)>, Refusal> {
     let path = named.unwrap_or(own);
     let error = match file::read(path, bound) {

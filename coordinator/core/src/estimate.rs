@@ -166,7 +166,7 @@ impl Meter {
             return None;
         }
         let length = self.seconds / self.work;
-        let profile = self.samples.profile(labels.of, (length, self.lengths.spread()));
+        let profile = self.samples.profile(labels.of, length, self.lengths.spread());
         let mut slots = Vec::with_capacity(workload.running.len());
         let mut doubt = 0.0;
         for (trial, durable) in &workload.running {

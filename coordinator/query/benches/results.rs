@@ -61,7 +61,7 @@ fn writing(criterion: &mut Criterion) {
                     .write_part(
                         &Table::Epochs.to_name(),
                         &demo(),
-                        (1, commits),
+                        1..=commits,
                         batches.iter().cloned(),
                     )
                     .expect("a part")
@@ -84,16 +84,16 @@ fn make(dataset: &Dataset) -> Vec<Part> {
                 encode_trials(&rows).expect("rows").ipc
             })
             .collect();
-        let positions = (range.start, range.end - 1);
+        let positions = range.start..=range.end - 1;
         parts.push(
             dataset
-                .write_part(&Table::Trials.to_name(), &demo(), positions, trials)
+                .write_part(&Table::Trials.to_name(), &demo(), positions.clone(), trials)
                 .expect("a part"),
         );
         let epochs = range.map(|trial| commit(trial, 0..EPOCHS).ipc);
         parts.push(
             dataset
-                .write_part(&Table::Epochs.to_name(), &demo(), positions, epochs)
+                .write_part(&Table::Epochs.to_name(), &demo(), positions.clone(), epochs)
                 .expect("a part"),
         );
     }

@@ -12,6 +12,7 @@ mod directory;
 mod integrity;
 mod known;
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -36,6 +37,7 @@ use directory::Directory;
 pub use directory::DiskError;
 use integrity::Register;
 pub use integrity::{DamagedPart, Defect};
+use known::SweepTable;
 pub use known::{Known, Recovered};
 
 use crate::conform::conform;
@@ -135,23 +137,22 @@ impl Dataset {
         }
     }
 
-    /// Writes the rows of `batches`, which lie at the journal positions from `first` to `last`,
-    /// into a new part. It is durable on return, and counts once the journal names it.
+    /// Writes the rows of `batches`, which lie at these positions of the journal, into a new part. It is durable on return, and counts once the journal names it.
     ///
     /// Rows that were retracted must be left out by the caller. Holds all rows in memory.
     pub fn write_part(
         &self,
         table: &TableName,
         sweep: &SweepName,
-        (first, last): (u64, u64),
+        positions: RangeInclusive<u64>,
         batches: impl IntoIterator<Item = Bytes>,
     ) -> Result<Part, Error> {
         let rows = sorted(table, batches)?;
         let part = Part {
             table: table.clone(),
             sweep: sweep.clone(),
-            first,
-            last,
+            first: *positions.start(),
+            last: *positions.end(),
             generation: 0,
             rows: 0,
             bytes: 0,

@@ -54,12 +54,17 @@ struct Findings {
     doubts: Vec<String>,
 }
 
-/// Where the files of a set lie: in the directory that the trial names, or in that of the worker.
-type Place = (DataSet, Option<String>);
+/// A data set where a trial reads it.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct NamedData {
+    set: DataSet,
+    /// The directory that the trial names; otherwise that of the worker counts.
+    directory: Option<String>,
+}
 
 impl Findings {
     fn of(planned: &PlannedSweep, data: Option<&Path>) -> Self {
-        let mut places: BTreeMap<Place, Vec<[u32; 3]>> = BTreeMap::new();
+        let mut places: BTreeMap<NamedData, Vec<[u32; 3]>> = BTreeMap::new();
         for need in planned.needs_of_all() {
             let (set, directory, sizes) = match need {
                 Need::Data { set, directory } => (set, directory, None),
@@ -68,12 +73,12 @@ impl Findings {
             };
             // Whatever else another workload reads, its own programs know.
             if let Some(set) = DataSet::named(&set) {
-                places.entry((set, directory)).or_default().extend(sizes);
+                places.entry(NamedData { set, directory }).or_default().extend(sizes);
             }
         }
         let mut findings = Self::default();
-        for (place, sizes) in places {
-            findings.look(planned, &place, &sizes, data);
+        for (named, sizes) in places {
+            findings.look(planned, &named, &sizes, data);
         }
         findings
     }
@@ -81,28 +86,29 @@ impl Findings {
     fn look(
         &mut self,
         planned: &PlannedSweep,
-        (set, named): &Place,
+        named: &NamedData,
         sizes: &[[u32; 3]],
         data: Option<&Path>,
     ) {
-        let directory = named.as_ref().map(Path::new).or(data);
+        let set = named.set;
+        let directory = named.directory.as_ref().map(Path::new).or(data);
         let about = |what: &str| {
             let (sweep, set) = (&planned.definition.name, set.name());
             format!("trials of `{sweep}` read the data set {set}: {what}")
         };
-        let found: FoundData = match rheo_data::find(*set, directory) {
+        let found: FoundData = match rheo_data::find(set, directory) {
             Ok(found) => found,
-            Err(error) => return self.problems.push(about(&remedied(&error, *set))),
+            Err(error) => return self.problems.push(about(&remedied(&error, set))),
         };
         let too_few = sizes.iter().filter_map(|sizes| found.too_few(*sizes));
         self.problems.extend(too_few.take(1).map(|what| about(&what)));
-        match rheo_data::verify(*set, directory) {
+        match rheo_data::verify(set, directory) {
             Ok(()) => {}
             // Who names a directory in the sweep file may mean a set of their own.
-            Err(error @ Error::Differs { .. }) if named.is_some() => {
+            Err(error @ Error::Differs { .. }) if named.directory.is_some() => {
                 self.doubts.push(about(&report(&error)));
             }
-            Err(error) => self.problems.push(about(&remedied(&error, *set))),
+            Err(error) => self.problems.push(about(&remedied(&error, set))),
         }
     }
 }

@@ -89,7 +89,8 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
         }
     }
     if as_json {
-        let attempts: Vec<Value> = attempts.iter().map(json).collect();
+        let attempts: Vec<Value> =
+            attempts.iter().map(|(number, attempt)| json(*number, attempt)).collect();
         return Ok(format::print_json(&json!({
             "trial": id.to_string(),
             "status": seen.trial.status.name(),
@@ -179,7 +180,7 @@ fn print(id: &TrialId, number: u32, attempt: &Attempt) -> Result<(), Failure> {
     Ok(format::print(end)?)
 }
 
-fn json((number, attempt): (&u32, &Attempt)) -> Value {
+fn json(number: u32, attempt: &Attempt) -> Value {
     let line = |line: &Line| {
         json!({
             "line": line.number,

@@ -38,7 +38,7 @@ impl Display {
         let counts = &moment.sweep.counts;
         let before = counts.ended().saturating_sub(moment.ended.len() as u64);
         for (done, trial) in (before + 1..).zip(&moment.ended) {
-            tell(&ended(trial, (done, counts.trials)));
+            tell(&ended(trial, done, counts.trials));
         }
         match self {
             Self::Bars(bars) => bars.show(moment),
@@ -138,7 +138,7 @@ fn others(counts: &Counts) -> String {
 }
 
 /// One line about a trial that ended, the `done`-th of `all`.
-fn ended(trial: &TrialView, (done, all): (u64, u64)) -> String {
+fn ended(trial: &TrialView, done: u64, all: u64) -> String {
     let outcome = match (trial.status, trial.objective) {
         (Status::Ended(outcome), Some(value)) => {
             format!("{} {}", outcome.name(), format::number(value))

@@ -87,7 +87,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
     let mut crew = Crew::default();
     let mut session = Session { global, running: &running, args: &args, crew: &mut crew };
     let whole = async {
-        let sweep = session.run(&mut client, slots, (&text, &planned)).await?;
+        let sweep = session.run(&mut client, slots, &text, &planned).await?;
         session.crew.leave().await;
         let verdict = tell(&mut client, &running, global, &sweep, as_json).await;
         handed::run(&mut session, &mut client).await?;
@@ -192,7 +192,8 @@ impl Session<'_> {
         &mut self,
         client: &mut Client,
         slots: u32,
-        (text, planned): (&str, &PlannedSweep),
+        text: &str,
+        planned: &PlannedSweep,
     ) -> Result<SweepView, Failure> {
         let known = client.sweep(&planned.definition.name).await;
         if known.is_err() || known.is_ok_and(|(known, _)| known.phase != Phase::Ended) {

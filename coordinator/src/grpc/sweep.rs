@@ -91,17 +91,20 @@ impl Service {
             self.coordinator.handle.execute(caller, command, Vec::new(), view).await?;
         let sweep = sweep.ok_or_else(|| Status::internal("a sweep vanished"))?;
         if wants {
-            self.coordinator.live.want(sweep.0.name.clone());
+            self.coordinator.live.want(sweep.view.name.clone());
         }
         Ok((self.told(sweep), retried))
     }
 }
 
 /// A sweep, and what is left of it if it goes on by itself.
-type Look = (SweepView, Option<Workload>);
+struct Look {
+    view: SweepView,
+    left: Option<Workload>,
+}
 
 fn look(sweep: &rheo_core::sweep::Sweep) -> Look {
-    (SweepView::of(sweep), Workload::of(sweep))
+    Look { view: SweepView::of(sweep), left: Workload::of(sweep) }
 }
 
 type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -141,7 +144,7 @@ impl SweepService for Service {
             let sweeps = state.order.iter().filter_map(|name| state.sweeps.get(name));
             let view = |sweep: &rheo_core::sweep::Sweep| {
                 let view = SweepView::among_workers(state, sweep, |id| present.contains(&id));
-                (view, Workload::of(sweep))
+                Look { view, left: Workload::of(sweep) }
             };
             let unfit = state.unfit_workers().into_iter().map(Into::into);
             (sweeps.map(view).collect(), unfit.collect(), state.id.map(|id| id.to_string()))
@@ -169,7 +172,7 @@ impl SweepService for Service {
                 return Err(Rejection::UnknownSweep(name));
             };
             let view = SweepView::among_workers(state, sweep, |id| present.contains(&id));
-            Ok(((view, Workload::of(sweep)), sweep.source.clone()))
+            Ok((Look { view, left: Workload::of(sweep) }, sweep.source.clone()))
         });
         let (sweep, source) = found.await?.map_err(Failure::Rejected)?;
         Ok(Response::new(v1::GetSweepResponse { sweep: Some(self.told(sweep)), source }))
@@ -231,14 +234,14 @@ impl SweepService for Service {
             refusal::status(&Reason::Full, text, None)
         })?;
         // Before the first look, so that no change after it is missed.
-        let changes = self.coordinator.live.watch();
-        let mut endings = self.coordinator.live.ended();
-        let first = observe(&self.coordinator, &name, &mut endings).await?;
+        let live = &self.coordinator.live;
+        let mut news = Subscription { changes: live.watch(), endings: live.ended() };
+        let first = observe(&self.coordinator, &name, &mut news.endings).await?;
         let (sender, receiver) = mpsc::channel(4);
         let (coordinator, stop) = (self.coordinator.clone(), self.stop.clone());
         tokio::spawn(async move {
             tokio::select! {
-                () = tell_changes(&coordinator, &name, first, (changes, endings), &sender) => {}
+                () = tell_changes(&coordinator, &name, first, news, &sender) => {}
                 () = stop.cancelled() => {}
             }
             drop(place);
@@ -339,9 +342,9 @@ impl SweepService for Service {
 }
 
 /// A sweep for clients. Only the running coordinator knows whether any worker takes its trials.
-fn told(coordinator: &Coordinator, (mut view, workload): Look) -> v1::Sweep {
+fn told(coordinator: &Coordinator, Look { mut view, left }: Look) -> v1::Sweep {
     let now = coordinator.clock.now();
-    view.estimate = coordinator.live.estimate(&view.name, workload.as_ref(), now);
+    view.estimate = coordinator.live.estimate(&view.name, left.as_ref(), now);
     let could_run = view.phase == Phase::Running && view.counts.running == 0;
     view.idle = could_run && !coordinator.live.has_taker(&view.name, Instant::now());
     view.into()
@@ -433,12 +436,20 @@ async fn observe(
     Ok(v1::WatchResponse { running, sweep: Some(told(coordinator, sweep)), ended })
 }
 
+/// What a watcher is woken by.
+struct Subscription {
+    /// Changes of any sweep.
+    changes: watch::Receiver<u64>,
+    /// Trials that have ended.
+    endings: broadcast::Receiver<TrialId>,
+}
+
 /// Sends every change until the sweep has ended or nobody listens.
 async fn tell_changes(
     coordinator: &Coordinator,
     name: &SweepName,
     first: v1::WatchResponse,
-    (mut changes, mut endings): (watch::Receiver<u64>, broadcast::Receiver<TrialId>),
+    mut news: Subscription,
     sender: &mpsc::Sender<Result<v1::WatchResponse, Status>>,
 ) {
     let mut message = first;
@@ -448,12 +459,12 @@ async fn tell_changes(
             return;
         }
         loop {
-            if changes.changed().await.is_err() {
+            if news.changes.changed().await.is_err() {
                 return;
             }
             tokio::time::sleep(WATCH_PAUSE).await;
-            changes.mark_unchanged();
-            match observe(coordinator, name, &mut endings).await {
+            news.changes.mark_unchanged();
+            match observe(coordinator, name, &mut news.endings).await {
                 Ok(next) if next != message => {
                     message = next;
                     break;

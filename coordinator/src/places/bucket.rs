@@ -66,9 +66,9 @@ fn conditional_writes() {
     let (small, large) = (batch(100), batch(400_000));
     let mut parts: Vec<Part> = Vec::new();
     for (first, rows, other) in [(1, &small, &large), (5, &large, &small)] {
-        let part = write((first, first + 1), rows).unwrap();
-        assert_eq!(write((first, first + 1), rows).unwrap(), part, "the same again");
-        let refused = write((first, first + 2), other);
+        let part = write(first..=first + 1, rows).unwrap();
+        assert_eq!(write(first..=first + 1, rows).unwrap(), part, "the same again");
+        let refused = write(first..=first + 2, other);
         assert!(matches!(refused, Err(dataset::Error::Conflict { .. })), "{refused:?}");
         parts.push(part);
     }

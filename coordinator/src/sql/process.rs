@@ -105,7 +105,8 @@ impl Process {
     /// Starts `sql` over the results in `place` as `snapshot` has them.
     pub(super) async fn start(
         sql: String,
-        (place, dataset): (&Place, &Dataset),
+        place: &Place,
+        dataset: &Dataset,
         snapshot: Snapshot,
         limits: Limits,
     ) -> Result<Self, Status> {

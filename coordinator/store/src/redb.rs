@@ -391,7 +391,7 @@ fn strike(
     let mut found = Vec::new();
     for entry in pending.iter()? {
         let (key, bytes) = entry?;
-        let rows = view::rows(key.value(), bytes.value())?;
+        let rows = view::rows(view::stored_key(key.value()), bytes.value())?;
         let retraction = wanted.get(&rows.trial);
         if retraction.is_some_and(|retraction| is_retracted(&rows.trial, &rows.table, retraction)) {
             found.push(key.value());

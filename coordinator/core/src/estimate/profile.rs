@@ -45,7 +45,8 @@ impl Samples {
     pub(super) fn profile(
         &mut self,
         label: &dyn Fn(u64) -> Label,
-        (length, spread): (f64, f64),
+        length: f64,
+        spread: f64,
     ) -> Profile {
         for (trial, sample) in &mut self.0 {
             sample.label.get_or_insert_with(|| label(*trial));

@@ -5,7 +5,7 @@ mod client;
 mod ending;
 mod worker;
 
-use self::worker::Wish;
+use self::worker::{Term, Wish};
 pub(super) use self::worker::end_leases_of;
 use super::caller::Caller;
 use super::command::Command;
@@ -44,27 +44,27 @@ pub fn decide(
         Command::Submit { definition, source } => client::submit(state, definition, source, now),
         Command::Fleet(command) => super::fleets::decide(state, command, now),
         Command::Client(request) => client::request(state, request, now),
-        Command::Join { worker, info, state: of } => worker::join(state, (*worker, info), *of, now),
+        Command::Join { worker, info, state: of } => worker::join(state, *worker, info, *of, now),
         Command::Acquire { worker, held, slots, only, lease } => {
             let wish = Wish { held, slots: *slots, only: only.as_ref() };
-            worker::acquire(state, *worker, wish, (now, now + *lease))
+            worker::acquire(state, *worker, wish, Term { at: now, until: now + *lease })
         }
         Command::Renew { worker, held, lease } => {
-            worker::renew(state, *worker, held, (now, now + *lease))
+            worker::renew(state, *worker, held, Term { at: now, until: now + *lease })
         }
         Command::Commit { claim, work } => worker::commit(state, claim, work, now),
         Command::Finish { claim, work, ending } => {
             worker::finish(state, claim, work.as_ref(), ending, now)
         }
         Command::Leave { worker } => {
-            Ok(worker::depart(state, *worker, (AttemptOutcome::Preempted, None), now))
+            Ok(worker::depart(state, *worker, AttemptOutcome::Preempted, None, now))
         }
         Command::LeaveUnfit { worker, reason } => {
             let why = Some(reason.as_str());
-            Ok(worker::depart(state, *worker, (AttemptOutcome::Preempted, why), now))
+            Ok(worker::depart(state, *worker, AttemptOutcome::Preempted, why, now))
         }
         Command::ReportLost { worker } => {
-            Ok(worker::depart(state, *worker, (AttemptOutcome::Lost, None), now))
+            Ok(worker::depart(state, *worker, AttemptOutcome::Lost, None, now))
         }
         Command::Tick => Ok(worker::expire(state, now)),
     }

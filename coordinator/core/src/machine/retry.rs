@@ -29,7 +29,8 @@ impl State {
     pub(super) fn is_kept_from(
         &self,
         worker: WorkerId,
-        (sweep, index): (&Sweep, u64),
+        sweep: &Sweep,
+        index: u64,
         now: Timestamp,
     ) -> bool {
         let trial = sweep.live.get(&index).filter(|trial| trial.failed_on == Some(worker));

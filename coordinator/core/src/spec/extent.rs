@@ -35,7 +35,7 @@ pub(super) fn check(reader: &mut Reader<'_>, definition: &Definition, spans: &Sp
                 .error(span, format!("this grid cannot be counted: {reason}"))
                 .help("use fewer values, or `method: random` with a `run_cap`");
         }
-        Err(reason) => check_endless(reader, definition, &axes, (reason, spans)),
+        Err(reason) => check_endless(reader, definition, &axes, reason, spans),
     }
 }
 
@@ -97,7 +97,8 @@ fn check_endless(
     reader: &mut Reader<'_>,
     definition: &Definition,
     axes: &Axes,
-    (reason, spans): (Uncountable, &Spans),
+    reason: Uncountable,
+    spans: &Spans,
 ) {
     let Some(cap) = definition.run_cap else {
         reader
@@ -116,7 +117,7 @@ fn check_endless(
     }
     match definition.method {
         Method::Sobol => check_sobol_points(reader, definition, points, spans),
-        _ => check_random_points(reader, definition, axes, (points, spans)),
+        _ => check_random_points(reader, definition, axes, points, spans),
     }
 }
 
@@ -146,7 +147,8 @@ fn check_random_points(
     reader: &mut Reader<'_>,
     definition: &Definition,
     axes: &Axes,
-    (points, spans): (u64, &Spans),
+    points: u64,
+    spans: &Spans,
 ) {
     let mut rng = crate::rng::TrialRng::stream(definition.seed, u64::MAX);
     let admitted =

@@ -23,7 +23,7 @@ impl Spec<'_, '_, '_> {
             return None;
         }
         self.check_order(min, max)?;
-        let written = (min, max);
+        let written = Bounds { min, max };
         if distribution == "log_uniform" {
             (min, max) = (min.exp(), max.exp());
             if !max.is_finite() || min == 0.0 {
@@ -38,13 +38,13 @@ impl Spec<'_, '_, '_> {
         }
         self.check_range(min, max, distribution)?;
         if distribution == "log_uniform" && self.look_like_values(written) {
-            self.warn_of_exponents(written, (min, max));
+            self.warn_of_exponents(written, Bounds { min, max });
         }
         let is_whole = matches!(self.field.ty, Type::Integer { .. });
         match distribution {
             "uniform" => Some(Domain::Uniform { min, max }),
             "log_uniform" | "log_uniform_values" => Some(Domain::LogUniformValues { min, max }),
-            _ => self.quantized(distribution, (min, max), is_whole),
+            _ => self.quantized(distribution, Bounds { min, max }, is_whole),
         }
     }
 
@@ -117,18 +117,18 @@ impl Spec<'_, '_, '_> {
     }
 
     /// Whether bounds that mean exponents may have been written as values.
-    fn look_like_values(&self, (min, max): (f64, f64)) -> bool {
-        min > 0.0 && self.fits(min) && self.fits(max)
+    fn look_like_values(&self, bounds: Bounds) -> bool {
+        bounds.min > 0.0 && self.fits(bounds.min) && self.fits(bounds.max)
     }
 
-    fn warn_of_exponents(&mut self, written: (f64, f64), values: (f64, f64)) {
-        let (path, (low, high)) = (self.path, (rounded(values.0), rounded(values.1)));
+    fn warn_of_exponents(&mut self, written: Bounds, values: Bounds) {
+        let (path, low, high) = (self.path, rounded(values.min), rounded(values.max));
         let message = format!(
             "`{path}` takes values from {low} to {high}: the bounds of `log_uniform` are exponents of e"
         );
         let help = format!(
             "write `distribution: log_uniform_values` for values from {} to {}",
-            written.0, written.1
+            written.min, written.max
         );
         self.reader.report.warn(self.entry.span, message).about(path).help(help);
     }
@@ -193,7 +193,7 @@ impl Spec<'_, '_, '_> {
     fn quantized(
         &mut self,
         distribution: &str,
-        (min, max): (f64, f64),
+        Bounds { min, max }: Bounds,
         whole_field: bool,
     ) -> Option<Domain> {
         let q = if self.get("q").is_some() { self.bound("q")? } else { 1.0 };
@@ -255,6 +255,13 @@ fn has_room(range: &Range, only_positive: bool) -> bool {
     let below = range.min.or(range.above);
     let has_low_end = if only_positive { below.is_some_and(|x| x > 0.0) } else { below.is_some() };
     !has_low_end && range.max.is_none() && range.below.is_none()
+}
+
+/// The two bounds of a range.
+#[derive(Clone, Copy)]
+struct Bounds {
+    min: f64,
+    max: f64,
 }
 
 /// A number in five significant digits.

@@ -52,7 +52,7 @@ pub(super) fn check(
     for picks in &cases {
         found.visit(&View { schema, axes: &axes, picks, fixed }, &written);
     }
-    report_parameters(reader, declarations, (&axes, fixed), &found);
+    report_parameters(reader, declarations, &axes, fixed, &found);
     for (path, field) in &written {
         if !found.used.contains(path) && !reader.faulty.contains(path) {
             report_unused(reader, path, field, &found);
@@ -180,7 +180,8 @@ fn representatives(axes: &Axes, index: usize) -> Vec<u64> {
 fn report_parameters(
     reader: &mut Reader<'_>,
     declarations: &Declarations<'_>,
-    (axes, fixed): (&Axes, &Json),
+    axes: &Axes,
+    fixed: &Json,
     found: &Found,
 ) {
     for (position, parameter) in axes.parameters.iter().enumerate() {

@@ -125,7 +125,8 @@ impl<'t> Reader<'t> {
                 self.object(path, node.span, entries, object).map(Json::Object)
             }
             (Value::List(items), Type::List { item, min }) => {
-                self.list(path, node.span, items, (item, *min))
+                let is_long_enough = self.check_length(path, node.span, items, *min);
+                is_long_enough.then(|| self.list(path, items, item)).flatten()
             }
             _ => self.single(path, node, field),
         };
@@ -192,18 +193,17 @@ impl<'t> Reader<'t> {
         Some((name.to_owned(), self.value(path, &entry.node, field)?))
     }
 
-    fn list(
-        &mut self,
-        path: &str,
-        span: Span,
-        items: &[Node],
-        (item, min): (&Field, u64),
-    ) -> Option<Json> {
-        if (items.len() as u64) < min {
+    /// Whether a list has the fewest items that it must have.
+    fn check_length(&mut self, path: &str, span: Span, items: &[Node], min: u64) -> bool {
+        let is_long_enough = items.len() as u64 >= min;
+        if !is_long_enough {
             let help = "give it a value, or delete it for the default";
             self.report.error(span, format!("`{path}` is empty")).about(path).help(help);
-            return None;
         }
+        is_long_enough
+    }
+
+    fn list(&mut self, path: &str, items: &[Node], item: &Field) -> Option<Json> {
         let mut values = Vec::with_capacity(items.len());
         for (index, node) in items.iter().enumerate() {
             let path = format!("{path}[{index}]");

@@ -81,7 +81,7 @@ fn condition(
     }
     // Where a parameter with conditions does not exist, its field has the fixed value.
     let fixed = parameter.and_then(|parameter| parameter.when.and(field::value_at(fixed, path)));
-    let values = values(reader, (path, field), nodes, |value| {
+    let values = values(reader, path, field, nodes, |value| {
         let domain = parameter.and_then(|parameter| parameter.domain.as_ref());
         match domain.filter(|domain| domain.row_of(value).is_none() && fixed != Some(value)) {
             Some(domain) => Err(takes(path, domain)),
@@ -94,7 +94,8 @@ fn condition(
 /// The values of a condition; `check` says of one that never comes up what does.
 fn values(
     reader: &mut Reader<'_>,
-    (path, field): (&str, &Field),
+    path: &str,
+    field: &Field,
     nodes: &[Node],
     check: impl Fn(&Json) -> Result<(), String>,
 ) -> Option<Vec<Json>> {

@@ -54,7 +54,7 @@ use rheo_model::row::Table;
 use tokio::runtime::Handle;
 use tokio_stream::StreamExt as _;
 
-use super::{Compaction, Defect, Error, Known, Pin, Recovered, STAGING, integrity};
+use super::{Compaction, Defect, Error, Known, Pin, Recovered, STAGING, SweepTable, integrity};
 use crate::conform::conform;
 use crate::names::{first_of_object, is_object, is_part, object};
 use crate::parquet as file;
@@ -89,9 +89,6 @@ impl fmt::Debug for Bucket {
         f.debug_struct("Bucket").field("url", &self.url).finish_non_exhaustive()
     }
 }
-
-/// What went wrong, of which object, not yet in words.
-type Failed = (&'static str, String, StoreError);
 
 impl Bucket {
     pub(super) fn new(store: Arc<dyn ObjectStore>, url: String, runtime: Handle) -> Self {
@@ -156,7 +153,7 @@ impl Bucket {
             Err(error) => error,
         };
         lock(&self.given_up).insert(key.clone());
-        Err(self.failed(("write", key, error)))
+        Err(self.failed("write", &key, error))
     }
 
     async fn create_large(&self, part: &Part, key: &str, bytes: Bytes) -> Result<(), StoreError> {
@@ -240,7 +237,9 @@ impl Bucket {
         let first = steps.next().and_then(first_of_object);
         let Some(((table, sweep), first)) = table.zip(sweep).zip(first) else { return false };
         let rows = self.get(key).ok().and_then(|bytes| file::rows(bytes).ok());
-        rows.is_some_and(|rows| known.is_pending((&table, &sweep), (first, None), rows))
+        rows.is_some_and(|rows| {
+            known.is_pending(SweepTable { table: &table, sweep: &sweep }, first, None, rows)
+        })
     }
 
     /// Moves an object to where nobody takes it for a part.
@@ -257,7 +256,7 @@ impl Bucket {
                 return Err(Error::Conflict { path: self.path(&target) });
             }
             Ok(()) | Err(StoreError::AlreadyExists { .. }) => {}
-            Err(error) => return Err(self.failed(("set aside", key, error))),
+            Err(error) => return Err(self.failed("set aside", &key, error)),
         }
         self.remove(key, &mut recovered.set_aside)?;
         recovered.aside = Some(self.path(&format!(".{aside}")));
@@ -337,7 +336,7 @@ impl Bucket {
         let bytes = encode(&mut rewritten, rows)?;
         let staged = staged(&rewritten);
         let written = self.wait(self.upload(&Path::from(staged.as_str()), bytes));
-        written.map_err(|error| self.failed(("write", staged, error)))?;
+        written.map_err(|error| self.failed("write", &staged, error))?;
         Ok(Some(rewritten))
     }
 
@@ -389,7 +388,7 @@ impl Bucket {
         let (staged, key) = (staged(part), object(&part.path()));
         let (from, to) = (Path::from(staged.as_str()), Path::from(key.as_str()));
         let copied = self.wait(self.store.copy(&from, &to));
-        copied.map_err(|error| self.failed(("replace", key, error)))?;
+        copied.map_err(|error| self.failed("replace", &key, error))?;
         self.remove(staged, &mut Vec::new())
     }
 
@@ -405,7 +404,7 @@ impl Bucket {
             }
             Ok(objects)
         });
-        listed.map_err(|error| self.failed(("list", directory.to_owned(), error)))
+        listed.map_err(|error| self.failed("list", directory, error))
     }
 
     fn get(&self, key: &str) -> Result<Bytes, StoreError> {
@@ -419,7 +418,7 @@ impl Bucket {
                 removed.push(key);
                 Ok(())
             }
-            Err(error) => Err(self.failed(("remove", key, error))),
+            Err(error) => Err(self.failed("remove", &key, error)),
         }
     }
 
@@ -427,8 +426,8 @@ impl Bucket {
         self.runtime.block_on(future)
     }
 
-    fn failed(&self, (action, key, source): Failed) -> Error {
-        Error::Object { action, path: self.path(&key), source: Box::new(source) }
+    fn failed(&self, action: &'static str, key: &str, source: StoreError) -> Error {
+        Error::Object { action, path: self.path(key), source: Box::new(source) }
     }
 
     fn busy(&self, directory: &str) -> Error {

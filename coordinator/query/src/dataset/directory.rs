@@ -53,7 +53,7 @@ pub use disk::Error as DiskError;
 use stray::Strays;
 
 use super::integrity::{self, Hashing};
-use super::{DamagedPart, Defect, Error, Known, Pin, Recovered, STAGING};
+use super::{DamagedPart, Defect, Error, Known, Pin, Recovered, STAGING, SweepTable};
 use crate::names::{self, is_part};
 use crate::parquet as file;
 
@@ -146,10 +146,11 @@ impl Directory {
     pub(super) fn strangers(&self, known: &Known) -> Result<Vec<String>, Error> {
         let mut strangers = Vec::new();
         for (table, sweep) in self.sweeps(known)? {
+            let of = SweepTable { table: &table, sweep: &sweep };
             let directory = Part::directory(&table, &sweep);
             for name in self.unnamed(&directory, known)? {
                 let path = format!("{directory}/{name}");
-                if !self.is_pending((&table, &sweep), &path, known) {
+                if !self.is_pending(of, &path, known) {
                     strangers.push(path);
                 }
             }
@@ -161,7 +162,8 @@ impl Directory {
     pub(super) fn recover(&self, known: &Known, aside: &str) -> Result<Recovered, Error> {
         let mut strays = Strays::new(&self.disk, aside);
         for (table, sweep) in self.sweeps(known)? {
-            self.recover_sweep((&table, &sweep), known, &mut strays)?;
+            let of = SweepTable { table: &table, sweep: &sweep };
+            self.recover_sweep(of, known, &mut strays)?;
         }
         for (name, _) in self.disk.list(STAGING)? {
             if name.ends_with(".parquet.tmp") {
@@ -200,14 +202,13 @@ impl Directory {
 
     fn recover_sweep(
         &self,
-        (table, sweep): (&TableName, &SweepName),
+        of: SweepTable<'_>,
         known: &Known,
         strays: &mut Strays<'_>,
     ) -> Result<(), Error> {
-        let directory = Part::directory(table, sweep);
+        let directory = Part::directory(of.table, of.sweep);
         let staged = format!("{STAGING}/{directory}");
-        let ours = |part: &&Part| part.table == *table && part.sweep == *sweep;
-        let named: Vec<&Part> = known.parts.iter().filter(ours).collect();
+        let named: Vec<&Part> = known.parts.iter().filter(|part| of.has(part)).collect();
         let mut is_gathered = true;
         if !self.find_damaged(&directory, &named)?.is_empty() {
             // Perhaps the journal knows of a compaction that readers in place do not see yet.
@@ -228,9 +229,9 @@ impl Directory {
             // Replaced by staged parts, for which this is the moment to come into the tree.
             let is_replaced = || {
                 let name = names::part(&name).filter(|_| !is_gathered);
-                name.is_some_and(|name| known.is_covered((table, sweep), name))
+                name.is_some_and(|name| known.is_covered(of, name))
             };
-            if self.is_pending((table, sweep), &path, known) || is_replaced() {
+            if self.is_pending(of, &path, known) || is_replaced() {
                 strays.remove(path)?;
             } else {
                 strays.set_aside(&path, &path)?;
@@ -243,7 +244,7 @@ impl Directory {
             let path = format!("{staged}/{name}");
             match names::part(&name) {
                 None => self.put_back(&directory, &staged, &name)?,
-                Some(name) if known.is_covered((table, sweep), name) => strays.remove(path)?,
+                Some(name) if known.is_covered(of, name) => strays.remove(path)?,
                 Some(_) => strays.set_aside(&path, &format!("{directory}/{name}"))?,
             }
         }
@@ -261,11 +262,11 @@ impl Directory {
     }
 
     /// Whether a file holds pending rows and nothing else.
-    fn is_pending(&self, of: (&TableName, &SweepName), path: &str, known: &Known) -> bool {
+    fn is_pending(&self, of: SweepTable<'_>, path: &str, known: &Known) -> bool {
         let name = path.rsplit('/').next().and_then(names::part);
         let rows = File::open(self.disk.path(path)).ok().and_then(|file| file::rows(file).ok());
         name.zip(rows).is_some_and(|(name, rows)| {
-            name.generation == 0 && known.is_pending(of, (name.first, Some(name.last)), rows)
+            name.generation == 0 && known.is_pending(of, name.first, Some(name.last), rows)
         })
     }
 

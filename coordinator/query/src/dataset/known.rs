@@ -24,6 +24,20 @@ pub struct Known {
     pending: BTreeMap<(TableName, SweepName), BTreeMap<u64, u64>>,
 }
 
+/// The rows of a sweep in a table: what one directory of parts holds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SweepTable<'a> {
+    pub(crate) table: &'a TableName,
+    pub(crate) sweep: &'a SweepName,
+}
+
+impl SweepTable<'_> {
+    /// Whether `part` is one of them.
+    pub(crate) fn has(&self, part: &Part) -> bool {
+        part.table == *self.table && part.sweep == *self.sweep
+    }
+}
+
 impl Known {
     /// Knows these parts, and no pending rows yet.
     pub fn new(parts: Vec<Part>) -> Self {
@@ -35,15 +49,18 @@ impl Known {
         *self.pending.entry((table, sweep)).or_default().entry(position).or_default() += rows;
     }
 
-    /// Whether a file with these `rows` holds pending rows and nothing else: an interrupted write
+    /// Whether a file with so many rows holds pending rows and nothing else: an interrupted write
     /// left it. Its name says the first and, in a directory, the last position of its rows.
     pub(crate) fn is_pending(
         &self,
-        (table, sweep): (&TableName, &SweepName),
-        (first, last): (u64, Option<u64>),
+        of: SweepTable<'_>,
+        first: u64,
+        last: Option<u64>,
         rows: u64,
     ) -> bool {
-        let Some(pending) = self.pending.get(&(table.clone(), sweep.clone())) else { return false };
+        let Some(pending) = self.pending.get(&(of.table.clone(), of.sweep.clone())) else {
+            return false;
+        };
         if !pending.contains_key(&first) {
             return false;
         }
@@ -60,9 +77,8 @@ impl Known {
 
     /// Whether the rows of a staged file are in parts that the journal names: the file is what a
     /// compaction has replaced, or was going to replace them with.
-    pub(crate) fn is_covered(&self, (table, sweep): (&TableName, &SweepName), name: Name) -> bool {
-        let parts =
-            || self.parts.iter().filter(|part| part.table == *table && part.sweep == *sweep);
+    pub(crate) fn is_covered(&self, of: SweepTable<'_>, name: Name) -> bool {
+        let parts = || self.parts.iter().filter(|part| of.has(part));
         let within = |part: &Part| part.first <= name.first && name.last <= part.last;
         let begins = parts().any(|part| part.first == name.first);
         let ends = parts().any(|part| part.last == name.last);
@@ -99,8 +115,9 @@ mod tests {
         for (position, rows) in [(3, 2), (5, 0), (7, 4)] {
             known.add_pending(TableName::of("epochs"), demo(), position, rows);
         }
-        let check =
-            |range, rows| known.is_pending((&TableName::of("epochs"), &demo()), range, rows);
+        let (epochs, sweep) = (TableName::of("epochs"), demo());
+        let of = SweepTable { table: &epochs, sweep: &sweep };
+        let check = |(first, last), rows| known.is_pending(of, first, last, rows);
         assert!(check((3, Some(7)), 6) && check((3, None), 6) && check((3, Some(5)), 2));
         assert!(check((3, Some(3)), 2) && check((7, None), 4));
         for (range, rows) in [
@@ -113,7 +130,8 @@ mod tests {
         ] {
             assert!(!check(range, rows), "{range:?} {rows}");
         }
-        assert!(!known.is_pending((&TableName::TRIALS, &demo()), (3, Some(7)), 6), "another table");
+        let other = SweepTable { table: &TableName::TRIALS, sweep: &sweep };
+        assert!(!known.is_pending(other, 3, Some(7), 6), "another table");
     }
 
     #[test]
@@ -125,10 +143,8 @@ mod tests {
         };
         let known = Known::new(vec![part(1, 4, 0), part(5, 9, 1)]);
         let check = |first, last| {
-            known.is_covered(
-                (&TableName::of("epochs"), &demo()),
-                Name { first, last, generation: 1 },
-            )
+            let (table, sweep) = (&TableName::of("epochs"), &demo());
+            known.is_covered(SweepTable { table, sweep }, Name { first, last, generation: 1 })
         };
         assert!(check(1, 9), "both merged");
         assert!(check(5, 6), "merged into the second");

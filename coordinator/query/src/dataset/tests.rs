@@ -210,9 +210,13 @@ fn batch(trial: u64, status: &str) -> Bytes {
     tables::encode_trials(&[row]).unwrap().ipc
 }
 
-fn write(dataset: &Dataset, range: (u64, u64), rows: &[(u64, &str)]) -> Result<Part, Error> {
+fn write(
+    dataset: &Dataset,
+    (first, last): (u64, u64),
+    rows: &[(u64, &str)],
+) -> Result<Part, Error> {
     let batches = rows.iter().map(|(trial, status)| batch(*trial, status));
-    dataset.write_part(&TableName::TRIALS, &demo(), range, batches)
+    dataset.write_part(&TableName::TRIALS, &demo(), first..=last, batches)
 }
 
 fn retract(trial: u64, before: u64) -> Retraction {
@@ -400,11 +404,11 @@ fn a_part_too_large_for_one_request_takes_its_place_in_one_step() {
     let rows: Vec<Bytes> = rows.collect();
     let large =
         |range| dataset.write_part(&TableName::TRIALS, &demo(), range, rows.iter().cloned());
-    let part = large((1, 40)).unwrap();
+    let part = large(1..=40).unwrap();
     assert!(part.bytes > 8 << 20, "{}", part.bytes);
     assert_eq!(world.listed(), world.names(std::slice::from_ref(&part)));
-    assert_eq!(large((1, 40)).unwrap(), part, "the same again");
-    let other = dataset.write_part(&TableName::TRIALS, &demo(), (1, 41), rows[1..].iter().cloned());
+    assert_eq!(large(1..=40).unwrap(), part, "the same again");
+    let other = dataset.write_part(&TableName::TRIALS, &demo(), 1..=41, rows[1..].iter().cloned());
     assert!(matches!(other, Err(Error::Conflict { .. })));
 }
 

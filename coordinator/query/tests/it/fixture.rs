@@ -78,7 +78,7 @@ impl Fixture {
             pending.chunk_by(|a, b| (&a.batch.table, &a.sweep) == (&b.batch.table, &b.sweep))
         {
             let (first, last) = (&rows[0], &rows[rows.len() - 1]);
-            let range = (first.position, last.position);
+            let range = first.position..=last.position;
             let blobs = rows.iter().map(|pending| pending.batch.ipc.clone());
             let part = self.dataset.write_part(&first.batch.table, &first.sweep, range, blobs);
             self.parts.push(part.unwrap());

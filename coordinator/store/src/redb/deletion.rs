@@ -19,7 +19,7 @@ pub(super) fn forget_rows(
     let mut found = Vec::new();
     for entry in pending.iter()? {
         let (key, bytes) = entry?;
-        if view::rows(key.value(), bytes.value())?.trial.sweep == *sweep {
+        if view::rows(view::stored_key(key.value()), bytes.value())?.trial.sweep == *sweep {
             found.push(key.value());
         }
     }

@@ -46,7 +46,7 @@ impl View for Moment {
         self.read(|transaction| {
             for entry in transaction.open_table(PENDING)?.range((filter.from, 0)..)? {
                 let (key, bytes) = entry?;
-                let rows = rows(key.value(), bytes.value())?;
+                let rows = rows(stored_key(key.value()), bytes.value())?;
                 let is_asked = filter.sweep.as_ref().is_none_or(|sweep| *sweep == rows.trial.sweep);
                 if is_asked && visit(rows).is_break() {
                     break;
@@ -72,13 +72,15 @@ struct StoredBatch<'j> {
     ipc: &'j [u8],
 }
 
+/// A key as redb has it.
+pub(super) fn stored_key((position, ordinal): (u64, u32)) -> PendingKey {
+    PendingKey { position, ordinal }
+}
+
 /// The pending rows under a key.
-pub(super) fn rows(
-    (position, ordinal): (u64, u32),
-    bytes: &[u8],
-) -> Result<PendingRows<'_>, Error> {
+pub(super) fn rows(key: PendingKey, bytes: &[u8]) -> Result<PendingRows<'_>, Error> {
     let stored: StoredBlob<'_> =
-        decode_borrowed(bytes, || format!("the rows of event {position}"))?;
+        decode_borrowed(bytes, || format!("the rows of event {}", key.position))?;
     let StoredBlob { trial, batch: StoredBatch { table, rows, ipc } } = stored;
-    Ok(PendingRows { key: PendingKey { position, ordinal }, trial, table, rows, ipc })
+    Ok(PendingRows { key, trial, table, rows, ipc })
 }

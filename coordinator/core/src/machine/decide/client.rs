@@ -58,7 +58,7 @@ pub(super) fn request(
         Request::Resume { .. } => resume(sweep, id, now),
         Request::Cancel { .. } => cancel(sweep, id)?,
         Request::Retry { trials, .. } => retry(sweep, id, trials, now)?,
-        Request::StartOver { trials, parts, .. } => start_over(sweep, id, (trials, parts), now),
+        Request::StartOver { trials, parts, .. } => start_over(sweep, id, trials, parts, now),
         Request::Delete { .. } => Some(delete(sweep, id, now)?),
     };
     // A request that changes nothing is noted all the same: repeated later, it might.
@@ -115,7 +115,8 @@ fn retry(
 fn start_over(
     sweep: &Sweep,
     request: RequestId,
-    (trials, parts): (&[u64], &[Part]),
+    trials: &[u64],
+    parts: &[Part],
     at: Timestamp,
 ) -> Option<Event> {
     let trials: BTreeSet<u64> = trials.iter().copied().collect();

@@ -44,6 +44,12 @@ impl End {
     }
 }
 
+/// The end of a trial: its outcome, and the end of the attempt that decided it.
+struct TrialEnd {
+    outcome: Outcome,
+    end: End,
+}
+
 /// The events that end the attempt that holds trial `index`, and the trial with it where that is
 /// the consequence.
 pub(super) fn end_attempt(
@@ -75,11 +81,17 @@ pub(super) fn end_attempt(
     let stopped = trial.stop.map(StopReason::outcome);
     let decided = end.outcome.decides().or(stopped.and_then(AttemptOutcome::decides));
     if let Some(outcome) = decided {
-        events.push(trial_ended(sweep, index, trial, (outcome, end), now));
+        events.push(trial_ended(sweep, index, trial, TrialEnd { outcome, end }, now));
     } else if budget(sweep, end.outcome).is_some_and(|budget| spent >= budget) {
         let error = exhausted(sweep, &end, spent);
         let end = End { error: Some(error), ..end };
-        events.push(trial_ended(sweep, index, trial, (Outcome::Failed, end), now));
+        events.push(trial_ended(
+            sweep,
+            index,
+            trial,
+            TrialEnd { outcome: Outcome::Failed, end },
+            now,
+        ));
     }
     events
 }
@@ -87,7 +99,7 @@ pub(super) fn end_attempt(
 /// The end of a trial that is to stop while it waits for another attempt.
 pub(super) fn cancelled(sweep: &Sweep, index: u64, trial: &Trial, now: Timestamp) -> Event {
     let end = End { error: trial.error.clone(), ..End::new(AttemptOutcome::Cancelled, 0) };
-    trial_ended(sweep, index, trial, (Outcome::Cancelled, end), now)
+    trial_ended(sweep, index, trial, TrialEnd { outcome: Outcome::Cancelled, end }, now)
 }
 
 /// The end of a trial whose configuration cannot run.
@@ -107,7 +119,7 @@ fn trial_ended(
     sweep: &Sweep,
     index: u64,
     trial: &Trial,
-    (outcome, end): (Outcome, End),
+    TrialEnd { outcome, end }: TrialEnd,
     now: Timestamp,
 ) -> Event {
     let unkept = outcome.is_final() && keep(sweep, index) == Keep::None;

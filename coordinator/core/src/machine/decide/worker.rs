@@ -24,12 +24,19 @@ use crate::time::Timestamp;
 /// Workers that hold nothing and were silent for so long are forgotten; they may join again.
 const FORGET_AFTER: Duration = Duration::from_hours(1);
 
-/// The present and the end of a lease that is granted now.
-type Term = (Timestamp, Timestamp);
+/// The term of a lease that is granted or renewed now.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Term {
+    /// The present.
+    pub(super) at: Timestamp,
+    /// The end of the lease.
+    pub(super) until: Timestamp,
+}
 
 pub(super) fn join(
     state: &State,
-    (worker, info): (WorkerId, &WorkerInfo),
+    worker: WorkerId,
+    info: &WorkerInfo,
     of: Option<StateId>,
     at: Timestamp,
 ) -> Result<Vec<Event>, Rejection> {
@@ -92,10 +99,8 @@ pub(super) fn acquire(
     let sweeps = sweeps.filter(|sweep| known.info.runs(&sweep.planned.definition.workload));
     let mut lacked = None;
     for sweep in sweeps.filter(|sweep| !sweep.paused && sweep.ended.is_none()) {
-        match choose(state, sweep, (worker, known, free), term.0) {
-            Choice::Lease { index, threads, chosen } => {
-                return Ok(vec![lease(sweep, (index, chosen), worker, threads, term)]);
-            }
+        match choose(state, sweep, Taker { id: worker, worker: known, free }, term.at) {
+            Choice::Lease(choice) => return Ok(vec![lease(sweep, choice, worker, term)]),
             Choice::First(events) => return Ok(events),
             Choice::Wait => return Ok(Vec::new()),
             Choice::Unfit(lack) => lacked = lacked.or(Some(lack)),
@@ -106,10 +111,19 @@ pub(super) fn acquire(
     Ok(news.map(|lack| Event::WorkerUnfit(WorkerUnfit { worker, lack })).into_iter().collect())
 }
 
+/// A worker that a trial is looked for.
+#[derive(Clone, Copy)]
+struct Taker<'a> {
+    id: WorkerId,
+    worker: &'a Worker,
+    /// Slots that no trial has.
+    free: u32,
+}
+
 /// The offer of a sweep to a worker.
 enum Choice {
     /// A trial.
-    Lease { index: u64, threads: u32, chosen: Chosen },
+    Lease(ChosenTrial),
     /// Something has to happen before it is asked again.
     First(Vec<Event>),
     /// A trial that fits once more slots are free; letting others overtake would starve it.
@@ -120,17 +134,26 @@ enum Choice {
     Nothing,
 }
 
+/// A trial that a worker gets.
+struct ChosenTrial {
+    index: u64,
+    /// Slots that it takes.
+    threads: u32,
+    /// Its point.
+    chosen: Chosen,
+}
+
 /// The first trial of `sweep` that waits and that `worker` can take. Trials that never started and
 /// that it cannot take are put off, so that they wait for others and hold nobody up.
 fn choose(
     state: &State,
     sweep: &Sweep,
-    (id, worker, free): (WorkerId, &Worker, u32),
+    Taker { id, worker, free }: Taker<'_>,
     now: Timestamp,
 ) -> Choice {
     let mut lacked = None;
     for index in sweep.candidates(|trial| trial.not_before <= now) {
-        if state.is_kept_from(id, (sweep, index), now) {
+        if state.is_kept_from(id, sweep, index, now) {
             continue;
         }
         if let Some(lack) = sweep.lack_for(index, worker) {
@@ -150,7 +173,7 @@ fn choose(
                 Choice::First(vec![ending::invalid(sweep, index, error.to_string(), now)])
             }
             Ok(trial) => match trial.terms.threads {
-                threads if threads <= free => Choice::Lease { index, threads, chosen },
+                threads if threads <= free => Choice::Lease(ChosenTrial { index, threads, chosen }),
                 _ => Choice::Wait,
             },
         };
@@ -172,10 +195,9 @@ fn deferred(sweep: &Sweep, index: u64, at: Timestamp) -> Vec<Event> {
 
 fn lease(
     sweep: &Sweep,
-    (index, chosen): (u64, Chosen),
+    ChosenTrial { index, threads, chosen }: ChosenTrial,
     worker: WorkerId,
-    threads: u32,
-    (at, until): Term,
+    Term { at, until }: Term,
 ) -> Event {
     let last = sweep.live.get(&index).map_or(0, |trial| trial.attempt);
     let number = last.max(sweep.attempt_floor) + 1;
@@ -188,7 +210,7 @@ pub(super) fn renew(
     state: &State,
     worker: WorkerId,
     held: &[Held],
-    (at, until): Term,
+    Term { at, until }: Term,
 ) -> Result<Vec<Event>, Rejection> {
     if !state.workers.contains_key(&worker) {
         return Err(Rejection::UnknownWorker(worker));
@@ -305,7 +327,8 @@ fn time_limit(sweep: &Sweep, claim: &Claim) -> String {
 pub(super) fn depart(
     state: &State,
     worker: WorkerId,
-    (outcome, reason): (AttemptOutcome, Option<&str>),
+    outcome: AttemptOutcome,
+    reason: Option<&str>,
     at: Timestamp,
 ) -> Vec<Event> {
     let Some(known) = state.workers.get(&worker) else {

@@ -87,7 +87,7 @@ pub(crate) fn decide(
             )
         }
         Command::Refused { fleet, pilots, text, is_limit } => {
-            wrap(refused(known(fleet)?, pilots, (text, *is_limit), now))
+            wrap(refused(known(fleet)?, pilots, text, *is_limit, now))
         }
         Command::Unavailable { fleet, text } => {
             wrap(troubled(known(fleet)?, text, now).into_iter().collect())
@@ -96,12 +96,7 @@ pub(crate) fn decide(
 }
 
 /// Pilots that were refused are given up; the next is tried after a pause.
-fn refused(
-    fleet: &Fleet,
-    pilots: &[u64],
-    (text, is_limit): (&str, bool),
-    at: Timestamp,
-) -> Vec<Event> {
+fn refused(fleet: &Fleet, pilots: &[u64], text: &str, is_limit: bool, at: Timestamp) -> Vec<Event> {
     let mut events = Vec::new();
     for number in pilots.iter().copied().filter(|number| fleet.pilots.contains_key(number)) {
         let pilot = PilotId { fleet: fleet.spec.name.clone(), number };
@@ -226,7 +221,8 @@ fn look(
         Sight::Unknown => {
             let detail = "the cluster no longer knows it".to_owned();
             let cause = if pilot.removing { Cause::Cancelled } else { Cause::Unknown };
-            (Some(Ends::all(cause.attempt())), ended(fleet, (id(), pilot), (cause, detail), at))
+            let end = PilotEnded { pilot: id(), cause, detail, at };
+            (Some(Ends::all(cause.attempt())), ended(fleet, pilot, end))
         }
         Sight::Waiting { handle, reason } => {
             // It ran and is in the queue again: what it had is given to others.
@@ -260,18 +256,19 @@ fn look(
         }
         Sight::Ended { cause, detail } => (
             Some(Ends::all(cause.attempt())),
-            ended(fleet, (id(), pilot), (*cause, detail.clone()), at),
+            ended(
+                fleet,
+                pilot,
+                PilotEnded { pilot: id(), cause: *cause, detail: detail.clone(), at },
+            ),
         ),
     }
 }
 
 /// A pilot whose workers never joined, or that died soon after, has failed its fleet.
-fn ended(
-    fleet: &Fleet,
-    (id, pilot): (PilotId, &Pilot),
-    (cause, detail): (Cause, String),
-    at: Timestamp,
-) -> Vec<Event> {
+fn ended(fleet: &Fleet, pilot: &Pilot, end: PilotEnded) -> Vec<Event> {
+    let PilotEnded { pilot: id, cause, detail, at } = &end;
+    let (cause, at) = (*cause, *at);
     let lasted = at.since(pilot.since) >= LASTED;
     // Others wanted its place before its worker could be expected.
     let unlucky = cause == Cause::Preempted && (pilot.phase != Phase::Running || !lasted);
@@ -285,7 +282,7 @@ fn ended(
     } else {
         format!("pilot {id} ended ({}) soon after it had begun{why}", cause.name())
     };
-    let mut events = vec![Event::PilotEnded(PilotEnded { pilot: id, cause, detail, at })];
+    let mut events = vec![Event::PilotEnded(end)];
     if failure {
         events.extend(failed(fleet, &text, true, at));
     } else if recovered {

@@ -71,7 +71,7 @@ impl Bucket {
             Err(StoreError::NotFound { .. }) => {
                 return Err(self.damage(part, Defect::Missing).into());
             }
-            Err(error) => return Err(self.failed(("read", key, error))),
+            Err(error) => return Err(self.failed("read", &key, error)),
         };
         let digest = Digest::from_bytes(*blake3::hash(&bytes).as_bytes());
         match integrity::defect_of(part, digest, bytes.len() as u64) {
@@ -93,7 +93,7 @@ impl Bucket {
             match self.wait(self.store.copy(&from, &to)) {
                 Ok(()) => {}
                 Err(StoreError::NotFound { .. }) => continue,
-                Err(error) => return Err(self.failed(("set aside", key, error))),
+                Err(error) => return Err(self.failed("set aside", &key, error)),
             }
             self.remove(key, &mut Vec::new())?;
             moved = Some(self.path(&aside));

@@ -35,7 +35,7 @@ fn a_damaged_sweep_does_not_keep_another_from_being_recovered() {
         let dataset = world.dataset();
         let journal = four_parts(&dataset);
         let other = SweepName::parse("other").unwrap();
-        let stray = dataset.write_part(&TableName::TRIALS, &other, (8, 9), [batch(5, "completed")]);
+        let stray = dataset.write_part(&TableName::TRIALS, &other, 8..=9, [batch(5, "completed")]);
         world.remove(&world.file(&journal.parts[0]));
         let recovered = world.dataset().recover(&known(&journal.parts, &[]), ASIDE).unwrap();
         assert_eq!(recovered.damaged.len(), 1);
