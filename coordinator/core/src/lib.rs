@@ -20,6 +20,7 @@ pub mod plan;
 pub mod progress;
 pub mod pruner;
 pub mod ranking;
+pub mod resources;
 pub mod rng;
 pub mod rows;
 pub mod sampler;

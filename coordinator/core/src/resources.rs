@@ -1,0 +1,264 @@
+//! Resources as a vector: what a trial takes of a worker, what a worker offers, and which of its GPUs
+//! a trial gets.
+//!
+//! Amounts of GPUs are counted in thousandths, so that sums of shares are exact. A share of a GPU never
+//! spans two of them, and a whole GPU is never shared: free amounts are kept for each GPU, not as a sum.
+
+use std::fmt;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The most GPUs that a worker offers.
+pub const MAX_GPUS: u32 = 64;
+
+/// An amount of GPUs: a share of one in thousandths, or a number of whole ones.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GpuAmount(u32);
+
+/// An amount of GPUs that no trial can take.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[error(
+    "not an amount of GPUs: `{0}` (a share of one such as 0.25, in thousandths, or 1, 2, ... up to {MAX_GPUS})"
+)]
+pub struct InvalidGpuAmount(f64);
+
+impl GpuAmount {
+    /// No GPU.
+    pub const NONE: Self = Self(0);
+
+    /// One whole GPU.
+    pub const ONE: Self = Self(1000);
+
+    /// The amount of `thousandths`: less than one GPU, or whole ones.
+    pub fn from_thousandths(thousandths: u32) -> Option<Self> {
+        let is_whole = thousandths.is_multiple_of(Self::ONE.0);
+        let is_share = thousandths < Self::ONE.0;
+        let fits = thousandths / Self::ONE.0 <= MAX_GPUS;
+        ((is_whole || is_share) && fits).then_some(Self(thousandths))
+    }
+
+    /// The amount that a number stands for, such as 0.25 or 2.
+    pub fn from_number(number: f64) -> Result<Self, InvalidGpuAmount> {
+        let thousandths = (number * f64::from(Self::ONE.0)).round();
+        let is_near = (thousandths / f64::from(Self::ONE.0) - number).abs() < 1e-9;
+        let in_range = (0.0..=f64::from(MAX_GPUS * Self::ONE.0)).contains(&thousandths);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
+        let amount = || Self::from_thousandths(thousandths as u32);
+        (is_near && in_range).then(amount).flatten().ok_or(InvalidGpuAmount(number))
+    }
+
+    /// The amount in thousandths of a GPU.
+    pub fn thousandths(self) -> u32 {
+        self.0
+    }
+
+    /// The amount as a number, such as 0.25.
+    pub fn number(self) -> f64 {
+        f64::from(self.0) / f64::from(Self::ONE.0)
+    }
+
+    /// Tells if this is no GPU at all.
+    pub fn is_none(&self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl fmt::Display for GpuAmount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.number().fmt(f)
+    }
+}
+
+impl Serialize for GpuAmount {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.number().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for GpuAmount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::from_number(f64::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+/// The resources that a trial takes of its worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Resources {
+    /// Slots: one for each of its threads.
+    pub cpus: u32,
+    /// GPUs.
+    #[serde(default)]
+    pub gpus: GpuAmount,
+    /// Megabytes of memory that it may fill.
+    #[serde(default)]
+    pub memory_mb: u64,
+}
+
+impl Resources {
+    /// One slot and nothing else.
+    pub const ONE_CPU: Self = Self::cpus(1);
+
+    /// So many slots and nothing else.
+    pub const fn cpus(cpus: u32) -> Self {
+        Self { cpus, gpus: GpuAmount::NONE, memory_mb: 0 }
+    }
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        Self::ONE_CPU
+    }
+}
+
+/// `2 threads, 0.25 GPUs`: memory is left out, because few workers count it.
+impl fmt::Display for Resources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} threads", self.cpus)?;
+        if self.gpus.is_none() { Ok(()) } else { write!(f, ", {} GPUs", self.gpus) }
+    }
+}
+
+/// The resources that a worker offers to trials.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Offer {
+    /// Slots.
+    pub cpus: u32,
+    /// GPUs, numbered from 0.
+    pub gpus: u32,
+    /// Megabytes of memory that its trials may take together; not counted if none.
+    pub memory_mb: Option<u64>,
+}
+
+/// The GPUs of a worker that a trial has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GrantedGpus {
+    /// Their numbers at the worker.
+    pub ordinals: Vec<u32>,
+    /// The share of each of them: 1, unless it is a share of a single one.
+    pub share: GpuAmount,
+}
+
+/// The resources that a trial has, kept in its lease.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Granted {
+    /// Slots.
+    pub cpus: u32,
+    /// GPUs.
+    #[serde(default)]
+    pub gpus: GrantedGpus,
+    /// Megabytes of memory.
+    #[serde(default)]
+    pub memory_mb: u64,
+}
+
+/// The resources of a worker that no trial has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Free {
+    /// Slots.
+    pub cpus: u32,
+    /// The free amount of each GPU, at most 1.
+    pub gpus: Vec<GpuAmount>,
+    /// Megabytes of memory; not counted if none.
+    pub memory_mb: Option<u64>,
+}
+
+impl Free {
+    /// So many slots and nothing else.
+    pub fn slots(cpus: u32) -> Self {
+        Self::of(Offer { cpus, ..Offer::default() })
+    }
+
+    /// All that is offered.
+    pub fn of(offer: Offer) -> Self {
+        let count = usize::try_from(offer.gpus.min(MAX_GPUS)).unwrap_or_default();
+        Self { cpus: offer.cpus, gpus: vec![GpuAmount::ONE; count], memory_mb: offer.memory_mb }
+    }
+
+    /// Takes what a trial has. What is not there is not taken.
+    pub fn take(&mut self, granted: &Granted) {
+        self.cpus = self.cpus.saturating_sub(granted.cpus);
+        self.memory_mb = self.memory_mb.map(|free| free.saturating_sub(granted.memory_mb));
+        for ordinal in &granted.gpus.ordinals {
+            let gpu = usize::try_from(*ordinal).ok().and_then(|index| self.gpus.get_mut(index));
+            if let Some(free) = gpu {
+                free.0 = free.0.saturating_sub(granted.gpus.share.0);
+            }
+        }
+    }
+
+    /// No more than this and `other` have in any dimension, GPU by GPU.
+    #[must_use]
+    pub fn least(&self, other: &Self) -> Self {
+        let gpus = self.gpus.iter().zip(&other.gpus).map(|(one, other)| *one.min(other));
+        let memory = [self.memory_mb, other.memory_mb].into_iter().flatten();
+        Self { cpus: self.cpus.min(other.cpus), gpus: gpus.collect(), memory_mb: memory.min() }
+    }
+
+    /// The grant of a trial that takes `wanted`, if it fits: the first GPUs that have room.
+    pub fn place(&self, wanted: &Resources) -> Option<Granted> {
+        let has_memory = self.memory_mb.is_none_or(|free| wanted.memory_mb <= free);
+        if wanted.cpus > self.cpus || !has_memory {
+            return None;
+        }
+        let gpus = self.place_gpus(wanted.gpus)?;
+        Some(Granted { cpus: wanted.cpus, gpus, memory_mb: wanted.memory_mb })
+    }
+
+    fn place_gpus(&self, wanted: GpuAmount) -> Option<GrantedGpus> {
+        if wanted.is_none() {
+            return Some(GrantedGpus::default());
+        }
+        let share = wanted.min(GpuAmount::ONE);
+        let count = usize::try_from(wanted.0.div_ceil(GpuAmount::ONE.0)).ok()?;
+        let roomy = (0..).zip(&self.gpus).filter(|(_, free)| **free >= share);
+        let ordinals: Vec<u32> = roomy.map(|(ordinal, _)| ordinal).take(count).collect();
+        (ordinals.len() == count).then_some(GrantedGpus { ordinals, share })
+    }
+
+    /// What is left for others while a trial that takes `wanted` waits for room here: nothing of what it
+    /// waits for, so that nobody delays it.
+    #[must_use]
+    pub fn beside(&self, wanted: &Resources) -> Self {
+        let mut left = self.clone();
+        match self.place_gpus(wanted.gpus) {
+            Some(gpus) => left.take(&Granted { cpus: 0, gpus, memory_mb: 0 }),
+            None => left.gpus.fill(GpuAmount::NONE),
+        }
+        left.take(&Granted {
+            cpus: wanted.cpus,
+            memory_mb: wanted.memory_mb,
+            ..Granted::default()
+        });
+        left
+    }
+
+    /// Takes as many trials that need `wanted` as fit side by side, at most `most`; returns how many.
+    pub fn fill(&mut self, wanted: &Resources, most: u64) -> u64 {
+        if wanted.gpus.is_none() {
+            return self.fill_slots(wanted, most);
+        }
+        let mut count = 0;
+        while let Some(granted) = self.place(wanted).filter(|_| count < most) {
+            self.take(&granted);
+            count += 1;
+        }
+        count
+    }
+
+    /// [`Self::fill`] without GPUs, of which there are few: slots may be thousands.
+    fn fill_slots(&mut self, wanted: &Resources, most: u64) -> u64 {
+        let slots = u64::from(self.cpus / wanted.cpus.max(1));
+        let memory = self.memory_mb.and_then(|free| free.checked_div(wanted.memory_mb));
+        let count = slots.min(memory.unwrap_or(u64::MAX)).min(most);
+        let cpus = u32::try_from(count).unwrap_or(u32::MAX).saturating_mul(wanted.cpus.max(1));
+        let memory_mb = wanted.memory_mb.saturating_mul(count);
+        self.take(&Granted { cpus, memory_mb, ..Granted::default() });
+        count
+    }
+}
+
+#[cfg(test)]
+mod tests;
