@@ -2,6 +2,7 @@
 
 use rheo_core::machine::{NoFit, UnfitWorker};
 use rheo_core::needs::{FoundData, Inventory, Lack, Need};
+use rheo_core::resources::GpuAmount;
 use rheo_core::time::Timestamp;
 
 use crate::bounds::CAUSE_LENGTH;
@@ -12,6 +13,13 @@ use crate::{Invalid, v1};
 fn sizes(wire: &[u32]) -> Result<[u32; 3], Invalid> {
     let detail = || format!("{} sizes, not 3", wire.len());
     wire.try_into().map_err(|_| Invalid::Value { field: "sizes", detail: detail() })
+}
+
+/// An amount of GPUs in thousandths.
+pub(crate) fn gpus(thousandths: u32) -> Result<GpuAmount, Invalid> {
+    let detail = || format!("{thousandths} is neither less than 1000 nor a multiple of it");
+    let amount = GpuAmount::from_thousandths(thousandths);
+    amount.ok_or_else(|| Invalid::Value { field: "gpu_thousandths", detail: detail() })
 }
 
 impl TryFrom<v1::Need> for Need {
@@ -29,6 +37,7 @@ impl TryFrom<v1::Need> for Need {
             Kind::Device(name) => Self::Device(name),
             Kind::MemoryMb(mb) => Self::Memory { mb },
             Kind::Slots(slots) => Self::Slots { slots },
+            Kind::GpuThousandths(thousandths) => Self::Gpus { gpus: gpus(thousandths)? },
             Kind::Disk(_) => Self::Disk,
             Kind::System(_) => Self::System,
         })
@@ -46,6 +55,7 @@ impl From<Need> for v1::Need {
             Need::Device(device) => Kind::Device(device),
             Need::Memory { mb } => Kind::MemoryMb(mb),
             Need::Slots { slots } => Kind::Slots(slots),
+            Need::Gpus { gpus } => Kind::GpuThousandths(gpus.thousandths()),
             Need::Disk => Kind::Disk(Empty {}),
             Need::System => Kind::System(Empty {}),
         };
@@ -147,6 +157,7 @@ mod tests {
             Need::Device("cuda".to_owned()),
             Need::Memory { mb: 5 },
             Need::Slots { slots: 6 },
+            Need::Gpus { gpus: GpuAmount::from_thousandths(250).unwrap() },
             Need::Disk,
             Need::System,
         ];

@@ -7,6 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::resources::GpuAmount;
+
 /// Something that a trial needs of its worker.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -32,12 +34,17 @@ pub enum Need {
     /// As much memory as the trial may fill.
     Memory {
         /// Megabytes.
-        mb: u32,
+        mb: u64,
     },
     /// Slots for the threads of the trial.
     Slots {
         /// How many.
         slots: u32,
+    },
+    /// GPUs, or a share of one.
+    Gpus {
+        /// How many.
+        gpus: GpuAmount,
     },
     /// A local disk on which commits can be kept until they are delivered.
     Disk,
@@ -58,6 +65,7 @@ impl Need {
             }
             (Self::Memory { mb }, Self::Memory { mb: more }) => mb <= more,
             (Self::Slots { slots }, Self::Slots { slots: more }) => slots <= more,
+            (Self::Gpus { gpus }, Self::Gpus { gpus: more }) => gpus <= more,
             _ => self == other,
         }
     }
@@ -126,7 +134,7 @@ impl Inventory {
                 Some(format!("no device `{device}`"))
             }
             Need::Memory { mb } => {
-                let there = self.memory_mb.filter(|there| *there < u64::from(*mb))?;
+                let there = self.memory_mb.filter(|there| there < mb)?;
                 Some(format!(
                     "resources.memory_mb: `{mb}`, but there are only {there} MB of memory"
                 ))

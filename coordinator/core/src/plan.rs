@@ -160,7 +160,7 @@ impl Plan {
     /// The needs of trial `index`; none if its configuration cannot run.
     pub(crate) fn needs(&self, index: u64, suggestion: &Suggestion) -> Option<Vec<Need>> {
         let given = given(&self.base, &suggestion.point, self.seed_of(index));
-        Some(self.schema.rules.needs(&self.schema.resolve(&given).ok()?))
+        Some(self.schema.needs(&self.schema.resolve(&given).ok()?))
     }
 
     /// The seed of trial `index`.
@@ -176,7 +176,8 @@ impl Plan {
         let given = given(&self.base, &swept, self.seed_of(index));
         let foreign = |source| Error::Foreign { point, source };
         let resolved = self.schema.resolve(&given).map_err(foreign)?;
-        let (seed, terms) = (resolved["seed"].as_u64().unwrap_or(0), Terms::of(&resolved));
+        let (seed, terms) =
+            (resolved["seed"].as_u64().unwrap_or(0), Terms::of(&resolved, &*self.schema.rules));
         let text: Arc<str> = resolved.to_string().into();
         let digest = Digest::of(text.as_bytes());
         Ok(PlannedTrial { index, point, seed, swept, resolved, terms, text, digest })
@@ -207,7 +208,7 @@ pub(crate) fn common_needs(definition: &Definition, schema: &Schema) -> Option<V
         return None;
     }
     let fixed = given(&definition.base, &Point::default(), definition.seed);
-    Some(schema.rules.needs(&schema.resolve(&fixed).ok()?))
+    Some(schema.needs(&schema.resolve(&fixed).ok()?))
 }
 
 /// The axes of a definition.

@@ -5,12 +5,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use crate::resources::Resources;
+use crate::schema::Rules;
+
 /// The terms on which a trial runs. A workload whose configurations lack one of the fields has its
 /// default.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Terms {
-    /// Slots of a worker that it takes: `resources.threads`, 1 by default.
-    pub threads: u32,
+    /// What it takes of a worker, as the rules of its workload say.
+    pub resources: Resources,
     /// Seconds after which an attempt is ended: `resources.timeout`.
     pub timeout: Option<f64>,
     /// Which checkpoint is kept when it has ended: `checkpoint.keep`.
@@ -18,14 +21,12 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// Reads the terms in a whole configuration.
-    pub fn of(config: &Json) -> Self {
-        let resources = &config["resources"];
-        let threads = resources["threads"].as_u64().and_then(|threads| u32::try_from(threads).ok());
+    /// Reads the terms in a whole configuration of the workload that has these rules.
+    pub fn of(config: &Json, rules: &dyn Rules) -> Self {
         let keeps_none = config["checkpoint"]["keep"] == "none";
         Self {
-            threads: threads.unwrap_or(1),
-            timeout: resources["timeout"].as_f64(),
+            resources: rules.resources(config),
+            timeout: config["resources"]["timeout"].as_f64(),
             keep: if keeps_none { Keep::None } else { Keep::Final },
         }
     }
@@ -47,16 +48,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::resources::GpuAmount;
+    use crate::schema::NoRules;
 
     #[test]
     fn terms_are_read_and_have_defaults() {
-        let usual = Terms { threads: 1, timeout: None, keep: Keep::Final };
-        assert_eq!(Terms::of(&json!({})), usual);
+        let usual = Terms { resources: Resources::ONE_CPU, timeout: None, keep: Keep::Final };
+        assert_eq!(Terms::of(&json!({}), &NoRules), usual);
         let config = json!({
-            "resources": {"threads": 4, "timeout": 1.5},
+            "resources": {"threads": 4, "gpus": 0.5, "timeout": 1.5},
             "checkpoint": {"keep": "none"},
         });
-        let terms = Terms { threads: 4, timeout: Some(1.5), keep: Keep::None };
-        assert_eq!(Terms::of(&config), terms);
+        let gpus = GpuAmount::from_thousandths(500).unwrap();
+        let resources = Resources { gpus, ..Resources::cpus(4) };
+        let terms = Terms { resources, timeout: Some(1.5), keep: Keep::None };
+        assert_eq!(Terms::of(&config, &NoRules), terms);
     }
 }

@@ -4,12 +4,13 @@ use std::sync::LazyLock;
 
 use serde_json::Value as Json;
 
-use crate::config::{Metric, TrialConfig};
+use crate::config::{Device, Metric, TrialConfig};
 use crate::dataset::DataSet;
 use crate::words::WORDS;
 use rheo_core::metric::{Goal, Objective};
 use rheo_core::name::WorkloadName;
 use rheo_core::needs::Need;
+use rheo_core::resources::{GpuAmount, Resources};
 use rheo_core::schema::{Problem, Rules, Schema, Workloads};
 
 /// The name of the workload.
@@ -42,6 +43,10 @@ impl Rules for NetworkRules {
         typed(config).map(|config| needs_of(&config)).unwrap_or_default()
     }
 
+    fn resources(&self, config: &Json) -> Resources {
+        typed(config).map(|config| resources_of(&config)).unwrap_or_default()
+    }
+
     fn need_fields(&self) -> &'static [&'static str] {
         &[
             "task.kind",
@@ -51,6 +56,7 @@ impl Rules for NetworkRules {
             "task.validation_size",
             "task.test_size",
             "resources.device",
+            "resources.gpus",
             "resources.memory_mb",
             "resources.threads",
         ]
@@ -62,16 +68,22 @@ fn typed(config: &Json) -> Option<TrialConfig> {
     serde::Deserialize::deserialize(config).ok()
 }
 
-/// Everything that the trial of `config` needs of its worker.
+/// The resources that the trial of `config` takes of its worker: a whole GPU if it names none.
+pub fn resources_of(config: &TrialConfig) -> Resources {
+    let given = &config.resources;
+    let named = given.gpus.map(|gpus| GpuAmount::from_number(gpus).unwrap_or(GpuAmount::ONE));
+    let gpus = match given.device {
+        Device::Cpu => GpuAmount::NONE,
+        Device::Cuda => named.unwrap_or(GpuAmount::ONE),
+    };
+    Resources { cpus: given.threads, gpus, memory_mb: given.memory_mb.into() }
+}
+
+/// Everything else that the trial of `config` needs of its worker.
 pub fn needs_of(config: &TrialConfig) -> Vec<Need> {
     let (task, resources) = (&config.task, &config.resources);
-    let mut needs = vec![
-        Need::System,
-        Need::Disk,
-        Need::Device(resources.device.name().to_owned()),
-        Need::Memory { mb: resources.memory_mb },
-        Need::Slots { slots: resources.threads },
-    ];
+    let mut needs =
+        vec![Need::System, Need::Disk, Need::Device(resources.device.name().to_owned())];
     if let Some(set) = DataSet::of(task) {
         let name = set.name().to_owned();
         needs.push(Need::Data { set: name.clone(), directory: task.data.clone() });

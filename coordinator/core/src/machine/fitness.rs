@@ -26,7 +26,7 @@ impl WorkerInfo {
                 self.slots
             )),
             // What is not known of it shows when it tries.
-            (Need::Slots { .. }, _) | (_, None) => None,
+            (Need::Slots { .. } | Need::Gpus { .. }, _) | (_, None) => None,
             (need, Some(inventory)) => inventory.lack(need),
         }
     }

@@ -31,6 +31,9 @@ pub struct Field {
     pub required: bool,
     /// What holds where it is not given.
     pub default: Json,
+    /// Whether a configuration that does not give it leaves it out instead of having its default. Fields
+    /// are that come later, so that configurations and rows of earlier sweeps stay as they are.
+    pub is_optional: bool,
     /// The values of the neighbouring field `kind` that use this field; all of them if `None`.
     pub kinds: Option<Vec<String>>,
 }
@@ -178,6 +181,7 @@ impl Field {
             nullable: schema["anyOf"].is_array() || types.iter().any(|ty| ty == "null"),
             required: false,
             default: schema["default"].clone(),
+            is_optional: schema["x-optional"] == true,
             kinds: strings(&schema["x-kinds"]),
         }
     }

@@ -47,9 +47,11 @@ fn object(path: &str, given: &Json, object: &Object) -> Result<Json, Mismatch> {
     let mut whole = Map::new();
     for (name, field) in &object.fields {
         let path = within(path, name);
-        let value = match values.get(name) {
+        let given = values.get(name).filter(|given| !(field.is_optional && given.is_null()));
+        let value = match given {
             Some(value) => self::value(&path, value, field)?,
             None if field.required => return Err(mismatch(&path, &Json::Null, &"given")),
+            None if field.is_optional => continue,
             None => field.default.clone(),
         };
         whole.insert(name.clone(), value);

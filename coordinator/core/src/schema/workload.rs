@@ -11,6 +11,7 @@ use super::field::Object;
 use crate::metric::Objective;
 use crate::name::{MetricName, WorkloadName};
 use crate::needs::Need;
+use crate::resources::{GpuAmount, Resources};
 use crate::suggest::Aliases;
 
 /// Description of the trials of a workload, as far as sweeps need to know.
@@ -89,14 +90,23 @@ pub trait Rules: fmt::Debug + Send + Sync {
     /// Finds fields of a whole configuration that contradict each other.
     fn problems(&self, config: &Json) -> Vec<Problem>;
 
-    /// Lists what a trial of a whole configuration needs of its worker.
+    /// Lists what a trial of a whole configuration needs of its worker, besides its resources.
     fn needs(&self, config: &Json) -> Vec<Need>;
 
-    /// Lists the fields on which needs depend.
+    /// The resources that a trial of a whole configuration takes of its worker: the fields
+    /// `resources.threads` and `resources.gpus`, unless the workload knows better.
+    fn resources(&self, config: &Json) -> Resources {
+        let given = &config["resources"];
+        let cpus = given["threads"].as_u64().and_then(|threads| u32::try_from(threads).ok());
+        let gpus = given["gpus"].as_f64().and_then(|gpus| GpuAmount::from_number(gpus).ok());
+        Resources { gpus: gpus.unwrap_or_default(), ..Resources::cpus(cpus.unwrap_or(1)) }
+    }
+
+    /// Lists the fields on which needs and resources depend.
     fn need_fields(&self) -> &'static [&'static str];
 }
 
-/// The rules of a workload that has none: trials need threads and a disk.
+/// The rules of a workload that has none: trials need a disk.
 #[derive(Debug, Clone, Copy)]
 pub struct NoRules;
 
@@ -105,13 +115,12 @@ impl Rules for NoRules {
         Vec::new()
     }
 
-    fn needs(&self, config: &Json) -> Vec<Need> {
-        let threads = crate::terms::Terms::of(config).threads;
-        vec![Need::System, Need::Disk, Need::Slots { slots: threads }]
+    fn needs(&self, _config: &Json) -> Vec<Need> {
+        vec![Need::System, Need::Disk]
     }
 
     fn need_fields(&self) -> &'static [&'static str] {
-        &["resources.threads"]
+        &["resources.threads", "resources.gpus"]
     }
 }
 
@@ -170,6 +179,20 @@ impl Schema {
     /// The metric called `name`.
     pub fn metric(&self, name: &MetricName) -> Option<&MetricField> {
         self.metrics.iter().find(|metric| metric.name == *name)
+    }
+
+    /// The needs of a trial of a whole configuration, its resources included.
+    pub fn needs(&self, config: &Json) -> Vec<Need> {
+        let Resources { cpus, gpus, memory_mb } = self.rules.resources(config);
+        let mut needs = self.rules.needs(config);
+        needs.push(Need::Slots { slots: cpus });
+        if !gpus.is_none() {
+            needs.push(Need::Gpus { gpus });
+        }
+        if memory_mb > 0 {
+            needs.push(Need::Memory { mb: memory_mb });
+        }
+        needs
     }
 
     /// Tells if the value of the field at `path`, or of a field within it, changes what a trial

@@ -13,6 +13,7 @@ use crate::history::History;
 use crate::needs::Need;
 use crate::plan::{self, Plan, PlannedTrial};
 use crate::pruner::Pruner;
+use crate::resources::Resources;
 use crate::sampler::Suggestion;
 use crate::schema::Workloads;
 
@@ -71,12 +72,18 @@ impl PlannedSweep {
         self.plan.needs(index, &suggestion).unwrap_or_default()
     }
 
-    /// The threads of every trial, if they are the same for all.
-    pub(crate) fn threads(&self) -> Option<u32> {
-        self.needs.as_ref()?.iter().find_map(|need| match need {
-            Need::Slots { slots } => Some(*slots),
-            _ => None,
-        })
+    /// The resources that every trial takes, if they are the same for all.
+    pub(crate) fn resources(&self) -> Option<Resources> {
+        let mut resources = Resources::default();
+        for need in self.needs.as_ref()?.iter() {
+            match need {
+                Need::Slots { slots } => resources.cpus = *slots,
+                Need::Gpus { gpus } => resources.gpus = *gpus,
+                Need::Memory { mb } => resources.memory_mb = *mb,
+                _ => {}
+            }
+        }
+        Some(resources)
     }
 
     /// What trials need of their workers; where that differs, of some that are spread evenly over the

@@ -4,8 +4,8 @@
 use rheo_core::metric::{Goal, Objective};
 use rheo_core::name::{MetricName, WorkloadName};
 use rheo_core::needs::Need;
-use rheo_core::schema::{MetricField, Problem, Rules, Schema, Workloads};
-use rheo_core::terms::Terms;
+use rheo_core::resources::Resources as Takes;
+use rheo_core::schema::{MetricField, NoRules, Problem, Rules, Schema, Workloads};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -57,13 +57,21 @@ struct Resources {
     /// Slots that a trial takes.
     #[schemars(range(min = 1, max = 1024))]
     threads: u32,
+    /// Hot plates that a trial takes, which the engine calls GPUs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 8.0), extend("exclusiveMinimum" = 0.0, "x-optional" = true))]
+    gpus: Option<f64>,
+    /// Megabytes of water.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 65_536), extend("x-optional" = true))]
+    memory_mb: Option<u64>,
     /// Seconds that an attempt may take.
     timeout: Option<f64>,
 }
 
 impl Default for Resources {
     fn default() -> Self {
-        Self { threads: 1, timeout: None }
+        Self { threads: 1, gpus: None, memory_mb: None, timeout: None }
     }
 }
 
@@ -80,9 +88,7 @@ impl Rules for Kitchen {
     }
 
     fn needs(&self, config: &Json) -> Vec<Need> {
-        let slots = Terms::of(config).threads;
-        let mut needs =
-            vec![Need::System, Need::Disk, Need::Device("cpu".to_owned()), Need::Slots { slots }];
+        let mut needs = vec![Need::System, Need::Disk, Need::Device("cpu".to_owned())];
         if config["bean"] != "instant" {
             let set = "beans".to_owned();
             needs.push(Need::Data { set: set.clone(), directory: None });
@@ -91,8 +97,13 @@ impl Rules for Kitchen {
         needs
     }
 
+    fn resources(&self, config: &Json) -> Takes {
+        let memory_mb = config["resources"]["memory_mb"].as_u64().unwrap_or(0);
+        Takes { memory_mb, ..NoRules.resources(config) }
+    }
+
     fn need_fields(&self) -> &'static [&'static str] {
-        &["bean", "resources.threads"]
+        &["bean", "resources.threads", "resources.gpus", "resources.memory_mb"]
     }
 }
 

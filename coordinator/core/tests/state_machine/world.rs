@@ -388,5 +388,5 @@ pub(crate) fn sipped(counts: &RowCounts) -> u64 {
 }
 
 fn needs(trial: &PlannedTrial) -> Vec<Need> {
-    workloads().schema(&BREWING).rules.needs(&trial.resolved)
+    workloads().schema(&BREWING).needs(&trial.resolved)
 }

@@ -4,9 +4,10 @@
 
 use super::task::{CIFAR_SIDE, MNIST_SIDE};
 use super::{
-    Analysis, Evaluation, EvaluationKind, LyapunovMode, NetworkKind, Optimizer, ShapeMode, Task,
-    TaskKind, TextSource, TrialConfig,
+    Analysis, Device, Evaluation, EvaluationKind, LyapunovMode, NetworkKind, Optimizer, Resources,
+    ShapeMode, Task, TaskKind, TextSource, TrialConfig,
 };
+use rheo_core::resources::GpuAmount;
 use rheo_core::schema::Problem;
 
 /// Images in the parts of MNIST: training, validation, test (science: section 4).
@@ -29,6 +30,7 @@ impl TrialConfig {
         check_evaluations(&self.evaluate, &mut problems);
         check_analyses(&self.analyze, self.epochs(), &mut problems);
         check_windows(&self.analyze, self.task.steps(), &mut problems);
+        check_gpus(&self.resources, &mut problems);
         problems
     }
 
@@ -250,6 +252,25 @@ fn check_sizes(task: &Task, set: &str, most: [u32; 3], problems: &mut Vec<Proble
                 format!("write {most} or less"),
             ));
         }
+    }
+}
+
+/// A share of a GPU that is not used, or finer than they are counted.
+fn check_gpus(resources: &Resources, problems: &mut Vec<Problem>) {
+    let Some(gpus) = resources.gpus else { return };
+    if resources.device == Device::Cpu {
+        problems.push(Problem::new(
+            &["resources.gpus", "resources.device"],
+            "`resources.gpus` has no effect with `resources.device: cpu`",
+            "delete it, or set `resources.device: cuda`",
+        ));
+    }
+    if GpuAmount::from_number(gpus).is_err() {
+        problems.push(Problem::new(
+            &["resources.gpus"],
+            format!("`{gpus}` is not a number of thousandths of a GPU"),
+            "write at most three digits after the point, such as 0.25",
+        ));
     }
 }
 

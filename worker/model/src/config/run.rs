@@ -33,11 +33,17 @@ pub struct Resources {
     pub threads: u32,
     /// Where the trial is trained and evaluated.
     pub device: Device,
+    /// The share of a GPU that the trial takes, in thousandths: trials of 0.25 run four to a GPU. With
+    /// `device: cuda` it is 1 by default, a GPU of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0, "x-optional" = true))]
+    pub gpus: Option<f64>,
     /// What computes the network over a sequence. Part of the configuration because results differ
     /// in their last digits.
     pub kernel: Kernel,
     /// Megabytes that a training step may fill with what its backward pass needs; what does not fit
-    /// is computed again. Changes no result.
+    /// is computed again. Changes no result. Trials side by side take no more of these together than
+    /// their worker was given (`rheo-worker --memory-mb`), if it was given any.
     #[schemars(range(min = 1, max = 1_048_576))]
     pub memory_mb: u32,
     /// Seconds after which an attempt is ended as timed out; it resumes from its last commit.
@@ -50,6 +56,7 @@ impl Default for Resources {
         Self {
             threads: 1,
             device: Device::default(),
+            gpus: None,
             kernel: Kernel::default(),
             memory_mb: 1024,
             timeout: None,

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::config::{Device, Evaluation, EvaluationKind, NetworkKind, Task, TaskKind};
+use crate::config::{Device, Evaluation, EvaluationKind, NetworkKind, Resources, Task, TaskKind};
 use rheo_core::needs::{FoundData, Inventory};
 use rheo_core::schema::field::{Field, Object, Type};
 use rheo_core::suggest::nearest;
@@ -69,7 +69,8 @@ fn types_and_ranges_are_those_of_the_structs() {
 fn of(kind: TaskKind) -> Vec<Need> {
     let task =
         Task { kind, train_size: 300, validation_size: 50, test_size: 50, ..Task::default() };
-    needs_of(&TrialConfig { task, ..TrialConfig::default() })
+    let config = TrialConfig { task, ..TrialConfig::default() };
+    schema().needs(&serde_json::to_value(config).unwrap())
 }
 
 #[test]
@@ -106,6 +107,32 @@ fn a_worker_is_judged_by_what_it_has() {
         lacks(&small, TaskKind::Digits),
         ["resources.memory_mb: `1024`, but there are only 512 MB of memory"]
     );
+}
+
+#[test]
+fn a_trial_takes_a_whole_gpu_or_the_share_that_it_names() {
+    let gpus = |device, gpus| {
+        let resources = Resources { device, gpus, threads: 3, ..Resources::default() };
+        let config = TrialConfig { resources, ..TrialConfig::default() };
+        let takes = resources_of(&config);
+        assert_eq!((takes.cpus, takes.memory_mb), (3, 1024));
+        takes.gpus.number()
+    };
+    assert_eq!(gpus(Device::Cpu, None), 0.0);
+    assert_eq!(gpus(Device::Cuda, None), 1.0);
+    assert_eq!(gpus(Device::Cuda, Some(0.25)), 0.25);
+    // Refused where it is written; whoever gets it all the same needs nothing that no worker has.
+    assert_eq!(gpus(Device::Cpu, Some(0.25)), 0.0);
+}
+
+#[test]
+fn a_trial_that_names_no_share_has_the_configuration_that_it_always_had() {
+    let resolved = |given: Json| schema().resolve(&json!({"resources": given})).unwrap();
+    let plain = resolved(json!({}));
+    assert_eq!(resolved(json!({"gpus": null})), plain);
+    assert_eq!(plain["resources"].get("gpus"), None);
+    let shared = resolved(json!({"device": "cuda", "gpus": 0.5}));
+    assert_eq!(shared["resources"]["gpus"], 0.5);
 }
 
 #[test]

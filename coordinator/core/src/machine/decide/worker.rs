@@ -172,7 +172,7 @@ fn choose(
             Err(error) => {
                 Choice::First(vec![ending::invalid(sweep, index, error.to_string(), now)])
             }
-            Ok(trial) => match trial.terms.threads {
+            Ok(trial) => match trial.terms.resources.cpus {
                 threads if threads <= free => Choice::Lease(ChosenTrial { index, threads, chosen }),
                 _ => Choice::Wait,
             },

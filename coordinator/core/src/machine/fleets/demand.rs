@@ -68,9 +68,9 @@ fn claimable(sweep: &Sweep, now: Timestamp) -> (u64, u32) {
     if waits + queued == 0 {
         return (0, 1);
     }
-    let threads = sweep.trial(next).map(|trial| trial.terms.threads);
+    let threads = sweep.trial(next).map(|trial| trial.terms.resources.cpus);
     // Not chosen yet: what all trials need, if that is the same.
-    (waits + queued, threads.unwrap_or_else(|_| sweep.planned.threads().unwrap_or(1)))
+    (waits + queued, threads.unwrap_or_else(|_| sweep.planned.resources().unwrap_or_default().cpus))
 }
 
 /// What the workers of a pilot have.
