@@ -16,6 +16,7 @@
 mod control;
 mod exit;
 mod fitness;
+mod gpus;
 mod link;
 mod log;
 mod orphan;
@@ -32,6 +33,7 @@ mod trial;
 mod worker;
 
 pub use exit::{Error, Exit};
+pub use gpus::{GpuInventory, GpuVariables};
 pub use log::Capture;
 pub use rheo_proto::access::{Access, Role};
 pub use settings::Settings;

@@ -5,6 +5,8 @@
 //! rows are a pure function of its configuration: when and how often it is interrupted, committed
 //! or resumed changes none of them.
 
+use std::fmt;
+
 use crate::config::TrialConfig;
 use crate::row::{Rows, Summary};
 use rheo_core::metric::{Metrics, Report};
@@ -36,6 +38,25 @@ pub trait Trainer: Send + Sync {
     }
 }
 
+/// A GPU that a trial may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gpu {
+    /// The name that its source has for it: an index, a UUID, a MIG id.
+    pub name: String,
+    /// The number by which this process finds it; none if it is made up, for tests, and the trial computes
+    /// on the processor.
+    pub device: Option<u32>,
+}
+
+impl fmt::Display for Gpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.device {
+            Some(device) => write!(f, "{} (cuda:{device})", self.name),
+            None => write!(f, "{} (made up: computes on the processor)", self.name),
+        }
+    }
+}
+
 /// The worker's side of a running trial. Calls are cheap and do not wait for the network, except
 /// [`Session::commit`], which may wait while earlier commits are still being delivered.
 pub trait Session {
@@ -48,6 +69,11 @@ pub trait Session {
     /// Hands over the rows since the last commit and the checkpoint that follows them. They become
     /// durable together or not at all.
     fn commit(&mut self, commit: Commit);
+
+    /// The GPUs that the attempt has, alone or with others; it uses no other.
+    fn gpus(&self) -> &[Gpu] {
+        &[]
+    }
 
     /// Seconds since this attempt began, for the `wall_s` columns.
     fn elapsed(&self) -> f64;

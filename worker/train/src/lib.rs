@@ -31,5 +31,5 @@ mod trial;
 pub use error::Error;
 pub use gauge::{Gauge, Shape};
 pub use task::Places;
-pub use trainer::Torch;
+pub use trainer::{Torch, visible_gpus};
 pub use trial::{config_of, export};

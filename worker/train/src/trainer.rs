@@ -8,7 +8,7 @@ use rheo_core::needs::{Inventory, Lack, Need};
 use rheo_model::config::{Analysis, Device, TrialConfig};
 use rheo_model::dataset::DataSet;
 use rheo_model::row::Rows;
-use rheo_model::trainer::{self, Ended, Next, Session, Trainer};
+use rheo_model::trainer::{self, Ended, Gpu, Next, Session, Trainer};
 
 use crate::Error;
 use crate::error::chain;
@@ -16,16 +16,43 @@ use crate::network::Compute;
 use crate::task::{Library, Places};
 use crate::trial::{Step, Trial};
 
-/// Trains trials with libtorch on the processor.
+/// Trains trials with libtorch, on the processor or on the GPU that an attempt has.
 #[derive(Default)]
 pub struct Torch {
     library: Library,
+    /// How many GPUs its worker offers; what libtorch finds if nobody has said.
+    gpus: Option<usize>,
+}
+
+/// The GPUs that libtorch can use in this process.
+pub fn visible_gpus() -> u32 {
+    u32::try_from(tch::Cuda::device_count()).unwrap_or(0)
+}
+
+/// The device of a trial: that of its GPU, and no other. A made-up GPU is the processor.
+fn device(wanted: Device, gpus: &[Gpu]) -> Result<tch::Device, Error> {
+    match (wanted, gpus.first()) {
+        (Device::Cpu, _) | (Device::Cuda, Some(Gpu { device: None, .. })) => Ok(tch::Device::Cpu),
+        (Device::Cuda, Some(Gpu { device: Some(number), .. })) => {
+            let number = usize::try_from(*number).map_err(|_| Error::NoDevice)?;
+            Ok(tch::Device::Cuda(number))
+        }
+        // Without a worker, as in an analysis of a checkpoint.
+        (Device::Cuda, None) if tch::Cuda::is_available() => Ok(tch::Device::Cuda(0)),
+        (Device::Cuda, None) => Err(Error::NoDevice),
+    }
 }
 
 impl Torch {
     /// A trainer in these directories.
     pub fn new(places: Places) -> Self {
-        Self { library: Library::new(places) }
+        Self { library: Library::new(places), gpus: None }
+    }
+
+    /// A trainer of a worker that offers so many GPUs.
+    #[must_use]
+    pub fn offering(self, gpus: usize) -> Self {
+        Self { gpus: Some(gpus), ..self }
     }
 
     /// Makes `analyses` of the network of a checkpoint, whatever the epochs they ask for: their
@@ -38,8 +65,9 @@ impl Torch {
     ) -> Result<Rows, trainer::Error> {
         Compute::new(&config.resources).use_threads();
         // What the network started with follows from the configuration.
-        let fresh = Trial::begin(config, &self.library)?;
-        let mut trial = Trial::resume(config, &self.library, checkpoint)?;
+        let device = device(config.resources.device, &[])?;
+        let fresh = Trial::begin(config, &self.library, device)?;
+        let mut trial = Trial::resume(config, (&self.library, device), checkpoint)?;
         Ok(trial.analyses(analyses, fresh.network())?)
     }
 
@@ -50,9 +78,10 @@ impl Torch {
         session: &mut dyn Session,
     ) -> Result<Ended, Error> {
         Compute::new(&config.resources).use_threads();
+        let device = device(config.resources.device, session.gpus())?;
         let mut trial = match resume {
-            Some(checkpoint) => Trial::resume(config, &self.library, checkpoint)?,
-            None => Trial::begin(config, &self.library)?,
+            Some(checkpoint) => Trial::resume(config, (&self.library, device), checkpoint)?,
+            None => Trial::begin(config, &self.library, device)?,
         };
         loop {
             match trial.step(session) {
@@ -97,7 +126,7 @@ impl Trainer for Torch {
             }
         }
         let gpu = Device::Cuda.name().to_owned();
-        if tch::Cuda::is_available() {
+        if self.gpus.map_or_else(tch::Cuda::is_available, |gpus| gpus > 0) {
             inventory.devices.push(gpu);
         } else {
             let (need, cause) = (Need::Device(gpu), Error::NoDevice.to_string());
@@ -115,5 +144,18 @@ impl Trainer for Torch {
         let mut hasher = DefaultHasher::new();
         named.map(|directory| rheo_data::fingerprint(set, directory)).hash(&mut hasher);
         hasher.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_computes_on_its_own_gpu_and_no_other() {
+        let gpu = |device| [Gpu { name: "GPU-1".to_owned(), device }];
+        assert_eq!(device(Device::Cuda, &gpu(Some(3))).unwrap(), tch::Device::Cuda(3));
+        assert_eq!(device(Device::Cuda, &gpu(None)).unwrap(), tch::Device::Cpu);
+        assert_eq!(device(Device::Cpu, &gpu(Some(3))).unwrap(), tch::Device::Cpu);
     }
 }

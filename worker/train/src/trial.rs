@@ -17,7 +17,7 @@ mod state;
 
 use rheo_core::metric::Report;
 use rheo_core::rng::{Purpose, TrialRng};
-use rheo_model::config::{self, Analysis, AnalysisKind, TrialConfig};
+use rheo_model::config::{Analysis, AnalysisKind, TrialConfig};
 use rheo_model::row::Rows;
 use rheo_model::trainer::{Next, Session};
 
@@ -83,14 +83,18 @@ pub(crate) enum Step {
 }
 
 impl<'a> Trial<'a> {
-    /// The trial of `config` before its first step.
-    pub(crate) fn begin(config: &'a TrialConfig, library: &Library) -> Result<Self, Error> {
+    /// The trial of `config` before its first step, with its network on `device`.
+    pub(crate) fn begin(
+        config: &'a TrialConfig,
+        library: &Library,
+        device: tch::Device,
+    ) -> Result<Self, Error> {
         let task = Task::load(config, library)?;
         let mut rng = TrialRng::new(config.seeds.of(Purpose::Init, config.seed), Purpose::Init);
         let kind = kind(config.training.precision);
         let mut network = Network::new(&config.network, task.interface(), kind, &mut rng)?;
         network.compute_with(Compute::new(&config.resources));
-        network.move_to(device(config.resources.device)?)?;
+        network.move_to(device)?;
         let optimizer = Optimizer::new(&config.training.optimizer, &network.parameters())?;
         let mut trial = Self {
             feed: Feed::new(config, &task),
@@ -333,15 +337,6 @@ impl<'a> Trial<'a> {
 fn augmenter(config: &TrialConfig) -> Augmenter {
     let seed = config.seeds.of(Purpose::Augment, config.seed);
     Augmenter::new(&config.training.augment, TrialRng::new(seed, Purpose::Augment))
-}
-
-/// The device that a trial asks for.
-fn device(device: config::Device) -> Result<tch::Device, Error> {
-    match device {
-        config::Device::Cpu => Ok(tch::Device::Cpu),
-        config::Device::Cuda if tch::Cuda::is_available() => Ok(tch::Device::Cuda(0)),
-        config::Device::Cuda => Err(Error::NoDevice),
-    }
 }
 
 fn diverged(what: &str, value: f64, place: &str) -> Step {

@@ -204,7 +204,7 @@ mod tests {
     }
 
     fn trained(config: &TrialConfig) -> Trial<'_> {
-        let mut trial = Trial::begin(config, &Library::default()).unwrap();
+        let mut trial = Trial::begin(config, &Library::default(), tch::Device::Cpu).unwrap();
         while trial.step(&mut Silent).unwrap() == Step::More {}
         trial
     }

@@ -131,7 +131,7 @@ mod tests {
             network: Network { kind: NetworkKind::Relu, hidden: 3, ..Network::default() },
             ..TrialConfig::default()
         };
-        let mut trial = Trial::begin(&config, &Library::default()).unwrap();
+        let mut trial = Trial::begin(&config, &Library::default(), tch::Device::Cpu).unwrap();
         overflow(&trial);
         let before = values(&trial);
         let step = loop {

@@ -47,12 +47,12 @@ impl<'a> Trial<'a> {
     /// The trial of `config` at the point of `checkpoint`.
     pub(crate) fn resume(
         config: &'a TrialConfig,
-        library: &Library,
+        (library, device): (&Library, tch::Device),
         checkpoint: &[u8],
     ) -> Result<Self, Error> {
         let (header, tensors) = checkpoint::decode(checkpoint)?;
         let state = state(&header, config)?;
-        let mut trial = Self::begin(config, library)?;
+        let mut trial = Self::begin(config, library, device)?;
         trial.restore(state, tensors)?;
         Ok(trial)
     }
@@ -224,12 +224,15 @@ mod tests {
     fn refusal(change: impl Fn(&mut serde_json::Value, &mut Tensors)) -> String {
         let config = config();
         let library = Library::default();
-        let whole = Trial::begin(&config, &library).unwrap().checkpoint().unwrap();
+        let whole =
+            Trial::begin(&config, &library, tch::Device::Cpu).unwrap().checkpoint().unwrap();
         let (header, mut tensors) = checkpoint::decode(&whole).unwrap();
         let mut header = serde_json::from_str(&header).unwrap();
         change(&mut header, &mut tensors);
         let changed = checkpoint::encode(header.to_string(), &tensors).unwrap();
-        let Err(error) = Trial::resume(&config, &library, &changed) else { panic!("resumed") };
+        let Err(error) = Trial::resume(&config, (&library, tch::Device::Cpu), &changed) else {
+            panic!("resumed")
+        };
         match trainer::Error::from(error) {
             trainer::Error::Checkpoint(text) => text,
             other => panic!("another error: {other}"),
