@@ -2,10 +2,11 @@
 
 use rheo_core::fleet::Place;
 use rheo_core::id::{AttemptId, SweepName};
-use rheo_core::machine::{Departure, Worker, WorkerInfo, WorkerView};
+use rheo_core::machine::{Busy, Departure, Worker, WorkerInfo, WorkerView};
 use rheo_core::time::Timestamp;
 
 use crate::convert::{attempt, sweep_name, worker_id};
+use crate::worker::offer;
 use crate::{Invalid, v1};
 
 impl From<WorkerView> for v1::Worker {
@@ -15,10 +16,15 @@ impl From<WorkerView> for v1::Worker {
             worker: id.to_string(),
             host: worker.info.host,
             pid: worker.info.pid,
-            slots: worker.info.slots,
+            slots: worker.info.offer.cpus,
+            gpus: worker.info.gpu_names,
+            memory_mb: worker.info.offer.memory_mb,
+            shortfalls: worker.info.shortfalls,
             version: worker.info.version,
             place: Some(worker.info.place.into()),
-            busy,
+            busy: busy.cpus,
+            busy_gpu_thousandths: busy.gpu_thousandths,
+            busy_memory_mb: busy.memory_mb,
             held: held.iter().map(|held| attempt(held, None)).collect(),
             joined_ms: worker.joined.0,
             seen_ms: worker.seen.0,
@@ -39,7 +45,9 @@ impl TryFrom<v1::Worker> for WorkerView {
         let info = WorkerInfo {
             host: wire.host,
             pid: wire.pid,
-            slots: wire.slots,
+            offer: offer(wire.slots, &wire.gpus, wire.memory_mb)?,
+            gpu_names: wire.gpus,
+            shortfalls: wire.shortfalls,
             version: wire.version,
             workloads: Vec::new(),
             place: wire.place.map(Place::try_from).transpose()?.unwrap_or_default(),
@@ -52,7 +60,11 @@ impl TryFrom<v1::Worker> for WorkerView {
         Ok(Self {
             id: worker_id(&wire.worker)?,
             worker: Worker { info, joined, seen, unfit: Vec::new(), departed },
-            busy: wire.busy,
+            busy: Busy {
+                cpus: wire.busy,
+                gpu_thousandths: wire.busy_gpu_thousandths,
+                memory_mb: wire.busy_memory_mb,
+            },
             held: held?,
             unfit: wire.unfit,
         })

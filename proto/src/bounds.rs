@@ -63,6 +63,9 @@ pub const SQL_LENGTH: usize = 1 << 20;
 /// The most attempts that a worker may hold: one for each slot that it may have.
 const HELD: Bound = Bound::List(4096);
 
+/// The most GPUs that a worker may offer.
+const GPUS: usize = rheo_core::resources::MAX_GPUS as usize;
+
 /// Lines of the log of an attempt.
 const LOG: Bound = Bound::List(MAX_LINES);
 
@@ -95,6 +98,8 @@ pub const FIELDS: &[(&str, Bound)] = &[
     ("JoinRequest.state", ID),
     ("JoinRequest.workloads", Bound::Lines(64, LABEL_LENGTH)),
     ("JoinRequest.slots", Bound::Number(1 << 20)),
+    ("JoinRequest.gpus", Bound::Lines(GPUS, LABEL_LENGTH)),
+    ("JoinRequest.shortfalls", Bound::Lines(8, CAUSE_LENGTH)),
     ("Inventory.data", Bound::List(64)),
     ("Inventory.devices", Bound::Lines(64, LABEL_LENGTH)),
     ("Inventory.lacks", Bound::List(64)),
@@ -113,6 +118,7 @@ pub const FIELDS: &[(&str, Bound)] = &[
     ("AcquireRequest.held", HELD),
     ("AcquireRequest.slots", Bound::Number(1 << 20)),
     ("AcquireRequest.sweep", NAME),
+    ("AcquireRequest.free_gpus", Bound::List(GPUS)),
     ("RenewRequest.worker", ID),
     ("RenewRequest.held", HELD),
     ("RenewRequest.Held.log", LOG),
@@ -158,8 +164,9 @@ pub const FIELDS: &[(&str, Bound)] = &[
     ("FleetSpec.settings", Bound::Text(256 << 10)),
     ("FleetSpec.min", Bound::Number(10_000)),
     ("FleetSpec.max", Bound::Number(10_000)),
+    ("FleetSpec.workers", Bound::Number(10_000)),
     ("FleetSpec.slots", Bound::Number(1 << 20)),
-    ("FleetSpec.largest", Bound::Number(1 << 20)),
+    ("FleetSpec.gpus", Bound::Number(GPUS as u64)),
     ("FleetSpec.sweep", NAME),
     ("LaunchRequest.request_id", ID),
     ("ScaleRequest.request_id", ID),

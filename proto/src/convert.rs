@@ -7,6 +7,7 @@ use rheo_core::machine::{Held, Origin};
 use rheo_core::metric::{Metrics, Report};
 use rheo_core::name::{MetricName, TableName};
 use rheo_core::progress::Progress;
+use rheo_core::resources::GpuAmount;
 use rheo_core::rows::{Batch, RowCounts};
 
 use crate::{Invalid, v1};
@@ -29,6 +30,13 @@ pub(crate) fn sweep_name(text: &str) -> Result<SweepName, Invalid> {
 
 pub(crate) fn worker_id(text: &str) -> Result<WorkerId, Invalid> {
     parsed(text, "worker")
+}
+
+/// An amount of GPUs in thousandths.
+pub(crate) fn gpus(thousandths: u32) -> Result<GpuAmount, Invalid> {
+    let detail = || format!("{thousandths} is neither less than 1000 nor a multiple of it");
+    let amount = GpuAmount::from_thousandths(thousandths);
+    amount.ok_or_else(|| Invalid::Value { field: "gpu_thousandths", detail: detail() })
 }
 
 /// A digest; none if the text is empty.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rheo_core::fleet::{Cause, Command, FleetName, Mode, Phase, Spec, Trouble};
 use rheo_core::id::SweepName;
 use rheo_core::machine::{FleetView, PilotView};
+use rheo_core::resources::Offer;
 use rheo_core::time::Timestamp;
 use uuid::Uuid;
 
@@ -29,8 +30,8 @@ impl TryFrom<v1::FleetSpec> for Spec {
             settings: wire.settings,
             min: wire.min,
             max: wire.max,
-            slots: wire.slots.max(1),
-            largest: wire.largest.max(1),
+            workers: wire.workers.max(1),
+            worker: Offer { cpus: wire.slots.max(1), gpus: wire.gpus, memory_mb: wire.memory_mb },
             sweep: wire.sweep.as_deref().map(sweep_name).transpose()?,
         })
     }
@@ -44,8 +45,10 @@ impl From<Spec> for v1::FleetSpec {
             settings: spec.settings,
             min: spec.min,
             max: spec.max,
-            slots: spec.slots,
-            largest: spec.largest,
+            workers: spec.workers,
+            slots: spec.worker.cpus,
+            gpus: spec.worker.gpus,
+            memory_mb: spec.worker.memory_mb,
             sweep: spec.sweep.as_ref().map(SweepName::to_string),
         }
     }

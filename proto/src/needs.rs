@@ -2,24 +2,16 @@
 
 use rheo_core::machine::{NoFit, UnfitWorker};
 use rheo_core::needs::{FoundData, Inventory, Lack, Need};
-use rheo_core::resources::GpuAmount;
 use rheo_core::time::Timestamp;
 
 use crate::bounds::CAUSE_LENGTH;
-use crate::convert::{parsed, required, worker_id};
+use crate::convert::{gpus, parsed, required, worker_id};
 use crate::worker::start;
 use crate::{Invalid, v1};
 
 fn sizes(wire: &[u32]) -> Result<[u32; 3], Invalid> {
     let detail = || format!("{} sizes, not 3", wire.len());
     wire.try_into().map_err(|_| Invalid::Value { field: "sizes", detail: detail() })
-}
-
-/// An amount of GPUs in thousandths.
-pub(crate) fn gpus(thousandths: u32) -> Result<GpuAmount, Invalid> {
-    let detail = || format!("{thousandths} is neither less than 1000 nor a multiple of it");
-    let amount = GpuAmount::from_thousandths(thousandths);
-    amount.ok_or_else(|| Invalid::Value { field: "gpu_thousandths", detail: detail() })
 }
 
 impl TryFrom<v1::Need> for Need {
@@ -146,6 +138,8 @@ impl From<v1::sweep::NoFit> for NoFit {
 
 #[cfg(test)]
 mod tests {
+    use rheo_core::resources::GpuAmount;
+
     use super::*;
 
     #[test]

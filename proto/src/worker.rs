@@ -8,6 +8,7 @@ use rheo_core::machine;
 use rheo_core::machine::{Claim, Ending, Held, Origin, WorkerInfo};
 use rheo_core::name::WorkloadName;
 use rheo_core::needs::Inventory;
+use rheo_core::resources::{Free, Granted, GrantedGpus, Offer};
 use rheo_core::rows::{Batch, RowCounts};
 use serde::de::DeserializeOwned;
 
@@ -15,7 +16,7 @@ use serde_json::Value as Json;
 
 use crate::bounds::{CAUSE_LENGTH, ERROR_LENGTH, LABEL_LENGTH};
 use crate::convert::{
-    attempt, metric_values, metrics, optional_digest, parsed, required, worker_id,
+    attempt, gpus, metric_values, metrics, optional_digest, parsed, required, worker_id,
 };
 use crate::{Invalid, v1};
 
@@ -62,7 +63,9 @@ pub fn joining(wire: v1::JoinRequest) -> Result<(WorkerId, WorkerInfo, Option<St
     let info = WorkerInfo {
         host: wire.host,
         pid: wire.pid,
-        slots: wire.slots,
+        offer: offer(wire.slots, &wire.gpus, wire.memory_mb)?,
+        gpu_names: wire.gpus,
+        shortfalls: wire.shortfalls,
         version: wire.version,
         workloads: workloads.map_err(|error| Invalid::value("workloads", error))?,
         place,
@@ -71,15 +74,68 @@ pub fn joining(wire: v1::JoinRequest) -> Result<(WorkerId, WorkerInfo, Option<St
     Ok((worker, info, state))
 }
 
+/// What a worker offers; its GPUs are as many as it names.
+pub(crate) fn offer(cpus: u32, gpus: &[String], memory_mb: Option<u64>) -> Result<Offer, Invalid> {
+    let gpus = u32::try_from(gpus.len()).map_err(|error| Invalid::value("gpus", error))?;
+    Ok(Offer { cpus, gpus, memory_mb })
+}
+
+/// What is free at a worker that asks for trials.
+pub fn free(wire: &v1::AcquireRequest) -> Result<Free, Invalid> {
+    let gpus = wire.free_gpus.iter().map(|thousandths| gpus(*thousandths));
+    Ok(Free {
+        cpus: wire.slots,
+        gpus: gpus.collect::<Result<_, _>>()?,
+        memory_mb: wire.free_memory_mb,
+    })
+}
+
+impl TryFrom<v1::Granted> for Granted {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::Granted) -> Result<Self, Invalid> {
+        let gpus = GrantedGpus { ordinals: wire.gpus, share: gpus(wire.gpu_thousandths)? };
+        Ok(Self { cpus: wire.slots, gpus, memory_mb: wire.memory_mb })
+    }
+}
+
+impl From<Granted> for v1::Granted {
+    fn from(granted: Granted) -> Self {
+        Self {
+            slots: granted.cpus,
+            gpu_thousandths: granted.gpus.share.thousandths(),
+            gpus: granted.gpus.ordinals,
+            memory_mb: granted.memory_mb,
+        }
+    }
+}
+
 /// The request to join.
 pub fn join(worker: WorkerId, info: WorkerInfo, state: Option<StateId>) -> v1::JoinRequest {
     let state = state.map(|state| state.to_string());
-    let WorkerInfo { host, pid, slots, version, workloads, place, inventory } = info;
+    let WorkerInfo { offer, gpu_names, shortfalls, .. } = info;
+    let WorkerInfo { host, pid, version, workloads, place, inventory, .. } = info;
+    let gpus = gpu_names.iter().map(|name| label(name)).collect();
+    let shortfalls = shortfalls.iter().map(|text| start(text, CAUSE_LENGTH).to_owned()).collect();
     let workloads = workloads.into_iter().map(String::from).collect();
     let (host, version) = (label(&host), label(&version));
     let (worker, place) = (worker.to_string(), Some(place.into()));
     let inventory = inventory.map(Into::into);
-    v1::JoinRequest { worker, host, pid, slots, version, workloads, place, state, inventory }
+    let Offer { cpus: slots, memory_mb, .. } = offer;
+    v1::JoinRequest {
+        worker,
+        host,
+        pid,
+        slots,
+        version,
+        workloads,
+        place,
+        state,
+        inventory,
+        gpus,
+        memory_mb,
+        shortfalls,
+    }
 }
 
 /// What a worker learns when it joins.
@@ -173,6 +229,8 @@ pub struct Assignment<C> {
     pub covered: RowCounts,
     /// Rows that are durable and must not come again.
     pub durable: RowCounts,
+    /// The resources of the worker that it has.
+    pub granted: Granted,
 }
 
 impl<C: DeserializeOwned> TryFrom<v1::Assignment> for Assignment<C> {
@@ -192,6 +250,7 @@ impl<C: DeserializeOwned> TryFrom<v1::Assignment> for Assignment<C> {
             checkpoint: optional_digest(&wire.checkpoint)?,
             covered: wire.covered.unwrap_or_default().into(),
             durable: wire.durable.unwrap_or_default().into(),
+            granted: required(wire.granted, "granted")?.try_into()?,
         })
     }
 }
@@ -204,6 +263,7 @@ impl From<machine::Assignment> for v1::Assignment {
             checkpoint: assignment.checkpoint.map(|digest| digest.to_string()).unwrap_or_default(),
             covered: Some(assignment.covered.into()),
             durable: Some(assignment.durable.into()),
+            granted: Some(assignment.granted.into()),
         }
     }
 }
@@ -342,6 +402,33 @@ impl From<Ending> for v1::finish_request::Ending {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_offered_free_and_granted_comes_through() {
+        let half = rheo_core::resources::GpuAmount::from_thousandths(500).unwrap();
+        let info = WorkerInfo {
+            offer: Offer { cpus: 3, gpus: 2, memory_mb: Some(7) },
+            gpu_names: vec!["GPU-a".to_owned(), "MIG-b".to_owned()],
+            shortfalls: vec!["sees 2".to_owned()],
+            ..WorkerInfo::default()
+        };
+        let request = join(WorkerId(uuid::Uuid::nil()), info.clone(), None);
+        assert_eq!(joining(request).unwrap().1, info);
+
+        let granted =
+            Granted { cpus: 2, gpus: GrantedGpus { ordinals: vec![1], share: half }, memory_mb: 5 };
+        let wire = v1::Granted::from(granted.clone());
+        assert_eq!(Granted::try_from(wire.clone()).unwrap(), granted);
+        // More than one GPU, and not whole ones.
+        let odd = v1::Granted { gpu_thousandths: 1500, ..wire };
+        assert!(Granted::try_from(odd).unwrap_err().to_string().contains("gpu_thousandths"));
+
+        let free_gpus = vec![500, 1000, 0];
+        let acquire = v1::AcquireRequest { slots: 4, free_gpus, ..v1::AcquireRequest::default() };
+        let free = free(&acquire).unwrap();
+        let amounts: Vec<u32> = free.gpus.iter().map(|gpu| gpu.thousandths()).collect();
+        assert_eq!((free.cpus, amounts, free.memory_mb), (4, vec![500, 1000, 0], None));
+    }
 
     #[test]
     fn labels_and_messages_are_cut_to_what_is_accepted() {

@@ -13,6 +13,7 @@ mod deletion_crash;
 mod disk;
 mod export;
 mod fleet;
+mod gpus;
 mod hints;
 mod hostile_files;
 mod hostile_queries;

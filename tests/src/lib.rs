@@ -20,6 +20,10 @@ use tempfile::TempDir;
 /// The longest that anything in a test may take.
 pub const DEADLINE: Duration = Duration::from_secs(90);
 
+/// The variables that hand out GPUs.
+const GPUS: [&str; 4] =
+    ["CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "SLURM_JOB_GPUS", "SLURM_STEP_GPUS"];
+
 /// A directory with a state directory in it, and the programs to run there.
 #[derive(Debug)]
 pub struct Bench {
@@ -125,7 +129,8 @@ impl Bench {
         let mut command = Command::new(program(name));
         command.args(args).current_dir(self.path()).stdin(Stdio::null());
         for (variable, _) in std::env::vars_os() {
-            if variable.to_string_lossy().starts_with("RHEO_") {
+            let name = variable.to_string_lossy();
+            if name.starts_with("RHEO_") || GPUS.contains(&&*name) {
                 command.env_remove(variable);
             }
         }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{ColorChoice, Command};
+use rheo_worker::GpuVariables;
 use tracing_subscriber::EnvFilter;
 
 /// Where the coordinator is, as a URL.
@@ -35,6 +36,18 @@ pub(crate) const LOG: &str = "RHEO_LOG";
 
 /// Threads that train trials side by side.
 pub(crate) const SLOTS: &str = "RHEO_SLOTS";
+
+/// Slots that a job was to have.
+pub(crate) const SLOTS_ASKED: &str = "RHEO_SLOTS_ASKED";
+
+/// GPUs to offer.
+pub(crate) const GPU_COUNT: &str = "RHEO_GPU_COUNT";
+
+/// Megabytes of memory to offer.
+pub(crate) const MEMORY_MB: &str = "RHEO_MEMORY_MB";
+
+/// A made-up machine for tests: the names of its GPUs.
+const GPUS: &str = "RHEO_GPUS";
 
 /// When this process is ended whatever it does, in seconds since 1970.
 pub(crate) const DEADLINE: &str = "RHEO_DEADLINE";
@@ -70,6 +83,19 @@ pub(crate) const GRACE: &str = "RHEO_GRACE";
 pub(crate) fn path(name: &str) -> Option<PathBuf> {
     let value = std::env::var_os(name).filter(|value| !value.is_empty());
     value.map(PathBuf::from)
+}
+
+/// The variables that hand out GPUs.
+pub(crate) fn gpus() -> GpuVariables {
+    let value = |name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+    let given = |name| value(name).filter(|value| !value.is_empty());
+    GpuVariables {
+        made_up: given(GPUS),
+        // Empty is none, as CUDA has it.
+        cuda: value("CUDA_VISIBLE_DEVICES"),
+        slurm: given("SLURM_STEP_GPUS").or_else(|| given("SLURM_JOB_GPUS")),
+        container: given("NVIDIA_VISIBLE_DEVICES"),
+    }
 }
 
 /// The command without the variables that are empty: an empty variable is one that is not set.

@@ -36,5 +36,5 @@ pub use exit::{Error, Exit};
 pub use gpus::{GpuInventory, GpuVariables};
 pub use log::Capture;
 pub use rheo_proto::access::{Access, Role};
-pub use settings::Settings;
+pub use settings::{Offered, Settings};
 pub use worker::run;

@@ -10,6 +10,7 @@ use rheo_core::id::{Digest, StateId, SweepName, WorkerId};
 use rheo_core::log::LogLine;
 use rheo_core::machine::{Claim, Held, WorkerInfo};
 use rheo_core::progress::Progress;
+use rheo_core::resources::Free;
 use rheo_model::config::TrialConfig;
 use rheo_proto::access::{Access, Route, Secured};
 use rheo_proto::refusal::Refusal;
@@ -120,14 +121,16 @@ impl Link {
         &self,
         worker: WorkerId,
         held: &[Held],
-        slots: u32,
+        free: &Free,
         sweep: Option<&SweepName>,
         wait: Duration,
     ) -> Result<Answer, Refusal> {
         let request = v1::AcquireRequest {
             worker: worker.to_string(),
             held: held.iter().map(Into::into).collect(),
-            slots,
+            slots: free.cpus,
+            free_gpus: free.gpus.iter().map(|gpu| gpu.thousandths()).collect(),
+            free_memory_mb: free.memory_mb,
             wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
             sweep: sweep.map(ToString::to_string),
         };

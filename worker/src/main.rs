@@ -20,7 +20,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use rheo_core::excerpt::{MESSAGE, message};
 use rheo_core::id::SweepName;
 use rheo_train::{Places, Torch};
-use rheo_worker::{Access, Capture, Error, Exit, Role, Settings};
+use rheo_worker::{Access, Capture, Error, Exit, GpuInventory, Offered, Role, Settings};
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -45,6 +45,16 @@ struct Args {
     /// Threads that train trials side by side; by default one for each processor.
     #[arg(long, env = env::SLOTS, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     slots: Option<u32>,
+    /// Slots that the job of the worker was to have, if the node lets it have fewer.
+    #[arg(long, env = env::SLOTS_ASKED, hide = true)]
+    slots_asked: Option<u32>,
+    /// GPUs to offer to trials; by default all that can be seen.
+    #[arg(long, env = env::GPU_COUNT, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=64))]
+    gpus: Option<u32>,
+    /// Megabytes of memory that trials may take together (`resources.memory_mb`); by default they are not
+    /// counted.
+    #[arg(long, env = env::MEMORY_MB, value_name = "MB")]
+    memory_mb: Option<u64>,
     /// Work for this sweep only.
     #[arg(long, env = env::SWEEP, value_name = "NAME", value_parser = SweepName::parse)]
     sweep: Option<SweepName>,
@@ -79,7 +89,27 @@ struct Args {
 }
 
 impl Args {
-    fn settings(&self) -> anyhow::Result<Settings> {
+    /// What the worker offers, and what it was asked to offer and does not have.
+    fn offered(&self, mut inventory: GpuInventory) -> Offered {
+        let usable = processors();
+        let slots = self.slots.unwrap_or(usable);
+        let few = (slots > usable).then(|| {
+            let s = if usable == 1 { "" } else { "s" };
+            format!(
+                "was asked to offer {slots} slots (`--slots`), and may use {usable} processor{s}"
+            )
+        });
+        let asked = self.slots_asked.filter(|asked| *asked > slots);
+        let fewer = asked.map(|asked| {
+            format!(
+                "has {slots} slots instead of {asked}: its node lets the job use fewer processors"
+            )
+        });
+        let shortfalls = few.into_iter().chain(fewer).chain(inventory.keep(self.gpus)).collect();
+        Offered { slots, gpus: inventory.gpus, memory_mb: self.memory_mb, shortfalls }
+    }
+
+    fn settings(&self, gpus: GpuInventory) -> anyhow::Result<Settings> {
         let seconds = |seconds: f64, flag: &str| {
             Duration::try_from_secs_f64(seconds)
                 .with_context(|| format!("--{flag} is not a number of seconds: `{seconds}`"))
@@ -95,7 +125,7 @@ impl Args {
         let idle = self.idle_timeout.map(|idle| seconds(idle, "idle-timeout")).transpose()?;
         Ok(Settings {
             access,
-            slots: self.slots.unwrap_or_else(processors),
+            offered: self.offered(gpus),
             sweep: self.sweep.clone(),
             spool,
             idle,
@@ -190,15 +220,22 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
             }
         });
     }
-    let settings = args.settings()?;
+    let gpus = GpuInventory::find(&env::gpus(), rheo_train::visible_gpus);
+    let selectors = gpus.selectors.clone();
+    let settings = args.settings(gpus)?;
     if args.check {
+        // So that `rheo` can share them among its workers.
+        let _ = writeln!(std::io::stdout(), "{}", serde_json::json!({ "gpus": selectors }));
         return Ok(ExitCode::SUCCESS);
     }
+    for shortfall in &settings.offered.shortfalls {
+        tracing::warn!("this worker {shortfall}");
+    }
     let places = places(args.data.as_ref(), args.samples.as_ref());
-    let trainer = Arc::new(Torch::new(places));
+    let trainer = Arc::new(Torch::new(places).offering(settings.offered.gpus.len()));
     // Training has threads of its own; these carry heartbeats and deliveries. The delivery of a trial
     // may wait for a slow disk: there is always a thread left that does not.
-    let threads = usize::try_from(settings.slots.min(62)).unwrap_or(62) + 2;
+    let threads = usize::try_from(settings.offered.slots.min(62)).unwrap_or(62) + 2;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
         .enable_all()
@@ -212,7 +249,7 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
         if args.exit_with_parent {
             watch_parent(settings.orphaned.clone(), drain.clone());
         }
-        anyhow::Ok(rheo_worker::run(settings, trainer, drain).await)
+        anyhow::Ok(Box::pin(rheo_worker::run(settings, trainer, drain)).await)
     })?;
     // Trial threads that were left behind must not hold the process up.
     runtime.shutdown_background();

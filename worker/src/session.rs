@@ -9,7 +9,7 @@ use rheo_core::machine::{Ending, Work};
 use rheo_core::progress::Progress;
 use rheo_core::rows::RowCounts;
 use rheo_model::config::TrialConfig;
-use rheo_model::trainer::{Commit, Next, Session};
+use rheo_model::trainer::{Commit, Gpu, Next, Session};
 use rheo_query::Keys;
 use tokio::time::Instant;
 
@@ -30,6 +30,8 @@ pub(crate) struct Desk {
     keys: Keys,
     began: Instant,
     pace: Arc<Pace>,
+    /// The GPUs that the attempt has.
+    gpus: Vec<Gpu>,
     /// When it last could have committed.
     looked: Option<Instant>,
     timeout: Option<Duration>,
@@ -52,7 +54,7 @@ impl Desk {
     pub(crate) fn new(
         assignment: &Assignment,
         (control, outbox): (Arc<Control>, Arc<Outbox>),
-        pace: Arc<Pace>,
+        (pace, gpus): (Arc<Pace>, Vec<Gpu>),
     ) -> Self {
         let TrialConfig { checkpoint, resources, .. } = &assignment.config;
         // Their types cannot fail to become JSON.
@@ -65,6 +67,7 @@ impl Desk {
             keys: Keys::new(assignment.attempt.trial.index, &config),
             began: now,
             pace,
+            gpus,
             looked: None,
             timeout: resources.timeout.map(seconds),
             interval: seconds(checkpoint.interval),
@@ -177,6 +180,10 @@ impl Session for Desk {
                 Some(Ending::Error { message })
             }
         };
+    }
+
+    fn gpus(&self) -> &[Gpu] {
+        &self.gpus
     }
 
     fn elapsed(&self) -> f64 {

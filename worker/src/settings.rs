@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use rheo_core::fleet::Place;
 use rheo_core::id::SweepName;
+use rheo_core::resources::{Granted, Offer};
+use rheo_model::trainer::Gpu;
 use rheo_proto::access::Access;
 use tokio_util::sync::CancellationToken;
 
@@ -13,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 pub struct Settings {
     /// Where the coordinator is, and how it is known.
     pub access: Access,
-    /// Threads that compute trials side by side.
-    pub slots: u32,
+    /// What it offers to trials.
+    pub offered: Offered,
     /// The only sweep to work for; all if none.
     pub sweep: Option<SweepName>,
     /// Where commits lie until they are delivered.
@@ -31,6 +33,34 @@ pub struct Settings {
     pub place: Place,
     /// How long from now it may live at most: whatever started it ends it then.
     pub deadline: Option<Duration>,
+}
+
+/// What a worker offers to trials.
+#[derive(Debug, Clone, Default)]
+pub struct Offered {
+    /// Threads that compute trials side by side.
+    pub slots: u32,
+    /// GPUs, in the order in which they are numbered.
+    pub gpus: Vec<Gpu>,
+    /// Megabytes that trials may take together; not counted if none.
+    pub memory_mb: Option<u64>,
+    /// What it was asked to offer and does not have, in words.
+    pub shortfalls: Vec<String>,
+}
+
+impl Offered {
+    /// The same as trials are placed by it.
+    pub(crate) fn offer(&self) -> Offer {
+        let gpus = u32::try_from(self.gpus.len()).unwrap_or(u32::MAX);
+        Offer { cpus: self.slots, gpus, memory_mb: self.memory_mb }
+    }
+
+    /// The GPUs that a trial has.
+    pub(crate) fn granted(&self, granted: &Granted) -> Vec<Gpu> {
+        let ordinals = granted.gpus.ordinals.iter();
+        let gpu = |ordinal: &u32| self.gpus.get(usize::try_from(*ordinal).ok()?).cloned();
+        ordinals.filter_map(gpu).collect()
+    }
 }
 
 impl Settings {

@@ -8,6 +8,7 @@ use rheo_core::machine::{Claim, Ending, Origin};
 use rheo_core::metric::Metrics;
 use rheo_core::needs::Need;
 use rheo_core::progress::Progress;
+use rheo_core::resources::Granted;
 use rheo_core::rows::RowCounts;
 use rheo_model::config::TrialConfig;
 use rheo_model::row::{Rows, ShapeRow, Summary, Table};
@@ -54,6 +55,7 @@ fn assignment() -> Assignment {
         checkpoint: None,
         covered: RowCounts::default(),
         durable: RowCounts::default(),
+        granted: Granted::default(),
     }
 }
 
@@ -123,7 +125,7 @@ where
     control.give(order);
     let outbox = Arc::new(Outbox::new(Arc::clone(&spool), bench.claim(&assignment)));
     // Whether it was unfit is seen by its ending.
-    let _ = bench.train(assignment, control, outbox).await;
+    let _ = bench.train(assignment, (control, outbox), Vec::new()).await;
     spool.parcels()
 }
 

@@ -12,7 +12,7 @@ use rheo_core::log::LogLevel;
 use rheo_core::machine::{Claim, Ending};
 use rheo_core::needs::Need;
 use rheo_model::row::Summary;
-use rheo_model::trainer::{self, Ended, Finish, Trainer};
+use rheo_model::trainer::{self, Ended, Finish, Gpu, Trainer};
 use serde_json::Value as Json;
 use tokio::sync::oneshot;
 
@@ -43,16 +43,19 @@ impl Bench {
         self,
         assignment: Assignment,
         control: Arc<Control>,
+        gpus: Vec<Gpu>,
     ) -> Result<(), (Need, String)> {
         let attempt = assignment.attempt.clone();
         let checkpoint = assignment.checkpoint.map(|digest| digest.to_string());
         let origin = checkpoint.map(|digest| format!("goes on from checkpoint {}", &digest[..12]));
         let origin = origin.unwrap_or_else(|| "begins".to_owned());
-        control.log().scope(|| tracing::info!(%attempt, "attempt {origin}"));
+        let on = gpus.iter().map(|gpu| format!(" on GPU {gpu}")).collect::<String>();
+        control.log().scope(|| tracing::info!(%attempt, "attempt {origin}{on}"));
         let claim = self.claim(&assignment);
         let outbox = Arc::new(Outbox::new(Arc::clone(&self.spool), claim));
         let train = async {
-            let fit = self.train(assignment, Arc::clone(&control), Arc::clone(&outbox)).await;
+            let post = (Arc::clone(&control), Arc::clone(&outbox));
+            let fit = self.train(assignment, post, gpus).await;
             outbox.close();
             fit
         };
@@ -75,14 +78,14 @@ impl Bench {
     pub(crate) async fn train(
         &self,
         assignment: Assignment,
-        control: Arc<Control>,
-        outbox: Arc<Outbox>,
+        (control, outbox): (Arc<Control>, Arc<Outbox>),
+        gpus: Vec<Gpu>,
     ) -> Result<(), (Need, String)> {
         let (goods, ending) = match self.checkpoint(&assignment, &control).await {
             Err(ending) => (None, ending),
             Ok(checkpoint) => {
                 let post = (Arc::clone(&control), Arc::clone(&outbox));
-                let desk = Desk::new(&assignment, post, Arc::clone(&self.pace));
+                let desk = Desk::new(&assignment, post, (Arc::clone(&self.pace), gpus));
                 let trainer = Arc::clone(&self.trainer);
                 let log = Arc::clone(control.log());
                 let train = move || train(&*trainer, &assignment, checkpoint.as_ref(), desk);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rheo_core::id::{StateId, WorkerId};
 use rheo_core::machine::{Held, WorkerInfo};
 use rheo_core::needs::Inventory;
+use rheo_core::resources::{Free, Granted};
 use rheo_model::networks;
 use rheo_model::trainer::Trainer;
 use rheo_proto::refusal::{Reason, Refusal};
@@ -47,7 +48,7 @@ const PROGRESS: Duration = Duration::from_secs(1);
 const LINES: usize = 1000;
 
 /// The trials that run.
-type Running = Arc<Mutex<BTreeMap<Held, (u32, Arc<Control>)>>>;
+type Running = Arc<Mutex<BTreeMap<Held, (Granted, Arc<Control>)>>>;
 
 struct Worker {
     settings: Settings,
@@ -75,7 +76,9 @@ pub async fn run(
     let mut info = WorkerInfo {
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         pid: std::process::id(),
-        slots: settings.slots,
+        offer: settings.offered.offer(),
+        gpu_names: settings.offered.gpus.iter().map(|gpu| gpu.name.clone()).collect(),
+        shortfalls: settings.offered.shortfalls.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         workloads: vec![networks::NAME],
         place: settings.place.clone(),
@@ -112,7 +115,7 @@ pub async fn run(
 }
 
 impl Worker {
-    fn running(&self) -> MutexGuard<'_, BTreeMap<Held, (u32, Arc<Control>)>> {
+    fn running(&self) -> MutexGuard<'_, BTreeMap<Held, (Granted, Arc<Control>)>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -124,9 +127,13 @@ impl Worker {
         self.info.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn free_slots(&self) -> u32 {
-        let taken = self.running().values().map(|(slots, _)| *slots).sum();
-        self.settings.slots.saturating_sub(taken)
+    /// What the trials that run here leave to others.
+    fn free(&self) -> Free {
+        let mut free = Free::of(self.settings.offered.offer());
+        for (granted, _) in self.running().values() {
+            free.take(granted);
+        }
+        free
     }
 
     async fn work(&self, drain: &CancellationToken) -> Result<Exit, Error> {
@@ -319,8 +326,8 @@ impl Worker {
         let mut reached = Instant::now();
         let mut waits = pauses();
         loop {
-            let free = self.free_slots();
-            if free < self.settings.slots {
+            let free = self.free();
+            if !self.running().is_empty() {
                 busy = Instant::now();
             }
             if !self.has_time() && self.running().is_empty() {
@@ -330,11 +337,11 @@ impl Worker {
             if let Some(reason) = self.fitness.enough() {
                 return Err(Error::Unfit { reason });
             }
-            if free == 0 || !self.has_time() {
+            if free.cpus == 0 || !self.has_time() {
                 self.freed.notified().await;
                 continue;
             }
-            match self.ask(free).await {
+            match self.ask(&free).await {
                 Ok(Answer { assignments, nothing_left, unfit }) => {
                     reached = Instant::now();
                     waits = pauses();
@@ -375,7 +382,7 @@ impl Worker {
     }
 
     /// Asks for work, and again when a slot becomes free meanwhile.
-    async fn ask(&self, free: u32) -> Result<Answer, Refusal> {
+    async fn ask(&self, free: &Free) -> Result<Answer, Refusal> {
         let held: Vec<Held> = self.running().keys().cloned().collect();
         let wait = self.settings.idle.map_or(WAIT, |idle| idle.min(WAIT));
         let wait = wait.min(self.time_for_trials());
@@ -392,9 +399,10 @@ impl Worker {
     fn start(&self, assignment: Assignment) {
         let held = Held { attempt: assignment.attempt.clone(), origin: Some(assignment.origin) };
         let control = Arc::new(Control::default());
-        let slots = assignment.config.resources.threads;
+        let granted = assignment.granted.clone();
+        let gpus = self.settings.offered.granted(&granted);
         match self.running().entry(held.clone()) {
-            Entry::Vacant(entry) => drop(entry.insert((slots, Arc::clone(&control)))),
+            Entry::Vacant(entry) => drop(entry.insert((granted, Arc::clone(&control)))),
             // Told twice; the first still runs.
             Entry::Occupied(_) => return,
         }
@@ -402,7 +410,7 @@ impl Worker {
         let (freed, fitness) = (Arc::clone(&self.freed), Arc::clone(&self.fitness));
         self.tasks.spawn(async move {
             let trainer = Arc::clone(&bench.trainer);
-            match bench.run(assignment, control).await {
+            match bench.run(assignment, control, gpus).await {
                 Ok(()) => fitness.worked(),
                 Err((need, cause)) => {
                     let fingerprint = trainer.fingerprint(&need);

@@ -95,6 +95,7 @@ impl Worker {
                 held,
                 wait_ms: u64::try_from(WAIT.as_millis())?,
                 sweep: None,
+                ..v1::AcquireRequest::default()
             };
             let began = Instant::now();
             let reply = self.client.acquire(request).await?.into_inner();

@@ -9,6 +9,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use rheo_core::id::{IncarnationId, StateId, WorkerId};
 use rheo_core::machine::{Caller, Claim, Command, Ending, Event, State, WorkerInfo, execute};
 use rheo_core::metric::Metrics;
+use rheo_core::resources::{Free, Offer};
 use rheo_core::spec;
 use rheo_core::sweep::{PlannedSweep, TrialLeased};
 use rheo_core::time::Timestamp;
@@ -53,7 +54,8 @@ fn world() -> (State, WorkerId) {
     let definition =
         spec::parse(&workloads(), "million.yaml", MILLION).expect("a sweep").definition;
     let submit = Command::Submit { definition: Box::new(definition), source: MILLION.to_owned() };
-    let info = WorkerInfo { slots: 1, workloads: vec![BREWING], ..WorkerInfo::default() };
+    let offer = Offer { cpus: 1, ..Offer::default() };
+    let info = WorkerInfo { offer, workloads: vec![BREWING], ..WorkerInfo::default() };
     let join = Command::Join { worker, info, state: None };
     let (id, incarnation) = (StateId(Uuid::from_u128(2)), IncarnationId(Uuid::from_u128(3)));
     let start = Command::Start { lease: LEASE, state: id, incarnation };
@@ -67,8 +69,13 @@ fn world() -> (State, WorkerId) {
 fn run_trials(state: &mut State, worker: WorkerId, count: u64) {
     for now in 0..count {
         let now = Timestamp(2 + now);
-        let acquire =
-            Command::Acquire { worker, held: Vec::new(), slots: 1, only: None, lease: LEASE };
+        let acquire = Command::Acquire {
+            worker,
+            held: Vec::new(),
+            free: Free::slots(1),
+            only: None,
+            lease: LEASE,
+        };
         let events = execute(state, Caller::Worker, &acquire, now).expect("accepted");
         let leased = events.into_iter().find_map(|event| match event {
             Event::TrialLeased(TrialLeased { attempt, .. }) => Some(attempt),

@@ -41,4 +41,4 @@ pub use retry::KEPT_FOR_OTHERS;
 pub use state::State;
 pub use view::{Assignment, BestPoint, Counts, Phase, Status, SweepView, TrialView, WorkLeft};
 pub use worker::{Departure, Worker, WorkerInfo};
-pub use worker_view::WorkerView;
+pub use worker_view::{Busy, WorkerView};

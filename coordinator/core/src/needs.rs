@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::resources::GpuAmount;
+use crate::resources::{GpuAmount, Resources};
 
 /// Something that a trial needs of its worker.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -53,6 +53,17 @@ pub enum Need {
 }
 
 impl Need {
+    /// What it takes of the resources of a worker, if it is one of those.
+    pub fn resources(&self) -> Option<Resources> {
+        let none = Resources::cpus(0);
+        match self {
+            Self::Slots { slots } => Some(Resources::cpus(*slots)),
+            Self::Gpus { gpus } => Some(Resources { gpus: *gpus, ..none }),
+            Self::Memory { mb } => Some(Resources { memory_mb: *mb, ..none }),
+            _ => None,
+        }
+    }
+
     /// Whether a worker that lacks this lacks `other` as well: the same, or more of it.
     pub fn includes(&self, other: &Self) -> bool {
         match (self, other) {

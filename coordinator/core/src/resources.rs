@@ -59,7 +59,7 @@ impl GpuAmount {
     }
 
     /// Tells if this is no GPU at all.
-    pub fn is_none(&self) -> bool {
+    pub fn is_none(self) -> bool {
         self.0 == 0
     }
 }
@@ -103,6 +103,16 @@ impl Resources {
     pub const fn cpus(cpus: u32) -> Self {
         Self { cpus, gpus: GpuAmount::NONE, memory_mb: 0 }
     }
+
+    /// As much as both take in the dimensions in which they take most.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            cpus: self.cpus.max(other.cpus),
+            gpus: self.gpus.max(other.gpus),
+            memory_mb: self.memory_mb.max(other.memory_mb),
+        }
+    }
 }
 
 impl Default for Resources {
@@ -131,6 +141,27 @@ pub struct Offer {
     pub memory_mb: Option<u64>,
 }
 
+impl Offer {
+    /// Why a trial that takes `wanted` never fits into this offer of `who`, to follow "a trial"; none if it does.
+    pub fn shortage(&self, wanted: &Resources, who: &str) -> Option<String> {
+        let Resources { cpus, gpus, memory_mb } = wanted;
+        if *cpus > self.cpus {
+            let there = self.cpus;
+            return Some(format!(
+                "takes {cpus} threads (`resources.threads`), and {who} has {there} slots"
+            ));
+        }
+        if gpus.0.div_ceil(GpuAmount::ONE.0) > self.gpus {
+            let there = self.gpus;
+            return Some(format!(
+                "takes {gpus} of a GPU (`resources.gpus`), and {who} has {there} GPUs"
+            ));
+        }
+        let there = self.memory_mb.filter(|there| there < memory_mb)?;
+        Some(format!("takes {memory_mb} MB (`resources.memory_mb`), and {who} has {there} MB"))
+    }
+}
+
 /// The GPUs of a worker that a trial has.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
@@ -139,6 +170,14 @@ pub struct GrantedGpus {
     pub ordinals: Vec<u32>,
     /// The share of each of them: 1, unless it is a share of a single one.
     pub share: GpuAmount,
+}
+
+impl GrantedGpus {
+    /// All of them together, in thousandths.
+    pub fn thousandths(&self) -> u32 {
+        let count = u32::try_from(self.ordinals.len()).unwrap_or(MAX_GPUS);
+        count * self.share.0
+    }
 }
 
 /// The resources that a trial has, kept in its lease.

@@ -4,7 +4,7 @@
 //! dies at every start is given up with the end of its log. Children hold the read end of a pipe
 //! whose other end only this process has: when it dies, however it dies, they notice and leave.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -45,6 +45,8 @@ pub struct Workers {
     pub args: Vec<OsString>,
     /// How many processes.
     pub count: u32,
+    /// Variables of each of them, in order; further ones have none of their own.
+    pub variables: Vec<BTreeMap<String, String>>,
     /// Directory of their logs, one file each.
     pub logs: PathBuf,
     /// How long they may take to leave once they are asked to.
@@ -189,6 +191,7 @@ impl Workers {
         let log = open.map_err(log_error)?;
         let mut child = Command::new(&self.program)
             .args(&self.args)
+            .envs(self.variables_of(number))
             // Those of another coordinator, perhaps: what it needs is in the state directory.
             .env_remove("RHEO_TOKEN_FILE")
             .env_remove("RHEO_CA_FILE")
@@ -204,6 +207,12 @@ impl Workers {
 
     fn start_error(&self, source: io::Error) -> Error {
         Error::Start { program: self.program.clone(), source }
+    }
+
+    /// The variables of process `number`, counted from 1.
+    fn variables_of(&self, number: u32) -> impl Iterator<Item = (&String, &String)> {
+        let position = usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
+        self.variables.get(position).into_iter().flatten()
     }
 
     fn log(&self, number: u32) -> PathBuf {
@@ -256,6 +265,7 @@ mod tests {
             program: "/bin/sh".into(),
             args: vec!["-c".into(), script.into()],
             count: 1,
+            variables: Vec::new(),
             logs: logs.to_owned(),
             grace: Duration::from_secs(20),
         }

@@ -3,7 +3,7 @@
 //! A process carries the tag of its pilot in its environment and is found by it, so that a
 //! coordinator that was started again neither forgets nor doubles it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -20,6 +20,9 @@ use crate::{Error, Known, Order};
 /// The variable that carries the tag.
 const TAG: &str = "RHEO_JOB";
 
+/// The variable that gives a process its GPUs and no others.
+const GPUS: &str = "CUDA_VISIBLE_DEVICES";
+
 /// How workers are started.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
@@ -31,6 +34,12 @@ pub struct Settings {
     pub worker: PathBuf,
     /// Slots of each worker.
     pub slots: u32,
+    /// GPUs of each worker.
+    #[serde(default)]
+    pub gpus: u32,
+    /// The GPUs of this machine, in the words of `CUDA_VISIBLE_DEVICES`.
+    #[serde(default)]
+    pub devices: Vec<String>,
     /// Variables for the worker, such as `RHEO_DATA`.
     pub environment: BTreeMap<String, String>,
 }
@@ -50,7 +59,7 @@ impl Launcher {
 
     /// The program and the variables that a pilot is started with.
     pub fn dry_run(settings: &Settings, order: &Order) -> String {
-        let variables = variables(settings, order);
+        let variables = variables(settings, order, &settings.first_devices());
         let words = variables.iter().map(|(name, value)| format!("{name}={value}"));
         let program = settings.worker.display().to_string();
         words.chain([program]).collect::<Vec<_>>().join(" ")
@@ -69,20 +78,54 @@ impl Launcher {
     }
 }
 
-fn variables(settings: &Settings, order: &Order) -> BTreeMap<String, String> {
+impl Settings {
+    /// The GPUs of the first pilot.
+    fn first_devices(&self) -> Vec<String> {
+        let count = usize::try_from(self.gpus).unwrap_or(usize::MAX);
+        self.devices.iter().take(count).cloned().collect()
+    }
+
+    /// The GPUs of a further pilot beside those that run, if there are enough.
+    fn free_devices(&self, running: &BTreeMap<String, Process>) -> Result<Vec<String>, Error> {
+        let taken: BTreeSet<&String> = running.values().flat_map(|pilot| &pilot.gpus).collect();
+        let count = usize::try_from(self.gpus).unwrap_or(usize::MAX);
+        let free = self.devices.iter().filter(|device| !taken.contains(device));
+        let free: Vec<String> = free.take(count).cloned().collect();
+        if free.len() < count {
+            let (all, free) = (self.devices.len(), free.len());
+            let text = format!(
+                "a pilot takes {count} GPUs (`--gpus`), and of the {all} on this machine {free} are free"
+            );
+            return Err(Error::Limit(text));
+        }
+        Ok(free)
+    }
+}
+
+/// A process of a pilot on this machine.
+#[derive(Debug, Default)]
+struct Process {
+    pid: i32,
+    /// Its GPUs, in the words of `CUDA_VISIBLE_DEVICES`.
+    gpus: Vec<String>,
+}
+
+fn variables(settings: &Settings, order: &Order, gpus: &[String]) -> BTreeMap<String, String> {
     let mut all = settings.environment.clone();
     let own = [
         (TAG, order.tag.clone()),
         ("RHEO_PILOT", order.pilot.to_string()),
         ("RHEO_STATE", settings.state.display().to_string()),
         ("RHEO_SLOTS", settings.slots.max(1).to_string()),
+        ("RHEO_GPU_COUNT", settings.gpus.to_string()),
+        (GPUS, gpus.join(",")),
     ];
     all.extend(own.map(|(name, value)| (name.to_owned(), value)));
     all
 }
 
 /// The processes of pilots on this machine, by tag.
-fn processes() -> BTreeMap<String, i32> {
+fn processes() -> BTreeMap<String, Process> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
@@ -90,14 +133,18 @@ fn processes() -> BTreeMap<String, i32> {
         };
         // Those of others cannot be read, and a zombie has none.
         let Ok(environment) = fs::read(entry.path().join("environ")) else { continue };
-        let tag = environment.split(|byte| *byte == 0).find_map(|variable| {
-            let variable = std::str::from_utf8(variable).ok()?;
-            variable.strip_prefix(TAG)?.strip_prefix('=')
-        });
-        if let Some(tag) = tag.filter(|tag| tag.starts_with("rheo-")) {
+        let value = |name: &str| {
+            environment.split(|byte| *byte == 0).find_map(|variable| {
+                let variable = std::str::from_utf8(variable).ok()?;
+                variable.strip_prefix(name)?.strip_prefix('=')
+            })
+        };
+        if let Some(tag) = value(TAG).filter(|tag| tag.starts_with("rheo-")) {
+            let gpus = value(GPUS).unwrap_or_default().split(',').filter(|gpu| !gpu.is_empty());
+            let gpus = gpus.map(str::to_owned).collect();
             // The worker is older than whatever it may have started itself.
-            let known: &mut i32 = found.entry(tag.to_owned()).or_insert(pid);
-            *known = pid.min(*known);
+            let known = found.entry(tag.to_owned()).or_insert(Process { pid, gpus });
+            known.pid = pid.min(known.pid);
         }
     }
     found
@@ -112,7 +159,7 @@ impl crate::Launcher for Launcher {
                 return ended;
             }
             match processes.get(&pilot.tag) {
-                Some(pid) => Sight::Running { handle: pid.to_string() },
+                Some(process) => Sight::Running { handle: process.pid.to_string() },
                 None => Sight::Unknown,
             }
         };
@@ -132,8 +179,9 @@ impl crate::Launcher for Launcher {
             open().map_err(refused(format!("the log `{}` cannot be written", path.display())))?;
         let twice =
             log.try_clone().map_err(refused("the log cannot be opened twice".to_owned()))?;
+        let gpus = self.settings.free_devices(&processes())?;
         let child = Command::new(worker)
-            .envs(variables(&self.settings, order))
+            .envs(variables(&self.settings, order, &gpus))
             .stdin(Stdio::null())
             .stdout(twice)
             .stderr(log)
@@ -150,7 +198,8 @@ impl crate::Launcher for Launcher {
     async fn remove(&self, pilots: &[Known]) -> Result<(), Error> {
         let processes = processes();
         for pilot in pilots {
-            let pid = processes.get(&pilot.tag).copied().and_then(Pid::from_raw);
+            let process = processes.get(&pilot.tag);
+            let pid = process.and_then(|process| Pid::from_raw(process.pid));
             if let Some(pid) = pid {
                 // It may have ended by itself in this instant.
                 let _ = kill_process(pid, Signal::TERM);

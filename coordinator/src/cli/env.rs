@@ -34,6 +34,12 @@ pub(super) const SWEEP: &str = "RHEO_SWEEP";
 /// Seconds without work after which a worker leaves; set for workers that `rheo launch` starts.
 pub(super) const IDLE_TIMEOUT: &str = "RHEO_IDLE_TIMEOUT";
 
+/// Megabytes that the trials of a worker may take together; set for workers that `rheo launch` starts.
+pub(super) const MEMORY_MB: &str = "RHEO_MEMORY_MB";
+
+/// The GPUs of a made-up machine, for tests.
+pub(super) const GPUS: &str = "RHEO_GPUS";
+
 /// A file with the CA of the coordinator.
 pub(super) const CA_FILE: &str = "RHEO_CA_FILE";
 

@@ -65,6 +65,10 @@ struct Common {
     /// Seconds without work after which a worker leaves its place to others.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     idle_timeout: u32,
+    /// Megabytes that the trials of a worker may take together (`resources.memory_mb`); by default they are
+    /// not counted.
+    #[arg(long, value_name = "MB")]
+    memory_mb: Option<u64>,
     /// Print what would be submitted, and submit nothing.
     #[arg(long)]
     dry_run: bool,
@@ -95,6 +99,9 @@ impl Common {
         if let Some(data) = &self.data {
             let data = paths::resolve(data);
             all.insert(env::DATA.to_owned(), data.display().to_string());
+        }
+        if let Some(memory_mb) = self.memory_mb {
+            all.insert(env::MEMORY_MB.to_owned(), memory_mb.to_string());
         }
         if let Some(sweep) = &self.sweep {
             all.insert(env::SWEEP.to_owned(), sweep.to_string());
@@ -134,14 +141,15 @@ async fn launch(
         let what = if created { "submitted" } else { "was submitted before" };
         format::note(format!("{} {what}: {} trials", sweep.name, sweep.counts.trials));
     }
-    let (name, max, slots) = (spec.name.clone(), spec.max, spec.slots);
+    let (name, max, slots) = (spec.name.clone(), spec.max, spec.slots());
+    let gpus = if spec.gpus() > 0 { format!(" and {} GPUs", spec.gpus()) } else { String::new() };
     client.launch(spec).await?;
     if as_json {
         return Ok(format::print_json(&json!({ "fleet": name.as_str(), "max": max }))?);
     }
     format::print(&name)?;
     format::note(format!(
-        "{name}: up to {max} pilots of {slots} slots, as there is work for; `{} launch list {name}` shows them",
+        "{name}: up to {max} pilots of {slots} slots{gpus}, as there is work for; `{} launch list {name}` shows them",
         global.rheo()
     ));
     Ok(())

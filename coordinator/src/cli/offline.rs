@@ -7,6 +7,7 @@ use std::process::Stdio;
 
 use anyhow::Context as _;
 use rheo_core::id::TrialId;
+use serde::Deserialize;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
@@ -37,8 +38,17 @@ pub(super) fn worker_program() -> Result<PathBuf, Failure> {
     )))
 }
 
-/// Whether the worker program accepts `arguments` and its environment; it starts nothing.
-pub(super) async fn check(arguments: &[OsString]) -> Result<(), Failure> {
+/// What a worker program would have.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Equipment {
+    /// The words that select each GPU in `CUDA_VISIBLE_DEVICES`.
+    pub(super) gpus: Vec<String>,
+}
+
+/// Whether the worker program accepts `arguments` and its environment, and what it would have; it starts
+/// nothing.
+pub(super) async fn check(arguments: &[OsString]) -> Result<Equipment, Failure> {
     let program = worker_program()?;
     let output = Command::new(&program)
         .args(arguments)
@@ -49,7 +59,8 @@ pub(super) async fn check(arguments: &[OsString]) -> Result<(), Failure> {
         .await
         .map_err(|error| Failure::unusable(&program, error))?;
     if output.status.success() {
-        return Ok(());
+        // One of another version may say nothing.
+        return Ok(serde_json::from_slice(&output.stdout).unwrap_or_default());
     }
     let said = String::from_utf8_lossy(&output.stderr);
     let said = said.trim().trim_start_matches("error: ");

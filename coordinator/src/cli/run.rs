@@ -3,8 +3,10 @@
 //! Whoever finds this coordinator may hand it further sweeps, as with any other: they are run when the
 //! first one has ended, whose outcome alone is that of the command.
 
+mod gpus;
 mod handed;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -81,11 +83,13 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
     }
     let interrupted = interruption()?;
     // A worker that would not start is found out before anything is recorded.
-    offline::check(&arguments(&settings.state, &args, slots)).await?;
+    let equipment = offline::check(&arguments(&settings.state, &args, slots)).await?;
+    let gpus = gpus::shares(&equipment.gpus, args.workers);
     let running = start(global, &args.file, settings).await?;
     let mut client = Client::in_process(running.coordinator.clone()).await?;
     let mut crew = Crew::default();
-    let mut session = Session { global, running: &running, args: &args, crew: &mut crew };
+    let (global, args) = (global, &args);
+    let mut session = Session { global, running: &running, args, gpus, crew: &mut crew };
     let whole = async {
         let sweep = session.run(&mut client, slots, &text, &planned).await?;
         session.crew.leave().await;
@@ -183,6 +187,8 @@ struct Session<'a> {
     global: &'a Global,
     running: &'a Running,
     args: &'a Args,
+    /// The variables by which each worker gets its GPUs.
+    gpus: Vec<BTreeMap<String, String>>,
     crew: &'a mut Crew,
 }
 
@@ -215,7 +221,8 @@ impl Session<'_> {
         slots: u32,
         sweep: SweepView,
     ) -> Result<SweepView, Failure> {
-        let workers = || workers(self.running, self.args, slots, &sweep.name);
+        let (running, args, gpus) = (self.running, self.args, self.gpus.clone());
+        let workers = || workers((running, args, slots), &gpus, &sweep.name);
         self.crew.start(workers()?);
         let mut watching = client.watch(&sweep.name).await?;
         let mut display = Display::new();
@@ -296,9 +303,8 @@ fn slots(args: &Args, threads: u32) -> Result<u32, Failure> {
 }
 
 fn workers(
-    running: &Running,
-    args: &Args,
-    slots: u32,
+    (running, args, slots): (&Running, &Args, u32),
+    gpus: &[BTreeMap<String, String>],
     sweep: &SweepName,
 ) -> Result<Workers, Failure> {
     let state = &running.coordinator.settings().state;
@@ -308,6 +314,7 @@ fn workers(
         program: offline::worker_program()?,
         args: arguments,
         count: args.workers,
+        variables: gpus.to_vec(),
         logs: state.join("logs"),
         grace: GRACE,
     })

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rheo_core::machine::{BestPoint, Counts, Status, SweepView, UnfitWorker};
+use rheo_core::machine::{BestPoint, Counts, Status, SweepView, UnfitWorker, WorkerView};
 use rheo_core::ranking::Aggregate;
 use rheo_core::sweep::{EndReason, Outcome};
 use rheo_proto::v1;
@@ -32,6 +32,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
         sweeps = vec![client.sweep(&name).await?.0];
     }
     let mut damaged = client.damaged_sweeps().await?;
+    let workers = client.worker_views().await?;
     damaged.retain(|damaged| sweeps.iter().any(|sweep| sweep.name.as_str() == damaged.sweep));
     if as_json {
         let sweeps: Vec<Value> = sweeps.iter().map(json).collect();
@@ -46,6 +47,12 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
             "damaged": damaged.collect::<Vec<Value>>(),
             "sweeps": sweeps,
             "unfit": unfit,
+            "shortfalls": shortfalls(&workers).map(|(view, shortfall)| json!({
+                "worker": view.id,
+                "host": view.worker.info.host,
+                "pid": view.worker.info.pid,
+                "text": shortfall,
+            })).collect::<Vec<Value>>(),
         });
         return Ok(format::print_json(&value)?);
     }
@@ -69,6 +76,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
         ));
     }
     tell_unfit(&sweeps, &unfit);
+    tell_shortfalls(&workers);
     super::launch::tell_trouble(&client.fleets().await?);
     let unfinished = sweeps.iter().any(|sweep| sweep.ended.is_none());
     if !client.is_live && unfinished {
@@ -87,6 +95,26 @@ pub(super) fn nobody_works(global: &Global) -> String {
 
 /// The most causes that are told.
 const CAUSES: usize = 8;
+
+/// The present workers that offer less than they were asked to, each with what it lacks.
+fn shortfalls(workers: &[WorkerView]) -> impl Iterator<Item = (&WorkerView, &String)> {
+    let present = workers.iter().filter(|view| view.worker.departed.is_none());
+    present.flat_map(|view| view.worker.info.shortfalls.iter().map(move |text| (view, text)))
+}
+
+/// Says which workers offer less than they were asked to.
+fn tell_shortfalls(workers: &[WorkerView]) {
+    let mut texts: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (view, text) in shortfalls(workers) {
+        let info = &view.worker.info;
+        texts.entry(text).or_default().push(format!("{} on {}", info.pid, info.host));
+    }
+    for (text, workers) in texts.iter().take(CAUSES) {
+        let more = workers.len() - 1;
+        let more = if more > 0 { format!(" (and {more} more workers)") } else { String::new() };
+        format::note(format!("worker {} {text}{more}", workers[0]));
+    }
+}
 
 /// Says which workers get no trials, and why.
 fn tell_unfit(sweeps: &[SweepView], unfit: &[UnfitWorker]) {

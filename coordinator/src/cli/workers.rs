@@ -24,6 +24,9 @@ pub(super) async fn run(global: &Global) -> Result<(), Failure> {
         for cause in view.unfit.iter().chain(reason) {
             format::note(format!("worker {} is unfit: {cause}", view.id));
         }
+        for shortfall in &view.worker.info.shortfalls {
+            format::note(format!("worker {} {shortfall}", view.id));
+        }
     }
     if !client.is_live && !workers.is_empty() {
         format::note("no coordinator runs here: workers are as they were when it was last there");
@@ -33,7 +36,12 @@ pub(super) async fn run(global: &Global) -> Result<(), Failure> {
 
 fn table(workers: &[WorkerView]) -> comfy_table::Table {
     let in_cluster = workers.iter().any(|view| view.worker.info.place.job.is_some());
-    let mut header = vec!["WORKER", "HOST", "PID", "STATUS", "SLOTS", "TRIALS", "SINCE", "SEEN"];
+    let has_gpus = workers.iter().any(|view| view.worker.info.offer.gpus > 0);
+    let has_memory = workers.iter().any(|view| view.worker.info.offer.memory_mb.is_some());
+    let mut header = vec!["WORKER", "HOST", "PID", "STATUS", "SLOTS"];
+    header.extend(has_gpus.then_some("GPUS"));
+    header.extend(has_memory.then_some("MEMORY"));
+    header.extend(["TRIALS", "SINCE", "SEEN"]);
     if in_cluster {
         header.extend(["PILOT", "JOB", "NODE"]);
     }
@@ -48,11 +56,20 @@ fn table(workers: &[WorkerView]) -> comfy_table::Table {
             info.host.clone(),
             info.pid.to_string(),
             view.status().to_owned(),
-            format!("{}/{}", view.busy, info.slots),
+            format!("{}/{}", view.busy.cpus, info.offer.cpus),
+        ];
+        if has_gpus {
+            row.push(format!("{}/{}", view.busy.gpus(), info.offer.gpus));
+        }
+        if has_memory {
+            let memory = |most| format!("{}/{most} MB", view.busy.memory_mb);
+            row.push(or_dash(info.offer.memory_mb.map(memory).unwrap_or_default()));
+        }
+        row.extend([
             or_dash(held.join(", ")),
             format::local_time(view.worker.joined),
             format::local_time(view.worker.seen),
-        ];
+        ]);
         if in_cluster {
             let place = &info.place;
             let pilot = place.pilot.as_ref().map(ToString::to_string);
@@ -76,8 +93,13 @@ fn json(view: &WorkerView) -> Value {
         "host": info.host,
         "pid": info.pid,
         "status": view.status(),
-        "slots": info.slots,
-        "busy": view.busy,
+        "slots": info.offer.cpus,
+        "busy": view.busy.cpus,
+        "gpus": info.gpu_names,
+        "busy_gpus": view.busy.gpus(),
+        "memory_mb": info.offer.memory_mb,
+        "busy_memory_mb": view.busy.memory_mb,
+        "shortfalls": info.shortfalls,
         "trials": view.held.iter().map(|held| held.trial.to_string()).collect::<Vec<_>>(),
         "joined": format::utc(Some(worker.joined)),
         "seen": format::utc(Some(worker.seen)),

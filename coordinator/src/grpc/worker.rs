@@ -9,6 +9,7 @@ use rheo_core::excerpt::message;
 use rheo_core::id::{AttemptId, Digest, SweepName, WorkerId};
 use rheo_core::log::LogLine;
 use rheo_core::machine::{Assignment, Caller, Claim, Command, Ending, Held, State, WorkLeft, room};
+use rheo_core::resources::{Free, Offer};
 use rheo_core::rows::Batch;
 use rheo_model::row::Summary;
 use rheo_proto::refusal::{self, Reason};
@@ -65,11 +66,12 @@ impl WorkerService for Service {
     ) -> Result<Response<v1::JoinResponse>, Status> {
         let caller = caller_of(&request);
         let (worker, info, state) = wire::joining(request.into_inner())?;
-        let (host, slots) = (info.host.clone(), info.slots);
+        let (host, offer) = (info.host.clone(), info.offer);
         let command = Command::Join { worker, info, state };
         let id = |state: &State, _: &[_]| state.id.map(|id| id.to_string());
         let id = self.coordinator.handle.execute(caller, command, Vec::new(), id).await?;
-        tracing::info!(%worker, host, slots, "a worker joined");
+        let Offer { cpus: slots, gpus, .. } = offer;
+        tracing::info!(%worker, host, slots, gpus, "a worker joined");
         self.saw(worker);
         let lease = self.coordinator.settings.lease.as_millis();
         Ok(Response::new(v1::JoinResponse {
@@ -86,13 +88,9 @@ impl WorkerService for Service {
         let caller = caller_of(&request);
         let request = request.into_inner();
         let only = request.sweep.as_deref().map(rheo_proto::client::sweep).transpose()?;
-        let wish = Wish {
-            caller,
-            worker: wire::sender(&request.worker)?,
-            held: wire::held(request.held)?,
-            slots: request.slots,
-            only,
-        };
+        let free = wire::free(&request)?;
+        let (worker, held) = (wire::sender(&request.worker)?, wire::held(request.held)?);
+        let wish = Wish { caller, worker, held, free, only };
         let wait = Duration::from_millis(request.wait_ms).min(LONGEST_WAIT);
         let _place = self.waiting.try_acquire().map_err(|_| {
             let text = format!("{WAITING} calls wait for work, which is all that may");
@@ -268,7 +266,7 @@ struct Wish {
     caller: Caller,
     worker: WorkerId,
     held: Vec<Held>,
-    slots: u32,
+    free: Free,
     only: Option<SweepName>,
 }
 
@@ -319,12 +317,12 @@ impl Service {
 
     /// What the worker gets now.
     async fn ask_for_work(&self, wish: &Wish) -> Result<Answer, Status> {
-        let Wish { caller, worker, held, slots, only } = wish;
-        let (worker, slots) = (*worker, *slots);
+        let Wish { caller, worker, held, free, only } = wish;
+        let (worker, free) = (*worker, free.clone());
         let lease = self.coordinator.settings.lease;
         let (known, wanted) = (held.clone(), only.clone());
         let command =
-            Command::Acquire { worker, held: held.clone(), slots, only: only.clone(), lease };
+            Command::Acquire { worker, held: held.clone(), free, only: only.clone(), lease };
         // Read before the decision, so that no trial becomes ready between the two.
         let now = self.coordinator.clock.now();
         let leased = self.coordinator.leased.clone();

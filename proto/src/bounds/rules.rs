@@ -302,6 +302,8 @@ mod tests {
         let mut inner = good;
         inner.place.as_mut().unwrap().job = Some("j".repeat(300));
         assert!(refused("JoinRequest", &inner.encode_to_vec()).contains("`Place.job`"));
+        let gpus = v1::JoinRequest { gpus: vec!["0".to_owned(); 65], ..joining() };
+        assert!(refused("JoinRequest", &gpus.encode_to_vec()).contains("`JoinRequest.gpus`"));
         let slots = v1::JoinRequest { slots: u32::MAX, ..joining() };
         assert!(refused("JoinRequest", &slots.encode_to_vec()).contains("`JoinRequest.slots`"));
     }

@@ -110,6 +110,7 @@ const ALIASES: Aliases = &[
     (&["testsize", "ntest", "numtest", "testsamples"], "task.test_size"),
     (&["seed", "randomseed", "randomstate", "rngseed"], "seed"),
     (&["device", "gpu", "cuda", "usecuda"], "resources.device"),
+    (&["gpus", "ngpus", "numgpus", "gpufraction"], "resources.gpus"),
     (&["threads", "nthreads", "numthreads", "cpus", "njobs"], "resources.threads"),
     (&["timeout", "timelimit", "maxtime"], "resources.timeout"),
     (

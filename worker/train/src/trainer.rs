@@ -129,7 +129,12 @@ impl Trainer for Torch {
         if self.gpus.map_or_else(tch::Cuda::is_available, |gpus| gpus > 0) {
             inventory.devices.push(gpu);
         } else {
-            let (need, cause) = (Need::Device(gpu), Error::NoDevice.to_string());
+            let cause = if tch::Cuda::is_available() {
+                "resources.device: this worker offers no GPU (`--gpus`)".to_owned()
+            } else {
+                Error::NoDevice.to_string()
+            };
+            let need = Need::Device(gpu);
             inventory.lacks.push(Lack { need, cause });
         }
         Some(inventory)

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::name::FleetName;
 use crate::id::SweepName;
+use crate::resources::Offer;
 use crate::sweep::AttemptOutcome;
 use crate::time::Timestamp;
 
@@ -24,12 +25,24 @@ pub struct Spec {
     pub min: u32,
     /// The most pilots at a time, queued ones included.
     pub max: u32,
-    /// Slots that a pilot brings, of all its workers together.
-    pub slots: u32,
-    /// The slots of its largest worker: no trial with more threads runs there.
-    pub largest: u32,
+    /// Workers that a pilot brings.
+    pub workers: u32,
+    /// What each of them offers: no trial that takes more runs there.
+    pub worker: Offer,
     /// The only sweep that it works for, if it is not for all.
     pub sweep: Option<SweepName>,
+}
+
+impl Spec {
+    /// Slots that a pilot brings, of all its workers together.
+    pub fn slots(&self) -> u32 {
+        self.workers.saturating_mul(self.worker.cpus)
+    }
+
+    /// GPUs that a pilot brings.
+    pub fn gpus(&self) -> u32 {
+        self.workers.saturating_mul(self.worker.gpus)
+    }
 }
 
 /// Whether a fleet grows.

@@ -13,6 +13,7 @@ use crate::id::{AttemptId, Digest, IncarnationId, RequestId, StateId, SweepName,
 use crate::metric::{Metrics, Report};
 use crate::needs::Need;
 use crate::part::Part;
+use crate::resources::Free;
 use crate::rows::RowCounts;
 
 /// One request.
@@ -54,8 +55,8 @@ pub enum Command {
         /// The attempts that it knows it holds. Leases that it does not know of, because a reply
         /// got lost, count as taken slots and are told again.
         held: Vec<Held>,
-        /// Slots that are free as far as the worker knows.
-        slots: u32,
+        /// The resources that are free as far as the worker knows.
+        free: Free,
         /// The only sweep that the worker works for, if it is not to work for all.
         only: Option<SweepName>,
         /// How long a lease lasts.

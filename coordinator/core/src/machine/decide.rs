@@ -5,8 +5,8 @@ mod client;
 mod ending;
 mod worker;
 
-use self::worker::{Term, Wish};
 pub(super) use self::worker::end_leases_of;
+use self::worker::{Term, Wish};
 use super::caller::Caller;
 use super::command::Command;
 use super::event::{CoordinatorStarted, Event};
@@ -45,8 +45,8 @@ pub fn decide(
         Command::Fleet(command) => super::fleets::decide(state, command, now),
         Command::Client(request) => client::request(state, request, now),
         Command::Join { worker, info, state: of } => worker::join(state, *worker, info, *of, now),
-        Command::Acquire { worker, held, slots, only, lease } => {
-            let wish = Wish { held, slots: *slots, only: only.as_ref() };
+        Command::Acquire { worker, held, free, only, lease } => {
+            let wish = Wish { held, free, only: only.as_ref() };
             worker::acquire(state, *worker, wish, Term { at: now, until: now + *lease })
         }
         Command::Renew { worker, held, lease } => {

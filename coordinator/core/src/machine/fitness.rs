@@ -20,14 +20,14 @@ const MOST_NOTED: usize = 16;
 
 impl WorkerInfo {
     fn lack(&self, need: &Need) -> Option<String> {
-        match (need, &self.inventory) {
-            (Need::Slots { slots }, _) if self.slots < *slots => Some(format!(
-                "a trial takes {slots} threads (`resources.threads`), and the worker has {} slots",
-                self.slots
-            )),
+        let shortage = |wanted| self.offer.shortage(&wanted, "the worker");
+        if let Some(shortage) = need.resources().and_then(shortage) {
+            return Some(format!("a trial {shortage}"));
+        }
+        match need {
+            Need::Slots { .. } | Need::Gpus { .. } => None,
             // What is not known of it shows when it tries.
-            (Need::Slots { .. } | Need::Gpus { .. }, _) | (_, None) => None,
-            (need, Some(inventory)) => inventory.lack(need),
+            need => self.inventory.as_ref()?.lack(need),
         }
     }
 }

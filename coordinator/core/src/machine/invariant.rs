@@ -1,8 +1,12 @@
 //! What must hold at every moment, written down once and walked by the property tests.
 
+use std::collections::BTreeMap;
+
 use super::room;
 use super::state::State;
 use crate::fleet::{Fleet, FleetName, Phase};
+use crate::id::WorkerId;
+use crate::resources::Offer;
 use crate::sweep::{Outcome, Sweep};
 
 impl State {
@@ -24,6 +28,7 @@ impl State {
                 defects.push(format!("{attempt} is leased to a worker that is gone"));
             }
         }
+        defects.extend(self.over_committed());
         if self.workers.len() > room::WORKERS || self.sweeps.len() > room::SWEEPS {
             defects.push("there are more workers or sweeps than are kept".to_owned());
         }
@@ -31,6 +36,38 @@ impl State {
         defects.extend(fleets.flat_map(|(name, fleet)| fleet.defects(name)));
         defects
     }
+}
+
+impl State {
+    /// The workers whose trials have more than they offer.
+    fn over_committed(&self) -> Vec<String> {
+        let mut taken: BTreeMap<WorkerId, Taken> = BTreeMap::new();
+        for (_, lease) in self.leases() {
+            let taken = taken.entry(lease.worker).or_default();
+            taken.cpus += u64::from(lease.granted.cpus);
+            taken.memory_mb += lease.granted.memory_mb;
+            for ordinal in &lease.granted.gpus.ordinals {
+                *taken.gpus.entry(*ordinal).or_default() += lease.granted.gpus.share.thousandths();
+            }
+        }
+        let is_too_much = |(worker, taken): (&WorkerId, &Taken)| {
+            let Offer { cpus, gpus, memory_mb } = self.workers.get(worker)?.info.offer;
+            let fits = taken.cpus <= u64::from(cpus)
+                && memory_mb.is_none_or(|most| taken.memory_mb <= most)
+                && taken.gpus.iter().all(|(ordinal, share)| *ordinal < gpus && *share <= 1000);
+            (!fits).then(|| format!("worker {worker} offers less than its trials have"))
+        };
+        taken.iter().filter_map(is_too_much).collect()
+    }
+}
+
+/// What the trials of a worker have.
+#[derive(Default)]
+struct Taken {
+    cpus: u64,
+    memory_mb: u64,
+    /// Thousandths of each GPU.
+    gpus: BTreeMap<u32, u32>,
 }
 
 impl Fleet {

@@ -13,6 +13,7 @@ use crate::fleet::PilotId;
 use crate::id::{AttemptId, Digest, SweepName, TrialId, WorkerId};
 use crate::plan::PlannedTrial;
 use crate::ranking::Aggregate;
+use crate::resources::Granted;
 use crate::rows::RowCounts;
 use crate::space::Point;
 use crate::sweep::{Done, EndReason, Outcome, PointResult, StopReason, Sweep, Trial};
@@ -339,6 +340,8 @@ pub struct Assignment {
     pub durable: RowCounts,
     /// The end of the lease.
     pub until: Timestamp,
+    /// The resources of the worker that it has.
+    pub granted: Granted,
 }
 
 /// Whether a worker should wait for work.
@@ -370,6 +373,7 @@ impl State {
                     covered: trial.covered.clone(),
                     durable: trial.durable.clone(),
                     until: lease.until,
+                    granted: lease.granted.clone(),
                 })
             })
             .collect()

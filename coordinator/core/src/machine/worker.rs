@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::fleet::Place;
 use crate::name::WorkloadName;
 use crate::needs::{Inventory, Lack};
+use crate::resources::Offer;
 use crate::time::Timestamp;
 
 /// A worker.
@@ -43,8 +44,14 @@ pub struct WorkerInfo {
     pub host: String,
     /// Its process.
     pub pid: u32,
-    /// Trial threads that it runs side by side.
-    pub slots: u32,
+    /// What it offers to trials.
+    pub offer: Offer,
+    /// The names of its GPUs, in the order in which they are numbered.
+    #[serde(default)]
+    pub gpu_names: Vec<String>,
+    /// What it was asked to offer and does not have, in words.
+    #[serde(default)]
+    pub shortfalls: Vec<String>,
     /// The version of its program.
     pub version: String,
     /// The workloads whose trials it can run.

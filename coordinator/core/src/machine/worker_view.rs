@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::state::State;
 use super::worker::Worker;
 use crate::id::{AttemptId, WorkerId};
+use crate::resources::Granted;
 
 /// A worker and what it holds.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,12 +14,36 @@ pub struct WorkerView {
     pub id: WorkerId,
     /// What is known of it.
     pub worker: Worker,
-    /// Slots that its trials take.
-    pub busy: u32,
+    /// What its trials take.
+    pub busy: Busy,
     /// The attempts that it holds.
     pub held: Vec<AttemptId>,
     /// What it lacks for trials that wait, and why.
     pub unfit: Vec<String>,
+}
+
+/// What the trials of a worker take together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Busy {
+    /// Slots.
+    pub cpus: u32,
+    /// Thousandths of GPUs.
+    pub gpu_thousandths: u32,
+    /// Megabytes of memory.
+    pub memory_mb: u64,
+}
+
+impl Busy {
+    fn add(&mut self, granted: &Granted) {
+        self.cpus += granted.cpus;
+        self.gpu_thousandths += granted.gpus.thousandths();
+        self.memory_mb += granted.memory_mb;
+    }
+
+    /// GPUs, as a number such as 0.75.
+    pub fn gpus(&self) -> f64 {
+        f64::from(self.gpu_thousandths) / 1000.0
+    }
 }
 
 impl WorkerView {
@@ -37,10 +62,10 @@ impl WorkerView {
 impl State {
     /// Every known worker, in the order in which they joined.
     pub fn worker_views(&self) -> Vec<WorkerView> {
-        let mut held: BTreeMap<WorkerId, (u32, Vec<AttemptId>)> = BTreeMap::new();
+        let mut held: BTreeMap<WorkerId, (Busy, Vec<AttemptId>)> = BTreeMap::new();
         for (attempt, lease) in self.leases() {
             let (busy, attempts) = held.entry(lease.worker).or_default();
-            *busy += lease.threads;
+            busy.add(&lease.granted);
             attempts.push(attempt);
         }
         let view = |(id, worker): (&WorkerId, &Worker)| {

@@ -101,7 +101,9 @@ proptest! {
                 running.remove(0);
             }
             let mut free = Free::of(offer);
-            running.iter().for_each(|(_, granted)| free.take(granted));
+            for (_, granted) in &running {
+                free.take(granted);
+            }
             if let Some(granted) = free.place(&wanted) {
                 running.push((wanted, granted));
             }

@@ -111,7 +111,7 @@ impl Sweep {
             worker: leased.worker,
             since: leased.at,
             until: leased.until,
-            threads: leased.threads,
+            granted: leased.granted.clone(),
             commits: 0,
             epochs: None,
         });

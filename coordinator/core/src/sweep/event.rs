@@ -10,6 +10,7 @@ use crate::id::{AttemptId, Digest, RequestId, SweepName, TrialId, WorkerId};
 use crate::metric::{Metrics, Report};
 use crate::needs::Need;
 use crate::part::Part;
+use crate::resources::Granted;
 use crate::rows::RowCounts;
 use crate::sampler::Suggestion;
 use crate::time::Timestamp;
@@ -133,8 +134,8 @@ pub struct TrialLeased {
     pub at: Timestamp,
     /// The end of the lease.
     pub until: Timestamp,
-    /// Slots of the worker that it takes.
-    pub threads: u32,
+    /// The resources of the worker that the trial has.
+    pub granted: Granted,
 }
 
 /// Rows and a checkpoint of a trial became durable.

@@ -74,16 +74,8 @@ impl PlannedSweep {
 
     /// The resources that every trial takes, if they are the same for all.
     pub(crate) fn resources(&self) -> Option<Resources> {
-        let mut resources = Resources::default();
-        for need in self.needs.as_ref()?.iter() {
-            match need {
-                Need::Slots { slots } => resources.cpus = *slots,
-                Need::Gpus { gpus } => resources.gpus = *gpus,
-                Need::Memory { mb } => resources.memory_mb = *mb,
-                _ => {}
-            }
-        }
-        Some(resources)
+        let needs = self.needs.as_ref()?.iter().filter_map(Need::resources);
+        Some(needs.fold(Resources::cpus(0), Resources::and))
     }
 
     /// What trials need of their workers; where that differs, of some that are spread evenly over the

@@ -12,6 +12,7 @@ use super::ranked_points::RankedPoints;
 use crate::history::History;
 use crate::id::{Digest, SweepName, WorkerId};
 use crate::plan::{self, PlannedTrial};
+use crate::resources::Granted;
 use crate::rows::RowCounts;
 use crate::time::Timestamp;
 
@@ -100,8 +101,8 @@ pub struct Lease {
     pub since: Timestamp,
     /// Until when, unless it is renewed.
     pub until: Timestamp,
-    /// Slots of the worker that it takes.
-    pub threads: u32,
+    /// The resources of the worker that the trial has.
+    pub granted: Granted,
     /// How many commits of the attempt were accepted.
     pub commits: u64,
     /// The first and the last epoch that it committed.

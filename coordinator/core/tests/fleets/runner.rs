@@ -7,6 +7,7 @@ use std::time::Duration;
 use rheo_core::fleet::{Cause, PilotId, Place};
 use rheo_core::id::{AttemptId, WorkerId};
 use rheo_core::machine::{Claim, Command, Ending, Event, Held, Rejection, WorkLeft, WorkerInfo};
+use rheo_core::resources::Free;
 use rheo_core::sweep::TrialLeased;
 use rheo_core::time::Timestamp;
 use uuid::Uuid;
@@ -115,8 +116,8 @@ impl World {
             job: Some(job.to_string()),
             ..Place::default()
         };
-        let slots = self.fleet().spec.slots;
-        let info = WorkerInfo { slots, place, workloads: vec![BREWING], ..WorkerInfo::default() };
+        let offer = self.fleet().spec.worker;
+        let info = WorkerInfo { offer, place, workloads: vec![BREWING], ..WorkerInfo::default() };
         self.send(Command::Join { worker: runner.id, info, state: None }).unwrap();
         runner.joined = true;
     }
@@ -129,18 +130,21 @@ impl World {
 
     fn acquire(&mut self, runner: &mut Runner, job: u64) {
         let taken = u32::try_from(runner.held.len()).unwrap() * self.threads;
-        let slots = self.fleet().spec.slots.saturating_sub(taken);
+        let slots = self.fleet().spec.slots().saturating_sub(taken);
         if slots < self.threads || !self.work {
             return;
         }
         let held = self.named(runner);
+        // Of GPUs the coordinator knows which are taken.
+        let free = Free { cpus: slots, ..Free::of(self.fleet().spec.worker) };
         let (worker, lease) = (runner.id, self.lease);
-        let ask = Command::Acquire { worker, held, slots, only: None, lease };
+        let ask = Command::Acquire { worker, held, free, only: None, lease };
         let Ok(events) = self.send(ask) else {
             return self.join(runner, job);
         };
         let takes = self.fleet().pilot_takes_trials(self.cluster.jobs[&job].pilot);
-        self.work = !(events.is_empty() && takes);
+        // One whose GPUs are full says nothing of others.
+        self.work = !(events.is_empty() && takes) || self.fleet().spec.worker.gpus > 0;
         for event in events {
             let Event::TrialLeased(TrialLeased { attempt, .. }) = event else { continue };
             self.origins.insert(attempt.clone(), self.state.origin(&attempt));

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rheo_core::fleet::{Cause, Command as FleetCommand, Event as FleetEvent, Phase};
 use rheo_core::machine::Event;
+use rheo_core::resources::Offer;
 use rheo_core::time::Timestamp;
 
 use crate::cluster::Stage;
@@ -139,6 +140,35 @@ fn slots_that_no_trial_fits_into_are_not_room() {
     world.trial = (Duration::from_hours(1), Duration::ZERO);
     world.until(20, |world| world.state.leases().count() == 20);
     assert_eq!(world.fleet().pilots.len(), 20);
+}
+
+/// Pilots of a fleet whose worker has eight slots and two GPUs, once all 24 trials run that take so much of one.
+fn pilots_for(gpus: f64) -> usize {
+    let mut world = World::new(50);
+    world.submit(&sweep(24, 1).replace("threads: 1", &format!("threads: 1, gpus: {gpus}")));
+    world.launch_offering((0, 40), Offer { cpus: 8, gpus: 2, memory_mb: None });
+    world.trial = (Duration::from_hours(1), Duration::ZERO);
+    world.until(20, |world| world.state.leases().count() == 24);
+    world.fleet().pilots.len()
+}
+
+#[test]
+fn pilots_are_as_many_as_trials_need_that_share_gpus() {
+    assert_eq!(pilots_for(0.25), 3, "the slots are fewer");
+    assert_eq!(pilots_for(0.5), 6);
+    assert_eq!(pilots_for(0.6), 12, "two of them would not fit on one");
+    assert_eq!(pilots_for(2.0), 24);
+}
+
+#[test]
+fn a_fleet_without_gpus_says_that_its_workers_are_too_small_and_starts_none() {
+    let mut world = World::new(50);
+    world.submit(&sweep(20, 1).replace("threads: 1", "threads: 1, gpus: 0.5"));
+    world.launch((0, 20), 8);
+    world.until(20, |world| world.fleet().trouble.is_some());
+    let text = &world.fleet().trouble.as_ref().unwrap().text;
+    let expected = "a trial of `sim` takes 0.5 of a GPU (`resources.gpus`), and a worker of this fleet has 0 GPUs: launch a larger one";
+    assert_eq!((text.as_str(), world.fleet().pilots.len()), (expected, 0));
 }
 
 #[test]

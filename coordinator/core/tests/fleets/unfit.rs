@@ -9,6 +9,7 @@ use rheo_core::fleet::{
 use rheo_core::id::{RequestId, WorkerId};
 use rheo_core::machine::{Caller, Command, State, WorkerInfo, execute};
 use rheo_core::needs::Inventory;
+use rheo_core::resources::{Free, Offer};
 use rheo_core::time::Timestamp;
 use uuid::Uuid;
 
@@ -37,8 +38,8 @@ impl World {
             settings: String::new(),
             min: 0,
             max,
-            slots: 1,
-            largest: 1,
+            workers: 1,
+            worker: Offer { cpus: 1, ..Offer::default() },
             sweep: None,
         });
         let request = RequestId(Uuid::from_u128(1));
@@ -80,7 +81,7 @@ impl World {
         let place = Place { pilot, node: Some(node.to_owned()), ..Place::default() };
         let inventory = Some(Inventory { devices, ..Inventory::default() });
         let info = WorkerInfo {
-            slots: 1,
+            offer: Offer { cpus: 1, ..Offer::default() },
             place,
             inventory,
             workloads: vec![BREWING],
@@ -88,7 +89,7 @@ impl World {
         };
         self.send(&Command::Join { worker, info, state: None });
         let (held, lease) = (Vec::new(), Duration::from_secs(30));
-        self.send(&Command::Acquire { worker, held, slots: 1, only: None, lease });
+        self.send(&Command::Acquire { worker, held, free: Free::slots(1), only: None, lease });
         worker
     }
 

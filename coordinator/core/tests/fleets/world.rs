@@ -12,6 +12,7 @@ use rheo_core::fleet::{
 };
 use rheo_core::id::{AttemptId, IncarnationId, RequestId, StateId, TrialId};
 use rheo_core::machine::{Caller, Command, Demand, Event, Origin, Rejection, State, execute};
+use rheo_core::resources::Offer;
 use rheo_core::time::Timestamp;
 use uuid::Uuid;
 
@@ -111,15 +112,20 @@ impl World {
         self.send(Command::Submit { definition, source: file.to_owned() }).unwrap();
     }
 
-    pub(crate) fn launch(&mut self, (min, max): (u32, u32), slots: u32) {
+    pub(crate) fn launch(&mut self, bounds: (u32, u32), slots: u32) {
+        self.launch_offering(bounds, Offer { cpus: slots, ..Offer::default() });
+    }
+
+    /// A fleet of pilots with one worker each that offers this.
+    pub(crate) fn launch_offering(&mut self, (min, max): (u32, u32), worker: Offer) {
         let spec = Box::new(Spec {
             name: name(),
             launcher: "slurm".to_owned(),
             settings: "{}".to_owned(),
             min,
             max,
-            slots,
-            largest: slots,
+            workers: 1,
+            worker,
             sweep: None,
         });
         let (id, request) = (Uuid::from_u128(7), self.request());
@@ -268,7 +274,7 @@ impl World {
             return;
         }
         let threads = u64::from(self.threads);
-        let seats = u64::from(fleet.spec.slots) / threads;
+        let seats = u64::from(fleet.spec.slots()) / threads;
         let pilots = fleet.pilots.values().filter(|pilot| !pilot.removing).count() as u64;
         let serves = |job: &&u64| {
             let job = &self.cluster.jobs[job];
@@ -281,7 +287,7 @@ impl World {
         });
         let taken = taken.count() as u64;
         let seats = (pilots * seats).saturating_sub(taken);
-        let waiting = Demand::of(&self.state, fleet, self.now).claimable / threads;
+        let waiting = Demand::of(&self.state, fleet, self.now).claimable.trials();
         assert!(waiting <= seats, "{waiting} trials wait for {seats} seats");
     }
 

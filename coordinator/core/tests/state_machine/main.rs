@@ -9,6 +9,7 @@
 #[path = "../brewing/mod.rs"]
 mod brewing;
 mod looks;
+mod resources;
 mod retry;
 mod states;
 mod undone;

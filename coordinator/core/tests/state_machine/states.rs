@@ -10,6 +10,7 @@ use rheo_core::id::{AttemptId, Digest, IncarnationId, StateId, WorkerId};
 use rheo_core::machine::{
     Caller, Claim, Command, Ending, Event, Held, Origin, Rejection, WorkerInfo,
 };
+use rheo_core::resources::Free;
 use rheo_core::sweep::{Outcome, TrialLeased};
 use uuid::Uuid;
 
@@ -135,10 +136,11 @@ impl Sites {
     fn acquire(&mut self, site: usize, worker: WorkerId) {
         let held = self.held(worker);
         let Site { world, leased } = &mut self.all[site];
-        let info = WorkerInfo { slots: 2, workloads: vec![BREWING], ..WorkerInfo::default() };
+        let info =
+            WorkerInfo { offer: slots(2), workloads: vec![BREWING], ..WorkerInfo::default() };
         world.send(Command::Join { worker, info, state: None }).unwrap();
-        let (slots, only, lease) = (1, None, LEASE);
-        let ask = Command::Acquire { worker, held: held.clone(), slots, only, lease };
+        let (free, only, lease) = (Free::slots(1), None, LEASE);
+        let ask = Command::Acquire { worker, held: held.clone(), free, only, lease };
         for event in world.send(ask).unwrap() {
             if let Event::TrialLeased(TrialLeased { attempt, .. }) = event {
                 self.leases += 1;

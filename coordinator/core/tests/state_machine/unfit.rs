@@ -144,7 +144,7 @@ fn a_state_of_an_older_version_knows_nothing_of_inventories() {
 fn a_worker_gets_no_trial_of_a_workload_that_it_cannot_run() {
     let mut world = World::new(GRID);
     let workloads = vec![WorkloadName::of("roasting")];
-    let info = WorkerInfo { slots: 2, workloads, ..WorkerInfo::default() };
+    let info = WorkerInfo { offer: slots(2), workloads, ..WorkerInfo::default() };
     world.send(Command::Join { worker: worker(0), info, state: None }).unwrap();
     assert_eq!(world.acquire(worker(0), 2), 0);
     assert_eq!(world.acquire(worker(1), 2), 2);

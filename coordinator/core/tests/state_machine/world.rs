@@ -12,6 +12,7 @@ use rheo_core::metric::Report;
 use rheo_core::name::TableName;
 use rheo_core::needs::{FoundData, Inventory, Need};
 use rheo_core::plan::PlannedTrial;
+use rheo_core::resources::{Free, Offer};
 use rheo_core::rows::RowCounts;
 use rheo_core::sweep::{
     AttemptEnded, AttemptOutcome, Outcome, TrialCommitted, TrialEnded, TrialLeased,
@@ -197,23 +198,30 @@ impl World {
         self.join_as(worker, 0);
     }
 
-    /// Joins after so many changes of its surroundings. Worker 1 has no data set, worker 2 one slot.
+    /// Joins after so many changes of its surroundings. Worker 1 has no data set, worker 2 one slot, and worker 0
+    /// more than two.
     pub(crate) fn join_as(&mut self, id: WorkerId, revision: u32) {
-        let slots = if id == worker(2) { 1 } else { 2 };
+        let offer = slots(if id == worker(0) {
+            6
+        } else if id == worker(2) {
+            1
+        } else {
+            2
+        });
         let devices = vec!["cpu".to_owned()];
         let found = FoundData { set: "beans".to_owned(), sizes: Some([500, 100, 100]) };
         let data = if id == worker(1) { Vec::new() } else { vec![found] };
         let inventory = Some(Inventory { data, devices, revision, ..Inventory::default() });
         let info =
-            WorkerInfo { slots, inventory, workloads: vec![BREWING], ..WorkerInfo::default() };
+            WorkerInfo { offer, inventory, workloads: vec![BREWING], ..WorkerInfo::default() };
         self.send(Command::Join { worker: id, info, state: None }).unwrap();
     }
 
     /// Asks for trials, joining first if that is needed.
     pub(crate) fn acquire(&mut self, worker: WorkerId, slots: u32) -> usize {
         let held = self.held(worker);
-        let only = None;
-        let ask = Command::Acquire { worker, held: held.clone(), slots, only, lease: LEASE };
+        let (free, only) = (Free::slots(slots), None);
+        let ask = Command::Acquire { worker, held: held.clone(), free, only, lease: LEASE };
         if let Err(rejection) = self.send(ask.clone()) {
             assert_eq!(rejection, Rejection::UnknownWorker(worker));
             self.join(worker);
@@ -375,6 +383,11 @@ pub(crate) fn demo() -> SweepName {
 
 pub(crate) fn worker(n: u8) -> WorkerId {
     WorkerId(Uuid::from_u128(u128::from(n) + 100))
+}
+
+/// So many slots and nothing else.
+pub(crate) fn slots(cpus: u32) -> Offer {
+    Offer { cpus, ..Offer::default() }
 }
 
 /// So many rows of the one table that trials fill.

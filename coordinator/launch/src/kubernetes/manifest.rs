@@ -268,6 +268,10 @@ fn environment(settings: &Settings, order: &Order) -> Vec<EnvVar> {
         ("RHEO_SLOTS", settings.cpus.max(1).to_string()),
         ("RHEO_GRACE", settings.grace.saturating_sub(MARGIN).max(1).to_string()),
     ]);
+    if settings.gpus > 0 {
+        // One that cannot see them all says so.
+        all.insert("RHEO_GPU_COUNT", settings.gpus.to_string());
+    }
     if settings.data_claim.is_some() || settings.data.is_some() {
         all.insert("RHEO_DATA", data(settings));
     }

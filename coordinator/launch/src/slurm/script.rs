@@ -69,6 +69,10 @@ pub(super) fn render(settings: &Settings, order: &Order) -> String {
     export("RHEO_PILOT", &order.pilot.to_string());
     export("RHEO_STATE", &settings.state.to_string_lossy());
     export("RHEO_WORKER", &settings.worker.to_string_lossy());
+    if settings.gpus > 0 {
+        // One for each worker: one that cannot see it says so.
+        export("RHEO_GPU_COUNT", "1");
+    }
     for (name, value) in &settings.environment {
         export(name, value);
     }

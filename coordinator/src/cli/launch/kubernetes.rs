@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use rheo_core::fleet::Spec;
+use rheo_core::resources::Offer;
 use rheo_launch::Error;
 use rheo_launch::kubernetes::{Launcher, Settings, Toleration};
 
@@ -34,8 +35,8 @@ pub(in crate::cli) struct Args {
     /// Memory of a pilot, such as 4Gi; by default 1Gi, and 1Gi more for each processor.
     #[arg(long, value_name = "QUANTITY")]
     memory: Option<String>,
-    /// GPUs of a pilot. A pilot has one worker, which trains on one: ask for more pilots instead.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1))]
+    /// GPUs of a pilot, all offered by its one worker. Pilots with one each are easier to place.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=64))]
     gpus: u32,
     /// Label that nodes must have; may be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
@@ -151,8 +152,8 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
         settings: json,
         min: common.min,
         max,
-        slots: args.cpus,
-        largest: args.cpus,
+        workers: 1,
+        worker: Offer { cpus: args.cpus, gpus: args.gpus, memory_mb: common.memory_mb },
         sweep: common.sweep.clone(),
     };
     launch(global, common, spec, Reach::Network).await

@@ -1,12 +1,13 @@
 //! `rheo launch local`: worker processes on this machine.
 
 use rheo_core::fleet::Spec;
+use rheo_core::resources::Offer;
 use rheo_launch::process::{Launcher, Settings};
 
 use super::coordinator::Reach;
 use super::{Common, example, launch};
 use crate::cli::failure::Failure;
-use crate::cli::{Global, format, offline};
+use crate::cli::{Global, env, format, offline};
 use crate::paths;
 
 #[derive(Debug, clap::Args)]
@@ -16,17 +17,25 @@ pub(in crate::cli) struct Args {
     /// Slots of each worker.
     #[arg(long, value_name = "N", default_value_t = 1)]
     slots: u32,
+    /// GPUs of each worker, which no other pilot on this machine has.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=64))]
+    gpus: u32,
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     let common = &args.common;
     let state = paths::resolve(&global.state);
+    let mut environment = common.environment();
+    // The coordinator that starts pilots may know nothing of a machine that was made up here.
+    environment.extend(env::raw(env::GPUS).map(|gpus| (env::GPUS.to_owned(), gpus)));
     let settings = Settings {
         logs: state.join("logs"),
         state,
         worker: paths::resolve(&offline::worker_program()?),
         slots: args.slots,
-        environment: common.environment(),
+        gpus: args.gpus,
+        devices: if args.gpus > 0 { offline::check(&[]).await?.gpus } else { Vec::new() },
+        environment,
     };
     let name = common.name("local")?;
     if common.dry_run {
@@ -38,8 +47,8 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
         settings: serde_json::to_string(&settings).map_err(anyhow::Error::from)?,
         min: common.min,
         max: common.max()?,
-        slots: args.slots,
-        largest: args.slots,
+        workers: 1,
+        worker: Offer { cpus: args.slots, gpus: args.gpus, memory_mb: common.memory_mb },
         sweep: common.sweep.clone(),
     };
     launch(global, common, spec, Reach::Here).await

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use rheo_core::fleet::Spec;
+use rheo_core::resources::Offer;
 use rheo_launch::Error;
 use rheo_launch::slurm::{Launcher, Settings};
 use rheo_proto::file;
@@ -24,10 +25,10 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
     cpus: u32,
     /// GPUs of a job, on each of its nodes; each gets a worker and its share of the processors.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=64))]
     gpus: u32,
     /// Nodes of a job.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     nodes: u32,
     /// Partition.
     #[arg(long, short, value_name = "NAME")]
@@ -95,8 +96,12 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
         settings: serde_json::to_string(&settings).map_err(anyhow::Error::from)?,
         min: common.min,
         max,
-        slots: settings.cpus * settings.nodes,
-        largest: (settings.cpus / workers).max(1),
+        workers: workers.saturating_mul(settings.nodes),
+        worker: Offer {
+            cpus: (settings.cpus / workers).max(1),
+            gpus: settings.gpus.min(1),
+            memory_mb: common.memory_mb,
+        },
         sweep: common.sweep.clone(),
     };
     launch(global, common, spec, Reach::Network).await

@@ -116,13 +116,13 @@ fn a_trial_takes_a_whole_gpu_or_the_share_that_it_names() {
         let config = TrialConfig { resources, ..TrialConfig::default() };
         let takes = resources_of(&config);
         assert_eq!((takes.cpus, takes.memory_mb), (3, 1024));
-        takes.gpus.number()
+        takes.gpus.thousandths()
     };
-    assert_eq!(gpus(Device::Cpu, None), 0.0);
-    assert_eq!(gpus(Device::Cuda, None), 1.0);
-    assert_eq!(gpus(Device::Cuda, Some(0.25)), 0.25);
+    assert_eq!(gpus(Device::Cpu, None), 0);
+    assert_eq!(gpus(Device::Cuda, None), 1000);
+    assert_eq!(gpus(Device::Cuda, Some(0.25)), 250);
     // Refused where it is written; whoever gets it all the same needs nothing that no worker has.
-    assert_eq!(gpus(Device::Cpu, Some(0.25)), 0.0);
+    assert_eq!(gpus(Device::Cpu, Some(0.25)), 0);
 }
 
 #[test]

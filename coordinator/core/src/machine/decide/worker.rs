@@ -16,6 +16,7 @@ use crate::machine::room;
 use crate::machine::state::State;
 use crate::machine::worker::{Worker, WorkerInfo};
 use crate::needs::Lack;
+use crate::resources::{Free, Granted, Resources};
 use crate::sweep::{
     AttemptOutcome, Chosen, StopReason, Sweep, Trial, TrialCommitted, TrialDeferred, TrialLeased,
 };
@@ -68,8 +69,8 @@ pub(super) fn join(
 pub(super) struct Wish<'a> {
     /// The attempts that it knows it holds.
     pub(super) held: &'a [Held],
-    /// Its free slots.
-    pub(super) slots: u32,
+    /// Its free resources, as far as it knows.
+    pub(super) free: &'a Free,
     /// The only sweep it works for.
     pub(super) only: Option<&'a SweepName>,
 }
@@ -87,28 +88,38 @@ pub(super) fn acquire(
     if !state.takes_trials(worker) {
         return Ok(Vec::new());
     }
-    let unknown_to_worker =
-        state.leases_of(worker).filter(|(attempt, _)| !state.is_named(attempt, wish.held));
-    let taken: u32 = unknown_to_worker.map(|(_, lease)| lease.threads).sum();
-    let free = wish.slots.saturating_sub(taken);
-    if free == 0 {
-        return Ok(Vec::new());
-    }
+    let mut free = free_resources(state, worker, known, wish);
     let wanted = state.order.iter().filter(|name| wish.only.is_none_or(|only| only == *name));
     let sweeps = wanted.filter_map(|name| state.sweeps.get(name));
     let sweeps = sweeps.filter(|sweep| known.info.runs(&sweep.planned.definition.workload));
-    let mut lacked = None;
+    let (mut lacked, mut waits) = (None, false);
     for sweep in sweeps.filter(|sweep| !sweep.paused && sweep.ended.is_none()) {
-        match choose(state, sweep, Taker { id: worker, worker: known, free }, term.at) {
+        if free.cpus == 0 {
+            return Ok(Vec::new());
+        }
+        match choose(state, sweep, Taker { id: worker, worker: known, free: &free }, term.at) {
             Choice::Lease(choice) => return Ok(vec![lease(sweep, choice, worker, term)]),
             Choice::First(events) => return Ok(events),
-            Choice::Wait => return Ok(Vec::new()),
+            Choice::Wait(wanted) => (free, waits) = (free.beside(&wanted), true),
             Choice::Unfit(lack) => lacked = lacked.or(Some(lack)),
             Choice::Nothing => {}
         }
     }
-    let news = lacked.filter(|lack| known.is_news(lack));
+    let news = lacked.filter(|lack| !waits && known.is_news(lack));
     Ok(news.map(|lack| Event::WorkerUnfit(WorkerUnfit { worker, lack })).into_iter().collect())
+}
+
+/// The resources of a worker that no trial has. What it says counts less leases that it does not know of,
+/// because a trial that is no longer its may still run; but never more than what its leases leave.
+fn free_resources(state: &State, id: WorkerId, worker: &Worker, wish: Wish<'_>) -> Free {
+    let (mut left, mut said) = (Free::of(worker.info.offer), wish.free.clone());
+    for (attempt, lease) in state.leases_of(id) {
+        left.take(&lease.granted);
+        if !state.is_named(&attempt, wish.held) {
+            said.take(&lease.granted);
+        }
+    }
+    left.least(&said)
 }
 
 /// A worker that a trial is looked for.
@@ -116,8 +127,8 @@ pub(super) fn acquire(
 struct Taker<'a> {
     id: WorkerId,
     worker: &'a Worker,
-    /// Slots that no trial has.
-    free: u32,
+    /// The resources that no trial has.
+    free: &'a Free,
 }
 
 /// The offer of a sweep to a worker.
@@ -126,8 +137,9 @@ enum Choice {
     Lease(ChosenTrial),
     /// Something has to happen before it is asked again.
     First(Vec<Event>),
-    /// A trial that fits once more slots are free; letting others overtake would starve it.
-    Wait,
+    /// A trial that takes this fits once others have ended; only trials that leave alone what it waits for
+    /// may pass it, or it would starve.
+    Wait(Resources),
     /// Trials wait, and the worker lacks what they need.
     Unfit(Lack),
     /// No trial waits.
@@ -137,8 +149,8 @@ enum Choice {
 /// A trial that a worker gets.
 struct ChosenTrial {
     index: u64,
-    /// Slots that it takes.
-    threads: u32,
+    /// The resources that it gets.
+    granted: Granted,
     /// Its point.
     chosen: Chosen,
 }
@@ -172,9 +184,9 @@ fn choose(
             Err(error) => {
                 Choice::First(vec![ending::invalid(sweep, index, error.to_string(), now)])
             }
-            Ok(trial) => match trial.terms.resources.cpus {
-                threads if threads <= free => Choice::Lease(ChosenTrial { index, threads, chosen }),
-                _ => Choice::Wait,
+            Ok(trial) => match free.place(&trial.terms.resources) {
+                Some(granted) => Choice::Lease(ChosenTrial { index, granted, chosen }),
+                None => Choice::Wait(trial.terms.resources),
             },
         };
     }
@@ -195,7 +207,7 @@ fn deferred(sweep: &Sweep, index: u64, at: Timestamp) -> Vec<Event> {
 
 fn lease(
     sweep: &Sweep,
-    ChosenTrial { index, threads, chosen }: ChosenTrial,
+    ChosenTrial { index, granted, chosen }: ChosenTrial,
     worker: WorkerId,
     Term { at, until }: Term,
 ) -> Event {
@@ -203,7 +215,7 @@ fn lease(
     let number = last.max(sweep.attempt_floor) + 1;
     let attempt = AttemptId::new(TrialId::new(sweep.name().clone(), index), number);
     let suggestion = chosen.recorded();
-    Event::TrialLeased(TrialLeased { attempt, worker, suggestion, at, until, threads })
+    Event::TrialLeased(TrialLeased { attempt, worker, suggestion, at, until, granted })
 }
 
 pub(super) fn renew(

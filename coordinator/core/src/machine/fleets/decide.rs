@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::demand::{self, Demand};
+use super::demand::{self, Demand, Room};
 use super::unfit::Unfit;
 use crate::fleet::{
     Cause, Command, Event, Fleet, FleetDegraded, FleetDrained, FleetLaunched, FleetName,
@@ -298,7 +298,7 @@ fn recovery(fleet: &Fleet, at: Timestamp) -> Event {
 
 /// Plans pilots that are missing, and removes those that are too many.
 fn scale(state: &State, fleet: &Fleet, demand: &Demand, at: Timestamp) -> Vec<Event> {
-    let loads = demand::loads(state, demand.threads);
+    let loads = demand::loads(state);
     let ours = loads.get(&fleet.spec.name);
     let load = |number: u64| ours.and_then(|ours| ours.get(&number));
     let remove = |number: u64, reason: &str| {
@@ -332,19 +332,15 @@ fn scale(state: &State, fleet: &Fleet, demand: &Demand, at: Timestamp) -> Vec<Ev
         let surplus = live.iter().take(live.len() - max);
         return surplus.map(|(n, _)| remove(*n, "more pilots than the fleet may have")).collect();
     }
-    let fresh = demand::fresh(&fleet.spec, demand.threads);
-    let free = live.iter().map(|(number, _)| load(*number).map_or(fresh, |load| load.free));
-    let free = free.sum::<u64>() + demand::free_elsewhere(state, fleet, &loads);
+    let numbers: Vec<u64> = live.iter().map(|(number, _)| *number).collect();
+    let room = Room { state, fleet, loads: &loads };
+    let fit = room.fit(demand.claimable.clone(), &numbers, max - live.len());
     let least = if demand.unfinished { min } else { 0 };
-    let missing = demand.claimable.saturating_sub(free).div_ceil(fresh.max(1));
-    let missing = usize::try_from(missing).unwrap_or(usize::MAX);
-    let target = live.len().saturating_add(missing).max(least).min(max);
+    let target = (live.len() + fit.missing).max(least).min(max);
     if target > live.len() {
         return plan(fleet, target - live.len(), at);
     }
-    let spare = free.saturating_sub(demand.claimable) / fresh.max(1);
-    let spare = usize::try_from(spare).unwrap_or(usize::MAX);
-    let spare = spare.min(queued).min(live.len().saturating_sub(least));
+    let spare = fit.unused.min(queued).min(live.len().saturating_sub(least));
     live.iter().take(spare).map(|(n, _)| remove(*n, "there is no work left for it")).collect()
 }
 
@@ -404,6 +400,7 @@ mod tests {
     use super::*;
     use crate::fleet::{Place, Spec};
     use crate::machine::{WorkerInfo, WorkerJoined};
+    use crate::resources::Offer;
 
     fn running(handle: &str) -> (Fleet, PilotId) {
         let name = FleetName::parse("k").unwrap();
@@ -413,8 +410,8 @@ mod tests {
             settings: String::new(),
             min: 0,
             max: 1,
-            slots: 1,
-            largest: 1,
+            workers: 1,
+            worker: Offer { cpus: 1, ..Offer::default() },
             sweep: None,
         };
         let mut fleet = Fleet::new(spec, Uuid::nil());

@@ -1,4 +1,7 @@
-//! How many slots the sweeps could use: what fleets are scaled by.
+//! How many trials the sweeps could run, and how many of them find room: what fleets are scaled by.
+//!
+//! Trials are counted by the resources that they take and packed into those that are free, worker by worker:
+//! room in which no trial fits is none.
 
 use std::collections::BTreeMap;
 
@@ -6,20 +9,44 @@ use crate::fleet::{Fleet, Spec};
 use crate::fleet::{FleetName, PilotId};
 use crate::id::WorkerId;
 use crate::machine::State;
+use crate::resources::{Free, Resources};
 use crate::sweep::Sweep;
 use crate::time::Timestamp;
 
 /// What a fleet is wanted for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Demand {
-    /// Slots for trials that nobody has: never started, or waiting for another attempt.
-    pub claimable: u64,
-    /// Slots that the smallest of them takes; fewer free ones of a worker are of no use. At least 1.
-    pub threads: u32,
+    /// Trials that nobody has: never started, or waiting for another attempt.
+    pub claimable: Claimable,
     /// Whether there is a sweep that has not ended: only then a lower bound holds.
     pub unfinished: bool,
-    /// A sweep whose trials need more threads than a worker of the fleet has slots.
+    /// A sweep whose trials need more than a worker of the fleet has.
     pub too_large: Option<String>,
+}
+
+/// Trials that nobody has, by what each of them takes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Claimable(Vec<(Resources, u64)>);
+
+impl Claimable {
+    /// How many there are.
+    pub fn trials(&self) -> u64 {
+        self.0.iter().fold(0, |sum, (_, trials)| sum.saturating_add(*trials))
+    }
+
+    /// Puts as many of them as fit into the free resources of workers, and says how many these were.
+    fn pack(&mut self, workers: &[Free]) -> u64 {
+        let mut packed = 0;
+        for worker in workers {
+            let mut free = worker.clone();
+            for (resources, trials) in &mut self.0 {
+                let taken = free.fill(resources, *trials);
+                *trials -= taken;
+                packed += taken;
+            }
+        }
+        packed
+    }
 }
 
 /// Trials that wait at most so long for another attempt are worth a pilot.
@@ -37,26 +64,25 @@ impl Demand {
                 continue;
             }
             demand.unfinished = true;
-            let (trials, threads) = claimable(sweep, now);
-            if trials > 0 && threads > fleet.spec.largest {
-                let (name, largest) = (sweep.name(), fleet.spec.largest);
-                demand.too_large = Some(format!(
-                    "a trial of `{name}` takes {threads} threads (`resources.threads`), and a worker of this fleet has {largest} slots: launch a larger one"
-                ));
+            let (trials, resources) = claimable(sweep, now);
+            if trials == 0 {
                 continue;
             }
-            demand.claimable += trials.saturating_mul(u64::from(threads));
-            if trials > 0 && (demand.threads == 0 || threads < demand.threads) {
-                demand.threads = threads;
+            match fleet.spec.worker.shortage(&resources, "a worker of this fleet") {
+                Some(shortage) => {
+                    let name = sweep.name();
+                    let text = format!("a trial of `{name}` {shortage}: launch a larger one");
+                    demand.too_large = Some(text);
+                }
+                None => demand.claimable.0.push((resources, trials)),
             }
         }
-        demand.threads = demand.threads.max(1);
         demand
     }
 }
 
-/// Trials that nobody has, and the threads of the next of them.
-fn claimable(sweep: &Sweep, now: Timestamp) -> (u64, u32) {
+/// Trials that nobody has, and what the next of them takes.
+fn claimable(sweep: &Sweep, now: Timestamp) -> (u64, Resources) {
     let ready = |trial: &&crate::sweep::Trial| {
         let over = sweep.closed.is_some() && trial.is_deferred();
         trial.lease.is_none() && trial.stop.is_none() && trial.not_before <= now + SOON && !over
@@ -66,82 +92,130 @@ fn claimable(sweep: &Sweep, now: Timestamp) -> (u64, u32) {
     let queued = if sweep.is_open() { sweep.planned.plan.trials() - sweep.next } else { 0 };
     let next = waiting.unwrap_or(sweep.next);
     if waits + queued == 0 {
-        return (0, 1);
+        return (0, Resources::default());
     }
-    let threads = sweep.trial(next).map(|trial| trial.terms.resources.cpus);
-    // Not chosen yet: what all trials need, if that is the same.
-    (waits + queued, threads.unwrap_or_else(|_| sweep.planned.resources().unwrap_or_default().cpus))
+    let resources = sweep.trial(next).map(|trial| trial.terms.resources);
+    // Not chosen yet: what all trials take, if that is the same.
+    let common = || sweep.planned.resources().unwrap_or_default();
+    (waits + queued, resources.unwrap_or_else(|_| common()))
 }
 
 /// What the workers of a pilot have.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Load {
     /// Slots that trials have.
     pub(super) taken: u64,
-    /// Slots that further trials can have.
-    pub(super) free: u64,
+    /// What further trials can have, worker by worker.
+    pub(super) free: Vec<Free>,
 }
 
 /// Pilots of every fleet, by number.
 pub(super) type Loads<'a> = BTreeMap<&'a FleetName, BTreeMap<u64, Load>>;
 
 /// The loads of the pilots whose workers have joined, as these say: what a pilot brings in the end is
-/// for its node to know. Free slots are counted by worker in whole trials of `threads`.
-pub(super) fn loads(state: &State, threads: u32) -> Loads<'_> {
-    let mut held: BTreeMap<WorkerId, u64> = BTreeMap::new();
+/// for its node to know.
+pub(super) fn loads(state: &State) -> Loads<'_> {
+    let mut left: BTreeMap<WorkerId, (u64, Free)> = BTreeMap::new();
     let trials = state.sweeps.values().flat_map(|sweep| sweep.live.values());
     for lease in trials.filter_map(|trial| trial.lease.as_ref()) {
-        *held.entry(lease.worker).or_default() += u64::from(lease.threads);
+        let offer = state.workers.get(&lease.worker).map(|worker| worker.info.offer);
+        let whole = || (0, Free::of(offer.unwrap_or_default()));
+        let (taken, free) = left.entry(lease.worker).or_insert_with(whole);
+        *taken += u64::from(lease.granted.cpus);
+        free.take(&lease.granted);
     }
-    let held = |worker: WorkerId| held.get(&worker).copied().unwrap_or(0);
     let mut loads = Loads::new();
     // A worker that took the place of another: that one no longer lives.
     let mut newest: BTreeMap<&FleetName, BTreeMap<(u64, u32), Newest>> = BTreeMap::new();
     for (id, worker) in &state.workers {
         let place = &worker.info.place;
         let Some(PilotId { fleet, number }) = &place.pilot else { continue };
-        let taken = held(*id);
+        let taken = left.get(id).map_or(0, |(taken, _)| *taken);
         loads.entry(fleet).or_default().entry(*number).or_default().taken += taken;
-        let free = whole(u64::from(worker.info.slots).saturating_sub(taken), threads);
-        let this = (place.restarts, worker.joined, *id, free);
+        let this = (place.restarts, worker.joined, *id);
         let entry = newest.entry(fleet).or_default().entry((*number, place.task)).or_insert(this);
         *entry = (*entry).max(this);
     }
+    let mut free = |id: &WorkerId| {
+        let offer = || state.workers.get(id).map(|worker| worker.info.offer);
+        let left = left.remove(id).map(|(_, free)| free);
+        left.unwrap_or_else(|| Free::of(offer().unwrap_or_default()))
+    };
     for (fleet, newest) in newest {
         let loads = loads.entry(fleet).or_default();
-        for ((number, _), (_, _, _, free)) in newest {
-            loads.entry(number).or_default().free += free;
+        for ((number, _), (_, _, id)) in newest {
+            loads.entry(number).or_default().free.push(free(&id));
         }
     }
     loads
 }
 
-/// A worker, ordered by age, and the slots that further trials can have of it.
-type Newest = (u32, Timestamp, WorkerId, u64);
+/// A worker, ordered by age.
+type Newest = (u32, Timestamp, WorkerId);
 
-/// As much of `slots` as trials of `threads` can take.
-fn whole(slots: u64, threads: u32) -> u64 {
-    slots - slots % u64::from(threads.max(1))
+/// The resources of a pilot that has not joined yet, worker by worker.
+fn fresh(spec: &Spec) -> Vec<Free> {
+    let count = usize::try_from(spec.workers.max(1)).unwrap_or(1);
+    vec![Free::of(spec.worker); count]
 }
 
-/// Slots of a pilot that has not joined yet, as many as trials of `threads` can take.
-pub(super) fn fresh(spec: &Spec, threads: u32) -> u64 {
-    let slots = u64::from(spec.slots.max(1));
-    let largest = u64::from(spec.largest).clamp(1, slots);
-    slots / largest * whole(largest, threads) + whole(slots % largest, threads)
+/// Where trials that nobody has may run: the pilots of a fleet, and those of others.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room<'a> {
+    /// All that is known.
+    pub(super) state: &'a State,
+    /// The fleet.
+    pub(super) fleet: &'a Fleet,
+    /// The loads of all pilots.
+    pub(super) loads: &'a Loads<'a>,
 }
 
-/// Slots that are free in running pilots of other fleets. Queued ones are not counted: they may wait
-/// for days.
-pub(super) fn free_elsewhere(state: &State, fleet: &Fleet, loads: &Loads<'_>) -> u64 {
-    let others = loads.iter().filter_map(|(name, loads)| {
-        let other = state.fleets.get(*name).filter(|other| other.spec.name != fleet.spec.name)?;
-        let serves = other.spec.sweep.is_none() || other.spec.sweep == fleet.spec.sweep;
-        serves.then_some((other, loads))
-    });
-    let free = others.map(|(other, loads)| {
-        let takes = |number: u64| other.pilot_takes_trials(number);
-        loads.iter().filter(|(number, _)| takes(**number)).map(|(_, load)| load.free).sum::<u64>()
-    });
-    free.sum()
+/// How the trials that nobody has find room in the pilots of a fleet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fit {
+    /// Pilots that are missing.
+    pub(super) missing: usize,
+    /// How many of the pilots are of no use, counted from the first.
+    pub(super) unused: usize,
+}
+
+impl<'a> Room<'a> {
+    /// Packs the trials that wait into what is free elsewhere, then into `pilots`, the last of them first, and
+    /// then into at most `most` further ones.
+    pub(super) fn fit(self, mut waiting: Claimable, pilots: &[u64], most: usize) -> Fit {
+        for free in self.free_elsewhere() {
+            waiting.pack(free);
+        }
+        let spec = &self.fleet.spec;
+        let (ours, fresh) = (self.loads.get(&spec.name), fresh(spec));
+        let mut unused = pilots.len();
+        for (position, number) in pilots.iter().enumerate().rev() {
+            let load = ours.and_then(|ours| ours.get(number));
+            if waiting.pack(load.map_or(&fresh[..], |load| &load.free)) > 0 {
+                unused = position;
+            }
+        }
+        let mut missing = 0;
+        while missing < most && waiting.trials() > 0 && waiting.pack(&fresh) > 0 {
+            missing += 1;
+        }
+        Fit { missing, unused }
+    }
+
+    /// What is free in running pilots of other fleets, worker by worker. Queued ones are not counted: they
+    /// may wait for days.
+    fn free_elsewhere(self) -> impl Iterator<Item = &'a [Free]> {
+        let spec = &self.fleet.spec;
+        let others = self.loads.iter().filter_map(move |(name, loads)| {
+            let other =
+                self.state.fleets.get(*name).filter(|other| other.spec.name != spec.name)?;
+            let serves = other.spec.sweep.is_none() || other.spec.sweep == spec.sweep;
+            serves.then_some((other, loads))
+        });
+        others.flat_map(|(other, loads)| {
+            let takes = |number: u64| other.pilot_takes_trials(number);
+            let takers = loads.iter().filter(move |(number, _)| takes(**number));
+            takers.map(|(_, load)| &load.free[..])
+        })
+    }
 }

@@ -1,0 +1,45 @@
+//! The GPUs of this machine, shared among the workers of `rheo run`: no GPU has two workers, because each of them
+//! offers the whole of it.
+
+use std::collections::BTreeMap;
+
+/// The variable that gives a process its GPUs and no others.
+const VARIABLE: &str = "CUDA_VISIBLE_DEVICES";
+
+/// The variables of each worker, by which it sees its own of `gpus` alone. Where workers are more, the first have
+/// one each and the others compute on the processor. None where there is nothing to share.
+pub(super) fn shares(gpus: &[String], workers: u32) -> Vec<BTreeMap<String, String>> {
+    let workers = usize::try_from(workers).unwrap_or(usize::MAX);
+    if gpus.is_empty() || workers < 2 {
+        return Vec::new();
+    }
+    let share = |number: usize| {
+        let (first, end) = if workers <= gpus.len() {
+            (number * gpus.len() / workers, (number + 1) * gpus.len() / workers)
+        } else {
+            (number.min(gpus.len()), (number + 1).min(gpus.len()))
+        };
+        BTreeMap::from([(VARIABLE.to_owned(), gpus[first..end].join(","))])
+    };
+    (0..workers).map(share).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shared(gpus: &[&str], workers: u32) -> Vec<String> {
+        let gpus: Vec<String> = gpus.iter().map(|gpu| (*gpu).to_owned()).collect();
+        let shares = shares(&gpus, workers);
+        shares.iter().map(|variables| variables[VARIABLE].clone()).collect()
+    }
+
+    #[test]
+    fn each_gpu_has_one_worker() {
+        assert_eq!(shared(&["0", "1"], 2), ["0", "1"]);
+        assert_eq!(shared(&["0", "1", "2"], 2), ["0", "1,2"]);
+        assert_eq!(shared(&["GPU-a", "MIG-b"], 4), ["GPU-a", "MIG-b", "", ""]);
+        assert_eq!(shared(&["0", "1"], 1), [""; 0], "it sees them all anyway");
+        assert_eq!(shared(&[], 3), [""; 0]);
+    }
+}
