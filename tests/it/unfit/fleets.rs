@@ -8,13 +8,17 @@ use super::{HOLE, large, serve, wait_until_told, write_mnist};
 fn u42_a_fleet_whose_pilots_are_all_unfit_pauses_and_says_why() {
     let bench = Bench::default();
     let _serve = serve(&bench);
-    let file = format!("{}resources: {{device: cuda, kernel: libtorch}}\n", large());
+    // Of the memory of a machine a fleet knows nothing before a worker has looked at it.
+    let file = format!("{}resources: {{memory_mb: 1048576}}\n", large());
     let file = bench.file("hole.yaml", &file);
     bench.run(&["launch", "local", file, "--max", "1", "--idle-timeout", "1"]).expect(0);
-    let told = wait_until_told(&bench, "could not be of use: resources.device: no CUDA device");
+    let told = wait_until_told(
+        &bench,
+        "could not be of use: resources.memory_mb: `1048576`, but there are only",
+    );
     assert!(told.err.contains("fleet local: pilot local/1"), "{}", told.err);
     let listed = bench.run(&["launch", "list"]).expect(0);
-    assert!(listed.err.contains("no CUDA device here"), "{}", listed.err);
+    assert!(listed.err.contains("resources.memory_mb: `1048576`"), "{}", listed.err);
     assert!(bench.worker_pids().is_empty(), "it pauses");
 }
 
