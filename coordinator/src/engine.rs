@@ -34,8 +34,9 @@ const QUEUE: usize = 4096;
 /// The most commands that share one synchronisation.
 const BATCH: usize = 1024;
 
-/// A snapshot is taken after so many events, or as many as there are trials if that is more, so
-/// that its cost per event stays bounded.
+/// A snapshot is taken after so many events, or as many as there are trials that run or wait for another
+/// attempt if that is more. It stores those anew and of all others what has changed, so its cost per event is
+/// bounded.
 const SNAPSHOT_EVERY: u64 = 20_000;
 
 /// Talks to the engine; cheap to clone.
@@ -273,6 +274,10 @@ impl Engine {
                 Err(rejection) => view(&self.state, Err(rejection.into())),
             }
         }
+        // After the replies, which need not wait for it.
+        if !entries.is_empty() {
+            self.snapshot_if_due();
+        }
     }
 
     fn append(&mut self, entries: &[Entry]) -> Result<(), rheo_store::Error> {
@@ -285,15 +290,22 @@ impl Engine {
         let count = entries.len() as u64;
         self.position = first + count;
         self.since_snapshot += count;
-        let trials: u64 = self.state.sweeps.values().map(|sweep| sweep.next).sum();
-        if self.since_snapshot >= SNAPSHOT_EVERY.max(trials) {
-            // What was appended is durable; a snapshot that fails is taken later.
-            match self.journal.snapshot(self.position, &self.state) {
-                Ok(()) => self.since_snapshot = 0,
-                Err(error) => tracing::warn!(error = report(&error), "no snapshot was taken"),
-            }
-        }
         Ok(())
+    }
+
+    fn snapshot_if_due(&mut self) {
+        if self.since_snapshot < SNAPSHOT_EVERY {
+            return;
+        }
+        let live: u64 = self.state.sweeps.values().map(|sweep| sweep.live.len() as u64).sum();
+        if self.since_snapshot < live {
+            return;
+        }
+        // Every event is durable already; a snapshot that fails is taken later.
+        match self.journal.snapshot(self.position, &mut self.state) {
+            Ok(()) => self.since_snapshot = 0,
+            Err(error) => tracing::warn!(error = report(&error), "no snapshot was taken"),
+        }
     }
 
     /// Rebuilds the state if a write has failed: it holds events that never became durable.

@@ -3,12 +3,14 @@
 //!
 //! It holds only what the sweep's sampler and pruner look at ([`Keeps`]): a grid of a million
 //! trials has a history of the trials that run. Owned by the state machine, changed by its events.
+//! What grows with the number of trials is stored in chunks ([`crate::chunked`]).
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::chunked::Chunked;
 use crate::sampler::Suggestion;
 use crate::space::Point;
 
@@ -21,29 +23,29 @@ pub struct Keeps {
     pub reports: bool,
 }
 
-/// The past of a sweep.
+/// The past of a sweep. Its serialisation says what it keeps; the rest is stored in chunks.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Stored")]
 pub struct History {
     keeps: Keeps,
+    #[serde(skip)]
     suggestions: Vec<Suggestion>,
+    /// How many of the suggestions are stored.
+    #[serde(skip)]
+    stored: StoredCount,
+    /// The points of the suggestions. They follow from those and are not stored.
     #[serde(skip)]
     points: HashSet<Arc<Point>>,
-    trials: BTreeMap<u64, Trial>,
+    #[serde(skip)]
+    trials: Chunked<Trial>,
 }
 
-/// What is stored of a history: the set of points is made again from the suggestions.
-#[derive(Deserialize)]
-struct Stored {
-    keeps: Keeps,
-    suggestions: Vec<Suggestion>,
-    trials: BTreeMap<u64, Trial>,
-}
+/// A number of suggestions that are stored. Two are always equal: it says nothing about the past.
+#[derive(Debug, Clone, Copy, Default)]
+struct StoredCount(usize);
 
-impl From<Stored> for History {
-    fn from(Stored { keeps, suggestions, trials }: Stored) -> Self {
-        let points = suggestions.iter().map(|one| Arc::clone(&one.point)).collect();
-        Self { keeps, suggestions, points, trials }
+impl PartialEq for StoredCount {
+    fn eq(&self, _: &Self) -> bool {
+        true
     }
 }
 
@@ -69,6 +71,9 @@ pub enum Ending {
     /// It was cancelled, or failed too often: nothing is known of its point.
     Lost,
 }
+
+/// How many suggestions share a chunk.
+const SUGGESTIONS: usize = 1024;
 
 impl History {
     /// An empty history.
@@ -96,6 +101,40 @@ impl History {
         self.trials.iter().map(|(index, trial)| (*index, trial))
     }
 
+    /// The trials as they are stored.
+    pub(crate) fn chunked_trials(&self) -> &Chunked<Trial> {
+        &self.trials
+    }
+
+    /// The suggestions that are not stored yet, in chunks with their numbers. The first one may be stored
+    /// in part.
+    pub(crate) fn changed_suggestions(&self) -> impl Iterator<Item = (u64, &[Suggestion])> {
+        let (stored, count) = (self.stored.0, self.suggestions.len());
+        let chunks = (0..).zip(self.suggestions.chunks(SUGGESTIONS));
+        chunks.skip(stored / SUGGESTIONS).filter(move |_| stored < count)
+    }
+
+    /// Takes stored trials.
+    pub(crate) fn restore_trials(&mut self, trials: Vec<(u64, Trial)>) {
+        self.trials.restore(trials);
+    }
+
+    /// Takes stored suggestions, which go on after those that it has if `number` is the number of
+    /// the next chunk. False if it is not.
+    pub(crate) fn restore_suggestions(&mut self, number: u64, chunk: Vec<Suggestion>) -> bool {
+        let is_next = number * SUGGESTIONS as u64 == self.suggestions.len() as u64;
+        self.points.extend(chunk.iter().map(|one| Arc::clone(&one.point)));
+        self.suggestions.extend(chunk);
+        self.stored = StoredCount(self.suggestions.len());
+        is_next
+    }
+
+    /// Notes that everything is stored as it is now.
+    pub(crate) fn mark_stored(&mut self) {
+        self.trials.mark_stored();
+        self.stored = StoredCount(self.suggestions.len());
+    }
+
     /// Records the next suggestion.
     pub fn record_suggestion(&mut self, suggestion: &Suggestion) {
         if self.keeps.points {
@@ -107,7 +146,7 @@ impl History {
     /// Records the value of the objective that `trial` reached after `epoch`. A repeated or late
     /// epoch and a value that is not finite change nothing.
     pub fn record_report(&mut self, trial: u64, epoch: u32, value: f64) {
-        let reports = &mut self.trials.entry(trial).or_default().reports;
+        let reports = &mut self.trials.entry(trial).reports;
         if value.is_finite() && reports.last().is_none_or(|(last, _)| *last < epoch) {
             reports.push((epoch, value));
         }
@@ -115,15 +154,15 @@ impl History {
 
     /// Forgets the reports and the end of `trial`, which starts over.
     pub fn forget(&mut self, trial: u64) {
-        self.trials.remove(&trial);
+        self.trials.remove(trial);
     }
 
     /// Records that `trial` has ended; it is forgotten unless the reports of ended trials are kept.
     pub fn record_end(&mut self, trial: u64, ending: Ending) {
         if self.keeps.reports {
-            self.trials.entry(trial).or_default().ending = Some(ending);
+            self.trials.entry(trial).ending = Some(ending);
         } else {
-            self.trials.remove(&trial);
+            self.trials.remove(trial);
         }
     }
 }
@@ -143,13 +182,37 @@ mod tests {
     fn a_stored_history_knows_its_points() {
         let mut history = History::new(Keeps { points: true, reports: true });
         history.record_suggestion(&suggestion(1));
-        history.record_report(0, 0, 0.5);
-        history.record_end(0, Ending::Completed);
-        let stored = serde_json::to_string(&history).unwrap();
-        let read: History = serde_json::from_str(&stored).unwrap();
+        let mut read = History::new(Keeps { points: true, reports: true });
+        for (number, chunk) in history.changed_suggestions() {
+            assert!(read.restore_suggestions(number, chunk.to_vec()));
+        }
         assert_eq!(read, history);
         assert!(read.contains(&suggestion(1).point));
         assert!(!read.contains(&suggestion(2).point));
+    }
+
+    #[test]
+    fn suggestions_are_stored_from_the_first_incomplete_chunk_on() {
+        let mut history = History::new(Keeps { points: true, reports: false });
+        let record = |history: &mut History, count: usize| {
+            (0..count).for_each(|_| history.record_suggestion(&suggestion(1)));
+        };
+        let changed = |history: &History| {
+            let chunks = history.changed_suggestions();
+            chunks.map(|(number, chunk)| (number, chunk.len())).collect::<Vec<_>>()
+        };
+        record(&mut history, SUGGESTIONS + 1);
+        assert_eq!(changed(&history), [(0, SUGGESTIONS), (1, 1)]);
+        history.mark_stored();
+        assert_eq!(changed(&history), []);
+        record(&mut history, 1);
+        assert_eq!(changed(&history), [(1, 2)]);
+        record(&mut history, SUGGESTIONS - 2);
+        history.mark_stored();
+        record(&mut history, 1);
+        assert_eq!(changed(&history), [(2, 1)]);
+        let mut read = History::new(Keeps { points: true, reports: false });
+        assert!(!read.restore_suggestions(1, vec![suggestion(1)]), "a chunk is missing");
     }
 
     #[test]

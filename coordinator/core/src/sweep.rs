@@ -11,6 +11,7 @@ mod planned;
 mod ranked;
 mod ranked_points;
 mod state;
+mod stored_flag;
 
 pub use event::{
     AttemptEnded, Reopened, StartedOver, StopRequested, SweepClosed, SweepDeleted, SweepEnded,

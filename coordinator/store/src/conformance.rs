@@ -5,6 +5,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+pub mod coordinator;
+mod snapshots;
+
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
@@ -30,6 +33,11 @@ pub fn examine(new: &dyn Fn() -> Box<dyn Fn() -> Box<dyn Journal>>) {
         events_come_back_in_order,
         positions_go_on_after_reopening,
         a_snapshot_stands_for_the_events_before_it,
+        snapshots::ended_trials_come_back,
+        snapshots::suggestions_come_back_in_their_order,
+        snapshots::trials_of_old_chunks_run_again,
+        snapshots::a_sweep_has_nothing_of_a_deleted_one_of_its_name,
+        snapshots::a_state_that_was_never_stored_replaces_another,
         rows_are_pending_until_a_part_has_them,
         pending_rows_are_visited_as_far_as_they_are_asked_for,
         a_view_stays_as_it_was,
@@ -73,13 +81,13 @@ fn a_snapshot_stands_for_the_events_before_it(open: Open<'_>) {
         open().append(&entries).unwrap();
     };
     append(&events[..4]);
-    open().snapshot(4, &state_of(&events[..4])).unwrap();
+    open().snapshot(4, &mut state_of(&events[..4])).unwrap();
     append(&events[4..]);
     let loaded = open().load(&Workloads::default()).unwrap();
     assert_eq!(loaded.state, state_of(&events));
     assert_eq!((loaded.position, loaded.replayed), (6, 2));
     // A later, smaller snapshot replaces an earlier one completely.
-    open().snapshot(6, &State::default()).unwrap();
+    open().snapshot(6, &mut State::default()).unwrap();
     let loaded = open().load(&Workloads::default()).unwrap();
     assert_eq!((loaded.state, loaded.position, loaded.replayed), (State::default(), 6, 0));
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use rheo_core::id::{SweepName, TrialId};
-use rheo_core::machine::{Event, State};
+use rheo_core::machine::{Event, State, snapshot};
 use rheo_core::name::TableName;
 use rheo_core::part::{Part, Retraction};
 use rheo_core::rows::Batch;
@@ -28,8 +28,10 @@ pub trait Journal: Send + Sync {
     /// `workloads`.
     fn load(&self, workloads: &Workloads) -> Result<Loaded, Error>;
 
-    /// Stores `state`, which includes every event before `position`, and forgets those events.
-    fn snapshot(&self, position: u64, state: &State) -> Result<(), Error>;
+    /// Stores what of `state` is not stored yet and forgets every event before `position`, all of which the
+    /// state includes. The state was loaded from this journal or is a new one, and is told that it is stored; if
+    /// this fails, the next snapshot stores the same again.
+    fn snapshot(&self, position: u64, state: &mut State) -> Result<(), Error>;
 
     /// Where the rows are at this moment, however the journal changes meanwhile. The journal keeps
     /// what the view shows until it is dropped.
@@ -240,6 +242,12 @@ pub struct Loaded {
     pub position: u64,
     /// How many events came after the newest snapshot.
     pub replayed: u64,
+}
+
+impl From<snapshot::Contradiction> for Error {
+    fn from(error: snapshot::Contradiction) -> Self {
+        Self::Damaged { detail: error.to_string() }
+    }
 }
 
 /// Why the journal cannot be read or written.

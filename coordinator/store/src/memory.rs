@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rheo_core::machine::snapshot::{ChunkKey, StoredRoot};
 use rheo_core::machine::{Event, State};
 use rheo_core::part::{Part, Retraction};
 use rheo_core::schema::Workloads;
 
-use crate::encoding::{decode, encode};
+use crate::encoding::{decode, decode_seed, encode};
 use crate::journal::{
     Blob, Change, Entry, Error, Index, Journal, Loaded, PendingFilter, PendingKey, PendingRows,
     View, Visit, is_retracted,
@@ -21,7 +22,9 @@ pub struct Memory(Arc<Mutex<Inner>>);
 #[derive(Debug, Default)]
 struct Inner {
     next: u64,
-    snapshot: Option<Vec<u8>>,
+    /// The encoded root of the newest snapshot.
+    root: Option<Vec<u8>>,
+    chunks: BTreeMap<ChunkKey, Vec<u8>>,
     events: BTreeMap<u64, Vec<u8>>,
     pending: BTreeMap<PendingKey, Blob>,
     parts: BTreeSet<Part>,
@@ -57,6 +60,17 @@ impl View for Copied {
 }
 
 impl Inner {
+    /// The state of the newest snapshot, if there is one.
+    fn restore(&self, workloads: &Workloads) -> Result<State, Error> {
+        let Some(root) = &self.root else { return Ok(State::new(workloads.clone())) };
+        decode::<StoredRoot>(root, "the snapshot")?.into_state(workloads.clone(), |sweep| {
+            let chunks = self.chunks.iter().filter(move |(key, _)| key.sweep == sweep);
+            Ok(chunks.map(|(key, bytes)| {
+                Ok((*key, decode_seed(key.kind, bytes, || format!("{key:?}"))?))
+            }))
+        })
+    }
+
     fn retract(&mut self, retraction: Retraction) {
         let is_retracted = |blob: &Blob| is_retracted(&blob.trial, &blob.batch.table, &retraction);
         self.pending.retain(|_, blob| !is_retracted(blob));
@@ -102,11 +116,7 @@ impl Journal for Memory {
 
     fn load(&self, workloads: &Workloads) -> Result<Loaded, Error> {
         self.with(|inner| {
-            let mut state = match &inner.snapshot {
-                Some(bytes) => decode::<State>(bytes, "the snapshot")?,
-                None => State::default(),
-            }
-            .adopt(workloads.clone());
+            let mut state = inner.restore(workloads)?;
             for (position, bytes) in &inner.events {
                 state.apply(&decode::<Event>(bytes, &format!("event {position}"))?);
             }
@@ -114,12 +124,30 @@ impl Journal for Memory {
         })
     }
 
-    fn snapshot(&self, position: u64, state: &State) -> Result<(), Error> {
-        let bytes = encode(state)?;
+    fn snapshot(&self, position: u64, state: &mut State) -> Result<(), Error> {
+        let root = encode(&state.root())?;
+        let mut changes = Vec::new();
+        state.visit_changes(&mut |key, chunk| {
+            changes.push((key, chunk.map(|chunk| encode(&chunk)).transpose()?));
+            Ok::<(), Error>(())
+        })?;
         self.with(|inner| {
+            if !state.is_known() {
+                inner.chunks.clear();
+            }
+            for deleted in state.deleted_sweeps() {
+                inner.chunks.retain(|key, _| key.sweep != deleted);
+            }
+            for (key, bytes) in changes {
+                match bytes {
+                    Some(bytes) => inner.chunks.insert(key, bytes),
+                    None => inner.chunks.remove(&key),
+                };
+            }
             inner.events = inner.events.split_off(&position);
-            inner.snapshot = Some(bytes);
+            inner.root = Some(root);
         });
+        state.mark_stored();
         Ok(())
     }
 

@@ -4,7 +4,8 @@
 //! |---|---|---|
 //! | `meta` | `format`, `next` | u64: version of this layout, position of the next event |
 //! | `events` | position | the event |
-//! | `snapshot` | chunk number | a piece of the encoded state before the first event |
+//! | `snapshot` | piece number | a piece of the encoded root of the state before the first event |
+//! | `chunks` | (serial of a sweep, kind, chunk number) | a chunk of the same state |
 //! | `pending` | (position, ordinal) | rows that are in no part yet |
 //! | `parts` | the encoded part | nothing |
 //! | `retractions` | the encoded retraction | nothing |
@@ -18,6 +19,7 @@
 //! redb panics on some damaged files; here such a panic becomes [`Error::Damaged`].
 
 mod deletion;
+mod snapshot;
 mod view;
 
 use std::collections::BTreeMap;
@@ -43,15 +45,13 @@ use crate::journal::{Change, Entry, Error, Journal, Loaded, View, is_retracted};
 /// The layout above.
 const FORMAT: u32 = 2;
 
-/// The size of a piece of the snapshot, in bytes.
-const CHUNK: usize = 1 << 20;
-
 /// Bytes of the file that are kept in memory, unless another number is asked for.
 pub const CACHE: usize = 64 << 20;
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
 const SNAPSHOT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("snapshot");
+const CHUNKS: TableDefinition<'_, (u64, u8, u64), &[u8]> = TableDefinition::new("chunks");
 const PENDING: TableDefinition<'_, (u64, u32), &[u8]> = TableDefinition::new("pending");
 const PARTS: TableDefinition<'_, &[u8], ()> = TableDefinition::new("parts");
 const RETRACTIONS: TableDefinition<'_, &[u8], ()> = TableDefinition::new("retractions");
@@ -255,6 +255,7 @@ fn prepare(transaction: &WriteTransaction) -> Result<(), Error> {
     }
     transaction.open_table(EVENTS)?;
     transaction.open_table(SNAPSHOT)?;
+    transaction.open_table(CHUNKS)?;
     transaction.open_table(PENDING)?;
     transaction.open_table(PARTS)?;
     transaction.open_table(RETRACTIONS)?;
@@ -286,13 +287,7 @@ impl Journal for Redb {
 
     fn load(&self, workloads: &Workloads) -> Result<Loaded, Error> {
         self.read(|transaction| {
-            let mut bytes = Vec::new();
-            for chunk in transaction.open_table(SNAPSHOT)?.iter()? {
-                bytes.extend_from_slice(chunk?.1.value());
-            }
-            let stored =
-                if bytes.is_empty() { State::default() } else { decode(&bytes, "the snapshot")? };
-            let mut state = stored.adopt(workloads.clone());
+            let mut state = snapshot::restore(transaction, workloads)?;
             let mut replayed = 0;
             for entry in transaction.open_table(EVENTS)?.iter()? {
                 let (position, event) = entry?;
@@ -305,17 +300,14 @@ impl Journal for Redb {
         })
     }
 
-    fn snapshot(&self, position: u64, state: &State) -> Result<(), Error> {
-        let bytes = encode(state)?;
+    fn snapshot(&self, position: u64, state: &mut State) -> Result<(), Error> {
         self.write(|transaction| {
-            let mut snapshot = transaction.open_table(SNAPSHOT)?;
-            snapshot.retain(|_, _| false)?;
-            for (number, chunk) in (0..).zip(bytes.chunks(CHUNK)) {
-                snapshot.insert(number, chunk)?;
-            }
+            snapshot::store(transaction, state)?;
             transaction.open_table(EVENTS)?.retain_in(..position, |_, _| false)?;
             Ok(())
-        })
+        })?;
+        state.mark_stored();
+        Ok(())
     }
 
     fn view(&self) -> Result<Box<dyn View>, Error> {

@@ -6,13 +6,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex};
 
 use redb::StorageBackend;
+use rheo_core::definition::Method;
+use rheo_core::id::SweepName;
+use rheo_core::machine::Selection;
 use rheo_core::name::TableName;
 use rheo_core::rng::TrialRng;
 use rheo_core::schema::Workloads;
+use rheo_store::conformance::coordinator::{Coordinator, workloads};
 use rheo_store::conformance::{blob, joined, pending, with_rows};
 use rheo_store::{Change, Entry, Error, Journal, PendingKey, Redb};
 
@@ -128,8 +133,8 @@ fn work(journal: &Redb) -> (Acknowledged, Result<(), Error>) {
             journal.append(&entries)?;
             done.events += 2;
             if round == 1 {
-                let loaded = journal.load(&Workloads::default())?;
-                journal.snapshot(loaded.position, &loaded.state)?;
+                let mut loaded = journal.load(&Workloads::default())?;
+                journal.snapshot(loaded.position, &mut loaded.state)?;
             }
             if round == 2 {
                 let flushed = vec![PendingKey { position: 1, ordinal: 0 }];
@@ -198,4 +203,87 @@ fn a_disk_that_was_full_for_a_while_costs_no_restart() {
     disk.0.lock().unwrap().stops_at = None;
     assert_eq!(journal.append(&[joined(1).into()]).unwrap(), 1);
     assert_eq!(journal.load(&Workloads::default()).unwrap().state.workers.len(), 2);
+}
+
+/// Runs trials of a sweep, takes snapshots, tries trials again, and deletes the sweep and submits it anew. After every
+/// call that returns, `note` sees the state.
+fn run_sweeps(journal: &Redb, note: &mut dyn FnMut(&Coordinator)) -> Result<(), Error> {
+    let sweep = SweepName::parse("demo").unwrap();
+    let mut coordinator = Coordinator::start(journal)?;
+    note(&coordinator);
+    for method in [Method::Grid, Method::Random] {
+        coordinator.submit(journal, &sweep, method)?;
+        note(&coordinator);
+        for round in 0..3 {
+            // In two steps, each of which is one synchronisation.
+            let leased = coordinator.lease(journal, 20)?;
+            note(&coordinator);
+            coordinator.finish_all(journal, &leased)?;
+            note(&coordinator);
+            coordinator.snapshot(journal)?;
+            if round == 1 {
+                coordinator.retry(journal, &sweep, Selection::Failed)?;
+                note(&coordinator);
+            }
+        }
+        coordinator.delete(journal, &sweep)?;
+        note(&coordinator);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_crash_between_and_within_snapshots_leaves_a_state_that_was_there() {
+    let (whole, mut states) = (Disk::default(), BTreeMap::new());
+    let journal = whole.journal().unwrap();
+    let mut note = |coordinator: &Coordinator| {
+        states.insert(coordinator.position, coordinator.state.clone());
+    };
+    run_sweeps(&journal, &mut note).unwrap();
+    drop(journal);
+    for stop in 1..=whole.syncs() {
+        let disk = Disk::stopping_at(stop);
+        let mut acknowledged = 0;
+        if let Ok(journal) = disk.journal() {
+            let mut note = |coordinator: &Coordinator| acknowledged = coordinator.position;
+            let _ = run_sweeps(&journal, &mut note);
+        }
+        for seed in 0..4 {
+            let context = format!("stopped at synchronisation {stop}, power cut {seed}");
+            let Ok(journal) = disk.after_power_cut(seed).journal() else {
+                assert_eq!(acknowledged, 0, "{context}");
+                continue;
+            };
+            let loaded = journal.load(&workloads()).unwrap();
+            assert!(loaded.position >= acknowledged, "{context}: something is lost");
+            if loaded.position > 0 {
+                assert!(states[&loaded.position] == loaded.state, "{context}: it is another state");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_that_failed_is_made_up_for_by_the_next_one() {
+    let sweep = SweepName::parse("demo").unwrap();
+    for stop in 0..3 {
+        let disk = Disk::default();
+        let journal = disk.journal().unwrap();
+        let mut coordinator = Coordinator::start(&journal).unwrap();
+        coordinator.submit(&journal, &sweep, Method::Random).unwrap();
+        coordinator.run_trials(&journal, 20).unwrap();
+        coordinator.snapshot(&journal).unwrap();
+        coordinator.run_trials(&journal, 20).unwrap();
+        let stops_at = disk.syncs() + stop;
+        disk.0.lock().unwrap().stops_at = Some(stops_at);
+        let failed = coordinator.snapshot(&journal).is_err();
+        assert!(failed || stop > 0, "a snapshot synchronises at least once");
+        disk.0.lock().unwrap().stops_at = None;
+        // Nothing that happens now concerns what the failed snapshot was to store.
+        coordinator.retry(&journal, &sweep, Selection::Failed).unwrap();
+        coordinator.snapshot(&journal).unwrap();
+        let loaded = journal.load(&workloads()).unwrap();
+        assert_eq!((loaded.replayed, loaded.position), (0, coordinator.position));
+        assert!(loaded.state == coordinator.state, "a chunk was not stored");
+    }
 }

@@ -72,9 +72,11 @@ impl State {
         self.id.get_or_insert(started.state);
         self.incarnations.insert(started.incarnation);
         self.sweeps.values_mut().for_each(Sweep::ensure_ranked);
-        let live = self.sweeps.values_mut().flat_map(|sweep| sweep.live.values_mut());
-        for lease in live.filter_map(|trial| trial.lease.as_mut()) {
-            lease.until = lease.until.max(started.leases_until);
+        for sweep in self.sweeps.values_mut() {
+            for lease in sweep.live.values_mut().filter_map(|trial| trial.lease.as_mut()) {
+                lease.until = lease.until.max(started.leases_until);
+                sweep.stored.unset();
+            }
         }
     }
 
@@ -83,6 +85,8 @@ impl State {
         let planned = PlannedSweep::new((*submitted.definition).clone(), &self.workloads);
         let mut sweep = Sweep::new(planned, submitted.source.clone(), submitted.at);
         sweep.attempt_floor = self.attempt_floors.get(name).copied().unwrap_or(0);
+        sweep.serial = self.submissions;
+        self.submissions += 1;
         self.order.push(name.clone());
         self.sweeps.insert(name.clone(), sweep);
     }
@@ -90,6 +94,7 @@ impl State {
     fn on_deleted(&mut self, name: &SweepName) {
         if let Some(sweep) = self.sweeps.remove(name) {
             self.attempt_floors.insert(name.clone(), sweep.last_attempt());
+            self.unstored.delete(sweep.serial);
         }
         self.order.retain(|other| other != name);
     }
@@ -152,12 +157,16 @@ impl State {
     fn with_sweep(&mut self, name: &SweepName, change: impl FnOnce(&mut Sweep)) {
         let sweep = self.sweeps.get_mut(name);
         debug_assert!(sweep.is_some(), "an event names an unknown sweep: {name}");
-        sweep.map(change);
+        if let Some(sweep) = sweep {
+            sweep.stored.unset();
+            change(sweep);
+        }
     }
 
     fn lease_mut(&mut self, attempt: &AttemptId) -> Option<&mut Lease> {
-        let trial =
-            self.sweeps.get_mut(&attempt.trial.sweep)?.live.get_mut(&attempt.trial.index)?;
+        let sweep = self.sweeps.get_mut(&attempt.trial.sweep)?;
+        sweep.stored.unset();
+        let trial = sweep.live.get_mut(&attempt.trial.index)?;
         (trial.attempt == attempt.number).then_some(trial.lease.as_mut()).flatten()
     }
 }

@@ -1,6 +1,6 @@
 //! What must hold at every moment, written down once and walked by the property tests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::room;
 use super::state::State;
@@ -18,7 +18,11 @@ impl State {
         {
             defects.push("the order of sweeps does not list each sweep once".to_owned());
         }
+        let mut serials = BTreeSet::new();
         for (name, sweep) in &self.sweeps {
+            if sweep.serial >= self.submissions || !serials.insert(sweep.serial) {
+                defects.push(format!("{name}: its serial is not its own"));
+            }
             if self.attempt_floors.get(name).copied().unwrap_or(0) != sweep.attempt_floor {
                 defects.push(format!("{name}: its attempts do not go on from those deleted"));
             }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::origin::{Held, Incarnations, Origin};
 use super::requests::Requests;
+use super::unstored::Unstored;
 use super::worker::Worker;
 use crate::fleet::{Fleet, FleetName, PilotId, Place};
 use crate::id::{AttemptId, StateId, SweepName, TrialId, WorkerId};
@@ -16,7 +17,8 @@ use crate::schema::Workloads;
 use crate::sweep::{Lease, PlannedSweep, Sweep, Trial};
 use crate::time::Timestamp;
 
-/// The state of the coordinator.
+/// The state of the coordinator. Its serialisation lacks the sweeps, which are stored in chunks
+/// ([`super::snapshot`]).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// The workloads that this program knows; not stored.
@@ -29,7 +31,13 @@ pub struct State {
     #[serde(default)]
     pub incarnations: Incarnations,
     /// The sweeps by name.
+    #[serde(skip)]
     pub sweeps: BTreeMap<SweepName, Sweep>,
+    /// How many sweeps were ever submitted, deleted ones included: the serial of the next one.
+    pub submissions: u64,
+    /// The differences from what a journal stores; not stored.
+    #[serde(skip)]
+    pub(super) unstored: Unstored,
     /// The names of the sweeps in the order in which they were submitted, which is the order in
     /// which they are served.
     pub order: Vec<SweepName>,

@@ -52,7 +52,7 @@ impl Sweep {
             self.ended = None;
         }
         for Reopened { index, .. } in reopened {
-            if let Some(mut trial) = self.parked.remove(index) {
+            if let Some(mut trial) = self.parked.remove(*index) {
                 trial.ends.clear();
                 trial.stop = None;
                 trial.not_before = at;
@@ -71,7 +71,7 @@ impl Sweep {
         let stopped = self.closed.is_some_and(EndReason::stops_running_trials);
         for StartedOver { index, .. } in trials {
             let done = self.forget_end(*index);
-            let known = self.live.remove(index).or_else(|| self.parked.remove(index));
+            let known = self.live.remove(index).or_else(|| self.parked.remove(*index));
             let known = known.map(|t| (t.started, t.attempt, t.sequence, t.incarnation));
             let ended = done.map(|d| (d.started, d.attempt, d.sequence, d.incarnation));
             let Some((started, attempt, sequence, incarnation)) = known.or(ended) else { continue };

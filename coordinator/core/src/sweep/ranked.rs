@@ -84,7 +84,7 @@ impl Sweep {
     pub(crate) fn forget_end(&mut self, index: u64) -> Option<Done> {
         let done = self.done.get(&index).copied()?;
         self.change_point(index, |sweep| {
-            sweep.done.remove(&index);
+            sweep.done.remove(index);
             sweep.outcomes.entry(done.outcome).and_modify(|count| *count -= 1);
         });
         Some(done)

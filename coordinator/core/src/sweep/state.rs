@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
 use super::planned::{PlannedSweep, ResolvedTrial};
 use super::ranked_points::RankedPoints;
+use super::stored_flag::StoredFlag;
+use crate::chunked::Chunked;
 use crate::history::History;
 use crate::id::{Digest, SweepName, WorkerId};
 use crate::plan::{self, PlannedTrial};
@@ -16,9 +18,15 @@ use crate::resources::Granted;
 use crate::rows::RowCounts;
 use crate::time::Timestamp;
 
-/// A sweep.
+/// A sweep. Its serialisation lacks what grows with its trials, which is stored in chunks of its own
+/// ([`crate::machine::snapshot`]).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sweep {
+    /// Its number among all sweeps that were ever submitted, which no other sweep of its name has.
+    pub serial: u64,
+    /// Whether it is stored as it is now, apart from what grows with its trials; not stored.
+    #[serde(skip)]
+    pub(crate) stored: StoredFlag,
     /// What it means, and the plan that follows from it.
     pub planned: PlannedSweep,
     /// The sweep file, for people.
@@ -36,9 +44,11 @@ pub struct Sweep {
     /// Trials that run or wait for another attempt.
     pub live: BTreeMap<u64, Trial>,
     /// Failed and cancelled trials: they can be tried again.
-    pub parked: BTreeMap<u64, Trial>,
+    #[serde(skip)]
+    pub parked: Chunked<Trial>,
     /// Every ended trial, parked ones included.
-    pub done: BTreeMap<u64, Done>,
+    #[serde(skip)]
+    pub done: Chunked<Done>,
     /// How many trials of `done` ended in which way.
     pub outcomes: BTreeMap<Outcome, u64>,
     /// The points in order, the best first. It follows from `done`.
@@ -153,6 +163,8 @@ impl Sweep {
     /// A sweep of which nothing was started.
     pub fn new(planned: PlannedSweep, source: String, submitted: Timestamp) -> Self {
         Self {
+            serial: 0,
+            stored: StoredFlag::default(),
             history: planned.plan.history(),
             planned,
             source,
@@ -162,8 +174,8 @@ impl Sweep {
             ended: None,
             next: 0,
             live: BTreeMap::new(),
-            parked: BTreeMap::new(),
-            done: BTreeMap::new(),
+            parked: Chunked::default(),
+            done: Chunked::default(),
             outcomes: BTreeMap::new(),
             ranked: RankedPoints::empty(),
             attempt_floor: 0,

@@ -10,6 +10,7 @@ use rheo_core::definition::{Definition, Method, Retry};
 use rheo_core::id::SweepName;
 use rheo_core::metric::{Goal, Objective};
 use rheo_core::plan::Plan;
+use rheo_core::sampler::Suggestion;
 use rheo_core::schema::Schema;
 use rheo_core::space::{Condition, Constraint, Domain, Parameter, Point, Space};
 use rheo_core::spec;
@@ -228,9 +229,14 @@ proptest! {
             history.record_suggestion(&suggestion);
         }
         // Both by way of their stored form, as a restarted coordinator has them.
-        let stored = serde_json::to_string(&(&definition, &history)).unwrap();
-        let (definition, mut history): (Definition, _) = serde_json::from_str(&stored).unwrap();
+        let stored = serde_json::to_string(&(&definition, history.suggestions())).unwrap();
+        let (definition, suggestions): (Definition, Vec<Suggestion>) =
+            serde_json::from_str(&stored).unwrap();
         let plan = Plan::new(&definition, &brewing());
+        let mut history = plan.history();
+        for suggestion in &suggestions {
+            history.record_suggestion(suggestion);
+        }
         for (point, expected) in whole.iter().enumerate().skip(stop) {
             let suggestion = plan.suggest(&history, point as u64).unwrap();
             history.record_suggestion(&suggestion);

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use rheo_core::machine::{State, Status, TrialView};
+use rheo_core::machine::{Status, TrialView};
 
-use crate::brewing::workloads;
+use crate::stored::reloaded;
 use crate::world::*;
 
 #[test]
@@ -38,9 +38,7 @@ fn a_trial_that_runs_is_resolved_once_and_forgotten_when_it_ends() {
     let first = world.sweep().trial(0).unwrap();
     assert!(Arc::ptr_eq(&first, &world.sweep().trial(0).unwrap()));
     // A state that was loaded resolves it again, the same way.
-    let stored = serde_json::to_string(&world.state).unwrap();
-    let loaded: State = serde_json::from_str(&stored).unwrap();
-    let loaded = loaded.adopt(workloads());
+    let loaded = reloaded(&world.state);
     assert_eq!(loaded, world.state);
     assert_eq!(loaded.sweeps[&demo()].trial(0).unwrap(), first);
 }

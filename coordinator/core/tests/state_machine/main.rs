@@ -12,6 +12,7 @@ mod looks;
 mod resources;
 mod retry;
 mod states;
+mod stored;
 mod undone;
 mod unfit;
 mod world;
@@ -50,6 +51,8 @@ enum Happening {
     /// Rows or checkpoints of these trials turn out to be damaged.
     StartOver(Vec<u64>),
     Restart,
+    /// A snapshot is taken, or fails.
+    Snapshot(bool),
     /// The surroundings of the worker change so many times.
     Change(u8, u32),
     LeaveUnfit(u8),
@@ -63,7 +66,7 @@ enum Happening {
 fn happening() -> impl Strategy<Value = Happening> {
     use Happening::{
         Acquire, Again, Cancel, Change, Commit, Crash, Delete, Finish, Leave, LeaveUnfit, Pass,
-        Pause, Renew, ReportLost, Restart, Resume, Retry, StartOver, Submit,
+        Pause, Renew, ReportLost, Restart, Resume, Retry, Snapshot, StartOver, Submit,
     };
     let worker = || 0..3u8;
     prop_oneof![
@@ -81,6 +84,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => prop::option::of(0..8u64).prop_map(Retry),
         2 => prop::collection::vec(0..8u64, 1..4).prop_map(StartOver),
         1 => Just(Restart),
+        3 => any::<bool>().prop_map(Snapshot),
         3 => (worker(), 0..9u32).prop_map(|(worker, revision)| Change(worker, revision)),
         1 => worker().prop_map(LeaveUnfit),
         2 => Just(Delete),
@@ -141,9 +145,8 @@ fn happen(world: &mut World, happening: &Happening) {
                 world.start_over(trials);
             }
         }
-        Happening::Restart => {
-            world.start();
-        }
+        Happening::Restart => world.restart(),
+        Happening::Snapshot(succeeds) => world.snapshot(succeeds),
         Happening::Change(n, revision) => world.join_as(worker(n), revision),
         Happening::LeaveUnfit(n) => {
             world.jobs.remove(&worker(n));
@@ -195,8 +198,8 @@ proptest! {
             happen(&mut world, &happening);
         }
         prop_assert_eq!(&replayed(&world.events), &world.state);
-        let stored = serde_json::to_string(&world.state).unwrap();
-        let loaded: State = serde_json::from_str(&stored).unwrap();
+        let loaded = world.stored.load();
+        prop_assert_eq!(&loaded, &world.state);
         let best = |state: &State| state.sweeps.get(&demo()).map(rheo_core::sweep::Sweep::best);
         prop_assert_eq!(best(&loaded), best(&world.state));
 

@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 use crate::brewing::{BITTERNESS, BREWING, TASTE, workloads};
 use crate::definition;
+use crate::stored::{StoredState, fail_snapshot};
 
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
 
@@ -85,6 +86,7 @@ pub(crate) struct World {
     pub(crate) state: State,
     pub(crate) now: Timestamp,
     pub(crate) events: Vec<Event>,
+    pub(crate) stored: StoredState,
     /// Every command that was sent, to send again.
     pub(crate) sent: Vec<Command>,
     pub(crate) jobs: BTreeMap<WorkerId, Vec<Job>>,
@@ -109,6 +111,7 @@ impl World {
             state: State::new(workloads()),
             now: Timestamp(1_000),
             events: Vec::new(),
+            stored: StoredState::default(),
             sent: Vec::new(),
             jobs: BTreeMap::new(),
             rows: BTreeMap::new(),
@@ -125,6 +128,23 @@ impl World {
     pub(crate) fn start(&mut self) {
         self.starts += 1;
         self.start_as(IncarnationId(Uuid::from_u128(self.id.0.as_u128() * 1_000 + self.starts)));
+    }
+
+    /// The coordinator dies, and another one loads what is stored.
+    pub(crate) fn restart(&mut self) {
+        let loaded = self.stored.load();
+        assert_eq!(loaded, self.state, "a loaded state is another one");
+        self.state = loaded;
+        self.start();
+    }
+
+    /// Takes a snapshot. If it succeeds, every part must be stored by now: no event is left to make up for it.
+    pub(crate) fn snapshot(&mut self, succeeds: bool) {
+        if !succeeds {
+            return fail_snapshot(&self.state);
+        }
+        self.stored.snapshot(&mut self.state);
+        assert_eq!(self.stored.load(), self.state, "a part was not stored");
     }
 
     pub(crate) fn start_as(&mut self, incarnation: IncarnationId) {
@@ -155,6 +175,7 @@ impl World {
 
     pub(crate) fn observe(&mut self, before: &State, events: &[Event]) {
         self.events.extend_from_slice(events);
+        self.stored.append(events);
         for event in events {
             match event {
                 Event::TrialLeased(TrialLeased { attempt, worker, .. }) => {

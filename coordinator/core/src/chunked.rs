@@ -1,0 +1,120 @@
+//! A map by index that is stored in chunks, each of which is written again only after it has changed.
+//!
+//! What grows with the number of trials is kept in such maps, so that a snapshot of a million ended
+//! trials writes those that ended since the one before.
+
+use std::collections::BTreeSet;
+use std::collections::btree_map::{self, BTreeMap};
+use std::ops::Deref;
+
+/// How many indices share a chunk. Larger ones would be no faster where trials end in their order, and slower where
+/// those that change are spread over a sweep.
+pub const CHUNK: u64 = 8;
+
+/// A map by index. It reads like the map within; every change marks the chunk that it concerns.
+#[derive(Debug, Clone)]
+pub struct Chunked<T> {
+    entries: BTreeMap<u64, T>,
+    /// The chunks that differ from what is stored.
+    changed: BTreeSet<u64>,
+}
+
+impl<T> Chunked<T> {
+    /// Sets the value of `index`.
+    pub(crate) fn insert(&mut self, index: u64, value: T) {
+        self.changed.insert(index / CHUNK);
+        self.entries.insert(index, value);
+    }
+
+    /// Removes the value of `index`.
+    pub(crate) fn remove(&mut self, index: u64) -> Option<T> {
+        let removed = self.entries.remove(&index)?;
+        self.changed.insert(index / CHUNK);
+        Some(removed)
+    }
+
+    /// The value of `index`, to be changed; the default one if there was none.
+    pub(crate) fn entry(&mut self, index: u64) -> &mut T
+    where
+        T: Default,
+    {
+        self.changed.insert(index / CHUNK);
+        self.entries.entry(index).or_default()
+    }
+
+    /// The numbers of the chunks that differ from what is stored.
+    pub(crate) fn changed(&self) -> impl Iterator<Item = u64> {
+        self.changed.iter().copied()
+    }
+
+    /// The entries of chunk `number`.
+    pub(crate) fn chunk(&self, number: u64) -> Vec<(u64, &T)> {
+        let first = number * CHUNK;
+        let entries = self.entries.range(first..first + CHUNK);
+        entries.map(|(index, value)| (*index, value)).collect()
+    }
+
+    /// Takes the entries of a stored chunk.
+    pub(crate) fn restore(&mut self, entries: Vec<(u64, T)>) {
+        self.entries.extend(entries);
+    }
+
+    /// Notes that every chunk is stored as it is now.
+    pub(crate) fn mark_stored(&mut self) {
+        self.changed.clear();
+    }
+}
+
+impl<T> Deref for Chunked<T> {
+    type Target = BTreeMap<u64, T>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.entries
+    }
+}
+
+impl<T> Default for Chunked<T> {
+    fn default() -> Self {
+        Self { entries: BTreeMap::new(), changed: BTreeSet::new() }
+    }
+}
+
+/// Two maps are equal if their entries are, whatever of them is stored.
+impl<T: PartialEq> PartialEq for Chunked<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.entries == other.entries
+    }
+}
+
+impl<'m, T> IntoIterator for &'m Chunked<T> {
+    type Item = (&'m u64, &'m T);
+    type IntoIter = btree_map::Iter<'m, u64, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.entries.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_change_marks_its_chunk_and_no_other() {
+        let mut map = Chunked::default();
+        for index in [0, CHUNK - 1, 3 * CHUNK] {
+            map.insert(index, 'a');
+        }
+        let changed = |map: &Chunked<char>| map.changed().collect::<Vec<u64>>();
+        assert_eq!(changed(&map), [0, 3]);
+        assert_eq!(map.chunk(0), [(0, &'a'), (CHUNK - 1, &'a')]);
+        map.mark_stored();
+        assert!(changed(&map).is_empty());
+        assert_eq!(map.remove(5), None);
+        assert!(changed(&map).is_empty());
+        assert_eq!(map.remove(3 * CHUNK), Some('a'));
+        *map.entry(2 * CHUNK) = 'b';
+        assert_eq!(changed(&map), [2, 3]);
+        assert_eq!(map.chunk(3), []);
+    }
+}

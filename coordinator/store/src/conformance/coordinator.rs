@@ -1,0 +1,221 @@
+//! A coordinator reduced to its state and its journal, whose workers lease and finish trials of sweeps.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::time::Duration;
+
+use rheo_core::definition::{Definition, Method, Retry};
+use rheo_core::id::{Digest, IncarnationId, RequestId, StateId, SweepName, WorkerId};
+use rheo_core::machine::{
+    Caller, Claim, Command, Ending, Event, Request, Selection, State, Work, WorkerInfo, execute,
+};
+use rheo_core::metric::{Goal, Objective};
+use rheo_core::name::{MetricName, WorkloadName};
+use rheo_core::resources::{Free, Offer};
+use rheo_core::rows::RowCounts;
+use rheo_core::schema::{Schema, Workloads};
+use rheo_core::space::{Domain, Parameter, Space};
+use rheo_core::sweep::TrialLeased;
+use rheo_core::time::Timestamp;
+use uuid::Uuid;
+
+use crate::journal::{Entry, Error, Journal};
+
+const WORKLOAD: WorkloadName = WorkloadName::of("anything");
+
+const LOSS: MetricName = MetricName::of("loss");
+
+const LEASE: Duration = Duration::from_secs(30);
+
+/// A coordinator reduced to its state and its journal.
+#[derive(Debug)]
+pub struct Coordinator {
+    /// The state.
+    pub state: State,
+    /// The position of the next event.
+    pub position: u64,
+    now: u64,
+    requests: u128,
+}
+
+impl Coordinator {
+    /// Loads the state and starts.
+    pub fn start(journal: &dyn Journal) -> Result<Self, Error> {
+        let loaded = journal.load(&workloads())?;
+        let (state, position) = (loaded.state, loaded.position);
+        let now = state.latest().0.max(1);
+        let requests = u128::from(position) << 32;
+        let mut coordinator = Self { state, position, now, requests };
+        let (state, incarnation) =
+            (StateId(Uuid::from_u128(2)), IncarnationId(Uuid::from_u128(u128::from(position))));
+        coordinator.send(journal, [Command::Start { lease: LEASE, state, incarnation }])?;
+        Ok(coordinator)
+    }
+
+    /// Executes `commands` and journals what happened with one synchronisation. After an error the state is ahead
+    /// of the journal.
+    pub fn send(
+        &mut self,
+        journal: &dyn Journal,
+        commands: impl IntoIterator<Item = Command>,
+    ) -> Result<Vec<Event>, Error> {
+        self.now += 1;
+        let mut events = Vec::new();
+        for command in commands {
+            let executed =
+                execute(&mut self.state, caller(&command), &command, Timestamp(self.now));
+            events.extend(executed.unwrap());
+        }
+        let entries: Vec<Entry> = events.iter().cloned().map(Entry::from).collect();
+        self.position = journal.append(&entries)? + entries.len() as u64;
+        Ok(events)
+    }
+
+    /// Takes a snapshot.
+    pub fn snapshot(&mut self, journal: &dyn Journal) -> Result<(), Error> {
+        journal.snapshot(self.position, &mut self.state)
+    }
+
+    /// Submits a sweep of 6,000,000 trials, three for each point.
+    pub fn submit(
+        &mut self,
+        journal: &dyn Journal,
+        name: &SweepName,
+        method: Method,
+    ) -> Result<(), Error> {
+        let definition = Box::new(definition(name.clone(), method));
+        let source = "the sweep file".to_owned();
+        self.send(journal, [Command::Submit { definition, source }]).map(drop)
+    }
+
+    /// Sends a client's request about a sweep.
+    pub fn request(
+        &mut self,
+        journal: &dyn Journal,
+        request: impl FnOnce(RequestId) -> Request,
+    ) -> Result<(), Error> {
+        self.requests += 1;
+        let request = request(RequestId(Uuid::from_u128(self.requests)));
+        self.send(journal, [Command::Client(request)]).map(drop)
+    }
+
+    /// Tries ended trials of a sweep again.
+    pub fn retry(
+        &mut self,
+        journal: &dyn Journal,
+        sweep: &SweepName,
+        trials: Selection,
+    ) -> Result<(), Error> {
+        let sweep = sweep.clone();
+        self.request(journal, |id| Request::Retry { id, sweep, trials })
+    }
+
+    /// Deletes a sweep.
+    pub fn delete(&mut self, journal: &dyn Journal, sweep: &SweepName) -> Result<(), Error> {
+        let sweep = sweep.clone();
+        self.request(journal, |id| Request::Delete { id, sweep })
+    }
+
+    /// Has each of so many workers lease a trial, if there is one, and journals that at once.
+    pub fn lease(
+        &mut self,
+        journal: &dyn Journal,
+        workers: u64,
+    ) -> Result<Vec<TrialLeased>, Error> {
+        let acquire = |n| {
+            let (worker, held) = (worker(n), Vec::new());
+            Command::Acquire { worker, held, free: Free::slots(1), only: None, lease: LEASE }
+        };
+        let join = |n| {
+            let offer = Offer { cpus: 1, ..Offer::default() };
+            let info = WorkerInfo { offer, workloads: vec![WORKLOAD], ..WorkerInfo::default() };
+            Command::Join { worker: worker(n), info, state: None }
+        };
+        let unknown = (0..workers).filter(|n| !self.state.workers.contains_key(&worker(*n)));
+        let joins: Vec<Command> = unknown.map(join).collect();
+        let events = self.send(journal, joins.into_iter().chain((0..workers).map(acquire)))?;
+        let leased = events.into_iter().filter_map(|event| match event {
+            Event::TrialLeased(leased) => Some(leased),
+            _ => None,
+        });
+        Ok(leased.collect())
+    }
+
+    /// Has each of so many workers lease a trial and finish it; one trial of fifty fails at its first attempt.
+    /// Returns how many ended.
+    pub fn run_trials(&mut self, journal: &dyn Journal, workers: u64) -> Result<u64, Error> {
+        let leased = self.lease(journal, workers)?;
+        self.finish_all(journal, &leased)?;
+        Ok(leased.len() as u64)
+    }
+
+    /// Has workers finish what they have leased, and journals that at once.
+    pub fn finish_all(
+        &mut self,
+        journal: &dyn Journal,
+        leased: &[TrialLeased],
+    ) -> Result<(), Error> {
+        let finishes: Vec<Command> = leased.iter().map(|leased| self.finish(leased)).collect();
+        self.send(journal, finishes).map(drop)
+    }
+
+    fn finish(&self, TrialLeased { attempt, worker, .. }: &TrialLeased) -> Command {
+        let origin = self.state.origin(attempt);
+        let index = attempt.trial.index;
+        let claim = Claim { attempt: attempt.clone(), worker: *worker, sequence: 1, origin };
+        if index % 50 == 7 && attempt.number == 1 {
+            let message = "the device has no memory left for this".to_owned();
+            return Command::Finish { claim, work: None, ending: Ending::Error { message } };
+        }
+        let checkpoint = Digest::of(&index.to_le_bytes());
+        let (produced, rows) = (RowCounts::default(), RowCounts::default());
+        let work = Work { checkpoint, produced, rows, reports: Vec::new(), fraction: 1.0 };
+        let metrics = [(LOSS, (index as f64 * 0.618_034).fract())].into();
+        let ending = Ending::Completed { metrics, summary: Box::default() };
+        Command::Finish { claim, work: Some(work), ending }
+    }
+}
+
+/// The workloads of such a coordinator.
+pub fn workloads() -> Workloads {
+    Workloads::new([Schema::unknown(WORKLOAD)])
+}
+
+fn caller(command: &Command) -> Caller {
+    match command {
+        Command::Start { .. } => Caller::Coordinator,
+        Command::Submit { .. } | Command::Client(_) => Caller::Admin,
+        _ => Caller::Worker,
+    }
+}
+
+fn worker(n: u64) -> WorkerId {
+    WorkerId(Uuid::from_u128(u128::from(n) + 10))
+}
+
+fn definition(name: SweepName, method: Method) -> Definition {
+    let parameter =
+        |path: &str, domain| Parameter { path: path.to_owned(), domain, when: Vec::new() };
+    // Where values are not equally likely, samplers look back at the points that they have chosen.
+    let (values, probabilities) =
+        (vec![true.into(), false.into()], (method != Method::Grid).then(|| vec![0.4, 0.6]));
+    let parameters = vec![
+        parameter("width", Domain::IntUniform { min: 1, max: 2000 }),
+        parameter("depth", Domain::IntUniform { min: 1, max: 500 }),
+        parameter("wide", Domain::Categorical { values, probabilities }),
+    ];
+    Definition {
+        name,
+        workload: WORKLOAD,
+        description: None,
+        method,
+        objective: Objective { name: LOSS, goal: Goal::Minimize, target: None },
+        base: serde_json::json!({}),
+        space: Space { parameters, ..Space::default() },
+        seeds: vec![0, 1, 2],
+        seed: 0,
+        run_cap: None,
+        max_failed_trials: None,
+        retry: Retry { error: 0, ..Retry::default() },
+    }
+}

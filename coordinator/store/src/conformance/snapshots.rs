@@ -1,0 +1,139 @@
+//! What snapshots store of sweeps with ended trials, and what comes back of it.
+
+use rheo_core::definition::Method;
+use rheo_core::machine::{Request, Selection, State};
+use rheo_core::part::Part;
+use rheo_core::sweep::Sweep;
+
+use super::coordinator::{Coordinator, workloads};
+use super::{Open, sweep};
+
+/// Trials that run at a time.
+const WORKERS: u64 = 100;
+
+/// Ended trials, of many chunks, the last of which is not full.
+const MANY: u64 = 1_501;
+
+/// Checks that what is stored is the state of `coordinator`, which goes on with what was loaded. Returns how many
+/// events were replayed.
+fn reload(open: Open<'_>, coordinator: &mut Coordinator) -> u64 {
+    let loaded = open().load(&workloads()).unwrap();
+    assert_eq!(loaded.position, coordinator.position);
+    assert!(loaded.state == coordinator.state, "the loaded state is another one");
+    assert_eq!(loaded.state.defects(), [""; 0]);
+    let best = |state: &State| state.sweeps.values().map(Sweep::best).collect::<Vec<_>>();
+    assert_eq!(best(&loaded.state), best(&coordinator.state));
+    coordinator.state = loaded.state;
+    loaded.replayed
+}
+
+fn snapshot(open: Open<'_>, coordinator: &mut Coordinator) {
+    coordinator.snapshot(&*open()).unwrap();
+    assert_eq!(reload(open, coordinator), 0);
+}
+
+/// A coordinator with one sweep, of which so many trials have ended.
+fn with_trials(open: Open<'_>, method: Method, ended: u64) -> Coordinator {
+    let journal = open();
+    let mut coordinator = Coordinator::start(&*journal).unwrap();
+    coordinator.submit(&*journal, &sweep(), method).unwrap();
+    drop(journal);
+    run(open, &mut coordinator, ended);
+    coordinator
+}
+
+fn run(open: Open<'_>, coordinator: &mut Coordinator, ended: u64) {
+    let journal = open();
+    let mut left = ended;
+    while left > 0 {
+        left -= coordinator.run_trials(&*journal, left.min(WORKERS)).unwrap();
+    }
+}
+
+pub(super) fn ended_trials_come_back(open: Open<'_>) {
+    let mut coordinator = with_trials(open, Method::Grid, MANY);
+    snapshot(open, &mut coordinator);
+    // Of chunks that are stored: in part, and at the end.
+    run(open, &mut coordinator, 250);
+    coordinator.lease(&*open(), WORKERS).unwrap();
+    assert!(reload(open, &mut coordinator) > 0);
+    snapshot(open, &mut coordinator);
+    let stored = &coordinator.state.sweeps[&sweep()];
+    assert_eq!(stored.done.len() as u64, MANY + 250);
+    assert_eq!(stored.live.len() as u64, WORKERS);
+    assert!(!stored.parked.is_empty());
+}
+
+pub(super) fn suggestions_come_back_in_their_order(open: Open<'_>) {
+    // Three trials for each point, and a chunk that is nearly full.
+    let mut coordinator = with_trials(open, Method::Random, 3 * 1_020);
+    snapshot(open, &mut coordinator);
+    run(open, &mut coordinator, 100);
+    snapshot(open, &mut coordinator);
+    run(open, &mut coordinator, 100);
+    reload(open, &mut coordinator);
+    let history = &coordinator.state.sweeps[&sweep()].history;
+    assert!(history.suggestions().len() > 1_024);
+}
+
+pub(super) fn trials_of_old_chunks_run_again(open: Open<'_>) {
+    let mut coordinator = with_trials(open, Method::Grid, MANY);
+    snapshot(open, &mut coordinator);
+    let counts = |coordinator: &Coordinator| {
+        let sweep = &coordinator.state.sweeps[&sweep()];
+        (sweep.live.len(), sweep.parked.len())
+    };
+    let (_, failed) = counts(&coordinator);
+    assert!(failed > 2);
+    coordinator.retry(&*open(), &sweep(), Selection::Trials(vec![7])).unwrap();
+    reload(open, &mut coordinator);
+    snapshot(open, &mut coordinator);
+    coordinator.retry(&*open(), &sweep(), Selection::Failed).unwrap();
+    snapshot(open, &mut coordinator);
+    assert_eq!(counts(&coordinator), (failed, 0));
+    let damaged = vec![3, 1_000, 1_407];
+    let start_over = |id| {
+        let (sweep, trials, parts) = (sweep(), damaged.clone(), Vec::<Part>::new());
+        Request::StartOver { id, sweep, trials, parts }
+    };
+    coordinator.request(&*open(), start_over).unwrap();
+    reload(open, &mut coordinator);
+    snapshot(open, &mut coordinator);
+    assert!(
+        damaged.iter().all(|index| !coordinator.state.sweeps[&sweep()].done.contains_key(index))
+    );
+    run(open, &mut coordinator, 100);
+    snapshot(open, &mut coordinator);
+    assert_eq!(counts(&coordinator).0, 0, "all of them have ended again");
+}
+
+pub(super) fn a_sweep_has_nothing_of_a_deleted_one_of_its_name(open: Open<'_>) {
+    let mut coordinator = with_trials(open, Method::Grid, MANY);
+    snapshot(open, &mut coordinator);
+    // Deleted and submitted again between two snapshots.
+    coordinator.delete(&*open(), &sweep()).unwrap();
+    reload(open, &mut coordinator);
+    coordinator.submit(&*open(), &sweep(), Method::Random).unwrap();
+    reload(open, &mut coordinator);
+    snapshot(open, &mut coordinator);
+    run(open, &mut coordinator, 50);
+    snapshot(open, &mut coordinator);
+    assert_eq!(coordinator.state.sweeps[&sweep()].done.len(), 50);
+    // Deleted before a snapshot, submitted after it.
+    coordinator.delete(&*open(), &sweep()).unwrap();
+    snapshot(open, &mut coordinator);
+    coordinator.submit(&*open(), &sweep(), Method::Grid).unwrap();
+    snapshot(open, &mut coordinator);
+    assert_eq!(coordinator.state.sweeps[&sweep()].done.len(), 0);
+}
+
+pub(super) fn a_state_that_was_never_stored_replaces_another(open: Open<'_>) {
+    let mut coordinator = with_trials(open, Method::Grid, MANY);
+    snapshot(open, &mut coordinator);
+    coordinator.state = State::new(workloads());
+    snapshot(open, &mut coordinator);
+    // Its first sweep has the serial that the sweep of the other state had.
+    coordinator.submit(&*open(), &sweep(), Method::Grid).unwrap();
+    snapshot(open, &mut coordinator);
+    assert_eq!(coordinator.state.sweeps[&sweep()].done.len(), 0);
+}
