@@ -1,0 +1,187 @@
+//! How long a snapshot holds up the coordinator, and how long a journal takes to open, at 10^4, 10^5 and 10^6
+//! ended trials. 256 workers lease and finish trials of one sweep; their commands are journaled together, and a
+//! snapshot follows every 20,000 events, as in the engine.
+//!
+//! Then all failed trials, one of fifty, are to run again: the case in which a snapshot has to store old chunks anew.
+//!
+//! It prints a table instead of using criterion, because what counts is the longest snapshot, not the usual one.
+//! Arguments: other numbers of trials, and `random` for a sampler that looks back at every point it has chosen.
+
+#![expect(clippy::expect_used, reason = "a benchmark that cannot run should say so and end")]
+#![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "it measures and prints")]
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rheo_core::definition::Method;
+use rheo_core::id::SweepName;
+use rheo_core::machine::Selection;
+use rheo_store::conformance::coordinator::Coordinator;
+use rheo_store::{Memory, Redb};
+use tempfile::TempDir;
+
+/// Workers, and so the trials that run at a time and the commands that are journaled together.
+const WORKERS: u64 = 256;
+
+/// As in the engine.
+const SNAPSHOT_EVERY: u64 = 20_000;
+
+/// A coordinator, its journal and what was measured since the last row of the table.
+struct Bench {
+    journal: Redb,
+    coordinator: Coordinator,
+    /// The position of the last snapshot.
+    stored: u64,
+    ended: u64,
+    snapshots: Vec<Duration>,
+    /// A lease of a trial by every worker, or the end of all of these: the first after a snapshot, and any other.
+    after: Vec<Duration>,
+    other: Vec<Duration>,
+}
+
+fn timed<T>(action: impl FnOnce() -> T) -> (T, Duration) {
+    let began = Instant::now();
+    let value = action();
+    (value, began.elapsed())
+}
+
+/// A number that the kernel has about this process.
+fn counter(file: &str, name: &str) -> u64 {
+    let counters = std::fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default();
+    let field = counters.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    field.and_then(|text| text.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
+impl Bench {
+    fn start(path: &Path, method: Method) -> Self {
+        let journal = Redb::open(path).expect("a journal");
+        let mut coordinator = Coordinator::start(&journal).expect("a state");
+        let sweep = SweepName::parse("million").expect("a name");
+        coordinator.submit(&journal, &sweep, method).expect("room on the disk");
+        let (snapshots, after, other) = (Vec::new(), Vec::new(), Vec::new());
+        Self { journal, coordinator, stored: 0, ended: 0, snapshots, after, other }
+    }
+
+    /// Every worker leases a trial and finishes it; a snapshot follows if it is due.
+    fn round(&mut self) {
+        let is_first = self.coordinator.position == self.stored;
+        let (leased, took) = timed(|| self.coordinator.lease(&self.journal, WORKERS));
+        let measured = if is_first { &mut self.after } else { &mut self.other };
+        measured.push(took);
+        let leased = leased.expect("room on the disk");
+        let (finished, took) = timed(|| self.coordinator.finish_all(&self.journal, &leased));
+        finished.expect("room on the disk");
+        self.other.push(took);
+        self.ended += leased.len() as u64;
+        if self.coordinator.position - self.stored >= SNAPSHOT_EVERY {
+            self.snapshot();
+        }
+    }
+
+    fn snapshot(&mut self) {
+        let (result, took) = timed(|| self.coordinator.snapshot(&self.journal));
+        result.expect("room on the disk");
+        self.snapshots.push(took);
+        self.stored = self.coordinator.position;
+    }
+
+    /// Takes a last snapshot after a usual number of events: how long encoding takes of it, and how many megabytes
+    /// it writes.
+    fn last_snapshot(&mut self) -> (Duration, f64) {
+        while self.coordinator.position - self.stored < SNAPSHOT_EVERY - 4 * WORKERS {
+            self.round();
+        }
+        let mut state = self.coordinator.state.clone();
+        let (memory, position) = (Memory::default(), self.coordinator.position);
+        let (encoded, took) =
+            timed(|| rheo_store::Journal::snapshot(&memory, position, &mut state));
+        encoded.expect("an encoded state");
+        let before = counter("io", "wchar");
+        self.snapshot();
+        (took, (counter("io", "wchar") - before) as f64 / 1e6)
+    }
+
+    /// Has every failed trial run again, and prints how long the snapshot takes after that.
+    fn retry(&mut self) {
+        let name = SweepName::parse("million").expect("a name");
+        let failed = self.coordinator.state.sweeps[&name].parked.len();
+        let retried = self.coordinator.retry(&self.journal, &name, Selection::Failed);
+        retried.expect("room on the disk");
+        let before = counter("io", "wchar");
+        self.snapshot();
+        let written = (counter("io", "wchar") - before) as f64 / 1e6;
+        let took = self.snapshots.last().map_or(0.0, |last| last.as_secs_f64() * 1e3);
+        println!(
+            "\nA snapshot after {failed} trials were to run again: {took:.0} ms, {written:.1} MB"
+        );
+    }
+
+    /// Runs until so many trials have ended, and prints a row.
+    fn run(&mut self, target: u64, path: &Path) {
+        while self.ended < target / 2 {
+            self.round();
+        }
+        (self.snapshots, self.after, self.other) = (Vec::new(), Vec::new(), Vec::new());
+        while self.ended < target {
+            self.round();
+        }
+        let resident = counter("status", "VmRSS") as f64 / 1e3;
+        let (encoding, written) = self.last_snapshot();
+        // A journal has one owner at a time.
+        self.journal = Redb::open(&path.with_extension("other")).expect("a journal");
+        let (journal, opening) = timed(|| {
+            let journal = Redb::open(path).expect("a journal");
+            // The start is what makes the order of the points anew.
+            self.coordinator = Coordinator::start(&journal).expect("a state");
+            journal
+        });
+        self.journal = journal;
+        let size = std::fs::metadata(path).map_or(0, |file| file.len()) as f64 / 1e6;
+        println!(
+            "| {} | {:.1} | {:.1} | {:.1} | {written:.2} | {:.1} | {:.1} | {:.2} | {size:.0} | {resident:.0} |",
+            self.ended,
+            longest(&self.snapshots),
+            usual(&mut self.snapshots),
+            encoding.as_secs_f64() * 1e3,
+            longest(&self.after),
+            usual(&mut self.other),
+            opening.as_secs_f64(),
+        );
+    }
+}
+
+/// The longest of these, in milliseconds.
+fn longest(durations: &[Duration]) -> f64 {
+    durations.iter().max().map_or(0.0, |longest| longest.as_secs_f64() * 1e3)
+}
+
+/// Their median, in milliseconds.
+fn usual(durations: &mut [Duration]) -> f64 {
+    durations.sort_unstable();
+    durations.get(durations.len() / 2).map_or(0.0, |median| median.as_secs_f64() * 1e3)
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let is_given = |name: &str| arguments.iter().any(|argument| argument == name);
+    // Tests of all targets start it too.
+    if !is_given("--bench") {
+        return;
+    }
+    let mut targets: Vec<u64> = arguments.iter().filter_map(|text| text.parse().ok()).collect();
+    if targets.is_empty() {
+        targets = vec![10_000, 100_000, 1_000_000];
+    }
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("journal.redb");
+    let method = if is_given("random") { Method::Random } else { Method::Grid };
+    let mut bench = Bench::start(&path, method);
+    println!(
+        "| ended trials | snapshot: longest, ms | usual | encoding | written, MB | commands after it: longest, ms | usual | opening, s | journal, MB | memory, MB |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|");
+    for target in targets {
+        bench.run(target, &path);
+    }
+    bench.retry();
+}
