@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Map, Value as Json};
 
 use crate::definition::{Definition, Method};
-use crate::history::{History, Keeps};
+use crate::history::History;
 use crate::id::Digest;
 use crate::needs::Need;
 use crate::sampler::{Grid, Random, Sampler, Shuffled, Sobol, Suggestion};
@@ -107,6 +107,12 @@ impl Plan {
         }
     }
 
+    /// This plan with another sampler than its method names.
+    #[must_use]
+    pub fn with_sampler(self, sampler: Box<dyn Sampler>) -> Self {
+        Self { sampler, ..self }
+    }
+
     /// How many trials the sweep has: the points times the seeds, or `run_cap` if that is less.
     pub fn trials(&self) -> u64 {
         let all = self.all_trials();
@@ -139,7 +145,7 @@ impl Plan {
 
     /// An empty history that keeps what this plan looks at.
     pub fn history(&self) -> History {
-        History::new(Keeps { points: self.records_points(), reports: false })
+        History::new(self.sampler.keeps())
     }
 
     /// The number of the point that trial `index` runs.

@@ -18,7 +18,7 @@ pub(crate) use random::{Random, Shuffled};
 pub(crate) use sobol::{SAMPLES as SOBOL_SAMPLES, Sobol};
 pub use suggestion::Suggestion;
 
-use crate::history::History;
+use crate::history::{History, Keeps};
 use crate::space::Point;
 use crate::space::lattice::Lattice;
 
@@ -36,6 +36,12 @@ pub trait Sampler: Debug + Send + Sync {
     /// Whether point `index` depends on nothing but the definition of the sweep: then nobody has to
     /// remember it.
     fn is_stateless(&self) -> bool;
+
+    /// What the history must keep for it: the points where it is not stateless, and the reports of
+    /// trials that have ended where it compares with them.
+    fn keeps(&self) -> Keeps {
+        Keeps { points: !self.is_stateless(), reports: false }
+    }
 }
 
 /// Point k draws from this stream + k of the seed of the sweep, far from the streams of trials.

@@ -1,5 +1,6 @@
 //! The schema of a workload as a whole, and the set of those that a program knows.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -39,7 +40,7 @@ pub struct MetricField {
     /// Its name.
     pub name: MetricName,
     /// The documentation, as a sentence.
-    pub docs: &'static str,
+    pub docs: Cow<'static, str>,
     /// True if larger values are better, as far as one can tell.
     pub rises: bool,
 }

@@ -109,7 +109,7 @@ impl Rules for Kitchen {
 
 /// The workloads of a program that only brews.
 pub(crate) fn workloads() -> Workloads {
-    let field = |name, docs, rises| MetricField { name, docs, rises };
+    let field = |name, docs: &'static str, rises| MetricField { name, docs: docs.into(), rises };
     let metrics =
         vec![field(TASTE, "How good it is.", true), field(BITTERNESS, "How bitter it is.", false)];
     let objective = Objective { name: TASTE, goal: Goal::Maximize, target: None };

@@ -11,6 +11,7 @@ mod brewing;
 mod looks;
 mod resources;
 mod retry;
+mod sketches;
 mod states;
 mod stored;
 mod undone;

@@ -1,8 +1,10 @@
 //! Files of every version of the schemas stay readable: U31.
 //!
 //! tests/goldens/v<n> is a small dataset that version n wrote; it is never written again. When a
-//! new version comes, `RHEO_BLESS=1` adds its dataset.
+//! new version comes, `RHEO_BLESS=1` adds its dataset. tests/goldens/run-v4 is what a whole run of
+//! version 4 left.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
@@ -82,6 +84,26 @@ async fn u31_files_of_every_version_stay_readable() {
             insta::assert_snapshot!(name, fixture.query(&everything(table)).await.unwrap());
         }
     }
+}
+
+/// What `goldens/run-v4/sweep.yaml` left behind when version 4 ran it: real rows, in the directories
+/// of a real state.
+#[tokio::test]
+async fn u31_the_results_of_a_run_of_version_4_stay_readable() {
+    let root = Path::new(GOLDENS).join("run-v4");
+    let mut fixture = Fixture::new();
+    fixture.dataset = Dataset::new(&root);
+    fixture.parts = parts(&root);
+    let tables = ["attempts", "eigenvalues", "epochs", "evaluations", "shapes", "trials"];
+    let held = |table: &Table| fixture.parts.iter().any(|part| part.table == *table);
+    let found = Table::ALL.into_iter().filter(held);
+    assert_eq!(found.clone().map(Table::name).collect::<BTreeSet<_>>(), BTreeSet::from(tables));
+    for table in found {
+        let name = format!("run_v4_{}", table.name());
+        insta::assert_snapshot!(name, fixture.query(&everything(table)).await.unwrap());
+    }
+    let points = "SELECT sweep, point, rank, outcome, completed, mean FROM points ORDER BY point";
+    insta::assert_snapshot!("run_v4_points", fixture.query(points).await.unwrap());
 }
 
 /// The columns of `rows` but those called `lacking`, also within structs.

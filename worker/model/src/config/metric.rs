@@ -65,7 +65,7 @@ impl Metric {
 
     /// The metric as the schema of the workload lists it.
     pub fn field(self) -> MetricField {
-        MetricField { name: self.to_name(), docs: self.docs(), rises: self.is_accuracy() }
+        MetricField { name: self.to_name(), docs: self.docs().into(), rises: self.is_accuracy() }
     }
 
     /// The name as the engine of sweeps knows it.

@@ -1,0 +1,150 @@
+//! A sampler that looks back at the points so far and their results, those that are still pending
+//! included.
+
+use std::sync::Arc;
+
+use rheo_core::history::{Ending, History, Keeps};
+use rheo_core::machine::{Command, Ending as RunEnding, Event, State, Status, TrialView};
+use rheo_core::metric::Report;
+use rheo_core::plan::Plan;
+use rheo_core::sampler::{Sampler, Suggestion};
+use rheo_core::space::Point;
+use serde_json::json;
+
+use crate::brewing::{BREWING, TASTE, workloads};
+use crate::world::*;
+
+const FILE: &str = "
+name: demo
+parameters:
+  grams: {values: [1, 2, 4, 8, 16, 32, 64, 128]}
+replicates: 2
+";
+
+const CANDIDATES: [u64; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
+
+/// Takes the untried candidate whose nearest tried neighbour tastes best. A pending point counts as
+/// the worst that is known (a constant liar), so that workers that ask together spread out.
+#[derive(Debug)]
+struct Climber;
+
+impl Climber {
+    /// The mean over both seeds of a point; none while one of them is pending.
+    fn taste(history: &History, point: u64) -> Option<f64> {
+        let seeds = [2 * point, 2 * point + 1];
+        let results = seeds.map(|trial| {
+            let trial = history.trial(trial)?;
+            let is_completed = trial.ending == Some(Ending::Completed);
+            trial.reports.last().filter(|_| is_completed).map(|(_, value)| *value)
+        });
+        Some(f64::midpoint(results[0]?, results[1]?))
+    }
+}
+
+impl Sampler for Climber {
+    fn suggest(&self, history: &History, index: u64) -> Option<Suggestion> {
+        assert_eq!(history.suggestions().len() as u64, index, "asked once, in order");
+        let position = |suggestion: &Suggestion| {
+            let grams = suggestion.point.get("grams").and_then(serde_json::Value::as_u64);
+            CANDIDATES.iter().position(|candidate| Some(*candidate) == grams).unwrap()
+        };
+        let tried: Vec<(usize, Option<f64>)> = (0..)
+            .zip(history.suggestions())
+            .map(|(point, suggestion)| (position(suggestion), Self::taste(history, point)))
+            .collect();
+        let worst = tried.iter().filter_map(|(_, taste)| *taste).fold(1.0, f64::min);
+        let score = |at: usize| {
+            let nearest = tried.iter().min_by_key(|(other, _)| other.abs_diff(at));
+            nearest.map_or(0.0, |(_, taste)| taste.unwrap_or(worst))
+        };
+        let untried = (0..CANDIDATES.len()).filter(|at| tried.iter().all(|(other, _)| other != at));
+        let best = untried.max_by(|a, b| score(*a).total_cmp(&score(*b)).then(b.cmp(a)))?;
+        let point: Point = [("grams".to_owned(), json!(CANDIDATES[best]))].into_iter().collect();
+        Some(Suggestion { point: Arc::new(point), draw: None })
+    }
+
+    fn cardinality(&self) -> Option<u64> {
+        Some(CANDIDATES.len() as u64)
+    }
+
+    fn is_stateless(&self) -> bool {
+        false
+    }
+
+    fn keeps(&self) -> Keeps {
+        Keeps { points: true, reports: true }
+    }
+}
+
+/// Gives the sweep of `state` its sampler, as a method in its file would.
+fn equip(state: &mut State) {
+    let sweep = state.sweeps.get_mut(&demo()).unwrap();
+    let plan = Plan::new(&sweep.planned.definition, &workloads().schema(&BREWING));
+    let plan = plan.with_sampler(Box::new(Climber));
+    sweep.history = plan.history();
+    sweep.planned.plan = Arc::new(plan);
+}
+
+/// Finishes the first trial of `worker`, whose taste is highest at 16 grams.
+fn finish(world: &mut World, worker: rheo_core::id::WorkerId) {
+    let mut job = world.take(worker, 0).unwrap();
+    let trial = world.sweep().trial(job.attempt.trial.index).unwrap();
+    let grams = trial.resolved["grams"].as_f64().unwrap();
+    let taste = 1.0 / (1.0 + (grams.log2() - 4.0).abs());
+    let mut work = job.train(EPOCHS);
+    work.reports = vec![Report { epoch: 3, metrics: [(TASTE, taste)].into() }];
+    let (metrics, summary) = ([(TASTE, taste)].into(), Box::new(json!({})));
+    let ending = RunEnding::Completed { metrics, summary };
+    world.send(Command::Finish { claim: job.claim(worker), work: Some(work), ending }).unwrap();
+}
+
+fn points(world: &World) -> Vec<u64> {
+    let suggestions = world.sweep().history.suggestions().iter();
+    suggestions.map(|one| one.point.get("grams").unwrap().as_u64().unwrap()).collect()
+}
+
+#[test]
+fn points_follow_results_and_pending_points_and_replay_exactly() {
+    let mut world = World::new(FILE);
+    equip(&mut world.state);
+    for n in [0, 3] {
+        world.join(worker(n));
+    }
+    // One worker has the first point, the other gets the second while that is pending.
+    assert_eq!(world.acquire(worker(0), 2), 2);
+    assert_eq!(world.acquire(worker(3), 2), 2);
+    assert_eq!(points(&world), [1, 2]);
+    assert_eq!(TrialView::of(world.sweep(), 4).unwrap().status, Status::Queued);
+    assert_eq!(TrialView::of(world.sweep(), 4).unwrap().swept.iter().count(), 0);
+
+    while !world.held(worker(3)).is_empty() {
+        finish(&mut world, worker(3));
+    }
+    // The second point tastes well, the first is not known yet: next to the second.
+    assert_eq!(world.acquire(worker(3), 2), 2);
+    assert_eq!(points(&world), [1, 2, 4]);
+
+    while world.sweep().ended.is_none() {
+        for n in [0, 3] {
+            if world.held(worker(n)).is_empty() {
+                world.acquire(worker(n), 2);
+            }
+            while !world.held(worker(n)).is_empty() {
+                finish(&mut world, worker(n));
+            }
+        }
+    }
+    let mut sorted = points(&world);
+    sorted.sort_unstable();
+    assert_eq!(sorted, CANDIDATES, "every point once");
+
+    // Replay records what was suggested and asks nobody.
+    let mut replayed = State::new(workloads());
+    for event in &world.events {
+        replayed.apply(event);
+        if matches!(event, Event::SweepSubmitted(_)) {
+            equip(&mut replayed);
+        }
+    }
+    assert_eq!(replayed, world.state);
+}
