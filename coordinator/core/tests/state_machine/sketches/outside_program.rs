@@ -7,6 +7,7 @@ use rheo_core::id::{Digest, IncarnationId, StateId};
 use rheo_core::machine::{Caller, Claim, Command, Ending, State, Work, WorkerInfo, execute};
 use rheo_core::metric::{Goal, Objective, Report};
 use rheo_core::name::{MetricName, TableName, WorkloadName};
+use rheo_core::resources::Free;
 use rheo_core::rows::RowCounts;
 use rheo_core::schema::{MetricField, NoRules, Object, Schema, Words, Workloads};
 use rheo_core::spec;
@@ -14,7 +15,7 @@ use rheo_core::time::Timestamp;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::world::{demo, worker};
+use crate::world::{demo, slots, worker};
 
 const FILE: &str = "
 name: demo
@@ -83,12 +84,13 @@ fn a_program_brings_its_schema_its_metric_and_its_table() {
     let (definition, source) = (Box::new(parsed.definition), FILE.to_owned());
     ask(Caller::Admin, Command::Submit { definition, source });
     let solver = vec![WorkloadName::parse("solver").unwrap()];
-    let info = WorkerInfo { slots: 1, workloads: solver, ..WorkerInfo::default() };
+    let info = WorkerInfo { offer: slots(1), workloads: solver, ..WorkerInfo::default() };
     let me = worker(0);
     ask(Caller::Worker, Command::Join { worker: me, info, state: None });
     for index in 0..3u32 {
         let held = Vec::new();
-        let acquire = Command::Acquire { worker: me, held, slots: 1, only: None, lease };
+        let acquire =
+            Command::Acquire { worker: me, held, free: Free::slots(1), only: None, lease };
         let leased = ask(Caller::Worker, acquire);
         let assignment = leased.assignments(me, &[]).remove(0);
         let config = &leased.sweeps[&demo()].trial(u64::from(index)).unwrap().resolved;
