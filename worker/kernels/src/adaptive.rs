@@ -20,6 +20,7 @@ use crate::matrix::{Buffer, Square, WIDTH, zeros};
 use crate::pairs::Pairs;
 use crate::parts::Parts;
 use crate::product::Product;
+use crate::sequence::GainSaturation;
 use crate::size::{Shape, Size};
 use crate::sum::Sum;
 use crate::weights::{WeightGradients, Weights};
@@ -91,10 +92,10 @@ impl<'a, R: Real> AdaptiveCell<'a, R> {
         &self,
         simd: S,
         a: &[R::Vector<S>],
-        (g, next): (&[R], &mut [R]),
-    ) -> [[R::Vector<S>; N]; 2] {
+        states: TileStates<'_, R>,
+    ) -> GainSaturation<[R::Vector<S>; N]> {
         let Controller { u, bias, w, w_n, b_n, w_s, b_s } = self.layer.controller;
-        let a = &a[..N];
+        let (TileStates { g, next }, a) = (states, &a[..N]);
         simd.vectorize(Square::<R, N> { a: w, k: self.units, b: g, c: &mut *next });
         let next = R::vectors_mut::<S>(next).0;
         let mut n = [R::splat(simd, b_n); N];
@@ -110,12 +111,16 @@ impl<'a, R: Real> AdaptiveCell<'a, R> {
                 s[v] = R::mul_add(simd, w_s, g[v], s[v]);
             }
         }
-        [n, s]
+        GainSaturation { n, s }
     }
 
     /// Gain and saturation of N vectors of neurons whose controllers are in the states `g`.
     #[inline(always)]
-    fn shape_of<S: Simd, const N: usize>(&self, simd: S, g: &[R]) -> [[R::Vector<S>; N]; 2] {
+    fn shape_of<S: Simd, const N: usize>(
+        &self,
+        simd: S,
+        g: &[R],
+    ) -> GainSaturation<[R::Vector<S>; N]> {
         let Controller { w_n, b_n, w_s, b_s, .. } = self.layer.controller;
         let mut n = [R::splat(simd, b_n); N];
         let mut s = [R::splat(simd, b_s); N];
@@ -127,81 +132,83 @@ impl<'a, R: Real> AdaptiveCell<'a, R> {
                 s[v] = R::mul_add(simd, w_s, g[v], s[v]);
             }
         }
-        [n, s]
+        GainSaturation { n, s }
     }
 
-    /// The gradient by the states `g` after a step, of the controllers of N vectors of neurons that
-    /// received `a`: what came through the next step, `by_g`, and through what they emit.
+    /// The gradient by the states `g` after a step, of the controllers of N vectors of neurons: what
+    /// came through the next step, `grad_g`, and through what they emit.
     #[inline(always)]
     fn by_state_tile<S: Simd, const N: usize>(
         &self,
         simd: S,
-        [a, by_h]: [[R::Vector<S>; N]; 2],
-        (g, by_g): (&[R], &[R]),
+        neurons: NeuronGrad<R::Vector<S>, N>,
+        states: TileStateGrad<'_, R>,
         by_state: &mut [R],
     ) {
+        let NeuronGrad { a, grad_h } = neurons;
+        let TileStateGrad { g, grad_g } = states;
         let Controller { w_n, w_s, .. } = self.layer.controller;
-        let [n, s] = self.shape_of::<S, N>(simd, g);
+        let GainSaturation { n, s } = self.shape_of::<S, N>(simd, g);
         let mut by_n = [R::splat(simd, R::ZERO); N];
         let mut by_s = by_n;
         for v in 0..N {
             let slopes = curve::gamma_slopes::<R, S>(simd, a[v], n[v], s[v]);
-            by_n[v] = R::mul(simd, by_h[v], slopes.n);
-            by_s[v] = R::mul(simd, by_h[v], slopes.s);
+            by_n[v] = R::mul(simd, grad_h[v], slopes.n);
+            by_s[v] = R::mul(simd, grad_h[v], slopes.s);
         }
-        let by_g = R::vectors::<S>(by_g).0.as_chunks::<N>().0;
+        let grad_g = R::vectors::<S>(grad_g).0.as_chunks::<N>().0;
         let by_state = R::vectors_mut::<S>(by_state).0.as_chunks_mut::<N>().0;
-        for (i, (by_g, by_state)) in by_g.iter().zip(by_state).enumerate() {
+        for (i, (grad_g, by_state)) in grad_g.iter().zip(by_state).enumerate() {
             let (w_n, w_s) = (R::splat(simd, w_n[i]), R::splat(simd, w_s[i]));
             for v in 0..N {
-                let through_n = R::mul_add(simd, w_n, by_n[v], by_g[v]);
+                let through_n = R::mul_add(simd, w_n, by_n[v], grad_g[v]);
                 by_state[v] = R::mul_add(simd, w_s, by_s[v], through_n);
             }
         }
     }
 
-    /// One step back of the controllers of N vectors of neurons: `a` becomes the gradient by it,
-    /// `by_g` that by the state before the step.
+    /// One step back of the controllers of N vectors of neurons: gives the gradient by `a`, and
+    /// `grad_g` becomes that by the state before the step.
     #[inline(always)]
     fn backward_tile<S: Simd, const N: usize>(
         &self,
         simd: S,
-        (a, by_h): Given<'_, R, S, N>,
-        (g, by_g, by_z): (&[R], &mut [R], &mut [R]),
+        neurons: NeuronGrad<R::Vector<S>, N>,
+        states: TileBackward<'_, R>,
         sums: &mut Lanes<'_, R, S>,
-    ) {
+    ) -> [R::Vector<S>; N] {
+        let NeuronGrad { a, grad_h } = neurons;
+        let TileBackward { g, grad_g, grad_z } = states;
         let Controller { u, w_n, w_s, .. } = self.layer.controller;
-        let mut received = [R::splat(simd, R::ZERO); N];
-        received.copy_from_slice(&a[..N]);
-        let [n, s] = self.shape_of::<S, N>(simd, g);
+        let GainSaturation { n, s } = self.shape_of::<S, N>(simd, g);
         let g = R::vectors::<S>(g).0.as_chunks::<N>().0;
         let mut by_a = [R::splat(simd, R::ZERO); N];
         let (mut by_n, mut by_s) = (by_a, by_a);
         for v in 0..N {
-            let slopes = curve::gamma_slopes::<R, S>(simd, received[v], n[v], s[v]);
-            by_a[v] = R::mul(simd, by_h[v], slopes.x);
-            by_n[v] = R::mul(simd, by_h[v], slopes.n);
-            by_s[v] = R::mul(simd, by_h[v], slopes.s);
+            let slopes = curve::gamma_slopes::<R, S>(simd, a[v], n[v], s[v]);
+            by_a[v] = R::mul(simd, grad_h[v], slopes.x);
+            by_n[v] = R::mul(simd, grad_h[v], slopes.n);
+            by_s[v] = R::mul(simd, grad_h[v], slopes.s);
             sums.b_n[0] = R::add(simd, sums.b_n[0], by_n[v]);
             sums.b_s[0] = R::add(simd, sums.b_s[0], by_s[v]);
         }
         let one = R::splat(simd, R::ONE);
-        let by_g_rows = R::vectors::<S>(by_g).0.as_chunks::<N>().0;
-        let by_z_rows = R::vectors_mut::<S>(by_z).0.as_chunks_mut::<N>().0;
-        for (i, ((g, by_g), by_z)) in g.iter().zip(by_g_rows).zip(by_z_rows).enumerate() {
+        let grad_g_rows = R::vectors::<S>(grad_g).0.as_chunks::<N>().0;
+        let grad_z_rows = R::vectors_mut::<S>(grad_z).0.as_chunks_mut::<N>().0;
+        for (i, ((g, grad_g), grad_z)) in g.iter().zip(grad_g_rows).zip(grad_z_rows).enumerate() {
             let (u, w_n, w_s) =
                 (R::splat(simd, u[i]), R::splat(simd, w_n[i]), R::splat(simd, w_s[i]));
             let zero = R::splat(simd, R::ZERO);
             let (mut to_bias, mut to_u, mut to_w_n, mut to_w_s) = (zero, zero, zero, zero);
             for v in 0..N {
-                let through_n = R::mul_add(simd, w_n, by_n[v], by_g[v]);
+                let through_n = R::mul_add(simd, w_n, by_n[v], grad_g[v]);
                 let by_state = R::mul_add(simd, w_s, by_s[v], through_n);
                 let slope = R::sub(simd, one, R::mul(simd, g[v], g[v]));
                 let by_input = R::mul(simd, by_state, slope);
-                by_z[v] = by_input;
+                grad_z[v] = by_input;
                 by_a[v] = R::mul_add(simd, u, by_input, by_a[v]);
                 to_bias = R::add(simd, to_bias, by_input);
-                to_u = R::mul_add(simd, by_input, received[v], to_u);
+                to_u = R::mul_add(simd, by_input, a[v], to_u);
                 to_w_n = R::mul_add(simd, by_n[v], g[v], to_w_n);
                 to_w_s = R::mul_add(simd, by_s[v], g[v], to_w_s);
             }
@@ -210,14 +217,46 @@ impl<'a, R: Real> AdaptiveCell<'a, R> {
             sums.w_n[i] = R::add(simd, sums.w_n[i], to_w_n);
             sums.w_s[i] = R::add(simd, sums.w_s[i], to_w_s);
         }
-        a[..N].copy_from_slice(&by_a);
-        simd.vectorize(Square::<R, N> { a: &self.transposed, k: self.units, b: by_z, c: by_g });
+        simd.vectorize(Square::<R, N> { a: &self.transposed, k: self.units, b: grad_z, c: grad_g });
+        by_a
     }
 }
 
-/// What some neurons received, and the gradients by what they emitted.
-type Given<'a, R, S, const N: usize> =
-    (&'a mut [<R as Real>::Vector<S>], [<R as Real>::Vector<S>; N]);
+/// The states of the controllers of a tile of neurons around a step forward.
+struct TileStates<'a, R> {
+    /// The states before the step.
+    g: &'a [R],
+    /// The states after the step, which the step writes.
+    next: &'a mut [R],
+}
+
+/// The states of the controllers of a tile of neurons after a step, and the gradients by them.
+#[derive(Clone, Copy)]
+struct TileStateGrad<'a, R> {
+    /// The states after the step.
+    g: &'a [R],
+    /// The gradients by `g` that came through the next step.
+    grad_g: &'a [R],
+}
+
+/// Input and output of a step back of the controllers of a tile of neurons.
+struct TileBackward<'a, R> {
+    /// The states after the step.
+    g: &'a [R],
+    /// The gradients by `g` that came through the next step; become those by the states before.
+    grad_g: &'a mut [R],
+    /// Destination of the gradients by what goes into the hyperbolic tangent.
+    grad_z: &'a mut [R],
+}
+
+/// The input of N vectors of neurons, and the gradients by their output.
+#[derive(Clone, Copy)]
+struct NeuronGrad<V, const N: usize> {
+    /// The input a.
+    a: [V; N],
+    /// The gradients by the output h.
+    grad_h: [V; N],
+}
 
 /// The sums of single steps, as vectors.
 struct Lanes<'a, R: Real, S: Simd> {
@@ -268,21 +307,21 @@ impl<R: Real> Cell<R> for AdaptiveCell<'_, R> {
         let mut first = 0;
         while first + WIDTH <= a.len() {
             let range = first * each..(first + WIDTH) * each;
-            let states = (&g[range.clone()], &mut next[range]);
+            let states = TileStates { g: &g[range.clone()], next: &mut next[range] };
             let shape = self.forward_tile::<S, WIDTH>(simd, &a[first..], states);
             out.put(simd, first, &a[first..], &shape);
             first += WIDTH;
         }
         while first < a.len() {
             let range = first * each..(first + 1) * each;
-            let states = (&g[range.clone()], &mut next[range]);
+            let states = TileStates { g: &g[range.clone()], next: &mut next[range] };
             let shape = self.forward_tile::<S, 1>(simd, &a[first..], states);
             out.put(simd, first, &a[first..], &shape);
             first += 1;
         }
-        let (hits, negatives) = out.gains.total(simd);
-        counts.guard_hits += hits;
-        counts.negative_gains += negatives;
+        let total = out.gains.total(simd);
+        counts.guard_hits += total.guard_hits;
+        counts.negative_gains += total.negative_gains;
     }
 
     #[inline(always)]
@@ -305,19 +344,31 @@ impl<R: Real> Cell<R> for AdaptiveCell<'_, R> {
         let mut first = 0;
         while first + WIDTH <= a.len() {
             let range = first * each..(first + WIDTH) * each;
-            let mut of_tile = [by_h[places.of(first)]; WIDTH];
-            for (v, by_h_now) in of_tile.iter_mut().enumerate() {
-                *by_h_now = by_h[places.of(first + v)];
+            let mut grad_h = [by_h[places.of(first)]; WIDTH];
+            for (v, grad_h) in grad_h.iter_mut().enumerate() {
+                *grad_h = by_h[places.of(first + v)];
             }
-            let states = (&g[range.clone()], &mut by_g[range.clone()], &mut by_z[range]);
-            self.backward_tile::<S, WIDTH>(simd, (&mut a[first..], of_tile), states, &mut lanes);
+            let mut received = grad_h;
+            received.copy_from_slice(&a[first..first + WIDTH]);
+            let neurons = NeuronGrad { a: received, grad_h };
+            let states = TileBackward {
+                g: &g[range.clone()],
+                grad_g: &mut by_g[range.clone()],
+                grad_z: &mut by_z[range],
+            };
+            let by_a = self.backward_tile::<S, WIDTH>(simd, neurons, states, &mut lanes);
+            a[first..first + WIDTH].copy_from_slice(&by_a);
             first += WIDTH;
         }
         while first < a.len() {
             let range = first * each..(first + 1) * each;
-            let by_h = [by_h[places.of(first)]];
-            let states = (&g[range.clone()], &mut by_g[range.clone()], &mut by_z[range]);
-            self.backward_tile::<S, 1>(simd, (&mut a[first..], by_h), states, &mut lanes);
+            let neurons = NeuronGrad { a: [a[first]], grad_h: [by_h[places.of(first)]] };
+            let states = TileBackward {
+                g: &g[range.clone()],
+                grad_g: &mut by_g[range.clone()],
+                grad_z: &mut by_z[range],
+            };
+            [a[first]] = self.backward_tile::<S, 1>(simd, neurons, states, &mut lanes);
             first += 1;
         }
         let (a, b) = (&sums.by_z[..], inner);
@@ -382,22 +433,28 @@ impl<R: Real> Cell<R> for AdaptiveCell<'_, R> {
         let mut first = 0;
         while first + WIDTH <= a.len() {
             let range = first * each..(first + WIDTH) * each;
-            let mut of_tile = [by_h[places.of(first)]; WIDTH];
-            for (v, by_h_now) in of_tile.iter_mut().enumerate() {
-                *by_h_now = by_h[places.of(first + v)];
+            let mut grad_h = [by_h[places.of(first)]; WIDTH];
+            for (v, grad_h) in grad_h.iter_mut().enumerate() {
+                *grad_h = by_h[places.of(first + v)];
             }
-            let states = (&step.next[range.clone()], &step.by_inner[range.clone()]);
-            let mut received = of_tile;
+            let states = TileStateGrad {
+                g: &step.next[range.clone()],
+                grad_g: &step.by_inner[range.clone()],
+            };
+            let mut received = grad_h;
             received.copy_from_slice(&a[first..first + WIDTH]);
-            let given = [received, of_tile];
-            self.by_state_tile::<S, WIDTH>(simd, given, states, &mut by_state[range]);
+            let neurons = NeuronGrad { a: received, grad_h };
+            self.by_state_tile::<S, WIDTH>(simd, neurons, states, &mut by_state[range]);
             first += WIDTH;
         }
         while first < a.len() {
             let range = first * each..(first + 1) * each;
-            let states = (&step.next[range.clone()], &step.by_inner[range.clone()]);
-            let given = [[a[first]], [by_h[places.of(first)]]];
-            self.by_state_tile::<S, 1>(simd, given, states, &mut by_state[range]);
+            let states = TileStateGrad {
+                g: &step.next[range.clone()],
+                grad_g: &step.by_inner[range.clone()],
+            };
+            let neurons = NeuronGrad { a: [a[first]], grad_h: [by_h[places.of(first)]] };
+            self.by_state_tile::<S, 1>(simd, neurons, states, &mut by_state[range]);
             first += 1;
         }
     }

@@ -12,6 +12,7 @@ use crate::Real;
 use crate::matrix::{Rows, RowsMut};
 use crate::parts::Parts;
 use crate::product::Product;
+use crate::sequence::GainSaturation;
 use crate::size::{Shape, Size};
 use crate::weights::WeightGradients;
 
@@ -111,8 +112,8 @@ pub(crate) struct Forward<'a, R> {
 pub(crate) struct Told<'a, R> {
     /// What the gain policy counts.
     pub(crate) counts: &'a mut Counts,
-    /// Where gains and saturations [rows, padded] are put, if wanted.
-    pub(crate) shapes: Option<(&'a mut [R], &'a mut [R])>,
+    /// Destination of gains and saturations [rows, padded], if wanted.
+    pub(crate) shapes: Option<GainSaturation<&'a mut [R]>>,
 }
 
 /// What the gain policy counts.

@@ -17,6 +17,7 @@ use std::f64::consts::LOG2_E;
 use pulp::Simd;
 
 use crate::Real;
+use crate::real::Comparison;
 use coefficients::table;
 
 /// The smallest absolute gain that is used as it is. A gain closer to zero is replaced by plus or
@@ -61,7 +62,7 @@ pub(crate) fn tanh<R: Real, S: Simd>(simd: S, x: R::Vector<S>) -> R::Vector<S> {
 pub(crate) fn sigmoid<R: Real, S: Simd>(simd: S, x: R::Vector<S>) -> R::Vector<S> {
     let (zero, one) = (R::splat(simd, R::ZERO), R::splat(simd, R::ONE));
     let small = decay::<R, S>(simd, R::abs(simd, x));
-    let above = R::where_less(simd, (zero, x), one, small);
+    let above = R::where_less(simd, Comparison { less: zero, than: x }, one, small);
     R::div(simd, above, R::add(simd, one, small))
 }
 
@@ -129,8 +130,9 @@ impl<R: Real, S: Simd> Shape<R, S> {
     pub(crate) fn new(simd: S, n: R::Vector<S>, s: R::Vector<S>) -> Self {
         let (zero, one) = (R::splat(simd, R::ZERO), R::splat(simd, R::ONE));
         let guard = R::splat(simd, R::of(GAIN_GUARD));
-        let to_guard = (R::abs(simd, n), guard);
-        let nearest = R::where_less(simd, (n, zero), R::neg(simd, guard), guard);
+        let to_guard = Comparison { less: R::abs(simd, n), than: guard };
+        let nearest =
+            R::where_less(simd, Comparison { less: n, than: zero }, R::neg(simd, guard), guard);
         let gain = R::where_less(simd, to_guard, nearest, n);
         let inverse = R::div(simd, one, gain);
         let linear = R::sub(simd, one, s);
@@ -154,9 +156,9 @@ impl<R: Real, S: Simd> Shape<R, S> {
         let (zero, one) = (R::splat(simd, R::ZERO), R::splat(simd, R::ONE));
         let z = R::mul(simd, self.gain, x);
         let small = decay::<R, S>(simd, R::abs(simd, z));
-        let above = R::where_less(simd, (zero, z), one, small);
+        let above = R::where_less(simd, Comparison { less: zero, than: z }, one, small);
         let sigmoid = R::div(simd, above, R::add(simd, one, small));
-        let soft = self.soft(simd, (x, z), log_above_one::<R, S>(simd, small));
+        let soft = self.soft(simd, x, z, log_above_one::<R, S>(simd, small));
         self.value(simd, soft, sigmoid)
     }
 
@@ -177,9 +179,9 @@ impl<R: Real, S: Simd> Shape<R, S> {
         let large = R::div(simd, one, R::add(simd, one, small));
         let small_part = R::mul(simd, small, large);
         let tail = log_above_one::<R, S>(simd, small);
-        let sigmoid = R::where_less(simd, (zero, z), large, small_part);
+        let sigmoid = R::where_less(simd, Comparison { less: zero, than: z }, large, small_part);
         let bell = R::mul(simd, small_part, large);
-        let soft = self.soft(simd, (x, z), tail);
+        let soft = self.soft(simd, x, z, tail);
         // The binary entropy of sigma(z).
         let entropy = R::mul_add(simd, distance, small_part, tail);
         // s x t (1 - t) as (s / n) z t (1 - t).
@@ -195,14 +197,9 @@ impl<R: Real, S: Simd> Shape<R, S> {
     /// softplus(z) / n for z = n x and `tail` = ln(1 + exp(-|z|)). max(z, 0) / n is x or 0, which
     /// overflows in neither case.
     #[inline(always)]
-    fn soft(
-        &self,
-        simd: S,
-        (x, z): (R::Vector<S>, R::Vector<S>),
-        tail: R::Vector<S>,
-    ) -> R::Vector<S> {
+    fn soft(&self, simd: S, x: R::Vector<S>, z: R::Vector<S>, tail: R::Vector<S>) -> R::Vector<S> {
         let zero = R::splat(simd, R::ZERO);
-        let rectified = R::where_less(simd, (zero, z), x, zero);
+        let rectified = R::where_less(simd, Comparison { less: zero, than: z }, x, zero);
         R::mul_add(simd, tail, self.inverse, rectified)
     }
 

@@ -43,7 +43,9 @@ pub use isa::Isa;
 pub use layer::{Compiled, Layer};
 pub use pass::{Pass, Tape};
 pub use plain::{Neurons, Plain};
-pub use real::Real;
-pub use sequence::{Drive, Observed, Resources, Sequence, Sizes, State, Trace, Wanted};
+pub use real::{Comparison, Real};
+pub use sequence::{
+    Drive, GainSaturation, Observed, Resources, Sequence, Sizes, State, Trace, Wanted,
+};
 pub use task::{Gradients, Loss};
 pub use weights::{WeightGradients, Weights};

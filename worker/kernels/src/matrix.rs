@@ -31,7 +31,7 @@ pub(crate) struct Rows<'a, R> {
     pub(crate) stride: usize,
 }
 
-/// Rows of numbers to write, `stride` apart.
+/// Rows of numbers or of vectors to write, `stride` apart.
 #[derive(Debug)]
 pub(crate) struct RowsMut<'a, R> {
     pub(crate) values: &'a mut [R],
@@ -317,11 +317,12 @@ impl<R: Real> Outer<R> {
             let sums = R::vectors_mut::<S>(&mut self.sums).0;
             for (block, a) in self.packed_a.chunks_exact(M * depth).take(blocks).enumerate() {
                 let a = a.as_chunks::<M>().0;
-                let sums = &mut sums[block * M * stride + column..];
+                let values = &mut sums[block * M * stride + column..];
+                let c = RowsMut { values, stride };
                 if width == WIDTH {
-                    outer_tile::<R, S, M, WIDTH>(simd, a, panel, (sums, stride));
+                    outer_tile::<R, S, M, WIDTH>(simd, a, panel, c);
                 } else {
-                    outer_tile::<R, S, M, 1>(simd, a, panel, (sums, stride));
+                    outer_tile::<R, S, M, 1>(simd, a, panel, c);
                 }
             }
             column += width;
@@ -364,8 +365,9 @@ fn outer_tile<R: Real, S: Simd, const M: usize, const N: usize>(
     simd: S,
     a: &[[R; M]],
     panel: &[R::Vector<S>],
-    (c, stride): (&mut [R::Vector<S>], usize),
+    c: RowsMut<'_, R::Vector<S>>,
 ) {
+    let RowsMut { values: c, stride } = c;
     let mut sums = [[R::splat(simd, R::ZERO); N]; M];
     for (a, b) in a.iter().zip(panel.as_chunks::<N>().0) {
         for (sums, a) in sums.iter_mut().zip(a) {

@@ -106,6 +106,24 @@ impl<R: Real> Ring<R> {
     }
 }
 
+/// The state of all rows between two steps: slices of [`Memory`], or copies of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RowStates<T> {
+    /// Rows [h | x | 1], of which h is the state.
+    pub(crate) u: T,
+    /// The inner states.
+    pub(crate) inner: T,
+}
+
+/// Values of successive steps, one step behind the other.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StepChunk<'a, R> {
+    /// `pre` of all rows.
+    pub(crate) pre: &'a [R],
+    /// [h_{t-1} | x_t | 1] of all rows.
+    pub(crate) u: &'a [R],
+}
+
 /// What one step reads and writes, mutable because a step back reuses it.
 pub(crate) struct Place<'a, R> {
     /// [h_{t-1} | x_t | 1] of all rows.
@@ -146,13 +164,13 @@ impl<R: Real> Memory<R> {
     }
 
     /// [h | x | 1] of all rows and the inner state before step `t`.
-    pub(crate) fn state(&self, t: usize) -> (&[R], &[R]) {
-        (self.u.get(t), self.inner.get(t))
+    pub(crate) fn state(&self, t: usize) -> RowStates<&[R]> {
+        RowStates { u: self.u.get(t), inner: self.inner.get(t) }
     }
 
     /// The same, to be filled.
-    pub(crate) fn state_mut(&mut self, t: usize) -> (&mut [R], &mut [R]) {
-        (self.u.get_mut(t), self.inner.get_mut(t))
+    pub(crate) fn state_mut(&mut self, t: usize) -> RowStates<&mut [R]> {
+        RowStates { u: self.u.get_mut(t), inner: self.inner.get_mut(t) }
     }
 
     /// What neurons received in step `t`.
@@ -161,11 +179,11 @@ impl<R: Real> Memory<R> {
     }
 
     /// `pre` and `u` of `steps` steps from `t` on, which must lie one behind the other.
-    pub(crate) fn chunk(&self, t: usize, steps: usize) -> (&[R], &[R]) {
+    pub(crate) fn chunk(&self, t: usize, steps: usize) -> StepChunk<'_, R> {
         let of = |ring: &Ring<R>| {
             let first = ring.range(t).start;
             first..first + steps * ring.size
         };
-        (&self.pre.values[of(&self.pre)], &self.u.values[of(&self.u)])
+        StepChunk { pre: &self.pre.values[of(&self.pre)], u: &self.u.values[of(&self.u)] }
     }
 }

@@ -32,22 +32,29 @@ impl<R: Real> WithSimd for Pairs<'_, R> {
         let (full, chunk) = (a.len() / tile * tile, tile * DEPTH);
         let pieces = a[..full].chunks(chunk).zip(b[..full].chunks(chunk));
         for (a, b) in pieces {
-            blocks::<R, S, WIDTH>(simd, self.units, (a, b), sums);
+            blocks::<R, S, WIDTH>(simd, self.units, Factors { a, b }, sums);
         }
         if full < a.len() {
-            blocks::<R, S, 1>(simd, self.units, (&a[full..], &b[full..]), sums);
+            let rest = Factors { a: &a[full..], b: &b[full..] };
+            blocks::<R, S, 1>(simd, self.units, rest, sums);
         }
     }
 }
 
-/// The two quantities.
-type Factors<'a, R, S> = (&'a [<R as Real>::Vector<S>], &'a [<R as Real>::Vector<S>]);
+/// The vectors of the two quantities of [`Pairs`] in some tiles.
+#[derive(Clone, Copy)]
+struct Factors<'a, V> {
+    /// The left factor; its units are the rows of the sums.
+    a: &'a [V],
+    /// The right factor; its units are the columns of the sums.
+    b: &'a [V],
+}
 
 #[inline(always)]
 fn blocks<R: Real, S: Simd, const W: usize>(
     simd: S,
     units: usize,
-    (a, b): Factors<'_, R, S>,
+    factors: Factors<'_, R::Vector<S>>,
     sums: &mut [R::Vector<S>],
 ) {
     let most = if S::REGISTER_COUNT >= 32 { 5 } else { 3 };
@@ -56,22 +63,26 @@ fn blocks<R: Real, S: Simd, const W: usize>(
     for i in 0..blocks {
         for j in 0..blocks {
             let (rows, columns) = (at(i)..at(i + 1), at(j)..at(j + 1));
-            let block = Block { units, first: (rows.start, columns.start) };
+            let block = Block { units, row: rows.start, column: columns.start };
             match rows.len() {
-                1 => block.columns::<R, S, 1, W>(simd, columns.len(), (a, b), sums),
-                2 => block.columns::<R, S, 2, W>(simd, columns.len(), (a, b), sums),
-                3 => block.columns::<R, S, 3, W>(simd, columns.len(), (a, b), sums),
-                4 => block.columns::<R, S, 4, W>(simd, columns.len(), (a, b), sums),
-                _ => block.columns::<R, S, 5, W>(simd, columns.len(), (a, b), sums),
+                1 => block.columns::<R, S, 1, W>(simd, columns.len(), factors, sums),
+                2 => block.columns::<R, S, 2, W>(simd, columns.len(), factors, sums),
+                3 => block.columns::<R, S, 3, W>(simd, columns.len(), factors, sums),
+                4 => block.columns::<R, S, 4, W>(simd, columns.len(), factors, sums),
+                _ => block.columns::<R, S, 5, W>(simd, columns.len(), factors, sums),
             }
         }
     }
 }
 
-/// Some of the sums.
+/// A block of the sums.
 struct Block {
+    /// Rows and columns of all sums.
     units: usize,
-    first: (usize, usize),
+    /// The first row of the block.
+    row: usize,
+    /// The first column of the block.
+    column: usize,
 }
 
 impl Block {
@@ -80,7 +91,7 @@ impl Block {
         &self,
         simd: S,
         columns: usize,
-        factors: Factors<'_, R, S>,
+        factors: Factors<'_, R::Vector<S>>,
         sums: &mut [R::Vector<S>],
     ) {
         match columns {
@@ -96,10 +107,10 @@ impl Block {
     fn add<R: Real, S: Simd, const M: usize, const N: usize, const W: usize>(
         &self,
         simd: S,
-        (a, b): Factors<'_, R, S>,
+        factors: Factors<'_, R::Vector<S>>,
         sums: &mut [R::Vector<S>],
     ) {
-        let (row, column) = self.first;
+        let (Factors { a, b }, row, column) = (factors, self.row, self.column);
         let mut block = [[R::splat(simd, R::ZERO); N]; M];
         let tiles = a.chunks_exact(self.units * W).zip(b.chunks_exact(self.units * W));
         for (a, b) in tiles {

@@ -8,6 +8,7 @@ use crate::curve;
 use crate::matrix::{Buffer, zeros};
 use crate::parts::Parts;
 use crate::product::Product;
+use crate::real::Comparison;
 use crate::size::{Shape, Size};
 use crate::sum::Sum;
 use crate::weights::{WeightGradients, Weights};
@@ -170,7 +171,7 @@ impl<R: Real> Cell<R> for PlainCell<'_, R> {
         let times = |a, b| R::mul(simd, a, b);
         match self.layer.neurons {
             Neurons::Relu => Self::map_back::<S>(step, |_, [a, _, by_h]| {
-                times(by_h, R::where_less(simd, (zero, a), one, zero))
+                times(by_h, R::where_less(simd, Comparison { less: zero, than: a }, one, zero))
             }),
             Neurons::Tanh => Self::map_back::<S>(step, |_, [_, h, by_h]| {
                 times(by_h, R::sub(simd, one, times(h, h)))
@@ -188,7 +189,12 @@ impl<R: Real> Cell<R> for PlainCell<'_, R> {
                 Self::map_back::<S>(step, |i, [a, _, by_h]| {
                     let size = R::add(simd, R::abs(simd, a), b[i]);
                     let sign = sign::<R, S>(simd, a);
-                    let by_size = R::where_less(simd, (zero, size), times(by_h, sign), zero);
+                    let by_size = R::where_less(
+                        simd,
+                        Comparison { less: zero, than: size },
+                        times(by_h, sign),
+                        zero,
+                    );
                     by_b[i] = R::add(simd, by_b[i], by_size);
                     times(by_size, sign)
                 });
@@ -236,6 +242,6 @@ impl<R: Real> Cell<R> for PlainCell<'_, R> {
 #[inline(always)]
 fn sign<R: Real, S: Simd>(simd: S, x: R::Vector<S>) -> R::Vector<S> {
     let (zero, one) = (R::splat(simd, R::ZERO), R::splat(simd, R::ONE));
-    let below = R::where_less(simd, (x, zero), R::neg(simd, one), zero);
-    R::where_less(simd, (zero, x), one, below)
+    let below = R::where_less(simd, Comparison { less: x, than: zero }, R::neg(simd, one), zero);
+    R::where_less(simd, Comparison { less: zero, than: x }, one, below)
 }

@@ -1,5 +1,7 @@
 //! The products of a layer's weights with [h_{t-1} | x_t | 1], ready for both directions.
 
+use std::ops::Range;
+
 use pulp::Simd;
 
 use crate::Real;
@@ -20,17 +22,17 @@ pub(crate) struct Product<R> {
 }
 
 impl<R: Real> Product<R> {
-    /// The product that fills `blocks` from the block `first` on. `weight(block, neuron, k)` is the
-    /// weight of the k-th number of [h | x | 1], or of [x | 1] if `feeds_back` is false.
+    /// The product that fills `blocks`. `weight(block, neuron, k)` is the weight of the k-th number
+    /// of [h | x | 1], or of [x | 1] if `feeds_back` is false; it counts the blocks from zero.
     #[inline(always)]
     pub(crate) fn new<S: Simd>(
         size: &Size,
-        (first, blocks): (usize, usize),
+        blocks: Range<usize>,
         feeds_back: bool,
         weight: impl Fn(usize, usize, usize) -> R,
     ) -> Self {
         let Size { hidden, padded, inputs, wants_x, .. } = *size;
-        let (from, width) = (if feeds_back { 0 } else { hidden }, blocks * padded);
+        let (from, width) = (if feeds_back { 0 } else { hidden }, blocks.len() * padded);
         let rows = hidden + inputs + 1 - from;
         let at = |column: usize, k: usize| {
             let (block, neuron) = (column / padded, column % padded);
@@ -40,7 +42,7 @@ impl<R: Real> Product<R> {
         let wanted = if wants_x { rows - 1 } else { hidden - from };
         let backward = (wanted > 0).then(|| Packed::new::<S>(width, wanted, &at));
         let forward = Packed::new::<S>(rows, width, |k, column| at(column, k));
-        Self { to: first * padded, from, width, forward, backward }
+        Self { to: blocks.start * padded, from, width, forward, backward }
     }
 
     /// Fills the blocks of `pre` for all rows.

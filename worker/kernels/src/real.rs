@@ -4,6 +4,15 @@ use std::fmt::Debug;
 
 use pulp::Simd;
 
+/// Two vectors that [`Real::where_less`] compares lane by lane.
+#[derive(Debug, Clone, Copy)]
+pub struct Comparison<V> {
+    /// The left side of `<`.
+    pub less: V,
+    /// The right side of `<`.
+    pub than: V,
+}
+
 /// A floating-point number that the kernels compute with: `f32` or `f64`.
 ///
 /// A vector holds as many as fit into a register. All functions are inlined into code that is
@@ -65,10 +74,10 @@ pub trait Real:
         b: Self::Vector<S>,
         c: Self::Vector<S>,
     ) -> Self::Vector<S>;
-    /// `yes` where the first of `compared` is less than the second, else `no`, as where one is NaN.
+    /// `yes` where `compared.less` is less than `compared.than`, else `no`, as where one is NaN.
     fn where_less<S: Simd>(
         simd: S,
-        compared: (Self::Vector<S>, Self::Vector<S>),
+        compared: Comparison<Self::Vector<S>>,
         yes: Self::Vector<S>,
         no: Self::Vector<S>,
     ) -> Self::Vector<S>;
@@ -191,11 +200,11 @@ impl Real for f32 {
     #[inline(always)]
     fn where_less<S: Simd>(
         simd: S,
-        (a, b): (S::f32s, S::f32s),
+        compared: Comparison<S::f32s>,
         yes: S::f32s,
         no: S::f32s,
     ) -> S::f32s {
-        simd.select_f32s(simd.less_than_f32s(a, b), yes, no)
+        simd.select_f32s(simd.less_than_f32s(compared.less, compared.than), yes, no)
     }
 
     #[inline(always)]
@@ -317,11 +326,11 @@ impl Real for f64 {
     #[inline(always)]
     fn where_less<S: Simd>(
         simd: S,
-        (a, b): (S::f64s, S::f64s),
+        compared: Comparison<S::f64s>,
         yes: S::f64s,
         no: S::f64s,
     ) -> S::f64s {
-        simd.select_f64s(simd.less_than_f64s(a, b), yes, no)
+        simd.select_f64s(simd.less_than_f64s(compared.less, compared.than), yes, no)
     }
 
     #[inline(always)]

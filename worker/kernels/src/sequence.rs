@@ -76,6 +76,16 @@ pub struct Resources {
     pub memory: usize,
 }
 
+/// A quantity of the gains of neurons and the same of their saturations: the values, their sums or
+/// the derivatives by them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GainSaturation<T> {
+    /// Quantity of the gains, n.
+    pub n: T,
+    /// Quantity of the saturations, s.
+    pub s: T,
+}
+
 /// What adaptive neurons did; of other neurons, nothing.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Observed {

@@ -22,13 +22,13 @@ pub struct Weights<'a, R> {
 impl<R: Real> Weights<'_, R> {
     /// The product of all weights of so many gates with [h | x | 1].
     pub(crate) fn product<S: Simd>(&self, size: &Size, gates: usize) -> Product<R> {
-        let Size { hidden, inputs, .. } = *size;
-        let weight = |gate, neuron, k| self.get(gate * hidden + neuron, k, (hidden, inputs));
-        Product::new::<S>(size, (0, gates), true, weight)
+        let weight = |gate, neuron, k| self.get(gate * size.hidden + neuron, k, size);
+        Product::new::<S>(size, 0..gates, true, weight)
     }
 
-    /// The weight of the k-th number of [h | x | 1] in a row, of H neurons and I inputs.
-    pub(crate) fn get(&self, row: usize, k: usize, (hidden, inputs): (usize, usize)) -> R {
+    /// The weight of the k-th number of [h | x | 1] in a row.
+    pub(crate) fn get(&self, row: usize, k: usize, size: &Size) -> R {
+        let Size { hidden, inputs, .. } = *size;
         if k < hidden {
             self.w_h[row * hidden + k]
         } else if k < hidden + inputs {

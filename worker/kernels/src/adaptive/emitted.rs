@@ -3,7 +3,10 @@
 use pulp::Simd;
 
 use crate::Real;
+use crate::cell::Counts;
 use crate::curve;
+use crate::real::Comparison;
+use crate::sequence::GainSaturation;
 use crate::size::Size;
 
 /// Where the vectors of neurons of all rows lie in rows with a stride of their own.
@@ -31,7 +34,7 @@ pub(super) struct Emitted<'a, R: Real, S: Simd> {
     pub(super) h: &'a mut [R::Vector<S>],
     pub(super) places: Places,
     pub(super) gains: Gains<R, S>,
-    pub(super) shapes: Option<(&'a mut [R], &'a mut [R])>,
+    pub(super) shapes: Option<GainSaturation<&'a mut [R]>>,
 }
 
 impl<R: Real, S: Simd> Emitted<'_, R, S> {
@@ -42,15 +45,16 @@ impl<R: Real, S: Simd> Emitted<'_, R, S> {
         simd: S,
         first: usize,
         a: &[R::Vector<S>],
-        [n, s]: &[[R::Vector<S>; N]; 2],
+        shape: &GainSaturation<[R::Vector<S>; N]>,
     ) {
+        let GainSaturation { n, s } = shape;
         for v in 0..N {
             let vector = first + v;
             self.h[self.places.of(vector)] = curve::gamma::<R, S>(simd, a[v], n[v], s[v]);
             self.gains.count(simd, vector % self.places.row, n[v]);
-            if let Some((all_n, all_s)) = &mut self.shapes {
-                R::vectors_mut::<S>(all_n).0[vector] = n[v];
-                R::vectors_mut::<S>(all_s).0[vector] = s[v];
+            if let Some(all) = &mut self.shapes {
+                R::vectors_mut::<S>(all.n).0[vector] = n[v];
+                R::vectors_mut::<S>(all.s).0[vector] = s[v];
             }
         }
     }
@@ -82,9 +86,10 @@ impl<R: Real, S: Simd> Gains<R, S> {
         let (zero, one) = (R::splat(simd, R::ZERO), R::splat(simd, R::ONE));
         let guard = R::splat(simd, R::of(curve::GAIN_GUARD));
         let one = if place == self.last { self.there } else { one };
-        let hit = R::where_less(simd, (R::abs(simd, n), guard), one, zero);
+        let hit = R::where_less(simd, Comparison { less: R::abs(simd, n), than: guard }, one, zero);
         self.hits = R::add(simd, self.hits, hit);
-        self.negatives = R::add(simd, self.negatives, R::where_less(simd, (n, zero), one, zero));
+        let negative = R::where_less(simd, Comparison { less: n, than: zero }, one, zero);
+        self.negatives = R::add(simd, self.negatives, negative);
     }
 
     #[expect(
@@ -92,8 +97,8 @@ impl<R: Real, S: Simd> Gains<R, S> {
         clippy::cast_sign_loss,
         reason = "these are small counts"
     )]
-    pub(super) fn total(&self, simd: S) -> (u64, u64) {
+    pub(super) fn total(&self, simd: S) -> Counts {
         let total = |counts| -> f64 { R::sum(simd, counts).into() };
-        (total(self.hits) as u64, total(self.negatives) as u64)
+        Counts { guard_hits: total(self.hits) as u64, negative_gains: total(self.negatives) as u64 }
     }
 }

@@ -38,20 +38,19 @@ impl<R: Real> Cell<R> for Gru<'_, R> {
 
     fn products<S: Simd>(&self, size: &Size) -> Vec<Product<R>> {
         let Size { hidden, inputs, .. } = *size;
-        let sizes = (hidden, inputs);
         let from_state = |gate, neuron, k| {
             if gate < 2 || k < hidden {
-                self.weights.get(gate * hidden + neuron, k, sizes)
+                self.weights.get(gate * hidden + neuron, k, size)
             } else if k < hidden + inputs {
                 R::ZERO
             } else {
                 self.candidate_bias[neuron]
             }
         };
-        let from_input = |_, neuron, k| self.weights.get(2 * hidden + neuron, hidden + k, sizes);
+        let from_input = |_, neuron, k| self.weights.get(2 * hidden + neuron, hidden + k, size);
         vec![
-            Product::new::<S>(size, (0, GATES), true, from_state),
-            Product::new::<S>(size, (GATES, 1), false, from_input),
+            Product::new::<S>(size, 0..GATES, true, from_state),
+            Product::new::<S>(size, GATES..BLOCKS, false, from_input),
         ]
     }
 

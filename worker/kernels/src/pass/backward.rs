@@ -9,7 +9,7 @@ use super::{Before, Kept, Prepared, Runner};
 use crate::Real;
 use crate::cell::{Backward, Cell, Counts, Told};
 use crate::matrix::{Buffer, Rows, RowsMut, zeros};
-use crate::memory::{CHUNK, Keep, Memory};
+use crate::memory::{CHUNK, Keep, Memory, RowStates, StepChunk};
 use crate::parts::{Outward, Parts};
 use crate::product::Gradient;
 use crate::size::Size;
@@ -123,7 +123,7 @@ impl<'a, R: Real, C: Cell<R>> Back<'a, R, C> {
         let steps = group.runner.task.sequence.sizes.steps;
         let mut memory = Memory::new(group.extent, group.size.rows, segment.min(steps));
         for (index, before) in states.iter().enumerate().rev() {
-            let (u, inner) = memory.state_mut(0);
+            let RowStates { u, inner } = memory.state_mut(0);
             u.copy_from_slice(&before.u);
             inner.copy_from_slice(&before.inner);
             let first = index * segment;
@@ -177,7 +177,7 @@ impl<'a, R: Real, C: Cell<R>> Back<'a, R, C> {
             self.keep_x(t);
             if t % CHUNK == 0 {
                 let count = CHUNK.min(all_steps - t);
-                let (pre, u) = memory.chunk(t - steps.start, count);
+                let StepChunk { pre, u } = memory.chunk(t - steps.start, count);
                 let pre = Rows { values: pre, stride: extent.pre };
                 let u = Rows { values: u, stride: extent.u };
                 for (product, gradient) in group.products.iter().zip(&mut parts.products) {

@@ -8,9 +8,9 @@ use super::{Before, Kept, Prepared, Runner};
 use crate::Real;
 use crate::cell::{Cell, Counts, Forward, Told};
 use crate::matrix::{Rows, RowsMut, zeros};
-use crate::memory::{Extent, Keep, Memory, Place};
+use crate::memory::{Extent, Keep, Memory, Place, RowStates};
 use crate::product::Product;
-use crate::sequence::{Observed, State, Trace, Wanted};
+use crate::sequence::{GainSaturation, Observed, State, Trace, Wanted};
 use crate::size::Size;
 
 /// What a group gives.
@@ -63,25 +63,27 @@ impl<R: Real, C: Cell<R>> Go<'_, R, C> {
         let mut counts = Counts::default();
         let looks = (self.wanted.moments || self.wanted.trace) && self.runner.cell.adapts();
         let room = group.size.rows * group.size.padded;
-        let mut shapes = looks.then(|| (zeros(room), zeros(room)));
+        let mut shapes = looks.then(|| GainSaturation { n: zeros(room), s: zeros(room) });
         for t in 0..steps {
             if let Keep::States(segment) = self.keep
                 && t % segment == 0
             {
-                let (u, inner) = memory.state(t);
+                let RowStates { u, inner } = memory.state(t);
                 states.push(Before { u: u.to_vec(), inner: inner.to_vec() });
             }
-            let of_step = shapes.as_mut().map(|(n, s)| (&mut n[..], &mut s[..]));
+            let of_step = shapes
+                .as_mut()
+                .map(|GainSaturation { n, s }| GainSaturation { n: &mut n[..], s: &mut s[..] });
             let told = Told { counts: &mut counts, shapes: of_step };
             group.advance(simd, t, memory.step(t), told);
             group.look::<S>(t, &memory, self.wanted, &mut done);
-            if let Some((n, s)) = &shapes {
-                group.measure((n, s), self.wanted, &mut done);
+            if let Some(GainSaturation { n, s }) = &shapes {
+                group.measure(GainSaturation { n, s }, self.wanted, &mut done);
             }
         }
         done.observed.guard_hits = counts.guard_hits;
         done.observed.negative_gains = counts.negative_gains;
-        let (u, inner) = memory.state(steps);
+        let RowStates { u, inner } = memory.state(steps);
         group.copy_h(u, &mut done.last.h);
         group.copy_inner::<S>(inner, &mut done.last.inner);
         done.kept = match self.keep {
@@ -116,7 +118,7 @@ impl<'a, R: Real, C: Cell<R>> Group<'a, R, C> {
 
     /// Puts the state before the first step into `memory`.
     fn begin<S: Simd>(&self, memory: &mut Memory<R>) {
-        let (u, inner) = memory.state_mut(0);
+        let RowStates { u, inner } = memory.state_mut(0);
         u.fill(R::ZERO);
         inner.fill(R::ZERO);
         let Some(from) = self.runner.task.sequence.from else { return };
@@ -180,7 +182,7 @@ impl<'a, R: Real, C: Cell<R>> Group<'a, R, C> {
 
     /// Takes down what is wanted of step `t`.
     fn look<S: Simd>(&self, t: usize, memory: &Memory<R>, wanted: Wanted, done: &mut Done<R>) {
-        let (u, inner) = memory.state(t + 1);
+        let RowStates { u, inner } = memory.state(t + 1);
         if wanted.every_h {
             self.copy_h(u, &mut done.h);
         }
@@ -195,9 +197,9 @@ impl<'a, R: Real, C: Cell<R>> Group<'a, R, C> {
     }
 
     /// Takes down the gains and saturations of a step.
-    fn measure(&self, (n, s): (&[R], &[R]), wanted: Wanted, done: &mut Done<R>) {
+    fn measure(&self, shapes: GainSaturation<&[R]>, wanted: Wanted, done: &mut Done<R>) {
         let Size { hidden, padded, .. } = self.size;
-        for (n, s) in n.chunks_exact(padded).zip(s.chunks_exact(padded)) {
+        for (n, s) in shapes.n.chunks_exact(padded).zip(shapes.s.chunks_exact(padded)) {
             let (n, s) = (&n[..hidden], &s[..hidden]);
             if wanted.trace {
                 done.trace.n.extend_from_slice(n);
