@@ -11,7 +11,7 @@ use rheo_model::config::{Network as Config, NetworkKind, Task as TaskConfig, Tri
 use rheo_train::Gauge;
 use rheo_train::network::Network;
 use rheo_train::optimizer::Optimizer;
-use rheo_train::step::{self, Recipe};
+use rheo_train::step::{self, Recipe, StepInput};
 use rheo_train::task::{Library, Split, Task};
 use tch::Kind;
 
@@ -48,7 +48,8 @@ fn update(criterion: &mut Criterion) {
         group.bench_function(kind.name(), |bencher| {
             bencher.iter(|| {
                 let (recipe, mut gauge) = (Recipe::default(), Gauge::counting());
-                black_box(step::update(&network, &mut adam, (&batch, None), &recipe, &mut gauge))
+                let input = StepInput { batch: &batch, from: None };
+                black_box(step::update(&network, &mut adam, input, &recipe, &mut gauge))
                     .expect("the shapes fit")
             });
         });

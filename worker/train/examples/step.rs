@@ -21,7 +21,7 @@ use rheo_model::config::{self, InputInit, Kernel, NetworkKind};
 use rheo_train::Gauge;
 use rheo_train::network::{Compute, Interface, Network, Readout, ReadoutInit};
 use rheo_train::optimizer::Optimizer;
-use rheo_train::step::{self, Batch, Recipe};
+use rheo_train::step::{self, Batch, Recipe, StepInput};
 use tch::{Device, Kind, Tensor};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -132,9 +132,9 @@ impl Training {
     /// Seconds of one step, and the loss before it.
     fn step(&mut self) -> Result<(f64, f64)> {
         let (recipe, mut gauge) = (Recipe::default(), Gauge::counting());
-        let given = (&self.batch, None);
+        let input = StepInput { batch: &self.batch, from: None };
         let (seconds, update) =
-            timed(|| step::update(&self.network, &mut self.optimizer, given, &recipe, &mut gauge));
+            timed(|| step::update(&self.network, &mut self.optimizer, input, &recipe, &mut gauge));
         let update = update?;
         if !update.grad_norm.is_some_and(f64::is_finite) {
             return Err("the gradient is not finite: nothing was learned in this step".into());
@@ -145,8 +145,8 @@ impl Training {
     /// Seconds of a pass without gradients, and its loss.
     fn forward(&self) -> Result<(f64, f64)> {
         let mut gauge = Gauge::counting();
-        let (seconds, result) =
-            timed(|| step::evaluate(&self.network, &self.batch, None, &mut gauge));
+        let input = StepInput { batch: &self.batch, from: None };
+        let (seconds, result) = timed(|| step::evaluate(&self.network, input, &mut gauge));
         Ok((seconds, result?.0.loss))
     }
 }

@@ -125,11 +125,29 @@ fn tensor(view: &TensorView<'_>) -> Option<Result<Tensor, TchError>> {
     Some(Tensor::f_from_data_size(view.data(), &shape?, kind))
 }
 
-/// Where two configurations first differ: the dotted path and both values.
+/// A place where two configurations differ.
+#[derive(Debug)]
+pub(crate) struct Difference {
+    /// Dotted path.
+    pub(crate) path: String,
+    /// Value in the stored configuration, as JSON.
+    pub(crate) stored: String,
+    /// Value in the wanted configuration, as JSON.
+    pub(crate) wanted: String,
+}
+
+impl Difference {
+    /// The same place as a configuration sees it that contains this one as `name`.
+    fn within(self, name: &str) -> Self {
+        Self { path: join(name, &self.path), ..self }
+    }
+}
+
+/// The first place where two configurations differ.
 pub(crate) fn difference(
     stored: &serde_json::Value,
     wanted: &serde_json::Value,
-) -> Option<(String, String, String)> {
+) -> Option<Difference> {
     use serde_json::Value::{Array, Object};
     match (stored, wanted) {
         (Object(a), Object(b)) => {
@@ -137,16 +155,18 @@ pub(crate) fn difference(
             let null = serde_json::Value::Null;
             names.into_iter().find_map(|name| {
                 let (a, b) = (a.get(name).unwrap_or(&null), b.get(name).unwrap_or(&null));
-                difference(a, b).map(|(path, a, b)| (join(name, &path), a, b))
+                difference(a, b).map(|found| found.within(name))
             })
         }
         (Array(a), Array(b)) if a.len() == b.len() => {
             a.iter().zip(b).enumerate().find_map(|(index, (a, b))| {
-                difference(a, b).map(|(path, a, b)| (join(&index.to_string(), &path), a, b))
+                difference(a, b).map(|found| found.within(&index.to_string()))
             })
         }
         (a, b) if a == b => None,
-        (a, b) => Some((String::new(), a.to_string(), b.to_string())),
+        (a, b) => {
+            Some(Difference { path: String::new(), stored: a.to_string(), wanted: b.to_string() })
+        }
     }
 }
 

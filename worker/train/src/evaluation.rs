@@ -77,6 +77,15 @@ pub enum Perturbation {
     },
 }
 
+/// The wave of [`Perturbation::Sine`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Wave {
+    /// Cycles per sequence.
+    pub frequency: f64,
+    /// Phase in radians.
+    pub phase: f64,
+}
+
 /// One cell of the evaluation: a network under one perturbation, one row of `evaluations`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cell {
@@ -148,10 +157,10 @@ impl Perturbation {
         }
     }
 
-    /// Frequency and phase, for the perturbation that has them.
-    pub fn wave(&self) -> Option<(f64, f64)> {
+    /// The wave of the perturbation that has one.
+    pub fn wave(&self) -> Option<Wave> {
         match *self {
-            Self::Sine { frequency, phase, .. } => Some((frequency, phase)),
+            Self::Sine { frequency, phase, .. } => Some(Wave { frequency, phase }),
             _ => None,
         }
     }

@@ -9,6 +9,7 @@
 //! `value + slope (x - detach x) + ...`, whose brackets are exactly zero and whose derivatives are
 //! exactly the slopes.
 
+use rheo_kernels::GainSaturation;
 use tch::{Result, Tensor, no_grad_guard};
 
 use crate::slopes::Slopes;
@@ -61,12 +62,12 @@ impl Curve {
     pub fn new(n: &Tensor, s: &Tensor, differentiable: bool) -> Result<Self> {
         // Whatever is computed from detached tensors stays out of the graph.
         let (gain, saturation) = (n.f_detach()?, s.f_detach()?);
-        let paths = (n.f_sub(&gain)?, s.f_sub(&saturation)?);
+        let paths = GainSaturation { n: n.f_sub(&gain)?, s: s.f_sub(&saturation)? };
         let guarded = Guarded::new(&gain)?;
         let linear = saturation.f_rsub_scalar(1.0)?;
         let slopes = if differentiable {
-            let learned = paths.0.requires_grad();
-            Some(Factors::new(&guarded, (&linear, &saturation), learned.then_some(paths))?)
+            let learned = paths.n.requires_grad();
+            Some(Factors::new(&guarded, &linear, &saturation, learned.then_some(paths))?)
         } else {
             None
         };
@@ -96,20 +97,21 @@ impl Curve {
 }
 
 impl Factors {
-    /// For 1 - s and s.
+    /// The factors for `linear` = 1 - s and for s, with the paths of the graph to n and s, if any.
     fn new(
         guarded: &Guarded,
-        (linear, s): (&Tensor, &Tensor),
-        paths: Option<(Tensor, Tensor)>,
+        linear: &Tensor,
+        s: &Tensor,
+        paths: Option<GainSaturation<Tensor>>,
     ) -> Result<Self> {
         let n = &guarded.gain;
         let shape = match paths {
-            Some((gain_path, saturation_path)) => Some(ShapeSlopes {
+            Some(paths) => Some(ShapeSlopes {
                 // Divided twice because n^2 may overflow.
                 entropy: guarded.zero_inside(linear.f_neg()?.f_div_(n)?.f_div_(n)?)?,
                 saturation: guarded.zero_inside(s.shallow_clone())?,
-                gain_path,
-                saturation_path,
+                gain_path: paths.n,
+                saturation_path: paths.s,
             }),
             None => None,
         };
@@ -152,11 +154,18 @@ impl Guarded {
     }
 }
 
-/// How many of the gains `n` are replaced because they are too close to zero, and how many are below
-/// zero.
-pub(crate) fn policy_counts(n: &Tensor) -> Result<(u64, u64)> {
+/// Numbers of gains that the gain policy counts.
+pub(crate) struct PolicyCounts {
+    /// Gains that are replaced because they are too close to zero.
+    pub(crate) guard_hits: u64,
+    /// Gains below zero.
+    pub(crate) negative_gains: u64,
+}
+
+/// Counts of the gains `n`.
+pub(crate) fn policy_counts(n: &Tensor) -> Result<PolicyCounts> {
     let guarded = Guarded::new(&n.f_detach()?)?;
-    Ok((guarded.hits, guarded.negatives))
+    Ok(PolicyCounts { guard_hits: guarded.hits, negative_gains: guarded.negatives })
 }
 
 /// The derivatives of gamma at `x` for gain `n` and saturation `s` that broadcast against it.
@@ -171,7 +180,7 @@ pub fn slopes(x: &Tensor, n: &Tensor, s: &Tensor) -> Result<Slopes> {
     let saturation = guarded.zero_inside(s.shallow_clone())?;
     Ok(Slopes {
         x: parts.by_x(&linear, &steep)?,
-        shape: Some((parts.by_n(x, &entropy, &saturation)?, parts.by_s)),
+        shape: Some(GainSaturation { n: parts.by_n(x, &entropy, &saturation)?, s: parts.by_s }),
     })
 }
 

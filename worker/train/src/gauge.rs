@@ -57,9 +57,9 @@ impl Gauge {
 
     /// Takes in gains that one forward pass uses at every step.
     pub(crate) fn count_gains(&mut self, n: &Tensor) -> Result<()> {
-        let (guard_hits, negative_gains) = gamma::policy_counts(n)?;
-        self.guard_hits += guard_hits;
-        self.negative_gains += negative_gains;
+        let counts = gamma::policy_counts(n)?;
+        self.guard_hits += counts.guard_hits;
+        self.negative_gains += counts.negative_gains;
         Ok(())
     }
 

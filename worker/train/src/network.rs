@@ -24,6 +24,7 @@ mod recurrence;
 mod states;
 
 use rheo_core::rng::{Purpose, TrialRng};
+pub use rheo_kernels::GainSaturation;
 use rheo_model::config::{self, InputInit, NetworkKind};
 use tch::{Device, Kind, Result, Tensor, no_grad_guard};
 
@@ -31,8 +32,8 @@ use crate::gauge::{Gauge, Shape};
 pub use crate::slopes::Slopes;
 use crate::tensor::{from_doubles, length};
 use activation::Activation;
-use init::Init;
 pub use init::ReadoutInit;
+use init::{Init, ReadoutWeights};
 pub use plan::{ByStates, Compute};
 use plan::{Found, Plan};
 pub use reading::Reading;
@@ -125,14 +126,17 @@ pub struct Step {
     pub a: Option<Tensor>,
     /// The gain and the saturation that the neurons used, of neurons that have them: [1], [H] or
     /// [B, H].
-    pub shape: Option<(Tensor, Tensor)>,
+    pub shape: Option<GainSaturation<Tensor>>,
 }
 
 impl Step {
     /// The same step, sharing its storage.
     #[must_use]
     pub fn share(&self) -> Self {
-        let shape = self.shape.as_ref().map(|(n, s)| (n.shallow_clone(), s.shallow_clone()));
+        let shape = self
+            .shape
+            .as_ref()
+            .map(|shape| GainSaturation { n: shape.n.shallow_clone(), s: shape.s.shallow_clone() });
         let a = self.a.as_ref().map(Tensor::shallow_clone);
         Self { state: self.state.share(), a, shape }
     }
@@ -248,7 +252,8 @@ impl Network {
         let n0 = config.n0.unwrap_or(drawn);
         let mut init = Init::new(&config, interface.input_init, kind, rng);
         let layer = layer(&config, interface.inputs, n0, &mut init)?;
-        let (w_out, b_out) = init.readout(interface.classes, interface.readout_init)?;
+        let ReadoutWeights { w_out, b_out } =
+            init.readout(interface.classes, interface.readout_init)?;
         let embedding = match interface.embedding {
             Some(symbols) => Some(init.embedding(symbols, interface.inputs)?),
             None => None,

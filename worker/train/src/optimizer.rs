@@ -103,10 +103,12 @@ impl Optimizer {
             };
             let number = *before.of(parameter.group) + 1;
             *self.group_updates.of(parameter.group) = number;
-            let (lr, decay) = constants(&self.config, parameter.group);
-            let (rate, parameter) = (lr * factor, parameter.tensor);
-            let gradient = decayed(self.config.kind, parameter, gradient, (rate, decay))?;
-            memory.update(&self.config, &Change { parameter, gradient, rate, number })?;
+            let unscheduled = rates(&self.config, parameter.group);
+            let rates = Rates { learning: unscheduled.learning * factor, ..unscheduled };
+            let parameter = parameter.tensor;
+            let gradient = decayed(self.config.kind, parameter, gradient, rates)?;
+            let change = Change { parameter, gradient, rate: rates.learning, number };
+            memory.update(&self.config, &change)?;
         }
         Ok(())
     }
@@ -167,15 +169,29 @@ impl Memory {
     }
 }
 
-/// Learning rate, before any schedule, and weight decay of a group.
-fn constants(config: &config::Optimizer, group: Group) -> (f64, f64) {
+/// The rates of a group of parameters.
+#[derive(Debug, Clone, Copy)]
+struct Rates {
+    /// Learning rate.
+    learning: f64,
+    /// Weight decay.
+    decay: f64,
+}
+
+/// The rates of a group, the learning rate before any schedule.
+fn rates(config: &config::Optimizer, group: Group) -> Rates {
     let own = match group {
-        Group::Recurrent => return (config.lr, config.weight_decay),
+        Group::Recurrent => {
+            return Rates { learning: config.lr, decay: config.weight_decay };
+        }
         Group::Controller => &config.controller,
         Group::Shape => &config.shape,
         Group::Readout => &config.readout,
     };
-    (own.lr.unwrap_or(config.lr), own.weight_decay.unwrap_or(config.weight_decay))
+    Rates {
+        learning: own.lr.unwrap_or(config.lr),
+        decay: own.weight_decay.unwrap_or(config.weight_decay),
+    }
 }
 
 /// The gradient after weight decay at a learning rate: AdamW shrinks the parameter itself and
@@ -185,13 +201,14 @@ fn decayed(
     kind: OptimizerKind,
     parameter: &Tensor,
     gradient: &Tensor,
-    (rate, decay): (f64, f64),
+    rates: Rates,
 ) -> Result<Tensor> {
+    let Rates { learning, decay } = rates;
     if decay == 0.0 {
         return Ok(gradient.shallow_clone());
     }
     if kind == OptimizerKind::Adamw {
-        let _ = parameter.shallow_clone().f_mul_scalar_(1.0 - rate * decay)?;
+        let _ = parameter.shallow_clone().f_mul_scalar_(1.0 - learning * decay)?;
         return Ok(gradient.shallow_clone());
     }
     gradient.f_add(&parameter.f_mul_scalar(decay)?)

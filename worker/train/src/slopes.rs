@@ -1,5 +1,6 @@
 //! Derivatives of what neurons emit, whatever their curve.
 
+use rheo_kernels::GainSaturation;
 use tch::Tensor;
 
 /// Derivatives of what neurons emit, each [B, H] or broadcasting to it.
@@ -8,5 +9,5 @@ pub struct Slopes {
     /// By what they receive, at constant gain and saturation.
     pub x: Tensor,
     /// By gain and by saturation, of neurons that have them.
-    pub shape: Option<(Tensor, Tensor)>,
+    pub shape: Option<GainSaturation<Tensor>>,
 }

@@ -91,15 +91,25 @@ impl Learned {
     }
 }
 
-/// Updates `network`, which starts in the state `from` or at rest, once against the gradient of its
-/// loss on `batch`, unless one of the two is not finite.
+/// The input of one step.
+#[derive(Debug)]
+pub struct StepInput<'a> {
+    /// The batch that the network reads.
+    pub batch: &'a Batch,
+    /// The state in which the network begins; without it, rest.
+    pub from: Option<State>,
+}
+
+/// Updates `network` once against the gradient of its loss on `input`, unless one of the two is not
+/// finite.
 pub fn update(
     network: &Network,
     optimizer: &mut Optimizer,
-    (batch, from): (&Batch, Option<State>),
+    input: StepInput<'_>,
     recipe: &Recipe,
     gauge: &mut Gauge,
 ) -> Result<Update> {
+    let StepInput { batch, from } = input;
     let conditions = Conditions { from, ..Conditions::driven(batch.drive.as_ref()) };
     let reading = network.read(&batch.inputs, conditions, gauge)?;
     let last = reading.last.share();
@@ -122,15 +132,14 @@ pub fn update(
     Ok(Update { score, grad_norm: Some(grad_norm), last })
 }
 
-/// Scores `network`, which starts in the state `from` or at rest, on `batch`; also gives the state
-/// after the last step.
+/// Scores `network` on `input`; also gives the state after the last step.
 pub fn evaluate(
     network: &Network,
-    batch: &Batch,
-    from: Option<State>,
+    input: StepInput<'_>,
     gauge: &mut Gauge,
 ) -> Result<(Score, State)> {
     let _guard = no_grad_guard();
+    let StepInput { batch, from } = input;
     let conditions = Conditions { from, ..Conditions::driven(batch.drive.as_ref()) };
     let (logits, last) = network.infer(&batch.inputs, conditions, gauge)?;
     let loss = cross_entropy(&logits, &batch.targets)?;

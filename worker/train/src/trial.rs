@@ -27,7 +27,7 @@ use crate::evaluation::{self, Augmenter, Cell};
 use crate::gauge::{Gauge, Shape};
 use crate::network::{self, Compute, Network};
 use crate::optimizer::Optimizer;
-use crate::step::{self, Batch, Score};
+use crate::step::{self, Batch, Score, StepInput};
 use crate::task::{Library, Split, Task};
 use crate::tensor::kind;
 pub use export::{config_of, export};
@@ -226,8 +226,8 @@ impl<'a> Trial<'a> {
         }
         let mut gauge = Gauge::counting();
         let recipe = self.recipe();
-        let read = (&batch, self.left_by_the_last(&batch));
-        let update = step::update(&self.network, &mut self.optimizer, read, &recipe, &mut gauge)?;
+        let input = StepInput { batch: &batch, from: self.left_by_the_last(&batch) };
+        let update = step::update(&self.network, &mut self.optimizer, input, &recipe, &mut gauge)?;
         self.carry(update.last);
         let state = &mut self.state;
         let place = || format!("in update {} of epoch {}", state.batch, state.epoch);
@@ -273,8 +273,8 @@ impl<'a> Trial<'a> {
         let samples: Vec<u32> = (first..first.saturating_add(chunk).min(units)).collect();
         let mut batch = self.task.batch(split, &samples)?;
         self.turn(&mut batch)?;
-        let from = self.left_by_the_last(&batch);
-        let (score, last) = step::evaluate(&self.network, &batch, from, &mut self.gauge)?;
+        let input = StepInput { batch: &batch, from: self.left_by_the_last(&batch) };
+        let (score, last) = step::evaluate(&self.network, input, &mut self.gauge)?;
         self.carry(last);
         self.state.pass.add(&score, batch.weight);
         self.state.batch += 1;

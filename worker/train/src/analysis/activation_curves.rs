@@ -8,6 +8,7 @@ use super::{Pause, Study, shapes};
 use crate::Error;
 use crate::gamma::{self, Curve};
 use crate::gauge::Shape;
+use crate::network::GainSaturation;
 use crate::numerics::search::linspace;
 use crate::tensor::to_doubles;
 
@@ -26,8 +27,8 @@ pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
         return Ok(rows);
     };
     let x = linspace(-FARTHEST, FARTHEST, POINTS);
-    for (n, s) in evenly(&distinct(&shape), CURVES) {
-        let (values, slopes) = curve(&x, n, s)?;
+    for GainSaturation { n, s } in evenly(&distinct(&shape), CURVES) {
+        let CurveSamples { values, slopes } = curve(&x, n, s)?;
         let row = |(&x, (value, slope))| ActivationCurveRow {
             epoch: study.epoch,
             variant: Variant::Corrected,
@@ -43,9 +44,10 @@ pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
 }
 
 /// The gains and saturations of neurons, each pair once, in the order of the neurons.
-fn distinct(shape: &Shape) -> Vec<(f64, f64)> {
-    let mut pairs: Vec<(f64, f64)> = Vec::new();
-    for pair in shape.n.iter().copied().zip(shape.s.iter().copied()) {
+fn distinct(shape: &Shape) -> Vec<GainSaturation<f64>> {
+    let mut pairs = Vec::new();
+    for (&n, &s) in shape.n.iter().zip(&shape.s) {
+        let pair = GainSaturation { n, s };
         if !pairs.contains(&pair) {
             pairs.push(pair);
         }
@@ -59,12 +61,21 @@ fn evenly<T: Copy>(items: &[T], most: usize) -> Vec<T> {
     (0..count).map(|i| items[i * items.len() / count]).collect()
 }
 
-/// gamma and its slope at every point of `x`.
-fn curve(x: &[f64], n: f64, s: f64) -> tch::Result<(Vec<f64>, Vec<f64>)> {
+/// gamma at some points.
+struct CurveSamples {
+    /// Value at every point.
+    values: Vec<f64>,
+    /// Slope at every point.
+    slopes: Vec<f64>,
+}
+
+/// gamma at every point of `x`.
+fn curve(x: &[f64], n: f64, s: f64) -> tch::Result<CurveSamples> {
     let scalar = |value: f64| Tensor::f_from_slice(&[value]);
     let (x, n, s) = (Tensor::f_from_slice(x)?, scalar(n)?, scalar(s)?);
     let values = Curve::new(&n, &s, false)?.apply(&x)?;
-    Ok((to_doubles(&values)?, to_doubles(&gamma::slopes(&x, &n, &s)?.x)?))
+    let slopes = gamma::slopes(&x, &n, &s)?.x;
+    Ok(CurveSamples { values: to_doubles(&values)?, slopes: to_doubles(&slopes)? })
 }
 
 #[cfg(test)]
@@ -85,6 +96,7 @@ mod tests {
     #[test]
     fn equal_shapes_are_one_curve() {
         let shape = Shape { n: vec![2.0, 3.0, 2.0, 2.0], s: vec![0.0, 0.0, 0.0, 0.5] };
-        assert_eq!(distinct(&shape), [(2.0, 0.0), (3.0, 0.0), (2.0, 0.5)]);
+        let expected = [(2.0, 0.0), (3.0, 0.0), (2.0, 0.5)];
+        assert_eq!(distinct(&shape), expected.map(|(n, s)| GainSaturation { n, s }));
     }
 }

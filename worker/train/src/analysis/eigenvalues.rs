@@ -30,10 +30,10 @@ fn rows(study: &Study<'_>, network: &Network, variant: Variant) -> tch::Result<V
         return Ok(Vec::new());
     }
     let spectrum = spectrum(&w)?;
-    let spectral_radius = spectrum.first().map_or(0.0, |(re, im)| re.hypot(*im));
+    let spectral_radius = spectrum.first().map_or(0.0, Eigenvalue::modulus);
     let orthogonality = orthogonality(&w)?;
     let stage = if study.epoch < 0 { "init" } else { "trained" };
-    let row = |(index, (re, im))| EigenvalueRow {
+    let row = |(index, Eigenvalue { re, im })| EigenvalueRow {
         epoch: study.epoch,
         variant,
         stage: stage.to_owned(),
@@ -46,13 +46,29 @@ fn rows(study: &Study<'_>, network: &Network, variant: Variant) -> tch::Result<V
     Ok((0..).zip(spectrum).map(row).collect())
 }
 
-/// Real and imaginary parts of the eigenvalues of `w` [H, H], the largest first.
-fn spectrum(w: &Tensor) -> tch::Result<Vec<(f64, f64)>> {
+/// An eigenvalue of a matrix.
+#[derive(Debug, Clone, Copy)]
+struct Eigenvalue {
+    /// Real part.
+    re: f64,
+    /// Imaginary part.
+    im: f64,
+}
+
+impl Eigenvalue {
+    /// The absolute value.
+    fn modulus(&self) -> f64 {
+        self.re.hypot(self.im)
+    }
+}
+
+/// The eigenvalues of `w` [H, H], the largest first.
+fn spectrum(w: &Tensor) -> tch::Result<Vec<Eigenvalue>> {
     let parts = to_doubles(&w.f_linalg_eigvals()?.f_view_as_real()?)?;
     let (pairs, _) = parts.as_chunks::<2>();
-    let mut values: Vec<(f64, f64)> = pairs.iter().map(|&[re, im]| (re, im)).collect();
+    let mut values: Vec<Eigenvalue> = pairs.iter().map(|&[re, im]| Eigenvalue { re, im }).collect();
     // Stable, so that conjugates, which libtorch gives side by side, stay side by side.
-    values.sort_by(|a, b| b.0.hypot(b.1).total_cmp(&a.0.hypot(a.1)));
+    values.sort_by(|a, b| b.modulus().total_cmp(&a.modulus()));
     Ok(values)
 }
 
@@ -75,9 +91,9 @@ mod tests {
         let w = Tensor::from_slice(&w).view([3, 3]);
         let found = spectrum(&w).unwrap();
         let expected = [(-3.0, 0.0), (0.0, 2.0), (0.0, -2.0)];
-        for (found, expected) in found.iter().zip(expected) {
-            let off = (found.0 - expected.0).hypot(found.1 - expected.1);
-            assert!(off < 1e-12, "{found:?}, not {expected:?}");
+        for (found, (re, im)) in found.iter().zip(expected) {
+            let off = (found.re - re).hypot(found.im - im);
+            assert!(off < 1e-12, "{found:?}, not {re} + {im} i");
         }
         // w^T w - I = diag(3, 3, 8).
         assert!((orthogonality(&w).unwrap() - (82f64 / 3.0).sqrt()).abs() < 1e-12);

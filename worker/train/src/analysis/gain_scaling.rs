@@ -117,9 +117,9 @@ fn collect(
 ) -> impl FnMut(&Step) -> TorchResult<()> {
     let mut t = 0;
     move |step| {
-        if let Some((n, s)) = step.shape.as_ref().filter(|_| counted.contains(&t)) {
-            moments[0].add(n)?;
-            moments[1].add(s)?;
+        if let Some(shape) = step.shape.as_ref().filter(|_| counted.contains(&t)) {
+            moments[0].add(&shape.n)?;
+            moments[1].add(&shape.s)?;
         }
         t += 1;
         Ok(())

@@ -9,7 +9,7 @@ use rheo_model::config::NetworkKind;
 use rheo_model::row::{GradientRow, Rows, Variant};
 use tch::{Kind, Reduction, Tensor, no_grad_guard};
 
-use super::sequences::{Part, Sequences, moments, parts};
+use super::sequences::{MeanStd, Part, Sequences, moments, parts};
 use super::{Pause, Study};
 use crate::Error;
 use crate::gauge::Gauge;
@@ -205,7 +205,7 @@ fn cross_entropy(logits: &Tensor, targets: &Tensor) -> tch::Result<Tensor> {
 }
 
 fn row(epoch: i32, kind: &str, t: u32, norms: &[f64]) -> GradientRow {
-    let (norm, norm_std) = moments(norms);
+    let MeanStd { mean: norm, std: norm_std } = moments(norms);
     let variant = Variant::Corrected;
     GradientRow { epoch, variant, kind: kind.to_owned(), t, norm, norm_std }
 }

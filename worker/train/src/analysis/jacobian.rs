@@ -12,7 +12,7 @@ use super::{Pause, Study};
 use crate::Error;
 use crate::dynamics::norm::{self, ROUNDS, Rounds};
 use crate::gauge::Gauge;
-use crate::network::{Conditions, Held, Network, Step};
+use crate::network::{Conditions, GainSaturation, Held, Network, Step};
 use crate::numerics::search::linspace;
 use crate::tensor::{from_doubles, length, to_double};
 
@@ -36,7 +36,7 @@ pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
     if study.analysis.grid && study.network.kind().has_shape() {
         for n in linspace(GAINS.0, GAINS.1, GAINS.2) {
             for s in linspace(SATURATIONS.0, SATURATIONS.1, SATURATIONS.2) {
-                jacobian.extend(norms.measure(study, Some((n, s)), pause)?);
+                jacobian.extend(norms.measure(study, Some(GainSaturation { n, s }), pause)?);
             }
         }
     }
@@ -75,13 +75,13 @@ impl Norms {
     fn measure(
         &self,
         study: &Study<'_>,
-        shape: Option<(f64, f64)>,
+        shape: Option<GainSaturation<f64>>,
         pause: Pause<'_>,
     ) -> Result<Vec<JacobianRow>, Error> {
         let network = study.network;
         let mut count = 0;
         let held = match shape {
-            Some((n, s)) => {
+            Some(GainSaturation { n, s }) => {
                 let vector = |value: f64| network.rest(1)?.h.f_squeeze()?.f_full_like(value);
                 Some(Held { n: vector(n)?, s: vector(s)? })
             }
@@ -142,7 +142,7 @@ fn paths(network: &Network, step: &Step, adapts: bool) -> tch::Result<Vec<(&'sta
     let x = double(&slopes.x)?.f_expand_as(&step.state.h)?;
     let mut paths = vec![("direct", x.shallow_clone())];
     let weights = ["u_ag", "w_gn", "w_gs"].map(|name| network.parameter(name).filter(|_| adapts));
-    if let ([Some(u), Some(w_gn), Some(w_gs)], Some((n, s)), Some(g)) =
+    if let ([Some(u), Some(w_gn), Some(w_gs)], Some(GainSaturation { n, s }), Some(g)) =
         (weights, &slopes.shape, &step.state.inner)
     {
         // q_i = gamma_x + sum_k (gamma_n w_gn[k] + gamma_s w_gs[k]) (1 - g_ik^2) u_ag[k].
@@ -158,13 +158,13 @@ fn paths(network: &Network, step: &Step, adapts: bool) -> tch::Result<Vec<(&'sta
     Ok(paths)
 }
 
-fn row(epoch: i32, shape: Option<(f64, f64)>, sums: &Sums, samples: u32) -> JacobianRow {
+fn row(epoch: i32, shape: Option<GainSaturation<f64>>, sums: &Sums, samples: u32) -> JacobianRow {
     let [norm_spectral, norm_inf, norm_released] = sums.norms.map(|sum| sum / sums.count);
     JacobianRow {
         epoch,
         variant: Variant::Corrected,
-        n: shape.map(|(n, _)| n),
-        s: shape.map(|(_, s)| s),
+        n: shape.map(|shape| shape.n),
+        s: shape.map(|shape| shape.s),
         path: sums.path.to_owned(),
         norm_spectral,
         norm_inf,

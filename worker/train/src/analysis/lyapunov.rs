@@ -11,13 +11,13 @@ use rheo_model::row::{LyapunovRow, Rows, Variant};
 use tch::{Tensor, no_grad, no_grad_guard};
 
 use super::driven::scaled;
-use super::sequences::{moments, parts};
+use super::sequences::{MeanStd, moments, parts};
 use super::{Pause, Study};
 use crate::Error;
 use crate::dynamics::spectrum::{Exponents, Spectrum, System, random_columns};
 use crate::evaluation::Perturbation;
 use crate::gauge::Gauge;
-use crate::network::{Conditions, Held, Network, State};
+use crate::network::{Conditions, GainSaturation, Held, Network, State};
 use crate::task::Split;
 use crate::tensor::{from_doubles, length};
 use orbit::{Orbit, Outside, Variables};
@@ -249,7 +249,7 @@ fn shapes_at(study: &Study<'_>, xi: f64, at: &[u32], pause: Pause<'_>) -> Result
     let _guard = no_grad_guard();
     let mut count = 0;
     let drive = drive(study, xi)?;
-    let mut sums: Vec<Option<(Tensor, Tensor)>> = at.iter().map(|_| None).collect();
+    let mut sums: Vec<Option<GainSaturation<Tensor>>> = at.iter().map(|_| None).collect();
     for part in parts(study, FROZEN_SAMPLES, FROZEN_AT_ONCE)? {
         pause()?;
         let batch = part.load(study)?;
@@ -259,12 +259,12 @@ fn shapes_at(study: &Study<'_>, xi: f64, at: &[u32], pause: Pause<'_>) -> Result
         study.network.watch(&batch.inputs, conditions, &mut Gauge::counting(), &mut |seen| {
             let wanted = at.iter().zip(&mut sums).filter(|(at, _)| **at == step);
             for (_, sum) in wanted {
-                let Some((n, s)) = &seen.shape else { continue };
+                let Some(shape) = &seen.shape else { continue };
                 let total = |values: &Tensor| values.f_sum_dim_intlist(0, false, tch::Kind::Double);
-                let (n, s) = (total(n)?, total(s)?);
+                let (n, s) = (total(&shape.n)?, total(&shape.s)?);
                 *sum = Some(match sum.take() {
-                    Some((n_sum, s_sum)) => (n_sum.f_add(&n)?, s_sum.f_add(&s)?),
-                    None => (n, s),
+                    Some(sum) => GainSaturation { n: sum.n.f_add(&n)?, s: sum.s.f_add(&s)? },
+                    None => GainSaturation { n, s },
                 });
             }
             step += 1;
@@ -273,7 +273,7 @@ fn shapes_at(study: &Study<'_>, xi: f64, at: &[u32], pause: Pause<'_>) -> Result
     }
     let kind = study.network.precision();
     let mean = |sum: &Tensor| sum.f_div_scalar(count as f64)?.f_to_dtype(kind, false, false);
-    let held = |(n, s): (Tensor, Tensor)| Ok(Held { n: mean(&n)?, s: mean(&s)? });
+    let held = |sum: GainSaturation<Tensor>| Ok(Held { n: mean(&sum.n)?, s: mean(&sum.s)? });
     sums.into_iter().flatten().map(held).collect()
 }
 
@@ -324,7 +324,7 @@ fn rows(study: &Study<'_>, label: &Label<'_>, sequences: &[Exponents]) -> Vec<Ly
         .zip(0..count)
         .map(|(index, place)| {
             let of_each: Vec<f64> = sequences.iter().map(|each| each.nats[place]).collect();
-            let (nats, std_nats) = moments(&of_each);
+            let MeanStd { mean: nats, std: std_nats } = moments(&of_each);
             LyapunovRow {
                 epoch: study.epoch,
                 variant: label.variant,

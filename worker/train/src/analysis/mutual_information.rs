@@ -3,7 +3,7 @@
 use rheo_model::row::{MutualInformationRow, Rows, Variant};
 use tch::{Kind, Tensor, no_grad_guard};
 
-use super::sequences::{Part, moments, parts};
+use super::sequences::{MeanStd, Part, moments, parts};
 use super::{Pause, Study};
 use crate::Error;
 use crate::dynamics::components::{Components, Moments};
@@ -29,7 +29,7 @@ pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
     let lags = study.analysis.lags.as_deref().unwrap_or(&LAGS);
     let mut found = Found { lags: vec![Vec::new(); lags.len()], released: Vec::new() };
     for part in &all {
-        let (inputs, states) = sequences(study, part)?;
+        let Trajectories { inputs, states } = sequences(study, part)?;
         for place in 0..length(part.count)? {
             pause()?;
             let (inputs, states) = (inputs.f_select(1, place)?, states.f_select(1, place)?);
@@ -55,7 +55,7 @@ impl Scales {
         let mut seen: Option<[Moments; 2]> = None;
         for part in all {
             pause()?;
-            let (inputs, states) = sequences(study, part)?;
+            let Trajectories { inputs, states } = sequences(study, part)?;
             let (inputs, states) = (inputs.f_flatten(0, 1)?, states.f_flatten(0, 1)?);
             let empty = |tensor: &Tensor| Moments::new(tensor.size2()?.1, tensor.device());
             let mut moments = match seen {
@@ -108,7 +108,7 @@ impl Found {
 
     fn rows(&self, study: &Study<'_>, lags: &[u32], dimension: u32) -> Vec<MutualInformationRow> {
         let row = |variant, lag, dimension, found: &Vec<f64>| {
-            let (nats, std) = moments(found);
+            let MeanStd { mean: nats, std } = moments(found);
             let sequences = u32::try_from(found.len()).unwrap_or(u32::MAX);
             let epoch = study.epoch;
             MutualInformationRow { epoch, variant, lag, dimension, nats, std, sequences }
@@ -141,8 +141,16 @@ impl Coordinates {
     }
 }
 
-/// What the network sees of some test sequences, [T, B, I], and its states [T, B, H].
-fn sequences(study: &Study<'_>, part: &Part) -> Result<(Tensor, Tensor), Error> {
+/// Some test sequences and the states of the network while it reads them.
+struct Trajectories {
+    /// Inputs of the layer [T, B, I].
+    inputs: Tensor,
+    /// States [T, B, H].
+    states: Tensor,
+}
+
+/// The trajectories of a part of the test sequences.
+fn sequences(study: &Study<'_>, part: &Part) -> Result<Trajectories, Error> {
     let inputs = part.load(study)?.inputs;
     let mut states = Vec::new();
     study.network.watch(&inputs, Conditions::default(), &mut Gauge::counting(), &mut |step| {
@@ -156,7 +164,7 @@ fn sequences(study: &Study<'_>, part: &Part) -> Result<(Tensor, Tensor), Error> 
         }
         None => inputs,
     };
-    Ok((inputs, Tensor::f_stack(&states, 0)?))
+    Ok(Trajectories { inputs, states: Tensor::f_stack(&states, 0)? })
 }
 
 /// The inputs [T, I] in the order that they had before the task put them into its own: what the

@@ -71,12 +71,21 @@ impl Part {
     }
 }
 
-/// Mean and standard deviation (of these values, not of a population that they stand for).
-pub(super) fn moments(values: &[f64]) -> (f64, f64) {
+/// Mean and standard deviation of some values.
+#[derive(Debug, PartialEq)]
+pub(super) struct MeanStd {
+    /// Mean.
+    pub(super) mean: f64,
+    /// Standard deviation of these values, not of a population that they stand for.
+    pub(super) std: f64,
+}
+
+/// The mean and standard deviation of `values`.
+pub(super) fn moments(values: &[f64]) -> MeanStd {
     let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;
     let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
-    (mean, variance.sqrt())
+    MeanStd { mean, std: variance.sqrt() }
 }
 
 #[cfg(test)]
@@ -92,9 +101,9 @@ mod tests {
 
     #[test]
     fn what_is_not_a_number_stays_in_the_moments() {
-        assert_eq!(moments(&[1.0, 3.0]), (2.0, 1.0));
-        assert!(moments(&[1.0, f64::NAN]).0.is_nan());
-        assert!(moments(&[1.0, f64::NEG_INFINITY]).0 < f64::MIN);
+        assert_eq!(moments(&[1.0, 3.0]), MeanStd { mean: 2.0, std: 1.0 });
+        assert!(moments(&[1.0, f64::NAN]).mean.is_nan());
+        assert!(moments(&[1.0, f64::NEG_INFINITY]).mean < f64::MIN);
     }
 
     #[test]

@@ -22,9 +22,22 @@ const LEVELS: [f64; 10] = [0.0, 0.5, 1.0, 2.5, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0]
 /// over already, and a level costs as much as an evaluation of so many.
 const SAMPLES: u32 = 100;
 
-/// The steps, of 784, over which steady values are averaged, the last one excluded.
-const STEADY: [(Variant, u32, u32); 2] =
-    [(Variant::Corrected, 300, 380), (Variant::Released, 350, 399)];
+/// Steps, of 784, over which steady values are averaged.
+#[derive(Debug, Clone, Copy)]
+struct SteadyWindow {
+    /// The variant of the analysis that uses this window.
+    variant: Variant,
+    /// The first step.
+    first: u32,
+    /// The step after the last.
+    end: u32,
+}
+
+/// One window for each variant.
+const STEADY: [SteadyWindow; 2] = [
+    SteadyWindow { variant: Variant::Corrected, first: 300, end: 380 },
+    SteadyWindow { variant: Variant::Released, first: 350, end: 399 },
+];
 
 /// One row per strength and step, and one per strength and variant of the steady window.
 pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
@@ -54,9 +67,9 @@ fn record(study: &Study<'_>, xi: f64, pause: Pause<'_>) -> Result<Vec<[Moments; 
             if trace.len() == t {
                 trace.push(Default::default());
             }
-            if let Some((n, s)) = &step.shape {
-                trace[t][0].add(n)?;
-                trace[t][1].add(s)?;
+            if let Some(shape) = &step.shape {
+                trace[t][0].add(&shape.n)?;
+                trace[t][1].add(&shape.s)?;
             }
             t += 1;
             Ok(())
@@ -90,12 +103,8 @@ fn trace_row(epoch: i32, xi: f64, t: u32, [n, s]: &[Moments; 2]) -> ShapeTraceRo
     }
 }
 
-fn steps(
-    study: &Study<'_>,
-    xi: f64,
-    trace: &[[Moments; 2]],
-    (variant, first, end): (Variant, u32, u32),
-) -> ShapeStepRow {
+fn steps(study: &Study<'_>, xi: f64, trace: &[[Moments; 2]], window: SteadyWindow) -> ShapeStepRow {
+    let SteadyWindow { variant, first, end } = window;
     let place = |step: u32| scaled(step, study.task.steps()) as usize;
     let driven = place(200) + 1..(2 * place(200)).max(place(200) + 1);
     let steady = place(first)..place(end).min(driven.end).max(place(first));

@@ -20,14 +20,14 @@ pub const ROUNDS: Rounds = Rounds { most: 100, change: 1e-6 };
 pub fn spectral(q: &Tensor, w: &Tensor, start: &Tensor, rounds: Rounds) -> Result<Tensor> {
     let transposed = w.f_transpose(0, 1)?;
     let squares = q.f_square()?;
-    let mut direction = unit(&start.f_expand_as(q)?)?.0;
+    let mut direction = unit(&start.f_expand_as(q)?)?;
     let mut norms = q.f_new_zeros(q.size()[..1].to_vec(), (q.f_kind()?, q.device()))?;
     for _ in 0..rounds.most {
         let image = direction.f_matmul(&transposed)?;
         let back = squares.f_mul(&image)?.f_matmul(w)?;
         // |J v| and not sqrt |J^T J v|: the Rayleigh quotient converges twice as fast.
         let next = q.f_mul(&image)?.f_square()?.f_sum_dim_intlist(1, false, None)?.f_sqrt()?;
-        direction = unit(&back)?.0;
+        direction = unit(&back)?;
         let change = next.f_sub(&norms)?.f_abs()?;
         let small = change.f_le_tensor(&next.f_mul_scalar(rounds.change)?)?;
         norms = next;
@@ -49,11 +49,11 @@ pub fn released(q: &Tensor, w: &Tensor) -> Result<Tensor> {
     q.f_matmul(w)?.f_abs()?.f_amax(1, false)
 }
 
-/// The rows of `vectors` [B, H] at unit length, and their lengths [B, 1]; a zero stays zero.
-fn unit(vectors: &Tensor) -> Result<(Tensor, Tensor)> {
+/// The rows of `vectors` [B, H] at unit length; a zero stays zero.
+fn unit(vectors: &Tensor) -> Result<Tensor> {
     let lengths = vectors.f_square()?.f_sum_dim_intlist(1, true, None)?.f_sqrt()?;
     let divisor = lengths.f_masked_fill(&lengths.f_eq(0.0)?, 1.0)?;
-    Ok((vectors.f_div(&divisor)?, lengths))
+    vectors.f_div(&divisor)
 }
 
 #[cfg(test)]

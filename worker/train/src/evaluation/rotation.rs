@@ -23,7 +23,7 @@ impl Rotation {
     /// pixel `order[t]`, counted row by row, is seen at step t.
     pub fn new(degrees: f64, side: u32, order: &[u32], kind: Kind) -> Result<Self> {
         let places = places(side, order)?;
-        let (cos, sin) = direction(degrees);
+        let Direction { cos, sin } = direction(degrees);
         let middle = (f64::from(side) - 1.0) / 2.0;
         let mut steps = vec![Vec::with_capacity(order.len()); CORNERS.len()];
         let mut weights = vec![Vec::with_capacity(order.len()); CORNERS.len()];
@@ -67,18 +67,26 @@ fn places(side: u32, order: &[u32]) -> Result<Vec<i64>> {
     Ok(places)
 }
 
-/// Cosine and sine, exact for quarter turns: these move every pixel onto another one.
-fn direction(degrees: f64) -> (f64, f64) {
+/// The direction of an angle.
+struct Direction {
+    /// Cosine.
+    cos: f64,
+    /// Sine.
+    sin: f64,
+}
+
+/// The direction of an angle, exact for quarter turns: these move every pixel onto another one.
+fn direction(degrees: f64) -> Direction {
     let rest = degrees.rem_euclid(360.0);
-    for (quarter, exact) in
-        [(0.0, (1.0, 0.0)), (90.0, (0.0, 1.0)), (180.0, (-1.0, 0.0)), (270.0, (0.0, -1.0))]
+    for (quarter, cos, sin) in
+        [(0.0, 1.0, 0.0), (90.0, 0.0, 1.0), (180.0, -1.0, 0.0), (270.0, 0.0, -1.0)]
     {
         if (rest - quarter).abs() == 0.0 {
-            return exact;
+            return Direction { cos, sin };
         }
     }
     let radians = degrees.to_radians();
-    (radians.cos(), radians.sin())
+    Direction { cos: radians.cos(), sin: radians.sin() }
 }
 
 /// Step and weight of the four pixels around a point; weight zero outside of the image.

@@ -13,7 +13,7 @@ use tch::{Result, Tensor};
 use super::init::Init;
 use super::plan::{Family, Found, Plan};
 use super::recurrence::{self, Recurrence};
-use super::{Cell, Group, Held, Layer, Parameter, Slopes, State, Step};
+use super::{Cell, GainSaturation, Group, Held, Layer, Parameter, Slopes, State, Step};
 use crate::gamma::{self, Curve};
 use crate::gauge::{Gauge, Shape};
 
@@ -108,13 +108,14 @@ impl Controller {
         next.f_tanh_()
     }
 
-    /// Gain and saturation [B, H] that `state` sets.
-    fn shape(&self, state: &Tensor, size: (i64, i64)) -> Result<(Tensor, Tensor)> {
+    /// Gain and saturation, each like `a` [B, H], that `state` sets.
+    fn shape(&self, state: &Tensor, a: &Tensor) -> Result<GainSaturation<Tensor>> {
+        let (batch, hidden) = a.size2()?;
         let both = self.readout_bias.f_addmm(&self.readout, &state.f_transpose(0, 1)?)?;
-        let both = both.f_reshape([2, size.0, size.1])?;
+        let both = both.f_reshape([2, batch, hidden])?;
         let mut parts = both.f_unbind(0)?.into_iter();
         match (parts.next(), parts.next()) {
-            (Some(n), Some(s)) => Ok((n, s)),
+            (Some(n), Some(s)) => Ok(GainSaturation { n, s }),
             _ => Err(tch::TchError::Shape("the controller sets two values".to_owned())),
         }
     }
@@ -180,8 +181,8 @@ impl Layer for Adaptive {
     }
 
     fn slopes(&self, step: &Step) -> Result<Option<Slopes>> {
-        let (Some(a), Some((n, s))) = (&step.a, &step.shape) else { return Ok(None) };
-        gamma::slopes(a, n, s).map(Some)
+        let (Some(a), Some(shape)) = (&step.a, &step.shape) else { return Ok(None) };
+        gamma::slopes(a, &shape.n, &shape.s).map(Some)
     }
 
     fn fixed_shape(&self) -> Result<Option<Shape>> {
@@ -249,14 +250,14 @@ impl Cell for AdaptiveCell {
         let (h, g, shape) = match (&self.shapes, inner) {
             (Shapes::Own(controller), Some(g)) => {
                 let g = controller.step(g, &a)?;
-                let (n, s) = controller.shape(&g, a.size2()?)?;
-                let curve = Curve::new(&n, &s, self.feedback.requires_grad())?;
+                let shape = controller.shape(&g, &a)?;
+                let curve = Curve::new(&shape.n, &shape.s, self.feedback.requires_grad())?;
                 gauge.count(&curve);
-                gauge.measure(&n, &s)?;
-                (curve.apply(&a)?, Some(g), (n, s))
+                gauge.measure(&shape.n, &shape.s)?;
+                (curve.apply(&a)?, Some(g), shape)
             }
             (Shapes::Held { curve, n, s }, g) => {
-                let shape = (n.shallow_clone(), s.shallow_clone());
+                let shape = GainSaturation { n: n.shallow_clone(), s: s.shallow_clone() };
                 (curve.apply(&a)?, g.map(Tensor::shallow_clone), shape)
             }
             (Shapes::Own(_), None) => {

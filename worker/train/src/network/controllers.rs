@@ -5,7 +5,7 @@ use rheo_kernels::Wanted;
 use rheo_model::config::Kernel;
 use tch::{Kind, Result, TchError, Tensor, no_grad_guard};
 
-use super::plan::{Family, Plan};
+use super::plan::{Family, Plan, SequenceInput};
 use super::{Conditions, Network, State};
 use crate::gauge::Gauge;
 
@@ -33,9 +33,10 @@ impl Network {
         let drive = a.f_reshape([steps, 1, 1])?;
         let from = State { h: zeros(&[count, 1])?, inner: Some(from) };
         let conditions = Conditions { from: Some(from), ..Conditions::driven(Some(&drive)) };
-        let read = (&zeros(&[steps, count, 1])?, &conditions);
+        let inputs = zeros(&[steps, count, 1])?;
+        let input = SequenceInput { inputs: &inputs, conditions };
         let wanted = Wanted { inner: true, ..Wanted::default() };
-        Ok(self.go(&plan, read, wanted, &mut Gauge::counting())?.inner)
+        Ok(self.go(&plan, &input, wanted, &mut Gauge::counting())?.inner)
     }
 }
 

@@ -5,15 +5,17 @@
 //! nothing here borrows memory of libtorch.
 
 use rheo_kernels::{
-    Adaptive, Compiled, Controller, Drive, Gru, Layer, Loss, Lstm, Neurons, Plain, Sequence, Sizes,
-    Tape, Wanted, Weights,
+    Adaptive, Compiled, Controller, Drive, GainSaturation, Gru, Layer, Loss, Lstm, Neurons, Plain,
+    Sequence, Sizes, Tape, Wanted, Weights,
 };
 use tch::kind::Element;
 use tch::{Kind, Result, TchError, Tensor, no_grad_guard};
 
+use super::State;
 use super::activation::Activation;
-use super::plan::{ByStates, Compute, Family, ForwardOutput, Found, Plan, Sought};
-use super::{Conditions, State};
+use super::plan::{
+    ByStates, Compute, Family, ForwardOutput, Found, PassRequest, Plan, SequenceInput, Sought,
+};
 use crate::gauge::Gauge;
 use crate::tensor::length;
 
@@ -51,25 +53,27 @@ pub(super) struct Work<R> {
 /// Runs a layer of H neurons over inputs [T, B, I].
 pub(super) fn pass(
     plan: &Plan,
-    read: (&Tensor, &Conditions<'_>),
-    (wanted, spare): (Wanted, Option<Spare>),
+    input: &SequenceInput<'_>,
+    request: PassRequest<Spare>,
     compute: &Compute,
     gauge: &mut Gauge,
 ) -> Result<ForwardOutput<Reading>> {
+    let PassRequest { wanted, reuse } = request;
     let [w_x, ..] = &plan.weights;
     if w_x.f_kind()? == Kind::Double {
-        let spare = spare.and_then(|spare| match spare {
+        let reuse = reuse.and_then(|spare| match spare {
             Spare::Double(tape) => Some(tape),
             Spare::Single(_) => None,
         });
-        let work = Work::<f64>::new(plan, read, wanted)?;
-        return work.pass((wanted, spare), compute, gauge, Reading::Double);
+        let work = Work::<f64>::new(plan, input, wanted)?;
+        return work.pass(PassRequest { wanted, reuse }, compute, gauge, Reading::Double);
     }
-    let spare = spare.and_then(|spare| match spare {
+    let reuse = reuse.and_then(|spare| match spare {
         Spare::Single(tape) => Some(tape),
         Spare::Double(_) => None,
     });
-    Work::<f32>::new(plan, read, wanted)?.pass((wanted, spare), compute, gauge, Reading::Single)
+    let work = Work::<f32>::new(plan, input, wanted)?;
+    work.pass(PassRequest { wanted, reuse }, compute, gauge, Reading::Single)
 }
 
 impl Reading {
@@ -95,11 +99,8 @@ impl Reading {
 }
 
 impl<R: Number> Work<R> {
-    fn new(
-        plan: &Plan,
-        (inputs, conditions): (&Tensor, &Conditions<'_>),
-        wanted: Wanted,
-    ) -> Result<Self> {
+    fn new(plan: &Plan, input: &SequenceInput<'_>, wanted: Wanted) -> Result<Self> {
+        let SequenceInput { inputs, conditions } = input;
         let (steps, batch, width) = inputs.size3()?;
         let [w_x, w_h, bias] = &plan.weights;
         let (_, hidden) = w_h.size2()?;
@@ -171,19 +172,21 @@ impl<R: Number> Work<R> {
 
     fn pass(
         mut self,
-        (wanted, spare): (Wanted, Option<Tape<R>>),
+        request: PassRequest<Tape<R>>,
         compute: &Compute,
         gauge: &mut Gauge,
         reading: impl FnOnce(Self) -> Reading,
     ) -> Result<ForwardOutput<Reading>> {
+        let PassRequest { wanted, reuse } = request;
         let (layer, sequence) = (self.layer(), self.sequence());
-        let mut pass = layer.forward(&sequence, wanted, compute.resources, spare);
+        let mut pass = layer.forward(&sequence, wanted, compute.resources, reuse);
         let Sizes { steps, batch, hidden, .. } = self.sizes;
         gauge.observe(&pass.observed, steps * batch)?;
         let per_step = [steps, batch, hidden];
         let traced =
             |values: &[R]| (!values.is_empty()).then(|| tensor(values, &per_step)).transpose();
         let shape = traced(&pass.trace.n)?.zip(traced(&pass.trace.s)?);
+        let shape = shape.map(|(n, s)| GainSaturation { n, s });
         let h_size = if wanted.every_h { &per_step[..] } else { &per_step[1..] };
         self.tape = pass.tape.take();
         Ok(ForwardOutput {

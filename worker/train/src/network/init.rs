@@ -23,6 +23,14 @@ pub enum ReadoutInit {
     Language,
 }
 
+/// Initial weights of a readout.
+pub(super) struct ReadoutWeights {
+    /// Weights [C, H].
+    pub(super) w_out: Tensor,
+    /// Bias [C].
+    pub(super) b_out: Tensor,
+}
+
 /// Draws the parameters of one network.
 pub(super) struct Init<'a> {
     rng: &'a mut TrialRng,
@@ -141,10 +149,10 @@ impl<'a> Init<'a> {
         from_doubles(&vec![value; size as usize], &[i64::from(size)], self.kind)
     }
 
-    /// The readout weights [`classes`, H] and its bias.
-    pub(super) fn readout(&mut self, classes: u32, init: ReadoutInit) -> Result<(Tensor, Tensor)> {
+    /// The readout weights of `classes` classes.
+    pub(super) fn readout(&mut self, classes: u32, init: ReadoutInit) -> Result<ReadoutWeights> {
         let bound = 1.0 / f64::from(self.hidden).sqrt();
-        let weights = match init {
+        let w_out = match init {
             ReadoutInit::Uniform => {
                 let values = self.uniforms(classes as usize * self.hidden as usize, bound);
                 let shape = [i64::from(classes), i64::from(self.hidden)];
@@ -152,12 +160,13 @@ impl<'a> Init<'a> {
             }
             ReadoutInit::Xavier => self.xavier(classes, self.hidden, 1.0)?,
             ReadoutInit::Language => {
-                let weights = self.uniform(&[classes, self.hidden], LANGUAGE)?;
-                return Ok((weights, self.constant(classes, 0.0)?));
+                let w_out = self.uniform(&[classes, self.hidden], LANGUAGE)?;
+                return Ok(ReadoutWeights { w_out, b_out: self.constant(classes, 0.0)? });
             }
         };
         let bias = self.uniforms(classes as usize, bound);
-        Ok((weights, from_doubles(&bias, &[i64::from(classes)], self.kind)?))
+        let b_out = from_doubles(&bias, &[i64::from(classes)], self.kind)?;
+        Ok(ReadoutWeights { w_out, b_out })
     }
 
     fn normal(&mut self, rows: u32, columns: u32, deviation: f64) -> Result<Tensor> {

@@ -5,15 +5,15 @@
 
 mod steps;
 
-use rheo_kernels::Wanted;
+use rheo_kernels::{GainSaturation, Wanted};
 use tch::{Result, Tensor, no_grad_guard};
 
-use super::plan::{ByStates, Compute, ForwardOutput, Found, Plan, Sought};
-use super::{Conditions, State};
+use super::State;
+use super::plan::{ByStates, Compute, ForwardOutput, Found, Plan, SequenceInput, Sought};
 use crate::gamma;
 use crate::gauge::Gauge;
 use crate::tensor::length;
-use steps::Operations;
+use steps::{BackwardStep, Operations};
 
 /// A forward pass whose gradients can be taken.
 pub(super) struct Reading {
@@ -30,11 +30,12 @@ pub(super) struct Reading {
 /// Runs a layer over inputs [T, B, I].
 pub(super) fn pass(
     plan: &Plan,
-    (inputs, conditions): (&Tensor, &Conditions<'_>),
+    input: &SequenceInput<'_>,
     wanted: Wanted,
     compute: &Compute,
     gauge: &mut Gauge,
 ) -> Result<ForwardOutput<Reading>> {
+    let SequenceInput { inputs, conditions } = input;
     let layer = Operations::new(plan)?;
     let (steps, batch, _) = inputs.size3()?;
     let external = layer.external(inputs, conditions.drive)?;
@@ -63,14 +64,14 @@ pub(super) fn pass(
         if wanted.trace && layer.has_one_input() {
             a.push(step.kept.shallow_clone());
         }
-        if let Some((gain, saturation)) = &step.shape {
-            let (hits, negatives) = gamma::policy_counts(gain)?;
-            gauge.guard_hits += hits;
-            gauge.negative_gains += negatives;
-            gauge.measure(gain, saturation)?;
+        if let Some(shape) = &step.shape {
+            let counts = gamma::policy_counts(&shape.n)?;
+            gauge.guard_hits += counts.guard_hits;
+            gauge.negative_gains += counts.negative_gains;
+            gauge.measure(&shape.n, &shape.s)?;
             if wanted.trace {
-                n.push(gain.shallow_clone());
-                s.push(saturation.shallow_clone());
+                n.push(shape.n.shallow_clone());
+                s.push(shape.s.shallow_clone());
             }
         }
         state = step.state;
@@ -84,7 +85,7 @@ pub(super) fn pass(
         h: stack(h)?.unwrap_or_else(|| state.h.shallow_clone()),
         last: state,
         a: stack(a)?,
-        shape: stack(n)?.zip(stack(s)?),
+        shape: stack(n)?.zip(stack(s)?).map(|(n, s)| GainSaturation { n, s }),
         inner: stack(inner)?,
         reading: wanted.tape.then_some(Reading { layer, inputs, external, every, states, segment }),
     })
@@ -119,7 +120,9 @@ impl Reading {
                     by_state = by_state.f_add(&by_h.f_get(at)?)?;
                 }
                 let (last, next) = (&states[t], &states[t + 1]);
-                let back = layer.back(kept, (last, next), (&by_state, by_inner), &mut sums)?;
+                let (grad_h, grad_inner) = (&by_state, by_inner);
+                let back = layer
+                    .back(&BackwardStep { kept, last, next, grad_h, grad_inner }, &mut sums)?;
                 if sought.states {
                     by_states[0].push(by_state);
                     by_states[1].extend(back.by_state);

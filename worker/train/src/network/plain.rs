@@ -8,7 +8,7 @@ use super::activation::{self, Activation};
 use super::init::Init;
 use super::plan::{Family, Found, Plan};
 use super::recurrence::{self, Recurrence};
-use super::{Cell, Group, Held, Layer, Parameter, Slopes, State, Step};
+use super::{Cell, GainSaturation, Group, Held, Layer, Parameter, Slopes, State, Step};
 use crate::gamma::{self, Curve};
 use crate::gauge::{Gauge, Shape};
 use crate::tensor::to_doubles;
@@ -132,8 +132,8 @@ impl Layer for Plain {
 
     fn slopes(&self, step: &Step) -> Result<Option<Slopes>> {
         let Some(a) = &step.a else { return Ok(None) };
-        if let Some((n, s)) = &step.shape {
-            return gamma::slopes(a, n, s).map(Some);
+        if let Some(shape) = &step.shape {
+            return gamma::slopes(a, &shape.n, &shape.s).map(Some);
         }
         let x = match &self.neurons {
             Neurons::Activation(activation) => activation.slope(a)?,
@@ -211,7 +211,8 @@ impl Cell for PlainCell<'_> {
             Function::Activation(activation) => (activation.apply(&a)?, None),
             Function::Modrelu(b_mod) => (activation::modrelu(&a, b_mod)?, None),
             Function::Gamma { curve, n, s } => {
-                (curve.apply(&a)?, Some((n.shallow_clone(), s.shallow_clone())))
+                let shape = GainSaturation { n: n.shallow_clone(), s: s.shallow_clone() };
+                (curve.apply(&a)?, Some(shape))
             }
         };
         Ok(Step { state: State { h, inner: None }, a: Some(a), shape })

@@ -1,12 +1,12 @@
 //! What is the same whatever computes a layer over a whole sequence: what is asked, what a layer
 //! consists of, and what comes out.
 
-use rheo_kernels::{Isa, Resources};
+use rheo_kernels::{GainSaturation, Isa, Resources, Wanted};
 use rheo_model::config::{self, Kernel};
 use tch::{Result, Tensor};
 
-use super::State;
 use super::activation::Activation;
+use super::{Conditions, State};
 
 /// With what a network computes.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +63,22 @@ impl Default for Compute {
     }
 }
 
+/// The input of a layer over a sequence.
+pub(super) struct SequenceInput<'a> {
+    /// Inputs [T, B, I].
+    pub(super) inputs: &'a Tensor,
+    /// The drive, the held gains and saturations, and the state before the first step.
+    pub(super) conditions: Conditions<'a>,
+}
+
+/// Request for a forward pass.
+pub(super) struct PassRequest<T> {
+    /// Outputs that the pass gives besides the last state.
+    pub(super) wanted: Wanted,
+    /// Memory of an earlier pass that this one may use: a `T`.
+    pub(super) reuse: Option<T>,
+}
+
 /// A layer in terms of the kernels.
 pub(super) struct Plan {
     pub(super) family: Family,
@@ -101,9 +117,11 @@ impl Family {
 
 impl Plan {
     /// Gain and saturation of neurons that do not change them, each [H].
-    pub(super) fn shape(&self) -> Option<(Tensor, Tensor)> {
+    pub(super) fn shape(&self) -> Option<GainSaturation<Tensor>> {
         match (self.family, self.own.as_slice()) {
-            (Family::Gamma, [n, s]) => Some((n.shallow_clone(), s.shallow_clone())),
+            (Family::Gamma, [n, s]) => {
+                Some(GainSaturation { n: n.shallow_clone(), s: s.shallow_clone() })
+            }
             _ => None,
         }
     }
@@ -162,7 +180,7 @@ pub(super) struct ForwardOutput<T> {
     /// What neurons received at every step [T, B, H], if wanted and they have one input.
     pub(super) a: Option<Tensor>,
     /// Gains and saturations of adaptive neurons at every step [T, B, H], if wanted.
-    pub(super) shape: Option<(Tensor, Tensor)>,
+    pub(super) shape: Option<GainSaturation<Tensor>>,
     /// The inner states after every step, [T, ..] as in [`State::inner`], if wanted.
     pub(super) inner: Option<Tensor>,
     /// What the gradients need, if wanted.

@@ -4,7 +4,7 @@ use rheo_kernels::Wanted;
 use rheo_model::config::Kernel;
 use tch::{Device, Result, TchError, Tensor, no_grad_guard};
 
-use super::plan::{Compute, ForwardOutput, Found, Plan, Sought};
+use super::plan::{Compute, ForwardOutput, Found, PassRequest, Plan, SequenceInput, Sought};
 use super::{Conditions, Held, Network, Parameter, Readout, State, fused, operations, symbols};
 use crate::gauge::Gauge;
 
@@ -122,7 +122,7 @@ impl Network {
             return Ok(Reading { logits, last: last.detach()?, tape: None });
         };
         let wanted = Wanted { tape: true, ..wanted(readout) };
-        let passed = self.pass(&plan, (inputs, &conditions), wanted, gauge)?;
+        let passed = self.pass(&plan, &SequenceInput { inputs, conditions }, wanted, gauge)?;
         let h = passed.h.f_set_requires_grad(true)?;
         let logits = self.readout(&flat(&h)?)?;
         let tape = passed.reading.map(|reading| (h, reading));
@@ -140,8 +140,9 @@ impl Network {
         let Some(plan) = self.plan(conditions.held)? else {
             return self.forward(inputs, conditions, gauge);
         };
-        let passed =
-            self.pass(&plan, (inputs, &conditions), wanted(self.interface.readout), gauge)?;
+        let (input, wanted) =
+            (SequenceInput { inputs, conditions }, wanted(self.interface.readout));
+        let passed = self.pass(&plan, &input, wanted, gauge)?;
         Ok((self.readout(&flat(&passed.h)?)?, passed.last))
     }
 
@@ -206,11 +207,12 @@ impl Network {
     pub(super) fn pass(
         &self,
         plan: &Plan,
-        (inputs, conditions): (&Tensor, &Conditions<'_>),
+        input: &SequenceInput<'_>,
         wanted: Wanted,
         gauge: &mut Gauge,
     ) -> Result<ForwardOutput<Tape>> {
         let _guard = no_grad_guard();
+        let SequenceInput { inputs, conditions } = input;
         if let Some(gains) = &plan.gains {
             gauge.count_gains(gains)?;
         }
@@ -222,12 +224,12 @@ impl Network {
             Ok(State { h: self.here(&state.h)?, inner })
         };
         let from = conditions.from.as_ref().map(here).transpose()?;
-        let conditions = &Conditions { drive: drive.as_ref(), held: conditions.held, from };
-        let read = (&inputs, conditions);
-        let mut passed = self.go(plan, read, wanted, gauge)?;
+        let conditions = Conditions { drive: drive.as_ref(), held: conditions.held, from };
+        let input = SequenceInput { inputs: &inputs, conditions };
+        let mut passed = self.go(plan, &input, wanted, gauge)?;
         // Neurons whose shape is held have a controller all the same; it rests.
-        if conditions.held.is_some() && passed.last.inner.is_none() {
-            passed.last.inner = match &conditions.from {
+        if input.conditions.held.is_some() && passed.last.inner.is_none() {
+            passed.last.inner = match &input.conditions.from {
                 Some(from) => from.inner.as_ref().map(Tensor::shallow_clone),
                 None => self.rest(inputs.size3()?.1)?.inner,
             };
@@ -239,16 +241,17 @@ impl Network {
     pub(super) fn go(
         &self,
         plan: &Plan,
-        read: (&Tensor, &Conditions<'_>),
+        input: &SequenceInput<'_>,
         wanted: Wanted,
         gauge: &mut Gauge,
     ) -> Result<ForwardOutput<Tape>> {
         if self.compute.kernel == Kernel::Libtorch {
-            let passed = operations::pass(plan, read, wanted, &self.compute, gauge)?;
+            let passed = operations::pass(plan, input, wanted, &self.compute, gauge)?;
             return Ok(passed.map(Tape::Operations));
         }
-        let spare = if wanted.tape { self.spare.take() } else { None };
-        let passed = fused::pass(plan, read, (wanted, spare), &self.compute, gauge)?;
+        let reuse = if wanted.tape { self.spare.take() } else { None };
+        let request = PassRequest { wanted, reuse };
+        let passed = fused::pass(plan, input, request, &self.compute, gauge)?;
         Ok(passed.map(Tape::Fused))
     }
 }

@@ -4,10 +4,10 @@
 //! Kept apart from reading, which is for training: what analyses look at is large, so a sequence is
 //! shown in pieces.
 
-use rheo_kernels::Wanted;
+use rheo_kernels::{GainSaturation, Wanted};
 use tch::{Result, TchError, Tensor, no_grad_guard};
 
-use super::plan::{ByStates, Sought};
+use super::plan::{ByStates, SequenceInput, Sought};
 use super::reading::{flat, wanted};
 use super::{Conditions, Network, Readout, State, Step};
 use crate::gauge::Gauge;
@@ -20,6 +20,15 @@ const MOST_ELEMENTS: i64 = 1 << 24;
 /// What is seen of every step.
 type See<'a> = &'a mut dyn FnMut(&Step) -> Result<()>;
 
+/// Request for the steps of a pass that is watched.
+#[derive(Clone, Copy)]
+struct StepRequest {
+    /// Outputs of every step.
+    wanted: Wanted,
+    /// Steps whose traces are in memory at once.
+    at_once: i64,
+}
+
 impl Network {
     /// Shows every step of [`Network::run`] to `see`, outside of any graph and without the inner
     /// states, which are seldom looked at and large; gives the last state, with its inner one.
@@ -31,7 +40,8 @@ impl Network {
         see: See<'_>,
     ) -> Result<State> {
         let wanted = Wanted { every_h: true, trace: true, ..Wanted::default() };
-        self.show((inputs, conditions), (wanted, WATCHED), gauge, see)
+        let request = StepRequest { wanted, at_once: WATCHED };
+        self.show(SequenceInput { inputs, conditions }, request, gauge, see)
     }
 
     /// The same with the inner states.
@@ -44,7 +54,8 @@ impl Network {
     ) -> Result<State> {
         let wanted = Wanted { every_h: true, trace: true, inner: true, ..Wanted::default() };
         let at_once = self.steps_at_once(inputs.size3()?.1)?;
-        self.show((inputs, conditions), (wanted, at_once), gauge, see)
+        let request = StepRequest { wanted, at_once };
+        self.show(SequenceInput { inputs, conditions }, request, gauge, see)
     }
 
     /// How many steps of `batch` sequences have their states in memory at once where inner states
@@ -58,12 +69,14 @@ impl Network {
 
     fn show(
         &self,
-        (inputs, mut conditions): (&Tensor, Conditions<'_>),
-        (wanted, at_once): (Wanted, i64),
+        input: SequenceInput<'_>,
+        request: StepRequest,
         gauge: &mut Gauge,
         see: See<'_>,
     ) -> Result<State> {
         let _guard = no_grad_guard();
+        let SequenceInput { inputs, mut conditions } = input;
+        let StepRequest { wanted, at_once } = request;
         let Some(plan) = self.plan(conditions.held)? else {
             return self.run(inputs, conditions, gauge, see);
         };
@@ -76,12 +89,15 @@ impl Network {
             let part = drive.map(|drive| steps_of(drive, first, count)).transpose()?;
             let now =
                 Conditions { drive: part.as_ref(), from: conditions.from.take(), ..conditions };
-            let passed = self.pass(&plan, (&inputs, &now), wanted, gauge)?;
+            let input = SequenceInput { inputs: &inputs, conditions: now };
+            let passed = self.pass(&plan, &input, wanted, gauge)?;
             for t in 0..count {
                 let h = passed.h.f_get(t)?;
                 let a = passed.a.as_ref().map(|a| a.f_get(t)).transpose()?;
                 let shape = match (&passed.shape, plan.shape()) {
-                    (Some((n, s)), _) => Some((n.f_get(t)?, s.f_get(t)?)),
+                    (Some(GainSaturation { n, s }), _) => {
+                        Some(GainSaturation { n: n.f_get(t)?, s: s.f_get(t)? })
+                    }
                     (None, shape) => shape,
                 };
                 let inner = match &passed.inner {
@@ -111,7 +127,8 @@ impl Network {
             return self.differentiate(readout, inputs, loss);
         };
         let wanted = Wanted { tape: true, ..wanted(readout) };
-        let passed = self.pass(&plan, (inputs, &conditions), wanted, &mut gauge)?;
+        let input = SequenceInput { inputs, conditions };
+        let passed = self.pass(&plan, &input, wanted, &mut gauge)?;
         let missing = || TchError::Shape("a pass without a tape has no gradients".to_owned());
         let tape = passed.reading.ok_or_else(missing)?;
         let h = passed.h.f_set_requires_grad(true)?;

@@ -218,9 +218,9 @@ mod tests {
         let (mut n, mut s) = (Vec::new(), Vec::new());
         let mut gauge = Gauge::counting();
         let see = &mut |step: &crate::network::Step| {
-            let (gain, saturation) = step.shape.as_ref().unwrap();
-            n.push(gain.shallow_clone());
-            s.push(saturation.shallow_clone());
+            let shape = step.shape.as_ref().unwrap();
+            n.push(shape.n.shallow_clone());
+            s.push(shape.s.shallow_clone());
             Ok(())
         };
         trial.network.run(&batch.inputs, Conditions::default(), &mut gauge, see).unwrap();

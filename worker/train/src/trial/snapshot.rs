@@ -14,7 +14,7 @@ use tch::{Kind, Tensor, no_grad_guard};
 use super::Trial;
 use super::state::{Stage, State};
 use crate::Error;
-use crate::checkpoint::{self, Error as Unusable, Tensors};
+use crate::checkpoint::{self, Difference, Error as Unusable, Tensors};
 use crate::gauge::{Gauge, Moments, Shape};
 use crate::network;
 use crate::optimizer::Updates;
@@ -178,7 +178,8 @@ fn state(text: &str, config: &TrialConfig) -> Result<State, Error> {
     let header = header(text)?;
     let stored = serde_json::to_value(&header.config).map_err(Unusable::Header)?;
     let wanted = serde_json::to_value(config).map_err(Unusable::Header)?;
-    if let Some((path, stored, wanted)) = checkpoint::difference(&stored, &wanted) {
+    if let Some(difference) = checkpoint::difference(&stored, &wanted) {
+        let Difference { path, stored, wanted } = difference;
         return Err(Unusable::Config { path, stored, wanted }.into());
     }
     let epochs = i64::from(config.epochs());

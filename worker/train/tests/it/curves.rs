@@ -2,6 +2,7 @@
 
 use rheo_core::rng::{Purpose, TrialRng};
 use rheo_train::gamma::{self, Curve, GAIN_GUARD};
+use rheo_train::network::GainSaturation;
 use serde_json::Value;
 use tch::{Kind, Tensor, no_grad};
 
@@ -84,7 +85,7 @@ fn slopes(points: &[[f64; 3]], kind: Kind) -> [Vec<f64>; 3] {
         Tensor::from_slice(&values).to_kind(kind)
     });
     let slopes = gamma::slopes(&x, &n, &s).unwrap();
-    let (by_n, by_s) = slopes.shape.unwrap();
+    let GainSaturation { n: by_n, s: by_s } = slopes.shape.unwrap();
     [doubles(&slopes.x), doubles(&by_n), doubles(&by_s)]
 }
 

@@ -7,7 +7,8 @@ use rheo_model::config::{
 };
 use rheo_model::trainer::{Next, Trainer};
 use rheo_train::network::{
-    Compute, Conditions, Held, Interface, Network, Readout, ReadoutInit, State, Step,
+    Compute, Conditions, GainSaturation, Held, Interface, Network, Readout, ReadoutInit, State,
+    Step,
 };
 use rheo_train::{Gauge, Torch};
 use tch::{Kind, Reduction, Tensor, no_grad};
@@ -288,7 +289,7 @@ fn seen(step: &Step) -> Vec<(String, Vec<f64>)> {
     if let Some(a) = &step.a {
         seen.push(("a".to_owned(), doubles(a)));
     }
-    if let Some((n, s)) = &step.shape {
+    if let Some(GainSaturation { n, s }) = &step.shape {
         seen.push(("n".to_owned(), doubles(&n.expand_as(h))));
         seen.push(("s".to_owned(), doubles(&s.expand_as(h))));
     }

@@ -6,10 +6,10 @@ use rheo_model::config::{self, Adapts, InputInit, Network as Config, NetworkKind
 use rheo_train::Gauge;
 use rheo_train::gamma::Curve;
 use rheo_train::network::{
-    Conditions, Held, Interface, Network, Readout, ReadoutInit, State, Step,
+    Conditions, GainSaturation, Held, Interface, Network, Readout, ReadoutInit, State, Step,
 };
 use rheo_train::optimizer::Optimizer;
-use rheo_train::step::{self, Batch, Recipe};
+use rheo_train::step::{self, Batch, Recipe, StepInput};
 use serde_json::Value;
 use tch::{Kind, Reduction, Tensor, no_grad};
 
@@ -84,7 +84,8 @@ fn last_step(network: &Network) -> (Step, Tensor) {
     let inputs = reference_batch().inputs;
     let mut last = None;
     let mut see = |step: &Step| {
-        let shape = step.shape.as_ref().map(|(n, s)| (n.detach(), s.detach()));
+        let shape = step.shape.as_ref();
+        let shape = shape.map(|shape| GainSaturation { n: shape.n.detach(), s: shape.s.detach() });
         last = Some(Step { state: step.state.detach()?, a: None, shape });
         Ok(())
     };
@@ -108,7 +109,7 @@ fn networks_end_in_the_states_of_the_reference() {
             }
         }
         if kind == NetworkKind::Adaptive {
-            let (n, s) = step.shape.unwrap();
+            let GainSaturation { n, s } = step.shape.unwrap();
             assert_close("n", &doubles(&n), &numbers(&case["n_final"]));
             assert_close("s", &doubles(&s), &numbers(&case["s_final"]));
         }
@@ -176,7 +177,13 @@ fn in_single_precision_the_reference_is_met_to_four_digits() {
         let mut adam = Optimizer::new(&optimizer, &network.parameters()).unwrap();
         let update = |_| {
             let (recipe, mut gauge) = (Recipe::default(), Gauge::counting());
-            let done = step::update(&network, &mut adam, (&batch, None), &recipe, &mut gauge);
+            let done = step::update(
+                &network,
+                &mut adam,
+                StepInput { batch: &batch, from: None },
+                &recipe,
+                &mut gauge,
+            );
             done.unwrap().score.loss
         };
         let losses: Vec<f64> = (0..6).map(update).collect();
@@ -220,8 +227,13 @@ fn five_updates_of_adam_have_the_losses_of_the_reference() {
         for update in 0..6 {
             let batch = reference_batch();
             let mut gauge = Gauge::counting();
-            let done =
-                step::update(&network, &mut adam, (&batch, None), &Recipe::default(), &mut gauge);
+            let done = step::update(
+                &network,
+                &mut adam,
+                StepInput { batch: &batch, from: None },
+                &Recipe::default(),
+                &mut gauge,
+            );
             let done = done.unwrap();
             losses.push(done.score.loss);
             if update == 0 {
@@ -354,14 +366,14 @@ fn slopes_are_the_derivatives_of_a_step() {
         let step = cell.step(&external, &network.rest(2).unwrap(), &mut gauge).unwrap();
         let slopes = network.slopes(&step).unwrap().unwrap();
         if kind == NetworkKind::Adaptive {
-            let (gain, saturation) = step.shape.unwrap();
+            let GainSaturation { n: gain, s: saturation } = step.shape.unwrap();
             let leaves = [step.a.unwrap(), gain, saturation]
                 .map(|tensor| tensor.detach().set_requires_grad(true));
             let [x, gain, saturation] = &leaves;
             let curve = Curve::new(gain, saturation, true).unwrap();
             let emitted = curve.apply(x).unwrap().sum(Kind::Double);
             let exact = Tensor::run_backward(&[emitted], &leaves, false, false);
-            let (by_n, by_s) = slopes.shape.unwrap();
+            let GainSaturation { n: by_n, s: by_s } = slopes.shape.unwrap();
             for (found, exact) in [&slopes.x, &by_n, &by_s].into_iter().zip(&exact) {
                 assert_close("adaptive", &doubles(found), &doubles(exact));
             }

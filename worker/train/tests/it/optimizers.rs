@@ -6,7 +6,7 @@ use rheo_model::config::{self, Group as Own, NetworkKind, OptimizerKind, Schedul
 use rheo_model::config::{Optimizer as Config, TrialConfig};
 use rheo_train::network::{Group, Network, Parameter};
 use rheo_train::optimizer::Optimizer;
-use rheo_train::step::{self, Batch, Learned, Recipe, Update};
+use rheo_train::step::{self, Batch, Learned, Recipe, StepInput, Update};
 use rheo_train::task::{Library, Split, Task};
 use rheo_train::{Gauge, Torch};
 use tch::{Device, Kind, Tensor, no_grad};
@@ -242,8 +242,14 @@ impl Bench {
         let mut optimizer = Optimizer::new(rule, &self.network.parameters()).unwrap();
         let mut once = || {
             let mut gauge = Gauge::counting();
-            step::update(&self.network, &mut optimizer, (&self.batch, None), recipe, &mut gauge)
-                .unwrap()
+            step::update(
+                &self.network,
+                &mut optimizer,
+                StepInput { batch: &self.batch, from: None },
+                recipe,
+                &mut gauge,
+            )
+            .unwrap()
         };
         for _ in 1..updates {
             once();

@@ -84,13 +84,14 @@ impl Tangent {
             Self::Joint(joint) => {
                 let slopes = slopes()?;
                 let x = double(&slopes.x)?.f_expand_as(&step.state.h)?.f_unsqueeze(2)?;
-                let (n, s) = slopes.shape.ok_or_else(missing)?;
-                let by_shape = [double(&n)?.f_unsqueeze(2)?, double(&s)?.f_unsqueeze(2)?];
+                let shape = slopes.shape.ok_or_else(missing)?;
+                let by_shape =
+                    [double(&shape.n)?.f_unsqueeze(2)?, double(&shape.s)?.f_unsqueeze(2)?];
                 let g = step.state.inner.as_ref().ok_or_else(missing)?;
                 joint.push(columns, &x, &by_shape, &double(g)?)
             }
             Self::Lstm { w_h } => push_lstm(w_h, passage, columns),
-            Self::Gru { w_h, b_h } => push_gru((w_h, b_h), passage, columns),
+            Self::Gru { w_h, b_h } => push_gru(w_h, b_h, passage, columns),
         }
     }
 }
@@ -127,7 +128,7 @@ fn push_lstm(w_h: &Tensor, passage: &Passage, columns: &Tensor) -> Result<Tensor
 /// dr = r (1 - r) w_r dh, dz likewise ;  dc = (1 - c^2) (r w_c dh + (w_c h + b_c) dr)
 /// dh' = (1 - z) dc + z dh + (h - c) dz
 /// ```
-fn push_gru((w_h, b_h): (&Tensor, &Tensor), passage: &Passage, columns: &Tensor) -> Result<Tensor> {
+fn push_gru(w_h: &Tensor, b_h: &Tensor, passage: &Passage, columns: &Tensor) -> Result<Tensor> {
     let h = double(&passage.before.h)?;
     let external = double(passage.external.as_ref().ok_or_else(missing)?)?.f_unsqueeze(2)?;
     let [r, z, c] = parts(&external)?;

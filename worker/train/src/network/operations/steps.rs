@@ -2,6 +2,7 @@
 
 #![expect(clippy::many_single_char_names, reason = "these are the names of the field")]
 
+use rheo_kernels::GainSaturation;
 use tch::{Result, TchError, Tensor};
 
 use super::super::State;
@@ -26,7 +27,22 @@ pub(super) struct Step {
     pub(super) kept: Tensor,
     pub(super) state: State,
     /// Gain and saturation of adaptive neurons.
-    pub(super) shape: Option<(Tensor, Tensor)>,
+    pub(super) shape: Option<GainSaturation<Tensor>>,
+}
+
+/// One step on its way back.
+pub(super) struct BackwardStep<'a> {
+    /// Values that [`Step::kept`] holds.
+    pub(super) kept: &'a Tensor,
+    /// The state before the step.
+    pub(super) last: &'a State,
+    /// The state after the step.
+    pub(super) next: &'a State,
+    /// The gradient by h after the step.
+    pub(super) grad_h: &'a Tensor,
+    /// The gradient by the inner state after the step, as it comes through the next step; none
+    /// after the last step.
+    pub(super) grad_inner: Option<Tensor>,
 }
 
 /// The gradients of one step.
@@ -153,10 +169,10 @@ impl Operations {
                 let g = state.inner.as_ref().ok_or_else(missing)?;
                 let next = bias.f_addmm(g, &w.f_transpose(0, 1)?)?;
                 let next = next.f_addr(&a.f_flatten(0, 1)?, &u.f_flatten(0, -1)?)?.f_tanh_()?;
-                let (n, s) = self.shape(&next, &a)?;
-                let h = Curve::new(&n, &s, false)?.apply(&a)?;
+                let shape = self.shape(&next, &a)?;
+                let h = Curve::new(&shape.n, &shape.s, false)?.apply(&a)?;
                 let state = State { h, inner: Some(next) };
-                Ok(Step { kept: a, state, shape: Some((n, s)) })
+                Ok(Step { kept: a, state, shape: Some(shape) })
             }
             Family::Lstm { .. } => {
                 let all = external.f_addmm(&state.h, &feedback)?;
@@ -182,20 +198,15 @@ impl Operations {
     }
 
     /// Gain and saturation, each like `a` [B, H], that controllers in the state `g` set.
-    fn shape(&self, g: &Tensor, a: &Tensor) -> Result<(Tensor, Tensor)> {
+    fn shape(&self, g: &Tensor, a: &Tensor) -> Result<GainSaturation<Tensor>> {
         let [_, _, _, w_n, b_n, w_s, b_s] = self.own()?;
         let of = |w: &Tensor, b: &Tensor| g.f_mv(&w.f_flatten(0, -1)?)?.f_add(b)?.f_reshape_as(a);
-        Ok((of(w_n, b_n)?, of(w_s, b_s)?))
+        Ok(GainSaturation { n: of(w_n, b_n)?, s: of(w_s, b_s)? })
     }
 
     /// One step back.
-    pub(super) fn back(
-        &self,
-        kept: &Tensor,
-        (last, next): (&State, &State),
-        (by_h, by_inner): (&Tensor, Option<Tensor>),
-        sums: &mut Sums,
-    ) -> Result<Back> {
+    pub(super) fn back(&self, step: &BackwardStep<'_>, sums: &mut Sums) -> Result<Back> {
+        let BackwardStep { kept, last, next, grad_h, grad_inner } = step;
         let plain = |by_external: Tensor| Back {
             by_external,
             by_feedback: None,
@@ -204,35 +215,35 @@ impl Operations {
             by_state: None,
         };
         match self.family {
-            Family::Activation(activation) => Ok(plain(by_h.f_mul(&activation.slope(kept)?)?)),
+            Family::Activation(activation) => Ok(plain(grad_h.f_mul(&activation.slope(kept)?)?)),
             Family::Modrelu => {
-                let by_a = by_h.f_mul(&activation::modrelu_slope(kept, &self.own::<1>()?[0])?)?;
+                let by_a = grad_h.f_mul(&activation::modrelu_slope(kept, &self.own::<1>()?[0])?)?;
                 sums.add_own([over_rows(&by_a.f_mul(&kept.f_sign()?)?)?])?;
                 Ok(plain(by_a))
             }
             Family::Gamma => {
                 let [n, s] = self.own()?;
                 let slopes = gamma::slopes(kept, n, s)?;
-                let (by_n, by_s) = slopes.shape.ok_or_else(missing)?;
-                let by = |slope: &Tensor| over_rows(&by_h.f_mul(slope)?);
-                sums.add_own([by(&by_n)?, by(&by_s)?])?;
-                Ok(plain(by_h.f_mul(&slopes.x)?))
+                let shape = slopes.shape.ok_or_else(missing)?;
+                let by = |slope: &Tensor| over_rows(&grad_h.f_mul(slope)?);
+                sums.add_own([by(&shape.n)?, by(&shape.s)?])?;
+                Ok(plain(grad_h.f_mul(&slopes.x)?))
             }
-            Family::Adaptive => self.back_adaptive(kept, (last, next), (by_h, by_inner), sums),
+            Family::Adaptive => self.back_adaptive(step, sums),
             Family::Lstm { .. } => {
                 let [f, i, o, g] = parts(kept)?;
                 let (c, next) = (last.inner.as_ref(), next.inner.as_ref());
                 let (c, next) = (c.ok_or_else(missing)?, next.ok_or_else(missing)?);
                 let shown = next.f_tanh()?;
-                let through = through_tanh(&by_h.f_mul(&o)?, &shown)?;
-                let by_c = match by_inner {
-                    Some(by_inner) => by_inner.f_add(&through)?,
+                let through = through_tanh(&grad_h.f_mul(&o)?, &shown)?;
+                let by_c = match grad_inner {
+                    Some(grad_inner) => grad_inner.f_add(&through)?,
                     None => through,
                 };
                 let gates = [
                     through_sigmoid(&by_c.f_mul(c)?, &f)?,
                     through_sigmoid(&by_c.f_mul(&g)?, &i)?,
-                    through_sigmoid(&by_h.f_mul(&shown)?, &o)?,
+                    through_sigmoid(&grad_h.f_mul(&shown)?, &o)?,
                     through_tanh(&by_c.f_mul(&i)?, &g)?,
                 ];
                 let by_inner = Some(by_c.f_mul(&f)?);
@@ -240,15 +251,15 @@ impl Operations {
             }
             Family::Gru { .. } => {
                 let [r, z, own, c] = parts(kept)?;
-                let by_z = through_sigmoid(&by_h.f_mul(&last.h.f_sub(&c)?)?, &z)?;
-                let by_c = through_tanh(&by_h.f_mul(&z.f_rsub_scalar(1.0)?)?, &c)?;
+                let by_z = through_sigmoid(&grad_h.f_mul(&last.h.f_sub(&c)?)?, &z)?;
+                let by_c = through_tanh(&grad_h.f_mul(&z.f_rsub_scalar(1.0)?)?, &c)?;
                 let by_r = through_sigmoid(&by_c.f_mul(&own)?, &r)?;
                 let by_own = by_c.f_mul(&r)?;
                 sums.add_own([over_rows(&by_own)?])?;
                 Ok(Back {
                     by_external: Tensor::f_cat(&[&by_r, &by_z, &by_c], 1)?,
                     by_feedback: Some(Tensor::f_cat(&[&by_r, &by_z, &by_own], 1)?),
-                    direct: Some(by_h.f_mul(&z)?),
+                    direct: Some(grad_h.f_mul(&z)?),
                     by_inner: None,
                     by_state: None,
                 })
@@ -256,25 +267,21 @@ impl Operations {
         }
     }
 
-    fn back_adaptive(
-        &self,
-        a: &Tensor,
-        (last, next): (&State, &State),
-        (by_h, by_inner): (&Tensor, Option<Tensor>),
-        sums: &mut Sums,
-    ) -> Result<Back> {
+    /// [`Operations::back`] of adaptive neurons.
+    fn back_adaptive(&self, step: &BackwardStep<'_>, sums: &mut Sums) -> Result<Back> {
+        let BackwardStep { kept: a, last, next, grad_h, grad_inner } = step;
         let [u, _, w, w_n, _, w_s, _] = self.own()?;
         let (g, next) = (last.inner.as_ref(), next.inner.as_ref());
         let (g, next) = (g.ok_or_else(missing)?, next.ok_or_else(missing)?);
-        let (n, s) = self.shape(next, a)?;
-        let slopes = gamma::slopes(a, &n, &s)?;
-        let (slope_n, slope_s) = slopes.shape.ok_or_else(missing)?;
-        let by_n = by_h.f_mul(&slope_n)?.f_flatten(0, 1)?;
-        let by_s = by_h.f_mul(&slope_s)?.f_flatten(0, 1)?;
+        let shape = self.shape(next, a)?;
+        let slopes = gamma::slopes(a, &shape.n, &shape.s)?;
+        let slope = slopes.shape.ok_or_else(missing)?;
+        let by_n = grad_h.f_mul(&slope.n)?.f_flatten(0, 1)?;
+        let by_s = grad_h.f_mul(&slope.s)?.f_flatten(0, 1)?;
         let (w_n, w_s) = (w_n.f_flatten(0, -1)?, w_s.f_flatten(0, -1)?);
         let by_state = by_n.f_outer(&w_n)?.f_addr(&by_s, &w_s)?;
-        let by_state = match by_inner {
-            Some(by_inner) => by_state.f_add(&by_inner)?,
+        let by_state = match grad_inner {
+            Some(grad_inner) => by_state.f_add(grad_inner)?,
             None => by_state,
         };
         let by_z = through_tanh(&by_state, next)?;
@@ -290,7 +297,7 @@ impl Operations {
         ])?;
         let through = by_z.f_mv(&u.f_flatten(0, -1)?)?.f_reshape_as(a)?;
         Ok(Back {
-            by_external: by_h.f_mul(&slopes.x)?.f_add(&through)?,
+            by_external: grad_h.f_mul(&slopes.x)?.f_add(&through)?,
             by_feedback: None,
             direct: None,
             by_inner: Some(by_z.f_matmul(w)?),
