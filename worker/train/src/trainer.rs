@@ -67,7 +67,7 @@ impl Torch {
         // What the network started with follows from the configuration.
         let device = device(config.resources.device, &[])?;
         let fresh = Trial::begin(config, &self.library, device)?;
-        let mut trial = Trial::resume(config, (&self.library, device), checkpoint)?;
+        let mut trial = Trial::resume(config, &self.library, device, checkpoint)?;
         Ok(trial.analyses(analyses, fresh.network())?)
     }
 
@@ -80,7 +80,7 @@ impl Torch {
         Compute::new(&config.resources).use_threads();
         let device = device(config.resources.device, session.gpus())?;
         let mut trial = match resume {
-            Some(checkpoint) => Trial::resume(config, (&self.library, device), checkpoint)?,
+            Some(checkpoint) => Trial::resume(config, &self.library, device, checkpoint)?,
             None => Trial::begin(config, &self.library, device)?,
         };
         loop {

@@ -47,7 +47,8 @@ impl<'a> Trial<'a> {
     /// The trial of `config` at the point of `checkpoint`.
     pub(crate) fn resume(
         config: &'a TrialConfig,
-        (library, device): (&Library, tch::Device),
+        library: &Library,
+        device: tch::Device,
         checkpoint: &[u8],
     ) -> Result<Self, Error> {
         let (header, tensors) = checkpoint::decode(checkpoint)?;
@@ -231,7 +232,7 @@ mod tests {
         let mut header = serde_json::from_str(&header).unwrap();
         change(&mut header, &mut tensors);
         let changed = checkpoint::encode(header.to_string(), &tensors).unwrap();
-        let Err(error) = Trial::resume(&config, (&library, tch::Device::Cpu), &changed) else {
+        let Err(error) = Trial::resume(&config, &library, tch::Device::Cpu, &changed) else {
             panic!("resumed")
         };
         match trainer::Error::from(error) {
