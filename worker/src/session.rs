@@ -53,8 +53,10 @@ pub(crate) struct Desk {
 impl Desk {
     pub(crate) fn new(
         assignment: &Assignment,
-        (control, outbox): (Arc<Control>, Arc<Outbox>),
-        (pace, gpus): (Arc<Pace>, Vec<Gpu>),
+        control: Arc<Control>,
+        outbox: Arc<Outbox>,
+        pace: Arc<Pace>,
+        gpus: Vec<Gpu>,
     ) -> Self {
         let TrialConfig { checkpoint, resources, .. } = &assignment.config;
         // Their types cannot fail to become JSON.

@@ -125,7 +125,7 @@ where
     control.give(order);
     let outbox = Arc::new(Outbox::new(Arc::clone(&spool), bench.claim(&assignment)));
     // Whether it was unfit is seen by its ending.
-    let _ = bench.train(assignment, (control, outbox), Vec::new()).await;
+    let _ = bench.train(assignment, control, outbox, Vec::new()).await;
     spool.parcels()
 }
 

@@ -54,8 +54,8 @@ impl Bench {
         let claim = self.claim(&assignment);
         let outbox = Arc::new(Outbox::new(Arc::clone(&self.spool), claim));
         let train = async {
-            let post = (Arc::clone(&control), Arc::clone(&outbox));
-            let fit = self.train(assignment, post, gpus).await;
+            let (control, post) = (Arc::clone(&control), Arc::clone(&outbox));
+            let fit = self.train(assignment, control, post, gpus).await;
             outbox.close();
             fit
         };
@@ -78,14 +78,15 @@ impl Bench {
     pub(crate) async fn train(
         &self,
         assignment: Assignment,
-        (control, outbox): (Arc<Control>, Arc<Outbox>),
+        control: Arc<Control>,
+        outbox: Arc<Outbox>,
         gpus: Vec<Gpu>,
     ) -> Result<(), (Need, String)> {
         let (goods, ending) = match self.checkpoint(&assignment, &control).await {
             Err(ending) => (None, ending),
             Ok(checkpoint) => {
-                let post = (Arc::clone(&control), Arc::clone(&outbox));
-                let desk = Desk::new(&assignment, post, (Arc::clone(&self.pace), gpus));
+                let (post, pace) = (Arc::clone(&outbox), Arc::clone(&self.pace));
+                let desk = Desk::new(&assignment, Arc::clone(&control), post, pace, gpus);
                 let trainer = Arc::clone(&self.trainer);
                 let log = Arc::clone(control.log());
                 let train = move || train(&*trainer, &assignment, checkpoint.as_ref(), desk);
