@@ -87,7 +87,15 @@ pub(crate) fn decide(
             )
         }
         Command::Refused { fleet, pilots, text, is_limit } => {
-            wrap(refused(known(fleet)?, pilots, text, *is_limit, now))
+            let given_up = refused(known(fleet)?, pilots, text, *is_limit, now);
+            // One that ran before its answer got lost, and that the cluster has forgotten since.
+            let theirs = |worker: WorkerId| {
+                let pilot = state.pilot_of(worker);
+                pilot.is_some_and(|pilot| pilot.fleet == *fleet && pilots.contains(&pilot.number))
+            };
+            let outcome = Cause::Refused.attempt();
+            let lost = machine::decide::end_leases_of(state, outcome, now, theirs);
+            Ok(given_up.into_iter().map(machine::Event::Fleet).chain(lost).collect())
         }
         Command::Unavailable { fleet, text } => {
             wrap(troubled(known(fleet)?, text, now).into_iter().collect())
