@@ -81,30 +81,15 @@ impl Sweep {
         waiting.map(|(index, _)| *index).chain(fresh.take(ahead)).take(LOOK_AHEAD)
     }
 
-    /// What trial `index` needs of its worker; nothing if its configuration cannot run, which is
-    /// found out when it is leased.
-    pub(super) fn needs_of(&self, index: u64) -> Vec<Need> {
-        match &self.planned.needs {
-            Some(common) => common.to_vec(),
-            None => self.planned.needs_of(&self.history, index),
-        }
-    }
-
-    /// What `worker` lacks of what trial `index` needs.
-    pub(super) fn lack_for(&self, index: u64, worker: &Worker) -> Option<Lack> {
-        match &self.planned.needs {
-            Some(common) => worker.lack(common),
-            None => worker.lack(&self.needs_of(index)),
-        }
-    }
-
-    /// The needs of the trials that wait for a worker, each combination once.
+    /// The needs of the trials that wait for a worker and whose points are known, each combination
+    /// once.
     fn wanted(&self) -> BTreeSet<Vec<Need>> {
         let mut candidates = self.candidates(|trial| trial.stop.is_none()).peekable();
-        match &self.planned.needs {
-            Some(common) => candidates.peek().map(|_| common.to_vec()).into_iter().collect(),
-            None => candidates.map(|index| self.needs_of(index)).collect(),
+        if let Some(common) = &self.planned.needs {
+            return candidates.peek().map(|_| common.to_vec()).into_iter().collect();
         }
+        let needs = |index| self.planned.known_needs(&self.history, index);
+        candidates.filter_map(needs).collect()
     }
 }
 

@@ -35,7 +35,8 @@ impl State {
     ) -> bool {
         let trial = sweep.live.get(&index).filter(|trial| trial.failed_on == Some(worker));
         let is_kept = trial.and_then(Trial::kept_until).is_some_and(|until| now < until);
-        is_kept && self.has_other_worker(worker, &sweep.needs_of(index))
+        let needs = || sweep.planned.known_needs(&sweep.history, index).unwrap_or_default();
+        is_kept && self.has_other_worker(worker, &needs())
     }
 
     /// Whether a worker other than `worker` is known that takes trials and meets these needs.

@@ -45,13 +45,18 @@ impl PlannedSweep {
     /// Trial `index` as it runs, if its point is known: it follows from the definition, or has been chosen. A
     /// sampler that looks back is not asked, because nobody would record what it says.
     pub fn trial(&self, history: &History, index: u64) -> Result<Arc<PlannedTrial>, plan::Error> {
+        let unknown = || plan::Error::NotChosen { point: self.plan.point_of(index) };
+        self.plan.resolve(index, &self.known(history, index).ok_or_else(unknown)?)
+    }
+
+    /// The suggestion for trial `index`, if nobody has to be asked for it who looks back.
+    fn known(&self, history: &History, index: u64) -> Option<Suggestion> {
         let point = self.plan.point_of(index);
-        let suggestion = match recorded(history, point) {
-            Some(recorded) => recorded.clone(),
-            None if self.plan.records_points() => return Err(plan::Error::NotChosen { point }),
-            None => self.plan.suggest(history, point).unwrap_or_default(),
-        };
-        self.plan.resolve(index, &suggestion)
+        match recorded(history, point) {
+            Some(recorded) => Some(recorded.clone()),
+            None if self.plan.records_points() => None,
+            None => Some(self.plan.suggest(history, point).unwrap_or_default()),
+        }
     }
 
     /// The suggestion for trial `index`, which is to be leased or put off: the one place where a sampler
@@ -66,10 +71,21 @@ impl PlannedSweep {
         Chosen { suggestion: suggestion.unwrap_or_default(), is_new }
     }
 
-    /// The needs of trial `index`; none if its configuration cannot run.
-    pub(crate) fn needs_of(&self, history: &History, index: u64) -> Vec<Need> {
-        let Chosen { suggestion, .. } = self.choose(history, index);
-        self.plan.needs(index, &suggestion).unwrap_or_default()
+    /// The needs of trial `index`, if its point is known; none where its configuration cannot run, which is
+    /// found out when it is leased.
+    pub(crate) fn known_needs(&self, history: &History, index: u64) -> Option<Vec<Need>> {
+        match &self.needs {
+            Some(common) => Some(common.to_vec()),
+            None => Some(self.needs_at(index, &self.known(history, index)?)),
+        }
+    }
+
+    /// The needs of trial `index` at a point.
+    pub(crate) fn needs_at(&self, index: u64, suggestion: &Suggestion) -> Vec<Need> {
+        match &self.needs {
+            Some(common) => common.to_vec(),
+            None => self.plan.needs(index, suggestion).unwrap_or_default(),
+        }
     }
 
     /// The resources that every trial takes, if they are the same for all.
@@ -90,10 +106,11 @@ impl PlannedSweep {
         let step = if self.plan.records_points() { 1 } else { trials.div_ceil(SPREAD).max(1) };
         let indices = (0..SPREAD).map(|n| n * step).take_while(|index| *index < trials);
         for index in indices {
-            if let Some(suggestion) = self.new_suggestion(&history, index) {
+            let chosen = self.choose(&history, index);
+            needs.extend(self.needs_at(index, &chosen.suggestion));
+            if let Some(suggestion) = chosen.recorded() {
                 history.record_suggestion(&suggestion);
             }
-            needs.extend(self.needs_of(&history, index));
         }
         needs
     }

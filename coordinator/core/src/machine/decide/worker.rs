@@ -168,7 +168,8 @@ fn choose(
         if state.is_kept_from(id, sweep, index, now) {
             continue;
         }
-        if let Some(lack) = sweep.lack_for(index, worker) {
+        let chosen = sweep.planned.choose(&sweep.history, index);
+        if let Some(lack) = worker.lack(&sweep.planned.needs_at(index, &chosen.suggestion)) {
             if sweep.planned.needs.is_some() {
                 // As all others.
                 return Choice::Unfit(lack);
@@ -179,7 +180,6 @@ fn choose(
         if index > sweep.next {
             return Choice::First(deferred(sweep, index, now));
         }
-        let chosen = sweep.planned.choose(&sweep.history, index);
         return match sweep.planned.plan.resolve(index, &chosen.suggestion) {
             Err(error) => {
                 Choice::First(vec![ending::invalid(sweep, index, error.to_string(), now)])
