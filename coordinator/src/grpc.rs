@@ -19,6 +19,7 @@ use rheo_proto::{MAX_MESSAGE, v1};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
 use tonic::{Request, Status};
@@ -53,6 +54,11 @@ where
     C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
 {
     let entrance = Entrance { gate, bounds: RequestBounds::new(coordinator.settings.request) };
+    serve_routes(routes(coordinator, &stop).await, incoming, entrance, stop).await
+}
+
+/// Everything that the protocol answers, by path.
+async fn routes(coordinator: Coordinator, stop: &CancellationToken) -> Routes {
     let (health, health_service) = tonic_health::server::health_reporter();
     let workers = WorkerServiceServer::new(worker::Service::new(coordinator.clone(), stop.clone()))
         .max_decoding_message_size(MAX_MESSAGE)
@@ -67,15 +73,7 @@ where
     health.set_serving::<SweepServiceServer<sweep::Service>>().await;
     health.set_serving::<FleetServiceServer<fleet::Service>>().await;
     health.set_serving::<AdminServiceServer<admin::Service>>().await;
-    let mut server = Server::builder()
-        .timeout(DEADLINE)
-        .http2_keepalive_interval(Some(KEEPALIVE.0))
-        .http2_keepalive_timeout(Some(KEEPALIVE.1))
-        .max_concurrent_streams(STREAMS)
-        .http2_max_header_list_size(HEADERS)
-        .layer(entrance);
-    let mut router = server
-        .add_service(health_service)
+    let routes = Routes::new(health_service)
         .add_service(workers)
         .add_service(sweeps)
         .add_service(fleets)
@@ -85,9 +83,32 @@ where
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1();
     match reflection {
-        Ok(reflection) => router = router.add_service(reflection),
-        Err(error) => tracing::warn!(%error, "the protocol is served without reflection"),
+        Ok(reflection) => routes.add_service(reflection),
+        Err(error) => {
+            tracing::warn!(%error, "the protocol is served without reflection");
+            routes
+        }
     }
+}
+
+/// Serves `routes` behind `entrance`.
+async fn serve_routes<C>(
+    routes: Routes,
+    incoming: impl Stream<Item = io::Result<C>> + Send,
+    entrance: Entrance,
+    stop: CancellationToken,
+) -> Result<(), tonic::transport::Error>
+where
+    C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
+    let mut server = Server::builder()
+        .timeout(DEADLINE)
+        .http2_keepalive_interval(Some(KEEPALIVE.0))
+        .http2_keepalive_timeout(Some(KEEPALIVE.1))
+        .max_concurrent_streams(STREAMS)
+        .http2_max_header_list_size(HEADERS)
+        .layer(entrance);
+    let router = server.add_routes(routes);
     router.serve_with_incoming_shutdown(incoming, stop.cancelled_owned()).await
 }
 
@@ -138,6 +159,39 @@ mod tests {
         let worker = "00000000-0000-7000-8000-000000000001".to_owned();
         let join = v1::JoinRequest { worker, slots: 1, ..v1::JoinRequest::default() };
         workers.join(join).await.unwrap();
+        stop.cancel();
+        serving.await.unwrap().unwrap();
+    }
+
+    /// A sketch of what may come: a page for people beside the protocol, behind the same gate. Browsers
+    /// without TLS speak HTTP/1 only, which the listener would have to accept besides.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_page_can_be_served_on_the_listener_of_the_protocol() {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = Settings::new(directory.path().join("state"));
+        let coordinator = Coordinator::open(settings).unwrap().coordinator;
+        let stop = CancellationToken::new();
+        let bounds = RequestBounds::new(Duration::from_secs(10));
+        let entrance = Entrance { gate: tls::open().gate, bounds };
+        let pages = routes(coordinator, &stop).await.into_axum_router();
+        let pages = pages.route("/sweeps", axum::routing::get(async || "no sweep yet"));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+        let serving = tokio::spawn(serve_routes(pages.into(), incoming, entrance, stop.clone()));
+
+        let mut channel = Endpoint::from_shared(url.clone()).unwrap().connect().await.unwrap();
+        let request = tonic::codegen::http::Request::get(format!("{url}/sweeps"));
+        let request = request.body(tonic::body::Body::empty()).unwrap();
+        let reply = tower::ServiceExt::ready(&mut channel).await.unwrap();
+        let reply = tower::Service::call(reply, request).await.unwrap();
+        assert_eq!(reply.status(), 200);
+        let body = http_body_util::BodyExt::collect(reply.into_body()).await.unwrap().to_bytes();
+        assert_eq!(body, "no sweep yet");
+
+        let mut sweeps = v1::sweep_service_client::SweepServiceClient::new(channel);
+        let listed = sweeps.list_sweeps(v1::ListSweepsRequest::default()).await.unwrap();
+        assert_eq!(listed.into_inner().sweeps.len(), 0);
         stop.cancel();
         serving.await.unwrap().unwrap();
     }

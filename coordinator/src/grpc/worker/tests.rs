@@ -21,7 +21,11 @@ parameters:
 
 /// A service on a state of its own, with a sweep.
 async fn service(state: &TempDir) -> Service {
-    let opened = Coordinator::open(Settings::new(state.path().join("state"))).unwrap();
+    service_with(Settings::new(state.path().join("state"))).await
+}
+
+async fn service_with(settings: Settings) -> Service {
+    let opened = Coordinator::open(settings).unwrap();
     let coordinator = opened.coordinator;
     let start = coordinator.start_command();
     coordinator.handle.execute(Caller::Coordinator, start, Vec::new(), |_, _| ()).await.unwrap();
@@ -120,4 +124,26 @@ async fn the_keys_of_an_attempt_that_ended_are_forgotten() {
     service.finish(Request::new(finish)).await.unwrap();
     assert_eq!(service.coordinator.handle.calls.load(Ordering::Relaxed) - before, 1);
     assert!(service.coordinator.leased.get(&held.attempt).is_none());
+}
+
+/// A sketch of what may come: another journal than the one in a file, chosen in the settings.
+#[tokio::test]
+async fn a_coordinator_runs_on_another_journal() {
+    let state = TempDir::new().unwrap();
+    let directory = state.path().join("state");
+    let settings = Settings {
+        open_journal: |_, _| Ok(Arc::new(rheo_store::Memory::default())),
+        ..Settings::new(directory.clone())
+    };
+    let journal = settings.journal();
+    let service = service_with(settings).await;
+    let (worker, assignment) = lease(&service).await;
+    let checkpoint = put_checkpoint(&service).await;
+    let request = commit(&worker, &assignment, (checkpoint, 0));
+    let reply = service.commit(Request::new(request)).await.unwrap().into_inner();
+    assert_eq!(reply.verdict(), v1::Verdict::Continue);
+    let parts = service.coordinator.journal.parts().unwrap();
+    service.coordinator.flush().await.unwrap();
+    assert_eq!((parts.len(), service.coordinator.journal.parts().unwrap().len()), (0, 2));
+    assert!(directory.exists() && !journal.exists(), "no file of a journal was made");
 }
