@@ -234,7 +234,7 @@ mod tests {
         }
         insta::assert_snapshot!(
             refusal(&Table::Shapes.to_name(), &keys, ours.ipc.clone()),
-            @"not the columns of table `shapes` in version 5 of the schemas: `5`"
+            @"not the columns of table `shapes` in version 6 of the schemas: `6`"
         );
         let none = pack(Table::Epochs, RecordBatch::new_empty(tables::schema(Table::Epochs)));
         assert_eq!(
