@@ -36,7 +36,9 @@ struct StoppedQuery {
 
 impl StoppedQuery {
     fn start(bench: &Bench, coordinator: &Running) -> Self {
-        let sql = "select count(*) as n from epochs where sweep = 'small'";
+        // Long enough that its process is seen and stopped before it has answered.
+        let sql = "select count(*) / 10000000 as n from epochs, generate_series(1, 20000000) \
+                   where sweep = 'small' and value % 2 = 0";
         let query = Running::start(bench.rheo(&["query", sql, "--output", "json"]));
         let process = wait_for("the process of the query", || {
             let process = children(coordinator.pid()).first().copied()?;

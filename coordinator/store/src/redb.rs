@@ -43,7 +43,7 @@ use crate::encoding::{decode, encode};
 use crate::journal::{Change, Entry, Error, Journal, Loaded, View, is_retracted};
 
 /// The layout above.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// Bytes of the file that are kept in memory, unless another number is asked for.
 pub const CACHE: usize = 64 << 20;
