@@ -143,7 +143,11 @@ fn a_journal_of_another_format_is_refused_with_what_to_do() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("journal.redb");
     written(&path);
-    for (format, expected) in [(1, "begin a new state directory"), (2, "begin a new state directory"), (99, "reads up to format 3")] {
+    for (format, expected) in [
+        (1, "begin a new state directory"),
+        (2, "begin a new state directory"),
+        (99, "reads up to format 3"),
+    ] {
         let database = redb::Database::open(&path).unwrap();
         let transaction = database.begin_write().unwrap();
         transaction.open_table(META).unwrap().insert("format", format).unwrap();
