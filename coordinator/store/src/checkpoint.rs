@@ -4,6 +4,8 @@
 //! They lie in a directory or in a bucket. A file is synchronised here, because `object_store` does
 //! not; an object is durable and whole as soon as the bucket has answered.
 
+mod present;
+
 use std::collections::BTreeMap;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use rheo_core::time::Timestamp;
 use tokio::runtime::Handle;
 
 use crate::place::{self, Bucket, Place};
+use present::Present;
 
 /// The digest of a checkpoint.
 pub fn digest(bytes: &[u8]) -> Digest {
@@ -36,6 +39,7 @@ const SINGLE: usize = 8 << 20;
 pub struct Store {
     objects: Arc<dyn ObjectStore>,
     kind: Kind,
+    present: Present,
 }
 
 /// What differs between directories and buckets.
@@ -80,12 +84,16 @@ impl Store {
         let unusable = |source| Error::Directory { path: root.to_owned(), source };
         std::fs::create_dir_all(root).map_err(unusable)?;
         let files = LocalFileSystem::new_with_prefix(root)?.with_automatic_cleanup(true);
-        Ok(Self { objects: Arc::new(files.clone()), kind: Kind::Directory(files) })
+        Ok(Self::new(Arc::new(files.clone()), Kind::Directory(files)))
     }
 
     /// The store in a bucket.
     pub fn in_bucket(bucket: Bucket) -> Self {
-        Self { objects: Arc::clone(&bucket.store), kind: Kind::Bucket(bucket) }
+        Self::new(Arc::clone(&bucket.store), Kind::Bucket(bucket))
+    }
+
+    fn new(objects: Arc<dyn ObjectStore>, kind: Kind) -> Self {
+        Self { objects, kind, present: Present::default() }
     }
 
     /// The bucket, if it is one.
@@ -121,15 +129,23 @@ impl Store {
     /// that is damaged, as a power cut in the middle of its writing leaves it, is removed.
     pub async fn confirm(&self, digest: Digest) -> Result<bool, Error> {
         match self.get(digest).await {
-            Ok(_) => self.synchronise(digest).await.map(|()| true),
+            Ok(_) => {
+                self.synchronise(digest).await?;
+                self.present.note(digest);
+                Ok(true)
+            }
             Err(Error::Missing(_)) => Ok(false),
             Err(Error::Damaged { .. }) => self.remove(digest).await.map(|()| false),
             Err(error) => Err(error),
         }
     }
 
-    /// Whether there is a checkpoint with this digest.
+    /// Whether there is a checkpoint with this digest. One that this process has written or confirmed, and
+    /// not removed since, is not looked for.
     pub async fn contains(&self, digest: Digest) -> Result<bool, Error> {
+        if self.present.knows(digest) {
+            return Ok(true);
+        }
         match self.objects.head(&location(digest)).await {
             Ok(_) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
@@ -139,7 +155,11 @@ impl Store {
 
     /// Removes a checkpoint, if it is there.
     pub async fn remove(&self, digest: Digest) -> Result<(), Error> {
-        match self.objects.delete(&location(digest)).await {
+        self.present.forget(digest);
+        let removed = self.objects.delete(&location(digest)).await;
+        // Once more, in case that it was written meanwhile.
+        self.present.forget(digest);
+        match removed {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -159,6 +179,7 @@ impl Store {
 
     /// Moves a checkpoint to where it does not count, and returns that place: `.<ending>` in the store.
     pub async fn set_aside(&self, digest: Digest, ending: &str) -> Result<String, Error> {
+        self.present.forget(digest);
         let (from, aside) = (location(digest), format!(".{ending}"));
         let to = Path::from(format!("{aside}/{from}"));
         self.objects.copy(&from, &to).await?;
@@ -236,7 +257,9 @@ impl Upload<'_> {
             let payload: PutPayload = self.held.drain(..).collect();
             self.store.objects.put(&location(self.digest), payload).await?;
         }
-        self.store.synchronise(self.digest).await
+        self.store.synchronise(self.digest).await?;
+        self.store.present.note(self.digest);
+        Ok(())
     }
 }
 
