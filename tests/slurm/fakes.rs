@@ -268,19 +268,21 @@ fn u15_a_large_sweep_has_no_more_jobs_than_pilots() {
 #[test]
 fn u42_sbatch_excludes_a_node_after_two_unfit_pilots_and_the_fleet_pauses_without_another() {
     let fakes = Fakes::new(&[("sbatch", SBATCH_THAT_RUNS)]);
-    let sweep = format!("{SMALL}resources: {{device: cuda, kernel: libtorch}}\n");
-    fakes.bench.file("cuda.yaml", &sweep);
-    let launch = ["launch", "slurm", "cuda.yaml", "--max", "2", "--idle-timeout", "1"];
+    // Of the memory of a machine a fleet knows nothing before a worker has looked at it.
+    let sweep = format!("{SMALL}resources: {{memory_mb: 1048576}}\n");
+    fakes.bench.file("large.yaml", &sweep);
+    let launch = ["launch", "slurm", "large.yaml", "--max", "2", "--idle-timeout", "1"];
     fakes.rheo(&launch).expect(0);
     fakes.wait_until_told("fleet slurm: no pilots on n1, where two were of no use");
-    let unfit = "on `n1` could not be of use: resources.device: no CUDA device";
+    let unfit = "on `n1` could not be of use: resources.memory_mb: `1048576`, but there are only";
     let told = fakes.rheo(&["status"]).expect(0);
     assert!(told.err.contains(unfit), "{}", told.err);
     let list = fakes.rheo(&["launch", "list", "slurm", "--output", "json"]).expect(0).json();
     assert_eq!(list[0]["pilots"].as_array().unwrap().len(), 0, "the fleet pauses: {list}");
     assert_eq!(fakes.times().len(), 2, "nothing was submitted meanwhile");
     // The next ones go elsewhere, after a pause.
-    let elsewhere = "on `n2` could not be of use: resources.device: no CUDA device";
+    let elsewhere =
+        "on `n2` could not be of use: resources.memory_mb: `1048576`, but there are only";
     fakes.wait_until_told(elsewhere);
     let times = fakes.times();
     assert!(times[2] >= times[1] + 14, "paused for 15 s: {times:?}");
