@@ -1,13 +1,13 @@
 //! A map by index that is stored in chunks, each of which is written again only after it has changed.
 //!
-//! What grows with the number of trials is kept in such maps, so that a snapshot of a million ended
+//! Everything that grows with the number of trials is kept in such maps, so that a snapshot of a million ended
 //! trials writes those that ended since the one before.
 
 use std::collections::BTreeSet;
 use std::collections::btree_map::{self, BTreeMap};
 use std::ops::Deref;
 
-/// How many indices share a chunk. Larger ones would be no faster where trials end in their order, and slower where
+/// The number of indices that share a chunk. Larger chunks would be no faster where trials end in their order, and slower where
 /// those that change are spread over a sweep.
 pub const CHUNK: u64 = 8;
 

@@ -3,7 +3,7 @@
 //!
 //! It holds only what the sweep's sampler and pruner look at ([`Keeps`]): a grid of a million
 //! trials has a history of the trials that run. Owned by the state machine, changed by its events.
-//! What grows with the number of trials is stored in chunks ([`crate::chunked`]).
+//! Everything that grows with the number of trials is stored in chunks ([`crate::chunked`]).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub struct History {
     keeps: Keeps,
     #[serde(skip)]
     suggestions: Vec<Suggestion>,
-    /// How many of the suggestions are stored.
+    /// The number of suggestions that are stored.
     #[serde(skip)]
     stored: StoredCount,
     /// The points of the suggestions. They follow from those and are not stored.
@@ -72,7 +72,7 @@ pub enum Ending {
     Lost,
 }
 
-/// How many suggestions share a chunk.
+/// The number of suggestions that share a chunk.
 const SUGGESTIONS: usize = 1024;
 
 impl History {

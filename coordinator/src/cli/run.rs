@@ -349,7 +349,7 @@ async fn tell(
         format::print_json(&json!({ "sweep": status::json(sweep), "results": results }))?;
     } else {
         let results = running.coordinator.dataset.location();
-        let location = summary::Location { state: &global.state, results: &results };
+        let location = summary::Location { rheo: &global.rheo(), results: &results };
         summary::print(client, sweep, location).await?;
     }
     wait::verdict(sweep)

@@ -1,23 +1,22 @@
 //! The summary of a sweep on a terminal: how it ended, its leaderboard, robustness, and where the
 //! results are.
 
-use std::path::Path;
 use std::time::Duration;
 
 use rheo_core::machine::SweepView;
 use rheo_query::output::{Format, Size};
 
 use super::failure::Failure;
-use super::{env, format, point, standing};
+use super::{format, point, standing};
+use crate::answer;
 use crate::client::Client;
 use crate::leaderboard::{Leader, Leaderboard};
 use crate::summary::Summary;
-use crate::{answer, shell};
 
-/// Where a sweep ran, for the commands that a summary prints.
+/// The place where a sweep ran, for the commands that a summary prints.
 pub(super) struct Location<'a> {
-    /// The state directory.
-    pub(super) state: &'a Path,
+    /// The call of this program on the state directory.
+    pub(super) rheo: &'a str,
     /// The place of the results, for people.
     pub(super) results: &'a str,
 }
@@ -40,7 +39,7 @@ pub(super) async fn print(
         others(sweep),
         took.unwrap_or_default(),
     ))?;
-    failures(&summary, location.state)?;
+    failures(&summary, location.rheo)?;
     if let Some(board) = &summary.leaderboard {
         leaderboard(board)?;
     }
@@ -65,14 +64,14 @@ fn others(sweep: &SweepView) -> String {
     some.map(|(count, what)| format!(", {count} {what}")).collect()
 }
 
-fn failures(summary: &Summary, state: &Path) -> Result<(), Failure> {
+fn failures(summary: &Summary, rheo: &str) -> Result<(), Failure> {
     if summary.failures.is_empty() {
         return Ok(());
     }
     for failed in &summary.failures {
         format::print(format!("  {} failed: {}", failed.trial, failed.error))?;
     }
-    let (name, rheo) = (&summary.sweep.name, command(state));
+    let name = &summary.sweep.name;
     Ok(format::print(format!(
         "`{rheo} retry {name} --failed` queues failed trials again, and running the sweep again tries them; `{rheo} trials {name} --status failed` lists them"
     ))?)
@@ -142,19 +141,11 @@ fn or_dash(value: Option<f64>) -> String {
 
 /// Where the results are, and two ways to look further.
 fn results(summary: &Summary, location: &Location<'_>) -> Result<(), Failure> {
-    let rheo = command(location.state);
+    let rheo = location.rheo;
     format::print(format!("\nThe results are Parquet files in {}", location.results))?;
     format::print("Ask them anything, for example:\n")?;
     for sql in summary.examples() {
         format::print(format!("  {rheo} query \"{sql}\""))?;
     }
     Ok(())
-}
-
-/// How this program is called on this state directory.
-fn command(state: &Path) -> String {
-    if state == Path::new(super::DEFAULT_STATE) {
-        return env::program();
-    }
-    format!("{} --state {}", env::program(), shell::path(state))
 }

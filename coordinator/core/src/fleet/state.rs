@@ -27,7 +27,7 @@ pub struct Spec {
     pub max: u32,
     /// Workers that a pilot brings.
     pub workers: u32,
-    /// What each of them offers: no trial that takes more runs there.
+    /// The offer of each worker: no trial that takes more runs there.
     pub worker: Offer,
     /// The only sweep that it works for, if it is not for all.
     pub sweep: Option<SweepName>,

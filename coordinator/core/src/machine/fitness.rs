@@ -1,5 +1,6 @@
 //! Which workers can run which trials, and what people are told where none can.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
@@ -89,7 +90,7 @@ impl Sweep {
             return candidates.peek().map(|_| common.to_vec()).into_iter().collect();
         }
         let needs = |index| self.planned.known_needs(&self.history, index);
-        candidates.filter_map(needs).collect()
+        candidates.filter_map(needs).map(Cow::into_owned).collect()
     }
 }
 

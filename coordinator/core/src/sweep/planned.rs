@@ -3,6 +3,7 @@
 //! A trial is resolved once, when it is leased, and from then on kept with it. Whoever merely looks at a trial whose
 //! sampler looks back, and whose point is not chosen, is told so: to ask would invent a point that nobody records.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -73,18 +74,18 @@ impl PlannedSweep {
 
     /// The needs of trial `index`, if its point is known; none where its configuration cannot run, which is
     /// found out when it is leased.
-    pub(crate) fn known_needs(&self, history: &History, index: u64) -> Option<Vec<Need>> {
+    pub(crate) fn known_needs(&self, history: &History, index: u64) -> Option<Cow<'_, [Need]>> {
         match &self.needs {
-            Some(common) => Some(common.to_vec()),
+            Some(common) => Some(Cow::Borrowed(common)),
             None => Some(self.needs_at(index, &self.known(history, index)?)),
         }
     }
 
     /// The needs of trial `index` at a point.
-    pub(crate) fn needs_at(&self, index: u64, suggestion: &Suggestion) -> Vec<Need> {
+    pub(crate) fn needs_at(&self, index: u64, suggestion: &Suggestion) -> Cow<'_, [Need]> {
         match &self.needs {
-            Some(common) => common.to_vec(),
-            None => self.plan.needs(index, suggestion).unwrap_or_default(),
+            Some(common) => Cow::Borrowed(common),
+            None => Cow::Owned(self.plan.needs(index, suggestion).unwrap_or_default()),
         }
     }
 
@@ -107,7 +108,7 @@ impl PlannedSweep {
         let indices = (0..SPREAD).map(|n| n * step).take_while(|index| *index < trials);
         for index in indices {
             let chosen = self.choose(&history, index);
-            needs.extend(self.needs_at(index, &chosen.suggestion));
+            needs.extend(self.needs_at(index, &chosen.suggestion).iter().cloned());
             if let Some(suggestion) = chosen.recorded() {
                 history.record_suggestion(&suggestion);
             }
