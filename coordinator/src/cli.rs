@@ -50,7 +50,7 @@ use std::process::ExitCode;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
-use rheo_proto::access::{Access, Role};
+use rheo_proto::access::{AccessConfig, Role};
 
 use crate::client::Client;
 use crate::sql::child;
@@ -164,8 +164,8 @@ enum Command {
 }
 
 impl Global {
-    fn access(&self) -> Access {
-        Access {
+    fn access(&self) -> AccessConfig {
+        AccessConfig {
             server: self.server.clone(),
             state: self.state.clone(),
             ca_file: env::path(env::CA_FILE),

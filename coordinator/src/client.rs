@@ -13,14 +13,14 @@ use hyper_util::rt::TokioIo;
 use rheo_core::id::{Digest, RequestId, SweepName, TrialId};
 use rheo_core::machine::{Phase, Selection, Status, SweepView, TrialView, UnfitWorker};
 use rheo_core::progress::Progress;
-use rheo_proto::access::{Access, Bearer, SERVER_FILE, Secured};
+use rheo_proto::access::{AccessConfig, AuthorizedChannel, BearerToken, SERVER_FILE};
 use rheo_proto::refusal::Refusal;
 use rheo_proto::server_file::ServerFile;
 use rheo_proto::v1::admin_service_client::AdminServiceClient;
 use rheo_proto::v1::fleet_service_client::FleetServiceClient;
 use rheo_proto::v1::sweep_service_client::SweepServiceClient;
 use rheo_proto::v1::worker_service_client::WorkerServiceClient;
-use rheo_proto::{Invalid, MAX_MESSAGE, client as wire, v1};
+use rheo_proto::{InvalidMessage, MAX_MESSAGE, sweep as wire, v1};
 use rheo_query::Limits;
 use tokio::io::DuplexStream;
 use tokio_stream::StreamExt as _;
@@ -58,10 +58,10 @@ const PIPE: usize = 1 << 20;
 /// Speaks to a coordinator.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
-    inner: SweepServiceClient<Secured>,
-    workers: WorkerServiceClient<Secured>,
-    fleets: FleetServiceClient<Secured>,
-    admin: AdminServiceClient<Secured>,
+    inner: SweepServiceClient<AuthorizedChannel>,
+    workers: WorkerServiceClient<AuthorizedChannel>,
+    fleets: FleetServiceClient<AuthorizedChannel>,
+    admin: AdminServiceClient<AuthorizedChannel>,
     /// Whether a coordinator runs: nothing will happen to what is submitted otherwise.
     pub is_live: bool,
     /// What a coordinator that died has left, if none runs.
@@ -91,7 +91,7 @@ pub(crate) enum Error {
     Refused(#[from] Refusal),
     /// The coordinator said something that means nothing here.
     #[error("the coordinator said something that is not understood")]
-    NotUnderstood(#[from] Invalid),
+    NotUnderstood(#[from] InvalidMessage),
 }
 
 impl From<tonic::Status> for Error {
@@ -110,8 +110,8 @@ pub(crate) enum Found {
 
 /// Looks for a coordinator at a state directory. If the directory is in use and none answers, one is
 /// starting, or another command looks at the state at rest: that takes a moment.
-pub(crate) async fn find(settings: &Settings, access: &Access) -> Result<Found, Error> {
-    let access = Access { server: None, state: settings.state.clone(), ..access.clone() };
+pub(crate) async fn find(settings: &Settings, access: &AccessConfig) -> Result<Found, Error> {
+    let access = AccessConfig { server: None, state: settings.state.clone(), ..access.clone() };
     let deadline = tokio::time::Instant::now() + MOMENT;
     loop {
         // The lock is believed before the address, which may be that of a dead coordinator.
@@ -169,7 +169,7 @@ impl Client {
     /// Connects to the coordinator that was named or that the state directory names, or opens the
     /// state directory if none runs.
     /// There, `queries` may take so much.
-    pub(crate) async fn connect(access: &Access, queries: Limits) -> Result<Self, Error> {
+    pub(crate) async fn connect(access: &AccessConfig, queries: Limits) -> Result<Self, Error> {
         if access.server.is_some() {
             return Self::over_network(access).await;
         }
@@ -193,7 +193,7 @@ impl Client {
 
     /// The coordinator that the state directory names, if it is on another machine and answers: a
     /// lock may not be seen from here.
-    async fn elsewhere(access: &Access) -> Result<Option<Self>, Error> {
+    async fn elsewhere(access: &AccessConfig) -> Result<Option<Self>, Error> {
         let file = ServerFile::read(&access.state.join(SERVER_FILE)).ok().flatten();
         if file.and_then(|file| file.process).is_none_or(|process| process.is_here()) {
             return Ok(None);
@@ -210,7 +210,7 @@ impl Client {
         }
     }
 
-    pub(crate) async fn over_network(access: &Access) -> Result<Self, Error> {
+    pub(crate) async fn over_network(access: &AccessConfig) -> Result<Self, Error> {
         let route = access.read()?;
         let endpoint = route.endpoint()?;
         let endpoint = endpoint
@@ -242,10 +242,10 @@ impl Client {
         });
         let endpoint = Endpoint::from_static("http://in-process");
         let channel = connect_through(endpoint, connector).await?;
-        Ok(Self::new(channel, Bearer::default()))
+        Ok(Self::new(channel, BearerToken::default()))
     }
 
-    fn new(channel: Channel, bearer: Bearer) -> Self {
+    fn new(channel: Channel, bearer: BearerToken) -> Self {
         let inner = SweepServiceClient::with_interceptor(channel.clone(), bearer.clone())
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE);
@@ -332,7 +332,7 @@ impl Client {
     pub(crate) async fn trial(&mut self, id: &TrialId) -> Result<(Seen, String), Error> {
         let request = v1::GetTrialRequest { sweep: id.sweep.to_string(), trial: id.index };
         let reply = self.inner.get_trial(within(CALL, request)).await?.into_inner();
-        Ok((reply.trial.ok_or(Invalid::Missing("trial"))?.try_into()?, reply.config))
+        Ok((reply.trial.ok_or(InvalidMessage::Missing("trial"))?.try_into()?, reply.config))
     }
 
     /// The bytes of a checkpoint.
@@ -426,10 +426,10 @@ pub(crate) struct Seen {
 }
 
 impl TryFrom<v1::Trial> for Seen {
-    type Error = Invalid;
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::Trial) -> Result<Self, Invalid> {
-        let (trial, progress) = wire::trial_view(wire)?;
+    fn try_from(wire: v1::Trial) -> Result<Self, InvalidMessage> {
+        let (trial, progress) = wire::parse_trial(wire)?;
         Ok(Self { trial, progress })
     }
 }
@@ -481,7 +481,7 @@ fn within<T>(deadline: Duration, message: T) -> Request<T> {
 }
 
 fn sweep_of(wire: Option<v1::Sweep>) -> Result<SweepView, Error> {
-    Ok(wire.ok_or(Invalid::Missing("sweep"))?.try_into()?)
+    Ok(wire.ok_or(InvalidMessage::Missing("sweep"))?.try_into()?)
 }
 
 fn request_id() -> String {

@@ -186,7 +186,7 @@ fn remembered(state: &Path) -> PathBuf {
 
 fn read(state: &Path) -> Result<Option<Remembered>, Error> {
     let path = remembered(state);
-    let text = match file::read(&path, file::PLACES) {
+    let text = match file::read(&path, file::STORAGE_LAYOUT) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         result => result,
     };

@@ -172,7 +172,7 @@ pub(crate) enum Error {
         /// Which.
         path: PathBuf,
         /// What is wrong.
-        reason: rheo_proto::access::NoToken,
+        reason: rheo_proto::access::InvalidToken,
     },
     /// Workers could do everything.
     #[error(

@@ -236,7 +236,11 @@ parameters: {training.optimizer.lr: {values: [1.0e-3, 2.0e-3]}}
         put(&channel, &attempts[1], &[30; 500]).await.unwrap();
         let refused = put(&channel, &attempts[1], &[31; 601]).await.unwrap_err();
         let refusal = Refusal::from(&refused);
-        assert_eq!((refusal.is(&Reason::Full), refusal.transient), (true, true), "{refusal}");
+        assert_eq!(
+            (refusal.has_reason(&Reason::Full), refusal.transient),
+            (true, true),
+            "{refusal}"
+        );
         assert!(refusal.text.contains("`400` bytes were sent"), "{refusal}");
         assert_eq!(stored(&coordinator).await, [checkpoint::digest(&[20; 400])]);
         put(&channel, &attempts[1], &[31; 600]).await.unwrap();

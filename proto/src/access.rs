@@ -22,10 +22,10 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
 
-use crate::file::{self, Bound};
+use crate::file::{self, SizeLimit};
 use crate::loopback;
 use crate::refusal::{Reason, Refusal};
-use crate::server_file::{Life, ServerFile};
+use crate::server_file::{ProcessStatus, ServerFile};
 
 /// The file in a state directory in which a running coordinator says where it listens.
 pub const SERVER_FILE: &str = "server";
@@ -46,7 +46,7 @@ pub const TOKEN_LENGTH: usize = 32;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// A connection whose every call brings the token.
-pub type Secured = InterceptedService<Channel, Bearer>;
+pub type AuthorizedChannel = InterceptedService<Channel, BearerToken>;
 
 /// What somebody who has a token may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Role {
 
 /// Where address, CA and token are looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Access {
+pub struct AccessConfig {
     /// The URL of a coordinator, if one was named; otherwise the state directory has it.
     pub server: Option<String>,
     /// The state directory, or a directory with the files of it that a client needs.
@@ -84,18 +84,18 @@ pub struct Access {
 
 /// What there is to know for a connection, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route {
+pub struct ResolvedAccess {
     /// The URL of the coordinator.
     pub url: String,
     /// The certificates to trust and their file; those of the system if none.
     ca: Option<(PathBuf, Vec<u8>)>,
     /// What shows who asks.
-    pub bearer: Bearer,
+    pub bearer: BearerToken,
 }
 
-impl Access {
+impl AccessConfig {
     /// Reads address, CA and token.
-    pub fn read(&self) -> Result<Route, Refusal> {
+    pub fn read(&self) -> Result<ResolvedAccess, Refusal> {
         let url = self.url()?;
         let directory = self.state.join(TLS_DIRECTORY);
         if let Some(rest) = url.strip_prefix("http://") {
@@ -105,9 +105,9 @@ impl Access {
                     self.token(&directory)?
                 }
                 // Whoever is on the way could read a token.
-                None => Bearer::default(),
+                None => BearerToken::default(),
             };
-            return Ok(Route { url, ca: None, bearer });
+            return Ok(ResolvedAccess { url, ca: None, bearer });
         }
         if !url.starts_with("https://") {
             let text = format!(
@@ -117,7 +117,7 @@ impl Access {
             return Err(Refusal::new(Reason::InvalidAddress, text));
         }
         let own = directory.join(CA_FILE);
-        let ca = find(self.ca_file.as_deref(), &own, "RHEO_CA_FILE", file::CERTIFICATES)?;
+        let ca = read_optional(self.ca_file.as_deref(), &own, "RHEO_CA_FILE", file::CERTIFICATES)?;
         if let Some((path, pem)) = &ca
             && !matches!(CertificateDer::pem_slice_iter(pem).next(), Some(Ok(_)))
         {
@@ -125,7 +125,7 @@ impl Access {
             return Err(Refusal::new(Reason::AccessFile, text));
         }
         let bearer = self.token(&directory)?;
-        Ok(Route { url, ca, bearer })
+        Ok(ResolvedAccess { url, ca, bearer })
     }
 
     /// Makes sure that the token of the state directory is not shown to a program of another user,
@@ -136,7 +136,7 @@ impl Access {
         if self.token_file.is_some() || !token.exists() {
             return Ok(());
         }
-        let Some(user) = loopback::stranger(at, port, &token) else { return Ok(()) };
+        let Some(user) = loopback::foreign_listener(at, port, &token) else { return Ok(()) };
         let text = format!(
             "what listens at `{url}` belongs to another user of this machine (uid {user}), not to the owner of `{}`, which is therefore not sent: start the coordinator again, or name the token by RHEO_TOKEN_FILE if this user runs it for you",
             token.display()
@@ -144,10 +144,11 @@ impl Access {
         Err(Refusal::new(Reason::Untrusted, text))
     }
 
-    fn token(&self, directory: &Path) -> Result<Bearer, Refusal> {
+    fn token(&self, directory: &Path) -> Result<BearerToken, Refusal> {
         let own = directory.join(self.role.token_file());
-        let token = find(self.token_file.as_deref(), &own, "RHEO_TOKEN_FILE", file::TOKEN)?;
-        let bearer = token.map(|(path, bytes)| Bearer::read(&path, &bytes)).transpose()?;
+        let token =
+            read_optional(self.token_file.as_deref(), &own, "RHEO_TOKEN_FILE", file::TOKEN)?;
+        let bearer = token.map(|(path, bytes)| BearerToken::read(&path, &bytes)).transpose()?;
         Ok(bearer.unwrap_or_default())
     }
 
@@ -157,14 +158,15 @@ impl Access {
         }
         let path = self.state.join(SERVER_FILE);
         let shown = path.display();
-        let away = |why: String| Refusal::away(format!("no coordinator runs there: {why}"));
+        let away = |why: String| Refusal::unavailable(format!("no coordinator runs there: {why}"));
         let file = ServerFile::read(&path).map_err(|error| away(format!("`{shown}`: {error}")))?;
         let file = file.ok_or_else(|| away(format!("`{shown}` is empty")))?;
         match &file.process {
             // Another program may listen there by now. A copy of the file without a journal beside it
             // is kept by somebody who knows that the address stays.
             Some(process)
-                if self.state.join(JOURNAL_FILE).exists() && file.life(&path) == Life::Ended =>
+                if self.state.join(JOURNAL_FILE).exists()
+                    && file.status(&path) == ProcessStatus::Ended =>
             {
                 Err(away(format!("`{shown}` is left from one that died ({process})")))
             }
@@ -174,11 +176,11 @@ impl Access {
 }
 
 /// The file that was named, which must be there, or else the one at `own`, if it is there.
-fn find(
+fn read_optional(
     named: Option<&Path>,
     own: &Path,
     variable: &str,
-    bound: Bound,
+    bound: SizeLimit,
 ) -> Result<Option<(PathBuf, Vec<u8>)>, Refusal> {
     let path = named.unwrap_or(own);
     let error = match file::read(path, bound) {
@@ -193,7 +195,7 @@ fn find(
             Err(Refusal::new(Reason::AccessFile, format!("{text}: {remedy}")))
         }
         // A file system on a network that is away for a while.
-        (None, _) => Err(Refusal::away(text)),
+        (None, _) => Err(Refusal::unavailable(text)),
         (Some(_), _) => Err(Refusal::new(Reason::AccessFile, format!("{variable}: {text}"))),
     }
 }
@@ -203,39 +205,39 @@ fn find(
 #[error(
     "no token: the first line must have at least {TOKEN_LENGTH} characters, printable ASCII without spaces (`openssl rand -hex 32` makes one)"
 )]
-pub struct NoToken;
+pub struct InvalidToken;
 
 /// The token in a file: its first line.
-pub fn token_in(bytes: &[u8]) -> Result<&str, NoToken> {
+pub fn parse_token(bytes: &[u8]) -> Result<&str, InvalidToken> {
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii();
     let is_token = line.len() >= TOKEN_LENGTH && line.iter().all(u8::is_ascii_graphic);
-    std::str::from_utf8(line).ok().filter(|_| is_token).ok_or(NoToken)
+    std::str::from_utf8(line).ok().filter(|_| is_token).ok_or(InvalidToken)
 }
 
 /// Shows who asks: adds the token, if there is one, to every call.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Bearer(Option<AsciiMetadataValue>);
+pub struct BearerToken(Option<AsciiMetadataValue>);
 
-impl Bearer {
+impl BearerToken {
     fn read(path: &Path, bytes: &[u8]) -> Result<Self, Refusal> {
         let wrong = |error: &dyn fmt::Display| {
             Refusal::new(Reason::AccessFile, format!("`{}` holds {error}", path.display()))
         };
-        let token = token_in(bytes).map_err(|error| wrong(&error))?;
+        let token = parse_token(bytes).map_err(|error| wrong(&error))?;
         let value = AsciiMetadataValue::try_from(format!("Bearer {token}"));
-        let mut value = value.map_err(|_| wrong(&NoToken))?;
+        let mut value = value.map_err(|_| wrong(&InvalidToken))?;
         value.set_sensitive(true);
         Ok(Self(Some(value)))
     }
 }
 
-impl fmt::Debug for Bearer {
+impl fmt::Debug for BearerToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_some() { "Bearer(..)" } else { "Bearer(none)" })
     }
 }
 
-impl Interceptor for Bearer {
+impl Interceptor for BearerToken {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         if let Some(token) = &self.0 {
             request.metadata_mut().insert("authorization", token.clone());
@@ -244,11 +246,11 @@ impl Interceptor for Bearer {
     }
 }
 
-impl Route {
+impl ResolvedAccess {
     /// What connects there.
     pub fn endpoint(&self) -> Result<Endpoint, Refusal> {
         let invalid = |error: &(dyn Error + 'static)| {
-            let text = format!("not an address: `{}`: {}", excerpt(&self.url), innermost(error));
+            let text = format!("not an address: `{}`: {}", excerpt(&self.url), root_cause(error));
             Refusal::new(Reason::InvalidAddress, text)
         };
         let endpoint = Endpoint::from_shared(self.url.clone()).map_err(|error| invalid(&error))?;
@@ -272,7 +274,7 @@ impl Route {
     /// What an error of a connection or a call means, if trying again would not help.
     pub fn explain(&self, error: &(dyn Error + 'static)) -> Option<Refusal> {
         let url = &self.url;
-        match cause(error)? {
+        match tls_error(error)? {
             rustls::Error::InvalidCertificate(
                 CertificateError::UnknownIssuer | CertificateError::BadSignature,
             ) => Some(self.untrusted()),
@@ -316,27 +318,27 @@ impl Route {
 }
 
 /// The error of TLS that is behind `error`, if there is one.
-fn cause<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
+fn tls_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref() {
             return Some(found);
         }
-        next = below(error);
+        next = source_of(error);
     }
     None
 }
 
-fn innermost(mut error: &(dyn Error + 'static)) -> String {
-    while let Some(below) = below(error) {
-        error = below;
+fn root_cause(mut error: &(dyn Error + 'static)) -> String {
+    while let Some(source_of) = source_of(error) {
+        error = source_of;
     }
     error.to_string()
 }
 
 /// What is behind an error. An error of I/O gives as its source what is behind the error that it
 /// wraps, and not that error.
-fn below<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
+fn source_of<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
     match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(wrapped) => Some(wrapped),
         None => error.source(),
@@ -347,8 +349,8 @@ fn below<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'stati
 mod tests {
     use super::*;
 
-    fn access(state: &Path) -> Access {
-        Access {
+    fn access(state: &Path) -> AccessConfig {
+        AccessConfig {
             server: None,
             state: state.to_owned(),
             ca_file: None,
@@ -360,8 +362,8 @@ mod tests {
     #[test]
     fn a_token_is_the_first_line_if_it_is_long_and_printable() {
         let token = "0123456789abcdef0123456789abcdef";
-        assert_eq!(token_in(format!("  {token}\r\nsecond line\n").as_bytes()), Ok(token));
-        assert_eq!(token_in(token.as_bytes()), Ok(token));
+        assert_eq!(parse_token(format!("  {token}\r\nsecond line\n").as_bytes()), Ok(token));
+        assert_eq!(parse_token(token.as_bytes()), Ok(token));
         for wrong in [
             &token[1..],
             "",
@@ -369,9 +371,9 @@ mod tests {
             "0123456789abcdef 0123456789abcdef",
             "0123456789abcdef0123456789abcdefü",
         ] {
-            assert_eq!(token_in(wrong.as_bytes()), Err(NoToken), "{wrong:?}");
+            assert_eq!(parse_token(wrong.as_bytes()), Err(InvalidToken), "{wrong:?}");
         }
-        assert!(token_in(&[0xff; 40]).is_err());
+        assert!(parse_token(&[0xff; 40]).is_err());
     }
 
     #[test]
@@ -380,7 +382,7 @@ mod tests {
         let tls = state.path().join("tls");
         std::fs::create_dir(&tls).unwrap();
         std::fs::write(tls.join("worker.token"), "secret-secret-secret-secret-secret").unwrap();
-        let https = Access { server: Some("https://h:1".to_owned()), ..access(state.path()) };
+        let https = AccessConfig { server: Some("https://h:1".to_owned()), ..access(state.path()) };
         let mut route = https.read().unwrap();
         assert!(!format!("{route:?}").contains("secret"));
         assert!(
@@ -392,7 +394,7 @@ mod tests {
             ("http://localhost:1", true),
             ("http://h:1", false),
         ] {
-            let http = Access { server: Some(url.to_owned()), ..https.clone() };
+            let http = AccessConfig { server: Some(url.to_owned()), ..https.clone() };
             let mut route = http.read().unwrap();
             let request = route.bearer.call(Request::new(())).unwrap();
             assert_eq!(request.metadata().contains_key("authorization"), is_sent, "{url}");
@@ -426,14 +428,14 @@ mod tests {
         assert_eq!((route.url.as_str(), &route.ca), ("https://h:1", &None));
         let nowhere = Some(state.path().join("nowhere"));
         for (access, variable) in [
-            (Access { ca_file: nowhere.clone(), ..access(state.path()) }, "RHEO_CA_FILE"),
-            (Access { token_file: nowhere, ..access(state.path()) }, "RHEO_TOKEN_FILE"),
+            (AccessConfig { ca_file: nowhere.clone(), ..access(state.path()) }, "RHEO_CA_FILE"),
+            (AccessConfig { token_file: nowhere, ..access(state.path()) }, "RHEO_TOKEN_FILE"),
         ] {
             let refusal = access.read().unwrap_err();
             assert!(refusal.is_access() && !refusal.transient, "{refusal}");
             assert!(refusal.text.starts_with(variable), "{refusal}");
         }
-        let plain = Access { server: Some("h:1".to_owned()), ..access(state.path()) };
+        let plain = AccessConfig { server: Some("h:1".to_owned()), ..access(state.path()) };
         assert_eq!(plain.read().unwrap_err().reason, Some(Reason::InvalidAddress));
     }
 }

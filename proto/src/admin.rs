@@ -7,7 +7,7 @@ use rheo_core::time::Timestamp;
 
 use crate::convert::{attempt, sweep_name, worker_id};
 use crate::worker::offer;
-use crate::{Invalid, v1};
+use crate::{InvalidMessage, v1};
 
 impl From<WorkerView> for v1::Worker {
     fn from(view: WorkerView) -> Self {
@@ -37,11 +37,11 @@ impl From<WorkerView> for v1::Worker {
 }
 
 impl TryFrom<v1::Worker> for WorkerView {
-    type Error = Invalid;
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::Worker) -> Result<Self, Invalid> {
+    fn try_from(wire: v1::Worker) -> Result<Self, InvalidMessage> {
         let held = wire.held.into_iter().map(AttemptId::try_from);
-        let held: Result<_, Invalid> = held.collect();
+        let held: Result<_, InvalidMessage> = held.collect();
         let info = WorkerInfo {
             host: wire.host,
             pid: wire.pid,
@@ -129,9 +129,9 @@ impl From<DiskUsage> for v1::DiskUsageResponse {
 }
 
 impl TryFrom<v1::DiskUsageResponse> for DiskUsage {
-    type Error = Invalid;
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::DiskUsageResponse) -> Result<Self, Invalid> {
+    fn try_from(wire: v1::DiskUsageResponse) -> Result<Self, InvalidMessage> {
         let sweep = |wire: v1::SweepUsage| {
             Ok(SweepUsage {
                 sweep: sweep_name(&wire.sweep)?,
@@ -141,7 +141,7 @@ impl TryFrom<v1::DiskUsageResponse> for DiskUsage {
                 count: wire.checkpoints,
             })
         };
-        let sweeps: Result<_, Invalid> = wire.sweeps.into_iter().map(sweep).collect();
+        let sweeps: Result<_, InvalidMessage> = wire.sweeps.into_iter().map(sweep).collect();
         Ok(Self {
             sweeps: sweeps?,
             journal: wire.journal_bytes,

@@ -15,7 +15,7 @@ pub use rules::request_size;
 
 /// The most of something that one field of a request may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bound {
+pub enum FieldBound {
     /// One line of text without control characters, in bytes.
     Line(usize),
     /// Text of any kind, in bytes.
@@ -31,16 +31,16 @@ pub enum Bound {
 }
 
 /// The bound of a field that somebody forgot: safe, and soon noticed.
-pub(crate) const FORGOTTEN: Bound = Bound::Lines(64, 256);
+pub(crate) const UNLISTED: FieldBound = FieldBound::Lines(64, 256);
 
 /// A name of a sweep or a fleet. Longer than any can be, so that what is wrong with it can be said.
-const NAME: Bound = Bound::Line(256);
+const NAME: FieldBound = FieldBound::Line(256);
 
 /// A UUID or a digest.
-const ID: Bound = Bound::Line(64);
+const ID: FieldBound = FieldBound::Line(64);
 
 /// What a machine, a program or a scheduler calls something.
-const LABEL: Bound = Bound::Line(256);
+const LABEL: FieldBound = FieldBound::Line(256);
 
 /// What went wrong in a trial.
 pub const ERROR_LENGTH: usize = 16 << 10;
@@ -61,89 +61,89 @@ pub const SWEEP_FILE_LENGTH: usize = 4 << 20;
 pub const SQL_LENGTH: usize = 1 << 20;
 
 /// The most attempts that a worker may hold: one for each slot that it may have.
-const HELD: Bound = Bound::List(4096);
+const HELD: FieldBound = FieldBound::List(4096);
 
 /// The most GPUs that a worker may offer.
 const GPUS: usize = rheo_core::resources::MAX_GPUS as usize;
 
 /// Lines of the log of an attempt.
-const LOG: Bound = Bound::List(MAX_LINES);
+const LOG: FieldBound = FieldBound::List(MAX_LINES);
 
 /// The most metrics of one report.
-const METRICS: Bound = Bound::List(64);
+const METRICS: FieldBound = FieldBound::List(64);
 
 /// Every text, bytes and list field of every request, as `Message.field`, and its bound.
 ///
-/// A new field needs a row: `("JoinRequest.rack", LABEL)`. [`Bound`] says what there is.
-pub const FIELDS: &[(&str, Bound)] = &[
+/// A new field needs a row: `("JoinRequest.rack", LABEL)`. [`FieldBound`] says what there is.
+pub const FIELDS: &[(&str, FieldBound)] = &[
     // common.proto
     ("Attempt.sweep", NAME),
     ("Origin.state", ID),
     ("Origin.incarnation", ID),
     ("Origin.configuration", ID),
-    ("RowCounts.tables", Bound::List(64)),
+    ("RowCounts.tables", FieldBound::List(64)),
     ("RowCounts.TablesEntry.key", LABEL),
     ("TableRows.table", LABEL),
-    ("TableRows.ipc", Bound::Bytes(MAX_MESSAGE)),
+    ("TableRows.ipc", FieldBound::Bytes(MAX_MESSAGE)),
     ("MetricValue.name", LABEL),
     ("Report.metrics", METRICS),
     ("Progress.phase", LABEL),
     ("Progress.metrics", METRICS),
     ("LogLine.level", LABEL),
-    ("LogLine.text", Bound::Line(MAX_LINE)),
+    ("LogLine.text", FieldBound::Line(MAX_LINE)),
     // worker.proto
     ("JoinRequest.worker", ID),
     ("JoinRequest.host", LABEL),
     ("JoinRequest.version", LABEL),
     ("JoinRequest.state", ID),
-    ("JoinRequest.workloads", Bound::Lines(64, LABEL_LENGTH)),
-    ("JoinRequest.slots", Bound::Number(1 << 20)),
-    ("JoinRequest.gpus", Bound::Lines(GPUS, LABEL_LENGTH)),
-    ("JoinRequest.shortfalls", Bound::Lines(8, CAUSE_LENGTH)),
-    ("Inventory.data", Bound::List(64)),
-    ("Inventory.devices", Bound::Lines(64, LABEL_LENGTH)),
-    ("Inventory.lacks", Bound::List(64)),
+    ("JoinRequest.workloads", FieldBound::Lines(64, LABEL_LENGTH)),
+    ("JoinRequest.slots", FieldBound::Number(1 << 20)),
+    ("JoinRequest.gpus", FieldBound::Lines(GPUS, LABEL_LENGTH)),
+    ("JoinRequest.shortfalls", FieldBound::Lines(8, CAUSE_LENGTH)),
+    ("Inventory.data", FieldBound::List(64)),
+    ("Inventory.devices", FieldBound::Lines(64, LABEL_LENGTH)),
+    ("Inventory.lacks", FieldBound::List(64)),
     ("FoundData.set", LABEL),
-    ("FoundData.sizes", Bound::List(3)),
-    ("Lack.cause", Bound::Text(CAUSE_LENGTH)),
+    ("FoundData.sizes", FieldBound::List(3)),
+    ("Lack.cause", FieldBound::Text(CAUSE_LENGTH)),
     ("Need.device", LABEL),
     ("Need.Data.set", LABEL),
-    ("Need.Data.directory", Bound::Text(PATH_LENGTH)),
-    ("Need.Data.sizes", Bound::List(3)),
-    ("Place.pilot", LABEL),
-    ("Place.job", LABEL),
-    ("Place.node", LABEL),
-    ("Place.partition", LABEL),
+    ("Need.Data.directory", FieldBound::Text(PATH_LENGTH)),
+    ("Need.Data.sizes", FieldBound::List(3)),
+    ("WorkerLocation.pilot", LABEL),
+    ("WorkerLocation.job", LABEL),
+    ("WorkerLocation.node", LABEL),
+    ("WorkerLocation.partition", LABEL),
     ("AcquireRequest.worker", ID),
     ("AcquireRequest.held", HELD),
-    ("AcquireRequest.slots", Bound::Number(1 << 20)),
+    ("AcquireRequest.slots", FieldBound::Number(1 << 20)),
     ("AcquireRequest.sweep", NAME),
-    ("AcquireRequest.free_gpus", Bound::List(GPUS)),
+    ("AcquireRequest.free_gpus", FieldBound::List(GPUS)),
     ("RenewRequest.worker", ID),
     ("RenewRequest.held", HELD),
     ("RenewRequest.Held.log", LOG),
     ("CommitRequest.log", LOG),
     ("FinishRequest.log", LOG),
-    ("PutCheckpointRequest.chunk", Bound::Bytes(CHUNK)),
+    ("PutCheckpointRequest.chunk", FieldBound::Bytes(CHUNK)),
     ("PutCheckpointRequest.Header.digest", ID),
     ("GetCheckpointRequest.digest", ID),
     ("Claim.worker", ID),
     ("Work.checkpoint", ID),
-    ("Work.rows", Bound::List(100_000)),
-    ("Work.reports", Bound::List(100_000)),
-    ("FinishRequest.Failure.message", Bound::Text(ERROR_LENGTH)),
-    ("FinishRequest.Unfit.message", Bound::Text(CAUSE_LENGTH)),
+    ("Work.rows", FieldBound::List(100_000)),
+    ("Work.reports", FieldBound::List(100_000)),
+    ("FinishRequest.Failure.message", FieldBound::Text(ERROR_LENGTH)),
+    ("FinishRequest.Unfit.message", FieldBound::Text(CAUSE_LENGTH)),
     ("FinishRequest.Result.metrics", METRICS),
-    ("FinishRequest.Result.detail", Bound::Text(ERROR_LENGTH)),
-    ("FinishRequest.Result.summary", Bound::Text(ERROR_LENGTH)),
+    ("FinishRequest.Result.detail", FieldBound::Text(ERROR_LENGTH)),
+    ("FinishRequest.Result.summary", FieldBound::Text(ERROR_LENGTH)),
     ("LeaveRequest.worker", ID),
-    ("LeaveRequest.unfit", Bound::Text(CAUSE_LENGTH)),
+    ("LeaveRequest.unfit", FieldBound::Text(CAUSE_LENGTH)),
     // sweep.proto
-    ("SubmitRequest.file", Bound::Text(4096)),
-    ("SubmitRequest.text", Bound::Text(SWEEP_FILE_LENGTH)),
+    ("SubmitRequest.file", FieldBound::Text(4096)),
+    ("SubmitRequest.text", FieldBound::Text(SWEEP_FILE_LENGTH)),
     ("GetSweepRequest.sweep", NAME),
     ("ListTrialsRequest.sweep", NAME),
-    ("ListTrialsRequest.statuses", Bound::Lines(16, LABEL_LENGTH)),
+    ("ListTrialsRequest.statuses", FieldBound::Lines(16, LABEL_LENGTH)),
     ("GetTrialRequest.sweep", NAME),
     ("WatchRequest.sweep", NAME),
     ("PauseRequest.sweep", NAME),
@@ -154,25 +154,25 @@ pub const FIELDS: &[(&str, Bound)] = &[
     ("CancelRequest.request_id", ID),
     ("RetryRequest.sweep", NAME),
     ("RetryRequest.request_id", ID),
-    ("RetryRequest.Indices.indices", Bound::List(1_000_000)),
+    ("RetryRequest.Indices.indices", FieldBound::List(1_000_000)),
     ("DeleteRequest.sweep", NAME),
     ("DeleteRequest.request_id", ID),
-    ("QueryRequest.sql", Bound::Text(SQL_LENGTH)),
+    ("QueryRequest.sql", FieldBound::Text(SQL_LENGTH)),
     // fleet.proto
     ("FleetSpec.name", NAME),
     ("FleetSpec.launcher", LABEL),
-    ("FleetSpec.settings", Bound::Text(256 << 10)),
-    ("FleetSpec.min", Bound::Number(10_000)),
-    ("FleetSpec.max", Bound::Number(10_000)),
-    ("FleetSpec.workers", Bound::Number(10_000)),
-    ("FleetSpec.slots", Bound::Number(1 << 20)),
-    ("FleetSpec.gpus", Bound::Number(GPUS as u64)),
+    ("FleetSpec.settings", FieldBound::Text(256 << 10)),
+    ("FleetSpec.min", FieldBound::Number(10_000)),
+    ("FleetSpec.max", FieldBound::Number(10_000)),
+    ("FleetSpec.workers", FieldBound::Number(10_000)),
+    ("FleetSpec.slots", FieldBound::Number(1 << 20)),
+    ("FleetSpec.gpus", FieldBound::Number(GPUS as u64)),
     ("FleetSpec.sweep", NAME),
     ("LaunchRequest.request_id", ID),
     ("ScaleRequest.request_id", ID),
     ("ScaleRequest.fleet", NAME),
-    ("ScaleRequest.min", Bound::Number(10_000)),
-    ("ScaleRequest.max", Bound::Number(10_000)),
+    ("ScaleRequest.min", FieldBound::Number(10_000)),
+    ("ScaleRequest.max", FieldBound::Number(10_000)),
     ("DrainRequest.request_id", ID),
     ("DrainRequest.fleet", NAME),
     ("StopRequest.request_id", ID),

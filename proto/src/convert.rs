@@ -10,44 +10,44 @@ use rheo_core::progress::Progress;
 use rheo_core::resources::GpuAmount;
 use rheo_core::rows::{Batch, RowCounts};
 
-use crate::{Invalid, v1};
+use crate::{InvalidMessage, v1};
 
-pub(crate) fn required<T>(value: Option<T>, field: &'static str) -> Result<T, Invalid> {
-    value.ok_or(Invalid::Missing(field))
+pub(crate) fn required<T>(value: Option<T>, field: &'static str) -> Result<T, InvalidMessage> {
+    value.ok_or(InvalidMessage::Missing(field))
 }
 
 /// Parses an id or the like.
 pub(crate) fn parsed<T: FromStr<Err: std::fmt::Display>>(
     text: &str,
     field: &'static str,
-) -> Result<T, Invalid> {
-    text.parse().map_err(|error| Invalid::value(field, error))
+) -> Result<T, InvalidMessage> {
+    text.parse().map_err(|error| InvalidMessage::value(field, error))
 }
 
-pub(crate) fn sweep_name(text: &str) -> Result<SweepName, Invalid> {
-    SweepName::parse(text).map_err(|error| Invalid::value("sweep", error))
+pub(crate) fn sweep_name(text: &str) -> Result<SweepName, InvalidMessage> {
+    SweepName::parse(text).map_err(|error| InvalidMessage::value("sweep", error))
 }
 
-pub(crate) fn worker_id(text: &str) -> Result<WorkerId, Invalid> {
+pub(crate) fn worker_id(text: &str) -> Result<WorkerId, InvalidMessage> {
     parsed(text, "worker")
 }
 
 /// An amount of GPUs in thousandths.
-pub(crate) fn gpus(thousandths: u32) -> Result<GpuAmount, Invalid> {
+pub(crate) fn gpus(thousandths: u32) -> Result<GpuAmount, InvalidMessage> {
     let detail = || format!("{thousandths} is neither less than 1000 nor a multiple of it");
     let amount = GpuAmount::from_thousandths(thousandths);
-    amount.ok_or_else(|| Invalid::Value { field: "gpu_thousandths", detail: detail() })
+    amount.ok_or_else(|| InvalidMessage::Value { field: "gpu_thousandths", detail: detail() })
 }
 
 /// A digest; none if the text is empty.
-pub(crate) fn optional_digest(text: &str) -> Result<Option<Digest>, Invalid> {
+pub(crate) fn optional_digest(text: &str) -> Result<Option<Digest>, InvalidMessage> {
     if text.is_empty() { Ok(None) } else { parsed(text, "checkpoint").map(Some) }
 }
 
 impl TryFrom<v1::Attempt> for AttemptId {
-    type Error = Invalid;
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::Attempt) -> Result<Self, Invalid> {
+    fn try_from(wire: v1::Attempt) -> Result<Self, InvalidMessage> {
         Ok(Self::new(TrialId::new(sweep_name(&wire.sweep)?, wire.trial), wire.number))
     }
 }
@@ -63,9 +63,9 @@ pub(crate) fn attempt(attempt: &AttemptId, origin: Option<Origin>) -> v1::Attemp
 }
 
 impl TryFrom<v1::Attempt> for Held {
-    type Error = Invalid;
+    type Error = InvalidMessage;
 
-    fn try_from(mut wire: v1::Attempt) -> Result<Self, Invalid> {
+    fn try_from(mut wire: v1::Attempt) -> Result<Self, InvalidMessage> {
         let origin = wire.origin.take().map(Origin::try_from).transpose()?;
         Ok(Self { attempt: wire.try_into()?, origin })
     }
@@ -78,9 +78,9 @@ impl From<&Held> for v1::Attempt {
 }
 
 impl TryFrom<v1::Origin> for Origin {
-    type Error = Invalid;
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::Origin) -> Result<Self, Invalid> {
+    fn try_from(wire: v1::Origin) -> Result<Self, InvalidMessage> {
         Ok(Self {
             state: parsed(&wire.state, "state")?,
             incarnation: parsed(&wire.incarnation, "incarnation")?,
@@ -114,11 +114,11 @@ impl From<RowCounts> for v1::RowCounts {
 }
 
 impl TryFrom<v1::TableRows> for Batch {
-    type Error = Invalid;
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::TableRows) -> Result<Self, Invalid> {
+    fn try_from(wire: v1::TableRows) -> Result<Self, InvalidMessage> {
         let table = TableName::parse(&wire.table);
-        let table = table.map_err(|error| Invalid::value("table", error))?;
+        let table = table.map_err(|error| InvalidMessage::value("table", error))?;
         Ok(Self { table, rows: wire.rows, ipc: wire.ipc })
     }
 }

@@ -1,7 +1,7 @@
 //! Files that people name, read within bounds.
 //!
 //! A path can lead to anything: a device without end, a pipe to which nobody writes, a file of
-//! gigabytes. Whoever reads a file that somebody named reads it here: no more than [`Bound`] bytes,
+//! gigabytes. Whoever reads a file that somebody named reads it here: no more than [`SizeLimit`] bytes,
 //! regular files, pipes and standard input alike, and from a pipe only as long as something comes.
 //! Both programs read through this file, so that both refuse the same with the same words.
 
@@ -17,64 +17,64 @@ use rustix::fs::OFlags;
 
 /// The most bytes of one kind of file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bound {
+pub struct SizeLimit {
     /// What the file is, with its article.
-    pub what: &'static str,
+    pub name: &'static str,
     /// The most bytes.
     pub bytes: usize,
 }
 
 /// A sweep file.
-pub const SWEEP: Bound = Bound { what: "a sweep file", bytes: 4 << 20 };
+pub const SWEEP: SizeLimit = SizeLimit { name: "a sweep file", bytes: 4 << 20 };
 
 /// A file with a token.
-pub const TOKEN: Bound = Bound { what: "a file with a token", bytes: 4 << 10 };
+pub const TOKEN: SizeLimit = SizeLimit { name: "a file with a token", bytes: 4 << 10 };
 
 /// A file with certificates.
-pub const CERTIFICATES: Bound = Bound { what: "a file with certificates", bytes: 1 << 20 };
+pub const CERTIFICATES: SizeLimit = SizeLimit { name: "a file with certificates", bytes: 1 << 20 };
 
 /// A file with a private key.
-pub const KEY: Bound = Bound { what: "a file with a private key", bytes: 64 << 10 };
+pub const KEY: SizeLimit = SizeLimit { name: "a file with a private key", bytes: 64 << 10 };
 
 /// The file in which a coordinator says where it listens.
-pub const SERVER: Bound = Bound { what: "a file with an address", bytes: 4 << 10 };
+pub const SERVER: SizeLimit = SizeLimit { name: "a file with an address", bytes: 4 << 10 };
 
 /// The file in which a state directory remembers where its results lie.
-pub const PLACES: Bound = Bound { what: "a file with places", bytes: 64 << 10 };
+pub const STORAGE_LAYOUT: SizeLimit = SizeLimit { name: "a file with places", bytes: 64 << 10 };
 
 /// Shell lines for the jobs of a cluster.
-pub const SETUP: Bound = Bound { what: "a file with shell lines", bytes: 1 << 20 };
+pub const SETUP: SizeLimit = SizeLimit { name: "a file with shell lines", bytes: 1 << 20 };
 
 /// A configuration of `kubectl`.
-pub const KUBECONFIG: Bound = Bound { what: "a kubeconfig", bytes: 4 << 20 };
+pub const KUBECONFIG: SizeLimit = SizeLimit { name: "a kubeconfig", bytes: 4 << 20 };
 
 /// SQL on standard input.
-pub const SQL: Bound = Bound { what: "a query", bytes: 256 << 10 };
+pub const SQL: SizeLimit = SizeLimit { name: "a query", bytes: 256 << 10 };
 
 /// A checkpoint on standard input, which comes from `rheo`.
-pub const CHECKPOINT: Bound = Bound { what: "a checkpoint", bytes: 4 << 30 };
+pub const CHECKPOINT: SizeLimit = SizeLimit { name: "a checkpoint", bytes: 4 << 30 };
 
 /// The time for which a named pipe may be silent: nobody may ever open its other end.
-const NAMED_PIPE: Duration = Duration::from_secs(10);
+const NAMED_PIPE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The time for which any other pipe may be silent: a program is at its other end, and may have to
 /// compute what it writes.
-const PIPE: Duration = Duration::from_mins(1);
+const PIPE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The time that a pipe may take as a whole.
-const WHOLE: Duration = Duration::from_mins(10);
+const TOTAL_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// The pause until a silent pipe is looked at again.
-const PAUSE: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The device number of `/dev/null`.
-const NULL: (u32, u32) = (1, 3);
+const DEV_NULL: (u32, u32) = (1, 3);
 
 /// Why a file is not read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-enum Refused {
-    #[error("it holds more than `{bytes}` bytes, the most that {what} may have")]
-    TooLarge { what: &'static str, bytes: usize },
+enum ReadError {
+    #[error("it holds more than `{bytes}` bytes, the most that {name} may have")]
+    TooLarge { name: &'static str, bytes: usize },
     #[error("it is a directory")]
     Directory,
     #[error("it is a device, not a file")]
@@ -85,11 +85,11 @@ enum Refused {
     Silent(u64),
 }
 
-impl From<Refused> for io::Error {
-    fn from(refused: Refused) -> Self {
+impl From<ReadError> for io::Error {
+    fn from(refused: ReadError) -> Self {
         let kind = match refused {
-            Refused::Silent(_) => ErrorKind::TimedOut,
-            Refused::Directory => ErrorKind::IsADirectory,
+            ReadError::Silent(_) => ErrorKind::TimedOut,
+            ReadError::Directory => ErrorKind::IsADirectory,
             _ => ErrorKind::InvalidInput,
         };
         Self::new(kind, refused)
@@ -97,44 +97,44 @@ impl From<Refused> for io::Error {
 }
 
 /// Reads a file or a pipe.
-pub fn read(path: &Path, bound: Bound) -> io::Result<Vec<u8>> {
+pub fn read(path: &Path, limit: SizeLimit) -> io::Result<Vec<u8>> {
     let open = |flags: OFlags| {
         let flags = flags | OFlags::NOCTTY;
         let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
         OpenOptions::new().read(true).custom_flags(flags).open(path)
     };
-    refuse(std::fs::metadata(path)?.file_type())?;
+    check_type(std::fs::metadata(path)?.file_type())?;
     // Otherwise a pipe is waited for by opening it.
     let file = open(OFlags::NONBLOCK)?;
     let metadata = file.metadata()?;
-    refuse(metadata.file_type())?;
+    check_type(metadata.file_type())?;
     if metadata.file_type().is_fifo() {
-        return drain(file, bound);
+        return read_pipe(file, limit);
     }
     if !metadata.file_type().is_char_device() {
-        return limited(file, bound);
+        return read_limited(file, limit);
     }
     if file.is_terminal() {
         // Somebody types, and takes the time that it takes.
-        return limited(open(OFlags::empty())?, bound);
+        return read_limited(open(OFlags::empty())?, limit);
     }
     let device = metadata.rdev();
-    if (rustix::fs::major(device), rustix::fs::minor(device)) == NULL {
+    if (rustix::fs::major(device), rustix::fs::minor(device)) == DEV_NULL {
         return Ok(Vec::new());
     }
-    Err(Refused::Device.into())
+    Err(ReadError::Device.into())
 }
 
 /// Reads a file or a pipe that holds UTF-8 text.
-pub fn read_text(path: &Path, bound: Bound) -> io::Result<String> {
-    text(read(path, bound)?)
+pub fn read_text(path: &Path, limit: SizeLimit) -> io::Result<String> {
+    text(read(path, limit)?)
 }
 
 /// Reads standard input.
-pub fn read_stdin(bound: Bound) -> io::Result<Vec<u8>> {
+pub fn read_stdin(limit: SizeLimit) -> io::Result<Vec<u8>> {
     let is_file = || std::fs::metadata("/proc/self/fd/0").is_ok_and(|input| input.is_file());
     if io::stdin().is_terminal() || is_file() {
-        return limited(io::stdin().lock(), bound);
+        return read_limited(io::stdin().lock(), limit);
     }
     let (sender, receiver) = mpsc::sync_channel(1);
     // Left behind where nothing comes; the process ends soon after that.
@@ -151,13 +151,13 @@ pub fn read_stdin(bound: Bound) -> io::Result<Vec<u8>> {
     });
     let mut bytes = Vec::new();
     loop {
-        let silent = |_| io::Error::from(Refused::Silent(PIPE.as_secs()));
-        let piece = receiver.recv_timeout(PIPE).map_err(silent)??;
+        let silent = |_| io::Error::from(ReadError::Silent(PIPE_TIMEOUT.as_secs()));
+        let piece = receiver.recv_timeout(PIPE_TIMEOUT).map_err(silent)??;
         if piece.is_empty() {
             return Ok(bytes);
         }
         bytes.extend_from_slice(&piece);
-        check(&bytes, bound)?;
+        check_size(&bytes, limit)?;
     }
 }
 
@@ -169,39 +169,39 @@ pub fn text(bytes: Vec<u8>) -> io::Result<String> {
     })
 }
 
-fn refuse(kind: FileType) -> Result<(), Refused> {
+fn check_type(kind: FileType) -> Result<(), ReadError> {
     if kind.is_dir() {
-        Err(Refused::Directory)
+        Err(ReadError::Directory)
     } else if kind.is_block_device() {
-        Err(Refused::Device)
+        Err(ReadError::Device)
     } else if kind.is_socket() {
-        Err(Refused::Socket)
+        Err(ReadError::Socket)
     } else {
         Ok(())
     }
 }
 
-fn check(bytes: &[u8], bound: Bound) -> Result<(), Refused> {
-    let Bound { what, bytes: most } = bound;
-    if bytes.len() > most { Err(Refused::TooLarge { what, bytes: most }) } else { Ok(()) }
+fn check_size(bytes: &[u8], limit: SizeLimit) -> Result<(), ReadError> {
+    let SizeLimit { name, bytes: most } = limit;
+    if bytes.len() > most { Err(ReadError::TooLarge { name, bytes: most }) } else { Ok(()) }
 }
 
 /// Reads to the end, whatever size the file says it has.
-fn limited(input: impl Read, bound: Bound) -> io::Result<Vec<u8>> {
+fn read_limited(input: impl Read, limit: SizeLimit) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    input.take(bound.bytes as u64 + 1).read_to_end(&mut bytes)?;
-    check(&bytes, bound)?;
+    input.take(limit.bytes as u64 + 1).read_to_end(&mut bytes)?;
+    check_size(&bytes, limit)?;
     Ok(bytes)
 }
 
 /// Reads a pipe that was opened without waiting.
 #[expect(clippy::disallowed_methods, reason = "a pipe is waited for in real time")]
-fn drain(mut pipe: File, bound: Bound) -> io::Result<Vec<u8>> {
+fn read_pipe(mut pipe: File, limit: SizeLimit) -> io::Result<Vec<u8>> {
     let link = std::fs::read_link(format!("/proc/self/fd/{}", pipe.as_raw_fd()));
     let is_named = !link.is_ok_and(|link| link.to_string_lossy().starts_with("pipe:"));
-    let patience = if is_named { NAMED_PIPE } else { PIPE };
+    let timeout = if is_named { NAMED_PIPE_TIMEOUT } else { PIPE_TIMEOUT };
     let begin = Instant::now();
-    let mut heard = begin;
+    let mut last_read = begin;
     let mut bytes = Vec::new();
     let mut buffer = vec![0; 64 << 10];
     loop {
@@ -211,18 +211,18 @@ fn drain(mut pipe: File, bound: Bound) -> io::Result<Vec<u8>> {
             Ok(0) => {}
             Ok(length) => {
                 bytes.extend_from_slice(&buffer[..length]);
-                check(&bytes, bound)?;
-                heard = Instant::now();
+                check_size(&bytes, limit)?;
+                last_read = Instant::now();
                 continue;
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         }
-        if heard.elapsed() > patience || begin.elapsed() > WHOLE {
-            return Err(Refused::Silent(heard.elapsed().as_secs()).into());
+        if last_read.elapsed() > timeout || begin.elapsed() > TOTAL_TIMEOUT {
+            return Err(ReadError::Silent(last_read.elapsed().as_secs()).into());
         }
-        std::thread::park_timeout(PAUSE);
+        std::thread::park_timeout(POLL_INTERVAL);
     }
 }
 
@@ -232,35 +232,35 @@ mod tests {
 
     use super::*;
 
-    const SMALL: Bound = Bound { what: "a thing", bytes: 8 };
+    const EIGHT_BYTES: SizeLimit = SizeLimit { name: "a thing", bytes: 8 };
 
     #[test]
     fn a_file_is_read_up_to_its_bound() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         std::fs::write(&path, "12345678").unwrap();
-        assert_eq!(read(&path, SMALL).unwrap(), b"12345678");
+        assert_eq!(read(&path, EIGHT_BYTES).unwrap(), b"12345678");
         std::fs::write(&path, "123456789").unwrap();
-        let error = read(&path, SMALL).unwrap_err().to_string();
+        let error = read(&path, EIGHT_BYTES).unwrap_err().to_string();
         assert_eq!(error, "it holds more than `8` bytes, the most that a thing may have");
-        let missing = read(&directory.path().join("no"), SMALL).unwrap_err();
+        let missing = read(&directory.path().join("no"), EIGHT_BYTES).unwrap_err();
         assert_eq!(missing.kind(), ErrorKind::NotFound);
         std::fs::write(&path, [b'a', 0xff]).unwrap();
-        let error = read_text(&path, SMALL).unwrap_err().to_string();
+        let error = read_text(&path, EIGHT_BYTES).unwrap_err().to_string();
         assert_eq!(error, "it is not UTF-8 text (byte 1)");
     }
 
     #[test]
     fn what_is_no_file_is_refused_by_name() {
         let directory = tempfile::tempdir().unwrap();
-        let error = |path: &Path| read(path, SMALL).unwrap_err().to_string();
+        let error = |path: &Path| read(path, EIGHT_BYTES).unwrap_err().to_string();
         assert_eq!(error(directory.path()), "it is a directory");
         assert_eq!(error(Path::new("/dev/zero")), "it is a device, not a file");
         assert_eq!(error(Path::new("/dev/full")), "it is a device, not a file");
         let socket = directory.path().join("socket");
         let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
         assert_eq!(error(&socket), "it is a socket, not a file");
-        assert_eq!(read(Path::new("/dev/null"), SMALL).unwrap(), b"");
+        assert_eq!(read(Path::new("/dev/null"), EIGHT_BYTES).unwrap(), b"");
     }
 
     #[test]
@@ -277,9 +277,9 @@ mod tests {
                 pipe.write_all(b"5678").unwrap();
             })
         };
-        assert_eq!(read(&path, SMALL).unwrap(), b"12345678");
+        assert_eq!(read(&path, EIGHT_BYTES).unwrap(), b"12345678");
         writer.join().unwrap();
-        let error = read(&path, SMALL).unwrap_err();
+        let error = read(&path, EIGHT_BYTES).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
         assert!(error.to_string().contains("nothing came for `10` seconds"), "{error}");
     }
@@ -291,7 +291,7 @@ mod tests {
             writer.write_all(text.as_bytes()).unwrap();
             drop(writer);
             let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
-            let read = read(Path::new(&path), SMALL);
+            let read = read(Path::new(&path), EIGHT_BYTES);
             assert_eq!(read.ok().as_deref(), expected.map(<[u8; 4]>::as_slice), "{text}");
         }
     }

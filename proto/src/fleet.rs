@@ -10,19 +10,19 @@ use rheo_core::time::Timestamp;
 use uuid::Uuid;
 
 use crate::convert::{parsed, required, sweep_name};
-use crate::{Invalid, v1};
+use crate::{InvalidMessage, v1};
 
-fn name(text: &str) -> Result<FleetName, Invalid> {
-    FleetName::parse(text).map_err(|error| Invalid::value("fleet", error))
+fn name(text: &str) -> Result<FleetName, InvalidMessage> {
+    FleetName::parse(text).map_err(|error| InvalidMessage::value("fleet", error))
 }
 
 impl TryFrom<v1::FleetSpec> for Spec {
-    type Error = Invalid;
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::FleetSpec) -> Result<Self, Invalid> {
+    fn try_from(wire: v1::FleetSpec) -> Result<Self, InvalidMessage> {
         if wire.max < wire.min {
             let detail = format!("{} is less than the lower bound {}", wire.max, wire.min);
-            return Err(Invalid::Value { field: "max", detail });
+            return Err(InvalidMessage::Value { field: "max", detail });
         }
         Ok(Self {
             name: name(&wire.name)?,
@@ -55,22 +55,22 @@ impl From<Spec> for v1::FleetSpec {
 }
 
 impl TryFrom<v1::LaunchRequest> for Command {
-    type Error = Invalid;
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::LaunchRequest) -> Result<Self, Invalid> {
+    fn try_from(wire: v1::LaunchRequest) -> Result<Self, InvalidMessage> {
         let request = parsed(&wire.request_id, "request_id")?;
         let spec: Spec = required(wire.spec, "spec")?.try_into()?;
         // The request is the first of its kind, and as unique as an id has to be.
         let id = wire.request_id.parse::<Uuid>();
-        let id = id.map_err(|error| Invalid::value("request_id", error))?;
+        let id = id.map_err(|error| InvalidMessage::value("request_id", error))?;
         Ok(Self::Launch { spec: Box::new(spec), id, request })
     }
 }
 
 impl TryFrom<v1::ScaleRequest> for Command {
-    type Error = Invalid;
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::ScaleRequest) -> Result<Self, Invalid> {
+    fn try_from(wire: v1::ScaleRequest) -> Result<Self, InvalidMessage> {
         let request = parsed(&wire.request_id, "request_id")?;
         let (min, max) = (wire.min, wire.max);
         Ok(Self::Scale { fleet: name(&wire.fleet)?, min, max, request })
@@ -78,18 +78,18 @@ impl TryFrom<v1::ScaleRequest> for Command {
 }
 
 impl TryFrom<v1::DrainRequest> for Command {
-    type Error = Invalid;
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::DrainRequest) -> Result<Self, Invalid> {
+    fn try_from(wire: v1::DrainRequest) -> Result<Self, InvalidMessage> {
         let request = parsed(&wire.request_id, "request_id")?;
         Ok(Self::Drain { fleet: name(&wire.fleet)?, request })
     }
 }
 
 impl TryFrom<v1::StopRequest> for Command {
-    type Error = Invalid;
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::StopRequest) -> Result<Self, Invalid> {
+    fn try_from(wire: v1::StopRequest) -> Result<Self, InvalidMessage> {
         let request = parsed(&wire.request_id, "request_id")?;
         Ok(Self::Stop { fleet: name(&wire.fleet)?, request })
     }
@@ -113,16 +113,16 @@ impl From<FleetView> for v1::Fleet {
 }
 
 impl TryFrom<v1::Fleet> for FleetView {
-    type Error = Invalid;
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::Fleet) -> Result<Self, Invalid> {
+    fn try_from(wire: v1::Fleet) -> Result<Self, InvalidMessage> {
         let since = Timestamp(wire.trouble_since_ms);
         let pilots: Result<_, _> = wire.pilots.into_iter().map(PilotView::try_from).collect();
         let ended = wire.ended.iter().filter_map(|(name, n)| Some((Cause::parse(name)?, *n)));
         let mode = Mode::parse(&wire.mode);
         Ok(Self {
             spec: required(wire.spec, "spec")?.try_into()?,
-            mode: mode.ok_or_else(|| Invalid::value("mode", &wire.mode))?,
+            mode: mode.ok_or_else(|| InvalidMessage::value("mode", &wire.mode))?,
             pilots: pilots?,
             ended: ended.collect::<BTreeMap<_, _>>(),
             trouble: wire.trouble.map(|text| Trouble { text, since }),
@@ -154,14 +154,14 @@ impl From<PilotView> for v1::Pilot {
 }
 
 impl TryFrom<v1::Pilot> for PilotView {
-    type Error = Invalid;
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::Pilot) -> Result<Self, Invalid> {
+    fn try_from(wire: v1::Pilot) -> Result<Self, InvalidMessage> {
         let phase = match wire.phase.as_str() {
             "planned" => Phase::Planned,
             "waiting" => Phase::Waiting { reason: wire.reason },
             "running" => Phase::Running,
-            other => return Err(Invalid::value("phase", other)),
+            other => return Err(InvalidMessage::value("phase", other)),
         };
         Ok(Self {
             number: wire.number,

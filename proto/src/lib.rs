@@ -9,7 +9,6 @@
 pub mod access;
 pub mod admin;
 pub mod bounds;
-pub mod client;
 mod codec;
 mod convert;
 pub mod file;
@@ -19,6 +18,7 @@ mod loopback;
 mod needs;
 pub mod refusal;
 pub mod server_file;
+pub mod sweep;
 pub mod worker;
 
 use rheo_core::excerpt::message;
@@ -53,7 +53,7 @@ pub const MAX_CHECKPOINT: u64 = 4 << 30;
 
 /// A message that does not mean anything.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Invalid {
+pub enum InvalidMessage {
     /// A field that must be there is not.
     #[error("field `{0}` is missing")]
     Missing(&'static str),
@@ -67,7 +67,7 @@ pub enum Invalid {
     },
 }
 
-impl Invalid {
+impl InvalidMessage {
     pub(crate) fn value(field: &'static str, error: impl std::fmt::Display) -> Self {
         Self::Value { field, detail: message(&error.to_string(), DETAIL) }
     }
@@ -77,7 +77,7 @@ impl Invalid {
 const DETAIL: usize = 500;
 
 /// The beginning of a text that must fit into so many bytes.
-pub(crate) fn cut_to(text: &str, most: usize) -> String {
+pub(crate) fn truncate_with_size(text: &str, most: usize) -> String {
     if text.len() <= most {
         return text.to_owned();
     }

@@ -31,7 +31,7 @@ pub(crate) fn addresses(rest: &str) -> Option<(Vec<IpAddr>, u16)> {
 
 /// The user whose program listens there, if that is somebody other than the owner of `token`, this
 /// user, or the one who administers the machine.
-pub(crate) fn stranger(addresses: &[IpAddr], port: u16, token: &Path) -> Option<u32> {
+pub(crate) fn foreign_listener(addresses: &[IpAddr], port: u16, token: &Path) -> Option<u32> {
     let owner = |path: &Path| fs::metadata(path).map(|metadata| metadata.uid()).ok();
     let trusted = [owner(token), owner(Path::new("/proc/self")), Some(0)];
     let found = addresses.iter().filter_map(|address| listener(*address, port));
@@ -40,26 +40,26 @@ pub(crate) fn stranger(addresses: &[IpAddr], port: u16, token: &Path) -> Option<
 
 /// The user whose program listens at an address: at it alone, or else at all of them.
 fn listener(address: IpAddr, port: u16) -> Option<u32> {
-    let mut at_all = None;
+    let mut at_unspecified = None;
     for table in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
         let Ok(file) = fs::File::open(table) else { continue };
         let lines = BufReader::new(file).lines().skip(1).map_while(Result::ok);
         // Sockets that listen come first.
-        let sockets = lines.map_while(|line| socket(&line));
+        let sockets = lines.map_while(|line| parse_listening_socket(&line));
         for (at, _, user) in sockets.filter(|(_, number, _)| *number == port) {
             if at == address {
                 return Some(user);
             }
             if at.is_unspecified() {
-                at_all = at_all.or(Some(user));
+                at_unspecified = at_unspecified.or(Some(user));
             }
         }
     }
-    at_all
+    at_unspecified
 }
 
 /// Address, port and user of a socket that listens.
-fn socket(line: &str) -> Option<(IpAddr, u16, u32)> {
+fn parse_listening_socket(line: &str) -> Option<(IpAddr, u16, u32)> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let (address, port) = fields.get(1)?.split_once(':')?;
     if *fields.get(3)? != LISTEN {
@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(listener(Ipv4Addr::LOCALHOST.into(), port), Some(me));
         assert_eq!(listener(IpAddr::from([127, 0, 0, 2]), port), None);
         let token = tempfile::NamedTempFile::new().unwrap();
-        assert_eq!(stranger(&[Ipv4Addr::LOCALHOST.into()], port, token.path()), None);
+        assert_eq!(foreign_listener(&[Ipv4Addr::LOCALHOST.into()], port, token.path()), None);
     }
 
     #[test]
@@ -118,10 +118,10 @@ mod tests {
         let v6 = "   0: 00000000000000000000000001000000:1F90 00000000000000000000000000000000:0000 0A 0:0 00:0 0  65534        0 9 1";
         let open = v4.replace(" 0A ", " 01 ");
         if cfg!(target_endian = "little") {
-            assert_eq!(socket(v4), Some((Ipv4Addr::LOCALHOST.into(), 8080, 1000)));
-            assert_eq!(socket(v6), Some((Ipv6Addr::LOCALHOST.into(), 8080, 65534)));
+            assert_eq!(parse_listening_socket(v4), Some((Ipv4Addr::LOCALHOST.into(), 8080, 1000)));
+            assert_eq!(parse_listening_socket(v6), Some((Ipv6Addr::LOCALHOST.into(), 8080, 65534)));
         }
-        assert_eq!(socket(&open), None);
-        assert_eq!(socket(""), None);
+        assert_eq!(parse_listening_socket(&open), None);
+        assert_eq!(parse_listening_socket(""), None);
     }
 }

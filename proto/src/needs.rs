@@ -6,18 +6,18 @@ use rheo_core::time::Timestamp;
 
 use crate::bounds::CAUSE_LENGTH;
 use crate::convert::{gpus, parsed, required, worker_id};
-use crate::worker::start;
-use crate::{Invalid, v1};
+use crate::worker::truncate;
+use crate::{InvalidMessage, v1};
 
-fn sizes(wire: &[u32]) -> Result<[u32; 3], Invalid> {
+fn sizes(wire: &[u32]) -> Result<[u32; 3], InvalidMessage> {
     let detail = || format!("{} sizes, not 3", wire.len());
-    wire.try_into().map_err(|_| Invalid::Value { field: "sizes", detail: detail() })
+    wire.try_into().map_err(|_| InvalidMessage::Value { field: "sizes", detail: detail() })
 }
 
 impl TryFrom<v1::Need> for Need {
-    type Error = Invalid;
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::Need) -> Result<Self, Invalid> {
+    fn try_from(wire: v1::Need) -> Result<Self, InvalidMessage> {
         use v1::need::Kind;
         Ok(match required(wire.kind, "need")? {
             Kind::Data(data) => Self::Data { set: data.set, directory: data.directory },
@@ -56,9 +56,9 @@ impl From<Need> for v1::Need {
 }
 
 impl TryFrom<v1::Inventory> for Inventory {
-    type Error = Invalid;
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::Inventory) -> Result<Self, Invalid> {
+    fn try_from(wire: v1::Inventory) -> Result<Self, InvalidMessage> {
         let found =
             |found: v1::FoundData| FoundData { set: found.set, sizes: found.sizes.try_into().ok() };
         let lack = |lack: v1::Lack| {
@@ -84,7 +84,7 @@ impl From<Inventory> for v1::Inventory {
         };
         let lack = |lack: Lack| v1::Lack {
             need: Some(lack.need.into()),
-            cause: start(&lack.cause, CAUSE_LENGTH).to_owned(),
+            cause: truncate(&lack.cause, CAUSE_LENGTH).to_owned(),
         };
         Self {
             data: inventory.data.into_iter().map(found).collect(),
@@ -110,9 +110,9 @@ impl From<UnfitWorker> for v1::UnfitWorker {
 }
 
 impl TryFrom<v1::UnfitWorker> for UnfitWorker {
-    type Error = Invalid;
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::UnfitWorker) -> Result<Self, Invalid> {
+    fn try_from(wire: v1::UnfitWorker) -> Result<Self, InvalidMessage> {
         Ok(Self {
             worker: worker_id(&wire.worker)?,
             host: wire.host,

@@ -46,7 +46,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 pub use reason::Reason;
 
-use crate::{Invalid, cut_to};
+use crate::{InvalidMessage, truncate_with_size};
 
 /// The domain of the reasons.
 const DOMAIN: &str = "rheobase";
@@ -75,8 +75,9 @@ const ACCESS: [Reason; 7] = [
 /// detail for programs.
 pub fn status(reason: &Reason, text: impl Into<String>, detail: Option<String>) -> Status {
     // Both travel in headers, of which clients take 16 KiB.
-    let text = cut_to(&text.into(), TEXT_LENGTH);
-    let detail = detail.map(|detail| (DETAIL.to_owned(), cut_to(&detail, DETAIL_LENGTH)));
+    let text = truncate_with_size(&text.into(), TEXT_LENGTH);
+    let detail =
+        detail.map(|detail| (DETAIL.to_owned(), truncate_with_size(&detail, DETAIL_LENGTH)));
     let metadata: HashMap<String, String> = detail.into_iter().collect();
     let details = ErrorDetails::with_error_info(reason.name(), DOMAIN, metadata);
     Status::with_error_details(reason.code(), text, details)
@@ -91,8 +92,8 @@ pub fn from_rejection(rejection: &Rejection) -> Status {
     status(&rejection.into(), rejection.to_string(), detail)
 }
 
-impl From<Invalid> for Status {
-    fn from(invalid: Invalid) -> Self {
+impl From<InvalidMessage> for Status {
+    fn from(invalid: InvalidMessage) -> Self {
         status(&Reason::InvalidArgument, invalid.to_string(), None)
     }
 }
@@ -118,7 +119,7 @@ impl Refusal {
     }
 
     /// A coordinator that cannot be asked now.
-    pub fn away(text: impl Into<String>) -> Self {
+    pub fn unavailable(text: impl Into<String>) -> Self {
         Self { reason: None, text: text.into(), detail: None, transient: true }
     }
 
@@ -137,7 +138,7 @@ impl Refusal {
     }
 
     /// Whether `reason` is the reason.
-    pub fn is(&self, reason: &Reason) -> bool {
+    pub fn has_reason(&self, reason: &Reason) -> bool {
         self.reason.as_ref() == Some(reason)
     }
 }
@@ -155,7 +156,7 @@ impl From<&Status> for Refusal {
     }
 }
 
-/// Whether the same call may succeed later: the coordinator is away, busy or restarting.
+/// Whether the same call may succeed later: the coordinator is unavailable, busy or restarting.
 pub fn is_transient(status: &Status) -> bool {
     match status.code() {
         Code::ResourceExhausted => {
@@ -183,7 +184,7 @@ mod tests {
         let diff = "-lr: 1\n+lr: 2".to_owned();
         let status = from_rejection(&Rejection::SweepDiffers { sweep, diff: diff.clone() });
         let refusal = Refusal::from(&status);
-        assert!(refusal.is(&Reason::SweepDiffers));
+        assert!(refusal.has_reason(&Reason::SweepDiffers));
         assert_eq!(refusal.detail, Some(diff));
         assert!(!refusal.transient);
     }
@@ -205,7 +206,7 @@ mod tests {
             assert_eq!(refusal, Refusal::new(reason, "no"));
         }
         assert!(!Refusal::from(&status(&Reason::Storage, "disk full", None)).is_access());
-        assert!(!Refusal::away("nobody").is_access());
+        assert!(!Refusal::unavailable("nobody").is_access());
     }
 
     #[test]

@@ -25,12 +25,12 @@ pub struct ServerFile {
     /// Its URL.
     pub url: String,
     /// The process, if the file names one.
-    pub process: Option<Process>,
+    pub process: Option<ProcessIdentity>,
 }
 
 /// A process, told apart from later ones of the same number.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Process {
+pub struct ProcessIdentity {
     /// Its number.
     pub pid: u32,
     /// When it started, in ticks since its machine did.
@@ -43,7 +43,7 @@ pub struct Process {
 
 /// What is known of the process of a file from afar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Life {
+pub enum ProcessStatus {
     /// It runs on this machine.
     Running,
     /// It ran on this machine, and has ended.
@@ -55,7 +55,7 @@ pub enum Life {
 impl ServerFile {
     /// A file of this process.
     pub fn of_this_process(url: &str) -> Self {
-        Self { url: url.to_owned(), process: Process::this() }
+        Self { url: url.to_owned(), process: ProcessIdentity::current() }
     }
 
     /// Reads the file at `path`; none if it names no address.
@@ -71,7 +71,7 @@ impl ServerFile {
             lines.into_iter().find(|(found, _)| *found == key).map(|(_, value)| value.trim())
         };
         let process = || {
-            Some(Process {
+            Some(ProcessIdentity {
                 pid: value("pid")?.parse().ok()?,
                 started: value("started")?.parse().ok()?,
                 machine: value("machine")?.to_owned(),
@@ -82,33 +82,35 @@ impl ServerFile {
     }
 
     /// Whether the process still runs, as far as this machine can tell. `path` is the file.
-    pub fn life(&self, path: &Path) -> Life {
-        let Some(process) = &self.process else { return Life::Unknown };
+    pub fn status(&self, path: &Path) -> ProcessStatus {
+        let Some(process) = &self.process else { return ProcessStatus::Unknown };
         // Some systems hide the processes of other users.
         let me = fs::metadata("/proc/self").map(|metadata| metadata.uid()).ok();
         let sees_all = Path::new("/proc/1").exists();
         let is_mine = me.is_some() && fs::metadata(path).ok().map(|file| file.uid()) == me;
-        process.life(sees_all || is_mine)
+        process.status(sees_all || is_mine)
     }
 }
 
 impl fmt::Display for ServerFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.url)?;
-        let Some(Process { pid, started, machine, host }) = &self.process else { return Ok(()) };
+        let Some(ProcessIdentity { pid, started, machine, host }) = &self.process else {
+            return Ok(());
+        };
         write!(f, "pid {pid}\nstarted {started}\nmachine {machine}\nhost {host}\n")
     }
 }
 
-impl fmt::Display for Process {
+impl fmt::Display for ProcessIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "process {} on {}", self.pid, self.host)
     }
 }
 
-impl Process {
+impl ProcessIdentity {
     /// This process; none where the system does not say.
-    pub fn this() -> Option<Self> {
+    pub fn current() -> Option<Self> {
         let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let (started, _) = stat(&fs::read_to_string("/proc/self/stat").ok()?)?;
         let pid = std::process::id();
@@ -120,20 +122,22 @@ impl Process {
         machine().is_some_and(|here| here == self.machine)
     }
 
-    fn life(&self, sees_it: bool) -> Life {
+    fn status(&self, sees_it: bool) -> ProcessStatus {
         if !self.is_here() {
-            return Life::Unknown;
+            return ProcessStatus::Unknown;
         }
         match fs::read_to_string(format!("/proc/{}/stat", self.pid)) {
             Ok(text) => match stat(&text) {
                 // One that was killed and that nobody has waited for is still listed.
-                Some((started, 'Z' | 'X')) if started == self.started => Life::Ended,
-                Some((started, _)) if started == self.started => Life::Running,
-                Some(_) => Life::Ended,
-                None => Life::Unknown,
+                Some((started, 'Z' | 'X')) if started == self.started => ProcessStatus::Ended,
+                Some((started, _)) if started == self.started => ProcessStatus::Running,
+                Some(_) => ProcessStatus::Ended,
+                None => ProcessStatus::Unknown,
             },
-            Err(error) if error.kind() == io::ErrorKind::NotFound && sees_it => Life::Ended,
-            Err(_) => Life::Unknown,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && sees_it => {
+                ProcessStatus::Ended
+            }
+            Err(_) => ProcessStatus::Unknown,
         }
     }
 }
@@ -172,15 +176,15 @@ mod tests {
 
     #[test]
     fn a_process_runs_if_its_number_and_its_start_are_those_of_the_file() {
-        let this = Process::this().unwrap();
-        assert_eq!(this.life(true), Life::Running);
-        let another = Process { started: this.started + 1, ..this.clone() };
-        assert_eq!(another.life(true), Life::Ended, "the number was used again");
-        let nobody = Process { pid: u32::MAX, ..this.clone() };
-        assert_eq!(nobody.life(true), Life::Ended);
-        assert_eq!(nobody.life(false), Life::Unknown, "it may be hidden");
-        let elsewhere = Process { machine: "another".to_owned(), ..this };
-        assert_eq!(elsewhere.life(true), Life::Unknown);
+        let this = ProcessIdentity::current().unwrap();
+        assert_eq!(this.status(true), ProcessStatus::Running);
+        let another = ProcessIdentity { started: this.started + 1, ..this.clone() };
+        assert_eq!(another.status(true), ProcessStatus::Ended, "the number was used again");
+        let nobody = ProcessIdentity { pid: u32::MAX, ..this.clone() };
+        assert_eq!(nobody.status(true), ProcessStatus::Ended);
+        assert_eq!(nobody.status(false), ProcessStatus::Unknown, "it may be hidden");
+        let elsewhere = ProcessIdentity { machine: "another".to_owned(), ..this };
+        assert_eq!(elsewhere.status(true), ProcessStatus::Unknown);
     }
 
     #[test]

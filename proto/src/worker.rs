@@ -18,7 +18,7 @@ use crate::bounds::{CAUSE_LENGTH, ERROR_LENGTH, LABEL_LENGTH};
 use crate::convert::{
     attempt, gpus, metric_values, metrics, optional_digest, parsed, required, worker_id,
 };
-use crate::{Invalid, v1};
+use crate::{InvalidMessage, v1};
 
 /// What a worker is to do with an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,9 @@ impl From<v1::Verdict> for Verdict {
 }
 
 /// Who joins, what it is, and the state that it works for, if it works for one.
-pub fn joining(wire: v1::JoinRequest) -> Result<(WorkerId, WorkerInfo, Option<StateId>), Invalid> {
+pub fn parse_join(
+    wire: v1::JoinRequest,
+) -> Result<(WorkerId, WorkerInfo, Option<StateId>), InvalidMessage> {
     let worker = worker_id(&wire.worker)?;
     let state = wire.state.map(|state| parsed(&state, "state")).transpose()?;
     let place = wire.place.map(Place::try_from).transpose()?.unwrap_or_default();
@@ -67,7 +69,7 @@ pub fn joining(wire: v1::JoinRequest) -> Result<(WorkerId, WorkerInfo, Option<St
         gpu_names: wire.gpus,
         shortfalls: wire.shortfalls,
         version: wire.version,
-        workloads: workloads.map_err(|error| Invalid::value("workloads", error))?,
+        workloads: workloads.map_err(|error| InvalidMessage::value("workloads", error))?,
         place,
         inventory,
     };
@@ -75,13 +77,17 @@ pub fn joining(wire: v1::JoinRequest) -> Result<(WorkerId, WorkerInfo, Option<St
 }
 
 /// What a worker offers; its GPUs are as many as it names.
-pub(crate) fn offer(cpus: u32, gpus: &[String], memory_mb: Option<u64>) -> Result<Offer, Invalid> {
-    let gpus = u32::try_from(gpus.len()).map_err(|error| Invalid::value("gpus", error))?;
+pub(crate) fn offer(
+    cpus: u32,
+    gpus: &[String],
+    memory_mb: Option<u64>,
+) -> Result<Offer, InvalidMessage> {
+    let gpus = u32::try_from(gpus.len()).map_err(|error| InvalidMessage::value("gpus", error))?;
     Ok(Offer { cpus, gpus, memory_mb })
 }
 
 /// What is free at a worker that asks for trials.
-pub fn free(wire: &v1::AcquireRequest) -> Result<Free, Invalid> {
+pub fn parse_free(wire: &v1::AcquireRequest) -> Result<Free, InvalidMessage> {
     let gpus = wire.free_gpus.iter().map(|thousandths| gpus(*thousandths));
     Ok(Free {
         cpus: wire.slots,
@@ -91,9 +97,9 @@ pub fn free(wire: &v1::AcquireRequest) -> Result<Free, Invalid> {
 }
 
 impl TryFrom<v1::Granted> for Granted {
-    type Error = Invalid;
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::Granted) -> Result<Self, Invalid> {
+    fn try_from(wire: v1::Granted) -> Result<Self, InvalidMessage> {
         let gpus = GrantedGpus { ordinals: wire.gpus, share: gpus(wire.gpu_thousandths)? };
         Ok(Self { cpus: wire.slots, gpus, memory_mb: wire.memory_mb })
     }
@@ -111,12 +117,13 @@ impl From<Granted> for v1::Granted {
 }
 
 /// The request to join.
-pub fn join(worker: WorkerId, info: WorkerInfo, state: Option<StateId>) -> v1::JoinRequest {
+pub fn join_request(worker: WorkerId, info: WorkerInfo, state: Option<StateId>) -> v1::JoinRequest {
     let state = state.map(|state| state.to_string());
     let WorkerInfo { offer, gpu_names, shortfalls, .. } = info;
     let WorkerInfo { host, pid, version, workloads, place, inventory, .. } = info;
     let gpus = gpu_names.iter().map(|name| label(name)).collect();
-    let shortfalls = shortfalls.iter().map(|text| start(text, CAUSE_LENGTH).to_owned()).collect();
+    let shortfalls =
+        shortfalls.iter().map(|text| truncate(text, CAUSE_LENGTH).to_owned()).collect();
     let workloads = workloads.into_iter().map(String::from).collect();
     let (host, version) = (label(&host), label(&version));
     let (worker, place) = (worker.to_string(), Some(place.into()));
@@ -140,29 +147,29 @@ pub fn join(worker: WorkerId, info: WorkerInfo, state: Option<StateId>) -> v1::J
 
 /// What a worker learns when it joins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Joined {
+pub struct JoinReply {
     /// The duration of a lease.
     pub lease: Duration,
     /// The state that it works for from now on.
     pub state: StateId,
 }
 
-impl TryFrom<v1::JoinResponse> for Joined {
-    type Error = Invalid;
+impl TryFrom<v1::JoinResponse> for JoinReply {
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::JoinResponse) -> Result<Self, Invalid> {
+    fn try_from(wire: v1::JoinResponse) -> Result<Self, InvalidMessage> {
         let lease = Duration::from_millis(wire.lease_ms.max(1));
         Ok(Self { lease, state: parsed(&wire.state, "state")? })
     }
 }
 
-impl TryFrom<v1::Place> for Place {
-    type Error = Invalid;
+impl TryFrom<v1::WorkerLocation> for Place {
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::Place) -> Result<Self, Invalid> {
+    fn try_from(wire: v1::WorkerLocation) -> Result<Self, InvalidMessage> {
         let pilot = wire.pilot.map(|pilot| pilot.parse());
         Ok(Self {
-            pilot: pilot.transpose().map_err(|error| Invalid::value("pilot", error))?,
+            pilot: pilot.transpose().map_err(|error| InvalidMessage::value("pilot", error))?,
             task: wire.task,
             restarts: wire.restarts,
             job: wire.job,
@@ -172,7 +179,7 @@ impl TryFrom<v1::Place> for Place {
     }
 }
 
-impl From<Place> for v1::Place {
+impl From<Place> for v1::WorkerLocation {
     fn from(place: Place) -> Self {
         Self {
             pilot: place.pilot.map(|pilot| pilot.to_string()),
@@ -190,27 +197,27 @@ impl From<Place> for v1::Place {
 fn label(text: &str) -> String {
     let plain = text.chars().map(|char| if char.is_control() { '?' } else { char });
     let plain: String = plain.collect();
-    start(&plain, LABEL_LENGTH).to_owned()
+    truncate(&plain, LABEL_LENGTH).to_owned()
 }
 
 /// The beginning of a text, in at most so many bytes.
-pub(crate) fn start(text: &str, most: usize) -> &str {
+pub(crate) fn truncate(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
 }
 
 /// A worker that leaves: because it was found dead, or could not be of use for this reason.
-pub fn leave(worker: WorkerId, lost: bool, unfit: Option<&str>) -> v1::LeaveRequest {
-    let unfit = unfit.map(|reason| start(reason, CAUSE_LENGTH).to_owned());
+pub fn leave_request(worker: WorkerId, lost: bool, unfit: Option<&str>) -> v1::LeaveRequest {
+    let unfit = unfit.map(|reason| truncate(reason, CAUSE_LENGTH).to_owned());
     v1::LeaveRequest { worker: worker.to_string(), lost, unfit }
 }
 
 /// The worker of a request.
-pub fn sender(worker: &str) -> Result<WorkerId, Invalid> {
+pub fn parse_worker_id(worker: &str) -> Result<WorkerId, InvalidMessage> {
     worker_id(worker)
 }
 
 /// The attempts that a worker says it holds.
-pub fn held(wire: Vec<v1::Attempt>) -> Result<Vec<Held>, Invalid> {
+pub fn parse_held(wire: Vec<v1::Attempt>) -> Result<Vec<Held>, InvalidMessage> {
     wire.into_iter().map(Held::try_from).collect()
 }
 
@@ -234,19 +241,22 @@ pub struct Assignment<C> {
 }
 
 impl<C: DeserializeOwned> TryFrom<v1::Assignment> for Assignment<C> {
-    type Error = Invalid;
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::Assignment) -> Result<Self, Invalid> {
+    fn try_from(wire: v1::Assignment) -> Result<Self, InvalidMessage> {
         let Held { attempt, origin } = required(wire.attempt, "attempt")?.try_into()?;
         let origin = required(origin, "origin")?;
         if Digest::of(wire.config.as_bytes()) != origin.configuration {
-            return Err(Invalid::value("config", "its digest is not the one that came with it"));
+            return Err(InvalidMessage::value(
+                "config",
+                "its digest is not the one that came with it",
+            ));
         }
         let config = serde_json::from_str(&wire.config);
         Ok(Self {
             attempt,
             origin,
-            config: config.map_err(|error| Invalid::value("config", error))?,
+            config: config.map_err(|error| InvalidMessage::value("config", error))?,
             checkpoint: optional_digest(&wire.checkpoint)?,
             covered: wire.covered.unwrap_or_default().into(),
             durable: wire.durable.unwrap_or_default().into(),
@@ -269,9 +279,9 @@ impl From<machine::Assignment> for v1::Assignment {
 }
 
 impl TryFrom<v1::Claim> for Claim {
-    type Error = Invalid;
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::Claim) -> Result<Self, Invalid> {
+    fn try_from(wire: v1::Claim) -> Result<Self, InvalidMessage> {
         let Held { attempt, origin } = required(wire.attempt, "attempt")?.try_into()?;
         let (worker, sequence) = (worker_id(&wire.worker)?, wire.sequence);
         Ok(Self { attempt, worker, sequence, origin })
@@ -290,17 +300,17 @@ impl From<&Claim> for v1::Claim {
 
 /// Work with the rows that it consists of.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Work {
+pub struct WorkWithRows {
     /// What the state machine must know.
     pub work: machine::Work,
     /// The rows.
     pub batches: Vec<Batch>,
 }
 
-impl TryFrom<v1::Work> for Work {
-    type Error = Invalid;
+impl TryFrom<v1::Work> for WorkWithRows {
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::Work) -> Result<Self, Invalid> {
+    fn try_from(wire: v1::Work) -> Result<Self, InvalidMessage> {
         let batches: Vec<Batch> =
             wire.rows.into_iter().map(Batch::try_from).collect::<Result<_, _>>()?;
         let work = machine::Work {
@@ -314,8 +324,8 @@ impl TryFrom<v1::Work> for Work {
     }
 }
 
-impl From<Work> for v1::Work {
-    fn from(Work { work, batches }: Work) -> Self {
+impl From<WorkWithRows> for v1::Work {
+    fn from(WorkWithRows { work, batches }: WorkWithRows) -> Self {
         Self {
             checkpoint: work.checkpoint.to_string(),
             produced: Some(work.produced.into()),
@@ -327,20 +337,20 @@ impl From<Work> for v1::Work {
 }
 
 /// The rest of the row in `trials` of a trial that ended.
-fn summary(text: &str) -> Result<Box<Json>, Invalid> {
+fn summary(text: &str) -> Result<Box<Json>, InvalidMessage> {
     let summary: Json =
-        serde_json::from_str(text).map_err(|error| Invalid::value("summary", error))?;
+        serde_json::from_str(text).map_err(|error| InvalidMessage::value("summary", error))?;
     if summary.is_object() {
         Ok(Box::new(summary))
     } else {
-        Err(Invalid::value("summary", "it is no JSON object"))
+        Err(InvalidMessage::value("summary", "it is no JSON object"))
     }
 }
 
 impl TryFrom<v1::finish_request::Ending> for Ending {
-    type Error = Invalid;
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::finish_request::Ending) -> Result<Self, Invalid> {
+    fn try_from(wire: v1::finish_request::Ending) -> Result<Self, InvalidMessage> {
         use v1::finish_request::Ending as Wire;
         Ok(match wire {
             Wire::Completed(result) => Self::Completed {
@@ -374,10 +384,10 @@ impl From<Ending> for v1::finish_request::Ending {
         let result = |metrics, summary: Box<Json>, detail: String| Result {
             metrics: metric_values(&metrics),
             summary: summary.to_string(),
-            detail: start(&detail, ERROR_LENGTH).to_owned(),
+            detail: truncate(&detail, ERROR_LENGTH).to_owned(),
         };
         let failure =
-            |message: String| Failure { message: start(&message, ERROR_LENGTH).to_owned() };
+            |message: String| Failure { message: truncate(&message, ERROR_LENGTH).to_owned() };
         match ending {
             Ending::Completed { metrics, summary } => {
                 Self::Completed(result(metrics, summary, String::new()))
@@ -392,7 +402,7 @@ impl From<Ending> for v1::finish_request::Ending {
             Ending::Error { message } => Self::Error(failure(message)),
             Ending::CheckpointUnusable { message } => Self::CheckpointUnusable(failure(message)),
             Ending::Unfit { need, message } => {
-                let message = start(&message, CAUSE_LENGTH).to_owned();
+                let message = truncate(&message, CAUSE_LENGTH).to_owned();
                 Self::Unfit(Unfit { need: Some(need.into()), message })
             }
         }
@@ -412,8 +422,8 @@ mod tests {
             shortfalls: vec!["sees 2".to_owned()],
             ..WorkerInfo::default()
         };
-        let request = join(WorkerId(uuid::Uuid::nil()), info.clone(), None);
-        assert_eq!(joining(request).unwrap().1, info);
+        let request = join_request(WorkerId(uuid::Uuid::nil()), info.clone(), None);
+        assert_eq!(parse_join(request).unwrap().1, info);
 
         let granted =
             Granted { cpus: 2, gpus: GrantedGpus { ordinals: vec![1], share: half }, memory_mb: 5 };
@@ -425,7 +435,7 @@ mod tests {
 
         let free_gpus = vec![500, 1000, 0];
         let acquire = v1::AcquireRequest { slots: 4, free_gpus, ..v1::AcquireRequest::default() };
-        let free = free(&acquire).unwrap();
+        let free = parse_free(&acquire).unwrap();
         let amounts: Vec<u32> = free.gpus.iter().map(|gpu| gpu.thousandths()).collect();
         assert_eq!((free.cpus, amounts, free.memory_mb), (4, vec![500, 1000, 0], None));
     }
@@ -433,7 +443,7 @@ mod tests {
     #[test]
     fn labels_and_messages_are_cut_to_what_is_accepted() {
         let info = WorkerInfo { host: format!("a\n{}", "ü".repeat(300)), ..WorkerInfo::default() };
-        let host = join(WorkerId(uuid::Uuid::nil()), info, None).host;
+        let host = join_request(WorkerId(uuid::Uuid::nil()), info, None).host;
         assert!(host.starts_with("a?ü") && host.len() <= LABEL_LENGTH, "{host}");
         let message = "x".repeat(ERROR_LENGTH + 1);
         let wire = v1::finish_request::Ending::from(Ending::Error { message });

@@ -22,13 +22,13 @@ pub(crate) fn serve_within(bench: &Bench, limits: &[&str]) -> Running {
 }
 
 /// A channel on which every call brings a token.
-pub(crate) type Secured = InterceptedService<Channel, Bearer>;
+pub(crate) type AuthorizedChannel = InterceptedService<Channel, BearerToken>;
 
 /// Adds a token.
 #[derive(Clone)]
-pub(crate) struct Bearer(AsciiMetadataValue);
+pub(crate) struct BearerToken(AsciiMetadataValue);
 
-impl tonic::service::Interceptor for Bearer {
+impl tonic::service::Interceptor for BearerToken {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         request.metadata_mut().insert("authorization", self.0.clone());
         Ok(request)
@@ -36,15 +36,15 @@ impl tonic::service::Interceptor for Bearer {
 }
 
 /// A new connection as a person or a worker.
-pub(crate) async fn connect(bench: &Bench, role: &str) -> Secured {
+pub(crate) async fn connect(bench: &Bench, role: &str) -> AuthorizedChannel {
     let endpoint = Endpoint::from_shared(bench.url().unwrap()).unwrap();
-    let bearer = Bearer(bench.bearer(role).parse().unwrap());
+    let bearer = BearerToken(bench.bearer(role).parse().unwrap());
     InterceptedService::new(endpoint.connect().await.unwrap(), bearer)
 }
 
 const ENOUGH: usize = 256 << 20;
 
-fn workers(channel: Secured) -> WorkerServiceClient<Secured> {
+fn workers(channel: AuthorizedChannel) -> WorkerServiceClient<AuthorizedChannel> {
     WorkerServiceClient::new(channel).max_encoding_message_size(ENOUGH)
 }
 
@@ -69,7 +69,7 @@ fn journal(bench: &Bench) -> u64 {
 fn assert_refused<T: std::fmt::Debug>(reply: Result<T, Status>, field: &str) {
     let status = reply.unwrap_err();
     let refusal = Refusal::from(&status);
-    assert!(refusal.is(&Reason::InvalidArgument), "{status:?}");
+    assert!(refusal.has_reason(&Reason::InvalidArgument), "{status:?}");
     assert!(refusal.text.contains(field), "{refusal}");
     assert!(refusal.text.len() < 1000, "{} bytes", refusal.text.len());
 }

@@ -136,7 +136,7 @@ async fn the_token_of_workers_leaves_connections_to_people() {
         // The oldest stranger makes room for the newest, and may go before it is answered.
         assert!(refusal.transient, "{refusal}");
         if refusal.reason.is_some() {
-            assert!(refusal.is(&Reason::Full));
+            assert!(refusal.has_reason(&Reason::Full));
             assert!(
                 refusal.text.starts_with("20 connections show the token `worker.token`"),
                 "{refusal}"

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rheo_proto::access::{Access, Role, Secured};
+use rheo_proto::access::{AccessConfig, AuthorizedChannel, Role};
 use rheo_proto::v1;
 use rheo_proto::v1::finish_request::{Ending, Result as Ended};
 use rheo_proto::v1::sweep_service_client::SweepServiceClient;
@@ -31,10 +31,10 @@ const BOUND: u64 = 400;
 const WORKERS: u32 = 4;
 const SLOTS: u32 = 64;
 
-type Client = WorkerServiceClient<Secured>;
+type Client = WorkerServiceClient<AuthorizedChannel>;
 
-fn access(bench: &Bench, role: Role) -> Access {
-    Access { server: None, state: bench.state(), ca_file: None, token_file: None, role }
+fn access(bench: &Bench, role: Role) -> AccessConfig {
+    AccessConfig { server: None, state: bench.state(), ca_file: None, token_file: None, role }
 }
 
 async fn client(bench: &Bench) -> Client {

@@ -35,6 +35,6 @@ mod worker;
 pub use exit::{Error, Exit};
 pub use gpus::{GpuInventory, GpuVariables};
 pub use log::Capture;
-pub use rheo_proto::access::{Access, Role};
+pub use rheo_proto::access::{AccessConfig, Role};
 pub use settings::{Offered, Settings};
 pub use worker::run;

@@ -12,11 +12,11 @@ use rheo_core::machine::{Claim, Held, WorkerInfo};
 use rheo_core::progress::Progress;
 use rheo_core::resources::Free;
 use rheo_model::config::TrialConfig;
-use rheo_proto::access::{Access, Route, Secured};
+use rheo_proto::access::{AccessConfig, AuthorizedChannel, ResolvedAccess};
 use rheo_proto::refusal::Refusal;
 use rheo_proto::v1::put_checkpoint_request::{Header, Part};
 use rheo_proto::v1::worker_service_client::WorkerServiceClient;
-use rheo_proto::worker::{self as wire, Joined, Verdict, Work};
+use rheo_proto::worker::{self as wire, JoinReply, Verdict, WorkWithRows};
 use rheo_proto::{CHUNK, MAX_MESSAGE, v1};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
@@ -36,14 +36,14 @@ const TRANSFER: Duration = Duration::from_mins(10);
 /// restarted coordinator may be elsewhere, with another certificate and other tokens.
 #[derive(Debug)]
 pub(crate) struct Link {
-    access: Access,
-    open: Mutex<Option<(Route, Channel)>>,
+    access: AccessConfig,
+    open: Mutex<Option<(ResolvedAccess, Channel)>>,
 }
 
 /// A trial of networks to run.
 pub(crate) type Assignment = wire::Assignment<TrialConfig>;
 
-type Client = WorkerServiceClient<Secured>;
+type Client = WorkerServiceClient<AuthorizedChannel>;
 
 /// What the coordinator says to a worker that asks for trials.
 #[derive(Debug, Default)]
@@ -68,12 +68,12 @@ pub(crate) enum Goodbye {
 }
 
 impl Link {
-    pub(crate) fn new(access: Access) -> Self {
+    pub(crate) fn new(access: AccessConfig) -> Self {
         Self { access, open: Mutex::new(None) }
     }
 
     /// A client, and the route that it takes.
-    fn client(&self) -> Result<(Client, Route), Refusal> {
+    fn client(&self) -> Result<(Client, ResolvedAccess), Refusal> {
         let route = self.access.read()?;
         let bearer = route.bearer.clone();
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,7 +85,7 @@ impl Link {
                 channel
             }
         };
-        let client = Client::new(Secured::new(channel, bearer))
+        let client = Client::new(AuthorizedChannel::new(channel, bearer))
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE);
         Ok((client, route))
@@ -93,7 +93,7 @@ impl Link {
 
     /// Why a call on `route` did not succeed. A coordinator that started again with other secrets
     /// while the call was on its way may like those better that are there now.
-    fn refused(&self, route: &Route, status: &Status) -> Refusal {
+    fn refused(&self, route: &ResolvedAccess, status: &Status) -> Refusal {
         let mut refusal = route.explain(status).unwrap_or_else(|| Refusal::from(status));
         if refusal.is_access() && self.access.read().is_ok_and(|now| now != *route) {
             refusal.transient = true;
@@ -107,11 +107,11 @@ impl Link {
         worker: WorkerId,
         info: &WorkerInfo,
         state: Option<StateId>,
-    ) -> Result<Joined, Refusal> {
-        let request = within(CALL, wire::join(worker, info.clone(), state));
+    ) -> Result<JoinReply, Refusal> {
+        let request = within(CALL, wire::join_request(worker, info.clone(), state));
         let (mut client, route) = self.client()?;
         let reply = client.join(request).await.map_err(|status| self.refused(&route, &status))?;
-        let joined = Joined::try_from(reply.into_inner());
+        let joined = JoinReply::try_from(reply.into_inner());
         joined.map_err(|invalid| Refusal::from(&Status::from(invalid)))
     }
 
@@ -181,7 +181,7 @@ impl Link {
         if let Some(goods) = &parcel.goods {
             self.put_checkpoint(&parcel.claim, goods.work.checkpoint, &goods.checkpoint).await?;
             let (inner, batches) = (goods.work.clone(), goods.batches.clone());
-            work = Some(Work { work: inner, batches }.into());
+            work = Some(WorkWithRows { work: inner, batches }.into());
         }
         match &parcel.ending {
             None => {
@@ -238,7 +238,7 @@ impl Link {
             bytes.extend_from_slice(&message.chunk);
         }
         if Digest::from_bytes(*blake3::hash(&bytes).as_bytes()) != digest {
-            return Err(Refusal::away("the checkpoint was cut off on its way"));
+            return Err(Refusal::unavailable("the checkpoint was cut off on its way"));
         }
         Ok(bytes.into())
     }
@@ -249,7 +249,7 @@ impl Link {
             Goodbye::Useless(reason) => Some(reason.as_str()),
             Goodbye::Done | Goodbye::Found => None,
         };
-        let request = within(CALL, wire::leave(worker, goodbye == Goodbye::Found, unfit));
+        let request = within(CALL, wire::leave_request(worker, goodbye == Goodbye::Found, unfit));
         let (mut client, route) = self.client()?;
         client.leave(request).await.map_err(|status| self.refused(&route, &status))?;
         Ok(())
@@ -277,7 +277,7 @@ fn within<T>(deadline: Duration, message: T) -> Request<T> {
     request
 }
 
-fn endpoint(route: &Route) -> Result<Endpoint, Refusal> {
+fn endpoint(route: &ResolvedAccess) -> Result<Endpoint, Refusal> {
     Ok(route
         .endpoint()?
         .connect_timeout(CONNECT)

@@ -20,7 +20,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use rheo_core::excerpt::{MESSAGE, message};
 use rheo_core::id::SweepName;
 use rheo_train::{Places, Torch};
-use rheo_worker::{Access, Capture, Error, Exit, GpuInventory, Offered, Role, Settings};
+use rheo_worker::{AccessConfig, Capture, Error, Exit, GpuInventory, Offered, Role, Settings};
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -114,7 +114,7 @@ impl Args {
             Duration::try_from_secs_f64(seconds)
                 .with_context(|| format!("--{flag} is not a number of seconds: `{seconds}`"))
         };
-        let access = Access {
+        let access = AccessConfig {
             server: self.server.clone(),
             state: self.state.clone(),
             ca_file: env::path(env::CA_FILE),

@@ -54,7 +54,7 @@ async fn deliver(orphan: &Spool, link: &Link, parcels: Vec<Parcel>) {
         }
         match send(link, &parcel).await {
             Ok(_) => orphan.remove(&parcel.claim),
-            Err(refusal) if refusal.is(&Reason::StaleAttempt) => {
+            Err(refusal) if refusal.has_reason(&Reason::StaleAttempt) => {
                 tracing::info!(%attempt, %refusal, "a commit of a dead worker came too late");
                 orphan.remove(&parcel.claim);
             }

@@ -174,7 +174,7 @@ pub(crate) async fn send(link: &Link, parcel: &Parcel) -> Result<Verdict, Refusa
             Err(refusal)
                 if refusal.transient
                     || refusal.is_access()
-                    || refusal.is(&Reason::CheckpointMissing) =>
+                    || refusal.has_reason(&Reason::CheckpointMissing) =>
             {
                 tracing::debug!(%refusal, attempt = %parcel.claim.attempt, "delivery waits");
                 tokio::time::sleep(pause).await;

@@ -7,14 +7,14 @@ use rheo_core::fleet::Place;
 use rheo_core::id::SweepName;
 use rheo_core::resources::{Granted, Offer};
 use rheo_model::trainer::Gpu;
-use rheo_proto::access::Access;
+use rheo_proto::access::AccessConfig;
 use tokio_util::sync::CancellationToken;
 
 /// How a worker runs.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Where the coordinator is, and how it is known.
-    pub access: Access,
+    pub access: AccessConfig,
     /// What it offers to trials.
     pub offered: Offered,
     /// The only sweep to work for; all if none.

@@ -13,7 +13,7 @@ use rheo_core::rows::RowCounts;
 use rheo_model::config::TrialConfig;
 use rheo_model::row::{Rows, ShapeRow, Summary, Table};
 use rheo_model::trainer::{Commit, Ended, Error as TrainError, Finish, Next, Session, Trainer};
-use rheo_proto::access::{Access, Role};
+use rheo_proto::access::{AccessConfig, Role};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -106,7 +106,7 @@ where
 {
     let root = TempDir::new().unwrap();
     let spool = Arc::new(Spool::open(root.path(), worker(1)).unwrap());
-    let access = Access {
+    let access = AccessConfig {
         server: None,
         state: root.path().join("nobody"),
         ca_file: None,

@@ -13,7 +13,7 @@ use rheo_core::resources::{Free, Granted};
 use rheo_model::networks;
 use rheo_model::trainer::Trainer;
 use rheo_proto::refusal::{Reason, Refusal};
-use rheo_proto::worker::Joined;
+use rheo_proto::worker::JoinReply;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -144,7 +144,7 @@ impl Worker {
             let grace = self.settings.grace.as_secs();
             return Err(Error::NoTime { left: left.as_secs(), grace });
         }
-        let Joined { lease, state } = tokio::select! {
+        let JoinReply { lease, state } = tokio::select! {
             joined = self.join() => joined?,
             () = drain.cancelled() => return Ok(Exit::Drained),
         };
@@ -194,7 +194,7 @@ impl Worker {
     }
 
     /// Joins, waiting for a coordinator that is not there yet.
-    async fn join(&self) -> Result<Joined, Error> {
+    async fn join(&self) -> Result<JoinReply, Error> {
         let deadline = Instant::now() + self.settings.patience;
         let mut waits = pauses();
         loop {
@@ -279,7 +279,7 @@ impl Worker {
                         obey(control, verdict);
                     }
                 }
-                Err(refusal) if refusal.is(&Reason::UnknownWorker) => {
+                Err(refusal) if refusal.has_reason(&Reason::UnknownWorker) => {
                     if let Err(error) = self.rejoin().await {
                         return error;
                     }
@@ -354,7 +354,7 @@ impl Worker {
                         self.start(assignment);
                     }
                 }
-                Err(refusal) if refusal.is(&Reason::UnknownWorker) => self.rejoin().await?,
+                Err(refusal) if refusal.has_reason(&Reason::UnknownWorker) => self.rejoin().await?,
                 Err(refusal) if !refusal.transient => return Err(self.refused(refusal)),
                 Err(refusal) => {
                     tracing::debug!(%refusal, "the coordinator is away");

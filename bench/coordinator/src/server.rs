@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use rheo_proto::access::{Access, Role, Secured};
+use rheo_proto::access::{AccessConfig, AuthorizedChannel, Role};
 use rheo_proto::v1;
 use rheo_proto::v1::sweep_service_client::SweepServiceClient;
 use rheo_proto::v1::worker_service_client::WorkerServiceClient;
@@ -58,16 +58,16 @@ impl Server {
         Ok(server)
     }
 
-    async fn connect(&self, role: Role) -> anyhow::Result<Secured> {
+    async fn connect(&self, role: Role) -> anyhow::Result<AuthorizedChannel> {
         let state = self.state.path().to_owned();
-        let access = Access { server: None, state, ca_file: None, token_file: None, role };
+        let access = AccessConfig { server: None, state, ca_file: None, token_file: None, role };
         let route = access.read()?;
         let channel: Channel = route.endpoint()?.tcp_nodelay(true).connect().await?;
-        Ok(Secured::new(channel, route.bearer))
+        Ok(AuthorizedChannel::new(channel, route.bearer))
     }
 
     /// A connection for a worker.
-    pub(crate) async fn worker(&self) -> anyhow::Result<WorkerServiceClient<Secured>> {
+    pub(crate) async fn worker(&self) -> anyhow::Result<WorkerServiceClient<AuthorizedChannel>> {
         Ok(WorkerServiceClient::new(self.connect(Role::Worker).await?))
     }
 

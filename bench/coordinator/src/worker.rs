@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use rheo_proto::access::Secured;
+use rheo_proto::access::AuthorizedChannel;
 use rheo_proto::v1;
 use rheo_proto::v1::finish_request::{Ending, Result as Completed};
 use rheo_proto::v1::put_checkpoint_request::{Header, Part};
@@ -29,7 +29,7 @@ const CHECKPOINT: &[u8] = b"weights";
 /// A worker that has joined. A clone is the same worker.
 #[derive(Clone)]
 pub(crate) struct Worker {
-    client: WorkerServiceClient<Secured>,
+    client: WorkerServiceClient<AuthorizedChannel>,
     shared: Arc<Shared>,
 }
 
@@ -46,7 +46,7 @@ struct Shared {
 impl Worker {
     /// Joins a worker with so many slots, whose trials make so many commits and take `hold`.
     pub(crate) async fn join(
-        mut client: WorkerServiceClient<Secured>,
+        mut client: WorkerServiceClient<AuthorizedChannel>,
         slots: u32,
         commits: u32,
         hold: Duration,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rheo_core::time::{Clock as _, Timestamp};
-use rheo_proto::access::{Access, SERVER_FILE, TLS_DIRECTORY};
+use rheo_proto::access::{AccessConfig, SERVER_FILE, TLS_DIRECTORY};
 use rheo_proto::server_file::ServerFile;
 use rheo_store::place::Place;
 use tokio::net::TcpListener;
@@ -139,7 +139,7 @@ pub(super) struct Listen {
     protection: Protection,
     own: Own,
     advertise: Vec<String>,
-    access: Access,
+    access: AccessConfig,
 }
 
 impl Listen {

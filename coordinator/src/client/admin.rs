@@ -5,7 +5,7 @@ use rheo_core::log::LogLine;
 use rheo_core::machine::WorkerView;
 use rheo_core::time::Timestamp;
 use rheo_proto::admin::DiskUsage;
-use rheo_proto::{Invalid, log, v1};
+use rheo_proto::{InvalidMessage, log, v1};
 
 use super::{CALL, Client, Error, QUERY, Seen, request_id, within};
 
@@ -40,15 +40,17 @@ pub(crate) struct Ending {
 }
 
 impl TryFrom<v1::RunningAttempt> for RunningAttempt {
-    type Error = Invalid;
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::RunningAttempt) -> Result<Self, Invalid> {
+    fn try_from(wire: v1::RunningAttempt) -> Result<Self, InvalidMessage> {
         let detail = |error: rheo_core::id::Error| error.to_string();
         let worker = wire.worker.parse();
         Ok(Self {
             attempt: wire.attempt,
-            worker: worker
-                .map_err(|error| Invalid::Value { field: "worker", detail: detail(error) })?,
+            worker: worker.map_err(|error| InvalidMessage::Value {
+                field: "worker",
+                detail: detail(error),
+            })?,
             host: wire.host,
             pid: wire.pid,
             since: Timestamp(wire.since_ms),
@@ -66,7 +68,7 @@ impl Client {
         let request = v1::GetTrialRequest { sweep: id.sweep.to_string(), trial: id.index };
         let reply = self.inner.get_trial(within(CALL, request)).await?.into_inner();
         let running = reply.running.map(RunningAttempt::try_from).transpose()?;
-        Ok((reply.trial.ok_or(Invalid::Missing("trial"))?.try_into()?, running))
+        Ok((reply.trial.ok_or(InvalidMessage::Missing("trial"))?.try_into()?, running))
     }
 
     /// Deletes a sweep; false if files stay until queries that read them have ended.

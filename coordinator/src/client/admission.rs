@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use rheo_proto::access::Bearer;
+use rheo_proto::access::BearerToken;
 use rheo_proto::refusal::Refusal;
 use tonic::transport::{Channel, Endpoint, Error};
 use tonic_health::pb::HealthCheckRequest;
@@ -18,7 +18,7 @@ const TRIES: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Connects, and tries again if the connection is closed before its first call is answered.
-pub(super) async fn connect(endpoint: &Endpoint, bearer: &Bearer) -> Result<Channel, Error> {
+pub(super) async fn connect(endpoint: &Endpoint, bearer: &BearerToken) -> Result<Channel, Error> {
     for number in 1..TRIES {
         let channel = endpoint.connect().await?;
         if is_answered(channel.clone(), bearer.clone()).await {
@@ -30,7 +30,7 @@ pub(super) async fn connect(endpoint: &Endpoint, bearer: &Bearer) -> Result<Chan
 }
 
 /// Whether a call is answered, whatever the answer is: the calls that follow tell better what is wrong.
-async fn is_answered(channel: Channel, bearer: Bearer) -> bool {
+async fn is_answered(channel: Channel, bearer: BearerToken) -> bool {
     let mut health = HealthClient::with_interceptor(channel, bearer);
     match health.check(HealthCheckRequest::default()).await {
         Ok(_) => true,

@@ -14,10 +14,10 @@ use rheo_core::machine::{
 };
 use rheo_core::spec;
 use rheo_core::sweep::{Lease, TrialsRetried};
-use rheo_proto::client as wire;
 use rheo_proto::refusal::{self, Reason};
+use rheo_proto::sweep as wire;
 use rheo_proto::v1::sweep_service_server::SweepService;
-use rheo_proto::{Invalid, v1};
+use rheo_proto::{InvalidMessage, v1};
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 use tokio::time::Instant;
@@ -61,7 +61,7 @@ impl Service {
         name: &str,
         view: impl FnOnce(&rheo_core::sweep::Sweep) -> Result<T, Rejection> + Send + 'static,
     ) -> Result<T, Status> {
-        let name = wire::sweep(name)?;
+        let name = wire::parse_name(name)?;
         let found = self.coordinator.handle.read(move |state| match state.sweeps.get(&name) {
             Some(sweep) => view(sweep),
             None => Err(Rejection::UnknownSweep(name)),
@@ -165,7 +165,7 @@ impl SweepService for Service {
         &self,
         request: Request<v1::GetSweepRequest>,
     ) -> Result<Response<v1::GetSweepResponse>, Status> {
-        let name = wire::sweep(&request.into_inner().sweep)?;
+        let name = wire::parse_name(&request.into_inner().sweep)?;
         let present = self.coordinator.live.present(Instant::now());
         let found = self.coordinator.handle.read(move |state| {
             let Some(sweep) = state.sweeps.get(&name) else {
@@ -186,7 +186,7 @@ impl SweepService for Service {
         let mut wanted = Vec::with_capacity(statuses.len());
         for name in &statuses {
             let detail = format!("`{}` is not known", excerpt(name));
-            let unknown = Invalid::Value { field: "statuses", detail };
+            let unknown = InvalidMessage::Value { field: "statuses", detail };
             wanted.push(Standing::parse(name).ok_or(unknown)?);
         }
         let limit = if limit == 0 { PAGE } else { limit.min(PAGE) };
@@ -228,7 +228,7 @@ impl SweepService for Service {
         &self,
         request: Request<v1::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let name = wire::sweep(&request.into_inner().sweep)?;
+        let name = wire::parse_name(&request.into_inner().sweep)?;
         let place = Arc::clone(&self.watchers).try_acquire_owned().map_err(|_| {
             let text = format!("{WATCHERS} watch already, which is all that may");
             refusal::status(&Reason::Full, text, None)

@@ -15,8 +15,8 @@ use rheo_model::row::Summary;
 use rheo_proto::refusal::{self, Reason};
 use rheo_proto::v1::put_checkpoint_request::Part;
 use rheo_proto::v1::worker_service_server::WorkerService;
-use rheo_proto::worker::{self as wire, Verdict, Work};
-use rheo_proto::{CHUNK, Invalid, MAX_CHECKPOINT, log, v1};
+use rheo_proto::worker::{self as wire, Verdict, WorkWithRows};
+use rheo_proto::{CHUNK, InvalidMessage, MAX_CHECKPOINT, log, v1};
 use rheo_query::Keys;
 use rheo_store::{Blob, checkpoint};
 use serde::Deserialize as _;
@@ -65,7 +65,7 @@ impl WorkerService for Service {
         request: Request<v1::JoinRequest>,
     ) -> Result<Response<v1::JoinResponse>, Status> {
         let caller = caller_of(&request);
-        let (worker, info, state) = wire::joining(request.into_inner())?;
+        let (worker, info, state) = wire::parse_join(request.into_inner())?;
         let (host, offer) = (info.host.clone(), info.offer);
         let command = Command::Join { worker, info, state };
         let id = |state: &State, _: &[_]| state.id.map(|id| id.to_string());
@@ -87,9 +87,10 @@ impl WorkerService for Service {
     ) -> Result<Response<v1::AcquireResponse>, Status> {
         let caller = caller_of(&request);
         let request = request.into_inner();
-        let only = request.sweep.as_deref().map(rheo_proto::client::sweep).transpose()?;
-        let free = wire::free(&request)?;
-        let (worker, held) = (wire::sender(&request.worker)?, wire::held(request.held)?);
+        let only = request.sweep.as_deref().map(rheo_proto::sweep::parse_name).transpose()?;
+        let free = wire::parse_free(&request)?;
+        let (worker, held) =
+            (wire::parse_worker_id(&request.worker)?, wire::parse_held(request.held)?);
         let wish = Wish { caller, worker, held, free, only };
         let wait = Duration::from_millis(request.wait_ms).min(LONGEST_WAIT);
         let _place = self.waiting.try_acquire().map_err(|_| {
@@ -110,11 +111,11 @@ impl WorkerService for Service {
     ) -> Result<Response<v1::RenewResponse>, Status> {
         let caller = caller_of(&request);
         let request = request.into_inner();
-        let worker = wire::sender(&request.worker)?;
+        let worker = wire::parse_worker_id(&request.worker)?;
         let mut attempts: Vec<Held> = Vec::with_capacity(request.held.len());
         let mut progress = Vec::with_capacity(request.held.len());
         for held in request.held {
-            attempts.push(held.attempt.ok_or(Invalid::Missing("attempt"))?.try_into()?);
+            attempts.push(held.attempt.ok_or(InvalidMessage::Missing("attempt"))?.try_into()?);
             progress.push((held.progress, log::lines(held.log)));
         }
         let lease = self.coordinator.settings.lease;
@@ -158,14 +159,14 @@ impl WorkerService for Service {
         let Some(v1::PutCheckpointRequest { part: Some(Part::Header(header)) }) =
             parts.message().await?
         else {
-            return Err(Invalid::Missing("header").into());
+            return Err(InvalidMessage::Missing("header").into());
         };
-        let claim: Claim = header.claim.ok_or(Invalid::Missing("claim"))?.try_into()?;
+        let claim: Claim = header.claim.ok_or(InvalidMessage::Missing("claim"))?.try_into()?;
         self.admit(claim.clone()).await?;
         let digest = digest(&header.digest)?;
         if header.length > MAX_CHECKPOINT {
             let detail = format!("{} bytes, at most {MAX_CHECKPOINT}", header.length);
-            return Err(Invalid::Value { field: "length", detail }.into());
+            return Err(InvalidMessage::Value { field: "length", detail }.into());
         }
         // Where the state directory is gone, its directories are not made anew.
         let place = self.coordinator.journal.check_place();
@@ -201,8 +202,8 @@ impl WorkerService for Service {
     ) -> Result<Response<v1::CommitResponse>, Status> {
         let caller = caller_of(&request);
         let request = request.into_inner();
-        let claim: Claim = request.claim.ok_or(Invalid::Missing("claim"))?.try_into()?;
-        let work: Work = request.work.ok_or(Invalid::Missing("work"))?.try_into()?;
+        let claim: Claim = request.claim.ok_or(InvalidMessage::Missing("claim"))?.try_into()?;
+        let work: WorkWithRows = request.work.ok_or(InvalidMessage::Missing("work"))?.try_into()?;
         let (worker, attempt) = (claim.worker, claim.attempt.clone());
         let blobs = self.blobs(&attempt, Some(&work), log::lines(request.log)).await?;
         let checkpoint = work.work.checkpoint;
@@ -224,10 +225,10 @@ impl WorkerService for Service {
     ) -> Result<Response<v1::FinishResponse>, Status> {
         let caller = caller_of(&request);
         let request = request.into_inner();
-        let claim: Claim = request.claim.ok_or(Invalid::Missing("claim"))?.try_into()?;
-        let ending: Ending = request.ending.ok_or(Invalid::Missing("ending"))?.try_into()?;
+        let claim: Claim = request.claim.ok_or(InvalidMessage::Missing("claim"))?.try_into()?;
+        let ending: Ending = request.ending.ok_or(InvalidMessage::Missing("ending"))?.try_into()?;
         check_summary(&ending)?;
-        let work: Option<Work> = request.work.map(Work::try_from).transpose()?;
+        let work: Option<WorkWithRows> = request.work.map(WorkWithRows::try_from).transpose()?;
         let attempt = claim.attempt.clone();
         let blobs = self.blobs(&attempt, work.as_ref(), log::lines(request.log)).await?;
         let work = work.map(|work| work.work);
@@ -248,7 +249,7 @@ impl WorkerService for Service {
     ) -> Result<Response<v1::LeaveResponse>, Status> {
         let caller = caller_of(&request);
         let request = request.into_inner();
-        let worker = wire::sender(&request.worker)?;
+        let worker = wire::parse_worker_id(&request.worker)?;
         tracing::info!(%worker, lost = request.lost, unfit = request.unfit, "a worker left");
         self.coordinator.live.left(worker);
         let command = match request.unfit {
@@ -352,7 +353,7 @@ impl Service {
     async fn blobs(
         &self,
         attempt: &AttemptId,
-        work: Option<&Work>,
+        work: Option<&WorkWithRows>,
         log: Vec<LogLine>,
     ) -> Result<Vec<Blob>, Status> {
         if let Some(work) = work {
@@ -411,12 +412,12 @@ impl Service {
         let mut received = 0;
         while let Some(part) = parts.next().await {
             let Some(Part::Chunk(chunk)) = part?.part else {
-                return Err(Invalid::Missing("chunk").into());
+                return Err(InvalidMessage::Missing("chunk").into());
             };
             received += chunk.len() as u64;
             if received > length {
                 let detail = format!("{length} was said, but more bytes came");
-                return Err(Invalid::Value { field: "length", detail }.into());
+                return Err(InvalidMessage::Value { field: "length", detail }.into());
             }
             upload.write(chunk).await.map_err(checkpoint_status)?;
         }
@@ -459,8 +460,8 @@ fn verdict(state: &State, worker: WorkerId, attempt: &AttemptId) -> Verdict {
     }
 }
 
-fn digest(text: &str) -> Result<Digest, Invalid> {
-    let invalid = |error: rheo_core::id::Error| Invalid::Value {
+fn digest(text: &str) -> Result<Digest, InvalidMessage> {
+    let invalid = |error: rheo_core::id::Error| InvalidMessage::Value {
         field: "digest",
         detail: message(&error.to_string(), 200),
     };

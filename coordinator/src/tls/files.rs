@@ -8,7 +8,7 @@ use std::os::unix::fs::{
 };
 use std::path::Path;
 
-use rheo_proto::file::{self, Bound};
+use rheo_proto::file::{self, SizeLimit};
 
 use super::Error;
 use crate::shell;
@@ -83,7 +83,7 @@ pub(super) fn remove(path: &Path) -> Result<(), Error> {
 }
 
 /// Reads a file, if it is there.
-pub(super) fn read_if_there(path: &Path, bound: Bound) -> Result<Option<Vec<u8>>, Error> {
+pub(super) fn read_if_there(path: &Path, bound: SizeLimit) -> Result<Option<Vec<u8>>, Error> {
     match file::read(path, bound) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use blake3::Hash;
-use rheo_proto::access::{Role, token_in};
+use rheo_proto::access::{Role, parse_token};
 use rheo_proto::file;
 use tokio_rustls::rustls::crypto::ring;
 
@@ -62,7 +62,7 @@ fn read(named: Option<&Path>, directory: &Path, role: Role) -> Result<Hash, Erro
         Some(path) => files::warn_if_readable(path),
         None => files::narrow(path, 0o600),
     }
-    match token_in(&bytes) {
+    match parse_token(&bytes) {
         Ok(token) => Ok(blake3::hash(token.as_bytes())),
         Err(reason) => Err(Error::Token { path: path.to_owned(), reason }),
     }

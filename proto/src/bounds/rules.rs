@@ -8,8 +8,8 @@ use prost::Message as _;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
-use super::{Bound, FIELDS, FORGOTTEN, SIZES, SMALL};
-use crate::{Invalid, v1};
+use super::{FIELDS, FieldBound, SIZES, SMALL, UNLISTED};
+use crate::{InvalidMessage, v1};
 
 const PACKAGE: &str = ".rheobase.v1.";
 
@@ -34,7 +34,7 @@ struct MessageRules {
 struct FieldRule {
     /// `Message.field`.
     name: String,
-    bound: Option<Bound>,
+    bound: Option<FieldBound>,
     /// The message that it holds.
     message: Option<String>,
     is_repeated: bool,
@@ -50,7 +50,7 @@ pub fn request_size(path: &str) -> usize {
 }
 
 /// Checks the encoded bytes of a message; one that is no request is not looked at.
-pub(crate) fn check(message: &str, bytes: &[u8]) -> Result<(), Invalid> {
+pub(crate) fn check(message: &str, bytes: &[u8]) -> Result<(), InvalidMessage> {
     match RULES.messages.get(message) {
         Some(rules) => rules.check(bytes),
         None => Ok(()),
@@ -107,7 +107,7 @@ impl FieldRule {
         let is_repeated = field.label() == Label::Repeated;
         let needs_bound = is_repeated || matches!(field.r#type(), Type::String | Type::Bytes);
         let row = FIELDS.iter().find(|(row, _)| *row == name);
-        let bound = row.map(|(_, bound)| *bound).or(needs_bound.then_some(FORGOTTEN));
+        let bound = row.map(|(_, bound)| *bound).or(needs_bound.then_some(UNLISTED));
         let is_message = field.r#type() == Type::Message;
         let message = is_message.then(|| short(field.type_name()).to_owned());
         let width = match field.r#type() {
@@ -122,18 +122,25 @@ impl FieldRule {
     fn is_text(&self) -> bool {
         matches!(
             self.bound,
-            Some(Bound::Line(_) | Bound::Text(_) | Bound::Bytes(_) | Bound::Lines(..))
+            Some(
+                FieldBound::Line(_)
+                    | FieldBound::Text(_)
+                    | FieldBound::Bytes(_)
+                    | FieldBound::Lines(..)
+            )
         )
     }
 
-    fn refuse(&'static self, detail: impl Into<String>) -> Invalid {
-        Invalid::Value { field: &self.name, detail: detail.into() }
+    fn refuse(&'static self, detail: impl Into<String>) -> InvalidMessage {
+        InvalidMessage::Value { field: &self.name, detail: detail.into() }
     }
 
     /// Checks how many elements there are by now.
-    fn check_count(&'static self, count: usize) -> Result<(), Invalid> {
+    fn check_count(&'static self, count: usize) -> Result<(), InvalidMessage> {
         match self.bound {
-            Some(Bound::List(most) | Bound::Lines(most, _)) if self.is_repeated && count > most => {
+            Some(FieldBound::List(most) | FieldBound::Lines(most, _))
+                if self.is_repeated && count > most =>
+            {
                 Err(self.refuse(format!("more than {most} elements are not accepted")))
             }
             _ if count > 1 && !self.is_repeated && self.message.is_some() => {
@@ -144,13 +151,13 @@ impl FieldRule {
         }
     }
 
-    fn check_bytes(&'static self, bytes: &[u8]) -> Result<(), Invalid> {
+    fn check_bytes(&'static self, bytes: &[u8]) -> Result<(), InvalidMessage> {
         if let Some(message) = &self.message {
             return check(message, bytes);
         }
         let (most, is_line) = match self.bound {
-            Some(Bound::Line(most) | Bound::Lines(_, most)) => (most, true),
-            Some(Bound::Text(most) | Bound::Bytes(most)) => (most, false),
+            Some(FieldBound::Line(most) | FieldBound::Lines(_, most)) => (most, true),
+            Some(FieldBound::Text(most) | FieldBound::Bytes(most)) => (most, false),
             _ => return Ok(()),
         };
         let length = bytes.len();
@@ -173,7 +180,7 @@ impl FieldRule {
 }
 
 impl MessageRules {
-    fn check(&'static self, mut bytes: &[u8]) -> Result<(), Invalid> {
+    fn check(&'static self, mut bytes: &[u8]) -> Result<(), InvalidMessage> {
         let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
         while !bytes.is_empty() {
             let key = varint(&mut bytes)?;
@@ -210,9 +217,9 @@ impl MessageRules {
 }
 
 impl FieldRule {
-    fn check_number(&'static self, value: u64) -> Result<(), Invalid> {
+    fn check_number(&'static self, value: u64) -> Result<(), InvalidMessage> {
         match self.bound {
-            Some(Bound::Number(most)) if value > most => {
+            Some(FieldBound::Number(most)) if value > most => {
                 Err(self.refuse(format!("{value} is more than {most}")))
             }
             _ => Ok(()),
@@ -220,11 +227,11 @@ impl FieldRule {
     }
 }
 
-fn malformed() -> Invalid {
-    Invalid::Value { field: "message", detail: "its bytes are no message".to_owned() }
+fn malformed() -> InvalidMessage {
+    InvalidMessage::Value { field: "message", detail: "its bytes are no message".to_owned() }
 }
 
-fn varint(bytes: &mut &[u8]) -> Result<u64, Invalid> {
+fn varint(bytes: &mut &[u8]) -> Result<u64, InvalidMessage> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
         let (first, rest) = bytes.split_first().ok_or_else(malformed)?;
@@ -237,7 +244,7 @@ fn varint(bytes: &mut &[u8]) -> Result<u64, Invalid> {
     Err(malformed())
 }
 
-fn take<'b>(bytes: &mut &'b [u8], length: usize) -> Result<&'b [u8], Invalid> {
+fn take<'b>(bytes: &mut &'b [u8], length: usize) -> Result<&'b [u8], InvalidMessage> {
     let (taken, rest) = bytes.split_at_checked(length).ok_or_else(malformed)?;
     *bytes = rest;
     Ok(taken)
@@ -256,7 +263,7 @@ mod tests {
                 let name = &field.name;
                 assert!(
                     field.bound.is_none() || has_row,
-                    "`{name}` has no bound. Add a row to FIELDS in proto/src/bounds.rs, such as (\"{name}\", LABEL): LABEL for a line of at most 256 bytes, ID for a UUID or digest, Bound::Text(bytes), Bound::Bytes(bytes), Bound::List(elements), Bound::Lines(elements, bytes) for a list of texts"
+                    "`{name}` has no bound. Add a row to FIELDS in proto/src/bounds.rs, such as (\"{name}\", LABEL): LABEL for a line of at most 256 bytes, ID for a UUID or digest, FieldBound::Text(bytes), FieldBound::Bytes(bytes), FieldBound::List(elements), FieldBound::Lines(elements, bytes) for a list of texts"
                 );
             }
         }
@@ -272,7 +279,7 @@ mod tests {
             assert!(rows.insert(row), "`{row}` has two rows");
             let field = RULES.messages.values().flat_map(|rules| rules.fields.values());
             let field = field.into_iter().find(|field| field.name == **row).unwrap();
-            let is_list = matches!(bound, Bound::List(_) | Bound::Lines(..));
+            let is_list = matches!(bound, FieldBound::List(_) | FieldBound::Lines(..));
             assert_eq!(field.is_repeated, is_list, "`{row}` has a bound of another kind");
         }
         for (request, _) in SIZES {
@@ -286,7 +293,8 @@ mod tests {
     }
 
     fn joining() -> v1::JoinRequest {
-        let place = v1::Place { node: Some("n1".to_owned()), ..v1::Place::default() };
+        let place =
+            v1::WorkerLocation { node: Some("n1".to_owned()), ..v1::WorkerLocation::default() };
         v1::JoinRequest { host: "h".to_owned(), place: Some(place), ..v1::JoinRequest::default() }
     }
 
@@ -301,7 +309,7 @@ mod tests {
         assert!(refused("JoinRequest", &lines.encode_to_vec()).contains("control characters"));
         let mut inner = good;
         inner.place.as_mut().unwrap().job = Some("j".repeat(300));
-        assert!(refused("JoinRequest", &inner.encode_to_vec()).contains("`Place.job`"));
+        assert!(refused("JoinRequest", &inner.encode_to_vec()).contains("`WorkerLocation.job`"));
         let gpus = v1::JoinRequest { gpus: vec!["0".to_owned(); 65], ..joining() };
         assert!(refused("JoinRequest", &gpus.encode_to_vec()).contains("`JoinRequest.gpus`"));
         let slots = v1::JoinRequest { slots: u32::MAX, ..joining() };

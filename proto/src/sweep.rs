@@ -13,61 +13,61 @@ use rheo_core::sweep::EndReason;
 use rheo_core::time::Timestamp;
 
 use crate::convert::{parsed, required, sweep_name, worker_id};
-use crate::{Invalid, cut_to, v1};
+use crate::{InvalidMessage, truncate_with_size, v1};
 
 /// The most bytes of a description in a list of sweeps.
 const DESCRIPTION_LENGTH: usize = 2000;
 
 /// The sweep that a request names.
-pub fn sweep(name: &str) -> Result<SweepName, Invalid> {
+pub fn parse_name(name: &str) -> Result<SweepName, InvalidMessage> {
     sweep_name(name)
 }
 
 /// The trial that a request names.
-pub fn trial(sweep: &str, index: u64) -> Result<TrialId, Invalid> {
+pub fn parse_trial_id(sweep: &str, index: u64) -> Result<TrialId, InvalidMessage> {
     Ok(TrialId::new(sweep_name(sweep)?, index))
 }
 
-fn request_id(text: &str) -> Result<RequestId, Invalid> {
+fn request_id(text: &str) -> Result<RequestId, InvalidMessage> {
     parsed(text, "request_id")
 }
 
 impl TryFrom<v1::PauseRequest> for Request {
-    type Error = Invalid;
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::PauseRequest) -> Result<Self, Invalid> {
+    fn try_from(wire: v1::PauseRequest) -> Result<Self, InvalidMessage> {
         Ok(Self::Pause { id: request_id(&wire.request_id)?, sweep: sweep_name(&wire.sweep)? })
     }
 }
 
 impl TryFrom<v1::ResumeRequest> for Request {
-    type Error = Invalid;
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::ResumeRequest) -> Result<Self, Invalid> {
+    fn try_from(wire: v1::ResumeRequest) -> Result<Self, InvalidMessage> {
         Ok(Self::Resume { id: request_id(&wire.request_id)?, sweep: sweep_name(&wire.sweep)? })
     }
 }
 
 impl TryFrom<v1::CancelRequest> for Request {
-    type Error = Invalid;
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::CancelRequest) -> Result<Self, Invalid> {
+    fn try_from(wire: v1::CancelRequest) -> Result<Self, InvalidMessage> {
         Ok(Self::Cancel { id: request_id(&wire.request_id)?, sweep: sweep_name(&wire.sweep)? })
     }
 }
 
 impl TryFrom<v1::DeleteRequest> for Request {
-    type Error = Invalid;
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::DeleteRequest) -> Result<Self, Invalid> {
+    fn try_from(wire: v1::DeleteRequest) -> Result<Self, InvalidMessage> {
         Ok(Self::Delete { id: request_id(&wire.request_id)?, sweep: sweep_name(&wire.sweep)? })
     }
 }
 
 impl TryFrom<v1::RetryRequest> for Request {
-    type Error = Invalid;
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::RetryRequest) -> Result<Self, Invalid> {
+    fn try_from(wire: v1::RetryRequest) -> Result<Self, InvalidMessage> {
         use v1::retry_request::Selection as Wire;
         let trials = match required(wire.selection, "selection")? {
             Wire::Failed(_) => Selection::Failed,
@@ -95,7 +95,7 @@ impl From<SweepView> for v1::Sweep {
         Self {
             name: view.name.to_string(),
             // The whole of it is in the sweep file; a list of sweeps must fit into a message.
-            description: view.description.map(|text| cut_to(&text, DESCRIPTION_LENGTH)),
+            description: view.description.map(|text| truncate_with_size(&text, DESCRIPTION_LENGTH)),
             phase: view.phase.name().to_owned(),
             reason: view.reason.map(|reason| reason.name().to_owned()),
             submitted_ms: view.submitted.0,
@@ -130,15 +130,15 @@ impl From<BestPoint> for v1::BestPoint {
 }
 
 impl TryFrom<v1::BestPoint> for BestPoint {
-    type Error = Invalid;
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::BestPoint) -> Result<Self, Invalid> {
+    fn try_from(wire: v1::BestPoint) -> Result<Self, InvalidMessage> {
         let v1::BestPoint { mean, sd, lowest, highest, .. } = wire;
         let swept = serde_json::from_str(&wire.swept);
         Ok(Self {
             point: wire.point,
             trial: wire.trial,
-            swept: swept.map_err(|error| Invalid::value("swept", error))?,
+            swept: swept.map_err(|error| InvalidMessage::value("swept", error))?,
             completed: wire.completed,
             seeds: wire.seeds,
             aggregate: Aggregate { mean, sd, lowest, highest },
@@ -157,12 +157,12 @@ impl From<Estimate> for v1::Estimate {
 }
 
 impl TryFrom<v1::Estimate> for Estimate {
-    type Error = Invalid;
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::Estimate) -> Result<Self, Invalid> {
+    fn try_from(wire: v1::Estimate) -> Result<Self, InvalidMessage> {
         let seconds = |seconds: f64| {
             let duration = Duration::try_from_secs_f64(seconds);
-            duration.map_err(|error| Invalid::value("estimate", error))
+            duration.map_err(|error| InvalidMessage::value("estimate", error))
         };
         Ok(Self {
             low: seconds(wire.low_s)?,
@@ -173,10 +173,11 @@ impl TryFrom<v1::Estimate> for Estimate {
 }
 
 impl TryFrom<v1::Sweep> for SweepView {
-    type Error = Invalid;
+    type Error = InvalidMessage;
 
-    fn try_from(wire: v1::Sweep) -> Result<Self, Invalid> {
-        let unknown = |field, name: &str| Invalid::value(field, format!("`{name}` is not known"));
+    fn try_from(wire: v1::Sweep) -> Result<Self, InvalidMessage> {
+        let unknown =
+            |field, name: &str| InvalidMessage::value(field, format!("`{name}` is not known"));
         let phase = Phase::parse(&wire.phase).ok_or_else(|| unknown("phase", &wire.phase))?;
         let reason = match wire.reason {
             None => None,
@@ -254,12 +255,13 @@ pub fn trial_message(view: TrialView, progress: Option<&Progress>) -> v1::Trial 
 }
 
 /// A trial out of a message.
-pub fn trial_view(wire: v1::Trial) -> Result<(TrialView, Option<Progress>), Invalid> {
+pub fn parse_trial(wire: v1::Trial) -> Result<(TrialView, Option<Progress>), InvalidMessage> {
     let status = Status::parse(&wire.status);
-    let swept = serde_json::from_str(&wire.swept).map_err(|error| Invalid::value("swept", error));
+    let swept =
+        serde_json::from_str(&wire.swept).map_err(|error| InvalidMessage::value("swept", error));
     let view = TrialView {
-        id: trial(&wire.sweep, wire.index)?,
-        status: status.ok_or_else(|| Invalid::value("status", &wire.status))?,
+        id: parse_trial_id(&wire.sweep, wire.index)?,
+        status: status.ok_or_else(|| InvalidMessage::value("status", &wire.status))?,
         swept: swept?,
         seed: wire.seed,
         point: wire.point,
