@@ -7,11 +7,11 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rheo_kernels::{
-    Adaptive, Controller, Gru, Isa, Layer, Loss, Lstm, Neurons, Plain, Real, Resources, Sequence,
-    Sizes, Tape, Wanted, Weights,
+    AdaptiveLayer, BackwardRequest, ComputeResources, Controller, Gru, Isa, Layer, Lstm,
+    NeuronFunction, OutputSelection, PlainLayer, Real, Sequence, SequenceDims, Tape, Weights,
 };
 
-const SIZES: Sizes = Sizes { steps: 98, batch: 50, inputs: 1, hidden: 128 };
+const SIZES: SequenceDims = SequenceDims { steps: 98, batch: 50, inputs: 1, hidden: 128 };
 const UNITS: usize = 50;
 
 /// Numbers that look random and are the same everywhere.
@@ -21,7 +21,7 @@ fn numbers(count: usize, scale: f64) -> Vec<f32> {
 }
 
 fn layers(criterion: &mut Criterion) {
-    let Sizes { batch, inputs, hidden, .. } = SIZES;
+    let SequenceDims { batch, inputs, hidden, .. } = SIZES;
     let most = 4 * hidden;
     let (w_x, w_h) = (numbers(most * inputs, 1.0), numbers(most * hidden, 0.1));
     let (bias, n, s) = (numbers(most, 0.1), vec![5.0; hidden], vec![0.1; hidden]);
@@ -31,7 +31,7 @@ fn layers(criterion: &mut Criterion) {
         w_h: &w_h[..gates * hidden * hidden],
         bias: &bias[..gates * hidden],
     };
-    let plain = |neurons| Layer::Plain(Plain { weights: of(1), neurons });
+    let plain = |neurons| Layer::Plain(PlainLayer { weights: of(1), neurons });
     let controller = Controller {
         u: &units,
         bias: &units,
@@ -42,15 +42,15 @@ fn layers(criterion: &mut Criterion) {
         b_s: 0.0,
     };
     let cases = [
-        ("relu", 1, plain(Neurons::Relu)),
-        ("tanh", 1, plain(Neurons::Tanh)),
-        ("gamma", 1, plain(Neurons::Gamma { n: &n, s: &s })),
-        ("adaptive", 1, Layer::Adaptive(Adaptive { weights: of(1), controller })),
+        ("relu", 1, plain(NeuronFunction::Relu)),
+        ("tanh", 1, plain(NeuronFunction::Tanh)),
+        ("gamma", 1, plain(NeuronFunction::Gamma { n: &n, s: &s })),
+        ("adaptive", 1, Layer::Adaptive(AdaptiveLayer { weights: of(1), controller })),
         ("lstm", 4, Layer::Lstm(Lstm { weights: of(4), driven: &[] })),
         ("gru", 3, Layer::Gru(Gru { weights: of(3), candidate_bias: &n, is_driven: false })),
     ];
     let x = numbers(SIZES.steps * batch * inputs, 1.0);
-    let by_h = numbers(batch * hidden, 0.01);
+    let grad_h = numbers(batch * hidden, 0.01);
     let sequence = Sequence { sizes: SIZES, x: &x, drive: None, from: None };
     let mut group = criterion.benchmark_group("layer");
     group.sample_size(10);
@@ -61,17 +61,21 @@ fn layers(criterion: &mut Criterion) {
         let work = 3 * SIZES.steps * batch * hidden * products;
         group.throughput(Throughput::Elements(work as u64));
         for (kept, memory) in [("steps", usize::MAX), ("states", 0)] {
-            let resources = Resources { isa: Isa::detect(), threads: 1, memory };
-            let mut spare: Option<Tape<f32>> = None;
+            let resources = ComputeResources { isa: Isa::detect(), threads: 1, memory };
+            let mut reuse: Option<Tape<f32>> = None;
             group.bench_function(format!("{name}/{kept}"), |bencher| {
                 bencher.iter(|| {
-                    let wanted = Wanted { tape: true, ..Wanted::default() };
-                    let pass = layer.forward(&sequence, wanted, resources, spare.take());
+                    let wanted = OutputSelection { tape: true, ..OutputSelection::default() };
+                    let pass = layer.forward(&sequence, wanted, resources, reuse.take());
                     let mut tape = pass.tape.expect("a tape was wanted");
-                    let loss =
-                        Loss { by_h: &by_h, every: false, wants_x: false, wants_states: false };
+                    let loss = BackwardRequest {
+                        grad_h: &grad_h,
+                        every: false,
+                        wants_x: false,
+                        wants_states: false,
+                    };
                     black_box(layer.backward(&sequence, &mut tape, loss, resources));
-                    spare = Some(tape);
+                    reuse = Some(tape);
                 });
             });
         }

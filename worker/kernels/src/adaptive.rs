@@ -9,26 +9,26 @@
 //! tile of a few vectors keeps its states [S, vectors] in the first cache through the product, the
 //! hyperbolic tangent and the readout.
 
-mod emitted;
+mod output_writer;
 
 use pulp::Simd;
 
 use crate::Real;
-use crate::cell::{Backward, Cell, Forward, Told};
+use crate::cell::{BackwardArgs, Cell, ForwardArgs, ShapeRecorder};
 use crate::curve;
-use crate::matrix::{Buffer, Square, WIDTH, zeros};
-use crate::pairs::Pairs;
-use crate::parts::Parts;
-use crate::product::Product;
+use crate::dims::{GroupDims, LayerDims};
+use crate::matrix::{Buffer, SquareProduct, WIDTH, zeros};
+use crate::pairs::PairSums;
+use crate::product::WeightProduct;
 use crate::sequence::GainSaturation;
-use crate::size::{Shape, Size};
-use crate::sum::Sum;
+use crate::sum::RunningSum;
+use crate::thread_gradients::ThreadGradients;
 use crate::weights::{WeightGradients, Weights};
-use emitted::{Emitted, Gains, Places};
+use output_writer::{GainCounter, OutputWriter, RowLayout};
 
 /// A layer of neurons that share a controller.
 #[derive(Debug, Clone, Copy)]
-pub struct Adaptive<'a, R> {
+pub struct AdaptiveLayer<'a, R> {
     /// The connections.
     pub weights: Weights<'a, R>,
     /// The controller.
@@ -55,30 +55,30 @@ pub struct Controller<'a, R> {
 }
 
 pub(crate) struct AdaptiveCell<'a, R> {
-    layer: &'a Adaptive<'a, R>,
+    layer: &'a AdaptiveLayer<'a, R>,
     units: usize,
     /// w^T [S, S].
     transposed: Vec<R>,
 }
 
 /// Sums over neurons, steps and samples; every sum is a vector whose lanes are to be added up.
-pub(crate) struct Sums<R> {
-    u: Sum<R>,
-    bias: Sum<R>,
-    w: Sum<R>,
-    w_n: Sum<R>,
-    b_n: Sum<R>,
-    w_s: Sum<R>,
-    b_s: Sum<R>,
+pub(crate) struct ControllerSums<R> {
+    u: RunningSum<R>,
+    bias: RunningSum<R>,
+    w: RunningSum<R>,
+    w_n: RunningSum<R>,
+    b_n: RunningSum<R>,
+    w_s: RunningSum<R>,
+    b_s: RunningSum<R>,
     /// Gradients by what goes into the hyperbolic tangent, of one step.
-    by_z: Buffer<R>,
+    grad_z: Buffer<R>,
 }
 
 /// Bytes of controllers' states that are to stay in the second cache, beside what is done to them.
 const STATES: usize = 1 << 18;
 
 impl<'a, R: Real> AdaptiveCell<'a, R> {
-    pub(crate) fn new(layer: &'a Adaptive<'a, R>) -> Self {
+    pub(crate) fn new(layer: &'a AdaptiveLayer<'a, R>) -> Self {
         let units = layer.controller.u.len();
         let w = layer.controller.w;
         let transposed = (0..units * units).map(|i| w[i % units * units + i / units]).collect();
@@ -96,7 +96,7 @@ impl<'a, R: Real> AdaptiveCell<'a, R> {
     ) -> GainSaturation<[R::Vector<S>; N]> {
         let Controller { u, bias, w, w_n, b_n, w_s, b_s } = self.layer.controller;
         let (TileStates { g, next }, a) = (states, &a[..N]);
-        simd.vectorize(Square::<R, N> { a: w, k: self.units, b: g, c: &mut *next });
+        simd.vectorize(SquareProduct::<R, N> { a: w, k: self.units, b: g, c: &mut *next });
         let next = R::vectors_mut::<S>(next).0;
         let mut n = [R::splat(simd, b_n); N];
         let mut s = [R::splat(simd, b_s); N];
@@ -138,31 +138,31 @@ impl<'a, R: Real> AdaptiveCell<'a, R> {
     /// The gradient by the states `g` after a step, of the controllers of N vectors of neurons: what
     /// came through the next step, `grad_g`, and through what they emit.
     #[inline(always)]
-    fn by_state_tile<S: Simd, const N: usize>(
+    fn grad_state_tile<S: Simd, const N: usize>(
         &self,
         simd: S,
         neurons: NeuronGrad<R::Vector<S>, N>,
         states: TileStateGrad<'_, R>,
-        by_state: &mut [R],
+        grad_state: &mut [R],
     ) {
         let NeuronGrad { a, grad_h } = neurons;
         let TileStateGrad { g, grad_g } = states;
         let Controller { w_n, w_s, .. } = self.layer.controller;
         let GainSaturation { n, s } = self.shape_of::<S, N>(simd, g);
-        let mut by_n = [R::splat(simd, R::ZERO); N];
-        let mut by_s = by_n;
+        let mut grad_n = [R::splat(simd, R::ZERO); N];
+        let mut grad_s = grad_n;
         for v in 0..N {
             let slopes = curve::gamma_slopes::<R, S>(simd, a[v], n[v], s[v]);
-            by_n[v] = R::mul(simd, grad_h[v], slopes.n);
-            by_s[v] = R::mul(simd, grad_h[v], slopes.s);
+            grad_n[v] = R::mul(simd, grad_h[v], slopes.n);
+            grad_s[v] = R::mul(simd, grad_h[v], slopes.s);
         }
         let grad_g = R::vectors::<S>(grad_g).0.as_chunks::<N>().0;
-        let by_state = R::vectors_mut::<S>(by_state).0.as_chunks_mut::<N>().0;
-        for (i, (grad_g, by_state)) in grad_g.iter().zip(by_state).enumerate() {
+        let grad_state = R::vectors_mut::<S>(grad_state).0.as_chunks_mut::<N>().0;
+        for (i, (grad_g, grad_state)) in grad_g.iter().zip(grad_state).enumerate() {
             let (w_n, w_s) = (R::splat(simd, w_n[i]), R::splat(simd, w_s[i]));
             for v in 0..N {
-                let through_n = R::mul_add(simd, w_n, by_n[v], grad_g[v]);
-                by_state[v] = R::mul_add(simd, w_s, by_s[v], through_n);
+                let through_n = R::mul_add(simd, w_n, grad_n[v], grad_g[v]);
+                grad_state[v] = R::mul_add(simd, w_s, grad_s[v], through_n);
             }
         }
     }
@@ -175,22 +175,22 @@ impl<'a, R: Real> AdaptiveCell<'a, R> {
         simd: S,
         neurons: NeuronGrad<R::Vector<S>, N>,
         states: TileBackward<'_, R>,
-        sums: &mut Lanes<'_, R, S>,
+        sums: &mut StepSums<'_, R, S>,
     ) -> [R::Vector<S>; N] {
         let NeuronGrad { a, grad_h } = neurons;
         let TileBackward { g, grad_g, grad_z } = states;
         let Controller { u, w_n, w_s, .. } = self.layer.controller;
         let GainSaturation { n, s } = self.shape_of::<S, N>(simd, g);
         let g = R::vectors::<S>(g).0.as_chunks::<N>().0;
-        let mut by_a = [R::splat(simd, R::ZERO); N];
-        let (mut by_n, mut by_s) = (by_a, by_a);
+        let mut grad_a = [R::splat(simd, R::ZERO); N];
+        let (mut grad_n, mut grad_s) = (grad_a, grad_a);
         for v in 0..N {
             let slopes = curve::gamma_slopes::<R, S>(simd, a[v], n[v], s[v]);
-            by_a[v] = R::mul(simd, grad_h[v], slopes.x);
-            by_n[v] = R::mul(simd, grad_h[v], slopes.n);
-            by_s[v] = R::mul(simd, grad_h[v], slopes.s);
-            sums.b_n[0] = R::add(simd, sums.b_n[0], by_n[v]);
-            sums.b_s[0] = R::add(simd, sums.b_s[0], by_s[v]);
+            grad_a[v] = R::mul(simd, grad_h[v], slopes.x);
+            grad_n[v] = R::mul(simd, grad_h[v], slopes.n);
+            grad_s[v] = R::mul(simd, grad_h[v], slopes.s);
+            sums.b_n[0] = R::add(simd, sums.b_n[0], grad_n[v]);
+            sums.b_s[0] = R::add(simd, sums.b_s[0], grad_s[v]);
         }
         let one = R::splat(simd, R::ONE);
         let grad_g_rows = R::vectors::<S>(grad_g).0.as_chunks::<N>().0;
@@ -201,24 +201,29 @@ impl<'a, R: Real> AdaptiveCell<'a, R> {
             let zero = R::splat(simd, R::ZERO);
             let (mut to_bias, mut to_u, mut to_w_n, mut to_w_s) = (zero, zero, zero, zero);
             for v in 0..N {
-                let through_n = R::mul_add(simd, w_n, by_n[v], grad_g[v]);
-                let by_state = R::mul_add(simd, w_s, by_s[v], through_n);
+                let through_n = R::mul_add(simd, w_n, grad_n[v], grad_g[v]);
+                let grad_state = R::mul_add(simd, w_s, grad_s[v], through_n);
                 let slope = R::sub(simd, one, R::mul(simd, g[v], g[v]));
-                let by_input = R::mul(simd, by_state, slope);
-                grad_z[v] = by_input;
-                by_a[v] = R::mul_add(simd, u, by_input, by_a[v]);
-                to_bias = R::add(simd, to_bias, by_input);
-                to_u = R::mul_add(simd, by_input, a[v], to_u);
-                to_w_n = R::mul_add(simd, by_n[v], g[v], to_w_n);
-                to_w_s = R::mul_add(simd, by_s[v], g[v], to_w_s);
+                let grad_input = R::mul(simd, grad_state, slope);
+                grad_z[v] = grad_input;
+                grad_a[v] = R::mul_add(simd, u, grad_input, grad_a[v]);
+                to_bias = R::add(simd, to_bias, grad_input);
+                to_u = R::mul_add(simd, grad_input, a[v], to_u);
+                to_w_n = R::mul_add(simd, grad_n[v], g[v], to_w_n);
+                to_w_s = R::mul_add(simd, grad_s[v], g[v], to_w_s);
             }
             sums.bias[i] = R::add(simd, sums.bias[i], to_bias);
             sums.u[i] = R::add(simd, sums.u[i], to_u);
             sums.w_n[i] = R::add(simd, sums.w_n[i], to_w_n);
             sums.w_s[i] = R::add(simd, sums.w_s[i], to_w_s);
         }
-        simd.vectorize(Square::<R, N> { a: &self.transposed, k: self.units, b: grad_z, c: grad_g });
-        by_a
+        simd.vectorize(SquareProduct::<R, N> {
+            a: &self.transposed,
+            k: self.units,
+            b: grad_z,
+            c: grad_g,
+        });
+        grad_a
     }
 }
 
@@ -259,7 +264,7 @@ struct NeuronGrad<V, const N: usize> {
 }
 
 /// The sums of single steps, as vectors.
-struct Lanes<'a, R: Real, S: Simd> {
+struct StepSums<'a, R: Real, S: Simd> {
     u: &'a mut [R::Vector<S>],
     bias: &'a mut [R::Vector<S>],
     w_n: &'a mut [R::Vector<S>],
@@ -269,9 +274,9 @@ struct Lanes<'a, R: Real, S: Simd> {
 }
 
 impl<R: Real> Cell<R> for AdaptiveCell<'_, R> {
-    type Sums = Sums<R>;
+    type Sums = ControllerSums<R>;
 
-    fn products<S: Simd>(&self, size: &Size) -> Vec<Product<R>> {
+    fn products<S: Simd>(&self, size: &GroupDims) -> Vec<WeightProduct<R>> {
         vec![self.layer.weights.product::<S>(size, 1)]
     }
 
@@ -287,7 +292,7 @@ impl<R: Real> Cell<R> for AdaptiveCell<'_, R> {
         self.units
     }
 
-    fn group(&self, size: &Size) -> usize {
+    fn group(&self, size: &GroupDims) -> usize {
         (STATES / (self.units * size.padded * size_of::<R>())).max(1)
     }
 
@@ -296,27 +301,27 @@ impl<R: Real> Cell<R> for AdaptiveCell<'_, R> {
     }
 
     #[inline(always)]
-    fn forward<S: Simd>(&self, simd: S, step: Forward<'_, R>) {
-        let Forward { size, pre, h, inner, next, told, .. } = step;
-        let Told { counts, shapes } = told;
-        let places = Places::new::<R, S>(size, h.stride);
+    fn forward<S: Simd>(&self, simd: S, step: ForwardArgs<'_, R>) {
+        let ForwardArgs { size, pre, h, inner, next, recorder, .. } = step;
+        let ShapeRecorder { counts, shapes } = recorder;
+        let layout = RowLayout::new::<R, S>(size, h.stride);
         let a = R::vectors::<S>(pre).0;
         let h = R::vectors_mut::<S>(h.values).0;
         let (g, each) = (inner, self.units * R::lanes::<S>());
-        let mut out = Emitted { h, places, gains: Gains::new(simd, size), shapes };
+        let mut out = OutputWriter { h, layout, gains: GainCounter::new(simd, size), shapes };
         let mut first = 0;
         while first + WIDTH <= a.len() {
             let range = first * each..(first + WIDTH) * each;
             let states = TileStates { g: &g[range.clone()], next: &mut next[range] };
             let shape = self.forward_tile::<S, WIDTH>(simd, &a[first..], states);
-            out.put(simd, first, &a[first..], &shape);
+            out.write(simd, first, &a[first..], &shape);
             first += WIDTH;
         }
         while first < a.len() {
             let range = first * each..(first + 1) * each;
             let states = TileStates { g: &g[range.clone()], next: &mut next[range] };
             let shape = self.forward_tile::<S, 1>(simd, &a[first..], states);
-            out.put(simd, first, &a[first..], &shape);
+            out.write(simd, first, &a[first..], &shape);
             first += 1;
         }
         let total = out.gains.total(simd);
@@ -325,15 +330,15 @@ impl<R: Real> Cell<R> for AdaptiveCell<'_, R> {
     }
 
     #[inline(always)]
-    fn backward<S: Simd>(&self, simd: S, step: Backward<'_, R>, sums: &mut Sums<R>) {
-        let Backward { size, pre, by_h, inner, next, by_inner, .. } = step;
-        let places = Places::new::<R, S>(size, by_h.stride);
-        let by_h = R::vectors::<S>(by_h.values).0;
+    fn backward<S: Simd>(&self, simd: S, step: BackwardArgs<'_, R>, sums: &mut ControllerSums<R>) {
+        let BackwardArgs { size, pre, grad_h, inner, next, grad_inner, .. } = step;
+        let layout = RowLayout::new::<R, S>(size, grad_h.stride);
+        let rows = R::vectors::<S>(grad_h.values).0;
         let a = R::vectors_mut::<S>(pre).0;
-        let (g, by_g, each) = (next, by_inner, self.units * R::lanes::<S>());
-        sums.by_z.resize(inner.len(), R::ZERO);
-        let by_z = &mut sums.by_z[..];
-        let mut lanes = Lanes::<R, S> {
+        let (g, grad_g, each) = (next, grad_inner, self.units * R::lanes::<S>());
+        sums.grad_z.resize(inner.len(), R::ZERO);
+        let grad_z = &mut sums.grad_z[..];
+        let mut lanes = StepSums::<R, S> {
             u: R::vectors_mut::<S>(&mut sums.u.recent).0,
             bias: R::vectors_mut::<S>(&mut sums.bias.recent).0,
             w_n: R::vectors_mut::<S>(&mut sums.w_n.recent).0,
@@ -344,46 +349,47 @@ impl<R: Real> Cell<R> for AdaptiveCell<'_, R> {
         let mut first = 0;
         while first + WIDTH <= a.len() {
             let range = first * each..(first + WIDTH) * each;
-            let mut grad_h = [by_h[places.of(first)]; WIDTH];
+            let mut grad_h = [rows[layout.index(first)]; WIDTH];
             for (v, grad_h) in grad_h.iter_mut().enumerate() {
-                *grad_h = by_h[places.of(first + v)];
+                *grad_h = rows[layout.index(first + v)];
             }
             let mut received = grad_h;
             received.copy_from_slice(&a[first..first + WIDTH]);
             let neurons = NeuronGrad { a: received, grad_h };
             let states = TileBackward {
                 g: &g[range.clone()],
-                grad_g: &mut by_g[range.clone()],
-                grad_z: &mut by_z[range],
+                grad_g: &mut grad_g[range.clone()],
+                grad_z: &mut grad_z[range],
             };
-            let by_a = self.backward_tile::<S, WIDTH>(simd, neurons, states, &mut lanes);
-            a[first..first + WIDTH].copy_from_slice(&by_a);
+            let grad_a = self.backward_tile::<S, WIDTH>(simd, neurons, states, &mut lanes);
+            a[first..first + WIDTH].copy_from_slice(&grad_a);
             first += WIDTH;
         }
         while first < a.len() {
             let range = first * each..(first + 1) * each;
-            let neurons = NeuronGrad { a: [a[first]], grad_h: [by_h[places.of(first)]] };
+            let neurons = NeuronGrad { a: [a[first]], grad_h: [rows[layout.index(first)]] };
             let states = TileBackward {
                 g: &g[range.clone()],
-                grad_g: &mut by_g[range.clone()],
-                grad_z: &mut by_z[range],
+                grad_g: &mut grad_g[range.clone()],
+                grad_z: &mut grad_z[range],
             };
             [a[first]] = self.backward_tile::<S, 1>(simd, neurons, states, &mut lanes);
             first += 1;
         }
-        let (a, b) = (&sums.by_z[..], inner);
-        simd.vectorize(Pairs { units: self.units, a, b, sums: &mut sums.w.recent });
+        let (a, b) = (&sums.grad_z[..], inner);
+        simd.vectorize(PairSums { units: self.units, a, b, sums: &mut sums.w.recent });
     }
 
     fn gradients(
         &self,
-        parts: &[Parts<R, Sums<R>>],
-        shape: Shape,
+        parts: &[ThreadGradients<R, ControllerSums<R>>],
+        shape: LayerDims,
     ) -> (WeightGradients<R>, Vec<Vec<R>>) {
         let weights =
             WeightGradients::collect(&parts.iter().map(|part| &part.products[0]), 1, shape);
-        let total =
-            |of: fn(&Sums<R>) -> &Sum<R>| Sum::total(parts.iter().map(|part| of(&part.sums)));
+        let total = |of: fn(&ControllerSums<R>) -> &RunningSum<R>| {
+            RunningSum::total(parts.iter().map(|part| of(&part.sums)))
+        };
         let own = vec![
             total(|sums| &sums.u),
             total(|sums| &sums.bias),
@@ -396,10 +402,10 @@ impl<R: Real> Cell<R> for AdaptiveCell<'_, R> {
         (weights, own)
     }
 
-    fn sums<S: Simd>(&self, _size: &Size) -> Sums<R> {
-        let of = |count: usize| Sum::of_lanes(count, R::lanes::<S>());
+    fn sums<S: Simd>(&self, _size: &GroupDims) -> ControllerSums<R> {
+        let of = |count: usize| RunningSum::of_lanes(count, R::lanes::<S>());
         let units = self.units;
-        Sums {
+        ControllerSums {
             u: of(units),
             bias: of(units),
             w: of(units * units),
@@ -407,54 +413,54 @@ impl<R: Real> Cell<R> for AdaptiveCell<'_, R> {
             b_n: of(1),
             w_s: of(units),
             b_s: of(1),
-            by_z: zeros(0),
+            grad_z: zeros(0),
         }
     }
 
-    fn settle(&self, sums: &mut Sums<R>) {
-        let Sums { u, bias, w, w_n, b_n, w_s, b_s, by_z: _ } = sums;
-        [u, bias, w, w_n, b_n, w_s, b_s].into_iter().for_each(Sum::settle);
+    fn flush(&self, sums: &mut ControllerSums<R>) {
+        let ControllerSums { u, bias, w, w_n, b_n, w_s, b_s, grad_z: _ } = sums;
+        [u, bias, w, w_n, b_n, w_s, b_s].into_iter().for_each(RunningSum::flush);
     }
 
-    fn load<S: Simd>(&self, size: &Size, given: &[R], inner: &mut [R]) {
+    fn load<S: Simd>(&self, size: &GroupDims, given: &[R], inner: &mut [R]) {
         self.each_state::<S>(size, inner.len(), |from, to| inner[to] = given[from]);
     }
 
-    fn unload<S: Simd>(&self, size: &Size, inner: &[R], given: &mut [R]) {
+    fn unload<S: Simd>(&self, size: &GroupDims, inner: &[R], given: &mut [R]) {
         self.each_state::<S>(size, inner.len(), |to, from| given[to] = inner[from]);
     }
 
     #[inline(always)]
-    fn by_state<S: Simd>(&self, simd: S, step: &Backward<'_, R>, by_state: &mut [R]) {
-        let places = Places::new::<R, S>(step.size, step.by_h.stride);
-        let by_h = R::vectors::<S>(step.by_h.values).0;
+    fn grad_state<S: Simd>(&self, simd: S, step: &BackwardArgs<'_, R>, grad_state: &mut [R]) {
+        let layout = RowLayout::new::<R, S>(step.size, step.grad_h.stride);
+        let rows = R::vectors::<S>(step.grad_h.values).0;
         let a = R::vectors::<S>(step.pre).0;
         let each = self.units * R::lanes::<S>();
         let mut first = 0;
         while first + WIDTH <= a.len() {
             let range = first * each..(first + WIDTH) * each;
-            let mut grad_h = [by_h[places.of(first)]; WIDTH];
+            let mut grad_h = [rows[layout.index(first)]; WIDTH];
             for (v, grad_h) in grad_h.iter_mut().enumerate() {
-                *grad_h = by_h[places.of(first + v)];
+                *grad_h = rows[layout.index(first + v)];
             }
             let states = TileStateGrad {
                 g: &step.next[range.clone()],
-                grad_g: &step.by_inner[range.clone()],
+                grad_g: &step.grad_inner[range.clone()],
             };
             let mut received = grad_h;
             received.copy_from_slice(&a[first..first + WIDTH]);
             let neurons = NeuronGrad { a: received, grad_h };
-            self.by_state_tile::<S, WIDTH>(simd, neurons, states, &mut by_state[range]);
+            self.grad_state_tile::<S, WIDTH>(simd, neurons, states, &mut grad_state[range]);
             first += WIDTH;
         }
         while first < a.len() {
             let range = first * each..(first + 1) * each;
             let states = TileStateGrad {
                 g: &step.next[range.clone()],
-                grad_g: &step.by_inner[range.clone()],
+                grad_g: &step.grad_inner[range.clone()],
             };
-            let neurons = NeuronGrad { a: [a[first]], grad_h: [by_h[places.of(first)]] };
-            self.by_state_tile::<S, 1>(simd, neurons, states, &mut by_state[range]);
+            let neurons = NeuronGrad { a: [a[first]], grad_h: [rows[layout.index(first)]] };
+            self.grad_state_tile::<S, 1>(simd, neurons, states, &mut grad_state[range]);
             first += 1;
         }
     }
@@ -462,7 +468,12 @@ impl<R: Real> Cell<R> for AdaptiveCell<'_, R> {
 
 impl<R: Real> AdaptiveCell<'_, R> {
     /// Calls `pair` with where every state lies for callers, [rows, H, S], and where it lies here.
-    fn each_state<S: Simd>(&self, size: &Size, length: usize, mut pair: impl FnMut(usize, usize)) {
+    fn each_state<S: Simd>(
+        &self,
+        size: &GroupDims,
+        length: usize,
+        mut pair: impl FnMut(usize, usize),
+    ) {
         let lanes = R::lanes::<S>();
         let vectors = length / (self.units * lanes);
         let full = vectors / WIDTH * WIDTH;

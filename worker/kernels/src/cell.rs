@@ -9,11 +9,11 @@
 use pulp::Simd;
 
 use crate::Real;
+use crate::dims::{GroupDims, LayerDims};
 use crate::matrix::{Rows, RowsMut};
-use crate::parts::Parts;
-use crate::product::Product;
+use crate::product::WeightProduct;
 use crate::sequence::GainSaturation;
-use crate::size::{Shape, Size};
+use crate::thread_gradients::ThreadGradients;
 use crate::weights::WeightGradients;
 
 /// A kind of layer with its weights.
@@ -22,7 +22,7 @@ pub(crate) trait Cell<R: Real>: Sync {
     type Sums: Send;
 
     /// The products that fill the blocks of `pre`, from the first to the last.
-    fn products<S: Simd>(&self, size: &Size) -> Vec<Product<R>>;
+    fn products<S: Simd>(&self, size: &GroupDims) -> Vec<WeightProduct<R>>;
 
     /// Blocks of `pre`.
     fn blocks(&self) -> usize;
@@ -37,7 +37,7 @@ pub(crate) trait Cell<R: Real>: Sync {
 
     /// Rows that should go through a sequence together, so that what is used at every step stays in
     /// the cache.
-    fn group(&self, size: &Size) -> usize {
+    fn group(&self, size: &GroupDims) -> usize {
         let _ = size;
         MOST_ROWS
     }
@@ -53,38 +53,38 @@ pub(crate) trait Cell<R: Real>: Sync {
     }
 
     /// Turns `pre` into h_t, and the inner state into the next.
-    fn forward<S: Simd>(&self, simd: S, step: Forward<'_, R>);
+    fn forward<S: Simd>(&self, simd: S, step: ForwardArgs<'_, R>);
 
     /// Turns `pre` into the gradients by it.
-    fn backward<S: Simd>(&self, simd: S, step: Backward<'_, R>, sums: &mut Self::Sums);
+    fn backward<S: Simd>(&self, simd: S, step: BackwardArgs<'_, R>, sums: &mut Self::Sums);
 
     /// The gradients that threads have summed up.
     fn gradients(
         &self,
-        parts: &[Parts<R, Self::Sums>],
-        shape: Shape,
+        parts: &[ThreadGradients<R, Self::Sums>],
+        shape: LayerDims,
     ) -> (WeightGradients<R>, Vec<Vec<R>>);
 
     /// Sums of nothing.
-    fn sums<S: Simd>(&self, size: &Size) -> Self::Sums;
+    fn sums<S: Simd>(&self, size: &GroupDims) -> Self::Sums;
 
     /// Moves what has been summed over some steps to where sums over all steps are kept.
-    fn settle(&self, sums: &mut Self::Sums);
+    fn flush(&self, sums: &mut Self::Sums);
 
     /// Fills the inner state of `rows` rows from `given`, as callers see it.
-    fn load<S: Simd>(&self, size: &Size, given: &[R], inner: &mut [R]) {
+    fn load<S: Simd>(&self, size: &GroupDims, given: &[R], inner: &mut [R]) {
         let _ = (size, given, inner);
     }
 
     /// Gives the inner state as callers see it.
-    fn unload<S: Simd>(&self, size: &Size, inner: &[R], given: &mut [R]) {
+    fn unload<S: Simd>(&self, size: &GroupDims, inner: &[R], given: &mut [R]) {
         let _ = (size, inner, given);
     }
 
-    /// Before [`Cell::backward`]: fills `by_state` with the gradient by the inner state after the
+    /// Before [`Cell::backward`]: fills `grad_state` with the gradient by the inner state after the
     /// step, through the next step, which `step` brings, and through h_t.
-    fn by_state<S: Simd>(&self, simd: S, step: &Backward<'_, R>, by_state: &mut [R]) {
-        let _ = (simd, step, by_state);
+    fn grad_state<S: Simd>(&self, simd: S, step: &BackwardArgs<'_, R>, grad_state: &mut [R]) {
+        let _ = (simd, step, grad_state);
     }
 }
 
@@ -92,8 +92,8 @@ pub(crate) trait Cell<R: Real>: Sync {
 const MOST_ROWS: usize = 128;
 
 /// One step forward of a group.
-pub(crate) struct Forward<'a, R> {
-    pub(crate) size: &'a Size,
+pub(crate) struct ForwardArgs<'a, R> {
+    pub(crate) size: &'a GroupDims,
     /// [rows, blocks, padded].
     pub(crate) pre: &'a mut [R],
     /// h_{t-1}.
@@ -105,20 +105,20 @@ pub(crate) struct Forward<'a, R> {
     /// The inner state after it.
     pub(crate) next: &'a mut [R],
     /// What neurons that change their gain and saturation tell of them.
-    pub(crate) told: Told<'a, R>,
+    pub(crate) recorder: ShapeRecorder<'a, R>,
 }
 
 /// What is told of gains and saturations.
-pub(crate) struct Told<'a, R> {
+pub(crate) struct ShapeRecorder<'a, R> {
     /// What the gain policy counts.
-    pub(crate) counts: &'a mut Counts,
+    pub(crate) counts: &'a mut GainCounts,
     /// Destination of gains and saturations [rows, padded], if wanted.
     pub(crate) shapes: Option<GainSaturation<&'a mut [R]>>,
 }
 
 /// What the gain policy counts.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Counts {
+pub(crate) struct GainCounts {
     /// Gains that were too close to zero and were replaced.
     pub(crate) guard_hits: u64,
     /// Gains below zero.
@@ -126,8 +126,8 @@ pub(crate) struct Counts {
 }
 
 /// One step backward of a group.
-pub(crate) struct Backward<'a, R> {
-    pub(crate) size: &'a Size,
+pub(crate) struct BackwardArgs<'a, R> {
+    pub(crate) size: &'a GroupDims,
     /// [rows, blocks, padded]: what the forward pass left; becomes the gradients.
     pub(crate) pre: &'a mut [R],
     /// h_{t-1}.
@@ -136,11 +136,11 @@ pub(crate) struct Backward<'a, R> {
     pub(crate) h: Rows<'a, R>,
     /// The gradient by h_t; of a leaky cell, becomes the part of that by h_{t-1} that does not come
     /// through the products.
-    pub(crate) by_h: RowsMut<'a, R>,
+    pub(crate) grad_h: RowsMut<'a, R>,
     /// The inner state before the step.
     pub(crate) inner: &'a [R],
     /// The inner state after it.
     pub(crate) next: &'a [R],
     /// The gradient by the inner state after the step; becomes that by the one before.
-    pub(crate) by_inner: &'a mut [R],
+    pub(crate) grad_inner: &'a mut [R],
 }

@@ -26,7 +26,7 @@ pub(crate) const GAIN_GUARD: f64 = 1e-3;
 
 /// The derivatives of gamma.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Slopes<V> {
+pub(crate) struct GammaSlopes<V> {
     pub(crate) x: V,
     pub(crate) n: V,
     pub(crate) s: V,
@@ -91,7 +91,7 @@ pub(crate) fn gamma<R: Real, S: Simd>(
     n: R::Vector<S>,
     s: R::Vector<S>,
 ) -> R::Vector<S> {
-    Shape::<R, S>::new(simd, n, s).gamma(simd, x)
+    GammaParams::<R, S>::new(simd, n, s).gamma(simd, x)
 }
 
 /// The derivatives of [`gamma`].
@@ -101,13 +101,13 @@ pub(crate) fn gamma_slopes<R: Real, S: Simd>(
     x: R::Vector<S>,
     n: R::Vector<S>,
     s: R::Vector<S>,
-) -> Slopes<R::Vector<S>> {
-    Shape::<R, S>::new(simd, n, s).gamma_with_slopes(simd, x).1
+) -> GammaSlopes<R::Vector<S>> {
+    GammaParams::<R, S>::new(simd, n, s).gamma_with_slopes(simd, x).1
 }
 
 /// Gains and saturations of neurons, with what can be computed before x is known.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Shape<R: Real, S: Simd> {
+pub(crate) struct GammaParams<R: Real, S: Simd> {
     /// n, not too close to zero.
     gain: R::Vector<S>,
     /// 1 / n.
@@ -124,7 +124,7 @@ pub(crate) struct Shape<R: Real, S: Simd> {
     pull: R::Vector<S>,
 }
 
-impl<R: Real, S: Simd> Shape<R, S> {
+impl<R: Real, S: Simd> GammaParams<R, S> {
     /// Those of gain `n` and saturation `s`.
     #[inline(always)]
     pub(crate) fn new(simd: S, n: R::Vector<S>, s: R::Vector<S>) -> Self {
@@ -168,7 +168,7 @@ impl<R: Real, S: Simd> Shape<R, S> {
         &self,
         simd: S,
         x: R::Vector<S>,
-    ) -> (R::Vector<S>, Slopes<R::Vector<S>>) {
+    ) -> (R::Vector<S>, GammaSlopes<R::Vector<S>>) {
         let (zero, one) = (R::splat(simd, R::ZERO), R::splat(simd, R::ONE));
         let end = R::splat(simd, R::of(table::<R>().decay_end));
         let z = R::mul(simd, self.gain, x);
@@ -186,7 +186,7 @@ impl<R: Real, S: Simd> Shape<R, S> {
         let entropy = R::mul_add(simd, distance, small_part, tail);
         // s x t (1 - t) as (s / n) z t (1 - t).
         let pulled = R::mul(simd, self.pull, R::mul(simd, near, bell));
-        let slopes = Slopes {
+        let slopes = GammaSlopes {
             x: R::mul_add(simd, self.linear, sigmoid, R::mul(simd, self.steep, bell)),
             n: R::mul_add(simd, self.entropy, entropy, pulled),
             s: R::sub(simd, sigmoid, soft),

@@ -1,21 +1,21 @@
 //! A layer as its callers see it.
 
 use crate::Real;
-use crate::adaptive::{Adaptive, AdaptiveCell};
+use crate::adaptive::{AdaptiveCell, AdaptiveLayer};
 use crate::cell::Cell;
 use crate::gated::{Gru, Lstm};
-use crate::pass::{Pass, Runner, Tape};
-use crate::plain::{Plain, PlainCell};
-use crate::sequence::{Resources, Sequence, Wanted};
-use crate::task::{Gradients, Loss, Task};
+use crate::gradients::{BackwardRequest, Gradients, PassInput};
+use crate::pass::{LayerOutput, LayerRunner, Tape};
+use crate::plain::{PlainCell, PlainLayer};
+use crate::sequence::{ComputeResources, OutputSelection, Sequence};
 
 /// A recurrent layer with its weights.
 #[derive(Debug, Clone, Copy)]
 pub enum Layer<'a, R> {
     /// Neurons with a fixed curve.
-    Plain(Plain<'a, R>),
+    Plain(PlainLayer<'a, R>),
     /// Neurons that share a controller of their curves.
-    Adaptive(Adaptive<'a, R>),
+    Adaptive(AdaptiveLayer<'a, R>),
     /// Long short-term memory.
     Lstm(Lstm<'a, R>),
     /// Gated recurrent units.
@@ -23,34 +23,34 @@ pub enum Layer<'a, R> {
 }
 
 /// Numbers for which this crate has compiled its passes, so that others need not.
-pub trait Compiled: Real {
+pub trait CompiledReal: Real {
     #[doc(hidden)]
     fn forward(
         layer: &Layer<'_, Self>,
-        task: &Task<'_, Self>,
-        wanted: Wanted,
-        spare: Option<Tape<Self>>,
-    ) -> Pass<Self>;
+        task: &PassInput<'_, Self>,
+        wanted: OutputSelection,
+        reuse: Option<Tape<Self>>,
+    ) -> LayerOutput<Self>;
     #[doc(hidden)]
     fn backward(
         layer: &Layer<'_, Self>,
-        task: &Task<'_, Self>,
+        task: &PassInput<'_, Self>,
         tape: &mut Tape<Self>,
-        loss: Loss<'_, Self>,
+        loss: BackwardRequest<'_, Self>,
     ) -> Gradients<Self>;
 }
 
-impl<R: Compiled> Layer<'_, R> {
-    /// Reads a sequence. The memory of `spare`, a tape that is not needed any more, is used again
+impl<R: CompiledReal> Layer<'_, R> {
+    /// Reads a sequence. The memory of `reuse`, a tape that is not needed any more, is used again
     /// if it fits.
     pub fn forward(
         &self,
         sequence: &Sequence<'_, R>,
-        wanted: Wanted,
-        resources: Resources,
-        spare: Option<Tape<R>>,
-    ) -> Pass<R> {
-        R::forward(self, &Task { sequence, resources }, wanted, spare)
+        wanted: OutputSelection,
+        resources: ComputeResources,
+        reuse: Option<Tape<R>>,
+    ) -> LayerOutput<R> {
+        R::forward(self, &PassInput { sequence, resources }, wanted, reuse)
     }
 
     /// The gradients of a loss. `tape` is from a forward pass over the same sequence with the same
@@ -59,20 +59,20 @@ impl<R: Compiled> Layer<'_, R> {
         &self,
         sequence: &Sequence<'_, R>,
         tape: &mut Tape<R>,
-        loss: Loss<'_, R>,
-        resources: Resources,
+        loss: BackwardRequest<'_, R>,
+        resources: ComputeResources,
     ) -> Gradients<R> {
-        R::backward(self, &Task { sequence, resources }, tape, loss)
+        R::backward(self, &PassInput { sequence, resources }, tape, loss)
     }
 }
 
 fn backward<R: Real, C: Cell<R>>(
     cell: &C,
-    task: &Task<'_, R>,
+    task: &PassInput<'_, R>,
     tape: &mut Tape<R>,
-    loss: Loss<'_, R>,
+    loss: BackwardRequest<'_, R>,
 ) -> Gradients<R> {
-    let runner = Runner { cell, task };
+    let runner = LayerRunner { cell, task };
     let found = runner.backward(tape, loss);
     let (weights, own) = cell.gradients(&found.parts, runner.shape());
     Gradients { weights, own, x: found.x, h: found.h, inner: found.inner }
@@ -98,21 +98,21 @@ macro_rules! with_cell {
 
 macro_rules! compiled {
     ($real:ty) => {
-        impl Compiled for $real {
+        impl CompiledReal for $real {
             fn forward(
                 layer: &Layer<'_, Self>,
-                task: &Task<'_, Self>,
-                wanted: Wanted,
-                spare: Option<Tape<Self>>,
-            ) -> Pass<Self> {
-                with_cell!(layer, cell => Runner { cell, task }.forward(wanted, spare))
+                task: &PassInput<'_, Self>,
+                wanted: OutputSelection,
+                reuse: Option<Tape<Self>>,
+            ) -> LayerOutput<Self> {
+                with_cell!(layer, cell => LayerRunner { cell, task }.forward(wanted, reuse))
             }
 
             fn backward(
                 layer: &Layer<'_, Self>,
-                task: &Task<'_, Self>,
+                task: &PassInput<'_, Self>,
                 tape: &mut Tape<Self>,
-                loss: Loss<'_, Self>,
+                loss: BackwardRequest<'_, Self>,
             ) -> Gradients<Self> {
                 with_cell!(layer, cell => backward(cell, task, tape, loss))
             }

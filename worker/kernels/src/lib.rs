@@ -20,32 +20,33 @@
 mod adaptive;
 mod cell;
 mod curve;
+mod dims;
 mod gated;
+mod gradients;
 mod isa;
 mod layer;
 mod matrix;
 mod memory;
 mod pairs;
-mod parts;
 mod pass;
 mod plain;
 mod product;
 mod real;
 mod sequence;
-mod size;
 mod sum;
-mod task;
+mod thread_gradients;
 mod weights;
 
-pub use adaptive::{Adaptive, Controller};
+pub use adaptive::{AdaptiveLayer, Controller};
 pub use gated::{Gru, Lstm};
+pub use gradients::{BackwardRequest, Gradients};
 pub use isa::Isa;
-pub use layer::{Compiled, Layer};
-pub use pass::{Pass, Tape};
-pub use plain::{Neurons, Plain};
+pub use layer::{CompiledReal, Layer};
+pub use pass::{LayerOutput, Tape};
+pub use plain::{NeuronFunction, PlainLayer};
 pub use real::{Comparison, Real};
 pub use sequence::{
-    Drive, GainSaturation, Observed, Resources, Sequence, Sizes, State, Trace, Wanted,
+    ComputeResources, Drive, GainSaturation, GainStats, LayerState, OutputSelection, Sequence,
+    SequenceDims, StepTrace,
 };
-pub use task::{Gradients, Loss};
 pub use weights::{WeightGradients, Weights};

@@ -48,7 +48,7 @@ pub(crate) const fn most_rows<S: Simd>() -> usize {
 
 /// A matrix [K, N] made ready to be multiplied from the left, for one instruction set.
 #[derive(Debug)]
-pub(crate) struct Packed<R> {
+pub(crate) struct PackedMatrix<R> {
     /// Panel by panel, in a panel row by row; the last panel is half as wide if the number of
     /// vectors is odd. Columns beyond N are zeros.
     panels: Buffer<R>,
@@ -57,7 +57,7 @@ pub(crate) struct Packed<R> {
     stride: usize,
 }
 
-impl<R: Real> Packed<R> {
+impl<R: Real> PackedMatrix<R> {
     /// The matrix [rows, columns] whose element (k, j) is `element(k, j)`.
     #[inline(always)]
     pub(crate) fn new<S: Simd>(
@@ -87,7 +87,7 @@ impl<R: Real> Packed<R> {
         self.stride
     }
 
-    /// `c` = a b for `count` rows of a and c, with b this matrix. Writes [`Packed::stride`] columns;
+    /// `c` = a b for `count` rows of a and c, with b this matrix. Writes [`PackedMatrix::stride`] columns;
     /// those of the padding become zero.
     #[inline(always)]
     pub(crate) fn multiply<S: Simd>(
@@ -97,10 +97,10 @@ impl<R: Real> Packed<R> {
         c: RowsMut<'_, R>,
         count: usize,
     ) {
-        simd.vectorize(Multiply { packed: self, a, count, c, accumulate: false });
+        simd.vectorize(MultiplyTask { packed: self, a, count, c, accumulate: false });
     }
 
-    /// [`Packed::multiply`] that adds to `c`.
+    /// [`PackedMatrix::multiply`] that adds to `c`.
     #[inline(always)]
     pub(crate) fn multiply_add<S: Simd>(
         &self,
@@ -109,20 +109,20 @@ impl<R: Real> Packed<R> {
         c: RowsMut<'_, R>,
         count: usize,
     ) {
-        simd.vectorize(Multiply { packed: self, a, count, c, accumulate: true });
+        simd.vectorize(MultiplyTask { packed: self, a, count, c, accumulate: true });
     }
 }
 
-/// [`Packed::multiply`], compiled once for every instruction set.
-struct Multiply<'a, R> {
-    packed: &'a Packed<R>,
+/// [`PackedMatrix::multiply`], compiled once for every instruction set.
+struct MultiplyTask<'a, R> {
+    packed: &'a PackedMatrix<R>,
     a: Rows<'a, R>,
     count: usize,
     c: RowsMut<'a, R>,
     accumulate: bool,
 }
 
-impl<R: Real> WithSimd for Multiply<'_, R> {
+impl<R: Real> WithSimd for MultiplyTask<'_, R> {
     type Output = ();
 
     #[inline(always)]
@@ -165,14 +165,14 @@ struct Tile<'a, R> {
 }
 
 /// `c` = a b for a square matrix a [K, K] and a panel b [K, N vectors].
-pub(crate) struct Square<'a, R, const N: usize> {
+pub(crate) struct SquareProduct<'a, R, const N: usize> {
     pub(crate) a: &'a [R],
     pub(crate) k: usize,
     pub(crate) b: &'a [R],
     pub(crate) c: &'a mut [R],
 }
 
-impl<R: Real, const N: usize> WithSimd for Square<'_, R, N> {
+impl<R: Real, const N: usize> WithSimd for SquareProduct<'_, R, N> {
     type Output = ();
 
     #[inline(always)]
@@ -244,7 +244,7 @@ impl<R: Real> Tile<'_, R> {
 
 /// Adds products a^T b of many rows to a matrix: the gradient of weights, over time and batch.
 #[derive(Debug)]
-pub(crate) struct Outer<R> {
+pub(crate) struct OuterSum<R> {
     /// [M, N] with padding.
     sums: Buffer<R>,
     rows: usize,
@@ -257,7 +257,7 @@ pub(crate) struct Outer<R> {
 /// Rows that are multiplied at once: a panel of them fits into the first cache.
 const DEPTH: usize = 256;
 
-impl<R: Real> Outer<R> {
+impl<R: Real> OuterSum<R> {
     /// Zeros [rows, columns].
     #[inline(always)]
     pub(crate) fn new<S: Simd>(rows: usize, columns: usize) -> Self {
@@ -276,7 +276,7 @@ impl<R: Real> Outer<R> {
     /// Adds a^T b for `count` rows of a, which have M columns, and b, which have N.
     #[inline(always)]
     pub(crate) fn add<S: Simd>(&mut self, simd: S, a: Rows<'_, R>, b: Rows<'_, R>, count: usize) {
-        simd.vectorize(Add { outer: self, a, b, count });
+        simd.vectorize(OuterSumTask { outer: self, a, b, count });
     }
 
     /// Element (row, column) of the sum.
@@ -330,15 +330,15 @@ impl<R: Real> Outer<R> {
     }
 }
 
-/// [`Outer::add`], compiled once for every instruction set.
-struct Add<'a, R> {
-    outer: &'a mut Outer<R>,
+/// [`OuterSum::add`], compiled once for every instruction set.
+struct OuterSumTask<'a, R> {
+    outer: &'a mut OuterSum<R>,
     a: Rows<'a, R>,
     b: Rows<'a, R>,
     count: usize,
 }
 
-impl<R: Real> WithSimd for Add<'_, R> {
+impl<R: Real> WithSimd for OuterSumTask<'_, R> {
     type Output = ();
 
     #[inline(always)]
@@ -395,28 +395,28 @@ mod tests {
     }
 
     /// a b, or a^T b, where a is [rows, inner] or [inner, rows] and b [inner, columns].
-    struct Product<'a> {
+    struct MatrixProduct<'a> {
         a: &'a [f32],
         b: &'a [f32],
         sizes: [usize; 3],
         transposed: bool,
     }
 
-    impl WithSimd for Product<'_> {
+    impl WithSimd for MatrixProduct<'_> {
         type Output = Vec<f32>;
 
         #[inline(always)]
         fn with_simd<S: Simd>(self, simd: S) -> Vec<f32> {
             let [rows, inner, columns] = self.sizes;
             if self.transposed {
-                let mut outer = Outer::new::<S>(rows, columns);
+                let mut outer = OuterSum::new::<S>(rows, columns);
                 let a = Rows { values: self.a, stride: rows };
                 let b = Rows { values: self.b, stride: columns };
                 outer.add(simd, a, b, inner);
                 let place = |i: usize| outer.get(i / columns, i % columns);
                 return (0..rows * columns).map(place).collect();
             }
-            let packed = Packed::new::<S>(inner, columns, |k, j| self.b[k * columns + j]);
+            let packed = PackedMatrix::new::<S>(inner, columns, |k, j| self.b[k * columns + j]);
             let mut c = vec![f32::NAN; rows * packed.stride()];
             let a = Rows { values: self.a, stride: inner };
             let stride = packed.stride();
@@ -440,7 +440,7 @@ mod tests {
     fn check(isa: Isa, sizes: [usize; 3], transposed: bool) {
         let [rows, inner, columns] = sizes;
         let (a, b) = (numbers(rows * inner, 1), numbers(inner * columns, 2));
-        let found = isa.run(Product { a: &a, b: &b, sizes, transposed });
+        let found = isa.run(MatrixProduct { a: &a, b: &b, sizes, transposed });
         for (place, found) in found.iter().enumerate() {
             let (i, j) = (place / columns, place % columns);
             let at = |k| if transposed { a[k * rows + i] } else { a[i * inner + k] };

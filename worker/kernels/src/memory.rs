@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::Real;
 use crate::matrix::{Buffer, zeros};
-use crate::sequence::Sizes;
+use crate::sequence::SequenceDims;
 
 /// Steps whose gradients by the weights are summed up together. Segments end where chunks end, so
 /// that the order of sums does not depend on what is kept.
@@ -13,7 +13,7 @@ pub(crate) const CHUNK: usize = 16;
 
 /// What a forward pass keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Keep {
+pub(crate) enum TapePolicy {
     /// Nothing but the last state.
     Nothing,
     /// All steps.
@@ -24,7 +24,7 @@ pub(crate) enum Keep {
 
 /// Numbers that one row needs.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Extent {
+pub(crate) struct RowExtent {
     /// Of [h | x | 1], with padding.
     pub(crate) u: usize,
     /// Of the weighted sums.
@@ -33,16 +33,16 @@ pub(crate) struct Extent {
     pub(crate) inner: usize,
 }
 
-impl Keep {
+impl TapePolicy {
     /// The most that fits into `bytes`: all steps, else segments of steps as short as can be, so
     /// that they stay in the cache while they are computed again.
     pub(crate) fn within<R: Real>(
         bytes: usize,
-        sizes: &Sizes,
-        extent: Extent,
+        sizes: &SequenceDims,
+        extent: RowExtent,
         rows_at_once: usize,
     ) -> Self {
-        let Sizes { steps, batch, .. } = *sizes;
+        let SequenceDims { steps, batch, .. } = *sizes;
         let fits = |numbers: usize| numbers.saturating_mul(size_of::<R>()) <= bytes;
         let (step, state) = (extent.u + extent.pre + extent.inner, extent.u + extent.inner);
         let all = batch * (steps * step + state);
@@ -61,7 +61,7 @@ impl Keep {
 
 /// The steps of a group that are in memory.
 #[derive(Debug)]
-pub(crate) struct Memory<R> {
+pub(crate) struct StepMemory<R> {
     u: Ring<R>,
     pre: Ring<R>,
     inner: Ring<R>,
@@ -106,7 +106,7 @@ impl<R: Real> Ring<R> {
     }
 }
 
-/// The state of all rows between two steps: slices of [`Memory`], or copies of them.
+/// The state of all rows between two steps: slices of [`StepMemory`], or copies of them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RowStates<T> {
     /// Rows [h | x | 1], of which h is the state.
@@ -125,7 +125,7 @@ pub(crate) struct StepChunk<'a, R> {
 }
 
 /// What one step reads and writes, mutable because a step back reuses it.
-pub(crate) struct Place<'a, R> {
+pub(crate) struct StepSlices<'a, R> {
     /// [h_{t-1} | x_t | 1] of all rows.
     pub(crate) u: &'a mut [R],
     /// The same of the next step.
@@ -137,9 +137,9 @@ pub(crate) struct Place<'a, R> {
     pub(crate) next_inner: &'a mut [R],
 }
 
-impl<R: Real> Memory<R> {
+impl<R: Real> StepMemory<R> {
     /// Room for the last `steps` steps of `rows` rows.
-    pub(crate) fn new(extent: Extent, rows: usize, steps: usize) -> Self {
+    pub(crate) fn new(extent: RowExtent, rows: usize, steps: usize) -> Self {
         let steps = steps.max(1);
         Self {
             u: Ring::new(rows * extent.u, steps + 1),
@@ -148,8 +148,8 @@ impl<R: Real> Memory<R> {
         }
     }
 
-    /// Whether it has just the room that [`Memory::new`] would make.
-    pub(crate) fn fits(&self, extent: Extent, rows: usize, steps: usize) -> bool {
+    /// Whether it has just the room that [`StepMemory::new`] would make.
+    pub(crate) fn fits(&self, extent: RowExtent, rows: usize, steps: usize) -> bool {
         let is = |ring: &Ring<R>, size, places| ring.size == rows * size && ring.places == places;
         is(&self.u, extent.u, steps + 1)
             && is(&self.pre, extent.pre, steps)
@@ -157,10 +157,10 @@ impl<R: Real> Memory<R> {
     }
 
     /// What step `t` reads and writes, counted from where this memory begins.
-    pub(crate) fn step(&mut self, t: usize) -> Place<'_, R> {
+    pub(crate) fn step(&mut self, t: usize) -> StepSlices<'_, R> {
         let (u, next_u) = self.u.pair(t);
         let (inner, next_inner) = self.inner.pair(t);
-        Place { u, next_u, pre: self.pre.get_mut(t), inner, next_inner }
+        StepSlices { u, next_u, pre: self.pre.get_mut(t), inner, next_inner }
     }
 
     /// [h | x | 1] of all rows and the inner state before step `t`.

@@ -14,14 +14,14 @@ const DEPTH: usize = 8;
 
 /// Adds a b^T, summed over tiles, lane by lane, to `sums` [units, units] of vectors. Both are
 /// [tiles, units, vectors of the tile]; every tile has [`WIDTH`] vectors, the last one maybe fewer.
-pub(crate) struct Pairs<'a, R> {
+pub(crate) struct PairSums<'a, R> {
     pub(crate) units: usize,
     pub(crate) a: &'a [R],
     pub(crate) b: &'a [R],
     pub(crate) sums: &'a mut [R],
 }
 
-impl<R: Real> WithSimd for Pairs<'_, R> {
+impl<R: Real> WithSimd for PairSums<'_, R> {
     type Output = ();
 
     #[inline(always)]
@@ -41,7 +41,7 @@ impl<R: Real> WithSimd for Pairs<'_, R> {
     }
 }
 
-/// The vectors of the two quantities of [`Pairs`] in some tiles.
+/// The vectors of the two quantities of [`PairSums`] in some tiles.
 #[derive(Clone, Copy)]
 struct Factors<'a, V> {
     /// The left factor; its units are the rows of the sums.
@@ -63,7 +63,7 @@ fn blocks<R: Real, S: Simd, const W: usize>(
     for i in 0..blocks {
         for j in 0..blocks {
             let (rows, columns) = (at(i)..at(i + 1), at(j)..at(j + 1));
-            let block = Block { units, row: rows.start, column: columns.start };
+            let block = SumBlock { units, row: rows.start, column: columns.start };
             match rows.len() {
                 1 => block.columns::<R, S, 1, W>(simd, columns.len(), factors, sums),
                 2 => block.columns::<R, S, 2, W>(simd, columns.len(), factors, sums),
@@ -76,7 +76,7 @@ fn blocks<R: Real, S: Simd, const W: usize>(
 }
 
 /// A block of the sums.
-struct Block {
+struct SumBlock {
     /// Rows and columns of all sums.
     units: usize,
     /// The first row of the block.
@@ -85,7 +85,7 @@ struct Block {
     column: usize,
 }
 
-impl Block {
+impl SumBlock {
     #[inline(always)]
     fn columns<R: Real, S: Simd, const M: usize, const W: usize>(
         &self,

@@ -14,26 +14,26 @@ use pulp::{Simd, WithSimd};
 
 use crate::Real;
 use crate::cell::Cell;
-use crate::memory::{Extent, Keep, Memory};
-use crate::parts::{Outward, Parts};
-use crate::product::Product;
-use crate::sequence::{Observed, Sizes, State, Trace, Wanted};
-use crate::size::{Shape, Size};
-use crate::task::{Loss, Task};
-use backward::Return;
-use forward::{Done, Go};
+use crate::dims::{GroupDims, LayerDims};
+use crate::gradients::{BackwardRequest, PassInput};
+use crate::memory::{RowExtent, StepMemory, TapePolicy};
+use crate::product::WeightProduct;
+use crate::sequence::{GainStats, LayerState, OutputSelection, SequenceDims, StepTrace};
+use crate::thread_gradients::{GroupGradients, ThreadGradients};
+use backward::BackwardTask;
+use forward::{ForwardTask, GroupOutput};
 
 /// What a forward pass gives.
 #[derive(Debug)]
-pub struct Pass<R> {
+pub struct LayerOutput<R> {
     /// h after every step [T, B, H], or after the last [B, H].
     pub h: Vec<R>,
     /// The state after the last step.
-    pub last: State<R>,
+    pub last: LayerState<R>,
     /// What adaptive neurons did.
-    pub observed: Observed,
+    pub observed: GainStats,
     /// What single steps did, if wanted.
-    pub trace: Trace<R>,
+    pub trace: StepTrace<R>,
     /// What the backward pass needs, if wanted.
     pub tape: Option<Tape<R>>,
 }
@@ -41,34 +41,34 @@ pub struct Pass<R> {
 /// What a forward pass keeps for the backward pass.
 #[derive(Debug)]
 pub struct Tape<R> {
-    keep: Keep,
-    groups: Vec<Kept<R>>,
+    keep: TapePolicy,
+    groups: Vec<StoredState<R>>,
 }
 
 impl<R> Tape<R> {
     /// Whether the backward pass computes again what did not fit into memory.
     pub fn recomputes(&self) -> bool {
-        self.keep != Keep::Steps
+        self.keep != TapePolicy::Steps
     }
 }
 
 #[derive(Debug)]
-enum Kept<R> {
-    Steps(Memory<R>),
-    States(Vec<Before<R>>),
+enum StoredState<R> {
+    Steps(StepMemory<R>),
+    States(Vec<StateCheckpoint<R>>),
 }
 
 /// A state of a group.
 #[derive(Debug)]
-struct Before<R> {
+struct StateCheckpoint<R> {
     u: Vec<R>,
     inner: Vec<R>,
 }
 
 /// The gradients that all threads have found.
-pub(crate) struct Found<R, S> {
+pub(crate) struct PassGradients<R, S> {
     /// In the order of the threads.
-    pub(crate) parts: Vec<Parts<R, S>>,
+    pub(crate) parts: Vec<ThreadGradients<R, S>>,
     /// By x [T, B, I], if wanted.
     pub(crate) x: Vec<R>,
     /// By h [T, B, H], if wanted.
@@ -78,59 +78,67 @@ pub(crate) struct Found<R, S> {
 }
 
 /// A cell over a sequence.
-pub(crate) struct Runner<'a, R, C> {
+pub(crate) struct LayerRunner<'a, R, C> {
     pub(crate) cell: &'a C,
-    pub(crate) task: &'a Task<'a, R>,
+    pub(crate) task: &'a PassInput<'a, R>,
 }
 
 /// What is prepared once for all threads.
-struct Prepared<R> {
-    products: Vec<Product<R>>,
+struct PreparedProducts<R> {
+    products: Vec<WeightProduct<R>>,
     /// Lanes of a vector.
     lanes: usize,
 }
 
-impl<R: Real, C: Cell<R>> Runner<'_, R, C> {
+impl<R: Real, C: Cell<R>> LayerRunner<'_, R, C> {
     /// The forward pass.
-    pub(crate) fn forward(&self, wanted: Wanted, spare: Option<Tape<R>>) -> Pass<R> {
+    pub(crate) fn forward(
+        &self,
+        wanted: OutputSelection,
+        reuse: Option<Tape<R>>,
+    ) -> LayerOutput<R> {
         let prepared = self.prepare(false);
-        let keep = if wanted.tape { self.keep(&prepared) } else { Keep::Nothing };
+        let keep = if wanted.tape { self.keep(&prepared) } else { TapePolicy::Nothing };
         let threads = self.threads(&prepared);
-        let spare = spare.filter(|tape| wanted.tape && tape.keep == keep);
-        let mut spare = spare.map(|tape| tape.groups).unwrap_or_default().into_iter();
+        let reuse = reuse.filter(|tape| wanted.tape && tape.keep == keep);
+        let mut reuse = reuse.map(|tape| tape.groups).unwrap_or_default().into_iter();
         let work = |groups: &Vec<Range<usize>>| -> Vec<_> {
-            groups.iter().map(|rows| (rows.clone(), spare.next())).collect()
+            groups.iter().map(|rows| (rows.clone(), reuse.next())).collect()
         };
         let work: Vec<_> = threads.iter().map(work).collect();
-        let done = spread(work, |groups| {
+        let done = run_on_threads(work, |groups| {
             let (runner, prepared) = (self, &prepared);
-            self.task.resources.isa.run(Go { runner, prepared, groups, keep, wanted })
+            self.task.resources.isa.run(ForwardTask { runner, prepared, groups, keep, wanted })
         });
         self.collect(threads.concat(), done.into_iter().flatten(), keep, wanted)
     }
 
     /// The gradients of a loss.
-    pub(crate) fn backward(&self, tape: &mut Tape<R>, loss: Loss<'_, R>) -> Found<R, C::Sums> {
+    pub(crate) fn backward(
+        &self,
+        tape: &mut Tape<R>,
+        loss: BackwardRequest<'_, R>,
+    ) -> PassGradients<R, C::Sums> {
         let wants_x = loss.wants_x;
         let prepared = self.prepare(wants_x);
         let threads = self.threads(&prepared);
-        let (keep, mut kept) = (tape.keep, tape.groups.iter_mut());
+        let (keep, mut stored) = (tape.keep, tape.groups.iter_mut());
         let work = |groups: &Vec<Range<usize>>| -> Vec<_> {
-            groups.iter().cloned().zip(kept.by_ref()).collect()
+            groups.iter().cloned().zip(stored.by_ref()).collect()
         };
         let work: Vec<_> = threads.iter().map(work).collect();
-        let mut parts = spread(work, |work| {
+        let mut parts = run_on_threads(work, |work| {
             let (runner, prepared) = (self, &prepared);
-            self.task.resources.isa.run(Return { runner, prepared, work, keep, loss })
+            self.task.resources.isa.run(BackwardTask { runner, prepared, work, keep, loss })
         });
-        let Sizes { steps, batch, inputs, hidden } = self.task.sequence.sizes;
+        let SequenceDims { steps, batch, inputs, hidden } = self.task.sequence.sizes;
         let widths = [inputs, hidden, hidden * self.cell.carried()];
         let wanted = [wants_x, loss.wants_states, loss.wants_states];
         let mut all = [0, 1, 2].map(|which| {
             vec![R::ZERO; if wanted[which] { steps * batch * widths[which] } else { 0 }]
         });
         let outward = parts.iter_mut().flat_map(|part| std::mem::take(&mut part.outward));
-        for (rows, Outward { x, h, inner }) in threads.concat().iter().zip(outward) {
+        for (rows, GroupGradients { x, h, inner }) in threads.concat().iter().zip(outward) {
             for ((all, some), width) in all.iter_mut().zip([x, h, inner]).zip(widths) {
                 if !some.is_empty() {
                     scatter(all, batch * width, rows.start * width, &some, rows.len() * width);
@@ -138,34 +146,34 @@ impl<R: Real, C: Cell<R>> Runner<'_, R, C> {
             }
         }
         let [x, h, inner] = all;
-        Found { parts, x, h, inner }
+        PassGradients { parts, x, h, inner }
     }
 
     /// The sizes of gradients by the weights.
-    pub(crate) fn shape(&self) -> Shape {
-        let lanes = self.task.resources.isa.run(Lanes(std::marker::PhantomData::<R>));
-        let Sizes { hidden, inputs, .. } = self.task.sequence.sizes;
+    pub(crate) fn shape(&self) -> LayerDims {
+        let lanes = self.task.resources.isa.run(CountLanes(std::marker::PhantomData::<R>));
+        let SequenceDims { hidden, inputs, .. } = self.task.sequence.sizes;
         let padded = hidden.next_multiple_of(lanes);
-        Shape { hidden, padded, heard: hidden, inputs }
+        LayerDims { hidden, padded, recurrent: hidden, inputs }
     }
 
-    fn prepare(&self, wants_x: bool) -> Prepared<R> {
-        self.task.resources.isa.run(Prepare { runner: self, wants_x })
+    fn prepare(&self, wants_x: bool) -> PreparedProducts<R> {
+        self.task.resources.isa.run(PrepareTask { runner: self, wants_x })
     }
 
-    fn size(&self, rows: usize, lanes: usize, wants_x: bool) -> Size {
-        let Sizes { hidden, inputs, .. } = self.task.sequence.sizes;
-        Size { rows, hidden, padded: hidden.next_multiple_of(lanes), inputs, wants_x }
+    fn size(&self, rows: usize, lanes: usize, wants_x: bool) -> GroupDims {
+        let SequenceDims { hidden, inputs, .. } = self.task.sequence.sizes;
+        GroupDims { rows, hidden, padded: hidden.next_multiple_of(lanes), inputs, wants_x }
     }
 
-    fn extent(&self, size: &Size, lanes: usize) -> Extent {
+    fn extent(&self, size: &GroupDims, lanes: usize) -> RowExtent {
         let u = (size.hidden + size.inputs + 1).next_multiple_of(lanes).max(size.padded);
         let pre = self.cell.blocks() * size.padded;
-        Extent { u, pre, inner: self.cell.carried() * size.padded }
+        RowExtent { u, pre, inner: self.cell.carried() * size.padded }
     }
 
     /// The groups of rows of every thread.
-    fn threads(&self, prepared: &Prepared<R>) -> Vec<Vec<Range<usize>>> {
+    fn threads(&self, prepared: &PreparedProducts<R>) -> Vec<Vec<Range<usize>>> {
         let batch = self.task.sequence.sizes.batch;
         let most = self.cell.group(&self.size(batch, prepared.lanes, false)).max(1);
         divide(0..batch, self.task.resources.threads.clamp(1, batch.max(1)))
@@ -177,31 +185,36 @@ impl<R: Real, C: Cell<R>> Runner<'_, R, C> {
             .collect()
     }
 
-    fn keep(&self, prepared: &Prepared<R>) -> Keep {
+    fn keep(&self, prepared: &PreparedProducts<R>) -> TapePolicy {
         let size = self.size(1, prepared.lanes, false);
         let extent = self.extent(&size, prepared.lanes);
         let threads = self.threads(prepared);
         let largest = |groups: &Vec<Range<usize>>| groups.iter().map(ExactSizeIterator::len).max();
         let at_once = threads.iter().filter_map(largest).sum();
-        Keep::within::<R>(self.task.resources.memory, &self.task.sequence.sizes, extent, at_once)
+        TapePolicy::within::<R>(
+            self.task.resources.memory,
+            &self.task.sequence.sizes,
+            extent,
+            at_once,
+        )
     }
 
     /// Puts together what the groups have given.
     fn collect(
         &self,
         groups: Vec<Range<usize>>,
-        done: impl Iterator<Item = Done<R>>,
-        keep: Keep,
-        wanted: Wanted,
-    ) -> Pass<R> {
-        let Sizes { steps, batch, hidden, .. } = self.task.sequence.sizes;
+        done: impl Iterator<Item = GroupOutput<R>>,
+        keep: TapePolicy,
+        wanted: OutputSelection,
+    ) -> LayerOutput<R> {
+        let SequenceDims { steps, batch, hidden, .. } = self.task.sequence.sizes;
         let all =
             |is_wanted: bool| vec![R::ZERO; if is_wanted { steps * batch * hidden } else { 0 }];
-        let mut pass = Pass {
+        let mut pass = LayerOutput {
             h: all(wanted.every_h),
-            last: State { h: vec![R::ZERO; batch * hidden], inner: Vec::new() },
-            observed: Observed::default(),
-            trace: Trace::default(),
+            last: LayerState { h: vec![R::ZERO; batch * hidden], inner: Vec::new() },
+            observed: GainStats::default(),
+            trace: StepTrace::default(),
             tape: wanted.tape.then(|| Tape { keep, groups: Vec::new() }),
         };
         for (rows, done) in groups.into_iter().zip(done) {
@@ -231,7 +244,7 @@ impl<R: Real, C: Cell<R>> Runner<'_, R, C> {
             pass.last.inner.extend_from_slice(&done.last.inner);
             pass.observed.add(done.observed);
             if let Some(tape) = &mut pass.tape {
-                tape.groups.extend(done.kept);
+                tape.groups.extend(done.stored);
             }
         }
         if !wanted.every_h {
@@ -241,7 +254,7 @@ impl<R: Real, C: Cell<R>> Runner<'_, R, C> {
     }
 }
 
-impl Observed {
+impl GainStats {
     fn add(&mut self, other: Self) {
         self.guard_hits += other.guard_hits;
         self.negative_gains += other.negative_gains;
@@ -269,7 +282,7 @@ fn scatter<R: Copy>(all: &mut [R], width: usize, first: usize, some: &[R], rows:
 }
 
 /// The results of `job` on every piece of work, each on a thread of its own.
-fn spread<W: Send, T: Send>(mut work: Vec<W>, job: impl Fn(W) -> T + Sync) -> Vec<T> {
+fn run_on_threads<W: Send, T: Send>(mut work: Vec<W>, job: impl Fn(W) -> T + Sync) -> Vec<T> {
     let Some(last) = work.pop() else { return Vec::new() };
     std::thread::scope(|scope| {
         let job = &job;
@@ -283,9 +296,9 @@ fn spread<W: Send, T: Send>(mut work: Vec<W>, job: impl Fn(W) -> T + Sync) -> Ve
     })
 }
 
-struct Lanes<R>(std::marker::PhantomData<R>);
+struct CountLanes<R>(std::marker::PhantomData<R>);
 
-impl<R: Real> WithSimd for Lanes<R> {
+impl<R: Real> WithSimd for CountLanes<R> {
     type Output = usize;
 
     #[inline(always)]
@@ -294,18 +307,18 @@ impl<R: Real> WithSimd for Lanes<R> {
     }
 }
 
-struct Prepare<'a, R, C> {
-    runner: &'a Runner<'a, R, C>,
+struct PrepareTask<'a, R, C> {
+    runner: &'a LayerRunner<'a, R, C>,
     wants_x: bool,
 }
 
-impl<R: Real, C: Cell<R>> WithSimd for Prepare<'_, R, C> {
-    type Output = Prepared<R>;
+impl<R: Real, C: Cell<R>> WithSimd for PrepareTask<'_, R, C> {
+    type Output = PreparedProducts<R>;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _simd: S) -> Prepared<R> {
+    fn with_simd<S: Simd>(self, _simd: S) -> PreparedProducts<R> {
         let lanes = R::lanes::<S>();
         let size = self.runner.size(1, lanes, self.wants_x);
-        Prepared { products: self.runner.cell.products::<S>(&size), lanes }
+        PreparedProducts { products: self.runner.cell.products::<S>(&size), lanes }
     }
 }

@@ -3,28 +3,28 @@
 use pulp::Simd;
 
 use crate::Real;
-use crate::cell::{Backward, Cell, Forward};
+use crate::cell::{BackwardArgs, Cell, ForwardArgs};
 use crate::curve;
+use crate::dims::{GroupDims, LayerDims};
 use crate::matrix::{Buffer, zeros};
-use crate::parts::Parts;
-use crate::product::Product;
+use crate::product::WeightProduct;
 use crate::real::Comparison;
-use crate::size::{Shape, Size};
-use crate::sum::Sum;
+use crate::sum::RunningSum;
+use crate::thread_gradients::ThreadGradients;
 use crate::weights::{WeightGradients, Weights};
 
 /// A layer of neurons with a fixed curve.
 #[derive(Debug, Clone, Copy)]
-pub struct Plain<'a, R> {
+pub struct PlainLayer<'a, R> {
     /// The connections.
     pub weights: Weights<'a, R>,
     /// phi.
-    pub neurons: Neurons<'a, R>,
+    pub neurons: NeuronFunction<'a, R>,
 }
 
 /// What neurons make of what they receive.
 #[derive(Debug, Clone, Copy)]
-pub enum Neurons<'a, R> {
+pub enum NeuronFunction<'a, R> {
     /// max(a, 0).
     Relu,
     /// tanh(a).
@@ -50,13 +50,13 @@ pub enum Neurons<'a, R> {
 }
 
 pub(crate) struct PlainCell<'a, R> {
-    layer: &'a Plain<'a, R>,
+    layer: &'a PlainLayer<'a, R>,
     /// What every neuron has of its own, each with a vector's worth of padding.
     parameters: Vec<Buffer<R>>,
 }
 
 impl<'a, R: Real> PlainCell<'a, R> {
-    pub(crate) fn new(layer: &'a Plain<'a, R>) -> Self {
+    pub(crate) fn new(layer: &'a PlainLayer<'a, R>) -> Self {
         // Neurons that are not there have a gain that needs no guard.
         let filled = |values: &[R]| {
             let mut buffer = zeros(values.len() + MOST_LANES);
@@ -65,8 +65,8 @@ impl<'a, R: Real> PlainCell<'a, R> {
             buffer
         };
         let parameters = match layer.neurons {
-            Neurons::Modrelu { b } => vec![filled(b)],
-            Neurons::Gamma { n, s } => vec![filled(n), filled(s)],
+            NeuronFunction::Modrelu { b } => vec![filled(b)],
+            NeuronFunction::Gamma { n, s } => vec![filled(n), filled(s)],
             _ => Vec::new(),
         };
         Self { layer, parameters }
@@ -74,21 +74,24 @@ impl<'a, R: Real> PlainCell<'a, R> {
 
     /// Gains and saturations, a vector of neurons each, prepared once per step.
     #[inline(always)]
-    fn shapes<S: Simd>(&self, simd: S) -> Vec<curve::Shape<R, S>> {
+    fn shapes<S: Simd>(&self, simd: S) -> Vec<curve::GammaParams<R, S>> {
         let own = |which: usize| R::vectors::<S>(&self.parameters[which]).0;
         let (n, s) = (own(0), own(1));
         let mut shapes = Vec::with_capacity(n.len());
         for i in 0..n.len() {
-            shapes.push(curve::Shape::new(simd, n[i], s[i]));
+            shapes.push(curve::GammaParams::new(simd, n[i], s[i]));
         }
         shapes
     }
 
     /// Replaces what neurons received by what they emit.
     #[inline(always)]
-    fn map<S: Simd>(step: Forward<'_, R>, function: impl Fn(usize, R::Vector<S>) -> R::Vector<S>) {
-        let Forward { size, pre, h, .. } = step;
-        let Size { padded, .. } = *size;
+    fn map<S: Simd>(
+        step: ForwardArgs<'_, R>,
+        function: impl Fn(usize, R::Vector<S>) -> R::Vector<S>,
+    ) {
+        let ForwardArgs { size, pre, h, .. } = step;
+        let GroupDims { padded, .. } = *size;
         let rows = pre.chunks_exact(padded).zip(h.values.chunks_exact_mut(h.stride));
         for (pre, h) in rows {
             let (a, h) = (R::vectors::<S>(pre).0, R::vectors_mut::<S>(&mut h[..padded]).0);
@@ -102,21 +105,21 @@ impl<'a, R: Real> PlainCell<'a, R> {
     /// emitted and the gradients by that.
     #[inline(always)]
     fn map_back<S: Simd>(
-        step: Backward<'_, R>,
+        step: BackwardArgs<'_, R>,
         mut function: impl FnMut(usize, [R::Vector<S>; 3]) -> R::Vector<S>,
     ) {
-        let Backward { size, pre, h, by_h, .. } = step;
-        let Size { padded, .. } = *size;
+        let BackwardArgs { size, pre, h, grad_h, .. } = step;
+        let GroupDims { padded, .. } = *size;
         let rows = pre
             .chunks_exact_mut(padded)
             .zip(h.values.chunks_exact(h.stride))
-            .zip(by_h.values.chunks_exact(by_h.stride));
-        for ((pre, h), by_h) in rows {
+            .zip(grad_h.values.chunks_exact(grad_h.stride));
+        for ((pre, h), grad_h) in rows {
             let a = R::vectors_mut::<S>(pre).0;
             let h = R::vectors::<S>(&h[..padded]).0;
-            let by_h = R::vectors::<S>(&by_h[..padded]).0;
-            for (i, ((a, h), by_h)) in a.iter_mut().zip(h).zip(by_h).enumerate() {
-                *a = function(i, [*a, *h, *by_h]);
+            let grad_h = R::vectors::<S>(&grad_h[..padded]).0;
+            for (i, ((a, h), grad_h)) in a.iter_mut().zip(h).zip(grad_h).enumerate() {
+                *a = function(i, [*a, *h, *grad_h]);
             }
         }
     }
@@ -126,9 +129,9 @@ impl<'a, R: Real> PlainCell<'a, R> {
 const MOST_LANES: usize = 16;
 
 impl<R: Real> Cell<R> for PlainCell<'_, R> {
-    type Sums = Vec<Sum<R>>;
+    type Sums = Vec<RunningSum<R>>;
 
-    fn products<S: Simd>(&self, size: &Size) -> Vec<Product<R>> {
+    fn products<S: Simd>(&self, size: &GroupDims) -> Vec<WeightProduct<R>> {
         vec![self.layer.weights.product::<S>(size, 1)]
     }
 
@@ -141,23 +144,25 @@ impl<R: Real> Cell<R> for PlainCell<'_, R> {
     }
 
     #[inline(always)]
-    fn forward<S: Simd>(&self, simd: S, step: Forward<'_, R>) {
+    fn forward<S: Simd>(&self, simd: S, step: ForwardArgs<'_, R>) {
         let zero = R::splat(simd, R::ZERO);
         let own = |which: usize| R::vectors::<S>(&self.parameters[which]).0;
         match self.layer.neurons {
-            Neurons::Relu => Self::map::<S>(step, |_, a| R::at_least(simd, a, zero)),
-            Neurons::Tanh => Self::map::<S>(step, |_, a| curve::tanh::<R, S>(simd, a)),
-            Neurons::Sigmoid => Self::map::<S>(step, |_, a| curve::sigmoid::<R, S>(simd, a)),
-            Neurons::Softplus => Self::map::<S>(step, |_, a| curve::softplus::<R, S>(simd, a)),
-            Neurons::Linear => Self::map::<S>(step, |_, a| a),
-            Neurons::Modrelu { .. } => {
+            NeuronFunction::Relu => Self::map::<S>(step, |_, a| R::at_least(simd, a, zero)),
+            NeuronFunction::Tanh => Self::map::<S>(step, |_, a| curve::tanh::<R, S>(simd, a)),
+            NeuronFunction::Sigmoid => Self::map::<S>(step, |_, a| curve::sigmoid::<R, S>(simd, a)),
+            NeuronFunction::Softplus => {
+                Self::map::<S>(step, |_, a| curve::softplus::<R, S>(simd, a));
+            }
+            NeuronFunction::Linear => Self::map::<S>(step, |_, a| a),
+            NeuronFunction::Modrelu { .. } => {
                 let b = own(0);
                 Self::map::<S>(step, |i, a| {
                     let size = R::at_least(simd, R::add(simd, R::abs(simd, a), b[i]), zero);
                     R::mul(simd, sign::<R, S>(simd, a), size)
                 });
             }
-            Neurons::Gamma { .. } => {
+            NeuronFunction::Gamma { .. } => {
                 let shapes = self.shapes(simd);
                 Self::map::<S>(step, |i, a| shapes[i].gamma(simd, a));
             }
@@ -165,50 +170,50 @@ impl<R: Real> Cell<R> for PlainCell<'_, R> {
     }
 
     #[inline(always)]
-    fn backward<S: Simd>(&self, simd: S, step: Backward<'_, R>, sums: &mut Vec<Sum<R>>) {
+    fn backward<S: Simd>(&self, simd: S, step: BackwardArgs<'_, R>, sums: &mut Vec<RunningSum<R>>) {
         let (zero, one) = (R::splat(simd, R::ZERO), R::splat(simd, R::ONE));
         let own = |which: usize| R::vectors::<S>(&self.parameters[which]).0;
         let times = |a, b| R::mul(simd, a, b);
         match self.layer.neurons {
-            Neurons::Relu => Self::map_back::<S>(step, |_, [a, _, by_h]| {
-                times(by_h, R::where_less(simd, Comparison { less: zero, than: a }, one, zero))
+            NeuronFunction::Relu => Self::map_back::<S>(step, |_, [a, _, grad_h]| {
+                times(grad_h, R::where_less(simd, Comparison { less: zero, than: a }, one, zero))
             }),
-            Neurons::Tanh => Self::map_back::<S>(step, |_, [_, h, by_h]| {
-                times(by_h, R::sub(simd, one, times(h, h)))
+            NeuronFunction::Tanh => Self::map_back::<S>(step, |_, [_, h, grad_h]| {
+                times(grad_h, R::sub(simd, one, times(h, h)))
             }),
-            Neurons::Sigmoid => Self::map_back::<S>(step, |_, [a, _, by_h]| {
-                times(by_h, curve::bell::<R, S>(simd, a))
+            NeuronFunction::Sigmoid => Self::map_back::<S>(step, |_, [a, _, grad_h]| {
+                times(grad_h, curve::bell::<R, S>(simd, a))
             }),
-            Neurons::Softplus => Self::map_back::<S>(step, |_, [a, _, by_h]| {
-                times(by_h, curve::sigmoid::<R, S>(simd, a))
+            NeuronFunction::Softplus => Self::map_back::<S>(step, |_, [a, _, grad_h]| {
+                times(grad_h, curve::sigmoid::<R, S>(simd, a))
             }),
-            Neurons::Linear => Self::map_back::<S>(step, |_, [_, _, by_h]| by_h),
-            Neurons::Modrelu { .. } => {
-                let [by_b] = sums.as_mut_slice() else { return };
-                let (b, by_b) = (own(0), R::vectors_mut::<S>(&mut by_b.recent).0);
-                Self::map_back::<S>(step, |i, [a, _, by_h]| {
+            NeuronFunction::Linear => Self::map_back::<S>(step, |_, [_, _, grad_h]| grad_h),
+            NeuronFunction::Modrelu { .. } => {
+                let [grad_b] = sums.as_mut_slice() else { return };
+                let (b, grad_b) = (own(0), R::vectors_mut::<S>(&mut grad_b.recent).0);
+                Self::map_back::<S>(step, |i, [a, _, grad_h]| {
                     let size = R::add(simd, R::abs(simd, a), b[i]);
                     let sign = sign::<R, S>(simd, a);
-                    let by_size = R::where_less(
+                    let grad_size = R::where_less(
                         simd,
                         Comparison { less: zero, than: size },
-                        times(by_h, sign),
+                        times(grad_h, sign),
                         zero,
                     );
-                    by_b[i] = R::add(simd, by_b[i], by_size);
-                    times(by_size, sign)
+                    grad_b[i] = R::add(simd, grad_b[i], grad_size);
+                    times(grad_size, sign)
                 });
             }
-            Neurons::Gamma { .. } => {
-                let [by_n, by_s] = sums.as_mut_slice() else { return };
-                let by_n = R::vectors_mut::<S>(&mut by_n.recent).0;
-                let by_s = R::vectors_mut::<S>(&mut by_s.recent).0;
+            NeuronFunction::Gamma { .. } => {
+                let [grad_n, grad_s] = sums.as_mut_slice() else { return };
+                let grad_n = R::vectors_mut::<S>(&mut grad_n.recent).0;
+                let grad_s = R::vectors_mut::<S>(&mut grad_s.recent).0;
                 let shapes = self.shapes(simd);
-                Self::map_back::<S>(step, |i, [a, _, by_h]| {
+                Self::map_back::<S>(step, |i, [a, _, grad_h]| {
                     let (_, slopes) = shapes[i].gamma_with_slopes(simd, a);
-                    by_n[i] = R::mul_add(simd, by_h, slopes.n, by_n[i]);
-                    by_s[i] = R::mul_add(simd, by_h, slopes.s, by_s[i]);
-                    times(by_h, slopes.x)
+                    grad_n[i] = R::mul_add(simd, grad_h, slopes.n, grad_n[i]);
+                    grad_s[i] = R::mul_add(simd, grad_h, slopes.s, grad_s[i]);
+                    times(grad_h, slopes.x)
                 });
             }
         }
@@ -216,25 +221,25 @@ impl<R: Real> Cell<R> for PlainCell<'_, R> {
 
     fn gradients(
         &self,
-        parts: &[Parts<R, Vec<Sum<R>>>],
-        shape: Shape,
+        parts: &[ThreadGradients<R, Vec<RunningSum<R>>>],
+        shape: LayerDims,
     ) -> (WeightGradients<R>, Vec<Vec<R>>) {
         let weights =
             WeightGradients::collect(&parts.iter().map(|part| &part.products[0]), 1, shape);
         let total = |which: usize| {
-            let mut sums = Sum::total(parts.iter().map(|part| &part.sums[which]));
+            let mut sums = RunningSum::total(parts.iter().map(|part| &part.sums[which]));
             sums.truncate(shape.hidden);
             sums
         };
         (weights, (0..self.parameters.len()).map(total).collect())
     }
 
-    fn sums<S: Simd>(&self, size: &Size) -> Vec<Sum<R>> {
-        self.parameters.iter().map(|_| Sum::new(size.padded)).collect()
+    fn sums<S: Simd>(&self, size: &GroupDims) -> Vec<RunningSum<R>> {
+        self.parameters.iter().map(|_| RunningSum::new(size.padded)).collect()
     }
 
-    fn settle(&self, sums: &mut Vec<Sum<R>>) {
-        sums.iter_mut().for_each(Sum::settle);
+    fn flush(&self, sums: &mut Vec<RunningSum<R>>) {
+        sums.iter_mut().for_each(RunningSum::flush);
     }
 }
 

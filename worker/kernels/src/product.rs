@@ -5,33 +5,33 @@ use std::ops::Range;
 use pulp::Simd;
 
 use crate::Real;
-use crate::matrix::{Outer, Packed, Rows, RowsMut};
-use crate::size::Size;
+use crate::dims::GroupDims;
+use crate::matrix::{OuterSum, PackedMatrix, Rows, RowsMut};
 
 /// Some blocks of `pre` as a product with all of [h_{t-1} | x_t | 1], or without its first part.
 #[derive(Debug)]
-pub(crate) struct Product<R> {
+pub(crate) struct WeightProduct<R> {
     /// Where in `pre` the blocks begin, in numbers.
     to: usize,
     /// Where in [h | x | 1] the factor begins.
     from: usize,
     /// Columns of `pre`.
     width: usize,
-    forward: Packed<R>,
-    backward: Option<Packed<R>>,
+    forward: PackedMatrix<R>,
+    backward: Option<PackedMatrix<R>>,
 }
 
-impl<R: Real> Product<R> {
+impl<R: Real> WeightProduct<R> {
     /// The product that fills `blocks`. `weight(block, neuron, k)` is the weight of the k-th number
     /// of [h | x | 1], or of [x | 1] if `feeds_back` is false; it counts the blocks from zero.
     #[inline(always)]
     pub(crate) fn new<S: Simd>(
-        size: &Size,
+        size: &GroupDims,
         blocks: Range<usize>,
         feeds_back: bool,
         weight: impl Fn(usize, usize, usize) -> R,
     ) -> Self {
-        let Size { hidden, padded, inputs, wants_x, .. } = *size;
+        let GroupDims { hidden, padded, inputs, wants_x, .. } = *size;
         let (from, width) = (if feeds_back { 0 } else { hidden }, blocks.len() * padded);
         let rows = hidden + inputs + 1 - from;
         let at = |column: usize, k: usize| {
@@ -40,8 +40,8 @@ impl<R: Real> Product<R> {
         };
         // Gradients by the constant 1 are not wanted, those by x only by who learned to show it.
         let wanted = if wants_x { rows - 1 } else { hidden - from };
-        let backward = (wanted > 0).then(|| Packed::new::<S>(width, wanted, &at));
-        let forward = Packed::new::<S>(rows, width, |k, column| at(column, k));
+        let backward = (wanted > 0).then(|| PackedMatrix::new::<S>(width, wanted, &at));
+        let forward = PackedMatrix::new::<S>(rows, width, |k, column| at(column, k));
         Self { to: blocks.start * padded, from, width, forward, backward }
     }
 
@@ -59,22 +59,22 @@ impl<R: Real> Product<R> {
         self.forward.multiply(simd, a, c, rows);
     }
 
-    /// Turns gradients by `pre` into those by [h | x], or by x, and adds them to what `by_u` has
+    /// Turns gradients by `pre` into those by [h | x], or by x, and adds them to what `grad_u` has
     /// begun.
     #[inline(always)]
     pub(crate) fn backward<S: Simd>(
         &self,
         simd: S,
-        by_pre: Rows<'_, R>,
-        by_u: &mut Gradient<R>,
+        grad_pre: Rows<'_, R>,
+        grad_u: &mut InputGradient<R>,
         rows: usize,
     ) {
         let Some(backward) = &self.backward else { return };
-        let a = Rows { values: &by_pre.values[self.to..], ..by_pre };
+        let a = Rows { values: &grad_pre.values[self.to..], ..grad_pre };
         if self.from == 0 {
-            let stride = by_u.stride;
-            let c = RowsMut { values: &mut by_u.values, stride };
-            if by_u.is_begun {
+            let stride = grad_u.stride;
+            let c = RowsMut { values: &mut grad_u.values, stride };
+            if grad_u.accumulates {
                 backward.multiply_add(simd, a, c, rows);
             } else {
                 backward.multiply(simd, a, c, rows);
@@ -83,13 +83,13 @@ impl<R: Real> Product<R> {
         }
         // Gradients by x do not begin at a whole vector.
         let stride = backward.stride();
-        by_u.aside.resize(rows * stride, R::ZERO);
-        let c = RowsMut { values: &mut by_u.aside, stride };
+        grad_u.scratch.resize(rows * stride, R::ZERO);
+        let c = RowsMut { values: &mut grad_u.scratch, stride };
         backward.multiply(simd, a, c, rows);
-        let inputs = by_u.columns - self.from;
-        for (row, aside) in by_u.aside.chunks_exact(stride).enumerate() {
-            let values = &mut by_u.values[row * by_u.stride + self.from..][..inputs];
-            for (value, more) in values.iter_mut().zip(aside) {
+        let inputs = grad_u.columns - self.from;
+        for (row, scratch) in grad_u.scratch.chunks_exact(stride).enumerate() {
+            let values = &mut grad_u.values[row * grad_u.stride + self.from..][..inputs];
+            for (value, more) in values.iter_mut().zip(scratch) {
                 *value += *more;
             }
         }
@@ -97,21 +97,21 @@ impl<R: Real> Product<R> {
 
     /// A sum of gradients by the weights.
     #[inline(always)]
-    pub(crate) fn gradient<S: Simd>(&self, size: &Size) -> Outer<R> {
-        Outer::new::<S>(self.width, size.hidden + size.inputs + 1 - self.from)
+    pub(crate) fn gradient<S: Simd>(&self, size: &GroupDims) -> OuterSum<R> {
+        OuterSum::new::<S>(self.width, size.hidden + size.inputs + 1 - self.from)
     }
 
-    /// Adds the gradients by the weights of all rows of `by_pre`.
+    /// Adds the gradients by the weights of all rows of `grad_pre`.
     #[inline(always)]
     pub(crate) fn add<S: Simd>(
         &self,
         simd: S,
-        by_pre: Rows<'_, R>,
+        grad_pre: Rows<'_, R>,
         u: Rows<'_, R>,
-        gradient: &mut Outer<R>,
+        gradient: &mut OuterSum<R>,
     ) {
-        let count = by_pre.values.len() / by_pre.stride;
-        let a = Rows { values: &by_pre.values[self.to..], ..by_pre };
+        let count = grad_pre.values.len() / grad_pre.stride;
+        let a = Rows { values: &grad_pre.values[self.to..], ..grad_pre };
         let b = Rows { values: &u.values[self.from..], ..u };
         gradient.add(simd, a, b, count);
     }
@@ -119,23 +119,23 @@ impl<R: Real> Product<R> {
 
 /// The gradient by [h | x] of the rows of a group.
 #[derive(Debug)]
-pub(crate) struct Gradient<R> {
+pub(crate) struct InputGradient<R> {
     pub(crate) values: crate::matrix::Buffer<R>,
     /// Numbers from one row to the next.
     pub(crate) stride: usize,
     /// How many of them are wanted: H, or H + I.
     columns: usize,
     /// Whether there is something to add to.
-    pub(crate) is_begun: bool,
-    aside: Vec<R>,
+    pub(crate) accumulates: bool,
+    scratch: Vec<R>,
 }
 
-impl<R: Real> Gradient<R> {
+impl<R: Real> InputGradient<R> {
     /// Zeros.
-    pub(crate) fn new<S: Simd>(size: &Size) -> Self {
+    pub(crate) fn new<S: Simd>(size: &GroupDims) -> Self {
         let columns = if size.wants_x { size.hidden + size.inputs } else { size.hidden };
         let stride = crate::matrix::padded::<R, S>(columns);
         let values = crate::matrix::zeros(size.rows * stride);
-        Self { values, stride, columns, is_begun: false, aside: Vec::new() }
+        Self { values, stride, columns, accumulates: false, scratch: Vec::new() }
     }
 }

@@ -4,7 +4,7 @@ use crate::Isa;
 
 /// Numbers of steps, samples, inputs and neurons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sizes {
+pub struct SequenceDims {
     /// T.
     pub steps: usize,
     /// B.
@@ -19,13 +19,13 @@ pub struct Sizes {
 #[derive(Debug, Clone, Copy)]
 pub struct Sequence<'a, R> {
     /// Its sizes.
-    pub sizes: Sizes,
+    pub sizes: SequenceDims,
     /// x [T, B, I].
     pub x: &'a [R],
     /// An extra current d into the neurons.
     pub drive: Option<Drive<'a, R>>,
     /// The state before the first step; without it, all zeros.
-    pub from: Option<&'a State<R>>,
+    pub from: Option<&'a LayerState<R>>,
 }
 
 /// A current [T, B, H] that may be the same over some of the three.
@@ -40,7 +40,7 @@ pub struct Drive<'a, R> {
 
 /// What a layer remembers from one step to the next.
 #[derive(Debug, Clone, PartialEq)]
-pub struct State<R> {
+pub struct LayerState<R> {
     /// What the neurons emit, [B, H].
     pub h: Vec<R>,
     /// What nobody outside sees: the controllers' g [B, H, S] of adaptive neurons, c [B, H] of
@@ -51,7 +51,7 @@ pub struct State<R> {
 /// What the caller of a forward pass wants besides the last state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a thing that may be wanted or not")]
-pub struct Wanted {
+pub struct OutputSelection {
     /// h after every step, not only after the last.
     pub every_h: bool,
     /// A tape for the backward pass.
@@ -66,7 +66,7 @@ pub struct Wanted {
 
 /// What a pass may use.
 #[derive(Debug, Clone, Copy)]
-pub struct Resources {
+pub struct ComputeResources {
     /// The instruction set.
     pub isa: Isa,
     /// Threads; each takes some rows of the batch. The order of sums over the batch depends on it.
@@ -88,7 +88,7 @@ pub struct GainSaturation<T> {
 
 /// What adaptive neurons did; of other neurons, nothing.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Observed {
+pub struct GainStats {
     /// Gains that were too close to zero and were replaced.
     pub guard_hits: u64,
     /// Gains below zero.
@@ -99,13 +99,13 @@ pub struct Observed {
 
 /// What single steps did, each [T, B, H] or empty unless said otherwise.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Trace<R> {
+pub struct StepTrace<R> {
     /// What neurons with one input received.
     pub a: Vec<R>,
     /// The gains of adaptive neurons.
     pub n: Vec<R>,
     /// Their saturations.
     pub s: Vec<R>,
-    /// The inner states, for every step as in [`State::inner`].
+    /// The inner states, for every step as in [`LayerState::inner`].
     pub inner: Vec<R>,
 }

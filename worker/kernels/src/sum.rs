@@ -6,14 +6,14 @@ use crate::matrix::{Buffer, zeros};
 /// A running sum in two stages: over the steps of a chunk in the precision of the kernel, over
 /// chunks in double precision.
 #[derive(Debug, Clone)]
-pub(crate) struct Sum<R> {
+pub(crate) struct RunningSum<R> {
     pub(crate) recent: Buffer<R>,
-    settled: Vec<f64>,
+    flushed: Vec<f64>,
     /// Numbers that one sum is made of.
     lanes: usize,
 }
 
-impl<R: Real> Sum<R> {
+impl<R: Real> RunningSum<R> {
     /// `count` sums, each a number.
     pub(crate) fn new(count: usize) -> Self {
         Self::of_lanes(count, 1)
@@ -22,12 +22,12 @@ impl<R: Real> Sum<R> {
     /// `count` sums, each a vector whose lanes are to be added up.
     pub(crate) fn of_lanes(count: usize, lanes: usize) -> Self {
         let length = count * lanes;
-        Self { recent: zeros(length), settled: vec![0.0; length], lanes }
+        Self { recent: zeros(length), flushed: vec![0.0; length], lanes }
     }
 
-    pub(crate) fn settle(&mut self) {
-        for (settled, recent) in self.settled.iter_mut().zip(self.recent.iter_mut()) {
-            *settled += (*recent).into();
+    pub(crate) fn flush(&mut self) {
+        for (flushed, recent) in self.flushed.iter_mut().zip(self.recent.iter_mut()) {
+            *flushed += (*recent).into();
             *recent = R::ZERO;
         }
     }
@@ -36,7 +36,7 @@ impl<R: Real> Sum<R> {
     pub(crate) fn total<'a>(parts: impl Iterator<Item = &'a Self>) -> Vec<R> {
         let mut total: Vec<f64> = Vec::new();
         for part in parts {
-            let sums = part.settled.chunks_exact(part.lanes);
+            let sums = part.flushed.chunks_exact(part.lanes);
             total.resize(sums.len(), 0.0);
             sums.zip(&mut total).for_each(|(lanes, sum)| *sum += lanes.iter().sum::<f64>());
         }

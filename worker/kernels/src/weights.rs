@@ -3,9 +3,9 @@
 use pulp::Simd;
 
 use crate::Real;
-use crate::matrix::Outer;
-use crate::product::Product;
-use crate::size::{Shape, Size};
+use crate::dims::{GroupDims, LayerDims};
+use crate::matrix::OuterSum;
+use crate::product::WeightProduct;
 
 /// The weights of a_t = w_x x_t + w_h h_{t-1} + bias, of one gate above the other if neurons have G
 /// of them.
@@ -21,14 +21,14 @@ pub struct Weights<'a, R> {
 
 impl<R: Real> Weights<'_, R> {
     /// The product of all weights of so many gates with [h | x | 1].
-    pub(crate) fn product<S: Simd>(&self, size: &Size, gates: usize) -> Product<R> {
+    pub(crate) fn product<S: Simd>(&self, size: &GroupDims, gates: usize) -> WeightProduct<R> {
         let weight = |gate, neuron, k| self.get(gate * size.hidden + neuron, k, size);
-        Product::new::<S>(size, 0..gates, true, weight)
+        WeightProduct::new::<S>(size, 0..gates, true, weight)
     }
 
     /// The weight of the k-th number of [h | x | 1] in a row.
-    pub(crate) fn get(&self, row: usize, k: usize, size: &Size) -> R {
-        let Size { hidden, inputs, .. } = *size;
+    pub(crate) fn get(&self, row: usize, k: usize, size: &GroupDims) -> R {
+        let GroupDims { hidden, inputs, .. } = *size;
         if k < hidden {
             self.w_h[row * hidden + k]
         } else if k < hidden + inputs {
@@ -53,11 +53,11 @@ pub struct WeightGradients<R> {
 impl<R: Real> WeightGradients<R> {
     /// Takes out what threads have summed up over [h | x | 1], or over [x | 1], for so many gates.
     pub(crate) fn collect<'a>(
-        sums: &(impl Iterator<Item = &'a Outer<R>> + Clone),
+        sums: &(impl Iterator<Item = &'a OuterSum<R>> + Clone),
         gates: usize,
-        shape: Shape,
+        shape: LayerDims,
     ) -> Self {
-        let Shape { hidden, padded, heard, inputs } = shape;
+        let LayerDims { hidden, padded, recurrent, inputs } = shape;
         let rows = || {
             (0..gates).flat_map(move |gate| (0..hidden).map(move |neuron| gate * padded + neuron))
         };
@@ -72,6 +72,10 @@ impl<R: Real> WeightGradients<R> {
                 .map(|(row, column)| total(row, column))
                 .collect()
         };
-        Self { w_h: all(0, heard), w_x: all(heard, inputs), bias: all(heard + inputs, 1) }
+        Self {
+            w_h: all(0, recurrent),
+            w_x: all(recurrent, inputs),
+            bias: all(recurrent + inputs, 1),
+        }
     }
 }

@@ -3,8 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails as the test does")]
 
 use rheo_kernels::{
-    Adaptive, Compiled, Controller, Drive, Gru, Isa, Layer, Loss, Lstm, Neurons, Observed, Plain,
-    Real, Resources, Sequence, Sizes, State, Tape, Trace, Wanted, Weights,
+    AdaptiveLayer, BackwardRequest, CompiledReal, ComputeResources, Controller, Drive, GainStats,
+    Gru, Isa, Layer, LayerState, Lstm, NeuronFunction, OutputSelection, PlainLayer, Real, Sequence,
+    SequenceDims, StepTrace, Tape, Weights,
 };
 
 /// A kind of layer.
@@ -51,12 +52,12 @@ fn numbers<R: Real>(count: usize, seed: u64, scale: f64) -> Vec<R> {
 #[derive(Debug, Clone)]
 struct Case<R> {
     kind: Kind,
-    sizes: Sizes,
+    sizes: SequenceDims,
     /// w_x, w_h, bias, then what the kind has besides.
     parameters: Vec<Vec<R>>,
     x: Vec<R>,
     drive: Vec<R>,
-    from: State<R>,
+    from: LayerState<R>,
 }
 
 const UNITS: usize = 7;
@@ -65,25 +66,25 @@ const UNITS: usize = 7;
 #[derive(Debug, Clone, PartialEq)]
 struct Outcome<R> {
     h: Vec<R>,
-    last: State<R>,
-    observed: Observed,
-    trace: Trace<R>,
+    last: LayerState<R>,
+    observed: GainStats,
+    trace: StepTrace<R>,
     /// By the parameters of [`Case`], then by x.
     gradients: Vec<Vec<R>>,
     /// By h and by the inner state after every step.
-    by_states: [Vec<R>; 2],
+    grad_states: [Vec<R>; 2],
     recomputed: bool,
 }
 
 impl<R: Real> Outcome<R> {
     fn all_gradients(&self) -> Vec<Vec<R>> {
-        [&self.gradients[..], &self.by_states].concat()
+        [&self.gradients[..], &self.grad_states].concat()
     }
 }
 
-impl<R: Compiled> Case<R> {
+impl<R: CompiledReal> Case<R> {
     fn new(kind: Kind, [hidden, batch, steps, inputs]: [usize; 4]) -> Self {
-        let sizes = Sizes { steps, batch, inputs, hidden };
+        let sizes = SequenceDims { steps, batch, inputs, hidden };
         let gates = match kind {
             Kind::Lstm => 4,
             Kind::Gru => 3,
@@ -128,7 +129,10 @@ impl<R: Compiled> Case<R> {
             parameters,
             x: numbers(steps * batch * inputs, 11, 1.0),
             drive: numbers(steps * batch * hidden, 12, 0.5),
-            from: State { h: numbers(batch * hidden, 13, 0.5), inner: numbers(inner, 14, 0.5) },
+            from: LayerState {
+                h: numbers(batch * hidden, 13, 0.5),
+                inner: numbers(inner, 14, 0.5),
+            },
         }
     }
 
@@ -140,15 +144,15 @@ impl<R: Compiled> Case<R> {
     fn layer(&self) -> Layer<'_, R> {
         let weights = self.weights();
         let own = &self.parameters[3..];
-        let plain = |neurons| Layer::Plain(Plain { weights, neurons });
+        let plain = |neurons| Layer::Plain(PlainLayer { weights, neurons });
         match self.kind {
-            Kind::Relu => plain(Neurons::Relu),
-            Kind::Tanh => plain(Neurons::Tanh),
-            Kind::Sigmoid => plain(Neurons::Sigmoid),
-            Kind::Softplus => plain(Neurons::Softplus),
-            Kind::Linear => plain(Neurons::Linear),
-            Kind::Modrelu => plain(Neurons::Modrelu { b: &own[0] }),
-            Kind::Gamma => plain(Neurons::Gamma { n: &own[0], s: &own[1] }),
+            Kind::Relu => plain(NeuronFunction::Relu),
+            Kind::Tanh => plain(NeuronFunction::Tanh),
+            Kind::Sigmoid => plain(NeuronFunction::Sigmoid),
+            Kind::Softplus => plain(NeuronFunction::Softplus),
+            Kind::Linear => plain(NeuronFunction::Linear),
+            Kind::Modrelu => plain(NeuronFunction::Modrelu { b: &own[0] }),
+            Kind::Gamma => plain(NeuronFunction::Gamma { n: &own[0], s: &own[1] }),
             Kind::Adaptive => {
                 let controller = Controller {
                     u: &own[0],
@@ -159,7 +163,7 @@ impl<R: Compiled> Case<R> {
                     w_s: &own[5],
                     b_s: own[6][0],
                 };
-                Layer::Adaptive(Adaptive { weights, controller })
+                Layer::Adaptive(AdaptiveLayer { weights, controller })
             }
             Kind::Lstm => Layer::Lstm(Lstm { weights, driven: &[0, 1, 2, 3] }),
             Kind::Gru => Layer::Gru(Gru { weights, candidate_bias: &own[0], is_driven: true }),
@@ -167,7 +171,7 @@ impl<R: Compiled> Case<R> {
     }
 
     fn sequence(&self) -> Sequence<'_, R> {
-        let Sizes { batch, hidden, .. } = self.sizes;
+        let SequenceDims { batch, hidden, .. } = self.sizes;
         Sequence {
             sizes: self.sizes,
             x: &self.x,
@@ -177,10 +181,10 @@ impl<R: Compiled> Case<R> {
     }
 
     /// Some of its steps.
-    fn part(&self, steps: std::ops::Range<usize>, from: State<R>) -> Self {
-        let Sizes { batch, inputs, hidden, .. } = self.sizes;
+    fn part(&self, steps: std::ops::Range<usize>, from: LayerState<R>) -> Self {
+        let SequenceDims { batch, inputs, hidden, .. } = self.sizes;
         Self {
-            sizes: Sizes { steps: steps.len(), ..self.sizes },
+            sizes: SequenceDims { steps: steps.len(), ..self.sizes },
             x: self.x[steps.start * batch * inputs..steps.end * batch * inputs].to_vec(),
             drive: self.drive[steps.start * batch * hidden..steps.end * batch * hidden].to_vec(),
             from,
@@ -188,40 +192,41 @@ impl<R: Compiled> Case<R> {
         }
     }
 
-    /// The outcome for the loss sum(`by_h` h).
-    fn run(&self, by_h: &[R], every: bool, resources: Resources) -> Outcome<R> {
-        self.run_again(by_h, every, resources, None).0
+    /// The outcome for the loss sum(`grad_h` h).
+    fn run(&self, grad_h: &[R], every: bool, resources: ComputeResources) -> Outcome<R> {
+        self.run_again(grad_h, every, resources, None).0
     }
 
     /// The same in the memory of an earlier pass.
     fn run_again(
         &self,
-        by_h: &[R],
+        grad_h: &[R],
         every: bool,
-        resources: Resources,
-        spare: Option<Tape<R>>,
+        resources: ComputeResources,
+        reuse: Option<Tape<R>>,
     ) -> (Outcome<R>, Tape<R>) {
         let (layer, sequence) = (self.layer(), self.sequence());
-        let wanted = Wanted { every_h: every, tape: true, moments: true, trace: true, inner: true };
-        let pass = layer.forward(&sequence, wanted, resources, spare);
+        let wanted =
+            OutputSelection { every_h: every, tape: true, moments: true, trace: true, inner: true };
+        let pass = layer.forward(&sequence, wanted, resources, reuse);
         let mut tape = pass.tape.unwrap();
         let recomputed = tape.recomputes();
-        let loss = Loss { by_h, every, wants_x: true, wants_states: true };
+        let loss = BackwardRequest { grad_h, every, wants_x: true, wants_states: true };
         let found = layer.backward(&sequence, &mut tape, loss, resources);
         let mut gradients = vec![found.weights.w_x, found.weights.w_h, found.weights.bias];
         gradients.extend(found.own);
         gradients.push(found.x);
         let (h, last, observed, trace) = (pass.h, pass.last, pass.observed, pass.trace);
-        let by_states = [found.h, found.inner];
-        (Outcome { h, last, observed, trace, gradients, by_states, recomputed }, tape)
+        let grad_states = [found.h, found.inner];
+        (Outcome { h, last, observed, trace, gradients, grad_states, recomputed }, tape)
     }
 }
 
-fn plenty(isa: Isa) -> Resources {
-    Resources { isa, threads: 2, memory: usize::MAX }
+fn plenty(isa: Isa) -> ComputeResources {
+    ComputeResources { isa, threads: 2, memory: usize::MAX }
 }
 
-fn by_h<R: Real>(sizes: Sizes, every: bool) -> Vec<R> {
+fn grad_h<R: Real>(sizes: SequenceDims, every: bool) -> Vec<R> {
     let steps = if every { sizes.steps } else { 1 };
     numbers(steps * sizes.batch * sizes.hidden, 20, 1.0)
 }
@@ -244,11 +249,16 @@ fn gradients_are_those_of_finite_differences() {
 
 fn check_gradients(case: &Case<f64>, every: bool) {
     let resources = plenty(Isa::detect());
-    let by_h = by_h(case.sizes, every);
+    let grad_h = grad_h(case.sizes, every);
     let loss = |case: &Case<f64>| -> f64 {
-        case.run(&by_h, every, resources).h.iter().zip(&by_h).map(|(h, by_h)| h * by_h).sum()
+        case.run(&grad_h, every, resources)
+            .h
+            .iter()
+            .zip(&grad_h)
+            .map(|(h, grad_h)| h * grad_h)
+            .sum()
     };
-    let found = case.run(&by_h, every, resources).gradients;
+    let found = case.run(&grad_h, every, resources).gradients;
     for (which, gradient) in found.iter().enumerate() {
         let places = [0, gradient.len() / 3, gradient.len() / 2, gradient.len() - 1];
         for place in places {
@@ -282,11 +292,11 @@ fn gradients_by_states_are_those_of_finite_differences() {
             // With and without doing steps again.
             for memory in [usize::MAX, 0] {
                 let case = Case::<f64>::new(kind, [5, 3, 20, 2]);
-                let by_h = by_h(case.sizes, every);
-                let resources = Resources { memory, ..plenty(Isa::detect()) };
-                let found = case.run(&by_h, every, resources);
+                let grad_h = grad_h(case.sizes, every);
+                let resources = ComputeResources { memory, ..plenty(Isa::detect()) };
+                let found = case.run(&grad_h, every, resources);
                 for t in [0, 1, 15, 18] {
-                    check_by_h(&case, &found, (&by_h, every), t);
+                    check_by_h(&case, &found, (&grad_h, every), t);
                 }
             }
         }
@@ -294,25 +304,25 @@ fn gradients_by_states_are_those_of_finite_differences() {
 }
 
 /// Checks the gradient by h after step `t` by starting from there.
-fn check_by_h(case: &Case<f64>, found: &Outcome<f64>, (by_h, every): (&[f64], bool), t: usize) {
-    let Sizes { batch, hidden, .. } = case.sizes;
+fn check_by_h(case: &Case<f64>, found: &Outcome<f64>, (grad_h, every): (&[f64], bool), t: usize) {
+    let SequenceDims { batch, hidden, .. } = case.sizes;
     let width = batch * hidden;
     let resources = plenty(Isa::detect());
     let state =
         case.part(0..t + 1, case.from.clone()).run(&vec![0.0; width], false, resources).last;
     let all =
         |values: &[f64]| if every { values[(t + 1) * width..].to_vec() } else { values.to_vec() };
-    let later = all(by_h);
+    let later = all(grad_h);
     for place in 0..width {
         let loss = |by: f64| -> f64 {
             let mut from = state.clone();
             from.h[place] += by;
             let rest = case.part(t + 1..case.sizes.steps, from).run(&later, every, resources);
-            rest.h.iter().zip(&later).map(|(h, by_h)| h * by_h).sum()
+            rest.h.iter().zip(&later).map(|(h, grad_h)| h * grad_h).sum()
         };
-        let own = if every { by_h[t * width + place] } else { 0.0 };
+        let own = if every { grad_h[t * width + place] } else { 0.0 };
         let expected = own + (loss(1e-6) - loss(-1e-6)) / 2e-6;
-        let found = found.by_states[0][t * width + place];
+        let found = found.grad_states[0][t * width + place];
         let off = (found - expected).abs();
         assert!(
             off <= 1e-7 * (1.0 + expected.abs()),
@@ -326,11 +336,11 @@ fn check_by_h(case: &Case<f64>, found: &Outcome<f64>, (by_h, every): (&[f64], bo
 fn gradients_by_controllers_add_up_to_that_by_their_biases() {
     for size in SIZES {
         let case = Case::<f64>::new(Kind::Adaptive, size);
-        let found = case.run(&by_h(case.sizes, true), true, plenty(Isa::detect()));
+        let found = case.run(&grad_h(case.sizes, true), true, plenty(Isa::detect()));
         // What a bias moves is z, and dg = (1 - g^2) dz.
         let mut sums = [0.0; UNITS];
-        for (i, (g, by_g)) in found.trace.inner.iter().zip(&found.by_states[1]).enumerate() {
-            sums[i % UNITS] += by_g * (1.0 - g * g);
+        for (i, (g, grad_g)) in found.trace.inner.iter().zip(&found.grad_states[1]).enumerate() {
+            sums[i % UNITS] += grad_g * (1.0 - g * g);
         }
         for (found, expected) in sums.iter().zip(&found.gradients[4]) {
             let off = (found - expected).abs();
@@ -345,12 +355,12 @@ fn what_is_computed_again_changes_no_bit() {
         for size in [[17, 5, 100, 2], [3, 7, 33, 1], [40, 9, 16, 1]] {
             let case = Case::<f32>::new(kind, size);
             for every in [false, true] {
-                let by_h = by_h(case.sizes, every);
-                let all = case.run(&by_h, every, plenty(Isa::detect()));
+                let grad_h = grad_h(case.sizes, every);
+                let all = case.run(&grad_h, every, plenty(Isa::detect()));
                 assert!(!all.recomputed);
                 for memory in [0, 60_000] {
-                    let resources = Resources { memory, ..plenty(Isa::detect()) };
-                    let again = case.run(&by_h, every, resources);
+                    let resources = ComputeResources { memory, ..plenty(Isa::detect()) };
+                    let again = case.run(&grad_h, every, resources);
                     assert!(memory > 0 || again.recomputed, "{kind:?} {size:?}");
                     let recomputed = all.recomputed;
                     assert!(Outcome { recomputed, ..again } == all, "{kind:?} {size:?} {memory}");
@@ -364,13 +374,13 @@ fn what_is_computed_again_changes_no_bit() {
 fn two_runs_are_the_same_to_the_bit() {
     for kind in KINDS {
         let case = Case::<f32>::new(kind, [50, 9, 40, 2]);
-        let by_h = by_h(case.sizes, true);
+        let grad_h = grad_h(case.sizes, true);
         for threads in [1, 2, 3] {
-            let resources = Resources { threads, ..plenty(Isa::detect()) };
-            let (first, tape) = case.run_again(&by_h, true, resources, None);
-            let second = case.run(&by_h, true, resources);
+            let resources = ComputeResources { threads, ..plenty(Isa::detect()) };
+            let (first, tape) = case.run_again(&grad_h, true, resources, None);
+            let second = case.run(&grad_h, true, resources);
             assert!(first == second, "{kind:?} on {threads} threads");
-            let (third, _) = case.run_again(&by_h, true, resources, Some(tape));
+            let (third, _) = case.run_again(&grad_h, true, resources, Some(tape));
             assert!(first == third, "{kind:?} on {threads} threads in used memory");
         }
     }
@@ -381,12 +391,12 @@ fn instruction_sets_and_threads_agree_up_to_rounding() {
     for kind in KINDS {
         for size in SIZES {
             let case = Case::<f64>::new(kind, size);
-            let by_h = by_h(case.sizes, true);
-            let reference = case.run(&by_h, true, plenty(Isa::detect()));
+            let grad_h = grad_h(case.sizes, true);
+            let reference = case.run(&grad_h, true, plenty(Isa::detect()));
             for isa in Isa::all() {
                 for threads in [1, 3] {
-                    let resources = Resources { isa, threads, memory: usize::MAX };
-                    let found = case.run(&by_h, true, resources);
+                    let resources = ComputeResources { isa, threads, memory: usize::MAX };
+                    let found = case.run(&grad_h, true, resources);
                     let what = format!("{kind:?} {size:?} {} {threads}", isa.name());
                     assert_near(&what, &found, &reference);
                 }
@@ -409,10 +419,11 @@ fn assert_near(what: &str, found: &Outcome<f64>, reference: &Outcome<f64>) {
 fn single_precision_is_near_double_precision() {
     for kind in KINDS {
         for size in SIZES {
-            let by_single = by_h::<f32>(Case::<f32>::new(kind, size).sizes, true);
-            let single = Case::<f32>::new(kind, size).run(&by_single, true, plenty(Isa::detect()));
+            let grad_single = grad_h::<f32>(Case::<f32>::new(kind, size).sizes, true);
+            let single =
+                Case::<f32>::new(kind, size).run(&grad_single, true, plenty(Isa::detect()));
             let case = Case::<f64>::new(kind, size);
-            let double = case.run(&by_h(case.sizes, true), true, plenty(Isa::detect()));
+            let double = case.run(&grad_h(case.sizes, true), true, plenty(Isa::detect()));
             for (single, double) in single.all_gradients().iter().zip(&double.all_gradients()) {
                 let scale = double.iter().fold(0.0f64, |most, value| most.max(value.abs()));
                 for (single, double) in single.iter().zip(double) {
@@ -428,12 +439,12 @@ fn single_precision_is_near_double_precision() {
 fn states_are_carried_from_one_sequence_to_the_next() {
     for kind in KINDS {
         let whole = Case::<f64>::new(kind, [18, 5, 30, 2]);
-        let Sizes { batch, hidden, .. } = whole.sizes;
-        let by_h = vec![0.0; batch * hidden];
-        let resources = Resources { threads: 2, ..plenty(Isa::detect()) };
-        let expected = whole.run(&by_h, false, resources);
-        let first = whole.part(0..11, whole.from.clone()).run(&by_h, false, resources);
-        let second = whole.part(11..30, first.last).run(&by_h, false, resources);
+        let SequenceDims { batch, hidden, .. } = whole.sizes;
+        let grad_h = vec![0.0; batch * hidden];
+        let resources = ComputeResources { threads: 2, ..plenty(Isa::detect()) };
+        let expected = whole.run(&grad_h, false, resources);
+        let first = whole.part(0..11, whole.from.clone()).run(&grad_h, false, resources);
+        let second = whole.part(11..30, first.last).run(&grad_h, false, resources);
         assert_eq!(second.last, expected.last, "{kind:?}");
         let inner = [first.trace.inner, second.trace.inner].concat();
         assert_eq!(inner, expected.trace.inner, "{kind:?}");
@@ -448,8 +459,8 @@ fn the_gains_of_adaptive_neurons_are_measured() {
     case.parameters[3 + 3] = vec![0.0; UNITS];
     case.parameters[3 + 3][0] = 0.05;
     case.parameters[3 + 4] = vec![0.0];
-    let by_h = vec![0.0; 30 * 5 * 18];
-    let Outcome { observed, trace, .. } = case.run(&by_h, true, plenty(Isa::detect()));
+    let grad_h = vec![0.0; 30 * 5 * 18];
+    let Outcome { observed, trace, .. } = case.run(&grad_h, true, plenty(Isa::detect()));
     let count = |is: fn(f64) -> bool| trace.n.iter().filter(|n| is(**n)).count() as u64;
     assert_eq!(trace.n.len(), 30 * 5 * 18);
     assert_eq!(observed.negative_gains, count(|n| n < 0.0));
@@ -471,13 +482,14 @@ fn the_gains_of_adaptive_neurons_are_measured() {
 #[test]
 fn a_drive_may_be_the_same_for_all_neurons_or_samples() {
     let mut case = Case::<f64>::new(Kind::Gamma, [18, 5, 30, 2]);
-    let Sizes { steps, batch, hidden, .. } = case.sizes;
+    let SequenceDims { steps, batch, hidden, .. } = case.sizes;
     let by_step: Vec<f64> = numbers(steps, 30, 1.0);
     case.drive = by_step.iter().flat_map(|value| vec![*value; batch * hidden]).collect();
     let expected = case.run(&vec![0.0; batch * hidden], false, plenty(Isa::detect()));
     let drive = Some(Drive { values: &by_step, strides: [1, 0, 0] });
     let sequence = Sequence { drive, ..case.sequence() };
-    let pass = case.layer().forward(&sequence, Wanted::default(), plenty(Isa::detect()), None);
+    let pass =
+        case.layer().forward(&sequence, OutputSelection::default(), plenty(Isa::detect()), None);
     assert_eq!(pass.h, expected.h);
     assert!(pass.tape.is_none());
 }

@@ -3,7 +3,7 @@
 //!
 //! Separate from the networks because measuring changes nothing that they compute.
 
-use rheo_kernels::Observed;
+use rheo_kernels::GainStats;
 use tch::{Device, Kind, Result, Tensor, no_grad_guard};
 
 use crate::gamma::{self, Curve};
@@ -64,7 +64,7 @@ impl Gauge {
     }
 
     /// Takes in what a pass over `count` (step, sample) pairs has observed.
-    pub(crate) fn observe(&mut self, observed: &Observed, count: usize) -> Result<()> {
+    pub(crate) fn observe(&mut self, observed: &GainStats, count: usize) -> Result<()> {
         self.guard_hits += observed.guard_hits;
         self.negative_gains += observed.negative_gains;
         let Some(moments) = &mut self.moments else { return Ok(()) };

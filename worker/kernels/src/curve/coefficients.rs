@@ -8,7 +8,7 @@
 //! the largest of rounding once.
 
 /// What one precision uses.
-pub(super) struct Table {
+pub(super) struct CoefficientTable {
     /// tanh(x / 2) = (x / 2) P(x^2) / Q(x^2), fitted for the smallest relative error of tanh x: P
     /// from the linear coefficient on; the constants of P and Q are one, so that small x are
     /// unchanged, and all other coefficients positive, so that nothing cancels.
@@ -31,12 +31,12 @@ pub(super) struct Table {
 }
 
 /// Those of `R`.
-pub(super) const fn table<R>() -> &'static Table {
+pub(super) const fn table<R>() -> &'static CoefficientTable {
     if size_of::<R>() == size_of::<f32>() { &SINGLE } else { &DOUBLE }
 }
 
 /// tanh to 2^-26.6, exp to 2^-28.0, ln(1 + e) to 2^-27.3.
-static SINGLE: Table = Table {
+static SINGLE: CoefficientTable = CoefficientTable {
     half_above: &[0.029_756_762_087_345_123, 0.000_113_892_230_729_106_81],
     half_below: &[
         0.113_090_053_200_721_74,
@@ -71,7 +71,7 @@ static SINGLE: Table = Table {
 };
 
 /// tanh to 2^-57.8, exp to 2^-57.0, ln(1 + e) to 2^-56.3.
-static DOUBLE: Table = Table {
+static DOUBLE: CoefficientTable = CoefficientTable {
     half_above: &[
         0.036_486_736_405_321_71,
         0.000_319_687_618_330_401_07,

@@ -11,9 +11,9 @@ const LN_2_REST: f64 = 2.319_046_813_846_299_6e-17;
 
 /// A number, in two parts.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Exact(pub(super) f64, pub(super) f64);
+pub(super) struct DoubleDouble(pub(super) f64, pub(super) f64);
 
-impl Exact {
+impl DoubleDouble {
     const ZERO: Self = Self(0.0, 0.0);
     const ONE: Self = Self(1.0, 0.0);
 
@@ -82,10 +82,10 @@ impl Exact {
 
 /// gamma(x; n, s) and its derivatives by x, n and s; each with the sum of the sizes of its terms,
 /// which errors are measured by where the terms cancel.
-pub(super) fn gamma([x, n, s]: [f64; 3]) -> [(Exact, f64); 4] {
-    let [x, n, s] = [x, n, s].map(Exact::from);
+pub(super) fn gamma([x, n, s]: [f64; 3]) -> [(DoubleDouble, f64); 4] {
+    let [x, n, s] = [x, n, s].map(DoubleDouble::from);
     let z = n * x;
-    let linear = Exact::ONE - s;
+    let linear = DoubleDouble::ONE - s;
     let (soft, sigmoid, bell) = (z.softplus() / n, z.sigmoid(), z.bell());
     let entropy = z.abs() * (-z.abs()).sigmoid() + (-z.abs()).exp().log_above_one();
     [
@@ -97,13 +97,13 @@ pub(super) fn gamma([x, n, s]: [f64; 3]) -> [(Exact, f64); 4] {
     .map(|(first, second)| (first + second, first.0.abs() + second.0.abs()))
 }
 
-impl From<f64> for Exact {
+impl From<f64> for DoubleDouble {
     fn from(value: f64) -> Self {
         Self(value, 0.0)
     }
 }
 
-impl Neg for Exact {
+impl Neg for DoubleDouble {
     type Output = Self;
 
     fn neg(self) -> Self {
@@ -111,7 +111,7 @@ impl Neg for Exact {
     }
 }
 
-impl Add for Exact {
+impl Add for DoubleDouble {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
@@ -123,7 +123,7 @@ impl Add for Exact {
     }
 }
 
-impl Sub for Exact {
+impl Sub for DoubleDouble {
     type Output = Self;
 
     fn sub(self, other: Self) -> Self {
@@ -131,7 +131,7 @@ impl Sub for Exact {
     }
 }
 
-impl Mul for Exact {
+impl Mul for DoubleDouble {
     type Output = Self;
 
     fn mul(self, other: Self) -> Self {
@@ -141,7 +141,7 @@ impl Mul for Exact {
     }
 }
 
-impl Div for Exact {
+impl Div for DoubleDouble {
     type Output = Self;
 
     fn div(self, other: Self) -> Self {

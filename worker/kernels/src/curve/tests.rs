@@ -4,8 +4,8 @@ use std::f64::consts::LN_2;
 
 use pulp::{Simd, WithSimd};
 
-use super::exact::{self, Exact};
-use super::{GAIN_GUARD, Shape, bell, decay, gamma, gamma_slopes, sigmoid, softplus, tanh};
+use super::exact::{self, DoubleDouble};
+use super::{GAIN_GUARD, GammaParams, bell, decay, gamma, gamma_slopes, sigmoid, softplus, tanh};
 use crate::{Isa, Real};
 
 /// What is computed: a function of x, or one of x, n and s.
@@ -37,7 +37,7 @@ impl Function {
             Softplus => softplus::<R, S>(simd, x),
             Bell => bell::<R, S>(simd, x),
             Gamma => gamma::<R, S>(simd, x, n, s),
-            GammaWithSlopes => Shape::<R, S>::new(simd, n, s).gamma_with_slopes(simd, x).0,
+            GammaWithSlopes => GammaParams::<R, S>::new(simd, n, s).gamma_with_slopes(simd, x).0,
             Slope(which) => {
                 let slopes = gamma_slopes::<R, S>(simd, x, n, s);
                 [slopes.x, slopes.n, slopes.s][which]
@@ -45,8 +45,8 @@ impl Function {
         }
     }
 
-    fn exact(self, x: f64) -> Exact {
-        let x = Exact::from(x);
+    fn exact(self, x: f64) -> DoubleDouble {
+        let x = DoubleDouble::from(x);
         match self {
             Decay => (-x).exp(),
             Tanh => x.tanh(),
@@ -58,13 +58,13 @@ impl Function {
 }
 
 /// A function of as many numbers as one likes, a vector at a time.
-struct Each<'a, R> {
+struct EachPoint<'a, R> {
     function: Function,
     points: [&'a [R]; 3],
     values: &'a mut [R],
 }
 
-impl<R: Real> WithSimd for Each<'_, R> {
+impl<R: Real> WithSimd for EachPoint<'_, R> {
     type Output = ();
 
     #[inline(always)]
@@ -80,7 +80,7 @@ impl<R: Real> WithSimd for Each<'_, R> {
 
 fn values<R: Real>(isa: Isa, function: Function, points: [&[R]; 3]) -> Vec<R> {
     let mut values = vec![R::ZERO; points[0].len()];
-    isa.run(Each { function, points, values: &mut values });
+    isa.run(EachPoint { function, points, values: &mut values });
     values
 }
 
@@ -115,11 +115,11 @@ fn unit<R>(value: f64) -> f64 {
 /// subnormal ones.
 fn sweep<R: Real>() -> Vec<f64> {
     let far = if is_single::<R>() { 110.0 } else { 750.0 };
-    let spread = |i: u32| (f64::from(i) * 0.618_033_988_749_894_9).fract();
+    let run_on_threads = |i: u32| (f64::from(i) * 0.618_033_988_749_894_9).fract();
     let mut points = vec![0.0, 5e-324, 1e-310, 1e-45, 1e-39];
-    points.extend((0..10_000).map(|i| 10.0 * spread(i)));
-    points.extend((0..5_000).map(|i| far * spread(i)));
-    points.extend((0..5_000).map(|i| (-60.0 * spread(i)).exp2()));
+    points.extend((0..10_000).map(|i| 10.0 * run_on_threads(i)));
+    points.extend((0..5_000).map(|i| far * run_on_threads(i)));
+    points.extend((0..5_000).map(|i| (-60.0 * run_on_threads(i)).exp2()));
     let rounded = points.into_iter().map(|x| R::of(x).into());
     rounded.flat_map(|x: f64| [x, -x]).collect()
 }
@@ -133,10 +133,9 @@ fn check_accuracy<R: Real>(function: Function, limit: f64) {
     let exact: Vec<_> = points.iter().map(|x| function.exact(*x)).collect();
     for isa in Isa::all() {
         let values = values_of_x::<R>(isa, function, &points);
-        let errors = values
-            .iter()
-            .zip(&exact)
-            .map(|(value, exact)| ((Exact::from(*value) - *exact).0 / unit::<R>(exact.0)).abs());
+        let errors = values.iter().zip(&exact).map(|(value, exact)| {
+            ((DoubleDouble::from(*value) - *exact).0 / unit::<R>(exact.0)).abs()
+        });
         let worst = errors.zip(&points).max_by(|a, b| a.0.total_cmp(&b.0));
         let (error, x) = worst.unwrap();
         let precision = size_of::<R>();
@@ -164,15 +163,15 @@ fn functions_of_one_argument_are_within_a_few_units_in_the_last_place() {
 
 /// Points (x, n, s) around those of trained networks, gains of both signs.
 fn shapes<R: Real>() -> Vec<[f64; 3]> {
-    let spread = |i: u32, step: f64, from: f64, to: f64| {
+    let run_on_threads = |i: u32, step: f64, from: f64, to: f64| {
         R::of(from + (to - from) * (f64::from(i) * step).fract()).into()
     };
     let irrational = [0.819_172_513_396_164_4, 0.671_043_606_703_789_3, 0.549_700_477_901_970_4];
     let mut points = Vec::new();
     for i in 0..10_000 {
-        let x = spread(i, irrational[0], -6.0, 6.0);
-        let n: f64 = spread(i, irrational[1], 0.5, 20.0);
-        let s = spread(i, irrational[2], -0.2, 1.7);
+        let x = run_on_threads(i, irrational[0], -6.0, 6.0);
+        let n: f64 = run_on_threads(i, irrational[1], 0.5, 20.0);
+        let s = run_on_threads(i, irrational[2], -0.2, 1.7);
         points.push([x, if i % 3 == 0 { -n } else { n }, s]);
     }
     points
@@ -194,7 +193,7 @@ fn gamma_and_its_slopes_are_within_a_few_units_of_their_terms() {
                 let (exact, size) = exact[which];
                 // Rounding n x changes exp(-|n x|) by up to |n x| / 2 units.
                 let unit = unit::<R>(size) * (1.0 + (point[0] * point[1]).abs() / 2.0);
-                let error = ((Exact::from(value.into()) - exact).0 / unit).abs();
+                let error = ((DoubleDouble::from(value.into()) - exact).0 / unit).abs();
                 let isa = isa.name();
                 assert!(error <= 3.5, "{function:?} {isa} at {point:?}: {error} units");
             }

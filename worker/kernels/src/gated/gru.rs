@@ -8,11 +8,11 @@ use pulp::Simd;
 
 use super::{sigmoid_slope, split, tanh_slope};
 use crate::Real;
-use crate::cell::{Backward, Cell, Forward};
+use crate::cell::{BackwardArgs, Cell, ForwardArgs};
 use crate::curve;
-use crate::parts::Parts;
-use crate::product::Product;
-use crate::size::{Shape, Size};
+use crate::dims::{GroupDims, LayerDims};
+use crate::product::WeightProduct;
+use crate::thread_gradients::ThreadGradients;
 use crate::weights::{WeightGradients, Weights};
 
 /// A layer of gated recurrent units.
@@ -36,8 +36,8 @@ const BLOCKS: usize = 4;
 impl<R: Real> Cell<R> for Gru<'_, R> {
     type Sums = ();
 
-    fn products<S: Simd>(&self, size: &Size) -> Vec<Product<R>> {
-        let Size { hidden, inputs, .. } = *size;
+    fn products<S: Simd>(&self, size: &GroupDims) -> Vec<WeightProduct<R>> {
+        let GroupDims { hidden, inputs, .. } = *size;
         let from_state = |gate, neuron, k| {
             if gate < 2 || k < hidden {
                 self.weights.get(gate * hidden + neuron, k, size)
@@ -49,8 +49,8 @@ impl<R: Real> Cell<R> for Gru<'_, R> {
         };
         let from_input = |_, neuron, k| self.weights.get(2 * hidden + neuron, hidden + k, size);
         vec![
-            Product::new::<S>(size, 0..GATES, true, from_state),
-            Product::new::<S>(size, GATES..BLOCKS, false, from_input),
+            WeightProduct::new::<S>(size, 0..GATES, true, from_state),
+            WeightProduct::new::<S>(size, GATES..BLOCKS, false, from_input),
         ]
     }
 
@@ -67,7 +67,7 @@ impl<R: Real> Cell<R> for Gru<'_, R> {
     }
 
     #[inline(always)]
-    fn forward<S: Simd>(&self, simd: S, step: Forward<'_, R>) {
+    fn forward<S: Simd>(&self, simd: S, step: ForwardArgs<'_, R>) {
         let padded = step.size.padded;
         let rows = step
             .pre
@@ -88,46 +88,50 @@ impl<R: Real> Cell<R> for Gru<'_, R> {
     }
 
     #[inline(always)]
-    fn backward<S: Simd>(&self, simd: S, step: Backward<'_, R>, (): &mut ()) {
+    fn backward<S: Simd>(&self, simd: S, step: BackwardArgs<'_, R>, (): &mut ()) {
         let padded = step.size.padded;
         let rows = step
             .pre
             .chunks_exact_mut(BLOCKS * padded)
             .zip(step.last.values.chunks_exact(step.last.stride))
-            .zip(step.by_h.values.chunks_exact_mut(step.by_h.stride));
+            .zip(step.grad_h.values.chunks_exact_mut(step.grad_h.stride));
         let times = |a, b| R::mul(simd, a, b);
         let one = R::splat(simd, R::ONE);
-        for ((pre, last), by_h) in rows {
+        for ((pre, last), grad_h) in rows {
             let last = R::vectors::<S>(&last[..padded]).0;
-            let by_h = R::vectors_mut::<S>(&mut by_h[..padded]).0;
+            let grad_h = R::vectors_mut::<S>(&mut grad_h[..padded]).0;
             let [r, z, own, c] = split(R::vectors_mut::<S>(pre).0, last.len());
             for v in 0..last.len() {
-                let by_z = times(by_h[v], R::sub(simd, last[v], c[v]));
-                let by_c = times(by_h[v], R::sub(simd, one, z[v]));
-                let by_candidate = times(by_c, tanh_slope::<R, S>(simd, c[v]));
-                let by_r = times(by_candidate, own[v]);
-                by_h[v] = times(by_h[v], z[v]);
-                own[v] = times(by_candidate, r[v]);
-                r[v] = times(by_r, sigmoid_slope::<R, S>(simd, r[v]));
-                z[v] = times(by_z, sigmoid_slope::<R, S>(simd, z[v]));
-                c[v] = by_candidate;
+                let grad_z = times(grad_h[v], R::sub(simd, last[v], c[v]));
+                let grad_c = times(grad_h[v], R::sub(simd, one, z[v]));
+                let grad_candidate = times(grad_c, tanh_slope::<R, S>(simd, c[v]));
+                let grad_r = times(grad_candidate, own[v]);
+                grad_h[v] = times(grad_h[v], z[v]);
+                own[v] = times(grad_candidate, r[v]);
+                r[v] = times(grad_r, sigmoid_slope::<R, S>(simd, r[v]));
+                z[v] = times(grad_z, sigmoid_slope::<R, S>(simd, z[v]));
+                c[v] = grad_candidate;
             }
         }
     }
 
-    fn gradients(&self, parts: &[Parts<R, ()>], shape: Shape) -> (WeightGradients<R>, Vec<Vec<R>>) {
+    fn gradients(
+        &self,
+        parts: &[ThreadGradients<R, ()>],
+        shape: LayerDims,
+    ) -> (WeightGradients<R>, Vec<Vec<R>>) {
         let of = |product: usize| parts.iter().map(move |part| &part.products[product]);
         let mut weights = WeightGradients::collect(&of(0), GATES, shape);
         // The candidate hears x by a product of its own.
-        let heard = WeightGradients::collect(&of(1), 1, Shape { heard: 0, ..shape });
+        let recurrent = WeightGradients::collect(&of(1), 1, LayerDims { recurrent: 0, ..shape });
         let first = 2 * shape.hidden;
         let candidate_bias = weights.bias[first..].to_vec();
-        weights.w_x[first * shape.inputs..].copy_from_slice(&heard.w_x);
-        weights.bias[first..].copy_from_slice(&heard.bias);
+        weights.w_x[first * shape.inputs..].copy_from_slice(&recurrent.w_x);
+        weights.bias[first..].copy_from_slice(&recurrent.bias);
         (weights, vec![candidate_bias])
     }
 
-    fn sums<S: Simd>(&self, _size: &Size) {}
+    fn sums<S: Simd>(&self, _size: &GroupDims) {}
 
-    fn settle(&self, (): &mut ()) {}
+    fn flush(&self, (): &mut ()) {}
 }

@@ -8,11 +8,11 @@ use pulp::Simd;
 
 use super::{sigmoid_slope, split, tanh_slope};
 use crate::Real;
-use crate::cell::{Backward, Cell, Forward};
+use crate::cell::{BackwardArgs, Cell, ForwardArgs};
 use crate::curve;
-use crate::parts::Parts;
-use crate::product::Product;
-use crate::size::{Shape, Size};
+use crate::dims::{GroupDims, LayerDims};
+use crate::product::WeightProduct;
+use crate::thread_gradients::ThreadGradients;
 use crate::weights::{WeightGradients, Weights};
 
 /// A layer of LSTM units.
@@ -32,7 +32,7 @@ const OUTPUT: usize = 2;
 impl<R: Real> Cell<R> for Lstm<'_, R> {
     type Sums = ();
 
-    fn products<S: Simd>(&self, size: &Size) -> Vec<Product<R>> {
+    fn products<S: Simd>(&self, size: &GroupDims) -> Vec<WeightProduct<R>> {
         vec![self.weights.product::<S>(size, GATES)]
     }
 
@@ -49,7 +49,7 @@ impl<R: Real> Cell<R> for Lstm<'_, R> {
     }
 
     #[inline(always)]
-    fn forward<S: Simd>(&self, simd: S, step: Forward<'_, R>) {
+    fn forward<S: Simd>(&self, simd: S, step: ForwardArgs<'_, R>) {
         let padded = step.size.padded;
         let rows = step
             .pre
@@ -72,71 +72,75 @@ impl<R: Real> Cell<R> for Lstm<'_, R> {
     }
 
     #[inline(always)]
-    fn backward<S: Simd>(&self, simd: S, step: Backward<'_, R>, (): &mut ()) {
+    fn backward<S: Simd>(&self, simd: S, step: BackwardArgs<'_, R>, (): &mut ()) {
         let padded = step.size.padded;
         let rows = step
             .pre
             .chunks_exact_mut(GATES * padded)
-            .zip(step.by_h.values.chunks_exact(step.by_h.stride))
+            .zip(step.grad_h.values.chunks_exact(step.grad_h.stride))
             .zip(step.inner.chunks_exact(padded).zip(step.next.chunks_exact(padded)))
-            .zip(step.by_inner.chunks_exact_mut(padded));
+            .zip(step.grad_inner.chunks_exact_mut(padded));
         let times = |a, b| R::mul(simd, a, b);
-        for (((pre, by_h), (c, next)), by_c) in rows {
+        for (((pre, grad_h), (c, next)), grad_c) in rows {
             let (c, next) = (R::vectors::<S>(c).0, R::vectors::<S>(next).0);
-            let by_h = R::vectors::<S>(&by_h[..padded]).0;
-            let by_c = R::vectors_mut::<S>(by_c).0;
+            let grad_h = R::vectors::<S>(&grad_h[..padded]).0;
+            let grad_c = R::vectors_mut::<S>(grad_c).0;
             let [f, i, o, g] = split(R::vectors_mut::<S>(pre).0, c.len());
             for v in 0..c.len() {
                 let shown = curve::tanh::<R, S>(simd, next[v]);
-                let through = times(times(by_h[v], o[v]), tanh_slope::<R, S>(simd, shown));
-                let by_next = R::add(simd, by_c[v], through);
-                by_c[v] = times(by_next, f[v]);
-                let by_i = times(by_next, g[v]);
-                let by_g = times(by_next, i[v]);
-                f[v] = times(times(by_next, c[v]), sigmoid_slope::<R, S>(simd, f[v]));
-                i[v] = times(by_i, sigmoid_slope::<R, S>(simd, i[v]));
-                o[v] = times(times(by_h[v], shown), sigmoid_slope::<R, S>(simd, o[v]));
-                g[v] = times(by_g, tanh_slope::<R, S>(simd, g[v]));
+                let through = times(times(grad_h[v], o[v]), tanh_slope::<R, S>(simd, shown));
+                let grad_next = R::add(simd, grad_c[v], through);
+                grad_c[v] = times(grad_next, f[v]);
+                let grad_i = times(grad_next, g[v]);
+                let grad_g = times(grad_next, i[v]);
+                f[v] = times(times(grad_next, c[v]), sigmoid_slope::<R, S>(simd, f[v]));
+                i[v] = times(grad_i, sigmoid_slope::<R, S>(simd, i[v]));
+                o[v] = times(times(grad_h[v], shown), sigmoid_slope::<R, S>(simd, o[v]));
+                g[v] = times(grad_g, tanh_slope::<R, S>(simd, g[v]));
             }
         }
     }
 
-    fn gradients(&self, parts: &[Parts<R, ()>], shape: Shape) -> (WeightGradients<R>, Vec<Vec<R>>) {
+    fn gradients(
+        &self,
+        parts: &[ThreadGradients<R, ()>],
+        shape: LayerDims,
+    ) -> (WeightGradients<R>, Vec<Vec<R>>) {
         let products = parts.iter().map(|part| &part.products[0]);
         (WeightGradients::collect(&products, GATES, shape), Vec::new())
     }
 
-    fn sums<S: Simd>(&self, _size: &Size) {}
+    fn sums<S: Simd>(&self, _size: &GroupDims) {}
 
-    fn settle(&self, (): &mut ()) {}
+    fn flush(&self, (): &mut ()) {}
 
-    fn load<S: Simd>(&self, size: &Size, given: &[R], inner: &mut [R]) {
+    fn load<S: Simd>(&self, size: &GroupDims, given: &[R], inner: &mut [R]) {
         for (given, c) in given.chunks_exact(size.hidden).zip(inner.chunks_exact_mut(size.padded)) {
             c[..size.hidden].copy_from_slice(given);
         }
     }
 
-    fn unload<S: Simd>(&self, size: &Size, inner: &[R], given: &mut [R]) {
+    fn unload<S: Simd>(&self, size: &GroupDims, inner: &[R], given: &mut [R]) {
         for (given, c) in given.chunks_exact_mut(size.hidden).zip(inner.chunks_exact(size.padded)) {
             given.copy_from_slice(&c[..size.hidden]);
         }
     }
 
     #[inline(always)]
-    fn by_state<S: Simd>(&self, simd: S, step: &Backward<'_, R>, by_state: &mut [R]) {
+    fn grad_state<S: Simd>(&self, simd: S, step: &BackwardArgs<'_, R>, grad_state: &mut [R]) {
         let padded = step.size.padded;
         for row in 0..step.size.rows {
             let o = &step.pre[(row * GATES + OUTPUT) * padded..][..padded];
-            let by_h = &step.by_h.values[row * step.by_h.stride..][..padded];
+            let grad_h = &step.grad_h.values[row * step.grad_h.stride..][..padded];
             let own = row * padded..(row + 1) * padded;
-            let (o, by_h) = (R::vectors::<S>(o).0, R::vectors::<S>(by_h).0);
+            let (o, grad_h) = (R::vectors::<S>(o).0, R::vectors::<S>(grad_h).0);
             let c = R::vectors::<S>(&step.next[own.clone()]).0;
-            let by_c = R::vectors::<S>(&step.by_inner[own.clone()]).0;
-            let by_state = R::vectors_mut::<S>(&mut by_state[own]).0;
+            let grad_c = R::vectors::<S>(&step.grad_inner[own.clone()]).0;
+            let grad_state = R::vectors_mut::<S>(&mut grad_state[own]).0;
             for v in 0..c.len() {
                 let shown = curve::tanh::<R, S>(simd, c[v]);
                 let slope = R::mul(simd, o[v], tanh_slope::<R, S>(simd, shown));
-                by_state[v] = R::mul_add(simd, by_h[v], slope, by_c[v]);
+                grad_state[v] = R::mul_add(simd, grad_h[v], slope, grad_c[v]);
             }
         }
     }

@@ -4,81 +4,90 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::{Before, Kept, Prepared, Runner};
+use super::{LayerRunner, PreparedProducts, StateCheckpoint, StoredState};
 use crate::Real;
-use crate::cell::{Cell, Counts, Forward, Told};
+use crate::cell::{Cell, ForwardArgs, GainCounts, ShapeRecorder};
+use crate::dims::GroupDims;
 use crate::matrix::{Rows, RowsMut, zeros};
-use crate::memory::{Extent, Keep, Memory, Place, RowStates};
-use crate::product::Product;
-use crate::sequence::{GainSaturation, Observed, State, Trace, Wanted};
-use crate::size::Size;
+use crate::memory::{RowExtent, RowStates, StepMemory, StepSlices, TapePolicy};
+use crate::product::WeightProduct;
+use crate::sequence::{GainSaturation, GainStats, LayerState, OutputSelection, StepTrace};
 
 /// What a group gives.
-pub(super) struct Done<R> {
+pub(super) struct GroupOutput<R> {
     pub(super) h: Vec<R>,
-    pub(super) last: State<R>,
-    pub(super) observed: Observed,
-    pub(super) trace: Trace<R>,
-    pub(super) kept: Option<Kept<R>>,
+    pub(super) last: LayerState<R>,
+    pub(super) observed: GainStats,
+    pub(super) trace: StepTrace<R>,
+    pub(super) stored: Option<StoredState<R>>,
 }
 
 /// The forward pass of one thread.
-pub(super) struct Go<'a, R, C> {
-    pub(super) runner: &'a Runner<'a, R, C>,
-    pub(super) prepared: &'a Prepared<R>,
-    /// Rows, and what an earlier pass has kept of as many.
-    pub(super) groups: Vec<(Range<usize>, Option<Kept<R>>)>,
-    pub(super) keep: Keep,
-    pub(super) wanted: Wanted,
+pub(super) struct ForwardTask<'a, R, C> {
+    pub(super) runner: &'a LayerRunner<'a, R, C>,
+    pub(super) prepared: &'a PreparedProducts<R>,
+    /// Rows, and what an earlier pass has stored of as many.
+    pub(super) groups: Vec<(Range<usize>, Option<StoredState<R>>)>,
+    pub(super) keep: TapePolicy,
+    pub(super) wanted: OutputSelection,
 }
 
-impl<R: Real, C: Cell<R>> WithSimd for Go<'_, R, C> {
-    type Output = Vec<Done<R>>;
+impl<R: Real, C: Cell<R>> WithSimd for ForwardTask<'_, R, C> {
+    type Output = Vec<GroupOutput<R>>;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) -> Vec<Done<R>> {
+    fn with_simd<S: Simd>(mut self, simd: S) -> Vec<GroupOutput<R>> {
         let groups = std::mem::take(&mut self.groups);
-        groups.into_iter().map(|(rows, spare)| self.group(simd, rows, spare)).collect()
+        groups.into_iter().map(|(rows, reuse)| self.group(simd, rows, reuse)).collect()
     }
 }
 
-impl<R: Real, C: Cell<R>> Go<'_, R, C> {
-    fn group<S: Simd>(&self, simd: S, rows: Range<usize>, spare: Option<Kept<R>>) -> Done<R> {
-        let group = Group::new::<S>(self.runner, self.prepared, rows, false);
+impl<R: Real, C: Cell<R>> ForwardTask<'_, R, C> {
+    fn group<S: Simd>(
+        &self,
+        simd: S,
+        rows: Range<usize>,
+        reuse: Option<StoredState<R>>,
+    ) -> GroupOutput<R> {
+        let group = RowGroup::new::<S>(self.runner, self.prepared, rows, false);
         let steps = self.runner.task.sequence.sizes.steps;
-        let room = if self.keep == Keep::Steps { steps } else { 1 };
-        let mut memory = match spare {
-            Some(Kept::Steps(memory)) if memory.fits(group.extent, group.size.rows, room) => memory,
-            _ => Memory::new(group.extent, group.size.rows, room),
+        let room = if self.keep == TapePolicy::Steps { steps } else { 1 };
+        let mut memory = match reuse {
+            Some(StoredState::Steps(memory))
+                if memory.fits(group.extent, group.size.rows, room) =>
+            {
+                memory
+            }
+            _ => StepMemory::new(group.extent, group.size.rows, room),
         };
-        group.begin::<S>(&mut memory);
-        let mut done = Done {
+        group.load_initial_state::<S>(&mut memory);
+        let mut done = GroupOutput {
             h: Vec::new(),
-            last: State { h: Vec::new(), inner: Vec::new() },
+            last: LayerState { h: Vec::new(), inner: Vec::new() },
             observed: group.observed(self.wanted),
-            trace: Trace::default(),
-            kept: None,
+            trace: StepTrace::default(),
+            stored: None,
         };
         let mut states = Vec::new();
-        let mut counts = Counts::default();
-        let looks = (self.wanted.moments || self.wanted.trace) && self.runner.cell.adapts();
+        let mut counts = GainCounts::default();
+        let records = (self.wanted.moments || self.wanted.trace) && self.runner.cell.adapts();
         let room = group.size.rows * group.size.padded;
-        let mut shapes = looks.then(|| GainSaturation { n: zeros(room), s: zeros(room) });
+        let mut shapes = records.then(|| GainSaturation { n: zeros(room), s: zeros(room) });
         for t in 0..steps {
-            if let Keep::States(segment) = self.keep
+            if let TapePolicy::States(segment) = self.keep
                 && t % segment == 0
             {
                 let RowStates { u, inner } = memory.state(t);
-                states.push(Before { u: u.to_vec(), inner: inner.to_vec() });
+                states.push(StateCheckpoint { u: u.to_vec(), inner: inner.to_vec() });
             }
             let of_step = shapes
                 .as_mut()
                 .map(|GainSaturation { n, s }| GainSaturation { n: &mut n[..], s: &mut s[..] });
-            let told = Told { counts: &mut counts, shapes: of_step };
-            group.advance(simd, t, memory.step(t), told);
-            group.look::<S>(t, &memory, self.wanted, &mut done);
+            let recorder = ShapeRecorder { counts: &mut counts, shapes: of_step };
+            group.advance(simd, t, memory.step(t), recorder);
+            group.record_step::<S>(t, &memory, self.wanted, &mut done);
             if let Some(GainSaturation { n, s }) = &shapes {
-                group.measure(GainSaturation { n, s }, self.wanted, &mut done);
+                group.record_shapes(GainSaturation { n, s }, self.wanted, &mut done);
             }
         }
         done.observed.guard_hits = counts.guard_hits;
@@ -86,28 +95,28 @@ impl<R: Real, C: Cell<R>> Go<'_, R, C> {
         let RowStates { u, inner } = memory.state(steps);
         group.copy_h(u, &mut done.last.h);
         group.copy_inner::<S>(inner, &mut done.last.inner);
-        done.kept = match self.keep {
-            Keep::Nothing => None,
-            Keep::Steps => Some(Kept::Steps(memory)),
-            Keep::States(_) => Some(Kept::States(states)),
+        done.stored = match self.keep {
+            TapePolicy::Nothing => None,
+            TapePolicy::Steps => Some(StoredState::Steps(memory)),
+            TapePolicy::States(_) => Some(StoredState::States(states)),
         };
         done
     }
 }
 
 /// A group of rows on its way through a sequence.
-pub(super) struct Group<'a, R, C> {
-    pub(super) runner: &'a Runner<'a, R, C>,
-    pub(super) products: &'a [Product<R>],
+pub(super) struct RowGroup<'a, R, C> {
+    pub(super) runner: &'a LayerRunner<'a, R, C>,
+    pub(super) products: &'a [WeightProduct<R>],
     pub(super) rows: Range<usize>,
-    pub(super) size: Size,
-    pub(super) extent: Extent,
+    pub(super) size: GroupDims,
+    pub(super) extent: RowExtent,
 }
 
-impl<'a, R: Real, C: Cell<R>> Group<'a, R, C> {
+impl<'a, R: Real, C: Cell<R>> RowGroup<'a, R, C> {
     pub(super) fn new<S: Simd>(
-        runner: &'a Runner<'a, R, C>,
-        prepared: &'a Prepared<R>,
+        runner: &'a LayerRunner<'a, R, C>,
+        prepared: &'a PreparedProducts<R>,
         rows: Range<usize>,
         wants_x: bool,
     ) -> Self {
@@ -117,7 +126,7 @@ impl<'a, R: Real, C: Cell<R>> Group<'a, R, C> {
     }
 
     /// Puts the state before the first step into `memory`.
-    fn begin<S: Simd>(&self, memory: &mut Memory<R>) {
+    fn load_initial_state<S: Simd>(&self, memory: &mut StepMemory<R>) {
         let RowStates { u, inner } = memory.state_mut(0);
         u.fill(R::ZERO);
         inner.fill(R::ZERO);
@@ -138,27 +147,27 @@ impl<'a, R: Real, C: Cell<R>> Group<'a, R, C> {
         &self,
         simd: S,
         t: usize,
-        place: Place<'_, R>,
-        told: Told<'_, R>,
+        slices: StepSlices<'_, R>,
+        recorder: ShapeRecorder<'_, R>,
     ) {
         let (size, extent) = (&self.size, self.extent);
-        self.show_inputs(t, place.u);
-        let u = Rows { values: place.u, stride: extent.u };
+        self.copy_inputs(t, slices.u);
+        let u = Rows { values: slices.u, stride: extent.u };
         for product in self.products {
-            let mut pre = RowsMut { values: place.pre, stride: extent.pre };
+            let mut pre = RowsMut { values: slices.pre, stride: extent.pre };
             product.forward(simd, u, &mut pre, size.rows);
         }
-        self.drive(t, place.pre);
-        let h = RowsMut { values: place.next_u, stride: extent.u };
-        let (inner, next) = (&*place.inner, place.next_inner);
-        let pre = place.pre;
-        let step = Forward { size, pre, last: u, h, inner, next, told };
-        simd.vectorize(Onward(self.runner.cell, step));
+        self.drive(t, slices.pre);
+        let h = RowsMut { values: slices.next_u, stride: extent.u };
+        let (inner, next) = (&*slices.inner, slices.next_inner);
+        let pre = slices.pre;
+        let step = ForwardArgs { size, pre, last: u, h, inner, next, recorder };
+        simd.vectorize(ForwardStep(self.runner.cell, step));
     }
 
     /// Puts x_t and 1 behind h_{t-1}.
-    fn show_inputs(&self, t: usize, u: &mut [R]) {
-        let Size { hidden, inputs, .. } = self.size;
+    fn copy_inputs(&self, t: usize, u: &mut [R]) {
+        let GroupDims { hidden, inputs, .. } = self.size;
         let sequence = self.runner.task.sequence;
         let x = &sequence.x[(t * sequence.sizes.batch + self.rows.start) * inputs..];
         for (row, u) in u.chunks_exact_mut(self.extent.u).enumerate() {
@@ -170,7 +179,7 @@ impl<'a, R: Real, C: Cell<R>> Group<'a, R, C> {
     /// Adds the extra current of step `t`.
     fn drive(&self, t: usize, pre: &mut [R]) {
         let Some(drive) = self.runner.task.sequence.drive else { return };
-        let Size { hidden, padded, .. } = self.size;
+        let GroupDims { hidden, padded, .. } = self.size;
         let [by_step, by_row, by_neuron] = drive.strides;
         for (row, pre) in self.rows.clone().zip(pre.chunks_exact_mut(self.extent.pre)) {
             let values = &drive.values[t * by_step + row * by_row..];
@@ -181,7 +190,13 @@ impl<'a, R: Real, C: Cell<R>> Group<'a, R, C> {
     }
 
     /// Takes down what is wanted of step `t`.
-    fn look<S: Simd>(&self, t: usize, memory: &Memory<R>, wanted: Wanted, done: &mut Done<R>) {
+    fn record_step<S: Simd>(
+        &self,
+        t: usize,
+        memory: &StepMemory<R>,
+        wanted: OutputSelection,
+        done: &mut GroupOutput<R>,
+    ) {
         let RowStates { u, inner } = memory.state(t + 1);
         if wanted.every_h {
             self.copy_h(u, &mut done.h);
@@ -197,8 +212,13 @@ impl<'a, R: Real, C: Cell<R>> Group<'a, R, C> {
     }
 
     /// Takes down the gains and saturations of a step.
-    fn measure(&self, shapes: GainSaturation<&[R]>, wanted: Wanted, done: &mut Done<R>) {
-        let Size { hidden, padded, .. } = self.size;
+    fn record_shapes(
+        &self,
+        shapes: GainSaturation<&[R]>,
+        wanted: OutputSelection,
+        done: &mut GroupOutput<R>,
+    ) {
+        let GroupDims { hidden, padded, .. } = self.size;
         for (n, s) in shapes.n.chunks_exact(padded).zip(shapes.s.chunks_exact(padded)) {
             let (n, s) = (&n[..hidden], &s[..hidden]);
             if wanted.trace {
@@ -225,17 +245,17 @@ impl<'a, R: Real, C: Cell<R>> Group<'a, R, C> {
         cell.unload::<S>(&self.size, inner, &mut to[first..]);
     }
 
-    fn observed(&self, wanted: Wanted) -> Observed {
+    fn observed(&self, wanted: OutputSelection) -> GainStats {
         let is_wanted = wanted.moments && self.runner.cell.adapts();
         let zeros = || vec![0.0; if is_wanted { self.size.hidden } else { 0 }];
-        Observed { moments: std::array::from_fn(|_| zeros()), ..Observed::default() }
+        GainStats { moments: std::array::from_fn(|_| zeros()), ..GainStats::default() }
     }
 }
 
 /// [`Cell::forward`], compiled once for every instruction set.
-struct Onward<'a, C, R>(&'a C, Forward<'a, R>);
+struct ForwardStep<'a, C, R>(&'a C, ForwardArgs<'a, R>);
 
-impl<C: Cell<R>, R: Real> WithSimd for Onward<'_, C, R> {
+impl<C: Cell<R>, R: Real> WithSimd for ForwardStep<'_, C, R> {
     type Output = ();
 
     #[inline(always)]

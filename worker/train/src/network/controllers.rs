@@ -1,7 +1,7 @@
 //! The controllers of adaptive neurons by themselves, whatever computes them: a layer of one neuron
 //! that hears nobody, with a controller in every row of the batch.
 
-use rheo_kernels::Wanted;
+use rheo_kernels::OutputSelection;
 use rheo_model::config::Kernel;
 use tch::{Kind, Result, TchError, Tensor, no_grad_guard};
 
@@ -35,7 +35,7 @@ impl Network {
         let conditions = Conditions { from: Some(from), ..Conditions::driven(Some(&drive)) };
         let inputs = zeros(&[steps, count, 1])?;
         let input = SequenceInput { inputs: &inputs, conditions };
-        let wanted = Wanted { inner: true, ..Wanted::default() };
+        let wanted = OutputSelection { inner: true, ..OutputSelection::default() };
         Ok(self.go(&plan, &input, wanted, &mut Gauge::counting())?.inner)
     }
 }

@@ -5,8 +5,8 @@
 //! nothing here borrows memory of libtorch.
 
 use rheo_kernels::{
-    Adaptive, Compiled, Controller, Drive, GainSaturation, Gru, Layer, Loss, Lstm, Neurons, Plain,
-    Sequence, Sizes, Tape, Wanted, Weights,
+    AdaptiveLayer, BackwardRequest, CompiledReal, Controller, Drive, GainSaturation, Gru, Layer,
+    Lstm, NeuronFunction, OutputSelection, PlainLayer, Sequence, SequenceDims, Tape, Weights,
 };
 use tch::kind::Element;
 use tch::{Kind, Result, TchError, Tensor, no_grad_guard};
@@ -32,7 +32,7 @@ pub(super) enum Reading {
 }
 
 /// Numbers that both libtorch and the kernels know.
-pub(super) trait Number: Compiled + Element {}
+pub(super) trait Number: CompiledReal + Element {}
 
 impl Number for f32 {}
 impl Number for f64 {}
@@ -42,10 +42,10 @@ pub(super) struct Work<R> {
     family: Family,
     weights: [Vec<R>; 3],
     own: Vec<Vec<R>>,
-    sizes: Sizes,
+    sizes: SequenceDims,
     x: Vec<R>,
     drive: Option<(Vec<R>, [usize; 3])>,
-    from: Option<rheo_kernels::State<R>>,
+    from: Option<rheo_kernels::LayerState<R>>,
     every: bool,
     tape: Option<Tape<R>>,
 }
@@ -99,12 +99,12 @@ impl Reading {
 }
 
 impl<R: Number> Work<R> {
-    fn new(plan: &Plan, input: &SequenceInput<'_>, wanted: Wanted) -> Result<Self> {
+    fn new(plan: &Plan, input: &SequenceInput<'_>, wanted: OutputSelection) -> Result<Self> {
         let SequenceInput { inputs, conditions } = input;
         let (steps, batch, width) = inputs.size3()?;
         let [w_x, w_h, bias] = &plan.weights;
         let (_, hidden) = w_h.size2()?;
-        let sizes = Sizes {
+        let sizes = SequenceDims {
             steps: count(steps)?,
             batch: count(batch)?,
             inputs: count(width)?,
@@ -114,7 +114,7 @@ impl<R: Number> Work<R> {
             Some(State { h, inner }) => {
                 let inner = inner.as_ref().filter(|_| plan.family.has_inner());
                 let inner = inner.map(values).transpose()?.unwrap_or_default();
-                Some(rheo_kernels::State { h: values(h)?, inner })
+                Some(rheo_kernels::LayerState { h: values(h)?, inner })
             }
             None => None,
         };
@@ -136,15 +136,15 @@ impl<R: Number> Work<R> {
         let weights = Weights { w_x, w_h, bias };
         let own = |which: usize| self.own.get(which).map_or(&[][..], Vec::as_slice);
         let number = |which: usize| own(which).first().copied().unwrap_or_default();
-        let plain = |neurons| Layer::Plain(Plain { weights, neurons });
+        let plain = |neurons| Layer::Plain(PlainLayer { weights, neurons });
         match self.family {
-            Family::Activation(Activation::Relu) => plain(Neurons::Relu),
-            Family::Activation(Activation::Tanh) => plain(Neurons::Tanh),
-            Family::Activation(Activation::Sigmoid) => plain(Neurons::Sigmoid),
-            Family::Activation(Activation::Softplus) => plain(Neurons::Softplus),
-            Family::Activation(Activation::Linear) => plain(Neurons::Linear),
-            Family::Modrelu => plain(Neurons::Modrelu { b: own(0) }),
-            Family::Gamma => plain(Neurons::Gamma { n: own(0), s: own(1) }),
+            Family::Activation(Activation::Relu) => plain(NeuronFunction::Relu),
+            Family::Activation(Activation::Tanh) => plain(NeuronFunction::Tanh),
+            Family::Activation(Activation::Sigmoid) => plain(NeuronFunction::Sigmoid),
+            Family::Activation(Activation::Softplus) => plain(NeuronFunction::Softplus),
+            Family::Activation(Activation::Linear) => plain(NeuronFunction::Linear),
+            Family::Modrelu => plain(NeuronFunction::Modrelu { b: own(0) }),
+            Family::Gamma => plain(NeuronFunction::Gamma { n: own(0), s: own(1) }),
             Family::Adaptive => {
                 let controller = Controller {
                     u: own(0),
@@ -155,7 +155,7 @@ impl<R: Number> Work<R> {
                     w_s: own(5),
                     b_s: number(6),
                 };
-                Layer::Adaptive(Adaptive { weights, controller })
+                Layer::Adaptive(AdaptiveLayer { weights, controller })
             }
             Family::Lstm { driven } => Layer::Lstm(Lstm { weights, driven }),
             Family::Gru { is_driven } => {
@@ -180,7 +180,7 @@ impl<R: Number> Work<R> {
         let PassRequest { wanted, reuse } = request;
         let (layer, sequence) = (self.layer(), self.sequence());
         let mut pass = layer.forward(&sequence, wanted, compute.resources, reuse);
-        let Sizes { steps, batch, hidden, .. } = self.sizes;
+        let SequenceDims { steps, batch, hidden, .. } = self.sizes;
         gauge.observe(&pass.observed, steps * batch)?;
         let per_step = [steps, batch, hidden];
         let traced =
@@ -204,7 +204,7 @@ impl<R: Number> Work<R> {
 
     /// Inner states as [`State::inner`] has them, of so many steps or of one; none are none.
     fn inner(&self, values: &[R], steps: Option<usize>) -> Result<Option<Tensor>> {
-        let Sizes { batch, hidden, .. } = self.sizes;
+        let SequenceDims { batch, hidden, .. } = self.sizes;
         let each = values.len() / (steps.unwrap_or(1) * batch * hidden).max(1);
         let size = match self.family {
             _ if values.is_empty() => return Ok(None),
@@ -225,9 +225,9 @@ impl<R: Number> Work<R> {
         let missing = || TchError::Shape("a pass without a tape has no gradients".to_owned());
         let mut tape = self.tape.take().ok_or_else(missing)?;
         let (wants_x, wants_states) = (sought.inputs, sought.states);
-        let loss = Loss { by_h: &by_h, every: self.every, wants_x, wants_states };
+        let loss = BackwardRequest { grad_h: &by_h, every: self.every, wants_x, wants_states };
         let found = self.layer().backward(&self.sequence(), &mut tape, loss, compute.resources);
-        let Sizes { steps, batch, inputs, hidden } = self.sizes;
+        let SequenceDims { steps, batch, inputs, hidden } = self.sizes;
         let rows = found.weights.bias.len();
         let states = || -> Result<ByStates> {
             let h = tensor(&found.h, &[steps, batch, hidden])?;

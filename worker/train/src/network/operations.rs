@@ -5,7 +5,7 @@
 
 mod steps;
 
-use rheo_kernels::{GainSaturation, Wanted};
+use rheo_kernels::{GainSaturation, OutputSelection};
 use tch::{Result, Tensor, no_grad_guard};
 
 use super::State;
@@ -31,7 +31,7 @@ pub(super) struct Reading {
 pub(super) fn pass(
     plan: &Plan,
     input: &SequenceInput<'_>,
-    wanted: Wanted,
+    wanted: OutputSelection,
     compute: &Compute,
     gauge: &mut Gauge,
 ) -> Result<ForwardOutput<Reading>> {

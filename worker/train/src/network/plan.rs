@@ -1,7 +1,7 @@
 //! What is the same whatever computes a layer over a whole sequence: what is asked, what a layer
 //! consists of, and what comes out.
 
-use rheo_kernels::{GainSaturation, Isa, Resources, Wanted};
+use rheo_kernels::{ComputeResources, GainSaturation, Isa, OutputSelection};
 use rheo_model::config::{self, Kernel};
 use tch::{Result, Tensor};
 
@@ -14,7 +14,7 @@ pub struct Compute {
     /// Which kernel.
     pub kernel: Kernel,
     /// What it may use.
-    pub resources: Resources,
+    pub resources: ComputeResources,
 }
 
 impl Compute {
@@ -23,7 +23,7 @@ impl Compute {
         let size = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
         Self {
             kernel: resources.kernel,
-            resources: Resources {
+            resources: ComputeResources {
                 isa: Isa::detect(),
                 threads: size(resources.threads),
                 memory: size(resources.memory_mb).saturating_mul(1_000_000),
@@ -74,7 +74,7 @@ pub(super) struct SequenceInput<'a> {
 /// Request for a forward pass.
 pub(super) struct PassRequest<T> {
     /// Outputs that the pass gives besides the last state.
-    pub(super) wanted: Wanted,
+    pub(super) wanted: OutputSelection,
     /// Memory of an earlier pass that this one may use: a `T`.
     pub(super) reuse: Option<T>,
 }

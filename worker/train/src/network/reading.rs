@@ -1,6 +1,6 @@
 //! A network over whole sequences, by whatever computes it: for training and without gradients.
 
-use rheo_kernels::Wanted;
+use rheo_kernels::OutputSelection;
 use rheo_model::config::Kernel;
 use tch::{Device, Result, TchError, Tensor, no_grad_guard};
 
@@ -121,7 +121,7 @@ impl Network {
             let (logits, last) = self.forward_to(readout, inputs, conditions, gauge)?;
             return Ok(Reading { logits, last: last.detach()?, tape: None });
         };
-        let wanted = Wanted { tape: true, ..wanted(readout) };
+        let wanted = OutputSelection { tape: true, ..wanted(readout) };
         let passed = self.pass(&plan, &SequenceInput { inputs, conditions }, wanted, gauge)?;
         let h = passed.h.f_set_requires_grad(true)?;
         let logits = self.readout(&flat(&h)?)?;
@@ -208,7 +208,7 @@ impl Network {
         &self,
         plan: &Plan,
         input: &SequenceInput<'_>,
-        wanted: Wanted,
+        wanted: OutputSelection,
         gauge: &mut Gauge,
     ) -> Result<ForwardOutput<Tape>> {
         let _guard = no_grad_guard();
@@ -216,7 +216,7 @@ impl Network {
         if let Some(gains) = &plan.gains {
             gauge.count_gains(gains)?;
         }
-        let wanted = Wanted { moments: gauge.measures(), ..wanted };
+        let wanted = OutputSelection { moments: gauge.measures(), ..wanted };
         let inputs = self.shown(inputs)?;
         let drive = conditions.drive.map(|drive| self.here(drive)).transpose()?;
         let here = |state: &State| -> Result<State> {
@@ -242,7 +242,7 @@ impl Network {
         &self,
         plan: &Plan,
         input: &SequenceInput<'_>,
-        wanted: Wanted,
+        wanted: OutputSelection,
         gauge: &mut Gauge,
     ) -> Result<ForwardOutput<Tape>> {
         if self.compute.kernel == Kernel::Libtorch {
@@ -257,8 +257,8 @@ impl Network {
 }
 
 /// What a readout wants of a pass.
-pub(super) fn wanted(readout: Readout) -> Wanted {
-    Wanted { every_h: readout == Readout::Every, ..Wanted::default() }
+pub(super) fn wanted(readout: Readout) -> OutputSelection {
+    OutputSelection { every_h: readout == Readout::Every, ..OutputSelection::default() }
 }
 
 /// States [B, H] as they are, or those of all steps [T, B, H] as [T * B, H].

@@ -4,7 +4,7 @@
 //! Kept apart from reading, which is for training: what analyses look at is large, so a sequence is
 //! shown in pieces.
 
-use rheo_kernels::{GainSaturation, Wanted};
+use rheo_kernels::{GainSaturation, OutputSelection};
 use tch::{Result, TchError, Tensor, no_grad_guard};
 
 use super::plan::{ByStates, SequenceInput, Sought};
@@ -24,7 +24,7 @@ type See<'a> = &'a mut dyn FnMut(&Step) -> Result<()>;
 #[derive(Clone, Copy)]
 struct StepRequest {
     /// Outputs of every step.
-    wanted: Wanted,
+    wanted: OutputSelection,
     /// Steps whose traces are in memory at once.
     at_once: i64,
 }
@@ -39,7 +39,7 @@ impl Network {
         gauge: &mut Gauge,
         see: See<'_>,
     ) -> Result<State> {
-        let wanted = Wanted { every_h: true, trace: true, ..Wanted::default() };
+        let wanted = OutputSelection { every_h: true, trace: true, ..OutputSelection::default() };
         let request = StepRequest { wanted, at_once: WATCHED };
         self.show(SequenceInput { inputs, conditions }, request, gauge, see)
     }
@@ -52,7 +52,12 @@ impl Network {
         gauge: &mut Gauge,
         see: See<'_>,
     ) -> Result<State> {
-        let wanted = Wanted { every_h: true, trace: true, inner: true, ..Wanted::default() };
+        let wanted = OutputSelection {
+            every_h: true,
+            trace: true,
+            inner: true,
+            ..OutputSelection::default()
+        };
         let at_once = self.steps_at_once(inputs.size3()?.1)?;
         let request = StepRequest { wanted, at_once };
         self.show(SequenceInput { inputs, conditions }, request, gauge, see)
@@ -126,7 +131,7 @@ impl Network {
         let Some(plan) = self.plan(None)? else {
             return self.differentiate(readout, inputs, loss);
         };
-        let wanted = Wanted { tape: true, ..wanted(readout) };
+        let wanted = OutputSelection { tape: true, ..wanted(readout) };
         let input = SequenceInput { inputs, conditions };
         let passed = self.pass(&plan, &input, wanted, &mut gauge)?;
         let missing = || TchError::Shape("a pass without a tape has no gradients".to_owned());

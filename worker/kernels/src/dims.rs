@@ -2,7 +2,7 @@
 
 /// Sizes of one group of rows.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Size {
+pub(crate) struct GroupDims {
     /// Rows of the group.
     pub(crate) rows: usize,
     /// H.
@@ -15,7 +15,7 @@ pub(crate) struct Size {
     pub(crate) wants_x: bool,
 }
 
-impl Size {
+impl GroupDims {
     /// Numbers of the inner state of the group as callers see it, of a cell that carries so many
     /// for each neuron.
     pub(crate) fn inner(&self, carried: usize) -> usize {
@@ -25,13 +25,13 @@ impl Size {
 
 /// Sizes of what [`WeightGradients::collect`](crate::WeightGradients) collects.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Shape {
+pub(crate) struct LayerDims {
     /// Neurons.
     pub(crate) hidden: usize,
     /// Neurons with padding.
     pub(crate) padded: usize,
     /// How many of the neurons are listened to: all or none.
-    pub(crate) heard: usize,
+    pub(crate) recurrent: usize,
     /// Inputs.
     pub(crate) inputs: usize,
 }

@@ -3,44 +3,44 @@
 use pulp::Simd;
 
 use crate::Real;
-use crate::cell::Counts;
+use crate::cell::GainCounts;
 use crate::curve;
+use crate::dims::GroupDims;
 use crate::real::Comparison;
 use crate::sequence::GainSaturation;
-use crate::size::Size;
 
 /// Where the vectors of neurons of all rows lie in rows with a stride of their own.
 #[derive(Clone, Copy)]
-pub(super) struct Places {
+pub(super) struct RowLayout {
     /// Vectors of a row.
     row: usize,
     /// Vectors from one row to the next.
     stride: usize,
 }
 
-impl Places {
-    pub(super) fn new<R: Real, S: Simd>(size: &Size, stride: usize) -> Self {
+impl RowLayout {
+    pub(super) fn new<R: Real, S: Simd>(size: &GroupDims, stride: usize) -> Self {
         Self { row: size.padded / R::lanes::<S>(), stride: stride / R::lanes::<S>() }
     }
 
     #[inline(always)]
-    pub(super) fn of(self, vector: usize) -> usize {
+    pub(super) fn index(self, vector: usize) -> usize {
         vector / self.row * self.stride + vector % self.row
     }
 }
 
 /// Where a step puts what neurons emit, and with which curves.
-pub(super) struct Emitted<'a, R: Real, S: Simd> {
+pub(super) struct OutputWriter<'a, R: Real, S: Simd> {
     pub(super) h: &'a mut [R::Vector<S>],
-    pub(super) places: Places,
-    pub(super) gains: Gains<R, S>,
+    pub(super) layout: RowLayout,
+    pub(super) gains: GainCounter<R, S>,
     pub(super) shapes: Option<GainSaturation<&'a mut [R]>>,
 }
 
-impl<R: Real, S: Simd> Emitted<'_, R, S> {
+impl<R: Real, S: Simd> OutputWriter<'_, R, S> {
     /// For N vectors of neurons, of which the first is number `first`.
     #[inline(always)]
-    pub(super) fn put<const N: usize>(
+    pub(super) fn write<const N: usize>(
         &mut self,
         simd: S,
         first: usize,
@@ -50,8 +50,8 @@ impl<R: Real, S: Simd> Emitted<'_, R, S> {
         let GainSaturation { n, s } = shape;
         for v in 0..N {
             let vector = first + v;
-            self.h[self.places.of(vector)] = curve::gamma::<R, S>(simd, a[v], n[v], s[v]);
-            self.gains.count(simd, vector % self.places.row, n[v]);
+            self.h[self.layout.index(vector)] = curve::gamma::<R, S>(simd, a[v], n[v], s[v]);
+            self.gains.count(simd, vector % self.layout.row, n[v]);
             if let Some(all) = &mut self.shapes {
                 R::vectors_mut::<S>(all.n).0[vector] = n[v];
                 R::vectors_mut::<S>(all.s).0[vector] = s[v];
@@ -61,31 +61,31 @@ impl<R: Real, S: Simd> Emitted<'_, R, S> {
 }
 
 /// Counts of a step, lane by lane.
-pub(super) struct Gains<R: Real, S: Simd> {
+pub(super) struct GainCounter<R: Real, S: Simd> {
     hits: R::Vector<S>,
     negatives: R::Vector<S>,
     /// One for every lane of the last vector of a row that has a neuron.
-    there: R::Vector<S>,
+    occupied: R::Vector<S>,
     /// Which vector of a row that is.
     last: usize,
 }
 
-impl<R: Real, S: Simd> Gains<R, S> {
+impl<R: Real, S: Simd> GainCounter<R, S> {
     #[inline(always)]
-    pub(super) fn new(simd: S, size: &Size) -> Self {
+    pub(super) fn new(simd: S, size: &GroupDims) -> Self {
         let lanes = R::lanes::<S>();
         let last = size.padded / lanes - 1;
-        let mut there = [R::ZERO; 64];
-        there[..size.hidden - last * lanes].fill(R::ONE);
+        let mut occupied = [R::ZERO; 64];
+        occupied[..size.hidden - last * lanes].fill(R::ONE);
         let zero = R::splat(simd, R::ZERO);
-        Self { hits: zero, negatives: zero, there: R::vectors::<S>(&there).0[0], last }
+        Self { hits: zero, negatives: zero, occupied: R::vectors::<S>(&occupied).0[0], last }
     }
 
     #[inline(always)]
-    fn count(&mut self, simd: S, place: usize, n: R::Vector<S>) {
+    fn count(&mut self, simd: S, vector: usize, n: R::Vector<S>) {
         let (zero, one) = (R::splat(simd, R::ZERO), R::splat(simd, R::ONE));
         let guard = R::splat(simd, R::of(curve::GAIN_GUARD));
-        let one = if place == self.last { self.there } else { one };
+        let one = if vector == self.last { self.occupied } else { one };
         let hit = R::where_less(simd, Comparison { less: R::abs(simd, n), than: guard }, one, zero);
         self.hits = R::add(simd, self.hits, hit);
         let negative = R::where_less(simd, Comparison { less: n, than: zero }, one, zero);
@@ -97,8 +97,11 @@ impl<R: Real, S: Simd> Gains<R, S> {
         clippy::cast_sign_loss,
         reason = "these are small counts"
     )]
-    pub(super) fn total(&self, simd: S) -> Counts {
+    pub(super) fn total(&self, simd: S) -> GainCounts {
         let total = |counts| -> f64 { R::sum(simd, counts).into() };
-        Counts { guard_hits: total(self.hits) as u64, negative_gains: total(self.negatives) as u64 }
+        GainCounts {
+            guard_hits: total(self.hits) as u64,
+            negative_gains: total(self.negatives) as u64,
+        }
     }
 }

@@ -1,20 +1,20 @@
 //! A pass as it is asked for, and the gradients that it gives.
 
-use crate::sequence::{Resources, Sequence};
+use crate::sequence::{ComputeResources, Sequence};
 use crate::weights::WeightGradients;
 
 /// What a pass goes over, and with what.
 #[derive(Debug, Clone, Copy)]
-pub struct Task<'a, R> {
+pub struct PassInput<'a, R> {
     pub(crate) sequence: &'a Sequence<'a, R>,
-    pub(crate) resources: Resources,
+    pub(crate) resources: ComputeResources,
 }
 
 /// What is known of a loss, and what is asked of it.
 #[derive(Debug, Clone, Copy)]
-pub struct Loss<'a, R> {
+pub struct BackwardRequest<'a, R> {
     /// Its gradient by h after every step [T, B, H], or after the last [B, H].
-    pub by_h: &'a [R],
+    pub grad_h: &'a [R],
     /// Which of the two.
     pub every: bool,
     /// Whether the gradient by x is wanted too.
@@ -35,7 +35,7 @@ pub struct Gradients<R> {
     pub x: Vec<R>,
     /// By h after every step [T, B, H], if wanted, at a constant inner state of the same step.
     pub h: Vec<R>,
-    /// By the inner state after every step, as in [`State::inner`](crate::State::inner), if wanted;
+    /// By the inner state after every step, as in [`LayerState::inner`](crate::LayerState::inner), if wanted;
     /// it counts what reaches h of the same step.
     pub inner: Vec<R>,
 }
