@@ -1,7 +1,7 @@
-//! Layers of every family over a sequence on one thread, forward and back, at the sizes of the
-//! issue's small cases; and the same with states kept instead of steps.
+//! Criterion benches: every layer family over a sequence on one thread, forward and backward, with
+//! a full tape and with state checkpoints only.
 
-#![expect(clippy::expect_used, reason = "a bench that cannot run should say so and end")]
+#![expect(clippy::expect_used, reason = "a bench that cannot run panics")]
 
 use std::hint::black_box;
 
@@ -14,7 +14,7 @@ use rheo_kernels::{
 const SIZES: SequenceDims = SequenceDims { steps: 98, batch: 50, inputs: 1, hidden: 128 };
 const UNITS: usize = 50;
 
-/// Numbers that look random and are the same everywhere.
+/// Returns deterministic pseudo-random numbers.
 fn numbers(count: usize, scale: f64) -> Vec<f32> {
     let wave = |i: usize| f32::of(scale * (i as f64 * 12.9898).sin());
     (0..count).map(wave).collect()
@@ -57,7 +57,7 @@ fn layers(criterion: &mut Criterion) {
     for (name, gates, layer) in cases {
         let controllers = if name == "adaptive" { UNITS * UNITS } else { 0 };
         let products = gates * (hidden + inputs) + controllers;
-        // Multiplications with additions: forward, back, and for the weights.
+        // Fused multiply-adds: forward, backward, and weight gradients.
         let work = 3 * SIZES.steps * batch * hidden * products;
         group.throughput(Throughput::Elements(work as u64));
         for (kept, memory) in [("steps", usize::MAX), ("states", 0)] {
@@ -67,7 +67,7 @@ fn layers(criterion: &mut Criterion) {
                 bencher.iter(|| {
                     let wanted = OutputSelection { tape: true, ..OutputSelection::default() };
                     let pass = layer.forward(&sequence, wanted, resources, reuse.take());
-                    let mut tape = pass.tape.expect("a tape was wanted");
+                    let mut tape = pass.tape.expect("a tape was requested");
                     let loss = BackwardRequest {
                         grad_h: &grad_h,
                         every: false,

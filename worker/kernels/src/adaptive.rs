@@ -1,13 +1,13 @@
-//! Layers whose neurons adapt: a controller, with the same weights for every neuron but a state of
-//! its own for each, sets a neuron's gain and saturation (science reference, section 3):
+//! Layers of adaptive neurons. One controller sets the gain and saturation of each neuron; its
+//! weights are shared, its state is per neuron (science reference, section 3):
 //!
 //! ```text
 //! g_t = tanh(u a_t + b + w g_{t-1}) ;  n_t = w_n . g_t + b_n ;  s_t = w_s . g_t + b_s ;  h_t = gamma(a_t; n_t, s_t)
 //! ```
 //!
-//! Neurons lie along the lanes of vectors, so that no lane is idle whatever the number of units. A
-//! tile of a few vectors keeps its states [S, vectors] in the first cache through the product, the
-//! hyperbolic tangent and the readout.
+//! Neurons lie along the lanes of vectors, so no lane is idle whatever the number of controller
+//! units. A tile of a few vectors keeps its states [S, vectors] in the L1 cache through the
+//! product, the hyperbolic tangent and the readout.
 
 mod output_writer;
 
@@ -29,39 +29,40 @@ use output_writer::{GainCounter, OutputWriter, RowLayout};
 /// A layer of neurons that share a controller.
 #[derive(Debug, Clone, Copy)]
 pub struct AdaptiveLayer<'a, R> {
-    /// The connections.
+    /// Connection weights.
     pub weights: Weights<'a, R>,
-    /// The controller.
+    /// Controller weights.
     pub controller: Controller<'a, R>,
 }
 
-/// The weights of a controller of S units.
+/// Weights of a controller of S units.
 #[derive(Debug, Clone, Copy)]
 pub struct Controller<'a, R> {
-    /// u [S].
+    /// Weights of the neuron's input, u [S].
     pub u: &'a [R],
-    /// The sum of both biases of the units, [S].
+    /// Sum of both unit biases, [S].
     pub bias: &'a [R],
-    /// w [S, S].
+    /// Recurrent weights, w [S, S].
     pub w: &'a [R],
-    /// w_n [S].
+    /// Readout weights of the gain, w_n [S].
     pub w_n: &'a [R],
-    /// b_n.
+    /// Bias of the gain, b_n.
     pub b_n: R,
-    /// w_s [S].
+    /// Readout weights of the saturation, w_s [S].
     pub w_s: &'a [R],
-    /// b_s.
+    /// Bias of the saturation, b_s.
     pub b_s: R,
 }
 
 pub(crate) struct AdaptiveCell<'a, R> {
     layer: &'a AdaptiveLayer<'a, R>,
     units: usize,
-    /// w^T [S, S].
+    /// Transposed recurrent weights, w^T [S, S].
     transposed: Vec<R>,
 }
 
-/// Sums over neurons, steps and samples; every sum is a vector whose lanes are to be added up.
+/// Gradient sums over neurons, steps and samples. Each sum is a vector whose lanes are added up at
+/// the end.
 pub(crate) struct ControllerSums<R> {
     u: RunningSum<R>,
     bias: RunningSum<R>,
@@ -70,11 +71,11 @@ pub(crate) struct ControllerSums<R> {
     b_n: RunningSum<R>,
     w_s: RunningSum<R>,
     b_s: RunningSum<R>,
-    /// Gradients by what goes into the hyperbolic tangent, of one step.
+    /// Gradients with respect to the argument of the hyperbolic tangent, of one step.
     grad_z: Buffer<R>,
 }
 
-/// Bytes of controllers' states that are to stay in the second cache, beside what is done to them.
+/// Bytes of controller state per group of rows, so that the states stay in the L2 cache.
 const STATES: usize = 1 << 18;
 
 impl<'a, R: Real> AdaptiveCell<'a, R> {
@@ -85,8 +86,8 @@ impl<'a, R: Real> AdaptiveCell<'a, R> {
         Self { layer, units, transposed }
     }
 
-    /// One step of the controllers of N vectors of neurons that receive `a`; gives gain and
-    /// saturation.
+    /// Advances the controllers of N vectors of neurons with input `a` by one step; returns gain
+    /// and saturation.
     #[inline(always)]
     fn forward_tile<S: Simd, const N: usize>(
         &self,
@@ -114,7 +115,7 @@ impl<'a, R: Real> AdaptiveCell<'a, R> {
         GainSaturation { n, s }
     }
 
-    /// Gain and saturation of N vectors of neurons whose controllers are in the states `g`.
+    /// Returns gain and saturation of N vectors of neurons with controller states `g`.
     #[inline(always)]
     fn shape_of<S: Simd, const N: usize>(
         &self,
@@ -135,8 +136,8 @@ impl<'a, R: Real> AdaptiveCell<'a, R> {
         GainSaturation { n, s }
     }
 
-    /// The gradient by the states `g` after a step, of the controllers of N vectors of neurons: what
-    /// came through the next step, `grad_g`, and through what they emit.
+    /// Computes the gradient with respect to the controller states `g` after a step: the sum of
+    /// `grad_g`, which came through the next step, and the part through the neurons' output.
     #[inline(always)]
     fn grad_state_tile<S: Simd, const N: usize>(
         &self,
@@ -167,8 +168,9 @@ impl<'a, R: Real> AdaptiveCell<'a, R> {
         }
     }
 
-    /// One step back of the controllers of N vectors of neurons: gives the gradient by `a`, and
-    /// `grad_g` becomes that by the state before the step.
+    /// Goes one step back through the controllers of N vectors of neurons. Returns the gradient
+    /// with respect to `a`; `grad_g` becomes the gradient with respect to the state before the
+    /// step.
     #[inline(always)]
     fn backward_tile<S: Simd, const N: usize>(
         &self,
@@ -227,43 +229,44 @@ impl<'a, R: Real> AdaptiveCell<'a, R> {
     }
 }
 
-/// The states of the controllers of a tile of neurons around a step forward.
+/// Controller states of a tile of neurons, before and after a forward step.
 struct TileStates<'a, R> {
-    /// The states before the step.
+    /// States before the step.
     g: &'a [R],
-    /// The states after the step, which the step writes.
+    /// States after the step; written by the step.
     next: &'a mut [R],
 }
 
-/// The states of the controllers of a tile of neurons after a step, and the gradients by them.
+/// Controller states of a tile of neurons after a step, and the gradients with respect to them.
 #[derive(Clone, Copy)]
 struct TileStateGrad<'a, R> {
-    /// The states after the step.
+    /// States after the step.
     g: &'a [R],
-    /// The gradients by `g` that came through the next step.
+    /// Gradients with respect to `g` that came through the next step.
     grad_g: &'a [R],
 }
 
-/// Input and output of a step back of the controllers of a tile of neurons.
+/// Input and output of a backward step through the controllers of a tile of neurons.
 struct TileBackward<'a, R> {
-    /// The states after the step.
+    /// States after the step.
     g: &'a [R],
-    /// The gradients by `g` that came through the next step; become those by the states before.
+    /// Gradients with respect to `g` that came through the next step; replaced by those with
+    /// respect to the states before the step.
     grad_g: &'a mut [R],
-    /// Destination of the gradients by what goes into the hyperbolic tangent.
+    /// Destination of the gradients with respect to the argument of the hyperbolic tangent.
     grad_z: &'a mut [R],
 }
 
-/// The input of N vectors of neurons, and the gradients by their output.
+/// Input of N vectors of neurons, and the gradients with respect to their output.
 #[derive(Clone, Copy)]
 struct NeuronGrad<V, const N: usize> {
-    /// The input a.
+    /// Input a.
     a: [V; N],
-    /// The gradients by the output h.
+    /// Gradients with respect to the output h.
     grad_h: [V; N],
 }
 
-/// The sums of single steps, as vectors.
+/// Gradient sums of single steps, as vectors.
 struct StepSums<'a, R: Real, S: Simd> {
     u: &'a mut [R::Vector<S>],
     bias: &'a mut [R::Vector<S>],
@@ -467,7 +470,8 @@ impl<R: Real> Cell<R> for AdaptiveCell<'_, R> {
 }
 
 impl<R: Real> AdaptiveCell<'_, R> {
-    /// Calls `pair` with where every state lies for callers, [rows, H, S], and where it lies here.
+    /// Calls `pair` with the index of each state in the caller's layout [rows, H, S] and its index
+    /// in the tiled layout.
     fn each_state<S: Simd>(
         &self,
         size: &GroupDims,

@@ -1,10 +1,9 @@
-//! What distinguishes one kind of layer from another: what a step does with the weighted sums that
-//! its neurons receive, and how gradients go back through that.
+//! The trait that distinguishes kinds of layers: how a step turns weighted sums into states, and
+//! how gradients go back through it.
 //!
-//! A row is one sample. Each row of a step is `u` = [h_{t-1} | x_t | 1], whose products with the
-//! weights fill the blocks of `pre`, each padded to whole vectors; the cell turns `pre` into h_t.
-//! What a cell leaves in `pre` is all that its backward pass sees of the forward pass, besides the
-//! states.
+//! A row is one sample. A row of a step is `u` = [h_{t-1} | x_t | 1]. Its products with the weights
+//! fill the blocks of `pre`, each padded to whole vectors; the cell turns `pre` into h_t. The
+//! backward pass reads only the states and the values that the forward pass left in `pre`.
 
 use pulp::Simd;
 
@@ -18,25 +17,25 @@ use crate::weights::WeightGradients;
 
 /// A kind of layer with its weights.
 pub(crate) trait Cell<R: Real>: Sync {
-    /// What a thread sums up of gradients, besides those of the products.
+    /// Gradient sums of one thread, besides those of the products.
     type Sums: Send;
 
-    /// The products that fill the blocks of `pre`, from the first to the last.
+    /// Returns the products that fill the blocks of `pre`, first to last.
     fn products<S: Simd>(&self, size: &GroupDims) -> Vec<WeightProduct<R>>;
 
-    /// Blocks of `pre`.
+    /// Returns the number of blocks of `pre`.
     fn blocks(&self) -> usize;
 
-    /// The blocks that a drive is added to.
+    /// Returns the blocks that a drive is added to.
     fn driven(&self) -> &[usize];
 
-    /// Numbers of a row's inner state, in units of the padded number of neurons.
+    /// Returns the size of a row's inner state, in units of the padded number of neurons.
     fn carried(&self) -> usize {
         0
     }
 
-    /// Rows that should go through a sequence together, so that what is used at every step stays in
-    /// the cache.
+    /// Returns the number of rows that should go through a sequence together, so that the data of
+    /// every step stays in the cache.
     fn group(&self, size: &GroupDims) -> usize {
         let _ = size;
         MOST_ROWS
@@ -47,100 +46,102 @@ pub(crate) trait Cell<R: Real>: Sync {
         false
     }
 
-    /// Whether the gradient by h_{t-1} has a part that does not come through the products.
+    /// Whether the gradient with respect to h_{t-1} has a part that does not come through the
+    /// products.
     fn is_leaky(&self) -> bool {
         false
     }
 
-    /// Turns `pre` into h_t, and the inner state into the next.
+    /// Turns `pre` into h_t and the inner state into the next one.
     fn forward<S: Simd>(&self, simd: S, step: ForwardArgs<'_, R>);
 
-    /// Turns `pre` into the gradients by it.
+    /// Replaces `pre` by the gradients with respect to it.
     fn backward<S: Simd>(&self, simd: S, step: BackwardArgs<'_, R>, sums: &mut Self::Sums);
 
-    /// The gradients that threads have summed up.
+    /// Collects the gradients that the threads summed up.
     fn gradients(
         &self,
         parts: &[ThreadGradients<R, Self::Sums>],
         shape: LayerDims,
     ) -> (WeightGradients<R>, Vec<Vec<R>>);
 
-    /// Sums of nothing.
+    /// Returns zero sums.
     fn sums<S: Simd>(&self, size: &GroupDims) -> Self::Sums;
 
-    /// Moves what has been summed over some steps to where sums over all steps are kept.
+    /// Adds the sums of recent steps to the double-precision totals.
     fn flush(&self, sums: &mut Self::Sums);
 
-    /// Fills the inner state of `rows` rows from `given`, as callers see it.
+    /// Fills the inner state from `given`, in the caller's layout.
     fn load<S: Simd>(&self, size: &GroupDims, given: &[R], inner: &mut [R]) {
         let _ = (size, given, inner);
     }
 
-    /// Gives the inner state as callers see it.
+    /// Copies the inner state to `given`, in the caller's layout.
     fn unload<S: Simd>(&self, size: &GroupDims, inner: &[R], given: &mut [R]) {
         let _ = (size, inner, given);
     }
 
-    /// Before [`Cell::backward`]: fills `grad_state` with the gradient by the inner state after the
-    /// step, through the next step, which `step` brings, and through h_t.
+    /// Fills `grad_state` with the gradient with respect to the inner state after the step: through
+    /// the next step, which `step` holds, and through h_t. Runs before [`Cell::backward`].
     fn grad_state<S: Simd>(&self, simd: S, step: &BackwardArgs<'_, R>, grad_state: &mut [R]) {
         let _ = (simd, step, grad_state);
     }
 }
 
-/// Rows of a group, at most.
+/// Maximum rows per group.
 const MOST_ROWS: usize = 128;
 
-/// One step forward of a group.
+/// Arguments of one forward step of a group.
 pub(crate) struct ForwardArgs<'a, R> {
     pub(crate) size: &'a GroupDims,
-    /// [rows, blocks, padded].
+    /// Weighted sums [rows, blocks, padded].
     pub(crate) pre: &'a mut [R],
     /// h_{t-1}.
     pub(crate) last: Rows<'a, R>,
-    /// Where h_t goes; whole vectors may be written.
+    /// Destination of h_t; may be written in whole vectors.
     pub(crate) h: RowsMut<'a, R>,
-    /// The inner state before the step.
+    /// Inner state before the step.
     pub(crate) inner: &'a [R],
-    /// The inner state after it.
+    /// Inner state after the step.
     pub(crate) next: &'a mut [R],
-    /// What neurons that change their gain and saturation tell of them.
+    /// Recorder of gains and saturations, for neurons that adapt.
     pub(crate) recorder: ShapeRecorder<'a, R>,
 }
 
-/// What is told of gains and saturations.
+/// Destination of a step's gain counts, gains and saturations.
 pub(crate) struct ShapeRecorder<'a, R> {
-    /// What the gain policy counts.
+    /// Counts of the gain policy.
     pub(crate) counts: &'a mut GainCounts,
-    /// Destination of gains and saturations [rows, padded], if wanted.
+    /// Destination of gains and saturations [rows, padded], if requested.
     pub(crate) shapes: Option<GainSaturation<&'a mut [R]>>,
 }
 
-/// What the gain policy counts.
+/// Counts of the gain policy.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct GainCounts {
-    /// Gains that were too close to zero and were replaced.
+    /// Gains that the guard replaced because they were too close to zero.
     pub(crate) guard_hits: u64,
     /// Gains below zero.
     pub(crate) negative_gains: u64,
 }
 
-/// One step backward of a group.
+/// Arguments of one backward step of a group.
 pub(crate) struct BackwardArgs<'a, R> {
     pub(crate) size: &'a GroupDims,
-    /// [rows, blocks, padded]: what the forward pass left; becomes the gradients.
+    /// Values that the forward pass left [rows, blocks, padded]; replaced by the gradients.
     pub(crate) pre: &'a mut [R],
     /// h_{t-1}.
     pub(crate) last: Rows<'a, R>,
     /// h_t.
     pub(crate) h: Rows<'a, R>,
-    /// The gradient by h_t; of a leaky cell, becomes the part of that by h_{t-1} that does not come
-    /// through the products.
+    /// Gradient with respect to h_t. A leaky cell replaces it by the part of the gradient with
+    /// respect to h_{t-1} that does not come through the products.
     pub(crate) grad_h: RowsMut<'a, R>,
-    /// The inner state before the step.
+    /// Inner state before the step.
     pub(crate) inner: &'a [R],
-    /// The inner state after it.
+    /// Inner state after the step.
     pub(crate) next: &'a [R],
-    /// The gradient by the inner state after the step; becomes that by the one before.
+    /// Gradient with respect to the inner state after the step; replaced by the one with respect to
+    /// the inner state before it.
     pub(crate) grad_inner: &'a mut [R],
 }

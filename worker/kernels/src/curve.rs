@@ -1,10 +1,10 @@
-//! What single neurons do: activation functions and gamma(x; n, s) with their derivatives, on
-//! vectors (Geadah et al. 2024; science reference, section 2).
+//! Activation functions and gamma(x; n, s) with their derivatives, on vectors (Geadah et al. 2024;
+//! science reference, section 2).
 //!
-//! Every function is one straight line of vector operations for all arguments: no branches, no
+//! Every function is a straight sequence of vector operations for all arguments: no branches, no
 //! tables in memory, one division. A NaN stays a NaN, results below the normal range are rounded
 //! once, and no infinity meets a zero except in (1 - s) x of gamma for s = 1 at an infinite x.
-//! Errors are a few units in the last place; the tests say how many.
+//! Errors are a few units in the last place; the tests state the bounds.
 
 mod coefficients;
 #[cfg(test)]
@@ -20,11 +20,11 @@ use crate::Real;
 use crate::real::Comparison;
 use coefficients::table;
 
-/// The smallest absolute gain that is used as it is. A gain closer to zero is replaced by plus or
-/// minus this value, and the derivative by n is zero there.
+/// The smallest absolute gain that is used unchanged. A gain closer to zero is replaced by plus or
+/// minus this value, and the derivative with respect to n is zero there.
 pub(crate) const GAIN_GUARD: f64 = 1e-3;
 
-/// The derivatives of gamma.
+/// Derivatives of gamma with respect to x, n and s.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GammaSlopes<V> {
     pub(crate) x: V,
@@ -32,19 +32,19 @@ pub(crate) struct GammaSlopes<V> {
     pub(crate) s: V,
 }
 
-/// The hyperbolic tangent, never beyond one.
+/// The hyperbolic tangent; never larger than one in absolute value.
 ///
-/// With tanh(x / 2) = p / q, tanh x = 2 p q / (2 p q + (q - p)^2), whose denominator is no less
-/// than its numerator however both are rounded. Errors of p / q fade out where tanh x comes close
-/// to one, so few coefficients do. A form with exp is a little more accurate, but slower by a
-/// tenth to a quarter in single precision: it has to put an exponent together.
+/// With tanh(x / 2) = p / q, tanh x = 2 p q / (2 p q + (q - p)^2), whose denominator is never less
+/// than its numerator, whatever the rounding. Errors of p / q fade out where tanh x approaches one,
+/// so few coefficients suffice. A form with exp is slightly more accurate, but 10 to 25 % slower in
+/// single precision, because it assembles an exponent.
 #[inline(always)]
 pub(crate) fn tanh<R: Real, S: Simd>(simd: S, x: R::Vector<S>) -> R::Vector<S> {
     let table = table::<R>();
     let constant = |value: f64| R::splat(simd, R::of(value));
     let m = R::at_most(simd, R::abs(simd, x), constant(table.half_end));
     let square = R::mul(simd, m, m);
-    // 2 p, with the polynomial's constant, which is one, apart: one rounding less where m is small.
+    // 2 p. The polynomial's constant, which is one, is added last: one rounding less for small m.
     let above = polynomial::<R, S>(simd, square, table.half_above, 1.0);
     let above = R::mul_add(simd, R::mul(simd, m, square), above, m);
     // q - 1.
@@ -78,7 +78,7 @@ pub(crate) fn softplus<R: Real, S: Simd>(simd: S, x: R::Vector<S>) -> R::Vector<
 #[inline(always)]
 pub(crate) fn bell<R: Real, S: Simd>(simd: S, x: R::Vector<S>) -> R::Vector<S> {
     let small = decay::<R, S>(simd, R::abs(simd, x));
-    // (1 + e)^2 as 1 + e (2 + e): the sum is not rounded twice over.
+    // (1 + e)^2 as 1 + e (2 + e), which avoids rounding the sum twice.
     let more = R::add(simd, R::splat(simd, R::of(2.0)), small);
     R::div(simd, small, R::mul_add(simd, small, more, R::splat(simd, R::ONE)))
 }
@@ -105,10 +105,10 @@ pub(crate) fn gamma_slopes<R: Real, S: Simd>(
     GammaParams::<R, S>::new(simd, n, s).gamma_with_slopes(simd, x).1
 }
 
-/// Gains and saturations of neurons, with what can be computed before x is known.
+/// Gains and saturations of neurons, with the values that can be computed before x is known.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GammaParams<R: Real, S: Simd> {
-    /// n, not too close to zero.
+    /// n after the guard.
     gain: R::Vector<S>,
     /// 1 / n.
     inverse: R::Vector<S>,
@@ -125,7 +125,7 @@ pub(crate) struct GammaParams<R: Real, S: Simd> {
 }
 
 impl<R: Real, S: Simd> GammaParams<R, S> {
-    /// Those of gain `n` and saturation `s`.
+    /// Prepares gain `n` and saturation `s`.
     #[inline(always)]
     pub(crate) fn new(simd: S, n: R::Vector<S>, s: R::Vector<S>) -> Self {
         let (zero, one) = (R::splat(simd, R::ZERO), R::splat(simd, R::ONE));
@@ -162,7 +162,7 @@ impl<R: Real, S: Simd> GammaParams<R, S> {
         self.value(simd, soft, sigmoid)
     }
 
-    /// gamma(x; n, s) and its derivatives, for little more than one of them.
+    /// Returns gamma(x; n, s) and its derivatives, for little more than the cost of gamma.
     #[inline(always)]
     pub(crate) fn gamma_with_slopes(
         &self,
@@ -172,7 +172,7 @@ impl<R: Real, S: Simd> GammaParams<R, S> {
         let (zero, one) = (R::splat(simd, R::ZERO), R::splat(simd, R::ONE));
         let end = R::splat(simd, R::of(table::<R>().decay_end));
         let z = R::mul(simd, self.gain, x);
-        // z where it matters: finite, so that its product with exp(-|z|) is.
+        // z clamped to the range that matters, so that its product with exp(-|z|) is finite.
         let near = R::at_least(simd, R::at_most(simd, z, end), R::neg(simd, end));
         let distance = R::abs(simd, near);
         let small = decay::<R, S>(simd, distance);
@@ -184,7 +184,7 @@ impl<R: Real, S: Simd> GammaParams<R, S> {
         let soft = self.soft(simd, x, z, tail);
         // The binary entropy of sigma(z).
         let entropy = R::mul_add(simd, distance, small_part, tail);
-        // s x t (1 - t) as (s / n) z t (1 - t).
+        // s x t (1 - t), computed as (s / n) z t (1 - t).
         let pulled = R::mul(simd, self.pull, R::mul(simd, near, bell));
         let slopes = GammaSlopes {
             x: R::mul_add(simd, self.linear, sigmoid, R::mul(simd, self.steep, bell)),
@@ -194,8 +194,8 @@ impl<R: Real, S: Simd> GammaParams<R, S> {
         (self.value(simd, soft, sigmoid), slopes)
     }
 
-    /// softplus(z) / n for z = n x and `tail` = ln(1 + exp(-|z|)). max(z, 0) / n is x or 0, which
-    /// overflows in neither case.
+    /// softplus(z) / n for z = n x and `tail` = ln(1 + exp(-|z|)). max(z, 0) / n is x or 0; neither
+    /// overflows.
     #[inline(always)]
     fn soft(&self, simd: S, x: R::Vector<S>, z: R::Vector<S>, tail: R::Vector<S>) -> R::Vector<S> {
         let zero = R::splat(simd, R::ZERO);
@@ -213,9 +213,9 @@ impl<R: Real, S: Simd> GammaParams<R, S> {
 
 /// exp(-m) for m >= 0.
 ///
-/// exp(-m) = 2^k exp(-r) with the integer k nearest to -m / ln 2 and r = m + k ln 2. Until the end
-/// the result is too small by a constant power of two, which k makes up for: so 2^k needs no case
-/// for results below the normal range, and these are rounded once.
+/// exp(-m) = 2^k exp(-r) with the integer k nearest to -m / ln 2 and r = m + k ln 2. The mantissa
+/// is computed too small by a constant power of two, and k compensates. So 2^k needs no special
+/// case for results below the normal range, and those are rounded once.
 #[inline(always)]
 fn decay<R: Real, S: Simd>(simd: S, m: R::Vector<S>) -> R::Vector<S> {
     let table = table::<R>();
@@ -237,7 +237,8 @@ fn log_above_one<R: Real, S: Simd>(simd: S, e: R::Vector<S>) -> R::Vector<S> {
     R::mul(simd, e, polynomial::<R, S>(simd, e, table::<R>().log, 1.0))
 }
 
-/// The polynomial with these coefficients, from the constant on, times `factor`, a power of two.
+/// Evaluates the polynomial with these coefficients, constant first, times `factor`, a power of
+/// two.
 #[inline(always)]
 fn polynomial<R: Real, S: Simd>(
     simd: S,

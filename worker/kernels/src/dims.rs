@@ -1,36 +1,36 @@
-//! Sizes of what a layer works on: a group of rows, and the gradients by its weights.
+//! Dimensions of a group of rows, and of the weight gradients.
 
-/// Sizes of one group of rows.
+/// Dimensions of one group of rows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GroupDims {
-    /// Rows of the group.
+    /// Rows in the group.
     pub(crate) rows: usize,
-    /// H.
+    /// Neurons, H.
     pub(crate) hidden: usize,
-    /// H, padded to whole vectors.
+    /// Neurons, padded to whole vectors.
     pub(crate) padded: usize,
-    /// I.
+    /// Inputs, I.
     pub(crate) inputs: usize,
-    /// Whether the gradient by x is wanted.
+    /// Whether the gradient with respect to x is requested.
     pub(crate) wants_x: bool,
 }
 
 impl GroupDims {
-    /// Numbers of the inner state of the group as callers see it, of a cell that carries so many
-    /// for each neuron.
+    /// Returns the length of the group's inner state in the caller's layout: rows x hidden x
+    /// carried.
     pub(crate) fn inner(&self, carried: usize) -> usize {
         self.rows * self.hidden * carried
     }
 }
 
-/// Sizes of what [`WeightGradients::collect`](crate::WeightGradients) collects.
+/// Dimensions of the gradients that [`WeightGradients::collect`](crate::WeightGradients) collects.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LayerDims {
     /// Neurons.
     pub(crate) hidden: usize,
-    /// Neurons with padding.
+    /// Neurons, padded to whole vectors.
     pub(crate) padded: usize,
-    /// How many of the neurons are listened to: all or none.
+    /// Recurrent inputs: H or zero.
     pub(crate) recurrent: usize,
     /// Inputs.
     pub(crate) inputs: usize,

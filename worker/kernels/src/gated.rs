@@ -1,7 +1,7 @@
-//! Layers whose neurons have several gates: long short-term memory and gated recurrent units.
+//! Layers of gated neurons: LSTM and GRU.
 //!
-//! The forward pass leaves the values of the gates in `pre`, from which the slopes follow without
-//! another exponential.
+//! The forward pass leaves the gate values in `pre`; the backward pass computes the slopes from
+//! them without another exponential.
 
 mod gru;
 mod lstm;
@@ -13,19 +13,19 @@ use pulp::Simd;
 
 use crate::Real;
 
-/// sigma'(x), from sigma(x).
+/// Returns sigma'(x) from y = sigma(x).
 #[inline(always)]
 fn sigmoid_slope<R: Real, S: Simd>(simd: S, y: R::Vector<S>) -> R::Vector<S> {
     R::mul(simd, y, R::sub(simd, R::splat(simd, R::ONE), y))
 }
 
-/// tanh'(x), from tanh(x).
+/// Returns tanh'(x) from y = tanh(x).
 #[inline(always)]
 fn tanh_slope<R: Real, S: Simd>(simd: S, y: R::Vector<S>) -> R::Vector<S> {
     R::sub(simd, R::splat(simd, R::ONE), R::mul(simd, y, y))
 }
 
-/// The blocks of a row, each of `vectors` vectors.
+/// Splits a row into its blocks of `vectors` vectors.
 #[inline(always)]
 fn split<const N: usize, V>(row: &mut [V], vectors: usize) -> [&mut [V]; N] {
     let mut blocks = row.chunks_exact_mut(vectors);

@@ -1,41 +1,44 @@
-//! A pass as it is asked for, and the gradients that it gives.
+//! The input of a pass, and the gradients that a backward pass returns.
 
 use crate::sequence::{ComputeResources, Sequence};
 use crate::weights::WeightGradients;
 
-/// What a pass goes over, and with what.
+/// Input of a pass: the sequence, and the resources for it.
 #[derive(Debug, Clone, Copy)]
 pub struct PassInput<'a, R> {
     pub(crate) sequence: &'a Sequence<'a, R>,
     pub(crate) resources: ComputeResources,
 }
 
-/// What is known of a loss, and what is asked of it.
+/// Request for a backward pass.
 #[derive(Debug, Clone, Copy)]
 pub struct BackwardRequest<'a, R> {
-    /// Its gradient by h after every step [T, B, H], or after the last [B, H].
+    /// Gradient of the loss with respect to h: after every step [T, B, H], or after the last [B,
+    /// H].
     pub grad_h: &'a [R],
-    /// Which of the two.
+    /// Whether `grad_h` covers every step.
     pub every: bool,
-    /// Whether the gradient by x is wanted too.
+    /// Whether the gradient with respect to x is requested.
     pub wants_x: bool,
-    /// Whether those by the states after every step are.
+    /// Whether the gradients with respect to the states after every step are requested.
     pub wants_states: bool,
 }
 
-/// Gradients of a loss by what a layer has learned.
+/// Gradients of a loss.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gradients<R> {
-    /// By the connections.
+    /// Gradients of the connection weights.
     pub weights: WeightGradients<R>,
-    /// By what the layer has besides, in the order of its fields: b of `Modrelu`; n and s of `Gamma`;
-    /// those of [`Controller`](crate::Controller); the bias of the candidate of `Gru`.
+    /// Gradients of the other parameters, in the order of their fields: b of `Modrelu`; n and s of
+    /// `Gamma`; the fields of [`Controller`](crate::Controller); the candidate's bias of `Gru`.
     pub own: Vec<Vec<R>>,
-    /// By x [T, B, I], if wanted.
+    /// Gradient with respect to x [T, B, I], if requested.
     pub x: Vec<R>,
-    /// By h after every step [T, B, H], if wanted, at a constant inner state of the same step.
+    /// Gradient with respect to h after every step [T, B, H], if requested; the inner state of the
+    /// same step is held constant.
     pub h: Vec<R>,
-    /// By the inner state after every step, as in [`LayerState::inner`](crate::LayerState::inner), if wanted;
-    /// it counts what reaches h of the same step.
+    /// Gradient with respect to the inner state after every step, in the layout of
+    /// [`LayerState::inner`](crate::LayerState::inner), if requested; includes the part through h
+    /// of the same step.
     pub inner: Vec<R>,
 }

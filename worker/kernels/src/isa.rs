@@ -1,4 +1,4 @@
-//! The instruction set that the kernels use, found when the program runs.
+//! The instruction set that the kernels use, detected at run time.
 
 use pulp::{Arch, WithSimd};
 
@@ -9,12 +9,12 @@ pub struct Isa {
 }
 
 impl Isa {
-    /// The best one of this processor.
+    /// Returns the best instruction set of this processor.
     pub fn detect() -> Self {
         Self { arch: Arch::new() }
     }
 
-    /// All that this processor has and that the kernels are made for, the best one first.
+    /// Returns the instruction sets that both this processor and the kernels support, best first.
     pub fn all() -> Vec<Self> {
         #[cfg(target_arch = "x86_64")]
         let others = pulp::x86::V3::try_new().map(Arch::V3);
@@ -30,7 +30,7 @@ impl Isa {
         all
     }
 
-    /// Its name: `avx512`, `avx2`, `neon` or `scalar`.
+    /// Returns the name: `avx512`, `avx2`, `neon` or `scalar`.
     pub fn name(self) -> &'static str {
         match self.arch {
             Arch::Scalar => "scalar",

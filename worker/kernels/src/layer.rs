@@ -1,4 +1,4 @@
-//! A layer as its callers see it.
+//! The public interface of a layer.
 
 use crate::Real;
 use crate::adaptive::{AdaptiveCell, AdaptiveLayer};
@@ -12,9 +12,9 @@ use crate::sequence::{ComputeResources, OutputSelection, Sequence};
 /// A recurrent layer with its weights.
 #[derive(Debug, Clone, Copy)]
 pub enum Layer<'a, R> {
-    /// Neurons with a fixed curve.
+    /// Neurons with a fixed activation function.
     Plain(PlainLayer<'a, R>),
-    /// Neurons that share a controller of their curves.
+    /// Adaptive neurons that share a controller.
     Adaptive(AdaptiveLayer<'a, R>),
     /// Long short-term memory.
     Lstm(Lstm<'a, R>),
@@ -22,7 +22,7 @@ pub enum Layer<'a, R> {
     Gru(Gru<'a, R>),
 }
 
-/// Numbers for which this crate has compiled its passes, so that others need not.
+/// A precision for which this crate compiles the kernels, so that dependent crates do not.
 pub trait CompiledReal: Real {
     #[doc(hidden)]
     fn forward(
@@ -41,8 +41,7 @@ pub trait CompiledReal: Real {
 }
 
 impl<R: CompiledReal> Layer<'_, R> {
-    /// Reads a sequence. The memory of `reuse`, a tape that is not needed any more, is used again
-    /// if it fits.
+    /// Runs the layer over a sequence. Reuses the memory of `reuse`, an old tape, if it fits.
     pub fn forward(
         &self,
         sequence: &Sequence<'_, R>,
@@ -53,8 +52,8 @@ impl<R: CompiledReal> Layer<'_, R> {
         R::forward(self, &PassInput { sequence, resources }, wanted, reuse)
     }
 
-    /// The gradients of a loss. `tape` is from a forward pass over the same sequence with the same
-    /// weights and resources; it can be gone over only once.
+    /// Returns the gradients of a loss. `tape` comes from a forward pass over the same sequence
+    /// with the same weights and resources, and can be used only once.
     pub fn backward(
         &self,
         sequence: &Sequence<'_, R>,

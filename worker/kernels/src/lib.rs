@@ -1,21 +1,21 @@
 //! Recurrent layers over whole sequences on the processor, without libtorch.
 //!
 //! Training a recurrent network step by step spends its time on starting operations and on moving
-//! intermediate results through memory. Here one pass goes over all steps: rows of the batch are
-//! independent, so every thread takes some of them through the whole sequence and waits for nobody;
-//! a step is one product with packed weights that stay in the cache, and the neurons' curve where
-//! the sums lie. The backward pass is written by hand and computes again, from states kept every
-//! few steps, what does not fit into memory.
+//! intermediate results through memory. Here one pass covers all steps. Rows of the batch are
+//! independent: each thread takes some of them through the whole sequence without waiting for
+//! others. A step is one product with packed weights, which stay in the cache, followed by the
+//! activation function on the sums in place. The backward pass is written by hand. Steps that do
+//! not fit into memory are recomputed from states stored every few steps.
 //!
-//! Slices are row-major. Shapes: B samples, T steps, I inputs, H neurons, S controller units.
-//! Everything is generic over [`Real`], single or double precision, and over the instruction set,
-//! which is found when the program runs.
+//! Slices are row-major. Shapes: B samples, T steps, I inputs, H neurons, S controller units. The
+//! code is generic over [`Real`], single or double precision, and over the instruction set, which
+//! is detected at run time. A *drive* is an extra input current into the neurons.
 
 #![expect(
     clippy::inline_always,
-    reason = "what is not inlined into code that is compiled for an instruction set does not use it"
+    reason = "only code inlined into a function compiled for an instruction set uses it"
 )]
-#![expect(clippy::many_single_char_names, reason = "these are the names of the field")]
+#![expect(clippy::many_single_char_names, reason = "the names follow the literature")]
 
 mod adaptive;
 mod cell;

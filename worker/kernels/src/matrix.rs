@@ -1,7 +1,7 @@
-//! Products of small and middle-sized matrices on one thread, at the speed of the registers.
+//! Products of small and medium matrices on one thread.
 //!
-//! In a recurrent layer the same weights multiply other states at every step, so they are packed
-//! once per sequence, into panels as wide as two registers that are read from front to back. Rows
+//! A recurrent layer multiplies the same weights with another state at every step. So the weights
+//! are packed once per sequence, into panels two registers wide that are read front to back. Rows
 //! of the result are computed in blocks whose sums stay in registers.
 
 use aligned_vec::{AVec, ConstAlign};
@@ -9,17 +9,17 @@ use pulp::{Simd, WithSimd};
 
 use crate::Real;
 
-/// Numbers that start at a cache line.
+/// Numbers aligned to a cache line.
 pub(crate) type Buffer<R> = AVec<R, ConstAlign<64>>;
 
-/// A buffer of zeros.
+/// Returns a buffer of zeros.
 pub(crate) fn zeros<R: Real>(length: usize) -> Buffer<R> {
     let mut buffer = AVec::new(64);
     buffer.resize(length, R::ZERO);
     buffer
 }
 
-/// The smallest multiple of the lanes of a vector that is not below `length`.
+/// Rounds `length` up to a multiple of the vector's lanes.
 pub(crate) fn padded<R: Real, S: Simd>(length: usize) -> usize {
     length.next_multiple_of(R::lanes::<S>())
 }
@@ -31,26 +31,26 @@ pub(crate) struct Rows<'a, R> {
     pub(crate) stride: usize,
 }
 
-/// Rows of numbers or of vectors to write, `stride` apart.
+/// Writable rows of numbers or vectors, `stride` apart.
 #[derive(Debug)]
 pub(crate) struct RowsMut<'a, R> {
     pub(crate) values: &'a mut [R],
     pub(crate) stride: usize,
 }
 
-/// Vectors in a panel, except where one is left.
+/// Vectors per panel; a last panel may have one.
 pub(crate) const WIDTH: usize = 2;
 
-/// Rows whose sums fit into registers together with what is multiplied.
+/// Returns the number of rows whose sums fit into registers beside the operands.
 pub(crate) const fn most_rows<S: Simd>() -> usize {
     if S::REGISTER_COUNT >= 32 { 12 } else { 6 }
 }
 
-/// A matrix [K, N] made ready to be multiplied from the left, for one instruction set.
+/// A matrix [K, N] packed as a right operand, for one instruction set.
 #[derive(Debug)]
 pub(crate) struct PackedMatrix<R> {
-    /// Panel by panel, in a panel row by row; the last panel is half as wide if the number of
-    /// vectors is odd. Columns beyond N are zeros.
+    /// Panels, each row by row; the last one is half as wide if the number of vectors is odd.
+    /// Columns beyond N are zeros.
     panels: Buffer<R>,
     rows: usize,
     /// Columns with padding.
@@ -58,7 +58,7 @@ pub(crate) struct PackedMatrix<R> {
 }
 
 impl<R: Real> PackedMatrix<R> {
-    /// The matrix [rows, columns] whose element (k, j) is `element(k, j)`.
+    /// Packs the matrix [rows, columns] whose element (k, j) is `element(k, j)`.
     #[inline(always)]
     pub(crate) fn new<S: Simd>(
         rows: usize,
@@ -82,13 +82,13 @@ impl<R: Real> PackedMatrix<R> {
         Self { panels, rows, stride }
     }
 
-    /// Columns of a product, with padding.
+    /// Returns the number of columns of a product, with padding.
     pub(crate) fn stride(&self) -> usize {
         self.stride
     }
 
-    /// `c` = a b for `count` rows of a and c, with b this matrix. Writes [`PackedMatrix::stride`] columns;
-    /// those of the padding become zero.
+    /// Computes `c` = a b for `count` rows of a and c, where b is this matrix. Writes
+    /// [`PackedMatrix::stride`] columns; padding columns become zero.
     #[inline(always)]
     pub(crate) fn multiply<S: Simd>(
         &self,
@@ -100,7 +100,7 @@ impl<R: Real> PackedMatrix<R> {
         simd.vectorize(MultiplyTask { packed: self, a, count, c, accumulate: false });
     }
 
-    /// [`PackedMatrix::multiply`] that adds to `c`.
+    /// Like [`PackedMatrix::multiply`], but adds to `c`.
     #[inline(always)]
     pub(crate) fn multiply_add<S: Simd>(
         &self,
@@ -153,18 +153,18 @@ impl<R: Real> WithSimd for MultiplyTask<'_, R> {
     }
 }
 
-/// Some rows of a product with one panel.
+/// A product of some rows with one panel.
 struct Tile<'a, R> {
     /// Rows of the panel.
     k: usize,
     a: Rows<'a, R>,
-    /// In vectors.
+    /// Row stride of c, in vectors.
     c_stride: usize,
     /// Whether the product is added to `c`.
     accumulate: bool,
 }
 
-/// `c` = a b for a square matrix a [K, K] and a panel b [K, N vectors].
+/// The product `c` = a b of a square matrix a [K, K] and a panel b [K, N vectors].
 pub(crate) struct SquareProduct<'a, R, const N: usize> {
     pub(crate) a: &'a [R],
     pub(crate) k: usize,
@@ -242,7 +242,7 @@ impl<R: Real> Tile<'_, R> {
     }
 }
 
-/// Adds products a^T b of many rows to a matrix: the gradient of weights, over time and batch.
+/// A sum of products a^T b over many rows: the gradient of weights, over time and batch.
 #[derive(Debug)]
 pub(crate) struct OuterSum<R> {
     /// [M, N] with padding.
@@ -254,11 +254,11 @@ pub(crate) struct OuterSum<R> {
     packed_b: Buffer<R>,
 }
 
-/// Rows that are multiplied at once: a panel of them fits into the first cache.
+/// Rows multiplied at once; a panel of them fits into the L1 cache.
 const DEPTH: usize = 256;
 
 impl<R: Real> OuterSum<R> {
-    /// Zeros [rows, columns].
+    /// Returns zero sums [rows, columns].
     #[inline(always)]
     pub(crate) fn new<S: Simd>(rows: usize, columns: usize) -> Self {
         let stride = padded::<R, S>(columns);
@@ -273,13 +273,13 @@ impl<R: Real> OuterSum<R> {
         }
     }
 
-    /// Adds a^T b for `count` rows of a, which have M columns, and b, which have N.
+    /// Adds a^T b for `count` rows of a (M columns) and b (N columns).
     #[inline(always)]
     pub(crate) fn add<S: Simd>(&mut self, simd: S, a: Rows<'_, R>, b: Rows<'_, R>, count: usize) {
         simd.vectorize(OuterSumTask { outer: self, a, b, count });
     }
 
-    /// Element (row, column) of the sum.
+    /// Returns element (row, column) of the sum.
     pub(crate) fn get(&self, row: usize, column: usize) -> R {
         self.sums[row * self.stride + column]
     }
@@ -344,7 +344,7 @@ impl<R: Real> WithSimd for OuterSumTask<'_, R> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { outer, a, b, count } = self;
-        // Pieces of about equal size: a short one would load and store all sums for little.
+        // Pieces of about equal size: a short piece loads and stores all sums for little work.
         let pieces = count.div_ceil(DEPTH);
         for piece in 0..pieces {
             let (first, end) = (count * piece / pieces, count * (piece + 1) / pieces);
@@ -394,7 +394,7 @@ mod tests {
         (0..count).map(|i| f32::of(wave(i))).collect()
     }
 
-    /// a b, or a^T b, where a is [rows, inner] or [inner, rows] and b [inner, columns].
+    /// The product a b, or a^T b, where a is [rows, inner] or [inner, rows] and b [inner, columns].
     struct MatrixProduct<'a> {
         a: &'a [f32],
         b: &'a [f32],
@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn products_are_those_of_the_definition() {
+    fn products_match_the_definition() {
         let sizes =
             [[1, 1, 1], [3, 5, 2], [7, 129, 17], [13, 200, 33], [25, 402, 48], [50, 17, 129]];
         for isa in Isa::all() {

@@ -1,5 +1,5 @@
-//! What a group of rows remembers of the steps it has done, and how much of that is kept for the
-//! backward pass.
+//! Memory of a group's steps, and the choice of how much of it the tape keeps for the backward
+//! pass.
 
 use std::ops::Range;
 
@@ -7,35 +7,35 @@ use crate::Real;
 use crate::matrix::{Buffer, zeros};
 use crate::sequence::SequenceDims;
 
-/// Steps whose gradients by the weights are summed up together. Segments end where chunks end, so
-/// that the order of sums does not depend on what is kept.
+/// Steps whose weight gradients are summed up together. Segments end where chunks end, so that the
+/// order of sums does not depend on the tape policy.
 pub(crate) const CHUNK: usize = 16;
 
-/// What a forward pass keeps.
+/// Amount of data that the tape keeps of a forward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TapePolicy {
-    /// Nothing but the last state.
+    /// Only the last state.
     Nothing,
-    /// All steps.
+    /// Every step.
     Steps,
-    /// The states before every so many steps; what lies between is computed again.
+    /// The state before each segment of this many steps; the steps of a segment are recomputed.
     States(usize),
 }
 
-/// Numbers that one row needs.
+/// Numbers per row.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RowExtent {
-    /// Of [h | x | 1], with padding.
+    /// Length of [h | x | 1], with padding.
     pub(crate) u: usize,
-    /// Of the weighted sums.
+    /// Length of the weighted sums.
     pub(crate) pre: usize,
-    /// Of the inner state.
+    /// Length of the inner state.
     pub(crate) inner: usize,
 }
 
 impl TapePolicy {
-    /// The most that fits into `bytes`: all steps, else segments of steps as short as can be, so
-    /// that they stay in the cache while they are computed again.
+    /// Chooses the largest policy that fits into `bytes`: all steps, else the shortest segments, so
+    /// that recomputed steps stay in the cache.
     pub(crate) fn within<R: Real>(
         bytes: usize,
         sizes: &SequenceDims,
@@ -67,21 +67,21 @@ pub(crate) struct StepMemory<R> {
     inner: Ring<R>,
 }
 
-/// Places of equal size, reused in turn.
+/// Ring buffer of slots of equal size.
 #[derive(Debug)]
 struct Ring<R> {
     values: Buffer<R>,
     size: usize,
-    places: usize,
+    slots: usize,
 }
 
 impl<R: Real> Ring<R> {
-    fn new(size: usize, places: usize) -> Self {
-        Self { values: zeros(size * places), size, places }
+    fn new(size: usize, slots: usize) -> Self {
+        Self { values: zeros(size * slots), size, slots }
     }
 
     fn range(&self, at: usize) -> Range<usize> {
-        let first = at % self.places * self.size;
+        let first = at % self.slots * self.size;
         first..first + self.size
     }
 
@@ -94,51 +94,51 @@ impl<R: Real> Ring<R> {
         &mut self.values[range]
     }
 
-    /// Places `at` and `at + 1`.
-    #[expect(clippy::expect_used, reason = "the two places differ because there are two")]
+    /// Returns slots `at` and `at + 1`.
+    #[expect(clippy::expect_used, reason = "two consecutive slots are disjoint")]
     fn pair(&mut self, at: usize) -> (&mut [R], &mut [R]) {
         let (first, second) = (self.range(at), self.range(at + 1));
         let [first, second] = self
             .values
             .get_disjoint_mut([first, second])
-            .expect("invariant: a ring has two places or more");
+            .expect("invariant: a ring has at least two slots");
         (first, second)
     }
 }
 
-/// The state of all rows between two steps: slices of [`StepMemory`], or copies of them.
+/// The state of all rows between two steps: slices of [`StepMemory`], or copies.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RowStates<T> {
-    /// Rows [h | x | 1], of which h is the state.
+    /// Rows [h | x | 1]; h is the state.
     pub(crate) u: T,
-    /// The inner states.
+    /// Inner states.
     pub(crate) inner: T,
 }
 
-/// Values of successive steps, one step behind the other.
+/// Values of consecutive steps, contiguous in memory.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StepChunk<'a, R> {
-    /// `pre` of all rows.
+    /// Weighted sums of all rows.
     pub(crate) pre: &'a [R],
-    /// [h_{t-1} | x_t | 1] of all rows.
+    /// Rows [h_{t-1} | x_t | 1].
     pub(crate) u: &'a [R],
 }
 
-/// What one step reads and writes, mutable because a step back reuses it.
+/// Memory that one step reads and writes; all of it is mutable because a backward step reuses it.
 pub(crate) struct StepSlices<'a, R> {
-    /// [h_{t-1} | x_t | 1] of all rows.
+    /// Rows [h_{t-1} | x_t | 1].
     pub(crate) u: &'a mut [R],
-    /// The same of the next step.
+    /// Rows [h | x | 1] of the next step.
     pub(crate) next_u: &'a mut [R],
     pub(crate) pre: &'a mut [R],
-    /// The inner state before the step.
+    /// Inner state before the step.
     pub(crate) inner: &'a mut [R],
-    /// The inner state after it.
+    /// Inner state after the step.
     pub(crate) next_inner: &'a mut [R],
 }
 
 impl<R: Real> StepMemory<R> {
-    /// Room for the last `steps` steps of `rows` rows.
+    /// Allocates memory for the last `steps` steps of `rows` rows.
     pub(crate) fn new(extent: RowExtent, rows: usize, steps: usize) -> Self {
         let steps = steps.max(1);
         Self {
@@ -148,37 +148,37 @@ impl<R: Real> StepMemory<R> {
         }
     }
 
-    /// Whether it has just the room that [`StepMemory::new`] would make.
+    /// Whether the size equals that of [`StepMemory::new`] with the same arguments.
     pub(crate) fn fits(&self, extent: RowExtent, rows: usize, steps: usize) -> bool {
-        let is = |ring: &Ring<R>, size, places| ring.size == rows * size && ring.places == places;
+        let is = |ring: &Ring<R>, size, slots| ring.size == rows * size && ring.slots == slots;
         is(&self.u, extent.u, steps + 1)
             && is(&self.pre, extent.pre, steps)
             && is(&self.inner, extent.inner, steps + 1)
     }
 
-    /// What step `t` reads and writes, counted from where this memory begins.
+    /// Returns the memory of step `t`, counted from the beginning of this memory.
     pub(crate) fn step(&mut self, t: usize) -> StepSlices<'_, R> {
         let (u, next_u) = self.u.pair(t);
         let (inner, next_inner) = self.inner.pair(t);
         StepSlices { u, next_u, pre: self.pre.get_mut(t), inner, next_inner }
     }
 
-    /// [h | x | 1] of all rows and the inner state before step `t`.
+    /// Returns [h | x | 1] of all rows and the inner state before step `t`.
     pub(crate) fn state(&self, t: usize) -> RowStates<&[R]> {
         RowStates { u: self.u.get(t), inner: self.inner.get(t) }
     }
 
-    /// The same, to be filled.
+    /// Like [`StepMemory::state`], mutable.
     pub(crate) fn state_mut(&mut self, t: usize) -> RowStates<&mut [R]> {
         RowStates { u: self.u.get_mut(t), inner: self.inner.get_mut(t) }
     }
 
-    /// What neurons received in step `t`.
+    /// Returns the weighted sums of step `t`.
     pub(crate) fn pre(&self, t: usize) -> &[R] {
         self.pre.get(t)
     }
 
-    /// `pre` and `u` of `steps` steps from `t` on, which must lie one behind the other.
+    /// Returns `pre` and `u` of `steps` steps from `t` on, which must be contiguous.
     pub(crate) fn chunk(&self, t: usize, steps: usize) -> StepChunk<'_, R> {
         let of = |ring: &Ring<R>| {
             let first = ring.range(t).start;

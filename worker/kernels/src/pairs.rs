@@ -1,19 +1,20 @@
-//! Sums over neurons of products of two quantities that lie along the lanes of vectors.
+//! Sums of products of two quantities over all neurons, which lie along the lanes of vectors.
 //!
-//! The gradient by the controller's recurrent weights is a product [S, S] over all neurons of all
-//! samples, which are the lanes here. Every sum is kept as a whole vector, and its lanes are added
-//! up once at the end; blocks of sums stay in registers while they run over the neurons.
+//! The gradient of the controller's recurrent weights is a product [S, S], summed over the neurons
+//! of all samples. Each sum is a whole vector whose lanes are added up once at the end; blocks of
+//! sums stay in registers while the loop runs over the neurons.
 
 use pulp::{Simd, WithSimd};
 
 use crate::Real;
 use crate::matrix::WIDTH;
 
-/// Tiles whose sums are taken together: 4 and 16 were slower by 2 to 8 %, 2 by 10 %.
+/// Tiles per block of sums. Measured: 4 and 16 are slower by 2 to 8 %, 2 by 10 %.
 const DEPTH: usize = 8;
 
-/// Adds a b^T, summed over tiles, lane by lane, to `sums` [units, units] of vectors. Both are
-/// [tiles, units, vectors of the tile]; every tile has [`WIDTH`] vectors, the last one maybe fewer.
+/// Adds a b^T, summed over tiles lane by lane, to `sums` [units, units] of vectors. Both operands
+/// are [tiles, units, vectors of the tile]; every tile has [`WIDTH`] vectors, the last one possibly
+/// fewer.
 pub(crate) struct PairSums<'a, R> {
     pub(crate) units: usize,
     pub(crate) a: &'a [R],
@@ -41,12 +42,12 @@ impl<R: Real> WithSimd for PairSums<'_, R> {
     }
 }
 
-/// The vectors of the two quantities of [`PairSums`] in some tiles.
+/// The operands of [`PairSums`] in some tiles.
 #[derive(Clone, Copy)]
 struct Factors<'a, V> {
-    /// The left factor; its units are the rows of the sums.
+    /// Left operand; its units are the rows of the sums.
     a: &'a [V],
-    /// The right factor; its units are the columns of the sums.
+    /// Right operand; its units are the columns of the sums.
     b: &'a [V],
 }
 
@@ -79,9 +80,9 @@ fn blocks<R: Real, S: Simd, const W: usize>(
 struct SumBlock {
     /// Rows and columns of all sums.
     units: usize,
-    /// The first row of the block.
+    /// First row of the block.
     row: usize,
-    /// The first column of the block.
+    /// First column of the block.
     column: usize,
 }
 

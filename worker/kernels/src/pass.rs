@@ -1,9 +1,9 @@
-//! A layer over a whole sequence, forward and backward.
+//! Forward and backward pass of a layer over a whole sequence.
 //!
-//! Rows of the batch are independent, so every thread takes some of them through the sequence and
-//! waits for nobody; inside a thread groups of rows go one after the other, small enough for their
-//! state to stay in the cache. How rows are grouped, and in which order gradients are summed up,
-//! depends on sizes and on the number of threads, and on nothing else.
+//! Rows of the batch are independent: each thread takes some of them through the sequence and waits
+//! for no other. Inside a thread, groups of rows run one after the other; a group is small enough
+//! for its state to stay in the cache. The grouping and the order of gradient sums depend on the
+//! dimensions and the number of threads only.
 
 mod backward;
 mod forward;
@@ -23,22 +23,22 @@ use crate::thread_gradients::{GroupGradients, ThreadGradients};
 use backward::BackwardTask;
 use forward::{ForwardTask, GroupOutput};
 
-/// What a forward pass gives.
+/// Output of a forward pass.
 #[derive(Debug)]
 pub struct LayerOutput<R> {
     /// h after every step [T, B, H], or after the last [B, H].
     pub h: Vec<R>,
-    /// The state after the last step.
+    /// State after the last step.
     pub last: LayerState<R>,
-    /// What adaptive neurons did.
+    /// Gain statistics of adaptive neurons.
     pub observed: GainStats,
-    /// What single steps did, if wanted.
+    /// Values of single steps, if requested.
     pub trace: StepTrace<R>,
-    /// What the backward pass needs, if wanted.
+    /// Tape for the backward pass, if requested.
     pub tape: Option<Tape<R>>,
 }
 
-/// What a forward pass keeps for the backward pass.
+/// Data that a forward pass keeps for the backward pass.
 #[derive(Debug)]
 pub struct Tape<R> {
     keep: TapePolicy,
@@ -46,7 +46,7 @@ pub struct Tape<R> {
 }
 
 impl<R> Tape<R> {
-    /// Whether the backward pass computes again what did not fit into memory.
+    /// Whether the backward pass recomputes steps that did not fit into memory.
     pub fn recomputes(&self) -> bool {
         self.keep != TapePolicy::Steps
     }
@@ -58,32 +58,32 @@ enum StoredState<R> {
     States(Vec<StateCheckpoint<R>>),
 }
 
-/// A state of a group.
+/// The state of a group before a segment.
 #[derive(Debug)]
 struct StateCheckpoint<R> {
     u: Vec<R>,
     inner: Vec<R>,
 }
 
-/// The gradients that all threads have found.
+/// Gradients from all threads.
 pub(crate) struct PassGradients<R, S> {
-    /// In the order of the threads.
+    /// Gradients per thread, in the order of the threads.
     pub(crate) parts: Vec<ThreadGradients<R, S>>,
-    /// By x [T, B, I], if wanted.
+    /// Gradient with respect to x [T, B, I], if requested.
     pub(crate) x: Vec<R>,
-    /// By h [T, B, H], if wanted.
+    /// Gradient with respect to h [T, B, H], if requested.
     pub(crate) h: Vec<R>,
-    /// By the inner state [T, B, ..], if wanted.
+    /// Gradient with respect to the inner state [T, B, ..], if requested.
     pub(crate) inner: Vec<R>,
 }
 
-/// A cell over a sequence.
+/// Runs a cell over a sequence.
 pub(crate) struct LayerRunner<'a, R, C> {
     pub(crate) cell: &'a C,
     pub(crate) task: &'a PassInput<'a, R>,
 }
 
-/// What is prepared once for all threads.
+/// Packed weights that all threads share.
 struct PreparedProducts<R> {
     products: Vec<WeightProduct<R>>,
     /// Lanes of a vector.
@@ -91,7 +91,7 @@ struct PreparedProducts<R> {
 }
 
 impl<R: Real, C: Cell<R>> LayerRunner<'_, R, C> {
-    /// The forward pass.
+    /// Runs the forward pass.
     pub(crate) fn forward(
         &self,
         wanted: OutputSelection,
@@ -113,7 +113,7 @@ impl<R: Real, C: Cell<R>> LayerRunner<'_, R, C> {
         self.collect(threads.concat(), done.into_iter().flatten(), keep, wanted)
     }
 
-    /// The gradients of a loss.
+    /// Computes the gradients of a loss.
     pub(crate) fn backward(
         &self,
         tape: &mut Tape<R>,
@@ -149,7 +149,7 @@ impl<R: Real, C: Cell<R>> LayerRunner<'_, R, C> {
         PassGradients { parts, x, h, inner }
     }
 
-    /// The sizes of gradients by the weights.
+    /// Returns the dimensions of the weight gradients.
     pub(crate) fn shape(&self) -> LayerDims {
         let lanes = self.task.resources.isa.run(CountLanes(std::marker::PhantomData::<R>));
         let SequenceDims { hidden, inputs, .. } = self.task.sequence.sizes;
@@ -172,7 +172,7 @@ impl<R: Real, C: Cell<R>> LayerRunner<'_, R, C> {
         RowExtent { u, pre, inner: self.cell.carried() * size.padded }
     }
 
-    /// The groups of rows of every thread.
+    /// Returns the groups of rows, by thread.
     fn threads(&self, prepared: &PreparedProducts<R>) -> Vec<Vec<Range<usize>>> {
         let batch = self.task.sequence.sizes.batch;
         let most = self.cell.group(&self.size(batch, prepared.lanes, false)).max(1);
@@ -199,7 +199,7 @@ impl<R: Real, C: Cell<R>> LayerRunner<'_, R, C> {
         )
     }
 
-    /// Puts together what the groups have given.
+    /// Assembles the output of the groups.
     fn collect(
         &self,
         groups: Vec<Range<usize>>,
@@ -268,20 +268,20 @@ impl GainStats {
     }
 }
 
-/// Parts of about equal size.
+/// Divides `rows` into parts of about equal size.
 fn divide(rows: Range<usize>, parts: usize) -> Vec<Range<usize>> {
     let at = |part: usize| rows.start + rows.len() * part / parts.max(1);
     (0..parts).map(|part| at(part)..at(part + 1)).collect()
 }
 
-/// Copies `rows` numbers of every step to where they belong in steps of `width` numbers.
+/// Copies `rows` numbers per step to offset `first` of steps of `width` numbers.
 fn scatter<R: Copy>(all: &mut [R], width: usize, first: usize, some: &[R], rows: usize) {
     for (all, some) in all.chunks_exact_mut(width).zip(some.chunks_exact(rows)) {
         all[first..first + rows].copy_from_slice(some);
     }
 }
 
-/// The results of `job` on every piece of work, each on a thread of its own.
+/// Runs `job` on every item of `work`, each on its own thread, and returns the results in order.
 fn run_on_threads<W: Send, T: Send>(mut work: Vec<W>, job: impl Fn(W) -> T + Sync) -> Vec<T> {
     let Some(last) = work.pop() else { return Vec::new() };
     std::thread::scope(|scope| {

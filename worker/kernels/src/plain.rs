@@ -1,4 +1,4 @@
-//! Layers whose neurons have a fixed curve: h_t = phi(a_t).
+//! Layers of neurons with a fixed activation function: h_t = phi(a_t).
 
 use pulp::Simd;
 
@@ -13,34 +13,34 @@ use crate::sum::RunningSum;
 use crate::thread_gradients::ThreadGradients;
 use crate::weights::{WeightGradients, Weights};
 
-/// A layer of neurons with a fixed curve.
+/// A layer of neurons with a fixed activation function.
 #[derive(Debug, Clone, Copy)]
 pub struct PlainLayer<'a, R> {
-    /// The connections.
+    /// Connection weights.
     pub weights: Weights<'a, R>,
-    /// phi.
+    /// Activation function phi.
     pub neurons: NeuronFunction<'a, R>,
 }
 
-/// What neurons make of what they receive.
+/// Activation function phi(a) of a layer's neurons.
 #[derive(Debug, Clone, Copy)]
 pub enum NeuronFunction<'a, R> {
-    /// max(a, 0).
+    /// phi(a) = max(a, 0).
     Relu,
-    /// tanh(a).
+    /// phi(a) = tanh(a).
     Tanh,
-    /// 1 / (1 + exp(-a)).
+    /// phi(a) = 1 / (1 + exp(-a)).
     Sigmoid,
-    /// ln(1 + exp(a)).
+    /// phi(a) = ln(1 + exp(a)).
     Softplus,
-    /// a.
+    /// phi(a) = a.
     Linear,
-    /// sign(a) max(|a| + b, 0).
+    /// phi(a) = sign(a) max(|a| + b, 0).
     Modrelu {
-        /// b [H].
+        /// Biases b [H].
         b: &'a [R],
     },
-    /// gamma(a; n, s).
+    /// phi(a) = gamma(a; n, s).
     Gamma {
         /// Gains [H].
         n: &'a [R],
@@ -51,13 +51,13 @@ pub enum NeuronFunction<'a, R> {
 
 pub(crate) struct PlainCell<'a, R> {
     layer: &'a PlainLayer<'a, R>,
-    /// What every neuron has of its own, each with a vector's worth of padding.
+    /// Parameters per neuron, each buffer with one vector of padding.
     parameters: Vec<Buffer<R>>,
 }
 
 impl<'a, R: Real> PlainCell<'a, R> {
     pub(crate) fn new(layer: &'a PlainLayer<'a, R>) -> Self {
-        // Neurons that are not there have a gain that needs no guard.
+        // Padding neurons have a gain that needs no guard.
         let filled = |values: &[R]| {
             let mut buffer = zeros(values.len() + MOST_LANES);
             buffer.fill(R::ONE);
@@ -72,7 +72,7 @@ impl<'a, R: Real> PlainCell<'a, R> {
         Self { layer, parameters }
     }
 
-    /// Gains and saturations, a vector of neurons each, prepared once per step.
+    /// Returns prepared gains and saturations, one entry per vector of neurons.
     #[inline(always)]
     fn shapes<S: Simd>(&self, simd: S) -> Vec<curve::GammaParams<R, S>> {
         let own = |which: usize| R::vectors::<S>(&self.parameters[which]).0;
@@ -84,7 +84,7 @@ impl<'a, R: Real> PlainCell<'a, R> {
         shapes
     }
 
-    /// Replaces what neurons received by what they emit.
+    /// Computes the output of the neurons from their weighted sums.
     #[inline(always)]
     fn map<S: Simd>(
         step: ForwardArgs<'_, R>,
@@ -101,8 +101,8 @@ impl<'a, R: Real> PlainCell<'a, R> {
         }
     }
 
-    /// Replaces what neurons received by the gradients by it, made of what they received, what they
-    /// emitted and the gradients by that.
+    /// Replaces the weighted sums by the gradients with respect to them. `function` takes the
+    /// weighted sum, the output and the gradient with respect to the output.
     #[inline(always)]
     fn map_back<S: Simd>(
         step: BackwardArgs<'_, R>,
@@ -125,7 +125,7 @@ impl<'a, R: Real> PlainCell<'a, R> {
     }
 }
 
-/// At least the lanes of any vector.
+/// Upper bound of the lanes of any vector.
 const MOST_LANES: usize = 16;
 
 impl<R: Real> Cell<R> for PlainCell<'_, R> {
@@ -243,7 +243,7 @@ impl<R: Real> Cell<R> for PlainCell<'_, R> {
     }
 }
 
-/// -1, 0 or 1.
+/// Returns -1, 0 or 1.
 #[inline(always)]
 fn sign<R: Real, S: Simd>(simd: S, x: R::Vector<S>) -> R::Vector<S> {
     let (zero, one) = (R::splat(simd, R::ZERO), R::splat(simd, R::ONE));

@@ -1,4 +1,4 @@
-//! The products of a layer's weights with [h_{t-1} | x_t | 1], ready for both directions.
+//! Products of a layer's weights with [h_{t-1} | x_t | 1], packed for both directions.
 
 use std::ops::Range;
 
@@ -8,22 +8,23 @@ use crate::Real;
 use crate::dims::GroupDims;
 use crate::matrix::{OuterSum, PackedMatrix, Rows, RowsMut};
 
-/// Some blocks of `pre` as a product with all of [h_{t-1} | x_t | 1], or without its first part.
+/// A product that fills some blocks of `pre`, with all of [h_{t-1} | x_t | 1] or with [x_t | 1]
+/// only.
 #[derive(Debug)]
 pub(crate) struct WeightProduct<R> {
-    /// Where in `pre` the blocks begin, in numbers.
+    /// Offset of the blocks in a row of `pre`.
     to: usize,
-    /// Where in [h | x | 1] the factor begins.
+    /// Offset of the factor in [h | x | 1].
     from: usize,
-    /// Columns of `pre`.
+    /// Columns of the blocks in `pre`.
     width: usize,
     forward: PackedMatrix<R>,
     backward: Option<PackedMatrix<R>>,
 }
 
 impl<R: Real> WeightProduct<R> {
-    /// The product that fills `blocks`. `weight(block, neuron, k)` is the weight of the k-th number
-    /// of [h | x | 1], or of [x | 1] if `feeds_back` is false; it counts the blocks from zero.
+    /// Packs the product that fills `blocks`. `weight(block, neuron, k)` is the weight of element k
+    /// of [h | x | 1], or of [x | 1] if `feeds_back` is false; blocks count from zero.
     #[inline(always)]
     pub(crate) fn new<S: Simd>(
         size: &GroupDims,
@@ -38,7 +39,8 @@ impl<R: Real> WeightProduct<R> {
             let (block, neuron) = (column / padded, column % padded);
             if neuron < hidden { weight(block, neuron, k) } else { R::ZERO }
         };
-        // Gradients by the constant 1 are not wanted, those by x only by who learned to show it.
+        // The gradient with respect to the constant 1 is never needed, that with respect to x only
+        // for learned inputs.
         let wanted = if wants_x { rows - 1 } else { hidden - from };
         let backward = (wanted > 0).then(|| PackedMatrix::new::<S>(width, wanted, &at));
         let forward = PackedMatrix::new::<S>(rows, width, |k, column| at(column, k));
@@ -59,8 +61,8 @@ impl<R: Real> WeightProduct<R> {
         self.forward.multiply(simd, a, c, rows);
     }
 
-    /// Turns gradients by `pre` into those by [h | x], or by x, and adds them to what `grad_u` has
-    /// begun.
+    /// Turns gradients with respect to `pre` into those with respect to [h | x], or to x, and
+    /// writes or adds them to `grad_u`.
     #[inline(always)]
     pub(crate) fn backward<S: Simd>(
         &self,
@@ -81,7 +83,7 @@ impl<R: Real> WeightProduct<R> {
             }
             return;
         }
-        // Gradients by x do not begin at a whole vector.
+        // The gradient with respect to x does not begin at a whole vector.
         let stride = backward.stride();
         grad_u.scratch.resize(rows * stride, R::ZERO);
         let c = RowsMut { values: &mut grad_u.scratch, stride };
@@ -95,13 +97,13 @@ impl<R: Real> WeightProduct<R> {
         }
     }
 
-    /// A sum of gradients by the weights.
+    /// Returns zero sums for the weight gradient.
     #[inline(always)]
     pub(crate) fn gradient<S: Simd>(&self, size: &GroupDims) -> OuterSum<R> {
         OuterSum::new::<S>(self.width, size.hidden + size.inputs + 1 - self.from)
     }
 
-    /// Adds the gradients by the weights of all rows of `grad_pre`.
+    /// Adds the weight gradients of all rows of `grad_pre`.
     #[inline(always)]
     pub(crate) fn add<S: Simd>(
         &self,
@@ -117,21 +119,21 @@ impl<R: Real> WeightProduct<R> {
     }
 }
 
-/// The gradient by [h | x] of the rows of a group.
+/// The gradient with respect to [h | x] of the rows of a group.
 #[derive(Debug)]
 pub(crate) struct InputGradient<R> {
     pub(crate) values: crate::matrix::Buffer<R>,
     /// Numbers from one row to the next.
     pub(crate) stride: usize,
-    /// How many of them are wanted: H, or H + I.
+    /// Columns in use: H, or H + I.
     columns: usize,
-    /// Whether there is something to add to.
+    /// Whether the next product adds to the values; otherwise it overwrites them.
     pub(crate) accumulates: bool,
     scratch: Vec<R>,
 }
 
 impl<R: Real> InputGradient<R> {
-    /// Zeros.
+    /// Returns zeros.
     pub(crate) fn new<S: Simd>(size: &GroupDims) -> Self {
         let columns = if size.wants_x { size.hidden + size.inputs } else { size.hidden };
         let stride = crate::matrix::padded::<R, S>(columns);

@@ -1,10 +1,10 @@
-//! Single and double precision behind one trait, and the vector operations that the kernels need.
+//! Single and double precision behind one trait, with the vector operations of the kernels.
 
 use std::fmt::Debug;
 
 use pulp::Simd;
 
-/// Two vectors that [`Real::where_less`] compares lane by lane.
+/// The operands of [`Real::where_less`], compared lane by lane.
 #[derive(Debug, Clone, Copy)]
 pub struct Comparison<V> {
     /// The left side of `<`.
@@ -15,9 +15,9 @@ pub struct Comparison<V> {
 
 /// A floating-point number that the kernels compute with: `f32` or `f64`.
 ///
-/// A vector holds as many as fit into a register. All functions are inlined into code that is
-/// compiled for one instruction set.
-#[expect(missing_docs, reason = "the vector operations do what their names say, lane by lane")]
+/// A vector fills one register. All functions are inlined into code compiled for one instruction
+/// set.
+#[expect(missing_docs, reason = "the names of the vector operations describe them")]
 pub trait Real:
     Copy
     + Debug
@@ -30,24 +30,24 @@ pub trait Real:
     + std::ops::AddAssign
     + 'static
 {
-    /// A register of them.
+    /// One register of numbers.
     type Vector<S: Simd>: Copy + Debug + Send + Sync;
 
     const ZERO: Self;
     const ONE: Self;
-    /// A sum of this and a number rounds that number to an integer k and leaves what
-    /// [`Real::power_of_two`] needs in the lowest bits.
+    /// Adding this constant to a number rounds the number to an integer k; the lowest bits of the
+    /// sum are then the input of [`Real::power_of_two`].
     const ROUNDING: Self;
 
-    /// The nearest number to `value`.
+    /// Returns the nearest representable number to `value`.
     fn of(value: f64) -> Self;
-    /// How many a vector holds.
+    /// Returns the number of lanes of a vector.
     fn lanes<S: Simd>() -> usize;
-    /// The whole vectors of `slice`, and the rest.
+    /// Splits `slice` into whole vectors and the rest.
     fn vectors<S: Simd>(slice: &[Self]) -> (&[Self::Vector<S>], &[Self]);
-    /// The whole vectors of `slice`, and the rest.
+    /// Splits `slice` into whole vectors and the rest.
     fn vectors_mut<S: Simd>(slice: &mut [Self]) -> (&mut [Self::Vector<S>], &mut [Self]);
-    /// The first numbers of a slice shorter than a vector; the other lanes are zero.
+    /// Loads a slice shorter than a vector; the other lanes are zero.
     fn partial_load<S: Simd>(simd: S, slice: &[Self]) -> Self::Vector<S>;
     /// Fills a slice shorter than a vector.
     fn partial_store<S: Simd>(simd: S, slice: &mut [Self], values: Self::Vector<S>);
@@ -58,30 +58,31 @@ pub trait Real:
     fn div<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
     fn neg<S: Simd>(simd: S, a: Self::Vector<S>) -> Self::Vector<S>;
     fn abs<S: Simd>(simd: S, a: Self::Vector<S>) -> Self::Vector<S>;
-    /// `size`, which is not negative, with the sign of `sign`.
+    /// Returns the non-negative `size` with the sign of `sign`.
     fn with_sign<S: Simd>(simd: S, size: Self::Vector<S>, sign: Self::Vector<S>)
     -> Self::Vector<S>;
-    /// The smaller one of `a` and a limit that is not NaN; `a` where it is NaN.
+    /// Returns the smaller of `a` and a limit that is not NaN; `a` where it is NaN.
     fn at_most<S: Simd>(simd: S, a: Self::Vector<S>, limit: Self::Vector<S>) -> Self::Vector<S>;
-    /// The larger one of `a` and a limit that is not NaN; `a` where it is NaN.
+    /// Returns the larger of `a` and a limit that is not NaN; `a` where it is NaN.
     fn at_least<S: Simd>(simd: S, a: Self::Vector<S>, limit: Self::Vector<S>) -> Self::Vector<S>;
-    /// 2^k of `rounded` = [`Real::ROUNDING`] + k, for a k whose power is a normal number.
+    /// Returns 2^k for `rounded` = [`Real::ROUNDING`] + k, if 2^k is a normal number.
     fn power_of_two<S: Simd>(simd: S, rounded: Self::Vector<S>) -> Self::Vector<S>;
-    /// a b + c, rounded once where the processor can.
+    /// Returns a b + c, rounded once where the processor supports it.
     fn mul_add<S: Simd>(
         simd: S,
         a: Self::Vector<S>,
         b: Self::Vector<S>,
         c: Self::Vector<S>,
     ) -> Self::Vector<S>;
-    /// `yes` where `compared.less` is less than `compared.than`, else `no`, as where one is NaN.
+    /// Returns `yes` where `compared.less` is less than `compared.than`, else `no`; `no` where one
+    /// of them is NaN.
     fn where_less<S: Simd>(
         simd: S,
         compared: Comparison<Self::Vector<S>>,
         yes: Self::Vector<S>,
         no: Self::Vector<S>,
     ) -> Self::Vector<S>;
-    /// The sum of all lanes.
+    /// Returns the sum of all lanes.
     fn sum<S: Simd>(simd: S, a: Self::Vector<S>) -> Self;
 }
 
@@ -94,7 +95,7 @@ impl Real for f32 {
     /// exponent of 2^k.
     const ROUNDING: Self = 12_583_039.0;
 
-    #[expect(clippy::cast_possible_truncation, reason = "rounding is what is wanted")]
+    #[expect(clippy::cast_possible_truncation, reason = "rounding is intended")]
     #[inline(always)]
     fn of(value: f64) -> Self {
         value as Self
@@ -167,8 +168,8 @@ impl Real for f32 {
 
     #[inline(always)]
     fn at_most<S: Simd>(simd: S, a: S::f32s, limit: S::f32s) -> S::f32s {
-        // Vector instructions return the second operand, or NaN, where one is NaN; Rust's `min`
-        // returns the other one.
+        // Where an operand is NaN, vector instructions return the second operand or NaN; Rust's
+        // `min` returns the other operand.
         if S::IS_SCALAR {
             simd.select_f32s(simd.less_than_f32s(limit, a), limit, a)
         } else {
@@ -293,8 +294,8 @@ impl Real for f64 {
 
     #[inline(always)]
     fn at_most<S: Simd>(simd: S, a: S::f64s, limit: S::f64s) -> S::f64s {
-        // Vector instructions return the second operand, or NaN, where one is NaN; Rust's `min`
-        // returns the other one.
+        // Where an operand is NaN, vector instructions return the second operand or NaN; Rust's
+        // `min` returns the other operand.
         if S::IS_SCALAR {
             simd.select_f64s(simd.less_than_f64s(limit, a), limit, a)
         } else {
@@ -313,7 +314,7 @@ impl Real for f64 {
 
     #[inline(always)]
     fn power_of_two<S: Simd>(simd: S, rounded: S::f64s) -> S::f64s {
-        // There is no shift of 64-bit lanes; the compiler makes one of this product.
+        // Pulp has no shift of 64-bit lanes; the compiler turns this product into one.
         let bits = simd.mul_u64s(simd.transmute_u64s_f64s(rounded), simd.splat_u64s(1 << 52));
         simd.transmute_f64s_u64s(bits)
     }

@@ -1,56 +1,56 @@
-//! What all layers read and give: sizes, inputs, states, and how to go about it.
+//! Types that all layers share: dimensions, inputs, states, output selection and resources.
 
 use crate::Isa;
 
-/// Numbers of steps, samples, inputs and neurons.
+/// Dimensions of a sequence and its layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SequenceDims {
-    /// T.
+    /// Steps, T.
     pub steps: usize,
-    /// B.
+    /// Samples, B.
     pub batch: usize,
-    /// I.
+    /// Inputs, I.
     pub inputs: usize,
-    /// H.
+    /// Neurons, H.
     pub hidden: usize,
 }
 
-/// What a layer reads.
+/// Input of a layer.
 #[derive(Debug, Clone, Copy)]
 pub struct Sequence<'a, R> {
-    /// Its sizes.
+    /// Dimensions.
     pub sizes: SequenceDims,
-    /// x [T, B, I].
+    /// Inputs x [T, B, I].
     pub x: &'a [R],
-    /// An extra current d into the neurons.
+    /// Extra input current of the neurons.
     pub drive: Option<Drive<'a, R>>,
-    /// The state before the first step; without it, all zeros.
+    /// State before the first step; zeros if none.
     pub from: Option<&'a LayerState<R>>,
 }
 
-/// A current [T, B, H] that may be the same over some of the three.
+/// A drive: an extra current [T, B, H] into the neurons, possibly constant over some dimensions.
 #[derive(Debug, Clone, Copy)]
 pub struct Drive<'a, R> {
-    /// The different values.
+    /// Distinct values.
     pub values: &'a [R],
-    /// How far the values of successive steps, samples and neurons are apart: zero where they are
-    /// the same. Those of neurons are side by side or the same.
+    /// Distance between the values of consecutive steps, samples and neurons; zero where they are
+    /// equal. That of neurons is one or zero.
     pub strides: [usize; 3],
 }
 
-/// What a layer remembers from one step to the next.
+/// State that a layer carries from one step to the next.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerState<R> {
-    /// What the neurons emit, [B, H].
+    /// Output of the neurons, [B, H].
     pub h: Vec<R>,
-    /// What nobody outside sees: the controllers' g [B, H, S] of adaptive neurons, c [B, H] of
-    /// `lstm`, nothing of the others.
+    /// Inner state, not visible to other layers: controller states g [B, H, S] of adaptive neurons,
+    /// c [B, H] of `lstm`, else empty.
     pub inner: Vec<R>,
 }
 
-/// What the caller of a forward pass wants besides the last state.
+/// Outputs of a forward pass besides the last state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a thing that may be wanted or not")]
+#[expect(clippy::struct_excessive_bools, reason = "each output is selected on its own")]
 pub struct OutputSelection {
     /// h after every step, not only after the last.
     pub every_h: bool,
@@ -58,54 +58,55 @@ pub struct OutputSelection {
     pub tape: bool,
     /// Moments of the gains and saturations of adaptive neurons.
     pub moments: bool,
-    /// What the neurons received at every step, and the gains and saturations of adaptive ones.
+    /// Weighted sums of every step, and gains and saturations of adaptive neurons.
     pub trace: bool,
-    /// The inner state after every step.
+    /// Inner state after every step.
     pub inner: bool,
 }
 
-/// What a pass may use.
+/// Resources of a pass.
 #[derive(Debug, Clone, Copy)]
 pub struct ComputeResources {
-    /// The instruction set.
+    /// Instruction set.
     pub isa: Isa,
-    /// Threads; each takes some rows of the batch. The order of sums over the batch depends on it.
+    /// Threads; each takes some rows of the batch. The order of sums over the batch depends on this
+    /// number.
     pub threads: usize,
-    /// Bytes that may be filled with what the backward pass needs. What does not fit is computed
-    /// again; the results are the same to the bit.
+    /// Memory for the tape, in bytes. Steps that do not fit are recomputed, with bit-identical
+    /// results.
     pub memory: usize,
 }
 
-/// A quantity of the gains of neurons and the same of their saturations: the values, their sums or
-/// the derivatives by them.
+/// A quantity of the neurons' gains and the same quantity of their saturations: values, sums or
+/// derivatives.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GainSaturation<T> {
-    /// Quantity of the gains, n.
+    /// Quantity of the gains n.
     pub n: T,
-    /// Quantity of the saturations, s.
+    /// Quantity of the saturations s.
     pub s: T,
 }
 
-/// What adaptive neurons did; of other neurons, nothing.
+/// Gain statistics of adaptive neurons; empty for other neurons.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct GainStats {
-    /// Gains that were too close to zero and were replaced.
+    /// Gains that the guard replaced because they were too close to zero.
     pub guard_hits: u64,
     /// Gains below zero.
     pub negative_gains: u64,
-    /// Sums over steps and samples of n, n^2, s and s^2, each [H]; empty unless wanted.
+    /// Sums of n, n^2, s and s^2 over steps and samples, each [H]; empty unless requested.
     pub moments: [Vec<f64>; 4],
 }
 
-/// What single steps did, each [T, B, H] or empty unless said otherwise.
+/// Values of single steps, each [T, B, H] or empty unless stated otherwise.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StepTrace<R> {
-    /// What neurons with one input received.
+    /// Weighted sums of neurons with one input.
     pub a: Vec<R>,
-    /// The gains of adaptive neurons.
+    /// Gains of adaptive neurons.
     pub n: Vec<R>,
-    /// Their saturations.
+    /// Saturations of adaptive neurons.
     pub s: Vec<R>,
-    /// The inner states, for every step as in [`LayerState::inner`].
+    /// Inner states of every step, in the layout of [`LayerState::inner`].
     pub inner: Vec<R>,
 }

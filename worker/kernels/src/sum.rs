@@ -1,25 +1,26 @@
-//! Sums over all steps of a sequence.
+//! Running sums over all steps of a sequence.
 
 use crate::Real;
 use crate::matrix::{Buffer, zeros};
 
-/// A running sum in two stages: over the steps of a chunk in the precision of the kernel, over
-/// chunks in double precision.
+/// A running sum in two stages: in kernel precision within a chunk of steps, in double precision
+/// over chunks.
 #[derive(Debug, Clone)]
 pub(crate) struct RunningSum<R> {
     pub(crate) recent: Buffer<R>,
     flushed: Vec<f64>,
-    /// Numbers that one sum is made of.
+    /// Lanes that make up one sum.
     lanes: usize,
 }
 
 impl<R: Real> RunningSum<R> {
-    /// `count` sums, each a number.
+    /// Returns `count` zero sums, one number each.
     pub(crate) fn new(count: usize) -> Self {
         Self::of_lanes(count, 1)
     }
 
-    /// `count` sums, each a vector whose lanes are to be added up.
+    /// Returns `count` zero sums, one vector each, whose lanes are added up by
+    /// [`RunningSum::total`].
     pub(crate) fn of_lanes(count: usize, lanes: usize) -> Self {
         let length = count * lanes;
         Self { recent: zeros(length), flushed: vec![0.0; length], lanes }
@@ -32,7 +33,7 @@ impl<R: Real> RunningSum<R> {
         }
     }
 
-    /// The sums over all threads.
+    /// Returns the sums over all threads.
     pub(crate) fn total<'a>(parts: impl Iterator<Item = &'a Self>) -> Vec<R> {
         let mut total: Vec<f64> = Vec::new();
         for part in parts {

@@ -1,23 +1,23 @@
-//! Gradients as each thread gives them, before those of all threads are put together.
+//! Gradients of one thread, before they are combined.
 
 use crate::matrix::OuterSum;
 
-/// The gradients of the parts of a layer that a thread has summed up.
+/// Gradients that one thread summed up.
 pub(crate) struct ThreadGradients<R, S> {
-    /// One for each product of the cell.
+    /// Weight gradients, one per product of the cell.
     pub(crate) products: Vec<OuterSum<R>>,
-    /// Of the cell itself.
+    /// Sums of the cell itself.
     pub(crate) sums: S,
-    /// What leaves the layer, group after group.
+    /// Gradients with respect to inputs and states, group by group.
     pub(crate) outward: Vec<GroupGradients<R>>,
 }
 
-/// The gradients of a group by what it read and by its states, at every step, as far as wanted.
+/// Gradients of a group with respect to its inputs and states at every step, if requested.
 pub(crate) struct GroupGradients<R> {
-    /// By x [T, rows, I].
+    /// Gradient with respect to x [T, rows, I].
     pub(crate) x: Vec<R>,
-    /// By h [T, rows, H].
+    /// Gradient with respect to h [T, rows, H].
     pub(crate) h: Vec<R>,
-    /// By the inner state [T, rows, ..].
+    /// Gradient with respect to the inner state [T, rows, ..].
     pub(crate) inner: Vec<R>,
 }

@@ -1,4 +1,4 @@
-//! The weights of a layer's connections, and the gradients by them.
+//! Connection weights of a layer, and their gradients.
 
 use pulp::Simd;
 
@@ -7,26 +7,25 @@ use crate::dims::{GroupDims, LayerDims};
 use crate::matrix::OuterSum;
 use crate::product::WeightProduct;
 
-/// The weights of a_t = w_x x_t + w_h h_{t-1} + bias, of one gate above the other if neurons have G
-/// of them.
+/// Weights of a_t = w_x x_t + w_h h_{t-1} + bias; those of G gates are stacked along the rows.
 #[derive(Debug, Clone, Copy)]
 pub struct Weights<'a, R> {
-    /// From the input, [G H, I].
+    /// Input weights [G H, I].
     pub w_x: &'a [R],
-    /// From the neurons, [G H, H].
+    /// Recurrent weights [G H, H].
     pub w_h: &'a [R],
-    /// The sum of all biases, [G H].
+    /// Sum of all biases, [G H].
     pub bias: &'a [R],
 }
 
 impl<R: Real> Weights<'_, R> {
-    /// The product of all weights of so many gates with [h | x | 1].
+    /// Returns the product of the weights of `gates` gates with [h | x | 1].
     pub(crate) fn product<S: Simd>(&self, size: &GroupDims, gates: usize) -> WeightProduct<R> {
         let weight = |gate, neuron, k| self.get(gate * size.hidden + neuron, k, size);
         WeightProduct::new::<S>(size, 0..gates, true, weight)
     }
 
-    /// The weight of the k-th number of [h | x | 1] in a row.
+    /// Returns the weight of element k of [h | x | 1] in a row.
     pub(crate) fn get(&self, row: usize, k: usize, size: &GroupDims) -> R {
         let GroupDims { hidden, inputs, .. } = *size;
         if k < hidden {
@@ -39,19 +38,19 @@ impl<R: Real> Weights<'_, R> {
     }
 }
 
-/// Gradients by [`Weights`].
+/// Gradients of [`Weights`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct WeightGradients<R> {
-    /// [G H, I].
+    /// Gradient of the input weights [G H, I].
     pub w_x: Vec<R>,
-    /// [G H, H].
+    /// Gradient of the recurrent weights [G H, H].
     pub w_h: Vec<R>,
-    /// [G H].
+    /// Gradient of the biases [G H].
     pub bias: Vec<R>,
 }
 
 impl<R: Real> WeightGradients<R> {
-    /// Takes out what threads have summed up over [h | x | 1], or over [x | 1], for so many gates.
+    /// Collects the sums of the threads over [h | x | 1], or over [x | 1], for `gates` gates.
     pub(crate) fn collect<'a>(
         sums: &(impl Iterator<Item = &'a OuterSum<R>> + Clone),
         gates: usize,

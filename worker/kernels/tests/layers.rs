@@ -1,4 +1,4 @@
-//! Layers of every kind: gradients against finite differences, and what must not change a bit.
+//! Layers of every kind: gradients against finite differences, and bit-identical results.
 
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails as the test does")]
 
@@ -36,7 +36,7 @@ const KINDS: [Kind; 10] = [
     Kind::Gru,
 ];
 
-/// Numbers that look random and are the same everywhere.
+/// Returns deterministic pseudo-random numbers.
 fn numbers<R: Real>(count: usize, seed: u64, scale: f64) -> Vec<R> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut next = || {
@@ -48,12 +48,12 @@ fn numbers<R: Real>(count: usize, seed: u64, scale: f64) -> Vec<R> {
     (0..count).map(|_| R::of(scale * next())).collect()
 }
 
-/// Weights of a layer and what it reads.
+/// A layer's weights and input.
 #[derive(Debug, Clone)]
 struct Case<R> {
     kind: Kind,
     sizes: SequenceDims,
-    /// w_x, w_h, bias, then what the kind has besides.
+    /// w_x, w_h, bias, then the other parameters of the kind.
     parameters: Vec<Vec<R>>,
     x: Vec<R>,
     drive: Vec<R>,
@@ -62,16 +62,16 @@ struct Case<R> {
 
 const UNITS: usize = 7;
 
-/// Everything that a forward and a backward pass give.
+/// All results of a forward and a backward pass.
 #[derive(Debug, Clone, PartialEq)]
 struct Outcome<R> {
     h: Vec<R>,
     last: LayerState<R>,
     observed: GainStats,
     trace: StepTrace<R>,
-    /// By the parameters of [`Case`], then by x.
+    /// Gradients of the parameters of [`Case`], then with respect to x.
     gradients: Vec<Vec<R>>,
-    /// By h and by the inner state after every step.
+    /// Gradients with respect to h and to the inner state after every step.
     grad_states: [Vec<R>; 2],
     recomputed: bool,
 }
@@ -180,7 +180,7 @@ impl<R: CompiledReal> Case<R> {
         }
     }
 
-    /// Some of its steps.
+    /// Returns the case restricted to some steps.
     fn part(&self, steps: std::ops::Range<usize>, from: LayerState<R>) -> Self {
         let SequenceDims { batch, inputs, hidden, .. } = self.sizes;
         Self {
@@ -192,12 +192,12 @@ impl<R: CompiledReal> Case<R> {
         }
     }
 
-    /// The outcome for the loss sum(`grad_h` h).
+    /// Returns the outcome for the loss sum(`grad_h` h).
     fn run(&self, grad_h: &[R], every: bool, resources: ComputeResources) -> Outcome<R> {
         self.run_again(grad_h, every, resources, None).0
     }
 
-    /// The same in the memory of an earlier pass.
+    /// Like [`Case::run`], in the memory of an earlier pass.
     fn run_again(
         &self,
         grad_h: &[R],
@@ -222,7 +222,7 @@ impl<R: CompiledReal> Case<R> {
     }
 }
 
-fn plenty(isa: Isa) -> ComputeResources {
+fn ample_resources(isa: Isa) -> ComputeResources {
     ComputeResources { isa, threads: 2, memory: usize::MAX }
 }
 
@@ -231,12 +231,12 @@ fn grad_h<R: Real>(sizes: SequenceDims, every: bool) -> Vec<R> {
     numbers(steps * sizes.batch * sizes.hidden, 20, 1.0)
 }
 
-/// Sizes [H, B, T, I].
+/// Dimensions [H, B, T, I].
 const SIZES: [[usize; 4]; 6] =
     [[1, 1, 1, 1], [3, 7, 2, 1], [17, 1, 100, 2], [5, 7, 33, 3], [33, 3, 20, 1], [129, 7, 2, 1]];
 
 #[test]
-fn gradients_are_those_of_finite_differences() {
+fn gradients_match_finite_differences() {
     for kind in KINDS {
         for size in SIZES {
             for every in [false, true] {
@@ -248,7 +248,7 @@ fn gradients_are_those_of_finite_differences() {
 }
 
 fn check_gradients(case: &Case<f64>, every: bool) {
-    let resources = plenty(Isa::detect());
+    let resources = ample_resources(Isa::detect());
     let grad_h = grad_h(case.sizes, every);
     let loss = |case: &Case<f64>| -> f64 {
         case.run(&grad_h, every, resources)
@@ -286,28 +286,28 @@ fn check_gradients(case: &Case<f64>, every: bool) {
 }
 
 #[test]
-fn gradients_by_states_are_those_of_finite_differences() {
+fn state_gradients_match_finite_differences() {
     for kind in KINDS {
         for every in [false, true] {
-            // With and without doing steps again.
+            // Once with a full tape, once with recomputation.
             for memory in [usize::MAX, 0] {
                 let case = Case::<f64>::new(kind, [5, 3, 20, 2]);
                 let grad_h = grad_h(case.sizes, every);
-                let resources = ComputeResources { memory, ..plenty(Isa::detect()) };
+                let resources = ComputeResources { memory, ..ample_resources(Isa::detect()) };
                 let found = case.run(&grad_h, every, resources);
                 for t in [0, 1, 15, 18] {
-                    check_by_h(&case, &found, (&grad_h, every), t);
+                    check_grad_h(&case, &found, (&grad_h, every), t);
                 }
             }
         }
     }
 }
 
-/// Checks the gradient by h after step `t` by starting from there.
-fn check_by_h(case: &Case<f64>, found: &Outcome<f64>, (grad_h, every): (&[f64], bool), t: usize) {
+/// Checks the gradient with respect to h after step `t` by restarting from there.
+fn check_grad_h(case: &Case<f64>, found: &Outcome<f64>, (grad_h, every): (&[f64], bool), t: usize) {
     let SequenceDims { batch, hidden, .. } = case.sizes;
     let width = batch * hidden;
-    let resources = plenty(Isa::detect());
+    let resources = ample_resources(Isa::detect());
     let state =
         case.part(0..t + 1, case.from.clone()).run(&vec![0.0; width], false, resources).last;
     let all =
@@ -333,11 +333,11 @@ fn check_by_h(case: &Case<f64>, found: &Outcome<f64>, (grad_h, every): (&[f64], 
 }
 
 #[test]
-fn gradients_by_controllers_add_up_to_that_by_their_biases() {
+fn controller_state_gradients_sum_to_bias_gradients() {
     for size in SIZES {
         let case = Case::<f64>::new(Kind::Adaptive, size);
-        let found = case.run(&grad_h(case.sizes, true), true, plenty(Isa::detect()));
-        // What a bias moves is z, and dg = (1 - g^2) dz.
+        let found = case.run(&grad_h(case.sizes, true), true, ample_resources(Isa::detect()));
+        // A bias shifts z, and dg = (1 - g^2) dz.
         let mut sums = [0.0; UNITS];
         for (i, (g, grad_g)) in found.trace.inner.iter().zip(&found.grad_states[1]).enumerate() {
             sums[i % UNITS] += grad_g * (1.0 - g * g);
@@ -350,16 +350,16 @@ fn gradients_by_controllers_add_up_to_that_by_their_biases() {
 }
 
 #[test]
-fn what_is_computed_again_changes_no_bit() {
+fn recomputed_steps_are_bit_identical() {
     for kind in KINDS {
         for size in [[17, 5, 100, 2], [3, 7, 33, 1], [40, 9, 16, 1]] {
             let case = Case::<f32>::new(kind, size);
             for every in [false, true] {
                 let grad_h = grad_h(case.sizes, every);
-                let all = case.run(&grad_h, every, plenty(Isa::detect()));
+                let all = case.run(&grad_h, every, ample_resources(Isa::detect()));
                 assert!(!all.recomputed);
                 for memory in [0, 60_000] {
-                    let resources = ComputeResources { memory, ..plenty(Isa::detect()) };
+                    let resources = ComputeResources { memory, ..ample_resources(Isa::detect()) };
                     let again = case.run(&grad_h, every, resources);
                     assert!(memory > 0 || again.recomputed, "{kind:?} {size:?}");
                     let recomputed = all.recomputed;
@@ -371,17 +371,17 @@ fn what_is_computed_again_changes_no_bit() {
 }
 
 #[test]
-fn two_runs_are_the_same_to_the_bit() {
+fn two_runs_are_bit_identical() {
     for kind in KINDS {
         let case = Case::<f32>::new(kind, [50, 9, 40, 2]);
         let grad_h = grad_h(case.sizes, true);
         for threads in [1, 2, 3] {
-            let resources = ComputeResources { threads, ..plenty(Isa::detect()) };
+            let resources = ComputeResources { threads, ..ample_resources(Isa::detect()) };
             let (first, tape) = case.run_again(&grad_h, true, resources, None);
             let second = case.run(&grad_h, true, resources);
             assert!(first == second, "{kind:?} on {threads} threads");
             let (third, _) = case.run_again(&grad_h, true, resources, Some(tape));
-            assert!(first == third, "{kind:?} on {threads} threads in used memory");
+            assert!(first == third, "{kind:?} on {threads} threads in reused memory");
         }
     }
 }
@@ -392,7 +392,7 @@ fn instruction_sets_and_threads_agree_up_to_rounding() {
         for size in SIZES {
             let case = Case::<f64>::new(kind, size);
             let grad_h = grad_h(case.sizes, true);
-            let reference = case.run(&grad_h, true, plenty(Isa::detect()));
+            let reference = case.run(&grad_h, true, ample_resources(Isa::detect()));
             for isa in Isa::all() {
                 for threads in [1, 3] {
                     let resources = ComputeResources { isa, threads, memory: usize::MAX };
@@ -420,10 +420,13 @@ fn single_precision_is_near_double_precision() {
     for kind in KINDS {
         for size in SIZES {
             let grad_single = grad_h::<f32>(Case::<f32>::new(kind, size).sizes, true);
-            let single =
-                Case::<f32>::new(kind, size).run(&grad_single, true, plenty(Isa::detect()));
+            let single = Case::<f32>::new(kind, size).run(
+                &grad_single,
+                true,
+                ample_resources(Isa::detect()),
+            );
             let case = Case::<f64>::new(kind, size);
-            let double = case.run(&grad_h(case.sizes, true), true, plenty(Isa::detect()));
+            let double = case.run(&grad_h(case.sizes, true), true, ample_resources(Isa::detect()));
             for (single, double) in single.all_gradients().iter().zip(&double.all_gradients()) {
                 let scale = double.iter().fold(0.0f64, |most, value| most.max(value.abs()));
                 for (single, double) in single.iter().zip(double) {
@@ -441,7 +444,7 @@ fn states_are_carried_from_one_sequence_to_the_next() {
         let whole = Case::<f64>::new(kind, [18, 5, 30, 2]);
         let SequenceDims { batch, hidden, .. } = whole.sizes;
         let grad_h = vec![0.0; batch * hidden];
-        let resources = ComputeResources { threads: 2, ..plenty(Isa::detect()) };
+        let resources = ComputeResources { threads: 2, ..ample_resources(Isa::detect()) };
         let expected = whole.run(&grad_h, false, resources);
         let first = whole.part(0..11, whole.from.clone()).run(&grad_h, false, resources);
         let second = whole.part(11..30, first.last).run(&grad_h, false, resources);
@@ -453,14 +456,14 @@ fn states_are_carried_from_one_sequence_to_the_next() {
 }
 
 #[test]
-fn the_gains_of_adaptive_neurons_are_measured() {
+fn gain_statistics_match_the_trace() {
     let mut case = Case::<f64>::new(Kind::Adaptive, [18, 5, 30, 2]);
-    // Some gains are below zero, some too close to it.
+    // Some gains are below zero, some too close to zero.
     case.parameters[3 + 3] = vec![0.0; UNITS];
     case.parameters[3 + 3][0] = 0.05;
     case.parameters[3 + 4] = vec![0.0];
     let grad_h = vec![0.0; 30 * 5 * 18];
-    let Outcome { observed, trace, .. } = case.run(&grad_h, true, plenty(Isa::detect()));
+    let Outcome { observed, trace, .. } = case.run(&grad_h, true, ample_resources(Isa::detect()));
     let count = |is: fn(f64) -> bool| trace.n.iter().filter(|n| is(**n)).count() as u64;
     assert_eq!(trace.n.len(), 30 * 5 * 18);
     assert_eq!(observed.negative_gains, count(|n| n < 0.0));
@@ -485,11 +488,15 @@ fn a_drive_may_be_the_same_for_all_neurons_or_samples() {
     let SequenceDims { steps, batch, hidden, .. } = case.sizes;
     let by_step: Vec<f64> = numbers(steps, 30, 1.0);
     case.drive = by_step.iter().flat_map(|value| vec![*value; batch * hidden]).collect();
-    let expected = case.run(&vec![0.0; batch * hidden], false, plenty(Isa::detect()));
+    let expected = case.run(&vec![0.0; batch * hidden], false, ample_resources(Isa::detect()));
     let drive = Some(Drive { values: &by_step, strides: [1, 0, 0] });
     let sequence = Sequence { drive, ..case.sequence() };
-    let pass =
-        case.layer().forward(&sequence, OutputSelection::default(), plenty(Isa::detect()), None);
+    let pass = case.layer().forward(
+        &sequence,
+        OutputSelection::default(),
+        ample_resources(Isa::detect()),
+        None,
+    );
     assert_eq!(pass.h, expected.h);
     assert!(pass.tape.is_none());
 }

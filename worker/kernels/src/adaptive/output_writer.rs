@@ -1,4 +1,4 @@
-//! Where adaptive neurons put what they emit, and what is counted of their gains meanwhile.
+//! Writer of the output of adaptive neurons, and the counter of their gains.
 
 use pulp::Simd;
 
@@ -9,10 +9,10 @@ use crate::dims::GroupDims;
 use crate::real::Comparison;
 use crate::sequence::GainSaturation;
 
-/// Where the vectors of neurons of all rows lie in rows with a stride of their own.
+/// Position of the vectors of neurons in a buffer of rows with a stride.
 #[derive(Clone, Copy)]
 pub(super) struct RowLayout {
-    /// Vectors of a row.
+    /// Vectors per row.
     row: usize,
     /// Vectors from one row to the next.
     stride: usize,
@@ -29,7 +29,7 @@ impl RowLayout {
     }
 }
 
-/// Where a step puts what neurons emit, and with which curves.
+/// Destination of a step's output, with the counters and shapes that the step records.
 pub(super) struct OutputWriter<'a, R: Real, S: Simd> {
     pub(super) h: &'a mut [R::Vector<S>],
     pub(super) layout: RowLayout,
@@ -38,7 +38,7 @@ pub(super) struct OutputWriter<'a, R: Real, S: Simd> {
 }
 
 impl<R: Real, S: Simd> OutputWriter<'_, R, S> {
-    /// For N vectors of neurons, of which the first is number `first`.
+    /// Writes N vectors of neurons, the first of which has index `first`.
     #[inline(always)]
     pub(super) fn write<const N: usize>(
         &mut self,
@@ -60,13 +60,13 @@ impl<R: Real, S: Simd> OutputWriter<'_, R, S> {
     }
 }
 
-/// Counts of a step, lane by lane.
+/// Gain counts of a step, lane by lane.
 pub(super) struct GainCounter<R: Real, S: Simd> {
     hits: R::Vector<S>,
     negatives: R::Vector<S>,
-    /// One for every lane of the last vector of a row that has a neuron.
+    /// One in each lane that holds a neuron, for the last vector of a row; zero elsewhere.
     occupied: R::Vector<S>,
-    /// Which vector of a row that is.
+    /// Index of the last vector of a row.
     last: usize,
 }
 

@@ -1,41 +1,42 @@
-//! Coefficients of the curves' approximations, for single and double precision.
+//! Coefficients of the approximations, for single and double precision.
 //!
-//! All are ours, fitted for the smallest largest relative error in 40 to 60 digits: the polynomials
-//! by Remez exchange, their first coefficients rounded one after the other and the rest fitted
-//! again each time; the rational function by least squares with Lawson's weights, its coefficients
-//! in single precision then moved by units in the last place while that made the error smaller.
-//! The errors given are those of the rounded coefficients in exact arithmetic; 2^-24 and 2^-53 are
-//! the largest of rounding once.
+//! We fitted all of them for the smallest maximum relative error, in 40 to 60 digits. Polynomials:
+//! Remez exchange; the first coefficients are rounded one by one and the rest is fitted again each
+//! time. Rational function: least squares with Lawson's weights; the single-precision coefficients
+//! are then moved by units in the last place as long as the error decreases. The errors given are
+//! those of the rounded coefficients in exact arithmetic; 2^-24 and 2^-53 are the maximum errors of
+//! a single rounding.
 
-/// What one precision uses.
+/// Coefficients for one precision.
 pub(super) struct CoefficientTable {
-    /// tanh(x / 2) = (x / 2) P(x^2) / Q(x^2), fitted for the smallest relative error of tanh x: P
-    /// from the linear coefficient on; the constants of P and Q are one, so that small x are
-    /// unchanged, and all other coefficients positive, so that nothing cancels.
+    /// P of tanh(x / 2) = (x / 2) P(x^2) / Q(x^2), from the linear coefficient on, fitted for the
+    /// smallest relative error of tanh x. The constants of P and Q are one, so small x are
+    /// unchanged; all other coefficients are positive, so nothing cancels.
     pub(super) half_above: &'static [f64],
-    /// Q from the linear coefficient on.
+    /// Q of the same fit, from the linear coefficient on.
     pub(super) half_below: &'static [f64],
-    /// Where the fit ends: tanh x is one there, rounded.
+    /// End of the fitted range; the rounded tanh x is one there.
     pub(super) half_end: f64,
-    /// exp(-r) for |r| <= ln(2) / 2, from the constant on.
+    /// Coefficients of exp(-r) for |r| <= ln(2) / 2, from the constant on.
     pub(super) decay: &'static [f64],
-    /// Where exp(-m) has become less than half the least positive number.
+    /// Argument m at which exp(-m) is less than half the smallest positive number.
     pub(super) decay_end: f64,
-    /// A power of two by which exp(-m) is too large until its exponent is put in, so that this
-    /// exponent is one of a normal number where the result is not, and the logarithm of it.
+    /// Power of two by which the mantissa of exp(-m) is reduced, and its logarithm. The exponent
+    /// that is put in later then belongs to a normal number even where the result does not.
     pub(super) headroom: (f64, f64),
-    /// ln 2 in two parts. The first has so few bits that its product with an exponent is exact.
+    /// ln 2 in two parts. The first part has few bits, so that its product with an exponent is
+    /// exact.
     pub(super) ln_2: (f64, f64),
-    /// ln(1 + e) / e for 0 <= e <= 1, from the constant on.
+    /// Coefficients of ln(1 + e) / e for 0 <= e <= 1, from the constant on.
     pub(super) log: &'static [f64],
 }
 
-/// Those of `R`.
+/// Returns the coefficients for `R`.
 pub(super) const fn table<R>() -> &'static CoefficientTable {
     if size_of::<R>() == size_of::<f32>() { &SINGLE } else { &DOUBLE }
 }
 
-/// tanh to 2^-26.6, exp to 2^-28.0, ln(1 + e) to 2^-27.3.
+/// Maximum errors: tanh 2^-26.6, exp 2^-28.0, ln(1 + e) 2^-27.3.
 static SINGLE: CoefficientTable = CoefficientTable {
     half_above: &[0.029_756_762_087_345_123, 0.000_113_892_230_729_106_81],
     half_below: &[
@@ -70,7 +71,7 @@ static SINGLE: CoefficientTable = CoefficientTable {
     ],
 };
 
-/// tanh to 2^-57.8, exp to 2^-57.0, ln(1 + e) to 2^-56.3.
+/// Maximum errors: tanh 2^-57.8, exp 2^-57.0, ln(1 + e) 2^-56.3.
 static DOUBLE: CoefficientTable = CoefficientTable {
     half_above: &[
         0.036_486_736_405_321_71,

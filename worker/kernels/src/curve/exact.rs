@@ -1,15 +1,16 @@
-//! The curves in numbers of twice the precision, what the tests compare with.
+//! The curves in twice the precision, as a reference for tests.
 //!
-//! A number is the sum of two `f64`, the second no more than half a unit in the last place of the
-//! first (Dekker 1971): some 104 bits, enough to tell hundredths of a unit in the last place.
+//! A number is the sum of two `f64`; the second is at most half a unit in the last place of the
+//! first (Dekker 1971). This gives about 104 bits, enough to resolve hundredths of a unit in the
+//! last place.
 
 use std::f64::consts::{LN_2, LOG2_E};
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-/// What ln 2 is more than [`LN_2`].
+/// The difference between ln 2 and [`LN_2`].
 const LN_2_REST: f64 = 2.319_046_813_846_299_6e-17;
 
-/// A number, in two parts.
+/// A number in two parts: value and rounding error.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DoubleDouble(pub(super) f64, pub(super) f64);
 
@@ -21,14 +22,14 @@ impl DoubleDouble {
         if self.0 < 0.0 { -self } else { self }
     }
 
-    /// The sum, exact but for rounding, where the first is the larger.
+    /// Returns the exact sum, up to rounding, of a larger and a smaller number.
     fn of_sum(large: f64, small: f64) -> Self {
         let sum = large + small;
         Self(sum, small - (sum - large))
     }
 
     fn times_power_of_two(self, exponent: f64) -> Self {
-        // In two steps: the power alone may be out of range where the result is not.
+        // Two steps, because the full power may be out of range where the result is not.
         let half = (exponent / 2.0).floor();
         let (first, second) = (half.exp2(), (exponent - half).exp2());
         Self(self.0 * first * second, self.1 * first * second)
@@ -48,7 +49,7 @@ impl DoubleDouble {
             let cube = self * self * self;
             return self - self * self / Self::from(2.0) + cube / Self::from(3.0);
         }
-        // ln(1 + e) = y + ln((1 + e) exp(-y)), the second logarithm being close to zero.
+        // ln(1 + e) = y + ln((1 + e) exp(-y)); the second logarithm is close to zero.
         let y = Self::from(self.0.ln_1p());
         let rest = (Self::ONE + self) * (-y).exp() - Self::ONE;
         y + rest - rest * rest / Self::from(2.0)
@@ -80,8 +81,8 @@ impl DoubleDouble {
     }
 }
 
-/// gamma(x; n, s) and its derivatives by x, n and s; each with the sum of the sizes of its terms,
-/// which errors are measured by where the terms cancel.
+/// Returns gamma(x; n, s) and its derivatives with respect to x, n and s. Each comes with the sum
+/// of the absolute values of its terms, the scale for errors where terms cancel.
 pub(super) fn gamma([x, n, s]: [f64; 3]) -> [(DoubleDouble, f64); 4] {
     let [x, n, s] = [x, n, s].map(DoubleDouble::from);
     let z = n * x;

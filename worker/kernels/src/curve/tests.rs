@@ -1,4 +1,4 @@
-//! Accuracy, limits and the guard, for every instruction set and both precisions.
+//! Accuracy, limits and the guard of the curves, for every instruction set and both precisions.
 
 use std::f64::consts::LN_2;
 
@@ -8,7 +8,7 @@ use super::exact::{self, DoubleDouble};
 use super::{GAIN_GUARD, GammaParams, bell, decay, gamma, gamma_slopes, sigmoid, softplus, tanh};
 use crate::{Isa, Real};
 
-/// What is computed: a function of x, or one of x, n and s.
+/// A function of x, or of x, n and s.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Function {
     /// exp(-x), x >= 0.
@@ -57,7 +57,7 @@ impl Function {
     }
 }
 
-/// A function of as many numbers as one likes, a vector at a time.
+/// Evaluates a function at many points, one vector at a time.
 struct EachPoint<'a, R> {
     function: Function,
     points: [&'a [R]; 3],
@@ -94,7 +94,7 @@ fn value<R: Real>(isa: Isa, function: Function, point: [f64; 3]) -> f64 {
     values(isa, function, [&point[0], &point[1], &point[2]])[0].into()
 }
 
-/// Whether both are the same number, told from zero of the other sign.
+/// Whether both numbers are equal, including the sign of zero.
 fn is_same(a: f64, b: f64) -> bool {
     a.total_cmp(&b).is_eq()
 }
@@ -103,7 +103,7 @@ fn is_single<R>() -> bool {
     size_of::<R>() == size_of::<f32>()
 }
 
-/// The unit in the last place of `value`.
+/// Returns the unit in the last place of `value`.
 fn unit<R>(value: f64) -> f64 {
     let power = f64::from_bits(value.abs().to_bits() & f64::INFINITY.to_bits());
     let (step, least) =
@@ -111,8 +111,8 @@ fn unit<R>(value: f64) -> f64 {
     (power * step).max(least)
 }
 
-/// Numbers of either sign, dense where curves bend and reaching to where they are flat, tiny and
-/// subnormal ones.
+/// Returns numbers of both signs: dense where the curves bend, out to the flat ends, tiny and
+/// subnormal.
 fn sweep<R: Real>() -> Vec<f64> {
     let far = if is_single::<R>() { 110.0 } else { 750.0 };
     let run_on_threads = |i: u32| (f64::from(i) * 0.618_033_988_749_894_9).fract();
@@ -124,7 +124,7 @@ fn sweep<R: Real>() -> Vec<f64> {
     rounded.flat_map(|x: f64| [x, -x]).collect()
 }
 
-/// Finds the largest error of `function`, in units in the last place, for every instruction set.
+/// Checks the largest error of `function`, in units in the last place, for every instruction set.
 fn check_accuracy<R: Real>(function: Function, limit: f64) {
     let mut points = sweep::<R>();
     if function == Decay {
@@ -149,10 +149,10 @@ fn check_accuracy<R: Real>(function: Function, limit: f64) {
 
 #[test]
 fn functions_of_one_argument_are_within_a_few_units_in_the_last_place() {
-    // In single precision all numbers between 1e-3 and 95 were tried once for tanh, and every
-    // seventh or so for the others: the largest errors are 3.8 (4.0 without fused products) and
-    // 2.5 or less. A unit is that of the exact value, so that a rounding of any greater
-    // intermediate result counts double.
+    // In single precision all numbers between 1e-3 and 95 were tried once for tanh, and about every
+    // seventh for the others: the largest errors are 3.8 (4.0 without fused products) and at most
+    // 2.5. The unit is that of the exact value, so rounding a larger intermediate result counts
+    // double.
     for (function, limit) in
         [(Decay, 1.5), (Tanh, 4.1), (Sigmoid, 2.5), (Softplus, 2.5), (Bell, 2.5)]
     {
@@ -161,7 +161,7 @@ fn functions_of_one_argument_are_within_a_few_units_in_the_last_place() {
     }
 }
 
-/// Points (x, n, s) around those of trained networks, gains of both signs.
+/// Returns points (x, n, s) around those of trained networks, with gains of both signs.
 fn shapes<R: Real>() -> Vec<[f64; 3]> {
     let run_on_threads = |i: u32, step: f64, from: f64, to: f64| {
         R::of(from + (to - from) * (f64::from(i) * step).fract()).into()
@@ -203,8 +203,8 @@ fn gamma_and_its_slopes_are_within_a_few_units_of_their_terms() {
     check::<f64>();
 }
 
-/// The science reference's check values: x, n, s; gamma, and its derivatives by x, n, s. The last
-/// three are inside the guard.
+/// Check values of the science reference: x, n, s; gamma and its derivatives with respect to x, n,
+/// s. The last three rows are inside the guard.
 const CHECK_VALUES: [[f64; 7]; 15] = [
     [0.0, 1.0, 0.0, LN_2, 0.5, -LN_2, -0.193_147_180_560],
     [0.0, 5.0, 0.5, 0.319_314_718_056, 0.875, -0.013_862_943_611_2, 0.361_370_563_888],
@@ -322,7 +322,7 @@ fn limits_are_reached_exactly() {
 #[test]
 fn tanh_is_odd_and_never_beyond_one() {
     fn check<R: Real>(isa: Isa) {
-        // In pairs of opposite sign.
+        // Pairs of opposite sign.
         let values = values_of_x::<R>(isa, Tanh, &sweep::<R>());
         for pair in values.chunks(2) {
             assert!(
@@ -342,7 +342,7 @@ fn tanh_is_odd_and_never_beyond_one() {
 fn a_nan_stays_a_nan() {
     fn check<R: Real>(isa: Isa, patterns: &[R]) {
         for pattern in patterns {
-            // Other lanes stay what they are.
+            // The other lanes are unchanged.
             let (x, ones) = ([R::ONE, *pattern, R::ONE], [R::ONE; 3]);
             let of_x = OF_X.map(|function| (function, [&x[..], &ones, &ones]));
             let of_shape = OF_SHAPE.into_iter().flat_map(|function| {
@@ -351,7 +351,7 @@ fn a_nan_stays_a_nan() {
             });
             for (function, points) in of_x.into_iter().chain(of_shape) {
                 let values = values(isa, function, points);
-                // The derivative by s does not depend on s.
+                // The derivative with respect to s does not depend on s.
                 let is_lost = function == Slope(2) && points[2][1] != R::ONE;
                 let is_nan = values[1] != values[1];
                 assert!(is_nan || is_lost, "{function:?} with {}: {values:?}", isa.name());

@@ -15,22 +15,22 @@ use crate::product::WeightProduct;
 use crate::thread_gradients::ThreadGradients;
 use crate::weights::{WeightGradients, Weights};
 
-/// A layer of gated recurrent units.
+/// A layer of gated recurrent units (GRU).
 #[derive(Debug, Clone, Copy)]
 pub struct Gru<'a, R> {
-    /// The connections of r, z and the candidate; their biases are those of the input, with those
-    /// of the state added for r and z.
+    /// Connection weights of r, z and the candidate. The biases are those of the input; for r and z
+    /// those of the state are added.
     pub weights: Weights<'a, R>,
-    /// The bias of the candidate's part that r multiplies, [H].
+    /// Bias of the candidate's recurrent part, which r multiplies, [H].
     pub candidate_bias: &'a [R],
-    /// Whether a drive is added, to r, z and the candidate.
+    /// Whether a drive is added to r, z and the candidate.
     pub is_driven: bool,
 }
 
-/// r, z and the candidate.
+/// Gates: r, z and the candidate.
 const GATES: usize = 3;
 
-/// r, z, the candidate's part that r multiplies, and the candidate's other part.
+/// Blocks: r, z, the candidate's recurrent part, and the candidate's input part.
 const BLOCKS: usize = 4;
 
 impl<R: Real> Cell<R> for Gru<'_, R> {
@@ -122,7 +122,7 @@ impl<R: Real> Cell<R> for Gru<'_, R> {
     ) -> (WeightGradients<R>, Vec<Vec<R>>) {
         let of = |product: usize| parts.iter().map(move |part| &part.products[product]);
         let mut weights = WeightGradients::collect(&of(0), GATES, shape);
-        // The candidate hears x by a product of its own.
+        // The candidate's input part has a product of its own.
         let recurrent = WeightGradients::collect(&of(1), 1, LayerDims { recurrent: 0, ..shape });
         let first = 2 * shape.hidden;
         let candidate_bias = weights.bias[first..].to_vec();

@@ -18,15 +18,15 @@ use crate::weights::{WeightGradients, Weights};
 /// A layer of LSTM units.
 #[derive(Debug, Clone, Copy)]
 pub struct Lstm<'a, R> {
-    /// The connections of f, i, o and the candidate.
+    /// Connection weights of f, i, o and the candidate.
     pub weights: Weights<'a, R>,
-    /// Which of the four a drive is added to.
+    /// Indices of the gates that a drive is added to.
     pub driven: &'a [usize],
 }
 
-/// f, i, o and the candidate.
+/// Gates: f, i, o and the candidate.
 const GATES: usize = 4;
-/// Which of them is o.
+/// Index of the output gate o.
 const OUTPUT: usize = 2;
 
 impl<R: Real> Cell<R> for Lstm<'_, R> {

@@ -1,4 +1,4 @@
-//! Groups of rows on their way back.
+//! The backward pass over groups of rows.
 
 use std::ops::Range;
 
@@ -66,7 +66,7 @@ impl<C: Cell<R>, R: Real> WithSimd for BackwardStep<'_, C, R> {
     }
 }
 
-/// [`Cell::grad_state`], likewise.
+/// [`Cell::grad_state`], compiled once for every instruction set.
 struct StateGradStep<'a, 'b, C, R>(&'a C, &'a BackwardArgs<'b, R>, &'a mut [R]);
 
 impl<C: Cell<R>, R: Real> WithSimd for StateGradStep<'_, '_, C, R> {
@@ -78,13 +78,13 @@ impl<C: Cell<R>, R: Real> WithSimd for StateGradStep<'_, '_, C, R> {
     }
 }
 
-/// A group of rows on its way back.
+/// The backward pass over a group of rows.
 struct GroupBackward<'a, R, C> {
     group: &'a RowGroup<'a, R, C>,
     loss: BackwardRequest<'a, R>,
     grad_u: InputGradient<R>,
     grad_inner: Buffer<R>,
-    /// By the inner state after a step, if wanted, as the cell has it.
+    /// Gradient with respect to the inner state after a step, if requested, in the cell's layout.
     grad_state: Buffer<R>,
     outward: GroupGradients<R>,
 }
@@ -111,7 +111,7 @@ impl<'a, R: Real, C: Cell<R>> GroupBackward<'a, R, C> {
         }
     }
 
-    /// Goes back over segments of so many steps, which are done again from the states before them.
+    /// Goes back over segments of `segment` steps, each recomputed from the state before it.
     fn states<S: Simd>(
         &mut self,
         simd: S,
@@ -137,7 +137,7 @@ impl<'a, R: Real, C: Cell<R>> GroupBackward<'a, R, C> {
         }
     }
 
-    /// Goes back over `steps`, which `memory` holds from its beginning on.
+    /// Goes back over `steps`, the first of which is at the beginning of `memory`.
     fn segment<S: Simd>(
         &mut self,
         simd: S,
@@ -188,7 +188,7 @@ impl<'a, R: Real, C: Cell<R>> GroupBackward<'a, R, C> {
         }
     }
 
-    /// Adds the gradient by what the layer emits at step `t`.
+    /// Adds the loss gradient with respect to h of step `t`.
     fn add_loss_gradient(&mut self, t: usize) {
         let hidden = self.group.size.hidden;
         let first = t * self.group.runner.task.sequence.sizes.batch + self.group.rows.start;
@@ -207,14 +207,14 @@ impl<'a, R: Real, C: Cell<R>> GroupBackward<'a, R, C> {
         for (grad_u, x) in self.grad_u.values.chunks_exact_mut(self.grad_u.stride).zip(x) {
             let grad_x = &mut grad_u[hidden..hidden + inputs];
             x.copy_from_slice(grad_x);
-            // They lie where whole vectors of neurons may end.
+            // Whole vectors of neurons may overlap these numbers, so they must be zero.
             grad_x.fill(R::ZERO);
         }
     }
 }
 
 impl<R: Real> GroupGradients<R> {
-    /// Takes down the gradients by the states after step `t`.
+    /// Stores the gradients with respect to the states after step `t`.
     fn store_grad_states<C: Cell<R>, S: Simd>(
         &mut self,
         group: &RowGroup<'_, R, C>,

@@ -1,4 +1,4 @@
-//! Groups of rows on their way through a sequence.
+//! The forward pass over groups of rows.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ use crate::memory::{RowExtent, RowStates, StepMemory, StepSlices, TapePolicy};
 use crate::product::WeightProduct;
 use crate::sequence::{GainSaturation, GainStats, LayerState, OutputSelection, StepTrace};
 
-/// What a group gives.
+/// Output of one group.
 pub(super) struct GroupOutput<R> {
     pub(super) h: Vec<R>,
     pub(super) last: LayerState<R>,
@@ -26,7 +26,7 @@ pub(super) struct GroupOutput<R> {
 pub(super) struct ForwardTask<'a, R, C> {
     pub(super) runner: &'a LayerRunner<'a, R, C>,
     pub(super) prepared: &'a PreparedProducts<R>,
-    /// Rows, and what an earlier pass has stored of as many.
+    /// Row ranges, each with the stored memory of an earlier pass over as many rows.
     pub(super) groups: Vec<(Range<usize>, Option<StoredState<R>>)>,
     pub(super) keep: TapePolicy,
     pub(super) wanted: OutputSelection,
@@ -104,7 +104,7 @@ impl<R: Real, C: Cell<R>> ForwardTask<'_, R, C> {
     }
 }
 
-/// A group of rows on its way through a sequence.
+/// A group of rows that goes through a sequence together.
 pub(super) struct RowGroup<'a, R, C> {
     pub(super) runner: &'a LayerRunner<'a, R, C>,
     pub(super) products: &'a [WeightProduct<R>],
@@ -125,7 +125,7 @@ impl<'a, R: Real, C: Cell<R>> RowGroup<'a, R, C> {
         Self { runner, products: &prepared.products, rows, size, extent }
     }
 
-    /// Puts the state before the first step into `memory`.
+    /// Writes the state before the first step into `memory`.
     fn load_initial_state<S: Simd>(&self, memory: &mut StepMemory<R>) {
         let RowStates { u, inner } = memory.state_mut(0);
         u.fill(R::ZERO);
@@ -142,7 +142,7 @@ impl<'a, R: Real, C: Cell<R>> RowGroup<'a, R, C> {
         }
     }
 
-    /// Does step `t`.
+    /// Computes step `t`.
     pub(super) fn advance<S: Simd>(
         &self,
         simd: S,
@@ -165,7 +165,7 @@ impl<'a, R: Real, C: Cell<R>> RowGroup<'a, R, C> {
         simd.vectorize(ForwardStep(self.runner.cell, step));
     }
 
-    /// Puts x_t and 1 behind h_{t-1}.
+    /// Writes x_t and 1 behind h_{t-1}.
     fn copy_inputs(&self, t: usize, u: &mut [R]) {
         let GroupDims { hidden, inputs, .. } = self.size;
         let sequence = self.runner.task.sequence;
@@ -176,7 +176,7 @@ impl<'a, R: Real, C: Cell<R>> RowGroup<'a, R, C> {
         }
     }
 
-    /// Adds the extra current of step `t`.
+    /// Adds the drive of step `t`.
     fn drive(&self, t: usize, pre: &mut [R]) {
         let Some(drive) = self.runner.task.sequence.drive else { return };
         let GroupDims { hidden, padded, .. } = self.size;
@@ -189,7 +189,7 @@ impl<'a, R: Real, C: Cell<R>> RowGroup<'a, R, C> {
         }
     }
 
-    /// Takes down what is wanted of step `t`.
+    /// Records the requested values of step `t`.
     fn record_step<S: Simd>(
         &self,
         t: usize,
@@ -211,7 +211,7 @@ impl<'a, R: Real, C: Cell<R>> RowGroup<'a, R, C> {
         }
     }
 
-    /// Takes down the gains and saturations of a step.
+    /// Records the gains and saturations of a step.
     fn record_shapes(
         &self,
         shapes: GainSaturation<&[R]>,
@@ -264,7 +264,7 @@ impl<C: Cell<R>, R: Real> WithSimd for ForwardStep<'_, C, R> {
     }
 }
 
-/// Adds values and their squares to sums, neuron by neuron.
+/// Adds values and their squares to the sums, neuron by neuron.
 fn add_moments<R: Real>(values: &[R], sums: &mut [f64], squares: &mut [f64]) {
     for ((value, sum), square) in values.iter().zip(sums).zip(squares) {
         let value: f64 = (*value).into();
@@ -273,7 +273,7 @@ fn add_moments<R: Real>(values: &[R], sums: &mut [f64], squares: &mut [f64]) {
     }
 }
 
-/// Adds a drive to what neurons receive: the values, or the first for all of them.
+/// Adds a drive to the weighted sums; a stride of zero adds the first value to all neurons.
 fn add_drive<R: Real>(pre: &mut [R], values: &[R], by_neuron: usize) {
     for (neuron, pre) in pre.iter_mut().enumerate() {
         *pre += values[neuron * by_neuron];
