@@ -11,7 +11,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(&files, ["."])?;
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     std::fs::write(out.join("rheobase.v1.bin"), descriptors.encode_to_vec())?;
-    // Sorted, so that the same counts are the same bytes.
+    // Sorted maps, so that equal counts have equal bytes.
     let builder = tonic_prost_build::configure().bytes(".").btree_map(".");
     let mut config = prost_build::Config::new();
     config.enable_type_names();

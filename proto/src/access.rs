@@ -1,9 +1,9 @@
-//! How a client finds a coordinator, knows that it is the right one, and is known by it: an address,
-//! a CA and a token, each by its place in a file system and never by its value.
+//! Address, CA and token of a connection to a coordinator. CA and token are named by file path,
+//! never by value.
 //!
-//! Everything is read anew for every new connection, so that a coordinator that was started again
-//! elsewhere, or with other secrets, is found. A token leaves this machine only over TLS. Both
-//! programs reach a coordinator through this file, so that both find, trust and explain the same.
+//! All three are read anew for each connection, so that clients find a coordinator that restarted
+//! elsewhere or with other secrets. A token leaves this machine only over TLS. Both programs connect
+//! through this file, so that both trust the same certificates and explain the same errors.
 
 use std::error::Error;
 use std::fmt;
@@ -27,38 +27,38 @@ use crate::loopback;
 use crate::refusal::{Reason, Refusal};
 use crate::server_file::{ProcessStatus, ServerFile};
 
-/// The file in a state directory in which a running coordinator says where it listens.
+/// The server file in a state directory.
 pub const SERVER_FILE: &str = "server";
 
-/// The journal in a state directory.
+/// The journal file in a state directory.
 pub const JOURNAL_FILE: &str = "journal.redb";
 
 /// The directory in a state directory that holds certificates and tokens.
 pub const TLS_DIRECTORY: &str = "tls";
 
-/// The certificate of the coordinator's own CA, in that directory.
+/// The certificate of the coordinator's own CA, in [`TLS_DIRECTORY`].
 pub const CA_FILE: &str = "ca.pem";
 
-/// The fewest characters of a token.
+/// The shortest token, in characters.
 pub const TOKEN_LENGTH: usize = 32;
 
-/// How long a handshake may take once there is a connection.
+/// The timeout of a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// A connection whose every call brings the token.
+/// A channel that adds the token to every call.
 pub type AuthorizedChannel = InterceptedService<Channel, BearerToken>;
 
-/// What somebody who has a token may do.
+/// The role of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Everything.
+    /// May call every method.
     Admin,
-    /// What workers do.
+    /// May call the methods of workers.
     Worker,
 }
 
 impl Role {
-    /// The file with the token of this role, in the directory of certificates and tokens.
+    /// The file with the token of this role, in [`TLS_DIRECTORY`].
     pub const fn token_file(self) -> &'static str {
         match self {
             Self::Admin => "admin.token",
@@ -67,29 +67,29 @@ impl Role {
     }
 }
 
-/// Where address, CA and token are looked for.
+/// The sources of address, CA and token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessConfig {
-    /// The URL of a coordinator, if one was named; otherwise the state directory has it.
+    /// The URL of a coordinator, if the user named one; otherwise the server file has it.
     pub server: Option<String>,
-    /// The state directory, or a directory with the files of it that a client needs.
+    /// The state directory, or a directory with copies of its client files.
     pub state: PathBuf,
-    /// A file with certificates to trust, if one was named.
+    /// A file with certificates to trust, if the user named one.
     pub ca_file: Option<PathBuf>,
-    /// A file with a token, if one was named.
+    /// A file with a token, if the user named one.
     pub token_file: Option<PathBuf>,
-    /// Whose token is looked for in the state directory.
+    /// The role whose token is read from the state directory.
     pub role: Role,
 }
 
-/// What there is to know for a connection, at one moment.
+/// The URL, CA and token for one connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResolvedAccess {
     /// The URL of the coordinator.
     pub url: String,
-    /// The certificates to trust and their file; those of the system if none.
+    /// The file with the trusted certificates, and its bytes; none trusts the system's.
     ca: Option<(PathBuf, Vec<u8>)>,
-    /// What shows who asks.
+    /// The token.
     pub bearer: BearerToken,
 }
 
@@ -104,14 +104,14 @@ impl AccessConfig {
                     self.check_listener(&url, &addresses, port)?;
                     self.token(&directory)?
                 }
-                // Whoever is on the way could read a token.
+                // Anyone on the network path could read a token.
                 None => BearerToken::default(),
             };
             return Ok(ResolvedAccess { url, ca: None, bearer });
         }
         if !url.starts_with("https://") {
             let text = format!(
-                "not an address: `{}`: it begins with `https://` or `http://`",
+                "not an address: `{}`: an address begins with `https://` or `http://`",
                 excerpt(&url)
             );
             return Err(Refusal::new(Reason::InvalidAddress, text));
@@ -128,9 +128,9 @@ impl AccessConfig {
         Ok(ResolvedAccess { url, ca, bearer })
     }
 
-    /// Makes sure that the token of the state directory is not shown to a program of another user,
-    /// who may have taken the port of a coordinator that ended. Somebody who names a token file
-    /// knows whom it is for.
+    /// Checks that no program of another user listens at the address: it may have taken the port
+    /// of a coordinator that ended, and would receive the token of the state directory. A token
+    /// file that the user names is sent without this check.
     fn check_listener(&self, url: &str, at: &[IpAddr], port: u16) -> Result<(), Refusal> {
         let token = self.state.join(TLS_DIRECTORY).join(self.role.token_file());
         if self.token_file.is_some() || !token.exists() {
@@ -138,7 +138,7 @@ impl AccessConfig {
         }
         let Some(user) = loopback::foreign_listener(at, port, &token) else { return Ok(()) };
         let text = format!(
-            "what listens at `{url}` belongs to another user of this machine (uid {user}), not to the owner of `{}`, which is therefore not sent: start the coordinator again, or name the token by RHEO_TOKEN_FILE if this user runs it for you",
+            "the program at `{url}` belongs to another user of this machine (uid {user}), not to the owner of `{}`, so that token was not sent: restart the coordinator or, if that user runs it for you, name the token file by RHEO_TOKEN_FILE",
             token.display()
         );
         Err(Refusal::new(Reason::Untrusted, text))
@@ -162,8 +162,8 @@ impl AccessConfig {
         let file = ServerFile::read(&path).map_err(|error| away(format!("`{shown}`: {error}")))?;
         let file = file.ok_or_else(|| away(format!("`{shown}` is empty")))?;
         match &file.process {
-            // Another program may listen there by now. A copy of the file without a journal beside it
-            // is kept by somebody who knows that the address stays.
+            // Another program may listen there by now. A file without a journal beside it is a copy
+            // of a client, whose coordinator may restart at the same address.
             Some(process)
                 if self.state.join(JOURNAL_FILE).exists()
                     && file.status(&path) == ProcessStatus::Ended =>
@@ -175,7 +175,7 @@ impl AccessConfig {
     }
 }
 
-/// The file that was named, which must be there, or else the one at `own`, if it is there.
+/// Reads the file `named`, which must exist, or else the file at `own`, if it exists.
 fn read_optional(
     named: Option<&Path>,
     own: &Path,
@@ -194,27 +194,27 @@ fn read_optional(
             let remedy = format!("ask its owner for a copy and name it by {variable}");
             Err(Refusal::new(Reason::AccessFile, format!("{text}: {remedy}")))
         }
-        // A file system on a network that is away for a while.
+        // A network file system may be unavailable for a while.
         (None, _) => Err(Refusal::unavailable(text)),
         (Some(_), _) => Err(Refusal::new(Reason::AccessFile, format!("{variable}: {text}"))),
     }
 }
 
-/// Why a text is no token.
+/// The error for a text that is not a token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "no token: the first line must have at least {TOKEN_LENGTH} characters, printable ASCII without spaces (`openssl rand -hex 32` makes one)"
+    "no token: its first line must have at least {TOKEN_LENGTH} characters, printable ASCII without spaces (`openssl rand -hex 32` makes one)"
 )]
 pub struct InvalidToken;
 
-/// The token in a file: its first line.
+/// Parses the token in a file: its first line.
 pub fn parse_token(bytes: &[u8]) -> Result<&str, InvalidToken> {
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii();
     let is_token = line.len() >= TOKEN_LENGTH && line.iter().all(u8::is_ascii_graphic);
     std::str::from_utf8(line).ok().filter(|_| is_token).ok_or(InvalidToken)
 }
 
-/// Shows who asks: adds the token, if there is one, to every call.
+/// The token that authenticates a client, if there is one; added to every call.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct BearerToken(Option<AsciiMetadataValue>);
 
@@ -247,7 +247,7 @@ impl Interceptor for BearerToken {
 }
 
 impl ResolvedAccess {
-    /// What connects there.
+    /// The endpoint to connect to.
     pub fn endpoint(&self) -> Result<Endpoint, Refusal> {
         let invalid = |error: &(dyn Error + 'static)| {
             let text = format!("not an address: `{}`: {}", excerpt(&self.url), root_cause(error));
@@ -259,7 +259,7 @@ impl ResolvedAccess {
         }
         let trust = ClientTlsConfig::new().timeout(HANDSHAKE);
         let Some((_, ca)) = &self.ca else {
-            // There are systems that trust nobody, such as small containers.
+            // Some systems have no trusted certificates, such as small containers.
             let endpoint = endpoint.tls_config(trust.with_native_roots());
             return endpoint.map_err(|_| self.untrusted());
         };
@@ -271,7 +271,7 @@ impl ResolvedAccess {
         self.url.starts_with("https://")
     }
 
-    /// What an error of a connection or a call means, if trying again would not help.
+    /// The refusal for an error of a connection or a call; none if a retry may help.
     pub fn explain(&self, error: &(dyn Error + 'static)) -> Option<Refusal> {
         let url = &self.url;
         match tls_error(error)? {
@@ -289,7 +289,7 @@ impl ResolvedAccess {
             rustls::Error::InvalidCertificate(error) => {
                 let mut text =
                     format!("the certificate of the coordinator at `{url}` is not valid: {error}");
-                // What openssl makes unless it is told otherwise; only its text tells.
+                // The default of `openssl req -x509`. Only the text names this error.
                 if text.contains("CaUsedAsEndEntity") {
                     text += ": it is one of a CA, and one of a server is made with `openssl req -x509 -addext basicConstraints=critical,CA:FALSE`";
                 }
@@ -317,7 +317,7 @@ impl ResolvedAccess {
     }
 }
 
-/// The error of TLS that is behind `error`, if there is one.
+/// The TLS error in the chain of `error`, if there is one.
 fn tls_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -336,8 +336,8 @@ fn root_cause(mut error: &(dyn Error + 'static)) -> String {
     error.to_string()
 }
 
-/// What is behind an error. An error of I/O gives as its source what is behind the error that it
-/// wraps, and not that error.
+/// The next error in the chain. `source` of an I/O error skips the error that it wraps, so that one
+/// is taken first.
 fn source_of<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
     match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(wrapped) => Some(wrapped),
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_the_first_line_if_it_is_long_and_printable() {
+    fn a_token_is_a_long_printable_first_line() {
         let token = "0123456789abcdef0123456789abcdef";
         assert_eq!(parse_token(format!("  {token}\r\nsecond line\n").as_bytes()), Ok(token));
         assert_eq!(parse_token(token.as_bytes()), Ok(token));
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_not_in_what_is_printed_and_not_sent_in_the_clear() {
+    fn a_token_is_neither_printed_nor_sent_in_plaintext() {
         let state = tempfile::tempdir().unwrap();
         let tls = state.path().join("tls");
         std::fs::create_dir(&tls).unwrap();
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_of_a_coordinator_that_died_leads_nowhere() {
+    fn the_server_file_of_a_dead_coordinator_is_refused() {
         let state = tempfile::tempdir().unwrap();
         let mut file = ServerFile::of_this_process("http://127.0.0.1:1");
         let write = |file: &ServerFile| {
@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_named_must_be_there_and_what_was_not_may_be_missing() {
+    fn only_files_that_the_user_names_must_exist() {
         let state = tempfile::tempdir().unwrap();
         let refusal = access(state.path()).read().unwrap_err();
         assert!(refusal.transient && refusal.text.contains("no coordinator runs there"));

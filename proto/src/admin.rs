@@ -1,4 +1,4 @@
-//! The service of the coordinator itself in core types.
+//! Conversions of `AdminService`.
 
 use rheo_core::fleet::Place;
 use rheo_core::id::{AttemptId, SweepName};
@@ -71,38 +71,38 @@ impl TryFrom<v1::Worker> for WorkerView {
     }
 }
 
-/// What a state takes on disk, in bytes.
+/// Disk usage of a state, in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DiskUsage {
-    /// The sweeps, in the order in which they were submitted.
+    /// The sweeps, in submission order.
     pub sweeps: Vec<SweepUsage>,
     /// The journal.
     pub journal: u64,
-    /// Commits of workers that keep them in the state directory.
+    /// Spooled commits of workers that spool in the state directory.
     pub spool: u64,
     /// Logs of processes in the state directory.
     pub logs: u64,
-    /// Files of results and checkpoints that belong to no sweep.
+    /// Result files and checkpoints that belong to no sweep.
     pub unused: u64,
 }
 
-/// What a sweep takes, in bytes.
+/// Disk usage of a sweep, in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SweepUsage {
     /// The sweep.
     pub sweep: SweepName,
     /// Parquet files.
     pub results: u64,
-    /// Rows that wait in the journal for a part.
+    /// Pending rows in the journal.
     pub pending: u64,
     /// Checkpoints.
     pub checkpoints: u64,
-    /// How many checkpoints there are.
+    /// The number of checkpoints.
     pub count: u64,
 }
 
 impl DiskUsage {
-    /// All of it. Rows that wait are part of the journal.
+    /// The sum. Pending rows count as part of the journal.
     pub fn total(&self) -> u64 {
         let sweeps = self.sweeps.iter().map(|sweep| sweep.results + sweep.checkpoints);
         sweeps.sum::<u64>() + self.journal + self.spool + self.logs + self.unused

@@ -1,8 +1,8 @@
-//! The bounds of everything that a peer can send: one table of fields, one of whole requests.
+//! Bounds of everything that a peer can send: a table of fields and a table of whole requests.
 //!
-//! The decoder checks the encoded bytes against both before it allocates or keeps anything, so that
-//! no request costs more memory or journal than its bounds say. A test compares the tables with the
-//! protocol: a text, bytes or list field of a request without a row here fails it.
+//! The decoder checks the encoded bytes against both before it allocates or stores anything, so
+//! that a request cannot cost more memory or journal space than its bounds. A test compares the
+//! tables with the protocol and fails for a text, bytes or list field without a row.
 
 mod rules;
 
@@ -13,7 +13,7 @@ use crate::{CHUNK, MAX_MESSAGE};
 pub(crate) use rules::check;
 pub use rules::request_size;
 
-/// The most of something that one field of a request may hold.
+/// The bound of one field of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldBound {
     /// One line of text without control characters, in bytes.
@@ -24,31 +24,32 @@ pub enum FieldBound {
     Bytes(usize),
     /// Elements of a list or a map.
     List(usize),
-    /// A list of lines: how many, and the bytes of each.
+    /// A list of lines: their number, and the bytes of each.
     Lines(usize, usize),
-    /// The value of a number. Numbers need no row; those have one that would cost work.
+    /// The largest value of a number. Only numbers that cost work or memory need a row.
     Number(u64),
 }
 
-/// The bound of a field that somebody forgot: safe, and soon noticed.
+/// The bound of a field without a row: safe, and small enough to be noticed.
 pub(crate) const UNLISTED: FieldBound = FieldBound::Lines(64, 256);
 
-/// A name of a sweep or a fleet. Longer than any can be, so that what is wrong with it can be said.
+/// The name of a sweep or a fleet. Longer than a valid name, so that the message can quote a name
+/// that is too long.
 const NAME: FieldBound = FieldBound::Line(256);
 
 /// A UUID or a digest.
 const ID: FieldBound = FieldBound::Line(64);
 
-/// What a machine, a program or a scheduler calls something.
+/// A name that a machine, a program or a scheduler gives.
 const LABEL: FieldBound = FieldBound::Line(256);
 
-/// What went wrong in a trial.
+/// The longest error message of a trial, in bytes.
 pub const ERROR_LENGTH: usize = 16 << 10;
 
-/// The longest label of a worker, in bytes: its host and the like.
+/// The longest label of a worker, such as its host, in bytes.
 pub const LABEL_LENGTH: usize = 256;
 
-/// The longest account of what a worker lacks, in bytes.
+/// The longest description of a resource that a worker lacks, in bytes.
 pub const CAUSE_LENGTH: usize = 2 << 10;
 
 /// The longest path of a data directory, in bytes.
@@ -60,21 +61,21 @@ pub const SWEEP_FILE_LENGTH: usize = 4 << 20;
 /// The longest SQL text, in bytes.
 pub const SQL_LENGTH: usize = 1 << 20;
 
-/// The most attempts that a worker may hold: one for each slot that it may have.
+/// The most attempts of a worker: one for each slot.
 const HELD: FieldBound = FieldBound::List(4096);
 
-/// The most GPUs that a worker may offer.
+/// The most GPUs of a worker.
 const GPUS: usize = rheo_core::resources::MAX_GPUS as usize;
 
-/// Lines of the log of an attempt.
+/// The most log lines of one message.
 const LOG: FieldBound = FieldBound::List(MAX_LINES);
 
 /// The most metrics of one report.
 const METRICS: FieldBound = FieldBound::List(64);
 
-/// Every text, bytes and list field of every request, as `Message.field`, and its bound.
+/// The bound of every text, bytes and list field of every request, by `Message.field`.
 ///
-/// A new field needs a row: `("JoinRequest.rack", LABEL)`. [`FieldBound`] says what there is.
+/// A new field needs a row, such as `("JoinRequest.rack", LABEL)`.
 pub const FIELDS: &[(&str, FieldBound)] = &[
     // common.proto
     ("Attempt.sweep", NAME),
@@ -179,10 +180,10 @@ pub const FIELDS: &[(&str, FieldBound)] = &[
     ("StopRequest.fleet", NAME),
 ];
 
-/// The size of every other request, in bytes.
+/// The largest size of a request that [`SIZES`] does not list, in bytes.
 const SMALL: usize = 64 << 10;
 
-/// The bytes of a whole request, where that is not [`SMALL`]: no more is ever buffered.
+/// The largest sizes of requests that may exceed [`SMALL`], in bytes. No more is ever buffered.
 const SIZES: &[(&str, usize)] = &[
     ("AcquireRequest", 4 << 20),
     ("RenewRequest", 8 << 20),

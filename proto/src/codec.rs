@@ -1,5 +1,4 @@
-//! The codec of the generated services: prost, with the bounds of requests checked on the encoded
-//! bytes first.
+//! The codec of the generated services: prost, after the encoded bytes of a request pass its bounds.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -46,7 +45,7 @@ where
     }
 }
 
-/// Decodes `U` if it is within its bounds.
+/// Decodes `U` if the bytes are within its bounds.
 pub(crate) struct BoundedDecoder<U>(PhantomData<U>);
 
 impl<U> fmt::Debug for BoundedDecoder<U> {
@@ -60,7 +59,7 @@ impl<U: Message + Name + Default> Decoder for BoundedDecoder<U> {
     type Error = Status;
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        // Shares the buffer; nothing is copied.
+        // Shares the buffer without a copy.
         let bytes = buffer.copy_to_bytes(buffer.remaining());
         bounds::check(U::NAME, &bytes)?;
         let decoded = U::decode(bytes).map_err(|error| Status::internal(error.to_string()))?;

@@ -1,4 +1,4 @@
-//! Conversions of what both services speak of.
+//! Conversions that several services share.
 
 use std::str::FromStr;
 
@@ -16,7 +16,7 @@ pub(crate) fn required<T>(value: Option<T>, field: &'static str) -> Result<T, In
     value.ok_or(InvalidMessage::Missing(field))
 }
 
-/// Parses an id or the like.
+/// Parses a field such as an id.
 pub(crate) fn parsed<T: FromStr<Err: std::fmt::Display>>(
     text: &str,
     field: &'static str,
@@ -52,7 +52,7 @@ impl TryFrom<v1::Attempt> for AttemptId {
     }
 }
 
-/// An attempt on the wire.
+/// The message of an attempt.
 pub(crate) fn attempt(attempt: &AttemptId, origin: Option<Origin>) -> v1::Attempt {
     v1::Attempt {
         sweep: attempt.trial.sweep.to_string(),
@@ -129,7 +129,7 @@ impl From<Batch> for v1::TableRows {
     }
 }
 
-/// Metrics by name. What is no name is left out.
+/// Metrics by name; drops invalid names.
 pub(crate) fn metrics(wire: Vec<v1::MetricValue>) -> Metrics {
     let known = |value: v1::MetricValue| Some((MetricName::parse(&value.name).ok()?, value.value));
     wire.into_iter().filter_map(known).collect()
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_of_every_table_come_through() {
+    fn row_counts_of_every_table_round_trip() {
         let tables = ["epochs", "evaluations", "shapes"].map(TableName::of);
         let one = [(TableName::of("epochs"), 1)];
         let all: RowCounts = tables.into_iter().zip(1..).collect();
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_of_tables_that_the_coordinator_fills_are_ignored() {
+    fn row_counts_of_tables_that_the_coordinator_fills_are_ignored() {
         let tables = [("epochs", 3), ("trials", 1), ("No table", 7)];
         let tables = tables.map(|(name, count)| (name.to_owned(), count)).into();
         let expected = [(TableName::of("epochs"), 3)].into_iter().collect();

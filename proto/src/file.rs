@@ -1,9 +1,9 @@
-//! Files that people name, read within bounds.
+//! Bounded reads of files that users name.
 //!
-//! A path can lead to anything: a device without end, a pipe to which nobody writes, a file of
-//! gigabytes. Whoever reads a file that somebody named reads it here: no more than [`SizeLimit`] bytes,
-//! regular files, pipes and standard input alike, and from a pipe only as long as something comes.
-//! Both programs read through this file, so that both refuse the same with the same words.
+//! A path can lead to an endless device, a pipe without a writer or a file of gigabytes. The
+//! functions here read at most [`SizeLimit`] bytes from regular files, pipes and standard input, and
+//! give up on a silent pipe. Both programs read such files only here, so that both refuse the same
+//! files with the same message.
 
 use std::fs::{File, FileType, OpenOptions};
 use std::io::{self, ErrorKind, IsTerminal as _, Read};
@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 
-/// The most bytes of one kind of file.
+/// The size limit of one kind of file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SizeLimit {
-    /// What the file is, with its article.
+    /// The kind of file, with its article, for messages.
     pub name: &'static str,
-    /// The most bytes.
+    /// The limit, in bytes.
     pub bytes: usize,
 }
 
@@ -36,13 +36,14 @@ pub const CERTIFICATES: SizeLimit = SizeLimit { name: "a file with certificates"
 /// A file with a private key.
 pub const KEY: SizeLimit = SizeLimit { name: "a file with a private key", bytes: 64 << 10 };
 
-/// The file in which a coordinator says where it listens.
+/// The server file of a state directory.
 pub const SERVER: SizeLimit = SizeLimit { name: "a file with an address", bytes: 4 << 10 };
 
-/// The file in which a state directory remembers where its results lie.
-pub const STORAGE_LAYOUT: SizeLimit = SizeLimit { name: "a file with places", bytes: 64 << 10 };
+/// The file in a state directory that names the URLs of results and checkpoints.
+pub const STORAGE_LAYOUT: SizeLimit =
+    SizeLimit { name: "a file with storage URLs", bytes: 64 << 10 };
 
-/// Shell lines for the jobs of a cluster.
+/// A file with shell lines for the jobs of a cluster.
 pub const SETUP: SizeLimit = SizeLimit { name: "a file with shell lines", bytes: 1 << 20 };
 
 /// A configuration of `kubectl`.
@@ -51,29 +52,28 @@ pub const KUBECONFIG: SizeLimit = SizeLimit { name: "a kubeconfig", bytes: 4 << 
 /// SQL on standard input.
 pub const SQL: SizeLimit = SizeLimit { name: "a query", bytes: 256 << 10 };
 
-/// A checkpoint on standard input, which comes from `rheo`.
+/// A checkpoint on standard input, written by `rheo`.
 pub const CHECKPOINT: SizeLimit = SizeLimit { name: "a checkpoint", bytes: 4 << 30 };
 
-/// The time for which a named pipe may be silent: nobody may ever open its other end.
+/// The longest silence of a named pipe, which may never get a writer.
 const NAMED_PIPE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The time for which any other pipe may be silent: a program is at its other end, and may have to
-/// compute what it writes.
+/// The longest silence of any other pipe. A program writes to it, and may have to compute first.
 const PIPE_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The time that a pipe may take as a whole.
+/// The longest time for a whole pipe.
 const TOTAL_TIMEOUT: Duration = Duration::from_mins(10);
 
-/// The pause until a silent pipe is looked at again.
+/// The interval at which a silent pipe is polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The device number of `/dev/null`.
 const DEV_NULL: (u32, u32) = (1, 3);
 
-/// Why a file is not read.
+/// The reason for which a file is not read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum ReadError {
-    #[error("it holds more than `{bytes}` bytes, the most that {name} may have")]
+    #[error("it has more than `{bytes}` bytes, the limit for {name}")]
     TooLarge { name: &'static str, bytes: usize },
     #[error("it is a directory")]
     Directory,
@@ -104,7 +104,7 @@ pub fn read(path: &Path, limit: SizeLimit) -> io::Result<Vec<u8>> {
         OpenOptions::new().read(true).custom_flags(flags).open(path)
     };
     check_type(std::fs::metadata(path)?.file_type())?;
-    // Otherwise a pipe is waited for by opening it.
+    // Without `NONBLOCK`, `open` waits for a writer of a pipe.
     let file = open(OFlags::NONBLOCK)?;
     let metadata = file.metadata()?;
     check_type(metadata.file_type())?;
@@ -115,7 +115,7 @@ pub fn read(path: &Path, limit: SizeLimit) -> io::Result<Vec<u8>> {
         return read_limited(file, limit);
     }
     if file.is_terminal() {
-        // Somebody types, and takes the time that it takes.
+        // A user types, without a time limit.
         return read_limited(open(OFlags::empty())?, limit);
     }
     let device = metadata.rdev();
@@ -137,7 +137,7 @@ pub fn read_stdin(limit: SizeLimit) -> io::Result<Vec<u8>> {
         return read_limited(io::stdin().lock(), limit);
     }
     let (sender, receiver) = mpsc::sync_channel(1);
-    // Left behind where nothing comes; the process ends soon after that.
+    // On a timeout this thread stays blocked; the process ends soon after.
     std::thread::spawn(move || {
         let mut input = io::stdin().lock();
         let mut buffer = vec![0; 64 << 10];
@@ -161,7 +161,7 @@ pub fn read_stdin(limit: SizeLimit) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Text that was read as bytes.
+/// Decodes UTF-8 text.
 pub fn text(bytes: Vec<u8>) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
@@ -186,7 +186,7 @@ fn check_size(bytes: &[u8], limit: SizeLimit) -> Result<(), ReadError> {
     if bytes.len() > most { Err(ReadError::TooLarge { name, bytes: most }) } else { Ok(()) }
 }
 
-/// Reads to the end, whatever size the file says it has.
+/// Reads to the end or to the limit; does not trust the size in the metadata.
 fn read_limited(input: impl Read, limit: SizeLimit) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     input.take(limit.bytes as u64 + 1).read_to_end(&mut bytes)?;
@@ -194,7 +194,7 @@ fn read_limited(input: impl Read, limit: SizeLimit) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads a pipe that was opened without waiting.
+/// Reads a pipe that was opened with `NONBLOCK`.
 #[expect(clippy::disallowed_methods, reason = "a pipe is waited for in real time")]
 fn read_pipe(mut pipe: File, limit: SizeLimit) -> io::Result<Vec<u8>> {
     let link = std::fs::read_link(format!("/proc/self/fd/{}", pipe.as_raw_fd()));
@@ -206,7 +206,7 @@ fn read_pipe(mut pipe: File, limit: SizeLimit) -> io::Result<Vec<u8>> {
     let mut buffer = vec![0; 64 << 10];
     loop {
         match pipe.read(&mut buffer) {
-            // Of a named pipe this is also what is read before anybody writes.
+            // A named pipe also reads as empty before it has a writer.
             Ok(0) if !is_named || !bytes.is_empty() => return Ok(bytes),
             Ok(0) => {}
             Ok(length) => {
@@ -235,14 +235,14 @@ mod tests {
     const EIGHT_BYTES: SizeLimit = SizeLimit { name: "a thing", bytes: 8 };
 
     #[test]
-    fn a_file_is_read_up_to_its_bound() {
+    fn a_file_is_read_up_to_its_size_limit() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         std::fs::write(&path, "12345678").unwrap();
         assert_eq!(read(&path, EIGHT_BYTES).unwrap(), b"12345678");
         std::fs::write(&path, "123456789").unwrap();
         let error = read(&path, EIGHT_BYTES).unwrap_err().to_string();
-        assert_eq!(error, "it holds more than `8` bytes, the most that a thing may have");
+        assert_eq!(error, "it has more than `8` bytes, the limit for a thing");
         let missing = read(&directory.path().join("no"), EIGHT_BYTES).unwrap_err();
         assert_eq!(missing.kind(), ErrorKind::NotFound);
         std::fs::write(&path, [b'a', 0xff]).unwrap();
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_refused_by_name() {
+    fn directories_devices_and_sockets_are_refused_by_name() {
         let directory = tempfile::tempdir().unwrap();
         let error = |path: &Path| read(path, EIGHT_BYTES).unwrap_err().to_string();
         assert_eq!(error(directory.path()), "it is a directory");
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_named_pipe_is_read_once_somebody_writes() {
+    fn a_named_pipe_is_read_or_times_out_without_a_writer() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pipe");
         let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_of_another_program_is_read_up_to_its_bound() {
+    fn an_anonymous_pipe_is_read_up_to_its_size_limit() {
         for (text, expected) in [("1234", Some(b"1234")), ("1234567890", None)] {
             let (reader, mut writer) = io::pipe().unwrap();
             writer.write_all(text.as_bytes()).unwrap();

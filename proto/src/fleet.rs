@@ -1,4 +1,4 @@
-//! The fleets' service in core types.
+//! Conversions of `FleetService`.
 
 use std::collections::BTreeMap;
 
@@ -60,7 +60,7 @@ impl TryFrom<v1::LaunchRequest> for Command {
     fn try_from(wire: v1::LaunchRequest) -> Result<Self, InvalidMessage> {
         let request = parsed(&wire.request_id, "request_id")?;
         let spec: Spec = required(wire.spec, "spec")?.try_into()?;
-        // The request is the first of its kind, and as unique as an id has to be.
+        // The request id is unique, so it also identifies the fleet.
         let id = wire.request_id.parse::<Uuid>();
         let id = id.map_err(|error| InvalidMessage::value("request_id", error))?;
         Ok(Self::Launch { spec: Box::new(spec), id, request })

@@ -1,10 +1,10 @@
 //! The wire protocol of Rheobase, `rheobase.v1`: generated messages and services, and conversions
 //! to and from core types.
 //!
-//! This is the only crate that knows prost. Handlers and clients convert at the door and pass core
-//! types on; whatever does not parse is refused here, with the name of the field. What both sides of
-//! a connection must agree on besides, how a coordinator is found and known, is in [`access`]; how
-//! both programs read files that people name is in [`file`].
+//! This is the only crate that knows prost. Handlers and clients convert at the boundary and pass
+//! core types on; a message that does not parse is refused here, with the name of the field.
+//! [`access`] finds and authenticates a coordinator; [`file`] reads the files that users name. Both
+//! programs use both.
 
 pub mod access;
 pub mod admin;
@@ -23,7 +23,7 @@ pub mod worker;
 
 use rheo_core::excerpt::message;
 
-/// Generated from `rheobase/v1/*.proto`, which holds the documentation.
+/// Messages and services generated from `rheobase/v1/*.proto`, which document them.
 #[expect(
     missing_docs,
     unused_qualifications,
@@ -41,28 +41,28 @@ pub mod v1 {
     pub const DESCRIPTORS: &[u8] = tonic::include_file_descriptor_set!("rheobase.v1");
 }
 
-/// The largest message that either side accepts, in bytes. Rows of one commit must fit; larger
-/// things are streams.
+/// The largest message that either side accepts, in bytes. The rows of one commit must fit;
+/// checkpoints and query results are streamed.
 pub const MAX_MESSAGE: usize = 64 << 20;
 
-/// The size of a piece of a streamed checkpoint or query result, in bytes.
+/// The chunk size of a streamed checkpoint or query result, in bytes.
 pub const CHUNK: usize = 1 << 20;
 
 /// The largest checkpoint that is accepted, in bytes.
 pub const MAX_CHECKPOINT: u64 = 4 << 30;
 
-/// A message that does not mean anything.
+/// A message with a missing or invalid field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMessage {
-    /// A field that must be there is not.
+    /// A required field is missing.
     #[error("field `{0}` is missing")]
     Missing(&'static str),
-    /// A field has a value that it cannot have.
+    /// A field has an invalid value.
     #[error("field `{field}` cannot be used: {detail}")]
     Value {
-        /// Which field.
+        /// The name of the field.
         field: &'static str,
-        /// What is wrong.
+        /// The cause.
         detail: String,
     },
 }
@@ -73,10 +73,10 @@ impl InvalidMessage {
     }
 }
 
-/// The most characters of what is wrong with a field.
+/// The longest cause of an invalid field, in characters.
 const DETAIL: usize = 500;
 
-/// The beginning of a text that must fit into so many bytes.
+/// The first `most` bytes of a text; a shortened text ends with the length of the whole.
 pub(crate) fn truncate_with_size(text: &str, most: usize) -> String {
     if text.len() <= most {
         return text.to_owned();

@@ -1,18 +1,18 @@
-//! Lines of logs on the wire.
+//! Conversions of log lines.
 
 use rheo_core::log::{LogLevel, LogLine};
 use rheo_core::time::Timestamp;
 
 use crate::v1;
 
-/// The lines that a message brings.
+/// The log lines of a message.
 pub fn lines(wire: Vec<v1::LogLine>) -> Vec<LogLine> {
     wire.into_iter().map(LogLine::from).collect()
 }
 
 impl From<v1::LogLine> for LogLine {
     fn from(wire: v1::LogLine) -> Self {
-        // A level of a newer worker is of no importance here.
+        // A newer worker may send an unknown level.
         let level = LogLevel::parse(&wire.level).unwrap_or(LogLevel::Info);
         Self { number: wire.number, at: Timestamp(wire.at_ms), level, text: wire.text }
     }

@@ -1,5 +1,5 @@
-//! Loopback, which all users of a machine share: which addresses are on it, and whose program listens
-//! at one. A token is shown to nobody else's.
+//! Owners of loopback listeners. All users of a machine share loopback, so a client sends its token
+//! only to a program of a trusted user.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -7,14 +7,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-/// The state of a socket that listens, as the system writes it.
+/// The state of a listening socket in `/proc/net/tcp`.
 const LISTEN: &str = "0A";
 
-/// The addresses on this machine to which a URL leads, and the port; none if it leads elsewhere.
-/// `rest` is the URL without its scheme.
+/// The loopback addresses and the port of a URL; none if its host is not on loopback. `rest` is the
+/// URL without its scheme.
 pub(crate) fn addresses(rest: &str) -> Option<(Vec<IpAddr>, u16)> {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    // What is before an `@` is a name of somebody, not of a host.
+    // The text before an `@` is a user name, not a host.
     let host = authority.rsplit('@').next().unwrap_or_default();
     let (host, port) = match host.strip_prefix('[') {
         Some(address) => address.split_once(']')?,
@@ -29,8 +29,8 @@ pub(crate) fn addresses(rest: &str) -> Option<(Vec<IpAddr>, u16)> {
     address.is_loopback().then(|| (vec![address], port))
 }
 
-/// The user whose program listens there, if that is somebody other than the owner of `token`, this
-/// user, or the one who administers the machine.
+/// The user of a program that listens at one of `addresses`, if that user is not trusted: neither
+/// the owner of `token`, nor this user, nor root.
 pub(crate) fn foreign_listener(addresses: &[IpAddr], port: u16, token: &Path) -> Option<u32> {
     let owner = |path: &Path| fs::metadata(path).map(|metadata| metadata.uid()).ok();
     let trusted = [owner(token), owner(Path::new("/proc/self")), Some(0)];
@@ -38,13 +38,13 @@ pub(crate) fn foreign_listener(addresses: &[IpAddr], port: u16, token: &Path) ->
     found.into_iter().find(|user| !trusted.contains(&Some(*user)))
 }
 
-/// The user whose program listens at an address: at it alone, or else at all of them.
+/// The user of the program that listens at `address` or, failing that, at the unspecified address.
 fn listener(address: IpAddr, port: u16) -> Option<u32> {
     let mut at_unspecified = None;
     for table in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
         let Ok(file) = fs::File::open(table) else { continue };
         let lines = BufReader::new(file).lines().skip(1).map_while(Result::ok);
-        // Sockets that listen come first.
+        // The table lists listening sockets first.
         let sockets = lines.map_while(|line| parse_listening_socket(&line));
         for (at, _, user) in sockets.filter(|(_, number, _)| *number == port) {
             if at == address {
@@ -58,7 +58,7 @@ fn listener(address: IpAddr, port: u16) -> Option<u32> {
     at_unspecified
 }
 
-/// Address, port and user of a socket that listens.
+/// Address, port and user of a listening socket; none for a socket in another state.
 fn parse_listening_socket(line: &str) -> Option<(IpAddr, u16, u32)> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let (address, port) = fields.get(1)?.split_once(':')?;
@@ -67,7 +67,7 @@ fn parse_listening_socket(line: &str) -> Option<(IpAddr, u16, u32)> {
     }
     let port = u16::from_str_radix(port, 16).ok()?;
     let user = fields.get(7)?.parse().ok()?;
-    // Words of four bytes, each in the order of this machine.
+    // Words of four bytes, each in native byte order.
     let word = |at: usize| {
         let hex = address.get(at * 8..at * 8 + 8)?;
         u32::from_str_radix(hex, 16).map(u32::to_ne_bytes).ok()
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_this_machine_is_loopback() {
+    fn only_loopback_hosts_have_loopback_addresses() {
         for (rest, port) in
             [("127.0.0.1:7", 7), ("[::1]:7/", 7), ("localhost:7", 7), ("127.9.9.9/x", 80)]
         {
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn the_user_of_a_listener_is_found() {
+    fn listener_finds_the_user_of_a_listening_socket() {
         let listener_here = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener_here.local_addr().unwrap().port();
         let me = fs::metadata("/proc/self").unwrap().uid();
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_the_system_are_read() {
+    fn lines_of_listening_sockets_are_parsed() {
         let v4 = "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 9 1";
         let v6 = "   0: 00000000000000000000000001000000:1F90 00000000000000000000000000000000:0000 0A 0:0 00:0 0  65534        0 9 1";
         let open = v4.replace(" 0A ", " 01 ");

@@ -1,4 +1,4 @@
-//! What trials need and what workers have, in core types.
+//! Conversions of the needs of trials and the inventories of workers.
 
 use rheo_core::machine::{NoFit, UnfitWorker};
 use rheo_core::needs::{FoundData, Inventory, Lack, Need};
@@ -62,7 +62,7 @@ impl TryFrom<v1::Inventory> for Inventory {
         let found =
             |found: v1::FoundData| FoundData { set: found.set, sizes: found.sizes.try_into().ok() };
         let lack = |lack: v1::Lack| {
-            // What a newer worker lacks besides, no trial that is known here needs.
+            // A need that only a newer worker knows: no trial here has it.
             let need = Need::try_from(lack.need?).ok()?;
             Some(Lack { need, cause: lack.cause })
         };
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_inventory_comes_through_with_every_need() {
+    fn an_inventory_with_every_need_round_trips() {
         let directory = Some("/data".to_owned());
         let needs = [
             Need::Data { set: "ptb".to_owned(), directory: directory.clone() },

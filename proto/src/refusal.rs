@@ -7,32 +7,32 @@
 //! | a worker whose lease this journal never granted | FAILED_PRECONDITION | `UNKNOWN_LEASE`: it keeps its commits |
 //! | a worker whose trial now has other values | FAILED_PRECONDITION | `CONFIGURATION_DIFFERS`: it keeps its commits |
 //! | a worker that is not known | NOT_FOUND | `UNKNOWN_WORKER`: it joins and tries again |
-//! | a client that names something unknown | NOT_FOUND | `UNKNOWN_SWEEP`, `UNKNOWN_TRIAL`, `UNKNOWN_FLEET` |
+//! | a client that names an unknown sweep, trial or fleet | NOT_FOUND | `UNKNOWN_SWEEP`, `UNKNOWN_TRIAL`, `UNKNOWN_FLEET` |
 //! | a client whose sweep differs from the one of that name | ALREADY_EXISTS | `SWEEP_DIFFERS` |
-//! | a client whose sweep file has mistakes | INVALID_ARGUMENT | `INVALID_SWEEP`, the mistakes as JSON |
-//! | a client that deletes a sweep that workers train | FAILED_PRECONDITION | `SWEEP_BUSY` |
-//! | anyone whose message means nothing | INVALID_ARGUMENT | `INVALID_ARGUMENT` |
-//! | a worker whose rows do not fit | INVALID_ARGUMENT | `INVALID_ROWS`, `ROWS_DIFFER`, `SEQUENCE_GAP` |
+//! | a client whose sweep file has errors | INVALID_ARGUMENT | `INVALID_SWEEP`, the errors as JSON |
+//! | a client that deletes a sweep with running trials | FAILED_PRECONDITION | `SWEEP_BUSY` |
+//! | anyone whose message is invalid | INVALID_ARGUMENT | `INVALID_ARGUMENT` |
+//! | a worker whose rows do not match | INVALID_ARGUMENT | `INVALID_ROWS`, `ROWS_DIFFER`, `SEQUENCE_GAP` |
 //! | a worker that reads a damaged checkpoint | DATA_LOSS | `CHECKPOINT_DAMAGED`, `CHECKPOINT_MISSING` |
-//! | anyone who would be one too many | RESOURCE_EXHAUSTED | `FULL` |
+//! | anyone, beyond a limit on their number | RESOURCE_EXHAUSTED | `FULL` |
 //! | a client whose SQL cannot be run | INVALID_ARGUMENT | `INVALID_QUERY` |
-//! | a client whose SQL needs more time or memory than it may have | RESOURCE_EXHAUSTED | `QUERY_LIMIT` |
+//! | a client whose SQL exceeds its time or memory limit | RESOURCE_EXHAUSTED | `QUERY_LIMIT` |
 //! | a client whose SQL fails on the data | INTERNAL | `QUERY_FAILED` |
-//! | a client, while too many queries run and wait | RESOURCE_EXHAUSTED | `QUERIES_BUSY`: worth another try |
+//! | a client, while too many queries run and wait | RESOURCE_EXHAUSTED | `QUERIES_BUSY`: it retries |
 //! | a client that asks for rows of a damaged part | DATA_LOSS | `RESULTS_DAMAGED` |
-//! | anyone, while the disk refuses | UNAVAILABLE | `STORAGE`: worth another try |
+//! | anyone, while the disk fails | UNAVAILABLE | `STORAGE`: it retries |
 //! | anyone without a token, or with a wrong one | UNAUTHENTICATED | `UNAUTHENTICATED` |
-//! | a worker that asks for what only people may do | PERMISSION_DENIED | `PERMISSION_DENIED` |
-//! | anyone who speaks plaintext to a port with TLS | FAILED_PRECONDITION | `TLS_REQUIRED` |
+//! | a worker that calls a method of users | PERMISSION_DENIED | `PERMISSION_DENIED` |
+//! | anyone who sends plaintext to a port with TLS | FAILED_PRECONDITION | `TLS_REQUIRED` |
 //!
-//! A client that cannot even ask says so in the same form, without a server:
+//! A client that cannot connect reports its own refusals in the same form:
 //!
-//! | what is wrong | reason |
+//! | cause | reason |
 //! |---|---|
-//! | the certificate of the coordinator | `UNTRUSTED` |
-//! | it speaks no TLS | `NO_TLS` |
-//! | its address | `INVALID_ADDRESS` |
-//! | a file with a CA or a token | `ACCESS_FILE` |
+//! | the certificate of the coordinator is not trusted | `UNTRUSTED` |
+//! | the coordinator does not speak TLS | `NO_TLS` |
+//! | the address of the coordinator is invalid | `INVALID_ADDRESS` |
+//! | a file with a CA or a token is unusable | `ACCESS_FILE` |
 //!
 //! Clients match on the reason, never on text.
 
@@ -48,19 +48,19 @@ pub use reason::Reason;
 
 use crate::{InvalidMessage, truncate_with_size};
 
-/// The domain of the reasons.
+/// The `ErrorInfo` domain of the reasons.
 const DOMAIN: &str = "rheobase";
 
-/// The key under which a refusal carries more than its text.
+/// The `ErrorInfo` metadata key of [`Refusal::detail`].
 const DETAIL: &str = "detail";
 
-/// The most bytes of a text for people.
+/// The longest text of a refusal, in bytes.
 const TEXT_LENGTH: usize = 2000;
 
-/// The most bytes of a detail for programs.
+/// The longest detail of a refusal, in bytes.
 const DETAIL_LENGTH: usize = 4000;
 
-/// The reasons for which nothing can be asked at all until a person has changed something.
+/// The reasons that fail every call until a user changes address, CA or token.
 const ACCESS: [Reason; 7] = [
     Reason::Unauthenticated,
     Reason::PermissionDenied,
@@ -71,10 +71,9 @@ const ACCESS: [Reason; 7] = [
     Reason::AccessFile,
 ];
 
-/// The status that tells `reason`, with a text for people and, where there is more to tell, a
-/// detail for programs.
+/// The status for `reason`, with a text for people and an optional detail for programs.
 pub fn status(reason: &Reason, text: impl Into<String>, detail: Option<String>) -> Status {
-    // Both travel in headers, of which clients take 16 KiB.
+    // Both travel in headers, which clients limit to 16 KiB.
     let text = truncate_with_size(&text.into(), TEXT_LENGTH);
     let detail =
         detail.map(|detail| (DETAIL.to_owned(), truncate_with_size(&detail, DETAIL_LENGTH)));
@@ -83,7 +82,7 @@ pub fn status(reason: &Reason, text: impl Into<String>, detail: Option<String>) 
     Status::with_error_details(reason.code(), text, details)
 }
 
-/// The status that tells a rejection of the state machine.
+/// The status for a rejection of the state machine.
 pub fn from_rejection(rejection: &Rejection) -> Status {
     let detail = match rejection {
         Rejection::SweepDiffers { diff, .. } => Some(diff.clone()),
@@ -104,27 +103,27 @@ impl From<InvalidMessage> for Status {
 pub struct Refusal {
     /// The stable reason; none if the server gave none, as when a connection breaks.
     pub reason: Option<Reason>,
-    /// For people.
+    /// The text for people.
     pub text: String,
-    /// For programs: a diff, or mistakes as JSON.
+    /// The detail for programs: a diff, or the errors of a sweep file as JSON.
     pub detail: Option<String>,
     /// Whether the same call may succeed later.
     pub transient: bool,
 }
 
 impl Refusal {
-    /// A refusal for good that a client makes itself, because it cannot ask.
+    /// A permanent refusal that a client makes itself because it cannot connect.
     pub fn new(reason: Reason, text: impl Into<String>) -> Self {
         Self { reason: Some(reason), text: text.into(), detail: None, transient: false }
     }
 
-    /// A coordinator that cannot be asked now.
+    /// A transient refusal: the coordinator cannot be reached now.
     pub fn unavailable(text: impl Into<String>) -> Self {
         Self { reason: None, text: text.into(), detail: None, transient: true }
     }
 
-    /// Whether what was said is about another state, or another history of this one: it is not
-    /// wrong, but belongs elsewhere, and whoever has it keeps it.
+    /// Whether the message belongs to another state, or to another history of this state. The
+    /// sender then keeps its commits instead of dropping them.
     pub fn is_foreign(&self) -> bool {
         matches!(
             self.reason,
@@ -132,12 +131,12 @@ impl Refusal {
         )
     }
 
-    /// Whether address, trust or token are what is wrong.
+    /// Whether the address, the CA or the token is at fault.
     pub fn is_access(&self) -> bool {
         self.reason.as_ref().is_some_and(|reason| ACCESS.contains(reason))
     }
 
-    /// Whether `reason` is the reason.
+    /// Whether this is the reason of the refusal.
     pub fn has_reason(&self, reason: &Reason) -> bool {
         self.reason.as_ref() == Some(reason)
     }
@@ -164,7 +163,7 @@ pub fn is_transient(status: &Status) -> bool {
             info.is_none_or(|info| info.reason != Reason::QueryLimit.name())
         }
         Code::Unavailable | Code::DeadlineExceeded | Code::Aborted => true,
-        // A connection that breaks during a call shows up as one of these, without a reason.
+        // A connection that breaks during a call gives one of these, without a reason.
         Code::Cancelled | Code::Unknown | Code::Internal => {
             status.get_details_error_info().is_none()
         }
@@ -190,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_fits_into_headers_whatever_was_sent() {
+    fn a_refusal_fits_into_headers() {
         let detail = Some("ü".repeat(100_000));
         let status = status(&Reason::InvalidSweep, "x".repeat(100_000), detail);
         let refusal = Refusal::from(&status);
@@ -199,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_let_in_need_not_try_again() {
+    fn access_refusals_are_not_transient() {
         for reason in ACCESS {
             let refusal = Refusal::from(&status(&reason, "no", None));
             assert!(refusal.is_access() && !refusal.transient, "{reason:?}");
@@ -210,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_may_pass_is_transient() {
+    fn only_refusals_that_can_pass_are_transient() {
         assert!(is_transient(&status(&Reason::Storage, "disk full", None)));
         assert!(is_transient(&Status::unknown("connection reset")));
         assert!(is_transient(&status(&Reason::QueriesBusy, "4 run", None)));

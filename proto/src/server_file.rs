@@ -1,5 +1,5 @@
-//! The file in a state directory in which a running coordinator says where it listens, and which
-//! process it is: so that a file of one that died is not taken for one that runs.
+//! The server file of a state directory: a running coordinator writes its URL and its process
+//! identity there, so that the file of a dead coordinator is recognised.
 //!
 //! ```text
 //! https://login1:7070
@@ -9,7 +9,7 @@
 //! host login1
 //! ```
 //!
-//! Files of older versions have the first line alone; lines that are not known are ignored.
+//! Files of older versions have only the first line; unknown lines are ignored.
 
 use std::fmt;
 use std::fs;
@@ -19,51 +19,51 @@ use std::path::Path;
 
 use crate::file;
 
-/// Where a coordinator listens, and which process it is.
+/// The URL and the process of a coordinator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerFile {
-    /// Its URL.
+    /// The URL of the coordinator.
     pub url: String,
-    /// The process, if the file names one.
+    /// The process; none in files of older versions.
     pub process: Option<ProcessIdentity>,
 }
 
-/// A process, told apart from later ones of the same number.
+/// The identity of a process. Differs from that of a later process with the same process id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessIdentity {
-    /// Its number.
+    /// The process id.
     pub pid: u32,
-    /// When it started, in ticks since its machine did.
+    /// The start time, in clock ticks since the machine booted.
     pub started: u64,
-    /// Its machine since it was last booted, and the namespace of process numbers there.
+    /// The boot id of the machine and the namespace of its process ids.
     pub machine: String,
-    /// The name of its machine, for people.
+    /// The host name, for messages.
     pub host: String,
 }
 
-/// What is known of the process of a file from afar.
+/// The state of the process that a server file names, as far as this machine can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProcessStatus {
-    /// It runs on this machine.
+    /// The process runs on this machine.
     Running,
-    /// It ran on this machine, and has ended.
+    /// The process ran on this machine and has ended.
     Ended,
-    /// It cannot be seen from here: only its address can say.
+    /// The process is not visible from here; only a connection to its URL can tell.
     Unknown,
 }
 
 impl ServerFile {
-    /// A file of this process.
+    /// Names this process as the coordinator at `url`.
     pub fn of_this_process(url: &str) -> Self {
         Self { url: url.to_owned(), process: ProcessIdentity::current() }
     }
 
-    /// Reads the file at `path`; none if it names no address.
+    /// Reads the file at `path`; none if it holds no URL.
     pub fn read(path: &Path) -> io::Result<Option<Self>> {
         Ok(Self::parse(&file::read_text(path, file::SERVER)?))
     }
 
-    /// Parses the text of a file.
+    /// Parses the text of a server file; none if it holds no URL.
     pub fn parse(text: &str) -> Option<Self> {
         let url = text.lines().next().map(str::trim).filter(|url| !url.is_empty())?;
         let value = |key: &str| {
@@ -81,7 +81,8 @@ impl ServerFile {
         Some(Self { url: url.to_owned(), process: process() })
     }
 
-    /// Whether the process still runs, as far as this machine can tell. `path` is the file.
+    /// The state of the process. `path` is the path of this file, whose owner is compared with the
+    /// current user.
     pub fn status(&self, path: &Path) -> ProcessStatus {
         let Some(process) = &self.process else { return ProcessStatus::Unknown };
         // Some systems hide the processes of other users.
@@ -109,7 +110,7 @@ impl fmt::Display for ProcessIdentity {
 }
 
 impl ProcessIdentity {
-    /// This process; none where the system does not say.
+    /// The identity of this process; none if `/proc` does not have it.
     pub fn current() -> Option<Self> {
         let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let (started, _) = stat(&fs::read_to_string("/proc/self/stat").ok()?)?;
@@ -117,7 +118,7 @@ impl ProcessIdentity {
         Some(Self { pid, started, machine: machine()?, host: host.trim().to_owned() })
     }
 
-    /// Whether it is a process of this machine.
+    /// Whether the process belongs to this machine and its current boot.
     pub fn is_here(&self) -> bool {
         machine().is_some_and(|here| here == self.machine)
     }
@@ -128,7 +129,7 @@ impl ProcessIdentity {
         }
         match fs::read_to_string(format!("/proc/{}/stat", self.pid)) {
             Ok(text) => match stat(&text) {
-                // One that was killed and that nobody has waited for is still listed.
+                // A killed process is listed until its parent waits for it.
                 Some((started, 'Z' | 'X')) if started == self.started => ProcessStatus::Ended,
                 Some((started, _)) if started == self.started => ProcessStatus::Running,
                 Some(_) => ProcessStatus::Ended,
@@ -142,15 +143,15 @@ impl ProcessIdentity {
     }
 }
 
-/// This machine since it was last booted, and the namespace in which processes have numbers.
+/// The boot id of this machine and the namespace of its process ids.
 fn machine() -> Option<String> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let namespace = fs::read_link("/proc/self/ns/pid").ok()?;
     Some(format!("{}/{}", boot.trim(), namespace.display()))
 }
 
-/// When a process started and its state, from its line in `/proc`. The name of the program, in
-/// parentheses, may hold anything.
+/// The start time and the state letter in a line of `/proc/PID/stat`. The program name, in
+/// parentheses, may hold any character.
 fn stat(text: &str) -> Option<(u64, char)> {
     let (_, rest) = text.rsplit_once(')')?;
     let mut fields = rest.split_whitespace();
@@ -164,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_comes_through_and_an_old_one_is_read() {
+    fn server_files_round_trip_and_old_ones_are_read() {
         let file = ServerFile::of_this_process("https://h:1");
         assert_eq!(file.process.as_ref().unwrap().pid, std::process::id());
         assert_eq!(ServerFile::parse(&file.to_string()), Some(file));
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_runs_if_its_number_and_its_start_are_those_of_the_file() {
+    fn a_process_is_running_if_its_id_and_start_time_match() {
         let this = ProcessIdentity::current().unwrap();
         assert_eq!(this.status(true), ProcessStatus::Running);
         let another = ProcessIdentity { started: this.started + 1, ..this.clone() };
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn the_start_is_found_whatever_the_name_of_the_program() {
+    fn the_start_time_is_parsed_after_any_program_name() {
         let line = "7 (a) b (c) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4242 9 9";
         assert_eq!(stat(line), Some((4242, 'S')));
         assert_eq!(stat("7 (a"), None);

@@ -1,4 +1,4 @@
-//! The clients' service in core types.
+//! Conversions of `SweepService`.
 
 use std::time::Duration;
 
@@ -15,15 +15,15 @@ use rheo_core::time::Timestamp;
 use crate::convert::{parsed, required, sweep_name, worker_id};
 use crate::{InvalidMessage, truncate_with_size, v1};
 
-/// The most bytes of a description in a list of sweeps.
+/// The longest description in a list of sweeps, in bytes.
 const DESCRIPTION_LENGTH: usize = 2000;
 
-/// The sweep that a request names.
+/// Parses the sweep name of a request.
 pub fn parse_name(name: &str) -> Result<SweepName, InvalidMessage> {
     sweep_name(name)
 }
 
-/// The trial that a request names.
+/// Parses the trial id of a request.
 pub fn parse_trial_id(sweep: &str, index: u64) -> Result<TrialId, InvalidMessage> {
     Ok(TrialId::new(sweep_name(sweep)?, index))
 }
@@ -94,7 +94,7 @@ impl From<SweepView> for v1::Sweep {
     fn from(view: SweepView) -> Self {
         Self {
             name: view.name.to_string(),
-            // The whole of it is in the sweep file; a list of sweeps must fit into a message.
+            // Shortened, because a list of sweeps must fit into one message.
             description: view.description.map(|text| truncate_with_size(&text, DESCRIPTION_LENGTH)),
             phase: view.phase.name().to_owned(),
             reason: view.reason.map(|reason| reason.name().to_owned()),
@@ -233,7 +233,7 @@ impl From<v1::Counts> for Counts {
     }
 }
 
-/// A trial as a message, with the progress of its running attempt if it has told any.
+/// The message of a trial, with the latest progress of its running attempt.
 pub fn trial_message(view: TrialView, progress: Option<&Progress>) -> v1::Trial {
     v1::Trial {
         sweep: view.id.sweep.to_string(),
@@ -254,7 +254,7 @@ pub fn trial_message(view: TrialView, progress: Option<&Progress>) -> v1::Trial 
     }
 }
 
-/// A trial out of a message.
+/// Parses the message of a trial.
 pub fn parse_trial(wire: v1::Trial) -> Result<(TrialView, Option<Progress>), InvalidMessage> {
     let status = Status::parse(&wire.status);
     let swept =

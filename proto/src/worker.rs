@@ -1,4 +1,4 @@
-//! The worker's service in core types.
+//! Conversions of `WorkerService`.
 
 use std::time::Duration;
 
@@ -20,14 +20,14 @@ use crate::convert::{
 };
 use crate::{InvalidMessage, v1};
 
-/// What a worker is to do with an attempt.
+/// The coordinator's instruction to a worker about an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Go on.
+    /// Continue.
     Continue,
     /// Commit and finish.
     Stop,
-    /// Drop everything: the lease is gone.
+    /// Drop the attempt and its rows: the lease is gone.
     Abandon,
 }
 
@@ -44,7 +44,7 @@ impl From<Verdict> for v1::Verdict {
 impl From<v1::Verdict> for Verdict {
     fn from(wire: v1::Verdict) -> Self {
         match wire {
-            // A verdict that a newer coordinator invented cannot be obeyed; the lease decides.
+            // The verdict of a newer coordinator cannot be obeyed; the lease decides.
             v1::Verdict::Unspecified | v1::Verdict::Continue => Self::Continue,
             v1::Verdict::Stop => Self::Stop,
             v1::Verdict::Abandon => Self::Abandon,
@@ -52,7 +52,7 @@ impl From<v1::Verdict> for Verdict {
     }
 }
 
-/// Who joins, what it is, and the state that it works for, if it works for one.
+/// Parses a request to join: the worker, its description, and the state that it works for, if any.
 pub fn parse_join(
     wire: v1::JoinRequest,
 ) -> Result<(WorkerId, WorkerInfo, Option<StateId>), InvalidMessage> {
@@ -76,7 +76,7 @@ pub fn parse_join(
     Ok((worker, info, state))
 }
 
-/// What a worker offers; its GPUs are as many as it names.
+/// The offer of a worker, with one GPU for each name.
 pub(crate) fn offer(
     cpus: u32,
     gpus: &[String],
@@ -86,7 +86,7 @@ pub(crate) fn offer(
     Ok(Offer { cpus, gpus, memory_mb })
 }
 
-/// What is free at a worker that asks for trials.
+/// Parses the free resources of a worker that acquires trials.
 pub fn parse_free(wire: &v1::AcquireRequest) -> Result<Free, InvalidMessage> {
     let gpus = wire.free_gpus.iter().map(|thousandths| gpus(*thousandths));
     Ok(Free {
@@ -116,7 +116,7 @@ impl From<Granted> for v1::Granted {
     }
 }
 
-/// The request to join.
+/// The request with which a worker joins.
 pub fn join_request(worker: WorkerId, info: WorkerInfo, state: Option<StateId>) -> v1::JoinRequest {
     let state = state.map(|state| state.to_string());
     let WorkerInfo { offer, gpu_names, shortfalls, .. } = info;
@@ -145,12 +145,12 @@ pub fn join_request(worker: WorkerId, info: WorkerInfo, state: Option<StateId>) 
     }
 }
 
-/// What a worker learns when it joins.
+/// The reply to a worker that joins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JoinReply {
     /// The duration of a lease.
     pub lease: Duration,
-    /// The state that it works for from now on.
+    /// The state that the worker now works for.
     pub state: StateId,
 }
 
@@ -192,51 +192,52 @@ impl From<Place> for v1::WorkerLocation {
     }
 }
 
-/// As much of a label as a coordinator takes, and without control characters: what a machine is
-/// called must not keep its worker out.
+/// A label that a coordinator accepts: shortened and without control characters, so that no host
+/// name keeps a worker from joining.
 fn label(text: &str) -> String {
     let plain = text.chars().map(|char| if char.is_control() { '?' } else { char });
     let plain: String = plain.collect();
     truncate(&plain, LABEL_LENGTH).to_owned()
 }
 
-/// The beginning of a text, in at most so many bytes.
+/// The first `most` bytes of a text, cut at a character boundary.
 pub(crate) fn truncate(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
 }
 
-/// A worker that leaves: because it was found dead, or could not be of use for this reason.
+/// The request with which a worker leaves. `lost` reports a dead worker; `unfit` is the reason for
+/// which a worker was of no use.
 pub fn leave_request(worker: WorkerId, lost: bool, unfit: Option<&str>) -> v1::LeaveRequest {
     let unfit = unfit.map(|reason| truncate(reason, CAUSE_LENGTH).to_owned());
     v1::LeaveRequest { worker: worker.to_string(), lost, unfit }
 }
 
-/// The worker of a request.
+/// Parses the worker id of a request.
 pub fn parse_worker_id(worker: &str) -> Result<WorkerId, InvalidMessage> {
     worker_id(worker)
 }
 
-/// The attempts that a worker says it holds.
+/// Parses the attempts that a worker reports to hold.
 pub fn parse_held(wire: Vec<v1::Attempt>) -> Result<Vec<Held>, InvalidMessage> {
     wire.into_iter().map(Held::try_from).collect()
 }
 
-/// An assignment as its worker sees it; `C` is a configuration of its workload.
+/// An assignment for a worker; `C` is the configuration type of its workload.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Assignment<C> {
     /// The attempt.
     pub attempt: AttemptId,
-    /// Where it comes from; to be repeated in every message.
+    /// The origin of the attempt, repeated in every message about it.
     pub origin: Origin,
-    /// The whole configuration of the trial.
+    /// The full configuration of the trial.
     pub config: C,
     /// The checkpoint to resume from.
     pub checkpoint: Option<Digest>,
-    /// Rows that had been produced when the checkpoint was made.
+    /// The number of rows produced before the checkpoint.
     pub covered: RowCounts,
-    /// Rows that are durable and must not come again.
+    /// The number of durable rows, which must not be sent again.
     pub durable: RowCounts,
-    /// The resources of the worker that it has.
+    /// The resources that the attempt may use.
     pub granted: Granted,
 }
 
@@ -247,10 +248,7 @@ impl<C: DeserializeOwned> TryFrom<v1::Assignment> for Assignment<C> {
         let Held { attempt, origin } = required(wire.attempt, "attempt")?.try_into()?;
         let origin = required(origin, "origin")?;
         if Digest::of(wire.config.as_bytes()) != origin.configuration {
-            return Err(InvalidMessage::value(
-                "config",
-                "its digest is not the one that came with it",
-            ));
+            return Err(InvalidMessage::value("config", "it does not match its digest"));
         }
         let config = serde_json::from_str(&wire.config);
         Ok(Self {
@@ -298,10 +296,10 @@ impl From<&Claim> for v1::Claim {
     }
 }
 
-/// Work with the rows that it consists of.
+/// The work of a commit, with its rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorkWithRows {
-    /// What the state machine must know.
+    /// The part that the state machine records.
     pub work: machine::Work,
     /// The rows.
     pub batches: Vec<Batch>,
@@ -336,14 +334,14 @@ impl From<WorkWithRows> for v1::Work {
     }
 }
 
-/// The rest of the row in `trials` of a trial that ended.
+/// Parses the summary of an ended trial, the remaining columns of its row in `trials`.
 fn summary(text: &str) -> Result<Box<Json>, InvalidMessage> {
     let summary: Json =
         serde_json::from_str(text).map_err(|error| InvalidMessage::value("summary", error))?;
     if summary.is_object() {
         Ok(Box::new(summary))
     } else {
-        Err(InvalidMessage::value("summary", "it is no JSON object"))
+        Err(InvalidMessage::value("summary", "it is not a JSON object"))
     }
 }
 
@@ -414,7 +412,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_offered_free_and_granted_comes_through() {
+    fn offers_free_and_granted_resources_round_trip() {
         let half = rheo_core::resources::GpuAmount::from_thousandths(500).unwrap();
         let info = WorkerInfo {
             offer: Offer { cpus: 3, gpus: 2, memory_mb: Some(7) },
@@ -429,7 +427,7 @@ mod tests {
             Granted { cpus: 2, gpus: GrantedGpus { ordinals: vec![1], share: half }, memory_mb: 5 };
         let wire = v1::Granted::from(granted.clone());
         assert_eq!(Granted::try_from(wire.clone()).unwrap(), granted);
-        // More than one GPU, and not whole ones.
+        // One and a half GPUs.
         let odd = v1::Granted { gpu_thousandths: 1500, ..wire };
         assert!(Granted::try_from(odd).unwrap_err().to_string().contains("gpu_thousandths"));
 
@@ -441,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_and_messages_are_cut_to_what_is_accepted() {
+    fn labels_and_messages_are_cut_to_their_bounds() {
         let info = WorkerInfo { host: format!("a\n{}", "ü".repeat(300)), ..WorkerInfo::default() };
         let host = join_request(WorkerId(uuid::Uuid::nil()), info, None).host;
         assert!(host.starts_with("a?ü") && host.len() <= LABEL_LENGTH, "{host}");

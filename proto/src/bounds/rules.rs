@@ -1,5 +1,5 @@
-//! The bounds by message and field number, worked out once from the descriptors of the protocol, and
-//! the walk over encoded bytes that applies them.
+//! The bounds by message and field number, computed once from the descriptors of the protocol, and
+//! the check of encoded bytes against them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -13,20 +13,20 @@ use crate::{InvalidMessage, v1};
 
 const PACKAGE: &str = ".rheobase.v1.";
 
-/// What may be in every message that is a request or part of one.
+/// The rules of every message that is a request or part of one.
 static RULES: LazyLock<Rules> = LazyLock::new(|| Rules::of(v1::DESCRIPTORS));
 
 #[derive(Debug, Default)]
 struct Rules {
-    /// By the name of the message without its package.
+    /// Rules by message name, without the package.
     messages: BTreeMap<String, MessageRules>,
-    /// The request of every method, by its path.
+    /// Request names by method path.
     methods: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Default)]
 struct MessageRules {
-    /// By number.
+    /// Rules by field number.
     fields: BTreeMap<u64, FieldRule>,
 }
 
@@ -35,21 +35,21 @@ struct FieldRule {
     /// `Message.field`.
     name: String,
     bound: Option<FieldBound>,
-    /// The message that it holds.
+    /// The message type of the field; none for a scalar.
     message: Option<String>,
     is_repeated: bool,
-    /// The bytes of one element if it is packed; none if these vary.
+    /// The size of one packed element, in bytes; none if it varies.
     width: Option<usize>,
 }
 
-/// The most bytes that the request of a method may have, by its path, `/package.Service/Method`.
+/// The largest request of a method, in bytes. `path` is `/package.Service/Method`.
 pub fn request_size(path: &str) -> usize {
     let request = RULES.methods.get(path);
     let size = request.and_then(|request| SIZES.iter().find(|(name, _)| name == request));
     size.map_or(SMALL, |(_, size)| *size)
 }
 
-/// Checks the encoded bytes of a message; one that is no request is not looked at.
+/// Checks the encoded bytes of a request. Accepts any other message unread.
 pub(crate) fn check(message: &str, bytes: &[u8]) -> Result<(), InvalidMessage> {
     match RULES.messages.get(message) {
         Some(rules) => rules.check(bytes),
@@ -59,7 +59,7 @@ pub(crate) fn check(message: &str, bytes: &[u8]) -> Result<(), InvalidMessage> {
 
 impl Rules {
     fn of(descriptors: &[u8]) -> Self {
-        // Both are made by the same build; without them nothing has a rule, which a test would see.
+        // Made by the same build, so decoding cannot fail; a test would notice empty rules.
         let files = FileDescriptorSet::decode(descriptors).unwrap_or_default().file;
         let mut known = BTreeMap::new();
         let mut rules = Self::default();
@@ -86,7 +86,7 @@ impl Rules {
     }
 }
 
-/// The messages in `message`, by their names without the package.
+/// Adds `message` and its nested messages to `known`, by name without the package.
 fn collect<'d>(
     outer: &str,
     message: &'d DescriptorProto,
@@ -135,7 +135,7 @@ impl FieldRule {
         InvalidMessage::Value { field: &self.name, detail: detail.into() }
     }
 
-    /// Checks how many elements there are by now.
+    /// Checks the number of elements read so far.
     fn check_count(&'static self, count: usize) -> Result<(), InvalidMessage> {
         match self.bound {
             Some(FieldBound::List(most) | FieldBound::Lines(most, _))
@@ -144,8 +144,8 @@ impl FieldRule {
                 Err(self.refuse(format!("more than {most} elements are not accepted")))
             }
             _ if count > 1 && !self.is_repeated && self.message.is_some() => {
-                // They would be merged, which makes bounds of lists void.
-                Err(self.refuse("it is there twice"))
+                // The decoder would merge both, past the bounds of their lists.
+                Err(self.refuse("it occurs twice"))
             }
             _ => Ok(()),
         }
@@ -170,7 +170,7 @@ impl FieldRule {
         Ok(())
     }
 
-    /// How many elements some bytes of a packed list hold.
+    /// The number of elements in `bytes` of a packed list.
     fn packed(&self, bytes: &[u8]) -> usize {
         match self.width {
             Some(width) => bytes.len() / width,
@@ -193,10 +193,10 @@ impl MessageRules {
                     let length = varint(&mut bytes)?;
                     (None, Some(take(&mut bytes, usize::try_from(length).unwrap_or(usize::MAX))?))
                 }
-                // Groups are not part of this protocol.
+                // The protocol uses no groups.
                 _ => return Err(malformed()),
             };
-            // What a newer version added is dropped by the decoder.
+            // A field of a newer version, which the decoder drops.
             let Some(field) = self.fields.get(&number) else { continue };
             let is_single = field.message.is_some() || field.is_text() || kind != 2;
             let more = match content {
@@ -228,7 +228,7 @@ impl FieldRule {
 }
 
 fn malformed() -> InvalidMessage {
-    InvalidMessage::Value { field: "message", detail: "its bytes are no message".to_owned() }
+    InvalidMessage::Value { field: "message", detail: "its bytes cannot be decoded".to_owned() }
 }
 
 fn varint(bytes: &mut &[u8]) -> Result<u64, InvalidMessage> {
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn every_row_of_the_tables_is_about_a_field_of_a_request() {
+    fn every_row_of_the_tables_names_a_field_of_a_request() {
         let fields = RULES.messages.values().flat_map(|rules| rules.fields.values());
         let fields: BTreeSet<&str> = fields.map(|field| field.name.as_str()).collect();
         let mut rows = BTreeSet::new();
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_within_its_bounds_passes_and_what_is_not_is_refused_by_name() {
+    fn a_field_beyond_its_bound_is_refused_by_name() {
         let good = joining();
         assert_eq!(check("JoinRequest", &good.encode_to_vec()), Ok(()));
         let long = v1::JoinRequest { host: "x".repeat(257), ..good.clone() };
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_counted_packed_or_not_and_cannot_be_merged() {
+    fn packed_and_repeated_elements_count_and_messages_cannot_be_merged() {
         let held = vec![v1::Attempt::default(); 4097];
         let acquire = v1::AcquireRequest { held, ..v1::AcquireRequest::default() };
         let text = refused("AcquireRequest", &acquire.encode_to_vec());
@@ -326,18 +326,18 @@ mod tests {
         let indices = v1::retry_request::Selection::Trials(v1::retry_request::Indices { indices });
         let retry = v1::RetryRequest { selection: Some(indices), ..v1::RetryRequest::default() };
         assert!(refused("RetryRequest", &retry.encode_to_vec()).contains("1000000"));
-        // Two works in one commit: a decoder would put their lists together.
+        // Two `work` fields in one commit: a decoder would concatenate their lists.
         let commit = v1::CommitRequest { work: Some(v1::Work::default()), ..Default::default() };
         let twice = commit.encode_to_vec().repeat(2);
         assert!(refused("CommitRequest", &twice).contains("twice"));
     }
 
     #[test]
-    fn bytes_that_are_no_message_are_refused() {
+    fn malformed_bytes_are_refused() {
         for bytes in [&[0xff; 11][..], &[0x0a, 0xff, 0x01, 0x61], &[0x0b], &[0x09, 1]] {
-            assert!(refused("JoinRequest", bytes).contains("no message"), "{bytes:?}");
+            assert!(refused("JoinRequest", bytes).contains("cannot be decoded"), "{bytes:?}");
         }
-        // A field of a newer version is no reason to refuse anything.
+        // A field of a newer version is accepted.
         assert_eq!(check("JoinRequest", &[0xfa, 0x01, 0x01, 0x61]), Ok(()));
     }
 

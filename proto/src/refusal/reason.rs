@@ -1,4 +1,4 @@
-//! The stable reasons of refusals, with their names on the wire and their gRPC codes.
+//! Stable reasons of refusals, with their names on the wire and their gRPC codes.
 
 use rheo_core::machine::Rejection;
 use tonic::Code;
@@ -11,12 +11,12 @@ macro_rules! reasons {
         #[non_exhaustive]
         pub enum Reason {
             $($(#[doc = $doc])+ $variant,)+
-            /// A reason that this version does not know, under its name on the wire.
+            /// A reason that this version does not know, by its name on the wire.
             Unknown(String),
         }
 
         impl Reason {
-            /// Every reason that this version knows.
+            /// Every known reason.
             pub const KNOWN: &[Self] = &[$(Self::$variant),+];
 
             /// The name on the wire.
@@ -35,7 +35,7 @@ macro_rules! reasons {
                 }
             }
 
-            /// The gRPC code that goes with it.
+            /// The gRPC code of the reason.
             pub fn code(&self) -> Code {
                 match self {
                     $(Self::$variant => Code::$code,)+
@@ -47,45 +47,45 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// The message means nothing.
+    /// The message is invalid.
     InvalidArgument, "INVALID_ARGUMENT", InvalidArgument;
-    /// The sweep file has mistakes.
+    /// The sweep file has errors.
     InvalidSweep, "INVALID_SWEEP", InvalidArgument;
     /// The rows do not have the schema of their table.
     InvalidRows, "INVALID_ROWS", InvalidArgument;
     /// The SQL cannot be run.
     InvalidQuery, "INVALID_QUERY", InvalidArgument;
-    /// The query needs more than a query may have; the same query does so again.
+    /// The query exceeds its time or memory limit, and would do so again.
     QueryLimit, "QUERY_LIMIT", ResourceExhausted;
-    /// The query could not be carried out.
+    /// The query failed on the data.
     QueryFailed, "QUERY_FAILED", Internal;
-    /// More queries at once than may run and wait.
+    /// Too many queries run and wait.
     QueriesBusy, "QUERIES_BUSY", ResourceExhausted;
-    /// The bytes of a checkpoint are not those that were written.
+    /// The bytes of a checkpoint do not have its digest.
     CheckpointDamaged, "CHECKPOINT_DAMAGED", DataLoss;
-    /// A checkpoint is not there.
+    /// The checkpoint does not exist.
     CheckpointMissing, "CHECKPOINT_MISSING", DataLoss;
     /// A part of the results is missing or damaged.
     ResultsDamaged, "RESULTS_DAMAGED", DataLoss;
-    /// The disk refused; nothing was acknowledged.
+    /// The disk failed; nothing was acknowledged.
     Storage, "STORAGE", Unavailable;
-    /// As many of this kind are kept, or calls of this kind wait, as may.
+    /// The limit of stored objects or waiting calls of this kind is reached.
     Full, "FULL", ResourceExhausted;
     /// The coordinator is stopping.
     Stopping, "STOPPING", Unavailable;
-    /// The token is missing or not known.
+    /// The token is missing or unknown.
     Unauthenticated, "UNAUTHENTICATED", Unauthenticated;
-    /// The token is good for other calls.
+    /// The token does not permit this call.
     PermissionDenied, "PERMISSION_DENIED", PermissionDenied;
-    /// The client speaks plaintext where TLS is spoken.
+    /// The client sent plaintext to a port with TLS.
     TlsRequired, "TLS_REQUIRED", FailedPrecondition;
-    /// The certificate of the coordinator is not good.
+    /// The certificate of the coordinator is not trusted.
     Untrusted, "UNTRUSTED", FailedPrecondition;
-    /// The coordinator speaks no TLS.
+    /// The coordinator does not speak TLS.
     NoTls, "NO_TLS", FailedPrecondition;
-    /// The address of the coordinator is none.
+    /// The address of the coordinator is invalid.
     InvalidAddress, "INVALID_ADDRESS", InvalidArgument;
-    /// A file with a CA or a token cannot be used.
+    /// A file with a CA or a token is unusable.
     AccessFile, "ACCESS_FILE", InvalidArgument;
     /// No sweep has this name.
     UnknownSweep, "UNKNOWN_SWEEP", NotFound;
@@ -93,27 +93,27 @@ reasons! {
     UnknownFleet, "UNKNOWN_FLEET", NotFound;
     /// The sweep has no such trial.
     UnknownTrial, "UNKNOWN_TRIAL", NotFound;
-    /// The worker is not known: it joins and tries again.
+    /// The worker is unknown: it joins and retries.
     UnknownWorker, "UNKNOWN_WORKER", NotFound;
     /// Another sweep has this name.
     SweepDiffers, "SWEEP_DIFFERS", AlreadyExists;
-    /// The trial belongs to another attempt by now.
+    /// A newer attempt of the trial exists.
     StaleAttempt, "STALE_ATTEMPT", FailedPrecondition;
     /// The trial belongs to another state.
     ForeignState, "FOREIGN_STATE", FailedPrecondition;
     /// This journal never granted the lease.
     UnknownLease, "UNKNOWN_LEASE", FailedPrecondition;
-    /// The trial has another configuration here.
+    /// The trial has another configuration in this state.
     ConfigurationDiffers, "CONFIGURATION_DIFFERS", FailedPrecondition;
-    /// A message of the attempt is missing before this one.
+    /// An earlier message of the attempt is missing.
     SequenceGap, "SEQUENCE_GAP", InvalidArgument;
-    /// The rows are not those between the durable ones and the checkpoint.
+    /// The rows do not reach exactly from the durable rows to the checkpoint.
     RowsDiffer, "ROWS_DIFFER", InvalidArgument;
     /// The trial has neither failed nor been cancelled.
     NotRetryable, "NOT_RETRYABLE", FailedPrecondition;
     /// The sweep has ended.
     SweepEnded, "SWEEP_ENDED", FailedPrecondition;
-    /// Workers train trials of the sweep.
+    /// Trials of the sweep are running.
     SweepBusy, "SWEEP_BUSY", FailedPrecondition;
 }
 
