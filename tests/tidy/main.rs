@@ -194,6 +194,58 @@ fn every_sweep_is_in_the_readme() {
     }
 }
 
+/// Paths that ARCHITECTURE.md names lead somewhere, so that the map of the code stays true.
+#[test]
+fn the_map_of_the_code_names_files_that_exist() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let is_path = |word: &&str| {
+        word.contains('/')
+            && word
+                .chars()
+                .all(|letter| letter.is_ascii_lowercase() || "/._0123456789".contains(letter))
+    };
+    let paths: Vec<&str> = text.split('`').skip(1).step_by(2).filter(is_path).collect();
+    assert!(paths.len() > 30, "{paths:?}");
+    let lost: Vec<&&str> = paths.iter().filter(|path| !root().join(path).exists()).collect();
+    assert!(lost.is_empty(), "ARCHITECTURE.md names {lost:?}");
+}
+
+/// Links between pages lead to files and headings that exist.
+#[test]
+fn links_between_pages_lead_somewhere() {
+    let mut lost = Vec::new();
+    for path in files(&["md"]) {
+        let text = fs::read_to_string(&path).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            if link.contains("://") || link.contains(char::is_whitespace) {
+                continue;
+            }
+            let target = if file.is_empty() { path.clone() } else { path.with_file_name(file) };
+            let has_heading = || {
+                heading.is_empty()
+                    || anchors(&fs::read_to_string(&target).unwrap()).contains(heading)
+            };
+            if !target.exists() || !has_heading() {
+                lost.push(format!("{}: {link}", name(&path)));
+            }
+        }
+    }
+    assert!(lost.is_empty(), "{lost:#?}");
+}
+
+/// The headings of a page as links name them.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let headings = page.lines().filter(|line| line.starts_with('#'));
+    let anchor = |line: &str| -> String {
+        let letters = line.trim_start_matches('#').trim().to_lowercase();
+        let kept =
+            letters.chars().filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
+        kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect()
+    };
+    headings.map(anchor).collect()
+}
+
 #[test]
 fn nothing_names_this_machine() {
     let here = root().parent().unwrap().display().to_string() + "/";
