@@ -13,6 +13,7 @@ use serde::Deserialize as _;
 mod mistakes;
 mod points;
 mod promises;
+mod reference;
 mod repertoire;
 mod schema;
 
