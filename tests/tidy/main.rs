@@ -186,6 +186,18 @@ fn tests_wait_for_conditions_and_not_for_time() {
     }
 }
 
+/// Editors find the schema of a sweep file by its first line.
+#[test]
+fn every_sweep_names_its_schema() {
+    for path in files(&["yaml"]).iter().filter(|path| name(path).starts_with("sweeps/")) {
+        let text = fs::read_to_string(path).unwrap();
+        let schema = text.lines().next().unwrap().strip_prefix("# yaml-language-server: $schema=");
+        let schema = schema.map(|schema| path.with_file_name(schema));
+        let is_there = schema.is_some_and(|schema| schema.is_file());
+        assert!(is_there, "{} names no schema in its first line", name(path));
+    }
+}
+
 #[test]
 fn every_sweep_is_in_the_readme() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
