@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use rheo_core::id::{Digest, RequestId, SweepName, TrialId};
-use rheo_core::machine::{Phase, Selection, Status, SweepView, TrialView, UnfitWorker};
+use rheo_core::machine::{
+    SweepPhase, SweepView, TrialSelection, TrialStatus, TrialView, UnfitWorker,
+};
 use rheo_core::progress::Progress;
 use rheo_proto::access::{AccessConfig, AuthorizedChannel, BearerToken, SERVER_FILE};
 use rheo_proto::refusal::Refusal;
@@ -313,7 +315,7 @@ impl Client {
     pub(crate) async fn trials(
         &mut self,
         sweep: &SweepName,
-        statuses: &[Status],
+        statuses: &[TrialStatus],
         from: u64,
         limit: u32,
     ) -> Result<(Vec<Seen>, Option<u64>), Error> {
@@ -380,7 +382,7 @@ impl Client {
     pub(crate) async fn retry(
         &mut self,
         sweep: &SweepName,
-        trials: Selection,
+        trials: TrialSelection,
     ) -> Result<(SweepView, u64), Error> {
         let selection = Some(trials.into());
         let (sweep, request_id) = (sweep.to_string(), request_id());
@@ -392,7 +394,7 @@ impl Client {
     /// A sweep as it is: where no coordinator runs, nobody works on it, whatever leases it has.
     fn sweep_of(&self, wire: Option<v1::Sweep>) -> Result<SweepView, Error> {
         let mut sweep = sweep_of(wire)?;
-        sweep.idle |= !self.is_live && sweep.phase == Phase::Running;
+        sweep.idle |= !self.is_live && sweep.phase == SweepPhase::Running;
         Ok(sweep)
     }
 

@@ -9,7 +9,7 @@ mod uncommitted;
 use std::collections::BTreeMap;
 
 use rheo_core::id::Digest;
-use rheo_core::machine::{Claim, State};
+use rheo_core::machine::{AttemptClaim, State};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use uncommitted::Uploads;
@@ -41,7 +41,7 @@ impl Coordinator {
     /// Counts a checkpoint that `claim` is to commit, before its bytes arrive.
     pub(crate) async fn begin_upload(
         &self,
-        claim: Claim,
+        claim: AttemptClaim,
         digest: Digest,
         bytes: u64,
     ) -> Result<(), Error> {
@@ -106,11 +106,11 @@ impl Coordinator {
         if uncommitted.is_empty() {
             return Ok(());
         }
-        let claims: Vec<(Digest, Claim)> = uncommitted
+        let claims: Vec<(Digest, AttemptClaim)> = uncommitted
             .iter()
             .flat_map(|(digest, upload)| upload.claims.iter().map(|claim| (*digest, claim.clone())))
             .collect();
-        let good = move |state: &State| -> Vec<(Digest, Claim)> {
+        let good = move |state: &State| -> Vec<(Digest, AttemptClaim)> {
             claims.into_iter().filter(|(_, claim)| state.admits(claim).is_ok()).collect()
         };
         let mut good = self.handle.read(good).await?;

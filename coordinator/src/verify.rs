@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use rheo_core::id::{Digest, RequestId, SweepName, TrialId};
-use rheo_core::machine::{Caller, Command, Event, Request, State};
+use rheo_core::machine::{Caller, Command, Event, State, SweepRequest};
 use rheo_core::part::Part;
 use rheo_core::sweep::TrialsStartedOver;
 use rheo_core::time::Timestamp;
@@ -285,7 +285,8 @@ impl Coordinator {
         };
         trials.extend(self.handle.read(in_parts).await?);
         let (id, trials) = (RequestId(Uuid::now_v7()), trials.into_iter().collect());
-        let request = Request::StartOver { id, sweep: sweep.clone(), trials, parts: parts.clone() };
+        let request =
+            SweepRequest::StartOver { id, sweep: sweep.clone(), trials, parts: parts.clone() };
         let count = |_: &State, events: &[Event]| {
             let trials = events.iter().map(|event| match event {
                 Event::TrialsStartedOver(TrialsStartedOver { trials, .. }) => trials.len() as u64,

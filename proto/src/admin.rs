@@ -2,7 +2,7 @@
 
 use rheo_core::fleet::Place;
 use rheo_core::id::{AttemptId, SweepName};
-use rheo_core::machine::{Busy, Departure, Worker, WorkerInfo, WorkerView};
+use rheo_core::machine::{Departure, ResourceUsage, Worker, WorkerInfo, WorkerView};
 use rheo_core::time::Timestamp;
 
 use crate::convert::{attempt, sweep_name, worker_id};
@@ -60,7 +60,7 @@ impl TryFrom<v1::Worker> for WorkerView {
         Ok(Self {
             id: worker_id(&wire.worker)?,
             worker: Worker { info, joined, seen, unfit: Vec::new(), departed },
-            busy: Busy {
+            busy: ResourceUsage {
                 cpus: wire.busy,
                 gpu_thousandths: wire.busy_gpu_thousandths,
                 memory_mb: wire.busy_memory_mb,

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use rheo_core::id::{AttemptId, Digest, SweepName, TrialId, WorkerId};
-use rheo_core::machine::{Held, Origin};
+use rheo_core::machine::{HeldAttempt, Origin};
 use rheo_core::metric::{Metrics, Report};
 use rheo_core::name::{MetricName, TableName};
 use rheo_core::progress::Progress;
@@ -62,7 +62,7 @@ pub(crate) fn attempt(attempt: &AttemptId, origin: Option<Origin>) -> v1::Attemp
     }
 }
 
-impl TryFrom<v1::Attempt> for Held {
+impl TryFrom<v1::Attempt> for HeldAttempt {
     type Error = InvalidMessage;
 
     fn try_from(mut wire: v1::Attempt) -> Result<Self, InvalidMessage> {
@@ -71,8 +71,8 @@ impl TryFrom<v1::Attempt> for Held {
     }
 }
 
-impl From<&Held> for v1::Attempt {
-    fn from(held: &Held) -> Self {
+impl From<&HeldAttempt> for v1::Attempt {
+    fn from(held: &HeldAttempt) -> Self {
         attempt(&held.attempt, held.origin)
     }
 }

@@ -1,6 +1,6 @@
 //! Conversions of the needs of trials and the inventories of workers.
 
-use rheo_core::machine::{NoFit, UnfitWorker};
+use rheo_core::machine::{PlacementFailure, UnfitWorker};
 use rheo_core::needs::{FoundData, Inventory, Lack, Need};
 use rheo_core::time::Timestamp;
 
@@ -124,13 +124,13 @@ impl TryFrom<v1::UnfitWorker> for UnfitWorker {
     }
 }
 
-impl From<NoFit> for v1::sweep::NoFit {
-    fn from(no_fit: NoFit) -> Self {
+impl From<PlacementFailure> for v1::sweep::NoFit {
+    fn from(no_fit: PlacementFailure) -> Self {
         Self { since_ms: no_fit.since.0, cause: no_fit.cause }
     }
 }
 
-impl From<v1::sweep::NoFit> for NoFit {
+impl From<v1::sweep::NoFit> for PlacementFailure {
     fn from(wire: v1::sweep::NoFit) -> Self {
         Self { since: Timestamp(wire.since_ms), cause: wire.cause }
     }

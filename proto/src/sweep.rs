@@ -5,7 +5,8 @@ use std::time::Duration;
 use rheo_core::estimate::Estimate;
 use rheo_core::id::{RequestId, SweepName, TrialId};
 use rheo_core::machine::{
-    BestPoint, Counts, Phase, Request, Selection, Status, SweepView, TrialView,
+    BestPoint, SweepPhase, SweepRequest, SweepView, TrialCounts, TrialSelection, TrialStatus,
+    TrialView,
 };
 use rheo_core::progress::Progress;
 use rheo_core::ranking::Aggregate;
@@ -32,7 +33,7 @@ fn request_id(text: &str) -> Result<RequestId, InvalidMessage> {
     parsed(text, "request_id")
 }
 
-impl TryFrom<v1::PauseRequest> for Request {
+impl TryFrom<v1::PauseRequest> for SweepRequest {
     type Error = InvalidMessage;
 
     fn try_from(wire: v1::PauseRequest) -> Result<Self, InvalidMessage> {
@@ -40,7 +41,7 @@ impl TryFrom<v1::PauseRequest> for Request {
     }
 }
 
-impl TryFrom<v1::ResumeRequest> for Request {
+impl TryFrom<v1::ResumeRequest> for SweepRequest {
     type Error = InvalidMessage;
 
     fn try_from(wire: v1::ResumeRequest) -> Result<Self, InvalidMessage> {
@@ -48,7 +49,7 @@ impl TryFrom<v1::ResumeRequest> for Request {
     }
 }
 
-impl TryFrom<v1::CancelRequest> for Request {
+impl TryFrom<v1::CancelRequest> for SweepRequest {
     type Error = InvalidMessage;
 
     fn try_from(wire: v1::CancelRequest) -> Result<Self, InvalidMessage> {
@@ -56,7 +57,7 @@ impl TryFrom<v1::CancelRequest> for Request {
     }
 }
 
-impl TryFrom<v1::DeleteRequest> for Request {
+impl TryFrom<v1::DeleteRequest> for SweepRequest {
     type Error = InvalidMessage;
 
     fn try_from(wire: v1::DeleteRequest) -> Result<Self, InvalidMessage> {
@@ -64,28 +65,28 @@ impl TryFrom<v1::DeleteRequest> for Request {
     }
 }
 
-impl TryFrom<v1::RetryRequest> for Request {
+impl TryFrom<v1::RetryRequest> for SweepRequest {
     type Error = InvalidMessage;
 
     fn try_from(wire: v1::RetryRequest) -> Result<Self, InvalidMessage> {
         use v1::retry_request::Selection as Wire;
         let trials = match required(wire.selection, "selection")? {
-            Wire::Failed(_) => Selection::Failed,
-            Wire::Cancelled(_) => Selection::Cancelled,
-            Wire::Trials(trials) => Selection::Trials(trials.indices),
+            Wire::Failed(_) => TrialSelection::Failed,
+            Wire::Cancelled(_) => TrialSelection::Cancelled,
+            Wire::Trials(trials) => TrialSelection::Trials(trials.indices),
         };
         let (id, sweep) = (request_id(&wire.request_id)?, sweep_name(&wire.sweep)?);
         Ok(Self::Retry { id, sweep, trials })
     }
 }
 
-impl From<Selection> for v1::retry_request::Selection {
-    fn from(selection: Selection) -> Self {
+impl From<TrialSelection> for v1::retry_request::Selection {
+    fn from(selection: TrialSelection) -> Self {
         use v1::retry_request::{Empty, Indices};
         match selection {
-            Selection::Failed => Self::Failed(Empty {}),
-            Selection::Cancelled => Self::Cancelled(Empty {}),
-            Selection::Trials(indices) => Self::Trials(Indices { indices }),
+            TrialSelection::Failed => Self::Failed(Empty {}),
+            TrialSelection::Cancelled => Self::Cancelled(Empty {}),
+            TrialSelection::Trials(indices) => Self::Trials(Indices { indices }),
         }
     }
 }
@@ -178,7 +179,7 @@ impl TryFrom<v1::Sweep> for SweepView {
     fn try_from(wire: v1::Sweep) -> Result<Self, InvalidMessage> {
         let unknown =
             |field, name: &str| InvalidMessage::value(field, format!("`{name}` is not known"));
-        let phase = Phase::parse(&wire.phase).ok_or_else(|| unknown("phase", &wire.phase))?;
+        let phase = SweepPhase::parse(&wire.phase).ok_or_else(|| unknown("phase", &wire.phase))?;
         let reason = match wire.reason {
             None => None,
             Some(name) => Some(EndReason::parse(&name).ok_or_else(|| unknown("reason", &name))?),
@@ -201,8 +202,8 @@ impl TryFrom<v1::Sweep> for SweepView {
     }
 }
 
-impl From<Counts> for v1::Counts {
-    fn from(counts: Counts) -> Self {
+impl From<TrialCounts> for v1::Counts {
+    fn from(counts: TrialCounts) -> Self {
         Self {
             trials: counts.trials,
             queued: counts.queued,
@@ -217,7 +218,7 @@ impl From<Counts> for v1::Counts {
     }
 }
 
-impl From<v1::Counts> for Counts {
+impl From<v1::Counts> for TrialCounts {
     fn from(wire: v1::Counts) -> Self {
         Self {
             trials: wire.trials,
@@ -256,7 +257,7 @@ pub fn trial_message(view: TrialView, progress: Option<&Progress>) -> v1::Trial 
 
 /// Parses the message of a trial.
 pub fn parse_trial(wire: v1::Trial) -> Result<(TrialView, Option<Progress>), InvalidMessage> {
-    let status = Status::parse(&wire.status);
+    let status = TrialStatus::parse(&wire.status);
     let swept =
         serde_json::from_str(&wire.swept).map_err(|error| InvalidMessage::value("swept", error));
     let view = TrialView {

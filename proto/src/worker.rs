@@ -5,7 +5,7 @@ use std::time::Duration;
 use rheo_core::fleet::Place;
 use rheo_core::id::{AttemptId, Digest, StateId, WorkerId};
 use rheo_core::machine;
-use rheo_core::machine::{Claim, Ending, Held, Origin, WorkerInfo};
+use rheo_core::machine::{AttemptClaim, AttemptEnd, HeldAttempt, Origin, WorkerInfo};
 use rheo_core::name::WorkloadName;
 use rheo_core::needs::Inventory;
 use rheo_core::resources::{Free, Granted, GrantedGpus, Offer};
@@ -218,8 +218,8 @@ pub fn parse_worker_id(worker: &str) -> Result<WorkerId, InvalidMessage> {
 }
 
 /// Parses the attempts that a worker reports to hold.
-pub fn parse_held(wire: Vec<v1::Attempt>) -> Result<Vec<Held>, InvalidMessage> {
-    wire.into_iter().map(Held::try_from).collect()
+pub fn parse_held(wire: Vec<v1::Attempt>) -> Result<Vec<HeldAttempt>, InvalidMessage> {
+    wire.into_iter().map(HeldAttempt::try_from).collect()
 }
 
 /// An assignment for a worker; `C` is the configuration type of its workload.
@@ -245,7 +245,7 @@ impl<C: DeserializeOwned> TryFrom<v1::Assignment> for Assignment<C> {
     type Error = InvalidMessage;
 
     fn try_from(wire: v1::Assignment) -> Result<Self, InvalidMessage> {
-        let Held { attempt, origin } = required(wire.attempt, "attempt")?.try_into()?;
+        let HeldAttempt { attempt, origin } = required(wire.attempt, "attempt")?.try_into()?;
         let origin = required(origin, "origin")?;
         if Digest::of(wire.config.as_bytes()) != origin.configuration {
             return Err(InvalidMessage::value("config", "it does not match its digest"));
@@ -276,18 +276,18 @@ impl From<machine::Assignment> for v1::Assignment {
     }
 }
 
-impl TryFrom<v1::Claim> for Claim {
+impl TryFrom<v1::Claim> for AttemptClaim {
     type Error = InvalidMessage;
 
     fn try_from(wire: v1::Claim) -> Result<Self, InvalidMessage> {
-        let Held { attempt, origin } = required(wire.attempt, "attempt")?.try_into()?;
+        let HeldAttempt { attempt, origin } = required(wire.attempt, "attempt")?.try_into()?;
         let (worker, sequence) = (worker_id(&wire.worker)?, wire.sequence);
         Ok(Self { attempt, worker, sequence, origin })
     }
 }
 
-impl From<&Claim> for v1::Claim {
-    fn from(claim: &Claim) -> Self {
+impl From<&AttemptClaim> for v1::Claim {
+    fn from(claim: &AttemptClaim) -> Self {
         Self {
             worker: claim.worker.to_string(),
             attempt: Some(attempt(&claim.attempt, claim.origin)),
@@ -300,7 +300,7 @@ impl From<&Claim> for v1::Claim {
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorkWithRows {
     /// The part that the state machine records.
-    pub work: machine::Work,
+    pub work: machine::CommitManifest,
     /// The rows.
     pub batches: Vec<Batch>,
 }
@@ -311,7 +311,7 @@ impl TryFrom<v1::Work> for WorkWithRows {
     fn try_from(wire: v1::Work) -> Result<Self, InvalidMessage> {
         let batches: Vec<Batch> =
             wire.rows.into_iter().map(Batch::try_from).collect::<Result<_, _>>()?;
-        let work = machine::Work {
+        let work = machine::CommitManifest {
             checkpoint: parsed(&wire.checkpoint, "checkpoint")?,
             produced: wire.produced.unwrap_or_default().into(),
             rows: RowCounts::of(&batches),
@@ -345,7 +345,7 @@ fn summary(text: &str) -> Result<Box<Json>, InvalidMessage> {
     }
 }
 
-impl TryFrom<v1::finish_request::Ending> for Ending {
+impl TryFrom<v1::finish_request::Ending> for AttemptEnd {
     type Error = InvalidMessage;
 
     fn try_from(wire: v1::finish_request::Ending) -> Result<Self, InvalidMessage> {
@@ -376,8 +376,8 @@ impl TryFrom<v1::finish_request::Ending> for Ending {
     }
 }
 
-impl From<Ending> for v1::finish_request::Ending {
-    fn from(ending: Ending) -> Self {
+impl From<AttemptEnd> for v1::finish_request::Ending {
+    fn from(ending: AttemptEnd) -> Self {
         use v1::finish_request::{Empty, Failure, Result, Unfit};
         let result = |metrics, summary: Box<Json>, detail: String| Result {
             metrics: metric_values(&metrics),
@@ -387,19 +387,21 @@ impl From<Ending> for v1::finish_request::Ending {
         let failure =
             |message: String| Failure { message: truncate(&message, ERROR_LENGTH).to_owned() };
         match ending {
-            Ending::Completed { metrics, summary } => {
+            AttemptEnd::Completed { metrics, summary } => {
                 Self::Completed(result(metrics, summary, String::new()))
             }
-            Ending::Diverged { metrics, summary, detail } => {
+            AttemptEnd::Diverged { metrics, summary, detail } => {
                 Self::Diverged(result(metrics, summary, detail))
             }
-            Ending::Stopped => Self::Stopped(Empty {}),
-            Ending::Preempted => Self::Preempted(Empty {}),
-            Ending::TimedOut => Self::TimedOut(Empty {}),
-            Ending::OutOfMemory { message } => Self::OutOfMemory(failure(message)),
-            Ending::Error { message } => Self::Error(failure(message)),
-            Ending::CheckpointUnusable { message } => Self::CheckpointUnusable(failure(message)),
-            Ending::Unfit { need, message } => {
+            AttemptEnd::Stopped => Self::Stopped(Empty {}),
+            AttemptEnd::Preempted => Self::Preempted(Empty {}),
+            AttemptEnd::TimedOut => Self::TimedOut(Empty {}),
+            AttemptEnd::OutOfMemory { message } => Self::OutOfMemory(failure(message)),
+            AttemptEnd::Error { message } => Self::Error(failure(message)),
+            AttemptEnd::CheckpointUnusable { message } => {
+                Self::CheckpointUnusable(failure(message))
+            }
+            AttemptEnd::Unfit { need, message } => {
                 let message = truncate(&message, CAUSE_LENGTH).to_owned();
                 Self::Unfit(Unfit { need: Some(need.into()), message })
             }
@@ -444,7 +446,7 @@ mod tests {
         let host = join_request(WorkerId(uuid::Uuid::nil()), info, None).host;
         assert!(host.starts_with("a?ü") && host.len() <= LABEL_LENGTH, "{host}");
         let message = "x".repeat(ERROR_LENGTH + 1);
-        let wire = v1::finish_request::Ending::from(Ending::Error { message });
+        let wire = v1::finish_request::Ending::from(AttemptEnd::Error { message });
         let v1::finish_request::Ending::Error(failure) = wire else { panic!("{wire:?}") };
         assert_eq!(failure.message.len(), ERROR_LENGTH);
     }

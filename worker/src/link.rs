@@ -8,7 +8,7 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use bytes::Bytes;
 use rheo_core::id::{Digest, StateId, SweepName, WorkerId};
 use rheo_core::log::LogLine;
-use rheo_core::machine::{Claim, Held, WorkerInfo};
+use rheo_core::machine::{AttemptClaim, HeldAttempt, WorkerInfo};
 use rheo_core::progress::Progress;
 use rheo_core::resources::Free;
 use rheo_model::config::TrialConfig;
@@ -120,7 +120,7 @@ impl Link {
     pub(crate) async fn acquire(
         &self,
         worker: WorkerId,
-        held: &[Held],
+        held: &[HeldAttempt],
         free: &Free,
         sweep: Option<&SweepName>,
         wait: Duration,
@@ -153,7 +153,7 @@ impl Link {
     pub(crate) async fn renew(
         &self,
         worker: WorkerId,
-        held: Vec<(Held, Option<Progress>, Vec<LogLine>)>,
+        held: Vec<(HeldAttempt, Option<Progress>, Vec<LogLine>)>,
         deadline: Duration,
     ) -> Result<Vec<Verdict>, Refusal> {
         let held = held.iter().map(|(held, progress, log)| v1::renew_request::Held {
@@ -203,7 +203,7 @@ impl Link {
 
     async fn put_checkpoint(
         &self,
-        claim: &Claim,
+        claim: &AttemptClaim,
         digest: Digest,
         bytes: &Bytes,
     ) -> Result<(), Refusal> {
@@ -224,7 +224,7 @@ impl Link {
     /// Reads a checkpoint, and makes sure that it is the one that was asked for.
     pub(crate) async fn get_checkpoint(
         &self,
-        claim: &Claim,
+        claim: &AttemptClaim,
         digest: Digest,
     ) -> Result<Bytes, Refusal> {
         let (digest_text, claim) = (digest.to_string(), Some(claim.into()));

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rheo_core::log::LogLine;
-use rheo_core::machine::{Claim, Ending};
+use rheo_core::machine::{AttemptClaim, AttemptEnd};
 use rheo_proto::refusal::{Reason, Refusal};
 use rheo_proto::worker::Verdict;
 use tokio::sync::Notify;
@@ -22,7 +22,7 @@ use crate::spool::{Error, Spool};
 #[derive(Debug)]
 pub(crate) struct Outbox {
     spool: Arc<Spool>,
-    claim: Claim,
+    claim: AttemptClaim,
     queue: Mutex<Queue>,
     filled: Notify,
 }
@@ -42,7 +42,7 @@ struct Queue {
 
 impl Outbox {
     /// The outbox of the attempt of `claim`, whose sequence is not looked at.
-    pub(crate) fn new(spool: Arc<Spool>, claim: Claim) -> Self {
+    pub(crate) fn new(spool: Arc<Spool>, claim: AttemptClaim) -> Self {
         let queue = Mutex::new(Queue { next: 1, ..Queue::default() });
         Self { spool, claim, queue, filled: Notify::new() }
     }
@@ -55,12 +55,12 @@ impl Outbox {
     pub(crate) fn push(
         &self,
         goods: Option<Goods>,
-        ending: Option<Ending>,
+        ending: Option<AttemptEnd>,
         log: Vec<LogLine>,
     ) -> Result<(), Error> {
         let mut queue = self.queue();
         let fixed = usize::from(queue.sending);
-        let claim = Claim { sequence: queue.next, ..self.claim.clone() };
+        let claim = AttemptClaim { sequence: queue.next, ..self.claim.clone() };
         let parcel = Parcel { claim, goods, ending, log };
         if queue.parcels.len() > fixed
             && let Some(last) = queue.parcels.back_mut()
@@ -81,7 +81,7 @@ impl Outbox {
 
     /// Ends the attempt of a worker that cannot keep anything on disk: what it has in memory is
     /// delivered from there, and is lost if this process dies before.
-    pub(crate) fn end_unkept(&self, ending: Ending, log: Vec<LogLine>) {
+    pub(crate) fn end_unkept(&self, ending: AttemptEnd, log: Vec<LogLine>) {
         let mut queue = self.queue();
         let fixed = usize::from(queue.sending);
         if queue.parcels.len() > fixed
@@ -90,7 +90,7 @@ impl Outbox {
             last.ending = Some(ending);
             last.add_log(log);
         } else {
-            let claim = Claim { sequence: queue.next, ..self.claim.clone() };
+            let claim = AttemptClaim { sequence: queue.next, ..self.claim.clone() };
             queue.parcels.push_back(Parcel { claim, goods: None, ending: Some(ending), log });
             queue.next += 1;
         }
@@ -198,7 +198,7 @@ async fn give_up(link: &Link, parcel: &Parcel, refusal: &Refusal) {
     }
     tracing::error!(%attempt, %refusal, "the coordinator refused a commit");
     let message = format!("the coordinator refused a commit: {refusal}");
-    let ending = Some(Ending::Error { message });
+    let ending = Some(AttemptEnd::Error { message });
     let log = parcel.log.clone();
     let parcel = Parcel { claim: parcel.claim.clone(), goods: None, ending, log };
     if let Err(refusal) = send(link, &parcel).await {

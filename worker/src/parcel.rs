@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use rheo_core::log::{LogLine, MAX_LINES};
-use rheo_core::machine::{Claim, Ending, Work};
+use rheo_core::machine::{AttemptClaim, AttemptEnd, CommitManifest};
 use rheo_core::rows::Batch;
 use serde::{Deserialize, Serialize};
 
@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Parcel {
     /// Who says it, and which message of the attempt it is.
-    pub(crate) claim: Claim,
+    pub(crate) claim: AttemptClaim,
     /// Rows and the checkpoint that follows them.
     pub(crate) goods: Option<Goods>,
     /// How the attempt ended, if it has.
-    pub(crate) ending: Option<Ending>,
+    pub(crate) ending: Option<AttemptEnd>,
     /// Lines of its log since the message before.
     #[serde(default)]
     pub(crate) log: Vec<LogLine>,
@@ -24,7 +24,7 @@ pub(crate) struct Parcel {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Goods {
     /// What the coordinator must know of them.
-    pub(crate) work: Work,
+    pub(crate) work: CommitManifest,
     /// The rows.
     pub(crate) batches: Vec<Batch>,
     /// The checkpoint.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rheo_core::id::Digest;
-use rheo_core::machine::{Ending, Work};
+use rheo_core::machine::{AttemptEnd, CommitManifest};
 use rheo_core::progress::Progress;
 use rheo_core::rows::RowCounts;
 use rheo_model::config::TrialConfig;
@@ -47,7 +47,7 @@ pub(crate) struct Desk {
     /// The last epoch that was logged, and when.
     logged: Option<(u32, Instant)>,
     /// How the attempt ends because a commit could not be kept, if one could not.
-    pub(crate) failure: Option<Ending>,
+    pub(crate) failure: Option<AttemptEnd>,
 }
 
 impl Desk {
@@ -95,7 +95,7 @@ impl Desk {
         self.committed = Instant::now();
         self.committed_epoch = self.epoch;
         let digest = Digest::from_bytes(*blake3::hash(&checkpoint).as_bytes());
-        let work = Work {
+        let work = CommitManifest {
             checkpoint: digest,
             produced,
             rows: rows.counts(),
@@ -171,7 +171,7 @@ impl Session for Desk {
         self.failure = match self.pack(commit) {
             Ok(goods) => {
                 let pushed = self.outbox.push(Some(goods), None, self.control.log().take());
-                pushed.err().map(|error| Ending::Unfit {
+                pushed.err().map(|error| AttemptEnd::Unfit {
                     need: surroundings::unkept(&error),
                     message: surroundings::unkept_text(&error),
                 })
@@ -179,7 +179,7 @@ impl Session for Desk {
             Err(error) => {
                 let message =
                     format!("a commit cannot be encoded: {}", surroundings::chain(&error));
-                Some(Ending::Error { message })
+                Some(AttemptEnd::Error { message })
             }
         };
     }

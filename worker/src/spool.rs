@@ -16,7 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rheo_core::id::{Digest, StateId, WorkerId};
-use rheo_core::machine::Claim;
+use rheo_core::machine::AttemptClaim;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::parcel::Parcel;
@@ -164,7 +164,7 @@ impl Spool {
     }
 
     /// Forgets the parcel of `claim`, which was delivered.
-    pub(crate) fn remove(&self, claim: &Claim) {
+    pub(crate) fn remove(&self, claim: &AttemptClaim) {
         let path = self.path(claim);
         if let Err(error) = fs::remove_file(&path) {
             // Delivered again, it changes nothing.
@@ -173,7 +173,7 @@ impl Spool {
     }
 
     /// Forgets everything about the attempt of `claim`.
-    pub(crate) fn forget(&self, claim: &Claim) {
+    pub(crate) fn forget(&self, claim: &AttemptClaim) {
         let path = self.path(claim);
         if let Some(directory) = path.parent() {
             // It may never have been made.
@@ -193,7 +193,7 @@ impl Spool {
 
     /// The file of a parcel. Two attempts of the same name lie side by side, if they come from two
     /// states or two histories of one.
-    fn path(&self, claim: &Claim) -> PathBuf {
+    fn path(&self, claim: &AttemptClaim) -> PathBuf {
         let trial = &claim.attempt.trial;
         let mut name = format!("{}.{}", trial.index, claim.attempt.number);
         if let Some(origin) = claim.origin {

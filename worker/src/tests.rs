@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use rheo_core::id::{AttemptId, Digest, IncarnationId, StateId, SweepName, TrialId, WorkerId};
-use rheo_core::machine::{Claim, Ending, Origin};
+use rheo_core::machine::{AttemptClaim, AttemptEnd, Origin};
 use rheo_core::metric::Metrics;
 use rheo_core::needs::Need;
 use rheo_core::progress::Progress;
@@ -65,9 +65,9 @@ fn origin(n: u128) -> Origin {
     Origin { state, incarnation, configuration: Digest::of(b"config") }
 }
 
-fn claim(sequence: u64) -> Claim {
+fn claim(sequence: u64) -> AttemptClaim {
     let Assignment { attempt, origin, .. } = assignment();
-    Claim { attempt, worker: worker(1), sequence, origin: Some(origin) }
+    AttemptClaim { attempt, worker: worker(1), sequence, origin: Some(origin) }
 }
 
 fn worker(n: u128) -> WorkerId {
@@ -129,7 +129,7 @@ where
     spool.parcels()
 }
 
-async fn ending<F>(order: Order, trainer: F) -> Ending
+async fn ending<F>(order: Order, trainer: F) -> AttemptEnd
 where
     F: Fn(&mut dyn Session) -> Result<Ended, TrainError> + Send + Sync + 'static,
 {
@@ -142,7 +142,7 @@ where
 async fn a_panic_of_the_trainer_ends_its_attempt_with_its_message() {
     let ending = ending(Order::Run, |_| panic!("shape [3, 4] is invalid")).await;
     let message = "panicked: shape [3, 4] is invalid".to_owned();
-    assert_eq!(ending, Ending::Error { message });
+    assert_eq!(ending, AttemptEnd::Error { message });
 }
 
 #[tokio::test]
@@ -151,14 +151,14 @@ async fn every_error_of_the_trainer_has_its_ending() {
     for (error, expected) in [
         (
             TrainError::Checkpoint as fn(String) -> TrainError,
-            Ending::CheckpointUnusable { message: message.clone() },
+            AttemptEnd::CheckpointUnusable { message: message.clone() },
         ),
-        (TrainError::OutOfMemory, Ending::OutOfMemory { message: message.clone() }),
+        (TrainError::OutOfMemory, AttemptEnd::OutOfMemory { message: message.clone() }),
         (
             |message| TrainError::Unfit { need: Need::System, message },
-            Ending::Unfit { need: Need::System, message: message.clone() },
+            AttemptEnd::Unfit { need: Need::System, message: message.clone() },
         ),
-        (TrainError::Other, Ending::Error { message: message.clone() }),
+        (TrainError::Other, AttemptEnd::Error { message: message.clone() }),
     ] {
         let ending = ending(Order::Run, move |_| Err(error("no".to_owned()))).await;
         assert_eq!(ending, expected);
@@ -168,9 +168,9 @@ async fn every_error_of_the_trainer_has_its_ending() {
 #[tokio::test]
 async fn who_stopped_a_trial_says_how_its_attempt_ends() {
     for (order, expected) in [
-        (Order::Drain, Ending::Preempted),
-        (Order::TimeOut, Ending::TimedOut),
-        (Order::Stop, Ending::Stopped),
+        (Order::Drain, AttemptEnd::Preempted),
+        (Order::TimeOut, AttemptEnd::TimedOut),
+        (Order::Stop, AttemptEnd::Stopped),
     ] {
         let ending = ending(order, |session| {
             assert_eq!(session.next(), Next::Stop);
@@ -202,7 +202,7 @@ async fn commits_that_wait_become_one_with_the_rows_of_all_and_the_last_checkpoi
     assert_eq!((shapes(&work.rows), shapes(&work.produced)), (6, 6));
     assert_eq!(batches.iter().map(|batch| batch.rows).collect::<Vec<_>>(), [3, 2, 1]);
     assert_eq!(&checkpoint[..], b"the end");
-    assert!(matches!(ending, Some(Ending::Completed { .. })));
+    assert!(matches!(ending, Some(AttemptEnd::Completed { .. })));
     assert_eq!(log.last().map(|line| line.text.as_str()), Some("completed"));
 }
 
@@ -222,7 +222,7 @@ async fn a_trial_that_starts_over_brings_only_rows_that_are_not_durable() {
 fn a_spool_is_taken_over_by_one_worker_when_its_own_is_dead_and_not_before() {
     let root = TempDir::new().unwrap();
     let living = Spool::open(root.path(), worker(1)).unwrap();
-    let ending = Some(Ending::Stopped);
+    let ending = Some(AttemptEnd::Stopped);
     let parcel = Parcel { claim: claim(1), goods: None, ending, log: Vec::new() };
     living.write(&parcel).unwrap();
     assert!(Spool::orphans(root.path()).is_empty());
@@ -251,9 +251,9 @@ fn attempts_of_one_name_from_two_states_lie_side_by_side() {
     spool.dedicate(origin(1).state).unwrap();
     assert_eq!(spool.owner(), Some(origin(1).state));
     let of = |n| Parcel {
-        claim: Claim { origin: Some(origin(n)), ..claim(1) },
+        claim: AttemptClaim { origin: Some(origin(n)), ..claim(1) },
         goods: None,
-        ending: Some(Ending::Stopped),
+        ending: Some(AttemptEnd::Stopped),
         log: Vec::new(),
     };
     spool.write(&of(1)).unwrap();
@@ -273,8 +273,8 @@ fn a_commit_without_an_origin_is_still_read_but_named_so() {
     }
     let old = OldClaim { attempt: assignment().attempt, worker: worker(1), sequence: 1 };
     let bytes = rmp_serde::to_vec_named(&old).unwrap();
-    let read: Claim = rmp_serde::from_slice(&bytes).unwrap();
-    assert_eq!(read, Claim { origin: None, ..claim(1) });
+    let read: AttemptClaim = rmp_serde::from_slice(&bytes).unwrap();
+    assert_eq!(read, AttemptClaim { origin: None, ..claim(1) });
 }
 
 #[test]

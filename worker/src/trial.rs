@@ -9,7 +9,7 @@ use std::thread;
 use bytes::Bytes;
 use rheo_core::id::WorkerId;
 use rheo_core::log::LogLevel;
-use rheo_core::machine::{Claim, Ending};
+use rheo_core::machine::{AttemptClaim, AttemptEnd};
 use rheo_core::needs::Need;
 use rheo_model::row::Summary;
 use rheo_model::trainer::{self, Ended, Finish, Gpu, Trainer};
@@ -69,9 +69,9 @@ impl Bench {
     }
 
     /// What the messages of an attempt claim, before they are numbered.
-    pub(crate) fn claim(&self, assignment: &Assignment) -> Claim {
+    pub(crate) fn claim(&self, assignment: &Assignment) -> AttemptClaim {
         let (attempt, origin) = (assignment.attempt.clone(), Some(assignment.origin));
-        Claim { attempt, worker: self.worker, sequence: 0, origin }
+        AttemptClaim { attempt, worker: self.worker, sequence: 0, origin }
     }
 
     /// Trains, and puts the end of the attempt into the outbox if there is one to deliver.
@@ -101,14 +101,14 @@ impl Bench {
             return Ok(());
         }
         let ending = match (ending, control.order()) {
-            (Ending::Stopped, Order::Drain) => Ending::Preempted,
-            (Ending::Stopped, Order::TimeOut) => Ending::TimedOut,
+            (AttemptEnd::Stopped, Order::Drain) => AttemptEnd::Preempted,
+            (AttemptEnd::Stopped, Order::TimeOut) => AttemptEnd::TimedOut,
             (ending, _) => ending,
         };
         let (level, text) = end_line(&ending);
         control.log().write_end(level, &text);
         let unfit = match &ending {
-            Ending::Unfit { need, message } => Some((need.clone(), message.clone())),
+            AttemptEnd::Unfit { need, message } => Some((need.clone(), message.clone())),
             _ => None,
         };
         let Err(error) = outbox.push(goods, Some(ending), control.log().take()) else {
@@ -119,7 +119,7 @@ impl Bench {
         let (need, message) = (surroundings::unkept(&error), surroundings::unkept_text(&error));
         let (need, message) = unfit.unwrap_or((need, message));
         control.log().write_end(LogLevel::Error, &format!("given back: {message}"));
-        let ending = Ending::Unfit { need: need.clone(), message: message.clone() };
+        let ending = AttemptEnd::Unfit { need: need.clone(), message: message.clone() };
         outbox.end_unkept(ending, control.log().take());
         Err((need, message))
     }
@@ -129,7 +129,7 @@ impl Bench {
         &self,
         assignment: &Assignment,
         control: &Control,
-    ) -> Result<Option<Bytes>, Ending> {
+    ) -> Result<Option<Bytes>, AttemptEnd> {
         let Some(digest) = assignment.checkpoint else { return Ok(None) };
         for pause in pauses() {
             match self.link.get_checkpoint(&self.claim(assignment), digest).await {
@@ -138,13 +138,13 @@ impl Bench {
                 Err(refusal) if refusal.is_foreign() => control.give(Order::Drain),
                 // Who is not let in knows nothing about the checkpoint; its heartbeat ends it.
                 Err(refusal) if !refusal.transient && !refusal.is_access() => {
-                    return Err(Ending::CheckpointUnusable { message: refusal.text });
+                    return Err(AttemptEnd::CheckpointUnusable { message: refusal.text });
                 }
                 Err(_) if control.order() != Order::Run => break,
                 Err(_) => tokio::time::sleep(pause).await,
             }
         }
-        Err(Ending::Stopped)
+        Err(AttemptEnd::Stopped)
     }
 }
 
@@ -162,9 +162,9 @@ async fn on_a_thread<T: Send + 'static>(
 }
 
 /// The end of an attempt that has no thread to run on.
-fn threadless(error: &io::Error) -> Ending {
+fn threadless(error: &io::Error) -> AttemptEnd {
     let message = format!("no thread could be started for the trial: {error}");
-    Ending::Unfit { need: Need::System, message }
+    AttemptEnd::Unfit { need: Need::System, message }
 }
 
 /// Trains on this thread.
@@ -173,7 +173,7 @@ fn train(
     assignment: &Assignment,
     checkpoint: Option<&Bytes>,
     mut desk: Desk,
-) -> (Option<Goods>, Ending) {
+) -> (Option<Goods>, AttemptEnd) {
     let resume = checkpoint.map(|bytes| &bytes[..]);
     let run = AssertUnwindSafe(|| trainer.run(&assignment.config, resume, &mut desk));
     let ended = match catch_unwind(run) {
@@ -185,12 +185,12 @@ fn train(
         return (None, failure);
     }
     let (commit, ending) = match ended {
-        Ended::Stopped(commit) => (commit, Ending::Stopped),
+        Ended::Stopped(commit) => (commit, AttemptEnd::Stopped),
         Ended::Completed(Finish { commit, metrics, summary }) => {
-            (commit, Ending::Completed { metrics, summary: Box::new(json(&summary)) })
+            (commit, AttemptEnd::Completed { metrics, summary: Box::new(json(&summary)) })
         }
         Ended::Diverged { finish: Finish { commit, metrics, summary }, detail } => {
-            (commit, Ending::Diverged { metrics, summary: Box::new(json(&summary)), detail })
+            (commit, AttemptEnd::Diverged { metrics, summary: Box::new(json(&summary)), detail })
         }
     };
     match desk.pack(commit) {
@@ -200,44 +200,46 @@ fn train(
 }
 
 /// The last line of the log of an attempt.
-fn end_line(ending: &Ending) -> (LogLevel, String) {
+fn end_line(ending: &AttemptEnd) -> (LogLevel, String) {
     let error = |what: &str, message: &str| (LogLevel::Error, format!("{what}: {message}"));
     match ending {
-        Ending::Completed { .. } => (LogLevel::Info, "completed".to_owned()),
-        Ending::Diverged { detail, .. } => (LogLevel::Warn, format!("diverged: {detail}")),
-        Ending::Stopped => {
+        AttemptEnd::Completed { .. } => (LogLevel::Info, "completed".to_owned()),
+        AttemptEnd::Diverged { detail, .. } => (LogLevel::Warn, format!("diverged: {detail}")),
+        AttemptEnd::Stopped => {
             (LogLevel::Info, "stopped, because the coordinator asked for it".to_owned())
         }
-        Ending::Preempted => {
+        AttemptEnd::Preempted => {
             (LogLevel::Info, "given back, because the worker has to leave".to_owned())
         }
-        Ending::TimedOut => (LogLevel::Warn, "timed out".to_owned()),
-        Ending::OutOfMemory { message } => error("out of memory", message),
-        Ending::Error { message } => error("failed", message),
-        Ending::Unfit { message, .. } => error("given back, because the worker is unfit", message),
-        Ending::CheckpointUnusable { message } => error("cannot go on", message),
+        AttemptEnd::TimedOut => (LogLevel::Warn, "timed out".to_owned()),
+        AttemptEnd::OutOfMemory { message } => error("out of memory", message),
+        AttemptEnd::Error { message } => error("failed", message),
+        AttemptEnd::Unfit { message, .. } => {
+            error("given back, because the worker is unfit", message)
+        }
+        AttemptEnd::CheckpointUnusable { message } => error("cannot go on", message),
     }
 }
 
-fn failed(message: &str) -> Ending {
-    Ending::Error { message: message.to_owned() }
+fn failed(message: &str) -> AttemptEnd {
+    AttemptEnd::Error { message: message.to_owned() }
 }
 
 /// A panic is a fault of the program, unless it says that the machine is at its limits.
-fn panicked(text: &str) -> Ending {
+fn panicked(text: &str) -> AttemptEnd {
     let message = format!("panicked: {text}");
     if surroundings::says_limits(text) {
-        return Ending::Unfit { need: Need::System, message };
+        return AttemptEnd::Unfit { need: Need::System, message };
     }
-    Ending::Error { message }
+    AttemptEnd::Error { message }
 }
 
-fn of_error(error: trainer::Error) -> Ending {
+fn of_error(error: trainer::Error) -> AttemptEnd {
     match error {
-        trainer::Error::Checkpoint(message) => Ending::CheckpointUnusable { message },
-        trainer::Error::OutOfMemory(message) => Ending::OutOfMemory { message },
-        trainer::Error::Unfit { need, message } => Ending::Unfit { need, message },
-        trainer::Error::Other(message) => Ending::Error { message },
+        trainer::Error::Checkpoint(message) => AttemptEnd::CheckpointUnusable { message },
+        trainer::Error::OutOfMemory(message) => AttemptEnd::OutOfMemory { message },
+        trainer::Error::Unfit { need, message } => AttemptEnd::Unfit { need, message },
+        trainer::Error::Other(message) => AttemptEnd::Error { message },
     }
 }
 

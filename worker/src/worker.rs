@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rheo_core::id::{StateId, WorkerId};
-use rheo_core::machine::{Held, WorkerInfo};
+use rheo_core::machine::{HeldAttempt, WorkerInfo};
 use rheo_core::needs::Inventory;
 use rheo_core::resources::{Free, Granted};
 use rheo_model::networks;
@@ -48,7 +48,7 @@ const PROGRESS: Duration = Duration::from_secs(1);
 const LINES: usize = 1000;
 
 /// The trials that run.
-type Running = Arc<Mutex<BTreeMap<Held, (Granted, Arc<Control>)>>>;
+type Running = Arc<Mutex<BTreeMap<HeldAttempt, (Granted, Arc<Control>)>>>;
 
 struct Worker {
     settings: Settings,
@@ -115,7 +115,7 @@ pub async fn run(
 }
 
 impl Worker {
-    fn running(&self) -> MutexGuard<'_, BTreeMap<Held, (Granted, Arc<Control>)>> {
+    fn running(&self) -> MutexGuard<'_, BTreeMap<HeldAttempt, (Granted, Arc<Control>)>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -383,7 +383,7 @@ impl Worker {
 
     /// Asks for work, and again when a slot becomes free meanwhile.
     async fn ask(&self, free: &Free) -> Result<Answer, Refusal> {
-        let held: Vec<Held> = self.running().keys().cloned().collect();
+        let held: Vec<HeldAttempt> = self.running().keys().cloned().collect();
         let wait = self.settings.idle.map_or(WAIT, |idle| idle.min(WAIT));
         let wait = wait.min(self.time_for_trials());
         let Bench { link, worker, .. } = &self.bench;
@@ -397,7 +397,8 @@ impl Worker {
     }
 
     fn start(&self, assignment: Assignment) {
-        let held = Held { attempt: assignment.attempt.clone(), origin: Some(assignment.origin) };
+        let held =
+            HeldAttempt { attempt: assignment.attempt.clone(), origin: Some(assignment.origin) };
         let control = Arc::new(Control::default());
         let granted = assignment.granted.clone();
         let gpus = self.settings.offered.granted(&granted);

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use rheo_core::id::{IncarnationId, StateId, WorkerId};
-use rheo_core::machine::{Caller, Claim, Command, Ending, Event, State, WorkerInfo, execute};
+use rheo_core::machine::{
+    AttemptClaim, AttemptEnd, Caller, Command, Event, State, WorkerInfo, execute,
+};
 use rheo_core::metric::Metrics;
 use rheo_core::resources::{Free, Offer};
 use rheo_core::spec;
@@ -83,9 +85,9 @@ fn run_trials(state: &mut State, worker: WorkerId, count: u64) {
         });
         let attempt = leased.expect("a trial");
         let origin = state.origin(&attempt);
-        let claim = Claim { attempt, worker, sequence: 1, origin };
+        let claim = AttemptClaim { attempt, worker, sequence: 1, origin };
         let summary = Box::default();
-        let ending = Ending::Completed { metrics: Metrics::new(), summary };
+        let ending = AttemptEnd::Completed { metrics: Metrics::new(), summary };
         let finish = Command::Finish { claim, work: None, ending };
         execute(state, Caller::Worker, &finish, now).expect("accepted");
     }

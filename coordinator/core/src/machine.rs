@@ -11,14 +11,14 @@ mod command;
 mod decide;
 mod effect;
 mod event;
-mod fitness;
 mod fleets;
+mod handled_requests;
 mod invariant;
+pub mod limits;
 mod origin;
+mod placement;
 mod rejection;
-mod requests;
 mod retry;
-pub mod room;
 pub mod snapshot;
 mod state;
 mod unstored;
@@ -27,20 +27,24 @@ mod worker;
 mod worker_view;
 
 pub use caller::Caller;
-pub use command::{Claim, Command, Ending, Request, Selection, Work};
+pub use command::{
+    AttemptClaim, AttemptEnd, Command, CommitManifest, SweepRequest, TrialSelection,
+};
 pub use decide::{decide, execute};
 pub use effect::{Effect, effects};
 pub use event::{
     CoordinatorStarted, Event, LeasesRenewed, RequestNoted, WorkerDeparted, WorkerJoined,
     WorkerLeft, WorkerUnfit,
 };
-pub use fitness::{NoFit, UnfitWorker};
 pub use fleets::{Demand, FleetView, PilotView};
-pub use origin::{Held, Incarnations, Origin};
+pub use handled_requests::HandledRequests;
+pub use origin::{HeldAttempt, Incarnations, Origin};
+pub use placement::{PlacementFailure, UnfitWorker};
 pub use rejection::Rejection;
-pub use requests::Requests;
 pub use retry::KEPT_FOR_OTHERS;
 pub use state::State;
-pub use view::{Assignment, BestPoint, Counts, Phase, Status, SweepView, TrialView, WorkLeft};
+pub use view::{
+    Assignment, BestPoint, SweepPhase, SweepView, TrialCounts, TrialStatus, TrialView, WorkOutlook,
+};
 pub use worker::{Departure, Worker, WorkerInfo};
-pub use worker_view::{Busy, WorkerView};
+pub use worker_view::{ResourceUsage, WorkerView};

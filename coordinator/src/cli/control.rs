@@ -1,6 +1,6 @@
 //! `rheo pause`, `resume`, `cancel` and `retry`: all idempotent.
 
-use rheo_core::machine::{Phase, Selection, SweepView};
+use rheo_core::machine::{SweepPhase, SweepView, TrialSelection};
 use serde_json::Value;
 
 use super::failure::Failure;
@@ -62,9 +62,9 @@ pub(super) async fn retry(global: &Global, args: &RetryArgs) -> Result<(), Failu
         (Some(_), true, _) | (Some(_), _, true) => {
             return Err(Failure::usage("name trials or give --failed or --cancelled, not both"));
         }
-        (Some(trials), ..) => Selection::Trials(trials.clone()),
-        (None, true, _) => Selection::Cancelled,
-        (None, false, _) => Selection::Failed,
+        (Some(trials), ..) => TrialSelection::Trials(trials.clone()),
+        (None, true, _) => TrialSelection::Cancelled,
+        (None, false, _) => TrialSelection::Failed,
     };
     let (sweep, retried) = client.retry(&sweep, selection).await?;
     format::note(match retried {
@@ -76,7 +76,7 @@ pub(super) async fn retry(global: &Global, args: &RetryArgs) -> Result<(), Failu
 }
 
 fn tell(global: &Global, client: &Client, sweeps: &[SweepView]) -> Result<(), Failure> {
-    if !client.is_live && sweeps.iter().any(|sweep| sweep.phase == Phase::Running) {
+    if !client.is_live && sweeps.iter().any(|sweep| sweep.phase == SweepPhase::Running) {
         format::note(status::nobody_works(global));
     }
     if global.json()? {

@@ -8,7 +8,7 @@ mod bars;
 use std::io;
 use std::time::Duration;
 
-use rheo_core::machine::{Counts, Phase, Status, SweepView, TrialView};
+use rheo_core::machine::{SweepPhase, SweepView, TrialCounts, TrialStatus, TrialView};
 use tokio::time::Instant;
 
 use self::bars::Bars;
@@ -119,13 +119,13 @@ fn whole(sweep: &SweepView) -> String {
     let best = sweep.best.as_ref().map(|best| format!("; best {} {}", sweep.metric, named(best)));
     let left = sweep.estimate.map(|estimate| format!("; {} left", format::left(&estimate)));
     let (best, left) = (best.unwrap_or_default(), left.unwrap_or_default());
-    let ended = sweep.phase == Phase::Ended;
+    let ended = sweep.phase == SweepPhase::Ended;
     let ended = if ended { format!(" {}", phase(sweep)) } else { String::new() };
     format!("{}{ended}: {done} of {all} trials have ended{others}{best}{left}", sweep.name)
 }
 
 /// How many trials run or ended in an unusual way, as far as there are any.
-fn others(counts: &Counts) -> String {
+fn others(counts: &TrialCounts) -> String {
     let some = [
         (counts.running, "running"),
         (counts.diverged, "diverged"),
@@ -140,7 +140,7 @@ fn others(counts: &Counts) -> String {
 /// One line about a trial that ended, the `done`-th of `all`.
 fn ended(trial: &TrialView, done: u64, all: u64) -> String {
     let outcome = match (trial.status, trial.objective) {
-        (Status::Ended(outcome), Some(value)) => {
+        (TrialStatus::Ended(outcome), Some(value)) => {
             format!("{} {}", outcome.name(), format::number(value))
         }
         (status, _) => status.name().to_owned(),

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rheo_core::id::SweepName;
-use rheo_core::machine::{Phase, SweepView};
+use rheo_core::machine::{SweepPhase, SweepView};
 use rheo_core::sweep::PlannedSweep;
 use rheo_launch::local::{self, Workers};
 use rheo_model::networks;
@@ -202,13 +202,13 @@ impl Session<'_> {
         planned: &PlannedSweep,
     ) -> Result<SweepView, Failure> {
         let known = client.sweep(&planned.definition.name).await;
-        if known.is_err() || known.is_ok_and(|(known, _)| known.phase != Phase::Ended) {
+        if known.is_err() || known.is_ok_and(|(known, _)| known.phase != SweepPhase::Ended) {
             dataset::require(planned, self.args.data.as_deref())?;
         }
         let file = self.args.file.display().to_string();
         let (sweep, created) = client.submit(&file, text).await?;
         announce(self.global, &sweep, created);
-        if sweep.phase == Phase::Ended {
+        if sweep.phase == SweepPhase::Ended {
             return Ok(sweep);
         }
         self.follow(client, slots, sweep).await
@@ -240,7 +240,7 @@ impl Session<'_> {
                         break Err(failure);
                     }
                     let (now, _) = client.sweep(&sweep.name).await?;
-                    if now.phase != Phase::Ended {
+                    if now.phase != SweepPhase::Ended {
                         format::note("the workers were told to go: others take their place");
                         self.crew.start(workers()?);
                     }
@@ -271,7 +271,7 @@ fn nothing_fits(cause: &str, patience: Duration) -> Failure {
 fn announce(global: &Global, sweep: &SweepView, created: bool) {
     let (name, trials, ended) = (&sweep.name, sweep.counts.trials, sweep.counts.ended());
     let resume = format!("`{} resume {name}`", global.rheo());
-    if sweep.phase == Phase::Ended {
+    if sweep.phase == SweepPhase::Ended {
         let resumes = sweep.counts.cancelled > 0 || sweep.counts.queued > 0;
         let hint = format!(" ({resume} and then the same command go on)");
         let hint = if resumes { hint } else { String::new() };
@@ -281,7 +281,7 @@ fn announce(global: &Global, sweep: &SweepView, created: bool) {
     } else {
         format::note(format!("{name} goes on: {ended} of {trials} trials have ended"));
     }
-    if sweep.phase == Phase::Paused {
+    if sweep.phase == SweepPhase::Paused {
         format::note(format!("{name} is paused: {resume} goes on"));
     }
 }

@@ -1,7 +1,7 @@
 //! `rheo show`: everything about one trial.
 
 use rheo_core::id::TrialId;
-use rheo_core::machine::Status;
+use rheo_core::machine::TrialStatus;
 use rheo_query::output::{Format, Size};
 use serde_json::Value;
 
@@ -63,16 +63,16 @@ fn facts(seen: &Seen) -> Result<(), Failure> {
 /// The status of a trial and the rule behind it.
 fn why(Seen { trial, progress }: &Seen) -> String {
     match trial.status {
-        Status::Queued => {
+        TrialStatus::Queued => {
             "queued; it starts when a worker is free and the trials before it have started"
                 .to_owned()
         }
-        Status::Waiting => format!(
+        TrialStatus::Waiting => format!(
             "waiting for attempt {}, not before {}",
             trial.attempt + 1,
             trial.not_before.map(format::local_time).unwrap_or_default()
         ),
-        Status::Running => format!(
+        TrialStatus::Running => format!(
             "running, attempt {}{}",
             trial.attempt,
             progress
@@ -80,7 +80,7 @@ fn why(Seen { trial, progress }: &Seen) -> String {
                 .map(|progress| format!(": {}", trials::told(progress)))
                 .unwrap_or_default()
         ),
-        Status::Ended(outcome) => {
+        TrialStatus::Ended(outcome) => {
             format!(
                 "{} after {} attempt{}",
                 outcome.name(),

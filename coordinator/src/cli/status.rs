@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rheo_core::machine::{BestPoint, Counts, Status, SweepView, UnfitWorker, WorkerView};
+use rheo_core::machine::{BestPoint, SweepView, TrialCounts, TrialStatus, UnfitWorker, WorkerView};
 use rheo_core::ranking::Aggregate;
 use rheo_core::sweep::{EndReason, Outcome};
 use rheo_proto::v1;
@@ -154,7 +154,7 @@ pub(super) fn table(sweeps: &[SweepView]) -> comfy_table::Table {
     ]);
     format::numbers(&mut table, &[2, 3, 4, 5, 6, 7]);
     for sweep in sweeps {
-        let Counts { trials, running, waiting, queued, diverged, failed, .. } = sweep.counts;
+        let TrialCounts { trials, running, waiting, queued, diverged, failed, .. } = sweep.counts;
         let done = sweep.counts.ended() - diverged - failed;
         table.add_row([
             sweep.name.to_string(),
@@ -185,7 +185,8 @@ async fn seeds(client: &mut Client, sweep: &SweepView) -> Result<(), Failure> {
     let (trials, _) = client.trials(&sweep.name, &[], best.trial, page).await?;
     let trials = trials.iter().map(|seen| &seen.trial).filter(|trial| trial.point == best.point);
     let seeds = trials.map(|trial| {
-        let value = trial.objective.filter(|_| trial.status == Status::Ended(Outcome::Completed));
+        let value =
+            trial.objective.filter(|_| trial.status == TrialStatus::Ended(Outcome::Completed));
         let value = value.map_or_else(|| trial.status.name().to_owned(), format::number);
         format!("{value} (trial {}, seed {})", trial.id.index, trial.seed)
     });

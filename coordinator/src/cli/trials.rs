@@ -1,6 +1,6 @@
 //! `rheo trials`: the trials of a sweep, page by page.
 
-use rheo_core::machine::{Status, TrialView};
+use rheo_core::machine::{TrialStatus, TrialView};
 use rheo_core::progress::Progress;
 use serde_json::{Value, json};
 
@@ -19,14 +19,14 @@ pub(super) struct Args {
     /// Only trials with this status: queued, waiting, running, completed, diverged, pruned,
     /// cancelled or failed; may be given several times.
     #[arg(long, value_name = "STATUS", value_parser = parse_status)]
-    status: Vec<Status>,
+    status: Vec<TrialStatus>,
     /// How many to list; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: u64,
 }
 
-fn parse_status(text: &str) -> Result<Status, String> {
-    Status::parse(text).ok_or_else(|| format!("no trial has the status `{text}`"))
+fn parse_status(text: &str) -> Result<TrialStatus, String> {
+    TrialStatus::parse(text).ok_or_else(|| format!("no trial has the status `{text}`"))
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
@@ -111,8 +111,8 @@ fn table(trials: &[Seen]) -> comfy_table::Table {
 /// What is going on with a trial, or what went wrong.
 fn remark(trial: &TrialView, progress: Option<&Progress>) -> String {
     match (trial.status, progress) {
-        (Status::Running, Some(progress)) => told(progress),
-        (Status::Running, None) => "starting".to_owned(),
+        (TrialStatus::Running, Some(progress)) => told(progress),
+        (TrialStatus::Running, None) => "starting".to_owned(),
         _ => trial.error.clone().unwrap_or_default(),
     }
 }

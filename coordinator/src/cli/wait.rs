@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rheo_core::id::SweepName;
-use rheo_core::machine::{NoFit, Phase, SweepView};
+use rheo_core::machine::{PlacementFailure, SweepPhase, SweepView};
 use rheo_core::sweep::EndReason;
 use rheo_core::time::{Clock as _, Timestamp};
 
@@ -50,7 +50,7 @@ pub(super) async fn until_nothing_fits(
     loop {
         tokio::time::sleep(LOOK).await;
         let (sweep, _) = client.sweep(sweep).await?;
-        let lasting = |no_fit: &NoFit| clock.now().since(no_fit.since) >= patience;
+        let lasting = |no_fit: &PlacementFailure| clock.now().since(no_fit.since) >= patience;
         if let Some(no_fit) = sweep.no_fit.filter(lasting) {
             return Ok(no_fit.cause);
         }
@@ -101,7 +101,7 @@ async fn until_ended(
 ) -> Result<SweepView, Failure> {
     let mut watching = client.watch(name).await?;
     while let Some(moment) = watching.next().await? {
-        if moment.sweep.phase == Phase::Ended {
+        if moment.sweep.phase == SweepPhase::Ended {
             return Ok(moment.sweep);
         }
         if !client.is_live {

@@ -1,6 +1,6 @@
 //! `rheo watch`: follows a sweep until it ends.
 
-use rheo_core::machine::Phase;
+use rheo_core::machine::SweepPhase;
 
 use super::failure::Failure;
 use super::progress::Display;
@@ -38,7 +38,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     let Some(last) = last else { return Err(wait::stopped(&sweep)) };
     display.end_with(&last);
     match last.phase {
-        Phase::Ended => Ok(()),
+        SweepPhase::Ended => Ok(()),
         _ if client.is_live => Err(wait::stopped(&sweep)),
         _ => Err(wait::at_rest(global, &last)),
     }

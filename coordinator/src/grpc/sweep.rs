@@ -9,8 +9,8 @@ use rheo_core::estimate::Workload;
 use rheo_core::excerpt::excerpt;
 use rheo_core::id::{AttemptId, SweepName, TrialId};
 use rheo_core::machine::{
-    Caller, Command, Event, Phase, Rejection, Request as Change, State, Status as Standing,
-    SweepView, TrialView,
+    Caller, Command, Event, Rejection, State, SweepPhase, SweepRequest as Change, SweepView,
+    TrialStatus as Standing, TrialView,
 };
 use rheo_core::spec;
 use rheo_core::sweep::{Lease, TrialsRetried};
@@ -345,7 +345,7 @@ impl SweepService for Service {
 fn told(coordinator: &Coordinator, Look { mut view, left }: Look) -> v1::Sweep {
     let now = coordinator.clock.now();
     view.estimate = coordinator.live.estimate(&view.name, left.as_ref(), now);
-    let could_run = view.phase == Phase::Running && view.counts.running == 0;
+    let could_run = view.phase == SweepPhase::Running && view.counts.running == 0;
     view.idle = could_run && !coordinator.live.has_taker(&view.name, Instant::now());
     view.into()
 }
@@ -454,7 +454,8 @@ async fn tell_changes(
 ) {
     let mut message = first;
     loop {
-        let ended = message.sweep.as_ref().is_some_and(|sweep| sweep.phase == Phase::Ended.name());
+        let ended =
+            message.sweep.as_ref().is_some_and(|sweep| sweep.phase == SweepPhase::Ended.name());
         if sender.send(Ok(message.clone())).await.is_err() || ended {
             return;
         }

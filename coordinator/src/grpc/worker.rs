@@ -8,7 +8,9 @@ use bytes::Bytes;
 use rheo_core::excerpt::message;
 use rheo_core::id::{AttemptId, Digest, SweepName, WorkerId};
 use rheo_core::log::LogLine;
-use rheo_core::machine::{Assignment, Caller, Claim, Command, Ending, Held, State, WorkLeft, room};
+use rheo_core::machine::{
+    Assignment, AttemptClaim, AttemptEnd, Caller, Command, HeldAttempt, State, WorkOutlook, limits,
+};
 use rheo_core::resources::{Free, Offer};
 use rheo_core::rows::Batch;
 use rheo_model::row::Summary;
@@ -36,7 +38,7 @@ use crate::uploads;
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// The most calls that wait for work at a time: one for each worker that may be known.
-const WAITING: usize = room::WORKERS;
+const WAITING: usize = limits::MAX_WORKERS;
 
 /// How long after that a worker may take to be heard of again before it is taken to be gone.
 const MARGIN: Duration = Duration::from_secs(10);
@@ -100,7 +102,7 @@ impl WorkerService for Service {
         let Answer { assignments, left, unfit, .. } = self.wait_for_work(wish, wait).await?;
         Ok(Response::new(v1::AcquireResponse {
             assignments: assignments.into_iter().map(Into::into).collect(),
-            nothing_left: left == WorkLeft::None,
+            nothing_left: left == WorkOutlook::None,
             unfit,
         }))
     }
@@ -112,7 +114,7 @@ impl WorkerService for Service {
         let caller = caller_of(&request);
         let request = request.into_inner();
         let worker = wire::parse_worker_id(&request.worker)?;
-        let mut attempts: Vec<Held> = Vec::with_capacity(request.held.len());
+        let mut attempts: Vec<HeldAttempt> = Vec::with_capacity(request.held.len());
         let mut progress = Vec::with_capacity(request.held.len());
         for held in request.held {
             attempts.push(held.attempt.ok_or(InvalidMessage::Missing("attempt"))?.try_into()?);
@@ -123,7 +125,7 @@ impl WorkerService for Service {
         let command = Command::Renew { worker, held: attempts.clone(), lease };
         let asked = attempts.clone();
         let view = move |state: &State, _: &[_]| -> Vec<Verdict> {
-            let of = |held: &Held| {
+            let of = |held: &HeldAttempt| {
                 let is_held = state.is_held(worker, held);
                 if is_held { verdict(state, worker, &held.attempt) } else { Verdict::Abandon }
             };
@@ -161,7 +163,8 @@ impl WorkerService for Service {
         else {
             return Err(InvalidMessage::Missing("header").into());
         };
-        let claim: Claim = header.claim.ok_or(InvalidMessage::Missing("claim"))?.try_into()?;
+        let claim: AttemptClaim =
+            header.claim.ok_or(InvalidMessage::Missing("claim"))?.try_into()?;
         self.admit(claim.clone()).await?;
         let digest = digest(&header.digest)?;
         if header.length > MAX_CHECKPOINT {
@@ -202,7 +205,8 @@ impl WorkerService for Service {
     ) -> Result<Response<v1::CommitResponse>, Status> {
         let caller = caller_of(&request);
         let request = request.into_inner();
-        let claim: Claim = request.claim.ok_or(InvalidMessage::Missing("claim"))?.try_into()?;
+        let claim: AttemptClaim =
+            request.claim.ok_or(InvalidMessage::Missing("claim"))?.try_into()?;
         let work: WorkWithRows = request.work.ok_or(InvalidMessage::Missing("work"))?.try_into()?;
         let (worker, attempt) = (claim.worker, claim.attempt.clone());
         let blobs = self.blobs(&attempt, Some(&work), log::lines(request.log)).await?;
@@ -225,8 +229,10 @@ impl WorkerService for Service {
     ) -> Result<Response<v1::FinishResponse>, Status> {
         let caller = caller_of(&request);
         let request = request.into_inner();
-        let claim: Claim = request.claim.ok_or(InvalidMessage::Missing("claim"))?.try_into()?;
-        let ending: Ending = request.ending.ok_or(InvalidMessage::Missing("ending"))?.try_into()?;
+        let claim: AttemptClaim =
+            request.claim.ok_or(InvalidMessage::Missing("claim"))?.try_into()?;
+        let ending: AttemptEnd =
+            request.ending.ok_or(InvalidMessage::Missing("ending"))?.try_into()?;
         check_summary(&ending)?;
         let work: Option<WorkWithRows> = request.work.map(WorkWithRows::try_from).transpose()?;
         let attempt = claim.attempt.clone();
@@ -266,7 +272,7 @@ impl WorkerService for Service {
 struct Wish {
     caller: Caller,
     worker: WorkerId,
-    held: Vec<Held>,
+    held: Vec<HeldAttempt>,
     free: Free,
     only: Option<SweepName>,
 }
@@ -275,7 +281,7 @@ struct Wish {
 struct Answer {
     assignments: Vec<Assignment>,
     /// Whether more may come.
-    left: WorkLeft,
+    left: WorkOutlook,
     /// How long the next trial still waits.
     pause: Option<Duration>,
     /// What the worker lacks of what the trials need that wait.
@@ -299,7 +305,8 @@ impl Service {
             let answer = self.ask_for_work(&wish).await?;
             // Only now is it a worker that is known.
             self.coordinator.live.asks(wish.worker, wish.only.clone(), deadline + MARGIN);
-            let nothing_to_wait_for = answer.left == WorkLeft::None || Instant::now() >= deadline;
+            let nothing_to_wait_for =
+                answer.left == WorkOutlook::None || Instant::now() >= deadline;
             if !answer.assignments.is_empty() || nothing_to_wait_for || self.stop.is_cancelled() {
                 return Ok(answer);
             }
@@ -333,7 +340,7 @@ impl Service {
                 leased.note(state, &assignment.attempt);
             }
             let pause = state.next_ready(wanted.as_ref(), now).map(|at| at.since(now));
-            let left = state.work_left(worker, wanted.as_ref());
+            let left = state.work_outlook(worker, wanted.as_ref());
             let unfit = assignments.is_empty();
             let unfit = unfit.then(|| state.unfit_for_waiting(worker, wanted.as_ref())).flatten();
             Answer { assignments, left, pause, unfit }
@@ -344,7 +351,7 @@ impl Service {
     }
 
     /// Refuses what a message with this claim would bring, if the message will be refused.
-    async fn admit(&self, claim: Claim) -> Result<(), Status> {
+    async fn admit(&self, claim: AttemptClaim) -> Result<(), Status> {
         let admitted = self.coordinator.handle.read(move |state| state.admits(&claim)).await?;
         admitted.map_err(|rejection| refusal::from_rejection(&rejection))
     }
@@ -426,8 +433,9 @@ impl Service {
 }
 
 /// Refuses a last word that is not one on a trial of networks.
-fn check_summary(ending: &Ending) -> Result<(), Status> {
-    let (Ending::Completed { summary, .. } | Ending::Diverged { summary, .. }) = ending else {
+fn check_summary(ending: &AttemptEnd) -> Result<(), Status> {
+    let (AttemptEnd::Completed { summary, .. } | AttemptEnd::Diverged { summary, .. }) = ending
+    else {
         return Ok(());
     };
     Summary::deserialize(&**summary).map(drop).map_err(|error| {

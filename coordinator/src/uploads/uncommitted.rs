@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rheo_core::id::Digest;
-use rheo_core::machine::Claim;
+use rheo_core::machine::AttemptClaim;
 use tokio::sync::Mutex;
 
 /// The uploads of one coordinator.
@@ -19,7 +19,7 @@ pub(crate) struct Uploads {
 pub(super) struct Upload {
     pub(super) bytes: u64,
     /// The messages that may commit it, one for each attempt.
-    pub(super) claims: Vec<Claim>,
+    pub(super) claims: Vec<AttemptClaim>,
 }
 
 impl Uploads {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use rheo_core::definition::Method;
 use rheo_core::id::SweepName;
-use rheo_core::machine::Selection;
+use rheo_core::machine::TrialSelection;
 use rheo_store::conformance::coordinator::Coordinator;
 use rheo_store::{Memory, Redb};
 use tempfile::TempDir;
@@ -105,7 +105,7 @@ impl Bench {
     fn retry(&mut self) {
         let name = SweepName::parse("million").expect("a name");
         let failed = self.coordinator.state.sweeps[&name].parked.len();
-        let retried = self.coordinator.retry(&self.journal, &name, Selection::Failed);
+        let retried = self.coordinator.retry(&self.journal, &name, TrialSelection::Failed);
         retried.expect("room on the disk");
         let before = counter("io", "wchar");
         self.snapshot();

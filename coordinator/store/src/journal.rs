@@ -244,8 +244,8 @@ pub struct Loaded {
     pub replayed: u64,
 }
 
-impl From<snapshot::Contradiction> for Error {
-    fn from(error: snapshot::Contradiction) -> Self {
+impl From<snapshot::InconsistentSnapshot> for Error {
+    fn from(error: snapshot::InconsistentSnapshot) -> Self {
         Self::Damaged { detail: error.to_string() }
     }
 }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use redb::StorageBackend;
 use rheo_core::definition::Method;
 use rheo_core::id::SweepName;
-use rheo_core::machine::Selection;
+use rheo_core::machine::TrialSelection;
 use rheo_core::name::TableName;
 use rheo_core::rng::TrialRng;
 use rheo_core::schema::Workloads;
@@ -222,7 +222,7 @@ fn run_sweeps(journal: &Redb, note: &mut dyn FnMut(&Coordinator)) -> Result<(), 
             note(&coordinator);
             coordinator.snapshot(journal)?;
             if round == 1 {
-                coordinator.retry(journal, &sweep, Selection::Failed)?;
+                coordinator.retry(journal, &sweep, TrialSelection::Failed)?;
                 note(&coordinator);
             }
         }
@@ -280,7 +280,7 @@ fn a_snapshot_that_failed_is_made_up_for_by_the_next_one() {
         assert!(failed || stop > 0, "a snapshot synchronises at least once");
         disk.0.lock().unwrap().stops_at = None;
         // Nothing that happens now concerns what the failed snapshot was to store.
-        coordinator.retry(&journal, &sweep, Selection::Failed).unwrap();
+        coordinator.retry(&journal, &sweep, TrialSelection::Failed).unwrap();
         coordinator.snapshot(&journal).unwrap();
         let loaded = journal.load(&workloads()).unwrap();
         assert_eq!((loaded.replayed, loaded.position), (0, coordinator.position));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::history::History;
-use crate::machine::{Phase, SweepView};
+use crate::machine::{SweepPhase, SweepView};
 use crate::plan::Plan;
 use crate::space::{Domain, Parameter};
 use crate::sweep::Sweep;
@@ -51,9 +51,9 @@ impl Workload {
     /// The work that is left of `sweep`; none unless it will go on by itself to its end.
     pub fn of(sweep: &Sweep) -> Option<Self> {
         let queued = match SweepView::phase_of(sweep) {
-            Phase::Running => sweep.counts().queued,
-            Phase::Closing => 0,
-            Phase::Paused | Phase::Ended => return None,
+            SweepPhase::Running => sweep.counts().queued,
+            SweepPhase::Closing => 0,
+            SweepPhase::Paused | SweepPhase::Ended => return None,
         };
         let differences = Differences::of(sweep);
         let ahead = differences.as_ref().map_or_else(Vec::new, |_| ahead(sweep, queued));

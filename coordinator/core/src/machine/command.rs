@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::origin::{Held, Origin};
+use super::origin::{HeldAttempt, Origin};
 use super::worker::WorkerInfo;
 use crate::definition::Definition;
 use crate::fleet;
@@ -36,7 +36,7 @@ pub enum Command {
         source: String,
     },
     /// A change of a sweep that a client asked for.
-    Client(Request),
+    Client(SweepRequest),
     /// Something about a fleet.
     Fleet(fleet::Command),
     /// A worker presents itself.
@@ -54,7 +54,7 @@ pub enum Command {
         worker: WorkerId,
         /// The attempts that it knows it holds. Leases that it does not know of, because a reply
         /// got lost, count as taken slots and are told again.
-        held: Vec<Held>,
+        held: Vec<HeldAttempt>,
         /// The resources that are free as far as the worker knows.
         free: Free,
         /// The only sweep that the worker works for, if it is not to work for all.
@@ -67,25 +67,25 @@ pub enum Command {
         /// The worker.
         worker: WorkerId,
         /// Its attempts.
-        held: Vec<Held>,
+        held: Vec<HeldAttempt>,
         /// How long a lease lasts.
         lease: Duration,
     },
     /// Rows and a checkpoint have come.
     Commit {
         /// Who says so.
-        claim: Claim,
+        claim: AttemptClaim,
         /// What came.
-        work: Work,
+        work: CommitManifest,
     },
     /// An attempt is over.
     Finish {
         /// Who says so.
-        claim: Claim,
+        claim: AttemptClaim,
         /// Its last commit, if it has one.
-        work: Option<Work>,
+        work: Option<CommitManifest>,
         /// How it ended.
-        ending: Ending,
+        ending: AttemptEnd,
     },
     /// A worker goes and gives back what it still holds.
     Leave {
@@ -110,7 +110,7 @@ pub enum Command {
 
 /// What a client asks of a sweep. The id makes a repeated, late or reordered request harmless.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Request {
+pub enum SweepRequest {
     /// Start no further trial; running ones go on.
     Pause {
         /// This request.
@@ -139,7 +139,7 @@ pub enum Request {
         /// The sweep.
         sweep: SweepName,
         /// Which trials.
-        trials: Selection,
+        trials: TrialSelection,
     },
     /// Forget a sweep that nobody works on: its name, its trials and its results.
     Delete {
@@ -161,7 +161,7 @@ pub enum Request {
     },
 }
 
-impl Request {
+impl SweepRequest {
     /// The id and the sweep of the request.
     pub fn target(&self) -> (RequestId, &SweepName) {
         match self {
@@ -177,7 +177,7 @@ impl Request {
 
 /// Some trials of a sweep.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Selection {
+pub enum TrialSelection {
     /// All that failed.
     Failed,
     /// All that were cancelled.
@@ -189,7 +189,7 @@ pub enum Selection {
 /// Who says something about a trial, and which message of the attempt it is: the fencing that makes
 /// stale, repeated and reordered messages harmless.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Claim {
+pub struct AttemptClaim {
     /// The attempt.
     pub attempt: AttemptId,
     /// Its worker.
@@ -203,7 +203,7 @@ pub struct Claim {
 
 /// Rows and a checkpoint that become durable together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Work {
+pub struct CommitManifest {
     /// The checkpoint; already in the store.
     pub checkpoint: Digest,
     /// How many rows the trial had produced, from its very beginning, when the checkpoint was made.
@@ -219,7 +219,7 @@ pub struct Work {
 
 /// How an attempt ended, in the words of its worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum Ending {
+pub enum AttemptEnd {
     /// The trial is complete.
     Completed {
         /// The final metrics.

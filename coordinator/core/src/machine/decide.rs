@@ -1,12 +1,12 @@
 //! Turning commands into events. Deciding is pure: a refused or repeated command leaves no trace.
 
 mod admit;
+mod attempt_end;
 mod client;
-mod ending;
 mod worker;
 
 pub(super) use self::worker::end_leases_of;
-use self::worker::{Term, Wish};
+use self::worker::{AcquireRequest, LeaseTerm};
 use super::caller::Caller;
 use super::command::Command;
 use super::event::{CoordinatorStarted, Event};
@@ -46,11 +46,11 @@ pub fn decide(
         Command::Client(request) => client::request(state, request, now),
         Command::Join { worker, info, state: of } => worker::join(state, *worker, info, *of, now),
         Command::Acquire { worker, held, free, only, lease } => {
-            let wish = Wish { held, free, only: only.as_ref() };
-            worker::acquire(state, *worker, wish, Term { at: now, until: now + *lease })
+            let wish = AcquireRequest { held, free, only: only.as_ref() };
+            worker::acquire(state, *worker, wish, LeaseTerm { at: now, until: now + *lease })
         }
         Command::Renew { worker, held, lease } => {
-            worker::renew(state, *worker, held, Term { at: now, until: now + *lease })
+            worker::renew(state, *worker, held, LeaseTerm { at: now, until: now + *lease })
         }
         Command::Commit { claim, work } => worker::commit(state, claim, work, now),
         Command::Finish { claim, work, ending } => {
@@ -108,13 +108,13 @@ fn consequences(state: &State, events: &[Event], now: Timestamp) -> Vec<Event> {
         let own = events.iter().filter(|event| event.sweep() == Some(sweep.name()));
         let caused: Vec<Event> = own.filter_map(|event| consequence(sweep, event)).collect();
         if caused.is_empty() {
-            follow.extend(cancelled_while_waiting(sweep, now));
+            follow.extend(cancel_waiting(sweep, now));
         }
         follow.extend(caused);
     }
     if follow.is_empty() {
         let touched = events.iter().filter_map(Event::sweep);
-        follow.extend(touched.filter_map(|name| over(state.sweeps.get(name)?, now)));
+        follow.extend(touched.filter_map(|name| end_event(state.sweeps.get(name)?, now)));
         follow.dedup();
     }
     follow
@@ -123,7 +123,9 @@ fn consequences(state: &State, events: &[Event], now: Timestamp) -> Vec<Event> {
 /// A report may show that a trial is not worth going on, and an end that its sweep has seen enough.
 fn consequence(sweep: &Sweep, event: &Event) -> Option<Event> {
     match event {
-        Event::TrialCommitted(TrialCommitted { attempt, .. }) => pruned(sweep, attempt.trial.index),
+        Event::TrialCommitted(TrialCommitted { attempt, .. }) => {
+            prune_event(sweep, attempt.trial.index)
+        }
         Event::TrialEnded(_) if sweep.closed.is_none() => {
             let reason = limit_reached(sweep, event)?;
             Some(Event::SweepClosed(SweepClosed {
@@ -136,7 +138,7 @@ fn consequence(sweep: &Sweep, event: &Event) -> Option<Event> {
     }
 }
 
-fn pruned(sweep: &Sweep, index: u64) -> Option<Event> {
+fn prune_event(sweep: &Sweep, index: u64) -> Option<Event> {
     let trial = sweep.live.get(&index).filter(|trial| trial.stop.is_none())?;
     let pruner = sweep.planned.pruner.as_ref()?;
     debug_assert!(trial.lease.is_some(), "only a leased trial commits");
@@ -170,16 +172,18 @@ fn limit_reached(sweep: &Sweep, ended: &Event) -> Option<EndReason> {
 }
 
 /// Trials that are to stop and that nobody works on end at once.
-fn cancelled_while_waiting(sweep: &Sweep, now: Timestamp) -> Vec<Event> {
+fn cancel_waiting(sweep: &Sweep, now: Timestamp) -> Vec<Event> {
     if !sweep.closed.is_some_and(EndReason::stops_running_trials) {
         return Vec::new();
     }
     let waiting = sweep.live.iter().filter(|(_, trial)| trial.lease.is_none());
     let stopped = waiting.filter(|(_, trial)| trial.stop.is_some());
-    stopped.map(|(index, trial)| ending::cancelled(sweep, *index, trial, now)).collect()
+    stopped
+        .map(|(index, trial)| attempt_end::cancellation_event(sweep, *index, trial, now))
+        .collect()
 }
 
-fn over(sweep: &Sweep, now: Timestamp) -> Option<Event> {
+fn end_event(sweep: &Sweep, now: Timestamp) -> Option<Event> {
     if sweep.ended.is_some() || !sweep.is_over() {
         return None;
     }

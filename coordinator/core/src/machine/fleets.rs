@@ -3,7 +3,7 @@
 
 mod decide;
 mod demand;
-mod unfit;
+mod unfit_pilot;
 mod view;
 
 pub(super) use decide::decide;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::room;
+use super::limits;
 use super::state::State;
 use crate::fleet::{Fleet, FleetName, Phase};
 use crate::id::WorkerId;
@@ -33,7 +33,7 @@ impl State {
             }
         }
         defects.extend(self.over_committed());
-        if self.workers.len() > room::WORKERS || self.sweeps.len() > room::SWEEPS {
+        if self.workers.len() > limits::MAX_WORKERS || self.sweeps.len() > limits::MAX_SWEEPS {
             defects.push("there are more workers or sweeps than are kept".to_owned());
         }
         let fleets = self.fleets.iter();
@@ -45,7 +45,7 @@ impl State {
 impl State {
     /// The workers whose trials have more than they offer.
     fn over_committed(&self) -> Vec<String> {
-        let mut taken: BTreeMap<WorkerId, Taken> = BTreeMap::new();
+        let mut taken: BTreeMap<WorkerId, LeasedResources> = BTreeMap::new();
         for (_, lease) in self.leases() {
             let taken = taken.entry(lease.worker).or_default();
             taken.cpus += u64::from(lease.granted.cpus);
@@ -54,7 +54,7 @@ impl State {
                 *taken.gpus.entry(*ordinal).or_default() += lease.granted.gpus.share.thousandths();
             }
         }
-        let is_too_much = |(worker, taken): (&WorkerId, &Taken)| {
+        let is_too_much = |(worker, taken): (&WorkerId, &LeasedResources)| {
             let Offer { cpus, gpus, memory_mb } = self.workers.get(worker)?.info.offer;
             let fits = taken.cpus <= u64::from(cpus)
                 && memory_mb.is_none_or(|most| taken.memory_mb <= most)
@@ -67,7 +67,7 @@ impl State {
 
 /// What the trials of a worker have.
 #[derive(Default)]
-struct Taken {
+struct LeasedResources {
     cpus: u64,
     memory_mb: u64,
     /// Thousandths of each GPU.

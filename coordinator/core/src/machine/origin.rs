@@ -21,7 +21,7 @@ pub struct Origin {
 
 /// An attempt that a worker says it holds.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Held {
+pub struct HeldAttempt {
     /// The attempt.
     pub attempt: AttemptId,
     /// Its origin; workers of older versions name none.

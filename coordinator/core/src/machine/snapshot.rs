@@ -112,7 +112,7 @@ impl<'de> DeserializeSeed<'de> for ChunkKind {
 
 /// The root of a state that is to be stored.
 #[derive(Debug, Serialize)]
-pub struct Root<'s> {
+pub struct SnapshotRoot<'s> {
     state: &'s State,
     /// The serials of its sweeps.
     sweeps: BTreeMap<&'s SweepName, u64>,
@@ -128,7 +128,7 @@ pub struct StoredRoot {
 /// A contradiction between the parts of a stored state.
 #[derive(Debug, thiserror::Error)]
 #[error("the parts of sweep `{sweep}` do not fit together: {what}")]
-pub struct Contradiction {
+pub struct InconsistentSnapshot {
     sweep: SweepName,
     what: &'static str,
 }
@@ -138,9 +138,9 @@ pub type VisitChunk<'v, E> = &'v mut dyn FnMut(ChunkKey, Option<Chunk<'_>>) -> R
 
 impl State {
     /// The root, to be stored.
-    pub fn root(&self) -> Root<'_> {
+    pub fn root(&self) -> SnapshotRoot<'_> {
         let sweeps = self.sweeps.iter().map(|(name, sweep)| (name, sweep.serial)).collect();
-        Root { state: self, sweeps }
+        SnapshotRoot { state: self, sweeps }
     }
 
     /// Whether a journal stores an earlier version of this state. What it stores of another state is to
@@ -178,17 +178,17 @@ impl Sweep {
         if !self.stored.is_set() {
             visit(key(ChunkKind::Sweep, 0), Some(Chunk::Sweep(self)))?;
         }
-        for (number, entries) in changed(&self.done) {
+        for (number, entries) in changed_chunks(&self.done) {
             visit(key(ChunkKind::Ended, number), entries.map(Chunk::Ended))?;
         }
-        for (number, entries) in changed(&self.parked) {
+        for (number, entries) in changed_chunks(&self.parked) {
             visit(key(ChunkKind::Parked, number), entries.map(Chunk::Parked))?;
         }
         for (number, suggestions) in self.history.changed_suggestions() {
             let chunk = Chunk::Suggestions(suggestions);
             visit(key(ChunkKind::Suggestions, number), Some(chunk))?;
         }
-        for (number, entries) in changed(self.history.chunked_trials()) {
+        for (number, entries) in changed_chunks(self.history.chunked_trials()) {
             visit(key(ChunkKind::Reports, number), entries.map(Chunk::Reports))?;
         }
         Ok(())
@@ -209,10 +209,10 @@ impl Sweep {
     }
 }
 
-type Changed<'m, T> = (u64, Option<Vec<(u64, &'m T)>>);
+type ChangedChunk<'m, T> = (u64, Option<Vec<(u64, &'m T)>>);
 
 /// The chunks of `map` that differ from what is stored; none for those without entries.
-fn changed<T>(map: &Chunked<T>) -> impl Iterator<Item = Changed<'_, T>> {
+fn changed_chunks<T>(map: &Chunked<T>) -> impl Iterator<Item = ChangedChunk<'_, T>> {
     map.changed().map(|number| {
         let entries = map.chunk(number);
         (number, (!entries.is_empty()).then_some(entries))
@@ -222,7 +222,7 @@ fn changed<T>(map: &Chunked<T>) -> impl Iterator<Item = Changed<'_, T>> {
 impl StoredRoot {
     /// The state in a program that knows `workloads`. `chunks_of` reads the chunks of a sweep, of which it gets the
     /// serial, in the order of their keys.
-    pub fn into_state<C, E: From<Contradiction>>(
+    pub fn into_state<C, E: From<InconsistentSnapshot>>(
         self,
         workloads: Workloads,
         chunks_of: impl Fn(u64) -> Result<C, E>,
@@ -242,12 +242,12 @@ impl StoredRoot {
 }
 
 /// Makes a sweep of its chunks.
-fn assemble<E: From<Contradiction>>(
+fn assemble<E: From<InconsistentSnapshot>>(
     name: &SweepName,
     serial: u64,
     mut chunks: impl Iterator<Item = Result<(ChunkKey, StoredChunk), E>>,
 ) -> Result<Sweep, E> {
-    let contradiction = |what| Contradiction { sweep: name.clone(), what };
+    let contradiction = |what| InconsistentSnapshot { sweep: name.clone(), what };
     let Some((_, StoredChunk::Sweep(mut sweep))) = chunks.next().transpose()? else {
         return Err(contradiction("the sweep itself is missing").into());
     };

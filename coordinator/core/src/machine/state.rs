@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::origin::{Held, Incarnations, Origin};
-use super::requests::Requests;
+use super::handled_requests::HandledRequests;
+use super::origin::{HeldAttempt, Incarnations, Origin};
 use super::unstored::Unstored;
 use super::worker::Worker;
 use crate::fleet::{Fleet, FleetName, PilotId, Place};
@@ -44,7 +44,7 @@ pub struct State {
     /// The workers that joined and have not left.
     pub workers: BTreeMap<WorkerId, Worker>,
     /// Requests that were dealt with.
-    pub requests: Requests,
+    pub requests: HandledRequests,
     /// The fleets by name.
     #[serde(default)]
     pub fleets: BTreeMap<FleetName, Fleet>,
@@ -125,18 +125,18 @@ impl State {
     }
 
     /// Whether `worker` holds this attempt, and not another one of the same name.
-    pub fn is_held(&self, worker: WorkerId, held: &Held) -> bool {
+    pub fn is_held(&self, worker: WorkerId, held: &HeldAttempt) -> bool {
         self.holds(worker, &held.attempt) && self.is_origin(held)
     }
 
     /// Whether `attempt` is among those that a worker says it holds.
-    pub(super) fn is_named(&self, attempt: &AttemptId, held: &[Held]) -> bool {
+    pub(super) fn is_named(&self, attempt: &AttemptId, held: &[HeldAttempt]) -> bool {
         held.iter().any(|held| held.attempt == *attempt && self.is_origin(held))
     }
 
     /// Whether the newest attempt of a trial was leased by this state under the start that `held`
     /// names. The configuration is compared where something is to be recorded.
-    fn is_origin(&self, held: &Held) -> bool {
+    fn is_origin(&self, held: &HeldAttempt) -> bool {
         let AttemptId { trial, number } = &held.attempt;
         let sweep = self.sweeps.get(&trial.sweep);
         let newest = sweep.and_then(|sweep| sweep.newest_attempt(trial.index));

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::fitness::NoFit;
-use super::origin::{Held, Origin};
+use super::origin::{HeldAttempt, Origin};
+use super::placement::PlacementFailure;
 use super::state::State;
 use crate::estimate::Estimate;
 use crate::fleet::PilotId;
@@ -22,7 +22,7 @@ use crate::time::Timestamp;
 /// Where a sweep is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Phase {
+pub enum SweepPhase {
     /// Trials start as workers ask for them.
     Running,
     /// No trial starts until it is resumed.
@@ -33,7 +33,7 @@ pub enum Phase {
     Ended,
 }
 
-impl Phase {
+impl SweepPhase {
     /// The phase called `name`.
     pub fn parse(name: &str) -> Option<Self> {
         let all = [Self::Running, Self::Paused, Self::Closing, Self::Ended];
@@ -54,7 +54,7 @@ impl Phase {
 /// Where a trial is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Status {
+pub enum TrialStatus {
     /// Never started.
     Queued,
     /// Waits for another attempt.
@@ -66,7 +66,7 @@ pub enum Status {
     Ended(Outcome),
 }
 
-impl Status {
+impl TrialStatus {
     /// The status of trial `index` of `sweep`.
     pub fn of(sweep: &Sweep, index: u64) -> Self {
         if let Some(done) = sweep.done.get(&index) {
@@ -102,7 +102,7 @@ impl Status {
 
 /// How many trials of a sweep are where.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
+pub struct TrialCounts {
     /// All of them.
     pub trials: u64,
     /// Never started.
@@ -123,7 +123,7 @@ pub struct Counts {
     pub failed: u64,
 }
 
-impl Counts {
+impl TrialCounts {
     /// Trials that have ended.
     pub fn ended(&self) -> u64 {
         self.completed + self.diverged + self.pruned + self.cancelled + self.failed
@@ -138,7 +138,7 @@ pub struct SweepView {
     /// What its file says it is for.
     pub description: Option<String>,
     /// Where it is in its life.
-    pub phase: Phase,
+    pub phase: SweepPhase,
     /// Why it ended or is ending.
     pub reason: Option<EndReason>,
     /// When it was submitted.
@@ -146,7 +146,7 @@ pub struct SweepView {
     /// When it ended.
     pub ended: Option<Timestamp>,
     /// How many trials are where.
-    pub counts: Counts,
+    pub counts: TrialCounts,
     /// The name of the metric it is judged by.
     pub metric: String,
     /// Whether larger is better.
@@ -157,7 +157,7 @@ pub struct SweepView {
     pub idle: bool,
     /// Why no worker takes the trials that wait, if none has what they need.
     #[serde(default)]
-    pub no_fit: Option<NoFit>,
+    pub no_fit: Option<PlacementFailure>,
     /// The best point so far.
     pub best: Option<BestPoint>,
     /// When it will have ended, as far as that can be told; only a running coordinator knows.
@@ -200,12 +200,12 @@ impl BestPoint {
 
 impl SweepView {
     /// Where `sweep` is in its life.
-    pub fn phase_of(sweep: &Sweep) -> Phase {
+    pub fn phase_of(sweep: &Sweep) -> SweepPhase {
         match sweep {
-            Sweep { ended: Some(_), .. } => Phase::Ended,
-            Sweep { closed: Some(_), .. } => Phase::Closing,
-            Sweep { paused: true, .. } => Phase::Paused,
-            _ => Phase::Running,
+            Sweep { ended: Some(_), .. } => SweepPhase::Ended,
+            Sweep { closed: Some(_), .. } => SweepPhase::Closing,
+            Sweep { paused: true, .. } => SweepPhase::Paused,
+            _ => SweepPhase::Running,
         }
     }
 
@@ -231,7 +231,7 @@ impl SweepView {
 
     /// The view of `sweep` among those workers of `state` that are `present`.
     pub fn among_workers(state: &State, sweep: &Sweep, present: impl Fn(WorkerId) -> bool) -> Self {
-        Self { no_fit: state.no_fit(sweep, present), ..Self::of(sweep) }
+        Self { no_fit: state.placement_failure(sweep, present), ..Self::of(sweep) }
     }
 }
 
@@ -244,11 +244,11 @@ impl Sweep {
     }
 
     /// How many trials are where.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> TrialCounts {
         let running = self.live.values().filter(|trial| trial.lease.is_some()).count() as u64;
         let trials = self.planned.plan.trials();
         let deferred = self.live.values().filter(|trial| trial.is_deferred()).count() as u64;
-        Counts {
+        TrialCounts {
             trials,
             queued: trials - self.next + deferred,
             waiting: self.live.len() as u64 - running - deferred,
@@ -268,7 +268,7 @@ pub struct TrialView {
     /// Which.
     pub id: TrialId,
     /// Where it is in its life.
-    pub status: Status,
+    pub status: TrialStatus,
     /// The values of the swept parameters, by dotted path; none while its point is not chosen.
     pub swept: Point,
     /// Its seed.
@@ -303,7 +303,7 @@ impl TrialView {
         let trial = sweep.live.get(&index).or_else(|| sweep.parked.get(&index));
         let done = sweep.done.get(&index);
         let lease = trial.and_then(|trial| trial.lease.as_ref());
-        let status = Status::of(sweep, index);
+        let status = TrialStatus::of(sweep, index);
         Some(Self {
             id: TrialId::new(sweep.name().clone(), index),
             status,
@@ -313,7 +313,9 @@ impl TrialView {
             attempt: sweep
                 .attempt_count(trial.map(|t| t.attempt).or(done.map(|d| d.attempt)).unwrap_or(0)),
             worker: lease.map(|lease| lease.worker),
-            not_before: trial.filter(|_| status == Status::Waiting).map(|trial| trial.not_before),
+            not_before: trial
+                .filter(|_| status == TrialStatus::Waiting)
+                .map(|trial| trial.not_before),
             started: trial.filter(|t| t.attempt > 0).map(|t| t.started).or(done.map(|d| d.started)),
             ended: done.map(|done| done.ended),
             objective: done.and_then(|done: &Done| done.objective),
@@ -346,7 +348,7 @@ pub struct Assignment {
 
 /// Whether a worker should wait for work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WorkLeft {
+pub enum WorkOutlook {
     /// There may be some later: a sweep has not ended, or none was submitted yet.
     Maybe,
     /// Every sweep has ended.
@@ -356,7 +358,7 @@ pub enum WorkLeft {
 impl State {
     /// What `worker` has leases for and seems not to know of: it does not say that it holds them, and
     /// has never spoken of them.
-    pub fn assignments(&self, worker: WorkerId, held: &[Held]) -> Vec<Assignment> {
+    pub fn assignments(&self, worker: WorkerId, held: &[HeldAttempt]) -> Vec<Assignment> {
         let leases = self.leases_of(worker).filter(|(attempt, _)| !self.is_named(attempt, held));
         leases
             .filter_map(|(attempt, lease)| {
@@ -381,15 +383,15 @@ impl State {
 
     /// Whether `worker` without work should wait for some, of the sweep `only` if that is all it
     /// works for.
-    pub fn work_left(&self, worker: WorkerId, only: Option<&SweepName>) -> WorkLeft {
+    pub fn work_outlook(&self, worker: WorkerId, only: Option<&SweepName>) -> WorkOutlook {
         if !self.takes_trials(worker) {
-            return WorkLeft::None;
+            return WorkOutlook::None;
         }
         let wanted = |sweep: &&Sweep| only.is_none_or(|only| only == sweep.name());
         let mut sweeps = self.sweeps.values().filter(wanted).peekable();
         let known = sweeps.peek().is_some();
         let ended = sweeps.all(|sweep| sweep.ended.is_some());
-        if known && ended { WorkLeft::None } else { WorkLeft::Maybe }
+        if known && ended { WorkOutlook::None } else { WorkOutlook::Maybe }
     }
 
     /// Whether a worker is given trials: not if its pilot is to go.

@@ -15,7 +15,7 @@ pub struct WorkerView {
     /// What is known of it.
     pub worker: Worker,
     /// What its trials take.
-    pub busy: Busy,
+    pub busy: ResourceUsage,
     /// The attempts that it holds.
     pub held: Vec<AttemptId>,
     /// What it lacks for trials that wait, and why.
@@ -24,7 +24,7 @@ pub struct WorkerView {
 
 /// What the trials of a worker take together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Busy {
+pub struct ResourceUsage {
     /// Slots.
     pub cpus: u32,
     /// Thousandths of GPUs.
@@ -33,7 +33,7 @@ pub struct Busy {
     pub memory_mb: u64,
 }
 
-impl Busy {
+impl ResourceUsage {
     fn add(&mut self, granted: &Granted) {
         self.cpus += granted.cpus;
         self.gpu_thousandths += granted.gpus.thousandths();
@@ -62,7 +62,7 @@ impl WorkerView {
 impl State {
     /// Every known worker, in the order in which they joined.
     pub fn worker_views(&self) -> Vec<WorkerView> {
-        let mut held: BTreeMap<WorkerId, (Busy, Vec<AttemptId>)> = BTreeMap::new();
+        let mut held: BTreeMap<WorkerId, (ResourceUsage, Vec<AttemptId>)> = BTreeMap::new();
         for (attempt, lease) in self.leases() {
             let (busy, attempts) = held.entry(lease.worker).or_default();
             busy.add(&lease.granted);

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use rheo_core::fleet::{Cause, Command as FleetCommand};
 use rheo_core::id::SweepName;
-use rheo_core::machine::{Command, Event, Request};
+use rheo_core::machine::{Command, Event, SweepRequest};
 use rheo_core::sweep::{AttemptEnded, AttemptOutcome, Outcome, TrialEnded};
 
 use crate::runner::Fate;
@@ -152,9 +152,11 @@ fn ask(world: &mut World, wish: &Happening) {
         }
         // A sweep that has ended cannot be paused.
         Happening::Pause => {
-            let _ = world.send(Command::Client(Request::Pause { id: request, sweep }));
+            let _ = world.send(Command::Client(SweepRequest::Pause { id: request, sweep }));
         }
-        _ => drop(world.send(Command::Client(Request::Resume { id: request, sweep })).unwrap()),
+        _ => {
+            drop(world.send(Command::Client(SweepRequest::Resume { id: request, sweep })).unwrap())
+        }
     }
 }
 
@@ -175,7 +177,7 @@ fn recover(world: &mut World) {
     world.cluster.heal();
     world.fate = Fate::Works;
     world.launch((0, 3), 5);
-    world.send(Command::Client(Request::Resume { id, sweep })).unwrap();
+    world.send(Command::Client(SweepRequest::Resume { id, sweep })).unwrap();
     world.until(600, World::all_ended);
     world.until(600, |world| world.cluster.living() == 0 && world.fleet().pilots.is_empty());
     let mut ended: BTreeMap<u64, u32> = BTreeMap::new();

@@ -184,7 +184,7 @@ impl Day {
 
     fn wanted(&self) -> u64 {
         let state = &self.world.state;
-        let claimable = Demand::of(state, self.world.fleet(), self.world.now).claimable.trials();
+        let claimable = Demand::of(state, self.world.fleet(), self.world.now).unleased.trials();
         let sweeps = state.sweeps.values().flat_map(|sweep| sweep.live.values());
         let leased = sweeps.filter(|trial| trial.lease.is_some()).count() as u64;
         claimable + leased

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use rheo_core::fleet::{Cause, PilotId, Place};
 use rheo_core::id::{AttemptId, WorkerId};
-use rheo_core::machine::{Claim, Command, Ending, Event, Held, Rejection, WorkLeft, WorkerInfo};
+use rheo_core::machine::{
+    AttemptClaim, AttemptEnd, Command, Event, HeldAttempt, Rejection, WorkOutlook, WorkerInfo,
+};
 use rheo_core::resources::Free;
 use rheo_core::sweep::TrialLeased;
 use rheo_core::time::Timestamp;
@@ -90,7 +92,7 @@ impl World {
         for (attempt, _) in runner.held.extract_if(.., |(_, due)| *due <= now) {
             self.left.remove(&attempt.trial);
             let (metrics, summary) = Default::default();
-            self.finish(worker, attempt, Ending::Completed { metrics, summary });
+            self.finish(worker, attempt, AttemptEnd::Completed { metrics, summary });
         }
         if !runner.joined {
             self.join(runner, job);
@@ -101,7 +103,7 @@ impl World {
             runner.joined = self.send(Command::Renew { worker, held, lease }).is_ok();
         }
         self.acquire(runner, job);
-        if runner.held.is_empty() && self.state.work_left(worker, None) == WorkLeft::None {
+        if runner.held.is_empty() && self.state.work_outlook(worker, None) == WorkOutlook::None {
             self.send(Command::Leave { worker }).unwrap();
             return Some(Cause::Completed);
         }
@@ -123,9 +125,11 @@ impl World {
     }
 
     /// The attempts of a worker, as it names them to the coordinator.
-    fn named(&self, runner: &Runner) -> Vec<Held> {
+    fn named(&self, runner: &Runner) -> Vec<HeldAttempt> {
         let attempts = runner.held.iter().map(|(attempt, _)| attempt.clone());
-        attempts.map(|attempt| Held { origin: self.state.origin(&attempt), attempt }).collect()
+        attempts
+            .map(|attempt| HeldAttempt { origin: self.state.origin(&attempt), attempt })
+            .collect()
     }
 
     fn acquire(&mut self, runner: &mut Runner, job: u64) {
@@ -159,16 +163,16 @@ impl World {
     fn give_back(&mut self, runner: &mut Runner) {
         for (attempt, due) in std::mem::take(&mut runner.held) {
             self.left.insert(attempt.trial.clone(), due.since(self.now));
-            self.finish(runner.id, attempt, Ending::Preempted);
+            self.finish(runner.id, attempt, AttemptEnd::Preempted);
         }
         if runner.joined {
             self.send(Command::Leave { worker: runner.id }).unwrap();
         }
     }
 
-    fn finish(&mut self, worker: WorkerId, attempt: AttemptId, ending: Ending) {
+    fn finish(&mut self, worker: WorkerId, attempt: AttemptId, ending: AttemptEnd) {
         let origin = self.origins[&attempt];
-        let claim = Claim { attempt, worker, sequence: 1, origin };
+        let claim = AttemptClaim { attempt, worker, sequence: 1, origin };
         if let Err(rejection) = self.send(Command::Finish { claim, work: None, ending }) {
             assert!(matches!(rejection, Rejection::StaleAttempt(_)), "{rejection}");
         }

@@ -287,7 +287,7 @@ impl World {
         });
         let taken = taken.count() as u64;
         let seats = (pilots * seats).saturating_sub(taken);
-        let waiting = Demand::of(&self.state, fleet, self.now).claimable.trials();
+        let waiting = Demand::of(&self.state, fleet, self.now).unleased.trials();
         assert!(waiting <= seats, "{waiting} trials wait for {seats} seats");
     }
 

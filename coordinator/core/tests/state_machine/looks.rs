@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rheo_core::machine::{Status, TrialView};
+use rheo_core::machine::{TrialStatus, TrialView};
 
 use crate::stored::reloaded;
 use crate::world::*;
@@ -12,7 +12,7 @@ fn a_queued_trial_whose_point_is_not_chosen_is_shown_without_one() {
     let mut world = World::new(WEIGHTED);
     let look = |world: &World, index: u64| TrialView::of(world.sweep(), index).unwrap();
     let queued = look(&world, 0);
-    assert_eq!((queued.status, queued.swept.iter().count()), (Status::Queued, 0));
+    assert_eq!((queued.status, queued.swept.iter().count()), (TrialStatus::Queued, 0));
     assert_ne!(look(&world, 1).seed, queued.seed, "seeds need no point");
     assert!(world.sweep().trial(0).is_err());
     world.join(worker(0));

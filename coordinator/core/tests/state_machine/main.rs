@@ -24,7 +24,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use rheo_core::definition::Definition;
-use rheo_core::machine::{Command, Event, Rejection, Request, Selection, State, WorkLeft};
+use rheo_core::machine::{
+    Command, Event, Rejection, State, SweepRequest, TrialSelection, WorkOutlook,
+};
 use rheo_core::ranking::Standing;
 use rheo_core::spec;
 use rheo_core::sweep::{AttemptOutcome, EndReason, Outcome};
@@ -124,22 +126,23 @@ fn happen(world: &mut World, happening: &Happening) {
         Happening::Pause => {
             let id = world.request();
             // An ended sweep cannot be paused or cancelled.
-            let _ = world.send(Command::Client(Request::Pause { id, sweep }));
+            let _ = world.send(Command::Client(SweepRequest::Pause { id, sweep }));
         }
         Happening::Resume => {
             let id = world.request();
             // It may have been deleted.
-            let _ = world.send(Command::Client(Request::Resume { id, sweep }));
+            let _ = world.send(Command::Client(SweepRequest::Resume { id, sweep }));
         }
         Happening::Cancel => {
             let id = world.request();
-            let _ = world.send(Command::Client(Request::Cancel { id, sweep }));
+            let _ = world.send(Command::Client(SweepRequest::Cancel { id, sweep }));
         }
         Happening::Retry(index) => {
             let id = world.request();
-            let trials = index.map_or(Selection::Failed, |index| Selection::Trials(vec![index]));
+            let trials =
+                index.map_or(TrialSelection::Failed, |index| TrialSelection::Trials(vec![index]));
             // A trial that has not failed cannot be retried.
-            let _ = world.send(Command::Client(Request::Retry { id, sweep, trials }));
+            let _ = world.send(Command::Client(SweepRequest::Retry { id, sweep, trials }));
         }
         Happening::StartOver(ref trials) => {
             if world.state.sweeps.contains_key(&sweep) {
@@ -157,7 +160,7 @@ fn happen(world: &mut World, happening: &Happening) {
         Happening::Delete => {
             let id = world.request();
             // It cannot be while a worker holds a trial.
-            let _ = world.send(Command::Client(Request::Delete { id, sweep }));
+            let _ = world.send(Command::Client(SweepRequest::Delete { id, sweep }));
         }
         Happening::Submit(which) => {
             let file = [GRID, WEIGHTED, LIMITED][usize::from(which)];
@@ -208,7 +211,7 @@ proptest! {
             world.submit(file).unwrap();
         }
         let id = world.request();
-        world.send(Command::Client(Request::Resume { id, sweep: demo() })).unwrap();
+        world.send(Command::Client(SweepRequest::Resume { id, sweep: demo() })).unwrap();
         world.run_to_the_end();
         let replayed = replayed(&world.events);
         prop_assert_eq!(&replayed, &world.state);
@@ -229,7 +232,7 @@ fn check_the_end(world: &World, replayed: &State) {
             assert_eq!(world.rows.get(index), Some(&EPOCHS), "rows of trial {index}");
         }
     }
-    assert_eq!(world.state.work_left(worker(9), None), WorkLeft::None);
+    assert_eq!(world.state.work_outlook(worker(9), None), WorkOutlook::None);
     // U32: a replayed coordinator would plan the very same trials.
     let again = &replayed.sweeps[&demo()];
     for index in 0..sweep.next {
@@ -296,7 +299,7 @@ fn u06_retrying_failed_trials_runs_those_and_no_others() {
     // Two failed: that is the limit.
     assert_eq!(world.sweep().ended.map(|(reason, _)| reason), Some(EndReason::MaxFailedTrials));
     let id = world.request();
-    let retry = Request::Retry { id, sweep: demo(), trials: Selection::Failed };
+    let retry = SweepRequest::Retry { id, sweep: demo(), trials: TrialSelection::Failed };
     world.send(Command::Client(retry.clone())).unwrap();
     world.send(Command::Client(retry)).unwrap();
     let mut tried = Vec::new();
@@ -407,10 +410,10 @@ fn a_lost_reply_is_told_again_and_takes_no_second_trial() {
 fn a_late_repetition_of_a_pause_does_not_pause_again() {
     let mut world = World::new(GRID);
     let (pause, resume) = (world.request(), world.request());
-    let pause = Command::Client(Request::Pause { id: pause, sweep: demo() });
+    let pause = Command::Client(SweepRequest::Pause { id: pause, sweep: demo() });
     world.send(pause.clone()).unwrap();
     assert_eq!(world.acquire(worker(0), 1), 0);
-    world.send(Command::Client(Request::Resume { id: resume, sweep: demo() })).unwrap();
+    world.send(Command::Client(SweepRequest::Resume { id: resume, sweep: demo() })).unwrap();
     world.send(pause).unwrap();
     assert_eq!(world.acquire(worker(0), 1), 1);
 }
@@ -420,7 +423,7 @@ fn cancelling_stops_running_trials_and_resuming_takes_them_up_again() {
     let mut world = World::new(GRID);
     assert_eq!(world.acquire(worker(0), 2), 2);
     let id = world.request();
-    world.send(Command::Client(Request::Cancel { id, sweep: demo() })).unwrap();
+    world.send(Command::Client(SweepRequest::Cancel { id, sweep: demo() })).unwrap();
     assert_eq!(world.acquire(worker(1), 1), 0);
     assert!(world.attempts_of(worker(0)).iter().all(|id| world.state.stop_reason(id).is_some()));
     world.finish(worker(0), 0, 10);
@@ -429,7 +432,7 @@ fn cancelling_stops_running_trials_and_resuming_takes_them_up_again() {
     assert_eq!(world.sweep().ended.map(|(reason, _)| reason), Some(EndReason::Cancelled));
     assert_eq!(world.sweep().count(Outcome::Cancelled), 2);
     let id = world.request();
-    world.send(Command::Client(Request::Resume { id, sweep: demo() })).unwrap();
+    world.send(Command::Client(SweepRequest::Resume { id, sweep: demo() })).unwrap();
     world.run_to_the_end();
     assert_eq!(world.sweep().count(Outcome::Completed), 6);
 }

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use rheo_core::id::{AttemptId, IncarnationId, StateId, WorkerId};
-use rheo_core::machine::{Caller, Claim, Command, Ending, Event, Held, State, WorkerInfo, execute};
+use rheo_core::machine::{
+    AttemptClaim, AttemptEnd, Caller, Command, Event, HeldAttempt, State, WorkerInfo, execute,
+};
 use rheo_core::resources::{Free, Granted, Offer};
 use rheo_core::spec;
 use rheo_core::sweep::TrialLeased;
@@ -64,9 +66,10 @@ impl Kitchen {
         for granted in held.values() {
             free.take(granted);
         }
-        let held = held
-            .keys()
-            .map(|attempt| Held { origin: self.state.origin(attempt), attempt: attempt.clone() });
+        let held = held.keys().map(|attempt| HeldAttempt {
+            origin: self.state.origin(attempt),
+            attempt: attempt.clone(),
+        });
         let held = held.collect();
         let events = self.send(&Command::Acquire { worker, held, free, only: None, lease: LEASE });
         let mut got = Vec::new();
@@ -81,9 +84,9 @@ impl Kitchen {
     fn finish(&mut self, worker: WorkerId, attempt: &AttemptId) {
         self.running.entry(worker).or_default().remove(attempt);
         let (attempt, origin) = (attempt.clone(), self.state.origin(attempt));
-        let claim = Claim { attempt, worker, sequence: 1, origin };
+        let claim = AttemptClaim { attempt, worker, sequence: 1, origin };
         let (metrics, summary) = Default::default();
-        let ending = Ending::Completed { metrics, summary };
+        let ending = AttemptEnd::Completed { metrics, summary };
         self.send(&Command::Finish { claim, work: None, ending });
     }
 

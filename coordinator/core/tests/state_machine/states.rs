@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use rheo_core::id::{AttemptId, Digest, IncarnationId, StateId, WorkerId};
 use rheo_core::machine::{
-    Caller, Claim, Command, Ending, Event, Held, Origin, Rejection, WorkerInfo,
+    AttemptClaim, AttemptEnd, Caller, Command, Event, HeldAttempt, Origin, Rejection, WorkerInfo,
 };
 use rheo_core::resources::Free;
 use rheo_core::sweep::{Outcome, TrialLeased};
@@ -127,9 +127,9 @@ impl Sites {
         self.all[site].world.start_as(incarnation);
     }
 
-    fn held(&self, worker: WorkerId) -> Vec<Held> {
+    fn held(&self, worker: WorkerId) -> Vec<HeldAttempt> {
         let tasks = self.tasks.iter().filter(|task| task.worker == worker);
-        let held = |job: &Job| Held { attempt: job.attempt.clone(), origin: job.origin };
+        let held = |job: &Job| HeldAttempt { attempt: job.attempt.clone(), origin: job.origin };
         tasks.map(|task| held(&task.job)).collect()
     }
 
@@ -157,7 +157,7 @@ impl Sites {
         let held = self.held(worker);
         let Site { world, leased } = &mut self.all[site];
         for task in self.tasks.iter().filter(|task| task.worker == worker) {
-            let held = Held { attempt: task.job.attempt.clone(), origin: task.job.origin };
+            let held = HeldAttempt { attempt: task.job.attempt.clone(), origin: task.job.origin };
             let is_own = leased.get(&task.job.attempt) == Some(&task.lease);
             assert!(!world.state.is_held(worker, &held) || is_own);
         }
@@ -188,8 +188,11 @@ impl Sites {
         let (lease, mut next) = (*lease, job.clone());
         let work = next.train(if completes { EPOCHS } else { 1 });
         let (metrics, summary) = Default::default();
-        let ending =
-            if completes { Ending::Completed { metrics, summary } } else { Ending::Preempted };
+        let ending = if completes {
+            AttemptEnd::Completed { metrics, summary }
+        } else {
+            AttemptEnd::Preempted
+        };
         let claim = next.claim(*worker);
         if world.send(Command::Finish { claim, work: Some(work), ending }).is_ok() {
             assert_eq!(
@@ -203,7 +206,7 @@ impl Sites {
 }
 
 /// Whether a message with this claim is taken, or was taken before.
-fn accepts(world: &World, claim: &Claim) -> bool {
+fn accepts(world: &World, claim: &AttemptClaim) -> bool {
     let mut state = world.state.clone();
     let work = Job { produced: EPOCHS, durable: EPOCHS, ..blank(claim) }.train(0);
     let command = Command::Commit { claim: claim.clone(), work };
@@ -213,7 +216,7 @@ fn accepts(world: &World, claim: &Claim) -> bool {
     }
 }
 
-fn blank(claim: &Claim) -> Job {
+fn blank(claim: &AttemptClaim) -> Job {
     let (attempt, origin) = (claim.attempt.clone(), claim.origin);
     Job { attempt, origin, sequence: 0, produced: 0, durable: 0 }
 }

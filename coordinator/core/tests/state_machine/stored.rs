@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rheo_core::machine::snapshot::{ChunkKey, Contradiction, StoredRoot};
+use rheo_core::machine::snapshot::{ChunkKey, InconsistentSnapshot, StoredRoot};
 use rheo_core::machine::{Event, State};
 use serde::de::DeserializeSeed;
 
@@ -56,7 +56,7 @@ impl StoredState {
         state
     }
 
-    fn restore(&self, root: StoredRoot) -> Result<State, Contradiction> {
+    fn restore(&self, root: StoredRoot) -> Result<State, InconsistentSnapshot> {
         root.into_state(workloads(), |sweep| {
             let chunks = self.chunks.iter().filter(move |(key, _)| key.sweep == sweep);
             Ok(chunks.map(|(key, text)| {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use rheo_core::machine::{Command, Event, Rejection, Request};
+use rheo_core::machine::{Command, Event, Rejection, SweepRequest};
 use rheo_core::sweep::{Outcome, TrialsStartedOver};
 
 use crate::world::*;
@@ -71,12 +71,12 @@ fn a_trial_of_a_cancelled_sweep_that_starts_over_is_cancelled() {
     assert_eq!(world.acquire(worker(0), 1), 1);
     world.finish(worker(0), 0, 0);
     let id = world.request();
-    world.send(Command::Client(Request::Cancel { id, sweep: demo() })).unwrap();
+    world.send(Command::Client(SweepRequest::Cancel { id, sweep: demo() })).unwrap();
     world.start_over(&[0]);
     assert_eq!(world.sweep().count(Outcome::Cancelled), 1);
     assert_eq!(world.sweep().count(Outcome::Completed), 0);
     let id = world.request();
-    world.send(Command::Client(Request::Resume { id, sweep: demo() })).unwrap();
+    world.send(Command::Client(SweepRequest::Resume { id, sweep: demo() })).unwrap();
     world.run_to_the_end();
     assert_eq!(world.sweep().count(Outcome::Completed), 6);
 }
@@ -87,7 +87,7 @@ fn u44_a_deleted_sweep_frees_its_name_and_late_commits_never_reach_its_successor
     assert_eq!(world.acquire(worker(0), 1), 1);
     world.commit(worker(0), 0, 2);
     let id = world.request();
-    let delete = Command::Client(Request::Delete { id, sweep: demo() });
+    let delete = Command::Client(SweepRequest::Delete { id, sweep: demo() });
     let refused = world.send(delete.clone()).unwrap_err();
     assert_eq!(refused, Rejection::SweepBusy { sweep: demo(), running: 1 });
 

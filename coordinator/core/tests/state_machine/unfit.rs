@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rheo_core::machine::{Command, Counts, Event, State, Status, WorkerInfo};
+use rheo_core::machine::{Command, Event, State, TrialCounts, TrialStatus, WorkerInfo};
 use rheo_core::name::WorkloadName;
 use rheo_core::sweep::{AttemptEnded, AttemptOutcome, Outcome};
 
@@ -80,9 +80,9 @@ fn a_trial_that_is_put_off_is_still_queued_and_starts_with_its_first_lease() {
     let mut world = World::new(MIXED);
     assert_eq!(world.acquire(worker(1), 2), 1);
     assert_eq!(world.held(worker(1))[0].attempt.trial.index, 4);
-    let counts = Counts { trials: 6, queued: 5, running: 1, ..Counts::default() };
+    let counts = TrialCounts { trials: 6, queued: 5, running: 1, ..TrialCounts::default() };
     assert_eq!(world.sweep().counts(), counts);
-    assert_eq!(Status::of(world.sweep(), 0), Status::Queued);
+    assert_eq!(TrialStatus::of(world.sweep(), 0), TrialStatus::Queued);
     world.now = world.now + LEASE;
     assert_eq!(world.acquire(worker(0), 2), 1);
     assert_eq!(world.held(worker(0))[0].attempt.to_string(), "demo/0.1");
@@ -92,7 +92,7 @@ fn a_trial_that_is_put_off_is_still_queued_and_starts_with_its_first_lease() {
 #[test]
 fn u42_that_no_worker_fits_is_said_with_its_cause_and_since_when() {
     let mut world = World::new(GRID);
-    let no_fit = |world: &World| world.state.no_fit(world.sweep(), |_| true);
+    let no_fit = |world: &World| world.state.placement_failure(world.sweep(), |_| true);
     assert_eq!(no_fit(&world), None, "there is no worker");
     assert_eq!(world.acquire(worker(0), 1), 1);
     assert_eq!(no_fit(&world), None, "one is at work");
@@ -106,7 +106,7 @@ fn u42_that_no_worker_fits_is_said_with_its_cause_and_since_when() {
     // Another comes: it may fit.
     world.join(worker(1));
     assert_eq!(no_fit(&world), None);
-    let gone = world.state.no_fit(world.sweep(), |id| id != worker(1));
+    let gone = world.state.placement_failure(world.sweep(), |id| id != worker(1));
     assert!(gone.is_some(), "the other is not there any more");
     // After it has left, people still want to know.
     let reason = "no disk".to_owned();

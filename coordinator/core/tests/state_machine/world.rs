@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rheo_core::id::{AttemptId, Digest, IncarnationId, RequestId, StateId, SweepName, WorkerId};
 use rheo_core::machine::{
-    Assignment, Caller, Claim, Command, Ending, Event, Held, Origin, Rejection, Request, State,
-    Work, WorkerInfo, execute,
+    Assignment, AttemptClaim, AttemptEnd, Caller, Command, CommitManifest, Event, HeldAttempt,
+    Origin, Rejection, State, SweepRequest, WorkerInfo, execute,
 };
 use rheo_core::metric::Report;
 use rheo_core::name::TableName;
@@ -256,9 +256,9 @@ impl World {
         assignments.len()
     }
 
-    pub(crate) fn held(&self, worker: WorkerId) -> Vec<Held> {
+    pub(crate) fn held(&self, worker: WorkerId) -> Vec<HeldAttempt> {
         let jobs = self.jobs.get(&worker).into_iter().flatten();
-        jobs.map(|job| Held { attempt: job.attempt.clone(), origin: job.origin }).collect()
+        jobs.map(|job| HeldAttempt { attempt: job.attempt.clone(), origin: job.origin }).collect()
     }
 
     /// The attempts that a worker knows it has.
@@ -284,19 +284,19 @@ impl World {
         let loss = 0.05 * f64::from(u32::try_from(job.attempt.trial.index).unwrap() + 1);
         let metrics = [(BITTERNESS, loss), (TASTE, 0.5)].into();
         let (work, ending) = match how {
-            0..4 => (Some(job.train(EPOCHS)), Ending::Completed { metrics, summary }),
+            0..4 => (Some(job.train(EPOCHS)), AttemptEnd::Completed { metrics, summary }),
             4 => {
                 let detail = "epoch 1, update 3".to_owned();
-                (Some(job.train(1)), Ending::Diverged { metrics, summary, detail })
+                (Some(job.train(1)), AttemptEnd::Diverged { metrics, summary, detail })
             }
-            5 => (None, Ending::Error { message }),
-            6 => (None, Ending::OutOfMemory { message }),
-            7 => (Some(job.train(1)), Ending::TimedOut),
-            8 => (Some(job.train(1)), Ending::Preempted),
-            9 => (None, Ending::CheckpointUnusable { message }),
-            11 => (Some(job.train(1)), Ending::Unfit { need: Need::Disk, message }),
-            12 => (None, Ending::Unfit { need: job.need(), message }),
-            _ => (Some(job.train(1)), Ending::Stopped),
+            5 => (None, AttemptEnd::Error { message }),
+            6 => (None, AttemptEnd::OutOfMemory { message }),
+            7 => (Some(job.train(1)), AttemptEnd::TimedOut),
+            8 => (Some(job.train(1)), AttemptEnd::Preempted),
+            9 => (None, AttemptEnd::CheckpointUnusable { message }),
+            11 => (Some(job.train(1)), AttemptEnd::Unfit { need: Need::Disk, message }),
+            12 => (None, AttemptEnd::Unfit { need: job.need(), message }),
+            _ => (Some(job.train(1)), AttemptEnd::Stopped),
         };
         let claim = job.claim(worker);
         if let Err(rejection) = self.send(Command::Finish { claim, work, ending }) {
@@ -307,7 +307,7 @@ impl World {
     /// Has trials start over, as after damage.
     pub(crate) fn start_over(&mut self, trials: &[u64]) -> Vec<Event> {
         let (id, trials) = (self.request(), trials.to_vec());
-        let request = Request::StartOver { id, sweep: demo(), trials, parts: Vec::new() };
+        let request = SweepRequest::StartOver { id, sweep: demo(), trials, parts: Vec::new() };
         self.send(Command::Client(request)).unwrap()
     }
 
@@ -343,7 +343,7 @@ impl World {
 }
 
 impl Job {
-    pub(crate) fn train(&mut self, epochs: u64) -> Work {
+    pub(crate) fn train(&mut self, epochs: u64) -> CommitManifest {
         let first = self.produced;
         self.produced = (first + epochs).min(EPOCHS);
         let rows = self.produced.saturating_sub(self.durable.max(first));
@@ -353,7 +353,7 @@ impl Job {
             epoch: u32::try_from(epoch).unwrap(),
             metrics: [(TASTE, 0.5)].into(),
         };
-        Work {
+        CommitManifest {
             checkpoint: digest(self),
             produced: sips(self.produced),
             rows: sips(rows),
@@ -370,9 +370,9 @@ impl Job {
         }
     }
 
-    pub(crate) fn claim(&mut self, worker: WorkerId) -> Claim {
+    pub(crate) fn claim(&mut self, worker: WorkerId) -> AttemptClaim {
         let sequence = self.sequence.max(1);
-        Claim { attempt: self.attempt.clone(), worker, sequence, origin: self.origin }
+        AttemptClaim { attempt: self.attempt.clone(), worker, sequence, origin: self.origin }
     }
 }
 

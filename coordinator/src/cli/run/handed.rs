@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use rheo_core::id::SweepName;
-use rheo_core::machine::{Phase, SweepView};
+use rheo_core::machine::{SweepPhase, SweepView};
 use rheo_core::spec;
 use rheo_model::networks;
 
@@ -60,7 +60,7 @@ async fn next(
     let wanted = session.running.coordinator.live.wanted();
     let (sweeps, _) = client.sweeps().await?;
     Ok(sweeps.into_iter().find(|sweep| {
-        sweep.phase == Phase::Running
+        sweep.phase == SweepPhase::Running
             && wanted.contains(&sweep.name)
             && !refused.contains(&sweep.name)
     }))

@@ -98,7 +98,7 @@ async fn a_commit_asks_the_engine_once() {
     for epoch in 0..4 {
         if epoch == 2 {
             // As after a restart.
-            let attempt: Held = assignment.attempt.clone().unwrap().try_into().unwrap();
+            let attempt: HeldAttempt = assignment.attempt.clone().unwrap().try_into().unwrap();
             service.coordinator.leased.forget(&attempt.attempt);
         }
         let before = service.coordinator.handle.calls.load(Ordering::Relaxed);
@@ -115,7 +115,7 @@ async fn the_keys_of_an_attempt_that_ended_are_forgotten() {
     let state = TempDir::new().unwrap();
     let service = service(&state).await;
     let (worker, assignment) = lease(&service).await;
-    let held: Held = assignment.attempt.clone().unwrap().try_into().unwrap();
+    let held: HeldAttempt = assignment.attempt.clone().unwrap().try_into().unwrap();
     assert!(service.coordinator.leased.get(&held.attempt).is_some());
     let claim = Some(v1::Claim { worker, attempt: assignment.attempt, sequence: 1 });
     let ending = Some(v1::finish_request::Ending::Preempted(v1::finish_request::Empty {}));

@@ -7,7 +7,8 @@ use std::time::Duration;
 use rheo_core::definition::{Definition, Method, Retry};
 use rheo_core::id::{Digest, IncarnationId, RequestId, StateId, SweepName, WorkerId};
 use rheo_core::machine::{
-    Caller, Claim, Command, Ending, Event, Request, Selection, State, Work, WorkerInfo, execute,
+    AttemptClaim, AttemptEnd, Caller, Command, CommitManifest, Event, State, SweepRequest,
+    TrialSelection, WorkerInfo, execute,
 };
 use rheo_core::metric::{Goal, Objective};
 use rheo_core::name::{MetricName, WorkloadName};
@@ -92,7 +93,7 @@ impl Coordinator {
     pub fn request(
         &mut self,
         journal: &dyn Journal,
-        request: impl FnOnce(RequestId) -> Request,
+        request: impl FnOnce(RequestId) -> SweepRequest,
     ) -> Result<(), Error> {
         self.requests += 1;
         let request = request(RequestId(Uuid::from_u128(self.requests)));
@@ -104,16 +105,16 @@ impl Coordinator {
         &mut self,
         journal: &dyn Journal,
         sweep: &SweepName,
-        trials: Selection,
+        trials: TrialSelection,
     ) -> Result<(), Error> {
         let sweep = sweep.clone();
-        self.request(journal, |id| Request::Retry { id, sweep, trials })
+        self.request(journal, |id| SweepRequest::Retry { id, sweep, trials })
     }
 
     /// Deletes a sweep.
     pub fn delete(&mut self, journal: &dyn Journal, sweep: &SweepName) -> Result<(), Error> {
         let sweep = sweep.clone();
-        self.request(journal, |id| Request::Delete { id, sweep })
+        self.request(journal, |id| SweepRequest::Delete { id, sweep })
     }
 
     /// Has each of so many workers lease a trial, if there is one, and journals that at once.
@@ -162,16 +163,17 @@ impl Coordinator {
     fn finish(&self, TrialLeased { attempt, worker, .. }: &TrialLeased) -> Command {
         let origin = self.state.origin(attempt);
         let index = attempt.trial.index;
-        let claim = Claim { attempt: attempt.clone(), worker: *worker, sequence: 1, origin };
+        let claim = AttemptClaim { attempt: attempt.clone(), worker: *worker, sequence: 1, origin };
         if index % 50 == 7 && attempt.number == 1 {
             let message = "the device has no memory left for this".to_owned();
-            return Command::Finish { claim, work: None, ending: Ending::Error { message } };
+            return Command::Finish { claim, work: None, ending: AttemptEnd::Error { message } };
         }
         let checkpoint = Digest::of(&index.to_le_bytes());
         let (produced, rows) = (RowCounts::default(), RowCounts::default());
-        let work = Work { checkpoint, produced, rows, reports: Vec::new(), fraction: 1.0 };
+        let work =
+            CommitManifest { checkpoint, produced, rows, reports: Vec::new(), fraction: 1.0 };
         let metrics = [(LOSS, (index as f64 * 0.618_034).fract())].into();
-        let ending = Ending::Completed { metrics, summary: Box::default() };
+        let ending = AttemptEnd::Completed { metrics, summary: Box::default() };
         Command::Finish { claim, work: Some(work), ending }
     }
 }

@@ -1,7 +1,7 @@
 //! What snapshots store of sweeps with ended trials, and what comes back of it.
 
 use rheo_core::definition::Method;
-use rheo_core::machine::{Request, Selection, State};
+use rheo_core::machine::{State, SweepRequest, TrialSelection};
 use rheo_core::part::Part;
 use rheo_core::sweep::Sweep;
 
@@ -85,16 +85,16 @@ pub(super) fn trials_of_old_chunks_run_again(open: Open<'_>) {
     };
     let (_, failed) = counts(&coordinator);
     assert!(failed > 2);
-    coordinator.retry(&*open(), &sweep(), Selection::Trials(vec![7])).unwrap();
+    coordinator.retry(&*open(), &sweep(), TrialSelection::Trials(vec![7])).unwrap();
     reload(open, &mut coordinator);
     snapshot(open, &mut coordinator);
-    coordinator.retry(&*open(), &sweep(), Selection::Failed).unwrap();
+    coordinator.retry(&*open(), &sweep(), TrialSelection::Failed).unwrap();
     snapshot(open, &mut coordinator);
     assert_eq!(counts(&coordinator), (failed, 0));
     let damaged = vec![3, 1_000, 1_407];
     let start_over = |id| {
         let (sweep, trials, parts) = (sweep(), damaged.clone(), Vec::<Part>::new());
-        Request::StartOver { id, sweep, trials, parts }
+        SweepRequest::StartOver { id, sweep, trials, parts }
     };
     coordinator.request(&*open(), start_over).unwrap();
     reload(open, &mut coordinator);

@@ -2,13 +2,13 @@
 //! that it is for. What belongs to another state, or to another history of this one, ends here.
 
 use crate::id::StateId;
-use crate::machine::command::Claim;
+use crate::machine::command::AttemptClaim;
 use crate::machine::rejection::Rejection;
 use crate::machine::state::State;
 use crate::sweep::{Sweep, Trial};
 
 /// Refuses a message that names another state, or none.
-pub(super) fn belongs(state: &State, named: Option<StateId>) -> Result<(), Rejection> {
+pub(super) fn check_state(state: &State, named: Option<StateId>) -> Result<(), Rejection> {
     if named.is_some() && named == state.id {
         return Ok(());
     }
@@ -19,11 +19,11 @@ pub(super) fn belongs(state: &State, named: Option<StateId>) -> Result<(), Rejec
 /// if the message was already accepted.
 pub(super) fn admit<'a>(
     state: &'a State,
-    claim: &Claim,
+    claim: &AttemptClaim,
 ) -> Result<Option<(&'a Sweep, &'a Trial)>, Rejection> {
     let attempt = &claim.attempt;
     let id = &attempt.trial;
-    belongs(state, claim.origin.map(|origin| origin.state))?;
+    check_state(state, claim.origin.map(|origin| origin.state))?;
     let unknown_lease = || Rejection::UnknownLease(attempt.clone());
     let incarnation = claim.origin.and_then(|origin| state.incarnations.number(origin.incarnation));
     let incarnation = incarnation.ok_or_else(unknown_lease)?;
@@ -63,7 +63,7 @@ pub(super) fn admit<'a>(
 impl State {
     /// Whether a message with this claim would be taken, or was taken before: what comes ahead of
     /// it, such as its checkpoint, may be kept.
-    pub fn admits(&self, claim: &Claim) -> Result<(), Rejection> {
+    pub fn admits(&self, claim: &AttemptClaim) -> Result<(), Rejection> {
         admit(self, claim).map(drop)
     }
 }

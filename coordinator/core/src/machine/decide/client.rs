@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 
 use crate::definition::Definition;
 use crate::id::{RequestId, SweepName, TrialId};
-use crate::machine::command::{Request, Selection};
+use crate::machine::command::{SweepRequest, TrialSelection};
 use crate::machine::event::{Event, RequestNoted};
+use crate::machine::limits;
 use crate::machine::rejection::Rejection;
-use crate::machine::room;
 use crate::machine::state::State;
-use crate::machine::view::Status;
+use crate::machine::view::TrialStatus;
 use crate::part::Part;
 use crate::sweep::{
     EndReason, Outcome, Reopened, StartedOver, Sweep, SweepClosed, SweepDeleted, SweepPaused,
@@ -28,7 +28,7 @@ pub(super) fn submit(
 ) -> Result<Vec<Event>, Rejection> {
     match state.sweeps.get(&definition.name) {
         None => {
-            room::for_sweep(state, source.len())?;
+            limits::check_room_for_sweep(state, source.len())?;
             Ok(vec![Event::SweepSubmitted(SweepSubmitted {
                 definition: Box::new(definition.clone()),
                 source: source.to_owned(),
@@ -45,7 +45,7 @@ pub(super) fn submit(
 
 pub(super) fn request(
     state: &State,
-    request: &Request,
+    request: &SweepRequest,
     now: Timestamp,
 ) -> Result<Vec<Event>, Rejection> {
     let (id, name) = request.target();
@@ -54,12 +54,12 @@ pub(super) fn request(
     }
     let sweep = state.sweeps.get(name).ok_or_else(|| Rejection::UnknownSweep(name.clone()))?;
     let event = match request {
-        Request::Pause { .. } => pause(sweep, id)?,
-        Request::Resume { .. } => resume(sweep, id, now),
-        Request::Cancel { .. } => cancel(sweep, id)?,
-        Request::Retry { trials, .. } => retry(sweep, id, trials, now)?,
-        Request::StartOver { trials, parts, .. } => start_over(sweep, id, trials, parts, now),
-        Request::Delete { .. } => Some(delete(sweep, id, now)?),
+        SweepRequest::Pause { .. } => pause(sweep, id)?,
+        SweepRequest::Resume { .. } => resume(sweep, id, now),
+        SweepRequest::Cancel { .. } => cancel(sweep, id)?,
+        SweepRequest::Retry { trials, .. } => retry(sweep, id, trials, now)?,
+        SweepRequest::StartOver { trials, parts, .. } => start_over(sweep, id, trials, parts, now),
+        SweepRequest::Delete { .. } => Some(delete(sweep, id, now)?),
     };
     // A request that changes nothing is noted all the same: repeated later, it might.
     Ok(vec![event.unwrap_or(Event::RequestNoted(RequestNoted { request: id }))])
@@ -77,7 +77,7 @@ fn resume(sweep: &Sweep, request: RequestId, at: Timestamp) -> Option<Event> {
     if !sweep.paused && sweep.closed.is_none() {
         return None;
     }
-    let reopened = parked(sweep, Outcome::Cancelled);
+    let reopened = reopen_parked(sweep, Outcome::Cancelled);
     Some(Event::SweepResumed(SweepResumed { sweep: sweep.name().clone(), request, reopened, at }))
 }
 
@@ -95,13 +95,13 @@ fn cancel(sweep: &Sweep, request: RequestId) -> Result<Option<Event>, Rejection>
 fn retry(
     sweep: &Sweep,
     request: RequestId,
-    selection: &Selection,
+    selection: &TrialSelection,
     at: Timestamp,
 ) -> Result<Option<Event>, Rejection> {
     let reopened = match selection {
-        Selection::Failed => parked(sweep, Outcome::Failed),
-        Selection::Cancelled => parked(sweep, Outcome::Cancelled),
-        Selection::Trials(trials) => named(sweep, trials)?,
+        TrialSelection::Failed => reopen_parked(sweep, Outcome::Failed),
+        TrialSelection::Cancelled => reopen_parked(sweep, Outcome::Cancelled),
+        TrialSelection::Trials(trials) => reopen_listed(sweep, trials)?,
     };
     let sweep = sweep.name().clone();
     Ok((!reopened.is_empty()).then_some(Event::TrialsRetried(TrialsRetried {
@@ -152,7 +152,7 @@ fn delete(sweep: &Sweep, request: RequestId, at: Timestamp) -> Result<Event, Rej
     Ok(Event::SweepDeleted(SweepDeleted { sweep: name, request, at }))
 }
 
-fn parked(sweep: &Sweep, outcome: Outcome) -> Vec<Reopened> {
+fn reopen_parked(sweep: &Sweep, outcome: Outcome) -> Vec<Reopened> {
     let parked = sweep.parked.keys().filter_map(|index| Some((*index, sweep.done.get(index)?)));
     parked
         .filter(|(_, done)| done.outcome == outcome)
@@ -160,7 +160,7 @@ fn parked(sweep: &Sweep, outcome: Outcome) -> Vec<Reopened> {
         .collect()
 }
 
-fn named(sweep: &Sweep, trials: &[u64]) -> Result<Vec<Reopened>, Rejection> {
+fn reopen_listed(sweep: &Sweep, trials: &[u64]) -> Result<Vec<Reopened>, Rejection> {
     let mut trials = trials.to_vec();
     trials.sort_unstable();
     trials.dedup();
@@ -174,8 +174,9 @@ fn reopen(sweep: &Sweep, name: &SweepName, index: u64) -> Result<Reopened, Rejec
     }
     match sweep.done.get(&index) {
         Some(done) if !done.outcome.is_final() => Ok(Reopened { index, was: done.outcome }),
-        _ => {
-            Err(Rejection::NotRetryable { trial: trial(), status: Status::of(sweep, index).name() })
-        }
+        _ => Err(Rejection::NotRetryable {
+            trial: trial(),
+            status: TrialStatus::of(sweep, index).name(),
+        }),
     }
 }

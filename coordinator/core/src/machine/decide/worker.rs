@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::admit::{admit, belongs};
-use super::ending::{self, End, end_attempt};
+use super::admit::{admit, check_state};
+use super::attempt_end::{self, AttemptEndRecord, end_attempt};
 use crate::id::{AttemptId, StateId, SweepName, TrialId, WorkerId};
-use crate::machine::command::{Claim, Ending, Work};
+use crate::machine::command::{AttemptClaim, AttemptEnd, CommitManifest};
 use crate::machine::event::{
     Event, LeasesRenewed, WorkerDeparted, WorkerJoined, WorkerLeft, WorkerUnfit,
 };
-use crate::machine::origin::Held;
+use crate::machine::limits;
+use crate::machine::origin::HeldAttempt;
 use crate::machine::rejection::Rejection;
-use crate::machine::room;
 use crate::machine::state::State;
 use crate::machine::worker::{Worker, WorkerInfo};
 use crate::needs::Lack;
@@ -27,7 +27,7 @@ const FORGET_AFTER: Duration = Duration::from_hours(1);
 
 /// The term of a lease that is granted or renewed now.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Term {
+pub(super) struct LeaseTerm {
     /// The present.
     pub(super) at: Timestamp,
     /// The end of the lease.
@@ -42,7 +42,7 @@ pub(super) fn join(
     at: Timestamp,
 ) -> Result<Vec<Event>, Rejection> {
     if of.is_some() {
-        belongs(state, of)?;
+        check_state(state, of)?;
     }
     let same = |known: &Worker| known.info == *info && known.departed.is_none();
     if state.workers.get(&worker).is_some_and(same) {
@@ -59,16 +59,16 @@ pub(super) fn join(
         })
     };
     let mut events = end_leases_of(state, AttemptOutcome::Preempted, at, before);
-    events.extend(room::for_worker(state, worker)?);
+    events.extend(limits::make_room_for_worker(state, worker)?);
     events.push(Event::WorkerJoined(WorkerJoined { worker, info: info.clone(), at }));
     Ok(events)
 }
 
 /// What a worker that asks for trials says.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wish<'a> {
+pub(super) struct AcquireRequest<'a> {
     /// The attempts that it knows it holds.
-    pub(super) held: &'a [Held],
+    pub(super) held: &'a [HeldAttempt],
     /// Its free resources, as far as it knows.
     pub(super) free: &'a Free,
     /// The only sweep it works for.
@@ -80,8 +80,8 @@ pub(super) struct Wish<'a> {
 pub(super) fn acquire(
     state: &State,
     worker: WorkerId,
-    wish: Wish<'_>,
-    term: Term,
+    wish: AcquireRequest<'_>,
+    term: LeaseTerm,
 ) -> Result<Vec<Event>, Rejection> {
     let known = state.workers.get(&worker).filter(|known| known.departed.is_none());
     let known = known.ok_or(Rejection::UnknownWorker(worker))?;
@@ -97,12 +97,17 @@ pub(super) fn acquire(
         if free.cpus == 0 {
             return Ok(Vec::new());
         }
-        match choose(state, sweep, Taker { id: worker, worker: known, free: &free }, term.at) {
-            Choice::Lease(choice) => return Ok(vec![lease(sweep, choice, worker, term)]),
-            Choice::First(events) => return Ok(events),
-            Choice::Wait(wanted) => (free, waits) = (free.beside(&wanted), true),
-            Choice::Unfit(lack) => lacked = lacked.or(Some(lack)),
-            Choice::Nothing => {}
+        match choose_trial(
+            state,
+            sweep,
+            AcquiringWorker { id: worker, worker: known, free: &free },
+            term.at,
+        ) {
+            SweepAnswer::Lease(choice) => return Ok(vec![lease(sweep, choice, worker, term)]),
+            SweepAnswer::Prepare(events) => return Ok(events),
+            SweepAnswer::Wait(wanted) => (free, waits) = (free.beside(&wanted), true),
+            SweepAnswer::Unfit(lack) => lacked = lacked.or(Some(lack)),
+            SweepAnswer::Nothing => {}
         }
     }
     let news = lacked.filter(|lack| !waits && known.is_news(lack));
@@ -111,7 +116,7 @@ pub(super) fn acquire(
 
 /// The resources of a worker that no trial has. What it says counts less leases that it does not know of,
 /// because a trial that is no longer its may still run; but never more than what its leases leave.
-fn free_resources(state: &State, id: WorkerId, worker: &Worker, wish: Wish<'_>) -> Free {
+fn free_resources(state: &State, id: WorkerId, worker: &Worker, wish: AcquireRequest<'_>) -> Free {
     let (mut left, mut said) = (Free::of(worker.info.offer), wish.free.clone());
     for (attempt, lease) in state.leases_of(id) {
         left.take(&lease.granted);
@@ -124,7 +129,7 @@ fn free_resources(state: &State, id: WorkerId, worker: &Worker, wish: Wish<'_>) 
 
 /// A worker that a trial is looked for.
 #[derive(Clone, Copy)]
-struct Taker<'a> {
+struct AcquiringWorker<'a> {
     id: WorkerId,
     worker: &'a Worker,
     /// The resources that no trial has.
@@ -132,11 +137,11 @@ struct Taker<'a> {
 }
 
 /// The offer of a sweep to a worker.
-enum Choice {
+enum SweepAnswer {
     /// A trial.
     Lease(ChosenTrial),
     /// Something has to happen before it is asked again.
-    First(Vec<Event>),
+    Prepare(Vec<Event>),
     /// A trial that takes this fits once others have ended; only trials that leave alone what it waits for
     /// may pass it, or it would starve.
     Wait(Resources),
@@ -157,12 +162,12 @@ struct ChosenTrial {
 
 /// The first trial of `sweep` that waits and that `worker` can take. Trials that never started and
 /// that it cannot take are put off, so that they wait for others and hold nobody up.
-fn choose(
+fn choose_trial(
     state: &State,
     sweep: &Sweep,
-    Taker { id, worker, free }: Taker<'_>,
+    AcquiringWorker { id, worker, free }: AcquiringWorker<'_>,
     now: Timestamp,
-) -> Choice {
+) -> SweepAnswer {
     let mut lacked = None;
     for index in sweep.candidates(|trial| trial.not_before <= now) {
         if state.is_kept_from(id, sweep, index, now) {
@@ -172,29 +177,32 @@ fn choose(
         if let Some(lack) = worker.lack(&sweep.planned.needs_at(index, &chosen.suggestion)) {
             if sweep.planned.needs.is_some() {
                 // As all others.
-                return Choice::Unfit(lack);
+                return SweepAnswer::Unfit(lack);
             }
             lacked = lacked.or(Some(lack));
             continue;
         }
         if index > sweep.next {
-            return Choice::First(deferred(sweep, index, now));
+            return SweepAnswer::Prepare(deferral_events(sweep, index, now));
         }
         return match sweep.planned.plan.resolve(index, &chosen.suggestion) {
-            Err(error) => {
-                Choice::First(vec![ending::invalid(sweep, index, error.to_string(), now)])
-            }
+            Err(error) => SweepAnswer::Prepare(vec![attempt_end::invalid_trial_event(
+                sweep,
+                index,
+                error.to_string(),
+                now,
+            )]),
             Ok(trial) => match free.place(&trial.terms.resources) {
-                Some(granted) => Choice::Lease(ChosenTrial { index, granted, chosen }),
-                None => Choice::Wait(trial.terms.resources),
+                Some(granted) => SweepAnswer::Lease(ChosenTrial { index, granted, chosen }),
+                None => SweepAnswer::Wait(trial.terms.resources),
             },
         };
     }
-    lacked.map_or(Choice::Nothing, Choice::Unfit)
+    lacked.map_or(SweepAnswer::Nothing, SweepAnswer::Unfit)
 }
 
 /// Puts off the trials that were never started and come before `index`.
-fn deferred(sweep: &Sweep, index: u64, at: Timestamp) -> Vec<Event> {
+fn deferral_events(sweep: &Sweep, index: u64, at: Timestamp) -> Vec<Event> {
     let deferred = (sweep.next..index).map(|index| {
         Event::TrialDeferred(TrialDeferred {
             trial: TrialId::new(sweep.name().clone(), index),
@@ -209,7 +217,7 @@ fn lease(
     sweep: &Sweep,
     ChosenTrial { index, granted, chosen }: ChosenTrial,
     worker: WorkerId,
-    Term { at, until }: Term,
+    LeaseTerm { at, until }: LeaseTerm,
 ) -> Event {
     let last = sweep.live.get(&index).map_or(0, |trial| trial.attempt);
     let number = last.max(sweep.attempt_floor) + 1;
@@ -221,8 +229,8 @@ fn lease(
 pub(super) fn renew(
     state: &State,
     worker: WorkerId,
-    held: &[Held],
-    Term { at, until }: Term,
+    held: &[HeldAttempt],
+    LeaseTerm { at, until }: LeaseTerm,
 ) -> Result<Vec<Event>, Rejection> {
     if !state.workers.contains_key(&worker) {
         return Err(Rejection::UnknownWorker(worker));
@@ -237,21 +245,21 @@ pub(super) fn renew(
 
 pub(super) fn commit(
     state: &State,
-    claim: &Claim,
-    work: &Work,
+    claim: &AttemptClaim,
+    work: &CommitManifest,
     now: Timestamp,
 ) -> Result<Vec<Event>, Rejection> {
     match admit(state, claim)? {
         None => Ok(Vec::new()),
-        Some((_, trial)) => Ok(vec![Event::TrialCommitted(committed(claim, trial, work, now)?)]),
+        Some((_, trial)) => Ok(vec![Event::TrialCommitted(commit_event(claim, trial, work, now)?)]),
     }
 }
 
 pub(super) fn finish(
     state: &State,
-    claim: &Claim,
-    work: Option<&Work>,
-    ending: &Ending,
+    claim: &AttemptClaim,
+    work: Option<&CommitManifest>,
+    ending: &AttemptEnd,
     now: Timestamp,
 ) -> Result<Vec<Event>, Rejection> {
     let Some((sweep, trial)) = admit(state, claim)? else {
@@ -260,7 +268,7 @@ pub(super) fn finish(
     let mut events = Vec::new();
     let mut trial = trial.clone();
     if let Some(work) = work {
-        let committed = committed(claim, &trial, work, now)?;
+        let committed = commit_event(claim, &trial, work, now)?;
         trial.on_committed(&committed);
         events.push(Event::TrialCommitted(committed));
     }
@@ -271,10 +279,10 @@ pub(super) fn finish(
 
 /// Accepts rows only if they are exactly those between the durable ones and the checkpoint: this is
 /// where a row can neither be lost nor doubled.
-fn committed(
-    claim: &Claim,
+fn commit_event(
+    claim: &AttemptClaim,
     trial: &Trial,
-    work: &Work,
+    work: &CommitManifest,
     now: Timestamp,
 ) -> Result<TrialCommitted, Rejection> {
     let missing = work.produced.beyond(&trial.durable);
@@ -294,37 +302,47 @@ fn committed(
     })
 }
 
-fn end_of(ending: &Ending, sweep: &Sweep, trial: &Trial, claim: &Claim) -> End {
-    let end = |outcome| End::new(outcome, claim.sequence);
-    let failed = |outcome, message: &str| End { error: Some(message.to_owned()), ..end(outcome) };
+fn end_of(
+    ending: &AttemptEnd,
+    sweep: &Sweep,
+    trial: &Trial,
+    claim: &AttemptClaim,
+) -> AttemptEndRecord {
+    let end = |outcome| AttemptEndRecord::new(outcome, claim.sequence);
+    let failed = |outcome, message: &str| AttemptEndRecord {
+        error: Some(message.to_owned()),
+        ..end(outcome)
+    };
     match ending {
-        Ending::Completed { metrics, summary } => End {
+        AttemptEnd::Completed { metrics, summary } => AttemptEndRecord {
             metrics: metrics.clone(),
             summary: Some(summary.clone()),
             ..end(AttemptOutcome::Completed)
         },
-        Ending::Diverged { metrics, summary, detail } => End {
+        AttemptEnd::Diverged { metrics, summary, detail } => AttemptEndRecord {
             metrics: metrics.clone(),
             summary: Some(summary.clone()),
             ..failed(AttemptOutcome::Diverged, detail)
         },
         // A worker that stops without having been told to is going away.
-        Ending::Stopped => end(trial.stop.map_or(AttemptOutcome::Preempted, StopReason::outcome)),
-        Ending::Preempted => end(AttemptOutcome::Preempted),
-        Ending::TimedOut => failed(AttemptOutcome::TimedOut, &time_limit(sweep, claim)),
-        Ending::OutOfMemory { message } => failed(AttemptOutcome::OutOfMemory, message),
-        Ending::Error { message } => failed(AttemptOutcome::Error, message),
-        Ending::CheckpointUnusable { message } => {
-            End { discard_checkpoint: true, ..failed(AttemptOutcome::Error, message) }
+        AttemptEnd::Stopped => {
+            end(trial.stop.map_or(AttemptOutcome::Preempted, StopReason::outcome))
         }
-        Ending::Unfit { need, message } => {
-            End { need: Some(need.clone()), ..failed(AttemptOutcome::Unfit, message) }
+        AttemptEnd::Preempted => end(AttemptOutcome::Preempted),
+        AttemptEnd::TimedOut => failed(AttemptOutcome::TimedOut, &time_limit(sweep, claim)),
+        AttemptEnd::OutOfMemory { message } => failed(AttemptOutcome::OutOfMemory, message),
+        AttemptEnd::Error { message } => failed(AttemptOutcome::Error, message),
+        AttemptEnd::CheckpointUnusable { message } => {
+            AttemptEndRecord { discard_checkpoint: true, ..failed(AttemptOutcome::Error, message) }
+        }
+        AttemptEnd::Unfit { need, message } => {
+            AttemptEndRecord { need: Some(need.clone()), ..failed(AttemptOutcome::Unfit, message) }
         }
     }
 }
 
 /// The limit that an attempt has reached, in words.
-fn time_limit(sweep: &Sweep, claim: &Claim) -> String {
+fn time_limit(sweep: &Sweep, claim: &AttemptClaim) -> String {
     let planned = sweep.trial(claim.attempt.trial.index).ok();
     match planned.and_then(|trial| trial.terms.timeout) {
         Some(seconds) => format!(
@@ -396,7 +414,7 @@ fn end_leases(
         let Some(trial) = sweep.live.get(index).filter(|trial| which(&attempt, trial)) else {
             continue;
         };
-        let end = End::new(outcome, trial.sequence);
+        let end = AttemptEndRecord::new(outcome, trial.sequence);
         events.extend(end_attempt(sweep, *index, trial, end, now));
     }
     events

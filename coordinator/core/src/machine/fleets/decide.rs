@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::demand::{self, Demand, Room};
-use super::unfit::Unfit;
+use super::demand::{self, Demand, FleetCapacity};
+use super::unfit_pilot::UnfitPilot;
 use crate::fleet::{
     Cause, Command, Event, Fleet, FleetDegraded, FleetDrained, FleetLaunched, FleetName,
     FleetScaled, FleetStopped, Mode, Phase, Pilot, PilotEnded, PilotId, PilotObserved,
@@ -20,13 +20,13 @@ use crate::sweep::AttemptOutcome;
 use crate::time::Timestamp;
 
 /// The most pilots that are submitted in one step.
-const BURST: usize = 100;
+const MAX_PLANNED: usize = 100;
 
 /// How long a pilot may run before a worker of it has joined.
-const START: Duration = Duration::from_mins(10);
+const JOIN_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// A pilot that has run for so long shows that its fleet works.
-const LASTED: Duration = Duration::from_mins(2);
+const MIN_HEALTHY_RUN: Duration = Duration::from_mins(2);
 
 pub(crate) fn decide(
     state: &State,
@@ -47,7 +47,7 @@ pub(crate) fn decide(
             Ok(Vec::new())
         }
         Command::Launch { spec, id, request } => {
-            machine::room::for_fleet(state, &spec.name)?;
+            machine::limits::check_room_for_fleet(state, &spec.name)?;
             wrap(vec![Event::FleetLaunched(FleetLaunched {
                 spec: spec.clone(),
                 id: *id,
@@ -87,7 +87,7 @@ pub(crate) fn decide(
             )
         }
         Command::Refused { fleet, pilots, text, is_limit } => {
-            let given_up = refused(known(fleet)?, pilots, text, *is_limit, now);
+            let given_up = refusal_events(known(fleet)?, pilots, text, *is_limit, now);
             // One that ran before its answer got lost, and that the cluster has forgotten since.
             let theirs = |worker: WorkerId| {
                 let pilot = state.pilot_of(worker);
@@ -98,13 +98,19 @@ pub(crate) fn decide(
             Ok(given_up.into_iter().map(machine::Event::Fleet).chain(lost).collect())
         }
         Command::Unavailable { fleet, text } => {
-            wrap(troubled(known(fleet)?, text, now).into_iter().collect())
+            wrap(obstacle_event(known(fleet)?, text, now).into_iter().collect())
         }
     }
 }
 
 /// Pilots that were refused are given up; the next is tried after a pause.
-fn refused(fleet: &Fleet, pilots: &[u64], text: &str, is_limit: bool, at: Timestamp) -> Vec<Event> {
+fn refusal_events(
+    fleet: &Fleet,
+    pilots: &[u64],
+    text: &str,
+    is_limit: bool,
+    at: Timestamp,
+) -> Vec<Event> {
     let mut events = Vec::new();
     for number in pilots.iter().copied().filter(|number| fleet.pilots.contains_key(number)) {
         let pilot = PilotId { fleet: fleet.spec.name.clone(), number };
@@ -118,7 +124,7 @@ fn refused(fleet: &Fleet, pilots: &[u64], text: &str, is_limit: bool, at: Timest
 }
 
 /// Something is wrong that is nobody's failure; said once.
-fn troubled(fleet: &Fleet, text: &str, at: Timestamp) -> Option<Event> {
+fn obstacle_event(fleet: &Fleet, text: &str, at: Timestamp) -> Option<Event> {
     let said = fleet.trouble.as_ref().is_some_and(|trouble| trouble.text == text);
     let (name, not_before) = (fleet.spec.name.clone(), fleet.not_before);
     let trouble = Some(text.to_owned());
@@ -143,11 +149,11 @@ fn reconcile(
     let mut fleet = fleet.clone();
     for (number, sight) in sights {
         let Some(pilot) = fleet.pilots.get(number) else { continue };
-        let (over, mut happened) = look(&fleet, *number, pilot, sight, now);
+        let (over, mut happened) = interpret_status(&fleet, *number, pilot, sight, now);
         let is_end = happened.iter().any(|event| matches!(event, Event::PilotEnded(_)));
         if is_end
             && !pilot.removing
-            && let Some(unfit) = Unfit::of(state, &fleet, *number)
+            && let Some(unfit) = UnfitPilot::of(state, &fleet, *number)
         {
             happened.retain(|event| !matches!(event, Event::FleetDegraded(_)));
             happened.extend(unfit.events(&fleet, now));
@@ -157,10 +163,10 @@ fn reconcile(
         {
             continue;
         }
-        if let Some(Ends { outcome, job }) = over {
+        if let Some(EndedLeases { outcome, job }) = over {
             ends.entry(outcome).or_default().insert(*number, job);
         }
-        adopt(&mut fleet, &mut events, happened);
+        apply_all(&mut fleet, &mut events, happened);
     }
     for (outcome, pilots) in ends {
         let theirs = |worker: WorkerId| {
@@ -172,9 +178,9 @@ fn reconcile(
     }
     let demand = Demand::of(state, &fleet, now);
     let further = scale(state, &fleet, &demand, now);
-    adopt(&mut fleet, &mut events, further);
-    let trouble = trouble(&fleet, demand.too_large, now);
-    adopt(&mut fleet, &mut events, trouble);
+    apply_all(&mut fleet, &mut events, further);
+    let trouble = health_events(&fleet, demand.too_large, now);
+    apply_all(&mut fleet, &mut events, trouble);
     events
 }
 
@@ -185,7 +191,7 @@ fn is_at_work(state: &State, fleet: &FleetName, number: u64) -> bool {
     pilots.any(|pilot| pilot.fleet == *fleet && pilot.number == number)
 }
 
-fn adopt(fleet: &mut Fleet, events: &mut Vec<machine::Event>, happened: Vec<Event>) {
+fn apply_all(fleet: &mut Fleet, events: &mut Vec<machine::Event>, happened: Vec<Event>) {
     for event in happened {
         fleet.apply(&event);
         events.push(machine::Event::Fleet(event));
@@ -197,26 +203,26 @@ fn is_in(state: &State, worker: WorkerId, job: &str) -> bool {
 }
 
 /// Attempts that have ended with what a pilot was.
-struct Ends {
+struct EndedLeases {
     outcome: AttemptOutcome,
     /// Only those of workers in this job; of all workers of the pilot if none is named.
     job: Option<String>,
 }
 
-impl Ends {
+impl EndedLeases {
     fn all(outcome: AttemptOutcome) -> Self {
         Self { outcome, job: None }
     }
 }
 
 /// What a sight of a pilot means, and how the attempts of its workers ended if they did.
-fn look(
+fn interpret_status(
     fleet: &Fleet,
     number: u64,
     pilot: &Pilot,
     sight: &Sight,
     at: Timestamp,
-) -> (Option<Ends>, Vec<Event>) {
+) -> (Option<EndedLeases>, Vec<Event>) {
     let id = || PilotId { fleet: fleet.spec.name.clone(), number };
     let seen = |handle: &String, phase: Phase| {
         let news = pilot.handle.as_ref() != Some(handle) || pilot.phase != phase;
@@ -230,19 +236,19 @@ fn look(
             let detail = "the cluster no longer knows it".to_owned();
             let cause = if pilot.removing { Cause::Cancelled } else { Cause::Unknown };
             let end = PilotEnded { pilot: id(), cause, detail, at };
-            (Some(Ends::all(cause.attempt())), ended(fleet, pilot, end))
+            (Some(EndedLeases::all(cause.attempt())), pilot_end_events(fleet, pilot, end))
         }
         Sight::Waiting { handle, reason } => {
             // It ran and is in the queue again: what it had is given to others.
             let requeued = pilot.phase == Phase::Running;
-            let ends = requeued.then_some(Ends::all(AttemptOutcome::Preempted));
+            let ends = requeued.then_some(EndedLeases::all(AttemptOutcome::Preempted));
             (ends, seen(handle, Phase::Waiting { reason: reason.clone() }))
         }
         Sight::Running { handle } => {
             let mut events = seen(handle, Phase::Running);
             let idle = events.is_empty() && pilot.joined == 0 && !pilot.removing;
-            if idle && at.since(pilot.since) > START {
-                let minutes = START.as_secs() / 60;
+            if idle && at.since(pilot.since) > JOIN_TIMEOUT {
+                let minutes = JOIN_TIMEOUT.as_secs() / 60;
                 let reason = format!(
                     "pilot {} ({handle}) runs, but no worker of it has joined in {minutes} minutes: its log says why",
                     id()
@@ -258,13 +264,13 @@ fn look(
             // trials already.
             let before = pilot.handle.as_ref().filter(|old| *old != handle);
             let before = before.filter(|_| pilot.phase == Phase::Running).cloned();
-            let ends =
-                before.map(|job| Ends { outcome: AttemptOutcome::Preempted, job: Some(job) });
+            let ends = before
+                .map(|job| EndedLeases { outcome: AttemptOutcome::Preempted, job: Some(job) });
             (ends, events)
         }
         Sight::Ended { cause, detail } => (
-            Some(Ends::all(cause.attempt())),
-            ended(
+            Some(EndedLeases::all(cause.attempt())),
+            pilot_end_events(
                 fleet,
                 pilot,
                 PilotEnded { pilot: id(), cause: *cause, detail: detail.clone(), at },
@@ -274,10 +280,10 @@ fn look(
 }
 
 /// A pilot whose workers never joined, or that died soon after, has failed its fleet.
-fn ended(fleet: &Fleet, pilot: &Pilot, end: PilotEnded) -> Vec<Event> {
+fn pilot_end_events(fleet: &Fleet, pilot: &Pilot, end: PilotEnded) -> Vec<Event> {
     let PilotEnded { pilot: id, cause, detail, at } = &end;
     let (cause, at) = (*cause, *at);
-    let lasted = at.since(pilot.since) >= LASTED;
+    let lasted = at.since(pilot.since) >= MIN_HEALTHY_RUN;
     // Others wanted its place before its worker could be expected.
     let unlucky = cause == Cause::Preempted && (pilot.phase != Phase::Running || !lasted);
     let idle = pilot.joined == 0 && !unlucky;
@@ -341,18 +347,18 @@ fn scale(state: &State, fleet: &Fleet, demand: &Demand, at: Timestamp) -> Vec<Ev
         return surplus.map(|(n, _)| remove(*n, "more pilots than the fleet may have")).collect();
     }
     let numbers: Vec<u64> = live.iter().map(|(number, _)| *number).collect();
-    let room = Room { state, fleet, loads: &loads };
-    let fit = room.fit(demand.claimable.clone(), &numbers, max - live.len());
+    let room = FleetCapacity { state, fleet, loads: &loads };
+    let fit = room.fit(demand.unleased.clone(), &numbers, max - live.len());
     let least = if demand.unfinished { min } else { 0 };
     let target = (live.len() + fit.missing).max(least).min(max);
     if target > live.len() {
-        return plan(fleet, target - live.len(), at);
+        return plan_pilots(fleet, target - live.len(), at);
     }
     let spare = fit.unused.min(queued).min(live.len().saturating_sub(least));
     live.iter().take(spare).map(|(n, _)| remove(*n, "there is no work left for it")).collect()
 }
 
-fn plan(fleet: &Fleet, missing: usize, at: Timestamp) -> Vec<Event> {
+fn plan_pilots(fleet: &Fleet, missing: usize, at: Timestamp) -> Vec<Event> {
     if at < fleet.not_before {
         return Vec::new();
     }
@@ -362,7 +368,7 @@ fn plan(fleet: &Fleet, missing: usize, at: Timestamp) -> Vec<Event> {
     let untried = fleet.pilots.values().filter(|pilot| pilot.joined == 0).count();
     let most = match fleet.failures {
         0 if is_limited(fleet) => 1,
-        0 => BURST,
+        0 => MAX_PLANNED,
         _ => 1usize.saturating_sub(untried),
     };
     let count = missing.min(room).min(most) as u64;
@@ -378,10 +384,10 @@ fn is_limited(fleet: &Fleet) -> bool {
 }
 
 /// Says what keeps the fleet from being of use, and takes it back when that is over.
-fn trouble(fleet: &Fleet, too_large: Option<String>, at: Timestamp) -> Vec<Event> {
+fn health_events(fleet: &Fleet, too_large: Option<String>, at: Timestamp) -> Vec<Event> {
     let large = too_large.filter(|_| fleet.mode == Mode::Active);
     let lasted = |pilot: &Pilot| {
-        pilot.joined > 0 && pilot.phase == Phase::Running && at.since(pilot.since) > LASTED
+        pilot.joined > 0 && pilot.phase == Phase::Running && at.since(pilot.since) > MIN_HEALTHY_RUN
     };
     let works = fleet.failures == 0 || fleet.pilots.values().any(lasted);
     let said = fleet.trouble.as_ref().map(|trouble| &trouble.text);
@@ -441,9 +447,9 @@ mod tests {
     #[test]
     fn a_pilot_that_was_started_again_has_lost_what_ran_before_and_nothing_else() {
         let (mut fleet, pilot) = running("pod-a");
-        let later = Timestamp::default() + LASTED;
+        let later = Timestamp::default() + MIN_HEALTHY_RUN;
         let ends = |fleet: &Fleet, sight: &Sight| {
-            let (ends, events) = look(fleet, 1, &fleet.pilots[&1], sight, later);
+            let (ends, events) = interpret_status(fleet, 1, &fleet.pilots[&1], sight, later);
             (ends.map(|ends| (ends.outcome, ends.job)), events)
         };
         let same = Sight::Running { handle: "pod-a".to_owned() };

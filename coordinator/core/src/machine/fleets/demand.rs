@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Demand {
     /// Trials that nobody has: never started, or waiting for another attempt.
-    pub claimable: Claimable,
+    pub unleased: UnleasedTrials,
     /// Whether there is a sweep that has not ended: only then a lower bound holds.
     pub unfinished: bool,
     /// A sweep whose trials need more than a worker of the fleet has.
@@ -26,9 +26,9 @@ pub struct Demand {
 
 /// Trials that nobody has, by what each of them takes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Claimable(Vec<(Resources, u64)>);
+pub struct UnleasedTrials(Vec<(Resources, u64)>);
 
-impl Claimable {
+impl UnleasedTrials {
     /// How many there are.
     pub fn trials(&self) -> u64 {
         self.0.iter().fold(0, |sum, (_, trials)| sum.saturating_add(*trials))
@@ -64,7 +64,7 @@ impl Demand {
                 continue;
             }
             demand.unfinished = true;
-            let (trials, resources) = claimable(sweep, now);
+            let (trials, resources) = unleased_trials(sweep, now);
             if trials == 0 {
                 continue;
             }
@@ -74,7 +74,7 @@ impl Demand {
                     let text = format!("a trial of `{name}` {shortage}: launch a larger one");
                     demand.too_large = Some(text);
                 }
-                None => demand.claimable.0.push((resources, trials)),
+                None => demand.unleased.0.push((resources, trials)),
             }
         }
         demand
@@ -82,7 +82,7 @@ impl Demand {
 }
 
 /// Trials that nobody has, and what the next of them takes.
-fn claimable(sweep: &Sweep, now: Timestamp) -> (u64, Resources) {
+fn unleased_trials(sweep: &Sweep, now: Timestamp) -> (u64, Resources) {
     let ready = |trial: &&crate::sweep::Trial| {
         let over = sweep.closed.is_some() && trial.is_deferred();
         trial.lease.is_none() && trial.stop.is_none() && trial.not_before <= now + SOON && !over
@@ -102,7 +102,7 @@ fn claimable(sweep: &Sweep, now: Timestamp) -> (u64, Resources) {
 
 /// What the workers of a pilot have.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Load {
+pub(super) struct PilotLoad {
     /// Slots that trials have.
     pub(super) taken: u64,
     /// What further trials can have, worker by worker.
@@ -110,11 +110,11 @@ pub(super) struct Load {
 }
 
 /// Pilots of every fleet, by number.
-pub(super) type Loads<'a> = BTreeMap<&'a FleetName, BTreeMap<u64, Load>>;
+pub(super) type PilotLoads<'a> = BTreeMap<&'a FleetName, BTreeMap<u64, PilotLoad>>;
 
 /// The loads of the pilots whose workers have joined, as these say: what a pilot brings in the end is
 /// for its node to know.
-pub(super) fn loads(state: &State) -> Loads<'_> {
+pub(super) fn loads(state: &State) -> PilotLoads<'_> {
     let mut left: BTreeMap<WorkerId, (u64, Free)> = BTreeMap::new();
     let trials = state.sweeps.values().flat_map(|sweep| sweep.live.values());
     for lease in trials.filter_map(|trial| trial.lease.as_ref()) {
@@ -124,9 +124,9 @@ pub(super) fn loads(state: &State) -> Loads<'_> {
         *taken += u64::from(lease.granted.cpus);
         free.take(&lease.granted);
     }
-    let mut loads = Loads::new();
+    let mut loads = PilotLoads::new();
     // A worker that took the place of another: that one no longer lives.
-    let mut newest: BTreeMap<&FleetName, BTreeMap<(u64, u32), Newest>> = BTreeMap::new();
+    let mut newest: BTreeMap<&FleetName, BTreeMap<(u64, u32), WorkerAge>> = BTreeMap::new();
     for (id, worker) in &state.workers {
         let place = &worker.info.place;
         let Some(PilotId { fleet, number }) = &place.pilot else { continue };
@@ -151,43 +151,48 @@ pub(super) fn loads(state: &State) -> Loads<'_> {
 }
 
 /// A worker, ordered by age.
-type Newest = (u32, Timestamp, WorkerId);
+type WorkerAge = (u32, Timestamp, WorkerId);
 
 /// The resources of a pilot that has not joined yet, worker by worker.
-fn fresh(spec: &Spec) -> Vec<Free> {
+fn new_pilot(spec: &Spec) -> Vec<Free> {
     let count = usize::try_from(spec.workers.max(1)).unwrap_or(1);
     vec![Free::of(spec.worker); count]
 }
 
 /// Where trials that nobody has may run: the pilots of a fleet, and those of others.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Room<'a> {
+pub(super) struct FleetCapacity<'a> {
     /// All that is known.
     pub(super) state: &'a State,
     /// The fleet.
     pub(super) fleet: &'a Fleet,
     /// The loads of all pilots.
-    pub(super) loads: &'a Loads<'a>,
+    pub(super) loads: &'a PilotLoads<'a>,
 }
 
 /// How the trials that nobody has find room in the pilots of a fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fit {
+pub(super) struct PackingResult {
     /// Pilots that are missing.
     pub(super) missing: usize,
     /// How many of the pilots are of no use, counted from the first.
     pub(super) unused: usize,
 }
 
-impl<'a> Room<'a> {
+impl<'a> FleetCapacity<'a> {
     /// Packs the trials that wait into what is free elsewhere, then into `pilots`, the last of them first, and
     /// then into at most `most` further ones.
-    pub(super) fn fit(self, mut waiting: Claimable, pilots: &[u64], most: usize) -> Fit {
+    pub(super) fn fit(
+        self,
+        mut waiting: UnleasedTrials,
+        pilots: &[u64],
+        most: usize,
+    ) -> PackingResult {
         for free in self.free_elsewhere() {
             waiting.pack(free);
         }
         let spec = &self.fleet.spec;
-        let (ours, fresh) = (self.loads.get(&spec.name), fresh(spec));
+        let (ours, fresh) = (self.loads.get(&spec.name), new_pilot(spec));
         let mut unused = pilots.len();
         for (position, number) in pilots.iter().enumerate().rev() {
             let load = ours.and_then(|ours| ours.get(number));
@@ -199,7 +204,7 @@ impl<'a> Room<'a> {
         while missing < most && waiting.trials() > 0 && waiting.pack(&fresh) > 0 {
             missing += 1;
         }
-        Fit { missing, unused }
+        PackingResult { missing, unused }
     }
 
     /// What is free in running pilots of other fleets, worker by worker. Queued ones are not counted: they

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use rheo_core::history::{Ending, History, Keeps};
-use rheo_core::machine::{Command, Ending as RunEnding, Event, State, Status, TrialView};
+use rheo_core::machine::{AttemptEnd as RunEnding, Command, Event, State, TrialStatus, TrialView};
 use rheo_core::metric::Report;
 use rheo_core::plan::Plan;
 use rheo_core::sampler::{Sampler, Suggestion};
@@ -114,7 +114,7 @@ fn points_follow_results_and_pending_points_and_replay_exactly() {
     assert_eq!(world.acquire(worker(0), 2), 2);
     assert_eq!(world.acquire(worker(3), 2), 2);
     assert_eq!(points(&world), [1, 2]);
-    assert_eq!(TrialView::of(world.sweep(), 4).unwrap().status, Status::Queued);
+    assert_eq!(TrialView::of(world.sweep(), 4).unwrap().status, TrialStatus::Queued);
     assert_eq!(TrialView::of(world.sweep(), 4).unwrap().swept.iter().count(), 0);
 
     while !world.held(worker(3)).is_empty() {

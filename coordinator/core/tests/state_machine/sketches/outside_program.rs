@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use rheo_core::id::{Digest, IncarnationId, StateId};
-use rheo_core::machine::{Caller, Claim, Command, Ending, State, Work, WorkerInfo, execute};
+use rheo_core::machine::{
+    AttemptClaim, AttemptEnd, Caller, Command, CommitManifest, State, WorkerInfo, execute,
+};
 use rheo_core::metric::{Goal, Objective, Report};
 use rheo_core::name::{MetricName, TableName, WorkloadName};
 use rheo_core::resources::Free;
@@ -100,8 +102,9 @@ fn a_program_brings_its_schema_its_metric_and_its_table() {
         let metric = MetricName::parse("residual.norm").unwrap();
         let report = Report { epoch: 0, metrics: [(metric.clone(), norm)].into() };
         let attempt = assignment.attempt.clone();
-        let claim = Claim { attempt, worker: me, sequence: 1, origin: Some(assignment.origin) };
-        let work = Work {
+        let claim =
+            AttemptClaim { attempt, worker: me, sequence: 1, origin: Some(assignment.origin) };
+        let work = CommitManifest {
             checkpoint: Digest::of(&index.to_le_bytes()),
             produced: rows(7),
             rows: rows(7),
@@ -111,8 +114,8 @@ fn a_program_brings_its_schema_its_metric_and_its_table() {
         let committed = ask(Caller::Worker, Command::Commit { claim: claim.clone(), work });
         assert_eq!(committed.live(&claim.attempt.trial).unwrap().durable, rows(7));
         let summary = Box::new(json!({"anything": ["the", "program", "says"]}));
-        let ending = Ending::Completed { metrics: [(metric, norm)].into(), summary };
-        let claim = Claim { sequence: 2, ..claim };
+        let ending = AttemptEnd::Completed { metrics: [(metric, norm)].into(), summary };
+        let claim = AttemptClaim { sequence: 2, ..claim };
         ask(Caller::Worker, Command::Finish { claim, work: None, ending });
     }
     let sweep = &state.sweeps[&demo()];

@@ -4,7 +4,7 @@
 //! place.
 
 use rheo_core::id::TrialId;
-use rheo_core::machine::{Event, Status, TrialView};
+use rheo_core::machine::{Event, TrialStatus, TrialView};
 use rheo_core::sweep::{AttemptEnded, AttemptOutcome};
 use rheo_core::time::Timestamp;
 
@@ -43,7 +43,7 @@ fn a_paused_trial_waits_with_its_rows_and_goes_on_from_its_checkpoint() {
     }
     let paused = &world.sweep().live[&index];
     assert_eq!((paused.checkpoint, &paused.durable), (before.checkpoint, &before.durable));
-    assert_eq!(TrialView::of(world.sweep(), index).unwrap().status, Status::Waiting);
+    assert_eq!(TrialView::of(world.sweep(), index).unwrap().status, TrialStatus::Waiting);
     assert!(world.sweep().ended.is_none());
 
     let now = world.now;

@@ -8,21 +8,24 @@ use crate::fleet::FleetName;
 use crate::id::WorkerId;
 
 /// The most workers that are known at a time.
-pub const WORKERS: usize = 20_000;
+pub const MAX_WORKERS: usize = 20_000;
 
 /// The most sweeps.
-pub const SWEEPS: usize = 10_000;
+pub const MAX_SWEEPS: usize = 10_000;
 
 /// The most bytes of all sweep files together, in MiB.
-pub const SOURCES_MIB: usize = 256;
+pub const MAX_SOURCES_MIB: usize = 256;
 
 /// The most fleets.
-pub const FLEETS: usize = 1_000;
+pub const MAX_FLEETS: usize = 1_000;
 
 /// Makes room for a worker that is not known yet: at the bound the one is forgotten that holds
 /// nothing and was silent for longest. It joins again if it still lives.
-pub(super) fn for_worker(state: &State, worker: WorkerId) -> Result<Option<Event>, Rejection> {
-    if state.workers.len() < WORKERS || state.workers.contains_key(&worker) {
+pub(super) fn make_room_for_worker(
+    state: &State,
+    worker: WorkerId,
+) -> Result<Option<Event>, Rejection> {
+    if state.workers.len() < MAX_WORKERS || state.workers.contains_key(&worker) {
         return Ok(None);
     }
     let busy: std::collections::BTreeSet<WorkerId> =
@@ -30,26 +33,26 @@ pub(super) fn for_worker(state: &State, worker: WorkerId) -> Result<Option<Event
     let idle = state.workers.iter().filter(|(id, _)| !busy.contains(*id));
     match idle.min_by_key(|(id, worker)| (worker.seen, **id)) {
         Some((silent, _)) => Ok(Some(Event::WorkerLeft(WorkerLeft { worker: *silent }))),
-        None => Err(Rejection::Full { what: "workers", limit: WORKERS }),
+        None => Err(Rejection::Full { what: "workers", limit: MAX_WORKERS }),
     }
 }
 
 /// Whether there is room for another sweep with a file of `length` bytes.
-pub(super) fn for_sweep(state: &State, length: usize) -> Result<(), Rejection> {
-    if state.sweeps.len() >= SWEEPS {
-        return Err(Rejection::Full { what: "sweeps", limit: SWEEPS });
+pub(super) fn check_room_for_sweep(state: &State, length: usize) -> Result<(), Rejection> {
+    if state.sweeps.len() >= MAX_SWEEPS {
+        return Err(Rejection::Full { what: "sweeps", limit: MAX_SWEEPS });
     }
     let sources: usize = state.sweeps.values().map(|sweep| sweep.source.len()).sum();
-    if sources + length > SOURCES_MIB << 20 {
-        return Err(Rejection::Full { what: "MiB of sweep files", limit: SOURCES_MIB });
+    if sources + length > MAX_SOURCES_MIB << 20 {
+        return Err(Rejection::Full { what: "MiB of sweep files", limit: MAX_SOURCES_MIB });
     }
     Ok(())
 }
 
 /// Whether there is room for a fleet of this name.
-pub(crate) fn for_fleet(state: &State, name: &FleetName) -> Result<(), Rejection> {
-    if state.fleets.len() >= FLEETS && !state.fleets.contains_key(name) {
-        return Err(Rejection::Full { what: "fleets", limit: FLEETS });
+pub(crate) fn check_room_for_fleet(state: &State, name: &FleetName) -> Result<(), Rejection> {
+    if state.fleets.len() >= MAX_FLEETS && !state.fleets.contains_key(name) {
+        return Err(Rejection::Full { what: "fleets", limit: MAX_FLEETS });
     }
     Ok(())
 }
@@ -69,13 +72,13 @@ mod tests {
     #[test]
     fn at_the_bound_the_longest_silent_worker_is_forgotten() {
         let mut state = State::default();
-        for n in 0..WORKERS as u128 + 3 {
+        for n in 0..MAX_WORKERS as u128 + 3 {
             let at = Timestamp(u64::try_from(n).unwrap());
             let info = WorkerInfo::default();
             let command = Command::Join { worker: worker(n), info, state: None };
             execute(&mut state, Caller::Worker, &command, at).unwrap();
         }
-        assert_eq!(state.workers.len(), WORKERS);
+        assert_eq!(state.workers.len(), MAX_WORKERS);
         for n in 0..3 {
             assert!(!state.workers.contains_key(&worker(n)), "{n}");
         }

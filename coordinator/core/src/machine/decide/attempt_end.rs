@@ -18,7 +18,7 @@ const MAX_BACKOFF: Duration = Duration::from_mins(5);
 
 /// The end of an attempt, as far as it is known.
 #[derive(Debug, Clone)]
-pub(super) struct End {
+pub(super) struct AttemptEndRecord {
     pub(super) outcome: AttemptOutcome,
     /// The last message of the attempt.
     pub(super) sequence: u64,
@@ -30,7 +30,7 @@ pub(super) struct End {
     pub(super) summary: Option<Box<Json>>,
 }
 
-impl End {
+impl AttemptEndRecord {
     pub(super) fn new(outcome: AttemptOutcome, sequence: u64) -> Self {
         Self {
             outcome,
@@ -47,7 +47,7 @@ impl End {
 /// The end of a trial: its outcome, and the end of the attempt that decided it.
 struct TrialEnd {
     outcome: Outcome,
-    end: End,
+    end: AttemptEndRecord,
 }
 
 /// The events that end the attempt that holds trial `index`, and the trial with it where that is
@@ -56,7 +56,7 @@ pub(super) fn end_attempt(
     sweep: &Sweep,
     index: u64,
     trial: &Trial,
-    end: End,
+    end: AttemptEndRecord,
     now: Timestamp,
 ) -> Vec<Event> {
     let Some(lease) = &trial.lease else {
@@ -83,8 +83,8 @@ pub(super) fn end_attempt(
     if let Some(outcome) = decided {
         events.push(trial_ended(sweep, index, trial, TrialEnd { outcome, end }, now));
     } else if budget(sweep, end.outcome).is_some_and(|budget| spent >= budget) {
-        let error = exhausted(sweep, &end, spent);
-        let end = End { error: Some(error), ..end };
+        let error = budget_error(sweep, &end, spent);
+        let end = AttemptEndRecord { error: Some(error), ..end };
         events.push(trial_ended(
             sweep,
             index,
@@ -97,13 +97,26 @@ pub(super) fn end_attempt(
 }
 
 /// The end of a trial that is to stop while it waits for another attempt.
-pub(super) fn cancelled(sweep: &Sweep, index: u64, trial: &Trial, now: Timestamp) -> Event {
-    let end = End { error: trial.error.clone(), ..End::new(AttemptOutcome::Cancelled, 0) };
+pub(super) fn cancellation_event(
+    sweep: &Sweep,
+    index: u64,
+    trial: &Trial,
+    now: Timestamp,
+) -> Event {
+    let end = AttemptEndRecord {
+        error: trial.error.clone(),
+        ..AttemptEndRecord::new(AttemptOutcome::Cancelled, 0)
+    };
     trial_ended(sweep, index, trial, TrialEnd { outcome: Outcome::Cancelled, end }, now)
 }
 
 /// The end of a trial whose configuration cannot run.
-pub(super) fn invalid(sweep: &Sweep, index: u64, error: String, now: Timestamp) -> Event {
+pub(super) fn invalid_trial_event(
+    sweep: &Sweep,
+    index: u64,
+    error: String,
+    now: Timestamp,
+) -> Event {
     Event::TrialEnded(TrialEnded {
         trial: TrialId::new(sweep.name().clone(), index),
         outcome: Outcome::Failed,
@@ -166,7 +179,7 @@ fn backoff(sweep: &Sweep, outcome: AttemptOutcome, spent: u32) -> Duration {
     first.saturating_mul(2u32.saturating_pow(spent)).min(MAX_BACKOFF)
 }
 
-fn exhausted(sweep: &Sweep, end: &End, spent: u32) -> String {
+fn budget_error(sweep: &Sweep, end: &AttemptEndRecord, spent: u32) -> String {
     let name = end.outcome.name();
     let budget = budget(sweep, end.outcome).unwrap_or(spent);
     let why = end.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();

@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 const LOOK_AHEAD: usize = 256;
 
 /// The most that is noted of a worker.
-const MOST_NOTED: usize = 16;
+const MAX_NOTED: usize = 16;
 
 impl WorkerInfo {
     fn lack(&self, need: &Need) -> Option<String> {
@@ -46,7 +46,7 @@ impl Worker {
 
     /// Whether `lack` is news of it.
     pub(super) fn is_news(&self, lack: &Lack) -> bool {
-        self.unfit.len() < MOST_NOTED
+        self.unfit.len() < MAX_NOTED
             && !self.unfit.iter().any(|noted| noted.need.includes(&lack.need))
     }
 
@@ -58,7 +58,7 @@ impl Worker {
     }
 
     /// Why it could not be of use, if it could not: it said so when it left, or it never got a trial.
-    pub(crate) fn uselessness(&self) -> Option<&str> {
+    pub(crate) fn unfit_reason(&self) -> Option<&str> {
         let said = self.departed.as_ref().and_then(|departed| departed.reason.as_deref());
         let never_worked = self.seen == self.joined;
         said.or_else(|| Some(self.unfit.first().filter(|_| never_worked)?.cause.as_str()))
@@ -96,7 +96,7 @@ impl Sweep {
 
 /// Trials wait, and no worker has what they need.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NoFit {
+pub struct PlacementFailure {
     /// Since when nothing has changed.
     pub since: Timestamp,
     /// Which worker lacks what, and why.
@@ -134,7 +134,11 @@ impl State {
 
     /// Why no worker takes the trials of `sweep` that wait, if workers are there or were and none
     /// that is `present` has what they need.
-    pub fn no_fit(&self, sweep: &Sweep, present: impl Fn(WorkerId) -> bool) -> Option<NoFit> {
+    pub fn placement_failure(
+        &self,
+        sweep: &Sweep,
+        present: impl Fn(WorkerId) -> bool,
+    ) -> Option<PlacementFailure> {
         let runs = sweep.live.values().any(|trial| trial.lease.is_some());
         if sweep.ended.is_some() || sweep.paused || runs || self.workers.is_empty() {
             return None;
@@ -164,7 +168,10 @@ impl State {
             0 => String::new(),
             others => format!(" (and {others} more workers)"),
         };
-        Some(NoFit { since, cause: format!("worker {pid} on `{host}`: {cause}{others}") })
+        Some(PlacementFailure {
+            since,
+            cause: format!("worker {pid} on `{host}`: {cause}{others}"),
+        })
     }
 
     /// The workers that lack something that trials need or needed.

@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 pub(super) const UNFIT_PILOTS: u32 = 2;
 
 /// The fault of a pilot that has ended.
-pub(super) struct Unfit {
+pub(super) struct UnfitPilot {
     pilot: PilotId,
     node: Option<String>,
     cause: String,
@@ -18,7 +18,7 @@ pub(super) struct Unfit {
     others_work: bool,
 }
 
-impl Unfit {
+impl UnfitPilot {
     /// Why pilot `number` of `fleet` could not be of use, if none of its workers could.
     pub(super) fn of(state: &State, fleet: &Fleet, number: u64) -> Option<Self> {
         let workers = || {
@@ -32,7 +32,7 @@ impl Unfit {
             |worker: &Worker| worker.info.place.pilot.as_ref().map(|pilot| pilot.number);
         let mut found = None;
         for worker in workers().filter(|worker| number_of(worker) == Some(number)) {
-            found = Some((worker, worker.uselessness()?));
+            found = Some((worker, worker.unfit_reason()?));
         }
         let (worker, cause) = found?;
         let lives = |worker: &Worker| {

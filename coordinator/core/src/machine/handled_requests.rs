@@ -8,9 +8,9 @@ use crate::id::RequestId;
 
 /// The ids of the last requests that were dealt with; bounded, the oldest are forgotten.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Requests(VecDeque<RequestId>);
+pub struct HandledRequests(VecDeque<RequestId>);
 
-impl Requests {
+impl HandledRequests {
     const REMEMBERED: usize = 4096;
 
     /// Whether `id` was dealt with.
