@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rheo_core::fleet::{self, Command, Fleet, FleetName, Mode, Phase, PilotId};
+use rheo_core::fleet::{self, Fleet, FleetCommand, FleetMode, FleetName, PilotId, PilotPhase};
 use rheo_core::machine::{Caller, State};
 use rheo_launch::{Error, Known, Launcher, Order};
 use tokio::time::Instant;
@@ -72,7 +72,7 @@ impl Fleets {
     async fn step(&mut self) -> Result<(), Failure> {
         let fleets = self.coordinator.handle.read(|state| state.fleets.clone()).await?;
         for fleet in fleets.values() {
-            let quiet = fleet.pilots.is_empty() && fleet.mode != Mode::Active;
+            let quiet = fleet.pilots.is_empty() && fleet.mode != FleetMode::Active;
             if quiet {
                 self.close(fleet).await;
             } else {
@@ -112,7 +112,7 @@ impl Fleets {
             Ok(sights) => sights,
             Err(error) => return self.unavailable(name, &error).await,
         };
-        let command = Command::Reconcile { fleet: name.clone(), sights };
+        let command = FleetCommand::Reconcile { fleet: name.clone(), statuses: sights };
         let asked = name.clone();
         let wish = move |state: &State, _: &[_]| state.fleets.get(&asked).map(wish);
         let command = rheo_core::machine::Command::Fleet(command);
@@ -163,7 +163,7 @@ impl Fleets {
             match launcher.submit(order).await {
                 Ok(handle) => {
                     tracing::info!(%pilot, handle, "a pilot was submitted");
-                    self.tell(Command::Submitted { pilot, handle }).await?;
+                    self.tell(FleetCommand::Submitted { pilot, handle }).await?;
                 }
                 // It may have come through: its tag shows at the next look.
                 Err(error @ Error::Unavailable(_)) => return self.unavailable(fleet, &error).await,
@@ -173,7 +173,9 @@ impl Fleets {
                     let pilots = given_up.map(|order| order.pilot.number).collect();
                     let is_limit = matches!(error, Error::Limit(_));
                     let (fleet, text) = (fleet.clone(), error.to_string());
-                    return self.tell(Command::Refused { fleet, pilots, text, is_limit }).await;
+                    return self
+                        .tell(FleetCommand::Refused { fleet, pilots, text, is_limit })
+                        .await;
                 }
             }
         }
@@ -184,10 +186,10 @@ impl Fleets {
         if self.throttles.entry(fleet.clone()).or_default().is_due(Instant::now()) {
             tracing::warn!(%fleet, %error, "pilots cannot be looked after now");
         }
-        self.tell(Command::Unavailable { fleet: fleet.clone(), text: error.to_string() }).await
+        self.tell(FleetCommand::Unavailable { fleet: fleet.clone(), text: error.to_string() }).await
     }
 
-    async fn tell(&self, command: Command) -> Result<(), Failure> {
+    async fn tell(&self, command: FleetCommand) -> Result<(), Failure> {
         let command = rheo_core::machine::Command::Fleet(command);
         self.coordinator.handle.execute(Caller::Coordinator, command, Vec::new(), |_, _| ()).await
     }
@@ -200,7 +202,7 @@ fn known(fleet: &Fleet, which: impl Fn(&fleet::Pilot) -> bool) -> Vec<Known> {
             number: *number,
             tag: fleet.tag(*number),
             handle: pilot.handle.clone(),
-            runs: pilot.phase == Phase::Running,
+            runs: pilot.phase == PilotPhase::Running,
         })
         .collect()
 }

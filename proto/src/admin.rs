@@ -1,6 +1,6 @@
 //! Conversions of `AdminService`.
 
-use rheo_core::fleet::Place;
+use rheo_core::fleet::WorkerLocation;
 use rheo_core::id::{AttemptId, SweepName};
 use rheo_core::machine::{Departure, ResourceUsage, Worker, WorkerInfo, WorkerView};
 use rheo_core::time::Timestamp;
@@ -50,7 +50,7 @@ impl TryFrom<v1::Worker> for WorkerView {
             shortfalls: wire.shortfalls,
             version: wire.version,
             workloads: Vec::new(),
-            place: wire.place.map(Place::try_from).transpose()?.unwrap_or_default(),
+            place: wire.place.map(WorkerLocation::try_from).transpose()?.unwrap_or_default(),
             inventory: None,
         };
         let reason = wire.departure_reason;

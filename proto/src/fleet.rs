@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use rheo_core::fleet::{Cause, Command, FleetName, Mode, Phase, Spec, Trouble};
+use rheo_core::fleet::{
+    FleetCommand, FleetMode, FleetName, FleetProblem, FleetSpec, PilotEndCause, PilotPhase,
+};
 use rheo_core::id::SweepName;
 use rheo_core::machine::{FleetView, PilotView};
 use rheo_core::resources::Offer;
@@ -16,7 +18,7 @@ fn name(text: &str) -> Result<FleetName, InvalidMessage> {
     FleetName::parse(text).map_err(|error| InvalidMessage::value("fleet", error))
 }
 
-impl TryFrom<v1::FleetSpec> for Spec {
+impl TryFrom<v1::FleetSpec> for FleetSpec {
     type Error = InvalidMessage;
 
     fn try_from(wire: v1::FleetSpec) -> Result<Self, InvalidMessage> {
@@ -37,8 +39,8 @@ impl TryFrom<v1::FleetSpec> for Spec {
     }
 }
 
-impl From<Spec> for v1::FleetSpec {
-    fn from(spec: Spec) -> Self {
+impl From<FleetSpec> for v1::FleetSpec {
+    fn from(spec: FleetSpec) -> Self {
         Self {
             name: spec.name.to_string(),
             launcher: spec.launcher,
@@ -54,12 +56,12 @@ impl From<Spec> for v1::FleetSpec {
     }
 }
 
-impl TryFrom<v1::LaunchRequest> for Command {
+impl TryFrom<v1::LaunchRequest> for FleetCommand {
     type Error = InvalidMessage;
 
     fn try_from(wire: v1::LaunchRequest) -> Result<Self, InvalidMessage> {
         let request = parsed(&wire.request_id, "request_id")?;
-        let spec: Spec = required(wire.spec, "spec")?.try_into()?;
+        let spec: FleetSpec = required(wire.spec, "spec")?.try_into()?;
         // The request id is unique, so it also identifies the fleet.
         let id = wire.request_id.parse::<Uuid>();
         let id = id.map_err(|error| InvalidMessage::value("request_id", error))?;
@@ -67,7 +69,7 @@ impl TryFrom<v1::LaunchRequest> for Command {
     }
 }
 
-impl TryFrom<v1::ScaleRequest> for Command {
+impl TryFrom<v1::ScaleRequest> for FleetCommand {
     type Error = InvalidMessage;
 
     fn try_from(wire: v1::ScaleRequest) -> Result<Self, InvalidMessage> {
@@ -77,7 +79,7 @@ impl TryFrom<v1::ScaleRequest> for Command {
     }
 }
 
-impl TryFrom<v1::DrainRequest> for Command {
+impl TryFrom<v1::DrainRequest> for FleetCommand {
     type Error = InvalidMessage;
 
     fn try_from(wire: v1::DrainRequest) -> Result<Self, InvalidMessage> {
@@ -86,7 +88,7 @@ impl TryFrom<v1::DrainRequest> for Command {
     }
 }
 
-impl TryFrom<v1::StopRequest> for Command {
+impl TryFrom<v1::StopRequest> for FleetCommand {
     type Error = InvalidMessage;
 
     fn try_from(wire: v1::StopRequest) -> Result<Self, InvalidMessage> {
@@ -118,14 +120,15 @@ impl TryFrom<v1::Fleet> for FleetView {
     fn try_from(wire: v1::Fleet) -> Result<Self, InvalidMessage> {
         let since = Timestamp(wire.trouble_since_ms);
         let pilots: Result<_, _> = wire.pilots.into_iter().map(PilotView::try_from).collect();
-        let ended = wire.ended.iter().filter_map(|(name, n)| Some((Cause::parse(name)?, *n)));
-        let mode = Mode::parse(&wire.mode);
+        let ended =
+            wire.ended.iter().filter_map(|(name, n)| Some((PilotEndCause::parse(name)?, *n)));
+        let mode = FleetMode::parse(&wire.mode);
         Ok(Self {
             spec: required(wire.spec, "spec")?.try_into()?,
             mode: mode.ok_or_else(|| InvalidMessage::value("mode", &wire.mode))?,
             pilots: pilots?,
             ended: ended.collect::<BTreeMap<_, _>>(),
-            trouble: wire.trouble.map(|text| Trouble { text, since }),
+            trouble: wire.trouble.map(|text| FleetProblem { text, since }),
             not_before: Timestamp(wire.not_before_ms),
             excluded: wire.excluded,
         })
@@ -136,8 +139,8 @@ impl From<PilotView> for v1::Pilot {
     fn from(view: PilotView) -> Self {
         let phase = view.phase.name().to_owned();
         let reason = match view.phase {
-            Phase::Waiting { reason } => reason,
-            Phase::Planned | Phase::Running => String::new(),
+            PilotPhase::Waiting { reason } => reason,
+            PilotPhase::Planned | PilotPhase::Running => String::new(),
         };
         Self {
             number: view.number,
@@ -158,9 +161,9 @@ impl TryFrom<v1::Pilot> for PilotView {
 
     fn try_from(wire: v1::Pilot) -> Result<Self, InvalidMessage> {
         let phase = match wire.phase.as_str() {
-            "planned" => Phase::Planned,
-            "waiting" => Phase::Waiting { reason: wire.reason },
-            "running" => Phase::Running,
+            "planned" => PilotPhase::Planned,
+            "waiting" => PilotPhase::Waiting { reason: wire.reason },
+            "running" => PilotPhase::Running,
             other => return Err(InvalidMessage::value("phase", other)),
         };
         Ok(Self {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rheo_core::fleet::Place;
+use rheo_core::fleet::WorkerLocation;
 use rheo_core::id::{AttemptId, Digest, StateId, WorkerId};
 use rheo_core::machine;
 use rheo_core::machine::{AttemptClaim, AttemptEnd, HeldAttempt, Origin, WorkerInfo};
@@ -58,7 +58,7 @@ pub fn parse_join(
 ) -> Result<(WorkerId, WorkerInfo, Option<StateId>), InvalidMessage> {
     let worker = worker_id(&wire.worker)?;
     let state = wire.state.map(|state| parsed(&state, "state")).transpose()?;
-    let place = wire.place.map(Place::try_from).transpose()?.unwrap_or_default();
+    let place = wire.place.map(WorkerLocation::try_from).transpose()?.unwrap_or_default();
     let inventory = wire.inventory.map(Inventory::try_from).transpose()?;
     let workloads = wire.workloads.iter().map(|name| WorkloadName::parse(name));
     let workloads = workloads.collect::<Result<_, _>>();
@@ -163,7 +163,7 @@ impl TryFrom<v1::JoinResponse> for JoinReply {
     }
 }
 
-impl TryFrom<v1::WorkerLocation> for Place {
+impl TryFrom<v1::WorkerLocation> for WorkerLocation {
     type Error = InvalidMessage;
 
     fn try_from(wire: v1::WorkerLocation) -> Result<Self, InvalidMessage> {
@@ -179,8 +179,8 @@ impl TryFrom<v1::WorkerLocation> for Place {
     }
 }
 
-impl From<Place> for v1::WorkerLocation {
-    fn from(place: Place) -> Self {
+impl From<WorkerLocation> for v1::WorkerLocation {
+    fn from(place: WorkerLocation) -> Self {
         Self {
             pilot: place.pilot.map(|pilot| pilot.to_string()),
             task: place.task,

@@ -2,7 +2,7 @@
 //! their scheduler, the worker knows only these names.
 
 use clap::Args;
-use rheo_core::fleet::{PilotId, Place};
+use rheo_core::fleet::{PilotId, WorkerLocation};
 
 use crate::env;
 
@@ -31,9 +31,9 @@ pub(crate) struct PlaceArgs {
 }
 
 impl PlaceArgs {
-    pub(crate) fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> WorkerLocation {
         let said = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        Place {
+        WorkerLocation {
             pilot: self.pilot.clone(),
             task: self.task,
             restarts: self.restarts,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rheo_core::fleet::Place;
+use rheo_core::fleet::WorkerLocation;
 use rheo_core::id::SweepName;
 use rheo_core::resources::{Granted, Offer};
 use rheo_model::trainer::Gpu;
@@ -30,7 +30,7 @@ pub struct Settings {
     /// Cancelled when the process that started this one has died, and the coordinator with it.
     pub orphaned: CancellationToken,
     /// Where it runs.
-    pub place: Place,
+    pub place: WorkerLocation,
     /// How long from now it may live at most: whatever started it ends it then.
     pub deadline: Option<Duration>,
 }

@@ -14,13 +14,16 @@ mod name;
 mod pause;
 mod state;
 
-pub use command::Command;
+pub use command::FleetCommand;
 pub use event::{
-    Event, FleetDegraded, FleetDrained, FleetLaunched, FleetScaled, FleetStopped, NodeUnfit,
+    FleetDegraded, FleetDrained, FleetEvent, FleetLaunched, FleetScaled, FleetStopped, NodeUnfit,
     PilotEnded, PilotObserved, PilotPlanned, PilotRemoved,
 };
 pub use name::{FleetName, PilotId};
-pub use state::{Cause, Fleet, Mode, Phase, Pilot, Place, Sight, Spec, Trouble};
+pub use state::{
+    Fleet, FleetMode, FleetProblem, FleetSpec, Pilot, PilotEndCause, PilotPhase, PilotStatus,
+    WorkerLocation,
+};
 
 pub(crate) use apply::{apply, on_joined};
-pub(crate) use pause::failed;
+pub(crate) use pause::failure_event;

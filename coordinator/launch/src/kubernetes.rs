@@ -20,7 +20,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod, Secret};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Resource};
-use rheo_core::fleet::Sight;
+use rheo_core::fleet::PilotStatus;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
@@ -244,7 +244,7 @@ impl Launcher {
 
 #[async_trait]
 impl crate::Launcher for Launcher {
-    async fn observe(&self, pilots: &[Known]) -> Result<BTreeMap<u64, Sight>, Error> {
+    async fn observe(&self, pilots: &[Known]) -> Result<BTreeMap<u64, PilotStatus>, Error> {
         let seen = pilots.first().and_then(|pilot| Family::of(&pilot.tag));
         let Some(family) = seen else { return Ok(BTreeMap::new()) };
         // A coordinator that was started again is elsewhere: its pods must find it.

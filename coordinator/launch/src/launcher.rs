@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use rheo_core::fleet::{PilotId, Sight};
+use rheo_core::fleet::{PilotId, PilotStatus};
 
 /// A pilot that a cluster may know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub enum Error {
 pub trait Launcher: Send + Sync {
     /// Where each of these pilots is. All or nothing: a pilot that was merely not seen must not look
     /// like one that has ended.
-    async fn observe(&self, pilots: &[Known]) -> Result<BTreeMap<u64, Sight>, Error>;
+    async fn observe(&self, pilots: &[Known]) -> Result<BTreeMap<u64, PilotStatus>, Error>;
 
     /// Submits a pilot under its tag and returns what the cluster calls it. After
     /// [`Error::Unavailable`] it may or may not be there: its tag shows.

@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use rheo_core::fleet::{Cause, Sight};
+use rheo_core::fleet::{PilotEndCause, PilotStatus};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use tokio::process::{Child, Command};
@@ -66,12 +66,12 @@ impl Launcher {
     }
 
     /// How a child of this process ended, if it was one and has.
-    fn ended(&self, tag: &str) -> Option<Sight> {
+    fn ended(&self, tag: &str) -> Option<PilotStatus> {
         let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
         let status = children.get_mut(tag)?.try_wait().ok()??;
         children.remove(tag);
-        let cause = if status.success() { Cause::Completed } else { Cause::Failed };
-        Some(Sight::Ended {
+        let cause = if status.success() { PilotEndCause::Completed } else { PilotEndCause::Failed };
+        Some(PilotStatus::Ended {
             cause,
             detail: if status.success() { String::new() } else { status.to_string() },
         })
@@ -152,15 +152,15 @@ fn processes() -> BTreeMap<String, Process> {
 
 #[async_trait]
 impl crate::Launcher for Launcher {
-    async fn observe(&self, pilots: &[Known]) -> Result<BTreeMap<u64, Sight>, Error> {
+    async fn observe(&self, pilots: &[Known]) -> Result<BTreeMap<u64, PilotStatus>, Error> {
         let processes = processes();
         let sight = |pilot: &Known| {
             if let Some(ended) = self.ended(&pilot.tag) {
                 return ended;
             }
             match processes.get(&pilot.tag) {
-                Some(process) => Sight::Running { handle: process.pid.to_string() },
-                None => Sight::Unknown,
+                Some(process) => PilotStatus::Running { handle: process.pid.to_string() },
+                None => PilotStatus::Unknown,
             }
         };
         Ok(pilots.iter().map(|pilot| (pilot.number, sight(pilot))).collect())

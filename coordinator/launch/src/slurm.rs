@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rheo_core::fleet::{Cause, Sight};
+use rheo_core::fleet::{PilotEndCause, PilotStatus};
 use tokio::time::Instant;
 
 pub use settings::Settings;
@@ -70,7 +70,7 @@ impl Launcher {
 
 #[async_trait]
 impl crate::Launcher for Launcher {
-    async fn observe(&self, pilots: &[Known]) -> Result<BTreeMap<u64, Sight>, Error> {
+    async fn observe(&self, pilots: &[Known]) -> Result<BTreeMap<u64, PilotStatus>, Error> {
         if pilots.is_empty() {
             return Ok(BTreeMap::new());
         }
@@ -87,12 +87,12 @@ impl crate::Launcher for Launcher {
         let mut gone = Vec::new();
         for pilot in pilots {
             let (mut sight, extra) = queue::find(&jobs, pilot);
-            if let Sight::Ended { cause: Cause::Failed, detail } = &mut sight {
+            if let PilotStatus::Ended { cause: PilotEndCause::Failed, detail } = &mut sight {
                 let log = script::log(&self.settings, &pilot.tag);
                 *detail = format!("{detail}, see `{log}`");
             }
             doubled.extend(extra);
-            if sight == Sight::Unknown && pilot.handle.is_some() {
+            if sight == PilotStatus::Unknown && pilot.handle.is_some() {
                 gone.push(pilot);
             }
             sights.insert(pilot.number, sight);
@@ -160,7 +160,7 @@ impl crate::Launcher for Launcher {
 }
 
 /// How pilots ended that the queue has forgotten, where accounting remembers.
-async fn recorded(gone: &[&Known]) -> Vec<(u64, Sight)> {
+async fn recorded(gone: &[&Known]) -> Vec<(u64, PilotStatus)> {
     if gone.is_empty() {
         return Vec::new();
     }
@@ -172,8 +172,8 @@ async fn recorded(gone: &[&Known]) -> Vec<(u64, Sight)> {
     let Ok(said) = run("sacct", &args, None, LOOK).await else { return Vec::new() };
     let ends = if said.ok { queue::parse_ends(&said.out) } else { BTreeMap::new() };
     let end = |pilot: &&Known| {
-        let (cause, detail): &(Cause, String) = ends.get(pilot.handle.as_deref()?)?;
-        Some((pilot.number, Sight::Ended { cause: *cause, detail: detail.clone() }))
+        let (cause, detail): &(PilotEndCause, String) = ends.get(pilot.handle.as_deref()?)?;
+        Some((pilot.number, PilotStatus::Ended { cause: *cause, detail: detail.clone() }))
     };
     gone.iter().filter_map(end).collect()
 }

@@ -3,7 +3,7 @@
 #[path = "sample/analyses.rs"]
 mod analyses;
 
-use rheo_core::fleet::Place;
+use rheo_core::fleet::WorkerLocation;
 use rheo_core::id::{Digest, WorkerId};
 use rheo_core::time::Timestamp;
 use rheo_model::config::{Evaluation, EvaluationKind, Metric, NetworkKind, TrialConfig};
@@ -146,12 +146,12 @@ pub(crate) fn attempt(trial: u64) -> AttemptRow {
         worker: worker(),
         host: "node-7".to_owned(),
         pid: Some(4711),
-        place: Place {
+        place: WorkerLocation {
             pilot: "slurm/3".parse().ok(),
             job: Some("815".to_owned()),
             node: Some("n7".to_owned()),
             partition: Some("main".to_owned()),
-            ..Place::default()
+            ..WorkerLocation::default()
         },
         version: "0.1.0".to_owned(),
         started: Timestamp(1_790_000_000_000 + trial),

@@ -11,7 +11,7 @@ pub(super) use fleets::tell_trouble;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use rheo_core::fleet::{FleetName, PilotId, Spec};
+use rheo_core::fleet::{FleetName, FleetSpec, PilotId};
 use rheo_core::id::SweepName;
 use rheo_core::sweep::PlannedSweep;
 use rheo_launch::Order;
@@ -120,7 +120,7 @@ fn example(name: &FleetName) -> Order {
 async fn launch(
     global: &Global,
     common: &Common,
-    spec: Spec,
+    spec: FleetSpec,
     reach: coordinator::Reach,
 ) -> Result<(), Failure> {
     let mut sweep = None;

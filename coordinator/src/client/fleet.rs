@@ -1,6 +1,6 @@
 //! What the command line asks of fleets.
 
-use rheo_core::fleet::{FleetName, Spec};
+use rheo_core::fleet::{FleetName, FleetSpec};
 use rheo_core::machine::FleetView;
 use rheo_proto::v1;
 
@@ -8,7 +8,7 @@ use super::{CALL, Client, Error, request_id, within};
 
 impl Client {
     /// Wants a fleet.
-    pub(crate) async fn launch(&mut self, spec: Spec) -> Result<(), Error> {
+    pub(crate) async fn launch(&mut self, spec: FleetSpec) -> Result<(), Error> {
         let request = v1::LaunchRequest { request_id: request_id(), spec: Some(spec.into()) };
         self.fleets.launch(within(CALL, request)).await?;
         Ok(())

@@ -19,7 +19,7 @@ impl Service {
         Self { coordinator }
     }
 
-    async fn execute(&self, caller: Caller, command: fleet::Command) -> Result<(), Status> {
+    async fn execute(&self, caller: Caller, command: fleet::FleetCommand) -> Result<(), Status> {
         let command = Command::Fleet(command);
         Ok(self.coordinator.handle.execute(caller, command, Vec::new(), |_, _| ()).await?)
     }
@@ -32,8 +32,8 @@ impl FleetService for Service {
         request: Request<v1::LaunchRequest>,
     ) -> Result<Response<v1::LaunchResponse>, Status> {
         let caller = caller_of(&request);
-        let command: fleet::Command = request.into_inner().try_into()?;
-        if let fleet::Command::Launch { spec, .. } = &command {
+        let command: fleet::FleetCommand = request.into_inner().try_into()?;
+        if let fleet::FleetCommand::Launch { spec, .. } = &command {
             // Settings that cannot be used are told to whoever gave them.
             let state = &self.coordinator.settings().state;
             let opened = rheo_launch::open(&spec.launcher, &spec.settings, state);

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::event::{Event, FleetDegraded, PilotObserved, PilotPlanned};
+use super::event::{FleetDegraded, FleetEvent, PilotObserved, PilotPlanned};
 use super::name::{FleetName, PilotId};
-use super::state::{Fleet, Mode, Phase, Pilot, Place, Trouble};
+use super::state::{Fleet, FleetMode, FleetProblem, Pilot, PilotPhase, WorkerLocation};
 use crate::id::RequestId;
 
-impl Event {
+impl FleetEvent {
     /// The client's request that caused the event, if one did.
     pub(crate) fn request(&self) -> Option<RequestId> {
         match self {
@@ -42,8 +42,8 @@ impl Event {
 }
 
 /// Applies `event`.
-pub(crate) fn apply(fleets: &mut BTreeMap<FleetName, Fleet>, event: &Event) {
-    if let Event::FleetLaunched(launched) = event {
+pub(crate) fn apply(fleets: &mut BTreeMap<FleetName, Fleet>, event: &FleetEvent) {
+    if let FleetEvent::FleetLaunched(launched) = event {
         let fleet = fleets.entry(launched.spec.name.clone());
         fleet.or_insert_with(|| Fleet::new((*launched.spec).clone(), launched.id));
     }
@@ -53,7 +53,7 @@ pub(crate) fn apply(fleets: &mut BTreeMap<FleetName, Fleet>, event: &Event) {
 }
 
 /// Notes that a worker of a pilot has joined: its fleet works.
-pub(crate) fn on_joined(fleets: &mut BTreeMap<FleetName, Fleet>, place: &Place) {
+pub(crate) fn on_joined(fleets: &mut BTreeMap<FleetName, Fleet>, place: &WorkerLocation) {
     let Some(PilotId { fleet, number }) = &place.pilot else { return };
     let Some(fleet) = fleets.get_mut(fleet) else { return };
     let Some(pilot) = fleet.pilots.get_mut(number) else { return };
@@ -72,34 +72,34 @@ impl Fleet {
         self.unfit.clear();
     }
 
-    pub(crate) fn apply(&mut self, event: &Event) {
+    pub(crate) fn apply(&mut self, event: &FleetEvent) {
         match event {
-            Event::FleetLaunched(launched) => {
+            FleetEvent::FleetLaunched(launched) => {
                 self.spec = (*launched.spec).clone();
-                self.mode = Mode::Active;
+                self.mode = FleetMode::Active;
                 self.forgive();
             }
-            Event::FleetScaled(scaled) => {
+            FleetEvent::FleetScaled(scaled) => {
                 (self.spec.min, self.spec.max) = (scaled.min, scaled.max);
                 // Whoever asks for more wants it tried now.
                 self.forgive();
             }
-            Event::FleetDrained(_) => self.mode = Mode::Draining,
-            Event::FleetStopped(_) => self.mode = Mode::Stopped,
-            Event::PilotPlanned(planned) => self.on_planned(planned),
-            Event::PilotObserved(observed) => self.on_observed(observed),
-            Event::PilotRemoved(removed) => {
+            FleetEvent::FleetDrained(_) => self.mode = FleetMode::Draining,
+            FleetEvent::FleetStopped(_) => self.mode = FleetMode::Stopped,
+            FleetEvent::PilotPlanned(planned) => self.on_planned(planned),
+            FleetEvent::PilotObserved(observed) => self.on_observed(observed),
+            FleetEvent::PilotRemoved(removed) => {
                 if let Some(pilot) = self.pilots.get_mut(&removed.pilot.number) {
                     pilot.removing = true;
                 }
             }
-            Event::PilotEnded(ended) => {
+            FleetEvent::PilotEnded(ended) => {
                 if self.pilots.remove(&ended.pilot.number).is_some() {
                     *self.ended.entry(ended.cause).or_default() += 1;
                 }
             }
-            Event::NodeUnfit(unfit) => *self.unfit.entry(unfit.node.clone()).or_default() += 1,
-            Event::FleetDegraded(degraded) => self.on_degraded(degraded),
+            FleetEvent::NodeUnfit(unfit) => *self.unfit.entry(unfit.node.clone()).or_default() += 1,
+            FleetEvent::FleetDegraded(degraded) => self.on_degraded(degraded),
         }
     }
 
@@ -108,7 +108,7 @@ impl Fleet {
         let fresh = Pilot {
             planned: *at,
             handle: None,
-            phase: Phase::Planned,
+            phase: PilotPhase::Planned,
             since: *at,
             removing: false,
             joined: 0,
@@ -118,11 +118,11 @@ impl Fleet {
 
     fn on_observed(&mut self, PilotObserved { pilot, handle, phase, at }: &PilotObserved) {
         let Some(pilot) = self.pilots.get_mut(&pilot.number) else { return };
-        if pilot.phase == Phase::Running && *phase != Phase::Running {
+        if pilot.phase == PilotPhase::Running && *phase != PilotPhase::Running {
             // In the queue again: its workers are gone, and others have to join.
             pilot.joined = 0;
         }
-        let again = pilot.phase == Phase::Running && pilot.handle.as_ref() != Some(handle);
+        let again = pilot.phase == PilotPhase::Running && pilot.handle.as_ref() != Some(handle);
         if again || pilot.phase.name() != phase.name() {
             pilot.since = *at;
         }
@@ -137,6 +137,6 @@ impl Fleet {
         };
         self.not_before = degraded.not_before;
         let since = self.trouble.as_ref().map_or(degraded.at, |trouble| trouble.since);
-        self.trouble = degraded.trouble.clone().map(|text| Trouble { text, since });
+        self.trouble = degraded.trouble.clone().map(|text| FleetProblem { text, since });
     }
 }

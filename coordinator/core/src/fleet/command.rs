@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::name::{FleetName, PilotId};
-use super::state::{Sight, Spec};
+use super::state::{FleetSpec, PilotStatus};
 use crate::id::RequestId;
 
 /// What is asked of fleets.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Command {
+pub enum FleetCommand {
     /// A fleet is wanted; one of that name is changed and woken.
     Launch {
         /// What is wanted.
-        spec: Box<Spec>,
+        spec: Box<FleetSpec>,
         /// Its id, if it is new.
         id: Uuid,
         /// This request.
@@ -50,7 +50,7 @@ pub enum Command {
         /// Of which fleet.
         fleet: FleetName,
         /// Where each pilot is.
-        sights: BTreeMap<u64, Sight>,
+        statuses: BTreeMap<u64, PilotStatus>,
     },
     /// The cluster has a pilot that was submitted to it.
     Submitted {

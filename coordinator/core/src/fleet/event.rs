@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::name::{FleetName, PilotId};
-use super::state::{Cause, Phase, Spec};
+use super::state::{FleetSpec, PilotEndCause, PilotPhase};
 use crate::id::RequestId;
 use crate::time::Timestamp;
 
 /// A fact about a fleet, as the journal stores it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Event {
+pub enum FleetEvent {
     /// See [`FleetLaunched`].
     FleetLaunched(FleetLaunched),
     /// See [`FleetScaled`].
@@ -38,7 +38,7 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FleetLaunched {
     /// The fleet that was asked for.
-    pub spec: Box<Spec>,
+    pub spec: Box<FleetSpec>,
     /// Its id, if it is new.
     pub id: Uuid,
     /// The request that asked for it.
@@ -93,7 +93,7 @@ pub struct PilotObserved {
     /// The cluster's name for the pilot.
     pub handle: String,
     /// The phase of the pilot's life.
-    pub phase: Phase,
+    pub phase: PilotPhase,
     /// The time of the event.
     pub at: Timestamp,
 }
@@ -115,7 +115,7 @@ pub struct PilotEnded {
     /// The pilot.
     pub pilot: PilotId,
     /// The way in which it ended.
-    pub cause: Cause,
+    pub cause: PilotEndCause,
     /// The cluster's words.
     pub detail: String,
     /// The time of the event.

@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 
 /// What a user asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Spec {
+pub struct FleetSpec {
     /// Its name.
     pub name: FleetName,
     /// What starts its pilots: `local`, `slurm` or `kubernetes`.
@@ -33,7 +33,7 @@ pub struct Spec {
     pub sweep: Option<SweepName>,
 }
 
-impl Spec {
+impl FleetSpec {
     /// Slots that a pilot brings, of all its workers together.
     pub fn slots(&self) -> u32 {
         self.workers.saturating_mul(self.worker.cpus)
@@ -48,7 +48,7 @@ impl Spec {
 /// Whether a fleet grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Mode {
+pub enum FleetMode {
     /// It has as many pilots as can be used, between `min` and `max`.
     Active,
     /// It starts no pilot; those that run end their trials and go.
@@ -57,7 +57,7 @@ pub enum Mode {
     Stopped,
 }
 
-impl Mode {
+impl FleetMode {
     /// The mode called `name`.
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Active, Self::Draining, Self::Stopped].into_iter().find(|mode| mode.name() == name)
@@ -77,23 +77,23 @@ impl Mode {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fleet {
     /// What was asked for.
-    pub spec: Spec,
+    pub spec: FleetSpec,
     /// Tells it from fleets of the same name elsewhere on the same cluster.
     pub id: Uuid,
     /// Whether it grows.
-    pub mode: Mode,
+    pub mode: FleetMode,
     /// The number of the next pilot.
     pub next: u64,
     /// Pilots that have not ended.
     pub pilots: BTreeMap<u64, Pilot>,
     /// How many ended, and of what.
-    pub ended: BTreeMap<Cause, u64>,
+    pub ended: BTreeMap<PilotEndCause, u64>,
     /// Failures in a row: pilots that ended before a worker joined, and refusals of the cluster.
     pub failures: u32,
     /// No pilot is submitted before.
     pub not_before: Timestamp,
     /// What keeps pilots from running, if anything does.
-    pub trouble: Option<Trouble>,
+    pub trouble: Option<FleetProblem>,
     /// Pilots whose workers could not be of use, by node.
     #[serde(default)]
     pub unfit: BTreeMap<String, u32>,
@@ -101,7 +101,7 @@ pub struct Fleet {
 
 /// What keeps pilots from running.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trouble {
+pub struct FleetProblem {
     /// What the cluster said, and what can be done.
     pub text: String,
     /// Since when.
@@ -116,7 +116,7 @@ pub struct Pilot {
     /// What the cluster calls it, once it is known there.
     pub handle: Option<String>,
     /// Where it is in its life.
-    pub phase: Phase,
+    pub phase: PilotPhase,
     /// When that began.
     pub since: Timestamp,
     /// Whether it is to go.
@@ -128,7 +128,7 @@ pub struct Pilot {
 /// Where a pilot is in its life.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Phase {
+pub enum PilotPhase {
     /// To be submitted, or submitted just now.
     Planned,
     /// In the queue of the cluster.
@@ -140,7 +140,7 @@ pub enum Phase {
     Running,
 }
 
-impl Phase {
+impl PilotPhase {
     /// The name in output.
     pub fn name(&self) -> &'static str {
         match self {
@@ -153,7 +153,7 @@ impl Phase {
 
 /// What was seen of a pilot.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sight {
+pub enum PilotStatus {
     /// The cluster does not know it: it never came there, or ended long ago.
     Unknown,
     /// In the queue.
@@ -172,7 +172,7 @@ pub enum Sight {
     /// It ended.
     Ended {
         /// How.
-        cause: Cause,
+        cause: PilotEndCause,
         /// What the cluster said.
         detail: String,
     },
@@ -181,7 +181,7 @@ pub enum Sight {
 /// How a pilot ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Cause {
+pub enum PilotEndCause {
     /// By itself: nothing was left, or its time was over.
     Completed,
     /// The cluster wanted its place for others, or its time ran out.
@@ -200,7 +200,7 @@ pub enum Cause {
     Unknown,
 }
 
-impl Cause {
+impl PilotEndCause {
     /// Every cause.
     pub const ALL: [Self; 8] = [
         Self::Completed,
@@ -250,7 +250,7 @@ impl Cause {
 /// Where a worker runs, in the words of what started it; empty where nobody said.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Place {
+pub struct WorkerLocation {
     /// The pilot that it belongs to, if a fleet started it.
     pub pilot: Option<super::PilotId>,
     /// Which worker of the pilot it is, from 0.
@@ -267,11 +267,11 @@ pub struct Place {
 
 impl Fleet {
     /// A fleet without pilots.
-    pub fn new(spec: Spec, id: Uuid) -> Self {
+    pub fn new(spec: FleetSpec, id: Uuid) -> Self {
         Self {
             spec,
             id,
-            mode: Mode::Active,
+            mode: FleetMode::Active,
             next: 1,
             pilots: BTreeMap::new(),
             ended: BTreeMap::new(),
@@ -290,7 +290,7 @@ impl Fleet {
 
     /// Whether its workers take trials.
     pub fn takes_trials(&self) -> bool {
-        self.mode == Mode::Active
+        self.mode == FleetMode::Active
     }
 
     /// Whether workers of this pilot take trials. One that the cluster no longer knows, and that lives

@@ -24,16 +24,16 @@ impl Caller {
             Command::Start { .. }
             | Command::Tick
             | Command::Fleet(
-                fleet::Command::Reconcile { .. }
-                | fleet::Command::Submitted { .. }
-                | fleet::Command::Refused { .. }
-                | fleet::Command::Unavailable { .. },
+                fleet::FleetCommand::Reconcile { .. }
+                | fleet::FleetCommand::Submitted { .. }
+                | fleet::FleetCommand::Refused { .. }
+                | fleet::FleetCommand::Unavailable { .. },
             ) => self == Self::Coordinator,
             Command::Fleet(
-                fleet::Command::Launch { .. }
-                | fleet::Command::Scale { .. }
-                | fleet::Command::Drain { .. }
-                | fleet::Command::Stop { .. },
+                fleet::FleetCommand::Launch { .. }
+                | fleet::FleetCommand::Scale { .. }
+                | fleet::FleetCommand::Drain { .. }
+                | fleet::FleetCommand::Stop { .. },
             )
             | Command::Submit { .. }
             | Command::Client(_) => self != Self::Worker,

@@ -38,7 +38,7 @@ pub enum Command {
     /// A change of a sweep that a client asked for.
     Client(SweepRequest),
     /// Something about a fleet.
-    Fleet(fleet::Command),
+    Fleet(fleet::FleetCommand),
     /// A worker presents itself.
     Join {
         /// The worker.

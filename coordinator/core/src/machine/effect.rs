@@ -103,17 +103,21 @@ fn more_work(sweep: &SweepName) -> Vec<Effect> {
     vec![Effect::WakeWorkers, Effect::SweepChanged(sweep.clone()), Effect::Reconcile]
 }
 
-fn fleet_effects(event: &fleet::Event) -> Vec<Effect> {
+fn fleet_effects(event: &fleet::FleetEvent) -> Vec<Effect> {
     match event {
-        fleet::Event::FleetLaunched(_) | fleet::Event::FleetScaled(_) => vec![Effect::Reconcile],
+        fleet::FleetEvent::FleetLaunched(_) | fleet::FleetEvent::FleetScaled(_) => {
+            vec![Effect::Reconcile]
+        }
         // Workers that wait learn that there is nothing left for them.
-        fleet::Event::FleetDrained(_) | fleet::Event::FleetStopped(_) => {
+        fleet::FleetEvent::FleetDrained(_) | fleet::FleetEvent::FleetStopped(_) => {
             vec![Effect::WakeWorkers, Effect::Reconcile]
         }
-        fleet::Event::PilotRemoved(_) | fleet::Event::PilotEnded(_) => vec![Effect::WakeWorkers],
-        fleet::Event::PilotPlanned(_)
-        | fleet::Event::PilotObserved(_)
-        | fleet::Event::NodeUnfit(_)
-        | fleet::Event::FleetDegraded(_) => Vec::new(),
+        fleet::FleetEvent::PilotRemoved(_) | fleet::FleetEvent::PilotEnded(_) => {
+            vec![Effect::WakeWorkers]
+        }
+        fleet::FleetEvent::PilotPlanned(_)
+        | fleet::FleetEvent::PilotObserved(_)
+        | fleet::FleetEvent::NodeUnfit(_)
+        | fleet::FleetEvent::FleetDegraded(_) => Vec::new(),
     }
 }

@@ -59,7 +59,7 @@ pub enum Event {
     /// See [`AttemptEnded`].
     AttemptEnded(AttemptEnded),
     /// An event of a fleet.
-    Fleet(fleet::Event),
+    Fleet(fleet::FleetEvent),
     /// See [`TrialEnded`].
     TrialEnded(TrialEnded),
 }

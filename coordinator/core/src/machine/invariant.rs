@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::limits;
 use super::state::State;
-use crate::fleet::{Fleet, FleetName, Phase};
+use crate::fleet::{Fleet, FleetName, PilotPhase};
 use crate::id::WorkerId;
 use crate::resources::Offer;
 use crate::sweep::{Outcome, Sweep};
@@ -89,7 +89,7 @@ impl Fleet {
         let planned = self.pilots.len() as u64 + ended;
         check(planned == self.next - 1, "live and ended pilots are not all that were planned");
         for pilot in self.pilots.values() {
-            let submitted = pilot.handle.is_some() || pilot.phase == Phase::Planned;
+            let submitted = pilot.handle.is_some() || pilot.phase == PilotPhase::Planned;
             check(submitted, "a pilot is in the cluster, but nobody knows as what");
             check(pilot.planned <= pilot.since, "a pilot was seen before it was planned");
         }

@@ -11,7 +11,7 @@ use super::handled_requests::HandledRequests;
 use super::origin::{HeldAttempt, Incarnations, Origin};
 use super::unstored::Unstored;
 use super::worker::Worker;
-use crate::fleet::{Fleet, FleetName, PilotId, Place};
+use crate::fleet::{Fleet, FleetName, PilotId, WorkerLocation};
 use crate::id::{AttemptId, StateId, SweepName, TrialId, WorkerId};
 use crate::schema::Workloads;
 use crate::sweep::{Lease, PlannedSweep, Sweep, Trial};
@@ -82,7 +82,7 @@ impl State {
     }
 
     /// Where a worker runs.
-    pub(crate) fn place_of(&self, worker: WorkerId) -> Option<&Place> {
+    pub(crate) fn place_of(&self, worker: WorkerId) -> Option<&WorkerLocation> {
         self.workers.get(&worker).map(|worker| &worker.info.place)
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::fleet::Place;
+use crate::fleet::WorkerLocation;
 use crate::name::WorkloadName;
 use crate::needs::{Inventory, Lack};
 use crate::resources::Offer;
@@ -59,7 +59,7 @@ pub struct WorkerInfo {
     pub workloads: Vec<WorkloadName>,
     /// Where it runs, as far as what started it has said.
     #[serde(default)]
-    pub place: Place,
+    pub place: WorkerLocation,
     /// What it has; not known of workers of older versions.
     #[serde(default)]
     pub inventory: Option<Inventory>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
-use rheo_core::fleet::{Cause, Command as FleetCommand};
+use rheo_core::fleet::{FleetCommand, PilotEndCause};
 use rheo_core::id::SweepName;
 use rheo_core::machine::{Command, Event, SweepRequest};
 use rheo_core::sweep::{AttemptEnded, AttemptOutcome, Outcome, TrialEnded};
@@ -41,7 +41,7 @@ enum Happening {
     /// The coordinator dies and is away for some time.
     Crash(u64),
     Preempt(usize, bool, bool),
-    End(usize, Cause),
+    End(usize, PilotEndCause),
     Nodes(usize),
     Limit(usize),
     Held(bool),
@@ -61,7 +61,12 @@ enum Happening {
 
 fn trouble() -> impl Strategy<Value = Happening> {
     use Happening::{Away, Crash, End, Held, Limit, Loses, Nodes, Refuses};
-    let causes = vec![Cause::NodeLost, Cause::Failed, Cause::OutOfMemory, Cause::Cancelled];
+    let causes = vec![
+        PilotEndCause::NodeLost,
+        PilotEndCause::Failed,
+        PilotEndCause::OutOfMemory,
+        PilotEndCause::Cancelled,
+    ];
     prop_oneof![
         3 => (0..700u64).prop_map(Crash),
         3 => (any::<usize>(), prop::sample::select(causes)).prop_map(|(n, cause)| End(n, cause)),

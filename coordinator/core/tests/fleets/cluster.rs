@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rheo_core::fleet::{Cause, Sight};
+use rheo_core::fleet::{PilotEndCause, PilotStatus};
 use rheo_core::time::Timestamp;
 
 /// A running job that is asked to go and does not is cancelled after so long.
@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 pub(crate) enum Stage {
     Queued,
     Running,
-    Ended(Cause),
+    Ended(PilotEndCause),
 }
 
 /// A job.
@@ -143,7 +143,7 @@ impl Cluster {
         &mut self,
         pilots: &[Known],
         now: Timestamp,
-    ) -> Option<BTreeMap<u64, Sight>> {
+    ) -> Option<BTreeMap<u64, PilotStatus>> {
         if pilots.is_empty() {
             return Some(BTreeMap::new());
         }
@@ -152,22 +152,25 @@ impl Cluster {
             return None;
         }
         let mut doubles = Vec::new();
-        let mut sights = BTreeMap::new();
+        let mut statuses = BTreeMap::new();
         for pilot in pilots {
             let ours: Vec<(u64, &Job)> = self.of(pilot.number).collect();
             let living = || ours.iter().filter(|(_, job)| job.lives());
             let known = living().find(|(id, _)| Some(*id) == pilot.handle);
             let chosen = known.or_else(|| living().next()).or(ours.last()).copied();
             doubles.extend(living().map(|(id, _)| *id).filter(|id| chosen.unwrap().0 != *id));
-            sights.insert(pilot.number, chosen.map_or(Sight::Unknown, |(id, job)| job.sight(id)));
+            statuses.insert(
+                pilot.number,
+                chosen.map_or(PilotStatus::Unknown, |(id, job)| job.status(id)),
+            );
         }
         if !doubles.is_empty() {
             self.calls.remove += 1;
         }
         for id in doubles {
-            self.end(id, Cause::Cancelled, now);
+            self.end(id, PilotEndCause::Cancelled, now);
         }
-        Some(sights)
+        Some(statuses)
     }
 
     pub(crate) fn submit(&mut self, pilot: u64, now: Timestamp) -> Answer {
@@ -216,7 +219,7 @@ impl Cluster {
                 let job = self.jobs.get_mut(&id).unwrap();
                 let over = job.asked.is_some_and(|asked| now.since(asked) > PATIENCE);
                 if job.stage == Stage::Queued || (job.stage == Stage::Running && over) {
-                    self.end(id, Cause::Cancelled, now);
+                    self.end(id, PilotEndCause::Cancelled, now);
                 } else {
                     job.asked = job.asked.or(Some(now));
                 }
@@ -226,7 +229,7 @@ impl Cluster {
     }
 
     /// Ends a job that lives.
-    pub(crate) fn end(&mut self, id: u64, cause: Cause, now: Timestamp) {
+    pub(crate) fn end(&mut self, id: u64, cause: PilotEndCause, now: Timestamp) {
         if let Some(job) = self.jobs.get_mut(&id).filter(|job| job.lives()) {
             (job.stage, job.since) = (Stage::Ended(cause), now);
         }
@@ -285,12 +288,12 @@ impl Job {
         !matches!(self.stage, Stage::Ended(_))
     }
 
-    fn sight(&self, id: u64) -> Sight {
+    fn status(&self, id: u64) -> PilotStatus {
         let handle = id.to_string();
         match self.stage {
-            Stage::Queued => Sight::Waiting { handle, reason: "Resources".to_owned() },
-            Stage::Running => Sight::Running { handle },
-            Stage::Ended(cause) => Sight::Ended { cause, detail: String::new() },
+            Stage::Queued => PilotStatus::Waiting { handle, reason: "Resources".to_owned() },
+            Stage::Running => PilotStatus::Running { handle },
+            Stage::Ended(cause) => PilotStatus::Ended { cause, detail: String::new() },
         }
     }
 }

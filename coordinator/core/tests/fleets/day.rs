@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use rheo_core::fleet::Cause;
+use rheo_core::fleet::PilotEndCause;
 use rheo_core::machine::Demand;
 use rheo_core::sweep::Outcome;
 use rheo_core::time::Timestamp;
@@ -152,7 +152,7 @@ impl Day {
         if self.happens(2.0)
             && let Some(id) = self.pick()
         {
-            self.world.kill(id, Cause::NodeLost);
+            self.world.kill(id, PilotEndCause::NodeLost);
         }
     }
 

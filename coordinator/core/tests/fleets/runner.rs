@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use rheo_core::fleet::{Cause, PilotId, Place};
+use rheo_core::fleet::{PilotEndCause, PilotId, WorkerLocation};
 use rheo_core::id::{AttemptId, WorkerId};
 use rheo_core::machine::{
     AttemptClaim, AttemptEnd, Command, Event, HeldAttempt, Rejection, WorkOutlook, WorkerInfo,
@@ -72,19 +72,19 @@ impl World {
     }
 
     /// A worker does what it does; says how its job ends if it does.
-    fn live(&mut self, runner: &mut Runner, job: u64) -> Option<Cause> {
+    fn live(&mut self, runner: &mut Runner, job: u64) -> Option<PilotEndCause> {
         if self.now < runner.ready || runner.fate == Fate::Hangs {
             return None;
         }
         if runner.fate == Fate::Dies {
-            return Some(Cause::Failed);
+            return Some(PilotEndCause::Failed);
         }
         if !self.up {
             return None;
         }
         if self.cluster.jobs[&job].asked.is_some() {
             self.give_back(runner);
-            return Some(Cause::Completed);
+            return Some(PilotEndCause::Completed);
         }
         let worker = runner.id;
         runner.held.retain(|(attempt, _)| self.state.holds(worker, attempt));
@@ -105,18 +105,18 @@ impl World {
         self.acquire(runner, job);
         if runner.held.is_empty() && self.state.work_outlook(worker, None) == WorkOutlook::None {
             self.send(Command::Leave { worker }).unwrap();
-            return Some(Cause::Completed);
+            return Some(PilotEndCause::Completed);
         }
         None
     }
 
     fn join(&mut self, runner: &mut Runner, job: u64) {
         let (number, restarts) = (self.cluster.jobs[&job].pilot, self.cluster.jobs[&job].restarts);
-        let place = Place {
+        let place = WorkerLocation {
             pilot: Some(PilotId { fleet: name(), number }),
             restarts,
             job: Some(job.to_string()),
-            ..Place::default()
+            ..WorkerLocation::default()
         };
         let offer = self.fleet().spec.worker;
         let info = WorkerInfo { offer, place, workloads: vec![BREWING], ..WorkerInfo::default() };
@@ -190,12 +190,12 @@ impl World {
         if requeued {
             self.cluster.requeue(id, self.now);
         } else {
-            self.cluster.end(id, Cause::Preempted, self.now);
+            self.cluster.end(id, PilotEndCause::Preempted, self.now);
         }
     }
 
     /// A running job ends without a word of its worker.
-    pub(crate) fn kill(&mut self, id: u64, cause: Cause) {
+    pub(crate) fn kill(&mut self, id: u64, cause: PilotEndCause) {
         self.runners.remove(&id);
         self.cluster.end(id, cause, self.now);
     }

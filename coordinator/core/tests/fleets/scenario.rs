@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rheo_core::fleet::{Cause, Command as FleetCommand, Event as FleetEvent, Phase};
+use rheo_core::fleet::{FleetCommand, FleetEvent, PilotEndCause, PilotPhase};
 use rheo_core::machine::Event;
 use rheo_core::resources::Offer;
 use rheo_core::time::Timestamp;
@@ -119,7 +119,7 @@ fn an_outage_changes_nothing_and_what_ended_in_it_is_final() {
     world.until(10, |world| world.cluster.count(Stage::Running) == 10);
     world.cluster.away = true;
     let gone = world.cluster.nth_running(3).unwrap();
-    world.kill(gone, Cause::NodeLost);
+    world.kill(gone, PilotEndCause::NodeLost);
     for _ in 0..6 * 20 {
         world.round();
         world.pass(Duration::from_secs(10));
@@ -127,7 +127,7 @@ fn an_outage_changes_nothing_and_what_ended_in_it_is_final() {
     assert_eq!((world.fleet().pilots.len(), planned(&world).len()), (10, 10));
     world.cluster.away = false;
     world.until(10, |world| world.cluster.living() == 10 && world.fleet().trouble.is_none());
-    assert_eq!(world.fleet().ended, [(Cause::Unknown, 1)].into());
+    assert_eq!(world.fleet().ended, [(PilotEndCause::Unknown, 1)].into());
     assert_eq!(planned(&world).len(), 11);
 }
 
@@ -185,7 +185,7 @@ fn fewer_pilots_are_reached_without_ever_growing() {
     world.ask(FleetCommand::Scale { fleet, min: None, max: Some(3), request });
     world.until(20, |world| world.fleet().pilots.len() == 3 && world.cluster.living() == 3);
     world.until(20, |world| world.cluster.count(Stage::Running) == 3);
-    assert!(world.fleet().pilots.values().all(|pilot| pilot.phase == Phase::Running));
+    assert!(world.fleet().pilots.values().all(|pilot| pilot.phase == PilotPhase::Running));
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn a_pilot_that_is_preempted_before_its_worker_joined_is_no_failure() {
             world.preempt(id, false, false);
         }
     }
-    assert!(world.fleet().ended[&Cause::Preempted] > 10);
+    assert!(world.fleet().ended[&PilotEndCause::Preempted] > 10);
     assert_eq!((world.fleet().failures, &world.fleet().trouble), (0, &None));
     world.until(60, World::all_ended);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rheo_core::fleet::{
-    Cause, Command as FleetCommand, Fleet, FleetName, PilotId, Place, Sight, Spec,
+    Fleet, FleetCommand, FleetName, FleetSpec, PilotEndCause, PilotId, PilotStatus, WorkerLocation,
 };
 use rheo_core::id::{RequestId, WorkerId};
 use rheo_core::machine::{Caller, Command, State, WorkerInfo, execute};
@@ -32,7 +32,7 @@ impl World {
         let text = "{name: s, replicates: 50, parameters: {grams: {values: [8]}}}";
         let definition = definition(text);
         world.send(&Command::Submit { definition, source: text.to_owned() });
-        let spec = Box::new(Spec {
+        let spec = Box::new(FleetSpec {
             name: name(),
             launcher: "slurm".to_owned(),
             settings: String::new(),
@@ -62,23 +62,24 @@ impl World {
 
     /// Looks at the pilots: those that were planned run, but for these, which have ended.
     fn look(&mut self, ended: &[u64]) {
-        let sight = |number: &u64| {
+        let status = |number: &u64| {
             if ended.contains(number) {
                 let detail = "exit code 1".to_owned();
-                return Sight::Ended { cause: Cause::Failed, detail };
+                return PilotStatus::Ended { cause: PilotEndCause::Failed, detail };
             }
-            Sight::Running { handle: number.to_string() }
+            PilotStatus::Running { handle: number.to_string() }
         };
         let pilots = self.fleet().pilots.keys();
-        let sights: BTreeMap<u64, Sight> = pilots.map(|n| (*n, sight(n))).collect();
-        self.ask(FleetCommand::Reconcile { fleet: name(), sights });
+        let statuses: BTreeMap<u64, PilotStatus> = pilots.map(|n| (*n, status(n))).collect();
+        self.ask(FleetCommand::Reconcile { fleet: name(), statuses });
     }
 
     /// A worker of a pilot joins on a node and asks for a trial.
     fn join(&mut self, number: u64, node: &str, devices: Vec<String>) -> WorkerId {
         let worker = WorkerId(Uuid::from_u128(u128::from(number) + 100));
         let pilot = Some(PilotId { fleet: name(), number });
-        let place = Place { pilot, node: Some(node.to_owned()), ..Place::default() };
+        let place =
+            WorkerLocation { pilot, node: Some(node.to_owned()), ..WorkerLocation::default() };
         let inventory = Some(Inventory { devices, ..Inventory::default() });
         let info = WorkerInfo {
             offer: Offer { cpus: 1, ..Offer::default() },

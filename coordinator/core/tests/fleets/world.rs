@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use rheo_core::fleet::{
-    Command as FleetCommand, Event as FleetEvent, Fleet, FleetName, Mode, Phase, PilotId, Sight,
-    Spec,
+    Fleet, FleetCommand, FleetEvent, FleetMode, FleetName, FleetSpec, PilotId, PilotPhase,
+    PilotStatus,
 };
 use rheo_core::id::{AttemptId, IncarnationId, RequestId, StateId, TrialId};
 use rheo_core::machine::{Caller, Command, Demand, Event, Origin, Rejection, State, execute};
@@ -31,7 +31,7 @@ pub(crate) const POLL: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 enum Doing {
     Nothing,
-    Observed(BTreeMap<u64, Sight>),
+    Observed(BTreeMap<u64, PilotStatus>),
     Wishing(VecDeque<u64>, Vec<Known>),
     Answered(u64, Answer, VecDeque<u64>, Vec<Known>),
 }
@@ -118,7 +118,7 @@ impl World {
 
     /// A fleet of pilots with one worker each that offers this.
     pub(crate) fn launch_offering(&mut self, (min, max): (u32, u32), worker: Offer) {
-        let spec = Box::new(Spec {
+        let spec = Box::new(FleetSpec {
             name: name(),
             launcher: "slurm".to_owned(),
             settings: "{}".to_owned(),
@@ -197,7 +197,7 @@ impl World {
         }
         match std::mem::replace(&mut self.doing, Doing::Nothing) {
             Doing::Nothing => self.observe(),
-            Doing::Observed(sights) => self.reconcile(sights),
+            Doing::Observed(statuses) => self.reconcile(statuses),
             Doing::Wishing(mut submit, remove) => match submit.pop_front() {
                 Some(pilot) => {
                     let answer = self.cluster.submit(pilot, self.now);
@@ -221,22 +221,22 @@ impl World {
 
     fn observe(&mut self) {
         let Some(fleet) = self.state.fleets.get(&name()) else { return };
-        if fleet.pilots.is_empty() && fleet.mode != Mode::Active {
+        if fleet.pilots.is_empty() && fleet.mode != FleetMode::Active {
             return;
         }
         let known = known(fleet, |_| true);
         match self.cluster.observe(&known, self.now) {
-            Some(sights) => self.doing = Doing::Observed(sights),
+            Some(statuses) => self.doing = Doing::Observed(statuses),
             None => self.unavailable(),
         }
     }
 
-    fn reconcile(&mut self, sights: BTreeMap<u64, Sight>) {
-        let gone: Vec<u64> = sights
+    fn reconcile(&mut self, statuses: BTreeMap<u64, PilotStatus>) {
+        let gone: Vec<u64> = statuses
             .iter()
-            .filter(|(number, sight)| match sight {
-                Sight::Ended { .. } => true,
-                Sight::Unknown => {
+            .filter(|(number, status)| match status {
+                PilotStatus::Ended { .. } => true,
+                PilotStatus::Unknown => {
                     let pilot = &self.fleet().pilots[*number];
                     pilot.handle.is_some() || pilot.removing
                 }
@@ -246,7 +246,7 @@ impl World {
             .collect();
         let due = self.now >= self.fleet().not_before;
         let failing = self.fleet().failures > 0;
-        let events = self.tell(FleetCommand::Reconcile { fleet: name(), sights });
+        let events = self.tell(FleetCommand::Reconcile { fleet: name(), statuses });
         for number in gone {
             assert!(!self.fleet().pilots.contains_key(&number), "{number} ended and is kept");
         }
@@ -270,7 +270,7 @@ impl World {
         let full = fleet.pilots.len() >= fleet.spec.max as usize;
         let probes = failing && fleet.pilots.values().any(|pilot| pilot.joined == 0);
         let pauses = self.now < fleet.not_before;
-        if full || probes || pauses || self.doubles || fleet.mode != Mode::Active {
+        if full || probes || pauses || self.doubles || fleet.mode != FleetMode::Active {
             return;
         }
         let threads = u64::from(self.threads);
@@ -383,7 +383,7 @@ fn known(fleet: &Fleet, which: impl Fn(&rheo_core::fleet::Pilot) -> bool) -> Vec
         .map(|(number, pilot)| Known {
             number: *number,
             handle: pilot.handle.as_ref().map(|handle| handle.parse().unwrap()),
-            runs: pilot.phase == Phase::Running,
+            runs: pilot.phase == PilotPhase::Running,
         })
         .collect()
 }

@@ -9,7 +9,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{
     ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Pod, PodStatus,
 };
-use rheo_core::fleet::{Cause, Sight};
+use rheo_core::fleet::{PilotEndCause, PilotStatus};
 
 /// The last lines of a log that are told.
 const LAST_LINES: usize = 3;
@@ -33,7 +33,7 @@ pub(super) trait Patience {
 }
 
 /// Where a pilot is; `handle` is what it was called before.
-pub(super) fn read(seen: &Seen<'_>, handle: Option<&str>, patience: &dyn Patience) -> Sight {
+pub(super) fn read(seen: &Seen<'_>, handle: Option<&str>, patience: &dyn Patience) -> PilotStatus {
     let living = |pod: &&&Pod| !has_ended(pod) && !patience.is_over(pod);
     let mut pods: Vec<&Pod> = seen.pods.clone();
     // The newest first.
@@ -46,15 +46,15 @@ pub(super) fn read(seen: &Seen<'_>, handle: Option<&str>, patience: &dyn Patienc
     };
     let handle = name(pod).to_owned();
     if has_started(pod) {
-        return Sight::Running { handle };
+        return PilotStatus::Running { handle };
     }
     let (reason, is_wrong) = why_pending(pod);
     if is_wrong && patience.is_stuck(pod) {
         // Another one with the same settings would be stuck as well: it is told, and tried again
         // after a pause, perhaps with other settings.
-        return Sight::Ended { cause: Cause::Refused, detail: reason };
+        return PilotStatus::Ended { cause: PilotEndCause::Refused, detail: reason };
     }
-    Sight::Waiting { handle, reason }
+    PilotStatus::Waiting { handle, reason }
 }
 
 /// The name of a pod.
@@ -62,7 +62,7 @@ pub(super) fn name(pod: &Pod) -> &str {
     pod.metadata.name.as_deref().unwrap_or_default()
 }
 
-fn without_life(seen: &Seen<'_>, pods: &[&Pod]) -> Sight {
+fn without_life(seen: &Seen<'_>, pods: &[&Pod]) -> PilotStatus {
     let ended = pods.iter().find(|pod| has_ended(pod));
     let finished = seen.job.and_then(finished);
     match (seen.job, finished, ended) {
@@ -70,24 +70,24 @@ fn without_life(seen: &Seen<'_>, pods: &[&Pod]) -> Sight {
         // the place of that: the last one says how it went.
         (_, _, Some(pod)) => {
             let (cause, detail) = end_of(pod);
-            Sight::Ended { cause, detail }
+            PilotStatus::Ended { cause, detail }
         }
         (_, Some((true, _)), None) => {
-            Sight::Ended { cause: Cause::Completed, detail: String::new() }
+            PilotStatus::Ended { cause: PilotEndCause::Completed, detail: String::new() }
         }
-        (_, Some((false, said)), None) => Sight::Ended {
+        (_, Some((false, said)), None) => PilotStatus::Ended {
             cause: if said.starts_with("DeadlineExceeded") {
-                Cause::Preempted
+                PilotEndCause::Preempted
             } else {
-                Cause::Unknown
+                PilotEndCause::Unknown
             },
             detail: format!("{said}; its pod is gone"),
         },
-        (Some(job), None, None) => Sight::Waiting {
+        (Some(job), None, None) => PilotStatus::Waiting {
             handle: job.metadata.name.clone().unwrap_or_default(),
             reason: seen.unborn.clone().unwrap_or_else(|| "it has no pod yet".to_owned()),
         },
-        (None, _, None) => Sight::Unknown,
+        (None, _, None) => PilotStatus::Unknown,
     }
 }
 
@@ -158,16 +158,16 @@ fn why_waiting(pod: &Pod, waiting: &ContainerStateWaiting) -> (String, bool) {
 }
 
 /// How an ended pod ended.
-fn end_of(pod: &Pod) -> (Cause, String) {
-    let Some(status) = &pod.status else { return (Cause::Unknown, String::new()) };
+fn end_of(pod: &Pod) -> (PilotEndCause, String) {
+    let Some(status) = &pod.status else { return (PilotEndCause::Unknown, String::new()) };
     if phase(pod) == "Succeeded" {
-        return (Cause::Completed, String::new());
+        return (PilotEndCause::Completed, String::new());
     }
     let said = told(&[status.reason.as_deref(), status.message.as_deref()]);
     let ended = containers(status).filter_map(|one| one.state.as_ref()?.terminated.as_ref());
     let ended = ended.max_by_key(|one| one.exit_code);
     if ended.is_some_and(|one| one.reason.as_deref() == Some("OOMKilled")) {
-        return (Cause::OutOfMemory, "OOMKilled: it takes more `--memory`".to_owned());
+        return (PilotEndCause::OutOfMemory, "OOMKilled: it takes more `--memory`".to_owned());
     }
     let disrupted = status.conditions.iter().flatten();
     let mut disrupted =
@@ -175,33 +175,35 @@ fn end_of(pod: &Pod) -> (Cause, String) {
     if let Some(condition) = disrupted.next() {
         let reason = condition.reason.as_deref();
         let lost = matches!(reason, Some("DeletionByPodGC" | "DeletionByTaintManager"));
-        let cause = if lost { Cause::NodeLost } else { Cause::Preempted };
+        let cause = if lost { PilotEndCause::NodeLost } else { PilotEndCause::Preempted };
         return (cause, told(&[reason, condition.message.as_deref()]));
     }
     let cause = match status.reason.as_deref().unwrap_or_default() {
         "Evicted" | "Preempting" | "Shutdown" | "Terminated" | "NodeShutdown"
-        | "DeadlineExceeded" => Cause::Preempted,
-        "NodeLost" | "NodeAffinity" | "UnexpectedAdmissionError" => Cause::NodeLost,
-        reason if reason.starts_with("OutOf") || reason.starts_with("Outof") => Cause::NodeLost,
-        _ if pod.metadata.deletion_timestamp.is_some() => Cause::Preempted,
+        | "DeadlineExceeded" => PilotEndCause::Preempted,
+        "NodeLost" | "NodeAffinity" | "UnexpectedAdmissionError" => PilotEndCause::NodeLost,
+        reason if reason.starts_with("OutOf") || reason.starts_with("Outof") => {
+            PilotEndCause::NodeLost
+        }
+        _ if pod.metadata.deletion_timestamp.is_some() => PilotEndCause::Preempted,
         _ => match ended {
             Some(one) => return end_of_container(one),
-            None => Cause::Failed,
+            None => PilotEndCause::Failed,
         },
     };
     (cause, said)
 }
 
-fn end_of_container(ended: &ContainerStateTerminated) -> (Cause, String) {
+fn end_of_container(ended: &ContainerStateTerminated) -> (PilotEndCause, String) {
     let reason = ended.reason.as_deref().filter(|reason| *reason != "Error");
     let code = format!("exit code {}", ended.exit_code);
     let last = ended.message.as_deref().map(last_words);
     let text = told(&[Some(&code), reason, last.as_deref()]);
     let cause = match (ended.exit_code, ended.signal, reason) {
-        (_, _, Some("ContainerStatusUnknown")) => Cause::NodeLost,
+        (_, _, Some("ContainerStatusUnknown")) => PilotEndCause::NodeLost,
         // SIGTERM: somebody wanted it to go.
-        (143, _, _) | (_, Some(15), _) => Cause::Preempted,
-        _ => Cause::Failed,
+        (143, _, _) | (_, Some(15), _) => PilotEndCause::Preempted,
+        _ => PilotEndCause::Failed,
     };
     (cause, text)
 }

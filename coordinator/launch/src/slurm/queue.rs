@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use rheo_core::fleet::{Cause, Sight};
+use rheo_core::fleet::{PilotEndCause, PilotStatus};
 
 use super::name;
 use crate::{Error, Known};
@@ -25,7 +25,7 @@ pub(super) struct Job {
 enum State {
     Waiting,
     Running,
-    Ended(Cause),
+    Ended(PilotEndCause),
 }
 
 /// The state that Slurm calls `name` (`squeue`, section JOB STATE CODES).
@@ -35,15 +35,15 @@ fn state(name: &str) -> Option<State> {
         | "SPECIAL_EXIT" | "RESV_DEL_HOLD" => State::Waiting,
         "RUNNING" | "COMPLETING" | "SUSPENDED" | "STOPPED" | "SIGNALING" | "STAGE_OUT"
         | "RESIZING" => State::Running,
-        "COMPLETED" => State::Ended(Cause::Completed),
-        "CANCELLED" | "REVOKED" => State::Ended(Cause::Cancelled),
+        "COMPLETED" => State::Ended(PilotEndCause::Completed),
+        "CANCELLED" | "REVOKED" => State::Ended(PilotEndCause::Cancelled),
         // Time that ran out is the cluster's way of giving a place to others.
-        "PREEMPTED" | "TIMEOUT" | "DEADLINE" => State::Ended(Cause::Preempted),
+        "PREEMPTED" | "TIMEOUT" | "DEADLINE" => State::Ended(PilotEndCause::Preempted),
         "NODE_FAIL" | "BOOT_FAIL" | "LAUNCH_FAILED" | "RECONFIG_FAIL" => {
-            State::Ended(Cause::NodeLost)
+            State::Ended(PilotEndCause::NodeLost)
         }
-        "OUT_OF_MEMORY" => State::Ended(Cause::OutOfMemory),
-        "FAILED" => State::Ended(Cause::Failed),
+        "OUT_OF_MEMORY" => State::Ended(PilotEndCause::OutOfMemory),
+        "FAILED" => State::Ended(PilotEndCause::Failed),
         _ => return None,
     })
 }
@@ -78,7 +78,7 @@ fn is_of(job: &str, pilot: &Known) -> bool {
 }
 
 /// Where a pilot is, and further jobs of its name that live.
-pub(super) fn find(jobs: &[Job], pilot: &Known) -> (Sight, Vec<String>) {
+pub(super) fn find(jobs: &[Job], pilot: &Known) -> (PilotStatus, Vec<String>) {
     let ours = || jobs.iter().filter(|job| is_of(&job.name, pilot));
     let living = || ours().filter(|job| !matches!(job.state, State::Ended(_)));
     let known = living().find(|job| pilot.handle.as_ref() == Some(&job.id));
@@ -86,14 +86,14 @@ pub(super) fn find(jobs: &[Job], pilot: &Known) -> (Sight, Vec<String>) {
     let extra = living().filter(|job| chosen.is_none_or(|chosen| chosen.id != job.id));
     let extra = extra.map(|job| job.id.clone()).collect();
     let chosen = chosen.or_else(|| ours().next_back());
-    let Some(job) = chosen else { return (Sight::Unknown, extra) };
+    let Some(job) = chosen else { return (PilotStatus::Unknown, extra) };
     let handle = job.id.clone();
     let sight = match job.state {
-        State::Waiting => Sight::Waiting { handle, reason: explained(&job.reason) },
-        State::Running => Sight::Running { handle },
+        State::Waiting => PilotStatus::Waiting { handle, reason: explained(&job.reason) },
+        State::Running => PilotStatus::Running { handle },
         State::Ended(cause) => {
             let reason = if job.reason == "None" { String::new() } else { job.reason.clone() };
-            Sight::Ended { cause, detail: reason }
+            PilotStatus::Ended { cause, detail: reason }
         }
     };
     (sight, extra)
@@ -125,7 +125,7 @@ fn explained(reason: &str) -> String {
 }
 
 /// The answer of `sacct`: how jobs ended, by id. Rows of jobs that live are left out: they come late.
-pub(super) fn parse_ends(text: &str) -> BTreeMap<String, (Cause, String)> {
+pub(super) fn parse_ends(text: &str) -> BTreeMap<String, (PilotEndCause, String)> {
     let end = |line: &str| {
         let mut fields = line.split('|');
         let (id, named, code) = (fields.next()?, fields.next()?, fields.next()?);
@@ -195,24 +195,25 @@ mod tests {
             find(&jobs, &pilot(None)).0
         };
         let handle = || "17".to_owned();
-        let ended = |cause| Sight::Ended { cause, detail: String::new() };
-        let waits = |reason: &str| Sight::Waiting { handle: handle(), reason: reason.to_owned() };
+        let ended = |cause| PilotStatus::Ended { cause, detail: String::new() };
+        let waits =
+            |reason: &str| PilotStatus::Waiting { handle: handle(), reason: reason.to_owned() };
         assert_eq!(sight("PENDING", "Resources"), waits("Resources"));
         assert_eq!(sight("PENDING", "None"), waits(""));
         assert_eq!(
             sight("PENDING", "JobHeldUser"),
             waits("JobHeldUser (somebody held it: `scontrol release` lets it go)")
         );
-        assert_eq!(sight("RUNNING", "None"), Sight::Running { handle: handle() });
-        assert_eq!(sight("COMPLETING", "None"), Sight::Running { handle: handle() });
+        assert_eq!(sight("RUNNING", "None"), PilotStatus::Running { handle: handle() });
+        assert_eq!(sight("COMPLETING", "None"), PilotStatus::Running { handle: handle() });
         for (state, cause) in [
-            ("COMPLETED", Cause::Completed),
-            ("CANCELLED", Cause::Cancelled),
-            ("PREEMPTED", Cause::Preempted),
-            ("TIMEOUT", Cause::Preempted),
-            ("NODE_FAIL", Cause::NodeLost),
-            ("OUT_OF_MEMORY", Cause::OutOfMemory),
-            ("FAILED", Cause::Failed),
+            ("COMPLETED", PilotEndCause::Completed),
+            ("CANCELLED", PilotEndCause::Cancelled),
+            ("PREEMPTED", PilotEndCause::Preempted),
+            ("TIMEOUT", PilotEndCause::Preempted),
+            ("NODE_FAIL", PilotEndCause::NodeLost),
+            ("OUT_OF_MEMORY", PilotEndCause::OutOfMemory),
+            ("FAILED", PilotEndCause::Failed),
         ] {
             assert_eq!(sight(state, "None"), ended(cause), "{state}");
         }
@@ -239,10 +240,10 @@ mod tests {
         let (sight, extra) = find(&jobs, &pilot(Some("19")));
         assert_eq!(
             (sight, extra),
-            (Sight::Running { handle: "19".to_owned() }, vec!["18".to_owned()])
+            (PilotStatus::Running { handle: "19".to_owned() }, vec!["18".to_owned()])
         );
         assert_eq!(find(&jobs[..1], &pilot(Some("17"))).1, Vec::<String>::new());
-        assert_eq!(find(&[], &pilot(Some("17"))).0, Sight::Unknown);
+        assert_eq!(find(&[], &pilot(Some("17"))).0, PilotStatus::Unknown);
     }
 
     #[test]
@@ -259,8 +260,8 @@ mod tests {
     #[test]
     fn accounting_says_how_jobs_ended() {
         let ends = parse_ends("17|CANCELLED by 1000|0:15\n18|RUNNING|0:0\n19|TIMEOUT|0:0\n");
-        assert_eq!(ends["17"].0, Cause::Cancelled);
-        assert_eq!(ends["19"].0, Cause::Preempted);
+        assert_eq!(ends["17"].0, PilotEndCause::Cancelled);
+        assert_eq!(ends["19"].0, PilotEndCause::Preempted);
         assert!(!ends.contains_key("18"));
     }
 }

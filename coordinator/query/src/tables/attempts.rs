@@ -1,7 +1,7 @@
 //! `attempts`: one row per ended attempt, filled by the coordinator.
 
 use arrow::record_batch::RecordBatch;
-use rheo_core::fleet::Place;
+use rheo_core::fleet::WorkerLocation;
 use rheo_core::id::{Digest, WorkerId};
 use rheo_core::rows::Batch;
 use rheo_core::time::Timestamp;
@@ -55,7 +55,7 @@ pub struct AttemptRow {
     /// The worker's process id on that machine.
     pub pid: Option<u32>,
     /// Where it ran, in the words of its cluster.
-    pub place: Place,
+    pub place: WorkerLocation,
     /// The version of the worker.
     pub version: String,
     /// When the attempt was leased.

@@ -1,6 +1,6 @@
 //! `rheo launch list`, `scale`, `drain` and `stop`.
 
-use rheo_core::fleet::{FleetName, Phase};
+use rheo_core::fleet::{FleetName, PilotPhase};
 use rheo_core::machine::{FleetView, PilotView};
 use serde_json::{Value, json};
 
@@ -122,8 +122,8 @@ fn phase(pilot: &PilotView) -> String {
 
 fn reason(pilot: &PilotView) -> &str {
     match &pilot.phase {
-        Phase::Waiting { reason } => reason,
-        Phase::Planned | Phase::Running => "",
+        PilotPhase::Waiting { reason } => reason,
+        PilotPhase::Planned | PilotPhase::Running => "",
     }
 }
 

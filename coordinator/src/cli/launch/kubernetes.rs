@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rheo_core::fleet::Spec;
+use rheo_core::fleet::FleetSpec;
 use rheo_core::resources::Offer;
 use rheo_launch::Error;
 use rheo_launch::kubernetes::{Launcher, Settings, Toleration};
@@ -146,7 +146,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
             Err(error) => format::note(format!("warning: {error}")),
         }
     }
-    let spec = Spec {
+    let spec = FleetSpec {
         name,
         launcher: "kubernetes".to_owned(),
         settings: json,

@@ -1,6 +1,6 @@
 //! `rheo launch local`: worker processes on this machine.
 
-use rheo_core::fleet::Spec;
+use rheo_core::fleet::FleetSpec;
 use rheo_core::resources::Offer;
 use rheo_launch::process::{Launcher, Settings};
 
@@ -41,7 +41,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     if common.dry_run {
         return Ok(format::print(Launcher::dry_run(&settings, &example(&name)))?);
     }
-    let spec = Spec {
+    let spec = FleetSpec {
         name,
         launcher: "local".to_owned(),
         settings: serde_json::to_string(&settings).map_err(anyhow::Error::from)?,

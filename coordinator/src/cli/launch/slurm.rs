@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rheo_core::fleet::Spec;
+use rheo_core::fleet::FleetSpec;
 use rheo_core::resources::Offer;
 use rheo_launch::Error;
 use rheo_launch::slurm::{Launcher, Settings};
@@ -90,7 +90,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
         Err(error) => format::note(format!("warning: {error}")),
     }
     let workers = settings.gpus.max(1);
-    let spec = Spec {
+    let spec = FleetSpec {
         name,
         launcher: "slurm".to_owned(),
         settings: serde_json::to_string(&settings).map_err(anyhow::Error::from)?,

@@ -1,6 +1,6 @@
 //! Turning wishes and what was seen of a cluster into events.
 //!
-//! [`Command::Reconcile`] is the one place where pilots are planned and removed. It is told where
+//! [`FleetCommand::Reconcile`] is the one place where pilots are planned and removed. It is told where
 //! *every* live pilot is; while the cluster cannot say that, nothing is decided, because a pilot that
 //! was merely not seen would be replaced and the upper bound broken.
 
@@ -10,9 +10,9 @@ use std::time::Duration;
 use super::demand::{self, Demand, FleetCapacity};
 use super::unfit_pilot::UnfitPilot;
 use crate::fleet::{
-    Cause, Command, Event, Fleet, FleetDegraded, FleetDrained, FleetLaunched, FleetName,
-    FleetScaled, FleetStopped, Mode, Phase, Pilot, PilotEnded, PilotId, PilotObserved,
-    PilotPlanned, PilotRemoved, Sight, failed,
+    Fleet, FleetCommand, FleetDegraded, FleetDrained, FleetEvent, FleetLaunched, FleetMode,
+    FleetName, FleetScaled, FleetStopped, Pilot, PilotEndCause, PilotEnded, PilotId, PilotObserved,
+    PilotPhase, PilotPlanned, PilotRemoved, PilotStatus, failure_event,
 };
 use crate::id::WorkerId;
 use crate::machine::{self, Rejection, State};
@@ -30,74 +30,77 @@ const MIN_HEALTHY_RUN: Duration = Duration::from_mins(2);
 
 pub(crate) fn decide(
     state: &State,
-    command: &Command,
+    command: &FleetCommand,
     now: Timestamp,
 ) -> Result<Vec<machine::Event>, Rejection> {
     let known = |name: &FleetName| {
         state.fleets.get(name).ok_or_else(|| Rejection::UnknownFleet(name.clone()))
     };
-    let wrap = |events: Vec<Event>| Ok(events.into_iter().map(machine::Event::Fleet).collect());
+    let wrap =
+        |events: Vec<FleetEvent>| Ok(events.into_iter().map(machine::Event::Fleet).collect());
     match command {
-        Command::Launch { request, .. }
-        | Command::Scale { request, .. }
-        | Command::Drain { request, .. }
-        | Command::Stop { request, .. }
+        FleetCommand::Launch { request, .. }
+        | FleetCommand::Scale { request, .. }
+        | FleetCommand::Drain { request, .. }
+        | FleetCommand::Stop { request, .. }
             if state.requests.contains(*request) =>
         {
             Ok(Vec::new())
         }
-        Command::Launch { spec, id, request } => {
+        FleetCommand::Launch { spec, id, request } => {
             machine::limits::check_room_for_fleet(state, &spec.name)?;
-            wrap(vec![Event::FleetLaunched(FleetLaunched {
+            wrap(vec![FleetEvent::FleetLaunched(FleetLaunched {
                 spec: spec.clone(),
                 id: *id,
                 request: *request,
             })])
         }
-        Command::Scale { fleet, min, max, request } => {
+        FleetCommand::Scale { fleet, min, max, request } => {
             let spec = &known(fleet)?.spec;
             let max = max.unwrap_or(spec.max);
             let min = min.unwrap_or(spec.min.min(max)).min(max);
-            wrap(vec![Event::FleetScaled(FleetScaled {
+            wrap(vec![FleetEvent::FleetScaled(FleetScaled {
                 fleet: fleet.clone(),
                 min,
                 max,
                 request: *request,
             })])
         }
-        Command::Drain { fleet, request } => {
+        FleetCommand::Drain { fleet, request } => {
             let fleet = known(fleet)?.spec.name.clone();
-            wrap(vec![Event::FleetDrained(FleetDrained { fleet, request: *request })])
+            wrap(vec![FleetEvent::FleetDrained(FleetDrained { fleet, request: *request })])
         }
-        Command::Stop { fleet, request } => {
+        FleetCommand::Stop { fleet, request } => {
             let fleet = known(fleet)?.spec.name.clone();
-            wrap(vec![Event::FleetStopped(FleetStopped { fleet, request: *request })])
+            wrap(vec![FleetEvent::FleetStopped(FleetStopped { fleet, request: *request })])
         }
-        Command::Reconcile { fleet, sights } => Ok(reconcile(state, known(fleet)?, sights, now)),
-        Command::Submitted { pilot, handle } => {
+        FleetCommand::Reconcile { fleet, statuses } => {
+            Ok(reconcile(state, known(fleet)?, statuses, now))
+        }
+        FleetCommand::Submitted { pilot, handle } => {
             let unseen = known(&pilot.fleet)?.pilots.get(&pilot.number);
             let unseen = unseen.filter(|known| known.handle.as_ref() != Some(handle));
-            let phase = Phase::Waiting { reason: String::new() };
+            let phase = PilotPhase::Waiting { reason: String::new() };
             let (pilot, handle, at) = (pilot.clone(), handle.clone(), now);
             wrap(
                 unseen
-                    .map(|_| Event::PilotObserved(PilotObserved { pilot, handle, phase, at }))
+                    .map(|_| FleetEvent::PilotObserved(PilotObserved { pilot, handle, phase, at }))
                     .into_iter()
                     .collect(),
             )
         }
-        Command::Refused { fleet, pilots, text, is_limit } => {
+        FleetCommand::Refused { fleet, pilots, text, is_limit } => {
             let given_up = refusal_events(known(fleet)?, pilots, text, *is_limit, now);
             // One that ran before its answer got lost, and that the cluster has forgotten since.
             let theirs = |worker: WorkerId| {
                 let pilot = state.pilot_of(worker);
                 pilot.is_some_and(|pilot| pilot.fleet == *fleet && pilots.contains(&pilot.number))
             };
-            let outcome = Cause::Refused.attempt();
+            let outcome = PilotEndCause::Refused.attempt();
             let lost = machine::decide::end_leases_of(state, outcome, now, theirs);
             Ok(given_up.into_iter().map(machine::Event::Fleet).chain(lost).collect())
         }
-        Command::Unavailable { fleet, text } => {
+        FleetCommand::Unavailable { fleet, text } => {
             wrap(obstacle_event(known(fleet)?, text, now).into_iter().collect())
         }
     }
@@ -110,25 +113,30 @@ fn refusal_events(
     text: &str,
     is_limit: bool,
     at: Timestamp,
-) -> Vec<Event> {
+) -> Vec<FleetEvent> {
     let mut events = Vec::new();
     for number in pilots.iter().copied().filter(|number| fleet.pilots.contains_key(number)) {
         let pilot = PilotId { fleet: fleet.spec.name.clone(), number };
         let detail = text.to_owned();
-        events.push(Event::PilotEnded(PilotEnded { pilot, cause: Cause::Refused, detail, at }));
+        events.push(FleetEvent::PilotEnded(PilotEnded {
+            pilot,
+            cause: PilotEndCause::Refused,
+            detail,
+            at,
+        }));
     }
     if !events.is_empty() {
-        events.extend(failed(fleet, text, !is_limit, at));
+        events.extend(failure_event(fleet, text, !is_limit, at));
     }
     events
 }
 
 /// Something is wrong that is nobody's failure; said once.
-fn obstacle_event(fleet: &Fleet, text: &str, at: Timestamp) -> Option<Event> {
+fn obstacle_event(fleet: &Fleet, text: &str, at: Timestamp) -> Option<FleetEvent> {
     let said = fleet.trouble.as_ref().is_some_and(|trouble| trouble.text == text);
     let (name, not_before) = (fleet.spec.name.clone(), fleet.not_before);
     let trouble = Some(text.to_owned());
-    (!said).then_some(Event::FleetDegraded(FleetDegraded {
+    (!said).then_some(FleetEvent::FleetDegraded(FleetDegraded {
         fleet: name,
         trouble,
         failure: false,
@@ -140,25 +148,25 @@ fn obstacle_event(fleet: &Fleet, text: &str, at: Timestamp) -> Option<Event> {
 fn reconcile(
     state: &State,
     fleet: &Fleet,
-    sights: &BTreeMap<u64, Sight>,
+    statuses: &BTreeMap<u64, PilotStatus>,
     now: Timestamp,
 ) -> Vec<machine::Event> {
     let mut events = Vec::new();
     let mut ends: BTreeMap<AttemptOutcome, BTreeMap<u64, Option<String>>> = BTreeMap::new();
     // As it will be once the events are applied.
     let mut fleet = fleet.clone();
-    for (number, sight) in sights {
+    for (number, status) in statuses {
         let Some(pilot) = fleet.pilots.get(number) else { continue };
-        let (over, mut happened) = interpret_status(&fleet, *number, pilot, sight, now);
-        let is_end = happened.iter().any(|event| matches!(event, Event::PilotEnded(_)));
+        let (over, mut happened) = interpret_status(&fleet, *number, pilot, status, now);
+        let is_end = happened.iter().any(|event| matches!(event, FleetEvent::PilotEnded(_)));
         if is_end
             && !pilot.removing
             && let Some(unfit) = UnfitPilot::of(state, &fleet, *number)
         {
-            happened.retain(|event| !matches!(event, Event::FleetDegraded(_)));
+            happened.retain(|event| !matches!(event, FleetEvent::FleetDegraded(_)));
             happened.extend(unfit.events(&fleet, now));
         }
-        if happened.iter().any(|event| matches!(event, Event::PilotRemoved(_)))
+        if happened.iter().any(|event| matches!(event, FleetEvent::PilotRemoved(_)))
             && is_at_work(state, &fleet.spec.name, *number)
         {
             continue;
@@ -191,7 +199,7 @@ fn is_at_work(state: &State, fleet: &FleetName, number: u64) -> bool {
     pilots.any(|pilot| pilot.fleet == *fleet && pilot.number == number)
 }
 
-fn apply_all(fleet: &mut Fleet, events: &mut Vec<machine::Event>, happened: Vec<Event>) {
+fn apply_all(fleet: &mut Fleet, events: &mut Vec<machine::Event>, happened: Vec<FleetEvent>) {
     for event in happened {
         fleet.apply(&event);
         events.push(machine::Event::Fleet(event));
@@ -215,37 +223,42 @@ impl EndedLeases {
     }
 }
 
-/// What a sight of a pilot means, and how the attempts of its workers ended if they did.
+/// What a status of a pilot means, and how the attempts of its workers ended if they did.
 fn interpret_status(
     fleet: &Fleet,
     number: u64,
     pilot: &Pilot,
-    sight: &Sight,
+    status: &PilotStatus,
     at: Timestamp,
-) -> (Option<EndedLeases>, Vec<Event>) {
+) -> (Option<EndedLeases>, Vec<FleetEvent>) {
     let id = || PilotId { fleet: fleet.spec.name.clone(), number };
-    let seen = |handle: &String, phase: Phase| {
+    let seen = |handle: &String, phase: PilotPhase| {
         let news = pilot.handle.as_ref() != Some(handle) || pilot.phase != phase;
-        let event =
-            Event::PilotObserved(PilotObserved { pilot: id(), handle: handle.clone(), phase, at });
+        let event = FleetEvent::PilotObserved(PilotObserved {
+            pilot: id(),
+            handle: handle.clone(),
+            phase,
+            at,
+        });
         if news { vec![event] } else { Vec::new() }
     };
-    match sight {
-        Sight::Unknown if pilot.handle.is_none() && !pilot.removing => (None, Vec::new()),
-        Sight::Unknown => {
+    match status {
+        PilotStatus::Unknown if pilot.handle.is_none() && !pilot.removing => (None, Vec::new()),
+        PilotStatus::Unknown => {
             let detail = "the cluster no longer knows it".to_owned();
-            let cause = if pilot.removing { Cause::Cancelled } else { Cause::Unknown };
+            let cause =
+                if pilot.removing { PilotEndCause::Cancelled } else { PilotEndCause::Unknown };
             let end = PilotEnded { pilot: id(), cause, detail, at };
             (Some(EndedLeases::all(cause.attempt())), pilot_end_events(fleet, pilot, end))
         }
-        Sight::Waiting { handle, reason } => {
+        PilotStatus::Waiting { handle, reason } => {
             // It ran and is in the queue again: what it had is given to others.
-            let requeued = pilot.phase == Phase::Running;
+            let requeued = pilot.phase == PilotPhase::Running;
             let ends = requeued.then_some(EndedLeases::all(AttemptOutcome::Preempted));
-            (ends, seen(handle, Phase::Waiting { reason: reason.clone() }))
+            (ends, seen(handle, PilotPhase::Waiting { reason: reason.clone() }))
         }
-        Sight::Running { handle } => {
-            let mut events = seen(handle, Phase::Running);
+        PilotStatus::Running { handle } => {
+            let mut events = seen(handle, PilotPhase::Running);
             let idle = events.is_empty() && pilot.joined == 0 && !pilot.removing;
             if idle && at.since(pilot.since) > JOIN_TIMEOUT {
                 let minutes = JOIN_TIMEOUT.as_secs() / 60;
@@ -253,22 +266,22 @@ fn interpret_status(
                     "pilot {} ({handle}) runs, but no worker of it has joined in {minutes} minutes: its log says why",
                     id()
                 );
-                events.push(Event::PilotRemoved(PilotRemoved {
+                events.push(FleetEvent::PilotRemoved(PilotRemoved {
                     pilot: id(),
                     reason: reason.clone(),
                     at,
                 }));
-                events.extend(failed(fleet, &reason, true, at));
+                events.extend(failure_event(fleet, &reason, true, at));
             }
             // The cluster started it again elsewhere between two looks. Workers of the new one may have
             // trials already.
             let before = pilot.handle.as_ref().filter(|old| *old != handle);
-            let before = before.filter(|_| pilot.phase == Phase::Running).cloned();
+            let before = before.filter(|_| pilot.phase == PilotPhase::Running).cloned();
             let ends = before
                 .map(|job| EndedLeases { outcome: AttemptOutcome::Preempted, job: Some(job) });
             (ends, events)
         }
-        Sight::Ended { cause, detail } => (
+        PilotStatus::Ended { cause, detail } => (
             Some(EndedLeases::all(cause.attempt())),
             pilot_end_events(
                 fleet,
@@ -280,12 +293,13 @@ fn interpret_status(
 }
 
 /// A pilot whose workers never joined, or that died soon after, has failed its fleet.
-fn pilot_end_events(fleet: &Fleet, pilot: &Pilot, end: PilotEnded) -> Vec<Event> {
+fn pilot_end_events(fleet: &Fleet, pilot: &Pilot, end: PilotEnded) -> Vec<FleetEvent> {
     let PilotEnded { pilot: id, cause, detail, at } = &end;
     let (cause, at) = (*cause, *at);
     let lasted = at.since(pilot.since) >= MIN_HEALTHY_RUN;
     // Others wanted its place before its worker could be expected.
-    let unlucky = cause == Cause::Preempted && (pilot.phase != Phase::Running || !lasted);
+    let unlucky =
+        cause == PilotEndCause::Preempted && (pilot.phase != PilotPhase::Running || !lasted);
     let idle = pilot.joined == 0 && !unlucky;
     let failure = !pilot.removing && (idle || (cause.is_suspicious() && !lasted));
     let worked = pilot.joined > 0 && !pilot.removing && !cause.is_suspicious();
@@ -296,27 +310,33 @@ fn pilot_end_events(fleet: &Fleet, pilot: &Pilot, end: PilotEnded) -> Vec<Event>
     } else {
         format!("pilot {id} ended ({}) soon after it had begun{why}", cause.name())
     };
-    let mut events = vec![Event::PilotEnded(end)];
+    let mut events = vec![FleetEvent::PilotEnded(end)];
     if failure {
-        events.extend(failed(fleet, &text, true, at));
+        events.extend(failure_event(fleet, &text, true, at));
     } else if recovered {
         events.push(recovery(fleet, at));
     }
     events
 }
 
-fn recovery(fleet: &Fleet, at: Timestamp) -> Event {
+fn recovery(fleet: &Fleet, at: Timestamp) -> FleetEvent {
     let fleet = fleet.spec.name.clone();
-    Event::FleetDegraded(FleetDegraded { fleet, trouble: None, failure: false, not_before: at, at })
+    FleetEvent::FleetDegraded(FleetDegraded {
+        fleet,
+        trouble: None,
+        failure: false,
+        not_before: at,
+        at,
+    })
 }
 
 /// Plans pilots that are missing, and removes those that are too many.
-fn scale(state: &State, fleet: &Fleet, demand: &Demand, at: Timestamp) -> Vec<Event> {
+fn scale(state: &State, fleet: &Fleet, demand: &Demand, at: Timestamp) -> Vec<FleetEvent> {
     let loads = demand::loads(state);
     let ours = loads.get(&fleet.spec.name);
     let load = |number: u64| ours.and_then(|ours| ours.get(&number));
     let remove = |number: u64, reason: &str| {
-        Event::PilotRemoved(PilotRemoved {
+        FleetEvent::PilotRemoved(PilotRemoved {
             pilot: PilotId { fleet: fleet.spec.name.clone(), number },
             reason: reason.to_owned(),
             at,
@@ -327,19 +347,19 @@ fn scale(state: &State, fleet: &Fleet, demand: &Demand, at: Timestamp) -> Vec<Ev
     // Those that cost least to remove come first: queued ones, then those with the fewest trials,
     // then the youngest.
     live.sort_by_cached_key(|(number, pilot)| {
-        let runs = pilot.phase == Phase::Running;
+        let runs = pilot.phase == PilotPhase::Running;
         (runs, load(*number).map_or(0, |load| load.taken), std::cmp::Reverse(*number))
     });
-    let queued = live.iter().take_while(|(_, pilot)| pilot.phase != Phase::Running).count();
+    let queued = live.iter().take_while(|(_, pilot)| pilot.phase != PilotPhase::Running).count();
     match fleet.mode {
-        Mode::Stopped => {
+        FleetMode::Stopped => {
             return live.iter().map(|(n, _)| remove(*n, "the fleet was stopped")).collect();
         }
-        Mode::Draining => {
+        FleetMode::Draining => {
             let queued = live.iter().take(queued);
             return queued.map(|(n, _)| remove(*n, "the fleet is drained")).collect();
         }
-        Mode::Active => {}
+        FleetMode::Active => {}
     }
     let (min, max) = (fleet.spec.min as usize, fleet.spec.max as usize);
     if live.len() > max {
@@ -358,7 +378,7 @@ fn scale(state: &State, fleet: &Fleet, demand: &Demand, at: Timestamp) -> Vec<Ev
     live.iter().take(spare).map(|(n, _)| remove(*n, "there is no work left for it")).collect()
 }
 
-fn plan_pilots(fleet: &Fleet, missing: usize, at: Timestamp) -> Vec<Event> {
+fn plan_pilots(fleet: &Fleet, missing: usize, at: Timestamp) -> Vec<FleetEvent> {
     if at < fleet.not_before {
         return Vec::new();
     }
@@ -374,7 +394,7 @@ fn plan_pilots(fleet: &Fleet, missing: usize, at: Timestamp) -> Vec<Event> {
     let count = missing.min(room).min(most) as u64;
     let pilot = |number| PilotId { fleet: fleet.spec.name.clone(), number };
     (fleet.next..fleet.next + count)
-        .map(|number| Event::PilotPlanned(PilotPlanned { pilot: pilot(number), at }))
+        .map(|number| FleetEvent::PilotPlanned(PilotPlanned { pilot: pilot(number), at }))
         .collect()
 }
 
@@ -384,19 +404,21 @@ fn is_limited(fleet: &Fleet) -> bool {
 }
 
 /// Says what keeps the fleet from being of use, and takes it back when that is over.
-fn health_events(fleet: &Fleet, too_large: Option<String>, at: Timestamp) -> Vec<Event> {
-    let large = too_large.filter(|_| fleet.mode == Mode::Active);
+fn health_events(fleet: &Fleet, too_large: Option<String>, at: Timestamp) -> Vec<FleetEvent> {
+    let large = too_large.filter(|_| fleet.mode == FleetMode::Active);
     let lasted = |pilot: &Pilot| {
-        pilot.joined > 0 && pilot.phase == Phase::Running && at.since(pilot.since) > MIN_HEALTHY_RUN
+        pilot.joined > 0
+            && pilot.phase == PilotPhase::Running
+            && at.since(pilot.since) > MIN_HEALTHY_RUN
     };
     let works = fleet.failures == 0 || fleet.pilots.values().any(lasted);
     let said = fleet.trouble.as_ref().map(|trouble| &trouble.text);
     let other = said.is_some() && said != large.as_ref();
     let over = (other || fleet.failures > 0) && works && at >= fleet.not_before;
-    let mut events: Vec<Event> = over.then(|| recovery(fleet, at)).into_iter().collect();
+    let mut events: Vec<FleetEvent> = over.then(|| recovery(fleet, at)).into_iter().collect();
     if let Some(text) = large.filter(|_| over || said.is_none()) {
         let (fleet, trouble, not_before) = (fleet.spec.name.clone(), Some(text), fleet.not_before);
-        events.push(Event::FleetDegraded(FleetDegraded {
+        events.push(FleetEvent::FleetDegraded(FleetDegraded {
             fleet,
             trouble,
             failure: false,
@@ -412,13 +434,13 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::fleet::{Place, Spec};
+    use crate::fleet::{FleetSpec, WorkerLocation};
     use crate::machine::{WorkerInfo, WorkerJoined};
     use crate::resources::Offer;
 
     fn running(handle: &str) -> (Fleet, PilotId) {
         let name = FleetName::parse("k").unwrap();
-        let spec = Spec {
+        let spec = FleetSpec {
             name: name.clone(),
             launcher: "kubernetes".to_owned(),
             settings: String::new(),
@@ -430,12 +452,12 @@ mod tests {
         };
         let mut fleet = Fleet::new(spec, Uuid::nil());
         let pilot = PilotId { fleet: name, number: 1 };
-        fleet.apply(&Event::PilotPlanned(PilotPlanned {
+        fleet.apply(&FleetEvent::PilotPlanned(PilotPlanned {
             pilot: pilot.clone(),
             at: Timestamp::default(),
         }));
-        let (handle, phase) = (handle.to_owned(), Phase::Running);
-        fleet.apply(&Event::PilotObserved(PilotObserved {
+        let (handle, phase) = (handle.to_owned(), PilotPhase::Running);
+        fleet.apply(&FleetEvent::PilotObserved(PilotObserved {
             pilot: pilot.clone(),
             handle,
             phase,
@@ -448,22 +470,22 @@ mod tests {
     fn a_pilot_that_was_started_again_has_lost_what_ran_before_and_nothing_else() {
         let (mut fleet, pilot) = running("pod-a");
         let later = Timestamp::default() + MIN_HEALTHY_RUN;
-        let ends = |fleet: &Fleet, sight: &Sight| {
-            let (ends, events) = interpret_status(fleet, 1, &fleet.pilots[&1], sight, later);
+        let ends = |fleet: &Fleet, status: &PilotStatus| {
+            let (ends, events) = interpret_status(fleet, 1, &fleet.pilots[&1], status, later);
             (ends.map(|ends| (ends.outcome, ends.job)), events)
         };
-        let same = Sight::Running { handle: "pod-a".to_owned() };
+        let same = PilotStatus::Running { handle: "pod-a".to_owned() };
         assert_eq!(ends(&fleet, &same), (None, Vec::new()));
 
         // Between two looks: workers of the new one may have trials already.
-        let (ended, events) = ends(&fleet, &Sight::Running { handle: "pod-b".to_owned() });
+        let (ended, events) = ends(&fleet, &PilotStatus::Running { handle: "pod-b".to_owned() });
         assert_eq!(ended, Some((AttemptOutcome::Preempted, Some("pod-a".to_owned()))));
         fleet.apply(&events[0]);
         assert_eq!(fleet.pilots[&1].handle.as_deref(), Some("pod-b"));
         assert_eq!(fleet.pilots[&1].since, later, "it runs since then");
 
         // In the queue again: nothing of it runs.
-        let waits = Sight::Waiting { handle: "pod-c".to_owned(), reason: String::new() };
+        let waits = PilotStatus::Waiting { handle: "pod-c".to_owned(), reason: String::new() };
         assert_eq!(ends(&fleet, &waits).0, Some((AttemptOutcome::Preempted, None)));
         assert_eq!(pilot.to_string(), "k/1");
     }
@@ -472,7 +494,7 @@ mod tests {
     fn workers_are_told_apart_by_their_job() {
         let mut state = State::default();
         let worker = WorkerId(Uuid::from_u128(1));
-        let place = Place { job: Some("pod-a".to_owned()), ..Place::default() };
+        let place = WorkerLocation { job: Some("pod-a".to_owned()), ..WorkerLocation::default() };
         let info = WorkerInfo { place, ..WorkerInfo::default() };
         state.apply(&machine::Event::WorkerJoined(WorkerJoined {
             worker,

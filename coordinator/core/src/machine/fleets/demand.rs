@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::fleet::{Fleet, Spec};
+use crate::fleet::{Fleet, FleetSpec};
 use crate::fleet::{FleetName, PilotId};
 use crate::id::WorkerId;
 use crate::machine::State;
@@ -154,7 +154,7 @@ pub(super) fn loads(state: &State) -> PilotLoads<'_> {
 type WorkerAge = (u32, Timestamp, WorkerId);
 
 /// The resources of a pilot that has not joined yet, worker by worker.
-fn new_pilot(spec: &Spec) -> Vec<Free> {
+fn new_pilot(spec: &FleetSpec) -> Vec<Free> {
     let count = usize::try_from(spec.workers.max(1)).unwrap_or(1);
     vec![Free::of(spec.worker); count]
 }

@@ -1,8 +1,8 @@
 //! Pilots whose workers could not be of use: the node is avoided after two of them, and the fleet
 //! pauses if no other pilot of it works.
 
-use crate::fleet::{Event, NodeUnfit};
-use crate::fleet::{Fleet, PilotId, failed};
+use crate::fleet::{Fleet, PilotId, failure_event};
+use crate::fleet::{FleetEvent, NodeUnfit};
 use crate::machine::{State, Worker};
 use crate::time::Timestamp;
 
@@ -48,14 +48,14 @@ impl UnfitPilot {
     }
 
     /// The events that follow for its fleet, beside its end.
-    pub(super) fn events(self, fleet: &Fleet, at: Timestamp) -> Vec<Event> {
+    pub(super) fn events(self, fleet: &Fleet, at: Timestamp) -> Vec<FleetEvent> {
         let Self { pilot, node, cause, others_work } = self;
         let place = node.as_ref().map(|node| format!(" on `{node}`")).unwrap_or_default();
         let text = format!("pilot {pilot}{place} could not be of use: {cause}");
         let fleet_name = fleet.spec.name.clone();
-        let noted =
-            node.map(|node| Event::NodeUnfit(NodeUnfit { fleet: fleet_name, node, cause, at }));
-        let pause = (!others_work).then(|| failed(fleet, &text, true, at)).flatten();
+        let noted = node
+            .map(|node| FleetEvent::NodeUnfit(NodeUnfit { fleet: fleet_name, node, cause, at }));
+        let pause = (!others_work).then(|| failure_event(fleet, &text, true, at)).flatten();
         noted.into_iter().chain(pause).collect()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::fleet::{Cause, Fleet, Mode, Phase, Spec, Trouble};
+use crate::fleet::{Fleet, FleetMode, FleetProblem, FleetSpec, PilotEndCause, PilotPhase};
 use crate::machine::State;
 use crate::time::Timestamp;
 
@@ -10,15 +10,15 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone, PartialEq)]
 pub struct FleetView {
     /// What was asked for.
-    pub spec: Spec,
+    pub spec: FleetSpec,
     /// Whether it grows.
-    pub mode: Mode,
+    pub mode: FleetMode,
     /// Its pilots that have not ended.
     pub pilots: Vec<PilotView>,
     /// How many ended, and of what.
-    pub ended: BTreeMap<Cause, u64>,
+    pub ended: BTreeMap<PilotEndCause, u64>,
     /// What keeps pilots from running.
-    pub trouble: Option<Trouble>,
+    pub trouble: Option<FleetProblem>,
     /// No pilot is submitted before.
     pub not_before: Timestamp,
     /// Nodes on which its pilots were of no use.
@@ -35,7 +35,7 @@ pub struct PilotView {
     /// What the cluster calls it.
     pub handle: Option<String>,
     /// Where it is in its life.
-    pub phase: Phase,
+    pub phase: PilotPhase,
     /// Since when.
     pub since: Timestamp,
     /// Whether it is to go.
@@ -91,7 +91,7 @@ impl FleetView {
             return None;
         }
         let reason = self.pilots.iter().find_map(|pilot| match &pilot.phase {
-            Phase::Waiting { reason } if !reason.is_empty() => Some(reason.clone()),
+            PilotPhase::Waiting { reason } if !reason.is_empty() => Some(reason.clone()),
             _ => None,
         });
         reason.map(|reason| format!("its pilots wait in the queue: {reason}"))

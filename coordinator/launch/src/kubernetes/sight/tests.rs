@@ -42,13 +42,13 @@ fn pending() -> Value {
     json!({ "phase": "Pending" })
 }
 
-fn see(job: Option<&Job>, pods: &[Pod], handle: &str) -> Sight {
+fn see(job: Option<&Job>, pods: &[Pod], handle: &str) -> PilotStatus {
     let seen = Seen { job, pods: pods.iter().collect(), unborn: None };
     read(&seen, Some(handle), &Over(&[]))
 }
 
-fn runs(handle: &str) -> Sight {
-    Sight::Running { handle: handle.to_owned() }
+fn runs(handle: &str) -> PilotStatus {
+    PilotStatus::Running { handle: handle.to_owned() }
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn a_pod_that_leaves_stays_the_pilot_until_it_is_gone() {
     assert_eq!(read(&seen, Some("a"), &Over(&["a"])), runs("b"));
     // Only the Job was deleted.
     assert_eq!(see(None, &pods[..1], "a"), runs("a"));
-    assert_eq!(see(None, &[], "a"), Sight::Unknown);
+    assert_eq!(see(None, &[], "a"), PilotStatus::Unknown);
 }
 
 #[test]
@@ -71,11 +71,13 @@ fn a_job_whose_pod_was_deleted_waits_for_another() {
     let reason = "it has no pod yet".to_owned();
     assert_eq!(
         see(Some(&waiting), &[], "a"),
-        Sight::Waiting { handle: "rheo-k-0-1".to_owned(), reason }
+        PilotStatus::Waiting { handle: "rheo-k-0-1".to_owned(), reason }
     );
     let unborn = Some("exceeded quota: few".to_owned());
     let seen = Seen { job: Some(&waiting), pods: Vec::new(), unborn };
-    let Sight::Waiting { reason, .. } = read(&seen, None, &Over(&[])) else { panic!("it waits") };
+    let PilotStatus::Waiting { reason, .. } = read(&seen, None, &Over(&[])) else {
+        panic!("it waits")
+    };
     assert_eq!(reason, "exceeded quota: few");
 }
 
@@ -83,7 +85,8 @@ fn a_job_whose_pod_was_deleted_waits_for_another() {
 fn reasons_to_wait_are_told_and_some_are_no_use_waiting_for() {
     let condition = json!({ "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available: 3 Insufficient cpu." });
     let unschedulable = pod("a", 1, json!({ "phase": "Pending", "conditions": [condition] }));
-    let Sight::Waiting { reason, .. } = see(Some(&job(json!({}))), &[unschedulable], "a") else {
+    let PilotStatus::Waiting { reason, .. } = see(Some(&job(json!({}))), &[unschedulable], "a")
+    else {
         panic!("it waits")
     };
     assert_eq!(reason, "Unschedulable: 0/3 nodes are available: 3 Insufficient cpu.");
@@ -93,43 +96,46 @@ fn reasons_to_wait_are_told_and_some_are_no_use_waiting_for() {
     let container = json!({ "name": "worker", "image": "x", "imageID": "", "ready": false, "restartCount": 0, "state": state });
     let stuck = pod("a", 1, json!({ "phase": "Pending", "containerStatuses": [container] }));
     let waits = see(None, std::slice::from_ref(&stuck), "a");
-    assert!(matches!(&waits, Sight::Waiting { reason, .. } if reason.contains("ImagePullBackOff")));
+    assert!(
+        matches!(&waits, PilotStatus::Waiting { reason, .. } if reason.contains("ImagePullBackOff"))
+    );
     let seen = Seen { job: None, pods: vec![&stuck], unborn: None };
     let given_up = read(&seen, None, &Over(&[]));
-    assert!(matches!(given_up, Sight::Waiting { .. }), "not at once");
+    assert!(matches!(given_up, PilotStatus::Waiting { .. }), "not at once");
 }
 
 #[test]
 fn ends_are_told_apart() {
     let ended = |status: Value| match see(Some(&job(json!({}))), &[pod("a", 1, status)], "a") {
-        Sight::Ended { cause, detail } => (cause, detail),
+        PilotStatus::Ended { cause, detail } => (cause, detail),
         other => panic!("it ended: {other:?}"),
     };
     let terminated = |code: i32, reason: &str| {
         let state = json!({ "terminated": { "exitCode": code, "reason": reason, "message": "error: no libtorch" } });
         json!({ "phase": "Failed", "containerStatuses": [{ "name": "worker", "image": "x", "imageID": "", "ready": false, "restartCount": 0, "state": state }] })
     };
-    assert_eq!(ended(json!({ "phase": "Succeeded" })).0, Cause::Completed);
-    assert_eq!(ended(terminated(137, "OOMKilled")).0, Cause::OutOfMemory);
-    assert_eq!(ended(terminated(143, "Error")).0, Cause::Preempted);
-    assert_eq!(ended(terminated(137, "ContainerStatusUnknown")).0, Cause::NodeLost);
+    assert_eq!(ended(json!({ "phase": "Succeeded" })).0, PilotEndCause::Completed);
+    assert_eq!(ended(terminated(137, "OOMKilled")).0, PilotEndCause::OutOfMemory);
+    assert_eq!(ended(terminated(143, "Error")).0, PilotEndCause::Preempted);
+    assert_eq!(ended(terminated(137, "ContainerStatusUnknown")).0, PilotEndCause::NodeLost);
     assert_eq!(
         ended(terminated(2, "Error")),
-        (Cause::Failed, "exit code 2: error: no libtorch".to_owned())
+        (PilotEndCause::Failed, "exit code 2: error: no libtorch".to_owned())
     );
     for (reason, cause) in [
-        ("Evicted", Cause::Preempted),
-        ("DeadlineExceeded", Cause::Preempted),
-        ("Preempting", Cause::Preempted),
-        ("NodeLost", Cause::NodeLost),
-        ("OutOfcpu", Cause::NodeLost),
-        ("", Cause::Failed),
+        ("Evicted", PilotEndCause::Preempted),
+        ("DeadlineExceeded", PilotEndCause::Preempted),
+        ("Preempting", PilotEndCause::Preempted),
+        ("NodeLost", PilotEndCause::NodeLost),
+        ("OutOfcpu", PilotEndCause::NodeLost),
+        ("", PilotEndCause::Failed),
     ] {
         assert_eq!(ended(json!({ "phase": "Failed", "reason": reason })).0, cause, "{reason}");
     }
-    for (reason, cause) in
-        [("PreemptionByScheduler", Cause::Preempted), ("DeletionByTaintManager", Cause::NodeLost)]
-    {
+    for (reason, cause) in [
+        ("PreemptionByScheduler", PilotEndCause::Preempted),
+        ("DeletionByTaintManager", PilotEndCause::NodeLost),
+    ] {
         let condition = json!({ "type": "DisruptionTarget", "status": "True", "reason": reason });
         let mut status = terminated(137, "Error");
         status["conditions"] = json!([condition]);
@@ -142,17 +148,17 @@ fn a_job_says_how_it_ended_when_its_pod_is_gone() {
     let finished = |kind: &str, reason: &str| {
         let condition = json!({ "type": kind, "status": "True", "reason": reason });
         match see(Some(&job(json!({ "conditions": [condition] }))), &[], "a") {
-            Sight::Ended { cause, .. } => cause,
+            PilotStatus::Ended { cause, .. } => cause,
             other => panic!("it ended: {other:?}"),
         }
     };
-    assert_eq!(finished("Complete", ""), Cause::Completed);
-    assert_eq!(finished("Failed", "DeadlineExceeded"), Cause::Preempted);
-    assert_eq!(finished("Failed", "BackoffLimitExceeded"), Cause::Unknown);
+    assert_eq!(finished("Complete", ""), PilotEndCause::Completed);
+    assert_eq!(finished("Failed", "DeadlineExceeded"), PilotEndCause::Preempted);
+    assert_eq!(finished("Failed", "BackoffLimitExceeded"), PilotEndCause::Unknown);
     // A pod that was started in its place has not ended yet.
     let condition = json!({ "type": "Complete", "status": "True" });
     let complete = job(json!({ "conditions": [condition] }));
     assert_eq!(see(Some(&complete), &[pod("b", 2, running())], "a"), runs("b"));
     let waits = see(Some(&complete), &[pod("b", 2, pending())], "a");
-    assert!(matches!(waits, Sight::Waiting { .. }));
+    assert!(matches!(waits, PilotStatus::Waiting { .. }));
 }
