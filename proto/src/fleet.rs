@@ -99,14 +99,14 @@ impl TryFrom<v1::StopRequest> for FleetCommand {
 
 impl From<FleetView> for v1::Fleet {
     fn from(view: FleetView) -> Self {
-        let since = view.trouble.as_ref().map_or(0, |trouble| trouble.since.0);
+        let since = view.problem.as_ref().map_or(0, |problem| problem.since.0);
         let ended = view.ended.iter().map(|(cause, count)| (cause.name().to_owned(), *count));
         Self {
             spec: Some(view.spec.into()),
             mode: view.mode.name().to_owned(),
             pilots: view.pilots.into_iter().map(Into::into).collect(),
             ended: ended.collect(),
-            trouble: view.trouble.map(|trouble| trouble.text),
+            trouble: view.problem.map(|problem| problem.text),
             trouble_since_ms: since,
             not_before_ms: view.not_before.0,
             excluded: view.excluded,
@@ -128,7 +128,7 @@ impl TryFrom<v1::Fleet> for FleetView {
             mode: mode.ok_or_else(|| InvalidMessage::value("mode", &wire.mode))?,
             pilots: pilots?,
             ended: ended.collect::<BTreeMap<_, _>>(),
-            trouble: wire.trouble.map(|text| FleetProblem { text, since }),
+            problem: wire.trouble.map(|text| FleetProblem { text, since }),
             not_before: Timestamp(wire.not_before_ms),
             excluded: wire.excluded,
         })

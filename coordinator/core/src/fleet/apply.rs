@@ -60,7 +60,7 @@ pub(crate) fn on_joined(fleets: &mut BTreeMap<FleetName, Fleet>, place: &WorkerL
     pilot.joined += 1;
     // Failures are forgiven once a pilot has lasted: one that joins and dies may do so for ever.
     if fleet.failures > 0 {
-        fleet.trouble = None;
+        fleet.problem = None;
     }
 }
 
@@ -68,7 +68,7 @@ impl Fleet {
     fn forgive(&mut self) {
         self.failures = 0;
         self.not_before = crate::time::Timestamp::default();
-        self.trouble = None;
+        self.problem = None;
         self.unfit.clear();
     }
 
@@ -131,12 +131,12 @@ impl Fleet {
     }
 
     fn on_degraded(&mut self, degraded: &FleetDegraded) {
-        self.failures = match degraded.trouble {
+        self.failures = match degraded.problem {
             None => 0,
             Some(_) => self.failures + u32::from(degraded.failure),
         };
         self.not_before = degraded.not_before;
-        let since = self.trouble.as_ref().map_or(degraded.at, |trouble| trouble.since);
-        self.trouble = degraded.trouble.clone().map(|text| FleetProblem { text, since });
+        let since = self.problem.as_ref().map_or(degraded.at, |problem| problem.since);
+        self.problem = degraded.problem.clone().map(|text| FleetProblem { text, since });
     }
 }

@@ -141,7 +141,8 @@ pub struct FleetDegraded {
     /// The fleet.
     pub fleet: FleetName,
     /// The obstacle; none once it is gone.
-    pub trouble: Option<String>,
+    #[serde(rename = "trouble")]
+    pub problem: Option<String>,
     /// Whether the obstacle counts as a failure of the fleet.
     pub failure: bool,
     /// The earliest time of the next submission.

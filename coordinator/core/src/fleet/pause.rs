@@ -24,8 +24,8 @@ pub(crate) fn failure_event(
     }
     let pause = if failure { pause(fleet.failures) } else { FIRST_PAUSE * 4 };
     let not_before = fleet.not_before.max(at + pause);
-    let (fleet, trouble) = (fleet.spec.name.clone(), Some(text.to_owned()));
-    Some(FleetEvent::FleetDegraded(FleetDegraded { fleet, trouble, failure, not_before, at }))
+    let (fleet, problem) = (fleet.spec.name.clone(), Some(text.to_owned()));
+    Some(FleetEvent::FleetDegraded(FleetDegraded { fleet, problem, failure, not_before, at }))
 }
 
 /// The pause after so many failures before this one.

@@ -93,7 +93,8 @@ pub struct Fleet {
     /// No pilot is submitted before.
     pub not_before: Timestamp,
     /// What keeps pilots from running, if anything does.
-    pub trouble: Option<FleetProblem>,
+    #[serde(rename = "trouble")]
+    pub problem: Option<FleetProblem>,
     /// Pilots whose workers could not be of use, by node.
     #[serde(default)]
     pub unfit: BTreeMap<String, u32>,
@@ -277,7 +278,7 @@ impl Fleet {
             ended: BTreeMap::new(),
             failures: 0,
             not_before: Timestamp::default(),
-            trouble: None,
+            problem: None,
             unfit: BTreeMap::new(),
         }
     }

@@ -59,7 +59,7 @@ enum Happening {
     Resume,
 }
 
-fn trouble() -> impl Strategy<Value = Happening> {
+fn problem() -> impl Strategy<Value = Happening> {
     use Happening::{Away, Crash, End, Held, Limit, Loses, Nodes, Refuses};
     let causes = vec![
         PilotEndCause::NodeLost,
@@ -217,7 +217,7 @@ proptest! {
     #[test]
     fn u15_u16_no_pilot_is_forgotten_or_doubled_whatever_happens(
         happenings in prop::collection::vec(
-            prop_oneof![3 => course(), 1 => trouble(), 1 => wish()], 0..120),
+            prop_oneof![3 => course(), 1 => problem(), 1 => wish()], 0..120),
     ) {
         let mut world = world(AMPLE);
         for happening in &happenings {
@@ -233,7 +233,7 @@ proptest! {
     #[test]
     fn a_submission_that_comes_through_late_is_a_double_only_until_it_is_seen(
         happenings in prop::collection::vec(
-            prop_oneof![4 => course(), 1 => trouble()], 0..80),
+            prop_oneof![4 => course(), 1 => problem()], 0..80),
     ) {
         let mut world = world(AMPLE);
         world.doubles = true;
@@ -273,7 +273,7 @@ proptest! {
     #[test]
     fn fleets_that_are_to_go_leave_nothing_behind(
         happenings in prop::collection::vec(
-            prop_oneof![3 => course(), 1 => trouble(), 1 => wish()], 0..60),
+            prop_oneof![3 => course(), 1 => problem(), 1 => wish()], 0..60),
         stops in any::<bool>(),
     ) {
         let mut world = world(AMPLE);

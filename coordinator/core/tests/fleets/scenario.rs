@@ -43,11 +43,11 @@ fn a_fleet_whose_pilots_die_at_once_backs_off_and_recovers() {
     assert_eq!(times.iter().filter(|at| **at == times[0]).count(), 40, "the first are many");
     // 15 s, doubled up to 10 min, and the time that a pilot takes to die.
     assert!((9..16).contains(&(times.len() - 40)), "{}", times.len());
-    assert!(world.fleet().trouble.as_ref().unwrap().text.contains("before a worker"));
+    assert!(world.fleet().problem.as_ref().unwrap().text.contains("before a worker"));
     world.fate = Fate::Works;
     // The longest pause, a pilot that lasts for two minutes, and then all the others.
     world.until(6 * 13, |world| world.cluster.count(Stage::Running) > 30);
-    assert_eq!((world.fleet().failures, &world.fleet().trouble), (0, &None));
+    assert_eq!((world.fleet().failures, &world.fleet().problem), (0, &None));
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn an_outage_changes_nothing_and_what_ended_in_it_is_final() {
     }
     assert_eq!((world.fleet().pilots.len(), planned(&world).len()), (10, 10));
     world.cluster.away = false;
-    world.until(10, |world| world.cluster.living() == 10 && world.fleet().trouble.is_none());
+    world.until(10, |world| world.cluster.living() == 10 && world.fleet().problem.is_none());
     assert_eq!(world.fleet().ended, [(PilotEndCause::Unknown, 1)].into());
     assert_eq!(planned(&world).len(), 11);
 }
@@ -165,8 +165,8 @@ fn a_fleet_without_gpus_says_that_its_workers_are_too_small_and_starts_none() {
     let mut world = World::new(50);
     world.submit(&sweep(20, 1).replace("threads: 1", "threads: 1, gpus: 0.5"));
     world.launch((0, 20), 8);
-    world.until(20, |world| world.fleet().trouble.is_some());
-    let text = &world.fleet().trouble.as_ref().unwrap().text;
+    world.until(20, |world| world.fleet().problem.is_some());
+    let text = &world.fleet().problem.as_ref().unwrap().text;
     let expected = "a trial of `sim` takes 0.5 of a GPU (`resources.gpus`), and a worker of this fleet has 0 GPUs: launch a larger one";
     assert_eq!((text.as_str(), world.fleet().pilots.len()), (expected, 0));
 }
@@ -201,6 +201,6 @@ fn a_pilot_that_is_preempted_before_its_worker_joined_is_no_failure() {
         }
     }
     assert!(world.fleet().ended[&PilotEndCause::Preempted] > 10);
-    assert_eq!((world.fleet().failures, &world.fleet().trouble), (0, &None));
+    assert_eq!((world.fleet().failures, &world.fleet().problem), (0, &None));
     world.until(60, World::all_ended);
 }

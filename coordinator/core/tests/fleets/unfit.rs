@@ -132,7 +132,7 @@ fn u42_a_fleet_whose_pilots_are_all_unfit_pauses_and_says_why() {
         world.fail_on(node);
         pauses.push(world.fleet().not_before.since(world.now).as_secs());
         assert!(world.fleet().pilots.is_empty(), "none is planned during the pause");
-        let text = &world.fleet().trouble.as_ref().unwrap().text;
+        let text = &world.fleet().problem.as_ref().unwrap().text;
         assert!(text.contains(&format!("on `{node}` could not be of use: no device")), "{text}");
         world.now = world.fleet().not_before;
     }
@@ -147,7 +147,7 @@ fn u42_one_unfit_pilot_pauses_no_fleet_that_works() {
     assert_eq!(world.fleet().pilots.len(), 2);
     world.join(1, "n1", vec!["cpu".to_owned()]);
     world.fail_on("n2");
-    assert_eq!((world.fleet().failures, &world.fleet().trouble), (0, &None));
+    assert_eq!((world.fleet().failures, &world.fleet().problem), (0, &None));
     assert_eq!(world.fleet().pilots.len(), 2, "another takes its place at once");
     assert_eq!(world.fleet().unfit["n2"], 1);
 }

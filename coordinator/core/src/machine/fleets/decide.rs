@@ -133,12 +133,12 @@ fn refusal_events(
 
 /// Something is wrong that is nobody's failure; said once.
 fn obstacle_event(fleet: &Fleet, text: &str, at: Timestamp) -> Option<FleetEvent> {
-    let said = fleet.trouble.as_ref().is_some_and(|trouble| trouble.text == text);
+    let said = fleet.problem.as_ref().is_some_and(|problem| problem.text == text);
     let (name, not_before) = (fleet.spec.name.clone(), fleet.not_before);
-    let trouble = Some(text.to_owned());
+    let problem = Some(text.to_owned());
     (!said).then_some(FleetEvent::FleetDegraded(FleetDegraded {
         fleet: name,
-        trouble,
+        problem,
         failure: false,
         not_before,
         at,
@@ -187,8 +187,8 @@ fn reconcile(
     let demand = Demand::of(state, &fleet, now);
     let further = scale(state, &fleet, &demand, now);
     apply_all(&mut fleet, &mut events, further);
-    let trouble = health_events(&fleet, demand.too_large, now);
-    apply_all(&mut fleet, &mut events, trouble);
+    let problem = health_events(&fleet, demand.too_large, now);
+    apply_all(&mut fleet, &mut events, problem);
     events
 }
 
@@ -323,7 +323,7 @@ fn recovery(fleet: &Fleet, at: Timestamp) -> FleetEvent {
     let fleet = fleet.spec.name.clone();
     FleetEvent::FleetDegraded(FleetDegraded {
         fleet,
-        trouble: None,
+        problem: None,
         failure: false,
         not_before: at,
         at,
@@ -400,7 +400,7 @@ fn plan_pilots(fleet: &Fleet, missing: usize, at: Timestamp) -> Vec<FleetEvent> 
 
 /// Whether the cluster took no more when it was last asked: one pilot shows whether it does now.
 fn is_limited(fleet: &Fleet) -> bool {
-    fleet.trouble.as_ref().is_some_and(|trouble| fleet.not_before > trouble.since)
+    fleet.problem.as_ref().is_some_and(|problem| fleet.not_before > problem.since)
 }
 
 /// Says what keeps the fleet from being of use, and takes it back when that is over.
@@ -412,15 +412,15 @@ fn health_events(fleet: &Fleet, too_large: Option<String>, at: Timestamp) -> Vec
             && at.since(pilot.since) > MIN_HEALTHY_RUN
     };
     let works = fleet.failures == 0 || fleet.pilots.values().any(lasted);
-    let said = fleet.trouble.as_ref().map(|trouble| &trouble.text);
+    let said = fleet.problem.as_ref().map(|problem| &problem.text);
     let other = said.is_some() && said != large.as_ref();
     let over = (other || fleet.failures > 0) && works && at >= fleet.not_before;
     let mut events: Vec<FleetEvent> = over.then(|| recovery(fleet, at)).into_iter().collect();
     if let Some(text) = large.filter(|_| over || said.is_none()) {
-        let (fleet, trouble, not_before) = (fleet.spec.name.clone(), Some(text), fleet.not_before);
+        let (fleet, problem, not_before) = (fleet.spec.name.clone(), Some(text), fleet.not_before);
         events.push(FleetEvent::FleetDegraded(FleetDegraded {
             fleet,
-            trouble,
+            problem,
             failure: false,
             not_before,
             at,

@@ -18,7 +18,7 @@ pub struct FleetView {
     /// How many ended, and of what.
     pub ended: BTreeMap<PilotEndCause, u64>,
     /// What keeps pilots from running.
-    pub trouble: Option<FleetProblem>,
+    pub problem: Option<FleetProblem>,
     /// No pilot is submitted before.
     pub not_before: Timestamp,
     /// Nodes on which its pilots were of no use.
@@ -71,7 +71,7 @@ impl FleetView {
             mode: fleet.mode,
             pilots: pilots.collect(),
             ended: fleet.ended.clone(),
-            trouble: fleet.trouble.clone(),
+            problem: fleet.problem.clone(),
             not_before: fleet.not_before,
             excluded: fleet.excluded(),
         }
@@ -84,8 +84,8 @@ impl FleetView {
 
     /// Why nothing of it runs although it is wanted, if that is so.
     pub fn why_idle(&self) -> Option<String> {
-        if let Some(trouble) = &self.trouble {
-            return Some(trouble.text.clone());
+        if let Some(problem) = &self.problem {
+            return Some(problem.text.clone());
         }
         if self.count("running") > 0 {
             return None;
