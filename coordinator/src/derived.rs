@@ -7,7 +7,7 @@ use rheo_core::id::TrialId;
 use rheo_core::machine::{Event, State, Worker};
 use rheo_core::rows::Batch;
 use rheo_core::sweep::{
-    AttemptEnded, Reopened, SweepResumed, TrialEnded, TrialsRetried, TrialsStartedOver,
+    AttemptEnded, ReopenedTrial, SweepResumed, TrialEnded, TrialsRetried, TrialsStartedOver,
 };
 use rheo_model::row::Summary;
 use rheo_query::{AttemptRow, TrialRow, encode_attempts, encode_trials};
@@ -50,7 +50,7 @@ pub(crate) fn entries(
             | Event::SweepResumed(SweepResumed { sweep, reopened, .. }) => {
                 let trials = reopened.iter();
                 let retracted =
-                    trials.map(|Reopened { index, .. }| TrialId::new(sweep.clone(), *index));
+                    trials.map(|ReopenedTrial { index, .. }| TrialId::new(sweep.clone(), *index));
                 entry.retracted = retracted.collect();
             }
             Event::TrialsStartedOver(TrialsStartedOver { sweep, trials, parts, .. }) => {

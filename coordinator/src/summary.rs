@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rheo_core::id::TrialId;
 use rheo_core::machine::{SweepView, TrialStatus};
-use rheo_core::sweep::Outcome;
+use rheo_core::sweep::TrialOutcome;
 use rheo_query::report;
 
 use crate::answer;
@@ -71,7 +71,7 @@ async fn failures(
     if sweep.counts.failed == 0 {
         return Ok(Vec::new());
     }
-    let failed = [TrialStatus::Ended(Outcome::Failed)];
+    let failed = [TrialStatus::Ended(TrialOutcome::Failed)];
     let (trials, _) = client.trials(&sweep.name, &failed, 0, FAILED).await?;
     let failure = |view: rheo_core::machine::TrialView| FailedTrial {
         trial: view.id,

@@ -10,7 +10,7 @@ use rheo_core::machine::{
 };
 use rheo_core::progress::Progress;
 use rheo_core::ranking::Aggregate;
-use rheo_core::sweep::EndReason;
+use rheo_core::sweep::SweepEndReason;
 use rheo_core::time::Timestamp;
 
 use crate::convert::{parsed, required, sweep_name, worker_id};
@@ -182,7 +182,9 @@ impl TryFrom<v1::Sweep> for SweepView {
         let phase = SweepPhase::parse(&wire.phase).ok_or_else(|| unknown("phase", &wire.phase))?;
         let reason = match wire.reason {
             None => None,
-            Some(name) => Some(EndReason::parse(&name).ok_or_else(|| unknown("reason", &name))?),
+            Some(name) => {
+                Some(SweepEndReason::parse(&name).ok_or_else(|| unknown("reason", &name))?)
+            }
         };
         Ok(Self {
             name: sweep_name(&wire.name)?,

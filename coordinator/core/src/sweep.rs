@@ -7,21 +7,21 @@
 mod change;
 mod event;
 mod outcome;
-mod planned;
-mod ranked;
+mod planned_sweep;
+mod point_result;
 mod ranked_points;
 mod state;
 mod stored_flag;
 
 pub use event::{
-    AttemptEnded, Reopened, StartedOver, StopRequested, SweepClosed, SweepDeleted, SweepEnded,
-    SweepPaused, SweepResumed, SweepSubmitted, TrialCommitted, TrialDeferred, TrialEnded,
-    TrialLeased, TrialsRetried, TrialsStartedOver,
+    AttemptEnded, ReopenedTrial, RestartedTrial, StopRequested, SweepClosed, SweepDeleted,
+    SweepEnded, SweepPaused, SweepResumed, SweepSubmitted, TrialCommitted, TrialDeferred,
+    TrialEnded, TrialLeased, TrialsRetried, TrialsStartedOver,
 };
-pub use outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
-pub use planned::{PlannedSweep, ResolvedTrial};
-pub use ranked::PointResult;
+pub use outcome::{AttemptOutcome, StopReason, SweepEndReason, TrialOutcome};
+pub use planned_sweep::{PlannedSweep, ResolvedTrial};
+pub use point_result::PointResult;
 pub use ranked_points::RankedPoints;
-pub use state::{Done, Lease, Sweep, Trial};
+pub use state::{EndedTrial, Lease, Sweep, Trial};
 
-pub(crate) use planned::Chosen;
+pub(crate) use planned_sweep::ChosenPoint;

@@ -1,7 +1,7 @@
 //! How a sweep stands, in words.
 
 use rheo_core::machine::{BestPoint, SweepView};
-use rheo_core::sweep::EndReason;
+use rheo_core::sweep::SweepEndReason;
 
 use super::{format, point};
 
@@ -12,7 +12,7 @@ pub(super) fn phase(sweep: &SweepView) -> String {
         return "idle: no worker".to_owned();
     }
     match sweep.reason {
-        None | Some(EndReason::Exhausted | EndReason::RunCap) => name.to_owned(),
+        None | Some(SweepEndReason::Exhausted | SweepEndReason::RunCap) => name.to_owned(),
         Some(reason) => format!("{name}: {}", reason.name()),
     }
 }

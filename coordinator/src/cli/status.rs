@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rheo_core::machine::{BestPoint, SweepView, TrialCounts, TrialStatus, UnfitWorker, WorkerView};
 use rheo_core::ranking::Aggregate;
-use rheo_core::sweep::{EndReason, Outcome};
+use rheo_core::sweep::{SweepEndReason, TrialOutcome};
 use rheo_proto::v1;
 use serde_json::{Value, json};
 
@@ -186,7 +186,7 @@ async fn seeds(client: &mut Client, sweep: &SweepView) -> Result<(), Failure> {
     let trials = trials.iter().map(|seen| &seen.trial).filter(|trial| trial.point == best.point);
     let seeds = trials.map(|trial| {
         let value =
-            trial.objective.filter(|_| trial.status == TrialStatus::Ended(Outcome::Completed));
+            trial.objective.filter(|_| trial.status == TrialStatus::Ended(TrialOutcome::Completed));
         let value = value.map_or_else(|| trial.status.name().to_owned(), format::number);
         format!("{value} (trial {}, seed {})", trial.id.index, trial.seed)
     });
@@ -201,7 +201,7 @@ pub(super) fn json(sweep: &SweepView) -> Value {
         "description": sweep.description,
         "phase": sweep.phase.name(),
         "idle": sweep.idle,
-        "reason": sweep.reason.map(EndReason::name),
+        "reason": sweep.reason.map(SweepEndReason::name),
         "submitted": format::utc(Some(sweep.submitted)),
         "ended": format::utc(sweep.ended),
         "counts": sweep.counts,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rheo_core::id::SweepName;
 use rheo_core::machine::{PlacementFailure, SweepPhase, SweepView};
-use rheo_core::sweep::EndReason;
+use rheo_core::sweep::SweepEndReason;
 use rheo_core::time::{Clock as _, Timestamp};
 
 use super::failure::Failure;
@@ -127,7 +127,8 @@ pub(super) fn stopped(name: &SweepName) -> Failure {
 /// Whether a sweep that ended went well: nothing failed and nothing was cancelled, nor left out for
 /// such a reason. Diverged trials are results.
 pub(super) fn verdict(sweep: &SweepView) -> Result<(), Failure> {
-    let cut = matches!(sweep.reason, Some(EndReason::Cancelled | EndReason::MaxFailedTrials));
+    let cut =
+        matches!(sweep.reason, Some(SweepEndReason::Cancelled | SweepEndReason::MaxFailedTrials));
     if cut || sweep.counts.failed + sweep.counts.cancelled > 0 {
         return Err(Failure::SweepFailed);
     }

@@ -17,8 +17,8 @@ use crate::metric::Goal;
 use crate::pruner::Verdict;
 use crate::ranking::Standing;
 use crate::sweep::{
-    AttemptOutcome, EndReason, Outcome, StopReason, StopRequested, Sweep, SweepClosed, SweepEnded,
-    TrialCommitted, TrialEnded,
+    AttemptOutcome, StopReason, StopRequested, Sweep, SweepClosed, SweepEndReason, SweepEnded,
+    TrialCommitted, TrialEnded, TrialOutcome,
 };
 use crate::time::Timestamp;
 
@@ -151,13 +151,14 @@ fn prune_event(sweep: &Sweep, index: u64) -> Option<Event> {
     }
 }
 
-fn limit_reached(sweep: &Sweep, ended: &Event) -> Option<EndReason> {
+fn limit_reached(sweep: &Sweep, ended: &Event) -> Option<SweepEndReason> {
     let definition = &sweep.planned.definition;
-    let failed = sweep.count(Outcome::Failed);
+    let failed = sweep.count(TrialOutcome::Failed);
     if definition.max_failed_trials.is_some_and(|most| failed >= most) {
-        return Some(EndReason::MaxFailedTrials);
+        return Some(SweepEndReason::MaxFailedTrials);
     }
-    let Event::TrialEnded(TrialEnded { trial, outcome: Outcome::Completed, .. }) = ended else {
+    let Event::TrialEnded(TrialEnded { trial, outcome: TrialOutcome::Completed, .. }) = ended
+    else {
         return None;
     };
     let target = definition.objective.target?;
@@ -168,12 +169,12 @@ fn limit_reached(sweep: &Sweep, ended: &Event) -> Option<EndReason> {
         Goal::Minimize => value <= target,
         Goal::Maximize => value >= target,
     };
-    reached.then_some(EndReason::Target)
+    reached.then_some(SweepEndReason::Target)
 }
 
 /// Trials that are to stop and that nobody works on end at once.
 fn cancel_waiting(sweep: &Sweep, now: Timestamp) -> Vec<Event> {
-    if !sweep.closed.is_some_and(EndReason::stops_running_trials) {
+    if !sweep.closed.is_some_and(SweepEndReason::stops_running_trials) {
         return Vec::new();
     }
     let waiting = sweep.live.iter().filter(|(_, trial)| trial.lease.is_none());

@@ -4,7 +4,7 @@
 use super::event::Event;
 use crate::fleet;
 use crate::id::{AttemptId, Digest, SweepName, TrialId, WorkerId};
-use crate::sweep::{AttemptEnded, Outcome, TrialCommitted, TrialEnded, TrialLeased};
+use crate::sweep::{AttemptEnded, TrialCommitted, TrialEnded, TrialLeased, TrialOutcome};
 use crate::time::Timestamp;
 
 /// Something to be done outside.
@@ -76,7 +76,7 @@ pub fn effects(event: &Event) -> Vec<Effect> {
         }
         Event::StopRequested(stop) => vec![Effect::SweepChanged(stop.trial.sweep.clone())],
         Event::AttemptEnded(AttemptEnded { attempt, outcome, at, .. }) => {
-            let is_done = outcome.decides().is_some_and(Outcome::is_final);
+            let is_done = outcome.decides().is_some_and(TrialOutcome::is_final);
             let ended = Effect::AttemptEnded { attempt: attempt.clone(), is_done, at: *at };
             let changed = Effect::SweepChanged(attempt.trial.sweep.clone());
             // A trial that has its result is nobody's work any more.

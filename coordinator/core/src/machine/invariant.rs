@@ -7,7 +7,7 @@ use super::state::State;
 use crate::fleet::{Fleet, FleetName, PilotPhase};
 use crate::id::WorkerId;
 use crate::resources::Offer;
-use crate::sweep::{Outcome, Sweep};
+use crate::sweep::{Sweep, TrialOutcome};
 
 impl State {
     /// Every way in which this state contradicts itself; empty unless there is a bug.
@@ -125,7 +125,7 @@ impl Sweep {
             self.parked.keys().all(|index| self.done.contains_key(index)),
             "a parked trial is not done",
         );
-        for outcome in Outcome::ALL {
+        for outcome in TrialOutcome::ALL {
             let count = self.done.values().filter(|done| done.outcome == outcome).count() as u64;
             check(count == self.count(outcome), "the counts of outcomes are wrong");
         }

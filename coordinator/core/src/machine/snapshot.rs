@@ -20,7 +20,7 @@ use crate::history;
 use crate::id::SweepName;
 use crate::sampler::Suggestion;
 use crate::schema::Workloads;
-use crate::sweep::{Done, Sweep, Trial};
+use crate::sweep::{EndedTrial, Sweep, Trial};
 
 /// The name of a chunk. Chunks of a sweep follow each other, and the sweep itself is the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,7 +71,7 @@ pub enum Chunk<'s> {
     /// A sweep.
     Sweep(&'s Sweep),
     /// Ended trials by index.
-    Ended(Vec<(u64, &'s Done)>),
+    Ended(Vec<(u64, &'s EndedTrial)>),
     /// Parked trials by index.
     Parked(Vec<(u64, &'s Trial)>),
     /// Suggestions in their order.
@@ -86,7 +86,7 @@ pub enum StoredChunk {
     /// A sweep.
     Sweep(Box<Sweep>),
     /// Ended trials by index.
-    Ended(Vec<(u64, Done)>),
+    Ended(Vec<(u64, EndedTrial)>),
     /// Parked trials by index.
     Parked(Vec<(u64, Trial)>),
     /// Suggestions in their order.

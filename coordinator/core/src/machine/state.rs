@@ -1,6 +1,6 @@
 //! Everything the coordinator knows. It changes only through [`State::apply`].
 //!
-//! What is kept of an ended trial is small ([`Done`](crate::sweep::Done)), so that memory is bounded
+//! What is kept of an ended trial is small ([`Done`](crate::sweep::EndedTrial)), so that memory is bounded
 //! by running trials and a compact index; rows and messages are in the results.
 
 use std::collections::BTreeMap;

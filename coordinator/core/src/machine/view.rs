@@ -16,7 +16,9 @@ use crate::ranking::Aggregate;
 use crate::resources::Granted;
 use crate::rows::RowCounts;
 use crate::space::Point;
-use crate::sweep::{Done, EndReason, Outcome, PointResult, StopReason, Sweep, Trial};
+use crate::sweep::{
+    EndedTrial, PointResult, StopReason, Sweep, SweepEndReason, Trial, TrialOutcome,
+};
 use crate::time::Timestamp;
 
 /// Where a sweep is in its life.
@@ -63,7 +65,7 @@ pub enum TrialStatus {
     Running,
     /// It ended.
     #[serde(untagged)]
-    Ended(Outcome),
+    Ended(TrialOutcome),
 }
 
 impl TrialStatus {
@@ -92,7 +94,7 @@ impl TrialStatus {
 
     /// The status called `name`.
     pub fn parse(name: &str) -> Option<Self> {
-        let ended = Outcome::ALL.into_iter().map(Self::Ended);
+        let ended = TrialOutcome::ALL.into_iter().map(Self::Ended);
         [Self::Queued, Self::Waiting, Self::Running]
             .into_iter()
             .chain(ended)
@@ -140,7 +142,7 @@ pub struct SweepView {
     /// Where it is in its life.
     pub phase: SweepPhase,
     /// Why it ended or is ending.
-    pub reason: Option<EndReason>,
+    pub reason: Option<SweepEndReason>,
     /// When it was submitted.
     pub submitted: Timestamp,
     /// When it ended.
@@ -253,11 +255,11 @@ impl Sweep {
             queued: trials - self.next + deferred,
             waiting: self.live.len() as u64 - running - deferred,
             running,
-            completed: self.count(Outcome::Completed),
-            diverged: self.count(Outcome::Diverged),
-            pruned: self.count(Outcome::Pruned),
-            cancelled: self.count(Outcome::Cancelled),
-            failed: self.count(Outcome::Failed),
+            completed: self.count(TrialOutcome::Completed),
+            diverged: self.count(TrialOutcome::Diverged),
+            pruned: self.count(TrialOutcome::Pruned),
+            cancelled: self.count(TrialOutcome::Cancelled),
+            failed: self.count(TrialOutcome::Failed),
         }
     }
 }
@@ -318,7 +320,7 @@ impl TrialView {
                 .map(|trial| trial.not_before),
             started: trial.filter(|t| t.attempt > 0).map(|t| t.started).or(done.map(|d| d.started)),
             ended: done.map(|done| done.ended),
-            objective: done.and_then(|done: &Done| done.objective),
+            objective: done.and_then(|done: &EndedTrial| done.objective),
             checkpoint: trial.and_then(|t| t.checkpoint).or(done.and_then(|d| d.checkpoint)),
             error: trial.and_then(|trial: &Trial| trial.error.clone()),
         })

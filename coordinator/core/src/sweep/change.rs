@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::event::{
-    AttemptEnded, Reopened, StartedOver, StopRequested, SweepEnded, SweepResumed, TrialCommitted,
-    TrialDeferred, TrialEnded, TrialLeased, TrialsRetried, TrialsStartedOver,
+    AttemptEnded, ReopenedTrial, RestartedTrial, StopRequested, SweepEnded, SweepResumed,
+    TrialCommitted, TrialDeferred, TrialEnded, TrialLeased, TrialsRetried, TrialsStartedOver,
 };
-use super::outcome::{AttemptOutcome, EndReason, StopReason};
-use super::planned::ResolvedTrial;
-use super::state::{Done, Lease, Sweep, Trial};
+use super::outcome::{AttemptOutcome, StopReason, SweepEndReason};
+use super::planned_sweep::ResolvedTrial;
+use super::state::{EndedTrial, Lease, Sweep, Trial};
 use crate::metric::Report;
 use crate::rows::RowCounts;
 use crate::time::Timestamp;
@@ -27,7 +27,7 @@ impl Sweep {
         self.reopen(&resumed.reopened, resumed.at);
     }
 
-    pub(crate) fn on_closed(&mut self, reason: EndReason) {
+    pub(crate) fn on_closed(&mut self, reason: SweepEndReason) {
         self.closed = Some(reason);
         if reason.stops_running_trials() {
             let started = self.live.values_mut().filter(|trial| !trial.is_deferred());
@@ -46,12 +46,12 @@ impl Sweep {
     }
 
     /// Makes parked trials wait for another attempt, with fresh retry budgets.
-    fn reopen(&mut self, reopened: &[Reopened], at: Timestamp) {
+    fn reopen(&mut self, reopened: &[ReopenedTrial], at: Timestamp) {
         let left = self.next < self.planned.plan.trials() || !self.live.is_empty();
         if !reopened.is_empty() || left {
             self.ended = None;
         }
-        for Reopened { index, .. } in reopened {
+        for ReopenedTrial { index, .. } in reopened {
             if let Some(mut trial) = self.parked.remove(*index) {
                 trial.ends.clear();
                 trial.stop = None;
@@ -68,8 +68,8 @@ impl Sweep {
         &mut self,
         TrialsStartedOver { trials, at, .. }: &TrialsStartedOver,
     ) {
-        let stopped = self.closed.is_some_and(EndReason::stops_running_trials);
-        for StartedOver { index, .. } in trials {
+        let stopped = self.closed.is_some_and(SweepEndReason::stops_running_trials);
+        for RestartedTrial { index, .. } in trials {
             let done = self.forget_end(*index);
             let known = self.live.remove(index).or_else(|| self.parked.remove(*index));
             let known = known.map(|t| (t.started, t.attempt, t.sequence, t.incarnation));
@@ -164,7 +164,7 @@ impl Sweep {
         }
         let objective = ended.metrics.get(&self.planned.definition.objective.name).copied();
         self.history.record_end(index, outcome.ending());
-        let done = Done {
+        let done = EndedTrial {
             outcome,
             attempt: trial.attempt,
             sequence: trial.sequence,

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
+use super::outcome::{AttemptOutcome, StopReason, SweepEndReason, TrialOutcome};
 use crate::definition::Definition;
 use crate::id::{AttemptId, Digest, RequestId, SweepName, TrialId, WorkerId};
 use crate::metric::{Metrics, Report};
@@ -43,7 +43,7 @@ pub struct SweepResumed {
     /// The request that asked for it.
     pub request: RequestId,
     /// Cancelled trials that are to be tried again.
-    pub reopened: Vec<Reopened>,
+    pub reopened: Vec<ReopenedTrial>,
     /// The time of the event.
     pub at: Timestamp,
 }
@@ -54,7 +54,7 @@ pub struct SweepClosed {
     /// The sweep.
     pub sweep: SweepName,
     /// The reason.
-    pub reason: EndReason,
+    pub reason: SweepEndReason,
     /// The request that asked for it, if one did.
     pub request: Option<RequestId>,
 }
@@ -65,7 +65,7 @@ pub struct SweepEnded {
     /// The sweep.
     pub sweep: SweepName,
     /// The reason.
-    pub reason: EndReason,
+    pub reason: SweepEndReason,
     /// The time of the event.
     pub at: Timestamp,
 }
@@ -78,7 +78,7 @@ pub struct TrialsRetried {
     /// The request that asked for it.
     pub request: RequestId,
     /// The trials.
-    pub reopened: Vec<Reopened>,
+    pub reopened: Vec<ReopenedTrial>,
     /// The time of the event.
     pub at: Timestamp,
 }
@@ -103,7 +103,7 @@ pub struct TrialsStartedOver {
     /// The request that asked for it.
     pub request: RequestId,
     /// The trials.
-    pub trials: Vec<StartedOver>,
+    pub trials: Vec<RestartedTrial>,
     /// Damaged parts, which no longer count.
     pub parts: Vec<Part>,
     /// The time of the event.
@@ -203,7 +203,7 @@ pub struct TrialEnded {
     /// The trial.
     pub trial: TrialId,
     /// The outcome.
-    pub outcome: Outcome,
+    pub outcome: TrialOutcome,
     /// The final metrics.
     pub metrics: Metrics,
     /// The rest of the row in `trials`, which the workload understands, if it got so far.
@@ -218,20 +218,20 @@ pub struct TrialEnded {
 
 /// A trial that is to be tried again, and what its row in `trials` said until now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reopened {
+pub struct ReopenedTrial {
     /// The trial.
     pub index: u64,
     /// How it had ended: its row in `trials` no longer counts.
-    pub was: Outcome,
+    pub was: TrialOutcome,
 }
 
 /// A trial that starts over from nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StartedOver {
+pub struct RestartedTrial {
     /// The trial.
     pub index: u64,
     /// Its earlier outcome, if it had one.
-    pub was: Option<Outcome>,
+    pub was: Option<TrialOutcome>,
     /// Its checkpoint, which is no longer needed.
     pub checkpoint: Option<Digest>,
 }

@@ -8,7 +8,7 @@ use crate::plan;
 /// How a trial ended. Only failed and cancelled trials can be tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum TrialOutcome {
     /// Trained and evaluated; its rows are durable.
     Completed,
     /// The loss became NaN or infinite: a result, not a failure.
@@ -21,7 +21,7 @@ pub enum Outcome {
     Failed,
 }
 
-impl Outcome {
+impl TrialOutcome {
     /// Every outcome.
     pub const ALL: [Self; 5] =
         [Self::Completed, Self::Diverged, Self::Pruned, Self::Cancelled, Self::Failed];
@@ -102,12 +102,12 @@ impl AttemptOutcome {
     }
 
     /// The outcome of the trial, if this attempt decides it whatever the retry budgets say.
-    pub fn decides(self) -> Option<Outcome> {
+    pub fn decides(self) -> Option<TrialOutcome> {
         match self {
-            Self::Completed => Some(Outcome::Completed),
-            Self::Diverged => Some(Outcome::Diverged),
-            Self::Pruned => Some(Outcome::Pruned),
-            Self::Cancelled => Some(Outcome::Cancelled),
+            Self::Completed => Some(TrialOutcome::Completed),
+            Self::Diverged => Some(TrialOutcome::Diverged),
+            Self::Pruned => Some(TrialOutcome::Pruned),
+            Self::Cancelled => Some(TrialOutcome::Cancelled),
             Self::Preempted
             | Self::Lost
             | Self::TimedOut
@@ -141,7 +141,7 @@ impl StopReason {
 /// Why a sweep ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum EndReason {
+pub enum SweepEndReason {
     /// Every point of its space has ended.
     Exhausted,
     /// `run_cap` trials have ended.
@@ -154,7 +154,7 @@ pub enum EndReason {
     Cancelled,
 }
 
-impl From<plan::EndReason> for EndReason {
+impl From<plan::EndReason> for SweepEndReason {
     fn from(reason: plan::EndReason) -> Self {
         match reason {
             plan::EndReason::Exhausted => Self::Exhausted,
@@ -163,7 +163,7 @@ impl From<plan::EndReason> for EndReason {
     }
 }
 
-impl EndReason {
+impl SweepEndReason {
     /// Every reason.
     pub const ALL: [Self; 5] =
         [Self::Exhausted, Self::RunCap, Self::Target, Self::MaxFailedTrials, Self::Cancelled];

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::outcome::{AttemptOutcome, EndReason, Outcome, StopReason};
-use super::planned::{PlannedSweep, ResolvedTrial};
+use super::outcome::{AttemptOutcome, StopReason, SweepEndReason, TrialOutcome};
+use super::planned_sweep::{PlannedSweep, ResolvedTrial};
 use super::ranked_points::RankedPoints;
 use super::stored_flag::StoredFlag;
 use crate::chunked::Chunked;
@@ -36,9 +36,9 @@ pub struct Sweep {
     /// Whether it starts no trial until it is resumed.
     pub paused: bool,
     /// Why it starts no further trial, if it was closed.
-    pub closed: Option<EndReason>,
+    pub closed: Option<SweepEndReason>,
     /// Why and when it ended, if it has.
-    pub ended: Option<(EndReason, Timestamp)>,
+    pub ended: Option<(SweepEndReason, Timestamp)>,
     /// The first index that was never started.
     pub next: u64,
     /// Trials that run or wait for another attempt.
@@ -48,9 +48,9 @@ pub struct Sweep {
     pub parked: Chunked<Trial>,
     /// Every ended trial, parked ones included.
     #[serde(skip)]
-    pub done: Chunked<Done>,
+    pub done: Chunked<EndedTrial>,
     /// How many trials of `done` ended in which way.
-    pub outcomes: BTreeMap<Outcome, u64>,
+    pub outcomes: BTreeMap<TrialOutcome, u64>,
     /// The points in order, the best first. It follows from `done`.
     #[serde(skip)]
     pub ranked: RankedPoints,
@@ -121,9 +121,9 @@ pub struct Lease {
 
 /// What is kept of an ended trial.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Done {
+pub struct EndedTrial {
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: TrialOutcome,
     /// The number of its last attempt.
     pub attempt: u32,
     /// The last message of that attempt, so that a repeated finish is recognised.
@@ -143,7 +143,7 @@ pub struct Done {
 
 /// The newest attempt of a trial.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Newest {
+pub(crate) struct NewestAttempt {
     /// Its number.
     pub(crate) number: u32,
     /// The last message of it that was accepted.
@@ -220,19 +220,19 @@ impl Sweep {
     }
 
     /// The newest attempt of trial `index`, if it was ever tried.
-    pub(crate) fn newest_attempt(&self, index: u64) -> Option<Newest> {
+    pub(crate) fn newest_attempt(&self, index: u64) -> Option<NewestAttempt> {
         if let Some(trial) = self.live.get(&index) {
             let (number, sequence, incarnation) =
                 (trial.attempt, trial.sequence, trial.incarnation);
-            return Some(Newest { number, sequence, incarnation });
+            return Some(NewestAttempt { number, sequence, incarnation });
         }
         let done = self.done.get(&index)?;
         let (number, sequence, incarnation) = (done.attempt, done.sequence, done.incarnation);
-        Some(Newest { number, sequence, incarnation })
+        Some(NewestAttempt { number, sequence, incarnation })
     }
 
     /// How many trials have ended in this way.
-    pub fn count(&self, outcome: Outcome) -> u64 {
+    pub fn count(&self, outcome: TrialOutcome) -> u64 {
         self.outcomes.get(&outcome).copied().unwrap_or(0)
     }
 

@@ -8,7 +8,7 @@ use proptest::test_runner::FileFailurePersistence;
 use rheo_core::fleet::{FleetCommand, PilotEndCause};
 use rheo_core::id::SweepName;
 use rheo_core::machine::{Command, Event, SweepRequest};
-use rheo_core::sweep::{AttemptEnded, AttemptOutcome, Outcome, TrialEnded};
+use rheo_core::sweep::{AttemptEnded, AttemptOutcome, TrialEnded, TrialOutcome};
 
 use crate::runner::Fate;
 use crate::world::{World, name, replayed};
@@ -188,7 +188,7 @@ fn recover(world: &mut World) {
     let mut ended: BTreeMap<u64, u32> = BTreeMap::new();
     for event in &world.events {
         if let Event::TrialEnded(TrialEnded { trial, outcome, .. }) = event {
-            assert_eq!(*outcome, Outcome::Completed, "{trial}");
+            assert_eq!(*outcome, TrialOutcome::Completed, "{trial}");
             *ended.entry(trial.index).or_default() += 1;
         }
     }

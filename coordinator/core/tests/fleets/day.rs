@@ -12,7 +12,7 @@ use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use rheo_core::fleet::PilotEndCause;
 use rheo_core::machine::Demand;
-use rheo_core::sweep::Outcome;
+use rheo_core::sweep::TrialOutcome;
 use rheo_core::time::Timestamp;
 
 use crate::cluster::{Calls, Stage};
@@ -220,7 +220,7 @@ fn figures(day: &Day) -> String {
     for (cause, count) in ended {
         row(&format!("pilots that ended as `{}`", cause.name()), count.to_string());
     }
-    let completed = |sweep: &rheo_core::sweep::Sweep| sweep.count(Outcome::Completed);
+    let completed = |sweep: &rheo_core::sweep::Sweep| sweep.count(TrialOutcome::Completed);
     let done: u64 = world.state.sweeps.values().map(completed).sum();
     row("trials completed", done.to_string());
     row("`squeue` in the day", calls.observe.to_string());
@@ -260,7 +260,7 @@ fn a_day_of_five_hundred_pilots_is_as_the_documentation_says() {
     let world = &day.world;
     check_the_cost(&day);
     let completed = world.state.sweeps.values().all(|sweep| {
-        sweep.ended.is_some() && sweep.count(Outcome::Completed) == sweep.planned.plan.trials()
+        sweep.ended.is_some() && sweep.count(TrialOutcome::Completed) == sweep.planned.plan.trials()
     });
     assert!(completed, "{:?}", figures(&day));
     assert!(world.fleet().pilots.is_empty() && world.cluster.living() == 0);

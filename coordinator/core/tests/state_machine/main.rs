@@ -29,7 +29,7 @@ use rheo_core::machine::{
 };
 use rheo_core::ranking::Standing;
 use rheo_core::spec;
-use rheo_core::sweep::{AttemptOutcome, EndReason, Outcome};
+use rheo_core::sweep::{AttemptOutcome, SweepEndReason, TrialOutcome};
 
 use crate::brewing::workloads;
 
@@ -224,11 +224,11 @@ fn check_the_end(world: &World, replayed: &State) {
     let sweep = world.sweep();
     let (reason, _) = sweep.ended.unwrap();
     let trials = sweep.planned.plan.trials();
-    if matches!(reason, EndReason::Exhausted | EndReason::RunCap) {
+    if matches!(reason, SweepEndReason::Exhausted | SweepEndReason::RunCap) {
         assert_eq!(sweep.done.len() as u64, trials);
     }
     for (index, done) in &sweep.done {
-        if done.outcome == Outcome::Completed {
+        if done.outcome == TrialOutcome::Completed {
             assert_eq!(world.rows.get(index), Some(&EPOCHS), "rows of trial {index}");
         }
     }
@@ -259,7 +259,7 @@ fn u10_a_worker_that_was_frozen_for_ten_leases_is_refused_and_takes_new_work() {
     assert_eq!(refused, Rejection::StaleAttempt(frozen.attempt));
     assert_eq!(world.acquire(worker(0), 1), 1);
     world.finish(worker(1), 0, 0);
-    assert_eq!(world.sweep().count(Outcome::Completed), 1);
+    assert_eq!(world.sweep().count(TrialOutcome::Completed), 1);
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn u11_a_hundred_preemptions_use_no_budget_of_failures() {
     assert_eq!(world.sweep().live[&0].ends, BTreeMap::from([(AttemptOutcome::Preempted, 100)]));
     assert_eq!(world.acquire(worker(0), 1), 1);
     world.finish(worker(0), 0, 0);
-    assert_eq!(world.sweep().done[&0].outcome, Outcome::Completed);
+    assert_eq!(world.sweep().done[&0].outcome, TrialOutcome::Completed);
 }
 
 #[test]
@@ -297,7 +297,10 @@ fn u06_retrying_failed_trials_runs_those_and_no_others() {
         world.finish(worker(0), 0, how);
     }
     // Two failed: that is the limit.
-    assert_eq!(world.sweep().ended.map(|(reason, _)| reason), Some(EndReason::MaxFailedTrials));
+    assert_eq!(
+        world.sweep().ended.map(|(reason, _)| reason),
+        Some(SweepEndReason::MaxFailedTrials)
+    );
     let id = world.request();
     let retry = SweepRequest::Retry { id, sweep: demo(), trials: TrialSelection::Failed };
     world.send(Command::Client(retry.clone())).unwrap();
@@ -308,7 +311,7 @@ fn u06_retrying_failed_trials_runs_those_and_no_others() {
         world.finish(worker(0), 0, 0);
     }
     assert_eq!(tried, ["demo/0.2", "demo/2.2"]);
-    assert_eq!(world.sweep().count(Outcome::Completed), 3);
+    assert_eq!(world.sweep().count(TrialOutcome::Completed), 3);
     assert_eq!(world.sweep().next, 3);
 }
 
@@ -322,7 +325,7 @@ fn u36_a_lucky_seed_does_not_reach_the_target() {
         assert_eq!(world.sweep().closed, None);
         world.finish(worker(0), 0, 0);
     }
-    assert_eq!(world.sweep().closed, Some(EndReason::Target), "both seeds of a point count");
+    assert_eq!(world.sweep().closed, Some(SweepEndReason::Target), "both seeds of a point count");
 }
 
 #[test]
@@ -364,10 +367,10 @@ fn u09_one_failing_trial_stops_no_other() {
             world.finish(worker(0), 0, if fails { 5 } else { 0 });
         }
     }
-    assert_eq!((completed, world.sweep().count(Outcome::Failed)), (5, 1));
+    assert_eq!((completed, world.sweep().count(TrialOutcome::Failed)), (5, 1));
     let error = world.sweep().parked[&0].error.clone().unwrap();
     assert_eq!(error, "ended as error 2 times (retry.error: 1): no memory left on this device");
-    assert_eq!(world.sweep().ended.map(|(reason, _)| reason), Some(EndReason::Exhausted));
+    assert_eq!(world.sweep().ended.map(|(reason, _)| reason), Some(SweepEndReason::Exhausted));
 }
 
 #[test]
@@ -429,12 +432,12 @@ fn cancelling_stops_running_trials_and_resuming_takes_them_up_again() {
     world.finish(worker(0), 0, 10);
     assert!(world.sweep().ended.is_none());
     world.finish(worker(0), 0, 10);
-    assert_eq!(world.sweep().ended.map(|(reason, _)| reason), Some(EndReason::Cancelled));
-    assert_eq!(world.sweep().count(Outcome::Cancelled), 2);
+    assert_eq!(world.sweep().ended.map(|(reason, _)| reason), Some(SweepEndReason::Cancelled));
+    assert_eq!(world.sweep().count(TrialOutcome::Cancelled), 2);
     let id = world.request();
     world.send(Command::Client(SweepRequest::Resume { id, sweep: demo() })).unwrap();
     world.run_to_the_end();
-    assert_eq!(world.sweep().count(Outcome::Completed), 6);
+    assert_eq!(world.sweep().count(TrialOutcome::Completed), 6);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use rheo_core::machine::{
     AttemptClaim, AttemptEnd, Caller, Command, Event, HeldAttempt, Origin, Rejection, WorkerInfo,
 };
 use rheo_core::resources::Free;
-use rheo_core::sweep::{Outcome, TrialLeased};
+use rheo_core::sweep::{TrialLeased, TrialOutcome};
 use uuid::Uuid;
 
 use crate::brewing::BREWING;
@@ -244,7 +244,7 @@ proptest! {
         for mut site in sites.all {
             site.world.run_to_the_end();
             for (index, done) in &site.world.sweep().done {
-                prop_assert_eq!(done.outcome, Outcome::Completed);
+                prop_assert_eq!(done.outcome, TrialOutcome::Completed);
                 prop_assert_eq!(site.world.rows[index], EPOCHS);
             }
         }

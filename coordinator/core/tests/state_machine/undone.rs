@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use rheo_core::machine::{Command, Event, Rejection, SweepRequest};
-use rheo_core::sweep::{Outcome, TrialsStartedOver};
+use rheo_core::sweep::{TrialOutcome, TrialsStartedOver};
 
 use crate::world::*;
 
@@ -23,7 +23,7 @@ fn a_damaged_checkpoint_makes_a_trial_start_over_without_doubling_rows() {
     world.commit(worker(0), 0, 2);
     world.finish(worker(0), 0, 0);
     assert_eq!(world.rows[&0], EPOCHS);
-    assert_eq!(world.sweep().done[&0].outcome, Outcome::Completed);
+    assert_eq!(world.sweep().done[&0].outcome, TrialOutcome::Completed);
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn a_completed_trial_that_starts_over_has_its_rows_once_more_and_once_only() {
         panic!("{event:?}")
     };
     assert_eq!(trials.iter().map(|trial| trial.index).collect::<Vec<_>>(), [0]);
-    assert_eq!(trials[0].was, Some(Outcome::Completed));
+    assert_eq!(trials[0].was, Some(TrialOutcome::Completed));
     assert!(trials[0].checkpoint.is_some(), "its checkpoint is named, to be removed");
     let trial = &world.sweep().live[&0];
     assert_eq!((trial.attempt, trial.checkpoint), (1, None));
@@ -73,12 +73,12 @@ fn a_trial_of_a_cancelled_sweep_that_starts_over_is_cancelled() {
     let id = world.request();
     world.send(Command::Client(SweepRequest::Cancel { id, sweep: demo() })).unwrap();
     world.start_over(&[0]);
-    assert_eq!(world.sweep().count(Outcome::Cancelled), 1);
-    assert_eq!(world.sweep().count(Outcome::Completed), 0);
+    assert_eq!(world.sweep().count(TrialOutcome::Cancelled), 1);
+    assert_eq!(world.sweep().count(TrialOutcome::Completed), 0);
     let id = world.request();
     world.send(Command::Client(SweepRequest::Resume { id, sweep: demo() })).unwrap();
     world.run_to_the_end();
-    assert_eq!(world.sweep().count(Outcome::Completed), 6);
+    assert_eq!(world.sweep().count(TrialOutcome::Completed), 6);
 }
 
 #[test]
@@ -113,5 +113,5 @@ fn u44_a_deleted_sweep_frees_its_name_and_late_commits_never_reach_its_successor
     // A late repetition deletes nothing more.
     assert_eq!(world.send(delete).unwrap(), []);
     world.run_to_the_end();
-    assert_eq!(world.sweep().count(Outcome::Completed), 6);
+    assert_eq!(world.sweep().count(TrialOutcome::Completed), 6);
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use rheo_core::machine::{Command, Event, State, TrialCounts, TrialStatus, WorkerInfo};
 use rheo_core::name::WorkloadName;
-use rheo_core::sweep::{AttemptEnded, AttemptOutcome, Outcome};
+use rheo_core::sweep::{AttemptEnded, AttemptOutcome, TrialOutcome};
 
 use crate::world::*;
 
-fn outcomes(world: &World) -> BTreeMap<Outcome, u64> {
+fn outcomes(world: &World) -> BTreeMap<TrialOutcome, u64> {
     world.sweep().outcomes.clone()
 }
 
@@ -26,7 +26,7 @@ fn u42_an_unfit_ending_uses_no_budget_and_another_worker_goes_on_at_once() {
     assert_eq!(world.acquire(worker(0), 1), 1);
     assert_eq!(world.held(worker(0))[0].attempt.to_string(), "demo/0.21");
     world.finish(worker(0), 0, 0);
-    assert_eq!(outcomes(&world), BTreeMap::from([(Outcome::Completed, 1)]));
+    assert_eq!(outcomes(&world), BTreeMap::from([(TrialOutcome::Completed, 1)]));
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn u42_one_healthy_worker_completes_everything_beside_one_that_lacks_data() {
             }
         }
     }
-    assert_eq!(outcomes(&world), BTreeMap::from([(Outcome::Completed, 6)]));
+    assert_eq!(outcomes(&world), BTreeMap::from([(TrialOutcome::Completed, 6)]));
     // Kinds vary slowest: the last two are instant, the even ones take two threads.
     assert_eq!(by_worker[&1], [4, 5], "no data set: it takes what needs none, out of turn");
     assert_eq!(by_worker[&2], [1, 3], "one slot");

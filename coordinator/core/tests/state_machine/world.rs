@@ -15,7 +15,7 @@ use rheo_core::plan::PlannedTrial;
 use rheo_core::resources::{Free, Offer};
 use rheo_core::rows::RowCounts;
 use rheo_core::sweep::{
-    AttemptEnded, AttemptOutcome, Outcome, TrialCommitted, TrialEnded, TrialLeased,
+    AttemptEnded, AttemptOutcome, TrialCommitted, TrialEnded, TrialLeased, TrialOutcome,
     TrialsStartedOver,
 };
 use rheo_core::time::Timestamp;
@@ -188,7 +188,7 @@ impl World {
                     let lack = before.workers[worker].lack(&needs(&trial));
                     assert_eq!(lack, None, "an unfit worker was given {attempt}");
                 }
-                Event::TrialEnded(TrialEnded { outcome: Outcome::Failed, .. }) => {
+                Event::TrialEnded(TrialEnded { outcome: TrialOutcome::Failed, .. }) => {
                     let unfit = |event: &Event| {
                         let outcome = AttemptOutcome::Unfit;
                         matches!(event, Event::AttemptEnded(AttemptEnded { outcome: o, .. }) if *o == outcome)

@@ -9,7 +9,9 @@ use crate::id::{AttemptId, TrialId};
 use crate::machine::event::Event;
 use crate::metric::Metrics;
 use crate::needs::Need;
-use crate::sweep::{AttemptEnded, AttemptOutcome, Outcome, StopReason, Sweep, Trial, TrialEnded};
+use crate::sweep::{
+    AttemptEnded, AttemptOutcome, StopReason, Sweep, Trial, TrialEnded, TrialOutcome,
+};
 use crate::terms::Keep;
 use crate::time::Timestamp;
 
@@ -46,7 +48,7 @@ impl AttemptEndRecord {
 
 /// The end of a trial: its outcome, and the end of the attempt that decided it.
 struct TrialEnd {
-    outcome: Outcome,
+    outcome: TrialOutcome,
     end: AttemptEndRecord,
 }
 
@@ -89,7 +91,7 @@ pub(super) fn end_attempt(
             sweep,
             index,
             trial,
-            TrialEnd { outcome: Outcome::Failed, end },
+            TrialEnd { outcome: TrialOutcome::Failed, end },
             now,
         ));
     }
@@ -107,7 +109,7 @@ pub(super) fn cancellation_event(
         error: trial.error.clone(),
         ..AttemptEndRecord::new(AttemptOutcome::Cancelled, 0)
     };
-    trial_ended(sweep, index, trial, TrialEnd { outcome: Outcome::Cancelled, end }, now)
+    trial_ended(sweep, index, trial, TrialEnd { outcome: TrialOutcome::Cancelled, end }, now)
 }
 
 /// The end of a trial whose configuration cannot run.
@@ -119,7 +121,7 @@ pub(super) fn invalid_trial_event(
 ) -> Event {
     Event::TrialEnded(TrialEnded {
         trial: TrialId::new(sweep.name().clone(), index),
-        outcome: Outcome::Failed,
+        outcome: TrialOutcome::Failed,
         metrics: Metrics::new(),
         summary: None,
         error: Some(error),

@@ -13,8 +13,8 @@ use crate::machine::state::State;
 use crate::machine::view::TrialStatus;
 use crate::part::Part;
 use crate::sweep::{
-    EndReason, Outcome, Reopened, StartedOver, Sweep, SweepClosed, SweepDeleted, SweepPaused,
-    SweepResumed, SweepSubmitted, TrialsRetried, TrialsStartedOver,
+    ReopenedTrial, RestartedTrial, Sweep, SweepClosed, SweepDeleted, SweepEndReason, SweepPaused,
+    SweepResumed, SweepSubmitted, TrialOutcome, TrialsRetried, TrialsStartedOver,
 };
 use crate::time::Timestamp;
 
@@ -77,18 +77,18 @@ fn resume(sweep: &Sweep, request: RequestId, at: Timestamp) -> Option<Event> {
     if !sweep.paused && sweep.closed.is_none() {
         return None;
     }
-    let reopened = reopen_parked(sweep, Outcome::Cancelled);
+    let reopened = reopen_parked(sweep, TrialOutcome::Cancelled);
     Some(Event::SweepResumed(SweepResumed { sweep: sweep.name().clone(), request, reopened, at }))
 }
 
 fn cancel(sweep: &Sweep, request: RequestId) -> Result<Option<Event>, Rejection> {
-    if sweep.closed == Some(EndReason::Cancelled) {
+    if sweep.closed == Some(SweepEndReason::Cancelled) {
         return Ok(None);
     }
     if sweep.ended.is_some() {
         return Err(Rejection::SweepEnded(sweep.name().clone()));
     }
-    let (sweep, reason) = (sweep.name().clone(), EndReason::Cancelled);
+    let (sweep, reason) = (sweep.name().clone(), SweepEndReason::Cancelled);
     Ok(Some(Event::SweepClosed(SweepClosed { sweep, reason, request: Some(request) })))
 }
 
@@ -99,8 +99,8 @@ fn retry(
     at: Timestamp,
 ) -> Result<Option<Event>, Rejection> {
     let reopened = match selection {
-        TrialSelection::Failed => reopen_parked(sweep, Outcome::Failed),
-        TrialSelection::Cancelled => reopen_parked(sweep, Outcome::Cancelled),
+        TrialSelection::Failed => reopen_parked(sweep, TrialOutcome::Failed),
+        TrialSelection::Cancelled => reopen_parked(sweep, TrialOutcome::Cancelled),
         TrialSelection::Trials(trials) => reopen_listed(sweep, trials)?,
     };
     let sweep = sweep.name().clone();
@@ -127,7 +127,7 @@ fn start_over(
             (None, None) => return None,
             (trial, done) => trial.and_then(|t| t.checkpoint).or(done.and_then(|d| d.checkpoint)),
         };
-        Some(StartedOver { index, was: done.map(|done| done.outcome), checkpoint })
+        Some(RestartedTrial { index, was: done.map(|done| done.outcome), checkpoint })
     });
     let (trials, parts) = (started.collect::<Vec<_>>(), parts.to_vec());
     let sweep = sweep.name().clone();
@@ -152,28 +152,28 @@ fn delete(sweep: &Sweep, request: RequestId, at: Timestamp) -> Result<Event, Rej
     Ok(Event::SweepDeleted(SweepDeleted { sweep: name, request, at }))
 }
 
-fn reopen_parked(sweep: &Sweep, outcome: Outcome) -> Vec<Reopened> {
+fn reopen_parked(sweep: &Sweep, outcome: TrialOutcome) -> Vec<ReopenedTrial> {
     let parked = sweep.parked.keys().filter_map(|index| Some((*index, sweep.done.get(index)?)));
     parked
         .filter(|(_, done)| done.outcome == outcome)
-        .map(|(index, done)| Reopened { index, was: done.outcome })
+        .map(|(index, done)| ReopenedTrial { index, was: done.outcome })
         .collect()
 }
 
-fn reopen_listed(sweep: &Sweep, trials: &[u64]) -> Result<Vec<Reopened>, Rejection> {
+fn reopen_listed(sweep: &Sweep, trials: &[u64]) -> Result<Vec<ReopenedTrial>, Rejection> {
     let mut trials = trials.to_vec();
     trials.sort_unstable();
     trials.dedup();
     trials.into_iter().map(|index| reopen(sweep, sweep.name(), index)).collect()
 }
 
-fn reopen(sweep: &Sweep, name: &SweepName, index: u64) -> Result<Reopened, Rejection> {
+fn reopen(sweep: &Sweep, name: &SweepName, index: u64) -> Result<ReopenedTrial, Rejection> {
     let trial = || TrialId::new(name.clone(), index);
     if index >= sweep.planned.plan.trials() {
         return Err(Rejection::UnknownTrial(trial()));
     }
     match sweep.done.get(&index) {
-        Some(done) if !done.outcome.is_final() => Ok(Reopened { index, was: done.outcome }),
+        Some(done) if !done.outcome.is_final() => Ok(ReopenedTrial { index, was: done.outcome }),
         _ => Err(Rejection::NotRetryable {
             trial: trial(),
             status: TrialStatus::of(sweep, index).name(),

@@ -18,7 +18,8 @@ use crate::machine::worker::{Worker, WorkerInfo};
 use crate::needs::Lack;
 use crate::resources::{Free, Granted, Resources};
 use crate::sweep::{
-    AttemptOutcome, Chosen, StopReason, Sweep, Trial, TrialCommitted, TrialDeferred, TrialLeased,
+    AttemptOutcome, ChosenPoint, StopReason, Sweep, Trial, TrialCommitted, TrialDeferred,
+    TrialLeased,
 };
 use crate::time::Timestamp;
 
@@ -157,7 +158,7 @@ struct ChosenTrial {
     /// The resources that it gets.
     granted: Granted,
     /// Its point.
-    chosen: Chosen,
+    chosen: ChosenPoint,
 }
 
 /// The first trial of `sweep` that waits and that `worker` can take. Trials that never started and

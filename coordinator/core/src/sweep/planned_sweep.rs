@@ -19,7 +19,7 @@ use crate::sampler::Suggestion;
 use crate::schema::Workloads;
 
 /// Trials whose needs are looked at to know those of all.
-const SPREAD: u64 = 10_000;
+const SAMPLED_TRIALS: u64 = 10_000;
 
 /// A definition with what follows from it, which is not stored.
 #[derive(Debug, Clone)]
@@ -62,14 +62,14 @@ impl PlannedSweep {
 
     /// The suggestion for trial `index`, which is to be leased or put off: the one place where a sampler
     /// that looks back is asked.
-    pub(crate) fn choose(&self, history: &History, index: u64) -> Chosen {
+    pub(crate) fn choose(&self, history: &History, index: u64) -> ChosenPoint {
         let point = self.plan.point_of(index);
         if let Some(recorded) = recorded(history, point) {
-            return Chosen { suggestion: recorded.clone(), is_new: false };
+            return ChosenPoint { suggestion: recorded.clone(), is_new: false };
         }
         let suggestion = self.plan.suggest(history, point);
         let is_new = self.plan.records_points() && suggestion.is_some();
-        Chosen { suggestion: suggestion.unwrap_or_default(), is_new }
+        ChosenPoint { suggestion: suggestion.unwrap_or_default(), is_new }
     }
 
     /// The needs of trial `index`, if its point is known; none where its configuration cannot run, which is
@@ -104,8 +104,9 @@ impl PlannedSweep {
         let trials = self.plan.trials();
         let (mut history, mut needs) = (self.plan.history(), BTreeSet::new());
         // A point that depends on those before it cannot be skipped to.
-        let step = if self.plan.records_points() { 1 } else { trials.div_ceil(SPREAD).max(1) };
-        let indices = (0..SPREAD).map(|n| n * step).take_while(|index| *index < trials);
+        let step =
+            if self.plan.records_points() { 1 } else { trials.div_ceil(SAMPLED_TRIALS).max(1) };
+        let indices = (0..SAMPLED_TRIALS).map(|n| n * step).take_while(|index| *index < trials);
         for index in indices {
             let chosen = self.choose(&history, index);
             needs.extend(self.needs_at(index, &chosen.suggestion).iter().cloned());
@@ -125,14 +126,14 @@ impl PlannedSweep {
 
 /// A suggestion for a trial that is to be leased.
 #[derive(Debug, Clone)]
-pub(crate) struct Chosen {
+pub(crate) struct ChosenPoint {
     /// The suggestion.
     pub(crate) suggestion: Suggestion,
     /// Whether it is to be recorded.
     pub(crate) is_new: bool,
 }
 
-impl Chosen {
+impl ChosenPoint {
     /// What the event says of it that comes with the lease.
     pub(crate) fn recorded(self) -> Option<Suggestion> {
         self.is_new.then_some(self.suggestion)

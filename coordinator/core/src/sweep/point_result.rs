@@ -7,8 +7,8 @@
 
 use std::collections::BTreeSet;
 
-use super::outcome::Outcome;
-use super::state::{Done, Sweep};
+use super::outcome::TrialOutcome;
+use super::state::{EndedTrial, Sweep};
 use crate::ranking::{Aggregate, Rank, Standing, Tally};
 
 /// The results of the seeds of a point.
@@ -46,14 +46,14 @@ impl Sweep {
         let mut values = Vec::new();
         for done in self.ended_seeds(point) {
             match done.outcome {
-                Outcome::Completed => {
+                TrialOutcome::Completed => {
                     tally.completed += 1;
                     values.push(done.objective);
                 }
-                Outcome::Pruned => tally.pruned += 1,
-                Outcome::Diverged => tally.diverged += 1,
-                Outcome::Failed => tally.failed += 1,
-                Outcome::Cancelled => {}
+                TrialOutcome::Pruned => tally.pruned += 1,
+                TrialOutcome::Diverged => tally.diverged += 1,
+                TrialOutcome::Failed => tally.failed += 1,
+                TrialOutcome::Cancelled => {}
             }
         }
         let standing = Standing::of(tally, self.seeds());
@@ -73,7 +73,7 @@ impl Sweep {
     }
 
     /// Records how trial `index` ended.
-    pub(crate) fn note_end(&mut self, index: u64, done: Done) {
+    pub(crate) fn note_end(&mut self, index: u64, done: EndedTrial) {
         self.change_point(index, |sweep| {
             *sweep.outcomes.entry(done.outcome).or_default() += 1;
             sweep.done.insert(index, done);
@@ -81,7 +81,7 @@ impl Sweep {
     }
 
     /// Forgets how trial `index` ended, if it did: it is to run again. Returns what was known.
-    pub(crate) fn forget_end(&mut self, index: u64) -> Option<Done> {
+    pub(crate) fn forget_end(&mut self, index: u64) -> Option<EndedTrial> {
         let done = self.done.get(&index).copied()?;
         self.change_point(index, |sweep| {
             sweep.done.remove(index);
@@ -124,7 +124,7 @@ impl Sweep {
         Some(Rank::new(standing, aggregate.map(|aggregate| aggregate.mean), goal, point))
     }
 
-    fn ended_seeds(&self, point: u64) -> impl Iterator<Item = &Done> {
+    fn ended_seeds(&self, point: u64) -> impl Iterator<Item = &EndedTrial> {
         let first = point.saturating_mul(self.seeds());
         self.done.range(first..first.saturating_add(self.seeds())).map(|(_, done)| done)
     }
