@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::chunked::Chunked;
 use crate::sampler::Suggestion;
+use crate::skip_eq::SkipEq;
 use crate::space::Point;
 
 /// What a history keeps.
@@ -31,22 +32,12 @@ pub struct History {
     suggestions: Vec<Suggestion>,
     /// The number of suggestions that are stored.
     #[serde(skip)]
-    stored: StoredCount,
+    stored: SkipEq<usize>,
     /// The points of the suggestions. They follow from those and are not stored.
     #[serde(skip)]
     points: HashSet<Arc<Point>>,
     #[serde(skip)]
     trials: Chunked<Trial>,
-}
-
-/// A number of suggestions that are stored. Two are always equal: it says nothing about the past.
-#[derive(Debug, Clone, Copy, Default)]
-struct StoredCount(usize);
-
-impl PartialEq for StoredCount {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
 }
 
 /// What is known of a trial.
@@ -125,14 +116,14 @@ impl History {
         let is_next = number * SUGGESTIONS as u64 == self.suggestions.len() as u64;
         self.points.extend(chunk.iter().map(|one| Arc::clone(&one.point)));
         self.suggestions.extend(chunk);
-        self.stored = StoredCount(self.suggestions.len());
+        self.stored = SkipEq(self.suggestions.len());
         is_next
     }
 
     /// Notes that everything is stored as it is now.
     pub(crate) fn mark_stored(&mut self) {
         self.trials.mark_stored();
-        self.stored = StoredCount(self.suggestions.len());
+        self.stored = SkipEq(self.suggestions.len());
     }
 
     /// Records the next suggestion.

@@ -26,6 +26,7 @@ pub mod rng;
 pub mod rows;
 pub mod sampler;
 pub mod schema;
+pub mod skip_eq;
 pub mod space;
 pub mod spec;
 pub mod suggest;

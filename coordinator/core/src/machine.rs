@@ -21,7 +21,6 @@ mod rejection;
 mod retry;
 pub mod snapshot;
 mod state;
-mod unstored;
 mod view;
 mod worker;
 mod worker_view;

@@ -9,9 +9,7 @@ mod event;
 mod outcome;
 mod planned_sweep;
 mod point_result;
-mod ranked_points;
 mod state;
-mod stored_flag;
 
 pub use event::{
     AttemptEnded, ReopenedTrial, RestartedTrial, StopRequested, SweepClosed, SweepDeleted,
@@ -19,9 +17,8 @@ pub use event::{
     TrialEnded, TrialLeased, TrialsRetried, TrialsStartedOver,
 };
 pub use outcome::{AttemptOutcome, StopReason, SweepEndReason, TrialOutcome};
-pub use planned_sweep::{PlannedSweep, ResolvedTrial};
+pub use planned_sweep::PlannedSweep;
 pub use point_result::PointResult;
-pub use ranked_points::RankedPoints;
 pub use state::{EndedTrial, Lease, Sweep, Trial};
 
 pub(crate) use planned_sweep::ChosenPoint;

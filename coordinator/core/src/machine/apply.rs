@@ -75,7 +75,7 @@ impl State {
         for sweep in self.sweeps.values_mut() {
             for lease in sweep.live.values_mut().filter_map(|trial| trial.lease.as_mut()) {
                 lease.until = lease.until.max(started.leases_until);
-                sweep.stored.unset();
+                sweep.stored.0 = false;
             }
         }
     }
@@ -94,7 +94,7 @@ impl State {
     fn on_deleted(&mut self, name: &SweepName) {
         if let Some(sweep) = self.sweeps.remove(name) {
             self.attempt_floors.insert(name.clone(), sweep.last_attempt());
-            self.unstored.delete(sweep.serial);
+            self.stored.0.deleted.insert(sweep.serial);
         }
         self.order.retain(|other| other != name);
     }
@@ -158,14 +158,14 @@ impl State {
         let sweep = self.sweeps.get_mut(name);
         debug_assert!(sweep.is_some(), "an event names an unknown sweep: {name}");
         if let Some(sweep) = sweep {
-            sweep.stored.unset();
+            sweep.stored.0 = false;
             change(sweep);
         }
     }
 
     fn lease_mut(&mut self, attempt: &AttemptId) -> Option<&mut Lease> {
         let sweep = self.sweeps.get_mut(&attempt.trial.sweep)?;
-        sweep.stored.unset();
+        sweep.stored.0 = false;
         let trial = sweep.live.get_mut(&attempt.trial.index)?;
         (trial.attempt == attempt.number).then_some(trial.lease.as_mut()).flatten()
     }

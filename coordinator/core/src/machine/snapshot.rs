@@ -9,7 +9,7 @@
 //! that they are stored ([`State::mark_stored`]). Chunks belong to the serial of a sweep, not to its name, so
 //! that a new sweep never meets those of a deleted one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::{DeserializeSeed, Deserializer};
 use serde::{Deserialize, Serialize};
@@ -136,6 +136,15 @@ pub struct InconsistentSnapshot {
 /// Called with one chunk after the other; without contents it is to be removed.
 pub type VisitChunk<'v, E> = &'v mut dyn FnMut(ChunkKey, Option<Chunk<'_>>) -> Result<(), E>;
 
+/// What the journal stores of a state, apart from its sweeps.
+#[derive(Debug, Clone, Default)]
+pub(super) struct StoredState {
+    /// Whether the journal stores an earlier version of the state.
+    pub(super) is_known: bool,
+    /// The serials of deleted sweeps whose chunks the journal still stores.
+    pub(super) deleted: BTreeSet<u64>,
+}
+
 impl State {
     /// The root, to be stored.
     pub fn root(&self) -> SnapshotRoot<'_> {
@@ -146,12 +155,12 @@ impl State {
     /// Whether a journal stores an earlier version of this state. What it stores of another state is to
     /// be removed.
     pub fn is_known(&self) -> bool {
-        self.unstored.is_known
+        self.stored.0.is_known
     }
 
     /// The serials of deleted sweeps, whose chunks are to be removed.
     pub fn deleted_sweeps(&self) -> impl Iterator<Item = u64> {
-        self.unstored.deleted.iter().copied()
+        self.stored.0.deleted.iter().copied()
     }
 
     /// Calls `visit` with every chunk that differs from what is stored, until it fails.
@@ -161,10 +170,10 @@ impl State {
 
     /// Notes that the journal stores this state as it is now.
     pub fn mark_stored(&mut self) {
-        self.unstored.is_known = true;
-        self.unstored.deleted.clear();
+        self.stored.0.is_known = true;
+        self.stored.0.deleted.clear();
         for sweep in self.sweeps.values_mut() {
-            sweep.stored.set();
+            sweep.stored.0 = true;
             sweep.done.mark_stored();
             sweep.parked.mark_stored();
             sweep.history.mark_stored();
@@ -175,7 +184,7 @@ impl State {
 impl Sweep {
     fn visit_changes<E>(&self, visit: VisitChunk<'_, E>) -> Result<(), E> {
         let key = |kind, number| ChunkKey { sweep: self.serial, kind, number };
-        if !self.stored.is_set() {
+        if !self.stored.0 {
             visit(key(ChunkKind::Sweep, 0), Some(Chunk::Sweep(self)))?;
         }
         for (number, entries) in changed_chunks(&self.done) {

@@ -9,11 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use super::handled_requests::HandledRequests;
 use super::origin::{HeldAttempt, Incarnations, Origin};
-use super::unstored::Unstored;
+use super::snapshot::StoredState;
 use super::worker::Worker;
 use crate::fleet::{Fleet, FleetName, PilotId, WorkerLocation};
 use crate::id::{AttemptId, StateId, SweepName, TrialId, WorkerId};
 use crate::schema::Workloads;
+use crate::skip_eq::SkipEq;
 use crate::sweep::{Lease, PlannedSweep, Sweep, Trial};
 use crate::time::Timestamp;
 
@@ -37,7 +38,7 @@ pub struct State {
     pub submissions: u64,
     /// The differences from what a journal stores; not stored.
     #[serde(skip)]
-    pub(super) unstored: Unstored,
+    pub(super) stored: SkipEq<StoredState>,
     /// The names of the sweeps in the order in which they were submitted, which is the order in
     /// which they are served.
     pub order: Vec<SweepName>,

@@ -7,10 +7,10 @@ use super::event::{
     TrialCommitted, TrialDeferred, TrialEnded, TrialLeased, TrialsRetried, TrialsStartedOver,
 };
 use super::outcome::{AttemptOutcome, StopReason, SweepEndReason};
-use super::planned_sweep::ResolvedTrial;
 use super::state::{EndedTrial, Lease, Sweep, Trial};
 use crate::metric::Report;
 use crate::rows::RowCounts;
+use crate::skip_eq::SkipEq;
 use crate::time::Timestamp;
 
 impl Sweep {
@@ -100,7 +100,7 @@ impl Sweep {
         }
         let planned = self.trial(index).ok();
         let trial = self.live.entry(index).or_insert_with(|| Trial::new(leased.at));
-        trial.planned = ResolvedTrial(planned);
+        trial.planned = SkipEq(planned);
         if trial.attempt == 0 {
             trial.started = leased.at;
         }
@@ -178,7 +178,7 @@ impl Sweep {
         if !outcome.is_final() {
             trial.error.clone_from(&ended.error);
             trial.lease = None;
-            trial.planned = ResolvedTrial::default();
+            trial.planned = SkipEq::default();
             self.parked.insert(index, trial);
         }
     }
@@ -216,7 +216,7 @@ impl Trial {
             ends: BTreeMap::<AttemptOutcome, u32>::new(),
             error: None,
             stop: None,
-            planned: ResolvedTrial::default(),
+            planned: SkipEq::default(),
         }
     }
 }

@@ -163,14 +163,3 @@ impl<'de> Deserialize<'de> for PlannedSweep {
         Ok(Self::new(definition, &Workloads::default()))
     }
 }
-
-/// A trial that was resolved when it was leased; none before, and none once it has ended. Two are always equal:
-/// what they follow from is compared elsewhere.
-#[derive(Debug, Clone, Default)]
-pub struct ResolvedTrial(pub(crate) Option<Arc<PlannedTrial>>);
-
-impl PartialEq for ResolvedTrial {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}

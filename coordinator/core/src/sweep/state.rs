@@ -1,21 +1,21 @@
 //! A sweep as the state machine knows it: its trials that run or wait, and an index of those that
 //! ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::outcome::{AttemptOutcome, StopReason, SweepEndReason, TrialOutcome};
-use super::planned_sweep::{PlannedSweep, ResolvedTrial};
-use super::ranked_points::RankedPoints;
-use super::stored_flag::StoredFlag;
+use super::planned_sweep::PlannedSweep;
 use crate::chunked::Chunked;
 use crate::history::History;
 use crate::id::{Digest, SweepName, WorkerId};
 use crate::plan::{self, PlannedTrial};
+use crate::ranking::Rank;
 use crate::resources::Granted;
 use crate::rows::RowCounts;
+use crate::skip_eq::SkipEq;
 use crate::time::Timestamp;
 
 /// A sweep. Its serialisation lacks what grows with its trials, which is stored in chunks of its own
@@ -26,7 +26,7 @@ pub struct Sweep {
     pub serial: u64,
     /// Whether it is stored as it is now, apart from what grows with its trials; not stored.
     #[serde(skip)]
-    pub(crate) stored: StoredFlag,
+    pub(crate) stored: SkipEq<bool>,
     /// What it means, and the plan that follows from it.
     pub planned: PlannedSweep,
     /// The sweep file, for people.
@@ -53,7 +53,7 @@ pub struct Sweep {
     pub outcomes: BTreeMap<TrialOutcome, u64>,
     /// The points in order, the best first. It follows from `done`.
     #[serde(skip)]
-    pub ranked: RankedPoints,
+    pub ranked: SkipEq<Option<BTreeSet<Rank>>>,
     /// What samplers and pruners may see.
     pub history: History,
     /// Attempt numbers up to this one belong to deleted sweeps of the same name.
@@ -99,7 +99,7 @@ pub struct Trial {
     pub stop: Option<StopReason>,
     /// The trial as it runs. It follows from the definition and the history, so it is not stored.
     #[serde(skip)]
-    pub planned: ResolvedTrial,
+    pub planned: SkipEq<Option<Arc<PlannedTrial>>>,
 }
 
 /// A right to work on a trial until a deadline.
@@ -164,7 +164,7 @@ impl Sweep {
     pub fn new(planned: PlannedSweep, source: String, submitted: Timestamp) -> Self {
         Self {
             serial: 0,
-            stored: StoredFlag::default(),
+            stored: SkipEq(false),
             history: planned.plan.history(),
             planned,
             source,
@@ -177,7 +177,7 @@ impl Sweep {
             parked: Chunked::default(),
             done: Chunked::default(),
             outcomes: BTreeMap::new(),
-            ranked: RankedPoints::empty(),
+            ranked: SkipEq(Some(BTreeSet::new())),
             attempt_floor: 0,
         }
     }
@@ -214,7 +214,7 @@ impl Sweep {
         for index in indices {
             let planned = self.planned.trial(&self.history, index).ok();
             if let Some(trial) = self.live.get_mut(&index) {
-                trial.planned = ResolvedTrial(planned);
+                trial.planned = SkipEq(planned);
             }
         }
     }
