@@ -27,7 +27,7 @@ use rheo_core::time::{Clock, Timestamp};
 use rheo_model::networks;
 use rheo_proto::access::JOURNAL_FILE;
 use rheo_query::{Dataset, Limits, dataset};
-use rheo_store::place::{self, Place};
+use rheo_store::storage_url::{self, StorageUrl};
 use rheo_store::{Journal, OpenJournal, checkpoint, owner};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -103,7 +103,7 @@ impl Settings {
             queries: Limits::default(),
             workloads: networks::workloads(),
             open_journal: rheo_store::open,
-            journal_cache: rheo_store::CACHE,
+            journal_cache: rheo_store::DEFAULT_CACHE_BYTES,
             request: Self::REQUEST,
             uncommitted: Self::UNCOMMITTED,
         }
@@ -128,7 +128,7 @@ pub struct Coordinator {
     pub(crate) leased: LeasedKeys,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) journal: Arc<dyn Journal>,
-    pub(crate) checkpoints: Arc<checkpoint::Store>,
+    pub(crate) checkpoints: Arc<checkpoint::CheckpointStore>,
     pub(crate) sink: Sink,
     pub(crate) sql: Sql,
     pub(crate) backlog: Arc<Backlog>,
@@ -241,7 +241,7 @@ impl Coordinator {
         };
         let mut places = Places::resolve(&settings.state, &settings.places, is_new)?;
         let dataset = Arc::new(dataset(&places.results)?);
-        let checkpoints = match checkpoint::Store::at(&places.checkpoints) {
+        let checkpoints = match checkpoint::CheckpointStore::at(&places.checkpoints) {
             Err(checkpoint::Error::Place(error)) => return Err(places::Error::Place(error).into()),
             opened => Arc::new(opened?),
         };
@@ -348,11 +348,11 @@ pub(crate) fn check_directories(settings: &Settings) -> Result<(), Error> {
 }
 
 /// The results at `place`; nothing is asked of a bucket yet.
-pub(crate) fn dataset(place: &Place) -> Result<Dataset, places::Error> {
+pub(crate) fn dataset(place: &StorageUrl) -> Result<Dataset, places::Error> {
     Ok(match place {
-        Place::Directory(path) => Dataset::new(path),
-        Place::Bucket(address) => {
-            let place::Bucket { store, url } = address.open()?;
+        StorageUrl::Directory(path) => Dataset::new(path),
+        StorageUrl::Bucket(address) => {
+            let storage_url::Bucket { store, url } = address.open()?;
             Dataset::in_bucket(store, url, tokio::runtime::Handle::current())
         }
     })

@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use rheo_core::id::IncarnationId;
 use rheo_core::time::{Clock as _, Timestamp};
 use rheo_query::dataset::{Known, Recovered};
-use rheo_store::owner::{self, Claimed, Owner};
-use rheo_store::{PendingFilter, View};
+use rheo_store::owner::{self, DirectoryClaim, StorageOwner};
+use rheo_store::{JournalView, PendingFilter};
 
 use crate::clock::SystemClock;
 use crate::damage::tell_damage;
@@ -18,10 +18,10 @@ use crate::report::report;
 #[derive(Debug)]
 pub(crate) struct Claim {
     pub(crate) root: PathBuf,
-    pub(crate) owner: Owner,
+    pub(crate) owner: StorageOwner,
     /// Whether files in a directory that nobody owns are this state's.
     pub(crate) is_known: bool,
-    pub(crate) claimed: Mutex<Option<Claimed>>,
+    pub(crate) claimed: Mutex<Option<DirectoryClaim>>,
 }
 
 impl Claim {
@@ -44,7 +44,7 @@ impl Claim {
 /// Takes a claim; false if the disk does not let it be taken now.
 pub(crate) fn taken(claim: &Claim) -> Result<bool, owner::Error> {
     match claim.take() {
-        Err(error) if error.is_of_the_disk() => {
+        Err(error) if error.is_disk_failure() => {
             let error = report(&error);
             tracing::warn!(error, "the directory is used when it can be written");
             Ok(false)
@@ -54,7 +54,7 @@ pub(crate) fn taken(claim: &Claim) -> Result<bool, owner::Error> {
 }
 
 /// What a journal knows of the rows of its dataset.
-pub(crate) fn known(view: &dyn View) -> Result<Known, rheo_store::Error> {
+pub(crate) fn known(view: &dyn JournalView) -> Result<Known, rheo_store::Error> {
     let mut known = Known::new(view.index()?.parts);
     view.pending(&PendingFilter::default(), &mut |pending| {
         let (table, sweep, rows) = (pending.table, pending.trial.sweep, pending.rows);

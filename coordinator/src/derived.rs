@@ -11,7 +11,7 @@ use rheo_core::sweep::{
 };
 use rheo_model::row::Summary;
 use rheo_query::{AttemptRow, TrialRow, encode_attempts, encode_trials};
-use rheo_store::{Blob, Entry};
+use rheo_store::{JournalEntry, RowBlob};
 use serde::Deserialize as _;
 
 use crate::leased::{AttemptKeys, LeasedKeys};
@@ -22,13 +22,13 @@ use crate::live::Live;
 pub(crate) fn entries(
     state: &State,
     events: &[Event],
-    mut blobs: Vec<Blob>,
+    mut blobs: Vec<RowBlob>,
     live: &Live,
     leased: &LeasedKeys,
-) -> Result<Vec<Entry>, rheo_query::Error> {
+) -> Result<Vec<JournalEntry>, rheo_query::Error> {
     let mut entries = Vec::with_capacity(events.len());
     for (index, event) in events.iter().enumerate() {
-        let mut entry = Entry::from(event.clone());
+        let mut entry = JournalEntry::from(event.clone());
         match event {
             Event::TrialCommitted(_) => entry.blobs = std::mem::take(&mut blobs),
             Event::AttemptEnded(ended) => {
@@ -69,9 +69,9 @@ pub(crate) fn entries(
 fn blob(
     trial: &TrialId,
     batch: Option<Result<Batch, rheo_query::Error>>,
-) -> Result<Option<Blob>, rheo_query::Error> {
+) -> Result<Option<RowBlob>, rheo_query::Error> {
     let Some(batch) = batch.transpose()? else { return Ok(None) };
-    Ok(Some(Blob { trial: trial.clone(), batch }))
+    Ok(Some(RowBlob { trial: trial.clone(), batch }))
 }
 
 fn attempt_row(state: &State, ended: &AttemptEnded, keys: &AttemptKeys) -> Option<AttemptRow> {

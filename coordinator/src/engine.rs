@@ -15,7 +15,7 @@ use rheo_core::id::StateId;
 use rheo_core::machine::{Caller, Command, Effect, Event, State, effects, execute};
 use rheo_core::schema::Workloads;
 use rheo_core::time::{Clock, Timestamp};
-use rheo_store::{Blob, Entry, Journal};
+use rheo_store::{Journal, JournalEntry, RowBlob};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -61,7 +61,7 @@ struct Message {
     /// None only reads.
     command: Option<(Caller, Command)>,
     /// Rows that come with a commit.
-    blobs: Vec<Blob>,
+    blobs: Vec<RowBlob>,
     view: View,
 }
 
@@ -72,7 +72,7 @@ impl Handle {
         &self,
         caller: Caller,
         command: Command,
-        blobs: Vec<Blob>,
+        blobs: Vec<RowBlob>,
         view: impl FnOnce(&State, &[Event]) -> T + Send + 'static,
     ) -> Result<T, Failure> {
         self.send(Some((caller, command)), blobs, view).await
@@ -89,7 +89,7 @@ impl Handle {
     async fn send<T: Send + 'static>(
         &self,
         command: Option<(Caller, Command)>,
-        blobs: Vec<Blob>,
+        blobs: Vec<RowBlob>,
         view: impl FnOnce(&State, &[Event]) -> T + Send + 'static,
     ) -> Result<T, Failure> {
         #[cfg(test)]
@@ -280,7 +280,7 @@ impl Engine {
         }
     }
 
-    fn append(&mut self, entries: &[Entry]) -> Result<(), rheo_store::Error> {
+    fn append(&mut self, entries: &[JournalEntry]) -> Result<(), rheo_store::Error> {
         if entries.is_empty() {
             return Ok(());
         }

@@ -36,7 +36,7 @@ impl Coordinator {
     /// Whether the journal is no longer where it was opened; then the coordinator stops.
     pub(crate) async fn has_lost_its_place(&self, stop: &CancellationToken) -> bool {
         let journal = Arc::clone(&self.journal);
-        let checked = tokio::task::spawn_blocking(move || journal.check_place()).await;
+        let checked = tokio::task::spawn_blocking(move || journal.check_location()).await;
         let Ok(Err(error @ rheo_store::Error::Moved { .. })) = checked else { return false };
         let text = format!(
             "the state directory `{}` is not where it was: {}; workers keep what they have not delivered",

@@ -12,7 +12,7 @@ use rheo_core::log::LogLine;
 use rheo_core::machine::State;
 use rheo_core::plan::PlannedTrial;
 use rheo_query::{Keys, encode_logs};
-use rheo_store::Blob;
+use rheo_store::RowBlob;
 
 /// What rows of an attempt begin with.
 #[derive(Debug)]
@@ -39,12 +39,12 @@ impl AttemptKeys {
         &self,
         attempt: &AttemptId,
         lines: &[LogLine],
-    ) -> Result<Option<Blob>, rheo_query::Error> {
+    ) -> Result<Option<RowBlob>, rheo_query::Error> {
         if lines.is_empty() {
             return Ok(None);
         }
         let batch = encode_logs(&self.keys, self.number, lines)?;
-        Ok(Some(Blob { trial: attempt.trial.clone(), batch }))
+        Ok(Some(RowBlob { trial: attempt.trial.clone(), batch }))
     }
 }
 

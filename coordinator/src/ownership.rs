@@ -13,9 +13,9 @@ use rheo_core::machine::State;
 use rheo_core::time::Timestamp;
 use rheo_proto::access::JOURNAL_FILE;
 use rheo_query::dataset::{self, Known};
-use rheo_store::Change;
-use rheo_store::owner::{self, Owner};
-use rheo_store::place::{Bucket, Place};
+use rheo_store::PartChange;
+use rheo_store::owner::{self, StorageOwner};
+use rheo_store::storage_url::{Bucket, StorageUrl};
 
 use crate::app::{Coordinator, Error};
 use crate::claim::{Claim, announce, aside, known, taken};
@@ -40,8 +40,8 @@ impl Coordinator {
 
     fn check(&self, has_buckets_asked: bool) -> Result<(), Error> {
         for place in [&self.places.results, &self.places.checkpoints] {
-            let Place::Directory(root) = place else { continue };
-            let owner = Owner::of(root)?.filter(|owner| owner.state != self.places.id);
+            let StorageUrl::Directory(root) = place else { continue };
+            let owner = StorageOwner::of(root)?.filter(|owner| owner.state != self.places.id);
             let Some(owner) = owner else { continue };
             // Within the state directory there is nobody else's: it is the journal that is another.
             if self.is_inside(root) || owner.directory == self.state_directory() {
@@ -50,7 +50,7 @@ impl Coordinator {
             let (root, owner) = (root.clone(), Box::new(owner));
             return Err(owner::Error::Foreign { root, owner }.into());
         }
-        if matches!(self.places.results, Place::Bucket(_)) && !has_buckets_asked {
+        if matches!(self.places.results, StorageUrl::Bucket(_)) && !has_buckets_asked {
             return Ok(());
         }
         match self.check_results() {
@@ -82,9 +82,9 @@ impl Coordinator {
         let (Some(first), place) = (strangers.first(), &self.places.results) else {
             return Ok(());
         };
-        if let Place::Directory(root) = place
+        if let StorageUrl::Directory(root) = place
             && !self.is_inside(root)
-            && Owner::of(root)?.is_none()
+            && StorageOwner::of(root)?.is_none()
         {
             let (root, found) = (root.clone(), root.join(first));
             return Err(owner::Error::Unowned { root, found }.into());
@@ -117,11 +117,11 @@ impl Coordinator {
     pub(crate) async fn claim_places(&self) -> Result<(), Error> {
         self.check_results_are_there()?;
         for place in [&self.places.results, &self.places.checkpoints] {
-            let Place::Bucket(address) = place else { continue };
+            let StorageUrl::Bucket(address) = place else { continue };
             let bucket = address.open().map_err(places::Error::Place)?;
             self.claim_bucket(&bucket).await?;
         }
-        if let Place::Directory(root) = &self.places.results {
+        if let StorageUrl::Directory(root) = &self.places.results {
             let claim = self.claim(root, self.knows_results(root)?)?;
             if taken(&claim)? {
                 self.sink.claimed(claim);
@@ -129,7 +129,7 @@ impl Coordinator {
                 self.sink.claim_later(claim);
             }
         }
-        if let Place::Directory(root) = &self.places.checkpoints {
+        if let StorageUrl::Directory(root) = &self.places.checkpoints {
             let claim = self.claim(root, self.knows_checkpoints(root).await?)?;
             if taken(&claim)? {
                 // Until the process ends.
@@ -142,7 +142,7 @@ impl Coordinator {
 
     /// Takes a bucket for this start, and warns if a start has it of which this journal does not know.
     async fn claim_bucket(&self, bucket: &Bucket) -> Result<(), Error> {
-        let owner = Owner::new(self.places.id, self.state_directory(), self.incarnation);
+        let owner = StorageOwner::new(self.places.id, self.state_directory(), self.incarnation);
         let claimed = bucket.claim(&owner).await.map_err(places::Error::Place)?;
         let Some(before) = claimed else { return Ok(()) };
         if self.is_copy_of(&before) {
@@ -158,19 +158,19 @@ impl Coordinator {
                 before.directory.display()
             );
         }
-        Ok(bucket.sign(&owner).await.map_err(places::Error::Place)?)
+        Ok(bucket.record_start(&owner).await.map_err(places::Error::Place)?)
     }
 
     /// Whether the original of this state lies where `before` had it.
-    fn is_copy_of(&self, before: &Owner) -> bool {
+    fn is_copy_of(&self, before: &StorageOwner) -> bool {
         before.directory != self.state_directory()
             && before.state == self.places.id
             && self.is_original(&before.directory.join(JOURNAL_FILE))
     }
 
     fn claim(&self, root: &Path, is_known: bool) -> Result<Claim, Error> {
-        let owner = Owner::new(self.places.id, self.state_directory(), self.incarnation);
-        let before = Owner::of(root)?.filter(|before| self.is_copy_of(before));
+        let owner = StorageOwner::new(self.places.id, self.state_directory(), self.incarnation);
+        let before = StorageOwner::of(root)?.filter(|before| self.is_copy_of(before));
         if let Some(before) = before
             && !self.is_inside(root)
         {
@@ -209,7 +209,7 @@ impl Coordinator {
         if !cleared.is_empty() {
             // Their sweep was deleted, and then the process ended.
             self.dataset.remove_parts(&cleared).map_err(|source| self.unusable(source))?;
-            let change = Change { cleared, ..Change::default() };
+            let change = PartChange { cleared, ..PartChange::default() };
             self.journal.install(&change).map_err(|source| self.journal_error(source))?;
         }
         let known = self.journal.view().and_then(|view| known(&*view));
@@ -224,7 +224,7 @@ impl Coordinator {
     pub(crate) async fn recover_checkpoints(&self) {
         let last = {
             let claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_bucket = matches!(self.places.checkpoints, Place::Bucket(_));
+            let is_bucket = matches!(self.places.checkpoints, StorageUrl::Bucket(_));
             if claims.is_empty() && !is_bucket {
                 return;
             }
@@ -280,7 +280,7 @@ impl Coordinator {
         root.starts_with(self.state_directory())
     }
 
-    fn journal_lost(&self, place: &Place) -> Error {
+    fn journal_lost(&self, place: &StorageUrl) -> Error {
         Error::JournalLost { journal: self.settings.journal(), place: place.to_string() }
     }
 

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use rheo_core::id::StateId;
 use rheo_proto::file;
-use rheo_store::owner::Owner;
-use rheo_store::place::{self, Place};
+use rheo_store::owner::StorageOwner;
+use rheo_store::storage_url::{self, StorageUrl};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -23,18 +23,18 @@ pub struct Places {
     /// The id of the state, which `places.json` had before the journal did.
     pub id: StateId,
     /// The results.
-    pub results: Place,
+    pub results: StorageUrl,
     /// The checkpoints.
-    pub checkpoints: Place,
+    pub checkpoints: StorageUrl,
 }
 
 /// What somebody asks for; what is none is as it was, or in the state directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// Where results should lie.
-    pub results: Option<Place>,
+    pub results: Option<StorageUrl>,
     /// Where checkpoints should lie.
-    pub checkpoints: Option<Place>,
+    pub checkpoints: Option<StorageUrl>,
 }
 
 /// Why they are not known, or not possible.
@@ -57,7 +57,7 @@ pub enum Error {
     },
     /// The place itself.
     #[error(transparent)]
-    Place(#[from] place::Error),
+    Place(#[from] storage_url::Error),
     /// A directory whose name the query engine or messages could not hold.
     #[error("`{}` cannot be used: {reason}", path.display().to_string().escape_debug())]
     Unusable {
@@ -100,14 +100,14 @@ impl Places {
         is_new: impl Fn() -> bool,
     ) -> Result<Self, Error> {
         let Remembered { id, results, checkpoints } = read(state)?.unwrap_or_default();
-        let choose = |what, remembered: Option<String>, wanted: &Option<Place>| {
+        let choose = |what, remembered: Option<String>, wanted: &Option<StorageUrl>| {
             let known = match remembered {
                 // An earlier version may have remembered one that was not resolved.
                 Some(text) => absolute(&text.parse()?),
                 None => usual(state, what),
             };
             let wanted = wanted.as_ref().map(absolute);
-            if let Some(Place::Directory(path)) = &wanted {
+            if let Some(StorageUrl::Directory(path)) = &wanted {
                 let unusable = |reason| Error::Unusable { path: path.clone(), reason };
                 paths::check(path).map_err(unusable)?;
             }
@@ -133,8 +133,8 @@ impl Places {
     /// not tried: its disk may be full or read-only now, and used later.
     pub(crate) fn check_directories(&self) -> Result<(), Error> {
         for (name, place) in [("results", &self.results), ("checkpoints", &self.checkpoints)] {
-            let Place::Directory(path) = place else { continue };
-            if !Owner::of(path).is_ok_and(|owner| owner.is_some()) {
+            let StorageUrl::Directory(path) = place else { continue };
+            if !StorageOwner::of(path).is_ok_and(|owner| owner.is_some()) {
                 usable::remove(&usable::probe(name, path)?);
             }
         }
@@ -144,9 +144,9 @@ impl Places {
     /// The id of the state in `directory`, as its results or checkpoints have it: the journal, which
     /// says it first, may be in use.
     pub fn known_id(&self, directory: &Path) -> Option<StateId> {
-        let owner = |place: &Place| {
-            let Place::Directory(root) = place else { return None };
-            let owner = Owner::of(root).ok()??;
+        let owner = |place: &StorageUrl| {
+            let StorageUrl::Directory(root) = place else { return None };
+            let owner = StorageOwner::of(root).ok()??;
             let is_ours = root.starts_with(directory) || owner.directory == directory;
             is_ours.then_some(owner.state)
         };
@@ -156,7 +156,8 @@ impl Places {
 
     /// Remembers them, durably, if there is anything to remember.
     pub fn remember(&self, state: &Path) -> Result<(), Error> {
-        let text = |what, place: &Place| (*place != usual(state, what)).then(|| place.to_string());
+        let text =
+            |what, place: &StorageUrl| (*place != usual(state, what)).then(|| place.to_string());
         let now = Remembered {
             id: self.id.to_string(),
             results: text("results", &self.results),
@@ -195,15 +196,15 @@ fn read(state: &Path) -> Result<Option<Remembered>, Error> {
 }
 
 /// Where `what` lies if nobody says otherwise.
-fn usual(state: &Path, what: &str) -> Place {
-    absolute(&Place::Directory(state.join(what)))
+fn usual(state: &Path, what: &str) -> StorageUrl {
+    absolute(&StorageUrl::Directory(state.join(what)))
 }
 
 /// A directory from wherever a process runs.
-fn absolute(place: &Place) -> Place {
+fn absolute(place: &StorageUrl) -> StorageUrl {
     match place {
-        Place::Directory(path) => Place::Directory(paths::resolve(path)),
-        Place::Bucket(_) => place.clone(),
+        StorageUrl::Directory(path) => StorageUrl::Directory(paths::resolve(path)),
+        StorageUrl::Bucket(_) => place.clone(),
     }
 }
 
@@ -240,7 +241,7 @@ mod tests {
     fn a_place_is_resolved_before_it_is_remembered() {
         let state = tempfile::tempdir().unwrap();
         let written = state.path().join("x/../y/./results");
-        let resolved = Place::Directory(state.path().join("y/results"));
+        let resolved = StorageUrl::Directory(state.path().join("y/results"));
         let asked = wanted(written.to_str().unwrap());
         let places = Places::resolve(state.path(), &asked, || true).unwrap();
         assert_eq!(places.results, resolved);
@@ -248,7 +249,7 @@ mod tests {
         assert_eq!(Places::resolve(state.path(), &asked, || false).unwrap().results, resolved);
         let above = state.path().join("a/../b");
         let places = Places::resolve(&above, &Wanted::default(), || false).unwrap();
-        assert_eq!(places.results, Place::Directory(state.path().join("b/results")));
+        assert_eq!(places.results, StorageUrl::Directory(state.path().join("b/results")));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use rheo_core::id::SweepName;
 use rheo_core::name::TableName;
 use rheo_core::part::{Part, Retraction};
 use rheo_query::dataset::{self, Compaction, Dataset};
-use rheo_store::{Change, Index, Journal, Pending, PendingFilter, owner};
+use rheo_store::{Journal, PartChange, PartIndex, PendingBlob, PendingFilter, owner};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -272,7 +272,7 @@ impl Sink {
 impl Shared {
     fn flush(&self) -> Result<(), Error> {
         // Where the journal is not, its parts are not looked for.
-        self.journal.check_place()?;
+        self.journal.check_location()?;
         if let Some(claim) = self.claim.get() {
             claim.take()?;
         }
@@ -320,7 +320,11 @@ impl Shared {
                 let ipc = rows.iter().map(|pending| pending.blob.batch.ipc.clone());
                 let part = self.dataset.write_part(table, sweep, range(&rows), ipc)?;
                 let flushed = rows.iter().map(|pending| pending.key).collect();
-                self.journal.install(&Change { add: vec![part], flushed, ..Change::default() })?;
+                self.journal.install(&PartChange {
+                    add: vec![part],
+                    flushed,
+                    ..PartChange::default()
+                })?;
                 let bytes = rows.iter().map(|pending| pending.blob.batch.ipc.len()).sum();
                 self.backlog.remove(bytes);
             }
@@ -341,7 +345,7 @@ impl Shared {
             Err(dataset::Error::Busy { .. }) => return Ok(false),
             Err(error) => return Err(error.into()),
         }
-        self.journal.install(&Change { cleared: removed, ..Change::default() })?;
+        self.journal.install(&PartChange { cleared: removed, ..PartChange::default() })?;
         Ok(true)
     }
 
@@ -378,7 +382,7 @@ impl Shared {
         let retracted: Vec<Retraction> =
             index.retractions.iter().filter(is_done).cloned().collect();
         if !retracted.is_empty() {
-            self.journal.install(&Change { retracted, ..Change::default() })?;
+            self.journal.install(&PartChange { retracted, ..PartChange::default() })?;
         }
         self.dataset.clear_retired()?;
         Ok(())
@@ -404,7 +408,7 @@ impl Shared {
             Ok(None) => {
                 // No part holds what was retracted.
                 if !retracted.is_empty() {
-                    self.journal.install(&Change { retracted, ..Change::default() })?;
+                    self.journal.install(&PartChange { retracted, ..PartChange::default() })?;
                 }
                 return Ok(Merged::Done);
             }
@@ -422,11 +426,11 @@ impl Shared {
             Err(error) => return Err(error.into()),
         };
         let Compaction { old, new, .. } = &compaction;
-        let change = Change {
+        let change = PartChange {
             remove: old.iter().filter(|part| !new.contains(part)).cloned().collect(),
             add: new.iter().filter(|part| !old.contains(part)).cloned().collect(),
             retracted,
-            ..Change::default()
+            ..PartChange::default()
         };
         self.journal.install(&change)?;
         self.dataset.publish(&compaction)?;
@@ -446,14 +450,14 @@ enum Merged {
 }
 
 /// The retractions that concern the parts of `sweep` in `table`.
-fn retractions(index: &Index, table: &TableName, sweep: &SweepName) -> Vec<Retraction> {
+fn retractions(index: &PartIndex, table: &TableName, sweep: &SweepName) -> Vec<Retraction> {
     let ours = |one: &&Retraction| one.concerns(table, sweep);
     index.retractions.iter().filter(ours).cloned().collect()
 }
 
 /// Pending rows by where they go.
-fn grouped(pending: &[Pending]) -> BTreeMap<(&TableName, &SweepName), Vec<&Pending>> {
-    let mut groups: BTreeMap<_, Vec<&Pending>> = BTreeMap::new();
+fn grouped(pending: &[PendingBlob]) -> BTreeMap<(&TableName, &SweepName), Vec<&PendingBlob>> {
+    let mut groups: BTreeMap<_, Vec<&PendingBlob>> = BTreeMap::new();
     for one in pending {
         groups.entry((&one.blob.batch.table, &one.blob.trial.sweep)).or_default().push(one);
     }
@@ -461,7 +465,7 @@ fn grouped(pending: &[Pending]) -> BTreeMap<(&TableName, &SweepName), Vec<&Pendi
 }
 
 /// The first and the last position.
-fn range(rows: &[&Pending]) -> RangeInclusive<u64> {
+fn range(rows: &[&PendingBlob]) -> RangeInclusive<u64> {
     let positions = rows.iter().map(|pending| pending.key.position);
     let (first, last) =
         positions.fold((u64::MAX, 0), |(first, last), at| (first.min(at), last.max(at)));

@@ -19,7 +19,7 @@ use rheo_proto::refusal::{self, Reason};
 use rheo_query::limits::{self, Limits};
 use rheo_query::{Contest, Dataset, engine};
 use rheo_store::Journal;
-use rheo_store::place::Place;
+use rheo_store::storage_url::StorageUrl;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
@@ -37,7 +37,7 @@ const AHEAD: usize = 8;
 /// Answers queries; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Sql {
-    place: Arc<Place>,
+    place: Arc<StorageUrl>,
     dataset: Arc<Dataset>,
     journal: Arc<dyn Journal>,
     handle: Handle,
@@ -54,7 +54,7 @@ type Turn = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 impl Sql {
     /// Answers over the parts of `dataset`, which lies in `place`.
     pub(crate) fn new(
-        place: Place,
+        place: StorageUrl,
         dataset: Arc<Dataset>,
         journal: Arc<dyn Journal>,
         handle: Handle,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rheo_core::id::Digest;
 use rheo_core::machine::{Caller, Command};
-use rheo_store::place::Place;
+use rheo_store::storage_url::StorageUrl;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -37,8 +37,8 @@ impl Opened {
         // Before anybody is served, who might refer to one of them again.
         coordinator.recover_checkpoints().await;
         let usual = match coordinator.places.results {
-            Place::Directory(_) => Settings::FLUSH,
-            Place::Bucket(_) => Settings::FLUSH_INTO_BUCKET,
+            StorageUrl::Directory(_) => Settings::FLUSH,
+            StorageUrl::Bucket(_) => Settings::FLUSH_INTO_BUCKET,
         };
         let interval = coordinator.settings.flush.unwrap_or(usual);
         tasks.spawn(coordinator.sink.clone().run(interval, stop.clone()));

@@ -10,7 +10,7 @@ use rheo_core::machine::State;
 use rheo_core::sweep::Sweep;
 use rheo_proto::admin::{DiskUsage, SweepUsage};
 use rheo_proto::refusal::{self, Reason};
-use rheo_store::{Index, Journal, PendingFilter};
+use rheo_store::{Journal, PartIndex, PendingFilter};
 use tonic::Status;
 
 use crate::app::Coordinator;
@@ -58,7 +58,7 @@ pub(crate) async fn measure(coordinator: &Coordinator) -> Result<DiskUsage, Stat
 }
 
 /// The parts, and the bytes of each sweep that are in none.
-fn rows(journal: &dyn Journal) -> Result<(Index, BTreeMap<SweepName, u64>), rheo_store::Error> {
+fn rows(journal: &dyn Journal) -> Result<(PartIndex, BTreeMap<SweepName, u64>), rheo_store::Error> {
     let view = journal.view()?;
     let mut pending: BTreeMap<SweepName, u64> = BTreeMap::new();
     view.pending(&PendingFilter::default(), &mut |rows| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rheo_core::time::{Clock as _, Timestamp};
 use rheo_proto::access::{AccessConfig, SERVER_FILE, TLS_DIRECTORY};
 use rheo_proto::server_file::ServerFile;
-use rheo_store::place::Place;
+use rheo_store::storage_url::StorageUrl;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -68,7 +68,7 @@ pub(super) struct Args {
 pub(super) struct Journal {
     /// Megabytes of the journal that are kept in memory.
     #[arg(long = "journal-cache-mb", env = env::JOURNAL_CACHE, value_name = "MB",
-          default_value_t = (rheo_store::CACHE >> 20) as u64,
+          default_value_t = (rheo_store::DEFAULT_CACHE_BYTES >> 20) as u64,
           value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     cache_mb: u64,
 }
@@ -86,10 +86,10 @@ pub(super) struct Places {
     /// Where results lie: a directory, or `s3://bucket/prefix`, `gs://...`, `az://...`; by default
     /// `results` in the state directory.
     #[arg(long, env = env::RESULTS, value_name = "PLACE")]
-    results: Option<Place>,
+    results: Option<StorageUrl>,
     /// Where checkpoints lie, likewise; by default `checkpoints` in the state directory.
     #[arg(long, env = env::CHECKPOINTS, value_name = "PLACE")]
-    checkpoints: Option<Place>,
+    checkpoints: Option<StorageUrl>,
 }
 
 impl From<&Places> for Wanted {

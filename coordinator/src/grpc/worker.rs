@@ -20,7 +20,7 @@ use rheo_proto::v1::worker_service_server::WorkerService;
 use rheo_proto::worker::{self as wire, Verdict, WorkWithRows};
 use rheo_proto::{CHUNK, InvalidMessage, MAX_CHECKPOINT, log, v1};
 use rheo_query::Keys;
-use rheo_store::{Blob, checkpoint};
+use rheo_store::{RowBlob, checkpoint};
 use serde::Deserialize as _;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -172,7 +172,7 @@ impl WorkerService for Service {
             return Err(InvalidMessage::Value { field: "length", detail }.into());
         }
         // Where the state directory is gone, its directories are not made anew.
-        let place = self.coordinator.journal.check_place();
+        let place = self.coordinator.journal.check_location();
         place.map_err(|error| refusal::status(&Reason::Storage, report(&error), None))?;
         let begun = self.coordinator.begin_upload(claim, digest, header.length).await;
         begun.map_err(upload_status)?;
@@ -362,7 +362,7 @@ impl Service {
         attempt: &AttemptId,
         work: Option<&WorkWithRows>,
         log: Vec<LogLine>,
-    ) -> Result<Vec<Blob>, Status> {
+    ) -> Result<Vec<RowBlob>, Status> {
         if let Some(work) = work {
             self.accept(work.work.checkpoint).await?;
         }
@@ -374,7 +374,7 @@ impl Service {
         let mut blobs = Vec::new();
         for batch in work.into_iter().flat_map(|work| &work.batches) {
             let trial = attempt.trial.clone();
-            blobs.push(Blob { trial, batch: checked(batch, &keys.keys)? });
+            blobs.push(RowBlob { trial, batch: checked(batch, &keys.keys)? });
         }
         if !log.is_empty() {
             // The lines need not be kept for the end of the attempt.

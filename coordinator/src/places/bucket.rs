@@ -14,9 +14,9 @@ use rheo_model::config::TrialConfig;
 use rheo_model::row::{Rows, ShapeRow, Table};
 use rheo_query::dataset::{self, Known, Recovered};
 use rheo_query::{Dataset, Keys};
-use rheo_store::checkpoint::{self, Store};
-use rheo_store::owner::Owner;
-use rheo_store::place::{self, Bucket, Place};
+use rheo_store::checkpoint::{self, CheckpointStore};
+use rheo_store::owner::StorageOwner;
+use rheo_store::storage_url::{self, Bucket, StorageUrl};
 use rheo_tests::object_store::Server;
 use tokio::runtime::Handle;
 use uuid::Uuid;
@@ -34,7 +34,7 @@ fn object_store_parts_and_checkpoints_of_any_size_pass_through_a_real_server() {
 }
 
 fn bucket(prefix: &str) -> Bucket {
-    let Place::Bucket(address) = format!("s3://bucket/{prefix}").parse().unwrap() else {
+    let StorageUrl::Bucket(address) = format!("s3://bucket/{prefix}").parse().unwrap() else {
         panic!("a bucket")
     };
     address.open().unwrap()
@@ -87,7 +87,7 @@ fn conditional_writes() {
 }
 
 /// Puts so many of the bytes; false if they are refused.
-async fn put(store: &Store, bytes: &Bytes, upto: usize) -> bool {
+async fn put(store: &CheckpointStore, bytes: &Bytes, upto: usize) -> bool {
     let mut upload = store.upload(checkpoint::digest(bytes)).await.unwrap();
     for start in (0..upto).step_by(1 << 20) {
         upload.write(bytes.slice(start..upto.min(start + (1 << 20)))).await.unwrap();
@@ -96,7 +96,7 @@ async fn put(store: &Store, bytes: &Bytes, upto: usize) -> bool {
 }
 
 async fn checkpoints() {
-    let store = Store::in_bucket(bucket("checkpoints"));
+    let store = CheckpointStore::in_bucket(bucket("checkpoints"));
     for length in [1_000, 30_000_000u32] {
         let bytes: Bytes = (0..length).map(|n| (n % 251) as u8).collect::<Vec<u8>>().into();
         let digest = checkpoint::digest(&bytes);
@@ -120,16 +120,16 @@ fn with_a_server_in_the_environment() {
     runtime.block_on(async {
         let owner = |state, directory: &str| {
             let id = Uuid::from_u128;
-            Owner::new(StateId(id(state)), directory.into(), IncarnationId(id(3)))
+            StorageOwner::new(StateId(id(state)), directory.into(), IncarnationId(id(3)))
         };
         let here = owner(1, "here");
         assert_eq!(bucket("claimed").claim(&here).await.unwrap(), None);
         let moved = owner(1, "moved");
         assert_eq!(bucket("claimed").claim(&moved).await.unwrap(), Some(here));
-        bucket("claimed").sign(&moved).await.unwrap();
+        bucket("claimed").record_start(&moved).await.unwrap();
         assert_eq!(bucket("claimed").claim(&moved).await.unwrap(), None);
         let taken = bucket("claimed").claim(&owner(2, "there")).await;
-        assert!(matches!(taken, Err(place::Error::Taken { .. })), "{taken:?}");
+        assert!(matches!(taken, Err(storage_url::Error::Taken { .. })), "{taken:?}");
         checkpoints().await;
         tokio::task::spawn_blocking(conditional_writes).await.unwrap();
     });

@@ -15,7 +15,7 @@ use rheo_core::name::TableName;
 use rheo_core::part::{Part, Retraction};
 use rheo_query::dataset::DamagedPart;
 use rheo_query::{Contest, Limits};
-use rheo_store::place::Place;
+use rheo_store::storage_url::StorageUrl;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -52,9 +52,9 @@ pub(super) struct Pending {
 }
 
 impl Order {
-    pub(super) fn place(&self) -> Result<Place, rheo_store::place::Error> {
+    pub(super) fn place(&self) -> Result<StorageUrl, rheo_store::storage_url::Error> {
         match (&self.directory, &self.bucket) {
-            (Some(directory), _) => Ok(Place::Directory(directory.clone())),
+            (Some(directory), _) => Ok(StorageUrl::Directory(directory.clone())),
             (None, bucket) => bucket.as_deref().unwrap_or_default().parse(),
         }
     }

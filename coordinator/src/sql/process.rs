@@ -19,8 +19,8 @@ use rheo_core::excerpt::excerpt;
 use rheo_core::id::SweepName;
 use rheo_proto::refusal::{self, Reason};
 use rheo_query::{Contest, Dataset, Limits, Pin};
-use rheo_store::place::Place;
-use rheo_store::{Index, PendingFilter, View};
+use rheo_store::storage_url::StorageUrl;
+use rheo_store::{JournalView, PartIndex, PendingFilter};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc;
@@ -52,9 +52,9 @@ const PIECES: usize = 4;
 pub(super) struct Snapshot {
     /// Keeps the parts readable as long as the query runs.
     pub(super) pin: Pin,
-    pub(super) index: Index,
+    pub(super) index: PartIndex,
     /// The journal, for the rows that are in no part.
-    pub(super) view: Box<dyn View>,
+    pub(super) view: Box<dyn JournalView>,
     /// How the points of each sweep are compared.
     pub(super) contests: BTreeMap<SweepName, Contest>,
 }
@@ -105,7 +105,7 @@ impl Process {
     /// Starts `sql` over the results in `place` as `snapshot` has them.
     pub(super) async fn start(
         sql: String,
-        place: &Place,
+        place: &StorageUrl,
         dataset: &Dataset,
         snapshot: Snapshot,
         limits: Limits,
@@ -264,10 +264,10 @@ fn command(scratch: &Path) -> Command {
     command
 }
 
-fn order(sql: String, place: &Place, index: Index, limits: Limits) -> Order {
+fn order(sql: String, place: &StorageUrl, index: PartIndex, limits: Limits) -> Order {
     let (directory, bucket) = match place {
-        Place::Directory(path) => (Some(path.clone()), None),
-        Place::Bucket(address) => (None, Some(address.to_string())),
+        StorageUrl::Directory(path) => (Some(path.clone()), None),
+        StorageUrl::Bucket(address) => (None, Some(address.to_string())),
     };
     Order {
         sql,
@@ -283,7 +283,7 @@ fn order(sql: String, place: &Place, index: Index, limits: Limits) -> Order {
 }
 
 /// Gives a process its order and the rows that are in no part, of which a few are in memory at a time.
-async fn give(input: &mut ChildStdin, header: &[u8], view: Box<dyn View>) -> io::Result<()> {
+async fn give(input: &mut ChildStdin, header: &[u8], view: Box<dyn JournalView>) -> io::Result<()> {
     let (sender, mut pieces) = mpsc::channel(PIECES);
     let reading = tokio::task::spawn_blocking(move || read_pending(&*view, &sender));
     let writing = async {
@@ -301,7 +301,7 @@ async fn give(input: &mut ChildStdin, header: &[u8], view: Box<dyn View>) -> io:
 }
 
 /// Sends the pending rows of a view, several blobs at a time, as long as somebody takes them.
-fn read_pending(view: &dyn View, sender: &mpsc::Sender<Vec<u8>>) -> io::Result<()> {
+fn read_pending(view: &dyn JournalView, sender: &mpsc::Sender<Vec<u8>>) -> io::Result<()> {
     let (mut piece, mut failed) = (Vec::new(), Ok(()));
     let read = view.pending(&PendingFilter::default(), &mut |rows| {
         let head = Pending {

@@ -8,13 +8,13 @@ use std::ops::ControlFlow;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rheo_core::name::TableName;
 use rheo_store::conformance::{blob, with_rows};
-use rheo_store::{Entry, Journal, Memory, PendingFilter, Redb};
+use rheo_store::{Journal, JournalEntry, MemoryJournal, PendingFilter, RedbJournal};
 use tempfile::TempDir;
 
 /// About what one epoch of one trial is as Arrow.
 static ROWS: [u8; 2048] = [7; 2048];
 
-fn commits(count: usize) -> Vec<Entry> {
+fn commits(count: usize) -> Vec<JournalEntry> {
     let entry = |index: usize| with_rows(&[blob(TableName::of("epochs"), index as u64, &ROWS)]);
     (0..count).map(entry).collect()
 }
@@ -26,11 +26,11 @@ fn append(criterion: &mut Criterion) {
         let entries = commits(count);
         group.throughput(Throughput::Elements(entries.len() as u64));
         let directory = TempDir::new().expect("a directory");
-        let redb = Redb::open(&directory.path().join("journal.redb")).expect("a journal");
+        let redb = RedbJournal::open(&directory.path().join("journal.redb")).expect("a journal");
         group.bench_function(format!("redb, {count} commits at once"), |bench| {
             bench.iter(|| redb.append(&entries).expect("room on the disk"));
         });
-        let memory = Memory::default();
+        let memory = MemoryJournal::default();
         group.bench_function(format!("memory, {count} commits at once"), |bench| {
             bench.iter(|| memory.append(&entries).expect("memory"));
         });
@@ -43,7 +43,7 @@ const TRIALS: usize = 100_000;
 
 fn read(criterion: &mut Criterion) {
     let directory = TempDir::new().expect("a directory");
-    let redb = Redb::open(&directory.path().join("journal.redb")).expect("a journal");
+    let redb = RedbJournal::open(&directory.path().join("journal.redb")).expect("a journal");
     redb.append(&commits(TRIALS)).expect("room on the disk");
     let mut group = criterion.benchmark_group("read");
     group.sample_size(10).throughput(Throughput::Elements(TRIALS as u64));

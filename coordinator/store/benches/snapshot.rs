@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use rheo_core::definition::Method;
 use rheo_core::id::SweepName;
 use rheo_core::machine::TrialSelection;
-use rheo_store::conformance::coordinator::Coordinator;
-use rheo_store::{Memory, Redb};
+use rheo_store::conformance::test_coordinator::TestCoordinator;
+use rheo_store::{MemoryJournal, RedbJournal};
 use tempfile::TempDir;
 
 /// Workers, and so the trials that run at a time and the commands that are journaled together.
@@ -28,8 +28,8 @@ const SNAPSHOT_EVERY: u64 = 20_000;
 
 /// A coordinator, its journal and what was measured since the last row of the table.
 struct Bench {
-    journal: Redb,
-    coordinator: Coordinator,
+    journal: RedbJournal,
+    coordinator: TestCoordinator,
     /// The position of the last snapshot.
     stored: u64,
     ended: u64,
@@ -54,8 +54,8 @@ fn counter(file: &str, name: &str) -> u64 {
 
 impl Bench {
     fn start(path: &Path, method: Method) -> Self {
-        let journal = Redb::open(path).expect("a journal");
-        let mut coordinator = Coordinator::start(&journal).expect("a state");
+        let journal = RedbJournal::open(path).expect("a journal");
+        let mut coordinator = TestCoordinator::start(&journal).expect("a state");
         let sweep = SweepName::parse("million").expect("a name");
         coordinator.submit(&journal, &sweep, method).expect("room on the disk");
         let (snapshots, after, other) = (Vec::new(), Vec::new(), Vec::new());
@@ -92,7 +92,7 @@ impl Bench {
             self.round();
         }
         let mut state = self.coordinator.state.clone();
-        let (memory, position) = (Memory::default(), self.coordinator.position);
+        let (memory, position) = (MemoryJournal::default(), self.coordinator.position);
         let (encoded, took) =
             timed(|| rheo_store::Journal::snapshot(&memory, position, &mut state));
         encoded.expect("an encoded state");
@@ -128,11 +128,11 @@ impl Bench {
         let resident = counter("status", "VmRSS") as f64 / 1e3;
         let (encoding, written) = self.last_snapshot();
         // A journal has one owner at a time.
-        self.journal = Redb::open(&path.with_extension("other")).expect("a journal");
+        self.journal = RedbJournal::open(&path.with_extension("other")).expect("a journal");
         let (journal, opening) = timed(|| {
-            let journal = Redb::open(path).expect("a journal");
+            let journal = RedbJournal::open(path).expect("a journal");
             // The start is what makes the order of the points anew.
-            self.coordinator = Coordinator::start(&journal).expect("a state");
+            self.coordinator = TestCoordinator::start(&journal).expect("a state");
             journal
         });
         self.journal = journal;

@@ -4,7 +4,7 @@
 //! They lie in a directory or in a bucket. A file is synchronised here, because `object_store` does
 //! not; an object is durable and whole as soon as the bucket has answered.
 
-mod present;
+mod known_digests;
 
 use std::collections::BTreeMap;
 use std::path::{Path as FilePath, PathBuf};
@@ -19,8 +19,8 @@ use rheo_core::id::Digest;
 use rheo_core::time::Timestamp;
 use tokio::runtime::Handle;
 
-use crate::place::{self, Bucket, Place};
-use present::Present;
+use crate::storage_url::{self, Bucket, StorageUrl};
+use known_digests::KnownDigests;
 
 /// The digest of a checkpoint.
 pub fn digest(bytes: &[u8]) -> Digest {
@@ -28,41 +28,41 @@ pub fn digest(bytes: &[u8]) -> Digest {
 }
 
 /// Parts of one upload that are written at the same time, which bounds its memory.
-const IN_FLIGHT: usize = 4;
+const PARTS_IN_FLIGHT: usize = 4;
 
 /// Up to so many bytes a bucket gets a checkpoint in one request, which saves two; larger ones go
 /// there in pieces of this size.
-const SINGLE: usize = 8 << 20;
+const CHUNK_BYTES: usize = 8 << 20;
 
 /// A place for checkpoints.
 #[derive(Debug)]
-pub struct Store {
+pub struct CheckpointStore {
     objects: Arc<dyn ObjectStore>,
-    kind: Kind,
-    present: Present,
+    kind: Backend,
+    known: KnownDigests,
 }
 
 /// What differs between directories and buckets.
 #[derive(Debug)]
-enum Kind {
+enum Backend {
     Directory(LocalFileSystem),
     Bucket(Bucket),
 }
 
 /// A checkpoint in a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stored {
+pub struct CheckpointInfo {
     /// Its digest.
     pub digest: Digest,
     /// When it was written, by the clock of its file system or bucket.
     pub written: Timestamp,
 }
 
-/// A checkpoint that is being written. Dropped before [`Upload::finish`], it leaves nothing that
+/// A checkpoint that is being written. Dropped before [`CheckpointUpload::finish`], it leaves nothing that
 /// counts.
 #[derive(Debug)]
-pub struct Upload<'a> {
-    store: &'a Store,
+pub struct CheckpointUpload<'a> {
+    store: &'a CheckpointStore,
     digest: Digest,
     hasher: blake3::Hasher,
     /// What a bucket may get in one request.
@@ -70,12 +70,12 @@ pub struct Upload<'a> {
     writer: Option<WriteMultipart>,
 }
 
-impl Store {
+impl CheckpointStore {
     /// The store at `place`; nothing is asked of a bucket yet.
-    pub fn at(place: &Place) -> Result<Self, Error> {
+    pub fn at(place: &StorageUrl) -> Result<Self, Error> {
         match place {
-            Place::Directory(root) => Self::open(root),
-            Place::Bucket(address) => Ok(Self::in_bucket(address.open()?)),
+            StorageUrl::Directory(root) => Self::open(root),
+            StorageUrl::Bucket(address) => Ok(Self::in_bucket(address.open()?)),
         }
     }
 
@@ -84,31 +84,32 @@ impl Store {
         let unusable = |source| Error::Directory { path: root.to_owned(), source };
         std::fs::create_dir_all(root).map_err(unusable)?;
         let files = LocalFileSystem::new_with_prefix(root)?.with_automatic_cleanup(true);
-        Ok(Self::new(Arc::new(files.clone()), Kind::Directory(files)))
+        Ok(Self::new(Arc::new(files.clone()), Backend::Directory(files)))
     }
 
     /// The store in a bucket.
     pub fn in_bucket(bucket: Bucket) -> Self {
-        Self::new(Arc::clone(&bucket.store), Kind::Bucket(bucket))
+        Self::new(Arc::clone(&bucket.store), Backend::Bucket(bucket))
     }
 
-    fn new(objects: Arc<dyn ObjectStore>, kind: Kind) -> Self {
-        Self { objects, kind, present: Present::default() }
+    fn new(objects: Arc<dyn ObjectStore>, kind: Backend) -> Self {
+        Self { objects, kind, known: KnownDigests::default() }
     }
 
     /// The bucket, if it is one.
     pub fn bucket(&self) -> Option<&Bucket> {
         match &self.kind {
-            Kind::Directory(_) => None,
-            Kind::Bucket(bucket) => Some(bucket),
+            Backend::Directory(_) => None,
+            Backend::Bucket(bucket) => Some(bucket),
         }
     }
 
     /// Begins to write the checkpoint whose digest is said to be `digest`.
-    pub async fn upload(&self, digest: Digest) -> Result<Upload<'_>, Error> {
+    pub async fn upload(&self, digest: Digest) -> Result<CheckpointUpload<'_>, Error> {
         let hasher = blake3::Hasher::new();
-        let mut upload = Upload { store: self, digest, hasher, held: Vec::new(), writer: None };
-        if matches!(self.kind, Kind::Directory(_)) {
+        let mut upload =
+            CheckpointUpload { store: self, digest, hasher, held: Vec::new(), writer: None };
+        if matches!(self.kind, Backend::Directory(_)) {
             upload.begin().await?;
         }
         Ok(upload)
@@ -130,8 +131,8 @@ impl Store {
     pub async fn confirm(&self, digest: Digest) -> Result<bool, Error> {
         match self.get(digest).await {
             Ok(_) => {
-                self.synchronise(digest).await?;
-                self.present.note(digest);
+                self.sync(digest).await?;
+                self.known.insert(digest);
                 Ok(true)
             }
             Err(Error::Missing(_)) => Ok(false),
@@ -143,7 +144,7 @@ impl Store {
     /// Whether there is a checkpoint with this digest. One that this process has written or confirmed, and
     /// not removed since, is not looked for.
     pub async fn contains(&self, digest: Digest) -> Result<bool, Error> {
-        if self.present.knows(digest) {
+        if self.known.contains(digest) {
             return Ok(true);
         }
         match self.objects.head(&location(digest)).await {
@@ -155,10 +156,10 @@ impl Store {
 
     /// Removes a checkpoint, if it is there.
     pub async fn remove(&self, digest: Digest) -> Result<(), Error> {
-        self.present.forget(digest);
+        self.known.remove(digest);
         let removed = self.objects.delete(&location(digest)).await;
         // Once more, in case that it was written meanwhile.
-        self.present.forget(digest);
+        self.known.remove(digest);
         match removed {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
@@ -166,29 +167,29 @@ impl Store {
     }
 
     /// All checkpoints.
-    pub async fn list(&self) -> Result<Vec<Stored>, Error> {
+    pub async fn list(&self) -> Result<Vec<CheckpointInfo>, Error> {
         let stored = self.objects.list(None).try_filter_map(|object| async move {
             let digest = object.location.filename().and_then(|name| name.parse::<Digest>().ok());
             // A file of that name elsewhere is a copy that somebody has made.
             let digest = digest.filter(|digest| location(*digest) == object.location);
             let written = u64::try_from(object.last_modified.timestamp_millis()).unwrap_or(0);
-            Ok(digest.map(|digest| Stored { digest, written: Timestamp(written) }))
+            Ok(digest.map(|digest| CheckpointInfo { digest, written: Timestamp(written) }))
         });
         Ok(stored.try_collect().await?)
     }
 
     /// Moves a checkpoint to where it does not count, and returns that place: `.<ending>` in the store.
     pub async fn set_aside(&self, digest: Digest, ending: &str) -> Result<String, Error> {
-        self.present.forget(digest);
+        self.known.remove(digest);
         let (from, aside) = (location(digest), format!(".{ending}"));
         let to = Path::from(format!("{aside}/{from}"));
         self.objects.copy(&from, &to).await?;
         self.objects.delete(&from).await?;
         Ok(match &self.kind {
-            Kind::Directory(files) => {
+            Backend::Directory(files) => {
                 files.path_to_filesystem(&Path::from(aside))?.display().to_string()
             }
-            Kind::Bucket(bucket) => format!("{}/{aside}", bucket.url),
+            Backend::Bucket(bucket) => format!("{}/{aside}", bucket.url),
         })
     }
 
@@ -203,30 +204,30 @@ impl Store {
 
     /// Makes the file of `digest` and its name durable. The object store writes a file and renames
     /// it, but synchronises neither.
-    async fn synchronise(&self, digest: Digest) -> Result<(), Error> {
-        let Kind::Directory(files) = &self.kind else { return Ok(()) };
+    async fn sync(&self, digest: Digest) -> Result<(), Error> {
+        let Backend::Directory(files) = &self.kind else { return Ok(()) };
         let path = files.path_to_filesystem(&location(digest))?;
-        let synchronise = |path: &FilePath| {
+        let sync = |path: &FilePath| {
             let result = std::fs::File::open(path).and_then(|file| file.sync_all());
             result.map_err(|source| Error::Directory { path: path.to_owned(), source })
         };
         // The file, its directory, and the directory of that.
-        let all = move || path.ancestors().take(3).try_for_each(synchronise);
+        let all = move || path.ancestors().take(3).try_for_each(sync);
         tokio::task::spawn_blocking(all).await.unwrap_or(Err(Error::Stopped))
     }
 }
 
-impl Upload<'_> {
+impl CheckpointUpload<'_> {
     /// Adds the next bytes, when what came before is on its way to the disk.
     pub async fn write(&mut self, chunk: Bytes) -> Result<(), Error> {
         self.hasher.update(&chunk);
         if let Some(writer) = &mut self.writer {
-            writer.wait_for_capacity(IN_FLIGHT).await?;
+            writer.wait_for_capacity(PARTS_IN_FLIGHT).await?;
             writer.put(chunk);
             return Ok(());
         }
         self.held.push(chunk);
-        if self.held.iter().map(Bytes::len).sum::<usize>() > SINGLE {
+        if self.held.iter().map(Bytes::len).sum::<usize>() > CHUNK_BYTES {
             self.begin().await?;
         }
         Ok(())
@@ -235,7 +236,7 @@ impl Upload<'_> {
     /// Begins to write in pieces, with what was held back so far.
     async fn begin(&mut self) -> Result<(), Error> {
         let upload = self.store.objects.put_multipart(&location(self.digest)).await?;
-        let mut writer = WriteMultipart::new_with_chunk_size(upload, SINGLE);
+        let mut writer = WriteMultipart::new_with_chunk_size(upload, CHUNK_BYTES);
         self.held.drain(..).for_each(|chunk| writer.put(chunk));
         self.writer = Some(writer);
         Ok(())
@@ -257,16 +258,16 @@ impl Upload<'_> {
             let payload: PutPayload = self.held.drain(..).collect();
             self.store.objects.put(&location(self.digest), payload).await?;
         }
-        self.store.synchronise(self.digest).await?;
-        self.store.present.note(self.digest);
+        self.store.sync(self.digest).await?;
+        self.store.known.insert(self.digest);
         Ok(())
     }
 }
 
-impl Drop for Upload<'_> {
+impl Drop for CheckpointUpload<'_> {
     /// Pieces in a bucket cost money until somebody gives the upload up.
     fn drop(&mut self) {
-        if let (Some(writer), Kind::Bucket(_)) = (self.writer.take(), &self.store.kind)
+        if let (Some(writer), Backend::Bucket(_)) = (self.writer.take(), &self.store.kind)
             && let Ok(runtime) = Handle::try_current()
         {
             runtime.spawn(writer.abort());
@@ -305,7 +306,7 @@ pub enum Error {
     },
     /// Their place.
     #[error(transparent)]
-    Place(#[from] place::Error),
+    Place(#[from] storage_url::Error),
     /// The process is stopping.
     #[error("the checkpoint store is stopping")]
     Stopped,

@@ -5,8 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-pub mod coordinator;
 mod snapshots;
+pub mod test_coordinator;
 
 use std::ops::ControlFlow;
 
@@ -20,14 +20,15 @@ use rheo_core::schema::Workloads;
 use rheo_core::time::Timestamp;
 
 use crate::journal::{
-    Blob, Change, Entry, Index, Journal, Pending, PendingFilter, PendingKey, PendingRows, View,
+    Journal, JournalEntry, JournalView, PartChange, PartIndex, PendingBlob, PendingFilter,
+    PendingKey, PendingRows, RowBlob,
 };
 
 /// Opens the journal under examination.
-pub type Open<'a> = &'a dyn Fn() -> Box<dyn Journal>;
+pub type JournalOpener<'a> = &'a dyn Fn() -> Box<dyn Journal>;
 
 /// The whole exam.
-pub fn examine(new: &dyn Fn() -> Box<dyn Fn() -> Box<dyn Journal>>) {
+pub fn check_journal(new: &dyn Fn() -> Box<dyn Fn() -> Box<dyn Journal>>) {
     for question in [
         a_new_journal_is_empty,
         events_come_back_in_order,
@@ -50,16 +51,16 @@ pub fn examine(new: &dyn Fn() -> Box<dyn Fn() -> Box<dyn Journal>>) {
     }
 }
 
-fn a_new_journal_is_empty(open: Open<'_>) {
+fn a_new_journal_is_empty(open: JournalOpener<'_>) {
     let loaded = open().load(&Workloads::default()).unwrap();
     assert_eq!((loaded.state, loaded.position, loaded.replayed), (State::default(), 0, 0));
-    assert_eq!(open().index().unwrap(), Index::default());
+    assert_eq!(open().index().unwrap(), PartIndex::default());
     assert_eq!(pending(&*open()), []);
 }
 
-fn events_come_back_in_order(open: Open<'_>) {
+fn events_come_back_in_order(open: JournalOpener<'_>) {
     let events: Vec<Event> = (0..5).map(joined).collect();
-    let entries: Vec<Entry> = events.iter().cloned().map(Entry::from).collect();
+    let entries: Vec<JournalEntry> = events.iter().cloned().map(JournalEntry::from).collect();
     assert_eq!(open().append(&entries[..2]).unwrap(), 0);
     assert_eq!(open().append(&[]).unwrap(), 2);
     assert_eq!(open().append(&entries[2..]).unwrap(), 2);
@@ -68,16 +69,16 @@ fn events_come_back_in_order(open: Open<'_>) {
     assert_eq!((loaded.position, loaded.replayed), (5, 5));
 }
 
-fn positions_go_on_after_reopening(open: Open<'_>) {
+fn positions_go_on_after_reopening(open: JournalOpener<'_>) {
     for position in 0..4 {
         assert_eq!(open().append(&[joined(position).into()]).unwrap(), position);
     }
 }
 
-fn a_snapshot_stands_for_the_events_before_it(open: Open<'_>) {
+fn a_snapshot_stands_for_the_events_before_it(open: JournalOpener<'_>) {
     let events: Vec<Event> = (0..6).map(joined).collect();
     let append = |events: &[Event]| {
-        let entries: Vec<Entry> = events.iter().cloned().map(Entry::from).collect();
+        let entries: Vec<JournalEntry> = events.iter().cloned().map(JournalEntry::from).collect();
         open().append(&entries).unwrap();
     };
     append(&events[..4]);
@@ -92,14 +93,14 @@ fn a_snapshot_stands_for_the_events_before_it(open: Open<'_>) {
     assert_eq!((loaded.state, loaded.position, loaded.replayed), (State::default(), 6, 0));
 }
 
-fn rows_are_pending_until_a_part_has_them(open: Open<'_>) {
+fn rows_are_pending_until_a_part_has_them(open: JournalOpener<'_>) {
     let rows = [blob(TableName::of("epochs"), 0, b"a"), blob(TableName::of("shapes"), 0, b"b")];
     open().append(&[with_rows(&rows), with_rows(&rows[..1])]).unwrap();
     let keys = [(0, 0), (0, 1), (1, 0)].map(|(position, ordinal)| PendingKey { position, ordinal });
-    let pending: Vec<Pending> = keys
+    let pending: Vec<PendingBlob> = keys
         .iter()
         .zip([&rows[0], &rows[1], &rows[0]])
-        .map(|(key, blob)| Pending { key: *key, blob: blob.clone() })
+        .map(|(key, blob)| PendingBlob { key: *key, blob: blob.clone() })
         .collect();
     assert_eq!(self::pending(&*open()), pending);
     // Rows of one event stay together, however little is asked for.
@@ -110,18 +111,20 @@ fn rows_are_pending_until_a_part_has_them(open: Open<'_>) {
 
     let part = part(TableName::of("epochs"), 0, 1);
     let flushed = vec![keys[0], keys[2]];
-    open().install(&Change { add: vec![part.clone()], flushed, ..Change::default() }).unwrap();
+    open()
+        .install(&PartChange { add: vec![part.clone()], flushed, ..PartChange::default() })
+        .unwrap();
     assert_eq!(open().parts().unwrap(), std::slice::from_ref(&part));
     assert_eq!(self::pending(&*open()), pending[1..2]);
 
     let merged = self::part(TableName::of("epochs"), 0, 7);
     let (remove, add) = (vec![part], vec![merged.clone()]);
-    open().install(&Change { remove, add, ..Change::default() }).unwrap();
+    open().install(&PartChange { remove, add, ..PartChange::default() }).unwrap();
     assert_eq!(open().parts().unwrap(), [merged]);
     assert_eq!(open().append(&[joined(0).into()]).unwrap(), 2);
 }
 
-fn pending_rows_are_visited_as_far_as_they_are_asked_for(open: Open<'_>) {
+fn pending_rows_are_visited_as_far_as_they_are_asked_for(open: JournalOpener<'_>) {
     let other = SweepName::parse("other").unwrap();
     let mut foreign = blob(TableName::TRIALS, 0, b"foreign");
     foreign.trial.sweep = other.clone();
@@ -148,18 +151,18 @@ fn pending_rows_are_visited_as_far_as_they_are_asked_for(open: Open<'_>) {
     assert_eq!(visited(of(Some(other), 1), 9), []);
 }
 
-fn a_view_stays_as_it_was(open: Open<'_>) {
+fn a_view_stays_as_it_was(open: JournalOpener<'_>) {
     let journal = open();
     let row = blob(TableName::of("epochs"), 0, b"a");
     journal.append(&[with_rows(std::slice::from_ref(&row))]).unwrap();
     let before = journal.view().unwrap();
     let add = vec![part(TableName::of("epochs"), 0, 0)];
     let flushed = vec![PendingKey { position: 0, ordinal: 0 }];
-    journal.install(&Change { add: add.clone(), flushed, ..Change::default() }).unwrap();
+    journal.install(&PartChange { add: add.clone(), flushed, ..PartChange::default() }).unwrap();
     let after = journal.view().unwrap();
-    let deleting = Entry { deleted: Some(sweep()), ..Entry::from(noted()) };
+    let deleting = JournalEntry { deleted: Some(sweep()), ..JournalEntry::from(noted()) };
     journal.append(&[deleting]).unwrap();
-    let of = |view: &dyn View| {
+    let of = |view: &dyn JournalView| {
         let mut rows = Vec::new();
         let mut collect = |found: PendingRows<'_>| {
             rows.push(found.to_pending().blob);
@@ -175,7 +178,7 @@ fn a_view_stays_as_it_was(open: Open<'_>) {
     assert_eq!((index.parts, index.removed), (Vec::new(), add));
 }
 
-fn a_pending_row_of_a_retried_trial_is_forgotten(open: Open<'_>) {
+fn a_pending_row_of_a_retried_trial_is_forgotten(open: JournalOpener<'_>) {
     let rows = [blob(TableName::TRIALS, 3, b"failed"), blob(TableName::TRIALS, 4, b"other")];
     let kept = blob(TableName::ATTEMPTS, 3, b"attempt");
     open().append(&[with_rows(&rows), with_rows(std::slice::from_ref(&kept))]).unwrap();
@@ -188,29 +191,31 @@ fn a_pending_row_of_a_retried_trial_is_forgotten(open: Open<'_>) {
     );
 }
 
-fn a_row_in_a_part_of_a_retried_trial_is_retracted(open: Open<'_>) {
+fn a_row_in_a_part_of_a_retried_trial_is_retracted(open: JournalOpener<'_>) {
     open().append(&[with_rows(&[blob(TableName::TRIALS, 3, b"failed")])]).unwrap();
     let add = vec![part(TableName::TRIALS, 0, 0)];
     let flushed = vec![PendingKey { position: 0, ordinal: 0 }];
-    open().install(&Change { add, flushed, ..Change::default() }).unwrap();
+    open().install(&PartChange { add, flushed, ..PartChange::default() }).unwrap();
     open().append(&[retracting(3)]).unwrap();
     let retraction = Retraction { trial: trial(3), before: 1, every_table: false };
     let retractions = open().index().unwrap().retractions;
     assert_eq!(retractions, std::slice::from_ref(&retraction));
-    open().install(&Change { retracted: vec![retraction], ..Change::default() }).unwrap();
+    open().install(&PartChange { retracted: vec![retraction], ..PartChange::default() }).unwrap();
     assert_eq!(open().index().unwrap().retractions, []);
 }
 
-fn a_trial_that_starts_over_loses_its_rows_in_every_table_and_the_damaged_part(open: Open<'_>) {
+fn a_trial_that_starts_over_loses_its_rows_in_every_table_and_the_damaged_part(
+    open: JournalOpener<'_>,
+) {
     let rows = [blob(TableName::of("epochs"), 3, b"a"), blob(TableName::ATTEMPTS, 3, b"b")];
     let other = blob(TableName::of("epochs"), 4, b"other");
     let (damaged, whole) =
         (part(TableName::of("epochs"), 0, 0), part(TableName::of("shapes"), 0, 0));
     let add = vec![damaged.clone(), whole.clone()];
-    open().install(&Change { add, ..Change::default() }).unwrap();
+    open().install(&PartChange { add, ..PartChange::default() }).unwrap();
     open().append(&[with_rows(&rows), with_rows(std::slice::from_ref(&other))]).unwrap();
     let (erased, damaged) = (vec![trial(3)], vec![damaged]);
-    open().append(&[Entry { erased, damaged, ..Entry::from(noted()) }]).unwrap();
+    open().append(&[JournalEntry { erased, damaged, ..JournalEntry::from(noted()) }]).unwrap();
     let index = open().index().unwrap();
     assert_eq!(blobs(&*open()), [other]);
     assert_eq!(index.parts, std::slice::from_ref(&whole));
@@ -219,7 +224,9 @@ fn a_trial_that_starts_over_loses_its_rows_in_every_table_and_the_damaged_part(o
     assert_eq!(index.retractions, [retraction]);
 }
 
-fn a_deleted_sweep_has_no_rows_and_its_parts_are_remembered_until_they_are_gone(open: Open<'_>) {
+fn a_deleted_sweep_has_no_rows_and_its_parts_are_remembered_until_they_are_gone(
+    open: JournalOpener<'_>,
+) {
     let other = SweepName::parse("other").unwrap();
     let mut kept = blob(TableName::TRIALS, 0, b"kept");
     kept.trial.sweep = other.clone();
@@ -227,9 +234,9 @@ fn a_deleted_sweep_has_no_rows_and_its_parts_are_remembered_until_they_are_gone(
     open().append(&[with_rows(&[blob(TableName::TRIALS, 3, b"failed"), kept.clone()])]).unwrap();
     let parts = [part(TableName::of("epochs"), 0, 1), part(TableName::TRIALS, 0, 0)];
     let add = parts.iter().chain([&kept_part]).cloned().collect();
-    open().install(&Change { add, ..Change::default() }).unwrap();
+    open().install(&PartChange { add, ..PartChange::default() }).unwrap();
     open().append(&[retracting(3)]).unwrap();
-    let deleting = Entry { deleted: Some(sweep()), ..Entry::from(noted()) };
+    let deleting = JournalEntry { deleted: Some(sweep()), ..JournalEntry::from(noted()) };
     // What comes later belongs to the next sweep of that name.
     let next = blob(TableName::TRIALS, 0, b"next");
     open().append(&[deleting, with_rows(std::slice::from_ref(&next))]).unwrap();
@@ -240,16 +247,16 @@ fn a_deleted_sweep_has_no_rows_and_its_parts_are_remembered_until_they_are_gone(
     let mut removed = parts.to_vec();
     removed.sort();
     assert_eq!(index.removed, removed);
-    open().install(&Change { cleared: removed, ..Change::default() }).unwrap();
+    open().install(&PartChange { cleared: removed, ..PartChange::default() }).unwrap();
     assert_eq!(open().index().unwrap().removed, []);
 }
 
 /// All pending rows of a journal.
-pub fn pending(journal: &dyn Journal) -> Vec<Pending> {
+pub fn pending(journal: &dyn Journal) -> Vec<PendingBlob> {
     journal.pending_batch(0, usize::MAX).unwrap().0
 }
 
-fn blobs(journal: &dyn Journal) -> Vec<Blob> {
+fn blobs(journal: &dyn Journal) -> Vec<RowBlob> {
     pending(journal).into_iter().map(|pending| pending.blob).collect()
 }
 
@@ -261,18 +268,18 @@ pub fn joined(n: u64) -> Event {
 }
 
 /// Rows of trial `index` of the sweep `demo`.
-pub fn blob(table: TableName, index: u64, ipc: &'static [u8]) -> Blob {
+pub fn blob(table: TableName, index: u64, ipc: &'static [u8]) -> RowBlob {
     let batch = Batch { table, rows: 1, ipc: Bytes::from_static(ipc) };
-    Blob { trial: trial(index), batch }
+    RowBlob { trial: trial(index), batch }
 }
 
 /// An event that comes with rows.
-pub fn with_rows(blobs: &[Blob]) -> Entry {
-    Entry { blobs: blobs.to_vec(), ..Entry::from(noted()) }
+pub fn with_rows(blobs: &[RowBlob]) -> JournalEntry {
+    JournalEntry { blobs: blobs.to_vec(), ..JournalEntry::from(noted()) }
 }
 
-fn retracting(index: u64) -> Entry {
-    Entry { retracted: vec![trial(index)], ..Entry::from(noted()) }
+fn retracting(index: u64) -> JournalEntry {
+    JournalEntry { retracted: vec![trial(index)], ..JournalEntry::from(noted()) }
 }
 
 fn noted() -> Event {

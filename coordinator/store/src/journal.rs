@@ -22,11 +22,11 @@ pub trait Journal: Send + Sync {
     /// Appends entries, all or none, and returns the position of the first. Positions are dense.
     ///
     /// Many entries in one call share one synchronisation with the disk.
-    fn append(&self, entries: &[Entry]) -> Result<u64, Error>;
+    fn append(&self, entries: &[JournalEntry]) -> Result<u64, Error>;
 
     /// Rebuilds the state from the newest snapshot and the events after it, in a program that knows
     /// `workloads`.
-    fn load(&self, workloads: &Workloads) -> Result<Loaded, Error>;
+    fn load(&self, workloads: &Workloads) -> Result<LoadedJournal, Error>;
 
     /// Stores what of `state` is not stored yet and forgets every event before `position`, all of which the
     /// state includes. The state was loaded from this journal or is a new one, and is told that it is stored; if
@@ -35,10 +35,10 @@ pub trait Journal: Send + Sync {
 
     /// Where the rows are at this moment, however the journal changes meanwhile. The journal keeps
     /// what the view shows until it is dropped.
-    fn view(&self) -> Result<Box<dyn View>, Error>;
+    fn view(&self) -> Result<Box<dyn JournalView>, Error>;
 
-    /// [`View::index`] at this moment.
-    fn index(&self) -> Result<Index, Error> {
+    /// [`JournalView::index`] at this moment.
+    fn index(&self) -> Result<PartIndex, Error> {
         self.view()?.index()
     }
 
@@ -47,15 +47,15 @@ pub trait Journal: Send + Sync {
         Ok(self.index()?.parts)
     }
 
-    /// [`View::pending`] at this moment.
-    fn pending(&self, filter: &PendingFilter, visit: Visit<'_>) -> Result<(), Error> {
+    /// [`JournalView::pending`] at this moment.
+    fn pending(&self, filter: &PendingFilter, visit: PendingVisitor<'_>) -> Result<(), Error> {
         self.view()?.pending(filter, visit)
     }
 
     /// The pending rows of the events from position `from` on, in order: those of as many events as
     /// fit into `most` bytes, and at least of one, if any are left. True if there are more.
-    fn pending_batch(&self, from: u64, most: usize) -> Result<(Vec<Pending>, bool), Error> {
-        let (mut found, mut bytes, mut is_more): (Vec<Pending>, usize, bool) =
+    fn pending_batch(&self, from: u64, most: usize) -> Result<(Vec<PendingBlob>, bool), Error> {
+        let (mut found, mut bytes, mut is_more): (Vec<PendingBlob>, usize, bool) =
             (Vec::new(), 0, false);
         self.pending(&PendingFilter { from, sweep: None }, &mut |rows| {
             bytes += rows.ipc.len();
@@ -73,26 +73,26 @@ pub trait Journal: Send + Sync {
 
     /// Fails with [`Error::Moved`] if the journal no longer lies where it was opened: nothing may
     /// be acknowledged any more, because a restart would not find it.
-    fn check_place(&self) -> Result<(), Error> {
+    fn check_location(&self) -> Result<(), Error> {
         Ok(())
     }
 
     /// Replaces parts and forgets the pending rows that the new parts hold, atomically.
-    fn install(&self, change: &Change) -> Result<(), Error>;
+    fn install(&self, change: &PartChange) -> Result<(), Error>;
 }
 
 /// The rows at one moment: each is pending or in exactly one part.
-pub trait View: Send {
+pub trait JournalView: Send {
     /// The parts that count and the rows in them that do not.
-    fn index(&self) -> Result<Index, Error>;
+    fn index(&self) -> Result<PartIndex, Error>;
 
     /// Visits the pending rows that `filter` lets through, in order of their position, until `visit`
     /// breaks off. Only the rows that are visited are in memory.
-    fn pending(&self, filter: &PendingFilter, visit: Visit<'_>) -> Result<(), Error>;
+    fn pending(&self, filter: &PendingFilter, visit: PendingVisitor<'_>) -> Result<(), Error>;
 }
 
 /// Called with the rows of one blob after the other.
-pub type Visit<'v> = &'v mut dyn FnMut(PendingRows<'_>) -> ControlFlow<()>;
+pub type PendingVisitor<'v> = &'v mut dyn FnMut(PendingRows<'_>) -> ControlFlow<()>;
 
 /// Chooses pending rows; by default all of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -125,19 +125,19 @@ impl PendingRows<'_> {
     }
 
     /// A copy of all of it.
-    pub fn to_pending(&self) -> Pending {
-        let blob = Blob { trial: self.trial.clone(), batch: self.to_batch() };
-        Pending { key: self.key, blob }
+    pub fn to_pending(&self) -> PendingBlob {
+        let blob = RowBlob { trial: self.trial.clone(), batch: self.to_batch() };
+        PendingBlob { key: self.key, blob }
     }
 }
 
 /// One event and what is stored together with it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
+pub struct JournalEntry {
     /// What happened.
     pub event: Event,
     /// Rows that came with it.
-    pub blobs: Vec<Blob>,
+    pub blobs: Vec<RowBlob>,
     /// Trials whose row in `trials` no longer counts.
     pub retracted: Vec<TrialId>,
     /// Trials of which no row counts any more, in any table.
@@ -145,11 +145,11 @@ pub struct Entry {
     /// Damaged parts that no longer count.
     pub damaged: Vec<Part>,
     /// A sweep all of whose earlier rows no longer count: pending ones are forgotten, and its parts
-    /// become [`Index::removed`].
+    /// become [`PartIndex::removed`].
     pub deleted: Option<SweepName>,
 }
 
-impl Entry {
+impl JournalEntry {
     /// The retractions that it makes at `position` in the journal.
     pub(crate) fn retractions(&self, position: u64) -> impl Iterator<Item = Retraction> {
         let retraction = move |trial: &TrialId, every_table| Retraction {
@@ -162,7 +162,7 @@ impl Entry {
     }
 }
 
-impl From<Event> for Entry {
+impl From<Event> for JournalEntry {
     fn from(event: Event) -> Self {
         Self {
             event,
@@ -177,7 +177,7 @@ impl From<Event> for Entry {
 
 /// Rows of one table and one trial.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Blob {
+pub struct RowBlob {
     /// The trial.
     pub trial: TrialId,
     /// The rows.
@@ -200,16 +200,16 @@ pub struct PendingKey {
 
 /// A blob that is in no part yet.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Pending {
+pub struct PendingBlob {
     /// Its name.
     pub key: PendingKey,
     /// The rows.
-    pub blob: Blob,
+    pub blob: RowBlob,
 }
 
 /// Where the rows are that are in parts.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Index {
+pub struct PartIndex {
     /// The parts that count, sorted.
     pub parts: Vec<Part>,
     /// Rows in parts that no longer count, sorted.
@@ -220,7 +220,7 @@ pub struct Index {
 
 /// A change of the parts of one table of one sweep.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Change {
+pub struct PartChange {
     /// Parts that no longer count.
     pub remove: Vec<Part>,
     /// Parts that count from now on.
@@ -235,7 +235,7 @@ pub struct Change {
 
 /// What a journal holds.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Loaded {
+pub struct LoadedJournal {
     /// The state after the last event.
     pub state: State,
     /// The position of the next event.

@@ -1,5 +1,5 @@
 //! What survives a crash: the [`Journal`] of events with the rows that are on their way to Parquet,
-//! the [`checkpoint::Store`], the [`place::Place`] where both results and checkpoints lie, and whose
+//! the [`checkpoint::CheckpointStore`], the [`storage_url::StorageUrl`] where both results and checkpoints lie, and whose
 //! it is ([`owner`]).
 //!
 //! Whatever a call here has returned from is durable: a `kill -9` or a power cut in the next
@@ -14,14 +14,14 @@ mod memory;
 mod open;
 pub mod owner;
 mod pages;
-pub mod place;
 mod redb;
+pub mod storage_url;
 
 pub use journal::{
-    Blob, Change, Entry, Error, Index, Journal, Loaded, Pending, PendingFilter, PendingKey,
-    PendingRows, View, Visit,
+    Error, Journal, JournalEntry, JournalView, LoadedJournal, PartChange, PartIndex, PendingBlob,
+    PendingFilter, PendingKey, PendingRows, PendingVisitor, RowBlob,
 };
-pub use memory::Memory;
+pub use memory::MemoryJournal;
 pub use open::{OpenJournal, open};
 pub use pages::check_pages;
-pub use redb::{CACHE, Redb};
+pub use redb::{DEFAULT_CACHE_BYTES, RedbJournal};

@@ -10,14 +10,14 @@ use rheo_core::schema::Workloads;
 
 use crate::encoding::{decode, decode_seed, encode};
 use crate::journal::{
-    Blob, Change, Entry, Error, Index, Journal, Loaded, PendingFilter, PendingKey, PendingRows,
-    View, Visit, is_retracted,
+    Error, Journal, JournalEntry, JournalView, LoadedJournal, PartChange, PartIndex, PendingFilter,
+    PendingKey, PendingRows, PendingVisitor, RowBlob, is_retracted,
 };
 
 /// A journal in memory; clones share it. Events and snapshots are encoded as on disk, so that what
 /// cannot be stored fails here too.
 #[derive(Debug, Clone, Default)]
-pub struct Memory(Arc<Mutex<Inner>>);
+pub struct MemoryJournal(Arc<Mutex<Inner>>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -26,29 +26,29 @@ struct Inner {
     root: Option<Vec<u8>>,
     chunks: BTreeMap<ChunkKey, Vec<u8>>,
     events: BTreeMap<u64, Vec<u8>>,
-    pending: BTreeMap<PendingKey, Blob>,
+    pending: BTreeMap<PendingKey, RowBlob>,
     parts: BTreeSet<Part>,
     retractions: BTreeSet<Retraction>,
     removed: BTreeSet<Part>,
 }
 
 /// A copy of everything that a view shows; the bytes of rows are shared.
-struct Copied {
-    index: Index,
-    pending: BTreeMap<PendingKey, Blob>,
+struct MemoryView {
+    index: PartIndex,
+    pending: BTreeMap<PendingKey, RowBlob>,
 }
 
-impl View for Copied {
-    fn index(&self) -> Result<Index, Error> {
+impl JournalView for MemoryView {
+    fn index(&self) -> Result<PartIndex, Error> {
         Ok(self.index.clone())
     }
 
-    fn pending(&self, filter: &PendingFilter, visit: Visit<'_>) -> Result<(), Error> {
+    fn pending(&self, filter: &PendingFilter, visit: PendingVisitor<'_>) -> Result<(), Error> {
         let pending = self.pending.range(PendingKey { position: filter.from, ordinal: 0 }..);
         let is_asked =
-            |blob: &Blob| filter.sweep.as_ref().is_none_or(|sweep| *sweep == blob.trial.sweep);
+            |blob: &RowBlob| filter.sweep.as_ref().is_none_or(|sweep| *sweep == blob.trial.sweep);
         for (key, blob) in pending.filter(|(_, blob)| is_asked(blob)) {
-            let Blob { trial, batch } = blob;
+            let RowBlob { trial, batch } = blob;
             let (key, trial, table) = (*key, trial.clone(), batch.table.clone());
             let rows = PendingRows { key, trial, table, rows: batch.rows, ipc: &batch.ipc };
             if visit(rows).is_break() {
@@ -72,20 +72,21 @@ impl Inner {
     }
 
     fn retract(&mut self, retraction: Retraction) {
-        let is_retracted = |blob: &Blob| is_retracted(&blob.trial, &blob.batch.table, &retraction);
+        let is_retracted =
+            |blob: &RowBlob| is_retracted(&blob.trial, &blob.batch.table, &retraction);
         self.pending.retain(|_, blob| !is_retracted(blob));
         self.retractions.insert(retraction);
     }
 }
 
-impl Memory {
+impl MemoryJournal {
     fn with<T>(&self, action: impl FnOnce(&mut Inner) -> T) -> T {
         action(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Journal for Memory {
-    fn append(&self, entries: &[Entry]) -> Result<u64, Error> {
+impl Journal for MemoryJournal {
+    fn append(&self, entries: &[JournalEntry]) -> Result<u64, Error> {
         let events: Vec<_> =
             entries.iter().map(|entry| encode(&entry.event)).collect::<Result<_, _>>()?;
         self.with(|inner| {
@@ -114,13 +115,13 @@ impl Journal for Memory {
         })
     }
 
-    fn load(&self, workloads: &Workloads) -> Result<Loaded, Error> {
+    fn load(&self, workloads: &Workloads) -> Result<LoadedJournal, Error> {
         self.with(|inner| {
             let mut state = inner.restore(workloads)?;
             for (position, bytes) in &inner.events {
                 state.apply(&decode::<Event>(bytes, &format!("event {position}"))?);
             }
-            Ok(Loaded { state, position: inner.next, replayed: inner.events.len() as u64 })
+            Ok(LoadedJournal { state, position: inner.next, replayed: inner.events.len() as u64 })
         })
     }
 
@@ -151,9 +152,9 @@ impl Journal for Memory {
         Ok(())
     }
 
-    fn view(&self) -> Result<Box<dyn View>, Error> {
-        let copied = self.with(|inner| Copied {
-            index: Index {
+    fn view(&self) -> Result<Box<dyn JournalView>, Error> {
+        let copied = self.with(|inner| MemoryView {
+            index: PartIndex {
                 parts: inner.parts.iter().cloned().collect(),
                 retractions: inner.retractions.iter().cloned().collect(),
                 removed: inner.removed.iter().cloned().collect(),
@@ -163,7 +164,7 @@ impl Journal for Memory {
         Ok(Box::new(copied))
     }
 
-    fn install(&self, change: &Change) -> Result<(), Error> {
+    fn install(&self, change: &PartChange) -> Result<(), Error> {
         self.with(|inner| {
             for part in &change.remove {
                 inner.parts.remove(part);

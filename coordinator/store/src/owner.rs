@@ -17,14 +17,14 @@ use serde::{Deserialize, Serialize};
 pub const FILE: &str = ".rheo-owner.json";
 
 /// Names in an empty directory: those that a file system makes by itself.
-const NOBODYS: [&str; 1] = ["lost+found"];
+const SYSTEM_ENTRIES: [&str; 1] = ["lost+found"];
 
 /// The longest file that is read.
-const LONGEST: u64 = 64 << 10;
+const MAX_BYTES: u64 = 64 << 10;
 
 /// The owner of a directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Owner {
+pub struct StorageOwner {
     /// The state.
     pub state: StateId,
     /// The state directory, for people.
@@ -40,9 +40,9 @@ pub struct Owner {
 
 /// A directory that was claimed; dropped, others may claim it.
 #[derive(Debug)]
-pub struct Claimed {
+pub struct DirectoryClaim {
     /// The owner until then, if it had one.
-    pub before: Option<Owner>,
+    pub before: Option<StorageOwner>,
     /// Unlocked when the process ends, however it ends.
     _lock: File,
 }
@@ -59,7 +59,7 @@ pub enum Error {
         /// The directory.
         root: PathBuf,
         /// Its owner.
-        owner: Box<Owner>,
+        owner: Box<StorageOwner>,
     },
     /// This state has been copied, and the original is still there.
     #[error(
@@ -70,7 +70,7 @@ pub enum Error {
         /// The directory.
         root: PathBuf,
         /// Its owner.
-        owner: Box<Owner>,
+        owner: Box<StorageOwner>,
     },
     /// Nobody owns it, and it is not empty.
     #[error(
@@ -117,7 +117,7 @@ pub enum Error {
 
 impl Error {
     /// Whether the disk is what is wrong, so that the directory may be claimed later.
-    pub fn is_of_the_disk(&self) -> bool {
+    pub fn is_disk_failure(&self) -> bool {
         let Self::Io { source, .. } = self else { return false };
         matches!(
             source.kind(),
@@ -129,12 +129,12 @@ impl Error {
     }
 }
 
-fn at(path: &Path) -> impl Fn(io::Error) -> Error {
+fn io_error(path: &Path) -> impl Fn(io::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::Io { path: path.clone(), source }
 }
 
-impl Owner {
+impl StorageOwner {
     /// The state `state` in `directory`, whose coordinator has started as `incarnation`.
     pub fn new(state: StateId, directory: PathBuf, incarnation: IncarnationId) -> Self {
         let incarnation = Some(incarnation);
@@ -148,14 +148,18 @@ impl Owner {
         match File::open(&path) {
             Ok(mut file) => read(&mut file, &path),
             Err(error) if is_absent(&error) => Ok(None),
-            Err(error) => Err(at(&path)(error)),
+            Err(error) => Err(io_error(&path)(error)),
         }
     }
 
     /// Claims `root` for this state, making the directory if there is none. One that nobody owns is
     /// taken if `is_known` says that its files are this state's, or if it is empty.
-    pub fn claim(&self, root: &Path, is_known: impl FnOnce() -> bool) -> Result<Claimed, Error> {
-        fs::create_dir_all(root).map_err(at(root))?;
+    pub fn claim(
+        &self,
+        root: &Path,
+        is_known: impl FnOnce() -> bool,
+    ) -> Result<DirectoryClaim, Error> {
+        fs::create_dir_all(root).map_err(io_error(root))?;
         // Before the file is made: it is not to be left in a directory that is somebody else's.
         if Self::of(root)?.is_none()
             && let Some(found) = first_file(root, &self.directory)?
@@ -166,12 +170,12 @@ impl Owner {
         let path = root.join(FILE);
         let mut options = File::options();
         let file = options.read(true).write(true).create(true).truncate(false).open(&path);
-        let mut file = file.map_err(at(&path))?;
+        let mut file = file.map_err(io_error(&path))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) => return Err(Error::InUse { root: root.to_owned() }),
             // A file system without locks: the id alone protects the directory.
             Err(Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP) | Ok(()) => {}
-            Err(error) => return Err(at(&path)(error.into())),
+            Err(error) => return Err(io_error(&path)(error.into())),
         }
         let found = read(&mut file, &path)?;
         if found.as_ref().is_some_and(|owner| owner.state != self.state) {
@@ -179,10 +183,10 @@ impl Owner {
             return Err(Error::Foreign { root: root.to_owned(), owner });
         }
         if found.as_ref() != Some(self) {
-            self.write(&mut file).map_err(at(&path))?;
-            File::open(root).and_then(|root| root.sync_all()).map_err(at(root))?;
+            self.write(&mut file).map_err(io_error(&path))?;
+            File::open(root).and_then(|root| root.sync_all()).map_err(io_error(root))?;
         }
-        Ok(Claimed { before: found, _lock: file })
+        Ok(DirectoryClaim { before: found, _lock: file })
     }
 
     /// Writes the file in place, because the lock is on it.
@@ -197,10 +201,10 @@ impl Owner {
 }
 
 /// Reads an owner. A file without text is one that was about to be written when the power went.
-fn read(file: &mut File, path: &Path) -> Result<Option<Owner>, Error> {
+fn read(file: &mut File, path: &Path) -> Result<Option<StorageOwner>, Error> {
     let mut text = Vec::new();
-    file.rewind().map_err(at(path))?;
-    file.take(LONGEST).read_to_end(&mut text).map_err(at(path))?;
+    file.rewind().map_err(io_error(path))?;
+    file.take(MAX_BYTES).read_to_end(&mut text).map_err(io_error(path))?;
     if text.iter().all(|byte| *byte == 0 || byte.is_ascii_whitespace()) {
         return Ok(None);
     }
@@ -211,13 +215,13 @@ fn read(file: &mut File, path: &Path) -> Result<Option<Owner>, Error> {
 /// A file below `directory` that somebody has put there; none if there are only directories, and
 /// perhaps the state directory itself.
 fn first_file(directory: &Path, state: &Path) -> Result<Option<PathBuf>, Error> {
-    for entry in fs::read_dir(directory).map_err(at(directory))? {
-        let entry = entry.map_err(at(directory))?;
+    for entry in fs::read_dir(directory).map_err(io_error(directory))? {
+        let entry = entry.map_err(io_error(directory))?;
         let (name, path) = (entry.file_name(), entry.path());
-        if name == FILE || path == state || NOBODYS.iter().any(|nobodys| name == *nobodys) {
+        if name == FILE || path == state || SYSTEM_ENTRIES.iter().any(|ignored| name == *ignored) {
             continue;
         }
-        if !entry.file_type().map_err(at(&path))?.is_dir() {
+        if !entry.file_type().map_err(io_error(&path))?.is_dir() {
             return Ok(Some(path));
         }
         if let Some(found) = first_file(&path, state)? {
@@ -238,25 +242,25 @@ mod tests {
 
     use super::*;
 
-    fn owner(n: u128) -> Owner {
+    fn owner(n: u128) -> StorageOwner {
         let incarnation = IncarnationId(Uuid::from_u128(n + 100));
-        Owner::new(StateId(Uuid::from_u128(n)), format!("/states/{n}").into(), incarnation)
+        StorageOwner::new(StateId(Uuid::from_u128(n)), format!("/states/{n}").into(), incarnation)
     }
 
     #[test]
     fn a_directory_has_one_owner_and_one_user() {
         let root = TempDir::new().unwrap();
         let root = root.path().join("new/results");
-        assert_eq!(Owner::of(&root).unwrap(), None);
+        assert_eq!(StorageOwner::of(&root).unwrap(), None);
         let claimed = owner(1).claim(&root, || false).unwrap();
-        assert_eq!(Owner::of(&root).unwrap(), Some(owner(1)));
+        assert_eq!(StorageOwner::of(&root).unwrap(), Some(owner(1)));
         assert!(matches!(owner(1).claim(&root, || true), Err(Error::InUse { .. })));
         drop(claimed);
-        let moved = Owner { directory: "/moved".into(), ..owner(1) };
+        let moved = StorageOwner { directory: "/moved".into(), ..owner(1) };
         let claimed = moved.claim(&root, || false).unwrap();
         assert_eq!(claimed.before, Some(owner(1)));
         drop(claimed);
-        assert_eq!(Owner::of(&root).unwrap(), Some(moved.clone()));
+        assert_eq!(StorageOwner::of(&root).unwrap(), Some(moved.clone()));
         let refused = owner(2).claim(&root, || true).unwrap_err();
         assert!(matches!(&refused, Error::Foreign { owner, .. } if **owner == moved), "{refused}");
         assert!(refused.to_string().contains("belongs to state"), "{refused}");
@@ -284,7 +288,7 @@ mod tests {
         let directory = root.path().join(".rheo");
         fs::create_dir(&directory).unwrap();
         fs::write(directory.join("journal.redb"), "a journal").unwrap();
-        let ours = Owner { directory, ..owner(1) };
+        let ours = StorageOwner { directory, ..owner(1) };
         assert!(matches!(owner(2).claim(root.path(), || false), Err(Error::Unowned { .. })));
         ours.claim(root.path(), || false).unwrap();
     }
@@ -294,8 +298,8 @@ mod tests {
         let root = TempDir::new().unwrap();
         fs::write(root.path().join(FILE), [0; 20]).unwrap();
         drop(owner(1).claim(root.path(), || false).unwrap());
-        assert_eq!(Owner::of(root.path()).unwrap(), Some(owner(1)));
+        assert_eq!(StorageOwner::of(root.path()).unwrap(), Some(owner(1)));
         fs::write(root.path().join(FILE), "{\"state\": 3").unwrap();
-        assert!(matches!(Owner::of(root.path()), Err(Error::Unreadable { .. })));
+        assert!(matches!(StorageOwner::of(root.path()), Err(Error::Unreadable { .. })));
     }
 }

@@ -19,14 +19,14 @@ use crate::journal::Error;
 use crate::redb::open_error;
 
 /// What is kept of changes at once.
-const BLOCK: u64 = 4096;
+const BLOCK_BYTES: u64 = 4096;
 
 /// Compares the checksums of all pages of the journal at `path`, to which nobody writes meanwhile.
 pub fn check_pages(path: &Path) -> Result<(), Error> {
     let file = File::open(path).map_err(Error::Io)?;
     let length = file.metadata().map_err(Error::Io)?.len();
     let overlay =
-        Overlay { file, changes: Mutex::new(Changes { length, blocks: BTreeMap::new() }) };
+        Overlay { file, changes: Mutex::new(OverlayBlocks { length, blocks: BTreeMap::new() }) };
     // Some damage makes redb panic.
     let opened = std::panic::catch_unwind(AssertUnwindSafe(|| {
         let database =
@@ -41,18 +41,18 @@ pub fn check_pages(path: &Path) -> Result<(), Error> {
 #[derive(Debug)]
 struct Overlay {
     file: File,
-    changes: Mutex<Changes>,
+    changes: Mutex<OverlayBlocks>,
 }
 
 #[derive(Debug)]
-struct Changes {
+struct OverlayBlocks {
     length: u64,
     /// Blocks that differ from the file, by their number.
     blocks: BTreeMap<u64, Vec<u8>>,
 }
 
 impl Overlay {
-    fn changes(&self) -> MutexGuard<'_, Changes> {
+    fn changes(&self) -> MutexGuard<'_, OverlayBlocks> {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -76,9 +76,9 @@ impl Overlay {
 fn pieces(offset: u64, length: usize) -> impl Iterator<Item = (u64, usize, usize)> {
     let end = offset + length as u64;
     let within = |at: u64| usize::try_from(at).unwrap_or(0);
-    (offset / BLOCK..end.div_ceil(BLOCK)).map(move |block| {
-        let first = offset.max(block * BLOCK) - block * BLOCK;
-        let last = end.min((block + 1) * BLOCK) - block * BLOCK;
+    (offset / BLOCK_BYTES..end.div_ceil(BLOCK_BYTES)).map(move |block| {
+        let first = offset.max(block * BLOCK_BYTES) - block * BLOCK_BYTES;
+        let last = end.min((block + 1) * BLOCK_BYTES) - block * BLOCK_BYTES;
         (block, within(first), within(last))
     })
 }
@@ -107,7 +107,7 @@ impl StorageBackend for Overlay {
     fn set_len(&self, length: u64) -> io::Result<()> {
         let mut changes = self.changes();
         // What is cut off reads as zeros if the storage grows again.
-        for block in length.div_ceil(BLOCK)..changes.length.div_ceil(BLOCK) {
+        for block in length.div_ceil(BLOCK_BYTES)..changes.length.div_ceil(BLOCK_BYTES) {
             changes.blocks.insert(block, zeros());
         }
         changes.length = length;
@@ -126,7 +126,7 @@ impl StorageBackend for Overlay {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(new) => {
                     let mut bytes = zeros();
-                    self.read_file(block * BLOCK, &mut bytes)?;
+                    self.read_file(block * BLOCK_BYTES, &mut bytes)?;
                     new.insert(bytes)
                 }
             };
@@ -138,5 +138,5 @@ impl StorageBackend for Overlay {
 }
 
 fn zeros() -> Vec<u8> {
-    vec![0; usize::try_from(BLOCK).unwrap_or(0)]
+    vec![0; usize::try_from(BLOCK_BYTES).unwrap_or(0)]
 }

@@ -40,13 +40,15 @@ use rheo_core::schema::Workloads;
 use serde::de::DeserializeOwned;
 
 use crate::encoding::{decode, encode};
-use crate::journal::{Change, Entry, Error, Journal, Loaded, View, is_retracted};
+use crate::journal::{
+    Error, Journal, JournalEntry, JournalView, LoadedJournal, PartChange, is_retracted,
+};
 
 /// The layout above.
 const FORMAT: u32 = 3;
 
 /// Bytes of the file that are kept in memory, unless another number is asked for.
-pub const CACHE: usize = 64 << 20;
+pub const DEFAULT_CACHE_BYTES: usize = 64 << 20;
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
@@ -58,7 +60,7 @@ const RETRACTIONS: TableDefinition<'_, &[u8], ()> = TableDefinition::new("retrac
 const REMOVED: TableDefinition<'_, &[u8], ()> = TableDefinition::new("removed");
 
 /// A journal in a redb file.
-pub struct Redb {
+pub struct RedbJournal {
     /// The file, for messages.
     path: PathBuf,
     open: Box<dyn Fn() -> Result<Database, Error> + Send + Sync>,
@@ -77,13 +79,13 @@ struct FileIdentity {
 
 impl FileIdentity {
     fn of(path: &Path) -> io::Result<Self> {
-        let found = std::fs::metadata(path)?;
-        Ok(Self { path: path.to_owned(), device: found.dev(), inode: found.ino() })
+        let metadata = std::fs::metadata(path)?;
+        Ok(Self { path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() })
     }
 
     fn check(&self) -> Result<(), Error> {
         match std::fs::metadata(&self.path) {
-            Ok(found) if (found.dev(), found.ino()) == (self.device, self.inode) => Ok(()),
+            Ok(metadata) if (metadata.dev(), metadata.ino()) == (self.device, self.inode) => Ok(()),
             // A file system that does not answer for a moment says nothing of the file.
             Err(error) if !is_gone(&error) => Err(Error::Io(error)),
             _ => Err(Error::Moved { path: self.path.clone() }),
@@ -95,16 +97,16 @@ fn is_gone(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-impl std::fmt::Debug for Redb {
+impl std::fmt::Debug for RedbJournal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Redb").finish_non_exhaustive()
+        f.debug_struct("RedbJournal").finish_non_exhaustive()
     }
 }
 
-impl Redb {
+impl RedbJournal {
     /// Opens the journal at `path`, creating it if there is none.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Self::open_with_cache(path, CACHE)
+        Self::open_with_cache(path, DEFAULT_CACHE_BYTES)
     }
 
     /// [`Self::open`] with up to `cache` bytes of the file in memory.
@@ -116,7 +118,7 @@ impl Redb {
         });
         let mut journal = Self::with_opener(path, open)?;
         let identity = FileIdentity::of(path).map_err(Error::Io);
-        journal.file = Some(identity.map_err(|error| named(path, error))?);
+        journal.file = Some(identity.map_err(|error| with_path(path, error))?);
         Ok(journal)
     }
 
@@ -160,8 +162,8 @@ impl Redb {
         &self,
         action: impl FnOnce(&ReadTransaction) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let result = guarded(|| action(&self.database()?.begin_read()?));
-        result.map_err(|error| named(&self.path, error))
+        let result = catch_panic(|| action(&self.database()?.begin_read()?));
+        result.map_err(|error| with_path(&self.path, error))
     }
 
     /// Runs `action` in a transaction that is durable when this returns.
@@ -169,7 +171,7 @@ impl Redb {
         &self,
         action: impl FnOnce(&WriteTransaction) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let result = guarded(|| {
+        let result = catch_panic(|| {
             self.check_file()?;
             let transaction = self.database()?.begin_write()?;
             let value = action(&transaction)?;
@@ -181,7 +183,7 @@ impl Redb {
         if matches!(result, Err(Error::Io(_))) {
             self.close();
         }
-        result.map_err(|error| named(&self.path, error))
+        result.map_err(|error| with_path(&self.path, error))
     }
 
     /// Closes the file. On a damaged one that can panic too, which says nothing new.
@@ -191,7 +193,7 @@ impl Redb {
     }
 }
 
-impl Drop for Redb {
+impl Drop for RedbJournal {
     fn drop(&mut self) {
         self.close();
     }
@@ -200,24 +202,24 @@ impl Drop for Redb {
 /// The file that an error of the system is about.
 #[derive(Debug, thiserror::Error)]
 #[error("`{}`", path.display())]
-struct Unusable {
+struct FileError {
     path: PathBuf,
     source: io::Error,
 }
 
 /// An error of the system with the file that it is about.
-fn named(path: &Path, error: Error) -> Error {
+fn with_path(path: &Path, error: Error) -> Error {
     match error {
         Error::Io(source) => {
             let (path, kind) = (path.to_owned(), source.kind());
-            Error::Io(io::Error::new(kind, Unusable { path, source }))
+            Error::Io(io::Error::new(kind, FileError { path, source }))
         }
         other => other,
     }
 }
 
 /// Runs `action`; a panic in it is a damaged file.
-fn guarded<T>(action: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+fn catch_panic<T>(action: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     std::panic::catch_unwind(AssertUnwindSafe(action)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
@@ -225,7 +227,7 @@ fn guarded<T>(action: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     })
 }
 
-fn keys<T: DeserializeOwned>(
+fn read_keys<T: DeserializeOwned>(
     transaction: &ReadTransaction,
     table: TableDefinition<'_, &'static [u8], ()>,
     what: &str,
@@ -263,8 +265,8 @@ fn prepare(transaction: &WriteTransaction) -> Result<(), Error> {
     Ok(())
 }
 
-impl Journal for Redb {
-    fn append(&self, entries: &[Entry]) -> Result<u64, Error> {
+impl Journal for RedbJournal {
+    fn append(&self, entries: &[JournalEntry]) -> Result<u64, Error> {
         self.write(|transaction| {
             let mut meta = transaction.open_table(META)?;
             let first = next_position(&meta)?;
@@ -272,9 +274,9 @@ impl Journal for Redb {
             let mut pending = transaction.open_table(PENDING)?;
             for (position, entry) in (first..).zip(entries) {
                 events.insert(position, encode(&entry.event)?.as_slice())?;
-                strike(transaction, &mut pending, entry, position)?;
+                apply_retractions(transaction, &mut pending, entry, position)?;
                 if let Some(sweep) = &entry.deleted {
-                    deletion::forget_rows(transaction, &mut pending, sweep)?;
+                    deletion::delete_sweep_rows(transaction, &mut pending, sweep)?;
                 }
                 for (ordinal, blob) in (0..).zip(&entry.blobs) {
                     pending.insert((position, ordinal), encode(blob)?.as_slice())?;
@@ -285,7 +287,7 @@ impl Journal for Redb {
         })
     }
 
-    fn load(&self, workloads: &Workloads) -> Result<Loaded, Error> {
+    fn load(&self, workloads: &Workloads) -> Result<LoadedJournal, Error> {
         self.read(|transaction| {
             let mut state = snapshot::restore(transaction, workloads)?;
             let mut replayed = 0;
@@ -296,7 +298,7 @@ impl Journal for Redb {
                 replayed += 1;
             }
             let position = next_position(&transaction.open_table(META)?)?;
-            Ok(Loaded { state, position, replayed })
+            Ok(LoadedJournal { state, position, replayed })
         })
     }
 
@@ -310,25 +312,25 @@ impl Journal for Redb {
         Ok(())
     }
 
-    fn view(&self) -> Result<Box<dyn View>, Error> {
-        let transaction = guarded(|| Ok(self.database()?.begin_read()?));
-        let transaction = transaction.map_err(|error| named(&self.path, error))?;
-        Ok(Box::new(view::Moment { transaction, path: self.path.clone() }))
+    fn view(&self) -> Result<Box<dyn JournalView>, Error> {
+        let transaction = catch_panic(|| Ok(self.database()?.begin_read()?));
+        let transaction = transaction.map_err(|error| with_path(&self.path, error))?;
+        Ok(Box::new(view::RedbView { transaction, path: self.path.clone() }))
     }
 
     fn parts(&self) -> Result<Vec<Part>, Error> {
         self.read(|transaction| {
-            let mut parts: Vec<Part> = keys(transaction, PARTS, "the list of parts")?;
+            let mut parts: Vec<Part> = read_keys(transaction, PARTS, "the list of parts")?;
             parts.sort();
             Ok(parts)
         })
     }
 
-    fn check_place(&self) -> Result<(), Error> {
+    fn check_location(&self) -> Result<(), Error> {
         self.check_file()
     }
 
-    fn install(&self, change: &Change) -> Result<(), Error> {
+    fn install(&self, change: &PartChange) -> Result<(), Error> {
         self.write(|transaction| {
             let mut parts = transaction.open_table(PARTS)?;
             for part in &change.remove {
@@ -361,10 +363,10 @@ fn next_position(meta: &impl ReadableTable<&'static str, u64>) -> Result<u64, Er
 
 /// Carries out what `entry` at `position` says of rows that no longer count. Pending ones are forgotten;
 /// the note is for those in a part, which may be being written at this moment.
-fn strike(
+fn apply_retractions(
     transaction: &WriteTransaction,
     pending: &mut ::redb::Table<'_, (u64, u32), &'static [u8]>,
-    entry: &Entry,
+    entry: &JournalEntry,
     position: u64,
 ) -> Result<(), Error> {
     if !entry.damaged.is_empty() {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use object_store::memory::InMemory;
 use rheo_core::id::Digest;
-use rheo_store::checkpoint::{Error, Store, digest};
-use rheo_store::place::Bucket;
+use rheo_store::checkpoint::{CheckpointStore, Error, digest};
+use rheo_store::storage_url::Bucket;
 use tempfile::TempDir;
 
 /// Larger than what an object store keeps in memory before it writes.
@@ -18,12 +18,12 @@ fn weights() -> Bytes {
 }
 
 /// A store in a bucket; what it holds survives in `objects`.
-fn in_bucket(objects: &Arc<InMemory>) -> Store {
+fn in_bucket(objects: &Arc<InMemory>) -> CheckpointStore {
     let store = Arc::<InMemory>::clone(objects);
-    Store::in_bucket(Bucket { store, url: "s3://bucket/a".into() })
+    CheckpointStore::in_bucket(Bucket { store, url: "s3://bucket/a".into() })
 }
 
-async fn put(store: &Store, digest: Digest, bytes: &Bytes) -> Result<(), Error> {
+async fn put(store: &CheckpointStore, digest: Digest, bytes: &Bytes) -> Result<(), Error> {
     let mut upload = store.upload(digest).await?;
     for start in (0..bytes.len()).step_by(1 << 20) {
         upload.write(bytes.slice(start..bytes.len().min(start + (1 << 20)))).await?;
@@ -31,7 +31,7 @@ async fn put(store: &Store, digest: Digest, bytes: &Bytes) -> Result<(), Error> 
     upload.finish().await
 }
 
-async fn listed(store: &Store) -> Vec<Digest> {
+async fn listed(store: &CheckpointStore) -> Vec<Digest> {
     store.list().await.unwrap().iter().map(|stored| stored.digest).collect()
 }
 
@@ -45,7 +45,7 @@ fn files(root: &TempDir) -> Vec<std::path::PathBuf> {
 }
 
 /// What was put comes back, by whichever of the stores that `open` opens on the same place.
-async fn comes_back(open: impl Fn() -> Store, bytes: Bytes) {
+async fn comes_back(open: impl Fn() -> CheckpointStore, bytes: Bytes) {
     let (store, digest) = (open(), digest(&bytes));
     assert!(!store.confirm(digest).await.unwrap());
     // Twice, as a worker does that did not hear the first reply.
@@ -66,14 +66,14 @@ async fn what_was_put_comes_back_also_after_a_restart() {
     // The second goes to a bucket in one request, the first in pieces.
     for bytes in [weights(), Bytes::from_static(b"small")] {
         let root = TempDir::new().unwrap();
-        comes_back(|| Store::open(root.path()).unwrap(), bytes.clone()).await;
+        comes_back(|| CheckpointStore::open(root.path()).unwrap(), bytes.clone()).await;
         let objects = Arc::new(InMemory::new());
         comes_back(|| in_bucket(&objects), bytes).await;
     }
 }
 
 /// Bytes of another digest are refused, and leave nothing that counts.
-async fn refuses(store: &Store) {
+async fn refuses(store: &CheckpointStore) {
     for bytes in [weights(), Bytes::from_static(b"small")] {
         let said = digest(b"something else");
         let refused = put(store, said, &bytes).await;
@@ -86,7 +86,7 @@ async fn refuses(store: &Store) {
 #[tokio::test]
 async fn bytes_of_another_digest_are_refused_and_leave_nothing() {
     let root = TempDir::new().unwrap();
-    refuses(&Store::open(root.path()).unwrap()).await;
+    refuses(&CheckpointStore::open(root.path()).unwrap()).await;
     assert_eq!(files(&root), [""; 0].map(std::path::PathBuf::from));
     refuses(&in_bucket(&Arc::new(InMemory::new()))).await;
 }
@@ -94,7 +94,9 @@ async fn bytes_of_another_digest_are_refused_and_leave_nothing() {
 #[tokio::test]
 async fn an_upload_that_breaks_off_leaves_nothing_that_counts() {
     let root = TempDir::new().unwrap();
-    for store in [Store::open(root.path()).unwrap(), in_bucket(&Arc::new(InMemory::new()))] {
+    for store in
+        [CheckpointStore::open(root.path()).unwrap(), in_bucket(&Arc::new(InMemory::new()))]
+    {
         let digest = digest(&weights());
         let mut upload = store.upload(digest).await.unwrap();
         upload.write(weights().slice(..10_000_000)).await.unwrap();
@@ -107,7 +109,7 @@ async fn an_upload_that_breaks_off_leaves_nothing_that_counts() {
 #[tokio::test]
 async fn every_flipped_bit_is_found_out() {
     let root = TempDir::new().unwrap();
-    let store = Store::open(root.path()).unwrap();
+    let store = CheckpointStore::open(root.path()).unwrap();
     let bytes = Bytes::from_static(b"sixteen bytes ok");
     let digest = digest(&bytes);
     put(&store, digest, &bytes).await.unwrap();
@@ -133,7 +135,9 @@ async fn a_checkpoint_that_was_set_aside_no_longer_counts_and_is_still_there() {
     let root = TempDir::new().unwrap();
     let bytes = Bytes::from_static(b"small");
     let digest = digest(&bytes);
-    for store in [Store::open(root.path()).unwrap(), in_bucket(&Arc::new(InMemory::new()))] {
+    for store in
+        [CheckpointStore::open(root.path()).unwrap(), in_bucket(&Arc::new(InMemory::new()))]
+    {
         put(&store, digest, &bytes).await.unwrap();
         let place = store.set_aside(digest, "orphaned-2026-11-30").await.unwrap();
         assert!(place.ends_with("/.orphaned-2026-11-30"), "{place}");

@@ -1,22 +1,22 @@
 //! Every journal passes the same exam.
 
-use rheo_store::conformance::examine;
-use rheo_store::{Journal, Memory, Redb};
+use rheo_store::conformance::check_journal;
+use rheo_store::{Journal, MemoryJournal, RedbJournal};
 
 #[test]
 fn the_journal_in_memory_passes() {
-    examine(&|| {
-        let journal = Memory::default();
+    check_journal(&|| {
+        let journal = MemoryJournal::default();
         Box::new(move || Box::new(journal.clone()))
     });
 }
 
 #[test]
 fn the_journal_on_disk_passes() {
-    examine(&|| {
+    check_journal(&|| {
         let directory = tempfile::tempdir().unwrap();
         Box::new(move || -> Box<dyn Journal> {
-            Box::new(Redb::open(&directory.path().join("journal.redb")).unwrap())
+            Box::new(RedbJournal::open(&directory.path().join("journal.redb")).unwrap())
         })
     });
 }

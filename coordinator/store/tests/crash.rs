@@ -17,18 +17,18 @@ use rheo_core::machine::TrialSelection;
 use rheo_core::name::TableName;
 use rheo_core::rng::TrialRng;
 use rheo_core::schema::Workloads;
-use rheo_store::conformance::coordinator::{Coordinator, workloads};
+use rheo_store::conformance::test_coordinator::{TestCoordinator, workloads};
 use rheo_store::conformance::{blob, joined, pending, with_rows};
-use rheo_store::{Change, Entry, Error, Journal, PendingKey, Redb};
+use rheo_store::{Error, Journal, JournalEntry, PartChange, PendingKey, RedbJournal};
 
 const SECTOR: usize = 512;
 
 /// A disk whose writes are volatile until they are synchronised.
 #[derive(Debug, Clone, Default)]
-struct Disk(Arc<Mutex<Platter>>);
+struct VolatileDisk(Arc<Mutex<DiskState>>);
 
 #[derive(Debug, Default)]
-struct Platter {
+struct DiskState {
     durable: Vec<u8>,
     present: Vec<u8>,
     syncs: usize,
@@ -36,7 +36,7 @@ struct Platter {
     stops_at: Option<usize>,
 }
 
-impl Platter {
+impl DiskState {
     fn check(&self) -> io::Result<()> {
         match self.stops_at {
             Some(stop) if self.syncs >= stop => Err(io::Error::other("the disk has stopped")),
@@ -45,9 +45,9 @@ impl Platter {
     }
 }
 
-impl Disk {
+impl VolatileDisk {
     fn stopping_at(stop: usize) -> Self {
-        Self(Arc::new(Mutex::new(Platter { stops_at: Some(stop), ..Platter::default() })))
+        Self(Arc::new(Mutex::new(DiskState { stops_at: Some(stop), ..DiskState::default() })))
     }
 
     /// The disk after the power came back: each sector that was written and not synchronised is
@@ -62,7 +62,7 @@ impl Disk {
                 old.copy_from_slice(new);
             }
         }
-        let platter = Platter { durable: bytes.clone(), present: bytes, ..Platter::default() };
+        let platter = DiskState { durable: bytes.clone(), present: bytes, ..DiskState::default() };
         Self(Arc::new(Mutex::new(platter)))
     }
 
@@ -70,13 +70,13 @@ impl Disk {
         self.0.lock().unwrap().syncs
     }
 
-    fn journal(&self) -> Result<Redb, Error> {
+    fn journal(&self) -> Result<RedbJournal, Error> {
         let disk = self.clone();
-        Redb::with_backend(move || disk.clone())
+        RedbJournal::with_backend(move || disk.clone())
     }
 }
 
-impl StorageBackend for Disk {
+impl StorageBackend for VolatileDisk {
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.lock().unwrap().present.len() as u64)
     }
@@ -117,19 +117,19 @@ impl StorageBackend for Disk {
 
 /// What the journal has said.
 #[derive(Debug, Default, PartialEq)]
-struct Acknowledged {
+struct AcknowledgedWrites {
     events: u64,
     /// Whether the flush was acknowledged, and whether it was tried.
     flushed: bool,
 }
 
 /// Appends, flushes and takes snapshots until the disk stops.
-fn work(journal: &Redb) -> (Acknowledged, Result<(), Error>) {
-    let mut done = Acknowledged::default();
+fn work(journal: &RedbJournal) -> (AcknowledgedWrites, Result<(), Error>) {
+    let mut done = AcknowledgedWrites::default();
     let result = (|| {
         for round in 0..4 {
             let row = with_rows(&[blob(TableName::of("epochs"), round, b"row")]);
-            let entries: Vec<Entry> = vec![joined(round).into(), row];
+            let entries: Vec<JournalEntry> = vec![joined(round).into(), row];
             journal.append(&entries)?;
             done.events += 2;
             if round == 1 {
@@ -138,7 +138,7 @@ fn work(journal: &Redb) -> (Acknowledged, Result<(), Error>) {
             }
             if round == 2 {
                 let flushed = vec![PendingKey { position: 1, ordinal: 0 }];
-                journal.install(&Change { flushed, ..Change::default() })?;
+                journal.install(&PartChange { flushed, ..PartChange::default() })?;
                 done.flushed = true;
             }
         }
@@ -148,7 +148,7 @@ fn work(journal: &Redb) -> (Acknowledged, Result<(), Error>) {
 }
 
 /// What must be found again after a crash, whatever became of the call that was under way.
-fn check(journal: &Redb, said: &Acknowledged, context: &str) {
+fn check(journal: &RedbJournal, said: &AcknowledgedWrites, context: &str) {
     let loaded = journal.load(&Workloads::default()).unwrap();
     let events = loaded.position;
     assert!(events == said.events || events == said.events + 2, "{context}: {events} events");
@@ -164,20 +164,20 @@ fn check(journal: &Redb, said: &Acknowledged, context: &str) {
 
 #[test]
 fn nothing_acknowledged_is_lost_at_any_synchronisation() {
-    let whole = Disk::default();
+    let whole = VolatileDisk::default();
     let journal = whole.journal().unwrap();
     let (said, result) = work(&journal);
     result.unwrap();
-    assert_eq!(said, Acknowledged { events: 8, flushed: true });
+    assert_eq!(said, AcknowledgedWrites { events: 8, flushed: true });
     drop(journal);
     let syncs = whole.syncs();
     assert!(syncs > 6, "the workload synchronises {syncs} times");
 
     for stop in 1..=syncs {
-        let disk = Disk::stopping_at(stop);
+        let disk = VolatileDisk::stopping_at(stop);
         let said = match disk.journal() {
             Ok(journal) => work(&journal).0,
-            Err(_) => Acknowledged::default(),
+            Err(_) => AcknowledgedWrites::default(),
         };
         for seed in 0..8 {
             let context = format!("stopped at synchronisation {stop}, power cut {seed}");
@@ -193,7 +193,7 @@ fn nothing_acknowledged_is_lost_at_any_synchronisation() {
 
 #[test]
 fn a_disk_that_was_full_for_a_while_costs_no_restart() {
-    let disk = Disk::default();
+    let disk = VolatileDisk::default();
     let journal = disk.journal().unwrap();
     journal.append(&[joined(0).into()]).unwrap();
     let stop = disk.syncs();
@@ -207,9 +207,9 @@ fn a_disk_that_was_full_for_a_while_costs_no_restart() {
 
 /// Runs trials of a sweep, takes snapshots, tries trials again, and deletes the sweep and submits it anew. After every
 /// call that returns, `note` sees the state.
-fn run_sweeps(journal: &Redb, note: &mut dyn FnMut(&Coordinator)) -> Result<(), Error> {
+fn run_sweeps(journal: &RedbJournal, note: &mut dyn FnMut(&TestCoordinator)) -> Result<(), Error> {
     let sweep = SweepName::parse("demo").unwrap();
-    let mut coordinator = Coordinator::start(journal)?;
+    let mut coordinator = TestCoordinator::start(journal)?;
     note(&coordinator);
     for method in [Method::Grid, Method::Random] {
         coordinator.submit(journal, &sweep, method)?;
@@ -234,18 +234,18 @@ fn run_sweeps(journal: &Redb, note: &mut dyn FnMut(&Coordinator)) -> Result<(), 
 
 #[test]
 fn a_crash_between_and_within_snapshots_leaves_a_state_that_was_there() {
-    let (whole, mut states) = (Disk::default(), BTreeMap::new());
+    let (whole, mut states) = (VolatileDisk::default(), BTreeMap::new());
     let journal = whole.journal().unwrap();
-    let mut note = |coordinator: &Coordinator| {
+    let mut note = |coordinator: &TestCoordinator| {
         states.insert(coordinator.position, coordinator.state.clone());
     };
     run_sweeps(&journal, &mut note).unwrap();
     drop(journal);
     for stop in 1..=whole.syncs() {
-        let disk = Disk::stopping_at(stop);
+        let disk = VolatileDisk::stopping_at(stop);
         let mut acknowledged = 0;
         if let Ok(journal) = disk.journal() {
-            let mut note = |coordinator: &Coordinator| acknowledged = coordinator.position;
+            let mut note = |coordinator: &TestCoordinator| acknowledged = coordinator.position;
             let _ = run_sweeps(&journal, &mut note);
         }
         for seed in 0..4 {
@@ -267,9 +267,9 @@ fn a_crash_between_and_within_snapshots_leaves_a_state_that_was_there() {
 fn a_snapshot_that_failed_is_made_up_for_by_the_next_one() {
     let sweep = SweepName::parse("demo").unwrap();
     for stop in 0..3 {
-        let disk = Disk::default();
+        let disk = VolatileDisk::default();
         let journal = disk.journal().unwrap();
-        let mut coordinator = Coordinator::start(&journal).unwrap();
+        let mut coordinator = TestCoordinator::start(&journal).unwrap();
         coordinator.submit(&journal, &sweep, Method::Random).unwrap();
         coordinator.run_trials(&journal, 20).unwrap();
         coordinator.snapshot(&journal).unwrap();

@@ -10,20 +10,20 @@ use rheo_core::part::{Part, TrialRanges};
 use rheo_core::rng::TrialRng;
 use rheo_core::schema::Workloads;
 use rheo_store::conformance::{blob, joined, with_rows};
-use rheo_store::{Change, Entry, Error, Journal, Redb, check_pages};
+use rheo_store::{Error, Journal, JournalEntry, PartChange, RedbJournal, check_pages};
 
 fn written(path: &Path) -> Vec<u8> {
-    let journal = Redb::open(path).unwrap();
+    let journal = RedbJournal::open(path).unwrap();
     for round in 0..50 {
         let row = with_rows(&[blob(TableName::of("epochs"), round, b"row")]);
-        journal.append(&[Entry::from(joined(round)), row]).unwrap();
+        journal.append(&[JournalEntry::from(joined(round)), row]).unwrap();
     }
     drop(journal);
     std::fs::read(path).unwrap()
 }
 
 fn read(path: &Path) -> Result<u64, Error> {
-    let journal = Redb::open(path)?;
+    let journal = RedbJournal::open(path)?;
     journal.index()?;
     journal.pending_batch(0, usize::MAX)?;
     Ok(journal.load(&Workloads::default())?.position)
@@ -66,10 +66,10 @@ fn flipped_bits_never_panic() {
 fn a_second_opener_is_refused_while_the_first_lives() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("journal.redb");
-    let first = Redb::open(&path).unwrap();
-    assert!(matches!(Redb::open(&path), Err(Error::Locked { .. })));
+    let first = RedbJournal::open(&path).unwrap();
+    assert!(matches!(RedbJournal::open(&path), Err(Error::Locked { .. })));
     drop(first);
-    assert!(Redb::open(&path).is_ok());
+    assert!(RedbJournal::open(&path).is_ok());
 }
 
 #[test]
@@ -77,11 +77,11 @@ fn a_journal_that_was_moved_or_replaced_takes_nothing_more() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("journal.redb");
     let aside = directory.path().join("aside.redb");
-    let journal = Redb::open(&path).unwrap();
-    journal.append(&[Entry::from(joined(0))]).unwrap();
+    let journal = RedbJournal::open(&path).unwrap();
+    journal.append(&[JournalEntry::from(joined(0))]).unwrap();
     let refused = || {
-        let appended = journal.append(&[Entry::from(joined(1))]);
-        let (appended, place) = (appended.unwrap_err(), journal.check_place().unwrap_err());
+        let appended = journal.append(&[JournalEntry::from(joined(1))]);
+        let (appended, place) = (appended.unwrap_err(), journal.check_location().unwrap_err());
         matches!((appended, place), (Error::Moved { .. }, Error::Moved { .. }))
     };
     std::fs::rename(&path, &aside).unwrap();
@@ -90,13 +90,13 @@ fn a_journal_that_was_moved_or_replaced_takes_nothing_more() {
     assert!(refused(), "another file lies in its place");
     // Back in its place it is the same journal, without what was refused.
     std::fs::rename(&aside, &path).unwrap();
-    assert_eq!(journal.append(&[Entry::from(joined(1))]).unwrap(), 1);
+    assert_eq!(journal.append(&[JournalEntry::from(joined(1))]).unwrap(), 1);
 }
 
 #[test]
 fn a_part_without_a_digest_is_found_and_removed() {
     let directory = tempfile::tempdir().unwrap();
-    let journal = Redb::open(&directory.path().join("journal.redb")).unwrap();
+    let journal = RedbJournal::open(&directory.path().join("journal.redb")).unwrap();
     let part = Part {
         table: TableName::of("epochs"),
         sweep: SweepName::parse("demo").unwrap(),
@@ -109,10 +109,10 @@ fn a_part_without_a_digest_is_found_and_removed() {
         trials: TrialRanges::default(),
     };
     let add = vec![part.clone()];
-    journal.install(&Change { add, ..Default::default() }).unwrap();
+    journal.install(&PartChange { add, ..Default::default() }).unwrap();
     assert_eq!(journal.parts().unwrap(), std::slice::from_ref(&part));
     let remove = vec![part];
-    journal.install(&Change { remove, ..Default::default() }).unwrap();
+    journal.install(&PartChange { remove, ..Default::default() }).unwrap();
     assert_eq!(journal.parts().unwrap(), []);
 }
 
@@ -132,8 +132,8 @@ fn every_flipped_bit_of_a_page_in_use_is_found_and_the_file_stays_as_it_is() {
     std::fs::write(&path, &bytes).unwrap();
     check_pages(&path).unwrap();
     // One that a process has open, and did not close.
-    let journal = Redb::open(&path).unwrap();
-    journal.append(&[Entry::from(joined(100))]).unwrap();
+    let journal = RedbJournal::open(&path).unwrap();
+    journal.append(&[JournalEntry::from(joined(100))]).unwrap();
     check_pages(&path).unwrap();
 }
 
@@ -153,7 +153,7 @@ fn a_journal_of_another_format_is_refused_with_what_to_do() {
         transaction.open_table(META).unwrap().insert("format", format).unwrap();
         transaction.commit().unwrap();
         drop(database);
-        let refused = Redb::open(&path).err().unwrap().to_string();
+        let refused = RedbJournal::open(&path).err().unwrap().to_string();
         assert!(refused.contains(expected), "{refused}");
     }
 }

@@ -132,7 +132,7 @@ async fn a_coordinator_runs_on_another_journal() {
     let state = TempDir::new().unwrap();
     let directory = state.path().join("state");
     let settings = Settings {
-        open_journal: |_, _| Ok(Arc::new(rheo_store::Memory::default())),
+        open_journal: |_, _| Ok(Arc::new(rheo_store::MemoryJournal::default())),
         ..Settings::new(directory.clone())
     };
     let journal = settings.journal();

@@ -5,8 +5,8 @@ use rheo_core::machine::{State, SweepRequest, TrialSelection};
 use rheo_core::part::Part;
 use rheo_core::sweep::Sweep;
 
-use super::coordinator::{Coordinator, workloads};
-use super::{Open, sweep};
+use super::test_coordinator::{TestCoordinator, workloads};
+use super::{JournalOpener, sweep};
 
 /// Trials that run at a time.
 const WORKERS: u64 = 100;
@@ -16,7 +16,7 @@ const MANY: u64 = 1_501;
 
 /// Checks that what is stored is the state of `coordinator`, which goes on with what was loaded. Returns how many
 /// events were replayed.
-fn reload(open: Open<'_>, coordinator: &mut Coordinator) -> u64 {
+fn reload(open: JournalOpener<'_>, coordinator: &mut TestCoordinator) -> u64 {
     let loaded = open().load(&workloads()).unwrap();
     assert_eq!(loaded.position, coordinator.position);
     assert!(loaded.state == coordinator.state, "the loaded state is another one");
@@ -27,22 +27,22 @@ fn reload(open: Open<'_>, coordinator: &mut Coordinator) -> u64 {
     loaded.replayed
 }
 
-fn snapshot(open: Open<'_>, coordinator: &mut Coordinator) {
+fn snapshot(open: JournalOpener<'_>, coordinator: &mut TestCoordinator) {
     coordinator.snapshot(&*open()).unwrap();
     assert_eq!(reload(open, coordinator), 0);
 }
 
 /// A coordinator with one sweep, of which so many trials have ended.
-fn with_trials(open: Open<'_>, method: Method, ended: u64) -> Coordinator {
+fn with_trials(open: JournalOpener<'_>, method: Method, ended: u64) -> TestCoordinator {
     let journal = open();
-    let mut coordinator = Coordinator::start(&*journal).unwrap();
+    let mut coordinator = TestCoordinator::start(&*journal).unwrap();
     coordinator.submit(&*journal, &sweep(), method).unwrap();
     drop(journal);
     run(open, &mut coordinator, ended);
     coordinator
 }
 
-fn run(open: Open<'_>, coordinator: &mut Coordinator, ended: u64) {
+fn run(open: JournalOpener<'_>, coordinator: &mut TestCoordinator, ended: u64) {
     let journal = open();
     let mut left = ended;
     while left > 0 {
@@ -50,7 +50,7 @@ fn run(open: Open<'_>, coordinator: &mut Coordinator, ended: u64) {
     }
 }
 
-pub(super) fn ended_trials_come_back(open: Open<'_>) {
+pub(super) fn ended_trials_come_back(open: JournalOpener<'_>) {
     let mut coordinator = with_trials(open, Method::Grid, MANY);
     snapshot(open, &mut coordinator);
     // Of chunks that are stored: in part, and at the end.
@@ -64,7 +64,7 @@ pub(super) fn ended_trials_come_back(open: Open<'_>) {
     assert!(!stored.parked.is_empty());
 }
 
-pub(super) fn suggestions_come_back_in_their_order(open: Open<'_>) {
+pub(super) fn suggestions_come_back_in_their_order(open: JournalOpener<'_>) {
     // Three trials for each point, and a chunk that is nearly full.
     let mut coordinator = with_trials(open, Method::Random, 3 * 1_020);
     snapshot(open, &mut coordinator);
@@ -76,10 +76,10 @@ pub(super) fn suggestions_come_back_in_their_order(open: Open<'_>) {
     assert!(history.suggestions().len() > 1_024);
 }
 
-pub(super) fn trials_of_old_chunks_run_again(open: Open<'_>) {
+pub(super) fn trials_of_old_chunks_run_again(open: JournalOpener<'_>) {
     let mut coordinator = with_trials(open, Method::Grid, MANY);
     snapshot(open, &mut coordinator);
-    let counts = |coordinator: &Coordinator| {
+    let counts = |coordinator: &TestCoordinator| {
         let sweep = &coordinator.state.sweeps[&sweep()];
         (sweep.live.len(), sweep.parked.len())
     };
@@ -107,7 +107,7 @@ pub(super) fn trials_of_old_chunks_run_again(open: Open<'_>) {
     assert_eq!(counts(&coordinator).0, 0, "all of them have ended again");
 }
 
-pub(super) fn a_sweep_has_nothing_of_a_deleted_one_of_its_name(open: Open<'_>) {
+pub(super) fn a_sweep_has_nothing_of_a_deleted_one_of_its_name(open: JournalOpener<'_>) {
     let mut coordinator = with_trials(open, Method::Grid, MANY);
     snapshot(open, &mut coordinator);
     // Deleted and submitted again between two snapshots.
@@ -127,7 +127,7 @@ pub(super) fn a_sweep_has_nothing_of_a_deleted_one_of_its_name(open: Open<'_>) {
     assert_eq!(coordinator.state.sweeps[&sweep()].done.len(), 0);
 }
 
-pub(super) fn a_state_that_was_never_stored_replaces_another(open: Open<'_>) {
+pub(super) fn a_state_that_was_never_stored_replaces_another(open: JournalOpener<'_>) {
     let mut coordinator = with_trials(open, Method::Grid, MANY);
     snapshot(open, &mut coordinator);
     coordinator.state = State::new(workloads());

@@ -11,7 +11,7 @@ use crate::journal::Error;
 
 /// Forgets the pending rows and the retractions of a deleted sweep and moves its parts to those whose
 /// files are to be removed.
-pub(super) fn forget_rows(
+pub(super) fn delete_sweep_rows(
     transaction: &WriteTransaction,
     pending: &mut ::redb::Table<'_, (u64, u32), &'static [u8]>,
     sweep: &SweepName,
@@ -27,14 +27,16 @@ pub(super) fn forget_rows(
         pending.remove(key)?;
     }
     let mut retractions = transaction.open_table(RETRACTIONS)?;
-    for bytes in chosen(&retractions, "the list of retractions", |retraction: &Retraction| {
-        retraction.trial.sweep == *sweep
-    })? {
+    for bytes in
+        matching_keys(&retractions, "the list of retractions", |retraction: &Retraction| {
+            retraction.trial.sweep == *sweep
+        })?
+    {
         retractions.remove(bytes.as_slice())?;
     }
     let mut parts = transaction.open_table(PARTS)?;
     let mut removed = transaction.open_table(REMOVED)?;
-    for bytes in chosen(&parts, "the list of parts", |part: &Part| part.sweep == *sweep)? {
+    for bytes in matching_keys(&parts, "the list of parts", |part: &Part| part.sweep == *sweep)? {
         parts.remove(bytes.as_slice())?;
         removed.insert(bytes.as_slice(), ())?;
     }
@@ -42,7 +44,7 @@ pub(super) fn forget_rows(
 }
 
 /// The keys of `table` that decode to something `wanted`.
-fn chosen<T: DeserializeOwned>(
+fn matching_keys<T: DeserializeOwned>(
     table: &::redb::Table<'_, &'static [u8], ()>,
     what: &str,
     wanted: impl Fn(&T) -> bool,

@@ -8,41 +8,44 @@ use rheo_core::name::TableName;
 use rheo_core::part::{Part, Retraction};
 use serde::Deserialize;
 
-use super::{PARTS, PENDING, REMOVED, RETRACTIONS, guarded, keys, named};
+use super::{PARTS, PENDING, REMOVED, RETRACTIONS, catch_panic, read_keys, with_path};
 use crate::encoding::decode_borrowed;
-use crate::journal::{Error, Index, PendingFilter, PendingKey, PendingRows, View, Visit};
+use crate::journal::{
+    Error, JournalView, PartIndex, PendingFilter, PendingKey, PendingRows, PendingVisitor,
+};
 
 /// One moment of a journal.
-pub(super) struct Moment {
+pub(super) struct RedbView {
     pub(super) transaction: ReadTransaction,
     /// The file, for messages.
     pub(super) path: PathBuf,
 }
 
-impl Moment {
+impl RedbView {
     fn read<T>(
         &self,
         action: impl FnOnce(&ReadTransaction) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        guarded(|| action(&self.transaction)).map_err(|error| named(&self.path, error))
+        catch_panic(|| action(&self.transaction)).map_err(|error| with_path(&self.path, error))
     }
 }
 
-impl View for Moment {
-    fn index(&self) -> Result<Index, Error> {
+impl JournalView for RedbView {
+    fn index(&self) -> Result<PartIndex, Error> {
         self.read(|transaction| {
-            let mut parts: Vec<Part> = keys(transaction, PARTS, "the list of parts")?;
+            let mut parts: Vec<Part> = read_keys(transaction, PARTS, "the list of parts")?;
             let mut retractions: Vec<Retraction> =
-                keys(transaction, RETRACTIONS, "the list of retractions")?;
-            let mut removed: Vec<Part> = keys(transaction, REMOVED, "the list of removed parts")?;
+                read_keys(transaction, RETRACTIONS, "the list of retractions")?;
+            let mut removed: Vec<Part> =
+                read_keys(transaction, REMOVED, "the list of removed parts")?;
             parts.sort();
             retractions.sort();
             removed.sort();
-            Ok(Index { parts, retractions, removed })
+            Ok(PartIndex { parts, retractions, removed })
         })
     }
 
-    fn pending(&self, filter: &PendingFilter, visit: Visit<'_>) -> Result<(), Error> {
+    fn pending(&self, filter: &PendingFilter, visit: PendingVisitor<'_>) -> Result<(), Error> {
         self.read(|transaction| {
             for entry in transaction.open_table(PENDING)?.range((filter.from, 0)..)? {
                 let (key, bytes) = entry?;
@@ -57,7 +60,7 @@ impl View for Moment {
     }
 }
 
-/// [`Blob`](crate::Blob) without a copy of its rows.
+/// [`RowBlob`](crate::RowBlob) without a copy of its rows.
 #[derive(Deserialize)]
 struct StoredBlob<'j> {
     trial: TrialId,

@@ -7,29 +7,29 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rheo_core::id::Digest;
 
 /// The most digests that are kept: 2 MiB. Beyond that all are forgotten, and looked for again.
-const MOST: usize = 1 << 16;
+const MAX_DIGESTS: usize = 1 << 16;
 
 /// A set of digests. One process owns a store, and whatever it removes is taken out before.
 #[derive(Debug, Default)]
-pub(super) struct Present(Mutex<HashSet<Digest>>);
+pub(super) struct KnownDigests(Mutex<HashSet<Digest>>);
 
-impl Present {
+impl KnownDigests {
     /// Whether the checkpoint is known to be there; if not, it may be there all the same.
-    pub(super) fn knows(&self, digest: Digest) -> bool {
+    pub(super) fn contains(&self, digest: Digest) -> bool {
         self.digests().contains(&digest)
     }
 
     /// Notes that the checkpoint is there.
-    pub(super) fn note(&self, digest: Digest) {
+    pub(super) fn insert(&self, digest: Digest) {
         let mut digests = self.digests();
-        if digests.len() >= MOST {
+        if digests.len() >= MAX_DIGESTS {
             digests.clear();
         }
         digests.insert(digest);
     }
 
     /// Notes that the checkpoint is about to be removed.
-    pub(super) fn forget(&self, digest: Digest) {
+    pub(super) fn remove(&self, digest: Digest) {
         self.digests().remove(&digest);
     }
 
@@ -48,12 +48,12 @@ mod tests {
 
     #[test]
     fn what_is_known_is_bounded() {
-        let present = Present::default();
-        for number in 0..=MOST {
-            present.note(digest(number));
+        let present = KnownDigests::default();
+        for number in 0..=MAX_DIGESTS {
+            present.insert(digest(number));
         }
-        assert!(!present.knows(digest(0)) && present.knows(digest(MOST)));
-        present.forget(digest(MOST));
-        assert!(!present.knows(digest(MOST)));
+        assert!(!present.contains(digest(0)) && present.contains(digest(MAX_DIGESTS)));
+        present.remove(digest(MAX_DIGESTS));
+        assert!(!present.contains(digest(MAX_DIGESTS)));
     }
 }

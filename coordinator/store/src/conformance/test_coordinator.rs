@@ -20,7 +20,7 @@ use rheo_core::sweep::TrialLeased;
 use rheo_core::time::Timestamp;
 use uuid::Uuid;
 
-use crate::journal::{Entry, Error, Journal};
+use crate::journal::{Error, Journal, JournalEntry};
 
 const WORKLOAD: WorkloadName = WorkloadName::of("anything");
 
@@ -30,7 +30,7 @@ const LEASE: Duration = Duration::from_secs(30);
 
 /// A coordinator reduced to its state and its journal.
 #[derive(Debug)]
-pub struct Coordinator {
+pub struct TestCoordinator {
     /// The state.
     pub state: State,
     /// The position of the next event.
@@ -39,7 +39,7 @@ pub struct Coordinator {
     requests: u128,
 }
 
-impl Coordinator {
+impl TestCoordinator {
     /// Loads the state and starts.
     pub fn start(journal: &dyn Journal) -> Result<Self, Error> {
         let loaded = journal.load(&workloads())?;
@@ -67,7 +67,7 @@ impl Coordinator {
                 execute(&mut self.state, caller(&command), &command, Timestamp(self.now));
             events.extend(executed.unwrap());
         }
-        let entries: Vec<Entry> = events.iter().cloned().map(Entry::from).collect();
+        let entries: Vec<JournalEntry> = events.iter().cloned().map(JournalEntry::from).collect();
         self.position = journal.append(&entries)? + entries.len() as u64;
         Ok(events)
     }

@@ -16,28 +16,28 @@ use object_store::prefix::PrefixStore;
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt as _, PutMode};
 use rheo_core::id::IncarnationId;
 
-use crate::owner::Owner;
+use crate::owner::StorageOwner;
 
 /// A directory, or a prefix in a bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum StorageUrl {
     /// On a file system.
     Directory(PathBuf),
     /// In object storage.
-    Bucket(Address),
+    Bucket(BucketUrl),
 }
 
 /// A prefix in a bucket, as it is written: `s3://bucket/prefix`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address {
-    kind: Kind,
+pub struct BucketUrl {
+    kind: BucketProvider,
     bucket: String,
     prefix: String,
 }
 
 /// The kinds of object storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum BucketProvider {
     /// Amazon's, and whatever speaks its protocol.
     S3,
     /// Google's.
@@ -120,7 +120,7 @@ fn hint(error: &StoreError) -> &'static str {
     }
 }
 
-impl FromStr for Place {
+impl FromStr for StorageUrl {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
@@ -132,7 +132,7 @@ impl FromStr for Place {
             None => Ok(Self::Directory(text.into())),
             Some((scheme, rest)) => {
                 let invalid = || Error::Invalid(text.to_owned());
-                let kind = Kind::ALL.into_iter().find(|kind| kind.scheme() == scheme);
+                let kind = BucketProvider::ALL.into_iter().find(|kind| kind.scheme() == scheme);
                 let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
                 let prefix = prefix.trim_matches('/').to_owned();
                 // No user and no password, which would be written down.
@@ -144,13 +144,13 @@ impl FromStr for Place {
                     return Err(invalid());
                 }
                 let kind = kind.ok_or_else(invalid)?;
-                Ok(Self::Bucket(Address { kind, bucket: bucket.to_owned(), prefix }))
+                Ok(Self::Bucket(BucketUrl { kind, bucket: bucket.to_owned(), prefix }))
             }
         }
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for StorageUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Directory(path) => write!(f, "{}", path.display()),
@@ -159,14 +159,14 @@ impl fmt::Display for Place {
     }
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for BucketUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", self.kind.scheme(), self.bucket)?;
         if self.prefix.is_empty() { Ok(()) } else { write!(f, "/{}", self.prefix) }
     }
 }
 
-impl Kind {
+impl BucketProvider {
     const ALL: [Self; 3] = [Self::S3, Self::Gcs, Self::Azure];
 
     fn scheme(self) -> &'static str {
@@ -178,7 +178,7 @@ impl Kind {
     }
 
     #[cfg(not(all(feature = "s3", feature = "gcs", feature = "azure")))]
-    fn is_missing(self) -> Error {
+    fn missing_feature(self) -> Error {
         let feature = match self {
             Self::S3 => "s3",
             Self::Gcs => "gcs",
@@ -188,7 +188,7 @@ impl Kind {
     }
 }
 
-impl Address {
+impl BucketUrl {
     /// Prepares to use it; nothing is sent yet.
     pub fn open(&self) -> Result<Bucket, Error> {
         let store = PrefixStore::new(self.connect()?, Path::from(self.prefix.as_str()));
@@ -198,13 +198,13 @@ impl Address {
     fn connect(&self) -> Result<Arc<dyn ObjectStore>, Error> {
         match self.kind {
             #[cfg(feature = "s3")]
-            Kind::S3 => self.open_s3(),
+            BucketProvider::S3 => self.open_s3(),
             #[cfg(feature = "gcs")]
-            Kind::Gcs => self.open_gcs(),
+            BucketProvider::Gcs => self.open_gcs(),
             #[cfg(feature = "azure")]
-            Kind::Azure => self.open_azure(),
+            BucketProvider::Azure => self.open_azure(),
             #[cfg(not(all(feature = "s3", feature = "gcs", feature = "azure")))]
-            missing => Err(missing.is_missing()),
+            missing => Err(missing.missing_feature()),
         }
     }
 
@@ -217,7 +217,7 @@ impl Address {
             builder = builder.with_copy_if_not_exists(S3CopyIfNotExists::Multipart);
         }
         let store = builder.with_retry(network::retry()).build();
-        Ok(Arc::new(store.map_err(|source| self.setting("AWS_*", source))?))
+        Ok(Arc::new(store.map_err(|source| self.setting_error("AWS_*", source))?))
     }
 
     #[cfg(feature = "gcs")]
@@ -225,7 +225,7 @@ impl Address {
         use object_store::gcp::GoogleCloudStorageBuilder;
         let builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(&self.bucket);
         let store = builder.with_retry(network::retry()).build();
-        Ok(Arc::new(store.map_err(|source| self.setting("GOOGLE_*", source))?))
+        Ok(Arc::new(store.map_err(|source| self.setting_error("GOOGLE_*", source))?))
     }
 
     #[cfg(feature = "azure")]
@@ -233,11 +233,11 @@ impl Address {
         use object_store::azure::MicrosoftAzureBuilder;
         let builder = MicrosoftAzureBuilder::from_env().with_container_name(&self.bucket);
         let store = builder.with_retry(network::retry()).build();
-        Ok(Arc::new(store.map_err(|source| self.setting("AZURE_*", source))?))
+        Ok(Arc::new(store.map_err(|source| self.setting_error("AZURE_*", source))?))
     }
 
     #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
-    fn setting(&self, hint: &'static str, source: StoreError) -> Error {
+    fn setting_error(&self, hint: &'static str, source: StoreError) -> Error {
         Error::Setting { url: self.to_string(), hint, source }
     }
 }
@@ -250,17 +250,17 @@ mod network {
 
     /// How long a request is tried before somebody hears of it. Not longer, because whoever asked
     /// tries again by itself, and people should read in `rheo status` what is wrong.
-    const PATIENCE: Duration = Duration::from_secs(15);
+    const RETRY_TIMEOUT: Duration = Duration::from_secs(15);
 
     pub(super) fn retry() -> RetryConfig {
         let backoff = BackoffConfig { max_backoff: Duration::from_secs(4), ..Default::default() };
-        RetryConfig { backoff, max_retries: 100, retry_timeout: PATIENCE }
+        RetryConfig { backoff, max_retries: 100, retry_timeout: RETRY_TIMEOUT }
     }
 }
 
 /// The object that says whose a prefix is. Readers of tables do not come across it, and leave out
 /// what begins like this.
-const OWNER: &str = "_rheobase";
+const OWNER_OBJECT: &str = "_rheobase";
 
 impl Bucket {
     /// Makes sure that what lies here is written by the state of `owner` alone, that it may be read and
@@ -268,9 +268,9 @@ impl Bucket {
     /// another start of the same state, or from another directory.
     ///
     /// Two coordinators on one prefix would each remove what the other's journal names.
-    pub async fn claim(&self, owner: &Owner) -> Result<Option<Owner>, Error> {
+    pub async fn claim(&self, owner: &StorageOwner) -> Result<Option<StorageOwner>, Error> {
         let refused = |source| Error::Refused { url: self.url.clone(), source };
-        let marker = Path::from(OWNER);
+        let marker = Path::from(OWNER_OBJECT);
         let text = marker_text(owner);
         for is_new in [true, false] {
             match self.store.put_opts(&marker, text.clone().into(), PutMode::Create.into()).await {
@@ -292,21 +292,21 @@ impl Bucket {
         }
         // Older versions wrote no third line.
         let incarnation = lines.next().and_then(|line| line.parse().ok()).map(IncarnationId);
-        let before = Owner { directory: directory.into(), incarnation, ..owner.clone() };
+        let before = StorageOwner { directory: directory.into(), incarnation, ..owner.clone() };
         Ok(Some(before).filter(|before| before != owner))
     }
 
     /// Writes that `owner` has started, after [`Self::claim`] found the prefix to be its own.
-    pub async fn sign(&self, owner: &Owner) -> Result<(), Error> {
+    pub async fn record_start(&self, owner: &StorageOwner) -> Result<(), Error> {
         let refused = |source| Error::Refused { url: self.url.clone(), source };
-        let written = self.store.put(&Path::from(OWNER), marker_text(owner).into()).await;
+        let written = self.store.put(&Path::from(OWNER_OBJECT), marker_text(owner).into()).await;
         written.map(drop).map_err(refused)
     }
 }
 
 /// The state, its directory and the start of its coordinator, a line each.
-fn marker_text(owner: &Owner) -> String {
-    let Owner { state, directory, incarnation, .. } = owner;
+fn marker_text(owner: &StorageOwner) -> String {
+    let StorageOwner { state, directory, incarnation, .. } = owner;
     let incarnation = incarnation.map(|IncarnationId(id)| id.to_string()).unwrap_or_default();
     format!("{state}\n{}\n{incarnation}\n", directory.display())
 }
@@ -329,9 +329,9 @@ mod tests {
             ("gs://bucket/a", "gs://bucket/a"),
             ("az://container/a", "az://container/a"),
         ] {
-            let place: Place = text.parse().unwrap();
+            let place: StorageUrl = text.parse().unwrap();
             assert_eq!(place.to_string(), again);
-            assert_eq!(again.parse::<Place>().unwrap(), place);
+            assert_eq!(again.parse::<StorageUrl>().unwrap(), place);
         }
         for wrong in [
             "",
@@ -341,7 +341,7 @@ mod tests {
             "s3://bucket/a//b",
             "s3://key:secret@bucket",
         ] {
-            let error = wrong.parse::<Place>().unwrap_err().to_string();
+            let error = wrong.parse::<StorageUrl>().unwrap_err().to_string();
             assert!(error.starts_with(&format!("`{wrong}` is not a place: ")), "{error}");
         }
     }
@@ -351,9 +351,9 @@ mod tests {
         Bucket { store: Arc::new(PrefixStore::new(store, "a/b")), url: "s3://bucket/a/b".into() }
     }
 
-    fn owner(state: u128, directory: &str, incarnation: u128) -> Owner {
+    fn owner(state: u128, directory: &str, incarnation: u128) -> StorageOwner {
         let id = uuid::Uuid::from_u128;
-        Owner::new(StateId(id(state)), directory.into(), IncarnationId(id(incarnation)))
+        StorageOwner::new(StateId(id(state)), directory.into(), IncarnationId(id(incarnation)))
     }
 
     #[tokio::test]
@@ -365,7 +365,7 @@ mod tests {
         assert_eq!(bucket.claim(&moved).await.unwrap(), Some(first.clone()));
         let error = bucket.claim(&owner(2, "/other", 12)).await.unwrap_err();
         assert!(matches!(&error, Error::Taken { owner, .. } if owner == "/home/one/.rheo"));
-        bucket.sign(&moved).await.unwrap();
+        bucket.record_start(&moved).await.unwrap();
         assert_eq!(bucket.claim(&moved).await.unwrap(), None);
         assert_eq!(bucket.claim(&first).await.unwrap(), Some(moved));
     }
@@ -376,8 +376,8 @@ mod tests {
         let bucket = bucket(&store);
         let ours = owner(1, "/home/one/.rheo", 10);
         let text = format!("{}\n/home/one/.rheo\n", ours.state);
-        bucket.store.put(&Path::from(OWNER), text.into()).await.unwrap();
+        bucket.store.put(&Path::from(OWNER_OBJECT), text.into()).await.unwrap();
         let before = bucket.claim(&ours).await.unwrap().unwrap();
-        assert_eq!(before, Owner { incarnation: None, ..ours });
+        assert_eq!(before, StorageOwner { incarnation: None, ..ours });
     }
 }
