@@ -194,7 +194,7 @@ fn object_store_what_cannot_work_is_said_at_the_start() {
     let said = refused(&bench, &["--results", "gs://bucket/a"]);
     assert!(said.contains("--features rheo-coordinator/gcs"), "{said}");
     let said = refused(&bench, &["--results", "s3://"]);
-    assert!(said.contains("is not a place"), "{said}");
+    assert!(said.contains("is not a storage URL"), "{said}");
     // Nothing of that is remembered against who corrects it.
     let file = bench.file("small.yaml", SMALL);
     end(run(&bench, file, &PLACES)).expect(0);

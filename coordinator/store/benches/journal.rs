@@ -1,5 +1,5 @@
-//! How fast the journal makes commits durable: one at a time, and many with one synchronisation. And how
-//! fast the rows of many trials are read: visited where they lie, and copied as a flush needs them.
+//! Throughput of the journal: durable commits, single and with a shared fsync; and reads of pending rows,
+//! borrowed and copied as a flush does.
 
 #![expect(clippy::expect_used, reason = "a benchmark that cannot run should say so and end")]
 
@@ -11,7 +11,7 @@ use rheo_store::conformance::{blob, with_rows};
 use rheo_store::{Journal, JournalEntry, MemoryJournal, PendingFilter, RedbJournal};
 use tempfile::TempDir;
 
-/// About what one epoch of one trial is as Arrow.
+/// About the size of one epoch of one trial as an Arrow stream.
 static ROWS: [u8; 2048] = [7; 2048];
 
 fn commits(count: usize) -> Vec<JournalEntry> {
@@ -38,7 +38,7 @@ fn append(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Rows of trials that are pending in a journal.
+/// The number of pending blobs to read.
 const TRIALS: usize = 100_000;
 
 fn read(criterion: &mut Criterion) {

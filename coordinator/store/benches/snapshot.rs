@@ -1,11 +1,11 @@
-//! How long a snapshot holds up the coordinator, and how long a journal takes to open, at 10^4, 10^5 and 10^6
-//! ended trials. 256 workers lease and finish trials of one sweep; their commands are journaled together, and a
-//! snapshot follows every 20,000 events, as in the engine.
+//! Duration of snapshots and of opening a journal, at 10^4, 10^5 and 10^6 ended trials. 256 workers lease and
+//! finish trials of one sweep; their commands share appends, and a snapshot follows every 20,000 events, as in the
+//! engine.
 //!
-//! Then all failed trials, one of fifty, are to run again: the case in which a snapshot has to store old chunks anew.
+//! Then all failed trials, one of fifty, are retried, so that a snapshot has to store old chunks again.
 //!
-//! It prints a table instead of using criterion, because what counts is the longest snapshot, not the usual one.
-//! Arguments: other numbers of trials, and `random` for a sampler that looks back at every point it has chosen.
+//! The benchmark prints a table instead of using criterion, because the longest snapshot matters, not the median.
+//! Arguments: other numbers of trials, and `random` for a sampler that looks back at all chosen points.
 
 #![expect(clippy::expect_used, reason = "a benchmark that cannot run should say so and end")]
 #![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "it measures and prints")]
@@ -20,13 +20,13 @@ use rheo_store::conformance::test_coordinator::TestCoordinator;
 use rheo_store::{MemoryJournal, RedbJournal};
 use tempfile::TempDir;
 
-/// Workers, and so the trials that run at a time and the commands that are journaled together.
+/// The number of workers: concurrent trials, and commands per append.
 const WORKERS: u64 = 256;
 
-/// As in the engine.
+/// The number of events between snapshots, as in the engine.
 const SNAPSHOT_EVERY: u64 = 20_000;
 
-/// A coordinator, its journal and what was measured since the last row of the table.
+/// A coordinator, its journal and the measurements since the last row of the table.
 struct Bench {
     journal: RedbJournal,
     coordinator: TestCoordinator,
@@ -34,7 +34,7 @@ struct Bench {
     stored: u64,
     ended: u64,
     snapshots: Vec<Duration>,
-    /// A lease of a trial by every worker, or the end of all of these: the first after a snapshot, and any other.
+    /// Durations of appends: the first after a snapshot, and all others.
     after: Vec<Duration>,
     other: Vec<Duration>,
 }
@@ -45,7 +45,7 @@ fn timed<T>(action: impl FnOnce() -> T) -> (T, Duration) {
     (value, began.elapsed())
 }
 
-/// A number that the kernel has about this process.
+/// A counter of this process in `/proc`.
 fn counter(file: &str, name: &str) -> u64 {
     let counters = std::fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default();
     let field = counters.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -62,7 +62,7 @@ impl Bench {
         Self { journal, coordinator, stored: 0, ended: 0, snapshots, after, other }
     }
 
-    /// Every worker leases a trial and finishes it; a snapshot follows if it is due.
+    /// Lets every worker lease and finish a trial, then takes a snapshot if one is due.
     fn round(&mut self) {
         let is_first = self.coordinator.position == self.stored;
         let (leased, took) = timed(|| self.coordinator.lease(&self.journal, WORKERS));
@@ -85,8 +85,7 @@ impl Bench {
         self.stored = self.coordinator.position;
     }
 
-    /// Takes a last snapshot after a usual number of events: how long encoding takes of it, and how many megabytes
-    /// it writes.
+    /// Takes a last snapshot after a usual number of events. Returns the time for encoding and the megabytes written.
     fn last_snapshot(&mut self) -> (Duration, f64) {
         while self.coordinator.position - self.stored < SNAPSHOT_EVERY - 4 * WORKERS {
             self.round();
@@ -101,7 +100,7 @@ impl Bench {
         (took, (counter("io", "wchar") - before) as f64 / 1e6)
     }
 
-    /// Has every failed trial run again, and prints how long the snapshot takes after that.
+    /// Retries every failed trial, and prints the duration of the next snapshot.
     fn retry(&mut self) {
         let name = SweepName::parse("million").expect("a name");
         let failed = self.coordinator.state.sweeps[&name].parked.len();
@@ -116,7 +115,7 @@ impl Bench {
         );
     }
 
-    /// Runs until so many trials have ended, and prints a row.
+    /// Runs until `target` trials have ended, and prints a row.
     fn run(&mut self, target: u64, path: &Path) {
         while self.ended < target / 2 {
             self.round();
@@ -127,11 +126,11 @@ impl Bench {
         }
         let resident = counter("status", "VmRSS") as f64 / 1e3;
         let (encoding, written) = self.last_snapshot();
-        // A journal has one owner at a time.
+        // A journal can be open only once.
         self.journal = RedbJournal::open(&path.with_extension("other")).expect("a journal");
         let (journal, opening) = timed(|| {
             let journal = RedbJournal::open(path).expect("a journal");
-            // The start is what makes the order of the points anew.
+            // The start rebuilds the order of the points.
             self.coordinator = TestCoordinator::start(&journal).expect("a state");
             journal
         });
@@ -150,12 +149,12 @@ impl Bench {
     }
 }
 
-/// The longest of these, in milliseconds.
+/// The longest duration, in milliseconds.
 fn longest(durations: &[Duration]) -> f64 {
     durations.iter().max().map_or(0.0, |longest| longest.as_secs_f64() * 1e3)
 }
 
-/// Their median, in milliseconds.
+/// The median duration, in milliseconds.
 fn usual(durations: &mut [Duration]) -> f64 {
     durations.sort_unstable();
     durations.get(durations.len() / 2).map_or(0.0, |median| median.as_secs_f64() * 1e3)
@@ -164,7 +163,7 @@ fn usual(durations: &mut [Duration]) -> f64 {
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let is_given = |name: &str| arguments.iter().any(|argument| argument == name);
-    // Tests of all targets start it too.
+    // `cargo test --all-targets` runs this program too.
     if !is_given("--bench") {
         return;
     }

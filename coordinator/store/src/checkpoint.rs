@@ -1,8 +1,8 @@
-//! Checkpoints by the digest of their bytes: a checkpoint cannot be confused with another, and one
-//! that was damaged is found out when it is read.
+//! Checkpoint store, addressed by the digest of the bytes, so that no checkpoint is mistaken for
+//! another and damage is found on reading.
 //!
-//! They lie in a directory or in a bucket. A file is synchronised here, because `object_store` does
-//! not; an object is durable and whole as soon as the bucket has answered.
+//! Checkpoints are kept in a directory or a bucket. This file syncs files itself, because
+//! `object_store` does not; an object in a bucket is durable and complete once the bucket replies.
 
 mod known_digests;
 
@@ -27,14 +27,14 @@ pub fn digest(bytes: &[u8]) -> Digest {
     Digest::from_bytes(*blake3::hash(bytes).as_bytes())
 }
 
-/// Parts of one upload that are written at the same time, which bounds its memory.
+/// The number of parts of one upload written concurrently, which bounds its memory.
 const PARTS_IN_FLIGHT: usize = 4;
 
-/// Up to so many bytes a bucket gets a checkpoint in one request, which saves two; larger ones go
-/// there in pieces of this size.
+/// The chunk size of an upload, in bytes. A bucket gets smaller checkpoints in one request, which
+/// saves two.
 const CHUNK_BYTES: usize = 8 << 20;
 
-/// A place for checkpoints.
+/// A store of checkpoints.
 #[derive(Debug)]
 pub struct CheckpointStore {
     objects: Arc<dyn ObjectStore>,
@@ -42,36 +42,36 @@ pub struct CheckpointStore {
     known: KnownDigests,
 }
 
-/// What differs between directories and buckets.
+/// The storage behind a store.
 #[derive(Debug)]
 enum Backend {
     Directory(LocalFileSystem),
     Bucket(Bucket),
 }
 
-/// A checkpoint in a store.
+/// A stored checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CheckpointInfo {
-    /// Its digest.
+    /// The digest.
     pub digest: Digest,
-    /// When it was written, by the clock of its file system or bucket.
+    /// The time of writing, by the clock of the file system or bucket.
     pub written: Timestamp,
 }
 
-/// A checkpoint that is being written. Dropped before [`CheckpointUpload::finish`], it leaves nothing that
-/// counts.
+/// A checkpoint that is being written. Dropping it before [`CheckpointUpload::finish`] leaves no
+/// checkpoint.
 #[derive(Debug)]
 pub struct CheckpointUpload<'a> {
     store: &'a CheckpointStore,
     digest: Digest,
     hasher: blake3::Hasher,
-    /// What a bucket may get in one request.
+    /// Chunks held back for a single request to a bucket.
     held: Vec<Bytes>,
     writer: Option<WriteMultipart>,
 }
 
 impl CheckpointStore {
-    /// The store at `place`; nothing is asked of a bucket yet.
+    /// Opens the store at `url` without a request to a bucket.
     pub fn at(place: &StorageUrl) -> Result<Self, Error> {
         match place {
             StorageUrl::Directory(root) => Self::open(root),
@@ -79,7 +79,7 @@ impl CheckpointStore {
         }
     }
 
-    /// The store in the directory `root`, which is created if there is none.
+    /// Opens the store in the directory `root`, and creates it if it is missing.
     pub fn open(root: &FilePath) -> Result<Self, Error> {
         let unusable = |source| Error::Directory { path: root.to_owned(), source };
         std::fs::create_dir_all(root).map_err(unusable)?;
@@ -87,7 +87,7 @@ impl CheckpointStore {
         Ok(Self::new(Arc::new(files.clone()), Backend::Directory(files)))
     }
 
-    /// The store in a bucket.
+    /// Opens the store in a bucket.
     pub fn in_bucket(bucket: Bucket) -> Self {
         Self::new(Arc::clone(&bucket.store), Backend::Bucket(bucket))
     }
@@ -96,7 +96,7 @@ impl CheckpointStore {
         Self { objects, kind, known: KnownDigests::default() }
     }
 
-    /// The bucket, if it is one.
+    /// The bucket; none for a directory.
     pub fn bucket(&self) -> Option<&Bucket> {
         match &self.kind {
             Backend::Directory(_) => None,
@@ -104,7 +104,7 @@ impl CheckpointStore {
         }
     }
 
-    /// Begins to write the checkpoint whose digest is said to be `digest`.
+    /// Begins the upload of a checkpoint with the expected digest `digest`.
     pub async fn upload(&self, digest: Digest) -> Result<CheckpointUpload<'_>, Error> {
         let hasher = blake3::Hasher::new();
         let mut upload =
@@ -126,8 +126,8 @@ impl CheckpointStore {
         if found == digest { Ok(bytes) } else { Err(Error::Damaged { digest, found }) }
     }
 
-    /// Whether the checkpoint is there, whole and durable, so that it need not be written again. One
-    /// that is damaged, as a power cut in the middle of its writing leaves it, is removed.
+    /// Whether the checkpoint exists, is undamaged and durable, so that it need not be written
+    /// again. Removes a damaged one, as a power cut during its upload leaves it.
     pub async fn confirm(&self, digest: Digest) -> Result<bool, Error> {
         match self.get(digest).await {
             Ok(_) => {
@@ -141,8 +141,8 @@ impl CheckpointStore {
         }
     }
 
-    /// Whether there is a checkpoint with this digest. One that this process has written or confirmed, and
-    /// not removed since, is not looked for.
+    /// Whether the checkpoint exists. Answers from memory for one that this process has written or
+    /// confirmed.
     pub async fn contains(&self, digest: Digest) -> Result<bool, Error> {
         if self.known.contains(digest) {
             return Ok(true);
@@ -154,11 +154,11 @@ impl CheckpointStore {
         }
     }
 
-    /// Removes a checkpoint, if it is there.
+    /// Removes a checkpoint, if it exists.
     pub async fn remove(&self, digest: Digest) -> Result<(), Error> {
         self.known.remove(digest);
         let removed = self.objects.delete(&location(digest)).await;
-        // Once more, in case that it was written meanwhile.
+        // Again, because an upload may have recorded it meanwhile.
         self.known.remove(digest);
         match removed {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -166,11 +166,11 @@ impl CheckpointStore {
         }
     }
 
-    /// All checkpoints.
+    /// Lists all checkpoints.
     pub async fn list(&self) -> Result<Vec<CheckpointInfo>, Error> {
         let stored = self.objects.list(None).try_filter_map(|object| async move {
             let digest = object.location.filename().and_then(|name| name.parse::<Digest>().ok());
-            // A file of that name elsewhere is a copy that somebody has made.
+            // A file of that name at another path is a user's copy.
             let digest = digest.filter(|digest| location(*digest) == object.location);
             let written = u64::try_from(object.last_modified.timestamp_millis()).unwrap_or(0);
             Ok(digest.map(|digest| CheckpointInfo { digest, written: Timestamp(written) }))
@@ -178,7 +178,8 @@ impl CheckpointStore {
         Ok(stored.try_collect().await?)
     }
 
-    /// Moves a checkpoint to where it does not count, and returns that place: `.<ending>` in the store.
+    /// Moves a checkpoint to the folder `.<ending>` of the store, and returns the path of that
+    /// folder.
     pub async fn set_aside(&self, digest: Digest, ending: &str) -> Result<String, Error> {
         self.known.remove(digest);
         let (from, aside) = (location(digest), format!(".{ending}"));
@@ -202,8 +203,8 @@ impl CheckpointStore {
         Ok(sizes.try_collect().await?)
     }
 
-    /// Makes the file of `digest` and its name durable. The object store writes a file and renames
-    /// it, but synchronises neither.
+    /// Syncs the file of `digest` and its directories. `object_store` writes and renames a file, but
+    /// syncs neither.
     async fn sync(&self, digest: Digest) -> Result<(), Error> {
         let Backend::Directory(files) = &self.kind else { return Ok(()) };
         let path = files.path_to_filesystem(&location(digest))?;
@@ -218,7 +219,7 @@ impl CheckpointStore {
 }
 
 impl CheckpointUpload<'_> {
-    /// Adds the next bytes, when what came before is on its way to the disk.
+    /// Adds the next chunk, once earlier chunks have left memory.
     pub async fn write(&mut self, chunk: Bytes) -> Result<(), Error> {
         self.hasher.update(&chunk);
         if let Some(writer) = &mut self.writer {
@@ -233,7 +234,7 @@ impl CheckpointUpload<'_> {
         Ok(())
     }
 
-    /// Begins to write in pieces, with what was held back so far.
+    /// Begins a multipart upload with the chunks held back so far.
     async fn begin(&mut self) -> Result<(), Error> {
         let upload = self.store.objects.put_multipart(&location(self.digest)).await?;
         let mut writer = WriteMultipart::new_with_chunk_size(upload, CHUNK_BYTES);
@@ -265,7 +266,7 @@ impl CheckpointUpload<'_> {
 }
 
 impl Drop for CheckpointUpload<'_> {
-    /// Pieces in a bucket cost money until somebody gives the upload up.
+    /// Aborts the upload in a bucket, whose parts would cost money otherwise.
     fn drop(&mut self) {
         if let (Some(writer), Backend::Bucket(_)) = (self.writer.take(), &self.store.kind)
             && let Ok(runtime) = Handle::try_current()
@@ -275,42 +276,42 @@ impl Drop for CheckpointUpload<'_> {
     }
 }
 
-/// Two levels of directories, so that none holds a million files.
+/// The path of a checkpoint, in two levels so that no directory holds a million files.
 fn location(digest: Digest) -> Path {
     let name = digest.to_string();
     Path::from_iter([&name[..2], &name])
 }
 
-/// Why a checkpoint cannot be written or read.
+/// An error of the checkpoint store.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It is not there.
+    /// The checkpoint does not exist.
     #[error("checkpoint `{0}` is missing")]
     Missing(Digest),
-    /// Its bytes are not those that were written.
+    /// The bytes do not have the expected digest.
     #[error("checkpoint `{digest}` is damaged: its digest is `{found}`")]
     Damaged {
-        /// The digest it should have.
+        /// The expected digest.
         digest: Digest,
-        /// The digest it has.
+        /// The actual digest.
         found: Digest,
     },
     /// A file or directory cannot be used.
     #[error("`{path}` cannot be used")]
     Directory {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
-    /// Their place.
+    /// The storage location cannot be used.
     #[error(transparent)]
     Place(#[from] storage_url::Error),
     /// The process is stopping.
     #[error("the checkpoint store is stopping")]
     Stopped,
-    /// The store failed.
+    /// The storage failed.
     #[error("the checkpoint store failed")]
     Store(#[from] object_store::Error),
 }

@@ -1,7 +1,7 @@
-//! The exam of a [`Journal`]: every implementation passes it, in memory, on disk or elsewhere.
+//! Conformance tests of [`Journal`] that every implementation passes.
 //!
-//! `open` opens the same journal each time it is called, as a restarted coordinator would; whatever
-//! it gave before has been dropped by then.
+//! `open` reopens the same journal at each call, as a restarted coordinator does. The journal of the
+//! previous call has been dropped by then.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -24,30 +24,30 @@ use crate::journal::{
     PendingKey, PendingRows, RowBlob,
 };
 
-/// Opens the journal under examination.
+/// Opens the journal under test.
 pub type JournalOpener<'a> = &'a dyn Fn() -> Box<dyn Journal>;
 
-/// The whole exam.
+/// Runs all tests, each on a new journal.
 pub fn check_journal(new: &dyn Fn() -> Box<dyn Fn() -> Box<dyn Journal>>) {
-    for question in [
+    for test in [
         a_new_journal_is_empty,
-        events_come_back_in_order,
-        positions_go_on_after_reopening,
-        a_snapshot_stands_for_the_events_before_it,
-        snapshots::ended_trials_come_back,
-        snapshots::suggestions_come_back_in_their_order,
-        snapshots::trials_of_old_chunks_run_again,
-        snapshots::a_sweep_has_nothing_of_a_deleted_one_of_its_name,
-        snapshots::a_state_that_was_never_stored_replaces_another,
+        events_are_loaded_in_order,
+        positions_continue_after_reopening,
+        a_snapshot_replaces_earlier_events,
+        snapshots::ended_trials_are_restored,
+        snapshots::suggestions_are_restored_in_order,
+        snapshots::trials_of_stored_chunks_can_be_retried,
+        snapshots::a_sweep_inherits_nothing_from_a_deleted_namesake,
+        snapshots::a_new_state_replaces_a_stored_one,
         rows_are_pending_until_a_part_has_them,
-        pending_rows_are_visited_as_far_as_they_are_asked_for,
-        a_view_stays_as_it_was,
-        a_pending_row_of_a_retried_trial_is_forgotten,
+        pending_rows_are_filtered_and_visited_until_a_break,
+        a_view_is_unaffected_by_later_changes,
+        a_pending_row_of_a_retried_trial_is_removed,
         a_row_in_a_part_of_a_retried_trial_is_retracted,
-        a_trial_that_starts_over_loses_its_rows_in_every_table_and_the_damaged_part,
-        a_deleted_sweep_has_no_rows_and_its_parts_are_remembered_until_they_are_gone,
+        a_restarted_trial_loses_all_rows_and_the_damaged_part,
+        a_deleted_sweep_has_only_parts_to_remove,
     ] {
-        question(&*new());
+        test(&*new());
     }
 }
 
@@ -58,7 +58,7 @@ fn a_new_journal_is_empty(open: JournalOpener<'_>) {
     assert_eq!(pending(&*open()), []);
 }
 
-fn events_come_back_in_order(open: JournalOpener<'_>) {
+fn events_are_loaded_in_order(open: JournalOpener<'_>) {
     let events: Vec<Event> = (0..5).map(joined).collect();
     let entries: Vec<JournalEntry> = events.iter().cloned().map(JournalEntry::from).collect();
     assert_eq!(open().append(&entries[..2]).unwrap(), 0);
@@ -69,13 +69,13 @@ fn events_come_back_in_order(open: JournalOpener<'_>) {
     assert_eq!((loaded.position, loaded.replayed), (5, 5));
 }
 
-fn positions_go_on_after_reopening(open: JournalOpener<'_>) {
+fn positions_continue_after_reopening(open: JournalOpener<'_>) {
     for position in 0..4 {
         assert_eq!(open().append(&[joined(position).into()]).unwrap(), position);
     }
 }
 
-fn a_snapshot_stands_for_the_events_before_it(open: JournalOpener<'_>) {
+fn a_snapshot_replaces_earlier_events(open: JournalOpener<'_>) {
     let events: Vec<Event> = (0..6).map(joined).collect();
     let append = |events: &[Event]| {
         let entries: Vec<JournalEntry> = events.iter().cloned().map(JournalEntry::from).collect();
@@ -103,7 +103,7 @@ fn rows_are_pending_until_a_part_has_them(open: JournalOpener<'_>) {
         .map(|(key, blob)| PendingBlob { key: *key, blob: blob.clone() })
         .collect();
     assert_eq!(self::pending(&*open()), pending);
-    // Rows of one event stay together, however little is asked for.
+    // Rows of one event stay together, even beyond the limit.
     assert_eq!(open().pending_batch(0, 0).unwrap(), (pending[..2].to_vec(), true));
     assert_eq!(open().pending_batch(1, 0).unwrap(), (pending[2..].to_vec(), false));
     assert_eq!(open().pending_batch(0, 1 << 20).unwrap(), (pending.clone(), false));
@@ -124,7 +124,7 @@ fn rows_are_pending_until_a_part_has_them(open: JournalOpener<'_>) {
     assert_eq!(open().append(&[joined(0).into()]).unwrap(), 2);
 }
 
-fn pending_rows_are_visited_as_far_as_they_are_asked_for(open: JournalOpener<'_>) {
+fn pending_rows_are_filtered_and_visited_until_a_break(open: JournalOpener<'_>) {
     let other = SweepName::parse("other").unwrap();
     let mut foreign = blob(TableName::TRIALS, 0, b"foreign");
     foreign.trial.sweep = other.clone();
@@ -151,7 +151,7 @@ fn pending_rows_are_visited_as_far_as_they_are_asked_for(open: JournalOpener<'_>
     assert_eq!(visited(of(Some(other), 1), 9), []);
 }
 
-fn a_view_stays_as_it_was(open: JournalOpener<'_>) {
+fn a_view_is_unaffected_by_later_changes(open: JournalOpener<'_>) {
     let journal = open();
     let row = blob(TableName::of("epochs"), 0, b"a");
     journal.append(&[with_rows(std::slice::from_ref(&row))]).unwrap();
@@ -171,14 +171,14 @@ fn a_view_stays_as_it_was(open: JournalOpener<'_>) {
         view.pending(&PendingFilter::default(), &mut collect).unwrap();
         (view.index().unwrap().parts, rows)
     };
-    // A row is pending or in a part, never both and never neither.
+    // A row is either pending or in a part.
     assert_eq!(of(&*before), (Vec::new(), vec![row]));
     assert_eq!(of(&*after), (add.clone(), Vec::new()));
     let index = journal.index().unwrap();
     assert_eq!((index.parts, index.removed), (Vec::new(), add));
 }
 
-fn a_pending_row_of_a_retried_trial_is_forgotten(open: JournalOpener<'_>) {
+fn a_pending_row_of_a_retried_trial_is_removed(open: JournalOpener<'_>) {
     let rows = [blob(TableName::TRIALS, 3, b"failed"), blob(TableName::TRIALS, 4, b"other")];
     let kept = blob(TableName::ATTEMPTS, 3, b"attempt");
     open().append(&[with_rows(&rows), with_rows(std::slice::from_ref(&kept))]).unwrap();
@@ -204,9 +204,7 @@ fn a_row_in_a_part_of_a_retried_trial_is_retracted(open: JournalOpener<'_>) {
     assert_eq!(open().index().unwrap().retractions, []);
 }
 
-fn a_trial_that_starts_over_loses_its_rows_in_every_table_and_the_damaged_part(
-    open: JournalOpener<'_>,
-) {
+fn a_restarted_trial_loses_all_rows_and_the_damaged_part(open: JournalOpener<'_>) {
     let rows = [blob(TableName::of("epochs"), 3, b"a"), blob(TableName::ATTEMPTS, 3, b"b")];
     let other = blob(TableName::of("epochs"), 4, b"other");
     let (damaged, whole) =
@@ -224,9 +222,7 @@ fn a_trial_that_starts_over_loses_its_rows_in_every_table_and_the_damaged_part(
     assert_eq!(index.retractions, [retraction]);
 }
 
-fn a_deleted_sweep_has_no_rows_and_its_parts_are_remembered_until_they_are_gone(
-    open: JournalOpener<'_>,
-) {
+fn a_deleted_sweep_has_only_parts_to_remove(open: JournalOpener<'_>) {
     let other = SweepName::parse("other").unwrap();
     let mut kept = blob(TableName::TRIALS, 0, b"kept");
     kept.trial.sweep = other.clone();
@@ -237,7 +233,7 @@ fn a_deleted_sweep_has_no_rows_and_its_parts_are_remembered_until_they_are_gone(
     open().install(&PartChange { add, ..PartChange::default() }).unwrap();
     open().append(&[retracting(3)]).unwrap();
     let deleting = JournalEntry { deleted: Some(sweep()), ..JournalEntry::from(noted()) };
-    // What comes later belongs to the next sweep of that name.
+    // Later rows belong to the next sweep of that name.
     let next = blob(TableName::TRIALS, 0, b"next");
     open().append(&[deleting, with_rows(std::slice::from_ref(&next))]).unwrap();
     let index = open().index().unwrap();
@@ -273,7 +269,7 @@ pub fn blob(table: TableName, index: u64, ipc: &'static [u8]) -> RowBlob {
     RowBlob { trial: trial(index), batch }
 }
 
-/// An event that comes with rows.
+/// An entry with rows.
 pub fn with_rows(blobs: &[RowBlob]) -> JournalEntry {
     JournalEntry { blobs: blobs.to_vec(), ..JournalEntry::from(noted()) }
 }

@@ -1,5 +1,5 @@
-//! How values become bytes: MessagePack with field names, so that fields can be added later and old
-//! journals stay readable.
+//! Encoding of values as MessagePack with field names, so that later versions can add fields and
+//! still read old journals.
 
 use serde::de::{DeserializeOwned, DeserializeSeed};
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T,
         .map_err(|error| Error::Damaged { detail: format!("{what} cannot be read: {error}") })
 }
 
-/// [`decode`] for what `seed` reads; `what` is called for an error only.
+/// [`decode`] with a `seed`; `what` is called only for an error.
 pub(crate) fn decode_seed<'b, S: DeserializeSeed<'b>>(
     seed: S,
     bytes: &'b [u8],
@@ -25,7 +25,7 @@ pub(crate) fn decode_seed<'b, S: DeserializeSeed<'b>>(
     value.map_err(|error| Error::Damaged { detail: format!("{} cannot be read: {error}", what()) })
 }
 
-/// [`decode`] for what keeps pointing into `bytes`; `what` is called for an error only.
+/// [`decode`] for a value that borrows from `bytes`; `what` is called only for an error.
 pub(crate) fn decode_borrowed<'b, T: Deserialize<'b>>(
     bytes: &'b [u8],
     what: impl FnOnce() -> String,

@@ -1,9 +1,9 @@
-//! The contract of the journal: what the coordinator writes down before it says anything.
+//! The journal's contract: the coordinator journals every event before it replies.
 //!
-//! Besides events it keeps what the sink needs for exactly-once parts: rows that are committed but
-//! in no part yet, the list of parts that count, and rows that no longer count because their trial is
-//! tried again or starts over. [`Journal::append`] and [`Journal::install`] are each atomic, so a
-//! row is at every moment either pending or in exactly one part that counts.
+//! Besides events, the journal holds the state of the sink for exactly-once parts: pending rows
+//! (committed, but in no part yet), the list of valid parts, and retractions of rows whose trial is
+//! retried or starts over. [`Journal::append`] and [`Journal::install`] are each atomic, so a row is
+//! always either pending or in exactly one valid part.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -17,24 +17,25 @@ use rheo_core::rows::Batch;
 use rheo_core::schema::Workloads;
 use serde::{Deserialize, Serialize};
 
-/// An append-only record of events, durable when its calls return. One process at a time owns it.
+/// An append-only record of events, durable when its calls return. One process at a time opens it.
 pub trait Journal: Send + Sync {
     /// Appends entries, all or none, and returns the position of the first. Positions are dense.
     ///
-    /// Many entries in one call share one synchronisation with the disk.
+    /// The entries of one call share one fsync.
     fn append(&self, entries: &[JournalEntry]) -> Result<u64, Error>;
 
-    /// Rebuilds the state from the newest snapshot and the events after it, in a program that knows
-    /// `workloads`.
+    /// Rebuilds the state from the newest snapshot and the events after it. `workloads` are those
+    /// that this program knows.
     fn load(&self, workloads: &Workloads) -> Result<LoadedJournal, Error>;
 
-    /// Stores what of `state` is not stored yet and forgets every event before `position`, all of which the
-    /// state includes. The state was loaded from this journal or is a new one, and is told that it is stored; if
-    /// this fails, the next snapshot stores the same again.
+    /// Stores the chunks of `state` that changed since the last snapshot and drops every event
+    /// before `position`; the state must include all of them. The state must come from this journal
+    /// or be new. On success its changes are marked as stored; after an error, the next snapshot
+    /// stores them again.
     fn snapshot(&self, position: u64, state: &mut State) -> Result<(), Error>;
 
-    /// Where the rows are at this moment, however the journal changes meanwhile. The journal keeps
-    /// what the view shows until it is dropped.
+    /// A view of the rows at this moment, unaffected by later changes. The journal keeps its data
+    /// until the view is dropped.
     fn view(&self) -> Result<Box<dyn JournalView>, Error>;
 
     /// [`JournalView::index`] at this moment.
@@ -42,7 +43,7 @@ pub trait Journal: Send + Sync {
         self.view()?.index()
     }
 
-    /// The parts that count at this moment, sorted.
+    /// The valid parts at this moment, sorted.
     fn parts(&self) -> Result<Vec<Part>, Error> {
         Ok(self.index()?.parts)
     }
@@ -52,8 +53,9 @@ pub trait Journal: Send + Sync {
         self.view()?.pending(filter, visit)
     }
 
-    /// The pending rows of the events from position `from` on, in order: those of as many events as
-    /// fit into `most` bytes, and at least of one, if any are left. True if there are more.
+    /// The pending rows from position `from` on, in order, and whether more remain. Stops after
+    /// `most` bytes, but never within the rows of one event, and returns those of at least one
+    /// event, if any remain.
     fn pending_batch(&self, from: u64, most: usize) -> Result<(Vec<PendingBlob>, bool), Error> {
         let (mut found, mut bytes, mut is_more): (Vec<PendingBlob>, usize, bool) =
             (Vec::new(), 0, false);
@@ -71,86 +73,86 @@ pub trait Journal: Send + Sync {
         Ok((found, is_more))
     }
 
-    /// Fails with [`Error::Moved`] if the journal no longer lies where it was opened: nothing may
-    /// be acknowledged any more, because a restart would not find it.
+    /// Fails with [`Error::Moved`] if the file is no longer at the path where it was opened. Then
+    /// nothing may be acknowledged, because a restart would not find it.
     fn check_location(&self) -> Result<(), Error> {
         Ok(())
     }
 
-    /// Replaces parts and forgets the pending rows that the new parts hold, atomically.
+    /// Replaces parts and removes the pending rows that the new parts hold, atomically.
     fn install(&self, change: &PartChange) -> Result<(), Error>;
 }
 
-/// The rows at one moment: each is pending or in exactly one part.
+/// The rows of a journal at one moment; each is pending or in exactly one part.
 pub trait JournalView: Send {
-    /// The parts that count and the rows in them that do not.
+    /// The valid parts and the retractions of rows in them.
     fn index(&self) -> Result<PartIndex, Error>;
 
-    /// Visits the pending rows that `filter` lets through, in order of their position, until `visit`
-    /// breaks off. Only the rows that are visited are in memory.
+    /// Visits the pending rows that match `filter`, by position, until `visit` breaks. Only one blob
+    /// at a time is in memory.
     fn pending(&self, filter: &PendingFilter, visit: PendingVisitor<'_>) -> Result<(), Error>;
 }
 
-/// Called with the rows of one blob after the other.
+/// A callback that receives one blob after the other.
 pub type PendingVisitor<'v> = &'v mut dyn FnMut(PendingRows<'_>) -> ControlFlow<()>;
 
-/// Chooses pending rows; by default all of them.
+/// A filter of pending rows; the default matches all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PendingFilter {
     /// The first position.
     pub from: u64,
-    /// The only sweep.
+    /// The only sweep; none matches all.
     pub sweep: Option<SweepName>,
 }
 
-/// One blob that is in no part yet, where the journal has it.
+/// A pending blob whose rows are borrowed from the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingRows<'j> {
-    /// Its name.
+    /// The key.
     pub key: PendingKey,
     /// The trial.
     pub trial: TrialId,
     /// The table.
     pub table: TableName,
-    /// How many rows it has.
+    /// The number of rows.
     pub rows: u64,
     /// The rows, as an Arrow IPC stream.
     pub ipc: &'j [u8],
 }
 
 impl PendingRows<'_> {
-    /// A copy of the rows.
+    /// Copies the rows.
     pub fn to_batch(&self) -> Batch {
         Batch { table: self.table.clone(), rows: self.rows, ipc: Bytes::copy_from_slice(self.ipc) }
     }
 
-    /// A copy of all of it.
+    /// Copies the whole blob.
     pub fn to_pending(&self) -> PendingBlob {
         let blob = RowBlob { trial: self.trial.clone(), batch: self.to_batch() };
         PendingBlob { key: self.key, blob }
     }
 }
 
-/// One event and what is stored together with it.
+/// One event and the changes that are journaled with it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JournalEntry {
-    /// What happened.
+    /// The event.
     pub event: Event,
-    /// Rows that came with it.
+    /// New pending rows.
     pub blobs: Vec<RowBlob>,
-    /// Trials whose row in `trials` no longer counts.
+    /// Trials whose row in `trials` is retracted.
     pub retracted: Vec<TrialId>,
-    /// Trials of which no row counts any more, in any table.
+    /// Trials whose rows are retracted in every table.
     pub erased: Vec<TrialId>,
-    /// Damaged parts that no longer count.
+    /// Damaged parts, no longer valid.
     pub damaged: Vec<Part>,
-    /// A sweep all of whose earlier rows no longer count: pending ones are forgotten, and its parts
-    /// become [`PartIndex::removed`].
+    /// A deleted sweep: its pending rows are removed, and its parts move to
+    /// [`PartIndex::removed`].
     pub deleted: Option<SweepName>,
 }
 
 impl JournalEntry {
-    /// The retractions that it makes at `position` in the journal.
+    /// The retractions of this entry at `position` in the journal.
     pub(crate) fn retractions(&self, position: u64) -> impl Iterator<Item = Retraction> {
         let retraction = move |trial: &TrialId, every_table| Retraction {
             trial: trial.clone(),
@@ -184,63 +186,63 @@ pub struct RowBlob {
     pub batch: Batch,
 }
 
-/// Whether a retraction that is made now concerns rows of `trial` in `table`.
+/// Whether a new retraction covers the pending rows of `trial` in `table`.
 pub(crate) fn is_retracted(trial: &TrialId, table: &TableName, retraction: &Retraction) -> bool {
     *trial == retraction.trial && retraction.concerns(table, &trial.sweep)
 }
 
-/// Names a pending blob: the position of its event, and which blob of that event it is.
+/// The key of a pending blob: the position of its event, and its ordinal within the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PendingKey {
     /// The position of the event.
     pub position: u64,
-    /// Which blob of the event.
+    /// The ordinal of the blob within the event.
     pub ordinal: u32,
 }
 
 /// A blob that is in no part yet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PendingBlob {
-    /// Its name.
+    /// The key.
     pub key: PendingKey,
     /// The rows.
     pub blob: RowBlob,
 }
 
-/// Where the rows are that are in parts.
+/// The parts of a journal and their retractions.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PartIndex {
-    /// The parts that count, sorted.
+    /// The valid parts, sorted.
     pub parts: Vec<Part>,
-    /// Rows in parts that no longer count, sorted.
+    /// Retractions of rows in parts, sorted.
     pub retractions: Vec<Retraction>,
-    /// Parts of deleted sweeps, sorted: they do not count, and their files are to be removed.
+    /// Parts of deleted sweeps whose files are to be removed, sorted.
     pub removed: Vec<Part>,
 }
 
 /// A change of the parts of one table of one sweep.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PartChange {
-    /// Parts that no longer count.
+    /// Parts that become invalid.
     pub remove: Vec<Part>,
-    /// Parts that count from now on.
+    /// Parts that become valid.
     pub add: Vec<Part>,
-    /// Pending blobs that are in `add`.
+    /// Pending blobs whose rows are in `add`.
     pub flushed: Vec<PendingKey>,
-    /// Retractions that are done: no part holds these rows any more.
+    /// Retractions to drop, because no part holds their rows any more.
     pub retracted: Vec<Retraction>,
-    /// Parts of deleted sweeps whose files are gone.
+    /// Parts of deleted sweeps whose files are removed.
     pub cleared: Vec<Part>,
 }
 
-/// What a journal holds.
+/// A state loaded from a journal.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoadedJournal {
     /// The state after the last event.
     pub state: State,
     /// The position of the next event.
     pub position: u64,
-    /// How many events came after the newest snapshot.
+    /// The number of events after the newest snapshot.
     pub replayed: u64,
 }
 
@@ -250,10 +252,10 @@ impl From<snapshot::InconsistentSnapshot> for Error {
     }
 }
 
-/// Why the journal cannot be read or written.
+/// An error of the journal.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Another process has it open.
+    /// Another process has the journal open.
     #[error("`{path}` is in use by another process")]
     Locked {
         /// The file.
@@ -261,37 +263,37 @@ pub enum Error {
     },
     /// The journal was written by an older version, whose events this program cannot read.
     #[error(
-        "the journal has format {found}, of an earlier version, and this program reads format {oldest} on: begin a new state directory (`--state`) and submit the sweeps again; Parquet files of the old one stay readable"
+        "the journal has format {found} of an earlier version, but this program reads formats from {oldest} on: begin a new state directory (`--state`) and submit the sweeps again; Parquet files of the old one stay readable"
     )]
     TooOld {
-        /// The format it has.
+        /// The format of the journal.
         found: u32,
-        /// The oldest one that can be read.
+        /// The oldest readable format.
         oldest: u32,
     },
-    /// It was written by a newer version of this program.
+    /// A newer version wrote the journal.
     #[error("the journal has format {found}, but this program reads up to format {newest}")]
     TooNew {
-        /// The format it has.
+        /// The format of the journal.
         found: u32,
-        /// The newest that is understood.
+        /// The newest readable format.
         newest: u32,
     },
-    /// The file is no longer where it was opened.
+    /// The file is no longer at the path where it was opened.
     #[error(
-        "the journal was moved, replaced or deleted while it was in use: `{path}` is not the file that was opened; put the directory back where it was, or start again where it is now"
+        "the journal was moved, replaced or deleted while in use: `{path}` is not the file that was opened; move the directory back, or restart with its new path"
     )]
     Moved {
-        /// Where it was.
+        /// The path where it was opened.
         path: PathBuf,
     },
-    /// The file does not hold what was written to it.
+    /// The file is damaged.
     #[error("the journal is damaged: {detail}")]
     Damaged {
-        /// What was found.
+        /// The damage.
         detail: String,
     },
-    /// The disk refused.
+    /// The file system failed.
     #[error("the journal cannot be written or read")]
     Io(#[source] std::io::Error),
     /// An event cannot be encoded: a bug.

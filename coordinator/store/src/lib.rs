@@ -1,9 +1,8 @@
-//! What survives a crash: the [`Journal`] of events with the rows that are on their way to Parquet,
-//! the [`checkpoint::CheckpointStore`], the [`storage_url::StorageUrl`] where both results and checkpoints lie, and whose
-//! it is ([`owner`]).
+//! Durable storage of the coordinator: the [`Journal`] of events and pending rows, the
+//! [`checkpoint::CheckpointStore`], the [`storage_url::StorageUrl`] of results and checkpoints, and
+//! the [`owner`] of such a directory or bucket.
 //!
-//! Whatever a call here has returned from is durable: a `kill -9` or a power cut in the next
-//! instant loses nothing of it.
+//! A write is durable when its call returns: neither `kill -9` nor a power cut loses it.
 
 pub mod checkpoint;
 #[cfg(any(test, feature = "conformance"))]

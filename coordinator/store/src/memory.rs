@@ -1,4 +1,4 @@
-//! A journal in memory, for tests and simulations: the same contract without the disk.
+//! The journal in memory, for tests and simulations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,8 +14,8 @@ use crate::journal::{
     PendingKey, PendingRows, PendingVisitor, RowBlob, is_retracted,
 };
 
-/// A journal in memory; clones share it. Events and snapshots are encoded as on disk, so that what
-/// cannot be stored fails here too.
+/// A journal in memory, shared by its clones. It encodes events and snapshots as on disk, so that
+/// encoding errors appear here, too.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryJournal(Arc<Mutex<Inner>>);
 
@@ -32,7 +32,7 @@ struct Inner {
     removed: BTreeSet<Part>,
 }
 
-/// A copy of everything that a view shows; the bytes of rows are shared.
+/// A copy of the parts and the pending rows; the bytes of rows are shared.
 struct MemoryView {
     index: PartIndex,
     pending: BTreeMap<PendingKey, RowBlob>,

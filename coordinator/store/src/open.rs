@@ -1,4 +1,4 @@
-//! Which journal a coordinator has: behind [`Journal`], so that whoever opens one names none.
+//! Choice of the journal implementation, so that callers depend only on [`Journal`].
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,11 +6,10 @@ use std::sync::Arc;
 use crate::journal::{Error, Journal};
 use crate::redb::RedbJournal;
 
-/// Opens the journal at a path, which is created if there is none, with so many bytes of it in
-/// memory at most.
+/// Opens or creates the journal at a path, with a cache of at most the given number of bytes.
 pub type OpenJournal = fn(&Path, usize) -> Result<Arc<dyn Journal>, Error>;
 
-/// Opens the journal that is used unless a program chooses another one: [`RedbJournal`].
+/// Opens or creates the default journal, a [`RedbJournal`], with a cache of `cache` bytes.
 pub fn open(path: &Path, cache: usize) -> Result<Arc<dyn Journal>, Error> {
     Ok(Arc::new(RedbJournal::open_with_cache(path, cache)?))
 }

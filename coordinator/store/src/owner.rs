@@ -1,8 +1,8 @@
-//! Whose a directory is. Results and checkpoints of one state lie in a directory of their own: two
-//! states in one would each take the files of the other for leftovers.
+//! Owner of a directory of results or checkpoints. Each state has directories of its own: two states
+//! in one directory would each remove the other's files as leftovers.
 //!
-//! The file [`FILE`] in the directory names the state. A coordinator holds a lock on it while it runs.
-//! Readers of tables leave out files that begin with a dot.
+//! The file [`FILE`] in the directory names the state. A running coordinator holds a lock on it.
+//! Readers of tables skip file names that begin with a dot.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -13,46 +13,46 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-/// The name of the file.
+/// The name of the owner file.
 pub const FILE: &str = ".rheo-owner.json";
 
-/// Names in an empty directory: those that a file system makes by itself.
+/// Names that a file system creates in an empty directory.
 const SYSTEM_ENTRIES: [&str; 1] = ["lost+found"];
 
-/// The longest file that is read.
+/// The longest owner file, in bytes.
 const MAX_BYTES: u64 = 64 << 10;
 
-/// The owner of a directory.
+/// The owner of a directory or of a prefix in a bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StorageOwner {
     /// The state.
     pub state: StateId,
-    /// The state directory, for people.
+    /// The state directory, for messages.
     pub directory: PathBuf,
-    /// The start of the coordinator that claimed it last. A journal that does not know it is older
-    /// than what lies in the directory.
+    /// The start of the coordinator that claimed it last. A journal without this start is older
+    /// than the files in the directory.
     #[serde(default)]
     pub incarnation: Option<IncarnationId>,
-    /// An explanation for people.
+    /// An explanation for readers of the file.
     #[serde(default)]
     pub about: String,
 }
 
-/// A directory that was claimed; dropped, others may claim it.
+/// The claim on a directory, released on drop.
 #[derive(Debug)]
 pub struct DirectoryClaim {
-    /// The owner until then, if it had one.
+    /// The previous owner, if any.
     pub before: Option<StorageOwner>,
-    /// Unlocked when the process ends, however it ends.
+    /// The locked owner file. The lock ends with the process.
     _lock: File,
 }
 
-/// Why a directory is not this state's.
+/// The reason for which a directory cannot be claimed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Another state owns it.
+    /// Another state owns the directory.
     #[error(
-        "`{}` belongs to state `{}` in `{}`: choose another directory; if that state is gone for good, move what lies there away",
+        "`{}` belongs to state `{}` in `{}`: choose another directory; if that state is gone for good, move its files away",
         root.display(), owner.state, owner.directory.display()
     )]
     Foreign {
@@ -61,9 +61,9 @@ pub enum Error {
         /// Its owner.
         owner: Box<StorageOwner>,
     },
-    /// This state has been copied, and the original is still there.
+    /// This state is a copy, and the original still exists.
     #[error(
-        "`{}` belongs to the state in `{}`, of which this one is a copy: give the copy a directory of its own; if the original is not used any more, remove its journal",
+        "`{}` belongs to the state in `{}`, of which this one is a copy: give the copy a directory of its own; if the original is no longer used, remove its journal",
         root.display(), owner.directory.display()
     )]
     Copied {
@@ -72,9 +72,9 @@ pub enum Error {
         /// Its owner.
         owner: Box<StorageOwner>,
     },
-    /// Nobody owns it, and it is not empty.
+    /// The directory has no owner and is not empty.
     #[error(
-        "`{}` holds files that do not belong to this state, such as `{}`: choose an empty directory, or move them away; if they are this state's, its journal was lost: put it back",
+        "`{}` holds files that do not belong to this state, such as `{}`: choose an empty directory, or move the files away; if they belong to this state, its journal was lost: restore it",
         root.display(), found.display()
     )]
     Unowned {
@@ -83,7 +83,7 @@ pub enum Error {
         /// One of the files.
         found: PathBuf,
     },
-    /// Another process uses it now.
+    /// Another process uses the directory.
     #[error(
         "`{}` is in use by another coordinator: stop that one, or choose another directory",
         root.display()
@@ -92,31 +92,31 @@ pub enum Error {
         /// The directory.
         root: PathBuf,
     },
-    /// The file does not say whose the directory is.
+    /// The owner file cannot be parsed.
     #[error(
-        "`{}` does not say whose this directory is: if it belongs to this state alone, remove that file",
+        "`{}` does not name the owner of the directory: if the directory belongs to this state alone, remove that file",
         path.display()
     )]
     Unreadable {
-        /// The file.
+        /// The owner file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: serde_json::Error,
     },
-    /// The file system refused.
+    /// The file system failed.
     #[error("`{}` cannot be used", path.display())]
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
 }
 
 impl Error {
-    /// Whether the disk is what is wrong, so that the directory may be claimed later.
+    /// Whether the disk is at fault, so that a later claim may succeed.
     pub fn is_disk_failure(&self) -> bool {
         let Self::Io { source, .. } = self else { return false };
         matches!(
@@ -135,14 +135,14 @@ fn io_error(path: &Path) -> impl Fn(io::Error) -> Error {
 }
 
 impl StorageOwner {
-    /// The state `state` in `directory`, whose coordinator has started as `incarnation`.
+    /// The owner for `state` in `directory`, at the coordinator's start `incarnation`.
     pub fn new(state: StateId, directory: PathBuf, incarnation: IncarnationId) -> Self {
         let incarnation = Some(incarnation);
         let about = "The files in this directory belong to the state named here. Only its coordinator writes and removes files here.".to_owned();
         Self { state, directory, incarnation, about }
     }
 
-    /// The owner of `root`, if it has one.
+    /// The owner of `root`, if any.
     pub fn of(root: &Path) -> Result<Option<Self>, Error> {
         let path = root.join(FILE);
         match File::open(&path) {
@@ -152,15 +152,15 @@ impl StorageOwner {
         }
     }
 
-    /// Claims `root` for this state, making the directory if there is none. One that nobody owns is
-    /// taken if `is_known` says that its files are this state's, or if it is empty.
+    /// Claims `root` for this state and creates it if it is missing. A directory without an owner
+    /// must be empty, or `is_known` must confirm that its files belong to this state.
     pub fn claim(
         &self,
         root: &Path,
         is_known: impl FnOnce() -> bool,
     ) -> Result<DirectoryClaim, Error> {
         fs::create_dir_all(root).map_err(io_error(root))?;
-        // Before the file is made: it is not to be left in a directory that is somebody else's.
+        // Checked first, so that no owner file is left in a directory of others.
         if Self::of(root)?.is_none()
             && let Some(found) = first_file(root, &self.directory)?
             && !is_known()
@@ -173,7 +173,7 @@ impl StorageOwner {
         let mut file = file.map_err(io_error(&path))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) => return Err(Error::InUse { root: root.to_owned() }),
-            // A file system without locks: the id alone protects the directory.
+            // On a file system without locks, the id alone protects the directory.
             Err(Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP) | Ok(()) => {}
             Err(error) => return Err(io_error(&path)(error.into())),
         }
@@ -189,7 +189,7 @@ impl StorageOwner {
         Ok(DirectoryClaim { before: found, _lock: file })
     }
 
-    /// Writes the file in place, because the lock is on it.
+    /// Writes the file in place, to keep the lock on it.
     fn write(&self, file: &mut File) -> io::Result<()> {
         let mut text = serde_json::to_vec_pretty(self)?;
         text.push(b'\n');
@@ -200,7 +200,7 @@ impl StorageOwner {
     }
 }
 
-/// Reads an owner. A file without text is one that was about to be written when the power went.
+/// Reads an owner; none from an empty or zeroed file, as a power cut leaves it.
 fn read(file: &mut File, path: &Path) -> Result<Option<StorageOwner>, Error> {
     let mut text = Vec::new();
     file.rewind().map_err(io_error(path))?;
@@ -212,8 +212,7 @@ fn read(file: &mut File, path: &Path) -> Result<Option<StorageOwner>, Error> {
     owner.map(Some).map_err(|source| Error::Unreadable { path: path.to_owned(), source })
 }
 
-/// A file below `directory` that somebody has put there; none if there are only directories, and
-/// perhaps the state directory itself.
+/// The first file below `directory`; none if it has only directories. Skips the state directory.
 fn first_file(directory: &Path, state: &Path) -> Result<Option<PathBuf>, Error> {
     for entry in fs::read_dir(directory).map_err(io_error(directory))? {
         let entry = entry.map_err(io_error(directory))?;
@@ -248,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_has_one_owner_and_one_user() {
+    fn a_directory_has_one_owner_and_one_claim() {
         let root = TempDir::new().unwrap();
         let root = root.path().join("new/results");
         assert_eq!(StorageOwner::of(&root).unwrap(), None);
@@ -267,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_with_files_is_claimed_only_by_those_who_know_them() {
+    fn a_directory_with_unknown_files_is_refused() {
         let root = TempDir::new().unwrap();
         fs::create_dir_all(root.path().join("epochs/sweep=demo")).unwrap();
         fs::create_dir_all(root.path().join("lost+found")).unwrap();
@@ -283,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_holds_its_own_state_is_still_empty() {
+    fn a_state_directory_may_lie_in_its_own_results() {
         let root = TempDir::new().unwrap();
         let directory = root.path().join(".rheo");
         fs::create_dir(&directory).unwrap();
@@ -294,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_that_a_power_cut_interrupted_is_made_again() {
+    fn a_claim_is_repeated_after_a_power_cut() {
         let root = TempDir::new().unwrap();
         fs::write(root.path().join(FILE), [0; 20]).unwrap();
         drop(owner(1).claim(root.path(), || false).unwrap());

@@ -1,8 +1,7 @@
-//! A look at every page of a journal that changes nothing.
+//! Read-only check of every page of a journal.
 //!
-//! redb has a checksum of every page, but compares them only when it is asked to, and then it also
-//! repairs, which may undo what was acknowledged. So it is asked on a copy that exists in
-//! memory as far as it differs from the file.
+//! redb keeps a checksum of every page, but its check also repairs, which may undo acknowledged
+//! writes. So the check runs on an overlay that keeps all changes in memory.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -18,10 +17,10 @@ use ::redb::{Database, StorageBackend};
 use crate::journal::Error;
 use crate::redb::open_error;
 
-/// What is kept of changes at once.
+/// The block size of the overlay, in bytes.
 const BLOCK_BYTES: u64 = 4096;
 
-/// Compares the checksums of all pages of the journal at `path`, to which nobody writes meanwhile.
+/// Checks the checksums of all pages of the journal at `path`. No process may write it meanwhile.
 pub fn check_pages(path: &Path) -> Result<(), Error> {
     let file = File::open(path).map_err(Error::Io)?;
     let length = file.metadata().map_err(Error::Io)?.len();
@@ -37,7 +36,7 @@ pub fn check_pages(path: &Path) -> Result<(), Error> {
     opened.unwrap_or_else(|_| Err(contradiction()))
 }
 
-/// A file, and changes of it in memory.
+/// A file with changes kept in memory.
 #[derive(Debug)]
 struct Overlay {
     file: File,
@@ -47,7 +46,7 @@ struct Overlay {
 #[derive(Debug)]
 struct OverlayBlocks {
     length: u64,
-    /// Blocks that differ from the file, by their number.
+    /// Changed blocks by number.
     blocks: BTreeMap<u64, Vec<u8>>,
 }
 
@@ -56,7 +55,7 @@ impl Overlay {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the file has at `offset`, and zeros where it has nothing.
+    /// Reads the file at `offset`; pads with zeros past its end.
     fn read_file(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let mut done = 0;
         while done < out.len() {
@@ -72,7 +71,7 @@ impl Overlay {
     }
 }
 
-/// The pieces of a range by block: its number, and where it begins and ends in the block.
+/// Splits a range into blocks: block number, first byte and end within the block.
 fn pieces(offset: u64, length: usize) -> impl Iterator<Item = (u64, usize, usize)> {
     let end = offset + length as u64;
     let within = |at: u64| usize::try_from(at).unwrap_or(0);
@@ -106,7 +105,7 @@ impl StorageBackend for Overlay {
 
     fn set_len(&self, length: u64) -> io::Result<()> {
         let mut changes = self.changes();
-        // What is cut off reads as zeros if the storage grows again.
+        // A truncated range reads as zeros when the storage grows again.
         for block in length.div_ceil(BLOCK_BYTES)..changes.length.div_ceil(BLOCK_BYTES) {
             changes.blocks.insert(block, zeros());
         }

@@ -4,19 +4,20 @@
 //! |---|---|---|
 //! | `meta` | `format`, `next` | u64: version of this layout, position of the next event |
 //! | `events` | position | the event |
-//! | `snapshot` | piece number | a piece of the encoded root of the state before the first event |
-//! | `chunks` | (serial of a sweep, kind, chunk number) | a chunk of the same state |
-//! | `pending` | (position, ordinal) | rows that are in no part yet |
+//! | `snapshot` | piece number | a piece of the encoded root of the snapshot |
+//! | `chunks` | (serial of a sweep, kind, chunk number) | a chunk of the snapshot |
+//! | `pending` | (position, ordinal) | a pending blob |
 //! | `parts` | the encoded part | nothing |
 //! | `retractions` | the encoded retraction | nothing |
 //! | `removed` | the encoded part of a deleted sweep, whose file is to be removed | nothing |
 //!
 //! Events, parts and retractions are MessagePack. Every call is one transaction, which redb makes
 //! durable by fsync before it returns. An I/O error poisons an open redb file, so the file is then
-//! closed and opened anew by the next call: a disk that was full for a while costs no restart. Only the
-//! very file that was opened first is used: one that was moved, replaced or deleted is [`Error::Moved`].
+//! closed, and the next call opens it again: a disk that was full needs no restart. Only the file
+//! that was opened first is ever used; one that was moved, replaced or deleted gives
+//! [`Error::Moved`].
 //!
-//! redb panics on some damaged files; here such a panic becomes [`Error::Damaged`].
+//! redb panics on some damaged files; such a panic becomes [`Error::Damaged`].
 
 mod deletion;
 mod snapshot;
@@ -44,10 +45,10 @@ use crate::journal::{
     Error, Journal, JournalEntry, JournalView, LoadedJournal, PartChange, is_retracted,
 };
 
-/// The layout above.
+/// The version of the layout above.
 const FORMAT: u32 = 3;
 
-/// Bytes of the file that are kept in memory, unless another number is asked for.
+/// The default size of the cache, in bytes.
 pub const DEFAULT_CACHE_BYTES: usize = 64 << 20;
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
@@ -64,13 +65,13 @@ pub struct RedbJournal {
     /// The file, for messages.
     path: PathBuf,
     open: Box<dyn Fn() -> Result<Database, Error> + Send + Sync>,
-    /// Empty after an I/O error, until the next call opens the file again.
+    /// The open file; none after an I/O error, until the next call.
     database: Mutex<Option<Arc<Database>>>,
-    /// The file that was opened first; none on storage without a path.
+    /// The identity of the file that was opened first; none on storage without a path.
     file: Option<FileIdentity>,
 }
 
-/// A file, whatever its name is by now.
+/// The identity of a file, independent of its name.
 struct FileIdentity {
     path: PathBuf,
     device: u64,
@@ -86,7 +87,7 @@ impl FileIdentity {
     fn check(&self) -> Result<(), Error> {
         match std::fs::metadata(&self.path) {
             Ok(metadata) if (metadata.dev(), metadata.ino()) == (self.device, self.inode) => Ok(()),
-            // A file system that does not answer for a moment says nothing of the file.
+            // The file system does not answer, which does not mean that the file moved.
             Err(error) if !is_gone(&error) => Err(Error::Io(error)),
             _ => Err(Error::Moved { path: self.path.clone() }),
         }
@@ -104,12 +105,12 @@ impl std::fmt::Debug for RedbJournal {
 }
 
 impl RedbJournal {
-    /// Opens the journal at `path`, creating it if there is none.
+    /// Opens or creates the journal at `path`.
     pub fn open(path: &Path) -> Result<Self, Error> {
         Self::open_with_cache(path, DEFAULT_CACHE_BYTES)
     }
 
-    /// [`Self::open`] with up to `cache` bytes of the file in memory.
+    /// Opens or creates the journal at `path`, with a cache of `cache` bytes.
     pub fn open_with_cache(path: &Path, cache: usize) -> Result<Self, Error> {
         let file = path.to_owned();
         let open = Box::new(move || {
@@ -122,7 +123,7 @@ impl RedbJournal {
         Ok(journal)
     }
 
-    /// Opens a journal on storage that `backend` makes, for tests that freeze the disk.
+    /// Opens a journal on the storage that `backend` returns, for crash tests.
     pub fn with_backend<B: StorageBackend>(
         backend: impl Fn() -> B + Send + Sync + 'static,
     ) -> Result<Self, Error> {
@@ -148,7 +149,7 @@ impl RedbJournal {
         if let Some(database) = &*slot {
             return Ok(Arc::clone(database));
         }
-        // Opening what is not there would begin a new, empty journal.
+        // Opening a missing file would create an empty journal.
         self.check_file()?;
         Ok(Arc::clone(slot.insert(Arc::new((self.open)()?))))
     }
@@ -157,7 +158,7 @@ impl RedbJournal {
         self.file.as_ref().map_or(Ok(()), FileIdentity::check)
     }
 
-    /// Runs `action` on what is durable at this moment.
+    /// Runs `action` in a read transaction.
     fn read<T>(
         &self,
         action: impl FnOnce(&ReadTransaction) -> Result<T, Error>,
@@ -166,7 +167,7 @@ impl RedbJournal {
         result.map_err(|error| with_path(&self.path, error))
     }
 
-    /// Runs `action` in a transaction that is durable when this returns.
+    /// Runs `action` in a write transaction and commits it durably.
     fn write<T>(
         &self,
         action: impl FnOnce(&WriteTransaction) -> Result<T, Error>,
@@ -176,7 +177,7 @@ impl RedbJournal {
             let transaction = self.database()?.begin_write()?;
             let value = action(&transaction)?;
             transaction.commit()?;
-            // What was written beside the path is not durable for anybody who starts again.
+            // A restart would not find a write to a file that has moved.
             self.check_file()?;
             Ok(value)
         });
@@ -186,7 +187,7 @@ impl RedbJournal {
         result.map_err(|error| with_path(&self.path, error))
     }
 
-    /// Closes the file. On a damaged one that can panic too, which says nothing new.
+    /// Closes the file. Ignores a panic of redb on a damaged file, already reported by the call.
     fn close(&self) {
         let database = self.database.lock().unwrap_or_else(PoisonError::into_inner).take();
         let _ = std::panic::catch_unwind(AssertUnwindSafe(|| drop(database)));
@@ -199,7 +200,7 @@ impl Drop for RedbJournal {
     }
 }
 
-/// The file that an error of the system is about.
+/// An I/O error with the path of its file.
 #[derive(Debug, thiserror::Error)]
 #[error("`{}`", path.display())]
 struct FileError {
@@ -207,7 +208,7 @@ struct FileError {
     source: io::Error,
 }
 
-/// An error of the system with the file that it is about.
+/// Adds the path to an I/O error.
 fn with_path(path: &Path, error: Error) -> Error {
     match error {
         Error::Io(source) => {
@@ -218,7 +219,7 @@ fn with_path(path: &Path, error: Error) -> Error {
     }
 }
 
-/// Runs `action`; a panic in it is a damaged file.
+/// Runs `action` and turns a panic into [`Error::Damaged`].
 fn catch_panic<T>(action: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     std::panic::catch_unwind(AssertUnwindSafe(action)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
@@ -236,7 +237,7 @@ fn read_keys<T: DeserializeOwned>(
     table.iter()?.map(|entry| decode(entry?.0.value(), what)).collect()
 }
 
-/// Creates the tables, or checks that the file is one that this program understands.
+/// Creates the tables of a new file; checks the format of an existing one.
 fn prepare(transaction: &WriteTransaction) -> Result<(), Error> {
     let mut meta = transaction.open_table(META)?;
     let found = meta.get("format")?.map(|format| format.value());
@@ -358,11 +359,11 @@ impl Journal for RedbJournal {
 
 fn next_position(meta: &impl ReadableTable<&'static str, u64>) -> Result<u64, Error> {
     let next = meta.get("next")?.map(|next| next.value());
-    next.ok_or_else(|| Error::Damaged { detail: "it has lost its position".to_owned() })
+    next.ok_or_else(|| Error::Damaged { detail: "it has no position of the next event".to_owned() })
 }
 
-/// Carries out what `entry` at `position` says of rows that no longer count. Pending ones are forgotten;
-/// the note is for those in a part, which may be being written at this moment.
+/// Applies the retractions of `entry` at `position`: removes pending rows, and stores each
+/// retraction for the rows in parts, including a part that is being written now.
 fn apply_retractions(
     transaction: &WriteTransaction,
     pending: &mut ::redb::Table<'_, (u64, u32), &'static [u8]>,
@@ -413,7 +414,7 @@ impl From<StorageError> for Error {
     fn from(error: StorageError) -> Self {
         match error {
             StorageError::Io(error) => Self::Io(error),
-            // What poisoned the file is reported by the call that met it.
+            // The call that met the error has reported it.
             StorageError::PreviousIo => Self::Io(io::Error::other("an earlier write failed")),
             other => Self::Damaged { detail: other.to_string() },
         }

@@ -1,10 +1,8 @@
-//! Where results or checkpoints lie: in a directory, or under a prefix in a bucket of object
-//! storage.
+//! Location of results or checkpoints: a directory, or a prefix in a bucket of object storage.
 //!
-//! What is known of buckets is here and nowhere else: how they are written (`s3://bucket/prefix`),
-//! which feature each kind needs, how long a request is tried, and whose a prefix is. Credentials,
-//! region and endpoint are those of the vendors' own environment variables, which `object_store`
-//! reads; none is ever an argument or written down.
+//! Only this file knows the syntax of bucket URLs (`s3://bucket/prefix`), the cargo feature of each
+//! provider, the retry policy and the owner of a prefix. `object_store` reads credentials, region
+//! and endpoint from the vendors' own environment variables; none is ever an argument or stored.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -18,16 +16,16 @@ use rheo_core::id::IncarnationId;
 
 use crate::owner::StorageOwner;
 
-/// A directory, or a prefix in a bucket.
+/// The location of results or checkpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StorageUrl {
-    /// On a file system.
+    /// A directory of a file system.
     Directory(PathBuf),
-    /// In object storage.
+    /// A prefix in object storage.
     Bucket(BucketUrl),
 }
 
-/// A prefix in a bucket, as it is written: `s3://bucket/prefix`.
+/// A prefix in a bucket. Its text form is `s3://bucket/prefix`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BucketUrl {
     kind: BucketProvider,
@@ -35,88 +33,88 @@ pub struct BucketUrl {
     prefix: String,
 }
 
-/// The kinds of object storage.
+/// A provider of object storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BucketProvider {
-    /// Amazon's, and whatever speaks its protocol.
+    /// Amazon S3 and compatible services.
     S3,
-    /// Google's.
+    /// Google Cloud Storage.
     Gcs,
-    /// Microsoft's.
+    /// Azure Blob Storage.
     Azure,
 }
 
 /// An open prefix in a bucket.
 #[derive(Debug, Clone)]
 pub struct Bucket {
-    /// Its objects; paths are relative to the prefix.
+    /// The objects; paths are relative to the prefix.
     pub store: Arc<dyn ObjectStore>,
-    /// How it is written.
+    /// The URL.
     pub url: String,
 }
 
-/// Why a place cannot be used.
+/// An error of a storage location.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It is neither a path nor an address.
+    /// The text is neither a path nor a bucket URL.
     #[error(
-        "`{0}` is not a place: give a directory, `s3://bucket/prefix`, `gs://...` or `az://...`"
+        "`{0}` is not a storage URL: give a directory, `s3://bucket/prefix`, `gs://...` or `az://...`"
     )]
     Invalid(String),
-    /// This program was built without what it takes.
+    /// This program was built without the provider.
     #[error(
         "this `rheo` was built without `{scheme}://`: build it with `cargo build --release --features rheo-coordinator/{feature}`"
     )]
     Feature {
-        /// The scheme of its address.
+        /// The scheme of the URL.
         scheme: &'static str,
-        /// The feature of cargo.
+        /// The cargo feature of the provider.
         feature: &'static str,
     },
-    /// The environment does not say how to reach it.
+    /// The environment has no usable settings for the provider.
     #[error("`{url}` cannot be used: {hint}")]
     Setting {
-        /// The place.
+        /// The URL.
         url: String,
-        /// Which variables there are.
+        /// The pattern of the provider's variables.
         hint: &'static str,
-        /// What is wrong.
+        /// The cause.
         #[source]
         source: StoreError,
     },
-    /// It refused, or did not answer.
+    /// The bucket refused a request or did not answer.
     #[error("`{url}` cannot be used: {}", hint(source))]
     Refused {
-        /// The place.
+        /// The URL.
         url: String,
-        /// What it said.
+        /// The answer.
         source: StoreError,
     },
-    /// It writes over what exists although it was told not to.
+    /// The bucket overwrites an object despite a conditional write.
     #[error(
         "`{0}` ignores the condition of a conditional write (`If-None-Match: *`), so rows could be doubled there: use object storage that honours it"
     )]
     Unconditional(String),
     /// Another state directory writes there.
     #[error(
-        "`{url}` belongs to another state directory (`{owner}`): choose another prefix; if that one is gone for good, remove what lies there"
+        "`{url}` belongs to another state directory (`{owner}`): choose another prefix; if that state is gone for good, remove its objects"
     )]
     Taken {
-        /// The place.
+        /// The URL.
         url: String,
-        /// Whose it is.
+        /// The state directory of the owner.
         owner: String,
     },
 }
 
-/// What to look at when a bucket refuses.
+/// Advice for an error of a bucket.
 fn hint(error: &StoreError) -> &'static str {
     match error {
-        StoreError::NotFound { .. } => "there is no such bucket, or not at this endpoint",
+        StoreError::NotFound { .. } => "there is no such bucket at this endpoint",
         StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => {
             "the credentials in the environment may not read and write there"
         }
-        _ => "it did not answer as object storage does; check endpoint, region and credentials",
+        _ => "the reply is not one of object storage; check endpoint, region and credentials",
     }
 }
 
@@ -125,7 +123,7 @@ impl FromStr for StorageUrl {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         match text.split_once("://") {
-            // The store of the query engine drops line breaks from paths.
+            // The query engine drops line breaks from paths.
             None if text.is_empty() || text.contains(char::is_control) => {
                 Err(Error::Invalid(text.escape_debug().to_string()))
             }
@@ -135,7 +133,7 @@ impl FromStr for StorageUrl {
                 let kind = BucketProvider::ALL.into_iter().find(|kind| kind.scheme() == scheme);
                 let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
                 let prefix = prefix.trim_matches('/').to_owned();
-                // No user and no password, which would be written down.
+                // Refuses user and password, which would be stored.
                 let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
                 if bucket.is_empty()
                     || !bucket.bytes().all(is_name)
@@ -189,7 +187,7 @@ impl BucketProvider {
 }
 
 impl BucketUrl {
-    /// Prepares to use it; nothing is sent yet.
+    /// Opens the bucket without sending a request.
     pub fn open(&self) -> Result<Bucket, Error> {
         let store = PrefixStore::new(self.connect()?, Path::from(self.prefix.as_str()));
         Ok(Bucket { store: Arc::new(store), url: self.to_string() })
@@ -248,8 +246,8 @@ mod network {
 
     use object_store::{BackoffConfig, RetryConfig};
 
-    /// How long a request is tried before somebody hears of it. Not longer, because whoever asked
-    /// tries again by itself, and people should read in `rheo status` what is wrong.
+    /// The retry timeout of one request. Short, because callers retry themselves and `rheo status`
+    /// should show the error.
     const RETRY_TIMEOUT: Duration = Duration::from_secs(15);
 
     pub(super) fn retry() -> RetryConfig {
@@ -258,23 +256,21 @@ mod network {
     }
 }
 
-/// The object that says whose a prefix is. Readers of tables do not come across it, and leave out
-/// what begins like this.
+/// The object that names the owner of a prefix. Readers of tables skip names with an underscore.
 const OWNER_OBJECT: &str = "_rheobase";
 
 impl Bucket {
-    /// Makes sure that what lies here is written by the state of `owner` alone, that it may be read and
-    /// written, and that conditional writes are conditional. Gives the owner that the prefix had as
-    /// another start of the same state, or from another directory.
+    /// Claims the prefix for the state of `owner`, and checks that it can be read and written and
+    /// that conditional writes work. Returns the previous owner if it differs in start or directory.
     ///
-    /// Two coordinators on one prefix would each remove what the other's journal names.
+    /// Without a claim, two coordinators on one prefix would remove each other's files.
     pub async fn claim(&self, owner: &StorageOwner) -> Result<Option<StorageOwner>, Error> {
         let refused = |source| Error::Refused { url: self.url.clone(), source };
         let marker = Path::from(OWNER_OBJECT);
         let text = marker_text(owner);
         for is_new in [true, false] {
             match self.store.put_opts(&marker, text.clone().into(), PutMode::Create.into()).await {
-                // Once more: it exists now, and must not be written over.
+                // The second write must fail, because the object exists now.
                 Ok(_) if is_new => {}
                 Ok(_) => return Err(Error::Unconditional(self.url.clone())),
                 Err(StoreError::AlreadyExists { .. }) => break,
@@ -296,7 +292,7 @@ impl Bucket {
         Ok(Some(before).filter(|before| before != owner))
     }
 
-    /// Writes that `owner` has started, after [`Self::claim`] found the prefix to be its own.
+    /// Records the start of `owner`, after a successful [`Self::claim`].
     pub async fn record_start(&self, owner: &StorageOwner) -> Result<(), Error> {
         let refused = |source| Error::Refused { url: self.url.clone(), source };
         let written = self.store.put(&Path::from(OWNER_OBJECT), marker_text(owner).into()).await;
@@ -304,7 +300,7 @@ impl Bucket {
     }
 }
 
-/// The state, its directory and the start of its coordinator, a line each.
+/// The state id, its directory and the start of its coordinator, one per line.
 fn marker_text(owner: &StorageOwner) -> String {
     let StorageOwner { state, directory, incarnation, .. } = owner;
     let incarnation = incarnation.map(|IncarnationId(id)| id.to_string()).unwrap_or_default();
@@ -319,7 +315,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_read_and_written_alike() {
+    fn storage_urls_round_trip() {
         for (text, again) in [
             ("results", "results"),
             ("/data/results", "/data/results"),
@@ -342,7 +338,7 @@ mod tests {
             "s3://key:secret@bucket",
         ] {
             let error = wrong.parse::<StorageUrl>().unwrap_err().to_string();
-            assert!(error.starts_with(&format!("`{wrong}` is not a place: ")), "{error}");
+            assert!(error.starts_with(&format!("`{wrong}` is not a storage URL: ")), "{error}");
         }
     }
 
@@ -357,7 +353,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_prefix_has_one_owner_and_names_its_last_start() {
+    async fn a_prefix_has_one_owner_and_records_its_last_start() {
         let store = Arc::new(InMemory::new());
         let bucket = bucket(&store);
         let (first, moved) = (owner(1, "/home/one/.rheo", 10), owner(1, "/moved/.rheo", 11));
@@ -371,7 +367,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_prefix_that_an_older_version_claimed_names_no_start() {
+    async fn a_claim_of_an_older_version_has_no_start() {
         let store = Arc::new(InMemory::new());
         let bucket = bucket(&store);
         let ours = owner(1, "/home/one/.rheo", 10);

@@ -1,4 +1,4 @@
-//! Checkpoints come back as they were, or not at all.
+//! Checkpoints are read back unchanged or refused.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -12,12 +12,12 @@ use rheo_store::checkpoint::{CheckpointStore, Error, digest};
 use rheo_store::storage_url::Bucket;
 use tempfile::TempDir;
 
-/// Larger than what an object store keeps in memory before it writes.
+/// Bytes beyond the chunk size of an upload.
 fn weights() -> Bytes {
     (0..12_000_000u32).map(|n| (n % 251) as u8).collect::<Vec<u8>>().into()
 }
 
-/// A store in a bucket; what it holds survives in `objects`.
+/// A store in a bucket, which survives in `objects`.
 fn in_bucket(objects: &Arc<InMemory>) -> CheckpointStore {
     let store = Arc::<InMemory>::clone(objects);
     CheckpointStore::in_bucket(Bucket { store, url: "s3://bucket/a".into() })
@@ -35,7 +35,7 @@ async fn listed(store: &CheckpointStore) -> Vec<Digest> {
     store.list().await.unwrap().iter().map(|stored| stored.digest).collect()
 }
 
-/// Every file under the store, whatever it is for.
+/// Every file below the store.
 fn files(root: &TempDir) -> Vec<std::path::PathBuf> {
     let entries = |path: &std::path::Path| {
         fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>()
@@ -44,11 +44,11 @@ fn files(root: &TempDir) -> Vec<std::path::PathBuf> {
     entries(root.path()).into_iter().flat_map(inner).collect()
 }
 
-/// What was put comes back, by whichever of the stores that `open` opens on the same place.
+/// Puts a checkpoint and reads it back through stores that `open` opens at the same location.
 async fn comes_back(open: impl Fn() -> CheckpointStore, bytes: Bytes) {
     let (store, digest) = (open(), digest(&bytes));
     assert!(!store.confirm(digest).await.unwrap());
-    // Twice, as a worker does that did not hear the first reply.
+    // Twice, like a worker that lost the first reply.
     put(&store, digest, &bytes).await.unwrap();
     put(&store, digest, &bytes).await.unwrap();
     let store = open();
@@ -62,8 +62,8 @@ async fn comes_back(open: impl Fn() -> CheckpointStore, bytes: Bytes) {
 }
 
 #[tokio::test]
-async fn what_was_put_comes_back_also_after_a_restart() {
-    // The second goes to a bucket in one request, the first in pieces.
+async fn a_checkpoint_is_read_back_after_a_restart() {
+    // The first is a multipart upload to a bucket, the second a single request.
     for bytes in [weights(), Bytes::from_static(b"small")] {
         let root = TempDir::new().unwrap();
         comes_back(|| CheckpointStore::open(root.path()).unwrap(), bytes.clone()).await;
@@ -72,7 +72,7 @@ async fn what_was_put_comes_back_also_after_a_restart() {
     }
 }
 
-/// Bytes of another digest are refused, and leave nothing that counts.
+/// Checks that bytes of another digest are refused and leave no checkpoint.
 async fn refuses(store: &CheckpointStore) {
     for bytes in [weights(), Bytes::from_static(b"small")] {
         let said = digest(b"something else");
@@ -92,7 +92,7 @@ async fn bytes_of_another_digest_are_refused_and_leave_nothing() {
 }
 
 #[tokio::test]
-async fn an_upload_that_breaks_off_leaves_nothing_that_counts() {
+async fn a_dropped_upload_leaves_no_checkpoint() {
     let root = TempDir::new().unwrap();
     for store in
         [CheckpointStore::open(root.path()).unwrap(), in_bucket(&Arc::new(InMemory::new()))]
@@ -107,7 +107,7 @@ async fn an_upload_that_breaks_off_leaves_nothing_that_counts() {
 }
 
 #[tokio::test]
-async fn every_flipped_bit_is_found_out() {
+async fn every_flipped_bit_is_detected() {
     let root = TempDir::new().unwrap();
     let store = CheckpointStore::open(root.path()).unwrap();
     let bytes = Bytes::from_static(b"sixteen bytes ok");
@@ -123,7 +123,7 @@ async fn every_flipped_bit_is_found_out() {
     }
     fs::write(file, &bytes[..8]).unwrap();
     assert!(matches!(store.get(digest).await, Err(Error::Damaged { .. })), "cut short");
-    // A worker that puts it again is asked for the bytes.
+    // A worker has to send the bytes again.
     assert!(!store.confirm(digest).await.unwrap());
     assert!(!store.contains(digest).await.unwrap());
     put(&store, digest, &bytes).await.unwrap();
@@ -131,7 +131,7 @@ async fn every_flipped_bit_is_found_out() {
 }
 
 #[tokio::test]
-async fn a_checkpoint_that_was_set_aside_no_longer_counts_and_is_still_there() {
+async fn a_checkpoint_set_aside_is_unlisted_but_kept() {
     let root = TempDir::new().unwrap();
     let bytes = Bytes::from_static(b"small");
     let digest = digest(&bytes);

@@ -1,10 +1,10 @@
-//! Every journal passes the same exam.
+//! Every journal passes the conformance tests.
 
 use rheo_store::conformance::check_journal;
 use rheo_store::{Journal, MemoryJournal, RedbJournal};
 
 #[test]
-fn the_journal_in_memory_passes() {
+fn the_memory_journal_conforms() {
     check_journal(&|| {
         let journal = MemoryJournal::default();
         Box::new(move || Box::new(journal.clone()))
@@ -12,7 +12,7 @@ fn the_journal_in_memory_passes() {
 }
 
 #[test]
-fn the_journal_on_disk_passes() {
+fn the_redb_journal_conforms() {
     check_journal(&|| {
         let directory = tempfile::tempdir().unwrap();
         Box::new(move || -> Box<dyn Journal> {

@@ -1,8 +1,7 @@
-//! The journal on a disk that stops at any moment: whatever was acknowledged is there afterwards,
-//! and nothing is there in part.
+//! Crash tests of the journal: acknowledged writes survive, and no write is applied in part.
 //!
-//! The disk keeps what was synchronised and, of later writes, an arbitrary subset of sectors: that
-//! is what a power cut leaves. A crash is tried at every synchronisation that the workload makes.
+//! The simulated disk keeps all synced writes and an arbitrary subset of the sectors of later ones,
+//! as after a power cut. The tests crash at every sync of the workload.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -23,7 +22,7 @@ use rheo_store::{Error, Journal, JournalEntry, PartChange, PendingKey, RedbJourn
 
 const SECTOR: usize = 512;
 
-/// A disk whose writes are volatile until they are synchronised.
+/// A disk whose writes are volatile until synced.
 #[derive(Debug, Clone, Default)]
 struct VolatileDisk(Arc<Mutex<DiskState>>);
 
@@ -32,7 +31,7 @@ struct DiskState {
     durable: Vec<u8>,
     present: Vec<u8>,
     syncs: usize,
-    /// The synchronisation that fails, and with it everything after it.
+    /// The sync from which on every operation fails.
     stops_at: Option<usize>,
 }
 
@@ -50,8 +49,7 @@ impl VolatileDisk {
         Self(Arc::new(Mutex::new(DiskState { stops_at: Some(stop), ..DiskState::default() })))
     }
 
-    /// The disk after the power came back: each sector that was written and not synchronised is
-    /// there or not.
+    /// The disk after a power cut: keeps an arbitrary subset of the unsynced sectors.
     fn after_power_cut(&self, seed: u64) -> Self {
         let platter = self.0.lock().unwrap();
         let mut rng = TrialRng::stream(seed, 0);
@@ -115,11 +113,11 @@ impl StorageBackend for VolatileDisk {
     }
 }
 
-/// What the journal has said.
+/// The writes that the journal acknowledged.
 #[derive(Debug, Default, PartialEq)]
 struct AcknowledgedWrites {
     events: u64,
-    /// Whether the flush was acknowledged, and whether it was tried.
+    /// Whether the flush was acknowledged.
     flushed: bool,
 }
 
@@ -147,7 +145,7 @@ fn work(journal: &RedbJournal) -> (AcknowledgedWrites, Result<(), Error>) {
     (done, result)
 }
 
-/// What must be found again after a crash, whatever became of the call that was under way.
+/// Checks that every acknowledged write survived the crash. The interrupted call may have succeeded or not.
 fn check(journal: &RedbJournal, said: &AcknowledgedWrites, context: &str) {
     let loaded = journal.load(&Workloads::default()).unwrap();
     let events = loaded.position;
@@ -163,7 +161,7 @@ fn check(journal: &RedbJournal, said: &AcknowledgedWrites, context: &str) {
 }
 
 #[test]
-fn nothing_acknowledged_is_lost_at_any_synchronisation() {
+fn acknowledged_writes_survive_a_crash_at_every_sync() {
     let whole = VolatileDisk::default();
     let journal = whole.journal().unwrap();
     let (said, result) = work(&journal);
@@ -184,7 +182,7 @@ fn nothing_acknowledged_is_lost_at_any_synchronisation() {
             let disk = disk.after_power_cut(seed);
             match disk.journal() {
                 Ok(journal) => check(&journal, &said, &context),
-                // Only a file that was not yet created completely may be unreadable.
+                // Only a file whose creation was interrupted may be unreadable.
                 Err(error) => assert_eq!(said.events, 0, "{context}: {error}"),
             }
         }
@@ -192,7 +190,7 @@ fn nothing_acknowledged_is_lost_at_any_synchronisation() {
 }
 
 #[test]
-fn a_disk_that_was_full_for_a_while_costs_no_restart() {
+fn the_journal_recovers_from_a_full_disk_without_a_restart() {
     let disk = VolatileDisk::default();
     let journal = disk.journal().unwrap();
     journal.append(&[joined(0).into()]).unwrap();
@@ -205,8 +203,8 @@ fn a_disk_that_was_full_for_a_while_costs_no_restart() {
     assert_eq!(journal.load(&Workloads::default()).unwrap().state.workers.len(), 2);
 }
 
-/// Runs trials of a sweep, takes snapshots, tries trials again, and deletes the sweep and submits it anew. After every
-/// call that returns, `note` sees the state.
+/// Runs trials of a sweep, takes snapshots, retries trials, deletes the sweep and submits it again. Calls `note` with
+/// the state after every successful call.
 fn run_sweeps(journal: &RedbJournal, note: &mut dyn FnMut(&TestCoordinator)) -> Result<(), Error> {
     let sweep = SweepName::parse("demo").unwrap();
     let mut coordinator = TestCoordinator::start(journal)?;
@@ -215,7 +213,7 @@ fn run_sweeps(journal: &RedbJournal, note: &mut dyn FnMut(&TestCoordinator)) -> 
         coordinator.submit(journal, &sweep, method)?;
         note(&coordinator);
         for round in 0..3 {
-            // In two steps, each of which is one synchronisation.
+            // Two appends, each with one sync.
             let leased = coordinator.lease(journal, 20)?;
             note(&coordinator);
             coordinator.finish_all(journal, &leased)?;
@@ -233,7 +231,7 @@ fn run_sweeps(journal: &RedbJournal, note: &mut dyn FnMut(&TestCoordinator)) -> 
 }
 
 #[test]
-fn a_crash_between_and_within_snapshots_leaves_a_state_that_was_there() {
+fn a_crash_around_snapshots_leaves_an_earlier_state() {
     let (whole, mut states) = (VolatileDisk::default(), BTreeMap::new());
     let journal = whole.journal().unwrap();
     let mut note = |coordinator: &TestCoordinator| {
@@ -264,7 +262,7 @@ fn a_crash_between_and_within_snapshots_leaves_a_state_that_was_there() {
 }
 
 #[test]
-fn a_snapshot_that_failed_is_made_up_for_by_the_next_one() {
+fn the_next_snapshot_stores_the_changes_of_a_failed_one() {
     let sweep = SweepName::parse("demo").unwrap();
     for stop in 0..3 {
         let disk = VolatileDisk::default();
@@ -279,7 +277,7 @@ fn a_snapshot_that_failed_is_made_up_for_by_the_next_one() {
         let failed = coordinator.snapshot(&journal).is_err();
         assert!(failed || stop > 0, "a snapshot synchronises at least once");
         disk.0.lock().unwrap().stops_at = None;
-        // Nothing that happens now concerns what the failed snapshot was to store.
+        // The retry changes other chunks than the failed snapshot.
         coordinator.retry(&journal, &sweep, TrialSelection::Failed).unwrap();
         coordinator.snapshot(&journal).unwrap();
         let loaded = journal.load(&workloads()).unwrap();

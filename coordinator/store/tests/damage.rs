@@ -1,4 +1,4 @@
-//! Damaged files: a clear error, no panic, and nothing is made worse.
+//! Damaged journals give a clear error, without a panic or further damage.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -30,7 +30,7 @@ fn read(path: &Path) -> Result<u64, Error> {
 }
 
 #[test]
-fn a_truncated_journal_is_refused_or_whole() {
+fn a_truncated_journal_is_refused_or_complete() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("journal.redb");
     let bytes = written(&path);
@@ -38,7 +38,7 @@ fn a_truncated_journal_is_refused_or_whole() {
         let cut = bytes.len() * percent / 100;
         std::fs::write(&path, &bytes[..cut]).unwrap();
         match read(&path) {
-            // An empty file is a new journal: there is nothing that could tell it from one.
+            // An empty file cannot be told from a new journal.
             Ok(position) => assert!(position == 100 || cut == 0, "cut at {percent} %: {position}"),
             Err(error) => assert!(matches!(error, Error::Damaged { .. } | Error::Io(_)), "{error}"),
         }
@@ -63,7 +63,7 @@ fn flipped_bits_never_panic() {
 }
 
 #[test]
-fn a_second_opener_is_refused_while_the_first_lives() {
+fn a_journal_can_be_open_only_once() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("journal.redb");
     let first = RedbJournal::open(&path).unwrap();
@@ -73,7 +73,7 @@ fn a_second_opener_is_refused_while_the_first_lives() {
 }
 
 #[test]
-fn a_journal_that_was_moved_or_replaced_takes_nothing_more() {
+fn a_moved_or_replaced_journal_refuses_writes() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("journal.redb");
     let aside = directory.path().join("aside.redb");
@@ -88,13 +88,13 @@ fn a_journal_that_was_moved_or_replaced_takes_nothing_more() {
     assert!(refused(), "it is gone");
     std::fs::copy(&aside, &path).unwrap();
     assert!(refused(), "another file lies in its place");
-    // Back in its place it is the same journal, without what was refused.
+    // Back at its path, the journal lacks only the refused entry.
     std::fs::rename(&aside, &path).unwrap();
     assert_eq!(journal.append(&[JournalEntry::from(joined(1))]).unwrap(), 1);
 }
 
 #[test]
-fn a_part_without_a_digest_is_found_and_removed() {
+fn a_part_without_a_digest_can_be_removed() {
     let directory = tempfile::tempdir().unwrap();
     let journal = RedbJournal::open(&directory.path().join("journal.redb")).unwrap();
     let part = Part {
@@ -117,7 +117,7 @@ fn a_part_without_a_digest_is_found_and_removed() {
 }
 
 #[test]
-fn every_flipped_bit_of_a_page_in_use_is_found_and_the_file_stays_as_it_is() {
+fn checking_pages_detects_a_flipped_bit_and_leaves_the_file_unchanged() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("journal.redb");
     let bytes = written(&path);
@@ -128,17 +128,17 @@ fn every_flipped_bit_of_a_page_in_use_is_found_and_the_file_stays_as_it_is() {
     damaged[row] ^= 1;
     std::fs::write(&path, &damaged).unwrap();
     assert!(matches!(check_pages(&path), Err(Error::Damaged { .. })));
-    assert!(std::fs::read(&path).unwrap() == damaged, "looking changes nothing");
+    assert!(std::fs::read(&path).unwrap() == damaged, "the check changed the file");
     std::fs::write(&path, &bytes).unwrap();
     check_pages(&path).unwrap();
-    // One that a process has open, and did not close.
+    // A journal that is still open.
     let journal = RedbJournal::open(&path).unwrap();
     journal.append(&[JournalEntry::from(joined(100))]).unwrap();
     check_pages(&path).unwrap();
 }
 
 #[test]
-fn a_journal_of_another_format_is_refused_with_what_to_do() {
+fn a_journal_of_another_format_is_refused_with_advice() {
     const META: redb::TableDefinition<'_, &str, u64> = redb::TableDefinition::new("meta");
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("journal.redb");

@@ -1,25 +1,25 @@
-//! The checkpoints of which this process knows that they are there, so that a commit need not look
-//! for a file that was written a moment ago.
+//! Cache of checkpoints known to exist, so that a commit need not look for a file just written.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rheo_core::id::Digest;
 
-/// The most digests that are kept: 2 MiB. Beyond that all are forgotten, and looked for again.
+/// The most cached digests (2 MiB). A full cache is cleared.
 const MAX_DIGESTS: usize = 1 << 16;
 
-/// A set of digests. One process owns a store, and whatever it removes is taken out before.
+/// A set of digests of existing checkpoints. Valid because one process owns a store, and removes a
+/// digest here before it removes the checkpoint.
 #[derive(Debug, Default)]
 pub(super) struct KnownDigests(Mutex<HashSet<Digest>>);
 
 impl KnownDigests {
-    /// Whether the checkpoint is known to be there; if not, it may be there all the same.
+    /// Whether the checkpoint is known to exist. An unknown one may exist, too.
     pub(super) fn contains(&self, digest: Digest) -> bool {
         self.digests().contains(&digest)
     }
 
-    /// Notes that the checkpoint is there.
+    /// Records that the checkpoint exists.
     pub(super) fn insert(&self, digest: Digest) {
         let mut digests = self.digests();
         if digests.len() >= MAX_DIGESTS {
@@ -28,7 +28,7 @@ impl KnownDigests {
         digests.insert(digest);
     }
 
-    /// Notes that the checkpoint is about to be removed.
+    /// Records that the checkpoint is about to be removed.
     pub(super) fn remove(&self, digest: Digest) {
         self.digests().remove(&digest);
     }
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_is_bounded() {
+    fn the_number_of_known_digests_is_bounded() {
         let present = KnownDigests::default();
         for number in 0..=MAX_DIGESTS {
             present.insert(digest(number));

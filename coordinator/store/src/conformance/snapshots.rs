@@ -1,4 +1,4 @@
-//! What snapshots store of sweeps with ended trials, and what comes back of it.
+//! Conformance tests of snapshots of sweeps with ended trials.
 
 use rheo_core::definition::Method;
 use rheo_core::machine::{State, SweepRequest, TrialSelection};
@@ -8,18 +8,18 @@ use rheo_core::sweep::Sweep;
 use super::test_coordinator::{TestCoordinator, workloads};
 use super::{JournalOpener, sweep};
 
-/// Trials that run at a time.
+/// The number of concurrent trials.
 const WORKERS: u64 = 100;
 
-/// Ended trials, of many chunks, the last of which is not full.
+/// The number of ended trials: many chunks, the last one not full.
 const MANY: u64 = 1_501;
 
-/// Checks that what is stored is the state of `coordinator`, which goes on with what was loaded. Returns how many
-/// events were replayed.
+/// Checks that the journal loads the state of `coordinator`, which then continues with the loaded state. Returns
+/// the number of replayed events.
 fn reload(open: JournalOpener<'_>, coordinator: &mut TestCoordinator) -> u64 {
     let loaded = open().load(&workloads()).unwrap();
     assert_eq!(loaded.position, coordinator.position);
-    assert!(loaded.state == coordinator.state, "the loaded state is another one");
+    assert!(loaded.state == coordinator.state, "the loaded state differs");
     assert_eq!(loaded.state.defects(), [""; 0]);
     let best = |state: &State| state.sweeps.values().map(Sweep::best).collect::<Vec<_>>();
     assert_eq!(best(&loaded.state), best(&coordinator.state));
@@ -32,7 +32,7 @@ fn snapshot(open: JournalOpener<'_>, coordinator: &mut TestCoordinator) {
     assert_eq!(reload(open, coordinator), 0);
 }
 
-/// A coordinator with one sweep, of which so many trials have ended.
+/// A coordinator with one sweep of which `ended` trials have ended.
 fn with_trials(open: JournalOpener<'_>, method: Method, ended: u64) -> TestCoordinator {
     let journal = open();
     let mut coordinator = TestCoordinator::start(&*journal).unwrap();
@@ -50,10 +50,10 @@ fn run(open: JournalOpener<'_>, coordinator: &mut TestCoordinator, ended: u64) {
     }
 }
 
-pub(super) fn ended_trials_come_back(open: JournalOpener<'_>) {
+pub(super) fn ended_trials_are_restored(open: JournalOpener<'_>) {
     let mut coordinator = with_trials(open, Method::Grid, MANY);
     snapshot(open, &mut coordinator);
-    // Of chunks that are stored: in part, and at the end.
+    // Changes stored chunks and appends new ones.
     run(open, &mut coordinator, 250);
     coordinator.lease(&*open(), WORKERS).unwrap();
     assert!(reload(open, &mut coordinator) > 0);
@@ -64,7 +64,7 @@ pub(super) fn ended_trials_come_back(open: JournalOpener<'_>) {
     assert!(!stored.parked.is_empty());
 }
 
-pub(super) fn suggestions_come_back_in_their_order(open: JournalOpener<'_>) {
+pub(super) fn suggestions_are_restored_in_order(open: JournalOpener<'_>) {
     // Three trials for each point, and a chunk that is nearly full.
     let mut coordinator = with_trials(open, Method::Random, 3 * 1_020);
     snapshot(open, &mut coordinator);
@@ -76,7 +76,7 @@ pub(super) fn suggestions_come_back_in_their_order(open: JournalOpener<'_>) {
     assert!(history.suggestions().len() > 1_024);
 }
 
-pub(super) fn trials_of_old_chunks_run_again(open: JournalOpener<'_>) {
+pub(super) fn trials_of_stored_chunks_can_be_retried(open: JournalOpener<'_>) {
     let mut coordinator = with_trials(open, Method::Grid, MANY);
     snapshot(open, &mut coordinator);
     let counts = |coordinator: &TestCoordinator| {
@@ -107,7 +107,7 @@ pub(super) fn trials_of_old_chunks_run_again(open: JournalOpener<'_>) {
     assert_eq!(counts(&coordinator).0, 0, "all of them have ended again");
 }
 
-pub(super) fn a_sweep_has_nothing_of_a_deleted_one_of_its_name(open: JournalOpener<'_>) {
+pub(super) fn a_sweep_inherits_nothing_from_a_deleted_namesake(open: JournalOpener<'_>) {
     let mut coordinator = with_trials(open, Method::Grid, MANY);
     snapshot(open, &mut coordinator);
     // Deleted and submitted again between two snapshots.
@@ -127,12 +127,12 @@ pub(super) fn a_sweep_has_nothing_of_a_deleted_one_of_its_name(open: JournalOpen
     assert_eq!(coordinator.state.sweeps[&sweep()].done.len(), 0);
 }
 
-pub(super) fn a_state_that_was_never_stored_replaces_another(open: JournalOpener<'_>) {
+pub(super) fn a_new_state_replaces_a_stored_one(open: JournalOpener<'_>) {
     let mut coordinator = with_trials(open, Method::Grid, MANY);
     snapshot(open, &mut coordinator);
     coordinator.state = State::new(workloads());
     snapshot(open, &mut coordinator);
-    // Its first sweep has the serial that the sweep of the other state had.
+    // Its first sweep has the same serial as the sweep of the replaced state.
     coordinator.submit(&*open(), &sweep(), Method::Grid).unwrap();
     snapshot(open, &mut coordinator);
     assert_eq!(coordinator.state.sweeps[&sweep()].done.len(), 0);

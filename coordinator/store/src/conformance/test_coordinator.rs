@@ -1,4 +1,4 @@
-//! A coordinator reduced to its state and its journal, whose workers lease and finish trials of sweeps.
+//! A coordinator reduced to its state and its journal, with workers that lease and finish trials.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -53,8 +53,8 @@ impl TestCoordinator {
         Ok(coordinator)
     }
 
-    /// Executes `commands` and journals what happened with one synchronisation. After an error the state is ahead
-    /// of the journal.
+    /// Executes `commands` and journals their events with one fsync. After an error, the state is ahead of the
+    /// journal.
     pub fn send(
         &mut self,
         journal: &dyn Journal,
@@ -89,7 +89,7 @@ impl TestCoordinator {
         self.send(journal, [Command::Submit { definition, source }]).map(drop)
     }
 
-    /// Sends a client's request about a sweep.
+    /// Sends a client request about a sweep.
     pub fn request(
         &mut self,
         journal: &dyn Journal,
@@ -100,7 +100,7 @@ impl TestCoordinator {
         self.send(journal, [Command::Client(request)]).map(drop)
     }
 
-    /// Tries ended trials of a sweep again.
+    /// Retries ended trials of a sweep.
     pub fn retry(
         &mut self,
         journal: &dyn Journal,
@@ -117,7 +117,7 @@ impl TestCoordinator {
         self.request(journal, |id| SweepRequest::Delete { id, sweep })
     }
 
-    /// Has each of so many workers lease a trial, if there is one, and journals that at once.
+    /// Lets each of `workers` workers lease a trial, if one is queued, with one append.
     pub fn lease(
         &mut self,
         journal: &dyn Journal,
@@ -142,15 +142,15 @@ impl TestCoordinator {
         Ok(leased.collect())
     }
 
-    /// Has each of so many workers lease a trial and finish it; one trial of fifty fails at its first attempt.
-    /// Returns how many ended.
+    /// Lets each of `workers` workers lease and finish a trial; one trial of fifty fails in its first attempt.
+    /// Returns the number of ended attempts.
     pub fn run_trials(&mut self, journal: &dyn Journal, workers: u64) -> Result<u64, Error> {
         let leased = self.lease(journal, workers)?;
         self.finish_all(journal, &leased)?;
         Ok(leased.len() as u64)
     }
 
-    /// Has workers finish what they have leased, and journals that at once.
+    /// Finishes the leased trials with one append.
     pub fn finish_all(
         &mut self,
         journal: &dyn Journal,
@@ -178,7 +178,7 @@ impl TestCoordinator {
     }
 }
 
-/// The workloads of such a coordinator.
+/// The workloads of a test coordinator.
 pub fn workloads() -> Workloads {
     Workloads::new([Schema::unknown(WORKLOAD)])
 }
@@ -198,7 +198,7 @@ fn worker(n: u64) -> WorkerId {
 fn definition(name: SweepName, method: Method) -> Definition {
     let parameter =
         |path: &str, domain| Parameter { path: path.to_owned(), domain, when: Vec::new() };
-    // Where values are not equally likely, samplers look back at the points that they have chosen.
+    // With unequal probabilities, samplers look back at the points chosen before.
     let (values, probabilities) =
         (vec![true.into(), false.into()], (method != Method::Grid).then(|| vec![0.4, 0.6]));
     let parameters = vec![

@@ -1,4 +1,4 @@
-//! What the deletion of a sweep does to the tables of the journal.
+//! Deletion of a sweep in the tables of the journal.
 
 use ::redb::{ReadableTable as _, WriteTransaction};
 use rheo_core::id::SweepName;
@@ -9,8 +9,8 @@ use super::{PARTS, REMOVED, RETRACTIONS, view};
 use crate::encoding::decode;
 use crate::journal::Error;
 
-/// Forgets the pending rows and the retractions of a deleted sweep and moves its parts to those whose
-/// files are to be removed.
+/// Removes the pending rows and retractions of a deleted sweep, and moves its parts to the list of
+/// files to be removed.
 pub(super) fn delete_sweep_rows(
     transaction: &WriteTransaction,
     pending: &mut ::redb::Table<'_, (u64, u32), &'static [u8]>,
@@ -43,7 +43,7 @@ pub(super) fn delete_sweep_rows(
     Ok(())
 }
 
-/// The keys of `table` that decode to something `wanted`.
+/// The keys of `table` whose decoded value satisfies `wanted`.
 fn matching_keys<T: DeserializeOwned>(
     table: &::redb::Table<'_, &'static [u8], ()>,
     what: &str,

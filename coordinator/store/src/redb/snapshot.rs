@@ -1,4 +1,4 @@
-//! How a state lies in the tables of the journal: its root in pieces, and its chunks.
+//! Snapshots of the state in the tables of the journal: the root, in pieces, and the chunks.
 
 use ::redb::{ReadTransaction, ReadableTable as _, WriteTransaction};
 use rheo_core::machine::State;
@@ -44,7 +44,7 @@ fn chunk(
     Ok((ChunkKey { sweep, kind, number }, decode_seed(kind, bytes, what)?))
 }
 
-/// Stores what of `state` differs from what is stored.
+/// Stores the root and the changed chunks of `state`.
 pub(super) fn store(transaction: &WriteTransaction, state: &State) -> Result<(), Error> {
     let mut pieces = transaction.open_table(SNAPSHOT)?;
     pieces.retain(|_, _| false)?;

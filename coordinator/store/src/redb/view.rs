@@ -1,4 +1,4 @@
-//! The rows of the journal at one moment: a read transaction, which later writes do not change.
+//! A view of the rows of the journal: a read transaction, unaffected by later writes.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use crate::journal::{
     Error, JournalView, PartIndex, PendingFilter, PendingKey, PendingRows, PendingVisitor,
 };
 
-/// One moment of a journal.
+/// The journal at one moment.
 pub(super) struct RedbView {
     pub(super) transaction: ReadTransaction,
     /// The file, for messages.
@@ -75,12 +75,12 @@ struct StoredBatch<'j> {
     ipc: &'j [u8],
 }
 
-/// A key as redb has it.
+/// Converts a key of the table `pending`.
 pub(super) fn stored_key((position, ordinal): (u64, u32)) -> PendingKey {
     PendingKey { position, ordinal }
 }
 
-/// The pending rows under a key.
+/// Decodes the pending rows of a key.
 pub(super) fn rows(key: PendingKey, bytes: &[u8]) -> Result<PendingRows<'_>, Error> {
     let stored: StoredBlob<'_> =
         decode_borrowed(bytes, || format!("the rows of event {}", key.position))?;
