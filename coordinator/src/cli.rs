@@ -12,6 +12,7 @@ mod control;
 mod data;
 mod dataset;
 mod delete;
+mod describe;
 mod destination;
 mod du;
 mod env;
@@ -20,7 +21,6 @@ mod format;
 mod hint;
 mod launch;
 mod logs;
-mod offline;
 mod point;
 mod preview;
 mod progress;
@@ -31,7 +31,6 @@ mod screen;
 mod select;
 mod serve;
 mod show;
-mod standing;
 mod status;
 mod stderr;
 mod stop;
@@ -42,6 +41,7 @@ mod variables;
 mod verify;
 mod wait;
 mod watch;
+mod worker_program;
 mod workers;
 mod zone;
 
@@ -65,14 +65,14 @@ const DEFAULT_STATE: &str = ".rheo";
 #[command(name = "rheo", version, max_term_width = 100, propagate_version = true)]
 pub struct Cli {
     #[command(flatten)]
-    global: Global,
+    global: GlobalArgs,
     #[command(subcommand)]
     command: Command,
 }
 
 /// What every command understands.
 #[derive(Debug, Clone, Args)]
-struct Global {
+struct GlobalArgs {
     /// Address of a coordinator, such as http://127.0.0.1:7070.
     #[arg(long, global = true, env = env::SERVER, value_name = "URL")]
     server: Option<String>,
@@ -82,12 +82,12 @@ struct Global {
     state: PathBuf,
     /// How results are printed: by default as a table, or as the ending of `--file` says.
     #[arg(long, short, global = true, value_name = "FORMAT")]
-    output: Option<Output>,
+    output: Option<OutputFormat>,
 }
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
+enum OutputFormat {
     /// For people.
     Table,
     /// For programs.
@@ -142,7 +142,7 @@ enum Command {
     Stop,
     /// Start workers here, on Slurm or on Kubernetes, as many as there is work for.
     #[command(subcommand)]
-    Launch(launch::Command),
+    Launch(launch::LaunchCommand),
     /// Run SQL over everything that is committed.
     Query(query::Args),
     /// Check that the journal, the results and the checkpoints are whole, and repair them.
@@ -151,7 +151,7 @@ enum Command {
     Analyze(analyze::Args),
     /// Take weights out of checkpoints.
     #[command(subcommand)]
-    Checkpoint(checkpoint::Command),
+    Checkpoint(checkpoint::CheckpointCommand),
     /// Print the JSON Schema of sweep files.
     Schema,
     /// Print the settings that are in effect, and where they come from.
@@ -160,10 +160,10 @@ enum Command {
     Completions(completions::Args),
     /// Download data sets and verify them.
     #[command(subcommand)]
-    Data(data::Command),
+    Data(data::DataCommand),
 }
 
-impl Global {
+impl GlobalArgs {
     fn access(&self) -> AccessConfig {
         AccessConfig {
             server: self.server.clone(),
@@ -195,8 +195,8 @@ impl Global {
     /// Whether to print JSON; other formats are for queries.
     fn json(&self) -> Result<bool, Failure> {
         match self.output {
-            None | Some(Output::Table) => Ok(false),
-            Some(Output::Json) => Ok(true),
+            None | Some(OutputFormat::Table) => Ok(false),
+            Some(OutputFormat::Json) => Ok(true),
             _ => Err(Failure::usage(
                 "this command prints `table` or `json`; other formats are for `rheo query`",
             )),
@@ -220,7 +220,7 @@ pub fn main() -> ExitCode {
         env::without_empty(Cli::command()).color(screen::clap_colours()).try_get_matches();
     let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
-        Err(error) => return failure::misused(&error),
+        Err(error) => return failure::report_usage(&error),
     };
     quiet_store_panics();
     let filter = match variables::log_filter("warn") {
@@ -253,7 +253,7 @@ pub fn main() -> ExitCode {
 impl Cli {
     async fn run(self) -> Result<(), Failure> {
         let global = self.global;
-        hint::complete_for(&global);
+        hint::set_invocation(&global);
         match self.command {
             Command::Run(args) => run::run(&global, args).await,
             Command::Preview(args) => preview::run(&global, &args),

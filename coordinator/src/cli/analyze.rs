@@ -18,14 +18,14 @@ use serde_json::Value as Json;
 use super::destination::Destination;
 use super::failure::Failure;
 use super::query::format_of;
-use super::select::{self, TrialsWord};
-use super::{Global, Output, env, format, offline, screen};
+use super::select::{self, TrialSelector};
+use super::{GlobalArgs, OutputFormat, env, format, screen, worker_program};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A trial with a checkpoint, as in `demo/17` or `last/0`.
     #[arg(value_name = "SWEEP/TRIAL")]
-    trial: TrialsWord,
+    trial: TrialSelector,
     /// An analysis by name, with the fields that the sweep gives it if it does, or with other fields
     /// as JSON, such as `{"kind": "lyapunov", "mode": ["driven"]}`; may be given several times. By
     /// default those of the sweep.
@@ -41,13 +41,21 @@ pub(super) struct Args {
 
 /// The analyses that are asked for by `only` of a trial with this configuration, whose task is also
 /// given as it was written: without what its kind ignores.
-fn wanted(only: &[String], config: &TrialConfig, task: &Json) -> Result<Vec<Analysis>, Failure> {
+fn select_analyses(
+    only: &[String],
+    config: &TrialConfig,
+    task: &Json,
+) -> Result<Vec<Analysis>, Failure> {
     if only.is_empty() && config.analyze.is_empty() {
         return Err(Failure::usage("the sweep has no analyses: say with --only which to make"));
     }
     let mut wanted: Vec<Analysis> = Vec::new();
     for text in only {
-        let analysis = if text.starts_with('{') { given(text, task) } else { named(text, config) }?;
+        let analysis = if text.starts_with('{') {
+            parse_analysis(text, task)
+        } else {
+            find_analysis(text, config)
+        }?;
         if wanted.iter().any(|other| other.kind == analysis.kind) {
             let name = analysis.kind.name();
             return Err(Failure::usage(format!("`{name}` is asked for twice")));
@@ -58,7 +66,7 @@ fn wanted(only: &[String], config: &TrialConfig, task: &Json) -> Result<Vec<Anal
 }
 
 /// An analysis as JSON: what a sweep file with this task may say of one, but for the epochs.
-fn given(text: &str, task: &Json) -> Result<Analysis, Failure> {
+fn parse_analysis(text: &str, task: &Json) -> Result<Analysis, Failure> {
     spec::parse(
         &networks::workloads(),
         "--only",
@@ -73,7 +81,7 @@ fn given(text: &str, task: &Json) -> Result<Analysis, Failure> {
 }
 
 /// The analysis called `name`, as the sweep has it, else with its defaults.
-fn named(name: &str, config: &TrialConfig) -> Result<Analysis, Failure> {
+fn find_analysis(name: &str, config: &TrialConfig) -> Result<Analysis, Failure> {
     let kind = AnalysisKind::ALL.into_iter().find(|kind| kind.name() == name);
     let names = || AnalysisKind::ALL.map(AnalysisKind::name).join(", ");
     let unknown = || Failure::usage(format!("no analysis `{name}`; there are {}", names()));
@@ -83,12 +91,12 @@ fn named(name: &str, config: &TrialConfig) -> Result<Analysis, Failure> {
 }
 
 /// A table of the answer: its name and its rows as an Arrow IPC stream.
-struct Answer {
-    table: String,
+struct AnalysisTable {
+    name: String,
     ipc: Bytes,
 }
 
-pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
+pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure> {
     let mut client = global.connect().await?;
     let id = select::trial(&mut client, &args.trial).await?;
     let (_, config) = client.trial(&id).await?;
@@ -97,8 +105,8 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     let task = config["task"].clone();
     let config: TrialConfig =
         serde_json::from_value(config).map_err(|error| Failure::Other(error.into()))?;
-    let wanted = wanted(&args.only, &config, &task)?;
-    let checkpoint = offline::checkpoint(&mut client, &id).await?;
+    let wanted = select_analyses(&args.only, &config, &task)?;
+    let checkpoint = worker_program::checkpoint(&mut client, &id).await?;
     let mut arguments: Vec<OsString> =
         vec!["analyze".into(), "--trial".into(), id.index.to_string().into()];
     for analysis in &wanted {
@@ -108,62 +116,66 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     if let Some(data) = &args.data {
         arguments.extend(["--data".into(), data.clone().into_os_string()]);
     }
-    let answer = offline::ask(arguments, checkpoint).await?;
-    let answers = answers(&answer).map_err(Failure::Other)?;
-    if answers.is_empty() {
+    let reply = worker_program::run(arguments, checkpoint).await?;
+    let tables = split_tables(&reply).map_err(Failure::Other)?;
+    if tables.is_empty() {
         format::note("no rows: none of these analyses applies to this network");
     }
     match &args.directory {
-        Some(directory) => save(&answers, global.output, directory),
-        None => print(&answers, global.output),
+        Some(directory) => save(&tables, global.output, directory),
+        None => print(&tables, global.output),
     }
 }
 
 /// Takes the answer of the worker program apart: for each table a line of JSON, and its bytes.
-fn answers(mut rest: &[u8]) -> anyhow::Result<Vec<Answer>> {
+fn split_tables(mut rest: &[u8]) -> anyhow::Result<Vec<AnalysisTable>> {
     #[derive(Deserialize)]
-    struct Head {
+    struct TableHeader {
         table: String,
         bytes: u64,
     }
-    let mut answers = Vec::new();
+    let mut tables = Vec::new();
     while !rest.is_empty() {
         let mut line = String::new();
         rest.read_line(&mut line)?;
-        let head: Head = serde_json::from_str(&line).context("the worker program said")?;
+        let header: TableHeader = serde_json::from_str(&line).context("the worker program said")?;
         let mut ipc = Vec::new();
-        (&mut rest).take(head.bytes).read_to_end(&mut ipc)?;
-        answers.push(Answer { table: head.table, ipc: ipc.into() });
+        (&mut rest).take(header.bytes).read_to_end(&mut ipc)?;
+        tables.push(AnalysisTable { name: header.table, ipc: ipc.into() });
     }
-    Ok(answers)
+    Ok(tables)
 }
 
-fn print(answers: &[Answer], output: Option<Output>) -> Result<(), Failure> {
-    let output = output.unwrap_or(Output::Table);
-    let is_table = matches!(output, Output::Table);
-    if !is_table && answers.len() > 1 {
+fn print(tables: &[AnalysisTable], output: Option<OutputFormat>) -> Result<(), Failure> {
+    let output = output.unwrap_or(OutputFormat::Table);
+    let is_table = matches!(output, OutputFormat::Table);
+    if !is_table && tables.len() > 1 {
         return Err(Failure::usage("the answer has several tables: add --directory DIR"));
     }
     let size = screen::table_size();
-    for answer in answers {
+    for table in tables {
         if is_table {
-            format::print(format!("{}:", answer.table))?;
+            format::print(format!("{}:", table.name))?;
         }
-        write(answer, format_of(output), io::stdout(), size).map_err(Failure::Other)?;
+        write(table, format_of(output), io::stdout(), size).map_err(Failure::Other)?;
     }
     Ok(())
 }
 
-fn save(answers: &[Answer], output: Option<Output>, directory: &Path) -> Result<(), Failure> {
+fn save(
+    tables: &[AnalysisTable],
+    output: Option<OutputFormat>,
+    directory: &Path,
+) -> Result<(), Failure> {
     std::fs::create_dir_all(directory).map_err(|error| Failure::unusable(directory, error))?;
     let format = match output {
-        None | Some(Output::Table) => Format::Parquet,
+        None | Some(OutputFormat::Table) => Format::Parquet,
         Some(output) => format_of(output),
     };
-    for answer in answers {
-        let path = directory.join(format!("{}.{}", answer.table, format.name()));
+    for table in tables {
+        let path = directory.join(format!("{}.{}", table.name, format.name()));
         let mut file = Destination::open(&path)?;
-        write(answer, format, &mut file, Size::default()).map_err(Failure::Other)?;
+        write(table, format, &mut file, Size::default()).map_err(Failure::Other)?;
         file.finish()?;
         format::print(path.display())?;
     }
@@ -171,13 +183,13 @@ fn save(answers: &[Answer], output: Option<Output>, directory: &Path) -> Result<
 }
 
 fn write(
-    answer: &Answer,
+    table: &AnalysisTable,
     format: Format,
     out: impl Write + Send,
     size: Size,
 ) -> anyhow::Result<()> {
     let mut decoder = Decoder::new();
-    let batches = decoder.decode(answer.ipc.clone())?;
+    let batches = decoder.decode(table.ipc.clone())?;
     let schema = decoder.schema().context("a table without columns")?;
     let mut rows = Rows::new(format, &schema, out, size)?;
     for batch in &batches {

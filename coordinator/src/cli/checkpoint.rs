@@ -7,32 +7,32 @@ use serde_json::json;
 
 use super::destination::Destination;
 use super::failure::Failure;
-use super::select::{self, TrialsWord};
-use super::{Global, format, offline};
+use super::select::{self, TrialSelector};
+use super::{GlobalArgs, format, worker_program};
 
 #[derive(Debug, clap::Subcommand)]
-pub(super) enum Command {
+pub(super) enum CheckpointCommand {
     /// Write the weights of a trial as a safetensors file; docs/checkpoint.md describes it.
-    Export(Export),
+    Export(ExportArgs),
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Export {
+pub(super) struct ExportArgs {
     /// A trial, as in `demo/17` or `last/0`.
     #[arg(value_name = "SWEEP/TRIAL")]
-    trial: TrialsWord,
+    trial: TrialSelector,
     /// Where to put them; by default SWEEP-TRIAL.safetensors here; `-` is standard output.
     #[arg(long, short, value_name = "FILE", value_parser = super::path())]
     file: Option<PathBuf>,
 }
 
-pub(super) async fn run(global: &Global, command: &Command) -> Result<(), Failure> {
-    let Command::Export(args) = command;
+pub(super) async fn run(global: &GlobalArgs, command: &CheckpointCommand) -> Result<(), Failure> {
+    let CheckpointCommand::Export(args) = command;
     let as_json = global.json()?;
     let mut client = global.connect().await?;
     let id = select::trial(&mut client, &args.trial).await?;
-    let checkpoint = offline::checkpoint(&mut client, &id).await?;
-    let weights = offline::ask(vec!["export".into()], checkpoint).await?;
+    let checkpoint = worker_program::checkpoint(&mut client, &id).await?;
+    let weights = worker_program::run(vec!["export".into()], checkpoint).await?;
     let path = args
         .file
         .clone()

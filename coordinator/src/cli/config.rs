@@ -5,12 +5,12 @@ use serde_json::json;
 
 use super::env;
 use super::failure::Failure;
-use super::{Global, format};
+use super::{GlobalArgs, format};
 use crate::app::Settings;
 use crate::paths;
 use crate::places::Places;
 
-pub(super) fn run(global: &Global) -> Result<(), Failure> {
+pub(super) fn run(global: &GlobalArgs) -> Result<(), Failure> {
     let settings = Settings::new(global.state.clone());
     let absolute = paths::resolve(&settings.state);
     let access = global.access();

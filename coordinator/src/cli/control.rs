@@ -4,22 +4,22 @@ use rheo_core::machine::{SweepPhase, SweepView, TrialSelection};
 use serde_json::Value;
 
 use super::failure::Failure;
-use super::select::{self, SweepWord, TrialsWord};
-use super::{Global, format, status};
+use super::select::{self, SweepSelector, TrialSelector};
+use super::{GlobalArgs, format, status};
 use crate::client::Client;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Names of sweeps, `last` or `all`.
     #[arg(required = true, value_name = "SWEEP")]
-    sweeps: Vec<SweepWord>,
+    sweeps: Vec<SweepSelector>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RetryArgs {
     /// A sweep, or trials of one, as in `demo/3` or `demo/1-3,7`.
     #[arg(value_name = "SWEEP[/TRIALS]")]
-    trials: TrialsWord,
+    trials: TrialSelector,
     /// All that failed; the default for a sweep.
     #[arg(long, conflicts_with = "cancelled")]
     failed: bool,
@@ -28,34 +28,34 @@ pub(super) struct RetryArgs {
     cancelled: bool,
 }
 
-pub(super) async fn pause(global: &Global, args: &Args) -> Result<(), Failure> {
+pub(super) async fn pause(global: &GlobalArgs, args: &Args) -> Result<(), Failure> {
     let mut client = global.connect().await?;
     let mut changed = Vec::new();
     for sweep in select::some(&mut client, &args.sweeps).await? {
         changed.push(client.pause(&sweep).await?);
     }
-    tell(global, &client, &changed)
+    print_sweeps(global, &client, &changed)
 }
 
-pub(super) async fn resume(global: &Global, args: &Args) -> Result<(), Failure> {
+pub(super) async fn resume(global: &GlobalArgs, args: &Args) -> Result<(), Failure> {
     let mut client = global.connect().await?;
     let mut changed = Vec::new();
     for sweep in select::some(&mut client, &args.sweeps).await? {
         changed.push(client.resume(&sweep).await?);
     }
-    tell(global, &client, &changed)
+    print_sweeps(global, &client, &changed)
 }
 
-pub(super) async fn cancel(global: &Global, args: &Args) -> Result<(), Failure> {
+pub(super) async fn cancel(global: &GlobalArgs, args: &Args) -> Result<(), Failure> {
     let mut client = global.connect().await?;
     let mut changed = Vec::new();
     for sweep in select::some(&mut client, &args.sweeps).await? {
         changed.push(client.cancel(&sweep).await?);
     }
-    tell(global, &client, &changed)
+    print_sweeps(global, &client, &changed)
 }
 
-pub(super) async fn retry(global: &Global, args: &RetryArgs) -> Result<(), Failure> {
+pub(super) async fn retry(global: &GlobalArgs, args: &RetryArgs) -> Result<(), Failure> {
     let mut client = global.connect().await?;
     let sweep = select::one(&mut client, &args.trials.sweep).await?;
     let selection = match (&args.trials.trials, args.cancelled, args.failed) {
@@ -72,12 +72,12 @@ pub(super) async fn retry(global: &Global, args: &RetryArgs) -> Result<(), Failu
         1 => "1 trial is queued again".to_owned(),
         many => format!("{many} trials are queued again"),
     });
-    tell(global, &client, &[sweep])
+    print_sweeps(global, &client, &[sweep])
 }
 
-fn tell(global: &Global, client: &Client, sweeps: &[SweepView]) -> Result<(), Failure> {
+fn print_sweeps(global: &GlobalArgs, client: &Client, sweeps: &[SweepView]) -> Result<(), Failure> {
     if !client.is_live && sweeps.iter().any(|sweep| sweep.phase == SweepPhase::Running) {
-        format::note(status::nobody_works(global));
+        format::note(status::no_coordinator_hint(global));
     }
     if global.json()? {
         let sweeps = sweeps.iter().map(status::json).collect();

@@ -31,16 +31,16 @@ const CIFAR10_MIRRORS: [&str; 1] = ["https://www.cs.toronto.edu/~kriz"];
 const TIMEOUT: Duration = Duration::from_mins(30);
 
 #[derive(Debug, clap::Subcommand)]
-pub(super) enum Command {
+pub(super) enum DataCommand {
     /// Download a data set and verify it by digest.
-    Fetch(Fetch),
+    Fetch(FetchArgs),
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Fetch {
+pub(super) struct FetchArgs {
     /// Which.
     #[arg(value_enum)]
-    name: Name,
+    name: DataSetName,
     /// Where to put it; by default `data/` and its name.
     #[arg(long, env = env::DATA, value_name = "DIR", value_parser = super::path())]
     dir: Option<PathBuf>,
@@ -51,29 +51,29 @@ pub(super) struct Fetch {
 
 /// The data sets that can be fetched.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Name {
+enum DataSetName {
     Mnist,
     Cifar10,
 }
 
-pub(super) fn run(command: &Command) -> Result<(), Failure> {
-    let Command::Fetch(args) = command;
+pub(super) fn run(command: &DataCommand) -> Result<(), Failure> {
+    let DataCommand::Fetch(args) = command;
     let (name, public) = match args.name {
-        Name::Mnist => ("mnist", &MNIST_MIRRORS[..]),
-        Name::Cifar10 => ("cifar10", &CIFAR10_MIRRORS[..]),
+        DataSetName::Mnist => ("mnist", &MNIST_MIRRORS[..]),
+        DataSetName::Cifar10 => ("cifar10", &CIFAR10_MIRRORS[..]),
     };
     let given: Vec<&str> = args.mirror.iter().map(String::as_str).collect();
     let mirrors = if given.is_empty() { public } else { &given };
     let directory = args.dir.clone().unwrap_or_else(|| Path::new("data").join(name));
     std::fs::create_dir_all(&directory).map_err(|error| Failure::unusable(&directory, error))?;
     match args.name {
-        Name::Mnist => {
+        DataSetName::Mnist => {
             for file in MNIST.files() {
-                obtain(&Download::from(file), &directory, mirrors)?;
+                ensure_file(&Download::from(file), &directory, mirrors)?;
             }
         }
-        Name::Cifar10 => {
-            let archive = obtain(&Download::from(CIFAR10.archive), &directory, mirrors)?;
+        DataSetName::Cifar10 => {
+            let archive = ensure_file(&Download::from(CIFAR10.archive), &directory, mirrors)?;
             let members = [&CIFAR10.train[..], &[CIFAR10.test]].concat();
             let packed =
                 File::open(&archive).map_err(|error| Failure::unusable(&archive, error))?;
@@ -93,25 +93,25 @@ struct Download {
     bytes: u64,
     sha256: &'static str,
     /// Whether the digest is that of the uncompressed content: mirrors compress differently.
-    inside: bool,
+    digest_is_of_content: bool,
 }
 
 impl From<DataFile> for Download {
     fn from(file: DataFile) -> Self {
         let name = format!("{}.gz", file.name);
-        Self { name, bytes: file.bytes, sha256: file.sha256, inside: true }
+        Self { name, bytes: file.bytes, sha256: file.sha256, digest_is_of_content: true }
     }
 }
 
 impl From<Archive> for Download {
     fn from(archive: Archive) -> Self {
         let Archive { name, bytes, sha256 } = archive;
-        Self { name: name.to_owned(), bytes, sha256, inside: false }
+        Self { name: name.to_owned(), bytes, sha256, digest_is_of_content: false }
     }
 }
 
 /// Makes sure that a file is there, from the first mirror that has it as it should be; says where.
-fn obtain(file: &Download, directory: &Path, mirrors: &[&str]) -> anyhow::Result<PathBuf> {
+fn ensure_file(file: &Download, directory: &Path, mirrors: &[&str]) -> anyhow::Result<PathBuf> {
     let path = directory.join(&file.name);
     if let Ok(present) = File::open(&path)
         && verify(file, present).is_ok()
@@ -148,8 +148,11 @@ fn fetch(agent: &Agent, url: &str, file: &Download, path: &Path) -> anyhow::Resu
 /// Checks the content of a file.
 fn verify(file: &Download, content: File) -> anyhow::Result<()> {
     let content = io::BufReader::new(content);
-    let content: Box<dyn Read> =
-        if file.inside { Box::new(GzDecoder::new(content)) } else { Box::new(content) };
+    let content: Box<dyn Read> = if file.digest_is_of_content {
+        Box::new(GzDecoder::new(content))
+    } else {
+        Box::new(content)
+    };
     let mut content = content.take(file.bytes + 1);
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 16];

@@ -28,43 +28,43 @@ impl DataArgs {
             require(planned, self.data.as_deref())?;
             return Ok(Vec::new());
         }
-        let found = Findings::of(planned, env::path(env::DATA).as_deref());
-        Ok(found.problems.into_iter().chain(found.doubts).collect())
+        let found = DataReport::of(planned, env::path(env::DATA).as_deref());
+        Ok(found.errors.into_iter().chain(found.warnings).collect())
     }
 }
 
 /// Refuses a sweep whose data cannot be used here.
 pub(super) fn require(planned: &PlannedSweep, data: Option<&Path>) -> Result<(), Failure> {
-    let Findings { problems, doubts } = Findings::of(planned, data);
-    for doubt in doubts {
-        format::note(format!("warning: {doubt}"));
+    let DataReport { errors, warnings } = DataReport::of(planned, data);
+    for warning in warnings {
+        format::note(format!("warning: {warning}"));
     }
-    if problems.is_empty() {
+    if errors.is_empty() {
         return Ok(());
     }
-    Err(Failure::usage(problems.join("\n")))
+    Err(Failure::usage(errors.join("\n")))
 }
 
 /// What is wrong with the data of a sweep.
 #[derive(Debug, Default)]
-struct Findings {
+struct DataReport {
     /// No trial that needs this can run here.
-    problems: Vec<String>,
+    errors: Vec<String>,
     /// Trials would run, and perhaps not with what their author meant.
-    doubts: Vec<String>,
+    warnings: Vec<String>,
 }
 
 /// A data set where a trial reads it.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct NamedData {
+struct DataLocation {
     set: DataSet,
     /// The directory that the trial names; otherwise that of the worker counts.
     directory: Option<String>,
 }
 
-impl Findings {
+impl DataReport {
     fn of(planned: &PlannedSweep, data: Option<&Path>) -> Self {
-        let mut places: BTreeMap<NamedData, Vec<[u32; 3]>> = BTreeMap::new();
+        let mut places: BTreeMap<DataLocation, Vec<[u32; 3]>> = BTreeMap::new();
         for need in planned.needs_of_all() {
             let (set, directory, sizes) = match need {
                 Need::Data { set, directory } => (set, directory, None),
@@ -73,20 +73,20 @@ impl Findings {
             };
             // Whatever else another workload reads, its own programs know.
             if let Some(set) = DataSet::named(&set) {
-                places.entry(NamedData { set, directory }).or_default().extend(sizes);
+                places.entry(DataLocation { set, directory }).or_default().extend(sizes);
             }
         }
         let mut findings = Self::default();
         for (named, sizes) in places {
-            findings.look(planned, &named, &sizes, data);
+            findings.check_set(planned, &named, &sizes, data);
         }
         findings
     }
 
-    fn look(
+    fn check_set(
         &mut self,
         planned: &PlannedSweep,
-        named: &NamedData,
+        named: &DataLocation,
         sizes: &[[u32; 3]],
         data: Option<&Path>,
     ) {
@@ -98,23 +98,23 @@ impl Findings {
         };
         let found: FoundData = match rheo_data::find(set, directory) {
             Ok(found) => found,
-            Err(error) => return self.problems.push(about(&remedied(&error, set))),
+            Err(error) => return self.errors.push(about(&with_remedy(&error, set))),
         };
         let too_few = sizes.iter().filter_map(|sizes| found.too_few(*sizes));
-        self.problems.extend(too_few.take(1).map(|what| about(&what)));
+        self.errors.extend(too_few.take(1).map(|what| about(&what)));
         match rheo_data::verify(set, directory) {
             Ok(()) => {}
             // Who names a directory in the sweep file may mean a set of their own.
             Err(error @ Error::Differs { .. }) if named.directory.is_some() => {
-                self.doubts.push(about(&report(&error)));
+                self.warnings.push(about(&report(&error)));
             }
-            Err(error) => self.problems.push(about(&remedied(&error, set))),
+            Err(error) => self.errors.push(about(&with_remedy(&error, set))),
         }
     }
 }
 
 /// An error, and what to do about it.
-fn remedied(error: &Error, set: DataSet) -> String {
+fn with_remedy(error: &Error, set: DataSet) -> String {
     let text = report(error);
     let name = set.name();
     match error {

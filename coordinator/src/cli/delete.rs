@@ -8,20 +8,20 @@ use rheo_proto::admin::DiskUsage;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
-use super::select::{self, SweepWord};
-use super::{Global, format};
+use super::select::{self, SweepSelector};
+use super::{GlobalArgs, format};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Names of sweeps, `last` or `all`.
     #[arg(required = true, value_name = "SWEEP")]
-    sweeps: Vec<SweepWord>,
+    sweeps: Vec<SweepSelector>,
     /// Do not ask.
     #[arg(long, short)]
     yes: bool,
 }
 
-pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
+pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure> {
     let as_json = global.json()?;
     if !args.yes && !io::stdin().is_terminal() {
         return Err(Failure::usage(
@@ -37,7 +37,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     for name in names {
         // Asked for by name, so that an unknown one is an error.
         let (sweep, _) = client.sweep(&name).await?;
-        if !args.yes && !agreed(&question(&sweep, &usage))? {
+        if !args.yes && !confirm(&question(&sweep, &usage))? {
             format::note(format!("{name} was not deleted"));
             continue;
         }
@@ -74,7 +74,7 @@ fn question(sweep: &SweepView, usage: &DiskUsage) -> String {
 }
 
 #[expect(clippy::print_stderr, reason = "a question to the person at the terminal")]
-fn agreed(question: &str) -> Result<bool, Failure> {
+fn confirm(question: &str) -> Result<bool, Failure> {
     eprint!("{question}");
     let mut answer = String::new();
     let read = io::stdin().read_line(&mut answer);

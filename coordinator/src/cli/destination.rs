@@ -22,22 +22,22 @@ use crate::signals;
 pub(super) struct Destination {
     /// How it is called, for messages.
     name: String,
-    sink: Sink,
+    target: Target,
 }
 
 #[derive(Debug)]
-enum Sink {
+enum Target {
     /// Standard output.
     Stdout(io::Stdout),
     /// What is there already and no regular file: a pipe or a device.
     Direct(File),
     /// A regular file.
-    Aside(Box<Aside>),
+    PendingFile(Box<PendingFile>),
 }
 
 /// A file that does not have its name yet.
 #[derive(Debug)]
-struct Aside {
+struct PendingFile {
     out: BufWriter<File>,
     /// Where it is until then; removed when this is dropped.
     path: TempPath,
@@ -48,7 +48,7 @@ struct Aside {
 }
 
 /// The most links from a name to a file.
-const LINKS: u32 = 40;
+const MAX_LINKS: u32 = 40;
 
 /// The files that do not have their names yet.
 static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
@@ -72,39 +72,39 @@ impl Destination {
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {
         if path == Path::new("-") {
             let name = "standard output".to_owned();
-            return Ok(Self { name, sink: Sink::Stdout(io::stdout()) });
+            return Ok(Self { name, target: Target::Stdout(io::stdout()) });
         }
         let name = format!("`{}`", path.display());
-        match sink(path) {
-            Ok(sink) => Ok(Self { name, sink }),
+        match open_target(path) {
+            Ok(target) => Ok(Self { name, target }),
             Err(source) => Err(Failure::Usage(Error { name, source }.into())),
         }
     }
 
     /// Whether a person would see the bytes.
     pub(super) fn is_terminal(&self) -> bool {
-        match &self.sink {
-            Sink::Stdout(out) => out.is_terminal(),
-            Sink::Direct(file) => file.is_terminal(),
-            Sink::Aside(_) => false,
+        match &self.target {
+            Target::Stdout(out) => out.is_terminal(),
+            Target::Direct(file) => file.is_terminal(),
+            Target::PendingFile(_) => false,
         }
     }
 
     /// What was written so far, from its beginning, for whoever wants to check it.
     pub(super) fn reread(&mut self) -> Result<File, Error> {
-        let read = match &mut self.sink {
-            Sink::Aside(aside) => aside.out.flush().and_then(|()| File::open(&aside.path)),
-            Sink::Stdout(_) | Sink::Direct(_) => Err(io::ErrorKind::Unsupported.into()),
+        let read = match &mut self.target {
+            Target::PendingFile(file) => file.out.flush().and_then(|()| File::open(&file.path)),
+            Target::Stdout(_) | Target::Direct(_) => Err(io::ErrorKind::Unsupported.into()),
         };
         read.map_err(|source| Error { name: self.name.clone(), source })
     }
 
     /// Gives the file its name, durably.
     pub(super) fn finish(mut self) -> Result<(), Error> {
-        let finished = match self.sink {
-            Sink::Stdout(ref mut out) => out.flush(),
-            Sink::Direct(ref mut file) => file.flush(),
-            Sink::Aside(aside) => aside.finish(),
+        let finished = match self.target {
+            Target::Stdout(ref mut out) => out.flush(),
+            Target::Direct(ref mut file) => file.flush(),
+            Target::PendingFile(file) => file.finish(),
         };
         finished.map_err(|source| Error { name: self.name, source })
     }
@@ -112,26 +112,26 @@ impl Destination {
 
 impl Write for Destination {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = match &mut self.sink {
-            Sink::Stdout(out) => out.write(bytes),
-            Sink::Direct(file) => file.write(bytes),
-            Sink::Aside(aside) => aside.out.write(bytes),
+        let written = match &mut self.target {
+            Target::Stdout(out) => out.write(bytes),
+            Target::Direct(file) => file.write(bytes),
+            Target::PendingFile(file) => file.out.write(bytes),
         };
         // Whoever encodes rows does not know where they go.
-        written.map_err(|source| named(&self.name, source))
+        written.map_err(|source| name_error(&self.name, source))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let flushed = match &mut self.sink {
-            Sink::Stdout(out) => out.flush(),
-            Sink::Direct(file) => file.flush(),
-            Sink::Aside(aside) => aside.out.flush(),
+        let flushed = match &mut self.target {
+            Target::Stdout(out) => out.flush(),
+            Target::Direct(file) => file.flush(),
+            Target::PendingFile(file) => file.out.flush(),
         };
-        flushed.map_err(|source| named(&self.name, source))
+        flushed.map_err(|source| name_error(&self.name, source))
     }
 }
 
-fn named(name: &str, source: io::Error) -> io::Error {
+fn name_error(name: &str, source: io::Error) -> io::Error {
     if source.kind() == io::ErrorKind::Interrupted {
         // It is tried again.
         return source;
@@ -139,7 +139,7 @@ fn named(name: &str, source: io::Error) -> io::Error {
     io::Error::new(source.kind(), Error { name: name.to_owned(), source })
 }
 
-fn sink(path: &Path) -> io::Result<Sink> {
+fn open_target(path: &Path) -> io::Result<Target> {
     let found = match std::fs::metadata(path) {
         Ok(found) => Some(found),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -149,17 +149,19 @@ fn sink(path: &Path) -> io::Result<Sink> {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     let is_regular = found.as_ref().is_none_or(Metadata::is_file);
-    match target(path)? {
-        Some(target) if is_regular => Ok(Sink::Aside(Box::new(Aside::new(target, found)?))),
-        _ => Ok(Sink::Direct(OpenOptions::new().append(true).open(path)?)),
+    match resolve_links(path)? {
+        Some(target) if is_regular => {
+            Ok(Target::PendingFile(Box::new(PendingFile::new(target, found)?)))
+        }
+        _ => Ok(Target::Direct(OpenOptions::new().append(true).open(path)?)),
     }
 }
 
 /// The name behind all links; nothing if it stands for a file that a process has open, such as
 /// `/dev/stdout`: renaming would not reach that one.
-fn target(path: &Path) -> io::Result<Option<PathBuf>> {
+fn resolve_links(path: &Path) -> io::Result<Option<PathBuf>> {
     let mut path = path.to_owned();
-    for _ in 0..LINKS {
+    for _ in 0..MAX_LINKS {
         let parent = parent(&path);
         if parent.canonicalize().is_ok_and(|parent| parent.starts_with("/proc")) {
             return Ok(None);
@@ -180,7 +182,7 @@ fn parent(path: &Path) -> PathBuf {
     }
 }
 
-impl Aside {
+impl PendingFile {
     fn new(target: PathBuf, replaced: Option<Metadata>) -> io::Result<Self> {
         remove_when_interrupted()?;
         let name = target.file_name().unwrap_or_default().to_string_lossy();
@@ -196,7 +198,7 @@ impl Aside {
                 kind => kind.into(),
             })?;
         let (file, path) = file.into_parts();
-        unfinished(|all| all.insert(path.to_path_buf()));
+        with_unfinished(|all| all.insert(path.to_path_buf()));
         Ok(Self { out: BufWriter::new(file), path, target, replaced })
     }
 
@@ -214,13 +216,13 @@ impl Aside {
     }
 }
 
-impl Drop for Aside {
+impl Drop for PendingFile {
     fn drop(&mut self) {
-        unfinished(|all| all.remove(&self.path.to_path_buf()));
+        with_unfinished(|all| all.remove(&self.path.to_path_buf()));
     }
 }
 
-fn unfinished<T>(change: impl FnOnce(&mut BTreeSet<PathBuf>) -> T) -> T {
+fn with_unfinished<T>(change: impl FnOnce(&mut BTreeSet<PathBuf>) -> T) -> T {
     change(&mut UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
@@ -234,7 +236,7 @@ fn remove_when_interrupted() -> io::Result<()> {
     ONCE.call_once(|| {
         tokio::spawn(async move {
             asked.await;
-            unfinished(|all| {
+            with_unfinished(|all| {
                 for path in all.iter() {
                     // It may have got its name in this instant.
                     let _ = std::fs::remove_file(path);

@@ -4,9 +4,9 @@ use rheo_proto::admin::{DiskUsage, SweepUsage};
 use serde_json::{Value, json};
 
 use super::failure::Failure;
-use super::{Global, format};
+use super::{GlobalArgs, format};
 
-pub(super) async fn run(global: &Global) -> Result<(), Failure> {
+pub(super) async fn run(global: &GlobalArgs) -> Result<(), Failure> {
     let as_json = global.json()?;
     let usage = global.connect().await?.disk_usage().await?;
     if as_json {
@@ -17,7 +17,7 @@ pub(super) async fn run(global: &Global) -> Result<(), Failure> {
 
 fn table(usage: &DiskUsage) -> comfy_table::Table {
     let mut table = format::table(&["WHAT", "RESULTS", "CHECKPOINTS", "TOTAL"]);
-    format::numbers(&mut table, &[1, 2, 3]);
+    format::align_right(&mut table, &[1, 2, 3]);
     for sweep in &usage.sweeps {
         table.add_row([
             sweep.sweep.to_string(),

@@ -10,7 +10,7 @@ use rheo_core::spec::Mistakes;
 use rheo_proto::refusal::{Reason, Refusal};
 use rheo_store::owner;
 
-use super::format::Unprinted;
+use super::format::StdoutError;
 use super::{hint, screen};
 use crate::answer;
 use crate::app;
@@ -32,7 +32,7 @@ pub(super) enum Failure {
     /// A person stopped it.
     Interrupted,
     /// Another program said what is wrong; whether it was what was asked for.
-    Said(bool),
+    Reported(bool),
     /// Anything else.
     Other(anyhow::Error),
 }
@@ -59,7 +59,7 @@ impl Failure {
         match self {
             Self::Usage(error) | Self::Unreachable(error) | Self::Other(error) => error,
             Self::Mistakes(mistakes) => anyhow::Error::new(*mistakes),
-            Self::SweepFailed | Self::Interrupted | Self::Said(_) => {
+            Self::SweepFailed | Self::Interrupted | Self::Reported(_) => {
                 anyhow::anyhow!("it ended early")
             }
         }
@@ -69,12 +69,12 @@ impl Failure {
     pub(super) fn report(self) -> ExitCode {
         let (code, error) = match self {
             Self::Mistakes(mistakes) => {
-                complain(&rendered(&mistakes));
+                write_stderr(&render(&mistakes));
                 return ExitCode::from(2);
             }
             Self::SweepFailed => return ExitCode::from(1),
             Self::Interrupted => return ExitCode::from(130),
-            Self::Said(is_usage) => return ExitCode::from(1 + u8::from(is_usage)),
+            Self::Reported(is_usage) => return ExitCode::from(1 + u8::from(is_usage)),
             // Whoever reads our output has seen enough.
             Self::Other(error) if is_broken_pipe(&error) => return ExitCode::SUCCESS,
             Self::Other(error) => (1, error),
@@ -82,21 +82,21 @@ impl Failure {
             Self::Unreachable(error) => (3, error),
         };
         let text = lines(error.as_ref());
-        complain(&format!("error: {}\n", message(&hint::completed(&text), MESSAGE)));
+        write_stderr(&format!("error: {}\n", message(&hint::complete_commands(&text), MESSAGE)));
         ExitCode::from(code)
     }
 }
 
 /// Writes to standard error; a terminal that is gone needs no complaint.
-fn complain(text: &str) {
+fn write_stderr(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Says what is wrong with the arguments, and gives the exit code; also of `--help`.
-pub(super) fn misused(error: &clap::Error) -> ExitCode {
+pub(super) fn report_usage(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
     if error.use_stderr() && text.len() > MESSAGE {
-        complain(&format!("{}\n", message(&text, MESSAGE)));
+        write_stderr(&format!("{}\n", message(&text, MESSAGE)));
     } else {
         // Whoever reads it may have seen enough.
         let _ = error.print();
@@ -114,7 +114,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// All mistakes, with the lines they are about; in colour on a terminal.
-fn rendered(mistakes: &Mistakes) -> String {
+fn render(mistakes: &Mistakes) -> String {
     // The reporter prints whole lines.
     if !screen::has_colours(&io::stderr()) || mistakes.has_long_lines() {
         return mistakes.render();
@@ -176,7 +176,7 @@ impl From<client::Error> for Failure {
                     | Reason::QueryFailed
                     | Reason::InvalidArgument,
                 ) => Self::Usage(error.into()),
-                Some(Reason::SweepDiffers) => Self::usage(differs(refusal)),
+                Some(Reason::SweepDiffers) => Self::usage(sweep_differs(refusal)),
                 Some(Reason::Stopping | Reason::QueriesBusy) => Self::Unreachable(error.into()),
                 None if refusal.transient => Self::Unreachable(error.into()),
                 _ => Self::Other(error.into()),
@@ -194,7 +194,7 @@ fn is_wrong_path(error: &io::Error) -> bool {
     )
 }
 
-fn differs(refusal: &Refusal) -> String {
+fn sweep_differs(refusal: &Refusal) -> String {
     let diff = refusal.detail.as_deref().unwrap_or_default();
     let lines: String = diff.lines().map(|line| format!("\n  {line}")).collect();
     format!("{}:{lines}\nhelp: give this sweep another `name`", refusal.text)
@@ -228,8 +228,8 @@ impl From<anyhow::Error> for Failure {
     }
 }
 
-impl From<Unprinted> for Failure {
-    fn from(error: Unprinted) -> Self {
+impl From<StdoutError> for Failure {
+    fn from(error: StdoutError) -> Self {
         Self::Other(error.into())
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn table(header: &[&str]) -> Table {
 }
 
 /// Aligns columns to the right, for numbers.
-pub(super) fn numbers(table: &mut Table, columns: &[usize]) {
+pub(super) fn align_right(table: &mut Table, columns: &[usize]) {
     for index in columns {
         if let Some(column) = table.column_mut(*index) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -37,10 +37,10 @@ pub(super) fn numbers(table: &mut Table, columns: &[usize]) {
 /// Standard output did not take what was printed.
 #[derive(Debug, thiserror::Error)]
 #[error("standard output cannot be written")]
-pub(super) struct Unprinted(#[from] io::Error);
+pub(super) struct StdoutError(#[from] io::Error);
 
 /// Prints text and a line break on standard output.
-pub(super) fn print(text: impl std::fmt::Display) -> Result<(), Unprinted> {
+pub(super) fn print(text: impl std::fmt::Display) -> Result<(), StdoutError> {
     let mut out = io::stdout().lock();
     let text = text.to_string();
     for line in text.lines() {
@@ -50,7 +50,7 @@ pub(super) fn print(text: impl std::fmt::Display) -> Result<(), Unprinted> {
 }
 
 /// Prints text on standard output, without a line break.
-pub(super) fn write(text: impl std::fmt::Display) -> Result<(), Unprinted> {
+pub(super) fn write(text: impl std::fmt::Display) -> Result<(), StdoutError> {
     Ok(write!(io::stdout(), "{text}")?)
 }
 
@@ -59,11 +59,11 @@ pub(super) fn note(text: impl std::fmt::Display) {
     use io::Write as _;
     let text = text.to_string();
     // A person who is gone needs no note.
-    let _ = writeln!(stderr(), "{}", hint::completed(&text));
+    let _ = writeln!(stderr(), "{}", hint::complete_commands(&text));
 }
 
 /// Prints a JSON value on standard output.
-pub(super) fn print_json(value: &Value) -> Result<(), Unprinted> {
+pub(super) fn print_json(value: &Value) -> Result<(), StdoutError> {
     print(format_args!("{value:#}"))
 }
 
@@ -79,11 +79,11 @@ pub(super) fn mean(aggregate: &Aggregate) -> String {
 }
 
 /// How long something will still take: a range while that is what is known.
-pub(super) fn left(estimate: &Estimate) -> String {
+pub(super) fn remaining(estimate: &Estimate) -> String {
     let Estimate { low, likely, high } = *estimate;
-    let ((from, unit), (to, last)) = (rough(low), rough(high));
+    let ((from, unit), (to, last)) = (in_one_unit(low), in_one_unit(high));
     if high.as_secs_f64() <= 1.4 * low.as_secs_f64() || (from == to && unit == last) {
-        let (likely, unit) = rough(likely);
+        let (likely, unit) = in_one_unit(likely);
         return format!("about {likely} {unit}");
     }
     let unit = if unit == last { String::new() } else { format!(" {unit}") };
@@ -91,7 +91,7 @@ pub(super) fn left(estimate: &Estimate) -> String {
 }
 
 /// One unit, and no more digits than a guess is worth.
-fn rough(duration: Duration) -> (u64, &'static str) {
+fn in_one_unit(duration: Duration) -> (u64, &'static str) {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative")]
     let round = |value: f64| (value.round() as u64).max(1);
     let seconds = duration.as_secs_f64();
@@ -165,7 +165,7 @@ mod tests {
             (400_000.0, 420_000.0, 440_000.0, "about 5 d"),
         ] {
             let [low, likely, high] = [low, likely, high].map(Duration::from_secs_f64);
-            assert_eq!(left(&Estimate { low, likely, high }), text);
+            assert_eq!(remaining(&Estimate { low, likely, high }), text);
         }
     }
 

@@ -7,10 +7,10 @@
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
-use super::Global;
+use super::GlobalArgs;
 
 /// The words with which this program reaches the state.
-static WORDS: OnceLock<Words> = OnceLock::new();
+static INVOCATION: OnceLock<Invocation> = OnceLock::new();
 
 /// The beginning of a command in a message.
 const COMMAND: &str = "`rheo ";
@@ -23,7 +23,7 @@ const COORDINATORS: [&str; 2] = ["run", "serve"];
 
 /// The words with which a person reaches a state.
 #[derive(Debug)]
-struct Words {
+struct Invocation {
     /// The program, as it was called.
     program: String,
     /// The program, with the option that names the state or the coordinator.
@@ -33,22 +33,22 @@ struct Words {
 }
 
 /// Has messages be completed from now on.
-pub(super) fn complete_for(global: &Global) {
+pub(super) fn set_invocation(global: &GlobalArgs) {
     let (program, located) = (super::env::program(), global.rheo());
-    let words = Words { program, located, has_server: global.server.is_some() };
+    let words = Invocation { program, located, has_server: global.server.is_some() };
     // There is one command line in a process.
-    let _ = WORDS.set(words);
+    let _ = INVOCATION.set(words);
 }
 
 /// The message with its commands completed.
-pub(super) fn completed(message: &str) -> Cow<'_, str> {
-    match WORDS.get() {
+pub(super) fn complete_commands(message: &str) -> Cow<'_, str> {
+    match INVOCATION.get() {
         Some(words) if message.contains(COMMAND) => Cow::Owned(words.complete(message)),
         _ => Cow::Borrowed(message),
     }
 }
 
-impl Words {
+impl Invocation {
     fn complete(&self, message: &str) -> String {
         let mut pieces = message.split(COMMAND);
         let mut text = pieces.next().unwrap_or_default().to_owned();
@@ -73,15 +73,15 @@ impl Words {
 mod tests {
     use super::*;
 
-    fn words(option: &str) -> Words {
+    fn invocation(option: &str) -> Invocation {
         let located = format!("rheo {option}").trim().to_owned();
         let has_server = option.starts_with("--server");
-        Words { program: "rheo".to_owned(), located, has_server }
+        Invocation { program: "rheo".to_owned(), located, has_server }
     }
 
     #[test]
     fn commands_name_the_state_that_was_named() {
-        let state = words("--state 'my state'");
+        let state = invocation("--state 'my state'");
         for (message, expected) in [
             ("no command", "no command"),
             (
@@ -95,13 +95,13 @@ mod tests {
             ("a sweep called rheo", "a sweep called rheo"),
         ] {
             assert_eq!(state.complete(message), expected);
-            assert_eq!(words("").complete(message), message, "nothing was named");
+            assert_eq!(invocation("").complete(message), message, "nothing was named");
         }
     }
 
     #[test]
     fn a_coordinator_is_not_told_where_another_one_is() {
-        let server = words("--server http://h:1");
+        let server = invocation("--server http://h:1");
         for (message, expected) in [
             ("`rheo status`", "`rheo --server http://h:1 status`"),
             ("for `rheo serve`", "for `rheo serve`"),

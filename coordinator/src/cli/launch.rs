@@ -6,7 +6,7 @@ mod kubernetes;
 mod local;
 mod slurm;
 
-pub(super) use fleets::tell_trouble;
+pub(super) use fleets::print_idle_causes;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,12 +19,12 @@ use rheo_model::networks;
 use serde_json::json;
 
 use super::failure::Failure;
-use super::{Global, dataset, env, format, submit};
+use super::{GlobalArgs, dataset, env, format, submit};
 use crate::client::Client;
 use crate::paths;
 
 #[derive(Debug, clap::Subcommand)]
-pub(super) enum Command {
+pub(super) enum LaunchCommand {
     /// Start workers on this machine that outlive this command.
     Local(local::Args),
     /// Submit jobs of workers to Slurm, as many as there is work for.
@@ -43,7 +43,7 @@ pub(super) enum Command {
 
 /// What all launchers understand.
 #[derive(Debug, clap::Args)]
-struct Common {
+struct FleetArgs {
     /// A sweep file to submit first.
     #[arg(value_name = "SWEEP.yaml")]
     file: Option<PathBuf>,
@@ -74,7 +74,7 @@ struct Common {
     dry_run: bool,
 }
 
-impl Common {
+impl FleetArgs {
     fn name(&self, launcher: &str) -> Result<FleetName, Failure> {
         let name = self.name.clone().map_or_else(|| FleetName::parse(launcher), Ok);
         name.map_err(|error| Failure::usage(error.to_string()))
@@ -111,17 +111,17 @@ impl Common {
 }
 
 /// The first pilot of a fleet, for what is only looked at.
-fn example(name: &FleetName) -> Order {
+fn example_pilot(name: &FleetName) -> Order {
     let pilot = PilotId { fleet: name.clone(), number: 1 };
     Order { tag: format!("rheo-{name}-0000000000-1"), pilot, exclude: Vec::new() }
 }
 
 /// Makes sure that a coordinator runs, submits the sweep if there is one, and wants the fleet.
-async fn launch(
-    global: &Global,
-    common: &Common,
+async fn start_fleet(
+    global: &GlobalArgs,
+    common: &FleetArgs,
     spec: FleetSpec,
-    reach: coordinator::Reach,
+    reachability: coordinator::Reachability,
 ) -> Result<(), Failure> {
     let mut sweep = None;
     if let Some(file) = &common.file {
@@ -135,7 +135,7 @@ async fn launch(
         sweep = Some((file, text));
     }
     let as_json = global.json()?;
-    let mut client: Client = coordinator::ensure(global, reach).await?;
+    let mut client: Client = coordinator::ensure(global, reachability).await?;
     if let Some((file, text)) = sweep {
         let (sweep, created) = client.submit(&file.display().to_string(), &text).await?;
         let what = if created { "submitted" } else { "was submitted before" };
@@ -155,14 +155,14 @@ async fn launch(
     Ok(())
 }
 
-pub(super) async fn run(global: &Global, command: Command) -> Result<(), Failure> {
+pub(super) async fn run(global: &GlobalArgs, command: LaunchCommand) -> Result<(), Failure> {
     match command {
-        Command::Local(args) => local::run(global, &args).await,
-        Command::Slurm(args) => slurm::run(global, &args).await,
-        Command::Kubernetes(args) => kubernetes::run(global, &args).await,
-        Command::List(args) => fleets::list(global, &args).await,
-        Command::Scale(args) => fleets::scale(global, &args).await,
-        Command::Drain(args) => fleets::drain(global, &args).await,
-        Command::Stop(args) => fleets::stop(global, &args).await,
+        LaunchCommand::Local(args) => local::run(global, &args).await,
+        LaunchCommand::Slurm(args) => slurm::run(global, &args).await,
+        LaunchCommand::Kubernetes(args) => kubernetes::run(global, &args).await,
+        LaunchCommand::List(args) => fleets::list(global, &args).await,
+        LaunchCommand::Scale(args) => fleets::scale(global, &args).await,
+        LaunchCommand::Drain(args) => fleets::drain(global, &args).await,
+        LaunchCommand::Stop(args) => fleets::stop(global, &args).await,
     }
 }

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
-use super::select::{self, TrialsWord};
-use super::{Global, format};
+use super::select::{self, TrialSelector};
+use super::{GlobalArgs, format};
 use crate::answer;
 use crate::client::{Client, RunningAttempt};
 
@@ -18,7 +18,7 @@ use crate::client::{Client, RunningAttempt};
 pub(super) struct Args {
     /// A trial, as in `demo/17` or `last/0`.
     #[arg(value_name = "SWEEP/TRIAL")]
-    trial: TrialsWord,
+    trial: TrialSelector,
     /// Only this attempt, from 1; all if none is given.
     #[arg(long, value_name = "N")]
     attempt: Option<u32>,
@@ -26,15 +26,15 @@ pub(super) struct Args {
 
 /// An attempt with the lines of its log.
 #[derive(Debug, Default)]
-struct Attempt {
+struct AttemptLog {
     /// None if its row is missing: it runs, or its coordinator was killed.
-    facts: Option<Facts>,
-    ended: Option<Ended>,
-    lines: Vec<Line>,
+    start: Option<AttemptStart>,
+    end: Option<AttemptEnd>,
+    lines: Vec<LogRow>,
 }
 
 #[derive(Debug)]
-struct Facts {
+struct AttemptStart {
     worker: String,
     host: String,
     pid: Option<u32>,
@@ -42,7 +42,7 @@ struct Facts {
 }
 
 #[derive(Debug)]
-struct Ended {
+struct AttemptEnd {
     outcome: String,
     at: u64,
     error: Option<String>,
@@ -63,7 +63,7 @@ struct AttemptRow {
 
 /// A row of `logs`.
 #[derive(Debug, Deserialize)]
-struct Line {
+struct LogRow {
     attempt: u32,
     #[serde(rename = "line")]
     number: u32,
@@ -72,13 +72,13 @@ struct Line {
     message: String,
 }
 
-pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
+pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure> {
     let as_json = global.json()?;
     let mut client = global.connect().await?;
     let id = select::trial(&mut client, &args.trial).await?;
     // Asked before what is durable, so that no line is missing that becomes durable in between.
     let (seen, running) = client.running(&id).await?;
-    let mut attempts = durable(&mut client, &id).await?;
+    let mut attempts = read_durable(&mut client, &id).await?;
     if let Some(running) = running {
         add_running(&mut attempts, running);
     }
@@ -107,9 +107,12 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn durable(client: &mut Client, id: &TrialId) -> Result<BTreeMap<u32, Attempt>, Failure> {
+async fn read_durable(
+    client: &mut Client,
+    id: &TrialId,
+) -> Result<BTreeMap<u32, AttemptLog>, Failure> {
     let of = format!("sweep = '{}' AND trial = {}", id.sweep, id.index);
-    let mut attempts: BTreeMap<u32, Attempt> = BTreeMap::new();
+    let mut attempts: BTreeMap<u32, AttemptLog> = BTreeMap::new();
     let sql = format!(
         "SELECT attempt, outcome, worker, host, pid, cast(started AS bigint) AS started_ms, \
          cast(ended AS bigint) AS ended_ms, error FROM attempts WHERE {of} ORDER BY attempt"
@@ -117,34 +120,34 @@ async fn durable(client: &mut Client, id: &TrialId) -> Result<BTreeMap<u32, Atte
     for row in answer::rows::<AttemptRow>(client, &sql).await? {
         let attempt = attempts.entry(row.attempt).or_default();
         let AttemptRow { worker, host, pid, started_ms, .. } = row;
-        attempt.facts = Some(Facts { worker, host, pid, started: started_ms });
+        attempt.start = Some(AttemptStart { worker, host, pid, started: started_ms });
         let (outcome, at, error) = (row.outcome, row.ended_ms, row.error);
-        attempt.ended = Some(Ended { outcome, at, error });
+        attempt.end = Some(AttemptEnd { outcome, at, error });
     }
     let sql = format!(
         "SELECT attempt, line, cast(time AS bigint) AS time_ms, level, message FROM logs \
          WHERE {of} ORDER BY attempt, line"
     );
-    for line in answer::rows::<Line>(client, &sql).await? {
+    for line in answer::rows::<LogRow>(client, &sql).await? {
         attempts.entry(line.attempt).or_default().lines.push(line);
     }
     Ok(attempts)
 }
 
 /// Adds what only the coordinator knows of the attempt that runs.
-fn add_running(attempts: &mut BTreeMap<u32, Attempt>, running: RunningAttempt) {
+fn add_running(attempts: &mut BTreeMap<u32, AttemptLog>, running: RunningAttempt) {
     let RunningAttempt { attempt: number, worker, host, pid, since, log } = running;
     let attempt = attempts.entry(number).or_default();
-    if attempt.ended.is_some() {
+    if attempt.end.is_some() {
         // It ended meanwhile.
         return;
     }
     let (worker, started) = (worker.to_string(), since.0);
-    attempt.facts = Some(Facts { worker, host, pid: Some(pid), started });
+    attempt.start = Some(AttemptStart { worker, host, pid: Some(pid), started });
     let last = attempt.lines.last().map_or(0, |line| line.number);
     attempt.lines.extend(log.into_iter().filter(|line| line.number > last).map(|line| {
         let LogLine { number: own, at, level, text } = line;
-        Line {
+        LogRow {
             attempt: number,
             number: own,
             time_ms: at.0,
@@ -154,9 +157,9 @@ fn add_running(attempts: &mut BTreeMap<u32, Attempt>, running: RunningAttempt) {
     }));
 }
 
-fn print(id: &TrialId, number: u32, attempt: &Attempt) -> Result<(), Failure> {
-    let head = match &attempt.facts {
-        Some(Facts { worker, host, pid, started }) => format!(
+fn print(id: &TrialId, number: u32, attempt: &AttemptLog) -> Result<(), Failure> {
+    let head = match &attempt.start {
+        Some(AttemptStart { worker, host, pid, started }) => format!(
             "{id} attempt {number}: worker {worker} on {host}{}, began {}",
             pid.map(|pid| format!(" (process {pid})")).unwrap_or_default(),
             format::local_time(Timestamp(*started))
@@ -169,8 +172,8 @@ fn print(id: &TrialId, number: u32, attempt: &Attempt) -> Result<(), Failure> {
         let level = line.level.to_uppercase();
         format::print(format!("  {time} {level:5} {}", line.message))?;
     }
-    let end = match &attempt.ended {
-        Some(Ended { outcome, at, error }) => format!(
+    let end = match &attempt.end {
+        Some(AttemptEnd { outcome, at, error }) => format!(
             "  {} ended: {outcome}{}",
             format::local_time(Timestamp(*at)),
             error.as_deref().map(|error| format!(": {error}")).unwrap_or_default()
@@ -180,8 +183,8 @@ fn print(id: &TrialId, number: u32, attempt: &Attempt) -> Result<(), Failure> {
     Ok(format::print(end)?)
 }
 
-fn json(number: u32, attempt: &Attempt) -> Value {
-    let line = |line: &Line| {
+fn json(number: u32, attempt: &AttemptLog) -> Value {
+    let line = |line: &LogRow| {
         json!({
             "line": line.number,
             "time": format::utc(Some(Timestamp(line.time_ms))),
@@ -189,16 +192,16 @@ fn json(number: u32, attempt: &Attempt) -> Value {
             "message": line.message,
         })
     };
-    let (facts, ended) = (attempt.facts.as_ref(), attempt.ended.as_ref());
+    let (start, end) = (attempt.start.as_ref(), attempt.end.as_ref());
     json!({
         "attempt": number,
-        "worker": facts.map(|facts| &facts.worker),
-        "host": facts.map(|facts| &facts.host),
-        "pid": facts.and_then(|facts| facts.pid),
-        "started": format::utc(facts.map(|facts| Timestamp(facts.started))),
-        "ended": format::utc(ended.map(|ended| Timestamp(ended.at))),
-        "outcome": ended.map(|ended| &ended.outcome),
-        "error": ended.and_then(|ended| ended.error.as_ref()),
+        "worker": start.map(|start| &start.worker),
+        "host": start.map(|start| &start.host),
+        "pid": start.and_then(|start| start.pid),
+        "started": format::utc(start.map(|start| Timestamp(start.started))),
+        "ended": format::utc(end.map(|end| Timestamp(end.at))),
+        "outcome": end.map(|end| &end.outcome),
+        "error": end.and_then(|end| end.error.as_ref()),
         "lines": attempt.lines.iter().map(line).collect::<Vec<_>>(),
     })
 }

@@ -12,7 +12,7 @@ use rheo_model::networks;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
-use super::{Global, dataset, format, point, submit};
+use super::{GlobalArgs, dataset, format, point, submit};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -25,17 +25,17 @@ pub(super) struct Args {
     data: dataset::DataArgs,
 }
 
-pub(super) fn run(global: &Global, args: &Args) -> Result<(), Failure> {
+pub(super) fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure> {
     let as_json = global.json()?;
     let (_, parsed) = submit::read(&args.file)?;
     let planned = PlannedSweep::new(parsed.definition, &networks::workloads());
-    let shown = first(&planned, args.trials);
+    let shown = first_trials(&planned, args.trials);
     let missing = args.data.check(&planned)?;
     if as_json {
         return Ok(format::print_json(&json(&planned, &shown, &missing))?);
     }
-    describe(&planned.definition, &planned)?;
-    trials(&planned, &shown)?;
+    print_definition(&planned.definition, &planned)?;
+    print_trials(&planned, &shown)?;
     if let Some(trial) = shown.first() {
         format::print(format!("\nThe whole configuration of trial {}:", trial.index))?;
         format::print(yaml_like(&trial.resolved, 1))?;
@@ -47,7 +47,7 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<(), Failure> {
 }
 
 /// The first trials, as they would be suggested one after the other.
-fn first(planned: &PlannedSweep, count: u64) -> Vec<PlannedTrial> {
+fn first_trials(planned: &PlannedSweep, count: u64) -> Vec<PlannedTrial> {
     let mut history: History = planned.plan.history();
     let mut trials = Vec::new();
     for index in 0..count.min(planned.plan.trials()) {
@@ -60,7 +60,7 @@ fn first(planned: &PlannedSweep, count: u64) -> Vec<PlannedTrial> {
     trials
 }
 
-fn describe(definition: &Definition, planned: &PlannedSweep) -> Result<(), Failure> {
+fn print_definition(definition: &Definition, planned: &PlannedSweep) -> Result<(), Failure> {
     let trials = planned.plan.trials();
     let seeds = definition.seeds.len();
     let points = planned
@@ -93,9 +93,9 @@ fn describe(definition: &Definition, planned: &PlannedSweep) -> Result<(), Failu
     Ok(format::print(table)?)
 }
 
-fn trials(planned: &PlannedSweep, shown: &[PlannedTrial]) -> Result<(), Failure> {
+fn print_trials(planned: &PlannedSweep, shown: &[PlannedTrial]) -> Result<(), Failure> {
     let mut table = format::table(&["\nTRIAL", "\nPOINT", "\nSEED"]);
-    format::numbers(&mut table, &[0, 2]);
+    format::align_right(&mut table, &[0, 2]);
     for trial in shown {
         table.add_row([
             trial.index.to_string(),

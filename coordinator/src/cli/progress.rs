@@ -11,25 +11,29 @@ use std::time::Duration;
 use rheo_core::machine::{SweepPhase, SweepView, TrialCounts, TrialStatus, TrialView};
 use tokio::time::Instant;
 
-use self::bars::Bars;
-use super::standing::{named, phase};
+use self::bars::ProgressBars;
+use super::describe::{best_point, phase};
 use super::{format, point, screen};
 use crate::client::Moment;
 
 /// Shows moments of a sweep.
-pub(super) enum Display {
+pub(super) enum ProgressDisplay {
     /// On a screen.
-    Bars(Bars),
+    ProgressBars(ProgressBars),
     /// Anywhere else.
-    Lines(Lines),
+    ProgressLines(ProgressLines),
 }
 
-impl Display {
+impl ProgressDisplay {
     pub(super) fn new() -> Self {
         if screen::has_colours(&io::stderr()) {
-            Self::Bars(Bars::new())
+            Self::ProgressBars(ProgressBars::new())
         } else {
-            Self::Lines(Lines { last: None, due: Instant::now() + FIRST, pause: FIRST })
+            Self::ProgressLines(ProgressLines {
+                last: None,
+                due: Instant::now() + FIRST_PAUSE,
+                pause: FIRST_PAUSE,
+            })
         }
     }
 
@@ -38,25 +42,25 @@ impl Display {
         let counts = &moment.sweep.counts;
         let before = counts.ended().saturating_sub(moment.ended.len() as u64);
         for (done, trial) in (before + 1..).zip(&moment.ended) {
-            tell(&ended(trial, done, counts.trials));
+            print_line(&trial_line(trial, done, counts.trials));
         }
         match self {
-            Self::Bars(bars) => bars.show(moment),
-            Self::Lines(lines) => lines.last = Some(Box::new(moment.sweep.clone())),
+            Self::ProgressBars(bars) => bars.show(moment),
+            Self::ProgressLines(lines) => lines.last = Some(Box::new(moment.sweep.clone())),
         }
     }
 
     /// Returns when a line about the whole sweep is due.
     pub(super) async fn due(&self) {
         match self {
-            Self::Bars(_) => std::future::pending().await,
-            Self::Lines(lines) => tokio::time::sleep_until(lines.due).await,
+            Self::ProgressBars(_) => std::future::pending().await,
+            Self::ProgressLines(lines) => tokio::time::sleep_until(lines.due).await,
         }
     }
 
     /// Prints the line that is due.
     pub(super) fn report(&mut self) {
-        if let Self::Lines(lines) = self {
+        if let Self::ProgressLines(lines) = self {
             lines.report();
         }
     }
@@ -64,60 +68,63 @@ impl Display {
     /// Takes everything off the screen, or prints how the sweep stands.
     pub(super) fn end(self) {
         match self {
-            Self::Bars(bars) => bars.end(),
-            Self::Lines(lines) => lines.last.as_deref().into_iter().for_each(tell_whole),
+            Self::ProgressBars(bars) => bars.end(),
+            Self::ProgressLines(lines) => {
+                lines.last.as_deref().into_iter().for_each(print_sweep_line)
+            }
         }
     }
 
     /// The same, and prints how the sweep stands in any case.
     pub(super) fn end_with(self, sweep: &SweepView) {
         match self {
-            Self::Bars(bars) => {
+            Self::ProgressBars(bars) => {
                 bars.end();
-                tell_whole(sweep);
+                print_sweep_line(sweep);
             }
-            Self::Lines(_) => self.end(),
+            Self::ProgressLines(_) => self.end(),
         }
     }
 }
 
 /// When the first line about the whole sweep comes, and how long it is at most between two.
-const FIRST: Duration = Duration::from_secs(10);
-const LONGEST: Duration = Duration::from_mins(1);
+const FIRST_PAUSE: Duration = Duration::from_secs(10);
+const MAX_PAUSE: Duration = Duration::from_mins(1);
 
 /// Lines about the whole sweep.
-pub(super) struct Lines {
+pub(super) struct ProgressLines {
     last: Option<Box<SweepView>>,
     due: Instant,
     pause: Duration,
 }
 
-impl Lines {
+impl ProgressLines {
     fn report(&mut self) {
-        self.last.as_deref().into_iter().for_each(tell_whole);
+        self.last.as_deref().into_iter().for_each(print_sweep_line);
         self.due = Instant::now() + self.pause;
-        self.pause = (self.pause * 2).min(LONGEST);
+        self.pause = (self.pause * 2).min(MAX_PAUSE);
     }
 }
 
 /// A line for people; on a terminal it is not longer than that.
-fn tell(line: &str) {
+fn print_line(line: &str) {
     match screen::width() {
         Some(width) => format::note(screen::fit(line, width)),
         None => format::note(line),
     }
 }
 
-fn tell_whole(sweep: &SweepView) {
-    tell(&whole(sweep));
+fn print_sweep_line(sweep: &SweepView) {
+    print_line(&sweep_line(sweep));
 }
 
 /// One line about a sweep.
-fn whole(sweep: &SweepView) -> String {
+fn sweep_line(sweep: &SweepView) -> String {
     let (done, all) = (sweep.counts.ended(), sweep.counts.trials);
-    let others = others(&sweep.counts);
-    let best = sweep.best.as_ref().map(|best| format!("; best {} {}", sweep.metric, named(best)));
-    let left = sweep.estimate.map(|estimate| format!("; {} left", format::left(&estimate)));
+    let others = other_counts(&sweep.counts);
+    let best =
+        sweep.best.as_ref().map(|best| format!("; best {} {}", sweep.metric, best_point(best)));
+    let left = sweep.estimate.map(|estimate| format!("; {} left", format::remaining(&estimate)));
     let (best, left) = (best.unwrap_or_default(), left.unwrap_or_default());
     let ended = sweep.phase == SweepPhase::Ended;
     let ended = if ended { format!(" {}", phase(sweep)) } else { String::new() };
@@ -125,7 +132,7 @@ fn whole(sweep: &SweepView) -> String {
 }
 
 /// How many trials run or ended in an unusual way, as far as there are any.
-fn others(counts: &TrialCounts) -> String {
+fn other_counts(counts: &TrialCounts) -> String {
     let some = [
         (counts.running, "running"),
         (counts.diverged, "diverged"),
@@ -138,7 +145,7 @@ fn others(counts: &TrialCounts) -> String {
 }
 
 /// One line about a trial that ended, the `done`-th of `all`.
-fn ended(trial: &TrialView, done: u64, all: u64) -> String {
+fn trial_line(trial: &TrialView, done: u64, all: u64) -> String {
     let outcome = match (trial.status, trial.objective) {
         (TrialStatus::Ended(outcome), Some(value)) => {
             format!("{} {}", outcome.name(), format::number(value))

@@ -7,7 +7,7 @@ use rheo_query::output::{Format, Size};
 
 use super::destination::Destination;
 use super::failure::Failure;
-use super::{Global, Output, screen};
+use super::{GlobalArgs, OutputFormat, screen};
 use crate::answer;
 
 #[derive(Debug, clap::Args)]
@@ -21,7 +21,7 @@ pub(super) struct Args {
     file: Option<PathBuf>,
 }
 
-pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
+pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure> {
     let sql = if args.sql == "-" { read_sql()? } else { args.sql.clone() };
     let path = args.file.as_deref().unwrap_or(Path::new("-"));
     let format = format_for(global.output, path)?;
@@ -44,7 +44,7 @@ fn read_sql() -> Result<String, Failure> {
 }
 
 /// The format that was asked for, or else that of the ending of a file; both must agree.
-fn format_for(asked: Option<Output>, path: &Path) -> Result<Format, Failure> {
+fn format_for(asked: Option<OutputFormat>, path: &Path) -> Result<Format, Failure> {
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     let named = match ending.to_ascii_lowercase().as_str() {
         "csv" => Some(Format::Csv),
@@ -65,14 +65,14 @@ fn format_for(asked: Option<Output>, path: &Path) -> Result<Format, Failure> {
     }
 }
 
-pub(super) fn format_of(output: Output) -> Format {
+pub(super) fn format_of(output: OutputFormat) -> Format {
     match output {
-        Output::Table => Format::Table,
-        Output::Json => Format::Json,
-        Output::Jsonl => Format::JsonLines,
-        Output::Csv => Format::Csv,
-        Output::Parquet => Format::Parquet,
-        Output::Arrow => Format::Arrow,
+        OutputFormat::Table => Format::Table,
+        OutputFormat::Json => Format::Json,
+        OutputFormat::Jsonl => Format::JsonLines,
+        OutputFormat::Csv => Format::Csv,
+        OutputFormat::Parquet => Format::Parquet,
+        OutputFormat::Arrow => Format::Arrow,
     }
 }
 
@@ -95,9 +95,9 @@ mod tests {
         ] {
             assert_eq!(format(None, path), Some(expected), "{path}");
         }
-        assert_eq!(format(Some(Output::Csv), "x.txt"), Some(Format::Csv));
-        assert_eq!(format(Some(Output::Csv), "x.csv"), Some(Format::Csv));
-        assert_eq!(format(Some(Output::Csv), "x.parquet"), None);
-        assert_eq!(format(Some(Output::Table), "x.csv"), None);
+        assert_eq!(format(Some(OutputFormat::Csv), "x.txt"), Some(Format::Csv));
+        assert_eq!(format(Some(OutputFormat::Csv), "x.csv"), Some(Format::Csv));
+        assert_eq!(format(Some(OutputFormat::Csv), "x.parquet"), None);
+        assert_eq!(format(Some(OutputFormat::Table), "x.csv"), None);
     }
 }

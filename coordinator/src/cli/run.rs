@@ -4,7 +4,7 @@
 //! first one has ended, whose outcome alone is that of the command.
 
 mod gpus;
-mod handed;
+mod submitted;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -21,16 +21,21 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
-use super::progress::Display;
-use super::serve::{Journal, Listen, Places, Running, exit_when_asked_again, interruption};
-use super::{Global, dataset, env, format, offline, status, submit, summary, variables, wait};
+use super::progress::ProgressDisplay;
+use super::serve::{
+    JournalArgs, ListenConfig, RunningCoordinator, StorageArgs, exit_on_second_interrupt,
+    interrupt_signal,
+};
+use super::{
+    GlobalArgs, dataset, env, format, status, submit, summary, variables, wait, worker_program,
+};
 use crate::app::Settings;
 use crate::client::Client;
 use crate::report::report;
 use crate::shell;
 
 /// How long workers may take to give their trials back after an interrupt.
-const GRACE: Duration = Duration::from_secs(30);
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -57,12 +62,12 @@ pub(super) struct Args {
     #[arg(long, value_name = "SECONDS", hide = true)]
     flush_interval: Option<f64>,
     #[command(flatten)]
-    journal: Journal,
+    journal: JournalArgs,
     #[command(flatten)]
-    places: Places,
+    places: StorageArgs,
 }
 
-pub(super) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
+pub(super) async fn run(global: &GlobalArgs, args: Args) -> Result<(), Failure> {
     let as_json = global.json()?;
     if global.server.is_some() {
         return Err(Failure::usage(format!(
@@ -74,44 +79,45 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
     }
     let (text, parsed) = submit::read(&args.file)?;
     let slots = slots(&args, parsed.definition.most_threads())?;
-    wait::patience(args.unfit_timeout)?;
+    wait::parse_unfit_timeout(args.unfit_timeout)?;
     let settings = settings(global, &args)?;
     let planned = PlannedSweep::new(parsed.definition, &networks::workloads());
     // A state that exists may hold this sweep, with no trial left that needs data.
     if !settings.journal().exists() {
         dataset::require(&planned, args.data.as_deref())?;
     }
-    let interrupted = interruption()?;
+    let interrupted = interrupt_signal()?;
     // A worker that would not start is found out before anything is recorded.
-    let equipment = offline::check(&arguments(&settings.state, &args, slots)).await?;
-    let gpus = gpus::shares(&equipment.gpus, args.workers);
+    let inventory = worker_program::check(&arguments(&settings.state, &args, slots)).await?;
+    let gpus = gpus::assign(&inventory.gpus, args.workers);
     let running = start(global, &args.file, settings).await?;
     let mut client = Client::in_process(running.coordinator.clone()).await?;
-    let mut crew = Crew::default();
+    let mut local_workers = LocalWorkers::default();
     let (global, args) = (global, &args);
-    let mut session = Session { global, running: &running, args, gpus, crew: &mut crew };
+    let mut session =
+        RunSession { global, running: &running, args, gpus, local_workers: &mut local_workers };
     let whole = async {
         let sweep = session.run(&mut client, slots, &text, &planned).await?;
-        session.crew.leave().await;
-        let verdict = tell(&mut client, &running, global, &sweep, as_json).await;
-        handed::run(&mut session, &mut client).await?;
+        session.local_workers.stop().await;
+        let verdict = print_result(&mut client, &running, global, &sweep, as_json).await;
+        submitted::run(&mut session, &mut client).await?;
         verdict
     };
     let outcome = tokio::select! {
         outcome = whole => outcome,
-        () = running.stopped() => Err(running.gave_up()),
+        () = running.stopped() => Err(running.stop_cause()),
         _ = interrupted => {
             format::note("stopping: workers save their work (once more to stop at once)");
-            exit_when_asked_again()?;
+            exit_on_second_interrupt()?;
             Err(Failure::Interrupted)
         }
-        () = running.asked_to_stop() => {
+        () = running.shutdown_requested() => {
             format::note("`rheo stop`: workers save their work");
             Err(Failure::Interrupted)
         }
     };
-    crew.leave().await;
-    let outcome = running.fatal().map_or(outcome, Err);
+    local_workers.stop().await;
+    let outcome = running.fatal_error().map_or(outcome, Err);
     drop(client);
     running.stop().await?;
     if matches!(outcome, Err(Failure::Interrupted)) {
@@ -120,7 +126,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
     outcome
 }
 
-fn settings(global: &Global, args: &Args) -> Result<Settings, Failure> {
+fn settings(global: &GlobalArgs, args: &Args) -> Result<Settings, Failure> {
     let seconds = |seconds: f64| match Duration::try_from_secs_f64(seconds) {
         Ok(duration) if !duration.is_zero() => Ok(duration),
         _ => Err(Failure::usage(format!("not a number of seconds above 0: `{seconds}`"))),
@@ -132,10 +138,14 @@ fn settings(global: &Global, args: &Args) -> Result<Settings, Failure> {
     Ok(Settings { lease, flush, places, queries, journal_cache, ..settings })
 }
 
-async fn start(global: &Global, file: &Path, settings: Settings) -> Result<Running, Failure> {
+async fn start(
+    global: &GlobalArgs,
+    file: &Path,
+    settings: Settings,
+) -> Result<RunningCoordinator, Failure> {
     let state = settings.state.clone();
-    let listen = Listen::loopback(global);
-    Running::start(settings, listen).await.map_err(|failure| match failure {
+    let listen = ListenConfig::loopback(global);
+    RunningCoordinator::start(settings, listen).await.map_err(|failure| match failure {
         Failure::Unreachable(_) => Failure::usage(format!(
             "a coordinator runs already on `{}`: `{} submit {}` hands the sweep to it, `--state` chooses another place",
             state.display(),
@@ -148,12 +158,12 @@ async fn start(global: &Global, file: &Path, settings: Settings) -> Result<Runni
 
 /// The workers of this run, if they were started.
 #[derive(Default)]
-struct Crew {
+struct LocalWorkers {
     stop: CancellationToken,
     running: Option<JoinHandle<Result<(), local::Error>>>,
 }
 
-impl Crew {
+impl LocalWorkers {
     fn start(&mut self, workers: Workers) {
         let stop = self.stop.clone();
         self.running = Some(tokio::spawn(async move { workers.run(stop).await }));
@@ -161,7 +171,7 @@ impl Crew {
 
     /// Waits until all have left by themselves, which they do when nothing is left; for ever if
     /// none was started.
-    async fn left(&mut self) -> Result<(), Failure> {
+    async fn wait(&mut self) -> Result<(), Failure> {
         let Some(running) = &mut self.running else { return std::future::pending().await };
         let result = running.await;
         self.running = None;
@@ -173,7 +183,7 @@ impl Crew {
     }
 
     /// Asks those that have not left to leave, and waits for it; others can be started then.
-    async fn leave(&mut self) {
+    async fn stop(&mut self) {
         std::mem::take(&mut self.stop).cancel();
         if let Some(running) = self.running.take() {
             // Whatever was wrong with them no longer matters.
@@ -183,16 +193,16 @@ impl Crew {
 }
 
 /// What this command has for its sweeps.
-struct Session<'a> {
-    global: &'a Global,
-    running: &'a Running,
+struct RunSession<'a> {
+    global: &'a GlobalArgs,
+    running: &'a RunningCoordinator,
     args: &'a Args,
     /// The variables by which each worker gets its GPUs.
     gpus: Vec<BTreeMap<String, String>>,
-    crew: &'a mut Crew,
+    local_workers: &'a mut LocalWorkers,
 }
 
-impl Session<'_> {
+impl RunSession<'_> {
     /// Runs the sweep of the command to its end.
     async fn run(
         &mut self,
@@ -207,7 +217,7 @@ impl Session<'_> {
         }
         let file = self.args.file.display().to_string();
         let (sweep, created) = client.submit(&file, text).await?;
-        announce(self.global, &sweep, created);
+        print_start(self.global, &sweep, created);
         if sweep.phase == SweepPhase::Ended {
             return Ok(sweep);
         }
@@ -223,26 +233,26 @@ impl Session<'_> {
     ) -> Result<SweepView, Failure> {
         let (running, args, gpus) = (self.running, self.args, self.gpus.clone());
         let workers = || workers((running, args, slots), &gpus, &sweep.name);
-        self.crew.start(workers()?);
+        self.local_workers.start(workers()?);
         let mut watching = client.watch(&sweep.name).await?;
-        let mut display = Display::new();
+        let mut display = ProgressDisplay::new();
         let mut last = sweep.clone();
-        let patience = wait::patience(self.args.unfit_timeout)?;
+        let patience = wait::parse_unfit_timeout(self.args.unfit_timeout)?;
         let mut looking = client.clone();
         let unfit = wait::until_nothing_fits(&mut looking, &sweep.name, patience);
         tokio::pin!(unfit);
         let result = loop {
             let moment = tokio::select! {
                 moment = watching.next() => moment?,
-                cause = &mut unfit => break Err(nothing_fits(&cause?, patience)),
-                left = self.crew.left() => {
+                cause = &mut unfit => break Err(no_fit_failure(&cause?, patience)),
+                left = self.local_workers.wait() => {
                     if let Err(failure) = left {
                         break Err(failure);
                     }
                     let (now, _) = client.sweep(&sweep.name).await?;
                     if now.phase != SweepPhase::Ended {
                         format::note("the workers were told to go: others take their place");
-                        self.crew.start(workers()?);
+                        self.local_workers.start(workers()?);
                     }
                     continue;
                 }
@@ -261,14 +271,14 @@ impl Session<'_> {
 }
 
 /// Nobody here can run what is left.
-fn nothing_fits(cause: &str, patience: Duration) -> Failure {
+fn no_fit_failure(cause: &str, patience: Duration) -> Failure {
     Failure::Other(anyhow::anyhow!(
         "for {} s no worker could run the trials that wait: {cause}\nhelp: no trial is lost or counted as tried: run the same command again once that is mended",
         patience.as_secs_f64()
     ))
 }
 
-fn announce(global: &Global, sweep: &SweepView, created: bool) {
+fn print_start(global: &GlobalArgs, sweep: &SweepView, created: bool) {
     let (name, trials, ended) = (&sweep.name, sweep.counts.trials, sweep.counts.ended());
     let resume = format!("`{} resume {name}`", global.rheo());
     if sweep.phase == SweepPhase::Ended {
@@ -303,7 +313,7 @@ fn slots(args: &Args, threads: u32) -> Result<u32, Failure> {
 }
 
 fn workers(
-    (running, args, slots): (&Running, &Args, u32),
+    (running, args, slots): (&RunningCoordinator, &Args, u32),
     gpus: &[BTreeMap<String, String>],
     sweep: &SweepName,
 ) -> Result<Workers, Failure> {
@@ -311,12 +321,12 @@ fn workers(
     let mut arguments = arguments(state, args, slots);
     arguments.extend(["--sweep".into(), sweep.as_str().into(), "--exit-with-parent".into()]);
     Ok(Workers {
-        program: offline::worker_program()?,
+        program: worker_program::path()?,
         args: arguments,
         count: args.workers,
         variables: gpus.to_vec(),
         logs: state.join("logs"),
-        grace: GRACE,
+        grace: STOP_TIMEOUT,
     })
 }
 
@@ -333,10 +343,10 @@ fn arguments(state: &Path, args: &Args, slots: u32) -> Vec<OsString> {
 }
 
 /// Says how the sweep went.
-async fn tell(
+async fn print_result(
     client: &mut Client,
-    running: &Running,
-    global: &Global,
+    running: &RunningCoordinator,
+    global: &GlobalArgs,
     sweep: &SweepView,
     as_json: bool,
 ) -> Result<(), Failure> {
@@ -349,7 +359,7 @@ async fn tell(
         format::print_json(&json!({ "sweep": status::json(sweep), "results": results }))?;
     } else {
         let results = running.coordinator.dataset.location();
-        let location = summary::Location { rheo: &global.rheo(), results: &results };
+        let location = summary::RunLocation { rheo: &global.rheo(), results: &results };
         summary::print(client, sweep, location).await?;
     }
     wait::verdict(sweep)

@@ -9,7 +9,7 @@ use crate::client::Client;
 
 /// A sweep as people name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum SweepWord {
+pub(super) enum SweepSelector {
     /// The one that was submitted last.
     Last,
     /// Every one.
@@ -18,7 +18,7 @@ pub(super) enum SweepWord {
     Named(SweepName),
 }
 
-impl FromStr for SweepWord {
+impl FromStr for SweepSelector {
     type Err = rheo_core::id::Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -32,17 +32,17 @@ impl FromStr for SweepWord {
 
 /// A sweep and some of its trials, as in `demo/17`, `last/1-3,7`, or a sweep alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct TrialsWord {
+pub(super) struct TrialSelector {
     /// The sweep.
-    pub(super) sweep: SweepWord,
+    pub(super) sweep: SweepSelector,
     /// The trials, if some were named.
     pub(super) trials: Option<Vec<u64>>,
 }
 
 /// The most trials that one range may name.
-const MOST: u64 = 1_000_000;
+const MAX_RANGE: u64 = 1_000_000;
 
-impl FromStr for TrialsWord {
+impl FromStr for TrialSelector {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -59,8 +59,10 @@ impl FromStr for TrialsWord {
                     .map_err(|_| format!("not a trial or a range of them: `{range}`"))
             };
             let (first, last) = (number(first)?, number(last)?);
-            if first > last || last - first >= MOST {
-                return Err(format!("not a range: `{range}` (1 to {MOST} trials, smallest first)"));
+            if first > last || last - first >= MAX_RANGE {
+                return Err(format!(
+                    "not a range: `{range}` (1 to {MAX_RANGE} trials, smallest first)"
+                ));
             }
             indices.extend(first..=last);
         }
@@ -76,23 +78,23 @@ async fn last(client: &mut Client) -> Result<SweepName, Failure> {
 }
 
 /// The one sweep that is meant.
-pub(super) async fn one(client: &mut Client, word: &SweepWord) -> Result<SweepName, Failure> {
+pub(super) async fn one(client: &mut Client, word: &SweepSelector) -> Result<SweepName, Failure> {
     match word {
-        SweepWord::Named(name) => Ok(name.clone()),
-        SweepWord::Last => last(client).await,
-        SweepWord::All => Err(Failure::usage("name one sweep, or `last`")),
+        SweepSelector::Named(name) => Ok(name.clone()),
+        SweepSelector::Last => last(client).await,
+        SweepSelector::All => Err(Failure::usage("name one sweep, or `last`")),
     }
 }
 
 /// The sweeps that are meant.
 pub(super) async fn some(
     client: &mut Client,
-    words: &[SweepWord],
+    words: &[SweepSelector],
 ) -> Result<Vec<SweepName>, Failure> {
     let mut names = Vec::new();
     for word in words {
         match word {
-            SweepWord::All => {
+            SweepSelector::All => {
                 let (sweeps, _) = client.sweeps().await?;
                 names.extend(sweeps.into_iter().map(|sweep| sweep.name));
             }
@@ -103,7 +105,7 @@ pub(super) async fn some(
 }
 
 /// The one trial that is meant.
-pub(super) async fn trial(client: &mut Client, word: &TrialsWord) -> Result<TrialId, Failure> {
+pub(super) async fn trial(client: &mut Client, word: &TrialSelector) -> Result<TrialId, Failure> {
     let sweep = one(client, &word.sweep).await?;
     match word.trials.as_deref() {
         Some([index]) => Ok(TrialId::new(sweep, *index)),
@@ -117,10 +119,10 @@ mod tests {
 
     #[test]
     fn trials_are_named_by_numbers_and_ranges() {
-        let word = |text: &str| text.parse::<TrialsWord>();
+        let word = |text: &str| text.parse::<TrialSelector>();
         assert_eq!(word("demo").unwrap().trials, None);
         assert_eq!(word("last/1-3,7").unwrap().trials, Some(vec![1, 2, 3, 7]));
-        assert_eq!(word("last/1-3,7").unwrap().sweep, SweepWord::Last);
+        assert_eq!(word("last/1-3,7").unwrap().sweep, SweepSelector::Last);
         for bad in ["demo/", "demo/x", "demo/3-1", "demo/0-9999999", "De mo/1", "demo/1,,2"] {
             assert!(word(bad).is_err(), "{bad}");
         }

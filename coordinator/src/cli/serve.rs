@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::failure::Failure;
-use super::{Global, env, format, variables};
+use super::{GlobalArgs, env, format, variables};
 use crate::app::{self, Coordinator, Settings};
 use crate::client::{self, Found};
 use crate::clock::SystemClock;
@@ -58,14 +58,14 @@ pub(super) struct Args {
     #[arg(long, env = env::POLL, value_name = "SECONDS", default_value_t = Settings::POLL.as_secs_f64())]
     poll: f64,
     #[command(flatten)]
-    journal: Journal,
+    journal: JournalArgs,
     #[command(flatten)]
-    places: Places,
+    places: StorageArgs,
 }
 
 /// How much memory the journal takes.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Journal {
+pub(super) struct JournalArgs {
     /// Megabytes of the journal that are kept in memory.
     #[arg(long = "journal-cache-mb", env = env::JOURNAL_CACHE, value_name = "MB",
           default_value_t = (rheo_store::DEFAULT_CACHE_BYTES >> 20) as u64,
@@ -73,7 +73,7 @@ pub(super) struct Journal {
     cache_mb: u64,
 }
 
-impl Journal {
+impl JournalArgs {
     /// The same in bytes.
     pub(super) fn cache(&self) -> usize {
         usize::try_from(self.cache_mb << 20).unwrap_or(usize::MAX)
@@ -82,7 +82,7 @@ impl Journal {
 
 /// Where what a state directory keeps lies; said at its first start and then remembered.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Places {
+pub(super) struct StorageArgs {
     /// Where results lie: a directory, or `s3://bucket/prefix`, `gs://...`, `az://...`; by default
     /// `results` in the state directory.
     #[arg(long, env = env::RESULTS, value_name = "PLACE")]
@@ -92,8 +92,8 @@ pub(super) struct Places {
     checkpoints: Option<StorageUrl>,
 }
 
-impl From<&Places> for Wanted {
-    fn from(places: &Places) -> Self {
+impl From<&StorageArgs> for Wanted {
+    fn from(places: &StorageArgs) -> Self {
         Self { results: places.results.clone(), checkpoints: places.checkpoints.clone() }
     }
 }
@@ -115,7 +115,7 @@ impl Args {
         Ok(Settings { lease, flush, poll, places, queries, journal_cache, ..Settings::new(state) })
     }
 
-    fn listen(&self, global: &Global) -> Result<Listen, Failure> {
+    fn listen(&self, global: &GlobalArgs) -> Result<ListenConfig, Failure> {
         let own = Own {
             certificate: self.tls_cert.clone().zip(self.tls_key.clone()),
             admin: self.token_file.clone(),
@@ -123,7 +123,7 @@ impl Args {
         };
         let is_loopback = self.listen.ip().is_loopback();
         let protection = tls::protection(is_loopback, self.insecure, own.certificate.is_some())?;
-        Ok(Listen {
+        Ok(ListenConfig {
             address: self.listen,
             protection,
             own,
@@ -134,7 +134,7 @@ impl Args {
 }
 
 /// Where a coordinator listens, and how that is protected.
-pub(super) struct Listen {
+pub(super) struct ListenConfig {
     address: SocketAddr,
     protection: Protection,
     own: Own,
@@ -142,9 +142,9 @@ pub(super) struct Listen {
     access: AccessConfig,
 }
 
-impl Listen {
+impl ListenConfig {
     /// Any free port of this machine, for processes on it.
-    pub(super) fn loopback(global: &Global) -> Self {
+    pub(super) fn loopback(global: &GlobalArgs) -> Self {
         Self {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             protection: Protection::Loopback,
@@ -177,7 +177,7 @@ impl Listen {
     }
 
     /// Says who can do what, where that is not plain.
-    fn announce(&self, state: &Path) {
+    fn print_protection(&self, state: &Path) {
         let directory = state.join(TLS_DIRECTORY);
         match self.protection {
             Protection::Loopback => {}
@@ -200,18 +200,18 @@ impl Listen {
     }
 }
 
-pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
+pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure> {
     let listen = args.listen(global)?;
-    let interrupted = interruption()?;
-    let running = Running::start(args.settings(global.state.clone())?, listen).await?;
+    let interrupted = interrupt_signal()?;
+    let running = RunningCoordinator::start(args.settings(global.state.clone())?, listen).await?;
     format::note(format!("listening on {} for {}", running.url, global.state.display()));
     let interrupted = tokio::select! {
         interrupted = interrupted => interrupted,
         () = running.stopped() => false,
-        () = running.asked_to_stop() => false,
+        () = running.shutdown_requested() => false,
     };
-    let broken = running.is_stopped().then(|| running.gave_up());
-    exit_when_asked_again()?;
+    let broken = running.is_stopped().then(|| running.stop_cause());
+    exit_on_second_interrupt()?;
     running.stop().await?;
     match (broken, interrupted) {
         (Some(gave_up), _) => Err(gave_up),
@@ -221,19 +221,19 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
 }
 
 /// How long stopping may take: what is not in a part by then is in the journal.
-const PATIENCE: Duration = Duration::from_secs(30);
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A coordinator that serves, and says where in its state directory.
-pub(super) struct Running {
+pub(super) struct RunningCoordinator {
     pub(super) coordinator: Coordinator,
     pub(super) url: String,
     stop: CancellationToken,
     tasks: TaskTracker,
-    file: Announced,
+    file: ServerFileGuard,
 }
 
-impl Running {
-    pub(super) async fn start(settings: Settings, listen: Listen) -> Result<Self, Failure> {
+impl RunningCoordinator {
+    pub(super) async fn start(settings: Settings, listen: ListenConfig) -> Result<Self, Failure> {
         let (state, address) = (settings.state.clone(), listen.address);
         app::check_directories(&settings)?;
         let listener = TcpListener::bind(address)
@@ -253,7 +253,7 @@ impl Running {
         let bound = listener.local_addr();
         let bound = bound.map_err(|error| Failure::system("the port cannot be told", error))?;
         let (door, url) = listen.door(&state, bound).await?;
-        listen.announce(&state);
+        listen.print_protection(&state);
         let coordinator = opened.start(&tasks, &stop).await?;
         let serving = coordinator.clone();
         let serve_stop = stop.clone();
@@ -263,7 +263,7 @@ impl Running {
             }
             serve_stop.cancel();
         });
-        let file = Announced::write(&state.join(SERVER_FILE), &url)?;
+        let file = ServerFileGuard::write(&state.join(SERVER_FILE), &url)?;
         Ok(Self { coordinator, url, stop, tasks, file })
     }
 
@@ -273,19 +273,19 @@ impl Running {
     }
 
     /// Why it serves no longer although nobody asked it to stop.
-    pub(super) fn gave_up(&self) -> Failure {
+    pub(super) fn stop_cause(&self) -> Failure {
         let unexpected = || Failure::Other(anyhow::anyhow!("the protocol is served no longer"));
-        self.fatal().unwrap_or_else(unexpected)
+        self.fatal_error().unwrap_or_else(unexpected)
     }
 
     /// Why it had to stop by itself, if it had to.
-    pub(super) fn fatal(&self) -> Option<Failure> {
+    pub(super) fn fatal_error(&self) -> Option<Failure> {
         let text = self.coordinator.fatal.get()?;
         Some(Failure::Other(anyhow::Error::msg(text.clone())))
     }
 
     /// Waits until `rheo stop` asks it to end.
-    pub(super) async fn asked_to_stop(&self) {
+    pub(super) async fn shutdown_requested(&self) {
         self.coordinator.shutdown.cancelled().await;
     }
 
@@ -300,15 +300,15 @@ impl Running {
         self.stop.cancel();
         self.tasks.close();
         // Somebody may be in the middle of reading an answer, for ever.
-        let _ = tokio::time::timeout(PATIENCE, self.tasks.wait()).await;
+        let _ = tokio::time::timeout(STOP_TIMEOUT, self.tasks.wait()).await;
         Ok(())
     }
 }
 
 /// Says where the coordinator listens, as long as it does.
-struct Announced(PathBuf);
+struct ServerFileGuard(PathBuf);
 
-impl Announced {
+impl ServerFileGuard {
     fn write(path: &Path, url: &str) -> Result<Self, Failure> {
         // Renamed into place, so that nobody reads half an address.
         let aside = path.with_extension("new");
@@ -319,7 +319,7 @@ impl Announced {
     }
 }
 
-impl Drop for Announced {
+impl Drop for ServerFileGuard {
     fn drop(&mut self) {
         // It may be gone with its directory.
         let _ = std::fs::remove_file(&self.0);
@@ -327,13 +327,13 @@ impl Drop for Announced {
 }
 
 /// Resolves to whether a person (or else a scheduler) wants this process to end.
-pub(super) fn interruption() -> Result<impl Future<Output = bool> + Send, Failure> {
+pub(super) fn interrupt_signal() -> Result<impl Future<Output = bool> + Send, Failure> {
     let asked = signals::request_to_end().map_err(without_signals)?;
     Ok(async move { asked.await == signals::Request::Interrupt })
 }
 
 /// From here on an interrupt ends this process at once; what is acknowledged is safe.
-pub(super) fn exit_when_asked_again() -> Result<(), Failure> {
+pub(super) fn exit_on_second_interrupt() -> Result<(), Failure> {
     let again = signals::insistence().map_err(without_signals)?;
     tokio::spawn(async move {
         again.await;

@@ -6,8 +6,8 @@ use rheo_query::output::{Format, Size};
 use serde_json::Value;
 
 use super::failure::Failure;
-use super::select::{self, TrialsWord};
-use super::{Global, format, point, preview, trials};
+use super::select::{self, TrialSelector};
+use super::{GlobalArgs, format, point, preview, trials};
 use crate::answer;
 use crate::client::{Client, Seen};
 
@@ -15,10 +15,10 @@ use crate::client::{Client, Seen};
 pub(super) struct Args {
     /// A trial, as in `demo/17` or `last/0`.
     #[arg(value_name = "SWEEP/TRIAL")]
-    trial: TrialsWord,
+    trial: TrialSelector,
 }
 
-pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
+pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure> {
     let as_json = global.json()?;
     let mut client = global.connect().await?;
     let id = select::trial(&mut client, &args.trial).await?;
@@ -29,15 +29,15 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
         value["config"] = config;
         return Ok(format::print_json(&value)?);
     }
-    facts(&seen)?;
-    attempts(&mut client, &id).await?;
+    print_facts(&seen)?;
+    print_attempts(&mut client, &id).await?;
     format::print("\nConfiguration")?;
     Ok(format::print(preview::yaml_like(&config, 1))?)
 }
 
-fn facts(seen: &Seen) -> Result<(), Failure> {
+fn print_facts(seen: &Seen) -> Result<(), Failure> {
     let trial = &seen.trial;
-    format::print(format!("{}: {}", trial.id, why(seen)))?;
+    format::print(format!("{}: {}", trial.id, describe_status(seen)))?;
     format::print(format!(
         "  point {}: {} seed={}",
         trial.point,
@@ -61,7 +61,7 @@ fn facts(seen: &Seen) -> Result<(), Failure> {
 }
 
 /// The status of a trial and the rule behind it.
-fn why(Seen { trial, progress }: &Seen) -> String {
+fn describe_status(Seen { trial, progress }: &Seen) -> String {
     match trial.status {
         TrialStatus::Queued => {
             "queued; it starts when a worker is free and the trials before it have started"
@@ -77,7 +77,7 @@ fn why(Seen { trial, progress }: &Seen) -> String {
             trial.attempt,
             progress
                 .as_ref()
-                .map(|progress| format!(": {}", trials::told(progress)))
+                .map(|progress| format!(": {}", trials::describe_progress(progress)))
                 .unwrap_or_default()
         ),
         TrialStatus::Ended(outcome) => {
@@ -91,7 +91,7 @@ fn why(Seen { trial, progress }: &Seen) -> String {
     }
 }
 
-async fn attempts(client: &mut Client, id: &TrialId) -> Result<(), Failure> {
+async fn print_attempts(client: &mut Client, id: &TrialId) -> Result<(), Failure> {
     format::print("\nEnded attempts")?;
     let sql = format!(
         "SELECT attempt, outcome, host, started, wall_s, first_epoch, last_epoch, commits, error \

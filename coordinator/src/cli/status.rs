@@ -9,24 +9,24 @@ use rheo_proto::v1;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
-use super::select::{self, SweepWord};
-use super::{Global, format, standing};
+use super::select::{self, SweepSelector};
+use super::{GlobalArgs, describe, format};
 use crate::client::{Client, Overview};
 
 /// The most seeds of a point that are listed.
-const SEEDS: u32 = 32;
+const MAX_SEEDS: u32 = 32;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The name of a sweep, or `last`; all if none is given.
-    sweep: Option<SweepWord>,
+    sweep: Option<SweepSelector>,
 }
 
-pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
+pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure> {
     let as_json = global.json()?;
     let mut client = global.connect().await?;
     let Overview { mut sweeps, trouble, unfit, state } = client.overview().await?;
-    if let Some(word) = args.sweep.as_ref().filter(|word| **word != SweepWord::All) {
+    if let Some(word) = args.sweep.as_ref().filter(|word| **word != SweepSelector::All) {
         let name = select::one(&mut client, word).await?;
         // Asked for by name, so that an unknown one is an error.
         sweeps = vec![client.sweep(&name).await?.0];
@@ -75,18 +75,18 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
             "WARNING: {sweep}: {parts} files of its results are missing or damaged, such as {example}; queries over it are refused; `rheo verify` lists them, `rheo verify --repair` has the trials in them start over"
         ));
     }
-    tell_unfit(&sweeps, &unfit);
-    tell_shortfalls(&workers);
-    super::launch::tell_trouble(&client.fleets().await?);
+    print_unfit(&sweeps, &unfit);
+    print_shortfalls(&workers);
+    super::launch::print_idle_causes(&client.fleets().await?);
     let unfinished = sweeps.iter().any(|sweep| sweep.ended.is_none());
     if !client.is_live && unfinished {
-        format::note(nobody_works(global));
+        format::note(no_coordinator_hint(global));
     }
     Ok(())
 }
 
 /// That nothing happens where no coordinator runs, and what to do about it.
-pub(super) fn nobody_works(global: &Global) -> String {
+pub(super) fn no_coordinator_hint(global: &GlobalArgs) -> String {
     let rheo = global.rheo();
     format!(
         "no coordinator runs here: `{rheo} run FILE` continues on this machine, `{rheo} launch` on others"
@@ -94,7 +94,7 @@ pub(super) fn nobody_works(global: &Global) -> String {
 }
 
 /// The most causes that are told.
-const CAUSES: usize = 8;
+const MAX_CAUSES: usize = 8;
 
 /// The present workers that offer less than they were asked to, each with what it lacks.
 fn shortfalls(workers: &[WorkerView]) -> impl Iterator<Item = (&WorkerView, &String)> {
@@ -103,13 +103,13 @@ fn shortfalls(workers: &[WorkerView]) -> impl Iterator<Item = (&WorkerView, &Str
 }
 
 /// Says which workers offer less than they were asked to.
-fn tell_shortfalls(workers: &[WorkerView]) {
+fn print_shortfalls(workers: &[WorkerView]) {
     let mut texts: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (view, text) in shortfalls(workers) {
         let info = &view.worker.info;
         texts.entry(text).or_default().push(format!("{} on {}", info.pid, info.host));
     }
-    for (text, workers) in texts.iter().take(CAUSES) {
+    for (text, workers) in texts.iter().take(MAX_CAUSES) {
         let more = workers.len() - 1;
         let more = if more > 0 { format!(" (and {more} more workers)") } else { String::new() };
         format::note(format!("worker {} {text}{more}", workers[0]));
@@ -117,7 +117,7 @@ fn tell_shortfalls(workers: &[WorkerView]) {
 }
 
 /// Says which workers get no trials, and why.
-fn tell_unfit(sweeps: &[SweepView], unfit: &[UnfitWorker]) {
+fn print_unfit(sweeps: &[SweepView], unfit: &[UnfitWorker]) {
     for sweep in sweeps {
         if let Some(no_fit) = &sweep.no_fit {
             let (name, cause) = (&sweep.name, &no_fit.cause);
@@ -130,7 +130,7 @@ fn tell_unfit(sweeps: &[SweepView], unfit: &[UnfitWorker]) {
         let name = format!("{} on {}{left}", worker.pid, worker.host);
         causes.entry(&worker.cause).or_default().push(name);
     }
-    for (cause, workers) in causes.iter().take(CAUSES) {
+    for (cause, workers) in causes.iter().take(MAX_CAUSES) {
         let (first, more) = (&workers[0], workers.len() - 1);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         format::note(format!("unfit: worker {first}{more}: {cause}"));
@@ -152,20 +152,20 @@ pub(super) fn table(sweeps: &[SweepView]) -> comfy_table::Table {
         "BEST",
         "SUBMITTED",
     ]);
-    format::numbers(&mut table, &[2, 3, 4, 5, 6, 7]);
+    format::align_right(&mut table, &[2, 3, 4, 5, 6, 7]);
     for sweep in sweeps {
         let TrialCounts { trials, running, waiting, queued, diverged, failed, .. } = sweep.counts;
         let done = sweep.counts.ended() - diverged - failed;
         table.add_row([
             sweep.name.to_string(),
-            standing::phase(sweep),
+            describe::phase(sweep),
             trials.to_string(),
             done.to_string(),
             running.to_string(),
             (waiting + queued).to_string(),
             diverged.to_string(),
             failed.to_string(),
-            sweep.estimate.as_ref().map_or_else(|| "-".to_owned(), format::left),
+            sweep.estimate.as_ref().map_or_else(|| "-".to_owned(), format::remaining),
             best(sweep),
             format::local_time(sweep.submitted),
         ]);
@@ -174,14 +174,14 @@ pub(super) fn table(sweeps: &[SweepView]) -> comfy_table::Table {
 }
 
 fn best(sweep: &SweepView) -> String {
-    let named = |best| format!("{} {}", sweep.metric, standing::named(best));
-    sweep.best.as_ref().map_or_else(|| "-".to_owned(), named)
+    let best_point = |best| format!("{} {}", sweep.metric, describe::best_point(best));
+    sweep.best.as_ref().map_or_else(|| "-".to_owned(), best_point)
 }
 
 /// The seeds of the best point, each with its value.
 async fn seeds(client: &mut Client, sweep: &SweepView) -> Result<(), Failure> {
     let Some(best) = sweep.best.as_ref().filter(|best| best.seeds > 1) else { return Ok(()) };
-    let page = u32::try_from(best.seeds).unwrap_or(u32::MAX).min(SEEDS);
+    let page = u32::try_from(best.seeds).unwrap_or(u32::MAX).min(MAX_SEEDS);
     let (trials, _) = client.trials(&sweep.name, &[], best.trial, page).await?;
     let trials = trials.iter().map(|seen| &seen.trial).filter(|trial| trial.point == best.point);
     let seeds = trials.map(|trial| {

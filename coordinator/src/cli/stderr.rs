@@ -12,14 +12,14 @@ use super::screen;
 pub(super) static SCREEN: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// Standard error, above the bars if there are any.
-pub(super) fn stderr() -> Stderr {
-    Stderr(Vec::new())
+pub(super) fn stderr() -> StderrWriter {
+    StderrWriter(Vec::new())
 }
 
 /// Collects a line and prints it above the bars.
-pub(super) struct Stderr(Vec<u8>);
+pub(super) struct StderrWriter(Vec<u8>);
 
-impl io::Write for Stderr {
+impl io::Write for StderrWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -35,7 +35,7 @@ impl io::Write for Stderr {
     }
 }
 
-impl Drop for Stderr {
+impl Drop for StderrWriter {
     fn drop(&mut self) {
         // Nobody is left to be told.
         let _ = self.flush();

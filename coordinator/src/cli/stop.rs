@@ -8,25 +8,25 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::failure::Failure;
-use super::{Global, format};
+use super::{GlobalArgs, format};
 use crate::app::{self, Settings};
 use crate::client::{Client, Ending};
 
 /// How long the coordinator may take: longer than it gives itself.
-const PATIENCE: Duration = Duration::from_secs(45);
+const STOP_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// How often it is looked whether it has ended.
-const PAUSE: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-pub(super) async fn run(global: &Global) -> Result<(), Failure> {
+pub(super) async fn run(global: &GlobalArgs) -> Result<(), Failure> {
     let as_json = global.json()?;
-    let Some(mut client) = running(global).await? else {
+    let Some(mut client) = connect_running(global).await? else {
         if as_json {
             return Ok(format::print_json(&json!({ "stopped": false }))?);
         }
         return Ok(format::print(format!("no coordinator runs on {}", global.state.display()))?);
     };
-    let before = announced(global);
+    let before = read_server_file(global);
     let ending = client.shutdown().await?;
     drop(client);
     wait_for_end(global, before.as_ref(), &ending).await?;
@@ -46,7 +46,7 @@ pub(super) async fn run(global: &Global) -> Result<(), Failure> {
 }
 
 /// The coordinator that runs, if one does.
-async fn running(global: &Global) -> Result<Option<Client>, Failure> {
+async fn connect_running(global: &GlobalArgs) -> Result<Option<Client>, Failure> {
     if global.server.is_none() && !global.state.is_dir() {
         return Ok(None);
     }
@@ -55,22 +55,22 @@ async fn running(global: &Global) -> Result<Option<Client>, Failure> {
 }
 
 /// The address in the state directory.
-fn announced(global: &Global) -> Option<ServerFile> {
+fn read_server_file(global: &GlobalArgs) -> Option<ServerFile> {
     ServerFile::read(&global.state.join(SERVER_FILE)).ok().flatten()
 }
 
 /// Waits until the coordinator no longer answers and has let go of its state.
 async fn wait_for_end(
-    global: &Global,
+    global: &GlobalArgs,
     before: Option<&ServerFile>,
     ending: &Ending,
 ) -> Result<(), Failure> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + STOP_TIMEOUT;
     loop {
         let has_ended = if global.server.is_some() {
             Client::over_network(&global.access()).await.is_err()
         } else {
-            let file = announced(global);
+            let file = read_server_file(global);
             let has_left = file.is_none() || file.as_ref() != before;
             has_left && !is_in_use(global)
         };
@@ -81,15 +81,15 @@ async fn wait_for_end(
             let Ending { pid, host, .. } = ending;
             return Err(Failure::Other(anyhow::anyhow!(
                 "the coordinator was asked to end and still runs after {} s: process {pid} on {host}",
-                PATIENCE.as_secs()
+                STOP_TIMEOUT.as_secs()
             )));
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
 /// Whether a process on this machine has the state open.
-fn is_in_use(global: &Global) -> bool {
+fn is_in_use(global: &GlobalArgs) -> bool {
     let opened = app::Coordinator::open(Settings::new(global.state.clone()));
     matches!(opened, Err(app::Error::Journal { source: rheo_store::Error::Locked { .. }, .. }))
 }

@@ -9,7 +9,7 @@ use rheo_proto::file;
 use serde_json::json;
 
 use super::failure::Failure;
-use super::{Global, dataset, format};
+use super::{GlobalArgs, dataset, format};
 use crate::{app, shell};
 
 #[derive(Debug, clap::Args)]
@@ -32,7 +32,7 @@ pub(super) fn read(path: &Path) -> Result<(String, Parsed), Failure> {
     Ok((text, parsed))
 }
 
-pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
+pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure> {
     let json = global.json()?;
     let (text, parsed) = read(&args.file)?;
     let missing = args.data.check(&PlannedSweep::new(parsed.definition, &networks::workloads()))?;

@@ -7,14 +7,14 @@ use rheo_core::machine::SweepView;
 use rheo_query::output::{Format, Size};
 
 use super::failure::Failure;
-use super::{format, point, standing};
+use super::{describe, format, point};
 use crate::answer;
 use crate::client::Client;
 use crate::leaderboard::{Leader, Leaderboard};
 use crate::summary::Summary;
 
 /// The place where a sweep ran, for the commands that a summary prints.
-pub(super) struct Location<'a> {
+pub(super) struct RunLocation<'a> {
     /// The call of this program on the state directory.
     pub(super) rheo: &'a str,
     /// The place of the results, for people.
@@ -25,7 +25,7 @@ pub(super) struct Location<'a> {
 pub(super) async fn print(
     client: &mut Client,
     sweep: &SweepView,
-    location: Location<'_>,
+    location: RunLocation<'_>,
 ) -> Result<(), Failure> {
     let summary = Summary::of(client, sweep).await?;
     let counts = sweep.counts;
@@ -33,15 +33,15 @@ pub(super) async fn print(
     format::print(format!(
         "{} {}: {} of {} trials completed{}{}",
         sweep.name,
-        standing::phase(sweep),
+        describe::phase(sweep),
         counts.completed,
         counts.trials,
-        others(sweep),
+        other_counts(sweep),
         took.unwrap_or_default(),
     ))?;
-    failures(&summary, location.rheo)?;
+    print_failures(&summary, location.rheo)?;
     if let Some(board) = &summary.leaderboard {
-        leaderboard(board)?;
+        print_leaderboard(board)?;
     }
     if let Some(sql) = summary.robustness_sql() {
         format::print(
@@ -49,10 +49,10 @@ pub(super) async fn print(
         )?;
         answer::write(client, &sql, Format::Table, std::io::stdout(), Size::default()).await?;
     }
-    results(&summary, &location)
+    print_results(&summary, &location)
 }
 
-fn others(sweep: &SweepView) -> String {
+fn other_counts(sweep: &SweepView) -> String {
     let counts = sweep.counts;
     let some = [
         (counts.diverged, "diverged"),
@@ -64,7 +64,7 @@ fn others(sweep: &SweepView) -> String {
     some.map(|(count, what)| format!(", {count} {what}")).collect()
 }
 
-fn failures(summary: &Summary, rheo: &str) -> Result<(), Failure> {
+fn print_failures(summary: &Summary, rheo: &str) -> Result<(), Failure> {
     if summary.failures.is_empty() {
         return Ok(());
     }
@@ -77,7 +77,7 @@ fn failures(summary: &Summary, rheo: &str) -> Result<(), Failure> {
     ))?)
 }
 
-fn leaderboard(board: &Leaderboard) -> Result<(), Failure> {
+fn print_leaderboard(board: &Leaderboard) -> Result<(), Failure> {
     let has_replicates = board.has_replicates();
     format::print(format!(
         "\nLeaderboard, by {} ({}{})",
@@ -98,7 +98,7 @@ fn by_point(leaders: &[Leader]) -> comfy_table::Table {
     let mut table = format::table(&[
         "RANK", "POINT", "MEAN", "SD", "SEEDS", "LOWEST", "HIGHEST", "TRIALS", "VALUES", "OUTCOME",
     ]);
-    format::numbers(&mut table, &[0, 1, 2, 3, 4, 5, 6]);
+    format::align_right(&mut table, &[0, 1, 2, 3, 4, 5, 6]);
     for leader in leaders {
         let first = leader.point * leader.seeds;
         table.add_row([
@@ -120,7 +120,7 @@ fn by_point(leaders: &[Leader]) -> comfy_table::Table {
 /// A line for each point of a sweep with one seed: its only trial.
 fn by_trial(leaders: &[Leader]) -> comfy_table::Table {
     let mut table = format::table(&["RANK", "TRIAL", "METRIC", "VALUES", "OUTCOME", "TIME"]);
-    format::numbers(&mut table, &[0, 1, 2, 5]);
+    format::align_right(&mut table, &[0, 1, 2, 5]);
     for leader in leaders {
         let time = leader.wall_s.and_then(|wall| Duration::try_from_secs_f64(wall).ok());
         table.add_row([
@@ -140,7 +140,7 @@ fn or_dash(value: Option<f64>) -> String {
 }
 
 /// Where the results are, and two ways to look further.
-fn results(summary: &Summary, location: &Location<'_>) -> Result<(), Failure> {
+fn print_results(summary: &Summary, location: &RunLocation<'_>) -> Result<(), Failure> {
     let rheo = location.rheo;
     format::print(format!("\nThe results are Parquet files in {}", location.results))?;
     format::print("Ask them anything, for example:\n")?;

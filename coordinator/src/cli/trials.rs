@@ -5,8 +5,8 @@ use rheo_core::progress::Progress;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
-use super::select::{self, SweepWord};
-use super::{Global, format, point};
+use super::select::{self, SweepSelector};
+use super::{GlobalArgs, format, point};
 use crate::client::Seen;
 
 /// Trials in one page.
@@ -15,7 +15,7 @@ const PAGE: u32 = 1000;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The name of a sweep, or `last`.
-    sweep: SweepWord,
+    sweep: SweepSelector,
     /// Only trials with this status: queued, waiting, running, completed, diverged, pruned,
     /// cancelled or failed; may be given several times.
     #[arg(long, value_name = "STATUS", value_parser = parse_status)]
@@ -29,13 +29,13 @@ fn parse_status(text: &str) -> Result<TrialStatus, String> {
     TrialStatus::parse(text).ok_or_else(|| format!("no trial has the status `{text}`"))
 }
 
-pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
+pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure> {
     let as_json = global.json()?;
     let mut client = global.connect().await?;
     let sweep = select::one(&mut client, &args.sweep).await?;
     let limit = if args.limit == 0 { u64::MAX } else { args.limit };
     let (mut from, mut left) = (Some(0), limit);
-    let mut list = List::begin(as_json)?;
+    let mut list = TrialList::begin(as_json)?;
     while let Some(at) = from.filter(|_| left > 0) {
         let page = u32::try_from(left).unwrap_or(PAGE).min(PAGE);
         let (trials, next) = client.trials(&sweep, &args.status, at, page).await?;
@@ -51,12 +51,12 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
 }
 
 /// Prints as pages come in: a million trials need no memory.
-struct List {
+struct TrialList {
     json: bool,
     count: u64,
 }
 
-impl List {
+impl TrialList {
     fn begin(json: bool) -> Result<Self, Failure> {
         if json {
             format::write("[")?;
@@ -93,7 +93,7 @@ impl List {
 fn table(trials: &[Seen]) -> comfy_table::Table {
     let header = ["TRIAL", "STATUS", "POINT", "SEED", "ATTEMPT", "METRIC", "PROGRESS"];
     let mut table = format::table(&header);
-    format::numbers(&mut table, &[3, 4, 5]);
+    format::align_right(&mut table, &[3, 4, 5]);
     for Seen { trial, progress } in trials {
         table.add_row([
             trial.id.to_string(),
@@ -111,14 +111,14 @@ fn table(trials: &[Seen]) -> comfy_table::Table {
 /// What is going on with a trial, or what went wrong.
 fn remark(trial: &TrialView, progress: Option<&Progress>) -> String {
     match (trial.status, progress) {
-        (TrialStatus::Running, Some(progress)) => told(progress),
+        (TrialStatus::Running, Some(progress)) => describe_progress(progress),
         (TrialStatus::Running, None) => "starting".to_owned(),
         _ => trial.error.clone().unwrap_or_default(),
     }
 }
 
 /// Progress in words.
-pub(super) fn told(progress: &Progress) -> String {
+pub(super) fn describe_progress(progress: &Progress) -> String {
     let Progress { fraction, epoch, epochs, metrics, phase } = progress;
     let metrics =
         metrics.iter().map(|(metric, value)| format!("{} {}", metric, format::number(*value)));

@@ -21,9 +21,9 @@ pub(super) fn log_filter(default: &str) -> Result<EnvFilter, Failure> {
 /// What queries may take that this process runs.
 pub(super) fn query_limits() -> Result<Limits, Failure> {
     let usual = Limits::default();
-    let time = number(QUERY_TIME, usual.time.as_secs(), 1..=86_400)?;
-    let memory = number(QUERY_MEMORY, usual.memory as u64 >> 20, 64..=1 << 20)?;
-    let running = number(QUERIES, usual.running as u64, 1..=64)?;
+    let time = parse_number(QUERY_TIME, usual.time.as_secs(), 1..=86_400)?;
+    let memory = parse_number(QUERY_MEMORY, usual.memory as u64 >> 20, 64..=1 << 20)?;
+    let running = parse_number(QUERIES, usual.running as u64, 1..=64)?;
     Ok(Limits {
         time: Duration::from_secs(time),
         memory: usize::try_from(memory << 20).unwrap_or(usize::MAX),
@@ -33,7 +33,7 @@ pub(super) fn query_limits() -> Result<Limits, Failure> {
 }
 
 /// The whole number in a variable, if it is set.
-fn number(name: &str, usual: u64, allowed: RangeInclusive<u64>) -> Result<u64, Failure> {
+fn parse_number(name: &str, usual: u64, allowed: RangeInclusive<u64>) -> Result<u64, Failure> {
     let Some(text) = get(name) else { return Ok(usual) };
     let number = text.trim().parse().ok().filter(|number| allowed.contains(number));
     number.ok_or_else(|| {

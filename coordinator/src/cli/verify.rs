@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tonic::Streaming;
 
 use super::failure::Failure;
-use super::{Global, format};
+use super::{GlobalArgs, format};
 use crate::app::{self, Settings};
 use crate::client;
 use crate::report::report;
@@ -21,9 +21,9 @@ pub(super) struct Args {
     repair: bool,
 }
 
-pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
+pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure> {
     let as_json = global.json()?;
-    let mut report = Report::default();
+    let mut report = VerifyReport::default();
     match global.connect().await {
         Ok(mut client) => {
             if !client.is_live {
@@ -44,15 +44,15 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
 
 /// What a verification has said.
 #[derive(Debug, Default)]
-struct Report {
+struct VerifyReport {
     findings: Vec<Finding>,
     repaired: Vec<Repaired>,
     summary: Summary,
 }
 
-impl Report {
+impl VerifyReport {
     /// Compares the checksums of the journal, to which nobody writes.
-    fn check_pages(&mut self, global: &Global) {
+    fn check_pages(&mut self, global: &GlobalArgs) {
         let journal = Settings::new(global.state.clone()).journal();
         if let Err(error) = rheo_store::check_pages(&journal) {
             let name = journal.display().to_string();
@@ -127,7 +127,7 @@ impl Report {
         })
     }
 
-    fn print(&self, global: &Global) -> Result<(), Failure> {
+    fn print(&self, global: &GlobalArgs) -> Result<(), Failure> {
         if !self.findings.is_empty() {
             let mut table = format::table(&["STATE", "KIND", "SWEEP", "TABLE", "NAME", "DETAIL"]);
             for finding in &self.findings {
@@ -158,7 +158,7 @@ impl Report {
     }
 
     /// Says what to do next.
-    fn advise(&self, global: &Global) {
+    fn advise(&self, global: &GlobalArgs) {
         let state = global.state.display();
         if !self.repaired.is_empty() {
             let rheo = global.rheo();

@@ -8,16 +8,16 @@ use rheo_core::sweep::SweepEndReason;
 use rheo_core::time::{Clock as _, Timestamp};
 
 use super::failure::Failure;
-use super::select::{self, SweepWord};
-use super::status::nobody_works;
-use super::{Global, format, status};
+use super::select::{self, SweepSelector};
+use super::status::no_coordinator_hint;
+use super::{GlobalArgs, format, status};
 use crate::client::Client;
 use crate::clock::SystemClock;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The name of a sweep, or `last`.
-    sweep: SweepWord,
+    sweep: SweepSelector,
     /// Give up after so many seconds, with exit code 1.
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<f64>,
@@ -30,10 +30,10 @@ pub(super) struct Args {
 pub(super) const UNFIT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How often it is looked whether one has.
-const LOOK: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A number of seconds above zero.
-pub(super) fn patience(seconds: f64) -> Result<Duration, Failure> {
+pub(super) fn parse_unfit_timeout(seconds: f64) -> Result<Duration, Failure> {
     let patience = Duration::try_from_secs_f64(seconds).ok().filter(|patience| !patience.is_zero());
     patience.ok_or_else(|| {
         Failure::usage(format!("--unfit-timeout is not a number of seconds above 0: `{seconds}`"))
@@ -48,7 +48,7 @@ pub(super) async fn until_nothing_fits(
 ) -> Result<String, Failure> {
     let clock = SystemClock::new(Timestamp::default());
     loop {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
         let (sweep, _) = client.sweep(sweep).await?;
         let lasting = |no_fit: &PlacementFailure| clock.now().since(no_fit.since) >= patience;
         if let Some(no_fit) = sweep.no_fit.filter(lasting) {
@@ -57,11 +57,11 @@ pub(super) async fn until_nothing_fits(
     }
 }
 
-pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
+pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure> {
     let as_json = global.json()?;
     let mut client = global.connect().await?;
     let sweep = select::one(&mut client, &args.sweep).await?;
-    let patience = patience(args.unfit_timeout)?;
+    let patience = parse_unfit_timeout(args.unfit_timeout)?;
     let mut looking = client.clone();
     let watching = async {
         let ended = until_ended(global, &mut client, &sweep);
@@ -95,7 +95,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
 }
 
 async fn until_ended(
-    global: &Global,
+    global: &GlobalArgs,
     client: &mut Client,
     name: &SweepName,
 ) -> Result<SweepView, Failure> {
@@ -105,21 +105,22 @@ async fn until_ended(
             return Ok(moment.sweep);
         }
         if !client.is_live {
-            return Err(at_rest(global, &moment.sweep));
+            return Err(not_running(global, &moment.sweep));
         }
     }
-    Err(stopped(name))
+    Err(coordinator_stopped(name))
 }
 
 /// Waiting is in vain: nobody works on the sweep.
-pub(super) fn at_rest(global: &Global, sweep: &SweepView) -> Failure {
+pub(super) fn not_running(global: &GlobalArgs, sweep: &SweepView) -> Failure {
     let left = sweep.counts.trials - sweep.counts.ended();
-    let text = format!("{left} trials of `{}` are left, and {}", sweep.name, nobody_works(global));
+    let text =
+        format!("{left} trials of `{}` are left, and {}", sweep.name, no_coordinator_hint(global));
     Failure::Unreachable(anyhow::Error::msg(text))
 }
 
 /// The coordinator is gone, and with it whoever would say how the sweep goes on.
-pub(super) fn stopped(name: &SweepName) -> Failure {
+pub(super) fn coordinator_stopped(name: &SweepName) -> Failure {
     let text = format!("the coordinator stopped before `{name}` ended");
     Failure::Unreachable(anyhow::Error::msg(text))
 }

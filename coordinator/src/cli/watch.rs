@@ -3,21 +3,21 @@
 use rheo_core::machine::SweepPhase;
 
 use super::failure::Failure;
-use super::progress::Display;
-use super::select::{self, SweepWord};
-use super::{Global, wait};
+use super::progress::ProgressDisplay;
+use super::select::{self, SweepSelector};
+use super::{GlobalArgs, wait};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The name of a sweep, or `last`.
-    sweep: SweepWord,
+    sweep: SweepSelector,
 }
 
-pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
+pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure> {
     let mut client = global.connect().await?;
     let sweep = select::one(&mut client, &args.sweep).await?;
     let mut watching = client.watch(&sweep).await?;
-    let mut display = Display::new();
+    let mut display = ProgressDisplay::new();
     let mut last = None;
     loop {
         let moment = tokio::select! {
@@ -35,11 +35,11 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
             break;
         }
     }
-    let Some(last) = last else { return Err(wait::stopped(&sweep)) };
+    let Some(last) = last else { return Err(wait::coordinator_stopped(&sweep)) };
     display.end_with(&last);
     match last.phase {
         SweepPhase::Ended => Ok(()),
-        _ if client.is_live => Err(wait::stopped(&sweep)),
-        _ => Err(wait::at_rest(global, &last)),
+        _ if client.is_live => Err(wait::coordinator_stopped(&sweep)),
+        _ => Err(wait::not_running(global, &last)),
     }
 }

@@ -4,9 +4,9 @@ use rheo_core::machine::WorkerView;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
-use super::{Global, format};
+use super::{GlobalArgs, format};
 
-pub(super) async fn run(global: &Global) -> Result<(), Failure> {
+pub(super) async fn run(global: &GlobalArgs) -> Result<(), Failure> {
     let as_json = global.json()?;
     let mut client = global.connect().await?;
     let workers = client.worker_views().await?;
@@ -47,7 +47,7 @@ fn table(workers: &[WorkerView]) -> comfy_table::Table {
     }
     header.push("VERSION");
     let mut table = format::table(&header);
-    format::numbers(&mut table, &[2, 4]);
+    format::align_right(&mut table, &[2, 4]);
     for view in workers {
         let info = &view.worker.info;
         let held: Vec<String> = view.held.iter().map(|held| held.trial.to_string()).collect();

@@ -13,30 +13,33 @@ use tokio::time::Instant;
 
 use crate::app::{self, Settings};
 use crate::cli::failure::Failure;
-use crate::cli::{Global, format};
+use crate::cli::{GlobalArgs, format};
 use crate::client::{self, Client, Found};
 
 /// How far a coordinator must be heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reach {
+pub(super) enum Reachability {
     /// On this machine.
-    Here,
+    Local,
     /// On the network: by TLS, with a token.
     Network,
 }
 
 /// How long a coordinator may take to start.
-const PATIENCE: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The coordinator at the state directory or the URL that was named; one is started if none runs.
-pub(super) async fn ensure(global: &Global, reach: Reach) -> Result<Client, Failure> {
+pub(super) async fn ensure(
+    global: &GlobalArgs,
+    reachability: Reachability,
+) -> Result<Client, Failure> {
     if global.server.is_some() {
         return global.connect().await;
     }
     app::make_state(&global.state)?;
     match client::find(&Settings::new(global.state.clone()), &global.access()).await? {
         Found::Running(client) => {
-            if reach == Reach::Network {
+            if reachability == Reachability::Network {
                 warn_of_loopback(global);
             }
             return Ok(*client);
@@ -44,8 +47,8 @@ pub(super) async fn ensure(global: &Global, reach: Reach) -> Result<Client, Fail
         // It is ours to open only for this look.
         Found::AtRest(opened) => drop(opened),
     }
-    start(&global.state, reach)?;
-    let deadline = Instant::now() + PATIENCE;
+    start(&global.state, reachability)?;
+    let deadline = Instant::now() + START_TIMEOUT;
     loop {
         // Only over the network: opening the state directory would keep the coordinator from it.
         if let Ok(client) = Client::over_network(&global.access()).await {
@@ -63,7 +66,7 @@ pub(super) async fn ensure(global: &Global, reach: Reach) -> Result<Client, Fail
 }
 
 /// Says so if the coordinator that runs is heard on this machine only.
-fn warn_of_loopback(global: &Global) {
+fn warn_of_loopback(global: &GlobalArgs) {
     let file = ServerFile::read(&global.state.join(SERVER_FILE)).ok().flatten();
     let url = file.map(|file| file.url).unwrap_or_default();
     let host = url.split("//").nth(1).unwrap_or_default();
@@ -79,14 +82,14 @@ fn log(state: &Path) -> std::path::PathBuf {
     state.join("logs").join("serve.log")
 }
 
-fn start(state: &Path, reach: Reach) -> Result<(), Failure> {
+fn start(state: &Path, reachability: Reachability) -> Result<(), Failure> {
     let path = log(state);
     let unusable = |error| Failure::unusable(&path, error);
     std::fs::create_dir_all(state.join("logs")).map_err(unusable)?;
     let log = OpenOptions::new().create(true).append(true).open(&path).map_err(unusable)?;
-    let listen = match reach {
-        Reach::Here => "127.0.0.1:0",
-        Reach::Network => "0.0.0.0:0",
+    let listen = match reachability {
+        Reachability::Local => "127.0.0.1:0",
+        Reachability::Network => "0.0.0.0:0",
     };
     let program = std::env::current_exe();
     let program =

@@ -5,7 +5,7 @@ use rheo_core::machine::{FleetView, PilotView};
 use serde_json::{Value, json};
 
 use crate::cli::failure::Failure;
-use crate::cli::{Global, format};
+use crate::cli::{GlobalArgs, format};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct ListArgs {
@@ -34,7 +34,7 @@ pub(in crate::cli) struct ScaleArgs {
     min: Option<u32>,
 }
 
-pub(super) async fn list(global: &Global, args: &ListArgs) -> Result<(), Failure> {
+pub(super) async fn list(global: &GlobalArgs, args: &ListArgs) -> Result<(), Failure> {
     let mut client = global.connect().await?;
     let mut fleets = client.fleets().await?;
     if let Some(name) = &args.fleet {
@@ -54,7 +54,7 @@ pub(super) async fn list(global: &Global, args: &ListArgs) -> Result<(), Failure
         (_, None) => format::note("no fleet was launched yet"),
         _ => format::print(table(&fleets))?,
     }
-    tell_trouble(&fleets);
+    print_idle_causes(&fleets);
     if !client.is_live && !fleets.is_empty() {
         format::note("no coordinator runs here: pilots are as they were when it was last there");
     }
@@ -62,7 +62,7 @@ pub(super) async fn list(global: &Global, args: &ListArgs) -> Result<(), Failure
 }
 
 /// Says why fleets that are wanted do not run.
-pub(in crate::cli) fn tell_trouble(fleets: &[FleetView]) {
+pub(in crate::cli) fn print_idle_causes(fleets: &[FleetView]) {
     for fleet in fleets {
         if let Some(why) = fleet.why_idle() {
             format::note(format!("fleet {}: {why}", fleet.spec.name));
@@ -78,7 +78,7 @@ fn table(fleets: &[FleetView]) -> comfy_table::Table {
     let mut table = format::table(&[
         "FLEET", "ON", "MODE", "MIN", "MAX", "RUNNING", "WAITING", "TRIALS", "ENDED",
     ]);
-    format::numbers(&mut table, &[3, 4, 5, 6, 7]);
+    format::align_right(&mut table, &[3, 4, 5, 6, 7]);
     for fleet in fleets {
         let trials: u32 = fleet.pilots.iter().map(|pilot| pilot.trials).sum();
         let ended = fleet.ended.iter().map(|(cause, count)| format!("{count} {}", cause.name()));
@@ -100,7 +100,7 @@ fn table(fleets: &[FleetView]) -> comfy_table::Table {
 fn pilots(fleet: &FleetView) -> comfy_table::Table {
     let mut table =
         format::table(&["PILOT", "JOB", "PHASE", "SINCE", "WORKERS", "TRIALS", "REASON"]);
-    format::numbers(&mut table, &[4, 5]);
+    format::align_right(&mut table, &[4, 5]);
     for pilot in &fleet.pilots {
         table.add_row([
             format!("{}/{}", fleet.spec.name, pilot.number),
@@ -159,7 +159,7 @@ fn json(fleet: &FleetView) -> Value {
     })
 }
 
-pub(super) async fn scale(global: &Global, args: &ScaleArgs) -> Result<(), Failure> {
+pub(super) async fn scale(global: &GlobalArgs, args: &ScaleArgs) -> Result<(), Failure> {
     if let (Some(min), Some(max)) = (args.min, args.max)
         && min > max
     {
@@ -167,23 +167,23 @@ pub(super) async fn scale(global: &Global, args: &ScaleArgs) -> Result<(), Failu
     }
     let mut client = global.connect().await?;
     client.scale(&args.fleet, args.min, args.max).await?;
-    tell(global, &mut client, &args.fleet).await
+    print_fleet(global, &mut client, &args.fleet).await
 }
 
-pub(super) async fn drain(global: &Global, args: &NameArgs) -> Result<(), Failure> {
+pub(super) async fn drain(global: &GlobalArgs, args: &NameArgs) -> Result<(), Failure> {
     let mut client = global.connect().await?;
     client.drain(&args.fleet).await?;
-    tell(global, &mut client, &args.fleet).await
+    print_fleet(global, &mut client, &args.fleet).await
 }
 
-pub(super) async fn stop(global: &Global, args: &NameArgs) -> Result<(), Failure> {
+pub(super) async fn stop(global: &GlobalArgs, args: &NameArgs) -> Result<(), Failure> {
     let mut client = global.connect().await?;
     client.stop(&args.fleet).await?;
-    tell(global, &mut client, &args.fleet).await
+    print_fleet(global, &mut client, &args.fleet).await
 }
 
-async fn tell(
-    global: &Global,
+async fn print_fleet(
+    global: &GlobalArgs,
     client: &mut crate::client::Client,
     name: &FleetName,
 ) -> Result<(), Failure> {

@@ -7,16 +7,16 @@ use rheo_core::resources::Offer;
 use rheo_launch::Error;
 use rheo_launch::kubernetes::{Launcher, Settings, Toleration};
 
-use super::coordinator::Reach;
-use super::{Common, example, launch};
+use super::coordinator::Reachability;
+use super::{FleetArgs, example_pilot, start_fleet};
 use crate::cli::failure::Failure;
-use crate::cli::{Global, env, format};
+use crate::cli::{GlobalArgs, env, format};
 use crate::paths;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
     #[command(flatten)]
-    common: Common,
+    common: FleetArgs,
     /// Image with `rheo-worker` in it: deploy/docker builds one.
     #[arg(long, env = env::IMAGE, value_name = "IMAGE")]
     image: String,
@@ -81,7 +81,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 impl Args {
-    fn settings(&self, global: &Global) -> Settings {
+    fn settings(&self, global: &GlobalArgs) -> Settings {
         let absolute = |path: &PathBuf| paths::resolve(path);
         let mut environment = self.common.environment();
         environment.remove(env::DATA);
@@ -111,7 +111,7 @@ impl Args {
 
     /// The files that the coordinator is to read. One elsewhere has files of its own: only what was
     /// said on the command line is meant for it.
-    fn kubeconfig(&self, global: &Global) -> Vec<PathBuf> {
+    fn kubeconfig(&self, global: &GlobalArgs) -> Vec<PathBuf> {
         let named = match (&self.kubeconfig, &global.server) {
             (Some(path), _) => vec![path.clone()],
             (None, Some(_)) => Vec::new(),
@@ -125,7 +125,7 @@ impl Args {
     }
 }
 
-pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
+pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure> {
     let common = &args.common;
     let settings = args.settings(global);
     let name = common.name("kubernetes")?;
@@ -135,11 +135,11 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     let refused = |error: Error| Failure::usage(error.to_string());
     if common.dry_run {
         format::note(format!("one Secret, and one Job for each of at most {max} pilots:"));
-        return Ok(format::print(launcher.dry_run(&example(&name)).map_err(refused)?)?);
+        return Ok(format::print(launcher.dry_run(&example_pilot(&name)).map_err(refused)?)?);
     }
     // A coordinator elsewhere asks its cluster with rights of its own.
     if global.server.is_none() {
-        match launcher.check(&example(&name)).await {
+        match launcher.check(&example_pilot(&name)).await {
             Ok(()) => {}
             Err(error @ Error::Refused(_)) => return Err(refused(error)),
             // It may be over in a minute, and the coordinator tries again and again.
@@ -156,5 +156,5 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
         worker: Offer { cpus: args.cpus, gpus: args.gpus, memory_mb: common.memory_mb },
         sweep: common.sweep.clone(),
     };
-    launch(global, common, spec, Reach::Network).await
+    start_fleet(global, common, spec, Reachability::Network).await
 }

@@ -4,16 +4,16 @@ use rheo_core::fleet::FleetSpec;
 use rheo_core::resources::Offer;
 use rheo_launch::process::{Launcher, Settings};
 
-use super::coordinator::Reach;
-use super::{Common, example, launch};
+use super::coordinator::Reachability;
+use super::{FleetArgs, example_pilot, start_fleet};
 use crate::cli::failure::Failure;
-use crate::cli::{Global, env, format, offline};
+use crate::cli::{GlobalArgs, env, format, worker_program};
 use crate::paths;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
     #[command(flatten)]
-    common: Common,
+    common: FleetArgs,
     /// Slots of each worker.
     #[arg(long, value_name = "N", default_value_t = 1)]
     slots: u32,
@@ -22,7 +22,7 @@ pub(in crate::cli) struct Args {
     gpus: u32,
 }
 
-pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
+pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure> {
     let common = &args.common;
     let state = paths::resolve(&global.state);
     let mut environment = common.environment();
@@ -31,15 +31,15 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     let settings = Settings {
         logs: state.join("logs"),
         state,
-        worker: paths::resolve(&offline::worker_program()?),
+        worker: paths::resolve(&worker_program::path()?),
         slots: args.slots,
         gpus: args.gpus,
-        devices: if args.gpus > 0 { offline::check(&[]).await?.gpus } else { Vec::new() },
+        devices: if args.gpus > 0 { worker_program::check(&[]).await?.gpus } else { Vec::new() },
         environment,
     };
     let name = common.name("local")?;
     if common.dry_run {
-        return Ok(format::print(Launcher::dry_run(&settings, &example(&name)))?);
+        return Ok(format::print(Launcher::dry_run(&settings, &example_pilot(&name)))?);
     }
     let spec = FleetSpec {
         name,
@@ -51,5 +51,5 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
         worker: Offer { cpus: args.slots, gpus: args.gpus, memory_mb: common.memory_mb },
         sweep: common.sweep.clone(),
     };
-    launch(global, common, spec, Reach::Here).await
+    start_fleet(global, common, spec, Reachability::Local).await
 }

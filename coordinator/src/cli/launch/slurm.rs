@@ -8,16 +8,16 @@ use rheo_launch::Error;
 use rheo_launch::slurm::{Launcher, Settings};
 use rheo_proto::file;
 
-use super::coordinator::Reach;
-use super::{Common, example, launch};
+use super::coordinator::Reachability;
+use super::{FleetArgs, example_pilot, start_fleet};
 use crate::cli::failure::Failure;
-use crate::cli::{Global, format, offline};
+use crate::cli::{GlobalArgs, format, worker_program};
 use crate::paths;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
     #[command(flatten)]
-    common: Common,
+    common: FleetArgs,
     /// Walltime of a job, as `sbatch --time` takes it: 4:00:00, 1-12, 90.
     #[arg(long, value_name = "TIME")]
     time: Option<String>,
@@ -45,7 +45,7 @@ pub(in crate::cli) struct Args {
 }
 
 impl Args {
-    fn settings(&self, global: &Global) -> Result<Settings, Failure> {
+    fn settings(&self, global: &GlobalArgs) -> Result<Settings, Failure> {
         let state = paths::resolve(&global.state);
         let setup = self.setup.as_ref().map(|path| {
             file::read_text(path, file::SETUP).map_err(|error| {
@@ -55,7 +55,7 @@ impl Args {
         Ok(Settings {
             logs: state.join("logs"),
             state,
-            worker: paths::resolve(&offline::worker_program()?),
+            worker: paths::resolve(&worker_program::path()?),
             time: self.time.clone(),
             cpus: self.cpus,
             gpus: self.gpus,
@@ -69,13 +69,13 @@ impl Args {
     }
 }
 
-pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
+pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure> {
     let common = &args.common;
     let settings = args.settings(global)?;
     let name = common.name("slurm")?;
     let max = common.max()?;
     if common.dry_run {
-        let (command, script) = Launcher::dry_run(&settings, &example(&name));
+        let (command, script) = Launcher::dry_run(&settings, &example_pilot(&name));
         format::note(format!("for each of at most {max} pilots:"));
         let logs = settings.logs.display();
         let text = format!("mkdir -p '{logs}'\n{command} <<'SCRIPT'\n{script}SCRIPT");
@@ -83,7 +83,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     }
     std::fs::create_dir_all(&settings.logs)
         .map_err(|error| Failure::unusable(&settings.logs, error))?;
-    match Launcher::check(&settings, &example(&name)).await {
+    match Launcher::check(&settings, &example_pilot(&name)).await {
         Ok(()) => {}
         Err(Error::Refused(text)) => return Err(Failure::usage(text)),
         // It may be over in a minute, and the coordinator tries again and again.
@@ -104,5 +104,5 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
         },
         sweep: common.sweep.clone(),
     };
-    launch(global, common, spec, Reach::Network).await
+    start_fleet(global, common, spec, Reachability::Network).await
 }

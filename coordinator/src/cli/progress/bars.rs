@@ -7,8 +7,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rheo_core::progress::Progress;
 use rheo_model::config::Metric;
 
-use super::others;
-use crate::cli::standing::named;
+use super::other_counts;
+use crate::cli::describe::best_point;
 use crate::cli::stderr::SCREEN;
 use crate::cli::{format, point, screen};
 use crate::client::{Moment, Seen};
@@ -17,19 +17,19 @@ use crate::client::{Moment, Seen};
 const STEPS: u64 = 1000;
 
 /// The most trials with a bar of their own.
-const BARS: usize = 16;
+const MAX_BARS: usize = 16;
 
 /// The most columns for the name of the sweep.
 const NAME: usize = 20;
 
 /// A bar for the sweep, a line about it, and a bar for each running trial.
-pub(crate) struct Bars {
+pub(crate) struct ProgressBars {
     sweep: ProgressBar,
     facts: ProgressBar,
     trials: BTreeMap<u64, ProgressBar>,
 }
 
-impl Bars {
+impl ProgressBars {
     pub(super) fn new() -> Self {
         let sweep = SCREEN.add(ProgressBar::new(1));
         sweep.set_style(style("{prefix:.bold} {wide_bar:.cyan/dim} {percent:>3} %{msg}"));
@@ -44,14 +44,15 @@ impl Bars {
         self.sweep.set_prefix(screen::fit(sweep.name.as_str(), NAME));
         self.sweep.set_length(counts.trials.saturating_mul(STEPS));
         self.sweep.set_position(counts.ended() * STEPS + steps(running));
-        let left = sweep.estimate.map(|estimate| format!("  {} left", format::left(&estimate)));
+        let left =
+            sweep.estimate.map(|estimate| format!("  {} left", format::remaining(&estimate)));
         self.sweep.set_message(left.unwrap_or_default());
-        let best = sweep.best.as_ref().map(|best| format!(", best {}", named(best)));
-        let (done, others) = (counts.ended(), others(&counts));
+        let best = sweep.best.as_ref().map(|best| format!(", best {}", best_point(best)));
+        let (done, others) = (counts.ended(), other_counts(&counts));
         let best = best.unwrap_or_default();
         self.facts.set_message(format!("{done} of {} trials{others}{best}", counts.trials));
 
-        let shown: Vec<&Seen> = moment.running.iter().take(BARS).collect();
+        let shown: Vec<&Seen> = moment.running.iter().take(MAX_BARS).collect();
         self.trials.retain(|index, bar| {
             let runs = shown.iter().any(|seen| seen.trial.id.index == *index);
             if !runs {

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 /// The variable that gives a process its GPUs and no others.
-const VARIABLE: &str = "CUDA_VISIBLE_DEVICES";
+const DEVICES_VARIABLE: &str = "CUDA_VISIBLE_DEVICES";
 
 /// The variables of each worker, by which it sees its own of `gpus` alone. Where workers are more, the first have
 /// one each and the others compute on the processor. None where there is nothing to share.
-pub(super) fn shares(gpus: &[String], workers: u32) -> Vec<BTreeMap<String, String>> {
+pub(super) fn assign(gpus: &[String], workers: u32) -> Vec<BTreeMap<String, String>> {
     let workers = usize::try_from(workers).unwrap_or(usize::MAX);
     if gpus.is_empty() || workers < 2 {
         return Vec::new();
@@ -19,7 +19,7 @@ pub(super) fn shares(gpus: &[String], workers: u32) -> Vec<BTreeMap<String, Stri
         } else {
             (number.min(gpus.len()), (number + 1).min(gpus.len()))
         };
-        BTreeMap::from([(VARIABLE.to_owned(), gpus[first..end].join(","))])
+        BTreeMap::from([(DEVICES_VARIABLE.to_owned(), gpus[first..end].join(","))])
     };
     (0..workers).map(share).collect()
 }
@@ -28,18 +28,18 @@ pub(super) fn shares(gpus: &[String], workers: u32) -> Vec<BTreeMap<String, Stri
 mod tests {
     use super::*;
 
-    fn shared(gpus: &[&str], workers: u32) -> Vec<String> {
+    fn assigned(gpus: &[&str], workers: u32) -> Vec<String> {
         let gpus: Vec<String> = gpus.iter().map(|gpu| (*gpu).to_owned()).collect();
-        let shares = shares(&gpus, workers);
-        shares.iter().map(|variables| variables[VARIABLE].clone()).collect()
+        let shares = assign(&gpus, workers);
+        shares.iter().map(|variables| variables[DEVICES_VARIABLE].clone()).collect()
     }
 
     #[test]
     fn each_gpu_has_one_worker() {
-        assert_eq!(shared(&["0", "1"], 2), ["0", "1"]);
-        assert_eq!(shared(&["0", "1", "2"], 2), ["0", "1,2"]);
-        assert_eq!(shared(&["GPU-a", "MIG-b"], 4), ["GPU-a", "MIG-b", "", ""]);
-        assert_eq!(shared(&["0", "1"], 1), [""; 0], "it sees them all anyway");
-        assert_eq!(shared(&[], 3), [""; 0]);
+        assert_eq!(assigned(&["0", "1"], 2), ["0", "1"]);
+        assert_eq!(assigned(&["0", "1", "2"], 2), ["0", "1,2"]);
+        assert_eq!(assigned(&["GPU-a", "MIG-b"], 4), ["GPU-a", "MIG-b", "", ""]);
+        assert_eq!(assigned(&["0", "1"], 1), [""; 0], "it sees them all anyway");
+        assert_eq!(assigned(&[], 3), [""; 0]);
     }
 }

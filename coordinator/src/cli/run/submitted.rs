@@ -8,13 +8,13 @@ use rheo_core::machine::{SweepPhase, SweepView};
 use rheo_core::spec;
 use rheo_model::networks;
 
-use super::{Session, slots};
+use super::{RunSession, slots};
 use crate::cli::failure::Failure;
 use crate::cli::format;
 use crate::client::Client;
 
 /// Runs what was handed over, one sweep after the other, until nothing is left of it.
-pub(super) async fn run(session: &mut Session<'_>, client: &mut Client) -> Result<(), Failure> {
+pub(super) async fn run(session: &mut RunSession<'_>, client: &mut Client) -> Result<(), Failure> {
     let mut refused = BTreeSet::new();
     while let Some(sweep) = next(session, client, &refused).await? {
         let name = sweep.name.clone();
@@ -35,7 +35,7 @@ pub(super) async fn run(session: &mut Session<'_>, client: &mut Client) -> Resul
             "{name} was handed over and is run now: {left} trials (an interrupt stops it)"
         ));
         let followed = session.follow(client, slots, sweep).await;
-        session.crew.leave().await;
+        session.local_workers.stop().await;
         match followed {
             Ok(sweep) => {
                 let (ended, trials) = (sweep.counts.ended(), sweep.counts.trials);
@@ -53,7 +53,7 @@ pub(super) async fn run(session: &mut Session<'_>, client: &mut Client) -> Resul
 
 /// The next sweep that somebody wants and that has trials to start.
 async fn next(
-    session: &Session<'_>,
+    session: &RunSession<'_>,
     client: &mut Client,
     refused: &BTreeSet<SweepName>,
 ) -> Result<Option<SweepView>, Failure> {

@@ -16,7 +16,7 @@ use super::failure::Failure;
 use crate::client::Client;
 
 /// The worker program: the one that was named, or the one beside this program.
-pub(super) fn worker_program() -> Result<PathBuf, Failure> {
+pub(super) fn path() -> Result<PathBuf, Failure> {
     if let Some(named) = env::path(env::WORKER) {
         // A bare name is looked for in PATH.
         if named.components().count() > 1 && !named.is_file() {
@@ -41,15 +41,15 @@ pub(super) fn worker_program() -> Result<PathBuf, Failure> {
 /// What a worker program would have.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Equipment {
+pub(super) struct WorkerInventory {
     /// The words that select each GPU in `CUDA_VISIBLE_DEVICES`.
     pub(super) gpus: Vec<String>,
 }
 
 /// Whether the worker program accepts `arguments` and its environment, and what it would have; it starts
 /// nothing.
-pub(super) async fn check(arguments: &[OsString]) -> Result<Equipment, Failure> {
-    let program = worker_program()?;
+pub(super) async fn check(arguments: &[OsString]) -> Result<WorkerInventory, Failure> {
+    let program = path()?;
     let output = Command::new(&program)
         .args(arguments)
         .arg("--check")
@@ -83,8 +83,8 @@ pub(super) async fn checkpoint(client: &mut Client, id: &TrialId) -> Result<Vec<
 }
 
 /// What the worker program answers to `checkpoint` when called with `arguments`.
-pub(super) async fn ask(arguments: Vec<OsString>, checkpoint: Vec<u8>) -> Result<Vec<u8>, Failure> {
-    let program = worker_program()?;
+pub(super) async fn run(arguments: Vec<OsString>, checkpoint: Vec<u8>) -> Result<Vec<u8>, Failure> {
+    let program = path()?;
     let spawned = Command::new(&program)
         .args(arguments)
         .stdin(Stdio::piped())
@@ -106,7 +106,7 @@ pub(super) async fn ask(arguments: Vec<OsString>, checkpoint: Vec<u8>) -> Result
     match output.status.code() {
         Some(0) => Ok(output.stdout),
         // It has said why.
-        Some(code @ (1 | 2)) => Err(Failure::Said(code == 2)),
+        Some(code @ (1 | 2)) => Err(Failure::Reported(code == 2)),
         _ => Err(Failure::Other(anyhow::anyhow!("the worker program ended by {}", output.status))),
     }
 }

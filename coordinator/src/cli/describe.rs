@@ -18,7 +18,7 @@ pub(super) fn phase(sweep: &SweepView) -> String {
 }
 
 /// The mean of the best point, and which point that is.
-pub(super) fn named(best: &BestPoint) -> String {
+pub(super) fn best_point(best: &BestPoint) -> String {
     let swept = point::short(&best.swept);
     let swept = if swept.is_empty() { swept } else { format!(": {swept}") };
     let mean = format::mean(&best.aggregate);
