@@ -1,8 +1,8 @@
-//! The command line: one verb per file, each a function from its arguments to an ending.
+//! The command line: one file per verb, each with a `run` that takes the verb's arguments.
 //!
-//! Results go to standard output, everything else to standard error. Exit codes: 0 all is well,
-//! 1 a sweep failed, 2 usage, configuration or not let in, 3 the coordinator cannot be reached, 130
-//! interrupted.
+//! Results go to standard output, everything else to standard error. Exit codes: 0 success, 1 a
+//! failed sweep or another error, 2 usage error, invalid file, or access denied, 3 coordinator
+//! unreachable, 130 interrupted.
 
 mod analyze;
 mod checkpoint;
@@ -70,7 +70,7 @@ pub struct Cli {
     command: Command,
 }
 
-/// What every command understands.
+/// Options of every command.
 #[derive(Debug, Clone, Args)]
 struct GlobalArgs {
     /// Address of a coordinator, such as http://127.0.0.1:7070.
@@ -85,7 +85,7 @@ struct GlobalArgs {
     output: Option<OutputFormat>,
 }
 
-/// How results are printed.
+/// Output format of results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum OutputFormat {
     /// For people.
@@ -182,7 +182,7 @@ impl GlobalArgs {
         Ok(client)
     }
 
-    /// How this program reaches the same state, as words that a shell reads.
+    /// Shell words that start this program on the same state.
     fn rheo(&self) -> String {
         let program = env::program();
         match &self.server {
@@ -192,7 +192,7 @@ impl GlobalArgs {
         }
     }
 
-    /// Whether to print JSON; other formats are for queries.
+    /// Whether to print JSON. Formats of queries are a usage error.
     fn json(&self) -> Result<bool, Failure> {
         match self.output {
             None | Some(OutputFormat::Table) => Ok(false),
@@ -204,7 +204,7 @@ impl GlobalArgs {
     }
 }
 
-/// The paths that are accepted on the command line.
+/// Parser of paths on the command line.
 fn path() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().try_map(paths::parse)
 }
@@ -229,9 +229,9 @@ pub fn main() -> ExitCode {
     };
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
     let log = log.without_time().with_ansi(screen::has_colours(&std::io::stderr()));
-    // What is wrong with standard error cannot be said there.
+    // Errors of standard error cannot be reported on standard error.
     log.with_writer(stderr::stderr).log_internal_errors(false).init();
-    // Without threads the runtime would panic, now or in the middle of something.
+    // The runtime panics if it cannot start a thread.
     if let Err(error) = threads::check() {
         return Failure::Other(error.into()).report();
     }
@@ -242,7 +242,7 @@ pub fn main() -> ExitCode {
             runtime.shutdown_background();
             result
         }
-        Err(error) => Err(Failure::system("the threads of this program cannot be started", error)),
+        Err(error) => Err(Failure::system("cannot start the threads of this program", error)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -286,8 +286,7 @@ impl Cli {
     }
 }
 
-/// The store turns panics of its library on damaged files into errors; their text would only
-/// confuse.
+/// Hides the panic messages of redb on damaged files: the store turns those panics into errors.
 fn quiet_store_panics() {
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

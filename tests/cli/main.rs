@@ -172,7 +172,7 @@ fn data_sets_are_fetched_from_a_mirror_and_verified() {
     let args = ["data", "fetch", "mnist", "--dir", "mnist", "--mirror", &mirror];
     let said = bench.run(&args).expect(1);
     assert!(said.err.contains("train-images-idx3-ubyte"), "{}", said.err);
-    assert!(said.err.contains("no mirror has it as it should be"), "{}", said.err);
+    assert!(said.err.contains("no mirror has an intact copy"), "{}", said.err);
     assert_eq!(fs::read_dir(bench.path().join("mnist")).unwrap().count(), 0);
     // No mirror answers.
     let args = ["data", "fetch", "mnist", "--dir", "mnist", "--mirror", "http://127.0.0.1:1"];
@@ -189,7 +189,7 @@ fn data_sets_are_fetched_from_a_mirror_and_verified() {
     assert!(said.out.trim().ends_with("mnist"), "{}", said.out);
     // Fetched again, it is there already: the mirror has nothing left to send.
     let again = bench.run(&args).expect(0);
-    assert_eq!(again.err.matches("is there").count(), 4, "{}", again.err);
+    assert_eq!(again.err.matches("is present").count(), 4, "{}", again.err);
 }
 
 /// A server that answers one request after the other with these bodies; its address.

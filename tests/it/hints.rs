@@ -52,7 +52,7 @@ fn a_sweep_that_is_handed_to_the_coordinator_of_run_is_run() {
     assert_eq!(phase(&bench, "b"), "running");
     bench.run(&["cancel", "a"]).expect(0);
     let said = first.end().expect(1);
-    assert!(said.err.contains("b was handed over and is run now: 2 trials"), "{}", said.err);
+    assert!(said.err.contains("b was submitted meanwhile and runs now: 2 trials"), "{}", said.err);
     assert!(said.out.contains("a ended: cancelled"), "{}", said.out);
     assert_eq!(phase(&bench, "b"), "ended");
     assert_eq!(bench.number("select count(*) from trials where sweep = 'b'"), 2);

@@ -109,7 +109,7 @@ fn u42_a_worker_without_data_takes_no_trial_beside_a_healthy_one_and_is_named() 
     let _serve = serve(&bench);
     bench.run(&["submit", bench.file("hole.yaml", HOLE)]).expect(0);
     let _unfit = Running::start(worker(&bench, "a", &["--data", "none"]));
-    let told = wait_until_told(&bench, "hole: no worker can run the trials that wait");
+    let told = wait_until_told(&bench, "hole: no worker can run the waiting trials");
     let missing = "no file `train-images-idx3-ubyte` or `train-images-idx3-ubyte.gz` in `none`";
     assert!(told.err.contains(missing), "{}", told.err);
     let _fit = Running::start(worker(&bench, "b", &["--data", "mnist"]));
@@ -182,7 +182,11 @@ fn u42_a_run_that_no_worker_can_do_gives_up_and_says_why() {
         let file = format!("{}resources: {resources}\n", large());
         let file = bench.file("hole.yaml", &file);
         let said = bench.run(&["run", file, "--unfit-timeout", "2"]).expect(1);
-        assert!(said.err.contains("for 2 s no worker could run the trials"), "{}", said.err);
+        assert!(
+            said.err.contains("for 2 s no worker could run the waiting trials"),
+            "{}",
+            said.err
+        );
         assert!(said.err.contains(cause), "{}", said.err);
         // Nothing is spoilt, and people see why afterwards.
         let told = bench.run(&["status"]).expect(0);
@@ -206,9 +210,9 @@ fn u42_a_trial_that_needs_nothing_special_overtakes_those_that_do() {
         Some(status()["sweeps"][0]["counts"].clone()).filter(|counts| counts["completed"] == 6)
     });
     assert_eq!(counts["queued"], 6, "{counts}");
-    wait_until_told(&bench, "no worker can run the trials that wait");
+    wait_until_told(&bench, "no worker can run the waiting trials");
     let said = bench.run(&["wait", "hole", "--unfit-timeout", "1", "--timeout", "10"]).expect(1);
-    let told = "no worker can run what is left of hole: worker";
+    let told = "no worker can run the waiting trials of hole: worker";
     assert!(said.err.contains(told), "{}", said.err);
     assert!(said.err.contains("resources.memory_mb: `1000000`"), "{}", said.err);
 }

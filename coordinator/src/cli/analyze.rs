@@ -1,5 +1,5 @@
-//! `rheo analyze`: analyses of the network of one trial, printed or written into files. The results
-//! of the sweep stay as they are.
+//! `rheo analyze`: runs analyses of one trial's network, and prints the rows or writes them to
+//! files. The results of the sweep do not change.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead as _, Read as _, Write};
@@ -39,8 +39,8 @@ pub(super) struct Args {
     directory: Option<PathBuf>,
 }
 
-/// The analyses that are asked for by `only` of a trial with this configuration, whose task is also
-/// given as it was written: without what its kind ignores.
+/// Resolves `only` into analyses of a trial with this configuration. `task` is the task as the
+/// sweep file has it, without the defaults of fields that its kind ignores.
 fn select_analyses(
     only: &[String],
     config: &TrialConfig,
@@ -65,7 +65,7 @@ fn select_analyses(
     Ok(wanted)
 }
 
-/// An analysis as JSON: what a sweep file with this task may say of one, but for the epochs.
+/// Parses an analysis in JSON by the rules of a sweep file with this task; `epochs` is refused.
 fn parse_analysis(text: &str, task: &Json) -> Result<Analysis, Failure> {
     spec::parse(
         &networks::workloads(),
@@ -80,7 +80,7 @@ fn parse_analysis(text: &str, task: &Json) -> Result<Analysis, Failure> {
     Ok(analysis)
 }
 
-/// The analysis called `name`, as the sweep has it, else with its defaults.
+/// Returns the analysis called `name` as the sweep configures it, or with defaults.
 fn find_analysis(name: &str, config: &TrialConfig) -> Result<Analysis, Failure> {
     let kind = AnalysisKind::ALL.into_iter().find(|kind| kind.name() == name);
     let names = || AnalysisKind::ALL.map(AnalysisKind::name).join(", ");
@@ -90,7 +90,7 @@ fn find_analysis(name: &str, config: &TrialConfig) -> Result<Analysis, Failure> 
     Ok(own.cloned().unwrap_or(Analysis { kind, ..Analysis::default() }))
 }
 
-/// A table of the answer: its name and its rows as an Arrow IPC stream.
+/// One result table: its name, and its rows as an Arrow IPC stream.
 struct AnalysisTable {
     name: String,
     ipc: Bytes,
@@ -127,7 +127,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
     }
 }
 
-/// Takes the answer of the worker program apart: for each table a line of JSON, and its bytes.
+/// Splits the output of the worker program into tables, each a line of JSON and then its bytes.
 fn split_tables(mut rest: &[u8]) -> anyhow::Result<Vec<AnalysisTable>> {
     #[derive(Deserialize)]
     struct TableHeader {

@@ -1,4 +1,4 @@
-//! `rheo data fetch`: downloads data sets and checks that they are what they should be.
+//! `rheo data fetch`: downloads data sets and verifies their digests.
 
 mod archive;
 
@@ -18,16 +18,16 @@ use super::failure::Failure;
 use super::{env, format};
 use crate::paths;
 
-/// Where MNIST lies, in the order in which places are tried.
+/// Mirrors of MNIST, in the order in which they are tried.
 const MNIST_MIRRORS: [&str; 2] = [
     "https://ossci-datasets.s3.amazonaws.com/mnist",
     "https://storage.googleapis.com/cvdf-datasets/mnist",
 ];
 
-/// Where CIFAR-10 lies.
+/// Mirrors of CIFAR-10.
 const CIFAR10_MIRRORS: [&str; 1] = ["https://www.cs.toronto.edu/~kriz"];
 
-/// How long one file may take.
+/// The timeout of one download.
 const TIMEOUT: Duration = Duration::from_mins(30);
 
 #[derive(Debug, clap::Subcommand)]
@@ -78,7 +78,7 @@ pub(super) fn run(command: &DataCommand) -> Result<(), Failure> {
             let packed =
                 File::open(&archive).map_err(|error| Failure::unusable(&archive, error))?;
             archive::unpack(packed, &directory, &members)
-                .with_context(|| format!("`{}` was not unpacked", archive.display()))?;
+                .with_context(|| format!("cannot unpack `{}`", archive.display()))?;
         }
     }
     format::note(format!("{name} is complete in {}", directory.display()));
@@ -89,10 +89,10 @@ pub(super) fn run(command: &DataCommand) -> Result<(), Failure> {
 struct Download {
     /// The name on mirrors and in the directory.
     name: String,
-    /// Size of what the digest is of.
+    /// Size in bytes of the content that is hashed.
     bytes: u64,
     sha256: &'static str,
-    /// Whether the digest is that of the uncompressed content: mirrors compress differently.
+    /// Whether the digest is of the uncompressed content: mirrors compress differently.
     digest_is_of_content: bool,
 }
 
@@ -110,13 +110,14 @@ impl From<Archive> for Download {
     }
 }
 
-/// Makes sure that a file is there, from the first mirror that has it as it should be; says where.
+/// Downloads a file, unless it is present, from the first mirror with an intact copy; returns its
+/// path.
 fn ensure_file(file: &Download, directory: &Path, mirrors: &[&str]) -> anyhow::Result<PathBuf> {
     let path = directory.join(&file.name);
     if let Ok(present) = File::open(&path)
         && verify(file, present).is_ok()
     {
-        format::note(format!("{} is there", file.name));
+        format::note(format!("{} is present", file.name));
         return Ok(path);
     }
     let agent = Agent::config_builder().timeout_global(Some(TIMEOUT)).build().new_agent();
@@ -131,14 +132,14 @@ fn ensure_file(file: &Download, directory: &Path, mirrors: &[&str]) -> anyhow::R
             Err(error) => failures += &format!("\n  {url}: {error:#}"),
         }
     }
-    bail!("`{}` was not fetched: no mirror has it as it should be:{failures}", file.name)
+    bail!("cannot fetch `{}`: no mirror has an intact copy:{failures}", file.name)
 }
 
-/// Downloads beside `path`, and moves it there once it is known to be right.
+/// Downloads a file, verifies it, and then renames it to `path`.
 fn fetch(agent: &Agent, url: &str, file: &Download, path: &Path) -> anyhow::Result<()> {
     let mut reply = agent.get(url).call()?;
     let mut out = Destination::open(path).map_err(Failure::into_error)?;
-    // Nothing compresses to more than it was.
+    // A compressed file is hardly larger than its content.
     let mut body = reply.body_mut().as_reader().take(file.bytes + 4096);
     io::copy(&mut body, &mut out)?;
     verify(file, out.reread()?)?;
@@ -158,7 +159,7 @@ fn verify(file: &Download, content: File) -> anyhow::Result<()> {
     let mut buffer = vec![0; 1 << 16];
     let mut bytes = 0;
     loop {
-        let read = content.read(&mut buffer).context("it cannot be read")?;
+        let read = content.read(&mut buffer).context("cannot read it")?;
         if read == 0 {
             break;
         }
@@ -167,7 +168,7 @@ fn verify(file: &Download, content: File) -> anyhow::Result<()> {
     }
     let found: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     if bytes != file.bytes || found != file.sha256 {
-        bail!("its content is not what it should be: {bytes} bytes with SHA-256 {found}");
+        bail!("its content differs: {bytes} bytes with SHA-256 {found}");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The data sets that a sweep reads, looked at on this machine before anything is run.
+//! Checks on this machine, before anything runs, the data sets that a sweep reads.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::{env, format};
 use crate::report::report;
 
-/// What `preview` and `submit` are told of the data.
+/// Data options of `preview` and `submit`.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct DataArgs {
     /// Directory of data files, which are checked: with it data that cannot be used are an error,
@@ -22,7 +22,7 @@ pub(super) struct DataArgs {
 }
 
 impl DataArgs {
-    /// Checks the data of a sweep that is not run here, or not by this command.
+    /// Checks the data of a sweep that this command does not run; returns warnings.
     pub(super) fn check(&self, planned: &PlannedSweep) -> Result<Vec<String>, Failure> {
         if self.data.is_some() {
             require(planned, self.data.as_deref())?;
@@ -33,7 +33,7 @@ impl DataArgs {
     }
 }
 
-/// Refuses a sweep whose data cannot be used here.
+/// Refuses a sweep whose data cannot be used on this machine.
 pub(super) fn require(planned: &PlannedSweep, data: Option<&Path>) -> Result<(), Failure> {
     let DataReport { errors, warnings } = DataReport::of(planned, data);
     for warning in warnings {
@@ -45,20 +45,20 @@ pub(super) fn require(planned: &PlannedSweep, data: Option<&Path>) -> Result<(),
     Err(Failure::usage(errors.join("\n")))
 }
 
-/// What is wrong with the data of a sweep.
+/// Problems with the data of a sweep.
 #[derive(Debug, Default)]
 struct DataReport {
-    /// No trial that needs this can run here.
+    /// Problems that keep trials from running here.
     errors: Vec<String>,
-    /// Trials would run, and perhaps not with what their author meant.
+    /// Trials would run, though perhaps not on the data that their author meant.
     warnings: Vec<String>,
 }
 
-/// A data set where a trial reads it.
+/// A data set and the directory that a trial reads it from.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct DataLocation {
     set: DataSet,
-    /// The directory that the trial names; otherwise that of the worker counts.
+    /// Directory named by the trial; none for the worker's own.
     directory: Option<String>,
 }
 
@@ -71,7 +71,7 @@ impl DataReport {
                 Need::Samples { set, directory, sizes } => (set, directory, Some(sizes)),
                 _ => continue,
             };
-            // Whatever else another workload reads, its own programs know.
+            // Data sets of other workloads are unknown here.
             if let Some(set) = DataSet::named(&set) {
                 places.entry(DataLocation { set, directory }).or_default().extend(sizes);
             }
@@ -104,7 +104,7 @@ impl DataReport {
         self.errors.extend(too_few.take(1).map(|what| about(&what)));
         match rheo_data::verify(set, directory) {
             Ok(()) => {}
-            // Who names a directory in the sweep file may mean a set of their own.
+            // A directory named in the sweep file may hold the author's own data set.
             Err(error @ Error::Differs { .. }) if named.directory.is_some() => {
                 self.warnings.push(about(&report(&error)));
             }
@@ -113,7 +113,7 @@ impl DataReport {
     }
 }
 
-/// An error, and what to do about it.
+/// Formats an error with the remedy for it.
 fn with_remedy(error: &Error, set: DataSet) -> String {
     let text = report(error);
     let name = set.name();

@@ -1,4 +1,4 @@
-//! `rheo delete`: forgets sweeps with their results and checkpoints, and frees their names.
+//! `rheo delete`: deletes sweeps with their results and checkpoints, and frees their names.
 
 use std::io::{self, IsTerminal as _};
 
@@ -35,7 +35,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
     let usage = client.disk_usage().await?;
     let mut deleted = Vec::new();
     for name in names {
-        // Asked for by name, so that an unknown one is an error.
+        // A request by name makes an unknown sweep an error.
         let (sweep, _) = client.sweep(&name).await?;
         if !args.yes && !confirm(&question(&sweep, &usage))? {
             format::note(format!("{name} was not deleted"));
@@ -58,11 +58,11 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
     Ok(())
 }
 
-/// What is lost, in words.
+/// Formats the question that names what is deleted.
 fn question(sweep: &SweepView, usage: &DiskUsage) -> String {
-    let own = usage.sweeps.iter().find(|own| own.sweep == sweep.name);
+    let usage = usage.sweeps.iter().find(|usage| usage.sweep == sweep.name);
     let (results, checkpoints) =
-        own.map_or((0, 0), |own| (own.results + own.pending, own.checkpoints));
+        usage.map_or((0, 0), |usage| (usage.results + usage.pending, usage.checkpoints));
     format!(
         "delete sweep {}: {} of {} trials have ended, {} of results, {} of checkpoints? [y/N] ",
         sweep.name,

@@ -1,11 +1,11 @@
-//! How a sweep stands, in words.
+//! Formats the phase and the best point of a sweep in words.
 
 use rheo_core::machine::{BestPoint, SweepView};
 use rheo_core::sweep::SweepEndReason;
 
 use super::{format, point};
 
-/// The phase, and why the sweep ended if that was before all its trials had.
+/// Formats the phase, and the reason if the sweep ended before all its trials.
 pub(super) fn phase(sweep: &SweepView) -> String {
     let name = sweep.phase.name();
     if sweep.idle {
@@ -17,7 +17,7 @@ pub(super) fn phase(sweep: &SweepView) -> String {
     }
 }
 
-/// The mean of the best point, and which point that is.
+/// Formats the mean of the best point and the point itself.
 pub(super) fn best_point(best: &BestPoint) -> String {
     let swept = point::short(&best.swept);
     let swept = if swept.is_empty() { swept } else { format!(": {swept}") };

@@ -1,9 +1,9 @@
-//! Files that commands write: a regular file appears whole under its name or not at all, a pipe or a
-//! device gets the bytes as they come.
+//! Files that commands write. A regular file appears complete or not at all; pipes and devices get
+//! the bytes as they come.
 //!
-//! A file is written beside its name under one that nobody else has, and renamed at the end; whatever
-//! ends the command before, an interrupt included, leaves nothing. Links are followed, and a file
-//! that is replaced keeps its permissions.
+//! A file is written under a temporary name in its directory and renamed at the end. A command that
+//! ends earlier, for example by an interrupt, leaves no file behind. Links are followed, and a
+//! replaced file keeps its permissions.
 
 use std::collections::BTreeSet;
 use std::fs::{File, Metadata, OpenOptions, Permissions};
@@ -17,10 +17,10 @@ use tempfile::TempPath;
 use super::failure::Failure;
 use crate::signals;
 
-/// Where a command writes.
+/// Writer to the file or stream that a command was given.
 #[derive(Debug)]
 pub(super) struct Destination {
-    /// How it is called, for messages.
+    /// The name used in messages.
     name: String,
     target: Target,
 }
@@ -29,31 +29,31 @@ pub(super) struct Destination {
 enum Target {
     /// Standard output.
     Stdout(io::Stdout),
-    /// What is there already and no regular file: a pipe or a device.
+    /// An existing pipe or device.
     Direct(File),
     /// A regular file.
     PendingFile(Box<PendingFile>),
 }
 
-/// A file that does not have its name yet.
+/// A file that still has its temporary name.
 #[derive(Debug)]
 struct PendingFile {
     out: BufWriter<File>,
-    /// Where it is until then; removed when this is dropped.
+    /// The temporary path; removed on drop.
     path: TempPath,
-    /// The name that it gets.
+    /// The final path.
     target: PathBuf,
-    /// What bears that name now.
+    /// Metadata of the existing file at the final path.
     replaced: Option<Metadata>,
 }
 
-/// The most links from a name to a file.
+/// The longest chain of links that is followed.
 const MAX_LINKS: u32 = 40;
 
-/// The files that do not have their names yet.
+/// The temporary paths to remove on an interrupt.
 static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
-/// Why a file could not be written.
+/// A file could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("{name} cannot be written")]
 pub(super) struct Error {
@@ -68,7 +68,7 @@ impl From<Error> for Failure {
 }
 
 impl Destination {
-    /// The file `path`, or standard output for `-`.
+    /// Opens the file `path`, or standard output for `-`.
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {
         if path == Path::new("-") {
             let name = "standard output".to_owned();
@@ -81,7 +81,7 @@ impl Destination {
         }
     }
 
-    /// Whether a person would see the bytes.
+    /// Whether the bytes go to a terminal.
     pub(super) fn is_terminal(&self) -> bool {
         match &self.target {
             Target::Stdout(out) => out.is_terminal(),
@@ -90,7 +90,7 @@ impl Destination {
         }
     }
 
-    /// What was written so far, from its beginning, for whoever wants to check it.
+    /// Flushes and reopens the file for reading from its beginning, so that it can be verified.
     pub(super) fn reread(&mut self) -> Result<File, Error> {
         let read = match &mut self.target {
             Target::PendingFile(file) => file.out.flush().and_then(|()| File::open(&file.path)),
@@ -99,7 +99,7 @@ impl Destination {
         read.map_err(|source| Error { name: self.name.clone(), source })
     }
 
-    /// Gives the file its name, durably.
+    /// Syncs the file and renames it to its final path.
     pub(super) fn finish(mut self) -> Result<(), Error> {
         let finished = match self.target {
             Target::Stdout(ref mut out) => out.flush(),
@@ -117,7 +117,7 @@ impl Write for Destination {
             Target::Direct(file) => file.write(bytes),
             Target::PendingFile(file) => file.out.write(bytes),
         };
-        // Whoever encodes rows does not know where they go.
+        // The encoder of rows cannot name the file in its errors.
         written.map_err(|source| name_error(&self.name, source))
     }
 
@@ -133,7 +133,7 @@ impl Write for Destination {
 
 fn name_error(name: &str, source: io::Error) -> io::Error {
     if source.kind() == io::ErrorKind::Interrupted {
-        // It is tried again.
+        // The caller retries the write.
         return source;
     }
     io::Error::new(source.kind(), Error { name: name.to_owned(), source })
@@ -157,8 +157,8 @@ fn open_target(path: &Path) -> io::Result<Target> {
     }
 }
 
-/// The name behind all links; nothing if it stands for a file that a process has open, such as
-/// `/dev/stdout`: renaming would not reach that one.
+/// Follows links to the final path; none for a file that a process has open, such as `/dev/stdout`,
+/// which a rename would not reach.
 fn resolve_links(path: &Path) -> io::Result<Option<PathBuf>> {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
@@ -168,7 +168,7 @@ fn resolve_links(path: &Path) -> io::Result<Option<PathBuf>> {
         }
         match std::fs::read_link(&path) {
             Ok(next) => path = parent.join(next),
-            // No link, or nothing yet.
+            // Not a link, or no such file.
             Err(_) => return Ok(Some(path)),
         }
     }
@@ -189,10 +189,10 @@ impl PendingFile {
         let file = tempfile::Builder::new()
             .prefix(&format!(".{name}."))
             .suffix(".new")
-            // As if it were created under its name.
+            // The permissions of a newly created file.
             .permissions(Permissions::from_mode(0o666))
             .tempfile_in(parent(&target))
-            // Its own text names the file that nobody asked for.
+            // The error text of `tempfile` names the temporary file.
             .map_err(|error| match error.kind() {
                 io::ErrorKind::Other => error,
                 kind => kind.into(),
@@ -206,7 +206,7 @@ impl PendingFile {
         self.out.flush()?;
         let file = self.out.get_ref();
         if let Some(replaced) = &self.replaced {
-            // Only root may give a file away; whoever may not owns it.
+            // Only root may change the owner; anybody else already owns the file.
             let _ = fchown(file, Some(replaced.uid()), Some(replaced.gid()));
             file.set_permissions(Permissions::from_mode(replaced.mode() & 0o7777))?;
         }
@@ -226,7 +226,7 @@ fn with_unfinished<T>(change: impl FnOnce(&mut BTreeSet<PathBuf>) -> T) -> T {
     change(&mut UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Has an interrupt remove the files that are not finished, and then end this process.
+/// Installs a handler that removes unfinished files on an interrupt and ends this process.
 fn remove_when_interrupted() -> io::Result<()> {
     static ONCE: Once = Once::new();
     if ONCE.is_completed() {
@@ -238,11 +238,11 @@ fn remove_when_interrupted() -> io::Result<()> {
             asked.await;
             with_unfinished(|all| {
                 for path in all.iter() {
-                    // It may have got its name in this instant.
+                    // The file may have been renamed just now.
                     let _ = std::fs::remove_file(path);
                 }
             });
-            #[expect(clippy::exit, reason = "interrupted: the file is not there")]
+            #[expect(clippy::exit, reason = "interrupted after cleaning up")]
             std::process::exit(130);
         });
     });
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_is_there_whole_or_not_at_all() {
+    async fn a_file_appears_complete_or_not_at_all() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("x.csv");
         fs::write(directory.path().join("x.part"), "precious").unwrap();
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn links_are_followed_and_permissions_kept() {
+    async fn links_are_followed_and_permissions_are_kept() {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
         fs::write(at("real"), "old").unwrap();
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn devices_are_written_to_and_stay() {
+    async fn devices_are_written_in_place() {
         write(Path::new("/dev/null"), "gone");
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
         let mut full = Destination::open(Path::new("/dev/full")).unwrap();

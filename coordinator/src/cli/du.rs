@@ -1,4 +1,4 @@
-//! `rheo du`: what a state takes on disk.
+//! `rheo du`: disk usage of a state.
 
 use rheo_proto::admin::{DiskUsage, SweepUsage};
 use serde_json::{Value, json};

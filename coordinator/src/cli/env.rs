@@ -16,16 +16,16 @@ pub(super) const STATE: &str = "RHEO_STATE";
 /// Directory of data files, for workers that `rheo run` starts and for `rheo data`.
 pub(super) const DATA: &str = "RHEO_DATA";
 
-/// Where results lie.
+/// Directory or bucket of results.
 pub(super) const RESULTS: &str = "RHEO_RESULTS";
 
-/// Where checkpoints lie.
+/// Directory or bucket of checkpoints.
 pub(super) const CHECKPOINTS: &str = "RHEO_CHECKPOINTS";
 
-/// The `rheo-worker` program, if it does not lie beside `rheo`.
+/// The `rheo-worker` program, if it is not beside `rheo`.
 pub(super) const WORKER: &str = "RHEO_WORKER";
 
-/// Seconds between questions to a cluster about the pilots of fleets.
+/// Seconds between queries of a cluster's pilots.
 pub(super) const POLL: &str = "RHEO_POLL";
 
 /// The only sweep that a worker works for; set for workers that `rheo launch` starts.
@@ -34,16 +34,16 @@ pub(super) const SWEEP: &str = "RHEO_SWEEP";
 /// Seconds without work after which a worker leaves; set for workers that `rheo launch` starts.
 pub(super) const IDLE_TIMEOUT: &str = "RHEO_IDLE_TIMEOUT";
 
-/// Megabytes that the trials of a worker may take together; set for workers that `rheo launch` starts.
+/// Memory of all trials of a worker, in megabytes; set for workers that `rheo launch` starts.
 pub(super) const MEMORY_MB: &str = "RHEO_MEMORY_MB";
 
-/// The GPUs of a made-up machine, for tests.
+/// GPUs of a simulated machine, for tests.
 pub(super) const GPUS: &str = "RHEO_GPUS";
 
 /// A file with the CA of the coordinator.
 pub(super) const CA_FILE: &str = "RHEO_CA_FILE";
 
-/// A file with the token of people; `rheo serve` accepts that token.
+/// A file with the admin token; `rheo serve` accepts that token.
 pub(super) const TOKEN_FILE: &str = "RHEO_TOKEN_FILE";
 
 /// A file with the token of workers, for `rheo serve`.
@@ -55,28 +55,28 @@ pub(super) const TLS_CERT: &str = "RHEO_TLS_CERT";
 /// A file with the key of that certificate.
 pub(super) const TLS_KEY: &str = "RHEO_TLS_KEY";
 
-/// Seconds of computing that a query may take.
+/// Computing time of a query, in seconds.
 pub(super) const QUERY_TIME: &str = "RHEO_QUERY_TIME";
 
-/// MiB of memory that a query may take.
+/// Memory of a query, in MiB.
 pub(super) const QUERY_MEMORY: &str = "RHEO_QUERY_MEMORY";
 
-/// Queries that run at once.
+/// Number of concurrent queries.
 pub(super) const QUERIES: &str = "RHEO_QUERIES";
 
-/// Megabytes of the journal that the coordinator keeps in memory.
+/// The coordinator's cache of the journal, in megabytes.
 pub(super) const JOURNAL_CACHE: &str = "RHEO_JOURNAL_CACHE_MB";
 
 /// The image of workers on Kubernetes.
 pub(super) const IMAGE: &str = "RHEO_IMAGE";
 
-/// Files that say where a Kubernetes cluster is: the variable of `kubectl`.
+/// Kubernetes configuration files, as for `kubectl`.
 pub(super) const KUBECONFIG: &str = "KUBECONFIG";
 
-/// What is logged, as a `tracing` filter.
+/// Log filter in the syntax of `tracing`.
 pub(super) const LOG: &str = "RHEO_LOG";
 
-/// Every variable and what it is for.
+/// Every variable and its purpose.
 pub(super) const ALL: [(&str, &str); 18] = [
     (SERVER, "address of a coordinator"),
     (STATE, "state directory"),
@@ -98,23 +98,23 @@ pub(super) const ALL: [(&str, &str); 18] = [
     (LOG, "what is logged"),
 ];
 
-/// The value of a variable that is set, be it empty: in `TZ` that means UTC.
+/// Returns the value of a variable, even an empty one: an empty `TZ` means UTC.
 pub(super) fn raw(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
-/// The value of a variable; one that is empty counts as not set.
+/// Returns the value of a variable; an empty one counts as not set.
 #[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
 pub(super) fn get(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// The path in a variable, if it is set.
+/// Returns the path in a variable; an empty one counts as not set.
 pub(super) fn path(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
-/// The command without the variables that are empty: an empty variable is one that is not set.
+/// Removes empty variables from a command, because an empty variable counts as not set.
 pub(super) fn without_empty(command: Command) -> Command {
     let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
     let command = command.mut_args(|arg| {
@@ -124,8 +124,8 @@ pub(super) fn without_empty(command: Command) -> Command {
     command.mut_subcommands(without_empty)
 }
 
-/// This program as it was called, as a word that a shell reads: what it tells people to type works
-/// when they paste it.
+/// Returns this program's name as it was called, quoted for a shell, so that printed commands can
+/// be pasted.
 pub(super) fn program() -> String {
     let called = std::env::args_os().next();
     called.map_or_else(|| "rheo".to_owned(), |called| shell::path(Path::new(&called)))

@@ -1,4 +1,4 @@
-//! How a command can end other than well: what is said, and with which exit code.
+//! Failures of commands: the message and the exit code of each.
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -18,22 +18,22 @@ use crate::client;
 use crate::report::lines;
 use crate::tls;
 
-/// An ending other than success.
+/// The reason for which a command did not succeed.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The sweep file has mistakes.
+    /// Invalid sweep file.
     Mistakes(Box<Mistakes>),
-    /// Something was asked for that cannot be.
+    /// Invalid arguments, an unusable file, or denied access.
     Usage(anyhow::Error),
-    /// There is no coordinator to ask.
+    /// No coordinator answers.
     Unreachable(anyhow::Error),
-    /// A sweep did not go well; that was said already.
+    /// A failed sweep, which was already reported.
     SweepFailed,
-    /// A person stopped it.
+    /// Interrupted by a person.
     Interrupted,
-    /// Another program said what is wrong; whether it was what was asked for.
+    /// Another program printed the error; the value is whether it was a usage error.
     Reported(bool),
-    /// Anything else.
+    /// Any other error.
     Other(anyhow::Error),
 }
 
@@ -42,19 +42,19 @@ impl Failure {
         Self::Usage(anyhow::Error::msg(text.into()))
     }
 
-    /// A file or directory that a command needs cannot be used. An error of the system alone does not
-    /// say which one it is about, hence there is no conversion from it.
+    /// Adds the path to an error of the system, which does not name it. There is no conversion from
+    /// `io::Error`, because the path would be missing.
     pub(super) fn unusable(path: &Path, error: io::Error) -> Self {
         let text = format!("`{}` cannot be used", path.display());
         Self::Usage(anyhow::Error::new(error).context(text))
     }
 
-    /// The system refused what no path is about, such as signals.
+    /// Describes an error of the system that concerns no path.
     pub(super) fn system(what: &'static str, error: io::Error) -> Self {
         Self::Other(anyhow::Error::new(error).context(what))
     }
 
-    /// The error that is said, for whoever adds to it.
+    /// Returns the error, so that a caller can add context.
     pub(super) fn into_error(self) -> anyhow::Error {
         match self {
             Self::Usage(error) | Self::Unreachable(error) | Self::Other(error) => error,
@@ -65,7 +65,7 @@ impl Failure {
         }
     }
 
-    /// Says what is wrong, once, and gives the exit code.
+    /// Prints the error and returns the exit code.
     pub(super) fn report(self) -> ExitCode {
         let (code, error) = match self {
             Self::Mistakes(mistakes) => {
@@ -75,7 +75,7 @@ impl Failure {
             Self::SweepFailed => return ExitCode::from(1),
             Self::Interrupted => return ExitCode::from(130),
             Self::Reported(is_usage) => return ExitCode::from(1 + u8::from(is_usage)),
-            // Whoever reads our output has seen enough.
+            // The reader of standard output has closed it.
             Self::Other(error) if is_broken_pipe(&error) => return ExitCode::SUCCESS,
             Self::Other(error) => (1, error),
             Self::Usage(error) => (2, error),
@@ -87,35 +87,35 @@ impl Failure {
     }
 }
 
-/// Writes to standard error; a terminal that is gone needs no complaint.
+/// Writes to standard error; errors are ignored, because nobody could see them.
 fn write_stderr(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// Says what is wrong with the arguments, and gives the exit code; also of `--help`.
+/// Prints an error of the arguments, or the text of `--help`, and returns the exit code.
 pub(super) fn report_usage(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
     if error.use_stderr() && text.len() > MESSAGE {
         write_stderr(&format!("{}\n", message(&text, MESSAGE)));
     } else {
-        // Whoever reads it may have seen enough.
+        // The reader may have closed the stream.
         let _ = error.print();
     }
     u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-/// Whether standard output has no reader any more.
+/// Whether the reader of standard output has closed it.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let is_it = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
     let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
-    // What writes Arrow and Parquet wraps it beyond recognition.
+    // Writers of Arrow and Parquet lose the kind of the error; only its text is left.
     let is_answer = error.downcast_ref::<rheo_query::output::Error>().is_some();
     causes.any(is_it) || is_answer && lines(error.as_ref()).contains("Broken pipe (os error")
 }
 
-/// All mistakes, with the lines they are about; in colour on a terminal.
+/// Formats all mistakes with their source lines, in colour on a terminal.
 fn render(mistakes: &Mistakes) -> String {
-    // The reporter prints whole lines.
+    // The graphical reporter does not shorten long lines.
     if !screen::has_colours(&io::stderr()) || mistakes.has_long_lines() {
         return mistakes.render();
     }
@@ -145,7 +145,7 @@ impl From<client::Error> for Failure {
             }) => Self::Unreachable(error.into()),
             client::Error::State(state) if client::is_forbidden(state) => Self::Usage(error.into()),
             client::Error::Refused(refusal) if refusal.is_access() => Self::Usage(error.into()),
-            // A disk that refuses is no mistake of the user.
+            // A failing disk is not a usage error.
             client::Error::State(app::Error::Owner(owner::Error::Io { source, .. })) => {
                 if is_wrong_path(source) {
                     Self::Usage(error.into())
@@ -186,7 +186,7 @@ impl From<client::Error> for Failure {
     }
 }
 
-/// Whether what lies at a path is not what was expected there.
+/// Whether the error means that a path names the wrong kind of file.
 fn is_wrong_path(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,4 +1,4 @@
-//! How values look in tables.
+//! Tables and the format of values in them.
 
 use std::io::{self, Write as _};
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub(super) fn align_right(table: &mut Table, columns: &[usize]) {
     }
 }
 
-/// Standard output did not take what was printed.
+/// Standard output could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("standard output cannot be written")]
 pub(super) struct StdoutError(#[from] io::Error);
@@ -54,11 +54,11 @@ pub(super) fn write(text: impl std::fmt::Display) -> Result<(), StdoutError> {
     Ok(write!(io::stdout(), "{text}")?)
 }
 
-/// Says something to the person at the terminal, beside the results. Commands in it are completed.
+/// Prints a message on standard error, with the commands in it completed.
 pub(super) fn note(text: impl std::fmt::Display) {
     use io::Write as _;
     let text = text.to_string();
-    // A person who is gone needs no note.
+    // Nobody may be left to read it.
     let _ = writeln!(stderr(), "{}", hint::complete_commands(&text));
 }
 
@@ -67,18 +67,18 @@ pub(super) fn print_json(value: &Value) -> Result<(), StdoutError> {
     print(format_args!("{value:#}"))
 }
 
-/// Four significant digits, as many as a leaderboard needs.
+/// Formats a number with four significant digits.
 pub(super) fn number(value: f64) -> String {
     rounded(value, 4)
 }
 
-/// The mean over some seeds, with its spread if there is more than one.
+/// Formats a mean over seeds, with its standard deviation if there is more than one.
 pub(super) fn mean(aggregate: &Aggregate) -> String {
     let sd = aggregate.sd.map(|sd| format!(" ±{}", rounded(sd, 2)));
     format!("{}{}", number(aggregate.mean), sd.unwrap_or_default())
 }
 
-/// How long something will still take: a range while that is what is known.
+/// Formats the remaining time, as a range if the estimate is uncertain.
 pub(super) fn remaining(estimate: &Estimate) -> String {
     let Estimate { low, likely, high } = *estimate;
     let ((from, unit), (to, last)) = (in_one_unit(low), in_one_unit(high));
@@ -90,7 +90,7 @@ pub(super) fn remaining(estimate: &Estimate) -> String {
     format!("{from}{unit} to {to} {last}")
 }
 
-/// One unit, and no more digits than a guess is worth.
+/// Rounds a duration to one unit and a precision that suits an estimate.
 fn in_one_unit(duration: Duration) -> (u64, &'static str) {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative")]
     let round = |value: f64| (value.round() as u64).max(1);
@@ -104,7 +104,7 @@ fn in_one_unit(duration: Duration) -> (u64, &'static str) {
     }
 }
 
-/// A duration in the two units that matter.
+/// Formats a duration in its two largest units.
 pub(super) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
@@ -117,7 +117,7 @@ pub(super) fn duration(duration: Duration) -> String {
     }
 }
 
-/// A number of bytes in the unit that fits.
+/// Formats a number of bytes with a decimal unit.
 pub(super) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
     #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
@@ -131,7 +131,7 @@ pub(super) fn bytes(bytes: u64) -> String {
     format!("{value:.digits$} {}", UNITS[unit])
 }
 
-/// An instant in the time zone of the reader, with its offset from UTC.
+/// Formats an instant in the reader's time zone, with its offset from UTC.
 pub(super) fn local_time(at: Timestamp) -> String {
     time_in(at, zone::local())
 }
@@ -143,7 +143,7 @@ fn time_in(at: Timestamp, zone: TimeZone) -> String {
     zoned.strftime(&format!("%Y-%m-%d %H:%M:%S{offset}")).to_string()
 }
 
-/// An instant for programs: RFC 3339, in UTC.
+/// Formats an instant for programs: RFC 3339, in UTC.
 pub(super) fn utc(at: Option<Timestamp>) -> Value {
     let instant = |at: Timestamp| jiff::Timestamp::from_millisecond(i64::try_from(at.0).ok()?).ok();
     at.and_then(instant).map_or(Value::Null, |instant| json!(instant.to_string()))
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_is_told_as_roughly_as_it_is_known() {
+    fn remaining_time_is_as_precise_as_its_estimate() {
         for (low, likely, high, text) in [
             (0.1, 0.2, 0.3, "about 1 s"),
             (10.0, 11.0, 12.0, "about 11 s"),
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn times_say_how_far_they_are_from_utc() {
+    fn local_times_show_the_offset_from_utc() {
         let at = Timestamp(1_780_000_000_000);
         for (zone, text) in [
             ("UTC0", "2026-05-28 20:26:40Z"),

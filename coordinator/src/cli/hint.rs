@@ -1,46 +1,46 @@
-//! Commands in messages, completed so that they can be pasted.
+//! Completes commands in messages, so that they can be pasted.
 //!
-//! Who makes a message, the coordinator for example, does not know how the person who reads it
-//! reaches the state; so it writes `` `rheo status` ``, and the program that prints it puts in what the
-//! person has given: the name of the program and `--state` or `--server`.
+//! The author of a message, for example the coordinator, does not know how its reader reaches the
+//! state. Messages therefore say `` `rheo status` ``, and the program that prints them inserts its
+//! own name and the reader's `--state` or `--server`.
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use super::GlobalArgs;
 
-/// The words with which this program reaches the state.
+/// The invocation of this process.
 static INVOCATION: OnceLock<Invocation> = OnceLock::new();
 
 /// The beginning of a command in a message.
 const COMMAND: &str = "`rheo ";
 
-/// Commands that ask no coordinator and open no state.
+/// Commands that need neither a coordinator nor a state.
 const WITHOUT_STATE: [&str; 5] = ["completions", "config", "data", "preview", "schema"];
 
-/// Commands that are coordinators themselves: they have a state directory, and no server.
+/// Commands that are coordinators themselves: `--server` does not apply to them.
 const COORDINATORS: [&str; 2] = ["run", "serve"];
 
-/// The words with which a person reaches a state.
+/// Shell words that start this program on the state that a person named.
 #[derive(Debug)]
 struct Invocation {
     /// The program, as it was called.
     program: String,
     /// The program, with the option that names the state or the coordinator.
     located: String,
-    /// Whether the coordinator was named, instead of the state directory.
+    /// Whether `--server` was given instead of `--state`.
     has_server: bool,
 }
 
-/// Has messages be completed from now on.
+/// Stores the invocation; messages are completed from then on.
 pub(super) fn set_invocation(global: &GlobalArgs) {
     let (program, located) = (super::env::program(), global.rheo());
     let words = Invocation { program, located, has_server: global.server.is_some() };
-    // There is one command line in a process.
+    // A process has one command line, so this is set once.
     let _ = INVOCATION.set(words);
 }
 
-/// The message with its commands completed.
+/// Returns the message with its commands completed.
 pub(super) fn complete_commands(message: &str) -> Cow<'_, str> {
     match INVOCATION.get() {
         Some(words) if message.contains(COMMAND) => Cow::Owned(words.complete(message)),
@@ -58,13 +58,13 @@ impl Invocation {
         text
     }
 
-    /// The beginning of a command that goes on with `rest`.
+    /// Returns the words before `rest`, a verb and its arguments.
     fn program_for(&self, rest: &str) -> &str {
         let end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
         let verb = &rest[..end];
         let is_local =
             WITHOUT_STATE.contains(&verb) || (self.has_server && COORDINATORS.contains(&verb));
-        // An option comes first: it is complete already.
+        // A command that begins with an option is already complete.
         if is_local || verb.is_empty() { &self.program } else { &self.located }
     }
 }
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_name_the_state_that_was_named() {
+    fn commands_get_the_given_state_option() {
         let state = invocation("--state 'my state'");
         for (message, expected) in [
             ("no command", "no command"),
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_coordinator_is_not_told_where_another_one_is() {
+    fn coordinator_commands_get_no_server_option() {
         let server = invocation("--server http://h:1");
         for (message, expected) in [
             ("`rheo status`", "`rheo --server http://h:1 status`"),

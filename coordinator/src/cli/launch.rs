@@ -1,4 +1,4 @@
-//! `rheo launch`: workers on this machine, on Slurm or on Kubernetes, as many as the sweeps can use.
+//! `rheo launch`: starts as many workers as the sweeps can use, here, on Slurm or on Kubernetes.
 
 mod coordinator;
 mod fleets;
@@ -41,7 +41,7 @@ pub(super) enum LaunchCommand {
     Stop(fleets::NameArgs),
 }
 
-/// What all launchers understand.
+/// Options of all launchers.
 #[derive(Debug, clap::Args)]
 struct FleetArgs {
     /// A sweep file to submit first.
@@ -92,7 +92,7 @@ impl FleetArgs {
         }
     }
 
-    /// Variables for workers.
+    /// Environment variables of the workers.
     fn environment(&self) -> BTreeMap<String, String> {
         let mut all = BTreeMap::new();
         all.insert(env::IDLE_TIMEOUT.to_owned(), self.idle_timeout.to_string());
@@ -110,13 +110,13 @@ impl FleetArgs {
     }
 }
 
-/// The first pilot of a fleet, for what is only looked at.
+/// Returns the first pilot of a fleet, for dry runs and checks.
 fn example_pilot(name: &FleetName) -> Order {
     let pilot = PilotId { fleet: name.clone(), number: 1 };
     Order { tag: format!("rheo-{name}-0000000000-1"), pilot, exclude: Vec::new() }
 }
 
-/// Makes sure that a coordinator runs, submits the sweep if there is one, and wants the fleet.
+/// Ensures that a coordinator runs, submits the sweep if one was given, and launches the fleet.
 async fn start_fleet(
     global: &GlobalArgs,
     common: &FleetArgs,

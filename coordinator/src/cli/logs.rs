@@ -1,4 +1,4 @@
-//! `rheo logs`: what the attempts of a trial logged, and how they ended.
+//! `rheo logs`: prints the log and the outcome of each attempt of a trial.
 
 use std::collections::BTreeMap;
 
@@ -24,10 +24,10 @@ pub(super) struct Args {
     attempt: Option<u32>,
 }
 
-/// An attempt with the lines of its log.
+/// An attempt with its log.
 #[derive(Debug, Default)]
 struct AttemptLog {
-    /// None if its row is missing: it runs, or its coordinator was killed.
+    /// The worker and the start; none if the attempt runs or its row was lost.
     start: Option<AttemptStart>,
     end: Option<AttemptEnd>,
     lines: Vec<LogRow>,
@@ -76,7 +76,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
     let as_json = global.json()?;
     let mut client = global.connect().await?;
     let id = select::trial(&mut client, &args.trial).await?;
-    // Asked before what is durable, so that no line is missing that becomes durable in between.
+    // Before the durable lines, so that lines which become durable in between are not missed.
     let (seen, running) = client.running(&id).await?;
     let mut attempts = read_durable(&mut client, &id).await?;
     if let Some(running) = running {
@@ -134,12 +134,12 @@ async fn read_durable(
     Ok(attempts)
 }
 
-/// Adds what only the coordinator knows of the attempt that runs.
+/// Adds the running attempt, with log lines that are not durable yet.
 fn add_running(attempts: &mut BTreeMap<u32, AttemptLog>, running: RunningAttempt) {
     let RunningAttempt { attempt: number, worker, host, pid, since, log } = running;
     let attempt = attempts.entry(number).or_default();
     if attempt.end.is_some() {
-        // It ended meanwhile.
+        // The attempt ended in between.
         return;
     }
     let (worker, started) = (worker.to_string(), since.0);

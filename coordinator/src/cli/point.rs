@@ -1,4 +1,4 @@
-//! Points as people read them: short names where that is unambiguous.
+//! Formats points for people, with short parameter names where they are unambiguous.
 
 use std::collections::BTreeMap;
 
@@ -6,14 +6,15 @@ use rheo_core::space::Point;
 use rheo_query::output::number;
 use serde_json::Value;
 
-/// `kind=relu hidden=64`: the last word of each path, more of it where two would look the same.
+/// Formats a point like `kind=relu hidden=64`: each path by its last word, or more words where two
+/// paths end alike.
 pub(super) fn short(point: &Point) -> String {
     let names = short_names(point.iter().map(|(path, _)| path));
     let values = point.iter().map(|(path, value)| format!("{}={}", names[path], plain(value)));
     values.collect::<Vec<_>>().join(" ")
 }
 
-/// A value without quotes, numbers with as many digits as people read.
+/// Formats a value without quotes, and numbers with few digits.
 pub(super) fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -48,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_as_long_as_it_must_be() {
+    fn a_name_is_as_short_as_it_can_be() {
         let point = |pairs: &[(&str, Value)]| -> Point {
             pairs.iter().map(|(path, value)| ((*path).to_owned(), value.clone())).collect()
         };

@@ -1,4 +1,4 @@
-//! `rheo preview`: checks a sweep file and shows what it would run, before anything costs time.
+//! `rheo preview`: checks a sweep file and shows its trials, without running any.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ pub(super) fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The first trials, as they would be suggested one after the other.
+/// Returns the first `count` trials in the order in which they would be suggested.
 fn first_trials(planned: &PlannedSweep, count: u64) -> Vec<PlannedTrial> {
     let mut history: History = planned.plan.history();
     let mut trials = Vec::new();
@@ -111,7 +111,7 @@ fn print_trials(planned: &PlannedSweep, shown: &[PlannedTrial]) -> Result<(), Fa
     Ok(())
 }
 
-/// A configuration as one would write it.
+/// Formats a configuration similarly to YAML, without nulls and empty maps.
 pub(super) fn yaml_like(value: &Value, depth: usize) -> String {
     let Value::Object(fields) = value else { return point::plain(value) };
     let indent = "  ".repeat(depth);
@@ -119,7 +119,7 @@ pub(super) fn yaml_like(value: &Value, depth: usize) -> String {
     for (name, value) in fields {
         match value {
             Value::Object(_) => {
-                // Where nothing inside is given, there is nothing to say.
+                // An empty map is left out.
                 let inner = yaml_like(value, depth + 1);
                 if !inner.is_empty() {
                     text += &format!("{indent}{name}:\n{inner}");

@@ -1,7 +1,7 @@
-//! A sweep as it runs: bars on a screen, plain lines elsewhere, both on standard error.
+//! Progress of a running sweep on standard error: bars on a terminal, plain lines elsewhere.
 //!
-//! Without a screen a line about the whole sweep comes after 10, 20, 40 and 80 seconds, then every
-//! minute, whatever happens, so that a log shows that a sweep is alive.
+//! Without a terminal, a line about the whole sweep is printed after 10, 20, 40 and 80 seconds and
+//! then every minute, so that a log shows that the sweep is alive.
 
 mod bars;
 
@@ -16,11 +16,11 @@ use super::describe::{best_point, phase};
 use super::{format, point, screen};
 use crate::client::Moment;
 
-/// Shows moments of a sweep.
+/// Shows the progress of a sweep.
 pub(super) enum ProgressDisplay {
-    /// On a screen.
+    /// Bars on a terminal.
     ProgressBars(ProgressBars),
-    /// Anywhere else.
+    /// Lines in a file or a pipe.
     ProgressLines(ProgressLines),
 }
 
@@ -37,7 +37,7 @@ impl ProgressDisplay {
         }
     }
 
-    /// Shows how things are now.
+    /// Shows an update, and a line for each trial that ended.
     pub(super) fn show(&mut self, moment: &Moment) {
         let counts = &moment.sweep.counts;
         let before = counts.ended().saturating_sub(moment.ended.len() as u64);
@@ -50,7 +50,7 @@ impl ProgressDisplay {
         }
     }
 
-    /// Returns when a line about the whole sweep is due.
+    /// Waits until a line about the whole sweep is due.
     pub(super) async fn due(&self) {
         match self {
             Self::ProgressBars(_) => std::future::pending().await,
@@ -65,7 +65,7 @@ impl ProgressDisplay {
         }
     }
 
-    /// Takes everything off the screen, or prints how the sweep stands.
+    /// Removes the bars, or prints a last line about the sweep.
     pub(super) fn end(self) {
         match self {
             Self::ProgressBars(bars) => bars.end(),
@@ -75,7 +75,7 @@ impl ProgressDisplay {
         }
     }
 
-    /// The same, and prints how the sweep stands in any case.
+    /// Removes the bars, if any, and prints a last line about the sweep.
     pub(super) fn end_with(self, sweep: &SweepView) {
         match self {
             Self::ProgressBars(bars) => {
@@ -87,11 +87,11 @@ impl ProgressDisplay {
     }
 }
 
-/// When the first line about the whole sweep comes, and how long it is at most between two.
+/// The time before the first line about the whole sweep, and the longest time between two lines.
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 const MAX_PAUSE: Duration = Duration::from_mins(1);
 
-/// Lines about the whole sweep.
+/// Periodic lines about the whole sweep.
 pub(super) struct ProgressLines {
     last: Option<Box<SweepView>>,
     due: Instant,
@@ -106,7 +106,7 @@ impl ProgressLines {
     }
 }
 
-/// A line for people; on a terminal it is not longer than that.
+/// Prints a line, cut to the width of the terminal.
 fn print_line(line: &str) {
     match screen::width() {
         Some(width) => format::note(screen::fit(line, width)),
@@ -118,7 +118,7 @@ fn print_sweep_line(sweep: &SweepView) {
     print_line(&sweep_line(sweep));
 }
 
-/// One line about a sweep.
+/// Formats one line about a sweep.
 fn sweep_line(sweep: &SweepView) -> String {
     let (done, all) = (sweep.counts.ended(), sweep.counts.trials);
     let others = other_counts(&sweep.counts);
@@ -131,7 +131,7 @@ fn sweep_line(sweep: &SweepView) -> String {
     format!("{}{ended}: {done} of {all} trials have ended{others}{best}{left}", sweep.name)
 }
 
-/// How many trials run or ended in an unusual way, as far as there are any.
+/// Formats the non-zero counts of trials that run or did not complete.
 fn other_counts(counts: &TrialCounts) -> String {
     let some = [
         (counts.running, "running"),
@@ -144,7 +144,7 @@ fn other_counts(counts: &TrialCounts) -> String {
     some.map(|(count, what)| format!(", {count} {what}")).collect()
 }
 
-/// One line about a trial that ended, the `done`-th of `all`.
+/// Formats one line about a trial that ended, the `done`-th of `all`.
 fn trial_line(trial: &TrialView, done: u64, all: u64) -> String {
     let outcome = match (trial.status, trial.objective) {
         (TrialStatus::Ended(outcome), Some(value)) => {

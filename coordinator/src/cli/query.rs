@@ -1,4 +1,4 @@
-//! `rheo query`: SQL over everything that is committed, live or at rest.
+//! `rheo query`: runs SQL over all committed rows, whether or not a coordinator runs.
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
     let sql = if args.sql == "-" { read_sql()? } else { args.sql.clone() };
     let path = args.file.as_deref().unwrap_or(Path::new("-"));
     let format = format_for(global.output, path)?;
-    // Before anything is asked: what cannot be written need not be computed.
+    // Before the query runs: an answer that cannot be written need not be computed.
     let mut out = Destination::open(path)?;
     let is_terminal = out.is_terminal();
     if matches!(format, Format::Parquet | Format::Arrow) && is_terminal {
@@ -43,7 +43,7 @@ fn read_sql() -> Result<String, Failure> {
         .map_err(|error| Failure::usage(format!("standard input cannot be read: {error}")))
 }
 
-/// The format that was asked for, or else that of the ending of a file; both must agree.
+/// Returns the requested format, or else that of the file's extension; both must agree.
 fn format_for(asked: Option<OutputFormat>, path: &Path) -> Result<Format, Failure> {
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     let named = match ending.to_ascii_lowercase().as_str() {
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ending_of_a_file_says_its_format() {
+    fn the_format_follows_the_file_extension() {
         let format = |asked, path| format_for(asked, Path::new(path)).ok();
         for (path, expected) in [
             ("-", Format::Table),

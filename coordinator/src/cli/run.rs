@@ -1,7 +1,8 @@
-//! `rheo run`: a coordinator, its workers and one sweep in one command; run again to go on.
+//! `rheo run`: runs a coordinator, its workers and one sweep in one command; the same command
+//! resumes the sweep.
 //!
-//! Whoever finds this coordinator may hand it further sweeps, as with any other: they are run when the
-//! first one has ended, whose outcome alone is that of the command.
+//! Other commands may submit sweeps to this coordinator. They run after the first one, which alone
+//! decides the exit code.
 
 mod gpus;
 mod submitted;
@@ -34,7 +35,7 @@ use crate::client::Client;
 use crate::report::report;
 use crate::shell;
 
-/// How long workers may take to give their trials back after an interrupt.
+/// The time that workers have to commit and leave after an interrupt.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]
@@ -82,12 +83,12 @@ pub(super) async fn run(global: &GlobalArgs, args: Args) -> Result<(), Failure> 
     wait::parse_unfit_timeout(args.unfit_timeout)?;
     let settings = settings(global, &args)?;
     let planned = PlannedSweep::new(parsed.definition, &networks::workloads());
-    // A state that exists may hold this sweep, with no trial left that needs data.
+    // An existing state may hold this sweep with no trial left that needs data.
     if !settings.journal().exists() {
         dataset::require(&planned, args.data.as_deref())?;
     }
     let interrupted = interrupt_signal()?;
-    // A worker that would not start is found out before anything is recorded.
+    // A worker that cannot start is an error before anything is journaled.
     let inventory = worker_program::check(&arguments(&settings.state, &args, slots)).await?;
     let gpus = gpus::assign(&inventory.gpus, args.workers);
     let running = start(global, &args.file, settings).await?;
@@ -156,7 +157,7 @@ async fn start(
     })
 }
 
-/// The workers of this run, if they were started.
+/// The worker processes of this command.
 #[derive(Default)]
 struct LocalWorkers {
     stop: CancellationToken,
@@ -169,8 +170,7 @@ impl LocalWorkers {
         self.running = Some(tokio::spawn(async move { workers.run(stop).await }));
     }
 
-    /// Waits until all have left by themselves, which they do when nothing is left; for ever if
-    /// none was started.
+    /// Waits until all workers have left because no work is left; for ever if none was started.
     async fn wait(&mut self) -> Result<(), Failure> {
         let Some(running) = &mut self.running else { return std::future::pending().await };
         let result = running.await;
@@ -182,28 +182,28 @@ impl LocalWorkers {
         })
     }
 
-    /// Asks those that have not left to leave, and waits for it; others can be started then.
+    /// Asks the workers to leave and waits until they have; others can be started afterwards.
     async fn stop(&mut self) {
         std::mem::take(&mut self.stop).cancel();
         if let Some(running) = self.running.take() {
-            // Whatever was wrong with them no longer matters.
+            // Errors of workers no longer matter.
             let _ = running.await;
         }
     }
 }
 
-/// What this command has for its sweeps.
+/// The coordinator and the resources that this command uses for its sweeps.
 struct RunSession<'a> {
     global: &'a GlobalArgs,
     running: &'a RunningCoordinator,
     args: &'a Args,
-    /// The variables by which each worker gets its GPUs.
+    /// The environment of each worker that selects its GPUs.
     gpus: Vec<BTreeMap<String, String>>,
     local_workers: &'a mut LocalWorkers,
 }
 
 impl RunSession<'_> {
-    /// Runs the sweep of the command to its end.
+    /// Submits the sweep of the command and runs it to its end.
     async fn run(
         &mut self,
         client: &mut Client,
@@ -224,7 +224,7 @@ impl RunSession<'_> {
         self.follow(client, slots, sweep).await
     }
 
-    /// Keeps workers for a sweep and shows how it goes on, to its end.
+    /// Runs workers for a sweep and shows its progress until it ends.
     async fn follow(
         &mut self,
         client: &mut Client,
@@ -251,7 +251,7 @@ impl RunSession<'_> {
                     }
                     let (now, _) = client.sweep(&sweep.name).await?;
                     if now.phase != SweepPhase::Ended {
-                        format::note("the workers were told to go: others take their place");
+                        format::note("the workers were stopped: others are started");
                         self.local_workers.start(workers()?);
                     }
                     continue;
@@ -270,10 +270,10 @@ impl RunSession<'_> {
     }
 }
 
-/// Nobody here can run what is left.
+/// Returns the failure that no worker here can run the trials that wait.
 fn no_fit_failure(cause: &str, patience: Duration) -> Failure {
     Failure::Other(anyhow::anyhow!(
-        "for {} s no worker could run the trials that wait: {cause}\nhelp: no trial is lost or counted as tried: run the same command again once that is mended",
+        "for {} s no worker could run the waiting trials: {cause}\nhelp: no trial is lost and no attempt is counted: fix the cause, then run the same command again",
         patience.as_secs_f64()
     ))
 }
@@ -296,7 +296,8 @@ fn print_start(global: &GlobalArgs, sweep: &SweepView, created: bool) {
     }
 }
 
-/// The slots of each worker: at least what the largest trial needs, or it would wait for ever.
+/// Returns the slots of each worker: at least as many as the largest trial needs threads, because
+/// that trial would otherwise wait for ever.
 fn slots(args: &Args, threads: u32) -> Result<u32, Failure> {
     if let Some(slots) = args.slots {
         return if slots < threads {
@@ -330,9 +331,9 @@ fn workers(
     })
 }
 
-/// The arguments of workers for any sweep.
+/// Returns the worker arguments that do not depend on the sweep.
 fn arguments(state: &Path, args: &Args, slots: u32) -> Vec<OsString> {
-    // By its state directory, so that a worker that outlives its coordinator finds the next one.
+    // The state directory, so that a worker that outlives its coordinator finds the next one.
     let mut arguments: Vec<OsString> = vec!["--state".into(), state.into()];
     arguments.extend(["--slots".into(), slots.to_string().into()]);
     arguments.extend(["--spool".into(), state.join("spool").into_os_string()]);
@@ -342,7 +343,7 @@ fn arguments(state: &Path, args: &Args, slots: u32) -> Vec<OsString> {
     arguments
 }
 
-/// Says how the sweep went.
+/// Prints the result of the sweep.
 async fn print_result(
     client: &mut Client,
     running: &RunningCoordinator,
@@ -350,7 +351,7 @@ async fn print_result(
     sweep: &SweepView,
     as_json: bool,
 ) -> Result<(), Failure> {
-    // So that what other programs read is complete.
+    // Other programs that read the Parquet files find all rows.
     if let Err(error) = running.coordinator.flush().await {
         format::note(format!("rows are safe in the journal, but {}", report(&error)));
     }

@@ -1,5 +1,4 @@
-//! What a terminal may be sent: escape sequences only where somebody sees them and wants them, and
-//! lines that fit.
+//! Capabilities of the terminal: whether it shows colours, and how wide its lines are.
 
 use std::io::{self, IsTerminal};
 
@@ -10,14 +9,13 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::env;
 
-/// Whether `stream` shows colours and lets lines be redrawn: it is a terminal that can, and nobody
-/// asked for plain text by `NO_COLOR` (see no-color.org) or `TERM=dumb`.
+/// Whether `stream` is a terminal that shows colours and redraws lines. `NO_COLOR` (see
+/// no-color.org) and `TERM=dumb` ask for plain text.
 pub(super) fn has_colours(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && !is_plain(env::get("NO_COLOR").as_deref(), env::get("TERM").as_deref())
 }
 
-/// Colours of help and of mistakes on the command line, which clap prints: in CI it would take a
-/// dumb terminal for one with colours.
+/// Returns the colour setting for clap, which in CI takes a dumb terminal for one with colours.
 pub(super) fn clap_colours() -> ColorChoice {
     let is_plain = is_plain(env::get("NO_COLOR").as_deref(), env::get("TERM").as_deref());
     if is_plain { ColorChoice::Never } else { ColorChoice::Auto }
@@ -27,7 +25,7 @@ fn is_plain(no_color: Option<&str>, term: Option<&str>) -> bool {
     no_color.is_some() || term.is_none_or(|term| term == "dumb")
 }
 
-/// The columns of a line on standard error, if it is a terminal.
+/// Returns the width of standard error in columns, if it is a terminal.
 pub(super) fn width() -> Option<usize> {
     if !io::stderr().is_terminal() {
         return None;
@@ -36,7 +34,7 @@ pub(super) fn width() -> Option<usize> {
     columns.filter(|columns| *columns > 0)
 }
 
-/// How much of a table is printed: on a terminal what fits, elsewhere everything.
+/// Returns the size limit of printed tables: the terminal's width, or none elsewhere.
 pub(super) fn table_size() -> Size {
     if !io::stdout().is_terminal() {
         return Size::default();
@@ -45,7 +43,7 @@ pub(super) fn table_size() -> Size {
     Size { rows: 1000, width: width.filter(|width| *width > 0).unwrap_or(200) }
 }
 
-/// `text` on one line of `width` columns; what does not fit is cut off and said to be.
+/// Joins `text` into one line of at most `width` columns; `…` marks a cut.
 pub(super) fn fit(text: &str, width: usize) -> String {
     let text = text.replace(['\n', '\r', '\t'], " ");
     if text.width() <= width {
@@ -66,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn terminals_are_plain_where_people_say_so() {
+    fn no_color_and_dumb_terminals_ask_for_plain_text() {
         for (no_color, term, plain) in [
             (None, Some("xterm-256color"), false),
             (Some("1"), Some("xterm-256color"), true),
@@ -78,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_never_longer_than_the_terminal() {
+    fn a_line_fits_the_terminal() {
         for (text, width, fitted) in [
             ("12 of 36", 8, "12 of 36"),
             ("12 of 36", 7, "12 of …"),

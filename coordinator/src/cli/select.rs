@@ -1,4 +1,4 @@
-//! Naming sweeps and trials: by name, `last`, `all`, and ranges of trials.
+//! Selectors of sweeps and trials on the command line: names, `last`, `all`, and ranges of trials.
 
 use std::str::FromStr;
 
@@ -7,14 +7,14 @@ use rheo_core::id::{SweepName, TrialId};
 use super::failure::Failure;
 use crate::client::Client;
 
-/// A sweep as people name it.
+/// A selector of sweeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum SweepSelector {
-    /// The one that was submitted last.
+    /// The last submitted sweep.
     Last,
-    /// Every one.
+    /// Every sweep.
     All,
-    /// This one.
+    /// The sweep of this name.
     Named(SweepName),
 }
 
@@ -30,7 +30,7 @@ impl FromStr for SweepSelector {
     }
 }
 
-/// A sweep and some of its trials, as in `demo/17`, `last/1-3,7`, or a sweep alone.
+/// A selector of trials, as in `demo/17` or `last/1-3,7`, or of a sweep alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TrialSelector {
     /// The sweep.
@@ -39,7 +39,7 @@ pub(super) struct TrialSelector {
     pub(super) trials: Option<Vec<u64>>,
 }
 
-/// The most trials that one range may name.
+/// The largest number of trials in one range.
 const MAX_RANGE: u64 = 1_000_000;
 
 impl FromStr for TrialSelector {
@@ -70,14 +70,14 @@ impl FromStr for TrialSelector {
     }
 }
 
-/// The sweep that was submitted last.
+/// Returns the last submitted sweep.
 async fn last(client: &mut Client) -> Result<SweepName, Failure> {
     let (sweeps, _) = client.sweeps().await?;
     let last = sweeps.into_iter().next_back().map(|sweep| sweep.name);
     last.ok_or_else(|| Failure::usage("no sweep was submitted yet"))
 }
 
-/// The one sweep that is meant.
+/// Resolves a selector into exactly one sweep.
 pub(super) async fn one(client: &mut Client, word: &SweepSelector) -> Result<SweepName, Failure> {
     match word {
         SweepSelector::Named(name) => Ok(name.clone()),
@@ -86,7 +86,7 @@ pub(super) async fn one(client: &mut Client, word: &SweepSelector) -> Result<Swe
     }
 }
 
-/// The sweeps that are meant.
+/// Resolves selectors into sweeps.
 pub(super) async fn some(
     client: &mut Client,
     words: &[SweepSelector],
@@ -104,7 +104,7 @@ pub(super) async fn some(
     Ok(names)
 }
 
-/// The one trial that is meant.
+/// Resolves a selector into exactly one trial.
 pub(super) async fn trial(client: &mut Client, word: &TrialSelector) -> Result<TrialId, Failure> {
     let sweep = one(client, &word.sweep).await?;
     match word.trials.as_deref() {

@@ -63,7 +63,7 @@ pub(super) struct Args {
     places: StorageArgs,
 }
 
-/// How much memory the journal takes.
+/// Memory options of the journal.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct JournalArgs {
     /// Megabytes of the journal that are kept in memory.
@@ -74,13 +74,13 @@ pub(super) struct JournalArgs {
 }
 
 impl JournalArgs {
-    /// The same in bytes.
+    /// Returns the cache size in bytes.
     pub(super) fn cache(&self) -> usize {
         usize::try_from(self.cache_mb << 20).unwrap_or(usize::MAX)
     }
 }
 
-/// Where what a state directory keeps lies; said at its first start and then remembered.
+/// Storage options, given at the first start of a state directory and then remembered.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct StorageArgs {
     /// Where results lie: a directory, or `s3://bucket/prefix`, `gs://...`, `az://...`; by default
@@ -133,7 +133,7 @@ impl Args {
     }
 }
 
-/// Where a coordinator listens, and how that is protected.
+/// Address and protection of a listener.
 pub(super) struct ListenConfig {
     address: SocketAddr,
     protection: Protection,
@@ -143,19 +143,19 @@ pub(super) struct ListenConfig {
 }
 
 impl ListenConfig {
-    /// Any free port of this machine, for processes on it.
+    /// Listens on a free port of loopback.
     pub(super) fn loopback(global: &GlobalArgs) -> Self {
         Self {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             protection: Protection::Loopback,
-            // As `rheo serve` does, so that whoever has that variable set gets in here too.
+            // As in `rheo serve`, so that the same variable gives access.
             own: Own { admin: env::path(env::TOKEN_FILE), ..Own::default() },
             advertise: Vec::new(),
             access: global.access(),
         }
     }
 
-    /// The door, and the URL that leads to it.
+    /// Returns the listen mode and the URL for clients.
     async fn door(&self, state: &Path, bound: SocketAddr) -> Result<(Door, String), Failure> {
         let names = || Names::of_this_machine(&self.advertise, bound.ip());
         let (port, directory) = (bound.port(), state.join(TLS_DIRECTORY));
@@ -176,23 +176,23 @@ impl ListenConfig {
         }
     }
 
-    /// Says who can do what, where that is not plain.
+    /// Prints who has access, unless the coordinator listens on loopback with tokens.
     fn print_protection(&self, state: &Path) {
         let directory = state.join(TLS_DIRECTORY);
         match self.protection {
             Protection::Loopback => {}
             Protection::Insecure => {
-                let text = "--insecure: everybody who can connect can do everything here, other users of this machine included, and everybody on the way can read it; leave it out, and calls need tokens and, beyond loopback, TLS";
+                let text = "--insecure: everybody who can connect, other users of this machine included, has full access, and traffic is not encrypted; without --insecure, calls need tokens and, beyond loopback, TLS";
                 format::note(format!("WARNING: {text}"));
                 tracing::warn!("{text}");
             }
             Protection::Tls => format::note(match &self.own.certificate {
                 Some((certificate, _)) => format!(
-                    "TLS with {}, and a token for every call: clients trust it by RHEO_CA_FILE, or because their system does",
+                    "TLS with {}, and a token for every call: clients trust the certificate by RHEO_CA_FILE or their system's CAs",
                     certificate.display()
                 ),
                 None => format!(
-                    "TLS, and a token for every call: people and workers find what they need in {}, or by RHEO_SERVER, RHEO_CA_FILE and RHEO_TOKEN_FILE",
+                    "TLS, and a token for every call: people and workers find the CA and the tokens in {}, or by RHEO_SERVER, RHEO_CA_FILE and RHEO_TOKEN_FILE",
                     directory.display()
                 ),
             }),
@@ -220,10 +220,10 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
     }
 }
 
-/// How long stopping may take: what is not in a part by then is in the journal.
+/// The timeout of a stop. Rows that are not in a part by then stay in the journal.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A coordinator that serves, and says where in its state directory.
+/// A coordinator that serves, with its address in the state directory.
 pub(super) struct RunningCoordinator {
     pub(super) coordinator: Coordinator,
     pub(super) url: String,
@@ -249,9 +249,9 @@ impl RunningCoordinator {
                 )));
             }
         };
-        // Only now is this process the only one that writes there.
+        // The journal's lock is held: no other process writes in the state directory.
         let bound = listener.local_addr();
-        let bound = bound.map_err(|error| Failure::system("the port cannot be told", error))?;
+        let bound = bound.map_err(|error| Failure::system("cannot determine the port", error))?;
         let (door, url) = listen.door(&state, bound).await?;
         listen.print_protection(&state);
         let coordinator = opened.start(&tasks, &stop).await?;
@@ -267,50 +267,50 @@ impl RunningCoordinator {
         Ok(Self { coordinator, url, stop, tasks, file })
     }
 
-    /// Waits until it no longer serves.
+    /// Waits until the coordinator no longer serves.
     pub(super) async fn stopped(&self) {
         self.stop.cancelled().await;
     }
 
-    /// Why it serves no longer although nobody asked it to stop.
+    /// Returns the reason why the coordinator stopped serving by itself.
     pub(super) fn stop_cause(&self) -> Failure {
         let unexpected = || Failure::Other(anyhow::anyhow!("the protocol is served no longer"));
         self.fatal_error().unwrap_or_else(unexpected)
     }
 
-    /// Why it had to stop by itself, if it had to.
+    /// Returns the fatal error of the coordinator, if there was one.
     pub(super) fn fatal_error(&self) -> Option<Failure> {
         let text = self.coordinator.fatal.get()?;
         Some(Failure::Other(anyhow::Error::msg(text.clone())))
     }
 
-    /// Waits until `rheo stop` asks it to end.
+    /// Waits for `rheo stop`.
     pub(super) async fn shutdown_requested(&self) {
         self.coordinator.shutdown.cancelled().await;
     }
 
-    /// Whether it serves no longer although nobody asked it to stop.
+    /// Whether the coordinator stopped serving by itself.
     fn is_stopped(&self) -> bool {
         self.stop.is_cancelled()
     }
 
-    /// Stops serving, writes what is left into parts and closes the journal.
+    /// Stops serving, writes pending rows into parts, and closes the journal.
     pub(super) async fn stop(self) -> Result<(), Failure> {
         drop(self.file);
         self.stop.cancel();
         self.tasks.close();
-        // Somebody may be in the middle of reading an answer, for ever.
+        // A client may never finish reading a reply.
         let _ = tokio::time::timeout(STOP_TIMEOUT, self.tasks.wait()).await;
         Ok(())
     }
 }
 
-/// Says where the coordinator listens, as long as it does.
+/// The file with the coordinator's address; removed on drop.
 struct ServerFileGuard(PathBuf);
 
 impl ServerFileGuard {
     fn write(path: &Path, url: &str) -> Result<Self, Failure> {
-        // Renamed into place, so that nobody reads half an address.
+        // A rename, so that nobody reads half an address.
         let aside = path.with_extension("new");
         std::fs::write(&aside, ServerFile::of_this_process(url).to_string())
             .and_then(|()| std::fs::rename(&aside, path))
@@ -321,28 +321,28 @@ impl ServerFileGuard {
 
 impl Drop for ServerFileGuard {
     fn drop(&mut self) {
-        // It may be gone with its directory.
+        // The directory may have been removed.
         let _ = std::fs::remove_file(&self.0);
     }
 }
 
-/// Resolves to whether a person (or else a scheduler) wants this process to end.
+/// Resolves on a signal to end; true for an interrupt by a person, false for a scheduler's signal.
 pub(super) fn interrupt_signal() -> Result<impl Future<Output = bool> + Send, Failure> {
     let asked = signals::request_to_end().map_err(without_signals)?;
     Ok(async move { asked.await == signals::Request::Interrupt })
 }
 
-/// From here on an interrupt ends this process at once; what is acknowledged is safe.
+/// Makes the next interrupt end this process at once; acknowledged data are safe.
 pub(super) fn exit_on_second_interrupt() -> Result<(), Failure> {
     let again = signals::insistence().map_err(without_signals)?;
     tokio::spawn(async move {
         again.await;
-        #[expect(clippy::exit, reason = "asked twice")]
+        #[expect(clippy::exit, reason = "second interrupt")]
         std::process::exit(130);
     });
     Ok(())
 }
 
 fn without_signals(error: std::io::Error) -> Failure {
-    Failure::system("signals cannot be watched", error)
+    Failure::system("cannot watch signals", error)
 }

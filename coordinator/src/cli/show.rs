@@ -1,4 +1,4 @@
-//! `rheo show`: everything about one trial.
+//! `rheo show`: shows one trial with its attempts and configuration.
 
 use rheo_core::id::TrialId;
 use rheo_core::machine::TrialStatus;
@@ -60,7 +60,7 @@ fn print_facts(seen: &Seen) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The status of a trial and the rule behind it.
+/// Formats the status of a trial and the reason for it.
 fn describe_status(Seen { trial, progress }: &Seen) -> String {
     match trial.status {
         TrialStatus::Queued => {

@@ -1,4 +1,4 @@
-//! `rheo status`: where sweeps are in their life.
+//! `rheo status`: shows the phase, counts and best point of sweeps.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::select::{self, SweepSelector};
 use super::{GlobalArgs, describe, format};
 use crate::client::{Client, Overview};
 
-/// The most seeds of a point that are listed.
+/// The largest number of seeds listed for a point.
 const MAX_SEEDS: u32 = 32;
 
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
     let Overview { mut sweeps, trouble, unfit, state } = client.overview().await?;
     if let Some(word) = args.sweep.as_ref().filter(|word| **word != SweepSelector::All) {
         let name = select::one(&mut client, word).await?;
-        // Asked for by name, so that an unknown one is an error.
+        // A request by name makes an unknown sweep an error.
         sweeps = vec![client.sweep(&name).await?.0];
     }
     let mut damaged = client.damaged_sweeps().await?;
@@ -68,7 +68,9 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
         format::print(format!("\nState: {state}"))?;
     }
     if let Some(trouble) = trouble {
-        format::note(format!("rows are safe in the journal, but cannot be written: {trouble}"));
+        format::note(format!(
+            "rows are safe in the journal, but cannot be written to Parquet files: {trouble}"
+        ));
     }
     for v1::DamagedSweep { sweep, parts, example } in damaged {
         format::note(format!(
@@ -85,7 +87,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
     Ok(())
 }
 
-/// That nothing happens where no coordinator runs, and what to do about it.
+/// Returns the message that no coordinator runs, with the commands that continue the sweep.
 pub(super) fn no_coordinator_hint(global: &GlobalArgs) -> String {
     let rheo = global.rheo();
     format!(
@@ -93,16 +95,16 @@ pub(super) fn no_coordinator_hint(global: &GlobalArgs) -> String {
     )
 }
 
-/// The most causes that are told.
+/// The largest number of causes printed.
 const MAX_CAUSES: usize = 8;
 
-/// The present workers that offer less than they were asked to, each with what it lacks.
+/// Returns the present workers that offer less than requested, each with its shortfall.
 fn shortfalls(workers: &[WorkerView]) -> impl Iterator<Item = (&WorkerView, &String)> {
     let present = workers.iter().filter(|view| view.worker.departed.is_none());
     present.flat_map(|view| view.worker.info.shortfalls.iter().map(move |text| (view, text)))
 }
 
-/// Says which workers offer less than they were asked to.
+/// Prints the workers that offer less than requested.
 fn print_shortfalls(workers: &[WorkerView]) {
     let mut texts: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (view, text) in shortfalls(workers) {
@@ -116,12 +118,12 @@ fn print_shortfalls(workers: &[WorkerView]) {
     }
 }
 
-/// Says which workers get no trials, and why.
+/// Prints the workers that get no trials, with the reason.
 fn print_unfit(sweeps: &[SweepView], unfit: &[UnfitWorker]) {
     for sweep in sweeps {
         if let Some(no_fit) = &sweep.no_fit {
             let (name, cause) = (&sweep.name, &no_fit.cause);
-            format::note(format!("{name}: no worker can run the trials that wait: {cause}"));
+            format::note(format!("{name}: no worker can run the waiting trials: {cause}"));
         }
     }
     let mut causes: BTreeMap<&str, Vec<String>> = BTreeMap::new();
@@ -137,7 +139,7 @@ fn print_unfit(sweeps: &[SweepView], unfit: &[UnfitWorker]) {
     }
 }
 
-/// Sweeps, one a line.
+/// Returns a table with one sweep per line.
 pub(super) fn table(sweeps: &[SweepView]) -> comfy_table::Table {
     let mut table = format::table(&[
         "SWEEP",
@@ -178,7 +180,7 @@ fn best(sweep: &SweepView) -> String {
     sweep.best.as_ref().map_or_else(|| "-".to_owned(), best_point)
 }
 
-/// The seeds of the best point, each with its value.
+/// Prints the seeds of the best point with their values.
 async fn seeds(client: &mut Client, sweep: &SweepView) -> Result<(), Failure> {
     let Some(best) = sweep.best.as_ref().filter(|best| best.seeds > 1) else { return Ok(()) };
     let page = u32::try_from(best.seeds).unwrap_or(u32::MAX).min(MAX_SEEDS);
@@ -194,7 +196,7 @@ async fn seeds(client: &mut Client, sweep: &SweepView) -> Result<(), Failure> {
     Ok(format::print(format!("\nSeeds of point {}: {}", best.point, seeds.join(", ")))?)
 }
 
-/// A sweep for programs.
+/// Returns a sweep as JSON for programs.
 pub(super) fn json(sweep: &SweepView) -> Value {
     json!({
         "name": sweep.name,

@@ -1,4 +1,4 @@
-//! Standard error, which bars may share.
+//! Standard error, shared with progress bars.
 
 use std::io::{self, Write as _};
 use std::sync::LazyLock;
@@ -7,11 +7,11 @@ use indicatif::MultiProgress;
 
 use super::screen;
 
-/// All bars of this process; what else is written to standard error goes through it, so that it
-/// does not tear them.
+/// All bars of this process. Other output on standard error goes through it, so that bars stay
+/// intact.
 pub(super) static SCREEN: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
-/// Standard error, above the bars if there are any.
+/// Returns a writer that prints above the bars, if there are any.
 pub(super) fn stderr() -> StderrWriter {
     StderrWriter(Vec::new())
 }
@@ -27,7 +27,7 @@ impl io::Write for StderrWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         let bytes = std::mem::take(&mut self.0);
-        // Where there are no bars; drawing on a terminal that was closed would panic.
+        // There are no bars, and drawing on a closed terminal would panic.
         if !screen::has_colours(&io::stderr()) {
             return io::stderr().write_all(&bytes);
         }
@@ -37,7 +37,7 @@ impl io::Write for StderrWriter {
 
 impl Drop for StderrWriter {
     fn drop(&mut self) {
-        // Nobody is left to be told.
+        // An error of standard error cannot be reported.
         let _ = self.flush();
     }
 }

@@ -1,4 +1,4 @@
-//! `rheo stop`: ends the coordinator that runs on a state directory, as SIGTERM does.
+//! `rheo stop`: ends the coordinator of a state directory, as SIGTERM does.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use super::{GlobalArgs, format};
 use crate::app::{self, Settings};
 use crate::client::{Client, Ending};
 
-/// How long the coordinator may take: longer than it gives itself.
+/// The timeout of the stop: longer than the coordinator's own.
 const STOP_TIMEOUT: Duration = Duration::from_secs(45);
 
-/// How often it is looked whether it has ended.
+/// The time between two checks whether the coordinator has ended.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(global: &GlobalArgs) -> Result<(), Failure> {
@@ -45,7 +45,7 @@ pub(super) async fn run(global: &GlobalArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The coordinator that runs, if one does.
+/// Connects to the running coordinator, if there is one.
 async fn connect_running(global: &GlobalArgs) -> Result<Option<Client>, Failure> {
     if global.server.is_none() && !global.state.is_dir() {
         return Ok(None);
@@ -54,12 +54,12 @@ async fn connect_running(global: &GlobalArgs) -> Result<Option<Client>, Failure>
     Ok(client.is_live.then_some(client))
 }
 
-/// The address in the state directory.
+/// Reads the coordinator's address in the state directory.
 fn read_server_file(global: &GlobalArgs) -> Option<ServerFile> {
     ServerFile::read(&global.state.join(SERVER_FILE)).ok().flatten()
 }
 
-/// Waits until the coordinator no longer answers and has let go of its state.
+/// Waits until the coordinator no longer answers and has released its state.
 async fn wait_for_end(
     global: &GlobalArgs,
     before: Option<&ServerFile>,

@@ -1,4 +1,4 @@
-//! `rheo submit`: hands a sweep file to the coordinator and returns.
+//! `rheo submit`: submits a sweep file to the coordinator and returns.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ pub(super) struct Args {
     data: dataset::DataArgs,
 }
 
-/// Reads a sweep file and says what its author may not have meant.
+/// Reads a sweep file and prints warnings about it.
 pub(super) fn read(path: &Path) -> Result<(String, Parsed), Failure> {
     let text = file::read_text(path, file::SWEEP)
         .map_err(|error| Failure::usage(format!("`{}` cannot be read: {error}", path.display())))?;
@@ -37,7 +37,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
     let (text, parsed) = read(&args.file)?;
     let missing = args.data.check(&PlannedSweep::new(parsed.definition, &networks::workloads()))?;
     if global.server.is_none() {
-        // Submitting is a way to begin.
+        // A submission may be the first command on a state.
         app::make_state(&global.state)?;
     }
     let mut client = global.connect().await?;
@@ -49,7 +49,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
     format::print(&sweep.name)?;
     let what = if created { "submitted" } else { "was submitted before" };
     format::note(format!("{} {what}: {} trials", sweep.name, sweep.counts.trials));
-    // Where workers of another machine find their data, they know better.
+    // Data on other machines cannot be checked from here.
     for missing in missing.iter().filter(|_| global.server.is_none()) {
         format::note(format!("warning: on this machine, {missing}"));
     }

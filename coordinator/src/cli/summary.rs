@@ -1,5 +1,4 @@
-//! The summary of a sweep on a terminal: how it ended, its leaderboard, robustness, and where the
-//! results are.
+//! Prints the summary of a sweep: outcome, leaderboard, robustness, and location of the results.
 
 use std::time::Duration;
 
@@ -13,15 +12,15 @@ use crate::client::Client;
 use crate::leaderboard::{Leader, Leaderboard};
 use crate::summary::Summary;
 
-/// The place where a sweep ran, for the commands that a summary prints.
+/// The state and results of a sweep, for the commands that a summary prints.
 pub(super) struct RunLocation<'a> {
-    /// The call of this program on the state directory.
+    /// The shell words that start this program on the state directory.
     pub(super) rheo: &'a str,
-    /// The place of the results, for people.
+    /// The directory or bucket of the results, for people.
     pub(super) results: &'a str,
 }
 
-/// Prints everything about a sweep that has ended.
+/// Prints the summary of a sweep that has ended.
 pub(super) async fn print(
     client: &mut Client,
     sweep: &SweepView,
@@ -93,7 +92,7 @@ fn print_leaderboard(board: &Leaderboard) -> Result<(), Failure> {
     }
 }
 
-/// A line for each point, beside its seeds: how many there are, their spread and their trials.
+/// Returns a table with one point per line: the number, spread and trials of its seeds.
 fn by_point(leaders: &[Leader]) -> comfy_table::Table {
     let mut table = format::table(&[
         "RANK", "POINT", "MEAN", "SD", "SEEDS", "LOWEST", "HIGHEST", "TRIALS", "VALUES", "OUTCOME",
@@ -117,7 +116,7 @@ fn by_point(leaders: &[Leader]) -> comfy_table::Table {
     table
 }
 
-/// A line for each point of a sweep with one seed: its only trial.
+/// Returns a table with one trial per line, for a sweep with one seed.
 fn by_trial(leaders: &[Leader]) -> comfy_table::Table {
     let mut table = format::table(&["RANK", "TRIAL", "METRIC", "VALUES", "OUTCOME", "TIME"]);
     format::align_right(&mut table, &[0, 1, 2, 5]);
@@ -139,11 +138,11 @@ fn or_dash(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), format::number)
 }
 
-/// Where the results are, and two ways to look further.
+/// Prints the location of the results and two example queries.
 fn print_results(summary: &Summary, location: &RunLocation<'_>) -> Result<(), Failure> {
     let rheo = location.rheo;
     format::print(format!("\nThe results are Parquet files in {}", location.results))?;
-    format::print("Ask them anything, for example:\n")?;
+    format::print("Query them, for example:\n")?;
     for sql in summary.examples() {
         format::print(format!("  {rheo} query \"{sql}\""))?;
     }

@@ -1,4 +1,4 @@
-//! `rheo trials`: the trials of a sweep, page by page.
+//! `rheo trials`: lists the trials of a sweep, page by page.
 
 use rheo_core::machine::{TrialStatus, TrialView};
 use rheo_core::progress::Progress;
@@ -9,7 +9,7 @@ use super::select::{self, SweepSelector};
 use super::{GlobalArgs, format, point};
 use crate::client::Seen;
 
-/// Trials in one page.
+/// Trials per page.
 const PAGE: u32 = 1000;
 
 #[derive(Debug, clap::Args)]
@@ -50,7 +50,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
     Ok(())
 }
 
-/// Prints as pages come in: a million trials need no memory.
+/// Prints pages as they arrive, so that a million trials need little memory.
 struct TrialList {
     json: bool,
     count: u64,
@@ -108,7 +108,7 @@ fn table(trials: &[Seen]) -> comfy_table::Table {
     table
 }
 
-/// What is going on with a trial, or what went wrong.
+/// Formats the progress or the error of a trial.
 fn remark(trial: &TrialView, progress: Option<&Progress>) -> String {
     match (trial.status, progress) {
         (TrialStatus::Running, Some(progress)) => describe_progress(progress),
@@ -117,7 +117,7 @@ fn remark(trial: &TrialView, progress: Option<&Progress>) -> String {
     }
 }
 
-/// Progress in words.
+/// Formats progress in words.
 pub(super) fn describe_progress(progress: &Progress) -> String {
     let Progress { fraction, epoch, epochs, metrics, phase } = progress;
     let metrics =
@@ -127,7 +127,7 @@ pub(super) fn describe_progress(progress: &Progress) -> String {
     parts.into_iter().chain(phase).chain(metrics).collect::<Vec<_>>().join("  ")
 }
 
-/// A trial for programs.
+/// Returns a trial as JSON for programs.
 pub(super) fn json(Seen { trial, progress }: &Seen) -> Value {
     let progress = progress.as_ref().map(|progress| {
         json!({

@@ -1,4 +1,4 @@
-//! Environment variables whose values are checked.
+//! Environment variables with checked values.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 use super::env::{LOG, QUERIES, QUERY_MEMORY, QUERY_TIME, get};
 use super::failure::Failure;
 
-/// What is to be logged.
+/// Returns the log filter, `default` unless one is set.
 pub(super) fn log_filter(default: &str) -> Result<EnvFilter, Failure> {
     let Some(text) = get(LOG) else { return Ok(EnvFilter::new(default)) };
     EnvFilter::builder().parse(&text).map_err(|error| {
@@ -18,7 +18,7 @@ pub(super) fn log_filter(default: &str) -> Result<EnvFilter, Failure> {
     })
 }
 
-/// What queries may take that this process runs.
+/// Returns the limits of queries that this process runs.
 pub(super) fn query_limits() -> Result<Limits, Failure> {
     let usual = Limits::default();
     let time = parse_number(QUERY_TIME, usual.time.as_secs(), 1..=86_400)?;
@@ -32,7 +32,7 @@ pub(super) fn query_limits() -> Result<Limits, Failure> {
     })
 }
 
-/// The whole number in a variable, if it is set.
+/// Parses the whole number in a variable; `usual` if it is not set.
 fn parse_number(name: &str, usual: u64, allowed: RangeInclusive<u64>) -> Result<u64, Failure> {
     let Some(text) = get(name) else { return Ok(usual) };
     let number = text.trim().parse().ok().filter(|number| allowed.contains(number));

@@ -1,5 +1,5 @@
-//! `rheo verify`: whether the journal, the results and the checkpoints hold what was written to them;
-//! with `--repair`, what is damaged is made anew.
+//! `rheo verify`: checks the journal, the results and the checkpoints for damage; with `--repair`,
+//! restarts the trials that are affected.
 
 use rheo_proto::v1::VerifyResponse;
 use rheo_proto::v1::verify_response::{Finding, News, Repaired, Summary};
@@ -42,7 +42,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
     if report.is_sound() { Ok(()) } else { Err(Failure::SweepFailed) }
 }
 
-/// What a verification has said.
+/// The collected messages of a verification.
 #[derive(Debug, Default)]
 struct VerifyReport {
     findings: Vec<Finding>,
@@ -51,7 +51,7 @@ struct VerifyReport {
 }
 
 impl VerifyReport {
-    /// Compares the checksums of the journal, to which nobody writes.
+    /// Checks the checksums of the journal, which no other process has open.
     fn check_pages(&mut self, global: &GlobalArgs) {
         let journal = Settings::new(global.state.clone()).journal();
         if let Err(error) = rheo_store::check_pages(&journal) {
@@ -60,7 +60,7 @@ impl VerifyReport {
         }
     }
 
-    /// A state directory that cannot be opened because of its journal is a finding, too.
+    /// Adds a finding for a journal that cannot be opened; returns any other failure.
     fn add_unreadable(&mut self, failure: Failure) -> Result<(), Failure> {
         let Failure::Other(error) = &failure else { return Err(failure) };
         let Some(client::Error::State(app::Error::Journal { path, source })) = error.downcast_ref()
@@ -88,7 +88,7 @@ impl VerifyReport {
         Ok(())
     }
 
-    /// Whether nothing is damaged, or everything that is was repaired.
+    /// Whether there is no damage that was not repaired.
     fn is_sound(&self) -> bool {
         let is_repaired = |finding: &Finding| {
             let sweep = finding.sweep.as_deref();
@@ -157,7 +157,7 @@ impl VerifyReport {
         Ok(())
     }
 
-    /// Says what to do next.
+    /// Prints the next steps.
     fn advise(&self, global: &GlobalArgs) {
         let state = global.state.display();
         if !self.repaired.is_empty() {

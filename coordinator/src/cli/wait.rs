@@ -1,4 +1,4 @@
-//! `rheo wait`: blocks until a sweep has ended, and says by exit code how it went.
+//! `rheo wait`: waits until a sweep has ended; the exit code is its outcome.
 
 use std::time::Duration;
 
@@ -26,13 +26,13 @@ pub(super) struct Args {
     unfit_timeout: f64,
 }
 
-/// So long no worker may have what the trials need that wait.
+/// The default time in which no worker fits the waiting trials before that is an error.
 pub(super) const UNFIT_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// How often it is looked whether one has.
+/// The time between two checks for a worker that fits.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// A number of seconds above zero.
+/// Parses a number of seconds above zero.
 pub(super) fn parse_unfit_timeout(seconds: f64) -> Result<Duration, Failure> {
     let patience = Duration::try_from_secs_f64(seconds).ok().filter(|patience| !patience.is_zero());
     patience.ok_or_else(|| {
@@ -40,7 +40,8 @@ pub(super) fn parse_unfit_timeout(seconds: f64) -> Result<Duration, Failure> {
     })
 }
 
-/// Waits until no worker has had for so long what the trials of a sweep need that wait, and says why.
+/// Waits until, for the time `patience`, no worker has fitted the waiting trials of a sweep;
+/// returns the cause.
 pub(super) async fn until_nothing_fits(
     client: &mut Client,
     sweep: &SweepName,
@@ -68,9 +69,9 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
         tokio::pin!(ended);
         tokio::select! {
             ended = &mut ended => return ended,
-            // Who cannot say is not there, which is found out below.
+            // An unreachable coordinator is noticed by the other branch.
             Ok(cause) = until_nothing_fits(&mut looking, &sweep, patience) => {
-                format::note(format!("no worker can run what is left of {sweep}: {cause}"));
+                format::note(format!("no worker can run the waiting trials of {sweep}: {cause}"));
             }
         }
         ended.await
@@ -111,7 +112,7 @@ async fn until_ended(
     Err(coordinator_stopped(name))
 }
 
-/// Waiting is in vain: nobody works on the sweep.
+/// Returns the failure that no coordinator runs, so that waiting is in vain.
 pub(super) fn not_running(global: &GlobalArgs, sweep: &SweepView) -> Failure {
     let left = sweep.counts.trials - sweep.counts.ended();
     let text =
@@ -119,14 +120,14 @@ pub(super) fn not_running(global: &GlobalArgs, sweep: &SweepView) -> Failure {
     Failure::Unreachable(anyhow::Error::msg(text))
 }
 
-/// The coordinator is gone, and with it whoever would say how the sweep goes on.
+/// Returns the failure that the coordinator stopped before the sweep ended.
 pub(super) fn coordinator_stopped(name: &SweepName) -> Failure {
     let text = format!("the coordinator stopped before `{name}` ended");
     Failure::Unreachable(anyhow::Error::msg(text))
 }
 
-/// Whether a sweep that ended went well: nothing failed and nothing was cancelled, nor left out for
-/// such a reason. Diverged trials are results.
+/// Fails if trials of an ended sweep failed or were cancelled, or if that ended the sweep early.
+/// Diverged trials are results.
 pub(super) fn verdict(sweep: &SweepView) -> Result<(), Failure> {
     let cut =
         matches!(sweep.reason, Some(SweepEndReason::Cancelled | SweepEndReason::MaxFailedTrials));

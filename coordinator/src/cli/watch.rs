@@ -1,4 +1,4 @@
-//! `rheo watch`: follows a sweep until it ends.
+//! `rheo watch`: shows the progress of a sweep until it ends.
 
 use rheo_core::machine::SweepPhase;
 
@@ -31,7 +31,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
         display.show(&moment);
         last = Some(moment.sweep);
         if !client.is_live {
-            // At rest nothing changes.
+            // Without a coordinator nothing changes.
             break;
         }
     }

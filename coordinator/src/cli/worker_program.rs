@@ -1,5 +1,5 @@
-//! What only the worker program can do with a checkpoint: it knows what is in one. It gets the
-//! checkpoint on its standard input and answers on its standard output.
+//! Runs the worker program on a checkpoint, whose format only that program knows. The checkpoint
+//! goes to its standard input, and the result comes from its standard output.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -15,39 +15,40 @@ use super::env;
 use super::failure::Failure;
 use crate::client::Client;
 
-/// The worker program: the one that was named, or the one beside this program.
+/// Returns the path of the worker program: the configured one, or the one beside this program.
 pub(super) fn path() -> Result<PathBuf, Failure> {
     if let Some(named) = env::path(env::WORKER) {
-        // A bare name is looked for in PATH.
+        // A bare name is searched in PATH.
         if named.components().count() > 1 && !named.is_file() {
-            let text = format!("{} names `{}`, where no file is", env::WORKER, named.display());
+            let text = format!("{} names `{}`, which is not a file", env::WORKER, named.display());
             return Err(Failure::usage(text));
         }
         return Ok(named);
     }
     let here = std::env::current_exe();
-    let here = here.map_err(|error| Failure::system("this program does not find itself", error))?;
+    let here =
+        here.map_err(|error| Failure::system("cannot find this program's own file", error))?;
     let beside = here.with_file_name("rheo-worker");
     if beside.is_file() {
         return Ok(beside);
     }
     Err(Failure::usage(format!(
-        "there is no `{}`: build it with `cargo build -p rheo-worker`, or set {} to where it is",
+        "there is no `{}`: build it with `cargo build -p rheo-worker`, or set {} to its path",
         beside.display(),
         env::WORKER
     )))
 }
 
-/// What a worker program would have.
+/// The resources that a worker would offer.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct WorkerInventory {
-    /// The words that select each GPU in `CUDA_VISIBLE_DEVICES`.
+    /// The value of `CUDA_VISIBLE_DEVICES` for each GPU.
     pub(super) gpus: Vec<String>,
 }
 
-/// Whether the worker program accepts `arguments` and its environment, and what it would have; it starts
-/// nothing.
+/// Checks that the worker program accepts `arguments` and its environment; returns the resources
+/// that it would offer. No worker is started.
 pub(super) async fn check(arguments: &[OsString]) -> Result<WorkerInventory, Failure> {
     let program = path()?;
     let output = Command::new(&program)
@@ -59,7 +60,7 @@ pub(super) async fn check(arguments: &[OsString]) -> Result<WorkerInventory, Fai
         .await
         .map_err(|error| Failure::unusable(&program, error))?;
     if output.status.success() {
-        // One of another version may say nothing.
+        // A worker of another version may print nothing.
         return Ok(serde_json::from_slice(&output.stdout).unwrap_or_default());
     }
     let said = String::from_utf8_lossy(&output.stderr);
@@ -70,7 +71,7 @@ pub(super) async fn check(arguments: &[OsString]) -> Result<WorkerInventory, Fai
     }))
 }
 
-/// The last checkpoint of a trial.
+/// Fetches the last checkpoint of a trial.
 pub(super) async fn checkpoint(client: &mut Client, id: &TrialId) -> Result<Vec<u8>, Failure> {
     let (seen, _) = client.trial(id).await?;
     let Some(digest) = seen.trial.checkpoint else {
@@ -82,7 +83,7 @@ pub(super) async fn checkpoint(client: &mut Client, id: &TrialId) -> Result<Vec<
     Ok(client.checkpoint(digest).await?)
 }
 
-/// What the worker program answers to `checkpoint` when called with `arguments`.
+/// Runs the worker program with `arguments` on `checkpoint`; returns its standard output.
 pub(super) async fn run(arguments: Vec<OsString>, checkpoint: Vec<u8>) -> Result<Vec<u8>, Failure> {
     let program = path()?;
     let spawned = Command::new(&program)
@@ -92,12 +93,12 @@ pub(super) async fn run(arguments: Vec<OsString>, checkpoint: Vec<u8>) -> Result
         .kill_on_drop(true)
         .spawn();
     let mut child = spawned
-        .with_context(|| format!("`{}` could not be started", program.display()))
+        .with_context(|| format!("cannot start `{}`", program.display()))
         .map_err(Failure::Usage)?;
-    // Written beside, because the other side may answer before it has read everything.
+    // In a task of its own: the program may write output before it has read its input.
     if let Some(mut input) = child.stdin.take() {
         tokio::spawn(async move {
-            // Who does not read says why on its standard error.
+            // A program that does not read its input reports the reason on standard error.
             let _ = input.write_all(&checkpoint).await;
         });
     }
@@ -105,7 +106,7 @@ pub(super) async fn run(arguments: Vec<OsString>, checkpoint: Vec<u8>) -> Result
     let output = output.map_err(|error| Failure::unusable(&program, error))?;
     match output.status.code() {
         Some(0) => Ok(output.stdout),
-        // It has said why.
+        // The program has printed the reason.
         Some(code @ (1 | 2)) => Err(Failure::Reported(code == 2)),
         _ => Err(Failure::Other(anyhow::anyhow!("the worker program ended by {}", output.status))),
     }

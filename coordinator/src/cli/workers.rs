@@ -1,4 +1,4 @@
-//! `rheo workers`: the workers that are known, and what they hold.
+//! `rheo workers`: lists the known workers and their trials.
 
 use rheo_core::machine::WorkerView;
 use serde_json::{Value, json};

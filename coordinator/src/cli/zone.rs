@@ -1,7 +1,7 @@
-//! The time zone of the reader: that of `TZ`, or else that of this machine.
+//! The reader's time zone: that of `TZ`, or else that of this machine.
 //!
-//! jiff finds zones by itself with its features `tz-system` and `tzdb-zoneinfo`, which would be those
-//! of the Kubernetes client too. What is needed here is one file or one rule, read once.
+//! jiff finds zones by itself with its features `tz-system` and `tzdb-zoneinfo`, but those would
+//! apply to the Kubernetes client too. One file or one rule, read once, is enough here.
 
 use std::path::{Path, PathBuf};
 
@@ -9,16 +9,16 @@ use jiff::tz::TimeZone;
 
 use super::env;
 
-/// The zone of this machine.
+/// The file with the zone of this machine.
 const MACHINE: &str = "/etc/localtime";
 
-/// The zones by name, unless `TZDIR` says otherwise.
+/// The default directory of zone files; `TZDIR` overrides it.
 const ZONES: &str = "/usr/share/zoneinfo";
 
-/// The largest file that is read; those of zones have some thousand bytes.
+/// The largest zone file that is read, in bytes; real ones have some thousand.
 const LARGEST: u64 = 1 << 20;
 
-/// The zone of the reader; UTC if it is unknown.
+/// Returns the reader's zone; UTC if it is unknown.
 pub(super) fn local() -> TimeZone {
     let zone = match env::raw("TZ") {
         None => file(Path::new(MACHINE)),
@@ -27,7 +27,7 @@ pub(super) fn local() -> TimeZone {
     zone.unwrap_or(TimeZone::UTC)
 }
 
-/// The zone that a value of `TZ` means: a file, a name such as `Europe/Berlin`, or a rule such as
+/// Parses a value of `TZ`: a file, a name such as `Europe/Berlin`, or a rule such as
 /// `CET-1CEST,M3.5.0,M10.5.0/3`.
 fn named(text: &str) -> Option<TimeZone> {
     let zones = env::path("TZDIR").unwrap_or_else(|| PathBuf::from(ZONES));
@@ -59,7 +59,7 @@ mod tests {
         assert_eq!(offset("nonsense"), None);
         assert_eq!(offset(""), None);
         assert_eq!(offset("/dev/zero"), None);
-        // Not every machine has all zones.
+        // The machine may not have all zones.
         if Path::new(ZONES).join("Asia/Kolkata").exists() {
             assert_eq!(offset("Asia/Kolkata"), Some(19_800));
             assert_eq!(offset(&format!("{ZONES}/Asia/Kolkata")), Some(19_800));

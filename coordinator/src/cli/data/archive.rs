@@ -1,5 +1,5 @@
-//! Takes files out of a tar archive compressed by gzip: just enough of the format (POSIX ustar) for
-//! an archive whose digest is known to be right, without a dependency.
+//! Unpacks files from a gzip-compressed tar archive. Just enough of the format (POSIX ustar) is
+//! implemented for an archive whose digest was verified, which saves a dependency.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufReader, Read};
@@ -11,11 +11,11 @@ use flate2::bufread::GzDecoder;
 use crate::cli::destination::Destination;
 use crate::cli::failure::Failure;
 
-/// Bytes of a header; contents are filled up to a multiple of it.
+/// Bytes of a header; contents are padded to a multiple of it.
 const BLOCK: usize = 512;
 
-/// Writes the regular files of `archive` whose names, without directories, are among `members` to
-/// `directory`; nothing is written anywhere else. That one is missing is an error.
+/// Writes the regular files of `archive` whose base names are in `members` to `directory`, and
+/// nothing anywhere else. A missing member is an error.
 pub(super) fn unpack(archive: impl Read, directory: &Path, members: &[&str]) -> anyhow::Result<()> {
     let mut tar = GzDecoder::new(BufReader::new(archive));
     let mut missing: BTreeSet<&str> = members.iter().copied().collect();
@@ -39,14 +39,14 @@ pub(super) fn unpack(archive: impl Read, directory: &Path, members: &[&str]) -> 
     Ok(())
 }
 
-/// Whether a header is that of a regular file with this name in any directory.
+/// Whether a header describes a regular file with this base name.
 fn is_file(header: &[u8; BLOCK], name: &str) -> bool {
     let path = header[..100].split(|&byte| byte == 0).next().unwrap_or_default();
     let last = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
     matches!(header[156], b'0' | 0) && last == name.as_bytes()
 }
 
-/// The size of the content behind a header: octal digits, then a space or a zero.
+/// Content size in bytes: octal digits in the header, then a space or a zero.
 fn size(header: &[u8; BLOCK]) -> anyhow::Result<u64> {
     let digits = String::from_utf8_lossy(&header[124..136]);
     let digits = digits.trim_matches([' ', '\0']);
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_files_asked_for_are_unpacked_and_no_others() {
+    async fn only_requested_files_are_unpacked() {
         let directory = tempfile::tempdir().unwrap();
         let archive = packed(&[
             entry("set/", b'5', b""),
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_archive_that_lacks_a_file_is_refused_by_its_name() {
+    async fn an_archive_without_a_requested_file_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let whole = packed(&[entry("a.bin", b'0', &[7; 1000]), entry("c.bin", b'2', b"")]);
         let error = unpack(whole.as_slice(), directory.path(), &["a.bin", "c.bin"]).unwrap_err();

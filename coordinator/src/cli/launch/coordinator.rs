@@ -1,5 +1,4 @@
-//! The coordinator that a fleet needs: the one that runs, or one that is started beside this command
-//! and outlives it.
+//! Finds the coordinator that a fleet needs, or starts one that outlives this command.
 
 use std::fs::OpenOptions;
 use std::os::unix::process::CommandExt as _;
@@ -16,19 +15,19 @@ use crate::cli::failure::Failure;
 use crate::cli::{GlobalArgs, format};
 use crate::client::{self, Client, Found};
 
-/// How far a coordinator must be heard.
+/// The machines from which a coordinator must be reachable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reachability {
-    /// On this machine.
+    /// This machine.
     Local,
-    /// On the network: by TLS, with a token.
+    /// The network, by TLS.
     Network,
 }
 
-/// How long a coordinator may take to start.
+/// The timeout for the start of a coordinator.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The coordinator at the state directory or the URL that was named; one is started if none runs.
+/// Connects to the coordinator of the given URL or state directory; starts one if none runs.
 pub(super) async fn ensure(
     global: &GlobalArgs,
     reachability: Reachability,
@@ -44,20 +43,20 @@ pub(super) async fn ensure(
             }
             return Ok(*client);
         }
-        // It is ours to open only for this look.
+        // Released, so that the coordinator can open the state.
         Found::AtRest(opened) => drop(opened),
     }
     start(&global.state, reachability)?;
     let deadline = Instant::now() + START_TIMEOUT;
     loop {
-        // Only over the network: opening the state directory would keep the coordinator from it.
+        // Opening the state directory would lock the new coordinator out.
         if let Ok(client) = Client::over_network(&global.access()).await {
             return Ok(client);
         }
         if Instant::now() > deadline {
             let log = log(&global.state);
             return Err(Failure::Unreachable(anyhow::anyhow!(
-                "the coordinator did not start: `{}` says why",
+                "the coordinator did not start: see `{}`",
                 log.display()
             )));
         }
@@ -65,7 +64,7 @@ pub(super) async fn ensure(
     }
 }
 
-/// Says so if the coordinator that runs is heard on this machine only.
+/// Warns if the running coordinator listens on loopback only.
 fn warn_of_loopback(global: &GlobalArgs) {
     let file = ServerFile::read(&global.state.join(SERVER_FILE)).ok().flatten();
     let url = file.map(|file| file.url).unwrap_or_default();
@@ -93,14 +92,14 @@ fn start(state: &Path, reachability: Reachability) -> Result<(), Failure> {
     };
     let program = std::env::current_exe();
     let program =
-        program.map_err(|error| Failure::system("this program does not find itself", error))?;
+        program.map_err(|error| Failure::system("cannot find this program's own file", error))?;
     let child = Command::new(&program)
         .args(["serve", "--listen", listen, "--state"])
         .arg(state)
         .stdin(Stdio::null())
         .stdout(log.try_clone().map_err(unusable)?)
         .stderr(log)
-        // What interrupts this command is not meant for it.
+        // An interrupt of this command must not end the coordinator.
         .process_group(0)
         .spawn()
         .map_err(|error| Failure::unusable(&program, error))?;

@@ -1,4 +1,4 @@
-//! `rheo launch list`, `scale`, `drain` and `stop`.
+//! `rheo launch list`, `scale`, `drain` and `stop`: show and change fleets.
 
 use rheo_core::fleet::{FleetName, PilotPhase};
 use rheo_core::machine::{FleetView, PilotView};
@@ -61,7 +61,7 @@ pub(super) async fn list(global: &GlobalArgs, args: &ListArgs) -> Result<(), Fai
     Ok(())
 }
 
-/// Says why fleets that are wanted do not run.
+/// Prints why active fleets do not run.
 pub(in crate::cli) fn print_idle_causes(fleets: &[FleetView]) {
     for fleet in fleets {
         if let Some(why) = fleet.why_idle() {

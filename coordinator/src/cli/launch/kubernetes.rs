@@ -1,4 +1,4 @@
-//! `rheo launch kubernetes`: Jobs of workers on Kubernetes.
+//! `rheo launch kubernetes`: runs workers in Jobs of Kubernetes.
 
 use std::path::PathBuf;
 
@@ -109,8 +109,8 @@ impl Args {
         }
     }
 
-    /// The files that the coordinator is to read. One elsewhere has files of its own: only what was
-    /// said on the command line is meant for it.
+    /// Returns the kubeconfig files for the coordinator. A remote coordinator has its own files, so
+    /// it gets only those named on the command line.
     fn kubeconfig(&self, global: &GlobalArgs) -> Vec<PathBuf> {
         let named = match (&self.kubeconfig, &global.server) {
             (Some(path), _) => vec![path.clone()],
@@ -137,12 +137,12 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
         format::note(format!("one Secret, and one Job for each of at most {max} pilots:"));
         return Ok(format::print(launcher.dry_run(&example_pilot(&name)).map_err(refused)?)?);
     }
-    // A coordinator elsewhere asks its cluster with rights of its own.
+    // A remote coordinator has its own access to the cluster.
     if global.server.is_none() {
         match launcher.check(&example_pilot(&name)).await {
             Ok(()) => {}
             Err(error @ Error::Refused(_)) => return Err(refused(error)),
-            // It may be over in a minute, and the coordinator tries again and again.
+            // The coordinator retries, and the problem may be temporary.
             Err(error) => format::note(format!("warning: {error}")),
         }
     }

@@ -1,4 +1,4 @@
-//! `rheo launch local`: worker processes on this machine.
+//! `rheo launch local`: runs worker processes on this machine.
 
 use rheo_core::fleet::FleetSpec;
 use rheo_core::resources::Offer;
@@ -26,7 +26,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
     let common = &args.common;
     let state = paths::resolve(&global.state);
     let mut environment = common.environment();
-    // The coordinator that starts pilots may know nothing of a machine that was made up here.
+    // The coordinator that starts pilots may not have the variable of a simulated machine.
     environment.extend(env::raw(env::GPUS).map(|gpus| (env::GPUS.to_owned(), gpus)));
     let settings = Settings {
         logs: state.join("logs"),

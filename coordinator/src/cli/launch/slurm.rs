@@ -1,4 +1,4 @@
-//! `rheo launch slurm`: jobs of workers on Slurm.
+//! `rheo launch slurm`: runs workers in jobs of Slurm.
 
 use std::path::PathBuf;
 
@@ -86,7 +86,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
     match Launcher::check(&settings, &example_pilot(&name)).await {
         Ok(()) => {}
         Err(Error::Refused(text)) => return Err(Failure::usage(text)),
-        // It may be over in a minute, and the coordinator tries again and again.
+        // The coordinator retries, and the problem may be temporary.
         Err(error) => format::note(format!("warning: {error}")),
     }
     let workers = settings.gpus.max(1);

@@ -1,5 +1,6 @@
-//! Bars on a screen: one for the sweep with the time that is left, a line of counts, and one bar for
-//! each running trial. No line is longer than the screen is wide; what matters most comes first.
+//! Progress bars on a terminal: one for the sweep with the remaining time, a line of counts, and
+//! one for each running trial. Lines are cut to the width of the terminal, so the most important
+//! values come first.
 
 use std::collections::BTreeMap;
 
@@ -13,13 +14,13 @@ use crate::cli::stderr::SCREEN;
 use crate::cli::{format, point, screen};
 use crate::client::{Moment, Seen};
 
-/// Steps of a bar for one trial.
+/// The length of a trial's bar, in steps.
 const STEPS: u64 = 1000;
 
-/// The most trials with a bar of their own.
+/// The largest number of trials with a bar.
 const MAX_BARS: usize = 16;
 
-/// The most columns for the name of the sweep.
+/// The largest width of the sweep's name, in columns.
 const NAME: usize = 20;
 
 /// A bar for the sweep, a line about it, and a bar for each running trial.
@@ -99,7 +100,7 @@ fn steps(trials: f64) -> u64 {
     (trials * STEPS as f64).max(0.0) as u64
 }
 
-/// Epoch, loss and accuracy of a running trial: of the validation once there is one.
+/// Formats epoch, loss and accuracy of a running trial; metrics of the validation are preferred.
 fn numbers(progress: &Progress) -> String {
     let newest = |metrics: [Metric; 2]| {
         metrics.iter().find_map(|metric| progress.metrics.get(&metric.to_name()))

@@ -1,13 +1,14 @@
-//! The GPUs of this machine, shared among the workers of `rheo run`: no GPU has two workers, because each of them
-//! offers the whole of it.
+//! Assigns the GPUs of this machine to the workers of `rheo run`. No GPU goes to two workers,
+//! because each worker offers all of its GPUs.
 
 use std::collections::BTreeMap;
 
-/// The variable that gives a process its GPUs and no others.
+/// The variable that limits a process to some GPUs.
 const DEVICES_VARIABLE: &str = "CUDA_VISIBLE_DEVICES";
 
-/// The variables of each worker, by which it sees its own of `gpus` alone. Where workers are more, the first have
-/// one each and the others compute on the processor. None where there is nothing to share.
+/// Returns the environment of each worker that limits it to its own of `gpus`. If there are more
+/// workers than GPUs, the first get one each and the others none. Empty if nothing has to be
+/// divided.
 pub(super) fn assign(gpus: &[String], workers: u32) -> Vec<BTreeMap<String, String>> {
     let workers = usize::try_from(workers).unwrap_or(usize::MAX);
     if gpus.is_empty() || workers < 2 {

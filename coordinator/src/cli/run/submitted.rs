@@ -1,5 +1,5 @@
-//! Sweeps that others handed to the coordinator of `rheo run` while it worked: submitted, resumed or
-//! retried. Those that an earlier command left unfinished are not among them.
+//! Runs the sweeps that other commands submitted, resumed or retried while `rheo run` worked.
+//! Sweeps that an earlier command left unfinished are not among them.
 
 use std::collections::BTreeSet;
 
@@ -13,26 +13,29 @@ use crate::cli::failure::Failure;
 use crate::cli::format;
 use crate::client::Client;
 
-/// Runs what was handed over, one sweep after the other, until nothing is left of it.
+/// Runs the submitted sweeps one after the other until none is left.
 pub(super) async fn run(session: &mut RunSession<'_>, client: &mut Client) -> Result<(), Failure> {
     let mut refused = BTreeSet::new();
     while let Some(sweep) = next(session, client, &refused).await? {
         let name = sweep.name.clone();
         let left = sweep.counts.trials - sweep.counts.ended();
         let (_, source) = client.sweep(&name).await?;
-        // Rules may have become stricter since it was submitted.
+        // The rules may have become stricter since the sweep was submitted.
         let parsed = spec::parse(&networks::workloads(), name.as_str(), &source);
         let threads = parsed.map_or(1, |parsed| parsed.definition.most_threads());
         let slots = match slots(session.args, threads) {
             Ok(slots) => slots,
             Err(failure) => {
-                format::note(format!("{name} was handed over: {:#}", failure.into_error()));
+                format::note(format!(
+                    "{name} was submitted, but cannot run here: {:#}",
+                    failure.into_error()
+                ));
                 refused.insert(name);
                 continue;
             }
         };
         format::note(format!(
-            "{name} was handed over and is run now: {left} trials (an interrupt stops it)"
+            "{name} was submitted meanwhile and runs now: {left} trials (an interrupt stops it)"
         ));
         let followed = session.follow(client, slots, sweep).await;
         session.local_workers.stop().await;
@@ -41,9 +44,12 @@ pub(super) async fn run(session: &mut RunSession<'_>, client: &mut Client) -> Re
                 let (ended, trials) = (sweep.counts.ended(), sweep.counts.trials);
                 format::note(format!("{name}: {ended} of {trials} trials have ended"));
             }
-            // The outcome of the command is that of its own sweep.
+            // Only the command's own sweep decides its exit code.
             Err(failure) => {
-                format::note(format!("{name} is given up here: {:#}", failure.into_error()));
+                format::note(format!(
+                    "{name} does not run here any longer: {:#}",
+                    failure.into_error()
+                ));
                 refused.insert(name);
             }
         }
@@ -51,7 +57,7 @@ pub(super) async fn run(session: &mut RunSession<'_>, client: &mut Client) -> Re
     Ok(())
 }
 
-/// The next sweep that somebody wants and that has trials to start.
+/// Returns the next requested sweep that has trials to start.
 async fn next(
     session: &RunSession<'_>,
     client: &mut Client,
