@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
-use rheo_query::output::{self, Format, Output, Size};
-use rheo_query::wire::Decoder;
+use rheo_query::output::{self, Format, ResultWriter, TableSize};
+use rheo_query::wire::ChunkDecoder;
 use serde::de::DeserializeOwned;
 
 use crate::client::{self, Client};
@@ -28,10 +28,10 @@ pub(crate) async fn write<W: Write + Send>(
     sql: &str,
     format: Format,
     out: W,
-    size: Size,
+    size: TableSize,
 ) -> Result<(), Error> {
     let mut pieces = client.query(sql).await?;
-    let mut decoder = Decoder::new();
+    let mut decoder = ChunkDecoder::new();
     let mut waiting = Some(out);
     let mut rows = None;
     while let Some(piece) = pieces.message().await.map_err(client::Error::from)? {
@@ -40,7 +40,7 @@ pub(crate) async fn write<W: Write + Send>(
             && let Some(schema) = decoder.schema()
             && let Some(out) = waiting.take()
         {
-            rows = Some(Output::new(format, &schema, out, size)?);
+            rows = Some(ResultWriter::new(format, &schema, out, size)?);
         }
         for batch in batches {
             if let Some(rows) = &mut rows {
@@ -61,6 +61,6 @@ pub(crate) async fn rows<T: DeserializeOwned>(
     sql: &str,
 ) -> Result<Vec<T>, Error> {
     let mut answer = Vec::new();
-    write(client, sql, Format::Json, &mut answer, Size::default()).await?;
+    write(client, sql, Format::Json, &mut answer, TableSize::default()).await?;
     Ok(serde_json::from_slice(&answer)?)
 }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rheo_core::id::IncarnationId;
 use rheo_core::time::{Clock as _, Timestamp};
-use rheo_query::dataset::{Known, Recovered};
+use rheo_query::dataset::{JournalContents, RecoveryReport};
 use rheo_store::owner::{self, DirectoryClaim, StorageOwner};
 use rheo_store::{JournalView, PendingFilter};
 
@@ -54,8 +54,8 @@ pub(crate) fn taken(claim: &Claim) -> Result<bool, owner::Error> {
 }
 
 /// What a journal knows of the rows of its dataset.
-pub(crate) fn known(view: &dyn JournalView) -> Result<Known, rheo_store::Error> {
-    let mut known = Known::new(view.index()?.parts);
+pub(crate) fn known(view: &dyn JournalView) -> Result<JournalContents, rheo_store::Error> {
+    let mut known = JournalContents::new(view.index()?.parts);
     view.pending(&PendingFilter::default(), &mut |pending| {
         let (table, sweep, rows) = (pending.table, pending.trial.sweep, pending.rows);
         known.add_pending(table, sweep, pending.key.position, rows);
@@ -73,7 +73,7 @@ pub(crate) fn aside() -> String {
 }
 
 /// Says what was removed, what was set aside, and what is damaged.
-pub(crate) fn announce(recovered: &Recovered) {
+pub(crate) fn announce(recovered: &RecoveryReport) {
     for path in &recovered.removed {
         tracing::info!(path, "removed what an interrupted write left");
     }

@@ -11,14 +11,14 @@ use rheo_core::id::AttemptId;
 use rheo_core::log::LogLine;
 use rheo_core::machine::State;
 use rheo_core::plan::PlannedTrial;
-use rheo_query::{Keys, encode_logs};
+use rheo_query::{TrialKeys, encode_logs};
 use rheo_store::RowBlob;
 
 /// What rows of an attempt begin with.
 #[derive(Debug)]
 pub(crate) struct AttemptKeys {
     /// The key columns.
-    pub(crate) keys: Keys,
+    pub(crate) keys: TrialKeys,
     /// The trial.
     pub(crate) planned: Arc<PlannedTrial>,
     /// The number of the attempt as people count it.
@@ -30,7 +30,7 @@ impl AttemptKeys {
     pub(crate) fn of(state: &State, attempt: &AttemptId) -> Option<Self> {
         let sweep = state.sweeps.get(&attempt.trial.sweep)?;
         let planned = sweep.trial(attempt.trial.index).ok()?;
-        let keys = Keys::new(attempt.trial.index, &planned.resolved);
+        let keys = TrialKeys::new(attempt.trial.index, &planned.resolved);
         Some(Self { keys, planned, number: sweep.attempt_count(attempt.number) })
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rheo_core::machine::State;
 use rheo_core::time::Timestamp;
 use rheo_proto::access::JOURNAL_FILE;
-use rheo_query::dataset::{self, Known};
+use rheo_query::dataset::{self, JournalContents};
 use rheo_store::PartChange;
 use rheo_store::owner::{self, StorageOwner};
 use rheo_store::storage_url::{Bucket, StorageUrl};
@@ -73,11 +73,11 @@ impl Coordinator {
             known.parts = index.removed;
             Ok(Some(known))
         };
-        let read: Result<Option<Known>, rheo_store::Error> = read();
+        let read: Result<Option<JournalContents>, rheo_store::Error> = read();
         let Some(known) = read.map_err(|source| self.journal_error(source))? else {
             return Ok(());
         };
-        let strangers = self.dataset.strangers(&known);
+        let strangers = self.dataset.unknown_files(&known);
         let strangers = strangers.map_err(|source| self.unusable(source))?;
         let (Some(first), place) = (strangers.first(), &self.places.results) else {
             return Ok(());

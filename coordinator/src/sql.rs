@@ -17,7 +17,7 @@ use rheo_core::machine::State;
 use rheo_core::sweep::Sweep;
 use rheo_proto::refusal::{self, Reason};
 use rheo_query::limits::{self, Limits};
-use rheo_query::{Contest, Dataset, engine};
+use rheo_query::{Dataset, RankingRule, engine};
 use rheo_store::Journal;
 use rheo_store::storage_url::StorageUrl;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -66,7 +66,7 @@ impl Sql {
             journal,
             handle,
             limits,
-            admitted: Arc::new(Semaphore::new(limits.running + limits::WAITING)),
+            admitted: Arc::new(Semaphore::new(limits.running + limits::WAITING_QUERIES)),
             running: Arc::new(Semaphore::new(limits.running)),
         }
     }
@@ -108,7 +108,7 @@ impl Sql {
     /// Waits until the query may run.
     async fn turn(&self) -> Result<Turn, Status> {
         let busy = |_| {
-            let (running, waiting) = (self.limits.running, limits::WAITING);
+            let (running, waiting) = (self.limits.running, limits::WAITING_QUERIES);
             let text = format!(
                 "`{running}` queries run and `{waiting}` wait, the most that are allowed at once: try again later, or raise RHEO_QUERIES for `rheo serve`"
             );
@@ -138,8 +138,8 @@ impl Sql {
 }
 
 /// How the points of each sweep are compared.
-fn contests(state: &State) -> BTreeMap<SweepName, Contest> {
-    let contest = |sweep: &Sweep| Contest {
+fn contests(state: &State) -> BTreeMap<SweepName, RankingRule> {
+    let contest = |sweep: &Sweep| RankingRule {
         seeds: sweep.seeds(),
         goal: sweep.planned.definition.objective.goal,
     };
@@ -165,7 +165,7 @@ struct Query {
 impl Query {
     /// Sends the answer until it ends, nobody listens or somebody listens too slowly.
     async fn forward(mut self, first: Option<Bytes>) {
-        let whole = Instant::now() + limits::WHOLE;
+        let whole = Instant::now() + limits::TOTAL_TIMEOUT;
         let mut next = Ok(first);
         loop {
             match next {
@@ -193,7 +193,7 @@ impl Query {
     /// Sends a piece; says whether the client took it.
     async fn send(&self, piece: Bytes, whole: Instant) -> bool {
         loop {
-            let patience = (Instant::now() + limits::STALL).min(whole);
+            let patience = (Instant::now() + limits::STALL_TIMEOUT).min(whole);
             let room = tokio::select! {
                 room = tokio::time::timeout_at(patience, self.sender.reserve()) => room,
                 () = self.stop.cancelled() => return false,
@@ -217,6 +217,6 @@ impl Query {
 
     /// Whether another query waits for its turn.
     fn is_awaited(&self) -> bool {
-        self.admitted.available_permits() < limits::WAITING
+        self.admitted.available_permits() < limits::WAITING_QUERIES
     }
 }

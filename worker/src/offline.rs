@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use rheo_core::excerpt::excerpt;
 use rheo_model::config::{Analysis, TrialConfig};
 use rheo_proto::file;
-use rheo_query::Keys;
+use rheo_query::TrialKeys;
 use rheo_train::Torch;
 use serde_json::json;
 
@@ -62,7 +62,7 @@ impl Analyze {
         let rows = Torch::new(places).analyze(&config, checkpoint, &analyses)?;
         let mut out = io::stdout().lock();
         for batch in
-            rheo_query::encode(&Keys::new(self.trial, &serde_json::to_value(&config)?), &rows)?
+            rheo_query::encode(&TrialKeys::new(self.trial, &serde_json::to_value(&config)?), &rows)?
         {
             let head = json!({"table": batch.table.as_str(), "bytes": batch.ipc.len()});
             writeln!(out, "{head}")?;

@@ -10,7 +10,7 @@ use rheo_core::progress::Progress;
 use rheo_core::rows::RowCounts;
 use rheo_model::config::TrialConfig;
 use rheo_model::trainer::{Commit, Gpu, Next, Session};
-use rheo_query::Keys;
+use rheo_query::TrialKeys;
 use tokio::time::Instant;
 
 use crate::control::{Control, Order};
@@ -27,7 +27,7 @@ const EPOCH_LINES: Duration = Duration::from_secs(10);
 pub(crate) struct Desk {
     control: Arc<Control>,
     outbox: Arc<Outbox>,
-    keys: Keys,
+    keys: TrialKeys,
     began: Instant,
     pace: Arc<Pace>,
     /// The GPUs that the attempt has.
@@ -66,7 +66,7 @@ impl Desk {
         Self {
             control,
             outbox,
-            keys: Keys::new(assignment.attempt.trial.index, &config),
+            keys: TrialKeys::new(assignment.attempt.trial.index, &config),
             began: now,
             pace,
             gpus,

@@ -4,7 +4,7 @@
 use anyhow::Context as _;
 use rheo_model::row::{EpochRow, Rows};
 use rheo_proto::v1;
-use rheo_query::Keys;
+use rheo_query::TrialKeys;
 use serde_json::Value;
 
 /// Numbers that occur nowhere else in a batch.
@@ -25,7 +25,7 @@ impl Template {
         let config: Value = serde_json::from_str(config)?;
         let kind = |group: &str| config[group]["kind"].as_str().unwrap_or_default().to_owned();
         let seed = config["seed"].as_u64().unwrap_or_default();
-        let keys = Keys { trial: TRIAL, task: kind("task"), net: kind("network"), seed };
+        let keys = TrialKeys { trial: TRIAL, task: kind("task"), net: kind("network"), seed };
         let rows = Rows { epochs: vec![row()], ..Rows::default() };
         let batch = rheo_query::encode(&keys, &rows)?.pop().context("no batch")?;
         let ipc = batch.ipc.to_vec();

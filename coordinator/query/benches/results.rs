@@ -19,7 +19,7 @@ use rheo_core::part::Part;
 use rheo_core::rows::Batch;
 use rheo_model::row::{Rows, Table};
 use rheo_query::{
-    Contest, Dataset, Engine, Limits, Snapshot, encode, encode_trials, parse, report,
+    Dataset, Limits, QueryEngine, QuerySnapshot, RankingRule, encode, encode_trials, parse, report,
 };
 use tempfile::TempDir;
 
@@ -108,9 +108,9 @@ fn querying(criterion: &mut Criterion) {
         let bytes: u64 = parts.iter().filter(|p| p.table == table).map(|part| part.bytes).sum();
         println!("{}: {} MB", table.name(), bytes >> 20);
     }
-    let engine = Engine::new(&dataset, Limits::default()).expect("an engine");
+    let engine = QueryEngine::new(&dataset, Limits::default()).expect("an engine");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let contest = Contest { seeds: 2, goal: Goal::Maximize };
+    let rule = RankingRule { seeds: 2, goal: Goal::Maximize };
     let mut group = criterion.benchmark_group("querying");
     group.sample_size(10);
     for (name, sql) in [
@@ -140,12 +140,12 @@ fn querying(criterion: &mut Criterion) {
     ] {
         group.bench_function(name, |bench| {
             bench.iter(|| {
-                let snapshot = Snapshot {
+                let snapshot = QuerySnapshot {
                     pin: dataset.pin(),
                     parts: parts.clone(),
                     pending: Vec::new(),
                     retractions: Vec::new(),
-                    contests: [(demo(), contest)].into(),
+                    ranking_rules: [(demo(), rule)].into(),
                 };
                 runtime.block_on(async {
                     let answer = engine.query(snapshot, &sql).await.expect("an answer");

@@ -20,14 +20,14 @@ use serde_json::Value as Json;
 
 pub use error::{Error, MAX_BYTES};
 
-use crate::ipc::{self, Header};
+use crate::ipc::{self, StreamHeader};
 use crate::tables;
 use crate::version::{SCHEMA_VERSION, VERSION_KEY};
 
 /// The columns that say to which trial a row belongs. The sweep is not among them: it is the
 /// directory of a part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Keys {
+pub struct TrialKeys {
     /// The trial, counted from 0 in its sweep.
     pub trial: u64,
     /// Its `task.kind`.
@@ -38,7 +38,7 @@ pub struct Keys {
     pub seed: u64,
 }
 
-impl Keys {
+impl TrialKeys {
     /// The keys of `trial`, whose whole configuration is `config`.
     pub fn new(trial: u64, config: &Json) -> Self {
         let text = |group: &str| config[group]["kind"].as_str().unwrap_or_default().to_owned();
@@ -49,7 +49,7 @@ impl Keys {
 
 /// Rows of the current schema of `table`, as an Arrow IPC stream: a schema, one uncompressed record
 /// batch, the end.
-pub(crate) fn pack(table: Table, rows: RecordBatch) -> Result<Batch, Error> {
+pub(crate) fn encode_stream(table: Table, rows: RecordBatch) -> Result<Batch, Error> {
     let version = (VERSION_KEY.to_owned(), SCHEMA_VERSION.to_string());
     let schema = tables::schema(table).as_ref().clone().with_metadata([version].into());
     let rows = rows.with_schema(schema.into())?;
@@ -57,10 +57,10 @@ pub(crate) fn pack(table: Table, rows: RecordBatch) -> Result<Batch, Error> {
 }
 
 /// The header of the streams of each table as this version writes them, which nearly all are.
-static HEADERS: LazyLock<Vec<Option<Header>>> = LazyLock::new(|| {
+static HEADERS: LazyLock<Vec<Option<StreamHeader>>> = LazyLock::new(|| {
     let header = |table| {
-        let empty = pack(table, RecordBatch::new_empty(tables::schema(table))).ok()?;
-        Header::of(&empty.ipc).ok()
+        let empty = encode_stream(table, RecordBatch::new_empty(tables::schema(table))).ok()?;
+        StreamHeader::of(&empty.ipc).ok()
     };
     Table::ALL.map(header).into()
 });
@@ -72,7 +72,7 @@ pub(crate) fn decode(table: Table, stream: &Bytes) -> Result<RecordBatch, Error>
 
 /// Accepts bytes from a worker if they are rows of `table` that all belong to the trial with
 /// `keys`. Safe on any bytes: memory is bounded by their length.
-pub fn parse(name: &TableName, keys: &Keys, ipc: Bytes) -> Result<Batch, Error> {
+pub fn parse(name: &TableName, keys: &TrialKeys, ipc: Bytes) -> Result<Batch, Error> {
     if ipc.len() > MAX_BYTES {
         return Err(Error::TooLarge { bytes: ipc.len() });
     }
@@ -94,7 +94,7 @@ pub fn parse(name: &TableName, keys: &Keys, ipc: Bytes) -> Result<Batch, Error> 
 }
 
 /// The key columns come first in every table, see `tables::columns`.
-fn check_keys(keys: &Keys, rows: &RecordBatch) -> Result<(), Error> {
+fn check_keys(keys: &TrialKeys, rows: &RecordBatch) -> Result<(), Error> {
     let numbers = |column: usize, wanted: u64| {
         let values = rows.column(column).as_primitive::<UInt64Type>();
         values.values().iter().all(|value| *value == wanted)
@@ -125,7 +125,7 @@ mod tests {
     use rheo_model::row::{LyapunovRow, Rows, Summary};
 
     use super::*;
-    use crate::stored::read;
+    use crate::stored_rows::read;
     use crate::{TrialRow, sample};
 
     fn epochs(trial: u64) -> Batch {
@@ -138,7 +138,7 @@ mod tests {
         static BATCHES: LazyLock<Vec<Batch>> = LazyLock::new(|| {
             let trained = crate::encode(&sample::keys(5), &sample::rows(5)).unwrap();
             let trials = tables::trials(&[sample::trial(5)]).unwrap();
-            let trials = pack(Table::Trials, trials).unwrap();
+            let trials = encode_stream(Table::Trials, trials).unwrap();
             trained.into_iter().chain([trials]).collect()
         });
         &BATCHES
@@ -190,7 +190,7 @@ mod tests {
         let attempts = tables::encode_attempts(&[sample::attempt(5)]).unwrap();
         for batch in [trials, attempts] {
             let table = Table::try_from(&batch.table).unwrap();
-            let stream = pack(table, read(&batch)).unwrap();
+            let stream = encode_stream(table, read(&batch)).unwrap();
             let parsed = parse(&batch.table, &sample::keys(5), stream.ipc).unwrap();
             assert_eq!(parsed.rows, 1);
             // From a worker they are taken as a stream alone.
@@ -221,13 +221,14 @@ mod tests {
     #[test]
     fn rows_of_something_else_are_refused() {
         let (ours, keys) = (epochs(5), sample::keys(5));
-        let refusal =
-            |table: &TableName, keys: &Keys, ipc| parse(table, keys, ipc).unwrap_err().to_string();
+        let refusal = |table: &TableName, keys: &TrialKeys, ipc| {
+            parse(table, keys, ipc).unwrap_err().to_string()
+        };
         for (other, column) in [
-            (Keys { trial: 6, ..keys.clone() }, "trial"),
-            (Keys { task: "copy".to_owned(), ..keys.clone() }, "task"),
-            (Keys { net: "lstm".to_owned(), ..keys.clone() }, "net"),
-            (Keys { seed: 1, ..keys.clone() }, "seed"),
+            (TrialKeys { trial: 6, ..keys.clone() }, "trial"),
+            (TrialKeys { task: "copy".to_owned(), ..keys.clone() }, "task"),
+            (TrialKeys { net: "lstm".to_owned(), ..keys.clone() }, "net"),
+            (TrialKeys { seed: 1, ..keys.clone() }, "seed"),
         ] {
             let text = refusal(&Table::Epochs.to_name(), &other, ours.ipc.clone());
             assert!(text.ends_with(&format!("`{column}` differs")), "{text}");
@@ -236,7 +237,8 @@ mod tests {
             refusal(&Table::Shapes.to_name(), &keys, ours.ipc.clone()),
             @"not the columns of table `shapes` in version 6 of the schemas: `6`"
         );
-        let none = pack(Table::Epochs, RecordBatch::new_empty(tables::schema(Table::Epochs)));
+        let none =
+            encode_stream(Table::Epochs, RecordBatch::new_empty(tables::schema(Table::Epochs)));
         assert_eq!(
             refusal(&Table::Epochs.to_name(), &keys, none.unwrap().ipc),
             "a batch without rows"

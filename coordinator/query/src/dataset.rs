@@ -2,7 +2,7 @@
 //! crash.
 //!
 //! The journal says which parts count. A file that it does not name is removed if its rows are
-//! elsewhere, as those of an interrupted write are, and set aside otherwise ([`Known`]). Readers in place list
+//! elsewhere, as those of an interrupted write are, and set aside otherwise ([`JournalContents`]). Readers in place list
 //! parts without asking it, so what they can see is never both an old and a new part with the same
 //! rows. How that is done differs between the two kinds of place: a [`directory`] moves whole
 //! directories in one step of the file system, a [`bucket`] replaces single objects.
@@ -10,7 +10,7 @@
 mod bucket;
 mod directory;
 mod integrity;
-mod known;
+mod journal_contents;
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -32,16 +32,16 @@ use rheo_model::row::{Table, UnknownTable};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
-use bucket::Bucket;
-use directory::Directory;
+use bucket::BucketDataset;
+use directory::DirectoryDataset;
 pub use directory::DiskError;
-use integrity::Register;
+use integrity::IntegrityRegister;
 pub use integrity::{DamagedPart, Defect};
-use known::SweepTable;
-pub use known::{Known, Recovered};
+use journal_contents::SweepTable;
+pub use journal_contents::{JournalContents, RecoveryReport};
 
 use crate::conform::conform;
-use crate::{batch, merge, packed, stored, tables};
+use crate::{batch, merge, packed_rows, stored_rows, tables};
 
 /// Where everything is that does not count.
 pub(crate) const STAGING: &str = ".staging";
@@ -51,14 +51,14 @@ pub(crate) const STAGING: &str = ".staging";
 /// Its functions wait for disks and networks: call them where a thread may wait. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Dataset {
-    kind: Kind,
-    register: Arc<Register>,
+    kind: Storage,
+    register: Arc<IntegrityRegister>,
 }
 
 #[derive(Debug, Clone)]
-enum Kind {
-    Directory(Arc<Directory>),
-    Bucket(Arc<Bucket>),
+enum Storage {
+    Directory(Arc<DirectoryDataset>),
+    Bucket(Arc<BucketDataset>),
 }
 
 /// Keeps the files of replaced parts until it is dropped.
@@ -80,7 +80,7 @@ pub struct Compaction {
 
 /// Where the objects that hold the parts are, for queries.
 #[derive(Debug)]
-pub(crate) enum Source {
+pub(crate) enum PartSource {
     /// In files below this directory.
     Directory(PathBuf),
     /// In this store.
@@ -90,41 +90,41 @@ pub(crate) enum Source {
 impl Dataset {
     /// The dataset in the directory `root`, which is made when the first part is written.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self::of(Kind::Directory(Arc::new(Directory::new(root))))
+        Self::of(Storage::Directory(Arc::new(DirectoryDataset::new(root))))
     }
 
     /// The dataset in an object store that people know as `url`; it is reached on `runtime`.
     pub fn in_bucket(store: Arc<dyn ObjectStore>, url: String, runtime: Handle) -> Self {
-        Self::of(Kind::Bucket(Arc::new(Bucket::new(store, url, runtime))))
+        Self::of(Storage::Bucket(Arc::new(BucketDataset::new(store, url, runtime))))
     }
 
-    fn of(kind: Kind) -> Self {
+    fn of(kind: Storage) -> Self {
         Self { kind, register: Arc::default() }
     }
 
     /// Where it is, for people and for other readers.
     pub fn location(&self) -> String {
         match &self.kind {
-            Kind::Directory(directory) => {
+            Storage::Directory(directory) => {
                 // Without the slash that ends the path of a root.
                 directory.root().components().collect::<PathBuf>().display().to_string()
             }
-            Kind::Bucket(bucket) => bucket.url().to_owned(),
+            Storage::Bucket(bucket) => bucket.url().to_owned(),
         }
     }
 
-    pub(crate) fn source(&self) -> Source {
+    pub(crate) fn source(&self) -> PartSource {
         match &self.kind {
-            Kind::Directory(directory) => Source::Directory(directory.root()),
-            Kind::Bucket(bucket) => Source::Bucket(bucket.store()),
+            Storage::Directory(directory) => PartSource::Directory(directory.root()),
+            Storage::Bucket(bucket) => PartSource::Bucket(bucket.store()),
         }
     }
 
     /// Whether there is anything where parts would be.
     pub fn has_parts(&self) -> Result<bool, Error> {
         match &self.kind {
-            Kind::Directory(directory) => Ok(directory.has_parts()),
-            Kind::Bucket(bucket) => bucket.has_parts(),
+            Storage::Directory(directory) => Ok(directory.has_parts()),
+            Storage::Bucket(bucket) => bucket.has_parts(),
         }
     }
 
@@ -132,8 +132,8 @@ impl Dataset {
     /// journal.
     pub fn pin(&self) -> Pin {
         match &self.kind {
-            Kind::Directory(directory) => directory.pin(),
-            Kind::Bucket(bucket) => bucket.pin(),
+            Storage::Directory(directory) => directory.pin(),
+            Storage::Bucket(bucket) => bucket.pin(),
         }
     }
 
@@ -160,16 +160,16 @@ impl Dataset {
             trials: TrialRanges::default(),
         };
         match &self.kind {
-            Kind::Directory(directory) => directory.write_part(part, rows),
-            Kind::Bucket(bucket) => bucket.write_part(part, rows),
+            Storage::Directory(directory) => directory.write_part(part, rows),
+            Storage::Bucket(bucket) => bucket.write_part(part, rows),
         }
     }
 
     /// The files in the place of parts whose rows the journal does not know.
-    pub fn strangers(&self, known: &Known) -> Result<Vec<String>, Error> {
+    pub fn unknown_files(&self, known: &JournalContents) -> Result<Vec<String>, Error> {
         match &self.kind {
-            Kind::Directory(directory) => directory.strangers(known),
-            Kind::Bucket(bucket) => bucket.strangers(known),
+            Storage::Directory(directory) => directory.unknown_files(known),
+            Storage::Bucket(bucket) => bucket.unknown_files(known),
         }
     }
 
@@ -178,10 +178,10 @@ impl Dataset {
     /// place of their own, whose name ends in `aside`. Files that are no parts are left alone, and
     /// so is all of a sweep and table of which a part is not whole. To be called once, before
     /// anything is written.
-    pub fn recover(&self, known: &Known, aside: &str) -> Result<Recovered, Error> {
+    pub fn recover(&self, known: &JournalContents, aside: &str) -> Result<RecoveryReport, Error> {
         let recovered = match &self.kind {
-            Kind::Directory(directory) => directory.recover(known, aside),
-            Kind::Bucket(bucket) => bucket.recover(known, aside),
+            Storage::Directory(directory) => directory.recover(known, aside),
+            Storage::Bucket(bucket) => bucket.recover(known, aside),
         }?;
         for damaged in &recovered.damaged {
             self.register.add(damaged);
@@ -191,10 +191,10 @@ impl Dataset {
 
     /// [`Self::recover`] while queries may be running, after a change failed. Refused while one might
     /// still read what would be removed.
-    pub fn reconcile(&self, known: &Known, aside: &str) -> Result<Recovered, Error> {
+    pub fn reconcile(&self, known: &JournalContents, aside: &str) -> Result<RecoveryReport, Error> {
         match &self.kind {
-            Kind::Directory(directory) => directory.reconcile(known, aside),
-            Kind::Bucket(bucket) => bucket.reconcile(known, aside),
+            Storage::Directory(directory) => directory.reconcile(known, aside),
+            Storage::Bucket(bucket) => bucket.reconcile(known, aside),
         }
     }
 
@@ -213,8 +213,8 @@ impl Dataset {
         retractions: &[Retraction],
     ) -> Result<Option<Compaction>, Error> {
         let compacted = match &self.kind {
-            Kind::Directory(directory) => directory.compact(table, sweep, parts, retractions),
-            Kind::Bucket(bucket) => bucket.compact(table, sweep, parts, retractions),
+            Storage::Directory(directory) => directory.compact(table, sweep, parts, retractions),
+            Storage::Bucket(bucket) => bucket.compact(table, sweep, parts, retractions),
         };
         if let Err(Error::Damaged(damaged)) = &compacted {
             self.register.add(damaged);
@@ -225,8 +225,8 @@ impl Dataset {
     /// Lets readers in place see a compaction that the journal knows.
     pub fn publish(&self, compaction: &Compaction) -> Result<(), Error> {
         match &self.kind {
-            Kind::Directory(directory) => directory.publish(compaction),
-            Kind::Bucket(bucket) => bucket.publish(compaction),
+            Storage::Directory(directory) => directory.publish(compaction),
+            Storage::Bucket(bucket) => bucket.publish(compaction),
         }
     }
 
@@ -234,8 +234,8 @@ impl Dataset {
     /// counts. Refused while a query might still read them.
     pub fn remove_parts(&self, parts: &[Part]) -> Result<(), Error> {
         match &self.kind {
-            Kind::Directory(directory) => directory.remove_parts(parts),
-            Kind::Bucket(bucket) => bucket.remove_parts(parts),
+            Storage::Directory(directory) => directory.remove_parts(parts),
+            Storage::Bucket(bucket) => bucket.remove_parts(parts),
         }?;
         // A new sweep of the same name is not to be taken for damaged.
         for part in parts {
@@ -247,8 +247,8 @@ impl Dataset {
     /// Ends what compactions have begun, unless a query is pinned; then it stays until a later call.
     pub fn clear_retired(&self) -> Result<(), Error> {
         match &self.kind {
-            Kind::Directory(directory) => directory.clear_retired(),
-            Kind::Bucket(bucket) => bucket.clear_retired(),
+            Storage::Directory(directory) => directory.clear_retired(),
+            Storage::Bucket(bucket) => bucket.clear_retired(),
         }
     }
 }
@@ -258,8 +258,8 @@ impl Dataset {
     /// has to be readable and to have its rows.
     pub fn inspect(&self, part: &Part) -> Result<(), Error> {
         let inspected = match &self.kind {
-            Kind::Directory(directory) => directory.inspect(part),
-            Kind::Bucket(bucket) => bucket.inspect(part),
+            Storage::Directory(directory) => directory.inspect(part),
+            Storage::Bucket(bucket) => bucket.inspect(part),
         };
         self.register.note(part, inspected)
     }
@@ -271,8 +271,8 @@ impl Dataset {
             return Ok(());
         }
         self.register.once(part, || match &self.kind {
-            Kind::Directory(directory) => directory.inspect(part),
-            Kind::Bucket(bucket) => bucket.inspect(part),
+            Storage::Directory(directory) => directory.inspect(part),
+            Storage::Bucket(bucket) => bucket.inspect(part),
         })
     }
 
@@ -302,8 +302,8 @@ impl Dataset {
     /// Those of `parts` whose files are not there or have another size.
     pub fn find_absent(&self, parts: &[Part]) -> Result<Vec<DamagedPart>, Error> {
         let absent = match &self.kind {
-            Kind::Directory(directory) => directory.find_absent(parts),
-            Kind::Bucket(bucket) => bucket.find_absent(parts),
+            Storage::Directory(directory) => directory.find_absent(parts),
+            Storage::Bucket(bucket) => bucket.find_absent(parts),
         }?;
         self.register.note_absent(parts, &absent);
         Ok(absent)
@@ -311,14 +311,14 @@ impl Dataset {
 
     /// Whether the files of parts can be listed without a network.
     pub fn is_local(&self) -> bool {
-        matches!(self.kind, Kind::Directory(_))
+        matches!(self.kind, Storage::Directory(_))
     }
 
     /// Whether nothing at all lies where the results were, as where a disk is not mounted.
     pub fn is_gone(&self) -> bool {
         match &self.kind {
-            Kind::Directory(directory) => directory.is_gone(),
-            Kind::Bucket(_) => false,
+            Storage::Directory(directory) => directory.is_gone(),
+            Storage::Bucket(_) => false,
         }
     }
 
@@ -331,8 +331,8 @@ impl Dataset {
     /// new name ends with `suffix`. Returns where it is, if there was one.
     pub fn set_aside(&self, part: &Part, suffix: &str) -> Result<Option<String>, Error> {
         let moved = match &self.kind {
-            Kind::Directory(directory) => directory.set_aside(part, suffix),
-            Kind::Bucket(bucket) => bucket.set_damaged_aside(part, suffix),
+            Storage::Directory(directory) => directory.set_aside(part, suffix),
+            Storage::Bucket(bucket) => bucket.set_damaged_aside(part, suffix),
         }?;
         self.register.forget(part);
         Ok(moved)
@@ -373,7 +373,7 @@ fn sorted(
     let schema = tables::schema(table);
     let (mut rows, mut waiting) = (Vec::new(), Vec::new());
     for batch in batches {
-        let most = if packed::is_made_here(&batch) { MADE_HERE } else { DECODED };
+        let most = if packed_rows::is_packed(&batch) { PACKED_BATCHES } else { STREAM_BATCHES };
         waiting.push(batch);
         if waiting.len() >= most {
             rows.push(decode(table, &schema, &waiting)?);
@@ -386,14 +386,14 @@ fn sorted(
 
 /// Batches that are decoded at the same time. Each has hundreds of columns with their buffers, so
 /// that one row takes a hundred times the memory that it takes among others.
-const DECODED: usize = 64;
+const STREAM_BATCHES: usize = 64;
 
 /// Batches of the coordinator that become Arrow at the same time.
-const MADE_HERE: usize = 1024;
+const PACKED_BATCHES: usize = 1024;
 
 /// The rows of some batches as one batch of the present schema.
 fn decode(table: Table, schema: &SchemaRef, batches: &[Bytes]) -> Result<RecordBatch, Error> {
-    let decoded = stored::decode(table, batches)?;
+    let decoded = stored_rows::decode(table, batches)?;
     let conformed = decoded.iter().map(|rows| conform(rows, schema));
     Ok(concat_batches(schema, &conformed.collect::<Result<Vec<_>, _>>()?)?)
 }

@@ -11,29 +11,29 @@ use rheo_core::rows::Batch;
 use rheo_model::row::{Rows, Table, Variant, Visitor};
 use serde::Serialize;
 
-use crate::batch::{self, Error, Keys};
+use crate::batch::{self, Error, TrialKeys};
 use crate::tables::{UTC, schema};
 
 /// Turns the rows of a commit into one batch per table that has rows.
-pub fn encode(keys: &Keys, rows: &Rows) -> Result<Vec<Batch>, Error> {
-    let mut encoder = Encoder { keys, batches: Vec::new() };
+pub fn encode(keys: &TrialKeys, rows: &Rows) -> Result<Vec<Batch>, Error> {
+    let mut encoder = RowEncoder { keys, batches: Vec::new() };
     rows.visit(&mut encoder)?;
     Ok(encoder.batches)
 }
 
-struct Encoder<'a> {
-    keys: &'a Keys,
+struct RowEncoder<'a> {
+    keys: &'a TrialKeys,
     batches: Vec<Batch>,
 }
 
-impl Visitor for Encoder<'_> {
+impl Visitor for RowEncoder<'_> {
     type Error = Error;
 
     fn visit<R: Serialize>(&mut self, table: Table, rows: &[R]) -> Result<(), Error> {
         #[derive(Serialize)]
         struct Measured<'a, R> {
             #[serde(flatten)]
-            keys: &'a Keys,
+            keys: &'a TrialKeys,
             #[serde(skip_serializing_if = "Option::is_none")]
             variant: Option<Variant>,
             #[serde(flatten)]
@@ -47,7 +47,7 @@ impl Visitor for Encoder<'_> {
             .then_some(Variant::Corrected);
         let keys = self.keys;
         let rows: Vec<_> = rows.iter().map(|row| Measured { keys, variant, row }).collect();
-        self.batches.push(batch::pack(table, to_arrow(table, &rows)?)?);
+        self.batches.push(batch::encode_stream(table, to_arrow(table, &rows)?)?);
         Ok(())
     }
 }

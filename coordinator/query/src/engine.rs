@@ -11,11 +11,11 @@
 
 mod bounds;
 mod checked;
-mod derived;
 mod error;
-mod excess;
+mod exceeded_limit;
+mod part_store;
 mod scan;
-mod store;
+mod views;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -38,31 +38,31 @@ use serde::{Deserialize, Serialize};
 use tokio_stream::StreamExt;
 
 pub use bounds::check_text;
-pub use derived::{VIEWS, View};
 pub use error::Error;
-pub use excess::Excess;
+pub use exceeded_limit::ExceededLimit;
+pub use views::{SqlView, VIEWS};
 
 use crate::dataset::{Dataset, Pin};
 use crate::limits::Limits;
 
 /// What the journal says that counts, at one instant.
 #[derive(Debug, Clone)]
-pub struct Snapshot {
+pub struct QuerySnapshot {
     /// Keeps the parts readable. Taken before the journal was read.
     pub pin: Pin,
     /// The parts that count.
     pub parts: Vec<Part>,
     /// The committed rows that are in no part.
-    pub pending: Vec<Pending>,
+    pub pending: Vec<PendingBatch>,
     /// The trials whose older rows do not count, in `trials` or in every table.
     pub retractions: Vec<Retraction>,
     /// How the points of each sweep are compared, which its rows do not say.
-    pub contests: BTreeMap<SweepName, Contest>,
+    pub ranking_rules: BTreeMap<SweepName, RankingRule>,
 }
 
 /// How the points of a sweep are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Contest {
+pub struct RankingRule {
     /// The seeds that the sweep asks for at each point.
     pub seeds: u64,
     /// Which way its metric improves.
@@ -71,7 +71,7 @@ pub struct Contest {
 
 /// A committed batch that is in no part yet.
 #[derive(Debug, Clone)]
-pub struct Pending {
+pub struct PendingBatch {
     /// The sweep.
     pub sweep: SweepName,
     /// The journal position of its commit.
@@ -82,13 +82,13 @@ pub struct Pending {
 
 /// Answers queries over one dataset.
 #[derive(Debug)]
-pub struct Engine {
+pub struct QueryEngine {
     runtime: Arc<RuntimeEnv>,
     config: SessionConfig,
     dataset: Dataset,
 }
 
-impl Engine {
+impl QueryEngine {
     /// An engine over the parts of `dataset`, with temporary files where the system has them.
     pub fn new(dataset: &Dataset, limits: Limits) -> Result<Self, Error> {
         Self::with_scratch(dataset, limits, Some(&std::env::temp_dir()))
@@ -109,8 +109,8 @@ impl Engine {
             .with_max_temp_directory_size(limits.disk)
             .build_arc()
             .map_err(Error::Failed)?;
-        let url = store::url().map_err(Error::Failed)?;
-        runtime.register_object_store(url.as_ref(), store::open(dataset.source()));
+        let url = part_store::url().map_err(Error::Failed)?;
+        runtime.register_object_store(url.as_ref(), part_store::open(dataset.source()));
         let mut config = SessionConfig::new()
             .with_target_partitions(limits.threads)
             .with_default_catalog_and_schema("rheo", "results")
@@ -121,7 +121,7 @@ impl Engine {
     }
 
     /// Starts the query `sql`, one SELECT, over `snapshot`.
-    pub async fn query(&self, snapshot: Snapshot, sql: &str) -> Result<Answer, Error> {
+    pub async fn query(&self, snapshot: QuerySnapshot, sql: &str) -> Result<QueryStream, Error> {
         check_text(sql)?;
         let context =
             SessionContext::new_with_config_rt(self.config.clone(), Arc::clone(&self.runtime));
@@ -142,7 +142,9 @@ impl Engine {
             let all = Some("information_schema");
             tables.iter().any(|table| table.table() == name || table.schema() == all)
         };
-        derived::register(&context, &snapshot.contests, is_wanted).await.map_err(Error::Failed)?;
+        views::register(&context, &snapshot.ranking_rules, is_wanted)
+            .await
+            .map_err(Error::Failed)?;
         let plan = state
             .statement_to_plan(statement)
             .await
@@ -157,17 +159,17 @@ impl Engine {
         bounds::check_types(plan.schema().fields().iter().map(|field| field.data_type()))?;
         let plan = context.execute_logical_plan(plan).await.map_err(Error::running)?;
         let stream = plan.execute_stream().await.map_err(Error::running)?;
-        Ok(Answer { stream, _snapshot: snapshot })
+        Ok(QueryStream { stream, _snapshot: snapshot })
     }
 }
 
 /// The rows of a query, computed as they are asked for. Dropping it ends the query.
-pub struct Answer {
+pub struct QueryStream {
     stream: SendableRecordBatchStream,
-    _snapshot: Arc<Snapshot>,
+    _snapshot: Arc<QuerySnapshot>,
 }
 
-impl Answer {
+impl QueryStream {
     /// The columns.
     pub fn schema(&self) -> SchemaRef {
         self.stream.schema()
@@ -189,8 +191,8 @@ impl Answer {
     }
 }
 
-impl std::fmt::Debug for Answer {
+impl std::fmt::Debug for QueryStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Answer").field("schema", &self.schema()).finish_non_exhaustive()
+        f.debug_struct("QueryStream").field("schema", &self.schema()).finish_non_exhaustive()
     }
 }

@@ -35,12 +35,12 @@ pub(crate) fn encode(rows: &RecordBatch) -> Result<Bytes, Error> {
 
 /// The beginning of a stream: its schema, as bytes and read.
 #[derive(Debug)]
-pub(crate) struct Header {
+pub(crate) struct StreamHeader {
     bytes: Bytes,
     schema: SchemaRef,
 }
 
-impl Header {
+impl StreamHeader {
     /// The header of `stream`.
     pub(crate) fn of(stream: &Bytes) -> Result<Self, Error> {
         let mut rest = stream.clone();
@@ -55,7 +55,7 @@ fn take_schema(rest: &mut Bytes) -> Result<Schema, Error> {
 
 /// Reads a stream of one record batch. One that begins with the bytes of `known` has that schema, which then
 /// need not be read: a commit of one row is nearly all schema.
-pub(crate) fn decode(stream: &Bytes, known: Option<&Header>) -> Result<RecordBatch, Error> {
+pub(crate) fn decode(stream: &Bytes, known: Option<&StreamHeader>) -> Result<RecordBatch, Error> {
     let mut rest = stream.clone();
     let known = known.filter(|known| stream.starts_with(&known.bytes));
     let schema = if let Some(known) = known {
@@ -73,20 +73,20 @@ pub(crate) fn decode(stream: &Bytes, known: Option<&Header>) -> Result<RecordBat
     }
     let message = parse(&rows.header)?;
     let batch = message.header_as_record_batch().ok_or(Error::Malformed("not a record batch"))?;
-    Layout::check(&batch, &schema, &rows.body)?;
+    BufferLayout::check(&batch, &schema, &rows.body)?;
     let body = Buffer::from(rows.body.clone());
     let version = message.version();
     Ok(read_record_batch(&body, batch, schema, &HashMap::new(), None, &version)?)
 }
 
 /// A message of the stream: a flatbuffer and the data that it describes.
-struct Message {
+struct IpcMessage {
     header: Bytes,
     body: Bytes,
 }
 
 /// Takes the next message off the stream; none at the mark of its end.
-fn take_message(rest: &mut Bytes) -> Result<Option<Message>, Error> {
+fn take_message(rest: &mut Bytes) -> Result<Option<IpcMessage>, Error> {
     let truncated = || Error::Malformed("truncated");
     if rest.try_get_u32_le().map_err(|_| truncated())? != CONTINUATION {
         return Err(Error::Malformed("no message where one should begin"));
@@ -101,7 +101,7 @@ fn take_message(rest: &mut Bytes) -> Result<Option<Message>, Error> {
     };
     let header = take(usize::try_from(length).ok())?;
     let body = take(usize::try_from(parse(&header)?.bodyLength()).ok())?;
-    Ok(Some(Message { header, body }))
+    Ok(Some(IpcMessage { header, body }))
 }
 
 fn parse(header: &[u8]) -> Result<ipc::Message<'_>, Error> {
@@ -113,7 +113,7 @@ fn parse(header: &[u8]) -> Result<ipc::Message<'_>, Error> {
     }
 }
 
-fn read_schema(message: &Message) -> Result<Schema, Error> {
+fn read_schema(message: &IpcMessage) -> Result<Schema, Error> {
     let schema = parse(&message.header)?;
     let schema = schema.header_as_schema().ok_or(Error::Malformed("not a schema"))?;
     if schema.endianness() != ipc::Endianness::Little {
@@ -164,7 +164,7 @@ fn read_field(field: ipc::Field<'_>) -> Result<Field, Error> {
 }
 
 /// Walks the nodes and buffers of a record batch in the order in which Arrow will.
-struct Layout<'a> {
+struct BufferLayout<'a> {
     nodes: Vec<&'a ipc::FieldNode>,
     buffers: Vec<&'a ipc::Buffer>,
     /// Where the last buffer ended. Buffers that overlap could make a small body fill the memory,
@@ -173,7 +173,7 @@ struct Layout<'a> {
     body: i64,
 }
 
-impl<'a> Layout<'a> {
+impl<'a> BufferLayout<'a> {
     /// Refuses a batch whose nodes or buffers do not fit its schema or its body.
     fn check(batch: &ipc::RecordBatch<'a>, schema: &Schema, body: &[u8]) -> Result<(), Error> {
         if batch.compression().is_some() {

@@ -2,7 +2,7 @@
 //!
 //! The only crate that sees Arrow. Workers [encode] rows (this part compiles without
 //! DataFusion and Parquet); the coordinator [checks](parse) them before it accepts a commit,
-//! journals them as opaque bytes, and later has a [`Dataset`] write them into parts. An [`Engine`]
+//! journals them as opaque bytes, and later has a [`Dataset`] write them into parts. A [`QueryEngine`]
 //! answers SQL over exactly the parts that the journal names plus the rows that are in none yet.
 
 mod batch;
@@ -23,30 +23,30 @@ mod merge;
 mod names;
 #[cfg(feature = "sql")]
 pub mod output;
-mod packed;
+mod packed_rows;
 #[cfg(feature = "sql")]
 mod parquet;
 #[cfg(feature = "sql")]
 pub mod report;
 #[cfg(feature = "sql")]
 mod retraction;
-mod stored;
+mod stored_rows;
 mod tables;
 mod version;
 #[cfg(feature = "sql")]
 pub mod wire;
 
-pub use batch::{Error, Keys, MAX_BYTES, parse};
+pub use batch::{Error, MAX_BYTES, TrialKeys, parse};
 #[cfg(feature = "sql")]
 pub use dataset::{Compaction, Dataset, Pin};
 pub use encode::encode;
 #[cfg(feature = "sql")]
-pub use engine::{Answer, Contest, Engine, Pending, Snapshot};
+pub use engine::{PendingBatch, QueryEngine, QuerySnapshot, QueryStream, RankingRule};
 #[cfg(feature = "sql")]
 pub use limits::Limits;
-pub use stored::check_readable;
+pub use stored_rows::check_readable;
 pub use tables::{
-    AttemptRow, Column, Kind, TrialRow, columns, encode_attempts, encode_logs, encode_trials,
+    AttemptRow, Column, ColumnType, TrialRow, columns, encode_attempts, encode_logs, encode_trials,
     schema,
 };
 pub use version::SCHEMA_VERSION;

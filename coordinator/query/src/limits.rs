@@ -8,43 +8,43 @@
 //!
 //! | limit | value | setting | when it is exceeded |
 //! |---|---|---|---|
-//! | bytes of SQL | [`TEXT`] | | refused unread |
-//! | nested expressions and subqueries | [`DEPTH`] | | refused before planning |
-//! | tables that are named | [`RELATIONS`] | | refused before planning |
-//! | tables, all CTEs expanded | [`EXPANDED`] | | refused before planning |
+//! | bytes of SQL | [`SQL_BYTES`] | | refused unread |
+//! | nested expressions and subqueries | [`NESTING_DEPTH`] | | refused before planning |
+//! | tables that are named | [`TABLES`] | | refused before planning |
+//! | tables, all CTEs expanded | [`EXPANDED_TABLES`] | | refused before planning |
 //! | SELECTs, in unions too | [`SELECTS`] | | refused before planning |
 //! | parameters (`$1`) | 0 | | refused before planning |
 //! | operators of the plan, all CTEs expanded | [`OPERATORS`] | | refused before optimising |
-//! | levels of the plan | [`DEPTH`] | | refused before optimising |
-//! | levels of nested types in an answer | [`TYPES`] | | refused before optimising |
+//! | levels of the plan | [`NESTING_DEPTH`] | | refused before optimising |
+//! | levels of nested types in an answer | [`TYPE_DEPTH`] | | refused before optimising |
 //! | memory of a query | [`Limits::memory`] | `RHEO_QUERY_MEMORY` | spills, then ends |
 //! | temporary files of a query | [`Limits::disk`] | | ends |
 //! | seconds of computing | [`Limits::time`] | `RHEO_QUERY_TIME` | ends |
 //! | queries at once | [`Limits::running`] | `RHEO_QUERIES` | waits |
-//! | queries that wait | [`WAITING`] | | refused |
-//! | time until a client takes the next piece, if another waits | [`STALL`] | | ends |
-//! | time from the first to the last piece | [`WHOLE`] | | ends |
-//! | stack of each thread | [`STACK`], [`PLANNER_STACK`] | | ends |
-//! | characters of an error | [`ERROR`] | | cut |
+//! | queries that wait | [`WAITING_QUERIES`] | | refused |
+//! | time until a client takes the next piece, if another waits | [`STALL_TIMEOUT`] | | ends |
+//! | time from the first to the last piece | [`TOTAL_TIMEOUT`] | | ends |
+//! | stack of each thread | [`THREAD_STACK`], [`PLANNER_STACK`] | | ends |
+//! | characters of an error | [`ERROR_LENGTH`] | | cut |
 
 use std::time::Duration;
 
 /// Bytes of SQL.
-pub const TEXT: usize = 256 << 10;
+pub const SQL_BYTES: usize = 256 << 10;
 
 /// Levels of nested expressions and subqueries in a statement, and of operators in a plan. A test
 /// runs a query of this depth on the stacks below, in a build without optimisation.
-pub const DEPTH: usize = 300;
+pub const NESTING_DEPTH: usize = 300;
 
 /// Levels of nested types in an answer. Readers of Arrow streams give up at twice as many.
-pub const TYPES: usize = 32;
+pub const TYPE_DEPTH: usize = 32;
 
 /// Tables that a query may name.
-pub const RELATIONS: usize = 200;
+pub const TABLES: usize = 200;
 
 /// Tables that a query may name if every use of a common table expression counts as all that it
 /// names.
-pub const EXPANDED: usize = 1_000;
+pub const EXPANDED_TABLES: usize = 1_000;
 
 /// SELECTs of a query, those of unions and subqueries included.
 pub const SELECTS: usize = 500;
@@ -53,24 +53,24 @@ pub const SELECTS: usize = 500;
 pub const OPERATORS: usize = 5_000;
 
 /// Queries that may wait until others have ended.
-pub const WAITING: usize = 32;
+pub const WAITING_QUERIES: usize = 32;
 
 /// The time for which a client may leave rows untaken while another query waits. A pager does so
 /// for long.
-pub const STALL: Duration = Duration::from_secs(20);
+pub const STALL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The time that a query may take with everything, slow clients included.
-pub const WHOLE: Duration = Duration::from_hours(1);
+pub const TOTAL_TIMEOUT: Duration = Duration::from_hours(1);
 
 /// Bytes of stack of every thread of a query. Reserved, not used.
-pub const STACK: usize = 32 << 20;
+pub const THREAD_STACK: usize = 32 << 20;
 
 /// Bytes of stack of the thread that parses and plans. Parsing comes before the depth is known, so
-/// this carries the deepest tree that [`TEXT`] bytes can make.
+/// this carries the deepest tree that [`SQL_BYTES`] bytes can make.
 pub const PLANNER_STACK: usize = 512 << 20;
 
 /// Characters of an error about a query.
-pub const ERROR: usize = 2_000;
+pub const ERROR_LENGTH: usize = 2_000;
 
 /// The limits of one query while it runs, and the number of queries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,18 +19,18 @@ use crate::tables;
 const OUTPUT: usize = 8192;
 
 /// Where a row belongs: its trial and, in tables that have one, its epoch.
-type Place = (u64, i32);
+type SortKey = (u64, i32);
 
 /// Sorts `rows`; those of equal place keep their order.
 pub(crate) fn sort(rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let places: Vec<Place> = (0..rows.num_rows()).map(|row| place(rows, row)).collect();
+    let keys: Vec<SortKey> = (0..rows.num_rows()).map(|row| sort_key(rows, row)).collect();
     let mut order: Vec<usize> = (0..rows.num_rows()).collect();
-    order.sort_by_key(|row| places[*row]);
+    order.sort_by_key(|row| keys[*row]);
     let order = UInt64Array::from_iter_values(order.into_iter().map(|row| row as u64));
     take_record_batch(rows, &order)
 }
 
-fn place(rows: &RecordBatch, row: usize) -> Place {
+fn sort_key(rows: &RecordBatch, row: usize) -> SortKey {
     let trial = rows.column(0).as_primitive::<UInt64Type>().value(row);
     // Of the columns behind the keys only an epoch is of this type, see `tables`.
     let epoch = rows.column(tables::KEYS.len()).as_primitive_opt::<Int32Type>();
@@ -38,15 +38,15 @@ fn place(rows: &RecordBatch, row: usize) -> Place {
 }
 
 /// Merges sorted inputs, the oldest first, into sorted batches.
-pub(crate) struct Merge<I> {
+pub(crate) struct SortedMerge<I> {
     inputs: Vec<I>,
     /// The batch of each input at which it stands, and the row in it.
     heads: Vec<Option<(RecordBatch, usize)>>,
-    /// The places of the rows at which the inputs stand.
-    next: BinaryHeap<Reverse<(Place, usize)>>,
+    /// The keys of the rows at which the inputs stand.
+    next: BinaryHeap<Reverse<(SortKey, usize)>>,
 }
 
-impl<I, E> Merge<I>
+impl<I, E> SortedMerge<I>
 where
     I: Iterator<Item = Result<RecordBatch, E>>,
     E: From<ArrowError>,
@@ -66,7 +66,7 @@ where
         for rows in self.inputs[input].by_ref() {
             let rows = rows?;
             if rows.num_rows() > 0 {
-                self.next.push(Reverse((place(&rows, 0), input)));
+                self.next.push(Reverse((sort_key(&rows, 0), input)));
                 self.heads[input] = Some((rows, 0));
                 break;
             }
@@ -94,7 +94,7 @@ where
             picked.push((slot, *row));
             *row += 1;
             if *row < rows.num_rows() {
-                self.next.push(Reverse((place(rows, *row), input)));
+                self.next.push(Reverse((sort_key(rows, *row), input)));
             } else {
                 slots[input] = None;
                 self.refill(input)?;
@@ -108,7 +108,7 @@ where
     }
 }
 
-impl<I, E> Iterator for Merge<I>
+impl<I, E> Iterator for SortedMerge<I>
 where
     I: Iterator<Item = Result<RecordBatch, E>>,
     E: From<ArrowError>,
@@ -129,12 +129,12 @@ mod tests {
     use crate::{sample, tables};
 
     /// Rows of `epochs` at these trials and epochs, with their age in `wall_s`.
-    fn rows(places: &[(u64, i32, u32)]) -> RecordBatch {
-        let batches = places.iter().map(|(trial, epoch, age)| {
+    fn rows(keys: &[(u64, i32, u32)]) -> RecordBatch {
+        let batches = keys.iter().map(|(trial, epoch, age)| {
             let mut row = sample::epoch(*trial, *epoch);
             row.wall_s = f64::from(*age);
             let rows = Rows { epochs: vec![row], ..Rows::default() };
-            crate::stored::read(&crate::encode(&sample::keys(*trial), &rows).unwrap()[0])
+            crate::stored_rows::read(&crate::encode(&sample::keys(*trial), &rows).unwrap()[0])
         });
         let schema = tables::schema(Table::Epochs);
         concat_batches(&schema, &batches.collect::<Vec<_>>()).unwrap()
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_merge_gives_what_sorting_everything_gives() {
-        // Equal places in different inputs, batches without rows, an input without batches, and
+        // Equal keys in different inputs, batches without rows, an input without batches, and
         // more rows than fit into one batch of the output.
         let parts: Vec<Vec<RecordBatch>> = (0..3)
             .map(|part| {
@@ -167,7 +167,7 @@ mod tests {
         let expected = sort(&concat_batches(&schema, &all).unwrap()).unwrap();
 
         let inputs = parts.into_iter().map(|part| part.into_iter().map(Ok::<_, ArrowError>));
-        let merge = Merge::new(inputs.collect()).unwrap();
+        let merge = SortedMerge::new(inputs.collect()).unwrap();
         let merged: Vec<RecordBatch> = merge.collect::<Result<_, _>>().unwrap();
         assert!(merged.len() > 1);
         assert_eq!(concat_batches(&schema, &merged).unwrap(), expected);

@@ -2,26 +2,26 @@
 
 /// What the name of a part says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Name {
+pub(crate) struct PartName {
     pub(crate) first: u64,
     pub(crate) last: u64,
     pub(crate) generation: u64,
 }
 
 /// Reads a name that [`rheo_core::part::Part::name`] gives; nobody else's files are ever removed.
-pub(crate) fn part(name: &str) -> Option<Name> {
+pub(crate) fn parse_part(name: &str) -> Option<PartName> {
     let rest = name.strip_prefix("part-")?.strip_suffix(".parquet")?;
     let (range, generation) = match rest.split_once(".c") {
         Some((range, generation)) => (range, number(generation)?),
         None => (rest, 0),
     };
     let (first, last) = range.split_once('-')?;
-    Some(Name { first: position(first)?, last: position(last)?, generation })
+    Some(PartName { first: position(first)?, last: position(last)?, generation })
 }
 
 /// Whether `name` is the name of a part.
 pub(crate) fn is_part(name: &str) -> bool {
-    part(name).is_some()
+    parse_part(name).is_some()
 }
 
 fn position(text: &str) -> Option<u64> {
@@ -34,22 +34,22 @@ fn number(text: &str) -> Option<u64> {
 
 /// The name of the object that holds a part in a bucket, given what the journal calls it: what
 /// comes after its first position is left out, see `dataset::bucket` for why.
-pub(crate) fn object(part: &str) -> String {
+pub(crate) fn object_name(part: &str) -> String {
     match part.rsplit_once('-') {
         Some((start, _)) => format!("{start}.parquet"),
         None => part.to_owned(),
     }
 }
 
-/// The first position of the rows in an object whose name [`object`] gives; nobody else's objects
+/// The first position of the rows in an object whose name [`object_name`] gives; nobody else's objects
 /// are ever removed.
-pub(crate) fn first_of_object(name: &str) -> Option<u64> {
+pub(crate) fn object_position(name: &str) -> Option<u64> {
     position(name.strip_prefix("part-")?.strip_suffix(".parquet")?)
 }
 
 /// Whether `name` is the name of such an object.
 pub(crate) fn is_object(name: &str) -> bool {
-    first_of_object(name).is_some()
+    object_position(name).is_some()
 }
 
 #[cfg(test)]
@@ -78,8 +78,8 @@ mod tests {
         part.generation = 12;
         assert_eq!(part.name(), "part-000000000007-1234567890123.c12.parquet");
         assert!(is_part(&part.name()));
-        assert_eq!(object(&part.path()), "epochs/sweep=demo/part-000000000007.parquet");
-        assert!(is_object(&object(&part.name())) && !is_part(&object(&part.name())));
+        assert_eq!(object_name(&part.path()), "epochs/sweep=demo/part-000000000007.parquet");
+        assert!(is_object(&object_name(&part.name())) && !is_part(&object_name(&part.name())));
         assert!(!is_object(&part.name()));
         for foreign in [
             "",

@@ -65,14 +65,14 @@ impl Format {
 
 /// How much of an answer [`Format::Table`] shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Size {
+pub struct TableSize {
     /// Rows.
     pub rows: usize,
     /// Characters in a line.
     pub width: usize,
 }
 
-impl Default for Size {
+impl Default for TableSize {
     /// Everything.
     fn default() -> Self {
         Self { rows: usize::MAX, width: usize::MAX }
@@ -80,11 +80,11 @@ impl Default for Size {
 }
 
 /// Writes the rows of one answer.
-pub struct Output<W: Write + Send> {
-    writer: Writer<W>,
+pub struct ResultWriter<W: Write + Send> {
+    writer: FormatWriter<W>,
 }
 
-enum Writer<W: Write + Send> {
+enum FormatWriter<W: Write + Send> {
     Table(W, Box<Table>),
     Csv(Box<arrow::csv::Writer<W>>),
     Json(JsonWriter<W, JsonArray>),
@@ -93,24 +93,24 @@ enum Writer<W: Write + Send> {
     Arrow(StreamWriter<W>),
 }
 
-impl<W: Write + Send> Output<W> {
+impl<W: Write + Send> ResultWriter<W> {
     /// An answer with the columns of `schema`, written to `out`. `size` matters to tables only.
-    pub fn new(format: Format, schema: &SchemaRef, out: W, size: Size) -> Result<Self, Error> {
+    pub fn new(format: Format, schema: &SchemaRef, out: W, size: TableSize) -> Result<Self, Error> {
         let json = WriterBuilder::new().with_explicit_nulls(true);
         let mut writer = match format {
-            Format::Table => Writer::Table(out, Box::new(Table::new(schema, size))),
-            Format::Csv => Writer::Csv(Box::new(arrow::csv::Writer::new(out))),
-            Format::Json => Writer::Json(json.build(out)),
-            Format::JsonLines => Writer::JsonLines(json.build(out)),
+            Format::Table => FormatWriter::Table(out, Box::new(Table::new(schema, size))),
+            Format::Csv => FormatWriter::Csv(Box::new(arrow::csv::Writer::new(out))),
+            Format::Json => FormatWriter::Json(json.build(out)),
+            Format::JsonLines => FormatWriter::JsonLines(json.build(out)),
             Format::Parquet => {
                 let zstd = Compression::ZSTD(ZstdLevel::try_new(3)?);
                 let properties = WriterProperties::builder().set_compression(zstd).build();
                 let writer = ArrowWriter::try_new(out, Arc::clone(schema), Some(properties))?;
-                Writer::Parquet(Box::new(writer))
+                FormatWriter::Parquet(Box::new(writer))
             }
-            Format::Arrow => Writer::Arrow(StreamWriter::try_new(out, schema)?),
+            Format::Arrow => FormatWriter::Arrow(StreamWriter::try_new(out, schema)?),
         };
-        if let Writer::Csv(csv) = &mut writer {
+        if let FormatWriter::Csv(csv) = &mut writer {
             // So that an answer without rows has its header too.
             csv.write(&flatten(&RecordBatch::new_empty(Arc::clone(schema)))?)?;
         }
@@ -120,12 +120,12 @@ impl<W: Write + Send> Output<W> {
     /// Adds rows.
     pub fn write(&mut self, rows: &RecordBatch) -> Result<(), Error> {
         match &mut self.writer {
-            Writer::Table(_, table) => table.add(&flatten(rows)?)?,
-            Writer::Csv(csv) => csv.write(&flatten(rows)?)?,
-            Writer::Json(json) => json.write(rows)?,
-            Writer::JsonLines(json) => json.write(rows)?,
-            Writer::Parquet(parquet) => parquet.write(rows)?,
-            Writer::Arrow(arrow) => arrow.write(rows)?,
+            FormatWriter::Table(_, table) => table.add(&flatten(rows)?)?,
+            FormatWriter::Csv(csv) => csv.write(&flatten(rows)?)?,
+            FormatWriter::Json(json) => json.write(rows)?,
+            FormatWriter::JsonLines(json) => json.write(rows)?,
+            FormatWriter::Parquet(parquet) => parquet.write(rows)?,
+            FormatWriter::Arrow(arrow) => arrow.write(rows)?,
         }
         Ok(())
     }
@@ -133,33 +133,33 @@ impl<W: Write + Send> Output<W> {
     /// Writes what comes after the last row.
     pub fn finish(self) -> Result<W, Error> {
         let mut out = match self.writer {
-            Writer::Table(mut out, table) => {
+            FormatWriter::Table(mut out, table) => {
                 out.write_all(table.render().as_bytes())?;
                 out
             }
-            Writer::Csv(csv) => csv.into_inner(),
-            Writer::Json(mut json) => {
+            FormatWriter::Csv(csv) => csv.into_inner(),
+            FormatWriter::Json(mut json) => {
                 json.finish()?;
                 let mut out = json.into_inner();
                 // A text file ends with a line break.
                 out.write_all(b"\n")?;
                 out
             }
-            Writer::JsonLines(mut json) => {
+            FormatWriter::JsonLines(mut json) => {
                 json.finish()?;
                 json.into_inner()
             }
-            Writer::Parquet(parquet) => parquet.into_inner()?,
-            Writer::Arrow(arrow) => arrow.into_inner()?,
+            FormatWriter::Parquet(parquet) => parquet.into_inner()?,
+            FormatWriter::Arrow(arrow) => arrow.into_inner()?,
         };
         out.flush()?;
         Ok(out)
     }
 }
 
-impl<W: Write + Send> std::fmt::Debug for Output<W> {
+impl<W: Write + Send> std::fmt::Debug for ResultWriter<W> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Output").finish_non_exhaustive()
+        f.debug_struct("ResultWriter").finish_non_exhaustive()
     }
 }
 
@@ -221,12 +221,12 @@ mod tests {
 
     fn attempts() -> RecordBatch {
         let rows = [sample::attempt(0), sample::attempt(1)];
-        let rows = crate::stored::read(&tables::encode_attempts(&rows).unwrap());
+        let rows = crate::stored_rows::read(&tables::encode_attempts(&rows).unwrap());
         rows.project(&[0, 1, 5, 8, 16, 21]).unwrap()
     }
 
-    fn write(format: Format, rows: &[RecordBatch], schema: &SchemaRef, size: Size) -> Vec<u8> {
-        let mut output = Output::new(format, schema, Vec::new(), size).unwrap();
+    fn write(format: Format, rows: &[RecordBatch], schema: &SchemaRef, size: TableSize) -> Vec<u8> {
+        let mut output = ResultWriter::new(format, schema, Vec::new(), size).unwrap();
         for rows in rows {
             output.write(rows).unwrap();
         }
@@ -234,7 +234,8 @@ mod tests {
     }
 
     fn text(format: Format, rows: &RecordBatch) -> String {
-        let output = write(format, std::slice::from_ref(rows), &rows.schema(), Size::default());
+        let output =
+            write(format, std::slice::from_ref(rows), &rows.schema(), TableSize::default());
         String::from_utf8(output).unwrap()
     }
 
@@ -250,11 +251,11 @@ mod tests {
     fn binary_formats_read_back_what_was_written() {
         let rows = attempts();
         let batches = [rows.clone(), rows.clone()];
-        let output = write(Format::Arrow, &batches, &rows.schema(), Size::default());
+        let output = write(Format::Arrow, &batches, &rows.schema(), TableSize::default());
         let read = StreamReader::try_new(Cursor::new(output), None).unwrap();
         assert_eq!(read.map(Result::unwrap).collect::<Vec<_>>(), batches);
 
-        let output = write(Format::Parquet, &batches, &rows.schema(), Size::default());
+        let output = write(Format::Parquet, &batches, &rows.schema(), TableSize::default());
         let read = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(output)).unwrap();
         let read: Vec<_> = read.build().unwrap().map(Result::unwrap).collect();
         let both = arrow::compute::concat_batches(&rows.schema(), &batches).unwrap();
@@ -267,7 +268,7 @@ mod tests {
     fn an_answer_without_rows_is_whole() {
         let schema = attempts().schema();
         let empty =
-            |format| String::from_utf8(write(format, &[], &schema, Size::default())).unwrap();
+            |format| String::from_utf8(write(format, &[], &schema, TableSize::default())).unwrap();
         assert_eq!(empty(Format::Csv), "trial,task,outcome,pid,wall_s,error\n");
         assert_eq!(empty(Format::Json), "[]\n");
         assert_eq!(empty(Format::JsonLines), "");
@@ -275,7 +276,7 @@ mod tests {
 
     #[test]
     fn nested_values_are_json_where_a_format_has_none() {
-        let rows = crate::stored::read(&tables::encode_trials(&[sample::trial(2)]).unwrap());
+        let rows = crate::stored_rows::read(&tables::encode_trials(&[sample::trial(2)]).unwrap());
         let config = rows.schema().index_of("config").unwrap();
         let rows = rows.project(&[0, config]).unwrap();
         let csv = text(Format::Csv, &rows);

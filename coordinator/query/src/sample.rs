@@ -9,7 +9,7 @@ use rheo_core::time::Timestamp;
 use rheo_model::config::{Evaluation, EvaluationKind, Metric, NetworkKind, TrialConfig};
 use rheo_model::networks;
 use rheo_model::row::{EpochRow, EvaluationRow, Rows, ShapeRow, Summary};
-use rheo_query::{AttemptRow, Keys, TrialRow};
+use rheo_query::{AttemptRow, TrialKeys, TrialRow};
 use serde_json::Value;
 
 /// Trials alternate between three kinds of network and two seeds.
@@ -31,8 +31,8 @@ pub(crate) fn resolved(config: &TrialConfig) -> Value {
     networks::workloads().schema(&networks::NAME).resolve(&given).unwrap_or_default()
 }
 
-pub(crate) fn keys(trial: u64) -> Keys {
-    Keys::new(trial, &resolved(&config(trial)))
+pub(crate) fn keys(trial: u64) -> TrialKeys {
+    TrialKeys::new(trial, &resolved(&config(trial)))
 }
 
 pub(crate) fn epoch(trial: u64, epoch: i32) -> EpochRow {

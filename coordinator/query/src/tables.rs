@@ -50,7 +50,7 @@ pub struct Column {
     /// Its name.
     pub name: &'static str,
     /// What its values are.
-    pub kind: Kind,
+    pub kind: ColumnType,
     /// Whether a value can be absent.
     pub nullable: bool,
     /// The unit of its values; empty where they have none.
@@ -61,7 +61,7 @@ pub struct Column {
 
 /// What the values of a column are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ColumnType {
     /// Unsigned integers of 64 bits.
     U64,
     /// Unsigned integers of 32 bits.
@@ -80,7 +80,7 @@ pub enum Kind {
     Config,
 }
 
-impl Kind {
+impl ColumnType {
     /// The name in the reference of tables.
     pub fn name(self) -> &'static str {
         match self {
@@ -154,25 +154,25 @@ pub(crate) const UTC: &str = "UTC";
 
 /// The columns with which every table begins.
 pub(crate) const KEYS: [Column; 4] = [
-    required("trial", Kind::U64, "", "the trial, counted from 0 in its sweep"),
-    required("task", Kind::Str, "", "`task.kind`"),
-    required("net", Kind::Str, "", "`network.kind`"),
-    required("seed", Kind::U64, "", "the seed of the trial"),
+    required("trial", ColumnType::U64, "", "the trial, counted from 0 in its sweep"),
+    required("task", ColumnType::Str, "", "`task.kind`"),
+    required("net", ColumnType::Str, "", "`network.kind`"),
+    required("seed", ColumnType::U64, "", "the seed of the trial"),
 ];
 
 const EPOCH: Column =
-    required("epoch", Kind::I32, "", "the epoch after which this held, -1 before training");
+    required("epoch", ColumnType::I32, "", "the epoch after which this held, -1 before training");
 
 const VARIANT: Column = required(
     "variant",
-    Kind::Str,
+    ColumnType::Str,
     "",
     "`corrected`: by our formulas; `released`: as the published code computes it",
 );
 
 pub(crate) const fn required(
     name: &'static str,
-    kind: Kind,
+    kind: ColumnType,
     unit: &'static str,
     meaning: &'static str,
 ) -> Column {
@@ -181,7 +181,7 @@ pub(crate) const fn required(
 
 pub(crate) const fn optional(
     name: &'static str,
-    kind: Kind,
+    kind: ColumnType,
     unit: &'static str,
     meaning: &'static str,
 ) -> Column {

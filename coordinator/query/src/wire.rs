@@ -11,20 +11,20 @@ use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 
 /// The most bytes in a piece.
-const PIECE: usize = 1 << 20;
+const CHUNK_BYTES: usize = 1 << 20;
 
 /// Turns an answer into pieces.
-pub struct Encoder {
+pub struct ChunkEncoder {
     writer: StreamWriter<Vec<u8>>,
 }
 
-impl std::fmt::Debug for Encoder {
+impl std::fmt::Debug for ChunkEncoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Encoder").finish_non_exhaustive()
+        f.debug_struct("ChunkEncoder").finish_non_exhaustive()
     }
 }
 
-impl Encoder {
+impl ChunkEncoder {
     /// An answer with these columns.
     pub fn new(schema: &Schema) -> Result<Self, ArrowError> {
         Ok(Self { writer: StreamWriter::try_new(Vec::new(), schema)? })
@@ -51,18 +51,18 @@ fn pieces(bytes: Vec<u8>) -> Vec<Bytes> {
     let mut rest = Bytes::from(bytes);
     let mut pieces = Vec::new();
     while !rest.is_empty() {
-        pieces.push(rest.split_to(rest.len().min(PIECE)));
+        pieces.push(rest.split_to(rest.len().min(CHUNK_BYTES)));
     }
     pieces
 }
 
 /// Puts an answer together again.
 #[derive(Debug, Default)]
-pub struct Decoder {
+pub struct ChunkDecoder {
     decoder: StreamDecoder,
 }
 
-impl Decoder {
+impl ChunkDecoder {
     /// A decoder that has seen nothing.
     pub fn new() -> Self {
         Self::default()
@@ -74,7 +74,7 @@ impl Decoder {
     }
 
     /// Takes the next piece and returns the rows that it completes. The pieces must come from an
-    /// [`Encoder`].
+    /// [`ChunkEncoder`].
     pub fn decode(&mut self, piece: Bytes) -> Result<Vec<RecordBatch>, ArrowError> {
         let mut piece = Buffer::from(piece);
         let mut rows = Vec::new();
@@ -98,21 +98,21 @@ mod tests {
     #[test]
     fn an_answer_survives_being_cut_into_pieces() {
         let trials: Vec<_> = (0..5_000).map(sample::trial).collect();
-        let rows = crate::stored::read(&tables::encode_trials(&trials).unwrap());
-        let mut encoder = Encoder::new(&rows.schema()).unwrap();
+        let rows = crate::stored_rows::read(&tables::encode_trials(&trials).unwrap());
+        let mut encoder = ChunkEncoder::new(&rows.schema()).unwrap();
         let mut pieces = encoder.encode(&rows).unwrap();
         pieces.extend(encoder.encode(&rows.slice(7, 3)).unwrap());
         pieces.extend(encoder.finish().unwrap());
-        assert!(pieces.len() > 3 && pieces.iter().all(|piece| piece.len() <= PIECE));
+        assert!(pieces.len() > 3 && pieces.iter().all(|piece| piece.len() <= CHUNK_BYTES));
 
-        let mut decoder = Decoder::new();
+        let mut decoder = ChunkDecoder::new();
         let decoded: Vec<RecordBatch> =
             pieces.iter().flat_map(|piece| decoder.decode(piece.clone()).unwrap()).collect();
         assert_eq!(decoder.schema(), Some(rows.schema()));
         decoder.finish().unwrap();
         assert_eq!(decoded, [rows.clone(), rows.slice(7, 3)]);
 
-        let mut decoder = Decoder::new();
+        let mut decoder = ChunkDecoder::new();
         decoder.decode(pieces[0].clone()).unwrap();
         assert!(decoder.finish().is_err(), "the answer ends in the middle");
     }
@@ -120,8 +120,8 @@ mod tests {
     #[test]
     fn an_answer_without_rows_has_columns() {
         let schema = tables::schema(rheo_model::row::Table::Epochs);
-        let mut decoder = Decoder::new();
-        for piece in Encoder::new(&schema).unwrap().finish().unwrap() {
+        let mut decoder = ChunkDecoder::new();
+        for piece in ChunkEncoder::new(&schema).unwrap().finish().unwrap() {
             assert!(decoder.decode(piece).unwrap().is_empty());
         }
         assert_eq!(decoder.schema(), Some(schema));

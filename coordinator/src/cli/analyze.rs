@@ -10,8 +10,8 @@ use bytes::Bytes;
 use rheo_core::spec;
 use rheo_model::config::{Analysis, AnalysisKind, TrialConfig};
 use rheo_model::networks;
-use rheo_query::output::{Format, Output as Rows, Size};
-use rheo_query::wire::Decoder;
+use rheo_query::output::{Format, ResultWriter, TableSize};
+use rheo_query::wire::ChunkDecoder;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
@@ -175,7 +175,7 @@ fn save(
     for table in tables {
         let path = directory.join(format!("{}.{}", table.name, format.name()));
         let mut file = Destination::open(&path)?;
-        write(table, format, &mut file, Size::default()).map_err(Failure::Other)?;
+        write(table, format, &mut file, TableSize::default()).map_err(Failure::Other)?;
         file.finish()?;
         format::print(path.display())?;
     }
@@ -186,12 +186,12 @@ fn write(
     table: &AnalysisTable,
     format: Format,
     out: impl Write + Send,
-    size: Size,
+    size: TableSize,
 ) -> anyhow::Result<()> {
-    let mut decoder = Decoder::new();
+    let mut decoder = ChunkDecoder::new();
     let batches = decoder.decode(table.ipc.clone())?;
     let schema = decoder.schema().context("a table without columns")?;
-    let mut rows = Rows::new(format, &schema, out, size)?;
+    let mut rows = ResultWriter::new(format, &schema, out, size)?;
     for batch in &batches {
         rows.write(batch)?;
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rheo_proto::file;
-use rheo_query::output::{Format, Size};
+use rheo_query::output::{Format, TableSize};
 
 use super::destination::Destination;
 use super::failure::Failure;
@@ -32,7 +32,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
         return Err(Failure::usage("this format is not for a terminal: add --file FILE"));
     }
     let mut client = global.connect().await?;
-    let size = if is_terminal { screen::table_size() } else { Size::default() };
+    let size = if is_terminal { screen::table_size() } else { TableSize::default() };
     answer::write(&mut client, &sql, format, &mut out, size).await?;
     Ok(out.finish()?)
 }

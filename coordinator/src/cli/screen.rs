@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal};
 
 use clap::ColorChoice;
-use rheo_query::output::Size;
+use rheo_query::output::TableSize;
 use terminal_size::{Width, terminal_size_of};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
@@ -35,12 +35,12 @@ pub(super) fn width() -> Option<usize> {
 }
 
 /// Returns the size limit of printed tables: the terminal's width, or none elsewhere.
-pub(super) fn table_size() -> Size {
+pub(super) fn table_size() -> TableSize {
     if !io::stdout().is_terminal() {
-        return Size::default();
+        return TableSize::default();
     }
     let width = terminal_size_of(io::stdout()).map(|(Width(columns), _)| usize::from(columns));
-    Size { rows: 1000, width: width.filter(|width| *width > 0).unwrap_or(200) }
+    TableSize { rows: 1000, width: width.filter(|width| *width > 0).unwrap_or(200) }
 }
 
 /// Joins `text` into one line of at most `width` columns; `…` marks a cut.

@@ -2,7 +2,7 @@
 
 use rheo_core::id::TrialId;
 use rheo_core::machine::TrialStatus;
-use rheo_query::output::{Format, Size};
+use rheo_query::output::{Format, TableSize};
 use serde_json::Value;
 
 use super::failure::Failure;
@@ -98,5 +98,5 @@ async fn print_attempts(client: &mut Client, id: &TrialId) -> Result<(), Failure
          FROM attempts WHERE sweep = '{}' AND trial = {} ORDER BY attempt",
         id.sweep, id.index
     );
-    Ok(answer::write(client, &sql, Format::Table, std::io::stdout(), Size::default()).await?)
+    Ok(answer::write(client, &sql, Format::Table, std::io::stdout(), TableSize::default()).await?)
 }

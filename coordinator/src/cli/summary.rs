@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rheo_core::machine::SweepView;
-use rheo_query::output::{Format, Size};
+use rheo_query::output::{Format, TableSize};
 
 use super::failure::Failure;
 use super::{describe, format, point};
@@ -46,7 +46,7 @@ pub(super) async fn print(
         format::print(
             "\nTest accuracy by perturbation, mean over seeds; the best point of each kind of network",
         )?;
-        answer::write(client, &sql, Format::Table, std::io::stdout(), Size::default()).await?;
+        answer::write(client, &sql, Format::Table, std::io::stdout(), TableSize::default()).await?;
     }
     print_results(&summary, &location)
 }

@@ -19,7 +19,7 @@ use rheo_proto::v1::put_checkpoint_request::Part;
 use rheo_proto::v1::worker_service_server::WorkerService;
 use rheo_proto::worker::{self as wire, Verdict, WorkWithRows};
 use rheo_proto::{CHUNK, InvalidMessage, MAX_CHECKPOINT, log, v1};
-use rheo_query::Keys;
+use rheo_query::TrialKeys;
 use rheo_store::{RowBlob, checkpoint};
 use serde::Deserialize as _;
 use tokio::sync::Semaphore;
@@ -444,7 +444,7 @@ fn check_summary(ending: &AttemptEnd) -> Result<(), Status> {
 }
 
 /// A batch whose rows have the schema of their table and the keys of their trial.
-fn checked(batch: &Batch, keys: &Keys) -> Result<Batch, Status> {
+fn checked(batch: &Batch, keys: &TrialKeys) -> Result<Batch, Status> {
     let checked = rheo_query::parse(&batch.table, keys, batch.ipc.clone());
     let checked = checked.map_err(|error| invalid_rows(report(&error)))?;
     if checked.rows == batch.rows {

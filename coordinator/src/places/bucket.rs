@@ -12,8 +12,8 @@ use rheo_core::id::{IncarnationId, StateId, SweepName};
 use rheo_core::part::Part;
 use rheo_model::config::TrialConfig;
 use rheo_model::row::{Rows, ShapeRow, Table};
-use rheo_query::dataset::{self, Known, Recovered};
-use rheo_query::{Dataset, Keys};
+use rheo_query::dataset::{self, JournalContents, RecoveryReport};
+use rheo_query::{Dataset, TrialKeys};
 use rheo_store::checkpoint::{self, CheckpointStore};
 use rheo_store::owner::StorageOwner;
 use rheo_store::storage_url::{self, Bucket, StorageUrl};
@@ -52,7 +52,7 @@ fn batch(rows: u32) -> Bytes {
         ShapeRow { epoch: 0, phase, neuron, n, s, n_init, s_init }
     };
     let rows = Rows { shapes: (0..rows).map(&mut row).collect(), ..Rows::default() };
-    let keys = Keys::new(0, &serde_json::to_value(TrialConfig::default()).unwrap());
+    let keys = TrialKeys::new(0, &serde_json::to_value(TrialConfig::default()).unwrap());
     rheo_query::encode(&keys, &rows).unwrap().remove(0).ipc
 }
 
@@ -73,17 +73,17 @@ fn conditional_writes() {
         parts.push(part);
     }
     assert!(parts[0].bytes < 1 << 20 && parts[1].bytes > 8 << 20, "{parts:?}");
-    let all = Known::new(parts.clone());
-    assert_eq!(dataset.recover(&all, "orphaned-today").unwrap(), Recovered::default());
+    let all = JournalContents::new(parts.clone());
+    assert_eq!(dataset.recover(&all, "orphaned-today").unwrap(), RecoveryReport::default());
     // The rows of the second are pending; then those of the first are of somebody else.
-    let mut first = Known::new(parts[..1].to_vec());
+    let mut first = JournalContents::new(parts[..1].to_vec());
     first.add_pending(Table::Shapes.into(), sweep.clone(), 5, parts[1].rows);
     assert_eq!(dataset.recover(&first, "orphaned-today").unwrap().removed.len(), 1);
     assert_eq!(dataset.recover(&all, "orphaned-today").unwrap().damaged.len(), 1);
-    let recovered = dataset.recover(&Known::default(), "orphaned-today").unwrap();
+    let recovered = dataset.recover(&JournalContents::default(), "orphaned-today").unwrap();
     assert_eq!(recovered.set_aside.len(), 1);
     assert_eq!(recovered.aside.as_deref(), Some("s3://bucket/results/.orphaned-today"));
-    assert_eq!(dataset.strangers(&Known::default()).unwrap(), [""; 0]);
+    assert_eq!(dataset.unknown_files(&JournalContents::default()).unwrap(), [""; 0]);
 }
 
 /// Puts so many of the bytes; false if they are refused.

@@ -17,9 +17,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use rheo_core::excerpt::message;
 use rheo_core::rows::Batch;
-use rheo_query::limits::{ERROR, PLANNER_STACK, STACK};
-use rheo_query::wire::Encoder;
-use rheo_query::{Dataset, Engine, Pending, Snapshot, engine};
+use rheo_query::limits::{ERROR_LENGTH, PLANNER_STACK, THREAD_STACK};
+use rheo_query::wire::ChunkEncoder;
+use rheo_query::{Dataset, PendingBatch, QueryEngine, QuerySnapshot, engine};
 use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit};
 
 use super::frame::{self, Frame, Kind, Order, Problem};
@@ -95,7 +95,7 @@ fn answer(order: &Order, rows: Rows, scratch: Option<&Path>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(order.threads.max(1))
         .max_blocking_threads(READERS)
-        .thread_stack_size(STACK)
+        .thread_stack_size(THREAD_STACK)
         .enable_all()
         .build()?;
     confine(order.memory as u64)?;
@@ -131,7 +131,7 @@ fn confine(memory: u64) -> io::Result<()> {
     let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
     let kilobytes = size.and_then(|size| size.split_whitespace().next()?.parse::<u64>().ok());
     let now = kilobytes.unwrap_or_default() << 10;
-    let threads = READERS as u64 * (STACK as u64 + ARENA);
+    let threads = READERS as u64 * (THREAD_STACK as u64 + ARENA);
     let wanted = now.saturating_add(memory).saturating_add(threads);
     let allowed = getrlimit(Resource::As).maximum.unwrap_or(u64::MAX);
     let most = Some(wanted.min(allowed));
@@ -148,20 +148,20 @@ async fn run(order: &Order, rows: Rows, scratch: Option<&Path>) -> Result<(), Tr
     let place = order.place().map_err(|error| failed(&error))?;
     let dataset = app::dataset(&place).map_err(|error| failed(&error))?;
     let making = ENGINE.lock();
-    let engine = Engine::with_scratch(&dataset, order.limits(), scratch);
+    let engine = QueryEngine::with_scratch(&dataset, order.limits(), scratch);
     drop(making);
     let engine = engine.map_err(|error| failed(&error))?;
-    let pending = rows.into_iter().map(|(head, ipc)| Pending {
+    let pending = rows.into_iter().map(|(head, ipc)| PendingBatch {
         sweep: head.sweep,
         position: head.position,
         batch: Batch { table: head.table, rows: head.rows, ipc },
     });
-    let snapshot = Snapshot {
+    let snapshot = QuerySnapshot {
         pin: dataset.pin(),
         parts: order.parts.clone(),
         pending: pending.collect(),
         retractions: order.retractions.clone(),
-        contests: order.contests.clone(),
+        ranking_rules: order.contests.clone(),
     };
     let beside = dataset.clone();
     std::thread::spawn(move || tell_checked(&beside));
@@ -170,10 +170,14 @@ async fn run(order: &Order, rows: Rows, scratch: Option<&Path>) -> Result<(), Tr
     answered
 }
 
-async fn tell_rows(engine: &Engine, snapshot: Snapshot, sql: &str) -> Result<(), Trouble> {
+async fn tell_rows(
+    engine: &QueryEngine,
+    snapshot: QuerySnapshot,
+    sql: &str,
+) -> Result<(), Trouble> {
     let failed = |error: &dyn std::error::Error| problem(Kind::Failed, error);
     let mut answer = engine.query(snapshot, sql).await.map_err(|error| refused(&error))?;
-    let mut encoder = Encoder::new(&answer.schema()).map_err(|error| failed(&error))?;
+    let mut encoder = ChunkEncoder::new(&answer.schema()).map_err(|error| failed(&error))?;
     // At once, so that a query that is in order is known to be before it has rows.
     send(encoder.begin())?;
     while let Some(rows) = answer.next().await {
@@ -209,5 +213,5 @@ fn problem(kind: Kind, error: &dyn std::error::Error) -> Trouble {
     let text = report(error);
     // The planner asks everybody to report what hostile queries make of it.
     let text = text.split(" This issue was likely caused by").next().unwrap_or_default();
-    Trouble::Said(Problem { kind, text: message(text, ERROR), damaged: None })
+    Trouble::Said(Problem { kind, text: message(text, ERROR_LENGTH), damaged: None })
 }

@@ -14,7 +14,7 @@ use rheo_core::id::SweepName;
 use rheo_core::name::TableName;
 use rheo_core::part::{Part, Retraction};
 use rheo_query::dataset::DamagedPart;
-use rheo_query::{Contest, Limits};
+use rheo_query::{Limits, RankingRule};
 use rheo_store::storage_url::StorageUrl;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -35,7 +35,7 @@ pub(super) struct Order {
     pub(super) parts: Vec<Part>,
     pub(super) retractions: Vec<Retraction>,
     /// How the points of each sweep are compared.
-    pub(super) contests: BTreeMap<SweepName, Contest>,
+    pub(super) contests: BTreeMap<SweepName, RankingRule>,
     pub(super) memory: usize,
     pub(super) disk: u64,
     pub(super) threads: usize,

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use rheo_core::excerpt::excerpt;
 use rheo_core::id::SweepName;
 use rheo_proto::refusal::{self, Reason};
-use rheo_query::{Contest, Dataset, Limits, Pin};
+use rheo_query::{Dataset, Limits, Pin, RankingRule};
 use rheo_store::storage_url::StorageUrl;
 use rheo_store::{JournalView, PartIndex, PendingFilter};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -56,7 +56,7 @@ pub(super) struct Snapshot {
     /// The journal, for the rows that are in no part.
     pub(super) view: Box<dyn JournalView>,
     /// How the points of each sweep are compared.
-    pub(super) contests: BTreeMap<SweepName, Contest>,
+    pub(super) contests: BTreeMap<SweepName, RankingRule>,
 }
 
 /// A query that runs. Dropping it ends the query.

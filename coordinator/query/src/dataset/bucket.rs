@@ -14,20 +14,20 @@
 //! first journal position of its rows alone. So two writes of the same rows can never both succeed,
 //! not even where a request that was given up reaches the bucket much later, when more rows have
 //! come and the part is longer: whichever comes second is refused. If it was the same write, it has
-//! succeeded; if the object is a leftover, [`Bucket::recover`] removes it, since all its rows are
+//! succeeded; if the object is a leftover, [`BucketDataset::recover`] removes it, since all its rows are
 //! pending in the journal, and the next try succeeds.
 //!
 //! **Parts are never merged**: readers in place would see rows twice, or not at all, in between.
 //!
 //! **Rows that no longer count** are removed from a part by replacing its object:
 //!
-//! 1. [`Bucket::compact`] writes the new object to `.staging`, under a name with a generation more;
+//! 1. [`BucketDataset::compact`] writes the new object to `.staging`, under a name with a generation more;
 //! 2. the caller journals the new list of parts: from here on they count, and queries find
 //!    the new ones in `.staging`;
-//! 3. [`Bucket::publish`] copies it over the old one, when no query reads that, and removes it from
+//! 3. [`BucketDataset::publish`] copies it over the old one, when no query reads that, and removes it from
 //!    `.staging`.
 //!
-//! A crash after 2 leaves an object in `.staging` that the journal names: [`Bucket::recover`]
+//! A crash after 2 leaves an object in `.staging` that the journal names: [`BucketDataset::recover`]
 //! publishes it. Any other is removed. An object in the place of a part whose rows the journal does
 //! not know is moved to `<prefix>/.orphaned-<date>/`.
 
@@ -54,9 +54,11 @@ use rheo_model::row::Table;
 use tokio::runtime::Handle;
 use tokio_stream::StreamExt as _;
 
-use super::{Compaction, Defect, Error, Known, Pin, Recovered, STAGING, SweepTable, integrity};
+use super::{
+    Compaction, Defect, Error, JournalContents, Pin, RecoveryReport, STAGING, SweepTable, integrity,
+};
 use crate::conform::conform;
-use crate::names::{first_of_object, is_object, is_part, object};
+use crate::names::{is_object, is_part, object_name, object_position};
 use crate::parquet as file;
 use crate::retraction::{self, retracted};
 use crate::tables;
@@ -70,7 +72,7 @@ const SINGLE: usize = 8 << 20;
 const IN_FLIGHT: usize = 4;
 
 /// The results under a prefix of a bucket.
-pub(super) struct Bucket {
+pub(super) struct BucketDataset {
     store: Arc<dyn ObjectStore>,
     url: String,
     runtime: Handle,
@@ -84,13 +86,13 @@ pub(super) struct Bucket {
     emptied: Mutex<BTreeSet<String>>,
 }
 
-impl fmt::Debug for Bucket {
+impl fmt::Debug for BucketDataset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bucket").field("url", &self.url).finish_non_exhaustive()
     }
 }
 
-impl Bucket {
+impl BucketDataset {
     pub(super) fn new(store: Arc<dyn ObjectStore>, url: String, runtime: Handle) -> Self {
         Self {
             store,
@@ -133,7 +135,7 @@ impl Bucket {
 
     /// Writes the object of a new part, unless there is one.
     fn create(&self, part: &Part, bytes: &Bytes) -> Result<(), Error> {
-        let key = object(&part.path());
+        let key = object_name(&part.path());
         let created = if bytes.len() <= SINGLE {
             let path = Path::from(key.as_str());
             let put = self.store.put_opts(&path, bytes.clone().into(), PutMode::Create.into());
@@ -180,23 +182,28 @@ impl Bucket {
         writer.finish().await.map(drop)
     }
 
-    /// See [`super::Dataset::strangers`].
-    pub(super) fn strangers(&self, known: &Known) -> Result<Vec<String>, Error> {
-        let named: BTreeSet<String> = known.parts.iter().map(|part| object(&part.path())).collect();
-        let mut strangers = Vec::new();
+    /// See [`super::Dataset::unknown_files`].
+    pub(super) fn unknown_files(&self, known: &JournalContents) -> Result<Vec<String>, Error> {
+        let named: BTreeSet<String> =
+            known.parts.iter().map(|part| object_name(&part.path())).collect();
+        let mut unknown = Vec::new();
         for table in Table::ALL {
             for key in self.list(table.name())?.into_keys() {
                 if is_ours(&key) && !named.contains(&key) && !self.is_pending(&key, known) {
-                    strangers.push(key);
+                    unknown.push(key);
                 }
             }
         }
-        Ok(strangers)
+        Ok(unknown)
     }
 
     /// See [`super::Dataset::recover`].
-    pub(super) fn recover(&self, known: &Known, aside: &str) -> Result<Recovered, Error> {
-        let mut recovered = Recovered::default();
+    pub(super) fn recover(
+        &self,
+        known: &JournalContents,
+        aside: &str,
+    ) -> Result<RecoveryReport, Error> {
+        let mut recovered = RecoveryReport::default();
         for path in self.list(STAGING)?.into_keys() {
             let staged = path.strip_prefix(STAGING).unwrap_or(&path).trim_start_matches('/');
             if let Some(part) = known.parts.iter().find(|part| part.path() == staged) {
@@ -211,7 +218,7 @@ impl Bucket {
             found.append(&mut self.list(table.name())?);
         }
         for part in &known.parts {
-            let defect = match found.remove(&object(&part.path())) {
+            let defect = match found.remove(&object_name(&part.path())) {
                 None => Defect::Missing,
                 Some(size) if size == part.bytes => continue,
                 Some(size) => Defect::Size { found: size },
@@ -229,12 +236,12 @@ impl Bucket {
     }
 
     /// Whether an object holds pending rows and nothing else.
-    fn is_pending(&self, key: &str, known: &Known) -> bool {
+    fn is_pending(&self, key: &str, known: &JournalContents) -> bool {
         let mut steps = key.split('/');
         let table = steps.next().and_then(|table| TableName::parse(table).ok());
         let sweep = steps.next().and_then(|step| step.strip_prefix("sweep="));
         let sweep = sweep.and_then(|sweep| SweepName::parse(sweep).ok());
-        let first = steps.next().and_then(first_of_object);
+        let first = steps.next().and_then(object_position);
         let Some(((table, sweep), first)) = table.zip(sweep).zip(first) else { return false };
         let rows = self.get(key).ok().and_then(|bytes| file::rows(bytes).ok());
         rows.is_some_and(|rows| {
@@ -243,7 +250,12 @@ impl Bucket {
     }
 
     /// Moves an object to where nobody takes it for a part.
-    fn set_aside(&self, key: String, aside: &str, recovered: &mut Recovered) -> Result<(), Error> {
+    fn set_aside(
+        &self,
+        key: String,
+        aside: &str,
+        recovered: &mut RecoveryReport,
+    ) -> Result<(), Error> {
         let target = format!(".{aside}/{key}");
         let copied = self.wait(
             self.store.copy_if_not_exists(&Path::from(key.as_str()), &Path::from(target.as_str())),
@@ -264,7 +276,11 @@ impl Bucket {
     }
 
     /// See [`super::Dataset::reconcile`].
-    pub(super) fn reconcile(&self, known: &Known, aside: &str) -> Result<Recovered, Error> {
+    pub(super) fn reconcile(
+        &self,
+        known: &JournalContents,
+        aside: &str,
+    ) -> Result<RecoveryReport, Error> {
         if Arc::strong_count(&self.pins) > 1 {
             return Err(self.busy(STAGING));
         }
@@ -305,7 +321,7 @@ impl Bucket {
     fn remove_given_up(&self, parts: &[Part]) -> Result<(), Error> {
         let given_up = lock(&self.given_up).clone();
         for key in given_up {
-            if !parts.iter().any(|part| object(&part.path()) == key) {
+            if !parts.iter().any(|part| object_name(&part.path()) == key) {
                 self.remove(key, &mut Vec::new())?;
             }
         }
@@ -344,7 +360,8 @@ impl Bucket {
     pub(super) fn publish(&self, compaction: &Compaction) -> Result<(), Error> {
         let Compaction { old, new, .. } = compaction;
         let is_left = |part: &&Part| new.iter().any(|new| new.first == part.first);
-        let emptied = old.iter().filter(|part| !is_left(part)).map(|part| object(&part.path()));
+        let emptied =
+            old.iter().filter(|part| !is_left(part)).map(|part| object_name(&part.path()));
         lock(&self.emptied).extend(emptied);
         self.waiting().push(compaction.clone());
         self.clear_retired()
@@ -361,7 +378,7 @@ impl Bucket {
                 self.put_in_place(part)?;
             }
             for part in old.iter().filter(|part| new.iter().all(|new| new.first != part.first)) {
-                self.remove(object(&part.path()), &mut Vec::new())?;
+                self.remove(object_name(&part.path()), &mut Vec::new())?;
             }
             waiting.pop();
         }
@@ -375,7 +392,7 @@ impl Bucket {
             return Err(self.busy(""));
         }
         for part in parts {
-            self.remove(object(&part.path()), &mut Vec::new())?;
+            self.remove(object_name(&part.path()), &mut Vec::new())?;
             if part.generation > 0 {
                 self.remove(staged(part), &mut Vec::new())?;
             }
@@ -385,7 +402,7 @@ impl Bucket {
 
     /// Lets the staged object of `part` take the place of the present one, in one step.
     fn put_in_place(&self, part: &Part) -> Result<(), Error> {
-        let (staged, key) = (staged(part), object(&part.path()));
+        let (staged, key) = (staged(part), object_name(&part.path()));
         let (from, to) = (Path::from(staged.as_str()), Path::from(key.as_str()));
         let copied = self.wait(self.store.copy(&from, &to));
         copied.map_err(|error| self.failed("replace", &key, error))?;

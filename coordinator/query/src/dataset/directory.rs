@@ -12,7 +12,7 @@
 //!
 //! **A new part** is written in `.staging`, synced, renamed into the tree; then the caller journals
 //! it. A crash before the rename leaves a staged file, a crash after it a part that the journal
-//! does not name: [`Directory::recover`] removes both, and the rows are still pending in the journal.
+//! does not name: [`DirectoryDataset::recover`] removes both, and the rows are still pending in the journal.
 //! Readers in place may see such a part for the moment until the journal names it; it holds
 //! committed rows that are in no other part, so they still see no row twice.
 //!
@@ -20,7 +20,7 @@
 //! journals the new list of parts, and only then are the two directories exchanged.
 //!
 //! **After a crash** every directory of a sweep is in one of these states, and
-//! [`Directory::recover`] tells them apart by comparing names with the journal:
+//! [`DirectoryDataset::recover`] tells them apart by comparing names with the journal:
 //!
 //! | the journal names | in the tree | in `.staging` | so |
 //! |---|---|---|---|
@@ -50,16 +50,18 @@ use rheo_model::row::Table;
 
 use disk::Disk;
 pub use disk::Error as DiskError;
-use stray::Strays;
+use stray::StrayFiles;
 
-use super::integrity::{self, Hashing};
-use super::{DamagedPart, Defect, Error, Known, Pin, Recovered, STAGING, SweepTable};
+use super::integrity::{self, HashingWriter};
+use super::{
+    DamagedPart, Defect, Error, JournalContents, Pin, RecoveryReport, STAGING, SweepTable,
+};
 use crate::names::{self, is_part};
 use crate::parquet as file;
 
 /// The results on a local path. One process at a time may change them, any may read them.
 #[derive(Debug)]
-pub(super) struct Directory {
+pub(super) struct DirectoryDataset {
     disk: Disk,
     /// As many references as there are pins, and one.
     pins: Arc<()>,
@@ -67,7 +69,7 @@ pub(super) struct Directory {
     retired: Mutex<Vec<String>>,
 }
 
-impl Directory {
+impl DirectoryDataset {
     /// The dataset at `root`, which is made when the first part is written.
     pub(super) fn new(root: impl Into<PathBuf>) -> Self {
         let root = root.into();
@@ -128,7 +130,7 @@ impl Directory {
         });
         let table = Table::try_from(&part.table)?;
         let written = self.disk.create(path).map_err(Error::from).and_then(|out| {
-            let mut hashing = Hashing::new(&out);
+            let mut hashing = HashingWriter::new(&out);
             part.rows = file::write(&mut hashing, table, rows)?;
             part.digest = Some(hashing.digest());
             part.bytes = self.disk.finish(path, &out)?;
@@ -142,25 +144,29 @@ impl Directory {
         written
     }
 
-    /// See [`super::Dataset::strangers`]. What is staged is nobody's results.
-    pub(super) fn strangers(&self, known: &Known) -> Result<Vec<String>, Error> {
-        let mut strangers = Vec::new();
+    /// See [`super::Dataset::unknown_files`]. What is staged is nobody's results.
+    pub(super) fn unknown_files(&self, known: &JournalContents) -> Result<Vec<String>, Error> {
+        let mut unknown = Vec::new();
         for (table, sweep) in self.sweeps(known)? {
             let of = SweepTable { table: &table, sweep: &sweep };
             let directory = Part::directory(&table, &sweep);
             for name in self.unnamed(&directory, known)? {
                 let path = format!("{directory}/{name}");
                 if !self.is_pending(of, &path, known) {
-                    strangers.push(path);
+                    unknown.push(path);
                 }
             }
         }
-        Ok(strangers)
+        Ok(unknown)
     }
 
     /// See [`super::Dataset::recover`].
-    pub(super) fn recover(&self, known: &Known, aside: &str) -> Result<Recovered, Error> {
-        let mut strays = Strays::new(&self.disk, aside);
+    pub(super) fn recover(
+        &self,
+        known: &JournalContents,
+        aside: &str,
+    ) -> Result<RecoveryReport, Error> {
+        let mut strays = StrayFiles::new(&self.disk, aside);
         for (table, sweep) in self.sweeps(known)? {
             let of = SweepTable { table: &table, sweep: &sweep };
             self.recover_sweep(of, known, &mut strays)?;
@@ -174,7 +180,7 @@ impl Directory {
     }
 
     /// The sweeps that have parts, in the tree, in `.staging` or in the journal.
-    fn sweeps(&self, known: &Known) -> Result<BTreeSet<(TableName, SweepName)>, Error> {
+    fn sweeps(&self, known: &JournalContents) -> Result<BTreeSet<(TableName, SweepName)>, Error> {
         let named = known.parts.iter().map(|part| (part.table.clone(), part.sweep.clone()));
         let mut sweeps: BTreeSet<(TableName, SweepName)> = named.collect();
         for table in Table::ALL {
@@ -189,7 +195,11 @@ impl Directory {
     }
 
     /// See [`super::Dataset::reconcile`].
-    pub(super) fn reconcile(&self, known: &Known, aside: &str) -> Result<Recovered, Error> {
+    pub(super) fn reconcile(
+        &self,
+        known: &JournalContents,
+        aside: &str,
+    ) -> Result<RecoveryReport, Error> {
         if Arc::strong_count(&self.pins) > 1 {
             return Err(Error::Busy { path: self.disk.path(STAGING) });
         }
@@ -203,8 +213,8 @@ impl Directory {
     fn recover_sweep(
         &self,
         of: SweepTable<'_>,
-        known: &Known,
-        strays: &mut Strays<'_>,
+        known: &JournalContents,
+        strays: &mut StrayFiles<'_>,
     ) -> Result<(), Error> {
         let directory = Part::directory(of.table, of.sweep);
         let staged = format!("{STAGING}/{directory}");
@@ -228,7 +238,7 @@ impl Directory {
             let path = format!("{directory}/{name}");
             // Replaced by staged parts, for which this is the moment to come into the tree.
             let is_replaced = || {
-                let name = names::part(&name).filter(|_| !is_gathered);
+                let name = names::parse_part(&name).filter(|_| !is_gathered);
                 name.is_some_and(|name| known.is_covered(of, name))
             };
             if self.is_pending(of, &path, known) || is_replaced() {
@@ -242,7 +252,7 @@ impl Directory {
         }
         for (name, _) in self.disk.list(&staged)? {
             let path = format!("{staged}/{name}");
-            match names::part(&name) {
+            match names::parse_part(&name) {
                 None => self.put_back(&directory, &staged, &name)?,
                 Some(name) if known.is_covered(of, name) => strays.remove(path)?,
                 Some(_) => strays.set_aside(&path, &format!("{directory}/{name}"))?,
@@ -252,7 +262,7 @@ impl Directory {
     }
 
     /// The files in the directory of a sweep that look like parts and that the journal does not name.
-    fn unnamed(&self, directory: &str, known: &Known) -> Result<Vec<String>, Error> {
+    fn unnamed(&self, directory: &str, known: &JournalContents) -> Result<Vec<String>, Error> {
         let files = self.disk.list(directory)?.into_iter().map(|(name, _)| name);
         let is_named = |name: &str| {
             let path = format!("{directory}/{name}");
@@ -262,8 +272,8 @@ impl Directory {
     }
 
     /// Whether a file holds pending rows and nothing else.
-    fn is_pending(&self, of: SweepTable<'_>, path: &str, known: &Known) -> bool {
-        let name = path.rsplit('/').next().and_then(names::part);
+    fn is_pending(&self, of: SweepTable<'_>, path: &str, known: &JournalContents) -> bool {
+        let name = path.rsplit('/').next().and_then(names::parse_part);
         let rows = File::open(self.disk.path(path)).ok().and_then(|file| file::rows(file).ok());
         name.zip(rows).is_some_and(|(name, rows)| {
             name.generation == 0 && known.is_pending(of, name.first, Some(name.last), rows)

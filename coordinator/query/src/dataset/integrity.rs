@@ -88,13 +88,13 @@ impl fmt::Display for DamagedPart {
 
 /// What is known of the files of parts since this process started.
 #[derive(Debug, Default)]
-pub(super) struct Register {
+pub(super) struct IntegrityRegister {
     /// For each part that was opened, whether it was found whole. Locked while it is being read.
     checked: Mutex<BTreeMap<String, Arc<Mutex<bool>>>>,
     damaged: Mutex<BTreeMap<String, DamagedPart>>,
 }
 
-impl Register {
+impl IntegrityRegister {
     /// Has `inspect` look at the part unless it was found whole before.
     pub(super) fn once(
         &self,
@@ -216,12 +216,12 @@ pub(super) fn defect_of(part: &Part, digest: Digest, length: u64) -> Option<Defe
 }
 
 /// Writes to `inner` and takes the digest of what is written.
-pub(super) struct Hashing<W> {
+pub(super) struct HashingWriter<W> {
     inner: W,
     hasher: blake3::Hasher,
 }
 
-impl<W> Hashing<W> {
+impl<W> HashingWriter<W> {
     pub(super) fn new(inner: W) -> Self {
         Self { inner, hasher: blake3::Hasher::new() }
     }
@@ -232,7 +232,7 @@ impl<W> Hashing<W> {
     }
 }
 
-impl<W: Write> Write for Hashing<W> {
+impl<W: Write> Write for HashingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.inner.write(bytes)?;
         self.hasher.update(&bytes[..count]);

@@ -20,40 +20,40 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio_stream::StreamExt as _;
 
-use self::faulty::{Fault, Faulty};
+use self::faulty::{Fault, FaultyStore};
 use super::*;
-use crate::{Engine, Limits, Snapshot, sample};
+use crate::{Limits, QueryEngine, QuerySnapshot, sample};
 
 /// A place for a dataset.
-struct World {
-    kind: WorldKind,
+struct TestDataset {
+    kind: TestStorage,
     runtime: Runtime,
 }
 
-enum WorldKind {
+enum TestStorage {
     Directory(TempDir),
-    Bucket(Arc<Faulty>),
+    Bucket(Arc<FaultyStore>),
 }
 
-impl World {
-    fn new(kind: WorldKind) -> Self {
+impl TestDataset {
+    fn new(kind: TestStorage) -> Self {
         Self { kind, runtime: Builder::new_multi_thread().enable_all().build().unwrap() }
     }
 
     fn directory() -> Self {
-        Self::new(WorldKind::Directory(TempDir::new().unwrap()))
+        Self::new(TestStorage::Directory(TempDir::new().unwrap()))
     }
 
     fn bucket() -> Self {
-        Self::new(WorldKind::Bucket(Arc::new(Faulty::new(InMemory::new()))))
+        Self::new(TestStorage::Bucket(Arc::new(FaultyStore::new(InMemory::new()))))
     }
 
     /// As a process opens it that starts.
     fn dataset(&self) -> Dataset {
         match &self.kind {
-            WorldKind::Directory(root) => Dataset::new(results(root)),
-            WorldKind::Bucket(store) => {
-                let store: Arc<dyn ObjectStore> = Arc::<Faulty>::clone(store);
+            TestStorage::Directory(root) => Dataset::new(results(root)),
+            TestStorage::Bucket(store) => {
+                let store: Arc<dyn ObjectStore> = Arc::<FaultyStore>::clone(store);
                 Dataset::in_bucket(store, "s3://b/a".into(), self.runtime.handle().clone())
             }
         }
@@ -62,7 +62,7 @@ impl World {
     /// Everything that lies there.
     fn files(&self) -> BTreeMap<String, Bytes> {
         match &self.kind {
-            WorldKind::Directory(root) => {
+            TestStorage::Directory(root) => {
                 let named = |path: PathBuf| {
                     let name = path.strip_prefix(root.path()).unwrap().to_str().unwrap();
                     let name = name.strip_prefix("results/").unwrap_or(name).to_owned();
@@ -70,7 +70,7 @@ impl World {
                 };
                 below(root.path()).into_iter().map(named).collect()
             }
-            WorldKind::Bucket(store) => self.runtime.block_on(async {
+            TestStorage::Bucket(store) => self.runtime.block_on(async {
                 let mut files = BTreeMap::new();
                 let mut listing = store.list(None);
                 while let Some(object) = listing.next().await {
@@ -90,12 +90,12 @@ impl World {
 
     fn put(&self, path: &str, bytes: &[u8]) {
         match &self.kind {
-            WorldKind::Directory(root) => {
+            TestStorage::Directory(root) => {
                 let path = results(root).join(path);
                 fs::create_dir_all(path.parent().unwrap()).unwrap();
                 fs::write(path, bytes).unwrap();
             }
-            WorldKind::Bucket(store) => {
+            TestStorage::Bucket(store) => {
                 let payload = PutPayload::from(bytes.to_vec());
                 self.runtime.block_on(store.put(&Path::from(path), payload)).unwrap();
             }
@@ -104,8 +104,8 @@ impl World {
 
     fn remove(&self, path: &str) {
         match &self.kind {
-            WorldKind::Directory(root) => fs::remove_file(results(root).join(path)).unwrap(),
-            WorldKind::Bucket(store) => {
+            TestStorage::Directory(root) => fs::remove_file(results(root).join(path)).unwrap(),
+            TestStorage::Bucket(store) => {
                 self.runtime.block_on(store.delete(&Path::from(path))).unwrap();
             }
         }
@@ -114,8 +114,8 @@ impl World {
     /// The file of a part that is in its place.
     fn file(&self, part: &Part) -> String {
         match &self.kind {
-            WorldKind::Directory(_) => part.path(),
-            WorldKind::Bucket(_) => crate::names::object(&part.path()),
+            TestStorage::Directory(_) => part.path(),
+            TestStorage::Bucket(_) => crate::names::object_name(&part.path()),
         }
     }
 
@@ -140,11 +140,12 @@ impl World {
     }
 
     /// What a query sees.
-    fn queried(&self, dataset: &Dataset, journal: &Journal, pin: Pin) -> Vec<(u64, String)> {
-        let engine = Engine::new(dataset, Limits::default()).unwrap();
+    fn queried(&self, dataset: &Dataset, journal: &TestJournal, pin: Pin) -> Vec<(u64, String)> {
+        let engine = QueryEngine::new(dataset, Limits::default()).unwrap();
         let (parts, retractions) = (journal.parts.clone(), journal.retractions.clone());
-        let contests = BTreeMap::new();
-        let snapshot = Snapshot { pin, parts, retractions, contests, pending: Vec::new() };
+        let ranking_rules = BTreeMap::new();
+        let snapshot =
+            QuerySnapshot { pin, parts, retractions, ranking_rules, pending: Vec::new() };
         let batches = self.runtime.block_on(async {
             let answer = engine.query(snapshot, "SELECT trial, status FROM trials").await;
             answer.unwrap().collect().await.unwrap()
@@ -164,16 +165,16 @@ fn results(root: &TempDir) -> PathBuf {
 const ASIDE: &str = "orphaned-2026-11-30";
 
 /// Where a file is after it was set aside.
-fn aside(world: &World, path: &str) -> String {
+fn aside(world: &TestDataset, path: &str) -> String {
     match &world.kind {
-        WorldKind::Directory(_) => format!("results.{ASIDE}/{path}"),
-        WorldKind::Bucket(_) => format!(".{ASIDE}/{path}"),
+        TestStorage::Directory(_) => format!("results.{ASIDE}/{path}"),
+        TestStorage::Bucket(_) => format!(".{ASIDE}/{path}"),
     }
 }
 
 /// What a journal knows that names these parts and has so many rows pending at these positions.
-fn known(parts: &[Part], pending: &[(u64, u64)]) -> Known {
-    let mut known = Known::new(parts.to_vec());
+fn known(parts: &[Part], pending: &[(u64, u64)]) -> JournalContents {
+    let mut known = JournalContents::new(parts.to_vec());
     for (position, rows) in pending {
         known.add_pending(TableName::TRIALS, demo(), *position, *rows);
     }
@@ -195,7 +196,7 @@ fn statuses(batch: &RecordBatch) -> Vec<(u64, String)> {
 
 /// What a journal would hold.
 #[derive(Clone, Default)]
-struct Journal {
+struct TestJournal {
     parts: Vec<Part>,
     retractions: Vec<Retraction>,
 }
@@ -223,24 +224,24 @@ fn retract(trial: u64, before: u64) -> Retraction {
     Retraction { trial: TrialId::new(demo(), trial), before, every_table: false }
 }
 
-fn compact(dataset: &Dataset, journal: &Journal) -> Result<Option<Compaction>, Error> {
+fn compact(dataset: &Dataset, journal: &TestJournal) -> Result<Option<Compaction>, Error> {
     dataset.compact(&TableName::TRIALS, &demo(), &journal.parts, &journal.retractions)
 }
 
 /// Positions in the journal, and trials with their status.
-type Rows = ((u64, u64), &'static [(u64, &'static str)]);
+type PartRows = ((u64, u64), &'static [(u64, &'static str)]);
 
 /// Trials 1 and 2; 3; 9 alone; and, after retractions at position 5, trial 1 again.
-const PARTS: [Rows; 4] = [
+const PARTS: [PartRows; 4] = [
     ((1, 2), &[(2, "completed"), (1, "failed")]),
     ((3, 3), &[(3, "completed")]),
     ((4, 4), &[(9, "failed")]),
     ((6, 7), &[(4, "completed"), (1, "completed")]),
 ];
 
-fn four_parts(dataset: &Dataset) -> Journal {
+fn four_parts(dataset: &Dataset) -> TestJournal {
     let parts = PARTS.iter().map(|(range, rows)| write(dataset, *range, rows).unwrap()).collect();
-    Journal { parts, retractions: vec![retract(1, 5), retract(9, 5)] }
+    TestJournal { parts, retractions: vec![retract(1, 5), retract(9, 5)] }
 }
 
 fn before() -> Vec<(u64, String)> {
@@ -255,9 +256,9 @@ fn after() -> Vec<(u64, String)> {
 }
 
 /// Runs a check wherever parts may lie.
-fn everywhere(check: impl Fn(World)) {
-    check(World::directory());
-    check(World::bucket());
+fn everywhere(check: impl Fn(TestDataset)) {
+    check(TestDataset::directory());
+    check(TestDataset::bucket());
 }
 
 #[test]
@@ -265,12 +266,12 @@ fn parts_are_seen_in_place_and_by_queries_and_survive_a_restart() {
     everywhere(|world| {
         let dataset = world.dataset();
         assert!(!dataset.has_parts().unwrap());
-        let journal = Journal { retractions: Vec::new(), ..four_parts(&dataset) };
+        let journal = TestJournal { retractions: Vec::new(), ..four_parts(&dataset) };
         assert_eq!(world.seen_in_place(), before());
         let dataset = world.dataset();
         assert!(dataset.has_parts().unwrap());
         let recovered = dataset.recover(&known(&journal.parts, &[]), ASIDE).unwrap();
-        assert_eq!(recovered, Recovered::default());
+        assert_eq!(recovered, RecoveryReport::default());
         assert_eq!(world.listed(), world.names(&journal.parts));
         assert_eq!(world.queried(&dataset, &journal, dataset.pin()), before());
         let files = world.files();
@@ -287,7 +288,7 @@ fn a_part_that_is_not_journaled_is_removed_and_can_be_written_again() {
         let dataset = world.dataset();
         // Its rows are pending: nothing is lost.
         let pending = known(&[], &[(1, 1), (5, 0), (9, 1)]);
-        assert_eq!(dataset.strangers(&pending).unwrap(), [""; 0]);
+        assert_eq!(dataset.unknown_files(&pending).unwrap(), [""; 0]);
         assert_eq!(dataset.recover(&pending, ASIDE).unwrap().removed.len(), 1);
         assert!(world.files().is_empty());
         let part = write(&dataset, (1, 9), &[(1, "completed"), (2, "completed")]).unwrap();
@@ -309,7 +310,7 @@ fn rows_that_no_longer_count_disappear_from_the_files() {
         assert_eq!(world.queried(&dataset, &journal, dataset.pin()), after());
         assert_eq!(world.listed(), world.names(&journal.parts));
         let recovered = world.dataset().recover(&known(&journal.parts, &[]), ASIDE).unwrap();
-        assert_eq!(recovered, Recovered::default());
+        assert_eq!(recovered, RecoveryReport::default());
     });
 }
 
@@ -344,11 +345,11 @@ fn what_a_pinned_query_reads_stays_until_it_ends() {
         let pin = dataset.pin();
         let compaction = compact(&dataset, &old).unwrap().unwrap();
         dataset.publish(&compaction).unwrap();
-        let old = Journal { retractions: Vec::new(), ..old };
-        let new = Journal { parts: compaction.new, retractions: Vec::new() };
+        let old = TestJournal { retractions: Vec::new(), ..old };
+        let new = TestJournal { parts: compaction.new, retractions: Vec::new() };
         assert_eq!(world.queried(&dataset, &old, pin.clone()), before());
         assert_eq!(world.queried(&dataset, &new, dataset.pin()), after());
-        let again = Journal { retractions: vec![retract(2, 9)], ..new.clone() };
+        let again = TestJournal { retractions: vec![retract(2, 9)], ..new.clone() };
         assert!(matches!(compact(&dataset, &again), Err(Error::Busy { .. })));
         let reconciled = dataset.reconcile(&known(&new.parts, &[]), ASIDE);
         assert!(matches!(reconciled, Err(Error::Busy { .. })));
@@ -361,7 +362,7 @@ fn what_a_pinned_query_reads_stays_until_it_ends() {
 
 #[test]
 fn in_a_bucket_the_same_write_again_succeeds_and_another_is_refused() {
-    let world = World::bucket();
+    let world = TestDataset::bucket();
     let dataset = world.dataset();
     let part = write(&dataset, (1, 5), &[(1, "completed")]).unwrap();
     assert_eq!(write(&dataset, (1, 5), &[(1, "completed")]).unwrap(), part);
@@ -377,10 +378,10 @@ fn in_a_bucket_the_same_write_again_succeeds_and_another_is_refused() {
 
 #[test]
 fn in_a_bucket_parts_without_retracted_rows_stay_as_they_are() {
-    let world = World::bucket();
+    let world = TestDataset::bucket();
     let dataset = world.dataset();
     let journal = four_parts(&dataset);
-    let none = Journal { retractions: vec![retract(77, 100)], ..journal.clone() };
+    let none = TestJournal { retractions: vec![retract(77, 100)], ..journal.clone() };
     assert!(compact(&dataset, &none).unwrap().is_none());
     let compaction = compact(&dataset, &journal).unwrap().unwrap();
     let generations: Vec<u32> = compaction.new.iter().map(|part| part.generation).collect();
@@ -389,7 +390,7 @@ fn in_a_bucket_parts_without_retracted_rows_stay_as_they_are() {
 
 #[test]
 fn a_part_too_large_for_one_request_takes_its_place_in_one_step() {
-    let world = World::bucket();
+    let world = TestDataset::bucket();
     let dataset = world.dataset();
     let mut random: u64 = 1;
     let rows = (0..40).map(|trial| {
@@ -413,7 +414,7 @@ fn a_part_too_large_for_one_request_takes_its_place_in_one_step() {
 }
 
 /// Everything that a coordinator does, until something fails; the journal is as it was then.
-fn work(dataset: &Dataset, journal: &mut Journal) -> Result<(), Error> {
+fn work(dataset: &Dataset, journal: &mut TestJournal) -> Result<(), Error> {
     for (range, rows) in PARTS {
         journal.parts.push(write(dataset, range, rows)?);
     }
@@ -429,9 +430,9 @@ fn work(dataset: &Dataset, journal: &mut Journal) -> Result<(), Error> {
 fn no_row_is_lost_or_doubled_whichever_request_fails_or_loses_its_answer() {
     for fault in [Fault::Refused, Fault::AnswerLost] {
         for requests in 0.. {
-            let world = World::bucket();
-            let WorldKind::Bucket(store) = &world.kind else { panic!("a bucket") };
-            let mut journal = Journal::default();
+            let world = TestDataset::bucket();
+            let TestStorage::Bucket(store) = &world.kind else { panic!("a bucket") };
+            let mut journal = TestJournal::default();
             store.fail_after(requests, fault);
             let dataset = world.dataset();
             let worked = work(&dataset, &mut journal);

@@ -18,60 +18,62 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::Error;
-use super::excess::Excess;
-use crate::limits::{DEPTH, EXPANDED, OPERATORS, RELATIONS, SELECTS, TEXT, TYPES};
+use super::exceeded_limit::ExceededLimit;
+use crate::limits::{
+    EXPANDED_TABLES, NESTING_DEPTH, OPERATORS, SELECTS, SQL_BYTES, TABLES, TYPE_DEPTH,
+};
 
-const LONG: Excess = Excess {
-    limit: TEXT,
+const LONG: ExceededLimit = ExceededLimit {
+    limit: SQL_BYTES,
     what: "bytes of SQL",
     remedy: "join with a list of values in a file of your own, or ask several queries",
 };
 
-const DEEP: Excess = Excess {
-    limit: DEPTH,
+const DEEP: ExceededLimit = ExceededLimit {
+    limit: NESTING_DEPTH,
     what: "levels of nested expressions and subqueries",
     remedy: "write a long chain of `OR` as `IN (...)` and a long sum as `sum(...)`, or ask several queries",
 };
 
-const MANY_TABLES: Excess = Excess {
-    limit: RELATIONS,
+const MANY_TABLES: ExceededLimit = ExceededLimit {
+    limit: TABLES,
     what: "tables, each mention counted",
     remedy: "ask several queries",
 };
 
-const MANY_EXPANDED: Excess = Excess {
-    limit: EXPANDED,
+const MANY_EXPANDED: ExceededLimit = ExceededLimit {
+    limit: EXPANDED_TABLES,
     what: "tables, with every use of a common table expression expanded",
     remedy: "use common table expressions that build on each other less often, or ask several queries",
 };
 
-const MANY_SELECTS: Excess = Excess {
+const MANY_SELECTS: ExceededLimit = ExceededLimit {
     limit: SELECTS,
     what: "SELECTs",
     remedy: "write a union of constants as `VALUES (...), (...)`, or ask several queries",
 };
 
-const LARGE_PLAN: Excess = Excess {
+const LARGE_PLAN: ExceededLimit = ExceededLimit {
     limit: OPERATORS,
     what: "operators, with every use of a common table expression expanded",
     remedy: "use common table expressions that build on each other less often, or ask several queries",
 };
 
-const DEEP_PLAN: Excess = Excess {
-    limit: DEPTH,
+const DEEP_PLAN: ExceededLimit = ExceededLimit {
+    limit: NESTING_DEPTH,
     what: "levels of operators",
     remedy: "nest fewer subqueries and common table expressions, or ask several queries",
 };
 
-const DEEP_TYPES: Excess = Excess {
-    limit: TYPES,
+const DEEP_TYPES: ExceededLimit = ExceededLimit {
+    limit: TYPE_DEPTH,
     what: "levels of nested types in its answer",
     remedy: "select fields of structs and elements of lists",
 };
 
 /// Refuses SQL that is too long to be read.
 pub fn check_text(sql: &str) -> Result<(), Error> {
-    if sql.len() > TEXT { Err(Error::Excess(LONG)) } else { Ok(()) }
+    if sql.len() > SQL_BYTES { Err(Error::Excess(LONG)) } else { Ok(()) }
 }
 
 /// Refuses a statement that is too deep or too large to be planned, and one with parameters.
@@ -82,24 +84,24 @@ pub(super) fn check_statement(statement: &Statement) -> Result<(), Error> {
         statement = &explained.statement;
     }
     let Statement::Statement(statement) = statement else { return Ok(()) };
-    if let ControlFlow::Break(error) = statement.visit(&mut Measure::default()) {
+    if let ControlFlow::Break(error) = statement.visit(&mut StatementSize::default()) {
         return Err(*error);
     }
-    let mut expansion = Expansion::default();
+    let mut expansion = CteExpansion::default();
     let ControlFlow::Continue(()) = statement.visit(&mut expansion);
-    if expansion.tables > EXPANDED { Err(Error::Excess(MANY_EXPANDED)) } else { Ok(()) }
+    if expansion.tables > EXPANDED_TABLES { Err(Error::Excess(MANY_EXPANDED)) } else { Ok(()) }
 }
 
 /// Counts the tables of a statement, a common table expression as all tables in it: the planner
 /// copies it for every use.
 #[derive(Default)]
-struct Expansion {
+struct CteExpansion {
     tables: usize,
     /// The tables in each common table expression.
     known: BTreeMap<String, usize>,
 }
 
-impl Visitor for Expansion {
+impl Visitor for CteExpansion {
     type Break = Infallible;
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Infallible> {
@@ -123,27 +125,27 @@ impl Visitor for Expansion {
 
 /// Counts on the way down; breaking off there bounds the recursion of the walk itself.
 #[derive(Default)]
-struct Measure {
+struct StatementSize {
     depth: usize,
     relations: usize,
     selects: usize,
 }
 
-type Flow = ControlFlow<Box<Error>>;
+type VisitFlow = ControlFlow<Box<Error>>;
 
-impl Measure {
-    fn descend(&mut self) -> Flow {
+impl StatementSize {
+    fn descend(&mut self) -> VisitFlow {
         self.depth += 1;
         check(self.depth, DEEP)
     }
 
-    fn ascend(&mut self) -> Flow {
+    fn ascend(&mut self) -> VisitFlow {
         self.depth -= 1;
         ControlFlow::Continue(())
     }
 }
 
-fn check(count: usize, excess: Excess) -> Flow {
+fn check(count: usize, excess: ExceededLimit) -> VisitFlow {
     if count > excess.limit {
         ControlFlow::Break(Box::new(Error::Excess(excess)))
     } else {
@@ -151,41 +153,41 @@ fn check(count: usize, excess: Excess) -> Flow {
     }
 }
 
-impl Visitor for Measure {
+impl Visitor for StatementSize {
     type Break = Box<Error>;
 
-    fn pre_visit_expr(&mut self, _: &Expr) -> Flow {
+    fn pre_visit_expr(&mut self, _: &Expr) -> VisitFlow {
         self.descend()
     }
 
-    fn post_visit_expr(&mut self, _: &Expr) -> Flow {
+    fn post_visit_expr(&mut self, _: &Expr) -> VisitFlow {
         self.ascend()
     }
 
-    fn pre_visit_query(&mut self, _: &Query) -> Flow {
+    fn pre_visit_query(&mut self, _: &Query) -> VisitFlow {
         self.descend()
     }
 
-    fn post_visit_query(&mut self, _: &Query) -> Flow {
+    fn post_visit_query(&mut self, _: &Query) -> VisitFlow {
         self.ascend()
     }
 
-    fn pre_visit_select(&mut self, _: &Select) -> Flow {
+    fn pre_visit_select(&mut self, _: &Select) -> VisitFlow {
         self.selects += 1;
         check(self.selects, MANY_SELECTS)
     }
 
-    fn pre_visit_table_factor(&mut self, _: &TableFactor) -> Flow {
+    fn pre_visit_table_factor(&mut self, _: &TableFactor) -> VisitFlow {
         self.relations += 1;
         check(self.relations, MANY_TABLES)?;
         self.descend()
     }
 
-    fn post_visit_table_factor(&mut self, _: &TableFactor) -> Flow {
+    fn post_visit_table_factor(&mut self, _: &TableFactor) -> VisitFlow {
         self.ascend()
     }
 
-    fn pre_visit_value(&mut self, value: &ValueWithSpan) -> Flow {
+    fn pre_visit_value(&mut self, value: &ValueWithSpan) -> VisitFlow {
         match &value.value {
             Value::Placeholder(name) => {
                 ControlFlow::Break(Box::new(Error::Placeholder(name.chars().take(40).collect())))
@@ -197,15 +199,15 @@ impl Visitor for Measure {
 
 /// Refuses a plan that is too deep or too large to be optimised.
 pub(super) fn check_plan(plan: &LogicalPlan) -> Result<(), Error> {
-    let mut extent = Extent::default();
-    plan.visit_with_subqueries(&mut extent).map_err(|error| Error::invalid(&error))?;
-    extent.excess.map_or(Ok(()), |excess| Err(Error::Excess(excess)))
+    let mut size = PlanSize::default();
+    plan.visit_with_subqueries(&mut size).map_err(|error| Error::invalid(&error))?;
+    size.excess.map_or(Ok(()), |excess| Err(Error::Excess(excess)))
 }
 
 /// Refuses an answer whose types are too deep to be passed on.
 pub(super) fn check_types<'t>(types: impl IntoIterator<Item = &'t DataType>) -> Result<(), Error> {
     let mut level: Vec<&DataType> = types.into_iter().collect();
-    for _ in 0..=TYPES {
+    for _ in 0..=TYPE_DEPTH {
         level = level.into_iter().flat_map(inner).collect();
         if level.is_empty() {
             return Ok(());
@@ -232,19 +234,19 @@ fn inner(outer: &DataType) -> Vec<&DataType> {
 }
 
 #[derive(Default)]
-struct Extent {
+struct PlanSize {
     depth: usize,
     operators: usize,
-    excess: Option<Excess>,
+    excess: Option<ExceededLimit>,
 }
 
-impl<'n> TreeNodeVisitor<'n> for Extent {
+impl<'n> TreeNodeVisitor<'n> for PlanSize {
     type Node = LogicalPlan;
 
     fn f_down(&mut self, _: &'n LogicalPlan) -> Result<TreeNodeRecursion, DataFusionError> {
         self.operators += 1;
         self.depth += 1;
-        if self.depth > DEPTH {
+        if self.depth > NESTING_DEPTH {
             self.excess = Some(DEEP_PLAN);
         } else if self.operators > OPERATORS {
             self.excess = Some(LARGE_PLAN);

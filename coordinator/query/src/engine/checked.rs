@@ -20,10 +20,10 @@ use rheo_core::part::Part;
 use crate::dataset::{self, DamagedPart, Dataset};
 
 /// What a query failed of that is about the dataset, not about the query.
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+type BoxedError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A damaged part on its own, so that it is found in a chain of errors.
-fn failure(error: dataset::Error) -> Failure {
+fn boxed(error: dataset::Error) -> BoxedError {
     match error {
         dataset::Error::Damaged(damaged) => damaged,
         other => Box::new(other),
@@ -31,28 +31,28 @@ fn failure(error: dataset::Error) -> Failure {
 }
 
 /// Runs `action`, which may wait for disks and networks, beside the query.
-async fn aside<T: Send + 'static>(
+async fn run_blocking<T: Send + 'static>(
     action: impl FnOnce() -> Result<T, dataset::Error> + Send + 'static,
-) -> Result<T, Failure> {
+) -> Result<T, BoxedError> {
     match tokio::task::spawn_blocking(action).await {
-        Ok(result) => result.map_err(failure),
+        Ok(result) => result.map_err(boxed),
         Err(error) => Err(Box::new(error)),
     }
 }
 
 /// Fails if the file of one of `parts` is not there or has another size.
-pub(super) async fn require(dataset: &Dataset, parts: &[Part]) -> Result<()> {
+pub(super) async fn check_files(dataset: &Dataset, parts: &[Part]) -> Result<()> {
     let (dataset, parts) = (dataset.clone(), parts.to_vec());
     let first = move || Ok(dataset.find_absent(&parts)?.into_iter().next());
-    let external = |error: Failure| DataFusionError::External(error);
-    match aside(first).await.map_err(external)? {
+    let external = |error: BoxedError| DataFusionError::External(error);
+    match run_blocking(first).await.map_err(external)? {
         None => Ok(()),
         Some(damaged) => Err(external(Box::new(damaged))),
     }
 }
 
 /// The damaged part that an error is about, if it is about one.
-pub(super) fn damaged(error: &(dyn std::error::Error + 'static)) -> Option<DamagedPart> {
+pub(super) fn find_damaged_part(error: &(dyn std::error::Error + 'static)) -> Option<DamagedPart> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(damaged) = error.downcast_ref::<DamagedPart>() {
@@ -102,7 +102,7 @@ struct CheckedFile {
 impl CheckedFile {
     async fn check(&mut self) -> ParquetResult<()> {
         if let Some((dataset, part)) = self.unchecked.clone() {
-            aside(move || dataset.check(&part)).await.map_err(ParquetError::External)?;
+            run_blocking(move || dataset.check(&part)).await.map_err(ParquetError::External)?;
             self.unchecked = None;
         }
         Ok(())
@@ -110,17 +110,17 @@ impl CheckedFile {
 }
 
 /// A future as the trait wants it.
-type Boxed<'a, T> = Pin<Box<dyn Future<Output = ParquetResult<T>> + Send + 'a>>;
+type ReadFuture<'a, T> = Pin<Box<dyn Future<Output = ParquetResult<T>> + Send + 'a>>;
 
 impl AsyncFileReader for CheckedFile {
-    fn get_bytes(&mut self, range: Range<u64>) -> Boxed<'_, Bytes> {
+    fn get_bytes(&mut self, range: Range<u64>) -> ReadFuture<'_, Bytes> {
         Box::pin(async move {
             self.check().await?;
             self.file.get_bytes(range).await
         })
     }
 
-    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> Boxed<'_, Vec<Bytes>> {
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> ReadFuture<'_, Vec<Bytes>> {
         Box::pin(async move {
             self.check().await?;
             self.file.get_byte_ranges(ranges).await
@@ -130,7 +130,7 @@ impl AsyncFileReader for CheckedFile {
     fn get_metadata<'a>(
         &'a mut self,
         options: Option<&'a ArrowReaderOptions>,
-    ) -> Boxed<'a, Arc<ParquetMetaData>> {
+    ) -> ReadFuture<'a, Arc<ParquetMetaData>> {
         Box::pin(async move {
             self.check().await?;
             self.file.get_metadata(options).await

@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::parser::ParserError;
 use rheo_core::excerpt::excerpt;
 use rheo_model::row::Table;
 
-use super::excess::{Excess, NESTED};
+use super::exceeded_limit::{ExceededLimit, NESTED};
 use super::{VIEWS, checked};
 use crate::dataset::DamagedPart;
 
@@ -21,7 +21,7 @@ pub enum Error {
     NotAQuery,
     /// The query is larger than queries may be.
     #[error(transparent)]
-    Excess(Excess),
+    Excess(ExceededLimit),
     /// The query has a parameter.
     #[error("`{0}` is a parameter, and queries have none: write the value in its place")]
     Placeholder(String),
@@ -114,7 +114,7 @@ impl Error {
 
     /// An error of optimising or executing a plan.
     pub(super) fn running(error: DataFusionError) -> Self {
-        if let Some(damaged) = checked::damaged(&error) {
+        if let Some(damaged) = checked::find_damaged_part(&error) {
             return Self::Damaged(Box::new(damaged));
         }
         match error.find_root() {

@@ -30,16 +30,16 @@ use rheo_core::part::Part;
 use rheo_model::row::Table;
 
 use super::checked::{self, CheckedFiles};
-use super::{Snapshot, store};
+use super::{QuerySnapshot, part_store};
 use crate::conform::conform;
 use crate::dataset::Dataset;
 use crate::retraction::{self, retracted, retracted_before};
-use crate::{stored, tables};
+use crate::{stored_rows, tables};
 
 /// The table as queries see it.
 pub(super) fn view(
     table: Table,
-    snapshot: &Arc<Snapshot>,
+    snapshot: &Arc<QuerySnapshot>,
     dataset: &Dataset,
 ) -> Result<Arc<dyn TableProvider>> {
     // Parts in which the same trials do not count are scanned together; nearly always it is none.
@@ -51,7 +51,7 @@ pub(super) fn view(
     }
     let mut plan = None;
     for ((_, retracted), parts) in groups {
-        let mut scan = scan(table, Files { table, parts, dataset: dataset.clone() })?;
+        let mut scan = scan(table, PartTable { table, parts, dataset: dataset.clone() })?;
         if !retracted.is_empty() {
             let retracted = retracted.into_iter().map(lit).collect();
             scan = scan.filter(ident("trial").in_list(retracted, true))?;
@@ -59,7 +59,8 @@ pub(super) fn view(
         plan = Some(add(plan, scan)?);
     }
     if plan.is_none() || snapshot.pending.iter().any(|pending| pending.batch.table == table) {
-        plan = Some(add(plan, scan(table, Pending { table, snapshot: Arc::clone(snapshot) })?)?);
+        plan =
+            Some(add(plan, scan(table, PendingTable { table, snapshot: Arc::clone(snapshot) })?)?);
     }
     let plan =
         plan.map_or_else(|| LogicalPlanBuilder::empty(false).build(), LogicalPlanBuilder::build)?;
@@ -90,16 +91,16 @@ fn sweep() -> Arc<Field> {
 
 /// Rows in parts.
 #[derive(Debug)]
-struct Files {
+struct PartTable {
     table: Table,
     parts: Vec<Part>,
     dataset: Dataset,
 }
 
-impl Files {
+impl PartTable {
     /// The parts of the sweeps that pass `filters`, which look at nothing but the sweep. A query
     /// that asks one sweep does not depend on the files of another.
-    fn wanted(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<Part>> {
+    fn selected_parts(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<Part>> {
         let mut wanted = self.parts.clone();
         if filters.is_empty() {
             return Ok(wanted);
@@ -127,7 +128,7 @@ impl Files {
 }
 
 #[async_trait]
-impl TableProvider for Files {
+impl TableProvider for PartTable {
     fn schema(&self) -> SchemaRef {
         schema(self.table)
     }
@@ -164,9 +165,9 @@ impl TableProvider for Files {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let parts = self.wanted(state, filters)?;
+        let parts = self.selected_parts(state, filters)?;
         // Some answers come from what the journal knows of parts, without a look at their files.
-        checked::require(&self.dataset, &parts).await?;
+        checked::check_files(&self.dataset, &parts).await?;
         let file_schema = tables::schema(self.table);
         let columns = file_schema.fields().len();
         let schema =
@@ -182,7 +183,7 @@ impl TableProvider for Files {
             .with_table_parquet_options(state.table_options().parquet.clone())
             .with_parquet_file_reader_factory(Arc::new(CheckedFiles::new(
                 CachedParquetFileReaderFactory::new(
-                    runtime.object_store(store::url()?)?,
+                    runtime.object_store(part_store::url()?)?,
                     runtime.cache_manager.get_file_metadata_cache(),
                 ),
                 self.dataset.clone(),
@@ -197,7 +198,7 @@ impl TableProvider for Files {
         statistics.num_rows = usize::try_from(rows).map_or(Precision::Absent, Precision::Exact);
         let groups =
             FileGroup::new(files.collect()).split_files(state.config().target_partitions());
-        let scan = FileScanConfigBuilder::new(store::url()?, Arc::new(source))
+        let scan = FileScanConfigBuilder::new(part_store::url()?, Arc::new(source))
             .with_file_groups(groups)
             .with_statistics(statistics)
             .with_projection_indices(Some(projection))?
@@ -209,29 +210,29 @@ impl TableProvider for Files {
 
 /// Rows that are in no part yet.
 #[derive(Debug)]
-struct Pending {
+struct PendingTable {
     table: Table,
-    snapshot: Arc<Snapshot>,
+    snapshot: Arc<QuerySnapshot>,
 }
 
-impl Pending {
+impl PendingTable {
     fn rows(&self) -> Result<RecordBatch> {
         let schema = schema(self.table);
         let mut all = Vec::new();
         let ours: Vec<_> =
             self.snapshot.pending.iter().filter(|p| p.batch.table == self.table).collect();
-        let retracted = |pending: &super::Pending| {
+        let retracted = |pending: &super::PendingBatch| {
             let (sweep, position) = (&pending.sweep, pending.position);
             retracted_before(&self.table.into(), sweep, position, &self.snapshot.retractions)
         };
-        let are_alike = |one: &&super::Pending, other: &&super::Pending| {
+        let are_alike = |one: &&super::PendingBatch, other: &&super::PendingBatch| {
             one.sweep == other.sweep && retracted(one) == retracted(other)
         };
         for run in ours.chunk_by(are_alike) {
             let Some(first) = run.first() else { continue };
             let bytes: Vec<_> = run.iter().map(|pending| pending.batch.ipc.clone()).collect();
             let external = |error| DataFusionError::External(Box::new(error));
-            for rows in stored::decode(self.table, &bytes).map_err(external)? {
+            for rows in stored_rows::decode(self.table, &bytes).map_err(external)? {
                 let rows = conform(&rows, &tables::schema(self.table))?;
                 let rows = retraction::apply(&rows, &retracted(first))?;
                 let sweep = std::iter::repeat_n(first.sweep.as_str(), rows.num_rows());
@@ -245,7 +246,7 @@ impl Pending {
 }
 
 #[async_trait]
-impl TableProvider for Pending {
+impl TableProvider for PendingTable {
     fn schema(&self) -> SchemaRef {
         schema(self.table)
     }

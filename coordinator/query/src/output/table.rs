@@ -9,7 +9,7 @@ use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-use super::Size;
+use super::TableSize;
 use super::number::short;
 
 /// The most characters that are shown of a value.
@@ -21,7 +21,7 @@ const GAP: &str = "  ";
 /// The rows that will be shown.
 pub(super) struct Table {
     columns: Vec<Column>,
-    size: Size,
+    size: TableSize,
     /// Rows of the answer, shown or not.
     rows: usize,
 }
@@ -33,7 +33,7 @@ struct Column {
 }
 
 impl Table {
-    pub(super) fn new(schema: &Schema, size: Size) -> Self {
+    pub(super) fn new(schema: &Schema, size: TableSize) -> Self {
         let column = |field: &arrow::datatypes::FieldRef| Column {
             name: cut(field.name()),
             is_number: field.data_type().is_numeric(),
@@ -135,14 +135,14 @@ mod tests {
     #[test]
     fn a_table_fits_the_terminal_and_says_what_it_leaves_out() {
         let trials: Vec<_> = (0..4).map(sample::trial).collect();
-        let rows = crate::stored::read(&tables::encode_trials(&trials).unwrap());
+        let rows = crate::stored_rows::read(&tables::encode_trials(&trials).unwrap());
         let columns = ["trial", "net", "objective", "n0", "started", "config", "worker"];
         let columns = columns.map(|name| rows.schema().index_of(name).unwrap());
         let rows = super::super::flatten(&rows.project(&columns).unwrap()).unwrap();
         for (name, size) in [
-            ("whole", Size::default()),
-            ("cut", Size { rows: 2, width: 60 }),
-            ("narrow", Size { rows: 2, width: 1 }),
+            ("whole", TableSize::default()),
+            ("cut", TableSize { rows: 2, width: 60 }),
+            ("narrow", TableSize { rows: 2, width: 1 }),
         ] {
             let mut table = Table::new(&rows.schema(), size);
             table.add(&rows.slice(0, 1)).unwrap();

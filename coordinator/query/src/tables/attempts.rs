@@ -8,42 +8,52 @@ use rheo_core::time::Timestamp;
 use rheo_model::row::Table;
 use serde::{Deserialize, Serialize};
 
-use super::{Column, Kind, optional, required};
-use crate::batch::{Error, Keys};
+use super::{Column, ColumnType, optional, required};
+use crate::batch::{Error, TrialKeys};
 use crate::encode::to_arrow;
-use crate::packed;
+use crate::packed_rows;
 
 pub(super) const COLUMNS: [Column; 18] = [
-    required("attempt", Kind::U32, "", "which try of the trial, from 1"),
+    required("attempt", ColumnType::U32, "", "which try of the trial, from 1"),
     required(
         "outcome",
-        Kind::Str,
+        ColumnType::Str,
         "",
         "how it ended: `completed`, `preempted`, `lost`, `unfit`, ...",
     ),
-    required("worker", Kind::Str, "", "id of the worker process"),
-    required("host", Kind::Str, "", "name of its machine"),
-    optional("pid", Kind::U32, "", "its process id"),
-    optional("pilot", Kind::Str, "", "the pilot that the worker belonged to, as `fleet/number`"),
-    optional("job", Kind::Str, "", "id of its job in the cluster"),
-    optional("node", Kind::Str, "", "node of the cluster that it ran on"),
-    optional("partition", Kind::Str, "", "partition, queue or namespace of the job"),
-    required("version", Kind::Str, "", "version of its `rheo-worker`"),
-    required("started", Kind::Time, "", "when the attempt was leased"),
-    required("ended", Kind::Time, "", "when it ended"),
-    required("wall_s", Kind::F64, "s", "time from `started` to `ended`"),
-    optional("first_epoch", Kind::I32, "", "first epoch it committed, if any"),
-    optional("last_epoch", Kind::I32, "", "last epoch it committed, if any"),
-    required("commits", Kind::U64, "", "number of its commits that were accepted"),
-    optional("checkpoint", Kind::Str, "", "blake3 digest of its last checkpoint, hexadecimal"),
-    optional("error", Kind::Str, "", "what went wrong, if anything did"),
+    required("worker", ColumnType::Str, "", "id of the worker process"),
+    required("host", ColumnType::Str, "", "name of its machine"),
+    optional("pid", ColumnType::U32, "", "its process id"),
+    optional(
+        "pilot",
+        ColumnType::Str,
+        "",
+        "the pilot that the worker belonged to, as `fleet/number`",
+    ),
+    optional("job", ColumnType::Str, "", "id of its job in the cluster"),
+    optional("node", ColumnType::Str, "", "node of the cluster that it ran on"),
+    optional("partition", ColumnType::Str, "", "partition, queue or namespace of the job"),
+    required("version", ColumnType::Str, "", "version of its `rheo-worker`"),
+    required("started", ColumnType::Time, "", "when the attempt was leased"),
+    required("ended", ColumnType::Time, "", "when it ended"),
+    required("wall_s", ColumnType::F64, "s", "time from `started` to `ended`"),
+    optional("first_epoch", ColumnType::I32, "", "first epoch it committed, if any"),
+    optional("last_epoch", ColumnType::I32, "", "last epoch it committed, if any"),
+    required("commits", ColumnType::U64, "", "number of its commits that were accepted"),
+    optional(
+        "checkpoint",
+        ColumnType::Str,
+        "",
+        "blake3 digest of its last checkpoint, hexadecimal",
+    ),
+    optional("error", ColumnType::Str, "", "what went wrong, if anything did"),
 ];
 
 /// One row of `attempts`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AttemptRow {
     /// The trial.
-    pub keys: Keys,
+    pub keys: TrialKeys,
     /// Which try of the trial, from 1.
     pub attempt: u32,
     /// How it ended, in the words of the state machine: `completed`, `preempted`, `lost`, ...
@@ -74,19 +84,19 @@ pub struct AttemptRow {
 
 /// Turns rows of `attempts` into a batch.
 pub fn encode_attempts(rows: &[AttemptRow]) -> Result<Batch, Error> {
-    packed::pack(Table::Attempts, rows.len(), rows)
+    packed_rows::pack(Table::Attempts, rows.len(), rows)
 }
 
 /// The rows as Arrow.
 pub(crate) fn attempts(rows: &[AttemptRow]) -> Result<RecordBatch, Error> {
-    Ok(to_arrow(Table::Attempts, &rows.iter().map(Flat::from).collect::<Vec<_>>())?)
+    Ok(to_arrow(Table::Attempts, &rows.iter().map(AttemptColumns::from).collect::<Vec<_>>())?)
 }
 
 /// The row as its columns.
 #[derive(Serialize)]
-struct Flat<'a> {
+struct AttemptColumns<'a> {
     #[serde(flatten)]
-    keys: &'a Keys,
+    keys: &'a TrialKeys,
     attempt: u32,
     outcome: &'a str,
     worker: WorkerId,
@@ -107,7 +117,7 @@ struct Flat<'a> {
     error: Option<&'a str>,
 }
 
-impl<'a> From<&'a AttemptRow> for Flat<'a> {
+impl<'a> From<&'a AttemptRow> for AttemptColumns<'a> {
     fn from(row: &'a AttemptRow) -> Self {
         Self {
             keys: &row.keys,

@@ -1,17 +1,22 @@
 //! `gradients`: one row per step or length. Its rows are `rheo_model::row::GradientRow`.
 
-use super::{Column, EPOCH, Kind, VARIANT, required};
+use super::{Column, ColumnType, EPOCH, VARIANT, required};
 
 pub(super) const COLUMNS: [Column; 6] = [
     EPOCH,
     VARIANT,
-    required("kind", Kind::Str, "", "with respect to what: `hidden`, `controller` or `w_hh`"),
-    required("t", Kind::U32, "steps", "the step, from 0; for `w_hh` the length of the sequences"),
+    required("kind", ColumnType::Str, "", "with respect to what: `hidden`, `controller` or `w_hh`"),
+    required(
+        "t",
+        ColumnType::U32,
+        "steps",
+        "the step, from 0; for `w_hh` the length of the sequences",
+    ),
     required(
         "norm",
-        Kind::F64,
+        ColumnType::F64,
         "",
         "norm of the gradient, mean over samples, for `w_hh` over batches",
     ),
-    required("norm_std", Kind::F64, "", "its standard deviation over the same"),
+    required("norm_std", ColumnType::F64, "", "its standard deviation over the same"),
 ];

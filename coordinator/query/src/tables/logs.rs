@@ -7,37 +7,37 @@ use rheo_core::time::Timestamp;
 use rheo_model::row::Table;
 use serde::{Deserialize, Serialize};
 
-use super::{Column, Kind, required};
-use crate::batch::{Error, Keys};
+use super::{Column, ColumnType, required};
+use crate::batch::{Error, TrialKeys};
 use crate::encode::to_arrow;
-use crate::packed;
+use crate::packed_rows;
 
 pub(super) const COLUMNS: [Column; 5] = [
-    required("attempt", Kind::U32, "", "which try of the trial, from 1"),
-    required("line", Kind::U32, "", "counts the lines of the attempt, from 1"),
-    required("time", Kind::Time, "", "when it was written, by the clock of the worker"),
-    required("level", Kind::Str, "", "`error`, `warn` or `info`"),
-    required("message", Kind::Str, "", "its text"),
+    required("attempt", ColumnType::U32, "", "which try of the trial, from 1"),
+    required("line", ColumnType::U32, "", "counts the lines of the attempt, from 1"),
+    required("time", ColumnType::Time, "", "when it was written, by the clock of the worker"),
+    required("level", ColumnType::Str, "", "`error`, `warn` or `info`"),
+    required("message", ColumnType::Str, "", "its text"),
 ];
 
 /// Lines of the log of one attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LogRows {
-    keys: Keys,
+    keys: TrialKeys,
     attempt: u32,
     lines: Vec<LogLine>,
 }
 
 /// Turns lines of one attempt into a batch.
-pub fn encode_logs(keys: &Keys, attempt: u32, lines: &[LogLine]) -> Result<Batch, Error> {
+pub fn encode_logs(keys: &TrialKeys, attempt: u32, lines: &[LogLine]) -> Result<Batch, Error> {
     let rows = LogRows { keys: keys.clone(), attempt, lines: lines.to_vec() };
-    packed::pack(Table::Logs, lines.len(), &[rows])
+    packed_rows::pack(Table::Logs, lines.len(), &[rows])
 }
 
 /// The rows as Arrow.
 pub(crate) fn logs(rows: &[LogRows]) -> Result<RecordBatch, Error> {
     let lines = rows.iter().flat_map(|rows| {
-        rows.lines.iter().map(|line| Flat {
+        rows.lines.iter().map(|line| LogColumns {
             keys: &rows.keys,
             attempt: rows.attempt,
             line: line.number,
@@ -51,9 +51,9 @@ pub(crate) fn logs(rows: &[LogRows]) -> Result<RecordBatch, Error> {
 
 /// The row as its columns.
 #[derive(Serialize)]
-struct Flat<'a> {
+struct LogColumns<'a> {
     #[serde(flatten)]
-    keys: &'a Keys,
+    keys: &'a TrialKeys,
     attempt: u32,
     line: u32,
     time: Timestamp,

@@ -1,18 +1,18 @@
 //! `mutual_information`: one row per lag. Its rows are `rheo_model::row::MutualInformationRow`.
 
-use super::{Column, EPOCH, Kind, VARIANT, required};
+use super::{Column, ColumnType, EPOCH, VARIANT, required};
 
 pub(super) const COLUMNS: [Column; 7] = [
     EPOCH,
     VARIANT,
-    required("lag", Kind::U32, "steps", "by how much the input is older than the state"),
-    required("dimension", Kind::U32, "", "how many components of the state are looked at"),
+    required("lag", ColumnType::U32, "steps", "by how much the input is older than the state"),
+    required("dimension", ColumnType::U32, "", "how many components of the state are looked at"),
     required(
         "nats",
-        Kind::F64,
+        ColumnType::F64,
         "nats",
         "mutual information of input and state, mean over sequences",
     ),
-    required("std", Kind::F64, "nats", "its standard deviation over sequences"),
-    required("sequences", Kind::U32, "", "how many sequences"),
+    required("std", ColumnType::F64, "nats", "its standard deviation over sequences"),
+    required("sequences", ColumnType::U32, "", "how many sequences"),
 ];

@@ -16,60 +16,90 @@ use rheo_model::row::{Summary, Table};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Column, Kind, optional, required};
-use crate::batch::{Error, Keys};
+use super::{Column, ColumnType, optional, required};
+use crate::batch::{Error, TrialKeys};
 use crate::encode::to_arrow;
-use crate::packed;
+use crate::packed_rows;
 
 pub(super) const COLUMNS: [Column; 43] = [
-    required("point", Kind::U64, "", "the point of the space; its replicates share it"),
-    required("status", Kind::Str, "", "`completed`, `diverged`, `pruned`, `cancelled` or `failed`"),
-    optional("objective", Kind::F64, "", "final value of the metric of the sweep"),
-    required("swept", Kind::Str, "JSON", "the values that the sweep gave to its parameters"),
-    required("config", Kind::Config, "", "the whole configuration, null where a kind ignores it"),
-    optional("train_loss", Kind::F64, "nats", "training loss of the last epoch"),
-    optional("train_accuracy", Kind::F64, "", "training accuracy of the last epoch, in [0, 1]"),
-    optional("val_loss", Kind::F64, "nats", "validation loss after the last epoch"),
-    optional("val_accuracy", Kind::F64, "", "validation accuracy after the last epoch, in [0, 1]"),
-    optional("test_loss", Kind::F64, "nats", "test loss after the last epoch"),
-    optional("test_accuracy", Kind::F64, "", "test accuracy after the last epoch, in [0, 1]"),
-    optional("best_val_epoch", Kind::I32, "", "epoch with the highest validation accuracy"),
-    optional("best_val_accuracy", Kind::F64, "", "validation accuracy at that epoch"),
-    optional("parameters", Kind::U64, "", "number of trained parameters"),
-    optional("inputs", Kind::U32, "", "inputs per step"),
-    required("hidden", Kind::U32, "", "recurrent neurons"),
-    optional("controller", Kind::U32, "", "units of the controller, for `adaptive`"),
-    optional("steps", Kind::U32, "", "steps of a sequence"),
-    required("batch", Kind::U32, "", "samples per update"),
-    optional("epochs", Kind::U32, "", "epochs that were trained"),
-    required("lr", Kind::F64, "", "learning rate at the start"),
-    optional("n0", Kind::F64, "", "gain at the start, given or drawn"),
-    optional("s0", Kind::F64, "", "saturation at the start"),
-    optional("n0_drawn", Kind::Bool, "", "whether `n0` was drawn"),
-    optional("learn_shape_from", Kind::U32, "", "epoch from which gain and saturation are learned"),
-    optional("augment_p", Kind::F64, "", "share of the training batches that are perturbed"),
-    required("recurrent_init", Kind::Str, "", "initialiser of the recurrent matrices"),
-    required("input_init", Kind::Str, "", "initialiser of the input matrices"),
-    required("bias_init", Kind::Str, "", "initialiser of the biases"),
-    optional("permutation_seed", Kind::U64, "", "seed of the order of the pixels"),
-    optional("split_seed", Kind::U64, "", "seed of the split into training and validation"),
-    optional("task_seed", Kind::U64, "", "seed of generated data"),
-    required("attempts", Kind::U32, "", "attempts so far"),
-    optional("started", Kind::Time, "", "when its first attempt was leased"),
-    required("ended", Kind::Time, "", "when it ended"),
-    optional("wall_s", Kind::F64, "s", "time of training and evaluation, over all attempts"),
-    optional("device", Kind::Str, "", "where it ran last, such as `cpu`"),
+    required("point", ColumnType::U64, "", "the point of the space; its replicates share it"),
+    required(
+        "status",
+        ColumnType::Str,
+        "",
+        "`completed`, `diverged`, `pruned`, `cancelled` or `failed`",
+    ),
+    optional("objective", ColumnType::F64, "", "final value of the metric of the sweep"),
+    required("swept", ColumnType::Str, "JSON", "the values that the sweep gave to its parameters"),
+    required(
+        "config",
+        ColumnType::Config,
+        "",
+        "the whole configuration, null where a kind ignores it",
+    ),
+    optional("train_loss", ColumnType::F64, "nats", "training loss of the last epoch"),
+    optional(
+        "train_accuracy",
+        ColumnType::F64,
+        "",
+        "training accuracy of the last epoch, in [0, 1]",
+    ),
+    optional("val_loss", ColumnType::F64, "nats", "validation loss after the last epoch"),
+    optional(
+        "val_accuracy",
+        ColumnType::F64,
+        "",
+        "validation accuracy after the last epoch, in [0, 1]",
+    ),
+    optional("test_loss", ColumnType::F64, "nats", "test loss after the last epoch"),
+    optional("test_accuracy", ColumnType::F64, "", "test accuracy after the last epoch, in [0, 1]"),
+    optional("best_val_epoch", ColumnType::I32, "", "epoch with the highest validation accuracy"),
+    optional("best_val_accuracy", ColumnType::F64, "", "validation accuracy at that epoch"),
+    optional("parameters", ColumnType::U64, "", "number of trained parameters"),
+    optional("inputs", ColumnType::U32, "", "inputs per step"),
+    required("hidden", ColumnType::U32, "", "recurrent neurons"),
+    optional("controller", ColumnType::U32, "", "units of the controller, for `adaptive`"),
+    optional("steps", ColumnType::U32, "", "steps of a sequence"),
+    required("batch", ColumnType::U32, "", "samples per update"),
+    optional("epochs", ColumnType::U32, "", "epochs that were trained"),
+    required("lr", ColumnType::F64, "", "learning rate at the start"),
+    optional("n0", ColumnType::F64, "", "gain at the start, given or drawn"),
+    optional("s0", ColumnType::F64, "", "saturation at the start"),
+    optional("n0_drawn", ColumnType::Bool, "", "whether `n0` was drawn"),
+    optional(
+        "learn_shape_from",
+        ColumnType::U32,
+        "",
+        "epoch from which gain and saturation are learned",
+    ),
+    optional("augment_p", ColumnType::F64, "", "share of the training batches that are perturbed"),
+    required("recurrent_init", ColumnType::Str, "", "initialiser of the recurrent matrices"),
+    required("input_init", ColumnType::Str, "", "initialiser of the input matrices"),
+    required("bias_init", ColumnType::Str, "", "initialiser of the biases"),
+    optional("permutation_seed", ColumnType::U64, "", "seed of the order of the pixels"),
+    optional("split_seed", ColumnType::U64, "", "seed of the split into training and validation"),
+    optional("task_seed", ColumnType::U64, "", "seed of generated data"),
+    required("attempts", ColumnType::U32, "", "attempts so far"),
+    optional("started", ColumnType::Time, "", "when its first attempt was leased"),
+    required("ended", ColumnType::Time, "", "when it ended"),
+    optional("wall_s", ColumnType::F64, "s", "time of training and evaluation, over all attempts"),
+    optional("device", ColumnType::Str, "", "where it ran last, such as `cpu`"),
     optional(
         "kernel",
-        Kind::Str,
+        ColumnType::Str,
         "",
         "what computed the network: an instruction set, `libtorch` or `autograd`",
     ),
-    optional("host", Kind::Str, "", "name of the machine of its last attempt"),
-    optional("worker", Kind::Str, "", "id of the worker of its last attempt"),
-    optional("version", Kind::Str, "", "version of that worker"),
-    optional("checkpoint", Kind::Str, "", "blake3 digest of its last checkpoint, hexadecimal"),
-    optional("error", Kind::Str, "", "why it failed or where it diverged"),
+    optional("host", ColumnType::Str, "", "name of the machine of its last attempt"),
+    optional("worker", ColumnType::Str, "", "id of the worker of its last attempt"),
+    optional("version", ColumnType::Str, "", "version of that worker"),
+    optional(
+        "checkpoint",
+        ColumnType::Str,
+        "",
+        "blake3 digest of its last checkpoint, hexadecimal",
+    ),
+    optional("error", ColumnType::Str, "", "why it failed or where it diverged"),
 ];
 
 /// One row of `trials`.
@@ -111,20 +141,20 @@ pub struct TrialRow {
 
 /// Turns rows of `trials` into a batch.
 pub fn encode_trials(rows: &[TrialRow]) -> Result<Batch, Error> {
-    packed::pack(Table::Trials, rows.len(), rows)
+    packed_rows::pack(Table::Trials, rows.len(), rows)
 }
 
 /// The rows as Arrow.
 pub(crate) fn trials(rows: &[TrialRow]) -> Result<RecordBatch, Error> {
-    let rows = rows.iter().map(Flat::new).collect::<Result<Vec<_>, _>>()?;
+    let rows = rows.iter().map(TrialColumns::new).collect::<Result<Vec<_>, _>>()?;
     Ok(to_arrow(Table::Trials, &rows)?)
 }
 
 /// The row as its columns; `config` repeats no value, columns that come from it are read from it.
 #[derive(Serialize)]
-struct Flat<'a> {
+struct TrialColumns<'a> {
     #[serde(flatten)]
-    keys: Keys,
+    keys: TrialKeys,
     point: u64,
     status: &'a str,
     objective: Option<f64>,
@@ -170,7 +200,7 @@ struct Flat<'a> {
     error: Option<&'a str>,
 }
 
-impl<'a> Flat<'a> {
+impl<'a> TrialColumns<'a> {
     fn new(row: &'a TrialRow) -> Result<Self, Error> {
         let typed: TrialConfig = serde_json::from_str(&row.config)?;
         let config: Value = serde_json::from_str(&row.config)?;
@@ -185,7 +215,7 @@ impl<'a> Flat<'a> {
             _ => seed.clone(),
         };
         Ok(Self {
-            keys: Keys::new(row.trial, &config),
+            keys: TrialKeys::new(row.trial, &config),
             point: row.point,
             status: &row.status,
             objective: row.objective,

@@ -9,10 +9,10 @@ use rheo_core::part::{Part, Retraction};
 use rheo_core::rows::Batch;
 use rheo_core::time::Timestamp;
 use rheo_model::row::{Rows, Table};
-use rheo_query::output::{Format, Output, Size};
+use rheo_query::output::{Format, ResultWriter, TableSize};
 use rheo_query::{
-    Contest, Dataset, Engine, Kind, Limits, Pending, Snapshot, columns, encode, encode_attempts,
-    encode_logs, encode_trials, engine,
+    ColumnType, Dataset, Limits, PendingBatch, QueryEngine, QuerySnapshot, RankingRule, columns,
+    encode, encode_attempts, encode_logs, encode_trials, engine,
 };
 use tempfile::TempDir;
 
@@ -22,10 +22,10 @@ pub(crate) struct Fixture {
     pub(crate) root: TempDir,
     pub(crate) dataset: Dataset,
     pub(crate) parts: Vec<Part>,
-    pub(crate) pending: Vec<Pending>,
+    pub(crate) pending: Vec<PendingBatch>,
     pub(crate) retractions: Vec<Retraction>,
     /// How points are compared; by default `demo` has two seeds and maximises.
-    pub(crate) contests: BTreeMap<SweepName, Contest>,
+    pub(crate) ranking_rules: BTreeMap<SweepName, RankingRule>,
     /// The next journal position.
     pub(crate) position: u64,
 }
@@ -39,9 +39,9 @@ impl Fixture {
             parts: Vec::new(),
             pending: Vec::new(),
             retractions: Vec::new(),
-            contests: [(
+            ranking_rules: [(
                 SweepName::parse("demo").unwrap(),
-                Contest { seeds: 2, goal: Goal::Maximize },
+                RankingRule { seeds: 2, goal: Goal::Maximize },
             )]
             .into(),
             position: 1,
@@ -51,7 +51,7 @@ impl Fixture {
     /// Commits a batch, which is then pending.
     pub(crate) fn commit(&mut self, sweep: &str, batch: Batch) {
         let (sweep, position) = (SweepName::parse(sweep).unwrap(), self.position);
-        self.pending.push(Pending { sweep, position, batch });
+        self.pending.push(PendingBatch { sweep, position, batch });
         self.position += 1;
     }
 
@@ -91,18 +91,18 @@ impl Fixture {
         self.parts.iter().filter(of).cloned().collect()
     }
 
-    pub(crate) fn snapshot(&self) -> Snapshot {
-        Snapshot {
+    pub(crate) fn snapshot(&self) -> QuerySnapshot {
+        QuerySnapshot {
             pin: self.dataset.pin(),
             parts: self.parts.clone(),
             pending: self.pending.clone(),
             retractions: self.retractions.clone(),
-            contests: self.contests.clone(),
+            ranking_rules: self.ranking_rules.clone(),
         }
     }
 
-    pub(crate) fn engine(&self) -> Engine {
-        Engine::new(&self.dataset, Limits { threads: 2, ..Limits::default() }).unwrap()
+    pub(crate) fn engine(&self) -> QueryEngine {
+        QueryEngine::new(&self.dataset, Limits { threads: 2, ..Limits::default() }).unwrap()
     }
 
     pub(crate) async fn query(&self, sql: &str) -> Result<String, engine::Error> {
@@ -118,15 +118,16 @@ fn line(trial: u64) -> LogLine {
 
 /// All of `table`, in an order that does not depend on how it was read.
 pub(crate) fn everything(table: Table) -> String {
-    let comparable = columns(table).filter(|column| column.kind != Kind::Config);
+    let comparable = columns(table).filter(|column| column.kind != ColumnType::Config);
     let order: Vec<String> = comparable.map(|column| format!("\"{}\"", column.name)).collect();
     format!("SELECT * FROM {} ORDER BY {}", table.name(), order.join(", "))
 }
 
 /// The answer as CSV.
-pub(crate) async fn csv(mut answer: rheo_query::Answer) -> Result<String, engine::Error> {
+pub(crate) async fn csv(mut answer: rheo_query::QueryStream) -> Result<String, engine::Error> {
     let schema = answer.schema();
-    let mut output = Output::new(Format::Csv, &schema, Vec::new(), Size::default()).unwrap();
+    let mut output =
+        ResultWriter::new(Format::Csv, &schema, Vec::new(), TableSize::default()).unwrap();
     while let Some(rows) = answer.next().await {
         output.write(&rows?).unwrap();
     }

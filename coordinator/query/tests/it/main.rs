@@ -4,10 +4,10 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod damaged;
-mod derived;
 mod fixture;
 mod goldens;
 mod reference;
 #[path = "../../src/sample.rs"]
 mod sample;
 mod sql;
+mod views;

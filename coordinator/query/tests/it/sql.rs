@@ -3,7 +3,7 @@
 use rheo_core::id::{SweepName, TrialId};
 use rheo_core::part::Retraction;
 use rheo_model::row::Table;
-use rheo_query::{Engine, Limits, encode_trials, report};
+use rheo_query::{Limits, QueryEngine, encode_trials, report};
 
 use crate::fixture::{Fixture, csv, everything};
 use crate::sample;
@@ -257,7 +257,7 @@ async fn a_query_that_needs_too_much_memory_fails_alone() {
     (0..200).for_each(|trial| fixture.run("demo", trial));
     fixture.flush();
     let limits = Limits { memory: 128 << 10, disk: 0, threads: 2, ..Limits::default() };
-    let engine = Engine::new(&fixture.dataset, limits).unwrap();
+    let engine = QueryEngine::new(&fixture.dataset, limits).unwrap();
     let hungry = "SELECT a.trial, count(DISTINCT b.trial * 1000 + b.neuron) AS n \
                   FROM shapes a, shapes b GROUP BY a.trial ORDER BY n";
     let error = match engine.query(fixture.snapshot(), hungry).await {
@@ -272,7 +272,7 @@ async fn a_query_that_needs_too_much_memory_fails_alone() {
 #[tokio::test]
 async fn an_empty_dataset_has_tables_without_rows() {
     let fixture = Fixture::new();
-    let engine = Engine::new(&rheo_query::Dataset::new("/nonexistent"), Limits::default());
+    let engine = QueryEngine::new(&rheo_query::Dataset::new("/nonexistent"), Limits::default());
     let answer =
         engine.unwrap().query(fixture.snapshot(), "SELECT count(*) AS n FROM trials").await;
     assert_eq!(csv(answer.unwrap()).await.unwrap(), "n\n0\n");

@@ -71,7 +71,7 @@ fn commit(worker: &str, assignment: &v1::Assignment, at: (Digest, u32)) -> v1::C
     }))
     .unwrap();
     let rows = Rows { epochs: vec![row], ..Rows::default() };
-    let batches = rheo_query::encode(&Keys::new(attempt.trial, &config), &rows).unwrap();
+    let batches = rheo_query::encode(&TrialKeys::new(attempt.trial, &config), &rows).unwrap();
     let tables = [("epochs".to_owned(), u64::from(epoch) + 1)].into();
     let line = v1::LogLine { number: epoch + 1, level: "info".to_owned(), ..Default::default() };
     let sequence = u64::from(epoch) + 1;

@@ -10,12 +10,12 @@ use rheo_core::name::TableName;
 use rheo_core::part::Part;
 
 use super::super::{DamagedPart, Defect, Error, STAGING, aside, defect_of_rows, integrity};
-use super::{Bucket, staged};
-use crate::names::object;
+use super::{BucketDataset, staged};
+use crate::names::object_name;
 
-impl Bucket {
+impl BucketDataset {
     pub(super) fn damage(&self, part: &Part, defect: Defect) -> DamagedPart {
-        DamagedPart { part: part.clone(), file: self.path(&object(&part.path())), defect }
+        DamagedPart { part: part.clone(), file: self.path(&object_name(&part.path())), defect }
     }
 
     /// See [`super::super::Dataset::find_absent`].
@@ -31,7 +31,8 @@ impl Bucket {
         }
         let mut absent = Vec::new();
         for part in parts {
-            let sizes = [staged(part), object(&part.path())].map(|key| found.get(&key).copied());
+            let sizes =
+                [staged(part), object_name(&part.path())].map(|key| found.get(&key).copied());
             let defect = match sizes {
                 [Some(size), _] | [_, Some(size)] if size == part.bytes => continue,
                 [None, None] => Defect::Missing,
@@ -61,7 +62,7 @@ impl Bucket {
 
     /// The bytes of a part, which are those that were written. It may be staged still.
     pub(super) fn read(&self, part: &Part) -> Result<Bytes, Error> {
-        let key = object(&part.path());
+        let key = object_name(&part.path());
         let found = match self.get(&staged(part)) {
             Err(StoreError::NotFound { .. }) => self.get(&key),
             found => found,
@@ -87,7 +88,7 @@ impl Bucket {
         suffix: &str,
     ) -> Result<Option<String>, Error> {
         let mut moved = None;
-        for key in [object(&part.path()), staged(part)] {
+        for key in [object_name(&part.path()), staged(part)] {
             let aside = aside(&key, suffix);
             let (from, to) = (Path::from(key.as_str()), Path::from(aside.as_str()));
             match self.wait(self.store.copy(&from, &to)) {

@@ -4,9 +4,9 @@
 //! and some new parts. Hence a whole new directory is prepared aside and exchanged with the old one
 //! in a single step of the file system:
 //!
-//! 1. [`Directory::compact`] prepares the new directory in `.staging`, durably;
+//! 1. [`DirectoryDataset::compact`] prepares the new directory in `.staging`, durably;
 //! 2. the caller journals the new list of parts: from here on they count;
-//! 3. [`Directory::publish`] exchanges the directories and removes the old one when no query reads it.
+//! 3. [`DirectoryDataset::publish`] exchanges the directories and removes the old one when no query reads it.
 //!
 //! Between 2 and 3, and after a failure of 3, an `Engine` finds the parts in `.staging`; readers in
 //! place still see the old ones, which hold the same rows. See `dataset` for crashes.
@@ -20,9 +20,9 @@ use rheo_core::name::TableName;
 use rheo_core::part::{Part, Retraction};
 
 use super::super::{Compaction, Error, STAGING};
-use super::Directory;
+use super::DirectoryDataset;
 use crate::conform::conform;
-use crate::merge::Merge;
+use crate::merge::SortedMerge;
 use crate::names::is_part;
 use crate::retraction::{self, retracted};
 use crate::tables;
@@ -37,7 +37,7 @@ const FAN_IN: usize = 8;
 /// Rows held of each part that is merged.
 const INPUT: usize = 256;
 
-impl Directory {
+impl DirectoryDataset {
     /// See [`super::super::Dataset::compact`].
     pub(in crate::dataset) fn compact(
         &self,
@@ -112,7 +112,7 @@ impl Directory {
             ..oldest.clone()
         };
         let inputs = group.iter().map(|part| self.read(part, retracted(part, retractions)));
-        let rows = Merge::new(inputs.collect::<Result<_, _>>()?)?;
+        let rows = SortedMerge::new(inputs.collect::<Result<_, _>>()?)?;
         let path = format!("{staged}/{}", merged.name());
         self.write_file(&path, &mut merged, rows)?;
         if merged.rows == 0 {

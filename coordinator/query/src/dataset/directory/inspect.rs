@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use rheo_core::part::Part;
 
 use super::super::{DamagedPart, Defect, Error, STAGING, aside, defect_of_rows, integrity};
-use super::{Directory, DiskError};
+use super::{DirectoryDataset, DiskError};
 
-impl Directory {
+impl DirectoryDataset {
     /// The file of a part and its size: in the tree or, around the moment of a compaction, in
     /// `.staging`. The two may be exchanged between two looks, hence the third.
     fn locate(&self, part: &Part) -> Result<Option<(PathBuf, u64)>, Error> {

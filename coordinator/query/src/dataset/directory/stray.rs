@@ -5,21 +5,21 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::disk::Disk;
-use super::{Error, Recovered};
+use super::{Error, RecoveryReport};
 
 /// Deals with the strays of one recovery.
-pub(super) struct Strays<'a> {
+pub(super) struct StrayFiles<'a> {
     disk: &'a Disk,
     /// The ending of the name of the directory for what is set aside.
     ending: &'a str,
-    pub(super) recovered: Recovered,
+    pub(super) recovered: RecoveryReport,
     /// That directory, once there is something to set aside.
     aside: Option<PathBuf>,
 }
 
-impl<'a> Strays<'a> {
+impl<'a> StrayFiles<'a> {
     pub(super) fn new(disk: &'a Disk, ending: &'a str) -> Self {
-        Self { disk, ending, recovered: Recovered::default(), aside: None }
+        Self { disk, ending, recovered: RecoveryReport::default(), aside: None }
     }
 
     /// Removes a file whose rows are elsewhere.

@@ -14,7 +14,6 @@ use rheo_core::part::Retraction;
 use tempfile::TempDir;
 
 use super::super::sorted;
-use super::Directory as Dataset;
 use super::*;
 use crate::{sample, tables};
 
@@ -22,7 +21,7 @@ fn demo() -> SweepName {
     SweepName::parse("demo").unwrap()
 }
 
-impl Dataset {
+impl DirectoryDataset {
     fn write(
         &self,
         table: &TableName,
@@ -50,13 +49,13 @@ impl Dataset {
 /// The ending of what is set aside.
 const ASIDE: &str = "orphaned-2026-11-30";
 
-fn known(parts: &[Part]) -> Known {
-    Known::new(parts.to_vec())
+fn known(parts: &[Part]) -> JournalContents {
+    JournalContents::new(parts.to_vec())
 }
 
 /// What a journal would hold.
 #[derive(Default)]
-struct Journal {
+struct TestJournal {
     parts: Vec<Part>,
     retractions: Vec<Retraction>,
 }
@@ -117,7 +116,7 @@ fn rows(rows: &[(u64, &str)]) -> Vec<(u64, String)> {
 }
 
 /// Three parts: trials 1 and 2; 3; and, after its retraction at position 5, trial 1 again.
-fn three_parts(dataset: &Dataset) -> Journal {
+fn three_parts(dataset: &DirectoryDataset) -> TestJournal {
     let write = |range, batches: &[(u64, &str)]| {
         let batches = batches.iter().map(|(trial, status)| batch(*trial, status));
         dataset.write(&TableName::TRIALS, &demo(), range, batches).unwrap()
@@ -127,7 +126,7 @@ fn three_parts(dataset: &Dataset) -> Journal {
         write((3, 4), &[(3, "completed")]),
         write((6, 7), &[(4, "completed"), (1, "completed")]),
     ];
-    Journal {
+    TestJournal {
         parts,
         retractions: vec![Retraction {
             trial: TrialId::new(demo(), 1),
@@ -145,7 +144,7 @@ const AFTER: [(u64, &str); 4] =
 #[test]
 fn a_part_holds_its_rows_sorted_under_its_name() {
     let root = TempDir::new().unwrap();
-    let dataset = Dataset::new(root.path().join("results"));
+    let dataset = DirectoryDataset::new(root.path().join("results"));
     let journal = three_parts(&dataset);
     assert_eq!(names(&journal.parts), files(&dataset.root()));
     assert_eq!(seen_in_place(&dataset.root()), rows(&BEFORE));
@@ -170,28 +169,28 @@ fn a_part_holds_its_rows_sorted_under_its_name() {
 fn a_part_that_is_interrupted_anywhere_leaves_nothing_behind() {
     for changes in 0.. {
         let root = TempDir::new().unwrap();
-        let dataset = Dataset::new(root.path().join("results"));
+        let dataset = DirectoryDataset::new(root.path().join("results"));
         dataset.disk.fuse.set(changes);
-        let write = |dataset: &Dataset| {
+        let write = |dataset: &DirectoryDataset| {
             let batches = [batch(1, "completed"), batch(2, "completed")];
             dataset.write(&TableName::TRIALS, &demo(), (1, 2), batches)
         };
         // Even a part that was finished does not count: the plug is pulled before it is journaled.
         let finished = write(&dataset).is_ok();
 
-        let dataset = Dataset::new(root.path().join("results"));
-        let mut pending = Known::default();
+        let dataset = DirectoryDataset::new(root.path().join("results"));
+        let mut pending = JournalContents::default();
         for position in [1, 2] {
             pending.add_pending(TableName::TRIALS, demo(), position, 1);
         }
-        let Recovered { removed, set_aside, .. } = dataset.recover(&pending, ASIDE).unwrap();
+        let RecoveryReport { removed, set_aside, .. } = dataset.recover(&pending, ASIDE).unwrap();
         assert_eq!(set_aside, [""; 0]);
         assert!(removed.len() <= 1, "{removed:?}");
         assert!(!dataset.root().exists() || files(&dataset.root()).is_empty());
 
         let part = write(&dataset).unwrap();
         let recovered = dataset.recover(&known(std::slice::from_ref(&part)), ASIDE).unwrap();
-        assert_eq!(recovered, Recovered::default());
+        assert_eq!(recovered, RecoveryReport::default());
         assert_eq!(files(&dataset.root()), [part.path()]);
         if finished {
             assert_eq!(removed, [part.path()]);
@@ -205,7 +204,7 @@ fn a_part_that_is_interrupted_anywhere_leaves_nothing_behind() {
 fn a_compaction_that_is_interrupted_anywhere_loses_and_doubles_no_row() {
     for changes in 0.. {
         let root = TempDir::new().unwrap();
-        let dataset = Dataset::new(root.path());
+        let dataset = DirectoryDataset::new(root.path());
         let mut journal = three_parts(&dataset);
         dataset.disk.fuse.set(changes);
         let compaction =
@@ -220,7 +219,7 @@ fn a_compaction_that_is_interrupted_anywhere_loses_and_doubles_no_row() {
             assert!(seen == rows(&BEFORE) || seen == rows(&AFTER), "all or nothing: {seen:?}");
         }
 
-        let dataset = Dataset::new(root.path());
+        let dataset = DirectoryDataset::new(root.path());
         dataset.recover(&known(&journal.parts), ASIDE).unwrap();
         let compacted = journal.parts.len() == 1;
         assert_eq!(seen_in_place(root.path()), rows(if compacted { &AFTER } else { &BEFORE }));
@@ -237,17 +236,17 @@ fn a_compaction_that_is_interrupted_anywhere_loses_and_doubles_no_row() {
 fn what_was_journaled_before_it_was_recovered_is_recovered_after_any_further_crash() {
     for changes in 0.. {
         let root = TempDir::new().unwrap();
-        let dataset = Dataset::new(root.path());
+        let dataset = DirectoryDataset::new(root.path());
         let journal = three_parts(&dataset);
         let compaction = dataset
             .compact(&TableName::TRIALS, &demo(), &journal.parts, &journal.retractions)
             .unwrap()
             .unwrap();
         // Journaled, not published; then recovery itself is interrupted.
-        let dataset = Dataset::new(root.path());
+        let dataset = DirectoryDataset::new(root.path());
         dataset.disk.fuse.set(changes);
         let recovered = dataset.recover(&known(&compaction.new), ASIDE).is_ok();
-        Dataset::new(root.path()).recover(&known(&compaction.new), ASIDE).unwrap();
+        DirectoryDataset::new(root.path()).recover(&known(&compaction.new), ASIDE).unwrap();
         assert_eq!(seen_in_place(root.path()), rows(&AFTER));
         assert_eq!(files(root.path()), names(&compaction.new));
         if recovered {
@@ -260,7 +259,7 @@ fn what_was_journaled_before_it_was_recovered_is_recovered_after_any_further_cra
 #[test]
 fn a_compaction_that_was_given_up_can_be_prepared_again() {
     let root = TempDir::new().unwrap();
-    let dataset = Dataset::new(root.path());
+    let dataset = DirectoryDataset::new(root.path());
     let journal = three_parts(&dataset);
     for _ in 0..2 {
         let compaction = dataset
@@ -276,7 +275,7 @@ fn a_compaction_that_was_given_up_can_be_prepared_again() {
 #[test]
 fn parts_that_stay_as_they_are_keep_their_names() {
     let root = TempDir::new().unwrap();
-    let dataset = Dataset::new(root.path());
+    let dataset = DirectoryDataset::new(root.path());
     let mut parts = three_parts(&dataset).parts;
     // A part too large to be merged with others.
     parts[1].bytes = 1 << 40;
@@ -297,7 +296,7 @@ fn parts_that_stay_as_they_are_keep_their_names() {
 #[test]
 fn a_part_of_which_nothing_counts_disappears() {
     let root = TempDir::new().unwrap();
-    let dataset = Dataset::new(root.path());
+    let dataset = DirectoryDataset::new(root.path());
     let part = dataset.write(&TableName::TRIALS, &demo(), (1, 1), [batch(1, "failed")]).unwrap();
     let retractions =
         [Retraction { trial: TrialId::new(demo(), 1), before: 2, every_table: false }];
@@ -311,7 +310,7 @@ fn a_part_of_which_nothing_counts_disappears() {
 #[test]
 fn what_a_pinned_query_reads_stays_until_it_ends() {
     let root = TempDir::new().unwrap();
-    let dataset = Dataset::new(root.path());
+    let dataset = DirectoryDataset::new(root.path());
     let journal = three_parts(&dataset);
     let pin = dataset.pin();
     let compaction =
@@ -331,7 +330,7 @@ fn what_a_pinned_query_reads_stays_until_it_ends() {
 fn what_the_journal_does_not_know_is_set_aside_beside_the_results() {
     let place = TempDir::new().unwrap();
     let root = place.path().join("results");
-    let dataset = Dataset::new(&root);
+    let dataset = DirectoryDataset::new(&root);
     let journal = three_parts(&dataset);
     let put = |path: &str| {
         let path = root.join(path);
@@ -357,7 +356,7 @@ fn what_the_journal_does_not_know_is_set_aside_beside_the_results() {
         "epochs/sweep=gone/part-000000000001-000000000002.parquet",
         "trials/sweep=demo/part-000000000008-000000000009.parquet",
     ];
-    let Recovered { removed, mut set_aside, aside, .. } =
+    let RecoveryReport { removed, mut set_aside, aside, .. } =
         dataset.recover(&known(&journal.parts), ASIDE).unwrap();
     assert_eq!(removed, [".staging/trials-demo-part-000000000008-000000000009.parquet.tmp"]);
     set_aside.sort();
@@ -386,12 +385,12 @@ fn what_the_journal_does_not_know_is_set_aside_beside_the_results() {
 #[test]
 fn a_missing_or_damaged_part_is_noticed() {
     let root = TempDir::new().unwrap();
-    let dataset = Dataset::new(root.path());
+    let dataset = DirectoryDataset::new(root.path());
     let journal = three_parts(&dataset);
     let path = root.path().join(journal.parts[1].path());
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() - 1]).unwrap();
-    let notices = |result: Result<Recovered, Error>| {
+    let notices = |result: Result<RecoveryReport, Error>| {
         let [damaged] = &result.unwrap().damaged[..] else { panic!("one part") };
         let text = damaged.to_string();
         assert!(text.contains("part-000000000003-000000000004.parquet"), "{text}");
@@ -406,7 +405,7 @@ fn a_missing_or_damaged_part_is_noticed() {
 #[test]
 fn parts_in_two_places_are_brought_together_after_a_repair() {
     let root = TempDir::new().unwrap();
-    let dataset = Dataset::new(root.path().join("results"));
+    let dataset = DirectoryDataset::new(root.path().join("results"));
     let journal = three_parts(&dataset);
     let compaction = dataset
         .compact(&TableName::TRIALS, &demo(), &journal.parts, &journal.retractions)
@@ -416,7 +415,7 @@ fn parts_in_two_places_are_brought_together_after_a_repair() {
     let later =
         dataset.write(&TableName::TRIALS, &demo(), (8, 8), [batch(5, "completed")]).unwrap();
     let parts = [compaction.new, vec![later]].concat();
-    let dataset = Dataset::new(root.path().join("results"));
+    let dataset = DirectoryDataset::new(root.path().join("results"));
     assert_eq!(dataset.recover(&known(&parts), ASIDE).unwrap().damaged, []);
     assert_eq!(files(&dataset.root()), names(&parts));
 }
@@ -424,7 +423,7 @@ fn parts_in_two_places_are_brought_together_after_a_repair() {
 #[test]
 fn parts_that_change_during_a_compaction_are_not_hidden() {
     let root = TempDir::new().unwrap();
-    let dataset = Dataset::new(root.path());
+    let dataset = DirectoryDataset::new(root.path());
     let journal = three_parts(&dataset);
     let compaction =
         dataset.compact(&TableName::TRIALS, &demo(), &journal.parts, &[]).unwrap().unwrap();
@@ -436,7 +435,7 @@ fn parts_that_change_during_a_compaction_are_not_hidden() {
 #[test]
 fn a_new_part_takes_the_place_of_no_file() {
     let root = TempDir::new().unwrap();
-    let dataset = Dataset::new(root.path());
+    let dataset = DirectoryDataset::new(root.path());
     let path = "trials/sweep=demo/part-000000000001-000000000001.parquet";
     fs::create_dir_all(root.path().join("trials/sweep=demo")).unwrap();
     fs::write(root.path().join(path), "of somebody else").unwrap();

@@ -44,7 +44,7 @@ fn a_damaged_sweep_does_not_keep_another_from_being_recovered() {
 }
 
 /// Turns one bit of a file over.
-fn flip(world: &World, file: &str, at: usize) {
+fn flip(world: &TestDataset, file: &str, at: usize) {
     let mut bytes = world.files()[file].to_vec();
     bytes[at] ^= 1;
     world.put(file, &bytes);

@@ -22,7 +22,7 @@ pub(super) enum Fault {
 }
 
 #[derive(Debug)]
-pub(super) struct Faulty {
+pub(super) struct FaultyStore {
     store: InMemory,
     /// How many changes still succeed, and what happens then.
     left: Mutex<Option<(usize, Fault)>>,
@@ -30,7 +30,7 @@ pub(super) struct Faulty {
 
 type BoxStream<T> = std::pin::Pin<Box<dyn Stream<Item = Result<T>> + Send>>;
 
-impl Faulty {
+impl FaultyStore {
     pub(super) fn new(store: InMemory) -> Self {
         Self { store, left: Mutex::new(None) }
     }
@@ -66,14 +66,14 @@ impl Faulty {
     }
 }
 
-impl fmt::Display for Faulty {
+impl fmt::Display for FaultyStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "faulty {}", self.store)
     }
 }
 
 #[async_trait]
-impl ObjectStore for Faulty {
+impl ObjectStore for FaultyStore {
     async fn put_opts(&self, at: &Path, bytes: PutPayload, how: PutOptions) -> Result<PutResult> {
         self.change(self.store.put_opts(at, bytes, how)).await
     }

@@ -26,20 +26,20 @@ fn a_file_whose_rows_are_not_known_is_set_aside_and_never_removed() {
             world.put(&path, b"of a crash, or of somebody else");
         }
         let known = known(&journal.parts, &[(8, 1), (9, 1)]);
-        let mut strangers = [world.file(&stray), world.file(&other)];
-        strangers.sort();
-        let mut found = world.dataset().strangers(&known).unwrap();
+        let mut unknown = [world.file(&stray), world.file(&other)];
+        unknown.sort();
+        let mut found = world.dataset().unknown_files(&known).unwrap();
         found.sort();
-        assert_eq!(found, strangers);
+        assert_eq!(found, unknown);
         let recovered = world.dataset().recover(&known, ASIDE).unwrap();
         assert_eq!(recovered.removed, [staged]);
         let mut moved = recovered.set_aside;
         moved.sort();
-        assert_eq!(moved, strangers);
+        assert_eq!(moved, unknown);
         let place = recovered.aside.unwrap();
         assert!(place.ends_with(ASIDE), "{place}");
         let mut kept = world.names(&journal.parts);
-        kept.extend(strangers.iter().map(|path| aside(&world, path)));
+        kept.extend(unknown.iter().map(|path| aside(&world, path)));
         kept.extend(foreign.map(|path| Path::from(path).to_string()));
         kept.sort();
         let found = world.files().into_keys().map(|path| Path::from(path).to_string());

@@ -17,12 +17,12 @@ use datafusion::error::Result;
 use datafusion::prelude::SessionContext;
 use rheo_core::id::SweepName;
 
-use super::Contest;
+use super::RankingRule;
 use crate::tables::Column;
 
 /// A view that queries can name like a table.
 #[derive(Debug, Clone, Copy)]
-pub struct View {
+pub struct SqlView {
     /// The name in SQL.
     pub name: &'static str,
     /// What a row is, as a sentence.
@@ -34,21 +34,21 @@ pub struct View {
 }
 
 /// Every view.
-pub const VIEWS: [View; 4] =
+pub const VIEWS: [SqlView; 4] =
     [points::VIEW, robustness::VIEW, pooled_gain_fits::VIEW, comparisons::VIEW];
 
 /// Makes the views with the names that are `wanted` known to `context`, which knows the tables.
 pub(super) async fn register(
     context: &SessionContext,
-    contests: &BTreeMap<SweepName, Contest>,
+    ranking_rules: &BTreeMap<SweepName, RankingRule>,
     wanted: impl Fn(&str) -> bool,
 ) -> Result<()> {
-    let views: Vec<View> = VIEWS.into_iter().filter(|view| wanted(view.name)).collect();
+    let views: Vec<SqlView> = VIEWS.into_iter().filter(|view| wanted(view.name)).collect();
     if views.is_empty() {
         return Ok(());
     }
     let [recipe, network_of] = recipe::functions();
-    let standing = points::function(contests);
+    let standing = points::function(ranking_rules);
     let [fit, student] = [pooled_gain_fits::function(), comparisons::function()];
     for function in [recipe, network_of, standing, fit, student] {
         context.register_udf(function);

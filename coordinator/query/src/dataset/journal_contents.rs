@@ -13,11 +13,11 @@ use rheo_core::name::TableName;
 use rheo_core::part::Part;
 
 use super::DamagedPart;
-use crate::names::Name;
+use crate::names::PartName;
 
 /// What the journal knows.
 #[derive(Debug, Clone, Default)]
-pub struct Known {
+pub struct JournalContents {
     /// The parts that count.
     pub parts: Vec<Part>,
     /// The rows that are in no part, by position: how many there are at each.
@@ -38,7 +38,7 @@ impl SweepTable<'_> {
     }
 }
 
-impl Known {
+impl JournalContents {
     /// Knows these parts, and no pending rows yet.
     pub fn new(parts: Vec<Part>) -> Self {
         Self { parts, pending: BTreeMap::new() }
@@ -77,7 +77,7 @@ impl Known {
 
     /// Whether the rows of a staged file are in parts that the journal names: the file is what a
     /// compaction has replaced, or was going to replace them with.
-    pub(crate) fn is_covered(&self, of: SweepTable<'_>, name: Name) -> bool {
+    pub(crate) fn is_covered(&self, of: SweepTable<'_>, name: PartName) -> bool {
         let parts = || self.parts.iter().filter(|part| of.has(part));
         let within = |part: &Part| part.first <= name.first && name.last <= part.last;
         let begins = parts().any(|part| part.first == name.first);
@@ -88,7 +88,7 @@ impl Known {
 
 /// What was done to bring the files in step with the journal, by their paths in the dataset.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Recovered {
+pub struct RecoveryReport {
     /// Files whose rows are elsewhere; they were removed.
     pub removed: Vec<String>,
     /// Files with rows that the journal does not know.
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_file_is_pending_only_if_its_rows_are_exactly_those_of_its_positions() {
-        let mut known = Known::default();
+        let mut known = JournalContents::default();
         for (position, rows) in [(3, 2), (5, 0), (7, 4)] {
             known.add_pending(TableName::of("epochs"), demo(), position, rows);
         }
@@ -141,10 +141,10 @@ mod tests {
             let (digest, trials) = (None, TrialRanges::default());
             Part { table, sweep, first, last, generation, rows: 1, bytes: 1, digest, trials }
         };
-        let known = Known::new(vec![part(1, 4, 0), part(5, 9, 1)]);
+        let known = JournalContents::new(vec![part(1, 4, 0), part(5, 9, 1)]);
         let check = |first, last| {
             let (table, sweep) = (&TableName::of("epochs"), &demo());
-            known.is_covered(SweepTable { table, sweep }, Name { first, last, generation: 1 })
+            known.is_covered(SweepTable { table, sweep }, PartName { first, last, generation: 1 })
         };
         assert!(check(1, 9), "both merged");
         assert!(check(5, 6), "merged into the second");

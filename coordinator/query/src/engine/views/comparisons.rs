@@ -10,10 +10,10 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use super::View;
-use crate::tables::{Column, Kind, optional, required};
+use super::SqlView;
+use crate::tables::{Column, ColumnType, optional, required};
 
-pub(super) const VIEW: View = View {
+pub(super) const VIEW: SqlView = SqlView {
     name: "comparisons",
     about: "View: one row per two tasks of which trials of the same network, alike but for their \
             seed, were analysed, and epoch, variant, preparation and strength of the drive.",
@@ -22,35 +22,50 @@ pub(super) const VIEW: View = View {
 };
 
 const COLUMNS: [Column; 19] = [
-    optional("sweep", Kind::Str, "", "the sweep; null: over several sweeps"),
-    required("net", Kind::Str, "", "`network.kind`"),
-    required("epoch", Kind::I32, "", "the epoch after which this held, -1 before training"),
+    optional("sweep", ColumnType::Str, "", "the sweep; null: over several sweeps"),
+    required("net", ColumnType::Str, "", "`network.kind`"),
+    required("epoch", ColumnType::I32, "", "the epoch after which this held, -1 before training"),
     required(
         "variant",
-        Kind::Str,
+        ColumnType::Str,
         "",
         "`corrected`: by our formulas; `released`: as the published code computes it",
     ),
-    required("quantity", Kind::Str, "", "what is compared: `alpha` of `fractional_fits`"),
-    required("protocol", Kind::Str, "", "how long the drive lasts: `short` or `long`"),
+    required("quantity", ColumnType::Str, "", "what is compared: `alpha` of `fractional_fits`"),
+    required("protocol", ColumnType::Str, "", "how long the drive lasts: `short` or `long`"),
     required(
         "connectivity",
-        Kind::Str,
+        ColumnType::Str,
         "",
         "`isolated`: the neurons do not hear each other; `interacting`: they do",
     ),
-    required("group_a", Kind::Str, "", "`task.kind` of one group"),
-    required("group_b", Kind::Str, "", "`task.kind` of the other"),
-    required("xi", Kind::F64, "", "strength of the drive"),
-    required("seeds_a", Kind::U32, "", "seeds in group a for which an order was found"),
-    required("seeds_b", Kind::U32, "", "seeds in group b for which an order was found"),
-    required("mean_a", Kind::F64, "", "mean over the seeds of group a"),
-    required("mean_b", Kind::F64, "", "mean over the seeds of group b"),
-    required("t", Kind::F64, "", "Student's t of two samples of equal variance; NaN without any"),
-    required("df", Kind::F64, "", "its degrees of freedom, `seeds_a` + `seeds_b` - 2"),
-    required("p", Kind::F64, "", "two-sided probability of a t as far from 0"),
-    required("swept_a", Kind::Str, "JSON", "the values that a sweep gave to parameters of group a"),
-    required("swept_b", Kind::Str, "JSON", "the values that a sweep gave to parameters of group b"),
+    required("group_a", ColumnType::Str, "", "`task.kind` of one group"),
+    required("group_b", ColumnType::Str, "", "`task.kind` of the other"),
+    required("xi", ColumnType::F64, "", "strength of the drive"),
+    required("seeds_a", ColumnType::U32, "", "seeds in group a for which an order was found"),
+    required("seeds_b", ColumnType::U32, "", "seeds in group b for which an order was found"),
+    required("mean_a", ColumnType::F64, "", "mean over the seeds of group a"),
+    required("mean_b", ColumnType::F64, "", "mean over the seeds of group b"),
+    required(
+        "t",
+        ColumnType::F64,
+        "",
+        "Student's t of two samples of equal variance; NaN without any",
+    ),
+    required("df", ColumnType::F64, "", "its degrees of freedom, `seeds_a` + `seeds_b` - 2"),
+    required("p", ColumnType::F64, "", "two-sided probability of a t as far from 0"),
+    required(
+        "swept_a",
+        ColumnType::Str,
+        "JSON",
+        "the values that a sweep gave to parameters of group a",
+    ),
+    required(
+        "swept_b",
+        ColumnType::Str,
+        "JSON",
+        "the values that a sweep gave to parameters of group b",
+    ),
 ];
 
 /// A scope is one sweep, or '' for all of them together, which counts only where the two groups then

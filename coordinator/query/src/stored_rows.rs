@@ -7,15 +7,15 @@ use rheo_model::row::Table;
 use serde::de::DeserializeOwned;
 
 use crate::batch::{self, Error};
-use crate::packed::is_made_here;
+use crate::packed_rows::is_packed;
 use crate::tables::{self, AttemptRow, LogRows, TrialRow};
 
 /// The rows of `batches` of `table`, in order. Neighbours that the coordinator made become one.
 pub(crate) fn decode(table: Table, batches: &[Bytes]) -> Result<Vec<RecordBatch>, Error> {
     let mut decoded = Vec::new();
-    for run in batches.chunk_by(|one, next| is_made_here(one) && is_made_here(next)) {
+    for run in batches.chunk_by(|one, next| is_packed(one) && is_packed(next)) {
         match run {
-            [stream] if !is_made_here(stream) => decoded.push(batch::decode(table, stream)?),
+            [stream] if !is_packed(stream) => decoded.push(batch::decode(table, stream)?),
             own => decoded.push(decode_own(table, own)?),
         }
     }
@@ -67,7 +67,8 @@ mod tests {
     fn rows_of_the_coordinator_come_back_together_and_in_order() {
         let one = tables::encode_trials(&[sample::trial(1), sample::trial(2)]).unwrap();
         let other = tables::encode_trials(&[sample::trial(3)]).unwrap();
-        let stream = batch::pack(Table::Trials, tables::trials(&[sample::trial(4)]).unwrap());
+        let stream =
+            batch::encode_stream(Table::Trials, tables::trials(&[sample::trial(4)]).unwrap());
         let stream = stream.unwrap().ipc;
         assert_eq!((one.rows, other.rows), (2, 1));
         let (one, other) = (one.ipc, other.ipc);

@@ -1,10 +1,10 @@
 //! `robustness`: how much of its accuracy a network keeps under a perturbation, one number per
 //! curve (science reference, section 6; docs/science.md, section 6).
 
-use super::View;
-use crate::tables::{Column, Kind, optional, required};
+use super::SqlView;
+use crate::tables::{Column, ColumnType, optional, required};
 
-pub(super) const VIEW: View = View {
+pub(super) const VIEW: SqlView = SqlView {
     name: "robustness",
     about: "View: one row per trial and curve of accuracy over the levels of a perturbation.",
     columns: &COLUMNS,
@@ -12,30 +12,40 @@ pub(super) const VIEW: View = View {
 };
 
 const COLUMNS: [Column; 19] = [
-    required("sweep", Kind::Str, "", "the sweep"),
-    required("trial", Kind::U64, "", "the trial, counted from 0 in its sweep"),
-    required("task", Kind::Str, "", "`task.kind`"),
-    required("net", Kind::Str, "", "`network.kind`"),
-    required("seed", Kind::U64, "", "the seed of the trial"),
-    required("epoch", Kind::I32, "", "the epoch after which this held"),
-    required("variant", Kind::Str, "", "`corrected`"),
-    required("split", Kind::Str, "", "the samples: `test` or `validation`"),
-    required("perturbation", Kind::Str, "", "the perturbation"),
-    optional("frequency", Kind::F64, "cycles per sequence", "for `sine`"),
-    optional("phase", Kind::F64, "radians", "for `sine`, at the first step"),
-    required("from_step", Kind::U32, "", "the first perturbed step"),
+    required("sweep", ColumnType::Str, "", "the sweep"),
+    required("trial", ColumnType::U64, "", "the trial, counted from 0 in its sweep"),
+    required("task", ColumnType::Str, "", "`task.kind`"),
+    required("net", ColumnType::Str, "", "`network.kind`"),
+    required("seed", ColumnType::U64, "", "the seed of the trial"),
+    required("epoch", ColumnType::I32, "", "the epoch after which this held"),
+    required("variant", ColumnType::Str, "", "`corrected`"),
+    required("split", ColumnType::Str, "", "the samples: `test` or `validation`"),
+    required("perturbation", ColumnType::Str, "", "the perturbation"),
+    optional("frequency", ColumnType::F64, "cycles per sequence", "for `sine`"),
+    optional("phase", ColumnType::F64, "radians", "for `sine`, at the first step"),
+    required("from_step", ColumnType::U32, "", "the first perturbed step"),
     required(
         "shape_mode",
-        Kind::Str,
+        ColumnType::Str,
         "",
         "`own`: gain and saturation as the network sets them; `frozen`: fixed at their mean",
     ),
-    required("levels", Kind::U32, "", "how many levels the curve has"),
-    required("lowest", Kind::F64, "", "the lowest of them"),
-    required("highest", Kind::F64, "", "the highest of them"),
-    optional("clean_accuracy", Kind::F64, "", "accuracy without perturbation, in the same mode"),
-    required("mean_accuracy", Kind::F64, "", "trapezoid mean of the accuracy over the levels"),
-    optional("index", Kind::F64, "", "`mean_accuracy` / `clean_accuracy`"),
+    required("levels", ColumnType::U32, "", "how many levels the curve has"),
+    required("lowest", ColumnType::F64, "", "the lowest of them"),
+    required("highest", ColumnType::F64, "", "the highest of them"),
+    optional(
+        "clean_accuracy",
+        ColumnType::F64,
+        "",
+        "accuracy without perturbation, in the same mode",
+    ),
+    required(
+        "mean_accuracy",
+        ColumnType::F64,
+        "",
+        "trapezoid mean of the accuracy over the levels",
+    ),
+    optional("index", ColumnType::F64, "", "`mean_accuracy` / `clean_accuracy`"),
 ];
 
 /// Repetitions of a level are averaged before the curve is integrated. A curve of a single level has

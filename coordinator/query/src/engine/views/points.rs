@@ -13,11 +13,11 @@ use rheo_core::id::SweepName;
 use rheo_core::metric::Goal;
 use rheo_core::ranking::{Score, Standing, Tally};
 
-use super::View;
-use crate::engine::Contest;
-use crate::tables::{Column, Kind, optional, required};
+use super::SqlView;
+use crate::engine::RankingRule;
+use crate::tables::{Column, ColumnType, optional, required};
 
-pub(super) const VIEW: View = View {
+pub(super) const VIEW: SqlView = SqlView {
     name: "points",
     about: "View: one row per sweep and point of which a trial has ended. A point is a choice of the \
             swept values; its replicates are trials with different seeds.",
@@ -26,35 +26,45 @@ pub(super) const VIEW: View = View {
 };
 
 const COLUMNS: [Column; 17] = [
-    required("sweep", Kind::Str, "", "the sweep"),
-    required("point", Kind::U64, "", "the point, counted from 0 in its sweep"),
-    required("rank", Kind::U64, "", "its place among the points of its sweep; 1 is the best"),
+    required("sweep", ColumnType::Str, "", "the sweep"),
+    required("point", ColumnType::U64, "", "the point, counted from 0 in its sweep"),
+    required("rank", ColumnType::U64, "", "its place among the points of its sweep; 1 is the best"),
     required(
         "outcome",
-        Kind::Str,
+        ColumnType::Str,
         "",
         "`completed`: all its seeds are; `provisional`: some are, others are missing; `pruned`, \
          `diverged`, `failed`: one of them is; `unfinished`: none has come to a result",
     ),
-    required("seeds", Kind::U32, "", "how many seeds the sweep asks for at each point"),
-    required("completed", Kind::U32, "", "how many of them have completed"),
-    required("diverged", Kind::U32, "", "how many diverged"),
-    required("failed", Kind::U32, "", "how many failed"),
+    required("seeds", ColumnType::U32, "", "how many seeds the sweep asks for at each point"),
+    required("completed", ColumnType::U32, "", "how many of them have completed"),
+    required("diverged", ColumnType::U32, "", "how many diverged"),
+    required("failed", ColumnType::U32, "", "how many failed"),
     optional(
         "mean",
-        Kind::F64,
+        ColumnType::F64,
         "",
         "mean of the metric of the sweep over the completed seeds; null without any, or if one of \
          them lacks the metric",
     ),
-    optional("sd", Kind::F64, "", "its sample standard deviation; null for fewer than two seeds"),
-    optional("lowest", Kind::F64, "", "the lowest value of a completed seed"),
-    optional("highest", Kind::F64, "", "the highest value of a completed seed"),
-    required("first_trial", Kind::U64, "", "the lowest number of its trials that have ended"),
-    optional("wall_s", Kind::F64, "s", "time of training and evaluation, mean over its trials"),
-    required("task", Kind::Str, "", "`task.kind`"),
-    required("net", Kind::Str, "", "`network.kind`"),
-    required("swept", Kind::Str, "JSON", "the values that the sweep gave to its parameters"),
+    optional(
+        "sd",
+        ColumnType::F64,
+        "",
+        "its sample standard deviation; null for fewer than two seeds",
+    ),
+    optional("lowest", ColumnType::F64, "", "the lowest value of a completed seed"),
+    optional("highest", ColumnType::F64, "", "the highest value of a completed seed"),
+    required("first_trial", ColumnType::U64, "", "the lowest number of its trials that have ended"),
+    optional(
+        "wall_s",
+        ColumnType::F64,
+        "s",
+        "time of training and evaluation, mean over its trials",
+    ),
+    required("task", ColumnType::Str, "", "`task.kind`"),
+    required("net", ColumnType::Str, "", "`network.kind`"),
+    required("swept", ColumnType::Str, "JSON", "the values that the sweep gave to its parameters"),
 ];
 
 /// A completed trial whose metric does not exist counts as NaN, which makes the mean NaN; SQL would
@@ -103,9 +113,9 @@ fn standing_fields() -> Fields {
 
 /// `standing(sweep, completed, pruned, diverged, failed, mean)`: a struct of the outcome, the place of
 /// the outcome, the seeds that are asked for and a score that is the lower the better the mean is.
-pub(super) fn function(contests: &BTreeMap<SweepName, Contest>) -> ScalarUDF {
-    let contests: BTreeMap<String, Contest> =
-        contests.iter().map(|(name, contest)| (name.to_string(), *contest)).collect();
+pub(super) fn function(ranking_rules: &BTreeMap<SweepName, RankingRule>) -> ScalarUDF {
+    let ranking_rules: BTreeMap<String, RankingRule> =
+        ranking_rules.iter().map(|(name, rule)| (name.to_string(), *rule)).collect();
     let mut types = vec![DataType::Utf8];
     types.extend(std::iter::repeat_n(DataType::Int64, 4));
     types.push(DataType::Float64);
@@ -114,13 +124,13 @@ pub(super) fn function(contests: &BTreeMap<SweepName, Contest>) -> ScalarUDF {
         types,
         DataType::Struct(standing_fields()),
         Volatility::Immutable,
-        Arc::new(move |columns: &[ColumnarValue]| judge_all(columns, &contests)),
+        Arc::new(move |columns: &[ColumnarValue]| judge_all(columns, &ranking_rules)),
     )
 }
 
 fn judge_all(
     columns: &[ColumnarValue],
-    contests: &BTreeMap<String, Contest>,
+    ranking_rules: &BTreeMap<String, RankingRule>,
 ) -> Result<ColumnarValue> {
     let columns = ColumnarValue::values_to_arrays(columns)?;
     let [sweeps, counts @ .., means] = columns.as_slice() else {
@@ -140,11 +150,11 @@ fn judge_all(
             failed: count(3, row),
         };
         // A sweep that the state does not know asks for what there is.
-        let unknown = Contest { seeds: tally.completed.max(1), goal: Goal::Minimize };
-        let contest = contests.get(sweeps.value(row)).copied().unwrap_or(unknown);
+        let unknown = RankingRule { seeds: tally.completed.max(1), goal: Goal::Minimize };
+        let rule = ranking_rules.get(sweeps.value(row)).copied().unwrap_or(unknown);
         let mean = means.is_valid(row).then(|| means.value(row));
-        let score = Score::new(mean, contest.goal).sortable();
-        (Standing::of(tally, contest.seeds), contest.seeds, score)
+        let score = Score::new(mean, rule.goal).sortable();
+        (Standing::of(tally, rule.seeds), rule.seeds, score)
     });
     Ok(ColumnarValue::Array(Arc::new(to_struct(&judged.collect::<Vec<_>>())?)))
 }

@@ -24,8 +24,8 @@ use object_store::{
 };
 use tokio_stream::Stream;
 
-use crate::dataset::{STAGING, Source};
-use crate::names::object;
+use crate::dataset::{PartSource, STAGING};
+use crate::names::object_name;
 
 /// Under which name DataFusion knows the store.
 pub(super) fn url() -> Result<ObjectStoreUrl, DataFusionError> {
@@ -33,32 +33,32 @@ pub(super) fn url() -> Result<ObjectStoreUrl, DataFusionError> {
 }
 
 /// The parts at `source`, which need not exist yet.
-pub(super) fn open(source: Source) -> Arc<dyn ObjectStore> {
+pub(super) fn open(source: PartSource) -> Arc<dyn ObjectStore> {
     let objects = match &source {
-        Source::Directory(_) => Arc::new(LocalFileSystem::new()) as Arc<dyn ObjectStore>,
-        Source::Bucket(store) => Arc::clone(store),
+        PartSource::Directory(_) => Arc::new(LocalFileSystem::new()) as Arc<dyn ObjectStore>,
+        PartSource::Bucket(store) => Arc::clone(store),
     };
-    Arc::new(Parts { source, objects })
+    Arc::new(PartStore { source, objects })
 }
 
 #[derive(Debug)]
-struct Parts {
-    source: Source,
+struct PartStore {
+    source: PartSource,
     objects: Arc<dyn ObjectStore>,
 }
 
-impl Parts {
+impl PartStore {
     /// Where to look for a part, in this order.
-    fn places(&self, location: &Path) -> Result<Vec<Path>> {
+    fn candidate_paths(&self, location: &Path) -> Result<Vec<Path>> {
         match &self.source {
-            Source::Directory(root) => {
+            PartSource::Directory(root) => {
                 let tree = Path::from_absolute_path(root.join(location.as_ref()))?;
                 let staging = root.join(STAGING).join(location.as_ref());
                 Ok(vec![tree.clone(), Path::from_absolute_path(staging)?, tree])
             }
-            Source::Bucket(_) => {
+            PartSource::Bucket(_) => {
                 let staging = Path::from(format!("{STAGING}/{location}"));
-                let place = Path::from(object(location.as_ref()));
+                let place = Path::from(object_name(location.as_ref()));
                 // Only what was compacted is ever staged.
                 let is_first = !location.filename().unwrap_or_default().contains(".c");
                 Ok(if is_first { vec![place] } else { vec![staging, place] })
@@ -67,20 +67,20 @@ impl Parts {
     }
 }
 
-impl fmt::Display for Parts {
+impl fmt::Display for PartStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.source {
-            Source::Directory(root) => write!(f, "{}", root.display()),
-            Source::Bucket(store) => write!(f, "{store}"),
+            PartSource::Directory(root) => write!(f, "{}", root.display()),
+            PartSource::Bucket(store) => write!(f, "{store}"),
         }
     }
 }
 
 #[async_trait]
-impl ObjectStore for Parts {
+impl ObjectStore for PartStore {
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let mut result = Err(nowhere(location));
-        for place in self.places(location)? {
+        let mut result = Err(not_found(location));
+        for place in self.candidate_paths(location)? {
             result = self.objects.get_opts(&place, options.clone()).await;
             if !matches!(result, Err(Error::NotFound { .. })) {
                 break;
@@ -90,8 +90,8 @@ impl ObjectStore for Parts {
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let mut result = Err(nowhere(location));
-        for place in self.places(location)? {
+        let mut result = Err(not_found(location));
+        for place in self.candidate_paths(location)? {
             result = self.objects.get_ranges(&place, ranges).await;
             if !matches!(result, Err(Error::NotFound { .. })) {
                 break;
@@ -101,7 +101,7 @@ impl ObjectStore for Parts {
     }
 
     async fn put_opts(&self, _: &Path, _: PutPayload, _: PutOptions) -> Result<PutResult> {
-        Err(refuse("write"))
+        Err(read_only_error("write"))
     }
 
     async fn put_multipart_opts(
@@ -109,34 +109,34 @@ impl ObjectStore for Parts {
         _: &Path,
         _: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        Err(refuse("write"))
+        Err(read_only_error("write"))
     }
 
     fn delete_stream(&self, _: BoxStream<Path>) -> BoxStream<Path> {
-        Box::pin(tokio_stream::once(Err(refuse("delete"))))
+        Box::pin(tokio_stream::once(Err(read_only_error("delete"))))
     }
 
     fn list(&self, _: Option<&Path>) -> BoxStream<ObjectMeta> {
-        Box::pin(tokio_stream::once(Err(refuse("list"))))
+        Box::pin(tokio_stream::once(Err(read_only_error("list"))))
     }
 
     async fn list_with_delimiter(&self, _: Option<&Path>) -> Result<ListResult> {
-        Err(refuse("list"))
+        Err(read_only_error("list"))
     }
 
     async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
-        Err(refuse("copy"))
+        Err(read_only_error("copy"))
     }
 }
 
 type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T>> + Send>>;
 
-fn nowhere(location: &Path) -> Error {
+fn not_found(location: &Path) -> Error {
     Error::NotFound { path: location.to_string(), source: "there is no such part".into() }
 }
 
 /// Queries name their files, so nothing here is ever listed, and they change none.
-fn refuse(operation: &str) -> Error {
+fn read_only_error(operation: &str) -> Error {
     Error::NotImplemented {
         operation: operation.to_owned(),
         implementer: "the parts of a snapshot".to_owned(),

@@ -17,7 +17,7 @@ use crate::batch::Error;
 const STREAM: u8 = 0xff;
 
 /// Whether `bytes` are rows that the coordinator made.
-pub(crate) fn is_made_here(bytes: &Bytes) -> bool {
+pub(crate) fn is_packed(bytes: &Bytes) -> bool {
     bytes.first().is_some_and(|first| *first != STREAM)
 }
 

@@ -8,7 +8,7 @@ mod robustness;
 use rheo_model::config::{NetworkKind, TaskKind, TrialConfig};
 use rheo_model::row::{Rows, Table};
 use rheo_query::engine::VIEWS;
-use rheo_query::{Keys, columns, encode, encode_trials};
+use rheo_query::{TrialKeys, columns, encode, encode_trials};
 
 use crate::fixture::Fixture;
 use crate::sample;
@@ -24,7 +24,7 @@ fn adaptive(task: TaskKind, seed: u64) -> TrialConfig {
 /// Commits the rows of a trial, and that it has ended.
 fn end(fixture: &mut Fixture, sweep: &str, trial: u64, config: &TrialConfig, rows: &Rows) {
     let config = sample::resolved(config);
-    for batch in encode(&Keys::new(trial, &config), rows).unwrap() {
+    for batch in encode(&TrialKeys::new(trial, &config), rows).unwrap() {
         fixture.commit(sweep, batch);
     }
     let mut row = sample::trial(trial);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rheo_core::id::SweepName;
 use rheo_core::metric::Goal;
 use rheo_core::ranking::{Aggregate, Rank, Standing, Tally};
-use rheo_query::{Contest, encode_trials};
+use rheo_query::{RankingRule, encode_trials};
 
 use super::ask;
 use crate::fixture::Fixture;
@@ -17,7 +17,8 @@ type End = (&'static str, Option<f64>);
 /// A sweep of which these trials have ended; trial k is seed k mod `seeds` of point k / `seeds`.
 fn fixture(goal: Goal, seeds: u64, ends: &[(u64, End)]) -> Fixture {
     let mut fixture = Fixture::new();
-    fixture.contests = [(SweepName::parse("demo").unwrap(), Contest { seeds, goal })].into();
+    fixture.ranking_rules =
+        [(SweepName::parse("demo").unwrap(), RankingRule { seeds, goal })].into();
     for (index, (trial, (status, objective))) in ends.iter().enumerate() {
         let mut row = sample::trial(*trial);
         row.point = trial / seeds;

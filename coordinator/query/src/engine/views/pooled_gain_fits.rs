@@ -13,10 +13,10 @@ use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf}
 use rheo_model::numerics::scaling::{Form, ScalingFit};
 use rheo_model::numerics::{released_scaling, scaling};
 
-use super::View;
-use crate::tables::{Column, Kind, optional, required};
+use super::SqlView;
+use crate::tables::{Column, ColumnType, optional, required};
 
-pub(super) const VIEW: View = View {
+pub(super) const VIEW: SqlView = SqlView {
     name: "pooled_gain_fits",
     about: "View: one row per group of trials that differ in their seed alone, analysed epoch, \
             variant and fitted quantity.",
@@ -25,25 +25,30 @@ pub(super) const VIEW: View = View {
 };
 
 const COLUMNS: [Column; 14] = [
-    optional("sweep", Kind::Str, "", "the sweep; null: over several sweeps"),
-    required("task", Kind::Str, "", "`task.kind`"),
-    required("net", Kind::Str, "", "`network.kind`"),
-    required("epoch", Kind::I32, "", "the epoch after which this held, -1 before training"),
+    optional("sweep", ColumnType::Str, "", "the sweep; null: over several sweeps"),
+    required("task", ColumnType::Str, "", "`task.kind`"),
+    required("net", ColumnType::Str, "", "`network.kind`"),
+    required("epoch", ColumnType::I32, "", "the epoch after which this held, -1 before training"),
     required(
         "variant",
-        Kind::Str,
+        ColumnType::Str,
         "",
         "`corrected`: the least squares fit; `released`: as the published code searches it",
     ),
-    required("quantity", Kind::Str, "", "what is fitted: the mean over seeds of `n` or `s`"),
-    required("form", Kind::Str, "", "`power`: a xi^-b + c; `exponential`: a exp(-b xi) + c"),
-    required("a", Kind::F64, "", "the factor a"),
-    required("b", Kind::F64, "", "the exponent or rate b"),
-    required("c", Kind::F64, "", "the constant c"),
-    required("rmse", Kind::F64, "", "root of the mean squared residual"),
-    required("r2", Kind::F64, "", "share of the variance that the curve explains"),
-    required("pooled_seeds", Kind::U32, "", "how many seeds the fitted values are the mean of"),
-    required("swept", Kind::Str, "JSON", "the values that a sweep gave to their parameters"),
+    required("quantity", ColumnType::Str, "", "what is fitted: the mean over seeds of `n` or `s`"),
+    required("form", ColumnType::Str, "", "`power`: a xi^-b + c; `exponential`: a exp(-b xi) + c"),
+    required("a", ColumnType::F64, "", "the factor a"),
+    required("b", ColumnType::F64, "", "the exponent or rate b"),
+    required("c", ColumnType::F64, "", "the constant c"),
+    required("rmse", ColumnType::F64, "", "root of the mean squared residual"),
+    required("r2", ColumnType::F64, "", "share of the variance that the curve explains"),
+    required(
+        "pooled_seeds",
+        ColumnType::U32,
+        "",
+        "how many seeds the fitted values are the mean of",
+    ),
+    required("swept", ColumnType::Str, "JSON", "the values that a sweep gave to their parameters"),
 ];
 
 /// A scope is one sweep, or '' for all of them together, which counts only where a group then spans
