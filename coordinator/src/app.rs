@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use rheo_core::id::{Digest, IncarnationId};
 use rheo_core::machine::Effect;
-use rheo_core::schema::Workloads;
+use rheo_core::schema::WorkloadRegistry;
 use rheo_core::time::{Clock, Timestamp};
 use rheo_model::networks;
 use rheo_proto::access::JOURNAL_FILE;
@@ -62,7 +62,7 @@ pub struct Settings {
     /// What queries may take.
     pub queries: Limits,
     /// The workloads that the sweeps may be of.
-    pub workloads: Workloads,
+    pub workloads: WorkloadRegistry,
     /// How the journal is opened.
     pub open_journal: OpenJournal,
     /// Bytes of the journal that are kept in memory.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rheo_core::id::TrialId;
 use rheo_core::machine::{Event, State, Worker};
-use rheo_core::rows::Batch;
+use rheo_core::rows::RowBatch;
 use rheo_core::sweep::{
     AttemptEnded, ReopenedTrial, SweepResumed, TrialEnded, TrialsRetried, TrialsStartedOver,
 };
@@ -68,7 +68,7 @@ pub(crate) fn entries(
 
 fn blob(
     trial: &TrialId,
-    batch: Option<Result<Batch, rheo_query::Error>>,
+    batch: Option<Result<RowBatch, rheo_query::Error>>,
 ) -> Result<Option<RowBlob>, rheo_query::Error> {
     let Some(batch) = batch.transpose()? else { return Ok(None) };
     Ok(Some(RowBlob { trial: trial.clone(), batch }))

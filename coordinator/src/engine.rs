@@ -13,7 +13,7 @@ use std::thread;
 
 use rheo_core::id::StateId;
 use rheo_core::machine::{Caller, Command, Effect, Event, State, effects, execute};
-use rheo_core::schema::Workloads;
+use rheo_core::schema::WorkloadRegistry;
 use rheo_core::time::{Clock, Timestamp};
 use rheo_store::{Journal, JournalEntry, RowBlob};
 use tokio::sync::{mpsc, oneshot};
@@ -108,7 +108,7 @@ impl Handle {
 /// The engine and what it needs.
 struct Engine {
     journal: Arc<dyn Journal>,
-    workloads: Workloads,
+    workloads: WorkloadRegistry,
     clock: Arc<dyn Clock>,
     state: State,
     position: u64,
@@ -149,7 +149,7 @@ pub(crate) struct Parts {
     /// Where it writes down what happens.
     pub journal: Arc<dyn Journal>,
     /// The workloads that this program knows.
-    pub workloads: Workloads,
+    pub workloads: WorkloadRegistry,
     /// The rows that wait in the journal, which it counts.
     pub backlog: Arc<Backlog>,
     /// What is known only while the coordinator runs.

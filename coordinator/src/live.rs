@@ -6,7 +6,7 @@ mod log;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rheo_core::estimate::{Estimate, Labels, Meter, Workload};
+use rheo_core::estimate::{Estimate, RemainingTrials, SpeedMeter, TrialLabels};
 use rheo_core::id::{AttemptId, SweepName, TrialId, WorkerId};
 use rheo_core::log::LogLine;
 use rheo_core::progress::Progress;
@@ -24,7 +24,7 @@ pub struct Live(Arc<Shared>);
 struct Shared {
     progress: Mutex<BTreeMap<TrialId, Progress>>,
     /// The speed of each sweep that had a trial since the start of this process.
-    meters: Mutex<BTreeMap<SweepName, Meter>>,
+    meters: Mutex<BTreeMap<SweepName, SpeedMeter>>,
     logs: Mutex<BTreeMap<AttemptId, LogTail>>,
     /// When workers were last heard of.
     seen: Mutex<BTreeMap<WorkerId, Timestamp>>,
@@ -131,7 +131,7 @@ impl Live {
         present.map(|(worker, _)| *worker).collect()
     }
 
-    fn meters(&self) -> MutexGuard<'_, BTreeMap<SweepName, Meter>> {
+    fn meters(&self) -> MutexGuard<'_, BTreeMap<SweepName, SpeedMeter>> {
         self.0.meters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -153,12 +153,13 @@ impl Live {
     pub(crate) fn estimate(
         &self,
         sweep: &SweepName,
-        workload: Option<&Workload>,
+        workload: Option<&RemainingTrials>,
         now: Timestamp,
     ) -> Option<Estimate> {
         let workload = workload?;
         // Before the meters are locked, because it takes a while.
-        let labels = Labels { ahead: workload.labels_ahead(), of: &|trial| workload.label(trial) };
+        let labels =
+            TrialLabels { ahead: workload.labels_ahead(), of: &|trial| workload.label(trial) };
         self.meters().get_mut(sweep)?.estimate(workload, &labels, now)
     }
 

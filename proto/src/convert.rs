@@ -4,11 +4,11 @@ use std::str::FromStr;
 
 use rheo_core::id::{AttemptId, Digest, SweepName, TrialId, WorkerId};
 use rheo_core::machine::{HeldAttempt, Origin};
-use rheo_core::metric::{Metrics, Report};
+use rheo_core::metric::{MetricReport, Metrics};
 use rheo_core::name::{MetricName, TableName};
 use rheo_core::progress::Progress;
 use rheo_core::resources::GpuAmount;
-use rheo_core::rows::{Batch, RowCounts};
+use rheo_core::rows::{RowBatch, RowCounts};
 
 use crate::{InvalidMessage, v1};
 
@@ -113,7 +113,7 @@ impl From<RowCounts> for v1::RowCounts {
     }
 }
 
-impl TryFrom<v1::TableRows> for Batch {
+impl TryFrom<v1::TableRows> for RowBatch {
     type Error = InvalidMessage;
 
     fn try_from(wire: v1::TableRows) -> Result<Self, InvalidMessage> {
@@ -123,8 +123,8 @@ impl TryFrom<v1::TableRows> for Batch {
     }
 }
 
-impl From<Batch> for v1::TableRows {
-    fn from(batch: Batch) -> Self {
+impl From<RowBatch> for v1::TableRows {
+    fn from(batch: RowBatch) -> Self {
         Self { table: batch.table.into(), rows: batch.rows, ipc: batch.ipc }
     }
 }
@@ -143,14 +143,14 @@ pub(crate) fn metric_values(metrics: &Metrics) -> Vec<v1::MetricValue> {
     metrics.iter().map(value).collect()
 }
 
-impl From<v1::Report> for Report {
+impl From<v1::Report> for MetricReport {
     fn from(wire: v1::Report) -> Self {
         Self { epoch: wire.epoch, metrics: metrics(wire.metrics) }
     }
 }
 
-impl From<&Report> for v1::Report {
-    fn from(report: &Report) -> Self {
+impl From<&MetricReport> for v1::Report {
+    fn from(report: &MetricReport) -> Self {
         Self { epoch: report.epoch, metrics: metric_values(&report.metrics) }
     }
 }

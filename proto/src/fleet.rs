@@ -7,7 +7,7 @@ use rheo_core::fleet::{
 };
 use rheo_core::id::SweepName;
 use rheo_core::machine::{FleetView, PilotView};
-use rheo_core::resources::Offer;
+use rheo_core::resources::ResourceOffer;
 use rheo_core::time::Timestamp;
 use uuid::Uuid;
 
@@ -33,7 +33,11 @@ impl TryFrom<v1::FleetSpec> for FleetSpec {
             min: wire.min,
             max: wire.max,
             workers: wire.workers.max(1),
-            worker: Offer { cpus: wire.slots.max(1), gpus: wire.gpus, memory_mb: wire.memory_mb },
+            worker: ResourceOffer {
+                cpus: wire.slots.max(1),
+                gpus: wire.gpus,
+                memory_mb: wire.memory_mb,
+            },
             sweep: wire.sweep.as_deref().map(sweep_name).transpose()?,
         })
     }

@@ -1,7 +1,7 @@
 //! Conversions of the needs of trials and the inventories of workers.
 
 use rheo_core::machine::{PlacementFailure, UnfitWorker};
-use rheo_core::needs::{FoundData, Inventory, Lack, Need};
+use rheo_core::needs::{AvailableDataset, Inventory, Need, UnmetNeed};
 use rheo_core::time::Timestamp;
 
 use crate::bounds::CAUSE_LENGTH;
@@ -59,12 +59,14 @@ impl TryFrom<v1::Inventory> for Inventory {
     type Error = InvalidMessage;
 
     fn try_from(wire: v1::Inventory) -> Result<Self, InvalidMessage> {
-        let found =
-            |found: v1::FoundData| FoundData { set: found.set, sizes: found.sizes.try_into().ok() };
+        let found = |found: v1::FoundData| AvailableDataset {
+            set: found.set,
+            sizes: found.sizes.try_into().ok(),
+        };
         let lack = |lack: v1::Lack| {
             // A need that only a newer worker knows: no trial here has it.
             let need = Need::try_from(lack.need?).ok()?;
-            Some(Lack { need, cause: lack.cause })
+            Some(UnmetNeed { need, cause: lack.cause })
         };
         Ok(Self {
             data: wire.data.into_iter().map(found).collect(),
@@ -78,11 +80,11 @@ impl TryFrom<v1::Inventory> for Inventory {
 
 impl From<Inventory> for v1::Inventory {
     fn from(inventory: Inventory) -> Self {
-        let found = |found: FoundData| v1::FoundData {
+        let found = |found: AvailableDataset| v1::FoundData {
             set: found.set,
             sizes: found.sizes.map(Vec::from).unwrap_or_default(),
         };
-        let lack = |lack: Lack| v1::Lack {
+        let lack = |lack: UnmetNeed| v1::Lack {
             need: Some(lack.need.into()),
             cause: truncate(&lack.cause, CAUSE_LENGTH).to_owned(),
         };
@@ -156,10 +158,10 @@ mod tests {
             Need::System,
         ];
         let inventory = Inventory {
-            data: vec![FoundData { set: "cifar10".to_owned(), sizes: Some([9, 1, 2]) }],
+            data: vec![AvailableDataset { set: "cifar10".to_owned(), sizes: Some([9, 1, 2]) }],
             devices: vec!["cpu".to_owned()],
             memory_mb: Some(7),
-            lacks: needs.map(|need| Lack { need, cause: "because".to_owned() }).into(),
+            lacks: needs.map(|need| UnmetNeed { need, cause: "because".to_owned() }).into(),
             revision: 8,
         };
         let wire = v1::Inventory::from(inventory.clone());

@@ -8,8 +8,8 @@ use rheo_core::machine;
 use rheo_core::machine::{AttemptClaim, AttemptEnd, HeldAttempt, Origin, WorkerInfo};
 use rheo_core::name::WorkloadName;
 use rheo_core::needs::Inventory;
-use rheo_core::resources::{Free, Granted, GrantedGpus, Offer};
-use rheo_core::rows::{Batch, RowCounts};
+use rheo_core::resources::{FreeResources, GrantedGpus, GrantedResources, ResourceOffer};
+use rheo_core::rows::{RowBatch, RowCounts};
 use serde::de::DeserializeOwned;
 
 use serde_json::Value as Json;
@@ -81,22 +81,22 @@ pub(crate) fn offer(
     cpus: u32,
     gpus: &[String],
     memory_mb: Option<u64>,
-) -> Result<Offer, InvalidMessage> {
+) -> Result<ResourceOffer, InvalidMessage> {
     let gpus = u32::try_from(gpus.len()).map_err(|error| InvalidMessage::value("gpus", error))?;
-    Ok(Offer { cpus, gpus, memory_mb })
+    Ok(ResourceOffer { cpus, gpus, memory_mb })
 }
 
 /// Parses the free resources of a worker that acquires trials.
-pub fn parse_free(wire: &v1::AcquireRequest) -> Result<Free, InvalidMessage> {
+pub fn parse_free(wire: &v1::AcquireRequest) -> Result<FreeResources, InvalidMessage> {
     let gpus = wire.free_gpus.iter().map(|thousandths| gpus(*thousandths));
-    Ok(Free {
+    Ok(FreeResources {
         cpus: wire.slots,
         gpus: gpus.collect::<Result<_, _>>()?,
         memory_mb: wire.free_memory_mb,
     })
 }
 
-impl TryFrom<v1::Granted> for Granted {
+impl TryFrom<v1::Granted> for GrantedResources {
     type Error = InvalidMessage;
 
     fn try_from(wire: v1::Granted) -> Result<Self, InvalidMessage> {
@@ -105,8 +105,8 @@ impl TryFrom<v1::Granted> for Granted {
     }
 }
 
-impl From<Granted> for v1::Granted {
-    fn from(granted: Granted) -> Self {
+impl From<GrantedResources> for v1::Granted {
+    fn from(granted: GrantedResources) -> Self {
         Self {
             slots: granted.cpus,
             gpu_thousandths: granted.gpus.share.thousandths(),
@@ -128,7 +128,7 @@ pub fn join_request(worker: WorkerId, info: WorkerInfo, state: Option<StateId>) 
     let (host, version) = (label(&host), label(&version));
     let (worker, place) = (worker.to_string(), Some(place.into()));
     let inventory = inventory.map(Into::into);
-    let Offer { cpus: slots, memory_mb, .. } = offer;
+    let ResourceOffer { cpus: slots, memory_mb, .. } = offer;
     v1::JoinRequest {
         worker,
         host,
@@ -238,7 +238,7 @@ pub struct Assignment<C> {
     /// The number of durable rows, which must not be sent again.
     pub durable: RowCounts,
     /// The resources that the attempt may use.
-    pub granted: Granted,
+    pub granted: GrantedResources,
 }
 
 impl<C: DeserializeOwned> TryFrom<v1::Assignment> for Assignment<C> {
@@ -302,15 +302,15 @@ pub struct WorkWithRows {
     /// The part that the state machine records.
     pub work: machine::CommitManifest,
     /// The rows.
-    pub batches: Vec<Batch>,
+    pub batches: Vec<RowBatch>,
 }
 
 impl TryFrom<v1::Work> for WorkWithRows {
     type Error = InvalidMessage;
 
     fn try_from(wire: v1::Work) -> Result<Self, InvalidMessage> {
-        let batches: Vec<Batch> =
-            wire.rows.into_iter().map(Batch::try_from).collect::<Result<_, _>>()?;
+        let batches: Vec<RowBatch> =
+            wire.rows.into_iter().map(RowBatch::try_from).collect::<Result<_, _>>()?;
         let work = machine::CommitManifest {
             checkpoint: parsed(&wire.checkpoint, "checkpoint")?,
             produced: wire.produced.unwrap_or_default().into(),
@@ -417,7 +417,7 @@ mod tests {
     fn offers_free_and_granted_resources_round_trip() {
         let half = rheo_core::resources::GpuAmount::from_thousandths(500).unwrap();
         let info = WorkerInfo {
-            offer: Offer { cpus: 3, gpus: 2, memory_mb: Some(7) },
+            offer: ResourceOffer { cpus: 3, gpus: 2, memory_mb: Some(7) },
             gpu_names: vec!["GPU-a".to_owned(), "MIG-b".to_owned()],
             shortfalls: vec!["sees 2".to_owned()],
             ..WorkerInfo::default()
@@ -425,13 +425,18 @@ mod tests {
         let request = join_request(WorkerId(uuid::Uuid::nil()), info.clone(), None);
         assert_eq!(parse_join(request).unwrap().1, info);
 
-        let granted =
-            Granted { cpus: 2, gpus: GrantedGpus { ordinals: vec![1], share: half }, memory_mb: 5 };
+        let granted = GrantedResources {
+            cpus: 2,
+            gpus: GrantedGpus { ordinals: vec![1], share: half },
+            memory_mb: 5,
+        };
         let wire = v1::Granted::from(granted.clone());
-        assert_eq!(Granted::try_from(wire.clone()).unwrap(), granted);
+        assert_eq!(GrantedResources::try_from(wire.clone()).unwrap(), granted);
         // One and a half GPUs.
         let odd = v1::Granted { gpu_thousandths: 1500, ..wire };
-        assert!(Granted::try_from(odd).unwrap_err().to_string().contains("gpu_thousandths"));
+        assert!(
+            GrantedResources::try_from(odd).unwrap_err().to_string().contains("gpu_thousandths")
+        );
 
         let free_gpus = vec![500, 1000, 0];
         let acquire = v1::AcquireRequest { slots: 4, free_gpus, ..v1::AcquireRequest::default() };

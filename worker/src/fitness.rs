@@ -90,7 +90,7 @@ impl Fitness {
         learned.lacks.iter().any(|(need, fingerprint)| match need {
             Need::Data { .. } | Need::Samples { .. } => trainer.fingerprint(need) != *fingerprint,
             // It looks well, which it did before: only a trial can tell.
-            _ => now.lack(need).is_none(),
+            _ => now.unmet_need(need).is_none(),
         })
     }
 

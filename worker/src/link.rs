@@ -10,7 +10,7 @@ use rheo_core::id::{Digest, StateId, SweepName, WorkerId};
 use rheo_core::log::LogLine;
 use rheo_core::machine::{AttemptClaim, HeldAttempt, WorkerInfo};
 use rheo_core::progress::Progress;
-use rheo_core::resources::Free;
+use rheo_core::resources::FreeResources;
 use rheo_model::config::TrialConfig;
 use rheo_proto::access::{AccessConfig, AuthorizedChannel, ResolvedAccess};
 use rheo_proto::refusal::Refusal;
@@ -121,7 +121,7 @@ impl Link {
         &self,
         worker: WorkerId,
         held: &[HeldAttempt],
-        free: &Free,
+        free: &FreeResources,
         sweep: Option<&SweepName>,
         wait: Duration,
     ) -> Result<Answer, Refusal> {

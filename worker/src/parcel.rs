@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rheo_core::log::{LogLine, MAX_LINES};
 use rheo_core::machine::{AttemptClaim, AttemptEnd, CommitManifest};
-use rheo_core::rows::Batch;
+use rheo_core::rows::RowBatch;
 use serde::{Deserialize, Serialize};
 
 /// One message about a trial: a commit, or the end of the attempt with or without a last commit.
@@ -26,7 +26,7 @@ pub(crate) struct Goods {
     /// What the coordinator must know of them.
     pub(crate) work: CommitManifest,
     /// The rows.
-    pub(crate) batches: Vec<Batch>,
+    pub(crate) batches: Vec<RowBatch>,
     /// The checkpoint.
     pub(crate) checkpoint: Bytes,
 }

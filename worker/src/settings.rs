@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rheo_core::fleet::WorkerLocation;
 use rheo_core::id::SweepName;
-use rheo_core::resources::{Granted, Offer};
+use rheo_core::resources::{GrantedResources, ResourceOffer};
 use rheo_model::trainer::Gpu;
 use rheo_proto::access::AccessConfig;
 use tokio_util::sync::CancellationToken;
@@ -50,13 +50,13 @@ pub struct Offered {
 
 impl Offered {
     /// The same as trials are placed by it.
-    pub(crate) fn offer(&self) -> Offer {
+    pub(crate) fn offer(&self) -> ResourceOffer {
         let gpus = u32::try_from(self.gpus.len()).unwrap_or(u32::MAX);
-        Offer { cpus: self.slots, gpus, memory_mb: self.memory_mb }
+        ResourceOffer { cpus: self.slots, gpus, memory_mb: self.memory_mb }
     }
 
     /// The GPUs that a trial has.
-    pub(crate) fn granted(&self, granted: &Granted) -> Vec<Gpu> {
+    pub(crate) fn granted(&self, granted: &GrantedResources) -> Vec<Gpu> {
         let ordinals = granted.gpus.ordinals.iter();
         let gpu = |ordinal: &u32| self.gpus.get(usize::try_from(*ordinal).ok()?).cloned();
         ordinals.filter_map(gpu).collect()

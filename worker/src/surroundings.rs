@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rheo_core::needs::{Inventory, Lack, Need};
+use rheo_core::needs::{Inventory, Need, UnmetNeed};
 use rheo_model::trainer::Trainer;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
@@ -16,7 +16,7 @@ pub(crate) fn look(trainer: &dyn Trainer, spool: &Spool, revision: u32) -> Optio
     inventory.memory_mb = memory_mb();
     inventory.revision = revision;
     if let Err(error) = spool.probe() {
-        inventory.lacks.push(Lack { need: unkept(&error), cause: unkept_text(&error) });
+        inventory.lacks.push(UnmetNeed { need: unkept(&error), cause: unkept_text(&error) });
     }
     Some(inventory)
 }

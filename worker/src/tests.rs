@@ -8,7 +8,7 @@ use rheo_core::machine::{AttemptClaim, AttemptEnd, Origin};
 use rheo_core::metric::Metrics;
 use rheo_core::needs::Need;
 use rheo_core::progress::Progress;
-use rheo_core::resources::Granted;
+use rheo_core::resources::GrantedResources;
 use rheo_core::rows::RowCounts;
 use rheo_model::config::TrialConfig;
 use rheo_model::row::{Rows, ShapeRow, Summary, Table};
@@ -55,7 +55,7 @@ fn assignment() -> Assignment {
         checkpoint: None,
         covered: RowCounts::default(),
         durable: RowCounts::default(),
-        granted: Granted::default(),
+        granted: GrantedResources::default(),
     }
 }
 

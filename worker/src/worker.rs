@@ -9,7 +9,7 @@ use std::time::Duration;
 use rheo_core::id::{StateId, WorkerId};
 use rheo_core::machine::{HeldAttempt, WorkerInfo};
 use rheo_core::needs::Inventory;
-use rheo_core::resources::{Free, Granted};
+use rheo_core::resources::{FreeResources, GrantedResources};
 use rheo_model::networks;
 use rheo_model::trainer::Trainer;
 use rheo_proto::refusal::{Reason, Refusal};
@@ -48,7 +48,7 @@ const PROGRESS: Duration = Duration::from_secs(1);
 const LINES: usize = 1000;
 
 /// The trials that run.
-type Running = Arc<Mutex<BTreeMap<HeldAttempt, (Granted, Arc<Control>)>>>;
+type Running = Arc<Mutex<BTreeMap<HeldAttempt, (GrantedResources, Arc<Control>)>>>;
 
 struct Worker {
     settings: Settings,
@@ -115,7 +115,7 @@ pub async fn run(
 }
 
 impl Worker {
-    fn running(&self) -> MutexGuard<'_, BTreeMap<HeldAttempt, (Granted, Arc<Control>)>> {
+    fn running(&self) -> MutexGuard<'_, BTreeMap<HeldAttempt, (GrantedResources, Arc<Control>)>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -128,8 +128,8 @@ impl Worker {
     }
 
     /// What the trials that run here leave to others.
-    fn free(&self) -> Free {
-        let mut free = Free::of(self.settings.offered.offer());
+    fn free(&self) -> FreeResources {
+        let mut free = FreeResources::of(self.settings.offered.offer());
         for (granted, _) in self.running().values() {
             free.take(granted);
         }
@@ -382,7 +382,7 @@ impl Worker {
     }
 
     /// Asks for work, and again when a slot becomes free meanwhile.
-    async fn ask(&self, free: &Free) -> Result<Answer, Refusal> {
+    async fn ask(&self, free: &FreeResources) -> Result<Answer, Refusal> {
         let held: Vec<HeldAttempt> = self.running().keys().cloned().collect();
         let wait = self.settings.idle.map_or(WAIT, |idle| idle.min(WAIT));
         let wait = wait.min(self.time_for_trials());

@@ -11,7 +11,7 @@ use rheo_core::machine::{
     AttemptClaim, AttemptEnd, Caller, Command, Event, State, WorkerInfo, execute,
 };
 use rheo_core::metric::Metrics;
-use rheo_core::resources::{Free, Offer};
+use rheo_core::resources::{FreeResources, ResourceOffer};
 use rheo_core::spec;
 use rheo_core::sweep::{PlannedSweep, TrialLeased};
 use rheo_core::time::Timestamp;
@@ -56,7 +56,7 @@ fn world() -> (State, WorkerId) {
     let definition =
         spec::parse(&workloads(), "million.yaml", MILLION).expect("a sweep").definition;
     let submit = Command::Submit { definition: Box::new(definition), source: MILLION.to_owned() };
-    let offer = Offer { cpus: 1, ..Offer::default() };
+    let offer = ResourceOffer { cpus: 1, ..ResourceOffer::default() };
     let info = WorkerInfo { offer, workloads: vec![BREWING], ..WorkerInfo::default() };
     let join = Command::Join { worker, info, state: None };
     let (id, incarnation) = (StateId(Uuid::from_u128(2)), IncarnationId(Uuid::from_u128(3)));
@@ -74,7 +74,7 @@ fn run_trials(state: &mut State, worker: WorkerId, count: u64) {
         let acquire = Command::Acquire {
             worker,
             held: Vec::new(),
-            free: Free::slots(1),
+            free: FreeResources::slots(1),
             only: None,
             lease: LEASE,
         };

@@ -17,7 +17,7 @@ use crate::space::Space;
 
 /// A sweep.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Definition {
+pub struct SweepDefinition {
     /// Its name.
     pub name: SweepName,
     /// Workload of its trials.
@@ -26,7 +26,7 @@ pub struct Definition {
     #[serde(default)]
     pub description: Option<String>,
     /// How points are chosen.
-    pub method: Method,
+    pub method: SearchMethod,
     /// What trials are judged by.
     pub objective: Objective,
     /// The fixed part of the configuration of its trials, as written: defaults are not filled in.
@@ -47,13 +47,14 @@ pub struct Definition {
     pub max_failed_trials: Option<u64>,
     /// How often attempts are repeated.
     #[serde(default)]
-    pub retry: Retry,
+    pub retry: RetryPolicy,
 }
 
 /// How the points of a sweep are chosen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Method {
+#[schemars(rename = "Method")]
+pub enum SearchMethod {
     /// Every combination of the values, each once, the last declared parameter varying fastest.
     #[default]
     Grid,
@@ -63,7 +64,7 @@ pub enum Method {
     Sobol,
 }
 
-impl Method {
+impl SearchMethod {
     /// The name in sweep files.
     pub fn name(self) -> &'static str {
         match self {
@@ -78,7 +79,8 @@ impl Method {
 /// repeated at once, any other after a pause that doubles with each repetition, up to 5 minutes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Retry {
+#[schemars(rename = "Retry")]
+pub struct RetryPolicy {
     /// Attempts that their cluster took away; null for no limit.
     pub preempted: Option<u32>,
     /// Attempts whose worker vanished.
@@ -94,17 +96,17 @@ pub struct Retry {
     pub backoff: f64,
 }
 
-impl Default for Retry {
+impl Default for RetryPolicy {
     fn default() -> Self {
         Self { preempted: None, lost: 5, timed_out: 2, out_of_memory: 1, error: 2, backoff: 1.0 }
     }
 }
 
-impl Definition {
+impl SweepDefinition {
     /// The most threads that one of its trials may need: a worker needs as many slots.
-    pub fn most_threads(&self) -> u32 {
+    pub fn max_threads(&self) -> u32 {
         let swept = self.space.parameter("resources.threads");
-        let swept = swept.and_then(|parameter| parameter.domain.greatest());
+        let swept = swept.and_then(|parameter| parameter.domain.max());
         let fixed = || self.base.pointer("/resources/threads").and_then(Json::as_f64);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
         swept.or_else(fixed).map_or(1, |threads| threads as u32)
@@ -125,7 +127,7 @@ impl Definition {
 
 /// One line per value, each with its full path, in a fixed order: equal definitions give equal
 /// texts, and a difference by lines says what changed.
-impl fmt::Display for Definition {
+impl fmt::Display for SweepDefinition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "name: {}", self.name)?;
         writeln!(f, "workload: {}", self.workload)?;

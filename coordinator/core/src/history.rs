@@ -1,23 +1,23 @@
 //! What samplers and pruners may see of a sweep: the points suggested so far, and for each trial
 //! its reports and how it ended.
 //!
-//! It holds only what the sweep's sampler and pruner look at ([`Keeps`]): a grid of a million
+//! It holds only what the sweep's sampler and pruner look at ([`HistoryRetention`]): a grid of a million
 //! trials has a history of the trials that run. Owned by the state machine, changed by its events.
-//! Everything that grows with the number of trials is stored in chunks ([`crate::chunked`]).
+//! Everything that grows with the number of trials is stored in chunks ([`crate::chunked_map`]).
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::chunked::Chunked;
+use crate::chunked_map::ChunkedMap;
 use crate::sampler::Suggestion;
 use crate::skip_eq::SkipEq;
 use crate::space::Point;
 
 /// What a history keeps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Keeps {
+pub struct HistoryRetention {
     /// The suggestions, because the sampler looks back at them.
     pub points: bool,
     /// The reports of trials that have ended, because the sampler or the pruner compares with them.
@@ -27,7 +27,7 @@ pub struct Keeps {
 /// The past of a sweep. Its serialisation says what it keeps; the rest is stored in chunks.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
-    keeps: Keeps,
+    keeps: HistoryRetention,
     #[serde(skip)]
     suggestions: Vec<Suggestion>,
     /// The number of suggestions that are stored.
@@ -37,22 +37,22 @@ pub struct History {
     #[serde(skip)]
     points: HashSet<Arc<Point>>,
     #[serde(skip)]
-    trials: Chunked<Trial>,
+    trials: ChunkedMap<TrialHistory>,
 }
 
 /// What is known of a trial.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Trial {
+pub struct TrialHistory {
     /// The epochs reported, in order, with the value of the objective after each.
     pub reports: Vec<(u32, f64)>,
     /// How it ended, if it has.
-    pub ending: Option<Ending>,
+    pub ending: Option<TrialEnding>,
 }
 
 /// How a trial ended, as far as a search cares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Ending {
+pub enum TrialEnding {
     /// It was trained to its end; its last report counts.
     Completed,
     /// Its loss became NaN or infinite.
@@ -64,11 +64,11 @@ pub enum Ending {
 }
 
 /// The number of suggestions that share a chunk.
-const SUGGESTIONS: usize = 1024;
+const CHUNK_SUGGESTIONS: usize = 1024;
 
 impl History {
     /// An empty history.
-    pub fn new(keeps: Keeps) -> Self {
+    pub fn new(keeps: HistoryRetention) -> Self {
         Self { keeps, ..Self::default() }
     }
 
@@ -83,17 +83,17 @@ impl History {
     }
 
     /// What is known of `trial`.
-    pub fn trial(&self, trial: u64) -> Option<&Trial> {
+    pub fn trial(&self, trial: u64) -> Option<&TrialHistory> {
         self.trials.get(&trial)
     }
 
     /// Every trial of which something is known, in order.
-    pub fn trials(&self) -> impl Iterator<Item = (u64, &Trial)> {
+    pub fn trials(&self) -> impl Iterator<Item = (u64, &TrialHistory)> {
         self.trials.iter().map(|(index, trial)| (*index, trial))
     }
 
     /// The trials as they are stored.
-    pub(crate) fn chunked_trials(&self) -> &Chunked<Trial> {
+    pub(crate) fn chunked_trials(&self) -> &ChunkedMap<TrialHistory> {
         &self.trials
     }
 
@@ -101,19 +101,19 @@ impl History {
     /// in part.
     pub(crate) fn changed_suggestions(&self) -> impl Iterator<Item = (u64, &[Suggestion])> {
         let (stored, count) = (self.stored.0, self.suggestions.len());
-        let chunks = (0..).zip(self.suggestions.chunks(SUGGESTIONS));
-        chunks.skip(stored / SUGGESTIONS).filter(move |_| stored < count)
+        let chunks = (0..).zip(self.suggestions.chunks(CHUNK_SUGGESTIONS));
+        chunks.skip(stored / CHUNK_SUGGESTIONS).filter(move |_| stored < count)
     }
 
     /// Takes stored trials.
-    pub(crate) fn restore_trials(&mut self, trials: Vec<(u64, Trial)>) {
+    pub(crate) fn restore_trials(&mut self, trials: Vec<(u64, TrialHistory)>) {
         self.trials.restore(trials);
     }
 
     /// Takes stored suggestions, which go on after those that it has if `number` is the number of
     /// the next chunk. False if it is not.
     pub(crate) fn restore_suggestions(&mut self, number: u64, chunk: Vec<Suggestion>) -> bool {
-        let is_next = number * SUGGESTIONS as u64 == self.suggestions.len() as u64;
+        let is_next = number * CHUNK_SUGGESTIONS as u64 == self.suggestions.len() as u64;
         self.points.extend(chunk.iter().map(|one| Arc::clone(&one.point)));
         self.suggestions.extend(chunk);
         self.stored = SkipEq(self.suggestions.len());
@@ -149,7 +149,7 @@ impl History {
     }
 
     /// Records that `trial` has ended; it is forgotten unless the reports of ended trials are kept.
-    pub fn record_end(&mut self, trial: u64, ending: Ending) {
+    pub fn record_end(&mut self, trial: u64, ending: TrialEnding) {
         if self.keeps.reports {
             self.trials.entry(trial).ending = Some(ending);
         } else {
@@ -171,9 +171,9 @@ mod tests {
 
     #[test]
     fn a_stored_history_knows_its_points() {
-        let mut history = History::new(Keeps { points: true, reports: true });
+        let mut history = History::new(HistoryRetention { points: true, reports: true });
         history.record_suggestion(&suggestion(1));
-        let mut read = History::new(Keeps { points: true, reports: true });
+        let mut read = History::new(HistoryRetention { points: true, reports: true });
         for (number, chunk) in history.changed_suggestions() {
             assert!(read.restore_suggestions(number, chunk.to_vec()));
         }
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn suggestions_are_stored_from_the_first_incomplete_chunk_on() {
-        let mut history = History::new(Keeps { points: true, reports: false });
+        let mut history = History::new(HistoryRetention { points: true, reports: false });
         let record = |history: &mut History, count: usize| {
             (0..count).for_each(|_| history.record_suggestion(&suggestion(1)));
         };
@@ -192,34 +192,34 @@ mod tests {
             let chunks = history.changed_suggestions();
             chunks.map(|(number, chunk)| (number, chunk.len())).collect::<Vec<_>>()
         };
-        record(&mut history, SUGGESTIONS + 1);
-        assert_eq!(changed(&history), [(0, SUGGESTIONS), (1, 1)]);
+        record(&mut history, CHUNK_SUGGESTIONS + 1);
+        assert_eq!(changed(&history), [(0, CHUNK_SUGGESTIONS), (1, 1)]);
         history.mark_stored();
         assert_eq!(changed(&history), []);
         record(&mut history, 1);
         assert_eq!(changed(&history), [(1, 2)]);
-        record(&mut history, SUGGESTIONS - 2);
+        record(&mut history, CHUNK_SUGGESTIONS - 2);
         history.mark_stored();
         record(&mut history, 1);
         assert_eq!(changed(&history), [(2, 1)]);
-        let mut read = History::new(Keeps { points: true, reports: false });
+        let mut read = History::new(HistoryRetention { points: true, reports: false });
         assert!(!read.restore_suggestions(1, vec![suggestion(1)]), "a chunk is missing");
     }
 
     #[test]
     fn only_what_is_asked_for_is_kept() {
-        let mut history = History::new(Keeps::default());
+        let mut history = History::new(HistoryRetention::default());
         history.record_suggestion(&suggestion(1));
         history.record_report(0, 0, 0.5);
         history.record_report(1, 0, 0.5);
-        history.record_end(0, Ending::Completed);
+        history.record_end(0, TrialEnding::Completed);
         assert!(history.suggestions().is_empty());
         assert_eq!(history.trials().map(|(index, _)| index).collect::<Vec<_>>(), [1]);
     }
 
     #[test]
     fn a_report_that_comes_twice_or_late_counts_once() {
-        let mut history = History::new(Keeps::default());
+        let mut history = History::new(HistoryRetention::default());
         for (epoch, value) in [(0, 0.1), (1, 0.2), (1, 0.3), (0, 0.4), (2, f64::NAN)] {
             history.record_report(7, epoch, value);
         }

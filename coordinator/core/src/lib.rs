@@ -4,7 +4,7 @@
 //! Nothing in this crate does I/O, reads a clock or draws from a global random generator: time and
 //! randomness are arguments. That is what lets every decision be replayed and property-tested.
 
-pub mod chunked;
+pub mod chunked_map;
 pub mod definition;
 pub mod estimate;
 pub mod excerpt;

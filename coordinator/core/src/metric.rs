@@ -12,7 +12,7 @@ pub type Metrics = BTreeMap<MetricName, f64>;
 
 /// The metrics of one epoch, reported with the commit that makes the epoch durable.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Report {
+pub struct MetricReport {
     /// The epoch, from 0.
     pub epoch: u32,
     /// What was measured.

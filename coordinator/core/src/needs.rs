@@ -2,7 +2,7 @@
 //! needs it.
 //!
 //! The rules of a workload derive needs from a configuration. A worker says what it has
-//! when it joins ([`Inventory`]); what it turns out to lack later is noted as a [`Lack`] and holds
+//! when it joins ([`Inventory`]); what it turns out to lack later is noted as a [`UnmetNeed`] and holds
 //! until the worker joins again with another inventory.
 
 use serde::{Deserialize, Serialize};
@@ -84,7 +84,7 @@ impl Need {
 
 /// Something that a worker does not have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lack {
+pub struct UnmetNeed {
     /// What.
     pub need: Need,
     /// Why, with path and error number where there are such.
@@ -93,7 +93,7 @@ pub struct Lack {
 
 /// A data set that a worker has found in its data directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FoundData {
+pub struct AvailableDataset {
     /// The name of the set.
     pub set: String,
     /// The most training, validation and test samples that a trial can take of it; none if they are
@@ -101,7 +101,7 @@ pub struct FoundData {
     pub sizes: Option<[u64; 3]>,
 }
 
-impl FoundData {
+impl AvailableDataset {
     /// Finds fault with `sizes` that a task asks for: training, validation and test samples.
     pub fn too_few(&self, sizes: [u32; 3]) -> Option<String> {
         let there = self.sizes?;
@@ -118,20 +118,20 @@ impl FoundData {
 #[serde(default)]
 pub struct Inventory {
     /// Data sets that are whole in its data directory.
-    pub data: Vec<FoundData>,
+    pub data: Vec<AvailableDataset>,
     /// Devices that it can compute on.
     pub devices: Vec<String>,
     /// Megabytes of memory that it may use.
     pub memory_mb: Option<u64>,
     /// The things that it looked for in vain.
-    pub lacks: Vec<Lack>,
+    pub lacks: Vec<UnmetNeed>,
     /// The number of changes there since it started.
     pub revision: u32,
 }
 
 impl Inventory {
     /// Why it does not have `need`, if it does not.
-    pub fn lack(&self, need: &Need) -> Option<String> {
+    pub fn unmet_need(&self, need: &Need) -> Option<String> {
         if let Some(lack) = self.lacks.iter().find(|lack| lack.need.includes(need)) {
             return Some(lack.cause.clone());
         }

@@ -7,21 +7,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value as Json};
 
-use crate::definition::{Definition, Method};
+use crate::definition::{SearchMethod, SweepDefinition};
 use crate::history::History;
 use crate::id::Digest;
 use crate::needs::Need;
-use crate::sampler::{Grid, Random, Sampler, Shuffled, Sobol, Suggestion};
-use crate::schema::{Mismatch, Schema};
+use crate::sampler::{Grid, Random, Sampler, ShuffledGrid, Sobol, Suggestion};
+use crate::schema::{FieldMismatch, WorkloadSchema};
 use crate::space::Point;
-use crate::space::axes::Axes;
-use crate::space::lattice::{Lattice, Uncountable};
-use crate::terms::Terms;
+use crate::space::grid_index::{CountError, GridIndex};
+use crate::space::resolved_space::ResolvedSpace;
+use crate::terms::TrialTerms;
 
 /// What a sweep runs.
 #[derive(Debug)]
 pub struct Plan {
-    schema: Arc<Schema>,
+    schema: Arc<WorkloadSchema>,
     base: Json,
     seeds: Vec<u64>,
     run_cap: Option<u64>,
@@ -33,7 +33,7 @@ pub struct Plan {
 
 /// Why a sweep has no more trials to start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EndReason {
+pub enum PlanEndReason {
     /// Every point of the space has been run.
     Exhausted,
     /// `run_cap` has been reached.
@@ -54,7 +54,7 @@ pub struct PlannedTrial {
     /// Its whole configuration, defaults included; fields that its kinds do not use are absent.
     pub resolved: Json,
     /// The fields of it that sweeps go by.
-    pub terms: Terms,
+    pub terms: TrialTerms,
     text: Arc<str>,
     digest: Digest,
 }
@@ -81,7 +81,7 @@ pub enum Error {
         point: u64,
         /// What is wrong with it.
         #[source]
-        source: Mismatch,
+        source: FieldMismatch,
     },
     /// Its sampler looks back and has not been asked for its point yet.
     #[error("point {point} has not been chosen yet")]
@@ -94,15 +94,15 @@ pub enum Error {
 impl Plan {
     /// Plans a definition that came from a checked file, directly or by way of a journal. `schema`
     /// is that of its workload.
-    pub fn new(definition: &Definition, schema: &Arc<Schema>) -> Self {
+    pub fn new(definition: &SweepDefinition, schema: &Arc<WorkloadSchema>) -> Self {
         let axes = Arc::new(axes(definition, schema));
-        let lattice = Lattice::new(Arc::clone(&axes)).map(Arc::new);
+        let grid = GridIndex::new(Arc::clone(&axes)).map(Arc::new);
         Self {
             schema: Arc::clone(schema),
             base: definition.base.clone(),
             seeds: definition.seeds.clone(),
             run_cap: definition.run_cap,
-            sampler: sampler(definition, axes, lattice),
+            sampler: sampler(definition, axes, grid),
             last: Mutex::default(),
         }
     }
@@ -130,10 +130,10 @@ impl Plan {
     }
 
     /// Why there is no trial after the last.
-    pub fn end_reason(&self) -> EndReason {
+    pub fn end_reason(&self) -> PlanEndReason {
         match self.run_cap {
-            Some(cap) if cap < self.all_trials() => EndReason::RunCap,
-            _ => EndReason::Exhausted,
+            Some(cap) if cap < self.all_trials() => PlanEndReason::RunCap,
+            _ => PlanEndReason::Exhausted,
         }
     }
 
@@ -145,7 +145,7 @@ impl Plan {
 
     /// An empty history that keeps what this plan looks at.
     pub fn history(&self) -> History {
-        History::new(self.sampler.keeps())
+        History::new(self.sampler.retention())
     }
 
     /// The number of the point that trial `index` runs.
@@ -165,7 +165,7 @@ impl Plan {
 
     /// The needs of trial `index`; none if its configuration cannot run.
     pub(crate) fn needs(&self, index: u64, suggestion: &Suggestion) -> Option<Vec<Need>> {
-        let given = given(&self.base, &suggestion.point, self.seed_of(index));
+        let given = with_point(&self.base, &suggestion.point, self.seed_of(index));
         Some(self.schema.needs(&self.schema.resolve(&given).ok()?))
     }
 
@@ -179,11 +179,13 @@ impl Plan {
     pub fn trial(&self, index: u64, suggestion: &Suggestion) -> Result<PlannedTrial, Error> {
         let point = self.point_of(index);
         let swept = Point::clone(&suggestion.point);
-        let given = given(&self.base, &swept, self.seed_of(index));
+        let given = with_point(&self.base, &swept, self.seed_of(index));
         let foreign = |source| Error::Foreign { point, source };
         let resolved = self.schema.resolve(&given).map_err(foreign)?;
-        let (seed, terms) =
-            (resolved["seed"].as_u64().unwrap_or(0), Terms::of(&resolved, &*self.schema.rules));
+        let (seed, terms) = (
+            resolved["seed"].as_u64().unwrap_or(0),
+            TrialTerms::of(&resolved, &*self.schema.rules),
+        );
         let text: Arc<str> = resolved.to_string().into();
         let digest = Digest::of(text.as_bytes());
         Ok(PlannedTrial { index, point, seed, swept, resolved, terms, text, digest })
@@ -208,52 +210,55 @@ impl Plan {
 }
 
 /// The needs of every trial of `definition`, if no parameter changes them.
-pub(crate) fn common_needs(definition: &Definition, schema: &Schema) -> Option<Vec<Need>> {
+pub(crate) fn common_needs(
+    definition: &SweepDefinition,
+    schema: &WorkloadSchema,
+) -> Option<Vec<Need>> {
     let mut parameters = definition.space.parameters.iter();
     if parameters.any(|parameter| schema.decides_needs(&parameter.path)) {
         return None;
     }
-    let fixed = given(&definition.base, &Point::default(), definition.seed);
+    let fixed = with_point(&definition.base, &Point::default(), definition.seed);
     Some(schema.needs(&schema.resolve(&fixed).ok()?))
 }
 
 /// The axes of a definition.
-pub(crate) fn axes(definition: &Definition, schema: &Schema) -> Axes {
-    let fixed = given(&definition.base, &Point::default(), definition.seed);
-    Axes::new(schema, &definition.space, &schema.fill(&fixed).unwrap_or_default())
+pub(crate) fn axes(definition: &SweepDefinition, schema: &WorkloadSchema) -> ResolvedSpace {
+    let fixed = with_point(&definition.base, &Point::default(), definition.seed);
+    ResolvedSpace::new(schema, &definition.space, &schema.fill(&fixed).unwrap_or_default())
 }
 
 fn sampler(
-    definition: &Definition,
-    axes: Arc<Axes>,
-    lattice: Result<Arc<Lattice>, Uncountable>,
+    definition: &SweepDefinition,
+    axes: Arc<ResolvedSpace>,
+    grid: Result<Arc<GridIndex>, CountError>,
 ) -> Box<dyn Sampler> {
     let seed = definition.seed;
-    let distinct = !matches!(lattice, Err(Uncountable::Infinite)) || has_atoms(&axes);
-    match (definition.method, lattice) {
-        (Method::Grid, lattice) => Box::new(Grid(lattice.ok())),
-        (Method::Random, Ok(lattice)) if is_even(&axes) => Box::new(Shuffled::new(lattice, seed)),
-        (Method::Sobol, lattice) => Box::new(Sobol::new(axes, seed, distinct, lattice.ok())),
-        (Method::Random, lattice) => {
-            Box::new(Random { axes, seed, distinct, lattice: lattice.ok() })
+    let distinct = !matches!(grid, Err(CountError::Infinite)) || has_atoms(&axes);
+    match (definition.method, grid) {
+        (SearchMethod::Grid, grid) => Box::new(Grid(grid.ok())),
+        (SearchMethod::Random, Ok(grid)) if is_uniform(&axes) => {
+            Box::new(ShuffledGrid::new(grid, seed))
         }
+        (SearchMethod::Sobol, grid) => Box::new(Sobol::new(axes, seed, distinct, grid.ok())),
+        (SearchMethod::Random, grid) => Box::new(Random { axes, seed, distinct, grid: grid.ok() }),
     }
 }
 
 /// Whether all points of a finite space are equally likely.
-fn is_even(axes: &Axes) -> bool {
+fn is_uniform(axes: &ResolvedSpace) -> bool {
     axes.list.iter().all(|axis| axis.when.is_empty())
-        && axes.parameters.iter().all(|parameter| parameter.domain.is_even())
+        && axes.parameters.iter().all(|parameter| parameter.domain.is_uniform())
 }
 
 /// Whether an infinite space may have single points of positive probability: where no continuous
 /// parameter exists, draws repeat.
-fn has_atoms(axes: &Axes) -> bool {
+fn has_atoms(axes: &ResolvedSpace) -> bool {
     !axes.list.iter().any(|axis| axis.size.is_none() && axis.when.is_empty())
 }
 
 /// The configuration at a point, without defaults.
-fn given(base: &Json, point: &Point, seed: u64) -> Json {
+fn with_point(base: &Json, point: &Point, seed: u64) -> Json {
     let mut config = base.clone();
     set(&mut config, "seed", Json::from(seed));
     for (path, value) in point.iter() {

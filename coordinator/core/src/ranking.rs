@@ -1,7 +1,7 @@
 //! The one definition of best. Points are compared, not trials: a point is one choice of the swept
 //! values, and its replicates share it, so that no lucky seed wins.
 //!
-//! The order: how far the seeds of a point got ([`Standing`]), then the mean of the metric over its
+//! The order: how far the seeds of a point got ([`PointStanding`]), then the mean of the metric over its
 //! completed seeds, then the lower number. A metric that does not exist at the end of a completed
 //! trial is NaN, which is worse than every number. `rheo run`, `rheo status` and the view `points` of
 //! SQL all compare by [`Rank`]; a second definition elsewhere would name another winner.
@@ -13,7 +13,7 @@ use crate::metric::Goal;
 /// The progress of the seeds of a point, the best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Standing {
+pub enum PointStanding {
     /// Every seed that the sweep asks for has completed.
     Completed,
     /// Some seeds have completed; the others have not ended, or were cancelled.
@@ -28,7 +28,7 @@ pub enum Standing {
     Unfinished,
 }
 
-impl Standing {
+impl PointStanding {
     /// Every standing, the best first.
     pub const ALL: [Self; 6] = [
         Self::Completed,
@@ -40,14 +40,14 @@ impl Standing {
     ];
 
     /// The standing of a point of whose `asked` seeds these have ended.
-    pub fn of(tally: Tally, asked: u64) -> Self {
+    pub fn of(tally: SeedTally, asked: u64) -> Self {
         match tally {
-            Tally { failed: 1.., .. } => Self::Failed,
-            Tally { diverged: 1.., .. } => Self::Diverged,
-            Tally { pruned: 1.., .. } => Self::Pruned,
-            Tally { completed: 0, .. } => Self::Unfinished,
-            Tally { completed, .. } if completed < asked => Self::Provisional,
-            Tally { .. } => Self::Completed,
+            SeedTally { failed: 1.., .. } => Self::Failed,
+            SeedTally { diverged: 1.., .. } => Self::Diverged,
+            SeedTally { pruned: 1.., .. } => Self::Pruned,
+            SeedTally { completed: 0, .. } => Self::Unfinished,
+            SeedTally { completed, .. } if completed < asked => Self::Provisional,
+            SeedTally { .. } => Self::Completed,
         }
     }
 
@@ -71,7 +71,7 @@ impl Standing {
 
 /// Seeds of a point by how they ended. Cancelled seeds count as missing: they can still be run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
+pub struct SeedTally {
     /// Completed.
     pub completed: u64,
     /// Pruned.
@@ -121,7 +121,7 @@ impl Aggregate {
 /// The place of a point among the points of its sweep: the smaller, the better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
-    standing: Standing,
+    standing: PointStanding,
     score: Score,
     point: u64,
 }
@@ -129,7 +129,7 @@ pub struct Rank {
 impl Rank {
     /// The place of `point`, whose completed seeds have this mean; none or NaN where there is no
     /// such number.
-    pub fn new(standing: Standing, mean: Option<f64>, goal: Goal, point: u64) -> Self {
+    pub fn new(standing: PointStanding, mean: Option<f64>, goal: Goal, point: u64) -> Self {
         Self { standing, score: Score::new(mean, goal), point }
     }
 
@@ -185,24 +185,28 @@ impl Score {
 mod tests {
     use super::*;
 
-    fn tally(completed: u64, diverged: u64, failed: u64) -> Tally {
-        Tally { completed, pruned: 0, diverged, failed }
+    fn tally(completed: u64, diverged: u64, failed: u64) -> SeedTally {
+        SeedTally { completed, pruned: 0, diverged, failed }
     }
 
     #[test]
     fn one_diverged_or_failed_seed_puts_a_point_below_all_completed_ones() {
         for (tally, asked, standing) in [
-            (tally(3, 0, 0), 3, Standing::Completed),
-            (tally(2, 0, 0), 3, Standing::Provisional),
-            (tally(2, 1, 0), 3, Standing::Diverged),
-            (tally(1, 1, 1), 3, Standing::Failed),
-            (tally(0, 0, 0), 3, Standing::Unfinished),
-            (tally(0, 1, 0), 1, Standing::Diverged),
-            (Tally { completed: 2, pruned: 1, ..Tally::default() }, 3, Standing::Pruned),
+            (tally(3, 0, 0), 3, PointStanding::Completed),
+            (tally(2, 0, 0), 3, PointStanding::Provisional),
+            (tally(2, 1, 0), 3, PointStanding::Diverged),
+            (tally(1, 1, 1), 3, PointStanding::Failed),
+            (tally(0, 0, 0), 3, PointStanding::Unfinished),
+            (tally(0, 1, 0), 1, PointStanding::Diverged),
+            (
+                SeedTally { completed: 2, pruned: 1, ..SeedTally::default() },
+                3,
+                PointStanding::Pruned,
+            ),
         ] {
-            assert_eq!(Standing::of(tally, asked), standing, "{tally:?} of {asked}");
+            assert_eq!(PointStanding::of(tally, asked), standing, "{tally:?} of {asked}");
         }
-        assert!(Standing::ALL.is_sorted());
+        assert!(PointStanding::ALL.is_sorted());
     }
 
     #[test]
@@ -238,15 +242,15 @@ mod tests {
     fn ties_go_to_the_lower_number() {
         let rank = |standing, mean, point| Rank::new(standing, mean, Goal::Maximize, point);
         let mut ranks = [
-            rank(Standing::Diverged, Some(0.99), 0),
-            rank(Standing::Completed, Some(0.5), 4),
-            rank(Standing::Completed, None, 1),
-            rank(Standing::Completed, Some(0.5), 3),
-            rank(Standing::Provisional, Some(0.9), 2),
+            rank(PointStanding::Diverged, Some(0.99), 0),
+            rank(PointStanding::Completed, Some(0.5), 4),
+            rank(PointStanding::Completed, None, 1),
+            rank(PointStanding::Completed, Some(0.5), 3),
+            rank(PointStanding::Provisional, Some(0.9), 2),
         ];
         ranks.sort_unstable();
         assert_eq!(ranks.map(Rank::point), [3, 4, 1, 2, 0]);
-        assert!(!rank(Standing::Completed, None, 1).can_be_best());
-        assert!(!rank(Standing::Diverged, Some(1.0), 1).can_be_best());
+        assert!(!rank(PointStanding::Completed, None, 1).can_be_best());
+        assert!(!rank(PointStanding::Diverged, Some(1.0), 1).can_be_best());
     }
 }

@@ -106,7 +106,7 @@ impl Resources {
 
     /// As much as both take in the dimensions in which they take most.
     #[must_use]
-    pub fn and(self, other: Self) -> Self {
+    pub fn max(self, other: Self) -> Self {
         Self {
             cpus: self.cpus.max(other.cpus),
             gpus: self.gpus.max(other.gpus),
@@ -132,7 +132,7 @@ impl fmt::Display for Resources {
 /// The resources that a worker offers to trials.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Offer {
+pub struct ResourceOffer {
     /// Slots.
     pub cpus: u32,
     /// GPUs, numbered from 0.
@@ -141,7 +141,7 @@ pub struct Offer {
     pub memory_mb: Option<u64>,
 }
 
-impl Offer {
+impl ResourceOffer {
     /// Why a trial that takes `wanted` never fits into this offer of `who`, to follow "a trial"; none if it does.
     pub fn shortage(&self, wanted: &Resources, who: &str) -> Option<String> {
         let Resources { cpus, gpus, memory_mb } = wanted;
@@ -182,7 +182,7 @@ impl GrantedGpus {
 
 /// The resources that a trial has, kept in its lease.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Granted {
+pub struct GrantedResources {
     /// Slots.
     pub cpus: u32,
     /// GPUs.
@@ -195,7 +195,7 @@ pub struct Granted {
 
 /// The resources of a worker that no trial has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Free {
+pub struct FreeResources {
     /// Slots.
     pub cpus: u32,
     /// The free amount of each GPU, at most 1.
@@ -204,20 +204,20 @@ pub struct Free {
     pub memory_mb: Option<u64>,
 }
 
-impl Free {
+impl FreeResources {
     /// So many slots and nothing else.
     pub fn slots(cpus: u32) -> Self {
-        Self::of(Offer { cpus, ..Offer::default() })
+        Self::of(ResourceOffer { cpus, ..ResourceOffer::default() })
     }
 
     /// All that is offered.
-    pub fn of(offer: Offer) -> Self {
+    pub fn of(offer: ResourceOffer) -> Self {
         let count = usize::try_from(offer.gpus.min(MAX_GPUS)).unwrap_or_default();
         Self { cpus: offer.cpus, gpus: vec![GpuAmount::ONE; count], memory_mb: offer.memory_mb }
     }
 
     /// Takes what a trial has. What is not there is not taken.
-    pub fn take(&mut self, granted: &Granted) {
+    pub fn take(&mut self, granted: &GrantedResources) {
         self.cpus = self.cpus.saturating_sub(granted.cpus);
         self.memory_mb = self.memory_mb.map(|free| free.saturating_sub(granted.memory_mb));
         for ordinal in &granted.gpus.ordinals {
@@ -230,23 +230,23 @@ impl Free {
 
     /// No more than this and `other` have in any dimension, GPU by GPU.
     #[must_use]
-    pub fn least(&self, other: &Self) -> Self {
+    pub fn min(&self, other: &Self) -> Self {
         let gpus = self.gpus.iter().zip(&other.gpus).map(|(one, other)| *one.min(other));
         let memory = [self.memory_mb, other.memory_mb].into_iter().flatten();
         Self { cpus: self.cpus.min(other.cpus), gpus: gpus.collect(), memory_mb: memory.min() }
     }
 
     /// The grant of a trial that takes `wanted`, if it fits: the first GPUs that have room.
-    pub fn place(&self, wanted: &Resources) -> Option<Granted> {
+    pub fn grant(&self, wanted: &Resources) -> Option<GrantedResources> {
         let has_memory = self.memory_mb.is_none_or(|free| wanted.memory_mb <= free);
         if wanted.cpus > self.cpus || !has_memory {
             return None;
         }
-        let gpus = self.place_gpus(wanted.gpus)?;
-        Some(Granted { cpus: wanted.cpus, gpus, memory_mb: wanted.memory_mb })
+        let gpus = self.grant_gpus(wanted.gpus)?;
+        Some(GrantedResources { cpus: wanted.cpus, gpus, memory_mb: wanted.memory_mb })
     }
 
-    fn place_gpus(&self, wanted: GpuAmount) -> Option<GrantedGpus> {
+    fn grant_gpus(&self, wanted: GpuAmount) -> Option<GrantedGpus> {
         if wanted.is_none() {
             return Some(GrantedGpus::default());
         }
@@ -260,16 +260,16 @@ impl Free {
     /// What is left for others while a trial that takes `wanted` waits for room here: nothing of what it
     /// waits for, so that nobody delays it.
     #[must_use]
-    pub fn beside(&self, wanted: &Resources) -> Self {
+    pub fn without_reserved(&self, wanted: &Resources) -> Self {
         let mut left = self.clone();
-        match self.place_gpus(wanted.gpus) {
-            Some(gpus) => left.take(&Granted { cpus: 0, gpus, memory_mb: 0 }),
+        match self.grant_gpus(wanted.gpus) {
+            Some(gpus) => left.take(&GrantedResources { cpus: 0, gpus, memory_mb: 0 }),
             None => left.gpus.fill(GpuAmount::NONE),
         }
-        left.take(&Granted {
+        left.take(&GrantedResources {
             cpus: wanted.cpus,
             memory_mb: wanted.memory_mb,
-            ..Granted::default()
+            ..GrantedResources::default()
         });
         left
     }
@@ -280,7 +280,7 @@ impl Free {
             return self.fill_slots(wanted, most);
         }
         let mut count = 0;
-        while let Some(granted) = self.place(wanted).filter(|_| count < most) {
+        while let Some(granted) = self.grant(wanted).filter(|_| count < most) {
             self.take(&granted);
             count += 1;
         }
@@ -294,7 +294,7 @@ impl Free {
         let count = slots.min(memory.unwrap_or(u64::MAX)).min(most);
         let cpus = u32::try_from(count).unwrap_or(u32::MAX).saturating_mul(wanted.cpus.max(1));
         let memory_mb = wanted.memory_mb.saturating_mul(count);
-        self.take(&Granted { cpus, memory_mb, ..Granted::default() });
+        self.take(&GrantedResources { cpus, memory_mb, ..GrantedResources::default() });
         count
     }
 }

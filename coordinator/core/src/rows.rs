@@ -13,7 +13,7 @@ use crate::name::TableName;
 
 /// Rows of one table, encoded as an Arrow IPC stream that describes itself; opaque here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Batch {
+pub struct RowBatch {
     /// The table.
     pub table: TableName,
     /// The number of rows.
@@ -30,7 +30,7 @@ pub struct RowCounts(BTreeMap<TableName, u64>);
 
 impl RowCounts {
     /// The rows that `batches` say they have.
-    pub fn of(batches: &[Batch]) -> Self {
+    pub fn of(batches: &[RowBatch]) -> Self {
         batches.iter().map(|batch| (batch.table.clone(), batch.rows)).collect()
     }
 

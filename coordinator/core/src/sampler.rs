@@ -14,13 +14,13 @@ use std::fmt::Debug;
 
 pub(crate) use grid::Grid;
 pub(crate) use permutation::Permutation;
-pub(crate) use random::{Random, Shuffled};
-pub(crate) use sobol::{SAMPLES as SOBOL_SAMPLES, Sobol};
+pub(crate) use random::{Random, ShuffledGrid};
+pub(crate) use sobol::{SOBOL_SAMPLES, Sobol};
 pub use suggestion::Suggestion;
 
-use crate::history::{History, Keeps};
+use crate::history::{History, HistoryRetention};
 use crate::space::Point;
-use crate::space::lattice::Lattice;
+use crate::space::grid_index::GridIndex;
 
 /// Chooses points. Built once per sweep, asked for one point at a time, in order.
 pub trait Sampler: Debug + Send + Sync {
@@ -39,8 +39,8 @@ pub trait Sampler: Debug + Send + Sync {
 
     /// What the history must keep for it: the points where it is not stateless, and the reports of
     /// trials that have ended where it compares with them.
-    fn keeps(&self) -> Keeps {
-        Keeps { points: !self.is_stateless(), reports: false }
+    fn retention(&self) -> HistoryRetention {
+        HistoryRetention { points: !self.is_stateless(), reports: false }
     }
 }
 
@@ -48,10 +48,10 @@ pub trait Sampler: Debug + Send + Sync {
 const FIRST_STREAM: u64 = 1 << 60;
 
 /// How often a sampler draws again, in a finite space, before it takes what is left in order.
-const PATIENCE: u64 = 1000;
+const MAX_REDRAWS: u64 = 1000;
 
 /// The first point that is not in the history, from number `start` on and around the end.
-fn first_unused(lattice: &Lattice, history: &History, start: u64) -> Option<Point> {
-    let numbers = (start..lattice.total()).chain(0..start);
-    numbers.filter_map(|number| lattice.point(number)).find(|point| !history.contains(point))
+fn first_unused(grid: &GridIndex, history: &History, start: u64) -> Option<Point> {
+    let numbers = (start..grid.total()).chain(0..start);
+    numbers.filter_map(|number| grid.point(number)).find(|point| !history.contains(point))
 }

@@ -6,6 +6,9 @@ pub mod field;
 mod resolve;
 mod workload;
 
-pub use field::{Field, Object, Range, Type};
-pub use resolve::Mismatch;
-pub use workload::{Examples, MetricField, NoRules, Problem, Rules, Schema, Words, Workloads};
+pub use field::{FieldSchema, FieldType, NumberRange, ObjectSchema};
+pub use resolve::FieldMismatch;
+pub use workload::{
+    FieldConflict, MetricField, NoRules, RemedyExamples, Vocabulary, WorkloadRegistry,
+    WorkloadRules, WorkloadSchema,
+};

@@ -4,11 +4,11 @@
 //! These types are what a journal keeps. What is computed from them (axes in the order in which
 //! they are decided, counts) lives in the modules below and is never stored.
 
-pub(crate) mod axes;
 pub(crate) mod domain;
 pub(crate) mod expression;
-pub(crate) mod lattice;
+pub(crate) mod grid_index;
 mod normal;
+pub(crate) mod resolved_space;
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ use serde_json::Value as Json;
 use crate::schema::field::kind_path;
 
 pub use domain::Domain;
-pub(crate) use domain::{Pick, whole};
+pub(crate) use domain::{AxisPick, whole};
 pub use expression::{Constraint, Error as ConstraintError};
 
 /// The points that a sweep chooses from.

@@ -5,20 +5,20 @@
 //! Pure: who reads the file and who shows the mistakes is elsewhere.
 
 mod assemble;
+mod cardinality;
 mod constraint;
 pub(crate) mod domain;
-mod extent;
+mod field_reader;
 pub(crate) mod header;
 mod mistake;
 mod parameters;
 mod range;
-mod reach;
-mod read;
 mod remedy;
 mod replicates;
 mod scalar;
 mod tree;
 mod trials;
+mod unused;
 mod when;
 mod zip;
 
@@ -28,38 +28,42 @@ use serde_json::{Map, Value as Json};
 
 pub use mistake::{Mistake, Mistakes, Severity, Span, render};
 
-use assemble::Parts;
-use header::Header;
-use mistake::Report;
+use assemble::SpaceSources;
+use field_reader::{FieldReader, KeyScope};
+use header::SweepHeader;
+use mistake::MistakeCollector;
 use parameters::Declarations;
-use read::{Reader, Scope};
-use tree::{Entry, Node, Value};
+use tree::{YamlEntry, YamlNode, YamlValue};
 
-use crate::definition::{Definition, Method};
+use crate::definition::{SearchMethod, SweepDefinition};
 use crate::name::WorkloadName;
-use crate::schema::field::{self, Field, Object};
-use crate::schema::{Schema, Workloads};
+use crate::schema::field::{self, FieldSchema, ObjectSchema};
+use crate::schema::{WorkloadRegistry, WorkloadSchema};
 use crate::suggest;
 
 /// A file without mistakes.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Parsed {
+pub struct ParsedSweep {
     /// What it means.
-    pub definition: Definition,
+    pub definition: SweepDefinition,
     /// What its author may not have meant.
     pub warnings: Vec<Mistake>,
 }
 
 /// Parses a sweep file of one of the `workloads`. `file` is its name, for messages.
-pub fn parse(workloads: &Workloads, file: &str, text: &str) -> Result<Parsed, Mistakes> {
-    let mut report = Report::new(text);
+pub fn parse(
+    workloads: &WorkloadRegistry,
+    file: &str,
+    text: &str,
+) -> Result<ParsedSweep, Mistakes> {
+    let mut report = MistakeCollector::new(text);
     let root = tree::read(&mut report, text);
     let entries = root.as_ref().and_then(|root| top_level(&mut report, root));
     let schema = entries.and_then(|entries| workload(&mut report, workloads, entries));
     let (report, definition) = match (entries, schema) {
         (Some(entries), Some(schema)) => {
-            let mut reader = Reader::new(schema, report);
-            let definition = define(&mut reader, schema, entries);
+            let mut reader = FieldReader::new(schema, report);
+            let definition = define_sweep(&mut reader, schema, entries);
             (reader.report, definition)
         }
         _ => (report, None),
@@ -67,25 +71,25 @@ pub fn parse(workloads: &Workloads, file: &str, text: &str) -> Result<Parsed, Mi
     let has_errors = report.has_errors();
     let mistakes = report.into_list();
     match definition {
-        Some(definition) if !has_errors => Ok(Parsed { definition, warnings: mistakes }),
+        Some(definition) if !has_errors => Ok(ParsedSweep { definition, warnings: mistakes }),
         _ => Err(Mistakes::new(file, text, mistakes)),
     }
 }
 
 /// The schema of the workload that the file names, or of the usual one.
 fn workload<'w>(
-    report: &mut Report<'_>,
-    workloads: &'w Workloads,
-    entries: &[Entry],
-) -> Option<&'w Arc<Schema>> {
+    report: &mut MistakeCollector<'_>,
+    workloads: &'w WorkloadRegistry,
+    entries: &[YamlEntry],
+) -> Option<&'w Arc<WorkloadSchema>> {
     let Some(entry) = entries.iter().find(|entry| entry.key == "workload") else {
-        if workloads.usual().is_none() {
+        if workloads.default_schema().is_none() {
             report.error(Span::new(0, 0), "this program knows no workload");
         }
-        return workloads.usual();
+        return workloads.default_schema();
     };
     let name = match &entry.node.value {
-        Value::Text(name) => WorkloadName::parse(name).ok(),
+        YamlValue::Text(name) => WorkloadName::parse(name).ok(),
         _ => None,
     };
     let schema = name.and_then(|name| workloads.get(&name));
@@ -101,16 +105,16 @@ fn workload<'w>(
 }
 
 /// The entries of the file, which must be a mapping.
-fn top_level<'n>(report: &mut Report<'_>, root: &'n Node) -> Option<&'n [Entry]> {
+fn top_level<'n>(report: &mut MistakeCollector<'_>, root: &'n YamlNode) -> Option<&'n [YamlEntry]> {
     match &root.value {
-        Value::Mapping(entries) => Some(entries),
-        Value::Null => {
+        YamlValue::Mapping(entries) => Some(entries),
+        YamlValue::Null => {
             let help = "a sweep needs at least `name: my-sweep`";
             report.error(Span::new(0, 0), "the file is empty").help(help);
             None
         }
         other => {
-            let found = read::describe(other, report.snippet(root.span));
+            let found = field_reader::describe(other, report.snippet(root.span));
             report
                 .error(root.span, format!("a sweep is a mapping, not {found}"))
                 .help("write `name: my-sweep` and so on, one key a line");
@@ -123,7 +127,7 @@ fn top_level<'n>(report: &mut Report<'_>, root: &'n Node) -> Option<&'n [Entry]>
 const SPECIAL: [&str; 4] = ["parameters", "zip", "constraints", "replicates"];
 
 /// The fields of the top level of a file, without the special ones.
-fn fields(schema: &Schema) -> Object {
+fn fields(schema: &WorkloadSchema) -> ObjectSchema {
     let mut object = header::fields(schema);
     // The seed of a trial comes from the seed of the sweep, which stands in the header.
     object.fields.extend(schema.fields.fields.iter().filter(|(name, _)| name != "seed").cloned());
@@ -132,19 +136,23 @@ fn fields(schema: &Schema) -> Object {
 
 /// The entries of a file by their meaning.
 #[derive(Default)]
-struct Top<'n> {
+struct TopLevel<'n> {
     header: Map<String, Json>,
     base: Map<String, Json>,
-    special: Vec<(&'n str, &'n Entry)>,
+    special: Vec<(&'n str, &'n YamlEntry)>,
     /// Where the keys stand.
     places: Vec<(&'n str, Span)>,
 }
 
-impl<'n> Top<'n> {
-    fn read(reader: &mut Reader<'_>, fields: &'n Object, entries: &'n [Entry]) -> Self {
+impl<'n> TopLevel<'n> {
+    fn read(
+        reader: &mut FieldReader<'_>,
+        fields: &'n ObjectSchema,
+        entries: &'n [YamlEntry],
+    ) -> Self {
         let known: Vec<&'n str> = fields.names().chain(SPECIAL).collect();
         let mut top = Self::default();
-        for (name, entry) in reader.keys(entries, &known, Scope::Fields { within: "", hint }) {
+        for (name, entry) in reader.keys(entries, &known, KeyScope::Fields { within: "", hint }) {
             top.places.push((name, entry.span));
             let Some(field) = fields.get(name) else {
                 top.special.push((name, entry));
@@ -163,12 +171,12 @@ impl<'n> Top<'n> {
         top
     }
 
-    fn special(&self, name: &str) -> Option<&'n Entry> {
+    fn special(&self, name: &str) -> Option<&'n YamlEntry> {
         self.special.iter().find(|(known, _)| *known == name).map(|(_, entry)| *entry)
     }
 
     /// Where `name` stands, or else where the file begins.
-    fn place(&self, name: &str) -> Span {
+    fn span(&self, name: &str) -> Span {
         self.places
             .iter()
             .find(|(known, _)| *known == name)
@@ -178,7 +186,7 @@ impl<'n> Top<'n> {
 }
 
 /// What to do about a key of the top level that is wrong in a known way.
-fn hint(schema: &Schema, key: &str) -> Option<String> {
+fn hint(schema: &WorkloadSchema, key: &str) -> Option<String> {
     if let Some(help) = header::foreign_key(schema, key) {
         return Some(help.to_owned());
     }
@@ -191,7 +199,7 @@ fn hint(schema: &Schema, key: &str) -> Option<String> {
     let alias = || suggest::alias(aliases, key).filter(|_| !is_top());
     let path = if key.contains('.') { key } else { alias()? };
     let (parent, rest) = path.split_once('.')?;
-    let field: &Field = schema.fields.at(path)?;
+    let field: &FieldSchema = schema.fields.at(path)?;
     let nested =
         rest.split('.').rev().fold("...".to_owned(), |inner, name| format!("{{{name}: {inner}}}"));
     let sweep = if parameters::is_single(field) { ", or sweep it under `parameters`" } else { "" };
@@ -199,9 +207,13 @@ fn hint(schema: &Schema, key: &str) -> Option<String> {
 }
 
 /// The meaning of a file; nothing if it has a mistake, all of which are then reported.
-fn define(reader: &mut Reader<'_>, schema: &Schema, entries: &[Entry]) -> Option<Definition> {
+fn define_sweep(
+    reader: &mut FieldReader<'_>,
+    schema: &WorkloadSchema,
+    entries: &[YamlEntry],
+) -> Option<SweepDefinition> {
     let fields = fields(schema);
-    let mut top = Top::read(reader, &fields, entries);
+    let mut top = TopLevel::read(reader, &fields, entries);
     let header = header::header(reader, std::mem::take(&mut top.header))?;
     let name = header::name(reader, &header);
     let objective = header::objective(reader, &header);
@@ -214,19 +226,19 @@ fn define(reader: &mut Reader<'_>, schema: &Schema, entries: &[Entry]) -> Option
     if let Some(entry) = top.special("parameters") {
         declarations.read(reader, entry, method);
     }
-    let parts = Parts {
+    let parts = SpaceSources {
         declarations: &declarations,
         zip: top.special("zip"),
         constraints: top.special("constraints"),
     };
     let space = assemble::space(reader, &parts, &fixed);
-    reach::check(reader, &declarations, &space, &fixed);
+    unused::check(reader, &declarations, &space, &fixed);
     let seeds = seeds(reader, &top, &declarations, &header);
     if reader.report.has_errors() {
         trials::check_fixed(reader, &declarations, &fixed);
         return None;
     }
-    let definition = Definition {
+    let definition = SweepDefinition {
         name: name?,
         workload: schema.workload.clone(),
         description: header.description,
@@ -246,18 +258,18 @@ fn define(reader: &mut Reader<'_>, schema: &Schema, entries: &[Entry]) -> Option
 
 /// Checks what only a file without other mistakes can be checked for.
 fn check_whole(
-    reader: &mut Reader<'_>,
-    top: &Top<'_>,
+    reader: &mut FieldReader<'_>,
+    top: &TopLevel<'_>,
     declarations: &Declarations<'_>,
-    definition: &Definition,
+    definition: &SweepDefinition,
 ) {
-    let spans = extent::Spans {
-        method: top.place("method"),
-        parameters: top.place("parameters"),
-        constraints: top.place("constraints"),
-        run_cap: top.place("run_cap"),
+    let spans = cardinality::SizeSpans {
+        method: top.span("method"),
+        parameters: top.span("parameters"),
+        constraints: top.span("constraints"),
+        run_cap: top.span("run_cap"),
     };
-    extent::check(reader, definition, &spans);
+    cardinality::check(reader, definition, &spans);
     if !reader.report.has_errors() {
         trials::check(reader, declarations, definition);
     }
@@ -265,10 +277,10 @@ fn check_whole(
 
 /// The seeds of every point.
 fn seeds(
-    reader: &mut Reader<'_>,
-    top: &Top<'_>,
+    reader: &mut FieldReader<'_>,
+    top: &TopLevel<'_>,
     declarations: &Declarations<'_>,
-    header: &Header,
+    header: &SweepHeader,
 ) -> Option<Vec<u64>> {
     let entry = top.special("replicates");
     let swept = declarations.get("seed");
@@ -279,8 +291,8 @@ fn seeds(
             .about("seed")
             .help("delete one of the two");
     }
-    let lists_seeds = entry.is_some_and(|entry| matches!(entry.node.value, Value::Mapping(_)));
-    let is_unused = header.method == Method::Grid && (swept.is_some() || lists_seeds);
+    let lists_seeds = entry.is_some_and(|entry| matches!(entry.node.value, YamlValue::Mapping(_)));
+    let is_unused = header.method == SearchMethod::Grid && (swept.is_some() || lists_seeds);
     if let Some(place) = reader.written.get("seed").filter(|_| is_unused) {
         reader
             .report

@@ -6,28 +6,28 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::resources::Resources;
-use crate::schema::Rules;
+use crate::schema::WorkloadRules;
 
 /// The terms on which a trial runs. A workload whose configurations lack one of the fields has its
 /// default.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Terms {
+pub struct TrialTerms {
     /// What it takes of a worker, as the rules of its workload say.
     pub resources: Resources,
     /// Seconds after which an attempt is ended: `resources.timeout`.
     pub timeout: Option<f64>,
     /// Which checkpoint is kept when it has ended: `checkpoint.keep`.
-    pub keep: Keep,
+    pub keep: CheckpointRetention,
 }
 
-impl Terms {
+impl TrialTerms {
     /// Reads the terms in a whole configuration of the workload that has these rules.
-    pub fn of(config: &Json, rules: &dyn Rules) -> Self {
+    pub fn of(config: &Json, rules: &dyn WorkloadRules) -> Self {
         let keeps_none = config["checkpoint"]["keep"] == "none";
         Self {
             resources: rules.resources(config),
             timeout: config["resources"]["timeout"].as_f64(),
-            keep: if keeps_none { Keep::None } else { Keep::Final },
+            keep: if keeps_none { CheckpointRetention::None } else { CheckpointRetention::Final },
         }
     }
 }
@@ -35,7 +35,8 @@ impl Terms {
 /// Which checkpoint of an ended trial is kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Keep {
+#[schemars(rename = "Keep")]
+pub enum CheckpointRetention {
     /// The last one: the trained weights.
     #[default]
     Final,
@@ -53,15 +54,19 @@ mod tests {
 
     #[test]
     fn terms_are_read_and_have_defaults() {
-        let usual = Terms { resources: Resources::ONE_CPU, timeout: None, keep: Keep::Final };
-        assert_eq!(Terms::of(&json!({}), &NoRules), usual);
+        let usual = TrialTerms {
+            resources: Resources::ONE_CPU,
+            timeout: None,
+            keep: CheckpointRetention::Final,
+        };
+        assert_eq!(TrialTerms::of(&json!({}), &NoRules), usual);
         let config = json!({
             "resources": {"threads": 4, "gpus": 0.5, "timeout": 1.5},
             "checkpoint": {"keep": "none"},
         });
         let gpus = GpuAmount::from_thousandths(500).unwrap();
         let resources = Resources { gpus, ..Resources::cpus(4) };
-        let terms = Terms { resources, timeout: Some(1.5), keep: Keep::None };
-        assert_eq!(Terms::of(&config, &NoRules), terms);
+        let terms = TrialTerms { resources, timeout: Some(1.5), keep: CheckpointRetention::None };
+        assert_eq!(TrialTerms::of(&config, &NoRules), terms);
     }
 }

@@ -12,7 +12,7 @@ mod verify;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use rheo_core::needs::FoundData;
+use rheo_core::needs::AvailableDataset;
 use rheo_model::dataset::{CIFAR10, DataFile, DataSet, MNIST};
 
 pub use error::Error;
@@ -120,7 +120,7 @@ fn batches(names: &[&'static str], looked: &[PathBuf]) -> Result<Vec<PathBuf>, E
 }
 
 /// `set` in `directory`, if its files are there and as long as they say.
-pub fn find(set: DataSet, directory: Option<&Path>) -> Result<FoundData, Error> {
+pub fn find(set: DataSet, directory: Option<&Path>) -> Result<AvailableDataset, Error> {
     let files = files(set, directory)?;
     let [train, test] = match set {
         DataSet::Mnist => [images(&files.train)?, images(&files.test)?],
@@ -134,7 +134,7 @@ pub fn find(set: DataSet, directory: Option<&Path>) -> Result<FoundData, Error> 
             [0, 0]
         }
     };
-    Ok(FoundData { set: set.name().to_owned(), sizes: set.parts(train, test) })
+    Ok(AvailableDataset { set: set.name().to_owned(), sizes: set.parts(train, test) })
 }
 
 /// How many images a pair of files of MNIST has.

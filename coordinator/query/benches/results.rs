@@ -16,7 +16,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rheo_core::id::SweepName;
 use rheo_core::metric::Goal;
 use rheo_core::part::Part;
-use rheo_core::rows::Batch;
+use rheo_core::rows::RowBatch;
 use rheo_model::row::{Rows, Table};
 use rheo_query::{
     Dataset, Limits, QueryEngine, QuerySnapshot, RankingRule, encode, encode_trials, parse, report,
@@ -31,7 +31,7 @@ fn demo() -> SweepName {
     SweepName::parse("demo").expect("a name")
 }
 
-fn commit(trial: u64, epochs: std::ops::Range<i32>) -> Batch {
+fn commit(trial: u64, epochs: std::ops::Range<i32>) -> RowBatch {
     let epochs = epochs.map(|epoch| sample::epoch(trial, epoch)).collect();
     let rows = Rows { epochs, ..Rows::default() };
     encode(&sample::keys(trial), &rows).expect("rows").remove(0)

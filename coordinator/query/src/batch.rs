@@ -1,6 +1,6 @@
 //! Batches: rows of one table on their way from a worker to the journal, as bytes.
 //!
-//! What a worker sends is judged here, once, before a commit is accepted: a [`Batch`] made by
+//! What a worker sends is judged here, once, before a commit is accepted: a [`RowBatch`] made by
 //! [`parse`] has the current schema, at least one row and rows of one trial only. After that
 //! it is opaque until it is written into a part or queried.
 
@@ -13,7 +13,7 @@ use arrow::datatypes::UInt64Type;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use rheo_core::name::TableName;
-use rheo_core::rows::Batch;
+use rheo_core::rows::RowBatch;
 use rheo_model::row::Table;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -49,11 +49,11 @@ impl TrialKeys {
 
 /// Rows of the current schema of `table`, as an Arrow IPC stream: a schema, one uncompressed record
 /// batch, the end.
-pub(crate) fn encode_stream(table: Table, rows: RecordBatch) -> Result<Batch, Error> {
+pub(crate) fn encode_stream(table: Table, rows: RecordBatch) -> Result<RowBatch, Error> {
     let version = (VERSION_KEY.to_owned(), SCHEMA_VERSION.to_string());
     let schema = tables::schema(table).as_ref().clone().with_metadata([version].into());
     let rows = rows.with_schema(schema.into())?;
-    Ok(Batch { table: table.into(), rows: rows.num_rows() as u64, ipc: ipc::encode(&rows)? })
+    Ok(RowBatch { table: table.into(), rows: rows.num_rows() as u64, ipc: ipc::encode(&rows)? })
 }
 
 /// The header of the streams of each table as this version writes them, which nearly all are.
@@ -72,7 +72,7 @@ pub(crate) fn decode(table: Table, stream: &Bytes) -> Result<RecordBatch, Error>
 
 /// Accepts bytes from a worker if they are rows of `table` that all belong to the trial with
 /// `keys`. Safe on any bytes: memory is bounded by their length.
-pub fn parse(name: &TableName, keys: &TrialKeys, ipc: Bytes) -> Result<Batch, Error> {
+pub fn parse(name: &TableName, keys: &TrialKeys, ipc: Bytes) -> Result<RowBatch, Error> {
     if ipc.len() > MAX_BYTES {
         return Err(Error::TooLarge { bytes: ipc.len() });
     }
@@ -90,7 +90,7 @@ pub fn parse(name: &TableName, keys: &TrialKeys, ipc: Bytes) -> Result<Batch, Er
         return Err(Error::Empty);
     }
     check_keys(keys, &rows)?;
-    Ok(Batch { table: name.clone(), rows: rows.num_rows() as u64, ipc })
+    Ok(RowBatch { table: name.clone(), rows: rows.num_rows() as u64, ipc })
 }
 
 /// The key columns come first in every table, see `tables::columns`.
@@ -128,14 +128,14 @@ mod tests {
     use crate::stored_rows::read;
     use crate::{TrialRow, sample};
 
-    fn epochs(trial: u64) -> Batch {
+    fn epochs(trial: u64) -> RowBatch {
         let batches = crate::encode(&sample::keys(trial), &sample::rows(trial)).unwrap();
         batches.into_iter().find(|batch| batch.table == Table::Epochs).unwrap()
     }
 
     /// A batch of each table but `attempts`.
-    fn every_batch() -> &'static [Batch] {
-        static BATCHES: LazyLock<Vec<Batch>> = LazyLock::new(|| {
+    fn every_batch() -> &'static [RowBatch] {
+        static BATCHES: LazyLock<Vec<RowBatch>> = LazyLock::new(|| {
             let trained = crate::encode(&sample::keys(5), &sample::rows(5)).unwrap();
             let trials = tables::trials(&[sample::trial(5)]).unwrap();
             let trials = encode_stream(Table::Trials, trials).unwrap();

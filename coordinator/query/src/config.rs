@@ -8,11 +8,11 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, Fields};
-use rheo_core::schema::Schema;
+use rheo_core::schema::WorkloadSchema;
 use rheo_model::networks;
 use serde_json::Value;
 
-static SCHEMA: LazyLock<Arc<Schema>> =
+static SCHEMA: LazyLock<Arc<WorkloadSchema>> =
     LazyLock::new(|| networks::workloads().schema(&networks::NAME));
 
 /// The Arrow type of resolved configurations.

@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Fields, Schema, TimestampMillisecondType};
 use arrow::error::ArrowError;
 use arrow::json::ReaderBuilder;
 use arrow::record_batch::RecordBatch;
-use rheo_core::rows::Batch;
+use rheo_core::rows::RowBatch;
 use rheo_model::row::{Rows, Table, Variant, Visitor};
 use serde::Serialize;
 
@@ -15,7 +15,7 @@ use crate::batch::{self, Error, TrialKeys};
 use crate::tables::{UTC, schema};
 
 /// Turns the rows of a commit into one batch per table that has rows.
-pub fn encode(keys: &TrialKeys, rows: &Rows) -> Result<Vec<Batch>, Error> {
+pub fn encode(keys: &TrialKeys, rows: &Rows) -> Result<Vec<RowBatch>, Error> {
     let mut encoder = RowEncoder { keys, batches: Vec::new() };
     rows.visit(&mut encoder)?;
     Ok(encoder.batches)
@@ -23,7 +23,7 @@ pub fn encode(keys: &TrialKeys, rows: &Rows) -> Result<Vec<Batch>, Error> {
 
 struct RowEncoder<'a> {
     keys: &'a TrialKeys,
-    batches: Vec<Batch>,
+    batches: Vec<RowBatch>,
 }
 
 impl Visitor for RowEncoder<'_> {

@@ -32,7 +32,7 @@ use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use rheo_core::id::SweepName;
 use rheo_core::metric::Goal;
 use rheo_core::part::{Part, Retraction};
-use rheo_core::rows::Batch;
+use rheo_core::rows::RowBatch;
 use rheo_model::row::Table;
 use serde::{Deserialize, Serialize};
 use tokio_stream::StreamExt;
@@ -77,7 +77,7 @@ pub struct PendingBatch {
     /// The journal position of its commit.
     pub position: u64,
     /// The rows.
-    pub batch: Batch,
+    pub batch: RowBatch,
 }
 
 /// Answers queries over one dataset.

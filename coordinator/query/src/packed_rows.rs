@@ -7,7 +7,7 @@
 //! with 0xff, MessagePack with the length of a list.
 
 use bytes::Bytes;
-use rheo_core::rows::Batch;
+use rheo_core::rows::RowBatch;
 use rheo_model::row::Table;
 use serde::Serialize;
 
@@ -22,7 +22,11 @@ pub(crate) fn is_packed(bytes: &Bytes) -> bool {
 }
 
 /// A batch of `count` rows of `table`, which `values` stand for.
-pub(crate) fn pack<R: Serialize>(table: Table, count: usize, values: &[R]) -> Result<Batch, Error> {
+pub(crate) fn pack<R: Serialize>(
+    table: Table,
+    count: usize,
+    values: &[R],
+) -> Result<RowBatch, Error> {
     let bytes = rmp_serde::to_vec_named(values)?;
-    Ok(Batch { table: table.into(), rows: count as u64, ipc: bytes.into() })
+    Ok(RowBatch { table: table.into(), rows: count as u64, ipc: bytes.into() })
 }

@@ -2,7 +2,7 @@
 
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
-use rheo_core::rows::Batch;
+use rheo_core::rows::RowBatch;
 use rheo_model::row::Table;
 use serde::de::DeserializeOwned;
 
@@ -23,7 +23,7 @@ pub(crate) fn decode(table: Table, batches: &[Bytes]) -> Result<Vec<RecordBatch>
 }
 
 /// Checks that `batch`, which was accepted once, can still be read and has its number of rows.
-pub fn check_readable(batch: &Batch) -> Result<(), Error> {
+pub fn check_readable(batch: &RowBatch) -> Result<(), Error> {
     let rows = decode(Table::try_from(&batch.table)?, std::slice::from_ref(&batch.ipc))?;
     let rows = rows.iter().map(|rows| rows.num_rows() as u64).sum::<u64>();
     if rows == batch.rows { Ok(()) } else { Err(Error::Malformed("another number of rows")) }
@@ -31,7 +31,7 @@ pub fn check_readable(batch: &Batch) -> Result<(), Error> {
 
 /// The rows of `batch`.
 #[cfg(test)]
-pub(crate) fn read(batch: &Batch) -> RecordBatch {
+pub(crate) fn read(batch: &RowBatch) -> RecordBatch {
     let table = Table::try_from(&batch.table).unwrap();
     decode(table, std::slice::from_ref(&batch.ipc)).unwrap().remove(0)
 }

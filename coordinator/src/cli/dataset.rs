@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use rheo_core::needs::{FoundData, Need};
+use rheo_core::needs::{AvailableDataset, Need};
 use rheo_core::sweep::PlannedSweep;
 use rheo_data::Error;
 use rheo_model::dataset::DataSet;
@@ -96,7 +96,7 @@ impl DataReport {
             let (sweep, set) = (&planned.definition.name, set.name());
             format!("trials of `{sweep}` read the data set {set}: {what}")
         };
-        let found: FoundData = match rheo_data::find(set, directory) {
+        let found: AvailableDataset = match rheo_data::find(set, directory) {
             Ok(found) => found,
             Err(error) => return self.errors.push(about(&with_remedy(&error, set))),
         };

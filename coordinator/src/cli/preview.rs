@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rheo_core::definition::Definition;
+use rheo_core::definition::SweepDefinition;
 use rheo_core::history::History;
-use rheo_core::plan::{EndReason, PlannedTrial};
+use rheo_core::plan::{PlanEndReason, PlannedTrial};
 use rheo_core::sampler::Suggestion;
 use rheo_core::sweep::PlannedSweep;
 use rheo_model::networks;
@@ -60,7 +60,7 @@ fn first_trials(planned: &PlannedSweep, count: u64) -> Vec<PlannedTrial> {
     trials
 }
 
-fn print_definition(definition: &Definition, planned: &PlannedSweep) -> Result<(), Failure> {
+fn print_definition(definition: &SweepDefinition, planned: &PlannedSweep) -> Result<(), Failure> {
     let trials = planned.plan.trials();
     let seeds = definition.seeds.len();
     let points = planned
@@ -68,8 +68,8 @@ fn print_definition(definition: &Definition, planned: &PlannedSweep) -> Result<(
         .points()
         .map_or("infinitely many points".to_owned(), |points| format!("{points} points"));
     let capped = match planned.plan.end_reason() {
-        EndReason::Exhausted => String::new(),
-        EndReason::RunCap => ", capped by run_cap".to_owned(),
+        PlanEndReason::Exhausted => String::new(),
+        PlanEndReason::RunCap => ", capped by run_cap".to_owned(),
     };
     format::print(format!(
         "{}: {trials} trials ({points} x {seeds} seeds{capped}) by {}, to {} {}",

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rheo_core::spec::{self, Parsed};
+use rheo_core::spec::{self, ParsedSweep};
 use rheo_core::sweep::PlannedSweep;
 use rheo_model::networks;
 use rheo_proto::file;
@@ -21,7 +21,7 @@ pub(super) struct Args {
 }
 
 /// Reads a sweep file and prints warnings about it.
-pub(super) fn read(path: &Path) -> Result<(String, Parsed), Failure> {
+pub(super) fn read(path: &Path) -> Result<(String, ParsedSweep), Failure> {
     let text = file::read_text(path, file::SWEEP)
         .map_err(|error| Failure::usage(format!("`{}` cannot be read: {error}", path.display())))?;
     let parsed = spec::parse(&networks::workloads(), &path.display().to_string(), &text)?;

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rheo_core::estimate::Workload;
+use rheo_core::estimate::RemainingTrials;
 use rheo_core::excerpt::excerpt;
 use rheo_core::id::{AttemptId, SweepName, TrialId};
 use rheo_core::machine::{
@@ -100,11 +100,11 @@ impl Service {
 /// A sweep, and what is left of it if it goes on by itself.
 struct Look {
     view: SweepView,
-    left: Option<Workload>,
+    left: Option<RemainingTrials>,
 }
 
 fn look(sweep: &rheo_core::sweep::Sweep) -> Look {
-    Look { view: SweepView::of(sweep), left: Workload::of(sweep) }
+    Look { view: SweepView::of(sweep), left: RemainingTrials::of(sweep) }
 }
 
 type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -144,7 +144,7 @@ impl SweepService for Service {
             let sweeps = state.order.iter().filter_map(|name| state.sweeps.get(name));
             let view = |sweep: &rheo_core::sweep::Sweep| {
                 let view = SweepView::among_workers(state, sweep, |id| present.contains(&id));
-                Look { view, left: Workload::of(sweep) }
+                Look { view, left: RemainingTrials::of(sweep) }
             };
             let unfit = state.unfit_workers().into_iter().map(Into::into);
             (sweeps.map(view).collect(), unfit.collect(), state.id.map(|id| id.to_string()))
@@ -172,7 +172,7 @@ impl SweepService for Service {
                 return Err(Rejection::UnknownSweep(name));
             };
             let view = SweepView::among_workers(state, sweep, |id| present.contains(&id));
-            Ok((Look { view, left: Workload::of(sweep) }, sweep.source.clone()))
+            Ok((Look { view, left: RemainingTrials::of(sweep) }, sweep.source.clone()))
         });
         let (sweep, source) = found.await?.map_err(Failure::Rejected)?;
         Ok(Response::new(v1::GetSweepResponse { sweep: Some(self.told(sweep)), source }))

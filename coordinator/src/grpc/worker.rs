@@ -11,8 +11,8 @@ use rheo_core::log::LogLine;
 use rheo_core::machine::{
     Assignment, AttemptClaim, AttemptEnd, Caller, Command, HeldAttempt, State, WorkOutlook, limits,
 };
-use rheo_core::resources::{Free, Offer};
-use rheo_core::rows::Batch;
+use rheo_core::resources::{FreeResources, ResourceOffer};
+use rheo_core::rows::RowBatch;
 use rheo_model::row::Summary;
 use rheo_proto::refusal::{self, Reason};
 use rheo_proto::v1::put_checkpoint_request::Part;
@@ -72,7 +72,7 @@ impl WorkerService for Service {
         let command = Command::Join { worker, info, state };
         let id = |state: &State, _: &[_]| state.id.map(|id| id.to_string());
         let id = self.coordinator.handle.execute(caller, command, Vec::new(), id).await?;
-        let Offer { cpus: slots, gpus, .. } = offer;
+        let ResourceOffer { cpus: slots, gpus, .. } = offer;
         tracing::info!(%worker, host, slots, gpus, "a worker joined");
         self.saw(worker);
         let lease = self.coordinator.settings.lease.as_millis();
@@ -273,7 +273,7 @@ struct Wish {
     caller: Caller,
     worker: WorkerId,
     held: Vec<HeldAttempt>,
-    free: Free,
+    free: FreeResources,
     only: Option<SweepName>,
 }
 
@@ -444,7 +444,7 @@ fn check_summary(ending: &AttemptEnd) -> Result<(), Status> {
 }
 
 /// A batch whose rows have the schema of their table and the keys of their trial.
-fn checked(batch: &Batch, keys: &TrialKeys) -> Result<Batch, Status> {
+fn checked(batch: &RowBatch, keys: &TrialKeys) -> Result<RowBatch, Status> {
     let checked = rheo_query::parse(&batch.table, keys, batch.ipc.clone());
     let checked = checked.map_err(|error| invalid_rows(report(&error)))?;
     if checked.rows == batch.rows {

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rheo_core::excerpt::message;
-use rheo_core::rows::Batch;
+use rheo_core::rows::RowBatch;
 use rheo_query::limits::{ERROR_LENGTH, PLANNER_STACK, THREAD_STACK};
 use rheo_query::wire::ChunkEncoder;
 use rheo_query::{Dataset, PendingBatch, QueryEngine, QuerySnapshot, engine};
@@ -154,7 +154,7 @@ async fn run(order: &Order, rows: Rows, scratch: Option<&Path>) -> Result<(), Tr
     let pending = rows.into_iter().map(|(head, ipc)| PendingBatch {
         sweep: head.sweep,
         position: head.position,
-        batch: Batch { table: head.table, rows: head.rows, ipc },
+        batch: RowBatch { table: head.table, rows: head.rows, ipc },
     });
     let snapshot = QuerySnapshot {
         pin: dataset.pin(),

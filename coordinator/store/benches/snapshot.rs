@@ -13,7 +13,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rheo_core::definition::Method;
+use rheo_core::definition::SearchMethod;
 use rheo_core::id::SweepName;
 use rheo_core::machine::TrialSelection;
 use rheo_store::conformance::test_coordinator::TestCoordinator;
@@ -53,7 +53,7 @@ fn counter(file: &str, name: &str) -> u64 {
 }
 
 impl Bench {
-    fn start(path: &Path, method: Method) -> Self {
+    fn start(path: &Path, method: SearchMethod) -> Self {
         let journal = RedbJournal::open(path).expect("a journal");
         let mut coordinator = TestCoordinator::start(&journal).expect("a state");
         let sweep = SweepName::parse("million").expect("a name");
@@ -173,7 +173,7 @@ fn main() {
     }
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("journal.redb");
-    let method = if is_given("random") { Method::Random } else { Method::Grid };
+    let method = if is_given("random") { SearchMethod::Random } else { SearchMethod::Grid };
     let mut bench = Bench::start(&path, method);
     println!(
         "| ended trials | snapshot: longest, ms | usual | encoding | written, MB | commands after it: longest, ms | usual | opening, s | journal, MB | memory, MB |"

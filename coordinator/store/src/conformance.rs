@@ -15,8 +15,8 @@ use rheo_core::id::{Digest, RequestId, SweepName, TrialId, WorkerId};
 use rheo_core::machine::{Event, RequestNoted, State, WorkerInfo, WorkerJoined};
 use rheo_core::name::TableName;
 use rheo_core::part::{Part, Retraction, TrialRanges};
-use rheo_core::rows::Batch;
-use rheo_core::schema::Workloads;
+use rheo_core::rows::RowBatch;
+use rheo_core::schema::WorkloadRegistry;
 use rheo_core::time::Timestamp;
 
 use crate::journal::{
@@ -52,7 +52,7 @@ pub fn check_journal(new: &dyn Fn() -> Box<dyn Fn() -> Box<dyn Journal>>) {
 }
 
 fn a_new_journal_is_empty(open: JournalOpener<'_>) {
-    let loaded = open().load(&Workloads::default()).unwrap();
+    let loaded = open().load(&WorkloadRegistry::default()).unwrap();
     assert_eq!((loaded.state, loaded.position, loaded.replayed), (State::default(), 0, 0));
     assert_eq!(open().index().unwrap(), PartIndex::default());
     assert_eq!(pending(&*open()), []);
@@ -64,7 +64,7 @@ fn events_are_loaded_in_order(open: JournalOpener<'_>) {
     assert_eq!(open().append(&entries[..2]).unwrap(), 0);
     assert_eq!(open().append(&[]).unwrap(), 2);
     assert_eq!(open().append(&entries[2..]).unwrap(), 2);
-    let loaded = open().load(&Workloads::default()).unwrap();
+    let loaded = open().load(&WorkloadRegistry::default()).unwrap();
     assert_eq!(loaded.state, state_of(&events));
     assert_eq!((loaded.position, loaded.replayed), (5, 5));
 }
@@ -84,12 +84,12 @@ fn a_snapshot_replaces_earlier_events(open: JournalOpener<'_>) {
     append(&events[..4]);
     open().snapshot(4, &mut state_of(&events[..4])).unwrap();
     append(&events[4..]);
-    let loaded = open().load(&Workloads::default()).unwrap();
+    let loaded = open().load(&WorkloadRegistry::default()).unwrap();
     assert_eq!(loaded.state, state_of(&events));
     assert_eq!((loaded.position, loaded.replayed), (6, 2));
     // A later, smaller snapshot replaces an earlier one completely.
     open().snapshot(6, &mut State::default()).unwrap();
-    let loaded = open().load(&Workloads::default()).unwrap();
+    let loaded = open().load(&WorkloadRegistry::default()).unwrap();
     assert_eq!((loaded.state, loaded.position, loaded.replayed), (State::default(), 6, 0));
 }
 
@@ -265,7 +265,7 @@ pub fn joined(n: u64) -> Event {
 
 /// Rows of trial `index` of the sweep `demo`.
 pub fn blob(table: TableName, index: u64, ipc: &'static [u8]) -> RowBlob {
-    let batch = Batch { table, rows: 1, ipc: Bytes::from_static(ipc) };
+    let batch = RowBatch { table, rows: 1, ipc: Bytes::from_static(ipc) };
     RowBlob { trial: trial(index), batch }
 }
 

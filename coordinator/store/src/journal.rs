@@ -13,8 +13,8 @@ use rheo_core::id::{SweepName, TrialId};
 use rheo_core::machine::{Event, State, snapshot};
 use rheo_core::name::TableName;
 use rheo_core::part::{Part, Retraction};
-use rheo_core::rows::Batch;
-use rheo_core::schema::Workloads;
+use rheo_core::rows::RowBatch;
+use rheo_core::schema::WorkloadRegistry;
 use serde::{Deserialize, Serialize};
 
 /// An append-only record of events, durable when its calls return. One process at a time opens it.
@@ -26,7 +26,7 @@ pub trait Journal: Send + Sync {
 
     /// Rebuilds the state from the newest snapshot and the events after it. `workloads` are those
     /// that this program knows.
-    fn load(&self, workloads: &Workloads) -> Result<LoadedJournal, Error>;
+    fn load(&self, workloads: &WorkloadRegistry) -> Result<LoadedJournal, Error>;
 
     /// Stores the chunks of `state` that changed since the last snapshot and drops every event
     /// before `position`; the state must include all of them. The state must come from this journal
@@ -122,8 +122,8 @@ pub struct PendingRows<'j> {
 
 impl PendingRows<'_> {
     /// Copies the rows.
-    pub fn to_batch(&self) -> Batch {
-        Batch { table: self.table.clone(), rows: self.rows, ipc: Bytes::copy_from_slice(self.ipc) }
+    pub fn to_batch(&self) -> RowBatch {
+        RowBatch { table: self.table.clone(), rows: self.rows, ipc: Bytes::copy_from_slice(self.ipc) }
     }
 
     /// Copies the whole blob.
@@ -183,7 +183,7 @@ pub struct RowBlob {
     /// The trial.
     pub trial: TrialId,
     /// The rows.
-    pub batch: Batch,
+    pub batch: RowBatch,
 }
 
 /// Whether a new retraction covers the pending rows of `trial` in `table`.

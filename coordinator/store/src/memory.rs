@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rheo_core::machine::snapshot::{ChunkKey, StoredRoot};
 use rheo_core::machine::{Event, State};
 use rheo_core::part::{Part, Retraction};
-use rheo_core::schema::Workloads;
+use rheo_core::schema::WorkloadRegistry;
 
 use crate::encoding::{decode, decode_seed, encode};
 use crate::journal::{
@@ -61,7 +61,7 @@ impl JournalView for MemoryView {
 
 impl Inner {
     /// The state of the newest snapshot, if there is one.
-    fn restore(&self, workloads: &Workloads) -> Result<State, Error> {
+    fn restore(&self, workloads: &WorkloadRegistry) -> Result<State, Error> {
         let Some(root) = &self.root else { return Ok(State::new(workloads.clone())) };
         decode::<StoredRoot>(root, "the snapshot")?.into_state(workloads.clone(), |sweep| {
             let chunks = self.chunks.iter().filter(move |(key, _)| key.sweep == sweep);
@@ -115,7 +115,7 @@ impl Journal for MemoryJournal {
         })
     }
 
-    fn load(&self, workloads: &Workloads) -> Result<LoadedJournal, Error> {
+    fn load(&self, workloads: &WorkloadRegistry) -> Result<LoadedJournal, Error> {
         self.with(|inner| {
             let mut state = inner.restore(workloads)?;
             for (position, bytes) in &inner.events {

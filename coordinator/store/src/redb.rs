@@ -37,7 +37,7 @@ use ::redb::{
 use rheo_core::id::TrialId;
 use rheo_core::machine::{Event, State};
 use rheo_core::part::{Part, Retraction};
-use rheo_core::schema::Workloads;
+use rheo_core::schema::WorkloadRegistry;
 use serde::de::DeserializeOwned;
 
 use crate::encoding::{decode, encode};
@@ -288,7 +288,7 @@ impl Journal for RedbJournal {
         })
     }
 
-    fn load(&self, workloads: &Workloads) -> Result<LoadedJournal, Error> {
+    fn load(&self, workloads: &WorkloadRegistry) -> Result<LoadedJournal, Error> {
         self.read(|transaction| {
             let mut state = snapshot::restore(transaction, workloads)?;
             let mut replayed = 0;

@@ -10,12 +10,12 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use redb::StorageBackend;
-use rheo_core::definition::Method;
+use rheo_core::definition::SearchMethod;
 use rheo_core::id::SweepName;
 use rheo_core::machine::TrialSelection;
 use rheo_core::name::TableName;
 use rheo_core::rng::TrialRng;
-use rheo_core::schema::Workloads;
+use rheo_core::schema::WorkloadRegistry;
 use rheo_store::conformance::test_coordinator::{TestCoordinator, workloads};
 use rheo_store::conformance::{blob, joined, pending, with_rows};
 use rheo_store::{Error, Journal, JournalEntry, PartChange, PendingKey, RedbJournal};
@@ -131,7 +131,7 @@ fn work(journal: &RedbJournal) -> (AcknowledgedWrites, Result<(), Error>) {
             journal.append(&entries)?;
             done.events += 2;
             if round == 1 {
-                let mut loaded = journal.load(&Workloads::default())?;
+                let mut loaded = journal.load(&WorkloadRegistry::default())?;
                 journal.snapshot(loaded.position, &mut loaded.state)?;
             }
             if round == 2 {
@@ -147,7 +147,7 @@ fn work(journal: &RedbJournal) -> (AcknowledgedWrites, Result<(), Error>) {
 
 /// Checks that every acknowledged write survived the crash. The interrupted call may have succeeded or not.
 fn check(journal: &RedbJournal, said: &AcknowledgedWrites, context: &str) {
-    let loaded = journal.load(&Workloads::default()).unwrap();
+    let loaded = journal.load(&WorkloadRegistry::default()).unwrap();
     let events = loaded.position;
     assert!(events == said.events || events == said.events + 2, "{context}: {events} events");
     let workers = u64::try_from(loaded.state.workers.len()).unwrap();
@@ -200,7 +200,7 @@ fn the_journal_recovers_from_a_full_disk_without_a_restart() {
     assert!(matches!(journal.append(&[joined(1).into()]), Err(Error::Io(_))));
     disk.0.lock().unwrap().stops_at = None;
     assert_eq!(journal.append(&[joined(1).into()]).unwrap(), 1);
-    assert_eq!(journal.load(&Workloads::default()).unwrap().state.workers.len(), 2);
+    assert_eq!(journal.load(&WorkloadRegistry::default()).unwrap().state.workers.len(), 2);
 }
 
 /// Runs trials of a sweep, takes snapshots, retries trials, deletes the sweep and submits it again. Calls `note` with
@@ -209,7 +209,7 @@ fn run_sweeps(journal: &RedbJournal, note: &mut dyn FnMut(&TestCoordinator)) -> 
     let sweep = SweepName::parse("demo").unwrap();
     let mut coordinator = TestCoordinator::start(journal)?;
     note(&coordinator);
-    for method in [Method::Grid, Method::Random] {
+    for method in [SearchMethod::Grid, SearchMethod::Random] {
         coordinator.submit(journal, &sweep, method)?;
         note(&coordinator);
         for round in 0..3 {
@@ -268,7 +268,7 @@ fn the_next_snapshot_stores_the_changes_of_a_failed_one() {
         let disk = VolatileDisk::default();
         let journal = disk.journal().unwrap();
         let mut coordinator = TestCoordinator::start(&journal).unwrap();
-        coordinator.submit(&journal, &sweep, Method::Random).unwrap();
+        coordinator.submit(&journal, &sweep, SearchMethod::Random).unwrap();
         coordinator.run_trials(&journal, 20).unwrap();
         coordinator.snapshot(&journal).unwrap();
         coordinator.run_trials(&journal, 20).unwrap();

@@ -8,7 +8,7 @@ use rheo_core::id::SweepName;
 use rheo_core::name::TableName;
 use rheo_core::part::{Part, TrialRanges};
 use rheo_core::rng::TrialRng;
-use rheo_core::schema::Workloads;
+use rheo_core::schema::WorkloadRegistry;
 use rheo_store::conformance::{blob, joined, with_rows};
 use rheo_store::{Error, Journal, JournalEntry, PartChange, RedbJournal, check_pages};
 
@@ -26,7 +26,7 @@ fn read(path: &Path) -> Result<u64, Error> {
     let journal = RedbJournal::open(path)?;
     journal.index()?;
     journal.pending_batch(0, usize::MAX)?;
-    Ok(journal.load(&Workloads::default())?.position)
+    Ok(journal.load(&WorkloadRegistry::default())?.position)
 }
 
 #[test]

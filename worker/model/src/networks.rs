@@ -11,31 +11,32 @@ use rheo_core::metric::{Goal, Objective};
 use rheo_core::name::WorkloadName;
 use rheo_core::needs::Need;
 use rheo_core::resources::{GpuAmount, Resources};
-use rheo_core::schema::{Problem, Rules, Schema, Workloads};
+use rheo_core::schema::{FieldConflict, WorkloadRegistry, WorkloadRules, WorkloadSchema};
 
 /// The name of the workload.
 pub const NAME: WorkloadName = WorkloadName::of("networks");
 
 /// The workloads that Rheobase trains itself: networks.
-pub fn workloads() -> Workloads {
-    static WORKLOADS: LazyLock<Workloads> = LazyLock::new(|| Workloads::new([schema()]));
+pub fn workloads() -> WorkloadRegistry {
+    static WORKLOADS: LazyLock<WorkloadRegistry> =
+        LazyLock::new(|| WorkloadRegistry::new([schema()]));
     WORKLOADS.clone()
 }
 
 /// The schema of trials of networks.
-pub fn schema() -> Schema {
+pub fn schema() -> WorkloadSchema {
     let name = Metric::ValidationAccuracy.to_name();
     let objective = Objective { name, goal: Goal::Maximize, target: None };
     let metrics = Metric::ALL.map(Metric::field).to_vec();
-    let plain = Schema::of::<TrialConfig>(NAME, metrics, objective);
-    Schema { words: WORDS, rules: Box::new(NetworkRules), ..plain }
+    let plain = WorkloadSchema::of::<TrialConfig>(NAME, metrics, objective);
+    WorkloadSchema { words: WORDS, rules: Box::new(NetworkRules), ..plain }
 }
 
 #[derive(Debug)]
 struct NetworkRules;
 
-impl Rules for NetworkRules {
-    fn problems(&self, config: &Json) -> Vec<Problem> {
+impl WorkloadRules for NetworkRules {
+    fn problems(&self, config: &Json) -> Vec<FieldConflict> {
         typed(config).map(|config| config.check()).unwrap_or_default()
     }
 

@@ -9,7 +9,7 @@ use std::fmt;
 
 use crate::config::TrialConfig;
 use crate::row::{Rows, Summary};
-use rheo_core::metric::{Metrics, Report};
+use rheo_core::metric::{MetricReport, Metrics};
 use rheo_core::needs::{Inventory, Need};
 use rheo_core::progress::Progress;
 
@@ -98,7 +98,7 @@ pub struct Commit {
     /// The rows since the last commit.
     pub rows: Rows,
     /// The metrics of the epochs in `rows`.
-    pub reports: Vec<Report>,
+    pub reports: Vec<MetricReport>,
     /// Everything needed to go on from here, as one value.
     pub checkpoint: Vec<u8>,
     /// How far the trial is.

@@ -1,10 +1,10 @@
 //! Words of other tools for what sweep files of networks call otherwise, and examples for messages.
 
-use rheo_core::schema::{Examples, Words};
+use rheo_core::schema::{RemedyExamples, Vocabulary};
 use rheo_core::suggest::Aliases;
 
 /// The words for messages about sweeps of networks.
-pub(crate) const WORDS: Words = Words {
+pub(crate) const WORDS: Vocabulary = Vocabulary {
     aliases: ALIASES,
     foreign_keys: &[
         ("program", TRIALS_RUN_NETWORKS),
@@ -12,7 +12,7 @@ pub(crate) const WORDS: Words = Words {
         ("controller", "write `network: {controller: ...}` if the units of the network are meant"),
     ],
     numbers: &["epochs", "lr", "hidden", "interval"],
-    examples: Examples {
+    examples: RemedyExamples {
         path: "training.optimizer.lr",
         parameter: "network.hidden: {values: [32, 64]}",
         condition: "network.kind: adaptive",

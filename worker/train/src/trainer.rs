@@ -4,7 +4,7 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 
-use rheo_core::needs::{Inventory, Lack, Need};
+use rheo_core::needs::{Inventory, Need, UnmetNeed};
 use rheo_model::config::{Analysis, Device, TrialConfig};
 use rheo_model::dataset::DataSet;
 use rheo_model::row::Rows;
@@ -121,7 +121,7 @@ impl Trainer for Torch {
                 Ok(found) => inventory.data.push(found),
                 Err(error) => {
                     let need = Need::Data { set: set.name().to_owned(), directory: None };
-                    inventory.lacks.push(Lack { need, cause: chain(&error) });
+                    inventory.lacks.push(UnmetNeed { need, cause: chain(&error) });
                 }
             }
         }
@@ -135,7 +135,7 @@ impl Trainer for Torch {
                 Error::NoDevice.to_string()
             };
             let need = Need::Device(gpu);
-            inventory.lacks.push(Lack { need, cause });
+            inventory.lacks.push(UnmetNeed { need, cause });
         }
         Some(inventory)
     }

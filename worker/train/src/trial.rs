@@ -15,7 +15,7 @@ mod report;
 mod snapshot;
 mod state;
 
-use rheo_core::metric::Report;
+use rheo_core::metric::MetricReport;
 use rheo_core::rng::{Purpose, TrialRng};
 use rheo_model::config::{Analysis, AnalysisKind, TrialConfig};
 use rheo_model::row::Rows;
@@ -63,7 +63,7 @@ pub(crate) struct Trial<'a> {
     /// Rows since the last commit.
     rows: Rows,
     /// Reports since the last commit.
-    reports: Vec<Report>,
+    reports: Vec<MetricReport>,
     /// Seconds of this attempt that are in the state.
     clock: f64,
 }

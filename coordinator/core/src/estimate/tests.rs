@@ -44,7 +44,7 @@ impl Simulation {
 
     /// Runs to the end, or until `stop` of the work since this start is done; checkpoints are kept.
     fn run(&mut self, stop: f64) -> Vec<Told> {
-        let mut meter = Meter::default();
+        let mut meter = SpeedMeter::default();
         let mut running: Vec<usize> = Vec::new();
         let (before, mut tries) = (self.left(), self.done.clone());
         let mut told: Vec<(f64, Option<Estimate>, f64)> = Vec::new();
@@ -72,10 +72,11 @@ impl Simulation {
                     .map(|(share, estimate, at)| Told { share, estimate, left: end - at })
                     .collect();
             }
-            let workload = self.workload(&running);
+            let remaining = self.remaining(&running);
             let label = |trial: u64| self.label(trial);
-            let ahead = workload.ahead.iter().map(|trial| label(*trial)).collect();
-            let estimate = meter.estimate(&workload, &Labels { ahead, of: &label }, self.at());
+            let ahead = remaining.ahead.iter().map(|trial| label(*trial)).collect();
+            let estimate =
+                meter.estimate(&remaining, &TrialLabels { ahead, of: &label }, self.at());
             told.push((share, estimate, self.now));
             self.now += TICK;
             for trial in &running {
@@ -84,26 +85,26 @@ impl Simulation {
         }
     }
 
-    fn label(&self, trial: u64) -> Label {
+    fn label(&self, trial: u64) -> TrialLabel {
         let value = self.values.get(usize::try_from(trial).unwrap());
         value.map(|value| Some(value.to_string())).into_iter().collect()
     }
 
-    fn workload(&self, running: &[usize]) -> Workload {
+    fn remaining(&self, running: &[usize]) -> RemainingTrials {
         let share = |trial: usize| self.done[trial] / self.lengths[trial];
-        let mut workload = Workload::default();
+        let mut remaining = RemainingTrials::default();
         for trial in 0..self.lengths.len() {
             match share(trial) {
-                share if running.contains(&trial) => workload.running.push((trial as u64, share)),
+                share if running.contains(&trial) => remaining.running.push((trial as u64, share)),
                 share if share >= 1.0 => {}
-                share if share > 0.0 => workload.waiting.push((trial as u64, share)),
+                share if share > 0.0 => remaining.waiting.push((trial as u64, share)),
                 _ => {
-                    workload.queued += 1;
-                    workload.ahead.push(trial as u64);
+                    remaining.queued += 1;
+                    remaining.ahead.push(trial as u64);
                 }
             }
         }
-        workload
+        remaining
     }
 }
 
@@ -121,8 +122,8 @@ fn assert_good(told: &[Told], trial: f64) {
 }
 
 /// The estimate where no parameter tells trials apart.
-fn alike(meter: &mut Meter, workload: &Workload, now: Timestamp) -> Option<Estimate> {
-    meter.estimate(workload, &Labels { ahead: Vec::new(), of: &|_| Label::new() }, now)
+fn alike(meter: &mut SpeedMeter, remaining: &RemainingTrials, now: Timestamp) -> Option<Estimate> {
+    meter.estimate(remaining, &TrialLabels { ahead: Vec::new(), of: &|_| TrialLabel::new() }, now)
 }
 
 fn steady(trials: usize, slots: usize) -> Simulation {
@@ -165,28 +166,28 @@ fn what_was_done_before_this_start_does_not_make_it_look_faster() {
 
 #[test]
 fn a_sweep_that_does_not_go_on_has_no_end() {
-    let mut meter = Meter::default();
+    let mut meter = SpeedMeter::default();
     meter.begin(0, true, Timestamp(0));
     meter.report(0, 0.5, Timestamp(10_000));
-    let running = Workload { running: vec![(0, 0.5)], ..Workload::default() };
+    let running = RemainingTrials { running: vec![(0, 0.5)], ..RemainingTrials::default() };
     let estimate = alike(&mut meter, &running, Timestamp(10_000)).unwrap();
     assert_eq!(estimate.likely, Duration::from_secs(10));
     meter.end(0, true, Timestamp(20_000));
-    let queued = Workload { queued: 5, ..Workload::default() };
+    let queued = RemainingTrials { queued: 5, ..RemainingTrials::default() };
     assert!(alike(&mut meter, &queued, Timestamp(21_000)).is_some(), "a slot is free for the next");
     assert_eq!(alike(&mut meter, &queued, Timestamp(60_000)), None, "nobody works on it");
 }
 
 #[test]
 fn an_attempt_that_was_lost_counts_as_time_but_not_as_work() {
-    let mut meter = Meter::default();
+    let mut meter = SpeedMeter::default();
     meter.begin(0, true, Timestamp(0));
     meter.report(0, 0.5, Timestamp(10_000));
     meter.end(0, false, Timestamp(12_000));
     meter.begin(0, false, Timestamp(12_000));
     meter.report(0, 0.4, Timestamp(13_000));
     meter.report(0, 0.5, Timestamp(15_000));
-    let running = Workload { running: vec![(0, 0.4)], ..Workload::default() };
+    let running = RemainingTrials { running: vec![(0, 0.4)], ..RemainingTrials::default() };
     let estimate = alike(&mut meter, &running, Timestamp(15_000)).unwrap();
     assert!((9.0..=11.0).contains(&estimate.likely.as_secs_f64()), "{estimate:?}");
 }
@@ -200,7 +201,8 @@ fn slots_take_what_is_left_one_after_another() {
         (vec![0.0, 0.0], Vec::new(), vec![1.0, 1.0, 1.0, 7.0], 4, 8.0),
         (vec![0.0; 3], Vec::new(), vec![0.5, 1.5], 3_000_001, 1_000_001.0),
     ] {
-        let found = Ahead { resumed, queued, count, ..Ahead::default() }.makespan(slots);
+        let found =
+            PendingWork { resumed, queued, count, ..PendingWork::default() }.makespan(slots);
         assert!((found - end).abs() < 1e-6, "{found}, not {end}");
     }
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::name::FleetName;
 use crate::id::SweepName;
-use crate::resources::Offer;
+use crate::resources::ResourceOffer;
 use crate::sweep::AttemptOutcome;
 use crate::time::Timestamp;
 
@@ -28,7 +28,7 @@ pub struct FleetSpec {
     /// Workers that a pilot brings.
     pub workers: u32,
     /// The offer of each worker: no trial that takes more runs there.
-    pub worker: Offer,
+    pub worker: ResourceOffer,
     /// The only sweep that it works for, if it is not for all.
     pub sweep: Option<SweepName>,
 }
@@ -215,7 +215,7 @@ impl PilotEndCause {
     ];
 
     /// How the attempts ended that its workers still had.
-    pub(crate) fn attempt(self) -> AttemptOutcome {
+    pub(crate) fn attempt_outcome(self) -> AttemptOutcome {
         match self {
             Self::Completed | Self::Preempted | Self::Cancelled => AttemptOutcome::Preempted,
             Self::OutOfMemory => AttemptOutcome::OutOfMemory,
@@ -224,7 +224,7 @@ impl PilotEndCause {
     }
 
     /// Whether what it ran may be to blame.
-    pub(crate) fn is_suspicious(self) -> bool {
+    pub(crate) fn may_be_program_fault(self) -> bool {
         matches!(self, Self::Failed | Self::OutOfMemory)
     }
 

@@ -9,7 +9,7 @@ use super::state::State;
 use super::worker::{Departure, Worker};
 use crate::fleet;
 use crate::id::{AttemptId, RequestId, SweepName, WorkerId};
-use crate::needs::Lack;
+use crate::needs::UnmetNeed;
 use crate::sweep::{AttemptEnded, Lease, PlannedSweep, Sweep, SweepSubmitted, TrialLeased};
 use crate::time::Timestamp;
 
@@ -141,7 +141,7 @@ impl State {
     fn on_attempt_ended(&mut self, ended: &AttemptEnded) {
         if let (Some(need), Some(worker)) = (&ended.need, self.workers.get_mut(&ended.worker)) {
             let cause = ended.error.clone().unwrap_or_default();
-            worker.note(Lack { need: need.clone(), cause });
+            worker.note(UnmetNeed { need: need.clone(), cause });
         }
         self.with_sweep(&ended.attempt.trial.sweep, |sweep| sweep.on_attempt_ended(ended));
     }

@@ -7,13 +7,13 @@ use serde_json::Value as Json;
 
 use super::origin::{HeldAttempt, Origin};
 use super::worker::WorkerInfo;
-use crate::definition::Definition;
+use crate::definition::SweepDefinition;
 use crate::fleet;
 use crate::id::{AttemptId, Digest, IncarnationId, RequestId, StateId, SweepName, WorkerId};
-use crate::metric::{Metrics, Report};
+use crate::metric::{MetricReport, Metrics};
 use crate::needs::Need;
 use crate::part::Part;
-use crate::resources::Free;
+use crate::resources::FreeResources;
 use crate::rows::RowCounts;
 
 /// One request.
@@ -31,7 +31,7 @@ pub enum Command {
     /// A sweep is to be run. The same name and meaning again changes nothing.
     Submit {
         /// The meaning of the sweep file.
-        definition: Box<Definition>,
+        definition: Box<SweepDefinition>,
         /// The sweep file itself, for people.
         source: String,
     },
@@ -56,7 +56,7 @@ pub enum Command {
         /// got lost, count as taken slots and are told again.
         held: Vec<HeldAttempt>,
         /// The resources that are free as far as the worker knows.
-        free: Free,
+        free: FreeResources,
         /// The only sweep that the worker works for, if it is not to work for all.
         only: Option<SweepName>,
         /// How long a lease lasts.
@@ -211,7 +211,7 @@ pub struct CommitManifest {
     /// How many rows come with this message: those that were produced and are not durable yet.
     pub rows: RowCounts,
     /// Metrics of epochs.
-    pub reports: Vec<Report>,
+    pub reports: Vec<MetricReport>,
     /// Share of the whole trial that is done, in [0, 1].
     #[serde(default)]
     pub fraction: f64,

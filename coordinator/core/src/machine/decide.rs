@@ -15,7 +15,7 @@ use super::state::State;
 use crate::id::{SweepName, TrialId};
 use crate::metric::Goal;
 use crate::pruner::Verdict;
-use crate::ranking::Standing;
+use crate::ranking::PointStanding;
 use crate::sweep::{
     AttemptOutcome, StopReason, StopRequested, Sweep, SweepClosed, SweepEndReason, SweepEnded,
     TrialCommitted, TrialEnded, TrialOutcome,
@@ -46,8 +46,8 @@ pub fn decide(
         Command::Client(request) => client::request(state, request, now),
         Command::Join { worker, info, state: of } => worker::join(state, *worker, info, *of, now),
         Command::Acquire { worker, held, free, only, lease } => {
-            let wish = AcquireRequest { held, free, only: only.as_ref() };
-            worker::acquire(state, *worker, wish, LeaseTerm { at: now, until: now + *lease })
+            let request = AcquireRequest { held, free, only: only.as_ref() };
+            worker::acquire(state, *worker, request, LeaseTerm { at: now, until: now + *lease })
         }
         Command::Renew { worker, held, lease } => {
             worker::renew(state, *worker, held, LeaseTerm { at: now, until: now + *lease })
@@ -164,7 +164,7 @@ fn limit_reached(sweep: &Sweep, ended: &Event) -> Option<SweepEndReason> {
     let target = definition.objective.target?;
     // One lucky seed has not found what the sweep looks for.
     let point = sweep.point_result(sweep.planned.plan.point_of(trial.index));
-    let value = point.aggregate.filter(|_| point.standing == Standing::Completed)?.mean;
+    let value = point.aggregate.filter(|_| point.standing == PointStanding::Completed)?.mean;
     let reached = match definition.objective.goal {
         Goal::Minimize => value <= target,
         Goal::Maximize => value >= target,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::worker::WorkerInfo;
 use crate::fleet;
 use crate::id::{AttemptId, IncarnationId, RequestId, StateId, SweepName, WorkerId};
-use crate::needs::Lack;
+use crate::needs::UnmetNeed;
 use crate::sweep::{
     AttemptEnded, StopRequested, SweepClosed, SweepDeleted, SweepEnded, SweepPaused, SweepResumed,
     SweepSubmitted, TrialCommitted, TrialDeferred, TrialEnded, TrialLeased, TrialsRetried,
@@ -101,7 +101,7 @@ pub struct WorkerUnfit {
     /// The worker.
     pub worker: WorkerId,
     /// The need that it does not meet, and the cause.
-    pub lack: Lack,
+    pub lack: UnmetNeed,
 }
 
 /// A worker left or died; it is forgotten later.

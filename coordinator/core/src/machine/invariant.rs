@@ -6,7 +6,7 @@ use super::limits;
 use super::state::State;
 use crate::fleet::{Fleet, FleetName, PilotPhase};
 use crate::id::WorkerId;
-use crate::resources::Offer;
+use crate::resources::ResourceOffer;
 use crate::sweep::{Sweep, TrialOutcome};
 
 impl State {
@@ -55,7 +55,7 @@ impl State {
             }
         }
         let is_too_much = |(worker, taken): (&WorkerId, &LeasedResources)| {
-            let Offer { cpus, gpus, memory_mb } = self.workers.get(worker)?.info.offer;
+            let ResourceOffer { cpus, gpus, memory_mb } = self.workers.get(worker)?.info.offer;
             let fits = taken.cpus <= u64::from(cpus)
                 && memory_mb.is_none_or(|most| taken.memory_mb <= most)
                 && taken.gpus.iter().all(|(ordinal, share)| *ordinal < gpus && *share <= 1000);

@@ -9,7 +9,7 @@ use super::state::State;
 use super::worker::{Worker, WorkerInfo};
 use crate::fleet::PilotId;
 use crate::id::{SweepName, WorkerId};
-use crate::needs::{Lack, Need};
+use crate::needs::{Need, UnmetNeed};
 use crate::sweep::{Sweep, Trial};
 use crate::time::Timestamp;
 
@@ -20,7 +20,7 @@ const LOOK_AHEAD: usize = 256;
 const MAX_NOTED: usize = 16;
 
 impl WorkerInfo {
-    fn lack(&self, need: &Need) -> Option<String> {
+    fn unmet_need(&self, need: &Need) -> Option<String> {
         let shortage = |wanted| self.offer.shortage(&wanted, "the worker");
         if let Some(shortage) = need.resources().and_then(shortage) {
             return Some(format!("a trial {shortage}"));
@@ -28,31 +28,31 @@ impl WorkerInfo {
         match need {
             Need::Slots { .. } | Need::Gpus { .. } => None,
             // What is not known of it shows when it tries.
-            need => self.inventory.as_ref()?.lack(need),
+            need => self.inventory.as_ref()?.unmet_need(need),
         }
     }
 }
 
 impl Worker {
     /// The first of `needs` that it lacks.
-    pub fn lack(&self, needs: &[Need]) -> Option<Lack> {
+    pub fn unmet_need(&self, needs: &[Need]) -> Option<UnmetNeed> {
         needs.iter().find_map(|need| {
             let noted = self.unfit.iter().find(|lack| lack.need.includes(need));
             let cause = noted.map(|lack| lack.cause.clone());
-            let cause = cause.or_else(|| self.info.lack(need))?;
-            Some(Lack { need: need.clone(), cause })
+            let cause = cause.or_else(|| self.info.unmet_need(need))?;
+            Some(UnmetNeed { need: need.clone(), cause })
         })
     }
 
     /// Whether `lack` is news of it.
-    pub(super) fn is_news(&self, lack: &Lack) -> bool {
+    pub(super) fn is_new_need(&self, lack: &UnmetNeed) -> bool {
         self.unfit.len() < MAX_NOTED
             && !self.unfit.iter().any(|noted| noted.need.includes(&lack.need))
     }
 
     /// Notes what it lacks.
-    pub(super) fn note(&mut self, lack: Lack) {
-        if self.is_news(&lack) {
+    pub(super) fn note(&mut self, lack: UnmetNeed) {
+        if self.is_new_need(&lack) {
             self.unfit.push(lack);
         }
     }
@@ -126,9 +126,9 @@ impl State {
         let worker = self.workers.get(&worker)?;
         let sweeps = self.sweeps.values().filter(|sweep| !sweep.paused && sweep.ended.is_none());
         let wanted = sweeps.filter(|sweep| only.is_none_or(|only| only == sweep.name()));
-        let lacks = wanted.flat_map(Sweep::wanted).map(|needs| worker.lack(&needs));
+        let lacks = wanted.flat_map(Sweep::wanted).map(|needs| worker.unmet_need(&needs));
         // One trial that it can take, and it only waits for its turn.
-        let lacks: Option<Vec<Lack>> = lacks.collect();
+        let lacks: Option<Vec<UnmetNeed>> = lacks.collect();
         Some(lacks?.into_iter().next()?.cause)
     }
 
@@ -150,7 +150,7 @@ impl State {
         let mut unfit = Vec::new();
         for (id, worker) in &self.workers {
             let left = worker.departed.as_ref();
-            let fits = wanted.iter().any(|needs| worker.lack(needs).is_none());
+            let fits = wanted.iter().any(|needs| worker.unmet_need(needs).is_none());
             let there = left.is_none() && (present(*id) || busy.contains(id));
             if fits && there && self.takes_trials(*id) {
                 return None;
@@ -158,7 +158,7 @@ impl State {
             since = since.max(worker.joined).max(worker.seen);
             since = since.max(left.map_or(since, |left| left.at));
             let cause = left.and_then(|left| left.reason.clone());
-            if let Some(cause) = cause.or_else(|| Some(worker.lack(first)?.cause)) {
+            if let Some(cause) = cause.or_else(|| Some(worker.unmet_need(first)?.cause)) {
                 unfit.push((worker, cause));
             }
         }

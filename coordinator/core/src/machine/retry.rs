@@ -43,7 +43,7 @@ impl State {
     fn has_other_worker(&self, worker: WorkerId, needs: &[Need]) -> bool {
         self.workers.iter().any(|(id, other)| {
             let is_there = *id != worker && other.departed.is_none();
-            is_there && self.takes_trials(*id) && other.lack(needs).is_none()
+            is_there && self.takes_trials(*id) && other.unmet_need(needs).is_none()
         })
     }
 }

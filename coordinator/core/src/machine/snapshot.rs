@@ -15,11 +15,11 @@ use serde::de::{DeserializeSeed, Deserializer};
 use serde::{Deserialize, Serialize};
 
 use super::state::State;
-use crate::chunked::Chunked;
+use crate::chunked_map::ChunkedMap;
 use crate::history;
 use crate::id::SweepName;
 use crate::sampler::Suggestion;
-use crate::schema::Workloads;
+use crate::schema::WorkloadRegistry;
 use crate::sweep::{EndedTrial, Sweep, Trial};
 
 /// The name of a chunk. Chunks of a sweep follow each other, and the sweep itself is the first.
@@ -77,7 +77,7 @@ pub enum Chunk<'s> {
     /// Suggestions in their order.
     Suggestions(&'s [Suggestion]),
     /// Reports of trials by index.
-    Reports(Vec<(u64, &'s history::Trial)>),
+    Reports(Vec<(u64, &'s history::TrialHistory)>),
 }
 
 /// A chunk that was stored.
@@ -92,7 +92,7 @@ pub enum StoredChunk {
     /// Suggestions in their order.
     Suggestions(Vec<Suggestion>),
     /// Reports of trials by index.
-    Reports(Vec<(u64, history::Trial)>),
+    Reports(Vec<(u64, history::TrialHistory)>),
 }
 
 /// Reads a chunk of this kind.
@@ -221,7 +221,7 @@ impl Sweep {
 type ChangedChunk<'m, T> = (u64, Option<Vec<(u64, &'m T)>>);
 
 /// The chunks of `map` that differ from what is stored; none for those without entries.
-fn changed_chunks<T>(map: &Chunked<T>) -> impl Iterator<Item = ChangedChunk<'_, T>> {
+fn changed_chunks<T>(map: &ChunkedMap<T>) -> impl Iterator<Item = ChangedChunk<'_, T>> {
     map.changed().map(|number| {
         let entries = map.chunk(number);
         (number, (!entries.is_empty()).then_some(entries))
@@ -233,7 +233,7 @@ impl StoredRoot {
     /// serial, in the order of their keys.
     pub fn into_state<C, E: From<InconsistentSnapshot>>(
         self,
-        workloads: Workloads,
+        workloads: WorkloadRegistry,
         chunks_of: impl Fn(u64) -> Result<C, E>,
     ) -> Result<State, E>
     where

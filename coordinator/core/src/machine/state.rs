@@ -13,7 +13,7 @@ use super::snapshot::StoredState;
 use super::worker::Worker;
 use crate::fleet::{Fleet, FleetName, PilotId, WorkerLocation};
 use crate::id::{AttemptId, StateId, SweepName, TrialId, WorkerId};
-use crate::schema::Workloads;
+use crate::schema::WorkloadRegistry;
 use crate::skip_eq::SkipEq;
 use crate::sweep::{Lease, PlannedSweep, Sweep, Trial};
 use crate::time::Timestamp;
@@ -24,7 +24,7 @@ use crate::time::Timestamp;
 pub struct State {
     /// The workloads that this program knows; not stored.
     #[serde(skip)]
-    pub workloads: Workloads,
+    pub workloads: WorkloadRegistry,
     /// Its id; none before the first start, and in journals of older versions.
     #[serde(default)]
     pub id: Option<StateId>,
@@ -57,13 +57,13 @@ pub struct State {
 
 impl State {
     /// An empty state of a program that knows `workloads`.
-    pub fn new(workloads: Workloads) -> Self {
+    pub fn new(workloads: WorkloadRegistry) -> Self {
         Self { workloads, ..Self::default() }
     }
 
     /// This state, which was stored, in a program that knows `workloads`.
     #[must_use]
-    pub fn adopt(mut self, workloads: Workloads) -> Self {
+    pub fn adopt(mut self, workloads: WorkloadRegistry) -> Self {
         for sweep in self.sweeps.values_mut() {
             sweep.planned = PlannedSweep::new(sweep.planned.definition.clone(), &workloads);
             sweep.ensure_resolved();

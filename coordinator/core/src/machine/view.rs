@@ -13,7 +13,7 @@ use crate::fleet::PilotId;
 use crate::id::{AttemptId, Digest, SweepName, TrialId, WorkerId};
 use crate::plan::PlannedTrial;
 use crate::ranking::Aggregate;
-use crate::resources::Granted;
+use crate::resources::GrantedResources;
 use crate::rows::RowCounts;
 use crate::space::Point;
 use crate::sweep::{
@@ -345,7 +345,7 @@ pub struct Assignment {
     /// The end of the lease.
     pub until: Timestamp,
     /// The resources of the worker that it has.
-    pub granted: Granted,
+    pub granted: GrantedResources,
 }
 
 /// Whether a worker should wait for work.

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::fleet::WorkerLocation;
 use crate::name::WorkloadName;
-use crate::needs::{Inventory, Lack};
-use crate::resources::Offer;
+use crate::needs::{Inventory, UnmetNeed};
+use crate::resources::ResourceOffer;
 use crate::time::Timestamp;
 
 /// A worker.
@@ -19,7 +19,7 @@ pub struct Worker {
     pub seen: Timestamp,
     /// What it turned out to lack since it joined.
     #[serde(default)]
-    pub unfit: Vec<Lack>,
+    pub unfit: Vec<UnmetNeed>,
     /// When and why it said goodbye, if it has.
     #[serde(default)]
     pub departed: Option<Departure>,
@@ -45,7 +45,7 @@ pub struct WorkerInfo {
     /// Its process.
     pub pid: u32,
     /// What it offers to trials.
-    pub offer: Offer,
+    pub offer: ResourceOffer,
     /// The names of its GPUs, in the order in which they are numbered.
     #[serde(default)]
     pub gpu_names: Vec<String>,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::state::State;
 use super::worker::Worker;
 use crate::id::{AttemptId, WorkerId};
-use crate::resources::Granted;
+use crate::resources::GrantedResources;
 
 /// A worker and what it holds.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,7 +34,7 @@ pub struct ResourceUsage {
 }
 
 impl ResourceUsage {
-    fn add(&mut self, granted: &Granted) {
+    fn add(&mut self, granted: &GrantedResources) {
         self.cpus += granted.cpus;
         self.gpu_thousandths += granted.gpus.thousandths();
         self.memory_mb += granted.memory_mb;

@@ -12,15 +12,15 @@ fn of(cpus: u32, gpus: f64) -> Resources {
     Resources { gpus: amount(gpus), ..Resources::cpus(cpus) }
 }
 
-fn gpus(count: u32) -> Free {
-    Free::of(Offer { cpus: 100, gpus: count, memory_mb: None })
+fn gpus(count: u32) -> FreeResources {
+    FreeResources::of(ResourceOffer { cpus: 100, gpus: count, memory_mb: None })
 }
 
 /// The GPUs that trials get that take these amounts, one after the other.
 fn placed(count: u32, wanted: &[f64]) -> Vec<Option<Vec<u32>>> {
     let mut free = gpus(count);
     let mut place = |wanted: &f64| {
-        let granted = free.place(&of(1, *wanted))?;
+        let granted = free.grant(&of(1, *wanted))?;
         free.take(&granted);
         Some(granted.gpus.ordinals)
     };
@@ -57,22 +57,25 @@ fn a_share_never_spans_two_gpus_and_a_whole_one_is_never_shared() {
 #[test]
 fn memory_that_is_not_counted_keeps_nobody_waiting() {
     let wanted = Resources { memory_mb: u64::MAX, ..Resources::ONE_CPU };
-    assert!(Free::slots(1).place(&wanted).is_some());
-    let counted = Free { memory_mb: Some(100), ..Free::slots(8) };
+    assert!(FreeResources::slots(1).grant(&wanted).is_some());
+    let counted = FreeResources { memory_mb: Some(100), ..FreeResources::slots(8) };
     let forty = Resources { memory_mb: 40, ..Resources::ONE_CPU };
     assert_eq!(counted.clone().fill(&forty, 9), 2);
-    assert_eq!(Free { memory_mb: Some(30), ..counted }.place(&forty), None);
+    assert_eq!(FreeResources { memory_mb: Some(30), ..counted }.grant(&forty), None);
 }
 
 #[test]
 fn who_passes_a_waiting_trial_takes_nothing_that_it_waits_for() {
     // It waits for a GPU: others may have the slots that it does not need.
-    let busy = Free { gpus: vec![amount(0.5)], ..Free::slots(4) };
-    let beside = busy.beside(&of(1, 1.0));
-    assert_eq!(beside, Free { gpus: vec![GpuAmount::NONE], ..Free::slots(3) });
+    let busy = FreeResources { gpus: vec![amount(0.5)], ..FreeResources::slots(4) };
+    let beside = busy.without_reserved(&of(1, 1.0));
+    assert_eq!(beside, FreeResources { gpus: vec![GpuAmount::NONE], ..FreeResources::slots(3) });
     // It waits for slots: others have none of them, and not its GPU either.
-    let beside = Free { cpus: 2, ..gpus(2) }.beside(&of(3, 1.0));
-    assert_eq!(beside, Free { gpus: vec![GpuAmount::NONE, GpuAmount::ONE], ..Free::slots(0) });
+    let beside = FreeResources { cpus: 2, ..gpus(2) }.without_reserved(&of(3, 1.0));
+    assert_eq!(
+        beside,
+        FreeResources { gpus: vec![GpuAmount::NONE, GpuAmount::ONE], ..FreeResources::slots(0) }
+    );
 }
 
 prop_compose! {
@@ -83,8 +86,8 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn offer()(cpus in 0..17u32, gpus in 0..5u32, memory_mb in prop::option::of(0..9000u64)) -> Offer {
-        Offer { cpus, gpus, memory_mb }
+    fn offer()(cpus in 0..17u32, gpus in 0..5u32, memory_mb in prop::option::of(0..9000u64)) -> ResourceOffer {
+        ResourceOffer { cpus, gpus, memory_mb }
     }
 }
 
@@ -95,16 +98,16 @@ proptest! {
         offer in offer(),
         steps in prop::collection::vec((resources(), any::<bool>()), 1..60),
     ) {
-        let mut running: Vec<(Resources, Granted)> = Vec::new();
+        let mut running: Vec<(Resources, GrantedResources)> = Vec::new();
         for (wanted, leaves) in steps {
             if leaves && !running.is_empty() {
                 running.remove(0);
             }
-            let mut free = Free::of(offer);
+            let mut free = FreeResources::of(offer);
             for (_, granted) in &running {
                 free.take(granted);
             }
-            if let Some(granted) = free.place(&wanted) {
+            if let Some(granted) = free.grant(&wanted) {
                 running.push((wanted, granted));
             }
             let cpus: u32 = running.iter().map(|(_, granted)| granted.cpus).sum();
@@ -127,11 +130,11 @@ proptest! {
     /// Counting many trials at once gives what placing them one by one does.
     #[test]
     fn many_are_counted_as_one_by_one(offer in offer(), wanted in resources(), most in 0..40u64) {
-        let mut at_once = Free::of(offer);
+        let mut at_once = FreeResources::of(offer);
         let mut singly = at_once.clone();
         let count = at_once.fill(&wanted, most);
         let mut placed = 0;
-        while let Some(granted) = singly.place(&wanted).filter(|_| placed < most) {
+        while let Some(granted) = singly.grant(&wanted).filter(|_| placed < most) {
             singly.take(&granted);
             placed += 1;
         }
@@ -141,14 +144,14 @@ proptest! {
     /// A trial that fits once others have ended still fits after any number of trials have passed it.
     #[test]
     fn nobody_delays_a_trial_that_waits(offer in offer(), wanted in resources(), passing in prop::collection::vec(resources(), 0..20)) {
-        let mut free = Free::of(offer);
-        prop_assume!(free.place(&wanted).is_some());
+        let mut free = FreeResources::of(offer);
+        prop_assume!(free.grant(&wanted).is_some());
         for passing in passing {
-            if let Some(granted) = free.beside(&wanted).place(&passing) {
+            if let Some(granted) = free.without_reserved(&wanted).grant(&passing) {
                 free.take(&granted);
             }
         }
-        prop_assert!(free.place(&wanted).is_some());
+        prop_assert!(free.grant(&wanted).is_some());
     }
 
     #[test]

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use super::{Sampler, Suggestion};
 use crate::history::History;
-use crate::space::lattice::Lattice;
+use crate::space::grid_index::GridIndex;
 
 /// The points of a space in order. Without numbers, as no checked file has it, there are none.
 #[derive(Debug)]
-pub(crate) struct Grid(pub(crate) Option<Arc<Lattice>>);
+pub(crate) struct Grid(pub(crate) Option<Arc<GridIndex>>);
 
 impl Sampler for Grid {
     fn suggest(&self, _: &History, index: u64) -> Option<Suggestion> {
@@ -18,7 +18,7 @@ impl Sampler for Grid {
     }
 
     fn cardinality(&self) -> Option<u64> {
-        Some(self.0.as_ref().map_or(0, |lattice| lattice.total()))
+        Some(self.0.as_ref().map_or(0, |grid| grid.total()))
     }
 
     fn is_stateless(&self) -> bool {

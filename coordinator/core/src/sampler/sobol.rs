@@ -11,38 +11,38 @@
 
 use std::sync::Arc;
 
-use super::{FIRST_STREAM, PATIENCE, Sampler, Suggestion, first_unused};
+use super::{FIRST_STREAM, MAX_REDRAWS, Sampler, Suggestion, first_unused};
 use crate::history::History;
 use crate::rng::{Purpose, TrialRng};
 use crate::space::Point;
-use crate::space::axes::Axes;
-use crate::space::lattice::Lattice;
+use crate::space::grid_index::GridIndex;
+use crate::space::resolved_space::ResolvedSpace;
 
 /// How many samples the sequence has.
-pub(crate) const SAMPLES: u64 = 1 << 16;
+pub(crate) const SOBOL_SAMPLES: u64 = 1 << 16;
 
 /// Scrambled Sobol samples.
 #[derive(Debug)]
 pub(crate) struct Sobol {
-    axes: Arc<Axes>,
+    axes: Arc<ResolvedSpace>,
     seed: u64,
     scramble: u32,
     /// Whether a point could come up twice.
     distinct: bool,
     /// The points, where they can be numbered.
-    lattice: Option<Arc<Lattice>>,
+    grid: Option<Arc<GridIndex>>,
 }
 
 impl Sobol {
     pub(crate) fn new(
-        axes: Arc<Axes>,
+        axes: Arc<ResolvedSpace>,
         seed: u64,
         distinct: bool,
-        lattice: Option<Arc<Lattice>>,
+        grid: Option<Arc<GridIndex>>,
     ) -> Self {
         let bits = TrialRng::new(seed, Purpose::Sampler).bits();
         let scramble = u32::try_from(bits >> 32).unwrap_or_default();
-        Self { axes, seed, scramble, distinct, lattice }
+        Self { axes, seed, scramble, distinct, grid }
     }
 
     fn draw(&self, sample: u32) -> Option<Point> {
@@ -64,8 +64,8 @@ impl Sampler for Sobol {
         } else {
             history.suggestions().last().and_then(|last| last.draw).map_or(0, |draw| draw + 1)
         };
-        let tries = if self.lattice.is_some() { PATIENCE } else { SAMPLES };
-        for draw in start..start.saturating_add(tries).min(SAMPLES) {
+        let tries = if self.grid.is_some() { MAX_REDRAWS } else { SOBOL_SAMPLES };
+        for draw in start..start.saturating_add(tries).min(SOBOL_SAMPLES) {
             let point = u32::try_from(draw).ok().and_then(|sample| self.draw(sample));
             match point {
                 Some(point) if !self.distinct || !history.contains(&point) => {
@@ -74,15 +74,15 @@ impl Sampler for Sobol {
                 _ => {}
             }
         }
-        let lattice = self.lattice.as_ref()?;
+        let grid = self.grid.as_ref()?;
         let place = TrialRng::stream(self.seed, FIRST_STREAM.wrapping_add(index))
-            .below(lattice.total().max(1));
-        let point = first_unused(lattice, history, place)?;
-        Some(Suggestion { point: Arc::new(point), draw: Some(SAMPLES) })
+            .below(grid.total().max(1));
+        let point = first_unused(grid, history, place)?;
+        Some(Suggestion { point: Arc::new(point), draw: Some(SOBOL_SAMPLES) })
     }
 
     fn cardinality(&self) -> Option<u64> {
-        self.lattice.as_ref().map(|lattice| lattice.total())
+        self.grid.as_ref().map(|grid| grid.total())
     }
 
     fn is_stateless(&self) -> bool {

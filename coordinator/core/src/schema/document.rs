@@ -7,12 +7,12 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::field::names;
-use super::workload::Schema;
+use super::workload::WorkloadSchema;
 use crate::spec::domain::{DISTRIBUTIONS, KEYS};
 use crate::spec::header;
 
 /// The JSON Schema of a sweep file.
-pub fn of(workload: &Schema) -> Json {
+pub fn of(workload: &WorkloadSchema) -> Json {
     let mut schema = header::json_schema(workload);
     let trial = &workload.json;
     let parameters = parameters(trial);
@@ -166,7 +166,7 @@ fn zip() -> Json {
     })
 }
 
-fn constraints(workload: &Schema) -> Json {
+fn constraints(workload: &WorkloadSchema) -> Json {
     let example = workload.words.examples.constraint;
     let description = format!(
         "What holds at every point, such as `{example}`: `and`, `or`, `not`, comparisons, \

@@ -11,20 +11,20 @@ use serde_json::Value as Json;
 
 /// A mapping with named fields, in alphabetical order.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Object {
+pub struct ObjectSchema {
     /// The fields by name.
-    pub fields: Vec<(String, Field)>,
+    pub fields: Vec<(String, FieldSchema)>,
     /// True if other fields than these may be there, of which nothing is known.
     pub is_open: bool,
 }
 
 /// One field: what it may hold and what it means.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Field {
+pub struct FieldSchema {
     /// The documentation of the field.
     pub docs: String,
     /// What it holds.
-    pub ty: Type,
+    pub ty: FieldType,
     /// Whether `null` stands for "not given".
     pub nullable: bool,
     /// Whether it has no default.
@@ -40,13 +40,13 @@ pub struct Field {
 
 /// What a field holds.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Type {
+pub enum FieldType {
     /// A mapping.
-    Object(Object),
+    Object(ObjectSchema),
     /// A list.
     List {
         /// The field that each item is like.
-        item: Box<Field>,
+        item: Box<FieldSchema>,
         /// The fewest items.
         min: u64,
     },
@@ -60,7 +60,7 @@ pub enum Type {
         max: i128,
     },
     /// A number.
-    Number(Range),
+    Number(NumberRange),
     /// A text.
     Text,
     /// One of these texts.
@@ -71,7 +71,7 @@ pub enum Type {
 
 /// The numbers that a field accepts.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Range {
+pub struct NumberRange {
     /// The least one.
     pub min: Option<f64>,
     /// All are greater than this.
@@ -82,7 +82,7 @@ pub struct Range {
     pub below: Option<f64>,
 }
 
-impl Range {
+impl NumberRange {
     /// Whether `x` is in the range. NaN and infinities never are.
     pub fn contains(&self, x: f64) -> bool {
         x.is_finite()
@@ -106,7 +106,7 @@ pub fn value_at<'a>(config: &'a Json, path: &str) -> Option<&'a Json> {
     path.split('.').try_fold(config, |config, name| config.get(name))
 }
 
-impl Object {
+impl ObjectSchema {
     /// The fields of the struct `T`.
     pub fn of<T: JsonSchema>() -> Self {
         Self::from_json(&schema_for!(T).to_value())
@@ -121,7 +121,7 @@ impl Object {
         let required = strings(&schema["required"]).unwrap_or_default();
         let mut fields = Vec::new();
         for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
-            let mut field = Field::read(schema, defs);
+            let mut field = FieldSchema::read(schema, defs);
             field.required = required.contains(name);
             fields.push((name.clone(), field));
         }
@@ -129,17 +129,17 @@ impl Object {
     }
 
     /// The field called `name`.
-    pub fn get(&self, name: &str) -> Option<&Field> {
+    pub fn get(&self, name: &str) -> Option<&FieldSchema> {
         self.fields.iter().find(|(known, _)| known == name).map(|(_, field)| field)
     }
 
     /// The field at a dotted path.
-    pub fn at(&self, path: &str) -> Option<&Field> {
+    pub fn at(&self, path: &str) -> Option<&FieldSchema> {
         let Some((name, rest)) = path.split_once('.') else {
             return self.get(path);
         };
         match &self.get(name)?.ty {
-            Type::Object(object) => object.at(rest),
+            FieldType::Object(object) => object.at(rest),
             _ => None,
         }
     }
@@ -150,15 +150,15 @@ impl Object {
     }
 
     /// Every field that holds a single value, with its dotted path.
-    pub fn leaves(&self) -> Vec<(String, &Field)> {
+    pub fn leaves(&self) -> Vec<(String, &FieldSchema)> {
         let mut leaves = Vec::new();
         for (name, field) in &self.fields {
             match &field.ty {
-                Type::Object(object) => {
+                FieldType::Object(object) => {
                     let inner = object.leaves().into_iter();
                     leaves.extend(inner.map(|(path, field)| (format!("{name}.{path}"), field)));
                 }
-                Type::List { .. } | Type::Any => {}
+                FieldType::List { .. } | FieldType::Any => {}
                 _ => leaves.push((name.clone(), field)),
             }
         }
@@ -166,7 +166,7 @@ impl Object {
     }
 }
 
-impl Field {
+impl FieldSchema {
     fn read(schema: &Json, defs: &Json) -> Self {
         // An optional struct is `anyOf` the struct and null.
         let some = schema["anyOf"].as_array().and_then(|any| any.first()).unwrap_or(schema);
@@ -177,7 +177,7 @@ impl Field {
         let types = strings(&target["type"]).unwrap_or_default();
         Self {
             docs: schema["description"].as_str().unwrap_or_default().to_owned(),
-            ty: Type::read(target, &types, defs),
+            ty: FieldType::read(target, &types, defs),
             nullable: schema["anyOf"].is_array() || types.iter().any(|ty| ty == "null"),
             required: false,
             default: schema["default"].clone(),
@@ -192,7 +192,7 @@ impl Field {
     }
 }
 
-impl Type {
+impl FieldType {
     fn read(schema: &Json, types: &[String], defs: &Json) -> Self {
         if let Some(choices) = schema["oneOf"].as_array() {
             let names = choices.iter().filter_map(|choice| choice["const"].as_str());
@@ -202,9 +202,9 @@ impl Type {
             return Self::Choice(names);
         }
         match types.iter().find(|ty| *ty != "null").map(String::as_str) {
-            Some("object") => Self::Object(Object::read(schema, defs)),
+            Some("object") => Self::Object(ObjectSchema::read(schema, defs)),
             Some("array") => Self::List {
-                item: Box::new(Field::read(&schema["items"], defs)),
+                item: Box::new(FieldSchema::read(&schema["items"], defs)),
                 min: schema["minItems"].as_u64().unwrap_or(0),
             },
             Some("boolean") => Self::Bool,
@@ -216,7 +216,7 @@ impl Type {
                     max: schema["maximum"].as_i64().map_or(max, i128::from),
                 }
             }
-            Some("number") => Self::Number(Range {
+            Some("number") => Self::Number(NumberRange {
                 min: schema["minimum"].as_f64(),
                 above: schema["exclusiveMinimum"].as_f64(),
                 max: schema["maximum"].as_f64(),
@@ -257,7 +257,7 @@ pub fn names<T: AsRef<str>>(names: &[T], last: &str) -> String {
 }
 
 /// What the field wants, to follow "must be".
-impl fmt::Display for Type {
+impl fmt::Display for FieldType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Object(_) => f.write_str("a mapping"),
@@ -275,7 +275,7 @@ impl fmt::Display for Type {
     }
 }
 
-impl fmt::Display for Range {
+impl fmt::Display for NumberRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a number")?;
         let bounds = [

@@ -5,38 +5,38 @@ use std::fmt;
 
 use serde_json::{Map, Number, Value as Json};
 
-use super::field::{Field, Object, Type};
-use super::workload::Schema;
+use super::field::{FieldSchema, FieldType, ObjectSchema};
+use super::workload::WorkloadSchema;
 
 /// A value does not fit its field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{path}` must be {wanted}, not `{found}`")]
-pub struct Mismatch {
+pub struct FieldMismatch {
     path: String,
     wanted: String,
     found: String,
 }
 
-impl Schema {
+impl WorkloadSchema {
     /// The whole configuration of what is `given`, all defaults included.
-    pub fn fill(&self, given: &Json) -> Result<Json, Mismatch> {
+    pub fn fill(&self, given: &Json) -> Result<Json, FieldMismatch> {
         object("", given, &self.fields)
     }
 
     /// The whole configuration of what is `given`, without the fields that its kinds do not use.
-    pub fn resolve(&self, given: &Json) -> Result<Json, Mismatch> {
+    pub fn resolve(&self, given: &Json) -> Result<Json, FieldMismatch> {
         let mut config = self.fill(given)?;
         drop_unused(&mut config, &self.fields);
         Ok(config)
     }
 }
 
-fn mismatch(path: &str, found: &Json, wanted: &dyn fmt::Display) -> Mismatch {
+fn mismatch(path: &str, found: &Json, wanted: &dyn fmt::Display) -> FieldMismatch {
     let (path, found) = (path.to_owned(), crate::excerpt::excerpt(&found.to_string()));
-    Mismatch { path, wanted: wanted.to_string(), found }
+    FieldMismatch { path, wanted: wanted.to_string(), found }
 }
 
-fn object(path: &str, given: &Json, object: &Object) -> Result<Json, Mismatch> {
+fn object(path: &str, given: &Json, object: &ObjectSchema) -> Result<Json, FieldMismatch> {
     let values = given.as_object().ok_or_else(|| mismatch(path, given, &"a mapping"))?;
     if object.is_open {
         return Ok(given.clone());
@@ -59,34 +59,34 @@ fn object(path: &str, given: &Json, object: &Object) -> Result<Json, Mismatch> {
     Ok(Json::Object(whole))
 }
 
-fn value(path: &str, given: &Json, field: &Field) -> Result<Json, Mismatch> {
+fn value(path: &str, given: &Json, field: &FieldSchema) -> Result<Json, FieldMismatch> {
     let wrong = || mismatch(path, given, &field.ty);
     if field.nullable && given.is_null() {
         return Ok(Json::Null);
     }
     match &field.ty {
-        Type::Object(inner) => object(path, given, inner),
-        Type::List { item, .. } => {
+        FieldType::Object(inner) => object(path, given, inner),
+        FieldType::List { item, .. } => {
             let items = given.as_array().ok_or_else(wrong)?.iter().enumerate();
             items.map(|(index, given)| value(&format!("{path}[{index}]"), given, item)).collect()
         }
-        Type::Number(_) => {
+        FieldType::Number(_) => {
             let number = given.as_f64().and_then(Number::from_f64);
             number.map(Json::Number).ok_or_else(wrong)
         }
-        Type::Integer { min, max } => {
+        FieldType::Integer { min, max } => {
             let number = given.as_u64().map(i128::from).or(given.as_i64().map(i128::from));
             let fits = number.is_some_and(|number| (*min..=*max).contains(&number));
             if fits { Ok(given.clone()) } else { Err(wrong()) }
         }
-        Type::Bool if given.is_boolean() => Ok(given.clone()),
-        Type::Text if given.is_string() => Ok(given.clone()),
-        Type::Choice(choices) => {
+        FieldType::Bool if given.is_boolean() => Ok(given.clone()),
+        FieldType::Text if given.is_string() => Ok(given.clone()),
+        FieldType::Choice(choices) => {
             let is_known = given.as_str().is_some_and(|text| choices.iter().any(|c| c == text));
             if is_known { Ok(given.clone()) } else { Err(wrong()) }
         }
-        Type::Any => Ok(given.clone()),
-        Type::Bool | Type::Text => Err(wrong()),
+        FieldType::Any => Ok(given.clone()),
+        FieldType::Bool | FieldType::Text => Err(wrong()),
     }
 }
 
@@ -94,7 +94,7 @@ fn within(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
-fn drop_unused(json: &mut Json, object: &Object) {
+fn drop_unused(json: &mut Json, object: &ObjectSchema) {
     let Json::Object(values) = json else { return };
     let kind = values.get("kind").and_then(Json::as_str).map(str::to_owned);
     for (name, field) in &object.fields {
@@ -103,9 +103,9 @@ fn drop_unused(json: &mut Json, object: &Object) {
             continue;
         }
         match (&field.ty, values.get_mut(name)) {
-            (Type::Object(inner), Some(value)) => drop_unused(value, inner),
-            (Type::List { item, .. }, Some(Json::Array(items))) => {
-                if let Type::Object(inner) = &item.ty {
+            (FieldType::Object(inner), Some(value)) => drop_unused(value, inner),
+            (FieldType::List { item, .. }, Some(Json::Array(items))) => {
+                if let FieldType::Object(inner) = &item.ty {
                     for item in items {
                         drop_unused(item, inner);
                     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use schemars::{JsonSchema, schema_for};
 use serde_json::Value as Json;
 
-use super::field::Object;
+use super::field::ObjectSchema;
 use crate::metric::Objective;
 use crate::name::{MetricName, WorkloadName};
 use crate::needs::Need;
@@ -17,11 +17,11 @@ use crate::suggest::Aliases;
 
 /// Description of the trials of a workload, as far as sweeps need to know.
 #[derive(Debug)]
-pub struct Schema {
+pub struct WorkloadSchema {
     /// The name of the workload.
     pub workload: WorkloadName,
     /// The fields of a configuration, `seed` among them.
-    pub fields: Object,
+    pub fields: ObjectSchema,
     /// The JSON Schema of a configuration, for editors.
     pub json: Json,
     /// The metrics that trials report.
@@ -29,9 +29,9 @@ pub struct Schema {
     /// The objective of a sweep that names none.
     pub objective: Objective,
     /// Words for messages.
-    pub words: Words,
+    pub words: Vocabulary,
     /// Rules that the fields alone do not say.
-    pub rules: Box<dyn Rules>,
+    pub rules: Box<dyn WorkloadRules>,
 }
 
 /// A metric that trials report.
@@ -47,7 +47,7 @@ pub struct MetricField {
 
 /// Words of a workload for messages about sweep files.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Words {
+pub struct Vocabulary {
     /// Words of other tools and the field or metric that each stands for.
     pub aliases: Aliases,
     /// Keys of other tools at the top level of a file, and what to do about them.
@@ -56,12 +56,12 @@ pub struct Words {
     /// it.
     pub numbers: &'static [&'static str],
     /// Examples in remedies.
-    pub examples: Examples,
+    pub examples: RemedyExamples,
 }
 
 /// Examples in remedies, in terms of the workload.
 #[derive(Debug, Clone, Copy)]
-pub struct Examples {
+pub struct RemedyExamples {
     /// A path, such as `optimizer.lr`.
     pub path: &'static str,
     /// A parameter, such as `size: {values: [32, 64]}`.
@@ -74,7 +74,7 @@ pub struct Examples {
     pub group: &'static str,
 }
 
-impl Default for Examples {
+impl Default for RemedyExamples {
     fn default() -> Self {
         Self {
             path: "size",
@@ -87,9 +87,9 @@ impl Default for Examples {
 }
 
 /// Rules of a workload that its fields alone do not say.
-pub trait Rules: fmt::Debug + Send + Sync {
+pub trait WorkloadRules: fmt::Debug + Send + Sync {
     /// Finds fields of a whole configuration that contradict each other.
-    fn problems(&self, config: &Json) -> Vec<Problem>;
+    fn problems(&self, config: &Json) -> Vec<FieldConflict>;
 
     /// Lists what a trial of a whole configuration needs of its worker, besides its resources.
     fn needs(&self, config: &Json) -> Vec<Need>;
@@ -111,8 +111,8 @@ pub trait Rules: fmt::Debug + Send + Sync {
 #[derive(Debug, Clone, Copy)]
 pub struct NoRules;
 
-impl Rules for NoRules {
-    fn problems(&self, _config: &Json) -> Vec<Problem> {
+impl WorkloadRules for NoRules {
+    fn problems(&self, _config: &Json) -> Vec<FieldConflict> {
         Vec::new()
     }
 
@@ -127,7 +127,7 @@ impl Rules for NoRules {
 
 /// Fields that contradict each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct FieldConflict {
     /// Dotted paths of the fields involved, the one to change first.
     pub paths: Vec<String>,
     /// Fault, as a sentence.
@@ -136,7 +136,7 @@ pub struct Problem {
     pub help: String,
 }
 
-impl Problem {
+impl FieldConflict {
     /// A problem of the fields at `paths`.
     pub fn new(paths: &[&str], message: impl Into<String>, help: impl Into<String>) -> Self {
         let paths = paths.iter().map(|&path| path.to_owned()).collect();
@@ -144,7 +144,7 @@ impl Problem {
     }
 }
 
-impl Schema {
+impl WorkloadSchema {
     /// The schema of configurations that are structs `T`, without words and rules.
     pub fn of<T: JsonSchema>(
         workload: WorkloadName,
@@ -153,11 +153,11 @@ impl Schema {
     ) -> Self {
         Self {
             workload,
-            fields: Object::of::<T>(),
+            fields: ObjectSchema::of::<T>(),
             json: schema_for!(T).to_value(),
             metrics,
             objective,
-            words: Words::default(),
+            words: Vocabulary::default(),
             rules: Box::new(NoRules),
         }
     }
@@ -168,11 +168,11 @@ impl Schema {
         let name = MetricName::of("loss");
         Self {
             workload,
-            fields: Object { fields: Vec::new(), is_open: true },
+            fields: ObjectSchema { fields: Vec::new(), is_open: true },
             json: Json::Null,
             metrics: Vec::new(),
             objective: Objective { name, goal: crate::metric::Goal::Minimize, target: None },
-            words: Words::default(),
+            words: Vocabulary::default(),
             rules: Box::new(NoRules),
         }
     }
@@ -208,30 +208,30 @@ impl Schema {
 
 /// The workloads that a program knows; clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct Workloads(Arc<BTreeMap<WorkloadName, Arc<Schema>>>, Option<WorkloadName>);
+pub struct WorkloadRegistry(Arc<BTreeMap<WorkloadName, Arc<WorkloadSchema>>>, Option<WorkloadName>);
 
-impl Workloads {
+impl WorkloadRegistry {
     /// The workloads of these schemas; the first one is that of files that name none.
-    pub fn new(schemas: impl IntoIterator<Item = Schema>) -> Self {
-        let schemas: Vec<Arc<Schema>> = schemas.into_iter().map(Arc::new).collect();
+    pub fn new(schemas: impl IntoIterator<Item = WorkloadSchema>) -> Self {
+        let schemas: Vec<Arc<WorkloadSchema>> = schemas.into_iter().map(Arc::new).collect();
         let default = schemas.first().map(|schema| schema.workload.clone());
         let named = schemas.into_iter().map(|schema| (schema.workload.clone(), schema));
         Self(Arc::new(named.collect()), default)
     }
 
     /// The schema of the workload called `name`, if it is known.
-    pub fn get(&self, name: &WorkloadName) -> Option<&Arc<Schema>> {
+    pub fn get(&self, name: &WorkloadName) -> Option<&Arc<WorkloadSchema>> {
         self.0.get(name)
     }
 
     /// The schema of sweep files that name no workload.
-    pub fn usual(&self) -> Option<&Arc<Schema>> {
+    pub fn default_schema(&self) -> Option<&Arc<WorkloadSchema>> {
         self.get(self.1.as_ref()?)
     }
 
     /// The schema of the workload called `name`, which need not be known.
-    pub fn schema(&self, name: &WorkloadName) -> Arc<Schema> {
-        let unknown = || Arc::new(Schema::unknown(name.clone()));
+    pub fn schema(&self, name: &WorkloadName) -> Arc<WorkloadSchema> {
+        let unknown = || Arc::new(WorkloadSchema::unknown(name.clone()));
         self.get(name).map_or_else(unknown, Arc::clone)
     }
 
@@ -242,7 +242,7 @@ impl Workloads {
 }
 
 /// Two sets are equal if they have the same names.
-impl PartialEq for Workloads {
+impl PartialEq for WorkloadRegistry {
     fn eq(&self, other: &Self) -> bool {
         self.names().eq(other.names())
     }

@@ -127,7 +127,7 @@ fn plain(value: &Json) -> String {
 
 /// What an axis of a space has at a point.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Pick {
+pub(crate) enum AxisPick {
     /// Nothing: the parameters of the axis do not exist there.
     Inactive,
     /// A row of a finite domain.
@@ -144,7 +144,7 @@ impl Domain {
             Self::Categorical { values, .. } => Some(values.len() as u64),
             Self::IntUniform { min, max } => Some(max.abs_diff(*min).saturating_add(1)),
             Self::QUniform { .. } | Self::QLogUniformValues { .. } => {
-                self.steps().map(Steps::count)
+                self.steps().map(MultiplesOfQ::count)
             }
             Self::Uniform { .. }
             | Self::LogUniformValues { .. }
@@ -154,7 +154,7 @@ impl Domain {
     }
 
     /// The greatest number among the values, if there is one.
-    pub fn greatest(&self) -> Option<f64> {
+    pub fn max(&self) -> Option<f64> {
         match self {
             Self::Constant { value } => value.as_f64(),
             Self::Categorical { values, .. } => {
@@ -171,7 +171,7 @@ impl Domain {
     }
 
     /// Whether all values are equally likely.
-    pub(crate) fn is_even(&self) -> bool {
+    pub(crate) fn is_uniform(&self) -> bool {
         match self {
             Self::Constant { .. } | Self::IntUniform { .. } | Self::QUniform { .. } => true,
             Self::Categorical { probabilities, .. } => probabilities.is_none(),
@@ -225,30 +225,34 @@ impl Domain {
     }
 
     /// The value below which a share `u` of all draws falls, 0 < u < 1.
-    pub(crate) fn pick(&self, u: f64) -> Pick {
+    pub(crate) fn quantile(&self, u: f64) -> AxisPick {
         match self {
             Self::Categorical { values, probabilities: Some(probabilities) } => {
-                Pick::Row(weighted(probabilities, u).min(values.len() as u64 - 1))
+                AxisPick::Row(weighted_row(probabilities, u).min(values.len() as u64 - 1))
             }
             Self::QLogUniformValues { min, max, .. } => {
                 let x = log_uniform(*min, *max, u);
-                Pick::Row(self.steps().map_or(0, |steps| steps.nearest(x)))
+                AxisPick::Row(self.steps().map_or(0, |steps| steps.nearest(x)))
             }
-            Self::Uniform { min, max } => Pick::Value((min + u * (max - min)).clamp(*min, *max)),
-            Self::LogUniformValues { min, max } => Pick::Value(log_uniform(*min, *max, u)),
-            Self::Normal { mu, sigma } => Pick::Value(mu + sigma * normal::quantile(u)),
-            Self::LogNormal { mu, sigma } => Pick::Value((mu + sigma * normal::quantile(u)).exp()),
+            Self::Uniform { min, max } => {
+                AxisPick::Value((min + u * (max - min)).clamp(*min, *max))
+            }
+            Self::LogUniformValues { min, max } => AxisPick::Value(log_uniform(*min, *max, u)),
+            Self::Normal { mu, sigma } => AxisPick::Value(mu + sigma * normal::quantile(u)),
+            Self::LogNormal { mu, sigma } => {
+                AxisPick::Value((mu + sigma * normal::quantile(u)).exp())
+            }
             Self::Constant { .. }
             | Self::Categorical { .. }
             | Self::IntUniform { .. }
-            | Self::QUniform { .. } => Pick::Row(even(self.size().unwrap_or(1), u)),
+            | Self::QUniform { .. } => AxisPick::Row(even_row(self.size().unwrap_or(1), u)),
         }
     }
 
-    fn steps(&self) -> Option<Steps> {
+    fn steps(&self) -> Option<MultiplesOfQ> {
         match self {
             Self::QUniform { min, max, q, .. } | Self::QLogUniformValues { min, max, q, .. } => {
-                Some(Steps::new(*min, *max, *q))
+                Some(MultiplesOfQ::new(*min, *max, *q))
             }
             _ => None,
         }
@@ -261,12 +265,12 @@ impl Domain {
     clippy::cast_sign_loss,
     reason = "a conversion of a float saturates, and the result is bounded right after"
 )]
-fn even(size: u64, u: f64) -> u64 {
+fn even_row(size: u64, u: f64) -> u64 {
     ((u * size as f64) as u64).min(size.saturating_sub(1))
 }
 
 /// The row whose cumulated probability is the first above `u`.
-fn weighted(probabilities: &[f64], u: f64) -> u64 {
+fn weighted_row(probabilities: &[f64], u: f64) -> u64 {
     let mut sum = 0.0;
     let row = probabilities.iter().position(|probability| {
         sum += probability;
@@ -306,7 +310,7 @@ pub(crate) fn operand(value: &Json) -> Option<Operand<'_>> {
 
 /// The multiples of `q` in an interval, by their factors.
 #[derive(Debug, Clone, Copy)]
-struct Steps {
+struct MultiplesOfQ {
     first: f64,
     last: f64,
     /// `q` as a fraction of a whole number and a power of ten, if it is one: so the third step of
@@ -315,7 +319,7 @@ struct Steps {
 }
 
 #[expect(clippy::float_cmp, reason = "a value is in a domain if it is exactly one of its values")]
-impl Steps {
+impl MultiplesOfQ {
     fn new(min: f64, max: f64, q: f64) -> Self {
         let (low, high) = (min / q, max / q);
         // An end that is a multiple of `q` counts even if the division is off by a rounding.
@@ -410,23 +414,23 @@ mod tests {
 
     #[test]
     fn draws_have_the_distribution_of_their_domain() {
-        let row = |domain: &Domain, u| domain.pick(u);
+        let row = |domain: &Domain, u| domain.quantile(u);
         let weighted = Domain::Categorical {
             values: vec![json!("a"), json!("b"), json!("c")],
             probabilities: Some(vec![0.5, 0.3, 0.2]),
         };
         for (u, expected) in [(0.0, 0), (0.49, 0), (0.51, 1), (0.79, 1), (0.81, 2), (1.0, 2)] {
-            assert_eq!(row(&weighted, u), Pick::Row(expected), "{u}");
+            assert_eq!(row(&weighted, u), AxisPick::Row(expected), "{u}");
         }
         let whole = Domain::IntUniform { min: 1, max: 4 };
         for (u, expected) in [(1e-9, 0), (0.26, 1), (0.74, 2), (1.0 - 1e-9, 3)] {
-            assert_eq!(row(&whole, u), Pick::Row(expected), "{u}");
+            assert_eq!(row(&whole, u), AxisPick::Row(expected), "{u}");
         }
         // Rounded, then kept inside: 1.4 becomes 1 and 7.6, the multiple above the end, becomes 7.
         let log = Domain::QLogUniformValues { min: 1.0, max: 7.7, q: 1.0, whole: true };
         let share = |x: f64| x.ln() / 7.7f64.ln();
         for (x, expected) in [(1.4, 1), (1.6, 2), (6.4, 6), (7.6, 7)] {
-            assert_eq!(row(&log, share(x)), Pick::Row(expected - 1), "{x}");
+            assert_eq!(row(&log, share(x)), AxisPick::Row(expected - 1), "{x}");
         }
     }
 
@@ -439,12 +443,14 @@ mod tests {
             (Domain::LogNormal { mu: 0.0, sigma: 2.0 }, 1.0),
         ];
         for (domain, median) in cases {
-            let Pick::Value(found) = domain.pick(0.5) else { panic!("{domain:?} has no values") };
+            let AxisPick::Value(found) = domain.quantile(0.5) else {
+                panic!("{domain:?} has no values")
+            };
             assert!((found - median).abs() < 1e-12, "{domain:?}: {found}");
         }
         let narrow = Domain::LogUniformValues { min: 0.1, max: 0.3 };
         for u in [1e-300, 1.0 - 1e-16] {
-            let Pick::Value(found) = narrow.pick(u) else { panic!("no value") };
+            let AxisPick::Value(found) = narrow.quantile(u) else { panic!("no value") };
             assert!((0.1..=0.3).contains(&found), "{found}");
         }
     }

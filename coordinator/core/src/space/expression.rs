@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use types::{Kind, Name};
+pub(crate) use types::{NameType, ValueType};
 
 /// A condition that every point of a space fulfils, such as `batch <= size`.
 ///
@@ -46,7 +46,7 @@ impl Constraint {
     /// stands for nothing unless that is known.
     pub(crate) fn check(
         &self,
-        lookup: &dyn Fn(&str) -> Result<Name, Option<Unknown>>,
+        lookup: &dyn Fn(&str) -> Result<NameType, Option<UnknownName>>,
     ) -> Vec<Error> {
         types::check(&self.root, &self.names, lookup)
     }
@@ -102,7 +102,7 @@ impl Error {
 }
 
 /// Why a name stands for nothing, and what to write instead.
-pub(crate) struct Unknown {
+pub(crate) struct UnknownName {
     pub(crate) message: String,
     pub(crate) help: Option<String>,
 }

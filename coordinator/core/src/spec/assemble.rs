@@ -5,24 +5,28 @@ use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
-use super::domain::Listed;
+use super::domain::ListedValue;
+use super::field_reader::{FieldReader, plain};
 use super::mistake::Span;
-use super::parameters::{Declarations, Declared};
-use super::read::{Reader, plain};
-use super::tree::Entry;
+use super::parameters::{Declarations, DeclaredParameter};
+use super::tree::YamlEntry;
 use super::{constraint, when, zip};
 use crate::schema::field;
 use crate::space::{Domain, Parameter, Space};
 
 /// The parts of a file that make its space.
-pub(super) struct Parts<'a, 'n> {
+pub(super) struct SpaceSources<'a, 'n> {
     pub(super) declarations: &'a Declarations<'n>,
-    pub(super) zip: Option<&'n Entry>,
-    pub(super) constraints: Option<&'n Entry>,
+    pub(super) zip: Option<&'n YamlEntry>,
+    pub(super) constraints: Option<&'n YamlEntry>,
 }
 
 /// The space, without what has a mistake; `fixed` is the configuration around it.
-pub(super) fn space(reader: &mut Reader<'_>, parts: &Parts<'_, '_>, fixed: &Json) -> Space {
+pub(super) fn space(
+    reader: &mut FieldReader<'_>,
+    parts: &SpaceSources<'_, '_>,
+    fixed: &Json,
+) -> Space {
     let mut parameters = Vec::new();
     for declared in &parts.declarations.list {
         let when = when::when(reader, parts.declarations, declared, fixed);
@@ -50,12 +54,16 @@ pub(super) fn space(reader: &mut Reader<'_>, parts: &Parts<'_, '_>, fixed: &Json
     space
 }
 
-fn check_repeated_values(reader: &mut Reader<'_>, space: &Space, declared: &Declared<'_>) {
+fn check_repeated_values(
+    reader: &mut FieldReader<'_>,
+    space: &Space,
+    declared: &DeclaredParameter<'_>,
+) {
     if space.zip.iter().flatten().any(|path| *path == declared.path) {
         return;
     }
     let mut seen = BTreeSet::new();
-    for Listed { span, value } in &declared.values {
+    for ListedValue { span, value } in &declared.values {
         let Some(value) = value else { continue };
         if !seen.insert(value.to_string()) {
             reader
@@ -68,7 +76,12 @@ fn check_repeated_values(reader: &mut Reader<'_>, space: &Space, declared: &Decl
 }
 
 /// Whether zipped parameters exist under the same conditions, and no row comes up twice.
-fn check_group(reader: &mut Reader<'_>, space: &Space, parts: &Parts<'_, '_>, group: &[String]) {
+fn check_group(
+    reader: &mut FieldReader<'_>,
+    space: &Space,
+    parts: &SpaceSources<'_, '_>,
+    group: &[String],
+) {
     let members: Vec<&Parameter> = group.iter().filter_map(|path| space.parameter(path)).collect();
     let span = parts.zip.map_or(Span::new(0, 0), |entry| entry.span);
     if members.iter().any(|member| member.when != members[0].when) {
@@ -97,7 +110,7 @@ fn check_group(reader: &mut Reader<'_>, space: &Space, parts: &Parts<'_, '_>, gr
 }
 
 /// Reports conditions that go in circles, each circle once.
-fn check_circles(reader: &mut Reader<'_>, space: &Space, declarations: &Declarations<'_>) {
+fn check_circles(reader: &mut FieldReader<'_>, space: &Space, declarations: &Declarations<'_>) {
     let mut reported = BTreeSet::new();
     for parameter in &space.parameters {
         let circle = reachable(space, &parameter.path);

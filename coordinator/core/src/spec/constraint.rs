@@ -3,28 +3,28 @@
 
 use serde_json::Value as Json;
 
+use super::field_reader::{FieldReader, describe};
 use super::mistake::Span;
-use super::parameters::{Declarations, Referred, comparable};
-use super::read::{Reader, describe};
-use super::tree::{Node, Value};
-use crate::schema::field::{self, Field, Type};
+use super::parameters::{Declarations, Reference, comparable};
+use super::tree::{YamlNode, YamlValue};
+use crate::schema::field::{self, FieldSchema, FieldType};
 use crate::space::Constraint;
-use crate::space::expression::{Kind, Name, Unknown};
+use crate::space::expression::{NameType, UnknownName, ValueType};
 
 /// The constraints of a file; those with a mistake are left out.
 pub(super) fn constraints(
-    reader: &mut Reader<'_>,
+    reader: &mut FieldReader<'_>,
     declarations: &Declarations<'_>,
-    node: &Node,
+    node: &YamlNode,
     fixed: &Json,
 ) -> Vec<Constraint> {
     let nodes = match &node.value {
-        Value::List(items) => items.as_slice(),
+        YamlValue::List(items) => items.as_slice(),
         _ => std::slice::from_ref(node),
     };
     let mut constraints = Vec::new();
     for node in nodes {
-        let Value::Text(text) = &node.value else {
+        let YamlValue::Text(text) = &node.value else {
             let found = describe(&node.value, reader.report.snippet(node.span));
             reader
                 .report
@@ -38,7 +38,7 @@ pub(super) fn constraints(
 }
 
 fn constraint(
-    reader: &mut Reader<'_>,
+    reader: &mut FieldReader<'_>,
     declarations: &Declarations<'_>,
     span: Span,
     text: &str,
@@ -66,7 +66,7 @@ fn constraint(
         }
     }
     let constraint = parsed?;
-    let is_fixed = |name: &String| matches!(declarations.refer(name), Referred::Nothing);
+    let is_fixed = |name: &String| matches!(declarations.refer(name), Reference::Nothing);
     if constraint.names().iter().all(is_fixed) {
         let help = "a constraint says which values of parameters go together";
         reader.report.error(span, "this constraint mentions no parameter").help(help);
@@ -81,34 +81,34 @@ fn lookup(
     declarations: &Declarations<'_>,
     fixed: &Json,
     name: &str,
-) -> Result<Name, Option<Unknown>> {
+) -> Result<NameType, Option<UnknownName>> {
     let field = match declarations.refer(name) {
-        Referred::Faulty => return Err(None),
-        Referred::Parameter(declared) => declared.field,
-        Referred::Nothing => {
+        Reference::Faulty => return Err(None),
+        Reference::Parameter(declared) => declared.field,
+        Reference::Nothing => {
             let Some(field) = comparable(declarations.schema, name) else {
                 return Err(Some(unknown_name(declarations, name)));
             };
             if field::value_at(fixed, name).is_none_or(Json::is_null) {
                 let message = format!("`{name}` has no value in this sweep");
-                return Err(Some(Unknown { message, help: Some("give it one".to_owned()) }));
+                return Err(Some(UnknownName { message, help: Some("give it one".to_owned()) }));
             }
             field
         }
     };
     let (kind, choices) = match &field.ty {
-        Type::Integer { .. } | Type::Number(_) => (Kind::Number, None),
-        Type::Bool => (Kind::Bool, None),
-        Type::Choice(choices) => (Kind::Text, Some(choices.clone())),
-        _ => (Kind::Text, None),
+        FieldType::Integer { .. } | FieldType::Number(_) => (ValueType::Number, None),
+        FieldType::Bool => (ValueType::Bool, None),
+        FieldType::Choice(choices) => (ValueType::Text, Some(choices.clone())),
+        _ => (ValueType::Text, None),
     };
-    Ok(Name { kind, choices })
+    Ok(NameType { kind, choices })
 }
 
 /// Says that nothing has a name; a word that is the value of a field was meant as a text.
-fn unknown_name(declarations: &Declarations<'_>, name: &str) -> Unknown {
-    let is_choice = |field: &Field| match &field.ty {
-        Type::Choice(choices) => choices.iter().any(|choice| choice == name),
+fn unknown_name(declarations: &Declarations<'_>, name: &str) -> UnknownName {
+    let is_choice = |field: &FieldSchema| match &field.ty {
+        FieldType::Choice(choices) => choices.iter().any(|choice| choice == name),
         _ => false,
     };
     let help = if declarations.schema.fields.leaves().iter().any(|(_, field)| is_choice(field)) {
@@ -116,5 +116,5 @@ fn unknown_name(declarations: &Declarations<'_>, name: &str) -> Unknown {
     } else {
         declarations.nearest_field(name).map(|near| format!("did you mean `{near}`?"))
     };
-    Unknown { message: format!("unknown parameter `{name}`"), help }
+    UnknownName { message: format!("unknown parameter `{name}`"), help }
 }

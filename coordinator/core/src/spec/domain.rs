@@ -5,26 +5,26 @@
 
 use serde_json::Value as Json;
 
+use super::field_reader::{FieldReader, KeyScope, describe};
 use super::mistake::Span;
-use super::read::{Reader, Scope, describe};
 use super::scalar::number;
-use super::tree::{Entry, Node, Value};
-use crate::definition::Method;
-use crate::schema::field::{Field, names};
+use super::tree::{YamlEntry, YamlNode, YamlValue};
+use crate::definition::SearchMethod;
+use crate::schema::field::{FieldSchema, names};
 use crate::space::Domain;
 use crate::suggest;
 
 /// What was read of a parameter.
 #[derive(Debug, Default)]
-pub(super) struct Read<'n> {
+pub(super) struct ParameterDeclaration<'n> {
     pub(super) domain: Option<Domain>,
-    pub(super) values: Vec<Listed>,
-    pub(super) when: Option<&'n Entry>,
+    pub(super) values: Vec<ListedValue>,
+    pub(super) when: Option<&'n YamlEntry>,
 }
 
 /// A value that a parameter lists, and its place; no value if that has a mistake.
 #[derive(Debug)]
-pub(super) struct Listed {
+pub(super) struct ListedValue {
     pub(super) span: Span,
     pub(super) value: Option<Json>,
 }
@@ -61,29 +61,35 @@ const FOREIGN: [(&str, &str); 8] = [
 
 /// Reads the declaration of the parameter at `target`; `method` is nothing if that has a mistake.
 pub(super) fn read<'n>(
-    reader: &mut Reader<'_>,
-    target: (&str, &Field),
-    entry: &'n Entry,
-    method: Option<Method>,
-) -> Read<'n> {
-    let Value::Mapping(entries) = &entry.node.value else {
+    reader: &mut FieldReader<'_>,
+    target: (&str, &FieldSchema),
+    entry: &'n YamlEntry,
+    method: Option<SearchMethod>,
+) -> ParameterDeclaration<'n> {
+    let YamlValue::Mapping(entries) = &entry.node.value else {
         not_a_mapping(reader, target.0, &entry.node);
-        return Read::default();
+        return ParameterDeclaration::default();
     };
-    let keys = reader.keys(entries, &KEYS, Scope::Parameter(target.0));
-    let mut spec =
-        Spec { reader, path: target.0, field: target.1, keys, entry, listed: Vec::new() };
+    let keys = reader.keys(entries, &KEYS, KeyScope::Parameter(target.0));
+    let mut spec = DeclarationReader {
+        reader,
+        path: target.0,
+        field: target.1,
+        keys,
+        entry,
+        listed: Vec::new(),
+    };
     let domain = spec.domain().filter(|domain| spec.suits_method(domain, method));
     let when = spec.get("when");
-    Read { domain, values: spec.listed, when }
+    ParameterDeclaration { domain, values: spec.listed, when }
 }
 
-fn not_a_mapping(reader: &mut Reader<'_>, path: &str, node: &Node) {
+fn not_a_mapping(reader: &mut FieldReader<'_>, path: &str, node: &YamlNode) {
     let found = describe(&node.value, reader.report.snippet(node.span));
     let snippet = reader.report.snippet(node.span);
     let help = match &node.value {
-        Value::List(_) => format!("write `{path}: {{values: {snippet}}}`"),
-        Value::Null => format!("write `{path}: {{values: [...]}}`"),
+        YamlValue::List(_) => format!("write `{path}: {{values: {snippet}}}`"),
+        YamlValue::Null => format!("write `{path}: {{values: [...]}}`"),
         _ => format!("write `{path}: {{value: {snippet}}}`"),
     };
     let message = format!("`{path}` must say what it takes, not be {found}");
@@ -91,18 +97,18 @@ fn not_a_mapping(reader: &mut Reader<'_>, path: &str, node: &Node) {
 }
 
 /// The declaration of one parameter.
-pub(super) struct Spec<'r, 't, 'n> {
-    pub(super) reader: &'r mut Reader<'t>,
+pub(super) struct DeclarationReader<'r, 't, 'n> {
+    pub(super) reader: &'r mut FieldReader<'t>,
     pub(super) path: &'r str,
-    pub(super) field: &'r Field,
-    keys: Vec<(&'static str, &'n Entry)>,
-    pub(super) entry: &'n Entry,
+    pub(super) field: &'r FieldSchema,
+    keys: Vec<(&'static str, &'n YamlEntry)>,
+    pub(super) entry: &'n YamlEntry,
     /// The values read so far.
-    listed: Vec<Listed>,
+    listed: Vec<ListedValue>,
 }
 
-impl<'n> Spec<'_, '_, 'n> {
-    pub(super) fn get(&self, key: &str) -> Option<&'n Entry> {
+impl<'n> DeclarationReader<'_, '_, 'n> {
+    pub(super) fn get(&self, key: &str) -> Option<&'n YamlEntry> {
         self.keys.iter().find(|(known, _)| *known == key).map(|(_, entry)| *entry)
     }
 
@@ -139,7 +145,7 @@ impl<'n> Spec<'_, '_, 'n> {
         }
         let has = |key| self.get(key).is_some();
         let is_whole =
-            |key| self.get(key).is_some_and(|e| matches!(e.node.value, Value::Integer(_)));
+            |key| self.get(key).is_some_and(|e| matches!(e.node.value, YamlValue::Integer(_)));
         if has("value") {
             Some("constant")
         } else if has("values") {
@@ -162,13 +168,13 @@ impl<'n> Spec<'_, '_, 'n> {
 
     /// Whether a key was not understood, so that what seems to be missing may be there.
     fn has_unknown_key(&self) -> bool {
-        let Value::Mapping(entries) = &self.entry.node.value else { return false };
+        let YamlValue::Mapping(entries) = &self.entry.node.value else { return false };
         entries.iter().any(|entry| !KEYS.contains(&entry.key.as_str()))
     }
 
-    fn named(&mut self, node: &Node) -> Option<&'static str> {
+    fn named(&mut self, node: &YamlNode) -> Option<&'static str> {
         let snippet = self.reader.report.snippet(node.span);
-        let Value::Text(name) = &node.value else {
+        let YamlValue::Text(name) = &node.value else {
             let found = describe(&node.value, snippet);
             let message = format!("`distribution` must be the name of one, not {found}");
             self.error(node.span, message, "write `distribution: uniform`");
@@ -216,15 +222,15 @@ impl<'n> Spec<'_, '_, 'n> {
         fits
     }
 
-    fn value(&mut self, node: &Node) -> Option<Json> {
+    fn value(&mut self, node: &YamlNode) -> Option<Json> {
         let value = self.reader.value(self.path, node, self.field);
-        self.listed.push(Listed { span: node.span, value: value.clone() });
+        self.listed.push(ListedValue { span: node.span, value: value.clone() });
         value
     }
 
     fn categorical(&mut self) -> Option<Domain> {
         let entry = self.get("values")?;
-        let Value::List(items) = &entry.node.value else {
+        let YamlValue::List(items) = &entry.node.value else {
             let found = describe(&entry.node.value, self.reader.report.snippet(entry.node.span));
             let message = format!("`values` must be a list, not {found}");
             let snippet = self.reader.report.snippet(entry.node.span);
@@ -244,8 +250,8 @@ impl<'n> Spec<'_, '_, 'n> {
         Some(Domain::Categorical { values, probabilities })
     }
 
-    fn probabilities(&mut self, node: &Node, count: usize) -> Option<Vec<f64>> {
-        let Value::List(items) = &node.value else {
+    fn probabilities(&mut self, node: &YamlNode, count: usize) -> Option<Vec<f64>> {
+        let YamlValue::List(items) = &node.value else {
             self.error(node.span, "`probabilities` must be a list", "one number for each value");
             return None;
         };
@@ -280,8 +286,8 @@ impl<'n> Spec<'_, '_, 'n> {
     }
 
     /// Whether the method can run what the parameter takes.
-    fn suits_method(&mut self, domain: &Domain, method: Option<Method>) -> bool {
-        if method != Some(Method::Grid) {
+    fn suits_method(&mut self, domain: &Domain, method: Option<SearchMethod>) -> bool {
+        if method != Some(SearchMethod::Grid) {
             return true;
         }
         let (span, message) = match domain {

@@ -7,19 +7,19 @@ use schemars::{JsonSchema, schema_for};
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 
+use super::field_reader::FieldReader;
 use super::mistake::Span;
-use super::read::Reader;
-use super::tree::{Node, Value};
-use crate::definition::{Method, Retry};
+use super::tree::{YamlNode, YamlValue};
+use crate::definition::{RetryPolicy, SearchMethod};
 use crate::id::SweepName;
 use crate::metric::Objective;
-use crate::schema::{Object, Schema};
+use crate::schema::{ObjectSchema, WorkloadSchema};
 
 /// A sweep: a space of configurations and how to run it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Rheobase sweep")]
-pub(crate) struct Header {
+pub(crate) struct SweepHeader {
     /// The name of the sweep: 1 to 64 of a-z, 0-9, `-`, `_` and `.`, starting with a letter or digit;
     /// not `last` and not `all`, which commands understand otherwise.
     #[schemars(extend("pattern" = "^[a-z0-9][a-z0-9._-]{0,63}$"))]
@@ -34,7 +34,7 @@ pub(crate) struct Header {
     pub(super) description: Option<String>,
     /// How points are chosen.
     #[serde(default)]
-    pub(super) method: Method,
+    pub(super) method: SearchMethod,
     /// What trials are judged by; without it, what is usual for the workload.
     #[serde(default)]
     pub(super) metric: Option<Objective>,
@@ -51,12 +51,12 @@ pub(crate) struct Header {
     pub(super) max_failed_trials: Option<u64>,
     /// How often attempts are repeated, for each cause.
     #[serde(default)]
-    pub(super) retry: Retry,
+    pub(super) retry: RetryPolicy,
 }
 
 /// The JSON Schema of the header of sweeps of a workload, which has its metrics.
-pub(crate) fn json_schema(schema: &Schema) -> Json {
-    let mut header = schema_for!(Header).to_value();
+pub(crate) fn json_schema(schema: &WorkloadSchema) -> Json {
+    let mut header = schema_for!(SweepHeader).to_value();
     let metrics = schema.metrics.iter().map(
         |metric| json!({"description": metric.docs, "type": "string", "const": metric.name.as_str()}),
     );
@@ -69,12 +69,12 @@ pub(crate) fn json_schema(schema: &Schema) -> Json {
 }
 
 /// The fields of the header of sweeps of a workload.
-pub(super) fn fields(schema: &Schema) -> Object {
-    Object::from_json(&json_schema(schema))
+pub(super) fn fields(schema: &WorkloadSchema) -> ObjectSchema {
+    ObjectSchema::from_json(&json_schema(schema))
 }
 
 /// What to do about a word of W&B that has no meaning here.
-pub(super) fn foreign_key(schema: &Schema, key: &str) -> Option<&'static str> {
+pub(super) fn foreign_key(schema: &WorkloadSchema, key: &str) -> Option<&'static str> {
     let help = match key {
         "entity" | "project" => "delete it: results are kept by the `name` of the sweep",
         "job" | "scheduler" => "delete it: workers take trials from the coordinator",
@@ -90,8 +90,8 @@ pub(super) fn foreign_key(schema: &Schema, key: &str) -> Option<&'static str> {
 }
 
 /// Refuses methods of W&B and others by name; gives whether the method was one of them.
-pub(super) fn is_foreign_method(reader: &mut Reader<'_>, node: &Node) -> bool {
-    let Value::Text(method) = &node.value else { return false };
+pub(super) fn is_foreign_method(reader: &mut FieldReader<'_>, node: &YamlNode) -> bool {
+    let YamlValue::Text(method) = &node.value else { return false };
     let known = ["bayes", "tpe", "gp", "cmaes", "cma-es", "hyperband", "asha", "pbt", "custom"];
     let is_foreign = known.contains(&method.to_lowercase().as_str());
     if is_foreign {
@@ -106,7 +106,10 @@ pub(super) fn is_foreign_method(reader: &mut Reader<'_>, node: &Node) -> bool {
 }
 
 /// The header from its checked values; a missing name is reported.
-pub(super) fn header(reader: &mut Reader<'_>, mut values: Map<String, Json>) -> Option<Header> {
+pub(super) fn header(
+    reader: &mut FieldReader<'_>,
+    mut values: Map<String, Json>,
+) -> Option<SweepHeader> {
     if !values.contains_key("name") && !reader.faulty.contains("name") {
         let start = Span::new(0, 0);
         reader.report.error(start, "the sweep has no `name`").help("add `name: my-sweep`");
@@ -123,7 +126,7 @@ pub(super) fn header(reader: &mut Reader<'_>, mut values: Map<String, Json>) -> 
 }
 
 /// The name of the sweep.
-pub(super) fn name(reader: &mut Reader<'_>, header: &Header) -> Option<SweepName> {
+pub(super) fn name(reader: &mut FieldReader<'_>, header: &SweepHeader) -> Option<SweepName> {
     match SweepName::parse(&header.name) {
         Ok(name) if name.is_selector() => {
             let span = reader.written.get("name").map_or(Span::new(0, 0), |place| place.value);
@@ -146,7 +149,7 @@ pub(super) fn name(reader: &mut Reader<'_>, header: &Header) -> Option<SweepName
 }
 
 /// What trials are judged by.
-pub(super) fn objective(reader: &mut Reader<'_>, header: &Header) -> Objective {
+pub(super) fn objective(reader: &mut FieldReader<'_>, header: &SweepHeader) -> Objective {
     let Some(objective) = header.metric.clone() else {
         return reader.schema.objective.clone();
     };

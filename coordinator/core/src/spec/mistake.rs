@@ -13,16 +13,16 @@ use serde::{Serialize, Serializer};
 use crate::excerpt;
 
 /// The most characters of a message and of a help, which may repeat what the file says.
-const SAID: usize = 1_000;
+const MAX_TEXT: usize = 1_000;
 
 /// The most mistakes of a file that are listed.
-const LISTED: usize = 50;
+const MAX_LISTED: usize = 50;
 
 /// The most characters of a line that are shown.
-const SHOWN: usize = 160;
+const MAX_LINE: usize = 160;
 
 /// The characters before a mistake in a line of which only a piece is shown.
-const BEFORE: usize = 60;
+const CONTEXT_BEFORE: usize = 60;
 
 /// A piece of a sweep file, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -83,12 +83,12 @@ pub struct Mistake {
 
 impl Mistake {
     pub(super) fn help(&mut self, help: impl Into<String>) -> &mut Self {
-        self.help = Some(excerpt::message(&help.into(), SAID));
+        self.help = Some(excerpt::message(&help.into(), MAX_TEXT));
         self
     }
 
     pub(super) fn about(&mut self, path: impl Into<String>) -> &mut Self {
-        self.path = Some(excerpt::message(&path.into(), SAID));
+        self.path = Some(excerpt::message(&path.into(), MAX_TEXT));
         self
     }
 }
@@ -143,7 +143,7 @@ impl Mistakes {
 
     /// Whether the file has lines that are too long to be shown whole.
     pub fn has_long_lines(&self) -> bool {
-        self.source.inner().lines().any(|line| line.chars().nth(SHOWN).is_some())
+        self.source.inner().lines().any(|line| line.chars().nth(MAX_LINE).is_some())
     }
 
     /// The mistakes as plain text: message, place, line and help of each.
@@ -164,7 +164,7 @@ pub fn render(file: &str, text: &str, list: &[Mistake]) -> String {
         let whole = lines.get(line - 1).unwrap_or(&"").trim_start_matches('\u{feff}');
         let (snippet, before) = piece(whole, column - 1);
         let indent = " ".repeat(before);
-        let marks = marked(text, mistake.span).min(SHOWN.saturating_sub(before).max(1));
+        let marks = marked(text, mistake.span).min(MAX_LINE.saturating_sub(before).max(1));
         let marks = "^".repeat(marks);
         let severity = mistake.severity.name();
         out.extend([
@@ -182,12 +182,12 @@ pub fn render(file: &str, text: &str, list: &[Mistake]) -> String {
 /// The piece of a line around the character `at`, and how many characters of it are before that.
 fn piece(line: &str, at: usize) -> (String, usize) {
     let line = line.replace('\t', " ");
-    if line.chars().nth(SHOWN).is_none() {
+    if line.chars().nth(MAX_LINE).is_none() {
         return (line, at);
     }
-    let skipped = at.saturating_sub(BEFORE);
-    let mut piece: String = line.chars().skip(skipped).take(SHOWN).collect();
-    if line.chars().nth(skipped + SHOWN).is_some() {
+    let skipped = at.saturating_sub(CONTEXT_BEFORE);
+    let mut piece: String = line.chars().skip(skipped).take(MAX_LINE).collect();
+    if line.chars().nth(skipped + MAX_LINE).is_some() {
         piece.push('…');
     }
     if skipped == 0 { (piece, at) } else { (format!("…{piece}"), at - skipped + 1) }
@@ -230,14 +230,14 @@ impl Serialize for Mistakes {
 
 /// Collects the mistakes of a text.
 #[derive(Debug)]
-pub(super) struct Report<'t> {
+pub(super) struct MistakeCollector<'t> {
     text: &'t str,
     /// Where the lines begin.
     lines: Vec<usize>,
     list: Vec<Mistake>,
 }
 
-impl<'t> Report<'t> {
+impl<'t> MistakeCollector<'t> {
     pub(super) fn new(text: &'t str) -> Self {
         let newlines = text.match_indices('\n').map(|(newline, _)| newline + 1);
         Self { text, lines: std::iter::once(0).chain(newlines).collect(), list: Vec::new() }
@@ -254,8 +254,8 @@ impl<'t> Report<'t> {
     }
 
     fn add(&mut self, severity: Severity, span: Span, message: &str) -> &mut Mistake {
-        let (line, column) = self.place(span.offset);
-        let message = excerpt::message(message, SAID);
+        let (line, column) = self.line_column(span.offset);
+        let message = excerpt::message(message, MAX_TEXT);
         let mistake = Mistake { severity, message, help: None, path: None, span, line, column };
         self.list.push(mistake);
         let last = self.list.len() - 1;
@@ -273,11 +273,11 @@ impl<'t> Report<'t> {
 
     /// The line of a span, from 1.
     pub(super) fn line(&self, span: Span) -> usize {
-        self.place(span.offset).0
+        self.line_column(span.offset).0
     }
 
     /// Line and column of a byte, both from 1, the column in characters.
-    fn place(&self, offset: usize) -> (usize, usize) {
+    fn line_column(&self, offset: usize) -> (usize, usize) {
         let line = self.lines.partition_point(|&start| start <= offset);
         let start = self.lines.get(line.saturating_sub(1)).copied().unwrap_or(0);
         let before = self.text.get(start..offset).unwrap_or_default();
@@ -286,12 +286,12 @@ impl<'t> Report<'t> {
 
     /// The reported errors, in the order of the text; of very many, the first.
     pub(super) fn into_list(mut self) -> Vec<Mistake> {
-        if self.list.len() > LISTED && self.has_errors() {
+        if self.list.len() > MAX_LISTED && self.has_errors() {
             self.list.retain(|mistake| mistake.severity == Severity::Error);
         }
         self.list.sort_by_key(|mistake| mistake.span);
-        let more = self.list.len().saturating_sub(LISTED);
-        self.list.truncate(LISTED);
+        let more = self.list.len().saturating_sub(MAX_LISTED);
+        self.list.truncate(MAX_LISTED);
         if let (Some(last), true) = (self.list.last().cloned(), more > 0) {
             let message = format!("`{more}` more mistakes after this place are not shown");
             self.list.push(Mistake { message, help: None, path: None, ..last });

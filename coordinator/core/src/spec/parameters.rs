@@ -6,44 +6,44 @@
 
 use std::collections::BTreeMap;
 
-use super::domain::{self, Listed};
+use super::domain::{self, ListedValue};
+use super::field_reader::{FieldReader, describe, join};
 use super::mistake::Span;
-use super::read::{Reader, describe, join};
-use super::tree::{Entry, Node, Value};
-use crate::definition::Method;
-use crate::schema::Schema;
-use crate::schema::field::{Field, Type, names};
+use super::tree::{YamlEntry, YamlNode, YamlValue};
+use crate::definition::SearchMethod;
+use crate::schema::WorkloadSchema;
+use crate::schema::field::{FieldSchema, FieldType, names};
 use crate::space::Domain;
-use crate::space::expression::Unknown;
+use crate::space::expression::UnknownName;
 use crate::suggest;
 
 /// A parameter as the file declares it.
 #[derive(Debug)]
-pub(super) struct Declared<'n> {
+pub(super) struct DeclaredParameter<'n> {
     pub(super) path: String,
-    pub(super) field: &'n Field,
+    pub(super) field: &'n FieldSchema,
     /// The place of its path.
     pub(super) span: Span,
     /// What it takes; nothing if that has a mistake.
     pub(super) domain: Option<Domain>,
     /// The values that it lists, if it does.
-    pub(super) values: Vec<Listed>,
-    pub(super) when: Option<&'n Entry>,
+    pub(super) values: Vec<ListedValue>,
+    pub(super) when: Option<&'n YamlEntry>,
 }
 
 /// All parameters of a file.
 #[derive(Debug)]
 pub(super) struct Declarations<'n> {
     /// Schema of the workload.
-    pub(super) schema: &'n Schema,
-    pub(super) list: Vec<Declared<'n>>,
+    pub(super) schema: &'n WorkloadSchema,
+    pub(super) list: Vec<DeclaredParameter<'n>>,
     /// Paths as written that are no fields, and the fields that they were taken for.
     typos: BTreeMap<String, Option<String>>,
 }
 
 /// What a name in `zip`, `when` or a constraint refers to.
-pub(super) enum Referred<'a, 'n> {
-    Parameter(&'a Declared<'n>),
+pub(super) enum Reference<'a, 'n> {
+    Parameter(&'a DeclaredParameter<'n>),
     /// A parameter whose declaration has been reported.
     Faulty,
     /// No parameter of this file.
@@ -52,36 +52,36 @@ pub(super) enum Referred<'a, 'n> {
 
 impl<'n> Declarations<'n> {
     /// No parameters.
-    pub(super) fn new(schema: &'n Schema) -> Self {
+    pub(super) fn new(schema: &'n WorkloadSchema) -> Self {
         Self { schema, list: Vec::new(), typos: BTreeMap::new() }
     }
 
     /// Reads the mapping under `parameters`; `method` is nothing if that has a mistake.
     pub(super) fn read(
         &mut self,
-        reader: &mut Reader<'_>,
-        entry: &'n Entry,
-        method: Option<Method>,
+        reader: &mut FieldReader<'_>,
+        entry: &'n YamlEntry,
+        method: Option<SearchMethod>,
     ) {
         self.group(reader, "", &entry.node, method);
     }
 
     /// What `name` refers to.
-    pub(super) fn refer(&self, name: &str) -> Referred<'_, 'n> {
+    pub(super) fn refer(&self, name: &str) -> Reference<'_, 'n> {
         let path = match self.typos.get(name) {
-            Some(None) => return Referred::Faulty,
+            Some(None) => return Reference::Faulty,
             Some(Some(path)) => path.as_str(),
             None => name,
         };
         match self.list.iter().find(|declared| declared.path == path) {
-            Some(declared) if declared.domain.is_none() => Referred::Faulty,
-            Some(declared) => Referred::Parameter(declared),
-            None => Referred::Nothing,
+            Some(declared) if declared.domain.is_none() => Reference::Faulty,
+            Some(declared) => Reference::Parameter(declared),
+            None => Reference::Nothing,
         }
     }
 
     /// The parameter at `path`.
-    pub(super) fn get(&self, path: &str) -> Option<&Declared<'n>> {
+    pub(super) fn get(&self, path: &str) -> Option<&DeclaredParameter<'n>> {
         self.list.iter().find(|declared| declared.path == path)
     }
 
@@ -103,24 +103,27 @@ impl<'n> Declarations<'n> {
     }
 
     /// Says that `name` is no parameter, and what to write instead.
-    pub(super) fn not_a_parameter(&self, name: &str) -> Unknown {
+    pub(super) fn not_a_parameter(&self, name: &str) -> UnknownName {
         if self.schema.fields.at(name).is_some() {
             let help = format!("declare it under `parameters`: `{name}: {{values: [...]}}`");
-            return Unknown { message: format!("`{name}` is not a parameter"), help: Some(help) };
+            return UnknownName {
+                message: format!("`{name}` is not a parameter"),
+                help: Some(help),
+            };
         }
         let near = self.nearest(name).map(|near| format!("did you mean `{near}`?"));
         let help = near.or_else(|| Some("name a path that stands under `parameters`".to_owned()));
-        Unknown { message: format!("unknown parameter `{name}`"), help }
+        UnknownName { message: format!("unknown parameter `{name}`"), help }
     }
 
     fn group(
         &mut self,
-        reader: &mut Reader<'_>,
+        reader: &mut FieldReader<'_>,
         within: &str,
-        node: &'n Node,
-        method: Option<Method>,
+        node: &'n YamlNode,
+        method: Option<SearchMethod>,
     ) {
-        let Value::Mapping(entries) = &node.value else {
+        let YamlValue::Mapping(entries) = &node.value else {
             let found = describe(&node.value, reader.report.snippet(node.span));
             reader
                 .report
@@ -143,8 +146,8 @@ impl<'n> Declarations<'n> {
         }
     }
 
-    fn refuse_beside_nested(reader: &mut Reader<'_>, path: &str, node: &Node) {
-        let Value::Mapping(entries) = &node.value else { return };
+    fn refuse_beside_nested(reader: &mut FieldReader<'_>, path: &str, node: &YamlNode) {
+        let YamlValue::Mapping(entries) = &node.value else { return };
         for entry in entries.iter().filter(|entry| entry.key != "parameters") {
             reader
                 .report
@@ -156,10 +159,10 @@ impl<'n> Declarations<'n> {
 
     fn declare(
         &mut self,
-        reader: &mut Reader<'_>,
+        reader: &mut FieldReader<'_>,
         written: &str,
-        entry: &'n Entry,
-        method: Option<Method>,
+        entry: &'n YamlEntry,
+        method: Option<SearchMethod>,
     ) {
         let Some((path, field)) = self.resolve(reader, written, entry) else { return };
         if let Some(first) = self.get(&path) {
@@ -174,7 +177,7 @@ impl<'n> Declarations<'n> {
         if spec.domain.is_none() {
             reader.faulty.insert(path.clone());
         }
-        self.list.push(Declared {
+        self.list.push(DeclaredParameter {
             path,
             field,
             span: entry.span,
@@ -187,10 +190,10 @@ impl<'n> Declarations<'n> {
     /// The field that a path names, or was probably meant to name.
     fn resolve(
         &mut self,
-        reader: &mut Reader<'_>,
+        reader: &mut FieldReader<'_>,
         written: &str,
-        entry: &Entry,
-    ) -> Option<(String, &'n Field)> {
+        entry: &YamlEntry,
+    ) -> Option<(String, &'n FieldSchema)> {
         let schema = self.schema;
         let known = schema.fields.at(written);
         if let Some(field) = known.filter(|field| is_single(field)) {
@@ -210,7 +213,12 @@ impl<'n> Declarations<'n> {
         Some((meant, field))
     }
 
-    fn unknown(&self, reader: &mut Reader<'_>, written: &str, entry: &Entry) -> Option<String> {
+    fn unknown(
+        &self,
+        reader: &mut FieldReader<'_>,
+        written: &str,
+        entry: &YamlEntry,
+    ) -> Option<String> {
         let words = &self.schema.words;
         let leaves = self.schema.fields.leaves();
         let near =
@@ -228,24 +236,24 @@ impl<'n> Declarations<'n> {
 
 /// The field at `path` if a condition or a constraint can look at it. The seed of a trial is not
 /// part of its point.
-pub(super) fn comparable<'s>(schema: &'s Schema, path: &str) -> Option<&'s Field> {
+pub(super) fn comparable<'s>(schema: &'s WorkloadSchema, path: &str) -> Option<&'s FieldSchema> {
     schema.fields.at(path).filter(|field| path != "seed" && is_single(field))
 }
 
 /// The mapping of nested parameters, if that is what a node holds.
-fn nested(node: &Node) -> Option<&Node> {
-    let Value::Mapping(entries) = &node.value else { return None };
+fn nested(node: &YamlNode) -> Option<&YamlNode> {
+    let YamlValue::Mapping(entries) = &node.value else { return None };
     entries.iter().find(|entry| entry.key == "parameters").map(|entry| &entry.node)
 }
 
 /// Whether a field holds a single value.
-pub(super) fn is_single(field: &Field) -> bool {
-    !matches!(field.ty, Type::Object(_) | Type::List { .. } | Type::Any)
+pub(super) fn is_single(field: &FieldSchema) -> bool {
+    !matches!(field.ty, FieldType::Object(_) | FieldType::List { .. } | FieldType::Any)
 }
 
 /// Why a field that is no single value is no parameter.
-fn not_single(path: &str, field: &Field, entry: &Entry) -> (String, String) {
-    let Type::Object(object) = &field.ty else {
+fn not_single(path: &str, field: &FieldSchema, entry: &YamlEntry) -> (String, String) {
+    let FieldType::Object(object) = &field.ty else {
         return (
             format!("`{path}` is a list and cannot be swept"),
             "write it at the top level of the file: every trial gets the whole list".to_owned(),
@@ -253,7 +261,9 @@ fn not_single(path: &str, field: &Field, entry: &Entry) -> (String, String) {
     };
     let message = format!("`{path}` is not a single value");
     let inner = match &entry.node.value {
-        Value::Mapping(entries) => entries.iter().find(|inner| object.get(&inner.key).is_some()),
+        YamlValue::Mapping(entries) => {
+            entries.iter().find(|inner| object.get(&inner.key).is_some())
+        }
         _ => None,
     };
     let help = match inner {

@@ -1,15 +1,15 @@
 //! Ranges and distributions of numbers: whether their bounds make sense, fit the field, and give
 //! values that it can hold.
 
-use super::domain::Spec;
+use super::domain::DeclarationReader;
+use super::field_reader::describe;
 use super::mistake::Span;
-use super::read::describe;
 use super::scalar::number;
-use super::tree::Value;
-use crate::schema::field::{Range, Type};
+use super::tree::YamlValue;
+use crate::schema::field::{FieldType, NumberRange};
 use crate::space::{Domain, whole};
 
-impl Spec<'_, '_, '_> {
+impl DeclarationReader<'_, '_, '_> {
     pub(super) fn numeric(&mut self, distribution: &'static str) -> Option<Domain> {
         if matches!(distribution, "normal" | "log_normal") {
             return if self.suits_field(distribution) { self.normal(distribution) } else { None };
@@ -40,7 +40,7 @@ impl Spec<'_, '_, '_> {
         if distribution == "log_uniform" && self.look_like_values(written) {
             self.warn_of_exponents(written, Bounds { min, max });
         }
-        let is_whole = matches!(self.field.ty, Type::Integer { .. });
+        let is_whole = matches!(self.field.ty, FieldType::Integer { .. });
         match distribution {
             "uniform" => Some(Domain::Uniform { min, max }),
             "log_uniform" | "log_uniform_values" => Some(Domain::LogUniformValues { min, max }),
@@ -53,8 +53,8 @@ impl Spec<'_, '_, '_> {
         let span = self.get("distribution").map_or(self.entry.span, |entry| entry.node.span);
         let path = self.path;
         match &self.field.ty {
-            Type::Number(_) => true,
-            Type::Integer { .. } => {
+            FieldType::Number(_) => true,
+            FieldType::Integer { .. } => {
                 let instead = match distribution {
                     "int_uniform" | "q_uniform" | "q_log_uniform_values" => return true,
                     "log_uniform" | "log_uniform_values" | "log_normal" => "q_log_uniform_values",
@@ -88,7 +88,7 @@ impl Spec<'_, '_, '_> {
         if bound.is_none() {
             let found = describe(&node.value, self.reader.report.snippet(node.span));
             let help = match &node.value {
-                Value::Text(text) if text.parse::<f64>().is_ok() => "delete the quotes",
+                YamlValue::Text(text) if text.parse::<f64>().is_ok() => "delete the quotes",
                 _ => "write a finite number",
             };
             self.error(node.span, format!("`{key}` must be a number, not {found}"), help);
@@ -110,8 +110,8 @@ impl Spec<'_, '_, '_> {
     /// Whether the field can hold a number.
     fn fits(&self, x: f64) -> bool {
         match &self.field.ty {
-            Type::Number(range) => range.contains(x),
-            Type::Integer { min, max } => x >= *min as f64 && x <= *max as f64,
+            FieldType::Number(range) => range.contains(x),
+            FieldType::Integer { min, max } => x >= *min as f64 && x <= *max as f64,
             _ => false,
         }
     }
@@ -160,7 +160,7 @@ impl Spec<'_, '_, '_> {
         }
         self.check_range(min as f64, max as f64, "int_uniform")?;
         let is_inferred = self.get("distribution").is_none();
-        if is_inferred && matches!(self.field.ty, Type::Number(_)) {
+        if is_inferred && matches!(self.field.ty, FieldType::Number(_)) {
             let message = format!("`{}` takes the whole numbers from {min} to {max}", self.path);
             self.reader
                 .report
@@ -174,15 +174,15 @@ impl Spec<'_, '_, '_> {
     fn whole_bound(&mut self, key: &str) -> Option<i64> {
         let node = &self.get(key)?.node;
         let bound = match &node.value {
-            Value::Integer(x) => i64::try_from(*x).ok(),
-            Value::Number(x) => whole(*x),
+            YamlValue::Integer(x) => i64::try_from(*x).ok(),
+            YamlValue::Number(x) => whole(*x),
             _ => None,
         };
         if bound.is_none() {
             let found = describe(&node.value, self.reader.report.snippet(node.span));
             let message = format!("`{key}` of `int_uniform` must be a whole number, not {found}");
             let help = match &node.value {
-                Value::Integer(_) => format!("at most {} in size", i64::MAX),
+                YamlValue::Integer(_) => format!("at most {} in size", i64::MAX),
                 _ => "write a whole number".to_owned(),
             };
             self.error(node.span, message, help);
@@ -233,7 +233,7 @@ impl Spec<'_, '_, '_> {
             self.error(span, "`sigma` must be positive", "write `value` for a single value");
             return None;
         }
-        let Type::Number(range) = &self.field.ty else { return None };
+        let FieldType::Number(range) = &self.field.ty else { return None };
         let is_log = distribution == "log_normal";
         if !has_room(range, is_log) {
             let ends = if is_log { "every positive number" } else { "every number" };
@@ -251,7 +251,7 @@ impl Spec<'_, '_, '_> {
 }
 
 /// Whether a range has room for every number, or every positive one.
-fn has_room(range: &Range, only_positive: bool) -> bool {
+fn has_room(range: &NumberRange, only_positive: bool) -> bool {
     let below = range.min.or(range.above);
     let has_low_end = if only_positive { below.is_some_and(|x| x > 0.0) } else { below.is_some() };
     !has_low_end && range.max.is_none() && range.below.is_none()

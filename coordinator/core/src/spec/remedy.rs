@@ -7,10 +7,10 @@
 use std::str::FromStr as _;
 
 use super::scalar::scalar;
-use super::tree::{Node, Value};
+use super::tree::{YamlNode, YamlValue};
 use crate::metric::Goal;
-use crate::schema::Schema;
-use crate::schema::field::{Field, Object, Type, names};
+use crate::schema::WorkloadSchema;
+use crate::schema::field::{FieldSchema, FieldType, ObjectSchema, names};
 use crate::space::whole;
 use crate::suggest;
 
@@ -22,16 +22,16 @@ const NUMBERS: [&str; 2] = ["threads", "error"];
 
 /// What to write instead of `node`, of which the text is `snippet`, as the value of the field at `path`.
 pub(super) fn remedy(
-    schema: &Schema,
+    schema: &WorkloadSchema,
     path: &str,
-    node: &Node,
-    field: &Field,
+    node: &YamlNode,
+    field: &FieldSchema,
     snippet: &str,
 ) -> Option<String> {
     let is_meant = |object| fitting(schema, &node.value, object, snippet).is_some();
     match &field.ty {
         // A kind may be called `none`.
-        Type::Object(object) if is_meant(object) => {
+        FieldType::Object(object) if is_meant(object) => {
             Some(mapping(schema, path, node, object, snippet))
         }
         ty => nothing(&node.value, field).or_else(|| of_type(schema, path, node, ty, snippet)),
@@ -39,13 +39,13 @@ pub(super) fn remedy(
 }
 
 /// The remedy for a text that says "nothing" in the words of YAML or Python.
-fn nothing(value: &Value, field: &Field) -> Option<String> {
-    let Value::Text(text) = value else { return None };
+fn nothing(value: &YamlValue, field: &FieldSchema) -> Option<String> {
+    let YamlValue::Text(text) = value else { return None };
     if !matches!(text.to_lowercase().as_str(), "null" | "none" | "nil" | "~" | "") {
         return None;
     }
     // A choice may have a value that is called so.
-    if matches!(&field.ty, Type::Choice(choices) if choices.contains(&text.to_lowercase())) {
+    if matches!(&field.ty, FieldType::Choice(choices) if choices.contains(&text.to_lowercase())) {
         return None;
     }
     let instead = if field.nullable { "write `null`, without quotes" } else { "give it a value" };
@@ -53,14 +53,22 @@ fn nothing(value: &Value, field: &Field) -> Option<String> {
 }
 
 /// What to write instead of a value that is not of type `ty`.
-fn of_type(schema: &Schema, path: &str, node: &Node, ty: &Type, snippet: &str) -> Option<String> {
+fn of_type(
+    schema: &WorkloadSchema,
+    path: &str,
+    node: &YamlNode,
+    ty: &FieldType,
+    snippet: &str,
+) -> Option<String> {
     match (&node.value, ty) {
-        (Value::Null, Type::List { .. }) => None,
-        (Value::Null, _) => Some("give it a value, or delete it for the default".to_owned()),
-        (_, Type::Object(object)) => Some(mapping(schema, path, node, object, snippet)),
-        (_, Type::List { item, .. }) => Some(list(schema, &node.value, item, snippet)),
-        (Value::List(_) | Value::Mapping(_), _) => swept(schema, path, &node.value, snippet),
-        (Value::Text(text), Type::Choice(choices)) => {
+        (YamlValue::Null, FieldType::List { .. }) => None,
+        (YamlValue::Null, _) => Some("give it a value, or delete it for the default".to_owned()),
+        (_, FieldType::Object(object)) => Some(mapping(schema, path, node, object, snippet)),
+        (_, FieldType::List { item, .. }) => Some(list(schema, &node.value, item, snippet)),
+        (YamlValue::List(_) | YamlValue::Mapping(_), _) => {
+            swept(schema, path, &node.value, snippet)
+        }
+        (YamlValue::Text(text), FieldType::Choice(choices)) => {
             let near =
                 suggest::nearest(schema.words.aliases, text, choices.iter().map(String::as_str));
             Some(match near {
@@ -68,12 +76,12 @@ fn of_type(schema: &Schema, path: &str, node: &Node, ty: &Type, snippet: &str) -
                 None => format!("it is {ty}"),
             })
         }
-        (Value::Text(text), Type::Bool) => match text.to_lowercase().as_str() {
+        (YamlValue::Text(text), FieldType::Bool) => match text.to_lowercase().as_str() {
             "yes" | "on" | "y" | "true" => Some("write `true`".to_owned()),
             "no" | "off" | "n" | "false" => Some("write `false`".to_owned()),
             _ => None,
         },
-        (Value::Text(text), Type::Integer { .. } | Type::Number(_)) => {
+        (YamlValue::Text(text), FieldType::Integer { .. } | FieldType::Number(_)) => {
             let number = f64::from_str(text).ok()?;
             let is_padded = text.starts_with('0') && whole(number).is_some();
             Some(if is_padded {
@@ -82,8 +90,8 @@ fn of_type(schema: &Schema, path: &str, node: &Node, ty: &Type, snippet: &str) -
                 "delete the quotes".to_owned()
             })
         }
-        (Value::Number(x), _) if !x.is_finite() => Some("write a finite number".to_owned()),
-        (Value::Bool(_) | Value::Integer(_) | Value::Number(_), Type::Text) => {
+        (YamlValue::Number(x), _) if !x.is_finite() => Some("write a finite number".to_owned()),
+        (YamlValue::Bool(_) | YamlValue::Integer(_) | YamlValue::Number(_), FieldType::Text) => {
             Some("quote it".to_owned())
         }
         _ => None,
@@ -91,22 +99,22 @@ fn of_type(schema: &Schema, path: &str, node: &Node, ty: &Type, snippet: &str) -
 }
 
 /// The remedy for several values where one is expected; fields of trials alone can be swept.
-fn swept(schema: &Schema, path: &str, value: &Value, snippet: &str) -> Option<String> {
+fn swept(schema: &WorkloadSchema, path: &str, value: &YamlValue, snippet: &str) -> Option<String> {
     schema.fields.at(path)?;
-    let is_short = matches!(value, Value::Mapping(_)) && is_inline(snippet);
+    let is_short = matches!(value, YamlValue::Mapping(_)) && is_inline(snippet);
     let declared = if is_short { snippet } else { "{values: [...]}" };
     Some(format!("to sweep it, write `{path}: {declared}` under `parameters`"))
 }
 
 /// The remedy for what is not a list.
-fn list(schema: &Schema, value: &Value, item: &Field, snippet: &str) -> String {
+fn list(schema: &WorkloadSchema, value: &YamlValue, item: &FieldSchema, snippet: &str) -> String {
     match (value, &item.ty) {
-        (Value::Mapping(_), Type::Object(_)) if !is_inline(snippet) => {
+        (YamlValue::Mapping(_), FieldType::Object(_)) if !is_inline(snippet) => {
             "put `- ` before its first field, and two spaces before the others".to_owned()
         }
-        (Value::Mapping(_), Type::Object(_)) => format!("write `[{snippet}]`"),
-        (Value::Mapping(_), _) => "write `[...]`, with values".to_owned(),
-        (_, Type::Object(object)) => match fitting(schema, value, object, snippet) {
+        (YamlValue::Mapping(_), FieldType::Object(_)) => format!("write `[{snippet}]`"),
+        (YamlValue::Mapping(_), _) => "write `[...]`, with values".to_owned(),
+        (_, FieldType::Object(object)) => match fitting(schema, value, object, snippet) {
             Some(fields) => format!("write `[{{{fields}}}]`"),
             None => format!("write `[{{...}}]`, with fields such as {}", listed(object)),
         },
@@ -115,7 +123,13 @@ fn list(schema: &Schema, value: &Value, item: &Field, snippet: &str) -> String {
 }
 
 /// The remedy for what is not a mapping.
-fn mapping(schema: &Schema, path: &str, node: &Node, object: &Object, snippet: &str) -> String {
+fn mapping(
+    schema: &WorkloadSchema,
+    path: &str,
+    node: &YamlNode,
+    object: &ObjectSchema,
+    snippet: &str,
+) -> String {
     let key = match path.rsplit('.').next() {
         // An item of a list.
         Some(last) if !last.ends_with(']') => format!("{last}: "),
@@ -124,12 +138,12 @@ fn mapping(schema: &Schema, path: &str, node: &Node, object: &Object, snippet: &
     if let Some(fields) = fitting(schema, &node.value, object, snippet) {
         return format!("write `{key}{{{fields}}}`");
     }
-    if let Value::List(items) = &node.value
-        && let [Node { value: Value::Mapping(_), .. }] = items.as_slice()
+    if let YamlValue::List(items) = &node.value
+        && let [YamlNode { value: YamlValue::Mapping(_), .. }] = items.as_slice()
     {
         return format!("it is one mapping: write `{key}{{...}}`, without a list around it");
     }
-    if let (Value::List(items), Some(Type::Choice(choices))) =
+    if let (YamlValue::List(items), Some(FieldType::Choice(choices))) =
         (&node.value, object.get("kind").map(|field| &field.ty))
         && !items.is_empty()
         && items.iter().all(|item| is_one_of(&item.value, choices))
@@ -146,9 +160,14 @@ fn mapping(schema: &Schema, path: &str, node: &Node, object: &Object, snippet: &
 }
 
 /// The fields of `object` that a single value stands for, as they are written between its braces.
-fn fitting(schema: &Schema, value: &Value, object: &Object, snippet: &str) -> Option<String> {
+fn fitting(
+    schema: &WorkloadSchema,
+    value: &YamlValue,
+    object: &ObjectSchema,
+    snippet: &str,
+) -> Option<String> {
     match value {
-        Value::Text(text) => {
+        YamlValue::Text(text) => {
             let Some((name, choice)) = chosen(schema, text, object) else {
                 return within(text, object);
             };
@@ -159,7 +178,7 @@ fn fitting(schema: &Schema, value: &Value, object: &Object, snippet: &str) -> Op
             });
             Some(format!("{name}: {choice}{}", goal.unwrap_or_default()))
         }
-        Value::Integer(_) | Value::Number(_) => {
+        YamlValue::Integer(_) | YamlValue::Number(_) => {
             let takes = |name: &&&str| {
                 object.get(name).is_some_and(|field| scalar(value, &field.ty).is_some())
             };
@@ -176,16 +195,20 @@ fn fitting(schema: &Schema, value: &Value, object: &Object, snippet: &str) -> Op
 }
 
 /// The mapping in `object` that has a text as a choice, as it is written.
-fn within(text: &str, object: &Object) -> Option<String> {
+fn within(text: &str, object: &ObjectSchema) -> Option<String> {
     object.fields.iter().find_map(|(name, field)| {
-        let Type::Object(inner) = &field.ty else { return None };
+        let FieldType::Object(inner) = &field.ty else { return None };
         let (choice, _) = exactly(text, &choices(inner))?;
         Some(format!("{name}: {{{choice}: {text}}}"))
     })
 }
 
 /// The field of `object` whose choice a text is, or resembles.
-fn chosen<'o>(schema: &Schema, text: &str, object: &'o Object) -> Option<(&'o str, &'o str)> {
+fn chosen<'o>(
+    schema: &WorkloadSchema,
+    text: &str,
+    object: &'o ObjectSchema,
+) -> Option<(&'o str, &'o str)> {
     let choices = choices(object);
     let near = |(name, choices): &Choices<'o>| {
         Some((
@@ -200,9 +223,9 @@ fn chosen<'o>(schema: &Schema, text: &str, object: &'o Object) -> Option<(&'o st
 type Choices<'o> = (&'o str, &'o [String]);
 
 /// The fields of `object` that have choices, the most likely first.
-fn choices(object: &Object) -> Vec<Choices<'_>> {
+fn choices(object: &ObjectSchema) -> Vec<Choices<'_>> {
     let choices = object.fields.iter().filter_map(|(name, field)| match &field.ty {
-        Type::Choice(choices) => Some((name.as_str(), choices.as_slice())),
+        FieldType::Choice(choices) => Some((name.as_str(), choices.as_slice())),
         _ => None,
     });
     let mut choices: Vec<Choices<'_>> = choices.collect();
@@ -220,8 +243,8 @@ fn exactly<'o>(text: &str, choices: &[Choices<'o>]) -> Option<(&'o str, &'o str)
     })
 }
 
-fn is_one_of(value: &Value, choices: &[String]) -> bool {
-    matches!(value, Value::Text(text) if choices.contains(text))
+fn is_one_of(value: &YamlValue, choices: &[String]) -> bool {
+    matches!(value, YamlValue::Text(text) if choices.contains(text))
 }
 
 /// Whether a value is written between brackets on one line.
@@ -230,7 +253,7 @@ fn is_inline(snippet: &str) -> bool {
 }
 
 /// The names of the fields of a mapping, the first few of many.
-fn listed(object: &Object) -> String {
+fn listed(object: &ObjectSchema) -> String {
     const FEW: usize = 6;
     let known: Vec<&str> = object.names().collect();
     names(&known[..known.len().min(FEW)], "and")

@@ -1,17 +1,21 @@
 //! `replicates`: the seeds with which every point is run.
 
-use super::read::{Reader, Scope, describe};
-use super::tree::{Entry, Node, Value};
+use super::field_reader::{FieldReader, KeyScope, describe};
+use super::tree::{YamlEntry, YamlNode, YamlValue};
 
 /// The most replicates of a point.
 const MAX_REPLICATES: u64 = 10_000;
 
 /// The seeds with which every point is run.
-pub(super) fn replicates(reader: &mut Reader<'_>, entry: &Entry, seed: u64) -> Option<Vec<u64>> {
+pub(super) fn replicates(
+    reader: &mut FieldReader<'_>,
+    entry: &YamlEntry,
+    seed: u64,
+) -> Option<Vec<u64>> {
     match &entry.node.value {
-        Value::Integer(count) => count_from(reader, &entry.node, *count, seed),
-        Value::Mapping(entries) => {
-            let keys = reader.keys(entries, &["seeds"], Scope::fields("replicates"));
+        YamlValue::Integer(count) => count_from(reader, &entry.node, *count, seed),
+        YamlValue::Mapping(entries) => {
+            let keys = reader.keys(entries, &["seeds"], KeyScope::fields("replicates"));
             let Some((_, seeds)) = keys.first() else {
                 if entries.is_empty() {
                     wrong_replicates(reader, &entry.node);
@@ -27,7 +31,7 @@ pub(super) fn replicates(reader: &mut Reader<'_>, entry: &Entry, seed: u64) -> O
     }
 }
 
-fn wrong_replicates(reader: &mut Reader<'_>, node: &Node) {
+fn wrong_replicates(reader: &mut FieldReader<'_>, node: &YamlNode) {
     let found = describe(&node.value, reader.report.snippet(node.span));
     reader
         .report
@@ -36,7 +40,12 @@ fn wrong_replicates(reader: &mut Reader<'_>, node: &Node) {
         .help("write `replicates: 3` or `replicates: {seeds: [1, 2, 3]}`");
 }
 
-fn count_from(reader: &mut Reader<'_>, node: &Node, count: i128, seed: u64) -> Option<Vec<u64>> {
+fn count_from(
+    reader: &mut FieldReader<'_>,
+    node: &YamlNode,
+    count: i128,
+    seed: u64,
+) -> Option<Vec<u64>> {
     let count = u64::try_from(count).ok().filter(|count| (1..=MAX_REPLICATES).contains(count));
     let Some(count) = count else {
         let message = format!("`replicates` must be a whole number from 1 to {MAX_REPLICATES}");
@@ -51,8 +60,8 @@ fn count_from(reader: &mut Reader<'_>, node: &Node, count: i128, seed: u64) -> O
     Some((seed..=last).collect())
 }
 
-fn seed_list(reader: &mut Reader<'_>, node: &Node) -> Option<Vec<u64>> {
-    let Value::List(items) = &node.value else {
+fn seed_list(reader: &mut FieldReader<'_>, node: &YamlNode) -> Option<Vec<u64>> {
+    let YamlValue::List(items) = &node.value else {
         wrong_replicates(reader, node);
         return None;
     };

@@ -2,23 +2,25 @@
 
 use serde_json::Value as Json;
 
-use super::tree::Value;
-use crate::schema::field::Type;
+use super::tree::YamlValue;
+use crate::schema::field::FieldType;
 use crate::space::whole;
 
 /// A single value in the JSON form of its type.
-pub(super) fn scalar(value: &Value, ty: &Type) -> Option<Json> {
+pub(super) fn scalar(value: &YamlValue, ty: &FieldType) -> Option<Json> {
     match (value, ty) {
-        (Value::Bool(x), Type::Bool) => Some(Json::from(*x)),
-        (Value::Text(text), Type::Text) => Some(Json::from(text.as_str())),
-        (Value::Text(text), Type::Choice(choices)) => {
+        (YamlValue::Bool(x), FieldType::Bool) => Some(Json::from(*x)),
+        (YamlValue::Text(text), FieldType::Text) => Some(Json::from(text.as_str())),
+        (YamlValue::Text(text), FieldType::Choice(choices)) => {
             choices.contains(text).then(|| Json::from(text.as_str()))
         }
-        (Value::Integer(x), Type::Integer { min, max }) => {
+        (YamlValue::Integer(x), FieldType::Integer { min, max }) => {
             (min..=max).contains(&x).then(|| integer(*x))?
         }
-        (Value::Number(x), Type::Integer { .. }) => scalar(&Value::Integer(whole(*x)?.into()), ty),
-        (Value::Integer(_) | Value::Number(_), Type::Number(range)) => {
+        (YamlValue::Number(x), FieldType::Integer { .. }) => {
+            scalar(&YamlValue::Integer(whole(*x)?.into()), ty)
+        }
+        (YamlValue::Integer(_) | YamlValue::Number(_), FieldType::Number(range)) => {
             let x = number(value)?;
             range.contains(x).then(|| Json::from(x))
         }
@@ -33,10 +35,10 @@ fn integer(x: i128) -> Option<Json> {
 }
 
 /// A finite number.
-pub(super) fn number(value: &Value) -> Option<f64> {
+pub(super) fn number(value: &YamlValue) -> Option<f64> {
     match value {
-        Value::Integer(x) => Some(*x as f64),
-        Value::Number(x) if x.is_finite() => Some(*x),
+        YamlValue::Integer(x) => Some(*x as f64),
+        YamlValue::Number(x) if x.is_finite() => Some(*x),
         _ => None,
     }
 }

@@ -10,7 +10,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
 use serde_saphyr::{Error, Location, Spanned};
 
-use super::mistake::{Report, Span};
+use super::mistake::{MistakeCollector, Span};
 
 /// The largest file that is read, in bytes.
 const MAX_BYTES: usize = 1 << 20;
@@ -21,32 +21,32 @@ const MAX_NODES: usize = 100_000;
 
 /// A value and its place.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
-    pub(super) value: Value,
+pub(super) struct YamlNode {
+    pub(super) value: YamlValue,
     pub(super) span: Span,
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Value {
+pub(super) enum YamlValue {
     Null,
     Bool(bool),
     Integer(i128),
     Number(f64),
     Text(String),
-    List(Vec<Node>),
-    Mapping(Vec<Entry>),
+    List(Vec<YamlNode>),
+    Mapping(Vec<YamlEntry>),
 }
 
 /// A key, its place and its value.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
+pub(super) struct YamlEntry {
     pub(super) key: String,
     pub(super) span: Span,
-    pub(super) node: Node,
+    pub(super) node: YamlNode,
 }
 
 /// Reads a file. Mistakes of syntax and size are reported; then there is no tree.
-pub(super) fn read(report: &mut Report<'_>, text: &str) -> Option<Node> {
+pub(super) fn read(report: &mut MistakeCollector<'_>, text: &str) -> Option<YamlNode> {
     if text.len() > MAX_BYTES {
         report
             .error(Span::new(0, 0), format!("the file is larger than {} KiB", MAX_BYTES / 1024))
@@ -75,13 +75,13 @@ pub(super) fn read(report: &mut Report<'_>, text: &str) -> Option<Node> {
     };
     match serde_saphyr::from_str_with_options::<Raw>(text, options) {
         Ok(raw) => {
-            let places = Places::new(text);
+            let places = SpanFinder::new(text);
             Some(places.node(raw, Span::new(0, text.lines().next().map_or(0, str::len))))
         }
         Err(error) => {
             let span = error
                 .location()
-                .map_or(Span::new(text.len(), 0), |location| Places::new(text).span(location));
+                .map_or(Span::new(text.len(), 0), |location| SpanFinder::new(text).span(location));
             let (message, help) = explain(&error);
             let mistake = report.error(span, message);
             if let Some(help) = help {
@@ -95,7 +95,7 @@ pub(super) fn read(report: &mut Report<'_>, text: &str) -> Option<Node> {
 type Raw = Spanned<RawValue>;
 
 enum RawValue {
-    Scalar(Value),
+    Scalar(YamlValue),
     List(Vec<Raw>),
     Mapping(Vec<(Raw, Raw)>),
 }
@@ -116,27 +116,27 @@ impl<'de> Visitor<'de> for RawVisitor {
     }
 
     fn visit_unit<E>(self) -> Result<RawValue, E> {
-        Ok(RawValue::Scalar(Value::Null))
+        Ok(RawValue::Scalar(YamlValue::Null))
     }
 
     fn visit_bool<E>(self, x: bool) -> Result<RawValue, E> {
-        Ok(RawValue::Scalar(Value::Bool(x)))
+        Ok(RawValue::Scalar(YamlValue::Bool(x)))
     }
 
     fn visit_i64<E>(self, x: i64) -> Result<RawValue, E> {
-        Ok(RawValue::Scalar(Value::Integer(x.into())))
+        Ok(RawValue::Scalar(YamlValue::Integer(x.into())))
     }
 
     fn visit_u64<E>(self, x: u64) -> Result<RawValue, E> {
-        Ok(RawValue::Scalar(Value::Integer(x.into())))
+        Ok(RawValue::Scalar(YamlValue::Integer(x.into())))
     }
 
     fn visit_f64<E>(self, x: f64) -> Result<RawValue, E> {
-        Ok(RawValue::Scalar(Value::Number(x)))
+        Ok(RawValue::Scalar(YamlValue::Number(x)))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<RawValue, E> {
-        Ok(RawValue::Scalar(Value::Text(text.to_owned())))
+        Ok(RawValue::Scalar(YamlValue::Text(text.to_owned())))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<RawValue, A::Error> {
@@ -157,13 +157,13 @@ impl<'de> Visitor<'de> for RawVisitor {
 }
 
 /// Turns the places of the reader, which are incomplete, into spans of a text.
-struct Places<'t> {
+struct SpanFinder<'t> {
     text: &'t str,
     /// The byte of every 64th character, to find a character without counting from the start.
     bytes: Vec<usize>,
 }
 
-impl<'t> Places<'t> {
+impl<'t> SpanFinder<'t> {
     fn new(text: &'t str) -> Self {
         Self { text, bytes: text.char_indices().step_by(64).map(|(byte, _)| byte).collect() }
     }
@@ -185,7 +185,7 @@ impl<'t> Places<'t> {
 
     /// The node, at `fallback` if it has no extent of its own, as an empty value or a block has
     /// none.
-    fn node(&self, raw: Raw, fallback: Span) -> Node {
+    fn node(&self, raw: Raw, fallback: Span) -> YamlNode {
         let mut span = self.span(raw.referenced);
         if span.length == 0 {
             span = fallback;
@@ -195,20 +195,20 @@ impl<'t> Places<'t> {
             RawValue::List(items) => {
                 let items = items.into_iter().map(|item| self.item(item)).collect::<Vec<_>>();
                 span = self.closed(span, items.last().map(|item| item.span));
-                Value::List(items)
+                YamlValue::List(items)
             }
             RawValue::Mapping(entries) => {
-                let entries: Vec<Entry> =
+                let entries: Vec<YamlEntry> =
                     entries.into_iter().map(|(key, value)| self.entry(key, value)).collect();
                 span = self.closed(span, entries.last().map(|entry| entry.node.span));
-                Value::Mapping(entries)
+                YamlValue::Mapping(entries)
             }
         };
-        Node { value, span }
+        YamlNode { value, span }
     }
 
     /// An item of a list; a block is shown by its first key.
-    fn item(&self, raw: Raw) -> Node {
+    fn item(&self, raw: Raw) -> YamlNode {
         let first = match &raw.value {
             RawValue::Mapping(entries) => entries.first().map(|(key, _)| self.span(key.referenced)),
             _ => None,
@@ -217,15 +217,15 @@ impl<'t> Places<'t> {
         self.node(raw, first.unwrap_or(start))
     }
 
-    fn entry(&self, key: Raw, value: Raw) -> Entry {
+    fn entry(&self, key: Raw, value: Raw) -> YamlEntry {
         let start = self.span(key.referenced);
-        let Node { value: key, span } = self.node(key, start);
+        let YamlNode { value: key, span } = self.node(key, start);
         let text = match key {
-            Value::Text(text) => text,
+            YamlValue::Text(text) => text,
             // `1: x` has a name that is nobody's: whoever looks for it says so.
             _ => self.text.get(span.offset..span.end()).unwrap_or_default().to_owned(),
         };
-        Entry { key: text, span, node: self.node(value, span) }
+        YamlEntry { key: text, span, node: self.node(value, span) }
     }
 
     /// Extends the place of an opening bracket to its closing one, if only spaces and a comma stand

@@ -7,13 +7,13 @@ use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
+use super::field_reader::FieldReader;
 use super::mistake::Span;
 use super::parameters::Declarations;
-use super::read::Reader;
-use crate::definition::Definition;
+use crate::definition::SweepDefinition;
 use crate::plan::{Plan, PlannedTrial};
 use crate::sampler::Permutation;
-use crate::schema::Problem;
+use crate::schema::FieldConflict;
 use crate::space::{Domain, Point};
 
 /// How many points are looked at.
@@ -21,9 +21,9 @@ const MAX_POINTS: u64 = 2000;
 
 /// Checks the points of a definition that has no other mistakes.
 pub(super) fn check(
-    reader: &mut Reader<'_>,
+    reader: &mut FieldReader<'_>,
     declarations: &Declarations<'_>,
-    definition: &Definition,
+    definition: &SweepDefinition,
 ) {
     let schema = reader.schema;
     let plan = Plan::new(definition, schema);
@@ -56,7 +56,11 @@ pub(super) fn check(
 }
 
 /// Checks the fixed part of a file that has other mistakes, as far as it does not depend on them.
-pub(super) fn check_fixed(reader: &mut Reader<'_>, declarations: &Declarations<'_>, fixed: &Json) {
+pub(super) fn check_fixed(
+    reader: &mut FieldReader<'_>,
+    declarations: &Declarations<'_>,
+    fixed: &Json,
+) {
     let schema = reader.schema;
     for problem in schema.rules.problems(fixed) {
         let is_open = |path: &String| {
@@ -70,9 +74,9 @@ pub(super) fn check_fixed(reader: &mut Reader<'_>, declarations: &Declarations<'
 }
 
 fn report(
-    reader: &mut Reader<'_>,
+    reader: &mut FieldReader<'_>,
     declarations: &Declarations<'_>,
-    problem: &Problem,
+    problem: &FieldConflict,
     trial: Option<&PlannedTrial>,
 ) {
     let place = |path: &String| {

@@ -3,11 +3,11 @@
 
 use serde_json::Value as Json;
 
+use super::field_reader::{FieldReader, describe, plain};
 use super::mistake::Span;
-use super::parameters::{Declarations, Declared, Referred, comparable};
-use super::read::{Reader, describe, plain};
-use super::tree::{Entry, Node, Value};
-use crate::schema::field::{self, Field};
+use super::parameters::{Declarations, DeclaredParameter, Reference, comparable};
+use super::tree::{YamlEntry, YamlNode, YamlValue};
+use crate::schema::field::{self, FieldSchema};
 use crate::space::{Condition, Domain};
 
 /// What stands in for the conditions of a parameter among the faulty paths.
@@ -18,13 +18,13 @@ pub(super) fn when_path(path: &str) -> String {
 /// The conditions of a parameter, sorted by path; those with a mistake are left out. `fixed` is the
 /// configuration around the parameters.
 pub(super) fn when(
-    reader: &mut Reader<'_>,
+    reader: &mut FieldReader<'_>,
     declarations: &Declarations<'_>,
-    declared: &Declared<'_>,
+    declared: &DeclaredParameter<'_>,
     fixed: &Json,
 ) -> Vec<Condition> {
     let Some(entry) = declared.when else { return Vec::new() };
-    let Value::Mapping(entries) = &entry.node.value else {
+    let YamlValue::Mapping(entries) = &entry.node.value else {
         let found = describe(&entry.node.value, reader.report.snippet(entry.node.span));
         reader
             .report
@@ -53,15 +53,15 @@ pub(super) fn when(
 }
 
 fn condition(
-    reader: &mut Reader<'_>,
+    reader: &mut FieldReader<'_>,
     declarations: &Declarations<'_>,
-    entry: &Entry,
+    entry: &YamlEntry,
     fixed: &Json,
 ) -> Option<Condition> {
     let (field, parameter) = match declarations.refer(&entry.key) {
-        Referred::Faulty => return None,
-        Referred::Parameter(parameter) => (parameter.field, Some(parameter)),
-        Referred::Nothing => {
+        Reference::Faulty => return None,
+        Reference::Parameter(parameter) => (parameter.field, Some(parameter)),
+        Reference::Nothing => {
             let field = comparable(declarations.schema, &entry.key);
             if field.is_none() {
                 unknown(reader, declarations, entry);
@@ -71,7 +71,7 @@ fn condition(
     };
     let path = parameter.map_or(entry.key.as_str(), |parameter| parameter.path.as_str());
     let nodes = match &entry.node.value {
-        Value::List(items) => items.as_slice(),
+        YamlValue::List(items) => items.as_slice(),
         _ => std::slice::from_ref(&entry.node),
     };
     if nodes.is_empty() {
@@ -93,10 +93,10 @@ fn condition(
 
 /// The values of a condition; `check` says of one that never comes up what does.
 fn values(
-    reader: &mut Reader<'_>,
+    reader: &mut FieldReader<'_>,
     path: &str,
-    field: &Field,
-    nodes: &[Node],
+    field: &FieldSchema,
+    nodes: &[YamlNode],
     check: impl Fn(&Json) -> Result<(), String>,
 ) -> Option<Vec<Json>> {
     let mut values: Vec<Json> = Vec::new();
@@ -123,7 +123,7 @@ fn values(
 }
 
 /// Reports a condition that looks at nothing.
-fn unknown(reader: &mut Reader<'_>, declarations: &Declarations<'_>, entry: &Entry) {
+fn unknown(reader: &mut FieldReader<'_>, declarations: &Declarations<'_>, entry: &YamlEntry) {
     let name = &entry.key;
     if declarations.schema.fields.at(name).is_some() {
         reader

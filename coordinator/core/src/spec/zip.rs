@@ -1,27 +1,27 @@
 //! `zip`: groups of parameters that step through their values together.
 
+use super::field_reader::{FieldReader, describe};
 use super::mistake::Span;
-use super::parameters::{Declarations, Declared, Referred};
-use super::read::{Reader, describe};
-use super::tree::{Node, Value};
+use super::parameters::{Declarations, DeclaredParameter, Reference};
+use super::tree::{YamlNode, YamlValue};
 use crate::space::Domain;
 
 /// The groups under `zip`, each in the order of declaration; those with a mistake are left out.
 pub(super) fn zip(
-    reader: &mut Reader<'_>,
+    reader: &mut FieldReader<'_>,
     declarations: &Declarations<'_>,
-    node: &Node,
+    node: &YamlNode,
 ) -> Vec<Vec<String>> {
     let example = reader.schema.words.examples.group;
     let help = &*format!("write `zip: [{example}]`: a list of groups");
-    let Value::List(groups) = &node.value else {
+    let YamlValue::List(groups) = &node.value else {
         let found = describe(&node.value, reader.report.snippet(node.span));
         reader.report.error(node.span, format!("`zip` must be a list, not {found}")).help(help);
         return Vec::new();
     };
     let mut read: Vec<Vec<String>> = Vec::new();
     for group in groups {
-        let Value::List(names) = &group.value else {
+        let YamlValue::List(names) = &group.value else {
             let found = describe(&group.value, reader.report.snippet(group.span));
             let message = format!("a group of `zip` must be a list of parameters, not {found}");
             reader.report.error(group.span, message).help(help);
@@ -36,13 +36,13 @@ pub(super) fn zip(
 }
 
 fn zip_group(
-    reader: &mut Reader<'_>,
+    reader: &mut FieldReader<'_>,
     declarations: &Declarations<'_>,
     span: Span,
-    names: &[Node],
+    names: &[YamlNode],
     earlier: &[Vec<String>],
 ) -> Option<Vec<String>> {
-    let mut members: Vec<&Declared<'_>> = Vec::new();
+    let mut members: Vec<&DeclaredParameter<'_>> = Vec::new();
     let mut is_right = true;
     for node in names {
         match zip_member(reader, declarations, node) {
@@ -76,19 +76,19 @@ fn zip_group(
 }
 
 fn zip_member<'a, 'n>(
-    reader: &mut Reader<'_>,
+    reader: &mut FieldReader<'_>,
     declarations: &'a Declarations<'n>,
-    node: &Node,
-) -> Option<&'a Declared<'n>> {
-    let Value::Text(name) = &node.value else {
+    node: &YamlNode,
+) -> Option<&'a DeclaredParameter<'n>> {
+    let YamlValue::Text(name) = &node.value else {
         let found = describe(&node.value, reader.report.snippet(node.span));
         let message = format!("a group of `zip` names parameters, this is {found}");
         reader.report.error(node.span, message).help("write the path of a parameter");
         return None;
     };
     match declarations.refer(name) {
-        Referred::Faulty => None,
-        Referred::Parameter(declared) => {
+        Reference::Faulty => None,
+        Reference::Parameter(declared) => {
             if let Some(Domain::Categorical { probabilities: None, .. }) = &declared.domain {
                 return Some(declared);
             }
@@ -99,7 +99,7 @@ fn zip_member<'a, 'n>(
                 .help("give it `values: [...]`, without probabilities");
             None
         }
-        Referred::Nothing => {
+        Reference::Nothing => {
             let unknown = declarations.not_a_parameter(name);
             let mistake = reader.report.error(node.span, unknown.message).about(name);
             if let Some(help) = unknown.help {
@@ -111,7 +111,11 @@ fn zip_member<'a, 'n>(
 }
 
 /// Whether the parameters of a group have equally many values and the same conditions.
-fn check_lengths(reader: &mut Reader<'_>, span: Span, members: &[&Declared<'_>]) -> bool {
+fn check_lengths(
+    reader: &mut FieldReader<'_>,
+    span: Span,
+    members: &[&DeclaredParameter<'_>],
+) -> bool {
     let lengths: Vec<usize> = members.iter().map(|member| member.values.len()).collect();
     if lengths.windows(2).any(|pair| pair[0] != pair[1]) {
         let counts: Vec<String> = members

@@ -8,7 +8,7 @@ use super::event::{
 };
 use super::outcome::{AttemptOutcome, StopReason, SweepEndReason};
 use super::state::{EndedTrial, Lease, Sweep, Trial};
-use crate::metric::Report;
+use crate::metric::MetricReport;
 use crate::rows::RowCounts;
 use crate::skip_eq::SkipEq;
 use crate::time::Timestamp;
@@ -141,7 +141,7 @@ impl Sweep {
         trial.lease = None;
         trial.sequence = ended.sequence;
         trial.not_before = ended.not_before;
-        trial.failed_on = ended.outcome.may_be_of_the_worker().then_some(ended.worker);
+        trial.failed_on = ended.outcome.may_be_worker_fault().then_some(ended.worker);
         *trial.ends.entry(ended.outcome).or_default() += 1;
         if ended.error.is_some() {
             trial.error.clone_from(&ended.error);
@@ -194,7 +194,7 @@ impl Trial {
         self.fraction = committed.fraction;
         let Some(lease) = &mut self.lease else { return };
         lease.commits += 1;
-        for Report { epoch, .. } in &committed.reports {
+        for MetricReport { epoch, .. } in &committed.reports {
             let (first, last) = lease.epochs.unwrap_or((*epoch, *epoch));
             lease.epochs = Some((first.min(*epoch), last.max(*epoch)));
         }

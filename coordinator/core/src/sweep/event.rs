@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::outcome::{AttemptOutcome, StopReason, SweepEndReason, TrialOutcome};
-use crate::definition::Definition;
+use crate::definition::SweepDefinition;
 use crate::id::{AttemptId, Digest, RequestId, SweepName, TrialId, WorkerId};
-use crate::metric::{Metrics, Report};
+use crate::metric::{MetricReport, Metrics};
 use crate::needs::Need;
 use crate::part::Part;
-use crate::resources::Granted;
+use crate::resources::GrantedResources;
 use crate::rows::RowCounts;
 use crate::sampler::Suggestion;
 use crate::time::Timestamp;
@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SweepSubmitted {
     /// The meaning of the sweep file; `definition.name` is the sweep's name.
-    pub definition: Box<Definition>,
+    pub definition: Box<SweepDefinition>,
     /// The text of the sweep file.
     pub source: String,
     /// The time of the event.
@@ -135,7 +135,7 @@ pub struct TrialLeased {
     /// The end of the lease.
     pub until: Timestamp,
     /// The resources of the worker that the trial has.
-    pub granted: Granted,
+    pub granted: GrantedResources,
 }
 
 /// Rows and a checkpoint of a trial became durable.
@@ -152,7 +152,7 @@ pub struct TrialCommitted {
     /// How many rows had been produced when the checkpoint was made.
     pub produced: RowCounts,
     /// Metrics of epochs.
-    pub reports: Vec<Report>,
+    pub reports: Vec<MetricReport>,
     /// Share of the whole trial that was done when the checkpoint was made, in [0, 1].
     pub fraction: f64,
     /// The time of the event.

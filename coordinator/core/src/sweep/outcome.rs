@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::history::Ending;
+use crate::history::TrialEnding;
 use crate::plan;
 
 /// How a trial ended. Only failed and cancelled trials can be tried again.
@@ -38,12 +38,12 @@ impl TrialOutcome {
     }
 
     /// The same, as far as a search cares.
-    pub fn ending(self) -> Ending {
+    pub fn ending(self) -> TrialEnding {
         match self {
-            Self::Completed => Ending::Completed,
-            Self::Diverged => Ending::Diverged,
-            Self::Pruned => Ending::Pruned,
-            Self::Cancelled | Self::Failed => Ending::Lost,
+            Self::Completed => TrialEnding::Completed,
+            Self::Diverged => TrialEnding::Diverged,
+            Self::Pruned => TrialEnding::Pruned,
+            Self::Cancelled | Self::Failed => TrialEnding::Lost,
         }
     }
 
@@ -81,7 +81,7 @@ pub enum AttemptOutcome {
 
 impl AttemptOutcome {
     /// Whether the worker may be to blame, although it is there and lacks nothing that is known.
-    pub(crate) fn may_be_of_the_worker(self) -> bool {
+    pub(crate) fn may_be_worker_fault(self) -> bool {
         matches!(self, Self::Error | Self::OutOfMemory | Self::TimedOut)
     }
 
@@ -154,11 +154,11 @@ pub enum SweepEndReason {
     Cancelled,
 }
 
-impl From<plan::EndReason> for SweepEndReason {
-    fn from(reason: plan::EndReason) -> Self {
+impl From<plan::PlanEndReason> for SweepEndReason {
+    fn from(reason: plan::PlanEndReason) -> Self {
         match reason {
-            plan::EndReason::Exhausted => Self::Exhausted,
-            plan::EndReason::RunCap => Self::RunCap,
+            plan::PlanEndReason::Exhausted => Self::Exhausted,
+            plan::PlanEndReason::RunCap => Self::RunCap,
         }
     }
 }

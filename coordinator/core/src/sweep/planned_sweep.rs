@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::definition::Definition;
+use crate::definition::SweepDefinition;
 use crate::history::History;
 use crate::needs::Need;
 use crate::plan::{self, Plan, PlannedTrial};
 use crate::pruner::Pruner;
 use crate::resources::Resources;
 use crate::sampler::Suggestion;
-use crate::schema::Workloads;
+use crate::schema::WorkloadRegistry;
 
 /// Trials whose needs are looked at to know those of all.
 const SAMPLED_TRIALS: u64 = 10_000;
@@ -25,7 +25,7 @@ const SAMPLED_TRIALS: u64 = 10_000;
 #[derive(Debug, Clone)]
 pub struct PlannedSweep {
     /// What the sweep means.
-    pub definition: Definition,
+    pub definition: SweepDefinition,
     /// What it runs.
     pub plan: Arc<Plan>,
     /// What stops trials early, if anything does.
@@ -36,7 +36,7 @@ pub struct PlannedSweep {
 
 impl PlannedSweep {
     /// Plans a definition of one of `workloads`.
-    pub fn new(definition: Definition, workloads: &Workloads) -> Self {
+    pub fn new(definition: SweepDefinition, workloads: &WorkloadRegistry) -> Self {
         let schema = workloads.schema(&definition.workload);
         let plan = Arc::new(Plan::new(&definition, &schema));
         let needs = plan::common_needs(&definition, &schema).map(Arc::from);
@@ -92,7 +92,7 @@ impl PlannedSweep {
     /// The resources that every trial takes, if they are the same for all.
     pub(crate) fn resources(&self) -> Option<Resources> {
         let needs = self.needs.as_ref()?.iter().filter_map(Need::resources);
-        Some(needs.fold(Resources::cpus(0), Resources::and))
+        Some(needs.fold(Resources::cpus(0), Resources::max))
     }
 
     /// What trials need of their workers; where that differs, of some that are spread evenly over the
@@ -159,7 +159,7 @@ impl Serialize for PlannedSweep {
 impl<'de> Deserialize<'de> for PlannedSweep {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // [`State::adopt`](super::State::adopt) plans it with what the program knows.
-        let definition = Definition::deserialize(deserializer)?;
-        Ok(Self::new(definition, &Workloads::default()))
+        let definition = SweepDefinition::deserialize(deserializer)?;
+        Ok(Self::new(definition, &WorkloadRegistry::default()))
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use super::outcome::TrialOutcome;
 use super::state::{EndedTrial, Sweep};
-use crate::ranking::{Aggregate, Rank, Standing, Tally};
+use crate::ranking::{Aggregate, PointStanding, Rank, SeedTally};
 
 /// The results of the seeds of a point.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,9 +17,9 @@ pub struct PointResult {
     /// The point.
     pub point: u64,
     /// The standing of its seeds.
-    pub standing: Standing,
+    pub standing: PointStanding,
     /// The numbers of seeds by how they ended.
-    pub tally: Tally,
+    pub tally: SeedTally,
     /// The metric over its completed seeds; none without any.
     pub aggregate: Option<Aggregate>,
 }
@@ -42,7 +42,7 @@ impl Sweep {
 
     /// The results of the seeds of `point`.
     pub fn point_result(&self, point: u64) -> PointResult {
-        let mut tally = Tally::default();
+        let mut tally = SeedTally::default();
         let mut values = Vec::new();
         for done in self.ended_seeds(point) {
             match done.outcome {
@@ -56,7 +56,7 @@ impl Sweep {
                 TrialOutcome::Cancelled => {}
             }
         }
-        let standing = Standing::of(tally, self.seeds());
+        let standing = PointStanding::of(tally, self.seeds());
         PointResult { point, standing, tally, aggregate: Aggregate::of(&values) }
     }
 

@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::outcome::{AttemptOutcome, StopReason, SweepEndReason, TrialOutcome};
 use super::planned_sweep::PlannedSweep;
-use crate::chunked::Chunked;
+use crate::chunked_map::ChunkedMap;
 use crate::history::History;
 use crate::id::{Digest, SweepName, WorkerId};
 use crate::plan::{self, PlannedTrial};
 use crate::ranking::Rank;
-use crate::resources::Granted;
+use crate::resources::GrantedResources;
 use crate::rows::RowCounts;
 use crate::skip_eq::SkipEq;
 use crate::time::Timestamp;
@@ -45,10 +45,10 @@ pub struct Sweep {
     pub live: BTreeMap<u64, Trial>,
     /// Failed and cancelled trials: they can be tried again.
     #[serde(skip)]
-    pub parked: Chunked<Trial>,
+    pub parked: ChunkedMap<Trial>,
     /// Every ended trial, parked ones included.
     #[serde(skip)]
-    pub done: Chunked<EndedTrial>,
+    pub done: ChunkedMap<EndedTrial>,
     /// How many trials of `done` ended in which way.
     pub outcomes: BTreeMap<TrialOutcome, u64>,
     /// The points in order, the best first. It follows from `done`.
@@ -112,7 +112,7 @@ pub struct Lease {
     /// Until when, unless it is renewed.
     pub until: Timestamp,
     /// The resources of the worker that the trial has.
-    pub granted: Granted,
+    pub granted: GrantedResources,
     /// How many commits of the attempt were accepted.
     pub commits: u64,
     /// The first and the last epoch that it committed.
@@ -174,8 +174,8 @@ impl Sweep {
             ended: None,
             next: 0,
             live: BTreeMap::new(),
-            parked: Chunked::default(),
-            done: Chunked::default(),
+            parked: ChunkedMap::default(),
+            done: ChunkedMap::default(),
             outcomes: BTreeMap::new(),
             ranked: SkipEq(Some(BTreeSet::new())),
             attempt_floor: 0,

@@ -5,7 +5,9 @@ use rheo_core::metric::{Goal, Objective};
 use rheo_core::name::{MetricName, WorkloadName};
 use rheo_core::needs::Need;
 use rheo_core::resources::Resources as Takes;
-use rheo_core::schema::{MetricField, NoRules, Problem, Rules, Schema, Workloads};
+use rheo_core::schema::{
+    FieldConflict, MetricField, NoRules, WorkloadRegistry, WorkloadRules, WorkloadSchema,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -78,11 +80,11 @@ impl Default for Resources {
 #[derive(Debug)]
 struct Kitchen;
 
-impl Rules for Kitchen {
-    fn problems(&self, config: &Json) -> Vec<Problem> {
+impl WorkloadRules for Kitchen {
+    fn problems(&self, config: &Json) -> Vec<FieldConflict> {
         if config["bean"] == "instant" && config["grind"].as_f64() > Some(60.0) {
             let message = "instant coffee is not ground for a minute";
-            return vec![Problem::new(&["grind", "bean"], message, "grind less")];
+            return vec![FieldConflict::new(&["grind", "bean"], message, "grind less")];
         }
         Vec::new()
     }
@@ -108,11 +110,11 @@ impl Rules for Kitchen {
 }
 
 /// The workloads of a program that only brews.
-pub(crate) fn workloads() -> Workloads {
+pub(crate) fn workloads() -> WorkloadRegistry {
     let field = |name, docs: &'static str, rises| MetricField { name, docs: docs.into(), rises };
     let metrics =
         vec![field(TASTE, "How good it is.", true), field(BITTERNESS, "How bitter it is.", false)];
     let objective = Objective { name: TASTE, goal: Goal::Maximize, target: None };
-    let schema = Schema::of::<Cup>(BREWING, metrics, objective);
-    Workloads::new([Schema { rules: Box::new(Kitchen), ..schema }])
+    let schema = WorkloadSchema::of::<Cup>(BREWING, metrics, objective);
+    WorkloadRegistry::new([WorkloadSchema { rules: Box::new(Kitchen), ..schema }])
 }

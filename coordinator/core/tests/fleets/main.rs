@@ -7,7 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod arbitrary;
-use rheo_core::definition::Definition;
+use rheo_core::definition::SweepDefinition;
 use rheo_core::spec;
 
 use crate::brewing::workloads;
@@ -23,7 +23,7 @@ mod unfit;
 mod world;
 
 /// The meaning of a sweep file.
-fn definition(text: &str) -> Box<Definition> {
+fn definition(text: &str) -> Box<SweepDefinition> {
     let parsed = spec::parse(&workloads(), "demo.yaml", text);
     Box::new(parsed.unwrap_or_else(|mistakes| panic!("{}", mistakes.render())).definition)
 }

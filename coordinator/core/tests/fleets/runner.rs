@@ -9,7 +9,7 @@ use rheo_core::id::{AttemptId, WorkerId};
 use rheo_core::machine::{
     AttemptClaim, AttemptEnd, Command, Event, HeldAttempt, Rejection, WorkOutlook, WorkerInfo,
 };
-use rheo_core::resources::Free;
+use rheo_core::resources::FreeResources;
 use rheo_core::sweep::TrialLeased;
 use rheo_core::time::Timestamp;
 use uuid::Uuid;
@@ -140,7 +140,7 @@ impl World {
         }
         let held = self.named(runner);
         // Of GPUs the coordinator knows which are taken.
-        let free = Free { cpus: slots, ..Free::of(self.fleet().spec.worker) };
+        let free = FreeResources { cpus: slots, ..FreeResources::of(self.fleet().spec.worker) };
         let (worker, lease) = (runner.id, self.lease);
         let ask = Command::Acquire { worker, held, free, only: None, lease };
         let Ok(events) = self.send(ask) else {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rheo_core::fleet::{FleetCommand, FleetEvent, PilotEndCause, PilotPhase};
 use rheo_core::machine::Event;
-use rheo_core::resources::Offer;
+use rheo_core::resources::ResourceOffer;
 use rheo_core::time::Timestamp;
 
 use crate::cluster::Stage;
@@ -146,7 +146,7 @@ fn slots_that_no_trial_fits_into_are_not_room() {
 fn pilots_for(gpus: f64) -> usize {
     let mut world = World::new(50);
     world.submit(&sweep(24, 1).replace("threads: 1", &format!("threads: 1, gpus: {gpus}")));
-    world.launch_offering((0, 40), Offer { cpus: 8, gpus: 2, memory_mb: None });
+    world.launch_offering((0, 40), ResourceOffer { cpus: 8, gpus: 2, memory_mb: None });
     world.trial = (Duration::from_hours(1), Duration::ZERO);
     world.until(20, |world| world.state.leases().count() == 24);
     world.fleet().pilots.len()

@@ -9,7 +9,7 @@ use rheo_core::fleet::{
 use rheo_core::id::{RequestId, WorkerId};
 use rheo_core::machine::{Caller, Command, State, WorkerInfo, execute};
 use rheo_core::needs::Inventory;
-use rheo_core::resources::{Free, Offer};
+use rheo_core::resources::{FreeResources, ResourceOffer};
 use rheo_core::time::Timestamp;
 use uuid::Uuid;
 
@@ -39,7 +39,7 @@ impl World {
             min: 0,
             max,
             workers: 1,
-            worker: Offer { cpus: 1, ..Offer::default() },
+            worker: ResourceOffer { cpus: 1, ..ResourceOffer::default() },
             sweep: None,
         });
         let request = RequestId(Uuid::from_u128(1));
@@ -82,7 +82,7 @@ impl World {
             WorkerLocation { pilot, node: Some(node.to_owned()), ..WorkerLocation::default() };
         let inventory = Some(Inventory { devices, ..Inventory::default() });
         let info = WorkerInfo {
-            offer: Offer { cpus: 1, ..Offer::default() },
+            offer: ResourceOffer { cpus: 1, ..ResourceOffer::default() },
             place,
             inventory,
             workloads: vec![BREWING],
@@ -90,7 +90,13 @@ impl World {
         };
         self.send(&Command::Join { worker, info, state: None });
         let (held, lease) = (Vec::new(), Duration::from_secs(30));
-        self.send(&Command::Acquire { worker, held, free: Free::slots(1), only: None, lease });
+        self.send(&Command::Acquire {
+            worker,
+            held,
+            free: FreeResources::slots(1),
+            only: None,
+            lease,
+        });
         worker
     }
 

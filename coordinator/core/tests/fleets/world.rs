@@ -12,7 +12,7 @@ use rheo_core::fleet::{
 };
 use rheo_core::id::{AttemptId, IncarnationId, RequestId, StateId, TrialId};
 use rheo_core::machine::{Caller, Command, Demand, Event, Origin, Rejection, State, execute};
-use rheo_core::resources::Offer;
+use rheo_core::resources::ResourceOffer;
 use rheo_core::time::Timestamp;
 use uuid::Uuid;
 
@@ -113,11 +113,11 @@ impl World {
     }
 
     pub(crate) fn launch(&mut self, bounds: (u32, u32), slots: u32) {
-        self.launch_offering(bounds, Offer { cpus: slots, ..Offer::default() });
+        self.launch_offering(bounds, ResourceOffer { cpus: slots, ..ResourceOffer::default() });
     }
 
     /// A fleet of pilots with one worker each that offers this.
-    pub(crate) fn launch_offering(&mut self, (min, max): (u32, u32), worker: Offer) {
+    pub(crate) fn launch_offering(&mut self, (min, max): (u32, u32), worker: ResourceOffer) {
         let spec = Box::new(FleetSpec {
             name: name(),
             launcher: "slurm".to_owned(),

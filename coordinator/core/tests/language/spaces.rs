@@ -6,25 +6,25 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use rheo_core::definition::{Definition, Method, Retry};
+use rheo_core::definition::{RetryPolicy, SearchMethod, SweepDefinition};
 use rheo_core::id::SweepName;
 use rheo_core::metric::{Goal, Objective};
 use rheo_core::plan::Plan;
 use rheo_core::sampler::Suggestion;
-use rheo_core::schema::Schema;
+use rheo_core::schema::WorkloadSchema;
 use rheo_core::space::{Condition, Constraint, Domain, Parameter, Point, Space};
 use rheo_core::spec;
 use serde_json::{Value as Json, json};
 
 use crate::brewing::{BITTERNESS, BREWING, TASTE, workloads};
 
-fn brewing() -> Arc<Schema> {
+fn brewing() -> Arc<WorkloadSchema> {
     workloads().schema(&BREWING)
 }
 
 /// A definition around a space; the paths of its parameters need not be fields.
-pub(crate) fn definition(method: Method, space: Space) -> Definition {
-    Definition {
+pub(crate) fn definition(method: SearchMethod, space: Space) -> SweepDefinition {
+    SweepDefinition {
         name: SweepName::parse("demo").unwrap(),
         workload: BREWING,
         description: None,
@@ -36,12 +36,12 @@ pub(crate) fn definition(method: Method, space: Space) -> Definition {
         seed: 7,
         run_cap: None,
         max_failed_trials: None,
-        retry: Retry::default(),
+        retry: RetryPolicy::default(),
     }
 }
 
 /// Every point that a plan suggests, to its end.
-pub(crate) fn suggested(definition: &Definition) -> Vec<Point> {
+pub(crate) fn suggested(definition: &SweepDefinition) -> Vec<Point> {
     let plan = Plan::new(definition, &brewing());
     let mut history = plan.history();
     let mut points = Vec::new();
@@ -183,7 +183,7 @@ proptest! {
 
     #[test]
     fn u05_a_grid_of_n_cells_enumerates_exactly_n_distinct_cells(plot in plots()) {
-        let definition = definition(Method::Grid, plot.space());
+        let definition = definition(SearchMethod::Grid, plot.space());
         let expected = plot.points();
         let plan = Plan::new(&definition, &brewing());
         prop_assert_eq!(plan.points(), Some(expected.len() as u64));
@@ -199,7 +199,7 @@ proptest! {
         is_sobol in any::<bool>(),
         weights in prop::option::of(1..9u32),
     ) {
-        let method = if is_sobol { Method::Sobol } else { Method::Random };
+        let method = if is_sobol { SearchMethod::Sobol } else { SearchMethod::Random };
         let mut space = plot.space();
         if let Some(weight) = weights {
             weigh(&mut space, weight);
@@ -213,11 +213,11 @@ proptest! {
     #[test]
     fn u32_a_plan_that_is_read_back_goes_on_with_the_same_suggestions(
         plot in plots(),
-        method in prop::sample::select(vec![Method::Grid, Method::Random, Method::Sobol]),
+        method in prop::sample::select(vec![SearchMethod::Grid, SearchMethod::Random, SearchMethod::Sobol]),
         stop in 0..10usize,
     ) {
         let mut space = plot.space();
-        if method != Method::Grid {
+        if method != SearchMethod::Grid {
             weigh(&mut space, 3);
         }
         let definition = definition(method, space);
@@ -230,7 +230,7 @@ proptest! {
         }
         // Both by way of their stored form, as a restarted coordinator has them.
         let stored = serde_json::to_string(&(&definition, history.suggestions())).unwrap();
-        let (definition, suggestions): (Definition, Vec<Suggestion>) =
+        let (definition, suggestions): (SweepDefinition, Vec<Suggestion>) =
             serde_json::from_str(&stored).unwrap();
         let plan = Plan::new(&definition, &brewing());
         let mut history = plan.history();
@@ -278,7 +278,7 @@ fn the_last_declared_parameter_varies_fastest_and_parents_come_first() {
         ],
         ..Space::default()
     };
-    let points = suggested(&definition(Method::Grid, space));
+    let points = suggested(&definition(SearchMethod::Grid, space));
     let points: Vec<String> = points.iter().map(ToString::to_string).collect();
     assert_eq!(
         points,
@@ -307,7 +307,7 @@ fn a_grid_that_no_list_could_hold_is_counted_and_numbered() {
         when: Vec::new(),
     });
     let space = Space { parameters: parameters.to_vec(), ..Space::default() };
-    let plan = Plan::new(&definition(Method::Grid, space), &brewing());
+    let plan = Plan::new(&definition(SearchMethod::Grid, space), &brewing());
     assert_eq!(plan.trials(), 1_000_000_000_000_000_000);
     let last = plan.suggest(&plan.history(), plan.trials() - 1).unwrap();
     assert_eq!(last.point.to_string(), "a=1000000 b=1000000 c=1000000");
@@ -331,7 +331,7 @@ fn draws_stay_in_their_domains_and_keep_the_constraints() {
         constraints: vec![constraint],
         ..Space::default()
     };
-    for method in [Method::Random, Method::Sobol] {
+    for method in [SearchMethod::Random, SearchMethod::Sobol] {
         let mut definition = definition(method, space.clone());
         definition.run_cap = Some(500);
         let plan = Plan::new(&definition, &brewing());
@@ -367,8 +367,8 @@ fn sobol_points_fill_the_square_more_evenly_than_random_ones() {
         };
         256 - (0..256).map(field).collect::<BTreeSet<_>>().len()
     };
-    assert_eq!(empty_fields(Method::Sobol), 0);
-    assert!(empty_fields(Method::Random) > 64, "random points leave about 94 fields empty");
+    assert_eq!(empty_fields(SearchMethod::Sobol), 0);
+    assert!(empty_fields(SearchMethod::Random) > 64, "random points leave about 94 fields empty");
 }
 
 #[test]
@@ -391,7 +391,7 @@ fn where_no_continuous_parameter_exists_a_point_comes_up_once() {
         ],
         ..Space::default()
     };
-    for method in [Method::Random, Method::Sobol] {
+    for method in [SearchMethod::Random, SearchMethod::Sobol] {
         let mut definition = definition(method, space.clone());
         definition.run_cap = Some(40);
         let plan = Plan::new(&definition, &brewing());

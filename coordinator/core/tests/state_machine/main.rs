@@ -23,11 +23,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
-use rheo_core::definition::Definition;
+use rheo_core::definition::SweepDefinition;
 use rheo_core::machine::{
     Command, Event, Rejection, State, SweepRequest, TrialSelection, WorkOutlook,
 };
-use rheo_core::ranking::Standing;
+use rheo_core::ranking::PointStanding;
 use rheo_core::spec;
 use rheo_core::sweep::{AttemptOutcome, SweepEndReason, TrialOutcome};
 
@@ -351,7 +351,7 @@ fn u47_best_is_a_completed_point_and_follows_what_is_tried_again() {
     let standing = |point| world.sweep().point_result(point).standing;
     assert_eq!(
         [0, 1, 2].map(standing),
-        [Standing::Diverged, Standing::Completed, Standing::Completed]
+        [PointStanding::Diverged, PointStanding::Completed, PointStanding::Completed]
     );
 }
 
@@ -450,7 +450,7 @@ fn an_attempt_that_took_too_long_names_the_limit() {
 }
 
 /// The meaning of a sweep file.
-fn definition(text: &str) -> Box<Definition> {
+fn definition(text: &str) -> Box<SweepDefinition> {
     let parsed = spec::parse(&workloads(), "demo.yaml", text);
     Box::new(parsed.unwrap_or_else(|mistakes| panic!("{}", mistakes.render())).definition)
 }

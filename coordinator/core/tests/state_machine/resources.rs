@@ -8,7 +8,7 @@ use rheo_core::id::{AttemptId, IncarnationId, StateId, WorkerId};
 use rheo_core::machine::{
     AttemptClaim, AttemptEnd, Caller, Command, Event, HeldAttempt, State, WorkerInfo, execute,
 };
-use rheo_core::resources::{Free, Granted, Offer};
+use rheo_core::resources::{FreeResources, GrantedResources, ResourceOffer};
 use rheo_core::spec;
 use rheo_core::sweep::TrialLeased;
 use rheo_core::time::Timestamp;
@@ -22,12 +22,12 @@ struct Kitchen {
     state: State,
     now: Timestamp,
     /// What runs, by worker.
-    running: BTreeMap<WorkerId, BTreeMap<AttemptId, Granted>>,
-    offers: BTreeMap<WorkerId, Offer>,
+    running: BTreeMap<WorkerId, BTreeMap<AttemptId, GrantedResources>>,
+    offers: BTreeMap<WorkerId, ResourceOffer>,
 }
 
 impl Kitchen {
-    fn new(offers: &[Offer]) -> Self {
+    fn new(offers: &[ResourceOffer]) -> Self {
         let mut kitchen = Self {
             state: State::new(workloads()),
             now: Timestamp(1000),
@@ -62,7 +62,7 @@ impl Kitchen {
     /// A worker asks for trials; returns those that it gets.
     fn acquire(&mut self, worker: WorkerId) -> Vec<AttemptId> {
         let held = self.running.entry(worker).or_default();
-        let mut free = Free::of(self.offers[&worker]);
+        let mut free = FreeResources::of(self.offers[&worker]);
         for granted in held.values() {
             free.take(granted);
         }
@@ -106,7 +106,7 @@ impl Kitchen {
     }
 }
 
-const GPUS: Offer = Offer { cpus: 8, gpus: 2, memory_mb: None };
+const GPUS: ResourceOffer = ResourceOffer { cpus: 8, gpus: 2, memory_mb: None };
 
 #[test]
 fn four_quarters_share_a_gpu_and_the_next_four_the_other() {
@@ -131,7 +131,7 @@ fn three_of_six_tenths_do_not_fit_on_two_gpus() {
 
 #[test]
 fn memory_counts_where_a_worker_has_been_given_some() {
-    let thrifty = Offer { memory_mb: Some(1000), ..GPUS };
+    let thrifty = ResourceOffer { memory_mb: Some(1000), ..GPUS };
     let mut kitchen = Kitchen::new(&[thrifty, GPUS]);
     kitchen.submit("wet", "replicates: 20\nresources: {memory_mb: 400}\n");
     assert_eq!(kitchen.acquire(worker(0)).len(), 2);
@@ -168,7 +168,7 @@ fn a_large_trial_gets_its_turn_while_small_ones_come_and_go() {
 
 #[test]
 fn a_worker_without_gpus_is_told_what_it_lacks() {
-    let mut kitchen = Kitchen::new(&[Offer { gpus: 0, ..GPUS }]);
+    let mut kitchen = Kitchen::new(&[ResourceOffer { gpus: 0, ..GPUS }]);
     kitchen.submit("whole", "resources: {gpus: 1}\n");
     assert_eq!(kitchen.acquire(worker(0)), []);
     let cause = kitchen.state.unfit_for_waiting(worker(0), None);
@@ -182,9 +182,9 @@ fn takes() -> impl Strategy<Value = (u32, u32, u32)> {
     (1..5u32, gpus, prop_oneof![Just(0u32), 1..3000u32])
 }
 
-fn offers() -> impl Strategy<Value = Vec<Offer>> {
+fn offers() -> impl Strategy<Value = Vec<ResourceOffer>> {
     let memory = prop::option::of(3000..8000u64);
-    let offer = (4..9u32, 2..4u32, memory).prop_map(|(cpus, gpus, memory_mb)| Offer {
+    let offer = (4..9u32, 2..4u32, memory).prop_map(|(cpus, gpus, memory_mb)| ResourceOffer {
         cpus,
         gpus,
         memory_mb,

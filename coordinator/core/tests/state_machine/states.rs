@@ -10,7 +10,7 @@ use rheo_core::id::{AttemptId, Digest, IncarnationId, StateId, WorkerId};
 use rheo_core::machine::{
     AttemptClaim, AttemptEnd, Caller, Command, Event, HeldAttempt, Origin, Rejection, WorkerInfo,
 };
-use rheo_core::resources::Free;
+use rheo_core::resources::FreeResources;
 use rheo_core::sweep::{TrialLeased, TrialOutcome};
 use uuid::Uuid;
 
@@ -139,7 +139,7 @@ impl Sites {
         let info =
             WorkerInfo { offer: slots(2), workloads: vec![BREWING], ..WorkerInfo::default() };
         world.send(Command::Join { worker, info, state: None }).unwrap();
-        let (free, only, lease) = (Free::slots(1), None, LEASE);
+        let (free, only, lease) = (FreeResources::slots(1), None, LEASE);
         let ask = Command::Acquire { worker, held: held.clone(), free, only, lease };
         for event in world.send(ask).unwrap() {
             if let Event::TrialLeased(TrialLeased { attempt, .. }) = event {

@@ -8,11 +8,11 @@ use rheo_core::machine::{
     Assignment, AttemptClaim, AttemptEnd, Caller, Command, CommitManifest, Event, HeldAttempt,
     Origin, Rejection, State, SweepRequest, WorkerInfo, execute,
 };
-use rheo_core::metric::Report;
+use rheo_core::metric::MetricReport;
 use rheo_core::name::TableName;
-use rheo_core::needs::{FoundData, Inventory, Need};
+use rheo_core::needs::{AvailableDataset, Inventory, Need};
 use rheo_core::plan::PlannedTrial;
-use rheo_core::resources::{Free, Offer};
+use rheo_core::resources::{FreeResources, ResourceOffer};
 use rheo_core::rows::RowCounts;
 use rheo_core::sweep::{
     AttemptEnded, AttemptOutcome, TrialCommitted, TrialEnded, TrialLeased, TrialOutcome,
@@ -185,7 +185,7 @@ impl World {
                     let index = attempt.trial.index;
                     let trial = sweep.planned.trial(&sweep.history, index).unwrap();
                     // U42: not even while it is unfit for something else.
-                    let lack = before.workers[worker].lack(&needs(&trial));
+                    let lack = before.workers[worker].unmet_need(&needs(&trial));
                     assert_eq!(lack, None, "an unfit worker was given {attempt}");
                 }
                 Event::TrialEnded(TrialEnded { outcome: TrialOutcome::Failed, .. }) => {
@@ -230,7 +230,7 @@ impl World {
             2
         });
         let devices = vec!["cpu".to_owned()];
-        let found = FoundData { set: "beans".to_owned(), sizes: Some([500, 100, 100]) };
+        let found = AvailableDataset { set: "beans".to_owned(), sizes: Some([500, 100, 100]) };
         let data = if id == worker(1) { Vec::new() } else { vec![found] };
         let inventory = Some(Inventory { data, devices, revision, ..Inventory::default() });
         let info =
@@ -241,7 +241,7 @@ impl World {
     /// Asks for trials, joining first if that is needed.
     pub(crate) fn acquire(&mut self, worker: WorkerId, slots: u32) -> usize {
         let held = self.held(worker);
-        let (free, only) = (Free::slots(slots), None);
+        let (free, only) = (FreeResources::slots(slots), None);
         let ask = Command::Acquire { worker, held: held.clone(), free, only, lease: LEASE };
         if let Err(rejection) = self.send(ask.clone()) {
             assert_eq!(rejection, Rejection::UnknownWorker(worker));
@@ -349,7 +349,7 @@ impl Job {
         let rows = self.produced.saturating_sub(self.durable.max(first));
         self.durable = self.durable.max(self.produced);
         self.sequence += 1;
-        let report = |epoch: u64| Report {
+        let report = |epoch: u64| MetricReport {
             epoch: u32::try_from(epoch).unwrap(),
             metrics: [(TASTE, 0.5)].into(),
         };
@@ -407,8 +407,8 @@ pub(crate) fn worker(n: u8) -> WorkerId {
 }
 
 /// So many slots and nothing else.
-pub(crate) fn slots(cpus: u32) -> Offer {
-    Offer { cpus, ..Offer::default() }
+pub(crate) fn slots(cpus: u32) -> ResourceOffer {
+    ResourceOffer { cpus, ..ResourceOffer::default() }
 }
 
 /// So many rows of the one table that trials fill.

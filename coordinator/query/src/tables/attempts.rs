@@ -3,7 +3,7 @@
 use arrow::record_batch::RecordBatch;
 use rheo_core::fleet::WorkerLocation;
 use rheo_core::id::{Digest, WorkerId};
-use rheo_core::rows::Batch;
+use rheo_core::rows::RowBatch;
 use rheo_core::time::Timestamp;
 use rheo_model::row::Table;
 use serde::{Deserialize, Serialize};
@@ -83,7 +83,7 @@ pub struct AttemptRow {
 }
 
 /// Turns rows of `attempts` into a batch.
-pub fn encode_attempts(rows: &[AttemptRow]) -> Result<Batch, Error> {
+pub fn encode_attempts(rows: &[AttemptRow]) -> Result<RowBatch, Error> {
     packed_rows::pack(Table::Attempts, rows.len(), rows)
 }
 

@@ -2,7 +2,7 @@
 
 use arrow::record_batch::RecordBatch;
 use rheo_core::log::LogLine;
-use rheo_core::rows::Batch;
+use rheo_core::rows::RowBatch;
 use rheo_core::time::Timestamp;
 use rheo_model::row::Table;
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ pub(crate) struct LogRows {
 }
 
 /// Turns lines of one attempt into a batch.
-pub fn encode_logs(keys: &TrialKeys, attempt: u32, lines: &[LogLine]) -> Result<Batch, Error> {
+pub fn encode_logs(keys: &TrialKeys, attempt: u32, lines: &[LogLine]) -> Result<RowBatch, Error> {
     let rows = LogRows { keys: keys.clone(), attempt, lines: lines.to_vec() };
     packed_rows::pack(Table::Logs, lines.len(), &[rows])
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::record_batch::RecordBatch;
 use rheo_core::id::{Digest, WorkerId};
 use rheo_core::metric::Metrics;
-use rheo_core::rows::Batch;
+use rheo_core::rows::RowBatch;
 use rheo_core::time::Timestamp;
 use rheo_model::config::{InputInit, Metric, TrialConfig};
 use rheo_model::row::{Summary, Table};
@@ -140,7 +140,7 @@ pub struct TrialRow {
 }
 
 /// Turns rows of `trials` into a batch.
-pub fn encode_trials(rows: &[TrialRow]) -> Result<Batch, Error> {
+pub fn encode_trials(rows: &[TrialRow]) -> Result<RowBatch, Error> {
     packed_rows::pack(Table::Trials, rows.len(), rows)
 }
 

@@ -6,7 +6,7 @@ use rheo_core::id::SweepName;
 use rheo_core::log::{LogLevel, LogLine};
 use rheo_core::metric::Goal;
 use rheo_core::part::{Part, Retraction};
-use rheo_core::rows::Batch;
+use rheo_core::rows::RowBatch;
 use rheo_core::time::Timestamp;
 use rheo_model::row::{Rows, Table};
 use rheo_query::output::{Format, ResultWriter, TableSize};
@@ -49,7 +49,7 @@ impl Fixture {
     }
 
     /// Commits a batch, which is then pending.
-    pub(crate) fn commit(&mut self, sweep: &str, batch: Batch) {
+    pub(crate) fn commit(&mut self, sweep: &str, batch: RowBatch) {
         let (sweep, position) = (SweepName::parse(sweep).unwrap(), self.position);
         self.pending.push(PendingBatch { sweep, position, batch });
         self.position += 1;

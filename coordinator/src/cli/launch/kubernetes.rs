@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use rheo_core::fleet::FleetSpec;
-use rheo_core::resources::Offer;
+use rheo_core::resources::ResourceOffer;
 use rheo_launch::Error;
 use rheo_launch::kubernetes::{Launcher, Settings, Toleration};
 
@@ -153,7 +153,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
         min: common.min,
         max,
         workers: 1,
-        worker: Offer { cpus: args.cpus, gpus: args.gpus, memory_mb: common.memory_mb },
+        worker: ResourceOffer { cpus: args.cpus, gpus: args.gpus, memory_mb: common.memory_mb },
         sweep: common.sweep.clone(),
     };
     start_fleet(global, common, spec, Reachability::Network).await

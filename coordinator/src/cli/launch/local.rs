@@ -1,7 +1,7 @@
 //! `rheo launch local`: runs worker processes on this machine.
 
 use rheo_core::fleet::FleetSpec;
-use rheo_core::resources::Offer;
+use rheo_core::resources::ResourceOffer;
 use rheo_launch::process::{Launcher, Settings};
 
 use super::coordinator::Reachability;
@@ -48,7 +48,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
         min: common.min,
         max: common.max()?,
         workers: 1,
-        worker: Offer { cpus: args.slots, gpus: args.gpus, memory_mb: common.memory_mb },
+        worker: ResourceOffer { cpus: args.slots, gpus: args.gpus, memory_mb: common.memory_mb },
         sweep: common.sweep.clone(),
     };
     start_fleet(global, common, spec, Reachability::Local).await

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use rheo_core::fleet::FleetSpec;
-use rheo_core::resources::Offer;
+use rheo_core::resources::ResourceOffer;
 use rheo_launch::Error;
 use rheo_launch::slurm::{Launcher, Settings};
 use rheo_proto::file;
@@ -97,7 +97,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
         min: common.min,
         max,
         workers: workers.saturating_mul(settings.nodes),
-        worker: Offer {
+        worker: ResourceOffer {
             cpus: (settings.cpus / workers).max(1),
             gpus: settings.gpus.min(1),
             memory_mb: common.memory_mb,

@@ -22,7 +22,7 @@ pub(super) async fn run(session: &mut RunSession<'_>, client: &mut Client) -> Re
         let (_, source) = client.sweep(&name).await?;
         // The rules may have become stricter since the sweep was submitted.
         let parsed = spec::parse(&networks::workloads(), name.as_str(), &source);
-        let threads = parsed.map_or(1, |parsed| parsed.definition.most_threads());
+        let threads = parsed.map_or(1, |parsed| parsed.definition.max_threads());
         let slots = match slots(session.args, threads) {
             Ok(slots) => slots,
             Err(failure) => {

@@ -1,6 +1,6 @@
 //! Conformance tests of snapshots of sweeps with ended trials.
 
-use rheo_core::definition::Method;
+use rheo_core::definition::SearchMethod;
 use rheo_core::machine::{State, SweepRequest, TrialSelection};
 use rheo_core::part::Part;
 use rheo_core::sweep::Sweep;
@@ -33,7 +33,7 @@ fn snapshot(open: JournalOpener<'_>, coordinator: &mut TestCoordinator) {
 }
 
 /// A coordinator with one sweep of which `ended` trials have ended.
-fn with_trials(open: JournalOpener<'_>, method: Method, ended: u64) -> TestCoordinator {
+fn with_trials(open: JournalOpener<'_>, method: SearchMethod, ended: u64) -> TestCoordinator {
     let journal = open();
     let mut coordinator = TestCoordinator::start(&*journal).unwrap();
     coordinator.submit(&*journal, &sweep(), method).unwrap();
@@ -51,7 +51,7 @@ fn run(open: JournalOpener<'_>, coordinator: &mut TestCoordinator, ended: u64) {
 }
 
 pub(super) fn ended_trials_are_restored(open: JournalOpener<'_>) {
-    let mut coordinator = with_trials(open, Method::Grid, MANY);
+    let mut coordinator = with_trials(open, SearchMethod::Grid, MANY);
     snapshot(open, &mut coordinator);
     // Changes stored chunks and appends new ones.
     run(open, &mut coordinator, 250);
@@ -66,7 +66,7 @@ pub(super) fn ended_trials_are_restored(open: JournalOpener<'_>) {
 
 pub(super) fn suggestions_are_restored_in_order(open: JournalOpener<'_>) {
     // Three trials for each point, and a chunk that is nearly full.
-    let mut coordinator = with_trials(open, Method::Random, 3 * 1_020);
+    let mut coordinator = with_trials(open, SearchMethod::Random, 3 * 1_020);
     snapshot(open, &mut coordinator);
     run(open, &mut coordinator, 100);
     snapshot(open, &mut coordinator);
@@ -77,7 +77,7 @@ pub(super) fn suggestions_are_restored_in_order(open: JournalOpener<'_>) {
 }
 
 pub(super) fn trials_of_stored_chunks_can_be_retried(open: JournalOpener<'_>) {
-    let mut coordinator = with_trials(open, Method::Grid, MANY);
+    let mut coordinator = with_trials(open, SearchMethod::Grid, MANY);
     snapshot(open, &mut coordinator);
     let counts = |coordinator: &TestCoordinator| {
         let sweep = &coordinator.state.sweeps[&sweep()];
@@ -108,12 +108,12 @@ pub(super) fn trials_of_stored_chunks_can_be_retried(open: JournalOpener<'_>) {
 }
 
 pub(super) fn a_sweep_inherits_nothing_from_a_deleted_namesake(open: JournalOpener<'_>) {
-    let mut coordinator = with_trials(open, Method::Grid, MANY);
+    let mut coordinator = with_trials(open, SearchMethod::Grid, MANY);
     snapshot(open, &mut coordinator);
     // Deleted and submitted again between two snapshots.
     coordinator.delete(&*open(), &sweep()).unwrap();
     reload(open, &mut coordinator);
-    coordinator.submit(&*open(), &sweep(), Method::Random).unwrap();
+    coordinator.submit(&*open(), &sweep(), SearchMethod::Random).unwrap();
     reload(open, &mut coordinator);
     snapshot(open, &mut coordinator);
     run(open, &mut coordinator, 50);
@@ -122,18 +122,18 @@ pub(super) fn a_sweep_inherits_nothing_from_a_deleted_namesake(open: JournalOpen
     // Deleted before a snapshot, submitted after it.
     coordinator.delete(&*open(), &sweep()).unwrap();
     snapshot(open, &mut coordinator);
-    coordinator.submit(&*open(), &sweep(), Method::Grid).unwrap();
+    coordinator.submit(&*open(), &sweep(), SearchMethod::Grid).unwrap();
     snapshot(open, &mut coordinator);
     assert_eq!(coordinator.state.sweeps[&sweep()].done.len(), 0);
 }
 
 pub(super) fn a_new_state_replaces_a_stored_one(open: JournalOpener<'_>) {
-    let mut coordinator = with_trials(open, Method::Grid, MANY);
+    let mut coordinator = with_trials(open, SearchMethod::Grid, MANY);
     snapshot(open, &mut coordinator);
     coordinator.state = State::new(workloads());
     snapshot(open, &mut coordinator);
     // Its first sweep has the same serial as the sweep of the replaced state.
-    coordinator.submit(&*open(), &sweep(), Method::Grid).unwrap();
+    coordinator.submit(&*open(), &sweep(), SearchMethod::Grid).unwrap();
     snapshot(open, &mut coordinator);
     assert_eq!(coordinator.state.sweeps[&sweep()].done.len(), 0);
 }

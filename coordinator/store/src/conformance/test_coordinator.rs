@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use rheo_core::definition::{Definition, Method, Retry};
+use rheo_core::definition::{RetryPolicy, SearchMethod, SweepDefinition};
 use rheo_core::id::{Digest, IncarnationId, RequestId, StateId, SweepName, WorkerId};
 use rheo_core::machine::{
     AttemptClaim, AttemptEnd, Caller, Command, CommitManifest, Event, State, SweepRequest,
@@ -12,9 +12,9 @@ use rheo_core::machine::{
 };
 use rheo_core::metric::{Goal, Objective};
 use rheo_core::name::{MetricName, WorkloadName};
-use rheo_core::resources::{Free, Offer};
+use rheo_core::resources::{FreeResources, ResourceOffer};
 use rheo_core::rows::RowCounts;
-use rheo_core::schema::{Schema, Workloads};
+use rheo_core::schema::{WorkloadRegistry, WorkloadSchema};
 use rheo_core::space::{Domain, Parameter, Space};
 use rheo_core::sweep::TrialLeased;
 use rheo_core::time::Timestamp;
@@ -82,7 +82,7 @@ impl TestCoordinator {
         &mut self,
         journal: &dyn Journal,
         name: &SweepName,
-        method: Method,
+        method: SearchMethod,
     ) -> Result<(), Error> {
         let definition = Box::new(definition(name.clone(), method));
         let source = "the sweep file".to_owned();
@@ -125,10 +125,16 @@ impl TestCoordinator {
     ) -> Result<Vec<TrialLeased>, Error> {
         let acquire = |n| {
             let (worker, held) = (worker(n), Vec::new());
-            Command::Acquire { worker, held, free: Free::slots(1), only: None, lease: LEASE }
+            Command::Acquire {
+                worker,
+                held,
+                free: FreeResources::slots(1),
+                only: None,
+                lease: LEASE,
+            }
         };
         let join = |n| {
-            let offer = Offer { cpus: 1, ..Offer::default() };
+            let offer = ResourceOffer { cpus: 1, ..ResourceOffer::default() };
             let info = WorkerInfo { offer, workloads: vec![WORKLOAD], ..WorkerInfo::default() };
             Command::Join { worker: worker(n), info, state: None }
         };
@@ -179,8 +185,8 @@ impl TestCoordinator {
 }
 
 /// The workloads of a test coordinator.
-pub fn workloads() -> Workloads {
-    Workloads::new([Schema::unknown(WORKLOAD)])
+pub fn workloads() -> WorkloadRegistry {
+    WorkloadRegistry::new([WorkloadSchema::unknown(WORKLOAD)])
 }
 
 fn caller(command: &Command) -> Caller {
@@ -195,18 +201,18 @@ fn worker(n: u64) -> WorkerId {
     WorkerId(Uuid::from_u128(u128::from(n) + 10))
 }
 
-fn definition(name: SweepName, method: Method) -> Definition {
+fn definition(name: SweepName, method: SearchMethod) -> SweepDefinition {
     let parameter =
         |path: &str, domain| Parameter { path: path.to_owned(), domain, when: Vec::new() };
     // With unequal probabilities, samplers look back at the points chosen before.
     let (values, probabilities) =
-        (vec![true.into(), false.into()], (method != Method::Grid).then(|| vec![0.4, 0.6]));
+        (vec![true.into(), false.into()], (method != SearchMethod::Grid).then(|| vec![0.4, 0.6]));
     let parameters = vec![
         parameter("width", Domain::IntUniform { min: 1, max: 2000 }),
         parameter("depth", Domain::IntUniform { min: 1, max: 500 }),
         parameter("wide", Domain::Categorical { values, probabilities }),
     ];
-    Definition {
+    SweepDefinition {
         name,
         workload: WORKLOAD,
         description: None,
@@ -218,6 +224,6 @@ fn definition(name: SweepName, method: Method) -> Definition {
         seed: 0,
         run_cap: None,
         max_failed_trials: None,
-        retry: Retry { error: 0, ..Retry::default() },
+        retry: RetryPolicy { error: 0, ..RetryPolicy::default() },
     }
 }

@@ -3,7 +3,7 @@
 use ::redb::{ReadTransaction, ReadableTable as _, WriteTransaction};
 use rheo_core::machine::State;
 use rheo_core::machine::snapshot::{ChunkKey, ChunkKind, StoredChunk, StoredRoot};
-use rheo_core::schema::Workloads;
+use rheo_core::schema::WorkloadRegistry;
 
 use super::{CHUNKS, SNAPSHOT};
 use crate::encoding::{decode, decode_seed, encode};
@@ -15,7 +15,7 @@ const PIECE: usize = 1 << 20;
 /// The state of the newest snapshot, or a new one if there is none.
 pub(super) fn restore(
     transaction: &ReadTransaction,
-    workloads: &Workloads,
+    workloads: &WorkloadRegistry,
 ) -> Result<State, Error> {
     let mut root = Vec::new();
     for piece in transaction.open_table(SNAPSHOT)?.iter()? {

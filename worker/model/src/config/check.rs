@@ -8,7 +8,7 @@ use super::{
     ShapeMode, Task, TaskKind, TextSource, TrialConfig,
 };
 use rheo_core::resources::GpuAmount;
-use rheo_core::schema::Problem;
+use rheo_core::schema::FieldConflict;
 
 /// Images in the parts of MNIST: training, validation, test (science: section 4).
 const MNIST_SIZES: [u32; 3] = [50_000, 10_000, 10_000];
@@ -20,7 +20,7 @@ const SMALLEST_GAIN: f64 = 1e-3;
 impl TrialConfig {
     /// Finds fields that contradict each other; a configuration that came from a checked sweep has
     /// none.
-    pub fn check(&self) -> Vec<Problem> {
+    pub fn check(&self) -> Vec<FieldConflict> {
         let mut problems = Vec::new();
         check_task(&self.task, self.training.batch, &mut problems);
         self.check_gain(&mut problems);
@@ -34,7 +34,7 @@ impl TrialConfig {
         problems
     }
 
-    fn check_shape_learning(&self, problems: &mut Vec<Problem>) {
+    fn check_shape_learning(&self, problems: &mut Vec<FieldConflict>) {
         let training = &self.training;
         let second = training.readapt.as_ref();
         let fields = [
@@ -44,7 +44,7 @@ impl TrialConfig {
         ];
         for (path, given) in fields {
             if given && !self.network.learns_shape() {
-                problems.push(Problem::new(
+                problems.push(FieldConflict::new(
                     &[path, "network.kind"],
                     format!("`{path}` needs a network that learns the shape of its neurons"),
                     "delete it, or set `network.kind` to `homogeneous` or `heterogeneous`, without \
@@ -53,21 +53,21 @@ impl TrialConfig {
             }
         }
         if training.only_shape && training.learn_shape_from > 0 {
-            problems.push(Problem::new(
+            problems.push(FieldConflict::new(
                 &["training.learn_shape_from", "training.only_shape"],
                 "nothing is learned before that epoch if only the shape is",
                 "delete one of the two",
             ));
         }
         if second.is_some() && training.early_stop.is_some() {
-            problems.push(Problem::new(
+            problems.push(FieldConflict::new(
                 &["training.early_stop", "training.readapt"],
                 "a first training that stops early leaves open when the second one begins",
                 "delete one of the two",
             ));
         }
         if training.learn_shape_from >= training.epochs && training.learn_shape_from > 0 {
-            problems.push(Problem::new(
+            problems.push(FieldConflict::new(
                 &["training.learn_shape_from", "training.epochs"],
                 format!("the epochs end before epoch {}", training.learn_shape_from),
                 "write an epoch before the last, or set `network.kind: fixed`",
@@ -76,10 +76,10 @@ impl TrialConfig {
     }
 
     /// Perturbations that the data of the task do not allow.
-    fn check_perturbations(&self, problems: &mut Vec<Problem>) {
+    fn check_perturbations(&self, problems: &mut Vec<FieldConflict>) {
         let augment = &self.training.augment;
         if augment.probability > 0.0 && augment.kind == EvaluationKind::None {
-            problems.push(Problem::new(
+            problems.push(FieldConflict::new(
                 &["training.augment.kind", "training.augment.probability"],
                 "`none` perturbs no batch",
                 "choose a perturbation, or delete `training.augment`",
@@ -99,7 +99,7 @@ impl TrialConfig {
                 _ => return,
             };
             let (name, task) = (kind.name(), self.task.kind.name());
-            problems.push(Problem::new(
+            problems.push(FieldConflict::new(
                 &[path, "task.kind"],
                 format!("`{name}` needs {needs}, which `{task}` does not have"),
                 "choose another perturbation or another task",
@@ -117,7 +117,7 @@ impl TrialConfig {
     }
 
     /// Groups of parameters that the optimizer or the network does not have.
-    fn check_groups(&self, problems: &mut Vec<Problem>) {
+    fn check_groups(&self, problems: &mut Vec<FieldConflict>) {
         let Optimizer { controller, shape, .. } = &self.training.optimizer;
         let given = |group: &super::Group| group.lr.is_some() || group.weight_decay.is_some();
         let is_adaptive = self.network.kind == NetworkKind::Adaptive;
@@ -131,7 +131,7 @@ impl TrialConfig {
             ),
         ] {
             if given && !used {
-                problems.push(Problem::new(
+                problems.push(FieldConflict::new(
                     &[path, "network.kind"],
                     format!("the network has no parameters of the group `{path}`"),
                     format!("delete the group, or set `network.kind` to {kinds}"),
@@ -140,10 +140,10 @@ impl TrialConfig {
         }
     }
 
-    fn check_gain(&self, problems: &mut Vec<Problem>) {
+    fn check_gain(&self, problems: &mut Vec<FieldConflict>) {
         let Some(n0) = self.network.n0 else { return };
         if self.network.kind.has_shape() && n0.abs() < SMALLEST_GAIN {
-            problems.push(Problem::new(
+            problems.push(FieldConflict::new(
                 &["network.n0"],
                 format!("a gain of `{n0}` is too close to zero"),
                 format!(
@@ -154,20 +154,20 @@ impl TrialConfig {
     }
 }
 
-fn check_task(task: &Task, batch: u32, problems: &mut Vec<Problem>) {
+fn check_task(task: &Task, batch: u32, problems: &mut Vec<FieldConflict>) {
     match task.kind {
         TaskKind::Digits => {
             if matches!(task.side, 14 | 28) {
                 check_pool(task, task.side, problems);
             } else {
-                problems.push(Problem::new(
+                problems.push(FieldConflict::new(
                     &["task.side", "task.kind"],
                     format!("digits are 14 or 28 pixels wide, not `{}`", task.side),
                     "write `side: 14` or `side: 28`",
                 ));
             }
             if !task.permute && task.permutation_seed != Task::default().permutation_seed {
-                problems.push(Problem::new(
+                problems.push(FieldConflict::new(
                     &["task.permutation_seed", "task.permute"],
                     "`task.permutation_seed` has no effect without `task.permute: true`",
                     "delete it, or permute the pixels",
@@ -188,7 +188,7 @@ fn check_task(task: &Task, batch: u32, problems: &mut Vec<Problem>) {
     }
 }
 
-fn check_text(task: &Task, batch: u32, problems: &mut Vec<Problem>) {
+fn check_text(task: &Task, batch: u32, problems: &mut Vec<FieldConflict>) {
     let is_generated = task.source == TextSource::Markov;
     let columns = [
         ("training.batch", task.length, batch),
@@ -196,7 +196,7 @@ fn check_text(task: &Task, batch: u32, problems: &mut Vec<Problem>) {
     ];
     for (path, symbols, columns) in columns {
         if is_generated && symbols <= columns {
-            problems.push(Problem::new(
+            problems.push(FieldConflict::new(
                 &[path, "task.length"],
                 format!("a text of {symbols} symbols has no {columns} columns"),
                 "write fewer columns, or a longer text",
@@ -216,7 +216,7 @@ fn check_text(task: &Task, batch: u32, problems: &mut Vec<Problem>) {
             } else {
                 "delete it, or set `task.source: markov`"
             };
-            problems.push(Problem::new(
+            problems.push(FieldConflict::new(
                 &[path, "task.source"],
                 format!("`{path}` has no effect with this `task.source`"),
                 help,
@@ -225,20 +225,20 @@ fn check_text(task: &Task, batch: u32, problems: &mut Vec<Problem>) {
     }
 }
 
-fn check_pool(task: &Task, side: u32, problems: &mut Vec<Problem>) {
+fn check_pool(task: &Task, side: u32, problems: &mut Vec<FieldConflict>) {
     if side.is_multiple_of(task.pool) {
         return;
     }
     let divisors: Vec<String> =
         (1..=side).filter(|pool| side.is_multiple_of(*pool)).map(|pool| pool.to_string()).collect();
-    problems.push(Problem::new(
+    problems.push(FieldConflict::new(
         &["task.pool", "task.side"],
         format!("an image of {side} by {side} pixels has no squares of {0} by {0}", task.pool),
         format!("`task.pool` must divide {side}: one of {}", divisors.join(", ")),
     ));
 }
 
-fn check_sizes(task: &Task, set: &str, most: [u32; 3], problems: &mut Vec<Problem>) {
+fn check_sizes(task: &Task, set: &str, most: [u32; 3], problems: &mut Vec<FieldConflict>) {
     let sizes = [
         ("task.train_size", task.train_size),
         ("task.validation_size", task.validation_size),
@@ -246,7 +246,7 @@ fn check_sizes(task: &Task, set: &str, most: [u32; 3], problems: &mut Vec<Proble
     ];
     for ((path, size), most) in sizes.into_iter().zip(most) {
         if size > most {
-            problems.push(Problem::new(
+            problems.push(FieldConflict::new(
                 &[path, "task.kind"],
                 format!("{set} has {most} images for `{path}`, not {size}"),
                 format!("write {most} or less"),
@@ -256,17 +256,17 @@ fn check_sizes(task: &Task, set: &str, most: [u32; 3], problems: &mut Vec<Proble
 }
 
 /// A share of a GPU that is not used, or finer than they are counted.
-fn check_gpus(resources: &Resources, problems: &mut Vec<Problem>) {
+fn check_gpus(resources: &Resources, problems: &mut Vec<FieldConflict>) {
     let Some(gpus) = resources.gpus else { return };
     if resources.device == Device::Cpu {
-        problems.push(Problem::new(
+        problems.push(FieldConflict::new(
             &["resources.gpus", "resources.device"],
             "`resources.gpus` has no effect with `resources.device: cpu`",
             "delete it, or set `resources.device: cuda`",
         ));
     }
     if GpuAmount::from_number(gpus).is_err() {
-        problems.push(Problem::new(
+        problems.push(FieldConflict::new(
             &["resources.gpus"],
             format!("`{gpus}` is not a number of thousandths of a GPU"),
             "write at most three digits after the point, such as 0.25",
@@ -274,7 +274,7 @@ fn check_gpus(resources: &Resources, problems: &mut Vec<Problem>) {
     }
 }
 
-fn check_paper_seeds(task: &Task, problems: &mut Vec<Problem>) {
+fn check_paper_seeds(task: &Task, problems: &mut Vec<FieldConflict>) {
     if !task.paper_seeds {
         return;
     }
@@ -285,7 +285,7 @@ fn check_paper_seeds(task: &Task, problems: &mut Vec<Problem>) {
     ];
     for (path, seed, usual) in seeds {
         if seed != usual {
-            problems.push(Problem::new(
+            problems.push(FieldConflict::new(
                 &[path, "task.paper_seeds"],
                 format!("`{path}` has no effect with `task.paper_seeds: true`"),
                 "delete one of the two",
@@ -295,12 +295,12 @@ fn check_paper_seeds(task: &Task, problems: &mut Vec<Problem>) {
 }
 
 /// A cell that is evaluated twice would be two rows that nothing tells apart.
-fn check_evaluations(evaluations: &[Evaluation], problems: &mut Vec<Problem>) {
+fn check_evaluations(evaluations: &[Evaluation], problems: &mut Vec<FieldConflict>) {
     for (index, one) in evaluations.iter().enumerate() {
         let lists = [("level", &one.level), ("frequency", &one.frequency), ("from", &one.from)];
         for (field, values) in lists {
             if let Some(value) = values.as_ref().and_then(|values| repeated(values)) {
-                problems.push(Problem::new(
+                problems.push(FieldConflict::new(
                     &[&format!("evaluate[{index}].{field}")],
                     format!("`{value}` appears twice"),
                     "every level is evaluated once: delete one of the two",
@@ -308,7 +308,7 @@ fn check_evaluations(evaluations: &[Evaluation], problems: &mut Vec<Problem>) {
             }
         }
         if repeated(&one.shape_mode).is_some() {
-            problems.push(Problem::new(
+            problems.push(FieldConflict::new(
                 &[&format!("evaluate[{index}].shape_mode")],
                 "a mode appears twice",
                 "delete one of the two",
@@ -316,7 +316,7 @@ fn check_evaluations(evaluations: &[Evaluation], problems: &mut Vec<Problem>) {
         }
         let earlier = evaluations.iter().take(index).position(|other| overlap(one, other));
         if let Some(other) = earlier {
-            problems.push(Problem::new(
+            problems.push(FieldConflict::new(
                 &[&format!("evaluate[{index}]"), &format!("evaluate[{other}]")],
                 format!("evaluates cells that entry {} of `evaluate` evaluates too", other + 1),
                 "merge the two entries, or give them different levels",
@@ -342,12 +342,12 @@ fn overlap(one: &Evaluation, other: &Evaluation) -> bool {
         && (one.phase, one.mean, one.shared) == (other.phase, other.mean, other.shared)
 }
 
-fn check_analyses(analyses: &[Analysis], epochs: u32, problems: &mut Vec<Problem>) {
+fn check_analyses(analyses: &[Analysis], epochs: u32, problems: &mut Vec<FieldConflict>) {
     for (index, analysis) in analyses.iter().enumerate() {
         let place = format!("analyze[{index}].epochs");
         for &epoch in analysis.epochs.iter().flatten() {
             if i64::from(epoch) >= i64::from(epochs) {
-                problems.push(Problem::new(
+                problems.push(FieldConflict::new(
                     &[&place, "training.epochs"],
                     match epochs.checked_sub(1) {
                         Some(last) => {
@@ -360,21 +360,21 @@ fn check_analyses(analyses: &[Analysis], epochs: u32, problems: &mut Vec<Problem
             }
         }
         if let Some(epoch) = analysis.epochs.as_ref().and_then(|epochs| repeated(epochs)) {
-            problems.push(Problem::new(
+            problems.push(FieldConflict::new(
                 &[&place],
                 format!("epoch {epoch} appears twice"),
                 "delete one of the two",
             ));
         }
         for field in repeated_fields(analysis) {
-            problems.push(Problem::new(
+            problems.push(FieldConflict::new(
                 &[&format!("analyze[{index}].{field}")],
                 "a value appears twice",
                 "every value is analysed once: delete one of the two",
             ));
         }
         if analyses.iter().take(index).any(|other| other.kind == analysis.kind) {
-            problems.push(Problem::new(
+            problems.push(FieldConflict::new(
                 &[&format!("analyze[{index}]")],
                 "an analysis of this kind is given already",
                 "give each kind once, with all its epochs",
@@ -384,7 +384,7 @@ fn check_analyses(analyses: &[Analysis], epochs: u32, problems: &mut Vec<Problem
 }
 
 /// Windows of test sequences of `steps` steps.
-fn check_windows(analyses: &[Analysis], steps: u32, problems: &mut Vec<Problem>) {
+fn check_windows(analyses: &[Analysis], steps: u32, problems: &mut Vec<FieldConflict>) {
     for (index, analysis) in analyses.iter().enumerate() {
         let Some(window) = &analysis.window else { continue };
         let [place, mode] = ["window", "mode"].map(|field| format!("analyze[{index}].{field}"));
@@ -393,25 +393,25 @@ fn check_windows(analyses: &[Analysis], steps: u32, problems: &mut Vec<Problem>)
         );
         let modes = analysis.mode.as_deref().unwrap_or_default();
         if !modes.contains(&LyapunovMode::Driven) {
-            problems.push(Problem::new(
+            problems.push(FieldConflict::new(
                 &[&place, &mode],
                 format!("`{place}` has no effect without the mode `driven`"),
                 "delete it, or add `driven` to `mode`",
             ));
         }
         match window.as_slice() {
-            &[start, end] if start >= end => problems.push(Problem::new(
+            &[start, end] if start >= end => problems.push(FieldConflict::new(
                 &[&place],
                 format!("there is no step from {start} on and before {end}"),
                 example,
             )),
-            &[_, end] if end > steps => problems.push(Problem::new(
+            &[_, end] if end > steps => problems.push(FieldConflict::new(
                 &[&place, "task.kind"],
                 format!("sequences of this task have {steps} steps, the window ends at {end}"),
                 example,
             )),
             &[_, _] => {}
-            other => problems.push(Problem::new(
+            other => problems.push(FieldConflict::new(
                 &[&place],
                 format!("a window has 2 steps, not {}", other.len()),
                 example,

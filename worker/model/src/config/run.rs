@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use rheo_core::rng::Purpose;
-use rheo_core::terms::Keep;
+use rheo_core::terms::CheckpointRetention;
 
 /// When checkpoints are made and kept. No setting here changes a result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -14,12 +14,12 @@ pub struct Checkpoint {
     #[schemars(range(min = 0.0, max = 86_400.0))]
     pub interval: f64,
     /// Which checkpoint of an ended trial is kept.
-    pub keep: Keep,
+    pub keep: CheckpointRetention,
 }
 
 impl Default for Checkpoint {
     fn default() -> Self {
-        Self { interval: 30.0, keep: Keep::Final }
+        Self { interval: 30.0, keep: CheckpointRetention::Final }
     }
 }
 

@@ -4,17 +4,17 @@ use serde_json::json;
 
 use super::*;
 use crate::config::{Device, Evaluation, EvaluationKind, NetworkKind, Resources, Task, TaskKind};
-use rheo_core::needs::{FoundData, Inventory};
-use rheo_core::schema::field::{Field, Object, Type};
+use rheo_core::needs::{AvailableDataset, Inventory};
+use rheo_core::schema::field::{FieldSchema, FieldType, ObjectSchema};
 use rheo_core::suggest::nearest;
 
 /// Every field, with the object that holds it.
-fn all(object: &Object) -> Vec<(&str, &Field, &Object)> {
+fn all(object: &ObjectSchema) -> Vec<(&str, &FieldSchema, &ObjectSchema)> {
     let mut fields = Vec::new();
     for (name, field) in &object.fields {
         fields.push((name.as_str(), field, object));
-        let ty = if let Type::List { item, .. } = &field.ty { &item.ty } else { &field.ty };
-        if let Type::Object(inner) = ty {
+        let ty = if let FieldType::List { item, .. } = &field.ty { &item.ty } else { &field.ty };
+        if let FieldType::Object(inner) = ty {
             fields.extend(all(inner));
         }
     }
@@ -25,9 +25,9 @@ fn all(object: &Object) -> Vec<(&str, &Field, &Object)> {
 fn every_field_of_a_trial_has_a_type_and_a_documentation() {
     for (name, field, _) in all(&schema().fields) {
         assert!(!field.docs.is_empty(), "{name} has no documentation");
-        assert_ne!(field.ty, Type::Any, "{name} has a schema that is not understood");
-        if let Type::List { item, .. } = &field.ty {
-            assert_ne!(item.ty, Type::Any, "{name} has items that are not understood");
+        assert_ne!(field.ty, FieldType::Any, "{name} has a schema that is not understood");
+        if let FieldType::List { item, .. } = &field.ty {
+            assert_ne!(item.ty, FieldType::Any, "{name} has items that are not understood");
         }
     }
 }
@@ -36,7 +36,7 @@ fn every_field_of_a_trial_has_a_type_and_a_documentation() {
 fn kinds_name_values_of_the_neighbouring_field() {
     for (name, field, object) in all(&schema().fields) {
         let Some(kinds) = &field.kinds else { continue };
-        let Some(Field { ty: Type::Choice(known), .. }) = object.get("kind") else {
+        let Some(FieldSchema { ty: FieldType::Choice(known), .. }) = object.get("kind") else {
             panic!("`{name}` has kinds but no neighbour `kind`");
         };
         assert!(kinds.iter().all(|kind| known.contains(kind)), "{name}: {kinds:?}");
@@ -84,7 +84,7 @@ fn generated_tasks_need_no_data() {
 
 #[test]
 fn a_worker_is_judged_by_what_it_has() {
-    let found = FoundData { set: "mnist".to_owned(), sizes: Some([500, 100, 100]) };
+    let found = AvailableDataset { set: "mnist".to_owned(), sizes: Some([500, 100, 100]) };
     let full = Inventory {
         data: vec![found.clone()],
         devices: vec![Device::Cpu.name().to_owned()],
@@ -92,11 +92,11 @@ fn a_worker_is_judged_by_what_it_has() {
         ..Inventory::default()
     };
     let lacks = |inventory: &Inventory, kind| {
-        of(kind).iter().filter_map(|need| inventory.lack(need)).collect::<Vec<_>>()
+        of(kind).iter().filter_map(|need| inventory.unmet_need(need)).collect::<Vec<_>>()
     };
     assert_eq!(lacks(&full, TaskKind::Psmnist), [""; 0]);
     assert_eq!(lacks(&full, TaskKind::Gscifar10), ["no data set `cifar10`"]);
-    let few = FoundData { sizes: Some([50, 10, 100]), ..found };
+    let few = AvailableDataset { sizes: Some([50, 10, 100]), ..found };
     let reduced = Inventory { data: vec![few], ..full.clone() };
     assert_eq!(
         lacks(&reduced, TaskKind::Smnist),
@@ -235,7 +235,7 @@ fn every_alias_leads_to_a_name_that_exists() {
         let is_metric = Metric::ALL.into_iter().any(|metric| metric.name() == *meant);
         let is_value = leaves
             .iter()
-            .any(|(_, field)| matches!(&field.ty, Type::Choice(known) if known.iter().any(|k| k == meant)));
+            .any(|(_, field)| matches!(&field.ty, FieldType::Choice(known) if known.iter().any(|k| k == meant)));
         assert!(is_field || is_metric || is_value, "{meant}");
     }
 }
@@ -274,8 +274,9 @@ fn whole_configurations_are_those_of_the_type() {
 
 #[test]
 fn a_number_stands_for_a_field_that_some_mapping_has() {
-    fn has(object: &Object, name: &str) -> bool {
-        let inner = |field: &Field| matches!(&field.ty, Type::Object(inner) if has(inner, name));
+    fn has(object: &ObjectSchema, name: &str) -> bool {
+        let inner =
+            |field: &FieldSchema| matches!(&field.ty, FieldType::Object(inner) if has(inner, name));
         object.get(name).is_some() || object.fields.iter().any(|(_, field)| inner(field))
     }
     for name in WORDS.numbers {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::*;
-use rheo_core::rows::Batch;
+use rheo_core::rows::RowBatch;
 
 fn eigenvalues(indices: std::ops::Range<u32>) -> Vec<EigenvalueRow> {
     let row = |index| EigenvalueRow {
@@ -108,7 +108,7 @@ fn counts_are_those_of_the_tables_that_trainers_fill() {
     assert_eq!(all.beyond(&all.plus(&all)), RowCounts::default());
     assert_eq!(all.max(&all.plus(&all)), all.plus(&all));
 
-    let batch = |table: Table, rows| Batch { table: table.into(), rows, ipc: Bytes::new() };
+    let batch = |table: Table, rows| RowBatch { table: table.into(), rows, ipc: Bytes::new() };
     let batches = [
         batch(Table::Trials, 1),
         batch(Table::Lyapunov, 3),

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use rheo_core::plan::PlannedTrial;
-use rheo_core::schema::Schema;
+use rheo_core::schema::WorkloadSchema;
 use rheo_model::config::TrialConfig;
 use rheo_model::networks;
 use serde::Deserialize as _;
@@ -18,7 +18,7 @@ mod repertoire;
 mod schema;
 
 /// The schema of networks.
-fn schema() -> Arc<Schema> {
+fn schema() -> Arc<WorkloadSchema> {
     networks::workloads().schema(&networks::NAME)
 }
 

@@ -6,7 +6,7 @@ use std::fs;
 use insta::{Settings, assert_snapshot};
 use proptest::prelude::*;
 use rheo_core::plan::Plan;
-use rheo_core::spec::{self, Parsed, Severity};
+use rheo_core::spec::{self, ParsedSweep, Severity};
 use rheo_model::networks;
 
 use crate::schema;
@@ -14,7 +14,7 @@ use crate::schema;
 use crate::mistakes::{files, name};
 
 /// What a file means and runs, as text.
-fn describe(Parsed { definition, warnings }: &Parsed, text: &str) -> String {
+fn describe(ParsedSweep { definition, warnings }: &ParsedSweep, text: &str) -> String {
     let plan = Plan::new(definition, &schema());
     let mut out = format!("{definition}\n{}", spec::render("sweep.yaml", text, warnings));
     let (trials, end) = (plan.trials(), plan.end_reason());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rheo_core::plan::{EndReason, Plan, PlannedTrial};
+use rheo_core::plan::{Plan, PlanEndReason, PlannedTrial};
 use rheo_core::spec;
 use rheo_model::config::NetworkKind;
 use rheo_model::networks;
@@ -15,7 +15,7 @@ fn plan(text: &str) -> Plan {
     Plan::new(&definition(text), &schema())
 }
 
-fn definition(text: &str) -> rheo_core::definition::Definition {
+fn definition(text: &str) -> rheo_core::definition::SweepDefinition {
     spec::parse(&networks::workloads(), "sweep.yaml", text)
         .unwrap_or_else(|mistakes| panic!("{}", mistakes.render()))
         .definition
@@ -301,7 +301,10 @@ seed: 0
     assert_eq!(one, other);
     assert_eq!(one.to_string(), other.to_string());
     let stored = serde_json::to_string(&one).unwrap();
-    assert_eq!(serde_json::from_str::<rheo_core::definition::Definition>(&stored).unwrap(), one);
+    assert_eq!(
+        serde_json::from_str::<rheo_core::definition::SweepDefinition>(&stored).unwrap(),
+        one
+    );
     // The order of parameters is the order of the grid.
     let swapped = definition(
         "name: demo
@@ -345,7 +348,7 @@ replicates: 2
         "space": {},
         "seeds": [0],
     });
-    let old: rheo_core::definition::Definition = serde_json::from_value(least).unwrap();
+    let old: rheo_core::definition::SweepDefinition = serde_json::from_value(least).unwrap();
     assert_eq!(Plan::new(&old, &schema()).trials(), 1);
 }
 
@@ -356,10 +359,10 @@ parameters: {network.hidden: {values: [32, 64, 96]}}
 replicates: 2
 ";
     let cases = [
-        ("", 6, EndReason::Exhausted),
-        ("run_cap: 4", 4, EndReason::RunCap),
-        ("run_cap: 6", 6, EndReason::Exhausted),
-        ("run_cap: 100", 6, EndReason::Exhausted),
+        ("", 6, PlanEndReason::Exhausted),
+        ("run_cap: 4", 4, PlanEndReason::RunCap),
+        ("run_cap: 6", 6, PlanEndReason::Exhausted),
+        ("run_cap: 100", 6, PlanEndReason::Exhausted),
     ];
     for (line, expected, reason) in cases {
         let plan = plan(&format!("{grid}{line}\n"));

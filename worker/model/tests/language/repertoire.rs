@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use insta::{Settings, assert_snapshot};
-use rheo_core::definition::Definition;
-use rheo_core::plan::{EndReason, Plan, PlannedTrial};
+use rheo_core::definition::SweepDefinition;
+use rheo_core::plan::{Plan, PlanEndReason, PlannedTrial};
 use rheo_core::spec;
 use rheo_model::config::{NetworkKind, ScheduleKind, TaskKind, TrialConfig};
 use rheo_model::networks;
@@ -38,7 +38,7 @@ fn sweeps() -> Vec<PathBuf> {
     [files("../../../sweeps"), files("../../../sweeps/paper")].concat()
 }
 
-fn read(path: &Path) -> Definition {
+fn read(path: &Path) -> SweepDefinition {
     let text = fs::read_to_string(path).unwrap();
     let parsed = spec::parse(&networks::workloads(), name(path), &text)
         .unwrap_or_else(|m| panic!("{}", m.render()));
@@ -111,7 +111,7 @@ fn sweeps_are_right_and_run_what_they_say() {
             let definition = read(&path);
             assert_eq!(definition.name.as_str(), name(&path), "a sweep is called as its file");
             let plan = Plan::new(&definition, &schema());
-            assert_eq!(plan.end_reason(), EndReason::Exhausted);
+            assert_eq!(plan.end_reason(), PlanEndReason::Exhausted);
             assert_snapshot!(name(&path), describe(&plan));
         }
     });

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::f64::consts::LN_2;
 
-use rheo_core::metric::{Metrics, Report};
+use rheo_core::metric::{MetricReport, Metrics};
 use rheo_core::progress::Progress;
 use rheo_model::config::{Metric, ShapeMode};
 use rheo_model::row::{EpochRow, EvaluationRow, Summary};
@@ -118,7 +118,7 @@ impl Trial<'_> {
             state.best = Some((epoch, accuracy));
         }
         state.metrics.extend(&metrics);
-        self.reports.push(Report { epoch, metrics: by_name(&metrics) });
+        self.reports.push(MetricReport { epoch, metrics: by_name(&metrics) });
         let bits = self.bits(self.state.pass.loss());
         let state = &self.state;
         let spread = match (self.network.fixed_shape()?, self.gauge.moments()) {

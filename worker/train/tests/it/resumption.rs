@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use rheo_core::metric::Report;
+use rheo_core::metric::MetricReport;
 use rheo_model::config::{
     Kernel, NetworkKind, OptimizerKind, Precision, Schedule, ScheduleKind, Training, TrialConfig,
 };
@@ -30,7 +30,7 @@ fn completed(ended: Ended) -> Finish {
 fn assert_same(commits: &[Commit], finish: &Finish, whole: &Finish) {
     let all = || commits.iter().chain([&finish.commit]);
     assert_eq!(joined(all()), whole.commit.rows);
-    let reports: Vec<Report> = all().flat_map(|commit| commit.reports.clone()).collect();
+    let reports: Vec<MetricReport> = all().flat_map(|commit| commit.reports.clone()).collect();
     assert_eq!(reports, whole.commit.reports);
     assert_eq!(finish.metrics, whole.metrics);
     assert_eq!(finish.summary, whole.summary);

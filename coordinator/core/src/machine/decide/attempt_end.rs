@@ -12,7 +12,7 @@ use crate::needs::Need;
 use crate::sweep::{
     AttemptEnded, AttemptOutcome, StopReason, Sweep, Trial, TrialEnded, TrialOutcome,
 };
-use crate::terms::Keep;
+use crate::terms::CheckpointRetention;
 use crate::time::Timestamp;
 
 /// The longest pause before a trial is tried again.
@@ -137,7 +137,7 @@ fn trial_ended(
     TrialEnd { outcome, end }: TrialEnd,
     now: Timestamp,
 ) -> Event {
-    let unkept = outcome.is_final() && keep(sweep, index) == Keep::None;
+    let unkept = outcome.is_final() && keep(sweep, index) == CheckpointRetention::None;
     Event::TrialEnded(TrialEnded {
         trial: TrialId::new(sweep.name().clone(), index),
         outcome,
@@ -149,8 +149,8 @@ fn trial_ended(
     })
 }
 
-fn keep(sweep: &Sweep, index: u64) -> Keep {
-    sweep.trial(index).map_or(Keep::Final, |trial| trial.terms.keep)
+fn keep(sweep: &Sweep, index: u64) -> CheckpointRetention {
+    sweep.trial(index).map_or(CheckpointRetention::Final, |trial| trial.terms.keep)
 }
 
 fn budget(sweep: &Sweep, outcome: AttemptOutcome) -> Option<u32> {

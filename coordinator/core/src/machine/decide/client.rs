@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::definition::Definition;
+use crate::definition::SweepDefinition;
 use crate::id::{RequestId, SweepName, TrialId};
 use crate::machine::command::{SweepRequest, TrialSelection};
 use crate::machine::event::{Event, RequestNoted};
@@ -22,7 +22,7 @@ use crate::time::Timestamp;
 /// difference, because silently mixing two sweeps would spoil both.
 pub(super) fn submit(
     state: &State,
-    definition: &Definition,
+    definition: &SweepDefinition,
     source: &str,
     now: Timestamp,
 ) -> Result<Vec<Event>, Rejection> {

@@ -15,8 +15,8 @@ use crate::machine::origin::HeldAttempt;
 use crate::machine::rejection::Rejection;
 use crate::machine::state::State;
 use crate::machine::worker::{Worker, WorkerInfo};
-use crate::needs::Lack;
-use crate::resources::{Free, Granted, Resources};
+use crate::needs::UnmetNeed;
+use crate::resources::{FreeResources, GrantedResources, Resources};
 use crate::sweep::{
     AttemptOutcome, ChosenPoint, StopReason, Sweep, Trial, TrialCommitted, TrialDeferred,
     TrialLeased,
@@ -71,7 +71,7 @@ pub(super) struct AcquireRequest<'a> {
     /// The attempts that it knows it holds.
     pub(super) held: &'a [HeldAttempt],
     /// Its free resources, as far as it knows.
-    pub(super) free: &'a Free,
+    pub(super) free: &'a FreeResources,
     /// The only sweep it works for.
     pub(super) only: Option<&'a SweepName>,
 }
@@ -81,7 +81,7 @@ pub(super) struct AcquireRequest<'a> {
 pub(super) fn acquire(
     state: &State,
     worker: WorkerId,
-    wish: AcquireRequest<'_>,
+    request: AcquireRequest<'_>,
     term: LeaseTerm,
 ) -> Result<Vec<Event>, Rejection> {
     let known = state.workers.get(&worker).filter(|known| known.departed.is_none());
@@ -89,8 +89,8 @@ pub(super) fn acquire(
     if !state.takes_trials(worker) {
         return Ok(Vec::new());
     }
-    let mut free = free_resources(state, worker, known, wish);
-    let wanted = state.order.iter().filter(|name| wish.only.is_none_or(|only| only == *name));
+    let mut free = free_resources(state, worker, known, request);
+    let wanted = state.order.iter().filter(|name| request.only.is_none_or(|only| only == *name));
     let sweeps = wanted.filter_map(|name| state.sweeps.get(name));
     let sweeps = sweeps.filter(|sweep| known.info.runs(&sweep.planned.definition.workload));
     let (mut lacked, mut waits) = (None, false);
@@ -106,26 +106,31 @@ pub(super) fn acquire(
         ) {
             SweepAnswer::Lease(choice) => return Ok(vec![lease(sweep, choice, worker, term)]),
             SweepAnswer::Prepare(events) => return Ok(events),
-            SweepAnswer::Wait(wanted) => (free, waits) = (free.beside(&wanted), true),
+            SweepAnswer::Wait(wanted) => (free, waits) = (free.without_reserved(&wanted), true),
             SweepAnswer::Unfit(lack) => lacked = lacked.or(Some(lack)),
             SweepAnswer::Nothing => {}
         }
     }
-    let news = lacked.filter(|lack| !waits && known.is_news(lack));
+    let news = lacked.filter(|lack| !waits && known.is_new_need(lack));
     Ok(news.map(|lack| Event::WorkerUnfit(WorkerUnfit { worker, lack })).into_iter().collect())
 }
 
 /// The resources of a worker that no trial has. What it says counts less leases that it does not know of,
 /// because a trial that is no longer its may still run; but never more than what its leases leave.
-fn free_resources(state: &State, id: WorkerId, worker: &Worker, wish: AcquireRequest<'_>) -> Free {
-    let (mut left, mut said) = (Free::of(worker.info.offer), wish.free.clone());
+fn free_resources(
+    state: &State,
+    id: WorkerId,
+    worker: &Worker,
+    request: AcquireRequest<'_>,
+) -> FreeResources {
+    let (mut left, mut said) = (FreeResources::of(worker.info.offer), request.free.clone());
     for (attempt, lease) in state.leases_of(id) {
         left.take(&lease.granted);
-        if !state.is_named(&attempt, wish.held) {
+        if !state.is_named(&attempt, request.held) {
             said.take(&lease.granted);
         }
     }
-    left.least(&said)
+    left.min(&said)
 }
 
 /// A worker that a trial is looked for.
@@ -134,7 +139,7 @@ struct AcquiringWorker<'a> {
     id: WorkerId,
     worker: &'a Worker,
     /// The resources that no trial has.
-    free: &'a Free,
+    free: &'a FreeResources,
 }
 
 /// The offer of a sweep to a worker.
@@ -147,7 +152,7 @@ enum SweepAnswer {
     /// may pass it, or it would starve.
     Wait(Resources),
     /// Trials wait, and the worker lacks what they need.
-    Unfit(Lack),
+    Unfit(UnmetNeed),
     /// No trial waits.
     Nothing,
 }
@@ -156,7 +161,7 @@ enum SweepAnswer {
 struct ChosenTrial {
     index: u64,
     /// The resources that it gets.
-    granted: Granted,
+    granted: GrantedResources,
     /// Its point.
     chosen: ChosenPoint,
 }
@@ -175,7 +180,7 @@ fn choose_trial(
             continue;
         }
         let chosen = sweep.planned.choose(&sweep.history, index);
-        if let Some(lack) = worker.lack(&sweep.planned.needs_at(index, &chosen.suggestion)) {
+        if let Some(lack) = worker.unmet_need(&sweep.planned.needs_at(index, &chosen.suggestion)) {
             if sweep.planned.needs.is_some() {
                 // As all others.
                 return SweepAnswer::Unfit(lack);
@@ -193,7 +198,7 @@ fn choose_trial(
                 error.to_string(),
                 now,
             )]),
-            Ok(trial) => match free.place(&trial.terms.resources) {
+            Ok(trial) => match free.grant(&trial.terms.resources) {
                 Some(granted) => SweepAnswer::Lease(ChosenTrial { index, granted, chosen }),
                 None => SweepAnswer::Wait(trial.terms.resources),
             },

@@ -96,7 +96,7 @@ pub(crate) fn decide(
                 let pilot = state.pilot_of(worker);
                 pilot.is_some_and(|pilot| pilot.fleet == *fleet && pilots.contains(&pilot.number))
             };
-            let outcome = PilotEndCause::Refused.attempt();
+            let outcome = PilotEndCause::Refused.attempt_outcome();
             let lost = machine::decide::end_leases_of(state, outcome, now, theirs);
             Ok(given_up.into_iter().map(machine::Event::Fleet).chain(lost).collect())
         }
@@ -249,7 +249,7 @@ fn interpret_status(
             let cause =
                 if pilot.removing { PilotEndCause::Cancelled } else { PilotEndCause::Unknown };
             let end = PilotEnded { pilot: id(), cause, detail, at };
-            (Some(EndedLeases::all(cause.attempt())), pilot_end_events(fleet, pilot, end))
+            (Some(EndedLeases::all(cause.attempt_outcome())), pilot_end_events(fleet, pilot, end))
         }
         PilotStatus::Waiting { handle, reason } => {
             // It ran and is in the queue again: what it had is given to others.
@@ -282,7 +282,7 @@ fn interpret_status(
             (ends, events)
         }
         PilotStatus::Ended { cause, detail } => (
-            Some(EndedLeases::all(cause.attempt())),
+            Some(EndedLeases::all(cause.attempt_outcome())),
             pilot_end_events(
                 fleet,
                 pilot,
@@ -301,8 +301,8 @@ fn pilot_end_events(fleet: &Fleet, pilot: &Pilot, end: PilotEnded) -> Vec<FleetE
     let unlucky =
         cause == PilotEndCause::Preempted && (pilot.phase != PilotPhase::Running || !lasted);
     let idle = pilot.joined == 0 && !unlucky;
-    let failure = !pilot.removing && (idle || (cause.is_suspicious() && !lasted));
-    let worked = pilot.joined > 0 && !pilot.removing && !cause.is_suspicious();
+    let failure = !pilot.removing && (idle || (cause.may_be_program_fault() && !lasted));
+    let worked = pilot.joined > 0 && !pilot.removing && !cause.may_be_program_fault();
     let recovered = worked && fleet.failures > 0 && at >= fleet.not_before;
     let why = if detail.is_empty() { String::new() } else { format!(": {detail}") };
     let text = if pilot.joined == 0 {
@@ -367,8 +367,8 @@ fn scale(state: &State, fleet: &Fleet, demand: &Demand, at: Timestamp) -> Vec<Fl
         return surplus.map(|(n, _)| remove(*n, "more pilots than the fleet may have")).collect();
     }
     let numbers: Vec<u64> = live.iter().map(|(number, _)| *number).collect();
-    let room = FleetCapacity { state, fleet, loads: &loads };
-    let fit = room.fit(demand.unleased.clone(), &numbers, max - live.len());
+    let capacity = FleetCapacity { state, fleet, loads: &loads };
+    let fit = capacity.fit(demand.unleased.clone(), &numbers, max - live.len());
     let least = if demand.unfinished { min } else { 0 };
     let target = (live.len() + fit.missing).max(least).min(max);
     if target > live.len() {
@@ -436,7 +436,7 @@ mod tests {
     use super::*;
     use crate::fleet::{FleetSpec, WorkerLocation};
     use crate::machine::{WorkerInfo, WorkerJoined};
-    use crate::resources::Offer;
+    use crate::resources::ResourceOffer;
 
     fn running(handle: &str) -> (Fleet, PilotId) {
         let name = FleetName::parse("k").unwrap();
@@ -447,7 +447,7 @@ mod tests {
             min: 0,
             max: 1,
             workers: 1,
-            worker: Offer { cpus: 1, ..Offer::default() },
+            worker: ResourceOffer { cpus: 1, ..ResourceOffer::default() },
             sweep: None,
         };
         let mut fleet = Fleet::new(spec, Uuid::nil());

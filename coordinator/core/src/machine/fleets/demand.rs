@@ -9,7 +9,7 @@ use crate::fleet::{Fleet, FleetSpec};
 use crate::fleet::{FleetName, PilotId};
 use crate::id::WorkerId;
 use crate::machine::State;
-use crate::resources::{Free, Resources};
+use crate::resources::{FreeResources, Resources};
 use crate::sweep::Sweep;
 use crate::time::Timestamp;
 
@@ -35,7 +35,7 @@ impl UnleasedTrials {
     }
 
     /// Puts as many of them as fit into the free resources of workers, and says how many these were.
-    fn pack(&mut self, workers: &[Free]) -> u64 {
+    fn pack(&mut self, workers: &[FreeResources]) -> u64 {
         let mut packed = 0;
         for worker in workers {
             let mut free = worker.clone();
@@ -106,7 +106,7 @@ pub(super) struct PilotLoad {
     /// Slots that trials have.
     pub(super) taken: u64,
     /// What further trials can have, worker by worker.
-    pub(super) free: Vec<Free>,
+    pub(super) free: Vec<FreeResources>,
 }
 
 /// Pilots of every fleet, by number.
@@ -115,11 +115,11 @@ pub(super) type PilotLoads<'a> = BTreeMap<&'a FleetName, BTreeMap<u64, PilotLoad
 /// The loads of the pilots whose workers have joined, as these say: what a pilot brings in the end is
 /// for its node to know.
 pub(super) fn loads(state: &State) -> PilotLoads<'_> {
-    let mut left: BTreeMap<WorkerId, (u64, Free)> = BTreeMap::new();
+    let mut left: BTreeMap<WorkerId, (u64, FreeResources)> = BTreeMap::new();
     let trials = state.sweeps.values().flat_map(|sweep| sweep.live.values());
     for lease in trials.filter_map(|trial| trial.lease.as_ref()) {
         let offer = state.workers.get(&lease.worker).map(|worker| worker.info.offer);
-        let whole = || (0, Free::of(offer.unwrap_or_default()));
+        let whole = || (0, FreeResources::of(offer.unwrap_or_default()));
         let (taken, free) = left.entry(lease.worker).or_insert_with(whole);
         *taken += u64::from(lease.granted.cpus);
         free.take(&lease.granted);
@@ -139,7 +139,7 @@ pub(super) fn loads(state: &State) -> PilotLoads<'_> {
     let mut free = |id: &WorkerId| {
         let offer = || state.workers.get(id).map(|worker| worker.info.offer);
         let left = left.remove(id).map(|(_, free)| free);
-        left.unwrap_or_else(|| Free::of(offer().unwrap_or_default()))
+        left.unwrap_or_else(|| FreeResources::of(offer().unwrap_or_default()))
     };
     for (fleet, newest) in newest {
         let loads = loads.entry(fleet).or_default();
@@ -154,9 +154,9 @@ pub(super) fn loads(state: &State) -> PilotLoads<'_> {
 type WorkerAge = (u32, Timestamp, WorkerId);
 
 /// The resources of a pilot that has not joined yet, worker by worker.
-fn new_pilot(spec: &FleetSpec) -> Vec<Free> {
+fn new_pilot(spec: &FleetSpec) -> Vec<FreeResources> {
     let count = usize::try_from(spec.workers.max(1)).unwrap_or(1);
-    vec![Free::of(spec.worker); count]
+    vec![FreeResources::of(spec.worker); count]
 }
 
 /// Where trials that nobody has may run: the pilots of a fleet, and those of others.
@@ -209,7 +209,7 @@ impl<'a> FleetCapacity<'a> {
 
     /// What is free in running pilots of other fleets, worker by worker. Queued ones are not counted: they
     /// may wait for days.
-    fn free_elsewhere(self) -> impl Iterator<Item = &'a [Free]> {
+    fn free_elsewhere(self) -> impl Iterator<Item = &'a [FreeResources]> {
         let spec = &self.fleet.spec;
         let others = self.loads.iter().filter_map(move |(name, loads)| {
             let other =

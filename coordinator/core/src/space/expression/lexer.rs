@@ -9,7 +9,7 @@ use super::{Error, Operator};
 
 /// A token and where it stands.
 #[derive(Debug, Clone)]
-pub(super) struct Spanned {
+pub(super) struct SpannedToken {
     pub(super) token: Token,
     pub(super) span: Range<usize>,
 }
@@ -62,7 +62,7 @@ const FOREIGN: [(&str, &str); 6] = [
 ];
 
 /// Splits a constraint into tokens.
-pub(super) fn tokens(text: &str) -> Result<Vec<Spanned>, Error> {
+pub(super) fn tokens(text: &str) -> Result<Vec<SpannedToken>, Error> {
     let mut tokens = Vec::new();
     let mut at = 0;
     while let Some(first) = text[at..].chars().next() {
@@ -76,7 +76,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Spanned>, Error> {
             'a'..='z' | 'A'..='Z' | '_' => word(&text[at..]),
             _ => symbol(text, at)?,
         };
-        tokens.push(Spanned { token, span: at..at + length });
+        tokens.push(SpannedToken { token, span: at..at + length });
         at += length;
     }
     Ok(tokens)
@@ -147,11 +147,11 @@ fn word(rest: &str) -> (Token, usize) {
 }
 
 /// The tokens as text again, in the one way in which this crate writes them.
-pub(super) fn canonical(tokens: &[Spanned]) -> String {
+pub(super) fn canonical(tokens: &[SpannedToken]) -> String {
     let mut text = String::new();
     let mut previous: Option<&Token> = None;
     let mut is_prefix = false;
-    for Spanned { token, .. } in tokens {
+    for SpannedToken { token, .. } in tokens {
         let joins = is_prefix
             || matches!(previous, None | Some(Token::Open | Token::OpenList))
             || matches!(token, Token::Close | Token::CloseList | Token::Comma);

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::lexer::{Spanned, Token};
+use super::lexer::{SpannedToken, Token};
 use super::{Error, Expr, Node, Operator};
 
 /// How deep parentheses, `not` and `-` may nest.
@@ -13,7 +13,7 @@ const MAX_DEPTH: usize = 32;
 const MAX_TOKENS: usize = 1000;
 
 /// Parses a whole constraint of `length` bytes; gives it and the names that it mentions.
-pub(super) fn parse(tokens: &[Spanned], length: usize) -> Result<(Expr, Vec<String>), Error> {
+pub(super) fn parse(tokens: &[SpannedToken], length: usize) -> Result<(Expr, Vec<String>), Error> {
     if let Some(first) = tokens.get(MAX_TOKENS) {
         return Err(Error::new(first.span.start..length, "this constraint is too long")
             .with_help("split it into several constraints"));
@@ -27,7 +27,7 @@ pub(super) fn parse(tokens: &[Spanned], length: usize) -> Result<(Expr, Vec<Stri
 }
 
 struct Parser<'a> {
-    tokens: &'a [Spanned],
+    tokens: &'a [SpannedToken],
     at: usize,
     /// The length of the text, where a missing token would stand.
     end: usize,

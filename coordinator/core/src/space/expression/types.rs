@@ -1,13 +1,13 @@
 //! The types of expressions: a constraint that compares a number with a text is a mistake of the
 //! file, not a constraint that never holds.
 
-use super::{Error, Expr, Node, Operator, Unknown};
+use super::{Error, Expr, Node, Operator, UnknownName};
 use crate::schema::field::names as quoted;
 use crate::suggest;
 
 /// The type of an expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ValueType {
     Number,
     Text,
     Bool,
@@ -15,12 +15,12 @@ pub(crate) enum Kind {
 
 /// What a name stands for: a value of this type and, for a text, the texts that it can be.
 #[derive(Debug, Clone)]
-pub(crate) struct Name {
-    pub(crate) kind: Kind,
+pub(crate) struct NameType {
+    pub(crate) kind: ValueType,
     pub(crate) choices: Option<Vec<String>>,
 }
 
-impl Kind {
+impl ValueType {
     fn describe(self) -> &'static str {
         match self {
             Self::Number => "a number",
@@ -30,12 +30,12 @@ impl Kind {
     }
 }
 
-type Lookup<'a> = dyn Fn(&str) -> Result<Name, Option<Unknown>> + 'a;
+type Lookup<'a> = dyn Fn(&str) -> Result<NameType, Option<UnknownName>> + 'a;
 
 /// Every mistake in the types of `root`, which must be true or false.
 pub(super) fn check(root: &Expr, names: &[String], lookup: &Lookup<'_>) -> Vec<Error> {
     let mut checker = Checker { names, lookup, errors: Vec::new() };
-    checker.expect(root, Kind::Bool, "a constraint");
+    checker.expect(root, ValueType::Bool, "a constraint");
     checker.errors
 }
 
@@ -47,20 +47,20 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     /// The type of an expression; nothing if it has a mistake, which is then reported already.
-    fn kind(&mut self, expr: &Expr) -> Option<Name> {
-        let plain = |kind| Some(Name { kind, choices: None });
+    fn kind(&mut self, expr: &Expr) -> Option<NameType> {
+        let plain = |kind| Some(NameType { kind, choices: None });
         match &expr.node {
-            Node::Number(_) => plain(Kind::Number),
-            Node::Text(_) => plain(Kind::Text),
-            Node::Bool(_) => plain(Kind::Bool),
+            Node::Number(_) => plain(ValueType::Number),
+            Node::Text(_) => plain(ValueType::Text),
+            Node::Bool(_) => plain(ValueType::Bool),
             Node::Name(index) => self.name(expr, *index),
             Node::Not(inner) => {
-                self.expect(inner, Kind::Bool, "`not`");
-                plain(Kind::Bool)
+                self.expect(inner, ValueType::Bool, "`not`");
+                plain(ValueType::Bool)
             }
             Node::Negate(inner) => {
-                self.expect(inner, Kind::Number, "`-`");
-                plain(Kind::Number)
+                self.expect(inner, ValueType::Number, "`-`");
+                plain(ValueType::Number)
             }
             Node::Binary(left, operator, right) => plain(self.binary(left, *operator, right)),
             Node::In(item, list, _) => {
@@ -69,16 +69,16 @@ impl Checker<'_> {
                     let other_kind = self.kind(other);
                     self.compare((item, kind.as_ref()), (other, other_kind.as_ref()));
                 }
-                plain(Kind::Bool)
+                plain(ValueType::Bool)
             }
         }
     }
 
-    fn name(&mut self, expr: &Expr, index: usize) -> Option<Name> {
+    fn name(&mut self, expr: &Expr, index: usize) -> Option<NameType> {
         match (self.lookup)(self.names.get(index)?) {
             Ok(name) => Some(name),
             Err(unknown) => {
-                let error = unknown.map(|Unknown { message, help }| Error {
+                let error = unknown.map(|UnknownName { message, help }| Error {
                     span: expr.span.clone(),
                     message,
                     help,
@@ -89,24 +89,24 @@ impl Checker<'_> {
         }
     }
 
-    fn binary(&mut self, left: &Expr, operator: Operator, right: &Expr) -> Kind {
+    fn binary(&mut self, left: &Expr, operator: Operator, right: &Expr) -> ValueType {
         let (wanted, result) = match operator {
             Operator::Equal | Operator::NotEqual => {
                 let (one, other) = (self.kind(left), self.kind(right));
                 self.compare((left, one.as_ref()), (right, other.as_ref()));
-                return Kind::Bool;
+                return ValueType::Bool;
             }
-            Operator::Or | Operator::And => (Kind::Bool, Kind::Bool),
+            Operator::Or | Operator::And => (ValueType::Bool, ValueType::Bool),
             Operator::Less
             | Operator::LessOrEqual
             | Operator::Greater
-            | Operator::GreaterOrEqual => (Kind::Number, Kind::Bool),
+            | Operator::GreaterOrEqual => (ValueType::Number, ValueType::Bool),
             Operator::Add
             | Operator::Subtract
             | Operator::Multiply
             | Operator::Divide
             | Operator::Remainder
-            | Operator::Power => (Kind::Number, Kind::Number),
+            | Operator::Power => (ValueType::Number, ValueType::Number),
         };
         let user = format!("`{operator}`");
         self.expect(left, wanted, &user);
@@ -114,8 +114,8 @@ impl Checker<'_> {
         result
     }
 
-    fn expect(&mut self, expr: &Expr, wanted: Kind, user: &str) {
-        let Some(Name { kind, .. }) = self.kind(expr) else { return };
+    fn expect(&mut self, expr: &Expr, wanted: ValueType, user: &str) {
+        let Some(NameType { kind, .. }) = self.kind(expr) else { return };
         if kind != wanted {
             let message =
                 format!("{user} needs {}, this is {}", wanted.describe(), kind.describe());
@@ -123,7 +123,7 @@ impl Checker<'_> {
         }
     }
 
-    fn compare(&mut self, left: (&Expr, Option<&Name>), right: (&Expr, Option<&Name>)) {
+    fn compare(&mut self, left: (&Expr, Option<&NameType>), right: (&Expr, Option<&NameType>)) {
         let ((left, Some(one)), (right, Some(other))) = (left, right) else { return };
         if one.kind != other.kind {
             let (one, other) = (one.kind.describe(), other.kind.describe());
@@ -136,7 +136,7 @@ impl Checker<'_> {
     }
 
     /// Whether a text that is compared with a name is one that the name can be.
-    fn check_choice(&mut self, name: &Name, other: &Expr) {
+    fn check_choice(&mut self, name: &NameType, other: &Expr) {
         let (Some(choices), Node::Text(text)) = (&name.choices, &other.node) else { return };
         if choices.contains(text) {
             return;
@@ -157,14 +157,14 @@ mod tests {
 
     fn mistakes(text: &str) -> Vec<(usize, String)> {
         let lookup = |name: &str| match name {
-            "n" => Ok(Name { kind: Kind::Number, choices: None }),
-            "flag" => Ok(Name { kind: Kind::Bool, choices: None }),
-            "kind" => Ok(Name {
-                kind: Kind::Text,
+            "n" => Ok(NameType { kind: ValueType::Number, choices: None }),
+            "flag" => Ok(NameType { kind: ValueType::Bool, choices: None }),
+            "kind" => Ok(NameType {
+                kind: ValueType::Text,
                 choices: Some(vec!["small".to_owned(), "large".to_owned()]),
             }),
             "reported" => Err(None),
-            other => Err(Some(Unknown { message: format!("no `{other}`"), help: None })),
+            other => Err(Some(UnknownName { message: format!("no `{other}`"), help: None })),
         };
         let errors = Constraint::parse(text).unwrap().check(&lookup);
         errors.into_iter().map(|error| (error.span.start, error.message)).collect()

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use rheo_core::history::{Ending, History, Keeps};
+use rheo_core::history::{History, HistoryRetention, TrialEnding};
 use rheo_core::machine::{AttemptEnd as RunEnding, Command, Event, State, TrialStatus, TrialView};
-use rheo_core::metric::Report;
+use rheo_core::metric::MetricReport;
 use rheo_core::plan::Plan;
 use rheo_core::sampler::{Sampler, Suggestion};
 use rheo_core::space::Point;
@@ -34,7 +34,7 @@ impl Climber {
         let seeds = [2 * point, 2 * point + 1];
         let results = seeds.map(|trial| {
             let trial = history.trial(trial)?;
-            let is_completed = trial.ending == Some(Ending::Completed);
+            let is_completed = trial.ending == Some(TrialEnding::Completed);
             trial.reports.last().filter(|_| is_completed).map(|(_, value)| *value)
         });
         Some(f64::midpoint(results[0]?, results[1]?))
@@ -71,8 +71,8 @@ impl Sampler for Climber {
         false
     }
 
-    fn keeps(&self) -> Keeps {
-        Keeps { points: true, reports: true }
+    fn retention(&self) -> HistoryRetention {
+        HistoryRetention { points: true, reports: true }
     }
 }
 
@@ -92,7 +92,7 @@ fn finish(world: &mut World, worker: rheo_core::id::WorkerId) {
     let grams = trial.resolved["grams"].as_f64().unwrap();
     let taste = 1.0 / (1.0 + (grams.log2() - 4.0).abs());
     let mut work = job.train(EPOCHS);
-    work.reports = vec![Report { epoch: 3, metrics: [(TASTE, taste)].into() }];
+    work.reports = vec![MetricReport { epoch: 3, metrics: [(TASTE, taste)].into() }];
     let (metrics, summary) = ([(TASTE, taste)].into(), Box::new(json!({})));
     let ending = RunEnding::Completed { metrics, summary };
     world.send(Command::Finish { claim: job.claim(worker), work: Some(work), ending }).unwrap();

@@ -7,11 +7,13 @@ use rheo_core::id::{Digest, IncarnationId, StateId};
 use rheo_core::machine::{
     AttemptClaim, AttemptEnd, Caller, Command, CommitManifest, State, WorkerInfo, execute,
 };
-use rheo_core::metric::{Goal, Objective, Report};
+use rheo_core::metric::{Goal, MetricReport, Objective};
 use rheo_core::name::{MetricName, TableName, WorkloadName};
-use rheo_core::resources::Free;
+use rheo_core::resources::FreeResources;
 use rheo_core::rows::RowCounts;
-use rheo_core::schema::{MetricField, NoRules, Object, Schema, Words, Workloads};
+use rheo_core::schema::{
+    MetricField, NoRules, ObjectSchema, Vocabulary, WorkloadRegistry, WorkloadSchema,
+};
 use rheo_core::spec;
 use rheo_core::time::Timestamp;
 use serde_json::json;
@@ -53,16 +55,16 @@ fn document() -> serde_json::Value {
     })
 }
 
-fn workloads() -> Workloads {
+fn workloads() -> WorkloadRegistry {
     let metric = MetricName::parse("residual.norm").unwrap();
     let docs = "The norm of the residual.".to_owned().into();
-    Workloads::new([Schema {
+    WorkloadRegistry::new([WorkloadSchema {
         workload: WorkloadName::parse("solver").unwrap(),
-        fields: Object::from_json(&document()),
+        fields: ObjectSchema::from_json(&document()),
         json: document(),
         metrics: vec![MetricField { name: metric.clone(), docs, rises: false }],
         objective: Objective { name: metric, goal: Goal::Minimize, target: None },
-        words: Words::default(),
+        words: Vocabulary::default(),
         rules: Box::new(NoRules),
     }])
 }
@@ -92,7 +94,7 @@ fn a_program_brings_its_schema_its_metric_and_its_table() {
     for index in 0..3u32 {
         let held = Vec::new();
         let acquire =
-            Command::Acquire { worker: me, held, free: Free::slots(1), only: None, lease };
+            Command::Acquire { worker: me, held, free: FreeResources::slots(1), only: None, lease };
         let leased = ask(Caller::Worker, acquire);
         let assignment = leased.assignments(me, &[]).remove(0);
         let config = &leased.sweeps[&demo()].trial(u64::from(index)).unwrap().resolved;
@@ -100,7 +102,7 @@ fn a_program_brings_its_schema_its_metric_and_its_table() {
 
         let norm = 1.0 / f64::from(index + 1);
         let metric = MetricName::parse("residual.norm").unwrap();
-        let report = Report { epoch: 0, metrics: [(metric.clone(), norm)].into() };
+        let report = MetricReport { epoch: 0, metrics: [(metric.clone(), norm)].into() };
         let attempt = assignment.attempt.clone();
         let claim =
             AttemptClaim { attempt, worker: me, sequence: 1, origin: Some(assignment.origin) };

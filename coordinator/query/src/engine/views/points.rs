@@ -11,7 +11,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
 use rheo_core::id::SweepName;
 use rheo_core::metric::Goal;
-use rheo_core::ranking::{Score, Standing, Tally};
+use rheo_core::ranking::{PointStanding, Score, SeedTally};
 
 use super::SqlView;
 use crate::engine::RankingRule;
@@ -143,7 +143,7 @@ fn judge_all(
     };
     let rows = 0..sweeps.len();
     let judged = rows.map(|row| {
-        let tally = Tally {
+        let tally = SeedTally {
             completed: count(0, row),
             pruned: count(1, row),
             diverged: count(2, row),
@@ -154,15 +154,15 @@ fn judge_all(
         let rule = ranking_rules.get(sweeps.value(row)).copied().unwrap_or(unknown);
         let mean = means.is_valid(row).then(|| means.value(row));
         let score = Score::new(mean, rule.goal).sortable();
-        (Standing::of(tally, rule.seeds), rule.seeds, score)
+        (PointStanding::of(tally, rule.seeds), rule.seeds, score)
     });
     Ok(ColumnarValue::Array(Arc::new(to_struct(&judged.collect::<Vec<_>>())?)))
 }
 
-fn to_struct(judged: &[(Standing, u64, Option<u64>)]) -> Result<StructArray> {
-    let place = |standing: &Standing| {
-        let place = Standing::ALL.iter().position(|one| one == standing);
-        u32::try_from(place.unwrap_or(Standing::ALL.len())).unwrap_or(u32::MAX)
+fn to_struct(judged: &[(PointStanding, u64, Option<u64>)]) -> Result<StructArray> {
+    let place = |standing: &PointStanding| {
+        let place = PointStanding::ALL.iter().position(|one| one == standing);
+        u32::try_from(place.unwrap_or(PointStanding::ALL.len())).unwrap_or(u32::MAX)
     };
     let outcomes = judged.iter().map(|(standing, _, _)| standing.name());
     let places = judged.iter().map(|(standing, _, _)| place(standing));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rheo_core::id::SweepName;
 use rheo_core::metric::Goal;
-use rheo_core::ranking::{Aggregate, Rank, Standing, Tally};
+use rheo_core::ranking::{Aggregate, Rank, PointStanding, SeedTally};
 use rheo_query::{RankingRule, encode_trials};
 
 use super::ask;
@@ -39,7 +39,7 @@ async fn order(fixture: &Fixture) -> Vec<u64> {
 
 /// The same by the core.
 fn ranked(goal: Goal, seeds: u64, ends: &[(u64, End)]) -> Vec<u64> {
-    let mut points: BTreeMap<u64, (Tally, Vec<Option<f64>>)> = BTreeMap::new();
+    let mut points: BTreeMap<u64, (SeedTally, Vec<Option<f64>>)> = BTreeMap::new();
     for (trial, (status, objective)) in ends {
         let (tally, values) = points.entry(trial / seeds).or_default();
         match *status {
@@ -53,9 +53,9 @@ fn ranked(goal: Goal, seeds: u64, ends: &[(u64, End)]) -> Vec<u64> {
             _ => {}
         }
     }
-    let rank = |(point, (tally, values)): (&u64, &(Tally, Vec<Option<f64>>))| {
+    let rank = |(point, (tally, values)): (&u64, &(SeedTally, Vec<Option<f64>>))| {
         let mean = Aggregate::of(values).map(|aggregate| aggregate.mean);
-        Rank::new(Standing::of(*tally, seeds), mean, goal, *point)
+        Rank::new(PointStanding::of(*tally, seeds), mean, goal, *point)
     };
     let mut ranks: Vec<Rank> = points.iter().map(rank).collect();
     ranks.sort_unstable();

@@ -9,31 +9,31 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
-use super::mistake::{Report, Span};
+use super::mistake::{MistakeCollector, Span};
 use super::remedy;
 use super::scalar::scalar;
-use super::tree::{Entry, Node, Value};
-use crate::schema::Schema;
-use crate::schema::field::{Field, Object, Type, names};
+use super::tree::{YamlEntry, YamlNode, YamlValue};
+use crate::schema::WorkloadSchema;
+use crate::schema::field::{FieldSchema, FieldType, ObjectSchema, names};
 use crate::suggest;
 
 /// Where a field is given.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct FieldSpans {
     pub(super) key: Span,
     pub(super) value: Span,
 }
 
 /// What the keys of a mapping are, for messages about those that are not known.
 #[derive(Clone, Copy)]
-pub(super) enum Scope<'a> {
+pub(super) enum KeyScope<'a> {
     /// Fields of the mapping at a path; `hint` has the remedy for words known to be wrong.
-    Fields { within: &'a str, hint: fn(&Schema, &str) -> Option<String> },
+    Fields { within: &'a str, hint: fn(&WorkloadSchema, &str) -> Option<String> },
     /// Keys of the declaration of a parameter.
     Parameter(&'a str),
 }
 
-impl<'a> Scope<'a> {
+impl<'a> KeyScope<'a> {
     pub(super) fn fields(within: &'a str) -> Self {
         Self::Fields { within, hint: |_, _| None }
     }
@@ -41,29 +41,29 @@ impl<'a> Scope<'a> {
 
 /// Reads values and collects mistakes.
 #[derive(Debug)]
-pub(super) struct Reader<'t> {
+pub(super) struct FieldReader<'t> {
     /// Schema of the workload.
-    pub(super) schema: &'t Arc<Schema>,
-    pub(super) report: Report<'t>,
+    pub(super) schema: &'t Arc<WorkloadSchema>,
+    pub(super) report: MistakeCollector<'t>,
     /// Every field that the file gives, by dotted path.
-    pub(super) written: BTreeMap<String, Place>,
+    pub(super) written: BTreeMap<String, FieldSpans>,
     /// The paths whose values have mistakes.
     pub(super) faulty: BTreeSet<String>,
 }
 
-impl<'t> Reader<'t> {
-    pub(super) fn new(schema: &'t Arc<Schema>, report: Report<'t>) -> Self {
+impl<'t> FieldReader<'t> {
+    pub(super) fn new(schema: &'t Arc<WorkloadSchema>, report: MistakeCollector<'t>) -> Self {
         Self { schema, report, written: BTreeMap::new(), faulty: BTreeSet::new() }
     }
 
     /// The entries of a mapping under the names that they stand for.
     pub(super) fn keys<'n, 'k>(
         &mut self,
-        entries: &'n [Entry],
+        entries: &'n [YamlEntry],
         known: &[&'k str],
-        scope: Scope<'_>,
-    ) -> Vec<(&'k str, &'n Entry)> {
-        let mut found: Vec<(&'k str, &Entry)> = Vec::new();
+        scope: KeyScope<'_>,
+    ) -> Vec<(&'k str, &'n YamlEntry)> {
+        let mut found: Vec<(&'k str, &YamlEntry)> = Vec::new();
         for entry in entries {
             let exact = known.iter().find(|name| **name == entry.key).copied();
             let Some(name) = exact.or_else(|| self.unknown(entry, known, scope)) else { continue };
@@ -77,7 +77,7 @@ impl<'t> Reader<'t> {
         found
     }
 
-    pub(super) fn duplicate(&mut self, entry: &Entry, first: Span) {
+    pub(super) fn duplicate(&mut self, entry: &YamlEntry, first: Span) {
         let line = self.report.line(first);
         self.report
             .error(entry.span, format!("duplicate key `{}`", entry.key))
@@ -87,21 +87,21 @@ impl<'t> Reader<'t> {
     /// Reports an unknown key; gives the name that was probably meant.
     fn unknown<'k>(
         &mut self,
-        entry: &Entry,
+        entry: &YamlEntry,
         known: &[&'k str],
-        scope: Scope<'_>,
+        scope: KeyScope<'_>,
     ) -> Option<&'k str> {
         let (message, within) = match scope {
-            Scope::Fields { within, .. } => {
+            KeyScope::Fields { within, .. } => {
                 (format!("unknown field `{}`", join(within, &entry.key)), within)
             }
-            Scope::Parameter(path) => {
+            KeyScope::Parameter(path) => {
                 (format!("unknown key `{}` of the parameter `{path}`", entry.key), "")
             }
         };
         let aliases = self.schema.words.aliases;
         let mistake = self.report.error(entry.span, message).about(join(within, &entry.key));
-        if let Scope::Fields { hint, .. } = scope
+        if let KeyScope::Fields { hint, .. } = scope
             && let Some(help) = hint(self.schema, &entry.key)
         {
             mistake.help(help);
@@ -119,12 +119,17 @@ impl<'t> Reader<'t> {
     }
 
     /// The value of a field in its one JSON form; nothing if it has a mistake.
-    pub(super) fn value(&mut self, path: &str, node: &Node, field: &Field) -> Option<Json> {
+    pub(super) fn value(
+        &mut self,
+        path: &str,
+        node: &YamlNode,
+        field: &FieldSchema,
+    ) -> Option<Json> {
         let value = match (&node.value, &field.ty) {
-            (Value::Mapping(entries), Type::Object(object)) => {
+            (YamlValue::Mapping(entries), FieldType::Object(object)) => {
                 self.object(path, node.span, entries, object).map(Json::Object)
             }
-            (Value::List(items), Type::List { item, min }) => {
+            (YamlValue::List(items), FieldType::List { item, min }) => {
                 let is_long_enough = self.check_length(path, node.span, items, *min);
                 is_long_enough.then(|| self.list(path, items, item)).flatten()
             }
@@ -137,8 +142,13 @@ impl<'t> Reader<'t> {
     }
 
     /// A single value of the type of a field, which is not itself given here.
-    pub(super) fn single(&mut self, path: &str, node: &Node, field: &Field) -> Option<Json> {
-        if field.nullable && matches!(node.value, Value::Null) {
+    pub(super) fn single(
+        &mut self,
+        path: &str,
+        node: &YamlNode,
+        field: &FieldSchema,
+    ) -> Option<Json> {
+        if field.nullable && matches!(node.value, YamlValue::Null) {
             return Some(Json::Null);
         }
         let value = scalar(&node.value, &field.ty);
@@ -154,12 +164,12 @@ impl<'t> Reader<'t> {
         &mut self,
         path: &str,
         span: Span,
-        entries: &[Entry],
-        object: &Object,
+        entries: &[YamlEntry],
+        object: &ObjectSchema,
     ) -> Option<Map<String, Json>> {
         let known: Vec<&str> = object.names().collect();
         let mut values = Map::new();
-        for (name, entry) in self.keys(entries, &known, Scope::fields(path)) {
+        for (name, entry) in self.keys(entries, &known, KeyScope::fields(path)) {
             if let Some(field) = object.get(name) {
                 values.extend(self.field(&join(path, name), name, entry, field));
             }
@@ -185,16 +195,16 @@ impl<'t> Reader<'t> {
         &mut self,
         path: &str,
         name: &str,
-        entry: &Entry,
-        field: &Field,
+        entry: &YamlEntry,
+        field: &FieldSchema,
     ) -> Option<(String, Json)> {
-        let place = Place { key: entry.span, value: entry.node.span };
+        let place = FieldSpans { key: entry.span, value: entry.node.span };
         self.written.insert(path.to_owned(), place);
         Some((name.to_owned(), self.value(path, &entry.node, field)?))
     }
 
     /// Whether a list has the fewest items that it must have.
-    fn check_length(&mut self, path: &str, span: Span, items: &[Node], min: u64) -> bool {
+    fn check_length(&mut self, path: &str, span: Span, items: &[YamlNode], min: u64) -> bool {
         let is_long_enough = items.len() as u64 >= min;
         if !is_long_enough {
             let help = "give it a value, or delete it for the default";
@@ -203,13 +213,13 @@ impl<'t> Reader<'t> {
         is_long_enough
     }
 
-    fn list(&mut self, path: &str, items: &[Node], item: &Field) -> Option<Json> {
+    fn list(&mut self, path: &str, items: &[YamlNode], item: &FieldSchema) -> Option<Json> {
         let mut values = Vec::with_capacity(items.len());
         for (index, node) in items.iter().enumerate() {
             let path = format!("{path}[{index}]");
-            self.written.insert(path.clone(), Place { key: node.span, value: node.span });
+            self.written.insert(path.clone(), FieldSpans { key: node.span, value: node.span });
             let value = self.value(&path, node, item);
-            if let (Type::Object(object), Some(value)) = (&item.ty, &value) {
+            if let (FieldType::Object(object), Some(value)) = (&item.ty, &value) {
                 self.check_kind(&path, value, object);
             }
             values.push(value);
@@ -218,7 +228,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Refuses fields of a list item that its kind does not use.
-    fn check_kind(&mut self, path: &str, value: &Json, object: &Object) {
+    fn check_kind(&mut self, path: &str, value: &Json, object: &ObjectSchema) {
         let kind_path = join(path, "kind");
         let Some(default) = object.get("kind").map(|field| &field.default) else { return };
         if self.faulty.contains(&kind_path) {
@@ -242,11 +252,13 @@ impl<'t> Reader<'t> {
     }
 
     /// Reports a value that is not what a field holds.
-    fn mismatch(&mut self, path: &str, node: &Node, field: &Field) {
+    fn mismatch(&mut self, path: &str, node: &YamlNode, field: &FieldSchema) {
         let ty = &field.ty;
         let found = describe(&node.value, self.report.snippet(node.span));
         let message = match (&node.value, ty) {
-            (Value::Text(text), Type::Choice(_)) => format!("unknown value `{text}` of `{path}`"),
+            (YamlValue::Text(text), FieldType::Choice(_)) => {
+                format!("unknown value `{text}` of `{path}`")
+            }
             _ => format!("`{path}` must be {ty}, not {found}"),
         };
         let snippet = self.report.snippet(node.span);
@@ -264,13 +276,13 @@ pub(super) fn join(within: &str, name: &str) -> String {
 }
 
 /// A value in the words of a message.
-pub(super) fn describe(value: &Value, snippet: &str) -> String {
+pub(super) fn describe(value: &YamlValue, snippet: &str) -> String {
     match value {
-        Value::Null => "nothing".to_owned(),
-        Value::Text(text) => format!("the text `{text}`"),
-        Value::List(_) => "a list".to_owned(),
-        Value::Mapping(_) => "a mapping".to_owned(),
-        Value::Bool(_) | Value::Integer(_) | Value::Number(_) => format!("`{snippet}`"),
+        YamlValue::Null => "nothing".to_owned(),
+        YamlValue::Text(text) => format!("the text `{text}`"),
+        YamlValue::List(_) => "a list".to_owned(),
+        YamlValue::Mapping(_) => "a mapping".to_owned(),
+        YamlValue::Bool(_) | YamlValue::Integer(_) | YamlValue::Number(_) => format!("`{snippet}`"),
     }
 }
 

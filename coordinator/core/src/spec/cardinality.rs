@@ -1,20 +1,20 @@
 //! How many points and trials a sweep has, and whether its method can run them.
 
+use super::field_reader::FieldReader;
 use super::mistake::Span;
-use super::read::Reader;
-use crate::definition::{Definition, Method};
+use crate::definition::{SearchMethod, SweepDefinition};
 use crate::plan::{self, Plan};
 use crate::sampler::SOBOL_SAMPLES;
-use crate::space::axes::Axes;
-use crate::space::lattice::{Lattice, Uncountable};
+use crate::space::grid_index::{CountError, GridIndex};
+use crate::space::resolved_space::ResolvedSpace;
 
 /// How many draws say what share of a space its constraints admit.
-const DRAWS: u32 = 20_000;
+const ADMISSION_DRAWS: u32 = 20_000;
 /// The least share that random sampling puts up with: one in this many.
-const RAREST: u32 = 1000;
+const MIN_ADMITTED_ONE_IN: u32 = 1000;
 
 /// Where the parts of a file stand that a number of points is about.
-pub(super) struct Spans {
+pub(super) struct SizeSpans {
     pub(super) method: Span,
     pub(super) parameters: Span,
     pub(super) constraints: Span,
@@ -23,13 +23,13 @@ pub(super) struct Spans {
 
 /// Reports spaces that have no points, too many, or no end. Nothing else is wrong with
 /// `definition`.
-pub(super) fn check(reader: &mut Reader<'_>, definition: &Definition, spans: &Spans) {
+pub(super) fn check(reader: &mut FieldReader<'_>, definition: &SweepDefinition, spans: &SizeSpans) {
     let axes = std::sync::Arc::new(plan::axes(definition, reader.schema));
-    match Lattice::new(std::sync::Arc::clone(&axes)) {
-        Ok(lattice) => check_finite(reader, definition, lattice.total(), spans),
-        Err(reason) if definition.method == Method::Grid => {
+    match GridIndex::new(std::sync::Arc::clone(&axes)) {
+        Ok(grid) => check_finite(reader, definition, grid.total(), spans),
+        Err(reason) if definition.method == SearchMethod::Grid => {
             let span =
-                if reason == Uncountable::Coupled { spans.constraints } else { spans.parameters };
+                if reason == CountError::Coupled { spans.constraints } else { spans.parameters };
             reader
                 .report
                 .error(span, format!("this grid cannot be counted: {reason}"))
@@ -39,7 +39,12 @@ pub(super) fn check(reader: &mut Reader<'_>, definition: &Definition, spans: &Sp
     }
 }
 
-fn check_finite(reader: &mut Reader<'_>, definition: &Definition, total: u64, spans: &Spans) {
+fn check_finite(
+    reader: &mut FieldReader<'_>,
+    definition: &SweepDefinition,
+    total: u64,
+    spans: &SizeSpans,
+) {
     if total == 0 {
         reader
             .report
@@ -62,12 +67,12 @@ fn check_finite(reader: &mut Reader<'_>, definition: &Definition, total: u64, sp
 }
 
 fn check_sobol_length(
-    reader: &mut Reader<'_>,
-    definition: &Definition,
+    reader: &mut FieldReader<'_>,
+    definition: &SweepDefinition,
     points: u64,
-    spans: &Spans,
+    spans: &SizeSpans,
 ) {
-    if definition.method == Method::Sobol && points > SOBOL_SAMPLES {
+    if definition.method == SearchMethod::Sobol && points > SOBOL_SAMPLES {
         reader
             .report
             .error(spans.method, format!("a Sobol sequence ends after {SOBOL_SAMPLES} points"))
@@ -77,7 +82,7 @@ fn check_sobol_length(
 }
 
 /// Warns if `run_cap` ends the sweep between the seeds of a point.
-fn warn_uneven(reader: &mut Reader<'_>, cap: u64, seeds: u64, span: Span) {
+fn warn_uneven(reader: &mut FieldReader<'_>, cap: u64, seeds: u64, span: Span) {
     let rest = cap % seeds;
     if rest != 0 {
         let message = format!("the last point gets {rest} of {seeds} seeds");
@@ -94,11 +99,11 @@ fn warn_uneven(reader: &mut Reader<'_>, cap: u64, seeds: u64, span: Span) {
 }
 
 fn check_endless(
-    reader: &mut Reader<'_>,
-    definition: &Definition,
-    axes: &Axes,
-    reason: Uncountable,
-    spans: &Spans,
+    reader: &mut FieldReader<'_>,
+    definition: &SweepDefinition,
+    axes: &ResolvedSpace,
+    reason: CountError,
+    spans: &SizeSpans,
 ) {
     let Some(cap) = definition.run_cap else {
         reader
@@ -111,22 +116,21 @@ fn check_endless(
     let points = cap.div_ceil(seeds);
     warn_uneven(reader, cap, seeds, spans.run_cap);
     check_sobol_length(reader, definition, points, spans);
-    if axes.constraints.is_empty() && reason == Uncountable::Infinite || reader.report.has_errors()
-    {
+    if axes.constraints.is_empty() && reason == CountError::Infinite || reader.report.has_errors() {
         return;
     }
     match definition.method {
-        Method::Sobol => check_sobol_points(reader, definition, points, spans),
+        SearchMethod::Sobol => check_sobol_points(reader, definition, points, spans),
         _ => check_random_points(reader, definition, axes, points, spans),
     }
 }
 
 /// Whether the Sobol sequence holds enough points: all are drawn once, to see.
 fn check_sobol_points(
-    reader: &mut Reader<'_>,
-    definition: &Definition,
+    reader: &mut FieldReader<'_>,
+    definition: &SweepDefinition,
     points: u64,
-    spans: &Spans,
+    spans: &SizeSpans,
 ) {
     let plan = Plan::new(definition, reader.schema);
     let mut history = plan.history();
@@ -144,17 +148,19 @@ fn check_sobol_points(
 }
 
 fn check_random_points(
-    reader: &mut Reader<'_>,
-    definition: &Definition,
-    axes: &Axes,
+    reader: &mut FieldReader<'_>,
+    definition: &SweepDefinition,
+    axes: &ResolvedSpace,
     points: u64,
-    spans: &Spans,
+    spans: &SizeSpans,
 ) {
     let mut rng = crate::rng::TrialRng::stream(definition.seed, u64::MAX);
-    let admitted =
-        (0..DRAWS).filter(|_| axes.draw(|_| rng.unit().max(2f64.powi(-54))).is_some()).count();
-    if admitted < (DRAWS / RAREST) as usize {
-        let message = format!("fewer than one point in {RAREST} fulfils the constraints");
+    let admitted = (0..ADMISSION_DRAWS)
+        .filter(|_| axes.draw(|_| rng.unit().max(2f64.powi(-54))).is_some())
+        .count();
+    if admitted < (ADMISSION_DRAWS / MIN_ADMITTED_ONE_IN) as usize {
+        let message =
+            format!("fewer than one point in {MIN_ADMITTED_ONE_IN} fulfils the constraints");
         let help = "loosen them, or narrow the ranges of the parameters";
         reader.report.error(spans.constraints, message).about("constraints").help(help);
         return;
@@ -163,7 +169,7 @@ fn check_random_points(
     let sizes = axes.list.iter().filter(|axis| axis.when.is_empty());
     let product: f64 =
         sizes.map(|axis| axis.size.map_or(f64::INFINITY, |size| size as f64)).product();
-    let share = admitted as f64 / f64::from(DRAWS);
+    let share = admitted as f64 / f64::from(ADMISSION_DRAWS);
     if points as f64 > product * share / 2.0 {
         let message = "the points cannot be counted, and `run_cap` may be more than there are";
         let help = "lower `run_cap`, or use fewer values";

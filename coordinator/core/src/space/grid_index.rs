@@ -12,15 +12,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Point;
-use super::axes::Axes;
-use super::domain::Pick;
+use super::domain::AxisPick;
+use super::resolved_space::ResolvedSpace;
 
 /// The steps that counting may take. A journal holds sweeps that were within it: never lower it.
 const MAX_STEPS: u64 = 1_000_000;
 
 /// Why the points of a space cannot be numbered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Uncountable {
+pub(crate) enum CountError {
     #[error("a parameter is continuous")]
     Infinite,
     #[error("there are more than {} points", u64::MAX)]
@@ -31,38 +31,38 @@ pub(crate) enum Uncountable {
 
 /// The numbered points of a finite space.
 #[derive(Debug)]
-pub(crate) struct Lattice {
-    axes: Arc<Axes>,
+pub(crate) struct GridIndex {
+    axes: Arc<ResolvedSpace>,
     /// For each axis, the earlier ones at which it or a later one looks.
     frontiers: Vec<Vec<usize>>,
     /// Whether anything looks at an axis.
     is_coupled: Vec<bool>,
-    counts: HashMap<Key, u64>,
+    counts: HashMap<FrontierKey, u64>,
     total: u64,
 }
 
 /// An axis and what its frontier has.
-type Key = (usize, Vec<Option<u64>>);
+type FrontierKey = (usize, Vec<Option<u64>>);
 
-impl Lattice {
+impl GridIndex {
     /// Counts the points of `axes`.
-    pub(crate) fn new(axes: Arc<Axes>) -> Result<Self, Uncountable> {
+    pub(crate) fn new(axes: Arc<ResolvedSpace>) -> Result<Self, CountError> {
         if axes.list.iter().any(|axis| axis.size.is_none()) {
-            return Err(Uncountable::Infinite);
+            return Err(CountError::Infinite);
         }
-        let lookers = lookers(&axes);
+        let lookers = dependents(&axes);
         let frontier = |index: usize| -> Vec<usize> {
             (0..index).filter(|&axis| lookers[axis].iter().any(|&last| last >= index)).collect()
         };
-        let mut lattice = Self {
+        let mut grid = Self {
             frontiers: (0..=axes.list.len()).map(frontier).collect(),
             is_coupled: lookers.iter().map(|lookers| !lookers.is_empty()).collect(),
             axes,
             counts: HashMap::new(),
             total: 0,
         };
-        lattice.total = lattice.count(0, &mut Vec::new(), &mut 0)?;
-        Ok(lattice)
+        grid.total = grid.count(0, &mut Vec::new(), &mut 0)?;
+        Ok(grid)
     }
 
     /// How many points there are.
@@ -78,15 +78,15 @@ impl Lattice {
         let mut picks = Vec::with_capacity(self.axes.list.len());
         for (position, axis) in self.axes.list.iter().enumerate() {
             if !self.axes.is_active(position, &picks) {
-                picks.push(Pick::Inactive);
+                picks.push(AxisPick::Inactive);
                 continue;
             }
             if !self.is_coupled[position] {
                 // Nothing looks at this axis, so that any row leaves the same rest.
-                picks.push(Pick::Row(0));
+                picks.push(AxisPick::Row(0));
                 let rest = self.known(position + 1, &picks)?;
                 picks.pop();
-                picks.push(Pick::Row(index.checked_div(rest)?));
+                picks.push(AxisPick::Row(index.checked_div(rest)?));
                 index %= rest;
                 continue;
             }
@@ -102,32 +102,32 @@ impl Lattice {
         &self,
         position: usize,
         size: u64,
-        picks: &mut Vec<Pick>,
+        picks: &mut Vec<AxisPick>,
         index: &mut u64,
-    ) -> Option<Pick> {
+    ) -> Option<AxisPick> {
         for row in 0..size {
-            picks.push(Pick::Row(row));
+            picks.push(AxisPick::Row(row));
             let admitted = self.axes.is_admitted(position, picks);
             let rest = if admitted { self.known(position + 1, picks)? } else { 0 };
             picks.pop();
             if *index < rest {
-                return Some(Pick::Row(row));
+                return Some(AxisPick::Row(row));
             }
             *index -= rest;
         }
         None
     }
 
-    fn key(&self, position: usize, picks: &[Pick]) -> Key {
+    fn key(&self, position: usize, picks: &[AxisPick]) -> FrontierKey {
         let row = |&axis: &usize| match picks.get(axis) {
-            Some(Pick::Row(row)) => Some(*row),
+            Some(AxisPick::Row(row)) => Some(*row),
             _ => None,
         };
         (position, self.frontiers[position].iter().map(row).collect())
     }
 
     /// A count made before; counting has visited every state that a point passes through.
-    fn known(&self, position: usize, picks: &[Pick]) -> Option<u64> {
+    fn known(&self, position: usize, picks: &[AxisPick]) -> Option<u64> {
         if position == self.axes.list.len() {
             return Some(1);
         }
@@ -137,25 +137,25 @@ impl Lattice {
     fn count(
         &mut self,
         position: usize,
-        picks: &mut Vec<Pick>,
+        picks: &mut Vec<AxisPick>,
         steps: &mut u64,
-    ) -> Result<u64, Uncountable> {
+    ) -> Result<u64, CountError> {
         if let Some(count) = self.known(position, picks) {
             return Ok(count);
         }
         let size = self.axes.list[position].size.unwrap_or(0);
         let count = if !self.axes.is_active(position, picks) {
-            self.count_below(position, Pick::Inactive, picks, steps)?
+            self.count_below(position, AxisPick::Inactive, picks, steps)?
         } else if self.is_coupled[position] {
             let mut sum = 0u64;
             for row in 0..size {
-                let below = self.count_below(position, Pick::Row(row), picks, steps)?;
-                sum = sum.checked_add(below).ok_or(Uncountable::Overflow)?;
+                let below = self.count_below(position, AxisPick::Row(row), picks, steps)?;
+                sum = sum.checked_add(below).ok_or(CountError::Overflow)?;
             }
             sum
         } else {
-            let below = self.count_below(position, Pick::Row(0), picks, steps)?;
-            size.checked_mul(below).ok_or(Uncountable::Overflow)?
+            let below = self.count_below(position, AxisPick::Row(0), picks, steps)?;
+            size.checked_mul(below).ok_or(CountError::Overflow)?
         };
         self.counts.insert(self.key(position, picks), count);
         Ok(count)
@@ -164,13 +164,13 @@ impl Lattice {
     fn count_below(
         &mut self,
         position: usize,
-        pick: Pick,
-        picks: &mut Vec<Pick>,
+        pick: AxisPick,
+        picks: &mut Vec<AxisPick>,
         steps: &mut u64,
-    ) -> Result<u64, Uncountable> {
+    ) -> Result<u64, CountError> {
         *steps += 1;
         if *steps > MAX_STEPS {
-            return Err(Uncountable::Coupled);
+            return Err(CountError::Coupled);
         }
         picks.push(pick);
         let count = if self.axes.is_admitted(position, picks) {
@@ -185,11 +185,11 @@ impl Lattice {
 
 /// For each axis, the last axes of whatever looks at it: the axes whose conditions do, and for a
 /// constraint the last axis that it looks at.
-fn lookers(axes: &Axes) -> Vec<Vec<usize>> {
+fn dependents(axes: &ResolvedSpace) -> Vec<Vec<usize>> {
     let mut lookers = vec![Vec::new(); axes.list.len()];
     for (position, axis) in axes.list.iter().enumerate() {
         for when in &axis.when {
-            if let super::axes::When::Axis { axis: parent, .. } = when {
+            if let super::resolved_space::ResolvedCondition::Axis { axis: parent, .. } = when {
                 lookers[*parent].push(position);
             }
         }

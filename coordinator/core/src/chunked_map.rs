@@ -9,27 +9,27 @@ use std::ops::Deref;
 
 /// The number of indices that share a chunk. Larger chunks would be no faster where trials end in their order, and slower where
 /// those that change are spread over a sweep.
-pub const CHUNK: u64 = 8;
+pub const CHUNK_INDICES: u64 = 8;
 
 /// A map by index. It reads like the map within; every change marks the chunk that it concerns.
 #[derive(Debug, Clone)]
-pub struct Chunked<T> {
+pub struct ChunkedMap<T> {
     entries: BTreeMap<u64, T>,
     /// The chunks that differ from what is stored.
     changed: BTreeSet<u64>,
 }
 
-impl<T> Chunked<T> {
+impl<T> ChunkedMap<T> {
     /// Sets the value of `index`.
     pub(crate) fn insert(&mut self, index: u64, value: T) {
-        self.changed.insert(index / CHUNK);
+        self.changed.insert(index / CHUNK_INDICES);
         self.entries.insert(index, value);
     }
 
     /// Removes the value of `index`.
     pub(crate) fn remove(&mut self, index: u64) -> Option<T> {
         let removed = self.entries.remove(&index)?;
-        self.changed.insert(index / CHUNK);
+        self.changed.insert(index / CHUNK_INDICES);
         Some(removed)
     }
 
@@ -38,7 +38,7 @@ impl<T> Chunked<T> {
     where
         T: Default,
     {
-        self.changed.insert(index / CHUNK);
+        self.changed.insert(index / CHUNK_INDICES);
         self.entries.entry(index).or_default()
     }
 
@@ -49,8 +49,8 @@ impl<T> Chunked<T> {
 
     /// The entries of chunk `number`.
     pub(crate) fn chunk(&self, number: u64) -> Vec<(u64, &T)> {
-        let first = number * CHUNK;
-        let entries = self.entries.range(first..first + CHUNK);
+        let first = number * CHUNK_INDICES;
+        let entries = self.entries.range(first..first + CHUNK_INDICES);
         entries.map(|(index, value)| (*index, value)).collect()
     }
 
@@ -65,7 +65,7 @@ impl<T> Chunked<T> {
     }
 }
 
-impl<T> Deref for Chunked<T> {
+impl<T> Deref for ChunkedMap<T> {
     type Target = BTreeMap<u64, T>;
 
     fn deref(&self) -> &Self::Target {
@@ -73,20 +73,20 @@ impl<T> Deref for Chunked<T> {
     }
 }
 
-impl<T> Default for Chunked<T> {
+impl<T> Default for ChunkedMap<T> {
     fn default() -> Self {
         Self { entries: BTreeMap::new(), changed: BTreeSet::new() }
     }
 }
 
 /// Two maps are equal if their entries are, whatever of them is stored.
-impl<T: PartialEq> PartialEq for Chunked<T> {
+impl<T: PartialEq> PartialEq for ChunkedMap<T> {
     fn eq(&self, other: &Self) -> bool {
         self.entries == other.entries
     }
 }
 
-impl<'m, T> IntoIterator for &'m Chunked<T> {
+impl<'m, T> IntoIterator for &'m ChunkedMap<T> {
     type Item = (&'m u64, &'m T);
     type IntoIter = btree_map::Iter<'m, u64, T>;
 
@@ -101,19 +101,19 @@ mod tests {
 
     #[test]
     fn every_change_marks_its_chunk_and_no_other() {
-        let mut map = Chunked::default();
-        for index in [0, CHUNK - 1, 3 * CHUNK] {
+        let mut map = ChunkedMap::default();
+        for index in [0, CHUNK_INDICES - 1, 3 * CHUNK_INDICES] {
             map.insert(index, 'a');
         }
-        let changed = |map: &Chunked<char>| map.changed().collect::<Vec<u64>>();
+        let changed = |map: &ChunkedMap<char>| map.changed().collect::<Vec<u64>>();
         assert_eq!(changed(&map), [0, 3]);
-        assert_eq!(map.chunk(0), [(0, &'a'), (CHUNK - 1, &'a')]);
+        assert_eq!(map.chunk(0), [(0, &'a'), (CHUNK_INDICES - 1, &'a')]);
         map.mark_stored();
         assert!(changed(&map).is_empty());
         assert_eq!(map.remove(5), None);
         assert!(changed(&map).is_empty());
-        assert_eq!(map.remove(3 * CHUNK), Some('a'));
-        *map.entry(2 * CHUNK) = 'b';
+        assert_eq!(map.remove(3 * CHUNK_INDICES), Some('a'));
+        *map.entry(2 * CHUNK_INDICES) = 'b';
         assert_eq!(changed(&map), [2, 3]);
         assert_eq!(map.chunk(3), []);
     }

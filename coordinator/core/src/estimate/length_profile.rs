@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::workload::Label;
-use super::{LEAST, SPREAD};
+use super::remaining_trials::TrialLabel;
+use super::{MIN_WORK, PRIOR_SPREAD};
 
 /// The most trials of which the measurement is remembered.
-const REMEMBERED: usize = 512;
+const MAX_SAMPLES: usize = 512;
 
 /// The share of the variance that a parameter must explain to be used.
 const EXPLAINED: f64 = 0.5;
@@ -19,23 +19,23 @@ const UNSEEN: f64 = 4.0;
 
 /// The measured part of a trial.
 #[derive(Debug, Clone, Default)]
-struct Sample {
+struct TrialSample {
     /// The share of the trial that was measured.
     work: f64,
     seconds: f64,
-    label: Option<Label>,
+    label: Option<TrialLabel>,
 }
 
 /// The measured trials.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Samples(BTreeMap<u64, Sample>);
+pub(super) struct TrialSamples(BTreeMap<u64, TrialSample>);
 
-impl Samples {
+impl TrialSamples {
     /// Notes that `work` of a trial took `seconds`.
     pub(super) fn add(&mut self, trial: u64, work: f64, seconds: f64) {
         let sample = self.0.entry(trial).or_default();
         (sample.work, sample.seconds) = (sample.work + work, sample.seconds + seconds);
-        if self.0.len() > REMEMBERED {
+        if self.0.len() > MAX_SAMPLES {
             self.0.pop_first();
         }
     }
@@ -44,14 +44,15 @@ impl Samples {
     /// relative spread.
     pub(super) fn profile(
         &mut self,
-        label: &dyn Fn(u64) -> Label,
+        label: &dyn Fn(u64) -> TrialLabel,
         length: f64,
         spread: f64,
-    ) -> Profile {
+    ) -> LengthProfile {
         for (trial, sample) in &mut self.0 {
             sample.label.get_or_insert_with(|| label(*trial));
         }
-        let measured: Vec<Measured<'_>> = self.0.values().filter_map(Measured::of).collect();
+        let measured: Vec<MeasuredTrial<'_>> =
+            self.0.values().filter_map(MeasuredTrial::of).collect();
         let parameters = measured.first().map_or(0, |first| first.label.len());
         let seen = (0..parameters).map(|parameter| values(&measured, parameter)).collect();
         let whole = scatter(&measured, &mean(&measured).into_iter().collect(), None);
@@ -65,44 +66,44 @@ impl Samples {
         match best {
             Some((rest, parameter, means)) => {
                 let spread = residual(rest, &measured);
-                Profile { length, spread, seen, lengths: Some((parameter, means)) }
+                LengthProfile { length, spread, seen, lengths: Some((parameter, means)) }
             }
-            None => Profile { length, spread, seen, lengths: None },
+            None => LengthProfile { length, spread, seen, lengths: None },
         }
     }
 }
 
 /// A trial that was measured for long enough to say something.
 #[derive(Debug)]
-struct Measured<'s> {
+struct MeasuredTrial<'s> {
     length: f64,
     work: f64,
-    label: &'s Label,
+    label: &'s TrialLabel,
 }
 
-impl<'s> Measured<'s> {
-    fn of(sample: &'s Sample) -> Option<Self> {
+impl<'s> MeasuredTrial<'s> {
+    fn of(sample: &'s TrialSample) -> Option<Self> {
         let label = sample.label.as_ref()?;
         let length = sample.seconds / sample.work;
-        (sample.work >= LEAST).then_some(Self { length, work: sample.work, label })
+        (sample.work >= MIN_WORK).then_some(Self { length, work: sample.work, label })
     }
 }
 
 /// Lengths by value.
-type Means = BTreeMap<Option<String>, f64>;
+type MeanLengths = BTreeMap<Option<String>, f64>;
 
-fn values(measured: &[Measured<'_>], parameter: usize) -> BTreeSet<Option<String>> {
+fn values(measured: &[MeasuredTrial<'_>], parameter: usize) -> BTreeSet<Option<String>> {
     measured.iter().filter_map(|one| one.label.get(parameter).cloned()).collect()
 }
 
 /// The mean length of all, as that of one value.
-fn mean(measured: &[Measured<'_>]) -> Option<(Option<String>, f64)> {
+fn mean(measured: &[MeasuredTrial<'_>]) -> Option<(Option<String>, f64)> {
     let work: f64 = measured.iter().map(|one| one.work).sum();
     let seconds: f64 = measured.iter().map(|one| one.work * one.length).sum();
     (work > 0.0).then(|| (None, seconds / work))
 }
 
-fn means(measured: &[Measured<'_>], parameter: usize) -> Means {
+fn means(measured: &[MeasuredTrial<'_>], parameter: usize) -> MeanLengths {
     let mut sums: BTreeMap<Option<String>, (f64, f64)> = BTreeMap::new();
     for one in measured {
         let value = one.label.get(parameter).cloned().flatten();
@@ -113,8 +114,8 @@ fn means(measured: &[Measured<'_>], parameter: usize) -> Means {
 }
 
 /// The sum of squares of the lengths around the means of their values.
-fn scatter(measured: &[Measured<'_>], means: &Means, parameter: Option<usize>) -> f64 {
-    let square = |one: &Measured<'_>| {
+fn scatter(measured: &[MeasuredTrial<'_>], means: &MeanLengths, parameter: Option<usize>) -> f64 {
+    let square = |one: &MeasuredTrial<'_>| {
         let value = parameter.and_then(|parameter| one.label.get(parameter)?.clone());
         let mean = means.get(&value).copied().unwrap_or(one.length);
         one.work * (one.length - mean).powi(2)
@@ -124,8 +125,8 @@ fn scatter(measured: &[Measured<'_>], means: &Means, parameter: Option<usize>) -
 
 /// The relative spread that is left within the values, drawn towards the assumed one while few are
 /// known.
-fn residual(rest: f64, measured: &[Measured<'_>]) -> f64 {
-    let (assumed, worth) = SPREAD;
+fn residual(rest: f64, measured: &[MeasuredTrial<'_>]) -> f64 {
+    let (assumed, worth) = PRIOR_SPREAD;
     let work: f64 = measured.iter().map(|one| one.work).sum();
     let mean = mean(measured).map_or(1.0, |(_, mean)| mean);
     ((assumed * assumed * worth + rest / (mean * mean)) / (worth + work)).sqrt()
@@ -133,7 +134,7 @@ fn residual(rest: f64, measured: &[Measured<'_>]) -> f64 {
 
 /// The expected lengths of trials.
 #[derive(Debug)]
-pub(super) struct Profile {
+pub(super) struct LengthProfile {
     /// The mean of all.
     length: f64,
     /// The relative spread of trials of known length.
@@ -141,12 +142,12 @@ pub(super) struct Profile {
     /// The values that measured trials have, by parameter.
     seen: Vec<BTreeSet<Option<String>>>,
     /// The parameter that explains the lengths, and the length for each of its values.
-    lengths: Option<(usize, Means)>,
+    lengths: Option<(usize, MeanLengths)>,
 }
 
-impl Profile {
+impl LengthProfile {
     /// The length of a trial, and its relative error; also whether a trial like it was measured.
-    pub(super) fn of(&self, label: &Label) -> ExpectedLength {
+    pub(super) fn of(&self, label: &TrialLabel) -> ExpectedLength {
         let is_seen = label.iter().zip(&self.seen).all(|(value, seen)| seen.contains(value));
         let mean = self
             .lengths

@@ -6,19 +6,19 @@
 
 use serde_json::Value as Json;
 
-use super::domain::{Pick, operand};
+use super::domain::{AxisPick, operand};
 use super::expression::{Constraint, Operand};
 use super::{Condition, Domain, Parameter, Point, Space};
-use crate::schema::{Schema, field};
+use crate::schema::{WorkloadSchema, field};
 
 /// The axes of a space.
 #[derive(Debug)]
-pub(crate) struct Axes {
+pub(crate) struct ResolvedSpace {
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) list: Vec<Axis>,
     /// The axis of each parameter.
     pub(crate) axis_of: Vec<usize>,
-    pub(crate) constraints: Vec<Bound>,
+    pub(crate) constraints: Vec<ResolvedConstraint>,
 }
 
 /// Parameters that step through their values together, or a single one.
@@ -29,12 +29,12 @@ pub(crate) struct Axis {
     /// How many rows the axis has; `None` for a continuum.
     pub(crate) size: Option<u64>,
     /// The conditions under which it exists.
-    pub(crate) when: Vec<When>,
+    pub(crate) when: Vec<ResolvedCondition>,
 }
 
 /// A condition whose field has been found.
 #[derive(Debug)]
-pub(crate) enum When {
+pub(crate) enum ResolvedCondition {
     /// The field is fixed and does not have the value.
     Never,
     /// An earlier axis decides.
@@ -49,26 +49,26 @@ pub(crate) enum When {
 
 /// A constraint whose names have been found.
 #[derive(Debug)]
-pub(crate) struct Bound {
+pub(crate) struct ResolvedConstraint {
     constraint: Constraint,
-    slots: Vec<Slot>,
+    slots: Vec<ConstraintArgument>,
     /// The axes that it looks at, sorted.
     pub(crate) axes: Vec<usize>,
 }
 
 #[derive(Debug)]
-enum Slot {
+enum ConstraintArgument {
     Parameter(usize),
     Fixed(Json),
 }
 
-impl Axes {
+impl ResolvedSpace {
     /// The axes of `space` around the fixed configuration `fixed`, defaults included.
     ///
     /// Names that stand for nothing make a condition false and a constraint true; a checked sweep
     /// has none.
-    pub(crate) fn new(schema: &Schema, space: &Space, fixed: &Json) -> Self {
-        let order = Order::new(space);
+    pub(crate) fn new(schema: &WorkloadSchema, space: &Space, fixed: &Json) -> Self {
+        let order = AxisSorter::new(space);
         let mut axes = Self {
             parameters: space.parameters.clone(),
             list: Vec::new(),
@@ -81,12 +81,14 @@ impl Axes {
             }
             let first = group.first().map(|&member| &space.parameters[member]);
             let when = first.map_or(&[][..], |parameter| &parameter.when);
-            let when =
-                when.iter().flat_map(|condition| axes.bind(schema, condition, fixed)).collect();
+            let when = when
+                .iter()
+                .flat_map(|condition| axes.resolve_condition(schema, condition, fixed))
+                .collect();
             let size = first.and_then(|parameter| parameter.domain.size());
             axes.list.push(Axis { members: group, size, when });
         }
-        let bound = space.constraints.iter().filter_map(|c| axes.bind_constraint(c, fixed));
+        let bound = space.constraints.iter().filter_map(|c| axes.resolve_constraint(c, fixed));
         axes.constraints = bound.collect();
         axes
     }
@@ -98,23 +100,28 @@ impl Axes {
 
     /// A condition, and the one that the kind of the trial uses the field that it looks at. What
     /// always holds is left out.
-    fn bind(&self, schema: &Schema, condition: &Condition, fixed: &Json) -> Vec<When> {
+    fn resolve_condition(
+        &self,
+        schema: &WorkloadSchema,
+        condition: &Condition,
+        fixed: &Json,
+    ) -> Vec<ResolvedCondition> {
         let mut bound = Vec::new();
         let kinds = schema.fields.at(&condition.path).and_then(|field| field.kinds.clone());
         if let Some(kinds) = kinds {
             let path = field::kind_path(&condition.path);
             let values = kinds.into_iter().map(Json::from).collect();
-            bound.extend(self.bind_one(&Condition { path, values }, fixed));
+            bound.extend(self.resolve_single(&Condition { path, values }, fixed));
         }
-        bound.extend(self.bind_one(condition, fixed));
+        bound.extend(self.resolve_single(condition, fixed));
         bound
     }
 
-    fn bind_one(&self, condition: &Condition, fixed: &Json) -> Option<When> {
+    fn resolve_single(&self, condition: &Condition, fixed: &Json) -> Option<ResolvedCondition> {
         let default = field::value_at(fixed, &condition.path);
         let otherwise = default.is_some_and(|value| condition.values.contains(value));
         let Some(position) = self.position(&condition.path) else {
-            return (!otherwise).then_some(When::Never);
+            return (!otherwise).then_some(ResolvedCondition::Never);
         };
         let domain = &self.parameters[position].domain;
         let mut rows: Vec<u64> = match domain {
@@ -127,43 +134,51 @@ impl Axes {
             _ => condition.values.iter().filter_map(|value| domain.row_of(value)).collect(),
         };
         rows.sort_unstable();
-        Some(When::Axis { axis: self.axis_of[position], rows, otherwise })
+        Some(ResolvedCondition::Axis { axis: self.axis_of[position], rows, otherwise })
     }
 
     /// A constraint; nothing if it never looks at a parameter or at a field without a value.
-    fn bind_constraint(&self, constraint: &Constraint, fixed: &Json) -> Option<Bound> {
+    fn resolve_constraint(
+        &self,
+        constraint: &Constraint,
+        fixed: &Json,
+    ) -> Option<ResolvedConstraint> {
         let mut slots = Vec::new();
         let mut axes = Vec::new();
         for name in constraint.names() {
             if let Some(position) = self.position(name) {
-                slots.push(Slot::Parameter(position));
+                slots.push(ConstraintArgument::Parameter(position));
                 axes.push(self.axis_of[position]);
             } else {
                 let value = field::value_at(fixed, name)?;
                 operand(value)?;
-                slots.push(Slot::Fixed(value.clone()));
+                slots.push(ConstraintArgument::Fixed(value.clone()));
             }
         }
         axes.sort_unstable();
         axes.dedup();
-        (!axes.is_empty()).then(|| Bound { constraint: constraint.clone(), slots, axes })
+        (!axes.is_empty()).then(|| ResolvedConstraint {
+            constraint: constraint.clone(),
+            slots,
+            axes,
+        })
     }
 
     /// Whether the axis `index` exists where the axes before it have `picks`.
-    pub(crate) fn is_active(&self, index: usize, picks: &[Pick]) -> bool {
+    pub(crate) fn is_active(&self, index: usize, picks: &[AxisPick]) -> bool {
         self.list[index].when.iter().all(|when| match when {
-            When::Never => false,
-            When::Axis { axis, rows, otherwise } => match picks.get(*axis) {
-                Some(Pick::Row(row)) => rows.binary_search(row).is_ok(),
-                Some(Pick::Inactive) => *otherwise,
-                Some(Pick::Value(_)) | None => false,
+            ResolvedCondition::Never => false,
+            ResolvedCondition::Axis { axis, rows, otherwise } => match picks.get(*axis) {
+                Some(AxisPick::Row(row)) => rows.binary_search(row).is_ok(),
+                Some(AxisPick::Inactive) => *otherwise,
+                Some(AxisPick::Value(_)) | None => false,
             },
         })
     }
 
     /// Whether the constraints hold that the axis `index` is the last to decide.
-    pub(crate) fn is_admitted(&self, index: usize, picks: &[Pick]) -> bool {
-        let decided = |bound: &&Bound| bound.axes.last() == Some(&index);
+    pub(crate) fn is_admitted(&self, index: usize, picks: &[AxisPick]) -> bool {
+        let decided = |bound: &&ResolvedConstraint| bound.axes.last() == Some(&index);
         self.constraints.iter().filter(decided).all(|bound| bound.holds(self, picks))
     }
 
@@ -175,9 +190,9 @@ impl Axes {
             let u = unit(index);
             picks.push(match axis.members.first() {
                 Some(&first) if self.is_active(index, &picks) => {
-                    self.parameters[first].domain.pick(u)
+                    self.parameters[first].domain.quantile(u)
                 }
-                _ => Pick::Inactive,
+                _ => AxisPick::Inactive,
             });
             if !self.is_admitted(index, &picks) {
                 return None;
@@ -187,12 +202,12 @@ impl Axes {
     }
 
     /// The point that `picks` stand for.
-    pub(crate) fn point(&self, picks: &[Pick]) -> Point {
+    pub(crate) fn point(&self, picks: &[AxisPick]) -> Point {
         let value = |(parameter, &axis): (&Parameter, &usize)| {
             let value = match picks.get(axis)? {
-                Pick::Inactive => return None,
-                Pick::Row(row) => parameter.domain.value(*row),
-                Pick::Value(x) => Json::from(*x),
+                AxisPick::Inactive => return None,
+                AxisPick::Row(row) => parameter.domain.value(*row),
+                AxisPick::Value(x) => Json::from(*x),
             };
             Some((parameter.path.clone(), value))
         };
@@ -200,16 +215,17 @@ impl Axes {
     }
 }
 
-impl Bound {
-    fn holds(&self, axes: &Axes, picks: &[Pick]) -> bool {
+impl ResolvedConstraint {
+    fn holds(&self, axes: &ResolvedSpace, picks: &[AxisPick]) -> bool {
         let mut values = Vec::with_capacity(self.slots.len());
         for slot in &self.slots {
             let value = match slot {
-                Slot::Fixed(value) => operand(value),
-                Slot::Parameter(position) => match picks.get(axes.axis_of[*position]) {
-                    Some(Pick::Row(row)) => axes.parameters[*position].domain.operand(*row),
-                    Some(Pick::Value(x)) => Some(Operand::Number(*x)),
-                    Some(Pick::Inactive) | None => None,
+                ConstraintArgument::Fixed(value) => operand(value),
+                ConstraintArgument::Parameter(position) => match picks.get(axes.axis_of[*position])
+                {
+                    Some(AxisPick::Row(row)) => axes.parameters[*position].domain.operand(*row),
+                    Some(AxisPick::Value(x)) => Some(Operand::Number(*x)),
+                    Some(AxisPick::Inactive) | None => None,
                 },
             };
             match value {
@@ -222,14 +238,14 @@ impl Bound {
 }
 
 /// Sorts groups of parameters so that each stands behind those that its conditions look at.
-struct Order<'a> {
+struct AxisSorter<'a> {
     space: &'a Space,
     groups: Vec<Vec<usize>>,
     visited: Vec<bool>,
     sorted: Vec<Vec<usize>>,
 }
 
-impl<'a> Order<'a> {
+impl<'a> AxisSorter<'a> {
     fn new(space: &'a Space) -> Self {
         let mut groups: Vec<Vec<usize>> = Vec::new();
         for (position, parameter) in space.parameters.iter().enumerate() {

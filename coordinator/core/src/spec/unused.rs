@@ -9,14 +9,14 @@ use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
+use super::field_reader::{FieldReader, plain};
 use super::mistake::Span;
 use super::parameters::Declarations;
-use super::read::{Reader, plain};
 use super::when::when_path;
-use crate::schema::Schema;
-use crate::schema::field::{self, Field, names};
-use crate::space::axes::{Axes, When};
-use crate::space::{Domain, Pick, Space};
+use crate::schema::WorkloadSchema;
+use crate::schema::field::{self, FieldSchema, names};
+use crate::space::resolved_space::{ResolvedCondition, ResolvedSpace};
+use crate::space::{AxisPick, Domain, Space};
 
 /// How many cases are gone through.
 const MAX_CASES: usize = 100_000;
@@ -25,13 +25,13 @@ const MAX_ROWS: u64 = 64;
 
 /// Reports what reaches no trial. `fixed` is the configuration around the space.
 pub(super) fn check(
-    reader: &mut Reader<'_>,
+    reader: &mut FieldReader<'_>,
     declarations: &Declarations<'_>,
     space: &Space,
     fixed: &Json,
 ) {
     let schema = reader.schema;
-    let axes = Axes::new(schema, space, fixed);
+    let axes = ResolvedSpace::new(schema, space, fixed);
     let Some(cases) = cases(&axes) else {
         let span = declarations.list.first().map_or(Span::new(0, 0), |first| first.span);
         reader
@@ -40,17 +40,19 @@ pub(super) fn check(
             .help("use fewer parameters in `when`, or split the sweep");
         return;
     };
-    let mut found =
-        Found { ignored: vec![BTreeSet::new(); space.parameters.len()], ..Found::default() };
-    let written: Vec<(String, &Field)> = reader
+    let mut found = ReachedValues {
+        ignored: vec![BTreeSet::new(); space.parameters.len()],
+        ..ReachedValues::default()
+    };
+    let written: Vec<(String, &FieldSchema)> = reader
         .written
         .keys()
         .filter_map(|path| Some((path.clone(), schema.fields.at(path)?)))
         // The seed is also that of the sampler.
-        .filter(|(path, field)| path != "seed" && !matches!(field.ty, field::Type::Object(_)))
+        .filter(|(path, field)| path != "seed" && !matches!(field.ty, field::FieldType::Object(_)))
         .collect();
     for picks in &cases {
-        found.visit(&View { schema, axes: &axes, picks, fixed }, &written);
+        found.visit(&SpaceView { schema, axes: &axes, picks, fixed }, &written);
     }
     report_parameters(reader, declarations, &axes, fixed, &found);
     for (path, field) in &written {
@@ -62,7 +64,7 @@ pub(super) fn check(
 
 /// What was found in all cases together.
 #[derive(Default)]
-struct Found {
+struct ReachedValues {
     /// The positions of the parameters that exist in some case.
     existing: BTreeSet<usize>,
     /// For each parameter, the kinds that ignore it in some case where it exists.
@@ -73,8 +75,8 @@ struct Found {
     kinds: BTreeSet<(String, String)>,
 }
 
-impl Found {
-    fn visit(&mut self, view: &View<'_>, written: &[(String, &Field)]) {
+impl ReachedValues {
+    fn visit(&mut self, view: &SpaceView<'_>, written: &[(String, &FieldSchema)]) {
         for (position, parameter) in view.axes.parameters.iter().enumerate() {
             if !view.exists(position) {
                 continue;
@@ -104,22 +106,22 @@ impl Found {
 }
 
 /// One case.
-struct View<'a> {
-    schema: &'a Schema,
-    axes: &'a Axes,
-    picks: &'a [Pick],
+struct SpaceView<'a> {
+    schema: &'a WorkloadSchema,
+    axes: &'a ResolvedSpace,
+    picks: &'a [AxisPick],
     fixed: &'a Json,
 }
 
-impl View<'_> {
+impl SpaceView<'_> {
     fn exists(&self, position: usize) -> bool {
-        !matches!(self.picks.get(self.axes.axis_of[position]), None | Some(Pick::Inactive))
+        !matches!(self.picks.get(self.axes.axis_of[position]), None | Some(AxisPick::Inactive))
     }
 
     /// The text that the field at `path` has in this case.
     fn text(&self, path: &str) -> Option<String> {
         if let Some(position) = self.axes.position(path)
-            && let Some(Pick::Row(row)) = self.picks.get(self.axes.axis_of[position])
+            && let Some(AxisPick::Row(row)) = self.picks.get(self.axes.axis_of[position])
         {
             let value = self.axes.parameters[position].domain.value(*row);
             return value.as_str().map(str::to_owned);
@@ -129,18 +131,18 @@ impl View<'_> {
 }
 
 /// All cases, or nothing if they are too many.
-fn cases(axes: &Axes) -> Option<Vec<Vec<Pick>>> {
+fn cases(axes: &ResolvedSpace) -> Option<Vec<Vec<AxisPick>>> {
     let mut cases = vec![Vec::new()];
     for index in 0..axes.list.len() {
         let rows = representatives(axes, index);
         let mut longer = Vec::new();
         for case in cases {
             if !axes.is_active(index, &case) {
-                longer.push([case.as_slice(), &[Pick::Inactive]].concat());
+                longer.push([case.as_slice(), &[AxisPick::Inactive]].concat());
                 continue;
             }
             for row in &rows {
-                longer.push([case.as_slice(), &[Pick::Row(*row)]].concat());
+                longer.push([case.as_slice(), &[AxisPick::Row(*row)]].concat());
             }
             if longer.len() > MAX_CASES {
                 return None;
@@ -152,7 +154,7 @@ fn cases(axes: &Axes) -> Option<Vec<Vec<Pick>>> {
 }
 
 /// The rows of an axis that stand for all: every one that something tells apart from the others.
-fn representatives(axes: &Axes, index: usize) -> Vec<u64> {
+fn representatives(axes: &ResolvedSpace, index: usize) -> Vec<u64> {
     let axis = &axes.list[index];
     let mut named = BTreeSet::new();
     let mut decides = axis.members.iter().any(|&member| {
@@ -160,7 +162,7 @@ fn representatives(axes: &Axes, index: usize) -> Vec<u64> {
         *path == field::kind_path(path)
     });
     for when in axes.list.iter().flat_map(|axis| &axis.when) {
-        if let When::Axis { axis, rows, .. } = when
+        if let ResolvedCondition::Axis { axis, rows, .. } = when
             && *axis == index
         {
             decides = true;
@@ -178,11 +180,11 @@ fn representatives(axes: &Axes, index: usize) -> Vec<u64> {
 }
 
 fn report_parameters(
-    reader: &mut Reader<'_>,
+    reader: &mut FieldReader<'_>,
     declarations: &Declarations<'_>,
-    axes: &Axes,
+    axes: &ResolvedSpace,
     fixed: &Json,
-    found: &Found,
+    found: &ReachedValues,
 ) {
     for (position, parameter) in axes.parameters.iter().enumerate() {
         let Some(declared) = declarations.get(&parameter.path) else { continue };
@@ -217,7 +219,7 @@ fn report_parameters(
 }
 
 /// Why a parameter never exists, if one of its conditions alone says so.
-fn why_never(axes: &Axes, position: usize, fixed: &Json) -> String {
+fn why_never(axes: &ResolvedSpace, position: usize, fixed: &Json) -> String {
     for condition in &axes.parameters[position].when {
         let value = field::value_at(fixed, &condition.path);
         if let Some(value) = value.filter(|value| !condition.values.contains(value))
@@ -230,7 +232,7 @@ fn why_never(axes: &Axes, position: usize, fixed: &Json) -> String {
 }
 
 /// The condition that keeps a parameter from kinds that ignore it.
-fn remedy(field: &Field, kind_path: &str, kinds: &Domain) -> String {
+fn remedy(field: &FieldSchema, kind_path: &str, kinds: &Domain) -> String {
     let using = field.kinds.iter().flatten();
     let using: Vec<&str> = using
         .filter(|kind| kinds.row_of(&Json::from(kind.as_str())).is_some())
@@ -244,12 +246,17 @@ fn remedy(field: &Field, kind_path: &str, kinds: &Domain) -> String {
 }
 
 /// What to do about a field that no kind of the sweep uses.
-fn switch(field: &Field, kind_path: &str) -> String {
+fn switch(field: &FieldSchema, kind_path: &str) -> String {
     let kinds = field.kinds.as_deref().unwrap_or_default();
     format!("delete it, or set `{kind_path}` to {}", names(kinds, "or"))
 }
 
-fn report_unused(reader: &mut Reader<'_>, path: &str, field: &Field, found: &Found) {
+fn report_unused(
+    reader: &mut FieldReader<'_>,
+    path: &str,
+    field: &FieldSchema,
+    found: &ReachedValues,
+) {
     let Some(place) = reader.written.get(path).copied() else { return };
     let kind_path = field::kind_path(path);
     if reader.faulty.contains(&kind_path) {
