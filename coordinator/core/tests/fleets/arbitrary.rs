@@ -160,7 +160,7 @@ fn ask(world: &mut World, wish: &Happening) {
             let _ = world.send(Command::Client(SweepRequest::Pause { id: request, sweep }));
         }
         _ => {
-            drop(world.send(Command::Client(SweepRequest::Resume { id: request, sweep })).unwrap())
+            drop(world.send(Command::Client(SweepRequest::Resume { id: request, sweep })).unwrap());
         }
     }
 }
