@@ -79,7 +79,7 @@ pub(super) async fn run(global: &GlobalArgs, args: Args) -> Result<(), Failure> 
         )));
     }
     let (text, parsed) = submit::read(&args.file)?;
-    let slots = slots(&args, parsed.definition.most_threads())?;
+    let slots = slots(&args, parsed.definition.max_threads())?;
     wait::parse_unfit_timeout(args.unfit_timeout)?;
     let settings = settings(global, &args)?;
     let planned = PlannedSweep::new(parsed.definition, &networks::workloads());

@@ -123,7 +123,11 @@ pub struct PendingRows<'j> {
 impl PendingRows<'_> {
     /// Copies the rows.
     pub fn to_batch(&self) -> RowBatch {
-        RowBatch { table: self.table.clone(), rows: self.rows, ipc: Bytes::copy_from_slice(self.ipc) }
+        RowBatch {
+            table: self.table.clone(),
+            rows: self.rows,
+            ipc: Bytes::copy_from_slice(self.ipc),
+        }
     }
 
     /// Copies the whole blob.
