@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rheo_core::id::SweepName;
 use rheo_core::metric::Goal;
-use rheo_core::ranking::{Aggregate, Rank, PointStanding, SeedTally};
+use rheo_core::ranking::{Aggregate, PointStanding, Rank, SeedTally};
 use rheo_query::{RankingRule, encode_trials};
 
 use super::ask;
