@@ -33,7 +33,7 @@ use uuid::Uuid;
 
 use crate::app::{self, Coordinator, Opened, Settings};
 use crate::grpc;
-use crate::tls::Gate;
+use crate::tls::AuthPolicy;
 pub(crate) use admin::{Ending, RunningAttempt};
 
 /// How long a connection may take to come about.
@@ -234,8 +234,8 @@ impl Client {
         let (ours, theirs) = tokio::io::duplex(PIPE);
         let connection = tokio_stream::once(Ok::<_, std::io::Error>(theirs));
         let incoming = connection.chain(tokio_stream::pending());
-        let gate = Gate::Open;
-        tokio::spawn(grpc::serve(coordinator, incoming, gate, CancellationToken::new()));
+        let auth = AuthPolicy::Open;
+        tokio::spawn(grpc::serve(coordinator, incoming, auth, CancellationToken::new()));
         let ours = Mutex::new(Some(TokioIo::new(ours)));
         let connector = tower::service_fn(move |_| {
             let taken = ours.lock().ok().and_then(|mut ours| ours.take());

@@ -9,10 +9,10 @@ mod accept;
 mod body;
 mod descriptors;
 mod stream;
-mod visitors;
+mod table;
 
 pub(crate) use accept::incoming;
 pub(crate) use body::{BoundedBody, RequestBounds};
 pub(crate) use descriptors::{OpenFiles, raise_limit};
-use visitors::Visitors;
-pub(crate) use visitors::{TooMany, Visitor};
+use table::ConnectionTable;
+pub(crate) use table::{ConnectionHandle, ConnectionLimit};

@@ -27,34 +27,34 @@ use tonic::{Request, Status};
 use crate::app::Coordinator;
 use crate::connections::RequestBounds;
 use crate::engine::Failure;
-use crate::tls::{Entrance, Gate};
+use crate::tls::{AuthLayer, AuthPolicy};
 
 /// The longest that any call may take to begin its reply: longer than any deadline of a caller, the
 /// upload of a checkpoint included.
-const DEADLINE: Duration = Duration::from_mins(15);
+const CALL_TIMEOUT: Duration = Duration::from_mins(15);
 
 /// How often a silent connection is probed, and how long the answer may take.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(20));
 
 /// Calls of one connection that may be open at a time; others wait. A worker has one for each of its
 /// slots, and some more.
-const STREAMS: u32 = 512;
+const MAX_STREAMS: u32 = 512;
 
 /// Bytes of the headers of one call.
-const HEADERS: u32 = 16 << 10;
+const MAX_HEADERS: u32 = 16 << 10;
 
-/// Serves `coordinator` on the connections that come in, to calls that `gate` admits, until `stop`.
+/// Serves `coordinator` on the connections that come in, to calls that `auth` admits, until `stop`.
 pub(crate) async fn serve<C>(
     coordinator: Coordinator,
     incoming: impl Stream<Item = io::Result<C>> + Send,
-    gate: Gate,
+    auth: AuthPolicy,
     stop: CancellationToken,
 ) -> Result<(), tonic::transport::Error>
 where
     C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
 {
-    let entrance = Entrance { gate, bounds: RequestBounds::new(coordinator.settings.request) };
-    serve_routes(routes(coordinator, &stop).await, incoming, entrance, stop).await
+    let auth_layer = AuthLayer { auth, bounds: RequestBounds::new(coordinator.settings.request) };
+    serve_routes(routes(coordinator, &stop).await, incoming, auth_layer, stop).await
 }
 
 /// Everything that the protocol answers, by path.
@@ -63,16 +63,16 @@ async fn routes(coordinator: Coordinator, stop: &CancellationToken) -> Routes {
     let workers = WorkerServiceServer::new(worker::Service::new(coordinator.clone(), stop.clone()))
         .max_decoding_message_size(MAX_MESSAGE)
         .max_encoding_message_size(MAX_MESSAGE);
-    let admin = AdminServiceServer::new(admin::Service::new(coordinator.clone()))
+    let admin = AdminServiceServer::new(admin::AdminHandler::new(coordinator.clone()))
         .max_encoding_message_size(MAX_MESSAGE);
-    let fleets = FleetServiceServer::new(fleet::Service::new(coordinator.clone()));
-    let sweeps = SweepServiceServer::new(sweep::Service::new(coordinator, stop.clone()))
+    let fleets = FleetServiceServer::new(fleet::FleetHandler::new(coordinator.clone()));
+    let sweeps = SweepServiceServer::new(sweep::SweepHandler::new(coordinator, stop.clone()))
         .max_decoding_message_size(MAX_MESSAGE)
         .max_encoding_message_size(MAX_MESSAGE);
     health.set_serving::<WorkerServiceServer<worker::Service>>().await;
-    health.set_serving::<SweepServiceServer<sweep::Service>>().await;
-    health.set_serving::<FleetServiceServer<fleet::Service>>().await;
-    health.set_serving::<AdminServiceServer<admin::Service>>().await;
+    health.set_serving::<SweepServiceServer<sweep::SweepHandler>>().await;
+    health.set_serving::<FleetServiceServer<fleet::FleetHandler>>().await;
+    health.set_serving::<AdminServiceServer<admin::AdminHandler>>().await;
     let routes = Routes::new(health_service)
         .add_service(workers)
         .add_service(sweeps)
@@ -91,23 +91,23 @@ async fn routes(coordinator: Coordinator, stop: &CancellationToken) -> Routes {
     }
 }
 
-/// Serves `routes` behind `entrance`.
+/// Serves `routes` behind `auth_layer`.
 async fn serve_routes<C>(
     routes: Routes,
     incoming: impl Stream<Item = io::Result<C>> + Send,
-    entrance: Entrance,
+    auth_layer: AuthLayer,
     stop: CancellationToken,
 ) -> Result<(), tonic::transport::Error>
 where
     C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
 {
     let mut server = Server::builder()
-        .timeout(DEADLINE)
+        .timeout(CALL_TIMEOUT)
         .http2_keepalive_interval(Some(KEEPALIVE.0))
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
-        .max_concurrent_streams(STREAMS)
-        .http2_max_header_list_size(HEADERS)
-        .layer(entrance);
+        .max_concurrent_streams(MAX_STREAMS)
+        .http2_max_header_list_size(MAX_HEADERS)
+        .layer(auth_layer);
     let router = server.add_routes(routes);
     router.serve_with_incoming_shutdown(incoming, stop.cancelled_owned()).await
 }
@@ -149,7 +149,7 @@ mod tests {
         let stop = CancellationToken::new();
         let serving = tokio::spawn({
             let stop = stop.clone();
-            async move { coordinator.serve(listener, tls::open(), stop).await }
+            async move { coordinator.serve(listener, tls::without_auth(), stop).await }
         });
         let channel = Endpoint::from_shared(url).unwrap().connect().await.unwrap();
         let mut workers = WorkerServiceClient::new(channel);
@@ -172,13 +172,13 @@ mod tests {
         let coordinator = Coordinator::open(settings).unwrap().coordinator;
         let stop = CancellationToken::new();
         let bounds = RequestBounds::new(Duration::from_secs(10));
-        let entrance = Entrance { gate: tls::open().gate, bounds };
+        let auth_layer = AuthLayer { auth: tls::without_auth().auth, bounds };
         let pages = routes(coordinator, &stop).await.into_axum_router();
         let pages = pages.route("/sweeps", axum::routing::get(async || "no sweep yet"));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
-        let serving = tokio::spawn(serve_routes(pages.into(), incoming, entrance, stop.clone()));
+        let serving = tokio::spawn(serve_routes(pages.into(), incoming, auth_layer, stop.clone()));
 
         let mut channel = Endpoint::from_shared(url.clone()).unwrap().connect().await.unwrap();
         let request = tonic::codegen::http::Request::get(format!("{url}/sweeps"));

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::{Coordinator, Error, Opened, Settings};
 use crate::connections::{self, raise_limit};
-use crate::tls::Door;
+use crate::tls::ListenMode;
 use crate::{engine, fleet, grpc};
 
 impl Opened {
@@ -51,17 +51,17 @@ impl Opened {
 }
 
 impl Coordinator {
-    /// Serves the protocol on `listener` to those whom `door` lets in, until `stop`.
+    /// Serves the protocol on `listener` to those whom `mode` lets in, until `stop`.
     pub(crate) async fn serve(
         &self,
         listener: TcpListener,
-        door: Door,
+        mode: ListenMode,
         stop: CancellationToken,
     ) -> Result<(), Error> {
         let coordinator = self.clone();
-        let Door { tls, gate } = door;
+        let ListenMode { tls, auth } = mode;
         let incoming = connections::incoming(listener, tls, raise_limit(), stop.clone());
-        Ok(grpc::serve(coordinator, incoming, gate, stop).await?)
+        Ok(grpc::serve(coordinator, incoming, auth, stop).await?)
     }
 
     /// Says that this process has started. Said again, it is still the same start.

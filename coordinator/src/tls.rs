@@ -12,9 +12,9 @@
 //! tls/worker.token             may do what workers do; stays
 //! ```
 
+mod auth;
 mod authority;
 mod files;
-mod gate;
 mod names;
 pub(crate) mod plaintext;
 mod token;
@@ -25,10 +25,10 @@ use std::sync::Arc;
 use rheo_core::time::Timestamp;
 use tokio_rustls::rustls::{self, ServerConfig};
 
-use authority::Identity;
+use authority::ServerIdentity;
 
-pub(crate) use gate::{Entrance, Gate};
-pub(crate) use names::{Names, host, parse_host};
+pub(crate) use auth::{AuthLayer, AuthPolicy};
+pub(crate) use names::{HostNames, host, parse_host};
 pub(crate) use token::Tokens;
 
 /// How connections are protected.
@@ -46,9 +46,9 @@ pub(crate) enum Protection {
 pub(crate) fn protection(
     is_loopback: bool,
     insecure: bool,
-    own_certificate: bool,
+    has_certificate: bool,
 ) -> Result<Protection, Error> {
-    match (is_loopback, insecure, own_certificate) {
+    match (is_loopback, insecure, has_certificate) {
         (_, true, true) => Err(Error::Contradiction),
         (_, false, true) | (false, false, false) => Ok(Protection::Tls),
         (true, false, false) => Ok(Protection::Loopback),
@@ -57,16 +57,16 @@ pub(crate) fn protection(
 }
 
 /// What a listener lets in.
-pub(crate) struct Door {
+pub(crate) struct ListenMode {
     /// How TLS is spoken, if it is.
     pub(crate) tls: Option<Arc<ServerConfig>>,
     /// Which calls are admitted.
-    pub(crate) gate: Gate,
+    pub(crate) auth: AuthPolicy,
 }
 
 /// What a person brings instead of what is made here.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Own {
+pub(crate) struct UserCredentials {
     /// Files with a chain of certificates and its key.
     pub(crate) certificate: Option<(PathBuf, PathBuf)>,
     /// A file with the token of people.
@@ -76,36 +76,39 @@ pub(crate) struct Own {
 }
 
 /// The door of those who want none.
-pub(crate) fn open() -> Door {
-    Door { tls: None, gate: Gate::Open }
+pub(crate) fn without_auth() -> ListenMode {
+    ListenMode { tls: None, auth: AuthPolicy::Open }
 }
 
 /// Makes or reads the tokens in `directory`, for calls that do not leave this machine.
-pub(crate) fn local(own: &Own, directory: &Path) -> Result<Door, Error> {
-    files::make(directory)?;
-    let tokens = Tokens::read_or_make(own, directory)?;
-    Ok(Door { tls: None, gate: Gate::Tokens(Arc::new(tokens)) })
+pub(crate) fn loopback(
+    credentials: &UserCredentials,
+    directory: &Path,
+) -> Result<ListenMode, Error> {
+    files::create_private_directory(directory)?;
+    let tokens = Tokens::read_or_make(credentials, directory)?;
+    Ok(ListenMode { tls: None, auth: AuthPolicy::Tokens(Arc::new(tokens)) })
 }
 
 /// Makes or reads everything that TLS and tokens need, in `directory`.
-pub(crate) fn guarded(
-    own: &Own,
+pub(crate) fn secured(
+    credentials: &UserCredentials,
     directory: &Path,
-    names: &Names,
+    names: &HostNames,
     now: Timestamp,
-) -> Result<Door, Error> {
-    files::make(directory)?;
-    let identity = match &own.certificate {
+) -> Result<ListenMode, Error> {
+    files::create_private_directory(directory)?;
+    let identity = match &credentials.certificate {
         Some((certificate, key)) => {
-            let identity = Identity::read(certificate, key)?;
+            let identity = ServerIdentity::read(certificate, key)?;
             // Clients would trust the other CA alone. Its key stays, and makes it again.
             files::remove(&directory.join(rheo_proto::access::CA_FILE))?;
             identity
         }
-        None => Identity::issue(directory, names, now)?,
+        None => ServerIdentity::issue(directory, names, now)?,
     };
-    let tokens = Tokens::read_or_make(own, directory)?;
-    Ok(Door { tls: Some(identity.config()?), gate: Gate::Tokens(Arc::new(tokens)) })
+    let tokens = Tokens::read_or_make(credentials, directory)?;
+    Ok(ListenMode { tls: Some(identity.config()?), auth: AuthPolicy::Tokens(Arc::new(tokens)) })
 }
 
 /// Why an address cannot be served safely.
@@ -191,7 +194,7 @@ mod tests {
     #[test]
     fn loopback_has_tokens_and_everything_else_tls_unless_somebody_insists() {
         use Protection::{Insecure, Loopback, Tls};
-        for (is_loopback, insecure, own_certificate, expected) in [
+        for (is_loopback, insecure, has_certificate, expected) in [
             (true, false, false, Some(Loopback)),
             (true, true, false, Some(Insecure)),
             (true, false, true, Some(Tls)),
@@ -201,8 +204,8 @@ mod tests {
             (false, false, true, Some(Tls)),
             (false, true, true, None),
         ] {
-            let found = protection(is_loopback, insecure, own_certificate).ok();
-            assert_eq!(found, expected, "{is_loopback} {insecure} {own_certificate}");
+            let found = protection(is_loopback, insecure, has_certificate).ok();
+            assert_eq!(found, expected, "{is_loopback} {insecure} {has_certificate}");
         }
     }
 }

@@ -67,7 +67,7 @@ impl Finding {
 
 /// What was done for a sweep.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Repaired {
+pub(crate) struct SweepRepair {
     /// The sweep.
     pub sweep: SweepName,
     /// How many trials start over.
@@ -78,7 +78,7 @@ pub(crate) struct Repaired {
 
 /// How much was checked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Summary {
+pub(crate) struct VerifySummary {
     /// Events in the journal, from the first on.
     pub events: u64,
     /// Parts.
@@ -91,13 +91,13 @@ pub(crate) struct Summary {
 
 /// What a verification says, as it goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum News {
+pub(crate) enum VerifyUpdate {
     /// Something is not as it should be.
     Finding(Finding),
     /// Something was done about it.
-    Repaired(Repaired),
+    Repaired(SweepRepair),
     /// Everything was looked at.
-    Summary(Summary),
+    Summary(VerifySummary),
 }
 
 /// Why a verification did not come to its end.
@@ -121,29 +121,29 @@ pub(crate) enum Error {
 }
 
 /// Where news go. Nobody may listen any more: then they are lost, and what was begun is finished.
-type Told = mpsc::Sender<News>;
+type UpdateSender = mpsc::Sender<VerifyUpdate>;
 
 impl Coordinator {
     /// Checks everything and, if asked to, has trials with damaged rows or checkpoints start over.
-    pub(crate) async fn verify(&self, repair: bool, told: &Told) -> Result<(), Error> {
-        let mut summary = Summary::default();
+    pub(crate) async fn verify(&self, repair: bool, updates: &UpdateSender) -> Result<(), Error> {
+        let mut summary = VerifySummary::default();
         let mut damage = self.verify_journal(&mut summary).await?;
         for finding in &damage {
-            tell(told, News::Finding(finding.clone())).await;
+            send_update(updates, VerifyUpdate::Finding(finding.clone())).await;
         }
-        damage.extend(self.verify_parts(&mut summary, told).await?);
-        damage.extend(self.verify_checkpoints(&mut summary, told).await?);
+        damage.extend(self.verify_parts(&mut summary, updates).await?);
+        damage.extend(self.verify_checkpoints(&mut summary, updates).await?);
         if repair {
             for repaired in self.repair(&damage).await? {
-                tell(told, News::Repaired(repaired)).await;
+                send_update(updates, VerifyUpdate::Repaired(repaired)).await;
             }
         }
-        tell(told, News::Summary(summary)).await;
+        send_update(updates, VerifyUpdate::Summary(summary)).await;
         Ok(())
     }
 
     /// Replays the journal and reads everything else in it.
-    async fn verify_journal(&self, summary: &mut Summary) -> Result<Vec<Finding>, Error> {
+    async fn verify_journal(&self, summary: &mut VerifySummary) -> Result<Vec<Finding>, Error> {
         let defects = self.handle.read(State::defects).await?;
         let journal = Arc::clone(&self.journal);
         let workloads = self.settings.workloads.clone();
@@ -174,8 +174,8 @@ impl Coordinator {
     /// Reads every part that counts.
     async fn verify_parts(
         &self,
-        summary: &mut Summary,
-        told: &Told,
+        summary: &mut VerifySummary,
+        updates: &UpdateSender,
     ) -> Result<Vec<Finding>, Error> {
         let mut damage = Vec::new();
         for part in self.journal.parts()? {
@@ -197,7 +197,7 @@ impl Coordinator {
                 },
                 Err(error) => return Err(error.into()),
             };
-            tell(told, News::Finding(finding.clone())).await;
+            send_update(updates, VerifyUpdate::Finding(finding.clone())).await;
             damage.push(finding);
         }
         damage.retain(Finding::is_damage);
@@ -225,8 +225,8 @@ impl Coordinator {
     /// Reads every checkpoint that a trial refers to.
     async fn verify_checkpoints(
         &self,
-        summary: &mut Summary,
-        told: &Told,
+        summary: &mut VerifySummary,
+        updates: &UpdateSender,
     ) -> Result<Vec<Finding>, Error> {
         let mut damage = Vec::new();
         let referenced = self.handle.read(referenced_checkpoints).await?;
@@ -244,17 +244,17 @@ impl Coordinator {
                 continue;
             }
             let finding = Finding::Checkpoint { digest, trials, state, detail: report(&error) };
-            tell(told, News::Finding(finding.clone())).await;
+            send_update(updates, VerifyUpdate::Finding(finding.clone())).await;
             damage.push(finding);
         }
         Ok(damage)
     }
 
     /// Has the trials that are concerned start over, and sets damaged files aside.
-    async fn repair(&self, damage: &[Finding]) -> Result<Vec<Repaired>, Error> {
+    async fn repair(&self, damage: &[Finding]) -> Result<Vec<SweepRepair>, Error> {
         let _no_changes = self.sink.hold().await;
         self.sink.doubt();
-        let mut plans: BTreeMap<SweepName, Plan> = BTreeMap::new();
+        let mut plans: BTreeMap<SweepName, RepairPlan> = BTreeMap::new();
         for finding in damage {
             match finding {
                 Finding::Journal { .. } => {}
@@ -276,8 +276,8 @@ impl Coordinator {
         Ok(repaired)
     }
 
-    async fn start_over(&self, sweep: SweepName, plan: Plan) -> Result<Repaired, Error> {
-        let (name, Plan { parts, mut trials }) = (sweep.clone(), plan);
+    async fn start_over(&self, sweep: SweepName, plan: RepairPlan) -> Result<SweepRepair, Error> {
+        let (name, RepairPlan { parts, mut trials }) = (sweep.clone(), plan);
         let held = parts.clone();
         let in_parts = move |state: &State| -> Vec<u64> {
             let started = state.sweeps.get(&name).map_or(0, |sweep| sweep.next);
@@ -305,20 +305,20 @@ impl Coordinator {
             moved.collect::<Result<Vec<_>, _>>()
         });
         let set_aside = moved.await.map_err(|_| Error::Stopping)??.into_iter().flatten().collect();
-        Ok(Repaired { sweep, trials, set_aside })
+        Ok(SweepRepair { sweep, trials, set_aside })
     }
 }
 
 /// What is to be done for a sweep.
 #[derive(Debug, Default)]
-struct Plan {
+struct RepairPlan {
     parts: Vec<Part>,
     trials: BTreeSet<u64>,
 }
 
-async fn tell(told: &Told, news: News) {
+async fn send_update(updates: &UpdateSender, update: VerifyUpdate) {
     // Whoever asked may have gone.
-    let _ = told.send(news).await;
+    let _ = updates.send(update).await;
 }
 
 fn detail(defect: &Defect, text: &str) -> String {

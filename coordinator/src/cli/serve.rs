@@ -19,7 +19,7 @@ use crate::client::{self, Found};
 use crate::clock::SystemClock;
 use crate::places::Wanted;
 use crate::signals;
-use crate::tls::{self, Door, Names, Own, Protection};
+use crate::tls::{self, HostNames, ListenMode, Protection, UserCredentials};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -116,17 +116,18 @@ impl Args {
     }
 
     fn listen(&self, global: &GlobalArgs) -> Result<ListenConfig, Failure> {
-        let own = Own {
+        let credentials = UserCredentials {
             certificate: self.tls_cert.clone().zip(self.tls_key.clone()),
             admin: self.token_file.clone(),
             worker: self.worker_token_file.clone(),
         };
         let is_loopback = self.listen.ip().is_loopback();
-        let protection = tls::protection(is_loopback, self.insecure, own.certificate.is_some())?;
+        let protection =
+            tls::protection(is_loopback, self.insecure, credentials.certificate.is_some())?;
         Ok(ListenConfig {
             address: self.listen,
             protection,
-            own,
+            credentials,
             advertise: self.advertise.clone(),
             access: global.access(),
         })
@@ -137,7 +138,7 @@ impl Args {
 pub(super) struct ListenConfig {
     address: SocketAddr,
     protection: Protection,
-    own: Own,
+    credentials: UserCredentials,
     advertise: Vec<String>,
     access: AccessConfig,
 }
@@ -149,29 +150,36 @@ impl ListenConfig {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             protection: Protection::Loopback,
             // As in `rheo serve`, so that the same variable gives access.
-            own: Own { admin: env::path(env::TOKEN_FILE), ..Own::default() },
+            credentials: UserCredentials {
+                admin: env::path(env::TOKEN_FILE),
+                ..UserCredentials::default()
+            },
             advertise: Vec::new(),
             access: global.access(),
         }
     }
 
     /// Returns the listen mode and the URL for clients.
-    async fn door(&self, state: &Path, bound: SocketAddr) -> Result<(Door, String), Failure> {
-        let names = || Names::of_this_machine(&self.advertise, bound.ip());
+    async fn listen_mode(
+        &self,
+        state: &Path,
+        bound: SocketAddr,
+    ) -> Result<(ListenMode, String), Failure> {
+        let names = || HostNames::of_this_machine(&self.advertise, bound.ip());
         let (port, directory) = (bound.port(), state.join(TLS_DIRECTORY));
         match self.protection {
             Protection::Loopback => {
-                Ok((tls::local(&self.own, &directory)?, format!("http://{bound}")))
+                Ok((tls::loopback(&self.credentials, &directory)?, format!("http://{bound}")))
             }
             Protection::Insecure => {
                 let host = tls::host(&names()).await;
-                Ok((tls::open(), format!("http://{host}:{port}")))
+                Ok((tls::without_auth(), format!("http://{host}:{port}")))
             }
             Protection::Tls => {
                 let names = names();
                 let now = SystemClock::new(Timestamp::default()).now();
-                let door = tls::guarded(&self.own, &directory, &names, now)?;
-                Ok((door, format!("https://{}:{port}", tls::host(&names).await)))
+                let listen_mode = tls::secured(&self.credentials, &directory, &names, now)?;
+                Ok((listen_mode, format!("https://{}:{port}", tls::host(&names).await)))
             }
         }
     }
@@ -186,7 +194,7 @@ impl ListenConfig {
                 format::note(format!("WARNING: {text}"));
                 tracing::warn!("{text}");
             }
-            Protection::Tls => format::note(match &self.own.certificate {
+            Protection::Tls => format::note(match &self.credentials.certificate {
                 Some((certificate, _)) => format!(
                     "TLS with {}, and a token for every call: clients trust the certificate by RHEO_CA_FILE or their system's CAs",
                     certificate.display()
@@ -252,13 +260,13 @@ impl RunningCoordinator {
         // The journal's lock is held: no other process writes in the state directory.
         let bound = listener.local_addr();
         let bound = bound.map_err(|error| Failure::system("cannot determine the port", error))?;
-        let (door, url) = listen.door(&state, bound).await?;
+        let (listen_mode, url) = listen.listen_mode(&state, bound).await?;
         listen.print_protection(&state);
         let coordinator = opened.start(&tasks, &stop).await?;
         let serving = coordinator.clone();
         let serve_stop = stop.clone();
         tasks.spawn(async move {
-            if let Err(error) = serving.serve(listener, door, serve_stop.clone()).await {
+            if let Err(error) = serving.serve(listener, listen_mode, serve_stop.clone()).await {
                 tracing::error!(%error, "the protocol is served no longer");
             }
             serve_stop.cancel();

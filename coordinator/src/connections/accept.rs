@@ -20,23 +20,23 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
-use super::stream::Guest;
-use super::visitors::Seat;
-use super::{OpenFiles, Visitors};
+use super::stream::LimitedConnection;
+use super::table::ConnectionPermit;
+use super::{ConnectionTable, OpenFiles};
 use crate::tls::plaintext;
 
 /// How long a connection may take until one of its calls is admitted.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ADMISSION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connections that are ready and wait for the server.
-const READY: usize = 256;
+const READY_QUEUE: usize = 256;
 
 /// The first and the longest pause after the system could not accept.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// How long nothing must have gone wrong before it is said that all is well again, and how long
 /// before the same is said once more.
-const QUIET: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+const LOG_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
 /// The first byte of every TLS connection: a record that belongs to a handshake.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -47,7 +47,7 @@ pub(crate) enum Transport {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-type Connection = io::Result<Guest<Transport>>;
+type IncomingConnection = io::Result<LimitedConnection<Transport>>;
 
 /// The connections to `listener` until `stop`; they speak TLS if there is a configuration for it.
 pub(crate) fn incoming(
@@ -55,8 +55,8 @@ pub(crate) fn incoming(
     tls: Option<Arc<ServerConfig>>,
     files: OpenFiles,
     stop: CancellationToken,
-) -> impl Stream<Item = Connection> + Send {
-    let (ready, connections) = mpsc::channel(READY);
+) -> impl Stream<Item = IncomingConnection> + Send {
+    let (ready, connections) = mpsc::channel(READY_QUEUE);
     let acceptor = tls.map(TlsAcceptor::from);
     tokio::spawn(async move {
         stop.run_until_cancelled(accept(listener, acceptor, files, ready)).await
@@ -68,49 +68,50 @@ async fn accept(
     listener: TcpListener,
     acceptor: Option<TlsAcceptor>,
     files: OpenFiles,
-    ready: mpsc::Sender<Connection>,
+    ready: mpsc::Sender<IncomingConnection>,
 ) {
-    let visitors = Visitors::new(files);
-    let mut trouble = Trouble { files, pause: None, failed: None, said: None, is_full: false };
+    let table = ConnectionTable::new(files);
+    let mut monitor =
+        AcceptMonitor { files, pause: None, failed: None, logged: None, is_full: false };
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                trouble.is_over(&visitors);
-                let Some(seat) = visitors.enter(peer.ip()) else {
-                    trouble.full(&visitors);
+                monitor.on_accept(&table);
+                let Some(permit) = table.register(peer.ip()) else {
+                    monitor.on_full(&table);
                     continue;
                 };
                 let (acceptor, ready) = (acceptor.clone(), ready.clone());
                 tokio::spawn(async move {
-                    let sent_away = seat.visitor().sent_away().clone();
-                    sent_away.run_until_cancelled(greet(stream, seat, acceptor, ready)).await
+                    let closing = permit.handle().closing().clone();
+                    closing.run_until_cancelled(handshake(stream, permit, acceptor, ready)).await
                 });
             }
-            Err(error) => trouble.failed(&error, &visitors).await,
+            Err(error) => monitor.on_error(&error, &table).await,
         }
     }
 }
 
 /// What keeps connections from being accepted, said once and again when it is over.
-struct Trouble {
+struct AcceptMonitor {
     files: OpenFiles,
     /// The last pause, if nothing was accepted since.
     pause: Option<Duration>,
     /// When it last failed, until it is over.
     failed: Option<Instant>,
     /// When that was last said.
-    said: Option<Instant>,
+    logged: Option<Instant>,
     is_full: bool,
 }
 
-impl Trouble {
+impl AcceptMonitor {
     /// Says what is wrong, has a stranger make room and waits a little.
-    async fn failed(&mut self, error: &io::Error, visitors: &Visitors) {
+    async fn on_error(&mut self, error: &io::Error, table: &ConnectionTable) {
         let now = Instant::now();
         self.failed = Some(now);
-        if self.said.is_none_or(|said| now - said > QUIET.1) {
-            self.said = Some(now);
-            let (limit, open) = (self.files.0, visitors.open());
+        if self.logged.is_none_or(|logged| now - logged > LOG_PAUSES.1) {
+            self.logged = Some(now);
+            let (limit, open) = (self.files.0, table.open_count());
             match Errno::from_io_error(error) {
                 Some(Errno::MFILE) => tracing::error!(
                     "out of file descriptors: {open} connections are open and the limit of open files is {limit}; new connections wait. Raise it (`ulimit -n`)"
@@ -121,25 +122,25 @@ impl Trouble {
                 _ => tracing::error!(%error, "connections cannot be accepted"),
             }
         }
-        visitors.send_oldest_away();
-        let pause = self.pause.map_or(PAUSES.0, |pause| (pause * 2).min(PAUSES.1));
+        table.close_oldest();
+        let pause = self.pause.map_or(RETRY_PAUSES.0, |pause| (pause * 2).min(RETRY_PAUSES.1));
         self.pause = Some(pause);
         tokio::time::sleep(pause).await;
     }
 
-    fn is_over(&mut self, visitors: &Visitors) {
+    fn on_accept(&mut self, table: &ConnectionTable) {
         self.pause = None;
         // A stranger that had to go makes room for one connection; that is not the end of it.
-        if self.failed.is_some_and(|failed| failed.elapsed() > QUIET.0) {
-            // Not `said`: during a flood it fails again soon, which is nothing new.
+        if self.failed.is_some_and(|failed| failed.elapsed() > LOG_PAUSES.0) {
+            // Not `logged`: during a flood it fails again soon, which is nothing new.
             self.failed = None;
-            tracing::info!(open = visitors.open(), "connections are accepted again");
+            tracing::info!(open = table.open_count(), "connections are accepted again");
         }
     }
 
-    fn full(&mut self, visitors: &Visitors) {
+    fn on_full(&mut self, table: &ConnectionTable) {
         if !std::mem::replace(&mut self.is_full, true) {
-            let (limit, open) = (self.files.0, visitors.open());
+            let (limit, open) = (self.files.0, table.open_count());
             tracing::error!(
                 "{open} connections are open, as many as the limit of open files, {limit}, allows: others are closed at once. Raise it (`ulimit -n`)"
             );
@@ -148,13 +149,13 @@ impl Trouble {
 }
 
 /// Makes a connection ready for the server.
-async fn greet(
+async fn handshake(
     stream: TcpStream,
-    seat: Seat,
+    permit: ConnectionPermit,
     acceptor: Option<TlsAcceptor>,
-    ready: mpsc::Sender<Connection>,
+    ready: mpsc::Sender<IncomingConnection>,
 ) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + ADMISSION_TIMEOUT;
     // Calls are short; waiting to fill packets would only delay them.
     let _ = stream.set_nodelay(true);
     let mut first = [0];
@@ -169,7 +170,7 @@ async fn greet(
         },
     };
     // While it stops nobody takes them.
-    let _ = ready.send(Ok(Guest::new(transport, seat, deadline))).await;
+    let _ = ready.send(Ok(LimitedConnection::new(transport, permit, deadline))).await;
 }
 
 impl AsyncRead for Transport {

@@ -33,56 +33,60 @@ const PREFIX: usize = 5;
 #[derive(Debug, Clone)]
 pub(crate) struct RequestBounds {
     memory: Arc<Semaphore>,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl RequestBounds {
-    /// Bounds under which the next message of a request must arrive in full within `patience`.
-    pub(crate) fn new(patience: Duration) -> Self {
-        Self { memory: Arc::new(Semaphore::new(MEMORY / UNIT)), patience }
+    /// Bounds under which the next message of a request must arrive in full within `timeout`.
+    pub(crate) fn new(timeout: Duration) -> Self {
+        Self { memory: Arc::new(Semaphore::new(MEMORY / UNIT)), timeout }
     }
 }
 
 /// The memory that one request has. Its body fills it; it is given back when the reply is there.
-pub(crate) type Share = Arc<Mutex<Option<OwnedSemaphorePermit>>>;
+pub(crate) type MemoryShare = Arc<Mutex<Option<OwnedSemaphorePermit>>>;
 
-type Acquiring =
+type PermitFuture =
     Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send + 'static>>;
 
 /// A body that fails as soon as a message in it is larger or slower than it may be.
 pub(crate) struct BoundedBody {
     inner: Body,
-    most: usize,
+    max_message: usize,
     bounds: RequestBounds,
-    share: Share,
+    share: MemoryShare,
     /// The part of the next prefix that has arrived.
     prefix: Vec<u8>,
     /// Bytes that are left of the current message.
     left: usize,
     /// Data that arrived and waits for memory.
-    held_back: Option<(Bytes, Acquiring)>,
+    delayed: Option<(Bytes, PermitFuture)>,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl BoundedBody {
-    /// Watches `inner`, whose messages have at most `most` bytes.
-    pub(crate) fn new(inner: Body, most: usize, bounds: RequestBounds) -> (Self, Share) {
-        let share = Share::default();
+    /// Watches `inner`, whose messages have at most `max_message` bytes.
+    pub(crate) fn new(
+        inner: Body,
+        max_message: usize,
+        bounds: RequestBounds,
+    ) -> (Self, MemoryShare) {
+        let share = MemoryShare::default();
         let body = Self {
             inner,
-            most,
+            max_message,
             bounds,
             share: Arc::clone(&share),
             prefix: Vec::with_capacity(PREFIX),
             left: 0,
-            held_back: None,
+            delayed: None,
             deadline: None,
         };
         (body, share)
     }
 
     /// Follows the messages in `data`; gives the length of a large one that begins there.
-    fn follow(&mut self, mut data: &[u8]) -> Result<Option<usize>, Status> {
+    fn track(&mut self, mut data: &[u8]) -> Result<Option<usize>, Status> {
         let mut large = None;
         while !data.is_empty() {
             if self.left > 0 {
@@ -101,10 +105,10 @@ impl BoundedBody {
             let Ok(length) = <[u8; 4]>::try_from(length) else { break };
             self.prefix.clear();
             self.left = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-            if self.left > self.most {
-                let (length, most) = (self.left, self.most);
+            if self.left > self.max_message {
+                let (length, max_message) = (self.left, self.max_message);
                 let text = format!(
-                    "field `message` cannot be used: {length} bytes, at most {most} are accepted by this method"
+                    "field `message` cannot be used: {length} bytes, at most {max_message} are accepted by this method"
                 );
                 return Err(refusal::status(&Reason::InvalidArgument, text, None));
             }
@@ -121,12 +125,12 @@ impl BoundedBody {
 
     /// Fails once the next message is late.
     fn check_time(&mut self, context: &mut Context<'_>) -> Result<(), Status> {
-        let patience = self.bounds.patience;
-        let deadline = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        let timeout = self.bounds.timeout;
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
         if deadline.as_mut().poll(context).is_pending() {
             return Ok(());
         }
-        let text = format!("the request did not arrive within {} s", patience.as_secs_f64());
+        let text = format!("the request did not arrive within {} s", timeout.as_secs_f64());
         Err(Status::deadline_exceeded(text))
     }
 }
@@ -141,10 +145,10 @@ impl HttpBody for BoundedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
         loop {
-            if let Some((data, acquiring)) = &mut this.held_back {
+            if let Some((data, acquiring)) = &mut this.delayed {
                 let permit = ready!(acquiring.as_mut().poll(context));
                 let data = std::mem::take(data);
-                this.held_back = None;
+                this.delayed = None;
                 // The wait was ours.
                 this.deadline = None;
                 // Nobody closes the semaphore.
@@ -163,7 +167,7 @@ impl HttpBody for BoundedBody {
                 Ok(Err(other)) => return Poll::Ready(Some(Ok(other))),
                 Err(error) => return Poll::Ready(Some(Err(error))),
             };
-            match this.follow(&data) {
+            match this.track(&data) {
                 Err(refused) => return Poll::Ready(Some(Err(refused))),
                 Ok(None) => return Poll::Ready(Some(Ok(Frame::data(data)))),
                 Ok(Some(length)) => {
@@ -171,14 +175,14 @@ impl HttpBody for BoundedBody {
                     this.set_share(None);
                     let units = u32::try_from(length.div_ceil(UNIT)).unwrap_or(u32::MAX);
                     let acquiring = Arc::clone(&this.bounds.memory).acquire_many_owned(units);
-                    this.held_back = Some((data, Box::pin(acquiring)));
+                    this.delayed = Some((data, Box::pin(acquiring)));
                 }
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.held_back.is_none() && self.inner.is_end_stream()
+        self.delayed.is_none() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -196,10 +200,10 @@ mod tests {
     use super::*;
 
     /// The time that a message has in these tests.
-    const PATIENCE: Duration = Duration::from_millis(400);
+    const TIMEOUT: Duration = Duration::from_millis(400);
 
-    fn body(most: usize) -> BoundedBody {
-        BoundedBody::new(Body::empty(), most, RequestBounds::new(Duration::from_mins(1))).0
+    fn body(max_message: usize) -> BoundedBody {
+        BoundedBody::new(Body::empty(), max_message, RequestBounds::new(Duration::from_mins(1))).0
     }
 
     fn message(length: u32) -> Vec<u8> {
@@ -215,7 +219,7 @@ mod tests {
         for size in 1..stream.len() {
             let mut body = body(9);
             for piece in stream.chunks(size) {
-                assert_eq!(body.follow(piece).unwrap(), None);
+                assert_eq!(body.track(piece).unwrap(), None);
             }
             assert_eq!((body.left, body.prefix.len()), (0, 0));
         }
@@ -224,8 +228,8 @@ mod tests {
     #[test]
     fn a_message_that_promises_too_much_is_refused_by_its_prefix() {
         let prefix = &message(10)[..PREFIX];
-        assert!(body(10).follow(prefix).is_ok());
-        let refused = body(9).follow(prefix).unwrap_err();
+        assert!(body(10).track(prefix).is_ok());
+        let refused = body(9).track(prefix).unwrap_err();
         assert_eq!(refused.code(), tonic::Code::InvalidArgument);
         assert!(refused.message().contains("10 bytes, at most 9"), "{}", refused.message());
     }
@@ -233,13 +237,13 @@ mod tests {
     #[test]
     fn a_large_message_asks_for_memory() {
         let large = u32::try_from(SMALL).unwrap() + 1;
-        assert_eq!(body(1 << 20).follow(&message(large)).unwrap(), Some(SMALL + 1));
+        assert_eq!(body(1 << 20).track(&message(large)).unwrap(), Some(SMALL + 1));
     }
 
     /// A body of pieces.
-    struct Pieces(BoxStream<'static, Vec<u8>>);
+    struct PieceBody(BoxStream<'static, Vec<u8>>);
 
-    impl HttpBody for Pieces {
+    impl HttpBody for PieceBody {
         type Data = Bytes;
         type Error = Infallible;
 
@@ -264,8 +268,8 @@ mod tests {
     async fn read(
         pieces: impl Stream<Item = Vec<u8>> + Send + 'static,
     ) -> (Result<(), Status>, Duration) {
-        let inner = Body::new(Pieces(pieces.boxed()));
-        let (mut body, _share) = BoundedBody::new(inner, 1 << 20, RequestBounds::new(PATIENCE));
+        let inner = Body::new(PieceBody(pieces.boxed()));
+        let (mut body, _share) = BoundedBody::new(inner, 1 << 20, RequestBounds::new(TIMEOUT));
         let began = Instant::now();
         let next = async |body: &mut BoundedBody| {
             std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await
@@ -284,21 +288,21 @@ mod tests {
         let stopped = stream::iter([message(10)[..8].to_vec()]).chain(stream::pending());
         let drip = message(1000).into_iter().map(|byte| vec![byte]).collect();
         let silent = stream::pending();
-        let dripping = pieces(drip, PATIENCE / 20);
+        let dripping = pieces(drip, TIMEOUT / 20);
         for slow in [stopped.boxed(), dripping.boxed(), silent.boxed()] {
             let (read, took) = read(slow).await;
             let refused = read.unwrap_err();
             assert_eq!(refused.code(), tonic::Code::DeadlineExceeded);
             assert_eq!(refused.message(), "the request did not arrive within 0.4 s");
-            assert!(took >= PATIENCE, "{took:?}");
+            assert!(took >= TIMEOUT, "{took:?}");
         }
     }
 
     #[tokio::test]
     async fn each_message_of_a_long_stream_has_its_own_time() {
         let messages = (0..20).map(|_| message(10)).collect();
-        let (read, took) = read(pieces(messages, PATIENCE / 10)).await;
+        let (read, took) = read(pieces(messages, TIMEOUT / 10)).await;
         read.unwrap();
-        assert!(took > PATIENCE, "{took:?}");
+        assert!(took > TIMEOUT, "{took:?}");
     }
 }

@@ -12,7 +12,7 @@ const FILES: u64 = 64;
 const CONNECTIONS: u64 = 1 << 15;
 
 /// The most connections that have shown no token.
-const STRANGERS: u64 = 1024;
+const UNAUTHENTICATED: u64 = 1024;
 
 /// How many files this process may have open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,14 +40,14 @@ impl OpenFiles {
     }
 
     /// The most of these that have shown no token.
-    pub(crate) fn strangers(self) -> usize {
-        to_usize((self.connections() as u64 / 4).clamp(2, STRANGERS))
+    pub(crate) fn unauthenticated(self) -> usize {
+        to_usize((self.connections() as u64 / 4).clamp(2, UNAUTHENTICATED))
     }
 
     /// The most of these that show the same token: strangers and the other token have room.
-    pub(crate) fn of_token(self) -> usize {
+    pub(crate) fn per_token(self) -> usize {
         let connections = self.connections();
-        connections - self.strangers() - (connections / 8).max(1)
+        connections - self.unauthenticated() - (connections / 8).max(1)
     }
 }
 
@@ -71,7 +71,7 @@ mod tests {
             (1 << 20, 32_768, 1024, 27_648),
         ] {
             let files = OpenFiles(limit);
-            let found = (files.connections(), files.strangers(), files.of_token());
+            let found = (files.connections(), files.unauthenticated(), files.per_token());
             assert_eq!(found, (connections, strangers, of_token));
         }
     }

@@ -9,41 +9,41 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::transport::server::Connected;
 
-use super::Visitor;
-use super::visitors::Seat;
+use super::ConnectionHandle;
+use super::table::ConnectionPermit;
 
 /// A connection with its place.
-pub(crate) struct Guest<S> {
+pub(crate) struct LimitedConnection<S> {
     inner: S,
-    seat: Seat,
+    permit: ConnectionPermit,
     /// Ends a stranger; gone as soon as it is known.
-    limits: Option<Limits>,
+    limits: Option<AdmissionLimits>,
 }
 
-struct Limits {
+struct AdmissionLimits {
     deadline: Pin<Box<Sleep>>,
-    sent_away: Pin<Box<WaitForCancellationFutureOwned>>,
+    closing: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
-impl<S> Guest<S> {
+impl<S> LimitedConnection<S> {
     /// A connection of which a call must be admitted before `deadline`.
-    pub(super) fn new(inner: S, seat: Seat, deadline: Instant) -> Self {
-        let limits = Limits {
+    pub(super) fn new(inner: S, permit: ConnectionPermit, deadline: Instant) -> Self {
+        let limits = AdmissionLimits {
             deadline: Box::pin(tokio::time::sleep_until(deadline)),
-            sent_away: Box::pin(seat.visitor().sent_away().clone().cancelled_owned()),
+            closing: Box::pin(permit.handle().closing().clone().cancelled_owned()),
         };
-        Self { inner, seat, limits: Some(limits) }
+        Self { inner, permit, limits: Some(limits) }
     }
 
     /// Fails once the time of a stranger is over.
     fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         let Some(limits) = &mut self.limits else { return Ok(()) };
-        if self.seat.visitor().is_known() {
+        if self.permit.handle().is_authenticated() {
             self.limits = None;
             return Ok(());
         }
         let is_late = limits.deadline.as_mut().poll(context).is_ready();
-        if is_late || limits.sent_away.as_mut().poll(context).is_ready() {
+        if is_late || limits.closing.as_mut().poll(context).is_ready() {
             tracing::debug!(is_late, "closed a connection that showed no token");
             return Err(io::ErrorKind::TimedOut.into());
         }
@@ -51,15 +51,15 @@ impl<S> Guest<S> {
     }
 }
 
-impl<S> Connected for Guest<S> {
-    type ConnectInfo = Visitor;
+impl<S> Connected for LimitedConnection<S> {
+    type ConnectInfo = ConnectionHandle;
 
-    fn connect_info(&self) -> Visitor {
-        self.seat.visitor().clone()
+    fn connect_info(&self) -> ConnectionHandle {
+        self.permit.handle().clone()
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Guest<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for LimitedConnection<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -70,7 +70,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guest<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Guest<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for LimitedConnection<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

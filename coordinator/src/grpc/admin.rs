@@ -9,18 +9,18 @@ use crate::app::Coordinator;
 use crate::usage;
 
 /// Serves people who look after the coordinator.
-pub(crate) struct Service {
+pub(crate) struct AdminHandler {
     coordinator: Coordinator,
 }
 
-impl Service {
+impl AdminHandler {
     pub(crate) fn new(coordinator: Coordinator) -> Self {
         Self { coordinator }
     }
 }
 
 #[tonic::async_trait]
-impl AdminService for Service {
+impl AdminService for AdminHandler {
     async fn list_workers(
         &self,
         _request: Request<v1::ListWorkersRequest>,

@@ -10,11 +10,11 @@ use super::caller_of;
 use crate::app::Coordinator;
 
 /// Serves those who launch fleets.
-pub(crate) struct Service {
+pub(crate) struct FleetHandler {
     coordinator: Coordinator,
 }
 
-impl Service {
+impl FleetHandler {
     pub(crate) fn new(coordinator: Coordinator) -> Self {
         Self { coordinator }
     }
@@ -26,7 +26,7 @@ impl Service {
 }
 
 #[tonic::async_trait]
-impl FleetService for Service {
+impl FleetService for FleetHandler {
     async fn launch(
         &self,
         request: Request<v1::LaunchRequest>,

@@ -35,28 +35,28 @@ use crate::report::report;
 const WATCH_PAUSE: Duration = Duration::from_millis(200);
 
 /// The most trials in one page.
-const PAGE: u32 = 1000;
+const MAX_PAGE: u32 = 1000;
 
 /// Indices that are looked at for one page: a rare status does not hold the engine up.
-const LOOK_AT: u64 = 100_000;
+const MAX_SCANNED: u64 = 100_000;
 
 /// The most watchers at a time.
-const WATCHERS: usize = 1000;
+const MAX_WATCHERS: usize = 1000;
 
 /// Serves clients.
-pub(crate) struct Service {
+pub(crate) struct SweepHandler {
     coordinator: Coordinator,
     stop: CancellationToken,
     watchers: Arc<Semaphore>,
 }
 
-impl Service {
+impl SweepHandler {
     pub(crate) fn new(coordinator: Coordinator, stop: CancellationToken) -> Self {
-        Self { coordinator, stop, watchers: Arc::new(Semaphore::new(WATCHERS)) }
+        Self { coordinator, stop, watchers: Arc::new(Semaphore::new(MAX_WATCHERS)) }
     }
 
     /// Reads something of one sweep.
-    async fn of_sweep<T: Send + 'static>(
+    async fn read_sweep<T: Send + 'static>(
         &self,
         name: &str,
         view: impl FnOnce(&rheo_core::sweep::Sweep) -> Result<T, Rejection> + Send + 'static,
@@ -70,8 +70,8 @@ impl Service {
     }
 
     /// A sweep for clients.
-    fn told(&self, look: Look) -> v1::Sweep {
-        told(&self.coordinator, look)
+    fn sweep_message(&self, snapshot: SweepSnapshot) -> v1::Sweep {
+        sweep_message(&self.coordinator, snapshot)
     }
 
     /// Changes a sweep, and says how it is then and how many trials were queued again.
@@ -79,7 +79,7 @@ impl Service {
         let name = change.target().1.clone();
         let wants = matches!(change, Change::Resume { .. } | Change::Retry { .. });
         let view = move |state: &State, events: &[Event]| {
-            let sweep = state.sweeps.get(&name).map(look);
+            let sweep = state.sweeps.get(&name).map(snapshot);
             let retried = events.iter().map(|event| match event {
                 Event::TrialsRetried(TrialsRetried { reopened, .. }) => reopened.len() as u64,
                 _ => 0,
@@ -93,24 +93,24 @@ impl Service {
         if wants {
             self.coordinator.live.want(sweep.view.name.clone());
         }
-        Ok((self.told(sweep), retried))
+        Ok((self.sweep_message(sweep), retried))
     }
 }
 
 /// A sweep, and what is left of it if it goes on by itself.
-struct Look {
+struct SweepSnapshot {
     view: SweepView,
     left: Option<RemainingTrials>,
 }
 
-fn look(sweep: &rheo_core::sweep::Sweep) -> Look {
-    Look { view: SweepView::of(sweep), left: RemainingTrials::of(sweep) }
+fn snapshot(sweep: &rheo_core::sweep::Sweep) -> SweepSnapshot {
+    SweepSnapshot { view: SweepView::of(sweep), left: RemainingTrials::of(sweep) }
 }
 
-type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+type MessageStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
-impl SweepService for Service {
+impl SweepService for SweepHandler {
     async fn submit(
         &self,
         request: Request<v1::SubmitRequest>,
@@ -126,12 +126,12 @@ impl SweepService for Service {
         let wanted = name.clone();
         let command = Command::Submit { definition: Box::new(parsed.definition), source: text };
         let view = move |state: &State, events: &[Event]| {
-            (state.sweeps.get(&name).map(look), !events.is_empty())
+            (state.sweeps.get(&name).map(snapshot), !events.is_empty())
         };
         let (sweep, created) =
             self.coordinator.handle.execute(caller, command, Vec::new(), view).await?;
         self.coordinator.live.want(wanted);
-        let sweep = sweep.map(|sweep| self.told(sweep));
+        let sweep = sweep.map(|sweep| self.sweep_message(sweep));
         Ok(Response::new(v1::SubmitResponse { sweep, created }))
     }
 
@@ -140,17 +140,18 @@ impl SweepService for Service {
         request: Request<v1::ListSweepsRequest>,
     ) -> Result<Response<v1::ListSweepsResponse>, Status> {
         let present = self.coordinator.live.present(Instant::now());
-        let view = move |state: &State| -> (Vec<Look>, Vec<v1::UnfitWorker>, Option<String>) {
-            let sweeps = state.order.iter().filter_map(|name| state.sweeps.get(name));
-            let view = |sweep: &rheo_core::sweep::Sweep| {
-                let view = SweepView::among_workers(state, sweep, |id| present.contains(&id));
-                Look { view, left: RemainingTrials::of(sweep) }
+        let view =
+            move |state: &State| -> (Vec<SweepSnapshot>, Vec<v1::UnfitWorker>, Option<String>) {
+                let sweeps = state.order.iter().filter_map(|name| state.sweeps.get(name));
+                let view = |sweep: &rheo_core::sweep::Sweep| {
+                    let view = SweepView::among_workers(state, sweep, |id| present.contains(&id));
+                    SweepSnapshot { view, left: RemainingTrials::of(sweep) }
+                };
+                let unfit = state.unfit_workers().into_iter().map(Into::into);
+                (sweeps.map(view).collect(), unfit.collect(), state.id.map(|id| id.to_string()))
             };
-            let unfit = state.unfit_workers().into_iter().map(Into::into);
-            (sweeps.map(view).collect(), unfit.collect(), state.id.map(|id| id.to_string()))
-        };
         let (sweeps, unfit, state) = self.coordinator.handle.read(view).await?;
-        let sweeps = sweeps.into_iter().map(|sweep| self.told(sweep)).collect();
+        let sweeps = sweeps.into_iter().map(|sweep| self.sweep_message(sweep)).collect();
         let damaged = if request.into_inner().damage {
             self.coordinator.damaged_sweeps().await
         } else {
@@ -172,10 +173,10 @@ impl SweepService for Service {
                 return Err(Rejection::UnknownSweep(name));
             };
             let view = SweepView::among_workers(state, sweep, |id| present.contains(&id));
-            Ok((Look { view, left: RemainingTrials::of(sweep) }, sweep.source.clone()))
+            Ok((SweepSnapshot { view, left: RemainingTrials::of(sweep) }, sweep.source.clone()))
         });
         let (sweep, source) = found.await?.map_err(Failure::Rejected)?;
-        Ok(Response::new(v1::GetSweepResponse { sweep: Some(self.told(sweep)), source }))
+        Ok(Response::new(v1::GetSweepResponse { sweep: Some(self.sweep_message(sweep)), source }))
     }
 
     async fn list_trials(
@@ -189,9 +190,9 @@ impl SweepService for Service {
             let unknown = InvalidMessage::Value { field: "statuses", detail };
             wanted.push(Standing::parse(name).ok_or(unknown)?);
         }
-        let limit = if limit == 0 { PAGE } else { limit.min(PAGE) };
+        let limit = if limit == 0 { MAX_PAGE } else { limit.min(MAX_PAGE) };
         let view = move |sweep: &rheo_core::sweep::Sweep| Ok(page(sweep, &wanted, from, limit));
-        let (views, next) = self.of_sweep(&sweep, view).await?;
+        let (views, next) = self.read_sweep(&sweep, view).await?;
         let live = &self.coordinator.live;
         let trials = views.into_iter().map(|view| {
             let progress = live.progress(&view.id);
@@ -210,9 +211,9 @@ impl SweepService for Service {
             let view = TrialView::of(sweep, trial).ok_or_else(unknown)?;
             let planned = sweep.trial(trial).ok();
             let config = planned.map(|trial| trial.text().to_string()).unwrap_or_default();
-            Ok((view, config, RunningAttempt::of(sweep, trial)))
+            Ok((view, config, LeasedAttempt::of(sweep, trial)))
         };
-        let (view, config, running) = self.of_sweep(&sweep, view).await?;
+        let (view, config, running) = self.read_sweep(&sweep, view).await?;
         let progress = self.coordinator.live.progress(&view.id);
         let trial = Some(wire::trial_message(view, progress.as_ref()));
         let running = match running {
@@ -222,29 +223,29 @@ impl SweepService for Service {
         Ok(Response::new(v1::GetTrialResponse { trial, config, running }))
     }
 
-    type WatchStream = Messages<v1::WatchResponse>;
+    type WatchStream = MessageStream<v1::WatchResponse>;
 
     async fn watch(
         &self,
         request: Request<v1::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let name = wire::parse_name(&request.into_inner().sweep)?;
-        let place = Arc::clone(&self.watchers).try_acquire_owned().map_err(|_| {
-            let text = format!("{WATCHERS} watch already, which is all that may");
+        let permit = Arc::clone(&self.watchers).try_acquire_owned().map_err(|_| {
+            let text = format!("{MAX_WATCHERS} watch already, which is all that may");
             refusal::status(&Reason::Full, text, None)
         })?;
         // Before the first look, so that no change after it is missed.
         let live = &self.coordinator.live;
-        let mut news = Subscription { changes: live.watch(), endings: live.ended() };
-        let first = observe(&self.coordinator, &name, &mut news.endings).await?;
+        let mut subscription = Subscription { changes: live.watch(), endings: live.ended() };
+        let first = watch_response(&self.coordinator, &name, &mut subscription.endings).await?;
         let (sender, receiver) = mpsc::channel(4);
         let (coordinator, stop) = (self.coordinator.clone(), self.stop.clone());
         tokio::spawn(async move {
             tokio::select! {
-                () = tell_changes(&coordinator, &name, first, news, &sender) => {}
+                () = send_changes(&coordinator, &name, first, subscription, &sender) => {}
                 () = stop.cancelled() => {}
             }
-            drop(place);
+            drop(permit);
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
@@ -292,11 +293,11 @@ impl SweepService for Service {
         let claimed = self.coordinator.claim_places_at_rest().await;
         claimed.map_err(|error| refusal::status(&Reason::Storage, report(&error), None))?;
         // What no other sweep refers to. Nothing is added: nobody trains a sweep that can be deleted.
-        let sought = name.clone();
+        let target = name.clone();
         let own = self.coordinator.handle.read(move |state: &State| {
-            let Some(sweep) = state.sweeps.get(&sought) else { return BTreeSet::new() };
+            let Some(sweep) = state.sweeps.get(&target) else { return BTreeSet::new() };
             let mut own = sweep.checkpoints();
-            for other in state.sweeps.values().filter(|other| other.name() != &sought) {
+            for other in state.sweeps.values().filter(|other| other.name() != &target) {
                 let others = other.checkpoints();
                 own.retain(|digest| !others.contains(digest));
             }
@@ -318,7 +319,7 @@ impl SweepService for Service {
         Ok(Response::new(v1::DeleteResponse { files_remain: !all_gone }))
     }
 
-    type QueryStream = Messages<v1::QueryResponse>;
+    type QueryStream = MessageStream<v1::QueryResponse>;
 
     async fn query(
         &self,
@@ -330,19 +331,22 @@ impl SweepService for Service {
         Ok(Response::new(Box::pin(messages)))
     }
 
-    type VerifyStream = Messages<v1::VerifyResponse>;
+    type VerifyStream = MessageStream<v1::VerifyResponse>;
 
     async fn verify(
         &self,
         request: Request<v1::VerifyRequest>,
     ) -> Result<Response<Self::VerifyStream>, Status> {
-        let news = super::verify::verify(self.coordinator.clone(), request.into_inner().repair);
-        Ok(Response::new(Box::pin(ReceiverStream::new(news))))
+        let updates = super::verify::verify(self.coordinator.clone(), request.into_inner().repair);
+        Ok(Response::new(Box::pin(ReceiverStream::new(updates))))
     }
 }
 
 /// A sweep for clients. Only the running coordinator knows whether any worker takes its trials.
-fn told(coordinator: &Coordinator, Look { mut view, left }: Look) -> v1::Sweep {
+fn sweep_message(
+    coordinator: &Coordinator,
+    SweepSnapshot { mut view, left }: SweepSnapshot,
+) -> v1::Sweep {
     let now = coordinator.clock.now();
     view.estimate = coordinator.live.estimate(&view.name, left.as_ref(), now);
     let could_run = view.phase == SweepPhase::Running && view.counts.running == 0;
@@ -351,13 +355,13 @@ fn told(coordinator: &Coordinator, Look { mut view, left }: Look) -> v1::Sweep {
 }
 
 /// The attempt that a trial has now.
-struct RunningAttempt {
+struct LeasedAttempt {
     id: AttemptId,
     number: u32,
     lease: Lease,
 }
 
-impl RunningAttempt {
+impl LeasedAttempt {
     fn of(sweep: &rheo_core::sweep::Sweep, index: u64) -> Option<Self> {
         let trial = sweep.live.get(&index)?;
         let lease = trial.lease.clone()?;
@@ -392,7 +396,7 @@ fn page(
     limit: u32,
 ) -> (Vec<TrialView>, Option<u64>) {
     let trials = sweep.planned.plan.trials();
-    let end = trials.min(from.saturating_add(LOOK_AT));
+    let end = trials.min(from.saturating_add(MAX_SCANNED));
     let mut views = Vec::new();
     let mut index = from;
     while index < end && views.len() < limit as usize {
@@ -405,35 +409,35 @@ fn page(
 }
 
 /// A sweep, its running trials, and those that came in through `endings`, as a watcher sees them.
-async fn observe(
+async fn watch_response(
     coordinator: &Coordinator,
     name: &SweepName,
     endings: &mut broadcast::Receiver<TrialId>,
 ) -> Result<v1::WatchResponse, Failure> {
-    let sought = name.clone();
+    let target = name.clone();
     let observed = coordinator.handle.read(move |state| {
-        let sweep = state.sweeps.get(&sought).ok_or(Rejection::UnknownSweep(sought))?;
+        let sweep = state.sweeps.get(&target).ok_or(Rejection::UnknownSweep(target))?;
         let running = sweep.live.iter().filter(|(_, trial)| trial.lease.is_some());
         let running = running.filter_map(|(index, _)| TrialView::of(sweep, *index));
-        Ok::<_, Rejection>((look(sweep), running.collect::<Vec<_>>()))
+        Ok::<_, Rejection>((snapshot(sweep), running.collect::<Vec<_>>()))
     });
     let (sweep, running) = observed.await??;
     // Looked at last, so that no trial is missing of those that have ended by what was observed.
-    let ended = drain(endings).into_iter().filter(|trial| trial.sweep == *name);
+    let ended = drain_endings(endings).into_iter().filter(|trial| trial.sweep == *name);
     let ended: BTreeSet<u64> = ended.map(|trial| trial.index).collect();
     let running = running.into_iter().filter(|view| !ended.contains(&view.id.index)).map(|view| {
         let progress = coordinator.live.progress(&view.id);
         wire::trial_message(view, progress.as_ref())
     });
     let running = running.collect();
-    let sought = name.clone();
+    let target = name.clone();
     let ended = coordinator.handle.read(move |state| {
-        let sweep = state.sweeps.get(&sought);
+        let sweep = state.sweeps.get(&target);
         let views = ended.into_iter().filter_map(|index| TrialView::of(sweep?, index));
         views.collect::<Vec<_>>()
     });
     let ended = ended.await?.into_iter().map(|view| wire::trial_message(view, None)).collect();
-    Ok(v1::WatchResponse { running, sweep: Some(told(coordinator, sweep)), ended })
+    Ok(v1::WatchResponse { running, sweep: Some(sweep_message(coordinator, sweep)), ended })
 }
 
 /// What a watcher is woken by.
@@ -445,11 +449,11 @@ struct Subscription {
 }
 
 /// Sends every change until the sweep has ended or nobody listens.
-async fn tell_changes(
+async fn send_changes(
     coordinator: &Coordinator,
     name: &SweepName,
     first: v1::WatchResponse,
-    mut news: Subscription,
+    mut subscription: Subscription,
     sender: &mpsc::Sender<Result<v1::WatchResponse, Status>>,
 ) {
     let mut message = first;
@@ -460,12 +464,12 @@ async fn tell_changes(
             return;
         }
         loop {
-            if news.changes.changed().await.is_err() {
+            if subscription.changes.changed().await.is_err() {
                 return;
             }
             tokio::time::sleep(WATCH_PAUSE).await;
-            news.changes.mark_unchanged();
-            match observe(coordinator, name, &mut news.endings).await {
+            subscription.changes.mark_unchanged();
+            match watch_response(coordinator, name, &mut subscription.endings).await {
                 Ok(next) if next != message => {
                     message = next;
                     break;
@@ -482,7 +486,7 @@ async fn tell_changes(
 }
 
 /// Whatever has come in and is still there.
-fn drain(endings: &mut broadcast::Receiver<TrialId>) -> Vec<TrialId> {
+fn drain_endings(endings: &mut broadcast::Receiver<TrialId>) -> Vec<TrialId> {
     let mut ended = Vec::new();
     loop {
         match endings.try_recv() {

@@ -3,7 +3,7 @@
 use rheo_proto::refusal::{self, Reason};
 use rheo_proto::v1;
 use rheo_proto::v1::verify_response::{
-    Finding as WireFinding, News as Wire, Summary as WireSummary,
+    Finding as WireFinding, News as WireUpdate, Summary as WireSummary,
 };
 use tokio::sync::mpsc;
 use tonic::Status;
@@ -11,28 +11,28 @@ use tonic::Status;
 use crate::app::Coordinator;
 use crate::damage::DamagedSweep;
 use crate::report::report;
-use crate::verify::{Error, Finding, News, Repaired, Summary};
+use crate::verify::{Error, Finding, SweepRepair, VerifySummary, VerifyUpdate};
 
 /// News that may wait for a slow client.
-const AHEAD: usize = 64;
+const QUEUE: usize = 64;
 
 /// Verifies `coordinator` and sends what is found, as it is found.
 pub(super) fn verify(
     coordinator: Coordinator,
     repair: bool,
 ) -> mpsc::Receiver<Result<v1::VerifyResponse, Status>> {
-    let (sender, receiver) = mpsc::channel(AHEAD);
-    let (told, mut news) = mpsc::channel(AHEAD);
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    let (updates, mut received) = mpsc::channel(QUEUE);
     let sending = sender.clone();
     let send = tokio::spawn(async move {
-        while let Some(news) = news.recv().await {
+        while let Some(update) = received.recv().await {
             // Whoever asked may have gone; what was begun is finished all the same.
-            let _ = sending.send(Ok(message(news))).await;
+            let _ = sending.send(Ok(message(update))).await;
         }
     });
     tokio::spawn(async move {
-        let verified = coordinator.verify(repair, &told).await;
-        drop(told);
+        let verified = coordinator.verify(repair, &updates).await;
+        drop(updates);
         // Everything that was found comes before the error.
         let _ = send.await;
         if let Err(error) = verified {
@@ -52,15 +52,15 @@ fn status(error: Error) -> Status {
     }
 }
 
-fn message(news: News) -> v1::VerifyResponse {
-    let news = match news {
-        News::Finding(finding) => Wire::Finding(finding_message(finding)),
-        News::Repaired(Repaired { sweep, trials, set_aside }) => {
+fn message(update: VerifyUpdate) -> v1::VerifyResponse {
+    let news = match update {
+        VerifyUpdate::Finding(finding) => WireUpdate::Finding(finding_message(finding)),
+        VerifyUpdate::Repaired(SweepRepair { sweep, trials, set_aside }) => {
             let sweep = sweep.to_string();
-            Wire::Repaired(v1::verify_response::Repaired { sweep, trials, set_aside })
+            WireUpdate::Repaired(v1::verify_response::Repaired { sweep, trials, set_aside })
         }
-        News::Summary(Summary { events, parts, part_bytes, checkpoints }) => {
-            Wire::Summary(WireSummary { events, parts, part_bytes, checkpoints })
+        VerifyUpdate::Summary(VerifySummary { events, parts, part_bytes, checkpoints }) => {
+            WireUpdate::Summary(WireSummary { events, parts, part_bytes, checkpoints })
         }
     };
     v1::VerifyResponse { news: Some(news) }

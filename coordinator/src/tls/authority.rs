@@ -19,7 +19,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::rustls::{self, ServerConfig};
 
-use super::{Error, Names, files};
+use super::{Error, HostNames, files};
 
 /// How long a certificate is valid, that of the server too: its key lies beside that of the CA, and
 /// a coordinator that runs for more than a year must not become a stranger.
@@ -29,12 +29,12 @@ const VALIDITY: Duration = Duration::from_hours(10 * 365 * 24);
 const SKEW: Duration = Duration::from_hours(24);
 
 /// A chain of certificates and the key of the first.
-pub(crate) struct Identity {
+pub(crate) struct ServerIdentity {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 }
 
-impl Identity {
+impl ServerIdentity {
     /// Reads what a person brings.
     pub(crate) fn read(certificate: &Path, key: &Path) -> Result<Self, Error> {
         let text = |path: &Path, bound| {
@@ -56,13 +56,17 @@ impl Identity {
     }
 
     /// Has the CA in `directory`, which is made if it is not there, sign a new certificate.
-    pub(crate) fn issue(directory: &Path, names: &Names, now: Timestamp) -> Result<Self, Error> {
+    pub(crate) fn issue(
+        directory: &Path,
+        names: &HostNames,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
         let all = names.all();
         let issue = |source| Error::Issue { names: all.join(", "), source };
-        let (ca, ca_key) = authority(directory, now)?;
+        let (ca, ca_key) = certificate_authority(directory, now)?;
         let mut params = CertificateParams::new(all.clone()).map_err(issue)?;
         set_validity(&mut params, now);
-        params.distinguished_name = named(names.first());
+        params.distinguished_name = common_name(names.first());
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
@@ -90,11 +94,14 @@ impl Identity {
 }
 
 /// The CA in `directory`: what it is called and its key.
-fn authority(directory: &Path, now: Timestamp) -> Result<(CertificateParams, KeyPair), Error> {
+fn certificate_authority(
+    directory: &Path,
+    now: Timestamp,
+) -> Result<(CertificateParams, KeyPair), Error> {
     let path = directory.join("ca.key");
     let damaged = |source| Error::Key { path: path.clone(), source };
     let certificate = directory.join(CA_FILE);
-    let (key, is_new) = match files::read_if_there(&path, file::KEY)? {
+    let (key, is_new) = match files::read_if_present(&path, file::KEY)? {
         Some(pem) => (KeyPair::from_pem(&String::from_utf8_lossy(&pem)).map_err(damaged)?, false),
         None => (KeyPair::generate().map_err(damaged)?, true),
     };
@@ -102,7 +109,7 @@ fn authority(directory: &Path, now: Timestamp) -> Result<(CertificateParams, Key
     set_validity(&mut params, now);
     // By its key, so that a client that trusts another one can tell which it meets.
     let number = blake3::hash(key.public_key_raw()).to_hex();
-    params.distinguished_name = named(&format!("Rheobase CA {}", &number[..16]));
+    params.distinguished_name = common_name(&format!("Rheobase CA {}", &number[..16]));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
     if is_new {
@@ -110,14 +117,14 @@ fn authority(directory: &Path, now: Timestamp) -> Result<(CertificateParams, Key
         files::remove(&certificate)?;
         files::write(&path, key.serialize_pem().as_bytes())?;
     }
-    if is_new || files::read_if_there(&certificate, file::CERTIFICATES)?.is_none() {
+    if is_new || files::read_if_present(&certificate, file::CERTIFICATES)?.is_none() {
         let signed = params.self_signed(&key).map_err(damaged)?;
         files::write(&certificate, signed.pem().as_bytes())?;
     }
     Ok((params, key))
 }
 
-fn named(name: &str) -> DistinguishedName {
+fn common_name(name: &str) -> DistinguishedName {
     let mut distinguished = DistinguishedName::new();
     distinguished.push(DnType::CommonName, name);
     distinguished
@@ -138,26 +145,26 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
-    fn names() -> Names {
-        Names::of_this_machine(&["gateway".to_owned()], Ipv4Addr::UNSPECIFIED.into())
+    fn names() -> HostNames {
+        HostNames::of_this_machine(&["gateway".to_owned()], Ipv4Addr::UNSPECIFIED.into())
     }
 
     #[test]
     fn the_ca_stays_and_its_certificate_is_made_again_from_its_key() {
         let directory = tempfile::tempdir().unwrap();
         let read = |name: &str| std::fs::read(directory.path().join(name)).unwrap();
-        Identity::issue(directory.path(), &names(), NOW).unwrap();
+        ServerIdentity::issue(directory.path(), &names(), NOW).unwrap();
         let (ca, key, server) = (read("ca.pem"), read("ca.key"), read("server.pem"));
-        Identity::issue(directory.path(), &names(), NOW + SKEW).unwrap();
+        ServerIdentity::issue(directory.path(), &names(), NOW + SKEW).unwrap();
         assert_eq!((read("ca.pem"), read("ca.key")), (ca, key.clone()));
         assert_ne!(read("server.pem"), server, "issued anew");
         std::fs::remove_file(directory.path().join("ca.pem")).unwrap();
-        Identity::issue(directory.path(), &names(), NOW).unwrap();
+        ServerIdentity::issue(directory.path(), &names(), NOW).unwrap();
         assert_eq!(read("ca.key"), key);
         // Another key is another CA, whose certificate must not be the old one.
         let old = read("ca.pem");
         std::fs::remove_file(directory.path().join("ca.key")).unwrap();
-        Identity::issue(directory.path(), &names(), NOW).unwrap();
+        ServerIdentity::issue(directory.path(), &names(), NOW).unwrap();
         assert_ne!(read("ca.pem"), old);
         for entry in std::fs::read_dir(directory.path()).unwrap() {
             let mode = entry.unwrap().metadata().unwrap().permissions().mode();
@@ -169,20 +176,23 @@ mod tests {
     fn files_that_hold_something_else_are_named() {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
-        Identity::issue(directory.path(), &names(), NOW).unwrap();
+        ServerIdentity::issue(directory.path(), &names(), NOW).unwrap();
         let (certificate, key) = (path("server.pem"), path("server.key"));
-        Identity::read(&certificate, &key).and_then(Identity::config).unwrap();
+        ServerIdentity::read(&certificate, &key).and_then(ServerIdentity::config).unwrap();
         for (certificate, key, expected) in [
             (&path("nothing"), &key, "nothing"),
             (&key, &key, "holds no certificate"),
             (&certificate, &certificate, "holds no private key"),
             (&certificate, &path("ca.key"), "cannot be served with its key"),
         ] {
-            let error = Identity::read(certificate, key).and_then(Identity::config).err().unwrap();
+            let error = ServerIdentity::read(certificate, key)
+                .and_then(ServerIdentity::config)
+                .err()
+                .unwrap();
             assert!(error.to_string().contains(expected), "{error}");
         }
         std::fs::write(path("ca.key"), "damaged").unwrap();
-        let error = Identity::issue(directory.path(), &names(), NOW).err().unwrap();
+        let error = ServerIdentity::issue(directory.path(), &names(), NOW).err().unwrap();
         assert!(error.to_string().contains("ca.key` is damaged: remove it"), "{error}");
     }
 }

@@ -14,7 +14,7 @@ use super::Error;
 use crate::shell;
 
 /// Makes the directory, for its owner alone; one that is there is made so.
-pub(super) fn make(directory: &Path) -> Result<(), Error> {
+pub(super) fn create_private_directory(directory: &Path) -> Result<(), Error> {
     let error = |source| Error::File { path: directory.to_owned(), source };
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(error)?;
     let owner = std::fs::metadata(directory).map_err(error)?.uid();
@@ -22,7 +22,7 @@ pub(super) fn make(directory: &Path) -> Result<(), Error> {
     if owner != me.as_raw() && owner != 0 && !me.is_root() {
         return Err(Error::Foreign { path: directory.to_owned(), owner });
     }
-    narrow(directory, 0o700);
+    restrict(directory, 0o700);
     warn_if_writable(directory.parent().unwrap_or(Path::new(".")));
     Ok(())
 }
@@ -40,7 +40,7 @@ fn warn_if_writable(state: &Path) {
 }
 
 /// Takes a file or directory of our own from all others, and says so.
-pub(super) fn narrow(path: &Path, mode: u32) {
+pub(super) fn restrict(path: &Path, mode: u32) {
     let now = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode() & 0o777);
     if now & !mode == 0 {
         return;
@@ -59,15 +59,15 @@ pub(super) fn narrow(path: &Path, mode: u32) {
 /// Writes a file for its owner alone.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let error = |source| Error::File { path: path.to_owned(), source };
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".new");
-    let aside = Path::new(&aside);
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
+    let temporary = Path::new(&temporary);
     // One that a crash left.
-    remove(aside)?;
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(aside);
+    remove(temporary)?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary);
     let mut file = file.map_err(error)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(error)?;
-    std::fs::rename(aside, path).map_err(error)?;
+    std::fs::rename(temporary, path).map_err(error)?;
     let directory = path.parent().unwrap_or(Path::new("."));
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(error)
 }
@@ -83,7 +83,7 @@ pub(super) fn remove(path: &Path) -> Result<(), Error> {
 }
 
 /// Reads a file, if it is there.
-pub(super) fn read_if_there(path: &Path, bound: SizeLimit) -> Result<Option<Vec<u8>>, Error> {
+pub(super) fn read_if_present(path: &Path, bound: SizeLimit) -> Result<Option<Vec<u8>>, Error> {
     match file::read(path, bound) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),

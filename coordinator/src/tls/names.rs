@@ -9,7 +9,7 @@ const RESOLVER: Duration = Duration::from_secs(2);
 
 /// What this machine is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Names {
+pub(crate) struct HostNames {
     /// What a person said, first.
     advertised: Vec<String>,
     /// The name that the system has.
@@ -20,7 +20,7 @@ pub(crate) struct Names {
     bound: IpAddr,
 }
 
-impl Names {
+impl HostNames {
     /// Asks the system; nothing is sent to anybody.
     pub(crate) fn of_this_machine(advertised: &[String], bound: IpAddr) -> Self {
         let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -55,7 +55,7 @@ impl Names {
 }
 
 /// The host in the address that clients read.
-pub(crate) async fn host(names: &Names) -> String {
+pub(crate) async fn host(names: &HostNames) -> String {
     if let Some(host) = names.advertised.first() {
         return bracketed(host);
     }
@@ -108,8 +108,8 @@ mod tests {
 
     use super::*;
 
-    fn names(advertised: &[&str], bound: IpAddr) -> Names {
-        Names {
+    fn names(advertised: &[&str], bound: IpAddr) -> HostNames {
+        HostNames {
             advertised: advertised.iter().map(|name| (*name).to_owned()).collect(),
             node: Some("login1.cluster.example".to_owned()),
             outgoing: vec![IpAddr::from([10, 0, 0, 5])],
@@ -141,9 +141,9 @@ mod tests {
         assert_eq!(host(&names(&["fd00::1"], any)).await, "[fd00::1]");
         assert_eq!(host(&names(&[], IpAddr::from([10, 0, 0, 9]))).await, "10.0.0.9");
         assert_eq!(host(&names(&[], Ipv6Addr::LOCALHOST.into())).await, "[::1]");
-        let unknown = Names { node: None, ..names(&[], any) };
+        let unknown = HostNames { node: None, ..names(&[], any) };
         assert_eq!(host(&unknown).await, "10.0.0.5");
-        let alone = Names { outgoing: Vec::new(), ..unknown };
+        let alone = HostNames { outgoing: Vec::new(), ..unknown };
         assert_eq!(host(&alone).await, "localhost");
     }
 

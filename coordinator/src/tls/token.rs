@@ -8,10 +8,10 @@ use rheo_proto::access::{Role, parse_token};
 use rheo_proto::file;
 use tokio_rustls::rustls::crypto::ring;
 
-use super::{Error, Own, files};
+use super::{Error, UserCredentials, files};
 
 /// Bytes of chance in a token.
-const CHANCE: usize = 32;
+const TOKEN_BYTES: usize = 32;
 
 /// The tokens that are good.
 #[derive(Debug)]
@@ -23,9 +23,12 @@ pub(crate) struct Tokens {
 impl Tokens {
     /// Takes tokens out of the files that a person named, and those in `directory` for the others;
     /// they are made if they are not there.
-    pub(super) fn read_or_make(own: &Own, directory: &Path) -> Result<Self, Error> {
-        let admin = read(own.admin.as_deref(), directory, Role::Admin)?;
-        let worker = read(own.worker.as_deref(), directory, Role::Worker)?;
+    pub(super) fn read_or_make(
+        credentials: &UserCredentials,
+        directory: &Path,
+    ) -> Result<Self, Error> {
+        let admin = read(credentials.admin.as_deref(), directory, Role::Admin)?;
+        let worker = read(credentials.worker.as_deref(), directory, Role::Worker)?;
         if admin == worker {
             return Err(Error::SameTokens);
         }
@@ -51,16 +54,16 @@ impl Tokens {
 }
 
 fn read(named: Option<&Path>, directory: &Path, role: Role) -> Result<Hash, Error> {
-    let own = directory.join(role.token_file());
-    let path = named.unwrap_or(&own);
-    if named.is_none() && files::read_if_there(path, file::TOKEN)?.is_none() {
+    let default = directory.join(role.token_file());
+    let path = named.unwrap_or(&default);
+    if named.is_none() && files::read_if_present(path, file::TOKEN)?.is_none() {
         files::write(path, format!("{}\n", make(role)?).as_bytes())?;
     }
     let bytes = file::read(path, file::TOKEN);
     let bytes = bytes.map_err(|source| Error::File { path: path.to_owned(), source })?;
     match named {
         Some(path) => files::warn_if_readable(path),
-        None => files::narrow(path, 0o600),
+        None => files::restrict(path, 0o600),
     }
     match parse_token(&bytes) {
         Ok(token) => Ok(blake3::hash(token.as_bytes())),
@@ -70,10 +73,10 @@ fn read(named: Option<&Path>, directory: &Path, role: Role) -> Result<Hash, Erro
 
 /// A new token. It says what it is, so that one in a log or a repository is found.
 fn make(role: Role) -> Result<String, Error> {
-    let mut chance = [0; CHANCE];
+    let mut bytes = [0; TOKEN_BYTES];
     let random = ring::default_provider().secure_random;
-    random.fill(&mut chance).map_err(|_| Error::Random)?;
-    let hex: String = chance.iter().map(|byte| format!("{byte:02x}")).collect();
+    random.fill(&mut bytes).map_err(|_| Error::Random)?;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     let name = match role {
         Role::Admin => "admin",
         Role::Worker => "worker",
@@ -89,13 +92,13 @@ mod tests {
     fn tokens_are_made_once_and_each_has_its_role() {
         let directory = tempfile::tempdir().unwrap();
         let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
-        let tokens = Tokens::read_or_make(&Own::default(), directory.path()).unwrap();
+        let tokens = Tokens::read_or_make(&UserCredentials::default(), directory.path()).unwrap();
         let (admin, worker) = (read("admin.token"), read("worker.token"));
         assert_eq!(tokens.role(admin.trim()), Some(Role::Admin));
         assert_eq!(tokens.role(worker.trim()), Some(Role::Worker));
         assert_eq!(tokens.role(&admin), None, "the line break is no part of it");
         assert_eq!(tokens.role(""), None);
-        Tokens::read_or_make(&Own::default(), directory.path()).unwrap();
+        Tokens::read_or_make(&UserCredentials::default(), directory.path()).unwrap();
         assert_eq!((read("admin.token"), read("worker.token")), (admin, worker));
     }
 
@@ -103,15 +106,25 @@ mod tests {
     fn tokens_of_a_person_must_be_long_and_different() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("mine");
-        let own = Own { admin: Some(path.clone()), ..Own::default() };
-        assert!(matches!(Tokens::read_or_make(&own, directory.path()), Err(Error::File { .. })));
+        let credentials =
+            UserCredentials { admin: Some(path.clone()), ..UserCredentials::default() };
+        assert!(matches!(
+            Tokens::read_or_make(&credentials, directory.path()),
+            Err(Error::File { .. })
+        ));
         std::fs::write(&path, "short").unwrap();
-        assert!(matches!(Tokens::read_or_make(&own, directory.path()), Err(Error::Token { .. })));
+        assert!(matches!(
+            Tokens::read_or_make(&credentials, directory.path()),
+            Err(Error::Token { .. })
+        ));
         std::fs::write(&path, "long-long-long-long-long-long-long").unwrap();
-        let tokens = Tokens::read_or_make(&own, directory.path()).unwrap();
+        let tokens = Tokens::read_or_make(&credentials, directory.path()).unwrap();
         assert_eq!(tokens.role("long-long-long-long-long-long-long"), Some(Role::Admin));
         assert!(!directory.path().join("admin.token").exists());
-        let own = Own { worker: Some(path), ..own };
-        assert!(matches!(Tokens::read_or_make(&own, directory.path()), Err(Error::SameTokens)));
+        let credentials = UserCredentials { worker: Some(path), ..credentials };
+        assert!(matches!(
+            Tokens::read_or_make(&credentials, directory.path()),
+            Err(Error::SameTokens)
+        ));
     }
 }

@@ -21,11 +21,11 @@ use tonic::codegen::http::{HeaderMap, Request, Response};
 use tower::{Layer, Service};
 
 use super::Tokens;
-use crate::connections::{BoundedBody, RequestBounds, TooMany, Visitor};
+use crate::connections::{BoundedBody, ConnectionHandle, ConnectionLimit, RequestBounds};
 
 /// Lets calls in.
 #[derive(Debug, Clone)]
-pub(crate) enum Gate {
+pub(crate) enum AuthPolicy {
     /// Every call: of this process itself, or because a person said `--insecure`.
     Open,
     /// Calls with a token of the right role.
@@ -66,7 +66,7 @@ fn caller(role: Role) -> Caller {
     }
 }
 
-impl Gate {
+impl AuthPolicy {
     /// Decides about a call by its headers and its path, `/package.Service/Method`.
     fn admit(&self, headers: &HeaderMap, path: &str) -> Result<Role, Status> {
         let tokens = match self {
@@ -96,40 +96,41 @@ impl Gate {
 
 /// Puts services behind a gate, with bounds of what is let in.
 #[derive(Debug, Clone)]
-pub(crate) struct Entrance {
+pub(crate) struct AuthLayer {
     /// Decides who is let in.
-    pub(crate) gate: Gate,
+    pub(crate) auth: AuthPolicy,
     /// Bounds each request.
     pub(crate) bounds: RequestBounds,
 }
 
-impl<S> Layer<S> for Entrance {
-    type Service = Guarded<S>;
+impl<S> Layer<S> for AuthLayer {
+    type Service = AuthService<S>;
 
-    fn layer(&self, inner: S) -> Guarded<S> {
-        Guarded { gate: self.gate.clone(), bounds: self.bounds.clone(), inner }
+    fn layer(&self, inner: S) -> AuthService<S> {
+        AuthService { auth: self.auth.clone(), bounds: self.bounds.clone(), inner }
     }
 }
 
 /// A reply that is there at once.
-type Answer<R, E> = Ready<Result<Response<R>, E>>;
+type ReadyReply<R, E> = Ready<Result<Response<R>, E>>;
 
 /// A service behind a gate.
 #[derive(Debug, Clone)]
-pub(crate) struct Guarded<S> {
-    gate: Gate,
+pub(crate) struct AuthService<S> {
+    auth: AuthPolicy,
     bounds: RequestBounds,
     inner: S,
 }
 
-impl<S, R> Service<Request<Body>> for Guarded<S>
+impl<S, R> Service<Request<Body>> for AuthService<S>
 where
     S: Service<Request<Body>, Response = Response<R>, Future: Send + 'static>,
     R: Default,
 {
     type Response = Response<R>;
     type Error = S::Error;
-    type Future = Either<BoxFuture<'static, Result<Response<R>, S::Error>>, Answer<R, S::Error>>;
+    type Future =
+        Either<BoxFuture<'static, Result<Response<R>, S::Error>>, ReadyReply<R, S::Error>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
@@ -137,9 +138,10 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let path = request.uri().path();
-        let admitted = self.gate.admit(request.headers(), path);
-        let visitor = request.extensions().get::<Visitor>();
-        let role = match admitted.and_then(|role| remain(visitor, role).map(|()| role)) {
+        let admitted = self.auth.admit(request.headers(), path);
+        let connection = request.extensions().get::<ConnectionHandle>();
+        let role = match admitted.and_then(|role| admit_connection(connection, role).map(|()| role))
+        {
             Ok(role) => role,
             Err(refused) => {
                 tracing::debug!(path = excerpt(path), text = refused.message(), "refused");
@@ -161,9 +163,9 @@ where
 }
 
 /// Lets the connection of an admitted call stay, if there is one and its token has room for it.
-fn remain(visitor: Option<&Visitor>, role: Role) -> Result<(), Status> {
-    let Some(visitor) = visitor else { return Ok(()) };
-    visitor.show(role).map_err(|TooMany(most)| {
+fn admit_connection(connection: Option<&ConnectionHandle>, role: Role) -> Result<(), Status> {
+    let Some(connection) = connection else { return Ok(()) };
+    connection.authenticate(role).map_err(|ConnectionLimit(most)| {
         let text = format!(
             "{most} connections show the token `{}` already, the most that this coordinator allows: end programs that use it, or raise the limit of open files of the coordinator (`ulimit -n`)",
             role.token_file()
@@ -182,13 +184,13 @@ mod tests {
     const ADMIN: &str = "rheo_admin_0123456789abcdef";
     const WORKER: &str = "rheo_worker_0123456789abcdef";
 
-    fn ask(authorization: Option<&str>, path: &str) -> Result<Role, Option<Reason>> {
-        let gate = Gate::Tokens(Arc::new(Tokens::of(ADMIN, WORKER)));
+    fn admit(authorization: Option<&str>, path: &str) -> Result<Role, Option<Reason>> {
+        let auth = AuthPolicy::Tokens(Arc::new(Tokens::of(ADMIN, WORKER)));
         let mut headers = HeaderMap::new();
         if let Some(value) = authorization {
             headers.insert(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
         }
-        gate.admit(&headers, path).map_err(|status| Refusal::from(&status).reason)
+        auth.admit(&headers, path).map_err(|status| Refusal::from(&status).reason)
     }
 
     #[test]
@@ -202,20 +204,20 @@ mod tests {
             "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
             "/",
         ] {
-            assert_eq!(ask(Some(&admin), path), Ok(Role::Admin), "{path}");
+            assert_eq!(admit(Some(&admin), path), Ok(Role::Admin), "{path}");
             let expected = if path.contains("WorkerService") {
                 Ok(Role::Worker)
             } else {
                 Err(Some(Reason::PermissionDenied))
             };
-            assert_eq!(ask(Some(&worker), path), expected, "{path}");
+            assert_eq!(admit(Some(&worker), path), expected, "{path}");
             for wrong in ["", "Bearer ", "Basic abc", ADMIN, "Bearer rheo_admin_0123456789abcdeF"] {
-                assert_eq!(ask(Some(wrong), path), unauthenticated, "{path} {wrong}");
+                assert_eq!(admit(Some(wrong), path), unauthenticated, "{path} {wrong}");
             }
-            assert_eq!(ask(None, path), unauthenticated, "{path}");
+            assert_eq!(admit(None, path), unauthenticated, "{path}");
         }
-        assert!(ask(Some(&worker), "/rheobase.v1.WorkerServiceX/Join").is_err());
-        assert!(ask(Some(&worker), "/x/rheobase.v1.WorkerService/Join").is_err());
-        assert!(Gate::Open.admit(&HeaderMap::new(), "/anything").is_ok());
+        assert!(admit(Some(&worker), "/rheobase.v1.WorkerServiceX/Join").is_err());
+        assert!(admit(Some(&worker), "/x/rheobase.v1.WorkerService/Join").is_err());
+        assert!(AuthPolicy::Open.admit(&HeaderMap::new(), "/anything").is_ok());
     }
 }
