@@ -176,7 +176,7 @@ impl GlobalArgs {
 
     async fn connect(&self) -> Result<Client, Failure> {
         let client = Client::connect(&self.access(), variables::query_limits()?).await?;
-        if let Some(left) = &client.left {
+        if let Some(left) = &client.stale_server {
             format::note(left);
         }
         Ok(client)

@@ -34,13 +34,13 @@ use uuid::Uuid;
 use crate::app::{self, Coordinator, Opened, Settings};
 use crate::grpc;
 use crate::tls::AuthPolicy;
-pub(crate) use admin::{Ending, RunningAttempt};
+pub(crate) use admin::{RunningAttempt, ShutdownReply};
 
 /// How long a connection may take to come about.
-const CONNECT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a state directory may be in use while no coordinator answers.
-const MOMENT: Duration = Duration::from_secs(5);
+const IN_USE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often it is tried again meanwhile.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -49,10 +49,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
 /// How long a call may take that does not wait for anything.
-const CALL: Duration = Duration::from_mins(1);
+const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How long a query may take to begin its reply.
-const QUERY: Duration = Duration::from_hours(1);
+const QUERY_TIMEOUT: Duration = Duration::from_hours(1);
 
 /// Bytes on their way between client and server in one process.
 const PIPE: usize = 1 << 20;
@@ -67,7 +67,7 @@ pub(crate) struct Client {
     /// Whether a coordinator runs: nothing will happen to what is submitted otherwise.
     pub is_live: bool,
     /// What a coordinator that died has left, if none runs.
-    pub left: Option<String>,
+    pub stale_server: Option<String>,
 }
 
 /// Why a call did not succeed.
@@ -103,7 +103,7 @@ impl From<tonic::Status> for Error {
 }
 
 /// What there is in a state directory.
-pub(crate) enum Found {
+pub(crate) enum CoordinatorLookup {
     /// A coordinator that runs.
     Running(Box<Client>),
     /// The state of one that does not.
@@ -112,17 +112,20 @@ pub(crate) enum Found {
 
 /// Looks for a coordinator at a state directory. If the directory is in use and none answers, one is
 /// starting, or another command looks at the state at rest: that takes a moment.
-pub(crate) async fn find(settings: &Settings, access: &AccessConfig) -> Result<Found, Error> {
+pub(crate) async fn find(
+    settings: &Settings,
+    access: &AccessConfig,
+) -> Result<CoordinatorLookup, Error> {
     let access = AccessConfig { server: None, state: settings.state.clone(), ..access.clone() };
-    let deadline = tokio::time::Instant::now() + MOMENT;
+    let deadline = tokio::time::Instant::now() + IN_USE_TIMEOUT;
     loop {
         // The lock is believed before the address, which may be that of a dead coordinator.
         let in_use = match Coordinator::open(settings.clone()) {
             Err(error) if is_locked(&error) || is_forbidden(&error) => error,
-            opened => return Ok(Found::AtRest(Box::new(opened?))),
+            opened => return Ok(CoordinatorLookup::AtRest(Box::new(opened?))),
         };
         let error = match Client::over_network(&access).await {
-            Ok(client) => return Ok(Found::Running(Box::new(client))),
+            Ok(client) => return Ok(CoordinatorLookup::Running(Box::new(client))),
             // That there is one which cannot be trusted says more.
             Err(Error::Refused(refusal)) if refusal.is_access() => {
                 if is_forbidden(&in_use) {
@@ -157,7 +160,7 @@ pub(crate) fn is_forbidden(error: &app::Error) -> bool {
 }
 
 /// The file of a coordinator that died, in a state directory that nobody has open.
-fn left_behind(state: &Path) -> Option<String> {
+fn stale_server_file(state: &Path) -> Option<String> {
     let path = state.join(SERVER_FILE);
     let file = ServerFile::read(&path).ok()??;
     let who = file.process.map(|process| format!(" ({process})")).unwrap_or_default();
@@ -178,24 +181,28 @@ impl Client {
         if !access.state.is_dir() {
             return Err(Error::Nowhere(access.state.clone()));
         }
-        if let Some(client) = Self::elsewhere(access).await? {
+        if let Some(client) = Self::connect_remote(access).await? {
             return Ok(client);
         }
         let settings = Settings { queries, ..Settings::new(access.state.clone()) };
         match find(&settings, access).await? {
-            Found::Running(client) => Ok(*client),
-            Found::AtRest(opened) => {
+            CoordinatorLookup::Running(client) => Ok(*client),
+            CoordinatorLookup::AtRest(opened) => {
                 // Nothing is said of, or added to, a journal that is not that of the results.
                 opened.coordinator.check_places(true).await?;
-                let left = left_behind(&access.state);
-                Ok(Self { is_live: false, left, ..Self::in_process(opened.coordinator).await? })
+                let stale_server = stale_server_file(&access.state);
+                Ok(Self {
+                    is_live: false,
+                    stale_server,
+                    ..Self::in_process(opened.coordinator).await?
+                })
             }
         }
     }
 
     /// The coordinator that the state directory names, if it is on another machine and answers: a
     /// lock may not be seen from here.
-    async fn elsewhere(access: &AccessConfig) -> Result<Option<Self>, Error> {
+    async fn connect_remote(access: &AccessConfig) -> Result<Option<Self>, Error> {
         let file = ServerFile::read(&access.state.join(SERVER_FILE)).ok().flatten();
         if file.and_then(|file| file.process).is_none_or(|process| process.is_here()) {
             return Ok(None);
@@ -216,7 +223,7 @@ impl Client {
         let route = access.read()?;
         let endpoint = route.endpoint()?;
         let endpoint = endpoint
-            .connect_timeout(CONNECT)
+            .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE);
@@ -256,7 +263,7 @@ impl Client {
         let fleets = FleetServiceClient::with_interceptor(channel.clone(), bearer.clone());
         let admin = AdminServiceClient::with_interceptor(channel, bearer)
             .max_decoding_message_size(MAX_MESSAGE);
-        Self { inner, workers, fleets, admin, is_live: true, left: None }
+        Self { inner, workers, fleets, admin, is_live: true, stale_server: None }
     }
 
     /// Submits the text of a sweep file; says whether the sweep is new.
@@ -266,31 +273,31 @@ impl Client {
         text: &str,
     ) -> Result<(SweepView, bool), Error> {
         let request = v1::SubmitRequest { file: file.to_owned(), text: text.to_owned() };
-        let reply = self.inner.submit(within(CALL, request)).await?.into_inner();
-        Ok((self.sweep_of(reply.sweep)?, reply.created))
+        let reply = self.inner.submit(with_timeout(CALL_TIMEOUT, request)).await?.into_inner();
+        Ok((self.parse_sweep(reply.sweep)?, reply.created))
     }
 
     /// All sweeps in the order in which they were submitted, and what keeps rows from being written
     /// into parts, if anything does.
     pub(crate) async fn sweeps(&mut self) -> Result<(Vec<SweepView>, Option<String>), Error> {
-        let Overview { sweeps, trouble, .. } = self.overview().await?;
-        Ok((sweeps, trouble))
+        let Overview { sweeps, last_error, .. } = self.overview().await?;
+        Ok((sweeps, last_error))
     }
 
     /// All sweeps, and what is wrong.
     pub(crate) async fn overview(&mut self) -> Result<Overview, Error> {
-        let request = within(CALL, v1::ListSweepsRequest::default());
+        let request = with_timeout(CALL_TIMEOUT, v1::ListSweepsRequest::default());
         let reply = self.inner.list_sweeps(request).await?.into_inner();
-        let sweeps = reply.sweeps.into_iter().map(|sweep| self.sweep_of(Some(sweep)));
+        let sweeps = reply.sweeps.into_iter().map(|sweep| self.parse_sweep(Some(sweep)));
         let sweeps: Result<_, _> = sweeps.collect();
         let unfit: Result<_, _> = reply.unfit.into_iter().map(UnfitWorker::try_from).collect();
-        let (trouble, state) = (reply.trouble, reply.state);
-        Ok(Overview { sweeps: sweeps?, trouble, unfit: unfit?, state })
+        let (last_error, state) = (reply.trouble, reply.state);
+        Ok(Overview { sweeps: sweeps?, last_error, unfit: unfit?, state })
     }
 
     /// The sweeps of which parts are missing or known to be damaged.
     pub(crate) async fn damaged_sweeps(&mut self) -> Result<Vec<v1::DamagedSweep>, Error> {
-        let request = within(CALL, v1::ListSweepsRequest { damage: true });
+        let request = with_timeout(CALL_TIMEOUT, v1::ListSweepsRequest { damage: true });
         Ok(self.inner.list_sweeps(request).await?.into_inner().damaged)
     }
 
@@ -300,15 +307,15 @@ impl Client {
         &mut self,
         repair: bool,
     ) -> Result<Streaming<v1::VerifyResponse>, Error> {
-        let request = within(QUERY, v1::VerifyRequest { repair });
+        let request = with_timeout(QUERY_TIMEOUT, v1::VerifyRequest { repair });
         Ok(self.inner.verify(request).await?.into_inner())
     }
 
     /// One sweep and its file.
     pub(crate) async fn sweep(&mut self, name: &SweepName) -> Result<(SweepView, String), Error> {
         let request = v1::GetSweepRequest { sweep: name.to_string() };
-        let reply = self.inner.get_sweep(within(CALL, request)).await?.into_inner();
-        Ok((self.sweep_of(reply.sweep)?, reply.source))
+        let reply = self.inner.get_sweep(with_timeout(CALL_TIMEOUT, request)).await?.into_inner();
+        Ok((self.parse_sweep(reply.sweep)?, reply.source))
     }
 
     /// A page of trials, and where the next begins.
@@ -318,22 +325,26 @@ impl Client {
         statuses: &[TrialStatus],
         from: u64,
         limit: u32,
-    ) -> Result<(Vec<Seen>, Option<u64>), Error> {
+    ) -> Result<(Vec<TrialWithProgress>, Option<u64>), Error> {
         let request = v1::ListTrialsRequest {
             sweep: sweep.to_string(),
             statuses: statuses.iter().map(|status| status.name().to_owned()).collect(),
             from,
             limit,
         };
-        let reply = self.inner.list_trials(within(CALL, request)).await?.into_inner();
-        let trials: Result<_, _> = reply.trials.into_iter().map(Seen::try_from).collect();
+        let reply = self.inner.list_trials(with_timeout(CALL_TIMEOUT, request)).await?.into_inner();
+        let trials: Result<_, _> =
+            reply.trials.into_iter().map(TrialWithProgress::try_from).collect();
         Ok((trials?, reply.next))
     }
 
     /// One trial and its whole configuration, as JSON.
-    pub(crate) async fn trial(&mut self, id: &TrialId) -> Result<(Seen, String), Error> {
+    pub(crate) async fn trial(
+        &mut self,
+        id: &TrialId,
+    ) -> Result<(TrialWithProgress, String), Error> {
         let request = v1::GetTrialRequest { sweep: id.sweep.to_string(), trial: id.index };
-        let reply = self.inner.get_trial(within(CALL, request)).await?.into_inner();
+        let reply = self.inner.get_trial(with_timeout(CALL_TIMEOUT, request)).await?.into_inner();
         Ok((reply.trial.ok_or(InvalidMessage::Missing("trial"))?.try_into()?, reply.config))
     }
 
@@ -349,33 +360,33 @@ impl Client {
     }
 
     /// Follows a sweep until it ends.
-    pub(crate) async fn watch(&mut self, sweep: &SweepName) -> Result<Watching, Error> {
+    pub(crate) async fn watch(&mut self, sweep: &SweepName) -> Result<SweepWatch, Error> {
         let request = v1::WatchRequest { sweep: sweep.to_string() };
-        Ok(Watching(self.inner.watch(request).await?.into_inner()))
+        Ok(SweepWatch(self.inner.watch(request).await?.into_inner()))
     }
 
     /// Starts no further trial.
     pub(crate) async fn pause(&mut self, sweep: &SweepName) -> Result<SweepView, Error> {
         let (sweep, request_id) = (sweep.to_string(), request_id());
-        let request = within(CALL, v1::PauseRequest { sweep, request_id });
+        let request = with_timeout(CALL_TIMEOUT, v1::PauseRequest { sweep, request_id });
         let reply = self.inner.pause(request).await?.into_inner();
-        self.sweep_of(reply.sweep)
+        self.parse_sweep(reply.sweep)
     }
 
     /// Goes on.
     pub(crate) async fn resume(&mut self, sweep: &SweepName) -> Result<SweepView, Error> {
         let (sweep, request_id) = (sweep.to_string(), request_id());
-        let request = within(CALL, v1::ResumeRequest { sweep, request_id });
+        let request = with_timeout(CALL_TIMEOUT, v1::ResumeRequest { sweep, request_id });
         let reply = self.inner.resume(request).await?.into_inner();
-        self.sweep_of(reply.sweep)
+        self.parse_sweep(reply.sweep)
     }
 
     /// Starts no further trial and stops the running ones.
     pub(crate) async fn cancel(&mut self, sweep: &SweepName) -> Result<SweepView, Error> {
         let (sweep, request_id) = (sweep.to_string(), request_id());
-        let request = within(CALL, v1::CancelRequest { sweep, request_id });
+        let request = with_timeout(CALL_TIMEOUT, v1::CancelRequest { sweep, request_id });
         let reply = self.inner.cancel(request).await?.into_inner();
-        self.sweep_of(reply.sweep)
+        self.parse_sweep(reply.sweep)
     }
 
     /// Tries trials again; says how many.
@@ -386,21 +397,21 @@ impl Client {
     ) -> Result<(SweepView, u64), Error> {
         let selection = Some(trials.into());
         let (sweep, request_id) = (sweep.to_string(), request_id());
-        let request = within(CALL, v1::RetryRequest { sweep, request_id, selection });
+        let request = with_timeout(CALL_TIMEOUT, v1::RetryRequest { sweep, request_id, selection });
         let reply = self.inner.retry(request).await?.into_inner();
-        Ok((self.sweep_of(reply.sweep)?, reply.retried))
+        Ok((self.parse_sweep(reply.sweep)?, reply.retried))
     }
 
     /// A sweep as it is: where no coordinator runs, nobody works on it, whatever leases it has.
-    fn sweep_of(&self, wire: Option<v1::Sweep>) -> Result<SweepView, Error> {
-        let mut sweep = sweep_of(wire)?;
+    fn parse_sweep(&self, wire: Option<v1::Sweep>) -> Result<SweepView, Error> {
+        let mut sweep = parse_sweep(wire)?;
         sweep.idle |= !self.is_live && sweep.phase == SweepPhase::Running;
         Ok(sweep)
     }
 
     /// Runs SQL; the reply is an Arrow IPC stream in pieces.
     pub(crate) async fn query(&mut self, sql: &str) -> Result<Streaming<v1::QueryResponse>, Error> {
-        let request = within(QUERY, v1::QueryRequest { sql: sql.to_owned() });
+        let request = with_timeout(QUERY_TIMEOUT, v1::QueryRequest { sql: sql.to_owned() });
         Ok(self.inner.query(request).await?.into_inner())
     }
 }
@@ -411,7 +422,7 @@ pub(crate) struct Overview {
     /// The sweeps in the order in which they were submitted.
     pub sweeps: Vec<SweepView>,
     /// What keeps rows from being written into parts, if anything does.
-    pub trouble: Option<String>,
+    pub last_error: Option<String>,
     /// Workers that lack something that trials need.
     pub unfit: Vec<UnfitWorker>,
     /// The id of the state; none before a coordinator has started on it.
@@ -420,14 +431,14 @@ pub(crate) struct Overview {
 
 /// A trial, and its progress if it runs.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Seen {
+pub(crate) struct TrialWithProgress {
     /// The trial.
     pub trial: TrialView,
     /// How far it is.
     pub progress: Option<Progress>,
 }
 
-impl TryFrom<v1::Trial> for Seen {
+impl TryFrom<v1::Trial> for TrialWithProgress {
     type Error = InvalidMessage;
 
     fn try_from(wire: v1::Trial) -> Result<Self, InvalidMessage> {
@@ -438,27 +449,29 @@ impl TryFrom<v1::Trial> for Seen {
 
 /// A sweep that is being followed.
 #[derive(Debug)]
-pub(crate) struct Watching(Streaming<v1::WatchResponse>);
+pub(crate) struct SweepWatch(Streaming<v1::WatchResponse>);
 
 /// A sweep at one moment.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Moment {
+pub(crate) struct SweepUpdate {
     /// The sweep.
     pub sweep: SweepView,
     /// The trials that run.
-    pub running: Vec<Seen>,
+    pub running: Vec<TrialWithProgress>,
     /// Trials that ended since the moment before.
     pub ended: Vec<TrialView>,
 }
 
-impl Watching {
+impl SweepWatch {
     /// The next moment at which something is different; none after the end.
-    pub(crate) async fn next(&mut self) -> Result<Option<Moment>, Error> {
+    pub(crate) async fn next(&mut self) -> Result<Option<SweepUpdate>, Error> {
         let Some(message) = self.0.message().await? else { return Ok(None) };
-        let running: Result<_, _> = message.running.into_iter().map(Seen::try_from).collect();
-        let ended: Result<Vec<Seen>, _> = message.ended.into_iter().map(Seen::try_from).collect();
+        let running: Result<_, _> =
+            message.running.into_iter().map(TrialWithProgress::try_from).collect();
+        let ended: Result<Vec<TrialWithProgress>, _> =
+            message.ended.into_iter().map(TrialWithProgress::try_from).collect();
         let ended = ended?.into_iter().map(|seen| seen.trial).collect();
-        Ok(Some(Moment { sweep: sweep_of(message.sweep)?, running: running?, ended }))
+        Ok(Some(SweepUpdate { sweep: parse_sweep(message.sweep)?, running: running?, ended }))
     }
 }
 
@@ -476,13 +489,13 @@ where
     channel.map_err(|source| Error::Unreachable { url: "this process".to_owned(), source })
 }
 
-fn within<T>(deadline: Duration, message: T) -> Request<T> {
+fn with_timeout<T>(deadline: Duration, message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(deadline);
     request
 }
 
-fn sweep_of(wire: Option<v1::Sweep>) -> Result<SweepView, Error> {
+fn parse_sweep(wire: Option<v1::Sweep>) -> Result<SweepView, Error> {
     Ok(wire.ok_or(InvalidMessage::Missing("sweep"))?.try_into()?)
 }
 

@@ -6,8 +6,8 @@ use rheo_query::report;
 use serde::Deserialize as _;
 use serde::de::{Deserializer, Error as _};
 
-use crate::answer;
 use crate::client::Client;
+use crate::query_reply;
 
 /// The first points of a sweep in the order of their ranks.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,9 +66,9 @@ impl Leaderboard {
         client: &mut Client,
         sweep: &SweepView,
         limit: usize,
-    ) -> Result<Self, answer::Error> {
+    ) -> Result<Self, query_reply::Error> {
         let sql = report::leaderboard_sql(&sweep.name, limit);
-        let leaders: Vec<Leader> = answer::rows(client, &sql).await?;
+        let leaders: Vec<Leader> = query_reply::rows(client, &sql).await?;
         let points = leaders.first().map_or(0, |leader| leader.points);
         Ok(Self {
             metric: sweep.metric.clone(),

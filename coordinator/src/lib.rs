@@ -3,7 +3,6 @@
 //! [`app`] wires the pure core to a journal, results, checkpoints and the protocol; [`cli`] is what
 //! people type. No state is decided here: that is `rheo-core`.
 
-mod answer;
 pub mod app;
 mod claim;
 pub mod cli;
@@ -23,6 +22,7 @@ mod live;
 mod ownership;
 pub mod paths;
 pub mod places;
+mod query_reply;
 mod report;
 mod shell;
 mod signals;

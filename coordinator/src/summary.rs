@@ -7,9 +7,9 @@ use rheo_core::machine::{SweepView, TrialStatus};
 use rheo_core::sweep::TrialOutcome;
 use rheo_query::report;
 
-use crate::answer;
 use crate::client::Client;
 use crate::leaderboard::Leaderboard;
+use crate::query_reply;
 
 /// The points on the leaderboard of a summary.
 const LEADERS: usize = 24;
@@ -41,7 +41,10 @@ pub(crate) struct FailedTrial {
 
 impl Summary {
     /// The summary of `sweep`.
-    pub(crate) async fn of(client: &mut Client, sweep: &SweepView) -> Result<Self, answer::Error> {
+    pub(crate) async fn of(
+        client: &mut Client,
+        sweep: &SweepView,
+    ) -> Result<Self, query_reply::Error> {
         let has_results = sweep.counts.completed + sweep.counts.diverged > 0;
         let leaderboard =
             if has_results { Some(Leaderboard::of(client, sweep, LEADERS).await?) } else { None };
@@ -67,7 +70,7 @@ impl Summary {
 async fn failures(
     client: &mut Client,
     sweep: &SweepView,
-) -> Result<Vec<FailedTrial>, answer::Error> {
+) -> Result<Vec<FailedTrial>, query_reply::Error> {
     if sweep.counts.failed == 0 {
         return Ok(Vec::new());
     }

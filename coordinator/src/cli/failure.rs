@@ -12,9 +12,9 @@ use rheo_store::owner;
 
 use super::format::StdoutError;
 use super::{hint, screen};
-use crate::answer;
 use crate::app;
 use crate::client;
+use crate::query_reply;
 use crate::report::lines;
 use crate::tls;
 
@@ -200,12 +200,12 @@ fn sweep_differs(refusal: &Refusal) -> String {
     format!("{}:{lines}\nhelp: give this sweep another `name`", refusal.text)
 }
 
-impl From<answer::Error> for Failure {
-    fn from(error: answer::Error) -> Self {
+impl From<query_reply::Error> for Failure {
+    fn from(error: query_reply::Error) -> Self {
         match error {
-            answer::Error::Client(error) => error.into(),
-            answer::Error::Output(error) => Self::Other(error.into()),
-            answer::Error::Rows(error) => Self::Other(error.into()),
+            query_reply::Error::Client(error) => error.into(),
+            query_reply::Error::Output(error) => Self::Other(error.into()),
+            query_reply::Error::Rows(error) => Self::Other(error.into()),
         }
     }
 }

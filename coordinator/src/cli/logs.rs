@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use super::failure::Failure;
 use super::select::{self, TrialSelector};
 use super::{GlobalArgs, format};
-use crate::answer;
 use crate::client::{Client, RunningAttempt};
+use crate::query_reply;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -77,7 +77,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
     let mut client = global.connect().await?;
     let id = select::trial(&mut client, &args.trial).await?;
     // Before the durable lines, so that lines which become durable in between are not missed.
-    let (seen, running) = client.running(&id).await?;
+    let (seen, running) = client.trial_with_attempt(&id).await?;
     let mut attempts = read_durable(&mut client, &id).await?;
     if let Some(running) = running {
         add_running(&mut attempts, running);
@@ -117,7 +117,7 @@ async fn read_durable(
         "SELECT attempt, outcome, worker, host, pid, cast(started AS bigint) AS started_ms, \
          cast(ended AS bigint) AS ended_ms, error FROM attempts WHERE {of} ORDER BY attempt"
     );
-    for row in answer::rows::<AttemptRow>(client, &sql).await? {
+    for row in query_reply::rows::<AttemptRow>(client, &sql).await? {
         let attempt = attempts.entry(row.attempt).or_default();
         let AttemptRow { worker, host, pid, started_ms, .. } = row;
         attempt.start = Some(AttemptStart { worker, host, pid, started: started_ms });
@@ -128,7 +128,7 @@ async fn read_durable(
         "SELECT attempt, line, cast(time AS bigint) AS time_ms, level, message FROM logs \
          WHERE {of} ORDER BY attempt, line"
     );
-    for line in answer::rows::<LogRow>(client, &sql).await? {
+    for line in query_reply::rows::<LogRow>(client, &sql).await? {
         attempts.entry(line.attempt).or_default().lines.push(line);
     }
     Ok(attempts)

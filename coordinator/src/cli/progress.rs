@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use self::bars::ProgressBars;
 use super::describe::{best_point, phase};
 use super::{format, point, screen};
-use crate::client::Moment;
+use crate::client::SweepUpdate;
 
 /// Shows the progress of a sweep.
 pub(super) enum ProgressDisplay {
@@ -38,15 +38,15 @@ impl ProgressDisplay {
     }
 
     /// Shows an update, and a line for each trial that ended.
-    pub(super) fn show(&mut self, moment: &Moment) {
-        let counts = &moment.sweep.counts;
-        let before = counts.ended().saturating_sub(moment.ended.len() as u64);
-        for (done, trial) in (before + 1..).zip(&moment.ended) {
+    pub(super) fn show(&mut self, update: &SweepUpdate) {
+        let counts = &update.sweep.counts;
+        let before = counts.ended().saturating_sub(update.ended.len() as u64);
+        for (done, trial) in (before + 1..).zip(&update.ended) {
             print_line(&trial_line(trial, done, counts.trials));
         }
         match self {
-            Self::ProgressBars(bars) => bars.show(moment),
-            Self::ProgressLines(lines) => lines.last = Some(Box::new(moment.sweep.clone())),
+            Self::ProgressBars(bars) => bars.show(update),
+            Self::ProgressLines(lines) => lines.last = Some(Box::new(update.sweep.clone())),
         }
     }
 

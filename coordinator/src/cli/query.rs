@@ -8,7 +8,7 @@ use rheo_query::output::{Format, TableSize};
 use super::destination::Destination;
 use super::failure::Failure;
 use super::{GlobalArgs, OutputFormat, screen};
-use crate::answer;
+use crate::query_reply;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -33,7 +33,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
     }
     let mut client = global.connect().await?;
     let size = if is_terminal { screen::table_size() } else { TableSize::default() };
-    answer::write(&mut client, &sql, format, &mut out, size).await?;
+    query_reply::write(&mut client, &sql, format, &mut out, size).await?;
     Ok(out.finish()?)
 }
 

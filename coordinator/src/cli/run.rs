@@ -234,7 +234,7 @@ impl RunSession<'_> {
         let (running, args, gpus) = (self.running, self.args, self.gpus.clone());
         let workers = || workers((running, args, slots), &gpus, &sweep.name);
         self.local_workers.start(workers()?);
-        let mut watching = client.watch(&sweep.name).await?;
+        let mut watch = client.watch(&sweep.name).await?;
         let mut display = ProgressDisplay::new();
         let mut last = sweep.clone();
         let patience = wait::parse_unfit_timeout(self.args.unfit_timeout)?;
@@ -242,8 +242,8 @@ impl RunSession<'_> {
         let unfit = wait::until_nothing_fits(&mut looking, &sweep.name, patience);
         tokio::pin!(unfit);
         let result = loop {
-            let moment = tokio::select! {
-                moment = watching.next() => moment?,
+            let update = tokio::select! {
+                update = watch.next() => update?,
                 cause = &mut unfit => break Err(no_fit_failure(&cause?, patience)),
                 left = self.local_workers.wait() => {
                     if let Err(failure) = left {
@@ -261,9 +261,9 @@ impl RunSession<'_> {
                     continue;
                 }
             };
-            let Some(moment) = moment else { break Ok(last) };
-            display.show(&moment);
-            last = moment.sweep;
+            let Some(update) = update else { break Ok(last) };
+            display.show(&update);
+            last = update.sweep;
         };
         display.end();
         result

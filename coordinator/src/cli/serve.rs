@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::failure::Failure;
 use super::{GlobalArgs, env, format, variables};
 use crate::app::{self, Coordinator, Settings};
-use crate::client::{self, Found};
+use crate::client::{self, CoordinatorLookup};
 use crate::clock::SystemClock;
 use crate::places::Wanted;
 use crate::signals;
@@ -249,8 +249,8 @@ impl RunningCoordinator {
             .map_err(|error| Failure::usage(format!("cannot listen on `{address}`: {error}")))?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let opened = match client::find(&settings, &listen.access).await? {
-            Found::AtRest(opened) => opened,
-            Found::Running(_) => {
+            CoordinatorLookup::AtRest(opened) => opened,
+            CoordinatorLookup::Running(_) => {
                 let state = state.display();
                 return Err(Failure::Unreachable(anyhow::anyhow!(
                     "a coordinator runs already on `{state}`"

@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::failure::Failure;
 use super::select::{self, TrialSelector};
 use super::{GlobalArgs, format, point, preview, trials};
-use crate::answer;
-use crate::client::{Client, Seen};
+use crate::client::{Client, TrialWithProgress};
+use crate::query_reply;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -35,7 +35,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
     Ok(format::print(preview::yaml_like(&config, 1))?)
 }
 
-fn print_facts(seen: &Seen) -> Result<(), Failure> {
+fn print_facts(seen: &TrialWithProgress) -> Result<(), Failure> {
     let trial = &seen.trial;
     format::print(format!("{}: {}", trial.id, describe_status(seen)))?;
     format::print(format!(
@@ -61,7 +61,7 @@ fn print_facts(seen: &Seen) -> Result<(), Failure> {
 }
 
 /// Formats the status of a trial and the reason for it.
-fn describe_status(Seen { trial, progress }: &Seen) -> String {
+fn describe_status(TrialWithProgress { trial, progress }: &TrialWithProgress) -> String {
     match trial.status {
         TrialStatus::Queued => {
             "queued; it starts when a worker is free and the trials before it have started"
@@ -98,5 +98,6 @@ async fn print_attempts(client: &mut Client, id: &TrialId) -> Result<(), Failure
          FROM attempts WHERE sweep = '{}' AND trial = {} ORDER BY attempt",
         id.sweep, id.index
     );
-    Ok(answer::write(client, &sql, Format::Table, std::io::stdout(), TableSize::default()).await?)
+    Ok(query_reply::write(client, &sql, Format::Table, std::io::stdout(), TableSize::default())
+        .await?)
 }

@@ -25,7 +25,7 @@ pub(super) struct Args {
 pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure> {
     let as_json = global.json()?;
     let mut client = global.connect().await?;
-    let Overview { mut sweeps, trouble, unfit, state } = client.overview().await?;
+    let Overview { mut sweeps, last_error, unfit, state } = client.overview().await?;
     if let Some(word) = args.sweep.as_ref().filter(|word| **word != SweepSelector::All) {
         let name = select::one(&mut client, word).await?;
         // A request by name makes an unknown sweep an error.
@@ -43,7 +43,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
         let value = json!({
             "state_id": state,
             "running": client.is_live,
-            "trouble": trouble,
+            "trouble": last_error,
             "damaged": damaged.collect::<Vec<Value>>(),
             "sweeps": sweeps,
             "unfit": unfit,
@@ -67,9 +67,9 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
     if let (None, Some(state)) = (&args.sweep, state) {
         format::print(format!("\nState: {state}"))?;
     }
-    if let Some(trouble) = trouble {
+    if let Some(last_error) = last_error {
         format::note(format!(
-            "rows are safe in the journal, but cannot be written to Parquet files: {trouble}"
+            "rows are safe in the journal, but cannot be written to Parquet files: {last_error}"
         ));
     }
     for v1::DamagedSweep { sweep, parts, example } in damaged {

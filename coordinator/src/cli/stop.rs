@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::failure::Failure;
 use super::{GlobalArgs, format};
 use crate::app::{self, Settings};
-use crate::client::{Client, Ending};
+use crate::client::{Client, ShutdownReply};
 
 /// The timeout of the stop: longer than the coordinator's own.
 const STOP_TIMEOUT: Duration = Duration::from_secs(45);
@@ -27,10 +27,10 @@ pub(super) async fn run(global: &GlobalArgs) -> Result<(), Failure> {
         return Ok(format::print(format!("no coordinator runs on {}", global.state.display()))?);
     };
     let before = read_server_file(global);
-    let ending = client.shutdown().await?;
+    let reply = client.shutdown().await?;
     drop(client);
-    wait_for_end(global, before.as_ref(), &ending).await?;
-    let Ending { pid, host, workers, running } = ending;
+    wait_for_end(global, before.as_ref(), &reply).await?;
+    let ShutdownReply { pid, host, workers, running } = reply;
     if as_json {
         return Ok(format::print_json(&json!({
             "stopped": true, "pid": pid, "host": host, "workers": workers, "running": running,
@@ -63,7 +63,7 @@ fn read_server_file(global: &GlobalArgs) -> Option<ServerFile> {
 async fn wait_for_end(
     global: &GlobalArgs,
     before: Option<&ServerFile>,
-    ending: &Ending,
+    reply: &ShutdownReply,
 ) -> Result<(), Failure> {
     let deadline = Instant::now() + STOP_TIMEOUT;
     loop {
@@ -78,7 +78,7 @@ async fn wait_for_end(
             return Ok(());
         }
         if Instant::now() > deadline {
-            let Ending { pid, host, .. } = ending;
+            let ShutdownReply { pid, host, .. } = reply;
             return Err(Failure::Other(anyhow::anyhow!(
                 "the coordinator was asked to end and still runs after {} s: process {pid} on {host}",
                 STOP_TIMEOUT.as_secs()

@@ -7,9 +7,9 @@ use rheo_query::output::{Format, TableSize};
 
 use super::failure::Failure;
 use super::{describe, format, point};
-use crate::answer;
 use crate::client::Client;
 use crate::leaderboard::{Leader, Leaderboard};
+use crate::query_reply;
 use crate::summary::Summary;
 
 /// The state and results of a sweep, for the commands that a summary prints.
@@ -46,7 +46,8 @@ pub(super) async fn print(
         format::print(
             "\nTest accuracy by perturbation, mean over seeds; the best point of each kind of network",
         )?;
-        answer::write(client, &sql, Format::Table, std::io::stdout(), TableSize::default()).await?;
+        query_reply::write(client, &sql, Format::Table, std::io::stdout(), TableSize::default())
+            .await?;
     }
     print_results(&summary, &location)
 }

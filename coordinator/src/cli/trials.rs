@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::failure::Failure;
 use super::select::{self, SweepSelector};
 use super::{GlobalArgs, format, point};
-use crate::client::Seen;
+use crate::client::TrialWithProgress;
 
 /// Trials per page.
 const PAGE: u32 = 1000;
@@ -64,7 +64,7 @@ impl TrialList {
         Ok(Self { json, count: 0 })
     }
 
-    fn add(&mut self, trials: &[Seen]) -> Result<(), Failure> {
+    fn add(&mut self, trials: &[TrialWithProgress]) -> Result<(), Failure> {
         if self.json {
             for seen in trials {
                 let gap = if self.count == 0 { "\n  " } else { ",\n  " };
@@ -90,11 +90,11 @@ impl TrialList {
     }
 }
 
-fn table(trials: &[Seen]) -> comfy_table::Table {
+fn table(trials: &[TrialWithProgress]) -> comfy_table::Table {
     let header = ["TRIAL", "STATUS", "POINT", "SEED", "ATTEMPT", "METRIC", "PROGRESS"];
     let mut table = format::table(&header);
     format::align_right(&mut table, &[3, 4, 5]);
-    for Seen { trial, progress } in trials {
+    for TrialWithProgress { trial, progress } in trials {
         table.add_row([
             trial.id.to_string(),
             trial.status.name().to_owned(),
@@ -128,7 +128,7 @@ pub(super) fn describe_progress(progress: &Progress) -> String {
 }
 
 /// Returns a trial as JSON for programs.
-pub(super) fn json(Seen { trial, progress }: &Seen) -> Value {
+pub(super) fn json(TrialWithProgress { trial, progress }: &TrialWithProgress) -> Value {
     let progress = progress.as_ref().map(|progress| {
         json!({
             "fraction": progress.fraction,

@@ -64,7 +64,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
     let sweep = select::one(&mut client, &args.sweep).await?;
     let patience = parse_unfit_timeout(args.unfit_timeout)?;
     let mut looking = client.clone();
-    let watching = async {
+    let watch = async {
         let ended = until_ended(global, &mut client, &sweep);
         tokio::pin!(ended);
         tokio::select! {
@@ -81,7 +81,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure>
         Some(Ok(timeout)) => timeout,
         Some(Err(error)) => return Err(Failure::usage(format!("--timeout: {error}"))),
     };
-    let sweep = if let Ok(sweep) = tokio::time::timeout(timeout, watching).await {
+    let sweep = if let Ok(sweep) = tokio::time::timeout(timeout, watch).await {
         sweep?
     } else {
         format::note(format!("{sweep} has not ended"));
@@ -100,13 +100,13 @@ async fn until_ended(
     client: &mut Client,
     name: &SweepName,
 ) -> Result<SweepView, Failure> {
-    let mut watching = client.watch(name).await?;
-    while let Some(moment) = watching.next().await? {
-        if moment.sweep.phase == SweepPhase::Ended {
-            return Ok(moment.sweep);
+    let mut watch = client.watch(name).await?;
+    while let Some(update) = watch.next().await? {
+        if update.sweep.phase == SweepPhase::Ended {
+            return Ok(update.sweep);
         }
         if !client.is_live {
-            return Err(not_running(global, &moment.sweep));
+            return Err(not_running(global, &update.sweep));
         }
     }
     Err(coordinator_stopped(name))

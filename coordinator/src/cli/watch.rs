@@ -16,20 +16,20 @@ pub(super) struct Args {
 pub(super) async fn run(global: &GlobalArgs, args: &Args) -> Result<(), Failure> {
     let mut client = global.connect().await?;
     let sweep = select::one(&mut client, &args.sweep).await?;
-    let mut watching = client.watch(&sweep).await?;
+    let mut watch = client.watch(&sweep).await?;
     let mut display = ProgressDisplay::new();
     let mut last = None;
     loop {
-        let moment = tokio::select! {
-            moment = watching.next() => moment?,
+        let update = tokio::select! {
+            update = watch.next() => update?,
             () = display.due() => {
                 display.report();
                 continue;
             }
         };
-        let Some(moment) = moment else { break };
-        display.show(&moment);
-        last = Some(moment.sweep);
+        let Some(update) = update else { break };
+        display.show(&update);
+        last = Some(update.sweep);
         if !client.is_live {
             // Without a coordinator nothing changes.
             break;

@@ -7,7 +7,9 @@ use rheo_core::time::Timestamp;
 use rheo_proto::admin::DiskUsage;
 use rheo_proto::{InvalidMessage, log, v1};
 
-use super::{CALL, Client, Error, QUERY, Seen, request_id, within};
+use super::{
+    CALL_TIMEOUT, Client, Error, QUERY_TIMEOUT, TrialWithProgress, request_id, with_timeout,
+};
 
 /// The attempt that a trial has now.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,7 +30,7 @@ pub(crate) struct RunningAttempt {
 
 /// A coordinator that was asked to end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Ending {
+pub(crate) struct ShutdownReply {
     /// Its process.
     pub pid: u32,
     /// Its machine.
@@ -61,12 +63,12 @@ impl TryFrom<v1::RunningAttempt> for RunningAttempt {
 
 impl Client {
     /// One trial, and its attempt if it has one now.
-    pub(crate) async fn running(
+    pub(crate) async fn trial_with_attempt(
         &mut self,
         id: &TrialId,
-    ) -> Result<(Seen, Option<RunningAttempt>), Error> {
+    ) -> Result<(TrialWithProgress, Option<RunningAttempt>), Error> {
         let request = v1::GetTrialRequest { sweep: id.sweep.to_string(), trial: id.index };
-        let reply = self.inner.get_trial(within(CALL, request)).await?.into_inner();
+        let reply = self.inner.get_trial(with_timeout(CALL_TIMEOUT, request)).await?.into_inner();
         let running = reply.running.map(RunningAttempt::try_from).transpose()?;
         Ok((reply.trial.ok_or(InvalidMessage::Missing("trial"))?.try_into()?, running))
     }
@@ -75,13 +77,13 @@ impl Client {
     pub(crate) async fn delete(&mut self, sweep: &SweepName) -> Result<bool, Error> {
         let (sweep, request_id) = (sweep.to_string(), request_id());
         // Parts that are being written are waited for.
-        let request = within(QUERY, v1::DeleteRequest { sweep, request_id });
+        let request = with_timeout(QUERY_TIMEOUT, v1::DeleteRequest { sweep, request_id });
         Ok(!self.inner.delete(request).await?.into_inner().files_remain)
     }
 
     /// Every known worker.
     pub(crate) async fn worker_views(&mut self) -> Result<Vec<WorkerView>, Error> {
-        let request = within(CALL, v1::ListWorkersRequest {});
+        let request = with_timeout(CALL_TIMEOUT, v1::ListWorkersRequest {});
         let reply = self.admin.list_workers(request).await?.into_inner();
         let workers: Result<_, _> = reply.workers.into_iter().map(WorkerView::try_from).collect();
         Ok(workers?)
@@ -89,15 +91,15 @@ impl Client {
 
     /// What the state takes on disk.
     pub(crate) async fn disk_usage(&mut self) -> Result<DiskUsage, Error> {
-        let request = within(QUERY, v1::DiskUsageRequest {});
+        let request = with_timeout(QUERY_TIMEOUT, v1::DiskUsageRequest {});
         Ok(self.admin.disk_usage(request).await?.into_inner().try_into()?)
     }
 
     /// Asks the coordinator to end.
-    pub(crate) async fn shutdown(&mut self) -> Result<Ending, Error> {
-        let request = within(CALL, v1::ShutdownRequest {});
+    pub(crate) async fn shutdown(&mut self) -> Result<ShutdownReply, Error> {
+        let request = with_timeout(CALL_TIMEOUT, v1::ShutdownRequest {});
         let v1::ShutdownResponse { pid, host, workers, running } =
             self.admin.shutdown(request).await?.into_inner();
-        Ok(Ending { pid, host, workers, running })
+        Ok(ShutdownReply { pid, host, workers, running })
     }
 }

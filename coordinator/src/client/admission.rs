@@ -12,16 +12,16 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 /// The most connections that are opened.
-const TRIES: u32 = 10;
+const MAX_TRIES: u32 = 10;
 
 /// The pause after the first try; it grows with each.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Connects, and tries again if the connection is closed before its first call is answered.
 pub(super) async fn connect(endpoint: &Endpoint, bearer: &BearerToken) -> Result<Channel, Error> {
-    for number in 1..TRIES {
+    for number in 1..MAX_TRIES {
         let channel = endpoint.connect().await?;
-        if is_answered(channel.clone(), bearer.clone()).await {
+        if is_admitted(channel.clone(), bearer.clone()).await {
             return Ok(channel);
         }
         tokio::time::sleep(PAUSE * number).await;
@@ -30,7 +30,7 @@ pub(super) async fn connect(endpoint: &Endpoint, bearer: &BearerToken) -> Result
 }
 
 /// Whether a call is answered, whatever the answer is: the calls that follow tell better what is wrong.
-async fn is_answered(channel: Channel, bearer: BearerToken) -> bool {
+async fn is_admitted(channel: Channel, bearer: BearerToken) -> bool {
     let mut health = HealthClient::with_interceptor(channel, bearer);
     match health.check(HealthCheckRequest::default()).await {
         Ok(_) => true,

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::app::{self, Settings};
 use crate::cli::failure::Failure;
 use crate::cli::{GlobalArgs, format};
-use crate::client::{self, Client, Found};
+use crate::client::{self, Client, CoordinatorLookup};
 
 /// The machines from which a coordinator must be reachable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,14 +37,14 @@ pub(super) async fn ensure(
     }
     app::make_state(&global.state)?;
     match client::find(&Settings::new(global.state.clone()), &global.access()).await? {
-        Found::Running(client) => {
+        CoordinatorLookup::Running(client) => {
             if reachability == Reachability::Network {
                 warn_of_loopback(global);
             }
             return Ok(*client);
         }
         // Released, so that the coordinator can open the state.
-        Found::AtRest(opened) => drop(opened),
+        CoordinatorLookup::AtRest(opened) => drop(opened),
     }
     start(&global.state, reachability)?;
     let deadline = Instant::now() + START_TIMEOUT;

@@ -12,7 +12,7 @@ use super::other_counts;
 use crate::cli::describe::best_point;
 use crate::cli::stderr::SCREEN;
 use crate::cli::{format, point, screen};
-use crate::client::{Moment, Seen};
+use crate::client::{SweepUpdate, TrialWithProgress};
 
 /// The length of a trial's bar, in steps.
 const STEPS: u64 = 1000;
@@ -39,9 +39,9 @@ impl ProgressBars {
         Self { sweep, facts, trials: BTreeMap::new() }
     }
 
-    pub(super) fn show(&mut self, moment: &Moment) {
-        let (sweep, counts) = (&moment.sweep, moment.sweep.counts);
-        let running: f64 = moment.running.iter().map(fraction).sum();
+    pub(super) fn show(&mut self, update: &SweepUpdate) {
+        let (sweep, counts) = (&update.sweep, update.sweep.counts);
+        let running: f64 = update.running.iter().map(fraction).sum();
         self.sweep.set_prefix(screen::fit(sweep.name.as_str(), NAME));
         self.sweep.set_length(counts.trials.saturating_mul(STEPS));
         self.sweep.set_position(counts.ended() * STEPS + steps(running));
@@ -53,7 +53,7 @@ impl ProgressBars {
         let best = best.unwrap_or_default();
         self.facts.set_message(format!("{done} of {} trials{others}{best}", counts.trials));
 
-        let shown: Vec<&Seen> = moment.running.iter().take(MAX_BARS).collect();
+        let shown: Vec<&TrialWithProgress> = update.running.iter().take(MAX_BARS).collect();
         self.trials.retain(|index, bar| {
             let runs = shown.iter().any(|seen| seen.trial.id.index == *index);
             if !runs {
@@ -91,7 +91,7 @@ fn style(template: &str) -> ProgressStyle {
     style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━╌")
 }
 
-fn fraction(seen: &Seen) -> f64 {
+fn fraction(seen: &TrialWithProgress) -> f64 {
     seen.progress.as_ref().map_or(0.0, |progress| progress.fraction)
 }
 
