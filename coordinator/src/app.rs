@@ -42,7 +42,7 @@ use crate::paths;
 use crate::places::{self, Places, Wanted};
 use crate::report::report;
 use crate::sink::{Backlog, Sink};
-use crate::sql::Sql;
+use crate::sql::QueryService;
 use crate::uploads::Uploads;
 use crate::usable;
 
@@ -130,7 +130,7 @@ pub struct Coordinator {
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) checkpoints: Arc<checkpoint::CheckpointStore>,
     pub(crate) sink: Sink,
-    pub(crate) sql: Sql,
+    pub(crate) sql: QueryService,
     pub(crate) backlog: Arc<Backlog>,
     pub(crate) uploads: Arc<Uploads>,
     pub(crate) settings: Arc<Settings>,
@@ -264,7 +264,7 @@ impl Coordinator {
         let carry_out = move |effect| effects.carry_out(effect);
         let running = engine::start(parts, clock, carry_out).map_err(journal_error)?;
         places.id = running.found.id.unwrap_or(places.id);
-        let sql = Sql::new(
+        let sql = QueryService::new(
             places.results.clone(),
             Arc::clone(&dataset),
             Arc::clone(&journal),

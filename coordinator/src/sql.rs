@@ -29,14 +29,14 @@ use tonic::Status;
 
 use crate::engine::Handle;
 use crate::report::report;
-use process::{Process, Snapshot};
+use process::{JournalSnapshot, QueryProcess};
 
 /// Pieces of an answer that may wait for a slow client.
-const AHEAD: usize = 8;
+const QUEUE: usize = 8;
 
 /// Answers queries; cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Sql {
+pub(crate) struct QueryService {
     place: Arc<StorageUrl>,
     dataset: Arc<Dataset>,
     journal: Arc<dyn Journal>,
@@ -49,9 +49,9 @@ pub(crate) struct Sql {
 }
 
 /// The right of a query to run.
-type Turn = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+type RunPermits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
-impl Sql {
+impl QueryService {
     /// Answers over the parts of `dataset`, which lies in `place`.
     pub(crate) fn new(
         place: StorageUrl,
@@ -80,33 +80,33 @@ impl Sql {
     ) -> Result<impl Stream<Item = Result<Bytes, Status>> + use<>, Status> {
         engine::check_text(&sql)
             .map_err(|error| refusal::status(&Reason::InvalidQuery, report(&error), None))?;
-        let turn = self.turn().await?;
+        let permits = self.acquire_permits().await?;
         let snapshot = self.snapshot().await?;
         let mut process =
-            Process::start(sql, &self.place, &self.dataset, snapshot, self.limits).await?;
+            QueryProcess::start(sql, &self.place, &self.dataset, snapshot, self.limits).await?;
         // What is wrong with a query is known before its first piece.
         let first = tokio::select! {
             first = process.next() => first?,
             () = stop.cancelled() => return Err(stopping()),
         };
-        let (sender, receiver) = mpsc::channel(AHEAD);
-        let fate = Arc::new(OnceLock::new());
-        let query = Query {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let end_error = Arc::new(OnceLock::new());
+        let query = RunningQuery {
             process,
             stop,
             sender,
-            fate: Arc::clone(&fate),
+            end_error: Arc::clone(&end_error),
             admitted: Arc::clone(&self.admitted),
-            _turn: turn,
+            _permits: permits,
         };
         tokio::spawn(query.forward(first));
         // Said behind what a client that stopped reading finds when it goes on.
-        let last = tokio_stream::once(()).filter_map(move |()| fate.get().cloned().map(Err));
+        let last = tokio_stream::once(()).filter_map(move |()| end_error.get().cloned().map(Err));
         Ok(ReceiverStream::new(receiver).chain(last))
     }
 
     /// Waits until the query may run.
-    async fn turn(&self) -> Result<Turn, Status> {
+    async fn acquire_permits(&self) -> Result<RunPermits, Status> {
         let busy = |_| {
             let (running, waiting) = (self.limits.running, limits::WAITING_QUERIES);
             let text = format!(
@@ -119,7 +119,7 @@ impl Sql {
         Ok((admitted, running.map_err(|error| Status::internal(error.to_string()))?))
     }
 
-    async fn snapshot(&self) -> Result<Snapshot, Status> {
+    async fn snapshot(&self) -> Result<JournalSnapshot, Status> {
         // Pinned first: what the journal names from here on stays readable.
         let pin = self.dataset.pin();
         let journal = Arc::clone(&self.journal);
@@ -133,7 +133,7 @@ impl Sql {
             read.map_err(|error| refusal::status(&Reason::Storage, report(&error), None))?;
         // Read last, so that it knows every sweep of which the journal holds rows.
         let contests = self.handle.read(contests).await?;
-        Ok(Snapshot { pin, index, view, contests })
+        Ok(JournalSnapshot { pin, index, view, contests })
     }
 }
 
@@ -151,33 +151,33 @@ fn stopping() -> Status {
 }
 
 /// A query whose answer is on its way.
-struct Query {
-    process: Process,
+struct RunningQuery {
+    process: QueryProcess,
     stop: CancellationToken,
     sender: mpsc::Sender<Result<Bytes, Status>>,
     /// Why the answer ends before its end.
-    fate: Arc<OnceLock<Status>>,
+    end_error: Arc<OnceLock<Status>>,
     admitted: Arc<Semaphore>,
     /// Given back after the process has ended: processes, not answers, are what is limited.
-    _turn: Turn,
+    _permits: RunPermits,
 }
 
-impl Query {
+impl RunningQuery {
     /// Sends the answer until it ends, nobody listens or somebody listens too slowly.
     async fn forward(mut self, first: Option<Bytes>) {
-        let whole = Instant::now() + limits::TOTAL_TIMEOUT;
+        let deadline = Instant::now() + limits::TOTAL_TIMEOUT;
         let mut next = Ok(first);
         loop {
             match next {
                 Ok(Some(piece)) => {
-                    if !self.send(piece, whole).await {
+                    if !self.send(piece, deadline).await {
                         break;
                     }
                 }
                 Ok(None) => break,
                 Err(status) => {
                     // It is the first.
-                    let _ = self.fate.set(status);
+                    let _ = self.end_error.set(status);
                     break;
                 }
             }
@@ -191,11 +191,11 @@ impl Query {
     }
 
     /// Sends a piece; says whether the client took it.
-    async fn send(&self, piece: Bytes, whole: Instant) -> bool {
+    async fn send(&self, piece: Bytes, deadline: Instant) -> bool {
         loop {
-            let patience = (Instant::now() + limits::STALL_TIMEOUT).min(whole);
+            let stalled_at = (Instant::now() + limits::STALL_TIMEOUT).min(deadline);
             let room = tokio::select! {
-                room = tokio::time::timeout_at(patience, self.sender.reserve()) => room,
+                room = tokio::time::timeout_at(stalled_at, self.sender.reserve()) => room,
                 () = self.stop.cancelled() => return false,
             };
             match room {
@@ -205,10 +205,10 @@ impl Query {
                 }
                 // The client has gone.
                 Ok(Err(_)) => return false,
-                Err(_) if Instant::now() < whole && !self.is_awaited() => {}
+                Err(_) if Instant::now() < deadline && !self.has_waiters() => {}
                 Err(_) => {
                     let text = "the query was ended: its rows were not taken while others waited";
-                    let _ = self.fate.set(refusal::status(&Reason::QueryLimit, text, None));
+                    let _ = self.end_error.set(refusal::status(&Reason::QueryLimit, text, None));
                     return false;
                 }
             }
@@ -216,7 +216,7 @@ impl Query {
     }
 
     /// Whether another query waits for its turn.
-    fn is_awaited(&self) -> bool {
+    fn has_waiters(&self) -> bool {
         self.admitted.available_permits() < limits::WAITING_QUERIES
     }
 }

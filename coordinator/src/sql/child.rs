@@ -22,7 +22,7 @@ use rheo_query::wire::ChunkEncoder;
 use rheo_query::{Dataset, PendingBatch, QueryEngine, QuerySnapshot, engine};
 use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit};
 
-use super::frame::{self, Frame, Kind, Order, Problem};
+use super::frame::{self, Frame, QueryError, QueryErrorKind, QueryRequest};
 use crate::app;
 use crate::report::report;
 
@@ -33,38 +33,38 @@ pub(crate) const ARGUMENT: &str = "query-process";
 const NICENESS: i32 = 10;
 
 /// The time between two messages about parts that were read.
-const TOLD: Duration = Duration::from_secs(1);
+const REPORT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Threads that wait for files.
 const READERS: usize = 4;
 
 /// The rows that are in no part.
-type Rows = Vec<(frame::Pending, Bytes)>;
+type PendingBlobs = Vec<(frame::BlobHeader, Bytes)>;
 
 /// Held while the engine makes its directories, and from the end of this process on.
 static ENGINE: Mutex<()> = Mutex::new(());
 
 /// Address space that the allocator reserves for each thread, used or not.
-const ARENA: u64 = 64 << 20;
+const ARENA_BYTES: u64 = 64 << 20;
 
 /// Answers the order on standard input, with temporary files in a new directory called `scratch`.
 pub(crate) fn main(scratch: &Path) -> ExitCode {
-    behave();
+    lower_priority();
     // Where there is no room for temporary files, there is memory.
     let made = DirBuilder::new().mode(0o700).create(scratch);
-    let code = obey(made.is_ok().then(|| scratch.to_owned()));
+    let code = serve_request(made.is_ok().then(|| scratch.to_owned()));
     // What runs does not matter any more.
     let _ = std::fs::remove_dir_all(scratch);
     code
 }
 
-fn obey(scratch: Option<PathBuf>) -> ExitCode {
+fn serve_request(scratch: Option<PathBuf>) -> ExitCode {
     let mut input = io::stdin();
-    let Ok((order, rows)) = Order::read(&mut input) else { return ExitCode::FAILURE };
+    let Ok((request, rows)) = QueryRequest::read(&mut input) else { return ExitCode::FAILURE };
     let own = scratch.clone();
     std::thread::spawn(move || end_with_coordinator(input, own.as_deref()));
     let planner = std::thread::Builder::new().name("planner".to_owned()).stack_size(PLANNER_STACK);
-    let answered = planner.spawn(move || answer(&order, rows, scratch.as_deref()));
+    let answered = planner.spawn(move || run_query(&request, rows, scratch.as_deref()));
     match answered.map(std::thread::JoinHandle::join) {
         Ok(Ok(Ok(()))) => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
@@ -72,7 +72,7 @@ fn obey(scratch: Option<PathBuf>) -> ExitCode {
 }
 
 /// Sees to it that whatever becomes scarce is taken from queries first.
-fn behave() {
+fn lower_priority() {
     // All of this is for the good of others: where it is not possible the query runs nevertheless.
     let _ = setpriority_process(None, NICENESS);
     let _ = std::fs::write("/proc/self/comm", "rheo-query");
@@ -91,64 +91,69 @@ fn end_with_coordinator(mut input: io::Stdin, scratch: Option<&Path>) {
     std::process::exit(1);
 }
 
-fn answer(order: &Order, rows: Rows, scratch: Option<&Path>) -> io::Result<()> {
+fn run_query(request: &QueryRequest, rows: PendingBlobs, scratch: Option<&Path>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(order.threads.max(1))
+        .worker_threads(request.threads.max(1))
         .max_blocking_threads(READERS)
         .thread_stack_size(THREAD_STACK)
         .enable_all()
         .build()?;
-    confine(order.memory as u64)?;
-    say(&match runtime.block_on(run(order, rows, scratch)) {
+    limit_memory(request.memory as u64)?;
+    write_frame(&match runtime.block_on(run(request, rows, scratch)) {
         Ok(()) => Frame::End,
-        Err(Trouble::Said(problem)) => Frame::Problem(problem),
-        Err(Trouble::NobodyListens(error)) => return Err(error),
+        Err(ChildError::Reported(problem)) => Frame::Problem(problem),
+        Err(ChildError::Disconnected(error)) => return Err(error),
     })
 }
 
 /// Sends a frame as a whole: there are two threads that do.
-fn say(frame: &Frame) -> io::Result<()> {
+fn write_frame(frame: &Frame) -> io::Result<()> {
     frame.write(&mut io::stdout().lock())
 }
 
 /// Says which parts were read and found whole, as long as this process lives: the next query need
 /// not read them again, even if this one is ended, and to have done it is not its fault.
-fn tell_checked(dataset: &Dataset) {
+fn report_checked(dataset: &Dataset) {
     let mut told = BTreeSet::new();
     loop {
-        std::thread::park_timeout(TOLD);
+        std::thread::park_timeout(REPORT_PAUSE);
         let mut new = dataset.checked();
         new.retain(|path| told.insert(path.clone()));
-        if (!new.is_empty() || dataset.is_checking()) && say(&Frame::Checked(new)).is_err() {
+        if (!new.is_empty() || dataset.is_checking()) && write_frame(&Frame::Checked(new)).is_err()
+        {
             return;
         }
     }
 }
 
 /// Bounds the memory of this process to what it has now and `memory` bytes.
-fn confine(memory: u64) -> io::Result<()> {
+fn limit_memory(memory: u64) -> io::Result<()> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
     let kilobytes = size.and_then(|size| size.split_whitespace().next()?.parse::<u64>().ok());
     let now = kilobytes.unwrap_or_default() << 10;
-    let threads = READERS as u64 * (THREAD_STACK as u64 + ARENA);
+    let threads = READERS as u64 * (THREAD_STACK as u64 + ARENA_BYTES);
     let wanted = now.saturating_add(memory).saturating_add(threads);
     let allowed = getrlimit(Resource::As).maximum.unwrap_or(u64::MAX);
     let most = Some(wanted.min(allowed));
     Ok(setrlimit(Resource::As, Rlimit { current: most, maximum: most })?)
 }
 
-enum Trouble {
-    Said(Problem),
-    NobodyListens(io::Error),
+enum ChildError {
+    Reported(QueryError),
+    Disconnected(io::Error),
 }
 
-async fn run(order: &Order, rows: Rows, scratch: Option<&Path>) -> Result<(), Trouble> {
-    let failed = |error: &dyn std::error::Error| problem(Kind::Failed, error);
-    let place = order.place().map_err(|error| failed(&error))?;
+async fn run(
+    request: &QueryRequest,
+    rows: PendingBlobs,
+    scratch: Option<&Path>,
+) -> Result<(), ChildError> {
+    let failed = |error: &dyn std::error::Error| reported(QueryErrorKind::Failed, error);
+    let place = request.place().map_err(|error| failed(&error))?;
     let dataset = app::dataset(&place).map_err(|error| failed(&error))?;
     let making = ENGINE.lock();
-    let engine = QueryEngine::with_scratch(&dataset, order.limits(), scratch);
+    let engine = QueryEngine::with_scratch(&dataset, request.limits(), scratch);
     drop(making);
     let engine = engine.map_err(|error| failed(&error))?;
     let pending = rows.into_iter().map(|(head, ipc)| PendingBatch {
@@ -158,60 +163,60 @@ async fn run(order: &Order, rows: Rows, scratch: Option<&Path>) -> Result<(), Tr
     });
     let snapshot = QuerySnapshot {
         pin: dataset.pin(),
-        parts: order.parts.clone(),
+        parts: request.parts.clone(),
         pending: pending.collect(),
-        retractions: order.retractions.clone(),
-        ranking_rules: order.contests.clone(),
+        retractions: request.retractions.clone(),
+        ranking_rules: request.contests.clone(),
     };
     let beside = dataset.clone();
-    std::thread::spawn(move || tell_checked(&beside));
-    let answered = tell_rows(&engine, snapshot, &order.sql).await;
-    say(&Frame::Checked(dataset.checked())).map_err(Trouble::NobodyListens)?;
+    std::thread::spawn(move || report_checked(&beside));
+    let answered = send_rows(&engine, snapshot, &request.sql).await;
+    write_frame(&Frame::Checked(dataset.checked())).map_err(ChildError::Disconnected)?;
     answered
 }
 
-async fn tell_rows(
+async fn send_rows(
     engine: &QueryEngine,
     snapshot: QuerySnapshot,
     sql: &str,
-) -> Result<(), Trouble> {
-    let failed = |error: &dyn std::error::Error| problem(Kind::Failed, error);
-    let mut answer = engine.query(snapshot, sql).await.map_err(|error| refused(&error))?;
+) -> Result<(), ChildError> {
+    let failed = |error: &dyn std::error::Error| reported(QueryErrorKind::Failed, error);
+    let mut answer = engine.query(snapshot, sql).await.map_err(|error| query_error(&error))?;
     let mut encoder = ChunkEncoder::new(&answer.schema()).map_err(|error| failed(&error))?;
     // At once, so that a query that is in order is known to be before it has rows.
-    send(encoder.begin())?;
+    send_pieces(encoder.begin())?;
     while let Some(rows) = answer.next().await {
-        let rows = rows.map_err(|error| refused(&error))?;
-        send(encoder.encode(&rows).map_err(|error| failed(&error))?)?;
+        let rows = rows.map_err(|error| query_error(&error))?;
+        send_pieces(encoder.encode(&rows).map_err(|error| failed(&error))?)?;
     }
-    send(encoder.finish().map_err(|error| failed(&error))?)
+    send_pieces(encoder.finish().map_err(|error| failed(&error))?)
 }
 
-fn send(pieces: Vec<Bytes>) -> Result<(), Trouble> {
+fn send_pieces(pieces: Vec<Bytes>) -> Result<(), ChildError> {
     for piece in pieces {
-        say(&Frame::Piece(piece)).map_err(Trouble::NobodyListens)?;
+        write_frame(&Frame::Piece(piece)).map_err(ChildError::Disconnected)?;
     }
     Ok(())
 }
 
-fn refused(error: &engine::Error) -> Trouble {
+fn query_error(error: &engine::Error) -> ChildError {
     if let engine::Error::Damaged(damaged) = error {
         let (text, damaged) = (report(error), Some(damaged.clone()));
-        return Trouble::Said(Problem { kind: Kind::Damaged, text, damaged });
+        return ChildError::Reported(QueryError { kind: QueryErrorKind::Damaged, text, damaged });
     }
     let kind = match error {
-        engine::Error::Exhausted(_) => Kind::Exhausted,
-        error if error.is_invalid() => Kind::Invalid,
+        engine::Error::Exhausted(_) => QueryErrorKind::Exhausted,
+        error if error.is_invalid() => QueryErrorKind::Invalid,
         // Some kernels ask whether there is memory.
-        error if report(error).contains("memory alloc") => Kind::Exhausted,
-        _ => Kind::Failed,
+        error if report(error).contains("memory alloc") => QueryErrorKind::Exhausted,
+        _ => QueryErrorKind::Failed,
     };
-    problem(kind, error)
+    reported(kind, error)
 }
 
-fn problem(kind: Kind, error: &dyn std::error::Error) -> Trouble {
+fn reported(kind: QueryErrorKind, error: &dyn std::error::Error) -> ChildError {
     let text = report(error);
     // The planner asks everybody to report what hostile queries make of it.
     let text = text.split(" This issue was likely caused by").next().unwrap_or_default();
-    Trouble::Said(Problem { kind, text: message(text, ERROR_LENGTH), damaged: None })
+    ChildError::Reported(QueryError { kind, text: message(text, ERROR_LENGTH), damaged: None })
 }

@@ -21,11 +21,11 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 /// Bytes of a frame: more than any piece of an answer.
-const MOST: u32 = 16 << 20;
+const MAX_FRAME: u32 = 16 << 20;
 
 /// A query and all that it may see.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Order {
+pub(super) struct QueryRequest {
     pub(super) sql: String,
     /// The directory of the parts, or none if they are in a bucket.
     pub(super) directory: Option<PathBuf>,
@@ -43,7 +43,7 @@ pub(super) struct Order {
 
 /// Rows that are in no part; `bytes` of them follow.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Pending {
+pub(super) struct BlobHeader {
     pub(super) sweep: SweepName,
     pub(super) position: u64,
     pub(super) table: TableName,
@@ -51,7 +51,7 @@ pub(super) struct Pending {
     pub(super) bytes: u64,
 }
 
-impl Order {
+impl QueryRequest {
     pub(super) fn place(&self) -> Result<StorageUrl, rheo_store::storage_url::Error> {
         match (&self.directory, &self.bucket) {
             (Some(directory), _) => Ok(StorageUrl::Directory(directory.clone())),
@@ -70,20 +70,20 @@ impl Order {
     }
 
     /// Reads an order and the rows that follow it.
-    pub(super) fn read(input: &mut impl Read) -> io::Result<(Self, Vec<(Pending, Bytes)>)> {
+    pub(super) fn read(input: &mut impl Read) -> io::Result<(Self, Vec<(BlobHeader, Bytes)>)> {
         let missing = || io::Error::from(io::ErrorKind::UnexpectedEof);
-        let order = decode(input)?.ok_or_else(missing)?;
+        let request = decode(input)?.ok_or_else(missing)?;
         let mut pending = Vec::new();
-        while let Some(head) = decode::<Pending>(input)? {
+        while let Some(head) = decode::<BlobHeader>(input)? {
             let mut rows = vec![0; usize::try_from(head.bytes).map_err(io::Error::other)?];
             input.read_exact(&mut rows)?;
             pending.push((head, Bytes::from(rows)));
         }
-        Ok((order, pending))
+        Ok((request, pending))
     }
 }
 
-impl Pending {
+impl BlobHeader {
     /// What comes after the last rows.
     pub(super) const END: [u8; 4] = [0; 4];
 
@@ -103,7 +103,7 @@ fn encode(value: &impl Serialize) -> io::Result<Vec<u8>> {
 fn decode<T: DeserializeOwned>(input: &mut impl Read) -> io::Result<Option<T>> {
     let mut length = [0; 4];
     input.read_exact(&mut length)?;
-    if length == Pending::END {
+    if length == BlobHeader::END {
         return Ok(None);
     }
     let mut json = vec![0; u32::from_le_bytes(length) as usize];
@@ -117,7 +117,7 @@ pub(super) enum Frame {
     /// A piece of the answer.
     Piece(Bytes),
     /// The query is refused, or failed; this is the last frame.
-    Problem(Problem),
+    Problem(QueryError),
     /// These parts were read and found whole, by their paths.
     Checked(Vec<String>),
     /// The answer is complete; this is the last frame.
@@ -126,8 +126,8 @@ pub(super) enum Frame {
 
 /// Why there is no answer, or only a part of one.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Problem {
-    pub(super) kind: Kind,
+pub(super) struct QueryError {
+    pub(super) kind: QueryErrorKind,
     pub(super) text: String,
     /// The part that it is about.
     #[serde(default)]
@@ -136,7 +136,7 @@ pub(super) struct Problem {
 
 /// Whose fault it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Kind {
+pub(super) enum QueryErrorKind {
     /// The query means nothing or asks for what is not allowed.
     Invalid,
     /// It needs more memory or temporary files than it may have.
@@ -166,7 +166,7 @@ impl Frame {
     pub(super) async fn read(input: &mut (impl AsyncRead + Unpin)) -> io::Result<Self> {
         let kind = input.read_u8().await?;
         let length = input.read_u32_le().await?;
-        if length > MOST {
+        if length > MAX_FRAME {
             return Err(io::ErrorKind::InvalidData.into());
         }
         let mut body = vec![0; length as usize];
@@ -187,14 +187,14 @@ mod tests {
 
     #[test]
     fn an_order_arrives_with_its_rows() {
-        let pending = |position, bytes| Pending {
+        let pending = |position, bytes| BlobHeader {
             sweep: SweepName::parse("demo").unwrap(),
             position,
             table: TableName::of("epochs"),
             rows: 1,
             bytes,
         };
-        let order = Order {
+        let request = QueryRequest {
             sql: "SELECT 1".to_owned(),
             directory: Some("/results".into()),
             bucket: None,
@@ -206,19 +206,24 @@ mod tests {
             threads: 3,
         };
         let (first, second) = (pending(3, 2).encode().unwrap(), pending(4, 1).encode().unwrap());
-        let pieces = [&order.encode().unwrap()[..], &first, b"ab", &second, b"c", &Pending::END];
+        let pieces =
+            [&request.encode().unwrap()[..], &first, b"ab", &second, b"c", &BlobHeader::END];
         let sent = pieces.concat();
-        let (read, rows) = Order::read(&mut sent.as_slice()).unwrap();
-        assert_eq!(format!("{read:?}"), format!("{order:?}"));
+        let (read, rows) = QueryRequest::read(&mut sent.as_slice()).unwrap();
+        assert_eq!(format!("{read:?}"), format!("{request:?}"));
         let rows: Vec<_> = rows.iter().map(|(head, rows)| (head.position, &rows[..])).collect();
         assert_eq!(rows, [(3, &b"ab"[..]), (4, b"c")]);
         let cut = &sent[..sent.len() - 1];
-        assert!(Order::read(&mut &*cut).is_err());
+        assert!(QueryRequest::read(&mut &*cut).is_err());
     }
 
     #[tokio::test]
     async fn frames_arrive_whole_or_not_at_all() {
-        let problem = Problem { kind: Kind::Invalid, text: "no table".to_owned(), damaged: None };
+        let problem = QueryError {
+            kind: QueryErrorKind::Invalid,
+            text: "no table".to_owned(),
+            damaged: None,
+        };
         let mut sent = Vec::new();
         for frame in [Frame::Piece(Bytes::from("abc")), Frame::Problem(problem), Frame::End] {
             frame.write(&mut sent).unwrap();

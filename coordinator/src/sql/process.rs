@@ -30,26 +30,26 @@ use tonic::Status;
 use uuid::Uuid;
 
 use super::child;
-use super::frame::{Frame, Kind, Order, Pending, Problem};
+use super::frame::{BlobHeader, Frame, QueryError, QueryErrorKind, QueryRequest};
 
 /// This program, even if the file that it was started from has been replaced.
 const SELF: &str = "/proc/self/exe";
 
 /// Bytes of standard error that are kept: enough for the reason of an end.
-const COMPLAINT: usize = 4 << 10;
+const MAX_STDERR: usize = 4 << 10;
 
 /// Signals by which the kernel ends a process whose stack overflows.
-const OVERFLOW: [i32; 2] = [7, 11];
+const OVERFLOW_SIGNALS: [i32; 2] = [7, 11];
 
 /// The signal by which the kernel ends a process when the machine has no memory left.
-const KILL: i32 = 9;
+const KILL_SIGNAL: i32 = 9;
 
 /// Bytes of rows that are given at once, and how many such pieces wait.
-const PIECE: usize = 256 << 10;
-const PIECES: usize = 4;
+const PIECE_BYTES: usize = 256 << 10;
+const QUEUE: usize = 4;
 
 /// The results at one moment.
-pub(super) struct Snapshot {
+pub(super) struct JournalSnapshot {
     /// Keeps the parts readable as long as the query runs.
     pub(super) pin: Pin,
     pub(super) index: PartIndex,
@@ -60,12 +60,12 @@ pub(super) struct Snapshot {
 }
 
 /// A query that runs. Dropping it ends the query.
-pub(super) struct Process {
-    running: Option<Running>,
+pub(super) struct QueryProcess {
+    running: Option<ScratchChild>,
     out: BufReader<ChildStdout>,
     /// Open as long as somebody wants the answer.
-    _leash: ChildStdin,
-    complaint: JoinHandle<Vec<u8>>,
+    _stdin: ChildStdin,
+    stderr: JoinHandle<Vec<u8>>,
     limits: Limits,
     /// Computing time that is left.
     left: Duration,
@@ -75,12 +75,12 @@ pub(super) struct Process {
 }
 
 /// What must be cleared away.
-struct Running {
+struct ScratchChild {
     child: Child,
     scratch: PathBuf,
 }
 
-impl Running {
+impl ScratchChild {
     async fn end(mut self) -> Option<ExitStatus> {
         // It may have ended by itself.
         let _ = self.child.start_kill();
@@ -91,7 +91,7 @@ impl Running {
     }
 }
 
-impl Drop for Process {
+impl Drop for QueryProcess {
     fn drop(&mut self) {
         let Some(running) = self.running.take() else { return };
         // The child is killed in any case when it is dropped; with a runtime, it is waited for.
@@ -101,16 +101,16 @@ impl Drop for Process {
     }
 }
 
-impl Process {
+impl QueryProcess {
     /// Starts `sql` over the results in `place` as `snapshot` has them.
     pub(super) async fn start(
         sql: String,
         place: &StorageUrl,
         dataset: &Dataset,
-        snapshot: Snapshot,
+        snapshot: JournalSnapshot,
         limits: Limits,
     ) -> Result<Self, Status> {
-        let Snapshot { pin, mut index, view, contests } = snapshot;
+        let JournalSnapshot { pin, mut index, view, contests } = snapshot;
         for part in index.parts.iter_mut().filter(|part| dataset.is_checked(part)) {
             part.digest = None;
         }
@@ -118,18 +118,18 @@ impl Process {
             let scratch = std::env::temp_dir().join(format!("rheo-query-{}", Uuid::now_v7()));
             let mut child = command(&scratch).spawn()?;
             let missing = || io::Error::other("no pipe");
-            let mut leash = child.stdin.take().ok_or_else(missing)?;
+            let mut stdin = child.stdin.take().ok_or_else(missing)?;
             let out = child.stdout.take().ok_or_else(missing)?;
             let err = child.stderr.take().ok_or_else(missing)?;
-            let complaint = tokio::spawn(complaint(err));
-            let order = Order { contests, ..order(sql, place, index, limits) };
-            let running = Some(Running { child, scratch });
-            give(&mut leash, &order.encode()?, view).await?;
+            let stderr = tokio::spawn(read_stderr(err));
+            let request = QueryRequest { contests, ..build_request(sql, place, index, limits) };
+            let running = Some(ScratchChild { child, scratch });
+            send_request(&mut stdin, &request.encode()?, view).await?;
             io::Result::Ok(Self {
                 running,
                 out: BufReader::new(out),
-                _leash: leash,
-                complaint,
+                _stdin: stdin,
+                stderr,
                 limits,
                 left: limits.time,
                 dataset: dataset.clone(),
@@ -162,7 +162,7 @@ impl Process {
                 }
                 Frame::Problem(problem) => {
                     self.end().await;
-                    return Err(self.refused(problem));
+                    return Err(self.error_status(problem));
                 }
                 Frame::End => {
                     self.end().await;
@@ -178,10 +178,10 @@ impl Process {
         self.left = self.left.saturating_sub(begin.elapsed());
         match read {
             Ok(Ok(frame)) => Ok(frame),
-            Ok(Err(_)) => Err(self.autopsy().await),
+            Ok(Err(_)) => Err(self.exit_error().await),
             Err(_) => {
                 self.end().await;
-                Err(self.late())
+                Err(self.timeout_error())
             }
         }
     }
@@ -191,45 +191,46 @@ impl Process {
         self.running.take()?.end().await
     }
 
-    fn refused(&self, problem: Problem) -> Status {
+    fn error_status(&self, problem: QueryError) -> Status {
         match problem.kind {
-            Kind::Invalid => refusal::status(&Reason::InvalidQuery, problem.text, None),
-            Kind::Exhausted => self.too_large(),
-            Kind::Damaged => {
+            QueryErrorKind::Invalid => refusal::status(&Reason::InvalidQuery, problem.text, None),
+            QueryErrorKind::Exhausted => self.memory_error(),
+            QueryErrorKind::Damaged => {
                 self.dataset.learn(Vec::new(), problem.damaged.as_deref());
                 refusal::status(&Reason::ResultsDamaged, problem.text, None)
             }
-            Kind::Failed => refusal::status(&Reason::QueryFailed, problem.text, None),
+            QueryErrorKind::Failed => refusal::status(&Reason::QueryFailed, problem.text, None),
         }
     }
 
     /// The reason for which the process ended without saying so.
-    async fn autopsy(&mut self) -> Status {
+    async fn exit_error(&mut self) -> Status {
         // Output has ended, so the process is ending too and need not be killed.
         let status = match &mut self.running {
             Some(running) => running.child.wait().await.ok(),
             None => None,
         };
         self.end().await;
-        let said = (&mut self.complaint).await.unwrap_or_default();
-        let said = String::from_utf8_lossy(&said);
+        let stderr = (&mut self.stderr).await.unwrap_or_default();
+        let stderr = String::from_utf8_lossy(&stderr);
         let signal = status.and_then(|status| status.signal());
         let is_memory = ["memory allocation of", "annot allocate memory", "out of memory"];
-        if is_memory.iter().any(|sign| said.contains(sign)) || signal == Some(KILL) {
-            return self.too_large();
+        if is_memory.iter().any(|sign| stderr.contains(sign)) || signal == Some(KILL_SIGNAL) {
+            return self.memory_error();
         }
-        if said.contains("overflowed its stack") || signal.is_some_and(|it| OVERFLOW.contains(&it))
+        if stderr.contains("overflowed its stack")
+            || signal.is_some_and(|it| OVERFLOW_SIGNALS.contains(&it))
         {
             let text = "the query is nested too deeply to be planned: nest fewer expressions and subqueries, or ask several queries";
             return refusal::status(&Reason::QueryLimit, text, None);
         }
         let status = status.map_or_else(|| "no status".to_owned(), |status| status.to_string());
-        let said = excerpt(said.trim());
-        let text = format!("the process of the query ended unexpectedly ({status}): {said}");
+        let stderr = excerpt(stderr.trim());
+        let text = format!("the process of the query ended unexpectedly ({status}): {stderr}");
         refusal::status(&Reason::QueryFailed, text, None)
     }
 
-    fn too_large(&self) -> Status {
+    fn memory_error(&self) -> Status {
         let (memory, disk) = (self.limits.memory >> 20, self.limits.disk >> 20);
         let text = format!(
             "the query needs more memory than it may have: a query has `{memory}` MiB and `{disk}` MiB of temporary files: select fewer rows or columns, or raise RHEO_QUERY_MEMORY (MiB) for `rheo serve`, or for this command if no coordinator runs"
@@ -237,7 +238,7 @@ impl Process {
         refusal::status(&Reason::QueryLimit, text, None)
     }
 
-    fn late(&self) -> Status {
+    fn timeout_error(&self) -> Status {
         let seconds = self.limits.time.as_secs_f64();
         let text = format!(
             "the query was stopped after `{seconds}` seconds of computing, the most that a query may take: select less, or raise RHEO_QUERY_TIME (seconds) for `rheo serve`, or for this command if no coordinator runs"
@@ -264,12 +265,17 @@ fn command(scratch: &Path) -> Command {
     command
 }
 
-fn order(sql: String, place: &StorageUrl, index: PartIndex, limits: Limits) -> Order {
+fn build_request(
+    sql: String,
+    place: &StorageUrl,
+    index: PartIndex,
+    limits: Limits,
+) -> QueryRequest {
     let (directory, bucket) = match place {
         StorageUrl::Directory(path) => (Some(path.clone()), None),
         StorageUrl::Bucket(address) => (None, Some(address.to_string())),
     };
-    Order {
+    QueryRequest {
         sql,
         directory,
         bucket,
@@ -283,15 +289,19 @@ fn order(sql: String, place: &StorageUrl, index: PartIndex, limits: Limits) -> O
 }
 
 /// Gives a process its order and the rows that are in no part, of which a few are in memory at a time.
-async fn give(input: &mut ChildStdin, header: &[u8], view: Box<dyn JournalView>) -> io::Result<()> {
-    let (sender, mut pieces) = mpsc::channel(PIECES);
+async fn send_request(
+    input: &mut ChildStdin,
+    header: &[u8],
+    view: Box<dyn JournalView>,
+) -> io::Result<()> {
+    let (sender, mut pieces) = mpsc::channel(QUEUE);
     let reading = tokio::task::spawn_blocking(move || read_pending(&*view, &sender));
     let writing = async {
         input.write_all(header).await?;
         while let Some(piece) = pieces.recv().await {
             input.write_all(&piece).await?;
         }
-        input.write_all(&Pending::END).await?;
+        input.write_all(&BlobHeader::END).await?;
         input.flush().await
     };
     // If it dies now, what it says about that is told from its output.
@@ -304,7 +314,7 @@ async fn give(input: &mut ChildStdin, header: &[u8], view: Box<dyn JournalView>)
 fn read_pending(view: &dyn JournalView, sender: &mpsc::Sender<Vec<u8>>) -> io::Result<()> {
     let (mut piece, mut failed) = (Vec::new(), Ok(()));
     let read = view.pending(&PendingFilter::default(), &mut |rows| {
-        let head = Pending {
+        let head = BlobHeader {
             sweep: rows.trial.sweep,
             position: rows.key.position,
             table: rows.table,
@@ -319,7 +329,7 @@ fn read_pending(view: &dyn JournalView, sender: &mpsc::Sender<Vec<u8>>) -> io::R
             }
         }
         piece.extend_from_slice(rows.ipc);
-        if piece.len() < PIECE || sender.blocking_send(std::mem::take(&mut piece)).is_ok() {
+        if piece.len() < PIECE_BYTES || sender.blocking_send(std::mem::take(&mut piece)).is_ok() {
             ControlFlow::Continue(())
         } else {
             ControlFlow::Break(())
@@ -332,12 +342,12 @@ fn read_pending(view: &dyn JournalView, sender: &mpsc::Sender<Vec<u8>>) -> io::R
 }
 
 /// Reads what a process complains about: the beginning of it, and the rest for nothing.
-async fn complaint(mut err: ChildStderr) -> Vec<u8> {
-    let mut said = Vec::new();
+async fn read_stderr(mut err: ChildStderr) -> Vec<u8> {
+    let mut stderr = Vec::new();
     let mut piece = [0; 1024];
     while let Ok(length @ 1..) = err.read(&mut piece).await {
-        let room = COMPLAINT.saturating_sub(said.len());
-        said.extend_from_slice(&piece[..length.min(room)]);
+        let room = MAX_STDERR.saturating_sub(stderr.len());
+        stderr.extend_from_slice(&piece[..length.min(room)]);
     }
-    said
+    stderr
 }
