@@ -33,18 +33,18 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::claim::Claim;
+use crate::claim::StorageClaim;
 use crate::clock::SystemClock;
+use crate::directory_check;
 use crate::engine::{self, Handle};
 use crate::leased::LeasedKeys;
 use crate::live::Live;
 use crate::paths;
-use crate::places::{self, Places, Wanted};
 use crate::report::report;
 use crate::sink::{Backlog, Sink};
 use crate::sql::QueryService;
-use crate::uploads::Uploads;
-use crate::usable;
+use crate::storage::{self, StorageLayout, StorageRequest};
+use crate::uploads::UncommittedUploads;
 
 /// How a coordinator runs.
 #[derive(Debug, Clone)]
@@ -58,7 +58,7 @@ pub struct Settings {
     /// How often clusters are asked where pilots are.
     pub poll: Duration,
     /// Where results and checkpoints should lie.
-    pub places: Wanted,
+    pub storage: StorageRequest,
     /// What queries may take.
     pub queries: Limits,
     /// The workloads that the sweeps may be of.
@@ -99,7 +99,7 @@ impl Settings {
             lease: Self::LEASE,
             flush: None,
             poll: Self::POLL,
-            places: Wanted::default(),
+            storage: StorageRequest::default(),
             queries: Limits::default(),
             workloads: networks::workloads(),
             open_journal: rheo_store::open,
@@ -132,11 +132,11 @@ pub struct Coordinator {
     pub(crate) sink: Sink,
     pub(crate) sql: QueryService,
     pub(crate) backlog: Arc<Backlog>,
-    pub(crate) uploads: Arc<Uploads>,
+    pub(crate) uploads: Arc<UncommittedUploads>,
     pub(crate) settings: Arc<Settings>,
-    pub(crate) places: Arc<Places>,
+    pub(crate) storage: Arc<StorageLayout>,
     /// The directories that are claimed until the process ends.
-    pub(crate) claims: Arc<Mutex<Vec<Claim>>>,
+    pub(crate) claims: Arc<Mutex<Vec<StorageClaim>>>,
     /// The latest moment that the journal knew when it was opened.
     pub(crate) latest: Timestamp,
     /// This process on this state.
@@ -148,7 +148,7 @@ pub struct Coordinator {
 }
 
 /// A state directory that was opened and not yet started.
-pub struct Opened {
+pub struct CoordinatorAtRest {
     /// What can be read.
     pub coordinator: Coordinator,
     /// Checkpoints that are no longer needed. Unbounded, because the engine must never wait; there
@@ -182,7 +182,7 @@ pub enum Error {
     Checkpoints(#[from] checkpoint::Error),
     /// Where checkpoints and results lie.
     #[error(transparent)]
-    Places(#[from] places::Error),
+    Storage(#[from] storage::Error),
     /// The results do not fit the journal.
     #[error("the results in `{place}` cannot be used")]
     Results {
@@ -226,7 +226,7 @@ pub enum Error {
 
 impl Coordinator {
     /// Opens a state directory, for reading at first.
-    pub fn open(settings: Settings) -> Result<Opened, Error> {
+    pub fn open(settings: Settings) -> Result<CoordinatorAtRest, Error> {
         make_state(&settings.state)?;
         let path = settings.journal();
         let journal_error = |source| Error::Journal { path: path.clone(), source };
@@ -239,10 +239,10 @@ impl Coordinator {
             let loaded = journal.load(&settings.workloads);
             loaded.is_ok_and(|loaded| loaded.state.sweeps.values().all(|sweep| sweep.next == 0))
         };
-        let mut places = Places::resolve(&settings.state, &settings.places, is_new)?;
-        let dataset = Arc::new(dataset(&places.results)?);
-        let checkpoints = match checkpoint::CheckpointStore::at(&places.checkpoints) {
-            Err(checkpoint::Error::Place(error)) => return Err(places::Error::Place(error).into()),
+        let mut storage = StorageLayout::resolve(&settings.state, &settings.storage, is_new)?;
+        let dataset = Arc::new(dataset(&storage.results)?);
+        let checkpoints = match checkpoint::CheckpointStore::at(&storage.checkpoints) {
+            Err(checkpoint::Error::Place(error)) => return Err(storage::Error::Place(error).into()),
             opened => Arc::new(opened?),
         };
         let sink = Sink::new(Arc::clone(&journal), Arc::clone(&dataset), Arc::clone(&backlog));
@@ -261,11 +261,11 @@ impl Coordinator {
             sink: sink.clone(),
             dropped: drop,
         };
-        let carry_out = move |effect| effects.carry_out(effect);
-        let running = engine::start(parts, clock, carry_out).map_err(journal_error)?;
-        places.id = running.found.id.unwrap_or(places.id);
+        let dispatch_effect = move |effect| effects.dispatch_effect(effect);
+        let running = engine::start(parts, clock, dispatch_effect).map_err(journal_error)?;
+        storage.id = running.found.id.unwrap_or(storage.id);
         let sql = QueryService::new(
-            places.results.clone(),
+            storage.results.clone(),
             Arc::clone(&dataset),
             Arc::clone(&journal),
             running.handle.clone(),
@@ -282,16 +282,16 @@ impl Coordinator {
             checkpoints,
             sink,
             backlog,
-            uploads: Arc::new(Uploads::new(settings.uncommitted)),
+            uploads: Arc::new(UncommittedUploads::new(settings.uncommitted)),
             settings: Arc::new(settings),
             fatal: Arc::default(),
             shutdown: CancellationToken::new(),
-            places: Arc::new(places),
+            storage: Arc::new(storage),
             claims: Arc::default(),
             latest: running.found.latest,
             incarnation: IncarnationId(Uuid::now_v7()),
         };
-        Ok(Opened { coordinator, dropped })
+        Ok(CoordinatorAtRest { coordinator, dropped })
     }
 
     /// How it runs.
@@ -305,7 +305,7 @@ impl Coordinator {
     }
 
     /// What keeps rows from being written into parts, if anything does.
-    pub fn trouble(&self) -> Option<String> {
+    pub fn last_error(&self) -> Option<String> {
         self.sink.trouble()
     }
 }
@@ -327,8 +327,8 @@ pub(crate) fn make_state(state: &Path) -> Result<(), Error> {
 }
 
 /// Refuses a state directory whose path nothing could follow later.
-fn check_path(state: &Path) -> Result<(), places::Error> {
-    let unusable = |reason| places::Error::Unusable { path: state.to_owned(), reason };
+fn check_path(state: &Path) -> Result<(), storage::Error> {
+    let unusable = |reason| storage::Error::Unusable { path: state.to_owned(), reason };
     paths::check(&paths::resolve(state)).map_err(unusable)
 }
 
@@ -339,16 +339,16 @@ pub(crate) fn check_directories(settings: &Settings) -> Result<(), Error> {
     check_path(&settings.state)?;
     if !settings.journal().exists() {
         let state = paths::resolve(&settings.state);
-        made = usable::probe("state", &state).map_err(places::Error::from)?;
+        made = directory_check::probe("state", &state).map_err(storage::Error::from)?;
     }
     // Another place than the one that is remembered is refused later, by the journal.
-    let places = Places::resolve(&settings.state, &settings.places, || true);
-    let checked = places.and_then(|places| places.check_directories());
-    Ok(checked.inspect_err(|_| usable::remove(&made))?)
+    let storage = StorageLayout::resolve(&settings.state, &settings.storage, || true);
+    let checked = storage.and_then(|storage| storage.check_directories());
+    Ok(checked.inspect_err(|_| directory_check::remove(&made))?)
 }
 
 /// The results at `place`; nothing is asked of a bucket yet.
-pub(crate) fn dataset(place: &StorageUrl) -> Result<Dataset, places::Error> {
+pub(crate) fn dataset(place: &StorageUrl) -> Result<Dataset, storage::Error> {
     Ok(match place {
         StorageUrl::Directory(path) => Dataset::new(path),
         StorageUrl::Bucket(address) => {
@@ -367,7 +367,7 @@ struct EffectHandler {
 }
 
 impl EffectHandler {
-    fn carry_out(&self, effect: Effect) {
+    fn dispatch_effect(&self, effect: Effect) {
         let Self { live, leased, sink, dropped } = self;
         match effect {
             Effect::WakeWorkers => live.wake_workers(),

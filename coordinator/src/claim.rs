@@ -11,12 +11,12 @@ use rheo_store::owner::{self, DirectoryClaim, StorageOwner};
 use rheo_store::{JournalView, PendingFilter};
 
 use crate::clock::SystemClock;
-use crate::damage::tell_damage;
+use crate::damage::log_damage;
 use crate::report::report;
 
 /// A directory that this state is to own while its coordinator runs.
 #[derive(Debug)]
-pub(crate) struct Claim {
+pub(crate) struct StorageClaim {
     pub(crate) root: PathBuf,
     pub(crate) owner: StorageOwner,
     /// Whether files in a directory that nobody owns are this state's.
@@ -24,7 +24,7 @@ pub(crate) struct Claim {
     pub(crate) claimed: Mutex<Option<DirectoryClaim>>,
 }
 
-impl Claim {
+impl StorageClaim {
     /// The start of the coordinator that claimed the directory before this one, if it is claimed.
     pub(crate) fn last_incarnation(&self) -> Option<IncarnationId> {
         let claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -42,7 +42,7 @@ impl Claim {
 }
 
 /// Takes a claim; false if the disk does not let it be taken now.
-pub(crate) fn taken(claim: &Claim) -> Result<bool, owner::Error> {
+pub(crate) fn take_if_writable(claim: &StorageClaim) -> Result<bool, owner::Error> {
     match claim.take() {
         Err(error) if error.is_disk_failure() => {
             let error = report(&error);
@@ -54,7 +54,9 @@ pub(crate) fn taken(claim: &Claim) -> Result<bool, owner::Error> {
 }
 
 /// What a journal knows of the rows of its dataset.
-pub(crate) fn known(view: &dyn JournalView) -> Result<JournalContents, rheo_store::Error> {
+pub(crate) fn read_journal_contents(
+    view: &dyn JournalView,
+) -> Result<JournalContents, rheo_store::Error> {
     let mut known = JournalContents::new(view.index()?.parts);
     view.pending(&PendingFilter::default(), &mut |pending| {
         let (table, sweep, rows) = (pending.table, pending.trial.sweep, pending.rows);
@@ -65,7 +67,7 @@ pub(crate) fn known(view: &dyn JournalView) -> Result<JournalContents, rheo_stor
 }
 
 /// The ending of the names of what is set aside today.
-pub(crate) fn aside() -> String {
+pub(crate) fn orphan_suffix() -> String {
     let now = SystemClock::new(Timestamp::default()).now().0;
     let now = jiff::Timestamp::from_millisecond(i64::try_from(now).unwrap_or(i64::MAX));
     let date = now.unwrap_or_default().to_zoned(jiff::tz::TimeZone::UTC).date();
@@ -73,11 +75,11 @@ pub(crate) fn aside() -> String {
 }
 
 /// Says what was removed, what was set aside, and what is damaged.
-pub(crate) fn announce(recovered: &RecoveryReport) {
+pub(crate) fn log_recovery(recovered: &RecoveryReport) {
     for path in &recovered.removed {
         tracing::info!(path, "removed what an interrupted write left");
     }
-    tell_damage(&recovered.damaged);
+    log_damage(&recovered.damaged);
     if let Some(place) = &recovered.aside {
         let (parts, first) = (recovered.set_aside.len(), recovered.set_aside.first());
         tracing::warn!(

@@ -31,7 +31,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Streaming};
 use uuid::Uuid;
 
-use crate::app::{self, Coordinator, Opened, Settings};
+use crate::app::{self, Coordinator, CoordinatorAtRest, Settings};
 use crate::grpc;
 use crate::tls::AuthPolicy;
 pub(crate) use admin::{RunningAttempt, ShutdownReply};
@@ -107,7 +107,7 @@ pub(crate) enum CoordinatorLookup {
     /// A coordinator that runs.
     Running(Box<Client>),
     /// The state of one that does not.
-    AtRest(Box<Opened>),
+    AtRest(Box<CoordinatorAtRest>),
 }
 
 /// Looks for a coordinator at a state directory. If the directory is in use and none answers, one is
@@ -189,7 +189,7 @@ impl Client {
             CoordinatorLookup::Running(client) => Ok(*client),
             CoordinatorLookup::AtRest(opened) => {
                 // Nothing is said of, or added to, a journal that is not that of the results.
-                opened.coordinator.check_places(true).await?;
+                opened.coordinator.check_storage(true).await?;
                 let stale_server = stale_server_file(&access.state);
                 Ok(Self {
                     is_live: false,

@@ -36,7 +36,7 @@ impl DamagedSweep {
 }
 
 /// Says which sweeps have lost parts, and what to do.
-pub(crate) fn tell_damage(parts: &[DamagedPart]) {
+pub(crate) fn log_damage(parts: &[DamagedPart]) {
     for DamagedSweep { sweep, parts, example } in DamagedSweep::of(parts) {
         tracing::error!(
             %sweep,

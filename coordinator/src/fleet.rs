@@ -20,11 +20,11 @@ use crate::engine::Failure;
 use crate::throttle::Throttle;
 
 /// Changes that come in a row are answered together.
-const TOGETHER: Duration = Duration::from_millis(300);
+const DEBOUNCE: Duration = Duration::from_millis(300);
 
 /// Looks after all fleets until `stop`.
 pub(crate) async fn run(coordinator: Coordinator, stop: CancellationToken) {
-    let mut fleets = Fleets {
+    let mut fleets = FleetController {
         coordinator,
         launchers: BTreeMap::new(),
         closed: BTreeSet::new(),
@@ -40,7 +40,7 @@ pub(crate) async fn run(coordinator: Coordinator, stop: CancellationToken) {
         let poll = fleets.coordinator.settings().poll;
         let woken = async {
             fleets.coordinator.live.fleets().notified().await;
-            tokio::time::sleep(TOGETHER).await;
+            tokio::time::sleep(DEBOUNCE).await;
         };
         tokio::select! {
             () = woken => {}
@@ -50,7 +50,7 @@ pub(crate) async fn run(coordinator: Coordinator, stop: CancellationToken) {
     }
 }
 
-struct Fleets {
+struct FleetController {
     coordinator: Coordinator,
     /// The launchers in use, with the settings that they were made of.
     launchers: BTreeMap<FleetName, (String, Arc<dyn Launcher>)>,
@@ -61,14 +61,14 @@ struct Fleets {
 }
 
 /// What a cluster is to be asked for.
-struct Wish {
+struct ReconcilePlan {
     submit: Vec<Order>,
     remove: Vec<Known>,
     /// Pilots that the fleet still has.
     numbers: BTreeSet<u64>,
 }
 
-impl Fleets {
+impl FleetController {
     async fn step(&mut self) -> Result<(), Failure> {
         let fleets = self.coordinator.handle.read(|state| state.fleets.clone()).await?;
         for fleet in fleets.values() {
@@ -105,19 +105,19 @@ impl Fleets {
         let name = &fleet.spec.name;
         let launcher = match self.launcher(fleet) {
             Ok(launcher) => launcher,
-            Err(error) => return self.unavailable(name, &error).await,
+            Err(error) => return self.record_unavailable(name, &error).await,
         };
-        let known: Vec<Known> = known(fleet, |_| true);
+        let known: Vec<Known> = pilot_refs(fleet, |_| true);
         let sights = match launcher.observe(&known).await {
             Ok(sights) => sights,
-            Err(error) => return self.unavailable(name, &error).await,
+            Err(error) => return self.record_unavailable(name, &error).await,
         };
         let command = FleetCommand::Reconcile { fleet: name.clone(), statuses: sights };
         let asked = name.clone();
-        let wish = move |state: &State, _: &[_]| state.fleets.get(&asked).map(wish);
+        let plan = move |state: &State, _: &[_]| state.fleets.get(&asked).map(reconcile_plan);
         let command = rheo_core::machine::Command::Fleet(command);
-        let Some(Wish { submit, remove, numbers }) =
-            self.coordinator.handle.execute(Caller::Coordinator, command, Vec::new(), wish).await?
+        let Some(ReconcilePlan { submit, remove, numbers }) =
+            self.coordinator.handle.execute(Caller::Coordinator, command, Vec::new(), plan).await?
         else {
             return Ok(());
         };
@@ -125,14 +125,14 @@ impl Fleets {
         if !remove.is_empty()
             && let Err(error) = launcher.remove(&remove).await
         {
-            return self.unavailable(name, &error).await;
+            return self.record_unavailable(name, &error).await;
         }
         let mut ended = known;
         ended.retain(|pilot| !numbers.contains(&pilot.number));
         if !ended.is_empty()
             && let Err(error) = launcher.forget(&ended).await
         {
-            return self.unavailable(name, &error).await;
+            return self.record_unavailable(name, &error).await;
         }
         Ok(())
     }
@@ -155,26 +155,28 @@ impl Fleets {
         &mut self,
         fleet: &FleetName,
         launcher: &dyn Launcher,
-        orders: Vec<Order>,
+        submissions: Vec<Order>,
     ) -> Result<(), Failure> {
-        let mut left = orders.iter();
-        while let Some(order) = left.next() {
-            let pilot = order.pilot.clone();
-            match launcher.submit(order).await {
+        let mut left = submissions.iter();
+        while let Some(submission) = left.next() {
+            let pilot = submission.pilot.clone();
+            match launcher.submit(submission).await {
                 Ok(handle) => {
                     tracing::info!(%pilot, handle, "a pilot was submitted");
-                    self.tell(FleetCommand::Submitted { pilot, handle }).await?;
+                    self.execute(FleetCommand::Submitted { pilot, handle }).await?;
                 }
                 // It may have come through: its tag shows at the next look.
-                Err(error @ Error::Unavailable(_)) => return self.unavailable(fleet, &error).await,
+                Err(error @ Error::Unavailable(_)) => {
+                    return self.record_unavailable(fleet, &error).await;
+                }
                 Err(error) => {
                     tracing::warn!(%pilot, %error, "a pilot was refused");
-                    let given_up = std::iter::once(order).chain(left);
-                    let pilots = given_up.map(|order| order.pilot.number).collect();
+                    let given_up = std::iter::once(submission).chain(left);
+                    let pilots = given_up.map(|submission| submission.pilot.number).collect();
                     let is_limit = matches!(error, Error::Limit(_));
                     let (fleet, text) = (fleet.clone(), error.to_string());
                     return self
-                        .tell(FleetCommand::Refused { fleet, pilots, text, is_limit })
+                        .execute(FleetCommand::Refused { fleet, pilots, text, is_limit })
                         .await;
                 }
             }
@@ -182,20 +184,25 @@ impl Fleets {
         Ok(())
     }
 
-    async fn unavailable(&mut self, fleet: &FleetName, error: &Error) -> Result<(), Failure> {
+    async fn record_unavailable(
+        &mut self,
+        fleet: &FleetName,
+        error: &Error,
+    ) -> Result<(), Failure> {
         if self.throttles.entry(fleet.clone()).or_default().is_due(Instant::now()) {
             tracing::warn!(%fleet, %error, "pilots cannot be looked after now");
         }
-        self.tell(FleetCommand::Unavailable { fleet: fleet.clone(), text: error.to_string() }).await
+        self.execute(FleetCommand::Unavailable { fleet: fleet.clone(), text: error.to_string() })
+            .await
     }
 
-    async fn tell(&self, command: FleetCommand) -> Result<(), Failure> {
+    async fn execute(&self, command: FleetCommand) -> Result<(), Failure> {
         let command = rheo_core::machine::Command::Fleet(command);
         self.coordinator.handle.execute(Caller::Coordinator, command, Vec::new(), |_, _| ()).await
     }
 }
 
-fn known(fleet: &Fleet, which: impl Fn(&fleet::Pilot) -> bool) -> Vec<Known> {
+fn pilot_refs(fleet: &Fleet, which: impl Fn(&fleet::Pilot) -> bool) -> Vec<Known> {
     let pilots = fleet.pilots.iter().filter(|(_, pilot)| which(pilot));
     pilots
         .map(|(number, pilot)| Known {
@@ -207,16 +214,17 @@ fn known(fleet: &Fleet, which: impl Fn(&fleet::Pilot) -> bool) -> Vec<Known> {
         .collect()
 }
 
-fn wish(fleet: &Fleet) -> Wish {
+fn reconcile_plan(fleet: &Fleet) -> ReconcilePlan {
     let unsent = |pilot: &fleet::Pilot| pilot.handle.is_none() && !pilot.removing;
-    let orders = fleet.pilots.iter().filter(|(_, pilot)| unsent(pilot)).map(|(number, _)| Order {
-        pilot: PilotId { fleet: fleet.spec.name.clone(), number: *number },
-        tag: fleet.tag(*number),
-        exclude: fleet.excluded(),
-    });
-    Wish {
-        submit: orders.collect(),
-        remove: known(fleet, |pilot| pilot.removing),
+    let submissions =
+        fleet.pilots.iter().filter(|(_, pilot)| unsent(pilot)).map(|(number, _)| Order {
+            pilot: PilotId { fleet: fleet.spec.name.clone(), number: *number },
+            tag: fleet.tag(*number),
+            exclude: fleet.excluded(),
+        });
+    ReconcilePlan {
+        submit: submissions.collect(),
+        remove: pilot_refs(fleet, |pilot| pilot.removing),
         numbers: fleet.pilots.keys().copied().collect(),
     }
 }

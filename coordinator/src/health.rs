@@ -34,7 +34,7 @@ impl Coordinator {
     }
 
     /// Whether the journal is no longer where it was opened; then the coordinator stops.
-    pub(crate) async fn has_lost_its_place(&self, stop: &CancellationToken) -> bool {
+    pub(crate) async fn has_journal_moved(&self, stop: &CancellationToken) -> bool {
         let journal = Arc::clone(&self.journal);
         let checked = tokio::task::spawn_blocking(move || journal.check_location()).await;
         let Ok(Err(error @ rheo_store::Error::Moved { .. })) = checked else { return false };

@@ -48,14 +48,14 @@ pub(crate) struct Leader {
     /// Seconds that its trials took, on average.
     pub(crate) wall_s: Option<f64>,
     /// The values of the swept parameters.
-    #[serde(deserialize_with = "swept")]
+    #[serde(deserialize_with = "parse_swept")]
     pub(crate) swept: Point,
     /// The points of the sweep of which a trial has ended.
     points: u64,
 }
 
 /// The values of a point, which are a column of JSON.
-fn swept<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Point, D::Error> {
+fn parse_swept<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Point, D::Error> {
     let text = String::deserialize(deserializer)?;
     serde_json::from_str(&text).map_err(D::Error::custom)
 }

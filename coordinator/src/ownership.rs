@@ -1,7 +1,7 @@
 //! Whose the results and checkpoints are: one state's, which nobody else writes or removes.
 //!
-//! [`Coordinator::check_places`] only looks, also for commands on a state at rest;
-//! [`Coordinator::claim_places`] takes the places for the coordinator that starts. What lies there
+//! [`Coordinator::check_storage`] only looks, also for commands on a state at rest;
+//! [`Coordinator::claim_storage`] takes the places for the coordinator that starts. What lies there
 //! is removed only if nothing is lost with it, and set aside if the journal does not know it.
 
 use std::os::unix::fs::MetadataExt as _;
@@ -18,11 +18,13 @@ use rheo_store::owner::{self, StorageOwner};
 use rheo_store::storage_url::{Bucket, StorageUrl};
 
 use crate::app::{Coordinator, Error};
-use crate::claim::{Claim, announce, aside, known, taken};
+use crate::claim::{
+    StorageClaim, log_recovery, orphan_suffix, read_journal_contents, take_if_writable,
+};
 use crate::engine;
 use crate::paths;
-use crate::places;
 use crate::report::report;
+use crate::storage;
 
 /// A checkpoint that no trial refers to and that was written so long after the latest moment of the
 /// journal was put under another journal: workers renew their leases every second.
@@ -31,7 +33,7 @@ const SLACK: Duration = Duration::from_secs(5);
 impl Coordinator {
     /// Refuses a state directory whose results or checkpoints belong to another journal. Changes
     /// nothing. A coordinator that starts does not have buckets asked: claiming them tells better.
-    pub(crate) async fn check_places(&self, has_buckets_asked: bool) -> Result<(), Error> {
+    pub(crate) async fn check_storage(&self, has_buckets_asked: bool) -> Result<(), Error> {
         let checking = self.clone();
         let check = move || checking.check(has_buckets_asked);
         let checked = tokio::task::spawn_blocking(check).await;
@@ -39,9 +41,9 @@ impl Coordinator {
     }
 
     fn check(&self, has_buckets_asked: bool) -> Result<(), Error> {
-        for place in [&self.places.results, &self.places.checkpoints] {
+        for place in [&self.storage.results, &self.storage.checkpoints] {
             let StorageUrl::Directory(root) = place else { continue };
-            let owner = StorageOwner::of(root)?.filter(|owner| owner.state != self.places.id);
+            let owner = StorageOwner::of(root)?.filter(|owner| owner.state != self.storage.id);
             let Some(owner) = owner else { continue };
             // Within the state directory there is nobody else's: it is the journal that is another.
             if self.is_inside(root) || owner.directory == self.state_directory() {
@@ -50,7 +52,7 @@ impl Coordinator {
             let (root, owner) = (root.clone(), Box::new(owner));
             return Err(owner::Error::Foreign { root, owner }.into());
         }
-        if matches!(self.places.results, StorageUrl::Bucket(_)) && !has_buckets_asked {
+        if matches!(self.storage.results, StorageUrl::Bucket(_)) && !has_buckets_asked {
             return Ok(());
         }
         match self.check_results() {
@@ -69,7 +71,7 @@ impl Coordinator {
                 return Ok(None);
             }
             // Those of a deleted sweep were named, and are to be removed.
-            let mut known = known(&*view)?;
+            let mut known = read_journal_contents(&*view)?;
             known.parts = index.removed;
             Ok(Some(known))
         };
@@ -79,7 +81,7 @@ impl Coordinator {
         };
         let strangers = self.dataset.unknown_files(&known);
         let strangers = strangers.map_err(|source| self.unusable(source))?;
-        let (Some(first), place) = (strangers.first(), &self.places.results) else {
+        let (Some(first), place) = (strangers.first(), &self.storage.results) else {
             return Ok(());
         };
         if let StorageUrl::Directory(root) = place
@@ -94,7 +96,7 @@ impl Coordinator {
 
     /// Refuses to begin anew in a directory in which nothing lies although the journal names parts
     /// there.
-    fn check_results_are_there(&self) -> Result<(), Error> {
+    fn check_results_exist(&self) -> Result<(), Error> {
         let parts = self.journal.parts().map_err(|source| self.journal_error(source))?.len();
         if parts == 0 || !self.dataset.is_gone() {
             return Ok(());
@@ -102,48 +104,48 @@ impl Coordinator {
         Err(Error::ResultsGone { results: self.dataset.location(), parts })
     }
 
-    /// [`Self::claim_places`], unless this process has them: a command on a state at rest that
+    /// [`Self::claim_storage`], unless this process has them: a command on a state at rest that
     /// removes files.
-    pub(crate) async fn claim_places_at_rest(&self) -> Result<(), Error> {
+    pub(crate) async fn claim_storage_at_rest(&self) -> Result<(), Error> {
         let has_checkpoints =
             !self.claims.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
         if has_checkpoints || self.sink.has_claim() {
             return Ok(());
         }
-        self.claim_places().await
+        self.claim_storage().await
     }
 
     /// Makes sure that this state alone writes where its results and checkpoints lie.
-    pub(crate) async fn claim_places(&self) -> Result<(), Error> {
-        self.check_results_are_there()?;
-        for place in [&self.places.results, &self.places.checkpoints] {
+    pub(crate) async fn claim_storage(&self) -> Result<(), Error> {
+        self.check_results_exist()?;
+        for place in [&self.storage.results, &self.storage.checkpoints] {
             let StorageUrl::Bucket(address) = place else { continue };
-            let bucket = address.open().map_err(places::Error::Place)?;
+            let bucket = address.open().map_err(storage::Error::Place)?;
             self.claim_bucket(&bucket).await?;
         }
-        if let StorageUrl::Directory(root) = &self.places.results {
+        if let StorageUrl::Directory(root) = &self.storage.results {
             let claim = self.claim(root, self.knows_results(root)?)?;
-            if taken(&claim)? {
+            if take_if_writable(&claim)? {
                 self.sink.claimed(claim);
             } else {
                 self.sink.claim_later(claim);
             }
         }
-        if let StorageUrl::Directory(root) = &self.places.checkpoints {
+        if let StorageUrl::Directory(root) = &self.storage.checkpoints {
             let claim = self.claim(root, self.knows_checkpoints(root).await?)?;
-            if taken(&claim)? {
+            if take_if_writable(&claim)? {
                 // Until the process ends.
                 self.claims.lock().unwrap_or_else(PoisonError::into_inner).push(claim);
             }
         }
         // Last: a place that was refused is not remembered against who corrects it.
-        Ok(self.places.remember(&self.settings.state)?)
+        Ok(self.storage.remember(&self.settings.state)?)
     }
 
     /// Takes a bucket for this start, and warns if a start has it of which this journal does not know.
     async fn claim_bucket(&self, bucket: &Bucket) -> Result<(), Error> {
-        let owner = StorageOwner::new(self.places.id, self.state_directory(), self.incarnation);
-        let claimed = bucket.claim(&owner).await.map_err(places::Error::Place)?;
+        let owner = StorageOwner::new(self.storage.id, self.state_directory(), self.incarnation);
+        let claimed = bucket.claim(&owner).await.map_err(storage::Error::Place)?;
         let Some(before) = claimed else { return Ok(()) };
         if self.is_copy_of(&before) {
             let (root, owner) = (PathBuf::from(&bucket.url), Box::new(before));
@@ -158,18 +160,18 @@ impl Coordinator {
                 before.directory.display()
             );
         }
-        Ok(bucket.record_start(&owner).await.map_err(places::Error::Place)?)
+        Ok(bucket.record_start(&owner).await.map_err(storage::Error::Place)?)
     }
 
     /// Whether the original of this state lies where `before` had it.
     fn is_copy_of(&self, before: &StorageOwner) -> bool {
         before.directory != self.state_directory()
-            && before.state == self.places.id
+            && before.state == self.storage.id
             && self.is_original(&before.directory.join(JOURNAL_FILE))
     }
 
-    fn claim(&self, root: &Path, is_known: bool) -> Result<Claim, Error> {
-        let owner = StorageOwner::new(self.places.id, self.state_directory(), self.incarnation);
+    fn claim(&self, root: &Path, is_known: bool) -> Result<StorageClaim, Error> {
+        let owner = StorageOwner::new(self.storage.id, self.state_directory(), self.incarnation);
         let before = StorageOwner::of(root)?.filter(|before| self.is_copy_of(before));
         if let Some(before) = before
             && !self.is_inside(root)
@@ -177,7 +179,7 @@ impl Coordinator {
             let (root, owner) = (root.to_owned(), Box::new(before));
             return Err(owner::Error::Copied { root, owner }.into());
         }
-        Ok(Claim { root: root.to_owned(), owner, is_known, claimed: Mutex::default() })
+        Ok(StorageClaim { root: root.to_owned(), owner, is_known, claimed: Mutex::default() })
     }
 
     /// Whether the files in a results directory without an owner are of this state, which an older
@@ -212,10 +214,10 @@ impl Coordinator {
             let change = PartChange { cleared, ..PartChange::default() };
             self.journal.install(&change).map_err(|source| self.journal_error(source))?;
         }
-        let known = self.journal.view().and_then(|view| known(&*view));
+        let known = self.journal.view().and_then(|view| read_journal_contents(&*view));
         let known = known.map_err(|source| self.journal_error(source))?;
-        let recovered = self.dataset.recover(&known, &aside());
-        announce(&recovered.map_err(|source| self.unusable(source))?);
+        let recovered = self.dataset.recover(&known, &orphan_suffix());
+        log_recovery(&recovered.map_err(|source| self.unusable(source))?);
         Ok(())
     }
 
@@ -224,11 +226,11 @@ impl Coordinator {
     pub(crate) async fn recover_checkpoints(&self) {
         let last = {
             let claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_bucket = matches!(self.places.checkpoints, StorageUrl::Bucket(_));
+            let is_bucket = matches!(self.storage.checkpoints, StorageUrl::Bucket(_));
             if claims.is_empty() && !is_bucket {
                 return;
             }
-            claims.iter().find_map(Claim::last_incarnation)
+            claims.iter().find_map(StorageClaim::last_incarnation)
         };
         let view = move |state: &State| {
             let is_known = last.is_none_or(|last| state.incarnations.contains(last));
@@ -246,7 +248,7 @@ impl Coordinator {
                 self.remove_checkpoint(stored.digest).await;
                 continue;
             }
-            match self.checkpoints.set_aside(stored.digest, &aside()).await {
+            match self.checkpoints.set_aside(stored.digest, &orphan_suffix()).await {
                 Ok(moved) => (count, place) = (count + 1, Some(moved)),
                 Err(error) => {
                     let digest = stored.digest;

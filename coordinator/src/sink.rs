@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::claim::{self, Claim};
+use crate::claim::{self, StorageClaim};
 use crate::engine;
 use crate::report::report;
 use crate::throttle::Throttle;
@@ -111,7 +111,7 @@ struct Shared {
     /// Whether the tree may not be what the journal says, because a change of it failed.
     doubtful: Mutex<bool>,
     /// The results directory, which nothing is written to before it is claimed.
-    claim: OnceLock<Claim>,
+    claim: OnceLock<StorageClaim>,
 }
 
 impl Sink {
@@ -136,7 +136,7 @@ impl Sink {
     }
 
     /// Keeps the claim of the results directory.
-    pub(crate) fn claimed(&self, claim: Claim) {
+    pub(crate) fn claimed(&self, claim: StorageClaim) {
         // Once per process.
         let _ = self.shared.claim.set(claim);
     }
@@ -148,7 +148,7 @@ impl Sink {
 
     /// Has the results directory claimed, and brought in step with the journal, before anything is
     /// written to it: it could not be claimed at the start.
-    pub(crate) fn claim_later(&self, claim: Claim) {
+    pub(crate) fn claim_later(&self, claim: StorageClaim) {
         *self.shared.doubtful.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.claimed(claim);
     }
@@ -283,8 +283,8 @@ impl Shared {
                 let path = self.dataset.location().into();
                 return Err(dataset::Error::Busy { path }.into());
             }
-            let known = claim::known(&*self.journal.view()?)?;
-            claim::announce(&self.dataset.reconcile(&known, &claim::aside())?);
+            let known = claim::read_journal_contents(&*self.journal.view()?)?;
+            claim::log_recovery(&self.dataset.reconcile(&known, &claim::orphan_suffix())?);
         }
         // What fails half-way leaves files that the journal may or may not name.
         *doubtful = true;

@@ -10,12 +10,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::app::{Coordinator, Error, Opened, Settings};
+use crate::app::{Coordinator, CoordinatorAtRest, Error, Settings};
 use crate::connections::{self, raise_limit};
 use crate::tls::ListenMode;
 use crate::{engine, fleet, grpc};
 
-impl Opened {
+impl CoordinatorAtRest {
     /// Claims the results and checkpoints, brings them in step with the journal, grants running leases anew, and from then on
     /// expires leases, writes parts and removes what is no longer needed, until `stop`.
     pub async fn start(
@@ -24,19 +24,19 @@ impl Opened {
         stop: &CancellationToken,
     ) -> Result<Coordinator, Error> {
         let Self { coordinator, dropped } = self;
-        coordinator.check_places(false).await?;
+        coordinator.check_storage(false).await?;
         // The id of the state is durable before anything is claimed under it.
         coordinator
             .handle
             .execute(Caller::Coordinator, coordinator.start_command(), Vec::new(), |_, _| ())
             .await?;
-        coordinator.claim_places().await?;
+        coordinator.claim_storage().await?;
         let recovering = coordinator.clone();
         let recovered = tokio::task::spawn_blocking(move || recovering.recover_results()).await;
         recovered.unwrap_or(Err(engine::Failure::Stopping.into()))?;
         // Before anybody is served, who might refer to one of them again.
         coordinator.recover_checkpoints().await;
-        let usual = match coordinator.places.results {
+        let usual = match coordinator.storage.results {
             StorageUrl::Directory(_) => Settings::FLUSH,
             StorageUrl::Bucket(_) => Settings::FLUSH_INTO_BUCKET,
         };
@@ -67,7 +67,7 @@ impl Coordinator {
     /// Says that this process has started. Said again, it is still the same start.
     pub(crate) fn start_command(&self) -> Command {
         let (lease, incarnation) = (self.settings.lease, self.incarnation);
-        Command::Start { lease, state: self.places.id, incarnation }
+        Command::Start { lease, state: self.storage.id, incarnation }
     }
 }
 
@@ -97,7 +97,7 @@ async fn tick(coordinator: Coordinator, stop: CancellationToken) {
         let stalled = last.elapsed() > lease / 3;
         let command = if stalled { coordinator.start_command() } else { Command::Tick };
         last = tokio::time::Instant::now();
-        if coordinator.has_lost_its_place(&stop).await {
+        if coordinator.has_journal_moved(&stop).await {
             return;
         }
         match coordinator.handle.execute(Caller::Coordinator, command, Vec::new(), |_, _| ()).await

@@ -12,14 +12,14 @@ use crate::leaderboard::Leaderboard;
 use crate::query_reply;
 
 /// The points on the leaderboard of a summary.
-const LEADERS: usize = 24;
+const MAX_LEADERS: usize = 24;
 
 /// The failed trials that a summary names.
-const FAILED: u32 = 5;
+const MAX_FAILED: u32 = 5;
 
 /// A sweep that has ended, with its failures and its best points.
 #[derive(Debug, Clone)]
-pub(crate) struct Summary {
+pub(crate) struct SweepSummary {
     /// The sweep.
     pub(crate) sweep: SweepView,
     /// The time from its submission to its end.
@@ -39,15 +39,18 @@ pub(crate) struct FailedTrial {
     pub(crate) error: String,
 }
 
-impl Summary {
+impl SweepSummary {
     /// The summary of `sweep`.
     pub(crate) async fn of(
         client: &mut Client,
         sweep: &SweepView,
     ) -> Result<Self, query_reply::Error> {
         let has_results = sweep.counts.completed + sweep.counts.diverged > 0;
-        let leaderboard =
-            if has_results { Some(Leaderboard::of(client, sweep, LEADERS).await?) } else { None };
+        let leaderboard = if has_results {
+            Some(Leaderboard::of(client, sweep, MAX_LEADERS).await?)
+        } else {
+            None
+        };
         Ok(Self {
             took: sweep.ended.map(|ended| ended.since(sweep.submitted)),
             failures: failures(client, sweep).await?,
@@ -75,7 +78,7 @@ async fn failures(
         return Ok(Vec::new());
     }
     let failed = [TrialStatus::Ended(TrialOutcome::Failed)];
-    let (trials, _) = client.trials(&sweep.name, &failed, 0, FAILED).await?;
+    let (trials, _) = client.trials(&sweep.name, &failed, 0, MAX_FAILED).await?;
     let failure = |view: rheo_core::machine::TrialView| FailedTrial {
         trial: view.id,
         error: view.error.unwrap_or_default(),

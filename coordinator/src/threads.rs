@@ -8,7 +8,7 @@ use std::thread;
 use rustix::process::{Resource, getrlimit};
 
 /// Threads beside one for each processor: those that wait for files, and some more.
-const BESIDE: usize = 12;
+const EXTRA_THREADS: usize = 12;
 
 /// The stack of a thread that only waits.
 const STACK: usize = 64 << 10;
@@ -19,7 +19,7 @@ const STACK: usize = 64 << 10;
     "{wanted} threads are needed and {started} could be started: this user may have {} threads and processes; end some, or raise the limit (`ulimit -u`, or that of the control group)",
     limit.map_or_else(|| "any number of".to_owned(), |limit| limit.to_string())
 )]
-pub(crate) struct TooFew {
+pub(crate) struct ThreadLimitError {
     wanted: usize,
     started: usize,
     limit: Option<u64>,
@@ -28,17 +28,17 @@ pub(crate) struct TooFew {
 }
 
 /// Makes sure that as many threads can be started as this program soon needs.
-pub(crate) fn check() -> Result<(), TooFew> {
-    let wanted = thread::available_parallelism().map_or(1, usize::from) + BESIDE;
-    let gate = Mutex::new(());
+pub(crate) fn check() -> Result<(), ThreadLimitError> {
+    let wanted = thread::available_parallelism().map_or(1, usize::from) + EXTRA_THREADS;
+    let barrier = Mutex::new(());
     thread::scope(|scope| {
-        let closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
-        let wait = || drop(gate.lock());
+        let closed = barrier.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = || drop(barrier.lock());
         for started in 0..wanted {
             let spawned = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, wait);
             if let Err(source) = spawned {
                 let limit = getrlimit(Resource::Nproc).current;
-                return Err(TooFew { wanted, started, limit, source });
+                return Err(ThreadLimitError { wanted, started, limit, source });
             }
         }
         drop(closed);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The shortest time between two lines about the same.
-const PAUSE: Duration = Duration::from_mins(1);
+const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Lets through one line a minute.
 #[derive(Debug, Default)]
@@ -17,7 +17,7 @@ pub(crate) struct Throttle {
 impl Throttle {
     /// Whether a line is due at `now`; if so, the next one is due in a minute.
     pub(crate) fn is_due(&mut self, now: Instant) -> bool {
-        if self.last.is_some_and(|last| now < last + PAUSE) {
+        if self.last.is_some_and(|last| now < last + LOG_INTERVAL) {
             return false;
         }
         self.last = Some(now);

@@ -12,7 +12,7 @@ use rheo_core::id::Digest;
 use rheo_core::machine::{AttemptClaim, State};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use uncommitted::Uploads;
+pub(crate) use uncommitted::UncommittedUploads;
 
 use crate::app::Coordinator;
 use crate::engine;

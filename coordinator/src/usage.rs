@@ -23,15 +23,15 @@ pub(crate) async fn measure(coordinator: &Coordinator) -> Result<DiskUsage, Stat
     let sizes = coordinator.checkpoints.sizes().await.map_err(|error| refused(&error))?;
     let kept = coordinator.handle.read(checkpoints).await?;
     let journal = Arc::clone(&coordinator.journal);
-    let read = tokio::task::spawn_blocking(move || rows(&*journal)).await;
+    let read = tokio::task::spawn_blocking(move || read_row_sizes(&*journal)).await;
     let read = read.map_err(|error| Status::internal(error.to_string()))?;
     let (index, pending) = read.map_err(|error| refused(&error))?;
     let state = &coordinator.settings.state;
     let file = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
     let mut usage = DiskUsage {
         journal: file(&coordinator.settings.journal()),
-        spool: tree(&state.join("spool")),
-        logs: tree(&state.join("logs")),
+        spool: directory_size(&state.join("spool")),
+        logs: directory_size(&state.join("logs")),
         unused: index.removed.iter().map(|part| part.bytes).sum(),
         sweeps: Vec::with_capacity(kept.len()),
     };
@@ -58,7 +58,9 @@ pub(crate) async fn measure(coordinator: &Coordinator) -> Result<DiskUsage, Stat
 }
 
 /// The parts, and the bytes of each sweep that are in none.
-fn rows(journal: &dyn Journal) -> Result<(PartIndex, BTreeMap<SweepName, u64>), rheo_store::Error> {
+fn read_row_sizes(
+    journal: &dyn Journal,
+) -> Result<(PartIndex, BTreeMap<SweepName, u64>), rheo_store::Error> {
     let view = journal.view()?;
     let mut pending: BTreeMap<SweepName, u64> = BTreeMap::new();
     view.pending(&PendingFilter::default(), &mut |rows| {
@@ -75,11 +77,11 @@ fn checkpoints(state: &State) -> Vec<(SweepName, BTreeSet<Digest>)> {
 }
 
 /// The size of all files below a directory; 0 if there is none.
-fn tree(directory: &Path) -> u64 {
+fn directory_size(directory: &Path) -> u64 {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     entries
         .map(|entry| match entry.metadata() {
-            Ok(found) if found.is_dir() => tree(&entry.path()),
+            Ok(found) if found.is_dir() => directory_size(&entry.path()),
             Ok(found) => found.len(),
             // It was removed meanwhile.
             Err(_) => 0,

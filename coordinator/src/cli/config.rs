@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::{GlobalArgs, format};
 use crate::app::Settings;
 use crate::paths;
-use crate::places::Places;
+use crate::storage::StorageLayout;
 
 pub(super) fn run(global: &GlobalArgs) -> Result<(), Failure> {
     let settings = Settings::new(global.state.clone());
@@ -17,10 +17,10 @@ pub(super) fn run(global: &GlobalArgs) -> Result<(), Failure> {
     let tls = absolute.join(TLS_DIRECTORY);
     let ca = access.ca_file.unwrap_or_else(|| tls.join(CA_FILE));
     let token = access.token_file.unwrap_or_else(|| tls.join(access.role.token_file()));
-    let places = Places::resolve(&settings.state, &settings.places, || false);
-    let places = places.map_err(|error| Failure::Usage(error.into()))?;
-    let (results, checkpoints) = (places.results.to_string(), places.checkpoints.to_string());
-    let id = places.known_id(&absolute).map(|id| id.to_string());
+    let storage = StorageLayout::resolve(&settings.state, &settings.storage, || false);
+    let storage = storage.map_err(|error| Failure::Usage(error.into()))?;
+    let (results, checkpoints) = (storage.results.to_string(), storage.checkpoints.to_string());
+    let id = storage.known_id(&absolute).map(|id| id.to_string());
     if global.json()? {
         let environment: serde_json::Map<_, _> =
             env::ALL.iter().map(|(name, _)| ((*name).to_owned(), json!(env::get(name)))).collect();

@@ -232,7 +232,7 @@ fn remove_when_interrupted() -> io::Result<()> {
     if ONCE.is_completed() {
         return Ok(());
     }
-    let asked = signals::request_to_end()?;
+    let asked = signals::stop_signal()?;
     ONCE.call_once(|| {
         tokio::spawn(async move {
             asked.await;

@@ -158,7 +158,7 @@ impl From<client::Error> for Failure {
                 ..
             }) if is_wrong_path(source) => Self::Usage(error.into()),
             client::Error::State(
-                app::Error::Places(_)
+                app::Error::Storage(_)
                 | app::Error::Directory { .. }
                 | app::Error::Owner(_)
                 | app::Error::JournalLost { .. },

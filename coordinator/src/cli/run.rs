@@ -65,7 +65,7 @@ pub(super) struct Args {
     #[command(flatten)]
     journal: JournalArgs,
     #[command(flatten)]
-    places: StorageArgs,
+    storage: StorageArgs,
 }
 
 pub(super) async fn run(global: &GlobalArgs, args: Args) -> Result<(), Failure> {
@@ -133,10 +133,10 @@ fn settings(global: &GlobalArgs, args: &Args) -> Result<Settings, Failure> {
         _ => Err(Failure::usage(format!("not a number of seconds above 0: `{seconds}`"))),
     };
     let (lease, flush) = (seconds(args.lease)?, args.flush_interval.map(seconds).transpose()?);
-    let places = (&args.places).into();
+    let storage = (&args.storage).into();
     let (queries, journal_cache) = (variables::query_limits()?, args.journal.cache());
     let settings = Settings::new(global.state.clone());
-    Ok(Settings { lease, flush, places, queries, journal_cache, ..settings })
+    Ok(Settings { lease, flush, storage, queries, journal_cache, ..settings })
 }
 
 async fn start(

@@ -17,8 +17,8 @@ use super::{GlobalArgs, env, format, variables};
 use crate::app::{self, Coordinator, Settings};
 use crate::client::{self, CoordinatorLookup};
 use crate::clock::SystemClock;
-use crate::places::Wanted;
 use crate::signals;
+use crate::storage::StorageRequest;
 use crate::tls::{self, HostNames, ListenMode, Protection, UserCredentials};
 
 #[derive(Debug, clap::Args)]
@@ -60,7 +60,7 @@ pub(super) struct Args {
     #[command(flatten)]
     journal: JournalArgs,
     #[command(flatten)]
-    places: StorageArgs,
+    storage: StorageArgs,
 }
 
 /// Memory options of the journal.
@@ -92,9 +92,9 @@ pub(super) struct StorageArgs {
     checkpoints: Option<StorageUrl>,
 }
 
-impl From<&StorageArgs> for Wanted {
-    fn from(places: &StorageArgs) -> Self {
-        Self { results: places.results.clone(), checkpoints: places.checkpoints.clone() }
+impl From<&StorageArgs> for StorageRequest {
+    fn from(storage: &StorageArgs) -> Self {
+        Self { results: storage.results.clone(), checkpoints: storage.checkpoints.clone() }
     }
 }
 
@@ -110,9 +110,9 @@ impl Args {
         let flush = self.flush_interval;
         let flush = flush.map(|flush| seconds(flush, "flush-interval")).transpose()?;
         let poll = seconds(self.poll, "poll")?;
-        let places = (&self.places).into();
+        let storage = (&self.storage).into();
         let (queries, journal_cache) = (variables::query_limits()?, self.journal.cache());
-        Ok(Settings { lease, flush, poll, places, queries, journal_cache, ..Settings::new(state) })
+        Ok(Settings { lease, flush, poll, storage, queries, journal_cache, ..Settings::new(state) })
     }
 
     fn listen(&self, global: &GlobalArgs) -> Result<ListenConfig, Failure> {
@@ -336,13 +336,13 @@ impl Drop for ServerFileGuard {
 
 /// Resolves on a signal to end; true for an interrupt by a person, false for a scheduler's signal.
 pub(super) fn interrupt_signal() -> Result<impl Future<Output = bool> + Send, Failure> {
-    let asked = signals::request_to_end().map_err(without_signals)?;
-    Ok(async move { asked.await == signals::Request::Interrupt })
+    let asked = signals::stop_signal().map_err(without_signals)?;
+    Ok(async move { asked.await == signals::StopSignal::Interrupt })
 }
 
 /// Makes the next interrupt end this process at once; acknowledged data are safe.
 pub(super) fn exit_on_second_interrupt() -> Result<(), Failure> {
-    let again = signals::insistence().map_err(without_signals)?;
+    let again = signals::second_interrupt().map_err(without_signals)?;
     tokio::spawn(async move {
         again.await;
         #[expect(clippy::exit, reason = "second interrupt")]

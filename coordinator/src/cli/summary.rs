@@ -10,7 +10,7 @@ use super::{describe, format, point};
 use crate::client::Client;
 use crate::leaderboard::{Leader, Leaderboard};
 use crate::query_reply;
-use crate::summary::Summary;
+use crate::summary::SweepSummary;
 
 /// The state and results of a sweep, for the commands that a summary prints.
 pub(super) struct RunLocation<'a> {
@@ -26,7 +26,7 @@ pub(super) async fn print(
     sweep: &SweepView,
     location: RunLocation<'_>,
 ) -> Result<(), Failure> {
-    let summary = Summary::of(client, sweep).await?;
+    let summary = SweepSummary::of(client, sweep).await?;
     let counts = sweep.counts;
     let took = summary.took.map(|took| format!(" in {}", format::duration(took)));
     format::print(format!(
@@ -64,7 +64,7 @@ fn other_counts(sweep: &SweepView) -> String {
     some.map(|(count, what)| format!(", {count} {what}")).collect()
 }
 
-fn print_failures(summary: &Summary, rheo: &str) -> Result<(), Failure> {
+fn print_failures(summary: &SweepSummary, rheo: &str) -> Result<(), Failure> {
     if summary.failures.is_empty() {
         return Ok(());
     }
@@ -140,7 +140,7 @@ fn or_dash(value: Option<f64>) -> String {
 }
 
 /// Prints the location of the results and two example queries.
-fn print_results(summary: &Summary, location: &RunLocation<'_>) -> Result<(), Failure> {
+fn print_results(summary: &SweepSummary, location: &RunLocation<'_>) -> Result<(), Failure> {
     let rheo = location.rheo;
     format::print(format!("\nThe results are Parquet files in {}", location.results))?;
     format::print("Query them, for example:\n")?;

@@ -158,7 +158,7 @@ impl SweepService for SweepHandler {
             Vec::new()
         };
         let damaged = damaged.into_iter().map(Into::into).collect();
-        let trouble = self.coordinator.trouble();
+        let trouble = self.coordinator.last_error();
         Ok(Response::new(v1::ListSweepsResponse { sweeps, trouble, damaged, unfit, state }))
     }
 
@@ -290,7 +290,7 @@ impl SweepService for SweepHandler {
         let caller = caller_of(&request);
         let change: Change = request.into_inner().try_into()?;
         let name = change.target().1.clone();
-        let claimed = self.coordinator.claim_places_at_rest().await;
+        let claimed = self.coordinator.claim_storage_at_rest().await;
         claimed.map_err(|error| refusal::status(&Reason::Storage, report(&error), None))?;
         // What no other sweep refers to. Nothing is added: nobody trains a sweep that can be deleted.
         let target = name.clone();

@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 
 /// The uploads of one coordinator.
 #[derive(Debug)]
-pub(crate) struct Uploads {
+pub(crate) struct UncommittedUploads {
     /// The most bytes of all of them.
     pub(super) most: u64,
     /// Held while files are removed, so that nobody counts on one of them meanwhile.
@@ -22,7 +22,7 @@ pub(super) struct Upload {
     pub(super) claims: Vec<AttemptClaim>,
 }
 
-impl Uploads {
+impl UncommittedUploads {
     /// No uploads; later they may have `most` bytes together.
     pub(crate) fn new(most: u64) -> Self {
         Self { most, uncommitted: Mutex::default() }

@@ -15,11 +15,11 @@ use rheo_store::storage_url::{self, StorageUrl};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{paths, usable};
+use crate::{directory_check, paths};
 
 /// Where everything lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Places {
+pub struct StorageLayout {
     /// The id of the state, which `places.json` had before the journal did.
     pub id: StateId,
     /// The results.
@@ -30,7 +30,7 @@ pub struct Places {
 
 /// What somebody asks for; what is none is as it was, or in the state directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct StorageRequest {
     /// Where results should lie.
     pub results: Option<StorageUrl>,
     /// Where checkpoints should lie.
@@ -68,7 +68,7 @@ pub enum Error {
     },
     /// A directory that cannot be made or written.
     #[error(transparent)]
-    Unwritable(#[from] Box<usable::Error>),
+    Unwritable(#[from] Box<directory_check::Error>),
     /// The file that remembers them cannot be read or written.
     #[error("`{}` cannot be used", path.display())]
     File {
@@ -83,7 +83,7 @@ pub enum Error {
 /// The file; what is none lies in the state directory, wherever that is moved.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Remembered {
+struct LayoutFile {
     id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     results: Option<String>,
@@ -91,20 +91,20 @@ struct Remembered {
     checkpoints: Option<String>,
 }
 
-impl Places {
+impl StorageLayout {
     /// What is remembered in the state directory `state`; what is `wanted` if its journal `is_new`,
     /// without a history.
     pub fn resolve(
         state: &Path,
-        wanted: &Wanted,
+        wanted: &StorageRequest,
         is_new: impl Fn() -> bool,
     ) -> Result<Self, Error> {
-        let Remembered { id, results, checkpoints } = read(state)?.unwrap_or_default();
+        let LayoutFile { id, results, checkpoints } = read(state)?.unwrap_or_default();
         let choose = |what, remembered: Option<String>, wanted: &Option<StorageUrl>| {
             let known = match remembered {
                 // An earlier version may have remembered one that was not resolved.
                 Some(text) => absolute(&text.parse()?),
-                None => usual(state, what),
+                None => default_location(state, what),
             };
             let wanted = wanted.as_ref().map(absolute);
             if let Some(StorageUrl::Directory(path)) = &wanted {
@@ -135,7 +135,7 @@ impl Places {
         for (name, place) in [("results", &self.results), ("checkpoints", &self.checkpoints)] {
             let StorageUrl::Directory(path) = place else { continue };
             if !StorageOwner::of(path).is_ok_and(|owner| owner.is_some()) {
-                usable::remove(&usable::probe(name, path)?);
+                directory_check::remove(&directory_check::probe(name, path)?);
             }
         }
         Ok(())
@@ -156,9 +156,10 @@ impl Places {
 
     /// Remembers them, durably, if there is anything to remember.
     pub fn remember(&self, state: &Path) -> Result<(), Error> {
-        let text =
-            |what, place: &StorageUrl| (*place != usual(state, what)).then(|| place.to_string());
-        let now = Remembered {
+        let text = |what, place: &StorageUrl| {
+            (*place != default_location(state, what)).then(|| place.to_string())
+        };
+        let now = LayoutFile {
             id: self.id.to_string(),
             results: text("results", &self.results),
             checkpoints: text("checkpoints", &self.checkpoints),
@@ -168,7 +169,7 @@ impl Places {
         if before.as_ref() == Some(&now) || (before.is_none() && is_usual) {
             return Ok(());
         }
-        let path = remembered(state);
+        let path = layout_path(state);
         let write = || -> io::Result<()> {
             let aside = path.with_extension("new");
             let mut new = File::create(&aside)?;
@@ -181,12 +182,12 @@ impl Places {
     }
 }
 
-fn remembered(state: &Path) -> PathBuf {
+fn layout_path(state: &Path) -> PathBuf {
     state.join("places.json")
 }
 
-fn read(state: &Path) -> Result<Option<Remembered>, Error> {
-    let path = remembered(state);
+fn read(state: &Path) -> Result<Option<LayoutFile>, Error> {
+    let path = layout_path(state);
     let text = match file::read(&path, file::STORAGE_LAYOUT) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         result => result,
@@ -196,7 +197,7 @@ fn read(state: &Path) -> Result<Option<Remembered>, Error> {
 }
 
 /// Where `what` lies if nobody says otherwise.
-fn usual(state: &Path, what: &str) -> StorageUrl {
+fn default_location(state: &Path, what: &str) -> StorageUrl {
     absolute(&StorageUrl::Directory(state.join(what)))
 }
 
@@ -216,22 +217,24 @@ mod bucket;
 mod tests {
     use super::*;
 
-    fn wanted(results: &str) -> Wanted {
-        Wanted { results: Some(results.parse().unwrap()), checkpoints: None }
+    fn wanted(results: &str) -> StorageRequest {
+        StorageRequest { results: Some(results.parse().unwrap()), checkpoints: None }
     }
 
     #[test]
     fn a_place_is_chosen_once_and_remembered() {
         let state = tempfile::tempdir().unwrap();
-        let resolve = |wanted: &Wanted, is_new| Places::resolve(state.path(), wanted, || is_new);
+        let resolve = |wanted: &StorageRequest, is_new| {
+            StorageLayout::resolve(state.path(), wanted, || is_new)
+        };
         let first = resolve(&wanted("s3://wrong"), true).unwrap();
         first.remember(state.path()).unwrap();
         // As long as nothing has happened there is nothing to lose.
         let places = resolve(&wanted("s3://bucket/a"), true).unwrap();
         places.remember(state.path()).unwrap();
         assert_eq!(places.id, first.id);
-        assert_eq!(places.checkpoints, usual(state.path(), "checkpoints"));
-        assert_eq!(resolve(&Wanted::default(), false).unwrap(), places);
+        assert_eq!(places.checkpoints, default_location(state.path(), "checkpoints"));
+        assert_eq!(resolve(&StorageRequest::default(), false).unwrap(), places);
         assert_eq!(resolve(&wanted("s3://bucket/a/"), false).unwrap(), places);
         let error = resolve(&wanted("s3://bucket/b"), false).unwrap_err().to_string();
         assert!(error.contains("lie in `s3://bucket/a`, not in `s3://bucket/b`"), "{error}");
@@ -243,21 +246,25 @@ mod tests {
         let written = state.path().join("x/../y/./results");
         let resolved = StorageUrl::Directory(state.path().join("y/results"));
         let asked = wanted(written.to_str().unwrap());
-        let places = Places::resolve(state.path(), &asked, || true).unwrap();
+        let places = StorageLayout::resolve(state.path(), &asked, || true).unwrap();
         assert_eq!(places.results, resolved);
         places.remember(state.path()).unwrap();
-        assert_eq!(Places::resolve(state.path(), &asked, || false).unwrap().results, resolved);
+        assert_eq!(
+            StorageLayout::resolve(state.path(), &asked, || false).unwrap().results,
+            resolved
+        );
         let above = state.path().join("a/../b");
-        let places = Places::resolve(&above, &Wanted::default(), || false).unwrap();
+        let places = StorageLayout::resolve(&above, &StorageRequest::default(), || false).unwrap();
         assert_eq!(places.results, StorageUrl::Directory(state.path().join("b/results")));
     }
 
     #[test]
     fn what_lies_in_the_state_directory_needs_no_file_and_stays_there() {
         let state = tempfile::tempdir().unwrap();
-        let resolve = |wanted: &Wanted| Places::resolve(state.path(), wanted, || false);
-        resolve(&Wanted::default()).unwrap().remember(state.path()).unwrap();
-        assert!(!remembered(state.path()).exists());
+        let resolve =
+            |wanted: &StorageRequest| StorageLayout::resolve(state.path(), wanted, || false);
+        resolve(&StorageRequest::default()).unwrap().remember(state.path()).unwrap();
+        assert!(!layout_path(state.path()).exists());
         let usual = state.path().join("results");
         assert!(resolve(&wanted(usual.to_str().unwrap())).is_ok());
         assert!(matches!(resolve(&wanted("elsewhere")), Err(Error::Elsewhere { .. })));

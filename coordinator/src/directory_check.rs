@@ -16,12 +16,12 @@ pub struct Error {
     path: PathBuf,
     /// The file or directory that is in the way.
     found: PathBuf,
-    fault: Fault,
+    fault: DirectoryFault,
 }
 
 /// The fault of a file or directory.
 #[derive(Debug, thiserror::Error)]
-enum Fault {
+enum DirectoryFault {
     #[error("is not a directory")]
     NotADirectory,
     #[error("cannot be written: {0}")]
@@ -35,9 +35,9 @@ pub(crate) fn probe(what: &'static str, path: &Path) -> Result<Vec<PathBuf>, Box
         let (path, found) = (path.to_owned(), found.to_owned());
         Box::new(Error { what, path, found, fault })
     };
-    let there = nearest(path);
+    let there = nearest_existing(path);
     if !there.is_dir() {
-        return Err(error(there, Fault::NotADirectory));
+        return Err(error(there, DirectoryFault::NotADirectory));
     }
     let missing: Vec<&Path> = path.ancestors().take_while(|above| *above != there).collect();
     let mut made = Vec::new();
@@ -48,14 +48,17 @@ pub(crate) fn probe(what: &'static str, path: &Path) -> Result<Vec<PathBuf>, Box
             Ok(()) => made.push(directory.to_owned()),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(source) => {
-                result = Err(error(directory.parent().unwrap_or(there), Fault::Unwritable(source)));
+                result = Err(error(
+                    directory.parent().unwrap_or(there),
+                    DirectoryFault::Unwritable(source),
+                ));
                 break;
             }
         }
     }
     let written = |()| match tempfile::tempfile_in(path) {
         Ok(_) => Ok(()),
-        Err(source) => Err(error(path, Fault::Unwritable(plain(&source)))),
+        Err(source) => Err(error(path, DirectoryFault::Unwritable(system_error(&source)))),
     };
     match result.and_then(written) {
         Ok(()) => Ok(made),
@@ -75,12 +78,12 @@ pub(crate) fn remove(made: &[PathBuf]) {
 }
 
 /// The error of the system without what a library has added to it.
-fn plain(error: &io::Error) -> io::Error {
+fn system_error(error: &io::Error) -> io::Error {
     error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
 /// The last part of a path that is there; a link counts, wherever it leads.
-fn nearest(path: &Path) -> &Path {
+fn nearest_existing(path: &Path) -> &Path {
     let is_there = |path: &&Path| std::fs::symlink_metadata(path).is_ok();
     path.ancestors().find(is_there).unwrap_or_else(|| Path::new("/"))
 }

@@ -21,7 +21,7 @@ use rheo_tests::object_store::Server;
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
-const INSIDE: &str = "places::bucket::with_a_server_in_the_environment";
+const INSIDE: &str = "storage::bucket::with_a_server_in_the_environment";
 
 #[test]
 fn object_store_parts_and_checkpoints_of_any_size_pass_through_a_real_server() {
