@@ -19,7 +19,7 @@ use anyhow::Context as _;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use rheo_core::excerpt::{MESSAGE, message};
 use rheo_core::id::SweepName;
-use rheo_train::{Places, Torch};
+use rheo_train::{DataDirs, TorchTrainer};
 use rheo_worker::{AccessConfig, Capture, Error, Exit, GpuInventory, Offered, Role, Settings};
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
@@ -145,9 +145,9 @@ fn temporary(what: &str) -> PathBuf {
 }
 
 /// The directories of a trainer.
-fn places(data: Option<&PathBuf>, samples: Option<&PathBuf>) -> Places {
+fn places(data: Option<&PathBuf>, samples: Option<&PathBuf>) -> DataDirs {
     let samples = samples.cloned().unwrap_or_else(|| temporary("samples"));
-    Places { data: data.cloned(), samples: Some(samples) }
+    DataDirs { data: data.cloned(), samples: Some(samples) }
 }
 
 /// How long it is until a moment in seconds since 1970.
@@ -232,7 +232,7 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
         tracing::warn!("this worker {shortfall}");
     }
     let places = places(args.data.as_ref(), args.samples.as_ref());
-    let trainer = Arc::new(Torch::new(places).offering(settings.offered.gpus.len()));
+    let trainer = Arc::new(TorchTrainer::new(places).offering(settings.offered.gpus.len()));
     // Training has threads of its own; these carry heartbeats and deliveries. The delivery of a trial
     // may wait for a slow disk: there is always a thread left that does not.
     let threads = usize::try_from(settings.offered.slots.min(62)).unwrap_or(62) + 2;

@@ -9,7 +9,7 @@ use rheo_core::excerpt::excerpt;
 use rheo_model::config::{Analysis, TrialConfig};
 use rheo_proto::file;
 use rheo_query::TrialKeys;
-use rheo_train::Torch;
+use rheo_train::TorchTrainer;
 use serde_json::json;
 
 use crate::env;
@@ -59,7 +59,7 @@ impl Analyze {
         let config = rheo_train::config_of(checkpoint)?;
         let analyses = self.analyses(&config)?;
         let places = crate::places(self.data.as_ref(), self.samples.as_ref());
-        let rows = Torch::new(places).analyze(&config, checkpoint, &analyses)?;
+        let rows = TorchTrainer::new(places).analyze(&config, checkpoint, &analyses)?;
         let mut out = io::stdout().lock();
         for batch in
             rheo_query::encode(&TrialKeys::new(self.trial, &serde_json::to_value(&config)?), &rows)?

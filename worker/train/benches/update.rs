@@ -8,11 +8,11 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use rheo_core::rng::{Purpose, TrialRng};
 use rheo_model::config::{Network as Config, NetworkKind, Task as TaskConfig, TrialConfig};
-use rheo_train::Gauge;
+use rheo_train::ShapeStats;
 use rheo_train::network::Network;
 use rheo_train::optimizer::Optimizer;
-use rheo_train::step::{self, Recipe, StepInput};
-use rheo_train::task::{Library, Split, Task};
+use rheo_train::step::{self, StepInput, UpdateRecipe};
+use rheo_train::task::{SampleLibrary, Split, Task};
 use tch::Kind;
 
 fn update(criterion: &mut Criterion) {
@@ -36,7 +36,7 @@ fn update(criterion: &mut Criterion) {
             network: Config { kind, hidden: 32, controller: 10, ..Config::default() },
             ..TrialConfig::default()
         };
-        let task = Task::load(&config, &Library::default()).expect("digits need no files");
+        let task = Task::load(&config, &SampleLibrary::default()).expect("digits need no files");
         let mut rng = TrialRng::new(0, Purpose::Init);
         let network = Network::new(&config.network, task.interface(), Kind::Float, &mut rng)
             .expect("the network is small");
@@ -47,9 +47,9 @@ fn update(criterion: &mut Criterion) {
             .expect("the split has 100 samples");
         group.bench_function(kind.name(), |bencher| {
             bencher.iter(|| {
-                let (recipe, mut gauge) = (Recipe::default(), Gauge::counting());
+                let (recipe, mut stats) = (UpdateRecipe::default(), ShapeStats::counting());
                 let input = StepInput { batch: &batch, from: None };
-                black_box(step::update(&network, &mut adam, input, &recipe, &mut gauge))
+                black_box(step::update(&network, &mut adam, input, &recipe, &mut stats))
                     .expect("the shapes fit")
             });
         });
@@ -71,7 +71,7 @@ fn batch(criterion: &mut Criterion) {
             ..TaskConfig::default()
         };
         let config = TrialConfig { task, ..TrialConfig::default() };
-        let task = Task::load(&config, &Library::default()).expect("digits need no files");
+        let task = Task::load(&config, &SampleLibrary::default()).expect("digits need no files");
         let samples: Vec<u32> = (0..100).map(|i| i * 19 % 2000).collect();
         group.bench_function(format!("{} pixels", task.steps()), |bencher| {
             bencher.iter(|| black_box(task.batch(Split::Train, &samples)).expect("they are there"));

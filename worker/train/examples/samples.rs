@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use rheo_model::config::TrialConfig;
-use rheo_train::task::{Library, Split, Task};
+use rheo_train::task::{SampleLibrary, Split, Task};
 
 fn main() -> ExitCode {
     let Err(error) = run() else { return ExitCode::SUCCESS };
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Box<dyn Error>> {
     let directory = PathBuf::from(std::env::args_os().nth(1).ok_or("into which directory?")?);
     let config: TrialConfig = serde_json::from_reader(io::stdin().lock())?;
-    let task = Task::load(&config, &Library::default())?;
+    let task = Task::load(&config, &SampleLibrary::default())?;
     if task.is_fresh() || task.windows(Split::Train).is_some() {
         return Err("the task has no fixed set of samples".into());
     }

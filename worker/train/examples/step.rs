@@ -18,10 +18,10 @@ use std::process::ExitCode;
 
 use rheo_core::rng::{Purpose, TrialRng};
 use rheo_model::config::{self, InputInit, Kernel, NetworkKind};
-use rheo_train::Gauge;
-use rheo_train::network::{Compute, Interface, Network, Readout, ReadoutInit};
+use rheo_train::ShapeStats;
+use rheo_train::network::{ExecutionBackend, Interface, Network, Readout, ReadoutInit};
 use rheo_train::optimizer::Optimizer;
-use rheo_train::step::{self, Batch, Recipe, StepInput};
+use rheo_train::step::{self, Batch, StepInput, UpdateRecipe};
 use tch::{Device, Kind, Tensor};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -121,9 +121,9 @@ impl Training {
             memory_mb: args.memory,
             ..config::Resources::default()
         };
-        let compute = Compute::new(&resources);
-        compute.use_threads();
-        network.compute_with(compute);
+        let backend = ExecutionBackend::new(&resources);
+        backend.use_threads();
+        network.set_backend(backend);
         let adam = config::Optimizer { lr: 1e-4, ..config::Optimizer::default() };
         let optimizer = Optimizer::new(&adam, &network.parameters())?;
         Ok(Self { network, optimizer, batch: batch(args)? })
@@ -131,10 +131,10 @@ impl Training {
 
     /// Seconds of one step, and the loss before it.
     fn step(&mut self) -> Result<(f64, f64)> {
-        let (recipe, mut gauge) = (Recipe::default(), Gauge::counting());
+        let (recipe, mut stats) = (UpdateRecipe::default(), ShapeStats::counting());
         let input = StepInput { batch: &self.batch, from: None };
         let (seconds, update) =
-            timed(|| step::update(&self.network, &mut self.optimizer, input, &recipe, &mut gauge));
+            timed(|| step::update(&self.network, &mut self.optimizer, input, &recipe, &mut stats));
         let update = update?;
         if !update.grad_norm.is_some_and(f64::is_finite) {
             return Err("the gradient is not finite: nothing was learned in this step".into());
@@ -144,18 +144,18 @@ impl Training {
 
     /// Seconds of a pass without gradients, and its loss.
     fn forward(&self) -> Result<(f64, f64)> {
-        let mut gauge = Gauge::counting();
+        let mut stats = ShapeStats::counting();
         let input = StepInput { batch: &self.batch, from: None };
-        let (seconds, result) = timed(|| step::evaluate(&self.network, input, &mut gauge));
+        let (seconds, result) = timed(|| step::evaluate(&self.network, input, &mut stats));
         Ok((seconds, result?.0.loss))
     }
 }
 
 fn batch(args: &Args) -> Result<Batch> {
     let (steps, samples) = (i64::from(args.steps), i64::from(args.batch));
-    let here = (Kind::Float, Device::Cpu);
+    let on_device = (Kind::Float, Device::Cpu);
     Ok(Batch {
-        inputs: Tensor::f_rand([steps, samples, 1], here)?,
+        inputs: Tensor::f_rand([steps, samples, 1], on_device)?,
         drive: None,
         targets: Tensor::f_randint(i64::from(CLASSES), [samples], (Kind::Int64, Device::Cpu))?,
         scored: samples,

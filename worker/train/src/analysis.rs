@@ -26,8 +26,8 @@ use rheo_model::config::{self, AnalysisKind, TrialConfig};
 use rheo_model::row::Rows;
 
 use crate::Error;
-use crate::gauge::Shape;
 use crate::network::Network;
+use crate::shape_stats::NeuronShapes;
 use crate::task::Task;
 
 /// What an analysis looks at.
@@ -43,13 +43,13 @@ pub(crate) struct Study<'a> {
     /// The network.
     pub(crate) network: &'a Network,
     /// The gains and saturations that the network started with, if it has any and they are known.
-    pub(crate) initial: Option<&'a Shape>,
+    pub(crate) initial: Option<&'a NeuronShapes>,
     /// In which part of a trial with a second training the network is.
     pub(crate) phase: &'static str,
 }
 
 /// Called inside long loops: an error where the trial has to stop, to be passed on.
-pub(crate) type Pause<'a> = &'a mut dyn FnMut() -> Result<(), Error>;
+pub(crate) type StopCheck<'a> = &'a mut dyn FnMut() -> Result<(), Error>;
 
 impl Study<'_> {
     /// The random numbers of the analysis.
@@ -59,28 +59,28 @@ impl Study<'_> {
     }
 
     /// The rows of the analysis; none where it does not apply to the network.
-    pub(crate) fn run(&self, pause: Pause<'_>) -> Result<Rows, Error> {
+    pub(crate) fn run(&self, check_stop: StopCheck<'_>) -> Result<Rows, Error> {
         match self.analysis.kind {
-            AnalysisKind::Shapes => shapes::run(self, pause),
-            AnalysisKind::ActivationCurves => activation_curves::run(self, pause),
-            AnalysisKind::ShapeTraces => shape_traces::run(self, pause),
-            AnalysisKind::GainScaling => gain_scaling::run(self, pause),
-            AnalysisKind::Fractional => fractional::run(self, pause),
-            AnalysisKind::Adaptation => adaptation::run(self, pause),
-            AnalysisKind::ControllerPca => controller_pca::run(self, pause),
-            AnalysisKind::Lyapunov => lyapunov::run(self, pause),
-            AnalysisKind::Jacobian => jacobian::run(self, pause),
-            AnalysisKind::SlopeContours => slope_contours::run(self, pause),
-            AnalysisKind::Gradients => gradients::run(self, pause),
-            AnalysisKind::Eigenvalues => eigenvalues::run(self, pause),
-            AnalysisKind::MutualInformation => mutual_information::run(self, pause),
+            AnalysisKind::Shapes => shapes::run(self, check_stop),
+            AnalysisKind::ActivationCurves => activation_curves::run(self, check_stop),
+            AnalysisKind::ShapeTraces => shape_traces::run(self, check_stop),
+            AnalysisKind::GainScaling => gain_scaling::run(self, check_stop),
+            AnalysisKind::Fractional => fractional::run(self, check_stop),
+            AnalysisKind::Adaptation => adaptation::run(self, check_stop),
+            AnalysisKind::ControllerPca => controller_pca::run(self, check_stop),
+            AnalysisKind::Lyapunov => lyapunov::run(self, check_stop),
+            AnalysisKind::Jacobian => jacobian::run(self, check_stop),
+            AnalysisKind::SlopeContours => slope_contours::run(self, check_stop),
+            AnalysisKind::Gradients => gradients::run(self, check_stop),
+            AnalysisKind::Eigenvalues => eigenvalues::run(self, check_stop),
+            AnalysisKind::MutualInformation => mutual_information::run(self, check_stop),
         }
     }
 }
 
 /// Where an epoch stands in the training of a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct EpochPosition {
     /// The epoch, -1 before training.
     pub(crate) epoch: i32,
     /// Whether a second training begins after it.
@@ -89,9 +89,9 @@ pub(crate) struct Place {
     pub(crate) is_last: bool,
 }
 
-/// Whether `analysis` is made after the epoch at `place`.
-pub(crate) fn is_due(analysis: &config::Analysis, place: Place) -> bool {
-    let Place { epoch, is_turn, is_last } = place;
+/// Whether `analysis` is made after the epoch at `position`.
+pub(crate) fn is_due(analysis: &config::Analysis, position: EpochPosition) -> bool {
+    let EpochPosition { epoch, is_turn, is_last } = position;
     if let Some(epochs) = &analysis.epochs {
         return epochs.contains(&epoch);
     }

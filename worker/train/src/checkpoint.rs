@@ -29,7 +29,7 @@ pub(crate) fn encode(header: String, tensors: &Tensors) -> Result<Vec<u8>, crate
     let digest = digest(&header, contents.iter().map(|(name, stored)| (*name, &stored.bytes[..])));
     contents.push((
         DIGEST,
-        Stored { dtype: Dtype::U8, shape: vec![digest.len()], bytes: digest.to_vec() },
+        StoredTensor { dtype: Dtype::U8, shape: vec![digest.len()], bytes: digest.to_vec() },
     ));
     file(header, &contents)
 }
@@ -39,11 +39,11 @@ pub(crate) fn weights(header: String, tensors: &Tensors) -> Result<Vec<u8>, crat
     file(header, &stored(tensors)?)
 }
 
-fn stored(tensors: &Tensors) -> Result<Vec<(&str, Stored)>, crate::Error> {
-    tensors.iter().map(|(name, tensor)| Ok((name.as_str(), Stored::of(tensor)?))).collect()
+fn stored(tensors: &Tensors) -> Result<Vec<(&str, StoredTensor)>, crate::Error> {
+    tensors.iter().map(|(name, tensor)| Ok((name.as_str(), StoredTensor::of(tensor)?))).collect()
 }
 
-fn file(header: String, contents: &[(&str, Stored)]) -> Result<Vec<u8>, crate::Error> {
+fn file(header: String, contents: &[(&str, StoredTensor)]) -> Result<Vec<u8>, crate::Error> {
     let mut views = Vec::new();
     for (name, stored) in contents {
         let view = TensorView::new(stored.dtype, stored.shape.clone(), &stored.bytes);
@@ -89,13 +89,13 @@ fn digest<'a>(header: &str, tensors: impl Iterator<Item = (&'a str, &'a [u8])>) 
 }
 
 /// A tensor as it lies in the file.
-struct Stored {
+struct StoredTensor {
     dtype: Dtype,
     shape: Vec<usize>,
     bytes: Vec<u8>,
 }
 
-impl Stored {
+impl StoredTensor {
     fn of(tensor: &Tensor) -> Result<Self, TchError> {
         let kind = tensor.f_kind()?;
         let dtype = match kind {
@@ -127,7 +127,7 @@ fn tensor(view: &TensorView<'_>) -> Option<Result<Tensor, TchError>> {
 
 /// A place where two configurations differ.
 #[derive(Debug)]
-pub(crate) struct Difference {
+pub(crate) struct ConfigDifference {
     /// Dotted path.
     pub(crate) path: String,
     /// Value in the stored configuration, as JSON.
@@ -136,7 +136,7 @@ pub(crate) struct Difference {
     pub(crate) wanted: String,
 }
 
-impl Difference {
+impl ConfigDifference {
     /// The same place as a configuration sees it that contains this one as `name`.
     fn within(self, name: &str) -> Self {
         Self { path: join(name, &self.path), ..self }
@@ -147,7 +147,7 @@ impl Difference {
 pub(crate) fn difference(
     stored: &serde_json::Value,
     wanted: &serde_json::Value,
-) -> Option<Difference> {
+) -> Option<ConfigDifference> {
     use serde_json::Value::{Array, Object};
     match (stored, wanted) {
         (Object(a), Object(b)) => {
@@ -164,9 +164,11 @@ pub(crate) fn difference(
             })
         }
         (a, b) if a == b => None,
-        (a, b) => {
-            Some(Difference { path: String::new(), stored: a.to_string(), wanted: b.to_string() })
-        }
+        (a, b) => Some(ConfigDifference {
+            path: String::new(),
+            stored: a.to_string(),
+            wanted: b.to_string(),
+        }),
     }
 }
 

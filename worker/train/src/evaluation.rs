@@ -18,8 +18,8 @@ use rheo_model::config::{EvaluationKind, ShapeMode};
 
 pub use augment::Augmenter;
 pub use grid::cells;
-pub use noise::Source;
-pub use perturbed::{Data, Perturbed, perturb};
+pub use noise::NoiseSource;
+pub use perturbed::{PerturbationContext, PerturbedBatch, perturb};
 pub use rotation::Rotation;
 pub use score::scores;
 
@@ -79,7 +79,7 @@ pub enum Perturbation {
 
 /// The wave of [`Perturbation::Sine`].
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Wave {
+pub struct SineWave {
     /// Cycles per sequence.
     pub frequency: f64,
     /// Phase in radians.
@@ -88,7 +88,7 @@ pub struct Wave {
 
 /// One cell of the evaluation: a network under one perturbation, one row of `evaluations`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Cell {
+pub struct EvaluationCell {
     /// What is done.
     pub perturbation: Perturbation,
     /// Which repetition of the noise, from 0.
@@ -101,7 +101,7 @@ pub struct Cell {
 
 /// What noise a perturbation needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Noise {
+enum NoiseKind {
     /// For every input at every step.
     Inputs,
     /// For every neuron at every step of the window.
@@ -112,9 +112,9 @@ enum Noise {
 
 /// The cells at the beginning of `cells` that one pass evaluates, at most `most` but at least one:
 /// those that share perturbation, samples, noise and the source of the shape.
-pub fn group(cells: &[Cell], most: usize) -> &[Cell] {
+pub fn group(cells: &[EvaluationCell], most: usize) -> &[EvaluationCell] {
     let Some(first) = cells.first() else { return cells };
-    let joins = |cell: &&Cell| {
+    let joins = |cell: &&EvaluationCell| {
         cell.perturbation.kind() == first.perturbation.kind()
             && cell.perturbation.noise() == first.perturbation.noise()
             && (cell.repetition, cell.shape_mode, cell.samples)
@@ -158,9 +158,9 @@ impl Perturbation {
     }
 
     /// The wave of the perturbation that has one.
-    pub fn wave(&self) -> Option<Wave> {
+    pub fn wave(&self) -> Option<SineWave> {
         match *self {
-            Self::Sine { frequency, phase, .. } => Some(Wave { frequency, phase }),
+            Self::Sine { frequency, phase, .. } => Some(SineWave { frequency, phase }),
             _ => None,
         }
     }
@@ -184,11 +184,11 @@ impl Perturbation {
         }
     }
 
-    fn noise(&self) -> Option<Noise> {
+    fn noise(&self) -> Option<NoiseKind> {
         match self {
-            Self::InputNoise { .. } => Some(Noise::Inputs),
-            Self::NoiseDrive { shared: false, .. } => Some(Noise::Neurons),
-            Self::NoiseDrive { shared: true, .. } => Some(Noise::Shared),
+            Self::InputNoise { .. } => Some(NoiseKind::Inputs),
+            Self::NoiseDrive { shared: false, .. } => Some(NoiseKind::Neurons),
+            Self::NoiseDrive { shared: true, .. } => Some(NoiseKind::Shared),
             _ => None,
         }
     }
@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_group_holds_what_shares_samples_and_noise() {
-        let cell = |perturbation| Cell {
+        let cell = |perturbation| EvaluationCell {
             perturbation,
             repetition: 0,
             shape_mode: ShapeMode::Own,
@@ -273,9 +273,9 @@ mod tests {
         let others = [
             noise(1.0, true),
             cell(Perturbation::InputNoise { level: 1.0 }),
-            Cell { repetition: 1, ..same },
-            Cell { shape_mode: ShapeMode::Frozen, ..same },
-            Cell { samples: 9, ..same },
+            EvaluationCell { repetition: 1, ..same },
+            EvaluationCell { shape_mode: ShapeMode::Frozen, ..same },
+            EvaluationCell { samples: 9, ..same },
         ];
         for other in others {
             assert_eq!(group(&[first, same, other, same], 9), [first, same], "{other:?}");

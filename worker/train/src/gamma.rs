@@ -12,7 +12,7 @@
 use rheo_kernels::GainSaturation;
 use tch::{Result, Tensor, no_grad_guard};
 
-use crate::slopes::Slopes;
+use crate::neuron_slopes::NeuronSlopes;
 
 /// The smallest absolute gain that is used as it is. A gain closer to zero is replaced by plus or
 /// minus this value, and the derivative by n is zero there: for s != 1 the curve diverges like
@@ -24,12 +24,12 @@ pub const GAIN_GUARD: f64 = 1e-3;
 const FAR: f64 = 700.0;
 
 /// Gains and saturations, ready to be applied to inputs that they broadcast against.
-pub struct Curve {
+pub struct GammaCurve {
     gain: Tensor,
     saturation: Tensor,
     /// 1 - s.
     linear: Tensor,
-    slopes: Option<Factors>,
+    slopes: Option<SlopeFactors>,
     /// Elements of the gain that were replaced because they are too close to zero.
     pub guard_hits: u64,
     /// Elements of the gain that are below zero.
@@ -37,7 +37,7 @@ pub struct Curve {
 }
 
 /// What the derivatives need besides gain and saturation.
-struct Factors {
+struct SlopeFactors {
     /// s n.
     steep: Tensor,
     /// The derivatives by n and s, unless both are constants.
@@ -55,7 +55,7 @@ struct ShapeSlopes {
     saturation_path: Tensor,
 }
 
-impl Curve {
+impl GammaCurve {
     /// Prepares the curves of gain `n` and saturation `s`, of equal shapes. `differentiable` says
     /// whether derivatives by the inputs will be wanted; those by `n` and `s` come with them if
     /// these require gradients.
@@ -63,11 +63,11 @@ impl Curve {
         // Whatever is computed from detached tensors stays out of the graph.
         let (gain, saturation) = (n.f_detach()?, s.f_detach()?);
         let paths = GainSaturation { n: n.f_sub(&gain)?, s: s.f_sub(&saturation)? };
-        let guarded = Guarded::new(&gain)?;
+        let guarded = GuardedGain::new(&gain)?;
         let linear = saturation.f_rsub_scalar(1.0)?;
         let slopes = if differentiable {
             let learned = paths.n.requires_grad();
-            Some(Factors::new(&guarded, &linear, &saturation, learned.then_some(paths))?)
+            Some(SlopeFactors::new(&guarded, &linear, &saturation, learned.then_some(paths))?)
         } else {
             None
         };
@@ -84,22 +84,22 @@ impl Curve {
     /// gamma(x; n, s), element by element.
     pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
         let fixed = x.f_detach()?;
-        let parts = Parts::new(&fixed, &self.gain)?;
+        let parts = GammaTerms::new(&fixed, &self.gain)?;
         let value = parts.value(&self.linear, &self.saturation)?;
         let Some(slopes) = &self.slopes else { return Ok(value) };
         let value =
-            value.f_addcmul(&parts.by_x(&self.linear, &slopes.steep)?, &x.f_sub(&fixed)?)?;
+            value.f_addcmul(&parts.grad_x(&self.linear, &slopes.steep)?, &x.f_sub(&fixed)?)?;
         let Some(shape) = &slopes.shape else { return Ok(value) };
-        let by_n = parts.by_n(&fixed, &shape.entropy, &shape.saturation)?;
-        let value = value.f_addcmul(&by_n, &shape.gain_path)?;
-        value.f_addcmul(&parts.by_s, &shape.saturation_path)
+        let grad_n = parts.grad_n(&fixed, &shape.entropy, &shape.saturation)?;
+        let value = value.f_addcmul(&grad_n, &shape.gain_path)?;
+        value.f_addcmul(&parts.grad_s, &shape.saturation_path)
     }
 }
 
-impl Factors {
+impl SlopeFactors {
     /// The factors for `linear` = 1 - s and for s, with the paths of the graph to n and s, if any.
     fn new(
-        guarded: &Guarded,
+        guarded: &GuardedGain,
         linear: &Tensor,
         s: &Tensor,
         paths: Option<GainSaturation<Tensor>>,
@@ -120,7 +120,7 @@ impl Factors {
 }
 
 /// A gain that is nowhere too close to zero.
-struct Guarded {
+struct GuardedGain {
     gain: Tensor,
     /// Where it was replaced, if anywhere.
     inside: Option<Tensor>,
@@ -128,7 +128,7 @@ struct Guarded {
     negatives: u64,
 }
 
-impl Guarded {
+impl GuardedGain {
     fn new(n: &Tensor) -> Result<Self> {
         // One cheap look suffices in ordinary runs, where all gains are well above zero.
         if n.f_min()?.f_double_value(&[])? >= GAIN_GUARD {
@@ -155,7 +155,7 @@ impl Guarded {
 }
 
 /// Numbers of gains that the gain policy counts.
-pub(crate) struct PolicyCounts {
+pub(crate) struct GainCounts {
     /// Gains that are replaced because they are too close to zero.
     pub(crate) guard_hits: u64,
     /// Gains below zero.
@@ -163,24 +163,24 @@ pub(crate) struct PolicyCounts {
 }
 
 /// Counts of the gains `n`.
-pub(crate) fn policy_counts(n: &Tensor) -> Result<PolicyCounts> {
-    let guarded = Guarded::new(&n.f_detach()?)?;
-    Ok(PolicyCounts { guard_hits: guarded.hits, negative_gains: guarded.negatives })
+pub(crate) fn gain_counts(n: &Tensor) -> Result<GainCounts> {
+    let guarded = GuardedGain::new(&n.f_detach()?)?;
+    Ok(GainCounts { guard_hits: guarded.hits, negative_gains: guarded.negatives })
 }
 
 /// The derivatives of gamma at `x` for gain `n` and saturation `s` that broadcast against it.
-pub fn slopes(x: &Tensor, n: &Tensor, s: &Tensor) -> Result<Slopes> {
+pub fn slopes(x: &Tensor, n: &Tensor, s: &Tensor) -> Result<NeuronSlopes> {
     let _guard = no_grad_guard();
-    let guarded = Guarded::new(n)?;
-    let parts = Parts::new(x, &guarded.gain)?;
+    let guarded = GuardedGain::new(n)?;
+    let parts = GammaTerms::new(x, &guarded.gain)?;
     let linear = s.f_rsub_scalar(1.0)?;
     let steep = s.f_mul(&guarded.gain)?;
     let entropy = linear.f_neg()?.f_div_(&guarded.gain)?.f_div_(&guarded.gain)?;
     let entropy = guarded.zero_inside(entropy)?;
     let saturation = guarded.zero_inside(s.shallow_clone())?;
-    Ok(Slopes {
-        x: parts.by_x(&linear, &steep)?,
-        shape: Some(GainSaturation { n: parts.by_n(x, &entropy, &saturation)?, s: parts.by_s }),
+    Ok(NeuronSlopes {
+        x: parts.grad_x(&linear, &steep)?,
+        shape: Some(GainSaturation { n: parts.grad_n(x, &entropy, &saturation)?, s: parts.grad_s }),
     })
 }
 
@@ -195,7 +195,7 @@ fn count(mask: &Tensor) -> Result<u64> {
 }
 
 /// What value and derivatives share, with z = n x and m = min(|z|, 700).
-struct Parts {
+struct GammaTerms {
     /// m.
     distance: Tensor,
     /// sigma(-m).
@@ -207,12 +207,12 @@ struct Parts {
     /// sigma(z).
     sigmoid: Tensor,
     /// sigma(z) - softplus(z) / n: the derivative by s.
-    by_s: Tensor,
+    grad_s: Tensor,
     /// softplus(z) / n.
     soft: Tensor,
 }
 
-impl Parts {
+impl GammaTerms {
     fn new(x: &Tensor, n: &Tensor) -> Result<Self> {
         let z = x.f_mul(n)?;
         let positive = z.f_gt(0.0)?;
@@ -225,9 +225,9 @@ impl Parts {
         // max(z, 0) / n is x or 0, which overflows in neither case.
         let rectified = x.f_where_scalarother(&positive, 0.0)?;
         let soft = rectified.f_addcdiv(&tail, n)?;
-        let by_s = sigmoid.f_sub(&soft)?;
+        let grad_s = sigmoid.f_sub(&soft)?;
         let bell = small.f_mul(&large)?;
-        Ok(Self { distance, small, bell, tail, sigmoid, by_s, soft })
+        Ok(Self { distance, small, bell, tail, sigmoid, grad_s, soft })
     }
 
     /// (1 - s) softplus(z) / n + s sigma(z). The form with a single product, soft + s (sigma - soft),
@@ -237,13 +237,13 @@ impl Parts {
     }
 
     /// (1 - s) t + s n t (1 - t) with t = sigma(z).
-    fn by_x(&self, linear: &Tensor, steep: &Tensor) -> Result<Tensor> {
+    fn grad_x(&self, linear: &Tensor, steep: &Tensor) -> Result<Tensor> {
         self.sigmoid.f_mul(linear)?.f_addcmul_(&self.bell, steep)
     }
 
     /// -((1 - s) / n^2) Hb(t) + s x t (1 - t) with the binary entropy
     /// Hb(t) = m sigma(-m) + log1p(exp(-m)).
-    fn by_n(&self, x: &Tensor, entropy: &Tensor, saturation: &Tensor) -> Result<Tensor> {
+    fn grad_n(&self, x: &Tensor, entropy: &Tensor, saturation: &Tensor) -> Result<Tensor> {
         let binary = self.tail.f_addcmul(&self.distance, &self.small)?;
         let bell = self.bell.f_mul(x)?;
         binary.f_mul(entropy)?.f_addcmul_(&bell, saturation)

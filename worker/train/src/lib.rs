@@ -1,6 +1,6 @@
 //! Networks, tasks and training on libtorch: the only crate that links it.
 //!
-//! [`Torch`] implements [`rheo_model::trainer::Trainer`]: it trains one trial as a resumable state
+//! [`TorchTrainer`] implements [`rheo_model::trainer::Trainer`]: it trains one trial as a resumable state
 //! machine whose every step ends where a checkpoint can be taken. A trial's rows and weights are a
 //! function of its configuration alone: whether it was interrupted, and what ran beside it, changes
 //! no bit of them. The modules below are what the state machine is made of; they are public for
@@ -16,12 +16,12 @@ pub mod dynamics;
 mod error;
 pub mod evaluation;
 pub mod gamma;
-mod gauge;
 pub mod network;
+mod neuron_slopes;
 pub mod numerics;
 pub mod optimizer;
 pub mod schedule;
-mod slopes;
+mod shape_stats;
 pub mod step;
 pub mod task;
 mod tensor;
@@ -29,7 +29,7 @@ mod trainer;
 mod trial;
 
 pub use error::Error;
-pub use gauge::{Gauge, Shape};
-pub use task::Places;
-pub use trainer::{Torch, visible_gpus};
+pub use shape_stats::{NeuronShapes, ShapeStats};
+pub use task::DataDirs;
+pub use trainer::{TorchTrainer, visible_gpus};
 pub use trial::{config_of, export};

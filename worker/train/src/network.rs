@@ -11,6 +11,7 @@
 mod activation;
 mod adaptive;
 mod controllers;
+mod forward_pass;
 mod fused;
 mod gru;
 mod init;
@@ -19,7 +20,6 @@ mod matching;
 mod operations;
 mod plain;
 mod plan;
-mod reading;
 mod recurrence;
 mod states;
 
@@ -28,15 +28,15 @@ pub use rheo_kernels::GainSaturation;
 use rheo_model::config::{self, InputInit, NetworkKind};
 use tch::{Device, Kind, Result, Tensor, no_grad_guard};
 
-use crate::gauge::{Gauge, Shape};
-pub use crate::slopes::Slopes;
+pub use crate::neuron_slopes::NeuronSlopes;
+use crate::shape_stats::{NeuronShapes, ShapeStats};
 use crate::tensor::{from_doubles, length};
 use activation::Activation;
+pub use forward_pass::ForwardPass;
 pub use init::ReadoutInit;
-use init::{Init, ReadoutWeights};
-pub use plan::{ByStates, Compute};
-use plan::{Found, Plan};
-pub use reading::Reading;
+use init::{Initializer, ReadoutWeights};
+pub use plan::{ExecutionBackend, StateGradients};
+use plan::{Gradients, LayerPlan};
 pub(crate) use states::steps_of;
 
 /// Which states of the layer the readout sees.
@@ -68,7 +68,7 @@ pub struct Interface {
 
 /// The groups of parameters that a training recipe can treat differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Group {
+pub enum ParameterGroup {
     /// The connections between neurons and from the input.
     Recurrent,
     /// The controller of adaptive neurons.
@@ -89,12 +89,12 @@ pub struct Parameter<'a> {
     /// Whether it is learned.
     pub trained: bool,
     /// Its group.
-    pub group: Group,
+    pub group: ParameterGroup,
 }
 
 /// What a layer remembers from one step to the next.
 #[derive(Debug)]
-pub struct State {
+pub struct LayerState {
     /// What the neurons emit, h [B, H].
     pub h: Tensor,
     /// What nobody outside sees: the controllers' g [B * H, S] of adaptive networks, c [B, H] of
@@ -102,7 +102,7 @@ pub struct State {
     pub inner: Option<Tensor>,
 }
 
-impl State {
+impl LayerState {
     /// The same state outside of the graph.
     pub fn detach(&self) -> Result<Self> {
         let inner = self.inner.as_ref().map(Tensor::f_detach).transpose()?;
@@ -119,9 +119,9 @@ impl State {
 
 /// One step of a layer.
 #[derive(Debug)]
-pub struct Step {
+pub struct LayerStep {
     /// The state that it led to.
-    pub state: State,
+    pub state: LayerState,
     /// What the neurons received, a_t [B, H]; absent where a neuron has several gates.
     pub a: Option<Tensor>,
     /// The gain and the saturation that the neurons used, of neurons that have them: [1], [H] or
@@ -129,7 +129,7 @@ pub struct Step {
     pub shape: Option<GainSaturation<Tensor>>,
 }
 
-impl Step {
+impl LayerStep {
     /// The same step, sharing its storage.
     #[must_use]
     pub fn share(&self) -> Self {
@@ -144,16 +144,16 @@ impl Step {
 
 /// Gain and saturation that neurons are made to have: [H] or [B, H].
 #[derive(Debug)]
-pub struct Held {
+pub struct ShapeOverride {
     /// Gains.
     pub n: Tensor,
     /// Saturations.
     pub s: Tensor,
 }
 
-impl Held {
+impl ShapeOverride {
     /// The gains and saturations of `shape` in the precision `kind`.
-    pub fn new(shape: &Shape, kind: Kind) -> Result<Self> {
+    pub fn new(shape: &NeuronShapes, kind: Kind) -> Result<Self> {
         let vector = |values: &[f64]| from_doubles(values, &[length(values.len())?], kind);
         Ok(Self { n: vector(&shape.n)?, s: vector(&shape.s)? })
     }
@@ -161,16 +161,16 @@ impl Held {
 
 /// Under which conditions a network runs.
 #[derive(Debug, Default)]
-pub struct Conditions<'a> {
+pub struct RunConditions<'a> {
     /// An extra current that broadcasts to [T, B, H].
     pub drive: Option<&'a Tensor>,
     /// Gain and saturation, where the neurons shall not have their own.
-    pub held: Option<&'a Held>,
+    pub shape_override: Option<&'a ShapeOverride>,
     /// The state before the first step; without it, rest: all zeros.
-    pub from: Option<State>,
+    pub from: Option<LayerState>,
 }
 
-impl<'a> Conditions<'a> {
+impl<'a> RunConditions<'a> {
     /// From rest, under `drive`.
     pub fn driven(drive: Option<&'a Tensor>) -> Self {
         Self { drive, ..Self::default() }
@@ -183,7 +183,7 @@ trait Layer: Send {
     fn parameters(&self) -> Vec<Parameter<'_>>;
 
     /// What reaches the neurons from outside at every step of `inputs` [T, B, I] under `drive`, which
-    /// broadcasts to [T, B, H]: T tensors for [`Cell::step`].
+    /// broadcasts to [T, B, H]: T tensors for [`RecurrentCell::step`].
     fn external(&self, inputs: &Tensor, drive: Option<&Tensor>) -> Result<Vec<Tensor>>;
 
     /// The names of the matrices through which a state reaches the next one, each by its first H
@@ -194,28 +194,37 @@ trait Layer: Send {
     fn biases(&self) -> &'static [&'static str];
 
     /// The state of `batch` networks at rest.
-    fn rest(&self, batch: i64) -> Result<State>;
+    fn rest(&self, batch: i64) -> Result<LayerState>;
 
     /// The layer made ready for steps with the present weights.
-    fn cell(&self, held: Option<&Held>, gauge: &mut Gauge) -> Result<Box<dyn Cell + '_>>;
+    fn cell(
+        &self,
+        shape_override: Option<&ShapeOverride>,
+        stats: &mut ShapeStats,
+    ) -> Result<Box<dyn RecurrentCell + '_>>;
 
     /// The slopes of the neurons in a step; none where a neuron has several gates.
-    fn slopes(&self, step: &Step) -> Result<Option<Slopes>>;
+    fn slopes(&self, step: &LayerStep) -> Result<Option<NeuronSlopes>>;
 
     /// Gain and saturation of every neuron, if they do not depend on what the network sees.
-    fn fixed_shape(&self) -> Result<Option<Shape>>;
+    fn fixed_shape(&self) -> Result<Option<NeuronShapes>>;
 
     /// The layer as the fused kernels see it, unless they cannot compute it.
-    fn plan(&self, held: Option<&Held>) -> Result<Option<Plan>>;
+    fn plan(&self, shape_override: Option<&ShapeOverride>) -> Result<Option<LayerPlan>>;
 
     /// Gradients by the parameters, by name.
-    fn named(&self, found: Found) -> Result<Vec<(&'static str, Tensor)>>;
+    fn named_gradients(&self, gradients: Gradients) -> Result<Vec<(&'static str, Tensor)>>;
 }
 
 /// A layer in motion.
-pub trait Cell {
+pub trait RecurrentCell {
     /// Goes one step on from `state` with what reaches the neurons from outside, `external`.
-    fn step(&self, external: &Tensor, state: &State, gauge: &mut Gauge) -> Result<Step>;
+    fn step(
+        &self,
+        external: &Tensor,
+        state: &LayerState,
+        stats: &mut ShapeStats,
+    ) -> Result<LayerStep>;
 }
 
 /// A network with its weights.
@@ -229,9 +238,9 @@ pub struct Network {
     b_out: Tensor,
     embedding: Option<Tensor>,
     n0: Option<f64>,
-    compute: Compute,
+    backend: ExecutionBackend,
     /// Memory of the last training step, for the next.
-    spare: std::cell::Cell<Option<fused::Spare>>,
+    reusable: std::cell::Cell<Option<fused::ReusableTape>>,
 }
 
 impl Network {
@@ -250,7 +259,7 @@ impl Network {
         let config = config::Network { hidden, match_parameters_of: None, ..config.clone() };
         let drawn = 5.0 + 2.0 * rng.unit();
         let n0 = config.n0.unwrap_or(drawn);
-        let mut init = Init::new(&config, interface.input_init, kind, rng);
+        let mut init = Initializer::new(&config, interface.input_init, kind, rng);
         let layer = layer(&config, interface.inputs, n0, &mut init)?;
         let ReadoutWeights { w_out, b_out } =
             init.readout(interface.classes, interface.readout_init)?;
@@ -259,10 +268,10 @@ impl Network {
             None => None,
         };
         let n0 = config.kind.has_shape().then_some(n0);
-        let compute = Compute::default();
-        let spare = std::cell::Cell::default();
+        let backend = ExecutionBackend::default();
+        let reusable = std::cell::Cell::default();
         let network =
-            Self { config, interface, kind, layer, w_out, b_out, embedding, n0, compute, spare };
+            Self { config, interface, kind, layer, w_out, b_out, embedding, n0, backend, reusable };
         for tensor in network.trained() {
             let _ = tensor.f_set_requires_grad(true)?;
         }
@@ -275,10 +284,10 @@ impl Network {
         let mut add = |name, tensor, group| {
             parameters.push(Parameter { name, tensor, trained: true, group });
         };
-        add("w_out", &self.w_out, Group::Readout);
-        add("b_out", &self.b_out, Group::Readout);
+        add("w_out", &self.w_out, ParameterGroup::Readout);
+        add("b_out", &self.b_out, ParameterGroup::Readout);
         if let Some(embedding) = &self.embedding {
-            add("embedding", embedding, Group::Recurrent);
+            add("embedding", embedding, ParameterGroup::Recurrent);
         }
         parameters
     }
@@ -333,7 +342,7 @@ impl Network {
         // What is drawn is overwritten.
         let mut rng = TrialRng::new(0, Purpose::Init);
         let mut copy = Self::new(&self.config, interface, self.kind, &mut rng)?;
-        copy.compute_with(self.compute);
+        copy.set_backend(self.backend);
         for (new, old) in copy.parameters().into_iter().zip(self.parameters()) {
             let value = change(new.name).unwrap_or(old.tensor);
             new.tensor.shallow_clone().f_copy_(value)?;
@@ -342,15 +351,15 @@ impl Network {
     }
 
     /// What reaches the neurons from outside at every step of `inputs` [T, B, I] under `drive`,
-    /// which broadcasts to [T, B, H]: T tensors for [`Cell::step`].
+    /// which broadcasts to [T, B, H]: T tensors for [`RecurrentCell::step`].
     pub fn external(&self, inputs: &Tensor, drive: Option<&Tensor>) -> Result<Vec<Tensor>> {
-        let drive = drive.map(|drive| self.here(drive)).transpose()?;
-        self.layer.external(&self.shown(inputs)?, drive.as_ref())
+        let drive = drive.map(|drive| self.on_device(drive)).transpose()?;
+        self.layer.external(&self.embed_inputs(inputs)?, drive.as_ref())
     }
 
     /// What the layer is shown of `inputs` [T, B, I]: vectors in the place of symbols.
-    fn shown(&self, inputs: &Tensor) -> Result<Tensor> {
-        let inputs = self.here(inputs)?;
+    fn embed_inputs(&self, inputs: &Tensor) -> Result<Tensor> {
+        let inputs = self.on_device(inputs)?;
         match &self.embedding {
             None => Ok(inputs),
             Some(embedding) => Tensor::f_embedding(embedding, &symbols(&inputs)?, -1, false, false),
@@ -358,38 +367,42 @@ impl Network {
     }
 
     /// The same values where the weights are.
-    fn here(&self, tensor: &Tensor) -> Result<Tensor> {
+    fn on_device(&self, tensor: &Tensor) -> Result<Tensor> {
         tensor.f_to_device(self.device())
     }
 
     /// The state of `batch` networks at rest.
-    pub fn rest(&self, batch: i64) -> Result<State> {
+    pub fn rest(&self, batch: i64) -> Result<LayerState> {
         self.layer.rest(batch)
     }
 
     /// The layer made ready for steps with the present weights.
-    pub fn cell(&self, held: Option<&Held>, gauge: &mut Gauge) -> Result<Box<dyn Cell + '_>> {
-        self.layer.cell(held, gauge)
+    pub fn cell(
+        &self,
+        shape_override: Option<&ShapeOverride>,
+        stats: &mut ShapeStats,
+    ) -> Result<Box<dyn RecurrentCell + '_>> {
+        self.layer.cell(shape_override, stats)
     }
 
-    /// Reads `inputs` [T, B, I], shows every step to `see` and gives the last state.
+    /// Reads `inputs` [T, B, I], shows every step to `visit` and gives the last state.
     pub fn run(
         &self,
         inputs: &Tensor,
-        conditions: Conditions<'_>,
-        gauge: &mut Gauge,
-        see: &mut dyn FnMut(&Step) -> Result<()>,
-    ) -> Result<State> {
+        conditions: RunConditions<'_>,
+        stats: &mut ShapeStats,
+        visit: &mut dyn FnMut(&LayerStep) -> Result<()>,
+    ) -> Result<LayerState> {
         let (_, batch, _) = inputs.size3()?;
         let external = self.external(inputs, conditions.drive)?;
-        let cell = self.cell(conditions.held, gauge)?;
+        let cell = self.cell(conditions.shape_override, stats)?;
         let mut state = match conditions.from {
             Some(state) => state,
             None => self.rest(batch)?,
         };
         for external in &external {
-            let step = cell.step(external, &state, gauge)?;
-            see(&step)?;
+            let step = cell.step(external, &state, stats)?;
+            visit(&step)?;
             state = step.state;
         }
         Ok(state)
@@ -401,12 +414,12 @@ impl Network {
     }
 
     /// The slopes of the neurons in a step; none where a neuron has several gates.
-    pub fn slopes(&self, step: &Step) -> Result<Option<Slopes>> {
+    pub fn slopes(&self, step: &LayerStep) -> Result<Option<NeuronSlopes>> {
         self.layer.slopes(step)
     }
 
     /// Gain and saturation of every neuron, if they do not depend on what the network sees.
-    pub fn fixed_shape(&self) -> Result<Option<Shape>> {
+    pub fn fixed_shape(&self) -> Result<Option<NeuronShapes>> {
         self.layer.fixed_shape()
     }
 
@@ -441,23 +454,24 @@ fn layer(
     config: &config::Network,
     inputs: u32,
     n0: f64,
-    init: &mut Init<'_>,
+    init: &mut Initializer<'_>,
 ) -> Result<Box<dyn Layer>> {
-    let plain = |activation, init: &mut Init<'_>| plain::Plain::new(activation, inputs, init);
+    let plain =
+        |activation, init: &mut Initializer<'_>| plain::PlainLayer::new(activation, inputs, init);
     Ok(match config.kind {
         NetworkKind::Relu => Box::new(plain(Activation::Relu, init)?),
         NetworkKind::Tanh => Box::new(plain(Activation::Tanh, init)?),
         NetworkKind::Sigmoid => Box::new(plain(Activation::Sigmoid, init)?),
         NetworkKind::Softplus => Box::new(plain(Activation::Softplus, init)?),
         NetworkKind::Linear => Box::new(plain(Activation::Linear, init)?),
-        NetworkKind::Modrelu => Box::new(plain::Plain::modrelu(inputs, init)?),
+        NetworkKind::Modrelu => Box::new(plain::PlainLayer::modrelu(inputs, init)?),
         NetworkKind::Fixed | NetworkKind::Homogeneous => {
-            Box::new(plain::Plain::homogeneous(config, inputs, n0, init)?)
+            Box::new(plain::PlainLayer::homogeneous(config, inputs, n0, init)?)
         }
         NetworkKind::Heterogeneous => {
-            Box::new(plain::Plain::heterogeneous(config, inputs, n0, init)?)
+            Box::new(plain::PlainLayer::heterogeneous(config, inputs, n0, init)?)
         }
-        NetworkKind::Adaptive => Box::new(adaptive::Adaptive::new(config, inputs, n0, init)?),
+        NetworkKind::Adaptive => Box::new(adaptive::AdaptiveLayer::new(config, inputs, n0, init)?),
         NetworkKind::Lstm => Box::new(lstm::Lstm::new(config, inputs, init)?),
         NetworkKind::Gru => Box::new(gru::Gru::new(config, inputs, init)?),
     })

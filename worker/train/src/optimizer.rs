@@ -14,7 +14,7 @@ use rheo_model::config::{self, OptimizerKind};
 use serde::{Deserialize, Serialize};
 use tch::{Result, TchError, Tensor, no_grad_guard};
 
-use crate::network::{Group, Parameter};
+use crate::network::{Parameter, ParameterGroup};
 
 /// The optimizer of one network.
 pub struct Optimizer {
@@ -22,46 +22,46 @@ pub struct Optimizer {
     /// How many updates were made.
     updates: u64,
     /// How many of them each group took part in.
-    group_updates: Updates,
+    group_updates: UpdateCounts,
     /// By the name of the parameter.
-    memories: BTreeMap<String, Memory>,
+    states: BTreeMap<String, ParameterState>,
 }
 
 /// Numbers of updates, per group of parameters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Updates {
+pub struct UpdateCounts {
     recurrent: u64,
     controller: u64,
     shape: u64,
     readout: u64,
 }
 
-impl Updates {
+impl UpdateCounts {
     /// The same number for all groups.
     pub(crate) fn all(count: u64) -> Self {
         Self { recurrent: count, controller: count, shape: count, readout: count }
     }
 
-    fn of(&mut self, group: Group) -> &mut u64 {
+    fn of(&mut self, group: ParameterGroup) -> &mut u64 {
         match group {
-            Group::Recurrent => &mut self.recurrent,
-            Group::Controller => &mut self.controller,
-            Group::Shape => &mut self.shape,
-            Group::Readout => &mut self.readout,
+            ParameterGroup::Recurrent => &mut self.recurrent,
+            ParameterGroup::Controller => &mut self.controller,
+            ParameterGroup::Shape => &mut self.shape,
+            ParameterGroup::Readout => &mut self.readout,
         }
     }
 }
 
 /// What a rule remembers of one parameter.
-enum Memory {
-    Adam(adam::Moments),
+enum ParameterState {
+    Adam(adam::AdamMoments),
     Sgd(sgd::Momentum),
-    Rmsprop(rmsprop::Averages),
+    Rmsprop(rmsprop::RmspropAverages),
 }
 
 /// The change of one parameter in one update.
-struct Change<'a> {
+struct ParameterChange<'a> {
     parameter: &'a Tensor,
     /// The gradient, with the weight decay that belongs to it.
     gradient: Tensor,
@@ -75,13 +75,13 @@ impl Optimizer {
     /// An optimizer of those `parameters` that are learned, before its first update.
     pub fn new(config: &config::Optimizer, parameters: &[Parameter<'_>]) -> Result<Self> {
         let _guard = no_grad_guard();
-        let mut memories = BTreeMap::new();
+        let mut states = BTreeMap::new();
         for parameter in parameters.iter().filter(|parameter| parameter.trained) {
-            let memory = Memory::new(config, parameter.tensor)?;
-            memories.insert(parameter.name.to_owned(), memory);
+            let memory = ParameterState::new(config, parameter.tensor)?;
+            states.insert(parameter.name.to_owned(), memory);
         }
-        let group_updates = Updates::default();
-        Ok(Self { config: config.clone(), updates: 0, group_updates, memories })
+        let group_updates = UpdateCounts::default();
+        Ok(Self { config: config.clone(), updates: 0, group_updates, states })
     }
 
     /// Changes `parameters`, in place, against their `gradients`, at `factor` times the learning
@@ -97,17 +97,17 @@ impl Optimizer {
         self.updates += 1;
         let mut before = self.group_updates;
         for (parameter, gradient) in parameters.iter().zip(gradients) {
-            let Some(memory) = self.memories.get_mut(parameter.name) else {
+            let Some(memory) = self.states.get_mut(parameter.name) else {
                 let text = format!("the optimizer was not given `{}`", parameter.name);
                 return Err(TchError::Shape(text));
             };
             let number = *before.of(parameter.group) + 1;
             *self.group_updates.of(parameter.group) = number;
             let unscheduled = rates(&self.config, parameter.group);
-            let rates = Rates { learning: unscheduled.learning * factor, ..unscheduled };
+            let rates = GroupRates { learning: unscheduled.learning * factor, ..unscheduled };
             let parameter = parameter.tensor;
             let gradient = decayed(self.config.kind, parameter, gradient, rates)?;
-            let change = Change { parameter, gradient, rate: rates.learning, number };
+            let change = ParameterChange { parameter, gradient, rate: rates.learning, number };
             memory.update(&self.config, &change)?;
         }
         Ok(())
@@ -119,12 +119,12 @@ impl Optimizer {
     }
 
     /// How many of them each group took part in.
-    pub(crate) fn group_updates(&self) -> Updates {
+    pub(crate) fn group_updates(&self) -> UpdateCounts {
         self.group_updates
     }
 
     /// Goes on after that many updates; the averages are filled in through [`Optimizer::slots`].
-    pub(crate) fn resume_at(&mut self, updates: u64, group_updates: Updates) {
+    pub(crate) fn resume_at(&mut self, updates: u64, group_updates: UpdateCounts) {
         self.updates = updates;
         self.group_updates = group_updates;
     }
@@ -132,7 +132,7 @@ impl Optimizer {
     /// The averages that the rule keeps, named for checkpoints: `adam.mean.w_hh`. They share
     /// storage with the optimizer.
     pub fn slots(&self) -> impl Iterator<Item = (String, Tensor)> {
-        self.memories.iter().flat_map(|(parameter, memory)| {
+        self.states.iter().flat_map(|(parameter, memory)| {
             memory
                 .slots()
                 .into_iter()
@@ -141,18 +141,20 @@ impl Optimizer {
     }
 }
 
-impl Memory {
+impl ParameterState {
     fn new(config: &config::Optimizer, parameter: &Tensor) -> Result<Self> {
         Ok(match config.kind {
             OptimizerKind::Adam | OptimizerKind::Adamw => {
-                Self::Adam(adam::Moments::new(parameter)?)
+                Self::Adam(adam::AdamMoments::new(parameter)?)
             }
             OptimizerKind::Sgd => Self::Sgd(sgd::Momentum::new(config, parameter)?),
-            OptimizerKind::Rmsprop => Self::Rmsprop(rmsprop::Averages::new(config, parameter)?),
+            OptimizerKind::Rmsprop => {
+                Self::Rmsprop(rmsprop::RmspropAverages::new(config, parameter)?)
+            }
         })
     }
 
-    fn update(&mut self, config: &config::Optimizer, change: &Change<'_>) -> Result<()> {
+    fn update(&mut self, config: &config::Optimizer, change: &ParameterChange<'_>) -> Result<()> {
         match self {
             Self::Adam(moments) => moments.update(config, change),
             Self::Sgd(momentum) => momentum.update(config, change),
@@ -171,7 +173,7 @@ impl Memory {
 
 /// The rates of a group of parameters.
 #[derive(Debug, Clone, Copy)]
-struct Rates {
+struct GroupRates {
     /// Learning rate.
     learning: f64,
     /// Weight decay.
@@ -179,16 +181,16 @@ struct Rates {
 }
 
 /// The rates of a group, the learning rate before any schedule.
-fn rates(config: &config::Optimizer, group: Group) -> Rates {
+fn rates(config: &config::Optimizer, group: ParameterGroup) -> GroupRates {
     let own = match group {
-        Group::Recurrent => {
-            return Rates { learning: config.lr, decay: config.weight_decay };
+        ParameterGroup::Recurrent => {
+            return GroupRates { learning: config.lr, decay: config.weight_decay };
         }
-        Group::Controller => &config.controller,
-        Group::Shape => &config.shape,
-        Group::Readout => &config.readout,
+        ParameterGroup::Controller => &config.controller,
+        ParameterGroup::Shape => &config.shape,
+        ParameterGroup::Readout => &config.readout,
     };
-    Rates {
+    GroupRates {
         learning: own.lr.unwrap_or(config.lr),
         decay: own.weight_decay.unwrap_or(config.weight_decay),
     }
@@ -201,9 +203,9 @@ fn decayed(
     kind: OptimizerKind,
     parameter: &Tensor,
     gradient: &Tensor,
-    rates: Rates,
+    rates: GroupRates,
 ) -> Result<Tensor> {
-    let Rates { learning, decay } = rates;
+    let GroupRates { learning, decay } = rates;
     if decay == 0.0 {
         return Ok(gradient.shallow_clone());
     }

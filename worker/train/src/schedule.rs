@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// What the plateau rule remembers; the other rules need nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Schedule {
+pub struct ScheduleState {
     /// The loss that the next one must be lower than, by the threshold.
     best: Option<f64>,
     /// Reports in a row that were not better.
@@ -19,7 +19,7 @@ pub struct Schedule {
     drops: u32,
 }
 
-impl Schedule {
+impl ScheduleState {
     /// What the learning rates are multiplied by in the update with the index `update`, of
     /// `updates` in all, which belongs to `epoch`; all count from 0.
     ///
@@ -109,7 +109,7 @@ mod tests {
 
     /// The reports, from 1, after which the rate is lower than before.
     fn drops(config: &config::Schedule, losses: impl IntoIterator<Item = f64>) -> Vec<usize> {
-        let mut state = Schedule::default();
+        let mut state = ScheduleState::default();
         let mut lower = Vec::new();
         for (report, loss) in (1..).zip(losses) {
             let before = state.factor(config, 0, 1, 0);
@@ -130,7 +130,7 @@ mod tests {
             .map(|name| usize::try_from(plateau[name].as_u64().unwrap()).unwrap());
         let config = schedule(ScheduleKind::Plateau);
         assert_eq!(drops(&config, [1.0; 30]), expected);
-        let mut state = Schedule::default();
+        let mut state = ScheduleState::default();
         for _ in 0..30 {
             state.report(&config, 1.0);
         }
@@ -152,16 +152,16 @@ mod tests {
     #[test]
     fn only_the_plateau_rule_listens() {
         for kind in [ScheduleKind::Constant, ScheduleKind::Cosine, ScheduleKind::Step] {
-            let mut state = Schedule::default();
+            let mut state = ScheduleState::default();
             (0..40).for_each(|_| state.report(&schedule(kind), 1.0));
-            assert_eq!(state, Schedule::default(), "{kind:?}");
+            assert_eq!(state, ScheduleState::default(), "{kind:?}");
         }
     }
 
     #[test]
     fn a_warm_up_is_linear_and_multiplies_the_rule() {
         let config = config::Schedule { warmup: 4, ..schedule(ScheduleKind::Constant) };
-        let state = Schedule::default();
+        let state = ScheduleState::default();
         let factors: Vec<f64> = (0..6).map(|update| state.factor(&config, update, 6, 0)).collect();
         assert_eq!(factors, [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]);
         let config = config::Schedule { warmup: 4, every: 1, ..schedule(ScheduleKind::Step) };
@@ -171,14 +171,14 @@ mod tests {
     #[test]
     fn a_step_falls_every_so_many_epochs() {
         let config = config::Schedule { every: 3, factor: 0.5, ..schedule(ScheduleKind::Step) };
-        let state = Schedule::default();
+        let state = ScheduleState::default();
         let factors: Vec<f64> = (0..8).map(|epoch| state.factor(&config, 99, 100, epoch)).collect();
         assert_eq!(factors, [1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.25, 0.25]);
     }
 
     #[test]
     fn a_cosine_falls_from_one_to_its_floor_after_the_warm_up() {
-        let state = Schedule::default();
+        let state = ScheduleState::default();
         let config = config::Schedule { floor: 0.2, ..schedule(ScheduleKind::Cosine) };
         let at = |update| state.factor(&config, update, 7, 0);
         // cos 0, 60, 90, 120 and 180 degrees.
@@ -210,11 +210,11 @@ mod tests {
     #[test]
     fn states_survive_a_checkpoint() {
         let config = schedule(ScheduleKind::Plateau);
-        let (mut state, mut stop) = (Schedule::default(), EarlyStop::default());
+        let (mut state, mut stop) = (ScheduleState::default(), EarlyStop::default());
         for loss in [0.1 + 0.2, 1.0 / 3.0, 1.0, 2.0] {
             let text = serde_json::to_string(&(state, stop)).unwrap();
             assert_eq!(
-                serde_json::from_str::<(Schedule, EarlyStop)>(&text).unwrap(),
+                serde_json::from_str::<(ScheduleState, EarlyStop)>(&text).unwrap(),
                 (state, stop)
             );
             state.report(&config, loss);

@@ -2,9 +2,9 @@
 
 use tch::{Kind, Reduction, Result, Tensor, no_grad_guard};
 
-use crate::gauge::Gauge;
-use crate::network::{Conditions, Group, Network, Parameter, State};
+use crate::network::{LayerState, Network, Parameter, ParameterGroup, RunConditions};
 use crate::optimizer::Optimizer;
+use crate::shape_stats::ShapeStats;
 use crate::tensor::to_double;
 
 /// Samples as a network sees them.
@@ -50,44 +50,44 @@ pub struct Update {
     /// the loss is not finite. No update was made there, nor where this is not finite.
     pub grad_norm: Option<f64>,
     /// The state after the last step, outside of the graph.
-    pub last: State,
+    pub last: LayerState,
 }
 
 /// What an update does with a gradient.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Recipe {
+pub struct UpdateRecipe {
     /// Which parameters learn.
-    pub learned: Learned,
+    pub learned: LearnedParameters,
     /// What the schedule multiplies the learning rates by.
     pub factor: f64,
     /// Largest 2-norm of the gradient; a larger gradient is scaled down to it.
     pub clip_norm: Option<f64>,
 }
 
-impl Default for Recipe {
+impl Default for UpdateRecipe {
     fn default() -> Self {
-        Self { learned: Learned::default(), factor: 1.0, clip_norm: None }
+        Self { learned: LearnedParameters::default(), factor: 1.0, clip_norm: None }
     }
 }
 
 /// Which parameters learn; the others stay as they are, to the bit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Learned {
+pub struct LearnedParameters {
     /// Gain and saturation.
     pub shape: bool,
     /// Everything else.
     pub others: bool,
 }
 
-impl Default for Learned {
+impl Default for LearnedParameters {
     fn default() -> Self {
         Self { shape: true, others: true }
     }
 }
 
-impl Learned {
-    fn has(self, group: Group) -> bool {
-        if group == Group::Shape { self.shape } else { self.others }
+impl LearnedParameters {
+    fn has(self, group: ParameterGroup) -> bool {
+        if group == ParameterGroup::Shape { self.shape } else { self.others }
     }
 }
 
@@ -97,7 +97,7 @@ pub struct StepInput<'a> {
     /// The batch that the network reads.
     pub batch: &'a Batch,
     /// The state in which the network begins; without it, rest.
-    pub from: Option<State>,
+    pub from: Option<LayerState>,
 }
 
 /// Updates `network` once against the gradient of its loss on `input`, unless one of the two is not
@@ -106,15 +106,15 @@ pub fn update(
     network: &Network,
     optimizer: &mut Optimizer,
     input: StepInput<'_>,
-    recipe: &Recipe,
-    gauge: &mut Gauge,
+    recipe: &UpdateRecipe,
+    stats: &mut ShapeStats,
 ) -> Result<Update> {
     let StepInput { batch, from } = input;
-    let conditions = Conditions { from, ..Conditions::driven(batch.drive.as_ref()) };
-    let reading = network.read(&batch.inputs, conditions, gauge)?;
-    let last = reading.last.share();
-    let loss = cross_entropy(&reading.logits, &batch.targets)?;
-    let score = score(&reading.logits, &loss, batch)?;
+    let conditions = RunConditions { from, ..RunConditions::driven(batch.drive.as_ref()) };
+    let pass = network.forward_with_tape(&batch.inputs, conditions, stats)?;
+    let last = pass.last.share();
+    let loss = cross_entropy(&pass.logits, &batch.targets)?;
+    let score = score(&pass.logits, &loss, batch)?;
     if !score.loss.is_finite() {
         return Ok(Update { score, grad_norm: None, last });
     }
@@ -124,7 +124,7 @@ pub fn update(
     if parameters.is_empty() {
         return Ok(Update { score, grad_norm: Some(0.0), last });
     }
-    let gradients = network.gradients(&loss, reading, &batch.inputs, &parameters)?;
+    let gradients = network.gradients(&loss, pass, &batch.inputs, &parameters)?;
     let (gradients, grad_norm) = clipped(gradients, recipe.clip_norm)?;
     if grad_norm.is_finite() {
         optimizer.update(&parameters, &gradients, recipe.factor)?;
@@ -136,12 +136,12 @@ pub fn update(
 pub fn evaluate(
     network: &Network,
     input: StepInput<'_>,
-    gauge: &mut Gauge,
-) -> Result<(Score, State)> {
+    stats: &mut ShapeStats,
+) -> Result<(Score, LayerState)> {
     let _guard = no_grad_guard();
     let StepInput { batch, from } = input;
-    let conditions = Conditions { from, ..Conditions::driven(batch.drive.as_ref()) };
-    let (logits, last) = network.infer(&batch.inputs, conditions, gauge)?;
+    let conditions = RunConditions { from, ..RunConditions::driven(batch.drive.as_ref()) };
+    let (logits, last) = network.infer(&batch.inputs, conditions, stats)?;
     let loss = cross_entropy(&logits, &batch.targets)?;
     Ok((score(&logits, &loss, batch)?, last))
 }

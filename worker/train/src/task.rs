@@ -1,7 +1,7 @@
 //! What networks learn: samples with targets, as the batches that a network sees.
 //!
 //! A task is cheap to make and belongs to one trial; the samples behind it are shared by all trials
-//! of the process through the [`Library`]. Which samples a split holds, and in which order the
+//! of the process through the [`SampleLibrary`]. Which samples a split holds, and in which order the
 //! steps of a sequence come, is decided here and stored nowhere.
 
 mod cifar;
@@ -13,13 +13,13 @@ mod evidence;
 mod file;
 mod idx;
 mod images;
-mod legacy;
+mod legacy_rng;
 mod library;
+mod lru_cache;
 mod mapping;
 mod markov;
 mod mnist;
-mod numbers;
-mod shelf;
+mod number_array;
 mod store;
 mod symbols;
 mod text;
@@ -35,8 +35,8 @@ use crate::network::{Interface, Readout, ReadoutInit};
 use crate::step::Batch;
 use crate::tensor::{from_doubles, kind, length};
 pub use error::Error;
-use images::Images;
-pub use library::{Library, Places};
+use images::TaskImages;
+pub use library::{DataDirs, SampleLibrary};
 
 /// The parts of the data. The number is that of the random streams of generated samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,41 +58,43 @@ impl Split {
 
 /// The task of one trial.
 pub struct Task {
-    source: Source,
+    source: SampleSource,
     kind: Kind,
     batch: u32,
     sizes: [u64; 3],
 }
 
-enum Source {
-    Images(Images),
+enum SampleSource {
+    Images(TaskImages),
     Copy(copy::Copy),
-    Evidence(evidence::Evidence),
-    Text(text::Text),
+    Evidence(evidence::EvidenceTask),
+    Text(text::TextTask),
 }
 
 impl Task {
     /// The task of `config`, with its samples from `library`.
-    pub fn load(config: &TrialConfig, library: &Library) -> Result<Self, TrainError> {
+    pub fn load(config: &TrialConfig, library: &SampleLibrary) -> Result<Self, TrainError> {
         let task = &config.task;
         let source = match task.kind {
-            TaskKind::Digits => Source::Images(digits::load(task, library)?),
+            TaskKind::Digits => SampleSource::Images(digits::load(task, library)?),
             TaskKind::Smnist | TaskKind::Psmnist => {
-                Source::Images(mnist::load(task, config.seed, library)?)
+                SampleSource::Images(mnist::load(task, config.seed, library)?)
             }
-            TaskKind::Gscifar10 => Source::Images(cifar::load(task, library)?),
-            TaskKind::Copy => Source::Copy(copy::Copy::new(task)),
-            TaskKind::Evidence => Source::Evidence(evidence::Evidence::new(task)),
-            TaskKind::CharLm => Source::Text(text::Text::load(config, library)?),
+            TaskKind::Gscifar10 => SampleSource::Images(cifar::load(task, library)?),
+            TaskKind::Copy => SampleSource::Copy(copy::Copy::new(task)),
+            TaskKind::Evidence => SampleSource::Evidence(evidence::EvidenceTask::new(task)),
+            TaskKind::CharLm => SampleSource::Text(text::TextTask::load(config, library)?),
         };
         let batch = config.training.batch.max(1);
         let [validation, test] = [task.validation_size, task.test_size].map(u64::from);
         let sizes = match &source {
-            Source::Text(text) => {
+            SampleSource::Text(text) => {
                 [Split::Train, Split::Validation, Split::Test].map(|s| text.size(s))
             }
-            Source::Copy(_) => [u64::from(task.updates) * u64::from(batch), validation, test],
-            Source::Images(_) | Source::Evidence(_) => [task.train_size.into(), validation, test],
+            SampleSource::Copy(_) => [u64::from(task.updates) * u64::from(batch), validation, test],
+            SampleSource::Images(_) | SampleSource::Evidence(_) => {
+                [task.train_size.into(), validation, test]
+            }
         };
         Ok(Self { source, kind: kind(config.training.precision), batch, sizes })
     }
@@ -107,8 +109,8 @@ impl Task {
     /// tasks with samples.
     pub fn windows(&self, split: Split) -> Option<u64> {
         match &self.source {
-            Source::Text(text) => Some(text.windows(split)),
-            Source::Images(_) | Source::Copy(_) | Source::Evidence(_) => None,
+            SampleSource::Text(text) => Some(text.windows(split)),
+            SampleSource::Images(_) | SampleSource::Copy(_) | SampleSource::Evidence(_) => None,
         }
     }
 
@@ -132,16 +134,16 @@ impl Task {
     /// Steps of a sequence, T; the last window of a text may have fewer.
     pub fn steps(&self) -> u32 {
         match &self.source {
-            Source::Images(images) => images.steps(),
-            Source::Copy(copy) => copy.steps(),
-            Source::Evidence(evidence) => evidence.steps(),
-            Source::Text(text) => text.steps(),
+            SampleSource::Images(images) => images.steps(),
+            SampleSource::Copy(copy) => copy.steps(),
+            SampleSource::Evidence(evidence) => evidence.steps(),
+            SampleSource::Text(text) => text.steps(),
         }
     }
 
     /// Whether training samples are made afresh for every update.
     pub fn is_fresh(&self) -> bool {
-        matches!(self.source, Source::Copy(_))
+        matches!(self.source, SampleSource::Copy(_))
     }
 
     /// Which pixel comes at which step, for tasks that show images.
@@ -159,18 +161,18 @@ impl Task {
     /// of what they are drawn from. A text has no such mean.
     pub fn input_mean(&self) -> Option<f64> {
         match &self.source {
-            Source::Images(images) => Some(images.mean()),
-            Source::Copy(copy) => Some(copy.mean()),
+            SampleSource::Images(images) => Some(images.mean()),
+            SampleSource::Copy(copy) => Some(copy.mean()),
             // The coherences are symmetric about zero.
-            Source::Evidence(_) => Some(0.0),
-            Source::Text(_) => None,
+            SampleSource::Evidence(_) => Some(0.0),
+            SampleSource::Text(_) => None,
         }
     }
 
-    fn images(&self) -> Option<&Images> {
+    fn images(&self) -> Option<&TaskImages> {
         match &self.source {
-            Source::Images(images) => Some(images),
-            Source::Copy(_) | Source::Evidence(_) | Source::Text(_) => None,
+            SampleSource::Images(images) => Some(images),
+            SampleSource::Copy(_) | SampleSource::Evidence(_) | SampleSource::Text(_) => None,
         }
     }
 
@@ -185,9 +187,9 @@ impl Task {
             embedding: None,
         };
         match &self.source {
-            Source::Images(_) => classifier(10),
-            Source::Evidence(_) => classifier(2),
-            Source::Copy(copy) => Interface {
+            SampleSource::Images(_) => classifier(10),
+            SampleSource::Evidence(_) => classifier(2),
+            SampleSource::Copy(copy) => Interface {
                 inputs: copy.inputs(),
                 classes: 9,
                 readout: Readout::Every,
@@ -195,7 +197,7 @@ impl Task {
                 input_init: InputInit::Xavier,
                 embedding: None,
             },
-            Source::Text(text) => Interface {
+            SampleSource::Text(text) => Interface {
                 inputs: text.embedding(),
                 classes: text.vocabulary(),
                 readout: Readout::Every,
@@ -210,10 +212,10 @@ impl Task {
     /// below [`Task::windows`].
     pub fn batch(&self, split: Split, samples: &[u32]) -> Result<Batch, TrainError> {
         match &self.source {
-            Source::Images(images) => images.batch(split, samples, self.kind),
-            Source::Copy(copy) => copy.batch(&copy.samples(split, samples), self.kind),
-            Source::Evidence(evidence) => evidence.batch(split, samples, self.kind),
-            Source::Text(text) => {
+            SampleSource::Images(images) => images.batch(split, samples, self.kind),
+            SampleSource::Copy(copy) => copy.batch(&copy.samples(split, samples), self.kind),
+            SampleSource::Evidence(evidence) => evidence.batch(split, samples, self.kind),
+            SampleSource::Text(text) => {
                 text.batch(split, samples.first().copied().unwrap_or(0), self.kind)
             }
         }
@@ -223,8 +225,10 @@ impl Task {
     /// others, nothing.
     pub fn fresh(&self, rng: &mut TrialRng) -> Result<Option<Batch>, TrainError> {
         match &self.source {
-            Source::Images(_) | Source::Evidence(_) | Source::Text(_) => Ok(None),
-            Source::Copy(copy) => copy.batch(&copy.draw(rng, self.batch), self.kind).map(Some),
+            SampleSource::Images(_) | SampleSource::Evidence(_) | SampleSource::Text(_) => Ok(None),
+            SampleSource::Copy(copy) => {
+                copy.batch(&copy.draw(rng, self.batch), self.kind).map(Some)
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! [`Torch`], the trainer of a worker: the loop that asks a session after every step what to do
+//! [`TorchTrainer`], the trainer of a worker: the loop that asks a session after every step what to do
 //! next. All numbers come from [`crate::trial`]; nothing here enters a result.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -12,14 +12,14 @@ use rheo_model::trainer::{self, Ended, Gpu, Next, Session, Trainer};
 
 use crate::Error;
 use crate::error::chain;
-use crate::network::Compute;
-use crate::task::{Library, Places};
-use crate::trial::{Step, Trial};
+use crate::network::ExecutionBackend;
+use crate::task::{DataDirs, SampleLibrary};
+use crate::trial::{StepOutcome, Trial};
 
 /// Trains trials with libtorch, on the processor or on the GPU that an attempt has.
 #[derive(Default)]
-pub struct Torch {
-    library: Library,
+pub struct TorchTrainer {
+    library: SampleLibrary,
     /// How many GPUs its worker offers; what libtorch finds if nobody has said.
     gpus: Option<usize>,
 }
@@ -43,10 +43,10 @@ fn device(wanted: Device, gpus: &[Gpu]) -> Result<tch::Device, Error> {
     }
 }
 
-impl Torch {
+impl TorchTrainer {
     /// A trainer in these directories.
-    pub fn new(places: Places) -> Self {
-        Self { library: Library::new(places), gpus: None }
+    pub fn new(places: DataDirs) -> Self {
+        Self { library: SampleLibrary::new(places), gpus: None }
     }
 
     /// A trainer of a worker that offers so many GPUs.
@@ -63,7 +63,7 @@ impl Torch {
         checkpoint: &[u8],
         analyses: &[Analysis],
     ) -> Result<Rows, trainer::Error> {
-        Compute::new(&config.resources).use_threads();
+        ExecutionBackend::new(&config.resources).use_threads();
         // What the network started with follows from the configuration.
         let device = device(config.resources.device, &[])?;
         let fresh = Trial::begin(config, &self.library, device)?;
@@ -77,7 +77,7 @@ impl Torch {
         resume: Option<&[u8]>,
         session: &mut dyn Session,
     ) -> Result<Ended, Error> {
-        Compute::new(&config.resources).use_threads();
+        ExecutionBackend::new(&config.resources).use_threads();
         let device = device(config.resources.device, session.gpus())?;
         let mut trial = match resume {
             Some(checkpoint) => Trial::resume(config, &self.library, device, checkpoint)?,
@@ -87,9 +87,9 @@ impl Torch {
             match trial.step(session) {
                 Err(Error::Interrupted) => return Ok(Ended::Stopped(trial.commit()?)),
                 Err(error) => return Err(error),
-                Ok(Step::More) => {}
-                Ok(Step::Done) => return Ok(Ended::Completed(trial.finish()?)),
-                Ok(Step::Diverged { detail }) => {
+                Ok(StepOutcome::More) => {}
+                Ok(StepOutcome::Done) => return Ok(Ended::Completed(trial.finish()?)),
+                Ok(StepOutcome::Diverged { detail }) => {
                     return Ok(Ended::Diverged { finish: trial.finish()?, detail });
                 }
             }
@@ -103,7 +103,7 @@ impl Torch {
     }
 }
 
-impl Trainer for Torch {
+impl Trainer for TorchTrainer {
     fn run(
         &self,
         config: &TrialConfig,
@@ -144,10 +144,10 @@ impl Trainer for Torch {
         let (Need::Data { set, directory } | Need::Samples { set, directory, .. }) = need else {
             return 0;
         };
-        let named = directory.as_ref().map(Path::new).or(self.library.data());
+        let directory = directory.as_ref().map(Path::new).or(self.library.data());
         let Some(set) = DataSet::named(set) else { return 0 };
         let mut hasher = DefaultHasher::new();
-        named.map(|directory| rheo_data::fingerprint(set, directory)).hash(&mut hasher);
+        directory.map(|directory| rheo_data::fingerprint(set, directory)).hash(&mut hasher);
         hasher.finish()
     }
 }

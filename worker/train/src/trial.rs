@@ -8,12 +8,12 @@
 
 mod evaluate;
 mod export;
-mod feed;
 mod readapt;
 mod recipe;
 mod report;
 mod snapshot;
 mod state;
+mod training_feed;
 
 use rheo_core::metric::MetricReport;
 use rheo_core::rng::{Purpose, TrialRng};
@@ -22,17 +22,17 @@ use rheo_model::row::Rows;
 use rheo_model::trainer::{Next, Session};
 
 use crate::Error;
-use crate::analysis::{self, Place, Study, shapes};
-use crate::evaluation::{self, Augmenter, Cell};
-use crate::gauge::{Gauge, Shape};
-use crate::network::{self, Compute, Network};
+use crate::analysis::{self, EpochPosition, Study, shapes};
+use crate::evaluation::{self, Augmenter, EvaluationCell};
+use crate::network::{self, ExecutionBackend, Network};
 use crate::optimizer::Optimizer;
+use crate::shape_stats::{NeuronShapes, ShapeStats};
 use crate::step::{self, Batch, Score, StepInput};
-use crate::task::{Library, Split, Task};
+use crate::task::{SampleLibrary, Split, Task};
 use crate::tensor::kind;
 pub use export::{config_of, export};
-use feed::Feed;
-use state::{Stage, State};
+use state::{Stage, TrialState};
+use training_feed::TrainingFeed;
 
 /// Samples per batch of a pass without gradients: more is not measurably faster.
 const PASS_SAMPLES: u32 = 256;
@@ -46,20 +46,20 @@ pub(crate) struct Trial<'a> {
     task: Task,
     network: Network,
     optimizer: Optimizer,
-    feed: Feed,
+    feed: TrainingFeed,
     augmenter: Augmenter,
     /// Mean of the training inputs, if a perturbation asks for it, else 0.
     mean: f64,
-    cells: Vec<Cell>,
-    state: State,
+    cells: Vec<EvaluationCell>,
+    state: TrialState,
     /// The states of the network after the last window of a text.
-    carried: Option<network::State>,
+    carried: Option<network::LayerState>,
     /// What the pass in work has measured.
-    gauge: Gauge,
+    stats: ShapeStats,
     /// The shapes of the untrained network, once measured.
-    initial: Option<Shape>,
+    initial: Option<NeuronShapes>,
     /// The shapes that frozen neurons have, once measured.
-    frozen: Option<Shape>,
+    frozen: Option<NeuronShapes>,
     /// Rows since the last commit.
     rows: Rows,
     /// Reports since the last commit.
@@ -70,7 +70,7 @@ pub(crate) struct Trial<'a> {
 
 /// How a step ended.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Step {
+pub(crate) enum StepOutcome {
     /// There is more to do.
     More,
     /// That was the last one.
@@ -86,24 +86,24 @@ impl<'a> Trial<'a> {
     /// The trial of `config` before its first step, with its network on `device`.
     pub(crate) fn begin(
         config: &'a TrialConfig,
-        library: &Library,
+        library: &SampleLibrary,
         device: tch::Device,
     ) -> Result<Self, Error> {
         let task = Task::load(config, library)?;
         let mut rng = TrialRng::new(config.seeds.of(Purpose::Init, config.seed), Purpose::Init);
         let kind = kind(config.training.precision);
         let mut network = Network::new(&config.network, task.interface(), kind, &mut rng)?;
-        network.compute_with(Compute::new(&config.resources));
+        network.set_backend(ExecutionBackend::new(&config.resources));
         network.move_to(device)?;
         let optimizer = Optimizer::new(&config.training.optimizer, &network.parameters())?;
         let mut trial = Self {
-            feed: Feed::new(config, &task),
+            feed: TrainingFeed::new(config, &task),
             augmenter: augmenter(config),
             mean: evaluate::input_mean(config, &task),
             cells: evaluation::cells(&config.evaluate, task.units(Split::Test)),
-            state: State::start(),
+            state: TrialState::start(),
             carried: None,
-            gauge: Gauge::counting(),
+            stats: ShapeStats::counting(),
             initial: None,
             frozen: None,
             rows: Rows::default(),
@@ -119,13 +119,13 @@ impl<'a> Trial<'a> {
     }
 
     /// Does one batch of whatever comes next.
-    pub(crate) fn step(&mut self, session: &mut dyn Session) -> Result<Step, Error> {
+    pub(crate) fn step(&mut self, session: &mut dyn Session) -> Result<StepOutcome, Error> {
         let step = match self.state.stage {
             Stage::Analyze => self.analyze(session),
             Stage::Train => self.train(),
             Stage::Validate => self.validate(session),
             Stage::Evaluate => self.evaluate(),
-            Stage::Done => Ok(Step::Done),
+            Stage::Done => Ok(StepOutcome::Done),
         };
         self.tick(session);
         step
@@ -141,25 +141,25 @@ impl<'a> Trial<'a> {
     }
 
     /// Makes the next analysis that is due after the epoch; after the last one, goes on.
-    fn analyze(&mut self, session: &mut dyn Session) -> Result<Step, Error> {
-        let mut pause = || match session.next() {
+    fn analyze(&mut self, session: &mut dyn Session) -> Result<StepOutcome, Error> {
+        let mut check_stop = || match session.next() {
             Next::Continue | Next::Commit => Ok(()),
             Next::Stop | Next::Abandon => Err(Error::Interrupted),
         };
         if self.initial.is_none() && self.needs_initial() {
-            self.initial = shapes::measure(&self.network, &self.task, &mut pause)?;
-            return Ok(Step::More);
+            self.initial = shapes::measure(&self.network, &self.task, &mut check_stop)?;
+            return Ok(StepOutcome::More);
         }
         let Some(analysis) = self.due().nth(self.state.analysis as usize) else {
             self.advance()?;
-            return Ok(Step::More);
+            return Ok(StepOutcome::More);
         };
         let on_processor = self.on_processor()?;
         let network = on_processor.as_ref().unwrap_or(&self.network);
-        let rows = self.study(analysis, network).run(&mut pause)?;
+        let rows = self.study(analysis, network).run(&mut check_stop)?;
         self.rows.append(rows);
         self.state.analysis += 1;
-        Ok(Step::More)
+        Ok(StepOutcome::More)
     }
 
     /// The rows of `analyses` of the network as it is now, which was `initial` at the start of its
@@ -212,22 +212,25 @@ impl<'a> Trial<'a> {
 
     /// The analyses that are made after the epoch of the state.
     fn due(&self) -> impl Iterator<Item = &'a Analysis> + use<'a> {
-        let place =
-            Place { epoch: self.state.epoch, is_turn: self.is_turn(), is_last: self.is_last() };
+        let place = EpochPosition {
+            epoch: self.state.epoch,
+            is_turn: self.is_turn(),
+            is_last: self.is_last(),
+        };
         self.config.analyze.iter().filter(move |analysis| analysis::is_due(analysis, place))
     }
 
-    fn train(&mut self) -> Result<Step, Error> {
+    fn train(&mut self) -> Result<StepOutcome, Error> {
         let mut batch = self.feed.batch(&self.task, self.state.batch)?;
         self.turn(&mut batch)?;
         let data = evaluate::data(&self.task, &self.network, self.mean);
         if let Some(perturbed) = self.augmenter.perturb(&batch.inputs, &data)? {
             (batch.inputs, batch.drive) = (perturbed.inputs, perturbed.drive);
         }
-        let mut gauge = Gauge::counting();
+        let mut stats = ShapeStats::counting();
         let recipe = self.recipe();
         let input = StepInput { batch: &batch, from: self.left_by_the_last(&batch) };
-        let update = step::update(&self.network, &mut self.optimizer, input, &recipe, &mut gauge)?;
+        let update = step::update(&self.network, &mut self.optimizer, input, &recipe, &mut stats)?;
         self.carry(update.last);
         let state = &mut self.state;
         let place = || format!("in update {} of epoch {}", state.batch, state.epoch);
@@ -239,16 +242,16 @@ impl<'a> Trial<'a> {
         }
         state.train.add(&update.score, batch.weight);
         state.grad_norms += grad_norm;
-        state.guard_hits += gauge.guard_hits;
-        state.negative_gains += gauge.negative_gains;
+        state.guard_hits += stats.guard_hits;
+        state.negative_gains += stats.negative_gains;
         state.batch += 1;
         if u64::from(state.batch) >= self.task.updates() {
             self.enter(Stage::Validate)?;
         }
-        Ok(Step::More)
+        Ok(StepOutcome::More)
     }
 
-    fn validate(&mut self, session: &mut dyn Session) -> Result<Step, Error> {
+    fn validate(&mut self, session: &mut dyn Session) -> Result<StepOutcome, Error> {
         let size = self.task.size(Split::Validation);
         let score = self.pass(Split::Validation)?;
         if !score.loss.is_finite() {
@@ -256,13 +259,13 @@ impl<'a> Trial<'a> {
             return Ok(diverged("loss", score.loss, &place));
         }
         if !self.is_complete(size) {
-            return Ok(Step::More);
+            return Ok(StepOutcome::More);
         }
         self.tick(session);
         self.report_epoch()?;
         self.hear_validation_loss();
         self.enter(Stage::Analyze)?;
-        Ok(Step::More)
+        Ok(StepOutcome::More)
     }
 
     /// Scores the network on the next batch of a split.
@@ -274,7 +277,7 @@ impl<'a> Trial<'a> {
         let mut batch = self.task.batch(split, &samples)?;
         self.turn(&mut batch)?;
         let input = StepInput { batch: &batch, from: self.left_by_the_last(&batch) };
-        let (score, last) = step::evaluate(&self.network, input, &mut self.gauge)?;
+        let (score, last) = step::evaluate(&self.network, input, &mut self.stats)?;
         self.carry(last);
         self.state.pass.add(&score, batch.weight);
         self.state.batch += 1;
@@ -282,12 +285,12 @@ impl<'a> Trial<'a> {
     }
 
     /// The states in which the network begins a batch, unless it begins at rest.
-    fn left_by_the_last(&mut self, batch: &Batch) -> Option<network::State> {
+    fn left_by_the_last(&mut self, batch: &Batch) -> Option<network::LayerState> {
         self.carried.take().filter(|_| !batch.from_rest)
     }
 
     /// Keeps the states that a window of a text leaves behind for the next.
-    fn carry(&mut self, last: network::State) {
+    fn carry(&mut self, last: network::LayerState) {
         if self.task.windows(Split::Train).is_some() {
             self.carried = Some(last);
         }
@@ -324,10 +327,12 @@ impl<'a> Trial<'a> {
     fn enter(&mut self, stage: Stage) -> Result<(), Error> {
         self.state.enter(stage);
         self.carried = None;
-        self.gauge = match stage {
-            Stage::Validate => Gauge::measuring(self.network.hidden())?,
-            Stage::Evaluate if self.measures_frozen()? => Gauge::measuring(self.network.hidden())?,
-            Stage::Analyze | Stage::Train | Stage::Evaluate | Stage::Done => Gauge::counting(),
+        self.stats = match stage {
+            Stage::Validate => ShapeStats::measuring(self.network.hidden())?,
+            Stage::Evaluate if self.measures_frozen()? => {
+                ShapeStats::measuring(self.network.hidden())?
+            }
+            Stage::Analyze | Stage::Train | Stage::Evaluate | Stage::Done => ShapeStats::counting(),
         };
         Ok(())
     }
@@ -339,7 +344,7 @@ fn augmenter(config: &TrialConfig) -> Augmenter {
     Augmenter::new(&config.training.augment, TrialRng::new(seed, Purpose::Augment))
 }
 
-fn diverged(what: &str, value: f64, place: &str) -> Step {
+fn diverged(what: &str, value: f64, place: &str) -> StepOutcome {
     let kind = if value.is_nan() { "not a number" } else { "infinite" };
-    Step::Diverged { detail: format!("the {what} is {kind} {place}") }
+    StepOutcome::Diverged { detail: format!("the {what} is {kind} {place}") }
 }

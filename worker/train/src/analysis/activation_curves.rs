@@ -4,12 +4,12 @@
 use rheo_model::row::{ActivationCurveRow, Rows, Variant};
 use tch::{Tensor, no_grad_guard};
 
-use super::{Pause, Study, shapes};
+use super::{StopCheck, Study, shapes};
 use crate::Error;
-use crate::gamma::{self, Curve};
-use crate::gauge::Shape;
+use crate::gamma::{self, GammaCurve};
 use crate::network::GainSaturation;
 use crate::numerics::search::linspace;
+use crate::shape_stats::NeuronShapes;
 use crate::tensor::to_doubles;
 
 /// Most curves of a network.
@@ -20,10 +20,10 @@ const POINTS: usize = 101;
 const FARTHEST: f64 = 5.0;
 
 /// One row per curve and point; of adaptive neurons the curve of their mean gain and saturation.
-pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
+pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, Error> {
     let _guard = no_grad_guard();
     let mut rows = Rows::default();
-    let Some(shape) = shapes::measure(study.network, study.task, pause)? else {
+    let Some(shape) = shapes::measure(study.network, study.task, check_stop)? else {
         return Ok(rows);
     };
     let x = linspace(-FARTHEST, FARTHEST, POINTS);
@@ -44,7 +44,7 @@ pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
 }
 
 /// The gains and saturations of neurons, each pair once, in the order of the neurons.
-fn distinct(shape: &Shape) -> Vec<GainSaturation<f64>> {
+fn distinct(shape: &NeuronShapes) -> Vec<GainSaturation<f64>> {
     let mut pairs = Vec::new();
     for (&n, &s) in shape.n.iter().zip(&shape.s) {
         let pair = GainSaturation { n, s };
@@ -73,7 +73,7 @@ struct CurveSamples {
 fn curve(x: &[f64], n: f64, s: f64) -> tch::Result<CurveSamples> {
     let scalar = |value: f64| Tensor::f_from_slice(&[value]);
     let (x, n, s) = (Tensor::f_from_slice(x)?, scalar(n)?, scalar(s)?);
-    let values = Curve::new(&n, &s, false)?.apply(&x)?;
+    let values = GammaCurve::new(&n, &s, false)?.apply(&x)?;
     let slopes = gamma::slopes(&x, &n, &s)?.x;
     Ok(CurveSamples { values: to_doubles(&values)?, slopes: to_doubles(&slopes)? })
 }
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn equal_shapes_are_one_curve() {
-        let shape = Shape { n: vec![2.0, 3.0, 2.0, 2.0], s: vec![0.0, 0.0, 0.0, 0.5] };
+        let shape = NeuronShapes { n: vec![2.0, 3.0, 2.0, 2.0], s: vec![0.0, 0.0, 0.0, 0.5] };
         let expected = [(2.0, 0.0), (3.0, 0.0), (2.0, 0.5)];
         assert_eq!(distinct(&shape), expected.map(|(n, s)| GainSaturation { n, s }));
     }

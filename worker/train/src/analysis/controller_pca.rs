@@ -4,9 +4,9 @@
 use rheo_model::row::{ControllerPcaRow, Rows, Variant};
 use tch::{Kind, Result as TorchResult, Tensor, no_grad_guard};
 
-use super::{Pause, Study};
+use super::{StopCheck, Study};
 use crate::Error;
-use crate::numerics::principal::{Principal, components};
+use crate::numerics::principal::{PrincipalComponents, components};
 use crate::numerics::search::linspace;
 use crate::tensor::{from_doubles, to_doubles};
 
@@ -19,7 +19,7 @@ const REPETITIONS: u32 = 10;
 
 /// One row per input and step. All inputs share the initial states g_0 ~ N(0, I), one per
 /// repetition, so that what differs between them is their own doing.
-pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
+pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, Error> {
     let _guard = no_grad_guard();
     let mut rows = Rows::default();
     let Some(units) = study.network.parameter("b_ag") else { return Ok(rows) };
@@ -28,7 +28,7 @@ pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
     let initial = initial(study, units.size1()?)?;
     let mut runs = Vec::new();
     for &input in &inputs {
-        pause()?;
+        check_stop()?;
         let states = study.network.controllers(&received(input)?, &initial)?;
         runs.extend(states.map(|states| states.f_mean_dim(1, false, Kind::Double)).transpose()?);
     }
@@ -46,7 +46,11 @@ fn initial(study: &Study<'_>, units: i64) -> TorchResult<Tensor> {
 }
 
 /// One row per input and step. A controller of one unit has no second component: zeros.
-fn table(epoch: i32, inputs: &[f64], found: &Principal) -> TorchResult<Vec<ControllerPcaRow>> {
+fn table(
+    epoch: i32,
+    inputs: &[f64],
+    found: &PrincipalComponents,
+) -> TorchResult<Vec<ControllerPcaRow>> {
     let scores = to_doubles(&found.scores)?;
     let count = found.explained.len();
     let explained = |component: usize| found.explained.get(component).copied().unwrap_or(0.0);

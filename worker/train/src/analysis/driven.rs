@@ -6,7 +6,7 @@ use rheo_model::config::NetworkKind;
 use tch::{Kind, Result, Tensor};
 
 use super::Study;
-use crate::evaluation::Source;
+use crate::evaluation::NoiseSource;
 use crate::task::Split;
 use crate::tensor::to_double;
 
@@ -65,20 +65,20 @@ impl Study<'_> {
         let count = batch.len() as u64 * columns;
         let size = [u64::from(steps), count, self.network.hidden().into()];
         let size = size.map(|size| usize::try_from(size).unwrap_or(usize::MAX));
-        let mut source = Source::Samples { seed, repetition: 0, first };
+        let mut source = NoiseSource::Samples { seed, repetition: 0, first };
         source.normals(size, self.network.precision())
     }
 }
 
 /// Count, mean and sum of squares around the mean of numbers that come in batches.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Moments {
+pub(super) struct RunningMoments {
     count: f64,
     mean: f64,
     squares: f64,
 }
 
-impl Moments {
+impl RunningMoments {
     /// Takes in all elements of `values` (Chan, Golub and LeVeque 1983: unlike sums of squares, this
     /// does not cancel where deviations are small).
     pub(super) fn add(&mut self, values: &Tensor) -> Result<()> {

@@ -4,7 +4,7 @@
 use rheo_model::row::{EigenvalueRow, Rows, Variant};
 use tch::{Kind, Tensor, no_grad_guard};
 
-use super::{Pause, Study};
+use super::{StopCheck, Study};
 use crate::Error;
 use crate::network::Network;
 use crate::tensor::{to_double, to_doubles};
@@ -12,7 +12,7 @@ use crate::tensor::{to_double, to_doubles};
 /// One row per eigenvalue; none for networks without a single recurrent matrix, and none for a
 /// matrix that is not finite. Before training also those of the released code: of a matrix drawn
 /// the same way, but not the one that is trained.
-pub(super) fn run(study: &Study<'_>, _pause: Pause<'_>) -> Result<Rows, Error> {
+pub(super) fn run(study: &Study<'_>, _pause: StopCheck<'_>) -> Result<Rows, Error> {
     let _guard = no_grad_guard();
     let mut eigenvalues = rows(study, study.network, Variant::Corrected)?;
     if study.epoch < 0 && !eigenvalues.is_empty() {

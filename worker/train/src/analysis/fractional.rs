@@ -7,51 +7,51 @@ pub(super) mod preparation;
 use rheo_model::config::Protocol;
 use rheo_model::row::{FractionalFitRow, FractionalTraceRow, Rows, Variant};
 
-use super::{Pause, Study};
+use super::{StopCheck, Study};
 use crate::Error;
 use crate::numerics::response::mean_within;
 use crate::numerics::{order, released_order};
-use fits::{Fit, Fits, Responses};
-use preparation::{LEVELS, NOISE, Prepared, Setup};
+use fits::{FractionalFit, Responses, ScopedFits};
+use preparation::{LEVELS, NOISE, NetworkResponses, PulseSetup};
 
 /// Deviation of the noise on the inputs with which the released code made its long recordings.
 const RELEASED_LONG_NOISE: f64 = 5.0;
 
 /// The fits of all scopes, and the mean responses of all neurons and of the two groups that the
 /// sign of alpha makes, for each protocol, connectivity and variant.
-pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
+pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, Error> {
     let mut rows = Rows::default();
     let levels = study.levels(&LEVELS);
     let protocols = study.analysis.protocol.clone();
     for protocol in protocols.unwrap_or_else(|| vec![Protocol::Short, Protocol::Long]) {
-        let setup = Setup::new(protocol, NOISE);
-        let recorded = preparation::record(study, &setup, &levels, pause)?;
+        let setup = PulseSetup::new(protocol, NOISE);
+        let recorded = preparation::record(study, &setup, &levels, check_stop)?;
         let corrected =
-            Part { study, protocol, setup, levels: &levels, variant: Variant::Corrected };
-        corrected.add(&recorded, &mut rows, pause)?;
-        let released = Part { variant: Variant::Released, ..corrected };
+            ProtocolFit { study, protocol, setup, levels: &levels, variant: Variant::Corrected };
+        corrected.add(&recorded, &mut rows, check_stop)?;
+        let released = ProtocolFit { variant: Variant::Released, ..corrected };
         if protocol == Protocol::Short {
-            released.add(&recorded, &mut rows, pause)?;
+            released.add(&recorded, &mut rows, check_stop)?;
         } else {
-            let setup = Setup::new(protocol, RELEASED_LONG_NOISE);
-            let recorded = preparation::record(study, &setup, &levels, pause)?;
-            Part { setup, ..released }.add(&recorded, &mut rows, pause)?;
+            let setup = PulseSetup::new(protocol, RELEASED_LONG_NOISE);
+            let recorded = preparation::record(study, &setup, &levels, check_stop)?;
+            ProtocolFit { setup, ..released }.add(&recorded, &mut rows, check_stop)?;
         }
     }
     Ok(rows)
 }
 
 /// One protocol, fitted in one way.
-struct Part<'a> {
+struct ProtocolFit<'a> {
     study: &'a Study<'a>,
     protocol: Protocol,
-    setup: Setup,
+    setup: PulseSetup,
     levels: &'a [f64],
     variant: Variant,
 }
 
 /// Some of the neurons of one prepared network.
-struct Group {
+struct NeuronGroup {
     connectivity: &'static str,
     name: &'static str,
     neurons: Vec<usize>,
@@ -59,9 +59,14 @@ struct Group {
     alpha: f64,
 }
 
-impl Part<'_> {
+impl ProtocolFit<'_> {
     /// Adds the fits and traces of `recorded` to `rows`.
-    fn add(&self, recorded: &[Prepared], rows: &mut Rows, pause: Pause<'_>) -> Result<(), Error> {
+    fn add(
+        &self,
+        recorded: &[NetworkResponses],
+        rows: &mut Rows,
+        check_stop: StopCheck<'_>,
+    ) -> Result<(), Error> {
         for prepared in recorded {
             let neurons = &prepared.responses;
             let everyone: Vec<usize> = (0..neurons.first().map_or(0, Vec::len)).collect();
@@ -69,13 +74,15 @@ impl Part<'_> {
                 neurons.iter().map(|traces| self.mean(traces, &everyone)).collect();
             let responses = Responses { levels: self.levels, neurons, population: &population };
             let fits = match self.variant {
-                Variant::Corrected => fits::corrected(&self.setup, &responses, pause)?,
-                Variant::Released => fits::released(self.protocol, &self.setup, &responses, pause)?,
+                Variant::Corrected => fits::corrected(&self.setup, &responses, check_stop)?,
+                Variant::Released => {
+                    fits::released(self.protocol, &self.setup, &responses, check_stop)?
+                }
             };
             let connectivity = prepared.connectivity.name();
             rows.fractional_fits.extend(self.fit_rows(connectivity, &fits));
             for group in groups(connectivity, everyone, &fits) {
-                pause()?;
+                check_stop()?;
                 for (&xi, traces) in self.levels.iter().zip(neurons) {
                     rows.fractional_traces.extend(self.trace_rows(&group, xi, traces));
                 }
@@ -91,8 +98,8 @@ impl Part<'_> {
         (0..self.setup.steps).map(at).collect()
     }
 
-    fn fit_rows(&self, connectivity: &str, fits: &Fits) -> Vec<FractionalFitRow> {
-        let row = |scope: &str, neuron, xi, fit: &Fit| FractionalFitRow {
+    fn fit_rows(&self, connectivity: &str, fits: &ScopedFits) -> Vec<FractionalFitRow> {
+        let row = |scope: &str, neuron, xi, fit: &FractionalFit| FractionalFitRow {
             epoch: self.study.epoch,
             variant: self.variant,
             protocol: self.protocol.name().to_owned(),
@@ -114,7 +121,12 @@ impl Part<'_> {
         all.chain(each).chain(single).collect()
     }
 
-    fn trace_rows(&self, group: &Group, xi: f64, traces: &[Vec<f64>]) -> Vec<FractionalTraceRow> {
+    fn trace_rows(
+        &self,
+        group: &NeuronGroup,
+        xi: f64,
+        traces: &[Vec<f64>],
+    ) -> Vec<FractionalTraceRow> {
         let mean = self.mean(traces, &group.neurons);
         let row = |(t, ((h_mean, dalpha_h), drive))| FractionalTraceRow {
             epoch: self.study.epoch,
@@ -149,9 +161,9 @@ impl Part<'_> {
 
 /// All neurons, and those whose alpha is at most or above zero; none that is empty. A neuron without
 /// an order is in neither of the latter.
-fn groups(connectivity: &'static str, everyone: Vec<usize>, fits: &Fits) -> Vec<Group> {
+fn groups(connectivity: &'static str, everyone: Vec<usize>, fits: &ScopedFits) -> Vec<NeuronGroup> {
     let alpha = fits.all_xi.map_or(f64::NAN, |fit| fit.alpha);
-    let group = |name, neurons| Group { connectivity, name, neurons, alpha };
+    let group = |name, neurons| NeuronGroup { connectivity, name, neurons, alpha };
     let those = |is_in: fn(f64) -> bool| {
         let chosen = fits.per_neuron.iter().enumerate().filter(|(_, (_, fit))| is_in(fit.alpha));
         chosen.map(|(neuron, _)| neuron).collect()

@@ -10,13 +10,13 @@ use std::ops::Range;
 use rheo_model::row::{GainFitRow, GainScalingRow, Rows, Variant};
 use tch::{Result as TorchResult, Tensor, no_grad_guard};
 
-use super::driven::{Moments, scaled};
-use super::{Pause, Study};
+use super::driven::{RunningMoments, scaled};
+use super::{StopCheck, Study};
 use crate::Error;
-use crate::gauge::Gauge;
-use crate::network::{Conditions, Step};
+use crate::network::{LayerStep, RunConditions};
 use crate::numerics::scaling::{Form, ScalingFit};
 use crate::numerics::{released_scaling, scaling};
+use crate::shape_stats::ShapeStats;
 use crate::task::Split;
 
 /// The default strengths of the noise.
@@ -26,13 +26,13 @@ const LEVELS: [f64; 8] = [0.0, 1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0];
 const SAMPLES: u32 = 1000;
 
 /// One row per strength, and the curves through n and s.
-pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
+pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, Error> {
     let mut rows = Rows::default();
     if !study.is_adaptive() {
         return Ok(rows);
     }
     let levels = study.levels(&LEVELS);
-    let measured = measure(study, &levels, pause)?;
+    let measured = measure(study, &levels, check_stop)?;
     let (n, s): (Vec<f64>, Vec<f64>) = measured.iter().map(|[n, s]| (n.mean(), s.mean())).unzip();
     let row = |(&xi, (&n_mean, &s_mean))| GainScalingRow {
         epoch: study.epoch,
@@ -79,24 +79,29 @@ fn fit_row(
 fn measure(
     study: &Study<'_>,
     levels: &[f64],
-    pause: Pause<'_>,
-) -> Result<Vec<[Moments; 2]>, Error> {
+    check_stop: StopCheck<'_>,
+) -> Result<Vec<[RunningMoments; 2]>, Error> {
     let _guard = no_grad_guard();
     let steps = study.task.steps();
     let on = scaled(200, steps)..2 * scaled(200, steps);
     let counted = scaled(310, steps)..on.end;
-    let mut measured = vec![<[Moments; 2]>::default(); levels.len()];
+    let mut measured = vec![<[RunningMoments; 2]>::default(); levels.len()];
     for samples in study.test_batches(SAMPLES) {
         let batch = study.task.batch(Split::Test, &samples)?;
         // What comes after the noise is not looked at.
         let inputs = batch.inputs.f_narrow(0, 0, on.end.into())?;
         let noise = study.neuron_noise(&samples, on.end - on.start)?;
         for (xi, moments) in levels.iter().zip(&mut measured) {
-            pause()?;
+            check_stop()?;
             let drive = from(&noise.f_mul_scalar(*xi)?, on.start)?;
-            let conditions = Conditions::driven(Some(&drive));
-            let mut see = collect(moments, counted.clone());
-            study.network.watch(&inputs, conditions, &mut Gauge::counting(), &mut see)?;
+            let conditions = RunConditions::driven(Some(&drive));
+            let mut visit = collect(moments, counted.clone());
+            study.network.visit_steps(
+                &inputs,
+                conditions,
+                &mut ShapeStats::counting(),
+                &mut visit,
+            )?;
         }
     }
     Ok(measured)
@@ -112,9 +117,9 @@ fn from(noise: &Tensor, silent: u32) -> TorchResult<Tensor> {
 
 /// Adds gain and saturation at the steps `counted` of a run to `moments`.
 fn collect(
-    moments: &mut [Moments; 2],
+    moments: &mut [RunningMoments; 2],
     counted: Range<u32>,
-) -> impl FnMut(&Step) -> TorchResult<()> {
+) -> impl FnMut(&LayerStep) -> TorchResult<()> {
     let mut t = 0;
     move |step| {
         if let Some(shape) = step.shape.as_ref().filter(|_| counted.contains(&t)) {

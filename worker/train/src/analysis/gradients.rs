@@ -9,11 +9,11 @@ use rheo_model::config::NetworkKind;
 use rheo_model::row::{GradientRow, Rows, Variant};
 use tch::{Kind, Reduction, Tensor, no_grad_guard};
 
-use super::sequences::{MeanStd, Part, Sequences, moments, parts};
-use super::{Pause, Study};
+use super::sequences::{MeanStd, SequenceBatch, TestSequences, moments, parts};
+use super::{StopCheck, Study};
 use crate::Error;
-use crate::gauge::Gauge;
-use crate::network::{Conditions, Network, Readout};
+use crate::network::{Network, Readout, RunConditions};
+use crate::shape_stats::ShapeStats;
 use crate::tensor::{to_double, to_doubles};
 
 /// Test sequences for the recurrent weights, unless the analysis says how many.
@@ -27,11 +27,11 @@ const LENGTHS: [u32; 12] = [1, 10, 25, 50, 100, 200, 300, 400, 500, 600, 700, 78
 const MOST_ELEMENTS: u64 = 1 << 27;
 
 /// One row per kind of gradient and step or length.
-pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
+pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, Error> {
     // A copy, because in the network itself what is not trained has no gradient.
     let network = study.network.with(&[])?;
-    let mut gradients = states(study, &network, pause)?;
-    gradients.extend(weights(study, &network, pause)?);
+    let mut gradients = states(study, &network, check_stop)?;
+    gradients.extend(weights(study, &network, check_stop)?);
     Ok(Rows { gradients, ..Rows::default() })
 }
 
@@ -39,7 +39,7 @@ pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
 fn states(
     study: &Study<'_>,
     network: &Network,
-    pause: Pause<'_>,
+    check_stop: StopCheck<'_>,
 ) -> Result<Vec<GradientRow>, Error> {
     let readout = study.task.interface().readout;
     let mut norms: [Vec<Vec<f64>>; 2] = [Vec::new(), Vec::new()];
@@ -49,8 +49,8 @@ fn states(
             break;
         }
         count += part.count;
-        pause()?;
-        let found = by_states(network, &part.load(study)?, readout)?;
+        check_stop()?;
+        let found = state_gradients(network, &part.load(study)?, readout)?;
         for (norms, found) in norms.iter_mut().zip(found) {
             norms.resize_with(found.len(), Vec::new);
             for (of_step, found) in norms.iter_mut().zip(&found) {
@@ -70,14 +70,14 @@ fn states(
 fn weights(
     study: &Study<'_>,
     network: &Network,
-    pause: Pause<'_>,
+    check_stop: StopCheck<'_>,
 ) -> Result<Vec<GradientRow>, Error> {
     let mut rows = Vec::new();
     for steps in lengths(study.analysis.lengths.as_deref(), study.task.steps()) {
         let parts = parts(study, SAMPLES, at_once(network, steps)?)?;
         let mut norms = Vec::new();
         for parts in batches(&parts) {
-            let norm = of_batch(study, network, parts, steps, pause)?;
+            let norm = of_batch(study, network, parts, steps, check_stop)?;
             norms.extend(norm);
         }
         if !norms.is_empty() {
@@ -88,9 +88,9 @@ fn weights(
 }
 
 /// The parts of each batch in turn. A batch ends with the part that fills it.
-fn batches(parts: &[Part]) -> Vec<&[Part]> {
+fn batches(parts: &[SequenceBatch]) -> Vec<&[SequenceBatch]> {
     let mut count = 0;
-    let fills = |part: &Part| {
+    let fills = |part: &SequenceBatch| {
         count += part.count;
         let is_full = count >= BATCH;
         if is_full {
@@ -105,17 +105,17 @@ fn batches(parts: &[Part]) -> Vec<&[Part]> {
 fn of_batch(
     study: &Study<'_>,
     network: &Network,
-    parts: &[Part],
+    parts: &[SequenceBatch],
     steps: u32,
-    pause: Pause<'_>,
+    check_stop: StopCheck<'_>,
 ) -> Result<Option<f64>, Error> {
     let readout = study.task.interface().readout;
     let total: usize = parts.iter().map(|part| part.count).sum();
     let mut sum: Option<Tensor> = None;
     for part in parts {
-        pause()?;
+        check_stop()?;
         let share = part.count as f64 / total as f64;
-        let found = by_weights(network, &part.load(study)?, readout, steps)?;
+        let found = weight_gradients(network, &part.load(study)?, readout, steps)?;
         let found = found.f_mul_scalar(share)?;
         sum = Some(match sum {
             Some(sum) => sum.f_add(&found)?,
@@ -148,9 +148,9 @@ fn at_once(network: &Network, steps: u32) -> tch::Result<usize> {
 /// The norms [B] of B dL/dh_t at every step t, and the same for the controllers of adaptive networks,
 /// where L is the mean loss of `batch`. What a state does past its successor, through g or c, is not
 /// counted: a state is a node of the graph.
-fn by_states(
+fn state_gradients(
     network: &Network,
-    batch: &Sequences,
+    batch: &TestSequences,
     readout: Readout,
 ) -> tch::Result<[Vec<Tensor>; 2]> {
     let adapts = network.kind() == NetworkKind::Adaptive;
@@ -171,24 +171,24 @@ fn by_states(
 
 /// The gradient of the mean loss of `batch`, cut to its first `steps` steps and judged by the last of
 /// them, by all recurrent weights: one long vector in double precision.
-fn by_weights(
+fn weight_gradients(
     network: &Network,
-    batch: &Sequences,
+    batch: &TestSequences,
     readout: Readout,
     steps: u32,
 ) -> tch::Result<Tensor> {
     let inputs = batch.inputs.f_narrow(0, 0, steps.into())?;
     let samples = inputs.size3()?.1;
-    let conditions = Conditions::default();
-    let mut gauge = Gauge::counting();
-    let reading = network.read_to(Readout::Last, &inputs, conditions, &mut gauge)?;
+    let conditions = RunConditions::default();
+    let mut stats = ShapeStats::counting();
+    let pass = network.forward_with_tape_to(Readout::Last, &inputs, conditions, &mut stats)?;
     let targets = match readout {
         Readout::Last => batch.targets.shallow_clone(),
         // The steps are outermost.
         Readout::Every => batch.targets.f_narrow(0, (i64::from(steps) - 1) * samples, samples)?,
     };
-    let loss = cross_entropy(&reading.logits, &targets)?;
-    let gradients = network.gradients(&loss, reading, &inputs, &network.recurrent())?;
+    let loss = cross_entropy(&pass.logits, &targets)?;
+    let gradients = network.gradients(&loss, pass, &inputs, &network.recurrent())?;
     let _guard = no_grad_guard();
     let hidden = i64::from(network.hidden());
     let flat = |gradient: &Tensor| {

@@ -8,12 +8,12 @@ use rheo_model::row::{JacobianRow, Rows, Variant};
 use tch::{Kind, Tensor, no_grad_guard};
 
 use super::sequences::parts;
-use super::{Pause, Study};
+use super::{StopCheck, Study};
 use crate::Error;
-use crate::dynamics::norm::{self, ROUNDS, Rounds};
-use crate::gauge::Gauge;
-use crate::network::{Conditions, GainSaturation, Held, Network, Step};
+use crate::dynamics::norm::{self, IterationLimit, ROUNDS};
+use crate::network::{GainSaturation, LayerStep, Network, RunConditions, ShapeOverride};
 use crate::numerics::search::linspace;
+use crate::shape_stats::ShapeStats;
 use crate::tensor::{from_doubles, length, to_double};
 
 /// Test sequences, unless the analysis says how many.
@@ -29,14 +29,14 @@ const BATCH: usize = 50;
 /// One row for the path at fixed gain and saturation, for adaptive networks one more for the path
 /// through the controllers, and one per point of the grid where that is wanted. Nothing for networks
 /// whose neurons have several gates.
-pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
+pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, Error> {
     let _guard = no_grad_guard();
-    let Some(norms) = Norms::new(study)? else { return Ok(Rows::default()) };
-    let mut jacobian = norms.measure(study, None, pause)?;
+    let Some(norms) = JacobianNorms::new(study)? else { return Ok(Rows::default()) };
+    let mut jacobian = norms.measure(study, None, check_stop)?;
     if study.analysis.grid && study.network.kind().has_shape() {
         for n in linspace(GAINS.0, GAINS.1, GAINS.2) {
             for s in linspace(SATURATIONS.0, SATURATIONS.1, SATURATIONS.2) {
-                jacobian.extend(norms.measure(study, Some(GainSaturation { n, s }), pause)?);
+                jacobian.extend(norms.measure(study, Some(GainSaturation { n, s }), check_stop)?);
             }
         }
     }
@@ -44,7 +44,7 @@ pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
 }
 
 /// What measuring norms needs.
-struct Norms {
+struct JacobianNorms {
     /// w_hh [H, H], double precision.
     w_hh: Tensor,
     /// The first direction of the power iterations [H].
@@ -52,14 +52,14 @@ struct Norms {
 }
 
 /// Sums over steps and sequences.
-struct Sums {
+struct NormSums {
     path: &'static str,
     count: f64,
     /// Spectral norm, inf norm and that of the released code.
     norms: [f64; 3],
 }
 
-impl Norms {
+impl JacobianNorms {
     fn new(study: &Study<'_>) -> tch::Result<Option<Self>> {
         let Some(w_hh) = study.network.parameter("w_hh") else { return Ok(None) };
         let mut rng = study.rng();
@@ -76,30 +76,33 @@ impl Norms {
         &self,
         study: &Study<'_>,
         shape: Option<GainSaturation<f64>>,
-        pause: Pause<'_>,
+        check_stop: StopCheck<'_>,
     ) -> Result<Vec<JacobianRow>, Error> {
         let network = study.network;
         let mut count = 0;
-        let held = match shape {
+        let shape_override = match shape {
             Some(GainSaturation { n, s }) => {
                 let vector = |value: f64| network.rest(1)?.h.f_squeeze()?.f_full_like(value);
-                Some(Held { n: vector(n)?, s: vector(s)? })
+                Some(ShapeOverride { n: vector(n)?, s: vector(s)? })
             }
             None => None,
         };
         let mut sums = Vec::new();
         let every = EVERY.min(study.task.steps().max(1));
         for part in parts(study, SAMPLES, BATCH)? {
-            pause()?;
+            check_stop()?;
             let batch = part.load(study)?;
             count += part.count;
-            let conditions = Conditions { held: held.as_ref(), ..Conditions::default() };
+            let conditions = RunConditions {
+                shape_override: shape_override.as_ref(),
+                ..RunConditions::default()
+            };
             let mut time = 0u32;
-            let gauge = &mut Gauge::counting();
-            network.follow(&batch.inputs, conditions, gauge, &mut |step| {
+            let stats = &mut ShapeStats::counting();
+            network.visit_states(&batch.inputs, conditions, stats, &mut |step| {
                 time += 1;
                 if time.is_multiple_of(every) {
-                    self.add(&paths(network, step, held.is_none())?, &mut sums)?;
+                    self.add(&paths(network, step, shape_override.is_none())?, &mut sums)?;
                 }
                 Ok(())
             })?;
@@ -109,10 +112,10 @@ impl Norms {
     }
 
     /// Adds the norms for the slopes [B, H] of each path.
-    fn add(&self, paths: &[(&'static str, Tensor)], sums: &mut Vec<Sums>) -> tch::Result<()> {
+    fn add(&self, paths: &[(&'static str, Tensor)], sums: &mut Vec<NormSums>) -> tch::Result<()> {
         for (place, (path, q)) in paths.iter().enumerate() {
             if sums.len() <= place {
-                sums.push(Sums { path, count: 0.0, norms: [0.0; 3] });
+                sums.push(NormSums { path, count: 0.0, norms: [0.0; 3] });
             }
             let [spectral, infinity, released] = self.of(q, ROUNDS)?;
             let Some(sums) = sums.get_mut(place) else { continue };
@@ -125,7 +128,7 @@ impl Norms {
     }
 
     /// The three norms [B] for slopes `q` [B, H].
-    fn of(&self, q: &Tensor, rounds: Rounds) -> tch::Result<[Tensor; 3]> {
+    fn of(&self, q: &Tensor, rounds: IterationLimit) -> tch::Result<[Tensor; 3]> {
         Ok([
             norm::spectral(q, &self.w_hh, &self.start, rounds)?,
             norm::infinity(q, &self.w_hh)?,
@@ -136,7 +139,11 @@ impl Norms {
 
 /// The slopes [B, H] of each path through a step, in double precision; `adapts` says whether the
 /// controllers took part in it.
-fn paths(network: &Network, step: &Step, adapts: bool) -> tch::Result<Vec<(&'static str, Tensor)>> {
+fn paths(
+    network: &Network,
+    step: &LayerStep,
+    adapts: bool,
+) -> tch::Result<Vec<(&'static str, Tensor)>> {
     let Some(slopes) = network.slopes(step)? else { return Ok(Vec::new()) };
     let double = |tensor: &Tensor| tensor.f_to_dtype(Kind::Double, false, false);
     let x = double(&slopes.x)?.f_expand_as(&step.state.h)?;
@@ -158,7 +165,12 @@ fn paths(network: &Network, step: &Step, adapts: bool) -> tch::Result<Vec<(&'sta
     Ok(paths)
 }
 
-fn row(epoch: i32, shape: Option<GainSaturation<f64>>, sums: &Sums, samples: u32) -> JacobianRow {
+fn row(
+    epoch: i32,
+    shape: Option<GainSaturation<f64>>,
+    sums: &NormSums,
+    samples: u32,
+) -> JacobianRow {
     let [norm_spectral, norm_inf, norm_released] = sums.norms.map(|sum| sum / sums.count);
     JacobianRow {
         epoch,

@@ -12,15 +12,17 @@ use tch::{Tensor, no_grad, no_grad_guard};
 
 use super::driven::scaled;
 use super::sequences::{MeanStd, moments, parts};
-use super::{Pause, Study};
+use super::{StopCheck, Study};
 use crate::Error;
-use crate::dynamics::spectrum::{Exponents, Spectrum, System, random_columns};
+use crate::dynamics::spectrum::{
+    DynamicalSystem, LyapunovExponents, LyapunovSpectrum, random_columns,
+};
 use crate::evaluation::Perturbation;
-use crate::gauge::Gauge;
-use crate::network::{Conditions, GainSaturation, Held, Network, State};
+use crate::network::{GainSaturation, LayerState, Network, RunConditions, ShapeOverride};
+use crate::shape_stats::ShapeStats;
 use crate::task::Split;
 use crate::tensor::{from_doubles, length};
-use orbit::{Orbit, Outside, Variables};
+use orbit::{ExternalInput, Orbit, TangentVariables};
 
 /// Steps of a system without input before columns are followed.
 const TRANSIENT: u32 = 200;
@@ -44,21 +46,21 @@ const FROZEN_LEVELS: [f64; 10] = [0.0, 0.5, 1.0, 2.5, 5.0, 7.5, 10.0, 15.0, 20.0
 const MOST_ELEMENTS: i64 = 1 << 23;
 
 /// One row per system and exponent.
-pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
+pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, Error> {
     let modes = study.analysis.mode.as_deref().unwrap_or(&[LyapunovMode::Autonomous]);
     let mut lyapunov = Vec::new();
     for mode in modes {
         lyapunov.extend(match mode {
-            LyapunovMode::Autonomous => autonomous(study, pause)?,
-            LyapunovMode::Driven => driven(study, pause)?,
-            LyapunovMode::Frozen => frozen(study, pause)?,
+            LyapunovMode::Autonomous => autonomous(study, check_stop)?,
+            LyapunovMode::Driven => driven(study, check_stop)?,
+            LyapunovMode::Frozen => frozen(study, check_stop)?,
         });
     }
     Ok(Rows { lyapunov, ..Rows::default() })
 }
 
 /// What the rows of one system have in common.
-struct Label<'a> {
+struct SystemLabel<'a> {
     variant: Variant,
     mode: LyapunovMode,
     system: &'a str,
@@ -71,18 +73,18 @@ struct Label<'a> {
 
 /// A system without input, and how much of its way is not counted.
 #[derive(Clone, Copy)]
-struct Still<'a> {
-    held: Option<&'a Held>,
+struct AutonomousRun<'a> {
+    shape_override: Option<&'a ShapeOverride>,
     /// The constant drive.
     xi: f64,
-    variables: Variables,
+    variables: TangentVariables,
     /// Steps before columns are followed.
     transient: u32,
     /// Steps that turn the columns.
     alignment: u32,
 }
 
-impl Still<'_> {
+impl AutonomousRun<'_> {
     /// The counted steps of `study`.
     fn window(&self, study: &Study<'_>) -> [u32; 2] {
         let from = self.transient + self.alignment;
@@ -92,8 +94,8 @@ impl Still<'_> {
 
 /// The network without input, by our formulas and by those of the released code, which follow h
 /// alone and discard nothing.
-fn autonomous(study: &Study<'_>, pause: Pause<'_>) -> Result<Vec<LyapunovRow>, Error> {
-    let label = |variant, system, still: &Still<'_>| Label {
+fn autonomous(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Vec<LyapunovRow>, Error> {
+    let label = |variant, system, still: &AutonomousRun<'_>| SystemLabel {
         variant,
         mode: LyapunovMode::Autonomous,
         system,
@@ -102,26 +104,31 @@ fn autonomous(study: &Study<'_>, pause: Pause<'_>) -> Result<Vec<LyapunovRow>, E
         at_step: None,
         window: still.window(study),
     };
-    let still = Still {
-        held: None,
+    let still = AutonomousRun {
+        shape_override: None,
         xi: 0.0,
-        variables: Variables::All,
+        variables: TangentVariables::All,
         transient: TRANSIENT,
         alignment: ALIGNMENT,
     };
-    let exponents = follow_still(study, still, pause)?.exponents()?;
+    let exponents = follow_still(study, still, check_stop)?.exponents()?;
     let corrected = label(Variant::Corrected, system(study.network)?, &still);
     let mut all = rows(study, &corrected, &exponents);
     if study.network.parameter("w_hh").is_some() {
-        let still = Still { variables: Variables::Neurons, transient: 0, alignment: 0, ..still };
-        let exponents = follow_still(study, still, pause)?.exponents_skipping_nan()?;
+        let still = AutonomousRun {
+            variables: TangentVariables::Neurons,
+            transient: 0,
+            alignment: 0,
+            ..still
+        };
+        let exponents = follow_still(study, still, check_stop)?.exponents_skipping_nan()?;
         all.extend(rows(study, &label(Variant::Released, "h", &still), &exponents));
     }
     Ok(all)
 }
 
 /// The network while it reads test sequences, at every strength of a step drive.
-fn driven(study: &Study<'_>, pause: Pause<'_>) -> Result<Vec<LyapunovRow>, Error> {
+fn driven(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Vec<LyapunovRow>, Error> {
     let steps = study.task.steps();
     let window = match study.analysis.window.as_deref() {
         Some(&[start, end]) => [start, end],
@@ -129,8 +136,8 @@ fn driven(study: &Study<'_>, pause: Pause<'_>) -> Result<Vec<LyapunovRow>, Error
     };
     let mut all = Vec::new();
     for xi in study.levels(&[0.0]) {
-        let exponents = follow_sequences(study, xi, window, pause)?;
-        let label = Label {
+        let exponents = follow_sequences(study, xi, window, check_stop)?;
+        let label = SystemLabel {
             variant: Variant::Corrected,
             mode: LyapunovMode::Driven,
             system: system(study.network)?,
@@ -146,7 +153,7 @@ fn driven(study: &Study<'_>, pause: Pause<'_>) -> Result<Vec<LyapunovRow>, Error
 
 /// An adaptive network whose gains and saturations are fixed as a step drive made them by some
 /// step: `adaptive`; and beside each, as they were just before the drive: `fixed`.
-fn frozen(study: &Study<'_>, pause: Pause<'_>) -> Result<Vec<LyapunovRow>, Error> {
+fn frozen(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Vec<LyapunovRow>, Error> {
     let mut all = Vec::new();
     let steps = study.task.steps();
     if !study.is_adaptive() || steps == 0 {
@@ -156,20 +163,21 @@ fn frozen(study: &Study<'_>, pause: Pause<'_>) -> Result<Vec<LyapunovRow>, Error
     let at = [a.saturating_sub(1), a, b, c, d];
     for xi in study.levels(&FROZEN_LEVELS) {
         let mut spectra = Vec::new();
-        for held in &shapes_at(study, xi, &at, pause)? {
-            let still = Still {
-                held: Some(held),
+        for shape_override in &shapes_at(study, xi, &at, check_stop)? {
+            let still = AutonomousRun {
+                shape_override: Some(shape_override),
                 xi,
-                variables: Variables::Neurons,
+                variables: TangentVariables::Neurons,
                 transient: TRANSIENT,
                 alignment: ALIGNMENT,
             };
-            spectra.push((still.window(study), follow_still(study, still, pause)?.exponents()?));
+            spectra
+                .push((still.window(study), follow_still(study, still, check_stop)?.exponents()?));
         }
         let Some(((_, fixed), adaptive)) = spectra.split_first() else { continue };
         for (step, (window, exponents)) in at.iter().skip(1).zip(adaptive) {
             for (shape_source, exponents) in [("adaptive", exponents), ("fixed", fixed)] {
-                let label = Label {
+                let label = SystemLabel {
                     variant: Variant::Corrected,
                     mode: LyapunovMode::Frozen,
                     system: "h",
@@ -186,26 +194,31 @@ fn frozen(study: &Study<'_>, pause: Pause<'_>) -> Result<Vec<LyapunovRow>, Error
 }
 
 /// Follows a system without input for as many counted steps as are asked for.
-fn follow_still(study: &Study<'_>, still: Still<'_>, pause: Pause<'_>) -> Result<Spectrum, Error> {
+fn follow_still(
+    study: &Study<'_>,
+    still: AutonomousRun<'_>,
+    check_stop: StopCheck<'_>,
+) -> Result<LyapunovSpectrum, Error> {
     let network = no_grad(|| without_input(study))?;
     let inputs = study.task.batch(Split::Test, &[0])?.inputs;
     let inputs = inputs.f_narrow(0, 0, 1)?.f_narrow(1, 0, 1)?.f_zeros_like()?;
     let drive = Tensor::f_full([1, 1, 1], still.xi, (network.precision(), inputs.device()))?;
-    let outside = Outside::constant(inputs, Some(drive));
+    let external_input = ExternalInput::constant(inputs, Some(drive));
     let rest = network.rest(1)?;
-    let state = State { h: rest.h.f_full_like(START)?, inner: rest.inner };
-    let mut orbit = Orbit::new(&network, still.held, state, outside, still.variables)?;
-    let mut spectrum = Spectrum::new(columns(study, still.variables, 1)?)?;
+    let state = LayerState { h: rest.h.f_full_like(START)?, inner: rest.inner };
+    let mut orbit =
+        Orbit::new(&network, still.shape_override, state, external_input, still.variables)?;
+    let mut spectrum = LyapunovSpectrum::new(columns(study, still.variables, 1)?)?;
     for _ in 0..still.transient {
-        pause()?;
+        check_stop()?;
         orbit.advance()?;
     }
     for _ in 0..still.alignment {
-        pause()?;
+        check_stop()?;
         spectrum.align(&mut orbit)?;
     }
     for _ in 0..study.analysis.steps {
-        pause()?;
+        check_stop()?;
         spectrum.count(&mut orbit)?;
     }
     Ok(spectrum)
@@ -217,21 +230,23 @@ fn follow_sequences(
     study: &Study<'_>,
     xi: f64,
     [from, end]: [u32; 2],
-    pause: Pause<'_>,
-) -> Result<Vec<Exponents>, Error> {
-    let size = Variables::All.dimension(study.network)? * exponent_count(study, Variables::All)?;
+    check_stop: StopCheck<'_>,
+) -> Result<Vec<LyapunovExponents>, Error> {
+    let size = TangentVariables::All.dimension(study.network)?
+        * exponent_count(study, TangentVariables::All)?;
     let at_once = usize::try_from(MOST_ELEMENTS / size.max(1)).unwrap_or(1).max(1);
     let mut exponents = Vec::new();
     for part in parts(study, DRIVEN_SAMPLES, at_once)? {
         let batch = part.load(study)?;
         let drive = drive(study, xi)?;
-        let outside = Outside::sequence(batch.inputs, drive);
+        let external_input = ExternalInput::sequence(batch.inputs, drive);
         let count = length(part.count)?;
         let rest = study.network.rest(count)?;
-        let mut orbit = Orbit::new(study.network, None, rest, outside, Variables::All)?;
-        let mut spectrum = Spectrum::new(columns(study, Variables::All, count)?)?;
+        let mut orbit =
+            Orbit::new(study.network, None, rest, external_input, TangentVariables::All)?;
+        let mut spectrum = LyapunovSpectrum::new(columns(study, TangentVariables::All, count)?)?;
         for step in 0..end {
-            pause()?;
+            check_stop()?;
             if step < from {
                 spectrum.align(&mut orbit)?;
             } else {
@@ -245,36 +260,48 @@ fn follow_sequences(
 
 /// The gains and saturations of every neuron at steps `at` of a step drive of strength `xi`,
 /// averaged over test sequences.
-fn shapes_at(study: &Study<'_>, xi: f64, at: &[u32], pause: Pause<'_>) -> Result<Vec<Held>, Error> {
+fn shapes_at(
+    study: &Study<'_>,
+    xi: f64,
+    at: &[u32],
+    check_stop: StopCheck<'_>,
+) -> Result<Vec<ShapeOverride>, Error> {
     let _guard = no_grad_guard();
     let mut count = 0;
     let drive = drive(study, xi)?;
     let mut sums: Vec<Option<GainSaturation<Tensor>>> = at.iter().map(|_| None).collect();
     for part in parts(study, FROZEN_SAMPLES, FROZEN_AT_ONCE)? {
-        pause()?;
+        check_stop()?;
         let batch = part.load(study)?;
         count += part.count;
         let mut step = 0;
-        let conditions = Conditions::driven(drive.as_ref());
-        study.network.watch(&batch.inputs, conditions, &mut Gauge::counting(), &mut |seen| {
-            let wanted = at.iter().zip(&mut sums).filter(|(at, _)| **at == step);
-            for (_, sum) in wanted {
-                let Some(shape) = &seen.shape else { continue };
-                let total = |values: &Tensor| values.f_sum_dim_intlist(0, false, tch::Kind::Double);
-                let (n, s) = (total(&shape.n)?, total(&shape.s)?);
-                *sum = Some(match sum.take() {
-                    Some(sum) => GainSaturation { n: sum.n.f_add(&n)?, s: sum.s.f_add(&s)? },
-                    None => GainSaturation { n, s },
-                });
-            }
-            step += 1;
-            Ok(())
-        })?;
+        let conditions = RunConditions::driven(drive.as_ref());
+        study.network.visit_steps(
+            &batch.inputs,
+            conditions,
+            &mut ShapeStats::counting(),
+            &mut |seen| {
+                let wanted = at.iter().zip(&mut sums).filter(|(at, _)| **at == step);
+                for (_, sum) in wanted {
+                    let Some(shape) = &seen.shape else { continue };
+                    let total =
+                        |values: &Tensor| values.f_sum_dim_intlist(0, false, tch::Kind::Double);
+                    let (n, s) = (total(&shape.n)?, total(&shape.s)?);
+                    *sum = Some(match sum.take() {
+                        Some(sum) => GainSaturation { n: sum.n.f_add(&n)?, s: sum.s.f_add(&s)? },
+                        None => GainSaturation { n, s },
+                    });
+                }
+                step += 1;
+                Ok(())
+            },
+        )?;
     }
     let kind = study.network.precision();
     let mean = |sum: &Tensor| sum.f_div_scalar(count as f64)?.f_to_dtype(kind, false, false);
-    let held = |sum: GainSaturation<Tensor>| Ok(Held { n: mean(&sum.n)?, s: mean(&sum.s)? });
-    sums.into_iter().flatten().map(held).collect()
+    let shape_override =
+        |sum: GainSaturation<Tensor>| Ok(ShapeOverride { n: mean(&sum.n)?, s: mean(&sum.s)? });
+    sums.into_iter().flatten().map(shape_override).collect()
 }
 
 /// The network for x = 0: whatever a symbol would be shown as is zero, and unless the analysis wants
@@ -302,12 +329,12 @@ fn drive(study: &Study<'_>, xi: f64) -> tch::Result<Option<Tensor>> {
 }
 
 /// How many exponents are wanted and exist.
-fn exponent_count(study: &Study<'_>, variables: Variables) -> tch::Result<i64> {
+fn exponent_count(study: &Study<'_>, variables: TangentVariables) -> tch::Result<i64> {
     Ok(i64::from(study.analysis.exponents).min(variables.dimension(study.network)?))
 }
 
 /// The columns [B, D, k] with which every analysis starts, the same for each of `batch` copies.
-fn columns(study: &Study<'_>, variables: Variables, batch: i64) -> tch::Result<Tensor> {
+fn columns(study: &Study<'_>, variables: TangentVariables, batch: i64) -> tch::Result<Tensor> {
     let dimension = variables.dimension(study.network)?;
     random_columns(batch, dimension, exponent_count(study, variables)?, &mut study.rng())
 }
@@ -318,7 +345,11 @@ fn system(network: &Network) -> tch::Result<&'static str> {
 }
 
 /// One row per exponent, averaged over the sequences.
-fn rows(study: &Study<'_>, label: &Label<'_>, sequences: &[Exponents]) -> Vec<LyapunovRow> {
+fn rows(
+    study: &Study<'_>,
+    label: &SystemLabel<'_>,
+    sequences: &[LyapunovExponents],
+) -> Vec<LyapunovRow> {
     let count = sequences.first().map_or(0, |first| first.nats.len());
     (0..)
         .zip(0..count)

@@ -3,13 +3,13 @@
 use rheo_model::row::{MutualInformationRow, Rows, Variant};
 use tch::{Kind, Tensor, no_grad_guard};
 
-use super::sequences::{MeanStd, Part, moments, parts};
-use super::{Pause, Study};
+use super::sequences::{MeanStd, SequenceBatch, moments, parts};
+use super::{StopCheck, Study};
 use crate::Error;
-use crate::dynamics::components::{Components, Moments};
-use crate::dynamics::information::{Points, mutual_information};
-use crate::gauge::Gauge;
-use crate::network::Conditions;
+use crate::dynamics::components::{StateComponents, StateMoments};
+use crate::dynamics::information::{PointSet, mutual_information};
+use crate::network::RunConditions;
+use crate::shape_stats::ShapeStats;
 use crate::tensor::{length, to_doubles};
 
 /// Test sequences, unless the analysis says how many.
@@ -22,16 +22,19 @@ const COMPONENTS: i64 = 3;
 const BATCH: usize = 20;
 
 /// One row per lag, and one by the formula of the released code.
-pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
+pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, Error> {
     let _guard = no_grad_guard();
     let all = parts(study, SAMPLES, BATCH)?;
-    let Some(scales) = Scales::new(study, &all, pause)? else { return Ok(Rows::default()) };
+    let Some(scales) = UnitScales::new(study, &all, check_stop)? else {
+        return Ok(Rows::default());
+    };
     let lags = study.analysis.lags.as_deref().unwrap_or(&LAGS);
-    let mut found = Found { lags: vec![Vec::new(); lags.len()], released: Vec::new() };
+    let mut found =
+        InformationEstimates { lags: vec![Vec::new(); lags.len()], released: Vec::new() };
     for part in &all {
         let Trajectories { inputs, states } = sequences(study, part)?;
         for place in 0..length(part.count)? {
-            pause()?;
+            check_stop()?;
             let (inputs, states) = (inputs.f_select(1, place)?, states.f_select(1, place)?);
             found.add(study, lags, &scales, [&inputs, &states])?;
         }
@@ -42,22 +45,26 @@ pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
 
 /// What gives inputs and states coordinates of deviation 1 over the sequences: the estimator compares
 /// distances in the one with distances in the other.
-struct Scales {
+struct UnitScales {
     /// The deviation of every input [I].
     inputs: Tensor,
     /// The first components of the state.
-    states: Components,
+    states: StateComponents,
 }
 
-impl Scales {
+impl UnitScales {
     /// Looks at all sequences once; nothing if there are none.
-    fn new(study: &Study<'_>, all: &[Part], pause: Pause<'_>) -> Result<Option<Self>, Error> {
-        let mut seen: Option<[Moments; 2]> = None;
+    fn new(
+        study: &Study<'_>,
+        all: &[SequenceBatch],
+        check_stop: StopCheck<'_>,
+    ) -> Result<Option<Self>, Error> {
+        let mut seen: Option<[StateMoments; 2]> = None;
         for part in all {
-            pause()?;
+            check_stop()?;
             let Trajectories { inputs, states } = sequences(study, part)?;
             let (inputs, states) = (inputs.f_flatten(0, 1)?, states.f_flatten(0, 1)?);
-            let empty = |tensor: &Tensor| Moments::new(tensor.size2()?.1, tensor.device());
+            let empty = |tensor: &Tensor| StateMoments::new(tensor.size2()?.1, tensor.device());
             let mut moments = match seen {
                 Some(moments) => moments,
                 None => [empty(&inputs)?, empty(&states)?],
@@ -73,26 +80,26 @@ impl Scales {
 }
 
 /// Estimates, one per sequence.
-struct Found {
+struct InformationEstimates {
     /// For each lag.
     lags: Vec<Vec<f64>>,
     /// By the formula of the released code.
     released: Vec<f64>,
 }
 
-impl Found {
+impl InformationEstimates {
     /// Adds the estimates of the sequence with inputs [T, I] and states [T, H].
     fn add(
         &mut self,
         study: &Study<'_>,
         lags: &[u32],
-        scales: &Scales,
+        scales: &UnitScales,
         [inputs, states]: [&Tensor; 2],
     ) -> Result<(), Error> {
         let k = study.analysis.neighbours as usize;
         if scales.states.count()? > 0 {
-            let x = Coordinates::new(&inputs.f_div(&scales.inputs)?)?;
-            let y = Coordinates::new(&scales.states.scores(states)?)?;
+            let x = SequenceCoordinates::new(&inputs.f_div(&scales.inputs)?)?;
+            let y = SequenceCoordinates::new(&scales.states.scores(states)?)?;
             for (found, &lag) in self.lags.iter_mut().zip(lags) {
                 let (steps, lag) = (y.points().len(), lag as usize);
                 let earlier = x.points().range(0, steps.saturating_sub(lag));
@@ -100,8 +107,8 @@ impl Found {
                 found.extend(mutual_information(earlier, later, k));
             }
         }
-        let x = Coordinates::new(&in_place(study, inputs)?)?;
-        let y = Coordinates::new(states)?;
+        let x = SequenceCoordinates::new(&in_place(study, inputs)?)?;
+        let y = SequenceCoordinates::new(states)?;
         self.released.extend(mutual_information(x.points(), y.points(), k));
         Ok(())
     }
@@ -124,20 +131,20 @@ impl Found {
 }
 
 /// The points of one sequence, on the host.
-struct Coordinates {
+struct SequenceCoordinates {
     values: Vec<f64>,
     dimension: usize,
 }
 
-impl Coordinates {
+impl SequenceCoordinates {
     /// The rows of `tensor` [T, C].
     fn new(tensor: &Tensor) -> Result<Self, Error> {
         let dimension = usize::try_from(tensor.size2()?.1).unwrap_or(0);
         Ok(Self { values: to_doubles(tensor)?, dimension })
     }
 
-    fn points(&self) -> Points<'_> {
-        Points { values: &self.values, dimension: self.dimension }
+    fn points(&self) -> PointSet<'_> {
+        PointSet { values: &self.values, dimension: self.dimension }
     }
 }
 
@@ -150,13 +157,18 @@ struct Trajectories {
 }
 
 /// The trajectories of a part of the test sequences.
-fn sequences(study: &Study<'_>, part: &Part) -> Result<Trajectories, Error> {
+fn sequences(study: &Study<'_>, part: &SequenceBatch) -> Result<Trajectories, Error> {
     let inputs = part.load(study)?.inputs;
     let mut states = Vec::new();
-    study.network.watch(&inputs, Conditions::default(), &mut Gauge::counting(), &mut |step| {
-        states.push(step.state.h.shallow_clone());
-        Ok(())
-    })?;
+    study.network.visit_steps(
+        &inputs,
+        RunConditions::default(),
+        &mut ShapeStats::counting(),
+        &mut |step| {
+            states.push(step.state.h.shallow_clone());
+            Ok(())
+        },
+    )?;
     let inputs = match study.network.parameter("embedding") {
         Some(embedding) => {
             let symbols = inputs.f_squeeze_dim(-1)?.f_to_dtype(Kind::Int64, false, false)?;

@@ -10,7 +10,7 @@ use crate::task::Split;
 use crate::tensor::length;
 
 /// Some test sequences of equal length, as many as shall run at once.
-pub(super) struct Part {
+pub(super) struct SequenceBatch {
     /// The samples; of a text, one window.
     samples: Vec<u32>,
     /// The first of the columns of a window and their number; without it, all of the batch.
@@ -20,7 +20,7 @@ pub(super) struct Part {
 }
 
 /// Test sequences of equal length.
-pub(super) struct Sequences {
+pub(super) struct TestSequences {
     /// Inputs [T, B, I].
     pub(super) inputs: Tensor,
     /// Target classes, one per row of the logits of [`crate::network::Network::logits`].
@@ -30,12 +30,16 @@ pub(super) struct Sequences {
 /// The first test sequences, as many as the analysis asks for, else `default`, in parts of at most
 /// `at_once`. The sequences of a text are the columns of its windows, those of full length, each
 /// from rest.
-pub(super) fn parts(study: &Study<'_>, default: u32, at_once: usize) -> Result<Vec<Part>, Error> {
+pub(super) fn parts(
+    study: &Study<'_>,
+    default: u32,
+    at_once: usize,
+) -> Result<Vec<SequenceBatch>, Error> {
     let wanted = study.analysis.samples.unwrap_or(default);
     let Some(windows) = study.task.windows(Split::Test) else {
         let there = u32::try_from(study.task.size(Split::Test)).unwrap_or(u32::MAX);
         let samples: Vec<u32> = (0..wanted.min(there)).collect();
-        let part = |samples: &[u32]| Part {
+        let part = |samples: &[u32]| SequenceBatch {
             samples: samples.to_vec(),
             columns: None,
             count: samples.len(),
@@ -51,23 +55,29 @@ pub(super) fn parts(study: &Study<'_>, default: u32, at_once: usize) -> Result<V
         let columns: Vec<usize> = (0..left.min(usize::try_from(columns).unwrap_or(1))).collect();
         for part in columns.chunks(at_once) {
             let range = [length(part[0])?, length(part.len())?];
-            parts.push(Part { samples: vec![window], columns: Some(range), count: part.len() });
+            parts.push(SequenceBatch {
+                samples: vec![window],
+                columns: Some(range),
+                count: part.len(),
+            });
         }
         left -= columns.len();
     }
     Ok(parts)
 }
 
-impl Part {
+impl SequenceBatch {
     /// The sequences themselves.
-    pub(super) fn load(&self, study: &Study<'_>) -> Result<Sequences, Error> {
+    pub(super) fn load(&self, study: &Study<'_>) -> Result<TestSequences, Error> {
         let Batch { inputs, targets, .. } = study.task.batch(Split::Test, &self.samples)?;
-        let Some([first, count]) = self.columns else { return Ok(Sequences { inputs, targets }) };
+        let Some([first, count]) = self.columns else {
+            return Ok(TestSequences { inputs, targets });
+        };
         let (steps, columns, _) = inputs.size3()?;
         // A text has a target per step, the steps outermost.
         let targets = targets.f_reshape([steps, columns])?.f_narrow(1, first, count)?;
         let inputs = inputs.f_narrow(1, first, count)?;
-        Ok(Sequences { inputs, targets: targets.f_reshape([-1])? })
+        Ok(TestSequences { inputs, targets: targets.f_reshape([-1])? })
     }
 }
 
@@ -97,7 +107,7 @@ mod tests {
 
     use super::*;
     use crate::network::Network;
-    use crate::task::{Library, Task};
+    use crate::task::{SampleLibrary, Task};
 
     #[test]
     fn what_is_not_a_number_stays_in_the_moments() {
@@ -123,7 +133,7 @@ mod tests {
             ..config::Network::default()
         };
         let config = TrialConfig { task, network, ..TrialConfig::default() };
-        let task = Task::load(&config, &Library::default()).unwrap();
+        let task = Task::load(&config, &SampleLibrary::default()).unwrap();
         let mut rng = TrialRng::new(1, Purpose::Init);
         let network =
             Network::new(&config.network, task.interface(), tch::Kind::Float, &mut rng).unwrap();
@@ -168,7 +178,7 @@ mod tests {
     fn counts(study: &Study<'_>) -> Vec<usize> {
         let parts = parts(study, 100, 3).unwrap();
         for part in &parts {
-            let Sequences { inputs, targets } = part.load(study).unwrap();
+            let TestSequences { inputs, targets } = part.load(study).unwrap();
             let columns = i64::try_from(part.count).unwrap();
             assert_eq!(inputs.size(), [12, columns, 1]);
             // The target of a step is the input of the next.

@@ -6,12 +6,12 @@
 use rheo_model::row::{Rows, ShapeStepRow, ShapeTraceRow, Variant};
 use tch::{Tensor, no_grad_guard};
 
-use super::driven::{Moments, scaled};
-use super::{Pause, Study};
+use super::driven::{RunningMoments, scaled};
+use super::{StopCheck, Study};
 use crate::Error;
-use crate::gauge::Gauge;
-use crate::network::Conditions;
+use crate::network::RunConditions;
 use crate::numerics::response::{StepResponse, StepWindows, step_response};
+use crate::shape_stats::ShapeStats;
 use crate::task::Split;
 use crate::tensor::from_doubles;
 
@@ -40,30 +40,34 @@ const STEADY: [SteadyWindow; 2] = [
 ];
 
 /// One row per strength and step, and one per strength and variant of the steady window.
-pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
+pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, Error> {
     let mut rows = Rows::default();
     if !study.is_adaptive() {
         return Ok(rows);
     }
     for xi in study.levels(&LEVELS) {
-        let trace = record(study, xi, pause)?;
+        let trace = record(study, xi, check_stop)?;
         rows.shape_steps.extend(STEADY.map(|window| steps(study, xi, &trace, window)));
-        let row = |(t, point): (u32, &[Moments; 2])| trace_row(study.epoch, xi, t, point);
+        let row = |(t, point): (u32, &[RunningMoments; 2])| trace_row(study.epoch, xi, t, point);
         rows.shape_traces.extend((0..).zip(&trace).map(row));
     }
     Ok(rows)
 }
 
 /// Gain and saturation over sequences and neurons at every step under a drive of strength `xi`.
-fn record(study: &Study<'_>, xi: f64, pause: Pause<'_>) -> Result<Vec<[Moments; 2]>, Error> {
+fn record(
+    study: &Study<'_>,
+    xi: f64,
+    check_stop: StopCheck<'_>,
+) -> Result<Vec<[RunningMoments; 2]>, Error> {
     let _guard = no_grad_guard();
     let drive = drive(study, xi)?;
-    let mut trace: Vec<[Moments; 2]> = Vec::new();
+    let mut trace: Vec<[RunningMoments; 2]> = Vec::new();
     for samples in study.test_batches(SAMPLES) {
-        pause()?;
+        check_stop()?;
         let batch = study.task.batch(Split::Test, &samples)?;
         let mut t = 0;
-        let mut see = |step: &crate::network::Step| {
+        let mut visit = |step: &crate::network::LayerStep| {
             if trace.len() == t {
                 trace.push(Default::default());
             }
@@ -74,8 +78,13 @@ fn record(study: &Study<'_>, xi: f64, pause: Pause<'_>) -> Result<Vec<[Moments; 
             t += 1;
             Ok(())
         };
-        let conditions = Conditions::driven(Some(&drive));
-        study.network.watch(&batch.inputs, conditions, &mut Gauge::counting(), &mut see)?;
+        let conditions = RunConditions::driven(Some(&drive));
+        study.network.visit_steps(
+            &batch.inputs,
+            conditions,
+            &mut ShapeStats::counting(),
+            &mut visit,
+        )?;
     }
     Ok(trace)
 }
@@ -89,7 +98,7 @@ fn drive(study: &Study<'_>, xi: f64) -> tch::Result<Tensor> {
     from_doubles(&values, &[steps.into(), 1, 1], study.network.precision())
 }
 
-fn trace_row(epoch: i32, xi: f64, t: u32, [n, s]: &[Moments; 2]) -> ShapeTraceRow {
+fn trace_row(epoch: i32, xi: f64, t: u32, [n, s]: &[RunningMoments; 2]) -> ShapeTraceRow {
     ShapeTraceRow {
         epoch,
         variant: Variant::Corrected,
@@ -103,7 +112,12 @@ fn trace_row(epoch: i32, xi: f64, t: u32, [n, s]: &[Moments; 2]) -> ShapeTraceRo
     }
 }
 
-fn steps(study: &Study<'_>, xi: f64, trace: &[[Moments; 2]], window: SteadyWindow) -> ShapeStepRow {
+fn steps(
+    study: &Study<'_>,
+    xi: f64,
+    trace: &[[RunningMoments; 2]],
+    window: SteadyWindow,
+) -> ShapeStepRow {
     let SteadyWindow { variant, first, end } = window;
     let place = |step: u32| scaled(step, study.task.steps()) as usize;
     let driven = place(200) + 1..(2 * place(200)).max(place(200) + 1);

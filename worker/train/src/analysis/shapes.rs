@@ -4,10 +4,10 @@
 use rheo_model::row::{Rows, ShapeRow};
 use tch::no_grad_guard;
 
-use super::{Pause, Study};
+use super::{StopCheck, Study};
 use crate::Error;
-use crate::gauge::{Gauge, Moments, Shape};
-use crate::network::{Conditions, Network};
+use crate::network::{Network, RunConditions};
+use crate::shape_stats::{NeuronShapes, ShapeMoments, ShapeStats};
 use crate::task::{Split, Task};
 
 /// Test samples over which the shapes of adaptive neurons are averaged: their mean hardly moves
@@ -21,11 +21,11 @@ const WINDOWS: u64 = 20;
 const BATCH: u32 = 250;
 
 /// One row per neuron.
-pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
+pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, Error> {
     let measured = match study.initial {
         // It has just been measured.
         Some(initial) if study.epoch < 0 => Some(initial.clone()),
-        _ => measure(study.network, study.task, pause)?,
+        _ => measure(study.network, study.task, check_stop)?,
     };
     let Some(shape) = measured else { return Ok(Rows::default()) };
     let initial = study.initial.unwrap_or(&shape);
@@ -48,8 +48,8 @@ pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
 pub(crate) fn measure(
     network: &Network,
     task: &Task,
-    pause: Pause<'_>,
-) -> Result<Option<Shape>, Error> {
+    check_stop: StopCheck<'_>,
+) -> Result<Option<NeuronShapes>, Error> {
     if !network.kind().has_shape() {
         return Ok(None);
     }
@@ -57,18 +57,18 @@ pub(crate) fn measure(
         return Ok(Some(shape));
     }
     let _guard = no_grad_guard();
-    let mut gauge = Gauge::measuring(network.hidden())?;
+    let mut stats = ShapeStats::measuring(network.hidden())?;
     // Of a text, windows that each begin at rest.
     let windows = task.windows(Split::Test).map(|windows| (windows.min(WINDOWS), 1));
     let (units, batch) = windows.unwrap_or((task.size(Split::Test).min(SAMPLES), BATCH));
     let units = u32::try_from(units).unwrap_or(u32::MAX);
     for first in (0..units).step_by(batch as usize) {
         if first > 0 {
-            pause()?;
+            check_stop()?;
         }
         let samples: Vec<u32> = (first..units.min(first + batch)).collect();
         let batch = task.batch(Split::Test, &samples)?;
-        let _ = network.infer(&batch.inputs, Conditions::default(), &mut gauge)?;
+        let _ = network.infer(&batch.inputs, RunConditions::default(), &mut stats)?;
     }
-    Ok(gauge.moments().map(Moments::mean).transpose()?)
+    Ok(stats.moments().map(ShapeMoments::mean).transpose()?)
 }

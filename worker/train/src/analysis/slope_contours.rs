@@ -3,7 +3,7 @@
 
 use rheo_model::row::{Rows, SlopeContourRow, Variant};
 
-use super::{Pause, Study};
+use super::{StopCheck, Study};
 use crate::Error;
 use crate::dynamics::contour::saturation;
 use crate::numerics::search::linspace;
@@ -19,14 +19,14 @@ const SLOPES: [(Variant, f64); 2] = [(Variant::Corrected, 1.0), (Variant::Releas
 
 /// One row per point of a curve. The curves are the same for every network whose neurons have gain
 /// and saturation; the others get none.
-pub(super) fn run(study: &Study<'_>, pause: Pause<'_>) -> Result<Rows, Error> {
+pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, Error> {
     let mut slope_contours = Vec::new();
     if !study.network.kind().has_shape() {
         return Ok(Rows::default());
     }
     for (variant, slope) in SLOPES {
         for xi in study.levels(&LEVELS) {
-            pause()?;
+            check_stop()?;
             for n in linspace(GAINS.0, GAINS.1, GAINS.2) {
                 let s = saturation(xi, n, slope).filter(|s| SATURATIONS.contains(s));
                 let epoch = study.epoch;

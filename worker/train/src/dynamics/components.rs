@@ -7,7 +7,7 @@ use tch::{Device, Kind, Result, Tensor};
 const NOISE: f64 = 1e-12;
 
 /// Sums over the states seen so far, in double precision.
-pub struct Moments {
+pub struct StateMoments {
     count: f64,
     /// Sums [H].
     sum: Tensor,
@@ -16,14 +16,14 @@ pub struct Moments {
 }
 
 /// The first principal components of some states.
-pub struct Components {
+pub struct StateComponents {
     /// The mean state [H].
     mean: Tensor,
     /// The directions [H, C], each divided by the deviation along it.
     axes: Tensor,
 }
 
-impl Moments {
+impl StateMoments {
     /// Nothing seen yet, of states with `size` elements.
     pub fn new(size: i64, device: Device) -> Result<Self> {
         let sum = Tensor::f_zeros([size], (Kind::Double, device))?;
@@ -53,13 +53,13 @@ impl Moments {
 
     /// The directions of the largest variance, at most `count` and none that is only rounding; none
     /// at all where a state was not finite.
-    pub fn components(&self, count: i64) -> Result<Components> {
+    pub fn components(&self, count: i64) -> Result<StateComponents> {
         let mean = self.sum.f_div_scalar(self.count)?;
         let outer = mean.f_outer(&mean)?;
         let covariance = self.products.f_div_scalar(self.count)?.f_sub(&outer)?;
         if covariance.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
             let axes = covariance.f_narrow(1, 0, 0)?;
-            return Ok(Components { mean, axes });
+            return Ok(StateComponents { mean, axes });
         }
         // Eigenvalues come in ascending order.
         let (variances, axes) = covariance.f_linalg_eigh("L")?;
@@ -73,11 +73,11 @@ impl Moments {
         let deviations: Vec<f64> = variances.iter().take(real).map(|v| v.sqrt()).collect();
         let real = crate::tensor::length(real)?;
         let deviations = Tensor::f_from_slice(&deviations)?.f_to_device(axes.device())?;
-        Ok(Components { mean, axes: axes.f_narrow(1, 0, real)?.f_div(&deviations)? })
+        Ok(StateComponents { mean, axes: axes.f_narrow(1, 0, real)?.f_div(&deviations)? })
     }
 }
 
-impl Components {
+impl StateComponents {
     /// The number of components.
     pub fn count(&self) -> Result<i64> {
         self.axes.size2().map(|(_, count)| count)
@@ -110,8 +110,8 @@ mod tests {
         Tensor::from_slice(&values).view([500, 4])
     }
 
-    fn moments(parts: &[Tensor]) -> Moments {
-        let mut moments = Moments::new(4, Device::Cpu).unwrap();
+    fn moments(parts: &[Tensor]) -> StateMoments {
+        let mut moments = StateMoments::new(4, Device::Cpu).unwrap();
         for part in parts {
             moments.add(part).unwrap();
         }
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn what_varies_has_a_deviation() {
         let values = [1.0f64, 0.1, 3.0, 0.1, 1.0, 0.1, 3.0, 0.1];
-        let mut moments = Moments::new(2, Device::Cpu).unwrap();
+        let mut moments = StateMoments::new(2, Device::Cpu).unwrap();
         moments.add(&Tensor::from_slice(&values).view([4, 2])).unwrap();
         assert_eq!(to_doubles(&moments.deviations().unwrap()).unwrap(), [1.0, 1.0]);
         moments.add(&Tensor::from_slice(&[2.0f64, 0.1]).view([1, 2])).unwrap();

@@ -5,14 +5,14 @@
 
 /// gamma_x(x; n, s) = (1 - s) t + s n t (1 - t) with t = sigma(n x).
 pub fn slope(x: f64, n: f64, s: f64) -> f64 {
-    let Sigmoids { value: t, rest } = sigmoids(n * x);
+    let SigmoidPair { value: t, rest } = sigmoids(n * x);
     (1.0 - s) * t + s * n * t * rest
 }
 
 /// The saturation s at which gamma_x(x; n, s) = `slope`; none where the slope does not depend on s,
 /// that is where n (1 - t) = 1.
 pub fn saturation(x: f64, n: f64, slope: f64) -> Option<f64> {
-    let Sigmoids { value: t, rest } = sigmoids(n * x);
+    let SigmoidPair { value: t, rest } = sigmoids(n * x);
     let by_s = t * (n * rest - 1.0);
     // slope - t, without the cancellation where both are almost 1.
     let s = ((slope - 1.0) + rest) / by_s;
@@ -20,7 +20,7 @@ pub fn saturation(x: f64, n: f64, slope: f64) -> Option<f64> {
 }
 
 /// The logistic function at a point.
-struct Sigmoids {
+struct SigmoidPair {
     /// sigma(z).
     value: f64,
     /// 1 - sigma(z).
@@ -28,11 +28,11 @@ struct Sigmoids {
 }
 
 /// sigma(z) and 1 - sigma(z), neither by a difference.
-fn sigmoids(z: f64) -> Sigmoids {
+fn sigmoids(z: f64) -> SigmoidPair {
     let decay = (-z.abs()).exp();
     let (large, small) = (1.0 / (1.0 + decay), decay / (1.0 + decay));
     let (value, rest) = if z >= 0.0 { (large, small) } else { (small, large) };
-    Sigmoids { value, rest }
+    SigmoidPair { value, rest }
 }
 
 #[cfg(test)]

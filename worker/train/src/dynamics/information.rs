@@ -6,14 +6,14 @@
 
 /// N points of a fixed number of coordinates.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Points<'a> {
+pub struct PointSet<'a> {
     /// The coordinates, point by point.
     pub values: &'a [f64],
     /// Coordinates per point, at least 1.
     pub dimension: usize,
 }
 
-impl<'a> Points<'a> {
+impl<'a> PointSet<'a> {
     /// The number of points.
     pub fn len(&self) -> usize {
         self.values.len() / self.dimension.max(1)
@@ -38,10 +38,10 @@ impl<'a> Points<'a> {
     /// Writes the distance of every point to point `index`, by the largest difference of a
     /// coordinate.
     fn distances(&self, index: usize, distances: &mut [f64]) {
-        let here = self.point(index);
+        let point = self.point(index);
         for (other, distance) in distances.iter_mut().enumerate() {
-            let there = self.point(other);
-            *distance = here.iter().zip(there).fold(0.0, |most, (a, b)| {
+            let other = self.point(other);
+            *distance = point.iter().zip(other).fold(0.0, |most, (a, b)| {
                 let difference = (a - b).abs();
                 // Not `max`, which would take a distance that is not a number for none at all.
                 if difference <= most { most } else { difference }
@@ -54,7 +54,7 @@ impl<'a> Points<'a> {
 /// of (x_i, y_i) to its `neighbours`-th neighbour says how far to count around x_i and y_i. None
 /// unless there are as many x as y and more of them than neighbours; not a number where a
 /// coordinate is not finite.
-pub fn mutual_information(x: Points<'_>, y: Points<'_>, neighbours: usize) -> Option<f64> {
+pub fn mutual_information(x: PointSet<'_>, y: PointSet<'_>, neighbours: usize) -> Option<f64> {
     let count = x.len();
     if count != y.len() || count <= neighbours || neighbours == 0 {
         return None;
@@ -112,8 +112,8 @@ mod tests {
 
     use super::*;
 
-    fn one(values: &[f64]) -> Points<'_> {
-        Points { values, dimension: 1 }
+    fn one(values: &[f64]) -> PointSet<'_> {
+        PointSet { values, dimension: 1 }
     }
 
     #[test]
@@ -157,7 +157,7 @@ mod tests {
         let mut rng = TrialRng::new(2, Purpose::Analysis);
         let x: Vec<f64> = (0..1000).map(|_| rng.normal()).collect();
         let y: Vec<f64> = (0..3000).map(|_| rng.normal()).collect();
-        let found = mutual_information(one(&x), Points { values: &y, dimension: 3 }, 5).unwrap();
+        let found = mutual_information(one(&x), PointSet { values: &y, dimension: 3 }, 5).unwrap();
         assert!(found.abs() < 0.08, "{found}");
         let constant = vec![0.0; 1000];
         let found = mutual_information(one(&constant), one(&x), 5).unwrap();
@@ -172,7 +172,10 @@ mod tests {
         let y: Vec<f64> = x.iter().map(|x| x + 0.5 * rng.normal()).collect();
         let twice: Vec<f64> = y.iter().flat_map(|y| [*y, *y]).collect();
         let single = mutual_information(one(&x), one(&y), 5);
-        assert_eq!(mutual_information(one(&x), Points { values: &twice, dimension: 2 }, 5), single);
+        assert_eq!(
+            mutual_information(one(&x), PointSet { values: &twice, dimension: 2 }, 5),
+            single
+        );
     }
 
     #[test]

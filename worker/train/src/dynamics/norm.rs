@@ -4,7 +4,7 @@ use tch::{Result, Tensor};
 
 /// When a power iteration ends.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rounds {
+pub struct IterationLimit {
     /// After this many rounds at the latest.
     pub most: u32,
     /// When no norm changed by more than this fraction of itself.
@@ -12,12 +12,12 @@ pub struct Rounds {
 }
 
 /// The rule of the science reference.
-pub const ROUNDS: Rounds = Rounds { most: 100, change: 1e-6 };
+pub const ROUNDS: IterationLimit = IterationLimit { most: 100, change: 1e-6 };
 
 /// The spectral norms [B] of diag(q) `w` for slopes `q` [B, H] and `w` [H, H], by power iteration
 /// on J^T J from the direction `start` [H]: from below, and the sooner exact the further the first
 /// singular value lies above the second.
-pub fn spectral(q: &Tensor, w: &Tensor, start: &Tensor, rounds: Rounds) -> Result<Tensor> {
+pub fn spectral(q: &Tensor, w: &Tensor, start: &Tensor, rounds: IterationLimit) -> Result<Tensor> {
     let transposed = w.f_transpose(0, 1)?;
     let squares = q.f_square()?;
     let mut direction = unit(&start.f_expand_as(q)?)?;
@@ -80,7 +80,7 @@ mod tests {
         let (q, w, start) = (normals(&[6, 9], 1), normals(&[9, 9], 2), normals(&[9], 3));
         let (_, singular, _) = formed(&q, &w).svd(true, false);
         let singular = singular.amax(1, false);
-        let found = spectral(&q, &w, &start, Rounds { most: 5000, change: 0.0 }).unwrap();
+        let found = spectral(&q, &w, &start, IterationLimit { most: 5000, change: 0.0 }).unwrap();
         let off = ((found - &singular) / singular).abs().max().double_value(&[]);
         assert!(off < 1e-12, "{off}");
         let exact = formed(&q, &w).abs().sum_dim_intlist(2, false, Kind::Double).amax(1, false);
@@ -92,8 +92,8 @@ mod tests {
     fn a_rotation_leaves_the_largest_slope() {
         let (w, _) = Tensor::linalg_qr(&normals(&[8, 8], 4), "reduced");
         let q = normals(&[5, 8], 5);
-        let found =
-            spectral(&q, &w, &normals(&[8], 6), Rounds { most: 5000, change: 0.0 }).unwrap();
+        let found = spectral(&q, &w, &normals(&[8], 6), IterationLimit { most: 5000, change: 0.0 })
+            .unwrap();
         let off = (found - q.abs().amax(1, false)).abs().max().double_value(&[]);
         assert!(off < 1e-10, "{off}");
     }
@@ -121,7 +121,7 @@ mod tests {
             let q = Tensor::from_slice(&list(&oracle[format!("slope_{path}")])).unsqueeze(0);
             let start = normals(&[3], 9);
             let found = [
-                ("spectral", spectral(&q, &w, &start, Rounds { most: 500, change: 0.0 })),
+                ("spectral", spectral(&q, &w, &start, IterationLimit { most: 500, change: 0.0 })),
                 ("inf", infinity(&q, &w)),
                 ("released", released(&q, &w)),
             ];

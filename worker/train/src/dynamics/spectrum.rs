@@ -11,7 +11,7 @@ use tch::{Kind, Result, Tensor};
 use crate::tensor::{from_doubles, to_doubles};
 
 /// B independent copies of a system z_t = F(z_{t-1}) with D coordinates, each at its own state.
-pub trait System {
+pub trait DynamicalSystem {
     /// Advances every copy by one step.
     fn advance(&mut self) -> Result<()>;
 
@@ -21,7 +21,7 @@ pub trait System {
 }
 
 /// The first k exponents of B copies of a system, as far as it has been followed.
-pub struct Spectrum {
+pub struct LyapunovSpectrum {
     /// Q [B, D, k], orthonormal columns.
     columns: Tensor,
     /// Sums of ln R_ii [B, k] over the counted steps.
@@ -35,14 +35,14 @@ pub struct Spectrum {
 
 /// Exponents of one copy, the first being the largest in a generic run.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Exponents {
+pub struct LyapunovExponents {
     /// Nats per step.
     pub nats: Vec<f64>,
     /// For each, the steps that were left out because ln R_ii is not a number.
     pub skipped_nan: Vec<u64>,
 }
 
-impl Spectrum {
+impl LyapunovSpectrum {
     /// Starts from the columns `start` [B, D, k], in double precision.
     pub fn new(start: Tensor) -> Result<Self> {
         let (batch, _, count) = start.size3()?;
@@ -53,12 +53,12 @@ impl Spectrum {
 
     /// Follows `system` for one step that the mean does not count: the columns turn towards the
     /// directions that grow fastest.
-    pub fn align(&mut self, system: &mut dyn System) -> Result<()> {
+    pub fn align(&mut self, system: &mut dyn DynamicalSystem) -> Result<()> {
         self.step(system).map(drop)
     }
 
     /// Follows `system` for one step that the mean counts.
-    pub fn count(&mut self, system: &mut dyn System) -> Result<()> {
+    pub fn count(&mut self, system: &mut dyn DynamicalSystem) -> Result<()> {
         let growth = self.step(system)?;
         let number = growth.f_isnan()?.f_logical_not()?;
         let _ = self.sums.f_add_(&growth)?;
@@ -75,31 +75,35 @@ impl Spectrum {
 
     /// The exponents of every copy. A step without a number makes the exponent not a number;
     /// R_ii = 0 makes it minus infinity.
-    pub fn exponents(&self) -> Result<Vec<Exponents>> {
+    pub fn exponents(&self) -> Result<Vec<LyapunovExponents>> {
         let mean = self.sums.f_div_scalar(self.steps as f64)?;
         self.per_copy(&mean, |_| 0)
     }
 
     /// The exponents as the released code has them: steps without a number are left out, which
     /// hides that a system diverges.
-    pub fn exponents_skipping_nan(&self) -> Result<Vec<Exponents>> {
+    pub fn exponents_skipping_nan(&self) -> Result<Vec<LyapunovExponents>> {
         let mean = self.number_sums.f_div(&self.numbers)?;
         self.per_copy(&mean, |numbers| self.steps.saturating_sub(numbers))
     }
 
-    fn per_copy(&self, mean: &Tensor, skipped: impl Fn(u64) -> u64) -> Result<Vec<Exponents>> {
+    fn per_copy(
+        &self,
+        mean: &Tensor,
+        skipped: impl Fn(u64) -> u64,
+    ) -> Result<Vec<LyapunovExponents>> {
         let mut copies = Vec::new();
         for (nats, numbers) in mean.f_unbind(0)?.iter().zip(self.numbers.f_unbind(0)?) {
             let counts = Vec::<i64>::try_from(numbers.f_to_dtype(Kind::Int64, false, false)?)?;
             let counts = counts.into_iter().map(i64::unsigned_abs);
             let skipped_nan = counts.map(&skipped).collect();
-            copies.push(Exponents { nats: to_doubles(nats)?, skipped_nan });
+            copies.push(LyapunovExponents { nats: to_doubles(nats)?, skipped_nan });
         }
         Ok(copies)
     }
 
     /// Advances `system` and the columns; gives ln R_ii [B, k].
-    fn step(&mut self, system: &mut dyn System) -> Result<Tensor> {
+    fn step(&mut self, system: &mut dyn DynamicalSystem) -> Result<Tensor> {
         let pushed = system.push(&self.columns)?.f_to_dtype(Kind::Double, false, false)?;
         let (q, r) = Tensor::f_linalg_qr(&pushed, "reduced")?;
         let diagonal = r.f_diagonal(0, 1, 2)?;

@@ -5,7 +5,7 @@ use rheo_core::rng::TrialRng;
 use rheo_model::config::{Augment, EvaluationKind};
 use tch::{Result, Tensor};
 
-use super::{Data, Perturbation, Perturbed, Source, perturb};
+use super::{NoiseSource, Perturbation, PerturbationContext, PerturbedBatch, perturb};
 
 /// The frequencies of the sine, in cycles per sequence: from 0 to this.
 const HIGHEST_FREQUENCY: f64 = 2.0;
@@ -35,7 +35,11 @@ impl Augmenter {
     /// The batch `inputs` [T, B, I] as it is to be learned, or nothing where it stays as it is.
     /// Draws one uniform number for every batch, perturbed or not, unless the probability is zero,
     /// then what the perturbation needs.
-    pub fn perturb(&mut self, inputs: &Tensor, data: &Data<'_>) -> Result<Option<Perturbed>> {
+    pub fn perturb(
+        &mut self,
+        inputs: &Tensor,
+        data: &PerturbationContext<'_>,
+    ) -> Result<Option<PerturbedBatch>> {
         let probability = self.augment.probability;
         if probability <= 0.0 || self.rng.unit() >= probability {
             return Ok(None);
@@ -44,7 +48,7 @@ impl Augmenter {
             Perturbation::None => return Ok(None),
             other => other,
         };
-        perturb(&[perturbation], inputs, data, &mut Source::Stream(&mut self.rng)).map(Some)
+        perturb(&[perturbation], inputs, data, &mut NoiseSource::Stream(&mut self.rng)).map(Some)
     }
 
     /// The perturbation of the next batch.
@@ -76,7 +80,8 @@ mod tests {
     use super::*;
     use crate::tensor::to_doubles;
 
-    const DATA: Data<'_> = Data { steps: 9, mean: 0.25, side: Some(3), order: None, hidden: 2 };
+    const DATA: PerturbationContext<'_> =
+        PerturbationContext { steps: 9, mean: 0.25, side: Some(3), order: None, hidden: 2 };
 
     const KINDS: [EvaluationKind; 8] = [
         EvaluationKind::None,
@@ -123,7 +128,7 @@ mod tests {
             let frequency = expected.uniform(0.0, 2.0);
             let found = always.perturb(&inputs(), &DATA).unwrap().unwrap();
             let sine = Perturbation::Sine { level: 0.5, frequency, phase: 0.0 };
-            let source = &mut Source::Stream(&mut expected);
+            let source = &mut NoiseSource::Stream(&mut expected);
             let wanted = perturb(&[sine], &inputs(), &DATA, source).unwrap();
             assert_eq!(found.inputs, wanted.inputs);
         }
@@ -143,8 +148,8 @@ mod tests {
     }
 
     /// Inputs and drive.
-    fn numbers(perturbed: Option<Perturbed>) -> Option<(Vec<f64>, Option<Vec<f64>>)> {
-        let Perturbed { inputs, drive } = perturbed?;
+    fn numbers(perturbed: Option<PerturbedBatch>) -> Option<(Vec<f64>, Option<Vec<f64>>)> {
+        let PerturbedBatch { inputs, drive } = perturbed?;
         let drive = drive.map(|drive| to_doubles(&drive).unwrap());
         Some((to_doubles(&inputs).unwrap(), drive))
     }

@@ -2,7 +2,7 @@
 
 use rheo_model::config::{Evaluation, EvaluationKind, ShapeMode};
 
-use super::{Cell, Perturbation};
+use super::{EvaluationCell, Perturbation};
 
 /// The default grids of the science reference, section 6.
 const SINE_LEVELS: [f64; 9] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0];
@@ -20,12 +20,12 @@ const NOISE_DRIVE_SAMPLES: u32 = 2000;
 
 /// The cells of the configured evaluations on a test set of `size` samples. The unperturbed network
 /// comes first and sees all samples; nothing comes twice.
-pub fn cells(evaluations: &[Evaluation], size: u64) -> Vec<Cell> {
+pub fn cells(evaluations: &[Evaluation], size: u64) -> Vec<EvaluationCell> {
     let is_clean = |evaluation: &&Evaluation| evaluation.kind == EvaluationKind::None;
     let clean = evaluations.iter().filter(is_clean);
     let perturbed = evaluations.iter().filter(|evaluation| !is_clean(evaluation));
     let always = Evaluation::default();
-    let mut cells: Vec<Cell> = Vec::new();
+    let mut cells: Vec<EvaluationCell> = Vec::new();
     for evaluation in [&always].into_iter().chain(clean).chain(perturbed) {
         for cell in entry(evaluation, size) {
             if !cells.iter().any(|other| is_same(other, &cell)) {
@@ -37,19 +37,20 @@ pub fn cells(evaluations: &[Evaluation], size: u64) -> Vec<Cell> {
 }
 
 /// Whether nothing but the number of samples tells two cells apart.
-fn is_same(one: &Cell, other: &Cell) -> bool {
+fn is_same(one: &EvaluationCell, other: &EvaluationCell) -> bool {
     (one.perturbation, one.repetition, one.shape_mode)
         == (other.perturbation, other.repetition, other.shape_mode)
 }
 
 /// The cells of one entry: those of one repetition and shape mode next to each other, because they
 /// can share a pass.
-fn entry(evaluation: &Evaluation, size: u64) -> Vec<Cell> {
+fn entry(evaluation: &Evaluation, size: u64) -> Vec<EvaluationCell> {
     let samples = samples(evaluation, size);
     let mut cells = Vec::new();
     for &shape_mode in &evaluation.shape_mode {
         for repetition in 0..repetitions(evaluation) {
-            let cell = |perturbation| Cell { perturbation, repetition, shape_mode, samples };
+            let cell =
+                |perturbation| EvaluationCell { perturbation, repetition, shape_mode, samples };
             cells.extend(perturbations(evaluation).into_iter().map(cell));
         }
     }

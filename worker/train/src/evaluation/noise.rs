@@ -12,7 +12,7 @@ const STREAMS: u64 = 1 << 50;
 const SAMPLES: u64 = 1 << 24;
 
 /// Where noise comes from.
-pub enum Source<'a> {
+pub enum NoiseSource<'a> {
     /// One stream for every sample of the test set: 2^50 + 2^24 repetition + sample.
     Samples {
         /// The seed of the noise.
@@ -26,7 +26,7 @@ pub enum Source<'a> {
     Stream(&'a mut TrialRng),
 }
 
-impl Source<'_> {
+impl NoiseSource<'_> {
     /// Standard normal numbers [T, B, W], drawn for each sample by step, then along W.
     pub(crate) fn normals(&mut self, size: [usize; 3], kind: Kind) -> Result<Tensor> {
         let [steps, batch, width] = size;
@@ -57,7 +57,7 @@ mod tests {
     use crate::tensor::to_doubles;
 
     fn normals(repetition: u32, first: u64, size: [usize; 3]) -> Vec<f64> {
-        let mut source = Source::Samples { seed: 3, repetition, first };
+        let mut source = NoiseSource::Samples { seed: 3, repetition, first };
         to_doubles(&source.normals(size, Kind::Double).unwrap()).unwrap()
     }
 

@@ -6,12 +6,12 @@ use std::ops::Range;
 
 use tch::{Kind, Result, TchError, Tensor};
 
-use super::{Noise, Perturbation, Rotation, Source};
+use super::{NoiseKind, NoiseSource, Perturbation, Rotation};
 use crate::tensor::{from_doubles, length};
 
 /// What perturbations have to know of the task and of the network.
 #[derive(Debug, Clone, Copy)]
-pub struct Data<'a> {
+pub struct PerturbationContext<'a> {
     /// Steps of a sequence, T, by which windows and waves scale; a batch may hold fewer.
     pub steps: u32,
     /// Mean of the training inputs.
@@ -26,7 +26,7 @@ pub struct Data<'a> {
 
 /// N perturbations of one batch, the first N with all B samples, then the next.
 #[derive(Debug)]
-pub struct Perturbed {
+pub struct PerturbedBatch {
     /// Inputs [T, N B, I].
     pub inputs: Tensor,
     /// Extra currents, [T, N B, H] or the same for all neurons, [T, N B, 1].
@@ -38,13 +38,13 @@ pub struct Perturbed {
 pub fn perturb(
     perturbations: &[Perturbation],
     inputs: &Tensor,
-    data: &Data<'_>,
-    source: &mut Source<'_>,
-) -> Result<Perturbed> {
+    data: &PerturbationContext<'_>,
+    source: &mut NoiseSource<'_>,
+) -> Result<PerturbedBatch> {
     let noise = noise(perturbations, inputs, data, source)?;
     let each = |perturbation: &Perturbation| perturbation.inputs(inputs, data, noise.as_ref());
     let columns = perturbations.iter().map(each).collect::<Result<Vec<_>>>()?;
-    Ok(Perturbed {
+    Ok(PerturbedBatch {
         inputs: Tensor::f_cat(&columns, 1)?,
         drive: drive(perturbations, inputs, data, noise.as_ref())?,
     })
@@ -55,17 +55,17 @@ pub fn perturb(
 fn noise(
     perturbations: &[Perturbation],
     inputs: &Tensor,
-    data: &Data<'_>,
-    source: &mut Source<'_>,
+    data: &PerturbationContext<'_>,
+    source: &mut NoiseSource<'_>,
 ) -> Result<Option<Tensor>> {
     let Some(first) = perturbations.first() else { return Ok(None) };
     let Some(noise) = first.noise() else { return Ok(None) };
     debug_assert!(perturbations.iter().all(|other| other.noise() == Some(noise)));
     let (_, batch, width) = inputs.size3()?;
     let width = match noise {
-        Noise::Inputs => width,
-        Noise::Neurons => data.hidden.into(),
-        Noise::Shared => 1,
+        NoiseKind::Inputs => width,
+        NoiseKind::Neurons => data.hidden.into(),
+        NoiseKind::Shared => 1,
     };
     let size = [first.seen(inputs, data)?.len(), place(batch)?, place(width)?];
     let noise = source.normals(size, inputs.f_kind()?)?;
@@ -76,7 +76,7 @@ fn noise(
 fn drive(
     perturbations: &[Perturbation],
     inputs: &Tensor,
-    data: &Data<'_>,
+    data: &PerturbationContext<'_>,
     noise: Option<&Tensor>,
 ) -> Result<Option<Tensor>> {
     let is_drive = |perturbation: &Perturbation| {
@@ -110,7 +110,12 @@ fn drive(
 
 impl Perturbation {
     /// The perturbed `inputs` [T, B, I].
-    fn inputs(&self, inputs: &Tensor, data: &Data<'_>, noise: Option<&Tensor>) -> Result<Tensor> {
+    fn inputs(
+        &self,
+        inputs: &Tensor,
+        data: &PerturbationContext<'_>,
+        noise: Option<&Tensor>,
+    ) -> Result<Tensor> {
         match (*self, noise) {
             (Self::Sine { level, frequency, phase }, _) => {
                 let steps = f64::from(data.steps);
@@ -141,7 +146,7 @@ impl Perturbation {
     fn within(
         &self,
         inputs: &Tensor,
-        data: &Data<'_>,
+        data: &PerturbationContext<'_>,
         inside: f64,
         outside: f64,
     ) -> Result<Tensor> {
@@ -150,14 +155,14 @@ impl Perturbation {
     }
 
     /// The steps of the window that `inputs` [T, B, I] have.
-    fn seen(&self, inputs: &Tensor, data: &Data<'_>) -> Result<Range<u32>> {
+    fn seen(&self, inputs: &Tensor, data: &PerturbationContext<'_>) -> Result<Range<u32>> {
         let steps = count(inputs.size3()?.0)?;
         let window = self.window(data.steps);
         Ok(window.start.min(steps)..window.end.min(steps))
     }
 }
 
-impl Data<'_> {
+impl PerturbationContext<'_> {
     /// The rotation of the images of the task by `degrees`.
     pub fn rotation(&self, degrees: f64, kind: Kind) -> Result<Rotation> {
         let Some(side) = self.side else {
@@ -190,7 +195,8 @@ mod tests {
     use super::*;
     use crate::tensor::to_doubles;
 
-    const DATA: Data<'_> = Data { steps: 784, mean: 0.25, side: None, order: None, hidden: 3 };
+    const DATA: PerturbationContext<'_> =
+        PerturbationContext { steps: 784, mean: 0.25, side: None, order: None, hidden: 3 };
 
     fn oracle() -> serde_json::Value {
         let all: serde_json::Value =
@@ -203,15 +209,19 @@ mod tests {
         from_doubles(&values, &[steps.into(), batch.into(), 1], Kind::Double).unwrap()
     }
 
-    fn samples(first: u64) -> Source<'static> {
-        Source::Samples { seed: 1, repetition: 0, first }
+    fn samples(first: u64) -> NoiseSource<'static> {
+        NoiseSource::Samples { seed: 1, repetition: 0, first }
     }
 
-    fn of(steps: u32) -> Data<'static> {
-        Data { steps, ..DATA }
+    fn of(steps: u32) -> PerturbationContext<'static> {
+        PerturbationContext { steps, ..DATA }
     }
 
-    fn apply(perturbation: Perturbation, inputs: &Tensor, data: &Data<'_>) -> Perturbed {
+    fn apply(
+        perturbation: Perturbation,
+        inputs: &Tensor,
+        data: &PerturbationContext<'_>,
+    ) -> PerturbedBatch {
         perturb(&[perturbation], inputs, data, &mut samples(0)).unwrap()
     }
 
@@ -255,7 +265,7 @@ mod tests {
         let list = |name| serde_json::from_value::<Vec<f64>>(oracle[name].clone()).unwrap();
         let contrast = Perturbation::Contrast { level: number("c"), from: 0.0 };
         let offset = Perturbation::Offset { level: number("o"), from: 0.0 };
-        let data = Data { mean: number("mean"), ..of(3) };
+        let data = PerturbationContext { mean: number("mean"), ..of(3) };
         let inputs = from_doubles(&list("x"), &[3, 1, 1], Kind::Double).unwrap();
         let found = apply(offset, &apply(contrast, &inputs, &data).inputs, &data);
         for (found, expected) in to_doubles(&found.inputs).unwrap().iter().zip(list("value")) {
@@ -314,11 +324,11 @@ mod tests {
     #[test]
     fn side_by_side_is_one_after_the_other() {
         let order: Vec<u32> = (0..36).rev().collect();
-        let data = Data { side: Some(6), order: Some(&order), ..of(36) };
+        let data = PerturbationContext { side: Some(6), order: Some(&order), ..of(36) };
         let plain = inputs(36, 4);
         for group in each() {
             let together = perturb(&group, &plain, &data, &mut samples(0)).unwrap();
-            let apart: Vec<Perturbed> =
+            let apart: Vec<PerturbedBatch> =
                 group.iter().map(|one| apply(*one, &plain, &data)).collect();
             let inputs: Vec<&Tensor> = apart.iter().map(|one| &one.inputs).collect();
             assert_eq!(together.inputs, Tensor::cat(&inputs, 1), "{group:?}");
@@ -332,7 +342,7 @@ mod tests {
 
     #[test]
     fn a_sample_is_perturbed_in_the_same_way_in_any_batch() {
-        let data = Data { side: Some(6), ..of(36) };
+        let data = PerturbationContext { side: Some(6), ..of(36) };
         let plain = inputs(36, 4);
         for perturbation in each().into_iter().flatten() {
             let whole = apply(perturbation, &plain, &data);
@@ -387,7 +397,7 @@ mod tests {
     fn a_rotation_of_what_is_no_image_is_refused() {
         let rotation = Perturbation::Rotation { level: 45.0 };
         assert!(perturb(&[rotation], &inputs(36, 1), &of(36), &mut samples(0)).is_err());
-        let data = Data { side: Some(5), ..of(36) };
+        let data = PerturbationContext { side: Some(5), ..of(36) };
         assert!(perturb(&[rotation], &inputs(36, 1), &data, &mut samples(0)).is_err());
     }
 }

@@ -10,12 +10,15 @@
 use rheo_model::config::{self, Adapts};
 use tch::{Result, Tensor};
 
-use super::init::Init;
-use super::plan::{Family, Found, Plan};
+use super::init::Initializer;
+use super::plan::{Gradients, LayerFamily, LayerPlan};
 use super::recurrence::{self, Recurrence};
-use super::{Cell, GainSaturation, Group, Held, Layer, Parameter, Slopes, State, Step};
-use crate::gamma::{self, Curve};
-use crate::gauge::{Gauge, Shape};
+use super::{
+    GainSaturation, Layer, LayerState, LayerStep, NeuronSlopes, Parameter, ParameterGroup,
+    RecurrentCell, ShapeOverride,
+};
+use crate::gamma::{self, GammaCurve};
+use crate::shape_stats::{NeuronShapes, ShapeStats};
 
 /// How many numbers such a layer learns, with `inputs` inputs.
 pub(super) fn count(config: &config::Network, inputs: u32) -> u64 {
@@ -29,7 +32,7 @@ pub(super) fn count(config: &config::Network, inputs: u32) -> u64 {
 }
 
 /// A layer of neurons that share a controller.
-pub(super) struct Adaptive {
+pub(super) struct AdaptiveLayer {
     recurrence: Recurrence,
     u_ag: Tensor,
     b_ag: Tensor,
@@ -42,12 +45,12 @@ pub(super) struct Adaptive {
     adapts: Adapts,
 }
 
-impl Adaptive {
+impl AdaptiveLayer {
     pub(super) fn new(
         config: &config::Network,
         inputs: u32,
         n0: f64,
-        init: &mut Init<'_>,
+        init: &mut Initializer<'_>,
     ) -> Result<Self> {
         let units = config.controller;
         let layer = Self {
@@ -90,7 +93,7 @@ struct Controller {
 }
 
 impl Controller {
-    fn new(layer: &Adaptive) -> Result<Self> {
+    fn new(layer: &AdaptiveLayer) -> Result<Self> {
         Ok(Self {
             from_neuron: layer.u_ag.f_flatten(0, 1)?,
             bias: layer.b_ag.f_add(&layer.b_gg)?,
@@ -121,7 +124,7 @@ impl Controller {
     }
 }
 
-impl Layer for Adaptive {
+impl Layer for AdaptiveLayer {
     fn parameters(&self) -> Vec<Parameter<'_>> {
         let mut parameters = self.recurrence.parameters();
         let controller = [
@@ -143,7 +146,7 @@ impl Layer for Adaptive {
             name,
             tensor,
             trained: !is_still(name),
-            group: Group::Controller,
+            group: ParameterGroup::Controller,
         }));
         parameters
     }
@@ -160,40 +163,44 @@ impl Layer for Adaptive {
         &recurrence::BIASES
     }
 
-    fn rest(&self, batch: i64) -> Result<State> {
+    fn rest(&self, batch: i64) -> Result<LayerState> {
         let (hidden, units) = (self.recurrence.hidden()?, self.b_ag.size1()?);
         let options = (self.b_ag.f_kind()?, self.b_ag.device());
         let g = Tensor::f_zeros([batch * hidden, units], options)?;
-        Ok(State { h: self.recurrence.rest(batch)?, inner: Some(g) })
+        Ok(LayerState { h: self.recurrence.rest(batch)?, inner: Some(g) })
     }
 
-    fn cell(&self, held: Option<&Held>, gauge: &mut Gauge) -> Result<Box<dyn Cell + '_>> {
+    fn cell(
+        &self,
+        shape_override: Option<&ShapeOverride>,
+        stats: &mut ShapeStats,
+    ) -> Result<Box<dyn RecurrentCell + '_>> {
         let feedback = self.recurrence.feedback()?;
-        let shapes = match held {
-            None => Shapes::Own(Controller::new(self)?),
-            Some(Held { n, s }) => {
-                let curve = Curve::new(n, s, feedback.requires_grad())?;
-                gauge.count(&curve);
-                Shapes::Held { curve, n: n.shallow_clone(), s: s.shallow_clone() }
+        let shapes = match shape_override {
+            None => ShapeSource::Own(Controller::new(self)?),
+            Some(ShapeOverride { n, s }) => {
+                let curve = GammaCurve::new(n, s, feedback.requires_grad())?;
+                stats.count(&curve);
+                ShapeSource::Held { curve, n: n.shallow_clone(), s: s.shallow_clone() }
             }
         };
         Ok(Box::new(AdaptiveCell { feedback, shapes }))
     }
 
-    fn slopes(&self, step: &Step) -> Result<Option<Slopes>> {
+    fn slopes(&self, step: &LayerStep) -> Result<Option<NeuronSlopes>> {
         let (Some(a), Some(shape)) = (&step.a, &step.shape) else { return Ok(None) };
         gamma::slopes(a, &shape.n, &shape.s).map(Some)
     }
 
-    fn fixed_shape(&self) -> Result<Option<Shape>> {
+    fn fixed_shape(&self) -> Result<Option<NeuronShapes>> {
         Ok(None)
     }
 
-    fn plan(&self, held: Option<&Held>) -> Result<Option<Plan>> {
+    fn plan(&self, shape_override: Option<&ShapeOverride>) -> Result<Option<LayerPlan>> {
         let weights = self.recurrence.weights()?;
-        if let Some(Held { n, s }) = held {
+        if let Some(ShapeOverride { n, s }) = shape_override {
             let hidden = self.recurrence.hidden()?;
-            return Plan::gamma(weights, n, s, hidden);
+            return LayerPlan::gamma(weights, n, s, hidden);
         }
         let own = vec![
             self.u_ag.shallow_clone(),
@@ -204,11 +211,11 @@ impl Layer for Adaptive {
             self.w_gs.shallow_clone(),
             self.b_gs.shallow_clone(),
         ];
-        Ok(Some(Plan { family: Family::Adaptive, weights, own, gains: None }))
+        Ok(Some(LayerPlan { family: LayerFamily::Adaptive, weights, own, gains: None }))
     }
 
-    fn named(&self, found: Found) -> Result<Vec<(&'static str, Tensor)>> {
-        let mut named = Recurrence::named(found.weights);
+    fn named_gradients(&self, gradients: Gradients) -> Result<Vec<(&'static str, Tensor)>> {
+        let mut named_gradients = Recurrence::named_gradients(gradients.weights);
         let like = [
             ("u_ag", &self.u_ag),
             ("b_ag", &self.b_ag),
@@ -218,13 +225,13 @@ impl Layer for Adaptive {
             ("w_gs", &self.w_gs),
             ("b_gs", &self.b_gs),
         ];
-        for ((name, parameter), gradient) in like.into_iter().zip(&found.own) {
-            named.push((name, gradient.f_reshape(parameter.size())?));
+        for ((name, parameter), gradient) in like.into_iter().zip(&gradients.own) {
+            named_gradients.push((name, gradient.f_reshape(parameter.size())?));
             if name == "b_ag" {
-                named.push(("b_gg", gradient.shallow_clone()));
+                named_gradients.push(("b_gg", gradient.shallow_clone()));
             }
         }
-        Ok(named)
+        Ok(named_gradients)
     }
 }
 
@@ -232,38 +239,43 @@ impl Layer for Adaptive {
 struct AdaptiveCell {
     /// w_hh^T [H, H].
     feedback: Tensor,
-    shapes: Shapes,
+    shapes: ShapeSource,
 }
 
 /// Where gain and saturation come from.
-enum Shapes {
+enum ShapeSource {
     /// The controller sets them.
     Own(Controller),
     /// They are fixed; the controller rests.
-    Held { curve: Curve, n: Tensor, s: Tensor },
+    Held { curve: GammaCurve, n: Tensor, s: Tensor },
 }
 
-impl Cell for AdaptiveCell {
-    fn step(&self, external: &Tensor, state: &State, gauge: &mut Gauge) -> Result<Step> {
+impl RecurrentCell for AdaptiveCell {
+    fn step(
+        &self,
+        external: &Tensor,
+        state: &LayerState,
+        stats: &mut ShapeStats,
+    ) -> Result<LayerStep> {
         let a = external.f_addmm(&state.h, &self.feedback)?;
         let inner = state.inner.as_ref();
         let (h, g, shape) = match (&self.shapes, inner) {
-            (Shapes::Own(controller), Some(g)) => {
+            (ShapeSource::Own(controller), Some(g)) => {
                 let g = controller.step(g, &a)?;
                 let shape = controller.shape(&g, &a)?;
-                let curve = Curve::new(&shape.n, &shape.s, self.feedback.requires_grad())?;
-                gauge.count(&curve);
-                gauge.measure(&shape.n, &shape.s)?;
+                let curve = GammaCurve::new(&shape.n, &shape.s, self.feedback.requires_grad())?;
+                stats.count(&curve);
+                stats.measure(&shape.n, &shape.s)?;
                 (curve.apply(&a)?, Some(g), shape)
             }
-            (Shapes::Held { curve, n, s }, g) => {
+            (ShapeSource::Held { curve, n, s }, g) => {
                 let shape = GainSaturation { n: n.shallow_clone(), s: s.shallow_clone() };
                 (curve.apply(&a)?, g.map(Tensor::shallow_clone), shape)
             }
-            (Shapes::Own(_), None) => {
+            (ShapeSource::Own(_), None) => {
                 return Err(tch::TchError::Shape("a controller has a state".to_owned()));
             }
         };
-        Ok(Step { state: State { h, inner: g }, a: Some(a), shape: Some(shape) })
+        Ok(LayerStep { state: LayerState { h, inner: g }, a: Some(a), shape: Some(shape) })
     }
 }

@@ -5,38 +5,38 @@ use rheo_kernels::OutputSelection;
 use rheo_model::config::Kernel;
 use tch::{Kind, Result, TchError, Tensor, no_grad_guard};
 
-use super::plan::{Family, Plan, SequenceInput};
-use super::{Conditions, Network, State};
-use crate::gauge::Gauge;
+use super::plan::{LayerFamily, LayerPlan, SequenceInput};
+use super::{LayerState, Network, RunConditions};
+use crate::shape_stats::ShapeStats;
 
 impl Network {
     /// The states [T, N, S] that N controllers in the states `from` [N, S] take while their neurons
     /// receive `a` [T], in double precision; nothing for networks without controllers.
     pub fn controllers(&self, a: &Tensor, from: &Tensor) -> Result<Option<Tensor>> {
         let _guard = no_grad_guard();
-        let Some(plan) = self.layer.plan(None)?.filter(|plan| plan.family == Family::Adaptive)
+        let Some(plan) = self.layer.plan(None)?.filter(|plan| plan.family == LayerFamily::Adaptive)
         else {
             return Ok(None);
         };
         let double = |tensor: &Tensor| {
-            self.here(&tensor.f_detach()?.f_to_dtype(Kind::Double, false, false)?)
+            self.on_device(&tensor.f_detach()?.f_to_dtype(Kind::Double, false, false)?)
         };
         let own = plan.own.iter().map(double).collect::<Result<Vec<_>>>()?;
         let (a, from) = (double(a)?, double(from)?);
-        if self.compute().kernel == Kernel::Autograd {
+        if self.backend().kernel == Kernel::Autograd {
             return step_by_step(&own, &a, from).map(Some);
         }
         let (steps, (count, _)) = (a.size1()?, from.size2()?);
         let zeros = |size: &[i64]| a.f_new_zeros(size, (Kind::Double, a.device()));
         let weights = [zeros(&[1, 1])?, zeros(&[1, 1])?, zeros(&[1])?];
-        let plan = Plan { family: Family::Adaptive, weights, own, gains: None };
+        let plan = LayerPlan { family: LayerFamily::Adaptive, weights, own, gains: None };
         let drive = a.f_reshape([steps, 1, 1])?;
-        let from = State { h: zeros(&[count, 1])?, inner: Some(from) };
-        let conditions = Conditions { from: Some(from), ..Conditions::driven(Some(&drive)) };
+        let from = LayerState { h: zeros(&[count, 1])?, inner: Some(from) };
+        let conditions = RunConditions { from: Some(from), ..RunConditions::driven(Some(&drive)) };
         let inputs = zeros(&[steps, count, 1])?;
         let input = SequenceInput { inputs: &inputs, conditions };
         let wanted = OutputSelection { inner: true, ..OutputSelection::default() };
-        Ok(self.go(&plan, &input, wanted, &mut Gauge::counting())?.inner)
+        Ok(self.run_layer(&plan, &input, wanted, &mut ShapeStats::counting())?.inner)
     }
 }
 

@@ -11,35 +11,36 @@ use rheo_kernels::{
 use tch::kind::Element;
 use tch::{Kind, Result, TchError, Tensor, no_grad_guard};
 
-use super::State;
+use super::LayerState;
 use super::activation::Activation;
 use super::plan::{
-    ByStates, Compute, Family, ForwardOutput, Found, PassRequest, Plan, SequenceInput, Sought,
+    ExecutionBackend, ForwardOutput, GradientRequest, Gradients, LayerFamily, LayerPlan,
+    PassRequest, SequenceInput, StateGradients,
 };
-use crate::gauge::Gauge;
+use crate::shape_stats::ShapeStats;
 use crate::tensor::length;
 
 /// Memory of a training step that the next one may use.
-pub(super) enum Spare {
+pub(super) enum ReusableTape {
     Single(Tape<f32>),
     Double(Tape<f64>),
 }
 
 /// A forward pass whose gradients can be taken.
-pub(super) enum Reading {
-    Single(Work<f32>),
-    Double(Work<f64>),
+pub(super) enum FusedPass {
+    Single(LayerRun<f32>),
+    Double(LayerRun<f64>),
 }
 
 /// Numbers that both libtorch and the kernels know.
-pub(super) trait Number: CompiledReal + Element {}
+pub(super) trait KernelFloat: CompiledReal + Element {}
 
-impl Number for f32 {}
-impl Number for f64 {}
+impl KernelFloat for f32 {}
+impl KernelFloat for f64 {}
 
 /// A layer and what it reads, outside of tensors.
-pub(super) struct Work<R> {
-    family: Family,
+pub(super) struct LayerRun<R> {
+    family: LayerFamily,
     weights: [Vec<R>; 3],
     own: Vec<Vec<R>>,
     sizes: SequenceDims,
@@ -52,54 +53,54 @@ pub(super) struct Work<R> {
 
 /// Runs a layer of H neurons over inputs [T, B, I].
 pub(super) fn pass(
-    plan: &Plan,
+    plan: &LayerPlan,
     input: &SequenceInput<'_>,
-    request: PassRequest<Spare>,
-    compute: &Compute,
-    gauge: &mut Gauge,
-) -> Result<ForwardOutput<Reading>> {
+    request: PassRequest<ReusableTape>,
+    backend: &ExecutionBackend,
+    stats: &mut ShapeStats,
+) -> Result<ForwardOutput<FusedPass>> {
     let PassRequest { wanted, reuse } = request;
     let [w_x, ..] = &plan.weights;
     if w_x.f_kind()? == Kind::Double {
-        let reuse = reuse.and_then(|spare| match spare {
-            Spare::Double(tape) => Some(tape),
-            Spare::Single(_) => None,
+        let reuse = reuse.and_then(|reusable| match reusable {
+            ReusableTape::Double(tape) => Some(tape),
+            ReusableTape::Single(_) => None,
         });
-        let work = Work::<f64>::new(plan, input, wanted)?;
-        return work.pass(PassRequest { wanted, reuse }, compute, gauge, Reading::Double);
+        let work = LayerRun::<f64>::new(plan, input, wanted)?;
+        return work.pass(PassRequest { wanted, reuse }, backend, stats, FusedPass::Double);
     }
-    let reuse = reuse.and_then(|spare| match spare {
-        Spare::Single(tape) => Some(tape),
-        Spare::Double(_) => None,
+    let reuse = reuse.and_then(|reusable| match reusable {
+        ReusableTape::Single(tape) => Some(tape),
+        ReusableTape::Double(_) => None,
     });
-    let work = Work::<f32>::new(plan, input, wanted)?;
-    work.pass(PassRequest { wanted, reuse }, compute, gauge, Reading::Single)
+    let work = LayerRun::<f32>::new(plan, input, wanted)?;
+    work.pass(PassRequest { wanted, reuse }, backend, stats, FusedPass::Single)
 }
 
-impl Reading {
-    /// The gradients of a loss, of which `by_h` is the gradient by h as the pass gave it.
+impl FusedPass {
+    /// The gradients of a loss, of which `grad_h` is the gradient by h as the pass gave it.
     pub(super) fn gradients(
         self,
-        by_h: &Tensor,
-        sought: Sought,
-        compute: &Compute,
-    ) -> Result<(Found, Spare)> {
+        grad_h: &Tensor,
+        request: GradientRequest,
+        backend: &ExecutionBackend,
+    ) -> Result<(Gradients, ReusableTape)> {
         let _guard = no_grad_guard();
         match self {
             Self::Single(work) => {
-                let (found, tape) = work.gradients(by_h, sought, compute)?;
-                Ok((found, Spare::Single(tape)))
+                let (gradients, tape) = work.gradients(grad_h, request, backend)?;
+                Ok((gradients, ReusableTape::Single(tape)))
             }
             Self::Double(work) => {
-                let (found, tape) = work.gradients(by_h, sought, compute)?;
-                Ok((found, Spare::Double(tape)))
+                let (gradients, tape) = work.gradients(grad_h, request, backend)?;
+                Ok((gradients, ReusableTape::Double(tape)))
             }
         }
     }
 }
 
-impl<R: Number> Work<R> {
-    fn new(plan: &Plan, input: &SequenceInput<'_>, wanted: OutputSelection) -> Result<Self> {
+impl<R: KernelFloat> LayerRun<R> {
+    fn new(plan: &LayerPlan, input: &SequenceInput<'_>, wanted: OutputSelection) -> Result<Self> {
         let SequenceInput { inputs, conditions } = input;
         let (steps, batch, width) = inputs.size3()?;
         let [w_x, w_h, bias] = &plan.weights;
@@ -111,7 +112,7 @@ impl<R: Number> Work<R> {
             hidden: count(hidden)?,
         };
         let from = match &conditions.from {
-            Some(State { h, inner }) => {
+            Some(LayerState { h, inner }) => {
                 let inner = inner.as_ref().filter(|_| plan.family.has_inner());
                 let inner = inner.map(values).transpose()?.unwrap_or_default();
                 Some(rheo_kernels::LayerState { h: values(h)?, inner })
@@ -138,14 +139,14 @@ impl<R: Number> Work<R> {
         let number = |which: usize| own(which).first().copied().unwrap_or_default();
         let plain = |neurons| Layer::Plain(PlainLayer { weights, neurons });
         match self.family {
-            Family::Activation(Activation::Relu) => plain(NeuronFunction::Relu),
-            Family::Activation(Activation::Tanh) => plain(NeuronFunction::Tanh),
-            Family::Activation(Activation::Sigmoid) => plain(NeuronFunction::Sigmoid),
-            Family::Activation(Activation::Softplus) => plain(NeuronFunction::Softplus),
-            Family::Activation(Activation::Linear) => plain(NeuronFunction::Linear),
-            Family::Modrelu => plain(NeuronFunction::Modrelu { b: own(0) }),
-            Family::Gamma => plain(NeuronFunction::Gamma { n: own(0), s: own(1) }),
-            Family::Adaptive => {
+            LayerFamily::Activation(Activation::Relu) => plain(NeuronFunction::Relu),
+            LayerFamily::Activation(Activation::Tanh) => plain(NeuronFunction::Tanh),
+            LayerFamily::Activation(Activation::Sigmoid) => plain(NeuronFunction::Sigmoid),
+            LayerFamily::Activation(Activation::Softplus) => plain(NeuronFunction::Softplus),
+            LayerFamily::Activation(Activation::Linear) => plain(NeuronFunction::Linear),
+            LayerFamily::Modrelu => plain(NeuronFunction::Modrelu { b: own(0) }),
+            LayerFamily::Gamma => plain(NeuronFunction::Gamma { n: own(0), s: own(1) }),
+            LayerFamily::Adaptive => {
                 let controller = Controller {
                     u: own(0),
                     bias: own(1),
@@ -157,8 +158,8 @@ impl<R: Number> Work<R> {
                 };
                 Layer::Adaptive(AdaptiveLayer { weights, controller })
             }
-            Family::Lstm { driven } => Layer::Lstm(Lstm { weights, driven }),
-            Family::Gru { is_driven } => {
+            LayerFamily::Lstm { driven } => Layer::Lstm(Lstm { weights, driven }),
+            LayerFamily::Gru { is_driven } => {
                 Layer::Gru(Gru { weights, candidate_bias: own(0), is_driven })
             }
         }
@@ -173,15 +174,15 @@ impl<R: Number> Work<R> {
     fn pass(
         mut self,
         request: PassRequest<Tape<R>>,
-        compute: &Compute,
-        gauge: &mut Gauge,
-        reading: impl FnOnce(Self) -> Reading,
-    ) -> Result<ForwardOutput<Reading>> {
+        backend: &ExecutionBackend,
+        stats: &mut ShapeStats,
+        wrap: impl FnOnce(Self) -> FusedPass,
+    ) -> Result<ForwardOutput<FusedPass>> {
         let PassRequest { wanted, reuse } = request;
         let (layer, sequence) = (self.layer(), self.sequence());
-        let mut pass = layer.forward(&sequence, wanted, compute.resources, reuse);
+        let mut pass = layer.forward(&sequence, wanted, backend.resources, reuse);
         let SequenceDims { steps, batch, hidden, .. } = self.sizes;
-        gauge.observe(&pass.observed, steps * batch)?;
+        stats.observe(&pass.observed, steps * batch)?;
         let per_step = [steps, batch, hidden];
         let traced =
             |values: &[R]| (!values.is_empty()).then(|| tensor(values, &per_step)).transpose();
@@ -191,24 +192,24 @@ impl<R: Number> Work<R> {
         self.tape = pass.tape.take();
         Ok(ForwardOutput {
             h: tensor(&pass.h, h_size)?,
-            last: State {
+            last: LayerState {
                 h: tensor(&pass.last.h, &[batch, hidden])?,
                 inner: self.inner(&pass.last.inner, None)?,
             },
             a: traced(&pass.trace.a)?,
             shape,
             inner: self.inner(&pass.trace.inner, Some(steps))?,
-            reading: self.tape.is_some().then(|| reading(self)),
+            tape: self.tape.is_some().then(|| wrap(self)),
         })
     }
 
-    /// Inner states as [`State::inner`] has them, of so many steps or of one; none are none.
+    /// Inner states as [`LayerState::inner`] has them, of so many steps or of one; none are none.
     fn inner(&self, values: &[R], steps: Option<usize>) -> Result<Option<Tensor>> {
         let SequenceDims { batch, hidden, .. } = self.sizes;
         let each = values.len() / (steps.unwrap_or(1) * batch * hidden).max(1);
         let size = match self.family {
             _ if values.is_empty() => return Ok(None),
-            Family::Adaptive => [batch * hidden, each],
+            LayerFamily::Adaptive => [batch * hidden, each],
             _ => [batch, hidden],
         };
         let size: Vec<usize> = steps.into_iter().chain(size).collect();
@@ -217,41 +218,41 @@ impl<R: Number> Work<R> {
 
     fn gradients(
         mut self,
-        by_h: &Tensor,
-        sought: Sought,
-        compute: &Compute,
-    ) -> Result<(Found, Tape<R>)> {
-        let by_h = values(by_h)?;
+        grad_h: &Tensor,
+        request: GradientRequest,
+        backend: &ExecutionBackend,
+    ) -> Result<(Gradients, Tape<R>)> {
+        let grad_h = values(grad_h)?;
         let missing = || TchError::Shape("a pass without a tape has no gradients".to_owned());
         let mut tape = self.tape.take().ok_or_else(missing)?;
-        let (wants_x, wants_states) = (sought.inputs, sought.states);
-        let loss = BackwardRequest { grad_h: &by_h, every: self.every, wants_x, wants_states };
-        let found = self.layer().backward(&self.sequence(), &mut tape, loss, compute.resources);
+        let (wants_x, wants_states) = (request.inputs, request.states);
+        let loss = BackwardRequest { grad_h: &grad_h, every: self.every, wants_x, wants_states };
+        let gradients = self.layer().backward(&self.sequence(), &mut tape, loss, backend.resources);
         let SequenceDims { steps, batch, inputs, hidden } = self.sizes;
-        let rows = found.weights.bias.len();
-        let states = || -> Result<ByStates> {
-            let h = tensor(&found.h, &[steps, batch, hidden])?;
-            Ok(ByStates { h, inner: self.inner(&found.inner, Some(steps))? })
+        let rows = gradients.weights.bias.len();
+        let states = || -> Result<StateGradients> {
+            let h = tensor(&gradients.h, &[steps, batch, hidden])?;
+            Ok(StateGradients { h, inner: self.inner(&gradients.inner, Some(steps))? })
         };
         let flat = |values: &Vec<R>| tensor(values, &[values.len()]);
         let states = wants_states.then(states).transpose()?;
-        let found = Found {
+        let gradients = Gradients {
             states,
             weights: [
-                tensor(&found.weights.w_x, &[rows, inputs])?,
-                tensor(&found.weights.w_h, &[rows, hidden])?,
-                flat(&found.weights.bias)?,
+                tensor(&gradients.weights.w_x, &[rows, inputs])?,
+                tensor(&gradients.weights.w_h, &[rows, hidden])?,
+                flat(&gradients.weights.bias)?,
             ],
-            own: found.own.iter().map(flat).collect::<Result<_>>()?,
-            inputs: wants_x.then(|| tensor(&found.x, &[steps, batch, inputs])).transpose()?,
+            own: gradients.own.iter().map(flat).collect::<Result<_>>()?,
+            inputs: wants_x.then(|| tensor(&gradients.x, &[steps, batch, inputs])).transpose()?,
         };
-        Ok((found, tape))
+        Ok((gradients, tape))
     }
 }
 
 /// The values of a drive that broadcasts to [T, B, H], and how far apart those of successive steps,
 /// samples and neurons are.
-fn drive<R: Number>(drive: &Tensor) -> Result<(Vec<R>, [usize; 3])> {
+fn drive<R: KernelFloat>(drive: &Tensor) -> Result<(Vec<R>, [usize; 3])> {
     let size = drive.size();
     let mut strides = [0; 3];
     let mut stride = 1;
@@ -268,14 +269,14 @@ fn count(size: i64) -> Result<usize> {
 }
 
 /// The elements of a tensor, row-major.
-fn values<R: Number>(tensor: &Tensor) -> Result<Vec<R>> {
+fn values<R: KernelFloat>(tensor: &Tensor) -> Result<Vec<R>> {
     let tensor = tensor.f_to_dtype(R::KIND, false, false)?.f_contiguous()?;
     let mut values = vec![R::default(); tensor.numel()];
     tensor.f_copy_data(&mut values, tensor.numel())?;
     Ok(values)
 }
 
-fn tensor<R: Number>(values: &[R], size: &[usize]) -> Result<Tensor> {
+fn tensor<R: KernelFloat>(values: &[R], size: &[usize]) -> Result<Tensor> {
     let size = size.iter().map(|&size| length(size)).collect::<Result<Vec<_>>>()?;
     Tensor::f_from_slice(values)?.f_reshape(size)
 }

@@ -8,10 +8,13 @@
 use rheo_model::config::{self, GateDrive};
 use tch::{Result, Tensor};
 
-use super::init::Init;
-use super::plan::{Family, Found, Plan};
-use super::{Cell, Group, Held, Layer, Parameter, Slopes, State, Step};
-use crate::gauge::{Gauge, Shape};
+use super::init::Initializer;
+use super::plan::{Gradients, LayerFamily, LayerPlan};
+use super::{
+    Layer, LayerState, LayerStep, NeuronSlopes, Parameter, ParameterGroup, RecurrentCell,
+    ShapeOverride,
+};
+use crate::shape_stats::{NeuronShapes, ShapeStats};
 
 /// Weights and biases from the input and from the state, of reset gate, update gate and candidate.
 const NAMES: [[&str; 4]; 3] = [
@@ -35,7 +38,11 @@ pub(super) struct Gru {
 }
 
 impl Gru {
-    pub(super) fn new(config: &config::Network, inputs: u32, init: &mut Init<'_>) -> Result<Self> {
+    pub(super) fn new(
+        config: &config::Network,
+        inputs: u32,
+        init: &mut Initializer<'_>,
+    ) -> Result<Self> {
         let hidden = config.hidden;
         let bound = |fan_in: u32| 1.0 / f64::from(fan_in).sqrt();
         let mut gates = Vec::new();
@@ -62,7 +69,7 @@ impl Layer for Gru {
         let mut parameters = Vec::new();
         for (names, tensors) in NAMES.iter().zip(&self.gates) {
             for (name, tensor) in names.iter().zip(tensors) {
-                let group = Group::Recurrent;
+                let group = ParameterGroup::Recurrent;
                 parameters.push(Parameter { name, tensor, trained: true, group });
             }
         }
@@ -86,48 +93,52 @@ impl Layer for Gru {
         &["b_ir", "b_hr", "b_iz", "b_hz", "b_in", "b_hn"]
     }
 
-    fn rest(&self, batch: i64) -> Result<State> {
+    fn rest(&self, batch: i64) -> Result<LayerState> {
         let b = &self.gates[0][1];
         let h = Tensor::f_zeros([batch, self.hidden], (b.f_kind()?, b.device()))?;
-        Ok(State { h, inner: None })
+        Ok(LayerState { h, inner: None })
     }
 
-    fn cell(&self, _held: Option<&Held>, _gauge: &mut Gauge) -> Result<Box<dyn Cell + '_>> {
+    fn cell(
+        &self,
+        _held: Option<&ShapeOverride>,
+        _gauge: &mut ShapeStats,
+    ) -> Result<Box<dyn RecurrentCell + '_>> {
         let feedback = self.stacked(2)?.f_transpose(0, 1)?;
         Ok(Box::new(GruCell { feedback, bias: self.stacked(3)? }))
     }
 
-    fn slopes(&self, _step: &Step) -> Result<Option<Slopes>> {
+    fn slopes(&self, _step: &LayerStep) -> Result<Option<NeuronSlopes>> {
         Ok(None)
     }
 
-    fn fixed_shape(&self) -> Result<Option<Shape>> {
+    fn fixed_shape(&self) -> Result<Option<NeuronShapes>> {
         Ok(None)
     }
 
-    fn plan(&self, _held: Option<&Held>) -> Result<Option<Plan>> {
+    fn plan(&self, _held: Option<&ShapeOverride>) -> Result<Option<LayerPlan>> {
         let (from_input, from_state) = (self.stacked(1)?, self.stacked(3)?);
         // Two of the gates add their biases; the candidate keeps them apart.
         let shared = from_state.f_narrow(0, 0, 2 * self.hidden)?;
         let alone = from_state.f_narrow(0, 2 * self.hidden, self.hidden)?;
         let bias = from_input.f_add(&Tensor::f_cat(&[shared, alone.f_zeros_like()?], 0)?)?;
         let weights = [self.stacked(0)?, self.stacked(2)?, bias];
-        let family = Family::Gru { is_driven: self.drive == GateDrive::All };
-        Ok(Some(Plan { family, weights, own: vec![alone], gains: None }))
+        let family = LayerFamily::Gru { is_driven: self.drive == GateDrive::All };
+        Ok(Some(LayerPlan { family, weights, own: vec![alone], gains: None }))
     }
 
-    fn named(&self, found: Found) -> Result<Vec<(&'static str, Tensor)>> {
-        let [w_x, w_h, bias] = found.weights.map(|gradient| gradient.f_chunk(3, 0));
+    fn named_gradients(&self, gradients: Gradients) -> Result<Vec<(&'static str, Tensor)>> {
+        let [w_x, w_h, bias] = gradients.weights.map(|gradient| gradient.f_chunk(3, 0));
         let from_input = bias?;
         let mut from_state: Vec<Tensor> =
             from_input.iter().take(2).map(Tensor::shallow_clone).collect();
-        from_state.extend(found.own);
-        let mut named = Vec::new();
+        from_state.extend(gradients.own);
+        let mut named_gradients = Vec::new();
         let gates = w_x?.into_iter().zip(w_h?).zip(from_input).zip(from_state);
         for ([w_i, b_i, w_h, b_h], (((w_x, w_s), b_x), b_s)) in NAMES.iter().zip(gates) {
-            named.extend([(*w_i, w_x), (*b_i, b_x), (*w_h, w_s), (*b_h, b_s)]);
+            named_gradients.extend([(*w_i, w_x), (*b_i, b_x), (*w_h, w_s), (*b_h, b_s)]);
         }
-        Ok(named)
+        Ok(named_gradients)
     }
 }
 
@@ -139,11 +150,16 @@ struct GruCell {
     bias: Tensor,
 }
 
-impl Cell for GruCell {
-    fn step(&self, external: &Tensor, state: &State, _gauge: &mut Gauge) -> Result<Step> {
+impl RecurrentCell for GruCell {
+    fn step(
+        &self,
+        external: &Tensor,
+        state: &LayerState,
+        _gauge: &mut ShapeStats,
+    ) -> Result<LayerStep> {
         let own = self.bias.f_addmm(&state.h, &self.feedback)?;
-        let (outside, own) = (external.f_chunk(3, 1)?, own.f_chunk(3, 1)?);
-        let ([ir, iz, ic], [hr, hz, hc]) = (outside.as_slice(), own.as_slice()) else {
+        let (external_input, own) = (external.f_chunk(3, 1)?, own.f_chunk(3, 1)?);
+        let ([ir, iz, ic], [hr, hz, hc]) = (external_input.as_slice(), own.as_slice()) else {
             return Err(tch::TchError::Shape("a GRU has three gates".to_owned()));
         };
         let r = ir.f_add(hr)?.f_sigmoid()?;
@@ -151,6 +167,6 @@ impl Cell for GruCell {
         let c = ic.f_addcmul(&r, hc)?.f_tanh()?;
         // c + z (h - c).
         let h = c.f_addcmul(&z, &state.h.f_sub(&c)?)?;
-        Ok(Step { state: State { h, inner: None }, a: None, shape: None })
+        Ok(LayerStep { state: LayerState { h, inner: None }, a: None, shape: None })
     }
 }

@@ -32,7 +32,7 @@ pub(super) struct ReadoutWeights {
 }
 
 /// Draws the parameters of one network.
-pub(super) struct Init<'a> {
+pub(super) struct Initializer<'a> {
     rng: &'a mut TrialRng,
     kind: Kind,
     hidden: u32,
@@ -42,7 +42,7 @@ pub(super) struct Init<'a> {
     zero_biases: bool,
 }
 
-impl<'a> Init<'a> {
+impl<'a> Initializer<'a> {
     pub(super) fn new(
         config: &config::Network,
         input: InputInit,
@@ -231,7 +231,7 @@ mod tests {
 
     fn values(config: &config::Network, seed: u64, size: u32) -> Vec<f64> {
         let mut rng = TrialRng::new(seed, rheo_core::rng::Purpose::Init);
-        let mut init = Init::new(config, InputInit::Kaiming, Kind::Double, &mut rng);
+        let mut init = Initializer::new(config, InputInit::Kaiming, Kind::Double, &mut rng);
         to_doubles(&init.recurrent(size).unwrap()).unwrap()
     }
 
@@ -249,10 +249,10 @@ mod tests {
                 serde_json::from_value(value.clone()).unwrap()
             };
             let mut angles = list(&oracle[angles]).into_iter();
-            let found = rotations(5, || angles.next().unwrap());
+            let gradients = rotations(5, || angles.next().unwrap());
             let rows = oracle["w"].as_array().unwrap();
             let expected: Vec<f64> = rows.iter().flat_map(list).collect();
-            for (a, b) in found.iter().zip(&expected) {
+            for (a, b) in gradients.iter().zip(&expected) {
                 assert!((a - b).abs() <= 1e-9 * b.abs() + 1e-12, "{name}: {a}, not {b}");
             }
         }

@@ -7,10 +7,13 @@
 use rheo_model::config::{self, GateDrive};
 use tch::{Result, Tensor};
 
-use super::init::Init;
-use super::plan::{Family, Found, Plan};
-use super::{Cell, Group, Held, Layer, Parameter, Slopes, State, Step};
-use crate::gauge::{Gauge, Shape};
+use super::init::Initializer;
+use super::plan::{Gradients, LayerFamily, LayerPlan};
+use super::{
+    Layer, LayerState, LayerStep, NeuronSlopes, Parameter, ParameterGroup, RecurrentCell,
+    ShapeOverride,
+};
+use crate::shape_stats::{NeuronShapes, ShapeStats};
 
 /// The gates and the candidate, in the order of the parameters.
 const NAMES: [[&str; 2]; 4] = [["w_f", "b_f"], ["w_i", "b_i"], ["w_o", "b_o"], ["w_g", "b_g"]];
@@ -32,7 +35,11 @@ pub(super) struct Lstm {
 }
 
 impl Lstm {
-    pub(super) fn new(config: &config::Network, inputs: u32, init: &mut Init<'_>) -> Result<Self> {
+    pub(super) fn new(
+        config: &config::Network,
+        inputs: u32,
+        init: &mut Initializer<'_>,
+    ) -> Result<Self> {
         let hidden = config.hidden;
         let mut gates = Vec::new();
         for _ in NAMES {
@@ -54,7 +61,7 @@ impl Layer for Lstm {
         let mut parameters = Vec::new();
         for (names, tensors) in NAMES.iter().zip(&self.gates) {
             for (name, tensor) in names.iter().zip(tensors) {
-                let group = Group::Recurrent;
+                let group = ParameterGroup::Recurrent;
                 parameters.push(Parameter { name, tensor, trained: true, group });
             }
         }
@@ -84,25 +91,29 @@ impl Layer for Lstm {
         &["b_f", "b_i", "b_o", "b_g"]
     }
 
-    fn rest(&self, batch: i64) -> Result<State> {
+    fn rest(&self, batch: i64) -> Result<LayerState> {
         let b = &self.gates[0][1];
         let zeros = || Tensor::f_zeros([batch, self.hidden], (b.f_kind()?, b.device()));
-        Ok(State { h: zeros()?, inner: Some(zeros()?) })
+        Ok(LayerState { h: zeros()?, inner: Some(zeros()?) })
     }
 
-    fn cell(&self, _held: Option<&Held>, _gauge: &mut Gauge) -> Result<Box<dyn Cell + '_>> {
+    fn cell(
+        &self,
+        _held: Option<&ShapeOverride>,
+        _gauge: &mut ShapeStats,
+    ) -> Result<Box<dyn RecurrentCell + '_>> {
         Ok(Box::new(LstmCell { feedback: self.columns(0, self.hidden)?.f_transpose(0, 1)? }))
     }
 
-    fn slopes(&self, _step: &Step) -> Result<Option<Slopes>> {
+    fn slopes(&self, _step: &LayerStep) -> Result<Option<NeuronSlopes>> {
         Ok(None)
     }
 
-    fn fixed_shape(&self) -> Result<Option<Shape>> {
+    fn fixed_shape(&self) -> Result<Option<NeuronShapes>> {
         Ok(None)
     }
 
-    fn plan(&self, _held: Option<&Held>) -> Result<Option<Plan>> {
+    fn plan(&self, _held: Option<&ShapeOverride>) -> Result<Option<LayerPlan>> {
         let width = self.gates[0][0].size2()?.1 - self.hidden;
         let biases: Vec<&Tensor> = self.gates.iter().map(|[_, b]| b).collect();
         let weights = [
@@ -114,19 +125,19 @@ impl Layer for Lstm {
             GateDrive::All => &[0, 1, 2, 3],
             GateDrive::Released => &[OUTPUT],
         };
-        let family = Family::Lstm { driven };
-        Ok(Some(Plan { family, weights, own: Vec::new(), gains: None }))
+        let family = LayerFamily::Lstm { driven };
+        Ok(Some(LayerPlan { family, weights, own: Vec::new(), gains: None }))
     }
 
-    fn named(&self, found: Found) -> Result<Vec<(&'static str, Tensor)>> {
-        let [w_x, w_h, bias] = found.weights.map(|gradient| gradient.f_chunk(4, 0));
-        let mut named = Vec::new();
+    fn named_gradients(&self, gradients: Gradients) -> Result<Vec<(&'static str, Tensor)>> {
+        let [w_x, w_h, bias] = gradients.weights.map(|gradient| gradient.f_chunk(4, 0));
+        let mut named_gradients = Vec::new();
         let gates = w_x?.into_iter().zip(w_h?).zip(bias?);
         for ([w, b], ((w_x, w_h), bias)) in NAMES.iter().zip(gates) {
-            named.push((*w, Tensor::f_cat(&[w_h, w_x], 1)?));
-            named.push((*b, bias));
+            named_gradients.push((*w, Tensor::f_cat(&[w_h, w_x], 1)?));
+            named_gradients.push((*b, bias));
         }
-        Ok(named)
+        Ok(named_gradients)
     }
 }
 
@@ -136,8 +147,13 @@ struct LstmCell {
     feedback: Tensor,
 }
 
-impl Cell for LstmCell {
-    fn step(&self, external: &Tensor, state: &State, _gauge: &mut Gauge) -> Result<Step> {
+impl RecurrentCell for LstmCell {
+    fn step(
+        &self,
+        external: &Tensor,
+        state: &LayerState,
+        _gauge: &mut ShapeStats,
+    ) -> Result<LayerStep> {
         let all = external.f_addmm(&state.h, &self.feedback)?;
         let parts = all.f_chunk(4, 1)?;
         let [forget, input, output, candidate] = parts.as_slice() else {
@@ -149,6 +165,6 @@ impl Cell for LstmCell {
             None => fresh,
         };
         let h = output.f_sigmoid()?.f_mul(&c.f_tanh()?)?;
-        Ok(Step { state: State { h, inner: Some(c) }, a: None, shape: None })
+        Ok(LayerStep { state: LayerState { h, inner: Some(c) }, a: None, shape: None })
     }
 }

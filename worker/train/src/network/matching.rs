@@ -100,7 +100,7 @@ mod tests {
         };
         let mut rng = TrialRng::new(1, Purpose::Init);
         let network = Network::new(&config, interface, Kind::Float, &mut rng).unwrap();
-        let found = parameters(&config, interface);
-        assert_eq!(found, network.trained_count(), "{config:?}, {embedding:?}");
+        let gradients = parameters(&config, interface);
+        assert_eq!(gradients, network.trained_count(), "{config:?}, {embedding:?}");
     }
 }

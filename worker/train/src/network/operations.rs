@@ -8,39 +8,42 @@ mod steps;
 use rheo_kernels::{GainSaturation, OutputSelection};
 use tch::{Result, Tensor, no_grad_guard};
 
-use super::State;
-use super::plan::{ByStates, Compute, ForwardOutput, Found, Plan, SequenceInput, Sought};
+use super::LayerState;
+use super::plan::{
+    ExecutionBackend, ForwardOutput, GradientRequest, Gradients, LayerPlan, SequenceInput,
+    StateGradients,
+};
 use crate::gamma;
-use crate::gauge::Gauge;
+use crate::shape_stats::ShapeStats;
 use crate::tensor::length;
-use steps::{BackwardStep, Operations};
+use steps::{BackwardStep, LayerOperations};
 
 /// A forward pass whose gradients can be taken.
-pub(super) struct Reading {
-    layer: Operations,
+pub(super) struct OperationsPass {
+    layer: LayerOperations,
     inputs: Tensor,
     /// What comes from outside, [T, B, G H].
     external: Tensor,
     every: bool,
     /// The states before every `segment` steps.
-    states: Vec<State>,
+    states: Vec<LayerState>,
     segment: i64,
 }
 
 /// Runs a layer over inputs [T, B, I].
 pub(super) fn pass(
-    plan: &Plan,
+    plan: &LayerPlan,
     input: &SequenceInput<'_>,
     wanted: OutputSelection,
-    compute: &Compute,
-    gauge: &mut Gauge,
-) -> Result<ForwardOutput<Reading>> {
+    backend: &ExecutionBackend,
+    stats: &mut ShapeStats,
+) -> Result<ForwardOutput<OperationsPass>> {
     let SequenceInput { inputs, conditions } = input;
-    let layer = Operations::new(plan)?;
+    let layer = LayerOperations::new(plan)?;
     let (steps, batch, _) = inputs.size3()?;
     let external = layer.external(inputs, conditions.drive)?;
     let segment = if wanted.tape {
-        layer.segment([steps, batch], compute.resources.memory)?
+        layer.segment([steps, batch], backend.resources.memory)?
     } else {
         steps.max(1)
     };
@@ -62,13 +65,13 @@ pub(super) fn pass(
             inner.extend(step.state.inner.as_ref().map(Tensor::shallow_clone));
         }
         if wanted.trace && layer.has_one_input() {
-            a.push(step.kept.shallow_clone());
+            a.push(step.saved.shallow_clone());
         }
         if let Some(shape) = &step.shape {
-            let counts = gamma::policy_counts(&shape.n)?;
-            gauge.guard_hits += counts.guard_hits;
-            gauge.negative_gains += counts.negative_gains;
-            gauge.measure(&shape.n, &shape.s)?;
+            let counts = gamma::gain_counts(&shape.n)?;
+            stats.guard_hits += counts.guard_hits;
+            stats.negative_gains += counts.negative_gains;
+            stats.measure(&shape.n, &shape.s)?;
             if wanted.trace {
                 n.push(shape.n.shallow_clone());
                 s.push(shape.s.shallow_clone());
@@ -87,88 +90,96 @@ pub(super) fn pass(
         a: stack(a)?,
         shape: stack(n)?.zip(stack(s)?).map(|(n, s)| GainSaturation { n, s }),
         inner: stack(inner)?,
-        reading: wanted.tape.then_some(Reading { layer, inputs, external, every, states, segment }),
+        tape: wanted.tape.then_some(OperationsPass {
+            layer,
+            inputs,
+            external,
+            every,
+            states,
+            segment,
+        }),
     })
 }
 
-impl Reading {
-    /// The gradients of a loss, of which `by_h` is the gradient by h as the pass gave it.
-    pub(super) fn gradients(self, by_h: &Tensor, sought: Sought) -> Result<Found> {
+impl OperationsPass {
+    /// The gradients of a loss, of which `grad_h` is the gradient by h as the pass gave it.
+    pub(super) fn gradients(self, grad_h: &Tensor, request: GradientRequest) -> Result<Gradients> {
         let _guard = no_grad_guard();
         let layer = &self.layer;
         let (steps, _, _) = self.inputs.size3()?;
-        let mut sums = Sums::new(layer)?;
-        let (mut by_inputs, mut by_states) = (Vec::new(), <[Vec<Tensor>; 2]>::default());
-        let mut by_state =
-            if self.every { by_h.f_get(0)?.f_zeros_like()? } else { by_h.shallow_clone() };
-        let mut by_inner = None;
+        let mut sums = WeightGradSums::new(layer)?;
+        let (mut grad_inputs, mut grad_states) = (Vec::new(), <[Vec<Tensor>; 2]>::default());
+        let mut grad_state =
+            if self.every { grad_h.f_get(0)?.f_zeros_like()? } else { grad_h.shallow_clone() };
+        let mut grad_inner = None;
         for (index, before) in self.states.iter().enumerate().rev() {
             let first = length(index)? * self.segment;
             let count = self.segment.min(steps - first);
             let external = self.external.f_narrow(0, first, count)?.f_unbind(0)?;
             let mut states = vec![before.share()];
-            let mut kept = Vec::new();
+            let mut saved = Vec::new();
             for (external, at) in external.iter().zip(0..) {
                 let step = layer.step(external, &states[at])?;
-                kept.push(step.kept);
+                saved.push(step.saved);
                 states.push(step.state);
             }
             let (mut from_outside, mut from_neurons) = (Vec::new(), Vec::new());
-            for (t, kept) in kept.iter().enumerate().rev() {
+            for (t, saved) in saved.iter().enumerate().rev() {
                 if self.every {
                     let at = first + length(t)?;
-                    by_state = by_state.f_add(&by_h.f_get(at)?)?;
+                    grad_state = grad_state.f_add(&grad_h.f_get(at)?)?;
                 }
                 let (last, next) = (&states[t], &states[t + 1]);
-                let (grad_h, grad_inner) = (&by_state, by_inner);
-                let back = layer
-                    .back(&BackwardStep { kept, last, next, grad_h, grad_inner }, &mut sums)?;
-                if sought.states {
-                    by_states[0].push(by_state);
-                    by_states[1].extend(back.by_state);
+                let grad_h = &grad_state;
+                let step = BackwardStep { saved, last, next, grad_h, grad_inner };
+                let gradients = layer.backward(&step, &mut sums)?;
+                if request.states {
+                    grad_states[0].push(grad_state);
+                    grad_states[1].extend(gradients.grad_state);
                 }
-                let by_feedback = back.by_feedback.as_ref().unwrap_or(&back.by_external);
-                by_state = by_feedback.f_matmul(&layer.w_h)?;
-                if let Some(direct) = &back.direct {
-                    by_state = by_state.f_add(direct)?;
+                let grad_feedback =
+                    gradients.grad_feedback.as_ref().unwrap_or(&gradients.grad_external);
+                grad_state = grad_feedback.f_matmul(&layer.w_h)?;
+                if let Some(direct) = &gradients.direct {
+                    grad_state = grad_state.f_add(direct)?;
                 }
-                from_neurons.push(by_feedback.shallow_clone());
-                from_outside.push(back.by_external);
-                by_inner = back.by_inner;
+                from_neurons.push(grad_feedback.shallow_clone());
+                from_outside.push(gradients.grad_external);
+                grad_inner = gradients.grad_inner;
             }
             from_outside.reverse();
             from_neurons.reverse();
-            let h: Vec<&Tensor> = states.iter().take(kept.len()).map(|state| &state.h).collect();
+            let h: Vec<&Tensor> = states.iter().take(saved.len()).map(|state| &state.h).collect();
             let inputs = self.inputs.f_narrow(0, first, count)?;
-            let by_external = Tensor::f_cat(&from_outside, 0)?;
-            sums.add(&by_external, &inputs.f_flatten(0, 1)?)?;
+            let grad_external = Tensor::f_cat(&from_outside, 0)?;
+            sums.add(&grad_external, &inputs.f_flatten(0, 1)?)?;
             sums.add_feedback(&Tensor::f_cat(&from_neurons, 0)?, &Tensor::f_cat(&h, 0)?)?;
-            if sought.inputs {
-                by_inputs.push(by_external.f_matmul(&layer.w_x)?.f_reshape(inputs.size())?);
+            if request.inputs {
+                grad_inputs.push(grad_external.f_matmul(&layer.w_x)?.f_reshape(inputs.size())?);
             }
         }
-        by_inputs.reverse();
-        let inputs = sought.inputs.then(|| Tensor::f_cat(&by_inputs, 0)).transpose()?;
-        let [h, inner] = by_states.map(|mut steps| {
+        grad_inputs.reverse();
+        let inputs = request.inputs.then(|| Tensor::f_cat(&grad_inputs, 0)).transpose()?;
+        let [h, inner] = grad_states.map(|mut steps| {
             steps.reverse();
             (!steps.is_empty()).then(|| Tensor::f_stack(&steps, 0)).transpose()
         });
         let inner = inner?;
-        let states = h?.map(|h| ByStates { h, inner });
-        Ok(Found { weights: [sums.w_x, sums.w_h, sums.bias], own: sums.own, inputs, states })
+        let states = h?.map(|h| StateGradients { h, inner });
+        Ok(Gradients { weights: [sums.w_x, sums.w_h, sums.bias], own: sums.own, inputs, states })
     }
 }
 
 /// Gradients by the weights, summed up over segments.
-struct Sums {
+struct WeightGradSums {
     w_x: Tensor,
     w_h: Tensor,
     bias: Tensor,
     own: Vec<Tensor>,
 }
 
-impl Sums {
-    fn new(layer: &Operations) -> Result<Self> {
+impl WeightGradSums {
+    fn new(layer: &LayerOperations) -> Result<Self> {
         Ok(Self {
             w_x: layer.w_x.f_zeros_like()?,
             w_h: layer.w_h.f_zeros_like()?,
@@ -178,15 +189,15 @@ impl Sums {
     }
 
     /// For gradients [N, G H] by what comes from outside, where the inputs were [N, I].
-    fn add(&mut self, by_external: &Tensor, inputs: &Tensor) -> Result<()> {
-        self.w_x = self.w_x.f_addmm(&by_external.f_transpose(0, 1)?, inputs)?;
-        self.bias = self.bias.f_add(&over_rows(by_external)?)?;
+    fn add(&mut self, grad_external: &Tensor, inputs: &Tensor) -> Result<()> {
+        self.w_x = self.w_x.f_addmm(&grad_external.f_transpose(0, 1)?, inputs)?;
+        self.bias = self.bias.f_add(&over_rows(grad_external)?)?;
         Ok(())
     }
 
     /// For gradients [N, G H] by what comes from the neurons, whose states were [N, H].
-    fn add_feedback(&mut self, by_feedback: &Tensor, h: &Tensor) -> Result<()> {
-        self.w_h = self.w_h.f_addmm(&by_feedback.f_transpose(0, 1)?, h)?;
+    fn add_feedback(&mut self, grad_feedback: &Tensor, h: &Tensor) -> Result<()> {
+        self.w_h = self.w_h.f_addmm(&grad_feedback.f_transpose(0, 1)?, h)?;
         Ok(())
     }
 

@@ -5,12 +5,15 @@ use rheo_model::config::{self, NetworkKind};
 use tch::{Result, Tensor};
 
 use super::activation::{self, Activation};
-use super::init::Init;
-use super::plan::{Family, Found, Plan};
+use super::init::Initializer;
+use super::plan::{Gradients, LayerFamily, LayerPlan};
 use super::recurrence::{self, Recurrence};
-use super::{Cell, GainSaturation, Group, Held, Layer, Parameter, Slopes, State, Step};
-use crate::gamma::{self, Curve};
-use crate::gauge::{Gauge, Shape};
+use super::{
+    GainSaturation, Layer, LayerState, LayerStep, NeuronSlopes, Parameter, ParameterGroup,
+    RecurrentCell, ShapeOverride,
+};
+use crate::gamma::{self, GammaCurve};
+use crate::shape_stats::{NeuronShapes, ShapeStats};
 use crate::tensor::to_doubles;
 
 /// How many numbers a layer of these kinds learns, with `inputs` inputs.
@@ -26,12 +29,12 @@ pub(super) fn count(config: &config::Network, inputs: u32) -> u64 {
 }
 
 /// A layer of neurons with a fixed curve.
-pub(super) struct Plain {
+pub(super) struct PlainLayer {
     recurrence: Recurrence,
-    neurons: Neurons,
+    neurons: NeuronModel,
 }
 
-enum Neurons {
+enum NeuronModel {
     /// One function without parameters.
     Activation(Activation),
     /// sign(a) max(|a| + b, 0) with b [H].
@@ -40,59 +43,71 @@ enum Neurons {
     Gamma { n: Tensor, s: Tensor, learned: bool },
 }
 
-impl Plain {
-    pub(super) fn new(activation: Activation, inputs: u32, init: &mut Init<'_>) -> Result<Self> {
+impl PlainLayer {
+    pub(super) fn new(
+        activation: Activation,
+        inputs: u32,
+        init: &mut Initializer<'_>,
+    ) -> Result<Self> {
         let recurrence = Recurrence::new(inputs, init)?;
-        Ok(Self { recurrence, neurons: Neurons::Activation(activation) })
+        Ok(Self { recurrence, neurons: NeuronModel::Activation(activation) })
     }
 
-    pub(super) fn modrelu(inputs: u32, init: &mut Init<'_>) -> Result<Self> {
+    pub(super) fn modrelu(inputs: u32, init: &mut Initializer<'_>) -> Result<Self> {
         let recurrence = Recurrence::new(inputs, init)?;
         let b_mod = init.uniform(&[init.hidden()], 0.01)?;
-        Ok(Self { recurrence, neurons: Neurons::Modrelu { b_mod } })
+        Ok(Self { recurrence, neurons: NeuronModel::Modrelu { b_mod } })
     }
 
     pub(super) fn homogeneous(
         config: &config::Network,
         inputs: u32,
         n0: f64,
-        init: &mut Init<'_>,
+        init: &mut Initializer<'_>,
     ) -> Result<Self> {
         let recurrence = Recurrence::new(inputs, init)?;
         let n = init.constant(1, n0)?;
         let s = init.constant(1, config.s0)?;
         let learned = config.learns_shape();
-        Ok(Self { recurrence, neurons: Neurons::Gamma { n, s, learned } })
+        Ok(Self { recurrence, neurons: NeuronModel::Gamma { n, s, learned } })
     }
 
     pub(super) fn heterogeneous(
         config: &config::Network,
         inputs: u32,
         n0: f64,
-        init: &mut Init<'_>,
+        init: &mut Initializer<'_>,
     ) -> Result<Self> {
         let recurrence = Recurrence::new(inputs, init)?;
         let n = init.around(config.hidden, n0, config.n0_spread)?;
         let s = init.around(config.hidden, config.s0, config.s0_spread)?;
-        Ok(Self { recurrence, neurons: Neurons::Gamma { n, s, learned: config.learns_shape() } })
+        Ok(Self {
+            recurrence,
+            neurons: NeuronModel::Gamma { n, s, learned: config.learns_shape() },
+        })
     }
 }
 
-impl Layer for Plain {
+impl Layer for PlainLayer {
     fn parameters(&self) -> Vec<Parameter<'_>> {
         let mut parameters = self.recurrence.parameters();
         match &self.neurons {
-            Neurons::Activation(_) => {}
-            Neurons::Modrelu { b_mod } => parameters.push(Parameter {
+            NeuronModel::Activation(_) => {}
+            NeuronModel::Modrelu { b_mod } => parameters.push(Parameter {
                 name: "b_mod",
                 tensor: b_mod,
                 trained: true,
-                group: Group::Recurrent,
+                group: ParameterGroup::Recurrent,
             }),
-            Neurons::Gamma { n, s, learned } => {
+            NeuronModel::Gamma { n, s, learned } => {
                 for (name, tensor) in [("n", n), ("s", s)] {
                     let trained = *learned;
-                    parameters.push(Parameter { name, tensor, trained, group: Group::Shape });
+                    parameters.push(Parameter {
+                        name,
+                        tensor,
+                        trained,
+                        group: ParameterGroup::Shape,
+                    });
                 }
             }
         }
@@ -111,83 +126,91 @@ impl Layer for Plain {
         &recurrence::BIASES
     }
 
-    fn rest(&self, batch: i64) -> Result<State> {
-        Ok(State { h: self.recurrence.rest(batch)?, inner: None })
+    fn rest(&self, batch: i64) -> Result<LayerState> {
+        Ok(LayerState { h: self.recurrence.rest(batch)?, inner: None })
     }
 
-    fn cell(&self, held: Option<&Held>, gauge: &mut Gauge) -> Result<Box<dyn Cell + '_>> {
+    fn cell(
+        &self,
+        shape_override: Option<&ShapeOverride>,
+        stats: &mut ShapeStats,
+    ) -> Result<Box<dyn RecurrentCell + '_>> {
         let feedback = self.recurrence.feedback()?;
         let function = match &self.neurons {
-            Neurons::Activation(activation) => Function::Activation(*activation),
-            Neurons::Modrelu { b_mod } => Function::Modrelu(b_mod),
-            Neurons::Gamma { n, s, .. } => {
-                let (n, s) = held.map_or((n, s), |held| (&held.n, &held.s));
-                let curve = Curve::new(n, s, feedback.requires_grad())?;
-                gauge.count(&curve);
-                Function::Gamma { curve, n: n.shallow_clone(), s: s.shallow_clone() }
+            NeuronModel::Activation(activation) => StepFunction::Activation(*activation),
+            NeuronModel::Modrelu { b_mod } => StepFunction::Modrelu(b_mod),
+            NeuronModel::Gamma { n, s, .. } => {
+                let (n, s) = shape_override
+                    .map_or((n, s), |shape_override| (&shape_override.n, &shape_override.s));
+                let curve = GammaCurve::new(n, s, feedback.requires_grad())?;
+                stats.count(&curve);
+                StepFunction::Gamma { curve, n: n.shallow_clone(), s: s.shallow_clone() }
             }
         };
         Ok(Box::new(PlainCell { feedback, function }))
     }
 
-    fn slopes(&self, step: &Step) -> Result<Option<Slopes>> {
+    fn slopes(&self, step: &LayerStep) -> Result<Option<NeuronSlopes>> {
         let Some(a) = &step.a else { return Ok(None) };
         if let Some(shape) = &step.shape {
             return gamma::slopes(a, &shape.n, &shape.s).map(Some);
         }
         let x = match &self.neurons {
-            Neurons::Activation(activation) => activation.slope(a)?,
-            Neurons::Modrelu { b_mod } => activation::modrelu_slope(a, b_mod)?,
-            Neurons::Gamma { .. } => return Ok(None),
+            NeuronModel::Activation(activation) => activation.slope(a)?,
+            NeuronModel::Modrelu { b_mod } => activation::modrelu_slope(a, b_mod)?,
+            NeuronModel::Gamma { .. } => return Ok(None),
         };
-        Ok(Some(Slopes { x, shape: None }))
+        Ok(Some(NeuronSlopes { x, shape: None }))
     }
 
-    fn fixed_shape(&self) -> Result<Option<Shape>> {
-        let Neurons::Gamma { n, s, .. } = &self.neurons else {
+    fn fixed_shape(&self) -> Result<Option<NeuronShapes>> {
+        let NeuronModel::Gamma { n, s, .. } = &self.neurons else {
             return Ok(None);
         };
         let hidden = self.recurrence.hidden()?;
         let per_neuron =
             |values: &Tensor| to_doubles(&values.f_detach()?.f_expand([hidden], false)?);
-        Ok(Some(Shape { n: per_neuron(n)?, s: per_neuron(s)? }))
+        Ok(Some(NeuronShapes { n: per_neuron(n)?, s: per_neuron(s)? }))
     }
 
-    fn plan(&self, held: Option<&Held>) -> Result<Option<Plan>> {
+    fn plan(&self, shape_override: Option<&ShapeOverride>) -> Result<Option<LayerPlan>> {
         let hidden = self.recurrence.hidden()?;
         let weights = self.recurrence.weights()?;
         let (family, own) = match &self.neurons {
-            Neurons::Activation(activation) => (Family::Activation(*activation), Vec::new()),
-            Neurons::Modrelu { b_mod } => (Family::Modrelu, vec![b_mod.shallow_clone()]),
-            Neurons::Gamma { n, s, .. } => {
-                let (n, s) = held.map_or((n, s), |held| (&held.n, &held.s));
-                return Plan::gamma(weights, n, s, hidden);
+            NeuronModel::Activation(activation) => {
+                (LayerFamily::Activation(*activation), Vec::new())
+            }
+            NeuronModel::Modrelu { b_mod } => (LayerFamily::Modrelu, vec![b_mod.shallow_clone()]),
+            NeuronModel::Gamma { n, s, .. } => {
+                let (n, s) = shape_override
+                    .map_or((n, s), |shape_override| (&shape_override.n, &shape_override.s));
+                return LayerPlan::gamma(weights, n, s, hidden);
             }
         };
-        Ok(Some(Plan { family, weights, own, gains: None }))
+        Ok(Some(LayerPlan { family, weights, own, gains: None }))
     }
 
-    fn named(&self, found: Found) -> Result<Vec<(&'static str, Tensor)>> {
-        let mut named = Recurrence::named(found.weights);
+    fn named_gradients(&self, gradients: Gradients) -> Result<Vec<(&'static str, Tensor)>> {
+        let mut named_gradients = Recurrence::named_gradients(gradients.weights);
         let names: &[&'static str] = match self.neurons {
-            Neurons::Activation(_) => &[],
-            Neurons::Modrelu { .. } => &["b_mod"],
-            Neurons::Gamma { .. } => &["n", "s"],
+            NeuronModel::Activation(_) => &[],
+            NeuronModel::Modrelu { .. } => &["b_mod"],
+            NeuronModel::Gamma { .. } => &["n", "s"],
         };
-        for (name, gradient) in names.iter().zip(found.own) {
-            named.push((*name, gradient));
+        for (name, gradient) in names.iter().zip(gradients.own) {
+            named_gradients.push((*name, gradient));
         }
         // One gain and one saturation for all neurons learn from all of them.
-        if let Neurons::Gamma { n, .. } = &self.neurons
+        if let NeuronModel::Gamma { n, .. } = &self.neurons
             && n.numel() == 1
         {
-            for (name, gradient) in &mut named {
+            for (name, gradient) in &mut named_gradients {
                 if matches!(*name, "n" | "s") {
                     *gradient = gradient.f_sum_dim_intlist(0, true, gradient.f_kind()?)?;
                 }
             }
         }
-        Ok(named)
+        Ok(named_gradients)
     }
 }
 
@@ -195,26 +218,31 @@ impl Layer for Plain {
 struct PlainCell<'a> {
     /// w_hh^T [H, H].
     feedback: Tensor,
-    function: Function<'a>,
+    function: StepFunction<'a>,
 }
 
-enum Function<'a> {
+enum StepFunction<'a> {
     Activation(Activation),
     Modrelu(&'a Tensor),
-    Gamma { curve: Curve, n: Tensor, s: Tensor },
+    Gamma { curve: GammaCurve, n: Tensor, s: Tensor },
 }
 
-impl Cell for PlainCell<'_> {
-    fn step(&self, external: &Tensor, state: &State, _gauge: &mut Gauge) -> Result<Step> {
+impl RecurrentCell for PlainCell<'_> {
+    fn step(
+        &self,
+        external: &Tensor,
+        state: &LayerState,
+        _gauge: &mut ShapeStats,
+    ) -> Result<LayerStep> {
         let a = external.f_addmm(&state.h, &self.feedback)?;
         let (h, shape) = match &self.function {
-            Function::Activation(activation) => (activation.apply(&a)?, None),
-            Function::Modrelu(b_mod) => (activation::modrelu(&a, b_mod)?, None),
-            Function::Gamma { curve, n, s } => {
+            StepFunction::Activation(activation) => (activation.apply(&a)?, None),
+            StepFunction::Modrelu(b_mod) => (activation::modrelu(&a, b_mod)?, None),
+            StepFunction::Gamma { curve, n, s } => {
                 let shape = GainSaturation { n: n.shallow_clone(), s: s.shallow_clone() };
                 (curve.apply(&a)?, Some(shape))
             }
         };
-        Ok(Step { state: State { h, inner: None }, a: Some(a), shape })
+        Ok(LayerStep { state: LayerState { h, inner: None }, a: Some(a), shape })
     }
 }

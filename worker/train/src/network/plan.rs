@@ -6,18 +6,18 @@ use rheo_model::config::{self, Kernel};
 use tch::{Result, Tensor};
 
 use super::activation::Activation;
-use super::{Conditions, State};
+use super::{LayerState, RunConditions};
 
 /// With what a network computes.
 #[derive(Debug, Clone, Copy)]
-pub struct Compute {
+pub struct ExecutionBackend {
     /// Which kernel.
     pub kernel: Kernel,
     /// What it may use.
     pub resources: ComputeResources,
 }
 
-impl Compute {
+impl ExecutionBackend {
     /// As a trial asks for it.
     pub fn new(resources: &config::Resources) -> Self {
         let size = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
@@ -57,7 +57,7 @@ impl Compute {
     }
 }
 
-impl Default for Compute {
+impl Default for ExecutionBackend {
     fn default() -> Self {
         Self::new(&config::Resources::default())
     }
@@ -68,7 +68,7 @@ pub(super) struct SequenceInput<'a> {
     /// Inputs [T, B, I].
     pub(super) inputs: &'a Tensor,
     /// The drive, the held gains and saturations, and the state before the first step.
-    pub(super) conditions: Conditions<'a>,
+    pub(super) conditions: RunConditions<'a>,
 }
 
 /// Request for a forward pass.
@@ -80,8 +80,8 @@ pub(super) struct PassRequest<T> {
 }
 
 /// A layer in terms of the kernels.
-pub(super) struct Plan {
-    pub(super) family: Family,
+pub(super) struct LayerPlan {
+    pub(super) family: LayerFamily,
     /// From the input [G H, I], from the neurons [G H, H] and the sum of all biases [G H], of one
     /// gate above the other.
     pub(super) weights: [Tensor; 3],
@@ -93,7 +93,7 @@ pub(super) struct Plan {
 
 /// Layers that the kernels know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Family {
+pub(super) enum LayerFamily {
     /// Neurons without parameters of their own.
     Activation(Activation),
     /// With b [H].
@@ -108,18 +108,18 @@ pub(super) enum Family {
     Gru { is_driven: bool },
 }
 
-impl Family {
+impl LayerFamily {
     /// Whether a step hands on more than what the neurons emit.
     pub(super) fn has_inner(self) -> bool {
         matches!(self, Self::Adaptive | Self::Lstm { .. })
     }
 }
 
-impl Plan {
+impl LayerPlan {
     /// Gain and saturation of neurons that do not change them, each [H].
     pub(super) fn shape(&self) -> Option<GainSaturation<Tensor>> {
         match (self.family, self.own.as_slice()) {
-            (Family::Gamma, [n, s]) => {
+            (LayerFamily::Gamma, [n, s]) => {
                 Some(GainSaturation { n: n.shallow_clone(), s: s.shallow_clone() })
             }
             _ => None,
@@ -138,33 +138,33 @@ impl Plan {
         }
         let per_neuron = |tensor: &Tensor| tensor.f_detach()?.f_expand([hidden], false);
         let own = vec![per_neuron(n)?, per_neuron(s)?];
-        Ok(Some(Self { family: Family::Gamma, weights, own, gains: Some(n.shallow_clone()) }))
+        Ok(Some(Self { family: LayerFamily::Gamma, weights, own, gains: Some(n.shallow_clone()) }))
     }
 }
 
 /// The gradients of a loss by the states after every step. Each state is a variable of its own: that
 /// by h is at constant inner state of the same step, that by the inner state counts what reaches h.
 #[derive(Debug)]
-pub struct ByStates {
+pub struct StateGradients {
     /// By h, [T, B, H].
     pub h: Tensor,
-    /// By the inner states, [T, ..] as in [`State::inner`], of layers that have them.
+    /// By the inner states, [T, ..] as in [`LayerState::inner`], of layers that have them.
     pub inner: Option<Tensor>,
 }
 
-/// Gradients in terms of the kernels, in the order of [`Plan`].
-pub(super) struct Found {
+/// Gradients in terms of the kernels, in the order of [`LayerPlan`].
+pub(super) struct Gradients {
     pub(super) weights: [Tensor; 3],
     pub(super) own: Vec<Tensor>,
     /// By the inputs [T, B, I], if sought.
     pub(super) inputs: Option<Tensor>,
     /// By the states after every step, if sought.
-    pub(super) states: Option<ByStates>,
+    pub(super) states: Option<StateGradients>,
 }
 
 /// Which gradients are sought besides those by the weights.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sought {
+pub(super) struct GradientRequest {
     /// By the inputs, where they are learned.
     pub(super) inputs: bool,
     /// By the states after every step.
@@ -176,21 +176,21 @@ pub(super) struct ForwardOutput<T> {
     /// h after every step [T, B, H], or after the last [B, H].
     pub(super) h: Tensor,
     /// The state after the last step.
-    pub(super) last: State,
+    pub(super) last: LayerState,
     /// What neurons received at every step [T, B, H], if wanted and they have one input.
     pub(super) a: Option<Tensor>,
     /// Gains and saturations of adaptive neurons at every step [T, B, H], if wanted.
     pub(super) shape: Option<GainSaturation<Tensor>>,
-    /// The inner states after every step, [T, ..] as in [`State::inner`], if wanted.
+    /// The inner states after every step, [T, ..] as in [`LayerState::inner`], if wanted.
     pub(super) inner: Option<Tensor>,
     /// What the gradients need, if wanted.
-    pub(super) reading: Option<T>,
+    pub(super) tape: Option<T>,
 }
 
 impl<T> ForwardOutput<T> {
     /// The same with what the gradients need as `wrap` makes it of it.
     pub(super) fn map<U>(self, wrap: impl FnOnce(T) -> U) -> ForwardOutput<U> {
-        let Self { h, last, a, shape, inner, reading } = self;
-        ForwardOutput { h, last, a, shape, inner, reading: reading.map(wrap) }
+        let Self { h, last, a, shape, inner, tape } = self;
+        ForwardOutput { h, last, a, shape, inner, tape: tape.map(wrap) }
     }
 }

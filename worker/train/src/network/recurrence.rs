@@ -3,8 +3,8 @@
 
 use tch::{Result, Tensor};
 
-use super::init::Init;
-use super::{Group, Parameter};
+use super::init::Initializer;
+use super::{Parameter, ParameterGroup};
 
 /// The names of what leads from a state to the next one.
 pub(super) const RECURRENT: [&str; 1] = ["w_hh"];
@@ -27,7 +27,7 @@ pub(super) struct Recurrence {
 }
 
 impl Recurrence {
-    pub(super) fn new(inputs: u32, init: &mut Init<'_>) -> Result<Self> {
+    pub(super) fn new(inputs: u32, init: &mut Initializer<'_>) -> Result<Self> {
         let hidden = init.hidden();
         Ok(Self {
             w_xh: init.input(hidden, inputs)?,
@@ -44,7 +44,7 @@ impl Recurrence {
             ("w_hh", &self.w_hh),
             ("b_hh", &self.b_hh),
         ];
-        let group = Group::Recurrent;
+        let group = ParameterGroup::Recurrent;
         tensors.map(|(name, tensor)| Parameter { name, tensor, trained: true, group }).into()
     }
 
@@ -84,7 +84,7 @@ impl Recurrence {
     }
 
     /// Gradients by these weights, by name.
-    pub(super) fn named([w_x, w_h, bias]: [Tensor; 3]) -> Vec<(&'static str, Tensor)> {
+    pub(super) fn named_gradients([w_x, w_h, bias]: [Tensor; 3]) -> Vec<(&'static str, Tensor)> {
         let same = bias.shallow_clone();
         vec![("w_xh", w_x), ("b_xh", bias), ("w_hh", w_h), ("b_hh", same)]
     }

@@ -7,10 +7,10 @@
 use rheo_kernels::{GainSaturation, OutputSelection};
 use tch::{Result, TchError, Tensor, no_grad_guard};
 
-use super::plan::{ByStates, SequenceInput, Sought};
-use super::reading::{flat, wanted};
-use super::{Conditions, Network, Readout, State, Step};
-use crate::gauge::Gauge;
+use super::forward_pass::{flat, wanted};
+use super::plan::{GradientRequest, SequenceInput, StateGradients};
+use super::{LayerState, LayerStep, Network, Readout, RunConditions};
+use crate::shape_stats::ShapeStats;
 
 /// Steps whose traces are in memory at once while a pass is watched.
 const WATCHED: i64 = 64;
@@ -18,7 +18,7 @@ const WATCHED: i64 = 64;
 const MOST_ELEMENTS: i64 = 1 << 24;
 
 /// What is seen of every step.
-type See<'a> = &'a mut dyn FnMut(&Step) -> Result<()>;
+type StepVisitor<'a> = &'a mut dyn FnMut(&LayerStep) -> Result<()>;
 
 /// Request for the steps of a pass that is watched.
 #[derive(Clone, Copy)]
@@ -30,28 +30,28 @@ struct StepRequest {
 }
 
 impl Network {
-    /// Shows every step of [`Network::run`] to `see`, outside of any graph and without the inner
+    /// Shows every step of [`Network::run`] to `visit`, outside of any graph and without the inner
     /// states, which are seldom looked at and large; gives the last state, with its inner one.
-    pub fn watch(
+    pub fn visit_steps(
         &self,
         inputs: &Tensor,
-        conditions: Conditions<'_>,
-        gauge: &mut Gauge,
-        see: See<'_>,
-    ) -> Result<State> {
+        conditions: RunConditions<'_>,
+        stats: &mut ShapeStats,
+        visit: StepVisitor<'_>,
+    ) -> Result<LayerState> {
         let wanted = OutputSelection { every_h: true, trace: true, ..OutputSelection::default() };
         let request = StepRequest { wanted, at_once: WATCHED };
-        self.show(SequenceInput { inputs, conditions }, request, gauge, see)
+        self.visit_in_chunks(SequenceInput { inputs, conditions }, request, stats, visit)
     }
 
     /// The same with the inner states.
-    pub fn follow(
+    pub fn visit_states(
         &self,
         inputs: &Tensor,
-        conditions: Conditions<'_>,
-        gauge: &mut Gauge,
-        see: See<'_>,
-    ) -> Result<State> {
+        conditions: RunConditions<'_>,
+        stats: &mut ShapeStats,
+        visit: StepVisitor<'_>,
+    ) -> Result<LayerState> {
         let wanted = OutputSelection {
             every_h: true,
             trace: true,
@@ -60,30 +60,30 @@ impl Network {
         };
         let at_once = self.steps_at_once(inputs.size3()?.1)?;
         let request = StepRequest { wanted, at_once };
-        self.show(SequenceInput { inputs, conditions }, request, gauge, see)
+        self.visit_in_chunks(SequenceInput { inputs, conditions }, request, stats, visit)
     }
 
     /// How many steps of `batch` sequences have their states in memory at once where inner states
     /// are looked at.
     pub fn steps_at_once(&self, batch: i64) -> Result<i64> {
-        let State { h, inner } = self.rest(1)?;
+        let LayerState { h, inner } = self.rest(1)?;
         let each = h.numel() + inner.map_or(0, |inner| inner.numel());
         let each = i64::try_from(each).unwrap_or(i64::MAX).saturating_mul(batch).max(1);
         Ok((MOST_ELEMENTS / each).clamp(1, WATCHED))
     }
 
-    fn show(
+    fn visit_in_chunks(
         &self,
         input: SequenceInput<'_>,
         request: StepRequest,
-        gauge: &mut Gauge,
-        see: See<'_>,
-    ) -> Result<State> {
+        stats: &mut ShapeStats,
+        visit: StepVisitor<'_>,
+    ) -> Result<LayerState> {
         let _guard = no_grad_guard();
         let SequenceInput { inputs, mut conditions } = input;
         let StepRequest { wanted, at_once } = request;
-        let Some(plan) = self.plan(conditions.held)? else {
-            return self.run(inputs, conditions, gauge, see);
+        let Some(plan) = self.plan(conditions.shape_override)? else {
+            return self.run(inputs, conditions, stats, visit);
         };
         let (steps, batch, _) = inputs.size3()?;
         let drive = conditions.drive;
@@ -93,54 +93,55 @@ impl Network {
             let inputs = inputs.f_narrow(0, first, count)?;
             let part = drive.map(|drive| steps_of(drive, first, count)).transpose()?;
             let now =
-                Conditions { drive: part.as_ref(), from: conditions.from.take(), ..conditions };
+                RunConditions { drive: part.as_ref(), from: conditions.from.take(), ..conditions };
             let input = SequenceInput { inputs: &inputs, conditions: now };
-            let passed = self.pass(&plan, &input, wanted, gauge)?;
+            let output = self.pass(&plan, &input, wanted, stats)?;
             for t in 0..count {
-                let h = passed.h.f_get(t)?;
-                let a = passed.a.as_ref().map(|a| a.f_get(t)).transpose()?;
-                let shape = match (&passed.shape, plan.shape()) {
+                let h = output.h.f_get(t)?;
+                let a = output.a.as_ref().map(|a| a.f_get(t)).transpose()?;
+                let shape = match (&output.shape, plan.shape()) {
                     (Some(GainSaturation { n, s }), _) => {
                         Some(GainSaturation { n: n.f_get(t)?, s: s.f_get(t)? })
                     }
                     (None, shape) => shape,
                 };
-                let inner = match &passed.inner {
+                let inner = match &output.inner {
                     Some(inner) => Some(inner.f_get(t)?),
                     // A controller that rests, if any.
-                    None if wanted.inner => passed.last.share().inner,
+                    None if wanted.inner => output.last.share().inner,
                     None => None,
                 };
-                see(&Step { state: State { h, inner }, a, shape })?;
+                visit(&LayerStep { state: LayerState { h, inner }, a, shape })?;
             }
-            conditions.from = Some(passed.last);
+            conditions.from = Some(output.last);
             first += count;
         }
         conditions.from.map_or_else(|| self.rest(batch), Ok)
     }
 
     /// The gradients of the loss that `loss` computes from the class scores for `inputs` [T, B, I], from
-    /// rest, as [`Network::read_to`] gives them.
+    /// rest, as [`Network::forward_with_tape_to`] gives them.
     pub fn gradients_by_states(
         &self,
         readout: Readout,
         inputs: &Tensor,
         loss: &dyn Fn(&Tensor) -> Result<Tensor>,
-    ) -> Result<ByStates> {
-        let (conditions, mut gauge) = (Conditions::default(), Gauge::counting());
+    ) -> Result<StateGradients> {
+        let (conditions, mut stats) = (RunConditions::default(), ShapeStats::counting());
         let Some(plan) = self.plan(None)? else {
             return self.differentiate(readout, inputs, loss);
         };
         let wanted = OutputSelection { tape: true, ..wanted(readout) };
         let input = SequenceInput { inputs, conditions };
-        let passed = self.pass(&plan, &input, wanted, &mut gauge)?;
+        let output = self.pass(&plan, &input, wanted, &mut stats)?;
         let missing = || TchError::Shape("a pass without a tape has no gradients".to_owned());
-        let tape = passed.reading.ok_or_else(missing)?;
-        let h = passed.h.f_set_requires_grad(true)?;
+        let tape = output.tape.ok_or_else(missing)?;
+        let h = output.h.f_set_requires_grad(true)?;
         let loss = loss(&self.readout(&flat(&h)?)?)?;
-        let by_h = Tensor::f_run_backward(&[loss], &[&h], false, false)?.remove(0);
-        let found = self.back(tape, &by_h, Sought { inputs: false, states: true })?;
-        found.states.ok_or_else(missing)
+        let grad_h = Tensor::f_run_backward(&[loss], &[&h], false, false)?.remove(0);
+        let gradients =
+            self.backward(tape, &grad_h, GradientRequest { inputs: false, states: true })?;
+        gradients.states.ok_or_else(missing)
     }
 
     /// The same by automatic differentiation.
@@ -149,24 +150,25 @@ impl Network {
         readout: Readout,
         inputs: &Tensor,
         loss: &dyn Fn(&Tensor) -> Result<Tensor>,
-    ) -> Result<ByStates> {
+    ) -> Result<StateGradients> {
         let (mut hidden, mut inner) = (Vec::new(), Vec::new());
-        let see = &mut |step: &Step| {
+        let visit = &mut |step: &LayerStep| {
             hidden.push(step.state.h.shallow_clone());
             inner.extend(step.state.inner.as_ref().map(Tensor::shallow_clone));
             Ok(())
         };
-        let last = self.run(inputs, Conditions::default(), &mut Gauge::counting(), see)?;
+        let last =
+            self.run(inputs, RunConditions::default(), &mut ShapeStats::counting(), visit)?;
         let logits = match readout {
             Readout::Last => self.readout(&last.h)?,
             Readout::Every => self.readout(&Tensor::f_stack(&hidden, 0)?.f_flatten(0, 1)?)?,
         };
         let nodes: Vec<&Tensor> = hidden.iter().chain(&inner).collect();
-        let found = Tensor::f_run_backward(&[loss(&logits)?], &nodes, false, false)?;
+        let gradients = Tensor::f_run_backward(&[loss(&logits)?], &nodes, false, false)?;
         let _guard = no_grad_guard();
-        let (by_h, by_inner) = found.split_at(hidden.len());
-        let inner = (!by_inner.is_empty()).then(|| Tensor::f_stack(by_inner, 0)).transpose()?;
-        Ok(ByStates { h: Tensor::f_stack(by_h, 0)?, inner })
+        let (grad_h, grad_inner) = gradients.split_at(hidden.len());
+        let inner = (!grad_inner.is_empty()).then(|| Tensor::f_stack(grad_inner, 0)).transpose()?;
+        Ok(StateGradients { h: Tensor::f_stack(grad_h, 0)?, inner })
     }
 }
 

@@ -61,24 +61,24 @@ pub struct OrderFit {
 
 /// Drives, prepared for fits of many responses to them.
 #[derive(Debug)]
-pub struct Drives {
+pub struct DriveBases {
     traces: Vec<Vec<f64>>,
     window: Range<usize>,
     orders: Vec<f64>,
     /// For every order the derivatives of all drives in the window.
-    bases: Vec<Basis>,
+    bases: Vec<DerivativeBasis>,
 }
 
 /// The derivatives of all drives in the window, each without its mean.
 #[derive(Debug)]
-struct Basis {
+struct DerivativeBasis {
     centred: Vec<Vec<f64>>,
     means: Vec<f64>,
     /// Sum of the squares of `centred`.
     power: f64,
 }
 
-impl Basis {
+impl DerivativeBasis {
     fn new(drives: &[Vec<f64>], beta: f64, window: &Range<usize>) -> Self {
         let within = |u: &Vec<f64>| centre(&derivative_within(u, beta, window.clone()));
         let (centred, means): (Vec<_>, Vec<_>) = drives.iter().map(within).unzip();
@@ -102,12 +102,13 @@ impl Basis {
     }
 }
 
-impl Drives {
+impl DriveBases {
     /// `drives` of T steps each, to whose responses orders are fitted in `window`, which lies
     /// within them.
     pub fn new(drives: Vec<Vec<f64>>, window: Range<usize>) -> Self {
         let orders = linspace(-1.0, 1.0, ORDERS);
-        let bases = orders.iter().map(|&beta| Basis::new(&drives, beta, &window)).collect();
+        let bases =
+            orders.iter().map(|&beta| DerivativeBasis::new(&drives, beta, &window)).collect();
         Self { traces: drives, window, orders, bases }
     }
 
@@ -133,8 +134,8 @@ impl Drives {
         }
     }
 
-    fn basis(&self, beta: f64) -> Basis {
-        Basis::new(&self.traces, beta, &self.window)
+    fn basis(&self, beta: f64) -> DerivativeBasis {
+        DerivativeBasis::new(&self.traces, beta, &self.window)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::tensor::to_doubles;
 
 /// The leading principal components of N points in D dimensions.
 #[derive(Debug)]
-pub struct Principal {
+pub struct PrincipalComponents {
     /// Coordinates of the points along the components [N, K], double precision.
     pub scores: Tensor,
     /// The components [D, K], unit vectors whose element of largest magnitude is positive.
@@ -17,7 +17,7 @@ pub struct Principal {
 
 /// The `count` leading components of `points` [N, D], fewer in fewer dimensions. The points are
 /// centred; the sign of a component, which nothing determines, is chosen (science reference, 7.8).
-pub fn components(points: &Tensor, count: i64) -> Result<Principal> {
+pub fn components(points: &Tensor, count: i64) -> Result<PrincipalComponents> {
     let points = points.f_to_dtype(Kind::Double, false, false)?;
     let (total, dimensions) = points.size2()?;
     let centred = points.f_sub(&points.f_mean_dim(0, true, Kind::Double)?)?;
@@ -28,7 +28,7 @@ pub fn components(points: &Tensor, count: i64) -> Result<Principal> {
     let leading = vectors.f_narrow(1, dimensions - count, count)?.f_flip(1)?;
     let loadings = signed(&leading)?;
     let shares = variances.f_div(&variances.f_sum(Kind::Double)?)?.f_flip(0)?;
-    Ok(Principal {
+    Ok(PrincipalComponents {
         scores: centred.f_matmul(&loadings)?,
         loadings,
         explained: to_doubles(&shares.f_narrow(0, 0, count)?)?,

@@ -64,7 +64,7 @@ fn time_constant(driven: &[f64], steady: f64) -> Option<f64> {
 
 /// Which steps of the windows count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Subset {
+pub enum StepSubset {
     /// All.
     All,
     /// Even t.
@@ -73,7 +73,7 @@ pub enum Subset {
     Odd,
 }
 
-impl Subset {
+impl StepSubset {
     /// All subsets.
     pub const ALL: [Self; 3] = [Self::All, Self::Even, Self::Odd];
 
@@ -104,7 +104,7 @@ impl Subset {
 /// How much of the response to a drive on steps 51..100 passes while it lasts: with the mean e of
 /// steps 51..65 and l of 86..100, both above the mean of 36..50, (e - l) / (|e| + |l|). Above zero
 /// for a response that adapts, 0 where there is none.
-pub fn adaptation_index(trace: &[f64], subset: Subset) -> f64 {
+pub fn adaptation_index(trace: &[f64], subset: StepSubset) -> f64 {
     let base = subset.mean(trace, 36, 50);
     let early = subset.mean(trace, 51, 65) - base;
     let late = subset.mean(trace, 86, 100) - base;
@@ -113,7 +113,7 @@ pub fn adaptation_index(trace: &[f64], subset: Subset) -> f64 {
 
 /// The index of the released code: it looks at steps 100..114 and 134..148, when the drive is over,
 /// subtracts nothing, and is 0 for every negative sum.
-pub fn released_adaptation_index(trace: &[f64], subset: Subset) -> f64 {
+pub fn released_adaptation_index(trace: &[f64], subset: StepSubset) -> f64 {
     let early = subset.mean(trace, 100, 114);
     let late = subset.mean(trace, 134, 148);
     contrast(early, late, early + late)

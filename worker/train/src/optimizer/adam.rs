@@ -4,22 +4,26 @@
 use rheo_model::config;
 use tch::{Result, Tensor};
 
-use super::Change;
+use super::ParameterChange;
 
 /// The running means of one parameter.
-pub(super) struct Moments {
+pub(super) struct AdamMoments {
     /// Of the gradient.
     mean: Tensor,
     /// Of the squared gradient.
     square: Tensor,
 }
 
-impl Moments {
+impl AdamMoments {
     pub(super) fn new(parameter: &Tensor) -> Result<Self> {
         Ok(Self { mean: parameter.f_zeros_like()?, square: parameter.f_zeros_like()? })
     }
 
-    pub(super) fn update(&mut self, config: &config::Optimizer, change: &Change<'_>) -> Result<()> {
+    pub(super) fn update(
+        &mut self,
+        config: &config::Optimizer,
+        change: &ParameterChange<'_>,
+    ) -> Result<()> {
         let config::Optimizer { beta1, beta2, epsilon, .. } = *config;
         let power = change.number as f64;
         let rate = change.rate / (1.0 - beta1.powf(power));

@@ -4,23 +4,27 @@
 use rheo_model::config;
 use tch::{Result, Tensor};
 
-use super::Change;
+use super::ParameterChange;
 
 /// The averages of one parameter.
-pub(super) struct Averages {
+pub(super) struct RmspropAverages {
     /// The running mean of the squared gradient.
     square: Tensor,
     /// The running sum of the scaled gradients; absent without momentum.
     momentum: Option<Tensor>,
 }
 
-impl Averages {
+impl RmspropAverages {
     pub(super) fn new(config: &config::Optimizer, parameter: &Tensor) -> Result<Self> {
         let momentum = (config.momentum > 0.0).then(|| parameter.f_zeros_like()).transpose()?;
         Ok(Self { square: parameter.f_zeros_like()?, momentum })
     }
 
-    pub(super) fn update(&mut self, config: &config::Optimizer, change: &Change<'_>) -> Result<()> {
+    pub(super) fn update(
+        &mut self,
+        config: &config::Optimizer,
+        change: &ParameterChange<'_>,
+    ) -> Result<()> {
         let _ = self.square.f_lerp_(&change.gradient.f_square()?, 1.0 - config.beta2)?;
         let spread = self.square.f_sqrt()?.f_add_scalar_(config.epsilon)?;
         let scaled = change.gradient.f_div(&spread)?;

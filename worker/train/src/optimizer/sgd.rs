@@ -4,7 +4,7 @@
 use rheo_model::config;
 use tch::{Result, Tensor};
 
-use super::Change;
+use super::ParameterChange;
 
 /// The running sum of the gradients of one parameter; absent without momentum.
 pub(super) struct Momentum(Option<Tensor>);
@@ -14,7 +14,11 @@ impl Momentum {
         Ok(Self((config.momentum > 0.0).then(|| parameter.f_zeros_like()).transpose()?))
     }
 
-    pub(super) fn update(&mut self, config: &config::Optimizer, change: &Change<'_>) -> Result<()> {
+    pub(super) fn update(
+        &mut self,
+        config: &config::Optimizer,
+        change: &ParameterChange<'_>,
+    ) -> Result<()> {
         let direction = match &mut self.0 {
             None => change.gradient.shallow_clone(),
             Some(sum) => sum.f_mul_scalar_(config.momentum)?.f_add_(&change.gradient)?,

@@ -12,10 +12,10 @@ use rheo_data::Error as Missing;
 use rheo_model::config;
 use rheo_model::dataset::DataSet;
 
-use super::images::{Half, Images, Part, Samples, pool_sums, single};
-use super::library::Key;
-use super::store::Recipe;
-use super::{Error, Library, enough, file, pooled_side, unusable};
+use super::images::{FileHalf, ImageSamples, ImageSplit, TaskImages, pool_sums, single};
+use super::library::ImageKey;
+use super::store::SampleRecipe;
+use super::{Error, SampleLibrary, enough, file, pooled_side, unusable};
 use crate::Error as TrainError;
 
 const SIDE: u32 = 32;
@@ -34,20 +34,20 @@ const SHARES: [u32; 3] = [299, 587, 114];
 const WHITE: f64 = 255.0 * 1000.0;
 
 /// The images of a CIFAR-10 task.
-pub(super) fn load(task: &config::Task, library: &Library) -> Result<Images, TrainError> {
+pub(super) fn load(task: &config::Task, library: &SampleLibrary) -> Result<TaskImages, TrainError> {
     let side = pooled_side(task, SIDE)?;
     let directory = library.directory(task).ok_or(Missing::NoDirectory { set: DataSet::Cifar10 });
     let directory = directory.map_err(Error::from)?;
-    let train = half(&directory, task.pool, Half::Train, library)?;
-    let test = half(&directory, task.pool, Half::Test, library)?;
+    let train = half(&directory, task.pool, FileHalf::Train, library)?;
+    let test = half(&directory, task.pool, FileHalf::Test, library)?;
     let [training, validation] = split(task, train.labels.len())?;
     enough("task.test_size", task.test_size, test.labels.len())?;
     let parts = [
-        Part { samples: Arc::clone(&train), chosen: Some(training) },
-        Part { samples: train, chosen: Some(validation) },
-        Part { samples: test, chosen: None },
+        ImageSplit { samples: Arc::clone(&train), chosen: Some(training) },
+        ImageSplit { samples: train, chosen: Some(validation) },
+        ImageSplit { samples: test, chosen: None },
     ];
-    Ok(Images { parts, order: (0..side * side).collect(), side })
+    Ok(TaskImages { parts, order: (0..side * side).collect(), side })
 }
 
 /// Which of the `count` images in the training files are for training and which for validation:
@@ -69,22 +69,22 @@ fn split(task: &config::Task, count: usize) -> Result<[Vec<u32>; 2], Error> {
 fn half(
     directory: &Path,
     pool: u32,
-    half: Half,
-    library: &Library,
-) -> Result<Arc<Samples>, TrainError> {
-    let key = Key::Files { set: SET, directory: directory.to_owned(), pool, half };
+    half: FileHalf,
+    library: &SampleLibrary,
+) -> Result<Arc<ImageSamples>, TrainError> {
+    let key = ImageKey::Files { set: SET, directory: directory.to_owned(), pool, half };
     library.get(key, || {
         let found = rheo_data::files(DataSet::Cifar10, Some(directory)).map_err(Error::from)?;
         let files = match half {
-            Half::Train => found.train,
-            Half::Test => found.test,
+            FileHalf::Train => found.train,
+            FileHalf::Test => found.test,
         };
-        let recipe = Recipe { name: format!("{SET} pool {pool}"), files: &files };
-        library.keep(&recipe, || read(&files, pool as usize))
+        let recipe = SampleRecipe { name: format!("{SET} pool {pool}"), files: &files };
+        library.get_or_decode(&recipe, || read(&files, pool as usize))
     })
 }
 
-fn read(files: &[PathBuf], pool: usize) -> Result<Samples, TrainError> {
+fn read(files: &[PathBuf], pool: usize) -> Result<ImageSamples, TrainError> {
     let side = SIDE as usize;
     let squares = (side / pool).pow(2);
     let (mut pixels, mut labels): (Vec<f32>, Vec<u8>) = (Vec::new(), Vec::new());
@@ -105,7 +105,7 @@ fn read(files: &[PathBuf], pool: usize) -> Result<Samples, TrainError> {
         }
     }
     let scale = 1.0 / (WHITE * (pool * pool) as f64);
-    Ok(Samples { pixels: pixels.into(), scale, labels: labels.into() })
+    Ok(ImageSamples { pixels: pixels.into(), scale, labels: labels.into() })
 }
 
 /// The records of a file.

@@ -89,8 +89,8 @@ impl Copy {
                     inputs[cell] = f64::from(value);
                 }
             }
-            for (place, &symbol) in symbols.iter().enumerate() {
-                let step = steps - self.symbols + place;
+            for (file, &symbol) in symbols.iter().enumerate() {
+                let step = steps - self.symbols + file;
                 targets[step * batch + column] = i64::from(symbol);
             }
         }

@@ -7,26 +7,26 @@ use std::sync::Arc;
 use memmap2::Mmap;
 use rheo_model::config::TextSource;
 
-use super::numbers::Numbers;
-use super::shelf::Weigh;
-use super::store::Kept;
+use super::lru_cache::ByteSize;
+use super::number_array::NumberArray;
+use super::store::SampleArrays;
 
 /// Three texts over one vocabulary.
 #[derive(Debug)]
 pub(super) struct Corpus {
     /// The symbols of the training, validation and test text.
-    pub(super) texts: [Numbers<u32>; 3],
+    pub(super) texts: [NumberArray<u32>; 3],
     /// Number of different symbols; those of the texts are below it.
     pub(super) vocabulary: u32,
 }
 
-impl Weigh for Corpus {
+impl ByteSize for Corpus {
     fn bytes(&self) -> usize {
-        self.texts.iter().map(Numbers::bytes).sum()
+        self.texts.iter().map(NumberArray::bytes).sum()
     }
 }
 
-impl Kept for Corpus {
+impl SampleArrays for Corpus {
     fn parts(&self) -> (Vec<&[u8]>, u64) {
         let texts = self.texts.iter().map(|text| bytemuck::cast_slice(text)).collect();
         (texts, self.vocabulary.into())
@@ -34,7 +34,7 @@ impl Kept for Corpus {
 
     fn open(map: &Arc<Mmap>, arrays: &[Range<usize>], number: u64) -> Option<Self> {
         let [training, validation, test] = arrays else { return None };
-        let text = |array: &Range<usize>| Numbers::mapped(map, array.clone());
+        let text = |array: &Range<usize>| NumberArray::mapped(map, array.clone());
         let texts = [text(training)?, text(validation)?, text(test)?];
         Some(Self { texts, vocabulary: u32::try_from(number).ok()? })
     }
@@ -42,7 +42,7 @@ impl Kept for Corpus {
 
 /// What determines the texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Key {
+pub(super) enum CorpusKey {
     /// A generated chain: symbols of the training text, seed.
     Markov(u32, u64),
     /// Files: the directory that was asked for, and what their symbols are.

@@ -9,28 +9,28 @@ use std::f64::consts::TAU;
 use rheo_core::rng::{Purpose, TrialRng};
 use rheo_model::config;
 
-use super::images::{DigitSet, Images, Part, Samples, pool_sums, single};
-use super::library::Key;
-use super::{Library, Split, buffer, pooled_side};
+use super::images::{DigitSet, ImageSamples, ImageSplit, TaskImages, pool_sums, single};
+use super::library::ImageKey;
+use super::{SampleLibrary, Split, buffer, pooled_side};
 use crate::Error;
 
 /// A point of the unit square, y pointing down.
 type Point = [f64; 2];
 
 /// A piece of a stroke.
-enum Piece {
+enum StrokePiece {
     /// A vertex.
     V(f64, f64),
     /// An arc: centre x and y, radius x and y, first and last angle in degrees.
     A(f64, f64, f64, f64, f64, f64),
 }
-use Piece::{A, V};
+use StrokePiece::{A, V};
 
 /// Equal-angle chords that stand for an arc.
 const CHORDS: u32 = 16;
 
 /// The strokes of the digits 0 to 9; the pieces of one stroke are joined.
-const GLYPHS: [&[&[Piece]]; 10] = [
+const GLYPHS: [&[&[StrokePiece]]; 10] = [
     &[&[A(0.5, 0.5, 0.22, 0.34, 0., 360.)]],
     &[&[V(0.36, 0.30), V(0.54, 0.16), V(0.54, 0.84)]],
     &[&[A(0.5, 0.34, 0.21, 0.18, 190., 400.), V(0.29, 0.84), V(0.73, 0.84)]],
@@ -44,9 +44,9 @@ const GLYPHS: [&[&[Piece]]; 10] = [
 ];
 
 /// The images of a digits task.
-pub(super) fn load(task: &config::Task, library: &Library) -> Result<Images, Error> {
+pub(super) fn load(task: &config::Task, library: &SampleLibrary) -> Result<TaskImages, Error> {
     let side = pooled_side(task, task.side)?;
-    let part = |split, size| -> Result<Part, Error> {
+    let part = |split, size| -> Result<ImageSplit, Error> {
         let set = DigitSet {
             split,
             size,
@@ -55,7 +55,10 @@ pub(super) fn load(task: &config::Task, library: &Library) -> Result<Images, Err
             deformation: task.deformation.to_bits(),
             seed: task.seed,
         };
-        Ok(Part { samples: library.get(Key::Digits(set), || set.generate())?, chosen: None })
+        Ok(ImageSplit {
+            samples: library.get(ImageKey::Digits(set), || set.generate())?,
+            chosen: None,
+        })
     };
     let steps = side * side;
     let order = if task.permute {
@@ -68,11 +71,11 @@ pub(super) fn load(task: &config::Task, library: &Library) -> Result<Images, Err
         part(Split::Validation, task.validation_size)?,
         part(Split::Test, task.test_size)?,
     ];
-    Ok(Images { parts, order, side })
+    Ok(TaskImages { parts, order, side })
 }
 
 impl DigitSet {
-    fn generate(self) -> Result<Samples, Error> {
+    fn generate(self) -> Result<ImageSamples, Error> {
         let (side, pool) = (self.side as usize, self.pool as usize);
         let size = self.size as usize;
         let squares = (side / pool).pow(2);
@@ -89,7 +92,7 @@ impl DigitSet {
                 *pixel = single(sum / area);
             }
         }
-        Ok(Samples { pixels: pixels.into(), scale: 1.0, labels })
+        Ok(ImageSamples { pixels: pixels.into(), scale: 1.0, labels })
     }
 }
 
@@ -148,7 +151,7 @@ impl Deformation {
 }
 
 /// The vertices of one stroke.
-fn vertices(stroke: &[Piece]) -> Vec<Point> {
+fn vertices(stroke: &[StrokePiece]) -> Vec<Point> {
     let mut points = Vec::new();
     for piece in stroke {
         match *piece {

@@ -18,7 +18,7 @@ const COHERENCES: [f64; 10] =
     [-0.512, -0.256, -0.128, -0.064, -0.032, 0.032, 0.064, 0.128, 0.256, 0.512];
 
 /// An evidence task.
-pub(super) struct Evidence {
+pub(super) struct EvidenceTask {
     /// sigma, the standard deviation of the noise.
     noise: f64,
     /// Steps with evidence.
@@ -28,7 +28,7 @@ pub(super) struct Evidence {
     seed: u64,
 }
 
-impl Evidence {
+impl EvidenceTask {
     pub(super) fn new(task: &config::Task) -> Self {
         Self {
             noise: task.noise,

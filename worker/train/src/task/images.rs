@@ -9,55 +9,55 @@ use std::sync::Arc;
 use memmap2::Mmap;
 use tch::Kind;
 
-use super::numbers::Numbers;
-use super::shelf::Weigh;
-use super::store::Kept;
+use super::lru_cache::ByteSize;
+use super::number_array::NumberArray;
+use super::store::SampleArrays;
 use super::{Split, assemble, buffer};
 use crate::Error;
 use crate::step::Batch;
 
 /// Images of one size with their labels.
 #[derive(Debug)]
-pub(super) struct Samples {
+pub(super) struct ImageSamples {
     /// Row-major images one after the other, to be multiplied by `scale`. Single precision holds
     /// sums of bytes exactly, so that a double-precision network sees exact pixels of files.
-    pub(super) pixels: Numbers<f32>,
+    pub(super) pixels: NumberArray<f32>,
     /// What makes a pixel of a stored number.
     pub(super) scale: f64,
     /// What every image shows.
-    pub(super) labels: Numbers<u8>,
+    pub(super) labels: NumberArray<u8>,
 }
 
-impl Weigh for Samples {
+impl ByteSize for ImageSamples {
     fn bytes(&self) -> usize {
         self.pixels.bytes() + self.labels.bytes()
     }
 }
 
-impl Kept for Samples {
+impl SampleArrays for ImageSamples {
     fn parts(&self) -> (Vec<&[u8]>, u64) {
         (vec![bytemuck::cast_slice(&self.pixels), &self.labels], self.scale.to_bits())
     }
 
     fn open(map: &Arc<Mmap>, arrays: &[Range<usize>], number: u64) -> Option<Self> {
         let [pixels, labels] = arrays else { return None };
-        let pixels = Numbers::mapped(map, pixels.clone())?;
-        let labels = Numbers::mapped(map, labels.clone())?;
+        let pixels = NumberArray::mapped(map, pixels.clone())?;
+        let labels = NumberArray::mapped(map, labels.clone())?;
         Some(Self { pixels, scale: f64::from_bits(number), labels })
     }
 }
 
 /// The images of one split.
-pub(super) struct Part {
-    pub(super) samples: Arc<Samples>,
+pub(super) struct ImageSplit {
+    pub(super) samples: Arc<ImageSamples>,
     /// Which of the samples are in the split, in order; without it, all.
     pub(super) chosen: Option<Vec<u32>>,
 }
 
 /// The images of a task.
-pub(super) struct Images {
+pub(super) struct TaskImages {
     /// Training, validation and test images.
-    pub(super) parts: [Part; 3],
+    pub(super) parts: [ImageSplit; 3],
     /// Which pixel comes at which step.
     pub(super) order: Vec<u32>,
     /// Side of the square image in pixels.
@@ -66,7 +66,7 @@ pub(super) struct Images {
 
 /// The files of a set that come in two halves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Half {
+pub(super) enum FileHalf {
     /// Training and validation images.
     Train,
     /// Test images.
@@ -85,7 +85,7 @@ pub(super) struct DigitSet {
     pub(super) seed: u64,
 }
 
-impl Images {
+impl TaskImages {
     pub(super) fn steps(&self) -> u32 {
         u32::try_from(self.order.len()).unwrap_or(u32::MAX)
     }

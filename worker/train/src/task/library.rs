@@ -7,23 +7,23 @@ use std::sync::Arc;
 use rheo_model::config;
 
 use super::corpus::{self, Corpus};
-use super::images::{DigitSet, Half, Samples};
-use super::shelf::Shelf;
-use super::store::{Kept, Recipe, Store};
+use super::images::{DigitSet, FileHalf, ImageSamples};
+use super::lru_cache::LruCache;
+use super::store::{SampleArrays, SampleRecipe, SampleStore};
 use crate::Error;
 
 /// Where samples come from, for all trials of a process.
 #[derive(Default)]
-pub struct Library {
+pub struct SampleLibrary {
     data: Option<PathBuf>,
-    store: Store,
-    images: Shelf<Key, Samples>,
-    texts: Shelf<corpus::Key, Corpus>,
+    store: SampleStore,
+    images: LruCache<ImageKey, ImageSamples>,
+    texts: LruCache<corpus::CorpusKey, Corpus>,
 }
 
 /// The directories of a worker.
 #[derive(Debug, Clone, Default)]
-pub struct Places {
+pub struct DataDirs {
     /// Where data files are, for tasks that do not say it.
     pub data: Option<PathBuf>,
     /// Where samples are kept once they are decoded, to be mapped by all workers of a machine;
@@ -33,7 +33,7 @@ pub struct Places {
 
 /// What determines a set of images.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Key {
+pub(super) enum ImageKey {
     /// Generated digits.
     Digits(DigitSet),
     /// Files of a set.
@@ -45,14 +45,14 @@ pub(super) enum Key {
         /// Side of the squares that are averaged.
         pool: u32,
         /// Which files.
-        half: Half,
+        half: FileHalf,
     },
 }
 
-impl Library {
+impl SampleLibrary {
     /// A library in these directories.
-    pub fn new(places: Places) -> Self {
-        Self { data: places.data, store: Store::new(places.samples), ..Self::default() }
+    pub fn new(places: DataDirs) -> Self {
+        Self { data: places.data, store: SampleStore::new(places.samples), ..Self::default() }
     }
 
     /// Where data files are, for tasks that do not say it.
@@ -68,25 +68,25 @@ impl Library {
     /// The images of `key`, made by `make` if no earlier trial did.
     pub(super) fn get(
         &self,
-        key: Key,
-        make: impl FnOnce() -> Result<Samples, Error>,
-    ) -> Result<Arc<Samples>, Error> {
+        key: ImageKey,
+        make: impl FnOnce() -> Result<ImageSamples, Error>,
+    ) -> Result<Arc<ImageSamples>, Error> {
         self.images.get(key, make)
     }
 
     /// The samples of `recipe`, decoded by `decode` if no worker of the machine did.
-    pub(super) fn keep<T: Kept>(
+    pub(super) fn get_or_decode<T: SampleArrays>(
         &self,
-        recipe: &Recipe<'_>,
+        recipe: &SampleRecipe<'_>,
         decode: impl FnOnce() -> Result<T, Error>,
     ) -> Result<T, Error> {
-        self.store.keep(recipe, decode)
+        self.store.get_or_decode(recipe, decode)
     }
 
     /// The texts of `key`, made by `make` if no earlier trial did.
     pub(super) fn text(
         &self,
-        key: corpus::Key,
+        key: corpus::CorpusKey,
         make: impl FnOnce() -> Result<Corpus, Error>,
     ) -> Result<Arc<Corpus>, Error> {
         self.texts.get(key, make)
@@ -99,19 +99,19 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::task::shelf::KEPT;
+    use crate::task::lru_cache::CAPACITY;
 
-    fn key(pool: u32) -> Key {
-        Key::Files { set: "mnist", directory: PathBuf::new(), pool, half: Half::Test }
+    fn key(pool: u32) -> ImageKey {
+        ImageKey::Files { set: "mnist", directory: PathBuf::new(), pool, half: FileHalf::Test }
     }
 
-    fn samples(pixels: usize) -> Samples {
-        Samples { pixels: vec![0.0; pixels].into(), scale: 1.0, labels: Vec::new().into() }
+    fn samples(pixels: usize) -> ImageSamples {
+        ImageSamples { pixels: vec![0.0; pixels].into(), scale: 1.0, labels: Vec::new().into() }
     }
 
     #[test]
     fn a_set_is_made_once_even_by_trials_side_by_side() {
-        let library = Library::default();
+        let library = SampleLibrary::default();
         let made = std::sync::atomic::AtomicU32::new(0);
         let get = || {
             let make = || {
@@ -124,18 +124,18 @@ mod tests {
             let running: Vec<_> = (0..4).map(|_| scope.spawn(get)).collect();
             running.into_iter().map(|thread| thread.join().unwrap().unwrap()).collect()
         });
-        assert!(places.iter().all(|place| *place == places[0]));
+        assert!(places.iter().all(|file| *file == places[0]));
         assert_eq!(made.into_inner(), 1);
     }
 
     #[test]
     fn what_was_not_used_for_longest_is_forgotten_beyond_the_bound() {
-        let library = Library::default();
+        let library = SampleLibrary::default();
         let made = Cell::new(0);
         let get = |pool| {
             let make = || {
                 made.set(made.get() + 1);
-                Ok(samples(KEPT / 4 / 5 * 2))
+                Ok(samples(CAPACITY / 4 / 5 * 2))
             };
             library.get(key(pool), make).unwrap();
             made.get()
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_set_that_could_not_be_made_is_tried_again() {
-        let library = Library::default();
+        let library = SampleLibrary::default();
         let failed = library.get(key(1), || Err(Error::Memory { what: "a test", bytes: 1 }));
         assert!(failed.is_err());
         assert!(library.get(key(1), || Ok(samples(1))).is_ok());

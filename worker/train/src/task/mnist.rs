@@ -8,11 +8,11 @@ use rheo_data::Error as Missing;
 use rheo_model::config::{self, TaskKind};
 use rheo_model::dataset::DataSet;
 
-use super::images::{Half, Images, Part, Samples, pool_sums, single};
-use super::legacy::Legacy;
-use super::library::Key;
-use super::store::Recipe;
-use super::{Error, Library, buffer, enough, file, idx, pooled_side, unusable};
+use super::images::{FileHalf, ImageSamples, ImageSplit, TaskImages, pool_sums, single};
+use super::legacy_rng::LegacyRng;
+use super::library::ImageKey;
+use super::store::SampleRecipe;
+use super::{Error, SampleLibrary, buffer, enough, file, idx, pooled_side, unusable};
 use crate::Error as TrainError;
 
 const SIDE: u32 = 28;
@@ -23,29 +23,29 @@ const SET: &str = "mnist";
 pub(super) fn load(
     task: &config::Task,
     seed: u64,
-    library: &Library,
-) -> Result<Images, TrainError> {
+    library: &SampleLibrary,
+) -> Result<TaskImages, TrainError> {
     let side = pooled_side(task, SIDE)?;
     let directory = library.directory(task).ok_or(Missing::NoDirectory { set: DataSet::Mnist });
     let directory = directory.map_err(Error::from)?;
-    let train = pair(&directory, task.pool, Half::Train, library)?;
-    let test = pair(&directory, task.pool, Half::Test, library)?;
+    let train = pair(&directory, task.pool, FileHalf::Train, library)?;
+    let test = pair(&directory, task.pool, FileHalf::Test, library)?;
     let [training, validation] = split(task, seed, train.labels.len())?;
     enough("task.test_size", task.test_size, test.labels.len())?;
     let order = match task.kind {
         TaskKind::Psmnist => {
             let own = task.permutation_seed;
             let seed = legacy_seed(task, seed, "task.permutation_seed", own)?;
-            Legacy::new(seed).permutation(side * side)
+            LegacyRng::new(seed).permutation(side * side)
         }
         _ => (0..side * side).collect(),
     };
     let parts = [
-        Part { samples: Arc::clone(&train), chosen: Some(training) },
-        Part { samples: train, chosen: Some(validation) },
-        Part { samples: test, chosen: None },
+        ImageSplit { samples: Arc::clone(&train), chosen: Some(training) },
+        ImageSplit { samples: train, chosen: Some(validation) },
+        ImageSplit { samples: test, chosen: None },
     ];
-    Ok(Images { parts, order, side })
+    Ok(TaskImages { parts, order, side })
 }
 
 /// The seed of a legacy generator: the `own` one of `field`, or that of the trial as in the paper.
@@ -63,7 +63,8 @@ fn legacy_seed(
 /// in the paper five sixths of a random order are the training images, and the generator of psmnist
 /// has drawn the order of the 784 pixels before, whatever the pooling.
 fn split(task: &config::Task, seed: u64, count: usize) -> Result<[Vec<u32>; 2], Error> {
-    let mut generator = Legacy::new(legacy_seed(task, seed, "task.split_seed", task.split_seed)?);
+    let mut generator =
+        LegacyRng::new(legacy_seed(task, seed, "task.split_seed", task.split_seed)?);
     if task.kind == TaskKind::Psmnist {
         generator.permutation(SIDE * SIDE);
     }
@@ -83,22 +84,22 @@ fn split(task: &config::Task, seed: u64, count: usize) -> Result<[Vec<u32>; 2], 
 fn pair(
     directory: &Path,
     pool: u32,
-    half: Half,
-    library: &Library,
-) -> Result<Arc<Samples>, TrainError> {
-    let key = Key::Files { set: SET, directory: directory.to_owned(), pool, half };
+    half: FileHalf,
+    library: &SampleLibrary,
+) -> Result<Arc<ImageSamples>, TrainError> {
+    let key = ImageKey::Files { set: SET, directory: directory.to_owned(), pool, half };
     library.get(key, || {
         let found = rheo_data::files(DataSet::Mnist, Some(directory)).map_err(Error::from)?;
         let files = match half {
-            Half::Train => found.train,
-            Half::Test => found.test,
+            FileHalf::Train => found.train,
+            FileHalf::Test => found.test,
         };
-        let recipe = Recipe { name: format!("{SET} pool {pool}"), files: &files };
-        library.keep(&recipe, || read(&files, pool as usize))
+        let recipe = SampleRecipe { name: format!("{SET} pool {pool}"), files: &files };
+        library.get_or_decode(&recipe, || read(&files, pool as usize))
     })
 }
 
-fn read(files: &[PathBuf], pool: usize) -> Result<Samples, TrainError> {
+fn read(files: &[PathBuf], pool: usize) -> Result<ImageSamples, TrainError> {
     let (images, labels) = (&files[0], &files[1]);
     let bytes = idx::read(images, &[SIDE, SIDE]).map_err(|source| unusable(images, source))?;
     let digits = idx::read(labels, &[]).map_err(|source| unusable(labels, source))?;
@@ -121,5 +122,5 @@ fn read(files: &[PathBuf], pool: usize) -> Result<Samples, TrainError> {
         }
     }
     let scale = 1.0 / (255.0 * (pool * pool) as f64);
-    Ok(Samples { pixels: pixels.into(), scale, labels: digits.into() })
+    Ok(ImageSamples { pixels: pixels.into(), scale, labels: digits.into() })
 }

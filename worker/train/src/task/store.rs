@@ -24,7 +24,7 @@ use memmap2::Mmap;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::Error;
-use layout::Header;
+use layout::SampleHeader;
 
 /// Part of what determines decoded samples: to be raised when what is decoded changes.
 const VERSION: u32 = 1;
@@ -36,7 +36,7 @@ const UNFINISHED: &str = ".samples.part";
 const LOCK: &str = "lock";
 
 /// What a file can hold: arrays and one number.
-pub(super) trait Kept: Sized {
+pub(super) trait SampleArrays: Sized {
     /// The arrays as bytes, and the number.
     fn parts(&self) -> (Vec<&[u8]>, u64);
 
@@ -45,14 +45,14 @@ pub(super) trait Kept: Sized {
 }
 
 /// What determines decoded samples.
-pub(super) struct Recipe<'a> {
+pub(super) struct SampleRecipe<'a> {
     /// What they are, and how they are decoded.
     pub(super) name: String,
     /// What they are decoded from.
     pub(super) files: &'a [PathBuf],
 }
 
-impl Recipe<'_> {
+impl SampleRecipe<'_> {
     /// A digest of everything that determines the samples.
     fn digest(&self) -> io::Result<blake3::Hash> {
         let mut hasher = blake3::Hasher::new();
@@ -68,40 +68,40 @@ impl Recipe<'_> {
 
 /// A directory of decoded samples, if there is one.
 #[derive(Debug, Default)]
-pub(super) struct Store {
+pub(super) struct SampleStore {
     directory: Option<PathBuf>,
     /// Whether it was said that the directory cannot be used.
-    complained: AtomicBool,
+    has_warned: AtomicBool,
 }
 
-impl Store {
+impl SampleStore {
     /// Keeps samples in `directory`, or not at all.
     pub(super) fn new(directory: Option<PathBuf>) -> Self {
-        Self { directory, complained: AtomicBool::new(false) }
+        Self { directory, has_warned: AtomicBool::new(false) }
     }
 
     /// The samples of `recipe` from a file, decoded into it if nobody has yet.
-    pub(super) fn keep<T: Kept>(
+    pub(super) fn get_or_decode<T: SampleArrays>(
         &self,
-        recipe: &Recipe<'_>,
+        recipe: &SampleRecipe<'_>,
         decode: impl FnOnce() -> Result<T, Error>,
     ) -> Result<T, Error> {
         let Some(directory) = &self.directory else { return decode() };
         // Who decodes says better what is wrong with a file that cannot be read.
         let Ok(digest) = recipe.digest() else { return decode() };
-        let place = match Place::new(directory, digest) {
-            Ok(place) => place,
+        let file = match SampleFile::new(directory, digest) {
+            Ok(file) => file,
             Err(error) => {
-                self.complain(directory, &error);
+                self.warn_once(directory, &error);
                 return decode();
             }
         };
-        if let Some(found) = place.open() {
+        if let Some(found) = file.open() {
             return Ok(found);
         }
         // Without a lock several may decode the same, which is a waste and no harm.
         let lock = lock(directory).ok();
-        if let Some(found) = lock.as_ref().and_then(|_| place.open()) {
+        if let Some(found) = lock.as_ref().and_then(|_| file.open()) {
             return Ok(found);
         }
         let made = decode()?;
@@ -111,18 +111,18 @@ impl Store {
         if lock.is_some() {
             remove_unfinished(directory);
         }
-        match place.write(&made) {
-            Ok(()) => Ok(place.open().unwrap_or(made)),
+        match file.write(&made) {
+            Ok(()) => Ok(file.open().unwrap_or(made)),
             Err(error) => {
-                self.complain(directory, &error);
+                self.warn_once(directory, &error);
                 Ok(made)
             }
         }
     }
 
     /// Says once that samples stay in memory.
-    fn complain(&self, directory: &Path, error: &io::Error) {
-        if !self.complained.swap(true, Ordering::Relaxed) {
+    fn warn_once(&self, directory: &Path, error: &io::Error) {
+        if !self.has_warned.swap(true, Ordering::Relaxed) {
             let directory = directory.display();
             tracing::warn!(
                 "`{directory}` cannot keep decoded samples, so that each worker decodes its own: {error}"
@@ -135,13 +135,13 @@ impl Store {
 static BEGUN: AtomicU64 = AtomicU64::new(0);
 
 /// Where the samples of one recipe lie.
-struct Place {
+struct SampleFile {
     digest: blake3::Hash,
     path: PathBuf,
     unfinished: PathBuf,
 }
 
-impl Place {
+impl SampleFile {
     /// In `directory`, which is made if it is not there and refused if others can write to it.
     fn new(directory: &Path, digest: blake3::Hash) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
@@ -160,7 +160,7 @@ impl Place {
     }
 
     /// The samples, if they are there and sound.
-    fn open<T: Kept>(&self) -> Option<T> {
+    fn open<T: SampleArrays>(&self) -> Option<T> {
         let file = File::open(&self.path).ok()?;
         let found = layout::open(&file, &self.digest).and_then(|(map, header)| {
             let map = Arc::new(map);
@@ -173,15 +173,16 @@ impl Place {
         found
     }
 
-    /// Puts samples where [`Place::open`] finds them.
-    fn write<T: Kept>(&self, samples: &T) -> io::Result<()> {
+    /// Puts samples where [`SampleFile::open`] finds them.
+    fn write<T: SampleArrays>(&self, samples: &T) -> io::Result<()> {
         let (arrays, number) = samples.parts();
         let mut options = OpenOptions::new();
         let _ = fs::remove_file(&self.unfinished);
         let file = options.write(true).create_new(true).mode(0o600).open(&self.unfinished)?;
-        let result = layout::write(&file, &Header::new(&self.digest, &arrays, number)?, &arrays)
-            .and_then(|()| file.sync_all())
-            .and_then(|()| fs::rename(&self.unfinished, &self.path));
+        let result =
+            layout::write(&file, &SampleHeader::new(&self.digest, &arrays, number)?, &arrays)
+                .and_then(|()| file.sync_all())
+                .and_then(|()| fs::rename(&self.unfinished, &self.path));
         if result.is_err() {
             let _ = fs::remove_file(&self.unfinished);
         }

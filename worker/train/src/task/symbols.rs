@@ -13,10 +13,10 @@ use rheo_data::Error as Missing;
 use rheo_model::config::{self, TextSource};
 use rheo_model::dataset::DataSet;
 
-use super::corpus::{Corpus, Key};
-use super::numbers::Numbers;
-use super::store::Recipe;
-use super::{Error, Library, Split, file, markov, unusable};
+use super::corpus::{Corpus, CorpusKey};
+use super::number_array::NumberArray;
+use super::store::SampleRecipe;
+use super::{Error, SampleLibrary, Split, file, markov, unusable};
 use crate::Error as TrainError;
 
 /// The symbol at the end of a line.
@@ -25,14 +25,17 @@ const END_OF_LINE: &[u8] = b"<eos>";
 const MOST: u64 = 1 << 30;
 
 /// The texts of a task.
-pub(super) fn load(task: &config::Task, library: &Library) -> Result<Arc<Corpus>, TrainError> {
+pub(super) fn load(
+    task: &config::Task,
+    library: &SampleLibrary,
+) -> Result<Arc<Corpus>, TrainError> {
     if task.source == TextSource::Markov {
         return library
-            .text(Key::Markov(task.length, task.seed), || generate(task.length, task.seed));
+            .text(CorpusKey::Markov(task.length, task.seed), || generate(task.length, task.seed));
     }
     let directory = library.directory(task).ok_or(Missing::NoDirectory { set: DataSet::Text });
     let directory = directory.map_err(Error::from)?;
-    let key = Key::Files(directory.clone(), task.source);
+    let key = CorpusKey::Files(directory.clone(), task.source);
     let what = match task.source {
         TextSource::Ptb => "texts of symbols between white space",
         TextSource::Bytes | TextSource::Markov => "texts of bytes",
@@ -40,8 +43,8 @@ pub(super) fn load(task: &config::Task, library: &Library) -> Result<Arc<Corpus>
     library.text(key, || {
         let found = rheo_data::files(DataSet::Text, Some(&directory)).map_err(Error::from)?;
         let files: Vec<PathBuf> = found.all().cloned().collect();
-        let recipe = Recipe { name: what.to_owned(), files: &files };
-        library.keep(&recipe, || read(&files, task.source))
+        let recipe = SampleRecipe { name: what.to_owned(), files: &files };
+        library.get_or_decode(&recipe, || read(&files, task.source))
     })
 }
 
@@ -75,7 +78,7 @@ fn read(files: &[PathBuf], source: TextSource) -> Result<Corpus, TrainError> {
         vocabulary.is_closed = true;
     }
     let vocabulary = u32::try_from(vocabulary.numbers.len()).unwrap_or(u32::MAX);
-    Ok(Corpus { texts: texts.map(Numbers::from), vocabulary })
+    Ok(Corpus { texts: texts.map(NumberArray::from), vocabulary })
 }
 
 /// The numbers of symbols.

@@ -12,7 +12,7 @@ use rheo_model::config::TrialConfig;
 use tch::Kind;
 
 use super::corpus::Corpus;
-use super::{Error, Library, Split, assemble, buffer, symbols};
+use super::{Error, SampleLibrary, Split, assemble, buffer, symbols};
 use crate::Error as TrainError;
 use crate::step::Batch;
 
@@ -22,7 +22,7 @@ const NAMES: [&str; 3] = ["training", "validation", "test"];
 const FIELDS: [&str; 3] = ["training.batch", "task.eval_batch", "task.eval_batch"];
 
 /// A language task.
-pub(super) struct Text {
+pub(super) struct TextTask {
     corpus: Arc<Corpus>,
     /// B of every split.
     columns: [usize; 3],
@@ -34,8 +34,8 @@ pub(super) struct Text {
     embedding: u32,
 }
 
-impl Text {
-    pub(super) fn load(config: &TrialConfig, library: &Library) -> Result<Self, TrainError> {
+impl TextTask {
+    pub(super) fn load(config: &TrialConfig, library: &SampleLibrary) -> Result<Self, TrainError> {
         let task = &config.task;
         let corpus = symbols::load(task, library)?;
         let batches = [config.training.batch, task.eval_batch, task.eval_batch];

@@ -6,11 +6,13 @@
 use rheo_core::rng::Purpose;
 use rheo_model::config::{Augment, EvaluationKind, ShapeMode, TrialConfig};
 
-use super::state::{Stage, Tally};
-use super::{Step, Trial, diverged};
+use super::state::{CellTally, Stage};
+use super::{StepOutcome, Trial, diverged};
 use crate::Error;
-use crate::evaluation::{self, Cell, Data, Perturbation, Perturbed, Source};
-use crate::network::{Conditions, Held, Network};
+use crate::evaluation::{
+    self, EvaluationCell, NoiseSource, Perturbation, PerturbationContext, PerturbedBatch,
+};
+use crate::network::{Network, RunConditions, ShapeOverride};
 use crate::step::Batch;
 use crate::task::{Split, Task};
 
@@ -20,31 +22,31 @@ const FEWEST_SAMPLES: u32 = 8;
 
 impl Trial<'_> {
     /// Does one batch of the group of cells in work.
-    pub(super) fn evaluate(&mut self) -> Result<Step, Error> {
+    pub(super) fn evaluate(&mut self) -> Result<StepOutcome, Error> {
         let group = self.group();
-        let Some(&first) = group.first() else { return Ok(Step::Done) };
+        let Some(&first) = group.first() else { return Ok(StepOutcome::Done) };
         // Before the first batch, or in a checkpoint of a program that evaluated cells one by one.
         if self.state.tallies.len() != group.len() {
             self.state.batch = 0;
-            self.state.tallies = vec![Tally::default(); group.len()];
+            self.state.tallies = vec![CellTally::default(); group.len()];
         }
         let samples = self.samples(&group, first);
         self.evaluate_batch(&group, &samples)?;
         self.state.batch += 1;
         if samples.last().is_some_and(|&last| u64::from(last) + 1 < first.samples) {
-            return Ok(Step::More);
+            return Ok(StepOutcome::More);
         }
         self.complete(&group)
     }
 
     /// The cells that are evaluated next, side by side.
-    fn group(&self) -> Vec<Cell> {
+    fn group(&self) -> Vec<EvaluationCell> {
         let rest = self.cells.get(self.state.cell as usize..).unwrap_or_default();
         evaluation::group(rest, (self.chunk() / FEWEST_SAMPLES) as usize).to_vec()
     }
 
     /// The test samples of the next batch of a group.
-    fn samples(&self, group: &[Cell], first: Cell) -> Vec<u32> {
+    fn samples(&self, group: &[EvaluationCell], first: EvaluationCell) -> Vec<u32> {
         let cells = u32::try_from(group.len()).unwrap_or(u32::MAX);
         let chunk = (self.chunk() / cells).max(1);
         let chunk = if self.task.windows(Split::Test).is_some() { 1 } else { chunk };
@@ -53,16 +55,17 @@ impl Trial<'_> {
         (start..start.saturating_add(chunk).min(end)).collect()
     }
 
-    fn evaluate_batch(&mut self, group: &[Cell], samples: &[u32]) -> Result<(), Error> {
+    fn evaluate_batch(&mut self, group: &[EvaluationCell], samples: &[u32]) -> Result<(), Error> {
         let batch = self.task.batch(Split::Test, samples)?;
         // A window of a text holds all columns.
         let per_unit = batch.samples / (samples.len() as u64).max(1);
         let first = u64::from(samples.first().copied().unwrap_or(0)) * per_unit;
-        let Perturbed { inputs, drive } = self.perturbed(group, &batch, first)?;
-        let held = self.held(group)?;
+        let PerturbedBatch { inputs, drive } = self.perturbed(group, &batch, first)?;
+        let shape_override = self.shape_override(group)?;
         let from = self.left_by_the_last(&batch);
-        let conditions = Conditions { drive: drive.as_ref(), held: held.as_ref(), from };
-        let (logits, last) = self.network.infer(&inputs, conditions, &mut self.gauge)?;
+        let conditions =
+            RunConditions { drive: drive.as_ref(), shape_override: shape_override.as_ref(), from };
+        let (logits, last) = self.network.infer(&inputs, conditions, &mut self.stats)?;
         self.carry(last);
         let scores = evaluation::scores(&logits, &batch, group.len())?;
         let weight = batch.weight / batch.samples.max(1);
@@ -87,20 +90,27 @@ impl Trial<'_> {
     }
 
     /// The shape that the neurons are made to have in a group of cells.
-    fn held(&self, group: &[Cell]) -> Result<Option<Held>, Error> {
+    fn shape_override(&self, group: &[EvaluationCell]) -> Result<Option<ShapeOverride>, Error> {
         let is_frozen = group.first().is_some_and(|cell| cell.shape_mode == ShapeMode::Frozen);
         match &self.frozen {
-            Some(shape) if is_frozen => Ok(Some(Held::new(shape, self.network.precision())?)),
+            Some(shape) if is_frozen => {
+                Ok(Some(ShapeOverride::new(shape, self.network.precision())?))
+            }
             _ => Ok(None),
         }
     }
 
     /// What the cells of a group do to a batch whose first sample is `first`.
-    fn perturbed(&self, group: &[Cell], batch: &Batch, first: u64) -> Result<Perturbed, Error> {
+    fn perturbed(
+        &self,
+        group: &[EvaluationCell],
+        batch: &Batch,
+        first: u64,
+    ) -> Result<PerturbedBatch, Error> {
         let perturbations: Vec<Perturbation> = group.iter().map(|cell| cell.perturbation).collect();
         let repetition = group.first().map_or(0, |cell| cell.repetition);
         let seed = self.config.seeds.of(Purpose::Noise, self.config.seed);
-        let mut source = Source::Samples { seed, repetition, first };
+        let mut source = NoiseSource::Samples { seed, repetition, first };
         Ok(evaluation::perturb(
             &perturbations,
             &batch.inputs,
@@ -110,7 +120,7 @@ impl Trial<'_> {
     }
 
     /// Writes down the cells of a group that has seen all its samples.
-    fn complete(&mut self, group: &[Cell]) -> Result<Step, Error> {
+    fn complete(&mut self, group: &[EvaluationCell]) -> Result<StepOutcome, Error> {
         let tallies = std::mem::take(&mut self.state.tallies);
         for (cell, tally) in group.iter().zip(&tallies) {
             let is_clean = cell.perturbation == Perturbation::None;
@@ -121,21 +131,21 @@ impl Trial<'_> {
             self.report_cell(cell, tally);
             self.state.cell += 1;
         }
-        if let Some(moments) = self.gauge.moments() {
+        if let Some(moments) = self.stats.moments() {
             self.frozen = Some(moments.mean()?);
         }
         if self.state.cell as usize == self.cells.len() {
             self.enter(Stage::Done)?;
-            return Ok(Step::Done);
+            return Ok(StepOutcome::Done);
         }
         self.enter(Stage::Evaluate)?;
-        Ok(Step::More)
+        Ok(StepOutcome::More)
     }
 }
 
 /// What perturbations have to know of a trial whose inputs have the `mean` of [`input_mean`].
-pub(super) fn data<'a>(task: &'a Task, network: &Network, mean: f64) -> Data<'a> {
-    Data {
+pub(super) fn data<'a>(task: &'a Task, network: &Network, mean: f64) -> PerturbationContext<'a> {
+    PerturbationContext {
         steps: task.steps(),
         mean,
         side: task.image_side(),
@@ -165,12 +175,12 @@ mod tests {
     use tch::{Kind, Tensor, no_grad_guard};
 
     use super::*;
-    use crate::gauge::Gauge;
-    use crate::task::Library;
+    use crate::shape_stats::ShapeStats;
+    use crate::task::SampleLibrary;
 
-    struct Silent;
+    struct SilentSession;
 
-    impl Session for Silent {
+    impl Session for SilentSession {
         fn next(&mut self) -> Next {
             Next::Continue
         }
@@ -204,8 +214,8 @@ mod tests {
     }
 
     fn trained(config: &TrialConfig) -> Trial<'_> {
-        let mut trial = Trial::begin(config, &Library::default(), tch::Device::Cpu).unwrap();
-        while trial.step(&mut Silent).unwrap() == Step::More {}
+        let mut trial = Trial::begin(config, &SampleLibrary::default(), tch::Device::Cpu).unwrap();
+        while trial.step(&mut SilentSession).unwrap() == StepOutcome::More {}
         trial
     }
 
@@ -216,20 +226,21 @@ mod tests {
         let batch = trial.task.batch(Split::Test, &(0..20).collect::<Vec<_>>()).unwrap();
         let _guard = no_grad_guard();
         let (mut n, mut s) = (Vec::new(), Vec::new());
-        let mut gauge = Gauge::counting();
-        let see = &mut |step: &crate::network::Step| {
+        let mut stats = ShapeStats::counting();
+        let visit = &mut |step: &crate::network::LayerStep| {
             let shape = step.shape.as_ref().unwrap();
             n.push(shape.n.shallow_clone());
             s.push(shape.s.shallow_clone());
             Ok(())
         };
-        trial.network.run(&batch.inputs, Conditions::default(), &mut gauge, see).unwrap();
+        trial.network.run(&batch.inputs, RunConditions::default(), &mut stats, visit).unwrap();
         let mean = |values: &[Tensor]| {
             Tensor::stack(values, 0).mean_dim([0i64, 1].as_slice(), false, Kind::Double)
         };
-        let held = Held { n: mean(&n), s: mean(&s) };
-        let conditions = Conditions { held: Some(&held), ..Conditions::default() };
-        let logits = trial.network.logits(&batch.inputs, conditions, &mut gauge).unwrap();
+        let shape_override = ShapeOverride { n: mean(&n), s: mean(&s) };
+        let conditions =
+            RunConditions { shape_override: Some(&shape_override), ..RunConditions::default() };
+        let logits = trial.network.logits(&batch.inputs, conditions, &mut stats).unwrap();
         let loss = logits.log_softmax(1, Kind::Double).nll_loss(&batch.targets).double_value(&[]);
         let [own, frozen] = &trial.rows.evaluations[..] else { panic!("not two rows") };
         assert_eq!((own.shape_mode.as_str(), frozen.shape_mode.as_str()), ("own", "frozen"));

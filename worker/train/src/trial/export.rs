@@ -4,7 +4,7 @@ use rheo_model::config::TrialConfig;
 use rheo_model::trainer;
 use serde_json::json;
 
-use super::snapshot::{self, Header};
+use super::snapshot::{self, CheckpointHeader};
 use crate::Error;
 use crate::checkpoint::{self, Tensors};
 
@@ -23,7 +23,7 @@ pub fn export(checkpoint: &[u8]) -> Result<Vec<u8>, trainer::Error> {
     Ok(checkpoint::weights(header.to_string(), &tensors)?)
 }
 
-fn read(checkpoint: &[u8]) -> Result<(Header, Tensors), Error> {
+fn read(checkpoint: &[u8]) -> Result<(CheckpointHeader, Tensors), Error> {
     let (header, tensors) = checkpoint::decode(checkpoint)?;
     Ok((snapshot::header(&header)?, tensors))
 }

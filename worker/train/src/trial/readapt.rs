@@ -6,9 +6,9 @@ use rheo_model::config::{self, Group, Readapt};
 
 use super::{Trial, evaluate};
 use crate::Error;
-use crate::evaluation::{Perturbation, Source, perturb};
+use crate::evaluation::{NoiseSource, Perturbation, perturb};
 use crate::optimizer::Optimizer;
-use crate::step::{Batch, Learned, Recipe};
+use crate::step::{Batch, LearnedParameters, UpdateRecipe};
 
 impl Trial<'_> {
     /// The second training, if it has begun.
@@ -61,10 +61,10 @@ impl Trial<'_> {
     }
 
     /// How the updates of the second training are made, while it is at work.
-    pub(super) fn second_recipe(&self) -> Option<Recipe> {
+    pub(super) fn second_recipe(&self) -> Option<UpdateRecipe> {
         let second = self.second()?;
-        let learned = Learned { shape: true, others: !second.only_shape };
-        Some(Recipe { learned, factor: 1.0, clip_norm: self.config.training.clip_norm })
+        let learned = LearnedParameters { shape: true, others: !second.only_shape };
+        Some(UpdateRecipe { learned, factor: 1.0, clip_norm: self.config.training.clip_norm })
     }
 
     /// The learning rate of the second training, while it is at work.
@@ -79,7 +79,7 @@ impl Trial<'_> {
         let data = evaluate::data(&self.task, &self.network, self.mean);
         // Nothing is drawn.
         let mut rng = TrialRng::new(0, Purpose::Noise);
-        let perturbed = perturb(&turned, &batch.inputs, &data, &mut Source::Stream(&mut rng))?;
+        let perturbed = perturb(&turned, &batch.inputs, &data, &mut NoiseSource::Stream(&mut rng))?;
         batch.inputs = perturbed.inputs;
         Ok(())
     }

@@ -2,17 +2,17 @@
 //! what validation says about both.
 
 use super::Trial;
-use crate::step::{Learned, Recipe};
+use crate::step::{LearnedParameters, UpdateRecipe};
 
 impl Trial<'_> {
     /// How the next update is made.
-    pub(super) fn recipe(&self) -> Recipe {
+    pub(super) fn recipe(&self) -> UpdateRecipe {
         if let Some(second) = self.second_recipe() {
             return second;
         }
         let training = &self.config.training;
-        Recipe {
-            learned: Learned {
+        UpdateRecipe {
+            learned: LearnedParameters {
                 shape: self.epoch() >= training.learn_shape_from,
                 others: !training.only_shape,
             },
@@ -72,12 +72,12 @@ mod tests {
     use tch::{Kind, Tensor, no_grad};
 
     use super::*;
-    use crate::task::Library;
-    use crate::trial::Step;
+    use crate::task::SampleLibrary;
+    use crate::trial::StepOutcome;
 
-    struct Alone;
+    struct SilentSession;
 
-    impl Session for Alone {
+    impl Session for SilentSession {
         fn next(&mut self) -> Next {
             Next::Continue
         }
@@ -131,16 +131,16 @@ mod tests {
             network: Network { kind: NetworkKind::Relu, hidden: 3, ..Network::default() },
             ..TrialConfig::default()
         };
-        let mut trial = Trial::begin(&config, &Library::default(), tch::Device::Cpu).unwrap();
+        let mut trial = Trial::begin(&config, &SampleLibrary::default(), tch::Device::Cpu).unwrap();
         overflow(&trial);
         let before = values(&trial);
         let step = loop {
-            match trial.step(&mut Alone).unwrap() {
-                Step::More => {}
+            match trial.step(&mut SilentSession).unwrap() {
+                StepOutcome::More => {}
                 end => break end,
             }
         };
-        let Step::Diverged { detail } = step else { panic!("it goes on: {step:?}") };
+        let StepOutcome::Diverged { detail } = step else { panic!("it goes on: {step:?}") };
         assert_eq!(detail, "the norm of the gradient is infinite in update 0 of epoch 0");
         for (after, before) in values(&trial).iter().zip(&before) {
             assert_eq!(after, before);

@@ -11,9 +11,9 @@ use rheo_model::row::{EpochRow, EvaluationRow, Summary};
 use rheo_model::trainer::{Commit, Finish};
 
 use super::Trial;
-use super::state::{Condition, Stage, Tally, Totals};
+use super::state::{CellTally, ConditionTally, ScoreTotals, Stage};
 use crate::Error;
-use crate::evaluation::{Cell, Perturbation};
+use crate::evaluation::{EvaluationCell, Perturbation};
 use crate::task::Split;
 
 /// What an update costs, compared with a pass over the same samples.
@@ -53,7 +53,8 @@ impl Trial<'_> {
         let training = UPDATE_COST * size(Split::Train);
         let epoch = training + size(Split::Validation);
         let trained = f64::from(self.config.epochs()) * epoch;
-        let cells = |cells: &[Cell]| cells.iter().map(|cell| cell.samples as f64).sum::<f64>();
+        let cells =
+            |cells: &[EvaluationCell]| cells.iter().map(|cell| cell.samples as f64).sum::<f64>();
         let total = trained + cells(&self.cells);
         let before = f64::from(self.state.completed_epochs()) * epoch;
         let pass = self.state.pass.samples() as f64;
@@ -96,7 +97,7 @@ impl Trial<'_> {
             best_val_accuracy: best.map(|(_, accuracy)| accuracy),
             device: if self.network.device() == tch::Device::Cpu { "cpu" } else { "cuda" }
                 .to_owned(),
-            kernel: self.network.compute().name().to_owned(),
+            kernel: self.network.backend().name().to_owned(),
             wall_s: self.state.seconds,
         };
         Ok(Finish { metrics: by_name(&self.state.metrics), summary, commit: self.commit()? })
@@ -121,7 +122,7 @@ impl Trial<'_> {
         self.reports.push(MetricReport { epoch, metrics: by_name(&metrics) });
         let bits = self.bits(self.state.pass.loss());
         let state = &self.state;
-        let spread = match (self.network.fixed_shape()?, self.gauge.moments()) {
+        let spread = match (self.network.fixed_shape()?, self.stats.moments()) {
             (Some(shape), _) => Some(shape.spread()),
             (None, Some(moments)) => Some(moments.spread()?),
             (None, None) => None,
@@ -152,14 +153,14 @@ impl Trial<'_> {
     }
 
     /// Writes down a cell that has seen all its samples: one row for all, one for each condition.
-    pub(super) fn report_cell(&mut self, cell: &Cell, tally: &Tally) {
+    pub(super) fn report_cell(&mut self, cell: &EvaluationCell, tally: &CellTally) {
         if cell.perturbation == Perturbation::None && cell.shape_mode == ShapeMode::Own {
             self.state.metrics.insert(Metric::TestLoss, tally.all.loss());
             self.state.metrics.insert(Metric::TestAccuracy, tally.all.accuracy());
         }
         let all = self.evaluation_row(cell, None, &tally.all);
         self.rows.evaluations.push(all);
-        for Condition { condition, totals } in &tally.conditions {
+        for ConditionTally { condition, totals } in &tally.conditions {
             let row = self.evaluation_row(cell, Some(*condition), totals);
             self.rows.evaluations.push(row);
         }
@@ -167,9 +168,9 @@ impl Trial<'_> {
 
     fn evaluation_row(
         &self,
-        cell: &Cell,
+        cell: &EvaluationCell,
         condition: Option<f64>,
-        totals: &Totals,
+        totals: &ScoreTotals,
     ) -> EvaluationRow {
         let (accuracy, count) = (totals.accuracy(), totals.samples());
         let wave = cell.perturbation.wave();

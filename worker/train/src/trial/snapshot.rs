@@ -12,13 +12,13 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, no_grad_guard};
 
 use super::Trial;
-use super::state::{Stage, State};
+use super::state::{Stage, TrialState};
 use crate::Error;
-use crate::checkpoint::{self, Difference, Error as Unusable, Tensors};
-use crate::gauge::{Gauge, Moments, Shape};
+use crate::checkpoint::{self, ConfigDifference, Error as Unusable, Tensors};
 use crate::network;
-use crate::optimizer::Updates;
-use crate::task::Library;
+use crate::optimizer::UpdateCounts;
+use crate::shape_stats::{NeuronShapes, ShapeMoments, ShapeStats};
+use crate::task::SampleLibrary;
 use crate::tensor::{from_doubles, to_doubles};
 
 /// The version of the format. It changes whenever an older program could not go on correctly.
@@ -31,15 +31,15 @@ const CARRIED: [&str; 2] = ["carried.h", "carried.inner"];
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Header {
+pub(super) struct CheckpointHeader {
     version: u64,
     pub(super) config: TrialConfig,
-    pub(super) state: State,
+    pub(super) state: TrialState,
 }
 
 /// What every version of the header has.
 #[derive(Deserialize)]
-struct Version {
+struct HeaderVersion {
     version: u64,
 }
 
@@ -47,7 +47,7 @@ impl<'a> Trial<'a> {
     /// The trial of `config` at the point of `checkpoint`.
     pub(crate) fn resume(
         config: &'a TrialConfig,
-        library: &Library,
+        library: &SampleLibrary,
         device: tch::Device,
         checkpoint: &[u8],
     ) -> Result<Self, Error> {
@@ -70,24 +70,24 @@ impl<'a> Trial<'a> {
             tensors.insert(name, tensor);
         }
         for (name, shape) in [(INITIAL, &self.initial), (FROZEN, &self.frozen)] {
-            if let Some(Shape { n, s }) = shape {
+            if let Some(NeuronShapes { n, s }) = shape {
                 let values = [n.as_slice(), s].concat();
                 let shape = [2, i64::from(self.network.hidden())];
                 tensors.insert(name.to_owned(), from_doubles(&values, &shape, Kind::Double)?);
             }
         }
-        if let Some(network::State { h, inner }) = &self.carried {
+        if let Some(network::LayerState { h, inner }) = &self.carried {
             tensors.insert(CARRIED[0].to_owned(), h.shallow_clone());
             if let Some(inner) = inner {
                 tensors.insert(CARRIED[1].to_owned(), inner.shallow_clone());
             }
         }
-        let moments = self.gauge.moments();
+        let moments = self.stats.moments();
         state.measured = moments.map_or(0, |moments| moments.count);
         if let Some(moments) = moments {
             tensors.insert(SUMS.to_owned(), moments.sums.shallow_clone());
         }
-        let header = Header { version: VERSION, config: self.config.clone(), state };
+        let header = CheckpointHeader { version: VERSION, config: self.config.clone(), state };
         let header = serde_json::to_string(&header).map_err(Unusable::Header)?;
         checkpoint::encode(header, &tensors)
     }
@@ -101,7 +101,7 @@ impl<'a> Trial<'a> {
             .collect()
     }
 
-    fn restore(&mut self, state: State, mut tensors: Tensors) -> Result<(), Error> {
+    fn restore(&mut self, state: TrialState, mut tensors: Tensors) -> Result<(), Error> {
         let _guard = no_grad_guard();
         self.state.epoch = state.epoch;
         if self.is_second() {
@@ -117,7 +117,7 @@ impl<'a> Trial<'a> {
             if let Some(stored) = tensors.remove(name) {
                 check(name, &stored, &[2, hidden], Kind::Double)?;
                 let values = (to_doubles(&stored.f_get(0)?)?, to_doubles(&stored.f_get(1)?)?);
-                *shape = Some(Shape { n: values.0, s: values.1 });
+                *shape = Some(NeuronShapes { n: values.0, s: values.1 });
             }
         }
         if self.initial.is_none() && self.needs_initial() && state.epoch >= 0 {
@@ -130,13 +130,13 @@ impl<'a> Trial<'a> {
         self.enter(state.stage)?;
         if let Some(sums) = tensors.remove(SUMS) {
             check(SUMS, &sums, &[4, hidden], Kind::Double)?;
-            self.gauge = Gauge::resumed(Moments { sums, count: state.measured });
+            self.stats = ShapeStats::resume_from(ShapeMoments { sums, count: state.measured });
         }
         self.restore_carried(&mut tensors)?;
         if let Some(name) = tensors.into_keys().next() {
             return Err(Unusable::Names(name).into());
         }
-        let group_updates = state.group_updates.unwrap_or(Updates::all(state.updates));
+        let group_updates = state.group_updates.unwrap_or(UpdateCounts::all(state.updates));
         self.optimizer.resume_at(state.updates, group_updates);
         self.augmenter.resume(state.augment);
         self.feed.resume(&self.task, state.stream, state.epoch >= 0);
@@ -160,14 +160,14 @@ impl<'a> Trial<'a> {
                 Some(inner)
             }
         };
-        self.carried = Some(network::State { h, inner });
+        self.carried = Some(network::LayerState { h, inner });
         Ok(())
     }
 }
 
 /// The header that `text` is, if it is one of this program.
-pub(super) fn header(text: &str) -> Result<Header, Error> {
-    let Version { version } = serde_json::from_str(text).map_err(Unusable::Header)?;
+pub(super) fn header(text: &str) -> Result<CheckpointHeader, Error> {
+    let HeaderVersion { version } = serde_json::from_str(text).map_err(Unusable::Header)?;
     if version != VERSION {
         return Err(Unusable::Version { found: version, known: VERSION }.into());
     }
@@ -175,12 +175,12 @@ pub(super) fn header(text: &str) -> Result<Header, Error> {
 }
 
 /// The state in a header, if it is one of this configuration.
-fn state(text: &str, config: &TrialConfig) -> Result<State, Error> {
+fn state(text: &str, config: &TrialConfig) -> Result<TrialState, Error> {
     let header = header(text)?;
     let stored = serde_json::to_value(&header.config).map_err(Unusable::Header)?;
     let wanted = serde_json::to_value(config).map_err(Unusable::Header)?;
     if let Some(difference) = checkpoint::difference(&stored, &wanted) {
-        let Difference { path, stored, wanted } = difference;
+        let ConfigDifference { path, stored, wanted } = difference;
         return Err(Unusable::Config { path, stored, wanted }.into());
     }
     let epochs = i64::from(config.epochs());
@@ -225,7 +225,7 @@ mod tests {
     /// What is said about the checkpoint of a trial after `change`, with a digest that fits.
     fn refusal(change: impl Fn(&mut serde_json::Value, &mut Tensors)) -> String {
         let config = config();
-        let library = Library::default();
+        let library = SampleLibrary::default();
         let whole =
             Trial::begin(&config, &library, tch::Device::Cpu).unwrap().checkpoint().unwrap();
         let (header, mut tensors) = checkpoint::decode(&whole).unwrap();
@@ -247,8 +247,8 @@ mod tests {
 
     #[test]
     fn a_well_formed_checkpoint_of_something_else_is_refused_with_the_reason() {
-        type Change = fn(&mut serde_json::Value, &mut Tensors);
-        let cases: [(Change, &str); 11] = [
+        type ConfigChange = fn(&mut serde_json::Value, &mut Tensors);
+        let cases: [(ConfigChange, &str); 11] = [
             (
                 |header, _| header["version"] = 2.into(),
                 "its format is version `2`, this program reads `1`",
@@ -285,7 +285,11 @@ mod tests {
     #[test]
     fn a_field_that_a_configuration_did_not_have_yet_has_its_default() {
         let config = config();
-        let header = Header { version: VERSION, config: config.clone(), state: State::start() };
+        let header = CheckpointHeader {
+            version: VERSION,
+            config: config.clone(),
+            state: TrialState::start(),
+        };
         let mut older = serde_json::to_value(&header).unwrap();
         older["config"]["task"].as_object_mut().unwrap().remove("paper_seeds");
         assert!(state(&older.to_string(), &config).is_ok());

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use rheo_model::config::Metric;
 use serde::{Deserialize, Serialize};
 
-use crate::optimizer::Updates;
-use crate::schedule::{EarlyStop, Schedule};
+use crate::optimizer::UpdateCounts;
+use crate::schedule::{EarlyStop, ScheduleState};
 use crate::step::Score;
 
 /// What a trial does next.
@@ -30,7 +30,7 @@ pub(super) enum Stage {
 /// The position of a trial and the sums that are not complete yet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct State {
+pub(super) struct TrialState {
     pub(super) stage: Stage,
     /// The epoch in work, -1 before training.
     pub(super) epoch: i32,
@@ -46,10 +46,10 @@ pub(super) struct State {
     /// How many of them each group of parameters took part in; filled in when a checkpoint is made,
     /// and absent in those of programs in which every group took part in all.
     #[serde(default)]
-    pub(super) group_updates: Option<Updates>,
+    pub(super) group_updates: Option<UpdateCounts>,
     /// Where the learning rate is.
     #[serde(default)]
-    pub(super) schedule: Schedule,
+    pub(super) schedule: ScheduleState,
     /// Whether training still helps.
     #[serde(default)]
     pub(super) early_stop: EarlyStop,
@@ -57,16 +57,16 @@ pub(super) struct State {
     /// checkpoint is made.
     pub(super) stream: u128,
     /// The training samples of the epoch in work.
-    pub(super) train: Totals,
+    pub(super) train: ScoreTotals,
     /// Where the random stream of the perturbed training batches stands; filled in when a
     /// checkpoint is made.
     #[serde(default)]
     pub(super) augment: u128,
     /// The samples of the pass in work.
-    pub(super) pass: Totals,
+    pub(super) pass: ScoreTotals,
     /// The samples of the cells in work, side by side; none before their first batch.
     #[serde(default)]
-    pub(super) tallies: Vec<Tally>,
+    pub(super) tallies: Vec<CellTally>,
     /// The norms of the gradients of the epoch in work.
     #[serde(with = "bits")]
     pub(super) grad_norms: f64,
@@ -87,7 +87,7 @@ pub(super) struct State {
     pub(super) epoch_seconds: f64,
 }
 
-impl State {
+impl TrialState {
     /// Before anything was done.
     pub(super) fn start() -> Self {
         Self {
@@ -98,12 +98,12 @@ impl State {
             analysis: 0,
             updates: 0,
             group_updates: None,
-            schedule: Schedule::default(),
+            schedule: ScheduleState::default(),
             early_stop: EarlyStop::default(),
             stream: 0,
-            train: Totals::default(),
+            train: ScoreTotals::default(),
             augment: 0,
-            pass: Totals::default(),
+            pass: ScoreTotals::default(),
             tallies: Vec::new(),
             grad_norms: 0.0,
             guard_hits: 0,
@@ -121,14 +121,14 @@ impl State {
         self.stage = stage;
         self.batch = 0;
         self.analysis = 0;
-        self.pass = Totals::default();
+        self.pass = ScoreTotals::default();
         self.tallies.clear();
     }
 
     /// At the start of an epoch, with none of its samples seen.
     pub(super) fn begin_epoch(&mut self, epoch: i32) {
         self.epoch = epoch;
-        self.train = Totals::default();
+        self.train = ScoreTotals::default();
         self.grad_norms = 0.0;
         self.guard_hits = 0;
         self.negative_gains = 0;
@@ -148,7 +148,7 @@ impl State {
 /// Sums over samples.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Totals {
+pub(super) struct ScoreTotals {
     samples: u64,
     #[serde(with = "bits")]
     loss: f64,
@@ -156,7 +156,7 @@ pub(super) struct Totals {
     scored: u64,
 }
 
-impl Totals {
+impl ScoreTotals {
     pub(super) fn add(&mut self, score: &Score, samples: u64) {
         self.samples += samples;
         self.loss += score.loss * samples as f64;
@@ -182,23 +182,23 @@ impl Totals {
 /// The samples of a cell: all, and those of every condition that the task tells apart.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Tally {
+pub(super) struct CellTally {
     /// All samples.
-    pub(super) all: Totals,
+    pub(super) all: ScoreTotals,
     /// The conditions that were met, in ascending order.
-    pub(super) conditions: Vec<Condition>,
+    pub(super) conditions: Vec<ConditionTally>,
 }
 
 /// The samples of a cell under one condition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Condition {
+pub(super) struct ConditionTally {
     #[serde(with = "bits")]
     pub(super) condition: f64,
-    pub(super) totals: Totals,
+    pub(super) totals: ScoreTotals,
 }
 
-impl Tally {
+impl CellTally {
     /// Takes in the scores of samples that weigh `weight` each, with the condition of every sample
     /// where the task tells conditions apart.
     pub(super) fn add(&mut self, scores: &[Score], conditions: Option<&[f64]>, weight: u64) {
@@ -210,11 +210,11 @@ impl Tally {
         }
     }
 
-    fn under(&mut self, condition: f64) -> &mut Totals {
-        let order = |known: &Condition| known.condition.total_cmp(&condition);
+    fn under(&mut self, condition: f64) -> &mut ScoreTotals {
+        let order = |known: &ConditionTally| known.condition.total_cmp(&condition);
         let place = self.conditions.binary_search_by(order).unwrap_or_else(|place| {
-            let totals = Totals::default();
-            self.conditions.insert(place, Condition { condition, totals });
+            let totals = ScoreTotals::default();
+            self.conditions.insert(place, ConditionTally { condition, totals });
             place
         });
         &mut self.conditions[place].totals
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn a_tally_counts_all_samples_and_those_of_every_condition() {
         let score = |loss, correct| Score { loss, correct, scored: 2 };
-        let mut tally = Tally::default();
+        let mut tally = CellTally::default();
         tally.add(&[score(1.0, 2), score(2.0, 0)], Some(&[0.5, -0.5]), 1);
         tally.add(&[score(4.0, 1)], Some(&[0.5]), 1);
         assert_eq!(
@@ -253,12 +253,12 @@ mod tests {
         let found: Vec<(f64, u64, f64, f64)> = tally
             .conditions
             .iter()
-            .map(|Condition { condition, totals }| {
+            .map(|ConditionTally { condition, totals }| {
                 (*condition, totals.samples(), totals.loss(), totals.accuracy())
             })
             .collect();
         assert_eq!(found, [(-0.5, 1, 2.0, 0.0), (0.5, 2, 2.5, 0.75)]);
         let text = serde_json::to_string(&tally).unwrap();
-        assert_eq!(serde_json::from_str::<Tally>(&text).unwrap(), tally);
+        assert_eq!(serde_json::from_str::<CellTally>(&text).unwrap(), tally);
     }
 }

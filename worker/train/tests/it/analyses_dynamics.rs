@@ -6,7 +6,7 @@ use rheo_model::config::{
     TrialConfig,
 };
 use rheo_model::row::{EigenvalueRow, Rows, Variant};
-use rheo_train::Torch;
+use rheo_train::TorchTrainer;
 
 use crate::support::{tiny, tiny_copy, train};
 
@@ -20,7 +20,7 @@ fn analysed(mut config: TrialConfig, analysis: Analysis) -> Rows {
     config.evaluate.clear();
     config.training.epochs = 1;
     config.analyze = vec![analysis];
-    train(&Torch::default(), &config).0.commit.rows
+    train(&TorchTrainer::default(), &config).0.commit.rows
 }
 
 fn analysis(kind: AnalysisKind) -> Analysis {
@@ -54,7 +54,7 @@ fn without_input_every_network_has_exponents() {
 
 /// The numbers that analyses found, each with what it is and how far it may be off.
 fn figures(config: &TrialConfig) -> Vec<(String, f64, f64)> {
-    let rows = train(&Torch::default(), config).0.commit.rows;
+    let rows = train(&TorchTrainer::default(), config).0.commit.rows;
     let mut all = Vec::new();
     for row in &rows.lyapunov {
         let what = format!("exponent {} {} of {} at {}", row.index, row.mode, row.system, row.xi);

@@ -7,19 +7,21 @@ use rheo_core::rng::{Purpose, TrialRng};
 use rheo_model::config::{Analysis, AnalysisKind, NetworkKind, TrialConfig};
 use rheo_model::row::{AdaptationRow, Rows, Variant};
 use rheo_model::trainer::{Ended, Next, Trainer};
-use rheo_train::Torch;
-use rheo_train::numerics::order::{self, Drives};
+use rheo_train::TorchTrainer;
+use rheo_train::numerics::order::{self, DriveBases};
 use rheo_train::numerics::principal::components;
 use rheo_train::numerics::released_order::{self, ReleasedGrid};
 use rheo_train::numerics::released_scaling;
 use rheo_train::numerics::response::{
-    StepWindows, Subset, adaptation_index, released_adaptation_index, step_response,
+    StepSubset, StepWindows, adaptation_index, released_adaptation_index, step_response,
 };
 use rheo_train::numerics::scaling::{self, Form};
 use rheo_train::numerics::search::linspace;
 use tch::{Kind, Tensor};
 
-use crate::support::{Script, assert_close, joined, numbers, oracles, stop_at, tiny, train};
+use crate::support::{
+    ScriptedSession, assert_close, joined, numbers, oracles, stop_at, tiny, train,
+};
 
 /// Steps, window and drives of the reference setup of the fractional fits.
 const STEPS: usize = 150;
@@ -81,7 +83,7 @@ fn slices(traces: &[Vec<f64>]) -> Vec<&[f64]> {
 #[test]
 fn order_and_gain_have_the_reference_values() {
     let cases = oracles()["fractional"]["cases"].clone();
-    let fitter = Drives::new(drives(), WINDOW);
+    let fitter = DriveBases::new(drives(), WINDOW);
     let responses = reference_responses();
     assert_eq!(cases.as_array().unwrap().len(), responses.len());
     for (case, responses) in cases.as_array().unwrap().iter().zip(&responses) {
@@ -109,7 +111,7 @@ fn released_orders_have_the_reference_values() {
 
 #[test]
 fn weak_orders_are_told_apart_at_any_gain() {
-    let fitter = Drives::new(drives(), WINDOW);
+    let fitter = DriveBases::new(drives(), WINDOW);
     for beta in [0.05, 0.1, 0.2, 0.3, 0.4, 0.5] {
         for beta in [beta, -beta] {
             for gain in [0.5, 1.0, 2.0, 4.0] {
@@ -125,7 +127,7 @@ fn weak_orders_are_told_apart_at_any_gain() {
 
 #[test]
 fn what_the_drive_does_not_explain_has_no_order() {
-    let fitter = Drives::new(drives(), WINDOW);
+    let fitter = DriveBases::new(drives(), WINDOW);
     let mut rng = TrialRng::new(0, Purpose::Analysis);
     let noise: Vec<Vec<f64>> =
         XI.iter().map(|_| (0..STEPS).map(|_| rng.normal()).collect()).collect();
@@ -178,11 +180,11 @@ fn the_adaptation_index_has_the_reference_values() {
         1.0 + if on { 2.0 * (0.5 + 0.5 * (-(t - 51.0) / 10.0).exp()) } else { 0.0 }
     };
     let trace: Vec<f64> = (0..STEPS).map(|t| response(t as f64)).collect();
-    let corrected = adaptation_index(&trace, Subset::All);
-    let released = released_adaptation_index(&trace, Subset::All);
+    let corrected = adaptation_index(&trace, StepSubset::All);
+    let released = released_adaptation_index(&trace, StepSubset::All);
     assert_close("corrected", &[corrected], &numbers(&oracle["corrected"]));
     assert_close("released", &[released], &numbers(&oracle["released"]));
-    for subset in [Subset::Even, Subset::Odd] {
+    for subset in [StepSubset::Even, StepSubset::Odd] {
         let index = adaptation_index(&trace, subset);
         assert!((index - corrected).abs() < 0.02 && index != corrected, "{subset:?}: {index}");
     }
@@ -190,17 +192,17 @@ fn the_adaptation_index_has_the_reference_values() {
 
 #[test]
 fn the_adaptation_index_is_bounded_and_zero_without_a_response() {
-    assert_eq!(adaptation_index(&[3.0; STEPS], Subset::All), 0.0);
+    assert_eq!(adaptation_index(&[3.0; STEPS], StepSubset::All), 0.0);
     // The released index gives zero for all negative sums, whatever happens.
     let falling: Vec<f64> = (0..STEPS).map(|t| -(t as f64)).collect();
-    assert_eq!(released_adaptation_index(&falling, Subset::All), 0.0);
+    assert_eq!(released_adaptation_index(&falling, StepSubset::All), 0.0);
     let mut rng = TrialRng::new(1, Purpose::Analysis);
     for _ in 0..100 {
         let trace: Vec<f64> = (0..STEPS).map(|_| rng.normal()).collect();
-        let index = adaptation_index(&trace, Subset::All);
+        let index = adaptation_index(&trace, StepSubset::All);
         let upside_down: Vec<f64> = trace.iter().map(|h| -2.0 * h + 5.0).collect();
         assert!(index.abs() <= 1.0, "{index}");
-        assert!((adaptation_index(&upside_down, Subset::All) + index).abs() < 1e-9, "{index}");
+        assert!((adaptation_index(&upside_down, StepSubset::All) + index).abs() < 1e-9, "{index}");
     }
 }
 
@@ -314,7 +316,7 @@ fn analysed() -> TrialConfig {
 
 #[test]
 fn a_trial_with_analyses_fills_their_tables() {
-    let (finish, _) = train(&Torch::default(), &analysed());
+    let (finish, _) = train(&TorchTrainer::default(), &analysed());
     let rows = finish.commit.rows;
     // Two epochs; 5 neurons, 4 strengths of which 3 above zero, 16 steps.
     assert_eq!(rows.activation_curves.len() % 101, 0);
@@ -331,7 +333,7 @@ fn a_trial_with_analyses_fills_their_tables() {
 
 #[test]
 fn the_tables_of_a_trial_hold_what_they_say() {
-    let (finish, _) = train(&Torch::default(), &analysed());
+    let (finish, _) = train(&TorchTrainer::default(), &analysed());
     let rows = finish.commit.rows;
     for group in ["alpha_le_0", "alpha_gt_0"] {
         let sizes = rows.fractional_traces.iter().filter(|row| row.group == group);
@@ -362,7 +364,7 @@ fn check_values(rows: &Rows) {
 
 #[test]
 fn a_trial_that_stops_in_an_analysis_makes_it_again() {
-    let torch = Torch::default();
+    let torch = TorchTrainer::default();
     let mut config = analysed();
     config.analyze.retain(|analysis| analysis.kind == AnalysisKind::ShapeTraces);
     config.analyze[0].epochs = Some(vec![-1]);
@@ -371,8 +373,11 @@ fn a_trial_that_stops_in_an_analysis_makes_it_again() {
         let Ended::Stopped(first) = stop_at(&torch, &config, None, at).unwrap() else {
             panic!("not stopped")
         };
-        let rest =
-            torch.run(&config, Some(&first.checkpoint), &mut Script::new(|_| Next::Continue));
+        let rest = torch.run(
+            &config,
+            Some(&first.checkpoint),
+            &mut ScriptedSession::new(|_| Next::Continue),
+        );
         let Ended::Completed(finish) = rest.unwrap() else { panic!("not completed") };
         let rows = joined([&first, &finish.commit]);
         assert_eq!(rows.shape_traces, whole.commit.rows.shape_traces, "{at}");

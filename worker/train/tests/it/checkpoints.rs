@@ -3,20 +3,20 @@
 use rheo_model::config::NetworkKind;
 use rheo_model::config::TrialConfig;
 use rheo_model::trainer::{Ended, Error, Next, Trainer as _};
-use rheo_train::Torch;
+use rheo_train::TorchTrainer;
 
-use crate::support::{Change, Script, stop_at, tiny, tiny_copy};
+use crate::support::{ConfigChange, ScriptedSession, stop_at, tiny, tiny_copy};
 
 /// A checkpoint in the middle of the first epoch.
-fn checkpoint(torch: &Torch, config: &TrialConfig) -> Vec<u8> {
+fn checkpoint(torch: &TorchTrainer, config: &TrialConfig) -> Vec<u8> {
     match stop_at(torch, config, None, 8).unwrap() {
         Ended::Stopped(commit) => commit.checkpoint,
         other => panic!("not stopped: {other:?}"),
     }
 }
 
-fn refusal(torch: &Torch, config: &TrialConfig, bytes: &[u8]) -> String {
-    match torch.run(config, Some(bytes), &mut Script::new(|_| Next::Stop)) {
+fn refusal(torch: &TorchTrainer, config: &TrialConfig, bytes: &[u8]) -> String {
+    match torch.run(config, Some(bytes), &mut ScriptedSession::new(|_| Next::Stop)) {
         Err(Error::Checkpoint(text)) => text,
         other => panic!("not refused: {other:?}"),
     }
@@ -24,7 +24,7 @@ fn refusal(torch: &Torch, config: &TrialConfig, bytes: &[u8]) -> String {
 
 #[test]
 fn a_flipped_bit_anywhere_is_refused() {
-    let torch = Torch::default();
+    let torch = TorchTrainer::default();
     let config = tiny(NetworkKind::Adaptive);
     let good = checkpoint(&torch, &config);
     for place in 0..good.len() {
@@ -36,7 +36,7 @@ fn a_flipped_bit_anywhere_is_refused() {
 
 #[test]
 fn a_truncated_or_foreign_file_is_refused() {
-    let torch = Torch::default();
+    let torch = TorchTrainer::default();
     let config = tiny(NetworkKind::Heterogeneous);
     let good = checkpoint(&torch, &config);
     for length in 0..good.len() {
@@ -52,10 +52,10 @@ fn a_truncated_or_foreign_file_is_refused() {
 
 #[test]
 fn a_checkpoint_of_another_trial_is_refused_with_the_first_difference() {
-    let torch = Torch::default();
+    let torch = TorchTrainer::default();
     let config = tiny(NetworkKind::Heterogeneous);
     let bytes = checkpoint(&torch, &config);
-    let cases: [(Change, &str); 4] = [
+    let cases: [(ConfigChange, &str); 4] = [
         (
             |c| c.training.optimizer.lr = 0.5,
             "`training.optimizer.lr` is `0.001` there and `0.5` here",
@@ -81,7 +81,7 @@ fn a_checkpoint_of_another_trial_is_refused_with_the_first_difference() {
 
 #[test]
 fn equal_states_have_equal_bytes() {
-    let torch = Torch::default();
+    let torch = TorchTrainer::default();
     let config = tiny(NetworkKind::Adaptive);
     assert!(checkpoint(&torch, &config) == checkpoint(&torch, &config));
 }
@@ -93,8 +93,8 @@ fn a_checkpoint_of_format_version_1_stays_readable() {
     let config: TrialConfig =
         serde_json::from_str(include_str!("../goldens/checkpoint-v1.json")).unwrap();
     let bytes = include_bytes!("../goldens/checkpoint-v1.safetensors");
-    let mut session = Script::new(|_| Next::Continue);
-    let ended = Torch::default().run(&config, Some(bytes), &mut session).unwrap();
+    let mut session = ScriptedSession::new(|_| Next::Continue);
+    let ended = TorchTrainer::default().run(&config, Some(bytes), &mut session).unwrap();
     let Ended::Completed(finish) = ended else { panic!("not completed: {ended:?}") };
     let rows = &finish.commit.rows;
     assert_eq!((rows.epochs.len(), rows.evaluations.len(), rows.shapes.len()), (2, 4, 5));

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rheo_model::config::{Precision, Task as TaskConfig, TaskKind, TrialConfig};
-use rheo_train::task::{Library, Places, Split, Task};
+use rheo_train::task::{DataDirs, SampleLibrary, Split, Task};
 
-use crate::data::{Damage, doubles, gzip, labels, load, refusal, sequence};
-use crate::support::Change;
+use crate::data::{FileDamage, doubles, gzip, labels, load, refusal, sequence};
+use crate::support::ConfigChange;
 
 const PLANE: usize = 32 * 32;
 const RECORD: usize = 1 + 3 * PLANE;
@@ -93,27 +93,27 @@ fn pooled_pixels_are_means_of_squares() {
 fn training_and_validation_images_are_all_images_once_in_the_order_of_the_split_seed() {
     let directory = tempfile::tempdir().unwrap();
     write_set(directory.path());
-    let shown = |config: &TrialConfig| -> Vec<usize> {
+    let embed_inputs = |config: &TrialConfig| -> Vec<usize> {
         let task = load(config);
         let splits = [Split::Train, Split::Validation].into_iter();
         let all = splits.flat_map(|split| (0..task.size(split) as u32).map(move |i| (split, i)));
         all.map(|(split, i)| record_of(&sequence(&task, split, i))).collect()
     };
     let whole = config(directory.path());
-    let order = shown(&whole);
+    let order = embed_inputs(&whole);
     let mut sorted = order.clone();
     sorted.sort_unstable();
     assert_eq!(sorted, (0..50).collect::<Vec<_>>());
     // A smaller part is the beginning of the larger one.
     let mut part = whole.clone();
     (part.task.train_size, part.task.validation_size) = (7, 2);
-    assert_eq!(shown(&part), [&order[..7], &order[45..47]].concat());
+    assert_eq!(embed_inputs(&part), [&order[..7], &order[45..47]].concat());
     // The split is that of its own seed, whatever the seed of the trial.
     let mut other = whole.clone();
     other.seed = 5;
-    assert_eq!(shown(&other), order);
+    assert_eq!(embed_inputs(&other), order);
     other.task.split_seed = 5;
-    assert_ne!(shown(&other), order);
+    assert_ne!(embed_inputs(&other), order);
 }
 
 #[test]
@@ -147,8 +147,10 @@ fn compressed_files_and_files_in_a_subdirectory_are_found() {
         }
         let mut anywhere = config(directory.path());
         anywhere.task.data = None;
-        let library =
-            Library::new(Places { data: Some(directory.path().to_owned()), ..Places::default() });
+        let library = SampleLibrary::new(DataDirs {
+            data: Some(directory.path().to_owned()),
+            ..DataDirs::default()
+        });
         let task = Task::load(&anywhere, &library).unwrap();
         assert_eq!(sequence(&task, Split::Train, 5), expected, "{below}");
     }
@@ -156,7 +158,7 @@ fn compressed_files_and_files_in_a_subdirectory_are_found() {
 
 #[test]
 fn damaged_files_are_refused_by_name_and_reason() {
-    let cases: [Damage; 6] = [
+    let cases: [FileDamage; 6] = [
         ("data_batch_1.bin", |file| file.clear(), "it is empty"),
         (
             "data_batch_2.bin",
@@ -220,7 +222,7 @@ fn missing_files_are_refused_with_what_to_do() {
 fn what_the_data_cannot_give_is_refused_with_the_field() {
     let directory = tempfile::tempdir().unwrap();
     write_set(directory.path());
-    let cases: [(Change, &str); 4] = [
+    let cases: [(ConfigChange, &str); 4] = [
         (|c| c.task.train_size = 46, "task.train_size: `46`, but the data have only 45"),
         (|c| c.task.validation_size = 6, "task.validation_size: `6`, but the data have only 5"),
         (|c| c.task.test_size = 11, "task.test_size: `11`, but the data have only 10"),

@@ -1,7 +1,7 @@
 //! The activation family against the reference values, in double precision, and at its extremes.
 
 use rheo_core::rng::{Purpose, TrialRng};
-use rheo_train::gamma::{self, Curve, GAIN_GUARD};
+use rheo_train::gamma::{self, GAIN_GUARD, GammaCurve};
 use rheo_train::network::GainSaturation;
 use serde_json::Value;
 use tch::{Kind, Tensor, no_grad};
@@ -16,7 +16,7 @@ fn differentiate(points: &[[f64; 3]], kind: Kind) -> [Vec<f64>; 4] {
     };
     one_thread();
     let (x, n, s) = (leaf(0), leaf(1), leaf(2));
-    let value = Curve::new(&n, &s, true).unwrap().apply(&x).unwrap();
+    let value = GammaCurve::new(&n, &s, true).unwrap().apply(&x).unwrap();
     let slopes = Tensor::run_backward(&[value.sum(kind)], &[&x, &n, &s], false, false);
     [doubles(&value), doubles(&slopes[0]), doubles(&slopes[1]), doubles(&slopes[2])]
 }
@@ -95,18 +95,18 @@ fn without_gradients_the_curve_has_the_same_bits() {
     let (x, n, s) = (values(4.0), values(7.0), values(0.8));
     let with = {
         let x = x.shallow_clone().set_requires_grad(true);
-        Curve::new(&n, &s, true).unwrap().apply(&x).unwrap()
+        GammaCurve::new(&n, &s, true).unwrap().apply(&x).unwrap()
     };
-    let without = no_grad(|| Curve::new(&n, &s, false).unwrap().apply(&x).unwrap());
+    let without = no_grad(|| GammaCurve::new(&n, &s, false).unwrap().apply(&x).unwrap());
     assert_eq!(doubles(&with), doubles(&without));
 }
 
 #[test]
 fn gains_near_and_below_zero_are_counted() {
     let n = Tensor::from_slice(&[0.0, -0.0, 5e-4, -5e-4, GAIN_GUARD, -GAIN_GUARD, -3.0, 3.0]);
-    let curve = Curve::new(&n, &n.zeros_like(), false).unwrap();
+    let curve = GammaCurve::new(&n, &n.zeros_like(), false).unwrap();
     assert_eq!((curve.guard_hits, curve.negative_gains), (4, 3));
-    let ordinary = Curve::new(&n.ones_like(), &n, false).unwrap();
+    let ordinary = GammaCurve::new(&n.ones_like(), &n, false).unwrap();
     assert_eq!((ordinary.guard_hits, ordinary.negative_gains), (0, 0));
 }
 

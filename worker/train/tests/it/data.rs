@@ -9,10 +9,10 @@ use flate2::write::GzEncoder;
 use rheo_model::config::{Task as TaskConfig, TaskKind, TrialConfig};
 use rheo_model::dataset::MNIST;
 use rheo_model::trainer;
-use rheo_train::task::{Library, Places, Split, Task};
+use rheo_train::task::{DataDirs, SampleLibrary, Split, Task};
 use tch::{Kind, Tensor};
 
-use crate::support::{Change, oracles};
+use crate::support::{ConfigChange, oracles};
 
 const IMAGE: usize = 28 * 28;
 
@@ -60,11 +60,11 @@ fn config(kind: TaskKind, directory: &Path) -> TrialConfig {
 }
 
 pub(crate) fn load(config: &TrialConfig) -> Task {
-    Task::load(config, &Library::default()).unwrap()
+    Task::load(config, &SampleLibrary::default()).unwrap()
 }
 
 pub(crate) fn refusal(config: &TrialConfig) -> String {
-    match Task::load(config, &Library::default()) {
+    match Task::load(config, &SampleLibrary::default()) {
         Ok(_) => panic!("loaded"),
         Err(error) => trainer::Error::from(error).to_string(),
     }
@@ -131,8 +131,10 @@ fn compressed_files_and_files_in_a_subdirectory_are_found() {
     // The default directory serves a task that names none.
     let mut anywhere = config(TaskKind::Smnist, plain.path());
     anywhere.task.data = None;
-    let library =
-        Library::new(Places { data: Some(packed.path().to_owned()), ..Places::default() });
+    let library = SampleLibrary::new(DataDirs {
+        data: Some(packed.path().to_owned()),
+        ..DataDirs::default()
+    });
     let c = Task::load(&anywhere, &library).unwrap();
     assert_eq!(sequence(&a, Split::Validation, 5), sequence(&c, Split::Validation, 5));
 }
@@ -142,14 +144,14 @@ fn mapped_samples_are_those_in_memory_to_the_bit() {
     let files = tempfile::tempdir().unwrap();
     write_set(files.path(), 60, 20);
     let kept = tempfile::tempdir().unwrap();
-    let places = Places { samples: Some(kept.path().join("samples")), ..Places::default() };
+    let places = DataDirs { samples: Some(kept.path().join("samples")), ..DataDirs::default() };
     for (kind, pool) in [(TaskKind::Psmnist, 1), (TaskKind::Smnist, 2)] {
         let mut config = config(kind, files.path());
         config.task.pool = pool;
         let expected = load(&config);
         // Two libraries stand for two processes.
         for _ in 0..2 {
-            let found = Task::load(&config, &Library::new(places.clone())).unwrap();
+            let found = Task::load(&config, &SampleLibrary::new(places.clone())).unwrap();
             for split in [Split::Train, Split::Validation, Split::Test] {
                 let samples: Vec<u32> = (0..expected.size(split) as u32).collect();
                 let [found, expected] =
@@ -218,13 +220,13 @@ fn training_and_validation_images_are_all_images_once() {
 }
 
 /// A way to damage the files and what the error must say.
-pub(crate) type Damage = (&'static str, fn(&mut Vec<u8>), &'static str);
+pub(crate) type FileDamage = (&'static str, fn(&mut Vec<u8>), &'static str);
 
 #[test]
 fn damaged_files_are_refused_by_name_and_reason() {
     let images = MNIST.train_images.name;
     let labels = MNIST.train_labels.name;
-    let cases: [Damage; 16] = [
+    let cases: [FileDamage; 16] = [
         (images, |file| file.clear(), "its header is truncated: `0` bytes"),
         (images, |file| file.truncate(3), "its header is truncated: `3` bytes"),
         (images, |file| file.truncate(15), "its header is truncated: `15` bytes"),
@@ -319,7 +321,7 @@ fn missing_files_are_refused_with_what_to_do() {
 fn what_the_data_cannot_give_is_refused_with_the_field() {
     let directory = tempfile::tempdir().unwrap();
     write_set(directory.path(), 60, 20);
-    let cases: [(Change, &str); 6] = [
+    let cases: [(ConfigChange, &str); 6] = [
         (|c| c.task.train_size = 51, "task.train_size: `51`, but the data have only 50"),
         (|c| c.task.validation_size = 11, "task.validation_size: `11`, but the data have only 10"),
         (|c| c.task.test_size = 21, "task.test_size: `21`, but the data have only 20"),

@@ -3,7 +3,7 @@
 use rheo_model::config::{
     Network, NetworkKind, Precision, Task as TaskConfig, TaskKind, Training, TrialConfig,
 };
-use rheo_train::Torch;
+use rheo_train::TorchTrainer;
 use rheo_train::network::Readout;
 use rheo_train::task::{Split, Task};
 
@@ -57,18 +57,18 @@ fn evidence_stands_between_silences_and_its_label_is_its_sign() {
 
 #[test]
 fn an_evidence_sample_depends_on_nothing_but_its_seed_split_and_index() {
-    let shown =
+    let embed_inputs =
         |change: fn(&mut TaskConfig), split, index| sequence(&load(&config(change)), split, index);
-    let first = shown(|_| {}, Split::Train, 4);
-    assert_eq!(first, shown(|task| task.train_size = 5, Split::Train, 4));
-    assert_ne!(first, shown(|_| {}, Split::Validation, 4));
-    assert_ne!(first, shown(|_| {}, Split::Train, 3));
-    assert_ne!(first, shown(|task| task.seed = 1, Split::Train, 4));
+    let first = embed_inputs(|_| {}, Split::Train, 4);
+    assert_eq!(first, embed_inputs(|task| task.train_size = 5, Split::Train, 4));
+    assert_ne!(first, embed_inputs(|_| {}, Split::Validation, 4));
+    assert_ne!(first, embed_inputs(|_| {}, Split::Train, 3));
+    assert_ne!(first, embed_inputs(|task| task.seed = 1, Split::Train, 4));
     // The noise scales what was drawn.
     let [none, one, two] = [
-        shown(|task| task.noise = 0.0, Split::Train, 4),
+        embed_inputs(|task| task.noise = 0.0, Split::Train, 4),
         first,
-        shown(|task| task.noise = 2.0, Split::Train, 4),
+        embed_inputs(|task| task.noise = 2.0, Split::Train, 4),
     ];
     for step in 0..100 {
         let (once, twice) = (one[step] - none[step], two[step] - none[step]);
@@ -155,7 +155,7 @@ fn a_trained_network_does_not_beat_the_ideal_observer() {
     };
     config.training.optimizer.lr = 3e-3;
     config.analyze.clear();
-    let (finish, _) = train(&Torch::default(), &config);
+    let (finish, _) = train(&TorchTrainer::default(), &config);
     let rows = &finish.commit.rows.evaluations;
     let (mut all, mut bound) = (0.0, 0.0);
     for level in levels {

@@ -9,18 +9,18 @@ use std::process::Command;
 
 use rheo_core::rng::{Purpose, TrialRng};
 use rheo_model::config::{NetworkKind, Precision, TaskKind, TextSource, TrialConfig};
-use rheo_train::network::{Conditions, Network};
+use rheo_train::network::{Network, RunConditions};
 use rheo_train::task::{Split, Task};
-use rheo_train::{Gauge, Torch, export};
+use rheo_train::{ShapeStats, TorchTrainer, export};
 use serde::Deserialize;
 use tch::{Kind, Tensor, no_grad};
 
 use crate::data::load;
-use crate::support::{Change, KINDS, tiny, tiny_copy, train};
+use crate::support::{ConfigChange, KINDS, tiny, tiny_copy, train};
 
 /// What `tests/pytorch/reproduce.py` found out about one file of weights.
 #[derive(Deserialize)]
-struct Found {
+struct Reproduction {
     kind: String,
     task: String,
     epoch: i32,
@@ -69,7 +69,7 @@ fn tiny_text(kind: NetworkKind) -> TrialConfig {
 fn cases() -> Vec<(String, TrialConfig)> {
     use NetworkKind::{Adaptive, Fixed, Gru, Heterogeneous, Lstm, Modrelu, Relu};
     let mut cases = Vec::new();
-    let mut add = |about: &str, config: TrialConfig, change: Change| {
+    let mut add = |about: &str, config: TrialConfig, change: ConfigChange| {
         let mut config = learning(config);
         change(&mut config);
         cases.push((format!("{about}-{}", config.network.kind.name()), config));
@@ -129,8 +129,9 @@ fn expected(config: &TrialConfig, weights: &Path) -> Vec<(String, Tensor)> {
     for (part, samples) in parts.iter().enumerate() {
         let batch = task.batch(Split::Test, samples).unwrap();
         assert_eq!(batch.from_rest, part == 0);
-        let conditions = Conditions { from: from.take(), ..Conditions::default() };
-        let run = || network.forward(&batch.inputs, conditions, &mut Gauge::counting()).unwrap();
+        let conditions = RunConditions { from: from.take(), ..RunConditions::default() };
+        let run =
+            || network.forward(&batch.inputs, conditions, &mut ShapeStats::counting()).unwrap();
         let (scores, last) = no_grad(run);
         from = Some(last);
         let first = batch.targets.size()[0] - batch.scored;
@@ -143,7 +144,7 @@ fn expected(config: &TrialConfig, weights: &Path) -> Vec<(String, Tensor)> {
 }
 
 /// Trains a trial, writes its weights and what they give, and says its test accuracy.
-fn write(torch: &Torch, config: &TrialConfig, weights: &Path) -> f64 {
+fn write(torch: &TorchTrainer, config: &TrialConfig, weights: &Path) -> f64 {
     let commit = train(torch, config).0.commit;
     std::fs::write(weights, export(&commit.checkpoint).unwrap()).unwrap();
     let expected = expected(config, weights);
@@ -153,7 +154,7 @@ fn write(torch: &Torch, config: &TrialConfig, weights: &Path) -> f64 {
     row.accuracy
 }
 
-fn reproduce(pytorch: &Path, directory: &Path) -> BTreeMap<String, Found> {
+fn reproduce(pytorch: &Path, directory: &Path) -> BTreeMap<String, Reproduction> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
     let mut python = Command::new("python3");
     python.arg(root.join("tests/pytorch/reproduce.py"));
@@ -169,7 +170,7 @@ fn reproduce(pytorch: &Path, directory: &Path) -> BTreeMap<String, Found> {
 #[test]
 fn pytorch_reproduces_scores_and_accuracy_of_every_kind_of_network() {
     let directory = tempfile::tempdir().unwrap();
-    let torch = Torch::default();
+    let torch = TorchTrainer::default();
     let mut trained = Vec::new();
     for (name, config) in cases() {
         let file = directory.path().join(format!("{name}.safetensors"));

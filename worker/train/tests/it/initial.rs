@@ -71,7 +71,7 @@ fn biases_start_as_configured() {
 
 /// From what the elements of a parameter are drawn.
 #[derive(Debug, Clone, Copy)]
-enum Law {
+enum Distribution {
     /// Mean and variance.
     Normal(f64, f64),
     /// Within plus and minus this bound.
@@ -82,16 +82,16 @@ enum Law {
 
 /// Fails unless mean and variance of `values` lie within five standard errors of those of `law`.
 #[track_caller]
-fn assert_law(what: &str, values: &[f64], law: Law) {
+fn assert_law(what: &str, values: &[f64], law: Distribution) {
     let count = values.len() as f64;
     // The fourth central moment is 3 variances squared of a normal law and 9/5 of a uniform one.
     let (mean, variance, excess) = match law {
-        Law::Constant(value) => {
+        Distribution::Constant(value) => {
             assert!(values.iter().all(|found| *found == value), "{what}: not all {value}");
             return;
         }
-        Law::Normal(mean, variance) => (mean, variance, 2.0),
-        Law::Uniform(bound) => {
+        Distribution::Normal(mean, variance) => (mean, variance, 2.0),
+        Distribution::Uniform(bound) => {
             assert!(values.iter().all(|value| value.abs() <= bound), "{what}: beyond {bound}");
             (0.0, bound * bound / 3.0, 0.8)
         }
@@ -128,20 +128,20 @@ fn usual() -> Interface {
 }
 
 /// 1 / sqrt(`fan_in`), the bound of what is uniform.
-fn bound(fan_in: u32) -> Law {
-    Law::Uniform(1.0 / f64::from(fan_in).sqrt())
+fn bound(fan_in: u32) -> Distribution {
+    Distribution::Uniform(1.0 / f64::from(fan_in).sqrt())
 }
 
 /// Normal about 0 with variance `over` / `under`.
-fn normal(over: f64, under: u32) -> Law {
-    Law::Normal(0.0, over / f64::from(under))
+fn normal(over: f64, under: u32) -> Distribution {
+    Distribution::Normal(0.0, over / f64::from(under))
 }
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn parameters_start_as_their_kind_has_it() {
     let gain = |gain: f64| normal(gain * gain * 2.0, 1 + UNITS);
-    let cases: [(NetworkKind, &[(&str, Law)]); 5] = [
+    let cases: [(NetworkKind, &[(&str, Distribution)]); 5] = [
         (
             NetworkKind::Relu,
             &[
@@ -152,20 +152,20 @@ fn parameters_start_as_their_kind_has_it() {
                 ("b_out", bound(HIDDEN)),
             ],
         ),
-        (NetworkKind::Modrelu, &[("b_mod", Law::Uniform(0.01))]),
+        (NetworkKind::Modrelu, &[("b_mod", Distribution::Uniform(0.01))]),
         (
             NetworkKind::Adaptive,
             &[
                 ("w_xh", normal(2.0, INPUTS)),
-                ("b_xh", Law::Constant(0.0)),
-                ("b_hh", Law::Constant(0.0)),
+                ("b_xh", Distribution::Constant(0.0)),
+                ("b_hh", Distribution::Constant(0.0)),
                 ("u_ag", normal(2.0, 1)),
-                ("b_ag", Law::Constant(0.0)),
-                ("b_gg", Law::Constant(0.0)),
+                ("b_ag", Distribution::Constant(0.0)),
+                ("b_gg", Distribution::Constant(0.0)),
                 ("w_gn", gain(0.1)),
-                ("b_gn", Law::Constant(6.5)),
+                ("b_gn", Distribution::Constant(6.5)),
                 ("w_gs", gain(0.01)),
-                ("b_gs", Law::Constant(0.25)),
+                ("b_gs", Distribution::Constant(0.25)),
             ],
         ),
         (
@@ -264,13 +264,15 @@ fn the_readout_and_the_symbols_start_as_the_task_says() {
     let cases = [
         (ReadoutInit::Uniform, bound(HIDDEN), bound(HIDDEN)),
         (ReadoutInit::Xavier, normal(2.0, CLASSES + HIDDEN), bound(HIDDEN)),
-        (ReadoutInit::Language, Law::Uniform(0.1), Law::Constant(0.0)),
+        (ReadoutInit::Language, Distribution::Uniform(0.1), Distribution::Constant(0.0)),
     ];
     for (readout_init, w_out, b_out) in cases {
         let interface = Interface { readout_init, embedding: Some(SYMBOLS), ..usual() };
         let config = Config { kind: NetworkKind::Tanh, hidden: HIDDEN, ..Config::default() };
         let network = drawn(&config, interface);
-        for (name, law) in [("w_out", w_out), ("b_out", b_out), ("embedding", Law::Uniform(0.1))] {
+        for (name, law) in
+            [("w_out", w_out), ("b_out", b_out), ("embedding", Distribution::Uniform(0.1))]
+        {
             assert_law(&format!("{readout_init:?} {name}"), &parameter(&network, name), law);
         }
     }
@@ -279,10 +281,10 @@ fn the_readout_and_the_symbols_start_as_the_task_says() {
 #[test]
 fn gains_and_saturations_spread_about_their_start() {
     let cases = [
-        (0.0, 0.0, Law::Constant(4.0), Law::Constant(0.5)),
-        (1.5, 0.0, Law::Normal(4.0, 2.25), Law::Constant(0.5)),
-        (0.0, 0.2, Law::Constant(4.0), Law::Normal(0.5, 0.04)),
-        (1.5, 0.2, Law::Normal(4.0, 2.25), Law::Normal(0.5, 0.04)),
+        (0.0, 0.0, Distribution::Constant(4.0), Distribution::Constant(0.5)),
+        (1.5, 0.0, Distribution::Normal(4.0, 2.25), Distribution::Constant(0.5)),
+        (0.0, 0.2, Distribution::Constant(4.0), Distribution::Normal(0.5, 0.04)),
+        (1.5, 0.2, Distribution::Normal(4.0, 2.25), Distribution::Normal(0.5, 0.04)),
     ];
     for (n0_spread, s0_spread, n, s) in cases {
         let config = Config {
@@ -306,5 +308,5 @@ fn a_gain_that_is_not_given_is_drawn_evenly_between_five_and_seven() {
     let config = Config { kind: NetworkKind::Homogeneous, hidden: 1, ..Config::default() };
     let drawn = |seed| initial(&config, seed).n0().unwrap() - 6.0;
     let values: Vec<f64> = (0..400).map(drawn).collect();
-    assert_law("n0 - 6", &values, Law::Uniform(1.0));
+    assert_law("n0 - 6", &values, Distribution::Uniform(1.0));
 }

@@ -7,20 +7,20 @@ use rheo_model::config::{
 };
 use rheo_model::trainer::{Next, Trainer};
 use rheo_train::network::{
-    Compute, Conditions, GainSaturation, Held, Interface, Network, Readout, ReadoutInit, State,
-    Step,
+    ExecutionBackend, GainSaturation, Interface, LayerState, LayerStep, Network, Readout,
+    ReadoutInit, RunConditions, ShapeOverride,
 };
-use rheo_train::{Gauge, Torch};
+use rheo_train::{ShapeStats, TorchTrainer};
 use tch::{Kind, Reduction, Tensor, no_grad};
 
-use crate::support::{KINDS, Script, doubles, one_thread, tiny, tiny_copy, train};
+use crate::support::{KINDS, ScriptedSession, doubles, one_thread, tiny, tiny_copy, train};
 
 /// A network, what it reads and under which conditions.
 struct Case {
     network: Network,
     inputs: Tensor,
     drive: Option<Tensor>,
-    from: Option<State>,
+    from: Option<LayerState>,
     targets: Tensor,
 }
 
@@ -66,25 +66,26 @@ impl Case {
         let rest = self.network.rest(batch).unwrap();
         let like = |tensor: &Tensor, seed| numbers(&tensor.size(), seed, kind) * 0.5;
         let inner = rest.inner.as_ref().map(|inner| like(inner, 5.0));
-        self.from = Some(State { h: like(&rest.h, 4.0), inner });
+        self.from = Some(LayerState { h: like(&rest.h, 4.0), inner });
         self
     }
 
-    fn conditions(&self) -> Conditions<'_> {
-        let from = self.from.as_ref().map(State::share);
-        Conditions { from, ..Conditions::driven(self.drive.as_ref()) }
+    fn conditions(&self) -> RunConditions<'_> {
+        let from = self.from.as_ref().map(LayerState::share);
+        RunConditions { from, ..RunConditions::driven(self.drive.as_ref()) }
     }
 
-    fn compute(&mut self, kernel: Kernel, memory_mb: u32) {
+    fn backend(&mut self, kernel: Kernel, memory_mb: u32) {
         let resources = Resources { kernel, memory_mb, ..Resources::default() };
-        self.network.compute_with(Compute::new(&resources));
+        self.network.set_backend(ExecutionBackend::new(&resources));
     }
 
     /// Scores, last states and gradients by all parameters.
     fn outcome(&self) -> Vec<(String, Vec<f64>)> {
-        let mut gauge = Gauge::counting();
-        let reading = self.network.read(&self.inputs, self.conditions(), &mut gauge).unwrap();
-        let loss = reading.logits.cross_entropy_loss(
+        let mut stats = ShapeStats::counting();
+        let pass =
+            self.network.forward_with_tape(&self.inputs, self.conditions(), &mut stats).unwrap();
+        let loss = pass.logits.cross_entropy_loss(
             &self.targets,
             None::<&Tensor>,
             Reduction::Mean,
@@ -92,21 +93,21 @@ impl Case {
             0.0,
         );
         let mut found = vec![
-            ("scores".to_owned(), doubles(&reading.logits)),
-            ("h".to_owned(), doubles(&reading.last.h)),
+            ("scores".to_owned(), doubles(&pass.logits)),
+            ("h".to_owned(), doubles(&pass.last.h)),
         ];
-        if let Some(inner) = &reading.last.inner {
+        if let Some(inner) = &pass.last.inner {
             found.push(("inner".to_owned(), doubles(inner)));
         }
         let parameters: Vec<_> =
             self.network.parameters().into_iter().filter(|parameter| parameter.trained).collect();
-        let gradients = self.network.gradients(&loss, reading, &self.inputs, &parameters).unwrap();
+        let gradients = self.network.gradients(&loss, pass, &self.inputs, &parameters).unwrap();
         for (parameter, gradient) in parameters.iter().zip(&gradients) {
             assert_eq!(gradient.size(), parameter.tensor.size(), "{}", parameter.name);
             found.push((parameter.name.to_owned(), doubles(gradient)));
         }
-        found.push(("guard".to_owned(), vec![gauge.guard_hits as f64]));
-        found.push(("negative".to_owned(), vec![gauge.negative_gains as f64]));
+        found.push(("guard".to_owned(), vec![stats.guard_hits as f64]));
+        found.push(("negative".to_owned(), vec![stats.negative_gains as f64]));
         found
     }
 }
@@ -169,11 +170,11 @@ fn check(kind: Kind, tolerance: f64) {
 }
 
 fn check_kernels(case: &mut Case, what: &str, tolerance: f64) {
-    case.compute(Kernel::Autograd, 1);
+    case.backend(Kernel::Autograd, 1);
     let expected = case.outcome();
     for kernel in [Kernel::Fused, Kernel::Libtorch] {
         for memory in [1, 1024] {
-            case.compute(kernel, memory);
+            case.backend(kernel, memory);
             let what = format!("{kernel:?} {what} {memory} MB");
             assert_agree(&what, &case.outcome(), &expected, tolerance);
         }
@@ -194,10 +195,10 @@ fn gradients_are_those_of_autograd_in_single_precision() {
 fn what_does_not_fit_into_memory_changes_no_bit() {
     for config in configs() {
         let mut case = Case::new(&config, [40, 30, 100, 1], Readout::Every, Kind::Float).driven();
-        case.compute(Kernel::Fused, 1024);
+        case.backend(Kernel::Fused, 1024);
         let expected = case.outcome();
         assert_eq!(case.outcome(), expected, "{} again", config.kind.name());
-        case.compute(Kernel::Fused, 1);
+        case.backend(Kernel::Fused, 1);
         assert_eq!(case.outcome(), expected, "{}", config.kind.name());
     }
 }
@@ -225,11 +226,11 @@ fn embeddings_learn_through_the_kernels() {
             from: None,
             targets: Tensor::from_slice(&targets),
         };
-        case.compute(Kernel::Autograd, 1);
+        case.backend(Kernel::Autograd, 1);
         let expected = case.outcome();
         assert!(expected.iter().any(|(name, _)| name == "embedding"));
         for kernel in [Kernel::Fused, Kernel::Libtorch] {
-            case.compute(kernel, 1);
+            case.backend(kernel, 1);
             assert_agree(kind.name(), &case.outcome(), &expected, 1e-9);
         }
     }
@@ -238,32 +239,35 @@ fn embeddings_learn_through_the_kernels() {
 #[test]
 fn what_is_inferred_and_watched_is_what_runs() {
     for config in configs() {
-        for held in [false, true] {
+        for shape_override in [false, true] {
             let case = Case::new(&config, [17, 7, 100, 1], Readout::Last, Kind::Double).driven();
             let network = &case.network;
-            if held && network.n0().is_none() {
+            if shape_override && network.n0().is_none() {
                 continue;
             }
-            let given = Held {
+            let given = ShapeOverride {
                 n: numbers(&[17], 1.0, Kind::Double) + 3.0,
                 s: numbers(&[17], 2.0, Kind::Double),
             };
-            let conditions = || Conditions { held: held.then_some(&given), ..case.conditions() };
+            let conditions = || RunConditions {
+                shape_override: shape_override.then_some(&given),
+                ..case.conditions()
+            };
             let (mut run, mut watched) = (Vec::new(), Vec::new());
-            let mut gauge = Gauge::counting();
+            let mut stats = ShapeStats::counting();
             let last = no_grad(|| {
-                network.run(&case.inputs, conditions(), &mut gauge, &mut |step| {
+                network.run(&case.inputs, conditions(), &mut stats, &mut |step| {
                     run.push(seen(step));
                     Ok(())
                 })
             });
             let last = last.unwrap();
-            let end = network.watch(&case.inputs, conditions(), &mut gauge, &mut |step| {
+            let end = network.visit_steps(&case.inputs, conditions(), &mut stats, &mut |step| {
                 watched.push(seen(step));
                 Ok(())
             });
             let end = end.unwrap();
-            let (scores, inferred) = network.infer(&case.inputs, conditions(), &mut gauge).unwrap();
+            let (scores, inferred) = network.infer(&case.inputs, conditions(), &mut stats).unwrap();
             let what = config.kind.name();
             assert_eq!((run.len(), watched.len()), (100, 100), "{what}");
             for (watched, run) in watched.iter().zip(&run) {
@@ -274,7 +278,7 @@ fn what_is_inferred_and_watched_is_what_runs() {
             assert_agree(what, &[("h".to_owned(), doubles(&inferred.h))], &expected, 1e-10);
             let expected = [("scores".to_owned(), doubles(&network.readout(&last.h).unwrap()))];
             assert_agree(what, &[("scores".to_owned(), doubles(&scores))], &expected, 1e-10);
-            if let (Some(end), Some(last), false) = (&end.inner, &last.inner, held) {
+            if let (Some(end), Some(last), false) = (&end.inner, &last.inner, shape_override) {
                 let expected = [("inner".to_owned(), doubles(last))];
                 assert_agree(what, &[("inner".to_owned(), doubles(end))], &expected, 1e-10);
             }
@@ -283,7 +287,7 @@ fn what_is_inferred_and_watched_is_what_runs() {
 }
 
 /// What a step shows but for its inner state.
-fn seen(step: &Step) -> Vec<(String, Vec<f64>)> {
+fn seen(step: &LayerStep) -> Vec<(String, Vec<f64>)> {
     let h = &step.state.h;
     let mut seen = vec![("h".to_owned(), doubles(h))];
     if let Some(a) = &step.a {
@@ -297,12 +301,12 @@ fn seen(step: &Step) -> Vec<(String, Vec<f64>)> {
 }
 
 /// Checks that `look` shows the same whatever computes the network.
-fn check_looks(case: &mut Case, what: &str, tolerance: f64, look: impl Fn(&Case) -> Shown) {
-    case.compute(Kernel::Autograd, 1);
+fn check_looks(case: &mut Case, what: &str, tolerance: f64, look: impl Fn(&Case) -> NamedNumbers) {
+    case.backend(Kernel::Autograd, 1);
     let expected = look(case);
     for kernel in [Kernel::Fused, Kernel::Libtorch] {
         for memory in [1, 1024] {
-            case.compute(kernel, memory);
+            case.backend(kernel, memory);
             let found = look(case);
             assert_agree(&format!("{kernel:?} {what} {memory} MB"), &found, &expected, tolerance);
         }
@@ -310,25 +314,26 @@ fn check_looks(case: &mut Case, what: &str, tolerance: f64, look: impl Fn(&Case)
 }
 
 /// Numbers by name.
-type Shown = Vec<(String, Vec<f64>)>;
+type NamedNumbers = Vec<(String, Vec<f64>)>;
 
 /// Every step with its inner state, and the last state.
-fn followed(case: &Case) -> Shown {
+fn followed(case: &Case) -> NamedNumbers {
     let mut all = Vec::new();
-    let mut gauge = Gauge::counting();
-    let mut see = |step: &Step| {
+    let mut stats = ShapeStats::counting();
+    let mut visit = |step: &LayerStep| {
         all.extend(seen(step));
         all.extend(step.state.inner.as_ref().map(|g| ("inner".to_owned(), doubles(g))));
         Ok(())
     };
-    let last = case.network.follow(&case.inputs, case.conditions(), &mut gauge, &mut see).unwrap();
+    let last =
+        case.network.visit_states(&case.inputs, case.conditions(), &mut stats, &mut visit).unwrap();
     all.push(("last".to_owned(), doubles(&last.h)));
     all.extend(last.inner.as_ref().map(|inner| ("last inner".to_owned(), doubles(inner))));
     all
 }
 
 /// The gradients of the loss by all states.
-fn by_states(case: &Case, readout: Readout) -> Shown {
+fn by_states(case: &Case, readout: Readout) -> NamedNumbers {
     let loss = |logits: &Tensor| {
         let none = None::<&Tensor>;
         logits.f_cross_entropy_loss(&case.targets, none, Reduction::Mean, -100, 0.0)
@@ -391,7 +396,7 @@ fn controllers_by_themselves_are_those_of_autograd() {
 
 #[test]
 fn training_goes_the_same_way_with_either_kernel() {
-    let torch = Torch::default();
+    let torch = TorchTrainer::default();
     for kind in KINDS {
         for base in [tiny(kind), tiny_copy(kind)] {
             let mut config = base;
@@ -431,8 +436,8 @@ fn a_trial_that_asks_for_a_missing_gpu_says_what_to_do() {
     }
     let mut config = tiny(NetworkKind::Heterogeneous);
     config.resources.device = Device::Cuda;
-    let mut session = Script::new(|_| Next::Continue);
-    let error = Torch::default().run(&config, None, &mut session).unwrap_err();
+    let mut session = ScriptedSession::new(|_| Next::Continue);
+    let error = TorchTrainer::default().run(&config, None, &mut session).unwrap_err();
     assert!(error.to_string().contains("no CUDA device"), "{error}");
 }
 
@@ -445,15 +450,15 @@ fn gpu_training_goes_as_on_the_processor() {
     for kind in KINDS {
         let mut config = tiny(kind);
         config.training.precision = rheo_model::config::Precision::Float64;
-        let here = train(&Torch::default(), &config).0;
+        let cpu = train(&TorchTrainer::default(), &config).0;
         config.resources.device = Device::Cuda;
-        let there = train(&Torch::default(), &config).0;
+        let gpu = train(&TorchTrainer::default(), &config).0;
         assert_eq!(
-            (there.summary.device.as_str(), there.summary.kernel.as_str()),
+            (gpu.summary.device.as_str(), gpu.summary.kernel.as_str()),
             ("cuda", "libtorch")
         );
-        for (here, there) in here.commit.rows.epochs.iter().zip(&there.commit.rows.epochs) {
-            assert!((here.train_loss - there.train_loss).abs() < 1e-8, "{kind:?}");
+        for (cpu, gpu) in cpu.commit.rows.epochs.iter().zip(&gpu.commit.rows.epochs) {
+            assert!((cpu.train_loss - gpu.train_loss).abs() < 1e-8, "{kind:?}");
         }
     }
 }

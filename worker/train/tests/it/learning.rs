@@ -1,7 +1,7 @@
 //! Networks learn: well above chance within seconds, by exactly the same numbers every time.
 use rheo_model::config::Metric;
 use rheo_model::config::{Network, NetworkKind, Task, TaskKind, Training, TrialConfig};
-use rheo_train::Torch;
+use rheo_train::TorchTrainer;
 
 use crate::support::{KINDS, oracles, train};
 
@@ -28,7 +28,7 @@ fn digits(kind: NetworkKind) -> TrialConfig {
 #[test]
 fn every_kind_of_network_learns_to_tell_digits_apart() {
     for kind in KINDS {
-        let (finish, _) = train(&Torch::default(), &digits(kind));
+        let (finish, _) = train(&TorchTrainer::default(), &digits(kind));
         let rows = &finish.commit.rows.epochs;
         let accuracy = finish.metrics[&Metric::TestAccuracy.to_name()];
         let fall = rows[rows.len() - 1].train_loss / rows[0].train_loss;
@@ -47,10 +47,10 @@ fn every_kind_of_network_learns_to_tell_digits_apart() {
 fn learning_is_repeatable_to_the_bit_across_trainers() {
     let mut config = digits(NetworkKind::Heterogeneous);
     config.training.epochs = 2;
-    let [a, b] = [(); 2].map(|()| train(&Torch::default(), &config).0);
+    let [a, b] = [(); 2].map(|()| train(&TorchTrainer::default(), &config).0);
     assert_eq!(a.commit, b.commit);
     config.seed += 1;
-    let (other, _) = train(&Torch::default(), &config);
+    let (other, _) = train(&TorchTrainer::default(), &config);
     assert_ne!(other.commit.rows.epochs[0].val_loss, a.commit.rows.epochs[0].val_loss);
 }
 
@@ -72,7 +72,7 @@ fn the_copy_task_is_learned_below_the_memoryless_baseline() {
         ..Task::default()
     };
     config.training.epochs = 4;
-    let (finish, _) = train(&Torch::default(), &config);
+    let (finish, _) = train(&TorchTrainer::default(), &config);
     let loss = finish.metrics[&Metric::TestLoss.to_name()];
     assert!(loss < 0.7 * baseline(2.0, 7.0), "{loss}");
     assert!(finish.metrics[&Metric::TestAccuracy.to_name()] > 2.0 / 8.0, "{:?}", finish.metrics);

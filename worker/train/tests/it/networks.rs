@@ -3,13 +3,14 @@
 
 use rheo_core::rng::{Purpose, TrialRng};
 use rheo_model::config::{self, Adapts, InputInit, Network as Config, NetworkKind};
-use rheo_train::Gauge;
-use rheo_train::gamma::Curve;
+use rheo_train::ShapeStats;
+use rheo_train::gamma::GammaCurve;
 use rheo_train::network::{
-    Conditions, GainSaturation, Held, Interface, Network, Readout, ReadoutInit, State, Step,
+    GainSaturation, Interface, LayerState, LayerStep, Network, Readout, ReadoutInit, RunConditions,
+    ShapeOverride,
 };
 use rheo_train::optimizer::Optimizer;
-use rheo_train::step::{self, Batch, Recipe, StepInput};
+use rheo_train::step::{self, Batch, StepInput, UpdateRecipe};
 use serde_json::Value;
 use tch::{Kind, Reduction, Tensor, no_grad};
 
@@ -80,17 +81,20 @@ const CASES: [(&str, NetworkKind); 7] = [
 ];
 
 /// How a network of the reference ends: its last state, and its last gains and saturations.
-fn last_step(network: &Network) -> (Step, Tensor) {
+fn last_step(network: &Network) -> (LayerStep, Tensor) {
     let inputs = reference_batch().inputs;
     let mut last = None;
-    let mut see = |step: &Step| {
+    let mut visit = |step: &LayerStep| {
         let shape = step.shape.as_ref();
         let shape = shape.map(|shape| GainSaturation { n: shape.n.detach(), s: shape.s.detach() });
-        last = Some(Step { state: step.state.detach()?, a: None, shape });
+        last = Some(LayerStep { state: step.state.detach()?, a: None, shape });
         Ok(())
     };
-    let logits = network.logits(&inputs, Conditions::default(), &mut Gauge::counting()).unwrap();
-    network.run(&inputs, Conditions::default(), &mut Gauge::counting(), &mut see).unwrap();
+    let logits =
+        network.logits(&inputs, RunConditions::default(), &mut ShapeStats::counting()).unwrap();
+    network
+        .run(&inputs, RunConditions::default(), &mut ShapeStats::counting(), &mut visit)
+        .unwrap();
     (last.unwrap(), logits)
 }
 
@@ -117,8 +121,9 @@ fn networks_end_in_the_states_of_the_reference() {
 }
 
 fn loss(network: &Network, batch: &Batch, drive: Option<&Tensor>) -> (Tensor, Tensor) {
-    let logits =
-        network.logits(&batch.inputs, Conditions::driven(drive), &mut Gauge::counting()).unwrap();
+    let logits = network
+        .logits(&batch.inputs, RunConditions::driven(drive), &mut ShapeStats::counting())
+        .unwrap();
     let loss =
         logits.cross_entropy_loss::<Tensor>(&batch.targets, None, Reduction::Mean, -100, 0.0);
     (logits, loss)
@@ -165,9 +170,12 @@ fn in_single_precision_the_reference_is_met_to_four_digits() {
         let (logits, loss) = loss(&network, &batch, None);
         check(label, &doubles(&logits), &case["logits"]);
         check(label, &doubles(&loss), &case["loss"]);
-        let run =
-            network
-                .run(&batch.inputs, Conditions::default(), &mut Gauge::counting(), &mut |_| Ok(()));
+        let run = network.run(
+            &batch.inputs,
+            RunConditions::default(),
+            &mut ShapeStats::counting(),
+            &mut |_| Ok(()),
+        );
         check(label, &doubles(&run.unwrap().h), &case["h_final"]);
         for (parameter, gradient) in network.parameters().iter().zip(gradients(&network, &loss)) {
             let what = format!("{label} {}", parameter.name);
@@ -176,13 +184,13 @@ fn in_single_precision_the_reference_is_met_to_four_digits() {
         let optimizer = config::Optimizer { lr: 0.01, ..config::Optimizer::default() };
         let mut adam = Optimizer::new(&optimizer, &network.parameters()).unwrap();
         let update = |_| {
-            let (recipe, mut gauge) = (Recipe::default(), Gauge::counting());
+            let (recipe, mut stats) = (UpdateRecipe::default(), ShapeStats::counting());
             let done = step::update(
                 &network,
                 &mut adam,
                 StepInput { batch: &batch, from: None },
                 &recipe,
-                &mut gauge,
+                &mut stats,
             );
             done.unwrap().score.loss
         };
@@ -210,8 +218,8 @@ fn driven_networks_have_the_losses_and_gradient_norms_of_the_reference() {
         }
         assert_close(label, &[squares.sqrt()], &numbers(&driven["grad_norm_total"]));
         let inputs = reference_batch().inputs;
-        let conditions = Conditions::driven(Some(&drive));
-        let last = network.run(&inputs, conditions, &mut Gauge::counting(), &mut |_| Ok(()));
+        let conditions = RunConditions::driven(Some(&drive));
+        let last = network.run(&inputs, conditions, &mut ShapeStats::counting(), &mut |_| Ok(()));
         assert_close(label, &doubles(&last.unwrap().h), &numbers(&driven["h_final"]));
     }
 }
@@ -226,13 +234,13 @@ fn five_updates_of_adam_have_the_losses_of_the_reference() {
         let mut losses = Vec::new();
         for update in 0..6 {
             let batch = reference_batch();
-            let mut gauge = Gauge::counting();
+            let mut stats = ShapeStats::counting();
             let done = step::update(
                 &network,
                 &mut adam,
                 StepInput { batch: &batch, from: None },
-                &Recipe::default(),
-                &mut gauge,
+                &UpdateRecipe::default(),
+                &mut stats,
             );
             let done = done.unwrap();
             losses.push(done.score.loss);
@@ -324,12 +332,14 @@ fn gradients_of_every_step_agree_with_finite_differences() {
         let mut leaves = vec![draw(&[5, 2, 2]), draw(&[5, 2, 4]), draw(&[2, 4])];
         leaves.extend(rest.inner.map(|inner| draw(&inner.size())));
         let loss = |leaves: &[Tensor]| {
-            let from = State {
+            let from = LayerState {
                 h: leaves[2].shallow_clone(),
                 inner: leaves.get(3).map(Tensor::shallow_clone),
             };
-            let conditions = Conditions { drive: Some(&leaves[1]), held: None, from: Some(from) };
-            let logits = network.logits(&leaves[0], conditions, &mut Gauge::counting()).unwrap();
+            let conditions =
+                RunConditions { drive: Some(&leaves[1]), shape_override: None, from: Some(from) };
+            let logits =
+                network.logits(&leaves[0], conditions, &mut ShapeStats::counting()).unwrap();
             logits.square().mean(Kind::Double)
         };
         let exact = Tensor::run_backward(&[loss(&leaves)], &leaves, false, false);
@@ -356,21 +366,21 @@ fn slopes_are_the_derivatives_of_a_step() {
         let config = Config { kind, hidden: 4, controller: 3, ..Config::default() };
         let mut rng = TrialRng::new(8, Purpose::Init);
         let network = Network::new(&config, interface(1, 2), Kind::Double, &mut rng).unwrap();
-        let mut gauge = Gauge::counting();
-        let cell = network.cell(None, &mut gauge).unwrap();
+        let mut stats = ShapeStats::counting();
+        let cell = network.cell(None, &mut stats).unwrap();
         let values: Vec<f64> = (0..8).map(|_| rng.normal()).collect();
         let external = Tensor::from_slice(&values).view([2, 4]).set_requires_grad(true);
         if matches!(kind, NetworkKind::Lstm | NetworkKind::Gru) {
             continue;
         }
-        let step = cell.step(&external, &network.rest(2).unwrap(), &mut gauge).unwrap();
+        let step = cell.step(&external, &network.rest(2).unwrap(), &mut stats).unwrap();
         let slopes = network.slopes(&step).unwrap().unwrap();
         if kind == NetworkKind::Adaptive {
             let GainSaturation { n: gain, s: saturation } = step.shape.unwrap();
             let leaves = [step.a.unwrap(), gain, saturation]
                 .map(|tensor| tensor.detach().set_requires_grad(true));
             let [x, gain, saturation] = &leaves;
-            let curve = Curve::new(gain, saturation, true).unwrap();
+            let curve = GammaCurve::new(gain, saturation, true).unwrap();
             let emitted = curve.apply(x).unwrap().sum(Kind::Double);
             let exact = Tensor::run_backward(&[emitted], &leaves, false, false);
             let GainSaturation { n: by_n, s: by_s } = slopes.shape.unwrap();
@@ -433,8 +443,10 @@ fn a_held_shape_replaces_that_of_the_controller() {
     let network =
         Network::new(&config(NetworkKind::Adaptive), interface(1, 2), Kind::Double, &mut rng)
             .unwrap();
-    let held =
-        Held { n: Tensor::from_slice(&[2.0, 3.0, 4.0]), s: Tensor::from_slice(&[0.1, 0.2, 0.3]) };
+    let shape_override = ShapeOverride {
+        n: Tensor::from_slice(&[2.0, 3.0, 4.0]),
+        s: Tensor::from_slice(&[0.1, 0.2, 0.3]),
+    };
     let mut rng = TrialRng::new(2, Purpose::Init);
     let fixed =
         Network::new(&config(NetworkKind::Heterogeneous), interface(1, 2), Kind::Double, &mut rng)
@@ -443,13 +455,15 @@ fn a_held_shape_replaces_that_of_the_controller() {
     for name in ["w_xh", "b_xh", "w_hh", "b_hh", "w_out", "b_out"] {
         changes.push((name, network.parameter(name).unwrap().detach()));
     }
-    changes.push(("n", held.n.shallow_clone()));
-    changes.push(("s", held.s.shallow_clone()));
+    changes.push(("n", shape_override.n.shallow_clone()));
+    changes.push(("s", shape_override.s.shallow_clone()));
     let fixed = fixed.with(&changes).unwrap();
     let inputs = reference_batch().inputs;
-    let conditions = Conditions { held: Some(&held), ..Conditions::default() };
-    let frozen = network.logits(&inputs, conditions, &mut Gauge::counting()).unwrap();
-    let expected = fixed.logits(&inputs, Conditions::default(), &mut Gauge::counting()).unwrap();
+    let conditions =
+        RunConditions { shape_override: Some(&shape_override), ..RunConditions::default() };
+    let frozen = network.logits(&inputs, conditions, &mut ShapeStats::counting()).unwrap();
+    let expected =
+        fixed.logits(&inputs, RunConditions::default(), &mut ShapeStats::counting()).unwrap();
     assert_eq!(doubles(&frozen), doubles(&expected));
 }
 

@@ -4,20 +4,20 @@
 use rheo_core::rng::{Purpose, TrialRng};
 use rheo_model::config::{self, Group as Own, NetworkKind, OptimizerKind, Schedule, ScheduleKind};
 use rheo_model::config::{Optimizer as Config, TrialConfig};
-use rheo_train::network::{Group, Network, Parameter};
+use rheo_train::network::{Network, Parameter, ParameterGroup};
 use rheo_train::optimizer::Optimizer;
-use rheo_train::step::{self, Batch, Learned, Recipe, StepInput, Update};
-use rheo_train::task::{Library, Split, Task};
-use rheo_train::{Gauge, Torch};
+use rheo_train::step::{self, Batch, LearnedParameters, StepInput, Update, UpdateRecipe};
+use rheo_train::task::{SampleLibrary, Split, Task};
+use rheo_train::{ShapeStats, TorchTrainer};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::support::{assert_close, tiny, tiny_copy, train};
 
-const GROUPS: [(&str, Group); 4] = [
-    ("w_hh", Group::Recurrent),
-    ("b_gn", Group::Controller),
-    ("n", Group::Shape),
-    ("w_out", Group::Readout),
+const GROUPS: [(&str, ParameterGroup); 4] = [
+    ("w_hh", ParameterGroup::Recurrent),
+    ("b_gn", ParameterGroup::Controller),
+    ("n", ParameterGroup::Shape),
+    ("w_out", ParameterGroup::Readout),
 ];
 
 const UPDATES: usize = 7;
@@ -47,12 +47,12 @@ fn rules() -> Vec<Config> {
 }
 
 /// Learning rate and weight decay that [`rules`] give to a group.
-fn constants(rule: &Config, group: Group) -> (f64, f64) {
+fn constants(rule: &Config, group: ParameterGroup) -> (f64, f64) {
     match group {
-        Group::Recurrent => (0.05, rule.weight_decay),
-        Group::Controller => (0.2, rule.weight_decay),
-        Group::Shape => (0.05, 0.01),
-        Group::Readout => (0.01, 0.0),
+        ParameterGroup::Recurrent => (0.05, rule.weight_decay),
+        ParameterGroup::Controller => (0.2, rule.weight_decay),
+        ParameterGroup::Shape => (0.05, 0.01),
+        ParameterGroup::Readout => (0.01, 0.0),
     }
 }
 
@@ -68,7 +68,12 @@ fn factor(update: usize) -> f64 {
 
 /// One element after the updates with the given indices, one operation after the other: Adam as in
 /// Kingma and Ba (2015), algorithm 1; AdamW, descent and RMSprop as in the documentation of PyTorch.
-fn scalar(rule: &Config, group: Group, (place, start): (usize, f64), updates: &[usize]) -> f64 {
+fn scalar(
+    rule: &Config,
+    group: ParameterGroup,
+    (place, start): (usize, f64),
+    updates: &[usize],
+) -> f64 {
     let (lr, decay) = constants(rule, group);
     let (mut w, mut m, mut v) = (start, 0.0, 0.0);
     for (t, &update) in (1..).zip(updates) {
@@ -121,7 +126,7 @@ fn numbers(tensor: &Tensor) -> Vec<f64> {
 }
 
 /// Makes one update of those parameters that are among `groups`.
-fn update(optimizer: &mut Optimizer, tensors: &[Tensor], index: usize, groups: &[Group]) {
+fn update(optimizer: &mut Optimizer, tensors: &[Tensor], index: usize, groups: &[ParameterGroup]) {
     let mut learning = parameters(tensors);
     learning.retain(|parameter| groups.contains(&parameter.group));
     let values: Vec<f64> = (0..START.len()).map(|place| gradient(place, index)).collect();
@@ -130,7 +135,11 @@ fn update(optimizer: &mut Optimizer, tensors: &[Tensor], index: usize, groups: &
 }
 
 #[track_caller]
-fn assert_scalar(rule: &Config, tensors: &[Tensor], updates: impl Fn(Group) -> Vec<usize>) {
+fn assert_scalar(
+    rule: &Config,
+    tensors: &[Tensor],
+    updates: impl Fn(ParameterGroup) -> Vec<usize>,
+) {
     for ((name, group), tensor) in GROUPS.into_iter().zip(tensors) {
         let updates = updates(group);
         let element = |element| scalar(rule, group, element, &updates);
@@ -154,7 +163,7 @@ fn every_rule_is_its_published_definition() {
 
 #[test]
 fn a_group_that_joins_late_was_untouched_and_begins_like_a_new_one() {
-    let early = [Group::Recurrent, Group::Controller, Group::Readout];
+    let early = [ParameterGroup::Recurrent, ParameterGroup::Controller, ParameterGroup::Readout];
     let all = GROUPS.map(|(_, group)| group);
     for rule in rules() {
         let tensors = tensors();
@@ -170,7 +179,7 @@ fn a_group_that_joins_late_was_untouched_and_begins_like_a_new_one() {
         for index in 3..UPDATES {
             update(&mut optimizer, &tensors, index, &all);
         }
-        let from = |group| if group == Group::Shape { 3 } else { 0 };
+        let from = |group| if group == ParameterGroup::Shape { 3 } else { 0 };
         assert_scalar(&rule, &tensors, |group| (from(group)..UPDATES).collect());
     }
 }
@@ -203,18 +212,18 @@ fn a_parameter_that_the_optimizer_was_not_given_is_an_error() {
 }
 
 /// A small network in double precision with a batch for it.
-struct Bench {
+struct TinyNetwork {
     network: Network,
     batch: Batch,
 }
 
-impl Bench {
+impl TinyNetwork {
     fn new(kind: NetworkKind, precision: Kind) -> Self {
         // One thread, as most trials have: more of them wait by spinning, which starves other tests.
         let _ = tch::get_num_threads();
         tch::set_num_threads(1);
         let config = tiny(kind);
-        let task = Task::load(&config, &Library::default()).unwrap();
+        let task = Task::load(&config, &SampleLibrary::default()).unwrap();
         let mut rng = TrialRng::new(7, Purpose::Init);
         let network = Network::new(&config.network, task.interface(), precision, &mut rng).unwrap();
         let mut batch = task.batch(Split::Train, &(0..10).collect::<Vec<u32>>()).unwrap();
@@ -223,7 +232,7 @@ impl Bench {
     }
 
     /// All numbers of the network, by parameter.
-    fn values(&self) -> Vec<(&'static str, Group, Vec<f64>)> {
+    fn values(&self) -> Vec<(&'static str, ParameterGroup, Vec<f64>)> {
         let parameters = self.network.parameters().into_iter();
         parameters
             .map(|parameter| (parameter.name, parameter.group, numbers(parameter.tensor)))
@@ -238,16 +247,16 @@ impl Bench {
     }
 
     /// Makes a number of updates by one optimizer.
-    fn update(&self, rule: &Config, recipe: &Recipe, updates: usize) -> Update {
+    fn update(&self, rule: &Config, recipe: &UpdateRecipe, updates: usize) -> Update {
         let mut optimizer = Optimizer::new(rule, &self.network.parameters()).unwrap();
         let mut once = || {
-            let mut gauge = Gauge::counting();
+            let mut stats = ShapeStats::counting();
             step::update(
                 &self.network,
                 &mut optimizer,
                 StepInput { batch: &self.batch, from: None },
                 recipe,
-                &mut gauge,
+                &mut stats,
             )
             .unwrap()
         };
@@ -265,12 +274,13 @@ fn descent() -> Config {
 
 /// The change of every number by one update of plain descent, and the norm that was reported.
 fn change(clip_norm: Option<f64>) -> (Vec<f64>, f64) {
-    let bench = Bench::new(NetworkKind::Adaptive, Kind::Double);
-    let flat = |bench: &Bench| -> Vec<f64> {
+    let bench = TinyNetwork::new(NetworkKind::Adaptive, Kind::Double);
+    let flat = |bench: &TinyNetwork| -> Vec<f64> {
         bench.values().into_iter().flat_map(|(_, _, values)| values).collect()
     };
     let before = flat(&bench);
-    let update = bench.update(&descent(), &Recipe { clip_norm, ..Recipe::default() }, 1);
+    let update =
+        bench.update(&descent(), &UpdateRecipe { clip_norm, ..UpdateRecipe::default() }, 1);
     let change = flat(&bench).iter().zip(&before).map(|(after, before)| before - after).collect();
     (change, update.grad_norm.unwrap())
 }
@@ -300,13 +310,14 @@ fn parameters_that_do_not_learn_stay_to_the_bit() {
     let cases = [(false, true), (true, false), (false, false)];
     for rule in rules().into_iter().filter(|rule| rule.momentum > 0.0 && rule.weight_decay > 0.0) {
         for (shape, others) in cases {
-            let bench = Bench::new(NetworkKind::Heterogeneous, Kind::Float);
+            let bench = TinyNetwork::new(NetworkKind::Heterogeneous, Kind::Float);
             let before = bench.values();
-            let learned = Learned { shape, others };
-            let update = bench.update(&rule, &Recipe { learned, ..Recipe::default() }, 3);
+            let learned = LearnedParameters { shape, others };
+            let update =
+                bench.update(&rule, &UpdateRecipe { learned, ..UpdateRecipe::default() }, 3);
             assert_eq!(update.grad_norm.unwrap() > 0.0, shape || others);
             for (before, after) in before.iter().zip(bench.values()) {
-                let learns = if before.1 == Group::Shape { shape } else { others };
+                let learns = if before.1 == ParameterGroup::Shape { shape } else { others };
                 assert_eq!(*before != after, learns, "{} {learned:?} {rule:?}", before.0);
             }
         }
@@ -315,8 +326,8 @@ fn parameters_that_do_not_learn_stay_to_the_bit() {
 
 /// A network of one step in single precision whose loss is finite and whose gradient, that of the
 /// input matrix, is about `gradient`.
-fn steep(gradient: f64) -> Bench {
-    let mut bench = Bench::new(NetworkKind::Relu, Kind::Float);
+fn steep(gradient: f64) -> TinyNetwork {
+    let mut bench = TinyNetwork::new(NetworkKind::Relu, Kind::Float);
     bench.set(|name| if name == "b_xh" { 1e-20 } else { 0.0 });
     for parameter in bench.network.parameters() {
         if parameter.name == "w_out" {
@@ -327,10 +338,10 @@ fn steep(gradient: f64) -> Bench {
     }
     let options = (Kind::Float, Device::Cpu);
     let inputs = bench.batch.inputs.size()[2];
-    let shown = &mut bench.batch;
-    shown.inputs = Tensor::ones([1, 2, inputs], options) * (gradient * 1e-20);
-    shown.targets = Tensor::zeros([2], (Kind::Int64, Device::Cpu));
-    (shown.scored, shown.samples, shown.weight) = (2, 2, 2);
+    let embed_inputs = &mut bench.batch;
+    embed_inputs.inputs = Tensor::ones([1, 2, inputs], options) * (gradient * 1e-20);
+    embed_inputs.targets = Tensor::zeros([2], (Kind::Int64, Device::Cpu));
+    (embed_inputs.scored, embed_inputs.samples, embed_inputs.weight) = (2, 2, 2);
     bench
 }
 
@@ -340,7 +351,8 @@ fn an_infinite_gradient_of_a_finite_loss_makes_no_update() {
         let bench = steep(1e45);
         let before = bench.values();
         for rule in rules() {
-            let update = bench.update(&rule, &Recipe { clip_norm, ..Recipe::default() }, 1);
+            let update =
+                bench.update(&rule, &UpdateRecipe { clip_norm, ..UpdateRecipe::default() }, 1);
             assert!(update.score.loss.is_finite());
             assert!(!update.grad_norm.unwrap().is_finite());
             assert_eq!(bench.values(), before);
@@ -353,10 +365,10 @@ fn a_gradient_whose_square_overflows_is_clipped_or_refused() {
     for rule in rules() {
         let bench = steep(1e25);
         let before = bench.values();
-        let refused = bench.update(&rule, &Recipe::default(), 1);
+        let refused = bench.update(&rule, &UpdateRecipe::default(), 1);
         assert!(refused.grad_norm.unwrap().is_infinite());
         assert_eq!(bench.values(), before);
-        let recipe = Recipe { clip_norm: Some(1.0), ..Recipe::default() };
+        let recipe = UpdateRecipe { clip_norm: Some(1.0), ..UpdateRecipe::default() };
         let clipped = bench.update(&rule, &recipe, 1).grad_norm.unwrap();
         assert!(clipped.is_finite() && clipped > 1e20, "{clipped}");
         assert_ne!(bench.values(), before);
@@ -365,7 +377,7 @@ fn a_gradient_whose_square_overflows_is_clipped_or_refused() {
 }
 
 fn learning_rates(config: &TrialConfig) -> Vec<f64> {
-    let (finish, _) = train(&Torch::default(), config);
+    let (finish, _) = train(&TorchTrainer::default(), config);
     finish.commit.rows.epochs.iter().map(|row| row.lr).collect()
 }
 
@@ -409,7 +421,7 @@ fn a_plateau_drops_the_rate_after_the_epoch_that_exceeds_the_patience() {
 fn a_trial_that_stops_early_is_analysed_and_evaluated_where_it_stops() {
     let mut config = idle(NetworkKind::Heterogeneous);
     config.training.early_stop = Some(2);
-    let (finish, _) = train(&Torch::default(), &config);
+    let (finish, _) = train(&TorchTrainer::default(), &config);
     assert_eq!((finish.commit.rows.epochs.len(), finish.summary.epochs), (3, 3));
     let evaluations = &finish.commit.rows.evaluations;
     assert_eq!(evaluations.len(), 4);
@@ -425,7 +437,7 @@ fn shapes_are_learned_from_their_epoch_on() {
         config.training.epochs = 3;
         config.training.learn_shape_from = 2;
         config.training.only_shape = only_shape;
-        let (finish, _) = train(&Torch::default(), &config);
+        let (finish, _) = train(&TorchTrainer::default(), &config);
         let rows = &finish.commit.rows;
         let gains: Vec<f64> = rows.epochs.iter().map(|row| row.n_mean.unwrap()).collect();
         assert_eq!(gains[0], gains[1]);

@@ -7,7 +7,7 @@ use rheo_model::config::{
 };
 use rheo_model::row::{EvaluationRow, Rows};
 use rheo_model::trainer::Ended;
-use rheo_train::Torch;
+use rheo_train::TorchTrainer;
 
 use crate::support::{stop_at, tiny, tiny_copy, train};
 
@@ -23,7 +23,7 @@ const KINDS: [EvaluationKind; 8] = [
 ];
 
 fn rows(config: &TrialConfig) -> Rows {
-    train(&Torch::default(), config).0.commit.rows
+    train(&TorchTrainer::default(), config).0.commit.rows
 }
 
 fn of(kind: EvaluationKind) -> Evaluation {
@@ -168,7 +168,7 @@ fn only_the_first_samples_are_evaluated_where_it_says_so() {
 
 /// What a trial leaves when it is stopped at every question and resumed.
 fn in_pieces(config: &TrialConfig) -> Rows {
-    let torch = Torch::default();
+    let torch = TorchTrainer::default();
     let mut rows = Rows::default();
     let mut resume: Option<Vec<u8>> = None;
     loop {

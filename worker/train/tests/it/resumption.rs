@@ -7,9 +7,9 @@ use rheo_model::config::{
     Kernel, NetworkKind, OptimizerKind, Precision, Schedule, ScheduleKind, Training, TrialConfig,
 };
 use rheo_model::trainer::{Commit, Ended, Finish, Next, Trainer as _};
-use rheo_train::Torch;
+use rheo_train::TorchTrainer;
 
-use crate::support::{KINDS, Script, joined, stop_at, tiny, tiny_copy, train};
+use crate::support::{KINDS, ScriptedSession, joined, stop_at, tiny, tiny_copy, train};
 
 fn stopped(ended: Ended) -> Commit {
     match ended {
@@ -102,13 +102,13 @@ fn recipes() -> Vec<TrialConfig> {
 
 #[test]
 fn u01_a_trial_stopped_anywhere_and_resumed_is_bit_identical() {
-    let torch = Torch::default();
+    let torch = TorchTrainer::default();
     for config in trials() {
         let (whole, asked) = train(&torch, &config);
         assert!(asked > 10, "too few places to stop at: {asked}");
         for at in 0..asked {
             let first = stopped(stop_at(&torch, &config, None, at).unwrap());
-            let mut session = Script::new(|_| Next::Continue);
+            let mut session = ScriptedSession::new(|_| Next::Continue);
             let rest = torch.run(&config, Some(&first.checkpoint), &mut session).unwrap();
             assert_same(&[first], &completed(rest), &whole);
             // An analysis that is interrupted begins anew; nothing else is done twice.
@@ -121,7 +121,7 @@ fn u01_a_trial_stopped_anywhere_and_resumed_is_bit_identical() {
 
 #[test]
 fn a_trial_stopped_after_every_step_is_bit_identical() {
-    let torch = Torch::default();
+    let torch = TorchTrainer::default();
     for config in [tiny(NetworkKind::Adaptive), tiny_copy(NetworkKind::Heterogeneous)] {
         let (whole, asked) = train(&torch, &config);
         let mut commits: Vec<Commit> = Vec::new();
@@ -145,34 +145,38 @@ fn a_trial_stopped_after_every_step_is_bit_identical() {
 
 #[test]
 fn commits_on_the_way_change_nothing_and_each_can_be_resumed() {
-    let torch = Torch::default();
+    let torch = TorchTrainer::default();
     let config = tiny(NetworkKind::Heterogeneous);
     let (whole, _) = train(&torch, &config);
-    let mut session = Script::new(|_| Next::Commit);
+    let mut session = ScriptedSession::new(|_| Next::Commit);
     let finish = completed(torch.run(&config, None, &mut session).unwrap());
     assert_same(&session.commits, &finish, &whole);
     // An attempt that is lost after a commit leaves exactly what it had committed.
     for (place, commit) in session.commits.iter().enumerate() {
-        let rest =
-            torch.run(&config, Some(&commit.checkpoint), &mut Script::new(|_| Next::Continue));
+        let rest = torch.run(
+            &config,
+            Some(&commit.checkpoint),
+            &mut ScriptedSession::new(|_| Next::Continue),
+        );
         assert_same(&session.commits[..=place], &completed(rest.unwrap()), &whole);
     }
 }
 
 #[test]
 fn an_abandoned_trial_ends_at_once() {
-    let torch = Torch::default();
-    let mut session = Script::new(|asked| if asked == 2 { Next::Abandon } else { Next::Continue });
+    let torch = TorchTrainer::default();
+    let mut session =
+        ScriptedSession::new(|asked| if asked == 2 { Next::Abandon } else { Next::Continue });
     stopped(torch.run(&tiny(NetworkKind::Relu), None, &mut session).unwrap());
     assert_eq!(session.asked(), 3);
 }
 
 #[test]
 fn a_finished_checkpoint_completes_again_without_rows() {
-    let torch = Torch::default();
+    let torch = TorchTrainer::default();
     let config = tiny(NetworkKind::Homogeneous);
     let (whole, _) = train(&torch, &config);
-    let mut session = Script::new(|_| Next::Continue);
+    let mut session = ScriptedSession::new(|_| Next::Continue);
     let again =
         completed(torch.run(&config, Some(&whole.commit.checkpoint), &mut session).unwrap());
     assert!(again.commit.rows.is_empty());
@@ -182,7 +186,7 @@ fn a_finished_checkpoint_completes_again_without_rows() {
 
 #[test]
 fn trials_side_by_side_have_the_bits_they_have_alone() {
-    let torch = Torch::default();
+    let torch = TorchTrainer::default();
     // Two threads of computation in one of them, wide enough that libtorch uses both.
     let mut wide = tiny(NetworkKind::Adaptive);
     wide.network.hidden = 32;
@@ -212,7 +216,7 @@ fn trials_side_by_side_have_the_bits_they_have_alone() {
 
 #[test]
 fn each_thread_computes_with_the_threads_of_its_trial() {
-    let torch = Torch::default();
+    let torch = TorchTrainer::default();
     // Beside the kernels, which have threads of their own, libtorch has one.
     let trials = [
         (1, Kernel::Autograd, 1),
@@ -230,7 +234,7 @@ fn each_thread_computes_with_the_threads_of_its_trial() {
                 config.resources.kernel = kernel;
                 scope.spawn(move || {
                     let mut seen = Vec::new();
-                    let mut session = Script::new(|_| {
+                    let mut session = ScriptedSession::new(|_| {
                         seen.push(tch::get_num_threads());
                         Next::Continue
                     });

@@ -6,12 +6,12 @@ use rheo_model::config::{
 };
 use rheo_model::row::Rows;
 use rheo_model::trainer::{Ended, Finish, Next, Trainer as _};
-use rheo_train::Torch;
+use rheo_train::TorchTrainer;
 
-use crate::support::{KINDS, Script, joined, stop_at, tiny, tiny_copy, train};
+use crate::support::{KINDS, ScriptedSession, joined, stop_at, tiny, tiny_copy, train};
 
 fn rows(config: &TrialConfig) -> (Rows, Finish) {
-    let (finish, _) = train(&Torch::default(), config);
+    let (finish, _) = train(&TorchTrainer::default(), config);
     (finish.commit.rows.clone(), finish)
 }
 
@@ -220,8 +220,8 @@ fn a_loss_that_is_not_finite_is_a_result_with_the_rows_so_far() {
     config.training.epochs = 50;
     config.training.optimizer.lr = 1e12;
     config.network.bias_init = rheo_model::config::BiasInit::Zero;
-    let mut session = Script::new(|_| Next::Continue);
-    let ended = Torch::default().run(&config, None, &mut session).unwrap();
+    let mut session = ScriptedSession::new(|_| Next::Continue);
+    let ended = TorchTrainer::default().run(&config, None, &mut session).unwrap();
     let Ended::Diverged { finish, detail } = ended else { panic!("{ended:?}") };
     assert!(detail.starts_with("the loss is "), "{detail}");
     assert!(detail.contains(" epoch "), "{detail}");
@@ -230,15 +230,16 @@ fn a_loss_that_is_not_finite_is_a_result_with_the_rows_so_far() {
     assert!(finish.metrics.values().all(|value| value.is_finite()));
     // Trying again from its checkpoint ends the same way.
     let resume = Some(finish.commit.checkpoint.as_slice());
-    let again = Torch::default().run(&config, resume, &mut Script::new(|_| Next::Continue));
+    let again =
+        TorchTrainer::default().run(&config, resume, &mut ScriptedSession::new(|_| Next::Continue));
     assert!(matches!(again.unwrap(), Ended::Diverged { detail: same, .. } if same == detail));
 }
 
 #[test]
 fn progress_grows_from_nothing_to_all() {
-    let mut session = Script::new(|_| Next::Continue);
+    let mut session = ScriptedSession::new(|_| Next::Continue);
     let config = tiny(NetworkKind::Adaptive);
-    Torch::default().run(&config, None, &mut session).unwrap();
+    TorchTrainer::default().run(&config, None, &mut session).unwrap();
     let fractions: Vec<f64> = session.progress.iter().map(|progress| progress.fraction).collect();
     assert!(fractions.is_sorted(), "{fractions:?}");
     assert!(fractions[0] == 0.0 && *fractions.last().unwrap() < 1.0, "{fractions:?}");
@@ -255,10 +256,10 @@ fn progress_grows_from_nothing_to_all() {
 
 #[test]
 fn the_time_of_a_trial_adds_up_over_its_attempts() {
-    let torch = Torch::default();
+    let torch = TorchTrainer::default();
     let config = tiny(NetworkKind::Heterogeneous);
     let ticking = |stop: Option<usize>| {
-        let mut session = Script::new(move |asked| match stop {
+        let mut session = ScriptedSession::new(move |asked| match stop {
             Some(at) if at == asked => Next::Stop,
             _ => Next::Continue,
         });
@@ -282,7 +283,7 @@ fn the_time_of_a_trial_adds_up_over_its_attempts() {
 fn without_epochs_the_untrained_network_is_analysed_and_evaluated() {
     let mut config = tiny(NetworkKind::Heterogeneous);
     config.training.epochs = 0;
-    let (finish, asked) = train(&Torch::default(), &config);
+    let (finish, asked) = train(&TorchTrainer::default(), &config);
     let rows = &finish.commit.rows;
     assert!(rows.epochs.is_empty());
     assert_eq!(rows.shapes.iter().map(|row| row.epoch).collect::<Vec<_>>(), [-1; 5]);
@@ -290,11 +291,13 @@ fn without_epochs_the_untrained_network_is_analysed_and_evaluated() {
     assert!(!rows.evaluations.is_empty());
     assert_eq!((finish.summary.epochs, finish.summary.best_val_epoch), (0, None));
     for at in 0..asked {
-        let Ended::Stopped(first) = stop_at(&Torch::default(), &config, None, at).unwrap() else {
+        let Ended::Stopped(first) = stop_at(&TorchTrainer::default(), &config, None, at).unwrap()
+        else {
             panic!("it ended at {at}");
         };
-        let mut session = Script::new(|_| Next::Continue);
-        let rest = Torch::default().run(&config, Some(&first.checkpoint), &mut session).unwrap();
+        let mut session = ScriptedSession::new(|_| Next::Continue);
+        let rest =
+            TorchTrainer::default().run(&config, Some(&first.checkpoint), &mut session).unwrap();
         let Ended::Completed(rest) = rest else { panic!("not completed") };
         assert_eq!(joined([&first, &rest.commit]), *rows);
     }
@@ -316,7 +319,7 @@ fn shapes_are_kept_before_and_after_a_second_training() {
 fn an_analysis_beside_the_trial_knows_where_the_network_started() {
     let mut config = tiny(NetworkKind::Adaptive);
     config.analyze.clear();
-    let torch = Torch::default();
+    let torch = TorchTrainer::default();
     let (finish, _) = train(&torch, &config);
     let beside = torch.analyze(&config, &finish.commit.checkpoint, &[Analysis::default()]).unwrap();
     config.analyze = vec![Analysis { epochs: Some(vec![1]), ..Analysis::default() }];

@@ -6,12 +6,12 @@ use rheo_model::config::{
 };
 use rheo_model::row::Rows;
 use rheo_model::trainer::{Commit, Ended, Error, Finish, Next, Session, Trainer};
-use rheo_train::Torch;
+use rheo_train::TorchTrainer;
 use tch::{Kind, Tensor};
 
 /// A session that says what a script says and keeps what it is given. Its clock stands still unless
 /// told otherwise, so that everything a trial produces can be compared bit by bit.
-pub(crate) struct Script<F> {
+pub(crate) struct ScriptedSession<F> {
     answer: F,
     asked: usize,
     /// Seconds that pass with every question.
@@ -20,7 +20,7 @@ pub(crate) struct Script<F> {
     pub(crate) progress: Vec<Progress>,
 }
 
-impl<F: FnMut(usize) -> Next> Script<F> {
+impl<F: FnMut(usize) -> Next> ScriptedSession<F> {
     /// `answer` is asked with the number of earlier questions.
     pub(crate) fn new(answer: F) -> Self {
         Self { answer, asked: 0, tick: 0.0, commits: Vec::new(), progress: Vec::new() }
@@ -31,7 +31,7 @@ impl<F: FnMut(usize) -> Next> Script<F> {
     }
 }
 
-impl<F: FnMut(usize) -> Next> Session for Script<F> {
+impl<F: FnMut(usize) -> Next> Session for ScriptedSession<F> {
     fn next(&mut self) -> Next {
         let answer = (self.answer)(self.asked);
         self.asked += 1;
@@ -52,11 +52,11 @@ impl<F: FnMut(usize) -> Next> Session for Script<F> {
 }
 
 /// A change of a configuration.
-pub(crate) type Change = fn(&mut TrialConfig);
+pub(crate) type ConfigChange = fn(&mut TrialConfig);
 
 /// Trains a trial without interruption; also says how often the session was asked.
-pub(crate) fn train(torch: &Torch, config: &TrialConfig) -> (Finish, usize) {
-    let mut session = Script::new(|_| Next::Continue);
+pub(crate) fn train(torch: &TorchTrainer, config: &TrialConfig) -> (Finish, usize) {
+    let mut session = ScriptedSession::new(|_| Next::Continue);
     match torch.run(config, None, &mut session).unwrap() {
         Ended::Completed(finish) => (finish, session.asked()),
         other => panic!("not completed: {other:?}"),
@@ -65,12 +65,13 @@ pub(crate) fn train(torch: &Torch, config: &TrialConfig) -> (Finish, usize) {
 
 /// Runs a trial until it is asked for the time number `at`, where it is stopped.
 pub(crate) fn stop_at(
-    torch: &Torch,
+    torch: &TorchTrainer,
     config: &TrialConfig,
     resume: Option<&[u8]>,
     at: usize,
 ) -> Result<Ended, Error> {
-    let mut session = Script::new(|asked| if asked == at { Next::Stop } else { Next::Continue });
+    let mut session =
+        ScriptedSession::new(|asked| if asked == at { Next::Stop } else { Next::Continue });
     torch.run(config, resume, &mut session)
 }
 

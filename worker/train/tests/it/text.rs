@@ -8,7 +8,7 @@ use rheo_train::network::{Readout, ReadoutInit};
 use rheo_train::task::{Split, Task};
 
 use crate::data::{doubles, load, refusal};
-use crate::support::Change;
+use crate::support::ConfigChange;
 
 const SPLITS: [Split; 3] = [Split::Train, Split::Validation, Split::Test];
 
@@ -114,7 +114,7 @@ fn a_state_starts_from_rest_in_the_first_window_or_in_all() {
 
 #[test]
 fn a_generated_text_is_a_function_of_its_seed_and_split() {
-    let texts = |change: Change| {
+    let texts = |change: ConfigChange| {
         let mut config = markov(5000);
         change(&mut config);
         let task = load(&config);
@@ -133,11 +133,11 @@ fn a_generated_text_is_a_function_of_its_seed_and_split() {
     assert_eq!(longer[0][..4996], usual[0]);
 }
 
-trait Concat {
+trait ConcatSymbols {
     fn concat_symbols(&self) -> Vec<f64>;
 }
 
-impl Concat for Vec<(Vec<f64>, Vec<f64>)> {
+impl ConcatSymbols for Vec<(Vec<f64>, Vec<f64>)> {
     fn concat_symbols(&self) -> Vec<f64> {
         self.iter().flat_map(|(symbols, _)| symbols.clone()).collect()
     }

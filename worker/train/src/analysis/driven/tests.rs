@@ -12,7 +12,7 @@ use rheo_model::row::{FractionalFitRow, Rows, Variant};
 use super::*;
 use crate::Error;
 use crate::network::Network;
-use crate::task::{Library, Task};
+use crate::task::{SampleLibrary, Task};
 
 /// A digits trial of 64 steps with networks in double precision.
 fn config(kind: NetworkKind) -> TrialConfig {
@@ -35,7 +35,7 @@ fn config(kind: NetworkKind) -> TrialConfig {
 
 /// A network of the trial with some weights replaced.
 fn network(config: &TrialConfig, change: impl Fn(&str, &Tensor) -> Option<Tensor>) -> Network {
-    let task = Task::load(config, &Library::default()).unwrap();
+    let task = Task::load(config, &SampleLibrary::default()).unwrap();
     let mut rng = TrialRng::new(config.seed, Purpose::Init);
     let network = Network::new(&config.network, task.interface(), Kind::Double, &mut rng).unwrap();
     let parameters = network.parameters();
@@ -52,7 +52,7 @@ fn without(names: &'static [&'static str]) -> impl Fn(&str, &Tensor) -> Option<T
 }
 
 fn analyse(config: &TrialConfig, network: &Network, analysis: &Analysis) -> Rows {
-    let task = Task::load(config, &Library::default()).unwrap();
+    let task = Task::load(config, &SampleLibrary::default()).unwrap();
     let study =
         Study { config, analysis, epoch: 4, task: &task, network, initial: None, phase: "trained" };
     study.run(&mut || Ok(())).unwrap()
@@ -72,7 +72,7 @@ fn windows_scale_with_the_sequence() {
 
 #[test]
 fn moments_of_batches_are_those_of_all() {
-    let mut moments = Moments::default();
+    let mut moments = RunningMoments::default();
     assert!(moments.mean().is_nan() && moments.deviation().is_nan());
     for batch in [vec![1e6, 1e6 + 1.0], vec![1e6 + 2.0], vec![1e6 + 3.0, 1e6 + 4.0, 1e6 + 5.0]] {
         moments.add(&Tensor::from_slice(&batch)).unwrap();
@@ -348,7 +348,7 @@ fn an_analysis_stops_where_it_is_told_to() {
     // The mean shapes behind the curves are measured without a pause up to 250 sequences.
     config.task.test_size = 300;
     let network = network(&config, |_, _| None);
-    let task = Task::load(&config, &Library::default()).unwrap();
+    let task = Task::load(&config, &SampleLibrary::default()).unwrap();
     for kind in [
         AnalysisKind::ShapeTraces,
         AnalysisKind::GainScaling,

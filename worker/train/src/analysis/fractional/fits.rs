@@ -4,10 +4,10 @@
 
 use rheo_model::config::Protocol;
 
-use super::preparation::Setup;
+use super::preparation::PulseSetup;
 use crate::Error;
-use crate::analysis::Pause;
-use crate::numerics::order::{Drives, OrderFit};
+use crate::analysis::StopCheck;
+use crate::numerics::order::{DriveBases, OrderFit};
 use crate::numerics::released_order::{ReleasedFit, ReleasedGrid};
 use crate::numerics::search::linspace;
 
@@ -23,7 +23,7 @@ const FINE: usize = 1001;
 
 /// A fit in the columns of the table.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fit {
+pub(super) struct FractionalFit {
     pub(super) order: f64,
     pub(super) alpha: f64,
     pub(super) gain: f64,
@@ -32,14 +32,14 @@ pub(super) struct Fit {
     pub(super) r2: f64,
 }
 
-impl From<OrderFit> for Fit {
+impl From<OrderFit> for FractionalFit {
     fn from(fit: OrderFit) -> Self {
         let OrderFit { order, gain, offset, error, r2 } = fit;
         Self { order, alpha: -order, gain, offset, error, r2 }
     }
 }
 
-impl From<ReleasedFit> for Fit {
+impl From<ReleasedFit> for FractionalFit {
     /// The released fit knows neither gain nor offset.
     fn from(fit: ReleasedFit) -> Self {
         let ReleasedFit { alpha, error } = fit;
@@ -72,24 +72,24 @@ impl Responses<'_> {
 
 /// The fits of all scopes; absent where there is no drive.
 #[derive(Debug, Default)]
-pub(super) struct Fits {
-    pub(super) all_xi: Option<Fit>,
-    pub(super) per_xi: Vec<(f64, Fit)>,
+pub(super) struct ScopedFits {
+    pub(super) all_xi: Option<FractionalFit>,
+    pub(super) per_xi: Vec<(f64, FractionalFit)>,
     /// Of every neuron under the strongest drive.
-    pub(super) per_neuron: Vec<(f64, Fit)>,
+    pub(super) per_neuron: Vec<(f64, FractionalFit)>,
 }
 
 /// Fits order and gain together.
 pub(super) fn corrected(
-    setup: &Setup,
+    setup: &PulseSetup,
     responses: &Responses<'_>,
-    pause: Pause<'_>,
-) -> Result<Fits, Error> {
+    check_stop: StopCheck<'_>,
+) -> Result<ScopedFits, Error> {
     let drives = |xi: &[f64]| {
         let drives = xi.iter().map(|&xi| setup.drive(xi)).collect();
-        Drives::new(drives, setup.window.clone())
+        DriveBases::new(drives, setup.window.clone())
     };
-    let mut fits = Fits::default();
+    let mut fits = ScopedFits::default();
     let Some((place, strongest)) = responses.strongest() else {
         return Ok(fits);
     };
@@ -98,12 +98,12 @@ pub(super) fn corrected(
         places.iter().map(|&place| responses.population[place].as_slice()).collect();
     fits.all_xi = Some(drives(&levels).fit(&population).into());
     for (&xi, &response) in levels.iter().zip(&population) {
-        pause()?;
+        check_stop()?;
         fits.per_xi.push((xi, drives(&[xi]).fit(&[response]).into()));
     }
     let drives = drives(&[strongest]);
     for response in &responses.neurons[place] {
-        pause()?;
+        check_stop()?;
         fits.per_neuron.push((strongest, drives.fit(&[response]).into()));
     }
     Ok(fits)
@@ -114,10 +114,10 @@ pub(super) fn corrected(
 /// than the drive; with the long protocol `all_xi` means xi = 20, and is absent without it.
 pub(super) fn released(
     protocol: Protocol,
-    setup: &Setup,
+    setup: &PulseSetup,
     responses: &Responses<'_>,
-    pause: Pause<'_>,
-) -> Result<Fits, Error> {
+    check_stop: StopCheck<'_>,
+) -> Result<ScopedFits, Error> {
     let target = match protocol {
         Protocol::Short => 51..100,
         Protocol::Long => 101..200,
@@ -125,7 +125,7 @@ pub(super) fn released(
     let grid = |from: f64, count: usize| {
         ReleasedGrid::new(linspace(from, 1.0, count), setup.steps, setup.window.clone())
     };
-    let mut fits = Fits::default();
+    let mut fits = ScopedFits::default();
     let Some((place, strongest)) = responses.strongest() else {
         return Ok(fits);
     };
@@ -141,12 +141,12 @@ pub(super) fn released(
     let single = |xi: f64| [setup.pulse(&target, BASELINE + xi, BASELINE)];
     let fine = grid(0.0, FINE);
     for (place, xi) in responses.driven() {
-        pause()?;
+        check_stop()?;
         fits.per_xi.push((xi, fine.fit(&[&responses.population[place]], &single(xi)).into()));
     }
     let (coarse, target) = (grid(-1.0, COARSE), single(strongest));
     for response in &responses.neurons[place] {
-        pause()?;
+        check_stop()?;
         fits.per_neuron.push((strongest, coarse.fit(&[response], &target).into()));
     }
     Ok(fits)

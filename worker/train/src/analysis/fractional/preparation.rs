@@ -11,9 +11,9 @@ use rheo_model::config::Protocol;
 use tch::{Kind, Result as TorchResult, Tensor, no_grad_guard};
 
 use crate::Error;
-use crate::analysis::{Pause, Study};
-use crate::gauge::Gauge;
-use crate::network::{Conditions, Network};
+use crate::analysis::{StopCheck, Study};
+use crate::network::{Network, RunConditions};
+use crate::shape_stats::ShapeStats;
 use crate::task::buffer;
 use crate::tensor::{from_doubles, to_doubles};
 
@@ -34,7 +34,7 @@ const BATCH: u32 = 20;
 
 /// When the drive is on, and where fits look.
 #[derive(Debug, Clone)]
-pub(in crate::analysis) struct Setup {
+pub(in crate::analysis) struct PulseSetup {
     /// T.
     pub(in crate::analysis) steps: usize,
     /// Steps with the drive.
@@ -45,7 +45,7 @@ pub(in crate::analysis) struct Setup {
     noise: f64,
 }
 
-impl Setup {
+impl PulseSetup {
     pub(in crate::analysis) fn new(protocol: Protocol, noise: f64) -> Self {
         match protocol {
             Protocol::Short => Self { steps: 150, driven: 51..101, window: 40..110, noise },
@@ -90,7 +90,7 @@ impl Connectivity {
 
 /// What a prepared network did.
 #[derive(Debug)]
-pub(in crate::analysis) struct Prepared {
+pub(in crate::analysis) struct NetworkResponses {
     pub(in crate::analysis) connectivity: Connectivity,
     /// h averaged over the repetitions: for every strength and neuron T numbers.
     pub(in crate::analysis) responses: Vec<Vec<Vec<f64>>>,
@@ -103,10 +103,10 @@ pub(in crate::analysis) struct Prepared {
 /// of every neuron, then what is added, by step, then neuron.
 pub(in crate::analysis) fn record(
     study: &Study<'_>,
-    setup: &Setup,
+    setup: &PulseSetup,
     levels: &[f64],
-    pause: Pause<'_>,
-) -> Result<Vec<Prepared>, Error> {
+    check_stop: StopCheck<'_>,
+) -> Result<Vec<NetworkResponses>, Error> {
     let _guard = no_grad_guard();
     let mut runs = Vec::new();
     for (connectivity, network) in prepare(study.network)? {
@@ -122,7 +122,7 @@ pub(in crate::analysis) fn record(
         let inputs = inputs(study, setup, BATCH.min(repetitions - first), &mut rng)?;
         for (_, network, sums) in &mut runs {
             for (&xi, sum) in levels.iter().zip(sums) {
-                pause()?;
+                check_stop()?;
                 *sum = sum.f_add(&respond(network, setup, xi, &inputs)?)?;
             }
         }
@@ -130,7 +130,7 @@ pub(in crate::analysis) fn record(
     let prepared = |(connectivity, _, sums): (_, _, Vec<Tensor>)| {
         let mean = |sum: &Tensor| traces(&sum.f_div_scalar(f64::from(repetitions))?);
         let responses = sums.iter().map(mean).collect::<TorchResult<_>>()?;
-        Ok(Prepared { connectivity, responses })
+        Ok(NetworkResponses { connectivity, responses })
     };
     runs.into_iter().map(prepared).collect()
 }
@@ -152,7 +152,7 @@ fn prepare(network: &Network) -> TorchResult<Vec<(Connectivity, Network)>> {
 }
 
 /// Zeros [T, H].
-fn sums(study: &Study<'_>, setup: &Setup) -> TorchResult<Tensor> {
+fn sums(study: &Study<'_>, setup: &PulseSetup) -> TorchResult<Tensor> {
     let size = [crate::tensor::length(setup.steps)?, study.network.hidden().into()];
     Tensor::f_zeros(size, (Kind::Double, tch::Device::Cpu))
 }
@@ -160,7 +160,7 @@ fn sums(study: &Study<'_>, setup: &Setup) -> TorchResult<Tensor> {
 /// The inputs [T, B, H] of the next `batch` repetitions.
 fn inputs(
     study: &Study<'_>,
-    setup: &Setup,
+    setup: &PulseSetup,
     batch: u32,
     rng: &mut TrialRng,
 ) -> Result<Tensor, Error> {
@@ -181,16 +181,16 @@ fn inputs(
 }
 
 /// The sum of h over the repetitions at every step, [T, H].
-fn respond(network: &Network, setup: &Setup, xi: f64, inputs: &Tensor) -> TorchResult<Tensor> {
+fn respond(network: &Network, setup: &PulseSetup, xi: f64, inputs: &Tensor) -> TorchResult<Tensor> {
     let drive = setup.drive(xi);
     let drive = from_doubles(&drive, &[inputs.size3()?.0, 1, 1], network.precision())?;
     let mut sums = Vec::with_capacity(setup.steps);
-    let mut see = |step: &crate::network::Step| {
+    let mut visit = |step: &crate::network::LayerStep| {
         sums.push(step.state.h.f_sum_dim_intlist(0, false, Kind::Double)?);
         Ok(())
     };
-    let conditions = Conditions::driven(Some(&drive));
-    network.watch(inputs, conditions, &mut Gauge::counting(), &mut see)?;
+    let conditions = RunConditions::driven(Some(&drive));
+    network.visit_steps(inputs, conditions, &mut ShapeStats::counting(), &mut visit)?;
     Tensor::f_stack(&sums, 0)
 }
 

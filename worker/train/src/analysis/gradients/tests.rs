@@ -4,11 +4,11 @@ use rheo_model::config;
 
 use super::*;
 use crate::analysis::reference::{assert_close, drawn, inputs, network, numbers, oracles};
-use crate::network::Group;
+use crate::network::ParameterGroup;
 use crate::tensor::length;
 
-fn batch() -> Sequences {
-    Sequences { inputs: inputs(4, 2), targets: Tensor::from_slice(&[0i64, 1]) }
+fn batch() -> TestSequences {
+    TestSequences { inputs: inputs(4, 2), targets: Tensor::from_slice(&[0i64, 1]) }
 }
 
 const CASES: [&str; 7] = ["tanh", "modrelu", "gamma_hom", "gamma_het", "adaptive", "lstm", "gru"];
@@ -16,7 +16,7 @@ const CASES: [&str; 7] = ["tanh", "modrelu", "gamma_hom", "gamma_het", "adaptive
 #[test]
 fn gradients_by_states_have_the_reference_values() {
     for label in CASES {
-        let found = by_states(&network(label), &batch(), Readout::Last).unwrap();
+        let found = state_gradients(&network(label), &batch(), Readout::Last).unwrap();
         let stacked = Tensor::stack(&found[0], 1);
         let expected = &oracles()["networks"]["cases"][label]["grad_h_norm_per_sample"];
         assert_close(label, &to_doubles(&stacked).unwrap(), &numbers(expected));
@@ -28,18 +28,18 @@ fn gradients_by_states_have_the_reference_values() {
 fn gradients_by_controllers_agree_with_finite_differences() {
     let network = network("adaptive");
     let batch = batch();
-    let found = &by_states(&network, &batch, Readout::Last).unwrap()[1];
+    let found = &state_gradients(&network, &batch, Readout::Last).unwrap()[1];
     // The loss as a function of g after the third step, which sets gain and saturation of that step
     // and enters the fourth.
     let run = |steps: [i64; 2], from| {
-        let conditions = Conditions { from, ..Conditions::default() };
+        let conditions = RunConditions { from, ..RunConditions::default() };
         let inputs = batch.inputs.narrow(0, steps[0], steps[1]);
         let mut a = None;
-        let see = &mut |step: &crate::network::Step| {
+        let visit = &mut |step: &crate::network::LayerStep| {
             a = step.a.as_ref().map(Tensor::detach);
             Ok(())
         };
-        let last = network.run(&inputs, conditions, &mut Gauge::counting(), see).unwrap();
+        let last = network.run(&inputs, conditions, &mut ShapeStats::counting(), visit).unwrap();
         (last, a.unwrap())
     };
     let (third, received) = run([0, 3], None);
@@ -50,8 +50,8 @@ fn gradients_by_controllers_agree_with_finite_differences() {
     };
     let loss = |g: Tensor| {
         let (n, s) = (set(&g, ["w_gn", "b_gn"]), set(&g, ["w_gs", "b_gs"]));
-        let h = crate::gamma::Curve::new(&n, &s, false).unwrap().apply(&received).unwrap();
-        let from = Some(crate::network::State { h, inner: Some(g) });
+        let h = crate::gamma::GammaCurve::new(&n, &s, false).unwrap().apply(&received).unwrap();
+        let from = Some(crate::network::LayerState { h, inner: Some(g) });
         let logits = network.readout(&run([3, 1], from).0.h).unwrap();
         cross_entropy(&logits, &batch.targets).unwrap().double_value(&[])
     };
@@ -75,7 +75,7 @@ fn gradients_by_recurrent_weights_have_the_reference_values() {
     for label in &CASES[..5] {
         let network = network(label);
         let norm = |steps| {
-            let found = by_weights(&network, &batch(), Readout::Last, steps).unwrap();
+            let found = weight_gradients(&network, &batch(), Readout::Last, steps).unwrap();
             found.norm().double_value(&[])
         };
         let found: Vec<f64> = (1..=4).map(norm).collect();
@@ -87,13 +87,13 @@ fn gradients_by_recurrent_weights_have_the_reference_values() {
 #[test]
 fn the_recurrent_weights_of_gates_count_together() {
     let oracles = oracles();
-    let found = by_weights(&network("gru"), &batch(), Readout::Last, 4).unwrap();
+    let found = weight_gradients(&network("gru"), &batch(), Readout::Last, 4).unwrap();
     let norms = &oracles["networks"]["cases"]["gru"]["grad_norm"];
     let squares = ["w_hr", "w_hz", "w_hn"].map(|name| norms[name].as_f64().unwrap().powi(2));
     let expected = squares.iter().sum::<f64>().sqrt();
     assert_close("gru", &[found.norm().double_value(&[])], &[expected]);
     // Of an LSTM, the columns that see the state: all but the last of four.
-    let found = by_weights(&network("lstm"), &batch(), Readout::Last, 4).unwrap();
+    let found = weight_gradients(&network("lstm"), &batch(), Readout::Last, 4).unwrap();
     let gradients = &oracles["networks"]["cases"]["lstm"]["grad"];
     let mut expected = Vec::new();
     for name in ["w_f", "w_i", "w_o", "w_g"] {
@@ -112,14 +112,13 @@ fn every_kind_has_weights_from_state_to_state_and_biases() {
         let recurrent = network.recurrent();
         let sizes: Vec<Vec<i64>> = recurrent.iter().map(|matrix| matrix.tensor.size()).collect();
         assert!(!sizes.is_empty() && sizes.iter().all(|size| size[0] == 6 && size[1] >= 6));
-        let gradient = by_weights(&network, &batch(), Readout::Last, 4).unwrap();
+        let gradient = weight_gradients(&network, &batch(), Readout::Last, 4).unwrap();
         assert_eq!(gradient.size(), [36 * length(sizes.len()).unwrap()], "{kind:?}");
         assert!(gradient.norm().double_value(&[]) > 0.0, "{kind:?}");
         // Every vector of the layer but the offsets of `modrelu`.
-        let vectors = network
-            .parameters()
-            .into_iter()
-            .filter(|parameter| parameter.group == Group::Recurrent && parameter.tensor.dim() == 1);
+        let vectors = network.parameters().into_iter().filter(|parameter| {
+            parameter.group == ParameterGroup::Recurrent && parameter.tensor.dim() == 1
+        });
         let vectors = vectors.map(|parameter| parameter.name).filter(|name| *name != "b_mod");
         assert_eq!(vectors.collect::<Vec<_>>(), network.biases(), "{kind:?}");
     }
@@ -130,10 +129,10 @@ fn a_loss_at_every_step_is_cut_where_the_sequence_is() {
     let network = network("gamma_het");
     // Targets of the steps: 0 1, 1 1, 1 0, 0 1; what comes after the cut does not matter.
     let targets = Tensor::from_slice(&[0i64, 1, 1, 1, 1, 0, 0, 1]);
-    let every = Sequences { targets, ..batch() };
-    let found = by_weights(&network, &every, Readout::Every, 3).unwrap();
-    let last = Sequences { targets: Tensor::from_slice(&[1i64, 0]), ..batch() };
-    let expected = by_weights(&network, &last, Readout::Last, 3).unwrap();
+    let every = TestSequences { targets, ..batch() };
+    let found = weight_gradients(&network, &every, Readout::Every, 3).unwrap();
+    let last = TestSequences { targets: Tensor::from_slice(&[1i64, 0]), ..batch() };
+    let expected = weight_gradients(&network, &last, Readout::Last, 3).unwrap();
     assert_eq!(to_doubles(&found).unwrap(), to_doubles(&expected).unwrap());
 }
 

@@ -8,14 +8,14 @@ use std::collections::VecDeque;
 
 use tch::{Result, TchError, Tensor, no_grad_guard};
 
-use super::tangent::{Passage, Tangent};
-use crate::dynamics::spectrum::System;
-use crate::gauge::Gauge;
-use crate::network::{Conditions, Held, Network, State, steps_of};
+use super::tangent::{TangentMap, TangentStep};
+use crate::dynamics::spectrum::DynamicalSystem;
+use crate::network::{LayerState, Network, RunConditions, ShapeOverride, steps_of};
+use crate::shape_stats::ShapeStats;
 use crate::tensor::length;
 
 /// What reaches the network from outside.
-pub(super) struct Outside {
+pub(super) struct ExternalInput {
     /// Inputs [T, B, I].
     inputs: Tensor,
     /// An extra current that broadcasts to [T, B, H].
@@ -26,7 +26,7 @@ pub(super) struct Outside {
     at: i64,
 }
 
-impl Outside {
+impl ExternalInput {
     /// The same at every step: inputs [1, B, I].
     pub(super) fn constant(inputs: Tensor, drive: Option<Tensor>) -> Self {
         Self { inputs, drive, repeats: true, at: 0 }
@@ -56,14 +56,14 @@ impl Outside {
 
 /// Which variables are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Variables {
+pub(super) enum TangentVariables {
     /// All of the state.
     All,
     /// Only h, as if gain and saturation were constants.
     Neurons,
 }
 
-impl Variables {
+impl TangentVariables {
     /// The number D of variables.
     pub(super) fn dimension(self, network: &Network) -> Result<i64> {
         let rest = network.rest(1)?;
@@ -75,83 +75,91 @@ impl Variables {
 /// B copies of a network on their way.
 pub(super) struct Orbit<'a> {
     network: &'a Network,
-    held: Option<&'a Held>,
-    outside: Outside,
-    state: State,
+    shape_override: Option<&'a ShapeOverride>,
+    external_input: ExternalInput,
+    state: LayerState,
     /// The steps that come next, as far as they are computed.
-    ahead: VecDeque<Passage>,
+    ahead: VecDeque<TangentStep>,
     /// How many are computed at once.
     at_once: i64,
-    tangent: Tangent,
+    tangent: TangentMap,
 }
 
 impl<'a> Orbit<'a> {
-    /// `network` in `state`, about to receive what comes from `outside`; with `held` gains and
+    /// `network` in `state`, about to receive what comes from `external_input`; with `shape_override` gains and
     /// saturations the controllers of an adaptive network rest.
     pub(super) fn new(
         network: &'a Network,
-        held: Option<&'a Held>,
-        state: State,
-        outside: Outside,
-        variables: Variables,
+        shape_override: Option<&'a ShapeOverride>,
+        state: LayerState,
+        external_input: ExternalInput,
+        variables: TangentVariables,
     ) -> Result<Self> {
         let _guard = no_grad_guard();
-        let follows_all = variables == Variables::All && held.is_none();
-        let tangent = Tangent::new(network, follows_all)?;
+        let follows_all = variables == TangentVariables::All && shape_override.is_none();
+        let tangent = TangentMap::new(network, follows_all)?;
         let at_once = network.steps_at_once(state.h.size2()?.0)?;
         let ahead = VecDeque::new();
-        Ok(Self { network, held, outside, state, ahead, at_once, tangent })
+        Ok(Self { network, shape_override, external_input, state, ahead, at_once, tangent })
     }
 
     /// Where the copies are.
     #[cfg(test)]
-    pub(super) fn state(&self) -> &State {
+    pub(super) fn state(&self) -> &LayerState {
         &self.state
     }
 
     /// Goes one step on.
-    fn go(&mut self) -> Result<Passage> {
+    fn go(&mut self) -> Result<TangentStep> {
         if self.ahead.is_empty() {
             self.compute()?;
         }
         let ended = || TchError::Shape("the sequence has ended".to_owned());
-        let passage = self.ahead.pop_front().ok_or_else(ended)?;
-        self.state = passage.step.state.share();
-        Ok(passage)
+        let step = self.ahead.pop_front().ok_or_else(ended)?;
+        self.state = step.step.state.share();
+        Ok(step)
     }
 
     /// Computes the next steps.
     fn compute(&mut self) -> Result<()> {
         let _guard = no_grad_guard();
-        let (inputs, drive) = self.outside.next(self.at_once)?;
+        let (inputs, drive) = self.external_input.next(self.at_once)?;
         let mut external = Vec::new();
         if self.tangent.wants_external() {
             external = self.network.external(&inputs, drive.as_ref())?;
         }
         let mut external = external.into_iter();
         let mut before = self.state.share();
-        let conditions =
-            Conditions { drive: drive.as_ref(), held: self.held, from: Some(self.state.share()) };
+        let conditions = RunConditions {
+            drive: drive.as_ref(),
+            shape_override: self.shape_override,
+            from: Some(self.state.share()),
+        };
         let ahead = &mut self.ahead;
-        self.network.follow(&inputs, conditions, &mut Gauge::counting(), &mut |step| {
-            let step = step.share();
-            let next = step.state.share();
-            let before = std::mem::replace(&mut before, next);
-            ahead.push_back(Passage { before, external: external.next(), step });
-            Ok(())
-        })?;
+        self.network.visit_states(
+            &inputs,
+            conditions,
+            &mut ShapeStats::counting(),
+            &mut |step| {
+                let step = step.share();
+                let next = step.state.share();
+                let before = std::mem::replace(&mut before, next);
+                ahead.push_back(TangentStep { before, external: external.next(), step });
+                Ok(())
+            },
+        )?;
         Ok(())
     }
 }
 
-impl System for Orbit<'_> {
+impl DynamicalSystem for Orbit<'_> {
     fn advance(&mut self) -> Result<()> {
         self.go().map(drop)
     }
 
     fn push(&mut self, columns: &Tensor) -> Result<Tensor> {
         let _guard = no_grad_guard();
-        let passage = self.go()?;
-        self.tangent.push(self.network, &passage, columns)
+        let step = self.go()?;
+        self.tangent.push(self.network, &step, columns)
     }
 }

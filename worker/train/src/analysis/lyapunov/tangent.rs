@@ -4,23 +4,23 @@
 use rheo_model::config::NetworkKind;
 use tch::{Kind, Result, TchError, Tensor};
 
-use crate::network::{Network, State, Step};
+use crate::network::{LayerState, LayerStep, Network};
 
 /// A step with what led to it.
-pub(super) struct Passage {
+pub(super) struct TangentStep {
     /// The state before.
-    pub(super) before: State,
+    pub(super) before: LayerState,
     /// What reached the neurons from outside, [B, ..], of neurons with several gates.
     pub(super) external: Option<Tensor>,
-    pub(super) step: Step,
+    pub(super) step: LayerStep,
 }
 
 /// How columns are pushed through a step.
-pub(super) enum Tangent {
+pub(super) enum TangentMap {
     /// dh' = phi'(a) w_hh dh.
     Neurons { w_hh: Tensor },
     /// Neurons and controllers together.
-    Joint(Box<Joint>),
+    Joint(Box<JointTangent>),
     /// Neurons with the gates f, i, o and g one above the other, by w_h [4 H, H].
     Lstm { w_h: Tensor },
     /// Neurons with the gates r, z and c, by w_h [3 H, H] and b_h [3 H].
@@ -28,7 +28,7 @@ pub(super) enum Tangent {
 }
 
 /// The weights that the joint tangents need, in double precision.
-pub(super) struct Joint {
+pub(super) struct JointTangent {
     /// [H, H].
     w_hh: Tensor,
     /// [S, 1].
@@ -41,7 +41,7 @@ pub(super) struct Joint {
     w_gs: Tensor,
 }
 
-impl Tangent {
+impl TangentMap {
     /// That of `network`, by all of its state or by h alone.
     pub(super) fn new(network: &Network, follows_all: bool) -> Result<Self> {
         let gates = || -> Result<Tensor> {
@@ -57,7 +57,9 @@ impl Tangent {
                 let biases = biases.into_iter().collect::<Result<Vec<_>>>()?;
                 Self::Gru { w_h: gates()?, b_h: Tensor::f_cat(&biases, 0)? }
             }
-            NetworkKind::Adaptive if follows_all => Self::Joint(Box::new(Joint::new(network)?)),
+            NetworkKind::Adaptive if follows_all => {
+                Self::Joint(Box::new(JointTangent::new(network)?))
+            }
             _ => Self::Neurons { w_hh: weights(network, "w_hh")? },
         })
     }
@@ -71,10 +73,10 @@ impl Tangent {
     pub(super) fn push(
         &self,
         network: &Network,
-        passage: &Passage,
+        tangent_step: &TangentStep,
         columns: &Tensor,
     ) -> Result<Tensor> {
-        let step = &passage.step;
+        let step = &tangent_step.step;
         let slopes = || network.slopes(step)?.ok_or_else(missing);
         match self {
             Self::Neurons { w_hh } => {
@@ -90,8 +92,8 @@ impl Tangent {
                 let g = step.state.inner.as_ref().ok_or_else(missing)?;
                 joint.push(columns, &x, &by_shape, &double(g)?)
             }
-            Self::Lstm { w_h } => push_lstm(w_h, passage, columns),
-            Self::Gru { w_h, b_h } => push_gru(w_h, b_h, passage, columns),
+            Self::Lstm { w_h } => push_lstm(w_h, tangent_step, columns),
+            Self::Gru { w_h, b_h } => push_gru(w_h, b_h, tangent_step, columns),
         }
     }
 }
@@ -103,22 +105,23 @@ impl Tangent {
 /// dc' = c df + f dc + g di + i dg ;  dh' = tanh(c') do + o (1 - tanh(c')^2) dc'
 /// ```
 #[expect(clippy::many_single_char_names, reason = "these are the names of the field")]
-fn push_lstm(w_h: &Tensor, passage: &Passage, columns: &Tensor) -> Result<Tensor> {
-    let Passage { before, external, step } = passage;
+fn push_lstm(w_h: &Tensor, tangent_step: &TangentStep, columns: &Tensor) -> Result<Tensor> {
+    let TangentStep { before, external, step } = tangent_step;
     let hidden = w_h.size2()?.1;
     let h = double(&before.h)?;
     let external = double(external.as_ref().ok_or_else(missing)?)?;
     let [f, i, o, g] = parts(&external.f_addmm(&h, &w_h.f_transpose(0, 1)?)?.f_unsqueeze(2)?)?;
     let (f, i, o, g) = (f.f_sigmoid()?, i.f_sigmoid()?, o.f_sigmoid()?, g.f_tanh()?);
-    let inner = |state: &State| double(state.inner.as_ref().ok_or_else(missing)?)?.f_unsqueeze(2);
-    let (c, shown) = (inner(before)?, inner(&step.state)?.f_tanh()?);
+    let inner =
+        |state: &LayerState| double(state.inner.as_ref().ok_or_else(missing)?)?.f_unsqueeze(2);
+    let (c, tanh_c) = (inner(before)?, inner(&step.state)?.f_tanh()?);
     let [df, di, d_o, dg] = parts(&w_h.f_matmul(&columns.f_narrow(1, 0, hidden)?)?)?;
     let dc = columns.f_narrow(1, hidden, hidden)?.f_mul(&f)?;
     let dc = dc.f_addcmul(&c.f_mul(&of_sigmoid(&f)?)?, &df)?;
     let dc = dc.f_addcmul(&g.f_mul(&of_sigmoid(&i)?)?, &di)?;
     let dc = dc.f_addcmul(&i.f_mul(&of_tanh(&g)?)?, &dg)?;
-    let dh = d_o.f_mul(&shown.f_mul(&of_sigmoid(&o)?)?)?;
-    let dh = dh.f_addcmul(&o.f_mul(&of_tanh(&shown)?)?, &dc)?;
+    let dh = d_o.f_mul(&tanh_c.f_mul(&of_sigmoid(&o)?)?)?;
+    let dh = dh.f_addcmul(&o.f_mul(&of_tanh(&tanh_c)?)?, &dc)?;
     Tensor::f_cat(&[dh, dc], 1)
 }
 
@@ -128,9 +131,14 @@ fn push_lstm(w_h: &Tensor, passage: &Passage, columns: &Tensor) -> Result<Tensor
 /// dr = r (1 - r) w_r dh, dz likewise ;  dc = (1 - c^2) (r w_c dh + (w_c h + b_c) dr)
 /// dh' = (1 - z) dc + z dh + (h - c) dz
 /// ```
-fn push_gru(w_h: &Tensor, b_h: &Tensor, passage: &Passage, columns: &Tensor) -> Result<Tensor> {
-    let h = double(&passage.before.h)?;
-    let external = double(passage.external.as_ref().ok_or_else(missing)?)?.f_unsqueeze(2)?;
+fn push_gru(
+    w_h: &Tensor,
+    b_h: &Tensor,
+    tangent_step: &TangentStep,
+    columns: &Tensor,
+) -> Result<Tensor> {
+    let h = double(&tangent_step.before.h)?;
+    let external = double(tangent_step.external.as_ref().ok_or_else(missing)?)?.f_unsqueeze(2)?;
     let [r, z, c] = parts(&external)?;
     let own = b_h.f_addmm(&h, &w_h.f_transpose(0, 1)?)?.f_unsqueeze(2)?;
     let [own_r, own_z, own] = parts(&own)?;
@@ -160,7 +168,7 @@ fn of_tanh(y: &Tensor) -> Result<Tensor> {
     y.f_square()?.f_rsub_scalar(1.0)
 }
 
-impl Joint {
+impl JointTangent {
     fn new(network: &Network) -> Result<Self> {
         Ok(Self {
             w_hh: weights(network, "w_hh")?,

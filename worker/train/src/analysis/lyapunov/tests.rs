@@ -16,7 +16,7 @@ fn identity(size: i64) -> Tensor {
 
 /// All exponents over `steps` steps, nothing discarded.
 fn exponents(mut orbit: Orbit<'_>, size: i64, steps: u32) -> Vec<f64> {
-    let mut spectrum = Spectrum::new(identity(size)).unwrap();
+    let mut spectrum = LyapunovSpectrum::new(identity(size)).unwrap();
     for _ in 0..steps {
         spectrum.count(&mut orbit).unwrap();
     }
@@ -24,17 +24,18 @@ fn exponents(mut orbit: Orbit<'_>, size: i64, steps: u32) -> Vec<f64> {
 }
 
 /// What reaches one network without input.
-fn silence() -> Outside {
-    Outside::constant(inputs(1, 1).zeros_like(), None)
+fn silence() -> ExternalInput {
+    ExternalInput::constant(inputs(1, 1).zeros_like(), None)
 }
 
-fn sequence(steps: u32) -> Outside {
-    Outside::sequence(inputs(steps, 1), None)
+fn sequence(steps: u32) -> ExternalInput {
+    ExternalInput::sequence(inputs(steps, 1), None)
 }
 
 /// `network` from rest, all its variables followed.
-fn orbit(network: &Network, outside: Outside) -> Orbit<'_> {
-    Orbit::new(network, None, network.rest(1).unwrap(), outside, Variables::All).unwrap()
+fn orbit(network: &Network, external_input: ExternalInput) -> Orbit<'_> {
+    Orbit::new(network, None, network.rest(1).unwrap(), external_input, TangentVariables::All)
+        .unwrap()
 }
 
 fn without_biases(network: &Network) -> Network {
@@ -49,12 +50,13 @@ fn exponents_have_the_reference_values() {
         let steps = u32::try_from(case["steps"].as_u64().unwrap()).unwrap();
         let expected = numbers(&case["exponents"]);
         let size = i64::try_from(expected.len()).unwrap();
-        assert_eq!(Variables::All.dimension(&network).unwrap(), size);
+        assert_eq!(TangentVariables::All.dimension(&network).unwrap(), size);
         let is_driven = case["input"].as_str().unwrap().contains("cos");
-        let outside = if is_driven { sequence(steps) } else { silence() };
+        let external_input = if is_driven { sequence(steps) } else { silence() };
         let mut state = network.rest(1).unwrap();
         state.h = Tensor::from_slice(&numbers(&case["h0"])).unsqueeze(0);
-        let orbit = Orbit::new(&network, None, state, outside, Variables::All).unwrap();
+        let orbit =
+            Orbit::new(&network, None, state, external_input, TangentVariables::All).unwrap();
         let found = exponents(orbit, size, steps);
         let name = &case["name"];
         for (found, expected) in found.iter().zip(&expected) {
@@ -85,8 +87,10 @@ fn exponents_without_input_tend_to_those_of_the_fixed_point() {
         let mut state = network.rest(1).unwrap();
         state.h = Tensor::from_slice(&numbers(&case["h0"])).unsqueeze(0);
         for steps in [400, 4000] {
-            let outside = silence();
-            let orbit = Orbit::new(&network, None, state.share(), outside, Variables::All).unwrap();
+            let external_input = silence();
+            let orbit =
+                Orbit::new(&network, None, state.share(), external_input, TangentVariables::All)
+                    .unwrap();
             // What the way to the fixed point and the turning of the columns add is shared among
             // all steps; after 400 it is up to 8.3 / 400.
             let bound = 10.0 / f64::from(steps);
@@ -116,10 +120,11 @@ fn pushed_columns_agree_with_finite_differences() {
     for label in ["tanh", "modrelu", "gamma_hom", "gamma_het", "adaptive", "lstm", "gru"] {
         let network = network(label);
         let batch = 2;
-        let size = Variables::All.dimension(&network).unwrap();
-        let outside = Outside::sequence(inputs(5, 2), None);
+        let size = TangentVariables::All.dimension(&network).unwrap();
+        let external_input = ExternalInput::sequence(inputs(5, 2), None);
         let rest = network.rest(batch).unwrap();
-        let mut orbit = Orbit::new(&network, None, rest, outside, Variables::All).unwrap();
+        let mut orbit =
+            Orbit::new(&network, None, rest, external_input, TangentVariables::All).unwrap();
         for _ in 0..3 {
             orbit.advance().unwrap();
         }
@@ -130,8 +135,10 @@ fn pushed_columns_agree_with_finite_differences() {
                 let z = z.copy();
                 let _ = z.select(1, column).g_add_scalar_(by);
                 let from = unflat(&z, &network);
-                let outside = Outside::constant(inputs(5, 2).narrow(0, 3, 1), None);
-                let mut orbit = Orbit::new(&network, None, from, outside, Variables::All).unwrap();
+                let external_input = ExternalInput::constant(inputs(5, 2).narrow(0, 3, 1), None);
+                let mut orbit =
+                    Orbit::new(&network, None, from, external_input, TangentVariables::All)
+                        .unwrap();
                 orbit.advance().unwrap();
                 flat(orbit.state(), batch)
             };
@@ -143,18 +150,18 @@ fn pushed_columns_agree_with_finite_differences() {
 }
 
 /// A state as [B, D].
-fn flat(state: &State, batch: i64) -> Tensor {
+fn flat(state: &LayerState, batch: i64) -> Tensor {
     let mut parts = vec![state.h.detach()];
     parts.extend(state.inner.as_ref().map(|inner| inner.detach().view([batch, -1])));
     Tensor::cat(&parts, 1)
 }
 
-fn unflat(z: &Tensor, network: &Network) -> State {
+fn unflat(z: &Tensor, network: &Network) -> LayerState {
     let (batch, size) = z.size2().unwrap();
     let hidden = i64::from(network.hidden());
     let rest = network.rest(batch).unwrap();
     let inner = rest.inner.map(|inner| z.narrow(1, hidden, size - hidden).reshape_as(&inner));
-    State { h: z.narrow(1, 0, hidden), inner }
+    LayerState { h: z.narrow(1, 0, hidden), inner }
 }
 
 #[test]
@@ -199,7 +206,7 @@ fn a_controller_that_moves_nothing_adds_its_own_exponents() {
 /// The exponents of the controllers of neurons that receive what they receive without input.
 fn controllers(network: &Network, steps: u32) -> Vec<f64> {
     struct Controllers<'a>(Orbit<'a>, Tensor);
-    impl System for Controllers<'_> {
+    impl DynamicalSystem for Controllers<'_> {
         fn advance(&mut self) -> tch::Result<()> {
             self.0.advance()
         }
@@ -214,7 +221,7 @@ fn controllers(network: &Network, steps: u32) -> Vec<f64> {
     }
     let w_gg = network.parameter("w_gg").unwrap().detach();
     let mut system = Controllers(orbit(network, silence()), w_gg);
-    let mut spectrum = Spectrum::new(identity(6)).unwrap();
+    let mut spectrum = LyapunovSpectrum::new(identity(6)).unwrap();
     for _ in 0..steps {
         spectrum.count(&mut system).unwrap();
     }
@@ -244,8 +251,9 @@ fn rotations_in_the_linear_range_of_the_curve_neither_grow_nor_shrink() {
         let b_hh = &fixed - w_hh.mv(&fixed);
         let changes = [("b_xh", fixed.zeros_like()), ("b_hh", b_hh)];
         let network = network.with(&changes).unwrap();
-        let from = || State { h: fixed.unsqueeze(0), inner: None };
-        let set_out = || Orbit::new(&network, None, from(), silence(), Variables::All).unwrap();
+        let from = || LayerState { h: fixed.unsqueeze(0), inner: None };
+        let set_out =
+            || Orbit::new(&network, None, from(), silence(), TangentVariables::All).unwrap();
         let mut orbit = set_out();
         for _ in 0..300 {
             orbit.advance().unwrap();
@@ -304,10 +312,11 @@ fn largest_in_bits(n: f64, s: f64) -> f64 {
     let network = without_biases(&drawn(&config, 7));
     let mut state = network.rest(1).unwrap();
     state.h = state.h.full_like(START);
-    let outside = silence();
-    let mut orbit = Orbit::new(&network, None, state, outside, Variables::Neurons).unwrap();
+    let external_input = silence();
+    let mut orbit =
+        Orbit::new(&network, None, state, external_input, TangentVariables::Neurons).unwrap();
     let mut rng = TrialRng::new(7, Purpose::Analysis);
-    let mut spectrum = Spectrum::new(random_columns(1, 400, 1, &mut rng).unwrap()).unwrap();
+    let mut spectrum = LyapunovSpectrum::new(random_columns(1, 400, 1, &mut rng).unwrap()).unwrap();
     for _ in 0..500 {
         spectrum.count(&mut orbit).unwrap();
     }

@@ -6,9 +6,9 @@ use tch::Device;
 use super::*;
 
 /// z -> A z for every copy.
-struct Linear(Tensor);
+struct LinearMap(Tensor);
 
-impl System for Linear {
+impl DynamicalSystem for LinearMap {
     fn advance(&mut self) -> Result<()> {
         Ok(())
     }
@@ -19,12 +19,12 @@ impl System for Linear {
 }
 
 /// x -> r x (1 - x), one copy per element of the state [B].
-struct Logistic {
+struct LogisticMap {
     r: f64,
     x: Tensor,
 }
 
-impl System for Logistic {
+impl DynamicalSystem for LogisticMap {
     fn advance(&mut self) -> Result<()> {
         self.x = &self.x * (1.0 - &self.x) * self.r;
         Ok(())
@@ -38,12 +38,12 @@ impl System for Logistic {
 }
 
 /// (x, y) -> (1 - a x^2 + y, b x) with a = 1.4 and b = 0.3 (Henon 1976).
-struct Henon {
+struct HenonMap {
     x: Tensor,
     y: Tensor,
 }
 
-impl System for Henon {
+impl DynamicalSystem for HenonMap {
     fn advance(&mut self) -> Result<()> {
         let next = 1.0 - self.x.square() * 1.4 + &self.y;
         self.y = &self.x * 0.3;
@@ -71,7 +71,7 @@ fn points(copies: usize, low: f64, high: f64) -> Tensor {
 
 /// The mean over the copies of every exponent.
 fn mean_exponents(
-    system: &mut dyn System,
+    system: &mut dyn DynamicalSystem,
     start: Tensor,
     discarded: u32,
     counted: u32,
@@ -79,7 +79,7 @@ fn mean_exponents(
     for _ in 0..discarded {
         system.advance().unwrap();
     }
-    let mut spectrum = Spectrum::new(start).unwrap();
+    let mut spectrum = LyapunovSpectrum::new(start).unwrap();
     for _ in 0..100 {
         spectrum.align(system).unwrap();
     }
@@ -95,7 +95,7 @@ fn mean_exponents(
 }
 
 fn logistic(r: f64, copies: usize, counted: u32) -> f64 {
-    let mut system = Logistic { r, x: points(copies, 0.1, 0.9) };
+    let mut system = LogisticMap { r, x: points(copies, 0.1, 0.9) };
     let start = Tensor::ones([i64::try_from(copies).unwrap(), 1, 1], (Kind::Double, Device::Cpu));
     mean_exponents(&mut system, start, 500, counted)[0]
 }
@@ -104,7 +104,7 @@ fn logistic(r: f64, copies: usize, counted: u32) -> f64 {
 fn a_linear_map_has_the_logarithms_of_its_eigenvalues() {
     // Triangular, so the eigenvalues stand on the diagonal; one is negative.
     let matrix = Tensor::from_slice(&[1.5f64, 0.7, -0.2, 0.0, -0.5, 0.9, 0.0, 0.0, 0.1]);
-    let mut system = Linear(matrix.view([3, 3]));
+    let mut system = LinearMap(matrix.view([3, 3]));
     let found = mean_exponents(&mut system, random_columns(1, 3, 3, &mut rng()).unwrap(), 0, 1000);
     for (found, value) in found.iter().zip([1.5f64, 0.5, 0.1]) {
         assert!((found - value.ln()).abs() < 1e-10, "{found}, not ln {value}");
@@ -133,7 +133,7 @@ fn the_logistic_map_at_3_9_has_the_time_average_of_its_slope() {
 #[test]
 fn the_henon_map_has_the_published_exponents() {
     let copies = 400;
-    let mut system = Henon { x: points(copies, -0.1, 0.1), y: points(copies, -0.1, 0.1) };
+    let mut system = HenonMap { x: points(copies, -0.1, 0.1), y: points(copies, -0.1, 0.1) };
     let start = random_columns(i64::try_from(copies).unwrap(), 2, 2, &mut rng()).unwrap();
     let found = mean_exponents(&mut system, start, 200, 1600);
     // Sprott 2003: 0.41922 and -1.62319; their sum is ln |det J| = ln b at every point.
@@ -145,9 +145,9 @@ fn the_henon_map_has_the_published_exponents() {
 fn a_direction_that_is_lost_has_the_exponent_minus_infinity() {
     let matrix = Tensor::from_slice(&[2.0f64, 0.0, 0.0, 0.0]).view([2, 2]);
     let start = Tensor::eye(2, (Kind::Double, Device::Cpu)).unsqueeze(0);
-    let mut spectrum = Spectrum::new(start).unwrap();
+    let mut spectrum = LyapunovSpectrum::new(start).unwrap();
     for _ in 0..3 {
-        spectrum.count(&mut Linear(matrix.shallow_clone())).unwrap();
+        spectrum.count(&mut LinearMap(matrix.shallow_clone())).unwrap();
     }
     let found = &spectrum.exponents().unwrap()[0].nats;
     assert!((found[0] - 2f64.ln()).abs() < 1e-12, "{found:?}");
@@ -156,9 +156,9 @@ fn a_direction_that_is_lost_has_the_exponent_minus_infinity() {
 
 #[test]
 fn a_step_without_a_number_is_never_dropped_unless_asked() {
-    let one = |value: f64| Linear(Tensor::from_slice(&[value]).view([1, 1]));
+    let one = |value: f64| LinearMap(Tensor::from_slice(&[value]).view([1, 1]));
     let start = || Tensor::ones([1, 1, 1], (Kind::Double, Device::Cpu));
-    let mut spectrum = Spectrum::new(start()).unwrap();
+    let mut spectrum = LyapunovSpectrum::new(start()).unwrap();
     spectrum.count(&mut one(2.0)).unwrap();
     spectrum.count(&mut one(f64::NAN)).unwrap();
     assert!(spectrum.exponents().unwrap()[0].nats[0].is_nan());

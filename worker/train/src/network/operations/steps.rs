@@ -5,16 +5,16 @@
 use rheo_kernels::GainSaturation;
 use tch::{Result, TchError, Tensor};
 
-use super::super::State;
+use super::super::LayerState;
 use super::super::activation;
-use super::super::plan::{Family, Plan};
-use super::{Sums, over_rows};
-use crate::gamma::{self, Curve};
+use super::super::plan::{LayerFamily, LayerPlan};
+use super::{WeightGradSums, over_rows};
+use crate::gamma::{self, GammaCurve};
 use crate::tensor::length;
 
 /// A layer with its weights as steps use them.
-pub(super) struct Operations {
-    pub(super) family: Family,
+pub(super) struct LayerOperations {
+    pub(super) family: LayerFamily,
     pub(super) w_x: Tensor,
     pub(super) w_h: Tensor,
     pub(super) bias: Tensor,
@@ -22,22 +22,22 @@ pub(super) struct Operations {
 }
 
 /// One step.
-pub(super) struct Step {
+pub(super) struct ForwardStep {
     /// What the backward pass wants: what neurons received, or the values of their gates.
-    pub(super) kept: Tensor,
-    pub(super) state: State,
+    pub(super) saved: Tensor,
+    pub(super) state: LayerState,
     /// Gain and saturation of adaptive neurons.
     pub(super) shape: Option<GainSaturation<Tensor>>,
 }
 
 /// One step on its way back.
 pub(super) struct BackwardStep<'a> {
-    /// Values that [`Step::kept`] holds.
-    pub(super) kept: &'a Tensor,
+    /// Values that [`ForwardStep::saved`] holds.
+    pub(super) saved: &'a Tensor,
     /// The state before the step.
-    pub(super) last: &'a State,
+    pub(super) last: &'a LayerState,
     /// The state after the step.
-    pub(super) next: &'a State,
+    pub(super) next: &'a LayerState,
     /// The gradient by h after the step.
     pub(super) grad_h: &'a Tensor,
     /// The gradient by the inner state after the step, as it comes through the next step; none
@@ -46,20 +46,20 @@ pub(super) struct BackwardStep<'a> {
 }
 
 /// The gradients of one step.
-pub(super) struct Back {
+pub(super) struct StepGradients {
     /// By what comes from outside, [B, G H].
-    pub(super) by_external: Tensor,
+    pub(super) grad_external: Tensor,
     /// By what comes from the neurons, where that differs.
-    pub(super) by_feedback: Option<Tensor>,
+    pub(super) grad_feedback: Option<Tensor>,
     /// By h_{t-1}, what does not come through the weights.
     pub(super) direct: Option<Tensor>,
-    pub(super) by_inner: Option<Tensor>,
+    pub(super) grad_inner: Option<Tensor>,
     /// By the inner state after the step, with what reaches h_t.
-    pub(super) by_state: Option<Tensor>,
+    pub(super) grad_state: Option<Tensor>,
 }
 
-impl Operations {
-    pub(super) fn new(plan: &Plan) -> Result<Self> {
+impl LayerOperations {
+    pub(super) fn new(plan: &LayerPlan) -> Result<Self> {
         let [w_x, w_h, bias] = &plan.weights;
         Ok(Self {
             family: plan.family,
@@ -76,15 +76,15 @@ impl Operations {
 
     /// Whether a neuron receives one sum and not several.
     pub(super) fn has_one_input(&self) -> bool {
-        !matches!(self.family, Family::Lstm { .. } | Family::Gru { .. })
+        !matches!(self.family, LayerFamily::Lstm { .. } | LayerFamily::Gru { .. })
     }
 
     /// The gates that a drive is added to.
     fn driven(&self) -> &[usize] {
         match self.family {
-            Family::Lstm { driven } => driven,
-            Family::Gru { is_driven: true } => &[0, 1, 2],
-            Family::Gru { is_driven: false } => &[],
+            LayerFamily::Lstm { driven } => driven,
+            LayerFamily::Gru { is_driven: true } => &[0, 1, 2],
+            LayerFamily::Gru { is_driven: false } => &[],
             _ => &[0],
         }
     }
@@ -105,16 +105,16 @@ impl Operations {
     }
 
     /// The state of `batch` networks at rest.
-    pub(super) fn rest(&self, batch: i64) -> Result<State> {
+    pub(super) fn rest(&self, batch: i64) -> Result<LayerState> {
         let options = (self.w_h.f_kind()?, self.w_h.device());
         let zeros = |rows: i64, columns: i64| Tensor::f_zeros([rows, columns], options);
         let hidden = self.hidden()?;
         let inner = match self.family {
-            Family::Adaptive => Some(zeros(batch * hidden, self.units()?)?),
-            Family::Lstm { .. } => Some(zeros(batch, hidden)?),
+            LayerFamily::Adaptive => Some(zeros(batch * hidden, self.units()?)?),
+            LayerFamily::Lstm { .. } => Some(zeros(batch, hidden)?),
             _ => None,
         };
-        Ok(State { h: zeros(batch, hidden)?, inner })
+        Ok(LayerState { h: zeros(batch, hidden)?, inner })
     }
 
     /// Units of the controllers.
@@ -127,15 +127,15 @@ impl Operations {
     /// before them, else about as many as there are states.
     pub(super) fn segment(&self, [steps, batch]: [i64; 2], bytes: usize) -> Result<i64> {
         let inner = match self.family {
-            Family::Adaptive => self.hidden()? * self.units()?,
-            Family::Lstm { .. } => self.hidden()?,
+            LayerFamily::Adaptive => self.hidden()? * self.units()?,
+            LayerFamily::Lstm { .. } => self.hidden()?,
             _ => 0,
         };
         let state = self.hidden()? + inner;
-        let kept = state + 2 * self.bias.size1()?;
+        let saved = state + 2 * self.bias.size1()?;
         let size = i64::try_from(self.w_h.f_kind()?.elt_size_in_bytes()).unwrap_or(i64::MAX);
         let most = i64::try_from(bytes).unwrap_or(i64::MAX) / size / batch.max(1);
-        if steps * kept <= most {
+        if steps * saved <= most {
             return Ok(steps.max(1));
         }
         let root = (1..=steps).find(|root| root * root >= steps).unwrap_or(1);
@@ -143,48 +143,52 @@ impl Operations {
     }
 
     /// One step on from `state`.
-    pub(super) fn step(&self, external: &Tensor, state: &State) -> Result<Step> {
+    pub(super) fn step(&self, external: &Tensor, state: &LayerState) -> Result<ForwardStep> {
         let feedback = self.w_h.f_transpose(0, 1)?;
-        let plain = |kept: Tensor, h| Step { kept, state: State { h, inner: None }, shape: None };
+        let plain = |saved: Tensor, h| ForwardStep {
+            saved,
+            state: LayerState { h, inner: None },
+            shape: None,
+        };
         match self.family {
-            Family::Activation(activation) => {
+            LayerFamily::Activation(activation) => {
                 let a = external.f_addmm(&state.h, &feedback)?;
                 let h = activation.apply(&a)?;
                 Ok(plain(a, h))
             }
-            Family::Modrelu => {
+            LayerFamily::Modrelu => {
                 let a = external.f_addmm(&state.h, &feedback)?;
                 let h = activation::modrelu(&a, &self.own::<1>()?[0])?;
                 Ok(plain(a, h))
             }
-            Family::Gamma => {
+            LayerFamily::Gamma => {
                 let a = external.f_addmm(&state.h, &feedback)?;
                 let [n, s] = self.own()?;
-                let h = Curve::new(n, s, false)?.apply(&a)?;
+                let h = GammaCurve::new(n, s, false)?.apply(&a)?;
                 Ok(plain(a, h))
             }
-            Family::Adaptive => {
+            LayerFamily::Adaptive => {
                 let a = external.f_addmm(&state.h, &feedback)?;
                 let [u, bias, w, ..] = self.own::<7>()?;
                 let g = state.inner.as_ref().ok_or_else(missing)?;
                 let next = bias.f_addmm(g, &w.f_transpose(0, 1)?)?;
                 let next = next.f_addr(&a.f_flatten(0, 1)?, &u.f_flatten(0, -1)?)?.f_tanh_()?;
                 let shape = self.shape(&next, &a)?;
-                let h = Curve::new(&shape.n, &shape.s, false)?.apply(&a)?;
-                let state = State { h, inner: Some(next) };
-                Ok(Step { kept: a, state, shape: Some(shape) })
+                let h = GammaCurve::new(&shape.n, &shape.s, false)?.apply(&a)?;
+                let state = LayerState { h, inner: Some(next) };
+                Ok(ForwardStep { saved: a, state, shape: Some(shape) })
             }
-            Family::Lstm { .. } => {
+            LayerFamily::Lstm { .. } => {
                 let all = external.f_addmm(&state.h, &feedback)?;
                 let [f, i, o, g] = parts(&all)?;
                 let (f, i, o, g) = (f.f_sigmoid()?, i.f_sigmoid()?, o.f_sigmoid()?, g.f_tanh()?);
                 let c = state.inner.as_ref().ok_or_else(missing)?;
                 let c = i.f_mul(&g)?.f_addcmul(&f, c)?;
                 let h = o.f_mul(&c.f_tanh()?)?;
-                let kept = Tensor::f_cat(&[f, i, o, g], 1)?;
-                Ok(Step { kept, state: State { h, inner: Some(c) }, shape: None })
+                let saved = Tensor::f_cat(&[f, i, o, g], 1)?;
+                Ok(ForwardStep { saved, state: LayerState { h, inner: Some(c) }, shape: None })
             }
-            Family::Gru { .. } => {
+            LayerFamily::Gru { .. } => {
                 let [r, z, own] = parts(&state.h.f_matmul(&feedback)?)?;
                 let [external_r, external_z, external_c] = parts(external)?;
                 let own = own.f_add(&self.own::<1>()?[0])?;
@@ -205,103 +209,118 @@ impl Operations {
     }
 
     /// One step back.
-    pub(super) fn back(&self, step: &BackwardStep<'_>, sums: &mut Sums) -> Result<Back> {
-        let BackwardStep { kept, last, next, grad_h, grad_inner } = step;
-        let plain = |by_external: Tensor| Back {
-            by_external,
-            by_feedback: None,
+    pub(super) fn backward(
+        &self,
+        step: &BackwardStep<'_>,
+        sums: &mut WeightGradSums,
+    ) -> Result<StepGradients> {
+        let BackwardStep { saved, last, next, grad_h, grad_inner } = step;
+        let plain = |grad_external: Tensor| StepGradients {
+            grad_external,
+            grad_feedback: None,
             direct: None,
-            by_inner: None,
-            by_state: None,
+            grad_inner: None,
+            grad_state: None,
         };
         match self.family {
-            Family::Activation(activation) => Ok(plain(grad_h.f_mul(&activation.slope(kept)?)?)),
-            Family::Modrelu => {
-                let by_a = grad_h.f_mul(&activation::modrelu_slope(kept, &self.own::<1>()?[0])?)?;
-                sums.add_own([over_rows(&by_a.f_mul(&kept.f_sign()?)?)?])?;
-                Ok(plain(by_a))
+            LayerFamily::Activation(activation) => {
+                Ok(plain(grad_h.f_mul(&activation.slope(saved)?)?))
             }
-            Family::Gamma => {
+            LayerFamily::Modrelu => {
+                let grad_a =
+                    grad_h.f_mul(&activation::modrelu_slope(saved, &self.own::<1>()?[0])?)?;
+                sums.add_own([over_rows(&grad_a.f_mul(&saved.f_sign()?)?)?])?;
+                Ok(plain(grad_a))
+            }
+            LayerFamily::Gamma => {
                 let [n, s] = self.own()?;
-                let slopes = gamma::slopes(kept, n, s)?;
+                let slopes = gamma::slopes(saved, n, s)?;
                 let shape = slopes.shape.ok_or_else(missing)?;
                 let by = |slope: &Tensor| over_rows(&grad_h.f_mul(slope)?);
                 sums.add_own([by(&shape.n)?, by(&shape.s)?])?;
                 Ok(plain(grad_h.f_mul(&slopes.x)?))
             }
-            Family::Adaptive => self.back_adaptive(step, sums),
-            Family::Lstm { .. } => {
-                let [f, i, o, g] = parts(kept)?;
+            LayerFamily::Adaptive => self.backward_adaptive(step, sums),
+            LayerFamily::Lstm { .. } => {
+                let [f, i, o, g] = parts(saved)?;
                 let (c, next) = (last.inner.as_ref(), next.inner.as_ref());
                 let (c, next) = (c.ok_or_else(missing)?, next.ok_or_else(missing)?);
-                let shown = next.f_tanh()?;
-                let through = through_tanh(&grad_h.f_mul(&o)?, &shown)?;
-                let by_c = match grad_inner {
+                let tanh_c = next.f_tanh()?;
+                let through = through_tanh(&grad_h.f_mul(&o)?, &tanh_c)?;
+                let grad_c = match grad_inner {
                     Some(grad_inner) => grad_inner.f_add(&through)?,
                     None => through,
                 };
                 let gates = [
-                    through_sigmoid(&by_c.f_mul(c)?, &f)?,
-                    through_sigmoid(&by_c.f_mul(&g)?, &i)?,
-                    through_sigmoid(&grad_h.f_mul(&shown)?, &o)?,
-                    through_tanh(&by_c.f_mul(&i)?, &g)?,
+                    through_sigmoid(&grad_c.f_mul(c)?, &f)?,
+                    through_sigmoid(&grad_c.f_mul(&g)?, &i)?,
+                    through_sigmoid(&grad_h.f_mul(&tanh_c)?, &o)?,
+                    through_tanh(&grad_c.f_mul(&i)?, &g)?,
                 ];
-                let by_inner = Some(by_c.f_mul(&f)?);
-                Ok(Back { by_inner, by_state: Some(by_c), ..plain(Tensor::f_cat(&gates, 1)?) })
+                let grad_inner = Some(grad_c.f_mul(&f)?);
+                Ok(StepGradients {
+                    grad_inner,
+                    grad_state: Some(grad_c),
+                    ..plain(Tensor::f_cat(&gates, 1)?)
+                })
             }
-            Family::Gru { .. } => {
-                let [r, z, own, c] = parts(kept)?;
-                let by_z = through_sigmoid(&grad_h.f_mul(&last.h.f_sub(&c)?)?, &z)?;
-                let by_c = through_tanh(&grad_h.f_mul(&z.f_rsub_scalar(1.0)?)?, &c)?;
-                let by_r = through_sigmoid(&by_c.f_mul(&own)?, &r)?;
-                let by_own = by_c.f_mul(&r)?;
-                sums.add_own([over_rows(&by_own)?])?;
-                Ok(Back {
-                    by_external: Tensor::f_cat(&[&by_r, &by_z, &by_c], 1)?,
-                    by_feedback: Some(Tensor::f_cat(&[&by_r, &by_z, &by_own], 1)?),
+            LayerFamily::Gru { .. } => {
+                let [r, z, own, c] = parts(saved)?;
+                let grad_z = through_sigmoid(&grad_h.f_mul(&last.h.f_sub(&c)?)?, &z)?;
+                let grad_c = through_tanh(&grad_h.f_mul(&z.f_rsub_scalar(1.0)?)?, &c)?;
+                let grad_r = through_sigmoid(&grad_c.f_mul(&own)?, &r)?;
+                let grad_own = grad_c.f_mul(&r)?;
+                sums.add_own([over_rows(&grad_own)?])?;
+                Ok(StepGradients {
+                    grad_external: Tensor::f_cat(&[&grad_r, &grad_z, &grad_c], 1)?,
+                    grad_feedback: Some(Tensor::f_cat(&[&grad_r, &grad_z, &grad_own], 1)?),
                     direct: Some(grad_h.f_mul(&z)?),
-                    by_inner: None,
-                    by_state: None,
+                    grad_inner: None,
+                    grad_state: None,
                 })
             }
         }
     }
 
-    /// [`Operations::back`] of adaptive neurons.
-    fn back_adaptive(&self, step: &BackwardStep<'_>, sums: &mut Sums) -> Result<Back> {
-        let BackwardStep { kept: a, last, next, grad_h, grad_inner } = step;
+    /// [`LayerOperations::backward`] of adaptive neurons.
+    fn backward_adaptive(
+        &self,
+        step: &BackwardStep<'_>,
+        sums: &mut WeightGradSums,
+    ) -> Result<StepGradients> {
+        let BackwardStep { saved: a, last, next, grad_h, grad_inner } = step;
         let [u, _, w, w_n, _, w_s, _] = self.own()?;
         let (g, next) = (last.inner.as_ref(), next.inner.as_ref());
         let (g, next) = (g.ok_or_else(missing)?, next.ok_or_else(missing)?);
         let shape = self.shape(next, a)?;
         let slopes = gamma::slopes(a, &shape.n, &shape.s)?;
         let slope = slopes.shape.ok_or_else(missing)?;
-        let by_n = grad_h.f_mul(&slope.n)?.f_flatten(0, 1)?;
-        let by_s = grad_h.f_mul(&slope.s)?.f_flatten(0, 1)?;
+        let grad_n = grad_h.f_mul(&slope.n)?.f_flatten(0, 1)?;
+        let grad_s = grad_h.f_mul(&slope.s)?.f_flatten(0, 1)?;
         let (w_n, w_s) = (w_n.f_flatten(0, -1)?, w_s.f_flatten(0, -1)?);
-        let by_state = by_n.f_outer(&w_n)?.f_addr(&by_s, &w_s)?;
-        let by_state = match grad_inner {
-            Some(grad_inner) => by_state.f_add(grad_inner)?,
-            None => by_state,
+        let grad_state = grad_n.f_outer(&w_n)?.f_addr(&grad_s, &w_s)?;
+        let grad_state = match grad_inner {
+            Some(grad_inner) => grad_state.f_add(grad_inner)?,
+            None => grad_state,
         };
-        let by_z = through_tanh(&by_state, next)?;
-        let transposed = by_z.f_transpose(0, 1)?;
+        let grad_z = through_tanh(&grad_state, next)?;
+        let transposed = grad_z.f_transpose(0, 1)?;
         sums.add_own([
             transposed.f_mv(&a.f_flatten(0, 1)?)?,
-            over_rows(&by_z)?,
+            over_rows(&grad_z)?,
             transposed.f_matmul(g)?,
-            next.f_transpose(0, 1)?.f_mv(&by_n)?,
-            by_n.f_sum(a.f_kind()?)?,
-            next.f_transpose(0, 1)?.f_mv(&by_s)?,
-            by_s.f_sum(a.f_kind()?)?,
+            next.f_transpose(0, 1)?.f_mv(&grad_n)?,
+            grad_n.f_sum(a.f_kind()?)?,
+            next.f_transpose(0, 1)?.f_mv(&grad_s)?,
+            grad_s.f_sum(a.f_kind()?)?,
         ])?;
-        let through = by_z.f_mv(&u.f_flatten(0, -1)?)?.f_reshape_as(a)?;
-        Ok(Back {
-            by_external: grad_h.f_mul(&slopes.x)?.f_add(&through)?,
-            by_feedback: None,
+        let through = grad_z.f_mv(&u.f_flatten(0, -1)?)?.f_reshape_as(a)?;
+        Ok(StepGradients {
+            grad_external: grad_h.f_mul(&slopes.x)?.f_add(&through)?,
+            grad_feedback: None,
             direct: None,
-            by_inner: Some(by_z.f_matmul(w)?),
-            by_state: Some(by_state),
+            grad_inner: Some(grad_z.f_matmul(w)?),
+            grad_state: Some(grad_state),
         })
     }
 }

@@ -32,7 +32,7 @@ const ALIGNMENT: usize = 64;
 const COVERED: usize = 120;
 
 /// What a file says of itself.
-pub(super) struct Header {
+pub(super) struct SampleHeader {
     /// What determines the samples.
     digest: [u8; 32],
     /// Bytes of the arrays.
@@ -43,7 +43,7 @@ pub(super) struct Header {
     content: [u8; 32],
 }
 
-impl Header {
+impl SampleHeader {
     /// That of a file with these arrays.
     pub(super) fn new(digest: &blake3::Hash, arrays: &[&[u8]], number: u64) -> io::Result<Self> {
         if arrays.len() > MOST {
@@ -65,8 +65,8 @@ impl Header {
         let count = u32::try_from(self.lengths.len()).unwrap_or(u32::MAX);
         bytes.extend(count.to_ne_bytes());
         bytes.extend(self.number.to_ne_bytes());
-        for place in 0..MOST {
-            bytes.extend(self.lengths.get(place).copied().unwrap_or(0).to_ne_bytes());
+        for file in 0..MOST {
+            bytes.extend(self.lengths.get(file).copied().unwrap_or(0).to_ne_bytes());
         }
         bytes.extend(self.digest);
         bytes.extend(self.content);
@@ -95,7 +95,7 @@ impl Header {
         if !is_whole {
             return None;
         }
-        let lengths = (0..count).map(|place| number(24 + 8 * place)).collect::<Option<_>>()?;
+        let lengths = (0..count).map(|file| number(24 + 8 * file)).collect::<Option<_>>()?;
         Some(Self { digest: digest(56)?, lengths, number: number(16)?, content: digest(88)? })
     }
 
@@ -119,9 +119,9 @@ impl Header {
 }
 
 /// The file as memory, if it holds what `digest` determines and nothing of it is damaged.
-pub(super) fn open(file: &File, digest: &blake3::Hash) -> Option<(Mmap, Header)> {
+pub(super) fn open(file: &File, digest: &blake3::Hash) -> Option<(Mmap, SampleHeader)> {
     let map = mapping::map(file).ok()?;
-    let header = Header::parse(&map)?;
+    let header = SampleHeader::parse(&map)?;
     let is_whole = &header.digest == digest.as_bytes() && header.length()? == map.len();
     // Read through once, the file is in the page cache when the first batch is put together.
     let is_sound = is_whole && blake3::hash(map.get(START..)?).as_bytes() == &header.content;
@@ -129,7 +129,7 @@ pub(super) fn open(file: &File, digest: &blake3::Hash) -> Option<(Mmap, Header)>
 }
 
 /// Writes a whole file.
-pub(super) fn write(file: &File, header: &Header, arrays: &[&[u8]]) -> io::Result<()> {
+pub(super) fn write(file: &File, header: &SampleHeader, arrays: &[&[u8]]) -> io::Result<()> {
     let mut file = BufWriter::new(file);
     file.write_all(&header.bytes())?;
     for array in arrays {

@@ -8,17 +8,17 @@ use std::thread;
 use tempfile::TempDir;
 
 use super::*;
-use crate::task::images::Samples;
-use crate::task::numbers::Numbers;
+use crate::task::images::ImageSamples;
+use crate::task::number_array::NumberArray;
 
 /// A directory with a source file, and one for samples.
-struct Bench {
+struct TestStore {
     home: TempDir,
     source: Vec<PathBuf>,
     decoded: AtomicU32,
 }
 
-impl Bench {
+impl TestStore {
     fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
         let source = vec![home.path().join("source")];
@@ -31,24 +31,24 @@ impl Bench {
     }
 
     /// Another process, as far as files are concerned.
-    fn store(&self) -> Store {
-        Store::new(Some(self.directory()))
+    fn store(&self) -> SampleStore {
+        SampleStore::new(Some(self.directory()))
     }
 
-    fn recipe(&self, name: &str) -> Recipe<'_> {
-        Recipe { name: name.to_owned(), files: &self.source }
+    fn recipe(&self, name: &str) -> SampleRecipe<'_> {
+        SampleRecipe { name: name.to_owned(), files: &self.source }
     }
 
-    fn get(&self, store: &Store) -> Samples {
-        self.named(store, "a test")
+    fn get(&self, store: &SampleStore) -> ImageSamples {
+        self.get_named(store, "a test")
     }
 
-    fn named(&self, store: &Store, name: &str) -> Samples {
+    fn get_named(&self, store: &SampleStore, name: &str) -> ImageSamples {
         let decode = || {
             self.decoded.fetch_add(1, Ordering::SeqCst);
             Ok(made())
         };
-        store.keep(&self.recipe(name), decode).unwrap()
+        store.get_or_decode(&self.recipe(name), decode).unwrap()
     }
 
     fn decoded(&self) -> u32 {
@@ -72,14 +72,14 @@ impl Bench {
 }
 
 /// Odd numbers of numbers, some of which only bits tell apart.
-fn made() -> Samples {
+fn made() -> ImageSamples {
     let pixels = vec![0.0, -0.0, f32::NAN, 1.0e-42, 0.1, 255.0, f32::MAX];
-    Samples { pixels: pixels.into(), scale: 0.1 + 0.2, labels: vec![3, 1, 4, 1, 5].into() }
+    ImageSamples { pixels: pixels.into(), scale: 0.1 + 0.2, labels: vec![3, 1, 4, 1, 5].into() }
 }
 
 #[track_caller]
-fn assert_same(found: &Samples) {
-    let bits = |samples: &Samples| -> Vec<u32> {
+fn assert_same(found: &ImageSamples) {
+    let bits = |samples: &ImageSamples| -> Vec<u32> {
         samples.pixels.iter().map(|pixel| pixel.to_bits()).collect()
     };
     assert_eq!(bits(found), bits(&made()));
@@ -87,13 +87,13 @@ fn assert_same(found: &Samples) {
     assert_eq!(found.scale.to_bits(), made().scale.to_bits());
 }
 
-fn is_mapped(samples: &Samples) -> bool {
-    matches!((&samples.pixels, &samples.labels), (Numbers::Mapped(_), Numbers::Mapped(_)))
+fn is_mapped(samples: &ImageSamples) -> bool {
+    matches!((&samples.pixels, &samples.labels), (NumberArray::Mapped(_), NumberArray::Mapped(_)))
 }
 
 #[test]
 fn what_one_has_decoded_others_map() {
-    let bench = Bench::new();
+    let bench = TestStore::new();
     for _ in 0..2 {
         let samples = bench.get(&bench.store());
         assert!(is_mapped(&samples));
@@ -106,20 +106,20 @@ fn what_one_has_decoded_others_map() {
 
 #[test]
 fn other_sources_and_other_recipes_are_other_files() {
-    let bench = Bench::new();
+    let bench = TestStore::new();
     let store = bench.store();
-    bench.named(&store, "one");
-    bench.named(&store, "other");
+    bench.get_named(&store, "one");
+    bench.get_named(&store, "other");
     assert_eq!(bench.decoded(), 2);
     // As long as before.
     fs::write(&bench.source[0], "two").unwrap();
-    bench.named(&store, "one");
+    bench.get_named(&store, "one");
     assert_eq!((bench.decoded(), bench.names().len()), (3, 3));
 }
 
 #[test]
 fn a_damaged_file_is_made_anew() {
-    let bench = Bench::new();
+    let bench = TestStore::new();
     let store = bench.store();
     bench.get(&store);
     let path = bench.file();
@@ -127,9 +127,9 @@ fn a_damaged_file_is_made_anew() {
     let mut count = 1;
     // Anywhere: magic, version, lengths, digests, pixels, the last label, the padding behind it.
     let places = (0..152).chain([192, 200, 219, 256, 260, whole.len() - 1]);
-    let flipped = places.map(|place| {
+    let flipped = places.map(|file| {
         let mut bytes = whole.clone();
-        bytes[place] ^= 1;
+        bytes[file] ^= 1;
         bytes
     });
     let cut = [0, 1, 100, 191, 192, whole.len() - 1].map(|length| whole[..length].to_vec());
@@ -150,21 +150,21 @@ fn a_damaged_file_is_made_anew() {
 
 #[test]
 fn a_file_under_the_name_of_another_is_not_believed() {
-    let bench = Bench::new();
+    let bench = TestStore::new();
     let store = bench.store();
-    bench.named(&store, "one");
+    bench.get_named(&store, "one");
     let one = bench.file();
-    bench.named(&store, "other");
+    bench.get_named(&store, "other");
     let other = bench.names().into_iter().map(|name| bench.directory().join(name));
     let other = other.into_iter().find(|path| *path != one).unwrap();
     fs::rename(&one, &other).unwrap();
-    bench.named(&store, "other");
+    bench.get_named(&store, "other");
     assert_eq!(bench.decoded(), 3);
 }
 
 #[test]
 fn many_at_once_make_one_good_file() {
-    let bench = Bench::new();
+    let bench = TestStore::new();
     let gate = Barrier::new(6);
     thread::scope(|scope| {
         for _ in 0..6 {
@@ -183,7 +183,7 @@ fn many_at_once_make_one_good_file() {
 
 #[test]
 fn what_the_dead_left_unfinished_goes() {
-    let bench = Bench::new();
+    let bench = TestStore::new();
     fs::create_dir(bench.directory()).unwrap();
     fs::set_permissions(bench.directory(), fs::Permissions::from_mode(0o700)).unwrap();
     fs::write(bench.directory().join("0123.1.0.samples.part"), "half").unwrap();
@@ -193,7 +193,7 @@ fn what_the_dead_left_unfinished_goes() {
 
 #[test]
 fn what_is_mapped_outlives_its_file() {
-    let bench = Bench::new();
+    let bench = TestStore::new();
     let samples = bench.get(&bench.store());
     fs::remove_dir_all(bench.directory()).unwrap();
     assert_same(&samples);
@@ -204,15 +204,15 @@ fn what_is_mapped_outlives_its_file() {
 #[test]
 fn where_nothing_can_be_kept_samples_are_decoded_and_that_is_said_once() {
     // Under a file, and in a directory that all may write to.
-    let bench = Bench::new();
+    let bench = TestStore::new();
     let open = bench.home.path().join("open");
     fs::create_dir(&open).unwrap();
     fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
     let mut count = 0;
     for directory in [bench.source[0].join("below"), open] {
-        let said = Said::default();
+        let said = LoggedLevels::default();
         tracing::subscriber::with_default(said.clone(), || {
-            let store = Store::new(Some(directory));
+            let store = SampleStore::new(Some(directory));
             for _ in 0..2 {
                 let samples = bench.get(&store);
                 assert!(!is_mapped(&samples));
@@ -223,16 +223,16 @@ fn where_nothing_can_be_kept_samples_are_decoded_and_that_is_said_once() {
         assert_eq!(bench.decoded(), count);
         assert_eq!(*said.0.lock().unwrap(), [tracing::Level::WARN]);
     }
-    let nowhere = Store::default();
+    let nowhere = SampleStore::default();
     assert!(!is_mapped(&bench.get(&nowhere)));
 }
 
 #[test]
 fn what_cannot_be_decoded_leaves_no_file() {
-    let bench = Bench::new();
+    let bench = TestStore::new();
     let store = bench.store();
-    let failed: Result<Samples, Error> =
-        store.keep(&bench.recipe("a test"), || Err(Error::Interrupted));
+    let failed: Result<ImageSamples, Error> =
+        store.get_or_decode(&bench.recipe("a test"), || Err(Error::Interrupted));
     assert!(matches!(failed, Err(Error::Interrupted)));
     assert!(bench.names().is_empty());
     assert_same(&bench.get(&store));
@@ -240,21 +240,21 @@ fn what_cannot_be_decoded_leaves_no_file() {
 
 #[test]
 fn sources_that_change_meanwhile_are_not_kept() {
-    let bench = Bench::new();
+    let bench = TestStore::new();
     let decode = || {
         fs::write(&bench.source[0], "two").unwrap();
         Ok(made())
     };
-    let samples = bench.store().keep(&bench.recipe("a test"), decode).unwrap();
+    let samples = bench.store().get_or_decode(&bench.recipe("a test"), decode).unwrap();
     assert!(!is_mapped(&samples));
     assert!(bench.names().is_empty());
 }
 
 /// What was logged.
 #[derive(Debug, Clone, Default)]
-struct Said(Arc<Mutex<Vec<tracing::Level>>>);
+struct LoggedLevels(Arc<Mutex<Vec<tracing::Level>>>);
 
-impl tracing::Subscriber for Said {
+impl tracing::Subscriber for LoggedLevels {
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
         metadata.target().starts_with("rheo_train")
     }

@@ -9,25 +9,25 @@ use bytemuck::Pod;
 use memmap2::Mmap;
 
 /// Numbers that are only read.
-pub(super) enum Numbers<T> {
+pub(super) enum NumberArray<T> {
     /// In memory of their own.
     Owned(Vec<T>),
     /// In a file.
-    Mapped(Section<T>),
+    Mapped(MappedSection<T>),
 }
 
 /// The bytes of a mapped file that are numbers of one type.
-pub(super) struct Section<T> {
+pub(super) struct MappedSection<T> {
     map: Arc<Mmap>,
     bytes: Range<usize>,
     of: PhantomData<T>,
 }
 
-impl<T: Pod> Numbers<T> {
+impl<T: Pod> NumberArray<T> {
     /// Those in some bytes of a file; none if the bytes are not there, or not whole aligned numbers.
     pub(super) fn mapped(map: &Arc<Mmap>, bytes: Range<usize>) -> Option<Self> {
         bytemuck::try_cast_slice::<u8, T>(map.get(bytes.clone())?).ok()?;
-        Some(Self::Mapped(Section { map: Arc::clone(map), bytes, of: PhantomData }))
+        Some(Self::Mapped(MappedSection { map: Arc::clone(map), bytes, of: PhantomData }))
     }
 
     /// Bytes of memory that nobody else has.
@@ -39,14 +39,14 @@ impl<T: Pod> Numbers<T> {
     }
 }
 
-impl<T: Pod> Deref for Numbers<T> {
+impl<T: Pod> Deref for NumberArray<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
         match self {
             Self::Owned(values) => values,
             // Both were checked when it was made; a mapping does not change.
-            Self::Mapped(Section { map, bytes, .. }) => {
+            Self::Mapped(MappedSection { map, bytes, .. }) => {
                 let bytes = map.get(bytes.clone()).unwrap_or_default();
                 bytemuck::try_cast_slice(bytes).unwrap_or_default()
             }
@@ -54,15 +54,15 @@ impl<T: Pod> Deref for Numbers<T> {
     }
 }
 
-impl<T> From<Vec<T>> for Numbers<T> {
+impl<T> From<Vec<T>> for NumberArray<T> {
     fn from(values: Vec<T>) -> Self {
         Self::Owned(values)
     }
 }
 
-impl<T: Pod> fmt::Debug for Numbers<T> {
+impl<T: Pod> fmt::Debug for NumberArray<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = if matches!(self, Self::Owned(_)) { "memory" } else { "a file" };
-        write!(f, "{} numbers in {place}", self.len())
+        let file = if matches!(self, Self::Owned(_)) { "memory" } else { "a file" };
+        write!(f, "{} numbers in {file}", self.len())
     }
 }

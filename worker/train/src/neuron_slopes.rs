@@ -5,7 +5,7 @@ use tch::Tensor;
 
 /// Derivatives of what neurons emit, each [B, H] or broadcasting to it.
 #[derive(Debug)]
-pub struct Slopes {
+pub struct NeuronSlopes {
     /// By what they receive, at constant gain and saturation.
     pub x: Tensor,
     /// By gain and by saturation, of neurons that have them.

@@ -4,16 +4,22 @@ use rheo_kernels::OutputSelection;
 use rheo_model::config::Kernel;
 use tch::{Device, Result, TchError, Tensor, no_grad_guard};
 
-use super::plan::{Compute, ForwardOutput, Found, PassRequest, Plan, SequenceInput, Sought};
-use super::{Conditions, Held, Network, Parameter, Readout, State, fused, operations, symbols};
-use crate::gauge::Gauge;
+use super::plan::{
+    ExecutionBackend, ForwardOutput, GradientRequest, Gradients, LayerPlan, PassRequest,
+    SequenceInput,
+};
+use super::{
+    LayerState, Network, Parameter, Readout, RunConditions, ShapeOverride, fused, operations,
+    symbols,
+};
+use crate::shape_stats::ShapeStats;
 
 /// A forward pass whose gradients can be taken.
-pub struct Reading {
+pub struct ForwardPass {
     /// The class scores, as [`Network::forward`] gives them.
     pub logits: Tensor,
     /// The state after the last step.
-    pub last: State,
+    pub last: LayerState,
     /// Unless the graph of `logits` goes back to the parameters: where it ends, and what the
     /// gradients need to go on.
     tape: Option<(Tensor, Tape)>,
@@ -22,15 +28,15 @@ pub struct Reading {
 /// A forward pass of a layer whose gradients can be taken.
 pub(super) enum Tape {
     /// By the kernels.
-    Fused(fused::Reading),
+    Fused(fused::FusedPass),
     /// By operations of libtorch.
-    Operations(operations::Reading),
+    Operations(operations::OperationsPass),
 }
 
 impl Network {
     /// Computes in another way from now on.
-    pub fn compute_with(&mut self, compute: Compute) {
-        self.compute = compute;
+    pub fn set_backend(&mut self, backend: ExecutionBackend) {
+        self.backend = backend;
     }
 
     /// Moves the weights to another device. What runs there are operations of libtorch.
@@ -40,8 +46,8 @@ impl Network {
             // Both handles are of one tensor; its storage is exchanged.
             parameter.tensor.shallow_clone().f_set_data(&parameter.tensor.f_to_device(device)?)?;
         }
-        if device != Device::Cpu && self.compute.kernel == Kernel::Fused {
-            self.compute.kernel = Kernel::Libtorch;
+        if device != Device::Cpu && self.backend.kernel == Kernel::Fused {
+            self.backend.kernel = Kernel::Libtorch;
         }
         Ok(())
     }
@@ -52,8 +58,8 @@ impl Network {
     }
 
     /// With what it computes.
-    pub fn compute(&self) -> &Compute {
-        &self.compute
+    pub fn backend(&self) -> &ExecutionBackend {
+        &self.backend
     }
 
     /// The class scores for `inputs` [T, B, I], and the last state: [B, C] where the last state is
@@ -61,31 +67,31 @@ impl Network {
     pub fn forward(
         &self,
         inputs: &Tensor,
-        conditions: Conditions<'_>,
-        gauge: &mut Gauge,
-    ) -> Result<(Tensor, State)> {
-        self.forward_to(self.interface.readout, inputs, conditions, gauge)
+        conditions: RunConditions<'_>,
+        stats: &mut ShapeStats,
+    ) -> Result<(Tensor, LayerState)> {
+        self.forward_to(self.interface.readout, inputs, conditions, stats)
     }
 
     /// The class scores of [`Network::forward`] alone.
     pub fn logits(
         &self,
         inputs: &Tensor,
-        conditions: Conditions<'_>,
-        gauge: &mut Gauge,
+        conditions: RunConditions<'_>,
+        stats: &mut ShapeStats,
     ) -> Result<Tensor> {
-        Ok(self.forward(inputs, conditions, gauge)?.0)
+        Ok(self.forward(inputs, conditions, stats)?.0)
     }
 
     fn forward_to(
         &self,
         readout: Readout,
         inputs: &Tensor,
-        conditions: Conditions<'_>,
-        gauge: &mut Gauge,
-    ) -> Result<(Tensor, State)> {
+        conditions: RunConditions<'_>,
+        stats: &mut ShapeStats,
+    ) -> Result<(Tensor, LayerState)> {
         let mut states = Vec::new();
-        let last = self.run(inputs, conditions, gauge, &mut |step| {
+        let last = self.run(inputs, conditions, stats, &mut |step| {
             if readout == Readout::Every {
                 states.push(step.state.h.shallow_clone());
             }
@@ -100,83 +106,83 @@ impl Network {
 
     /// The class scores and the last state of [`Network::forward`] for a training step, whose
     /// gradients [`Network::gradients`] takes.
-    pub fn read(
+    pub fn forward_with_tape(
         &self,
         inputs: &Tensor,
-        conditions: Conditions<'_>,
-        gauge: &mut Gauge,
-    ) -> Result<Reading> {
-        self.read_to(self.interface.readout, inputs, conditions, gauge)
+        conditions: RunConditions<'_>,
+        stats: &mut ShapeStats,
+    ) -> Result<ForwardPass> {
+        self.forward_with_tape_to(self.interface.readout, inputs, conditions, stats)
     }
 
     /// The same with the scores of the last state alone, or of all.
-    pub fn read_to(
+    pub fn forward_with_tape_to(
         &self,
         readout: Readout,
         inputs: &Tensor,
-        conditions: Conditions<'_>,
-        gauge: &mut Gauge,
-    ) -> Result<Reading> {
-        let Some(plan) = self.plan(conditions.held)? else {
-            let (logits, last) = self.forward_to(readout, inputs, conditions, gauge)?;
-            return Ok(Reading { logits, last: last.detach()?, tape: None });
+        conditions: RunConditions<'_>,
+        stats: &mut ShapeStats,
+    ) -> Result<ForwardPass> {
+        let Some(plan) = self.plan(conditions.shape_override)? else {
+            let (logits, last) = self.forward_to(readout, inputs, conditions, stats)?;
+            return Ok(ForwardPass { logits, last: last.detach()?, tape: None });
         };
         let wanted = OutputSelection { tape: true, ..wanted(readout) };
-        let passed = self.pass(&plan, &SequenceInput { inputs, conditions }, wanted, gauge)?;
-        let h = passed.h.f_set_requires_grad(true)?;
+        let output = self.pass(&plan, &SequenceInput { inputs, conditions }, wanted, stats)?;
+        let h = output.h.f_set_requires_grad(true)?;
         let logits = self.readout(&flat(&h)?)?;
-        let tape = passed.reading.map(|reading| (h, reading));
-        Ok(Reading { logits, last: passed.last, tape })
+        let tape = output.tape.map(|tape| (h, tape));
+        Ok(ForwardPass { logits, last: output.last, tape })
     }
 
     /// The class scores and the last state of [`Network::forward`], outside of any graph.
     pub fn infer(
         &self,
         inputs: &Tensor,
-        conditions: Conditions<'_>,
-        gauge: &mut Gauge,
-    ) -> Result<(Tensor, State)> {
+        conditions: RunConditions<'_>,
+        stats: &mut ShapeStats,
+    ) -> Result<(Tensor, LayerState)> {
         let _guard = no_grad_guard();
-        let Some(plan) = self.plan(conditions.held)? else {
-            return self.forward(inputs, conditions, gauge);
+        let Some(plan) = self.plan(conditions.shape_override)? else {
+            return self.forward(inputs, conditions, stats);
         };
         let (input, wanted) =
             (SequenceInput { inputs, conditions }, wanted(self.interface.readout));
-        let passed = self.pass(&plan, &input, wanted, gauge)?;
-        Ok((self.readout(&flat(&passed.h)?)?, passed.last))
+        let output = self.pass(&plan, &input, wanted, stats)?;
+        Ok((self.readout(&flat(&output.h)?)?, output.last))
     }
 
     /// The gradients by `parameters` of a loss that was computed from the scores of `reading`.
     pub fn gradients(
         &self,
         loss: &Tensor,
-        reading: Reading,
+        pass: ForwardPass,
         inputs: &Tensor,
         parameters: &[Parameter<'_>],
     ) -> Result<Vec<Tensor>> {
-        let Some((h, tape)) = reading.tape else {
+        let Some((h, tape)) = pass.tape else {
             let tensors: Vec<&Tensor> =
                 parameters.iter().map(|parameter| parameter.tensor).collect();
             return Tensor::f_run_backward(&[loss], &tensors, false, false);
         };
         let ends = [&h, &self.w_out, &self.b_out];
-        let mut found = Tensor::f_run_backward(&[loss], &ends, false, false)?.into_iter();
+        let mut gradients = Tensor::f_run_backward(&[loss], &ends, false, false)?.into_iter();
         let missing = || TchError::Shape("a gradient is missing".to_owned());
-        let mut next = || found.next().ok_or_else(missing);
-        let (by_h, w_out, b_out) = (next()?, next()?, next()?);
-        let sought = Sought { inputs: self.embedding.is_some(), states: false };
-        let by_layer = self.back(tape, &by_h, sought)?;
-        let mut named = vec![("w_out", w_out), ("b_out", b_out)];
-        if let (Some(embedding), Some(by_inputs)) = (&self.embedding, &by_layer.inputs) {
+        let mut next = || gradients.next().ok_or_else(missing);
+        let (grad_h, w_out, b_out) = (next()?, next()?, next()?);
+        let request = GradientRequest { inputs: self.embedding.is_some(), states: false };
+        let gradients = self.backward(tape, &grad_h, request)?;
+        let mut named_gradients = vec![("w_out", w_out), ("b_out", b_out)];
+        if let (Some(embedding), Some(grad_inputs)) = (&self.embedding, &gradients.inputs) {
             let (count, _) = embedding.size2()?;
-            let symbols = symbols(&self.here(inputs)?)?;
+            let symbols = symbols(&self.on_device(inputs)?)?;
             let gradient =
-                Tensor::f_embedding_dense_backward(by_inputs, &symbols, count, -1, false)?;
-            named.push(("embedding", gradient));
+                Tensor::f_embedding_dense_backward(grad_inputs, &symbols, count, -1, false)?;
+            named_gradients.push(("embedding", gradient));
         }
-        named.extend(self.layer.named(by_layer)?);
+        named_gradients.extend(self.layer.named_gradients(gradients)?);
         let take = |parameter: &Parameter<'_>| {
-            let mut all = named.iter();
+            let mut all = named_gradients.iter();
             let gradient = all.find(|(name, _)| *name == parameter.name);
             gradient.map(|(_, gradient)| gradient.shallow_clone()).ok_or_else(missing)
         };
@@ -185,74 +191,83 @@ impl Network {
 
     /// The layer as something else than automatic differentiation sees it, if that is to compute it
     /// and can.
-    pub(super) fn plan(&self, held: Option<&Held>) -> Result<Option<Plan>> {
-        match self.compute.kernel {
-            Kernel::Fused | Kernel::Libtorch => self.layer.plan(held),
+    pub(super) fn plan(&self, shape_override: Option<&ShapeOverride>) -> Result<Option<LayerPlan>> {
+        match self.backend.kernel {
+            Kernel::Fused | Kernel::Libtorch => self.layer.plan(shape_override),
             Kernel::Autograd => Ok(None),
         }
     }
 
     /// The gradients by what the layer has, from those by h as a pass gave it.
-    pub(super) fn back(&self, tape: Tape, by_h: &Tensor, sought: Sought) -> Result<Found> {
+    pub(super) fn backward(
+        &self,
+        tape: Tape,
+        grad_h: &Tensor,
+        request: GradientRequest,
+    ) -> Result<Gradients> {
         match tape {
-            Tape::Fused(reading) => {
-                let (found, spare) = reading.gradients(by_h, sought, &self.compute)?;
-                self.spare.set(Some(spare));
-                Ok(found)
+            Tape::Fused(pass) => {
+                let (gradients, reusable) = pass.gradients(grad_h, request, &self.backend)?;
+                self.reusable.set(Some(reusable));
+                Ok(gradients)
             }
-            Tape::Operations(reading) => reading.gradients(by_h, sought),
+            Tape::Operations(pass) => pass.gradients(grad_h, request),
         }
     }
 
     pub(super) fn pass(
         &self,
-        plan: &Plan,
+        plan: &LayerPlan,
         input: &SequenceInput<'_>,
         wanted: OutputSelection,
-        gauge: &mut Gauge,
+        stats: &mut ShapeStats,
     ) -> Result<ForwardOutput<Tape>> {
         let _guard = no_grad_guard();
         let SequenceInput { inputs, conditions } = input;
         if let Some(gains) = &plan.gains {
-            gauge.count_gains(gains)?;
+            stats.count_gains(gains)?;
         }
-        let wanted = OutputSelection { moments: gauge.measures(), ..wanted };
-        let inputs = self.shown(inputs)?;
-        let drive = conditions.drive.map(|drive| self.here(drive)).transpose()?;
-        let here = |state: &State| -> Result<State> {
-            let inner = state.inner.as_ref().map(|inner| self.here(inner)).transpose()?;
-            Ok(State { h: self.here(&state.h)?, inner })
+        let wanted = OutputSelection { moments: stats.measures(), ..wanted };
+        let inputs = self.embed_inputs(inputs)?;
+        let drive = conditions.drive.map(|drive| self.on_device(drive)).transpose()?;
+        let on_device = |state: &LayerState| -> Result<LayerState> {
+            let inner = state.inner.as_ref().map(|inner| self.on_device(inner)).transpose()?;
+            Ok(LayerState { h: self.on_device(&state.h)?, inner })
         };
-        let from = conditions.from.as_ref().map(here).transpose()?;
-        let conditions = Conditions { drive: drive.as_ref(), held: conditions.held, from };
+        let from = conditions.from.as_ref().map(on_device).transpose()?;
+        let conditions = RunConditions {
+            drive: drive.as_ref(),
+            shape_override: conditions.shape_override,
+            from,
+        };
         let input = SequenceInput { inputs: &inputs, conditions };
-        let mut passed = self.go(plan, &input, wanted, gauge)?;
+        let mut output = self.run_layer(plan, &input, wanted, stats)?;
         // Neurons whose shape is held have a controller all the same; it rests.
-        if input.conditions.held.is_some() && passed.last.inner.is_none() {
-            passed.last.inner = match &input.conditions.from {
+        if input.conditions.shape_override.is_some() && output.last.inner.is_none() {
+            output.last.inner = match &input.conditions.from {
                 Some(from) => from.inner.as_ref().map(Tensor::shallow_clone),
                 None => self.rest(inputs.size3()?.1)?.inner,
             };
         }
-        Ok(passed)
+        Ok(output)
     }
 
     /// Runs a layer over what it is shown, with everything where the weights are.
-    pub(super) fn go(
+    pub(super) fn run_layer(
         &self,
-        plan: &Plan,
+        plan: &LayerPlan,
         input: &SequenceInput<'_>,
         wanted: OutputSelection,
-        gauge: &mut Gauge,
+        stats: &mut ShapeStats,
     ) -> Result<ForwardOutput<Tape>> {
-        if self.compute.kernel == Kernel::Libtorch {
-            let passed = operations::pass(plan, input, wanted, &self.compute, gauge)?;
-            return Ok(passed.map(Tape::Operations));
+        if self.backend.kernel == Kernel::Libtorch {
+            let output = operations::pass(plan, input, wanted, &self.backend, stats)?;
+            return Ok(output.map(Tape::Operations));
         }
-        let reuse = if wanted.tape { self.spare.take() } else { None };
+        let reuse = if wanted.tape { self.reusable.take() } else { None };
         let request = PassRequest { wanted, reuse };
-        let passed = fused::pass(plan, input, request, &self.compute, gauge)?;
-        Ok(passed.map(Tape::Fused))
+        let output = fused::pass(plan, input, request, &self.backend, stats)?;
+        Ok(output.map(Tape::Fused))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::step::Batch;
 use crate::task::{Split, Task};
 
 /// Gives the batches of training.
-pub(super) struct Feed {
+pub(super) struct TrainingFeed {
     rng: TrialRng,
     shuffle: bool,
     /// The order of the samples in the epoch in work; empty where they are made afresh
@@ -19,7 +19,7 @@ pub(super) struct Feed {
     position: u128,
 }
 
-impl Feed {
+impl TrainingFeed {
     pub(super) fn new(config: &TrialConfig, task: &Task) -> Self {
         let purpose = if task.is_fresh() { Purpose::Fresh } else { Purpose::Order };
         let rng = TrialRng::new(config.seeds.of(purpose, config.seed), purpose);

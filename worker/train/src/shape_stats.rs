@@ -6,28 +6,28 @@
 use rheo_kernels::GainStats;
 use tch::{Device, Kind, Result, Tensor, no_grad_guard};
 
-use crate::gamma::{self, Curve};
+use crate::gamma::{self, GammaCurve};
 
 /// Counters and, where wanted, moments of the gains and saturations seen by forward passes.
 #[derive(Debug)]
-pub struct Gauge {
+pub struct ShapeStats {
     /// Elements whose gain was too close to zero and was replaced.
     pub guard_hits: u64,
     /// Elements with a negative gain.
     pub negative_gains: u64,
-    moments: Option<Moments>,
+    moments: Option<ShapeMoments>,
 }
 
 /// Sums over time and samples, one column per neuron.
 #[derive(Debug)]
-pub(crate) struct Moments {
+pub(crate) struct ShapeMoments {
     /// Double precision [4, H]: the sums of n, n^2, s and s^2.
     pub(crate) sums: Tensor,
     /// How many (step, sample) pairs each sum holds.
     pub(crate) count: u64,
 }
 
-impl Gauge {
+impl ShapeStats {
     /// Counts what the gain policy counts, and nothing else: what a training step can afford.
     pub fn counting() -> Self {
         Self { guard_hits: 0, negative_gains: 0, moments: None }
@@ -36,28 +36,28 @@ impl Gauge {
     /// Also sums up the gains and saturations of `hidden` neurons.
     pub(crate) fn measuring(hidden: u32) -> Result<Self> {
         let sums = Tensor::f_zeros([4, i64::from(hidden)], (Kind::Double, Device::Cpu))?;
-        Ok(Self { moments: Some(Moments { sums, count: 0 }), ..Self::counting() })
+        Ok(Self { moments: Some(ShapeMoments { sums, count: 0 }), ..Self::counting() })
     }
 
     /// Goes on from sums made earlier.
-    pub(crate) fn resumed(moments: Moments) -> Self {
+    pub(crate) fn resume_from(moments: ShapeMoments) -> Self {
         Self { moments: Some(moments), ..Self::counting() }
     }
 
     /// The moments, if this gauge measures and has seen anything.
-    pub(crate) fn moments(&self) -> Option<&Moments> {
+    pub(crate) fn moments(&self) -> Option<&ShapeMoments> {
         self.moments.as_ref().filter(|moments| moments.count > 0)
     }
 
     /// Takes in the curves of one forward pass or one step of it.
-    pub(crate) fn count(&mut self, curve: &Curve) {
+    pub(crate) fn count(&mut self, curve: &GammaCurve) {
         self.guard_hits += curve.guard_hits;
         self.negative_gains += curve.negative_gains;
     }
 
     /// Takes in gains that one forward pass uses at every step.
     pub(crate) fn count_gains(&mut self, n: &Tensor) -> Result<()> {
-        let counts = gamma::policy_counts(n)?;
+        let counts = gamma::gain_counts(n)?;
         self.guard_hits += counts.guard_hits;
         self.negative_gains += counts.negative_gains;
         Ok(())
@@ -104,7 +104,7 @@ impl Gauge {
 
 /// The gain and saturation of every neuron.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Shape {
+pub struct NeuronShapes {
     /// Gains.
     pub n: Vec<f64>,
     /// Saturations.
@@ -113,24 +113,24 @@ pub struct Shape {
 
 /// Mean and standard deviation of gain and saturation.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Spread {
+pub(crate) struct ShapeSpread {
     pub(crate) n_mean: f64,
     pub(crate) n_std: f64,
     pub(crate) s_mean: f64,
     pub(crate) s_std: f64,
 }
 
-impl Moments {
+impl ShapeMoments {
     /// The mean of every neuron over time and samples.
-    pub(crate) fn mean(&self) -> Result<Shape> {
+    pub(crate) fn mean(&self) -> Result<NeuronShapes> {
         let count = self.count as f64;
         let [n, _, s, _] = self.rows()?;
         let mean = |sums: Vec<f64>| sums.into_iter().map(|sum| sum / count).collect();
-        Ok(Shape { n: mean(n), s: mean(s) })
+        Ok(NeuronShapes { n: mean(n), s: mean(s) })
     }
 
     /// Mean and deviation over neurons, time and samples.
-    pub(crate) fn spread(&self) -> Result<Spread> {
+    pub(crate) fn spread(&self) -> Result<ShapeSpread> {
         let [n, n2, s, s2] = self.rows()?;
         let count = self.count as f64 * n.len() as f64;
         let moments = |sums: &[f64], squares: &[f64]| {
@@ -139,7 +139,7 @@ impl Moments {
             (mean, variance.max(0.0).sqrt())
         };
         let ((n_mean, n_std), (s_mean, s_std)) = (moments(&n, &n2), moments(&s, &s2));
-        Ok(Spread { n_mean, n_std, s_mean, s_std })
+        Ok(ShapeSpread { n_mean, n_std, s_mean, s_std })
     }
 
     fn rows(&self) -> Result<[Vec<f64>; 4]> {
@@ -151,9 +151,9 @@ impl Moments {
     }
 }
 
-impl Shape {
+impl NeuronShapes {
     /// Mean and deviation over neurons.
-    pub(crate) fn spread(&self) -> Spread {
+    pub(crate) fn spread(&self) -> ShapeSpread {
         let moments = |values: &[f64]| {
             let count = values.len() as f64;
             let mean = values.iter().sum::<f64>() / count;
@@ -161,6 +161,6 @@ impl Shape {
             (mean, variance.sqrt())
         };
         let ((n_mean, n_std), (s_mean, s_std)) = (moments(&self.n), moments(&self.s));
-        Spread { n_mean, n_std, s_mean, s_std }
+        ShapeSpread { n_mean, n_std, s_mean, s_std }
     }
 }

@@ -6,12 +6,12 @@ const LENGTH: usize = 624;
 const MIDDLE: usize = 397;
 
 /// A generator in the state that `RandomState(seed)` starts from.
-pub(super) struct Legacy {
+pub(super) struct LegacyRng {
     state: [u32; LENGTH],
     next: usize,
 }
 
-impl Legacy {
+impl LegacyRng {
     /// The generator of a seed (`init_genrand`).
     pub(super) fn new(seed: u32) -> Self {
         let mut state = [seed; LENGTH];
@@ -77,10 +77,10 @@ mod tests {
         let oracles: serde_json::Value =
             serde_json::from_str(include_str!("../../tests/goldens/oracles.json")).unwrap();
         let oracle = &oracles["permutation"];
-        let mut generator = Legacy::new(400);
+        let mut generator = LegacyRng::new(400);
         let order = generator.permutation(784);
         let split = generator.permutation(60_000);
-        let plain = Legacy::new(400).permutation(60_000);
+        let plain = LegacyRng::new(400).permutation(60_000);
         for (found, begin, end) in [
             (&order, "order_first", "order_last"),
             (&split, "split_first_psmnist", "split_last_psmnist"),
@@ -89,7 +89,7 @@ mod tests {
             assert!(found.ends_with(&numbers(&oracle[end])), "{end}");
         }
         assert!(plain.starts_with(&numbers(&oracle["split_first_smnist"])));
-        let checksum: u64 = (1..).zip(&order).map(|(place, &i)| place * u64::from(i)).sum();
+        let checksum: u64 = (1..).zip(&order).map(|(file, &i)| file * u64::from(i)).sum();
         assert_eq!(checksum, oracle["order_checksum"].as_u64().unwrap());
     }
 }
