@@ -1,5 +1,5 @@
-//! Tells the linker where this crate's tests and benches find libtorch when they run, so that no
-//! `LD_LIBRARY_PATH` is needed. Cargo applies it to this package alone; a binary says it again.
+//! Adds the path of libtorch to this crate's tests and benches, so that they need no
+//! `LD_LIBRARY_PATH`. Cargo applies it to this package only; each binary repeats it.
 
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");

@@ -1,7 +1,7 @@
-//! The time of one training update, per kind of network, at the size of the demo sweep: forward,
-//! backward and optimizer on one thread.
+//! Criterion bench: time of one training update per kind of network, at the size of the demo sweep:
+//! forward, backward and optimizer on one thread.
 
-#![expect(clippy::expect_used, reason = "a bench that cannot run should say so and end")]
+#![expect(clippy::expect_used, reason = "a bench that cannot run panics")]
 
 use std::hint::black_box;
 
@@ -57,7 +57,7 @@ fn update(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Putting together a batch of 100: of 784 pixels in the order of psmnist, and of 196.
+/// Assembly of a batch of 100 samples: 784 pixels in the order of psmnist, and 196 pixels.
 fn batch(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("batch");
     for pool in [1, 2] {

@@ -1,12 +1,12 @@
-//! Writes the samples of a task as NumPy arrays, for `bench/sweep`, which has others learn the same.
+//! Writes the samples of a task as NumPy arrays. `bench/sweep` trains other programs on them.
 //!
 //! ```text
 //! samples DIRECTORY < trial.json
 //! ```
 //!
-//! reads the configuration of a trial, such as `{"task": {"kind": "digits", "pool": 2}}`, and writes
-//! `train`, `validation` and `test`, each as `NAME.inputs.npy` [T, N, I] in the precision of the trial
-//! and `NAME.targets.npy` [N] in 64 bits. Tasks without a fixed set of samples are refused.
+//! Reads the configuration of a trial, such as `{"task": {"kind": "digits", "pool": 2}}`, and
+//! writes `train`, `validation` and `test`, each as `NAME.inputs.npy` [T, N, I] in the precision of
+//! the trial and `NAME.targets.npy` [N] in 64 bits. Refuses tasks without a fixed set of samples.
 
 use std::error::Error;
 use std::io::{self, Write as _};
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let directory = PathBuf::from(std::env::args_os().nth(1).ok_or("into which directory?")?);
+    let directory = PathBuf::from(std::env::args_os().nth(1).ok_or("missing directory")?);
     let config: TrialConfig = serde_json::from_reader(io::stdin().lock())?;
     let task = Task::load(&config, &SampleLibrary::default())?;
     if task.is_fresh() || task.windows(Split::Train).is_some() {

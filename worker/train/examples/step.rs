@@ -1,16 +1,17 @@
-//! Training steps on demand, for `bench/step.py`, which has them take turns with PyTorch's.
+//! Runs training steps on demand. `bench/step.py` alternates them with PyTorch's.
 //!
 //! ```text
 //! step KIND [--hidden 400] [--controller 50] [--batch 100] [--steps 784] [--threads 2] [--memory MB]
 //!      [--kernel fused|libtorch|autograd] [--serve | --iters 3]
 //! ```
 //!
-//! With `--serve` it prints `ready`, then answers every line of standard input by one line: `step`
-//! by the seconds of one training step (forward, backward, Adam) and its loss, `forward` by the
-//! seconds of a pass without gradients and its loss. It ends where the input ends. Otherwise it
-//! makes one step to warm up and `--iters` more, and prints the median as a line of JSON.
+//! With `--serve` it prints `ready`, then answers every line of standard input with one line:
+//! `step` with the seconds and the loss of one training step (forward, backward, Adam), `forward`
+//! with the seconds and the loss of a pass without gradients. It stops at the end of the input.
+//! Otherwise it makes one warm-up step and `--iters` timed ones, and prints the median as a line of
+//! JSON.
 //!
-//! The inputs are uniform noise and the targets random: the time does not depend on them.
+//! The inputs are uniform noise and the targets random; the time does not depend on them.
 
 use std::error::Error;
 use std::io::{self, BufRead as _, Write as _};
@@ -28,7 +29,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const CLASSES: u32 = 10;
 
-/// What is asked for on the command line.
+/// Command-line arguments.
 struct Args {
     kind: NetworkKind,
     hidden: u32,
@@ -44,7 +45,7 @@ struct Args {
 
 impl Args {
     fn parse(mut words: impl Iterator<Item = String>) -> Result<Self> {
-        let name = words.next().ok_or("which kind of network?")?;
+        let name = words.next().ok_or("missing kind of network")?;
         let kind = NetworkKind::ALL.into_iter().find(|kind| kind.name() == name);
         let mut args = Self {
             kind: kind.ok_or_else(|| format!("no such kind of network: `{name}`"))?,
@@ -89,7 +90,7 @@ fn kernel(name: &str) -> Result<Kernel> {
     }
 }
 
-/// A network in training and the one batch that it sees.
+/// A network in training with its single batch.
 struct Training {
     network: Network,
     optimizer: Optimizer,
@@ -129,7 +130,7 @@ impl Training {
         Ok(Self { network, optimizer, batch: batch(args)? })
     }
 
-    /// Seconds of one step, and the loss before it.
+    /// Makes one training step; returns its seconds and the loss before it.
     fn step(&mut self) -> Result<(f64, f64)> {
         let (recipe, mut stats) = (UpdateRecipe::default(), ShapeStats::counting());
         let input = StepInput { batch: &self.batch, from: None };
@@ -142,7 +143,7 @@ impl Training {
         Ok((seconds, update.score.loss))
     }
 
-    /// Seconds of a pass without gradients, and its loss.
+    /// Makes a pass without gradients; returns its seconds and its loss.
     fn forward(&self) -> Result<(f64, f64)> {
         let mut stats = ShapeStats::counting();
         let input = StepInput { batch: &self.batch, from: None };
@@ -167,7 +168,7 @@ fn batch(args: &Args) -> Result<Batch> {
 }
 
 fn timed<T>(work: impl FnOnce() -> T) -> (f64, T) {
-    #[expect(clippy::disallowed_methods, reason = "a stopwatch: nothing that is computed sees it")]
+    #[expect(clippy::disallowed_methods, reason = "a stopwatch; no result depends on it")]
     let start = std::time::Instant::now();
     let result = work();
     (start.elapsed().as_secs_f64(), result)
@@ -218,7 +219,7 @@ fn once(training: &mut Training, iters: usize) -> Result<()> {
     Ok(())
 }
 
-/// The most memory that this process has held, in MB, as Linux counts it.
+/// Returns the peak memory of this process in MB, as Linux reports it.
 fn peak_memory() -> Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -1,7 +1,7 @@
-//! Analyses of a network: one file each, all with the same `run`.
+//! Analyses of a network: one file each, all with the same `run` function.
 //!
-//! An analysis looks at a network and changes nothing. Its rows are a function of the configuration
-//! and the weights; what it draws comes from a stream of its own, from the beginning every time.
+//! An analysis does not change the network. Its rows are a function of the configuration and the
+//! weights; its random numbers come from a stream of its own that starts over every time.
 
 mod activation_curves;
 mod adaptation;
@@ -30,35 +30,36 @@ use crate::network::Network;
 use crate::shape_stats::NeuronShapes;
 use crate::task::Task;
 
-/// What an analysis looks at.
+/// Input of an analysis.
 pub(crate) struct Study<'a> {
-    /// The trial.
+    /// Configuration of the trial.
     pub(crate) config: &'a TrialConfig,
-    /// What is asked.
+    /// Configuration of the analysis.
     pub(crate) analysis: &'a config::Analysis,
-    /// The epoch after which the network is as it is, -1 before training.
+    /// Epoch after which the network is analysed; -1 before training.
     pub(crate) epoch: i32,
-    /// What the network learned.
+    /// Task of the trial.
     pub(crate) task: &'a Task,
-    /// The network.
+    /// Network to analyse.
     pub(crate) network: &'a Network,
-    /// The gains and saturations that the network started with, if it has any and they are known.
+    /// Gains and saturations before training, if the network has any and they are known.
     pub(crate) initial: Option<&'a NeuronShapes>,
-    /// In which part of a trial with a second training the network is.
+    /// Phase of the trial: `trained`, or `before` or `after` the second training.
     pub(crate) phase: &'static str,
 }
 
-/// Called inside long loops: an error where the trial has to stop, to be passed on.
+/// Callback inside long loops; returns an error when the trial has to stop, which the caller passes
+/// on.
 pub(crate) type StopCheck<'a> = &'a mut dyn FnMut() -> Result<(), Error>;
 
 impl Study<'_> {
-    /// The random numbers of the analysis.
+    /// Returns the random stream of the analysis.
     pub(crate) fn rng(&self) -> TrialRng {
         let seed = self.config.seeds.of(Purpose::Analysis, self.config.seed);
         TrialRng::new(seed, Purpose::Analysis)
     }
 
-    /// The rows of the analysis; none where it does not apply to the network.
+    /// Returns the rows of the analysis; empty if it does not apply to the network.
     pub(crate) fn run(&self, check_stop: StopCheck<'_>) -> Result<Rows, Error> {
         match self.analysis.kind {
             AnalysisKind::Shapes => shapes::run(self, check_stop),
@@ -78,18 +79,18 @@ impl Study<'_> {
     }
 }
 
-/// Where an epoch stands in the training of a trial.
+/// Position of an epoch in the training of a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EpochPosition {
-    /// The epoch, -1 before training.
+    /// Epoch; -1 before training.
     pub(crate) epoch: i32,
-    /// Whether a second training begins after it.
+    /// Whether a second training begins after this epoch.
     pub(crate) is_turn: bool,
-    /// Whether training ends after it.
+    /// Whether training ends after this epoch.
     pub(crate) is_last: bool,
 }
 
-/// Whether `analysis` is made after the epoch at `position`.
+/// Whether `analysis` runs after the epoch at `position`.
 pub(crate) fn is_due(analysis: &config::Analysis, position: EpochPosition) -> bool {
     let EpochPosition { epoch, is_turn, is_last } = position;
     if let Some(epochs) = &analysis.epochs {

@@ -1,9 +1,9 @@
-//! The bytes of a checkpoint: a safetensors file with named tensors and, as metadata, everything
-//! else as JSON.
+//! Checkpoint encoding: a safetensors file with named tensors and, as metadata, everything else as
+//! JSON.
 //!
-//! A tensor `blake3` holds the digest of all the rest, so that a damaged checkpoint is refused
-//! whoever kept it: a flipped bit in a weight would otherwise train on silently. Equal contents give
-//! equal bytes.
+//! The tensor `blake3` holds the digest of the rest, so that a damaged checkpoint is refused
+//! wherever it was stored; a flipped bit in a weight would otherwise go unnoticed. Equal contents
+//! give equal bytes.
 
 mod error;
 
@@ -15,15 +15,15 @@ use tch::{Kind, TchError, Tensor};
 
 pub(crate) use error::Error;
 
-/// The metadata key of the JSON.
+/// Metadata key of the JSON.
 const HEADER: &str = "rheobase";
-/// The tensor that holds the digest.
+/// Name of the tensor that holds the digest.
 const DIGEST: &str = "blake3";
 
 /// Tensors by name.
 pub(crate) type Tensors = BTreeMap<String, Tensor>;
 
-/// The bytes of `header`, a JSON text, and `tensors`.
+/// Encodes `header`, a JSON text, and `tensors`.
 pub(crate) fn encode(header: String, tensors: &Tensors) -> Result<Vec<u8>, crate::Error> {
     let mut contents = stored(tensors)?;
     let digest = digest(&header, contents.iter().map(|(name, stored)| (*name, &stored.bytes[..])));
@@ -34,7 +34,7 @@ pub(crate) fn encode(header: String, tensors: &Tensors) -> Result<Vec<u8>, crate
     file(header, &contents)
 }
 
-/// The bytes of a safetensors file with `header` and `tensors` and nothing else.
+/// Encodes `header` and `tensors` as a plain safetensors file, without a digest.
 pub(crate) fn weights(header: String, tensors: &Tensors) -> Result<Vec<u8>, crate::Error> {
     file(header, &stored(tensors)?)
 }
@@ -53,7 +53,7 @@ fn file(header: String, contents: &[(&str, StoredTensor)]) -> Result<Vec<u8>, cr
     Ok(safetensors::serialize(views, Some(metadata)).map_err(Error::Format)?)
 }
 
-/// The header and the tensors in `bytes`.
+/// Decodes the header and the tensors in `bytes`.
 pub(crate) fn decode(bytes: &[u8]) -> Result<(String, Tensors), crate::Error> {
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(Error::Format)?;
     let header = metadata.metadata().as_ref().and_then(|metadata| metadata.get(HEADER));
@@ -75,7 +75,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(String, Tensors), crate::Error> {
 
 fn digest<'a>(header: &str, tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
-    // Lengths keep one part from being taken for the next.
+    // Lengths separate the parts unambiguously.
     let mut take = |bytes: &[u8]| {
         hasher.update(&(bytes.len() as u64).to_le_bytes());
         hasher.update(bytes);
@@ -88,7 +88,7 @@ fn digest<'a>(header: &str, tensors: impl Iterator<Item = (&'a str, &'a [u8])>) 
     hasher.finalize().into()
 }
 
-/// A tensor as it lies in the file.
+/// A tensor in the layout of the file.
 struct StoredTensor {
     dtype: Dtype,
     shape: Vec<usize>,
@@ -113,7 +113,7 @@ impl StoredTensor {
     }
 }
 
-/// The tensor of a view, if it has a type that checkpoints have.
+/// Returns the tensor of a view, if checkpoints support its type.
 fn tensor(view: &TensorView<'_>) -> Option<Result<Tensor, TchError>> {
     let kind = match view.dtype() {
         Dtype::F32 => Kind::Float,
@@ -125,25 +125,25 @@ fn tensor(view: &TensorView<'_>) -> Option<Result<Tensor, TchError>> {
     Some(Tensor::f_from_data_size(view.data(), &shape?, kind))
 }
 
-/// A place where two configurations differ.
+/// A field in which two configurations differ.
 #[derive(Debug)]
 pub(crate) struct ConfigDifference {
     /// Dotted path.
     pub(crate) path: String,
     /// Value in the stored configuration, as JSON.
     pub(crate) stored: String,
-    /// Value in the wanted configuration, as JSON.
+    /// Value in the expected configuration, as JSON.
     pub(crate) wanted: String,
 }
 
 impl ConfigDifference {
-    /// The same place as a configuration sees it that contains this one as `name`.
+    /// Returns the same difference, seen from a configuration that contains this one as `name`.
     fn within(self, name: &str) -> Self {
         Self { path: join(name, &self.path), ..self }
     }
 }
 
-/// The first place where two configurations differ.
+/// Returns the first field in which two configurations differ.
 pub(crate) fn difference(
     stored: &serde_json::Value,
     wanted: &serde_json::Value,

@@ -1,8 +1,8 @@
-//! Numerics of dynamical systems: what the analyses of networks compute with, apart from networks.
+//! Numerics of dynamical systems that the analyses of networks use.
 //!
-//! Nothing here knows a network, a task or a table, so that each method can be checked on systems
-//! whose answer is known: a linear map, the logistic map, a pair of Gaussians. All of it computes
-//! in double precision, whatever precision the network has.
+//! These modules depend on no network, task or table, so that each method can be checked on systems
+//! with a known result: a linear map, the logistic map, a pair of Gaussians. All of them compute in
+//! double precision, whatever the precision of the network.
 
 pub mod components;
 pub mod contour;

@@ -1,6 +1,6 @@
-//! What can go wrong while a trial is trained, and what it means to the worker.
+//! Errors of training, and their classification for the worker.
 //!
-//! Divergence is not here: a loss that is not finite is a result.
+//! Divergence is not an error: a loss that is not finite is a result.
 use rheo_core::needs::Need;
 use rheo_model::config::{Device, TrialConfig};
 use rheo_model::networks;
@@ -10,21 +10,21 @@ use tch::TchError;
 
 use crate::{checkpoint, task};
 
-/// Why a trial could not go on.
+/// Reason why a trial cannot continue.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// libtorch refused an operation.
+    /// libtorch reported an error.
     #[error("libtorch: {}", first_line(.0))]
     Torch(TchError),
-    /// A buffer of the host could not be had.
-    #[error("no memory for {what}: `{bytes}` bytes")]
+    /// Allocation of a host buffer failed.
+    #[error("cannot allocate `{bytes}` bytes for {what}")]
     Memory {
-        /// What it was to hold.
+        /// Content of the buffer.
         what: &'static str,
-        /// Its size.
+        /// Size in bytes.
         bytes: usize,
     },
-    /// The trial asks for a GPU.
+    /// The trial needs a GPU that is not available.
     #[error(
         "resources.device: no CUDA device here, or a libtorch without CUDA: use `cpu`, or build the \
          worker with a LIBTORCH that has it"
@@ -36,12 +36,12 @@ pub enum Error {
     /// The checkpoint cannot be used.
     #[error(transparent)]
     Checkpoint(#[from] checkpoint::Error),
-    /// An analysis was given up because the trial has to stop.
+    /// An analysis was interrupted because the trial has to stop.
     #[error("interrupted")]
     Interrupted,
 }
 
-// By hand: with `#[from]` the text of libtorch would be printed twice, as message and as source.
+// By hand: `#[from]` would print the message of libtorch twice, as message and as source.
 impl From<TchError> for Error {
     fn from(error: TchError) -> Self {
         Self::Torch(error)
@@ -53,15 +53,14 @@ fn first_line(error: &TchError) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
-/// How libtorch says that memory ran out, on the host and on devices.
+/// Texts of libtorch for exhausted memory, on the host and on devices.
 const OUT_OF_MEMORY: [&str; 4] =
     ["can't allocate memory", "not enough memory", "out of memory", "std::bad_alloc"];
 
-/// How libtorch says that a GPU does not work.
+/// Texts of libtorch for a GPU that does not work.
 const NO_GPU: [&str; 4] = ["CUDA error", "CUDA driver", "cuDNN error", "CUBLAS_STATUS"];
 
-/// Errors of the system that say something of the machine and nothing of the file: no more threads,
-/// open files or memory.
+/// System errors that concern the machine and not the file: no more threads, open files or memory.
 const SYSTEM: [Errno; 4] = [Errno::AGAIN, Errno::MFILE, Errno::NFILE, Errno::NOMEM];
 
 impl From<Error> for trainer::Error {
@@ -81,8 +80,8 @@ impl From<Error> for trainer::Error {
 }
 
 impl Error {
-    /// What it means to a worker that runs the trial of `config`: what is wrong with the worker is
-    /// told apart from what is wrong with the trial.
+    /// Classifies the error for a worker that runs the trial of `config`: as a fault of the worker
+    /// or of the trial.
     pub(crate) fn in_trial(self, config: &TrialConfig) -> trainer::Error {
         match self.lacking(config) {
             Some(need) => trainer::Error::Unfit { need, message: chain(&self) },
@@ -90,7 +89,7 @@ impl Error {
         }
     }
 
-    /// What the worker lacks, if that is what is wrong.
+    /// Returns the need that the worker does not meet, if that is the cause.
     fn lacking(&self, config: &TrialConfig) -> Option<Need> {
         use task::Error as Data;
         let data = |is: fn(&Need) -> bool| networks::needs_of(config).into_iter().find(is);
@@ -104,7 +103,7 @@ impl Error {
                 (on_gpu && is_broken && !is_full)
                     .then_some(Need::Device(Device::Cuda.name().to_owned()))
             }
-            // What a configuration asks for, no worker has.
+            // No worker has what a contradictory configuration asks for.
             Self::Data(Data::Pool { .. } | Data::Seed { .. } | Data::ShortText { .. })
             | Self::Memory { .. }
             | Self::Checkpoint(_)
@@ -116,7 +115,7 @@ impl Error {
     }
 }
 
-/// Whether the machine is at its limits, whatever it was that could not be done.
+/// Whether the system ran out of a resource, whatever the operation.
 fn is_of_the_system(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -129,7 +128,7 @@ fn is_of_the_system(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
-/// The messages of an error and of its sources, the outermost first.
+/// Returns the messages of an error and of its sources, outermost first.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,9 +1,9 @@
 //! Perturbations under which a network is tested, or trained (science reference, section 6): the
-//! cells of the configured grids, and what each does to the input and to the neurons.
+//! cells of the configured grids, and their effect on inputs and neurons.
 //!
 //! A perturbation acts along the sequence, after the permutation, on frozen weights. Windows scale
-//! with the length of the sequence. Cells that differ in little more than their level share the
-//! samples and the noise of one pass; no number of a cell depends on the others beyond rounding.
+//! with the length of the sequence. Cells that differ only in level or wave share the samples and
+//! the noise of one pass; apart from rounding, no cell depends on the others.
 
 mod augment;
 mod grid;
@@ -23,12 +23,12 @@ pub use perturbed::{PerturbationContext, PerturbedBatch, perturb};
 pub use rotation::Rotation;
 pub use score::scores;
 
-/// Something done to the input or to the neurons of a network.
+/// A perturbation of the input or of the neurons.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Perturbation {
-    /// The data as they are.
+    /// None: the data are unchanged.
     None,
-    /// x_t (1 + level sin(2 pi frequency t / T + phase)).
+    /// Sine on the input: x_t (1 + level sin(2 pi frequency t / T + phase)).
     Sine {
         /// Amplitude.
         level: f64,
@@ -37,40 +37,40 @@ pub enum Perturbation {
         /// Phase in radians.
         phase: f64,
     },
-    /// A current of strength `level` into all neurons for onset < t < 2 onset.
+    /// Step drive: a current of strength `level` into all neurons for onset < t < 2 onset.
     StepDrive {
         /// Strength.
         level: f64,
     },
-    /// Normal noise into the neurons for onset <= t < 2 onset, drawn anew at every step.
+    /// Noise drive: normal noise into the neurons for onset <= t < 2 onset, drawn at every step.
     NoiseDrive {
         /// Standard deviation.
         level: f64,
         /// Mean.
         mean: f64,
-        /// Whether all neurons receive the same.
+        /// Whether all neurons receive the same noise.
         shared: bool,
     },
-    /// x_t + level eta_t with standard normal eta, not clipped.
+    /// Input noise: x_t + level eta_t with standard normal eta, not clipped.
     InputNoise {
         /// Standard deviation.
         level: f64,
     },
-    /// mu + level (x_t - mu) with mu the mean of the training inputs, for t >= from T.
+    /// Contrast: mu + level (x_t - mu) with mu the mean of the training inputs, for t >= from T.
     Contrast {
-        /// What the distance from the mean is multiplied by.
+        /// Factor of the deviation from the mean.
         level: f64,
-        /// Share of the sequence that stays as it is.
+        /// Fraction of the sequence that stays unchanged.
         from: f64,
     },
-    /// x_t + level for t >= from T.
+    /// Offset: x_t + level for t >= from T.
     Offset {
-        /// What is added.
+        /// Added value.
         level: f64,
-        /// Share of the sequence that stays as it is.
+        /// Fraction of the sequence that stays unchanged.
         from: f64,
     },
-    /// The image turned counter-clockwise by `level` degrees.
+    /// Rotation of the image, counter-clockwise by `level` degrees.
     Rotation {
         /// Degrees.
         level: f64,
@@ -86,31 +86,31 @@ pub struct SineWave {
     pub phase: f64,
 }
 
-/// One cell of the evaluation: a network under one perturbation, one row of `evaluations`.
+/// One cell of the evaluation: a network under one perturbation; one row of `evaluations`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EvaluationCell {
-    /// What is done.
+    /// Perturbation.
     pub perturbation: Perturbation,
-    /// Which repetition of the noise, from 0.
+    /// Repetition of the noise, from 0.
     pub repetition: u32,
-    /// Where gain and saturation come from.
+    /// Source of gain and saturation.
     pub shape_mode: ShapeMode,
-    /// How many test samples, from the first.
+    /// Number of test samples, from the first.
     pub samples: u64,
 }
 
-/// What noise a perturbation needs.
+/// Kind of noise that a perturbation needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum NoiseKind {
-    /// For every input at every step.
+    /// One value per input and step.
     Inputs,
-    /// For every neuron at every step of the window.
+    /// One value per neuron and step of the window.
     Neurons,
-    /// One for all neurons at every step of the window.
+    /// One value for all neurons per step of the window.
     Shared,
 }
 
-/// The cells at the beginning of `cells` that one pass evaluates, at most `most` but at least one:
+/// Returns the leading cells of `cells` that one pass evaluates, at least one and at most `most`:
 /// those that share perturbation, samples, noise and the source of the shape.
 pub fn group(cells: &[EvaluationCell], most: usize) -> &[EvaluationCell] {
     let Some(first) = cells.first() else { return cells };
@@ -124,7 +124,7 @@ pub fn group(cells: &[EvaluationCell], most: usize) -> &[EvaluationCell] {
 }
 
 impl Perturbation {
-    /// Which one it is.
+    /// Returns the kind of the perturbation.
     pub fn kind(&self) -> EvaluationKind {
         match self {
             Self::None => EvaluationKind::None,
@@ -138,12 +138,12 @@ impl Perturbation {
         }
     }
 
-    /// The name in tables.
+    /// Returns the name in tables.
     pub fn name(&self) -> &'static str {
         self.kind().name()
     }
 
-    /// Strength, 0 for none.
+    /// Returns the strength; 0 for none.
     pub fn level(&self) -> f64 {
         match *self {
             Self::None => 0.0,
@@ -157,7 +157,7 @@ impl Perturbation {
         }
     }
 
-    /// The wave of the perturbation that has one.
+    /// Returns the wave, for perturbations that have one.
     pub fn wave(&self) -> Option<SineWave> {
         match *self {
             Self::Sine { frequency, phase, .. } => Some(SineWave { frequency, phase }),
@@ -165,13 +165,13 @@ impl Perturbation {
         }
     }
 
-    /// The first step, of `steps`, that is perturbed.
+    /// Returns the first perturbed step, of `steps`.
     pub fn first_step(&self, steps: u32) -> u32 {
         self.window(steps).start
     }
 
-    /// The steps, of `steps`, that are perturbed. The step drive is one step shorter than the noise
-    /// drive and begins one later, as in the paper's code (science reference, trap 17).
+    /// Returns the perturbed steps, of `steps`. The step drive is one step shorter than the noise
+    /// drive and begins one step later, as in the paper's code (science reference, trap 17).
     pub fn window(&self, steps: u32) -> Range<u32> {
         let onset = onset(steps);
         match *self {
@@ -194,15 +194,15 @@ impl Perturbation {
     }
 }
 
-/// Onset of a window and also its length: 200 of 784 steps, scaled.
+/// Returns the onset of a window, which is also its length: 200 of 784 steps, scaled.
 fn onset(steps: u32) -> u32 {
-    // Integers round half up exactly.
+    // Integer arithmetic rounds halves up exactly.
     let (steps, half) = (u64::from(steps), 784 / 2);
     u32::try_from((200 * steps + half) / 784).unwrap_or(u32::MAX)
 }
 
-/// The step at which `share` of a sequence is over. Rounding, unlike the next integer above, does
-/// not jump a step where the product misses an integer by its last bit.
+/// Returns the step at which `share` of a sequence has passed. Rounds to nearest; rounding up would
+/// skip a step where the product misses an integer by its last bit.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_holds_what_shares_samples_and_noise() {
+    fn a_group_shares_samples_and_noise() {
         let cell = |perturbation| EvaluationCell {
             perturbation,
             repetition: 0,

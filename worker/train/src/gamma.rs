@@ -1,46 +1,44 @@
 //! The activation family gamma(x; n, s) = (1 - s) softplus(n x) / n + s sigma(n x) with its exact
-//! derivatives, finite wherever they should be (Geadah et al. 2024; science reference,
-//! section 2).
+//! derivatives, finite wherever they should be (Geadah et al. 2024; science reference, section 2).
 //!
-//! The derivatives are computed here and not left to automatic differentiation: those of the
-//! composed formula cancel (the entropy form of the derivative by n does not) and turn infinities
-//! of branches that were not taken into NaN. libtorch lets no Rust code define a derivative, so a
-//! value enters the graph as its own linearisation,
-//! `value + slope (x - detach x) + ...`, whose brackets are exactly zero and whose derivatives are
-//! exactly the slopes.
+//! The derivatives are computed here instead of by automatic differentiation: those of the composed
+//! formula cancel (the entropy form of the derivative with respect to n does not) and turn
+//! infinities of unused branches into NaN. Rust code cannot define a derivative for libtorch. So a
+//! value enters the graph as its own linearisation, `value + slope (x - detach x) + ...`, whose
+//! brackets are exactly zero and whose derivatives are exactly the slopes.
 
 use rheo_kernels::GainSaturation;
 use tch::{Result, Tensor, no_grad_guard};
 
 use crate::neuron_slopes::NeuronSlopes;
 
-/// The smallest absolute gain that is used as it is. A gain closer to zero is replaced by plus or
-/// minus this value, and the derivative by n is zero there: for s != 1 the curve diverges like
-/// (1 - s) ln 2 / n, with opposite signs on both sides.
+/// The smallest absolute gain that is used unchanged. A gain closer to zero is replaced by plus or
+/// minus this value, and the derivative with respect to n is zero there: for s != 1 the curve
+/// diverges like (1 - s) ln 2 / n, with opposite signs on both sides.
 pub const GAIN_GUARD: f64 = 1e-3;
 
-/// Where |n x| is cut off: exp(-700) is a normal double, so that no product with it is infinity
-/// times zero; single precision has reached zero long before.
+/// Limit of |n x|: exp(-700) is a normal double, so no product with it is infinity times zero;
+/// single precision reaches zero long before.
 const FAR: f64 = 700.0;
 
-/// Gains and saturations, ready to be applied to inputs that they broadcast against.
+/// Prepared gains and saturations, for inputs that broadcast against them.
 pub struct GammaCurve {
     gain: Tensor,
     saturation: Tensor,
     /// 1 - s.
     linear: Tensor,
     slopes: Option<SlopeFactors>,
-    /// Elements of the gain that were replaced because they are too close to zero.
+    /// Number of gains that the guard replaced because they were too close to zero.
     pub guard_hits: u64,
-    /// Elements of the gain that are below zero.
+    /// Number of gains below zero.
     pub negative_gains: u64,
 }
 
-/// What the derivatives need besides gain and saturation.
+/// Factors of the derivatives, besides gain and saturation.
 struct SlopeFactors {
     /// s n.
     steep: Tensor,
-    /// The derivatives by n and s, unless both are constants.
+    /// Derivatives with respect to n and s, unless both are constants.
     shape: Option<ShapeSlopes>,
 }
 
@@ -51,16 +49,16 @@ struct ShapeSlopes {
     saturation: Tensor,
     /// n - detach n: zero, with a path to n in the graph.
     gain_path: Tensor,
-    /// s - detach s.
+    /// s - detach s: zero, with a path to s in the graph.
     saturation_path: Tensor,
 }
 
 impl GammaCurve {
-    /// Prepares the curves of gain `n` and saturation `s`, of equal shapes. `differentiable` says
-    /// whether derivatives by the inputs will be wanted; those by `n` and `s` come with them if
-    /// these require gradients.
+    /// Prepares the curves of gain `n` and saturation `s`, of equal shapes. `differentiable` tells
+    /// whether derivatives with respect to the inputs are needed; those with respect to `n` and `s`
+    /// are included if these require gradients.
     pub fn new(n: &Tensor, s: &Tensor, differentiable: bool) -> Result<Self> {
-        // Whatever is computed from detached tensors stays out of the graph.
+        // Detached tensors keep these computations out of the graph.
         let (gain, saturation) = (n.f_detach()?, s.f_detach()?);
         let paths = GainSaturation { n: n.f_sub(&gain)?, s: s.f_sub(&saturation)? };
         let guarded = GuardedGain::new(&gain)?;
@@ -81,7 +79,7 @@ impl GammaCurve {
         })
     }
 
-    /// gamma(x; n, s), element by element.
+    /// Returns gamma(x; n, s), element by element.
     pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
         let fixed = x.f_detach()?;
         let parts = GammaTerms::new(&fixed, &self.gain)?;
@@ -97,7 +95,8 @@ impl GammaCurve {
 }
 
 impl SlopeFactors {
-    /// The factors for `linear` = 1 - s and for s, with the paths of the graph to n and s, if any.
+    /// Returns the factors for `linear` = 1 - s and for s, with the paths of the graph to n and s,
+    /// if any.
     fn new(
         guarded: &GuardedGain,
         linear: &Tensor,
@@ -107,7 +106,7 @@ impl SlopeFactors {
         let n = &guarded.gain;
         let shape = match paths {
             Some(paths) => Some(ShapeSlopes {
-                // Divided twice because n^2 may overflow.
+                // Two divisions, because n^2 may overflow.
                 entropy: guarded.zero_inside(linear.f_neg()?.f_div_(n)?.f_div_(n)?)?,
                 saturation: guarded.zero_inside(s.shallow_clone())?,
                 gain_path: paths.n,
@@ -119,10 +118,10 @@ impl SlopeFactors {
     }
 }
 
-/// A gain that is nowhere too close to zero.
+/// A gain after the guard.
 struct GuardedGain {
     gain: Tensor,
-    /// Where it was replaced, if anywhere.
+    /// Mask of the replaced gains, if any.
     inside: Option<Tensor>,
     hits: u64,
     negatives: u64,
@@ -130,7 +129,7 @@ struct GuardedGain {
 
 impl GuardedGain {
     fn new(n: &Tensor) -> Result<Self> {
-        // One cheap look suffices in ordinary runs, where all gains are well above zero.
+        // One cheap check suffices in ordinary runs, where all gains are well above zero.
         if n.f_min()?.f_double_value(&[])? >= GAIN_GUARD {
             return Ok(Self { gain: n.shallow_clone(), inside: None, hits: 0, negatives: 0 });
         }
@@ -145,7 +144,7 @@ impl GuardedGain {
         })
     }
 
-    /// `values` with zeros where the gain was replaced.
+    /// Returns `values` with zeros where the gain was replaced.
     fn zero_inside(&self, values: Tensor) -> Result<Tensor> {
         match &self.inside {
             Some(inside) => values.f_masked_fill(inside, 0.0),
@@ -156,19 +155,20 @@ impl GuardedGain {
 
 /// Numbers of gains that the gain policy counts.
 pub(crate) struct GainCounts {
-    /// Gains that are replaced because they are too close to zero.
+    /// Gains that the guard replaced because they were too close to zero.
     pub(crate) guard_hits: u64,
     /// Gains below zero.
     pub(crate) negative_gains: u64,
 }
 
-/// Counts of the gains `n`.
+/// Counts the gains `n`.
 pub(crate) fn gain_counts(n: &Tensor) -> Result<GainCounts> {
     let guarded = GuardedGain::new(&n.f_detach()?)?;
     Ok(GainCounts { guard_hits: guarded.hits, negative_gains: guarded.negatives })
 }
 
-/// The derivatives of gamma at `x` for gain `n` and saturation `s` that broadcast against it.
+/// Returns the derivatives of gamma at `x` for gain `n` and saturation `s`, which broadcast against
+/// `x`.
 pub fn slopes(x: &Tensor, n: &Tensor, s: &Tensor) -> Result<NeuronSlopes> {
     let _guard = no_grad_guard();
     let guarded = GuardedGain::new(n)?;
@@ -189,12 +189,12 @@ pub(crate) fn bell(x: &Tensor) -> Result<Tensor> {
     x.f_sigmoid()?.f_mul(&x.f_neg()?.f_sigmoid()?)
 }
 
-/// How many elements of a Boolean tensor are true.
+/// Returns the number of true elements of a Boolean tensor.
 fn count(mask: &Tensor) -> Result<u64> {
     Ok(mask.f_sum(tch::Kind::Int64)?.f_int64_value(&[])?.unsigned_abs())
 }
 
-/// What value and derivatives share, with z = n x and m = min(|z|, 700).
+/// Terms shared by value and derivatives, with z = n x and m = min(|z|, 700).
 struct GammaTerms {
     /// m.
     distance: Tensor,
@@ -202,11 +202,11 @@ struct GammaTerms {
     small: Tensor,
     /// sigma(z) sigma(-z), without the cancellation of t (1 - t).
     bell: Tensor,
-    /// log1p(exp(-m)), what softplus has above max(z, 0).
+    /// log1p(exp(-m)), the excess of softplus over max(z, 0).
     tail: Tensor,
     /// sigma(z).
     sigmoid: Tensor,
-    /// sigma(z) - softplus(z) / n: the derivative by s.
+    /// sigma(z) - softplus(z) / n: the derivative with respect to s.
     grad_s: Tensor,
     /// softplus(z) / n.
     soft: Tensor,
@@ -222,7 +222,7 @@ impl GammaTerms {
         let small = decay.f_mul(&large)?;
         let tail = decay.f_log1p()?;
         let sigmoid = large.f_where_self(&positive, &small)?;
-        // max(z, 0) / n is x or 0, which overflows in neither case.
+        // max(z, 0) / n is x or 0; neither overflows.
         let rectified = x.f_where_scalarother(&positive, 0.0)?;
         let soft = rectified.f_addcdiv(&tail, n)?;
         let grad_s = sigmoid.f_sub(&soft)?;
@@ -230,18 +230,18 @@ impl GammaTerms {
         Ok(Self { distance, small, bell, tail, sigmoid, grad_s, soft })
     }
 
-    /// (1 - s) softplus(z) / n + s sigma(z). The form with a single product, soft + s (sigma - soft),
-    /// would cancel where s is near 1 and x large.
+    /// (1 - s) softplus(z) / n + s sigma(z). The form with a single product, soft + s (sigma -
+    /// soft), would cancel where s is near 1 and x large.
     fn value(&self, linear: &Tensor, s: &Tensor) -> Result<Tensor> {
         self.soft.f_mul(linear)?.f_addcmul_(&self.sigmoid, s)
     }
 
-    /// (1 - s) t + s n t (1 - t) with t = sigma(z).
+    /// Derivative with respect to x: (1 - s) t + s n t (1 - t) with t = sigma(z).
     fn grad_x(&self, linear: &Tensor, steep: &Tensor) -> Result<Tensor> {
         self.sigmoid.f_mul(linear)?.f_addcmul_(&self.bell, steep)
     }
 
-    /// -((1 - s) / n^2) Hb(t) + s x t (1 - t) with the binary entropy
+    /// Derivative with respect to n: -((1 - s) / n^2) Hb(t) + s x t (1 - t) with the binary entropy
     /// Hb(t) = m sigma(-m) + log1p(exp(-m)).
     fn grad_n(&self, x: &Tensor, entropy: &Tensor, saturation: &Tensor) -> Result<Tensor> {
         let binary = self.tail.f_addcmul(&self.distance, &self.small)?;

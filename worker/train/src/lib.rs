@@ -1,14 +1,14 @@
-//! Networks, tasks and training on libtorch: the only crate that links it.
+//! Networks, tasks and training on libtorch; the only crate that links it.
 //!
-//! [`TorchTrainer`] implements [`rheo_model::trainer::Trainer`]: it trains one trial as a resumable state
-//! machine whose every step ends where a checkpoint can be taken. A trial's rows and weights are a
-//! function of its configuration alone: whether it was interrupted, and what ran beside it, changes
-//! no bit of them. The modules below are what the state machine is made of; they are public for
-//! benches and for the oracles of `tests/`.
+//! [`TorchTrainer`] implements [`rheo_model::trainer::Trainer`]: it trains one trial as a resumable
+//! state machine, and every step of it ends where a checkpoint can be taken. A trial's rows and
+//! weights are a function of its configuration alone; neither interruptions nor other trials change
+//! a bit of them. The modules below are the parts of the state machine; they are public for benches
+//! and for the reference tests in `tests/`.
 //!
-//! What is absent, and why: no `VarStore` and no optimizer of tch, because their state would have
-//! to be taken apart for checkpoints; no panicking tensor call (`a + b`, `a.sum()`), because a
-//! failure of libtorch is an error of one trial and not of the worker.
+//! Absent on purpose: `VarStore` and the optimizers of tch, because checkpoints need their full
+//! state; panicking tensor calls (`a + b`, `a.sum()`), because a failure of libtorch is an error of
+//! one trial and not of the worker.
 
 mod analysis;
 mod checkpoint;

@@ -1,9 +1,8 @@
-//! A recurrent network: a recurrent layer with its neurons, and a linear readout.
+//! A recurrent network: a recurrent layer and a linear readout.
 //!
-//! What distinguishes one kind of network from another is a `Layer`; a new kind is one more file
-//! with a layer and one more arm in `layer`. Training, evaluation and analyses all run a network
-//! through [`Network::run`], one loop over the steps of a sequence that lets its caller look at
-//! every step.
+//! Kinds of networks differ in their `Layer`; a new kind is one more file with a layer, and one
+//! more arm in `layer`. Training, evaluation and analyses all run a network through
+//! [`Network::run`], a loop over the steps of a sequence that passes each step to a visitor.
 //!
 //! Shapes: B samples, T steps, I inputs, H neurons, S controller units, C classes. A matrix
 //! [out, in] acts as y = x W^T + b.
@@ -39,7 +38,7 @@ pub use plan::{ExecutionBackend, StateGradients};
 use plan::{Gradients, LayerPlan};
 pub(crate) use states::steps_of;
 
-/// Which states of the layer the readout sees.
+/// States of the layer that are read out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readout {
     /// The state after the last step.
@@ -48,68 +47,68 @@ pub enum Readout {
     Every,
 }
 
-/// What the task determines about a network.
+/// Properties of a network that the task determines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interface {
     /// Inputs of the layer per step, I.
     pub inputs: u32,
     /// Classes, C.
     pub classes: u32,
-    /// Which states are read out.
+    /// States that are read out.
     pub readout: Readout,
-    /// How the readout weights start.
+    /// Initialization of the readout weights.
     pub readout_init: ReadoutInit,
-    /// How the input matrices start, unless the configuration says it.
+    /// Initialization of the input matrices, unless configured.
     pub input_init: InputInit,
-    /// Where the input is the number of a symbol: how many symbols there are. Each is shown to the
-    /// layer as a learned vector of I numbers.
+    /// Number of symbols, if the inputs are symbol indices; each symbol is embedded as a learned
+    /// vector of I numbers.
     pub embedding: Option<u32>,
 }
 
-/// The groups of parameters that a training recipe can treat differently.
+/// Group of parameters that a training recipe can treat separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ParameterGroup {
-    /// The connections between neurons and from the input.
+    /// Connections between neurons and from the input.
     Recurrent,
-    /// The controller of adaptive neurons.
+    /// Controller of adaptive neurons.
     Controller,
     /// Gain and saturation.
     Shape,
-    /// The readout.
+    /// Readout.
     Readout,
 }
 
 /// A named tensor of a network.
 #[derive(Debug)]
 pub struct Parameter<'a> {
-    /// The name in checkpoints, as in docs/science.md.
+    /// Name in checkpoints, as in docs/science.md.
     pub name: &'static str,
-    /// Its value; shares the storage with the network.
+    /// Value; shares its storage with the network.
     pub tensor: &'a Tensor,
-    /// Whether it is learned.
+    /// Whether the parameter is learned.
     pub trained: bool,
-    /// Its group.
+    /// Group.
     pub group: ParameterGroup,
 }
 
-/// What a layer remembers from one step to the next.
+/// State that a layer carries from one step to the next.
 #[derive(Debug)]
 pub struct LayerState {
-    /// What the neurons emit, h [B, H].
+    /// Output of the neurons, h [B, H].
     pub h: Tensor,
-    /// What nobody outside sees: the controllers' g [B * H, S] of adaptive networks, c [B, H] of
-    /// `lstm`.
+    /// Inner state, not visible to other layers: controller states g [B * H, S] of adaptive
+    /// networks, c [B, H] of `lstm`.
     pub inner: Option<Tensor>,
 }
 
 impl LayerState {
-    /// The same state outside of the graph.
+    /// Returns the same state, detached from the graph.
     pub fn detach(&self) -> Result<Self> {
         let inner = self.inner.as_ref().map(Tensor::f_detach).transpose()?;
         Ok(Self { h: self.h.f_detach()?, inner })
     }
 
-    /// The same state, sharing its storage.
+    /// Returns the same state, sharing its storage.
     #[must_use]
     pub fn share(&self) -> Self {
         let inner = self.inner.as_ref().map(Tensor::shallow_clone);
@@ -120,17 +119,16 @@ impl LayerState {
 /// One step of a layer.
 #[derive(Debug)]
 pub struct LayerStep {
-    /// The state that it led to.
+    /// State after the step.
     pub state: LayerState,
-    /// What the neurons received, a_t [B, H]; absent where a neuron has several gates.
+    /// Weighted sums of the neurons, a_t [B, H]; absent for gated neurons.
     pub a: Option<Tensor>,
-    /// The gain and the saturation that the neurons used, of neurons that have them: [1], [H] or
-    /// [B, H].
+    /// Gain and saturation of the neurons, if they have any: [1], [H] or [B, H].
     pub shape: Option<GainSaturation<Tensor>>,
 }
 
 impl LayerStep {
-    /// The same step, sharing its storage.
+    /// Returns the same step, sharing its storage.
     #[must_use]
     pub fn share(&self) -> Self {
         let shape = self
@@ -142,7 +140,7 @@ impl LayerStep {
     }
 }
 
-/// Gain and saturation that neurons are made to have: [H] or [B, H].
+/// Gain and saturation that replace the neurons' own: [H] or [B, H].
 #[derive(Debug)]
 pub struct ShapeOverride {
     /// Gains.
@@ -152,73 +150,72 @@ pub struct ShapeOverride {
 }
 
 impl ShapeOverride {
-    /// The gains and saturations of `shape` in the precision `kind`.
+    /// Converts `shape` to the precision `kind`.
     pub fn new(shape: &NeuronShapes, kind: Kind) -> Result<Self> {
         let vector = |values: &[f64]| from_doubles(values, &[length(values.len())?], kind);
         Ok(Self { n: vector(&shape.n)?, s: vector(&shape.s)? })
     }
 }
 
-/// Under which conditions a network runs.
+/// Conditions of a run.
 #[derive(Debug, Default)]
 pub struct RunConditions<'a> {
-    /// An extra current that broadcasts to [T, B, H].
+    /// Drive: an extra current that broadcasts to [T, B, H].
     pub drive: Option<&'a Tensor>,
-    /// Gain and saturation, where the neurons shall not have their own.
+    /// Gain and saturation that replace the neurons' own.
     pub shape_override: Option<&'a ShapeOverride>,
-    /// The state before the first step; without it, rest: all zeros.
+    /// State before the first step; zeros (rest) if none.
     pub from: Option<LayerState>,
 }
 
 impl<'a> RunConditions<'a> {
-    /// From rest, under `drive`.
+    /// Returns a run from rest under `drive`.
     pub fn driven(drive: Option<&'a Tensor>) -> Self {
         Self { drive, ..Self::default() }
     }
 }
 
-/// A recurrent layer: neurons, the connections between them and to the input.
+/// A recurrent layer: neurons, and the connections to them.
 trait Layer: Send {
-    /// The parameters in the order in which they are drawn, counted and stored.
+    /// Returns the parameters, in the order in which they are drawn, counted and stored.
     fn parameters(&self) -> Vec<Parameter<'_>>;
 
-    /// What reaches the neurons from outside at every step of `inputs` [T, B, I] under `drive`, which
-    /// broadcasts to [T, B, H]: T tensors for [`RecurrentCell::step`].
+    /// Returns the external input of the neurons at each step, T tensors for
+    /// [`RecurrentCell::step`], for `inputs` [T, B, I] and a drive that broadcasts to [T, B, H].
     fn external(&self, inputs: &Tensor, drive: Option<&Tensor>) -> Result<Vec<Tensor>>;
 
-    /// The names of the matrices through which a state reaches the next one, each by its first H
-    /// columns.
+    /// Returns the names of the recurrent matrices, whose first H columns multiply the state.
     fn recurrent(&self) -> &'static [&'static str];
 
-    /// The names of the biases of neurons or gates: what they receive where there is no input.
+    /// Returns the names of the biases of neurons or gates.
     fn biases(&self) -> &'static [&'static str];
 
-    /// The state of `batch` networks at rest.
+    /// Returns the resting state of a batch of `batch` samples.
     fn rest(&self, batch: i64) -> Result<LayerState>;
 
-    /// The layer made ready for steps with the present weights.
+    /// Prepares the layer for steps with the current weights.
     fn cell(
         &self,
         shape_override: Option<&ShapeOverride>,
         stats: &mut ShapeStats,
     ) -> Result<Box<dyn RecurrentCell + '_>>;
 
-    /// The slopes of the neurons in a step; none where a neuron has several gates.
+    /// Returns the slopes of the neurons in a step; none for gated neurons.
     fn slopes(&self, step: &LayerStep) -> Result<Option<NeuronSlopes>>;
 
-    /// Gain and saturation of every neuron, if they do not depend on what the network sees.
+    /// Returns gain and saturation of every neuron, if they do not depend on the input.
     fn fixed_shape(&self) -> Result<Option<NeuronShapes>>;
 
-    /// The layer as the fused kernels see it, unless they cannot compute it.
+    /// Returns the layer as a plan for the kernels; none if they cannot compute it.
     fn plan(&self, shape_override: Option<&ShapeOverride>) -> Result<Option<LayerPlan>>;
 
-    /// Gradients by the parameters, by name.
+    /// Returns the gradients of the parameters, by name.
     fn named_gradients(&self, gradients: Gradients) -> Result<Vec<(&'static str, Tensor)>>;
 }
 
-/// A layer in motion.
+/// A layer prepared for single steps.
 pub trait RecurrentCell {
-    /// Goes one step on from `state` with what reaches the neurons from outside, `external`.
+    /// Advances `state` by one step with the external input `external`.
     fn step(
         &self,
         external: &Tensor,
@@ -229,7 +226,7 @@ pub trait RecurrentCell {
 
 /// A network with its weights.
 pub struct Network {
-    /// With the number of neurons that the network really has.
+    /// Configuration, with the actual number of neurons.
     config: config::Network,
     interface: Interface,
     kind: Kind,
@@ -239,16 +236,16 @@ pub struct Network {
     embedding: Option<Tensor>,
     n0: Option<f64>,
     backend: ExecutionBackend,
-    /// Memory of the last training step, for the next.
+    /// Memory of the last training step, reused by the next.
     reusable: std::cell::Cell<Option<fused::ReusableTape>>,
 }
 
 impl Network {
-    /// A network with initial weights, drawn from `rng` in double precision on the host, in the
-    /// order of the parameters, and then converted to `kind`.
+    /// Returns a network with initial weights, drawn from `rng` in double precision on the host, in
+    /// the order of the parameters, and then converted to `kind`.
     ///
-    /// The u of n0 = 5 + 2 u is drawn first and always, so that networks of the same seed have the
-    /// same weights whether or not n0 is given.
+    /// The u of n0 = 5 + 2 u is always drawn first, so that networks of the same seed have the same
+    /// weights whether or not n0 is configured.
     pub fn new(
         config: &config::Network,
         interface: Interface,
@@ -278,7 +275,8 @@ impl Network {
         Ok(network)
     }
 
-    /// All parameters, readout and embedding last: the order in which they are drawn and stored.
+    /// Returns all parameters, readout and embedding last; this is the order in which they are
+    /// drawn and stored.
     pub fn parameters(&self) -> Vec<Parameter<'_>> {
         let mut parameters = self.layer.parameters();
         let mut add = |name, tensor, group| {
@@ -292,25 +290,25 @@ impl Network {
         parameters
     }
 
-    /// The parameter called `name`.
+    /// Returns the parameter called `name`.
     pub fn parameter(&self, name: &str) -> Option<&Tensor> {
         let mut parameters = self.parameters().into_iter();
         parameters.find(|parameter| parameter.name == name).map(|parameter| parameter.tensor)
     }
 
-    /// The matrices through which a state reaches the next one, each by its first H columns.
+    /// Returns the recurrent matrices, whose first H columns multiply the state.
     pub fn recurrent(&self) -> Vec<Parameter<'_>> {
         let mut parameters = self.layer.parameters();
         parameters.retain(|parameter| self.layer.recurrent().contains(&parameter.name));
         parameters
     }
 
-    /// The names of the biases of neurons or gates: what they receive where there is no input.
+    /// Returns the names of the biases of neurons or gates.
     pub fn biases(&self) -> &'static [&'static str] {
         self.layer.biases()
     }
 
-    /// The learned parameters, in the same order.
+    /// Returns the learned parameters, in the same order.
     pub fn trained(&self) -> Vec<&Tensor> {
         self.parameters()
             .into_iter()
@@ -319,19 +317,19 @@ impl Network {
             .collect()
     }
 
-    /// How many numbers are learned.
+    /// Returns the number of learned values.
     pub fn trained_count(&self) -> u64 {
         self.trained().iter().map(|tensor| tensor.numel() as u64).sum()
     }
 
-    /// Another network of the same kind and size for the same task, with initial weights drawn from
-    /// `rng`.
+    /// Returns another network of the same kind and size for the same task, with initial weights
+    /// drawn from `rng`.
     pub fn redrawn(&self, rng: &mut TrialRng) -> Result<Self> {
         Self::new(&self.config, self.interface, self.kind, rng)
     }
 
-    /// A network like this one but with other values, possibly of another number of inputs, for
-    /// some parameters. It is not for training.
+    /// Returns a copy of this network with other values for some parameters, possibly for another
+    /// number of inputs. Not for training.
     pub fn with(&self, changes: &[(&str, Tensor)]) -> Result<Self> {
         let _guard = no_grad_guard();
         let change = |name| changes.iter().find(|(other, _)| *other == name).map(|(_, new)| new);
@@ -339,7 +337,7 @@ impl Network {
         if let Some(w_xh) = change("w_xh") {
             interface.inputs = u32::try_from(w_xh.size2()?.1).unwrap_or(interface.inputs);
         }
-        // What is drawn is overwritten.
+        // The drawn values are overwritten.
         let mut rng = TrialRng::new(0, Purpose::Init);
         let mut copy = Self::new(&self.config, interface, self.kind, &mut rng)?;
         copy.set_backend(self.backend);
@@ -350,14 +348,14 @@ impl Network {
         Ok(copy)
     }
 
-    /// What reaches the neurons from outside at every step of `inputs` [T, B, I] under `drive`,
-    /// which broadcasts to [T, B, H]: T tensors for [`RecurrentCell::step`].
+    /// Returns the external input of the neurons at each step, T tensors for
+    /// [`RecurrentCell::step`], for `inputs` [T, B, I] and a drive that broadcasts to [T, B, H].
     pub fn external(&self, inputs: &Tensor, drive: Option<&Tensor>) -> Result<Vec<Tensor>> {
         let drive = drive.map(|drive| self.on_device(drive)).transpose()?;
         self.layer.external(&self.embed_inputs(inputs)?, drive.as_ref())
     }
 
-    /// What the layer is shown of `inputs` [T, B, I]: vectors in the place of symbols.
+    /// Returns the layer's inputs for `inputs` [T, B, I]; symbols are replaced by their vectors.
     fn embed_inputs(&self, inputs: &Tensor) -> Result<Tensor> {
         let inputs = self.on_device(inputs)?;
         match &self.embedding {
@@ -366,17 +364,17 @@ impl Network {
         }
     }
 
-    /// The same values where the weights are.
+    /// Copies a tensor to the device of the weights.
     fn on_device(&self, tensor: &Tensor) -> Result<Tensor> {
         tensor.f_to_device(self.device())
     }
 
-    /// The state of `batch` networks at rest.
+    /// Returns the resting state of a batch of `batch` samples.
     pub fn rest(&self, batch: i64) -> Result<LayerState> {
         self.layer.rest(batch)
     }
 
-    /// The layer made ready for steps with the present weights.
+    /// Prepares the layer for steps with the current weights.
     pub fn cell(
         &self,
         shape_override: Option<&ShapeOverride>,
@@ -385,7 +383,8 @@ impl Network {
         self.layer.cell(shape_override, stats)
     }
 
-    /// Reads `inputs` [T, B, I], shows every step to `visit` and gives the last state.
+    /// Runs the network over `inputs` [T, B, I], passes each step to `visit` and returns the last
+    /// state.
     pub fn run(
         &self,
         inputs: &Tensor,
@@ -408,48 +407,48 @@ impl Network {
         Ok(state)
     }
 
-    /// The class scores [B, C] of states [B, H], on the processor.
+    /// Returns the class scores [B, C] of states [B, H], on the CPU.
     pub fn readout(&self, h: &Tensor) -> Result<Tensor> {
         h.f_linear(&self.w_out, Some(&self.b_out))?.f_to_device(Device::Cpu)
     }
 
-    /// The slopes of the neurons in a step; none where a neuron has several gates.
+    /// Returns the slopes of the neurons in a step; none for gated neurons.
     pub fn slopes(&self, step: &LayerStep) -> Result<Option<NeuronSlopes>> {
         self.layer.slopes(step)
     }
 
-    /// Gain and saturation of every neuron, if they do not depend on what the network sees.
+    /// Returns gain and saturation of every neuron, if they do not depend on the input.
     pub fn fixed_shape(&self) -> Result<Option<NeuronShapes>> {
         self.layer.fixed_shape()
     }
 
-    /// The initial gain, drawn or given, of networks that have one.
+    /// Returns the initial gain, drawn or configured, if the network has one.
     pub fn n0(&self) -> Option<f64> {
         self.n0
     }
 
-    /// What the single neurons do.
+    /// Returns the kind of the network.
     pub fn kind(&self) -> NetworkKind {
         self.config.kind
     }
 
-    /// The number of neurons, H.
+    /// Returns the number of neurons, H.
     pub fn hidden(&self) -> u32 {
         self.config.hidden
     }
 
-    /// The floating-point type of the weights.
+    /// Returns the floating-point type of the weights.
     pub fn precision(&self) -> Kind {
         self.kind
     }
 }
 
-/// The symbols that `inputs` [T, B, 1] are the numbers of.
+/// Returns the symbol indices in `inputs` [T, B, 1].
 fn symbols(inputs: &Tensor) -> Result<Tensor> {
     inputs.f_squeeze_dim(-1)?.f_to_dtype(Kind::Int64, false, false)
 }
 
-/// The layer of a network of the configured kind.
+/// Returns a layer of the configured kind.
 fn layer(
     config: &config::Network,
     inputs: u32,

@@ -1,13 +1,13 @@
-//! Derivatives of what neurons emit, whatever their curve.
+//! Derivatives of the neurons' output.
 
 use rheo_kernels::GainSaturation;
 use tch::Tensor;
 
-/// Derivatives of what neurons emit, each [B, H] or broadcasting to it.
+/// Derivatives of the neurons' output, each [B, H] or broadcasting to it.
 #[derive(Debug)]
 pub struct NeuronSlopes {
-    /// By what they receive, at constant gain and saturation.
+    /// With respect to the weighted sum, at constant gain and saturation.
     pub x: Tensor,
-    /// By gain and by saturation, of neurons that have them.
+    /// With respect to gain and saturation, if the neurons have any.
     pub shape: Option<GainSaturation<Tensor>>,
 }

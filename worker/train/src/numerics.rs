@@ -1,12 +1,12 @@
-//! Numbers in, numbers out: the fits and summaries that analyses make of recorded traces.
+//! Fits and summaries that analyses make of recorded traces.
 //!
-//! Everything here is a function of slices in double precision and knows neither networks nor
-//! tasks, so that reference values can be checked without running one.
+//! These functions take slices in double precision and depend on neither networks nor tasks, so
+//! that reference values can be checked without running one.
 
 pub mod order;
 pub mod principal;
 pub mod released_order;
 pub mod response;
 
-// What queries need too is in the core.
+// Functions that queries need, too, are in the core.
 pub use rheo_model::numerics::{released_scaling, scaling, search};

@@ -1,8 +1,8 @@
-//! The update rules on plain tensors, so that their whole state is in the checkpoint: Adam, AdamW,
-//! gradient descent with momentum and RMSprop, each as PyTorch defines it.
+//! Update rules on plain tensors, so that their whole state is in the checkpoint: Adam, AdamW,
+//! gradient descent with momentum and RMSprop, as PyTorch defines them.
 //!
-//! A parameter that is left out of an update keeps its value and its averages to the bit, and its
-//! group does not count the update: one that joins late starts as if training had just begun.
+//! A parameter left out of an update keeps its value and its averages bit for bit, and its group
+//! does not count the update; a group that joins late starts like a new one.
 
 mod adam;
 mod rmsprop;
@@ -19,11 +19,11 @@ use crate::network::{Parameter, ParameterGroup};
 /// The optimizer of one network.
 pub struct Optimizer {
     config: config::Optimizer,
-    /// How many updates were made.
+    /// Number of updates.
     updates: u64,
-    /// How many of them each group took part in.
+    /// Number of updates per group.
     group_updates: UpdateCounts,
-    /// By the name of the parameter.
+    /// State per parameter name.
     states: BTreeMap<String, ParameterState>,
 }
 
@@ -38,7 +38,7 @@ pub struct UpdateCounts {
 }
 
 impl UpdateCounts {
-    /// The same number for all groups.
+    /// Returns the same number for all groups.
     pub(crate) fn all(count: u64) -> Self {
         Self { recurrent: count, controller: count, shape: count, readout: count }
     }
@@ -53,26 +53,26 @@ impl UpdateCounts {
     }
 }
 
-/// What a rule remembers of one parameter.
+/// State of a rule for one parameter.
 enum ParameterState {
     Adam(adam::AdamMoments),
     Sgd(sgd::Momentum),
     Rmsprop(rmsprop::RmspropAverages),
 }
 
-/// The change of one parameter in one update.
+/// Change of one parameter in one update.
 struct ParameterChange<'a> {
     parameter: &'a Tensor,
-    /// The gradient, with the weight decay that belongs to it.
+    /// Gradient, including weight decay where the rule adds it.
     gradient: Tensor,
-    /// The learning rate.
+    /// Learning rate.
     rate: f64,
-    /// The number of updates of the group including this one, from 1.
+    /// Number of updates of the group, including this one.
     number: u64,
 }
 
 impl Optimizer {
-    /// An optimizer of those `parameters` that are learned, before its first update.
+    /// Returns an optimizer of the learned ones of `parameters`, before its first update.
     pub fn new(config: &config::Optimizer, parameters: &[Parameter<'_>]) -> Result<Self> {
         let _guard = no_grad_guard();
         let mut states = BTreeMap::new();
@@ -84,9 +84,9 @@ impl Optimizer {
         Ok(Self { config: config.clone(), updates: 0, group_updates, states })
     }
 
-    /// Changes `parameters`, in place, against their `gradients`, at `factor` times the learning
-    /// rates. The parameters are all that learn now of those given to [`Optimizer::new`], the
-    /// gradients in the same order.
+    /// Updates `parameters` in place with their `gradients`, at `factor` times the learning rates.
+    /// The parameters are those that learn now, a subset of those given to [`Optimizer::new`]; the
+    /// gradients are in the same order.
     pub fn update(
         &mut self,
         parameters: &[Parameter<'_>],
@@ -113,23 +113,24 @@ impl Optimizer {
         Ok(())
     }
 
-    /// The number of updates made so far.
+    /// Returns the number of updates so far.
     pub(crate) fn updates(&self) -> u64 {
         self.updates
     }
 
-    /// How many of them each group took part in.
+    /// Returns the number of updates per group.
     pub(crate) fn group_updates(&self) -> UpdateCounts {
         self.group_updates
     }
 
-    /// Goes on after that many updates; the averages are filled in through [`Optimizer::slots`].
+    /// Continues after the given numbers of updates; the averages are filled in through
+    /// [`Optimizer::slots`].
     pub(crate) fn resume_at(&mut self, updates: u64, group_updates: UpdateCounts) {
         self.updates = updates;
         self.group_updates = group_updates;
     }
 
-    /// The averages that the rule keeps, named for checkpoints: `adam.mean.w_hh`. They share
+    /// Returns the averages of the rule, named for checkpoints: `adam.mean.w_hh`. They share
     /// storage with the optimizer.
     pub fn slots(&self) -> impl Iterator<Item = (String, Tensor)> {
         self.states.iter().flat_map(|(parameter, memory)| {
@@ -171,7 +172,7 @@ impl ParameterState {
     }
 }
 
-/// The rates of a group of parameters.
+/// Rates of a group of parameters.
 #[derive(Debug, Clone, Copy)]
 struct GroupRates {
     /// Learning rate.
@@ -180,7 +181,7 @@ struct GroupRates {
     decay: f64,
 }
 
-/// The rates of a group, the learning rate before any schedule.
+/// Returns the rates of a group, before any schedule.
 fn rates(config: &config::Optimizer, group: ParameterGroup) -> GroupRates {
     let own = match group {
         ParameterGroup::Recurrent => {
@@ -196,9 +197,9 @@ fn rates(config: &config::Optimizer, group: ParameterGroup) -> GroupRates {
     }
 }
 
-/// The gradient after weight decay at a learning rate: AdamW shrinks the parameter itself and
-/// leaves the gradient (Loshchilov and Hutter 2019, algorithm 2; scaled by the learning rate as in
-/// PyTorch), the others add the decay to the gradient.
+/// Returns the gradient after weight decay. AdamW shrinks the parameter itself and leaves the
+/// gradient (Loshchilov and Hutter 2019, algorithm 2; scaled by the learning rate as in PyTorch);
+/// the other rules add the decay to the gradient.
 fn decayed(
     kind: OptimizerKind,
     parameter: &Tensor,

@@ -1,30 +1,29 @@
-//! How the learning rate changes and when training ends before its last epoch: two pure state
-//! machines in double precision. Their states are part of the checkpoint; their constants are in
-//! the configuration beside it.
+//! Learning-rate schedule and early stopping: two pure state machines in double precision. Their
+//! states are part of the checkpoint, their constants part of the configuration.
 
 use std::f64::consts::PI;
 
 use rheo_model::config::{self, ScheduleKind};
 use serde::{Deserialize, Serialize};
 
-/// What the plateau rule remembers; the other rules need nothing.
+/// State of the plateau rule; the other rules have none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScheduleState {
-    /// The loss that the next one must be lower than, by the threshold.
+    /// Best loss so far; the next must be lower, by the threshold.
     best: Option<f64>,
-    /// Reports in a row that were not better.
+    /// Consecutive reports without improvement.
     bad: u32,
-    /// How often the rate has dropped.
+    /// Number of drops of the rate.
     drops: u32,
 }
 
 impl ScheduleState {
-    /// What the learning rates are multiplied by in the update with the index `update`, of
-    /// `updates` in all, which belongs to `epoch`; all count from 0.
+    /// Returns the factor of the learning rates in update `update` of `updates`, which belongs to
+    /// `epoch`; all count from 0.
     ///
-    /// A warm-up multiplies every rule. The cosine starts when it is over and arrives at its floor
-    /// with the last update; a single update is made at the full rate.
+    /// A warm-up multiplies every rule. The cosine starts after the warm-up and reaches its floor
+    /// with the last update; a single update uses the full rate.
     pub fn factor(&self, config: &config::Schedule, update: u64, updates: u64, epoch: u32) -> f64 {
         let warmup = u64::from(config.warmup);
         let rise = if update < warmup { (update + 1) as f64 / warmup as f64 } else { 1.0 };
@@ -58,13 +57,13 @@ impl ScheduleState {
     }
 }
 
-/// Says when training no longer helps.
+/// State of early stopping.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EarlyStop {
-    /// The lowest validation loss.
+    /// Lowest validation loss.
     best: Option<f64>,
-    /// Epochs in a row since then.
+    /// Consecutive epochs without a lower one.
     bad: u32,
 }
 
@@ -79,13 +78,13 @@ impl EarlyStop {
         }
     }
 
-    /// Whether `patience` epochs in a row, if there is such a limit, brought no lower loss.
+    /// Whether `patience` consecutive epochs, if there is such a limit, brought no lower loss.
     pub fn is_over(&self, patience: Option<u32>) -> bool {
         patience.is_some_and(|patience| self.bad >= patience)
     }
 }
 
-/// Whether a loss is finite and below the limit, if there is one yet.
+/// Whether a loss is finite and below the limit, if there is one.
 fn is_lower(loss: f64, limit: Option<f64>) -> bool {
     loss.is_finite() && limit.is_none_or(|limit| loss < limit)
 }
@@ -107,7 +106,7 @@ mod tests {
         assert!((found - expected).abs() < 1e-15, "{found}, not {expected}");
     }
 
-    /// The reports, from 1, after which the rate is lower than before.
+    /// Returns the reports, from 1, after which the rate dropped.
     fn drops(config: &config::Schedule, losses: impl IntoIterator<Item = f64>) -> Vec<usize> {
         let mut state = ScheduleState::default();
         let mut lower = Vec::new();
@@ -141,7 +140,7 @@ mod tests {
     fn a_plateau_is_left_by_more_than_the_threshold_only() {
         let patient = config::Schedule { patience: 1, ..schedule(ScheduleKind::Plateau) };
         let barely = |step: f64| (0..6).map(move |epoch| 1.0 - step * f64::from(epoch));
-        // Measured against the best: three steps of 4e-5 together, in report 4, are enough.
+        // Measured against the best: three steps of 4e-5 together suffice in report 4.
         assert_eq!(drops(&patient, barely(4e-5)), [3, 6]);
         assert_eq!(drops(&patient, barely(1e-5)), [3, 5]);
         assert_eq!(drops(&patient, barely(2e-4)), [] as [usize; 0]);
@@ -150,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_plateau_rule_listens() {
+    fn only_the_plateau_rule_uses_reports() {
         for kind in [ScheduleKind::Constant, ScheduleKind::Cosine, ScheduleKind::Step] {
             let mut state = ScheduleState::default();
             (0..40).for_each(|_| state.report(&schedule(kind), 1.0));
@@ -195,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn training_is_over_after_so_many_epochs_without_a_lower_loss() {
+    fn training_stops_after_the_patience_without_improvement() {
         let mut stop = EarlyStop::default();
         let mut over = Vec::new();
         for loss in [1.0, 0.9, 0.9, 0.8, 0.85, f64::NAN, 0.7, 0.7, 0.7, 0.7] {

@@ -1,19 +1,19 @@
-//! What is measured on the gains and saturations while a network runs: counters of the gain policy,
-//! and moments from which statistics over neurons, time and samples follow.
+//! Statistics of the neurons' *shapes*, that is their gains and saturations, while a network runs:
+//! counters of the gain policy, and moments over neurons, time and samples.
 //!
-//! Separate from the networks because measuring changes nothing that they compute.
+//! Separate from the networks, because measuring does not change their results.
 
 use rheo_kernels::GainStats;
 use tch::{Device, Kind, Result, Tensor, no_grad_guard};
 
 use crate::gamma::{self, GammaCurve};
 
-/// Counters and, where wanted, moments of the gains and saturations seen by forward passes.
+/// Counters and, if requested, moments of the gains and saturations in forward passes.
 #[derive(Debug)]
 pub struct ShapeStats {
-    /// Elements whose gain was too close to zero and was replaced.
+    /// Gains that the guard replaced because they were too close to zero.
     pub guard_hits: u64,
-    /// Elements with a negative gain.
+    /// Negative gains.
     pub negative_gains: u64,
     moments: Option<ShapeMoments>,
 }
@@ -21,41 +21,41 @@ pub struct ShapeStats {
 /// Sums over time and samples, one column per neuron.
 #[derive(Debug)]
 pub(crate) struct ShapeMoments {
-    /// Double precision [4, H]: the sums of n, n^2, s and s^2.
+    /// Sums of n, n^2, s and s^2, double precision [4, H].
     pub(crate) sums: Tensor,
-    /// How many (step, sample) pairs each sum holds.
+    /// Number of (step, sample) pairs in each sum.
     pub(crate) count: u64,
 }
 
 impl ShapeStats {
-    /// Counts what the gain policy counts, and nothing else: what a training step can afford.
+    /// Returns statistics that only count, which is cheap enough for a training step.
     pub fn counting() -> Self {
         Self { guard_hits: 0, negative_gains: 0, moments: None }
     }
 
-    /// Also sums up the gains and saturations of `hidden` neurons.
+    /// Returns statistics that also sum up the gains and saturations of `hidden` neurons.
     pub(crate) fn measuring(hidden: u32) -> Result<Self> {
         let sums = Tensor::f_zeros([4, i64::from(hidden)], (Kind::Double, Device::Cpu))?;
         Ok(Self { moments: Some(ShapeMoments { sums, count: 0 }), ..Self::counting() })
     }
 
-    /// Goes on from sums made earlier.
+    /// Continues from earlier sums.
     pub(crate) fn resume_from(moments: ShapeMoments) -> Self {
         Self { moments: Some(moments), ..Self::counting() }
     }
 
-    /// The moments, if this gauge measures and has seen anything.
+    /// Returns the moments, if any were measured.
     pub(crate) fn moments(&self) -> Option<&ShapeMoments> {
         self.moments.as_ref().filter(|moments| moments.count > 0)
     }
 
-    /// Takes in the curves of one forward pass or one step of it.
+    /// Adds the counts of one forward pass or one step of it.
     pub(crate) fn count(&mut self, curve: &GammaCurve) {
         self.guard_hits += curve.guard_hits;
         self.negative_gains += curve.negative_gains;
     }
 
-    /// Takes in gains that one forward pass uses at every step.
+    /// Counts gains that one forward pass uses at every step.
     pub(crate) fn count_gains(&mut self, n: &Tensor) -> Result<()> {
         let counts = gamma::gain_counts(n)?;
         self.guard_hits += counts.guard_hits;
@@ -63,7 +63,7 @@ impl ShapeStats {
         Ok(())
     }
 
-    /// Takes in what a pass over `count` (step, sample) pairs has observed.
+    /// Adds the statistics of a pass over `count` (step, sample) pairs.
     pub(crate) fn observe(&mut self, observed: &GainStats, count: usize) -> Result<()> {
         self.guard_hits += observed.guard_hits;
         self.negative_gains += observed.negative_gains;
@@ -76,12 +76,12 @@ impl ShapeStats {
         Ok(())
     }
 
-    /// Whether it sums up gains and saturations.
+    /// Whether gains and saturations are summed up.
     pub(crate) fn measures(&self) -> bool {
         self.moments.is_some()
     }
 
-    /// Takes in the gains `n` and saturations `s`, both [B, H], of one step.
+    /// Adds the gains `n` and saturations `s`, both [B, H], of one step.
     pub(crate) fn measure(&mut self, n: &Tensor, s: &Tensor) -> Result<()> {
         let Some(moments) = &mut self.moments else {
             return Ok(());
@@ -102,7 +102,7 @@ impl ShapeStats {
     }
 }
 
-/// The gain and saturation of every neuron.
+/// Gain and saturation of every neuron.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NeuronShapes {
     /// Gains.
@@ -121,7 +121,7 @@ pub(crate) struct ShapeSpread {
 }
 
 impl ShapeMoments {
-    /// The mean of every neuron over time and samples.
+    /// Returns the mean of every neuron over time and samples.
     pub(crate) fn mean(&self) -> Result<NeuronShapes> {
         let count = self.count as f64;
         let [n, _, s, _] = self.rows()?;
@@ -129,7 +129,7 @@ impl ShapeMoments {
         Ok(NeuronShapes { n: mean(n), s: mean(s) })
     }
 
-    /// Mean and deviation over neurons, time and samples.
+    /// Returns mean and standard deviation over neurons, time and samples.
     pub(crate) fn spread(&self) -> Result<ShapeSpread> {
         let [n, n2, s, s2] = self.rows()?;
         let count = self.count as f64 * n.len() as f64;
@@ -152,7 +152,7 @@ impl ShapeMoments {
 }
 
 impl NeuronShapes {
-    /// Mean and deviation over neurons.
+    /// Returns mean and standard deviation over neurons.
     pub(crate) fn spread(&self) -> ShapeSpread {
         let moments = |values: &[f64]| {
             let count = values.len() as f64;

@@ -1,4 +1,4 @@
-//! One step over one batch: a training update, or a forward pass that is scored.
+//! One step over one batch: a training update, or a scored forward pass.
 
 use tch::{Kind, Reduction, Result, Tensor, no_grad_guard};
 
@@ -7,30 +7,29 @@ use crate::optimizer::Optimizer;
 use crate::shape_stats::ShapeStats;
 use crate::tensor::to_double;
 
-/// Samples as a network sees them.
+/// Samples in the layout of a network.
 #[derive(Debug)]
 pub struct Batch {
     /// Inputs [T, B, I].
     pub inputs: Tensor,
-    /// An extra current into the neurons, if any; it broadcasts to [T, B, H].
+    /// Drive, if any; broadcasts to [T, B, H].
     pub drive: Option<Tensor>,
     /// Target classes, one per row of the logits of [`Network::logits`].
     pub targets: Tensor,
-    /// How many of the rows, from the end, count for the accuracy; the loss takes all.
+    /// Number of rows, from the end, that count for the accuracy; the loss uses all.
     pub scored: i64,
     /// Number of samples, B; of a text, of columns.
     pub samples: u64,
-    /// What the batch weighs in a mean over several: its samples; of a text, its symbols, T B, so
-    /// that a shorter last window counts for what it holds.
+    /// Weight of the batch in a mean over several: its samples; of a text, its symbols T B, so that
+    /// a shorter last window counts for less.
     pub weight: u64,
-    /// The condition of every sample, where the task tells them apart: the signed coherence of
-    /// evidence.
+    /// Condition of each sample, if the task has conditions: the signed coherence of evidence.
     pub conditions: Option<Vec<f64>>,
-    /// Whether the states of the network start at rest, and not where the batch before left them.
+    /// Whether the network starts at rest, and not in the state after the previous batch.
     pub from_rest: bool,
 }
 
-/// How well a network did on one batch.
+/// Score of a network on one batch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Score {
     /// Mean cross-entropy in nats.
@@ -41,26 +40,26 @@ pub struct Score {
     pub scored: u64,
 }
 
-/// What a training update found.
+/// Result of a training update.
 #[derive(Debug)]
 pub struct Update {
-    /// The score before the update.
+    /// Score before the update.
     pub score: Score,
-    /// 2-norm of the gradient over all parameters that learn, before it was clipped; absent where
-    /// the loss is not finite. No update was made there, nor where this is not finite.
+    /// 2-norm of the gradient over all learning parameters, before clipping; none if the loss is
+    /// not finite. No update is made if either is not finite.
     pub grad_norm: Option<f64>,
-    /// The state after the last step, outside of the graph.
+    /// State after the last step, detached from the graph.
     pub last: LayerState,
 }
 
-/// What an update does with a gradient.
+/// Settings of an update.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct UpdateRecipe {
-    /// Which parameters learn.
+    /// Parameters that learn.
     pub learned: LearnedParameters,
-    /// What the schedule multiplies the learning rates by.
+    /// Factor of the learning rates, from the schedule.
     pub factor: f64,
-    /// Largest 2-norm of the gradient; a larger gradient is scaled down to it.
+    /// Maximum 2-norm of the gradient; a larger gradient is scaled down to it.
     pub clip_norm: Option<f64>,
 }
 
@@ -70,12 +69,12 @@ impl Default for UpdateRecipe {
     }
 }
 
-/// Which parameters learn; the others stay as they are, to the bit.
+/// Parameters that learn; the others stay bit-identical.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LearnedParameters {
     /// Gain and saturation.
     pub shape: bool,
-    /// Everything else.
+    /// All other parameters.
     pub others: bool,
 }
 
@@ -91,16 +90,16 @@ impl LearnedParameters {
     }
 }
 
-/// The input of one step.
+/// Input of one step.
 #[derive(Debug)]
 pub struct StepInput<'a> {
-    /// The batch that the network reads.
+    /// Batch.
     pub batch: &'a Batch,
-    /// The state in which the network begins; without it, rest.
+    /// Initial state of the network; rest if none.
     pub from: Option<LayerState>,
 }
 
-/// Updates `network` once against the gradient of its loss on `input`, unless one of the two is not
+/// Updates `network` once with the gradient of its loss on `input`, unless loss or gradient is not
 /// finite.
 pub fn update(
     network: &Network,
@@ -132,7 +131,7 @@ pub fn update(
     Ok(Update { score, grad_norm: Some(grad_norm), last })
 }
 
-/// Scores `network` on `input`; also gives the state after the last step.
+/// Scores `network` on `input`; also returns the state after the last step.
 pub fn evaluate(
     network: &Network,
     input: StepInput<'_>,
@@ -147,7 +146,7 @@ pub fn evaluate(
 }
 
 fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
-    // -100 is the target that libtorch ignores by default; none of ours is negative.
+    // -100 is the target that libtorch ignores by default; our targets are never negative.
     logits.f_cross_entropy_loss(targets, None::<&Tensor>, Reduction::Mean, -100, 0.0)
 }
 
@@ -163,12 +162,11 @@ fn score(logits: &Tensor, loss: &Tensor, batch: &Batch) -> Result<Score> {
     })
 }
 
-/// Gradients whose 2-norm over all of them is at most `limit`, and the norm they had.
+/// Scales gradients so that their joint 2-norm is at most `limit`; also returns the norm before.
 ///
-/// Unlike PyTorch, which adds 1e-6 to the norm, this arrives at the limit exactly. The squares of
-/// large gradients can overflow in single precision: clipped, such gradients are as good as any;
-/// unclipped, they would overflow in the averages of the optimizer too, hence their norm stays
-/// infinite.
+/// Unlike PyTorch, which adds 1e-6 to the norm, this reaches the limit exactly. The squares of
+/// large gradients can overflow in single precision. Clipped, such gradients are usable; unclipped,
+/// they would overflow in the averages of the optimizer, too, so their norm stays infinite.
 fn clipped(gradients: Vec<Tensor>, limit: Option<f64>) -> Result<(Vec<Tensor>, f64)> {
     let _guard = no_grad_guard();
     let mut found = norm(&gradients)?;
@@ -185,7 +183,7 @@ fn clipped(gradients: Vec<Tensor>, limit: Option<f64>) -> Result<(Vec<Tensor>, f
     Ok((gradients.iter().map(scale).collect::<Result<_>>()?, found))
 }
 
-/// The 2-norm over all elements of all tensors.
+/// Returns the 2-norm over all elements of all tensors.
 fn norm(tensors: &[Tensor]) -> Result<f64> {
     let norms = tensors.iter().map(Tensor::f_norm).collect::<Result<Vec<_>>>()?;
     to_double(&Tensor::f_stack(&norms, 0)?.f_norm()?)

@@ -1,8 +1,8 @@
-//! What networks learn: samples with targets, as the batches that a network sees.
+//! Tasks: samples with targets, in the batches that a network reads.
 //!
-//! A task is cheap to make and belongs to one trial; the samples behind it are shared by all trials
-//! of the process through the [`SampleLibrary`]. Which samples a split holds, and in which order the
-//! steps of a sequence come, is decided here and stored nowhere.
+//! A task is cheap to create and belongs to one trial; its samples are shared by all trials of the
+//! process through the [`SampleLibrary`]. The task determines the samples of a split and the order
+//! of the steps, and stores neither.
 
 mod cifar;
 mod copy;
@@ -38,25 +38,25 @@ pub use error::Error;
 use images::TaskImages;
 pub use library::{DataDirs, SampleLibrary};
 
-/// The parts of the data. The number is that of the random streams of generated samples.
+/// Split of the data. Its number selects the random streams of generated samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Split {
-    /// What is learned.
+    /// Training samples.
     Train = 0,
-    /// What is tested after every epoch.
+    /// Validation samples, tested after every epoch.
     Validation = 1,
-    /// What is tested after training.
+    /// Test samples, used after training.
     Test = 2,
 }
 
 impl Split {
-    /// The random stream from which sample `index` of this split is generated.
+    /// Returns the random stream that generates sample `index` of this split.
     fn stream(self, index: u32) -> u64 {
         (1 << 40) * (self as u64 + 1) + u64::from(index)
     }
 }
 
-/// The task of one trial.
+/// Task of one trial.
 pub struct Task {
     source: SampleSource,
     kind: Kind,
@@ -72,7 +72,7 @@ enum SampleSource {
 }
 
 impl Task {
-    /// The task of `config`, with its samples from `library`.
+    /// Loads the task of `config`, with its samples from `library`.
     pub fn load(config: &TrialConfig, library: &SampleLibrary) -> Result<Self, TrainError> {
         let task = &config.task;
         let source = match task.kind {
@@ -99,14 +99,14 @@ impl Task {
         Ok(Self { source, kind: kind(config.training.precision), batch, sizes })
     }
 
-    /// What a pass over a split weighs, the sum of [`Batch::weight`]: its samples; in an epoch, for
-    /// training samples made afresh; of a text, the symbols that are foretold.
+    /// Returns the total weight of a pass over a split, the sum of [`Batch::weight`]: its samples;
+    /// for fresh training samples, those of an epoch; of a text, the predicted symbols.
     pub fn size(&self, split: Split) -> u64 {
         self.sizes[split as usize]
     }
 
-    /// The windows of a pass over a split of a text, which come in order, one at a time; nothing for
-    /// tasks with samples.
+    /// Returns the number of windows of a text in a pass over a split; they come in order, one at a
+    /// time. None for tasks with samples.
     pub fn windows(&self, split: Split) -> Option<u64> {
         match &self.source {
             SampleSource::Text(text) => Some(text.windows(split)),
@@ -114,24 +114,24 @@ impl Task {
         }
     }
 
-    /// What a pass over a split goes through: its samples, or the windows of a text.
+    /// Returns the number of items in a pass over a split: its samples, or the windows of a text.
     pub fn units(&self, split: Split) -> u64 {
         self.windows(split).unwrap_or_else(|| self.size(split))
     }
 
-    /// Training samples per update; the last update of an epoch may have fewer. Of a text, the
-    /// columns into which it is cut.
+    /// Returns the training samples per update; the last update of an epoch may have fewer. Of a
+    /// text, the number of columns.
     pub fn batch_size(&self) -> u32 {
         self.batch
     }
 
-    /// Updates in an epoch.
+    /// Returns the number of updates per epoch.
     pub fn updates(&self) -> u64 {
         let samples = || self.size(Split::Train).div_ceil(u64::from(self.batch));
         self.windows(Split::Train).unwrap_or_else(samples)
     }
 
-    /// Steps of a sequence, T; the last window of a text may have fewer.
+    /// Returns the steps of a sequence, T; the last window of a text may have fewer.
     pub fn steps(&self) -> u32 {
         match &self.source {
             SampleSource::Images(images) => images.steps(),
@@ -141,29 +141,29 @@ impl Task {
         }
     }
 
-    /// Whether training samples are made afresh for every update.
+    /// Whether training samples are generated afresh for every update.
     pub fn is_fresh(&self) -> bool {
         matches!(self.source, SampleSource::Copy(_))
     }
 
-    /// Which pixel comes at which step, for tasks that show images.
+    /// Returns the pixel index at each step, for image tasks.
     pub fn order(&self) -> Option<&[u32]> {
         self.images().map(|images| images.order.as_slice())
     }
 
-    /// Side of the square image in pixels, after pooling, for tasks that show images.
+    /// Returns the side of the square image in pixels, after pooling, for image tasks.
     pub fn image_side(&self) -> Option<u32> {
         self.images().map(|images| images.side)
     }
 
-    /// The mean of the training inputs over samples, steps and lines: of images, over all from which
-    /// training and validation images are chosen; of samples that are generated one by one, the mean
-    /// of what they are drawn from. A text has no such mean.
+    /// Returns the mean of the training inputs over samples, steps and lines: of images, over all
+    /// that training and validation images are chosen from; of generated samples, the mean of their
+    /// distribution. A text has none.
     pub fn input_mean(&self) -> Option<f64> {
         match &self.source {
             SampleSource::Images(images) => Some(images.mean()),
             SampleSource::Copy(copy) => Some(copy.mean()),
-            // The coherences are symmetric about zero.
+            // Coherences are symmetric about zero.
             SampleSource::Evidence(_) => Some(0.0),
             SampleSource::Text(_) => None,
         }
@@ -176,7 +176,7 @@ impl Task {
         }
     }
 
-    /// What the task asks of a network.
+    /// Returns the properties that the task determines of a network.
     pub fn interface(&self) -> Interface {
         let classifier = |classes| Interface {
             inputs: 1,
@@ -208,8 +208,8 @@ impl Task {
         }
     }
 
-    /// The given samples of a split, each below [`Task::size`]; of a text, the one window given,
-    /// below [`Task::windows`].
+    /// Returns the given samples of a split, each below [`Task::size`]; of a text, the one given
+    /// window, below [`Task::windows`].
     pub fn batch(&self, split: Split, samples: &[u32]) -> Result<Batch, TrainError> {
         match &self.source {
             SampleSource::Images(images) => images.batch(split, samples, self.kind),
@@ -221,8 +221,8 @@ impl Task {
         }
     }
 
-    /// The training samples of an update, drawn from `rng`, for tasks that make them afresh; for the
-    /// others, nothing.
+    /// Draws the training samples of an update from `rng`, for tasks that generate them afresh;
+    /// none for the others.
     pub fn fresh(&self, rng: &mut TrialRng) -> Result<Option<Batch>, TrainError> {
         match &self.source {
             SampleSource::Images(_) | SampleSource::Evidence(_) | SampleSource::Text(_) => Ok(None),
@@ -233,7 +233,7 @@ impl Task {
     }
 }
 
-/// A host buffer of zeros, or an error where the system refuses one.
+/// Returns a host buffer of zeros, or an error if the system refuses one.
 pub(crate) fn buffer<T: Clone + Default>(
     what: &'static str,
     length: usize,
@@ -245,7 +245,7 @@ pub(crate) fn buffer<T: Clone + Default>(
     Ok(values)
 }
 
-/// Inputs, [T, B, I] in `values`, and targets as one batch.
+/// Builds a batch from inputs [T, B, I] in `values`, and targets.
 fn assemble(
     values: &[f64],
     size: [usize; 3],
@@ -267,7 +267,7 @@ fn assemble(
     })
 }
 
-/// The side of an image after averaging squares of `task.pool` pixels.
+/// Returns the side of an image after averaging squares of `task.pool` pixels.
 fn pooled_side(task: &config::Task, side: u32) -> Result<u32, Error> {
     if side == 0 || task.pool == 0 || !side.is_multiple_of(task.pool) {
         return Err(Error::Pool { pool: task.pool, side });
@@ -275,7 +275,7 @@ fn pooled_side(task: &config::Task, side: u32) -> Result<u32, Error> {
     Ok(side / task.pool)
 }
 
-/// Refuses what `field` asks for if there is less.
+/// Fails if the value of `field` exceeds the number of samples.
 fn enough(field: &'static str, wanted: u32, there: usize) -> Result<(), Error> {
     if wanted as usize > there {
         return Err(Error::TooFew { field, wanted, there });

@@ -1,5 +1,5 @@
-//! [`TorchTrainer`], the trainer of a worker: the loop that asks a session after every step what to do
-//! next. All numbers come from [`crate::trial`]; nothing here enters a result.
+//! [`TorchTrainer`], the trainer of a worker: the loop that asks a session after every step how to
+//! continue. All results come from [`crate::trial`].
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
@@ -16,20 +16,20 @@ use crate::network::ExecutionBackend;
 use crate::task::{DataDirs, SampleLibrary};
 use crate::trial::{StepOutcome, Trial};
 
-/// Trains trials with libtorch, on the processor or on the GPU that an attempt has.
+/// Trains trials with libtorch, on the CPU or on the GPU of an attempt.
 #[derive(Default)]
 pub struct TorchTrainer {
     library: SampleLibrary,
-    /// How many GPUs its worker offers; what libtorch finds if nobody has said.
+    /// Number of GPUs that the worker offers; if none, the number that libtorch finds.
     gpus: Option<usize>,
 }
 
-/// The GPUs that libtorch can use in this process.
+/// Returns the number of GPUs that libtorch can use in this process.
 pub fn visible_gpus() -> u32 {
     u32::try_from(tch::Cuda::device_count()).unwrap_or(0)
 }
 
-/// The device of a trial: that of its GPU, and no other. A made-up GPU is the processor.
+/// Returns the device of a trial: exactly that of its GPU. A simulated GPU is the CPU.
 fn device(wanted: Device, gpus: &[Gpu]) -> Result<tch::Device, Error> {
     match (wanted, gpus.first()) {
         (Device::Cpu, _) | (Device::Cuda, Some(Gpu { device: None, .. })) => Ok(tch::Device::Cpu),
@@ -44,19 +44,19 @@ fn device(wanted: Device, gpus: &[Gpu]) -> Result<tch::Device, Error> {
 }
 
 impl TorchTrainer {
-    /// A trainer in these directories.
+    /// Returns a trainer with these directories.
     pub fn new(places: DataDirs) -> Self {
         Self { library: SampleLibrary::new(places), gpus: None }
     }
 
-    /// A trainer of a worker that offers so many GPUs.
+    /// Sets the number of GPUs that the worker offers.
     #[must_use]
     pub fn offering(self, gpus: usize) -> Self {
         Self { gpus: Some(gpus), ..self }
     }
 
-    /// Makes `analyses` of the network of a checkpoint, whatever the epochs they ask for: their
-    /// rows carry the epoch of the checkpoint.
+    /// Runs `analyses` on the network of a checkpoint, whatever epochs they are configured for;
+    /// their rows carry the epoch of the checkpoint.
     pub fn analyze(
         &self,
         config: &TrialConfig,
@@ -64,7 +64,7 @@ impl TorchTrainer {
         analyses: &[Analysis],
     ) -> Result<Rows, trainer::Error> {
         ExecutionBackend::new(&config.resources).use_threads();
-        // What the network started with follows from the configuration.
+        // The network's initial state follows from the configuration.
         let device = device(config.resources.device, &[])?;
         let fresh = Trial::begin(config, &self.library, device)?;
         let mut trial = Trial::resume(config, &self.library, device, checkpoint)?;

@@ -1,10 +1,9 @@
-//! One trial as a resumable state machine: analyses of the untrained network, epochs of updates with a
-//! validation and analyses after each, then the cells of the evaluation.
+//! One trial as a resumable state machine: analyses of the untrained network, epochs of updates
+//! with a validation and analyses after each, then the cells of the evaluation.
 //!
-//! Every [`Trial::step`] does one batch or one analysis and ends where a checkpoint can be taken.
-//! What a step does is determined by the configuration, the weights and the [`State`]; hence a trial
-//! that goes on from a checkpoint repeats, bit for bit, what it would have done without the
-//! interruption.
+//! Each [`Trial::step`] runs one batch or one analysis and ends where a checkpoint can be taken. A
+//! step is determined by the configuration, the weights and the [`TrialState`]; so a trial that
+//! resumes from a checkpoint repeats, bit for bit, the uninterrupted run.
 
 mod evaluate;
 mod export;
@@ -34,13 +33,13 @@ pub use export::{config_of, export};
 use state::{Stage, TrialState};
 use training_feed::TrainingFeed;
 
-/// Samples per batch of a pass without gradients: more is not measurably faster.
+/// Samples per batch of a pass without gradients; more is not measurably faster.
 const PASS_SAMPLES: u32 = 256;
 
-/// Most elements of the currents [T, B, H] of a batch of a pass, which bounds its memory.
+/// Maximum elements of the drive [T, B, H] of a batch, to limit the memory of a pass.
 const PASS_CURRENTS: u32 = 1 << 24;
 
-/// A trial in work.
+/// A trial in progress.
 pub(crate) struct Trial<'a> {
     config: &'a TrialConfig,
     task: Task,
@@ -48,42 +47,42 @@ pub(crate) struct Trial<'a> {
     optimizer: Optimizer,
     feed: TrainingFeed,
     augmenter: Augmenter,
-    /// Mean of the training inputs, if a perturbation asks for it, else 0.
+    /// Mean of the training inputs if a perturbation needs it, else 0.
     mean: f64,
     cells: Vec<EvaluationCell>,
     state: TrialState,
-    /// The states of the network after the last window of a text.
+    /// State of the network after the last window of a text.
     carried: Option<network::LayerState>,
-    /// What the pass in work has measured.
+    /// Shape statistics of the current pass.
     stats: ShapeStats,
-    /// The shapes of the untrained network, once measured.
+    /// Shapes of the untrained network, once measured.
     initial: Option<NeuronShapes>,
-    /// The shapes that frozen neurons have, once measured.
+    /// Shapes of frozen neurons, once measured.
     frozen: Option<NeuronShapes>,
     /// Rows since the last commit.
     rows: Rows,
     /// Reports since the last commit.
     reports: Vec<MetricReport>,
-    /// Seconds of this attempt that are in the state.
+    /// Seconds of this attempt that the state already includes.
     clock: f64,
 }
 
-/// How a step ended.
+/// Outcome of a step.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum StepOutcome {
-    /// There is more to do.
+    /// More steps follow.
     More,
-    /// That was the last one.
+    /// The trial is complete.
     Done,
-    /// A loss or a gradient was not finite: the trial ends here.
+    /// A loss or a gradient was not finite; the trial ends.
     Diverged {
-        /// Where.
+        /// Description of the value and its position.
         detail: String,
     },
 }
 
 impl<'a> Trial<'a> {
-    /// The trial of `config` before its first step, with its network on `device`.
+    /// Returns the trial of `config` before its first step, with its network on `device`.
     pub(crate) fn begin(
         config: &'a TrialConfig,
         library: &SampleLibrary,
@@ -118,7 +117,7 @@ impl<'a> Trial<'a> {
         Ok(trial)
     }
 
-    /// Does one batch of whatever comes next.
+    /// Runs one batch or one analysis.
     pub(crate) fn step(&mut self, session: &mut dyn Session) -> Result<StepOutcome, Error> {
         let step = match self.state.stage {
             Stage::Analyze => self.analyze(session),
@@ -140,7 +139,8 @@ impl<'a> Trial<'a> {
         self.state.epoch_seconds += passed;
     }
 
-    /// Makes the next analysis that is due after the epoch; after the last one, goes on.
+    /// Runs the next analysis that is due after the epoch; after the last one, continues with
+    /// training or evaluation.
     fn analyze(&mut self, session: &mut dyn Session) -> Result<StepOutcome, Error> {
         let mut check_stop = || match session.next() {
             Next::Continue | Next::Commit => Ok(()),
@@ -162,8 +162,7 @@ impl<'a> Trial<'a> {
         Ok(StepOutcome::More)
     }
 
-    /// The rows of `analyses` of the network as it is now, which was `initial` at the start of its
-    /// trial.
+    /// Returns the rows of `analyses` for the current network, whose untrained state was `initial`.
     pub(crate) fn analyses(
         &mut self,
         analyses: &[Analysis],
@@ -181,12 +180,12 @@ impl<'a> Trial<'a> {
         Ok(rows)
     }
 
-    /// The weights.
+    /// Returns the network.
     pub(crate) fn network(&self) -> &Network {
         &self.network
     }
 
-    /// A copy of the network for analyses, which know only the processor, if it is elsewhere.
+    /// Returns a copy of the network on the CPU, where analyses run, if it is elsewhere.
     fn on_processor(&self) -> Result<Option<Network>, Error> {
         let is_elsewhere = self.network.device() != tch::Device::Cpu;
         Ok(is_elsewhere.then(|| self.network.with(&[])).transpose()?)
@@ -204,13 +203,13 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Whether the gains and saturations that the network starts with will be asked for.
+    /// Whether an analysis needs the gains and saturations of the untrained network.
     fn needs_initial(&self) -> bool {
         let asks = |analysis: &Analysis| analysis.kind == AnalysisKind::Shapes;
         self.network.kind().has_shape() && self.config.analyze.iter().any(asks)
     }
 
-    /// The analyses that are made after the epoch of the state.
+    /// Returns the analyses that are due after the current epoch.
     fn due(&self) -> impl Iterator<Item = &'a Analysis> + use<'a> {
         let place = EpochPosition {
             epoch: self.state.epoch,
@@ -284,31 +283,31 @@ impl<'a> Trial<'a> {
         Ok(score)
     }
 
-    /// The states in which the network begins a batch, unless it begins at rest.
+    /// Returns the initial state for a batch; none for rest.
     fn left_by_the_last(&mut self, batch: &Batch) -> Option<network::LayerState> {
         self.carried.take().filter(|_| !batch.from_rest)
     }
 
-    /// Keeps the states that a window of a text leaves behind for the next.
+    /// Keeps the state after a window of a text for the next window.
     fn carry(&mut self, last: network::LayerState) {
         if self.task.windows(Split::Train).is_some() {
             self.carried = Some(last);
         }
     }
 
-    /// Whether the pass in work has seen `size` samples.
+    /// Whether the current pass has seen `size` samples.
     fn is_complete(&self, size: u64) -> bool {
         self.state.pass.samples() >= size
     }
 
-    /// Samples per batch of a pass. Part of what determines the last bits of the sums, hence a
-    /// function of the configuration alone.
+    /// Returns the samples per batch of a pass. The batch size affects the last bits of sums, so it
+    /// is a function of the configuration alone.
     fn chunk(&self) -> u32 {
         let currents = self.task.steps().saturating_mul(self.network.hidden());
         (PASS_CURRENTS / currents.max(1)).clamp(16, PASS_SAMPLES)
     }
 
-    /// Goes on to the next epoch, or to the evaluation after the last.
+    /// Continues with the next epoch, or with the evaluation after the last.
     fn advance(&mut self) -> Result<(), Error> {
         if self.is_last() {
             return self.enter(Stage::Evaluate);
@@ -318,7 +317,7 @@ impl<'a> Trial<'a> {
         self.state.begin_epoch(next);
         if self.begins_again() {
             self.optimizer = self.second_optimizer()?;
-            // Accuracies on other images do not compare.
+            // Accuracies on other images are not comparable.
             self.state.best = None;
         }
         self.enter(Stage::Train)
@@ -338,7 +337,7 @@ impl<'a> Trial<'a> {
     }
 }
 
-/// Perturbs the training batches of a trial.
+/// Returns the augmenter of training batches of a trial.
 fn augmenter(config: &TrialConfig) -> Augmenter {
     let seed = config.seeds.of(Purpose::Augment, config.seed);
     Augmenter::new(&config.training.augment, TrialRng::new(seed, Purpose::Augment))

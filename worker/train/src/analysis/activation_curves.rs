@@ -1,5 +1,4 @@
-//! The curves gamma(x; n, s) of the neurons: what the first figure shows (science reference,
-//! section 8).
+//! The curves gamma(x; n, s) of the neurons, as in the first figure (science reference, section 8).
 
 use rheo_model::row::{ActivationCurveRow, Rows, Variant};
 use tch::{Tensor, no_grad_guard};
@@ -12,14 +11,15 @@ use crate::numerics::search::linspace;
 use crate::shape_stats::NeuronShapes;
 use crate::tensor::to_doubles;
 
-/// Most curves of a network.
+/// Maximum number of curves per network.
 const CURVES: usize = 100;
 
-/// The points of a curve: how many, and from where to where.
+/// Number of points per curve, and the ends of the range of x.
 const POINTS: usize = 101;
 const FARTHEST: f64 = 5.0;
 
-/// One row per curve and point; of adaptive neurons the curve of their mean gain and saturation.
+/// Returns one row per curve and point; adaptive neurons are drawn with their mean gain and
+/// saturation.
 pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, Error> {
     let _guard = no_grad_guard();
     let mut rows = Rows::default();
@@ -43,7 +43,7 @@ pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, 
     Ok(rows)
 }
 
-/// The gains and saturations of neurons, each pair once, in the order of the neurons.
+/// Returns the distinct pairs of gain and saturation, in the order of the neurons.
 fn distinct(shape: &NeuronShapes) -> Vec<GainSaturation<f64>> {
     let mut pairs = Vec::new();
     for (&n, &s) in shape.n.iter().zip(&shape.s) {
@@ -55,21 +55,21 @@ fn distinct(shape: &NeuronShapes) -> Vec<GainSaturation<f64>> {
     pairs
 }
 
-/// All `items`, or `most` of them at equal distances, the first included.
+/// Returns all `items`, or `most` of them at equal distances, including the first.
 fn evenly<T: Copy>(items: &[T], most: usize) -> Vec<T> {
     let count = items.len().min(most);
     (0..count).map(|i| items[i * items.len() / count]).collect()
 }
 
-/// gamma at some points.
+/// Values and slopes of gamma at some points.
 struct CurveSamples {
-    /// Value at every point.
+    /// Value at each point.
     values: Vec<f64>,
-    /// Slope at every point.
+    /// Slope at each point.
     slopes: Vec<f64>,
 }
 
-/// gamma at every point of `x`.
+/// Evaluates gamma at each point of `x`.
 fn curve(x: &[f64], n: f64, s: f64) -> tch::Result<CurveSamples> {
     let scalar = |value: f64| Tensor::f_from_slice(&[value]);
     let (x, n, s) = (Tensor::f_from_slice(x)?, scalar(n)?, scalar(s)?);

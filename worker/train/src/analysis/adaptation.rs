@@ -1,5 +1,6 @@
-//! How much of the response of single neurons to a drive fades while it lasts (science reference,
-//! 7.11), under the preparation of the fractional analysis with the short protocol.
+//! Adaptation index: how much of a neuron's response to a drive fades while the drive lasts
+//! (science reference, 7.11). Uses the preparation of the fractional analysis with the short
+//! protocol.
 
 use rheo_model::config::Protocol;
 use rheo_model::row::{AdaptationRow, Rows, Variant};
@@ -9,13 +10,13 @@ use super::{StopCheck, Study};
 use crate::Error;
 use crate::numerics::response::{StepSubset, adaptation_index, released_adaptation_index};
 
-/// What computes an index.
+/// Function that computes the index of a trace.
 type IndexFunction = fn(&[f64], StepSubset) -> f64;
 
 const VARIANTS: [(Variant, IndexFunction); 2] =
     [(Variant::Corrected, adaptation_index), (Variant::Released, released_adaptation_index)];
 
-/// One row per connectivity, neuron, subset of steps and variant, at the strongest drive.
+/// Returns one row per connectivity, neuron, subset of steps and variant, at the strongest drive.
 pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, Error> {
     let mut rows = Rows::default();
     let strongest = study.levels(&LEVELS).into_iter().reduce(f64::max);

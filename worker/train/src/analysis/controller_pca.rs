@@ -1,5 +1,5 @@
-//! Where the controller of adaptive neurons goes when its input steps up: its states in the plane
-//! of their first two principal components (science reference, 7.8).
+//! Response of the controller of adaptive neurons to a step of its input: its states, projected on
+//! their first two principal components (science reference, 7.8).
 
 use rheo_model::row::{ControllerPcaRow, Rows, Variant};
 use tch::{Kind, Result as TorchResult, Tensor, no_grad_guard};
@@ -10,15 +10,15 @@ use crate::numerics::principal::{PrincipalComponents, components};
 use crate::numerics::search::linspace;
 use crate::tensor::{from_doubles, to_doubles};
 
-/// Steps of a run, and the last one without input.
+/// Steps of a run, and the last step without input.
 const STEPS: u32 = 400;
 const SILENT: u32 = 200;
 
-/// Repetitions that are averaged unless the configuration says it.
+/// Default number of repetitions to average over.
 const REPETITIONS: u32 = 10;
 
-/// One row per input and step. All inputs share the initial states g_0 ~ N(0, I), one per
-/// repetition, so that what differs between them is their own doing.
+/// Returns one row per input and step. All inputs share the initial states g_0 ~ N(0, I), one per
+/// repetition, so that only the input differs.
 pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, Error> {
     let _guard = no_grad_guard();
     let mut rows = Rows::default();
@@ -37,7 +37,7 @@ pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, 
     Ok(rows)
 }
 
-/// The initial states [repetitions, S], drawn repetition by repetition.
+/// Draws the initial states [repetitions, S], repetition by repetition.
 fn initial(study: &Study<'_>, units: i64) -> TorchResult<Tensor> {
     let repetitions = i64::from(study.analysis.repetitions.unwrap_or(REPETITIONS));
     let mut rng = study.rng();
@@ -45,7 +45,8 @@ fn initial(study: &Study<'_>, units: i64) -> TorchResult<Tensor> {
     from_doubles(&values, &[repetitions, units], Kind::Double)
 }
 
-/// One row per input and step. A controller of one unit has no second component: zeros.
+/// Returns one row per input and step. A controller of one unit has no second component; its value
+/// is zero.
 fn table(
     epoch: i32,
     inputs: &[f64],
@@ -68,7 +69,7 @@ fn table(
     Ok(places.zip(scores.chunks(count.max(1))).map(row).collect())
 }
 
-/// What a neuron receives at every step: nothing for t <= 200, then `input`.
+/// Returns the input of a neuron at each step: zero for t <= 200, then `input`.
 fn received(input: f64) -> TorchResult<Tensor> {
     let values: Vec<f64> = (0..STEPS).map(|t| if t <= SILENT { 0.0 } else { input }).collect();
     Tensor::f_from_slice(&values)

@@ -1,5 +1,5 @@
-//! What the analyses of driven adaptive networks share: the test sequences they read, when the
-//! drive is on, and moments of gain and saturation.
+//! Code shared by the analyses of driven adaptive networks: test sequences, drive windows, and
+//! moments of gain and saturation.
 
 use rheo_core::rng::Purpose;
 use rheo_model::config::NetworkKind;
@@ -10,33 +10,33 @@ use crate::evaluation::NoiseSource;
 use crate::task::Split;
 use crate::tensor::to_double;
 
-/// Steps of the sequences whose windows the science reference gives.
+/// Length of the sequences for which the science reference gives windows.
 const REFERENCE_STEPS: u64 = 784;
 
-/// Test sequences that are read at once.
+/// Test sequences per batch.
 const BATCH: usize = 50;
 
-/// Where the step number `step` of 784 lies among `steps`: round(step T / 784), halves up, the rule
-/// for all windows.
+/// Scales step number `step` of 784 to a sequence of `steps`: round(step T / 784), halves up. All
+/// windows use this rule.
 pub(super) fn scaled(step: u32, steps: u32) -> u32 {
     let product = u64::from(step) * u64::from(steps);
     u32::try_from((product + REFERENCE_STEPS / 2) / REFERENCE_STEPS).unwrap_or(u32::MAX)
 }
 
 impl Study<'_> {
-    /// Whether neurons of the network have a controller.
+    /// Whether the neurons of the network have a controller.
     pub(super) fn is_adaptive(&self) -> bool {
         self.network.kind() == NetworkKind::Adaptive
     }
 
-    /// The strengths of the drive.
+    /// Returns the drive strengths.
     pub(super) fn levels(&self, default: &[f64]) -> Vec<f64> {
         self.analysis.level.clone().unwrap_or_else(|| default.to_vec())
     }
 
-    /// The first test sequences, as many as are asked for or `default`, in the batches that
-    /// [`Task::batch`](crate::task::Task::batch) makes. Of a text, whose every column of a window is
-    /// a sequence, whole windows; each begins at rest.
+    /// Returns the first test sequences, as many as configured or `default`, in the batches that
+    /// [`Task::batch`](crate::task::Task::batch) builds. For a text, whose window columns are the
+    /// sequences, returns whole windows, each starting at rest.
     pub(super) fn test_batches(&self, default: u32) -> Vec<Vec<u32>> {
         let wanted = u64::from(self.analysis.samples.unwrap_or(default));
         let size = self.task.size(Split::Test);
@@ -49,15 +49,15 @@ impl Study<'_> {
         numbers(wanted.div_ceil(columns).min(complete)).map(|window| vec![window]).collect()
     }
 
-    /// Sequences in a window of the test set, for texts.
+    /// Returns the number of sequences per window of the test set, for texts.
     fn columns(&self) -> Option<u64> {
         let columns = self.config.task.eval_batch.max(1);
         self.task.windows(Split::Test).map(|_| columns.into())
     }
 
-    /// Standard normal numbers [`steps`, B, H] for a batch of [`Study::test_batches`]: the draws of
-    /// the first repetition of the noise drive at evaluation. The sequences of a text are counted
-    /// window by window.
+    /// Returns standard normal numbers [`steps`, B, H] for a batch of [`Study::test_batches`]: the
+    /// draws of the first repetition of the noise drive at evaluation. Sequences of a text are
+    /// numbered window by window.
     pub(super) fn neuron_noise(&self, batch: &[u32], steps: u32) -> Result<Tensor> {
         let seed = self.config.seeds.of(Purpose::Noise, self.config.seed);
         let columns = self.columns().unwrap_or(1);
@@ -70,7 +70,7 @@ impl Study<'_> {
     }
 }
 
-/// Count, mean and sum of squares around the mean of numbers that come in batches.
+/// Count, mean and sum of squared deviations of numbers that arrive in batches.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct RunningMoments {
     count: f64,
@@ -79,8 +79,8 @@ pub(super) struct RunningMoments {
 }
 
 impl RunningMoments {
-    /// Takes in all elements of `values` (Chan, Golub and LeVeque 1983: unlike sums of squares, this
-    /// does not cancel where deviations are small).
+    /// Adds all elements of `values` (Chan, Golub and LeVeque 1983: unlike sums of squares, this
+    /// does not cancel for small deviations).
     pub(super) fn add(&mut self, values: &Tensor) -> Result<()> {
         let values = values.f_to_dtype(Kind::Double, false, false)?;
         let count = values.numel() as f64;
@@ -93,12 +93,12 @@ impl RunningMoments {
         Ok(())
     }
 
-    /// The mean, NaN of nothing.
+    /// Returns the mean; NaN if empty.
     pub(super) fn mean(&self) -> f64 {
         if self.count > 0.0 { self.mean } else { f64::NAN }
     }
 
-    /// The standard deviation, NaN of nothing.
+    /// Returns the standard deviation; NaN if empty.
     pub(super) fn deviation(&self) -> f64 {
         (self.squares / self.count).sqrt()
     }

@@ -1,4 +1,4 @@
-//! Eigenvalues of the recurrent matrix, and how far it is from a rotation (science reference,
+//! Eigenvalues of the recurrent matrix, and its distance from a rotation (science reference,
 //! section 7.4).
 
 use rheo_model::row::{EigenvalueRow, Rows, Variant};
@@ -9,9 +9,9 @@ use crate::Error;
 use crate::network::Network;
 use crate::tensor::{to_double, to_doubles};
 
-/// One row per eigenvalue; none for networks without a single recurrent matrix, and none for a
-/// matrix that is not finite. Before training also those of the released code: of a matrix drawn
-/// the same way, but not the one that is trained.
+/// Returns one row per eigenvalue; empty for networks without a single recurrent matrix and for
+/// matrices that are not finite. Before training, also returns the eigenvalues of the released
+/// code, which belong to another matrix of the same distribution than the trained one.
 pub(super) fn run(study: &Study<'_>, _pause: StopCheck<'_>) -> Result<Rows, Error> {
     let _guard = no_grad_guard();
     let mut eigenvalues = rows(study, study.network, Variant::Corrected)?;
@@ -22,7 +22,7 @@ pub(super) fn run(study: &Study<'_>, _pause: StopCheck<'_>) -> Result<Rows, Erro
     Ok(Rows { eigenvalues, ..Rows::default() })
 }
 
-/// The rows of the recurrent matrix of `network`.
+/// Returns the rows of the recurrent matrix of `network`.
 fn rows(study: &Study<'_>, network: &Network, variant: Variant) -> tch::Result<Vec<EigenvalueRow>> {
     let Some(w) = network.parameter("w_hh") else { return Ok(Vec::new()) };
     let w = w.f_to_dtype(Kind::Double, false, false)?;
@@ -56,23 +56,23 @@ struct Eigenvalue {
 }
 
 impl Eigenvalue {
-    /// The absolute value.
+    /// Returns the absolute value.
     fn modulus(&self) -> f64 {
         self.re.hypot(self.im)
     }
 }
 
-/// The eigenvalues of `w` [H, H], the largest first.
+/// Returns the eigenvalues of `w` [H, H], largest first.
 fn spectrum(w: &Tensor) -> tch::Result<Vec<Eigenvalue>> {
     let parts = to_doubles(&w.f_linalg_eigvals()?.f_view_as_real()?)?;
     let (pairs, _) = parts.as_chunks::<2>();
     let mut values: Vec<Eigenvalue> = pairs.iter().map(|&[re, im]| Eigenvalue { re, im }).collect();
-    // Stable, so that conjugates, which libtorch gives side by side, stay side by side.
+    // A stable sort, so that conjugate pairs, which libtorch returns side by side, stay together.
     values.sort_by(|a, b| b.modulus().total_cmp(&a.modulus()));
     Ok(values)
 }
 
-/// The Frobenius norm of w^T w - I over sqrt(H) for `w` [H, H].
+/// Returns the Frobenius norm of w^T w - I over sqrt(H) for `w` [H, H].
 fn orthogonality(w: &Tensor) -> tch::Result<f64> {
     let (size, _) = w.size2()?;
     let eye = Tensor::f_eye(size, (Kind::Double, w.device()))?;
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_known_matrix_has_its_eigenvalues() {
-        // A rotation by 90 degrees times 2, and the number -3.
+        // A rotation by 90 degrees times 2, and the eigenvalue -3.
         let w = [0.0f64, -2.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, -3.0];
         let w = Tensor::from_slice(&w).view([3, 3]);
         let found = spectrum(&w).unwrap();

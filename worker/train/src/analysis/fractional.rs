@@ -1,5 +1,5 @@
-//! Which fractional derivative of a drive the neurons compute (science reference, 7.7): adaptive
-//! networks, and networks of fixed curves as controls.
+//! Order of the fractional derivative that the neurons apply to a drive (science reference, 7.7):
+//! adaptive networks, and networks of fixed curves as controls.
 
 mod fits;
 pub(super) mod preparation;
@@ -14,11 +14,11 @@ use crate::numerics::{order, released_order};
 use fits::{FractionalFit, Responses, ScopedFits};
 use preparation::{LEVELS, NOISE, NetworkResponses, PulseSetup};
 
-/// Deviation of the noise on the inputs with which the released code made its long recordings.
+/// Standard deviation of the input noise in the released code's long recordings.
 const RELEASED_LONG_NOISE: f64 = 5.0;
 
-/// The fits of all scopes, and the mean responses of all neurons and of the two groups that the
-/// sign of alpha makes, for each protocol, connectivity and variant.
+/// Returns the fits of all scopes, and the mean responses of all neurons and of the two groups by
+/// the sign of alpha, for each protocol, connectivity and variant.
 pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, Error> {
     let mut rows = Rows::default();
     let levels = study.levels(&LEVELS);
@@ -41,7 +41,7 @@ pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, 
     Ok(rows)
 }
 
-/// One protocol, fitted in one way.
+/// One protocol with one variant of the fit.
 struct ProtocolFit<'a> {
     study: &'a Study<'a>,
     protocol: Protocol,
@@ -50,12 +50,12 @@ struct ProtocolFit<'a> {
     variant: Variant,
 }
 
-/// Some of the neurons of one prepared network.
+/// Some neurons of one prepared network.
 struct NeuronGroup {
     connectivity: &'static str,
     name: &'static str,
     neurons: Vec<usize>,
-    /// That of all neurons under all drives.
+    /// Order alpha of the population under all drives.
     alpha: f64,
 }
 
@@ -91,7 +91,7 @@ impl ProtocolFit<'_> {
         Ok(())
     }
 
-    /// The mean of the traces of some neurons.
+    /// Returns the mean of the traces of some neurons.
     fn mean(&self, traces: &[Vec<f64>], neurons: &[usize]) -> Vec<f64> {
         let count = neurons.len() as f64;
         let at = |t: usize| neurons.iter().map(|&neuron| traces[neuron][t]).sum::<f64>() / count;
@@ -146,9 +146,10 @@ impl ProtocolFit<'_> {
         (0..).zip(columns).map(row).collect()
     }
 
-    /// The fractional derivative of `trace` that should restore the drive up to its gain. `alpha` is
-    /// that of the population under all drives. The corrected one is that of Grunwald and Letnikov
-    /// of what exceeds the mean of the window before the drive: a constant has one as well.
+    /// Returns the fractional derivative of `trace`, which should reproduce the drive up to a gain.
+    /// `alpha` is the order of the population under all drives. The corrected variant applies the
+    /// Grunwald-Letnikov derivative to the excess over the mean of the window before the drive,
+    /// since a constant has a derivative, too.
     fn derivative(&self, trace: &[f64], alpha: f64) -> Vec<f64> {
         if self.variant == Variant::Released {
             return released_order::derivative(trace, alpha);
@@ -159,8 +160,8 @@ impl ProtocolFit<'_> {
     }
 }
 
-/// All neurons, and those whose alpha is at most or above zero; none that is empty. A neuron without
-/// an order is in neither of the latter.
+/// Returns all neurons, the neurons with alpha <= 0, and those with alpha > 0, without empty
+/// groups. A neuron without an order is in neither of the last two.
 fn groups(connectivity: &'static str, everyone: Vec<usize>, fits: &ScopedFits) -> Vec<NeuronGroup> {
     let alpha = fits.all_xi.map_or(f64::NAN, |fit| fit.alpha);
     let group = |name, neurons| NeuronGroup { connectivity, name, neurons, alpha };

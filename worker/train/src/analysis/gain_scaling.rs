@@ -1,9 +1,9 @@
-//! Gain and saturation of adaptive neurons against the strength of noise, and the curves through
-//! them (science reference, 7.5).
+//! Gain and saturation of adaptive neurons as functions of the noise strength, with fitted curves
+//! (science reference, 7.5).
 //!
-//! The noise is that of the first repetition of the noise drive at evaluation: on for
-//! onset <= t < 2 onset with onset = round(200 T / 784), and all strengths share its draws. Averaged
-//! is over the steps from round(310 T / 784) to the end of the noise, 310..399 of 784.
+//! The noise is that of the first repetition of the noise drive at evaluation: active for onset <=
+//! t < 2 onset with onset = round(200 T / 784); all strengths share its draws. Values are averaged
+//! from step round(310 T / 784) to the end of the noise, steps 310..399 of 784.
 
 use std::ops::Range;
 
@@ -19,13 +19,13 @@ use crate::numerics::{released_scaling, scaling};
 use crate::shape_stats::ShapeStats;
 use crate::task::Split;
 
-/// The default strengths of the noise.
+/// Default noise strengths.
 const LEVELS: [f64; 8] = [0.0, 1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0];
 
-/// Test sequences that are averaged unless the configuration says it.
+/// Default number of test sequences to average over.
 const SAMPLES: u32 = 1000;
 
-/// One row per strength, and the curves through n and s.
+/// Returns one row per strength, and the curves fitted to n and s.
 pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, Error> {
     let mut rows = Rows::default();
     if !study.is_adaptive() {
@@ -70,12 +70,12 @@ fn fit_row(
         c: fit.c,
         rmse: fit.rmse,
         r2: fit.r2,
-        // A trial has one seed; queries pool the rows of several.
+        // A trial has one seed; queries pool the rows of several trials.
         pooled_seeds: 1,
     }
 }
 
-/// Gain and saturation under noise of each strength.
+/// Measures gain and saturation under noise of each strength.
 fn measure(
     study: &Study<'_>,
     levels: &[f64],
@@ -88,7 +88,7 @@ fn measure(
     let mut measured = vec![<[RunningMoments; 2]>::default(); levels.len()];
     for samples in study.test_batches(SAMPLES) {
         let batch = study.task.batch(Split::Test, &samples)?;
-        // What comes after the noise is not looked at.
+        // Steps after the noise are not used.
         let inputs = batch.inputs.f_narrow(0, 0, on.end.into())?;
         let noise = study.neuron_noise(&samples, on.end - on.start)?;
         for (xi, moments) in levels.iter().zip(&mut measured) {
@@ -107,7 +107,7 @@ fn measure(
     Ok(measured)
 }
 
-/// `noise` [length, B, H] behind `silent` steps of zeros.
+/// Returns `noise` [length, B, H] preceded by `silent` steps of zeros.
 fn from(noise: &Tensor, silent: u32) -> TorchResult<Tensor> {
     let (_, batch, hidden) = noise.size3()?;
     let options = (noise.f_kind()?, noise.device());
@@ -115,7 +115,7 @@ fn from(noise: &Tensor, silent: u32) -> TorchResult<Tensor> {
     Tensor::f_cat(&[&zeros, noise], 0)
 }
 
-/// Adds gain and saturation at the steps `counted` of a run to `moments`.
+/// Returns a visitor that adds gain and saturation at the steps `counted` to `moments`.
 fn collect(
     moments: &mut [RunningMoments; 2],
     counted: Range<u32>,

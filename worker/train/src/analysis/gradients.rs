@@ -1,6 +1,6 @@
-//! How gradients travel through time (science reference, section 7.3): their norm with respect to the
-//! states of every step, and that of the gradient of the recurrent weights against the length of the
-//! sequences.
+//! Gradients through time (science reference, section 7.3): the norm of the gradient with respect
+//! to the state of each step, and the norm of the gradient of the recurrent weights as a function
+//! of the sequence length.
 
 #[cfg(test)]
 mod tests;
@@ -16,26 +16,26 @@ use crate::network::{Network, Readout, RunConditions};
 use crate::shape_stats::ShapeStats;
 use crate::tensor::{to_double, to_doubles};
 
-/// Test sequences for the recurrent weights, unless the analysis says how many.
+/// Default number of test sequences for the recurrent weights.
 const SAMPLES: u32 = 1000;
-/// Sequences of a batch: the states are looked at in one, the weights in each.
+/// Sequences per batch. State gradients use one batch, weight gradients all.
 const BATCH: usize = 100;
-/// Numbers of steps to which sequences are cut, of those they have.
+/// Lengths to which sequences are cut, as far as the sequence is that long.
 const LENGTHS: [u32; 12] = [1, 10, 25, 50, 100, 200, 300, 400, 500, 600, 700, 784];
-/// Most elements of the states that a backward pass keeps at once; a batch with more is computed in
-/// parts, which changes nothing but rounding.
+/// Maximum number of state elements in a backward pass. A larger batch is computed in parts; only
+/// rounding changes.
 const MOST_ELEMENTS: u64 = 1 << 27;
 
-/// One row per kind of gradient and step or length.
+/// Returns one row per kind of gradient and step or length.
 pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, Error> {
-    // A copy, because in the network itself what is not trained has no gradient.
+    // A copy, because parameters that are not trained have no gradient in the network itself.
     let network = study.network.with(&[])?;
     let mut gradients = states(study, &network, check_stop)?;
     gradients.extend(weights(study, &network, check_stop)?);
     Ok(Rows { gradients, ..Rows::default() })
 }
 
-/// Rows of `hidden` and, for adaptive networks, `controller`.
+/// Returns the rows `hidden` and, for adaptive networks, `controller`.
 fn states(
     study: &Study<'_>,
     network: &Network,
@@ -66,7 +66,7 @@ fn states(
     Ok(rows)
 }
 
-/// Rows of `w_hh`.
+/// Returns the rows `w_hh`.
 fn weights(
     study: &Study<'_>,
     network: &Network,
@@ -87,7 +87,7 @@ fn weights(
     Ok(rows)
 }
 
-/// The parts of each batch in turn. A batch ends with the part that fills it.
+/// Groups the parts by batch; a batch ends with the part that fills it.
 fn batches(parts: &[SequenceBatch]) -> Vec<&[SequenceBatch]> {
     let mut count = 0;
     let fills = |part: &SequenceBatch| {
@@ -101,7 +101,7 @@ fn batches(parts: &[SequenceBatch]) -> Vec<&[SequenceBatch]> {
     parts.split_inclusive(fills).collect()
 }
 
-/// The norm of the gradient of the mean loss of one batch by the recurrent weights.
+/// Returns the norm of the gradient of one batch's mean loss with respect to the recurrent weights.
 fn of_batch(
     study: &Study<'_>,
     network: &Network,
@@ -125,8 +125,8 @@ fn of_batch(
     Ok(sum.map(|sum| to_double(&sum.f_norm()?)).transpose()?)
 }
 
-/// The numbers of steps to which sequences of `steps` steps are cut: those that are asked for, or
-/// those of the grid and all.
+/// Returns the lengths to which sequences of `steps` steps are cut: the configured ones, or the
+/// grid and the full length.
 fn lengths(asked: Option<&[u32]>, steps: u32) -> Vec<u32> {
     let mut lengths =
         asked.map_or_else(|| [LENGTHS.as_slice(), &[steps]].concat(), <[u32]>::to_vec);
@@ -136,7 +136,7 @@ fn lengths(asked: Option<&[u32]>, steps: u32) -> Vec<u32> {
     lengths
 }
 
-/// How many sequences of `steps` steps a backward pass takes at once: a divisor of the batch.
+/// Returns the number of sequences of `steps` steps per backward pass: a divisor of the batch.
 fn at_once(network: &Network, steps: u32) -> tch::Result<usize> {
     let rest = network.rest(1)?;
     let states = rest.h.numel() + rest.inner.map_or(0, |inner| inner.numel());
@@ -145,9 +145,9 @@ fn at_once(network: &Network, steps: u32) -> tch::Result<usize> {
     Ok((1..=BATCH).rev().find(fits).unwrap_or(1))
 }
 
-/// The norms [B] of B dL/dh_t at every step t, and the same for the controllers of adaptive networks,
-/// where L is the mean loss of `batch`. What a state does past its successor, through g or c, is not
-/// counted: a state is a node of the graph.
+/// Returns the norms [B] of B dL/dh_t at each step t, and the same for the controllers of adaptive
+/// networks, where L is the mean loss of `batch`. Each state is a node of the graph: influence that
+/// bypasses the next state, through g or c, is not counted.
 fn state_gradients(
     network: &Network,
     batch: &TestSequences,
@@ -169,8 +169,8 @@ fn state_gradients(
     Ok([norms(&found.h)?, inner.unwrap_or_default()])
 }
 
-/// The gradient of the mean loss of `batch`, cut to its first `steps` steps and judged by the last of
-/// them, by all recurrent weights: one long vector in double precision.
+/// Returns the gradient of the mean loss of `batch`, cut to its first `steps` steps and scored at
+/// the last of them, with respect to all recurrent weights, as one vector in double precision.
 fn weight_gradients(
     network: &Network,
     batch: &TestSequences,
@@ -184,7 +184,7 @@ fn weight_gradients(
     let pass = network.forward_with_tape_to(Readout::Last, &inputs, conditions, &mut stats)?;
     let targets = match readout {
         Readout::Last => batch.targets.shallow_clone(),
-        // The steps are outermost.
+        // Steps are the outermost dimension.
         Readout::Every => batch.targets.f_narrow(0, (i64::from(steps) - 1) * samples, samples)?,
     };
     let loss = cross_entropy(&pass.logits, &targets)?;
@@ -192,7 +192,7 @@ fn weight_gradients(
     let _guard = no_grad_guard();
     let hidden = i64::from(network.hidden());
     let flat = |gradient: &Tensor| {
-        // The gates of an LSTM see the state in their first H columns.
+        // The gates of an LSTM receive the state in their first H columns.
         let gradient = gradient.f_narrow(1, 0, hidden)?.f_to_dtype(Kind::Double, false, false)?;
         gradient.f_reshape([-1])
     };
@@ -200,7 +200,7 @@ fn weight_gradients(
 }
 
 fn cross_entropy(logits: &Tensor, targets: &Tensor) -> tch::Result<Tensor> {
-    // -100 is the target that libtorch ignores by default; none of ours is negative.
+    // -100 is the target that libtorch ignores by default; our targets are never negative.
     logits.f_cross_entropy_loss(targets, None::<&Tensor>, Reduction::Mean, -100, 0.0)
 }
 

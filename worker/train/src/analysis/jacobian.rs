@@ -1,5 +1,5 @@
-//! Norms of the Jacobian dh_t / dh_(t-1) = diag(q_t) w_hh along test sequences, on request also on a
-//! grid of gains and saturations (science reference, section 7.2).
+//! Norms of the Jacobian dh_t / dh_(t-1) = diag(q_t) w_hh along test sequences, optionally also on
+//! a grid of gains and saturations (science reference, section 7.2).
 
 #[cfg(test)]
 mod tests;
@@ -16,19 +16,19 @@ use crate::numerics::search::linspace;
 use crate::shape_stats::ShapeStats;
 use crate::tensor::{from_doubles, length, to_double};
 
-/// Test sequences, unless the analysis says how many.
+/// Default number of test sequences.
 const SAMPLES: u32 = 100;
-/// Every which step is looked at.
+/// Distance between measured steps.
 const EVERY: u32 = 28;
-/// The grid: gains and saturations, each from, to, how many.
+/// Grid of gains and saturations: first, last, number.
 const GAINS: (f64, f64, usize) = (1.0, 20.0, 20);
 const SATURATIONS: (f64, f64, usize) = (0.0, 1.0, 10);
-/// Sequences that run at once.
+/// Sequences per batch.
 const BATCH: usize = 50;
 
-/// One row for the path at fixed gain and saturation, for adaptive networks one more for the path
-/// through the controllers, and one per point of the grid where that is wanted. Nothing for networks
-/// whose neurons have several gates.
+/// Returns one row for the path at fixed gain and saturation, for adaptive networks a second one
+/// for the path through the controllers, and one per point of the grid if requested. Empty for
+/// gated networks.
 pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, Error> {
     let _guard = no_grad_guard();
     let Some(norms) = JacobianNorms::new(study)? else { return Ok(Rows::default()) };
@@ -43,19 +43,19 @@ pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, 
     Ok(Rows { jacobian, ..Rows::default() })
 }
 
-/// What measuring norms needs.
+/// Inputs of the norm computation.
 struct JacobianNorms {
     /// w_hh [H, H], double precision.
     w_hh: Tensor,
-    /// The first direction of the power iterations [H].
+    /// Start direction of the power iterations [H].
     start: Tensor,
 }
 
-/// Sums over steps and sequences.
+/// Norm sums over steps and sequences.
 struct NormSums {
     path: &'static str,
     count: f64,
-    /// Spectral norm, inf norm and that of the released code.
+    /// Spectral norm, infinity norm, and the norm of the released code.
     norms: [f64; 3],
 }
 
@@ -70,8 +70,8 @@ impl JacobianNorms {
         }))
     }
 
-    /// The mean norms over test sequences, of the network as it is or with one gain and saturation
-    /// for all neurons.
+    /// Returns the mean norms over test sequences, with the network's own shapes or with one gain
+    /// and saturation for all neurons.
     fn measure(
         &self,
         study: &Study<'_>,
@@ -127,7 +127,7 @@ impl JacobianNorms {
         Ok(())
     }
 
-    /// The three norms [B] for slopes `q` [B, H].
+    /// Returns the three norms [B] for slopes `q` [B, H].
     fn of(&self, q: &Tensor, rounds: IterationLimit) -> tch::Result<[Tensor; 3]> {
         Ok([
             norm::spectral(q, &self.w_hh, &self.start, rounds)?,
@@ -137,8 +137,8 @@ impl JacobianNorms {
     }
 }
 
-/// The slopes [B, H] of each path through a step, in double precision; `adapts` says whether the
-/// controllers took part in it.
+/// Returns the slopes [B, H] of each path through a step, in double precision; `adapts` tells
+/// whether the controllers were active.
 fn paths(
     network: &Network,
     step: &LayerStep,

@@ -1,5 +1,5 @@
 //! Lyapunov exponents of a network (science reference, section 7.1): without input, while it reads
-//! test sequences, and without input but with gains and saturations fixed as a drive made them.
+//! test sequences, and without input but with gains and saturations frozen as a drive set them.
 
 mod orbit;
 mod tangent;
@@ -24,28 +24,28 @@ use crate::task::Split;
 use crate::tensor::{from_doubles, length};
 use orbit::{ExternalInput, Orbit, TangentVariables};
 
-/// Steps of a system without input before columns are followed.
+/// Transient steps of a system without input before columns are followed.
 const TRANSIENT: u32 = 200;
-/// Steps that then turn the columns and are not counted.
+/// Alignment steps that turn the columns and are not counted.
 const ALIGNMENT: u32 = 100;
-/// What every neuron of a system without input emits at first.
+/// Initial output of every neuron of a system without input.
 const START: f64 = 0.5;
 /// First counted step of a sequence of 784 steps.
 const DRIVEN_FROM: u32 = 100;
-/// Test sequences of `driven`.
+/// Default number of test sequences of `driven`.
 const DRIVEN_SAMPLES: u32 = 20;
-/// Test sequences over which gain and saturation are averaged: a batch of the paper.
+/// Test sequences over which gain and saturation are averaged: one batch of the paper.
 const FROZEN_SAMPLES: u32 = 100;
-/// Sequences that run at once.
+/// Sequences per batch.
 const FROZEN_AT_ONCE: usize = 50;
 /// Steps of a sequence of 784 steps at which gain and saturation are frozen.
 const FROZEN_AT: [u32; 4] = [200, 250, 300, 350];
-/// Strengths of the step drive, those of the perturbation of the same name.
+/// Strengths of the step drive, equal to those of the perturbation of the same name.
 const FROZEN_LEVELS: [f64; 10] = [0.0, 0.5, 1.0, 2.5, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0];
-/// Most elements of the columns of the sequences that are followed at once.
+/// Maximum number of column elements of the sequences followed at once.
 const MOST_ELEMENTS: i64 = 1 << 23;
 
-/// One row per system and exponent.
+/// Returns one row per system and exponent.
 pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, Error> {
     let modes = study.analysis.mode.as_deref().unwrap_or(&[LyapunovMode::Autonomous]);
     let mut lyapunov = Vec::new();
@@ -59,7 +59,7 @@ pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, 
     Ok(Rows { lyapunov, ..Rows::default() })
 }
 
-/// What the rows of one system have in common.
+/// Columns that the rows of one system share.
 struct SystemLabel<'a> {
     variant: Variant,
     mode: LyapunovMode,
@@ -67,15 +67,15 @@ struct SystemLabel<'a> {
     shape_source: &'a str,
     xi: f64,
     at_step: Option<u32>,
-    /// First counted step and the first that is not counted any more.
+    /// First counted step, and the step after the last counted one.
     window: [u32; 2],
 }
 
-/// A system without input, and how much of its way is not counted.
+/// A system without input, and the number of steps before counting begins.
 #[derive(Clone, Copy)]
 struct AutonomousRun<'a> {
     shape_override: Option<&'a ShapeOverride>,
-    /// The constant drive.
+    /// Constant drive.
     xi: f64,
     variables: TangentVariables,
     /// Steps before columns are followed.
@@ -85,15 +85,15 @@ struct AutonomousRun<'a> {
 }
 
 impl AutonomousRun<'_> {
-    /// The counted steps of `study`.
+    /// Returns the window of counted steps.
     fn window(&self, study: &Study<'_>) -> [u32; 2] {
         let from = self.transient + self.alignment;
         [from, from.saturating_add(study.analysis.steps)]
     }
 }
 
-/// The network without input, by our formulas and by those of the released code, which follow h
-/// alone and discard nothing.
+/// Computes the exponents of the network without input: with our formulas, and with those of the
+/// released code, which follow only h and discard nothing.
 fn autonomous(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Vec<LyapunovRow>, Error> {
     let label = |variant, system, still: &AutonomousRun<'_>| SystemLabel {
         variant,
@@ -127,7 +127,8 @@ fn autonomous(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Vec<Lyapun
     Ok(all)
 }
 
-/// The network while it reads test sequences, at every strength of a step drive.
+/// Computes the exponents of the network while it reads test sequences, at each strength of a step
+/// drive.
 fn driven(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Vec<LyapunovRow>, Error> {
     let steps = study.task.steps();
     let window = match study.analysis.window.as_deref() {
@@ -151,8 +152,9 @@ fn driven(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Vec<LyapunovRo
     Ok(all)
 }
 
-/// An adaptive network whose gains and saturations are fixed as a step drive made them by some
-/// step: `adaptive`; and beside each, as they were just before the drive: `fixed`.
+/// Computes the exponents of an adaptive network whose gains and saturations are frozen at some
+/// step of a step drive (`adaptive`), and of the same network frozen just before the drive
+/// (`fixed`).
 fn frozen(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Vec<LyapunovRow>, Error> {
     let mut all = Vec::new();
     let steps = study.task.steps();
@@ -193,7 +195,7 @@ fn frozen(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Vec<LyapunovRo
     Ok(all)
 }
 
-/// Follows a system without input for as many counted steps as are asked for.
+/// Follows a system without input for the configured number of counted steps.
 fn follow_still(
     study: &Study<'_>,
     still: AutonomousRun<'_>,
@@ -224,8 +226,8 @@ fn follow_still(
     Ok(spectrum)
 }
 
-/// Follows the network along test sequences under a step drive of strength `xi`; gives the
-/// exponents of every sequence over the steps of the window [`from`, `end`).
+/// Follows the network along test sequences under a step drive of strength `xi`; returns the
+/// exponents of each sequence over the window [`from`, `end`).
 fn follow_sequences(
     study: &Study<'_>,
     xi: f64,
@@ -258,8 +260,8 @@ fn follow_sequences(
     Ok(exponents)
 }
 
-/// The gains and saturations of every neuron at steps `at` of a step drive of strength `xi`,
-/// averaged over test sequences.
+/// Returns the gains and saturations of every neuron at the steps `at` of a step drive of strength
+/// `xi`, averaged over test sequences.
 fn shapes_at(
     study: &Study<'_>,
     xi: f64,
@@ -304,8 +306,8 @@ fn shapes_at(
     sums.into_iter().flatten().map(shape_override).collect()
 }
 
-/// The network for x = 0: whatever a symbol would be shown as is zero, and unless the analysis wants
-/// them so are the biases of the neurons and gates. Those of the controllers stay.
+/// Returns the network for x = 0: embeddings are zero, and so are the biases of neurons and gates
+/// unless the analysis keeps them. The controllers' biases stay.
 fn without_input(study: &Study<'_>) -> tch::Result<Network> {
     let mut changes = Vec::new();
     for parameter in study.network.parameters() {
@@ -317,7 +319,7 @@ fn without_input(study: &Study<'_>) -> tch::Result<Network> {
     study.network.with(&changes)
 }
 
-/// A step drive, unless it is 0.
+/// Returns a step drive, unless it is 0.
 fn drive(study: &Study<'_>, xi: f64) -> tch::Result<Option<Tensor>> {
     if xi == 0.0 {
         return Ok(None);
@@ -328,23 +330,23 @@ fn drive(study: &Study<'_>, xi: f64) -> tch::Result<Option<Tensor>> {
     from_doubles(&values, &[i64::from(steps), 1, 1], study.network.precision()).map(Some)
 }
 
-/// How many exponents are wanted and exist.
+/// Returns the number of exponents: as configured, but at most the number of variables.
 fn exponent_count(study: &Study<'_>, variables: TangentVariables) -> tch::Result<i64> {
     Ok(i64::from(study.analysis.exponents).min(variables.dimension(study.network)?))
 }
 
-/// The columns [B, D, k] with which every analysis starts, the same for each of `batch` copies.
+/// Returns the start columns [B, D, k] of every analysis, the same for each of `batch` copies.
 fn columns(study: &Study<'_>, variables: TangentVariables, batch: i64) -> tch::Result<Tensor> {
     let dimension = variables.dimension(study.network)?;
     random_columns(batch, dimension, exponent_count(study, variables)?, &mut study.rng())
 }
 
-/// The name of the system that all variables of a network make.
+/// Returns the name of the system of all variables of a network.
 fn system(network: &Network) -> tch::Result<&'static str> {
     Ok(if network.rest(1)?.inner.is_some() { "joint" } else { "h" })
 }
 
-/// One row per exponent, averaged over the sequences.
+/// Returns one row per exponent, averaged over the sequences.
 fn rows(
     study: &Study<'_>,
     label: &SystemLabel<'_>,

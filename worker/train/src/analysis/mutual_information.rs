@@ -1,4 +1,4 @@
-//! What the state tells about earlier inputs (science reference, section 7.9).
+//! Mutual information between the state and earlier inputs (science reference, section 7.9).
 
 use rheo_model::row::{MutualInformationRow, Rows, Variant};
 use tch::{Kind, Tensor, no_grad_guard};
@@ -12,16 +12,16 @@ use crate::network::RunConditions;
 use crate::shape_stats::ShapeStats;
 use crate::tensor::{length, to_doubles};
 
-/// Test sequences, unless the analysis says how many.
+/// Default number of test sequences.
 const SAMPLES: u32 = 100;
-/// Steps by which the input is older than the state, unless the analysis says which.
+/// Default lags: number of steps by which the input is older than the state.
 const LAGS: [u32; 6] = [0, 1, 2, 5, 10, 20];
-/// Principal components of the state that are looked at.
+/// Principal components of the state in use.
 const COMPONENTS: i64 = 3;
-/// Sequences that run at once.
+/// Sequences per batch.
 const BATCH: usize = 20;
 
-/// One row per lag, and one by the formula of the released code.
+/// Returns one row per lag, and one by the formula of the released code.
 pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, Error> {
     let _guard = no_grad_guard();
     let all = parts(study, SAMPLES, BATCH)?;
@@ -43,17 +43,17 @@ pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, 
     Ok(Rows { mutual_information: found.rows(study, lags, dimension), ..Rows::default() })
 }
 
-/// What gives inputs and states coordinates of deviation 1 over the sequences: the estimator compares
-/// distances in the one with distances in the other.
+/// Scales that give all coordinates of inputs and states a standard deviation of 1 over the
+/// sequences; the estimator compares distances between inputs with distances between states.
 struct UnitScales {
-    /// The deviation of every input [I].
+    /// Standard deviation of each input [I].
     inputs: Tensor,
-    /// The first components of the state.
+    /// First principal components of the state.
     states: StateComponents,
 }
 
 impl UnitScales {
-    /// Looks at all sequences once; nothing if there are none.
+    /// Measures all sequences; returns nothing if there are none.
     fn new(
         study: &Study<'_>,
         all: &[SequenceBatch],
@@ -81,9 +81,9 @@ impl UnitScales {
 
 /// Estimates, one per sequence.
 struct InformationEstimates {
-    /// For each lag.
+    /// Estimates per lag.
     lags: Vec<Vec<f64>>,
-    /// By the formula of the released code.
+    /// Estimates by the formula of the released code.
     released: Vec<f64>,
 }
 
@@ -130,14 +130,14 @@ impl InformationEstimates {
     }
 }
 
-/// The points of one sequence, on the host.
+/// Points of one sequence, on the host.
 struct SequenceCoordinates {
     values: Vec<f64>,
     dimension: usize,
 }
 
 impl SequenceCoordinates {
-    /// The rows of `tensor` [T, C].
+    /// Copies the rows of `tensor` [T, C].
     fn new(tensor: &Tensor) -> Result<Self, Error> {
         let dimension = usize::try_from(tensor.size2()?.1).unwrap_or(0);
         Ok(Self { values: to_doubles(tensor)?, dimension })
@@ -148,7 +148,7 @@ impl SequenceCoordinates {
     }
 }
 
-/// Some test sequences and the states of the network while it reads them.
+/// Some test sequences, and the states of the network while it reads them.
 struct Trajectories {
     /// Inputs of the layer [T, B, I].
     inputs: Tensor,
@@ -156,7 +156,7 @@ struct Trajectories {
     states: Tensor,
 }
 
-/// The trajectories of a part of the test sequences.
+/// Runs the network over one batch of test sequences.
 fn sequences(study: &Study<'_>, part: &SequenceBatch) -> Result<Trajectories, Error> {
     let inputs = part.load(study)?.inputs;
     let mut states = Vec::new();
@@ -179,12 +179,12 @@ fn sequences(study: &Study<'_>, part: &SequenceBatch) -> Result<Trajectories, Er
     Ok(Trajectories { inputs, states: Tensor::f_stack(&states, 0)? })
 }
 
-/// The inputs [T, I] in the order that they had before the task put them into its own: what the
-/// released code pairs with the states, by mistake.
+/// Returns the inputs [T, I] in the order before the task's permutation; the released code pairs
+/// these with the states by mistake.
 fn in_place(study: &Study<'_>, inputs: &Tensor) -> Result<Tensor, Error> {
     let Some(order) = study.task.order() else { return Ok(inputs.shallow_clone()) };
     let order: Vec<i64> = order.iter().map(|&step| i64::from(step)).collect();
-    // x_t = pixel[order[t]], so step t belongs at place order[t].
+    // x_t = pixel[order[t]], so step t belongs at index order[t].
     let index = Tensor::f_from_slice(&order)?;
     Ok(inputs.f_index_copy(0, &index, inputs)?)
 }

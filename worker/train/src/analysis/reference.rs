@@ -1,4 +1,4 @@
-//! The networks of the reference values, for the tests of analyses.
+//! Networks of the reference values, for tests of analyses.
 
 use rheo_core::rng::{Purpose, TrialRng};
 use rheo_model::config::{InputInit, Network as Config, NetworkKind};
@@ -7,12 +7,12 @@ use tch::{Kind, Tensor, no_grad};
 
 use crate::network::{Interface, Network, Readout, ReadoutInit};
 
-/// The reference values.
+/// Returns the reference values.
 pub(super) fn oracles() -> Value {
     serde_json::from_str(include_str!("../../tests/goldens/oracles.json")).unwrap()
 }
 
-/// All numbers in a value, row by row.
+/// Returns all numbers in a value, row by row.
 pub(super) fn numbers(value: &Value) -> Vec<f64> {
     match value {
         Value::Array(items) => items.iter().flat_map(numbers).collect(),
@@ -20,9 +20,9 @@ pub(super) fn numbers(value: &Value) -> Vec<f64> {
     }
 }
 
-/// A network with classes and drawn weights, in double precision.
+/// Returns a network with classes and drawn weights, in double precision.
 pub(super) fn drawn(config: &Config, seed: u64) -> Network {
-    // More threads wait by spinning, which starves other tests.
+    // More threads busy-wait, which starves other tests.
     let _ = tch::get_num_threads();
     tch::set_num_threads(1);
     let interface = Interface {
@@ -37,7 +37,8 @@ pub(super) fn drawn(config: &Config, seed: u64) -> Network {
     Network::new(config, interface, Kind::Double, &mut rng).unwrap()
 }
 
-/// The network of case `label`: three neurons, two controller units, weights by the filling rule.
+/// Returns the network of case `label`: three neurons, two controller units, weights by the filling
+/// rule.
 pub(super) fn network(label: &str) -> Network {
     let kind = match label {
         "tanh" => NetworkKind::Tanh,
@@ -68,14 +69,15 @@ pub(super) fn network(label: &str) -> Network {
     network
 }
 
-/// x[b][t] = cos(b + 2 t) as [T, B, 1].
+/// Returns x[b][t] = cos(b + 2 t) as [T, B, 1].
 pub(super) fn inputs(steps: u32, batch: u32) -> Tensor {
     let values: Vec<f64> =
         (0..steps).flat_map(|t| (0..batch).map(move |b| f64::from(b + 2 * t).cos())).collect();
     Tensor::from_slice(&values).view([i64::from(steps), i64::from(batch), 1])
 }
 
-/// Compares with relative 1e-9 and absolute 1e-12, the precision of the reference values.
+/// Compares with relative tolerance 1e-9 and absolute tolerance 1e-12, the precision of the
+/// reference values.
 #[track_caller]
 pub(super) fn assert_close(what: &str, found: &[f64], expected: &[f64]) {
     assert_eq!(found.len(), expected.len(), "{what}");

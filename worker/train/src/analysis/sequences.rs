@@ -1,5 +1,4 @@
-//! Which test sequences an analysis looks at, as many at once as it has memory for, and how the
-//! numbers of several sequences become one.
+//! Test sequences of an analysis, in batches that fit into memory, and moments over sequences.
 
 use tch::Tensor;
 
@@ -9,13 +8,13 @@ use crate::step::Batch;
 use crate::task::Split;
 use crate::tensor::length;
 
-/// Some test sequences of equal length, as many as shall run at once.
+/// Some test sequences of equal length that run in one batch.
 pub(super) struct SequenceBatch {
-    /// The samples; of a text, one window.
+    /// Sample indices; of a text, one window.
     samples: Vec<u32>,
-    /// The first of the columns of a window and their number; without it, all of the batch.
+    /// First column and number of columns of a window; none if the whole batch is used.
     columns: Option<[i64; 2]>,
-    /// How many sequences these are.
+    /// Number of sequences.
     pub(super) count: usize,
 }
 
@@ -27,8 +26,8 @@ pub(super) struct TestSequences {
     pub(super) targets: Tensor,
 }
 
-/// The first test sequences, as many as the analysis asks for, else `default`, in parts of at most
-/// `at_once`. The sequences of a text are the columns of its windows, those of full length, each
+/// Returns the first test sequences, as many as the analysis configures, else `default`, in batches
+/// of at most `at_once`. The sequences of a text are the columns of its full-length windows, each
 /// from rest.
 pub(super) fn parts(
     study: &Study<'_>,
@@ -67,14 +66,14 @@ pub(super) fn parts(
 }
 
 impl SequenceBatch {
-    /// The sequences themselves.
+    /// Loads the sequences.
     pub(super) fn load(&self, study: &Study<'_>) -> Result<TestSequences, Error> {
         let Batch { inputs, targets, .. } = study.task.batch(Split::Test, &self.samples)?;
         let Some([first, count]) = self.columns else {
             return Ok(TestSequences { inputs, targets });
         };
         let (steps, columns, _) = inputs.size3()?;
-        // A text has a target per step, the steps outermost.
+        // A text has one target per step; steps are the outermost dimension.
         let targets = targets.f_reshape([steps, columns])?.f_narrow(1, first, count)?;
         let inputs = inputs.f_narrow(1, first, count)?;
         Ok(TestSequences { inputs, targets: targets.f_reshape([-1])? })
@@ -86,11 +85,11 @@ impl SequenceBatch {
 pub(super) struct MeanStd {
     /// Mean.
     pub(super) mean: f64,
-    /// Standard deviation of these values, not of a population that they stand for.
+    /// Standard deviation of these values; not an estimate for a larger population.
     pub(super) std: f64,
 }
 
-/// The mean and standard deviation of `values`.
+/// Returns the mean and standard deviation of `values`.
 pub(super) fn moments(values: &[f64]) -> MeanStd {
     let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;
@@ -110,7 +109,7 @@ mod tests {
     use crate::task::{SampleLibrary, Task};
 
     #[test]
-    fn what_is_not_a_number_stays_in_the_moments() {
+    fn nan_stays_in_the_moments() {
         assert_eq!(moments(&[1.0, 3.0]), MeanStd { mean: 2.0, std: 1.0 });
         assert!(moments(&[1.0, f64::NAN]).mean.is_nan());
         assert!(moments(&[1.0, f64::NEG_INFINITY]).mean < f64::MIN);
@@ -169,12 +168,12 @@ mod tests {
         let found = rows(&analysis(AnalysisKind::Jacobian)).1.jacobian;
         assert!(found.len() == 2 && found.iter().all(|row| row.samples == 6));
         assert_eq!(rows(&analysis(AnalysisKind::Gradients)).1.gradients.len(), 12 + 12 + 3);
-        // A test text of 120 symbols has two whole windows of four columns, no more.
+        // A test text of 120 symbols has exactly two whole windows of four columns.
         let many = Analysis { samples: Some(100), ..analysis(AnalysisKind::Jacobian) };
         assert_eq!(rows(&many).1.jacobian[0].samples, 8);
     }
 
-    /// The sizes of the parts, at most three sequences each.
+    /// Returns the sizes of the batches, at most three sequences each.
     fn counts(study: &Study<'_>) -> Vec<usize> {
         let parts = parts(study, 100, 3).unwrap();
         for part in &parts {

@@ -1,7 +1,8 @@
-//! How gain and saturation of adaptive neurons answer a step of the drive (science reference, 7.6).
+//! Responses of gain and saturation of adaptive neurons to a step of the drive (science reference,
+//! 7.6).
 //!
-//! The windows of the reference, of 784 steps, scale with the sequence: step t becomes
-//! round(t T / 784). The drive is that of the evaluation: on for onset < t < 2 onset.
+//! The windows of the reference, for 784 steps, scale with the sequence: step t becomes round(t T /
+//! 784). The drive is that of the evaluation, active for onset < t < 2 onset.
 
 use rheo_model::row::{Rows, ShapeStepRow, ShapeTraceRow, Variant};
 use tch::{Tensor, no_grad_guard};
@@ -15,31 +16,31 @@ use crate::shape_stats::ShapeStats;
 use crate::task::Split;
 use crate::tensor::from_doubles;
 
-/// The default strengths of the drive.
+/// Default drive strengths.
 const LEVELS: [f64; 10] = [0.0, 0.5, 1.0, 2.5, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0];
 
-/// Test sequences that are averaged unless the configuration says it. Each has H neurons to average
-/// over already, and a level costs as much as an evaluation of so many.
+/// Default number of test sequences to average over. Each already has H neurons to average over,
+/// and one strength costs as much as an evaluation of this many samples.
 const SAMPLES: u32 = 100;
 
-/// Steps, of 784, over which steady values are averaged.
+/// Window of steps, of 784, over which steady values are averaged.
 #[derive(Debug, Clone, Copy)]
 struct SteadyWindow {
-    /// The variant of the analysis that uses this window.
+    /// Variant of the analysis that uses this window.
     variant: Variant,
-    /// The first step.
+    /// First step.
     first: u32,
-    /// The step after the last.
+    /// Step after the last.
     end: u32,
 }
 
-/// One window for each variant.
+/// Windows, one per variant.
 const STEADY: [SteadyWindow; 2] = [
     SteadyWindow { variant: Variant::Corrected, first: 300, end: 380 },
     SteadyWindow { variant: Variant::Released, first: 350, end: 399 },
 ];
 
-/// One row per strength and step, and one per strength and variant of the steady window.
+/// Returns one row per strength and step, and one per strength and variant of the steady window.
 pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, Error> {
     let mut rows = Rows::default();
     if !study.is_adaptive() {
@@ -54,7 +55,8 @@ pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, 
     Ok(rows)
 }
 
-/// Gain and saturation over sequences and neurons at every step under a drive of strength `xi`.
+/// Measures gain and saturation over sequences and neurons at each step, under a drive of strength
+/// `xi`.
 fn record(
     study: &Study<'_>,
     xi: f64,
@@ -89,7 +91,7 @@ fn record(
     Ok(trace)
 }
 
-/// `xi` for onset < t < 2 onset, else 0: [T, 1, 1].
+/// Returns `xi` for onset < t < 2 onset, else 0: [T, 1, 1].
 fn drive(study: &Study<'_>, xi: f64) -> tch::Result<Tensor> {
     let steps = study.task.steps();
     let onset = scaled(200, steps);

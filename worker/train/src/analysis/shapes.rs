@@ -1,5 +1,5 @@
-//! The gain and saturation of every neuron (science reference, section 7.10); of adaptive networks
-//! their mean over time on unperturbed test data.
+//! Gain and saturation of every neuron (science reference, section 7.10); for adaptive networks the
+//! mean over time on unperturbed test data.
 
 use rheo_model::row::{Rows, ShapeRow};
 use tch::no_grad_guard;
@@ -10,20 +10,20 @@ use crate::network::{Network, RunConditions};
 use crate::shape_stats::{NeuronShapes, ShapeMoments, ShapeStats};
 use crate::task::{Split, Task};
 
-/// Test samples over which the shapes of adaptive neurons are averaged: their mean hardly moves
-/// with more, and the pass would cost as much as an evaluation.
+/// Test samples over which the shapes of adaptive neurons are averaged. More samples hardly change
+/// the mean and would cost as much as an evaluation.
 const SAMPLES: u64 = 500;
 
-/// Windows of a text over which they are averaged.
+/// Windows of a text over which shapes are averaged.
 const WINDOWS: u64 = 20;
 
 /// Samples per batch.
 const BATCH: u32 = 250;
 
-/// One row per neuron.
+/// Returns one row per neuron.
 pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, Error> {
     let measured = match study.initial {
-        // It has just been measured.
+        // The shapes were just measured.
         Some(initial) if study.epoch < 0 => Some(initial.clone()),
         _ => measure(study.network, study.task, check_stop)?,
     };
@@ -44,7 +44,7 @@ pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, 
     Ok(Rows { shapes, ..Rows::default() })
 }
 
-/// The gain and saturation of every neuron, of networks whose neurons have them.
+/// Returns the gain and saturation of every neuron, for networks whose neurons have them.
 pub(crate) fn measure(
     network: &Network,
     task: &Task,
@@ -58,7 +58,7 @@ pub(crate) fn measure(
     }
     let _guard = no_grad_guard();
     let mut stats = ShapeStats::measuring(network.hidden())?;
-    // Of a text, windows that each begin at rest.
+    // For a text, windows that each start at rest.
     let windows = task.windows(Split::Test).map(|windows| (windows.min(WINDOWS), 1));
     let (units, batch) = windows.unwrap_or((task.size(Split::Test).min(SAMPLES), BATCH));
     let units = u32::try_from(units).unwrap_or(u32::MAX);

@@ -1,4 +1,4 @@
-//! Where the slope of gamma is one (science reference, section 7.2): for every input xi the curve in
+//! Contours of slope one of gamma (science reference, section 7.2): for each input xi the curve in
 //! the plane of gain and saturation along which small deviations neither grow nor vanish.
 
 use rheo_model::row::{Rows, SlopeContourRow, Variant};
@@ -10,15 +10,15 @@ use crate::numerics::search::linspace;
 
 /// Inputs at which the slope is taken.
 const LEVELS: [f64; 7] = [0.9, 1.1, 1.5, 2.0, 3.0, 5.0, 30.0];
-/// The gains: from, to, how many.
+/// Gains: first, last, number.
 const GAINS: (f64, f64, usize) = (2.0, 5.0, 100);
-/// The saturations that are shown.
+/// Range of saturations to keep.
 const SATURATIONS: std::ops::RangeInclusive<f64> = -0.015..=0.025;
-/// What the slope is set to. The released code looks for slope + 0.013 = 1 and does not say why.
+/// Target slopes. The released code uses slope + 0.013 = 1 without a stated reason.
 const SLOPES: [(Variant, f64); 2] = [(Variant::Corrected, 1.0), (Variant::Released, 0.987)];
 
-/// One row per point of a curve. The curves are the same for every network whose neurons have gain
-/// and saturation; the others get none.
+/// Returns one row per point of a curve. The curves are the same for every network whose neurons
+/// have gain and saturation; other networks get none.
 pub(super) fn run(study: &Study<'_>, check_stop: StopCheck<'_>) -> Result<Rows, Error> {
     let mut slope_contours = Vec::new();
     if !study.network.kind().has_shape() {

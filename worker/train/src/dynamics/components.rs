@@ -1,12 +1,12 @@
-//! Principal components of many states, found without keeping the states.
+//! Principal components of many states, without storing the states.
 
 use tch::{Device, Kind, Result, Tensor};
 
-/// Below this fraction of the largest variance a component is what rounding left over; divided by
-/// its deviation it would look like a coordinate.
+/// Components whose variance is below this fraction of the largest are rounding errors; scaled to
+/// unit variance they would look like coordinates.
 const NOISE: f64 = 1e-12;
 
-/// Sums over the states seen so far, in double precision.
+/// Running sums over states, in double precision.
 pub struct StateMoments {
     count: f64,
     /// Sums [H].
@@ -15,23 +15,23 @@ pub struct StateMoments {
     products: Tensor,
 }
 
-/// The first principal components of some states.
+/// First principal components of some states.
 pub struct StateComponents {
-    /// The mean state [H].
+    /// Mean state [H].
     mean: Tensor,
-    /// The directions [H, C], each divided by the deviation along it.
+    /// Directions [H, C], each divided by the standard deviation along it.
     axes: Tensor,
 }
 
 impl StateMoments {
-    /// Nothing seen yet, of states with `size` elements.
+    /// Returns zero sums for states with `size` elements.
     pub fn new(size: i64, device: Device) -> Result<Self> {
         let sum = Tensor::f_zeros([size], (Kind::Double, device))?;
         let products = Tensor::f_zeros([size, size], (Kind::Double, device))?;
         Ok(Self { count: 0.0, sum, products })
     }
 
-    /// Takes in `states` [N, H].
+    /// Adds `states` [N, H].
     pub fn add(&mut self, states: &Tensor) -> Result<()> {
         let states = states.f_to_dtype(Kind::Double, false, false)?;
         let (count, _) = states.size2()?;
@@ -41,18 +41,18 @@ impl StateMoments {
         Ok(())
     }
 
-    /// The standard deviation of every element [H]; 1 for one that does not vary.
+    /// Returns the standard deviation of each element [H]; 1 for a constant element.
     pub fn deviations(&self) -> Result<Tensor> {
         let mean = self.sum.f_div_scalar(self.count)?;
         let squares = self.products.f_diagonal(0, 0, 1)?.f_div_scalar(self.count)?;
         let variances = squares.f_sub(&mean.f_square()?)?;
-        // What rounding leaves over of a constant is in proportion to its square.
+        // Rounding errors of a constant scale with its square.
         let still = variances.f_le_tensor(&squares.f_mul_scalar(NOISE)?)?;
         variances.f_masked_fill(&still, 1.0)?.f_sqrt()
     }
 
-    /// The directions of the largest variance, at most `count` and none that is only rounding; none
-    /// at all where a state was not finite.
+    /// Returns the directions of the largest variance, at most `count`, without those that are only
+    /// rounding; none if a state was not finite.
     pub fn components(&self, count: i64) -> Result<StateComponents> {
         let mean = self.sum.f_div_scalar(self.count)?;
         let outer = mean.f_outer(&mean)?;
@@ -61,7 +61,7 @@ impl StateMoments {
             let axes = covariance.f_narrow(1, 0, 0)?;
             return Ok(StateComponents { mean, axes });
         }
-        // Eigenvalues come in ascending order.
+        // Eigenvalues are in ascending order.
         let (variances, axes) = covariance.f_linalg_eigh("L")?;
         let (variances, axes) = (variances.f_flip([0])?, axes.f_flip([1])?);
         let variances = crate::tensor::to_doubles(&variances)?;
@@ -78,13 +78,13 @@ impl StateMoments {
 }
 
 impl StateComponents {
-    /// The number of components.
+    /// Returns the number of components.
     pub fn count(&self) -> Result<i64> {
         self.axes.size2().map(|(_, count)| count)
     }
 
-    /// The coordinates [N, C] of `states` [N, H], each with deviation 1 over the states that the
-    /// components were found on.
+    /// Returns the coordinates [N, C] of `states` [N, H], each with standard deviation 1 over the
+    /// states that the components were computed from.
     pub fn scores(&self, states: &Tensor) -> Result<Tensor> {
         let states = states.f_to_dtype(Kind::Double, false, false)?;
         states.f_sub(&self.mean)?.f_matmul(&self.axes)
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
     use crate::tensor::to_doubles;
 
-    /// 500 states of 4 elements that lie in a plane, off the origin.
+    /// Returns 500 states of 4 elements that lie in a plane away from the origin.
     fn states() -> Tensor {
         let mut rng = TrialRng::new(1, Purpose::Analysis);
         let values: Vec<f64> = (0..500)
@@ -137,14 +137,14 @@ mod tests {
         let found = moments(&[states.shallow_clone()]).components(1).unwrap().scores(&states);
         let centred = &states - states.mean_dim(0, true, Kind::Double);
         let (u, _, _) = centred.svd(true, true);
-        // Up to its sign, a score is a left singular vector at unit variance.
+        // A score is a left singular vector at unit variance, up to its sign.
         let (found, first) = (found.unwrap().select(1, 0), u.select(1, 0) * 500f64.sqrt());
         let overlap = (found * first).mean(Kind::Double).abs().double_value(&[]);
         assert!((overlap - 1.0).abs() < 1e-10, "{overlap}");
     }
 
     #[test]
-    fn what_varies_has_a_deviation() {
+    fn only_varying_elements_have_a_deviation() {
         let values = [1.0f64, 0.1, 3.0, 0.1, 1.0, 0.1, 3.0, 0.1];
         let mut moments = StateMoments::new(2, Device::Cpu).unwrap();
         moments.add(&Tensor::from_slice(&values).view([4, 2])).unwrap();

@@ -1,7 +1,7 @@
-//! Where the slope of gamma has a given value (science reference, sections 2 and 7.2).
+//! Contours on which the slope of gamma has a given value (science reference, sections 2 and 7.2).
 //!
-//! No curve is traced through a grid: the slope is linear in the saturation, so the level set has
-//! one saturation for every input and gain, in closed form.
+//! The slope is linear in the saturation, so the level set has one saturation per input and gain,
+//! in closed form; no contour is traced on a grid.
 
 /// gamma_x(x; n, s) = (1 - s) t + s n t (1 - t) with t = sigma(n x).
 pub fn slope(x: f64, n: f64, s: f64) -> f64 {
@@ -9,17 +9,17 @@ pub fn slope(x: f64, n: f64, s: f64) -> f64 {
     (1.0 - s) * t + s * n * t * rest
 }
 
-/// The saturation s at which gamma_x(x; n, s) = `slope`; none where the slope does not depend on s,
-/// that is where n (1 - t) = 1.
+/// Returns the saturation s at which gamma_x(x; n, s) = `slope`; none where the slope does not
+/// depend on s, that is n (1 - t) = 1.
 pub fn saturation(x: f64, n: f64, slope: f64) -> Option<f64> {
     let SigmoidPair { value: t, rest } = sigmoids(n * x);
     let by_s = t * (n * rest - 1.0);
-    // slope - t, without the cancellation where both are almost 1.
+    // slope - t, without cancellation where both are almost 1.
     let s = ((slope - 1.0) + rest) / by_s;
     s.is_finite().then_some(s)
 }
 
-/// The logistic function at a point.
+/// The logistic function at a point, and its complement.
 struct SigmoidPair {
     /// sigma(z).
     value: f64,
@@ -27,7 +27,7 @@ struct SigmoidPair {
     rest: f64,
 }
 
-/// sigma(z) and 1 - sigma(z), neither by a difference.
+/// Computes sigma(z) and 1 - sigma(z) without taking a difference.
 fn sigmoids(z: f64) -> SigmoidPair {
     let decay = (-z.abs()).exp();
     let (large, small) = (1.0 / (1.0 + decay), decay / (1.0 + decay));
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn far_out_the_offset_of_the_released_code_is_the_saturation() {
+    fn far_out_the_saturation_equals_the_released_offset() {
         for n in linspace(2.0, 5.0, 7) {
             let released = saturation(30.0, n, 0.987).unwrap();
             assert!((released - 0.013).abs() < 1e-12, "{released}");
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn where_the_saturation_changes_nothing_there_is_no_solution() {
+    fn no_solution_where_the_saturation_has_no_effect() {
         // n = 2 at x = 0: t = 1/2 and n (1 - t) = 1.
         assert_eq!(saturation(0.0, 2.0, 1.0), None);
     }

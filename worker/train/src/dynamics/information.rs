@@ -1,20 +1,20 @@
-//! Mutual information between two sets of coordinates by the estimator of Kraskov et al. 2004 in
-//! the form that admits repeated values (Gao et al. 2017; science reference, section 7.9).
+//! Mutual information between two sets of coordinates, by the estimator of Kraskov et al. 2004 in
+//! the form that allows repeated values (Gao et al. 2017; science reference, section 7.9).
 //!
-//! O(N^2) time and O(N) memory: sequences have at most a few thousand steps, for which a search
-//! tree gains nothing.
+//! O(N^2) time and O(N) memory: sequences have at most a few thousand steps, too few for a search
+//! tree to pay off.
 
 /// N points of a fixed number of coordinates.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PointSet<'a> {
-    /// The coordinates, point by point.
+    /// Coordinates, point by point.
     pub values: &'a [f64],
     /// Coordinates per point, at least 1.
     pub dimension: usize,
 }
 
 impl<'a> PointSet<'a> {
-    /// The number of points.
+    /// Returns the number of points.
     pub fn len(&self) -> usize {
         self.values.len() / self.dimension.max(1)
     }
@@ -24,7 +24,7 @@ impl<'a> PointSet<'a> {
         self.len() == 0
     }
 
-    /// The points from number `from` up to `to`, without that one.
+    /// Returns the points `from`..`to`.
     #[must_use]
     pub fn range(&self, from: usize, to: usize) -> Self {
         let (start, end) = (from * self.dimension, to * self.dimension);
@@ -35,24 +35,23 @@ impl<'a> PointSet<'a> {
         &self.values[index * self.dimension..(index + 1) * self.dimension]
     }
 
-    /// Writes the distance of every point to point `index`, by the largest difference of a
-    /// coordinate.
+    /// Writes the distance of every point to point `index`: the largest coordinate difference.
     fn distances(&self, index: usize, distances: &mut [f64]) {
         let point = self.point(index);
         for (other, distance) in distances.iter_mut().enumerate() {
             let other = self.point(other);
             *distance = point.iter().zip(other).fold(0.0, |most, (a, b)| {
                 let difference = (a - b).abs();
-                // Not `max`, which would take a distance that is not a number for none at all.
+                // Not `max`, which would ignore a distance that is NaN.
                 if difference <= most { most } else { difference }
             });
         }
     }
 }
 
-/// I(x; y) in nats: the mean over i of psi(k_i) + ln N - psi(nx_i) - psi(ny_i), where the distance
-/// of (x_i, y_i) to its `neighbours`-th neighbour says how far to count around x_i and y_i. None
-/// unless there are as many x as y and more of them than neighbours; not a number where a
+/// Estimates I(x; y) in nats: the mean over i of psi(k_i) + ln N - psi(nx_i) - psi(ny_i), where the
+/// distance of (x_i, y_i) to its `neighbours`-th neighbour is the radius for the counts around x_i
+/// and y_i. None unless x and y have the same length, which must exceed `neighbours`; NaN if a
 /// coordinate is not finite.
 pub fn mutual_information(x: PointSet<'_>, y: PointSet<'_>, neighbours: usize) -> Option<f64> {
     let count = x.len();
@@ -78,10 +77,10 @@ pub fn mutual_information(x: PointSet<'_>, y: PointSet<'_>, neighbours: usize) -
     Some(sum / count as f64 + (count as f64).ln())
 }
 
-/// k_i, nx_i and ny_i of the point with these distances to all points, itself included. Reorders
-/// `both`.
+/// Returns k_i, nx_i and ny_i of the point with these distances to all points, itself included.
+/// Reorders `both`.
 fn neighbourhood(dx: &[f64], dy: &[f64], both: &mut [f64], neighbours: usize) -> [usize; 3] {
-    // The point itself is at distance 0, so that its k-th neighbour has place k from 0.
+    // The point itself is at distance 0, so its k-th neighbour has index k.
     let (_, &mut reach, _) = both.select_nth_unstable_by(neighbours, f64::total_cmp);
     let count = |distances: &[f64], near: &dyn Fn(f64) -> bool| {
         distances.iter().filter(|distance| near(**distance)).count()
@@ -95,9 +94,9 @@ fn neighbourhood(dx: &[f64], dy: &[f64], both: &mut [f64], neighbours: usize) ->
     }
 }
 
-/// psi(0..=`most`), the logarithmic derivative of the gamma function: at whole numbers
-/// psi(1) = -0.577... (Euler's constant) and psi(n + 1) = psi(n) + 1/n. psi(0) is a pole, and never
-/// needed because every point is its own neighbour.
+/// Returns psi(0..=`most`), the logarithmic derivative of the gamma function: at integers psi(1) =
+/// -0.577... (Euler's constant) and psi(n + 1) = psi(n) + 1/n. psi(0) is a pole and is never used,
+/// because every point is its own neighbour.
 fn digammas(most: usize) -> Vec<f64> {
     let mut values = vec![f64::NEG_INFINITY, -std::f64::consts::EULER_GAMMA];
     for n in 1..most {
@@ -153,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn coordinates_that_say_nothing_carry_no_information() {
+    fn independent_coordinates_carry_no_information() {
         let mut rng = TrialRng::new(2, Purpose::Analysis);
         let x: Vec<f64> = (0..1000).map(|_| rng.normal()).collect();
         let y: Vec<f64> = (0..3000).map(|_| rng.normal()).collect();
@@ -161,7 +160,7 @@ mod tests {
         assert!(found.abs() < 0.08, "{found}");
         let constant = vec![0.0; 1000];
         let found = mutual_information(one(&constant), one(&x), 5).unwrap();
-        // psi(k) - psi(n_y) with n_y = k for every point but the nearest ties: about 0.
+        // psi(k) - psi(n_y) with n_y = k for every point except the nearest ties: about 0.
         assert!(found.abs() < 0.01, "{found}");
     }
 

@@ -1,22 +1,22 @@
-//! Norms of J = diag(q) W without forming it, for many q at once (science reference, section 7.2).
+//! Norms of J = diag(q) W without forming J, for many q at once (science reference, section 7.2).
 
 use tch::{Result, Tensor};
 
-/// When a power iteration ends.
+/// Stopping rule of a power iteration.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct IterationLimit {
-    /// After this many rounds at the latest.
+    /// Maximum number of rounds.
     pub most: u32,
-    /// When no norm changed by more than this fraction of itself.
+    /// Relative change of the norms below which the iteration stops.
     pub change: f64,
 }
 
-/// The rule of the science reference.
+/// Stopping rule of the science reference.
 pub const ROUNDS: IterationLimit = IterationLimit { most: 100, change: 1e-6 };
 
-/// The spectral norms [B] of diag(q) `w` for slopes `q` [B, H] and `w` [H, H], by power iteration
-/// on J^T J from the direction `start` [H]: from below, and the sooner exact the further the first
-/// singular value lies above the second.
+/// Returns the spectral norms [B] of diag(q) `w` for slopes `q` [B, H] and `w` [H, H], by power
+/// iteration on J^T J from the direction `start` [H]. The estimate approaches the norm from below,
+/// faster the larger the gap between the first two singular values.
 pub fn spectral(q: &Tensor, w: &Tensor, start: &Tensor, rounds: IterationLimit) -> Result<Tensor> {
     let transposed = w.f_transpose(0, 1)?;
     let squares = q.f_square()?;
@@ -38,18 +38,19 @@ pub fn spectral(q: &Tensor, w: &Tensor, start: &Tensor, rounds: IterationLimit) 
     Ok(norms)
 }
 
-/// The inf norms [B] of diag(q) `w`: max_i |q_i| sum_j |w_ij|.
+/// Returns the infinity norms [B] of diag(q) `w`: max_i |q_i| sum_j |w_ij|.
 pub fn infinity(q: &Tensor, w: &Tensor) -> Result<Tensor> {
     let rows = w.f_abs()?.f_sum_dim_intlist(1, false, None)?;
     q.f_abs()?.f_mul(&rows)?.f_amax(1, false)
 }
 
-/// What the released code calls the norm, [B]: max_j |sum_i q_i w_ij|, the inf norm of a vector.
+/// Returns the norm of the released code, [B]: max_j |sum_i q_i w_ij|, the infinity norm of a
+/// vector.
 pub fn released(q: &Tensor, w: &Tensor) -> Result<Tensor> {
     q.f_matmul(w)?.f_abs()?.f_amax(1, false)
 }
 
-/// The rows of `vectors` [B, H] at unit length; a zero stays zero.
+/// Scales the rows of `vectors` [B, H] to unit length; a zero row stays zero.
 fn unit(vectors: &Tensor) -> Result<Tensor> {
     let lengths = vectors.f_square()?.f_sum_dim_intlist(1, true, None)?.f_sqrt()?;
     let divisor = lengths.f_masked_fill(&lengths.f_eq(0.0)?, 1.0)?;
@@ -70,7 +71,7 @@ mod tests {
         Tensor::from_slice(&values).view(shape)
     }
 
-    /// The matrices [B, H, H] that the functions never form.
+    /// Returns the matrices [B, H, H] that the functions never form.
     fn formed(q: &Tensor, w: &Tensor) -> Tensor {
         q.unsqueeze(2) * w
     }
@@ -131,7 +132,7 @@ mod tests {
                 let off = (found - expected).abs();
                 assert!(off <= 1e-9 * expected, "{network} {path} {name}: {found}");
             }
-            // The usual rule stops as soon as a round changes the norm by less than 1e-6.
+            // The usual rule stops once a round changes the norm by less than 1e-6.
             let usual = spectral(&q, &w, &start, ROUNDS).unwrap().double_value(&[0]);
             let expected = oracle[path]["spectral"].as_f64().unwrap();
             assert!((usual / expected - 1.0).abs() < 1e-5, "{network} {path}: {usual}");

@@ -1,44 +1,44 @@
 //! Lyapunov exponents by repeated QR decomposition (Benettin et al. 1980; science reference,
-//! section 7.1): Z = J_t Q_{t-1} = Q_t R_t with diag R > 0, and an exponent is the mean of ln R_ii
-//! over the counted steps.
+//! section 7.1): Z = J_t Q_{t-1} = Q_t R_t with diag R > 0; an exponent is the mean of ln R_ii over
+//! the counted steps.
 //!
-//! A value that is not a number stays in the mean: a system that diverges must not look like one
-//! that does not. How often that happens is counted beside it.
+//! NaN stays in the mean, so that a diverging system does not look like a stable one. The number of
+//! such steps is counted, too.
 
 use rheo_core::rng::TrialRng;
 use tch::{Kind, Result, Tensor};
 
 use crate::tensor::{from_doubles, to_doubles};
 
-/// B independent copies of a system z_t = F(z_{t-1}) with D coordinates, each at its own state.
+/// B independent copies of a system z_t = F(z_{t-1}) with D coordinates, each with its own state.
 pub trait DynamicalSystem {
     /// Advances every copy by one step.
     fn advance(&mut self) -> Result<()>;
 
-    /// Advances every copy by one step and gives J_t times `columns` [B, D, k], where
-    /// J_t = dF/dz at the state before the step.
+    /// Advances every copy by one step and returns J_t times `columns` [B, D, k], where J_t = dF/dz
+    /// at the state before the step.
     fn push(&mut self, columns: &Tensor) -> Result<Tensor>;
 }
 
-/// The first k exponents of B copies of a system, as far as it has been followed.
+/// The first k exponents of B copies of a system, over the steps so far.
 pub struct LyapunovSpectrum {
-    /// Q [B, D, k], orthonormal columns.
+    /// Q [B, D, k]; orthonormal columns.
     columns: Tensor,
     /// Sums of ln R_ii [B, k] over the counted steps.
     sums: Tensor,
-    /// The same without the steps at which ln R_ii is not a number.
+    /// The same sums without the steps at which ln R_ii is NaN.
     number_sums: Tensor,
-    /// How many steps those are, [B, k].
+    /// Numbers of steps in `number_sums`, [B, k].
     numbers: Tensor,
     steps: u64,
 }
 
-/// Exponents of one copy, the first being the largest in a generic run.
+/// Exponents of one copy; the first is the largest in a generic run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LyapunovExponents {
-    /// Nats per step.
+    /// Exponents in nats per step.
     pub nats: Vec<f64>,
-    /// For each, the steps that were left out because ln R_ii is not a number.
+    /// Steps per exponent that were left out because ln R_ii is NaN.
     pub skipped_nan: Vec<u64>,
 }
 
@@ -51,13 +51,13 @@ impl LyapunovSpectrum {
         Ok(Self { columns: start, sums, number_sums, numbers, steps: 0 })
     }
 
-    /// Follows `system` for one step that the mean does not count: the columns turn towards the
-    /// directions that grow fastest.
+    /// Follows `system` for one step without counting it: the columns turn towards the
+    /// fastest-growing directions.
     pub fn align(&mut self, system: &mut dyn DynamicalSystem) -> Result<()> {
         self.step(system).map(drop)
     }
 
-    /// Follows `system` for one step that the mean counts.
+    /// Follows `system` for one step and counts it.
     pub fn count(&mut self, system: &mut dyn DynamicalSystem) -> Result<()> {
         let growth = self.step(system)?;
         let number = growth.f_isnan()?.f_logical_not()?;
@@ -68,20 +68,20 @@ impl LyapunovSpectrum {
         Ok(())
     }
 
-    /// How many steps were counted.
+    /// Returns the number of counted steps.
     pub fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// The exponents of every copy. A step without a number makes the exponent not a number;
-    /// R_ii = 0 makes it minus infinity.
+    /// Returns the exponents of every copy. One NaN step makes the exponent NaN; R_ii = 0 makes it
+    /// minus infinity.
     pub fn exponents(&self) -> Result<Vec<LyapunovExponents>> {
         let mean = self.sums.f_div_scalar(self.steps as f64)?;
         self.per_copy(&mean, |_| 0)
     }
 
-    /// The exponents as the released code has them: steps without a number are left out, which
-    /// hides that a system diverges.
+    /// Returns the exponents as the released code computes them: without NaN steps, which hides
+    /// divergence.
     pub fn exponents_skipping_nan(&self) -> Result<Vec<LyapunovExponents>> {
         let mean = self.number_sums.f_div(&self.numbers)?;
         self.per_copy(&mean, |numbers| self.steps.saturating_sub(numbers))
@@ -102,12 +102,12 @@ impl LyapunovSpectrum {
         Ok(copies)
     }
 
-    /// Advances `system` and the columns; gives ln R_ii [B, k].
+    /// Advances `system` and the columns; returns ln R_ii [B, k].
     fn step(&mut self, system: &mut dyn DynamicalSystem) -> Result<Tensor> {
         let pushed = system.push(&self.columns)?.f_to_dtype(Kind::Double, false, false)?;
         let (q, r) = Tensor::f_linalg_qr(&pushed, "reduced")?;
         let diagonal = r.f_diagonal(0, 1, 2)?;
-        // Not `sign`, which would make the column of a zero vanish.
+        // Not `sign`, which would erase the column of a zero.
         let negative = diagonal.f_lt(0.0)?;
         let signs = diagonal.f_ones_like()?.f_masked_fill(&negative, -1.0)?;
         self.columns = q.f_mul(&signs.f_unsqueeze(1)?)?;
@@ -115,7 +115,7 @@ impl LyapunovSpectrum {
     }
 }
 
-/// `copies` times the first `count` columns of a random orthogonal matrix: Q of the QR
+/// Returns `copies` times the first `count` columns of a random orthogonal matrix: Q of the QR
 /// decomposition of an N(0, 1) matrix [`dimension`, `count`].
 pub fn random_columns(
     copies: i64,

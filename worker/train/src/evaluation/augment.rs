@@ -1,5 +1,5 @@
-//! Perturbation of training batches (science reference, section 5): what a network will meet at
-//! evaluation, now and then, while it learns.
+//! Perturbation of training batches (science reference, section 5): some batches are perturbed as
+//! at evaluation.
 
 use rheo_core::rng::TrialRng;
 use rheo_model::config::{Augment, EvaluationKind};
@@ -7,34 +7,34 @@ use tch::{Result, Tensor};
 
 use super::{NoiseSource, Perturbation, PerturbationContext, PerturbedBatch, perturb};
 
-/// The frequencies of the sine, in cycles per sequence: from 0 to this.
+/// Maximum frequency of the sine, in cycles per sequence; the minimum is 0.
 const HIGHEST_FREQUENCY: f64 = 2.0;
 
-/// Perturbs batches as a configuration says. What it does is a function of its stream's position.
+/// Perturbs batches as configured. Its output is a function of the position in its random stream.
 pub struct Augmenter {
     augment: Augment,
     rng: TrialRng,
 }
 
 impl Augmenter {
-    /// Perturbs with numbers from `rng`.
+    /// Returns an augmenter with random numbers from `rng`.
     pub fn new(augment: &Augment, rng: TrialRng) -> Self {
         Self { augment: augment.clone(), rng }
     }
 
-    /// Where the random stream stands between two batches.
+    /// Returns the position of the random stream between two batches.
     pub fn position(&self) -> u128 {
         self.rng.position()
     }
 
-    /// Goes on from a position.
+    /// Continues from a stream position.
     pub fn resume(&mut self, position: u128) {
         self.rng.seek(position);
     }
 
-    /// The batch `inputs` [T, B, I] as it is to be learned, or nothing where it stays as it is.
-    /// Draws one uniform number for every batch, perturbed or not, unless the probability is zero,
-    /// then what the perturbation needs.
+    /// Returns the perturbed batch of `inputs` [T, B, I], or nothing if the batch stays unchanged.
+    /// Draws one uniform number per batch, perturbed or not, unless the probability is zero, then
+    /// the numbers of the perturbation.
     pub fn perturb(
         &mut self,
         inputs: &Tensor,
@@ -51,7 +51,7 @@ impl Augmenter {
         perturb(&[perturbation], inputs, data, &mut NoiseSource::Stream(&mut self.rng)).map(Some)
     }
 
-    /// The perturbation of the next batch.
+    /// Draws the perturbation of the next batch.
     fn draw(&mut self) -> Perturbation {
         let level = self.augment.level;
         match self.augment.kind {
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_drawn_at_probability_zero_and_one_number_for_a_batch_that_stays() {
+    fn unperturbed_batches_draw_one_number_and_probability_zero_none() {
         let mut never = augmenter(EvaluationKind::Sine, 0.0);
         assert!(never.perturb(&inputs(), &DATA).unwrap().is_none());
         assert_eq!(never.position(), rng().position());
@@ -147,7 +147,7 @@ mod tests {
         assert!((share - 0.3).abs() < error, "{share}");
     }
 
-    /// Inputs and drive.
+    /// Returns inputs and drive.
     fn numbers(perturbed: Option<PerturbedBatch>) -> Option<(Vec<f64>, Option<Vec<f64>>)> {
         let PerturbedBatch { inputs, drive } = perturbed?;
         let drive = drive.map(|drive| to_doubles(&drive).unwrap());
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_changes_what_is_learned() {
+    fn every_kind_changes_the_batch() {
         for kind in KINDS.into_iter().skip(1) {
             let found = augmenter(kind, 1.0).perturb(&inputs(), &DATA).unwrap().unwrap();
             let driven = found

@@ -1,10 +1,10 @@
-//! The grids of the evaluation: from the entries of a configuration to cells, each once.
+//! Grids of the evaluation: expands configuration entries to distinct cells.
 
 use rheo_model::config::{Evaluation, EvaluationKind, ShapeMode};
 
 use super::{EvaluationCell, Perturbation};
 
-/// The default grids of the science reference, section 6.
+/// Default grids of the science reference, section 6.
 const SINE_LEVELS: [f64; 9] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0];
 const SINE_FREQUENCIES: [f64; 3] = [0.5, 1.0, 2.0];
 const STEP_LEVELS: [f64; 10] = [0.0, 0.5, 1.0, 2.5, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0];
@@ -15,11 +15,11 @@ const OFFSET_LEVELS: [f64; 7] = [-0.5, -0.25, -0.1, 0.0, 0.1, 0.25, 0.5];
 const ROTATION_LEVELS: [f64; 6] = [0.0, 15.0, 30.0, 45.0, 60.0, 90.0];
 const FROM: [f64; 2] = [0.0, 0.5];
 
-/// Test samples under noise into the neurons, which takes long to draw.
+/// Default number of test samples under neuron noise, which is slow to draw.
 const NOISE_DRIVE_SAMPLES: u32 = 2000;
 
-/// The cells of the configured evaluations on a test set of `size` samples. The unperturbed network
-/// comes first and sees all samples; nothing comes twice.
+/// Returns the cells of the configured evaluations on a test set of `size` samples. The unperturbed
+/// network comes first and sees all samples; duplicates are left out.
 pub fn cells(evaluations: &[Evaluation], size: u64) -> Vec<EvaluationCell> {
     let is_clean = |evaluation: &&Evaluation| evaluation.kind == EvaluationKind::None;
     let clean = evaluations.iter().filter(is_clean);
@@ -36,14 +36,14 @@ pub fn cells(evaluations: &[Evaluation], size: u64) -> Vec<EvaluationCell> {
     cells
 }
 
-/// Whether nothing but the number of samples tells two cells apart.
+/// Whether two cells differ at most in the number of samples.
 fn is_same(one: &EvaluationCell, other: &EvaluationCell) -> bool {
     (one.perturbation, one.repetition, one.shape_mode)
         == (other.perturbation, other.repetition, other.shape_mode)
 }
 
-/// The cells of one entry: those of one repetition and shape mode next to each other, because they
-/// can share a pass.
+/// Returns the cells of one entry; those of one repetition and shape mode are adjacent, because
+/// they can share a pass.
 fn entry(evaluation: &Evaluation, size: u64) -> Vec<EvaluationCell> {
     let samples = samples(evaluation, size);
     let mut cells = Vec::new();
@@ -54,7 +54,7 @@ fn entry(evaluation: &Evaluation, size: u64) -> Vec<EvaluationCell> {
             cells.extend(perturbations(evaluation).into_iter().map(cell));
         }
     }
-    // The network's own shape first: what others are compared with.
+    // The network's own shape comes first, as the reference for the others.
     cells.sort_by_key(|cell| cell.shape_mode == ShapeMode::Frozen);
     cells
 }
@@ -115,7 +115,7 @@ fn each(levels: &[f64], cell: impl Fn(f64) -> Perturbation) -> Vec<Perturbation>
     levels.iter().map(|&level| cell(level)).collect()
 }
 
-/// All pairs, the first list outermost.
+/// Returns all pairs; the first list is the outer loop.
 fn product(
     levels: &[f64],
     others: &[f64],

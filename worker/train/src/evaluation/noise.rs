@@ -1,33 +1,33 @@
-//! Standard normal numbers for perturbations. At evaluation every test sample and repetition has a
-//! random stream of its own, so that the noise of a sample depends neither on the batch it is in nor
-//! on the level, which only scales it.
+//! Standard normal numbers for perturbations. At evaluation every test sample and repetition has
+//! its own random stream, so the noise of a sample does not depend on its batch, nor on the level,
+//! which only scales it.
 
 use rheo_core::rng::TrialRng;
 use tch::{Kind, Result, Tensor};
 
 use crate::tensor::{from_doubles, length};
 
-/// The first stream of noise, and how many samples a repetition has room for.
+/// First noise stream, and number of streams per repetition.
 const STREAMS: u64 = 1 << 50;
 const SAMPLES: u64 = 1 << 24;
 
-/// Where noise comes from.
+/// Source of noise.
 pub enum NoiseSource<'a> {
-    /// One stream for every sample of the test set: 2^50 + 2^24 repetition + sample.
+    /// One stream per test sample: 2^50 + 2^24 repetition + sample.
     Samples {
-        /// The seed of the noise.
+        /// Seed of the noise.
         seed: u64,
-        /// Which repetition, from 0.
+        /// Repetition, from 0.
         repetition: u32,
-        /// The first sample of the batch.
+        /// First sample of the batch.
         first: u64,
     },
-    /// One generator for all samples, one after the other.
+    /// One generator for all samples, in order.
     Stream(&'a mut TrialRng),
 }
 
 impl NoiseSource<'_> {
-    /// Standard normal numbers [T, B, W], drawn for each sample by step, then along W.
+    /// Draws standard normal numbers [T, B, W], for each sample by step, then along W.
     pub(crate) fn normals(&mut self, size: [usize; 3], kind: Kind) -> Result<Tensor> {
         let [steps, batch, width] = size;
         let mut values = vec![0.0; steps * batch * width];
@@ -79,7 +79,7 @@ mod tests {
         let mut rng = TrialRng::stream(3, (1 << 50) + (1 << 24) * 2 + 7);
         let expected: Vec<f64> = (0..6).map(|_| rng.normal()).collect();
         assert_eq!(normals(2, 7, [2, 1, 3]), expected);
-        // Two samples or two repetitions have nothing in common.
+        // Two samples, and two repetitions, have nothing in common.
         assert_ne!(normals(2, 8, [2, 1, 3]), expected);
         assert_ne!(normals(1, 7, [2, 1, 3]), expected);
     }

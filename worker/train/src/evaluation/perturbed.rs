@@ -1,5 +1,5 @@
-//! What a network sees under perturbations: the samples of a batch once for every perturbation of a
-//! pass, side by side, and the currents into its neurons.
+//! Inputs and currents under perturbations: the samples of a batch once per perturbation of a pass,
+//! side by side.
 
 use std::f64::consts::TAU;
 use std::ops::Range;
@@ -9,32 +9,32 @@ use tch::{Kind, Result, TchError, Tensor};
 use super::{NoiseKind, NoiseSource, Perturbation, Rotation};
 use crate::tensor::{from_doubles, length};
 
-/// What perturbations have to know of the task and of the network.
+/// Properties of task and network that perturbations need.
 #[derive(Debug, Clone, Copy)]
 pub struct PerturbationContext<'a> {
-    /// Steps of a sequence, T, by which windows and waves scale; a batch may hold fewer.
+    /// Sequence length T, which scales windows and waves; a batch may have fewer steps.
     pub steps: u32,
     /// Mean of the training inputs.
     pub mean: f64,
-    /// Pixels along the side of an image, for tasks that show images.
+    /// Side of the image in pixels, for image tasks.
     pub side: Option<u32>,
-    /// Which pixel, counted row by row, comes at which step; without it, row by row.
+    /// Pixel index at each step, counted row by row; row by row if none.
     pub order: Option<&'a [u32]>,
     /// Neurons, H.
     pub hidden: u32,
 }
 
-/// N perturbations of one batch, the first N with all B samples, then the next.
+/// N perturbations of one batch: the first one with all B samples, then the next.
 #[derive(Debug)]
 pub struct PerturbedBatch {
     /// Inputs [T, N B, I].
     pub inputs: Tensor,
-    /// Extra currents, [T, N B, H] or the same for all neurons, [T, N B, 1].
+    /// Drive [T, N B, H], or [T, N B, 1] if it is the same for all neurons.
     pub drive: Option<Tensor>,
 }
 
-/// The samples `inputs` [T, B, I] under each of `perturbations`, which need the same noise if any:
-/// it is taken from `source` once for all of them.
+/// Applies each of `perturbations` to the samples `inputs` [T, B, I]. The perturbations must need
+/// the same noise, if any, which is drawn from `source` once.
 pub fn perturb(
     perturbations: &[Perturbation],
     inputs: &Tensor,
@@ -50,8 +50,7 @@ pub fn perturb(
     })
 }
 
-/// The noise that the perturbations share: [T, B, I] for inputs, [length of the window, B, H or 1]
-/// for neurons.
+/// Draws the shared noise: [T, B, I] for inputs, [window length, B, H or 1] for neurons.
 fn noise(
     perturbations: &[Perturbation],
     inputs: &Tensor,
@@ -72,7 +71,7 @@ fn noise(
     noise.f_to_device(inputs.device()).map(Some)
 }
 
-/// The currents of all perturbations, if any has one.
+/// Returns the drive of all perturbations, if any has one.
 fn drive(
     perturbations: &[Perturbation],
     inputs: &Tensor,
@@ -109,7 +108,7 @@ fn drive(
 }
 
 impl Perturbation {
-    /// The perturbed `inputs` [T, B, I].
+    /// Returns the perturbed `inputs` [T, B, I].
     fn inputs(
         &self,
         inputs: &Tensor,
@@ -124,7 +123,7 @@ impl Perturbation {
             }
             (Self::InputNoise { level }, Some(noise)) => inputs.f_add(&noise.f_mul_scalar(level)?),
             (Self::Contrast { level, .. }, _) => {
-                // mu + c (x - mu) in a form that leaves what is not in the window as it is.
+                // mu + c (x - mu), in a form that leaves steps outside the window bit-identical.
                 let factor = self.within(inputs, data, level, 1.0)?;
                 let shift = self.within(inputs, data, data.mean * (1.0 - level), 0.0)?;
                 inputs.f_mul(&factor)?.f_add(&shift)
@@ -142,7 +141,7 @@ impl Perturbation {
         }
     }
 
-    /// A value for the steps of the window and one for the others, [T, 1, 1].
+    /// Returns one value for the steps of the window and another for the rest, [T, 1, 1].
     fn within(
         &self,
         inputs: &Tensor,
@@ -154,7 +153,7 @@ impl Perturbation {
         per_step(inputs, |t| if window.contains(&t) { inside } else { outside })
     }
 
-    /// The steps of the window that `inputs` [T, B, I] have.
+    /// Returns the steps of the window that `inputs` [T, B, I] contain.
     fn seen(&self, inputs: &Tensor, data: &PerturbationContext<'_>) -> Result<Range<u32>> {
         let steps = count(inputs.size3()?.0)?;
         let window = self.window(data.steps);
@@ -163,7 +162,7 @@ impl Perturbation {
 }
 
 impl PerturbationContext<'_> {
-    /// The rotation of the images of the task by `degrees`.
+    /// Returns the rotation of the task's images by `degrees`.
     pub fn rotation(&self, degrees: f64, kind: Kind) -> Result<Rotation> {
         let Some(side) = self.side else {
             return Err(TchError::Shape("a rotation needs images".to_owned()));
@@ -175,7 +174,7 @@ impl PerturbationContext<'_> {
     }
 }
 
-/// A value for each step of `inputs`, [T, 1, 1].
+/// Returns a value for each step of `inputs`, [T, 1, 1].
 fn per_step(inputs: &Tensor, value: impl Fn(u32) -> f64) -> Result<Tensor> {
     let (steps, _, _) = inputs.size3()?;
     let values: Vec<f64> = (0..count(steps)?).map(value).collect();
@@ -274,14 +273,14 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_before_the_window_stays_as_it_is() {
+    fn steps_before_the_window_are_unchanged() {
         let plain = inputs(7, 2);
         for perturbation in [
             Perturbation::Contrast { level: 0.5, from: 0.5 },
             Perturbation::Offset { level: 0.5, from: 0.5 },
         ] {
             let found = apply(perturbation, &plain, &of(7)).inputs;
-            // Half of seven steps is over at step 4.
+            // Half of seven steps has passed at step 4.
             assert_eq!(found.narrow(0, 0, 4), plain.narrow(0, 0, 4), "{perturbation:?}");
             let changed = found.ne_tensor(&plain).narrow(0, 4, 3);
             assert_eq!(changed.count_nonzero(None).int64_value(&[]), 6, "{perturbation:?}");
@@ -322,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn side_by_side_is_one_after_the_other() {
+    fn batched_perturbations_match_single_ones() {
         let order: Vec<u32> = (0..36).rev().collect();
         let data = PerturbationContext { side: Some(6), order: Some(&order), ..of(36) };
         let plain = inputs(36, 4);
@@ -394,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rotation_of_what_is_no_image_is_refused() {
+    fn a_rotation_without_images_is_refused() {
         let rotation = Perturbation::Rotation { level: 45.0 };
         assert!(perturb(&[rotation], &inputs(36, 1), &of(36), &mut samples(0)).is_err());
         let data = PerturbationContext { side: Some(5), ..of(36) };

@@ -1,6 +1,6 @@
-//! Turning images that are seen pixel by pixel (science reference, section 6): bilinear
-//! interpolation about the middle, zero outside, as a table of indices and weights that acts on
-//! sequences in whatever order their pixels come.
+//! Rotation of images that are read pixel by pixel (science reference, section 6): bilinear
+//! interpolation about the centre, zero outside, as a table of indices and weights that acts on
+//! sequences in any pixel order.
 
 use tch::{Kind, Result, TchError, Tensor};
 
@@ -9,18 +9,18 @@ use crate::tensor::{from_doubles, length};
 /// The four pixels around a point.
 const CORNERS: [(i64, i64); 4] = [(0, 0), (0, 1), (1, 0), (1, 1)];
 
-/// A rotation of sequences of one order of pixels.
+/// A rotation of sequences in one pixel order.
 #[derive(Debug)]
 pub struct Rotation {
-    /// For each of the four corners, the step [T] at which its pixel is seen.
+    /// Step [T] of the source pixel, for each of the four corners.
     steps: Vec<Tensor>,
-    /// For each of the four corners, its weight at every step, [T, 1, 1].
+    /// Weight at each step, [T, 1, 1], for each of the four corners.
     weights: Vec<Tensor>,
 }
 
 impl Rotation {
-    /// The rotation by `degrees`, counter-clockwise, of images of `side` x `side` pixels of which
-    /// pixel `order[t]`, counted row by row, is seen at step t.
+    /// Returns the counter-clockwise rotation by `degrees` of images of `side` x `side` pixels;
+    /// step t shows pixel `order[t]`, counted row by row.
     pub fn new(degrees: f64, side: u32, order: &[u32], kind: Kind) -> Result<Self> {
         let places = places(side, order)?;
         let Direction { cos, sin } = direction(degrees);
@@ -42,7 +42,7 @@ impl Rotation {
         Ok(Self { steps: steps.collect::<Result<_>>()?, weights: weights.collect::<Result<_>>()? })
     }
 
-    /// The turned images of `inputs` [T, B, I].
+    /// Returns the rotated images of `inputs` [T, B, I].
     pub fn apply(&self, inputs: &Tensor) -> Result<Tensor> {
         let device = inputs.device();
         let mut turned = inputs.f_zeros_like()?;
@@ -54,7 +54,7 @@ impl Rotation {
     }
 }
 
-/// The step at which each pixel is seen.
+/// Returns the step of each pixel.
 fn places(side: u32, order: &[u32]) -> Result<Vec<i64>> {
     let refusal = || TchError::Shape(format!("no order of {side} by {side} pixels"));
     if u64::from(side) * u64::from(side) != order.len() as u64 {
@@ -67,7 +67,7 @@ fn places(side: u32, order: &[u32]) -> Result<Vec<i64>> {
     Ok(places)
 }
 
-/// The direction of an angle.
+/// Cosine and sine of an angle.
 struct Direction {
     /// Cosine.
     cos: f64,
@@ -75,7 +75,8 @@ struct Direction {
     sin: f64,
 }
 
-/// The direction of an angle, exact for quarter turns: these move every pixel onto another one.
+/// Returns the direction of an angle; exact for quarter turns, which move every pixel onto another
+/// one.
 fn direction(degrees: f64) -> Direction {
     let rest = degrees.rem_euclid(360.0);
     for (quarter, cos, sin) in
@@ -89,7 +90,7 @@ fn direction(degrees: f64) -> Direction {
     Direction { cos: radians.cos(), sin: radians.sin() }
 }
 
-/// Step and weight of the four pixels around a point; weight zero outside of the image.
+/// Returns step and weight of the four pixels around a point; weight zero outside of the image.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "a turned point stays within half a diagonal of the middle of the image"
@@ -122,7 +123,7 @@ mod tests {
     use super::*;
     use crate::tensor::to_doubles;
 
-    /// Two images of a side, as a function of image, row and column.
+    /// Returns two images of a side, as a function of image, row and column.
     fn images(side: u32, order: &[u32], pixel: impl Fn(u32, u32, u32) -> f64) -> Tensor {
         let values = order.iter().flat_map(|p| [0, 1].map(|b| pixel(b, p / side, p % side)));
         let shape = [i64::from(side * side), 2, 1];
@@ -189,11 +190,11 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_from_outside_is_zero() {
+    fn pixels_from_outside_are_zero() {
         let order: Vec<u32> = (0..64).collect();
         let ones = images(8, &order, |_, _, _| 1.0);
         let found = to_doubles(&turned(45.0, 8, &order, &ones)).unwrap();
-        // The corners of a turned square lie outside of it.
+        // The corners of a rotated square lie outside of it.
         let corners = [0, 7, 56, 63].map(|corner| found[2 * corner]);
         assert_eq!(corners.to_vec(), vec![0.0; 4]);
         assert!((found[2 * 27] - 1.0).abs() < 1e-12);
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_that_is_none_is_refused() {
+    fn an_invalid_pixel_order_is_refused() {
         for order in [vec![0, 1, 2], vec![0, 1, 2, 4]] {
             assert!(Rotation::new(45.0, 2, &order, Kind::Double).is_err(), "{order:?}");
         }

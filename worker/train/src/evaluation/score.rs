@@ -1,14 +1,14 @@
-//! The scores of single samples, from which those of cells and of conditions within them follow.
-//! Sums are taken sample by sample, so that they do not depend on how samples came in batches.
+//! Scores of single samples, from which the scores of cells and conditions are summed. Sums are
+//! taken sample by sample, so they do not depend on the batches.
 
 use tch::{Kind, Reduction, Result, TchError, Tensor, no_grad_guard};
 
 use crate::step::{Batch, Score};
 use crate::tensor::{length, to_doubles};
 
-/// The score of every sample of `batch` in each of `cells` passes side by side: `logits` are those
-/// of [`crate::network::Network::logits`] for the samples of the first cell, then of the next.
-/// One list for each cell, in the order of the samples.
+/// Returns the score of every sample of `batch` in each of `cells` passes side by side: one list
+/// per cell, in the order of the samples. `logits` are those of
+/// [`crate::network::Network::logits`], for the samples of the first cell, then of the next.
 pub fn scores(logits: &Tensor, batch: &Batch, cells: usize) -> Result<Vec<Vec<Score>>> {
     let _guard = no_grad_guard();
     let count = length(cells)?;
@@ -20,7 +20,7 @@ pub fn scores(logits: &Tensor, batch: &Batch, cells: usize) -> Result<Vec<Vec<Sc
     let targets = batch.targets.f_reshape([steps, 1, samples])?;
     let targets = targets.f_expand([steps, count, samples], false)?.f_reshape([-1])?;
     let shape = [steps, count * samples];
-    // -100 is the target that libtorch ignores by default; none of ours is negative.
+    // -100 is the target that libtorch ignores by default; our targets are never negative.
     let loss = logits
         .f_cross_entropy_loss(&targets, None::<&Tensor>, Reduction::None, -100, 0.0)?
         .f_reshape(shape)?
@@ -42,7 +42,7 @@ pub fn scores(logits: &Tensor, batch: &Batch, cells: usize) -> Result<Vec<Vec<Sc
     Ok(all.chunks(chunk).map(<[Score]>::to_vec).collect())
 }
 
-/// A count that came as a floating-point number.
+/// Converts a count from floating point.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -78,8 +78,8 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_has_the_mean_loss_of_its_steps_and_counts_the_scored_ones() {
-        // Three steps, two cells of two samples, three classes; the last two steps count.
+    fn a_sample_averages_its_loss_and_counts_scored_steps() {
+        // Three steps, two cells of two samples, three classes; the last two steps are scored.
         let logits = numbers([3, 4, 3]);
         let targets = [0, 1, 2, 0, 1, 1];
         let found = scores(&logits.reshape([12, 3]), &batch(&targets, 2, 4), 2).unwrap();

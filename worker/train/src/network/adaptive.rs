@@ -1,6 +1,6 @@
-//! Layers whose neurons adapt: a controller, with the same weights for every neuron but a state of
-//! its own for each, sees the neuron's a_t and sets its gain and saturation at that same step
-//! (Geadah et al. 2024, the adaptive recurrent unit network).
+//! Layers of adaptive neurons. One controller, with shared weights and one state per neuron,
+//! receives the neuron's a_t and sets its gain and saturation in the same step (Geadah et al. 2024,
+//! the adaptive recurrent unit network).
 //!
 //! ```text
 //! g_t[b,i] = tanh(u_ag a_t[b,i] + b_ag + w_gg g_{t-1}[b,i] + b_gg)
@@ -20,12 +20,12 @@ use super::{
 use crate::gamma::{self, GammaCurve};
 use crate::shape_stats::{NeuronShapes, ShapeStats};
 
-/// How many numbers such a layer learns, with `inputs` inputs.
+/// Returns the number of learned values of such a layer with `inputs` inputs.
 pub(super) fn count(config: &config::Network, inputs: u32) -> u64 {
     let s = u64::from(config.controller);
     let readout = match config.adapts {
         Adapts::Both => 2 * (s + 1),
-        // What does not adapt is a constant: a bias without weights.
+        // A quantity that does not adapt is a constant: a bias without weights.
         Adapts::Gain | Adapts::Saturation => s + 2,
     };
     recurrence::count(config.hidden, inputs) + s * s + 3 * s + readout
@@ -65,7 +65,8 @@ impl AdaptiveLayer {
             b_gs: init.constant(1, config.s0)?,
             adapts: config.adapts,
         };
-        // What does not adapt is drawn all the same, so that the other weights do not depend on it.
+        // Weights of quantities that do not adapt are drawn, too, so that the other weights do not
+        // depend on this choice.
         let still = match config.adapts {
             Adapts::Both => None,
             Adapts::Gain => Some(&layer.w_gs),
@@ -78,7 +79,7 @@ impl AdaptiveLayer {
     }
 }
 
-/// The controller's weights as one step uses them, prepared once per sequence.
+/// The controller's weights, prepared once per sequence.
 struct Controller {
     /// u_ag [S].
     from_neuron: Tensor,
@@ -86,7 +87,7 @@ struct Controller {
     bias: Tensor,
     /// w_gg^T [S, S].
     feedback: Tensor,
-    /// w_gn above w_gs [2, S]: one product gives gain and saturation.
+    /// w_gn above w_gs [2, S]; one product returns gain and saturation.
     readout: Tensor,
     /// b_gn above b_gs [2, 1].
     readout_bias: Tensor,
@@ -103,15 +104,15 @@ impl Controller {
         })
     }
 
-    /// Advances the state by one step in which the neurons receive `a` [B, H].
+    /// Advances the state by one step with neuron inputs `a` [B, H].
     fn step(&self, state: &Tensor, a: &Tensor) -> Result<Tensor> {
         let mut next = self.bias.f_addmm(state, &self.feedback)?;
-        // In place: no backward formula needs what is overwritten here.
+        // In place: no backward formula needs the overwritten values.
         let mut next = next.f_addr_(&a.f_flatten(0, 1)?, &self.from_neuron)?;
         next.f_tanh_()
     }
 
-    /// Gain and saturation, each like `a` [B, H], that `state` sets.
+    /// Returns gain and saturation, each shaped like `a` [B, H], for a controller state.
     fn shape(&self, state: &Tensor, a: &Tensor) -> Result<GainSaturation<Tensor>> {
         let (batch, hidden) = a.size2()?;
         let both = self.readout_bias.f_addmm(&self.readout, &state.f_transpose(0, 1)?)?;
@@ -235,18 +236,18 @@ impl Layer for AdaptiveLayer {
     }
 }
 
-/// A layer with its weights as one step uses them.
+/// A layer with its weights prepared for steps.
 struct AdaptiveCell {
     /// w_hh^T [H, H].
     feedback: Tensor,
     shapes: ShapeSource,
 }
 
-/// Where gain and saturation come from.
+/// Source of gain and saturation.
 enum ShapeSource {
-    /// The controller sets them.
+    /// Set by the controller.
     Own(Controller),
-    /// They are fixed; the controller rests.
+    /// Fixed; the controller stays at rest.
     Held { curve: GammaCurve, n: Tensor, s: Tensor },
 }
 

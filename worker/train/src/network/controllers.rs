@@ -1,5 +1,5 @@
-//! The controllers of adaptive neurons by themselves, whatever computes them: a layer of one neuron
-//! that hears nobody, with a controller in every row of the batch.
+//! Controllers of adaptive neurons on their own, on any backend: a layer of one isolated neuron,
+//! with one controller per row of the batch.
 
 use rheo_kernels::OutputSelection;
 use rheo_model::config::Kernel;
@@ -10,8 +10,8 @@ use super::{LayerState, Network, RunConditions};
 use crate::shape_stats::ShapeStats;
 
 impl Network {
-    /// The states [T, N, S] that N controllers in the states `from` [N, S] take while their neurons
-    /// receive `a` [T], in double precision; nothing for networks without controllers.
+    /// Returns the states [T, N, S] of N controllers that start from `from` [N, S] while their
+    /// neurons receive `a` [T], in double precision; none for networks without controllers.
     pub fn controllers(&self, a: &Tensor, from: &Tensor) -> Result<Option<Tensor>> {
         let _guard = no_grad_guard();
         let Some(plan) = self.layer.plan(None)?.filter(|plan| plan.family == LayerFamily::Adaptive)
@@ -40,7 +40,7 @@ impl Network {
     }
 }
 
-/// The same one operation after the other: the oracle.
+/// Reference implementation, one operation after the other.
 fn step_by_step(own: &[Tensor], a: &Tensor, from: Tensor) -> Result<Tensor> {
     let [u, bias, w, ..] = own else {
         return Err(TchError::Shape("a controller has weights".to_owned()));

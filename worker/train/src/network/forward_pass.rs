@@ -1,4 +1,5 @@
-//! A network over whole sequences, by whatever computes it: for training and without gradients.
+//! Forward passes of a network over whole sequences, on any backend, for training and for
+//! inference.
 
 use rheo_kernels::OutputSelection;
 use rheo_model::config::Kernel;
@@ -14,36 +15,36 @@ use super::{
 };
 use crate::shape_stats::ShapeStats;
 
-/// A forward pass whose gradients can be taken.
+/// A forward pass with a tape for its gradients.
 pub struct ForwardPass {
-    /// The class scores, as [`Network::forward`] gives them.
+    /// Class scores, as [`Network::forward`] returns them.
     pub logits: Tensor,
     /// The state after the last step.
     pub last: LayerState,
-    /// Unless the graph of `logits` goes back to the parameters: where it ends, and what the
-    /// gradients need to go on.
+    /// End of the graph of `logits` and the tape behind it; none if the graph reaches the
+    /// parameters.
     tape: Option<(Tensor, Tape)>,
 }
 
-/// A forward pass of a layer whose gradients can be taken.
+/// Tape of a layer, by backend.
 pub(super) enum Tape {
-    /// By the kernels.
+    /// Of the fused kernels.
     Fused(fused::FusedPass),
-    /// By operations of libtorch.
+    /// Of operations of libtorch.
     Operations(operations::OperationsPass),
 }
 
 impl Network {
-    /// Computes in another way from now on.
+    /// Sets the execution backend.
     pub fn set_backend(&mut self, backend: ExecutionBackend) {
         self.backend = backend;
     }
 
-    /// Moves the weights to another device. What runs there are operations of libtorch.
+    /// Moves the weights to another device. On a GPU the backend is operations of libtorch.
     pub fn move_to(&mut self, device: Device) -> Result<()> {
         let _guard = no_grad_guard();
         for parameter in self.parameters() {
-            // Both handles are of one tensor; its storage is exchanged.
+            // Both handles refer to one tensor, whose storage is replaced.
             parameter.tensor.shallow_clone().f_set_data(&parameter.tensor.f_to_device(device)?)?;
         }
         if device != Device::Cpu && self.backend.kernel == Kernel::Fused {
@@ -52,18 +53,18 @@ impl Network {
         Ok(())
     }
 
-    /// Where the weights are.
+    /// Returns the device of the weights.
     pub fn device(&self) -> Device {
         self.w_out.device()
     }
 
-    /// With what it computes.
+    /// Returns the execution backend.
     pub fn backend(&self) -> &ExecutionBackend {
         &self.backend
     }
 
-    /// The class scores for `inputs` [T, B, I], and the last state: [B, C] where the last state is
-    /// read out, else [T * B, C] with the steps outermost.
+    /// Returns the class scores for `inputs` [T, B, I] and the last state. Scores are [B, C] if the
+    /// last state is read out, else [T * B, C] with the steps outermost.
     pub fn forward(
         &self,
         inputs: &Tensor,
@@ -73,7 +74,7 @@ impl Network {
         self.forward_to(self.interface.readout, inputs, conditions, stats)
     }
 
-    /// The class scores of [`Network::forward`] alone.
+    /// Returns only the class scores of [`Network::forward`].
     pub fn logits(
         &self,
         inputs: &Tensor,
@@ -104,8 +105,7 @@ impl Network {
         Ok((logits, last))
     }
 
-    /// The class scores and the last state of [`Network::forward`] for a training step, whose
-    /// gradients [`Network::gradients`] takes.
+    /// Runs [`Network::forward`] with a tape for [`Network::gradients`].
     pub fn forward_with_tape(
         &self,
         inputs: &Tensor,
@@ -115,7 +115,7 @@ impl Network {
         self.forward_with_tape_to(self.interface.readout, inputs, conditions, stats)
     }
 
-    /// The same with the scores of the last state alone, or of all.
+    /// Runs [`Network::forward_with_tape`] with the given readout.
     pub fn forward_with_tape_to(
         &self,
         readout: Readout,
@@ -135,7 +135,7 @@ impl Network {
         Ok(ForwardPass { logits, last: output.last, tape })
     }
 
-    /// The class scores and the last state of [`Network::forward`], outside of any graph.
+    /// Runs [`Network::forward`] without a graph.
     pub fn infer(
         &self,
         inputs: &Tensor,
@@ -152,7 +152,8 @@ impl Network {
         Ok((self.readout(&flat(&output.h)?)?, output.last))
     }
 
-    /// The gradients by `parameters` of a loss that was computed from the scores of `reading`.
+    /// Returns the gradients of `parameters` for a loss that was computed from the scores of
+    /// `pass`.
     pub fn gradients(
         &self,
         loss: &Tensor,
@@ -189,8 +190,8 @@ impl Network {
         parameters.iter().map(take).collect()
     }
 
-    /// The layer as something else than automatic differentiation sees it, if that is to compute it
-    /// and can.
+    /// Returns the plan of the layer, unless automatic differentiation is to compute it or the
+    /// kernels cannot.
     pub(super) fn plan(&self, shape_override: Option<&ShapeOverride>) -> Result<Option<LayerPlan>> {
         match self.backend.kernel {
             Kernel::Fused | Kernel::Libtorch => self.layer.plan(shape_override),
@@ -198,7 +199,8 @@ impl Network {
         }
     }
 
-    /// The gradients by what the layer has, from those by h as a pass gave it.
+    /// Computes the gradients of the layer's parameters from `grad_h`, the gradient with respect to
+    /// the h that the pass returned.
     pub(super) fn backward(
         &self,
         tape: Tape,
@@ -242,7 +244,7 @@ impl Network {
         };
         let input = SequenceInput { inputs: &inputs, conditions };
         let mut output = self.run_layer(plan, &input, wanted, stats)?;
-        // Neurons whose shape is held have a controller all the same; it rests.
+        // Neurons under a shape override still have a controller; it stays at rest.
         if input.conditions.shape_override.is_some() && output.last.inner.is_none() {
             output.last.inner = match &input.conditions.from {
                 Some(from) => from.inner.as_ref().map(Tensor::shallow_clone),
@@ -252,7 +254,7 @@ impl Network {
         Ok(output)
     }
 
-    /// Runs a layer over what it is shown, with everything where the weights are.
+    /// Runs the layer; all tensors must be on the device of the weights.
     pub(super) fn run_layer(
         &self,
         plan: &LayerPlan,
@@ -271,12 +273,12 @@ impl Network {
     }
 }
 
-/// What a readout wants of a pass.
+/// Returns the outputs that a readout needs.
 pub(super) fn wanted(readout: Readout) -> OutputSelection {
     OutputSelection { every_h: readout == Readout::Every, ..OutputSelection::default() }
 }
 
-/// States [B, H] as they are, or those of all steps [T, B, H] as [T * B, H].
+/// Flattens the states of all steps [T, B, H] to [T * B, H]; returns states [B, H] unchanged.
 pub(super) fn flat(h: &Tensor) -> Result<Tensor> {
     if h.dim() == 3 { h.f_flatten(0, 1) } else { Ok(h.shallow_clone()) }
 }

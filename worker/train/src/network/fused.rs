@@ -1,8 +1,8 @@
-//! A layer as the fused kernels see it: its weights copied out of tensors, a pass over a whole
+//! A layer in terms of the fused kernels: its weights copied out of tensors, a pass over a whole
 //! sequence, and gradients copied back.
 //!
-//! Copying costs a few milliseconds where a pass takes hundreds, and keeps tensors and kernels apart:
-//! nothing here borrows memory of libtorch.
+//! Copying takes a few milliseconds, a pass hundreds. It keeps tensors and kernels apart: nothing
+//! here borrows memory of libtorch.
 
 use rheo_kernels::{
     AdaptiveLayer, BackwardRequest, CompiledReal, Controller, Drive, GainSaturation, Gru, Layer,
@@ -20,25 +20,25 @@ use super::plan::{
 use crate::shape_stats::ShapeStats;
 use crate::tensor::length;
 
-/// Memory of a training step that the next one may use.
+/// Tape of a training step whose memory the next step may reuse.
 pub(super) enum ReusableTape {
     Single(Tape<f32>),
     Double(Tape<f64>),
 }
 
-/// A forward pass whose gradients can be taken.
+/// A forward pass with a tape for its gradients.
 pub(super) enum FusedPass {
     Single(LayerRun<f32>),
     Double(LayerRun<f64>),
 }
 
-/// Numbers that both libtorch and the kernels know.
+/// Floating-point types that both libtorch and the kernels support.
 pub(super) trait KernelFloat: CompiledReal + Element {}
 
 impl KernelFloat for f32 {}
 impl KernelFloat for f64 {}
 
-/// A layer and what it reads, outside of tensors.
+/// A layer with its input, outside of tensors.
 pub(super) struct LayerRun<R> {
     family: LayerFamily,
     weights: [Vec<R>; 3],
@@ -78,7 +78,8 @@ pub(super) fn pass(
 }
 
 impl FusedPass {
-    /// The gradients of a loss, of which `grad_h` is the gradient by h as the pass gave it.
+    /// Computes the gradients of a loss from `grad_h`, its gradient with respect to the h that the
+    /// pass returned.
     pub(super) fn gradients(
         self,
         grad_h: &Tensor,
@@ -203,7 +204,8 @@ impl<R: KernelFloat> LayerRun<R> {
         })
     }
 
-    /// Inner states as [`LayerState::inner`] has them, of so many steps or of one; none are none.
+    /// Returns inner states in the layout of [`LayerState::inner`], of `steps` steps or of one;
+    /// none if there are none.
     fn inner(&self, values: &[R], steps: Option<usize>) -> Result<Option<Tensor>> {
         let SequenceDims { batch, hidden, .. } = self.sizes;
         let each = values.len() / (steps.unwrap_or(1) * batch * hidden).max(1);
@@ -250,8 +252,8 @@ impl<R: KernelFloat> LayerRun<R> {
     }
 }
 
-/// The values of a drive that broadcasts to [T, B, H], and how far apart those of successive steps,
-/// samples and neurons are.
+/// Returns the distinct values of a drive that broadcasts to [T, B, H], with the strides of steps,
+/// samples and neurons.
 fn drive<R: KernelFloat>(drive: &Tensor) -> Result<(Vec<R>, [usize; 3])> {
     let size = drive.size();
     let mut strides = [0; 3];
@@ -268,7 +270,7 @@ fn count(size: i64) -> Result<usize> {
     usize::try_from(size).map_err(|_| TchError::Shape(format!("not a size: `{size}`")))
 }
 
-/// The elements of a tensor, row-major.
+/// Returns the elements of a tensor, row-major.
 fn values<R: KernelFloat>(tensor: &Tensor) -> Result<Vec<R>> {
     let tensor = tensor.f_to_dtype(R::KIND, false, false)?.f_contiguous()?;
     let mut values = vec![R::default(); tensor.numel()];

@@ -1,4 +1,4 @@
-//! Gated recurrent units:
+//! Gated recurrent units (GRU):
 //!
 //! ```text
 //! r = sigma(x w_ir^T + b_ir + h w_hr^T + b_hr + d) ;  z likewise
@@ -16,14 +16,15 @@ use super::{
 };
 use crate::shape_stats::{NeuronShapes, ShapeStats};
 
-/// Weights and biases from the input and from the state, of reset gate, update gate and candidate.
+/// Names of the weights and biases from the input and from the state, of reset gate, update gate
+/// and candidate.
 const NAMES: [[&str; 4]; 3] = [
     ["w_ir", "b_ir", "w_hr", "b_hr"],
     ["w_iz", "b_iz", "w_hz", "b_hz"],
     ["w_in", "b_in", "w_hn", "b_hn"],
 ];
 
-/// How many numbers such a layer learns, with `inputs` inputs.
+/// Returns the number of learned values of such a layer with `inputs` inputs.
 pub(super) fn count(config: &config::Network, inputs: u32) -> u64 {
     let [h, i] = [config.hidden, inputs].map(u64::from);
     3 * (h * i + h + h * h + h)
@@ -57,7 +58,7 @@ impl Gru {
         Ok(Self { gates, hidden: hidden.into(), drive: config.drive })
     }
 
-    /// One tensor of every gate, one above the other.
+    /// Returns one tensor of every gate, stacked along the rows.
     fn stacked(&self, which: usize) -> Result<Tensor> {
         let parts: Vec<&Tensor> = self.gates.iter().map(|gate| &gate[which]).collect();
         Tensor::f_cat(&parts, 0)
@@ -118,7 +119,7 @@ impl Layer for Gru {
 
     fn plan(&self, _held: Option<&ShapeOverride>) -> Result<Option<LayerPlan>> {
         let (from_input, from_state) = (self.stacked(1)?, self.stacked(3)?);
-        // Two of the gates add their biases; the candidate keeps them apart.
+        // Two of the gates sum up their biases; the candidate keeps them apart.
         let shared = from_state.f_narrow(0, 0, 2 * self.hidden)?;
         let alone = from_state.f_narrow(0, 2 * self.hidden, self.hidden)?;
         let bias = from_input.f_add(&Tensor::f_cat(&[shared, alone.f_zeros_like()?], 0)?)?;
@@ -142,11 +143,11 @@ impl Layer for Gru {
     }
 }
 
-/// A layer with its weights as one step uses them.
+/// A layer with its weights prepared for steps.
 struct GruCell {
     /// The recurrent weights of all gates [H, 3 H].
     feedback: Tensor,
-    /// Their biases [3 H].
+    /// Biases of the gates [3 H].
     bias: Tensor,
 }
 

@@ -1,5 +1,5 @@
-//! Initial values of parameters: drawn in double precision on the host, row-major, one parameter
-//! after the other, so that they depend neither on the device nor on the precision of the network
+//! Initial values of parameters. They are drawn in double precision on the host, row-major,
+//! parameter by parameter, so they depend neither on the device nor on the precision of the network
 //! (science reference, section 3).
 
 use rheo_core::rng::TrialRng;
@@ -8,18 +8,18 @@ use tch::{Kind, Result, Tensor};
 
 use crate::tensor::{from_doubles, length, to_double, to_doubles};
 
-/// The bound of the uniform weights of language tasks.
+/// Bound of the uniform weights of language tasks.
 const LANGUAGE: f64 = 0.1;
 
-/// How the readout weights start. The bias is uniform in +-1/sqrt(H) unless
-/// said otherwise.
+/// Initialization of the readout weights. The bias is uniform in +-1/sqrt(H) unless stated
+/// otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadoutInit {
     /// Uniform in +-1/sqrt(H).
     Uniform,
     /// Normal with variance 2 / (fan in + fan out).
     Xavier,
-    /// Uniform in +-0.1, and the bias zero.
+    /// Uniform in +-0.1, with a zero bias.
     Language,
 }
 
@@ -64,7 +64,7 @@ impl<'a> Initializer<'a> {
         self.hidden
     }
 
-    /// A matrix [`size`, `size`] between units of the same kind.
+    /// Draws a matrix [`size`, `size`] between units of the same kind.
     pub(super) fn recurrent(&mut self, size: u32) -> Result<Tensor> {
         let n = f64::from(size);
         let values = match self.recurrent {
@@ -84,12 +84,12 @@ impl<'a> Initializer<'a> {
         from_doubles(&values, &[i64::from(size), i64::from(size)], self.kind)
     }
 
-    /// A matrix [`rows`, `inputs`] from the input of the network.
+    /// Draws a matrix [`rows`, `inputs`] from the input of the network.
     pub(super) fn input(&mut self, rows: u32, inputs: u32) -> Result<Tensor> {
         self.input_by(self.input, rows, inputs)
     }
 
-    /// A matrix [`rows`, 1] from the activation of a neuron to its controller.
+    /// Draws a matrix [`rows`, 1] from the activation of a neuron to its controller.
     pub(super) fn controller_input(&mut self, rows: u32) -> Result<Tensor> {
         self.input_by(self.controller_input, rows, 1)
     }
@@ -103,7 +103,7 @@ impl<'a> Initializer<'a> {
         self.normal(rows, inputs, variance.sqrt())
     }
 
-    /// A bias of a recurrent layer: uniform in +-1/sqrt(`fan_in`), unless biases start at zero.
+    /// Draws a bias of a recurrent layer: uniform in +-1/sqrt(`fan_in`), or zero if so configured.
     pub(super) fn bias(&mut self, size: u32, fan_in: u32) -> Result<Tensor> {
         if self.zero_biases {
             return self.constant(size, 0.0);
@@ -113,13 +113,13 @@ impl<'a> Initializer<'a> {
         from_doubles(&values, &[i64::from(size)], self.kind)
     }
 
-    /// A matrix [`rows`, `columns`] with variance `gain`^2 2 / (rows + columns).
+    /// Draws a matrix [`rows`, `columns`] with variance `gain`^2 2 / (rows + columns).
     pub(super) fn xavier(&mut self, rows: u32, columns: u32, gain: f64) -> Result<Tensor> {
         let fans = f64::from(rows) + f64::from(columns);
         self.normal(rows, columns, gain * (2.0 / fans).sqrt())
     }
 
-    /// A vector around `mean`; draws nothing without a deviation.
+    /// Draws a vector around `mean`; draws nothing if the deviation is zero.
     pub(super) fn around(&mut self, size: u32, mean: f64, deviation: f64) -> Result<Tensor> {
         if deviation == 0.0 {
             return self.constant(size, mean);
@@ -131,7 +131,7 @@ impl<'a> Initializer<'a> {
         from_doubles(&values, &[i64::from(size)], self.kind)
     }
 
-    /// A tensor with elements uniform in +-`bound`.
+    /// Draws a tensor with elements uniform in +-`bound`.
     pub(super) fn uniform(&mut self, size: &[u32], bound: f64) -> Result<Tensor> {
         let count = size.iter().map(|&side| side as usize).product();
         let values = self.uniforms(count, bound);
@@ -139,17 +139,17 @@ impl<'a> Initializer<'a> {
         from_doubles(&values, &size, self.kind)
     }
 
-    /// The vectors [`symbols`, `inputs`] by which symbols are shown.
+    /// Draws the embedding vectors [`symbols`, `inputs`].
     pub(super) fn embedding(&mut self, symbols: u32, inputs: u32) -> Result<Tensor> {
         self.uniform(&[symbols, inputs], LANGUAGE)
     }
 
-    /// A vector of equal elements.
+    /// Returns a vector of equal elements.
     pub(super) fn constant(&self, size: u32, value: f64) -> Result<Tensor> {
         from_doubles(&vec![value; size as usize], &[i64::from(size)], self.kind)
     }
 
-    /// The readout weights of `classes` classes.
+    /// Draws the readout weights of `classes` classes.
     pub(super) fn readout(&mut self, classes: u32, init: ReadoutInit) -> Result<ReadoutWeights> {
         let bound = 1.0 / f64::from(self.hidden).sqrt();
         let w_out = match init {
@@ -182,7 +182,7 @@ impl<'a> Initializer<'a> {
         (0..count).map(|_| self.rng.uniform(-bound, bound)).collect()
     }
 
-    /// A rotation, uniform over all of them: Q of the QR decomposition of a normal matrix, its
+    /// Draws a uniformly distributed rotation: Q of the QR decomposition of a normal matrix, its
     /// columns times the signs of the diagonal of R, column 0 negated if the determinant is
     /// negative.
     fn orthogonal(&mut self, size: u32) -> Result<Vec<f64>> {
@@ -207,8 +207,8 @@ fn square(size: u32) -> usize {
     size as usize * size as usize
 }
 
-/// The matrix of plane rotations block(v) = [[cos v, sin v], [-sin v, cos v]] on rows and columns
-/// 2k, 2k + 1, by angles v from `angle`; an odd size ends with a 1.
+/// Returns the matrix of plane rotations block(v) = [[cos v, sin v], [-sin v, cos v]] on rows and
+/// columns 2k, 2k + 1, with angles v from `angle`; an odd size ends with a 1.
 fn rotations(size: u32, mut angle: impl FnMut() -> f64) -> Vec<f64> {
     let size = size as usize;
     let mut values = vec![0.0; size * size];
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn angles_lie_where_the_initialiser_says() {
+    fn angles_lie_in_the_range_of_the_initialiser() {
         for (how, low, high) in [
             (RecurrentInit::Henaff, -std::f64::consts::PI, 0.0),
             (RecurrentInit::Cayley, 0.0, std::f64::consts::FRAC_PI_2),

@@ -1,4 +1,4 @@
-//! Long short-term memory with u = [h_{t-1}, x_t]:
+//! Long short-term memory (LSTM) with u = [h_{t-1}, x_t]:
 //!
 //! ```text
 //! f, i, o = sigma(u w_*^T + b_* + d_t) ;  c_t = f c_{t-1} + i tanh(u w_g^T + b_g + d_t) ;  h_t = o tanh(c_t)
@@ -15,12 +15,12 @@ use super::{
 };
 use crate::shape_stats::{NeuronShapes, ShapeStats};
 
-/// The gates and the candidate, in the order of the parameters.
+/// Gates and candidate, in the order of the parameters.
 const NAMES: [[&str; 2]; 4] = [["w_f", "b_f"], ["w_i", "b_i"], ["w_o", "b_o"], ["w_g", "b_g"]];
-/// Which of them is the output gate.
+/// Index of the output gate.
 const OUTPUT: usize = 2;
 
-/// How many numbers such a layer learns, with `inputs` inputs.
+/// Returns the number of learned values of such a layer with `inputs` inputs.
 pub(super) fn count(config: &config::Network, inputs: u32) -> u64 {
     let [h, i] = [config.hidden, inputs].map(u64::from);
     4 * (h * (h + i) + h)
@@ -49,7 +49,7 @@ impl Lstm {
         Ok(Self { gates, hidden: hidden.into(), drive: config.drive })
     }
 
-    /// The columns of all weights from `first` on, [4 H, `count`].
+    /// Returns columns `first`..`first + count` of all weights, [4 H, `count`].
     fn columns(&self, first: i64, count: i64) -> Result<Tensor> {
         let parts = self.gates.iter().map(|[w, _]| w.f_narrow(1, first, count));
         Tensor::f_cat(&parts.collect::<Result<Vec<_>>>()?, 0)
@@ -141,7 +141,7 @@ impl Layer for Lstm {
     }
 }
 
-/// A layer with its weights as one step uses them.
+/// A layer with its weights prepared for steps.
 struct LstmCell {
     /// The recurrent weights of all gates [H, 4 H].
     feedback: Tensor,

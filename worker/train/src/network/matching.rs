@@ -1,13 +1,13 @@
-//! Numbers of parameters, and the number of neurons at which two kinds have equally many.
+//! Numbers of parameters, and the size at which two kinds of networks have equally many.
 
 use rheo_model::config::{self, NetworkKind};
 use tch::{Result, TchError};
 
 use super::{Interface, adaptive, gru, lstm, plain};
 
-/// The number of neurons of a network: the configured one, or the one at which the number of
-/// parameters comes nearest to that of the kind it shall match. An error if even that is off by more
-/// than a tenth.
+/// Returns the number of neurons of a network: the configured one, or the one whose number of
+/// parameters is closest to that of the kind to match. Fails if the closest one is off by more than
+/// a tenth.
 pub(super) fn hidden(config: &config::Network, interface: Interface) -> Result<u32> {
     let Some(other) = config.match_parameters_of else {
         return Ok(config.hidden);
@@ -15,7 +15,8 @@ pub(super) fn hidden(config: &config::Network, interface: Interface) -> Result<u
     let count =
         |kind, hidden| parameters(&config::Network { kind, hidden, ..config.clone() }, interface);
     let wanted = count(other, config.hidden);
-    // The count grows with the number of neurons: the last one that has no more, or the next.
+    // The count grows with the number of neurons: take the last one at or below the target, or the
+    // next.
     let (mut low, mut high) = (1_u32, 1 << 16);
     while high - low > 1 {
         let middle = low.midpoint(high);
@@ -37,7 +38,7 @@ pub(super) fn hidden(config: &config::Network, interface: Interface) -> Result<u
     Ok(nearest)
 }
 
-/// How many numbers a network learns: the table of docs/science.md.
+/// Returns the number of learned values of a network: the table of docs/science.md.
 fn parameters(config: &config::Network, interface: Interface) -> u64 {
     let [h, i, c] = [config.hidden, interface.inputs, interface.classes].map(u64::from);
     let layer = match config.kind {
@@ -69,7 +70,7 @@ mod tests {
     use crate::network::{Network, Readout, ReadoutInit};
 
     #[test]
-    fn the_formula_counts_what_a_network_learns() {
+    fn the_formula_counts_the_learned_values() {
         let settings = [Adapts::Both, Adapts::Gain, Adapts::Saturation]
             .into_iter()
             .flat_map(|adapts| [true, false].map(|learn_shape| (adapts, learn_shape)));

@@ -1,7 +1,7 @@
-//! The algorithm of the fused kernels in operations of libtorch, for devices that the kernels do not
-//! know: one product for what the whole sequence brings from outside, one for each step, no graph, a
-//! backward pass by hand, and weight gradients as products over time and batch. What does not fit
-//! into memory is computed again from states kept on the way.
+//! The algorithm of the fused kernels in operations of libtorch, for devices that the kernels do
+//! not support: one product for the external input of the whole sequence, one per step, no graph, a
+//! hand-written backward pass, and weight gradients as products over time and batch. Steps that do
+//! not fit into memory are recomputed from stored states.
 
 mod steps;
 
@@ -18,14 +18,14 @@ use crate::shape_stats::ShapeStats;
 use crate::tensor::length;
 use steps::{BackwardStep, LayerOperations};
 
-/// A forward pass whose gradients can be taken.
+/// A forward pass with a tape for its gradients.
 pub(super) struct OperationsPass {
     layer: LayerOperations,
     inputs: Tensor,
-    /// What comes from outside, [T, B, G H].
+    /// External input [T, B, G H].
     external: Tensor,
     every: bool,
-    /// The states before every `segment` steps.
+    /// States before every `segment` steps.
     states: Vec<LayerState>,
     segment: i64,
 }
@@ -102,7 +102,8 @@ pub(super) fn pass(
 }
 
 impl OperationsPass {
-    /// The gradients of a loss, of which `grad_h` is the gradient by h as the pass gave it.
+    /// Computes the gradients of a loss from `grad_h`, its gradient with respect to the h that the
+    /// pass returned.
     pub(super) fn gradients(self, grad_h: &Tensor, request: GradientRequest) -> Result<Gradients> {
         let _guard = no_grad_guard();
         let layer = &self.layer;
@@ -170,7 +171,7 @@ impl OperationsPass {
     }
 }
 
-/// Gradients by the weights, summed up over segments.
+/// Weight gradients, summed up over segments.
 struct WeightGradSums {
     w_x: Tensor,
     w_h: Tensor,
@@ -188,20 +189,20 @@ impl WeightGradSums {
         })
     }
 
-    /// For gradients [N, G H] by what comes from outside, where the inputs were [N, I].
+    /// Adds gradients [N, G H] with respect to the external input, for inputs [N, I].
     fn add(&mut self, grad_external: &Tensor, inputs: &Tensor) -> Result<()> {
         self.w_x = self.w_x.f_addmm(&grad_external.f_transpose(0, 1)?, inputs)?;
         self.bias = self.bias.f_add(&over_rows(grad_external)?)?;
         Ok(())
     }
 
-    /// For gradients [N, G H] by what comes from the neurons, whose states were [N, H].
+    /// Adds gradients [N, G H] with respect to the recurrent input, for states [N, H].
     fn add_feedback(&mut self, grad_feedback: &Tensor, h: &Tensor) -> Result<()> {
         self.w_h = self.w_h.f_addmm(&grad_feedback.f_transpose(0, 1)?, h)?;
         Ok(())
     }
 
-    /// Adds to what the family has besides, in its order.
+    /// Adds gradients of the family's other parameters, in their order.
     fn add_own<const N: usize>(&mut self, gradients: [Tensor; N]) -> Result<()> {
         for (sum, gradient) in self.own.iter_mut().zip(gradients) {
             *sum = sum.f_add(&gradient.f_reshape(sum.size())?)?;
@@ -210,7 +211,7 @@ impl WeightGradSums {
     }
 }
 
-/// The sum over rows [N, K], [K].
+/// Returns the sum over the rows of [N, K], [K].
 fn over_rows(tensor: &Tensor) -> Result<Tensor> {
     tensor.f_sum_dim_intlist(0, false, tensor.f_kind()?)
 }

@@ -1,5 +1,5 @@
-//! Layers whose neurons have a fixed curve: h_t = phi(a_t) with phi an activation function, one gamma
-//! shared by all neurons, or one gamma per neuron.
+//! Layers of neurons with a fixed activation function: h_t = phi(a_t), where phi is a standard
+//! function, one gamma shared by all neurons, or one gamma per neuron.
 
 use rheo_model::config::{self, NetworkKind};
 use tch::{Result, Tensor};
@@ -16,7 +16,7 @@ use crate::gamma::{self, GammaCurve};
 use crate::shape_stats::{NeuronShapes, ShapeStats};
 use crate::tensor::to_doubles;
 
-/// How many numbers a layer of these kinds learns, with `inputs` inputs.
+/// Returns the number of learned values of a layer of these kinds with `inputs` inputs.
 pub(super) fn count(config: &config::Network, inputs: u32) -> u64 {
     let neurons = u64::from(config.hidden);
     let own = match config.kind {
@@ -28,7 +28,7 @@ pub(super) fn count(config: &config::Network, inputs: u32) -> u64 {
     recurrence::count(config.hidden, inputs) + own
 }
 
-/// A layer of neurons with a fixed curve.
+/// A layer of neurons with a fixed activation function.
 pub(super) struct PlainLayer {
     recurrence: Recurrence,
     neurons: NeuronModel,
@@ -200,7 +200,7 @@ impl Layer for PlainLayer {
         for (name, gradient) in names.iter().zip(gradients.own) {
             named_gradients.push((*name, gradient));
         }
-        // One gain and one saturation for all neurons learn from all of them.
+        // A gain and saturation shared by all neurons receives the sum of their gradients.
         if let NeuronModel::Gamma { n, .. } = &self.neurons
             && n.numel() == 1
         {
@@ -214,7 +214,7 @@ impl Layer for PlainLayer {
     }
 }
 
-/// A layer with its weights as one step uses them.
+/// A layer with its weights prepared for steps.
 struct PlainCell<'a> {
     /// w_hh^T [H, H].
     feedback: Tensor,

@@ -1,5 +1,5 @@
-//! What is the same whatever computes a layer over a whole sequence: what is asked, what a layer
-//! consists of, and what comes out.
+//! Types shared by all backends that run a layer over a whole sequence: the request, the layer, and
+//! the results.
 
 use rheo_kernels::{ComputeResources, GainSaturation, Isa, OutputSelection};
 use rheo_model::config::{self, Kernel};
@@ -8,17 +8,17 @@ use tch::{Result, Tensor};
 use super::activation::Activation;
 use super::{LayerState, RunConditions};
 
-/// With what a network computes.
+/// Execution backend and its resources.
 #[derive(Debug, Clone, Copy)]
 pub struct ExecutionBackend {
-    /// Which kernel.
+    /// Kernel.
     pub kernel: Kernel,
-    /// What it may use.
+    /// Resources of the kernel.
     pub resources: ComputeResources,
 }
 
 impl ExecutionBackend {
-    /// As a trial asks for it.
+    /// Returns the backend that a trial configures.
     pub fn new(resources: &config::Resources) -> Self {
         let size = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
         Self {
@@ -31,13 +31,13 @@ impl ExecutionBackend {
         }
     }
 
-    /// Has the operations of libtorch that this thread starts computed by as many threads as make
-    /// sense: one beside the kernels, which leave little to do. The threads of OpenMP spin for some
-    /// milliseconds after they have worked, where the kernels need the processor.
+    /// Sets the number of threads for libtorch operations started by this thread: one beside the
+    /// fused kernels, which leave little to do. The threads of OpenMP busy-wait for some
+    /// milliseconds after their work, when the kernels need the processor.
     ///
     /// libtorch on OpenMP keeps this number per calling thread, so trials with different numbers
-    /// run side by side. Its first look in a thread takes the number that any thread set last;
-    /// asking first gets that over with.
+    /// can run side by side. Its first query in a thread takes the number that any thread set last,
+    /// so query before setting.
     pub fn use_threads(&self) {
         let threads = match self.kernel {
             Kernel::Fused => 1,
@@ -47,7 +47,7 @@ impl ExecutionBackend {
         tch::set_num_threads(i32::try_from(threads.max(1)).unwrap_or(i32::MAX));
     }
 
-    /// What computes the network: an instruction set, `libtorch` or `autograd`.
+    /// Returns the backend's name: an instruction set, `libtorch` or `autograd`.
     pub fn name(&self) -> &'static str {
         match self.kernel {
             Kernel::Fused => self.resources.isa.name(),
@@ -63,60 +63,60 @@ impl Default for ExecutionBackend {
     }
 }
 
-/// The input of a layer over a sequence.
+/// Input of a layer over a sequence.
 pub(super) struct SequenceInput<'a> {
     /// Inputs [T, B, I].
     pub(super) inputs: &'a Tensor,
-    /// The drive, the held gains and saturations, and the state before the first step.
+    /// Drive, shape override, and the state before the first step.
     pub(super) conditions: RunConditions<'a>,
 }
 
 /// Request for a forward pass.
 pub(super) struct PassRequest<T> {
-    /// Outputs that the pass gives besides the last state.
+    /// Outputs besides the last state.
     pub(super) wanted: OutputSelection,
-    /// Memory of an earlier pass that this one may use: a `T`.
+    /// Memory of an earlier pass for reuse: a `T`.
     pub(super) reuse: Option<T>,
 }
 
 /// A layer in terms of the kernels.
 pub(super) struct LayerPlan {
     pub(super) family: LayerFamily,
-    /// From the input [G H, I], from the neurons [G H, H] and the sum of all biases [G H], of one
-    /// gate above the other.
+    /// Input weights [G H, I], recurrent weights [G H, H] and the sum of all biases [G H]; gates
+    /// are stacked along the rows.
     pub(super) weights: [Tensor; 3],
-    /// What the family has besides.
+    /// Other parameters of the family.
     pub(super) own: Vec<Tensor>,
-    /// The gains of neurons that do not change them, as the gain policy counts them.
+    /// Gains of neurons that do not adapt, for the gain policy's counts.
     pub(super) gains: Option<Tensor>,
 }
 
-/// Layers that the kernels know.
+/// Families of layers that the kernels support.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LayerFamily {
-    /// Neurons without parameters of their own.
+    /// Neurons without parameters.
     Activation(Activation),
-    /// With b [H].
+    /// Neurons with b [H].
     Modrelu,
-    /// With n [H] and s [H].
+    /// Neurons with n [H] and s [H].
     Gamma,
-    /// With u, bias, w, w_n, b_n, w_s and b_s.
+    /// Neurons with u, bias, w, w_n, b_n, w_s and b_s.
     Adaptive,
-    /// The gates f, i, o and the candidate; a drive is added to some.
+    /// Gates f, i, o and the candidate; a drive is added to `driven`.
     Lstm { driven: &'static [usize] },
-    /// The gates r, z and the candidate, and the bias of the candidate's part that r multiplies.
+    /// Gates r, z and the candidate, with the bias of the candidate's recurrent part.
     Gru { is_driven: bool },
 }
 
 impl LayerFamily {
-    /// Whether a step hands on more than what the neurons emit.
+    /// Whether the layer has an inner state besides the neurons' output.
     pub(super) fn has_inner(self) -> bool {
         matches!(self, Self::Adaptive | Self::Lstm { .. })
     }
 }
 
 impl LayerPlan {
-    /// Gain and saturation of neurons that do not change them, each [H].
+    /// Returns gain and saturation of neurons that do not adapt, each [H].
     pub(super) fn shape(&self) -> Option<GainSaturation<Tensor>> {
         match (self.family, self.own.as_slice()) {
             (LayerFamily::Gamma, [n, s]) => {
@@ -126,7 +126,7 @@ impl LayerPlan {
         }
     }
 
-    /// Neurons of gain `n` and saturation `s`; none if these differ between samples.
+    /// Returns a layer of gain `n` and saturation `s`; none if these differ between samples.
     pub(super) fn gamma(
         weights: [Tensor; 3],
         n: &Tensor,
@@ -142,13 +142,15 @@ impl LayerPlan {
     }
 }
 
-/// The gradients of a loss by the states after every step. Each state is a variable of its own: that
-/// by h is at constant inner state of the same step, that by the inner state counts what reaches h.
+/// Gradients of a loss with respect to the states after every step. Each state is a separate
+/// variable: the gradient with respect to h holds the inner state of the same step constant, the
+/// gradient with respect to the inner state includes its effect on h.
 #[derive(Debug)]
 pub struct StateGradients {
-    /// By h, [T, B, H].
+    /// With respect to h, [T, B, H].
     pub h: Tensor,
-    /// By the inner states, [T, ..] as in [`LayerState::inner`], of layers that have them.
+    /// With respect to the inner states, [T, ..] as in [`LayerState::inner`], for layers that have
+    /// them.
     pub inner: Option<Tensor>,
 }
 
@@ -156,39 +158,39 @@ pub struct StateGradients {
 pub(super) struct Gradients {
     pub(super) weights: [Tensor; 3],
     pub(super) own: Vec<Tensor>,
-    /// By the inputs [T, B, I], if sought.
+    /// With respect to the inputs [T, B, I], if requested.
     pub(super) inputs: Option<Tensor>,
-    /// By the states after every step, if sought.
+    /// With respect to the states after every step, if requested.
     pub(super) states: Option<StateGradients>,
 }
 
-/// Which gradients are sought besides those by the weights.
+/// Gradients to compute besides those of the weights.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct GradientRequest {
-    /// By the inputs, where they are learned.
+    /// With respect to the inputs, if they are learned.
     pub(super) inputs: bool,
-    /// By the states after every step.
+    /// With respect to the states after every step.
     pub(super) states: bool,
 }
 
-/// Output of a forward pass in tensors, and what the gradients need: a `T`.
+/// Output of a forward pass in tensors, with a tape of type `T` for the gradients.
 pub(super) struct ForwardOutput<T> {
     /// h after every step [T, B, H], or after the last [B, H].
     pub(super) h: Tensor,
     /// The state after the last step.
     pub(super) last: LayerState,
-    /// What neurons received at every step [T, B, H], if wanted and they have one input.
+    /// Weighted sums at every step [T, B, H], if requested and neurons have a single one.
     pub(super) a: Option<Tensor>,
-    /// Gains and saturations of adaptive neurons at every step [T, B, H], if wanted.
+    /// Gains and saturations of adaptive neurons at every step [T, B, H], if requested.
     pub(super) shape: Option<GainSaturation<Tensor>>,
-    /// The inner states after every step, [T, ..] as in [`LayerState::inner`], if wanted.
+    /// Inner states after every step, [T, ..] as in [`LayerState::inner`], if requested.
     pub(super) inner: Option<Tensor>,
-    /// What the gradients need, if wanted.
+    /// Tape for the gradients, if requested.
     pub(super) tape: Option<T>,
 }
 
 impl<T> ForwardOutput<T> {
-    /// The same with what the gradients need as `wrap` makes it of it.
+    /// Converts the tape with `wrap`.
     pub(super) fn map<U>(self, wrap: impl FnOnce(T) -> U) -> ForwardOutput<U> {
         let Self { h, last, a, shape, inner, tape } = self;
         ForwardOutput { h, last, a, shape, inner, tape: tape.map(wrap) }

@@ -1,8 +1,7 @@
-//! The single steps of a network for who wants to watch, and the gradients of a loss by its states,
-//! by whatever computes them.
+//! Visits of single steps, and gradients of a loss with respect to the states, on any backend.
 //!
-//! Kept apart from reading, which is for training: what analyses look at is large, so a sequence is
-//! shown in pieces.
+//! Separate from `forward_pass`, which is for training: traces are large, so a sequence is visited
+//! in chunks.
 
 use rheo_kernels::{GainSaturation, OutputSelection};
 use tch::{Result, TchError, Tensor, no_grad_guard};
@@ -12,15 +11,15 @@ use super::plan::{GradientRequest, SequenceInput, StateGradients};
 use super::{LayerState, LayerStep, Network, Readout, RunConditions};
 use crate::shape_stats::ShapeStats;
 
-/// Steps whose traces are in memory at once while a pass is watched.
+/// Maximum number of steps whose traces are in memory at once.
 const WATCHED: i64 = 64;
-/// Most numbers of states with inner ones that are in memory at once.
+/// Maximum number of state elements in memory at once, if inner states are included.
 const MOST_ELEMENTS: i64 = 1 << 24;
 
-/// What is seen of every step.
+/// Callback for each step.
 type StepVisitor<'a> = &'a mut dyn FnMut(&LayerStep) -> Result<()>;
 
-/// Request for the steps of a pass that is watched.
+/// Request for a visit of all steps.
 #[derive(Clone, Copy)]
 struct StepRequest {
     /// Outputs of every step.
@@ -30,8 +29,8 @@ struct StepRequest {
 }
 
 impl Network {
-    /// Shows every step of [`Network::run`] to `visit`, outside of any graph and without the inner
-    /// states, which are seldom looked at and large; gives the last state, with its inner one.
+    /// Passes every step of [`Network::run`] to `visit`, without a graph and without inner states,
+    /// which are large and rarely needed; returns the last state with its inner state.
     pub fn visit_steps(
         &self,
         inputs: &Tensor,
@@ -44,7 +43,7 @@ impl Network {
         self.visit_in_chunks(SequenceInput { inputs, conditions }, request, stats, visit)
     }
 
-    /// The same with the inner states.
+    /// Like [`Network::visit_steps`], with the inner states.
     pub fn visit_states(
         &self,
         inputs: &Tensor,
@@ -63,8 +62,8 @@ impl Network {
         self.visit_in_chunks(SequenceInput { inputs, conditions }, request, stats, visit)
     }
 
-    /// How many steps of `batch` sequences have their states in memory at once where inner states
-    /// are looked at.
+    /// Returns the number of steps of `batch` sequences whose states, inner ones included, are in
+    /// memory at once.
     pub fn steps_at_once(&self, batch: i64) -> Result<i64> {
         let LayerState { h, inner } = self.rest(1)?;
         let each = h.numel() + inner.map_or(0, |inner| inner.numel());
@@ -107,7 +106,7 @@ impl Network {
                 };
                 let inner = match &output.inner {
                     Some(inner) => Some(inner.f_get(t)?),
-                    // A controller that rests, if any.
+                    // A controller at rest, if any.
                     None if wanted.inner => output.last.share().inner,
                     None => None,
                 };
@@ -119,8 +118,9 @@ impl Network {
         conditions.from.map_or_else(|| self.rest(batch), Ok)
     }
 
-    /// The gradients of the loss that `loss` computes from the class scores for `inputs` [T, B, I], from
-    /// rest, as [`Network::forward_with_tape_to`] gives them.
+    /// Returns the gradients, with respect to the states, of the loss that `loss` computes from the
+    /// class scores for `inputs` [T, B, I]. Starts at rest; the scores are those of
+    /// [`Network::forward_with_tape_to`].
     pub fn gradients_by_states(
         &self,
         readout: Readout,
@@ -144,7 +144,7 @@ impl Network {
         gradients.states.ok_or_else(missing)
     }
 
-    /// The same by automatic differentiation.
+    /// Like [`Network::gradients_by_states`], by automatic differentiation.
     fn differentiate(
         &self,
         readout: Readout,
@@ -172,7 +172,7 @@ impl Network {
     }
 }
 
-/// `count` steps of a drive that broadcasts to [T, B, H], from the step `first` on.
+/// Returns `count` steps of a drive that broadcasts to [T, B, H], from step `first` on.
 pub(crate) fn steps_of(drive: &Tensor, first: i64, count: i64) -> Result<Tensor> {
     match drive.size().as_slice() {
         [1, _, _] | [_, _] | [_] | [] => Ok(drive.shallow_clone()),

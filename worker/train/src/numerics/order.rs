@@ -1,4 +1,4 @@
-//! Fractional derivatives and the joint fit of order and gain (science reference, 7.7; the
+//! Fractional derivatives, and the joint fit of order and gain (science reference, 7.7; the
 //! corrected fit).
 //!
 //! ```text
@@ -6,20 +6,21 @@
 //! r_xi(t) ~ k (D^beta u_xi)(t) + c_xi
 //! ```
 //!
-//! beta > 0: the response differentiates the drive, as one that adapts; beta < 0: it integrates.
-//! Gain and order are fitted together because a mere gain would otherwise look like an order.
+//! beta > 0: the response differentiates the drive, as an adapting one does; beta < 0: it
+//! integrates. Gain and order are fitted together, because a gain alone would otherwise look like
+//! an order.
 
 use std::ops::Range;
 
 use super::search::{linspace, refine, smallest};
 
-/// How many orders from -1 to 1 are tried before the best is refined: steps of .01.
+/// Orders from -1 to 1 that are tried before refinement, in steps of .01.
 const ORDERS: usize = 201;
 
-/// Below this share of explained variance a response has no order.
+/// Minimum fraction of explained variance for a response to have an order.
 const EXPLAINED: f64 = 0.5;
 
-/// The first `count` weights of the Grunwald-Letnikov derivative of order `beta`.
+/// Returns the first `count` weights of the Grunwald-Letnikov derivative of order `beta`.
 pub fn weights(beta: f64, count: usize) -> Vec<f64> {
     let mut weights = Vec::with_capacity(count);
     let mut weight = 1.0;
@@ -32,8 +33,8 @@ pub fn weights(beta: f64, count: usize) -> Vec<f64> {
     weights
 }
 
-/// The Grunwald-Letnikov derivative of order `beta` of `u`, which is zero before its first element,
-/// at unit steps: the identity at 0, the difference at 1, the running sum at -1.
+/// Returns the Grunwald-Letnikov derivative of order `beta` of `u` at unit steps, where `u` is zero
+/// before its first element: the identity at 0, the difference at 1, the running sum at -1.
 pub fn derivative(u: &[f64], beta: f64) -> Vec<f64> {
     derivative_within(u, beta, 0..u.len())
 }
@@ -44,32 +45,32 @@ fn derivative_within(u: &[f64], beta: f64, window: Range<usize>) -> Vec<f64> {
     window.map(at).collect()
 }
 
-/// Order and gain of responses.
+/// Fitted order and gain of responses.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct OrderFit {
-    /// beta; NaN where less than half of the variance is explained.
+    /// Order beta; NaN if less than half of the variance is explained.
     pub order: f64,
-    /// k.
+    /// Gain k.
     pub gain: f64,
-    /// c, averaged over the drives.
+    /// Offset c, averaged over the drives.
     pub offset: f64,
-    /// Mean square of what is left in the window, summed over the drives.
+    /// Mean squared residual in the window, summed over the drives.
     pub error: f64,
-    /// Share of the variance within the responses that is explained; NaN where there is none.
+    /// Fraction of the variance within the responses that is explained; NaN if there is none.
     pub r2: f64,
 }
 
-/// Drives, prepared for fits of many responses to them.
+/// Derivatives of the drives, prepared for fits of many responses.
 #[derive(Debug)]
 pub struct DriveBases {
     traces: Vec<Vec<f64>>,
     window: Range<usize>,
     orders: Vec<f64>,
-    /// For every order the derivatives of all drives in the window.
+    /// Derivatives of all drives in the window, per order.
     bases: Vec<DerivativeBasis>,
 }
 
-/// The derivatives of all drives in the window, each without its mean.
+/// Derivatives of all drives in the window, each without its mean.
 #[derive(Debug)]
 struct DerivativeBasis {
     centred: Vec<Vec<f64>>,
@@ -86,13 +87,13 @@ impl DerivativeBasis {
         Self { centred, means, power }
     }
 
-    /// The gain of the least squares fit; a derivative that is constant explains nothing.
+    /// Returns the gain of the least-squares fit; a constant derivative explains nothing.
     fn gain(&self, responses: &[Vec<f64>]) -> f64 {
         let shared: f64 = self.centred.iter().zip(responses).map(|(u, r)| dot(u, r)).sum();
         if self.power > 0.0 { shared / self.power } else { 0.0 }
     }
 
-    /// The sum of squares that the fit leaves of centred responses.
+    /// Returns the sum of squared residuals for centred responses.
     fn rest(&self, responses: &[Vec<f64>]) -> f64 {
         let gain = self.gain(responses);
         let rest = |(u, r): (&Vec<f64>, &Vec<f64>)| -> f64 {
@@ -103,8 +104,7 @@ impl DerivativeBasis {
 }
 
 impl DriveBases {
-    /// `drives` of T steps each, to whose responses orders are fitted in `window`, which lies
-    /// within them.
+    /// Prepares `drives` of T steps each for fits in `window`, which must lie within them.
     pub fn new(drives: Vec<Vec<f64>>, window: Range<usize>) -> Self {
         let orders = linspace(-1.0, 1.0, ORDERS);
         let bases =
@@ -112,7 +112,7 @@ impl DriveBases {
         Self { traces: drives, window, orders, bases }
     }
 
-    /// The order and gain that one response to each drive, T steps each, have in common.
+    /// Fits the common order and gain of one response per drive, T steps each.
     pub fn fit(&self, responses: &[&[f64]]) -> OrderFit {
         let within = |r: &&[f64]| centre(&r[self.window.clone()]);
         let (centred, means): (Vec<_>, Vec<_>) = responses.iter().map(within).unzip();
@@ -140,14 +140,14 @@ impl DriveBases {
 }
 
 impl OrderFit {
-    /// What responses have that are not numbers.
+    /// Returns the fit of responses that are not numbers.
     fn none() -> Self {
         let nan = f64::NAN;
         Self { order: nan, gain: nan, offset: nan, error: nan, r2: nan }
     }
 }
 
-/// `values` without their mean, and the mean.
+/// Returns `values` without their mean, and the mean.
 fn centre(values: &[f64]) -> (Vec<f64>, f64) {
     let mean = values.iter().sum::<f64>() / values.len() as f64;
     (values.iter().map(|value| value - mean).collect(), mean)

@@ -5,35 +5,35 @@
 //! alpha* = argmin over a grid of the mean square of (y - target) in the window, summed over drives
 //! ```
 //!
-//! alpha > 0 means integration here: the operator undoes what the neurons did. The fit knows no
-//! gain, which is therefore mistaken for an order; [`super::order`] is the corrected fit.
+//! alpha > 0 means integration here: the operator inverts the neurons' response. The fit has no
+//! gain, so a gain is mistaken for an order; [`super::order`] is the corrected fit.
 
 use std::f64::consts::{FRAC_PI_2, PI, TAU};
 use std::ops::Range;
 
 use super::search::smallest;
 
-/// The sample at which every derivative is set to zero.
+/// Sample at which every derivative is set to zero.
 const REFERENCE: usize = 25;
 
-/// Where the released fit finds its minimum.
+/// Minimum of the released fit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ReleasedFit {
     /// alpha*; NaN for responses that are not numbers.
     pub alpha: f64,
-    /// Mean square of y - target in the window, summed over the drives.
+    /// Mean squared y - target in the window, summed over the drives.
     pub error: f64,
 }
 
-/// The circular convolution kernel of T = `steps` elements that applies (i 2 pi f)^alpha to real
-/// sequences.
+/// Returns the circular convolution kernel of T = `steps` elements that applies (i 2 pi f)^alpha to
+/// real sequences.
 ///
-/// The spectrum is conjugate symmetric, so that the terms of f and -f are twice the real part of
+/// The spectrum is conjugate symmetric, so the terms of f and -f add up to twice the real part of
 /// one: 2 (2 pi f)^alpha cos(2 pi f t + alpha pi/2). The frequency 1/2 of an even T has no partner.
 pub fn kernel(steps: usize, alpha: f64) -> Vec<f64> {
     let length = steps as f64;
     let phase = alpha * FRAC_PI_2;
-    // 2 pi k / T is both the frequency number k and the angle that it turns in a step.
+    // 2 pi k / T is both the frequency of index k and its angle per step.
     let angle = |k: usize| TAU * k as f64 / length;
     let amplitudes: Vec<f64> =
         (1..steps.div_ceil(2)).map(|k| 2.0 * angle(k).powf(alpha) / length).collect();
@@ -48,7 +48,7 @@ pub fn kernel(steps: usize, alpha: f64) -> Vec<f64> {
     (0..steps).map(at).collect()
 }
 
-/// y over all steps of `response`, zero at the reference sample.
+/// Returns y over all steps of `response`, zero at the reference sample.
 pub fn derivative(response: &[f64], alpha: f64) -> Vec<f64> {
     let kernel = kernel(response.len(), alpha);
     derivative_within(response, &kernel, 0..response.len())
@@ -75,13 +75,13 @@ pub struct ReleasedGrid {
 }
 
 impl ReleasedGrid {
-    /// The values `alphas`, for responses of T = `steps` and a `window` within them.
+    /// Prepares the values `alphas` for responses of T = `steps` and a `window` within them.
     pub fn new(alphas: Vec<f64>, steps: usize, window: Range<usize>) -> Self {
         let kernels = alphas.iter().map(|&alpha| kernel(steps, alpha)).collect();
         Self { alphas, kernels, window }
     }
 
-    /// The alpha that brings `responses` closest to `targets`, of T steps each.
+    /// Returns the alpha that brings `responses` closest to `targets`, of T steps each.
     pub fn fit(&self, responses: &[&[f64]], targets: &[Vec<f64>]) -> ReleasedFit {
         let error = |kernel: &Vec<f64>| -> f64 {
             let pairs = responses.iter().zip(targets);
@@ -94,7 +94,7 @@ impl ReleasedGrid {
         }
     }
 
-    /// The mean square of y - `target` in the window.
+    /// Returns the mean squared y - `target` in the window.
     fn distance(&self, response: &[f64], target: &[f64], kernel: &[f64]) -> f64 {
         let y = derivative_within(response, kernel, self.window.clone());
         let squares = y.iter().zip(&target[self.window.clone()]).map(|(y, x)| (y - x).powi(2));

@@ -1,10 +1,9 @@
-//! What a trace does while a drive steps up: the numbers of the step response and the adaptation
-//! index (science reference, 7.6 and 7.11).
+//! Numbers of a step response, and the adaptation index (science reference, 7.6 and 7.11).
 
 use std::f64::consts::E;
 use std::ops::Range;
 
-/// The mean of `trace` over the steps of `window`; NaN where there are none.
+/// Returns the mean of `trace` over the steps of `window`; NaN if empty.
 pub fn mean_within(trace: &[f64], window: Range<usize>) -> f64 {
     mean(trace.get(window).unwrap_or_default().iter().copied())
 }
@@ -14,33 +13,33 @@ fn mean(values: impl Iterator<Item = f64>) -> f64 {
     sum / f64::from(count)
 }
 
-/// Where the numbers of a step response are read.
+/// Windows of a step response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepWindows {
     /// Steps before the drive.
     pub pre: Range<usize>,
-    /// The driven steps.
+    /// Steps with the drive.
     pub driven: Range<usize>,
     /// Steps at which the response has settled.
     pub steady: Range<usize>,
 }
 
-/// The numbers of a step response.
+/// Numbers of a step response.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepResponse {
     /// Mean before the drive.
     pub pre: f64,
     /// Value at the first driven step.
     pub onset: f64,
-    /// Mean once settled.
+    /// Mean after settling.
     pub steady: f64,
-    /// Time constant: how many steps after the first driven step the distance from the steady value
-    /// has first shrunk to 1/e of the initial one. NaN where it never does while driven, and where
-    /// there is no distance to shrink.
+    /// Time constant: steps after the first driven one until the distance from the steady value
+    /// first falls to 1/e of the initial distance. NaN if that does not happen during the drive or
+    /// there is no distance.
     pub tau: f64,
 }
 
-/// The numbers of the step response `trace`.
+/// Measures the step response `trace`.
 pub fn step_response(trace: &[f64], windows: &StepWindows) -> StepResponse {
     let driven = trace.get(windows.driven.clone()).unwrap_or_default();
     let onset = driven.first().copied().unwrap_or(f64::NAN);
@@ -62,10 +61,10 @@ fn time_constant(driven: &[f64], steady: f64) -> Option<f64> {
     Some((near + 1) as f64)
 }
 
-/// Which steps of the windows count.
+/// Subset of the steps in a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepSubset {
-    /// All.
+    /// All steps.
     All,
     /// Even t.
     Even,
@@ -77,7 +76,7 @@ impl StepSubset {
     /// All subsets.
     pub const ALL: [Self; 3] = [Self::All, Self::Even, Self::Odd];
 
-    /// The name in tables.
+    /// Returns the name in tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::All => "all",
@@ -94,16 +93,16 @@ impl StepSubset {
         }
     }
 
-    /// The mean of `trace` over the steps of this subset from `first` to `last`, both included.
+    /// Returns the mean of `trace` over the steps of this subset from `first` to `last`, inclusive.
     fn mean(self, trace: &[f64], first: usize, last: usize) -> f64 {
         let steps = (first..=last).filter(|&t| self.has(t));
         mean(steps.filter_map(|t| trace.get(t).copied()))
     }
 }
 
-/// How much of the response to a drive on steps 51..100 passes while it lasts: with the mean e of
-/// steps 51..65 and l of 86..100, both above the mean of 36..50, (e - l) / (|e| + |l|). Above zero
-/// for a response that adapts, 0 where there is none.
+/// Returns the adaptation index of a response to a drive on steps 51..100: (e - l) / (|e| + |l|)
+/// with the means e of steps 51..65 and l of 86..100, both relative to the mean of 36..50. Positive
+/// for an adapting response, 0 without a response.
 pub fn adaptation_index(trace: &[f64], subset: StepSubset) -> f64 {
     let base = subset.mean(trace, 36, 50);
     let early = subset.mean(trace, 51, 65) - base;
@@ -111,7 +110,7 @@ pub fn adaptation_index(trace: &[f64], subset: StepSubset) -> f64 {
     contrast(early, late, early.abs() + late.abs())
 }
 
-/// The index of the released code: it looks at steps 100..114 and 134..148, when the drive is over,
+/// Returns the index of the released code, which uses steps 100..114 and 134..148, after the drive,
 /// subtracts nothing, and is 0 for every negative sum.
 pub fn released_adaptation_index(trace: &[f64], subset: StepSubset) -> f64 {
     let early = subset.mean(trace, 100, 114);
@@ -119,7 +118,7 @@ pub fn released_adaptation_index(trace: &[f64], subset: StepSubset) -> f64 {
     contrast(early, late, early + late)
 }
 
-/// (early - late) / `sum`, 0 where the sum is too small. NaN stays NaN.
+/// Returns (early - late) / `sum`, or 0 if the sum is too small. NaN stays NaN.
 fn contrast(early: f64, late: f64, sum: f64) -> f64 {
     if sum < 1e-10 { 0.0 } else { (early - late) / sum }
 }

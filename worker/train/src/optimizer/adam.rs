@@ -1,16 +1,16 @@
-//! Adam (Kingma and Ba 2015, algorithm 1); AdamW differs only in its weight decay, which is not
-//! done here.
+//! Adam (Kingma and Ba 2015, algorithm 1). AdamW differs only in its weight decay, which is applied
+//! by the caller.
 
 use rheo_model::config;
 use tch::{Result, Tensor};
 
 use super::ParameterChange;
 
-/// The running means of one parameter.
+/// Running means of one parameter.
 pub(super) struct AdamMoments {
-    /// Of the gradient.
+    /// Running mean of the gradient.
     mean: Tensor,
-    /// Of the squared gradient.
+    /// Running mean of the squared gradient.
     square: Tensor,
 }
 

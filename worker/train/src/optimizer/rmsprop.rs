@@ -1,16 +1,16 @@
 //! RMSprop (Tieleman and Hinton 2012, lecture 6.5) as PyTorch defines it: not centred, epsilon
-//! outside the root, the learning rate outside the momentum.
+//! outside the root, learning rate outside the momentum.
 
 use rheo_model::config;
 use tch::{Result, Tensor};
 
 use super::ParameterChange;
 
-/// The averages of one parameter.
+/// Averages of one parameter.
 pub(super) struct RmspropAverages {
-    /// The running mean of the squared gradient.
+    /// Running mean of the squared gradient.
     square: Tensor,
-    /// The running sum of the scaled gradients; absent without momentum.
+    /// Running sum of the scaled gradients; none without momentum.
     momentum: Option<Tensor>,
 }
 

@@ -1,12 +1,13 @@
 //! Gradient descent with momentum as PyTorch defines it: v = momentum v + g, w = w - lr v, without
-//! dampening. Sutskever et al. (2013) have the learning rate inside v; the two agree where it stays.
+//! dampening. Sutskever et al. (2013) put the learning rate inside v; both agree at a constant
+//! rate.
 
 use rheo_model::config;
 use tch::{Result, Tensor};
 
 use super::ParameterChange;
 
-/// The running sum of the gradients of one parameter; absent without momentum.
+/// The running sum of the gradients of one parameter; none without momentum.
 pub(super) struct Momentum(Option<Tensor>);
 
 impl Momentum {

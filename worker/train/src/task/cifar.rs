@@ -1,7 +1,7 @@
-//! CIFAR-10 in grey as a sequence task (science reference, section 4): records of a label and three
-//! planes of 32 x 32 bytes, red, green and blue.
+//! Greyscale CIFAR-10 as a sequence task (science reference, section 4). A record is a label and
+//! three planes of 32 x 32 bytes: red, green and blue.
 //!
-//! The number of records follows from the size of a file, so that reduced sets are read like the
+//! The number of records follows from the size of a file, so reduced sets can be read like the
 //! whole one.
 
 use std::path::{Path, PathBuf};
@@ -19,21 +19,21 @@ use super::{Error, SampleLibrary, enough, file, pooled_side, unusable};
 use crate::Error as TrainError;
 
 const SIDE: u32 = 32;
-/// Bytes of the plane of one colour.
+/// Bytes per colour plane.
 const PLANE: usize = (SIDE * SIDE) as usize;
-/// Bytes of one image with its label.
+/// Bytes per record: one image with its label.
 const RECORD: usize = 1 + 3 * PLANE;
-/// More records than any file of this kind has: 403 MB.
+/// Maximum number of records, above that of any file of this kind: 403 MB.
 const MOST: usize = 1 << 17;
-/// The name of the set.
+/// Name of the data set.
 const SET: &str = "cifar10";
-/// What makes a grey value of a sum of red, green and blue in these shares: 0.299, 0.587 and 0.114.
-/// Thousandths keep the sums whole, hence exact in single precision up to squares of 8 x 8.
+/// Weights of red, green and blue in a grey value: 0.299, 0.587 and 0.114, in thousandths. Whole
+/// numbers keep the sums exact in single precision up to squares of 8 x 8 pixels.
 const SHARES: [u32; 3] = [299, 587, 114];
-/// The largest grey value in those units.
+/// Maximum grey value in these units.
 const WHITE: f64 = 255.0 * 1000.0;
 
-/// The images of a CIFAR-10 task.
+/// Loads the images of a CIFAR-10 task.
 pub(super) fn load(task: &config::Task, library: &SampleLibrary) -> Result<TaskImages, TrainError> {
     let side = pooled_side(task, SIDE)?;
     let directory = library.directory(task).ok_or(Missing::NoDirectory { set: DataSet::Cifar10 });
@@ -50,8 +50,9 @@ pub(super) fn load(task: &config::Task, library: &SampleLibrary) -> Result<TaskI
     Ok(TaskImages { parts, order: (0..side * side).collect(), side })
 }
 
-/// Which of the `count` images in the training files are for training and which for validation:
-/// the last tenth of a random order. Of each, the first that the task asks for.
+/// Returns the indices, of `count` images in the training files, for training and for validation:
+/// validation is the last tenth of a random order. Each list is cut to the size that the task
+/// configures.
 fn split(task: &config::Task, count: usize) -> Result<[Vec<u32>; 2], Error> {
     let mut training = TrialRng::new(task.split_seed, Purpose::Split).permutation(count);
     let mut validation = training.split_off(count - count / 10);
@@ -65,7 +66,8 @@ fn split(task: &config::Task, count: usize) -> Result<[Vec<u32>; 2], Error> {
     Ok([training, validation])
 }
 
-/// The images of the training files or of the test file, averaged over squares of `pool` pixels.
+/// Loads the images of the training files or of the test file, averaged over squares of `pool`
+/// pixels.
 fn half(
     directory: &Path,
     pool: u32,
@@ -100,7 +102,7 @@ fn read(files: &[PathBuf], pool: usize) -> Result<ImageSamples, TrainError> {
                 return Err(unusable(path, file::Error::Class { index, label }).into());
             }
             labels.push(label);
-            // Sums of whole numbers; exact unless the squares are larger than 8 x 8.
+            // Sums of whole numbers; exact for squares of up to 8 x 8 pixels.
             pixels.extend(pool_sums(&grey(&record[1..]), side, pool).map(single));
         }
     }
@@ -108,7 +110,7 @@ fn read(files: &[PathBuf], pool: usize) -> Result<ImageSamples, TrainError> {
     Ok(ImageSamples { pixels: pixels.into(), scale, labels: labels.into() })
 }
 
-/// The records of a file.
+/// Reads the records of a file.
 fn records(path: &Path) -> Result<Vec<u8>, file::Error> {
     let bytes = file::whole(path, (MOST * RECORD) as u64)?;
     match bytes.len() {
@@ -118,7 +120,7 @@ fn records(path: &Path) -> Result<Vec<u8>, file::Error> {
     }
 }
 
-/// The grey values of an image, row by row, from its three planes.
+/// Returns the grey values of an image, row by row, from its three planes.
 fn grey(planes: &[u8]) -> Vec<u32> {
     let value = |pixel: usize| {
         (0..3).map(|colour| SHARES[colour] * u32::from(planes[colour * PLANE + pixel])).sum()

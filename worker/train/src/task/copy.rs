@@ -1,6 +1,6 @@
 //! The copy task: remember K symbols over a delay of D steps (science reference, section 4).
 //!
-//! The input is the K symbols, D - 1 blanks, the marker and K blanks; the target is blank until the
+//! The input is K symbols, D - 1 blanks, the marker and K blanks; the target is blank until the
 //! last K steps, which repeat the symbols. Training samples are drawn afresh for every update.
 
 use rheo_core::rng::TrialRng;
@@ -11,11 +11,11 @@ use super::{Split, assemble, buffer};
 use crate::Error;
 use crate::step::Batch;
 
-/// Symbols are 1 to this, 0 is blank.
+/// Number of symbols, which are 1 to this; 0 is blank.
 const ALPHABET: u8 = 8;
-/// What asks for the symbols.
+/// Input that asks for the symbols.
 const MARKER: u8 = 9;
-/// Inputs where every value of the input has a line of its own.
+/// Number of inputs with one-hot encoding: one per value.
 const ONE_HOT: u32 = 10;
 
 /// A copy task.
@@ -44,8 +44,7 @@ impl Copy {
         if self.one_hot { ONE_HOT } else { 1 }
     }
 
-    /// The mean input over all that can be drawn: symbols, the marker and blanks, or one 1 among the
-    /// lines.
+    /// Returns the mean input over the distribution of samples.
     pub(super) fn mean(&self) -> f64 {
         if self.one_hot {
             return 1.0 / f64::from(ONE_HOT);
@@ -54,13 +53,13 @@ impl Copy {
         (self.symbols as f64 * symbol + f64::from(MARKER)) / f64::from(self.steps())
     }
 
-    /// The symbols of samples of a split, each from a random stream of its own.
+    /// Returns the symbols of samples of a split, each from its own random stream.
     pub(super) fn samples(&self, split: Split, samples: &[u32]) -> Vec<Vec<u8>> {
         let one = |&sample: &u32| self.one(&mut TrialRng::stream(self.seed, split.stream(sample)));
         samples.iter().map(one).collect()
     }
 
-    /// The symbols of the next `count` samples of a stream.
+    /// Draws the symbols of the next `count` samples of a stream.
     pub(super) fn draw(&self, rng: &mut TrialRng, count: u32) -> Vec<Vec<u8>> {
         (0..count).map(|_| self.one(rng)).collect()
     }
@@ -72,7 +71,7 @@ impl Copy {
         (0..self.symbols).map(|_| symbol(rng)).collect()
     }
 
-    /// The batch of samples with these symbols.
+    /// Builds the batch of samples with these symbols.
     pub(super) fn batch(&self, samples: &[Vec<u8>], kind: Kind) -> Result<Batch, Error> {
         let steps = self.steps() as usize;
         let width = self.inputs() as usize;
@@ -97,7 +96,7 @@ impl Copy {
         assemble(&inputs, [steps, batch, width], &targets, self.symbols * batch, kind)
     }
 
-    /// What a sample with `symbols` shows at `step`.
+    /// Returns the input of a sample with `symbols` at `step`.
     fn input(&self, symbols: &[u8], step: usize) -> u8 {
         if step + 1 == self.symbols + self.delay {
             return MARKER;

@@ -1,4 +1,4 @@
-//! Texts as numbered symbols, and what determines them.
+//! Texts as sequences of symbol indices, and the keys that identify them.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -14,9 +14,9 @@ use super::store::SampleArrays;
 /// Three texts over one vocabulary.
 #[derive(Debug)]
 pub(super) struct Corpus {
-    /// The symbols of the training, validation and test text.
+    /// Symbols of the training, validation and test text.
     pub(super) texts: [NumberArray<u32>; 3],
-    /// Number of different symbols; those of the texts are below it.
+    /// Number of distinct symbols; all symbols are below it.
     pub(super) vocabulary: u32,
 }
 
@@ -40,11 +40,11 @@ impl SampleArrays for Corpus {
     }
 }
 
-/// What determines the texts.
+/// Key of a set of texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum CorpusKey {
-    /// A generated chain: symbols of the training text, seed.
+    /// A generated chain: length of the training text, seed.
     Markov(u32, u64),
-    /// Files: the directory that was asked for, and what their symbols are.
+    /// Files: the configured directory, and the kind of symbols.
     Files(PathBuf, TextSource),
 }

@@ -1,8 +1,8 @@
-//! The digits task: the ten digits drawn with randomly deformed strokes (science reference,
+//! The digits task: the ten digits, drawn with randomly deformed strokes (science reference,
 //! section 4). Needs no download.
 //!
-//! Sample i of a split shows the digit i mod 10 and is a function of (seed, split, i): the same set
-//! at any size, in any process.
+//! Sample i of a split shows the digit i mod 10 and is a function of (seed, split, i): the same at
+//! any set size, in any process.
 
 use std::f64::consts::TAU;
 
@@ -14,7 +14,7 @@ use super::library::ImageKey;
 use super::{SampleLibrary, Split, buffer, pooled_side};
 use crate::Error;
 
-/// A point of the unit square, y pointing down.
+/// A point of the unit square; y points down.
 type Point = [f64; 2];
 
 /// A piece of a stroke.
@@ -26,10 +26,10 @@ enum StrokePiece {
 }
 use StrokePiece::{A, V};
 
-/// Equal-angle chords that stand for an arc.
+/// Chords of equal angle that approximate an arc.
 const CHORDS: u32 = 16;
 
-/// The strokes of the digits 0 to 9; the pieces of one stroke are joined.
+/// Strokes of the digits 0 to 9; the pieces of a stroke are joined.
 const GLYPHS: [&[&[StrokePiece]]; 10] = [
     &[&[A(0.5, 0.5, 0.22, 0.34, 0., 360.)]],
     &[&[V(0.36, 0.30), V(0.54, 0.16), V(0.54, 0.84)]],
@@ -43,7 +43,7 @@ const GLYPHS: [&[&[StrokePiece]]; 10] = [
     &[&[A(0.5, 0.35, 0.20, 0.19, 0., 360.)], &[A(0.30, 0.38, 0.40, 0.46, 0., 70.)]],
 ];
 
-/// The images of a digits task.
+/// Loads the images of a digits task.
 pub(super) fn load(task: &config::Task, library: &SampleLibrary) -> Result<TaskImages, Error> {
     let side = pooled_side(task, task.side)?;
     let part = |split, size| -> Result<ImageSplit, Error> {
@@ -96,12 +96,12 @@ impl DigitSet {
     }
 }
 
-/// What sample `index` shows.
+/// Returns the digit of sample `index`.
 fn digit_of(index: u32) -> u8 {
     (index % 10) as u8
 }
 
-/// How the strokes of one image are drawn.
+/// Deformation of the strokes of one image.
 #[derive(Debug, Clone)]
 struct Deformation {
     /// Rotation in radians.
@@ -150,7 +150,7 @@ impl Deformation {
     }
 }
 
-/// The vertices of one stroke.
+/// Returns the vertices of one stroke.
 fn vertices(stroke: &[StrokePiece]) -> Vec<Point> {
     let mut points = Vec::new();
     for piece in stroke {
@@ -166,11 +166,11 @@ fn vertices(stroke: &[StrokePiece]) -> Vec<Point> {
     points
 }
 
-/// Draws digits, reusing its memory.
+/// Draws digits; reuses its memory.
 struct Canvas {
     side: usize,
     strokes: Vec<Vec<Vec<Point>>>,
-    /// Per pixel, the squared distance to the nearest segment, where one is near enough to matter.
+    /// Squared distance to the nearest segment per pixel, if one is close enough to matter.
     nearest: Vec<f64>,
     radius: f64,
 }
@@ -196,7 +196,8 @@ impl Canvas {
         }
     }
 
-    /// Row-major pixels in [0, 1]: 1 inside the strokes, falling to 0 over one pixel at their edge.
+    /// Returns row-major pixels in [0, 1]: 1 inside the strokes, falling to 0 over one pixel at the
+    /// edge.
     fn image(&self) -> Vec<f64> {
         let side = self.side as f64;
         let pixel = |&square: &f64| (0.5 + (self.radius - square.sqrt()) * side).clamp(0.0, 1.0);
@@ -204,8 +205,8 @@ impl Canvas {
     }
 }
 
-/// Takes the segment between `ends` into account at all pixels within `reach` of it. Pixels further
-/// away stay black whatever their distance is, so they are not visited.
+/// Adds the segment between `ends` to all pixels within `reach` of it. Pixels further away are
+/// black anyway and are not visited.
 fn segment(nearest: &mut [f64], side: usize, ends: [Point; 2], reach: f64) {
     let [start, end] = ends;
     let along = [end[0] - start[0], end[1] - start[1]];
@@ -228,7 +229,7 @@ fn segment(nearest: &mut [f64], side: usize, ends: [Point; 2], reach: f64) {
     }
 }
 
-/// At least the pixels whose centres lie between two coordinates.
+/// Returns a range that includes all pixels whose centres lie between two coordinates.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -309,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_depends_on_nothing_but_its_seed_split_and_index() {
+    fn a_sample_depends_only_on_seed_split_and_index() {
         let set = DigitSet {
             split: Split::Validation,
             size: 12,

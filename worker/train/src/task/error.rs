@@ -1,74 +1,74 @@
-//! Why the data of a task cannot be used.
+//! Reasons why the data of a task cannot be used.
 
 use std::path::PathBuf;
 
 use super::file;
 
-/// Why the data of a task cannot be used.
+/// Reason why the data of a task cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Files are missing.
     #[error(transparent)]
     Files(#[from] rheo_data::Error),
-    /// A text cannot be cut into columns.
+    /// A text is too short for its columns.
     #[error(
         "the {name} text has {symbols} symbols, `{field}: {columns}` needs {needed}: lower it or take a longer text"
     )]
     ShortText {
-        /// Which text.
+        /// Name of the text.
         name: &'static str,
-        /// Its symbols.
+        /// Symbols of the text.
         symbols: usize,
-        /// The columns into which it should be cut.
+        /// Configured columns.
         columns: usize,
-        /// The symbols that takes.
+        /// Symbols needed for these columns.
         needed: usize,
-        /// The field that says so.
+        /// Field that configures the columns.
         field: &'static str,
     },
-    /// A file cannot be read or does not hold what it should.
+    /// A file cannot be read or has wrong contents.
     #[error("the data file is not usable: `{}`", .path.display())]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Defect of the file.
         #[source]
         source: file::Error,
     },
-    /// Images and labels do not belong together.
+    /// Images and labels do not match.
     #[error("`{}` has {labels} labels for {images} images", .path.display())]
     Mismatch {
-        /// The file of labels.
+        /// File of labels.
         path: PathBuf,
-        /// Images in the other file.
+        /// Images in the image file.
         images: usize,
-        /// Labels in this file.
+        /// Labels in the label file.
         labels: usize,
     },
-    /// The data hold too few samples.
+    /// The data have too few samples.
     #[error("{field}: `{wanted}`, but the data have only {there}")]
     TooFew {
-        /// The field of the configuration.
+        /// Field of the configuration.
         field: &'static str,
-        /// What it says.
+        /// Configured number.
         wanted: u32,
-        /// What there is.
+        /// Available number.
         there: usize,
     },
     /// The image cannot be divided into squares.
     #[error("task.pool: `{pool}` does not divide the side of the image, `{side}`")]
     Pool {
-        /// The configured side of the squares.
+        /// Configured side of the squares.
         pool: u32,
-        /// The side of the image.
+        /// Side of the image.
         side: u32,
     },
-    /// The legacy generator takes 32 bits.
+    /// The seed exceeds the 32 bits of the legacy generator.
     #[error("{field}: `{seed}` is not below 2^32, as the legacy generator needs")]
     Seed {
-        /// The field of the configuration.
+        /// Field of the configuration.
         field: &'static str,
-        /// What it says.
+        /// Configured seed.
         seed: u64,
     },
 }

@@ -1,9 +1,9 @@
-//! The evidence task: tell the sign of the mean of a noisy signal (science reference, section 4).
+//! The evidence task: decide the sign of the mean of a noisy signal (science reference, section 4).
 //! Needs no download.
 //!
-//! Silence, then x_t = c + sigma eta_t, then as much silence; the label is 1 where the coherence c
-//! is positive. Sample i of a split is a function of (seed, split, i): cheap enough to be made for
-//! every batch again.
+//! The input is silence, then x_t = c + sigma eta_t, then silence of the same length; the label is
+//! 1 if the coherence c is positive. Sample i of a split is a function of (seed, split, i), cheap
+//! enough to be generated for every batch.
 
 use rheo_core::rng::TrialRng;
 use rheo_model::config;
@@ -13,17 +13,17 @@ use super::{Split, assemble, buffer};
 use crate::Error;
 use crate::step::Batch;
 
-/// The signed coherences, all equally likely.
+/// Signed coherences, all equally likely.
 const COHERENCES: [f64; 10] =
     [-0.512, -0.256, -0.128, -0.064, -0.032, 0.032, 0.064, 0.128, 0.256, 0.512];
 
 /// An evidence task.
 pub(super) struct EvidenceTask {
-    /// sigma, the standard deviation of the noise.
+    /// Standard deviation of the noise, sigma.
     noise: f64,
     /// Steps with evidence.
     stimulus: usize,
-    /// Steps without, before and after.
+    /// Steps of silence before the evidence, and after it.
     silence: usize,
     seed: u64,
 }
@@ -42,7 +42,7 @@ impl EvidenceTask {
         u32::try_from(2 * self.silence + self.stimulus).unwrap_or(u32::MAX)
     }
 
-    /// The given samples of a split, with their coherences as the conditions.
+    /// Returns the given samples of a split, with their coherences as conditions.
     pub(super) fn batch(&self, split: Split, samples: &[u32], kind: Kind) -> Result<Batch, Error> {
         let steps = self.steps() as usize;
         let count = samples.len();
@@ -50,8 +50,7 @@ impl EvidenceTask {
         let mut coherences = Vec::with_capacity(count);
         for (column, &sample) in samples.iter().enumerate() {
             let mut rng = TrialRng::stream(self.seed, split.stream(sample));
-            // The order of the draws is part of the definition: coherence, then one step after
-            // the other.
+            // The order of the draws is part of the definition: coherence, then step by step.
             let coherence = coherence(&mut rng);
             for step in self.silence..self.silence + self.stimulus {
                 inputs[step * count + column] = coherence + self.noise * rng.normal();

@@ -1,7 +1,8 @@
-//! The idx format of MNIST: a magic number, the dimensions, then bytes; plain or compressed by gzip.
+//! The idx format of MNIST: a magic number, the dimensions, then bytes; plain or compressed by
+//! gzip.
 //!
-//! Nothing in a file is believed before it is checked: memory grows with what was really read, so a
-//! damaged header cannot ask for gigabytes, and a file that says more or less than it holds is
+//! Everything in a file is checked before use: memory grows with the bytes actually read, so a
+//! damaged header cannot claim gigabytes, and a file whose length differs from its header is
 //! refused.
 
 use std::io::Read;
@@ -9,13 +10,12 @@ use std::path::Path;
 
 use super::file::{Error, fill, open};
 
-/// The type code of unsigned bytes in the third byte of the magic number.
+/// Type code of unsigned bytes, the third byte of the magic number.
 const UNSIGNED_BYTES: u8 = 0x08;
-/// More samples than any file of this kind has: 1.6 GB of images.
+/// Maximum number of samples, above that of any file of this kind: 1.6 GB of images.
 const MOST: u32 = 1 << 21;
 
-/// The bytes of a file whose items are arrays of the dimensions `item`; the number of items is
-/// free.
+/// Reads the bytes of a file whose items have the dimensions `item`; the number of items is free.
 pub(super) fn read(path: &Path, item: &[u32]) -> Result<Vec<u8>, Error> {
     parse(open(path)?, item)
 }
@@ -49,7 +49,7 @@ fn parse(mut reader: impl Read, item: &[u32]) -> Result<Vec<u8>, Error> {
     }
     let expected = u64::from(*count) * item.iter().copied().map(u64::from).product::<u64>();
     let mut bytes = Vec::new();
-    // One byte more than promised, to notice what is too long and to have gzip check its sum.
+    // One more byte than declared, to detect excess data and to have gzip check its checksum.
     reader.take(expected + 1).read_to_end(&mut bytes).map_err(Error::Read)?;
     let found = bytes.len() as u64;
     if found < expected {

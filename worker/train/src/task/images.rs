@@ -1,7 +1,7 @@
-//! Images as sequences of pixels: the samples behind the digits and MNIST tasks.
+//! Images as sequences of pixels: the samples of the digits, MNIST and CIFAR-10 tasks.
 //!
-//! Pixels lie row by row in shared memory; the order of the steps is applied when a batch is put
-//! together, so that trials with different permutations share the samples.
+//! Pixels are stored row by row in shared memory; the order of the steps is applied when a batch is
+//! built, so trials with different permutations share the samples.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,12 +19,12 @@ use crate::step::Batch;
 /// Images of one size with their labels.
 #[derive(Debug)]
 pub(super) struct ImageSamples {
-    /// Row-major images one after the other, to be multiplied by `scale`. Single precision holds
-    /// sums of bytes exactly, so that a double-precision network sees exact pixels of files.
+    /// Row-major images, one after the other, to be multiplied by `scale`. Single precision holds
+    /// sums of bytes exactly, so a double-precision network reads exact pixels.
     pub(super) pixels: NumberArray<f32>,
-    /// What makes a pixel of a stored number.
+    /// Factor from stored numbers to pixels.
     pub(super) scale: f64,
-    /// What every image shows.
+    /// Label of each image.
     pub(super) labels: NumberArray<u8>,
 }
 
@@ -47,24 +47,24 @@ impl SampleArrays for ImageSamples {
     }
 }
 
-/// The images of one split.
+/// Images of one split.
 pub(super) struct ImageSplit {
     pub(super) samples: Arc<ImageSamples>,
-    /// Which of the samples are in the split, in order; without it, all.
+    /// Indices of the samples in the split, in order; all if none.
     pub(super) chosen: Option<Vec<u32>>,
 }
 
-/// The images of a task.
+/// Images of a task.
 pub(super) struct TaskImages {
     /// Training, validation and test images.
     pub(super) parts: [ImageSplit; 3],
-    /// Which pixel comes at which step.
+    /// Pixel index at each step.
     pub(super) order: Vec<u32>,
     /// Side of the square image in pixels.
     pub(super) side: u32,
 }
 
-/// The files of a set that come in two halves.
+/// Half of a data set: its training or its test files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FileHalf {
     /// Training and validation images.
@@ -73,14 +73,14 @@ pub(super) enum FileHalf {
     Test,
 }
 
-/// What determines the generated digits of one split.
+/// Key of the generated digits of one split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct DigitSet {
     pub(super) split: Split,
     pub(super) size: u32,
     pub(super) side: u32,
     pub(super) pool: u32,
-    /// The bits of the deformation level, so that sets can be compared.
+    /// Bits of the deformation level, so that keys can be compared.
     pub(super) deformation: u64,
     pub(super) seed: u64,
 }
@@ -90,8 +90,8 @@ impl TaskImages {
         u32::try_from(self.order.len()).unwrap_or(u32::MAX)
     }
 
-    /// The mean over all pixels from which the training images come: validation images that were set
-    /// aside from them count too, so that it is the same whatever the split.
+    /// Returns the mean over all pixels of the training files, validation images included, so that
+    /// it does not depend on the split.
     pub(super) fn mean(&self) -> f64 {
         let samples = &self.parts[Split::Train as usize].samples;
         let sum: f64 = samples.pixels.iter().copied().map(f64::from).sum();
@@ -119,13 +119,14 @@ impl TaskImages {
     }
 }
 
-/// `value` in single precision, which is how pixels are kept.
+/// Converts `value` to single precision, in which pixels are stored.
 #[expect(clippy::cast_possible_truncation, reason = "pixels are far from the limits of the type")]
 pub(super) fn single(value: f64) -> f32 {
     value as f32
 }
 
-/// The sum of every square of `pool` x `pool` pixels of an image of `side` x `side`, row by row.
+/// Returns the sums of all squares of `pool` x `pool` pixels of an image of `side` x `side`, row by
+/// row.
 pub(super) fn pool_sums<T: Copy + Into<f64>>(
     image: &[T],
     side: usize,

@@ -1,18 +1,17 @@
-//! The legacy random generator of NumPy, `RandomState`: MT19937 (Matsumoto and Nishimura 1998) and
-//! its permutation. It decides the order of the pixels and the split of the paper, hence is spelled
-//! out here.
+//! NumPy's legacy generator `RandomState`: MT19937 (Matsumoto and Nishimura 1998) and its
+//! permutation. The paper's pixel order and split depend on it.
 
 const LENGTH: usize = 624;
 const MIDDLE: usize = 397;
 
-/// A generator in the state that `RandomState(seed)` starts from.
+/// A generator in the initial state of `RandomState(seed)`.
 pub(super) struct LegacyRng {
     state: [u32; LENGTH],
     next: usize,
 }
 
 impl LegacyRng {
-    /// The generator of a seed (`init_genrand`).
+    /// Returns the generator of a seed (`init_genrand`).
     pub(super) fn new(seed: u32) -> Self {
         let mut state = [seed; LENGTH];
         let mut last = seed;
@@ -23,8 +22,8 @@ impl LegacyRng {
         Self { state, next: LENGTH }
     }
 
-    /// A random order of 0..`length`: for i from the end, swap with the first draw, masked to the
-    /// bit length of i, that is at most i.
+    /// Returns a random order of 0..`length`: for i from the end, swap with the first draw, masked
+    /// to the bit length of i, that is at most i.
     pub(super) fn permutation(&mut self, length: u32) -> Vec<u32> {
         let mut order: Vec<u32> = (0..length).collect();
         for i in (1..length).rev() {
@@ -40,7 +39,7 @@ impl LegacyRng {
         order
     }
 
-    /// The next 32 random bits.
+    /// Returns the next 32 random bits.
     fn bits(&mut self) -> u32 {
         if self.next == LENGTH {
             self.refill();

@@ -1,5 +1,5 @@
-//! The samples that the trials of a process share: each set is read or generated once and kept for
-//! the next trial, up to a bound on memory. What is read from files is shared with other processes.
+//! Samples shared by the trials of a process: each set is read or generated once and kept for later
+//! trials, up to a memory limit. Samples read from files are shared with other processes.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::lru_cache::LruCache;
 use super::store::{SampleArrays, SampleRecipe, SampleStore};
 use crate::Error;
 
-/// Where samples come from, for all trials of a process.
+/// Source of samples for all trials of a process.
 #[derive(Default)]
 pub struct SampleLibrary {
     data: Option<PathBuf>,
@@ -21,51 +21,51 @@ pub struct SampleLibrary {
     texts: LruCache<corpus::CorpusKey, Corpus>,
 }
 
-/// The directories of a worker.
+/// Data directories of a worker.
 #[derive(Debug, Clone, Default)]
 pub struct DataDirs {
-    /// Where data files are, for tasks that do not say it.
+    /// Directory of data files, for tasks that name none.
     pub data: Option<PathBuf>,
-    /// Where samples are kept once they are decoded, to be mapped by all workers of a machine;
-    /// without it each decodes them into its own memory.
+    /// Directory of decoded samples that all workers of a machine map; without it each worker
+    /// decodes them into its own memory.
     pub samples: Option<PathBuf>,
 }
 
-/// What determines a set of images.
+/// Key of a set of images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ImageKey {
     /// Generated digits.
     Digits(DigitSet),
-    /// Files of a set.
+    /// Files of a data set.
     Files {
-        /// The set.
+        /// Name of the data set.
         set: &'static str,
-        /// The directory that was asked for.
+        /// Configured directory.
         directory: PathBuf,
-        /// Side of the squares that are averaged.
+        /// Side of the squares that are averaged, in pixels.
         pool: u32,
-        /// Which files.
+        /// Training or test files.
         half: FileHalf,
     },
 }
 
 impl SampleLibrary {
-    /// A library in these directories.
+    /// Returns an empty library with these directories.
     pub fn new(places: DataDirs) -> Self {
         Self { data: places.data, store: SampleStore::new(places.samples), ..Self::default() }
     }
 
-    /// Where data files are, for tasks that do not say it.
+    /// Returns the directory of data files for tasks that name none.
     pub(crate) fn data(&self) -> Option<&Path> {
         self.data.as_deref()
     }
 
-    /// Where the files of `task` are.
+    /// Returns the data directory of `task`.
     pub(super) fn directory(&self, task: &config::Task) -> Option<PathBuf> {
         task.data.as_ref().map(PathBuf::from).or_else(|| self.data.clone())
     }
 
-    /// The images of `key`, made by `make` if no earlier trial did.
+    /// Returns the images of `key`; calls `make` if they are not cached.
     pub(super) fn get(
         &self,
         key: ImageKey,
@@ -74,7 +74,8 @@ impl SampleLibrary {
         self.images.get(key, make)
     }
 
-    /// The samples of `recipe`, decoded by `decode` if no worker of the machine did.
+    /// Returns the samples of `recipe`; calls `decode` if no worker of the machine has decoded
+    /// them.
     pub(super) fn get_or_decode<T: SampleArrays>(
         &self,
         recipe: &SampleRecipe<'_>,
@@ -83,7 +84,7 @@ impl SampleLibrary {
         self.store.get_or_decode(recipe, decode)
     }
 
-    /// The texts of `key`, made by `make` if no earlier trial did.
+    /// Returns the texts of `key`; calls `make` if they are not cached.
     pub(super) fn text(
         &self,
         key: corpus::CorpusKey,
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_is_made_once_even_by_trials_side_by_side() {
+    fn concurrent_trials_make_a_set_once() {
         let library = SampleLibrary::default();
         let made = std::sync::atomic::AtomicU32::new(0);
         let get = || {
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_used_for_longest_is_forgotten_beyond_the_bound() {
+    fn the_least_recently_used_set_is_evicted_beyond_the_limit() {
         let library = SampleLibrary::default();
         let made = Cell::new(0);
         let get = |pool| {
@@ -140,7 +141,7 @@ mod tests {
             library.get(key(pool), make).unwrap();
             made.get()
         };
-        // Two sets fit, a third does not; set 1 is used again before the third comes.
+        // Two sets fit, a third does not; set 1 is used again before the third is made.
         assert_eq!([get(1), get(2), get(1), get(3), get(1), get(3)], [1, 2, 2, 3, 3, 3]);
         assert_eq!(get(2), 4);
     }

@@ -1,26 +1,26 @@
-//! Sets of samples in memory, each made once and kept for the next trial up to a bound.
+//! A least-recently-used cache of sample sets in memory; each set is made once.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::Error;
 
-/// Bytes that are kept for later trials, of images and of texts each; all of MNIST takes a quarter. Sets in use live
-/// on whatever this says.
+/// Limit of cached bytes, for images and texts each; MNIST takes a quarter. Sets in use stay in
+/// memory beyond it.
 pub(super) const CAPACITY: usize = 1 << 30;
 
-/// What a shelf can hold.
+/// Type whose memory use the cache can measure.
 pub(super) trait ByteSize {
-    /// Bytes of memory.
+    /// Returns the bytes of memory.
     fn bytes(&self) -> usize;
 }
 
-/// The sets of one type with what determines each, the most recently used first.
+/// Sets of one type by key, most recently used first.
 pub(super) struct LruCache<K, T>(Mutex<Vec<(K, Arc<CacheSlot<T>>)>>);
 
-/// One set: empty while it is being made. Who comes meanwhile waits for it.
+/// Slot of one set; empty while the set is being made, when other callers wait for it.
 type CacheSlot<T> = Mutex<Option<Arc<T>>>;
 
-// By hand: a derived one would ask for defaults of the types.
+// By hand: the derived one would require `K: Default` and `T: Default`.
 impl<K, T> Default for LruCache<K, T> {
     fn default() -> Self {
         Self(Mutex::default())
@@ -28,14 +28,14 @@ impl<K, T> Default for LruCache<K, T> {
 }
 
 impl<K: PartialEq, T: ByteSize> LruCache<K, T> {
-    /// The set of `key`, made by `make` if it is not there.
+    /// Returns the set of `key`; calls `make` if it is not cached.
     pub(super) fn get(
         &self,
         key: K,
         make: impl FnOnce() -> Result<T, Error>,
     ) -> Result<Arc<T>, Error> {
         let slot = self.slot(key);
-        // A panic while a set was made leaves it empty, hence poison means nothing here.
+        // A panic in `make` leaves the slot empty, so poisoning can be ignored.
         let mut content = slot.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(set) = &*content {
             return Ok(Arc::clone(set));
@@ -60,8 +60,7 @@ impl<K: PartialEq, T: ByteSize> LruCache<K, T> {
         slot
     }
 
-    /// Forgets the sets that were not used for longest, beyond the bound, and those that could not
-    /// be made.
+    /// Removes the least recently used sets beyond the limit, and empty slots.
     fn evict(&self) {
         let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut total = 0;

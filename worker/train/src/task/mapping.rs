@@ -1,6 +1,6 @@
-//! Files as memory: the one place where this workspace needs `unsafe`.
+//! Memory-mapped files: the only `unsafe` code of this crate.
 //!
-//! Mapped, a file is one copy in the page cache for all slots and workers of a machine.
+//! A mapped file is one copy in the page cache, shared by all slots and workers of a machine.
 
 #![expect(unsafe_code, reason = "a mapped file is memory that the compiler cannot vouch for")]
 
@@ -9,11 +9,11 @@ use std::io;
 
 use memmap2::Mmap;
 
-/// A file of [`super::store`] that has its name, as memory that can be read.
+/// Maps a finished file of [`super::store`] for reading.
 pub(super) fn map(file: &File) -> io::Result<Mmap> {
-    // SAFETY: the bytes of a mapping must not change while it lives. This file is our own, in a
-    // directory that nobody but this user can write to. It was written and synchronised under another
-    // name and then renamed; nothing of this program writes to a file that has its name, or cuts it
-    // short. A new one is renamed over it and an old one unlinked, which leaves what is mapped as it is.
+    // SAFETY: the bytes of a mapping must not change while it lives. The file is our own, in a
+    // directory that only this user can write to. It was written and flushed under another name and
+    // then renamed; this program never writes to or truncates a file under its final name. A new
+    // file is renamed over it and an old one unlinked; both leave the mapping intact.
     unsafe { Mmap::map(file) }
 }

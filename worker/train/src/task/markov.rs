@@ -1,16 +1,16 @@
 //! Generated text: a first-order Markov chain (science reference, section 4). Its entropy rate is
-//! the floor of what a model of the text can reach.
+//! the lowest loss that a model of the text can reach.
 
 use rheo_core::rng::TrialRng;
 
 use super::buffer;
 use crate::Error;
 
-/// Symbols of the chain.
+/// Number of symbols of the chain.
 pub(super) const SYMBOLS: usize = 27;
 
-/// The probability of every symbol after every other: P\[i\]\[j\] proportional to
-/// exp(3 sin(1 + 27 i + j)), rows that sum to 1.
+/// Returns the transition probabilities: P\[i\]\[j\] proportional to exp(3 sin(1 + 27 i + j)), with
+/// rows that sum to 1.
 pub(super) fn transitions() -> [[f64; SYMBOLS]; SYMBOLS] {
     std::array::from_fn(|i| {
         let weight = |j: usize| (3.0 * ((1 + SYMBOLS * i + j) as f64).sin()).exp();
@@ -20,8 +20,8 @@ pub(super) fn transitions() -> [[f64; SYMBOLS]; SYMBOLS] {
     })
 }
 
-/// The first `length` symbols of a chain that starts with the symbol 0, one uniform number for
-/// every further one.
+/// Returns the first `length` symbols of a chain that starts with symbol 0; each further one takes
+/// one uniform number.
 pub(super) fn text(length: usize, rng: &mut TrialRng) -> Result<Vec<u32>, Error> {
     let cumulative = transitions().map(|row| {
         let mut sum = 0.0;
@@ -35,7 +35,7 @@ pub(super) fn text(length: usize, rng: &mut TrialRng) -> Result<Vec<u32>, Error>
     for symbol in symbols.iter_mut().skip(1) {
         let drawn = rng.unit();
         let next = cumulative[current].partition_point(|&below| below <= drawn);
-        // The last sum may be a rounding error below 1.
+        // The last sum may be below 1 by a rounding error.
         current = next.min(SYMBOLS - 1);
         *symbol = u32::try_from(current).unwrap_or_default();
     }
@@ -56,7 +56,7 @@ mod tests {
         (found - expected).abs() <= 1e-9 * expected.abs() + 1e-12
     }
 
-    /// The stationary distribution: the chain mixes within a few steps.
+    /// Returns the stationary distribution: the chain mixes within a few steps.
     fn stationary(p: &[[f64; SYMBOLS]; SYMBOLS]) -> [f64; SYMBOLS] {
         (0..1000).fold([1.0 / SYMBOLS as f64; SYMBOLS], |before, _| {
             std::array::from_fn(|j| (0..SYMBOLS).map(|i| before[i] * p[i][j]).sum())
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn symbols_follow_each_other_as_often_as_the_chain_says() {
+    fn symbol_pairs_have_the_frequencies_of_the_chain() {
         let p = transitions();
         let text = text(500_000, &mut TrialRng::stream(0, 1 << 40)).unwrap();
         assert_eq!(text[0], 0);
@@ -97,18 +97,19 @@ mod tests {
             let total = f64::from(row.iter().sum::<u32>());
             for (&count, &probability) in row.iter().zip(probabilities) {
                 let expected = total * probability;
-                // The rarest pair is expected more than five times.
+                // The expected count of the rarest pair is above five.
                 assert!(expected > 5.0, "{expected}");
                 chi_squared += (f64::from(count) - expected).powi(2) / expected;
                 bits -= f64::from(count) * probability.log2();
             }
         }
-        // Pearson's statistic has 27 x 26 degrees of freedom, the standard deviation sqrt(2 x 702).
+        // Pearson's statistic has 27 x 26 degrees of freedom and the standard deviation sqrt(2 x
+        // 702).
         let freedom = (SYMBOLS * (SYMBOLS - 1)) as f64;
         let bound = 5.0 * (2.0 * freedom).sqrt();
         assert!((chi_squared - freedom).abs() < bound, "{chi_squared}, not {freedom}");
-        // The text costs what its entropy rate says: the standard deviation of the surprise of a
-        // symbol is below 3 bits.
+        // The cost of the text equals its entropy rate: the standard deviation of a symbol's
+        // surprise is below 3 bits.
         let mean = bits / (text.len() - 1) as f64;
         let bound = 5.0 * 3.0 / (text.len() as f64).sqrt();
         assert!((mean - oracle("entropy_rate_bits")).abs() < bound, "{mean}");

@@ -1,5 +1,5 @@
-//! MNIST as a sequence task: where its files lie, how they are split and in which order pixels come
-//! (science reference, section 4).
+//! MNIST as a sequence task: its files, its split and the order of its pixels (science reference,
+//! section 4).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use super::{Error, SampleLibrary, buffer, enough, file, idx, pooled_side, unusab
 use crate::Error as TrainError;
 
 const SIDE: u32 = 28;
-/// The name of the set.
+/// Name of the data set.
 const SET: &str = "mnist";
 
-/// The images of an MNIST task in a trial seeded with `seed`.
+/// Loads the images of an MNIST task in a trial seeded with `seed`.
 pub(super) fn load(
     task: &config::Task,
     seed: u64,
@@ -48,7 +48,8 @@ pub(super) fn load(
     Ok(TaskImages { parts, order, side })
 }
 
-/// The seed of a legacy generator: the `own` one of `field`, or that of the trial as in the paper.
+/// Returns the seed of a legacy generator: `own`, the value of `field`, or that of the trial as in
+/// the paper.
 fn legacy_seed(
     task: &config::Task,
     trial: u64,
@@ -59,9 +60,9 @@ fn legacy_seed(
     u32::try_from(seed).map_err(|_| Error::Seed { field, seed })
 }
 
-/// Which of the `count` images in the training file are for training and which for validation. As
-/// in the paper five sixths of a random order are the training images, and the generator of psmnist
-/// has drawn the order of the 784 pixels before, whatever the pooling.
+/// Returns the indices, of `count` images in the training file, for training and for validation. As
+/// in the paper the first five sixths of a random order are for training, and the generator of
+/// psmnist draws the order of the 784 pixels first, whatever the pooling.
 fn split(task: &config::Task, seed: u64, count: usize) -> Result<[Vec<u32>; 2], Error> {
     let mut generator =
         LegacyRng::new(legacy_seed(task, seed, "task.split_seed", task.split_seed)?);
@@ -80,7 +81,7 @@ fn split(task: &config::Task, seed: u64, count: usize) -> Result<[Vec<u32>; 2], 
     Ok([training, validation])
 }
 
-/// The images of a pair of files, averaged over squares of `pool` pixels.
+/// Loads the images of a pair of files, averaged over squares of `pool` pixels.
 fn pair(
     directory: &Path,
     pool: u32,

@@ -1,4 +1,4 @@
-//! Arrays that lie in memory of their own or in a mapped file, read alike.
+//! Arrays in their own memory or in a mapped file, with the same interface.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -8,15 +8,15 @@ use std::sync::Arc;
 use bytemuck::Pod;
 use memmap2::Mmap;
 
-/// Numbers that are only read.
+/// A read-only array of numbers.
 pub(super) enum NumberArray<T> {
-    /// In memory of their own.
+    /// In memory of its own.
     Owned(Vec<T>),
-    /// In a file.
+    /// In a mapped file.
     Mapped(MappedSection<T>),
 }
 
-/// The bytes of a mapped file that are numbers of one type.
+/// A section of a mapped file that holds numbers of one type.
 pub(super) struct MappedSection<T> {
     map: Arc<Mmap>,
     bytes: Range<usize>,
@@ -24,13 +24,14 @@ pub(super) struct MappedSection<T> {
 }
 
 impl<T: Pod> NumberArray<T> {
-    /// Those in some bytes of a file; none if the bytes are not there, or not whole aligned numbers.
+    /// Returns the numbers in some bytes of a file; none if the bytes are out of range, misaligned,
+    /// or not a whole number of elements.
     pub(super) fn mapped(map: &Arc<Mmap>, bytes: Range<usize>) -> Option<Self> {
         bytemuck::try_cast_slice::<u8, T>(map.get(bytes.clone())?).ok()?;
         Some(Self::Mapped(MappedSection { map: Arc::clone(map), bytes, of: PhantomData }))
     }
 
-    /// Bytes of memory that nobody else has.
+    /// Returns the bytes of memory that only this array uses.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Owned(values) => size_of_val(values.as_slice()),
@@ -45,7 +46,7 @@ impl<T: Pod> Deref for NumberArray<T> {
     fn deref(&self) -> &[T] {
         match self {
             Self::Owned(values) => values,
-            // Both were checked when it was made; a mapping does not change.
+            // Both were checked on creation, and a mapping does not change.
             Self::Mapped(MappedSection { map, bytes, .. }) => {
                 let bytes = map.get(bytes.clone()).unwrap_or_default();
                 bytemuck::try_cast_slice(bytes).unwrap_or_default()

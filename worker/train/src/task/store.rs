@@ -1,4 +1,4 @@
-//! Samples that were decoded once, in files that all workers of a machine map.
+//! Decoded samples in files that all workers of a machine map.
 //!
 //! ```text
 //! <directory>/<name>.samples        decoded samples, named by all that determines them
@@ -6,10 +6,10 @@
 //! <directory>/lock                  held by who decodes
 //! ```
 //!
-//! A file has its name only when it is whole and on disk, and is never written to again. Whoever opens
-//! one believes nothing: its header, its length and the digest of what it holds are checked, and what
-//! does not fit is decoded anew. Where the directory cannot be used, samples are decoded into memory,
-//! which changes no result. The directory may be removed at any time.
+//! A file gets its final name only when it is complete and flushed, and is never written again. A
+//! reader checks the header, the length and the digest of the contents; a file that fails is
+//! decoded again. If the directory cannot be used, samples are decoded into memory; results do not
+//! change. The directory may be removed at any time.
 
 mod layout;
 
@@ -26,34 +26,34 @@ use rustix::fs::{FlockOperation, flock};
 use crate::Error;
 use layout::SampleHeader;
 
-/// Part of what determines decoded samples: to be raised when what is decoded changes.
+/// Version of the decoding, part of the digest; to be raised when decoded samples change.
 const VERSION: u32 = 1;
-/// The end of the names of files.
+/// Suffix of finished files.
 const ENDING: &str = ".samples";
-/// The end of their names while they are written.
+/// Suffix of files that are being written.
 const UNFINISHED: &str = ".samples.part";
-/// The file that is locked by who decodes.
+/// Lock file, held while decoding.
 const LOCK: &str = "lock";
 
-/// What a file can hold: arrays and one number.
+/// Contents of a file: arrays and one number.
 pub(super) trait SampleArrays: Sized {
-    /// The arrays as bytes, and the number.
+    /// Returns the arrays as bytes, and the number.
     fn parts(&self) -> (Vec<&[u8]>, u64);
 
-    /// The same from the places of the arrays in a file; nothing if they do not fit.
+    /// Opens the contents from the positions of the arrays in a file; none if they do not fit.
     fn open(map: &Arc<Mmap>, arrays: &[std::ops::Range<usize>], number: u64) -> Option<Self>;
 }
 
-/// What determines decoded samples.
+/// Identity of decoded samples.
 pub(super) struct SampleRecipe<'a> {
-    /// What they are, and how they are decoded.
+    /// Name of the samples and of the decoding.
     pub(super) name: String,
-    /// What they are decoded from.
+    /// Source files.
     pub(super) files: &'a [PathBuf],
 }
 
 impl SampleRecipe<'_> {
-    /// A digest of everything that determines the samples.
+    /// Returns a digest of everything that determines the samples.
     fn digest(&self) -> io::Result<blake3::Hash> {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&VERSION.to_le_bytes());
@@ -66,28 +66,28 @@ impl SampleRecipe<'_> {
     }
 }
 
-/// A directory of decoded samples, if there is one.
+/// A directory of decoded samples, if one is configured.
 #[derive(Debug, Default)]
 pub(super) struct SampleStore {
     directory: Option<PathBuf>,
-    /// Whether it was said that the directory cannot be used.
+    /// Whether the warning about an unusable directory was logged.
     has_warned: AtomicBool,
 }
 
 impl SampleStore {
-    /// Keeps samples in `directory`, or not at all.
+    /// Returns a store in `directory`, or one that stores nothing.
     pub(super) fn new(directory: Option<PathBuf>) -> Self {
         Self { directory, has_warned: AtomicBool::new(false) }
     }
 
-    /// The samples of `recipe` from a file, decoded into it if nobody has yet.
+    /// Returns the samples of `recipe` from a file; decodes and writes them first if needed.
     pub(super) fn get_or_decode<T: SampleArrays>(
         &self,
         recipe: &SampleRecipe<'_>,
         decode: impl FnOnce() -> Result<T, Error>,
     ) -> Result<T, Error> {
         let Some(directory) = &self.directory else { return decode() };
-        // Who decodes says better what is wrong with a file that cannot be read.
+        // Decoding reports a more precise error for a file that cannot be read.
         let Ok(digest) = recipe.digest() else { return decode() };
         let file = match SampleFile::new(directory, digest) {
             Ok(file) => file,
@@ -99,7 +99,8 @@ impl SampleStore {
         if let Some(found) = file.open() {
             return Ok(found);
         }
-        // Without a lock several may decode the same, which is a waste and no harm.
+        // Without a lock several processes may decode the same samples, which is wasteful but
+        // harmless.
         let lock = lock(directory).ok();
         if let Some(found) = lock.as_ref().and_then(|_| file.open()) {
             return Ok(found);
@@ -120,21 +121,21 @@ impl SampleStore {
         }
     }
 
-    /// Says once that samples stay in memory.
+    /// Logs once that samples stay in memory.
     fn warn_once(&self, directory: &Path, error: &io::Error) {
         if !self.has_warned.swap(true, Ordering::Relaxed) {
             let directory = directory.display();
             tracing::warn!(
-                "`{directory}` cannot keep decoded samples, so that each worker decodes its own: {error}"
+                "cannot store decoded samples in `{directory}`, so each worker decodes its own: {error}"
             );
         }
     }
 }
 
-/// How many files this process has begun to write.
+/// Number of files that this process has started to write.
 static BEGUN: AtomicU64 = AtomicU64::new(0);
 
-/// Where the samples of one recipe lie.
+/// File of the samples of one recipe.
 struct SampleFile {
     digest: blake3::Hash,
     path: PathBuf,
@@ -142,24 +143,25 @@ struct SampleFile {
 }
 
 impl SampleFile {
-    /// In `directory`, which is made if it is not there and refused if others can write to it.
+    /// Names the file in `directory`, which is created if missing and refused if others can write
+    /// to it.
     fn new(directory: &Path, digest: blake3::Hash) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         let there = fs::symlink_metadata(directory)?;
         let is_own = there.uid() == rustix::process::geteuid().as_raw();
         if !there.is_dir() || !is_own || there.mode() & 0o022 != 0 {
-            let text = "it is not a directory to which only this user can write";
+            let text = "it is not a directory that only this user can write to";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
         }
         let name = digest.to_hex();
         let at = |ending: &str| directory.join(format!("{}{ending}", &name[..32]));
-        // Two that write without a lock must not write to the same file.
+        // Two writers without a lock must not write to the same file.
         let count = BEGUN.fetch_add(1, Ordering::Relaxed);
         let unfinished = at(&format!(".{}.{count}{UNFINISHED}", std::process::id()));
         Ok(Self { digest, path: at(ENDING), unfinished })
     }
 
-    /// The samples, if they are there and sound.
+    /// Opens the samples, if they exist and are intact.
     fn open<T: SampleArrays>(&self) -> Option<T> {
         let file = File::open(&self.path).ok()?;
         let found = layout::open(&file, &self.digest).and_then(|(map, header)| {
@@ -168,12 +170,12 @@ impl SampleFile {
         });
         if found.is_none() {
             let path = self.path.display();
-            tracing::info!("`{path}` is damaged or of another version and is made anew");
+            tracing::info!("`{path}` is damaged or of another version; decoding it again");
         }
         found
     }
 
-    /// Puts samples where [`SampleFile::open`] finds them.
+    /// Writes samples for [`SampleFile::open`].
     fn write<T: SampleArrays>(&self, samples: &T) -> io::Result<()> {
         let (arrays, number) = samples.parts();
         let mut options = OpenOptions::new();
@@ -190,7 +192,7 @@ impl SampleFile {
     }
 }
 
-/// Waits until nobody else decodes. The lock ends with the file, or with the process.
+/// Waits until no other process decodes. The lock ends with the file handle or the process.
 fn lock(directory: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let path = directory.join(LOCK);
@@ -199,7 +201,7 @@ fn lock(directory: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Removes what was being written by who died; nobody writes who does not hold the lock.
+/// Removes unfinished files of dead processes; only the holder of the lock writes.
 fn remove_unfinished(directory: &Path) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().ends_with(UNFINISHED) {

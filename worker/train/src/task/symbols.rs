@@ -1,6 +1,7 @@
-//! Texts as numbered symbols: read from files or generated (science reference, section 4).
+//! Texts as sequences of symbol indices: read from files or generated (science reference, section
+//! 4).
 //!
-//! The vocabulary is that of the training text, in the order of first appearance; a text that needs
+//! The vocabulary is that of the training text, in the order of first appearance. A text with
 //! another symbol is refused, because a network has no class for it.
 
 use std::collections::HashMap;
@@ -19,12 +20,12 @@ use super::store::SampleRecipe;
 use super::{Error, SampleLibrary, Split, file, markov, unusable};
 use crate::Error as TrainError;
 
-/// The symbol at the end of a line.
+/// Symbol at the end of a line.
 const END_OF_LINE: &[u8] = b"<eos>";
-/// Bytes of the largest text that is read.
+/// Maximum size of a text in bytes.
 const MOST: u64 = 1 << 30;
 
-/// The texts of a task.
+/// Loads the texts of a task.
 pub(super) fn load(
     task: &config::Task,
     library: &SampleLibrary,
@@ -48,8 +49,8 @@ pub(super) fn load(
     })
 }
 
-/// Generated texts: validation and test text are a tenth of the training text, and each split has a
-/// random stream of its own, that of its sample 0.
+/// Generates texts. Validation and test text are a tenth of the training text; each split uses the
+/// random stream of its sample 0.
 fn generate(length: u32, seed: u64) -> Result<Corpus, TrainError> {
     let text = |split: Split, length: u32| {
         markov::text(length as usize, &mut TrialRng::stream(seed, split.stream(0)))
@@ -69,7 +70,7 @@ fn read(files: &[PathBuf], source: TextSource) -> Result<Corpus, TrainError> {
     let mut texts = [Vec::new(), Vec::new(), Vec::new()];
     for (path, text) in files.iter().zip(&mut texts) {
         let content = file::whole(path, MOST).map_err(|error| unusable(path, error))?;
-        // A symbol takes a byte at least, and the last line may lack the byte that ends it.
+        // A symbol takes at least one byte, and the last line may lack its end.
         let most = content.len() + 1;
         let memory = |_| TrainError::Memory { what: "a text", bytes: most * size_of::<u32>() };
         text.try_reserve_exact(most).map_err(memory)?;
@@ -81,10 +82,10 @@ fn read(files: &[PathBuf], source: TextSource) -> Result<Corpus, TrainError> {
     Ok(Corpus { texts: texts.map(NumberArray::from), vocabulary })
 }
 
-/// The numbers of symbols.
+/// Indices of symbols.
 struct Vocabulary {
     numbers: HashMap<Vec<u8>, u32>,
-    /// Whether symbols that are not in it are refused.
+    /// Whether new symbols are refused.
     is_closed: bool,
 }
 
@@ -121,7 +122,7 @@ impl Vocabulary {
     }
 }
 
-/// What stands between white space.
+/// Returns the words between white space.
 fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty())
 }

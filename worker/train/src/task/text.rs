@@ -1,10 +1,10 @@
-//! The language task: foretell every next symbol of a text (science reference, section 4).
+//! The language task: predict every next symbol of a text (science reference, section 4).
 //!
-//! A text is cut into B columns of equal length L that follow each other in the text, and those into
-//! windows of W steps that come in order; a window of all columns is one batch, and the state may be
-//! carried from one to the next. The target of a symbol is the one after it, that of the last of a
-//! column the first of the next column, so that L = (N - 1) / B without the remainder, and every
-//! symbol but the first and the remainder is foretold exactly once in a pass.
+//! A text is cut into B consecutive columns of equal length L, and these into windows of W steps
+//! that are read in order; one window of all columns is one batch, and the state may be carried
+//! from window to window. The target of a symbol is the next one; for the last of a column, the
+//! first of the next column. So L = (N - 1) / B without the remainder, and a pass predicts every
+//! symbol except the first and the remainder exactly once.
 
 use std::sync::Arc;
 
@@ -16,21 +16,21 @@ use super::{Error, SampleLibrary, Split, assemble, buffer, symbols};
 use crate::Error as TrainError;
 use crate::step::Batch;
 
-/// What the texts of the splits are called.
+/// Names of the texts in messages, by split.
 const NAMES: [&str; 3] = ["training", "validation", "test"];
-/// The fields that say into how many columns they are cut.
+/// Fields that configure the number of columns, by split.
 const FIELDS: [&str; 3] = ["training.batch", "task.eval_batch", "task.eval_batch"];
 
 /// A language task.
 pub(super) struct TextTask {
     corpus: Arc<Corpus>,
-    /// B of every split.
+    /// Number of columns B, by split.
     columns: [usize; 3],
-    /// W.
+    /// Window length W.
     window: usize,
     /// Whether the state is carried from window to window.
     carry: bool,
-    /// Numbers by which a symbol is shown.
+    /// Length of a symbol's embedding vector.
     embedding: u32,
 }
 
@@ -52,12 +52,12 @@ impl TextTask {
         Ok(Self { corpus, columns, window, carry: task.carry, embedding: task.embedding })
     }
 
-    /// Steps of a window; the last one of a column may have fewer.
+    /// Returns the steps of a window; the last one of a column may have fewer.
     pub(super) fn steps(&self) -> u32 {
         u32::try_from(self.window).unwrap_or(u32::MAX)
     }
 
-    /// Number of symbols, V.
+    /// Returns the number of symbols, V.
     pub(super) fn vocabulary(&self) -> u32 {
         self.corpus.vocabulary
     }
@@ -66,23 +66,23 @@ impl TextTask {
         self.embedding
     }
 
-    /// Symbols that are foretold in a pass over a split, L B.
+    /// Returns the number of predicted symbols in a pass over a split, L B.
     pub(super) fn size(&self, split: Split) -> u64 {
         (self.column(split) * self.columns[split as usize]) as u64
     }
 
-    /// Windows in a pass over a split.
+    /// Returns the number of windows in a pass over a split.
     pub(super) fn windows(&self, split: Split) -> u64 {
         self.column(split).div_ceil(self.window) as u64
     }
 
-    /// The length of a column of a split, L.
+    /// Returns the length of a column of a split, L.
     fn column(&self, split: Split) -> usize {
         let split = split as usize;
         (self.corpus.texts[split].len() - 1) / self.columns[split]
     }
 
-    /// A window of a split: the numbers of the symbols as inputs [T, B, 1].
+    /// Returns a window of a split, with symbol indices as inputs [T, B, 1].
     pub(super) fn batch(&self, split: Split, window: u32, kind: Kind) -> Result<Batch, TrainError> {
         let text = &self.corpus.texts[split as usize];
         let (columns, length) = (self.columns[split as usize], self.column(split));

@@ -1,7 +1,7 @@
-//! The last stage of a trial: the trained network under the perturbations of its configuration.
+//! The last stage of a trial: evaluation of the trained network under the configured perturbations.
 //!
-//! Cells that can share samples and noise are evaluated side by side. What is summed up for them is
-//! in the state, so that a checkpoint may come between any two batches.
+//! Cells that share samples and noise are evaluated side by side. Their sums are in the state, so a
+//! checkpoint may be taken between any two batches.
 
 use rheo_core::rng::Purpose;
 use rheo_model::config::{Augment, EvaluationKind, ShapeMode, TrialConfig};
@@ -16,12 +16,12 @@ use crate::network::{Network, RunConditions, ShapeOverride};
 use crate::step::Batch;
 use crate::task::{Split, Task};
 
-/// Samples of every cell in a batch of a group, at least: below that, preparing the samples would
-/// cost more than running them side by side saves.
+/// Minimum samples per cell in a batch of a group; with fewer, preparing samples costs more than
+/// sharing a pass saves.
 const FEWEST_SAMPLES: u32 = 8;
 
 impl Trial<'_> {
-    /// Does one batch of the group of cells in work.
+    /// Runs one batch of the current group of cells.
     pub(super) fn evaluate(&mut self) -> Result<StepOutcome, Error> {
         let group = self.group();
         let Some(&first) = group.first() else { return Ok(StepOutcome::Done) };
@@ -39,13 +39,13 @@ impl Trial<'_> {
         self.complete(&group)
     }
 
-    /// The cells that are evaluated next, side by side.
+    /// Returns the next cells, which are evaluated side by side.
     fn group(&self) -> Vec<EvaluationCell> {
         let rest = self.cells.get(self.state.cell as usize..).unwrap_or_default();
         evaluation::group(rest, (self.chunk() / FEWEST_SAMPLES) as usize).to_vec()
     }
 
-    /// The test samples of the next batch of a group.
+    /// Returns the test samples of the next batch of a group.
     fn samples(&self, group: &[EvaluationCell], first: EvaluationCell) -> Vec<u32> {
         let cells = u32::try_from(group.len()).unwrap_or(u32::MAX);
         let chunk = (self.chunk() / cells).max(1);
@@ -75,21 +75,21 @@ impl Trial<'_> {
         Ok(())
     }
 
-    /// Whether the shapes have yet to be measured that frozen neurons have: those of neurons which
-    /// change them, averaged over time and all unperturbed test samples, hence in the first cell.
-    /// The other neurons have the same shape in both modes.
+    /// Whether the shapes of frozen neurons still have to be measured. They are the shapes of
+    /// adaptive neurons, averaged over time and all unperturbed test samples, so the first cell
+    /// measures them. Other neurons have the same shape in both modes.
     pub(super) fn measures_frozen(&self) -> Result<bool, Error> {
         Ok(self.state.cell == 0 && self.freezes()?)
     }
 
-    /// Whether neurons are evaluated with a shape that is not their own.
+    /// Whether neurons are evaluated with a shape other than their own.
     pub(super) fn freezes(&self) -> Result<bool, Error> {
         let frozen = self.cells.iter().any(|cell| cell.shape_mode == ShapeMode::Frozen);
         let adapts = self.config.network.kind.has_shape() && self.network.fixed_shape()?.is_none();
         Ok(frozen && adapts)
     }
 
-    /// The shape that the neurons are made to have in a group of cells.
+    /// Returns the shape override for a group of cells.
     fn shape_override(&self, group: &[EvaluationCell]) -> Result<Option<ShapeOverride>, Error> {
         let is_frozen = group.first().is_some_and(|cell| cell.shape_mode == ShapeMode::Frozen);
         match &self.frozen {
@@ -100,7 +100,7 @@ impl Trial<'_> {
         }
     }
 
-    /// What the cells of a group do to a batch whose first sample is `first`.
+    /// Applies the perturbations of a group to a batch whose first sample is `first`.
     fn perturbed(
         &self,
         group: &[EvaluationCell],
@@ -119,12 +119,12 @@ impl Trial<'_> {
         )?)
     }
 
-    /// Writes down the cells of a group that has seen all its samples.
+    /// Reports the cells of a group that has seen all its samples.
     fn complete(&mut self, group: &[EvaluationCell]) -> Result<StepOutcome, Error> {
         let tallies = std::mem::take(&mut self.state.tallies);
         for (cell, tally) in group.iter().zip(&tallies) {
             let is_clean = cell.perturbation == Perturbation::None;
-            // Only the loss of an unperturbed network says that training went wrong.
+            // Only the loss of the unperturbed network indicates divergence of training.
             if is_clean && cell.shape_mode == ShapeMode::Own && !tally.all.loss().is_finite() {
                 return Ok(diverged("loss", tally.all.loss(), "on the unperturbed test data"));
             }
@@ -143,7 +143,8 @@ impl Trial<'_> {
     }
 }
 
-/// What perturbations have to know of a trial whose inputs have the `mean` of [`input_mean`].
+/// Returns the perturbation context of a trial whose training inputs have the `mean` of
+/// [`input_mean`].
 pub(super) fn data<'a>(task: &'a Task, network: &Network, mean: f64) -> PerturbationContext<'a> {
     PerturbationContext {
         steps: task.steps(),
@@ -154,8 +155,8 @@ pub(super) fn data<'a>(task: &'a Task, network: &Network, mean: f64) -> Perturba
     }
 }
 
-/// The mean of the training inputs, where a perturbation asks for it: it takes a look at all of
-/// them.
+/// Returns the mean of the training inputs if a perturbation needs it; computing it reads all
+/// inputs.
 pub(super) fn input_mean(config: &TrialConfig, task: &Task) -> f64 {
     let contrast = EvaluationKind::Contrast;
     let Augment { kind, probability, .. } = config.training.augment;
@@ -191,7 +192,7 @@ mod tests {
         }
     }
 
-    /// A trial of 20 test samples that evaluates the unperturbed network in both modes.
+    /// Returns a trial of 20 test samples that evaluates the unperturbed network in both modes.
     fn config(kind: NetworkKind) -> TrialConfig {
         let mut config = TrialConfig {
             task: config::Task {
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn frozen_neurons_have_their_mean_shape_over_time_and_unperturbed_test_samples() {
+    fn frozen_neurons_have_their_mean_shape_on_unperturbed_data() {
         let config = config(NetworkKind::Adaptive);
         let trial = trained(&config);
         let batch = trial.task.batch(Split::Test, &(0..20).collect::<Vec<_>>()).unwrap();

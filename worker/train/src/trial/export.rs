@@ -1,4 +1,4 @@
-//! What others want of a checkpoint: the configuration of its trial, and its weights alone.
+//! Export of a checkpoint: the configuration of its trial, and its weights.
 
 use rheo_model::config::TrialConfig;
 use rheo_model::trainer;
@@ -8,16 +8,16 @@ use super::snapshot::{self, CheckpointHeader};
 use crate::Error;
 use crate::checkpoint::{self, Tensors};
 
-/// The configuration of the trial that `checkpoint` belongs to.
+/// Returns the configuration of the trial that `checkpoint` belongs to.
 pub fn config_of(checkpoint: &[u8]) -> Result<TrialConfig, trainer::Error> {
     Ok(read(checkpoint)?.0.config)
 }
 
-/// The weights in `checkpoint` as a safetensors file: every parameter under its name, and as
+/// Returns the weights in `checkpoint` as a safetensors file: each parameter under its name, and as
 /// metadata `rheobase` the JSON of `config` and `epoch`. docs/checkpoint.md describes it.
 pub fn export(checkpoint: &[u8]) -> Result<Vec<u8>, trainer::Error> {
     let (header, mut tensors) = read(checkpoint)?;
-    // Whatever else a checkpoint holds has a name with a point.
+    // All other tensors of a checkpoint have a name with a dot.
     tensors.retain(|name, _| !name.contains('.'));
     let header = json!({"config": header.config, "epoch": header.state.epoch});
     Ok(checkpoint::weights(header.to_string(), &tensors)?)

@@ -1,11 +1,11 @@
-//! How a trial learns at the point where it is: the learning rate, the parameters that learn, and
-//! what validation says about both.
+//! Update settings at the current position of a trial: the learning rate, the parameters that
+//! learn, and early stopping.
 
 use super::Trial;
 use crate::step::{LearnedParameters, UpdateRecipe};
 
 impl Trial<'_> {
-    /// How the next update is made.
+    /// Returns the settings of the next update.
     pub(super) fn recipe(&self) -> UpdateRecipe {
         if let Some(second) = self.second_recipe() {
             return second;
@@ -21,7 +21,7 @@ impl Trial<'_> {
         }
     }
 
-    /// The learning rate of the last update of the epoch in work.
+    /// Returns the learning rate of the last update of the current epoch.
     pub(super) fn last_rate(&self) -> f64 {
         if let Some(lr) = self.second_rate() {
             return lr;
@@ -30,7 +30,7 @@ impl Trial<'_> {
         self.config.training.optimizer.lr * self.factor(last)
     }
 
-    /// Passes the loss of a validation that is complete on to what depends on it.
+    /// Passes the loss of a complete validation to the schedule and to early stopping.
     pub(super) fn hear_validation_loss(&mut self) {
         if self.is_second() {
             return;
@@ -40,18 +40,18 @@ impl Trial<'_> {
         self.state.early_stop.report(loss);
     }
 
-    /// Whether training ends after the epoch in work though it is not the last.
+    /// Whether early stopping ends training after the current epoch.
     pub(super) fn is_stopped_early(&self) -> bool {
         self.state.early_stop.is_over(self.config.training.early_stop)
     }
 
-    /// Whether the epoch in work is the last.
+    /// Whether the current epoch is the last.
     pub(super) fn is_last(&self) -> bool {
         let next = i64::from(self.state.epoch) + 1;
         next >= i64::from(self.config.epochs()) || self.is_stopped_early()
     }
 
-    /// What the learning rates are multiplied by in an update of the epoch in work.
+    /// Returns the schedule's factor in an update of the current epoch.
     fn factor(&self, batch: u32) -> f64 {
         let (training, per_epoch) = (&self.config.training, self.task.updates());
         let update = u64::from(self.epoch()) * per_epoch + u64::from(batch);
@@ -95,8 +95,8 @@ mod tests {
         if class.is_multiple_of(2) { 1.0 } else { -1.0 }
     }
 
-    /// Large weights of the readout that small states keep from reaching the loss: its gradient,
-    /// summed over the steps, is beyond single precision.
+    /// Sets readout weights so large that small states hide them from the loss: its gradient,
+    /// summed over the steps, exceeds single precision.
     fn overflow(trial: &Trial<'_>) {
         for parameter in trial.network.parameters() {
             let mut tensor = parameter.tensor.shallow_clone();
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gradient_that_is_not_finite_ends_the_trial_and_leaves_the_weights() {
+    fn a_nonfinite_gradient_ends_the_trial_without_an_update() {
         let config = TrialConfig {
             task: Task {
                 side: 4,

@@ -1,4 +1,4 @@
-//! What a trial tells: its rows, its progress and the last word.
+//! Reports of a trial: rows, progress and the final result.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,16 +16,16 @@ use crate::Error;
 use crate::evaluation::{EvaluationCell, Perturbation};
 use crate::task::Split;
 
-/// What an update costs, compared with a pass over the same samples.
+/// Cost of an update relative to a pass over the same samples.
 const UPDATE_COST: f64 = 3.0;
 
-/// Metrics as the engine of sweeps knows them.
+/// Returns the metrics by name, as the engine of sweeps expects them.
 fn by_name(metrics: &BTreeMap<Metric, f64>) -> Metrics {
     metrics.iter().map(|(metric, value)| (metric.to_name(), *value)).collect()
 }
 
 impl Trial<'_> {
-    /// How far the trial is, for people.
+    /// Returns the progress, for display.
     pub(crate) fn progress(&self) -> Progress {
         let mut metrics = self.state.metrics.clone();
         if self.state.stage == Stage::Train && self.state.batch > 0 {
@@ -47,7 +47,7 @@ impl Trial<'_> {
         }
     }
 
-    /// The share of the work that is done; analyses are not counted.
+    /// Returns the completed fraction of the work; analyses are not counted.
     fn fraction(&self) -> f64 {
         let size = |split| self.task.size(split) as f64;
         let training = UPDATE_COST * size(Split::Train);
@@ -72,7 +72,7 @@ impl Trial<'_> {
         done / total
     }
 
-    /// Takes the rows since the last commit, with the checkpoint that follows them.
+    /// Takes the rows since the last commit, with the checkpoint after them.
     pub(crate) fn commit(&mut self) -> Result<Commit, Error> {
         let checkpoint = self.checkpoint()?;
         Ok(Commit {
@@ -83,7 +83,7 @@ impl Trial<'_> {
         })
     }
 
-    /// The last word on the trial.
+    /// Returns the final result of the trial.
     pub(crate) fn finish(&mut self) -> Result<Finish, Error> {
         let best = self.state.best;
         let summary = Summary {
@@ -103,7 +103,7 @@ impl Trial<'_> {
         Ok(Finish { metrics: by_name(&self.state.metrics), summary, commit: self.commit()? })
     }
 
-    /// Writes down the epoch whose validation is complete.
+    /// Reports the epoch whose validation is complete.
     pub(super) fn report_epoch(&mut self) -> Result<(), Error> {
         let lr = self.last_rate();
         let state = &mut self.state;
@@ -147,12 +147,12 @@ impl Trial<'_> {
         Ok(())
     }
 
-    /// A loss per character in bits, for tasks that foretell characters.
+    /// Returns a loss in bits per character, for tasks that predict characters.
     fn bits(&self, loss: f64) -> Option<f64> {
         self.task.windows(Split::Test).map(|_| loss / LN_2)
     }
 
-    /// Writes down a cell that has seen all its samples: one row for all, one for each condition.
+    /// Reports a cell that has seen all its samples: one row for all, one per condition.
     pub(super) fn report_cell(&mut self, cell: &EvaluationCell, tally: &CellTally) {
         if cell.perturbation == Perturbation::None && cell.shape_mode == ShapeMode::Own {
             self.state.metrics.insert(Metric::TestLoss, tally.all.loss());

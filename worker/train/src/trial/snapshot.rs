@@ -1,11 +1,10 @@
-//! A trial as a checkpoint and back.
+//! Conversion of a trial to a checkpoint and back.
 //!
 //! Tensors: the parameters under their names; `adam.mean.*` and others, the averages of the
-//! optimizer; `shape.initial` [2, H], gain and saturation of the untrained neurons;
-//! `shape.frozen` [2, H], those that frozen neurons have;
-//! `carried.h` and `carried.inner`, the states after the last window of a text;
-//! `gauge.sums` [4, H], the sums of a pass in work. The JSON holds the format version, the
-//! configuration and the [`State`].
+//! optimizer; `shape.initial` [2, H], gain and saturation of the untrained neurons; `shape.frozen`
+//! [2, H], those of frozen neurons; `carried.h` and `carried.inner`, the state after the last
+//! window of a text; `gauge.sums` [4, H], the shape sums of the current pass. The JSON holds the
+//! format version, the configuration and the [`TrialState`].
 
 use rheo_model::config::TrialConfig;
 use serde::{Deserialize, Serialize};
@@ -21,7 +20,7 @@ use crate::shape_stats::{NeuronShapes, ShapeMoments, ShapeStats};
 use crate::task::SampleLibrary;
 use crate::tensor::{from_doubles, to_doubles};
 
-/// The version of the format. It changes whenever an older program could not go on correctly.
+/// Version of the format, raised whenever an older program could not continue correctly.
 const VERSION: u64 = 1;
 
 const INITIAL: &str = "shape.initial";
@@ -37,14 +36,14 @@ pub(super) struct CheckpointHeader {
     pub(super) state: TrialState,
 }
 
-/// What every version of the header has.
+/// The part that every version of the header has.
 #[derive(Deserialize)]
 struct HeaderVersion {
     version: u64,
 }
 
 impl<'a> Trial<'a> {
-    /// The trial of `config` at the point of `checkpoint`.
+    /// Returns the trial of `config` at the position of `checkpoint`.
     pub(crate) fn resume(
         config: &'a TrialConfig,
         library: &SampleLibrary,
@@ -58,7 +57,7 @@ impl<'a> Trial<'a> {
         Ok(trial)
     }
 
-    /// Everything needed to go on from here.
+    /// Returns a checkpoint of the current position.
     pub(super) fn checkpoint(&self) -> Result<Vec<u8>, Error> {
         let mut state = self.state.clone();
         state.stream = self.feed.position();
@@ -92,7 +91,8 @@ impl<'a> Trial<'a> {
         checkpoint::encode(header, &tensors)
     }
 
-    /// The tensors that every checkpoint of this trial has; they share storage with the trial.
+    /// Returns the tensors that every checkpoint of this trial has; they share storage with the
+    /// trial.
     fn stored(&self) -> Vec<(String, Tensor)> {
         let parameters = self.network.parameters().into_iter();
         parameters
@@ -165,7 +165,7 @@ impl<'a> Trial<'a> {
     }
 }
 
-/// The header that `text` is, if it is one of this program.
+/// Parses a header of this program.
 pub(super) fn header(text: &str) -> Result<CheckpointHeader, Error> {
     let HeaderVersion { version } = serde_json::from_str(text).map_err(Unusable::Header)?;
     if version != VERSION {
@@ -174,7 +174,7 @@ pub(super) fn header(text: &str) -> Result<CheckpointHeader, Error> {
     Ok(serde_json::from_str(text).map_err(Unusable::Header)?)
 }
 
-/// The state in a header, if it is one of this configuration.
+/// Parses the state in a header of this configuration.
 fn state(text: &str, config: &TrialConfig) -> Result<TrialState, Error> {
     let header = header(text)?;
     let stored = serde_json::to_value(&header.config).map_err(Unusable::Header)?;
@@ -222,7 +222,7 @@ mod tests {
         }
     }
 
-    /// What is said about the checkpoint of a trial after `change`, with a digest that fits.
+    /// Returns the error for the checkpoint of a trial after `change`, with a matching digest.
     fn refusal(change: impl Fn(&mut serde_json::Value, &mut Tensors)) -> String {
         let config = config();
         let library = SampleLibrary::default();
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_well_formed_checkpoint_of_something_else_is_refused_with_the_reason() {
+    fn a_foreign_checkpoint_is_refused_with_the_reason() {
         type ConfigChange = fn(&mut serde_json::Value, &mut Tensors);
         let cases: [(ConfigChange, &str); 11] = [
             (
@@ -258,11 +258,11 @@ mod tests {
             (|header, _| header["state"]["stage"] = "asleep".into(), "its header cannot be read"),
             (
                 |header, _| header["state"]["epoch"] = 20.into(),
-                "at a point that the trial does not have",
+                "position does not exist in the trial",
             ),
             (
                 |header, _| header["state"]["epoch"] = (-2).into(),
-                "at a point that the trial does not have",
+                "position does not exist in the trial",
             ),
             (|header, _| header["state"]["epoch"] = 3.into(), "`shape.initial`"),
             (|header, _| header["config"]["seed"] = 5.into(), "`seed` is `5` there and `0` here"),
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_a_configuration_did_not_have_yet_has_its_default() {
+    fn a_missing_configuration_field_has_its_default() {
         let config = config();
         let header = CheckpointHeader {
             version: VERSION,

@@ -1,5 +1,5 @@
-//! Where a trial is: the small part of a checkpoint. With the tensors beside it, it determines
-//! everything that follows.
+//! The position of a trial: the small part of a checkpoint. Together with the tensors it determines
+//! the rest of the trial.
 
 use std::collections::BTreeMap;
 
@@ -10,85 +10,83 @@ use crate::optimizer::UpdateCounts;
 use crate::schedule::{EarlyStop, ScheduleState};
 use crate::step::Score;
 
-/// What a trial does next.
+/// Stage of a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Stage {
-    /// Make the analyses after `epoch`.
+    /// Analyses after `epoch`.
     #[serde(alias = "shapes")]
     Analyze,
-    /// Train `epoch`.
+    /// Training in `epoch`.
     Train,
-    /// Test on the validation samples after `epoch`.
+    /// Validation after `epoch`.
     Validate,
-    /// Test the trained network under the perturbations.
+    /// Evaluation of the trained network under perturbations.
     Evaluate,
-    /// Nothing.
+    /// Complete.
     Done,
 }
 
-/// The position of a trial and the sums that are not complete yet.
+/// Position of a trial, and the sums that are not complete yet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TrialState {
     pub(super) stage: Stage,
-    /// The epoch in work, -1 before training.
+    /// Current epoch; -1 before training.
     pub(super) epoch: i32,
-    /// Batches of the stage that are done.
+    /// Completed batches of the stage.
     pub(super) batch: u32,
-    /// Cells of the evaluation that are done.
+    /// Completed cells of the evaluation.
     pub(super) cell: u32,
-    /// Analyses after the epoch in work that are done.
+    /// Completed analyses after the current epoch.
     #[serde(default)]
     pub(super) analysis: u32,
-    /// Updates that the optimizer has made; filled in when a checkpoint is made.
+    /// Updates of the optimizer; filled in for a checkpoint.
     pub(super) updates: u64,
-    /// How many of them each group of parameters took part in; filled in when a checkpoint is made,
-    /// and absent in those of programs in which every group took part in all.
+    /// Updates per group of parameters; filled in for a checkpoint, and absent in checkpoints of
+    /// older programs, in which every group took part in all.
     #[serde(default)]
     pub(super) group_updates: Option<UpdateCounts>,
-    /// Where the learning rate is.
+    /// State of the learning-rate schedule.
     #[serde(default)]
     pub(super) schedule: ScheduleState,
-    /// Whether training still helps.
+    /// State of early stopping.
     #[serde(default)]
     pub(super) early_stop: EarlyStop,
-    /// Where the random stream of the training samples must stand to go on; filled in when a
-    /// checkpoint is made.
+    /// Stream position of the training samples to resume from; filled in for a checkpoint.
     pub(super) stream: u128,
-    /// The training samples of the epoch in work.
+    /// Training samples of the current epoch.
     pub(super) train: ScoreTotals,
-    /// Where the random stream of the perturbed training batches stands; filled in when a
-    /// checkpoint is made.
+    /// Stream position of the augmenter; filled in for a checkpoint.
     #[serde(default)]
     pub(super) augment: u128,
-    /// The samples of the pass in work.
+    /// Samples of the current pass.
     pub(super) pass: ScoreTotals,
-    /// The samples of the cells in work, side by side; none before their first batch.
+    /// Samples of the current cells, side by side; empty before their first batch.
     #[serde(default)]
     pub(super) tallies: Vec<CellTally>,
-    /// The norms of the gradients of the epoch in work.
+    /// Sum of the gradient norms in the current epoch.
     #[serde(with = "bits")]
     pub(super) grad_norms: f64,
-    /// Replaced gains in the epoch in work.
+    /// Replaced gains in the current epoch.
     pub(super) guard_hits: u64,
-    /// Negative gains in the epoch in work.
+    /// Negative gains in the current epoch.
     pub(super) negative_gains: u64,
-    /// How many gains the sums of the pass in work hold, per neuron; filled in when a checkpoint is
-    /// made.
+    /// Number of (step, sample) pairs in the shape sums of the current pass; filled in for a
+    /// checkpoint.
     pub(super) measured: u64,
-    /// The epoch with the highest validation accuracy, and that accuracy.
+    /// Epoch with the highest validation accuracy, and that accuracy.
     pub(super) best: Option<(u32, f64)>,
-    /// The newest value of every metric.
+    /// Latest value of each metric.
     pub(super) metrics: BTreeMap<Metric, f64>,
     /// Seconds of all attempts.
     pub(super) seconds: f64,
-    /// Seconds of the epoch in work.
+    /// Seconds of the current epoch.
     pub(super) epoch_seconds: f64,
 }
 
 impl TrialState {
-    /// Before anything was done.
+    /// Returns the initial position.
     pub(super) fn start() -> Self {
         Self {
             stage: Stage::Analyze,
@@ -116,7 +114,7 @@ impl TrialState {
         }
     }
 
-    /// At the first batch of a stage.
+    /// Moves to the first batch of a stage.
     pub(super) fn enter(&mut self, stage: Stage) {
         self.stage = stage;
         self.batch = 0;
@@ -125,7 +123,7 @@ impl TrialState {
         self.tallies.clear();
     }
 
-    /// At the start of an epoch, with none of its samples seen.
+    /// Moves to the start of an epoch, with zero sums.
     pub(super) fn begin_epoch(&mut self, epoch: i32) {
         self.epoch = epoch;
         self.train = ScoreTotals::default();
@@ -135,7 +133,7 @@ impl TrialState {
         self.epoch_seconds = 0.0;
     }
 
-    /// Epochs that are trained and validated.
+    /// Returns the number of epochs that are trained and validated.
     pub(super) fn completed_epochs(&self) -> u32 {
         let done = match self.stage {
             Stage::Train | Stage::Validate => self.epoch,
@@ -145,7 +143,7 @@ impl TrialState {
     }
 }
 
-/// Sums over samples.
+/// Score sums over samples.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ScoreTotals {
@@ -168,28 +166,28 @@ impl ScoreTotals {
         self.samples
     }
 
-    /// The mean over samples.
+    /// Returns the mean loss over samples.
     pub(super) fn loss(&self) -> f64 {
         self.loss / self.samples as f64
     }
 
-    /// The share that was right.
+    /// Returns the fraction of correct answers.
     pub(super) fn accuracy(&self) -> f64 {
         self.correct as f64 / self.scored as f64
     }
 }
 
-/// The samples of a cell: all, and those of every condition that the task tells apart.
+/// Score sums of a cell: of all samples, and per condition of the task.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CellTally {
     /// All samples.
     pub(super) all: ScoreTotals,
-    /// The conditions that were met, in ascending order.
+    /// Conditions seen so far, in ascending order.
     pub(super) conditions: Vec<ConditionTally>,
 }
 
-/// The samples of a cell under one condition.
+/// Score sums of a cell under one condition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ConditionTally {
@@ -199,8 +197,8 @@ pub(super) struct ConditionTally {
 }
 
 impl CellTally {
-    /// Takes in the scores of samples that weigh `weight` each, with the condition of every sample
-    /// where the task tells conditions apart.
+    /// Adds the scores of samples that weigh `weight` each, with the condition of each sample if
+    /// the task has conditions.
     pub(super) fn add(&mut self, scores: &[Score], conditions: Option<&[f64]>, weight: u64) {
         for (sample, score) in scores.iter().enumerate() {
             self.all.add(score, weight);
@@ -221,8 +219,8 @@ impl CellTally {
     }
 }
 
-/// Floating-point numbers as their bits: JSON has neither NaN nor infinities, and the sum of the
-/// losses of a perturbed network may be one.
+/// Serialization of floating-point numbers as bits: JSON has neither NaN nor infinities, and the
+/// loss of a perturbed network may be either.
 mod bits {
     use serde::{Deserialize as _, Deserializer, Serializer};
 

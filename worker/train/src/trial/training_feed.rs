@@ -1,5 +1,5 @@
-//! The training samples in the order in which they are learned: a function of the seed and of the
-//! position in a random stream, so that a resumed trial sees what it would have seen.
+//! Training batches in the order of training: a function of the seed and of the position in a
+//! random stream, so a resumed trial sees the same batches.
 
 use rheo_core::rng::{Purpose, TrialRng};
 use rheo_model::config::TrialConfig;
@@ -8,14 +8,14 @@ use crate::Error;
 use crate::step::Batch;
 use crate::task::{Split, Task};
 
-/// Gives the batches of training.
+/// Source of training batches.
 pub(super) struct TrainingFeed {
     rng: TrialRng,
     shuffle: bool,
-    /// The order of the samples in the epoch in work; empty where they are made afresh
-    /// or are windows of a text.
+    /// Order of the samples in the current epoch; empty if they are generated afresh or are windows
+    /// of a text.
     order: Vec<u32>,
-    /// Where `rng` must stand to go on.
+    /// Stream position to resume from.
     position: u128,
 }
 
@@ -27,13 +27,13 @@ impl TrainingFeed {
         Self { rng, shuffle: config.training.shuffle, order: Vec::new(), position }
     }
 
-    /// Where the random stream must stand to go on: before the order of the epoch in work was drawn,
-    /// or behind the last sample made afresh.
+    /// Returns the stream position to resume from: before the draw of the current epoch's order, or
+    /// after the last fresh sample.
     pub(super) fn position(&self) -> u128 {
         self.position
     }
 
-    /// Goes on from a position; `in_epoch` says whether an epoch has begun there.
+    /// Continues from a position; `in_epoch` tells whether an epoch has begun there.
     pub(super) fn resume(&mut self, task: &Task, position: u128, in_epoch: bool) {
         self.rng.seek(position);
         self.position = position;
@@ -53,13 +53,13 @@ impl TrainingFeed {
             if self.shuffle { self.rng.permutation(size) } else { (0..).take(size).collect() };
     }
 
-    /// The samples of an update of the epoch in work; to be asked for in order.
+    /// Returns the samples of an update of the current epoch; to be called in order.
     pub(super) fn batch(&mut self, task: &Task, update: u32) -> Result<Batch, Error> {
         if let Some(batch) = task.fresh(&mut self.rng)? {
             self.position = self.rng.position();
             return Ok(batch);
         }
-        // The windows of a text come in their own order.
+        // The windows of a text have a fixed order.
         if task.windows(Split::Train).is_some() {
             return task.batch(Split::Train, &[update]);
         }

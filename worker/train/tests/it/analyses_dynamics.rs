@@ -1,5 +1,5 @@
-//! The analyses of a network as a dynamical system, through a whole trial: which rows there are, and
-//! what must hold of their numbers whatever the network has learned.
+//! Dynamical-systems analyses through a whole trial: the rows they write, and relations that hold
+//! for any network.
 
 use rheo_model::config::{
     Analysis, AnalysisKind, Kernel, LyapunovMode, NetworkKind, Precision, RecurrentInit, TaskKind,
@@ -10,12 +10,12 @@ use rheo_train::TorchTrainer;
 
 use crate::support::{tiny, tiny_copy, train};
 
-/// Kinds with a plain weighted sum, and thus with a single recurrent matrix.
+/// Kinds with a single weighted sum, and thus with a single recurrent matrix.
 const PLAIN: [NetworkKind; 4] =
     [NetworkKind::Heterogeneous, NetworkKind::Adaptive, NetworkKind::Linear, NetworkKind::Modrelu];
 const GATED: [NetworkKind; 2] = [NetworkKind::Lstm, NetworkKind::Gru];
 
-/// The rows of `config` with one analysis.
+/// Returns the rows of `config` with one analysis.
 fn analysed(mut config: TrialConfig, analysis: Analysis) -> Rows {
     config.evaluate.clear();
     config.training.epochs = 1;
@@ -52,14 +52,14 @@ fn without_input_every_network_has_exponents() {
     }
 }
 
-/// The numbers that analyses found, each with what it is and how far it may be off.
+/// Returns the results of the analyses, each with a name and a tolerance.
 fn figures(config: &TrialConfig) -> Vec<(String, f64, f64)> {
     let rows = train(&TorchTrainer::default(), config).0.commit.rows;
     let mut all = Vec::new();
     for row in &rows.lyapunov {
         let what = format!("exponent {} {} of {} at {}", row.index, row.mode, row.system, row.xi);
-        // Beside a column that hardly shrinks, what is left of one that vanishes within few steps is
-        // rounding.
+        // The remainder of a column that vanishes within few steps, next to one that hardly
+        // shrinks, is rounding.
         let off = if row.nats < -2.0 { f64::INFINITY } else { 1e-6 };
         all.extend([(what.clone(), row.nats, off), (what, row.std_nats, off)]);
     }
@@ -173,7 +173,7 @@ fn a_window_counts_its_steps_and_no_others() {
                 let found = (row.window_start, row.window_end, row.steps);
                 assert_eq!(found, (start, end, end - start), "{kind:?}");
             }
-            // The sums over the counted steps.
+            // Sums over the counted steps.
             rows.iter().map(|row| row.nats * f64::from(row.steps)).collect::<Vec<f64>>()
         };
         let whole = of(None);
@@ -204,7 +204,7 @@ fn only_adaptive_networks_are_frozen() {
         assert!(rows.iter().all(|row| row.system == "h" && row.window_start == 300));
         let at: Vec<i32> = rows.iter().step_by(4).take(4).map(|row| row.at_step.unwrap()).collect();
         assert_eq!(at, [4, 5, 6, 7]);
-        // What was before the drive is the same beside every step of it.
+        // The shapes before the drive are the same for every step of it.
         let fixed: Vec<_> = rows.iter().filter(|row| row.shape_source == "fixed").collect();
         assert!(
             fixed
@@ -254,7 +254,7 @@ fn the_grid_of_untrained_jacobians_stays_below_the_steepest_slope() {
         } else {
             1.0 - s
         };
-        // A rotation lets the largest slope through and no more.
+        // A rotation passes the largest slope and no more.
         assert!(row.norm_spectral > 0.0 && row.norm_spectral <= steepest + 1e-5, "{row:?}");
     }
 }
@@ -292,7 +292,7 @@ fn gradients_have_one_row_per_step_and_length() {
                 assert_eq!(of("controller").count(), expected as usize, "{kind:?}");
                 let lengths: Vec<u32> = of("w_hh").map(|row| row.t).collect();
                 assert_eq!(lengths, if is_copy { vec![1, 7] } else { vec![1, 10, 16] });
-                // From rest the first step does not depend on the recurrent weights.
+                // From rest, the first step does not depend on the recurrent weights.
                 assert_eq!(of("w_hh").next().unwrap().norm, 0.0, "{kind:?}");
                 assert!(of("w_hh").nth(1).unwrap().norm > 0.0, "{kind:?}");
                 assert!(of("hidden").next_back().unwrap().norm > 0.0, "{kind:?}");
@@ -316,7 +316,7 @@ fn eigenvalues_have_their_stage() {
             .chain(of("init", Variant::Released))
             .chain(of("trained", Variant::Corrected));
         assert_eq!(stages, expected.collect::<Vec<_>>(), "{kind:?}");
-        // The matrix whose eigenvalues the released code shows is not the one that is trained.
+        // The matrix in the released code's eigenvalue plot is not the trained one.
         let real = |rows: &[EigenvalueRow]| rows.iter().map(|row| row.re).collect::<Vec<f64>>();
         assert_ne!(real(&rows[..5]), real(&rows[5..10]), "{kind:?}");
         for row in &rows {
@@ -335,20 +335,20 @@ fn information_is_estimated_where_there_are_steps_enough() {
         let rows = analysed(tiny(kind), analysis(AnalysisKind::MutualInformation));
         let rows = rows.mutual_information;
         let found: Vec<_> = rows.iter().map(|row| (row.variant, row.lag, row.dimension)).collect();
-        // 16 steps less 10 are more than 5 neighbours, less 20 are none.
+        // 16 steps less 10 are more than 5 neighbours; less 20 are none.
         let mut expected: Vec<_> = [0, 1, 2, 5, 10].map(|lag| (Variant::Corrected, lag, 3)).into();
         expected.push((Variant::Released, 0, 5));
         assert_eq!(found, expected);
         for row in &rows {
             assert_eq!(row.sequences, 3);
-            // Sixteen points cannot tell more than which of them it is.
+            // Sixteen points carry at most the information of which one it is.
             assert!((-1.0..16f64.ln() + 1.0).contains(&row.nats) && row.std >= 0.0, "{row:?}");
         }
     }
 }
 
 #[test]
-fn the_order_of_the_pixels_is_undone_for_the_released_formula_alone() {
+fn only_the_released_formula_undoes_the_pixel_order() {
     let permuted = |permute| {
         let mut config = tiny(NetworkKind::Linear);
         config.task.permute = permute;

@@ -1,5 +1,5 @@
-//! Fits and summaries of traces against the reference values, and the analyses of shapes and
-//! adaptation on small networks.
+//! Fits and summaries of traces against the reference values, and shape and adaptation analyses on
+//! small networks.
 
 use std::ops::Range;
 
@@ -28,7 +28,7 @@ const STEPS: usize = 150;
 const WINDOW: Range<usize> = 40..110;
 const XI: [f64; 6] = [1.0, 2.5, 5.0, 10.0, 15.0, 20.0];
 
-/// `high` on the steps of `on`, else 0.
+/// Returns `high` on the steps of `on`, else 0.
 fn pulse(high: f64, on: Range<usize>) -> Vec<f64> {
     (0..STEPS).map(|t| if on.contains(&t) { high } else { 0.0 }).collect()
 }
@@ -37,7 +37,7 @@ fn drives() -> Vec<Vec<f64>> {
     XI.iter().map(|&xi| pulse(xi, 51..101)).collect()
 }
 
-/// GL(u, beta) gain + offset for every drive.
+/// Returns GL(u, beta) gain + offset for every drive.
 fn linear_responses(gain: f64, beta: f64, offset: f64) -> Vec<Vec<f64>> {
     let response = |u: Vec<f64>| -> Vec<f64> {
         order::derivative(&u, beta).iter().map(|d| gain * d + offset).collect()
@@ -50,7 +50,7 @@ fn scaled(unit: impl Fn(f64) -> f64) -> Vec<Vec<f64>> {
     XI.iter().map(|xi| unit.iter().map(|value| xi * value).collect()).collect()
 }
 
-/// xi ((t-50)_+^a - (t-100)_+^a) / Gamma(1+a), with the value of the Gamma function.
+/// Returns xi ((t-50)_+^a - (t-100)_+^a) / Gamma(1+a); `gamma` is the value of the Gamma function.
 fn power_law(a: f64, gamma: f64) -> Vec<Vec<f64>> {
     let ramp = |t: f64| if t > 0.0 { t.powf(a) } else { 0.0 };
     scaled(|t| (ramp(t - 50.0) - ramp(t - 100.0)) / gamma)
@@ -61,7 +61,7 @@ fn adapting() -> Vec<Vec<f64>> {
     scaled(|t| if on(t) { 0.5 + 0.5 * (-(t - 51.0) / 20.0).exp() } else { 0.0 })
 }
 
-/// The responses of the reference, in its order.
+/// Returns the responses of the reference, in its order.
 fn reference_responses() -> Vec<Vec<Vec<f64>>> {
     let memoryless = [0.25, 0.5, 1.0, 2.0, 4.0].map(|gain| linear_responses(gain, 0.0, 0.0));
     let fractional = [(1.0, -0.3), (2.0, -0.3), (1.0, 0.3), (2.0, 0.3)]
@@ -126,7 +126,7 @@ fn weak_orders_are_told_apart_at_any_gain() {
 }
 
 #[test]
-fn what_the_drive_does_not_explain_has_no_order() {
+fn a_response_unexplained_by_the_drive_has_no_order() {
     let fitter = DriveBases::new(drives(), WINDOW);
     let mut rng = TrialRng::new(0, Purpose::Analysis);
     let noise: Vec<Vec<f64>> =
@@ -193,7 +193,7 @@ fn the_adaptation_index_has_the_reference_values() {
 #[test]
 fn the_adaptation_index_is_bounded_and_zero_without_a_response() {
     assert_eq!(adaptation_index(&[3.0; STEPS], StepSubset::All), 0.0);
-    // The released index gives zero for all negative sums, whatever happens.
+    // The released index is zero for all negative sums.
     let falling: Vec<f64> = (0..STEPS).map(|t| -(t as f64)).collect();
     assert_eq!(released_adaptation_index(&falling, StepSubset::All), 0.0);
     let mut rng = TrialRng::new(1, Purpose::Analysis);
@@ -233,7 +233,7 @@ fn gain_fits_need_three_strengths_above_zero() {
     let (xi, values) = ([0.0, 1.0, 2.0, 4.0], [9.0, 1.0, 0.5, 0.25]);
     assert_eq!(scaling::fit(Form::Power, &xi[..3], &values[..3]), None);
     let fit = scaling::fit(Form::Power, &xi, &values).unwrap();
-    // 1 / xi goes through all three points.
+    // 1 / xi passes through all three points.
     assert!((fit.a - 1.0).abs() < 1e-6 && (fit.b - 1.0).abs() < 1e-6, "{fit:?}");
     assert!(fit.c.abs() < 1e-6 && fit.rmse < 1e-9, "{fit:?}");
     assert_eq!(scaling::fit(Form::Power, &xi, &[f64::NAN; 4]), None);
@@ -258,7 +258,7 @@ fn the_time_constant_of_an_exponential_is_found() {
 
 #[test]
 fn principal_components_are_the_axes_of_a_cloud() {
-    // An ellipse in a turned plane of four dimensions, away from the origin.
+    // An ellipse in a rotated plane of four dimensions, away from the origin.
     let (first, second) = ([0.6, 0.0, -0.8, 0.0], [0.0, -1.0, 0.0, 0.0]);
     let points: Vec<f64> = (0..100)
         .flat_map(|i| {
@@ -293,7 +293,7 @@ fn released_gain_fits_end_in_a_minimum() {
     assert_eq!(released_scaling::fit(Form::Power, &xi, &[f64::NAN; 7]), None);
 }
 
-/// A trial of an adaptive network with all analyses of this file, small enough for a test.
+/// Returns a small trial of an adaptive network with all analyses of this file.
 fn analysed() -> TrialConfig {
     let kinds = [
         AnalysisKind::ActivationCurves,
@@ -332,7 +332,7 @@ fn a_trial_with_analyses_fills_their_tables() {
 }
 
 #[test]
-fn the_tables_of_a_trial_hold_what_they_say() {
+fn the_tables_of_a_trial_are_consistent() {
     let (finish, _) = train(&TorchTrainer::default(), &analysed());
     let rows = finish.commit.rows;
     for group in ["alpha_le_0", "alpha_gt_0"] {

@@ -1,4 +1,4 @@
-//! Checkpoints that cannot be used are refused: never a panic, never a silent start from nonsense.
+//! Unusable checkpoints are refused: without a panic, and without training from wrong values.
 
 use rheo_model::config::NetworkKind;
 use rheo_model::config::TrialConfig;
@@ -7,7 +7,7 @@ use rheo_train::TorchTrainer;
 
 use crate::support::{ConfigChange, ScriptedSession, stop_at, tiny, tiny_copy};
 
-/// A checkpoint in the middle of the first epoch.
+/// Returns a checkpoint in the middle of the first epoch.
 fn checkpoint(torch: &TorchTrainer, config: &TrialConfig) -> Vec<u8> {
     match stop_at(torch, config, None, 8).unwrap() {
         Ended::Stopped(commit) => commit.checkpoint,
@@ -86,8 +86,8 @@ fn equal_states_have_equal_bytes() {
     assert!(checkpoint(&torch, &config) == checkpoint(&torch, &config));
 }
 
-/// Written by the first version of the format, in the middle of the first validation. The file stays
-/// as it is for as long as the format has this version.
+/// The file was written by the first version of the format, in the middle of the first validation.
+/// It stays unchanged as long as the format has this version.
 #[test]
 fn a_checkpoint_of_format_version_1_stays_readable() {
     let config: TrialConfig =
@@ -98,7 +98,7 @@ fn a_checkpoint_of_format_version_1_stays_readable() {
     let Ended::Completed(finish) = ended else { panic!("not completed: {ended:?}") };
     let rows = &finish.commit.rows;
     assert_eq!((rows.epochs.len(), rows.evaluations.len(), rows.shapes.len()), (2, 4, 5));
-    // What was summed up before the file was written does not depend on the processor that reads.
+    // Sums from before the file was written do not depend on the processor that reads it.
     let first = &rows.epochs[0];
     assert_eq!((first.train_loss, first.train_accuracy), (2.404_805_135_726_929, 0.12));
     assert_eq!(rows.shapes[0].n_init, 7.004_937_587_281_068);

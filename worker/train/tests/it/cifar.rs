@@ -1,4 +1,4 @@
-//! CIFAR-10 in grey: what is read from good files, and what is said about bad ones.
+//! Greyscale CIFAR-10: contents of good files, and errors for bad ones.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ use crate::support::ConfigChange;
 const PLANE: usize = 32 * 32;
 const RECORD: usize = 1 + 3 * PLANE;
 
-/// Records `first` to `first + count`. Byte p of the planes of record i is (7 i + 3 p) mod 251, its
-/// label i mod 10.
+/// Returns records `first` to `first + count`. Byte p of the planes of record i is (7 i + 3 p) mod
+/// 251, its label i mod 10.
 fn records(first: usize, count: usize) -> Vec<u8> {
     let record =
         |i: usize| std::iter::once((i % 10) as u8).chain((0..3 * PLANE).map(move |p| byte(i, p)));
@@ -24,13 +24,13 @@ fn byte(record: usize, place: usize) -> u8 {
     ((7 * record + 3 * place) % 251) as u8
 }
 
-/// The grey value of a pixel of a record, as the reference writes it.
+/// Returns the grey value of a pixel of a record, by the formula of the reference.
 fn grey(record: usize, pixel: usize) -> f64 {
     let [red, green, blue] = [0, 1, 2].map(|c| f64::from(byte(record, c * PLANE + pixel)));
     (0.299 * red + 0.587 * green + 0.114 * blue) / 255.0
 }
 
-/// A set of two training files of 30 and 20 records and a test file of 10.
+/// Writes a set of two training files of 30 and 20 records and a test file of 10.
 fn write_set(directory: &Path) {
     fs::write(directory.join("data_batch_1.bin"), records(0, 30)).unwrap();
     fs::write(directory.join("data_batch_2.bin"), records(30, 20)).unwrap();
@@ -51,7 +51,7 @@ fn config(directory: &Path) -> TrialConfig {
     config
 }
 
-/// Which record of the set a sequence shows: the first pixel of each is another.
+/// Returns the record that a sequence shows; the first pixels of all records differ.
 fn record_of(sequence: &[f64]) -> usize {
     (0..60).find(|&record| (grey(record, 0) - sequence[0]).abs() < 1e-12).unwrap()
 }
@@ -90,7 +90,7 @@ fn pooled_pixels_are_means_of_squares() {
 }
 
 #[test]
-fn training_and_validation_images_are_all_images_once_in_the_order_of_the_split_seed() {
+fn the_split_seed_partitions_all_training_files() {
     let directory = tempfile::tempdir().unwrap();
     write_set(directory.path());
     let embed_inputs = |config: &TrialConfig| -> Vec<usize> {
@@ -104,11 +104,11 @@ fn training_and_validation_images_are_all_images_once_in_the_order_of_the_split_
     let mut sorted = order.clone();
     sorted.sort_unstable();
     assert_eq!(sorted, (0..50).collect::<Vec<_>>());
-    // A smaller part is the beginning of the larger one.
+    // A smaller split is the beginning of the larger one.
     let mut part = whole.clone();
     (part.task.train_size, part.task.validation_size) = (7, 2);
     assert_eq!(embed_inputs(&part), [&order[..7], &order[45..47]].concat());
-    // The split is that of its own seed, whatever the seed of the trial.
+    // The split depends on its own seed only, not on that of the trial.
     let mut other = whole.clone();
     other.seed = 5;
     assert_eq!(embed_inputs(&other), order);
@@ -117,7 +117,7 @@ fn training_and_validation_images_are_all_images_once_in_the_order_of_the_split_
 }
 
 #[test]
-fn the_mean_input_is_that_of_the_training_files_whatever_the_split() {
+fn the_mean_input_does_not_depend_on_the_split() {
     let directory = tempfile::tempdir().unwrap();
     write_set(directory.path());
     let mut config = config(directory.path());
@@ -182,9 +182,9 @@ fn damaged_files_are_refused_by_name_and_reason() {
         ),
         (
             "data_batch_1.bin",
-            // A bomb: half a gigabyte of zeros.
+            // A decompression bomb: half a gigabyte of zeros.
             |file| *file = gzip(&vec![0; 1 << 29]),
-            "it holds more than `402784256` bytes",
+            "it exceeds `402784256` bytes",
         ),
     ];
     for (name, damage, says) in cases {
@@ -201,7 +201,7 @@ fn damaged_files_are_refused_by_name_and_reason() {
 }
 
 #[test]
-fn missing_files_are_refused_with_what_to_do() {
+fn missing_files_are_refused_with_advice() {
     let directory = tempfile::tempdir().unwrap();
     let looked = directory.path().display().to_string();
     let error = refusal(&config(directory.path()));
@@ -209,7 +209,7 @@ fn missing_files_are_refused_with_what_to_do() {
         assert!(error.contains(part), "{error}\nshould say: {part}");
     }
     write_set(directory.path());
-    // A gap in the numbers: a file was lost.
+    // A gap in the numbers: a file is missing.
     fs::write(directory.path().join("data_batch_4.bin"), records(0, 1)).unwrap();
     let error = refusal(&config(directory.path()));
     assert!(error.contains("no file `data_batch_3.bin`"), "{error}");
@@ -219,7 +219,7 @@ fn missing_files_are_refused_with_what_to_do() {
 }
 
 #[test]
-fn what_the_data_cannot_give_is_refused_with_the_field() {
+fn sizes_beyond_the_data_are_refused_by_field() {
     let directory = tempfile::tempdir().unwrap();
     write_set(directory.path());
     let cases: [(ConfigChange, &str); 4] = [
@@ -236,7 +236,8 @@ fn what_the_data_cannot_give_is_refused_with_the_field() {
     }
 }
 
-/// The directory of real CIFAR-10 files: RHEO_DATA or its parent, or theirs below.
+/// Returns the directory of real CIFAR-10 files: RHEO_DATA or its parent, or a subdirectory of
+/// either.
 fn real() -> Option<PathBuf> {
     let directory = PathBuf::from(std::env::var_os("RHEO_DATA")?);
     let parent = directory.parent().map(Path::to_owned);
@@ -259,7 +260,7 @@ fn cifar10_itself_has_the_pixels_of_its_files() {
     let task = load(&config);
     let all: Vec<u32> = (0..2000).collect();
     let batch = task.batch(Split::Test, &all).unwrap();
-    // The file itself, by another way: record by record, pixel by pixel.
+    // An independent way: record by record, pixel by pixel.
     let bytes = content(&directory, "test_batch.bin");
     let classes: Vec<f64> = bytes.chunks(RECORD).take(2000).map(|r| f64::from(r[0])).collect();
     assert_eq!(doubles(&batch.targets), classes);
@@ -282,7 +283,7 @@ fn cifar10_itself_has_the_pixels_of_its_files() {
             assert!((found - mean).abs() < 1e-14, "image {image}, step {step}: {found}");
         }
     }
-    // Both parts of the training files are drawn from the same images.
+    // Training and validation images are drawn from the same files.
     let means = [Split::Train, Split::Validation].map(|split| {
         let all: Vec<u32> = (0..600).collect();
         task.batch(split, &all).unwrap().inputs.mean(tch::Kind::Double).double_value(&[])
@@ -291,7 +292,7 @@ fn cifar10_itself_has_the_pixels_of_its_files() {
     assert!((means[0] - means[1]).abs() < 5.0 * 0.12 * (2.0f64 / 600.0).sqrt(), "{means:?}");
 }
 
-/// What a file of the real set holds.
+/// Reads a file of the real set.
 fn content(directory: &Path, name: &str) -> Vec<u8> {
     use std::io::Read as _;
 

@@ -8,7 +8,8 @@ use tch::{Kind, Tensor, no_grad};
 
 use crate::support::{doubles, one_thread, oracles};
 
-/// Value and derivatives by x, n and s of the curve at every triple, as the graph sees them.
+/// Returns value and derivatives with respect to x, n and s at every triple, as the graph computes
+/// them.
 fn differentiate(points: &[[f64; 3]], kind: Kind) -> [Vec<f64>; 4] {
     let leaf = |axis: usize| {
         let values: Vec<f64> = points.iter().map(|point| point[axis]).collect();
@@ -35,7 +36,7 @@ fn the_curve_and_its_slopes_have_the_reference_values() {
         for (place, point) in points.as_array().unwrap().iter().enumerate() {
             for (values, name) in found.iter().zip(["value", "dx", "dn", "ds"]) {
                 let expected = point[name].as_f64().unwrap();
-                // The reference has 12 digits and asks for no absolute slack.
+                // The reference has 12 digits and needs no absolute tolerance.
                 let off = (values[place] - expected).abs();
                 assert!(off <= 1e-11 * expected.abs(), "{set} {place} {name}: {}", values[place]);
             }
@@ -54,7 +55,7 @@ fn the_curve_and_its_slopes_are_finite_everywhere() {
         };
         let mut points: Vec<[f64; 3]> = (0..100_000)
             .map(|i| {
-                // Half of the points are ordinary, half have any magnitude at all.
+                // Half of the points are ordinary, half have any magnitude.
                 let most = if i % 2 == 0 { 1 } else { large };
                 [magnitude(true, most), magnitude(true, most), magnitude(true, 0) * 1.5]
             })
@@ -78,7 +79,7 @@ fn the_curve_and_its_slopes_are_finite_everywhere() {
     }
 }
 
-/// What [`gamma::slopes`] says of the derivatives by x, n and s at every triple.
+/// Returns the derivatives with respect to x, n and s of [`gamma::slopes`] at every triple.
 fn slopes(points: &[[f64; 3]], kind: Kind) -> [Vec<f64>; 3] {
     let [x, n, s] = [0, 1, 2].map(|axis| {
         let values: Vec<f64> = points.iter().map(|point| point[axis]).collect();

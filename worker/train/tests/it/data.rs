@@ -1,4 +1,4 @@
-//! Data files: what is read from good ones, and what is said about bad ones.
+//! MNIST files: contents of good ones, and errors for bad ones.
 
 use std::fs;
 use std::io::Write as _;
@@ -31,8 +31,8 @@ pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// The files of a set of `train` and `test` images. Pixel p of image i is (i + p) mod 251, its
-/// label i mod 10.
+/// Writes a set of `train` and `test` images. Pixel p of image i is (i + p) mod 251, its label i
+/// mod 10.
 fn write_set(directory: &Path, train: u32, test: u32) {
     for (images, labels, count) in [
         (MNIST.train_images, MNIST.train_labels, train),
@@ -74,12 +74,12 @@ pub(crate) fn doubles(tensor: &Tensor) -> Vec<f64> {
     Vec::try_from(tensor.to_kind(Kind::Double).contiguous().view(-1)).unwrap()
 }
 
-/// The pixels of one sample in the order of the steps.
+/// Returns the pixels of one sample in the order of the steps.
 pub(crate) fn sequence(task: &Task, split: Split, sample: u32) -> Vec<f64> {
     doubles(&task.batch(split, &[sample]).unwrap().inputs)
 }
 
-/// The labels of the first samples of a split.
+/// Returns the labels of the first samples of a split.
 pub(crate) fn labels(task: &Task, split: Split) -> Vec<f64> {
     let all: Vec<u32> = (0..).take(task.size(split) as usize).collect();
     doubles(&task.batch(split, &all).unwrap().targets)
@@ -162,14 +162,14 @@ fn mapped_samples_are_those_in_memory_to_the_bit() {
             assert_eq!(found.input_mean(), expected.input_mean());
         }
     }
-    // Training and test images at each of two sizes.
+    // Training and test images, each at two sizes.
     let names = fs::read_dir(kept.path().join("samples")).unwrap();
     let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     assert_eq!(names.filter(|name| name.ends_with(".samples")).count(), 4);
 }
 
 #[test]
-fn the_permutation_fits_the_pooled_image_and_the_split_does_not_depend_on_it() {
+fn permutation_depends_on_pooling_but_the_split_does_not() {
     let directory = tempfile::tempdir().unwrap();
     write_set(directory.path(), 60, 20);
     let mut config = config(TaskKind::Psmnist, directory.path());
@@ -219,7 +219,7 @@ fn training_and_validation_images_are_all_images_once() {
     assert_eq!(first, (0..60).collect::<Vec<u32>>());
 }
 
-/// A way to damage the files and what the error must say.
+/// File, damage, and expected error text.
 pub(crate) type FileDamage = (&'static str, fn(&mut Vec<u8>), &'static str);
 
 #[test]
@@ -286,10 +286,10 @@ fn damaged_files_are_refused_by_name_and_reason() {
 }
 
 #[test]
-fn a_bomb_is_not_unpacked() {
+fn a_decompression_bomb_is_not_unpacked() {
     let directory = tempfile::tempdir().unwrap();
     write_set(directory.path(), 60, 20);
-    // 64 MB of zeros behind a header that promises 60 images.
+    // 64 MB of zeros behind a header that declares 60 images.
     let mut bomb = idx(&[60, 28, 28], &[]);
     bomb.resize(64 << 20, 0);
     let path = directory.path().join(MNIST.train_images.name);
@@ -299,7 +299,7 @@ fn a_bomb_is_not_unpacked() {
 }
 
 #[test]
-fn missing_files_are_refused_with_what_to_do() {
+fn missing_files_are_refused_with_advice() {
     let directory = tempfile::tempdir().unwrap();
     let advice = "name its directory by `--data DIR`, RHEO_DATA or `task.data`; `rheo data fetch mnist` downloads it to `data/mnist`";
     let looked = directory.path().display().to_string();
@@ -318,7 +318,7 @@ fn missing_files_are_refused_with_what_to_do() {
 }
 
 #[test]
-fn what_the_data_cannot_give_is_refused_with_the_field() {
+fn sizes_beyond_the_data_are_refused_by_field() {
     let directory = tempfile::tempdir().unwrap();
     write_set(directory.path(), 60, 20);
     let cases: [(ConfigChange, &str); 6] = [

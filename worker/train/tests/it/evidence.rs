@@ -1,4 +1,4 @@
-//! The evidence task, and what tasks say about their inputs.
+//! The evidence task, and mean inputs of tasks.
 
 use rheo_model::config::{
     Network, NetworkKind, Precision, Task as TaskConfig, TaskKind, Training, TrialConfig,
@@ -56,7 +56,7 @@ fn evidence_stands_between_silences_and_its_label_is_its_sign() {
 }
 
 #[test]
-fn an_evidence_sample_depends_on_nothing_but_its_seed_split_and_index() {
+fn an_evidence_sample_depends_only_on_seed_split_and_index() {
     let embed_inputs =
         |change: fn(&mut TaskConfig), split, index| sequence(&load(&config(change)), split, index);
     let first = embed_inputs(|_| {}, Split::Train, 4);
@@ -64,7 +64,7 @@ fn an_evidence_sample_depends_on_nothing_but_its_seed_split_and_index() {
     assert_ne!(first, embed_inputs(|_| {}, Split::Validation, 4));
     assert_ne!(first, embed_inputs(|_| {}, Split::Train, 3));
     assert_ne!(first, embed_inputs(|task| task.seed = 1, Split::Train, 4));
-    // The noise scales what was drawn.
+    // The noise scales the drawn numbers.
     let [none, one, two] = [
         embed_inputs(|task| task.noise = 0.0, Split::Train, 4),
         first,
@@ -76,8 +76,8 @@ fn an_evidence_sample_depends_on_nothing_but_its_seed_split_and_index() {
     }
 }
 
-/// The share that is right where the sign of the sum decides, per condition and in all, with the
-/// number of samples.
+/// Returns condition, correct samples and all samples if the sign of the sum decides; one entry per
+/// condition and one for all.
 fn ideal(task: &Task) -> Vec<(f64, u32, u32)> {
     let levels = numbers(&oracles()["tasks"]["evidence"]["coherence"]);
     let mut counts: Vec<(f64, u32, u32)> = levels.iter().map(|&level| (level, 0, 0)).collect();
@@ -96,12 +96,12 @@ fn ideal(task: &Task) -> Vec<(f64, u32, u32)> {
 }
 
 #[test]
-fn the_ideal_observer_is_as_good_as_the_reference_says() {
+fn the_ideal_observer_has_the_reference_accuracy() {
     let oracle = &oracles()["tasks"]["evidence"];
     let counts = ideal(&load(&config(|_| {})));
     for ((level, right, count), p) in counts.iter().zip(numbers(&oracle["ideal_accuracy"])) {
         let [right, count] = [*right, *count].map(f64::from);
-        // A fifth of the samples, and an accuracy, within five standard errors, and one sample
+        // A fifth of the samples, and an accuracy within five standard errors, plus one sample
         // where hardly any is wrong.
         assert!((count - 4000.0).abs() < 5.0 * (20_000.0 * 0.2 * 0.8f64).sqrt(), "{level}");
         let bound = 5.0 * (p * (1.0 - p) / count).sqrt() + 1.0 / count;
@@ -119,7 +119,7 @@ fn the_ideal_observer_is_as_good_as_the_reference_says() {
     }
 }
 
-/// The standard normal distribution function, by Simpson's rule from 0.
+/// Returns the standard normal distribution function, by Simpson's rule from 0.
 fn below(z: f64) -> f64 {
     let density = |x: f64| (-x * x / 2.0).exp() / std::f64::consts::TAU.sqrt();
     let step = z / 200.0;
@@ -172,12 +172,12 @@ fn a_trained_network_does_not_beat_the_ideal_observer() {
     }
     let stderr = (bound * (1.0 - bound) / 2000.0).sqrt();
     assert!(all <= bound + 4.0 * stderr, "{all}, ideal {bound}");
-    // Near enough that the bound says something: chance lies .27 below it.
+    // Close enough to test the bound: chance is .27 below it.
     assert!(all > bound - 0.05, "{all}, ideal {bound}");
 }
 
 #[test]
-fn the_mean_input_is_that_of_what_is_shown() {
+fn the_mean_input_is_that_of_the_batches() {
     let copy = |one_hot| {
         config(|task| {
             (task.kind, task.one_hot) = (TaskKind::Copy, one_hot);
@@ -188,8 +188,8 @@ fn the_mean_input_is_that_of_what_is_shown() {
         (task.kind, task.train_size, task.permute) = (TaskKind::Digits, 40, true);
         task.pool = 2;
     });
-    // Of generated samples the mean is that of what they are drawn from: 20,000 symbols and the
-    // standard deviation 2.3 of one, of which 5 stand in 16 steps.
+    // Generated samples have the mean of their distribution: 20,000 symbols with a standard
+    // deviation of 2.3 each, of which 5 appear in 16 steps.
     let bound = 5.0 * 2.3 / 20_000f64.sqrt() * 5.0 / 16.0;
     for (config, split, bound) in [
         (copy(false), Split::Validation, bound),

@@ -1,5 +1,5 @@
-//! Exported weights, read by PyTorch with the very code of docs/checkpoint.md, give our class scores
-//! and our accuracy.
+//! PyTorch reads exported weights with the code of docs/checkpoint.md and reproduces our class
+//! scores and our accuracy.
 
 #![expect(clippy::print_stderr, reason = "a skipped test says so")]
 
@@ -18,7 +18,7 @@ use tch::{Kind, Tensor, no_grad};
 use crate::data::load;
 use crate::support::{ConfigChange, KINDS, tiny, tiny_copy, train};
 
-/// What `tests/pytorch/reproduce.py` found out about one file of weights.
+/// Result of `tests/pytorch/reproduce.py` for one file of weights.
 #[derive(Deserialize)]
 struct Reproduction {
     kind: String,
@@ -27,13 +27,13 @@ struct Reproduction {
     /// Lines of the loader.
     lines: usize,
     shapes_as_documented: bool,
-    /// The largest |theirs - ours| / (1 + |ours|) of a score.
+    /// Largest |theirs - ours| / (1 + |ours|) of a score.
     error: f64,
     correct: u32,
     scored: u32,
 }
 
-/// Where `make test` puts PyTorch; says loudly that it is not asked if it is not there.
+/// Returns the directory in which `make test` installs PyTorch; prints a message if it is missing.
 fn pytorch() -> Option<PathBuf> {
     let cache = std::env::var_os("RHEO_CACHE").map(PathBuf::from);
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/rheobase"));
@@ -45,7 +45,7 @@ fn pytorch() -> Option<PathBuf> {
     None
 }
 
-/// A trial that learns a little in no time.
+/// Returns a short trial that learns a little.
 fn learning(mut config: TrialConfig) -> TrialConfig {
     config.network.hidden = 12;
     (config.task.train_size, config.task.updates) = (400, 40);
@@ -55,7 +55,7 @@ fn learning(mut config: TrialConfig) -> TrialConfig {
     config
 }
 
-/// A language trial whose test text has several windows, the last of them shorter.
+/// Returns a language trial whose test text has several windows, the last of them shorter.
 fn tiny_text(kind: NetworkKind) -> TrialConfig {
     let mut config = tiny(kind);
     config.task.kind = TaskKind::CharLm;
@@ -65,7 +65,8 @@ fn tiny_text(kind: NetworkKind) -> TrialConfig {
     config
 }
 
-/// Every kind of network, every readout, and what may be read wrongly. The file names say which.
+/// Returns one case per kind of network and readout, and others that are easy to read wrongly, with
+/// their file names.
 fn cases() -> Vec<(String, TrialConfig)> {
     use NetworkKind::{Adaptive, Fixed, Gru, Heterogeneous, Lstm, Modrelu, Relu};
     let mut cases = Vec::new();
@@ -99,7 +100,7 @@ fn cases() -> Vec<(String, TrialConfig)> {
     cases
 }
 
-/// The network of `config` with the weights of an exported file.
+/// Returns the network of `config` with the weights of an exported file.
 fn network(config: &TrialConfig, task: &Task, kind: Kind, weights: &Path) -> Network {
     let mut rng = TrialRng::new(0, Purpose::Init);
     let network = Network::new(&config.network, task.interface(), kind, &mut rng).unwrap();
@@ -114,7 +115,7 @@ fn network(config: &TrialConfig, task: &Task, kind: Kind, weights: &Path) -> Net
     network
 }
 
-/// What the network gives for all test samples, as `tests/pytorch/reproduce.py` wants it.
+/// Returns our results for all test samples, in the format of `tests/pytorch/reproduce.py`.
 fn expected(config: &TrialConfig, weights: &Path) -> Vec<(String, Tensor)> {
     let task = load(config);
     let kind = match config.training.precision {
@@ -143,7 +144,7 @@ fn expected(config: &TrialConfig, weights: &Path) -> Vec<(String, Tensor)> {
     tensors
 }
 
-/// Trains a trial, writes its weights and what they give, and says its test accuracy.
+/// Trains a trial, writes its weights and results, and returns its test accuracy.
 fn write(torch: &TorchTrainer, config: &TrialConfig, weights: &Path) -> f64 {
     let commit = train(torch, config).0.commit;
     std::fs::write(weights, export(&commit.checkpoint).unwrap()).unwrap();
@@ -159,8 +160,8 @@ fn reproduce(pytorch: &Path, directory: &Path) -> BTreeMap<String, Reproduction>
     let mut python = Command::new("python3");
     python.arg(root.join("tests/pytorch/reproduce.py"));
     python.arg(root.join("docs/checkpoint.md")).arg(directory);
-    // The second has PyTorch look up functions when it calls them: deploy/tools.sh leaves out the
-    // libraries for GPUs.
+    // The second variable makes PyTorch resolve functions lazily: deploy/tools.sh leaves out the
+    // GPU libraries.
     python.env("PYTHONPATH", pytorch).env("TORCH_USE_RTLD_GLOBAL", "1").env("OMP_NUM_THREADS", "1");
     let output = python.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

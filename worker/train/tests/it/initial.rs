@@ -1,4 +1,4 @@
-//! Initial values of every parameter of every kind of network, by their distributions (science
+//! Initial values of every parameter of every kind of network, against their distributions (science
 //! reference, section 3).
 
 use rheo_core::rng::{Purpose, TrialRng};
@@ -11,7 +11,7 @@ use tch::Kind;
 use crate::data::load;
 use crate::support::{doubles, one_thread, tiny, tiny_copy};
 
-/// A network of ten classes and one input.
+/// Returns a network of ten classes and one input.
 pub(crate) fn initial(config: &Config, seed: u64) -> Network {
     let interface = Interface {
         inputs: 1,
@@ -69,14 +69,14 @@ fn biases_start_as_configured() {
     }
 }
 
-/// From what the elements of a parameter are drawn.
+/// Distribution of a parameter's elements.
 #[derive(Debug, Clone, Copy)]
 enum Distribution {
     /// Mean and variance.
     Normal(f64, f64),
     /// Within plus and minus this bound.
     Uniform(f64),
-    /// No draw at all.
+    /// Constant; nothing is drawn.
     Constant(f64),
 }
 
@@ -84,7 +84,8 @@ enum Distribution {
 #[track_caller]
 fn assert_law(what: &str, values: &[f64], law: Distribution) {
     let count = values.len() as f64;
-    // The fourth central moment is 3 variances squared of a normal law and 9/5 of a uniform one.
+    // The fourth central moment is 3 variances squared for a normal distribution and 9/5 for a
+    // uniform one.
     let (mean, variance, excess) = match law {
         Distribution::Constant(value) => {
             assert!(values.iter().all(|found| *found == value), "{what}: not all {value}");
@@ -127,12 +128,12 @@ fn usual() -> Interface {
     }
 }
 
-/// 1 / sqrt(`fan_in`), the bound of what is uniform.
+/// Returns the uniform distribution with bound 1 / sqrt(`fan_in`).
 fn bound(fan_in: u32) -> Distribution {
     Distribution::Uniform(1.0 / f64::from(fan_in).sqrt())
 }
 
-/// Normal about 0 with variance `over` / `under`.
+/// Returns the normal distribution about 0 with variance `over` / `under`.
 fn normal(over: f64, under: u32) -> Distribution {
     Distribution::Normal(0.0, over / f64::from(under))
 }
@@ -216,12 +217,12 @@ fn parameters_start_as_their_kind_has_it() {
 }
 
 #[test]
-fn input_matrices_start_as_the_file_or_the_task_says() {
+fn input_matrices_start_as_configured_or_as_the_task_specifies() {
     use InputInit::{Kaiming, Normal, Xavier};
     let kaiming = |inputs: u32| normal(2.0, inputs);
     let xavier = |inputs: u32, rows: u32| normal(2.0, inputs + rows);
-    // What the file says, what the task does, w_xh [H, I] and u_ag [S, 1]: the task `copy` asks for
-    // Xavier, which is not meant for the controller.
+    // Configured initialization, that of the task, expected w_xh [H, I] and u_ag [S, 1]: the task
+    // `copy` asks for Xavier, which does not apply to the controller.
     let cases = [
         (None, Kaiming, kaiming(INPUTS), kaiming(1)),
         (None, Xavier, xavier(INPUTS, HIDDEN), kaiming(1)),
@@ -245,7 +246,7 @@ fn input_matrices_start_as_the_file_or_the_task_says() {
 }
 
 #[test]
-fn the_task_says_how_weights_start() {
+fn the_task_specifies_the_initialization() {
     let of = |config: &TrialConfig| {
         let interface = load(config).interface();
         assert_eq!(config.input_init(), interface.input_init);
@@ -260,7 +261,7 @@ fn the_task_says_how_weights_start() {
 }
 
 #[test]
-fn the_readout_and_the_symbols_start_as_the_task_says() {
+fn readout_and_embedding_start_as_the_task_specifies() {
     let cases = [
         (ReadoutInit::Uniform, bound(HIDDEN), bound(HIDDEN)),
         (ReadoutInit::Xavier, normal(2.0, CLASSES + HIDDEN), bound(HIDDEN)),
@@ -304,7 +305,7 @@ fn gains_and_saturations_spread_about_their_start() {
 }
 
 #[test]
-fn a_gain_that_is_not_given_is_drawn_evenly_between_five_and_seven() {
+fn an_unset_gain_is_drawn_uniformly_between_five_and_seven() {
     let config = Config { kind: NetworkKind::Homogeneous, hidden: 1, ..Config::default() };
     let drawn = |seed| initial(&config, seed).n0().unwrap() - 6.0;
     let values: Vec<f64> = (0..400).map(drawn).collect();

@@ -15,7 +15,7 @@ use tch::{Kind, Reduction, Tensor, no_grad};
 
 use crate::support::{KINDS, ScriptedSession, doubles, one_thread, tiny, tiny_copy, train};
 
-/// A network, what it reads and under which conditions.
+/// A network with its input and run conditions.
 struct Case {
     network: Network,
     inputs: Tensor,
@@ -24,7 +24,7 @@ struct Case {
     targets: Tensor,
 }
 
-/// Numbers that look random and are the same everywhere.
+/// Returns deterministic pseudo-random numbers.
 fn numbers(size: &[i64], seed: f64, kind: Kind) -> Tensor {
     let count = size.iter().product::<i64>();
     let values: Vec<f64> = (0..count).map(|i| ((i as f64 + seed) * 12.9898).sin()).collect();
@@ -32,7 +32,7 @@ fn numbers(size: &[i64], seed: f64, kind: Kind) -> Tensor {
 }
 
 impl Case {
-    /// Sizes are [H, B, T, I].
+    /// Builds a case with sizes [H, B, T, I].
     fn new(config: &Config, size: [i64; 4], readout: Readout, kind: Kind) -> Self {
         one_thread();
         let [hidden, batch, steps, inputs] = size;
@@ -80,7 +80,7 @@ impl Case {
         self.network.set_backend(ExecutionBackend::new(&resources));
     }
 
-    /// Scores, last states and gradients by all parameters.
+    /// Returns scores, last state and gradients of all parameters.
     fn outcome(&self) -> Vec<(String, Vec<f64>)> {
         let mut stats = ShapeStats::counting();
         let pass =
@@ -112,7 +112,7 @@ impl Case {
     }
 }
 
-/// Numbers agree up to `tolerance`, relative to the largest of their tensor.
+/// Asserts that numbers agree within `tolerance`, relative to the largest of their tensor.
 #[track_caller]
 fn assert_agree(
     what: &str,
@@ -134,7 +134,7 @@ fn assert_agree(
     }
 }
 
-/// Every kind, and kinds that come in several forms.
+/// Returns every kind, and the variants of kinds that have several.
 fn configs() -> Vec<Config> {
     let of = |kind| Config { kind, ..Config::default() };
     let mut configs: Vec<Config> = KINDS.into_iter().map(of).collect();
@@ -192,7 +192,7 @@ fn gradients_are_those_of_autograd_in_single_precision() {
 }
 
 #[test]
-fn what_does_not_fit_into_memory_changes_no_bit() {
+fn recomputation_for_lack_of_memory_is_bit_identical() {
     for config in configs() {
         let mut case = Case::new(&config, [40, 30, 100, 1], Readout::Every, Kind::Float).driven();
         case.backend(Kernel::Fused, 1024);
@@ -237,7 +237,7 @@ fn embeddings_learn_through_the_kernels() {
 }
 
 #[test]
-fn what_is_inferred_and_watched_is_what_runs() {
+fn inference_and_visits_match_a_run() {
     for config in configs() {
         for shape_override in [false, true] {
             let case = Case::new(&config, [17, 7, 100, 1], Readout::Last, Kind::Double).driven();
@@ -286,7 +286,7 @@ fn what_is_inferred_and_watched_is_what_runs() {
     }
 }
 
-/// What a step shows but for its inner state.
+/// Returns the contents of a step except for its inner state.
 fn seen(step: &LayerStep) -> Vec<(String, Vec<f64>)> {
     let h = &step.state.h;
     let mut seen = vec![("h".to_owned(), doubles(h))];
@@ -300,7 +300,7 @@ fn seen(step: &LayerStep) -> Vec<(String, Vec<f64>)> {
     seen
 }
 
-/// Checks that `look` shows the same whatever computes the network.
+/// Checks that `look` returns the same numbers on every backend.
 fn check_looks(case: &mut Case, what: &str, tolerance: f64, look: impl Fn(&Case) -> NamedNumbers) {
     case.backend(Kernel::Autograd, 1);
     let expected = look(case);
@@ -316,7 +316,7 @@ fn check_looks(case: &mut Case, what: &str, tolerance: f64, look: impl Fn(&Case)
 /// Numbers by name.
 type NamedNumbers = Vec<(String, Vec<f64>)>;
 
-/// Every step with its inner state, and the last state.
+/// Returns every step with its inner state, and the last state.
 fn followed(case: &Case) -> NamedNumbers {
     let mut all = Vec::new();
     let mut stats = ShapeStats::counting();
@@ -332,7 +332,7 @@ fn followed(case: &Case) -> NamedNumbers {
     all
 }
 
-/// The gradients of the loss by all states.
+/// Returns the gradients of the loss with respect to all states.
 fn by_states(case: &Case, readout: Readout) -> NamedNumbers {
     let loss = |logits: &Tensor| {
         let none = None::<&Tensor>;
@@ -347,7 +347,7 @@ fn by_states(case: &Case, readout: Readout) -> NamedNumbers {
 }
 
 #[test]
-fn what_is_followed_is_what_runs_with_its_inner_states() {
+fn visited_states_match_a_run_with_its_inner_states() {
     for (kind, tolerance) in [(Kind::Double, 1e-9), (Kind::Float, 1e-4)] {
         for config in configs() {
             for size in SIZES {
@@ -430,7 +430,7 @@ fn training_goes_the_same_way_with_either_kernel() {
 }
 
 #[test]
-fn a_trial_that_asks_for_a_missing_gpu_says_what_to_do() {
+fn a_missing_gpu_is_refused_with_advice() {
     if tch::Cuda::is_available() {
         return;
     }

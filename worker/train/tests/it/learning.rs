@@ -1,4 +1,4 @@
-//! Networks learn: well above chance within seconds, by exactly the same numbers every time.
+//! Networks learn: well above chance within seconds, with bit-identical results every time.
 use rheo_model::config::Metric;
 use rheo_model::config::{Network, NetworkKind, Task, TaskKind, Training, TrialConfig};
 use rheo_train::TorchTrainer;
@@ -32,7 +32,7 @@ fn every_kind_of_network_learns_to_tell_digits_apart() {
         let rows = &finish.commit.rows.epochs;
         let accuracy = finish.metrics[&Metric::TestAccuracy.to_name()];
         let fall = rows[rows.len() - 1].train_loss / rows[0].train_loss;
-        // The slope of the logistic function is at most 1/4: over 16 steps its gradient is gone.
+        // The slope of the logistic function is at most 1/4: over 16 steps the gradient vanishes.
         if kind == NetworkKind::Sigmoid {
             assert!(fall < 1.0, "{kind:?}: {fall}");
             continue;
@@ -56,7 +56,7 @@ fn learning_is_repeatable_to_the_bit_across_trainers() {
 
 #[test]
 fn the_copy_task_is_learned_below_the_memoryless_baseline() {
-    // K ln 8 / T for K = 10, D = 200 is the number of the reference.
+    // K ln 8 / T for K = 10, D = 200 is the value of the reference.
     let baseline = |symbols: f64, steps: f64| symbols * 8f64.ln() / steps;
     let expected = oracles()["tasks"]["copy_baseline_nats"].as_f64().unwrap();
     assert!((baseline(10.0, 220.0) - expected).abs() < 1e-12);

@@ -1,4 +1,4 @@
-//! The promises of the trainer, checked from outside: reference values, bit-identical resumption,
+//! The guarantees of the trainer, checked from outside: reference values, bit-identical resumption,
 //! damaged files, learning.
 
 #![expect(
@@ -7,7 +7,7 @@
     clippy::cast_sign_loss,
     reason = "equal bits are the promise under test, and the numbers cast are small"
 )]
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails as the test does")]
+#![expect(clippy::unwrap_used, reason = "a test helper panics like the test")]
 
 mod analyses_dynamics;
 mod analyses_shape;

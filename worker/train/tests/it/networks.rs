@@ -1,5 +1,5 @@
-//! Networks against the reference values, in double precision, and their gradients
-//! against finite differences.
+//! Networks against the reference values, in double precision, and their gradients against finite
+//! differences.
 
 use rheo_core::rng::{Purpose, TrialRng};
 use rheo_model::config::{self, Adapts, InputInit, Network as Config, NetworkKind};
@@ -17,7 +17,7 @@ use tch::{Kind, Reduction, Tensor, no_grad};
 use crate::initial::{initial, parameter};
 use crate::support::{KINDS, assert_close, doubles, numbers, one_thread, oracles};
 
-/// A network of the reference: its case says what differs from the filling rule.
+/// Returns a network of the reference; its case lists the deviations from the filling rule.
 fn reference(kind: NetworkKind, case: &Value) -> Network {
     in_precision(Kind::Double, kind, case)
 }
@@ -54,7 +54,7 @@ fn in_precision(precision: Kind, kind: NetworkKind, case: &Value) -> Network {
     network
 }
 
-/// x[b][t] = cos(b + 2t), T = 4, B = 2; the target of sample b is b.
+/// Returns x[b][t] = cos(b + 2t), T = 4, B = 2; the target of sample b is b.
 fn reference_batch() -> Batch {
     let values: Vec<f64> =
         (0..4).flat_map(|t| (0..2).map(move |b| f64::from(b + 2 * t).cos())).collect();
@@ -80,7 +80,7 @@ const CASES: [(&str, NetworkKind); 7] = [
     ("gru", NetworkKind::Gru),
 ];
 
-/// How a network of the reference ends: its last state, and its last gains and saturations.
+/// Returns the last step of a network of the reference: last state, gains and saturations.
 fn last_step(network: &Network) -> (LayerStep, Tensor) {
     let inputs = reference_batch().inputs;
     let mut last = None;
@@ -158,7 +158,7 @@ fn in_single_precision_the_reference_is_met_to_four_digits() {
     let cases = oracles()["networks"]["cases"].clone();
     let check = |what: &str, found: &[f64], expected: &Value| {
         for (a, b) in found.iter().zip(numbers(expected)) {
-            // Where a gradient all but cancels, its rounding is that of its terms.
+            // Where the terms of a gradient almost cancel, its rounding error is that of the terms.
             assert!((a - b).abs() <= 1e-4 * b.abs() + 1e-7, "{what}: {a}, not {b}");
         }
     };
@@ -265,7 +265,7 @@ fn gradients_agree_with_finite_differences() {
 }
 
 fn check_gradients(kind: NetworkKind, readout: Readout, embedding: Option<u32>) {
-    // Central differences of step 1e-6: their own error is about 1e-10.
+    // Central differences with step 1e-6 have an error of about 1e-10.
     const STEP: f64 = 1e-6;
     one_thread();
     let config = Config { kind, hidden: 4, controller: 3, ..Config::default() };
@@ -313,8 +313,8 @@ fn check_gradients(kind: NetworkKind, readout: Readout, embedding: Option<u32>) 
     }
 }
 
-/// The loss of the last of 5 steps after a change of the input at one of them, from a state that is
-/// not rest: what flows through every step, neuron by neuron.
+/// Gradient of the loss after the last of 5 steps with respect to the input of one of them, from a
+/// state that is not rest: it passes through every step, neuron by neuron.
 #[test]
 fn gradients_of_every_step_agree_with_finite_differences() {
     const STEP: f64 = 1e-6;
@@ -416,7 +416,7 @@ fn networks_match_the_number_of_parameters_of_another_kind() {
     let mut rng = TrialRng::new(0, Purpose::Init);
     let refused = Network::new(&small, interface(1, 10), Kind::Float, &mut rng).err().unwrap();
     assert!(refused.to_string().contains("no `adaptive` network has about"), "{refused}");
-    // What is not learned is not counted.
+    // Parameters that are not learned are not counted.
     let still = Config { learn_shape: false, hidden: 400, ..Config::default() };
     let other = Config { match_parameters_of: Some(NetworkKind::Fixed), ..still.clone() };
     assert_eq!(initial(&other, 1).hidden(), 400);
@@ -468,7 +468,7 @@ fn a_held_shape_replaces_that_of_the_controller() {
 }
 
 #[test]
-fn what_does_not_adapt_is_a_constant() {
+fn quantities_that_do_not_adapt_are_constant() {
     for (adapts, still, moving) in
         [(Adapts::Gain, "w_gs", "w_gn"), (Adapts::Saturation, "w_gn", "w_gs")]
     {

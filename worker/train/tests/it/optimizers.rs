@@ -1,5 +1,5 @@
-//! The update rules against scalar loops written from their published definitions, and what a recipe
-//! makes of a trial.
+//! The update rules against scalar loops written from their published definitions, and the effect
+//! of a recipe on a trial.
 
 use rheo_core::rng::{Purpose, TrialRng};
 use rheo_model::config::{self, Group as Own, NetworkKind, OptimizerKind, Schedule, ScheduleKind};
@@ -22,7 +22,7 @@ const GROUPS: [(&str, ParameterGroup); 4] = [
 
 const UPDATES: usize = 7;
 
-/// Every rule, with and without what can be added to it, for groups that differ.
+/// Returns every rule with and without its options, for groups that differ.
 fn rules() -> Vec<Config> {
     let mut rules = Vec::new();
     for kind in
@@ -46,7 +46,7 @@ fn rules() -> Vec<Config> {
     rules
 }
 
-/// Learning rate and weight decay that [`rules`] give to a group.
+/// Returns the learning rate and weight decay that [`rules`] gives to a group.
 fn constants(rule: &Config, group: ParameterGroup) -> (f64, f64) {
     match group {
         ParameterGroup::Recurrent => (0.05, rule.weight_decay),
@@ -56,18 +56,19 @@ fn constants(rule: &Config, group: ParameterGroup) -> (f64, f64) {
     }
 }
 
-/// The gradient of an element in an update; some are large, one is always 0.
+/// Returns the gradient of an element in an update; some are large, one is always 0.
 fn gradient(place: usize, update: usize) -> f64 {
     if place == 2 { 0.0 } else { 3.0 * ((place * 5 + update * 3) as f64).sin().powi(3) }
 }
 
-/// The factor of the schedule in an update.
+/// Returns the factor of the schedule in an update.
 fn factor(update: usize) -> f64 {
     1.0 / (1.0 + update as f64)
 }
 
-/// One element after the updates with the given indices, one operation after the other: Adam as in
-/// Kingma and Ba (2015), algorithm 1; AdamW, descent and RMSprop as in the documentation of PyTorch.
+/// Returns one element after the updates with the given indices, operation by operation: Adam as in
+/// Kingma and Ba (2015), algorithm 1; AdamW, descent and RMSprop as in the documentation of
+/// PyTorch.
 fn scalar(
     rule: &Config,
     group: ParameterGroup,
@@ -107,7 +108,7 @@ fn scalar(
     w
 }
 
-/// Where the elements of a parameter start.
+/// Initial elements of a parameter.
 const START: [f64; 4] = [1.0, -0.5, 2.0, 0.0];
 
 fn tensors() -> Vec<Tensor> {
@@ -125,7 +126,7 @@ fn numbers(tensor: &Tensor) -> Vec<f64> {
     Vec::try_from(tensor.detach().to_kind(Kind::Double).contiguous().view(-1)).unwrap()
 }
 
-/// Makes one update of those parameters that are among `groups`.
+/// Makes one update of the parameters in `groups`.
 fn update(optimizer: &mut Optimizer, tensors: &[Tensor], index: usize, groups: &[ParameterGroup]) {
     let mut learning = parameters(tensors);
     learning.retain(|parameter| groups.contains(&parameter.group));
@@ -162,7 +163,7 @@ fn every_rule_is_its_published_definition() {
 }
 
 #[test]
-fn a_group_that_joins_late_was_untouched_and_begins_like_a_new_one() {
+fn a_late_parameter_group_starts_like_a_new_one() {
     let early = [ParameterGroup::Recurrent, ParameterGroup::Controller, ParameterGroup::Readout];
     let all = GROUPS.map(|(_, group)| group);
     for rule in rules() {
@@ -203,7 +204,7 @@ fn the_averages_have_the_names_of_their_rule_and_parameter() {
 }
 
 #[test]
-fn a_parameter_that_the_optimizer_was_not_given_is_an_error() {
+fn an_unknown_parameter_is_an_error() {
     let tensors = tensors();
     let parameters = parameters(&tensors);
     let mut optimizer = Optimizer::new(&Config::default(), &parameters[1..]).unwrap();
@@ -211,7 +212,7 @@ fn a_parameter_that_the_optimizer_was_not_given_is_an_error() {
     assert!(error.to_string().contains("`w_hh`"), "{error}");
 }
 
-/// A small network in double precision with a batch for it.
+/// A small network in double precision with a batch.
 struct TinyNetwork {
     network: Network,
     batch: Batch,
@@ -219,7 +220,7 @@ struct TinyNetwork {
 
 impl TinyNetwork {
     fn new(kind: NetworkKind, precision: Kind) -> Self {
-        // One thread, as most trials have: more of them wait by spinning, which starves other tests.
+        // One thread, as most trials have; more threads busy-wait, which starves other tests.
         let _ = tch::get_num_threads();
         tch::set_num_threads(1);
         let config = tiny(kind);
@@ -231,7 +232,7 @@ impl TinyNetwork {
         Self { network, batch }
     }
 
-    /// All numbers of the network, by parameter.
+    /// Returns all numbers of the network, by parameter.
     fn values(&self) -> Vec<(&'static str, ParameterGroup, Vec<f64>)> {
         let parameters = self.network.parameters().into_iter();
         parameters
@@ -246,7 +247,7 @@ impl TinyNetwork {
         }
     }
 
-    /// Makes a number of updates by one optimizer.
+    /// Makes a number of updates with one optimizer.
     fn update(&self, rule: &Config, recipe: &UpdateRecipe, updates: usize) -> Update {
         let mut optimizer = Optimizer::new(rule, &self.network.parameters()).unwrap();
         let mut once = || {
@@ -267,12 +268,12 @@ impl TinyNetwork {
     }
 }
 
-/// Plain descent with a rate of 1: the change is the gradient.
+/// Returns plain descent with a rate of 1, whose change is the gradient.
 fn descent() -> Config {
     Config { kind: OptimizerKind::Sgd, lr: 1.0, ..Config::default() }
 }
 
-/// The change of every number by one update of plain descent, and the norm that was reported.
+/// Returns the change of every number by one update of plain descent, and the reported norm.
 fn change(clip_norm: Option<f64>) -> (Vec<f64>, f64) {
     let bench = TinyNetwork::new(NetworkKind::Adaptive, Kind::Double);
     let flat = |bench: &TinyNetwork| -> Vec<f64> {
@@ -290,7 +291,7 @@ fn norm(values: &[f64]) -> f64 {
 }
 
 #[test]
-fn a_large_gradient_is_scaled_to_the_limit_and_a_small_one_is_left() {
+fn only_gradients_above_the_limit_are_clipped() {
     let (whole, found) = change(None);
     assert_close("norm", &[norm(&whole)], &[found]);
     assert_eq!(change(Some(found)), (whole.clone(), found));
@@ -324,8 +325,8 @@ fn parameters_that_do_not_learn_stay_to_the_bit() {
     }
 }
 
-/// A network of one step in single precision whose loss is finite and whose gradient, that of the
-/// input matrix, is about `gradient`.
+/// Returns a one-step network in single precision whose loss is finite and whose input-matrix
+/// gradient is about `gradient`.
 fn steep(gradient: f64) -> TinyNetwork {
     let mut bench = TinyNetwork::new(NetworkKind::Relu, Kind::Float);
     bench.set(|name| if name == "b_xh" { 1e-20 } else { 0.0 });
@@ -400,7 +401,7 @@ fn epochs_show_the_rate_of_their_last_update() {
     assert_close("cosine", &learning_rates(&config), &expected);
 }
 
-/// A trial whose weights, and hence whose losses, do not change.
+/// Returns a trial whose weights, and hence whose losses, do not change.
 fn idle(kind: NetworkKind) -> TrialConfig {
     let mut config = tiny(kind);
     config.training.optimizer = config::Optimizer { lr: 1e-30, ..descent() };

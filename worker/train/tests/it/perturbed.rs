@@ -1,5 +1,5 @@
-//! Trials under every perturbation: the rows they leave, that a group says what its cells say one by
-//! one, that noise belongs to samples, and that perturbed training resumes bit by bit.
+//! Trials under every perturbation: their rows, groups against single cells, noise per sample, and
+//! bit-identical resumption of perturbed training.
 
 use rheo_model::config::{
     Augment, Evaluation, EvaluationKind, NetworkKind, Precision, ShapeMode, Task, TaskKind,
@@ -30,7 +30,7 @@ fn of(kind: EvaluationKind) -> Evaluation {
     Evaluation { kind, ..Evaluation::default() }
 }
 
-/// A trial that evaluates everything at the default grids.
+/// Returns a trial that evaluates all perturbations at the default grids.
 fn all(kind: NetworkKind) -> TrialConfig {
     let mut config = tiny(kind);
     config.training.epochs = 1;
@@ -40,7 +40,7 @@ fn all(kind: NetworkKind) -> TrialConfig {
     config
 }
 
-/// What tells the rows of a trial apart.
+/// Returns the key of a row within its trial.
 fn key(row: &EvaluationRow) -> String {
     let EvaluationRow { perturbation, level, frequency, phase, from_step, .. } = row;
     let EvaluationRow { repetition, shape_mode, condition, .. } = row;
@@ -67,7 +67,7 @@ fn every_cell_of_the_default_grids_is_one_row() {
 }
 
 #[test]
-fn rows_say_from_which_step_they_are_perturbed() {
+fn rows_hold_the_first_perturbed_step() {
     // T = 16: onset 4, half 8.
     let first = |row: &EvaluationRow| match (row.perturbation.as_str(), row.from_step) {
         ("step_drive", step) => step == 5,
@@ -101,7 +101,7 @@ fn the_level_that_does_nothing_gives_the_unperturbed_scores() {
 }
 
 #[test]
-fn a_group_says_what_its_cells_say_one_by_one() {
+fn a_group_matches_its_cells_one_by_one() {
     let mut config = all(NetworkKind::Adaptive);
     let together = rows(&config).evaluations;
     let pick = |name: &str, level: f64| {
@@ -150,7 +150,7 @@ fn repetitions_draw_anew_and_the_seed_of_the_noise_decides() {
 }
 
 #[test]
-fn only_the_first_samples_are_evaluated_where_it_says_so() {
+fn a_sample_limit_evaluates_only_the_first_samples() {
     let mut config = all(NetworkKind::Relu);
     let few = |kind| Evaluation { samples: Some(37), level: Some(vec![0.0]), ..of(kind) };
     config.evaluate = vec![few(EvaluationKind::Offset), few(EvaluationKind::NoiseDrive)];
@@ -166,7 +166,7 @@ fn only_the_first_samples_are_evaluated_where_it_says_so() {
     }
 }
 
-/// What a trial leaves when it is stopped at every question and resumed.
+/// Returns the rows of a trial that is stopped at every question and resumed.
 fn in_pieces(config: &TrialConfig) -> Rows {
     let torch = TorchTrainer::default();
     let mut rows = Rows::default();
@@ -220,7 +220,7 @@ fn perturbed_training_is_bit_identical_in_pieces_and_differs_from_plain_training
         assert_eq!(in_pieces(&config), whole, "{kind:?}");
         assert_ne!(whole.epochs[1].val_loss, plain.epochs[1].val_loss, "{kind:?}");
     }
-    // Samples made afresh come from a stream of their own: only the inputs change.
+    // Fresh samples have a stream of their own, so only the inputs change.
     let mut config = tiny_copy(NetworkKind::Homogeneous);
     config.training.augment = Augment { probability: 0.7, ..Augment::default() };
     assert_eq!(in_pieces(&config), rows(&config));
@@ -267,8 +267,8 @@ fn scores_of_evidence_are_told_apart_by_coherence() {
     }
 }
 
-/// A trial of a text of which no network learns anything, so that windows of any length are read by
-/// the same one.
+/// Returns a trial of a text without learning, so that windows of any length are read by the same
+/// network.
 fn text(window: u32) -> TrialConfig {
     let mut config = all(NetworkKind::Adaptive);
     config.task = Task {
@@ -293,19 +293,19 @@ fn text(window: u32) -> TrialConfig {
 }
 
 #[test]
-fn a_text_is_read_through_to_its_end_in_every_cell() {
+fn every_cell_reads_a_text_to_its_end() {
     let whole = rows(&text(20)).evaluations;
     assert_eq!(whole.len(), 1 + 2 * 2 * 2);
-    // 200 symbols in three columns: 66 of each are foretold.
+    // 200 symbols in three columns: 66 of each are predicted.
     assert!(whole.iter().all(|row| row.count == 198), "{whole:?}");
     assert!(whole.iter().all(|row| row.bpc == Some(row.loss / std::f64::consts::LN_2)));
-    // States are carried, so that it does not matter where a text is cut.
+    // States are carried, so the result does not depend on where a text is cut.
     let other = rows(&text(33)).evaluations;
     let undriven = |row: &&EvaluationRow| row.level == 0.0;
     for (a, b) in whole.iter().zip(&other).filter(|(a, _)| undriven(a)) {
         assert!((a.loss - b.loss).abs() < 1e-12, "{a:?} {b:?}");
     }
-    // Side by side is one after the other.
+    // Cells side by side match cells one after the other.
     for (place, level) in [0.0, 2.0].into_iter().enumerate() {
         let mut config = text(20);
         for evaluation in &mut config.evaluate {

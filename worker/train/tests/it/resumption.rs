@@ -1,4 +1,4 @@
-//! A trial that is interrupted and resumed gives, bit for bit, what it gives uninterrupted.
+//! An interrupted and resumed trial is bit-identical to an uninterrupted one.
 
 use std::thread;
 
@@ -25,7 +25,7 @@ fn completed(ended: Ended) -> Finish {
     }
 }
 
-/// Whether `commits` followed by `finish` say together what `whole` says alone.
+/// Asserts that `commits` followed by `finish` equal `whole`.
 #[track_caller]
 fn assert_same(commits: &[Commit], finish: &Finish, whole: &Finish) {
     let all = || commits.iter().chain([&finish.commit]);
@@ -52,7 +52,7 @@ fn trials() -> Vec<TrialConfig> {
     trials
 }
 
-/// Trials with something to remember in every part of the recipe.
+/// Returns trials with state in every part of the recipe.
 fn recipes() -> Vec<TrialConfig> {
     let changes: [fn(&mut Training); 5] = [
         |training| {
@@ -66,7 +66,7 @@ fn recipes() -> Vec<TrialConfig> {
             training.optimizer.momentum = 0.9;
             training.clip_norm = Some(0.01);
             training.epochs = 4;
-            // A loss that is never better by half drops the rate after every epoch but the first.
+            // No loss is better by half, so the rate drops after every epoch except the first.
             training.schedule = Schedule {
                 kind: ScheduleKind::Plateau,
                 patience: 0,
@@ -111,7 +111,7 @@ fn u01_a_trial_stopped_anywhere_and_resumed_is_bit_identical() {
             let mut session = ScriptedSession::new(|_| Next::Continue);
             let rest = torch.run(&config, Some(&first.checkpoint), &mut session).unwrap();
             assert_same(&[first], &completed(rest), &whole);
-            // An analysis that is interrupted begins anew; nothing else is done twice.
+            // An interrupted analysis starts over; no other step is repeated.
             let rest = asked - at - 1;
             assert!(session.asked() >= rest, "steps were left out");
             assert!(session.asked() <= rest + 1, "steps were repeated");
@@ -130,7 +130,7 @@ fn a_trial_stopped_after_every_step_is_bit_identical() {
             let resume = commits.last().map(|commit| commit.checkpoint.clone());
             match stop_at(&torch, &config, resume.as_deref(), at).unwrap() {
                 Ended::Stopped(commit) => {
-                    // Stopped inside of an analysis, which must get further the next time.
+                    // Stopped inside an analysis, which must get further the next time.
                     let stayed = resume.as_ref() == Some(&commit.checkpoint);
                     at = if stayed { at + 1 } else { 0 };
                     commits.push(commit);
@@ -144,14 +144,14 @@ fn a_trial_stopped_after_every_step_is_bit_identical() {
 }
 
 #[test]
-fn commits_on_the_way_change_nothing_and_each_can_be_resumed() {
+fn commits_change_nothing_and_each_can_be_resumed() {
     let torch = TorchTrainer::default();
     let config = tiny(NetworkKind::Heterogeneous);
     let (whole, _) = train(&torch, &config);
     let mut session = ScriptedSession::new(|_| Next::Commit);
     let finish = completed(torch.run(&config, None, &mut session).unwrap());
     assert_same(&session.commits, &finish, &whole);
-    // An attempt that is lost after a commit leaves exactly what it had committed.
+    // An attempt that is lost after a commit leaves exactly its commits.
     for (place, commit) in session.commits.iter().enumerate() {
         let rest = torch.run(
             &config,
@@ -187,7 +187,7 @@ fn a_finished_checkpoint_completes_again_without_rows() {
 #[test]
 fn trials_side_by_side_have_the_bits_they_have_alone() {
     let torch = TorchTrainer::default();
-    // Two threads of computation in one of them, wide enough that libtorch uses both.
+    // One of them computes with two threads, and is wide enough that libtorch uses both.
     let mut wide = tiny(NetworkKind::Adaptive);
     wide.network.hidden = 32;
     wide.network.controller = 16;
@@ -217,7 +217,7 @@ fn trials_side_by_side_have_the_bits_they_have_alone() {
 #[test]
 fn each_thread_computes_with_the_threads_of_its_trial() {
     let torch = TorchTrainer::default();
-    // Beside the kernels, which have threads of their own, libtorch has one.
+    // Beside the kernels, which have their own threads, libtorch has one.
     let trials = [
         (1, Kernel::Autograd, 1),
         (2, Kernel::Autograd, 2),

@@ -1,4 +1,4 @@
-//! What the rows of a trial say, checked against each other and against the configuration.
+//! Rows of a trial, checked against each other and against the configuration.
 use rheo_model::config::Metric;
 use rheo_model::config::{
     Analysis, AnalysisKind, Augment, Evaluation, EvaluationKind, NetworkKind, Precision, Readapt,
@@ -40,7 +40,7 @@ fn every_epoch_cell_and_neuron_has_one_row() {
 }
 
 #[test]
-fn the_unperturbed_network_is_evaluated_once_and_first_however_often_it_is_listed() {
+fn the_unperturbed_network_is_evaluated_first_and_once() {
     let mut config = tiny(NetworkKind::Relu);
     let none = Evaluation::default();
     let step = Evaluation {
@@ -60,7 +60,7 @@ fn a_perturbation_of_level_zero_changes_nothing() {
     for config in [tiny(NetworkKind::Adaptive), tiny_copy(NetworkKind::Homogeneous)] {
         let (rows, _) = rows(&config);
         let [none, zero, sine, step] = &rows.evaluations[..] else { panic!("{rows:?}") };
-        // Cells are computed side by side, which costs the last bits of single precision.
+        // Cells are computed side by side, which changes the last bits of single precision.
         assert!((none.loss - zero.loss).abs() < 1e-6, "{none:?} {zero:?}");
         assert_eq!(none.accuracy, zero.accuracy);
         assert_ne!(none.loss, sine.loss);
@@ -116,7 +116,7 @@ fn statistics_of_the_shape_are_those_of_the_neurons() {
     let variance = trained.iter().map(|n| (n - mean).powi(2)).sum::<f64>() / 5.0;
     assert!((last.n_mean.unwrap() - mean).abs() < 1e-12);
     assert!((last.n_std.unwrap() - variance.sqrt()).abs() < 1e-12);
-    // The spread of the start shows, and training has moved every neuron.
+    // The initial spread is visible, and training has moved every neuron.
     let n0 = finish.summary.n0.unwrap();
     assert!(rows.shapes.iter().all(|row| row.n_init != n0));
     assert!(rows.shapes[5..].iter().all(|row| row.n != row.n_init));
@@ -137,7 +137,7 @@ fn neurons_of_a_homogeneous_network_share_one_shape() {
 fn adaptive_neurons_start_near_n0_and_relu_neurons_have_no_shape() {
     let (rows, finish) = rows(&tiny(NetworkKind::Adaptive));
     let n0 = finish.summary.n0.unwrap();
-    // The readout of the controller starts with weights of a tenth.
+    // The controller's readout starts with weights of a tenth.
     assert!(rows.shapes[..5].iter().all(|row| (row.n - n0).abs() < 1.0 && row.n != n0));
     let last = rows.epochs.last().unwrap();
     assert!(last.n_std.unwrap() > 0.0 && last.s_std.unwrap() > 0.0);
@@ -154,7 +154,7 @@ fn shapes_are_measured_at_the_epochs_asked_for() {
     let (rows, _) = rows(&config);
     let epochs: Vec<i32> = rows.shapes.iter().map(|row| row.epoch).collect();
     assert_eq!(epochs, [[0; 5], [1; 5]].concat());
-    // The initial shape is known although its own rows were not asked for.
+    // The initial shape is known although its own rows were not requested.
     assert!(rows.shapes.iter().all(|row| row.n != row.n_init));
 }
 
@@ -190,7 +190,7 @@ fn frozen_shapes_stay_and_are_not_counted_as_parameters() {
 }
 
 #[test]
-fn a_homogeneous_network_that_does_not_learn_its_shape_is_a_fixed_one() {
+fn a_homogeneous_network_with_a_frozen_shape_equals_a_fixed_one() {
     let mut still = tiny(NetworkKind::Homogeneous);
     still.network.learn_shape = false;
     let ((still, as_homogeneous), (fixed, as_fixed)) =
@@ -215,7 +215,7 @@ fn a_smaller_last_batch_has_its_weight_in_the_means() {
 }
 
 #[test]
-fn a_loss_that_is_not_finite_is_a_result_with_the_rows_so_far() {
+fn a_diverged_trial_is_a_result_with_its_rows() {
     let mut config = tiny(NetworkKind::Relu);
     config.training.epochs = 50;
     config.training.optimizer.lr = 1e12;
@@ -228,7 +228,7 @@ fn a_loss_that_is_not_finite_is_a_result_with_the_rows_so_far() {
     assert_eq!(finish.commit.rows.epochs.len() as u64, u64::from(finish.summary.epochs));
     assert!(finish.commit.rows.evaluations.is_empty());
     assert!(finish.metrics.values().all(|value| value.is_finite()));
-    // Trying again from its checkpoint ends the same way.
+    // Resuming from its checkpoint ends the same way.
     let resume = Some(finish.commit.checkpoint.as_slice());
     let again =
         TorchTrainer::default().run(&config, resume, &mut ScriptedSession::new(|_| Next::Continue));
@@ -311,7 +311,7 @@ fn shapes_are_kept_before_and_after_a_second_training() {
     let told: Vec<(i32, &str)> =
         rows.shapes.iter().step_by(5).map(|row| (row.epoch, row.phase.as_str())).collect();
     assert_eq!(told, [(-1, "trained"), (1, "before"), (3, "after")]);
-    // The best epoch of the second training: the first one saw other images.
+    // The best epoch of the second training; the first training saw other images.
     assert!(finish.summary.best_val_epoch >= Some(2));
 }
 
@@ -328,7 +328,8 @@ fn an_analysis_beside_the_trial_knows_where_the_network_started() {
     assert!(beside.shapes.iter().all(|row| row.n != row.n_init));
 }
 
-/// What a trial shows of each of its random streams, as text. Its weights do not move.
+/// Returns, as text, the output of a trial that depends on each of its random streams. Its weights
+/// do not change.
 fn traces(mut config: TrialConfig, seeds: Seeds) -> [(&'static str, String); 4] {
     config.seeds = seeds;
     config.training.optimizer.lr = 0.0;
@@ -358,11 +359,12 @@ fn traces(mut config: TrialConfig, seeds: Seeds) -> [(&'static str, String); 4] 
 }
 
 #[test]
-fn each_seed_changes_what_it_is_the_seed_of_and_nothing_else() {
+fn each_seed_changes_only_its_own_stream() {
     let everything = vec!["weights", "batches", "noise", "exponents"];
     let seven = Some(7);
     let nine = Some(9);
-    // The trials have seed 7; samples of `digits` come in some order, those of `copy` are made afresh.
+    // The trials have seed 7; samples of `digits` have an order, those of `copy` are generated
+    // afresh.
     let cases = [
         (Seeds { init: nine, ..Seeds::default() }, everything.clone(), everything),
         (Seeds { order: nine, ..Seeds::default() }, vec!["batches"], vec![]),

@@ -1,4 +1,4 @@
-//! What the tests share: scripted sessions, tiny trials, the reference values.
+//! Shared test code: scripted sessions, tiny trials, the reference values.
 
 use rheo_core::progress::Progress;
 use rheo_model::config::{
@@ -9,8 +9,8 @@ use rheo_model::trainer::{Commit, Ended, Error, Finish, Next, Session, Trainer};
 use rheo_train::TorchTrainer;
 use tch::{Kind, Tensor};
 
-/// A session that says what a script says and keeps what it is given. Its clock stands still unless
-/// told otherwise, so that everything a trial produces can be compared bit by bit.
+/// A session that answers from a script and records what it receives. Its clock stands still unless
+/// set, so everything a trial produces can be compared bit by bit.
 pub(crate) struct ScriptedSession<F> {
     answer: F,
     asked: usize,
@@ -21,7 +21,7 @@ pub(crate) struct ScriptedSession<F> {
 }
 
 impl<F: FnMut(usize) -> Next> ScriptedSession<F> {
-    /// `answer` is asked with the number of earlier questions.
+    /// Creates a session; `answer` receives the number of earlier questions.
     pub(crate) fn new(answer: F) -> Self {
         Self { answer, asked: 0, tick: 0.0, commits: Vec::new(), progress: Vec::new() }
     }
@@ -51,10 +51,10 @@ impl<F: FnMut(usize) -> Next> Session for ScriptedSession<F> {
     }
 }
 
-/// A change of a configuration.
+/// Change of a configuration.
 pub(crate) type ConfigChange = fn(&mut TrialConfig);
 
-/// Trains a trial without interruption; also says how often the session was asked.
+/// Trains a trial without interruption; also returns the number of questions to the session.
 pub(crate) fn train(torch: &TorchTrainer, config: &TrialConfig) -> (Finish, usize) {
     let mut session = ScriptedSession::new(|_| Next::Continue);
     match torch.run(config, None, &mut session).unwrap() {
@@ -63,7 +63,7 @@ pub(crate) fn train(torch: &TorchTrainer, config: &TrialConfig) -> (Finish, usiz
     }
 }
 
-/// Runs a trial until it is asked for the time number `at`, where it is stopped.
+/// Runs a trial until question `at`, where it is stopped.
 pub(crate) fn stop_at(
     torch: &TorchTrainer,
     config: &TrialConfig,
@@ -75,7 +75,7 @@ pub(crate) fn stop_at(
     torch.run(config, resume, &mut session)
 }
 
-/// The rows of several commits, one after the other.
+/// Concatenates the rows of several commits.
 pub(crate) fn joined<'a>(commits: impl IntoIterator<Item = &'a Commit>) -> Rows {
     let mut rows = Rows::default();
     for commit in commits {
@@ -84,7 +84,7 @@ pub(crate) fn joined<'a>(commits: impl IntoIterator<Item = &'a Commit>) -> Rows 
     rows
 }
 
-/// A digits trial of a few milliseconds, with a smaller last batch wherever there are batches.
+/// Returns a digits trial of a few milliseconds, with a smaller last batch in every pass.
 pub(crate) fn tiny(kind: NetworkKind) -> TrialConfig {
     TrialConfig {
         task: Task {
@@ -116,7 +116,7 @@ pub(crate) fn tiny(kind: NetworkKind) -> TrialConfig {
     }
 }
 
-/// The same with another task.
+/// Returns the same trial with another task.
 pub(crate) fn tiny_copy(kind: NetworkKind) -> TrialConfig {
     let mut config = tiny(kind);
     config.task = Task {
@@ -134,12 +134,12 @@ pub(crate) fn tiny_copy(kind: NetworkKind) -> TrialConfig {
 /// All kinds of networks.
 pub(crate) const KINDS: [NetworkKind; 12] = NetworkKind::ALL;
 
-/// The reference values.
+/// Returns the reference values.
 pub(crate) fn oracles() -> serde_json::Value {
     serde_json::from_str(include_str!("../goldens/oracles.json")).unwrap()
 }
 
-/// All numbers in a value, row by row.
+/// Returns all numbers in a value, row by row.
 pub(crate) fn numbers(value: &serde_json::Value) -> Vec<f64> {
     match value {
         serde_json::Value::Array(items) => items.iter().flat_map(numbers).collect(),
@@ -147,7 +147,8 @@ pub(crate) fn numbers(value: &serde_json::Value) -> Vec<f64> {
     }
 }
 
-/// Compares with relative 1e-9 and absolute 1e-12, the precision of the reference values.
+/// Compares with relative tolerance 1e-9 and absolute tolerance 1e-12, the precision of the
+/// reference values.
 #[track_caller]
 pub(crate) fn assert_close(what: &str, found: &[f64], expected: &[f64]) {
     assert_eq!(found.len(), expected.len(), "{what}");
@@ -156,7 +157,7 @@ pub(crate) fn assert_close(what: &str, found: &[f64], expected: &[f64]) {
     }
 }
 
-/// One thread, as most trials have: more of them wait by spinning, which starves other tests.
+/// Sets one thread, as most trials have; more threads busy-wait, which starves other tests.
 pub(crate) fn one_thread() {
     let _ = tch::get_num_threads();
     tch::set_num_threads(1);

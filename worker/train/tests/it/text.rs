@@ -1,4 +1,4 @@
-//! The language task: columns, windows, vocabularies, and what is said about bad texts.
+//! The language task: columns, windows, vocabularies, and errors for bad texts.
 
 use std::fs;
 use std::path::Path;
@@ -41,7 +41,7 @@ fn write(directory: &Path, prefix: &str, texts: [&[u8]; 3]) {
     }
 }
 
-/// The columns of a split, put together from all its windows: symbols and their targets.
+/// Returns the columns of a split, assembled from all its windows: symbols and their targets.
 fn columns(task: &Task, split: Split) -> Vec<(Vec<f64>, Vec<f64>)> {
     let mut columns = Vec::new();
     let mut weight = 0;
@@ -72,7 +72,7 @@ fn columns(task: &Task, split: Split) -> Vec<(Vec<f64>, Vec<f64>)> {
 #[test]
 fn windows_cover_the_text_exactly_once() {
     let directory = tempfile::tempdir().unwrap();
-    // Bytes that tell where they stand; all appear in the first 250 of the training text.
+    // Bytes that encode their position; all appear in the first 250 of the training text.
     let text = |length: usize| -> Vec<u8> {
         (0..length).map(|i| if i < 250 { i } else { i * i / 7 % 250 } as u8).collect()
     };
@@ -88,7 +88,7 @@ fn windows_cover_the_text_exactly_once() {
         for (split, text) in SPLITS.into_iter().zip(&texts) {
             let columns = columns(&task, split);
             assert_eq!(columns.len(), if split == Split::Train { 4 } else { 2 });
-            // Symbols are numbered as they first appear, here by their value.
+            // Symbols are numbered by first appearance, here by their value.
             let text: Vec<f64> = text.iter().map(|&byte| f64::from(byte)).collect();
             let seen: Vec<f64> = columns.iter().flat_map(|(seen, _)| seen.clone()).collect();
             let next: Vec<f64> = columns.iter().flat_map(|(_, next)| next.clone()).collect();
@@ -148,7 +148,7 @@ fn words_are_numbered_as_they_appear_and_lines_end_with_a_symbol() {
     let directory = tempfile::tempdir().unwrap();
     let below = directory.path().join("ptb");
     fs::create_dir(&below).unwrap();
-    // The last line of the test text lacks its end; an empty line is one.
+    // The last line of the test text lacks its end; an empty line is an end-of-line symbol.
     write(&below, "ptb.", [b" a b _ c\n\nc  <unk>\ta\n", b"a a\r\nb\n", b"c b\na"]);
     let mut config = config(TextSource::Ptb, directory.path());
     (config.training.batch, config.task.eval_batch) = (1, 1);
@@ -171,7 +171,7 @@ fn words_are_numbered_as_they_appear_and_lines_end_with_a_symbol() {
 }
 
 #[test]
-fn symbols_that_training_does_not_have_are_refused_with_file_and_line() {
+fn unknown_symbols_are_refused_with_file_and_line() {
     use TextSource::{Bytes, Ptb};
     let good: &[u8] = b"a b c d e f\n";
     let cases: [(TextSource, [&[u8]; 3], &str, &str); 4] = [
@@ -190,7 +190,7 @@ fn symbols_that_training_does_not_have_are_refused_with_file_and_line() {
 }
 
 #[test]
-fn texts_that_are_missing_empty_or_too_short_are_refused_with_what_to_do() {
+fn missing_empty_or_short_texts_are_refused_with_advice() {
     let directory = tempfile::tempdir().unwrap();
     let config = config(TextSource::Bytes, directory.path());
     let looked = directory.path().display().to_string();

@@ -1,4 +1,4 @@
-//! What analyses must find in networks whose weights are chosen so that the answer is known.
+//! Analyses of networks whose weights are chosen so that the result is known.
 
 #![expect(clippy::float_cmp, reason = "values that pass through unchanged keep their bits")]
 
@@ -14,7 +14,7 @@ use crate::Error;
 use crate::network::Network;
 use crate::task::{SampleLibrary, Task};
 
-/// A digits trial of 64 steps with networks in double precision.
+/// Returns a digits trial of 64 steps in double precision.
 fn config(kind: NetworkKind) -> TrialConfig {
     let mut config = TrialConfig {
         task: TaskConfig {
@@ -33,7 +33,7 @@ fn config(kind: NetworkKind) -> TrialConfig {
     config
 }
 
-/// A network of the trial with some weights replaced.
+/// Returns a network of the trial with some weights replaced.
 fn network(config: &TrialConfig, change: impl Fn(&str, &Tensor) -> Option<Tensor>) -> Network {
     let task = Task::load(config, &SampleLibrary::default()).unwrap();
     let mut rng = TrialRng::new(config.seed, Purpose::Init);
@@ -46,7 +46,7 @@ fn network(config: &TrialConfig, change: impl Fn(&str, &Tensor) -> Option<Tensor
     network.with(&changes).unwrap()
 }
 
-/// Zeros for the named parameters.
+/// Replaces the named parameters by zeros.
 fn without(names: &'static [&'static str]) -> impl Fn(&str, &Tensor) -> Option<Tensor> {
     move |name, tensor| names.contains(&name).then(|| tensor.zeros_like())
 }
@@ -184,7 +184,7 @@ fn memoryless_linear_neurons_have_order_zero() {
         }
         let all = rows.fractional_traces.iter().filter(|row| row.group == "all");
         assert_eq!(all.clone().count(), 2 * 2 * 3 * steps);
-        // The derivative of order alpha restores the drive where there is no gain.
+        // With a gain of one, the derivative of order alpha reproduces the drive.
         for row in all.filter(|row| row.variant == Variant::Corrected && row.t > 5) {
             assert!((row.dalpha_h - row.drive).abs() < 2.0, "{row:?}");
         }
@@ -217,11 +217,11 @@ impl EyeLike for Tensor {
 }
 
 #[test]
-fn isolated_neurons_do_not_hear_each_other() {
+fn isolated_neurons_are_independent() {
     let mut config = config(NetworkKind::Adaptive);
     config.network.recurrent_init = RecurrentInit::Normal;
     let one = network(&config, |_, _| None);
-    // Other connections, the same from each neuron to itself.
+    // Other connections; each neuron's connection to itself is unchanged.
     let other =
         network(&config, |name, w| (name == "w_hh").then(|| w * 0.5 + w.diag(0).diag(0) * 0.5));
     let adaptation = analysis(AnalysisKind::Adaptation, &[1.0, 5.0]);
@@ -247,7 +247,7 @@ fn memoryless_neurons_do_not_adapt() {
 }
 
 #[test]
-fn controllers_part_only_when_their_inputs_do() {
+fn controller_states_diverge_only_with_their_inputs() {
     let config = config(NetworkKind::Adaptive);
     let network = network(&config, |_, _| None);
     let rows = analyse(&config, &network, &analysis(AnalysisKind::ControllerPca, &[0.5, 3.0]));
@@ -281,7 +281,8 @@ fn curves_have_the_slopes_of_their_values() {
         assert_eq!((curve[0].x, curve[100].x), (-5.0, 5.0));
         assert!(curve.iter().all(|row| row.n == curve[0].n && row.slope.is_finite()));
         for three in curve.windows(3) {
-            // Half a step's square times the largest third derivative, n^2 / 10 and less.
+            // Half of the squared step times the largest third derivative, which is at most n^2 /
+            // 10.
             let slope = (three[2].value - three[0].value) / 0.2;
             assert!((slope - three[1].slope).abs() < 0.02 * three[1].n, "{three:?}");
         }
@@ -343,9 +344,9 @@ fn the_columns_of_a_text_are_sequences() {
 }
 
 #[test]
-fn an_analysis_stops_where_it_is_told_to() {
+fn an_analysis_stops_on_request() {
     let mut config = config(NetworkKind::Adaptive);
-    // The mean shapes behind the curves are measured without a pause up to 250 sequences.
+    // The mean shapes for the curves are measured without a stop check for up to 250 sequences.
     config.task.test_size = 300;
     let network = network(&config, |_, _| None);
     let task = Task::load(&config, &SampleLibrary::default()).unwrap();

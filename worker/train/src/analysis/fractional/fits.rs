@@ -1,5 +1,5 @@
-//! The orders of the responses of one prepared network: of the mean over its neurons, under all
-//! drives together and each alone, and of every neuron under the strongest (science reference,
+//! Orders of the responses of one prepared network: of the mean over its neurons, for all drives
+//! together and for each alone, and of every neuron for the strongest drive (science reference,
 //! 7.7).
 
 use rheo_model::config::Protocol;
@@ -11,17 +11,17 @@ use crate::numerics::order::{DriveBases, OrderFit};
 use crate::numerics::released_order::{ReleasedFit, ReleasedGrid};
 use crate::numerics::search::linspace;
 
-/// The input without drive, of which the targets of the released fit for single drives are made.
+/// Input without drive, used in the targets of the released fit for single drives.
 const BASELINE: f64 = 0.8;
 
-/// The only drive of the released fit of all drives with the long protocol.
+/// The only drive of the released all-drives fit with the long protocol.
 const LONG_XI: f64 = 20.0;
 
 /// Points of the grids of alpha.
 const COARSE: usize = 100;
 const FINE: usize = 1001;
 
-/// A fit in the columns of the table.
+/// A fit, with the columns of the table.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FractionalFit {
     pub(super) order: f64,
@@ -40,7 +40,7 @@ impl From<OrderFit> for FractionalFit {
 }
 
 impl From<ReleasedFit> for FractionalFit {
-    /// The released fit knows neither gain nor offset.
+    /// The released fit has neither gain nor offset.
     fn from(fit: ReleasedFit) -> Self {
         let ReleasedFit { alpha, error } = fit;
         let nan = f64::NAN;
@@ -48,34 +48,34 @@ impl From<ReleasedFit> for FractionalFit {
     }
 }
 
-/// The responses that are fitted.
+/// Responses to fit.
 pub(super) struct Responses<'a> {
-    /// Strengths of the drives.
+    /// Drive strengths.
     pub(super) levels: &'a [f64],
-    /// For every strength and neuron T numbers.
+    /// Responses per strength and neuron, T numbers each.
     pub(super) neurons: &'a [Vec<Vec<f64>>],
-    /// For every strength the mean over all neurons.
+    /// Mean response over all neurons per strength.
     pub(super) population: &'a [Vec<f64>],
 }
 
 impl Responses<'_> {
-    /// The strengths above zero with their places.
+    /// Returns the strengths above zero with their indices.
     fn driven(&self) -> impl Iterator<Item = (usize, f64)> {
         self.levels.iter().copied().enumerate().filter(|(_, xi)| *xi > 0.0)
     }
 
-    /// The strongest drive with its place.
+    /// Returns the strongest drive with its index.
     fn strongest(&self) -> Option<(usize, f64)> {
         self.driven().reduce(|best, next| if next.1 > best.1 { next } else { best })
     }
 }
 
-/// The fits of all scopes; absent where there is no drive.
+/// Fits of all scopes; empty without a drive.
 #[derive(Debug, Default)]
 pub(super) struct ScopedFits {
     pub(super) all_xi: Option<FractionalFit>,
     pub(super) per_xi: Vec<(f64, FractionalFit)>,
-    /// Of every neuron under the strongest drive.
+    /// Order alpha and fit of each neuron, for the strongest drive.
     pub(super) per_neuron: Vec<(f64, FractionalFit)>,
 }
 
@@ -109,9 +109,10 @@ pub(super) fn corrected(
     Ok(fits)
 }
 
-/// Seeks alpha alone, with the targets and grids of the released code: the drive itself for all
-/// drives together, .8 + xi on a ground of .8 for single ones. The targets are one step shorter
-/// than the drive; with the long protocol `all_xi` means xi = 20, and is absent without it.
+/// Fits alpha only, with the targets and grids of the released code: the drive itself for all
+/// drives together, a step to .8 + xi from .8 for single drives. The targets are one step shorter
+/// than the drive. With the long protocol `all_xi` is the fit for xi = 20, and empty if there is no
+/// such drive.
 pub(super) fn released(
     protocol: Protocol,
     setup: &PulseSetup,

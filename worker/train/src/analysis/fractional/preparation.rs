@@ -1,8 +1,8 @@
-//! The network prepared so that each neuron has an input of its own, and its responses to a pulse
-//! of the drive (science reference, 7.7).
+//! The network with a separate input for each neuron, and its responses to a pulse of the drive
+//! (science reference, 7.7).
 //!
-//! w_xh becomes diag(w_xh), so that neuron i receives w_xh[i] x_i. Isolated neurons also lose all
-//! connections to others: w_hh becomes its diagonal.
+//! w_xh becomes diag(w_xh), so neuron i receives w_xh[i] x_i. For isolated neurons w_hh also
+//! becomes its diagonal.
 
 use std::ops::Range;
 
@@ -17,31 +17,31 @@ use crate::shape_stats::ShapeStats;
 use crate::task::buffer;
 use crate::tensor::{from_doubles, to_doubles};
 
-/// The default strengths of the drive.
+/// Default drive strengths.
 pub(in crate::analysis) const LEVELS: [f64; 8] = [0.0, 1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0];
 
-/// Mean and deviation of the constant part x_i of the inputs.
+/// Mean and standard deviation of the constant part x_i of the inputs.
 const INPUT: (f64, f64) = (0.8, 0.1);
 
-/// Deviation of what is added to the inputs at every step.
+/// Standard deviation of the input noise, drawn at every step.
 pub(in crate::analysis) const NOISE: f64 = 0.1;
 
-/// Repetitions that are averaged unless the configuration says it.
+/// Default number of repetitions to average over.
 const REPETITIONS: u32 = 20;
 
-/// Repetitions that run at once.
+/// Repetitions per batch.
 const BATCH: u32 = 20;
 
-/// When the drive is on, and where fits look.
+/// Window of the drive, and window of the fits.
 #[derive(Debug, Clone)]
 pub(in crate::analysis) struct PulseSetup {
-    /// T.
+    /// Sequence length T.
     pub(in crate::analysis) steps: usize,
     /// Steps with the drive.
     pub(in crate::analysis) driven: Range<usize>,
-    /// The steps of the fits.
+    /// Steps of the fit window.
     pub(in crate::analysis) window: Range<usize>,
-    /// Deviation of what is added to the inputs at every step.
+    /// Standard deviation of the input noise, drawn at every step.
     noise: f64,
 }
 
@@ -53,7 +53,7 @@ impl PulseSetup {
         }
     }
 
-    /// `inside` on the steps `on`, else `outside`.
+    /// Returns `inside` on the steps `on`, else `outside`.
     pub(in crate::analysis) fn pulse(
         &self,
         on: &Range<usize>,
@@ -63,23 +63,23 @@ impl PulseSetup {
         (0..self.steps).map(|t| if on.contains(&t) { inside } else { outside }).collect()
     }
 
-    /// The drive of strength `xi` at every step.
+    /// Returns the drive of strength `xi` at each step.
     pub(in crate::analysis) fn drive(&self, xi: f64) -> Vec<f64> {
         self.pulse(&self.driven, xi, 0.0)
     }
 }
 
-/// Whether neurons hear each other.
+/// Connections between neurons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::analysis) enum Connectivity {
-    /// Each hears itself only.
+    /// Each neuron is connected to itself only.
     Isolated,
-    /// All connections are there.
+    /// All connections are kept.
     Interacting,
 }
 
 impl Connectivity {
-    /// The name in tables.
+    /// Returns the name in tables.
     pub(in crate::analysis) fn name(self) -> &'static str {
         match self {
             Self::Isolated => "isolated",
@@ -88,19 +88,19 @@ impl Connectivity {
     }
 }
 
-/// What a prepared network did.
+/// Responses of a prepared network.
 #[derive(Debug)]
 pub(in crate::analysis) struct NetworkResponses {
     pub(in crate::analysis) connectivity: Connectivity,
-    /// h averaged over the repetitions: for every strength and neuron T numbers.
+    /// Output h, averaged over the repetitions: per strength and neuron T numbers.
     pub(in crate::analysis) responses: Vec<Vec<Vec<f64>>>,
 }
 
-/// The responses of the network of `study`, isolated and interacting, to drives of the strengths
-/// `levels`; nothing of networks with several inputs or with several gates per neuron.
+/// Records the responses of the network of `study`, isolated and interacting, to drives of
+/// strengths `levels`; returns nothing for networks with several inputs or with gated neurons.
 ///
-/// All strengths and both connectivities see the same inputs, drawn repetition by repetition: x_i
-/// of every neuron, then what is added, by step, then neuron.
+/// All strengths and both connectivities use the same inputs, drawn repetition by repetition: x_i
+/// of every neuron, then the noise by step and neuron.
 pub(in crate::analysis) fn record(
     study: &Study<'_>,
     setup: &PulseSetup,
@@ -135,7 +135,7 @@ pub(in crate::analysis) fn record(
     runs.into_iter().map(prepared).collect()
 }
 
-/// The prepared networks, if the network can be prepared.
+/// Returns the prepared networks, if the network can be prepared.
 fn prepare(network: &Network) -> TorchResult<Vec<(Connectivity, Network)>> {
     let (Some(w_xh), Some(w_hh)) = (network.parameter("w_xh"), network.parameter("w_hh")) else {
         return Ok(Vec::new());
@@ -151,13 +151,13 @@ fn prepare(network: &Network) -> TorchResult<Vec<(Connectivity, Network)>> {
     ])
 }
 
-/// Zeros [T, H].
+/// Returns zeros [T, H].
 fn sums(study: &Study<'_>, setup: &PulseSetup) -> TorchResult<Tensor> {
     let size = [crate::tensor::length(setup.steps)?, study.network.hidden().into()];
     Tensor::f_zeros(size, (Kind::Double, tch::Device::Cpu))
 }
 
-/// The inputs [T, B, H] of the next `batch` repetitions.
+/// Draws the inputs [T, B, H] of the next `batch` repetitions.
 fn inputs(
     study: &Study<'_>,
     setup: &PulseSetup,
@@ -180,7 +180,7 @@ fn inputs(
     Ok(from_doubles(&values, &size, study.network.precision())?)
 }
 
-/// The sum of h over the repetitions at every step, [T, H].
+/// Returns the sum of h over the repetitions at each step, [T, H].
 fn respond(network: &Network, setup: &PulseSetup, xi: f64, inputs: &Tensor) -> TorchResult<Tensor> {
     let drive = setup.drive(xi);
     let drive = from_doubles(&drive, &[inputs.size3()?.0, 1, 1], network.precision())?;
@@ -194,7 +194,7 @@ fn respond(network: &Network, setup: &PulseSetup, xi: f64, inputs: &Tensor) -> T
     Tensor::f_stack(&sums, 0)
 }
 
-/// The columns of `responses` [T, H].
+/// Returns the columns of `responses` [T, H].
 fn traces(responses: &Tensor) -> TorchResult<Vec<Vec<f64>>> {
     let steps = usize::try_from(responses.size2()?.0).unwrap_or(usize::MAX);
     let values = to_doubles(&responses.f_transpose(0, 1)?)?;

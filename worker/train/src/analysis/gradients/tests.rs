@@ -29,8 +29,8 @@ fn gradients_by_controllers_agree_with_finite_differences() {
     let network = network("adaptive");
     let batch = batch();
     let found = &state_gradients(&network, &batch, Readout::Last).unwrap()[1];
-    // The loss as a function of g after the third step, which sets gain and saturation of that step
-    // and enters the fourth.
+    // The loss as a function of g after the third step; g sets gain and saturation of that step and
+    // enters the fourth.
     let run = |steps: [i64; 2], from| {
         let conditions = RunConditions { from, ..RunConditions::default() };
         let inputs = batch.inputs.narrow(0, steps[0], steps[1]);
@@ -92,7 +92,7 @@ fn the_recurrent_weights_of_gates_count_together() {
     let squares = ["w_hr", "w_hz", "w_hn"].map(|name| norms[name].as_f64().unwrap().powi(2));
     let expected = squares.iter().sum::<f64>().sqrt();
     assert_close("gru", &[found.norm().double_value(&[])], &[expected]);
-    // Of an LSTM, the columns that see the state: all but the last of four.
+    // In an LSTM, the columns that multiply the state: all but the last of four.
     let found = weight_gradients(&network("lstm"), &batch(), Readout::Last, 4).unwrap();
     let gradients = &oracles["networks"]["cases"]["lstm"]["grad"];
     let mut expected = Vec::new();
@@ -115,7 +115,7 @@ fn every_kind_has_weights_from_state_to_state_and_biases() {
         let gradient = weight_gradients(&network, &batch(), Readout::Last, 4).unwrap();
         assert_eq!(gradient.size(), [36 * length(sizes.len()).unwrap()], "{kind:?}");
         assert!(gradient.norm().double_value(&[]) > 0.0, "{kind:?}");
-        // Every vector of the layer but the offsets of `modrelu`.
+        // Every vector of the layer except the offsets of `modrelu`.
         let vectors = network.parameters().into_iter().filter(|parameter| {
             parameter.group == ParameterGroup::Recurrent && parameter.tensor.dim() == 1
         });
@@ -125,9 +125,9 @@ fn every_kind_has_weights_from_state_to_state_and_biases() {
 }
 
 #[test]
-fn a_loss_at_every_step_is_cut_where_the_sequence_is() {
+fn a_loss_at_every_step_is_cut_with_the_sequence() {
     let network = network("gamma_het");
-    // Targets of the steps: 0 1, 1 1, 1 0, 0 1; what comes after the cut does not matter.
+    // Targets of the steps: 0 1, 1 1, 1 0, 0 1; steps after the cut do not matter.
     let targets = Tensor::from_slice(&[0i64, 1, 1, 1, 1, 0, 0, 1]);
     let every = TestSequences { targets, ..batch() };
     let found = weight_gradients(&network, &every, Readout::Every, 3).unwrap();

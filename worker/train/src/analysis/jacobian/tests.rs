@@ -4,7 +4,7 @@ use super::*;
 use crate::analysis::reference::{assert_close, inputs, network, numbers, oracles};
 use crate::tensor::to_doubles;
 
-/// The paths of the last step of sample 0.
+/// Returns the paths of the last step of sample 0.
 fn last_paths(network: &Network) -> Vec<(&'static str, Tensor)> {
     let _guard = no_grad_guard();
     let mut last = Vec::new();
@@ -31,7 +31,7 @@ fn slopes_and_norms_have_the_reference_values() {
             let what = format!("{label} {path}");
             let expected = numbers(&oracle[format!("slope_{path}")]);
             assert_close(&what, &to_doubles(q).unwrap(), &expected);
-            // Without an early end, because the reference is exact.
+            // Without early termination, because the reference is exact.
             let exact = norms.of(q, IterationLimit { most: 1000, change: 0.0 }).unwrap();
             for (name, found) in ["spectral", "inf", "released"].iter().zip(exact) {
                 let Some(expected) = oracle[path][name].as_f64() else { continue };

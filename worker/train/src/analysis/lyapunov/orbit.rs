@@ -1,8 +1,8 @@
-//! A network as a dynamical system z_t = F(z_{t-1}), with its Jacobian as a product (science
+//! A network as a dynamical system z_t = F(z_{t-1}) with its Jacobian as a product (science
 //! reference, section 7.1): z = h, or (h, g) for adaptive networks, or (h, c) for `lstm`.
 //!
-//! The states are computed ahead, many steps at once, by whatever computes the network and in its
-//! precision; columns are pushed through the steps one after the other, in double precision.
+//! States are computed many steps ahead, by the network's execution backend and in its precision.
+//! Columns are pushed through the steps one by one, in double precision.
 
 use std::collections::VecDeque;
 
@@ -14,30 +14,30 @@ use crate::network::{LayerState, Network, RunConditions, ShapeOverride, steps_of
 use crate::shape_stats::ShapeStats;
 use crate::tensor::length;
 
-/// What reaches the network from outside.
+/// External input of the network.
 pub(super) struct ExternalInput {
     /// Inputs [T, B, I].
     inputs: Tensor,
-    /// An extra current that broadcasts to [T, B, H].
+    /// Drive that broadcasts to [T, B, H].
     drive: Option<Tensor>,
-    /// Whether T is 1 and the step comes again and again.
+    /// Whether T is 1 and the step repeats.
     repeats: bool,
-    /// The next step.
+    /// Index of the next step.
     at: i64,
 }
 
 impl ExternalInput {
-    /// The same at every step: inputs [1, B, I].
+    /// Returns the same input for every step: inputs [1, B, I].
     pub(super) fn constant(inputs: Tensor, drive: Option<Tensor>) -> Self {
         Self { inputs, drive, repeats: true, at: 0 }
     }
 
-    /// A sequence [T, B, I].
+    /// Returns a sequence of inputs [T, B, I].
     pub(super) fn sequence(inputs: Tensor, drive: Option<Tensor>) -> Self {
         Self { inputs, drive, repeats: false, at: 0 }
     }
 
-    /// The next steps, at most `count`.
+    /// Returns the next steps, at most `count`.
     fn next(&mut self, count: i64) -> Result<(Tensor, Option<Tensor>)> {
         let (steps, batch, width) = self.inputs.size3()?;
         if self.repeats {
@@ -54,17 +54,17 @@ impl ExternalInput {
     }
 }
 
-/// Which variables are followed.
+/// Variables of the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TangentVariables {
-    /// All of the state.
+    /// The whole state.
     All,
-    /// Only h, as if gain and saturation were constants.
+    /// Only h, with gain and saturation as constants.
     Neurons,
 }
 
 impl TangentVariables {
-    /// The number D of variables.
+    /// Returns the number D of variables.
     pub(super) fn dimension(self, network: &Network) -> Result<i64> {
         let rest = network.rest(1)?;
         let inner = rest.inner.as_ref().filter(|_| self == Self::All).map_or(0, Tensor::numel);
@@ -72,22 +72,22 @@ impl TangentVariables {
     }
 }
 
-/// B copies of a network on their way.
+/// B copies of a network on their orbits.
 pub(super) struct Orbit<'a> {
     network: &'a Network,
     shape_override: Option<&'a ShapeOverride>,
     external_input: ExternalInput,
     state: LayerState,
-    /// The steps that come next, as far as they are computed.
+    /// Computed steps that were not taken yet.
     ahead: VecDeque<TangentStep>,
-    /// How many are computed at once.
+    /// Steps computed at once.
     at_once: i64,
     tangent: TangentMap,
 }
 
 impl<'a> Orbit<'a> {
-    /// `network` in `state`, about to receive what comes from `external_input`; with `shape_override` gains and
-    /// saturations the controllers of an adaptive network rest.
+    /// Starts `network` from `state` with the input `external_input`; with `shape_override` the
+    /// controllers of an adaptive network stay at rest.
     pub(super) fn new(
         network: &'a Network,
         shape_override: Option<&'a ShapeOverride>,
@@ -103,13 +103,13 @@ impl<'a> Orbit<'a> {
         Ok(Self { network, shape_override, external_input, state, ahead, at_once, tangent })
     }
 
-    /// Where the copies are.
+    /// Returns the current state of the copies.
     #[cfg(test)]
     pub(super) fn state(&self) -> &LayerState {
         &self.state
     }
 
-    /// Goes one step on.
+    /// Takes one step.
     fn go(&mut self) -> Result<TangentStep> {
         if self.ahead.is_empty() {
             self.compute()?;

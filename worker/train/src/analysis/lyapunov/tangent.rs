@@ -1,33 +1,34 @@
-//! Columns pushed through a step of a network: its Jacobian times a matrix, from the states before and
-//! after. The Jacobian is never formed: that of an adaptive network would have (H (1 + S))^2 elements.
+//! Tangent maps: a step's Jacobian times a matrix of columns, computed from the states before and
+//! after the step. The Jacobian is never formed; that of an adaptive network would have (H (1 +
+//! S))^2 elements.
 
 use rheo_model::config::NetworkKind;
 use tch::{Kind, Result, TchError, Tensor};
 
 use crate::network::{LayerState, LayerStep, Network};
 
-/// A step with what led to it.
+/// A step with the state before it.
 pub(super) struct TangentStep {
-    /// The state before.
+    /// State before the step.
     pub(super) before: LayerState,
-    /// What reached the neurons from outside, [B, ..], of neurons with several gates.
+    /// External input of gated neurons, [B, ..].
     pub(super) external: Option<Tensor>,
     pub(super) step: LayerStep,
 }
 
-/// How columns are pushed through a step.
+/// Tangent map of a kind of network.
 pub(super) enum TangentMap {
     /// dh' = phi'(a) w_hh dh.
     Neurons { w_hh: Tensor },
     /// Neurons and controllers together.
     Joint(Box<JointTangent>),
-    /// Neurons with the gates f, i, o and g one above the other, by w_h [4 H, H].
+    /// Neurons with stacked gates f, i, o and g, with weights w_h [4 H, H].
     Lstm { w_h: Tensor },
-    /// Neurons with the gates r, z and c, by w_h [3 H, H] and b_h [3 H].
+    /// Neurons with stacked gates r, z and c, with weights w_h [3 H, H] and biases b_h [3 H].
     Gru { w_h: Tensor, b_h: Tensor },
 }
 
-/// The weights that the joint tangents need, in double precision.
+/// Weights of the joint tangent map, in double precision.
 pub(super) struct JointTangent {
     /// [H, H].
     w_hh: Tensor,
@@ -42,7 +43,7 @@ pub(super) struct JointTangent {
 }
 
 impl TangentMap {
-    /// That of `network`, by all of its state or by h alone.
+    /// Returns the tangent map of `network`, for its whole state or for h only.
     pub(super) fn new(network: &Network, follows_all: bool) -> Result<Self> {
         let gates = || -> Result<Tensor> {
             let hidden = i64::from(network.hidden());
@@ -64,7 +65,7 @@ impl TangentMap {
         })
     }
 
-    /// Whether it looks at what comes from outside.
+    /// Whether the map needs the external input.
     pub(super) fn wants_external(&self) -> bool {
         matches!(self, Self::Lstm { .. } | Self::Gru { .. })
     }
@@ -104,7 +105,7 @@ impl TangentMap {
 /// df = f (1 - f) w_f dh, di and do likewise ;  dg = (1 - g^2) w_g dh
 /// dc' = c df + f dc + g di + i dg ;  dh' = tanh(c') do + o (1 - tanh(c')^2) dc'
 /// ```
-#[expect(clippy::many_single_char_names, reason = "these are the names of the field")]
+#[expect(clippy::many_single_char_names, reason = "the names follow the literature")]
 fn push_lstm(w_h: &Tensor, tangent_step: &TangentStep, columns: &Tensor) -> Result<Tensor> {
     let TangentStep { before, external, step } = tangent_step;
     let hidden = w_h.size2()?.1;
@@ -125,7 +126,7 @@ fn push_lstm(w_h: &Tensor, tangent_step: &TangentStep, columns: &Tensor) -> Resu
     Tensor::f_cat(&[dh, dc], 1)
 }
 
-/// Pushes `columns` [B, H, k] through a step of a GRU whose candidate hears r (w_c h + b_c):
+/// Pushes `columns` [B, H, k] through a step of a GRU, whose candidate receives r (w_c h + b_c):
 ///
 /// ```text
 /// dr = r (1 - r) w_r dh, dz likewise ;  dc = (1 - c^2) (r w_c dh + (w_c h + b_c) dr)
@@ -152,18 +153,18 @@ fn push_gru(
     dh.f_addcmul(&h.f_unsqueeze(2)?.f_sub(&c)?, &dz)
 }
 
-/// The gates [B, H, ..] of values [B, N H, ..].
+/// Splits values [B, N H, ..] into N gates [B, H, ..].
 fn parts<const N: usize>(all: &Tensor) -> Result<[Tensor; N]> {
     let parts = all.f_chunk(crate::tensor::length(N)?, 1)?;
     parts.try_into().map_err(|_| missing())
 }
 
-/// sigma'(x) from sigma(x).
+/// Returns sigma'(x) from y = sigma(x).
 fn of_sigmoid(y: &Tensor) -> Result<Tensor> {
     y.f_mul(&y.f_rsub_scalar(1.0)?)
 }
 
-/// tanh'(x) from tanh(x).
+/// Returns tanh'(x) from y = tanh(x).
 fn of_tanh(y: &Tensor) -> Result<Tensor> {
     y.f_square()?.f_rsub_scalar(1.0)
 }
@@ -180,8 +181,8 @@ impl JointTangent {
     }
 
     /// Pushes `columns` [B, H (1 + S), k], h first and then g neuron by neuron, through a step with
-    /// the slopes gamma_x, and gamma_n and gamma_s, all [B, H, 1], that led to the controllers
-    /// `g` [B H, S]:
+    /// slopes gamma_x, gamma_n and gamma_s, all [B, H, 1], that led to the controller states `g` [B
+    /// H, S]:
     ///
     /// ```text
     /// da = w_hh dh ;  dg_i' = (1 - g_i^2) (u_ag da_i + w_gg dg_i)
@@ -204,7 +205,7 @@ impl JointTangent {
     }
 }
 
-/// A parameter in double precision.
+/// Returns a parameter in double precision.
 fn weights(network: &Network, name: &str) -> Result<Tensor> {
     let parameter = network.parameter(name);
     double(parameter.ok_or_else(|| TchError::Shape(format!("no parameter `{name}`")))?)
@@ -215,5 +216,5 @@ fn double(tensor: &Tensor) -> Result<Tensor> {
 }
 
 fn missing() -> TchError {
-    TchError::Shape("a step lacks a part of itself".to_owned())
+    TchError::Shape("a step lacks its shape or inner state".to_owned())
 }

@@ -1,5 +1,5 @@
-//! Exponents of the reference networks, Jacobians against their formed matrices, and the cases in
-//! which exponents are known.
+//! Exponents of the reference networks, Jacobians against their explicit matrices, and systems with
+//! known exponents.
 
 use rheo_core::rng::{Purpose, TrialRng};
 use rheo_model::config::{self, NetworkKind, RecurrentInit};
@@ -9,12 +9,12 @@ use super::*;
 use crate::analysis::reference::{assert_close, drawn, inputs, network, numbers, oracles};
 use crate::tensor::to_doubles;
 
-/// The identity as columns for one system of `size` variables.
+/// Returns the identity as columns of one system of `size` variables.
 fn identity(size: i64) -> Tensor {
     Tensor::eye(size, (Kind::Double, Device::Cpu)).unsqueeze(0)
 }
 
-/// All exponents over `steps` steps, nothing discarded.
+/// Returns all exponents over `steps` steps, without discarding any.
 fn exponents(mut orbit: Orbit<'_>, size: i64, steps: u32) -> Vec<f64> {
     let mut spectrum = LyapunovSpectrum::new(identity(size)).unwrap();
     for _ in 0..steps {
@@ -23,7 +23,7 @@ fn exponents(mut orbit: Orbit<'_>, size: i64, steps: u32) -> Vec<f64> {
     spectrum.exponents().unwrap().remove(0).nats
 }
 
-/// What reaches one network without input.
+/// Returns zero input for one network.
 fn silence() -> ExternalInput {
     ExternalInput::constant(inputs(1, 1).zeros_like(), None)
 }
@@ -32,7 +32,7 @@ fn sequence(steps: u32) -> ExternalInput {
     ExternalInput::sequence(inputs(steps, 1), None)
 }
 
-/// `network` from rest, all its variables followed.
+/// Starts `network` from rest and follows all its variables.
 fn orbit(network: &Network, external_input: ExternalInput) -> Orbit<'_> {
     Orbit::new(network, None, network.rest(1).unwrap(), external_input, TangentVariables::All)
         .unwrap()
@@ -67,7 +67,7 @@ fn exponents_have_the_reference_values() {
     }
 }
 
-/// The network of a case.
+/// Returns the network of a case.
 fn start(case: &serde_json::Value) -> Network {
     let network = network(case["network"].as_str().unwrap());
     if case["main_bias"] == false { without_biases(&network) } else { network }
@@ -91,8 +91,8 @@ fn exponents_without_input_tend_to_those_of_the_fixed_point() {
             let orbit =
                 Orbit::new(&network, None, state.share(), external_input, TangentVariables::All)
                     .unwrap();
-            // What the way to the fixed point and the turning of the columns add is shared among
-            // all steps; after 400 it is up to 8.3 / 400.
+            // The transient and the alignment contribute equally to all steps; after 400 steps this
+            // is up to 8.3 / 400.
             let bound = 10.0 / f64::from(steps);
             for (found, expected) in exponents(orbit, size, steps).iter().zip(&expected) {
                 let off = (found - expected).abs();
@@ -149,7 +149,7 @@ fn pushed_columns_agree_with_finite_differences() {
     }
 }
 
-/// A state as [B, D].
+/// Returns a state as [B, D].
 fn flat(state: &LayerState, batch: i64) -> Tensor {
     let mut parts = vec![state.h.detach()];
     parts.extend(state.inner.as_ref().map(|inner| inner.detach().view([batch, -1])));
@@ -187,7 +187,7 @@ fn a_controller_that_moves_nothing_adds_its_own_exponents() {
     let adaptive = network("adaptive");
     let nothing = Tensor::zeros([1, 2], (Kind::Double, Device::Cpu));
     let adaptive = adaptive.with(&[("w_gn", nothing.shallow_clone()), ("w_gs", nothing)]).unwrap();
-    // The same neurons with the gain and saturation that are left, b_gn and b_gs.
+    // The same neurons with the remaining gain and saturation, b_gn and b_gs.
     let neurons = network("gamma_het");
     let of = |name| adaptive.parameter(name).unwrap().detach();
     let changes = ["w_xh", "b_xh", "w_hh", "b_hh"].map(|name| (name, of(name)));
@@ -203,7 +203,7 @@ fn a_controller_that_moves_nothing_adds_its_own_exponents() {
     }
 }
 
-/// The exponents of the controllers of neurons that receive what they receive without input.
+/// Returns the exponents of the controllers of neurons without external input.
 fn controllers(network: &Network, steps: u32) -> Vec<f64> {
     struct Controllers<'a>(Orbit<'a>, Tensor);
     impl DynamicalSystem for Controllers<'_> {
@@ -235,8 +235,8 @@ fn sorted(mut values: Vec<f64>) -> Vec<f64> {
 
 #[test]
 fn rotations_in_the_linear_range_of_the_curve_neither_grow_nor_shrink() {
-    // At the fixed point a = h = 10 the slope sigma(10 n) is 1 to the last bit, and so far above
-    // zero gamma(a) = a.
+    // At the fixed point a = h = 10 the slope sigma(10 n) is exactly 1, and gamma(a) = a this far
+    // above zero.
     for n0 in [5.0, 50.0] {
         let config = config::Network {
             kind: NetworkKind::Homogeneous,
@@ -268,7 +268,7 @@ fn rotations_in_the_linear_range_of_the_curve_neither_grow_nor_shrink() {
 
 #[test]
 fn rectified_rotations_contract() {
-    // s = 0, n > 0 and an orthogonal w_hh: every slope is below 1.
+    // For s = 0, n > 0 and an orthogonal w_hh every slope is below 1.
     let config = config::Network {
         kind: NetworkKind::Homogeneous,
         hidden: 8,
@@ -288,8 +288,8 @@ fn large_random_networks_have_exponents_of_the_published_order() {
         for (column, s) in numbers(&oracle["s"]).into_iter().enumerate() {
             let bits = largest_in_bits(n, s);
             let published = oracle["mean"][row][column].as_f64().unwrap();
-            // Of another draw of the matrix, so sign and order of magnitude only; next to zero not
-            // even the draws that were averaged agree on the sign.
+            // The published values belong to another draw of the matrix, so only sign and order of
+            // magnitude are compared; near zero even the averaged draws disagree on the sign.
             if published.abs() < 0.01 {
                 assert!(bits.abs() < 0.03, "n {n}, s {s}: {bits}, published {published}");
                 continue;
@@ -300,7 +300,8 @@ fn large_random_networks_have_exponents_of_the_published_order() {
     }
 }
 
-/// The largest exponent over 500 steps from h = .5 of 400 neurons with gain `n` and saturation `s`.
+/// Returns the largest exponent in bits over 500 steps from h = .5 of 400 neurons with gain `n` and
+/// saturation `s`.
 fn largest_in_bits(n: f64, s: f64) -> f64 {
     let config = config::Network {
         kind: NetworkKind::Fixed,

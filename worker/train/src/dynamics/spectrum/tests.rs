@@ -1,11 +1,11 @@
-//! The engine on systems whose exponents are known.
+//! Spectra of systems with known exponents.
 
 use rheo_core::rng::Purpose;
 use tch::Device;
 
 use super::*;
 
-/// z -> A z for every copy.
+/// The map z -> A z, for every copy.
 struct LinearMap(Tensor);
 
 impl DynamicalSystem for LinearMap {
@@ -18,7 +18,7 @@ impl DynamicalSystem for LinearMap {
     }
 }
 
-/// x -> r x (1 - x), one copy per element of the state [B].
+/// The logistic map x -> r x (1 - x), one copy per element of the state [B].
 struct LogisticMap {
     r: f64,
     x: Tensor,
@@ -37,7 +37,7 @@ impl DynamicalSystem for LogisticMap {
     }
 }
 
-/// (x, y) -> (1 - a x^2 + y, b x) with a = 1.4 and b = 0.3 (Henon 1976).
+/// The Henon map (x, y) -> (1 - a x^2 + y, b x) with a = 1.4 and b = 0.3 (Henon 1976).
 struct HenonMap {
     x: Tensor,
     y: Tensor,
@@ -63,13 +63,13 @@ fn rng() -> TrialRng {
     TrialRng::new(1, Purpose::Analysis)
 }
 
-/// `copies` starting points in [`low`, `high`).
+/// Returns `copies` starting points in [`low`, `high`).
 fn points(copies: usize, low: f64, high: f64) -> Tensor {
     let mut rng = TrialRng::new(2, Purpose::Analysis);
     Tensor::from_slice(&(0..copies).map(|_| rng.uniform(low, high)).collect::<Vec<f64>>())
 }
 
-/// The mean over the copies of every exponent.
+/// Returns the mean of each exponent over the copies.
 fn mean_exponents(
     system: &mut dyn DynamicalSystem,
     start: Tensor,
@@ -102,7 +102,7 @@ fn logistic(r: f64, copies: usize, counted: u32) -> f64 {
 
 #[test]
 fn a_linear_map_has_the_logarithms_of_its_eigenvalues() {
-    // Triangular, so the eigenvalues stand on the diagonal; one is negative.
+    // Triangular, so the eigenvalues are on the diagonal; one is negative.
     let matrix = Tensor::from_slice(&[1.5f64, 0.7, -0.2, 0.0, -0.5, 0.9, 0.0, 0.0, 0.1]);
     let mut system = LinearMap(matrix.view([3, 3]));
     let found = mean_exponents(&mut system, random_columns(1, 3, 3, &mut rng()).unwrap(), 0, 1000);
@@ -119,7 +119,7 @@ fn the_logistic_map_at_4_has_the_exponent_ln_2() {
 
 #[test]
 fn the_logistic_map_at_3_9_has_the_time_average_of_its_slope() {
-    // The exponent of a map of the line is the mean of ln |F'| along an orbit: no QR needed.
+    // The exponent of a one-dimensional map is the mean of ln |F'| along an orbit; no QR needed.
     let (mut x, mut sum, count) = (0.3f64, 0.0, 4_000_000);
     for _ in 0..count {
         x = 3.9 * x * (1.0 - x);

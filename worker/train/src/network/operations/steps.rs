@@ -1,6 +1,6 @@
-//! Single steps of a layer in operations of libtorch, there and back.
+//! Single forward and backward steps of a layer in operations of libtorch.
 
-#![expect(clippy::many_single_char_names, reason = "these are the names of the field")]
+#![expect(clippy::many_single_char_names, reason = "the names follow the literature")]
 
 use rheo_kernels::GainSaturation;
 use tch::{Result, TchError, Tensor};
@@ -12,7 +12,7 @@ use super::{WeightGradSums, over_rows};
 use crate::gamma::{self, GammaCurve};
 use crate::tensor::length;
 
-/// A layer with its weights as steps use them.
+/// A layer with its weights prepared for steps.
 pub(super) struct LayerOperations {
     pub(super) family: LayerFamily,
     pub(super) w_x: Tensor,
@@ -21,40 +21,40 @@ pub(super) struct LayerOperations {
     pub(super) own: Vec<Tensor>,
 }
 
-/// One step.
+/// Result of one forward step.
 pub(super) struct ForwardStep {
-    /// What the backward pass wants: what neurons received, or the values of their gates.
+    /// Values for the backward pass: the weighted sums, or the gate values.
     pub(super) saved: Tensor,
     pub(super) state: LayerState,
     /// Gain and saturation of adaptive neurons.
     pub(super) shape: Option<GainSaturation<Tensor>>,
 }
 
-/// One step on its way back.
+/// Arguments of one backward step.
 pub(super) struct BackwardStep<'a> {
-    /// Values that [`ForwardStep::saved`] holds.
+    /// Values of [`ForwardStep::saved`].
     pub(super) saved: &'a Tensor,
-    /// The state before the step.
+    /// State before the step.
     pub(super) last: &'a LayerState,
-    /// The state after the step.
+    /// State after the step.
     pub(super) next: &'a LayerState,
-    /// The gradient by h after the step.
+    /// Gradient with respect to h after the step.
     pub(super) grad_h: &'a Tensor,
-    /// The gradient by the inner state after the step, as it comes through the next step; none
-    /// after the last step.
+    /// Gradient with respect to the inner state after the step that came through the next step;
+    /// none after the last step.
     pub(super) grad_inner: Option<Tensor>,
 }
 
-/// The gradients of one step.
+/// Gradients of one step.
 pub(super) struct StepGradients {
-    /// By what comes from outside, [B, G H].
+    /// With respect to the external input, [B, G H].
     pub(super) grad_external: Tensor,
-    /// By what comes from the neurons, where that differs.
+    /// With respect to the recurrent input, if it differs from the external one.
     pub(super) grad_feedback: Option<Tensor>,
-    /// By h_{t-1}, what does not come through the weights.
+    /// With respect to h_{t-1}: the part that does not come through the weights.
     pub(super) direct: Option<Tensor>,
     pub(super) grad_inner: Option<Tensor>,
-    /// By the inner state after the step, with what reaches h_t.
+    /// With respect to the inner state after the step, including the part through h_t.
     pub(super) grad_state: Option<Tensor>,
 }
 
@@ -74,12 +74,12 @@ impl LayerOperations {
         self.own.first_chunk().ok_or_else(missing)
     }
 
-    /// Whether a neuron receives one sum and not several.
+    /// Whether a neuron receives a single weighted sum.
     pub(super) fn has_one_input(&self) -> bool {
         !matches!(self.family, LayerFamily::Lstm { .. } | LayerFamily::Gru { .. })
     }
 
-    /// The gates that a drive is added to.
+    /// Returns the gates that a drive is added to.
     fn driven(&self) -> &[usize] {
         match self.family {
             LayerFamily::Lstm { driven } => driven,
@@ -93,7 +93,7 @@ impl LayerOperations {
         Ok(self.w_h.size2()?.1)
     }
 
-    /// What comes from outside at every step, [T, B, G H].
+    /// Returns the external input at each step, [T, B, G H].
     pub(super) fn external(&self, inputs: &Tensor, drive: Option<&Tensor>) -> Result<Tensor> {
         let external = inputs.f_linear(&self.w_x, Some(&self.bias))?;
         let Some(drive) = drive else { return Ok(external) };
@@ -104,7 +104,7 @@ impl LayerOperations {
         Ok(external)
     }
 
-    /// The state of `batch` networks at rest.
+    /// Returns the resting state of a batch of `batch` samples.
     pub(super) fn rest(&self, batch: i64) -> Result<LayerState> {
         let options = (self.w_h.f_kind()?, self.w_h.device());
         let zeros = |rows: i64, columns: i64| Tensor::f_zeros([rows, columns], options);
@@ -117,14 +117,14 @@ impl LayerOperations {
         Ok(LayerState { h: zeros(batch, hidden)?, inner })
     }
 
-    /// Units of the controllers.
+    /// Returns the number of controller units.
     fn units(&self) -> Result<i64> {
         let [_, bias] = self.own()?;
         bias.size1()
     }
 
-    /// Steps between states that are kept: as many as fit into `bytes` together with the states
-    /// before them, else about as many as there are states.
+    /// Returns the number of steps between stored states: as many as fit into `bytes` together with
+    /// the stored states, else about as many as there are stored states.
     pub(super) fn segment(&self, [steps, batch]: [i64; 2], bytes: usize) -> Result<i64> {
         let inner = match self.family {
             LayerFamily::Adaptive => self.hidden()? * self.units()?,
@@ -142,7 +142,7 @@ impl LayerOperations {
         Ok(root)
     }
 
-    /// One step on from `state`.
+    /// Advances `state` by one step.
     pub(super) fn step(&self, external: &Tensor, state: &LayerState) -> Result<ForwardStep> {
         let feedback = self.w_h.f_transpose(0, 1)?;
         let plain = |saved: Tensor, h| ForwardStep {
@@ -201,14 +201,14 @@ impl LayerOperations {
         }
     }
 
-    /// Gain and saturation, each like `a` [B, H], that controllers in the state `g` set.
+    /// Returns gain and saturation, each shaped like `a` [B, H], for controller states `g`.
     fn shape(&self, g: &Tensor, a: &Tensor) -> Result<GainSaturation<Tensor>> {
         let [_, _, _, w_n, b_n, w_s, b_s] = self.own()?;
         let of = |w: &Tensor, b: &Tensor| g.f_mv(&w.f_flatten(0, -1)?)?.f_add(b)?.f_reshape_as(a);
         Ok(GainSaturation { n: of(w_n, b_n)?, s: of(w_s, b_s)? })
     }
 
-    /// One step back.
+    /// Goes one step back.
     pub(super) fn backward(
         &self,
         step: &BackwardStep<'_>,
@@ -325,22 +325,22 @@ impl LayerOperations {
     }
 }
 
-/// The gates [B, H] of values [B, N H].
+/// Splits values [B, N H] into N gates [B, H].
 fn parts<const N: usize>(all: &Tensor) -> Result<[Tensor; N]> {
     let parts = all.f_chunk(length(N)?, -1)?;
     parts.try_into().map_err(|_| missing())
 }
 
-/// sigma'(x) times `by`, from sigma(x).
+/// Returns sigma'(x) times `by`, from y = sigma(x).
 fn through_sigmoid(by: &Tensor, y: &Tensor) -> Result<Tensor> {
     by.f_mul(y)?.f_mul(&y.f_rsub_scalar(1.0)?)
 }
 
-/// tanh'(x) times `by`, from tanh(x).
+/// Returns tanh'(x) times `by`, from y = tanh(x).
 fn through_tanh(by: &Tensor, y: &Tensor) -> Result<Tensor> {
     by.f_mul(&y.f_square()?.f_rsub_scalar(1.0)?)
 }
 
 fn missing() -> TchError {
-    TchError::Shape("a layer lacks a part of itself".to_owned())
+    TchError::Shape("a layer lacks a parameter or state".to_owned())
 }

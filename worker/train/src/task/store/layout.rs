@@ -1,4 +1,4 @@
-//! How decoded samples lie in a file: a header, and arrays that begin where vectors may.
+//! Layout of a file of decoded samples: a header, and arrays aligned for vector instructions.
 //!
 //! ```text
 //! 0    magic, 8 bytes         56   digest of what determines the samples, 32 bytes
@@ -9,8 +9,8 @@
 //!      arrays, u64 each
 //! ```
 //!
-//! Numbers are those of the machine: the file never leaves it, and a version that reads wrong is
-//! another version.
+//! Numbers have the byte order of the machine: the file never leaves it, and a version that reads
+//! wrong is another version.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
@@ -22,29 +22,29 @@ use crate::task::mapping;
 
 const MAGIC: &[u8; 8] = b"rheosmpl";
 const VERSION: u32 = 1;
-/// Arrays that a file can hold.
+/// Maximum number of arrays in a file.
 const MOST: usize = 4;
-/// Where the arrays begin.
+/// Offset of the first array.
 const START: usize = 192;
-/// What every array begins at a multiple of.
+/// Alignment of the arrays in bytes.
 const ALIGNMENT: usize = 64;
 /// Bytes of the header that its digest covers.
 const COVERED: usize = 120;
 
-/// What a file says of itself.
+/// Header of a file.
 pub(super) struct SampleHeader {
-    /// What determines the samples.
+    /// Digest of everything that determines the samples.
     digest: [u8; 32],
-    /// Bytes of the arrays.
+    /// Length of each array in bytes.
     lengths: Vec<u64>,
-    /// What the samples have beside arrays.
+    /// The number beside the arrays.
     pub(super) number: u64,
-    /// The digest of the arrays.
+    /// Digest of the arrays.
     content: [u8; 32],
 }
 
 impl SampleHeader {
-    /// That of a file with these arrays.
+    /// Returns the header of a file with these arrays.
     pub(super) fn new(digest: &blake3::Hash, arrays: &[&[u8]], number: u64) -> io::Result<Self> {
         if arrays.len() > MOST {
             return Err(io::ErrorKind::InvalidInput.into());
@@ -76,7 +76,7 @@ impl SampleHeader {
         bytes
     }
 
-    /// What `bytes` begin with, if that is a header whose digest is right.
+    /// Parses the header at the start of `bytes`, if its digest is right.
     fn parse(bytes: &[u8]) -> Option<Self> {
         let covered = bytes.get(..COVERED)?;
         let number = |at: usize| {
@@ -99,7 +99,7 @@ impl SampleHeader {
         Some(Self { digest: digest(56)?, lengths, number: number(16)?, content: digest(88)? })
     }
 
-    /// Where the arrays lie.
+    /// Returns the byte ranges of the arrays.
     pub(super) fn ranges(&self) -> Option<Vec<Range<usize>>> {
         let mut first = START;
         let mut ranges = Vec::new();
@@ -111,19 +111,19 @@ impl SampleHeader {
         Some(ranges)
     }
 
-    /// Bytes of the file.
+    /// Returns the length of the file in bytes.
     fn length(&self) -> Option<usize> {
         let end = self.ranges()?.last().map_or(START, |last| last.end);
         end.checked_next_multiple_of(ALIGNMENT)
     }
 }
 
-/// The file as memory, if it holds what `digest` determines and nothing of it is damaged.
+/// Maps a file, if it belongs to `digest` and is intact.
 pub(super) fn open(file: &File, digest: &blake3::Hash) -> Option<(Mmap, SampleHeader)> {
     let map = mapping::map(file).ok()?;
     let header = SampleHeader::parse(&map)?;
     let is_whole = &header.digest == digest.as_bytes() && header.length()? == map.len();
-    // Read through once, the file is in the page cache when the first batch is put together.
+    // The check reads the file once, which also loads it into the page cache for the first batch.
     let is_sound = is_whole && blake3::hash(map.get(START..)?).as_bytes() == &header.content;
     is_sound.then_some((map, header))
 }
@@ -139,7 +139,7 @@ pub(super) fn write(file: &File, header: &SampleHeader, arrays: &[&[u8]]) -> io:
     file.flush()
 }
 
-/// Zeros that lead from the end of an array to where the next begins.
+/// Returns the zeros between the end of an array and the start of the next.
 fn padding(length: usize) -> &'static [u8] {
     &[0; ALIGNMENT][..length.next_multiple_of(ALIGNMENT) - length]
 }

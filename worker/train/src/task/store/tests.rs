@@ -1,4 +1,4 @@
-//! Files that are shared, damaged, or cannot be.
+//! Sample files that are shared, damaged, or impossible to write.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::AtomicU32;
@@ -30,7 +30,7 @@ impl TestStore {
         self.home.path().join("samples")
     }
 
-    /// Another process, as far as files are concerned.
+    /// Returns a new store, which stands for another process.
     fn store(&self) -> SampleStore {
         SampleStore::new(Some(self.directory()))
     }
@@ -55,7 +55,7 @@ impl TestStore {
         self.decoded.load(Ordering::SeqCst)
     }
 
-    /// The names of what is in the directory, but for the lock.
+    /// Returns the names of all files in the directory except the lock.
     fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.directory()).unwrap();
         let name =
@@ -63,7 +63,7 @@ impl TestStore {
         entries.map(name).filter(|name| name != LOCK).collect()
     }
 
-    /// The only file.
+    /// Returns the only file.
     fn file(&self) -> PathBuf {
         let names = self.names();
         assert_eq!(names.len(), 1, "{names:?}");
@@ -71,7 +71,7 @@ impl TestStore {
     }
 }
 
-/// Odd numbers of numbers, some of which only bits tell apart.
+/// Returns samples with odd counts, and values that differ only in their bits.
 fn made() -> ImageSamples {
     let pixels = vec![0.0, -0.0, f32::NAN, 1.0e-42, 0.1, 255.0, f32::MAX];
     ImageSamples { pixels: pixels.into(), scale: 0.1 + 0.2, labels: vec![3, 1, 4, 1, 5].into() }
@@ -92,7 +92,7 @@ fn is_mapped(samples: &ImageSamples) -> bool {
 }
 
 #[test]
-fn what_one_has_decoded_others_map() {
+fn samples_decoded_by_one_process_are_mapped_by_others() {
     let bench = TestStore::new();
     for _ in 0..2 {
         let samples = bench.get(&bench.store());
@@ -111,21 +111,22 @@ fn other_sources_and_other_recipes_are_other_files() {
     bench.get_named(&store, "one");
     bench.get_named(&store, "other");
     assert_eq!(bench.decoded(), 2);
-    // As long as before.
+    // Same length as before.
     fs::write(&bench.source[0], "two").unwrap();
     bench.get_named(&store, "one");
     assert_eq!((bench.decoded(), bench.names().len()), (3, 3));
 }
 
 #[test]
-fn a_damaged_file_is_made_anew() {
+fn a_damaged_file_is_decoded_again() {
     let bench = TestStore::new();
     let store = bench.store();
     bench.get(&store);
     let path = bench.file();
     let whole = fs::read(&path).unwrap();
     let mut count = 1;
-    // Anywhere: magic, version, lengths, digests, pixels, the last label, the padding behind it.
+    // Positions all over the file: magic, version, lengths, digests, pixels, last label, trailing
+    // padding.
     let places = (0..152).chain([192, 200, 219, 256, 260, whole.len() - 1]);
     let flipped = places.map(|file| {
         let mut bytes = whole.clone();
@@ -135,7 +136,7 @@ fn a_damaged_file_is_made_anew() {
     let cut = [0, 1, 100, 191, 192, whole.len() - 1].map(|length| whole[..length].to_vec());
     let longer = [&whole[..], &[0; 64]].concat();
     for bytes in flipped.chain(cut).chain([longer]) {
-        // Aside and renamed: nobody writes to a file that may be mapped.
+        // Written to another name and renamed: a mapped file is never written to.
         let aside = bench.home.path().join("aside");
         fs::write(&aside, bytes).unwrap();
         fs::rename(&aside, &path).unwrap();
@@ -149,7 +150,7 @@ fn a_damaged_file_is_made_anew() {
 }
 
 #[test]
-fn a_file_under_the_name_of_another_is_not_believed() {
+fn a_file_under_the_name_of_another_is_refused() {
     let bench = TestStore::new();
     let store = bench.store();
     bench.get_named(&store, "one");
@@ -182,7 +183,7 @@ fn many_at_once_make_one_good_file() {
 }
 
 #[test]
-fn what_the_dead_left_unfinished_goes() {
+fn unfinished_files_of_dead_processes_are_removed() {
     let bench = TestStore::new();
     fs::create_dir(bench.directory()).unwrap();
     fs::set_permissions(bench.directory(), fs::Permissions::from_mode(0o700)).unwrap();
@@ -192,7 +193,7 @@ fn what_the_dead_left_unfinished_goes() {
 }
 
 #[test]
-fn what_is_mapped_outlives_its_file() {
+fn a_mapping_outlives_its_file() {
     let bench = TestStore::new();
     let samples = bench.get(&bench.store());
     fs::remove_dir_all(bench.directory()).unwrap();
@@ -202,8 +203,8 @@ fn what_is_mapped_outlives_its_file() {
 }
 
 #[test]
-fn where_nothing_can_be_kept_samples_are_decoded_and_that_is_said_once() {
-    // Under a file, and in a directory that all may write to.
+fn an_unusable_directory_is_logged_once_and_samples_are_decoded() {
+    // A path below a file, and a directory that everybody can write to.
     let bench = TestStore::new();
     let open = bench.home.path().join("open");
     fs::create_dir(&open).unwrap();
@@ -228,7 +229,7 @@ fn where_nothing_can_be_kept_samples_are_decoded_and_that_is_said_once() {
 }
 
 #[test]
-fn what_cannot_be_decoded_leaves_no_file() {
+fn failed_decoding_leaves_no_file() {
     let bench = TestStore::new();
     let store = bench.store();
     let failed: Result<ImageSamples, Error> =
@@ -239,7 +240,7 @@ fn what_cannot_be_decoded_leaves_no_file() {
 }
 
 #[test]
-fn sources_that_change_meanwhile_are_not_kept() {
+fn sources_that_change_during_decoding_are_not_stored() {
     let bench = TestStore::new();
     let decode = || {
         fs::write(&bench.source[0], "two").unwrap();
@@ -250,7 +251,7 @@ fn sources_that_change_meanwhile_are_not_kept() {
     assert!(bench.names().is_empty());
 }
 
-/// What was logged.
+/// Levels of logged events.
 #[derive(Debug, Clone, Default)]
 struct LoggedLevels(Arc<Mutex<Vec<tracing::Level>>>);
 
