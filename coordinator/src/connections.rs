@@ -1,9 +1,8 @@
-//! Connections and requests, bounded: how many there may be, how long each may say nothing, and how
-//! many bytes of requests are in memory at once.
+//! Limits on connections and requests: their number, their silence, and the memory of requests.
 //!
-//! A connection is a stranger until one of its calls has been admitted. Strangers have ten seconds
-//! and few places, the oldest of which makes room for the newest, so that they cannot keep out
-//! those who have a token.
+//! A connection is unauthenticated until one of its calls was admitted. Such connections have ten
+//! seconds and are few; the newest replaces the oldest. So they cannot keep clients with a token
+//! out.
 
 mod accept;
 mod body;

@@ -1,4 +1,4 @@
-//! The protocol, served. Handlers convert at the door, ask the engine, and convert back.
+//! The gRPC server. Handlers convert the request, ask the engine, and convert the reply.
 
 mod admin;
 mod fleet;
@@ -29,21 +29,21 @@ use crate::connections::RequestBounds;
 use crate::engine::Failure;
 use crate::tls::{AuthLayer, AuthPolicy};
 
-/// The longest that any call may take to begin its reply: longer than any deadline of a caller, the
-/// upload of a checkpoint included.
+/// The timeout until a reply begins: longer than any deadline of a client, also for the upload of a
+/// checkpoint.
 const CALL_TIMEOUT: Duration = Duration::from_mins(15);
 
-/// How often a silent connection is probed, and how long the answer may take.
+/// The interval of keepalive probes and the timeout of their replies.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(20));
 
-/// Calls of one connection that may be open at a time; others wait. A worker has one for each of its
-/// slots, and some more.
+/// The largest number of concurrent calls per connection; others wait. A worker needs a few more
+/// than its slots.
 const MAX_STREAMS: u32 = 512;
 
-/// Bytes of the headers of one call.
+/// The largest size of the headers of a call, in bytes.
 const MAX_HEADERS: u32 = 16 << 10;
 
-/// Serves `coordinator` on the connections that come in, to calls that `auth` admits, until `stop`.
+/// Serves `coordinator` on incoming connections, for calls that `auth` admits, until `stop`.
 pub(crate) async fn serve<C>(
     coordinator: Coordinator,
     incoming: impl Stream<Item = io::Result<C>> + Send,
@@ -57,7 +57,7 @@ where
     serve_routes(routes(coordinator, &stop).await, incoming, auth_layer, stop).await
 }
 
-/// Everything that the protocol answers, by path.
+/// Returns the routes of all services.
 async fn routes(coordinator: Coordinator, stop: &CancellationToken) -> Routes {
     let (health, health_service) = tonic_health::server::health_reporter();
     let workers = WorkerServiceServer::new(worker::Service::new(coordinator.clone(), stop.clone()))
@@ -85,7 +85,7 @@ async fn routes(coordinator: Coordinator, stop: &CancellationToken) -> Routes {
     match reflection {
         Ok(reflection) => routes.add_service(reflection),
         Err(error) => {
-            tracing::warn!(%error, "the protocol is served without reflection");
+            tracing::warn!(%error, "the server runs without gRPC reflection");
             routes
         }
     }
@@ -112,7 +112,8 @@ where
     router.serve_with_incoming_shutdown(incoming, stop.cancelled_owned()).await
 }
 
-/// The caller of a request, as the gate has noted; without a note, whoever may do least.
+/// Returns the caller that the auth layer attached to a request; without one, the role with the
+/// fewest rights.
 fn caller_of<T>(request: &Request<T>) -> Caller {
     request.extensions().get().copied().unwrap_or(Caller::Worker)
 }
@@ -139,7 +140,7 @@ mod tests {
     use crate::tls;
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_request_that_does_not_arrive_is_refused_and_others_are_answered() {
+    async fn a_stalled_request_is_refused_and_others_are_answered() {
         let directory = tempfile::tempdir().unwrap();
         let settings = Settings::new(directory.path().join("state"));
         let settings = Settings { request: Duration::from_millis(500), ..settings };
@@ -163,8 +164,8 @@ mod tests {
         serving.await.unwrap().unwrap();
     }
 
-    /// A sketch of what may come: a page for people beside the protocol, behind the same gate. Browsers
-    /// without TLS speak HTTP/1 only, which the listener would have to accept besides.
+    /// A sketch of a future web page on the same listener and behind the same auth layer. Browsers
+    /// without TLS speak only HTTP/1, which the listener would have to accept as well.
     #[tokio::test(flavor = "multi_thread")]
     async fn a_page_can_be_served_on_the_listener_of_the_protocol() {
         let directory = tempfile::tempdir().unwrap();

@@ -1,15 +1,15 @@
-//! Who may connect, over what, and with which token.
+//! TLS and tokens of the listener.
 //!
-//! No call is answered without a token, on loopback neither, because many people share a login node;
-//! and beyond loopback nothing is served but TLS. A person who says `--insecure` gets neither.
-//! [`protection`] alone decides it. What that needs is made on first use in `<state>/tls`, where
-//! workers and people on the same file system find it:
+//! Every call needs a token, on loopback too, because many people share a login node. Beyond
+//! loopback only TLS is served. `--insecure` switches both off. [`protection`] alone decides this.
+//! Certificates and tokens are created on first use in `<state>/tls`, where workers and people on
+//! the same file system find them:
 //!
 //! ```text
-//! tls/ca.pem, ca.key           the CA of this coordinator; stays
+//! tls/ca.pem, ca.key           the CA of this coordinator; permanent
 //! tls/server.pem, server.key   signed by it at every start, for the names of this machine
-//! tls/admin.token              may do everything; stays
-//! tls/worker.token             may do what workers do; stays
+//! tls/admin.token              allows every call; permanent
+//! tls/worker.token             allows the calls of workers; permanent
 //! ```
 
 mod auth;
@@ -31,18 +31,18 @@ pub(crate) use auth::{AuthLayer, AuthPolicy};
 pub(crate) use names::{HostNames, host, parse_host};
 pub(crate) use token::Tokens;
 
-/// How connections are protected.
+/// Protection of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protection {
-    /// A token for every call. Nothing is encrypted, for it does not leave this machine.
+    /// A token for every call, without encryption, because traffic stays on this machine.
     Loopback,
-    /// Not at all. Said loudly.
+    /// No protection; the start prints a warning.
     Insecure,
     /// TLS, and a token for every call.
     Tls,
 }
 
-/// Decides how an address is served.
+/// Decides the protection of an address.
 pub(crate) fn protection(
     is_loopback: bool,
     insecure: bool,
@@ -56,31 +56,31 @@ pub(crate) fn protection(
     }
 }
 
-/// What a listener lets in.
+/// TLS and authentication of a listener.
 pub(crate) struct ListenMode {
-    /// How TLS is spoken, if it is.
+    /// The TLS configuration; none for plaintext.
     pub(crate) tls: Option<Arc<ServerConfig>>,
-    /// Which calls are admitted.
+    /// The policy that admits calls.
     pub(crate) auth: AuthPolicy,
 }
 
-/// What a person brings instead of what is made here.
+/// Certificate and tokens that a person provides instead of generated ones.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct UserCredentials {
-    /// Files with a chain of certificates and its key.
+    /// Files with a certificate chain and its key.
     pub(crate) certificate: Option<(PathBuf, PathBuf)>,
-    /// A file with the token of people.
+    /// File with the admin token.
     pub(crate) admin: Option<PathBuf>,
-    /// A file with the token of workers.
+    /// File with the worker token.
     pub(crate) worker: Option<PathBuf>,
 }
 
-/// The door of those who want none.
+/// Returns a mode with neither TLS nor tokens.
 pub(crate) fn without_auth() -> ListenMode {
     ListenMode { tls: None, auth: AuthPolicy::Open }
 }
 
-/// Makes or reads the tokens in `directory`, for calls that do not leave this machine.
+/// Creates or reads the tokens in `directory`; returns a mode without TLS.
 pub(crate) fn loopback(
     credentials: &UserCredentials,
     directory: &Path,
@@ -90,7 +90,7 @@ pub(crate) fn loopback(
     Ok(ListenMode { tls: None, auth: AuthPolicy::Tokens(Arc::new(tokens)) })
 }
 
-/// Makes or reads everything that TLS and tokens need, in `directory`.
+/// Creates or reads certificates and tokens in `directory`; returns a mode with TLS.
 pub(crate) fn secured(
     credentials: &UserCredentials,
     directory: &Path,
@@ -101,7 +101,7 @@ pub(crate) fn secured(
     let identity = match &credentials.certificate {
         Some((certificate, key)) => {
             let identity = ServerIdentity::read(certificate, key)?;
-            // Clients would trust the other CA alone. Its key stays, and makes it again.
+            // Clients that find this CA would trust no other. Its key stays and can recreate it.
             files::remove(&directory.join(rheo_proto::access::CA_FILE))?;
             identity
         }
@@ -111,79 +111,79 @@ pub(crate) fn secured(
     Ok(ListenMode { tls: Some(identity.config()?), auth: AuthPolicy::Tokens(Arc::new(tokens)) })
 }
 
-/// Why an address cannot be served safely.
+/// An address cannot be served safely.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// Both at once.
+    /// `--insecure` together with `--tls-cert`.
     #[error("`--insecure` serves plaintext, and `--tls-cert` TLS: leave one of them out")]
     Contradiction,
-    /// Somebody else made the directory, and may know what is in it.
+    /// The directory belongs to another user, who may know the tokens.
     #[error(
-        "`{}` belongs to another user (uid {owner}), who may read or exchange the tokens in it: remove it, or choose another state directory",
+        "`{}` belongs to another user (uid {owner}), who may read or replace the tokens in it: remove it, or choose another state directory",
         path.display()
     )]
     Foreign {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Whose.
+        /// The user id of the owner.
         owner: u32,
     },
-    /// A file.
+    /// A file cannot be read or written.
     #[error("`{}` cannot be used", path.display())]
     File {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
-    /// A file without what should be in it.
+    /// A file without the expected PEM item.
     #[error("`{}` holds no {what} in PEM", path.display())]
     Pem {
-        /// Which.
+        /// The path.
         path: PathBuf,
         /// A certificate or a private key.
         what: &'static str,
-        /// Why.
+        /// The cause.
         #[source]
         source: rustls::pki_types::pem::Error,
     },
-    /// A key that this program made is damaged.
+    /// A generated key is damaged.
     #[error("the key `{}` is damaged: remove it, and a new CA is made", path.display())]
     Key {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: rcgen::Error,
     },
-    /// A certificate cannot be made.
-    #[error("a certificate for {names} cannot be made")]
+    /// A certificate cannot be issued.
+    #[error("cannot issue a certificate for {names}")]
     Issue {
-        /// For which names.
+        /// The host names of the certificate.
         names: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: rcgen::Error,
     },
-    /// Certificate and key do not fit, or are of no use.
+    /// Certificate and key do not match, or cannot be used.
     #[error("the certificate cannot be served with its key")]
     Identity(#[source] rustls::Error),
-    /// A file without a token.
+    /// A file without a valid token.
     #[error("`{}` holds {reason}", path.display())]
     Token {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// What is wrong.
+        /// The defect.
         reason: rheo_proto::access::InvalidToken,
     },
-    /// Workers could do everything.
+    /// The worker token equals the admin token.
     #[error(
-        "the tokens of people and of workers are the same, so that workers might do everything: make another one"
+        "the admin token and the worker token are the same, so workers would have full access: use two different tokens"
     )]
     SameTokens,
-    /// The system gives no random numbers.
-    #[error("the system gives no random numbers to make a token of")]
+    /// The system provides no random numbers.
+    #[error("cannot generate a token: the system provides no random numbers")]
     Random,
 }
 
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_has_tokens_and_everything_else_tls_unless_somebody_insists() {
+    fn loopback_needs_tokens_and_other_addresses_need_tls() {
         use Protection::{Insecure, Loopback, Tls};
         for (is_loopback, insecure, has_certificate, expected) in [
             (true, false, false, Some(Loopback)),

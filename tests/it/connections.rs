@@ -111,7 +111,7 @@ fn a_flood_beyond_a_low_limit_of_open_files_keeps_nobody_out_and_is_said_once() 
     let began = Instant::now();
     let said = sweep_during_a_flood(64);
     let minutes = usize::try_from(began.elapsed().as_secs() / 60).unwrap();
-    for complaint in ["out of file descriptors", "others are closed at once"] {
+    for complaint in ["out of file descriptors", "further ones are closed"] {
         let lines = said.err.matches(complaint).count();
         assert!(lines <= 1 + minutes, "{lines} lines:\n{}", said.err);
     }

@@ -1,6 +1,5 @@
-//! Accepts connections and, where TLS is spoken, makes them TLS, each in a task of its own with a
-//! deadline, so that one that says nothing holds up nobody. Clients that speak plaintext where TLS
-//! is spoken are told so and sent away.
+//! Accepts connections and performs TLS handshakes, each in its own task with a deadline, so that a
+//! silent client delays nobody. Plaintext clients of a TLS port get an error and are closed.
 
 use std::io;
 use std::pin::Pin;
@@ -25,23 +24,22 @@ use super::table::ConnectionPermit;
 use super::{ConnectionTable, OpenFiles};
 use crate::tls::plaintext;
 
-/// How long a connection may take until one of its calls is admitted.
+/// The time that a connection has until one of its calls is admitted.
 const ADMISSION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connections that are ready and wait for the server.
+/// Accepted connections that may wait for the server.
 const READY_QUEUE: usize = 256;
 
-/// The first and the longest pause after the system could not accept.
+/// The first and the longest pause after a failure to accept.
 const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
-/// How long nothing must have gone wrong before it is said that all is well again, and how long
-/// before the same is said once more.
+/// The time without failures before recovery is logged, and the time between two logs of a failure.
 const LOG_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
 /// The first byte of every TLS connection: a record that belongs to a handshake.
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// Plaintext or TLS.
+/// A plaintext or TLS connection.
 pub(crate) enum Transport {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
@@ -49,7 +47,7 @@ pub(crate) enum Transport {
 
 type IncomingConnection = io::Result<LimitedConnection<Transport>>;
 
-/// The connections to `listener` until `stop`; they speak TLS if there is a configuration for it.
+/// Returns the connections to `listener` until `stop`, over TLS if there is a configuration for it.
 pub(crate) fn incoming(
     listener: TcpListener,
     tls: Option<Arc<ServerConfig>>,
@@ -92,20 +90,20 @@ async fn accept(
     }
 }
 
-/// What keeps connections from being accepted, said once and again when it is over.
+/// Logs failures to accept connections, and the recovery.
 struct AcceptMonitor {
     files: OpenFiles,
-    /// The last pause, if nothing was accepted since.
+    /// The last pause; none after a connection was accepted.
     pause: Option<Duration>,
-    /// When it last failed, until it is over.
+    /// The time of the last failure; none after the recovery.
     failed: Option<Instant>,
-    /// When that was last said.
+    /// The time of the last log.
     logged: Option<Instant>,
     is_full: bool,
 }
 
 impl AcceptMonitor {
-    /// Says what is wrong, has a stranger make room and waits a little.
+    /// Logs the error, closes the oldest unauthenticated connection, and pauses.
     async fn on_error(&mut self, error: &io::Error, table: &ConnectionTable) {
         let now = Instant::now();
         self.failed = Some(now);
@@ -114,12 +112,12 @@ impl AcceptMonitor {
             let (limit, open) = (self.files.0, table.open_count());
             match Errno::from_io_error(error) {
                 Some(Errno::MFILE) => tracing::error!(
-                    "out of file descriptors: {open} connections are open and the limit of open files is {limit}; new connections wait. Raise it (`ulimit -n`)"
+                    "out of file descriptors: {open} connections are open and the limit of open files is {limit}; new connections wait. Raise the limit (`ulimit -n`)"
                 ),
                 Some(Errno::NFILE) => tracing::error!(
                     "this machine is out of file descriptors (fs.file-max): new connections wait"
                 ),
-                _ => tracing::error!(%error, "connections cannot be accepted"),
+                _ => tracing::error!(%error, "cannot accept connections"),
             }
         }
         table.close_oldest();
@@ -130,9 +128,9 @@ impl AcceptMonitor {
 
     fn on_accept(&mut self, table: &ConnectionTable) {
         self.pause = None;
-        // A stranger that had to go makes room for one connection; that is not the end of it.
+        // Closing one connection makes room for one; that alone is no recovery.
         if self.failed.is_some_and(|failed| failed.elapsed() > LOG_PAUSES.0) {
-            // Not `logged`: during a flood it fails again soon, which is nothing new.
+            // `logged` stays: during a flood the same failure returns soon.
             self.failed = None;
             tracing::info!(open = table.open_count(), "connections are accepted again");
         }
@@ -142,13 +140,13 @@ impl AcceptMonitor {
         if !std::mem::replace(&mut self.is_full, true) {
             let (limit, open) = (self.files.0, table.open_count());
             tracing::error!(
-                "{open} connections are open, as many as the limit of open files, {limit}, allows: others are closed at once. Raise it (`ulimit -n`)"
+                "{open} connections are open, the most that the limit of {limit} open files allows: further ones are closed. Raise the limit (`ulimit -n`)"
             );
         }
     }
 }
 
-/// Makes a connection ready for the server.
+/// Performs the TLS handshake and hands the connection to the server.
 async fn handshake(
     stream: TcpStream,
     permit: ConnectionPermit,
@@ -156,7 +154,7 @@ async fn handshake(
     ready: mpsc::Sender<IncomingConnection>,
 ) {
     let deadline = Instant::now() + ADMISSION_TIMEOUT;
-    // Calls are short; waiting to fill packets would only delay them.
+    // Calls are short, and waiting for full packets would delay them.
     let _ = stream.set_nodelay(true);
     let mut first = [0];
     let Ok(Ok(1)) = timeout_at(deadline, stream.peek(&mut first)).await else { return };
@@ -169,7 +167,7 @@ async fn handshake(
             Err(_) => return tracing::debug!("a handshake took too long"),
         },
     };
-    // While it stops nobody takes them.
+    // The server takes no connections while it stops.
     let _ = ready.send(Ok(LimitedConnection::new(transport, permit, deadline))).await;
 }
 

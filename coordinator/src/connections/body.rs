@@ -1,8 +1,8 @@
-//! The body of a request, watched as it arrives: no message is larger than its method allows, none
-//! takes longer than it may, and large ones wait for memory, of which all together have a share.
+//! Bounds of a request body, checked as it arrives: the size of each message by its method, the
+//! time of its arrival, and the memory of all large messages together.
 //!
-//! tonic reserves what the five bytes before a message promise, and has one limit for all methods
-//! of a service; both are too late or too coarse for requests of strangers to the protocol.
+//! tonic allocates the length that a message's prefix claims, and has one limit for all methods of
+//! a service. The first is too late and the second too coarse for requests from anywhere.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,19 +17,19 @@ use tokio::time::Sleep;
 use tonic::Status;
 use tonic::body::Body;
 
-/// Bytes of large messages that may be in memory at once, of all requests together.
+/// Memory of the large messages of all requests together, in bytes.
 const MEMORY: usize = 256 << 20;
 
-/// Messages up to this size do not wait for memory.
+/// The largest message that does not wait for memory, in bytes.
 const SMALL: usize = 64 << 10;
 
-/// Bytes of one permit.
+/// Bytes per permit of the semaphore.
 const UNIT: usize = 1 << 10;
 
-/// The bytes in front of every message: whether it is compressed, and its length.
+/// Bytes of the prefix of a message: a compression flag and the length.
 const PREFIX: usize = 5;
 
-/// The bounds that all requests to one server share; all clones are one.
+/// The bounds shared by all requests to one server; clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestBounds {
     memory: Arc<Semaphore>,
@@ -37,35 +37,35 @@ pub(crate) struct RequestBounds {
 }
 
 impl RequestBounds {
-    /// Bounds under which the next message of a request must arrive in full within `timeout`.
+    /// Creates bounds under which each message must arrive in full within `timeout`.
     pub(crate) fn new(timeout: Duration) -> Self {
         Self { memory: Arc::new(Semaphore::new(MEMORY / UNIT)), timeout }
     }
 }
 
-/// The memory that one request has. Its body fills it; it is given back when the reply is there.
+/// The memory permit of one request. The body acquires it; the reply releases it.
 pub(crate) type MemoryShare = Arc<Mutex<Option<OwnedSemaphorePermit>>>;
 
 type PermitFuture =
     Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send + 'static>>;
 
-/// A body that fails as soon as a message in it is larger or slower than it may be.
+/// A body that fails as soon as a message exceeds its size or its time.
 pub(crate) struct BoundedBody {
     inner: Body,
     max_message: usize,
     bounds: RequestBounds,
     share: MemoryShare,
-    /// The part of the next prefix that has arrived.
+    /// Received bytes of an incomplete prefix.
     prefix: Vec<u8>,
-    /// Bytes that are left of the current message.
+    /// Bytes of the current message that are still to come.
     left: usize,
-    /// Data that arrived and waits for memory.
+    /// Received data that wait for memory.
     delayed: Option<(Bytes, PermitFuture)>,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl BoundedBody {
-    /// Watches `inner`, whose messages have at most `max_message` bytes.
+    /// Wraps `inner`, whose messages may have `max_message` bytes; also returns the memory share.
     pub(crate) fn new(
         inner: Body,
         max_message: usize,
@@ -85,7 +85,8 @@ impl BoundedBody {
         (body, share)
     }
 
-    /// Follows the messages in `data`; gives the length of a large one that begins there.
+    /// Tracks message boundaries in `data`; returns the length of a large message that begins
+    /// there.
     fn track(&mut self, mut data: &[u8]) -> Result<Option<usize>, Status> {
         let mut large = None;
         while !data.is_empty() {
@@ -123,7 +124,7 @@ impl BoundedBody {
         *self.share.lock().unwrap_or_else(PoisonError::into_inner) = permit;
     }
 
-    /// Fails once the next message is late.
+    /// Fails if the next message is late.
     fn check_time(&mut self, context: &mut Context<'_>) -> Result<(), Status> {
         let timeout = self.bounds.timeout;
         let deadline = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
@@ -149,9 +150,9 @@ impl HttpBody for BoundedBody {
                 let permit = ready!(acquiring.as_mut().poll(context));
                 let data = std::mem::take(data);
                 this.delayed = None;
-                // The wait was ours.
+                // The server caused this wait.
                 this.deadline = None;
-                // Nobody closes the semaphore.
+                // The semaphore is never closed.
                 this.set_share(permit.ok());
                 return Poll::Ready(Some(Ok(Frame::data(data))));
             }
@@ -171,7 +172,7 @@ impl HttpBody for BoundedBody {
                 Err(refused) => return Poll::Ready(Some(Err(refused))),
                 Ok(None) => return Poll::Ready(Some(Ok(Frame::data(data)))),
                 Ok(Some(length)) => {
-                    // Before it waits for more, or two such requests could wait for each other.
+                    // Released before the wait, or two such requests could wait for each other.
                     this.set_share(None);
                     let units = u32::try_from(length.div_ceil(UNIT)).unwrap_or(u32::MAX);
                     let acquiring = Arc::clone(&this.bounds.memory).acquire_many_owned(units);
@@ -199,7 +200,7 @@ mod tests {
 
     use super::*;
 
-    /// The time that a message has in these tests.
+    /// The timeout of a message in these tests.
     const TIMEOUT: Duration = Duration::from_millis(400);
 
     fn body(max_message: usize) -> BoundedBody {
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_followed_however_they_are_cut() {
+    fn messages_are_tracked_across_any_chunks() {
         let stream = [message(3), message(0), message(9)].concat();
         for size in 1..stream.len() {
             let mut body = body(9);
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_promises_too_much_is_refused_by_its_prefix() {
+    fn too_large_a_message_is_refused_by_its_prefix() {
         let prefix = &message(10)[..PREFIX];
         assert!(body(10).track(prefix).is_ok());
         let refused = body(9).track(prefix).unwrap_err();
@@ -256,7 +257,7 @@ mod tests {
         }
     }
 
-    /// Pieces that arrive one after the other, each after a pause.
+    /// Returns a stream of pieces, each after a pause.
     fn pieces(pieces: Vec<Vec<u8>>, pause: Duration) -> impl Stream<Item = Vec<u8>> + Send {
         stream::iter(pieces).then(move |piece| async move {
             tokio::time::sleep(pause).await;
@@ -264,7 +265,7 @@ mod tests {
         })
     }
 
-    /// Reads a body to its end, and says how long that took.
+    /// Reads a body to its end; returns the time that took.
     async fn read(
         pieces: impl Stream<Item = Vec<u8>> + Send + 'static,
     ) -> (Result<(), Status>, Duration) {
@@ -284,7 +285,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_message_that_stops_or_drips_is_refused_after_its_time() {
+    async fn a_stalled_or_slow_message_is_refused_after_its_timeout() {
         let stopped = stream::iter([message(10)[..8].to_vec()]).chain(stream::pending());
         let drip = message(1000).into_iter().map(|byte| vec![byte]).collect();
         let silent = stream::pending();
@@ -299,7 +300,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_message_of_a_long_stream_has_its_own_time() {
+    async fn each_message_of_a_stream_has_its_own_timeout() {
         let messages = (0..20).map(|_| message(10)).collect();
         let (read, took) = read(pieces(messages, TIMEOUT / 10)).await;
         read.unwrap();

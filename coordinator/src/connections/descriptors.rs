@@ -1,24 +1,24 @@
-//! File descriptors: each connection needs one, and so do the journal and every part that is read.
+//! File descriptors, shared by connections, the journal and the parts that are read.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// No more descriptors are asked for: some systems allow a billion, which nobody needs.
+/// The largest limit that is requested; some systems would allow a billion.
 const ENOUGH: u64 = 1 << 20;
 
-/// Descriptors that connections leave to files, unless that is more than half of all.
+/// Descriptors reserved for files, but at most half of all.
 const FILES: u64 = 64;
 
-/// The most connections, however many descriptors there are.
+/// The largest number of connections, whatever the number of descriptors.
 const CONNECTIONS: u64 = 1 << 15;
 
-/// The most connections that have shown no token.
+/// The largest number of unauthenticated connections.
 const UNAUTHENTICATED: u64 = 1024;
 
-/// How many files this process may have open.
+/// The limit of open files of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OpenFiles(pub(crate) u64);
 
-/// Raises the limit of open files as far as this process may.
+/// Raises the limit of open files as far as allowed; returns it.
 pub(crate) fn raise_limit() -> OpenFiles {
     let limit = getrlimit(Resource::Nofile);
     let (current, maximum) = (limit.current.unwrap_or(ENOUGH), limit.maximum.unwrap_or(ENOUGH));
@@ -33,18 +33,19 @@ pub(crate) fn raise_limit() -> OpenFiles {
 }
 
 impl OpenFiles {
-    /// The most connections at a time.
+    /// Returns the largest number of connections.
     pub(crate) fn connections(self) -> usize {
         let files = FILES.max(self.0 / 4).min(self.0 / 2);
         to_usize((self.0 - files).clamp(4, CONNECTIONS))
     }
 
-    /// The most of these that have shown no token.
+    /// Returns the largest number of unauthenticated connections.
     pub(crate) fn unauthenticated(self) -> usize {
         to_usize((self.connections() as u64 / 4).clamp(2, UNAUTHENTICATED))
     }
 
-    /// The most of these that show the same token: strangers and the other token have room.
+    /// Returns the largest number of connections per token, which leaves room for unauthenticated
+    /// connections and for the other token.
     pub(crate) fn per_token(self) -> usize {
         let connections = self.connections();
         connections - self.unauthenticated() - (connections / 8).max(1)
@@ -60,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_leave_descriptors_to_files_and_strangers_places_to_others() {
+    fn limits_leave_room_for_files_and_authenticated_connections() {
         for (limit, connections, strangers, of_token) in [
             (0, 4, 2, 1),
             (20, 10, 2, 7),

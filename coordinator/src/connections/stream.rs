@@ -1,4 +1,4 @@
-//! A connection that ends by itself if none of its calls is admitted in time.
+//! A connection that closes itself if none of its calls is admitted in time.
 
 use std::io;
 use std::pin::Pin;
@@ -12,11 +12,11 @@ use tonic::transport::server::Connected;
 use super::ConnectionHandle;
 use super::table::ConnectionPermit;
 
-/// A connection with its place.
+/// A connection with its permit and its deadline.
 pub(crate) struct LimitedConnection<S> {
     inner: S,
     permit: ConnectionPermit,
-    /// Ends a stranger; gone as soon as it is known.
+    /// The deadline; none once a call was admitted.
     limits: Option<AdmissionLimits>,
 }
 
@@ -26,7 +26,7 @@ struct AdmissionLimits {
 }
 
 impl<S> LimitedConnection<S> {
-    /// A connection of which a call must be admitted before `deadline`.
+    /// Wraps a connection of which a call must be admitted before `deadline`.
     pub(super) fn new(inner: S, permit: ConnectionPermit, deadline: Instant) -> Self {
         let limits = AdmissionLimits {
             deadline: Box::pin(tokio::time::sleep_until(deadline)),
@@ -35,7 +35,7 @@ impl<S> LimitedConnection<S> {
         Self { inner, permit, limits: Some(limits) }
     }
 
-    /// Fails once the time of a stranger is over.
+    /// Fails if the connection is unauthenticated and must close.
     fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         let Some(limits) = &mut self.limits else { return Ok(()) };
         if self.permit.handle().is_authenticated() {

@@ -1,7 +1,8 @@
-//! Who is connected: strangers in the order in which they came, and those whose calls are admitted.
+//! The open connections: unauthenticated ones in the order of their arrival, and authenticated
+//! ones.
 //!
-//! Each token has a share of the connections that is smaller than all of them, so that programs with
-//! the token of workers leave room for people, and the other way round.
+//! Each token may have only a share of all connections, so that workers leave room for people and
+//! people for workers.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -15,35 +16,35 @@ use tokio_util::sync::CancellationToken;
 use super::OpenFiles;
 use crate::throttle::Throttle;
 
-/// The connections of one listener; all clones are one.
+/// The connections of one listener; clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct ConnectionTable(Arc<SharedTable>);
 
 #[derive(Debug)]
 struct SharedTable {
-    /// The most connections.
+    /// The largest number of connections.
     max: usize,
-    /// The most strangers.
+    /// The largest number of unauthenticated connections.
     max_unauthenticated: usize,
-    /// The most connections that show the same token.
+    /// The largest number of connections per token.
     max_per_token: usize,
     connections: Mutex<OpenConnections>,
 }
 
-/// The connections that are open.
+/// Counts and lists of open connections.
 #[derive(Debug, Default)]
 struct OpenConnections {
     open: usize,
-    /// Connections that have shown the token of people, and the one of workers.
+    /// Connections with the admin token, and with the worker token.
     admins: usize,
     workers: usize,
-    /// The oldest first. Some have gone or become known meanwhile.
+    /// Oldest first; may contain closed and authenticated connections.
     unauthenticated: VecDeque<Weak<ConnectionState>>,
-    /// How often it is logged that a token has no connection left.
+    /// Limits the log of refused connections.
     throttle: Throttle,
 }
 
-/// One connection, as its calls see it.
+/// A connection as its calls see it.
 #[derive(Debug, Clone)]
 pub(crate) struct ConnectionHandle(Arc<ConnectionState>);
 
@@ -51,20 +52,20 @@ pub(crate) struct ConnectionHandle(Arc<ConnectionState>);
 struct ConnectionState {
     table: ConnectionTable,
     address: IpAddr,
-    /// The role of the first token that it showed.
+    /// Role of the first valid token.
     role: OnceLock<Role>,
-    /// Whether the connection is closed; a call may end after it. Written with the lock held.
+    /// Whether the connection is closed; calls may outlive it. Written with the lock held.
     is_closed: AtomicBool,
     closing: CancellationToken,
 }
 
-/// The place of an open connection; given back when it is dropped.
+/// The entry of an open connection in the table; removed on drop.
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit {
     handle: ConnectionHandle,
 }
 
-/// The most connections that one token may have, all of which are open.
+/// A token has its largest number of connections, given here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ConnectionLimit(pub(crate) usize);
 
@@ -78,12 +79,12 @@ impl ConnectionTable {
         Self(Arc::new(SharedTable { max, max_unauthenticated, max_per_token, connections }))
     }
 
-    /// Gives a new connection a place, at the cost of the oldest stranger if there is none left;
-    /// refuses it if all places belong to those who are known.
+    /// Registers a new connection. If the table is full, the oldest unauthenticated connection is
+    /// closed; if all are authenticated, the new one is refused.
     pub(crate) fn register(&self, address: IpAddr) -> Option<ConnectionPermit> {
         let mut connections = self.connections();
         connections.prune();
-        // Everybody on this machine has the same address.
+        // All users of this machine have the same address.
         let is_same = |state: &Weak<ConnectionState>| {
             !address.is_loopback() && state.upgrade().is_some_and(|state| state.address == address)
         };
@@ -118,7 +119,7 @@ impl ConnectionTable {
         Some(ConnectionPermit { handle: ConnectionHandle(state) })
     }
 
-    /// Makes room: the oldest stranger has to go.
+    /// Closes the oldest unauthenticated connection.
     pub(crate) fn close_oldest(&self) {
         let mut connections = self.connections();
         connections.prune();
@@ -127,7 +128,7 @@ impl ConnectionTable {
         close(oldest);
     }
 
-    /// How many connections are open.
+    /// Returns the number of open connections.
     pub(crate) fn open_count(&self) -> usize {
         self.connections().open
     }
@@ -138,13 +139,13 @@ impl ConnectionTable {
 }
 
 impl OpenConnections {
-    /// Keeps only strangers in the list of strangers.
+    /// Removes closed and authenticated connections from the list.
     fn prune(&mut self) {
         self.unauthenticated
             .retain(|state| state.upgrade().is_some_and(|state| state.is_unauthenticated()));
     }
 
-    /// The number of connections that have shown the token of a role.
+    /// Returns the number of connections with the token of a role.
     fn count_of(&mut self, role: Role) -> &mut usize {
         match role {
             Role::Admin => &mut self.admins,
@@ -166,8 +167,8 @@ impl ConnectionState {
 }
 
 impl ConnectionHandle {
-    /// Lets the connection stay, because a call with the token of this role was admitted on it. If the
-    /// token has all its connections, it stays a stranger.
+    /// Marks the connection as authenticated after a call with the token of this role, unless the
+    /// token has its largest number of connections.
     pub(crate) fn authenticate(&self, role: Role) -> Result<(), ConnectionLimit> {
         if self.is_authenticated() {
             return Ok(());
@@ -187,7 +188,7 @@ impl ConnectionHandle {
             }
             return Err(ConnectionLimit(max_per_token));
         }
-        // Another call on the same connection may have been first.
+        // Another call on the same connection may have set the role.
         if self.0.role.set(role).is_ok() {
             *connections.count_of(role) += 1;
         }
@@ -198,7 +199,7 @@ impl ConnectionHandle {
         self.0.role.get().is_some()
     }
 
-    /// Cancelled when it has to go.
+    /// Returns the token that is cancelled when the connection must close.
     pub(super) fn closing(&self) -> &CancellationToken {
         &self.0.closing
     }
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_stranger_makes_room_and_nobody_who_is_known() {
+    fn the_oldest_unauthenticated_connection_is_replaced() {
         let table = ConnectionTable::with(100, 2, 100);
         let known = table.register(LOCAL).unwrap();
         known.handle().authenticate(Role::Worker).unwrap();
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn when_all_places_are_taken_by_those_who_are_known_nobody_else_enters() {
+    fn a_table_full_of_authenticated_connections_refuses_more() {
         let table = ConnectionTable::with(2, 2, 2);
         let permits = [table.register(LOCAL).unwrap(), table.register(LOCAL).unwrap()];
         for permit in &permits {
@@ -260,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn one_address_cannot_take_the_places_of_all_others() {
+    fn one_address_cannot_crowd_out_others() {
         let table = ConnectionTable::with(100, 4, 100);
         let other = table.register(IpAddr::from([10, 0, 0, 1])).unwrap();
         let many: Vec<ConnectionPermit> =
@@ -270,26 +271,29 @@ mod tests {
     }
 
     #[test]
-    fn one_token_cannot_take_the_places_of_the_other() {
+    fn one_token_cannot_crowd_out_the_other() {
         let table = ConnectionTable::with(8, 2, 3);
         let worker = || table.register(LOCAL).unwrap();
         let workers = [worker(), worker(), worker()];
         for permit in &workers {
-            // However many calls it makes.
+            // Several calls count once.
             for _ in 0..3 {
                 permit.handle().authenticate(Role::Worker).unwrap();
             }
         }
         let late = worker();
         assert_eq!(late.handle().authenticate(Role::Worker), Err(ConnectionLimit(3)));
-        assert!(!late.handle().is_authenticated(), "it has the time of a stranger");
+        assert!(
+            !late.handle().is_authenticated(),
+            "it keeps the deadline of an unauthenticated connection"
+        );
         let person = worker();
         person.handle().authenticate(Role::Admin).unwrap();
         let [one, ..] = workers;
         let calling = one.handle().clone();
         drop(one);
         late.handle().authenticate(Role::Worker).unwrap();
-        // A call that outlives its connection takes no place.
+        // A call that outlives its connection is not counted.
         calling.authenticate(Role::Worker).unwrap();
         drop(calling);
         assert_eq!(worker().handle().authenticate(Role::Worker), Err(ConnectionLimit(3)));

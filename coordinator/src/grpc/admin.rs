@@ -1,4 +1,4 @@
-//! The service of the coordinator itself.
+//! The admin service: workers, disk usage and shutdown.
 
 use rheo_core::machine::State;
 use rheo_proto::v1;
@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status};
 use crate::app::Coordinator;
 use crate::usage;
 
-/// Serves people who look after the coordinator.
+/// Handler of the admin service.
 pub(crate) struct AdminHandler {
     coordinator: Coordinator,
 }

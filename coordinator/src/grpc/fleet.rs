@@ -1,4 +1,4 @@
-//! The fleets' service.
+//! The fleet service.
 
 use rheo_core::fleet;
 use rheo_core::machine::{Caller, Command, FleetView};
@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 use super::caller_of;
 use crate::app::Coordinator;
 
-/// Serves those who launch fleets.
+/// Handler of the fleet service.
 pub(crate) struct FleetHandler {
     coordinator: Coordinator,
 }
@@ -34,7 +34,7 @@ impl FleetService for FleetHandler {
         let caller = caller_of(&request);
         let command: fleet::FleetCommand = request.into_inner().try_into()?;
         if let fleet::FleetCommand::Launch { spec, .. } = &command {
-            // Settings that cannot be used are told to whoever gave them.
+            // Invalid settings are refused here, so that the client sees the error.
             let state = &self.coordinator.settings().state;
             let opened = rheo_launch::open(&spec.launcher, &spec.settings, state);
             opened.map_err(|error| Status::invalid_argument(error.to_string()))?;

@@ -1,4 +1,4 @@
-//! The clients' service.
+//! The sweep service, for clients.
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
@@ -31,19 +31,20 @@ use crate::app::Coordinator;
 use crate::engine::Failure;
 use crate::report::report;
 
-/// The shortest time between two messages to one watcher.
+/// The shortest time between two messages to a watcher.
 const WATCH_PAUSE: Duration = Duration::from_millis(200);
 
-/// The most trials in one page.
+/// The largest number of trials per page.
 const MAX_PAGE: u32 = 1000;
 
-/// Indices that are looked at for one page: a rare status does not hold the engine up.
+/// The largest number of indices scanned for a page, so that a rare status does not block the
+/// engine.
 const MAX_SCANNED: u64 = 100_000;
 
-/// The most watchers at a time.
+/// The largest number of concurrent watchers.
 const MAX_WATCHERS: usize = 1000;
 
-/// Serves clients.
+/// Handler of the sweep service.
 pub(crate) struct SweepHandler {
     coordinator: Coordinator,
     stop: CancellationToken,
@@ -55,7 +56,7 @@ impl SweepHandler {
         Self { coordinator, stop, watchers: Arc::new(Semaphore::new(MAX_WATCHERS)) }
     }
 
-    /// Reads something of one sweep.
+    /// Reads a view of one sweep.
     async fn read_sweep<T: Send + 'static>(
         &self,
         name: &str,
@@ -69,12 +70,12 @@ impl SweepHandler {
         Ok(found.await?.map_err(Failure::Rejected)?)
     }
 
-    /// A sweep for clients.
+    /// Converts a sweep for clients.
     fn sweep_message(&self, snapshot: SweepSnapshot) -> v1::Sweep {
         sweep_message(&self.coordinator, snapshot)
     }
 
-    /// Changes a sweep, and says how it is then and how many trials were queued again.
+    /// Changes a sweep; returns it and the number of trials that were queued again.
     async fn change(&self, caller: Caller, change: Change) -> Result<(v1::Sweep, u64), Status> {
         let name = change.target().1.clone();
         let wants = matches!(change, Change::Resume { .. } | Change::Retry { .. });
@@ -97,7 +98,7 @@ impl SweepHandler {
     }
 }
 
-/// A sweep, and what is left of it if it goes on by itself.
+/// A sweep and its remaining trials.
 struct SweepSnapshot {
     view: SweepView,
     left: Option<RemainingTrials>,
@@ -231,10 +232,10 @@ impl SweepService for SweepHandler {
     ) -> Result<Response<Self::WatchStream>, Status> {
         let name = wire::parse_name(&request.into_inner().sweep)?;
         let permit = Arc::clone(&self.watchers).try_acquire_owned().map_err(|_| {
-            let text = format!("{MAX_WATCHERS} watch already, which is all that may");
+            let text = format!("{MAX_WATCHERS} clients watch sweeps already, the most that are allowed: try again later");
             refusal::status(&Reason::Full, text, None)
         })?;
-        // Before the first look, so that no change after it is missed.
+        // Before the first snapshot, so that no later change is missed.
         let live = &self.coordinator.live;
         let mut subscription = Subscription { changes: live.watch(), endings: live.ended() };
         let first = watch_response(&self.coordinator, &name, &mut subscription.endings).await?;
@@ -292,7 +293,7 @@ impl SweepService for SweepHandler {
         let name = change.target().1.clone();
         let claimed = self.coordinator.claim_storage_at_rest().await;
         claimed.map_err(|error| refusal::status(&Reason::Storage, report(&error), None))?;
-        // What no other sweep refers to. Nothing is added: nobody trains a sweep that can be deleted.
+        // Checkpoints of this sweep alone. No worker adds any while a sweep can be deleted.
         let target = name.clone();
         let own = self.coordinator.handle.read(move |state: &State| {
             let Some(sweep) = state.sweeps.get(&target) else { return BTreeSet::new() };
@@ -342,7 +343,7 @@ impl SweepService for SweepHandler {
     }
 }
 
-/// A sweep for clients. Only the running coordinator knows whether any worker takes its trials.
+/// Converts a sweep for clients, with values that only the running coordinator knows.
 fn sweep_message(
     coordinator: &Coordinator,
     SweepSnapshot { mut view, left }: SweepSnapshot,
@@ -354,7 +355,7 @@ fn sweep_message(
     view.into()
 }
 
-/// The attempt that a trial has now.
+/// The running attempt of a trial.
 struct LeasedAttempt {
     id: AttemptId,
     number: u32,
@@ -369,7 +370,7 @@ impl LeasedAttempt {
         Some(Self { id, number: sweep.attempt_count(trial.attempt), lease })
     }
 
-    /// It with its worker and the lines of its log that are not durable yet.
+    /// Converts the attempt, with its worker and the log lines that are not durable yet.
     async fn message(self, coordinator: &Coordinator) -> Result<v1::RunningAttempt, Failure> {
         let Self { id, number, lease } = self;
         let worker = lease.worker;
@@ -388,7 +389,7 @@ impl LeasedAttempt {
     }
 }
 
-/// Up to `limit` trials of the `wanted` statuses from index `from` on, and where to go on.
+/// Returns up to `limit` trials of the `wanted` statuses from index `from` on, and the next index.
 fn page(
     sweep: &rheo_core::sweep::Sweep,
     wanted: &[Standing],
@@ -408,7 +409,7 @@ fn page(
     (views, (index < trials).then_some(index))
 }
 
-/// A sweep, its running trials, and those that came in through `endings`, as a watcher sees them.
+/// Returns a sweep, its running trials, and the trials that ended according to `endings`.
 async fn watch_response(
     coordinator: &Coordinator,
     name: &SweepName,
@@ -422,7 +423,7 @@ async fn watch_response(
         Ok::<_, Rejection>((snapshot(sweep), running.collect::<Vec<_>>()))
     });
     let (sweep, running) = observed.await??;
-    // Looked at last, so that no trial is missing of those that have ended by what was observed.
+    // Read after the sweep, so that no trial which ended by then is missed.
     let ended = drain_endings(endings).into_iter().filter(|trial| trial.sweep == *name);
     let ended: BTreeSet<u64> = ended.map(|trial| trial.index).collect();
     let running = running.into_iter().filter(|view| !ended.contains(&view.id.index)).map(|view| {
@@ -440,15 +441,15 @@ async fn watch_response(
     Ok(v1::WatchResponse { running, sweep: Some(sweep_message(coordinator, sweep)), ended })
 }
 
-/// What a watcher is woken by.
+/// The signals that wake a watcher.
 struct Subscription {
-    /// Changes of any sweep.
+    /// Counter of changes to any sweep.
     changes: watch::Receiver<u64>,
-    /// Trials that have ended.
+    /// Ended trials.
     endings: broadcast::Receiver<TrialId>,
 }
 
-/// Sends every change until the sweep has ended or nobody listens.
+/// Sends every change until the sweep has ended or the watcher is gone.
 async fn send_changes(
     coordinator: &Coordinator,
     name: &SweepName,
@@ -476,7 +477,7 @@ async fn send_changes(
                 }
                 Ok(_) => {}
                 Err(failure) => {
-                    // The watcher may be gone, which ends this too.
+                    // The watcher may be gone.
                     let _ = sender.send(Err(failure.into())).await;
                     return;
                 }
@@ -485,7 +486,7 @@ async fn send_changes(
     }
 }
 
-/// Whatever has come in and is still there.
+/// Takes all pending trials from the channel.
 fn drain_endings(endings: &mut broadcast::Receiver<TrialId>) -> Vec<TrialId> {
     let mut ended = Vec::new();
     loop {

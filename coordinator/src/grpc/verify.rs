@@ -1,4 +1,4 @@
-//! Verification on the wire.
+//! Streams the updates of a verification to a client.
 
 use rheo_proto::refusal::{self, Reason};
 use rheo_proto::v1;
@@ -13,10 +13,10 @@ use crate::damage::DamagedSweep;
 use crate::report::report;
 use crate::verify::{Error, Finding, SweepRepair, VerifySummary, VerifyUpdate};
 
-/// News that may wait for a slow client.
+/// Updates that may wait for a slow client.
 const QUEUE: usize = 64;
 
-/// Verifies `coordinator` and sends what is found, as it is found.
+/// Starts a verification and returns the stream of its updates.
 pub(super) fn verify(
     coordinator: Coordinator,
     repair: bool,
@@ -26,14 +26,14 @@ pub(super) fn verify(
     let sending = sender.clone();
     let send = tokio::spawn(async move {
         while let Some(update) = received.recv().await {
-            // Whoever asked may have gone; what was begun is finished all the same.
+            // The client may be gone; the verification still finishes.
             let _ = sending.send(Ok(message(update))).await;
         }
     });
     tokio::spawn(async move {
         let verified = coordinator.verify(repair, &updates).await;
         drop(updates);
-        // Everything that was found comes before the error.
+        // The error is sent after all updates.
         let _ = send.await;
         if let Err(error) = verified {
             let _ = sender.send(Err(status(error))).await;

@@ -1,7 +1,7 @@
-//! Who may call what, in front of every service: [`authorize`] alone decides it. What is let in is
-//! bounded in size, and carries its [`Caller`], which every command names.
+//! Authentication and authorization in front of every service; [`authorize`] alone decides. An
+//! admitted request is bounded in size and carries its [`Caller`], which every command names.
 //!
-//! A token has a role and nothing else yet; when it expires or was revoked would be asked here too.
+//! A token has only a role so far; expiry and revocation would be checked here.
 
 use std::future::{Ready, ready};
 use std::sync::Arc;
@@ -23,32 +23,32 @@ use tower::{Layer, Service};
 use super::Tokens;
 use crate::connections::{BoundedBody, ConnectionHandle, ConnectionLimit, RequestBounds};
 
-/// Lets calls in.
+/// The policy that admits calls.
 #[derive(Debug, Clone)]
 pub(crate) enum AuthPolicy {
-    /// Every call: of this process itself, or because a person said `--insecure`.
+    /// Admits every call: within this process, or with `--insecure`.
     Open,
-    /// Calls with a token of the right role.
+    /// Admits calls with a token of the right role.
     Tokens(Arc<Tokens>),
 }
 
-/// The method that a call asks for: `/package.Service/Name` in its path.
+/// The method of a call, from a path like `/package.Service/Name`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Method<'p> {
     service: &'p str,
-    /// The name in the service; a rule for single methods would look at it.
+    /// The name within the service, for rules about single methods.
     name: &'p str,
 }
 
 impl<'p> Method<'p> {
-    /// The method in a path; empty names, which no service has, where the path is none.
+    /// Parses a path; an invalid one gives empty names, which no service has.
     fn of(path: &'p str) -> Self {
         let (service, name) = path.trim_start_matches('/').split_once('/').unwrap_or_default();
         Self { service, name }
     }
 }
 
-/// Whether somebody in this role may call a method.
+/// Whether this role may call a method.
 fn authorize(role: Role, method: Method<'_>) -> bool {
     match role {
         Role::Admin => true,
@@ -58,7 +58,7 @@ fn authorize(role: Role, method: Method<'_>) -> bool {
     }
 }
 
-/// Whom the state machine takes the holder of a token for.
+/// Returns the caller that the state machine sees for a role.
 fn caller(role: Role) -> Caller {
     match role {
         Role::Admin => Caller::Admin,
@@ -67,7 +67,8 @@ fn caller(role: Role) -> Caller {
 }
 
 impl AuthPolicy {
-    /// Decides about a call by its headers and its path, `/package.Service/Method`.
+    /// Returns the role of an admitted call, by its headers and its path,
+    /// `/package.Service/Method`.
     fn admit(&self, headers: &HeaderMap, path: &str) -> Result<Role, Status> {
         let tokens = match self {
             Self::Open => return Ok(Role::Admin),
@@ -94,12 +95,12 @@ impl AuthPolicy {
     }
 }
 
-/// Puts services behind a gate, with bounds of what is let in.
+/// Adds authentication and request bounds to a service.
 #[derive(Debug, Clone)]
 pub(crate) struct AuthLayer {
-    /// Decides who is let in.
+    /// The policy that admits calls.
     pub(crate) auth: AuthPolicy,
-    /// Bounds each request.
+    /// The bounds of each request.
     pub(crate) bounds: RequestBounds,
 }
 
@@ -111,10 +112,10 @@ impl<S> Layer<S> for AuthLayer {
     }
 }
 
-/// A reply that is there at once.
+/// A reply without a call of the inner service.
 type ReadyReply<R, E> = Ready<Result<Response<R>, E>>;
 
-/// A service behind a gate.
+/// A service with authentication and request bounds.
 #[derive(Debug, Clone)]
 pub(crate) struct AuthService<S> {
     auth: AuthPolicy,
@@ -153,7 +154,7 @@ where
         parts.extensions.insert(caller(role));
         let (body, share) = BoundedBody::new(body, size, self.bounds.clone());
         let reply = self.inner.call(Request::from_parts(parts, Body::new(body)));
-        // Until there is a reply, what the request holds counts.
+        // The request's memory counts until the reply exists.
         Either::Left(Box::pin(async move {
             let reply = reply.await;
             drop(share);
@@ -162,7 +163,7 @@ where
     }
 }
 
-/// Lets the connection of an admitted call stay, if there is one and its token has room for it.
+/// Marks the connection of an admitted call as authenticated, unless its token has too many.
 fn admit_connection(connection: Option<&ConnectionHandle>, role: Role) -> Result<(), Status> {
     let Some(connection) = connection else { return Ok(()) };
     connection.authenticate(role).map_err(|ConnectionLimit(most)| {
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn each_role_is_let_in_where_it_belongs_and_nobody_else_anywhere() {
+    fn each_role_may_call_its_own_services_only() {
         let (admin, worker) = (format!("Bearer {ADMIN}"), format!("Bearer {WORKER}"));
         let unauthenticated: Result<Role, Option<Reason>> = Err(Some(Reason::Unauthenticated));
         for path in [

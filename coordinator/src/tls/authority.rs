@@ -1,7 +1,7 @@
-//! The certificate that is served: one that a person brings, or one that the coordinator's own CA
-//! signs at every start, so that a coordinator that starts on another machine is known there too.
+//! The server certificate: a person's own, or one that the coordinator's CA signs at every start,
+//! so that it also covers the names of a new machine.
 //!
-//! A CA is its key: name and identifier are functions of it, so its certificate can be made again.
+//! The CA's name and identifier are functions of its key, so its certificate can be recreated.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,21 +21,21 @@ use tokio_rustls::rustls::{self, ServerConfig};
 
 use super::{Error, HostNames, files};
 
-/// How long a certificate is valid, that of the server too: its key lies beside that of the CA, and
-/// a coordinator that runs for more than a year must not become a stranger.
+/// The validity of certificates. It is long for the server's too: its key lies beside the CA's, and
+/// the certificate must not expire while a coordinator runs.
 const VALIDITY: Duration = Duration::from_hours(10 * 365 * 24);
 
-/// How far clocks may differ.
+/// The largest difference between clocks.
 const SKEW: Duration = Duration::from_hours(24);
 
-/// A chain of certificates and the key of the first.
+/// A certificate chain and the key of its first certificate.
 pub(crate) struct ServerIdentity {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 }
 
 impl ServerIdentity {
-    /// Reads what a person brings.
+    /// Reads a person's own certificate and key.
     pub(crate) fn read(certificate: &Path, key: &Path) -> Result<Self, Error> {
         let text = |path: &Path, bound| {
             let error = |source| Error::File { path: path.to_owned(), source };
@@ -55,7 +55,7 @@ impl ServerIdentity {
         Ok(Self { chain, key })
     }
 
-    /// Has the CA in `directory`, which is made if it is not there, sign a new certificate.
+    /// Issues a certificate by the CA in `directory`, which is created if missing.
     pub(crate) fn issue(
         directory: &Path,
         names: &HostNames,
@@ -79,7 +79,7 @@ impl ServerIdentity {
         Ok(Self { chain: vec![certificate.der().clone()], key })
     }
 
-    /// How TLS is spoken with it.
+    /// Returns the TLS configuration with this certificate.
     pub(crate) fn config(self) -> Result<Arc<ServerConfig>, Error> {
         let provider = Arc::new(ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
@@ -93,7 +93,7 @@ impl ServerIdentity {
     }
 }
 
-/// The CA in `directory`: what it is called and its key.
+/// Creates or reads the CA in `directory`: its parameters and its key.
 fn certificate_authority(
     directory: &Path,
     now: Timestamp,
@@ -107,13 +107,13 @@ fn certificate_authority(
     };
     let mut params = CertificateParams::default();
     set_validity(&mut params, now);
-    // By its key, so that a client that trusts another one can tell which it meets.
+    // Named for its key, so that a client can tell it from a CA that it trusts.
     let number = blake3::hash(key.public_key_raw()).to_hex();
     params.distinguished_name = common_name(&format!("Rheobase CA {}", &number[..16]));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
     if is_new {
-        // What an earlier key has signed is worth nothing.
+        // A certificate of an earlier key is useless.
         files::remove(&certificate)?;
         files::write(&path, key.serialize_pem().as_bytes())?;
     }
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ca_stays_and_its_certificate_is_made_again_from_its_key() {
+    fn the_ca_certificate_is_recreated_from_its_key() {
         let directory = tempfile::tempdir().unwrap();
         let read = |name: &str| std::fs::read(directory.path().join(name)).unwrap();
         ServerIdentity::issue(directory.path(), &names(), NOW).unwrap();
@@ -161,7 +161,7 @@ mod tests {
         std::fs::remove_file(directory.path().join("ca.pem")).unwrap();
         ServerIdentity::issue(directory.path(), &names(), NOW).unwrap();
         assert_eq!(read("ca.key"), key);
-        // Another key is another CA, whose certificate must not be the old one.
+        // A new key makes a new CA with a new certificate.
         let old = read("ca.pem");
         std::fs::remove_file(directory.path().join("ca.key")).unwrap();
         ServerIdentity::issue(directory.path(), &names(), NOW).unwrap();
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_hold_something_else_are_named() {
+    fn errors_name_files_with_invalid_content() {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         ServerIdentity::issue(directory.path(), &names(), NOW).unwrap();

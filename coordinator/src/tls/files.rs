@@ -1,5 +1,5 @@
-//! Files that only their owner reads: written aside, synchronised and renamed, so that nobody ever
-//! sees half of one or one that others can read.
+//! Private files: written under a temporary name, synced and renamed, so that no incomplete or
+//! readable file ever has the final name.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write as _};
@@ -13,7 +13,7 @@ use rheo_proto::file::{self, SizeLimit};
 use super::Error;
 use crate::shell;
 
-/// Makes the directory, for its owner alone; one that is there is made so.
+/// Creates a private directory, or restricts an existing one to its owner.
 pub(super) fn create_private_directory(directory: &Path) -> Result<(), Error> {
     let error = |source| Error::File { path: directory.to_owned(), source };
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(error)?;
@@ -27,19 +27,19 @@ pub(super) fn create_private_directory(directory: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Warns of a state directory in which others could exchange the directory of the tokens.
+/// Warns if other users could replace the directory of the tokens.
 fn warn_if_writable(state: &Path) {
     let mode = std::fs::metadata(state).map_or(0, |metadata| metadata.permissions().mode());
-    // Where the sticky bit is set, only owners move what is theirs.
+    // With the sticky bit only owners can rename or remove their files.
     if mode & 0o1002 == 0o002 {
         let (state, word) = (state.display(), shell::path(state));
         tracing::warn!(
-            "every user can change `{state}`, and exchange the tokens in it: `chmod o-w {word}`"
+            "every user can change `{state}` and replace the tokens in it: run `chmod o-w {word}`"
         );
     }
 }
 
-/// Takes a file or directory of our own from all others, and says so.
+/// Removes the permissions of others on a file or directory, and logs it.
 pub(super) fn restrict(path: &Path, mode: u32) {
     let now = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode() & 0o777);
     if now & !mode == 0 {
@@ -48,21 +48,21 @@ pub(super) fn restrict(path: &Path, mode: u32) {
     let (shown, word) = (path.display(), shell::path(path));
     match std::fs::set_permissions(path, Permissions::from_mode(mode)) {
         Ok(()) => tracing::warn!(
-            "`{shown}` had permissions {now:o} and has {mode:o} now: if others may have read a token there, remove it and start again"
+            "`{shown}` had permissions {now:o} and has {mode:o} now: if others may have read a token there, remove it and restart"
         ),
         Err(error) => tracing::warn!(
-            %error, "`{shown}` has permissions {now:o}, so that others may read tokens: `chmod {mode:o} {word}`"
+            %error, "`{shown}` has permissions {now:o}, so others may read tokens: run `chmod {mode:o} {word}`"
         ),
     }
 }
 
-/// Writes a file for its owner alone.
+/// Writes a private file.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let error = |source| Error::File { path: path.to_owned(), source };
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = Path::new(&temporary);
-    // One that a crash left.
+    // A crash may have left a temporary file.
     remove(temporary)?;
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary);
     let mut file = file.map_err(error)?;
@@ -72,7 +72,7 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(error)
 }
 
-/// Removes a file, if it is there.
+/// Removes a file if it exists.
 pub(super) fn remove(path: &Path) -> Result<(), Error> {
     match std::fs::remove_file(path) {
         Err(source) if source.kind() != ErrorKind::NotFound => {
@@ -82,7 +82,7 @@ pub(super) fn remove(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Reads a file, if it is there.
+/// Reads a file if it exists.
 pub(super) fn read_if_present(path: &Path, bound: SizeLimit) -> Result<Option<Vec<u8>>, Error> {
     match file::read(path, bound) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -91,11 +91,11 @@ pub(super) fn read_if_present(path: &Path, bound: SizeLimit) -> Result<Option<Ve
     }
 }
 
-/// Warns of a secret that others can read.
+/// Warns if others can read a secret.
 pub(super) fn warn_if_readable(path: &Path) {
     let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
     if mode & 0o044 != 0 {
         let path = path.display();
-        tracing::warn!("others can read `{path}`, which is a secret: `chmod 600 {path}`");
+        tracing::warn!("others can read the secret `{path}`: run `chmod 600 {path}`");
     }
 }

@@ -1,27 +1,26 @@
-//! The names by which clients may know this machine: all are in its certificate, and one of them is
-//! in the address that they read.
+//! Host names of this machine: all are in its certificate, and one is in the address for clients.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-/// How long the resolver may take to know our own name.
+/// The timeout for resolving this machine's name.
 const RESOLVER: Duration = Duration::from_secs(2);
 
-/// What this machine is called.
+/// The host names and addresses of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HostNames {
-    /// What a person said, first.
+    /// Names given by `--advertise`; they come first.
     advertised: Vec<String>,
-    /// The name that the system has.
+    /// The system's own name.
     node: Option<String>,
-    /// The address from which this machine reaches others.
+    /// The source addresses of outgoing connections.
     outgoing: Vec<IpAddr>,
-    /// The address that is listened on.
+    /// The address that the listener is bound to.
     bound: IpAddr,
 }
 
 impl HostNames {
-    /// Asks the system; nothing is sent to anybody.
+    /// Asks the system for its names; sends nothing on the network.
     pub(crate) fn of_this_machine(advertised: &[String], bound: IpAddr) -> Self {
         let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let node = Some(node).filter(|node| is_name(node));
@@ -30,7 +29,7 @@ impl HostNames {
         Self { advertised: advertised.to_vec(), node, outgoing, bound }
     }
 
-    /// Everything that the certificate is for.
+    /// Returns all names for the certificate.
     pub(crate) fn all(&self) -> Vec<String> {
         let mut names = self.advertised.clone();
         names.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
@@ -47,14 +46,14 @@ impl HostNames {
         names
     }
 
-    /// The name of this machine, for people who look at its certificate.
+    /// Returns the main name of this machine, for the subject of its certificate.
     pub(crate) fn first(&self) -> &str {
         let advertised = self.advertised.first().map(String::as_str);
         advertised.or(self.node.as_deref()).unwrap_or("localhost")
     }
 }
 
-/// The host in the address that clients read.
+/// Returns the host for the address that clients read.
 pub(crate) async fn host(names: &HostNames) -> String {
     if let Some(host) = names.advertised.first() {
         return bracketed(host);
@@ -62,7 +61,7 @@ pub(crate) async fn host(names: &HostNames) -> String {
     if !names.bound.is_unspecified() {
         return bracketed(&names.bound.to_string());
     }
-    // A name that not even this machine knows is of no use to others.
+    // A name that this machine cannot resolve is useless to others.
     if let Some(node) = &names.node {
         let found = tokio::time::timeout(RESOLVER, tokio::net::lookup_host((node.as_str(), 0)));
         if found.await.is_ok_and(|found| found.is_ok_and(|mut found| found.next().is_some())) {
@@ -78,8 +77,8 @@ fn bracketed(host: &str) -> String {
     if is_v6 { format!("[{host}]") } else { host.to_owned() }
 }
 
-/// The address from which a machine is reached that the first of a pair binds and the second names:
-/// connecting a datagram socket chooses a route and sends nothing.
+/// Returns the source address of a route, for a pair of the address to bind and the address to
+/// reach. Connecting a datagram socket chooses a route and sends nothing.
 fn outgoing_address(pair: &str) -> Option<IpAddr> {
     let (bind, to) = pair.split_once(' ')?;
     let socket = UdpSocket::bind(bind).ok()?;
@@ -88,13 +87,13 @@ fn outgoing_address(pair: &str) -> Option<IpAddr> {
     (!address.is_unspecified()).then_some(address)
 }
 
-/// Whether a text can be a host's name in a certificate.
+/// Whether a text is valid as a host name in a certificate.
 fn is_name(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     !text.is_empty() && text.bytes().all(allowed)
 }
 
-/// A host name or an IP address, as `--advertise` takes it.
+/// Parses a host name or an IP address of `--advertise`.
 pub(crate) fn parse_host(text: &str) -> Result<String, String> {
     if text.parse::<IpAddr>().is_ok() || is_name(text) {
         return Ok(text.to_owned());
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_is_for_every_name_of_the_machine_once() {
+    fn a_certificate_has_every_name_of_the_machine_once() {
         let all = names(&["gateway", "localhost"], Ipv4Addr::UNSPECIFIED.into()).all();
         let expected = [
             "gateway",
@@ -135,7 +134,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn clients_read_what_was_advertised_or_what_is_bound_or_a_name_that_resolves() {
+    async fn the_host_is_advertised_bound_or_resolvable() {
         let any = Ipv4Addr::UNSPECIFIED.into();
         assert_eq!(host(&names(&["gateway", "other"], any)).await, "gateway");
         assert_eq!(host(&names(&["fd00::1"], any)).await, "[fd00::1]");

@@ -1,5 +1,5 @@
-//! What a client hears that speaks plaintext where TLS is spoken: a gRPC client a refusal, anybody
-//! else who speaks HTTP a text. None of its calls gets anywhere near a service.
+//! Refuses plaintext clients on a TLS port: a gRPC client gets a status, any other HTTP client a
+//! text. No call reaches a service.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -14,13 +14,13 @@ use tonic::body::Body;
 use tonic::codegen::http::header::CONNECTION;
 use tonic::codegen::http::{HeaderValue, Request, Response, StatusCode, Version};
 
-/// How long such a client may stay.
+/// The timeout of a plaintext connection.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What it is told.
+/// The message to the client.
 const TEXT: &str = "this port speaks TLS and nothing else: use https:// in the address of the coordinator, and name its CA, which is in `tls/ca.pem` of its state directory, by RHEO_CA_FILE or that directory by --state";
 
-/// Tells a client that it must speak TLS, and closes the connection.
+/// Replies that the port needs TLS, and closes the connection.
 pub(crate) async fn refuse(stream: TcpStream) {
     let service = tower::service_fn(|request: Request<_>| {
         ready(Ok::<_, Infallible>(answer(request.version(), request.into_body())))
@@ -28,7 +28,7 @@ pub(crate) async fn refuse(stream: TcpStream) {
     let server = auto::Builder::new(TokioExecutor::new());
     let service = TowerToHyperService::new(service);
     let connection = server.serve_connection(TokioIo::new(stream), service);
-    // It is sent away in any case.
+    // The connection is closed in any case.
     let _ = tokio::time::timeout(PATIENCE, connection).await;
     tracing::debug!("a client spoke plaintext");
 }

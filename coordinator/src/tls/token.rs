@@ -1,5 +1,5 @@
-//! The tokens that open the door. Only their hashes are kept, which also makes a comparison take the
-//! same time whatever is guessed.
+//! The tokens that authenticate calls. Only their hashes are kept, so the time of a comparison does
+//! not depend on the guess.
 
 use std::path::Path;
 
@@ -10,10 +10,10 @@ use tokio_rustls::rustls::crypto::ring;
 
 use super::{Error, UserCredentials, files};
 
-/// Bytes of chance in a token.
+/// Random bytes in a token.
 const TOKEN_BYTES: usize = 32;
 
-/// The tokens that are good.
+/// The valid tokens, as hashes.
 #[derive(Debug)]
 pub(crate) struct Tokens {
     admin: Hash,
@@ -21,8 +21,7 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
-    /// Takes tokens out of the files that a person named, and those in `directory` for the others;
-    /// they are made if they are not there.
+    /// Reads the tokens from the given files, or from `directory`, where missing ones are created.
     pub(super) fn read_or_make(
         credentials: &UserCredentials,
         directory: &Path,
@@ -35,10 +34,10 @@ impl Tokens {
         Ok(Self { admin, worker })
     }
 
-    /// Whose token this is.
+    /// Returns the role of a token.
     pub(super) fn role(&self, token: &str) -> Option<Role> {
         let hash = blake3::hash(token.as_bytes());
-        // Both are compared always, each in constant time.
+        // Both are always compared, each in constant time.
         match (hash == self.admin, hash == self.worker) {
             (true, _) => Some(Role::Admin),
             (_, true) => Some(Role::Worker),
@@ -71,7 +70,7 @@ fn read(named: Option<&Path>, directory: &Path, role: Role) -> Result<Hash, Erro
     }
 }
 
-/// A new token. It says what it is, so that one in a log or a repository is found.
+/// Generates a token. Its prefix lets scanners find it in a log or a repository.
 fn make(role: Role) -> Result<String, Error> {
     let mut bytes = [0; TOKEN_BYTES];
     let random = ring::default_provider().secure_random;
@@ -89,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_are_made_once_and_each_has_its_role() {
+    fn tokens_are_created_once_with_their_roles() {
         let directory = tempfile::tempdir().unwrap();
         let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
         let tokens = Tokens::read_or_make(&UserCredentials::default(), directory.path()).unwrap();
@@ -103,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_of_a_person_must_be_long_and_different() {
+    fn given_tokens_must_be_long_and_different() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("mine");
         let credentials =
