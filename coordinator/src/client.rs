@@ -1,5 +1,5 @@
-//! How the command line speaks to a coordinator: over the network, or, where none runs, to the state
-//! directory at rest through the same protocol in this process. One way, so both behave alike.
+//! The client of the command line. It calls a coordinator over the network, or, if none runs,
+//! serves the state directory in this process by the same protocol, so that both behave alike.
 
 mod admin;
 mod admission;
@@ -36,63 +36,63 @@ use crate::grpc;
 use crate::tls::AuthPolicy;
 pub(crate) use admin::{RunningAttempt, ShutdownReply};
 
-/// How long a connection may take to come about.
+/// The timeout of a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a state directory may be in use while no coordinator answers.
+/// The time that a state directory may be locked while no coordinator answers.
 const IN_USE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often it is tried again meanwhile.
+/// The pause between two tries in that time.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// How often a connection is probed, and how long the answer may take.
+/// The interval of keepalive probes, and the timeout of their replies.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
-/// How long a call may take that does not wait for anything.
+/// The timeout of a call that does not wait for other events.
 const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// How long a query may take to begin its reply.
+/// The timeout until the reply of a query begins.
 const QUERY_TIMEOUT: Duration = Duration::from_hours(1);
 
-/// Bytes on their way between client and server in one process.
+/// Buffer between client and server in one process, in bytes.
 const PIPE: usize = 1 << 20;
 
-/// Speaks to a coordinator.
+/// A client of a coordinator.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     inner: SweepServiceClient<AuthorizedChannel>,
     workers: WorkerServiceClient<AuthorizedChannel>,
     fleets: FleetServiceClient<AuthorizedChannel>,
     admin: AdminServiceClient<AuthorizedChannel>,
-    /// Whether a coordinator runs: nothing will happen to what is submitted otherwise.
+    /// Whether a coordinator runs; otherwise submitted sweeps only wait.
     pub is_live: bool,
-    /// What a coordinator that died has left, if none runs.
+    /// Message about the address file of a coordinator that died.
     pub stale_server: Option<String>,
 }
 
-/// Why a call did not succeed.
+/// A call did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// There is no coordinator, and no state either.
+    /// There is neither a coordinator nor a state.
     #[error("no coordinator runs here and there is no state in `{}`", .0.display())]
     Nowhere(PathBuf),
-    /// The coordinator that was named does not answer.
+    /// The given coordinator does not answer.
     #[error("the coordinator at `{url}` cannot be reached")]
     Unreachable {
-        /// Its address.
+        /// The coordinator's address.
         url: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: tonic::transport::Error,
     },
     /// The state directory cannot be opened.
     #[error(transparent)]
     State(#[from] app::Error),
-    /// The coordinator refused.
+    /// The coordinator refused the call.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The coordinator said something that means nothing here.
-    #[error("the coordinator said something that is not understood")]
+    /// The coordinator sent an invalid message.
+    #[error("the coordinator sent an invalid message: it may have another version")]
     NotUnderstood(#[from] InvalidMessage),
 }
 
@@ -102,16 +102,16 @@ impl From<tonic::Status> for Error {
     }
 }
 
-/// What there is in a state directory.
+/// The coordinator of a state directory, running or not.
 pub(crate) enum CoordinatorLookup {
-    /// A coordinator that runs.
+    /// A client of the running coordinator.
     Running(Box<Client>),
-    /// The state of one that does not.
+    /// The opened state, if no coordinator runs.
     AtRest(Box<CoordinatorAtRest>),
 }
 
-/// Looks for a coordinator at a state directory. If the directory is in use and none answers, one is
-/// starting, or another command looks at the state at rest: that takes a moment.
+/// Finds the coordinator of a state directory. If the directory is locked and nobody answers, a
+/// coordinator is starting or another command has the state open: the search waits for a while.
 pub(crate) async fn find(
     settings: &Settings,
     access: &AccessConfig,
@@ -119,21 +119,21 @@ pub(crate) async fn find(
     let access = AccessConfig { server: None, state: settings.state.clone(), ..access.clone() };
     let deadline = tokio::time::Instant::now() + IN_USE_TIMEOUT;
     loop {
-        // The lock is believed before the address, which may be that of a dead coordinator.
+        // The lock is checked before the address, which may be that of a dead coordinator.
         let in_use = match Coordinator::open(settings.clone()) {
             Err(error) if is_locked(&error) || is_forbidden(&error) => error,
             opened => return Ok(CoordinatorLookup::AtRest(Box::new(opened?))),
         };
         let error = match Client::over_network(&access).await {
             Ok(client) => return Ok(CoordinatorLookup::Running(Box::new(client))),
-            // That there is one which cannot be trusted says more.
+            // A failed authentication is the more useful error.
             Err(Error::Refused(refusal)) if refusal.is_access() => {
                 if is_forbidden(&in_use) {
                     return Err(refusal.into());
                 }
                 refusal.into()
             }
-            // Its owner may start one, but not for us to see.
+            // The state belongs to another user.
             Err(_) if is_forbidden(&in_use) => return Err(in_use.into()),
             Err(_) => in_use.into(),
         };
@@ -148,7 +148,7 @@ fn is_locked(error: &app::Error) -> bool {
     matches!(error, app::Error::Journal { source: rheo_store::Error::Locked { .. }, .. })
 }
 
-/// Whether a state directory belongs to somebody else.
+/// Whether a state directory belongs to another user.
 pub(crate) fn is_forbidden(error: &app::Error) -> bool {
     match error {
         app::Error::Journal { source: rheo_store::Error::Io(source), .. }
@@ -159,21 +159,20 @@ pub(crate) fn is_forbidden(error: &app::Error) -> bool {
     }
 }
 
-/// The file of a coordinator that died, in a state directory that nobody has open.
+/// Returns a message if a coordinator that died has left its address file.
 fn stale_server_file(state: &Path) -> Option<String> {
     let path = state.join(SERVER_FILE);
     let file = ServerFile::read(&path).ok()??;
     let who = file.process.map(|process| format!(" ({process})")).unwrap_or_default();
     Some(format!(
-        "no coordinator runs: `{}` is left from one that died{who}; this is its state at rest",
+        "no coordinator runs: `{}` is left from one that died{who}; the state is read without a coordinator",
         path.display()
     ))
 }
 
 impl Client {
-    /// Connects to the coordinator that was named or that the state directory names, or opens the
-    /// state directory if none runs.
-    /// There, `queries` may take so much.
+    /// Connects to the given coordinator or to that of the state directory, or opens the state
+    /// directory if none runs; `queries` limits queries in that case.
     pub(crate) async fn connect(access: &AccessConfig, queries: Limits) -> Result<Self, Error> {
         if access.server.is_some() {
             return Self::over_network(access).await;
@@ -188,7 +187,7 @@ impl Client {
         match find(&settings, access).await? {
             CoordinatorLookup::Running(client) => Ok(*client),
             CoordinatorLookup::AtRest(opened) => {
-                // Nothing is said of, or added to, a journal that is not that of the results.
+                // A journal that does not match the results must be neither read nor written.
                 opened.coordinator.check_storage(true).await?;
                 let stale_server = stale_server_file(&access.state);
                 Ok(Self {
@@ -200,8 +199,8 @@ impl Client {
         }
     }
 
-    /// The coordinator that the state directory names, if it is on another machine and answers: a
-    /// lock may not be seen from here.
+    /// Connects to a coordinator on another machine, if the state directory names one that answers.
+    /// Its lock may be invisible here.
     async fn connect_remote(access: &AccessConfig) -> Result<Option<Self>, Error> {
         let file = ServerFile::read(&access.state.join(SERVER_FILE)).ok().flatten();
         if file.and_then(|file| file.process).is_none_or(|process| process.is_here()) {
@@ -266,7 +265,7 @@ impl Client {
         Self { inner, workers, fleets, admin, is_live: true, stale_server: None }
     }
 
-    /// Submits the text of a sweep file; says whether the sweep is new.
+    /// Submits the text of a sweep file; also returns whether the sweep is new.
     pub(crate) async fn submit(
         &mut self,
         file: &str,
@@ -277,14 +276,13 @@ impl Client {
         Ok((self.parse_sweep(reply.sweep)?, reply.created))
     }
 
-    /// All sweeps in the order in which they were submitted, and what keeps rows from being written
-    /// into parts, if anything does.
+    /// Returns all sweeps in the order of submission, and the last error of writing parts.
     pub(crate) async fn sweeps(&mut self) -> Result<(Vec<SweepView>, Option<String>), Error> {
         let Overview { sweeps, last_error, .. } = self.overview().await?;
         Ok((sweeps, last_error))
     }
 
-    /// All sweeps, and what is wrong.
+    /// Returns all sweeps and known problems.
     pub(crate) async fn overview(&mut self) -> Result<Overview, Error> {
         let request = with_timeout(CALL_TIMEOUT, v1::ListSweepsRequest::default());
         let reply = self.inner.list_sweeps(request).await?.into_inner();
@@ -295,14 +293,14 @@ impl Client {
         Ok(Overview { sweeps: sweeps?, last_error, unfit: unfit?, state })
     }
 
-    /// The sweeps of which parts are missing or known to be damaged.
+    /// Returns the sweeps with missing or damaged parts.
     pub(crate) async fn damaged_sweeps(&mut self) -> Result<Vec<v1::DamagedSweep>, Error> {
         let request = with_timeout(CALL_TIMEOUT, v1::ListSweepsRequest { damage: true });
         Ok(self.inner.list_sweeps(request).await?.into_inner().damaged)
     }
 
-    /// Checks the journal, the parts and the checkpoints; with `repair`, has trials with damaged
-    /// rows or checkpoints start over.
+    /// Verifies the journal, the parts and the checkpoints; with `repair`, restarts the trials with
+    /// damaged rows or checkpoints.
     pub(crate) async fn verify(
         &mut self,
         repair: bool,
@@ -311,14 +309,14 @@ impl Client {
         Ok(self.inner.verify(request).await?.into_inner())
     }
 
-    /// One sweep and its file.
+    /// Returns a sweep and the text of its file.
     pub(crate) async fn sweep(&mut self, name: &SweepName) -> Result<(SweepView, String), Error> {
         let request = v1::GetSweepRequest { sweep: name.to_string() };
         let reply = self.inner.get_sweep(with_timeout(CALL_TIMEOUT, request)).await?.into_inner();
         Ok((self.parse_sweep(reply.sweep)?, reply.source))
     }
 
-    /// A page of trials, and where the next begins.
+    /// Returns a page of trials, and the first index of the next page.
     pub(crate) async fn trials(
         &mut self,
         sweep: &SweepName,
@@ -338,7 +336,7 @@ impl Client {
         Ok((trials?, reply.next))
     }
 
-    /// One trial and its whole configuration, as JSON.
+    /// Returns a trial and its complete configuration as JSON.
     pub(crate) async fn trial(
         &mut self,
         id: &TrialId,
@@ -348,7 +346,7 @@ impl Client {
         Ok((reply.trial.ok_or(InvalidMessage::Missing("trial"))?.try_into()?, reply.config))
     }
 
-    /// The bytes of a checkpoint.
+    /// Downloads a checkpoint.
     pub(crate) async fn checkpoint(&mut self, digest: Digest) -> Result<Vec<u8>, Error> {
         let request = v1::GetCheckpointRequest { digest: digest.to_string(), claim: None };
         let mut chunks = self.workers.get_checkpoint(request).await?.into_inner();
@@ -365,7 +363,7 @@ impl Client {
         Ok(SweepWatch(self.inner.watch(request).await?.into_inner()))
     }
 
-    /// Starts no further trial.
+    /// Pauses a sweep: no further trial starts.
     pub(crate) async fn pause(&mut self, sweep: &SweepName) -> Result<SweepView, Error> {
         let (sweep, request_id) = (sweep.to_string(), request_id());
         let request = with_timeout(CALL_TIMEOUT, v1::PauseRequest { sweep, request_id });
@@ -373,7 +371,7 @@ impl Client {
         self.parse_sweep(reply.sweep)
     }
 
-    /// Goes on.
+    /// Resumes a sweep.
     pub(crate) async fn resume(&mut self, sweep: &SweepName) -> Result<SweepView, Error> {
         let (sweep, request_id) = (sweep.to_string(), request_id());
         let request = with_timeout(CALL_TIMEOUT, v1::ResumeRequest { sweep, request_id });
@@ -381,7 +379,7 @@ impl Client {
         self.parse_sweep(reply.sweep)
     }
 
-    /// Starts no further trial and stops the running ones.
+    /// Cancels a sweep: running trials stop, and no further trial starts.
     pub(crate) async fn cancel(&mut self, sweep: &SweepName) -> Result<SweepView, Error> {
         let (sweep, request_id) = (sweep.to_string(), request_id());
         let request = with_timeout(CALL_TIMEOUT, v1::CancelRequest { sweep, request_id });
@@ -389,7 +387,7 @@ impl Client {
         self.parse_sweep(reply.sweep)
     }
 
-    /// Tries trials again; says how many.
+    /// Queues trials again; also returns how many.
     pub(crate) async fn retry(
         &mut self,
         sweep: &SweepName,
@@ -402,39 +400,39 @@ impl Client {
         Ok((self.parse_sweep(reply.sweep)?, reply.retried))
     }
 
-    /// A sweep as it is: where no coordinator runs, nobody works on it, whatever leases it has.
+    /// Converts a sweep; without a running coordinator it is idle, whatever leases it has.
     fn parse_sweep(&self, wire: Option<v1::Sweep>) -> Result<SweepView, Error> {
         let mut sweep = parse_sweep(wire)?;
         sweep.idle |= !self.is_live && sweep.phase == SweepPhase::Running;
         Ok(sweep)
     }
 
-    /// Runs SQL; the reply is an Arrow IPC stream in pieces.
+    /// Runs SQL; the reply is an Arrow IPC stream in chunks.
     pub(crate) async fn query(&mut self, sql: &str) -> Result<Streaming<v1::QueryResponse>, Error> {
         let request = with_timeout(QUERY_TIMEOUT, v1::QueryRequest { sql: sql.to_owned() });
         Ok(self.inner.query(request).await?.into_inner())
     }
 }
 
-/// What there is, and what is wrong with it.
+/// The sweeps and known problems.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Overview {
-    /// The sweeps in the order in which they were submitted.
+    /// Sweeps in the order of submission.
     pub sweeps: Vec<SweepView>,
-    /// What keeps rows from being written into parts, if anything does.
+    /// Last error of writing parts.
     pub last_error: Option<String>,
-    /// Workers that lack something that trials need.
+    /// Workers that lack what trials need.
     pub unfit: Vec<UnfitWorker>,
-    /// The id of the state; none before a coordinator has started on it.
+    /// Id of the state; none before the first start of a coordinator.
     pub state: Option<String>,
 }
 
-/// A trial, and its progress if it runs.
+/// A trial with its progress.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TrialWithProgress {
     /// The trial.
     pub trial: TrialView,
-    /// How far it is.
+    /// Progress of a running trial.
     pub progress: Option<Progress>,
 }
 
@@ -447,23 +445,23 @@ impl TryFrom<v1::Trial> for TrialWithProgress {
     }
 }
 
-/// A sweep that is being followed.
+/// A stream of updates of a sweep.
 #[derive(Debug)]
 pub(crate) struct SweepWatch(Streaming<v1::WatchResponse>);
 
-/// A sweep at one moment.
+/// An update of a sweep.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct SweepUpdate {
     /// The sweep.
     pub sweep: SweepView,
-    /// The trials that run.
+    /// The running trials.
     pub running: Vec<TrialWithProgress>,
-    /// Trials that ended since the moment before.
+    /// Trials that ended since the previous update.
     pub ended: Vec<TrialView>,
 }
 
 impl SweepWatch {
-    /// The next moment at which something is different; none after the end.
+    /// Waits for the next update; none after the end of the sweep.
     pub(crate) async fn next(&mut self) -> Result<Option<SweepUpdate>, Error> {
         let Some(message) = self.0.message().await? else { return Ok(None) };
         let running: Result<_, _> =

@@ -1,4 +1,4 @@
-//! The answers of queries, as clients take them: written as they come in, or as rows of a type.
+//! Runs queries for clients: writes the reply as it arrives, or parses its rows.
 
 use std::io::Write;
 
@@ -8,21 +8,21 @@ use serde::de::DeserializeOwned;
 
 use crate::client::{self, Client};
 
-/// Why an answer could not be had or written.
+/// A query failed, or its reply could not be written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// The coordinator did not answer.
+    /// The call failed.
     #[error(transparent)]
     Client(#[from] client::Error),
-    /// The answer is no Arrow stream, or could not be written.
+    /// The reply is not an Arrow stream, or could not be written.
     #[error(transparent)]
     Output(#[from] output::Error),
-    /// The rows are not of the expected type.
+    /// The rows do not have the expected type.
     #[error(transparent)]
     Rows(#[from] serde_json::Error),
 }
 
-/// Runs `sql` and writes the answer to `out` as it comes in.
+/// Runs `sql` and writes the reply to `out` as it arrives.
 pub(crate) async fn write<W: Write + Send>(
     client: &mut Client,
     sql: &str,
@@ -55,7 +55,7 @@ pub(crate) async fn write<W: Write + Send>(
     Ok(())
 }
 
-/// Runs `sql` and returns its rows, whose columns are the fields of `T`.
+/// Runs `sql` and parses its rows; the columns are the fields of `T`.
 pub(crate) async fn rows<T: DeserializeOwned>(
     client: &mut Client,
     sql: &str,

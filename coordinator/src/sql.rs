@@ -1,8 +1,7 @@
-//! SQL over everything that is committed: the parts that the journal names and the rows that are in
-//! none yet, at one moment.
+//! SQL over all committed rows: a snapshot of the parts in the journal and of its pending rows.
 //!
-//! Each query runs in a process of its own, of which there are only so many at once: whatever a
-//! query does to memory, stacks or processors, it does not do it here. See [`process`].
+//! Each query runs in its own process, and the number of processes is limited. So a query cannot
+//! exhaust the coordinator's memory, stack or processors. See [`process`].
 
 pub(crate) mod child;
 mod frame;
@@ -31,10 +30,10 @@ use crate::engine::Handle;
 use crate::report::report;
 use process::{JournalSnapshot, QueryProcess};
 
-/// Pieces of an answer that may wait for a slow client.
+/// Chunks of a reply that may wait for a slow client.
 const QUEUE: usize = 8;
 
-/// Answers queries; cheap to clone.
+/// Runs queries; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct QueryService {
     place: Arc<StorageUrl>,
@@ -42,17 +41,17 @@ pub(crate) struct QueryService {
     journal: Arc<dyn Journal>,
     handle: Handle,
     limits: Limits,
-    /// A permit for each query that may run or wait.
+    /// Permits of the queries that run or wait.
     admitted: Arc<Semaphore>,
-    /// A permit for each query that may run.
+    /// Permits of the queries that run.
     running: Arc<Semaphore>,
 }
 
-/// The right of a query to run.
+/// The permits of a running query.
 type RunPermits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 impl QueryService {
-    /// Answers over the parts of `dataset`, which lies in `place`.
+    /// Creates the service for the parts of `dataset` in `place`.
     pub(crate) fn new(
         place: StorageUrl,
         dataset: Arc<Dataset>,
@@ -71,8 +70,8 @@ impl QueryService {
         }
     }
 
-    /// Starts `sql` and returns its answer, an Arrow IPC stream, piece by piece. The query ends when
-    /// the answer is dropped, and at `stop`.
+    /// Starts `sql` and returns its reply, an Arrow IPC stream in chunks. The query ends when the
+    /// reply is dropped, and at `stop`.
     pub(crate) async fn query(
         &self,
         sql: String,
@@ -84,7 +83,7 @@ impl QueryService {
         let snapshot = self.snapshot().await?;
         let mut process =
             QueryProcess::start(sql, &self.place, &self.dataset, snapshot, self.limits).await?;
-        // What is wrong with a query is known before its first piece.
+        // An error of the query is known before its first chunk.
         let first = tokio::select! {
             first = process.next() => first?,
             () = stop.cancelled() => return Err(stopping()),
@@ -100,12 +99,12 @@ impl QueryService {
             _permits: permits,
         };
         tokio::spawn(query.forward(first));
-        // Said behind what a client that stopped reading finds when it goes on.
+        // The error follows the chunks that still wait for the client.
         let last = tokio_stream::once(()).filter_map(move |()| end_error.get().cloned().map(Err));
         Ok(ReceiverStream::new(receiver).chain(last))
     }
 
-    /// Waits until the query may run.
+    /// Waits for the permits to run a query.
     async fn acquire_permits(&self) -> Result<RunPermits, Status> {
         let busy = |_| {
             let (running, waiting) = (self.limits.running, limits::WAITING_QUERIES);
@@ -120,7 +119,7 @@ impl QueryService {
     }
 
     async fn snapshot(&self) -> Result<JournalSnapshot, Status> {
-        // Pinned first: what the journal names from here on stays readable.
+        // Pinned first, so that parts named by the journal stay readable.
         let pin = self.dataset.pin();
         let journal = Arc::clone(&self.journal);
         let read = tokio::task::spawn_blocking(move || {
@@ -131,7 +130,7 @@ impl QueryService {
             read.await.map_err(|error| Status::internal(error.to_string()))?;
         let (index, view) =
             read.map_err(|error| refusal::status(&Reason::Storage, report(&error), None))?;
-        // Read last, so that it knows every sweep of which the journal holds rows.
+        // Read last, so that it has every sweep with rows in the journal.
         let contests = self.handle.read(contests).await?;
         Ok(JournalSnapshot { pin, index, view, contests })
     }
@@ -150,20 +149,20 @@ fn stopping() -> Status {
     refusal::status(&Reason::Stopping, "the coordinator is stopping", None)
 }
 
-/// A query whose answer is on its way.
+/// A query whose reply is being sent.
 struct RunningQuery {
     process: QueryProcess,
     stop: CancellationToken,
     sender: mpsc::Sender<Result<Bytes, Status>>,
-    /// Why the answer ends before its end.
+    /// The error that ends the reply early.
     end_error: Arc<OnceLock<Status>>,
     admitted: Arc<Semaphore>,
-    /// Given back after the process has ended: processes, not answers, are what is limited.
+    /// Released after the process has ended, because processes are limited, not replies.
     _permits: RunPermits,
 }
 
 impl RunningQuery {
-    /// Sends the answer until it ends, nobody listens or somebody listens too slowly.
+    /// Sends the reply until it ends, or the client is gone or too slow.
     async fn forward(mut self, first: Option<Bytes>) {
         let deadline = Instant::now() + limits::TOTAL_TIMEOUT;
         let mut next = Ok(first);
@@ -176,7 +175,7 @@ impl RunningQuery {
                 }
                 Ok(None) => break,
                 Err(status) => {
-                    // It is the first.
+                    // No other error was set before.
                     let _ = self.end_error.set(status);
                     break;
                 }
@@ -190,7 +189,7 @@ impl RunningQuery {
         self.process.end().await;
     }
 
-    /// Sends a piece; says whether the client took it.
+    /// Sends a chunk; returns whether the client took it.
     async fn send(&self, piece: Bytes, deadline: Instant) -> bool {
         loop {
             let stalled_at = (Instant::now() + limits::STALL_TIMEOUT).min(deadline);
@@ -203,11 +202,11 @@ impl RunningQuery {
                     room.send(Ok(piece));
                     return true;
                 }
-                // The client has gone.
+                // The client is gone.
                 Ok(Err(_)) => return false,
                 Err(_) if Instant::now() < deadline && !self.has_waiters() => {}
                 Err(_) => {
-                    let text = "the query was ended: its rows were not taken while others waited";
+                    let text = "the query was ended: the client did not read its rows while other queries waited";
                     let _ = self.end_error.set(refusal::status(&Reason::QueryLimit, text, None));
                     return false;
                 }
@@ -215,7 +214,7 @@ impl RunningQuery {
         }
     }
 
-    /// Whether another query waits for its turn.
+    /// Whether another query waits for a permit.
     fn has_waiters(&self) -> bool {
         self.admitted.available_permits() < limits::WAITING_QUERIES
     }

@@ -300,7 +300,7 @@ fn a_client_that_reads_nothing_holds_little_and_nobody_up() {
     let memory = peak_memory(serving.pid());
     assert!(memory < 300, "the coordinator took {memory} MiB");
     let said = client.end().expect(2);
-    assert!(said.err.contains("its rows were not taken while others waited"), "{}", said.err);
+    assert!(said.err.contains("did not read its rows while other queries waited"), "{}", said.err);
 }
 
 #[test]

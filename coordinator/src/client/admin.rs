@@ -1,4 +1,4 @@
-//! What the command line asks of the coordinator itself, and what it takes away.
+//! Calls of the admin service, and the deletion of sweeps.
 
 use rheo_core::id::{SweepName, TrialId, WorkerId};
 use rheo_core::log::LogLine;
@@ -11,33 +11,33 @@ use super::{
     CALL_TIMEOUT, Client, Error, QUERY_TIMEOUT, TrialWithProgress, request_id, with_timeout,
 };
 
-/// The attempt that a trial has now.
+/// The running attempt of a trial.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct RunningAttempt {
-    /// Which try of the trial, from 1.
+    /// Number of the attempt, from 1.
     pub attempt: u32,
-    /// Who has it.
+    /// Id of the worker.
     pub worker: WorkerId,
-    /// The machine of the worker.
+    /// Host of the worker.
     pub host: String,
-    /// The process of the worker.
+    /// Process id of the worker.
     pub pid: u32,
-    /// When it began.
+    /// Start of the attempt.
     pub since: Timestamp,
-    /// Lines of its log that are not durable yet.
+    /// Log lines that are not durable yet.
     pub log: Vec<LogLine>,
 }
 
-/// A coordinator that was asked to end.
+/// The reply of a coordinator to a shutdown request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ShutdownReply {
-    /// Its process.
+    /// Process id of the coordinator.
     pub pid: u32,
-    /// Its machine.
+    /// Host of the coordinator.
     pub host: String,
-    /// Workers that have not departed.
+    /// Number of workers that have not departed.
     pub workers: u32,
-    /// Trials that they hold.
+    /// Number of trials that these workers hold.
     pub running: u32,
 }
 
@@ -62,7 +62,7 @@ impl TryFrom<v1::RunningAttempt> for RunningAttempt {
 }
 
 impl Client {
-    /// One trial, and its attempt if it has one now.
+    /// Returns a trial and its running attempt.
     pub(crate) async fn trial_with_attempt(
         &mut self,
         id: &TrialId,
@@ -73,15 +73,15 @@ impl Client {
         Ok((reply.trial.ok_or(InvalidMessage::Missing("trial"))?.try_into()?, running))
     }
 
-    /// Deletes a sweep; false if files stay until queries that read them have ended.
+    /// Deletes a sweep; false if files remain until the queries that read them have ended.
     pub(crate) async fn delete(&mut self, sweep: &SweepName) -> Result<bool, Error> {
         let (sweep, request_id) = (sweep.to_string(), request_id());
-        // Parts that are being written are waited for.
+        // The coordinator waits for parts that are being written.
         let request = with_timeout(QUERY_TIMEOUT, v1::DeleteRequest { sweep, request_id });
         Ok(!self.inner.delete(request).await?.into_inner().files_remain)
     }
 
-    /// Every known worker.
+    /// Returns all known workers.
     pub(crate) async fn worker_views(&mut self) -> Result<Vec<WorkerView>, Error> {
         let request = with_timeout(CALL_TIMEOUT, v1::ListWorkersRequest {});
         let reply = self.admin.list_workers(request).await?.into_inner();
@@ -89,7 +89,7 @@ impl Client {
         Ok(workers?)
     }
 
-    /// What the state takes on disk.
+    /// Returns the disk usage of the state.
     pub(crate) async fn disk_usage(&mut self) -> Result<DiskUsage, Error> {
         let request = with_timeout(QUERY_TIMEOUT, v1::DiskUsageRequest {});
         Ok(self.admin.disk_usage(request).await?.into_inner().try_into()?)

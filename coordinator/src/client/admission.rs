@@ -1,7 +1,7 @@
-//! The first call on a new connection, after which the coordinator lets the connection stay.
+//! Connects and makes a first call, which authenticates the connection.
 //!
-//! While very many connections are opened that say nothing, the coordinator closes the oldest of those
-//! that have shown no token, and that may be this one: then another one is opened.
+//! During a flood of connections the coordinator closes the oldest unauthenticated one, which may
+//! be this one. Then another connection is opened.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use tonic::transport::{Channel, Endpoint, Error};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-/// The most connections that are opened.
+/// The largest number of tries.
 const MAX_TRIES: u32 = 10;
 
-/// The pause after the first try; it grows with each.
+/// The pause after the first try; it grows with each try.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Connects, and tries again if the connection is closed before its first call is answered.
+/// Connects, and retries if the connection is closed before its first call is answered.
 pub(super) async fn connect(endpoint: &Endpoint, bearer: &BearerToken) -> Result<Channel, Error> {
     for number in 1..MAX_TRIES {
         let channel = endpoint.connect().await?;
@@ -29,7 +29,7 @@ pub(super) async fn connect(endpoint: &Endpoint, bearer: &BearerToken) -> Result
     endpoint.connect().await
 }
 
-/// Whether a call is answered, whatever the answer is: the calls that follow tell better what is wrong.
+/// Whether a first call is answered. Any answer will do: later calls give the better error.
 async fn is_admitted(channel: Channel, bearer: BearerToken) -> bool {
     let mut health = HealthClient::with_interceptor(channel, bearer);
     match health.check(HealthCheckRequest::default()).await {

@@ -1,4 +1,4 @@
-//! What the command line asks of fleets.
+//! Calls of the fleet service.
 
 use rheo_core::fleet::{FleetName, FleetSpec};
 use rheo_core::machine::FleetView;
@@ -7,14 +7,14 @@ use rheo_proto::v1;
 use super::{CALL_TIMEOUT, Client, Error, request_id, with_timeout};
 
 impl Client {
-    /// Wants a fleet.
+    /// Launches or changes a fleet.
     pub(crate) async fn launch(&mut self, spec: FleetSpec) -> Result<(), Error> {
         let request = v1::LaunchRequest { request_id: request_id(), spec: Some(spec.into()) };
         self.fleets.launch(with_timeout(CALL_TIMEOUT, request)).await?;
         Ok(())
     }
 
-    /// All fleets.
+    /// Returns all fleets.
     pub(crate) async fn fleets(&mut self) -> Result<Vec<FleetView>, Error> {
         let request = with_timeout(CALL_TIMEOUT, v1::ListFleetsRequest {});
         let reply = self.fleets.list_fleets(request).await?.into_inner();
@@ -22,7 +22,7 @@ impl Client {
         Ok(fleets?)
     }
 
-    /// Changes how many pilots a fleet may have.
+    /// Changes the number of pilots that a fleet may have.
     pub(crate) async fn scale(
         &mut self,
         fleet: &FleetName,
@@ -35,14 +35,14 @@ impl Client {
         Ok(())
     }
 
-    /// Has a fleet start no pilot any more.
+    /// Drains a fleet: no further pilot starts.
     pub(crate) async fn drain(&mut self, fleet: &FleetName) -> Result<(), Error> {
         let request = v1::DrainRequest { request_id: request_id(), fleet: fleet.to_string() };
         self.fleets.drain(with_timeout(CALL_TIMEOUT, request)).await?;
         Ok(())
     }
 
-    /// Has the pilots of a fleet go.
+    /// Stops the pilots of a fleet.
     pub(crate) async fn stop(&mut self, fleet: &FleetName) -> Result<(), Error> {
         let request = v1::StopRequest { request_id: request_id(), fleet: fleet.to_string() };
         self.fleets.stop(with_timeout(CALL_TIMEOUT, request)).await?;

@@ -1,9 +1,9 @@
-//! The process of one query: reads an order, answers it and ends.
+//! The process of one query: reads a request, answers it and ends.
 //!
-//! It bounds itself before it looks at the query: its memory by the kernel, its priority below the
-//! coordinator's, its life by the coordinator's. A query that needs more than it may have ends this
-//! process and nothing else. Stacks are large enough for every query that passes the bounds of
-//! `rheo-query`; what is nested deeper overflows here and nowhere else.
+//! Before it parses the query it limits itself: its memory by the kernel, its priority below the
+//! coordinator's, its life by the coordinator's. A query that exceeds its limits ends only this
+//! process. Stacks are large enough for every query within the bounds of `rheo-query`; a deeper one
+//! overflows only here.
 
 use std::collections::BTreeSet;
 use std::fs::DirBuilder;
@@ -26,34 +26,34 @@ use super::frame::{self, Frame, QueryError, QueryErrorKind, QueryRequest};
 use crate::app;
 use crate::report::report;
 
-/// The argument that makes `rheo` the process of a query.
+/// The argument that starts `rheo` as the process of a query.
 pub(crate) const ARGUMENT: &str = "query-process";
 
-/// How much less urgent queries are than the coordinator and workers of the machine.
+/// The niceness of queries, below the coordinator and the workers of the machine.
 const NICENESS: i32 = 10;
 
-/// The time between two messages about parts that were read.
+/// The time between two reports of verified parts.
 const REPORT_PAUSE: Duration = Duration::from_secs(1);
 
-/// Threads that wait for files.
+/// Threads that read files.
 const READERS: usize = 4;
 
-/// The rows that are in no part.
+/// The rows that are pending in the journal.
 type PendingBlobs = Vec<(frame::BlobHeader, Bytes)>;
 
-/// Held while the engine makes its directories, and from the end of this process on.
+/// Held while the engine creates its directories, and during the end of this process.
 static ENGINE: Mutex<()> = Mutex::new(());
 
-/// Address space that the allocator reserves for each thread, used or not.
+/// Address space that the allocator reserves per thread, in bytes.
 const ARENA_BYTES: u64 = 64 << 20;
 
-/// Answers the order on standard input, with temporary files in a new directory called `scratch`.
+/// Answers the request on standard input; temporary files go to the new directory `scratch`.
 pub(crate) fn main(scratch: &Path) -> ExitCode {
     lower_priority();
-    // Where there is no room for temporary files, there is memory.
+    // Without a directory for temporary files the query uses memory.
     let made = DirBuilder::new().mode(0o700).create(scratch);
     let code = serve_request(made.is_ok().then(|| scratch.to_owned()));
-    // What runs does not matter any more.
+    // Threads may still run, which does not matter any more.
     let _ = std::fs::remove_dir_all(scratch);
     code
 }
@@ -71,21 +71,21 @@ fn serve_request(scratch: Option<PathBuf>) -> ExitCode {
     }
 }
 
-/// Sees to it that whatever becomes scarce is taken from queries first.
+/// Makes this process the first to lose scarce processors and memory.
 fn lower_priority() {
-    // All of this is for the good of others: where it is not possible the query runs nevertheless.
+    // Errors are ignored: these settings protect other processes, not the query.
     let _ = setpriority_process(None, NICENESS);
     let _ = std::fs::write("/proc/self/comm", "rheo-query");
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
 }
 
-/// Ends this process as soon as the coordinator has closed standard input, by dying or on purpose.
+/// Ends this process as soon as the coordinator closes standard input or dies.
 fn end_with_coordinator(mut input: io::Stdin, scratch: Option<&Path>) {
     let mut nothing = [0; 16];
     while matches!(input.read(&mut nothing), Ok(1..)) {}
     let _engine = ENGINE.lock();
-    // The coordinator may be gone, and somebody must do it.
+    // The coordinator, which would remove the directory, may be gone.
     let _ = scratch.map(std::fs::remove_dir_all);
     #[expect(clippy::exit, reason = "nobody waits for the answer")]
     std::process::exit(1);
@@ -106,13 +106,13 @@ fn run_query(request: &QueryRequest, rows: PendingBlobs, scratch: Option<&Path>)
     })
 }
 
-/// Sends a frame as a whole: there are two threads that do.
+/// Writes a complete frame; standard output is locked, because two threads write.
 fn write_frame(frame: &Frame) -> io::Result<()> {
     frame.write(&mut io::stdout().lock())
 }
 
-/// Says which parts were read and found whole, as long as this process lives: the next query need
-/// not read them again, even if this one is ended, and to have done it is not its fault.
+/// Reports verified parts for the life of this process. The next query need not verify them again,
+/// even if this one is killed, and their time does not count.
 fn report_checked(dataset: &Dataset) {
     let mut told = BTreeSet::new();
     loop {
@@ -126,7 +126,7 @@ fn report_checked(dataset: &Dataset) {
     }
 }
 
-/// Bounds the memory of this process to what it has now and `memory` bytes.
+/// Limits the memory of this process to its present size plus `memory` bytes.
 fn limit_memory(memory: u64) -> io::Result<()> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
@@ -183,7 +183,7 @@ async fn send_rows(
     let failed = |error: &dyn std::error::Error| reported(QueryErrorKind::Failed, error);
     let mut answer = engine.query(snapshot, sql).await.map_err(|error| query_error(&error))?;
     let mut encoder = ChunkEncoder::new(&answer.schema()).map_err(|error| failed(&error))?;
-    // At once, so that a query that is in order is known to be before it has rows.
+    // At once, so that a valid query is known as such before it has rows.
     send_pieces(encoder.begin())?;
     while let Some(rows) = answer.next().await {
         let rows = rows.map_err(|error| query_error(&error))?;
@@ -207,7 +207,7 @@ fn query_error(error: &engine::Error) -> ChildError {
     let kind = match error {
         engine::Error::Exhausted(_) => QueryErrorKind::Exhausted,
         error if error.is_invalid() => QueryErrorKind::Invalid,
-        // Some kernels ask whether there is memory.
+        // Some kernels check for memory before they allocate.
         error if report(error).contains("memory alloc") => QueryErrorKind::Exhausted,
         _ => QueryErrorKind::Failed,
     };
@@ -216,7 +216,7 @@ fn query_error(error: &engine::Error) -> ChildError {
 
 fn reported(kind: QueryErrorKind, error: &dyn std::error::Error) -> ChildError {
     let text = report(error);
-    // The planner asks everybody to report what hostile queries make of it.
+    // The planner asks users to report internal errors, which hostile queries can provoke.
     let text = text.split(" This issue was likely caused by").next().unwrap_or_default();
     ChildError::Reported(QueryError { kind, text: message(text, ERROR_LENGTH), damaged: None })
 }

@@ -1,9 +1,9 @@
-//! What the coordinator and the process of a query say to each other: an order on standard input,
+//! Messages between the coordinator and the process of a query: a request on standard input, and
 //! frames on standard output.
 //!
-//! An order is a length and JSON, followed by the rows that are in no part yet: for each blob a length
-//! and JSON, and its bytes; at the end a length of 0. A frame is a kind, a length and bytes. Both ends
-//! are the same program.
+//! A request is a length and JSON, followed by the pending rows: for each blob a length and a JSON
+//! header, and its bytes; at the end a length of 0. A frame is a kind, a length and bytes. Both
+//! sides are the same program, so the format has no version.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -20,28 +20,28 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-/// Bytes of a frame: more than any piece of an answer.
+/// The largest frame in bytes: more than any chunk of a reply.
 const MAX_FRAME: u32 = 16 << 20;
 
-/// A query and all that it may see.
+/// A query and all data that it may read.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct QueryRequest {
     pub(super) sql: String,
-    /// The directory of the parts, or none if they are in a bucket.
+    /// The directory of the parts; none if they are in a bucket.
     pub(super) directory: Option<PathBuf>,
     /// The bucket of the parts.
     pub(super) bucket: Option<String>,
-    /// The parts; those that were found whole before come without a digest.
+    /// The parts; those verified before have no digest.
     pub(super) parts: Vec<Part>,
     pub(super) retractions: Vec<Retraction>,
-    /// How the points of each sweep are compared.
+    /// The ranking rule of each sweep.
     pub(super) contests: BTreeMap<SweepName, RankingRule>,
     pub(super) memory: usize,
     pub(super) disk: u64,
     pub(super) threads: usize,
 }
 
-/// Rows that are in no part; `bytes` of them follow.
+/// The header of a blob of pending rows; `bytes` bytes follow.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct BlobHeader {
     pub(super) sweep: SweepName,
@@ -64,12 +64,12 @@ impl QueryRequest {
         Limits { memory, disk, threads, ..Limits::default() }
     }
 
-    /// The order as bytes, without the rows that follow.
+    /// Encodes the request, without the rows that follow.
     pub(super) fn encode(&self) -> io::Result<Vec<u8>> {
         encode(self)
     }
 
-    /// Reads an order and the rows that follow it.
+    /// Reads a request and the rows that follow it.
     pub(super) fn read(input: &mut impl Read) -> io::Result<(Self, Vec<(BlobHeader, Bytes)>)> {
         let missing = || io::Error::from(io::ErrorKind::UnexpectedEof);
         let request = decode(input)?.ok_or_else(missing)?;
@@ -84,10 +84,10 @@ impl QueryRequest {
 }
 
 impl BlobHeader {
-    /// What comes after the last rows.
+    /// The bytes after the last blob.
     pub(super) const END: [u8; 4] = [0; 4];
 
-    /// The head of rows as bytes, without the rows that follow.
+    /// Encodes the header, without the rows that follow.
     pub(super) fn encode(&self) -> io::Result<Vec<u8>> {
         encode(self)
     }
@@ -99,7 +99,7 @@ fn encode(value: &impl Serialize) -> io::Result<Vec<u8>> {
     Ok([&length.to_le_bytes()[..], &json].concat())
 }
 
-/// Reads what [`encode`] made; nothing if its length is 0.
+/// Reads a value that [`encode`] wrote; none if its length is 0.
 fn decode<T: DeserializeOwned>(input: &mut impl Read) -> io::Result<Option<T>> {
     let mut length = [0; 4];
     input.read_exact(&mut length)?;
@@ -111,39 +111,39 @@ fn decode<T: DeserializeOwned>(input: &mut impl Read) -> io::Result<Option<T>> {
     Ok(Some(serde_json::from_slice(&json)?))
 }
 
-/// What the process of a query says.
+/// A message from the process of a query.
 #[derive(Debug)]
 pub(super) enum Frame {
-    /// A piece of the answer.
+    /// A chunk of the reply.
     Piece(Bytes),
-    /// The query is refused, or failed; this is the last frame.
+    /// The error of a refused or failed query; the last frame.
     Problem(QueryError),
-    /// These parts were read and found whole, by their paths.
+    /// Paths of parts that were verified.
     Checked(Vec<String>),
-    /// The answer is complete; this is the last frame.
+    /// The end of a complete reply; the last frame.
     End,
 }
 
-/// Why there is no answer, or only a part of one.
+/// The error of a query.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct QueryError {
     pub(super) kind: QueryErrorKind,
     pub(super) text: String,
-    /// The part that it is about.
+    /// The damaged part, if there is one.
     #[serde(default)]
     pub(super) damaged: Option<Box<DamagedPart>>,
 }
 
-/// Whose fault it is.
+/// The kind of a query's error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum QueryErrorKind {
-    /// The query means nothing or asks for what is not allowed.
+    /// The query is invalid or not allowed.
     Invalid,
-    /// It needs more memory or temporary files than it may have.
+    /// The query needs more memory or temporary files than allowed.
     Exhausted,
     /// A part is missing or damaged.
     Damaged,
-    /// It could not be carried out.
+    /// The query failed for another reason.
     Failed,
 }
 
@@ -162,7 +162,7 @@ impl Frame {
         out.flush()
     }
 
-    /// Reads a frame; an error if there is no whole one.
+    /// Reads a complete frame.
     pub(super) async fn read(input: &mut (impl AsyncRead + Unpin)) -> io::Result<Self> {
         let kind = input.read_u8().await?;
         let length = input.read_u32_le().await?;
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_order_arrives_with_its_rows() {
+    fn a_request_arrives_with_its_rows() {
         let pending = |position, bytes| BlobHeader {
             sweep: SweepName::parse("demo").unwrap(),
             position,
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn frames_arrive_whole_or_not_at_all() {
+    async fn an_incomplete_frame_is_an_error() {
         let problem = QueryError {
             kind: QueryErrorKind::Invalid,
             text: "no table".to_owned(),

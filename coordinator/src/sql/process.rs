@@ -1,10 +1,9 @@
-//! A query in a process of its own, as the coordinator sees it.
+//! The coordinator's side of the process of a query.
 //!
-//! A planner can recurse, a kernel can ask for gigabytes, and neither can be stopped from outside
-//! while it computes: only a process can. It is started from this same program, given the snapshot
-//! on standard input, and killed when the answer is dropped, takes too long or needs too much. Its
-//! temporary files lie in a directory that it makes and removes; here it is removed for one that
-//! was killed.
+//! A planner can recurse and a kernel can allocate gigabytes; while they compute, only a process
+//! can be stopped from outside. The process runs this same program, gets the snapshot on standard
+//! input, and is killed when the reply is dropped or exceeds its time. It creates and removes a
+//! directory for temporary files; for a killed process the directory is removed here.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -32,49 +31,49 @@ use uuid::Uuid;
 use super::child;
 use super::frame::{BlobHeader, Frame, QueryError, QueryErrorKind, QueryRequest};
 
-/// This program, even if the file that it was started from has been replaced.
+/// This program, even if its file was replaced.
 const SELF: &str = "/proc/self/exe";
 
-/// Bytes of standard error that are kept: enough for the reason of an end.
+/// Bytes of standard error that are kept: enough for the reason of an exit.
 const MAX_STDERR: usize = 4 << 10;
 
-/// Signals by which the kernel ends a process whose stack overflows.
+/// Signals of the kernel on a stack overflow.
 const OVERFLOW_SIGNALS: [i32; 2] = [7, 11];
 
-/// The signal by which the kernel ends a process when the machine has no memory left.
+/// The signal of the kernel when the machine is out of memory.
 const KILL_SIGNAL: i32 = 9;
 
-/// Bytes of rows that are given at once, and how many such pieces wait.
+/// Bytes of pending rows per message, and the number of messages that may wait.
 const PIECE_BYTES: usize = 256 << 10;
 const QUEUE: usize = 4;
 
-/// The results at one moment.
+/// A snapshot of the results.
 pub(super) struct JournalSnapshot {
-    /// Keeps the parts readable as long as the query runs.
+    /// The pin that keeps the parts readable.
     pub(super) pin: Pin,
     pub(super) index: PartIndex,
-    /// The journal, for the rows that are in no part.
+    /// The journal, with the pending rows.
     pub(super) view: Box<dyn JournalView>,
-    /// How the points of each sweep are compared.
+    /// The ranking rule of each sweep.
     pub(super) contests: BTreeMap<SweepName, RankingRule>,
 }
 
-/// A query that runs. Dropping it ends the query.
+/// The process of a query; a drop ends it.
 pub(super) struct QueryProcess {
     running: Option<ScratchChild>,
     out: BufReader<ChildStdout>,
-    /// Open as long as somebody wants the answer.
+    /// Standard input; its end makes the process exit.
     _stdin: ChildStdin,
     stderr: JoinHandle<Vec<u8>>,
     limits: Limits,
-    /// Computing time that is left.
+    /// Remaining computing time.
     left: Duration,
-    /// Learns what the process finds out about parts.
+    /// The dataset that records verified and damaged parts.
     dataset: Dataset,
     _pin: Pin,
 }
 
-/// What must be cleared away.
+/// The process and its directory of temporary files.
 struct ScratchChild {
     child: Child,
     scratch: PathBuf,
@@ -82,10 +81,10 @@ struct ScratchChild {
 
 impl ScratchChild {
     async fn end(mut self) -> Option<ExitStatus> {
-        // It may have ended by itself.
+        // The process may have ended by itself.
         let _ = self.child.start_kill();
         let status = self.child.wait().await.ok();
-        // Only now does nobody write there.
+        // Nobody writes there any more.
         let _ = std::fs::remove_dir_all(&self.scratch);
         status
     }
@@ -94,7 +93,7 @@ impl ScratchChild {
 impl Drop for QueryProcess {
     fn drop(&mut self) {
         let Some(running) = self.running.take() else { return };
-        // The child is killed in any case when it is dropped; with a runtime, it is waited for.
+        // A dropped child is killed in any case; with a runtime, its exit is awaited.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(running.end());
         }
@@ -102,7 +101,7 @@ impl Drop for QueryProcess {
 }
 
 impl QueryProcess {
-    /// Starts `sql` over the results in `place` as `snapshot` has them.
+    /// Starts `sql` on a snapshot of the results in `place`.
     pub(super) async fn start(
         sql: String,
         place: &StorageUrl,
@@ -143,20 +142,21 @@ impl QueryProcess {
                 }
                 _ => "",
             };
-            let text = format!("the process of the query cannot be started: {error}{remedy}");
+            let text = format!("cannot start the process of the query: {error}{remedy}");
             refusal::status(&Reason::Storage, text, None)
         })
     }
 
-    /// The next piece of the answer; none at its end. After that, and after an error, the process is
-    /// gone.
+    /// Returns the next chunk of the reply; none at its end. After that, and after an error, the
+    /// process has ended.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Status> {
         loop {
             let begin = Instant::now();
             match self.read().await? {
                 Frame::Piece(piece) => return Ok(Some(piece)),
                 Frame::Checked(parts) => {
-                    // Parts are read as a whole once after a start, which no query is to pay for.
+                    // The verification of parts, once per start, does not count as the query's
+                    // time.
                     self.left += begin.elapsed();
                     self.dataset.learn(parts, None);
                 }
@@ -186,7 +186,7 @@ impl QueryProcess {
         }
     }
 
-    /// Ends the process, if it runs, and clears away what it leaves.
+    /// Ends the process and removes its temporary files.
     pub(super) async fn end(&mut self) -> Option<ExitStatus> {
         self.running.take()?.end().await
     }
@@ -203,9 +203,9 @@ impl QueryProcess {
         }
     }
 
-    /// The reason for which the process ended without saying so.
+    /// Derives the error of a process that ended without a last frame.
     async fn exit_error(&mut self) -> Status {
-        // Output has ended, so the process is ending too and need not be killed.
+        // Its output has ended, so the process is about to exit and need not be killed.
         let status = match &mut self.running {
             Some(running) => running.child.wait().await.ok(),
             None => None,
@@ -253,13 +253,13 @@ fn command(scratch: &Path) -> Command {
         .arg0("rheo")
         .arg(child::ARGUMENT)
         .arg(scratch)
-        // Threads of the allocator reserve address space, which is what is limited.
+        // Arenas of the allocator reserve address space, which is limited.
         .env("MALLOC_ARENA_MAX", "2")
         .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        // An interrupt is for the coordinator; the query ends with it, and clears away its files.
+        // An interrupt is for the coordinator, with which the query ends and removes its files.
         .process_group(0)
         .kill_on_drop(true);
     command
@@ -288,7 +288,7 @@ fn build_request(
     }
 }
 
-/// Gives a process its order and the rows that are in no part, of which a few are in memory at a time.
+/// Sends the request and the pending rows, of which only a few are in memory at a time.
 async fn send_request(
     input: &mut ChildStdin,
     header: &[u8],
@@ -304,13 +304,13 @@ async fn send_request(
         input.write_all(&BlobHeader::END).await?;
         input.flush().await
     };
-    // If it dies now, what it says about that is told from its output.
+    // If the process dies now, its output and exit status give the error.
     let _ = writing.await;
     drop(pieces);
     reading.await.map_err(io::Error::other)?
 }
 
-/// Sends the pending rows of a view, several blobs at a time, as long as somebody takes them.
+/// Sends the pending rows of a view, several blobs at a time, until the receiver is gone.
 fn read_pending(view: &dyn JournalView, sender: &mpsc::Sender<Vec<u8>>) -> io::Result<()> {
     let (mut piece, mut failed) = (Vec::new(), Ok(()));
     let read = view.pending(&PendingFilter::default(), &mut |rows| {
@@ -336,12 +336,12 @@ fn read_pending(view: &dyn JournalView, sender: &mpsc::Sender<Vec<u8>>) -> io::R
         }
     });
     read.map_err(io::Error::other)?;
-    // Whoever took the others takes this one.
+    // The receiver may be gone.
     let _ = sender.blocking_send(piece);
     failed
 }
 
-/// Reads what a process complains about: the beginning of it, and the rest for nothing.
+/// Reads standard error to its end and keeps the beginning.
 async fn read_stderr(mut err: ChildStderr) -> Vec<u8> {
     let mut stderr = Vec::new();
     let mut piece = [0; 1024];
