@@ -18,9 +18,11 @@ mod du;
 mod env;
 mod failure;
 mod format;
+mod help;
 mod hint;
 mod launch;
 mod logs;
+mod man;
 mod point;
 mod preview;
 mod progress;
@@ -49,7 +51,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use clap::{Args, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use rheo_proto::access::{AccessConfig, Role};
 
 use crate::client::Client;
@@ -80,8 +82,11 @@ struct GlobalArgs {
     #[arg(long, global = true, env = env::STATE, value_name = "DIR", default_value = DEFAULT_STATE,
           value_parser = path())]
     state: PathBuf,
-    /// How results are printed: by default as a table, or as the ending of `--file` says.
-    #[arg(long, short, global = true, value_name = "FORMAT")]
+    /// Format of the output: `table`, `json`; for queries also `jsonl`, `csv`, `parquet`, `arrow`.
+    ///
+    /// `table` is for people and the default, `json` for programs. Queries also print `jsonl` (one JSON object a
+    /// line), `csv`, `parquet` and `arrow` (an IPC stream); with `--file` the ending of the file decides.
+    #[arg(long, short, global = true, value_name = "FORMAT", hide_possible_values = true)]
     output: Option<OutputFormat>,
 }
 
@@ -124,7 +129,7 @@ enum Command {
     Workers,
     /// Follow a sweep until it ends.
     Watch(watch::Args),
-    /// Wait until a sweep has ended; exit with 1 if any of its trials is left failed or cancelled.
+    /// Wait until a sweep has ended; exit with 1 if a trial failed or was cancelled.
     Wait(wait::Args),
     /// Start no further trial of a sweep; running ones go on.
     Pause(control::Args),
@@ -158,6 +163,8 @@ enum Command {
     Config,
     /// Print completions for a shell.
     Completions(completions::Args),
+    /// Write manual pages of all commands.
+    Man(man::Args),
     /// Download data sets and verify them.
     #[command(subcommand)]
     Data(data::DataCommand),
@@ -216,8 +223,7 @@ pub fn main() -> ExitCode {
     if arguments.next().is_some_and(|argument| argument == child::ARGUMENT) {
         return child::main(Path::new(&arguments.next().unwrap_or_default()));
     }
-    let matches =
-        env::without_empty(Cli::command()).color(screen::clap_colours()).try_get_matches();
+    let matches = help::command().color(screen::clap_colours()).try_get_matches();
     let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => return failure::report_usage(&error),
@@ -281,6 +287,7 @@ impl Cli {
             Command::Schema => schema::run(),
             Command::Config => config::run(&global),
             Command::Completions(args) => completions::run(&args),
+            Command::Man(args) => man::run(&args),
             Command::Data(command) => data::run(&command),
         }
     }

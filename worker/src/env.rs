@@ -103,7 +103,7 @@ pub(crate) fn without_empty(command: Command) -> Command {
     let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
     let command = command.mut_args(|arg| {
         let hides = arg.get_env().is_some_and(is_empty);
-        if hides { arg.env(None) } else { arg }
+        if hides { arg.env(None) } else { arg.hide_env_values(true) }
     });
     command.mut_subcommands(without_empty)
 }

@@ -53,7 +53,7 @@ struct FleetArgs {
     /// The most pilots at a time, queued ones included.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     max: Option<u32>,
-    /// Pilots that are kept as long as a sweep has not ended.
+    /// Pilots to keep while a sweep has not ended.
     #[arg(long, value_name = "N", default_value_t = 0)]
     min: u32,
     /// Work for this sweep only.
@@ -62,11 +62,12 @@ struct FleetArgs {
     /// Directory of data files, as workers see it.
     #[arg(long, env = env::DATA, value_name = "DIR", value_parser = super::path())]
     data: Option<PathBuf>,
-    /// Seconds without work after which a worker leaves its place to others.
+    /// Seconds without work after which a worker leaves.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     idle_timeout: u32,
-    /// Megabytes that the trials of a worker may take together (`resources.memory_mb`); by default they are
-    /// not counted.
+    /// Megabytes for all trials of a worker; by default memory is not counted.
+    ///
+    /// Trials run side by side on a worker while the sum of their `resources.memory_mb` is at most this number.
     #[arg(long, value_name = "MB")]
     memory_mb: Option<u64>,
     /// Print what would be submitted, and submit nothing.

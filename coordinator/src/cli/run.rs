@@ -53,7 +53,7 @@ pub(super) struct Args {
     /// Directory of data files such as MNIST, for tasks that do not name one.
     #[arg(long, env = env::DATA, value_name = "DIR", value_parser = super::path())]
     data: Option<PathBuf>,
-    /// Give up after so many seconds in which no worker has what the trials need that wait.
+    /// Give up after this long without a suitable worker.
     #[arg(long, value_name = "SECONDS", default_value_t = wait::UNFIT_TIMEOUT.as_secs_f64())]
     unfit_timeout: f64,
     /// Seconds that a lease lasts.

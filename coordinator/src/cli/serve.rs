@@ -54,7 +54,7 @@ pub(super) struct Args {
     /// results lie in a bucket, which keeps every part as it is.
     #[arg(long, value_name = "SECONDS")]
     flush_interval: Option<f64>,
-    /// Seconds between questions to a cluster about the pilots of fleets.
+    /// Seconds between queries of the jobs of a cluster.
     #[arg(long, env = env::POLL, value_name = "SECONDS", default_value_t = Settings::POLL.as_secs_f64())]
     poll: f64,
     #[command(flatten)]

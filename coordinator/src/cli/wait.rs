@@ -21,7 +21,7 @@ pub(super) struct Args {
     /// Give up after so many seconds, with exit code 1.
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<f64>,
-    /// Say so after so many seconds in which no worker has what the trials need that wait.
+    /// Report after this long that no worker is suitable.
     #[arg(long, value_name = "SECONDS", default_value_t = UNFIT_TIMEOUT.as_secs_f64())]
     unfit_timeout: f64,
 }

@@ -29,7 +29,7 @@ pub(in crate::cli) struct ScaleArgs {
     /// The most pilots at a time; those that are too many commit what they have and go.
     #[arg(long, value_name = "N", required_unless_present = "min")]
     max: Option<u32>,
-    /// Pilots that are kept as long as a sweep has not ended.
+    /// Pilots to keep while a sweep has not ended.
     #[arg(long, value_name = "N")]
     min: Option<u32>,
 }

@@ -53,13 +53,13 @@ pub(in crate::cli) struct Args {
     /// Secret to pull the image with; may be repeated.
     #[arg(long, value_name = "NAME")]
     image_pull_secret: Vec<String>,
-    /// When the image is pulled.
+    /// When to pull it.
     #[arg(long, value_name = "WHEN", value_parser = ["Always", "IfNotPresent", "Never"])]
     image_pull_policy: Option<String>,
     /// Volume claim with data files; pilots see it, read-only, at --data or at /data.
     #[arg(long, value_name = "NAME")]
     data_claim: Option<String>,
-    /// Seconds that a pilot has to commit what it has when the cluster wants its place.
+    /// Seconds to commit for a pilot that is evicted.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     grace: u32,
     /// URL at which pods reach the coordinator, if it is not the one at which it says it listens.
