@@ -4,6 +4,7 @@
 
 mod environment;
 mod files;
+mod pages;
 mod words;
 
 use std::fs;
@@ -59,6 +60,7 @@ fn the_commands_explain_themselves() {
         "schema",
         "config",
         "completions",
+        "man",
         "data",
     ] {
         let said = bench.run(&[command, "--help"]).expect(0);

@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 
 use crate::sweeps::SMALL;
 
+pub(crate) use rheo_tests::readers;
+
 /// Counts and sums of every table as three readers see them, as JSON.
 const READ: &str = r#"
 import json, sys
@@ -31,18 +33,6 @@ for table, column in columns.items():
     seen["pyarrow"][table] = [data.num_rows, sum(values), min(data.column("sweep").to_pylist())]
 print(json.dumps(seen))
 "#;
-
-/// Where `make test` puts the readers; says loudly that the test is skipped if they are not there.
-pub(crate) fn readers() -> Option<PathBuf> {
-    let cache = std::env::var_os("RHEO_CACHE").map(PathBuf::from);
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/rheobase"));
-    let found = cache.or_else(home)?.join("tools/python");
-    if found.is_dir() {
-        return Some(found);
-    }
-    eprintln!("skipped: pyarrow, DuckDB and Polars are missing: run `deploy/tools.sh python`");
-    None
-}
 
 fn read(readers: &PathBuf, bench: &Bench) -> Said {
     let mut python = Command::new("python3");

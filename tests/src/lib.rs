@@ -313,3 +313,18 @@ pub fn mnist(test: &str) -> Option<PathBuf> {
     }
     found
 }
+
+/// Where `make test` puts the readers; says loudly that the test is skipped if they are not there.
+pub fn readers() -> Option<PathBuf> {
+    let cache = std::env::var_os("RHEO_CACHE").map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/rheobase"));
+    let found = cache.or_else(home)?.join("tools/python");
+    if found.is_dir() {
+        return Some(found);
+    }
+    #[expect(clippy::print_stderr, reason = "a skipped test says so")]
+    {
+        eprintln!("skipped: pyarrow, DuckDB and Polars are missing: run `deploy/tools.sh python`");
+    }
+    None
+}
