@@ -199,10 +199,10 @@ fn every_sweep_names_its_schema() {
 }
 
 #[test]
-fn every_sweep_is_in_the_readme() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+fn every_sweep_is_among_the_experiments() {
+    let page = fs::read_to_string(root().join("docs/experiments.md")).unwrap();
     for path in files(&["yaml"]).iter().filter(|path| name(path).starts_with("sweeps/")) {
-        assert!(readme.contains(&name(path)), "README.md does not mention {}", name(path));
+        assert!(page.contains(&name(path)), "docs/experiments.md does not mention {}", name(path));
     }
 }
 
@@ -256,6 +256,18 @@ fn anchors(page: &str) -> BTreeSet<String> {
         kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect()
     };
     headings.map(anchor).collect()
+}
+
+#[test]
+fn every_page_is_in_the_index() {
+    let index = fs::read_to_string(root().join("docs/README.md")).unwrap();
+    for path in files(&["md"]).iter().filter(|path| name(path).starts_with("docs/")) {
+        let file = path.file_name().unwrap().to_string_lossy().into_owned();
+        let is_there = file == "README.md" || index.contains(&format!("]({file})"));
+        assert!(is_there, "docs/README.md does not list {file}");
+    }
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    assert!(readme.lines().count() <= 120, "README.md has more than 120 lines");
 }
 
 #[test]
