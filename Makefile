@@ -10,7 +10,7 @@ with := --features "$(FEATURES)"
 
 PREFIX ?= $(HOME)/.local
 
-.PHONY: help libtorch install demo test test-slurm test-kubernetes check bench bench-sweep bench-coordinator test-core e2e bless
+.PHONY: help libtorch install demo test test-slurm test-kubernetes check bench bench-sweep bench-coordinator test-core e2e bless pictures
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -79,3 +79,8 @@ bless: libtorch ## Accept what generated files and snapshots say now
 	cargo build --locked --quiet --bins $(with)
 	python3 deploy/kubernetes/render.py --bless
 	INSTA_UPDATE=always RHEO_BLESS=1 cargo nextest run --locked --workspace $(with)
+
+pictures: libtorch ## Draw the pictures of README and docs from a real run
+	deploy/tools.sh python
+	cargo build --locked --quiet --bins $(with)
+	docs/pictures.sh target/debug

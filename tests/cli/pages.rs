@@ -51,14 +51,13 @@ fn check_generated(page: &str, generated: &str) {
 
 /// The help text of a command.
 fn help(bench: &Bench, words: &[String]) -> String {
-    let mut args: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut args: Vec<&str> = words.iter().skip(1).map(String::as_str).collect();
     args.push("--help");
-    let said = if args[0] == "rheo-worker" {
-        Running::start(bench.worker(&args[1..])).end()
-    } else {
-        bench.run(&args[1..])
-    };
-    let said = said.expect(0);
+    let is_worker = words[0] == "rheo-worker";
+    let mut command = if is_worker { bench.worker(&args) } else { bench.rheo(&args) };
+    // Lines are as long here as anywhere.
+    command.env_remove("COLUMNS");
+    let said = Running::start(command).end().expect(0);
     said.out.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
