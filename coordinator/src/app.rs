@@ -1,16 +1,16 @@
-//! The coordinator: everything wired together, from a state directory to a served protocol.
+//! Wires the coordinator together, from a state directory to the gRPC server.
 //!
-//! [`Coordinator::open`] only reads, so that a state directory at rest can be queried;
-//! [`Coordinator::start`] begins to act on it; [`Coordinator::serve`] lets others in.
+//! [`Coordinator::open`] only reads, so that a state can be queried without a running coordinator;
+//! [`CoordinatorAtRest::start`] starts to act on it; [`Coordinator::serve`] serves clients.
 //!
 //! ```text
-//! .rheo/journal.redb    what happened; one process at a time has it open
+//! .rheo/journal.redb    events and pending rows; open in one process at a time
 //! .rheo/checkpoints/    by digest
 //! .rheo/results/        Parquet
-//! .rheo/spool/          what local workers have not delivered yet
-//! .rheo/server          where the coordinator listens, while it runs
+//! .rheo/spool/          commits that local workers have not delivered yet
+//! .rheo/server          address of the coordinator, while it runs
 //! .rheo/tls/            tokens, and certificates if it listens beyond loopback
-//! .rheo/places.json     where checkpoints and results lie, if not here
+//! .rheo/places.json     locations of checkpoints and results, if not here
 //! .rheo/results.orphaned-<date>/   results that the journal does not know
 //! ```
 
@@ -46,30 +46,30 @@ use crate::sql::QueryService;
 use crate::storage::{self, StorageLayout, StorageRequest};
 use crate::uploads::UncommittedUploads;
 
-/// How a coordinator runs.
+/// Settings of a coordinator.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The state directory.
     pub state: PathBuf,
-    /// How long a lease lasts. Trials of a worker that vanished start again after this time.
+    /// Duration of a lease: the time after which trials of a lost worker restart.
     pub lease: Duration,
-    /// How often rows are moved into parts; by default more often where parts are merged.
+    /// Interval at which pending rows are written into parts; the default depends on the storage.
     pub flush: Option<Duration>,
-    /// How often clusters are asked where pilots are.
+    /// Interval of the queries of clusters about pilots.
     pub poll: Duration,
-    /// Where results and checkpoints should lie.
+    /// Requested locations of results and checkpoints.
     pub storage: StorageRequest,
-    /// What queries may take.
+    /// Limits of queries.
     pub queries: Limits,
-    /// The workloads that the sweeps may be of.
+    /// Known workloads.
     pub workloads: WorkloadRegistry,
-    /// How the journal is opened.
+    /// Function that opens the journal.
     pub open_journal: OpenJournal,
-    /// Bytes of the journal that are kept in memory.
+    /// Cache of the journal, in bytes.
     pub journal_cache: usize,
-    /// How long one message of a request may take to arrive in full.
+    /// Timeout for one message of a request to arrive in full.
     pub request: Duration,
-    /// Bytes of checkpoints that may have been sent and not committed.
+    /// Largest total of uploaded and uncommitted checkpoints, in bytes.
     pub uncommitted: u64,
 }
 
@@ -80,19 +80,19 @@ impl Settings {
     /// The default time between parts.
     pub const FLUSH: Duration = Duration::from_secs(15);
 
-    /// The default time between questions to a cluster: what an administrator does not mind.
+    /// The default interval of queries of a cluster: acceptable to administrators.
     pub const POLL: Duration = Duration::from_secs(10);
 
-    /// The default time between parts in a bucket, where they stay as they are.
+    /// The default time between parts in a bucket, where parts are never merged.
     pub const FLUSH_INTO_BUCKET: Duration = Duration::from_mins(5);
 
-    /// The default time for one message of a request.
+    /// The default timeout for one message of a request.
     pub const REQUEST: Duration = Duration::from_mins(1);
 
-    /// The default bytes of checkpoints that are not committed: four of the largest.
+    /// The default limit of uncommitted checkpoints, in bytes: four of the largest.
     pub const UNCOMMITTED: u64 = 4 * rheo_proto::MAX_CHECKPOINT;
 
-    /// The defaults on the state directory `state`.
+    /// Returns the defaults for the state directory `state`.
     pub fn new(state: PathBuf) -> Self {
         Self {
             state,
@@ -109,7 +109,7 @@ impl Settings {
         }
     }
 
-    /// The journal.
+    /// Returns the path of the journal.
     pub fn journal(&self) -> PathBuf {
         self.state.join(JOURNAL_FILE)
     }
@@ -118,13 +118,13 @@ impl Settings {
 /// An open state directory; cheap to clone.
 #[derive(Clone)]
 pub struct Coordinator {
-    /// The owner of the state.
+    /// Handle of the engine, which owns the state.
     pub handle: Handle,
-    /// The results in place.
+    /// Results on disk or in a bucket.
     pub dataset: Arc<Dataset>,
-    /// What is known only while it runs.
+    /// Volatile state of the running coordinator.
     pub live: Live,
-    /// The key columns of the rows of attempts that run.
+    /// Key columns of the rows of running attempts.
     pub(crate) leased: LeasedKeys,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) journal: Arc<dyn Journal>,
@@ -135,97 +135,97 @@ pub struct Coordinator {
     pub(crate) uploads: Arc<UncommittedUploads>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) storage: Arc<StorageLayout>,
-    /// The directories that are claimed until the process ends.
+    /// Directories claimed until the process ends.
     pub(crate) claims: Arc<Mutex<Vec<StorageClaim>>>,
-    /// The latest moment that the journal knew when it was opened.
+    /// Latest time in the journal when it was opened.
     pub(crate) latest: Timestamp,
-    /// This process on this state.
+    /// Id of this start of the coordinator.
     pub(crate) incarnation: IncarnationId,
-    /// Why it had to stop by itself, if it had to.
+    /// Fatal error that stopped the coordinator.
     pub(crate) fatal: Arc<OnceLock<String>>,
-    /// Cancelled when somebody asks this process to end.
+    /// Token cancelled by a shutdown request.
     pub(crate) shutdown: CancellationToken,
 }
 
-/// A state directory that was opened and not yet started.
+/// A coordinator that is open for reading and not started.
 pub struct CoordinatorAtRest {
-    /// What can be read.
+    /// The readable coordinator.
     pub coordinator: Coordinator,
-    /// Checkpoints that are no longer needed. Unbounded, because the engine must never wait; there
+    /// Checkpoints to remove. The channel is unbounded, because the engine must never wait; there
     /// are a few per command, and commands are bounded.
     pub(crate) dropped: mpsc::UnboundedReceiver<Digest>,
 }
 
-/// Why a state directory cannot be used.
+/// A state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The directory.
+    /// The directory cannot be used.
     #[error("the state directory `{}` cannot be used (--state names another)", path.display())]
     Directory {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
-    /// The journal.
+    /// The journal cannot be used.
     #[error("the journal `{}` cannot be used", path.display())]
     Journal {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: rheo_store::Error,
     },
-    /// The checkpoints.
+    /// The checkpoints cannot be used.
     #[error("the checkpoints cannot be used")]
     Checkpoints(#[from] checkpoint::Error),
-    /// Where checkpoints and results lie.
+    /// The locations of checkpoints or results are invalid.
     #[error(transparent)]
     Storage(#[from] storage::Error),
-    /// The results do not fit the journal.
+    /// The results cannot be used with the journal.
     #[error("the results in `{place}` cannot be used")]
     Results {
-        /// Where they lie.
+        /// The location of the results.
         place: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: dataset::Error,
     },
-    /// The results or checkpoints belong to somebody else, or cannot be claimed.
+    /// The results or checkpoints belong to another state, or cannot be claimed.
     #[error(transparent)]
     Owner(#[from] owner::Error),
-    /// There are results or checkpoints, but the journal does not know of any: it is not theirs.
+    /// The journal names none of the existing results or checkpoints.
     #[error(
-        "the journal `{}` knows nothing of what lies in `{place}`: it is new, empty or another one; put the journal back, or move `{place}` away",
+        "the journal `{}` does not match the files in `{place}`: it is new, empty or of another state; put the journal back, or move `{place}` away",
         journal.display()
     )]
     JournalLost {
-        /// The journal.
+        /// The path of the journal.
         journal: PathBuf,
-        /// The place of the results or checkpoints.
+        /// The location of the results or checkpoints.
         place: String,
     },
-    /// Nothing lies where the results were.
+    /// The results have disappeared.
     #[error(
-        "nothing lies in `{results}`, where the journal names {parts} files: mount the disk or put the results back; if they are lost, `rheo verify --repair` has their trials start over"
+        "`{results}` is empty, but the journal names {parts} files in it: mount the disk or put the results back; if they are lost, `rheo verify --repair` restarts their trials"
     )]
     ResultsGone {
-        /// Where the results were.
+        /// The location of the results.
         results: String,
-        /// How many files the journal names there.
+        /// The number of files that the journal names.
         parts: usize,
     },
-    /// The engine did not do what it must at the start.
+    /// The engine refused the start.
     #[error("the coordinator could not start")]
     Start(#[from] engine::Failure),
-    /// The protocol could not be served.
-    #[error("the protocol cannot be served")]
+    /// The gRPC server failed.
+    #[error("the gRPC server failed")]
     Serve(#[from] tonic::transport::Error),
 }
 
 impl Coordinator {
-    /// Opens a state directory, for reading at first.
+    /// Opens a state directory for reading.
     pub fn open(settings: Settings) -> Result<CoordinatorAtRest, Error> {
         make_state(&settings.state)?;
         let path = settings.journal();
@@ -234,7 +234,7 @@ impl Coordinator {
             (settings.open_journal)(&path, settings.journal_cache).map_err(journal_error)?;
         let backlog = Arc::new(Backlog::default());
         let clock = |latest: Timestamp| Arc::new(SystemClock::new(latest)) as Arc<dyn Clock>;
-        // Nothing that was started, so nothing that lies anywhere.
+        // No trial has started, so no file exists.
         let is_new = || {
             let loaded = journal.load(&settings.workloads);
             loaded.is_ok_and(|loaded| loaded.state.sweeps.values().all(|sweep| sweep.next == 0))
@@ -294,17 +294,17 @@ impl Coordinator {
         Ok(CoordinatorAtRest { coordinator, dropped })
     }
 
-    /// How it runs.
+    /// Returns the settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// Moves every row that is committed now into a part.
+    /// Writes all rows that are committed now into parts.
     pub async fn flush(&self) -> Result<(), crate::sink::Error> {
         self.sink.flush().await
     }
 
-    /// What keeps rows from being written into parts, if anything does.
+    /// Returns the last error of writing parts, until a write succeeds.
     pub fn last_error(&self) -> Option<String> {
         self.sink.trouble()
     }
@@ -313,27 +313,27 @@ impl Coordinator {
 impl Coordinator {
     pub(crate) async fn remove_checkpoint(&self, digest: Digest) {
         if let Err(error) = self.checkpoints.remove(digest).await {
-            tracing::warn!(error = report(&error), %digest, "a checkpoint stays");
+            tracing::warn!(error = report(&error), %digest, "cannot remove a checkpoint");
         }
     }
 }
 
-/// Makes a state directory, if it is not there, where results can be found again.
+/// Creates a state directory, unless it exists.
 pub(crate) fn make_state(state: &Path) -> Result<(), Error> {
     check_path(state)?;
-    // Others may read results there if the umask lets them, and never change anything.
+    // Other users may read if the umask allows it, and never write.
     let made = DirBuilder::new().recursive(true).mode(0o755).create(state);
     made.map_err(|source| Error::Directory { path: state.to_owned(), source })
 }
 
-/// Refuses a state directory whose path nothing could follow later.
+/// Refuses a state directory whose path the query engine could not use.
 fn check_path(state: &Path) -> Result<(), storage::Error> {
     let unusable = |reason| storage::Error::Unusable { path: state.to_owned(), reason };
     paths::check(&paths::resolve(state)).map_err(unusable)
 }
 
-/// Checks that the directories of a coordinator that is to start can be made and written; makes the
-/// state directory, and nothing else.
+/// Checks that the directories of a new coordinator can be created and written. Creates the state
+/// directory and nothing else.
 pub(crate) fn check_directories(settings: &Settings) -> Result<(), Error> {
     let mut made = Vec::new();
     check_path(&settings.state)?;
@@ -341,13 +341,13 @@ pub(crate) fn check_directories(settings: &Settings) -> Result<(), Error> {
         let state = paths::resolve(&settings.state);
         made = directory_check::probe("state", &state).map_err(storage::Error::from)?;
     }
-    // Another place than the one that is remembered is refused later, by the journal.
+    // A location that contradicts the stored one is refused later.
     let storage = StorageLayout::resolve(&settings.state, &settings.storage, || true);
     let checked = storage.and_then(|storage| storage.check_directories());
     Ok(checked.inspect_err(|_| directory_check::remove(&made))?)
 }
 
-/// The results at `place`; nothing is asked of a bucket yet.
+/// Opens the results at `place`, without a request to a bucket.
 pub(crate) fn dataset(place: &StorageUrl) -> Result<Dataset, storage::Error> {
     Ok(match place {
         StorageUrl::Directory(path) => Dataset::new(path),
@@ -358,7 +358,7 @@ pub(crate) fn dataset(place: &StorageUrl) -> Result<Dataset, storage::Error> {
     })
 }
 
-/// Does what events ask for, at once or, where that takes time, soon.
+/// Dispatches the effects of events, which other tasks carry out if they take time.
 struct EffectHandler {
     live: Live,
     leased: LeasedKeys,
@@ -384,7 +384,7 @@ impl EffectHandler {
             Effect::SweepDeleted(sweep) => live.sweep_deleted(&sweep),
             Effect::WorkerForgotten(worker) => live.worker_forgotten(worker),
             Effect::DropCheckpoint(digest) => {
-                // While the coordinator stops nobody listens; the next start removes what is left.
+                // The receiver is gone during a stop; the next start removes the rest.
                 let _ = dropped.send(digest);
             }
         }

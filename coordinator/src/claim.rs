@@ -1,4 +1,4 @@
-//! A directory that a state claims, and what is told of the files in it.
+//! Claims of directories by a state, and the log of their recovery.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -14,24 +14,24 @@ use crate::clock::SystemClock;
 use crate::damage::log_damage;
 use crate::report::report;
 
-/// A directory that this state is to own while its coordinator runs.
+/// A directory that this state claims while its coordinator runs.
 #[derive(Debug)]
 pub(crate) struct StorageClaim {
     pub(crate) root: PathBuf,
     pub(crate) owner: StorageOwner,
-    /// Whether files in a directory that nobody owns are this state's.
+    /// Whether the files in a directory without an owner belong to this state.
     pub(crate) is_known: bool,
     pub(crate) claimed: Mutex<Option<DirectoryClaim>>,
 }
 
 impl StorageClaim {
-    /// The start of the coordinator that claimed the directory before this one, if it is claimed.
+    /// Returns the previous start that claimed the directory, once this one has claimed it.
     pub(crate) fn last_incarnation(&self) -> Option<IncarnationId> {
         let claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
         claimed.as_ref()?.before.as_ref()?.incarnation
     }
 
-    /// Claims the directory, if that was not done.
+    /// Claims the directory, unless it is already claimed.
     pub(crate) fn take(&self) -> Result<(), owner::Error> {
         let mut claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
         if claimed.is_none() {
@@ -41,19 +41,19 @@ impl StorageClaim {
     }
 }
 
-/// Takes a claim; false if the disk does not let it be taken now.
+/// Takes a claim; false if the disk cannot be written now.
 pub(crate) fn take_if_writable(claim: &StorageClaim) -> Result<bool, owner::Error> {
     match claim.take() {
         Err(error) if error.is_disk_failure() => {
             let error = report(&error);
-            tracing::warn!(error, "the directory is used when it can be written");
+            tracing::warn!(error, "a directory cannot be written: it is used as soon as it can");
             Ok(false)
         }
         taken => taken.map(|()| true),
     }
 }
 
-/// What a journal knows of the rows of its dataset.
+/// Reads the parts and pending rows that a journal has.
 pub(crate) fn read_journal_contents(
     view: &dyn JournalView,
 ) -> Result<JournalContents, rheo_store::Error> {
@@ -66,7 +66,7 @@ pub(crate) fn read_journal_contents(
     Ok(known)
 }
 
-/// The ending of the names of what is set aside today.
+/// Returns the suffix of files that are set aside today.
 pub(crate) fn orphan_suffix() -> String {
     let now = SystemClock::new(Timestamp::default()).now().0;
     let now = jiff::Timestamp::from_millisecond(i64::try_from(now).unwrap_or(i64::MAX));
@@ -74,10 +74,10 @@ pub(crate) fn orphan_suffix() -> String {
     format!("orphaned-{date}")
 }
 
-/// Says what was removed, what was set aside, and what is damaged.
+/// Logs the files that were removed, set aside, or found damaged.
 pub(crate) fn log_recovery(recovered: &RecoveryReport) {
     for path in &recovered.removed {
-        tracing::info!(path, "removed what an interrupted write left");
+        tracing::info!(path, "removed the file of an interrupted write");
     }
     log_damage(&recovered.damaged);
     if let Some(place) = &recovered.aside {
@@ -86,7 +86,7 @@ pub(crate) fn log_recovery(recovered: &RecoveryReport) {
             place,
             parts,
             first = first.map(String::as_str).unwrap_or_default(),
-            "the journal does not know these results: they were not removed, but set aside. If the journal was restored from a backup, they are newer than it"
+            "the journal does not know these results: they were set aside, not removed. If the journal was restored from a backup, they are newer than it"
         );
     }
 }

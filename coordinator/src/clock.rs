@@ -1,5 +1,5 @@
-//! The system's clock, made monotonic: time goes on from the start of the process, so that a jump
-//! of the wall clock ends no lease.
+//! A monotonic clock that starts at the system's time, so that a jump of the wall clock ends no
+//! lease.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -13,8 +13,8 @@ pub(crate) struct SystemClock {
 }
 
 impl SystemClock {
-    /// The wall clock now, going on by itself; at least `floor`, so that a clock that was set back
-    /// between two runs does not let time run backwards.
+    /// Starts a clock at the wall clock's time, but not before `floor`, so that time never runs
+    /// backwards between two runs.
     #[expect(clippy::disallowed_methods, reason = "this is the injected clock")]
     pub(crate) fn new(floor: Timestamp) -> Self {
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);

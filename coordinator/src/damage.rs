@@ -1,23 +1,23 @@
-//! Damage of results, by sweep.
+//! Damaged results, grouped by sweep.
 
 use std::collections::BTreeMap;
 
 use rheo_core::id::SweepName;
 use rheo_query::dataset::DamagedPart;
 
-/// A sweep of which parts are missing or damaged.
+/// A sweep with missing or damaged parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DamagedSweep {
     /// The sweep.
     pub sweep: SweepName,
-    /// How many of its parts are.
+    /// Number of missing or damaged parts.
     pub parts: u64,
-    /// One of them, and what is wrong with it.
+    /// File and defect of one of them.
     pub example: String,
 }
 
 impl DamagedSweep {
-    /// `parts` by sweep.
+    /// Groups `parts` by sweep.
     pub(crate) fn of(parts: &[DamagedPart]) -> Vec<Self> {
         let mut sweeps: BTreeMap<&SweepName, Vec<&DamagedPart>> = BTreeMap::new();
         for part in parts {
@@ -35,7 +35,7 @@ impl DamagedSweep {
     }
 }
 
-/// Says which sweeps have lost parts, and what to do.
+/// Logs the sweeps with damaged parts and the remedy.
 pub(crate) fn log_damage(parts: &[DamagedPart]) {
     for DamagedSweep { sweep, parts, example } in DamagedSweep::of(parts) {
         tracing::error!(

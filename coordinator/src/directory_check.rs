@@ -1,6 +1,7 @@
-//! The check, before anything is begun, that a directory can be made and written.
+//! Checks before the start that a directory can be created and written.
 //!
-//! What is missing is made and tried, because permissions alone do not say what a file system allows.
+//! Missing directories are created and written to, because permissions alone do not decide what a
+//! file system allows.
 
 use std::fs::DirBuilder;
 use std::io;
@@ -28,8 +29,8 @@ enum DirectoryFault {
     Unwritable(io::Error),
 }
 
-/// Makes a directory and tries to write there; gives the directories that were made for it. Those are
-/// removed again if it cannot be used.
+/// Creates a directory and writes to it; returns the directories that were created. They are
+/// removed if the directory cannot be used.
 pub(crate) fn probe(what: &'static str, path: &Path) -> Result<Vec<PathBuf>, Box<Error>> {
     let error = |found: &Path, fault| {
         let (path, found) = (path.to_owned(), found.to_owned());
@@ -43,7 +44,7 @@ pub(crate) fn probe(what: &'static str, path: &Path) -> Result<Vec<PathBuf>, Box
     let mut made = Vec::new();
     let mut result = Ok(());
     for directory in missing.into_iter().rev() {
-        // Others may read there if the umask lets them, and never change anything.
+        // Other users may read if the umask allows it, and never write.
         match DirBuilder::new().mode(0o755).create(directory) {
             Ok(()) => made.push(directory.to_owned()),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -69,20 +70,20 @@ pub(crate) fn probe(what: &'static str, path: &Path) -> Result<Vec<PathBuf>, Box
     }
 }
 
-/// Removes directories that were made, the innermost first.
+/// Removes created directories, the innermost first.
 pub(crate) fn remove(made: &[PathBuf]) {
     for directory in made.iter().rev() {
-        // Somebody may use it by now.
+        // The directory may be in use by now.
         let _ = std::fs::remove_dir(directory);
     }
 }
 
-/// The error of the system without what a library has added to it.
+/// Returns the error of the system without the context that a library added.
 fn system_error(error: &io::Error) -> io::Error {
     error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
-/// The last part of a path that is there; a link counts, wherever it leads.
+/// Returns the longest existing prefix of a path; a broken link counts as existing.
 fn nearest_existing(path: &Path) -> &Path {
     let is_there = |path: &&Path| std::fs::symlink_metadata(path).is_ok();
     path.ancestors().find(is_there).unwrap_or_else(|| Path::new("/"))

@@ -1,9 +1,7 @@
-//! Keeps fleets as they are wanted: looks at the pilots of each, has the core decide, and carries out
-//! what it decided.
+//! Reconciles fleets: observes the pilots of each, lets the core decide, and carries out the plan.
 //!
-//! Whatever happens in between, a pilot is submitted only after its plan is durable and the cluster
-//! has said that it does not know it. So a coordinator that dies at any point neither forgets nor
-//! doubles pilots: the next one looks first.
+//! A pilot is submitted only after its plan is durable and the cluster has reported that it does
+//! not know the pilot. So a coordinator that dies at any point neither loses nor doubles pilots.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,10 +17,10 @@ use crate::app::Coordinator;
 use crate::engine::Failure;
 use crate::throttle::Throttle;
 
-/// Changes that come in a row are answered together.
+/// The time in which several changes are collected into one step.
 const DEBOUNCE: Duration = Duration::from_millis(300);
 
-/// Looks after all fleets until `stop`.
+/// Reconciles all fleets until `stop`.
 pub(crate) async fn run(coordinator: Coordinator, stop: CancellationToken) {
     let mut fleets = FleetController {
         coordinator,
@@ -33,7 +31,7 @@ pub(crate) async fn run(coordinator: Coordinator, stop: CancellationToken) {
     loop {
         let stepped = stop.run_until_cancelled(fleets.step()).await;
         match stepped {
-            // A disk that is full now may have room later.
+            // A full disk may have room later.
             Some(Ok(()) | Err(Failure::Storage(_) | Failure::Rejected(_))) => {}
             Some(Err(Failure::Stopping)) | None => return,
         }
@@ -52,19 +50,19 @@ pub(crate) async fn run(coordinator: Coordinator, stop: CancellationToken) {
 
 struct FleetController {
     coordinator: Coordinator,
-    /// The launchers in use, with the settings that they were made of.
+    /// Launchers in use, with their settings.
     launchers: BTreeMap<FleetName, (String, Arc<dyn Launcher>)>,
-    /// Fleets that are over, and of which nothing is left.
+    /// Ended fleets of which nothing is left on the cluster.
     closed: BTreeSet<FleetName>,
-    /// How often it is logged that a cluster does not answer.
+    /// Limits of the log of unavailable clusters.
     throttles: BTreeMap<FleetName, Throttle>,
 }
 
-/// What a cluster is to be asked for.
+/// The changes to request from a cluster.
 struct ReconcilePlan {
     submit: Vec<Order>,
     remove: Vec<Known>,
-    /// Pilots that the fleet still has.
+    /// Numbers of the pilots that the fleet still has.
     numbers: BTreeSet<u64>,
 }
 
@@ -83,7 +81,7 @@ impl FleetController {
         Ok(())
     }
 
-    /// Has nothing left on the cluster of a fleet that is over. Nobody waits for it.
+    /// Removes the rest of an ended fleet from its cluster, once.
     async fn close(&mut self, fleet: &Fleet) {
         let name = &fleet.spec.name;
         if self.closed.contains(name) {
@@ -94,7 +92,7 @@ impl FleetController {
             Err(error) => Err(error),
         };
         if let Err(error) = &closed {
-            tracing::warn!(fleet = %name, %error, "something of an ended fleet may be left");
+            tracing::warn!(fleet = %name, %error, "cannot remove everything of an ended fleet");
         }
         if !matches!(closed, Err(Error::Unavailable(_))) {
             self.closed.insert(name.clone());
@@ -162,10 +160,10 @@ impl FleetController {
             let pilot = submission.pilot.clone();
             match launcher.submit(submission).await {
                 Ok(handle) => {
-                    tracing::info!(%pilot, handle, "a pilot was submitted");
+                    tracing::info!(%pilot, handle, "submitted a pilot");
                     self.execute(FleetCommand::Submitted { pilot, handle }).await?;
                 }
-                // It may have come through: its tag shows at the next look.
+                // The pilot may exist: its tag shows at the next observation.
                 Err(error @ Error::Unavailable(_)) => {
                     return self.record_unavailable(fleet, &error).await;
                 }
@@ -190,7 +188,7 @@ impl FleetController {
         error: &Error,
     ) -> Result<(), Failure> {
         if self.throttles.entry(fleet.clone()).or_default().is_due(Instant::now()) {
-            tracing::warn!(%fleet, %error, "pilots cannot be looked after now");
+            tracing::warn!(%fleet, %error, "cannot reconcile the fleet: the cluster does not answer");
         }
         self.execute(FleetCommand::Unavailable { fleet: fleet.clone(), text: error.to_string() })
             .await

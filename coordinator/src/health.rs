@@ -1,8 +1,8 @@
-//! What a running coordinator notices about its own files: parts of the results that are missing or
-//! damaged, and a state directory that is no longer in its place.
+//! Checks a running coordinator's own files: missing or damaged parts, and a moved state directory.
 //!
-//! Damage concerns one sweep: it is said at the start and by `rheo status`, queries over the sweep
-//! are refused, and everything else goes on. Without the state directory nothing can go on.
+//! Damage concerns one sweep: it is logged at the start and shown by `rheo status`, and queries of
+//! the sweep are refused, while everything else continues. A moved state directory ends the
+//! process.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use crate::damage::DamagedSweep;
 use crate::report::report;
 
 impl Coordinator {
-    /// The sweeps of which parts are known to be missing or damaged. Files that can be looked at
-    /// without a network are.
+    /// Returns the sweeps with parts known to be missing or damaged. Local files are checked for
+    /// existence.
     pub(crate) async fn damaged_sweeps(&self) -> Vec<DamagedSweep> {
         let (journal, dataset) = (Arc::clone(&self.journal), Arc::clone(&self.dataset));
         let look = move || {
@@ -23,7 +23,7 @@ impl Coordinator {
             if dataset.is_local()
                 && let Err(error) = dataset.find_absent(&parts)
             {
-                tracing::warn!(error = report(&error), "the results cannot be listed");
+                tracing::warn!(error = report(&error), "cannot list the results");
             }
             let mut damaged = dataset.damaged();
             damaged.retain(|damaged| parts.contains(&damaged.part));
@@ -33,18 +33,18 @@ impl Coordinator {
         DamagedSweep::of(&parts)
     }
 
-    /// Whether the journal is no longer where it was opened; then the coordinator stops.
+    /// Whether the journal was moved or removed; if so, the coordinator stops.
     pub(crate) async fn has_journal_moved(&self, stop: &CancellationToken) -> bool {
         let journal = Arc::clone(&self.journal);
         let checked = tokio::task::spawn_blocking(move || journal.check_location()).await;
         let Ok(Err(error @ rheo_store::Error::Moved { .. })) = checked else { return false };
         let text = format!(
-            "the state directory `{}` is not where it was: {}; workers keep what they have not delivered",
+            "the state directory `{}` was moved or removed: {}; workers keep undelivered commits",
             self.settings().state.display(),
             report(&error)
         );
         tracing::error!("{text}");
-        // Whoever comes first says why.
+        // The first error is kept.
         let _ = self.fatal.set(text);
         stop.cancel();
         true

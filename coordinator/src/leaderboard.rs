@@ -1,4 +1,4 @@
-//! The leaderboard of a sweep: its points, the best first, for a terminal, a report or a page.
+//! The leaderboard of a sweep: its points from the best, for a terminal, a report or a page.
 
 use rheo_core::machine::SweepView;
 use rheo_core::space::Point;
@@ -12,11 +12,11 @@ use crate::query_reply;
 /// The first points of a sweep in the order of their ranks.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Leaderboard {
-    /// The metric that the points are compared by.
+    /// The metric of the comparison.
     pub(crate) metric: String,
     /// Whether larger is better.
     pub(crate) maximize: bool,
-    /// The points, the best first.
+    /// The points from the best.
     pub(crate) leaders: Vec<Leader>,
     /// The number of points that follow.
     pub(crate) further: u64,
@@ -54,14 +54,14 @@ pub(crate) struct Leader {
     points: u64,
 }
 
-/// The values of a point, which are a column of JSON.
+/// Parses the values of a point from a column of JSON.
 fn parse_swept<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Point, D::Error> {
     let text = String::deserialize(deserializer)?;
     serde_json::from_str(&text).map_err(D::Error::custom)
 }
 
 impl Leaderboard {
-    /// The best `limit` points of `sweep`.
+    /// Queries the best `limit` points of `sweep`.
     pub(crate) async fn of(
         client: &mut Client,
         sweep: &SweepView,

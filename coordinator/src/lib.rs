@@ -1,7 +1,7 @@
 //! The coordinator and its command line.
 //!
-//! [`app`] wires the pure core to a journal, results, checkpoints and the protocol; [`cli`] is what
-//! people type. No state is decided here: that is `rheo-core`.
+//! [`app`] wires the pure core to a journal, results, checkpoints and the gRPC server; [`cli`] is
+//! the command line. Decisions about the state are made in `rheo-core`.
 
 pub mod app;
 mod claim;

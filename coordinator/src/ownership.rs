@@ -1,8 +1,8 @@
-//! Whose the results and checkpoints are: one state's, which nobody else writes or removes.
+//! Ownership of results and checkpoints: one state owns them, and no other writes or removes them.
 //!
-//! [`Coordinator::check_storage`] only looks, also for commands on a state at rest;
-//! [`Coordinator::claim_storage`] takes the places for the coordinator that starts. What lies there
-//! is removed only if nothing is lost with it, and set aside if the journal does not know it.
+//! [`Coordinator::check_storage`] only reads, also for commands without a running coordinator;
+//! [`Coordinator::claim_storage`] claims the storage for a coordinator that starts. A file is
+//! removed only if its content is elsewhere, and set aside if the journal does not know it.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -26,13 +26,14 @@ use crate::paths;
 use crate::report::report;
 use crate::storage;
 
-/// A checkpoint that no trial refers to and that was written so long after the latest moment of the
-/// journal was put under another journal: workers renew their leases every second.
+/// The age after the journal's latest time from which an unreferenced checkpoint belongs to another
+/// journal: workers renew leases every second, so the latest time is recent.
 const SLACK: Duration = Duration::from_secs(5);
 
 impl Coordinator {
-    /// Refuses a state directory whose results or checkpoints belong to another journal. Changes
-    /// nothing. A coordinator that starts does not have buckets asked: claiming them tells better.
+    /// Refuses a state directory whose results or checkpoints belong to another journal; changes
+    /// nothing. A start does not check buckets here, because claiming them gives the better
+    /// error.
     pub(crate) async fn check_storage(&self, has_buckets_asked: bool) -> Result<(), Error> {
         let checking = self.clone();
         let check = move || checking.check(has_buckets_asked);
@@ -45,7 +46,7 @@ impl Coordinator {
             let StorageUrl::Directory(root) = place else { continue };
             let owner = StorageOwner::of(root)?.filter(|owner| owner.state != self.storage.id);
             let Some(owner) = owner else { continue };
-            // Within the state directory there is nobody else's: it is the journal that is another.
+            // Files in the state directory are this state's, so the journal is the wrong one.
             if self.is_inside(root) || owner.directory == self.state_directory() {
                 return Err(self.journal_lost(place));
             }
@@ -56,13 +57,13 @@ impl Coordinator {
             return Ok(());
         }
         match self.check_results() {
-            // A bucket that does not answer now may still be this state's.
+            // A bucket that does not answer may still be this state's.
             Err(Error::Results { source: dataset::Error::Object { .. }, .. }) => Ok(()),
             checked => checked,
         }
     }
 
-    /// Refuses a journal that names no part although there are results: it is new, or another one.
+    /// Refuses a journal that names no part although there are results.
     fn check_results(&self) -> Result<(), Error> {
         let read = || {
             let view = self.journal.view()?;
@@ -70,7 +71,7 @@ impl Coordinator {
             if !index.parts.is_empty() {
                 return Ok(None);
             }
-            // Those of a deleted sweep were named, and are to be removed.
+            // Parts of a deleted sweep are known, and will be removed.
             let mut known = read_journal_contents(&*view)?;
             known.parts = index.removed;
             Ok(Some(known))
@@ -94,8 +95,7 @@ impl Coordinator {
         Err(self.journal_lost(place))
     }
 
-    /// Refuses to begin anew in a directory in which nothing lies although the journal names parts
-    /// there.
+    /// Refuses an empty results directory if the journal names parts in it.
     fn check_results_exist(&self) -> Result<(), Error> {
         let parts = self.journal.parts().map_err(|source| self.journal_error(source))?.len();
         if parts == 0 || !self.dataset.is_gone() {
@@ -104,8 +104,9 @@ impl Coordinator {
         Err(Error::ResultsGone { results: self.dataset.location(), parts })
     }
 
-    /// [`Self::claim_storage`], unless this process has them: a command on a state at rest that
-    /// removes files.
+    /// Claims the storage, unless this process has: for commands that remove files without a
+    /// running
+    /// coordinator.
     pub(crate) async fn claim_storage_at_rest(&self) -> Result<(), Error> {
         let has_checkpoints =
             !self.claims.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
@@ -115,7 +116,7 @@ impl Coordinator {
         self.claim_storage().await
     }
 
-    /// Makes sure that this state alone writes where its results and checkpoints lie.
+    /// Claims the results and checkpoints, so that no other state writes there.
     pub(crate) async fn claim_storage(&self) -> Result<(), Error> {
         self.check_results_exist()?;
         for place in [&self.storage.results, &self.storage.checkpoints] {
@@ -134,15 +135,15 @@ impl Coordinator {
         if let StorageUrl::Directory(root) = &self.storage.checkpoints {
             let claim = self.claim(root, self.knows_checkpoints(root).await?)?;
             if take_if_writable(&claim)? {
-                // Until the process ends.
+                // Held until the process ends.
                 self.claims.lock().unwrap_or_else(PoisonError::into_inner).push(claim);
             }
         }
-        // Last: a place that was refused is not remembered against who corrects it.
+        // Last, so that a refused location is not stored and can be corrected.
         Ok(self.storage.remember(&self.settings.state)?)
     }
 
-    /// Takes a bucket for this start, and warns if a start has it of which this journal does not know.
+    /// Claims a bucket, and warns if its last owner is a start that this journal does not know.
     async fn claim_bucket(&self, bucket: &Bucket) -> Result<(), Error> {
         let owner = StorageOwner::new(self.storage.id, self.state_directory(), self.incarnation);
         let claimed = bucket.claim(&owner).await.map_err(storage::Error::Place)?;
@@ -163,7 +164,7 @@ impl Coordinator {
         Ok(bucket.record_start(&owner).await.map_err(storage::Error::Place)?)
     }
 
-    /// Whether the original of this state lies where `before` had it.
+    /// Whether this state is a copy and its original still exists in the directory of `before`.
     fn is_copy_of(&self, before: &StorageOwner) -> bool {
         before.directory != self.state_directory()
             && before.state == self.storage.id
@@ -182,14 +183,15 @@ impl Coordinator {
         Ok(StorageClaim { root: root.to_owned(), owner, is_known, claimed: Mutex::default() })
     }
 
-    /// Whether the files in a results directory without an owner are of this state, which an older
-    /// version has written there.
+    /// Whether the files in a results directory without an owner belong to this state: older
+    /// versions
+    /// recorded no owner.
     fn knows_results(&self, root: &Path) -> Result<bool, Error> {
         let results = self.journal.index().map_err(|source| self.journal_error(source))?;
         Ok(self.is_inside(root) || results.parts.iter().any(|part| root.join(part.path()).exists()))
     }
 
-    /// The same for a directory of checkpoints.
+    /// Whether the files in a checkpoint directory without an owner belong to this state.
     async fn knows_checkpoints(&self, root: &Path) -> Result<bool, Error> {
         let stored = self.checkpoints.list().await?;
         let view = |state: &State| {
@@ -200,7 +202,7 @@ impl Coordinator {
         Ok(refers || (self.is_inside(root) && (has_begun || stored.is_empty())))
     }
 
-    /// Brings the results in step with the journal.
+    /// Recovers the results: removes or sets aside files that the journal does not name.
     pub(crate) fn recover_results(&self) -> Result<(), Error> {
         self.check_results()?;
         if self.sink.is_claimed_later() {
@@ -209,7 +211,7 @@ impl Coordinator {
         let index = self.journal.index().map_err(|source| self.journal_error(source))?;
         let cleared = index.removed;
         if !cleared.is_empty() {
-            // Their sweep was deleted, and then the process ended.
+            // The process ended after the deletion of their sweep.
             self.dataset.remove_parts(&cleared).map_err(|source| self.unusable(source))?;
             let change = PartChange { cleared, ..PartChange::default() };
             self.journal.install(&change).map_err(|source| self.journal_error(source))?;
@@ -221,8 +223,8 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Removes checkpoints that were put and never committed, and those whose removal a crash
-    /// prevented. Those that were put under another journal are set aside.
+    /// Removes uncommitted checkpoints and those whose removal a crash prevented. Checkpoints of
+    /// another journal are set aside.
     pub(crate) async fn recover_checkpoints(&self) {
         let last = {
             let claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
@@ -238,12 +240,12 @@ impl Coordinator {
         };
         let Ok(stored) = self.checkpoints.list().await else { return };
         let Ok((referenced, is_known)) = self.handle.read(view).await else { return };
-        // What was put under a start that the journal does not know is not of this history.
+        // Uploads under a start that the journal does not know belong to another history.
         let ours_until = if is_known { self.latest + SLACK } else { Timestamp::default() };
         let unreferenced = stored.iter().filter(|stored| !referenced.contains(&stored.digest));
         let (mut count, mut place) = (0, None);
         for stored in unreferenced {
-            // A file of such a name that holds something else is nobody's checkpoint.
+            // A damaged file is set aside, because its content is unknown.
             if stored.written <= ours_until && self.checkpoints.get(stored.digest).await.is_ok() {
                 self.remove_checkpoint(stored.digest).await;
                 continue;
@@ -252,7 +254,7 @@ impl Coordinator {
                 Ok(moved) => (count, place) = (count + 1, Some(moved)),
                 Err(error) => {
                     let digest = stored.digest;
-                    tracing::warn!(error = report(&error), %digest, "a checkpoint stays");
+                    tracing::warn!(error = report(&error), %digest, "cannot set a checkpoint aside");
                 }
             }
         }
@@ -260,18 +262,18 @@ impl Coordinator {
             tracing::warn!(
                 place,
                 count,
-                "the journal does not know these checkpoints, which are newer than it: they were not removed, but set aside"
+                "the journal does not know these checkpoints, which are newer than it: they were set aside, not removed"
             );
         }
     }
 
-    /// The state directory, from wherever a process runs.
+    /// Returns the absolute path of the state directory.
     fn state_directory(&self) -> PathBuf {
         let state = &self.settings.state;
         paths::resolve(state)
     }
 
-    /// Whether a journal is there and not ours by another name, such as behind a link.
+    /// Whether a journal exists that is not this state's under another name, such as a link.
     fn is_original(&self, journal: &Path) -> bool {
         let file = |path: &Path| std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
         let found = file(journal);

@@ -1,33 +1,33 @@
-//! Paths as people give them: checked where they are read, and resolved once.
+//! Paths given by people, checked and resolved where they are read.
 //!
-//! The store of the query engine takes paths apart by the rules of URLs: it refuses `..`, and drops
-//! line breaks and tabs without a word. A path that it could not follow is refused at the start,
-//! before anything is trained.
+//! The object store of the query engine parses paths like URLs: it refuses `..` and silently drops
+//! line breaks and tabs. A path that it cannot represent is refused at the start, before anything
+//! is trained.
 
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
-/// Why a path is not accepted.
+/// A path is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// It is empty.
+    /// Empty path.
     #[error("a path cannot be empty")]
     Empty,
-    /// It holds bytes that are no text.
+    /// Path that is not UTF-8.
     #[error("the path is not UTF-8 text: choose another name")]
     NotText,
-    /// It holds a line break, a tab or another character without a look.
+    /// Path with a control character, such as a line break or a tab.
     #[error("the path holds the control character {0:?}: choose another name")]
     Control(char),
 }
 
-/// Checks a path that results, logs and messages will name.
+/// Parses a path that results, logs and messages will contain.
 pub fn parse(text: OsString) -> Result<PathBuf, Error> {
     check(Path::new(&text))?;
     Ok(text.into())
 }
 
-/// Whether results, logs and messages can name a path.
+/// Checks that results, logs and messages can contain a path.
 pub fn check(path: &Path) -> Result<(), Error> {
     let text = path.to_str().ok_or(Error::NotText)?;
     if text.is_empty() {
@@ -36,9 +36,8 @@ pub fn check(path: &Path) -> Result<(), Error> {
     text.chars().find(|c| c.is_control()).map_or(Ok(()), |c| Err(Error::Control(c)))
 }
 
-/// The path from wherever a process runs, without `.` and `..`. Links stay as they are, because
-/// other machines may know a directory by that name only; but `..` behind a link leads to the parent
-/// of the directory to which the link leads.
+/// Returns the absolute path without `.` and `..`. Links are kept, because other machines may know
+/// a directory only by that name; but `..` after a link is the parent of the link's target.
 pub fn resolve(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut resolved = PathBuf::new();
@@ -62,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_that_a_store_could_not_follow_are_refused() {
+    fn paths_that_the_object_store_cannot_represent_are_refused() {
         for (text, expected) in [
             (b"".to_vec(), Err(Error::Empty)),
             (b"a\nb".to_vec(), Err(Error::Control('\n'))),
@@ -76,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parent_of_a_link_is_that_of_the_directory_to_which_it_leads() {
+    fn the_parent_of_a_link_is_the_parent_of_its_target() {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().canonicalize().unwrap();
         std::fs::create_dir_all(root.join("far/away")).unwrap();

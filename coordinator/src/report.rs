@@ -1,16 +1,16 @@
-//! An error with its causes as one line for people.
+//! Formats an error with its causes for people.
 //!
-//! Libraries differ in whether an error repeats its cause, and servers answer in XML; what is said
-//! here is said once, and readable.
+//! Some libraries repeat the cause in the error's text, and object stores reply in XML. Here each
+//! cause appears once, as readable text.
 
 use std::error::Error;
 
-/// An error with its causes, on one line.
+/// Formats an error with its causes on one line.
 pub(crate) fn report(error: &dyn Error) -> String {
     lines(error).replace('\n', " ")
 }
 
-/// An error with its causes, with the lines that it has.
+/// Formats an error with its causes and keeps line breaks.
 pub(crate) fn lines(error: &dyn Error) -> String {
     let mut text = plain(&error.to_string());
     let mut cause = error.source();
@@ -24,7 +24,7 @@ pub(crate) fn lines(error: &dyn Error) -> String {
     text
 }
 
-/// Object storage says what is wrong in a document; its message is all that people need.
+/// Reduces the XML document of an object store to its message.
 fn plain(text: &str) -> String {
     let message = || {
         let (before, document) = text.split_once("<?xml")?;
@@ -53,13 +53,13 @@ mod tests {
     }
 
     #[test]
-    fn causes_are_told_once() {
+    fn each_cause_appears_once() {
         let told = layers(&["cannot write: `a`", "PUT failed: no route", "no route", "os error 5"]);
         assert_eq!(report(&told), "cannot write: `a`: PUT failed: no route: os error 5");
     }
 
     #[test]
-    fn documents_are_left_out_but_for_their_message() {
+    fn xml_documents_are_reduced_to_their_message() {
         let document = "403: <?xml version=\"1.0\"?>\n<Error><Code>A</Code><Message>You may not.</Message><Id>7</Id></Error>";
         assert_eq!(report(&layers(&["refused", document])), "refused: 403: You may not.");
     }

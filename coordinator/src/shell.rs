@@ -1,18 +1,18 @@
-//! Words as a shell reads them, so that a command that is printed can be pasted.
+//! Quotes words for a shell, so that printed commands can be pasted.
 
 use std::path::Path;
 
-/// A word, in quotes if a shell would read it otherwise.
+/// Quotes a word if a shell would change it.
 pub(crate) fn quote(word: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"%+,-./:=@_".contains(&byte);
     if !word.is_empty() && word.bytes().all(is_plain) {
         return word.to_owned();
     }
-    // Nothing has a meaning between single quotes; one of them ends the quotes.
+    // Nothing is special between single quotes except the single quote itself.
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// A path as a word. One that begins with a dash would be read as an option.
+/// Quotes a path. A path that begins with a dash gets `./`, or it would be read as an option.
 pub(crate) fn path(path: &Path) -> String {
     let text = path.to_string_lossy();
     if text.starts_with('-') { quote(&format!("./{text}")) } else { quote(&text) }
@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shell_reads_what_was_quoted() {
+    fn a_shell_restores_quoted_words() {
         for word in ["plain", "a b", "it's", "$(x) `y` \"z\" \\", "", "two\nlines", "*?[a]~#!", "ü"]
         {
             let script = format!("printf %s {}", quote(word));

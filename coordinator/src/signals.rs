@@ -1,4 +1,4 @@
-//! Signals that ask this process to end in good order.
+//! Signals that ask this process to stop.
 
 use std::future::poll_fn;
 use std::io;
@@ -6,21 +6,21 @@ use std::task::Poll;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals of schedulers and of terminals that close.
+/// The signals of schedulers and of closing terminals.
 const STOP_SIGNALS: [SignalKind; 3] =
     [SignalKind::terminate(), SignalKind::hangup(), SignalKind::user_defined1()];
 
-/// What asks this process to end.
+/// The origin of a request to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StopSignal {
-    /// A person at the terminal.
+    /// An interrupt by a person at the terminal.
     Interrupt,
-    /// A scheduler, an operator, or a terminal that was closed.
+    /// A signal of a scheduler, an operator, or a closed terminal.
     End,
 }
 
-/// Resolves when this process is asked to end. A signal that it was started to ignore, such as
-/// SIGHUP by `nohup`, stays ignored.
+/// Resolves when this process is asked to stop. A signal that was ignored at its start, such as
+/// SIGHUP under `nohup`, stays ignored.
 pub(crate) fn stop_signal() -> io::Result<impl Future<Output = StopSignal> + Send> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let kinds = STOP_SIGNALS.into_iter().filter(|kind| !is_ignored(*kind));
@@ -37,8 +37,8 @@ pub(crate) fn stop_signal() -> io::Result<impl Future<Output = StopSignal> + Sen
     })
 }
 
-/// Resolves when a person insists. Schedulers, `timeout` and a closing terminal send several signals in
-/// a row, which says nothing.
+/// Resolves at the next interrupt. Other signals do not count, because schedulers, `timeout` and
+/// closing terminals send several in a row.
 pub(crate) fn second_interrupt() -> io::Result<impl Future<Output = ()> + Send> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
@@ -46,13 +46,13 @@ pub(crate) fn second_interrupt() -> io::Result<impl Future<Output = ()> + Send> 
     })
 }
 
-/// Whether this process ignores a signal, as whatever started it wanted.
+/// Whether a signal was ignored at the start of this process.
 fn is_ignored(kind: SignalKind) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     ignored_mask(&status).is_some_and(|mask| mask & (1 << (kind.as_raw_value() - 1)) != 0)
 }
 
-/// The mask of ignored signals in the status of a process.
+/// Parses the mask of ignored signals in the status of a process.
 fn ignored_mask(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
     u64::from_str_radix(line.trim(), 16).ok()

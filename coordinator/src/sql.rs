@@ -136,7 +136,7 @@ impl QueryService {
     }
 }
 
-/// How the points of each sweep are compared.
+/// Returns the ranking rule of each sweep.
 fn contests(state: &State) -> BTreeMap<SweepName, RankingRule> {
     let contest = |sweep: &Sweep| RankingRule {
         seeds: sweep.seeds(),

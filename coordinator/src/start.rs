@@ -1,4 +1,4 @@
-//! A coordinator at work: what begins when a state directory is started, and the protocol that it serves.
+//! Starts a coordinator: its recovery, its tasks, and its server.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use crate::tls::ListenMode;
 use crate::{engine, fleet, grpc};
 
 impl CoordinatorAtRest {
-    /// Claims the results and checkpoints, brings them in step with the journal, grants running leases anew, and from then on
-    /// expires leases, writes parts and removes what is no longer needed, until `stop`.
+    /// Claims and recovers the results and checkpoints and renews the leases; then starts the tasks
+    /// that expire leases, write parts, and remove unused files, until `stop`.
     pub async fn start(
         self,
         tasks: &TaskTracker,
@@ -25,7 +25,7 @@ impl CoordinatorAtRest {
     ) -> Result<Coordinator, Error> {
         let Self { coordinator, dropped } = self;
         coordinator.check_storage(false).await?;
-        // The id of the state is durable before anything is claimed under it.
+        // The state's id is durable before storage is claimed under it.
         coordinator
             .handle
             .execute(Caller::Coordinator, coordinator.start_command(), Vec::new(), |_, _| ())
@@ -34,7 +34,7 @@ impl CoordinatorAtRest {
         let recovering = coordinator.clone();
         let recovered = tokio::task::spawn_blocking(move || recovering.recover_results()).await;
         recovered.unwrap_or(Err(engine::Failure::Stopping.into()))?;
-        // Before anybody is served, who might refer to one of them again.
+        // Before any client is served who might refer to one of them again.
         coordinator.recover_checkpoints().await;
         let usual = match coordinator.storage.results {
             StorageUrl::Directory(_) => Settings::FLUSH,
@@ -51,7 +51,7 @@ impl CoordinatorAtRest {
 }
 
 impl Coordinator {
-    /// Serves the protocol on `listener` to those whom `mode` lets in, until `stop`.
+    /// Serves clients on `listener` under `mode`, until `stop`.
     pub(crate) async fn serve(
         &self,
         listener: TcpListener,
@@ -64,14 +64,14 @@ impl Coordinator {
         Ok(grpc::serve(coordinator, incoming, auth, stop).await?)
     }
 
-    /// Says that this process has started. Said again, it is still the same start.
+    /// Returns the command that journals this start. Repeated, it counts as the same start.
     pub(crate) fn start_command(&self) -> Command {
         let (lease, incarnation) = (self.settings.lease, self.incarnation);
         Command::Start { lease, state: self.storage.id, incarnation }
     }
 }
 
-/// Removes checkpoints as they are no longer needed.
+/// Removes checkpoints that are no longer needed.
 async fn drop_checkpoints(
     coordinator: Coordinator,
     mut dropped: mpsc::UnboundedReceiver<Digest>,
@@ -82,7 +82,7 @@ async fn drop_checkpoints(
     }
 }
 
-/// Ends leases that have run out, and notices when the state directory is no longer in its place.
+/// Expires leases, and stops the coordinator if the state directory was moved.
 async fn tick(coordinator: Coordinator, stop: CancellationToken) {
     let lease = coordinator.settings.lease;
     let period = (lease / 8).clamp(Duration::from_millis(20), Duration::from_secs(1));
@@ -93,7 +93,7 @@ async fn tick(coordinator: Coordinator, stop: CancellationToken) {
             _ = interval.tick() => {}
             () = stop.cancelled() => return,
         }
-        // While this process was stopped nobody could renew: leases are granted anew.
+        // Nobody could renew while this process was stopped, so leases are renewed here.
         let stalled = last.elapsed() > lease / 3;
         let command = if stalled { coordinator.start_command() } else { Command::Tick };
         last = tokio::time::Instant::now();

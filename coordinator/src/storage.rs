@@ -1,8 +1,7 @@
-//! Where the results and the checkpoints of a state directory lie, chosen once and remembered.
+//! Locations of the results and checkpoints of a state directory, chosen once and stored.
 //!
-//! Both are in the state directory unless somebody says otherwise at the first start; from then on
-//! `places.json` says so, and commands need not be told. Another place is refused: the journal names
-//! parts and checkpoints that would not be there.
+//! Both are in the state directory unless the first start gives other locations, which are stored
+//! in `places.json`. Later starts cannot change them, because the journal names files there.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -17,30 +16,30 @@ use uuid::Uuid;
 
 use crate::{directory_check, paths};
 
-/// Where everything lies.
+/// The locations of results and checkpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StorageLayout {
-    /// The id of the state, which `places.json` had before the journal did.
+    /// Id of the state; `places.json` has it before the journal.
     pub id: StateId,
-    /// The results.
+    /// Location of the results.
     pub results: StorageUrl,
-    /// The checkpoints.
+    /// Location of the checkpoints.
     pub checkpoints: StorageUrl,
 }
 
-/// What somebody asks for; what is none is as it was, or in the state directory.
+/// Requested locations; none means the stored location, or else the state directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StorageRequest {
-    /// Where results should lie.
+    /// Requested location of the results.
     pub results: Option<StorageUrl>,
-    /// Where checkpoints should lie.
+    /// Requested location of the checkpoints.
     pub checkpoints: Option<StorageUrl>,
 }
 
-/// Why they are not known, or not possible.
+/// The locations are unknown or cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// They lie somewhere else already.
+    /// The files are already somewhere else.
     #[error(
         "the {what} of `{state}` lie in `{remembered}`, not in `{wanted}`: leave `--{what}` out, or choose another `--state`",
         state = state.display()
@@ -50,37 +49,37 @@ pub enum Error {
         what: &'static str,
         /// The state directory.
         state: PathBuf,
-        /// Where they lie.
+        /// The stored location.
         remembered: String,
-        /// What was asked for.
+        /// The requested location.
         wanted: String,
     },
-    /// The place itself.
+    /// The location is invalid.
     #[error(transparent)]
     Place(#[from] storage_url::Error),
-    /// A directory whose name the query engine or messages could not hold.
+    /// A directory whose path the query engine or messages cannot contain.
     #[error("`{}` cannot be used: {reason}", path.display().to_string().escape_debug())]
     Unusable {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         reason: paths::Error,
     },
-    /// A directory that cannot be made or written.
+    /// A directory that cannot be created or written.
     #[error(transparent)]
     Unwritable(#[from] Box<directory_check::Error>),
-    /// The file that remembers them cannot be read or written.
+    /// The file with the locations cannot be read or written.
     #[error("`{}` cannot be used", path.display())]
     File {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
 }
 
-/// The file; what is none lies in the state directory, wherever that is moved.
+/// The content of `places.json`; none means the state directory, wherever that is moved.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LayoutFile {
@@ -92,8 +91,8 @@ struct LayoutFile {
 }
 
 impl StorageLayout {
-    /// What is remembered in the state directory `state`; what is `wanted` if its journal `is_new`,
-    /// without a history.
+    /// Returns the locations stored in the state directory `state`, or those in `wanted` if its
+    /// journal `is_new`.
     pub fn resolve(
         state: &Path,
         wanted: &StorageRequest,
@@ -102,7 +101,7 @@ impl StorageLayout {
         let LayoutFile { id, results, checkpoints } = read(state)?.unwrap_or_default();
         let choose = |what, remembered: Option<String>, wanted: &Option<StorageUrl>| {
             let known = match remembered {
-                // An earlier version may have remembered one that was not resolved.
+                // An earlier version may have stored a relative path.
                 Some(text) => absolute(&text.parse()?),
                 None => default_location(state, what),
             };
@@ -129,8 +128,9 @@ impl StorageLayout {
         })
     }
 
-    /// Checks that directories can be made and written that nobody owns yet. One that has an owner is
-    /// not tried: its disk may be full or read-only now, and used later.
+    /// Checks that directories without an owner can be created and written. A directory with an
+    /// owner
+    /// is not tried: its disk may be full or read-only now, and writable later.
     pub(crate) fn check_directories(&self) -> Result<(), Error> {
         for (name, place) in [("results", &self.results), ("checkpoints", &self.checkpoints)] {
             let StorageUrl::Directory(path) = place else { continue };
@@ -141,8 +141,9 @@ impl StorageLayout {
         Ok(())
     }
 
-    /// The id of the state in `directory`, as its results or checkpoints have it: the journal, which
-    /// says it first, may be in use.
+    /// Returns the id of the state in `directory`, as recorded with its results or checkpoints,
+    /// because
+    /// the journal may be locked.
     pub fn known_id(&self, directory: &Path) -> Option<StateId> {
         let owner = |place: &StorageUrl| {
             let StorageUrl::Directory(root) = place else { return None };
@@ -154,7 +155,7 @@ impl StorageLayout {
         owner(&self.results).or_else(|| owner(&self.checkpoints)).or_else(remembered)
     }
 
-    /// Remembers them, durably, if there is anything to remember.
+    /// Stores the locations durably, unless they are the defaults.
     pub fn remember(&self, state: &Path) -> Result<(), Error> {
         let text = |what, place: &StorageUrl| {
             (*place != default_location(state, what)).then(|| place.to_string())
@@ -196,12 +197,12 @@ fn read(state: &Path) -> Result<Option<LayoutFile>, Error> {
     read.map(Some).map_err(|source| Error::File { path, source })
 }
 
-/// Where `what` lies if nobody says otherwise.
+/// Returns the default location of `what`.
 fn default_location(state: &Path, what: &str) -> StorageUrl {
     absolute(&StorageUrl::Directory(state.join(what)))
 }
 
-/// A directory from wherever a process runs.
+/// Makes a directory's path absolute.
 fn absolute(place: &StorageUrl) -> StorageUrl {
     match place {
         StorageUrl::Directory(path) => StorageUrl::Directory(paths::resolve(path)),
@@ -222,14 +223,14 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_chosen_once_and_remembered() {
+    fn a_location_is_chosen_once_and_stored() {
         let state = tempfile::tempdir().unwrap();
         let resolve = |wanted: &StorageRequest, is_new| {
             StorageLayout::resolve(state.path(), wanted, || is_new)
         };
         let first = resolve(&wanted("s3://wrong"), true).unwrap();
         first.remember(state.path()).unwrap();
-        // As long as nothing has happened there is nothing to lose.
+        // A new state has no files yet, so its locations may change.
         let places = resolve(&wanted("s3://bucket/a"), true).unwrap();
         places.remember(state.path()).unwrap();
         assert_eq!(places.id, first.id);
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_resolved_before_it_is_remembered() {
+    fn a_location_is_resolved_before_it_is_stored() {
         let state = tempfile::tempdir().unwrap();
         let written = state.path().join("x/../y/./results");
         let resolved = StorageUrl::Directory(state.path().join("y/results"));
@@ -259,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_in_the_state_directory_needs_no_file_and_stays_there() {
+    fn default_locations_need_no_file_and_cannot_change() {
         let state = tempfile::tempdir().unwrap();
         let resolve =
             |wanted: &StorageRequest| StorageLayout::resolve(state.path(), wanted, || false);

@@ -1,4 +1,4 @@
-//! What a sweep that has ended came to, for a terminal, a report or a page.
+//! The summary of an ended sweep, for a terminal, a report or a page.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::client::Client;
 use crate::leaderboard::Leaderboard;
 use crate::query_reply;
 
-/// The points on the leaderboard of a summary.
+/// The largest number of points on the leaderboard of a summary.
 const MAX_LEADERS: usize = 24;
 
-/// The failed trials that a summary names.
+/// The largest number of failed trials in a summary.
 const MAX_FAILED: u32 = 5;
 
 /// A sweep that has ended, with its failures and its best points.
@@ -40,7 +40,7 @@ pub(crate) struct FailedTrial {
 }
 
 impl SweepSummary {
-    /// The summary of `sweep`.
+    /// Queries the summary of `sweep`.
     pub(crate) async fn of(
         client: &mut Client,
         sweep: &SweepView,
@@ -59,12 +59,12 @@ impl SweepSummary {
         })
     }
 
-    /// The query for test accuracy by perturbation; none if no trial has a result.
+    /// Returns the query for test accuracy by perturbation; none if no trial has a result.
     pub(crate) fn robustness_sql(&self) -> Option<String> {
         self.leaderboard.as_ref().map(|_| report::robustness_sql(&self.sweep.name))
     }
 
-    /// Queries from which people go on.
+    /// Returns example queries for further analysis.
     pub(crate) fn examples(&self) -> [String; 2] {
         [report::points_sql(&self.sweep.name), report::curves_sql(&self.sweep.name)]
     }

@@ -1,5 +1,5 @@
-//! Threads: a system that lets a user start no more of them fails in the middle of anything, so it is
-//! asked first.
+//! Checks at the start that enough threads can be started: a limit would otherwise be an error in
+//! the middle of some operation.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -7,13 +7,13 @@ use std::thread;
 
 use rustix::process::{Resource, getrlimit};
 
-/// Threads beside one for each processor: those that wait for files, and some more.
+/// Threads needed besides one per processor, for files and other blocking calls.
 const EXTRA_THREADS: usize = 12;
 
 /// The stack of a thread that only waits.
 const STACK: usize = 64 << 10;
 
-/// Why this program cannot run.
+/// Too few threads can be started.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{wanted} threads are needed and {started} could be started: this user may have {} threads and processes; end some, or raise the limit (`ulimit -u`, or that of the control group)",
@@ -27,7 +27,7 @@ pub(crate) struct ThreadLimitError {
     source: io::Error,
 }
 
-/// Makes sure that as many threads can be started as this program soon needs.
+/// Checks that the threads which this program needs can be started.
 pub(crate) fn check() -> Result<(), ThreadLimitError> {
     let wanted = thread::available_parallelism().map_or(1, usize::from) + EXTRA_THREADS;
     let barrier = Mutex::new(());

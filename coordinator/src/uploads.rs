@@ -1,8 +1,9 @@
-//! Checkpoints that were sent and are not committed: how many bytes they may have together, and when
-//! they are removed because nobody can commit them any more.
+//! Uploaded checkpoints that are not committed: the limit of their bytes, and their removal once
+//! nobody can commit them any more.
 //!
-//! An attempt commits a checkpoint before it sends the next one, so it has one at a time. Bytes count
-//! from the beginning of an upload on. After a crash the next start removes what nothing refers to.
+//! An attempt commits a checkpoint before it uploads the next one, so it has one at a time. Bytes
+//! count from the start of an upload. After a crash the next start removes unreferenced
+//! checkpoints.
 
 mod uncommitted;
 
@@ -19,26 +20,26 @@ use crate::engine;
 use crate::report::report;
 use uncommitted::Upload;
 
-/// Why a checkpoint is not taken.
+/// A checkpoint is refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// Too many bytes wait.
+    /// Too many bytes are uncommitted.
     #[error(
-        "checkpoints of `{waiting}` bytes were sent and are not committed, and `{most}` bytes are the most that may be: send it again when some are committed"
+        "checkpoints of `{waiting}` bytes were sent and are not committed, and the limit is `{most}` bytes: send it again when some are committed"
     )]
     Full {
-        /// The bytes that wait.
+        /// The uncommitted bytes.
         waiting: u64,
-        /// The most that may wait.
+        /// The limit in bytes.
         most: u64,
     },
-    /// The state cannot be asked.
+    /// The engine does not answer.
     #[error(transparent)]
     Engine(#[from] engine::Failure),
 }
 
 impl Coordinator {
-    /// Counts a checkpoint that `claim` is to commit, before its bytes arrive.
+    /// Counts a checkpoint that `claim` will commit, before its bytes arrive.
     pub(crate) async fn begin_upload(
         &self,
         claim: AttemptClaim,
@@ -55,7 +56,7 @@ impl Coordinator {
         }
         self.remove_orphans(&mut uncommitted).await?;
         let most = self.uploads.most;
-        // Only where there is no room it matters whose claims the state no longer admits.
+        // Stale claims are dropped only if there is no room.
         if waiting(&uncommitted).saturating_add(bytes) > most {
             self.drop_stale_claims(&mut uncommitted).await?;
             self.remove_orphans(&mut uncommitted).await?;
@@ -68,7 +69,7 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Removes a checkpoint that is complete if nobody can commit it any more.
+    /// Removes a complete checkpoint if nobody can commit it any more.
     pub(crate) async fn end_upload(&self, digest: Digest) -> Result<(), Error> {
         let uncommitted = self.uploads.uncommitted.lock().await;
         if !uncommitted.contains_key(&digest) {
@@ -77,7 +78,7 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Counts a checkpoint no longer, because it is committed.
+    /// Stops counting a checkpoint, because it is committed.
     pub(crate) async fn upload_committed(&self, digest: Digest) {
         self.uploads.uncommitted.lock().await.remove(&digest);
     }
@@ -87,7 +88,7 @@ impl Coordinator {
         let mut interval = tokio::time::interval(self.settings.lease);
         while stop.run_until_cancelled(interval.tick()).await.is_some() {
             if let Err(error) = self.remove_stale().await {
-                tracing::debug!(error = report(&error), "checkpoints that nobody can commit stay");
+                tracing::debug!(error = report(&error), "cannot remove stale uploads");
             }
         }
     }
@@ -121,7 +122,7 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Removes the uploads that no claim is left of.
+    /// Removes the uploads without a claim.
     async fn remove_orphans(
         &self,
         uncommitted: &mut BTreeMap<Digest, Upload>,
@@ -146,7 +147,7 @@ impl Coordinator {
     }
 }
 
-/// The bytes of all uploads that are not committed.
+/// Returns the bytes of all uncommitted uploads.
 fn waiting(uncommitted: &BTreeMap<Digest, Upload>) -> u64 {
     uncommitted.values().map(|upload| upload.bytes).sum()
 }
@@ -177,7 +178,7 @@ parameters: {training.optimizer.lr: {values: [1.0e-3, 2.0e-3]}}
 
     type Workers = WorkerServiceClient<Channel>;
 
-    /// A coordinator that serves, and a connection to it.
+    /// Starts a coordinator and connects to it.
     async fn serve(settings: Settings, stop: &CancellationToken) -> (Coordinator, Channel) {
         let opened = Coordinator::open(settings).unwrap();
         let coordinator = opened.start(&TaskTracker::new(), stop).await.unwrap();
@@ -188,7 +189,7 @@ parameters: {training.optimizer.lr: {values: [1.0e-3, 2.0e-3]}}
         (coordinator, Endpoint::from_shared(url).unwrap().connect().await.unwrap())
     }
 
-    /// The attempts of both trials of [`SWEEP`].
+    /// Leases both trials of [`SWEEP`] and returns their attempts.
     async fn leased(channel: Channel) -> Vec<v1::Attempt> {
         let mut sweeps = SweepServiceClient::new(channel.clone());
         let (file, text) = ("demo.yaml".to_owned(), SWEEP.to_owned());
@@ -220,19 +221,19 @@ parameters: {training.optimizer.lr: {values: [1.0e-3, 2.0e-3]}}
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn checkpoints_that_are_not_committed_are_bounded_and_do_not_stay() {
+    async fn uncommitted_checkpoints_are_bounded_and_removed() {
         let directory = tempfile::tempdir().unwrap();
         let settings =
             Settings { uncommitted: 1000, ..Settings::new(directory.path().join("state")) };
         let stop = CancellationToken::new();
         let (coordinator, channel) = serve(settings, &stop).await;
         let attempts = leased(channel.clone()).await;
-        // An attempt has one at a time, however many it sends.
+        // An attempt has one uncommitted checkpoint, however many it sends.
         for byte in 1..=20 {
             put(&channel, &attempts[0], &[byte; 400]).await.unwrap();
             assert_eq!(stored(&coordinator).await, [checkpoint::digest(&[byte; 400])]);
         }
-        // All attempts together have so many bytes.
+        // The limit applies to all attempts together.
         put(&channel, &attempts[1], &[30; 500]).await.unwrap();
         let refused = put(&channel, &attempts[1], &[31; 601]).await.unwrap_err();
         let refusal = Refusal::from(&refused);

@@ -1,4 +1,4 @@
-//! What a state takes on disk, by sweep.
+//! Disk usage of a state, by sweep.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -16,7 +16,7 @@ use tonic::Status;
 use crate::app::Coordinator;
 use crate::report::report;
 
-/// Measures it.
+/// Measures the disk usage.
 pub(crate) async fn measure(coordinator: &Coordinator) -> Result<DiskUsage, Status> {
     let refused =
         |error: &dyn std::error::Error| refusal::status(&Reason::Storage, report(error), None);
@@ -39,7 +39,7 @@ pub(crate) async fn measure(coordinator: &Coordinator) -> Result<DiskUsage, Stat
     for part in &index.parts {
         *parts.entry(&part.sweep).or_default() += part.bytes;
     }
-    // Equal checkpoints of two sweeps are one file, which is counted once.
+    // Equal checkpoints of two sweeps are one file and count once.
     let mut counted = BTreeSet::new();
     for (sweep, digests) in &kept {
         let own = digests.iter().filter(|digest| counted.insert(**digest));
@@ -57,7 +57,7 @@ pub(crate) async fn measure(coordinator: &Coordinator) -> Result<DiskUsage, Stat
     Ok(usage)
 }
 
-/// The parts, and the bytes of each sweep that are in none.
+/// Returns the parts, and the pending bytes of each sweep.
 fn read_row_sizes(
     journal: &dyn Journal,
 ) -> Result<(PartIndex, BTreeMap<SweepName, u64>), rheo_store::Error> {
@@ -70,20 +70,20 @@ fn read_row_sizes(
     Ok((view.index()?, pending))
 }
 
-/// The checkpoints of each sweep, in the order in which sweeps were submitted.
+/// Returns the checkpoints of each sweep, in the order of submission.
 fn checkpoints(state: &State) -> Vec<(SweepName, BTreeSet<Digest>)> {
     let sweeps = state.order.iter().filter_map(|name| state.sweeps.get(name));
     sweeps.map(|sweep: &Sweep| (sweep.name().clone(), sweep.checkpoints())).collect()
 }
 
-/// The size of all files below a directory; 0 if there is none.
+/// Returns the size of all files below a directory; 0 if it does not exist.
 fn directory_size(directory: &Path) -> u64 {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     entries
         .map(|entry| match entry.metadata() {
             Ok(found) if found.is_dir() => directory_size(&entry.path()),
             Ok(found) => found.len(),
-            // It was removed meanwhile.
+            // The file was removed in between.
             Err(_) => 0,
         })
         .sum()

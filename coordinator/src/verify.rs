@@ -1,9 +1,8 @@
-//! `rheo verify`: whether the journal, the parts and the checkpoints are what they should be, and what
-//! to do about those that are not.
+//! `rheo verify`: verifies the journal, the parts and the checkpoints, and repairs damage.
 //!
-//! Repairing is one command per sweep: the trials that may have rows in a damaged part, or whose
-//! checkpoint is damaged, lose all of their rows and start over, and the part no longer counts. Only
-//! then its file is set aside. A crash in between leaves a file that nobody names.
+//! A repair is one command per sweep. Trials that may have rows in a damaged part, or whose
+//! checkpoint is damaged, lose all their rows and start over, and the part no longer counts. Its
+//! file is set aside afterwards; a crash in between leaves a file that nobody names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -23,34 +22,34 @@ use crate::app::Coordinator;
 use crate::engine;
 use crate::report::report;
 
-/// Something that is not as it should be.
+/// A defect found by a verification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Finding {
     /// The journal contradicts itself or cannot be read.
     Journal {
-        /// What is wrong.
+        /// The defect.
         detail: String,
     },
-    /// A part.
+    /// A part is missing, damaged or unverified.
     Part {
-        /// The part.
+        /// The part in the journal.
         part: Part,
-        /// Its file.
+        /// The file of the part.
         file: String,
-        /// `missing` or `damaged`; `unverified` if the journal has no digest of it.
+        /// `missing` or `damaged`; `unverified` if the journal has no digest.
         state: &'static str,
-        /// What is wrong.
+        /// The defect.
         detail: String,
     },
-    /// A checkpoint that trials refer to.
+    /// A referenced checkpoint is missing or damaged.
     Checkpoint {
-        /// Its digest.
+        /// The digest.
         digest: Digest,
-        /// The trials.
+        /// The trials that refer to it.
         trials: Vec<TrialId>,
         /// `missing` or `damaged`.
         state: &'static str,
-        /// What is wrong.
+        /// The defect.
         detail: String,
     },
 }
@@ -59,72 +58,72 @@ pub(crate) enum Finding {
 pub(crate) const UNVERIFIED: &str = "unverified";
 
 impl Finding {
-    /// Whether something is damaged, not only unknown.
+    /// Whether the finding is damage, not only a missing digest.
     pub(crate) fn is_damage(&self) -> bool {
         !matches!(self, Self::Part { state, .. } if *state == UNVERIFIED)
     }
 }
 
-/// What was done for a sweep.
+/// The repair of a sweep.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SweepRepair {
     /// The sweep.
     pub sweep: SweepName,
-    /// How many trials start over.
+    /// Number of trials that start over.
     pub trials: u64,
-    /// Where damaged files lie now.
+    /// New paths of damaged files.
     pub set_aside: Vec<String>,
 }
 
-/// How much was checked.
+/// The totals of a verification.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct VerifySummary {
-    /// Events in the journal, from the first on.
+    /// Number of events in the journal, from the first.
     pub events: u64,
-    /// Parts.
+    /// Number of parts.
     pub parts: u64,
-    /// Their bytes.
+    /// Bytes of all parts.
     pub part_bytes: u64,
-    /// Checkpoints.
+    /// Number of checkpoints.
     pub checkpoints: u64,
 }
 
-/// What a verification says, as it goes on.
+/// An update of a running verification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum VerifyUpdate {
-    /// Something is not as it should be.
+    /// A defect was found.
     Finding(Finding),
-    /// Something was done about it.
+    /// A sweep was repaired.
     Repaired(SweepRepair),
-    /// Everything was looked at.
+    /// The verification is complete.
     Summary(VerifySummary),
 }
 
-/// Why a verification did not come to its end.
+/// A verification could not complete.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The engine refused.
     #[error(transparent)]
     Engine(#[from] engine::Failure),
-    /// The journal.
+    /// The journal cannot be read.
     #[error("the journal cannot be read")]
     Journal(#[from] rheo_store::Error),
-    /// A part cannot be looked at or set aside.
-    #[error("a part cannot be looked at")]
+    /// A part cannot be read or set aside.
+    #[error("cannot read or move a part")]
     Dataset(#[from] dataset::Error),
-    /// A checkpoint cannot be looked at.
-    #[error("a checkpoint cannot be looked at")]
+    /// A checkpoint cannot be read.
+    #[error("cannot read a checkpoint")]
     Checkpoint(#[from] checkpoint::Error),
-    /// The process is stopping.
+    /// The coordinator is stopping.
     #[error("the coordinator is stopping")]
     Stopping,
 }
 
-/// Where news go. Nobody may listen any more: then they are lost, and what was begun is finished.
+/// The channel of updates. If its receiver is gone, updates are lost and the verification finishes.
 type UpdateSender = mpsc::Sender<VerifyUpdate>;
 
 impl Coordinator {
-    /// Checks everything and, if asked to, has trials with damaged rows or checkpoints start over.
+    /// Verifies everything and, with `repair`, restarts trials with damaged rows or checkpoints.
     pub(crate) async fn verify(&self, repair: bool, updates: &UpdateSender) -> Result<(), Error> {
         let mut summary = VerifySummary::default();
         let mut damage = self.verify_journal(&mut summary).await?;
@@ -142,7 +141,7 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Replays the journal and reads everything else in it.
+    /// Replays the journal and reads its pending rows.
     async fn verify_journal(&self, summary: &mut VerifySummary) -> Result<Vec<Finding>, Error> {
         let defects = self.handle.read(State::defects).await?;
         let journal = Arc::clone(&self.journal);
@@ -150,7 +149,7 @@ impl Coordinator {
         let replayed = tokio::task::spawn_blocking(move || {
             let loaded = journal.load(&workloads)?;
             let mut findings = loaded.state.defects();
-            // One after the other: they may be more than memory holds.
+            // One blob at a time: all of them may not fit into memory.
             journal.pending(&PendingFilter::default(), &mut |rows| {
                 if let Err(error) = rheo_query::check_readable(&rows.to_batch()) {
                     let (at, why) = (rows.key.position, report(&error));
@@ -171,7 +170,7 @@ impl Coordinator {
         Ok(findings.into_iter().map(|detail| Finding::Journal { detail }).collect())
     }
 
-    /// Reads every part that counts.
+    /// Reads every part that the journal names.
     async fn verify_parts(
         &self,
         summary: &mut VerifySummary,
@@ -204,8 +203,8 @@ impl Coordinator {
         Ok(damage)
     }
 
-    /// Reads a part. What seems to be damaged is looked at once more while parts do not change: one that
-    /// was replaced meanwhile is whole as far as anybody is concerned.
+    /// Reads a part. A damaged one is read again while no part can change, because it may have been
+    /// replaced in between.
     async fn inspect(&self, part: &Part) -> Result<Result<(), dataset::Error>, Error> {
         let look = || {
             let (dataset, part) = (Arc::clone(&self.dataset), part.clone());
@@ -222,7 +221,7 @@ impl Coordinator {
         look().await.map_err(|_| Error::Stopping)
     }
 
-    /// Reads every checkpoint that a trial refers to.
+    /// Reads every referenced checkpoint.
     async fn verify_checkpoints(
         &self,
         summary: &mut VerifySummary,
@@ -238,7 +237,7 @@ impl Coordinator {
                 Err(error @ checkpoint::Error::Damaged { .. }) => ("damaged", error),
                 Err(error) => return Err(error.into()),
             };
-            // A running trial replaces its checkpoint, and then nobody refers to this one.
+            // A running trial may have replaced this checkpoint.
             let now = self.handle.read(referenced_checkpoints).await?;
             if !now.contains_key(&digest) {
                 continue;
@@ -250,7 +249,7 @@ impl Coordinator {
         Ok(damage)
     }
 
-    /// Has the trials that are concerned start over, and sets damaged files aside.
+    /// Restarts the affected trials and sets damaged files aside.
     async fn repair(&self, damage: &[Finding]) -> Result<Vec<SweepRepair>, Error> {
         let _no_changes = self.sink.hold().await;
         self.sink.doubt();
@@ -309,7 +308,7 @@ impl Coordinator {
     }
 }
 
-/// What is to be done for a sweep.
+/// The damage of a sweep that a repair handles.
 #[derive(Debug, Default)]
 struct RepairPlan {
     parts: Vec<Part>,
@@ -317,7 +316,7 @@ struct RepairPlan {
 }
 
 async fn send_update(updates: &UpdateSender, update: VerifyUpdate) {
-    // Whoever asked may have gone.
+    // The client may be gone.
     let _ = updates.send(update).await;
 }
 
@@ -328,13 +327,13 @@ fn detail(defect: &Defect, text: &str) -> String {
     }
 }
 
-/// A moment as a part of a file name.
+/// Formats a time for a file name.
 fn file_date(at: Timestamp) -> String {
     let instant = jiff::Timestamp::from_millisecond(i64::try_from(at.0).unwrap_or(i64::MAX));
     instant.unwrap_or_default().strftime("%Y-%m-%dT%H%M%SZ").to_string()
 }
 
-/// The checkpoints that trials refer to, with these trials.
+/// Returns the referenced checkpoints with their trials.
 fn referenced_checkpoints(state: &State) -> BTreeMap<Digest, Vec<TrialId>> {
     let mut referenced: BTreeMap<Digest, Vec<TrialId>> = BTreeMap::new();
     for sweep in state.sweeps.values() {

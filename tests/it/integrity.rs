@@ -261,8 +261,8 @@ fn a_state_directory_that_is_moved_away_ends_the_coordinator() {
     let aside = bench.path().join("aside");
     fs::rename(bench.state(), &aside).unwrap();
     let said = serve.end().expect(1);
-    assert!(said.err.contains("is not where it was"), "{}", said.err);
-    assert!(said.err.contains("workers keep what they have not delivered"), "{}", said.err);
+    assert!(said.err.contains("was moved or removed"), "{}", said.err);
+    assert!(said.err.contains("workers keep undelivered commits"), "{}", said.err);
     assert!(!bench.state().exists(), "nothing is made anew where it was");
     // Where it is now it goes on.
     let status = bench.run(&["status", "--state", "aside", "-o", "json"]).expect(0).json();

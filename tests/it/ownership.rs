@@ -150,7 +150,7 @@ fn a_journal_that_is_gone_empty_or_replaced_never_costs_results() {
             &["serve"],
         ] {
             let said = bench.run(command).expect(2);
-            let expected = "journal.redb` knows nothing of what lies in";
+            let expected = "journal.redb` does not match the files in";
             assert!(said.err.contains(expected), "{what} {has_owner} {command:?}: {}", said.err);
             assert!(said.err.contains("put the journal back"), "{}", said.err);
             assert_eq!(parts(&bench.state()), results, "{what} {command:?}");

@@ -1,5 +1,5 @@
-//! What depends on what a server does, on a real one: conditional writes of small and large parts,
-//! large checkpoints, and whose a bucket is.
+//! Tests of buckets on a real server: conditional writes of parts, large checkpoints, and
+//! ownership.
 //!
 //! The client reads its settings from the environment of the process, which must not change while
 //! it runs; so the test starts itself again, with a server in its environment.
@@ -40,7 +40,7 @@ fn bucket(prefix: &str) -> Bucket {
     address.open().unwrap()
 }
 
-/// Rows that do not become smaller when they are packed.
+/// Returns incompressible rows.
 fn batch(rows: u32) -> Bytes {
     let mut random: u64 = 1;
     let mut draw = || {
@@ -75,7 +75,7 @@ fn conditional_writes() {
     assert!(parts[0].bytes < 1 << 20 && parts[1].bytes > 8 << 20, "{parts:?}");
     let all = JournalContents::new(parts.clone());
     assert_eq!(dataset.recover(&all, "orphaned-today").unwrap(), RecoveryReport::default());
-    // The rows of the second are pending; then those of the first are of somebody else.
+    // First the rows of the second part are pending, then no row is known.
     let mut first = JournalContents::new(parts[..1].to_vec());
     first.add_pending(Table::Shapes.into(), sweep.clone(), 5, parts[1].rows);
     assert_eq!(dataset.recover(&first, "orphaned-today").unwrap().removed.len(), 1);
@@ -86,7 +86,7 @@ fn conditional_writes() {
     assert_eq!(dataset.unknown_files(&JournalContents::default()).unwrap(), [""; 0]);
 }
 
-/// Puts so many of the bytes; false if they are refused.
+/// Uploads the first `upto` bytes; false if they are refused.
 async fn put(store: &CheckpointStore, bytes: &Bytes, upto: usize) -> bool {
     let mut upload = store.upload(checkpoint::digest(bytes)).await.unwrap();
     for start in (0..upto).step_by(1 << 20) {
@@ -100,7 +100,7 @@ async fn checkpoints() {
     for length in [1_000, 30_000_000u32] {
         let bytes: Bytes = (0..length).map(|n| (n % 251) as u8).collect::<Vec<u8>>().into();
         let digest = checkpoint::digest(&bytes);
-        // What is cut short is refused, and leaves nothing.
+        // An incomplete upload is refused and leaves no file.
         assert!(!put(&store, &bytes, bytes.len() / 2).await);
         assert!(!store.confirm(digest).await.unwrap());
         assert!(put(&store, &bytes, bytes.len()).await);

@@ -1,4 +1,4 @@
-//! The uploads that are not committed, as they are counted.
+//! Counts of uncommitted uploads.
 
 use std::collections::BTreeMap;
 
@@ -6,24 +6,24 @@ use rheo_core::id::Digest;
 use rheo_core::machine::AttemptClaim;
 use tokio::sync::Mutex;
 
-/// The uploads of one coordinator.
+/// The uncommitted uploads of one coordinator.
 #[derive(Debug)]
 pub(crate) struct UncommittedUploads {
-    /// The most bytes of all of them.
+    /// The limit of all uploads together, in bytes.
     pub(super) most: u64,
-    /// Held while files are removed, so that nobody counts on one of them meanwhile.
+    /// The uploads; locked while files are removed, so that no removed file is counted as present.
     pub(super) uncommitted: Mutex<BTreeMap<Digest, Upload>>,
 }
 
 #[derive(Debug)]
 pub(super) struct Upload {
     pub(super) bytes: u64,
-    /// The messages that may commit it, one for each attempt.
+    /// The messages that may commit the upload, one per attempt.
     pub(super) claims: Vec<AttemptClaim>,
 }
 
 impl UncommittedUploads {
-    /// No uploads; later they may have `most` bytes together.
+    /// Creates an empty set with a limit of `most` bytes.
     pub(crate) fn new(most: u64) -> Self {
         Self { most, uncommitted: Mutex::default() }
     }
