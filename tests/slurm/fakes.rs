@@ -219,7 +219,7 @@ fn u16_a_job_that_the_cluster_no_longer_knows_has_ended() {
     let job = wait_for("a job", || fakes.jobs().first().cloned());
     fs::remove_file(&job).unwrap();
     // It is not looked for again; after a pause another takes its place.
-    fakes.wait_until_told("ended (unknown) before a worker of it had joined");
+    fakes.wait_until_told("ended (unknown) before a worker joined");
     let list = fakes.rheo(&["launch", "list"]).expect(0);
     assert!(list.out.contains("1 unknown"), "{}", list.out);
 }
@@ -274,15 +274,14 @@ fn u42_sbatch_excludes_a_node_after_two_unfit_pilots_and_the_fleet_pauses_withou
     let launch = ["launch", "slurm", "large.yaml", "--max", "2", "--idle-timeout", "1"];
     fakes.rheo(&launch).expect(0);
     fakes.wait_until_told("fleet slurm: no pilots on n1, where two were of no use");
-    let unfit = "on `n1` could not be of use: resources.memory_mb: `1048576`, but there are only";
+    let unfit = "on `n1` was unfit: resources.memory_mb: `1048576`, but there are only";
     let told = fakes.rheo(&["status"]).expect(0);
     assert!(told.err.contains(unfit), "{}", told.err);
     let list = fakes.rheo(&["launch", "list", "slurm", "--output", "json"]).expect(0).json();
     assert_eq!(list[0]["pilots"].as_array().unwrap().len(), 0, "the fleet pauses: {list}");
     assert_eq!(fakes.times().len(), 2, "nothing was submitted meanwhile");
     // The next ones go elsewhere, after a pause.
-    let elsewhere =
-        "on `n2` could not be of use: resources.memory_mb: `1048576`, but there are only";
+    let elsewhere = "on `n2` was unfit: resources.memory_mb: `1048576`, but there are only";
     fakes.wait_until_told(elsewhere);
     let times = fakes.times();
     assert!(times[2] >= times[1] + 14, "paused for 15 s: {times:?}");

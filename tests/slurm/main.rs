@@ -297,7 +297,7 @@ fn what_slurm_refuses_is_told_before_anything_is_submitted() {
     site.launch(&["long.yaml", "--max", "1", "--time", "1", "--setup", setup], &[]);
     wait_for("the failure to be told", || {
         let said = site.rheo(&["launch", "list"]);
-        said.err.contains("ended (failed) before a worker of it had joined").then_some(())
+        said.err.contains("ended (failed) before a worker joined").then_some(())
     });
     assert!(site.jobs_ever() <= 2, "{} jobs", site.jobs_ever());
     let log = site.log_of_pilots();

@@ -1,21 +1,21 @@
-//! A map by index that is stored in chunks, each of which is written again only after it has changed.
+//! A map by index that is stored in chunks. A chunk is written again only after it changes.
 //!
-//! Everything that grows with the number of trials is kept in such maps, so that a snapshot of a million ended
-//! trials writes those that ended since the one before.
+//! Everything that grows with the number of trials is kept in such maps, so that a snapshot of a
+//! million trials writes only those that ended since the last one.
 
 use std::collections::BTreeSet;
 use std::collections::btree_map::{self, BTreeMap};
 use std::ops::Deref;
 
-/// The number of indices that share a chunk. Larger chunks would be no faster where trials end in their order, and slower where
-/// those that change are spread over a sweep.
+/// The number of indices per chunk. Larger chunks would be no faster if trials end in order, and
+/// slower if changes are spread over the sweep.
 pub const CHUNK_INDICES: u64 = 8;
 
-/// A map by index. It reads like the map within; every change marks the chunk that it concerns.
+/// A map by index. It dereferences to the inner map; every change marks its chunk as changed.
 #[derive(Debug, Clone)]
 pub struct ChunkedMap<T> {
     entries: BTreeMap<u64, T>,
-    /// The chunks that differ from what is stored.
+    /// The chunks that differ from the journal.
     changed: BTreeSet<u64>,
 }
 
@@ -33,7 +33,7 @@ impl<T> ChunkedMap<T> {
         Some(removed)
     }
 
-    /// The value of `index`, to be changed; the default one if there was none.
+    /// Returns the value of `index` for modification; inserts the default if there is none.
     pub(crate) fn entry(&mut self, index: u64) -> &mut T
     where
         T: Default,
@@ -42,24 +42,24 @@ impl<T> ChunkedMap<T> {
         self.entries.entry(index).or_default()
     }
 
-    /// The numbers of the chunks that differ from what is stored.
+    /// Returns the numbers of the changed chunks.
     pub(crate) fn changed(&self) -> impl Iterator<Item = u64> {
         self.changed.iter().copied()
     }
 
-    /// The entries of chunk `number`.
+    /// Returns the entries of chunk `number`.
     pub(crate) fn chunk(&self, number: u64) -> Vec<(u64, &T)> {
         let first = number * CHUNK_INDICES;
         let entries = self.entries.range(first..first + CHUNK_INDICES);
         entries.map(|(index, value)| (*index, value)).collect()
     }
 
-    /// Takes the entries of a stored chunk.
+    /// Restores the entries of a stored chunk.
     pub(crate) fn restore(&mut self, entries: Vec<(u64, T)>) {
         self.entries.extend(entries);
     }
 
-    /// Notes that every chunk is stored as it is now.
+    /// Records that every chunk is stored as it is now.
     pub(crate) fn mark_stored(&mut self) {
         self.changed.clear();
     }
@@ -79,7 +79,7 @@ impl<T> Default for ChunkedMap<T> {
     }
 }
 
-/// Two maps are equal if their entries are, whatever of them is stored.
+/// Maps are equal if their entries are, whatever is stored of them.
 impl<T: PartialEq> PartialEq for ChunkedMap<T> {
     fn eq(&self, other: &Self) -> bool {
         self.entries == other.entries

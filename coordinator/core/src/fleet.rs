@@ -1,11 +1,12 @@
-//! Fleets: workers that a cluster starts for us, as many as the sweeps can use.
+//! Fleets: workers that a cluster starts, as many as the sweeps can use.
 //!
-//! A **fleet** is what a user asked for once ("up to 50 jobs of 4 processors"); a **pilot** is one
-//! job of it, which starts workers that take many trials. What a cluster is asked to do follows from
-//! the state alone: a pilot is planned (durable) before it is submitted under a name that it keeps,
-//! so that a coordinator that died in between finds it again instead of submitting it twice.
+//! A **fleet** is a standing order of a user ("up to 50 jobs of 4 processors"). A **pilot** is one
+//! job of a fleet; it starts workers, each of which runs many trials. A pilot is journaled before
+//! it is submitted, under a job name that never changes, so a coordinator that crashed in between
+//! finds the job again instead of submitting it twice.
 //!
-//! Pure, as everything here: [`crate::machine`] turns what was seen of the cluster into events; submitting, looking and removing are the business of `rheo-launch`.
+//! This module is pure. [`crate::machine`] turns observations of the cluster into events;
+//! `rheo-launch` submits, observes and removes jobs.
 
 mod apply;
 mod command;

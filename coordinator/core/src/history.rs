@@ -1,8 +1,8 @@
-//! What samplers and pruners may see of a sweep: the points suggested so far, and for each trial
-//! its reports and how it ended.
+//! The history of a sweep for samplers and pruners: the suggested points, and the reports and the
+//! end of each trial.
 //!
-//! It holds only what the sweep's sampler and pruner look at ([`HistoryRetention`]): a grid of a million
-//! trials has a history of the trials that run. Owned by the state machine, changed by its events.
+//! It keeps only what the sampler and the pruner read ([`HistoryRetention`]), so the history of a
+//! large grid holds the running trials only. The state machine owns it, and events change it.
 //! Everything that grows with the number of trials is stored in chunks ([`crate::chunked_map`]).
 
 use std::collections::HashSet;
@@ -15,16 +15,16 @@ use crate::sampler::Suggestion;
 use crate::skip_eq::SkipEq;
 use crate::space::Point;
 
-/// What a history keeps.
+/// The parts of a history that must be kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HistoryRetention {
-    /// The suggestions, because the sampler looks back at them.
+    /// Suggestions, for a sampler that reads earlier ones.
     pub points: bool,
-    /// The reports of trials that have ended, because the sampler or the pruner compares with them.
+    /// Reports of ended trials, for a sampler or pruner that compares with them.
     pub reports: bool,
 }
 
-/// The past of a sweep. Its serialisation says what it keeps; the rest is stored in chunks.
+/// The past of a sweep. Its serialized form holds only the retention; the rest is stored in chunks.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
     keeps: HistoryRetention,
@@ -33,46 +33,46 @@ pub struct History {
     /// The number of suggestions that are stored.
     #[serde(skip)]
     stored: SkipEq<usize>,
-    /// The points of the suggestions. They follow from those and are not stored.
+    /// The points of the suggestions. They follow from the suggestions, so they are not stored.
     #[serde(skip)]
     points: HashSet<Arc<Point>>,
     #[serde(skip)]
     trials: ChunkedMap<TrialHistory>,
 }
 
-/// What is known of a trial.
+/// The past of a trial.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrialHistory {
-    /// The epochs reported, in order, with the value of the objective after each.
+    /// The reported epochs in order, each with the value of the objective.
     pub reports: Vec<(u32, f64)>,
-    /// How it ended, if it has.
+    /// The end, if the trial has ended.
     pub ending: Option<TrialEnding>,
 }
 
-/// How a trial ended, as far as a search cares.
+/// The end of a trial as samplers and pruners see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrialEnding {
-    /// It was trained to its end; its last report counts.
+    /// The trial completed; its last report counts.
     Completed,
-    /// Its loss became NaN or infinite.
+    /// The loss became NaN or infinite.
     Diverged,
-    /// A pruner stopped it.
+    /// A pruner stopped the trial.
     Pruned,
-    /// It was cancelled, or failed too often: nothing is known of its point.
+    /// The trial was cancelled or failed: nothing is known of its point.
     Lost,
 }
 
-/// The number of suggestions that share a chunk.
+/// The number of suggestions per chunk.
 const CHUNK_SUGGESTIONS: usize = 1024;
 
 impl History {
-    /// An empty history.
+    /// Creates an empty history.
     pub fn new(keeps: HistoryRetention) -> Self {
         Self { keeps, ..Self::default() }
     }
 
-    /// The suggestions so far, in order; none if they are not kept.
+    /// Returns the suggestions in order; empty if they are not kept.
     pub fn suggestions(&self) -> &[Suggestion] {
         &self.suggestions
     }
@@ -82,36 +82,35 @@ impl History {
         self.points.contains(point)
     }
 
-    /// What is known of `trial`.
+    /// Returns the past of `trial`.
     pub fn trial(&self, trial: u64) -> Option<&TrialHistory> {
         self.trials.get(&trial)
     }
 
-    /// Every trial of which something is known, in order.
+    /// Returns every trial with a past, in order.
     pub fn trials(&self) -> impl Iterator<Item = (u64, &TrialHistory)> {
         self.trials.iter().map(|(index, trial)| (*index, trial))
     }
 
-    /// The trials as they are stored.
+    /// Returns the trials as they are stored.
     pub(crate) fn chunked_trials(&self) -> &ChunkedMap<TrialHistory> {
         &self.trials
     }
 
-    /// The suggestions that are not stored yet, in chunks with their numbers. The first one may be stored
-    /// in part.
+    /// Returns the chunks with suggestions that are not stored yet, and their numbers. The first of
+    /// them may be partly stored.
     pub(crate) fn changed_suggestions(&self) -> impl Iterator<Item = (u64, &[Suggestion])> {
         let (stored, count) = (self.stored.0, self.suggestions.len());
         let chunks = (0..).zip(self.suggestions.chunks(CHUNK_SUGGESTIONS));
         chunks.skip(stored / CHUNK_SUGGESTIONS).filter(move |_| stored < count)
     }
 
-    /// Takes stored trials.
+    /// Restores stored trials.
     pub(crate) fn restore_trials(&mut self, trials: Vec<(u64, TrialHistory)>) {
         self.trials.restore(trials);
     }
 
-    /// Takes stored suggestions, which go on after those that it has if `number` is the number of
-    /// the next chunk. False if it is not.
+    /// Restores a chunk of stored suggestions; returns false if it is not the next chunk.
     pub(crate) fn restore_suggestions(&mut self, number: u64, chunk: Vec<Suggestion>) -> bool {
         let is_next = number * CHUNK_SUGGESTIONS as u64 == self.suggestions.len() as u64;
         self.points.extend(chunk.iter().map(|one| Arc::clone(&one.point)));
@@ -120,7 +119,7 @@ impl History {
         is_next
     }
 
-    /// Notes that everything is stored as it is now.
+    /// Records that everything is stored as it is now.
     pub(crate) fn mark_stored(&mut self) {
         self.trials.mark_stored();
         self.stored = SkipEq(self.suggestions.len());
@@ -134,8 +133,8 @@ impl History {
         }
     }
 
-    /// Records the value of the objective that `trial` reached after `epoch`. A repeated or late
-    /// epoch and a value that is not finite change nothing.
+    /// Records the value of the objective of `trial` after `epoch`. Repeated or late epochs and
+    /// values that are not finite are ignored.
     pub fn record_report(&mut self, trial: u64, epoch: u32, value: f64) {
         let reports = &mut self.trials.entry(trial).reports;
         if value.is_finite() && reports.last().is_none_or(|(last, _)| *last < epoch) {
@@ -143,12 +142,12 @@ impl History {
         }
     }
 
-    /// Forgets the reports and the end of `trial`, which starts over.
+    /// Removes the reports and the end of `trial`, which restarts.
     pub fn forget(&mut self, trial: u64) {
         self.trials.remove(trial);
     }
 
-    /// Records that `trial` has ended; it is forgotten unless the reports of ended trials are kept.
+    /// Records the end of `trial`, or forgets it if ended trials are not kept.
     pub fn record_end(&mut self, trial: u64, ending: TrialEnding) {
         if self.keeps.reports {
             self.trials.entry(trial).ending = Some(ending);

@@ -1,9 +1,10 @@
-//! The state machine: sweeps, trials, attempts, workers and fleets together, above what each of them
-//! is ([`crate::sweep`], [`crate::fleet`]).
+//! The state machine: sweeps, trials, attempts, workers and fleets together. Their own types are in
+//! [`crate::sweep`] and [`crate::fleet`].
 //!
-//! [`execute`] is the whole of it: a [`Command`] asks for something, [`decide`] turns it into
-//! [`Event`]s or a [`Rejection`], [`State::apply`] makes them true, and [`effects`] lists what must
-//! then be sent. Only the events are stored; replaying them gives the identical state.
+//! [`execute`] is the entry point. A [`Command`] asks for a change; [`decide`] turns it into
+//! [`Event`]s or a [`Rejection`]; [`State::apply`] applies the events; [`effects`] lists the
+//! messages to send afterwards. Only events are stored, and replaying them gives the identical
+//! state.
 
 mod apply;
 mod caller;

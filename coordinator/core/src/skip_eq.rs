@@ -1,4 +1,5 @@
-//! A field that `==` ignores, for values that follow from other fields or say only what is stored.
+//! A wrapper for fields that `==` ignores: values that follow from other fields, or that say what
+//! is stored.
 
 /// A value that `==` ignores: any two are equal.
 #[derive(Debug, Clone, Copy, Default)]

@@ -1,8 +1,9 @@
-//! A sweep, its trials and their attempts: what is known of them, and what each event changes.
+//! Sweeps, trials and attempts: their state, and the changes that each event makes.
 //!
-//! Invariants, walked by [`State::defects`](crate::machine::State::defects) after every step of the
-//! property tests: a trial has at most one lease; attempt numbers only grow; every index below
-//! `next` is in exactly one of `live`, `parked` and `done`; the rows that are durable never shrink.
+//! Invariants, checked by [`State::defects`](crate::machine::State::defects) after every step of
+//! the property tests: a trial has at most one lease; attempt numbers only grow; every index below
+//! `next` is in exactly one of `live` and `done`, and `parked` is a subset of `done`; the durable
+//! rows of a trial never shrink, unless it is restarted.
 
 mod change;
 mod event;

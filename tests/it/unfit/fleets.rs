@@ -12,10 +12,8 @@ fn u42_a_fleet_whose_pilots_are_all_unfit_pauses_and_says_why() {
     let file = format!("{}resources: {{memory_mb: 1048576}}\n", large());
     let file = bench.file("hole.yaml", &file);
     bench.run(&["launch", "local", file, "--max", "1", "--idle-timeout", "1"]).expect(0);
-    let told = wait_until_told(
-        &bench,
-        "could not be of use: resources.memory_mb: `1048576`, but there are only",
-    );
+    let told =
+        wait_until_told(&bench, "was unfit: resources.memory_mb: `1048576`, but there are only");
     assert!(told.err.contains("fleet local: pilot local/1"), "{}", told.err);
     let listed = bench.run(&["launch", "list"]).expect(0);
     assert!(listed.err.contains("resources.memory_mb: `1048576`"), "{}", listed.err);

@@ -1,4 +1,4 @@
-//! Applying events to fleets. Total and infallible, as all of `apply`.
+//! Application of events to fleets. It is total and infallible.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::state::{Fleet, FleetMode, FleetProblem, Pilot, PilotPhase, WorkerLoca
 use crate::id::RequestId;
 
 impl FleetEvent {
-    /// The client's request that caused the event, if one did.
+    /// Returns the client's request behind the event, if any.
     pub(crate) fn request(&self) -> Option<RequestId> {
         match self {
             Self::FleetLaunched(launched) => Some(launched.request),
@@ -24,7 +24,7 @@ impl FleetEvent {
         }
     }
 
-    /// The fleet that the event is about.
+    /// Returns the fleet that the event is about.
     pub fn fleet(&self) -> &FleetName {
         match self {
             Self::FleetLaunched(launched) => &launched.spec.name,
@@ -52,13 +52,13 @@ pub(crate) fn apply(fleets: &mut BTreeMap<FleetName, Fleet>, event: &FleetEvent)
     }
 }
 
-/// Notes that a worker of a pilot has joined: its fleet works.
+/// Records that a worker of a pilot joined.
 pub(crate) fn on_joined(fleets: &mut BTreeMap<FleetName, Fleet>, place: &WorkerLocation) {
     let Some(PilotId { fleet, number }) = &place.pilot else { return };
     let Some(fleet) = fleets.get_mut(fleet) else { return };
     let Some(pilot) = fleet.pilots.get_mut(number) else { return };
     pilot.joined += 1;
-    // Failures are forgiven once a pilot has lasted: one that joins and dies may do so for ever.
+    // Failures are reset only once a pilot has run for a while: a pilot may join and die forever.
     if fleet.failures > 0 {
         fleet.problem = None;
     }
@@ -81,7 +81,7 @@ impl Fleet {
             }
             FleetEvent::FleetScaled(scaled) => {
                 (self.spec.min, self.spec.max) = (scaled.min, scaled.max);
-                // Whoever asks for more wants it tried now.
+                // A user who scales a fleet wants it tried now.
                 self.forgive();
             }
             FleetEvent::FleetDrained(_) => self.mode = FleetMode::Draining,
@@ -119,7 +119,7 @@ impl Fleet {
     fn on_observed(&mut self, PilotObserved { pilot, handle, phase, at }: &PilotObserved) {
         let Some(pilot) = self.pilots.get_mut(&pilot.number) else { return };
         if pilot.phase == PilotPhase::Running && *phase != PilotPhase::Running {
-            // In the queue again: its workers are gone, and others have to join.
+            // Requeued: its workers are gone, and new ones must join.
             pilot.joined = 0;
         }
         let again = pilot.phase == PilotPhase::Running && pilot.handle.as_ref() != Some(handle);

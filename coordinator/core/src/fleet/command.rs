@@ -1,4 +1,4 @@
-//! What is asked of fleets.
+//! Commands about fleets.
 
 use std::collections::BTreeMap;
 
@@ -8,73 +8,73 @@ use super::name::{FleetName, PilotId};
 use super::state::{FleetSpec, PilotStatus};
 use crate::id::RequestId;
 
-/// What is asked of fleets.
+/// A command about a fleet.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FleetCommand {
-    /// A fleet is wanted; one of that name is changed and woken.
+    /// Launches a fleet, or changes and restarts the one of that name.
     Launch {
-        /// What is wanted.
+        /// The specification.
         spec: Box<FleetSpec>,
-        /// Its id, if it is new.
+        /// The id to use if the fleet is new.
         id: Uuid,
-        /// This request.
+        /// The request id.
         request: RequestId,
     },
-    /// Other bounds are wanted.
+    /// Changes the bounds of a fleet.
     Scale {
-        /// Of which fleet.
+        /// The fleet.
         fleet: FleetName,
-        /// The lower bound, if it changes.
+        /// The new lower bound, if it changes.
         min: Option<u32>,
-        /// The upper bound, if it changes.
+        /// The new upper bound, if it changes.
         max: Option<u32>,
-        /// This request.
+        /// The request id.
         request: RequestId,
     },
-    /// It is to start no pilot any more.
+    /// Stops starting pilots.
     Drain {
-        /// Which.
+        /// The fleet.
         fleet: FleetName,
-        /// This request.
+        /// The request id.
         request: RequestId,
     },
-    /// Its pilots are to go.
+    /// Removes all pilots.
     Stop {
-        /// Which.
+        /// The fleet.
         fleet: FleetName,
-        /// This request.
+        /// The request id.
         request: RequestId,
     },
-    /// Every live pilot was looked at.
+    /// Reports the observed status of every live pilot.
     Reconcile {
-        /// Of which fleet.
+        /// The fleet.
         fleet: FleetName,
-        /// Where each pilot is.
+        /// The status of each pilot by number.
         statuses: BTreeMap<u64, PilotStatus>,
     },
-    /// The cluster has a pilot that was submitted to it.
+    /// Reports that the cluster accepted a pilot.
     Submitted {
-        /// Which.
+        /// The pilot.
         pilot: PilotId,
-        /// What the cluster calls it.
+        /// The cluster's id of the job.
         handle: String,
     },
-    /// The cluster did not take a pilot, and would not take others like it now.
+    /// Reports that the cluster refused pilots, and would refuse similar ones now.
     Refused {
-        /// Of which fleet.
+        /// The fleet.
         fleet: FleetName,
-        /// Which pilots were to be submitted.
+        /// The numbers of the refused pilots.
         pilots: Vec<u64>,
-        /// What it said.
+        /// The cluster's message.
         text: String,
-        /// Whether it may take it later as it is: so many jobs are allowed and no more.
+        /// Whether the refusal is a quota, so that the same pilot may be accepted later.
         is_limit: bool,
     },
-    /// The cluster cannot be asked.
+    /// Reports that the cluster cannot be reached.
     Unavailable {
-        /// By which fleet.
+        /// The fleet.
         fleet: FleetName,
-        /// What happened.
+        /// The error.
         text: String,
     },
 }

@@ -1,4 +1,4 @@
-//! What has happened to fleets. Part of the journal: fields are only ever added, with a default.
+//! Events of fleets. They are part of the journal: fields are only ever added, with a default.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -8,7 +8,7 @@ use super::state::{FleetSpec, PilotEndCause, PilotPhase};
 use crate::id::RequestId;
 use crate::time::Timestamp;
 
-/// A fact about a fleet, as the journal stores it.
+/// An event of a fleet, as the journal stores it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FleetEvent {
@@ -34,14 +34,14 @@ pub enum FleetEvent {
     FleetDegraded(FleetDegraded),
 }
 
-/// A fleet was launched, changed or launched again.
+/// A fleet was launched, changed or restarted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FleetLaunched {
-    /// The fleet that was asked for.
+    /// The specification.
     pub spec: Box<FleetSpec>,
-    /// Its id, if it is new.
+    /// The id to use if the fleet is new.
     pub id: Uuid,
-    /// The request that asked for it.
+    /// The client's request.
     pub request: RequestId,
 }
 
@@ -54,29 +54,29 @@ pub struct FleetScaled {
     pub min: u32,
     /// The new upper bound.
     pub max: u32,
-    /// The request that asked for it.
+    /// The client's request.
     pub request: RequestId,
 }
 
-/// A fleet starts no pilot any more; its running pilots end their trials.
+/// A fleet starts no further pilot; its running pilots finish their trials.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FleetDrained {
     /// The fleet.
     pub fleet: FleetName,
-    /// The request that asked for it.
+    /// The client's request.
     pub request: RequestId,
 }
 
-/// A fleet was stopped: its pilots are removed.
+/// A fleet was stopped; its pilots are removed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FleetStopped {
     /// The fleet.
     pub fleet: FleetName,
-    /// The request that asked for it.
+    /// The client's request.
     pub request: RequestId,
 }
 
-/// A pilot was planned: it is submitted next.
+/// A pilot was planned; it is submitted next.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PilotPlanned {
     /// The pilot.
@@ -85,20 +85,20 @@ pub struct PilotPlanned {
     pub at: Timestamp,
 }
 
-/// The cluster reported a pilot for the first time, or a change of it.
+/// The cluster reported a new or changed pilot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PilotObserved {
     /// The pilot.
     pub pilot: PilotId,
-    /// The cluster's name for the pilot.
+    /// The cluster's id of the job.
     pub handle: String,
-    /// The phase of the pilot's life.
+    /// The life phase.
     pub phase: PilotPhase,
     /// The time of the event.
     pub at: Timestamp,
 }
 
-/// A pilot is to be removed from the cluster.
+/// A pilot must be removed from the cluster.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PilotRemoved {
     /// The pilot.
@@ -114,22 +114,22 @@ pub struct PilotRemoved {
 pub struct PilotEnded {
     /// The pilot.
     pub pilot: PilotId,
-    /// The way in which it ended.
+    /// The cause.
     pub cause: PilotEndCause,
-    /// The cluster's words.
+    /// The cluster's message.
     pub detail: String,
     /// The time of the event.
     pub at: Timestamp,
 }
 
-/// The workers of a pilot were unfit for every trial.
+/// The workers of a pilot on this node were all unfit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NodeUnfit {
     /// The fleet.
     pub fleet: FleetName,
     /// The node.
     pub node: String,
-    /// The need that was not met there.
+    /// The unmet need and its cause.
     pub cause: String,
     /// The time of the event.
     pub at: Timestamp,

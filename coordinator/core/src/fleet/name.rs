@@ -1,25 +1,25 @@
-//! The names of fleets and pilots.
+//! Names of fleets and pilots.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The name of a fleet: 1 to 32 of `a-z 0-9 -`, starting with a letter and not ending with a dash,
-/// because it becomes part of the names of jobs, and Kubernetes is the strictest about them.
+/// The name of a fleet: 1 to 32 of `a-z 0-9 -`, starting with a letter and not ending with a dash.
+/// It becomes part of job names, and Kubernetes has the strictest rule for those.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct FleetName(String);
 
-/// What is wrong with a name.
+/// The text is not a valid name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Not a name of a fleet.
+    /// The text is not the name of a fleet.
     #[error(
         "not a name of a fleet: `{0}` (1 to 32 of a-z, 0-9, `-`, starting with a letter, not ending with `-`)"
     )]
     Fleet(String),
-    /// Not a pilot.
+    /// The text is not the name of a pilot.
     #[error("not a pilot: `{0}` (write FLEET/PILOT, as in `slurm/3`)")]
     Pilot(String),
 }
@@ -39,7 +39,7 @@ impl FleetName {
         }
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -65,7 +65,7 @@ impl From<FleetName> for String {
     }
 }
 
-/// One pilot: a fleet and a number in it, from 1, which is never used again.
+/// The id of a pilot: a fleet, and a number from 1 that is never reused.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PilotId {
     /// The fleet.

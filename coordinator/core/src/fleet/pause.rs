@@ -1,4 +1,4 @@
-//! The pause of a fleet after failures.
+//! The pause before the next submission after a failure.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::event::{FleetDegraded, FleetEvent};
 use super::state::Fleet;
 use crate::time::Timestamp;
 
-/// The pause after a first failure; it doubles with each further one.
+/// The pause after the first failure; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(15);
 
 /// The longest pause.
@@ -18,7 +18,7 @@ pub(crate) fn failure_event(
     failure: bool,
     at: Timestamp,
 ) -> Option<FleetEvent> {
-    // What fails during the pause was submitted before it and says nothing new.
+    // A pilot that fails during the pause was submitted before it and tells nothing new.
     if failure && fleet.failures > 0 && at < fleet.not_before {
         return None;
     }
@@ -28,7 +28,7 @@ pub(crate) fn failure_event(
     Some(FleetEvent::FleetDegraded(FleetDegraded { fleet, problem, failure, not_before, at }))
 }
 
-/// The pause after so many failures before this one.
+/// Returns the pause after this many earlier failures.
 fn pause(failures: u32) -> Duration {
     FIRST_PAUSE.saturating_mul(2u32.saturating_pow(failures)).min(MAX_PAUSE)
 }

@@ -1,5 +1,5 @@
-//! What is known of fleets and their pilots. Ended pilots are only counted, so that a fleet that ran
-//! for weeks takes no more memory than one that runs for an hour.
+//! The state of fleets and pilots. Ended pilots are only counted, so memory does not grow with the
+//! running time of a fleet.
 
 use std::collections::BTreeMap;
 
@@ -12,58 +12,58 @@ use crate::resources::ResourceOffer;
 use crate::sweep::AttemptOutcome;
 use crate::time::Timestamp;
 
-/// What a user asked for.
+/// The specification of a fleet, as a user requests it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FleetSpec {
-    /// Its name.
+    /// The name.
     pub name: FleetName,
-    /// What starts its pilots: `local`, `slurm` or `kubernetes`.
+    /// The launcher: `local`, `slurm` or `kubernetes`.
     pub launcher: String,
-    /// How, as JSON that only the launcher understands.
+    /// The launcher's settings, as JSON that only the launcher understands.
     pub settings: String,
-    /// Pilots that are kept as long as a sweep has not ended.
+    /// The lower bound of pilots, kept while a sweep has not ended.
     pub min: u32,
-    /// The most pilots at a time, queued ones included.
+    /// The upper bound of pilots, queued ones included.
     pub max: u32,
-    /// Workers that a pilot brings.
+    /// The number of workers per pilot.
     pub workers: u32,
-    /// The offer of each worker: no trial that takes more runs there.
+    /// The resource offer of each worker, which bounds the trials that can run there.
     pub worker: ResourceOffer,
-    /// The only sweep that it works for, if it is not for all.
+    /// The only sweep that the fleet serves; none means all.
     pub sweep: Option<SweepName>,
 }
 
 impl FleetSpec {
-    /// Slots that a pilot brings, of all its workers together.
+    /// Returns the slots of one pilot, over all its workers.
     pub fn slots(&self) -> u32 {
         self.workers.saturating_mul(self.worker.cpus)
     }
 
-    /// GPUs that a pilot brings.
+    /// Returns the GPUs of one pilot, over all its workers.
     pub fn gpus(&self) -> u32 {
         self.workers.saturating_mul(self.worker.gpus)
     }
 }
 
-/// Whether a fleet grows.
+/// The mode of a fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FleetMode {
-    /// It has as many pilots as can be used, between `min` and `max`.
+    /// The fleet has as many pilots as can be used, within its bounds.
     Active,
-    /// It starts no pilot; those that run end their trials and go.
+    /// The fleet starts no pilot; running pilots finish their trials and exit.
     Draining,
-    /// Its pilots commit what they have and go.
+    /// The pilots of the fleet commit their work and exit.
     Stopped,
 }
 
 impl FleetMode {
-    /// The mode called `name`.
+    /// Parses the name of a mode.
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Active, Self::Draining, Self::Stopped].into_iter().find(|mode| mode.name() == name)
     }
 
-    /// The name in output.
+    /// Returns the name used in output.
     pub fn name(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -73,68 +73,68 @@ impl FleetMode {
     }
 }
 
-/// A fleet.
+/// The state of a fleet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fleet {
-    /// What was asked for.
+    /// The specification.
     pub spec: FleetSpec,
-    /// Tells it from fleets of the same name elsewhere on the same cluster.
+    /// The id, which distinguishes fleets of the same name on one cluster.
     pub id: Uuid,
-    /// Whether it grows.
+    /// The mode.
     pub mode: FleetMode,
     /// The number of the next pilot.
     pub next: u64,
-    /// Pilots that have not ended.
+    /// The pilots that have not ended, by number.
     pub pilots: BTreeMap<u64, Pilot>,
-    /// How many ended, and of what.
+    /// The numbers of ended pilots by cause.
     pub ended: BTreeMap<PilotEndCause, u64>,
-    /// Failures in a row: pilots that ended before a worker joined, and refusals of the cluster.
+    /// Consecutive failures: pilots that ended before a worker joined, and refusals of the cluster.
     pub failures: u32,
-    /// No pilot is submitted before.
+    /// The earliest time of the next submission.
     pub not_before: Timestamp,
-    /// What keeps pilots from running, if anything does.
+    /// The obstacle that keeps pilots from running, if any.
     #[serde(rename = "trouble")]
     pub problem: Option<FleetProblem>,
-    /// Pilots whose workers could not be of use, by node.
+    /// The numbers of unfit pilots by node.
     #[serde(default)]
     pub unfit: BTreeMap<String, u32>,
 }
 
-/// What keeps pilots from running.
+/// An obstacle that keeps pilots from running.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FleetProblem {
-    /// What the cluster said, and what can be done.
+    /// The message of the cluster, and the remedy.
     pub text: String,
-    /// Since when.
+    /// The time since which it exists.
     pub since: Timestamp,
 }
 
 /// A pilot that has not ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pilot {
-    /// When it was planned.
+    /// The time of planning.
     pub planned: Timestamp,
-    /// What the cluster calls it, once it is known there.
+    /// The cluster's id of the job, once it is known.
     pub handle: Option<String>,
-    /// Where it is in its life.
+    /// The life phase.
     pub phase: PilotPhase,
-    /// When that began.
+    /// The time since which it is in this phase.
     pub since: Timestamp,
-    /// Whether it is to go.
+    /// Whether it is being removed.
     pub removing: bool,
-    /// How many workers of it have joined since it was last queued.
+    /// The number of its workers that joined since it was last queued.
     pub joined: u32,
 }
 
-/// Where a pilot is in its life.
+/// The life phase of a pilot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PilotPhase {
-    /// To be submitted, or submitted just now.
+    /// Not submitted yet, or just submitted.
     Planned,
-    /// In the queue of the cluster.
+    /// Queued in the cluster.
     Waiting {
-        /// Why it does not run, in the words of the cluster.
+        /// The cluster's reason why it does not run.
         reason: String,
     },
     /// Started.
@@ -142,7 +142,7 @@ pub enum PilotPhase {
 }
 
 impl PilotPhase {
-    /// The name in output.
+    /// Returns the name used in output.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Planned => "planned",
@@ -152,50 +152,50 @@ impl PilotPhase {
     }
 }
 
-/// What was seen of a pilot.
+/// The status of a pilot as observed in the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PilotStatus {
-    /// The cluster does not know it: it never came there, or ended long ago.
+    /// Unknown to the cluster: it was never submitted, or ended long ago.
     Unknown,
-    /// In the queue.
+    /// Queued.
     Waiting {
-        /// What the cluster calls it.
+        /// The cluster's id of the job.
         handle: String,
-        /// Why it does not run.
+        /// The reason why it does not run.
         reason: String,
     },
-    /// It runs, or is about to end.
+    /// Running, or about to end.
     Running {
-        /// What the cluster calls it. Another one than before says that it was started again: what
-        /// ran under the one before is gone.
+        /// The cluster's id of the job. A changed id means that the pilot was restarted and
+        /// everything under the earlier id is dead.
         handle: String,
     },
-    /// It ended.
+    /// Ended.
     Ended {
-        /// How.
+        /// The cause.
         cause: PilotEndCause,
-        /// What the cluster said.
+        /// The cluster's message.
         detail: String,
     },
 }
 
-/// How a pilot ended.
+/// The cause of a pilot's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PilotEndCause {
-    /// By itself: nothing was left, or its time was over.
+    /// The pilot exited by itself: no work was left, or its time was up.
     Completed,
-    /// The cluster wanted its place for others, or its time ran out.
+    /// The cluster preempted it, or its time limit expired.
     Preempted,
-    /// Somebody, perhaps we, removed it.
+    /// A user or the coordinator removed it.
     Cancelled,
-    /// Its machine failed.
+    /// Its node failed.
     NodeLost,
-    /// It used more memory than it had asked for.
+    /// It exceeded its memory limit.
     OutOfMemory,
     /// Its program failed.
     Failed,
-    /// The cluster did not take it.
+    /// The cluster refused it.
     Refused,
     /// The cluster no longer knows it.
     Unknown,
@@ -214,7 +214,7 @@ impl PilotEndCause {
         Self::Unknown,
     ];
 
-    /// How the attempts ended that its workers still had.
+    /// Returns the outcome of the attempts that its workers still held.
     pub(crate) fn attempt_outcome(self) -> AttemptOutcome {
         match self {
             Self::Completed | Self::Preempted | Self::Cancelled => AttemptOutcome::Preempted,
@@ -223,12 +223,12 @@ impl PilotEndCause {
         }
     }
 
-    /// Whether what it ran may be to blame.
+    /// Whether the program of the pilot may be at fault.
     pub(crate) fn may_be_program_fault(self) -> bool {
         matches!(self, Self::Failed | Self::OutOfMemory)
     }
 
-    /// The name in output.
+    /// Returns the name used in output.
     pub fn name(self) -> &'static str {
         match self {
             Self::Completed => "completed",
@@ -242,23 +242,23 @@ impl PilotEndCause {
         }
     }
 
-    /// The cause called `name`.
+    /// Parses the name of a cause.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|cause| cause.name() == name)
     }
 }
 
-/// Where a worker runs, in the words of what started it; empty where nobody said.
+/// The location of a worker, as its launcher reports it; empty if no launcher started it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct WorkerLocation {
-    /// The pilot that it belongs to, if a fleet started it.
+    /// The pilot, if a fleet started the worker.
     pub pilot: Option<super::PilotId>,
-    /// Which worker of the pilot it is, from 0.
+    /// The index of the worker in its pilot, from 0.
     pub task: u32,
-    /// How often the job was started again under the same name.
+    /// The number of restarts of the job under the same name.
     pub restarts: u32,
-    /// The job.
+    /// The cluster's id of the job.
     pub job: Option<String>,
     /// The node.
     pub node: Option<String>,
@@ -267,7 +267,7 @@ pub struct WorkerLocation {
 }
 
 impl Fleet {
-    /// A fleet without pilots.
+    /// Creates a fleet without pilots.
     pub fn new(spec: FleetSpec, id: Uuid) -> Self {
         Self {
             spec,
@@ -283,7 +283,8 @@ impl Fleet {
         }
     }
 
-    /// Under which name the cluster knows a pilot: unique among all fleets of all users.
+    /// Returns the job name of a pilot in the cluster, which is unique among all fleets of all
+    /// users.
     pub fn tag(&self, pilot: u64) -> String {
         let id = self.id.simple().to_string();
         format!("rheo-{}-{}-{pilot}", self.spec.name, &id[id.len() - 10..])
@@ -294,8 +295,8 @@ impl Fleet {
         self.mode == FleetMode::Active
     }
 
-    /// Whether workers of this pilot take trials. One that the cluster no longer knows, and that lives
-    /// all the same, does not: there may be another in its place already.
+    /// Whether workers of this pilot take trials. A pilot that the cluster has forgotten takes
+    /// none, even if it lives: another may have replaced it.
     pub fn pilot_takes_trials(&self, number: u64) -> bool {
         self.takes_trials() && self.pilots.get(&number).is_some_and(|pilot| !pilot.removing)
     }

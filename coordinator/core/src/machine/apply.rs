@@ -1,6 +1,6 @@
-//! Applying events to the state. Total and infallible: an event has already happened, and
-//! [`super::decide`] made sure that it fits. An event about something unknown, which only a damaged
-//! journal could hold, changes nothing.
+//! Application of events to the state. It is total and infallible: the event has already happened,
+//! and [`super::decide`] made sure that it fits. An event about something unknown, which only a
+//! damaged journal holds, changes nothing.
 
 use super::event::{
     CoordinatorStarted, Event, LeasesRenewed, WorkerDeparted, WorkerJoined, WorkerUnfit,
@@ -68,7 +68,7 @@ impl State {
     }
 
     fn on_started(&mut self, started: &CoordinatorStarted) {
-        // The first one counts: an id is made once.
+        // The id is created at the first start.
         self.id.get_or_insert(started.state);
         self.incarnations.insert(started.incarnation);
         self.sweeps.values_mut().for_each(Sweep::ensure_ranked);
@@ -100,7 +100,7 @@ impl State {
     }
 
     fn on_joined(&mut self, WorkerJoined { worker, info, at }: &WorkerJoined) {
-        // One that has changed joins again, and is the same worker.
+        // A worker with a changed description joins again and stays the same worker.
         if self.workers.get(worker).is_none_or(|known| known.departed.is_some()) {
             fleet::on_joined(&mut self.fleets, &info.place);
         }
@@ -146,7 +146,7 @@ impl State {
         self.with_sweep(&ended.attempt.trial.sweep, |sweep| sweep.on_attempt_ended(ended));
     }
 
-    /// Notes that a worker is there.
+    /// Records that a worker is alive.
     fn on_seen(&mut self, worker: WorkerId, at: Timestamp) {
         if let Some(worker) = self.workers.get_mut(&worker) {
             worker.seen = at;
@@ -172,7 +172,7 @@ impl State {
 }
 
 impl Event {
-    /// The client's request that caused the event, if one did.
+    /// Returns the client's request behind the event, if any.
     fn request(&self) -> Option<RequestId> {
         match self {
             Self::RequestNoted(noted) => Some(noted.request),

@@ -1,24 +1,24 @@
-//! Who asks for a command, and what each may ask.
+//! Callers and the commands that each may give.
 //!
-//! The protocol is guarded before a message is read; this is the second guard, which no handler
-//! can forget: [`decide`](super::decide) takes the caller and refuses what it may not ask.
+//! The gRPC layer checks access before it reads a message. This is a second check, which no handler
+//! can skip: [`decide`](super::decide) takes the caller and rejects what it may not ask for.
 
 use super::command::Command;
 use crate::fleet;
 
-/// The one who asks for a command.
+/// The caller of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Caller {
-    /// The coordinator itself: its start, its clock, and the loop that looks after fleets.
+    /// The coordinator itself: its start, its clock and the fleet loop.
     Coordinator,
-    /// A person, or a program in a person's name.
+    /// A user, or a program acting for one.
     Admin,
     /// A worker.
     Worker,
 }
 
 impl Caller {
-    /// Whether the caller may ask for `command`.
+    /// Whether the caller may give `command`.
     pub fn may_ask(self, command: &Command) -> bool {
         match command {
             Command::Start { .. }
@@ -48,7 +48,7 @@ impl Caller {
         }
     }
 
-    /// The name in messages.
+    /// Returns the name used in messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Coordinator => "the coordinator",

@@ -1,4 +1,4 @@
-//! What the outside asks of the state machine. A command carries no authority: it may be rejected.
+//! Commands to the state machine. A command carries no authority: it may be rejected.
 
 use std::time::Duration;
 
@@ -16,153 +16,155 @@ use crate::part::Part;
 use crate::resources::FreeResources;
 use crate::rows::RowCounts;
 
-/// One request.
+/// A command to the state machine.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
-    /// The coordinator has started: leases that ran while it was away are granted anew.
+    /// Records a start of the coordinator. Leases that ran while it was down are extended.
     Start {
         /// The duration of a lease.
         lease: Duration,
         /// The id of the state, if it has none yet.
         state: StateId,
-        /// This start. The same one again, after a pause of the process, only extends leases.
+        /// The id of this start. Repeating it, after the process was suspended, only extends
+        /// leases.
         incarnation: IncarnationId,
     },
-    /// A sweep is to be run. The same name and meaning again changes nothing.
+    /// Submits a sweep. Submitting the same name and definition again changes nothing.
     Submit {
-        /// The meaning of the sweep file.
+        /// The parsed sweep file.
         definition: Box<SweepDefinition>,
-        /// The sweep file itself, for people.
+        /// The text of the sweep file, for display.
         source: String,
     },
-    /// A change of a sweep that a client asked for.
+    /// Changes a sweep at a client's request.
     Client(SweepRequest),
-    /// Something about a fleet.
+    /// Changes or reconciles a fleet.
     Fleet(fleet::FleetCommand),
-    /// A worker presents itself.
+    /// Registers a worker.
     Join {
         /// The worker.
         worker: WorkerId,
-        /// What it is.
+        /// The worker's description of itself.
         info: WorkerInfo,
-        /// The state that it works for, if it has trials of one, or commits to deliver.
+        /// The state that the worker holds trials or undelivered commits of, if any.
         state: Option<StateId>,
     },
-    /// A worker has free slots. Leases at most one trial; [`super::execute`] repeats it.
+    /// Asks for work for free slots. Leases at most one trial; [`super::execute`] repeats it.
     Acquire {
         /// The worker.
         worker: WorkerId,
-        /// The attempts that it knows it holds. Leases that it does not know of, because a reply
-        /// got lost, count as taken slots and are told again.
+        /// The attempts that the worker knows it holds. A lease that is missing here, because a
+        /// reply was lost, still occupies its slots and is sent again.
         held: Vec<HeldAttempt>,
-        /// The resources that are free as far as the worker knows.
+        /// The free resources, as far as the worker knows.
         free: FreeResources,
-        /// The only sweep that the worker works for, if it is not to work for all.
+        /// The only sweep that the worker serves; none means all.
         only: Option<SweepName>,
-        /// How long a lease lasts.
+        /// The lease duration.
         lease: Duration,
     },
-    /// A worker is still at work on these attempts.
+    /// Renews the leases of attempts that a worker still runs.
     Renew {
         /// The worker.
         worker: WorkerId,
-        /// Its attempts.
+        /// The attempts.
         held: Vec<HeldAttempt>,
-        /// How long a lease lasts.
+        /// The lease duration.
         lease: Duration,
     },
-    /// Rows and a checkpoint have come.
+    /// Commits rows and a checkpoint.
     Commit {
-        /// Who says so.
+        /// The sender and the message number.
         claim: AttemptClaim,
-        /// What came.
+        /// The committed rows and checkpoint.
         work: CommitManifest,
     },
-    /// An attempt is over.
+    /// Ends an attempt.
     Finish {
-        /// Who says so.
+        /// The sender and the message number.
         claim: AttemptClaim,
-        /// Its last commit, if it has one.
+        /// The last commit, if there is one.
         work: Option<CommitManifest>,
-        /// How it ended.
+        /// The way in which the attempt ended.
         ending: AttemptEnd,
     },
-    /// A worker goes and gives back what it still holds.
+    /// Removes a worker and returns its leases.
     Leave {
         /// The worker.
         worker: WorkerId,
     },
-    /// A worker goes because it cannot be of use, and gives back what it still holds.
+    /// Removes a worker that is unfit for every trial, and returns its leases.
     LeaveUnfit {
         /// The worker.
         worker: WorkerId,
-        /// The need that it does not meet, and the cause.
+        /// The unmet need and its cause.
         reason: String,
     },
-    /// A worker is known to be dead.
+    /// Removes a worker that is known to be dead.
     ReportLost {
         /// The worker.
         worker: WorkerId,
     },
-    /// Time has passed.
+    /// Lets deadlines take effect.
     Tick,
 }
 
-/// What a client asks of a sweep. The id makes a repeated, late or reordered request harmless.
+/// A client's request to change a sweep. Its id makes repeated, late and reordered requests
+/// harmless.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SweepRequest {
-    /// Start no further trial; running ones go on.
+    /// Starts no further trial; running ones continue.
     Pause {
-        /// This request.
+        /// The request id.
         id: RequestId,
         /// The sweep.
         sweep: SweepName,
     },
-    /// Go on after a pause, a cancellation or a limit.
+    /// Continues after a pause, a cancellation or a limit.
     Resume {
-        /// This request.
+        /// The request id.
         id: RequestId,
         /// The sweep.
         sweep: SweepName,
     },
-    /// Start no further trial and stop the running ones.
+    /// Starts no further trial and stops the running ones.
     Cancel {
-        /// This request.
+        /// The request id.
         id: RequestId,
         /// The sweep.
         sweep: SweepName,
     },
-    /// Try ended trials again, as new attempts.
+    /// Retries ended trials as new attempts.
     Retry {
-        /// This request.
+        /// The request id.
         id: RequestId,
         /// The sweep.
         sweep: SweepName,
-        /// Which trials.
+        /// The trials to retry.
         trials: TrialSelection,
     },
-    /// Forget a sweep that nobody works on: its name, its trials and its results.
+    /// Deletes an idle sweep with its name, trials and results.
     Delete {
-        /// This request.
+        /// The request id.
         id: RequestId,
         /// The sweep.
         sweep: SweepName,
     },
-    /// Have trials start over from nothing, because rows or checkpoints of theirs are damaged.
+    /// Restarts trials from scratch, because their rows or checkpoints are damaged.
     StartOver {
-        /// This request.
+        /// The request id.
         id: RequestId,
         /// The sweep.
         sweep: SweepName,
-        /// The trials; those that were never started are left out.
+        /// The trials; those that never started are skipped.
         trials: Vec<u64>,
-        /// Damaged parts of the sweep, which no longer count.
+        /// The damaged parts of the sweep, which are struck from the results.
         parts: Vec<Part>,
     },
 }
 
 impl SweepRequest {
-    /// The id and the sweep of the request.
+    /// Returns the request id and the sweep.
     pub fn target(&self) -> (RequestId, &SweepName) {
         match self {
             Self::Pause { id, sweep }
@@ -175,93 +177,93 @@ impl SweepRequest {
     }
 }
 
-/// Some trials of a sweep.
+/// A selection of trials of one sweep.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TrialSelection {
-    /// All that failed.
+    /// Every failed trial.
     Failed,
-    /// All that were cancelled.
+    /// Every cancelled trial.
     Cancelled,
-    /// These.
+    /// The listed trials.
     Trials(Vec<u64>),
 }
 
-/// Who says something about a trial, and which message of the attempt it is: the fencing that makes
-/// stale, repeated and reordered messages harmless.
+/// The sender of a message about an attempt, and the message number. It is the fencing token that
+/// makes stale, repeated and reordered messages harmless.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AttemptClaim {
     /// The attempt.
     pub attempt: AttemptId,
-    /// Its worker.
+    /// The worker.
     pub worker: WorkerId,
-    /// Which message of the attempt this is, from 1.
+    /// The number of the message among those of the attempt, from 1.
     pub sequence: u64,
-    /// The origin of the attempt; messages of older versions name none, and are refused.
+    /// The origin of the attempt. Older workers send none, and are refused.
     #[serde(default)]
     pub origin: Option<Origin>,
 }
 
-/// Rows and a checkpoint that become durable together.
+/// A summary of the rows and the checkpoint that one commit makes durable together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CommitManifest {
-    /// The checkpoint; already in the store.
+    /// The checkpoint, which is already in the store.
     pub checkpoint: Digest,
-    /// How many rows the trial had produced, from its very beginning, when the checkpoint was made.
+    /// The rows that the trial had produced since its first attempt when the checkpoint was made.
     pub produced: RowCounts,
-    /// How many rows come with this message: those that were produced and are not durable yet.
+    /// The rows in this message: those that were produced and are not durable yet.
     pub rows: RowCounts,
-    /// Metrics of epochs.
+    /// The metrics of epochs.
     pub reports: Vec<MetricReport>,
-    /// Share of the whole trial that is done, in [0, 1].
+    /// The completed share of the whole trial, in [0, 1].
     #[serde(default)]
     pub fraction: f64,
 }
 
-/// How an attempt ended, in the words of its worker.
+/// The way in which an attempt ended, as its worker reports it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum AttemptEnd {
     /// The trial is complete.
     Completed {
         /// The final metrics.
         metrics: Metrics,
-        /// The rest of the row in `trials`, which the workload understands.
+        /// The rest of the row in `trials`, which only the workload understands.
         summary: Box<Json>,
     },
     /// The loss became NaN or infinite.
     Diverged {
         /// The final metrics.
         metrics: Metrics,
-        /// The rest of the row in `trials`, which the workload understands.
+        /// The rest of the row in `trials`, which only the workload understands.
         summary: Box<Json>,
-        /// Where: epoch and update.
+        /// The epoch and the update at which it happened.
         detail: String,
     },
-    /// It stopped because it was told to.
+    /// The attempt stopped on request.
     Stopped,
-    /// The worker has to go.
+    /// The worker is being preempted.
     Preempted,
-    /// It took longer than `resources.timeout`.
+    /// The attempt took longer than `resources.timeout`.
     TimedOut,
-    /// Memory ran out.
+    /// The attempt ran out of memory.
     OutOfMemory {
-        /// What was reported.
+        /// The reported error.
         message: String,
     },
-    /// Something went wrong.
+    /// The attempt failed in another way.
     Error {
-        /// What was reported.
+        /// The reported error.
         message: String,
     },
-    /// The checkpoint to resume from is damaged or missing: the next attempt must start over.
+    /// The checkpoint to resume from is damaged or missing; the next attempt starts from scratch.
     CheckpointUnusable {
-        /// What is wrong with it.
+        /// The fault of the checkpoint.
         message: String,
     },
-    /// The worker lacks something that the trial needs.
+    /// The worker does not meet a need of the trial.
     Unfit {
-        /// What.
+        /// The unmet need.
         need: Need,
-        /// Why, with path and error number where there are such.
+        /// The cause, with path and error number where there are any.
         message: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Turning commands into events. Deciding is pure: a refused or repeated command leaves no trace.
+//! Turning commands into events. Deciding is pure: a rejected or repeated command changes nothing.
 
 mod admit;
 mod attempt_end;
@@ -22,7 +22,7 @@ use crate::sweep::{
 };
 use crate::time::Timestamp;
 
-/// What happens if `command` is carried out for `caller` at `now`, or why it is refused.
+/// Returns the events that `command` of `caller` causes at `now`, or its rejection.
 pub fn decide(
     state: &State,
     caller: Caller,
@@ -70,10 +70,11 @@ pub fn decide(
     }
 }
 
-/// Carries out `command` for `caller` in `state` and returns what happened, in order, ready to be stored.
+/// Executes `command` of `caller` on `state` and returns the events in order, ready to be
+/// journaled.
 ///
-/// [`Command::Acquire`] is repeated until the slots are taken or nothing fits, and whatever follows
-/// from the events (a trial is pruned, a sweep reaches a limit, a sweep is over) follows at once.
+/// [`Command::Acquire`] is repeated until the slots are full or no trial fits. Consequences of the
+/// events (a trial is pruned, a sweep reaches a limit, a sweep ends) follow at once.
 pub fn execute(
     state: &mut State,
     caller: Caller,
@@ -98,7 +99,7 @@ pub fn execute(
     }
 }
 
-/// What follows from `events`, which have been applied.
+/// Returns the events that follow from `events`, which have been applied.
 fn consequences(state: &State, events: &[Event], now: Timestamp) -> Vec<Event> {
     let mut names: Vec<&SweepName> = events.iter().filter_map(Event::sweep).collect();
     names.sort_unstable();
@@ -120,7 +121,8 @@ fn consequences(state: &State, events: &[Event], now: Timestamp) -> Vec<Event> {
     follow
 }
 
-/// A report may show that a trial is not worth going on, and an end that its sweep has seen enough.
+/// Returns the event that prunes a trial after a report, or closes a sweep that has reached a
+/// limit.
 fn consequence(sweep: &Sweep, event: &Event) -> Option<Event> {
     match event {
         Event::TrialCommitted(TrialCommitted { attempt, .. }) => {
@@ -162,7 +164,7 @@ fn limit_reached(sweep: &Sweep, ended: &Event) -> Option<SweepEndReason> {
         return None;
     };
     let target = definition.objective.target?;
-    // One lucky seed has not found what the sweep looks for.
+    // The mean over all seeds must reach the target: one lucky seed does not.
     let point = sweep.point_result(sweep.planned.plan.point_of(trial.index));
     let value = point.aggregate.filter(|_| point.standing == PointStanding::Completed)?.mean;
     let reached = match definition.objective.goal {
@@ -172,7 +174,7 @@ fn limit_reached(sweep: &Sweep, ended: &Event) -> Option<SweepEndReason> {
     reached.then_some(SweepEndReason::Target)
 }
 
-/// Trials that are to stop and that nobody works on end at once.
+/// Ends trials that must stop and have no lease.
 fn cancel_waiting(sweep: &Sweep, now: Timestamp) -> Vec<Event> {
     if !sweep.closed.is_some_and(SweepEndReason::stops_running_trials) {
         return Vec::new();

@@ -1,5 +1,5 @@
-//! What must be done after an event, once it is durable. A pure view, so that it can be recomputed
-//! after a crash.
+//! Effects: actions to take once an event is durable. They are a pure function of the event, so
+//! they can be recomputed after a crash.
 
 use super::event::Event;
 use crate::fleet;
@@ -7,39 +7,39 @@ use crate::id::{AttemptId, Digest, SweepName, TrialId, WorkerId};
 use crate::sweep::{AttemptEnded, TrialCommitted, TrialEnded, TrialLeased, TrialOutcome};
 use crate::time::Timestamp;
 
-/// Something to be done outside.
+/// An action outside the state machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Workers that wait for work should ask again.
+    /// Wake idle workers, so that they ask again.
     WakeWorkers,
-    /// Whoever watches this sweep should look.
+    /// Notify the watchers of this sweep.
     SweepChanged(SweepName),
-    /// Whoever measures the speed of a sweep should be told that this attempt began.
+    /// Report the start of this attempt to the speed meter.
     AttemptBegan(AttemptId, Timestamp),
-    /// Likewise of its end.
+    /// Report the end of an attempt to the speed meter.
     AttemptEnded {
         /// The attempt.
         attempt: AttemptId,
-        /// Whether the trial came to a result by it.
+        /// Whether the trial has its result.
         is_done: bool,
-        /// When.
+        /// The time.
         at: Timestamp,
     },
-    /// Whoever watches its sweep should be told of the end of this trial.
+    /// Notify the watchers of the sweep that this trial ended.
     TrialEnded(TrialId),
-    /// Rows that wait for a part should be written now: the sweep ended.
+    /// Write the pending rows of this ended sweep into parts now.
     FlushSweep(SweepName),
-    /// This checkpoint is no longer needed.
+    /// Delete this checkpoint: it is no longer needed.
     DropCheckpoint(Digest),
-    /// Fleets may have too few or too many pilots.
+    /// Reconcile the fleets: they may have too few or too many pilots.
     Reconcile,
-    /// Nothing of this sweep is to be shown any more.
+    /// Drop everything shown about this deleted sweep.
     SweepDeleted(SweepName),
-    /// Nothing of this worker is to be shown any more.
+    /// Drop everything shown about this forgotten worker.
     WorkerForgotten(WorkerId),
 }
 
-/// What must be done once `event` is durable.
+/// Returns the effects of a durable `event`.
 pub fn effects(event: &Event) -> Vec<Effect> {
     match event {
         Event::SweepSubmitted(submitted) => more_work(&submitted.definition.name),
@@ -53,7 +53,7 @@ pub fn effects(event: &Event) -> Vec<Effect> {
         Event::SweepPaused(paused) => vec![Effect::SweepChanged(paused.sweep.clone())],
         Event::SweepClosed(closed) => vec![Effect::SweepChanged(closed.sweep.clone())],
         Event::SweepEnded(ended) => vec![
-            // Workers that wait learn that nothing is left.
+            // Idle workers learn that no work is left.
             Effect::WakeWorkers,
             Effect::SweepChanged(ended.sweep.clone()),
             Effect::FlushSweep(ended.sweep.clone()),
@@ -79,7 +79,7 @@ pub fn effects(event: &Event) -> Vec<Effect> {
             let is_done = outcome.decides().is_some_and(TrialOutcome::is_final);
             let ended = Effect::AttemptEnded { attempt: attempt.clone(), is_done, at: *at };
             let changed = Effect::SweepChanged(attempt.trial.sweep.clone());
-            // A trial that has its result is nobody's work any more.
+            // A trial with a result is no more work for anybody.
             let wake = outcome.decides().is_none().then_some(Effect::WakeWorkers);
             [ended, changed].into_iter().chain(wake).collect()
         }
@@ -98,7 +98,7 @@ pub fn effects(event: &Event) -> Vec<Effect> {
     }
 }
 
-/// The effects of a sweep that has more trials to run than before.
+/// Returns the effects for a sweep that has more trials to run.
 fn more_work(sweep: &SweepName) -> Vec<Effect> {
     vec![Effect::WakeWorkers, Effect::SweepChanged(sweep.clone()), Effect::Reconcile]
 }
@@ -108,7 +108,7 @@ fn fleet_effects(event: &fleet::FleetEvent) -> Vec<Effect> {
         fleet::FleetEvent::FleetLaunched(_) | fleet::FleetEvent::FleetScaled(_) => {
             vec![Effect::Reconcile]
         }
-        // Workers that wait learn that there is nothing left for them.
+        // Idle workers learn that the fleet gives them no more work.
         fleet::FleetEvent::FleetDrained(_) | fleet::FleetEvent::FleetStopped(_) => {
             vec![Effect::WakeWorkers, Effect::Reconcile]
         }

@@ -1,5 +1,5 @@
-//! What has happened. Events are what the journal stores: fields are only ever added, with a
-//! default, and an event carries everything that applying it needs.
+//! Events, as the journal stores them. Fields are only ever added, with a default, and an event
+//! carries all the data needed to apply it.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ use crate::sweep::{
 };
 use crate::time::Timestamp;
 
-/// A fact about the coordinator, a sweep, a trial, a worker or a fleet, as the journal stores it.
+/// An event of the coordinator, a sweep, a trial, a worker or a fleet, as the journal stores it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
@@ -58,26 +58,27 @@ pub enum Event {
     StopRequested(StopRequested),
     /// See [`AttemptEnded`].
     AttemptEnded(AttemptEnded),
-    /// An event of a fleet.
+    /// See [`fleet::FleetEvent`].
     Fleet(fleet::FleetEvent),
     /// See [`TrialEnded`].
     TrialEnded(TrialEnded),
 }
 
-/// The coordinator started: every lease runs at least until `leases_until`.
+/// The coordinator started; every lease lasts at least until `leases_until`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CoordinatorStarted {
     /// The time of the event.
     pub at: Timestamp,
-    /// The earliest end of any lease.
+    /// The earliest end of every lease.
     pub leases_until: Timestamp,
-    /// The id of the state, made at its first start.
+    /// The id of the state, created at its first start.
     pub state: StateId,
-    /// The id of this start, which every lease carries that is granted until the next one.
+    /// The id of this start, carried by every lease granted under it.
     pub incarnation: IncarnationId,
 }
 
-/// A request was answered and changed nothing; repeated later, it must change nothing either.
+/// A request was handled and changed nothing. If it is repeated later, it must still change
+/// nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RequestNoted {
     /// The request.
@@ -95,29 +96,29 @@ pub struct WorkerJoined {
     pub at: Timestamp,
 }
 
-/// A worker got no trial although trials wait, because it lacks something that they need.
+/// A worker was refused waiting trials, because it does not meet their needs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorkerUnfit {
     /// The worker.
     pub worker: WorkerId,
-    /// The need that it does not meet, and the cause.
+    /// The unmet need and its cause.
     pub lack: UnmetNeed,
 }
 
-/// A worker left or died; it is forgotten later.
+/// A worker left or died. It is forgotten later.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorkerDeparted {
     /// The worker.
     pub worker: WorkerId,
-    /// Whether it died instead of leaving.
+    /// Whether the worker died.
     pub lost: bool,
-    /// The reason, if the worker was unfit.
+    /// The reason, if the worker left because it was unfit.
     pub reason: Option<String>,
     /// The time of the event.
     pub at: Timestamp,
 }
 
-/// A worker was forgotten.
+/// A departed worker was forgotten.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorkerLeft {
     /// The worker.
@@ -138,7 +139,7 @@ pub struct LeasesRenewed {
 }
 
 impl Event {
-    /// The sweep that the event is about, if it is about one.
+    /// Returns the sweep that the event is about, if any.
     pub fn sweep(&self) -> Option<&SweepName> {
         match self {
             Self::SweepSubmitted(submitted) => Some(&submitted.definition.name),

@@ -1,5 +1,5 @@
-//! The fleets in the state machine: how many pilots the sweeps can use, and what follows from what
-//! was seen of them.
+//! Fleets in the state machine: the number of pilots that the sweeps can use, and reactions to the
+//! observed pilots.
 
 mod decide;
 mod demand;

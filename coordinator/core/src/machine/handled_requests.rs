@@ -1,4 +1,4 @@
-//! Requests that were dealt with, so that a repeated one is recognised.
+//! Ids of handled requests, to recognise repeated ones.
 
 use std::collections::VecDeque;
 
@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::RequestId;
 
-/// The ids of the last requests that were dealt with; bounded, the oldest are forgotten.
+/// The ids of the last handled requests. The number is bounded; the oldest are forgotten.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct HandledRequests(VecDeque<RequestId>);
 
 impl HandledRequests {
     const REMEMBERED: usize = 4096;
 
-    /// Whether `id` was dealt with.
+    /// Whether the request was already handled.
     pub fn contains(&self, id: RequestId) -> bool {
         self.0.contains(&id)
     }

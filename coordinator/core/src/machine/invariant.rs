@@ -1,4 +1,4 @@
-//! What must hold at every moment, written down once and walked by the property tests.
+//! Invariants of the state, checked after every step of the property tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::resources::ResourceOffer;
 use crate::sweep::{Sweep, TrialOutcome};
 
 impl State {
-    /// Every way in which this state contradicts itself; empty unless there is a bug.
+    /// Returns every violated invariant; empty unless there is a bug.
     pub fn defects(&self) -> Vec<String> {
         let mut defects: Vec<String> = self.sweeps.values().flat_map(Sweep::defects).collect();
         if self.order.len() != self.sweeps.len()
@@ -43,7 +43,7 @@ impl State {
 }
 
 impl State {
-    /// The workers whose trials have more than they offer.
+    /// Returns a defect for each worker whose trials hold more than it offers.
     fn over_committed(&self) -> Vec<String> {
         let mut taken: BTreeMap<WorkerId, LeasedResources> = BTreeMap::new();
         for (_, lease) in self.leases() {
@@ -65,12 +65,12 @@ impl State {
     }
 }
 
-/// What the trials of a worker have.
+/// The resources leased from a worker.
 #[derive(Default)]
 struct LeasedResources {
     cpus: u64,
     memory_mb: u64,
-    /// Thousandths of each GPU.
+    /// Thousandths by GPU ordinal.
     gpus: BTreeMap<u32, u32>,
 }
 

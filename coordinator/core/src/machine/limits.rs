@@ -1,5 +1,5 @@
-//! How many workers, sweeps and fleets one coordinator keeps, so that nobody who may speak to it can
-//! fill its memory and its journal with them.
+//! Limits on workers, sweeps and fleets, so that no client can fill the memory or the journal of
+//! the coordinator.
 
 use super::event::{Event, WorkerLeft};
 use super::rejection::Rejection;
@@ -7,20 +7,20 @@ use super::state::State;
 use crate::fleet::FleetName;
 use crate::id::WorkerId;
 
-/// The most workers that are known at a time.
+/// The largest number of known workers.
 pub const MAX_WORKERS: usize = 20_000;
 
-/// The most sweeps.
+/// The largest number of sweeps.
 pub const MAX_SWEEPS: usize = 10_000;
 
-/// The most bytes of all sweep files together, in MiB.
+/// The largest total size of sweep files, in MiB.
 pub const MAX_SOURCES_MIB: usize = 256;
 
-/// The most fleets.
+/// The largest number of fleets.
 pub const MAX_FLEETS: usize = 1_000;
 
-/// Makes room for a worker that is not known yet: at the bound the one is forgotten that holds
-/// nothing and was silent for longest. It joins again if it still lives.
+/// Makes room for a new worker: at the limit, the worker without leases that was silent for longest
+/// is forgotten. It joins again if it is alive.
 pub(super) fn make_room_for_worker(
     state: &State,
     worker: WorkerId,
@@ -37,7 +37,7 @@ pub(super) fn make_room_for_worker(
     }
 }
 
-/// Whether there is room for another sweep with a file of `length` bytes.
+/// Checks that another sweep with a file of `length` bytes is within the limits.
 pub(super) fn check_room_for_sweep(state: &State, length: usize) -> Result<(), Rejection> {
     if state.sweeps.len() >= MAX_SWEEPS {
         return Err(Rejection::Full { what: "sweeps", limit: MAX_SWEEPS });
@@ -49,7 +49,7 @@ pub(super) fn check_room_for_sweep(state: &State, length: usize) -> Result<(), R
     Ok(())
 }
 
-/// Whether there is room for a fleet of this name.
+/// Checks that a fleet of this name is within the limits.
 pub(crate) fn check_room_for_fleet(state: &State, name: &FleetName) -> Result<(), Rejection> {
     if state.fleets.len() >= MAX_FLEETS && !state.fleets.contains_key(name) {
         return Err(Rejection::Full { what: "fleets", limit: MAX_FLEETS });

@@ -1,4 +1,4 @@
-//! Which workers can run which trials, and what people are told where none can.
+//! Matching workers with trials, and the explanation when no worker fits.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -13,10 +13,10 @@ use crate::needs::{Need, UnmetNeed};
 use crate::sweep::{Sweep, Trial};
 use crate::time::Timestamp;
 
-/// Trials whose needs are looked at, where they differ from trial to trial.
+/// The number of trials whose needs are examined when needs differ between trials.
 const LOOK_AHEAD: usize = 256;
 
-/// The most that is noted of a worker.
+/// The largest number of unmet needs recorded per worker.
 const MAX_NOTED: usize = 16;
 
 impl WorkerInfo {
@@ -27,14 +27,14 @@ impl WorkerInfo {
         }
         match need {
             Need::Slots { .. } | Need::Gpus { .. } => None,
-            // What is not known of it shows when it tries.
+            // Anything else that is unknown shows when the worker tries.
             need => self.inventory.as_ref()?.unmet_need(need),
         }
     }
 }
 
 impl Worker {
-    /// The first of `needs` that it lacks.
+    /// Returns the first of `needs` that the worker does not meet.
     pub fn unmet_need(&self, needs: &[Need]) -> Option<UnmetNeed> {
         needs.iter().find_map(|need| {
             let noted = self.unfit.iter().find(|lack| lack.need.includes(need));
@@ -44,20 +44,21 @@ impl Worker {
         })
     }
 
-    /// Whether `lack` is news of it.
+    /// Whether `lack` is not recorded yet.
     pub(super) fn is_new_need(&self, lack: &UnmetNeed) -> bool {
         self.unfit.len() < MAX_NOTED
             && !self.unfit.iter().any(|noted| noted.need.includes(&lack.need))
     }
 
-    /// Notes what it lacks.
+    /// Records an unmet need.
     pub(super) fn note(&mut self, lack: UnmetNeed) {
         if self.is_new_need(&lack) {
             self.unfit.push(lack);
         }
     }
 
-    /// Why it could not be of use, if it could not: it said so when it left, or it never got a trial.
+    /// Returns the reason why the worker was unfit: the one it gave on leaving, or an unmet need if
+    /// it never ran a trial.
     pub(crate) fn unfit_reason(&self) -> Option<&str> {
         let said = self.departed.as_ref().and_then(|departed| departed.reason.as_deref());
         let never_worked = self.seen == self.joined;
@@ -66,8 +67,8 @@ impl Worker {
 }
 
 impl Sweep {
-    /// Trials that a worker could take if `ready` says so of those that were started, in the order
-    /// in which they are offered: as many as are looked at.
+    /// Returns the trials that a worker may be offered, in order, up to the look-ahead limit.
+    /// `ready` filters those that have started.
     pub(super) fn candidates<'a>(
         &'a self,
         ready: impl Fn(&Trial) -> bool + 'a,
@@ -77,13 +78,12 @@ impl Sweep {
             trial.lease.is_none() && !(closed && trial.is_deferred()) && ready(trial)
         });
         let fresh = if self.is_open() { self.next..self.planned.plan.trials() } else { 0..0 };
-        // Where a point depends on those before it, there is no looking beyond the next.
+        // A point that depends on earlier ones cannot be known ahead.
         let ahead = if self.planned.plan.records_points() { 1 } else { LOOK_AHEAD };
         waiting.map(|(index, _)| *index).chain(fresh.take(ahead)).take(LOOK_AHEAD)
     }
 
-    /// The needs of the trials that wait for a worker and whose points are known, each combination
-    /// once.
+    /// Returns the distinct needs of the waiting trials whose points are known.
     fn wanted(&self) -> BTreeSet<Vec<Need>> {
         let mut candidates = self.candidates(|trial| trial.stop.is_none()).peekable();
         if let Some(common) = &self.planned.needs {
@@ -94,46 +94,47 @@ impl Sweep {
     }
 }
 
-/// Trials wait, and no worker has what they need.
+/// The explanation why no worker can run the waiting trials of a sweep.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlacementFailure {
-    /// Since when nothing has changed.
+    /// The time since which nothing has changed.
     pub since: Timestamp,
-    /// Which worker lacks what, and why.
+    /// The unmet need and the worker that lacks it.
     pub cause: String,
 }
 
-/// A worker that lacks something that trials need.
+/// A worker with an unmet need.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnfitWorker {
-    /// Which.
+    /// The worker.
     pub worker: WorkerId,
-    /// The name of its machine.
+    /// The host name.
     pub host: String,
-    /// Its process.
+    /// The process id.
     pub pid: u32,
-    /// Its pilot, if a fleet started it.
+    /// The pilot, if a fleet started the worker.
     pub pilot: Option<PilotId>,
-    /// Whether it has left.
+    /// Whether the worker has left.
     pub left: bool,
-    /// The need that it does not meet, and the cause.
+    /// The unmet need and its cause.
     pub cause: String,
 }
 
 impl State {
-    /// What keeps `worker` from trials that wait, of the sweep `only` if that is all it works for.
+    /// Returns the need that keeps `worker` from every waiting trial; `only` restricts it to one
+    /// sweep.
     pub fn unfit_for_waiting(&self, worker: WorkerId, only: Option<&SweepName>) -> Option<String> {
         let worker = self.workers.get(&worker)?;
         let sweeps = self.sweeps.values().filter(|sweep| !sweep.paused && sweep.ended.is_none());
         let wanted = sweeps.filter(|sweep| only.is_none_or(|only| only == sweep.name()));
         let lacks = wanted.flat_map(Sweep::wanted).map(|needs| worker.unmet_need(&needs));
-        // One trial that it can take, and it only waits for its turn.
+        // None as soon as the worker fits one trial: it only waits for its turn.
         let lacks: Option<Vec<UnmetNeed>> = lacks.collect();
         Some(lacks?.into_iter().next()?.cause)
     }
 
-    /// Why no worker takes the trials of `sweep` that wait, if workers are there or were and none
-    /// that is `present` has what they need.
+    /// Explains why no `present` worker can run the waiting trials of `sweep`; none if one can, or
+    /// if no worker was ever there.
     pub fn placement_failure(
         &self,
         sweep: &Sweep,
@@ -174,7 +175,7 @@ impl State {
         })
     }
 
-    /// The workers that lack something that trials need or needed.
+    /// Returns the workers with an unmet need.
     pub fn unfit_workers(&self) -> Vec<UnfitWorker> {
         let view = |(id, worker): (&WorkerId, &Worker)| {
             let said = worker.departed.as_ref().and_then(|departed| departed.reason.clone());

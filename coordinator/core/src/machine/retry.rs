@@ -1,8 +1,7 @@
-//! The worker for the retry of a failed attempt: another one than that on which it failed, if one
-//! that fits is known.
+//! The choice of the worker for a retry: after a failure, another fitting worker is preferred.
 //!
-//! The other one gets a bounded time, so that a trial never waits for a worker that is busy for long
-//! or dead. A worker that is alone waits for nobody.
+//! The trial is reserved for others only for a bounded time, so it never waits long for a worker
+//! that is busy or dead. If no other worker fits, there is no reservation.
 
 use std::time::Duration;
 
@@ -12,20 +11,20 @@ use crate::needs::Need;
 use crate::sweep::{Sweep, Trial};
 use crate::time::Timestamp;
 
-/// The time for which the retry of a failed attempt is kept for other workers.
+/// The time for which the retry of a failed attempt is reserved for other workers.
 pub const KEPT_FOR_OTHERS: Duration = Duration::from_secs(10);
 
 impl Trial {
-    /// The end of the time for which the next attempt is kept from the worker on which the last one
-    /// failed.
+    /// Returns the end of the time for which the next attempt is withheld from the worker on which
+    /// the last one failed.
     pub(super) fn kept_until(&self) -> Option<Timestamp> {
         self.failed_on.map(|_| self.not_before + KEPT_FOR_OTHERS)
     }
 }
 
 impl State {
-    /// Whether trial `index` of `sweep` is kept from `worker` at `now`, because its last attempt
-    /// failed there and another worker could take it.
+    /// Whether trial `index` of `sweep` is withheld from `worker` at `now`: its last attempt failed
+    /// there, and another worker fits.
     pub(super) fn is_kept_from(
         &self,
         worker: WorkerId,
@@ -39,7 +38,7 @@ impl State {
         is_kept && self.has_other_worker(worker, &needs())
     }
 
-    /// Whether a worker other than `worker` is known that takes trials and meets these needs.
+    /// Whether another worker takes trials and meets these needs.
     fn has_other_worker(&self, worker: WorkerId, needs: &[Need]) -> bool {
         self.workers.iter().any(|(id, other)| {
             let is_there = *id != worker && other.departed.is_none();

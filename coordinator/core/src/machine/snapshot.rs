@@ -1,13 +1,14 @@
-//! The parts in which a journal stores a state: a root, which is small and written by every snapshot, and
-//! chunks, each of which is written only after it has changed.
+//! The stored form of a state: a small root, which every snapshot writes, and chunks, which are
+//! written only after they change.
 //!
-//! The root has what is bounded by the numbers of workers, fleets and sweeps. Each sweep has a chunk for itself
-//! with the trials that run, and chunks by index for all that grows with its trials. So the cost of a
-//! snapshot depends on what happened since the one before and not on how many trials have ended.
+//! The root holds everything that is bounded by the numbers of workers, fleets and sweeps. Each
+//! sweep has one chunk with its running trials, and chunks by index for everything that grows with
+//! its trials. The cost of a snapshot therefore depends on the changes since the last one, not on
+//! the number of ended trials.
 //!
-//! A state knows which of its chunks differ from what is stored ([`State::visit_changes`]), until it is told
-//! that they are stored ([`State::mark_stored`]). Chunks belong to the serial of a sweep, not to its name, so
-//! that a new sweep never meets those of a deleted one.
+//! A state tracks which chunks differ from the journal ([`State::visit_changes`]) until they are
+//! stored ([`State::mark_stored`]). Chunks are keyed by the serial of a sweep, not by its name, so
+//! a new sweep never meets the chunks of a deleted one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,25 +23,25 @@ use crate::sampler::Suggestion;
 use crate::schema::WorkloadRegistry;
 use crate::sweep::{EndedTrial, Sweep, Trial};
 
-/// The name of a chunk. Chunks of a sweep follow each other, and the sweep itself is the first.
+/// The key of a chunk. The chunks of a sweep are adjacent, and the sweep itself comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChunkKey {
     /// The serial of the sweep.
     pub sweep: u64,
-    /// The contents.
+    /// The kind of contents.
     pub kind: ChunkKind,
-    /// The number of the chunk among those of its kind.
+    /// The number of the chunk within its kind.
     pub number: u64,
 }
 
-/// The contents of a chunk.
+/// The kind of contents of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ChunkKind {
-    /// The sweep itself, with the trials that run or wait.
+    /// The sweep itself, with its running and waiting trials.
     Sweep,
     /// Ended trials.
     Ended,
-    /// Ended trials that can be tried again, with what their next attempt needs.
+    /// Ended trials that can be retried, with the data for their next attempt.
     Parked,
     /// Suggestions.
     Suggestions,
@@ -49,22 +50,22 @@ pub enum ChunkKind {
 }
 
 impl ChunkKind {
-    /// Every kind; the number of a kind is its place here.
+    /// Every kind; the position of a kind is its stored code.
     const ALL: [Self; 5] =
         [Self::Sweep, Self::Ended, Self::Parked, Self::Suggestions, Self::Reports];
 
-    /// The number by which it is stored.
+    /// Returns the stored code.
     pub fn code(self) -> u8 {
         self as u8
     }
 
-    /// The kind that is stored by this number.
+    /// Parses a stored code.
     pub fn parse(code: u8) -> Option<Self> {
         Self::ALL.get(usize::from(code)).copied()
     }
 }
 
-/// A chunk that is to be stored.
+/// A chunk to be stored.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Chunk<'s> {
@@ -74,13 +75,13 @@ pub enum Chunk<'s> {
     Ended(Vec<(u64, &'s EndedTrial)>),
     /// Parked trials by index.
     Parked(Vec<(u64, &'s Trial)>),
-    /// Suggestions in their order.
+    /// Suggestions in order.
     Suggestions(&'s [Suggestion]),
     /// Reports of trials by index.
     Reports(Vec<(u64, &'s history::TrialHistory)>),
 }
 
-/// A chunk that was stored.
+/// A stored chunk.
 #[derive(Debug)]
 pub enum StoredChunk {
     /// A sweep.
@@ -89,13 +90,13 @@ pub enum StoredChunk {
     Ended(Vec<(u64, EndedTrial)>),
     /// Parked trials by index.
     Parked(Vec<(u64, Trial)>),
-    /// Suggestions in their order.
+    /// Suggestions in order.
     Suggestions(Vec<Suggestion>),
     /// Reports of trials by index.
     Reports(Vec<(u64, history::TrialHistory)>),
 }
 
-/// Reads a chunk of this kind.
+/// Deserializes a chunk of this kind.
 impl<'de> DeserializeSeed<'de> for ChunkKind {
     type Value = StoredChunk;
 
@@ -110,33 +111,33 @@ impl<'de> DeserializeSeed<'de> for ChunkKind {
     }
 }
 
-/// The root of a state that is to be stored.
+/// The root of a state, to be stored.
 #[derive(Debug, Serialize)]
 pub struct SnapshotRoot<'s> {
     state: &'s State,
-    /// The serials of its sweeps.
+    /// The serials of the sweeps.
     sweeps: BTreeMap<&'s SweepName, u64>,
 }
 
-/// A root that was stored.
+/// A stored root.
 #[derive(Debug, Default, Deserialize)]
 pub struct StoredRoot {
     state: State,
     sweeps: BTreeMap<SweepName, u64>,
 }
 
-/// A contradiction between the parts of a stored state.
+/// An inconsistency between the chunks of a stored state.
 #[derive(Debug, thiserror::Error)]
-#[error("the parts of sweep `{sweep}` do not fit together: {what}")]
+#[error("the stored chunks of sweep `{sweep}` are inconsistent: {what}")]
 pub struct InconsistentSnapshot {
     sweep: SweepName,
     what: &'static str,
 }
 
-/// Called with one chunk after the other; without contents it is to be removed.
+/// A callback for one changed chunk. A chunk without contents must be deleted.
 pub type VisitChunk<'v, E> = &'v mut dyn FnMut(ChunkKey, Option<Chunk<'_>>) -> Result<(), E>;
 
-/// What the journal stores of a state, apart from its sweeps.
+/// A record of what the journal stores of a state, apart from its sweeps.
 #[derive(Debug, Clone, Default)]
 pub(super) struct StoredState {
     /// Whether the journal stores an earlier version of the state.
@@ -146,29 +147,29 @@ pub(super) struct StoredState {
 }
 
 impl State {
-    /// The root, to be stored.
+    /// Returns the root to store.
     pub fn root(&self) -> SnapshotRoot<'_> {
         let sweeps = self.sweeps.iter().map(|(name, sweep)| (name, sweep.serial)).collect();
         SnapshotRoot { state: self, sweeps }
     }
 
-    /// Whether a journal stores an earlier version of this state. What it stores of another state is to
-    /// be removed.
+    /// Whether the journal stores an earlier version of this state. If not, everything it stores
+    /// belongs to another state and must be deleted.
     pub fn is_known(&self) -> bool {
         self.stored.0.is_known
     }
 
-    /// The serials of deleted sweeps, whose chunks are to be removed.
+    /// Returns the serials of deleted sweeps, whose chunks must be deleted.
     pub fn deleted_sweeps(&self) -> impl Iterator<Item = u64> {
         self.stored.0.deleted.iter().copied()
     }
 
-    /// Calls `visit` with every chunk that differs from what is stored, until it fails.
+    /// Calls `visit` with every changed chunk, and stops at the first error.
     pub fn visit_changes<E>(&self, visit: VisitChunk<'_, E>) -> Result<(), E> {
         self.sweeps.values().try_for_each(|sweep| sweep.visit_changes(visit))
     }
 
-    /// Notes that the journal stores this state as it is now.
+    /// Records that the journal stores this state as it is now.
     pub fn mark_stored(&mut self) {
         self.stored.0.is_known = true;
         self.stored.0.deleted.clear();
@@ -203,7 +204,7 @@ impl Sweep {
         Ok(())
     }
 
-    /// Takes a stored chunk; false if it does not follow the one before.
+    /// Restores a stored chunk; returns false if chunks are missing before it.
     fn restore(&mut self, number: u64, chunk: StoredChunk) -> bool {
         match chunk {
             StoredChunk::Sweep(_) => return false,
@@ -220,7 +221,7 @@ impl Sweep {
 
 type ChangedChunk<'m, T> = (u64, Option<Vec<(u64, &'m T)>>);
 
-/// The chunks of `map` that differ from what is stored; none for those without entries.
+/// Returns the changed chunks of `map`; `None` for a chunk without entries.
 fn changed_chunks<T>(map: &ChunkedMap<T>) -> impl Iterator<Item = ChangedChunk<'_, T>> {
     map.changed().map(|number| {
         let entries = map.chunk(number);
@@ -229,8 +230,8 @@ fn changed_chunks<T>(map: &ChunkedMap<T>) -> impl Iterator<Item = ChangedChunk<'
 }
 
 impl StoredRoot {
-    /// The state in a program that knows `workloads`. `chunks_of` reads the chunks of a sweep, of which it gets the
-    /// serial, in the order of their keys.
+    /// Assembles the state in a program that knows `workloads`. `chunks_of` reads the chunks of the
+    /// sweep with a given serial in key order.
     pub fn into_state<C, E: From<InconsistentSnapshot>>(
         self,
         workloads: WorkloadRegistry,
@@ -250,7 +251,7 @@ impl StoredRoot {
     }
 }
 
-/// Makes a sweep of its chunks.
+/// Assembles a sweep from its chunks.
 fn assemble<E: From<InconsistentSnapshot>>(
     name: &SweepName,
     serial: u64,

@@ -1,7 +1,7 @@
-//! Everything the coordinator knows. It changes only through [`State::apply`].
+//! The state of the coordinator. It changes only through [`State::apply`].
 //!
-//! What is kept of an ended trial is small ([`Done`](crate::sweep::EndedTrial)), so that memory is bounded
-//! by running trials and a compact index; rows and messages are in the results.
+//! An ended trial keeps only an [`EndedTrial`](crate::sweep::EndedTrial), so memory is bounded by
+//! the running trials and a compact index. Rows and messages are in the results.
 
 use std::collections::BTreeMap;
 
@@ -18,50 +18,50 @@ use crate::skip_eq::SkipEq;
 use crate::sweep::{Lease, PlannedSweep, Sweep, Trial};
 use crate::time::Timestamp;
 
-/// The state of the coordinator. Its serialisation lacks the sweeps, which are stored in chunks
+/// The state of the coordinator. Its serialized form lacks the sweeps, which are stored in chunks
 /// ([`super::snapshot`]).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
-    /// The workloads that this program knows; not stored.
+    /// The workloads known to this program; not stored.
     #[serde(skip)]
     pub workloads: WorkloadRegistry,
-    /// Its id; none before the first start, and in journals of older versions.
+    /// The id of the state; none before the first start, and in journals of older versions.
     #[serde(default)]
     pub id: Option<StateId>,
-    /// The starts that its journal knows.
+    /// The starts of the coordinator that the journal knows.
     #[serde(default)]
     pub incarnations: Incarnations,
     /// The sweeps by name.
     #[serde(skip)]
     pub sweeps: BTreeMap<SweepName, Sweep>,
-    /// How many sweeps were ever submitted, deleted ones included: the serial of the next one.
+    /// The number of sweeps ever submitted, deleted ones included; it is the serial of the next
+    /// one.
     pub submissions: u64,
-    /// The differences from what a journal stores; not stored.
+    /// The record of what the journal stores; not itself stored.
     #[serde(skip)]
     pub(super) stored: SkipEq<StoredState>,
-    /// The names of the sweeps in the order in which they were submitted, which is the order in
-    /// which they are served.
+    /// The names of the sweeps in the order of submission, in which they are served.
     pub order: Vec<SweepName>,
     /// The workers that joined and have not left.
     pub workers: BTreeMap<WorkerId, Worker>,
-    /// Requests that were dealt with.
+    /// The requests that were already handled.
     pub requests: HandledRequests,
     /// The fleets by name.
     #[serde(default)]
     pub fleets: BTreeMap<FleetName, Fleet>,
-    /// The highest attempt number of deleted sweeps, by name. A new sweep of that name counts on
-    /// from there, so that nothing an old worker says is taken for an attempt of the new sweep.
+    /// The highest attempt number of deleted sweeps, by name. A new sweep of that name continues
+    /// from there, so a message from an old worker cannot match one of its attempts.
     #[serde(default)]
     pub attempt_floors: BTreeMap<SweepName, u32>,
 }
 
 impl State {
-    /// An empty state of a program that knows `workloads`.
+    /// Creates an empty state for a program that knows `workloads`.
     pub fn new(workloads: WorkloadRegistry) -> Self {
         Self { workloads, ..Self::default() }
     }
 
-    /// This state, which was stored, in a program that knows `workloads`.
+    /// Plans the sweeps of a loaded state with `workloads`.
     #[must_use]
     pub fn adopt(mut self, workloads: WorkloadRegistry) -> Self {
         for sweep in self.sweeps.values_mut() {
@@ -71,7 +71,8 @@ impl State {
         Self { workloads, ..self }
     }
 
-    /// The latest moment of which it knows; the clock of a restarted coordinator goes on from there.
+    /// Returns the latest time in the state. The clock of a restarted coordinator continues from
+    /// there.
     pub fn latest(&self) -> Timestamp {
         let sweeps = self.sweeps.values().flat_map(|sweep| {
             let starts = sweep.live.values().map(|trial| trial.started);
@@ -82,23 +83,23 @@ impl State {
         sweeps.chain(seen).max().unwrap_or_default()
     }
 
-    /// Where a worker runs.
+    /// Returns the location of a worker.
     pub(crate) fn place_of(&self, worker: WorkerId) -> Option<&WorkerLocation> {
         self.workers.get(&worker).map(|worker| &worker.info.place)
     }
 
-    /// The pilot that a worker belongs to, if a fleet started it.
+    /// Returns the pilot of a worker, if a fleet started it.
     pub(crate) fn pilot_of(&self, worker: WorkerId) -> Option<&PilotId> {
         self.place_of(worker)?.pilot.as_ref()
     }
 
-    /// The leases of a worker.
+    /// Returns the leases of a worker.
     pub fn leases_of(&self, worker: WorkerId) -> impl Iterator<Item = (AttemptId, &Lease)> {
-        // Asked for at every acquire: the names of other workers' attempts are not made.
+        // Called at every acquire, so ids are built only for this worker's attempts.
         self.leases_if(move |lease| lease.worker == worker)
     }
 
-    /// Every lease.
+    /// Returns every lease.
     pub fn leases(&self) -> impl Iterator<Item = (AttemptId, &Lease)> {
         self.leases_if(|_| true)
     }
@@ -116,7 +117,7 @@ impl State {
         })
     }
 
-    /// Whether `attempt` has its trial and is run by `worker`.
+    /// Whether `attempt` is live and leased to `worker`.
     pub fn holds(&self, worker: WorkerId, attempt: &AttemptId) -> bool {
         let trial = self.live(&attempt.trial);
         trial.is_some_and(|trial| {
@@ -125,18 +126,18 @@ impl State {
         })
     }
 
-    /// Whether `worker` holds this attempt, and not another one of the same name.
+    /// Whether `worker` holds exactly this attempt, and not another one of the same name.
     pub fn is_held(&self, worker: WorkerId, held: &HeldAttempt) -> bool {
         self.holds(worker, &held.attempt) && self.is_origin(held)
     }
 
-    /// Whether `attempt` is among those that a worker says it holds.
+    /// Whether `attempt` is among those that a worker lists as held.
     pub(super) fn is_named(&self, attempt: &AttemptId, held: &[HeldAttempt]) -> bool {
         held.iter().any(|held| held.attempt == *attempt && self.is_origin(held))
     }
 
-    /// Whether the newest attempt of a trial was leased by this state under the start that `held`
-    /// names. The configuration is compared where something is to be recorded.
+    /// Whether this state leased the newest attempt of the trial under the start named by `held`.
+    /// The configuration is compared only where something is to be recorded.
     fn is_origin(&self, held: &HeldAttempt) -> bool {
         let AttemptId { trial, number } = &held.attempt;
         let sweep = self.sweeps.get(&trial.sweep);
@@ -148,7 +149,7 @@ impl State {
         })
     }
 
-    /// The origin of `attempt`, if it is the newest one of its trial.
+    /// Returns the origin of `attempt`, if it is the newest of its trial.
     pub fn origin(&self, attempt: &AttemptId) -> Option<Origin> {
         let sweep = self.sweeps.get(&attempt.trial.sweep)?;
         let newest = sweep.newest_attempt(attempt.trial.index)?;
@@ -163,7 +164,7 @@ impl State {
         })
     }
 
-    /// The trial if it was started and has not ended.
+    /// Returns the trial, if it has started and not ended.
     pub fn live(&self, trial: &TrialId) -> Option<&Trial> {
         self.sweeps.get(&trial.sweep)?.live.get(&trial.index)
     }

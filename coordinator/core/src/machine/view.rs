@@ -1,4 +1,4 @@
-//! The state as people and workers see it.
+//! The state as shown to users and workers.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,28 +21,28 @@ use crate::sweep::{
 };
 use crate::time::Timestamp;
 
-/// Where a sweep is in its life.
+/// The life phase of a sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SweepPhase {
     /// Trials start as workers ask for them.
     Running,
-    /// No trial starts until it is resumed.
+    /// No trial starts until the sweep is resumed.
     Paused,
-    /// No trial starts any more; running ones are still to end.
+    /// No further trial starts; running ones have not ended yet.
     Closing,
-    /// Nothing is left to do.
+    /// Every trial has ended, or none will start.
     Ended,
 }
 
 impl SweepPhase {
-    /// The phase called `name`.
+    /// Parses the name of a phase.
     pub fn parse(name: &str) -> Option<Self> {
         let all = [Self::Running, Self::Paused, Self::Closing, Self::Ended];
         all.into_iter().find(|phase| phase.name() == name)
     }
 
-    /// The name in output.
+    /// Returns the name used in output.
     pub fn name(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -53,23 +53,23 @@ impl SweepPhase {
     }
 }
 
-/// Where a trial is in its life.
+/// The status of a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrialStatus {
     /// Never started.
     Queued,
-    /// Waits for another attempt.
+    /// Waiting for another attempt.
     Waiting,
-    /// A worker has it.
+    /// Leased to a worker.
     Running,
-    /// It ended.
+    /// Ended.
     #[serde(untagged)]
     Ended(TrialOutcome),
 }
 
 impl TrialStatus {
-    /// The status of trial `index` of `sweep`.
+    /// Returns the status of trial `index` of `sweep`.
     pub fn of(sweep: &Sweep, index: u64) -> Self {
         if let Some(done) = sweep.done.get(&index) {
             return Self::Ended(done.outcome);
@@ -82,7 +82,7 @@ impl TrialStatus {
         }
     }
 
-    /// The name in output.
+    /// Returns the name used in output.
     pub fn name(self) -> &'static str {
         match self {
             Self::Queued => "queued",
@@ -92,7 +92,7 @@ impl TrialStatus {
         }
     }
 
-    /// The status called `name`.
+    /// Parses the name of a status.
     pub fn parse(name: &str) -> Option<Self> {
         let ended = TrialOutcome::ALL.into_iter().map(Self::Ended);
         [Self::Queued, Self::Waiting, Self::Running]
@@ -102,16 +102,16 @@ impl TrialStatus {
     }
 }
 
-/// How many trials of a sweep are where.
+/// The numbers of trials of a sweep by status.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrialCounts {
-    /// All of them.
+    /// All trials.
     pub trials: u64,
     /// Never started.
     pub queued: u64,
     /// Waiting for another attempt.
     pub waiting: u64,
-    /// Held by a worker.
+    /// Leased to a worker.
     pub running: u64,
     /// Completed.
     pub completed: u64,
@@ -126,59 +126,59 @@ pub struct TrialCounts {
 }
 
 impl TrialCounts {
-    /// Trials that have ended.
+    /// Returns the number of ended trials.
     pub fn ended(&self) -> u64 {
         self.completed + self.diverged + self.pruned + self.cancelled + self.failed
     }
 }
 
-/// A sweep as people see it.
+/// A sweep as shown to users.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SweepView {
-    /// Its name.
+    /// The name.
     pub name: SweepName,
-    /// What its file says it is for.
+    /// The description in the sweep file.
     pub description: Option<String>,
-    /// Where it is in its life.
+    /// The life phase.
     pub phase: SweepPhase,
-    /// Why it ended or is ending.
+    /// The reason for its end, once it is closing or ended.
     pub reason: Option<SweepEndReason>,
-    /// When it was submitted.
+    /// The time of submission.
     pub submitted: Timestamp,
-    /// When it ended.
+    /// The time of its end.
     pub ended: Option<Timestamp>,
-    /// How many trials are where.
+    /// The numbers of trials by status.
     pub counts: TrialCounts,
-    /// The name of the metric it is judged by.
+    /// The name of the objective metric.
     pub metric: String,
-    /// Whether larger is better.
+    /// Whether a larger metric is better.
     pub maximize: bool,
-    /// Whether trials could start, but none runs and no worker takes any. The state does not know
-    /// who is there now; whoever shows it to people does.
+    /// Whether trials could start, but none runs and no worker is there to take one. The state
+    /// cannot know which workers are connected; the coordinator fills this in.
     #[serde(default)]
     pub idle: bool,
-    /// Why no worker takes the trials that wait, if none has what they need.
+    /// The reason why no worker can run the waiting trials.
     #[serde(default)]
     pub no_fit: Option<PlacementFailure>,
     /// The best point so far.
     pub best: Option<BestPoint>,
-    /// When it will have ended, as far as that can be told; only a running coordinator knows.
+    /// The estimated time to its end. Only a running coordinator can give one.
     #[serde(default)]
     pub estimate: Option<Estimate>,
 }
 
-/// The best point of a sweep as people see it.
+/// The best point of a sweep as shown to users.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BestPoint {
-    /// The point.
+    /// The number of the point.
     pub point: u64,
-    /// The first of its trials; the only one without replicates.
+    /// The index of its first trial, which is its only one without replicates.
     pub trial: u64,
-    /// The values of the swept parameters, by dotted path.
+    /// The swept values by dotted path.
     pub swept: Point,
-    /// How many of its seeds have completed.
+    /// The number of its completed seeds.
     pub completed: u64,
-    /// How many seeds the sweep asks for.
+    /// The number of seeds that the sweep asks for.
     pub seeds: u64,
     /// The metric over the completed seeds.
     pub aggregate: Aggregate,
@@ -201,7 +201,7 @@ impl BestPoint {
 }
 
 impl SweepView {
-    /// Where `sweep` is in its life.
+    /// Returns the life phase of `sweep`.
     pub fn phase_of(sweep: &Sweep) -> SweepPhase {
         match sweep {
             Sweep { ended: Some(_), .. } => SweepPhase::Ended,
@@ -211,7 +211,7 @@ impl SweepView {
         }
     }
 
-    /// The view of `sweep`.
+    /// Builds the view of `sweep`.
     pub fn of(sweep: &Sweep) -> Self {
         let definition = &sweep.planned.definition;
         Self {
@@ -231,21 +231,22 @@ impl SweepView {
         }
     }
 
-    /// The view of `sweep` among those workers of `state` that are `present`.
+    /// Builds the view of `sweep` with a placement failure, if none of the `present` workers of
+    /// `state` fits.
     pub fn among_workers(state: &State, sweep: &Sweep, present: impl Fn(WorkerId) -> bool) -> Self {
         Self { no_fit: state.placement_failure(sweep, present), ..Self::of(sweep) }
     }
 }
 
 impl Sweep {
-    /// The checkpoints that its trials refer to.
+    /// Returns the checkpoints that the trials of the sweep refer to.
     pub fn checkpoints(&self) -> BTreeSet<Digest> {
         let live = self.live.values().chain(self.parked.values());
         let done = self.done.values().filter_map(|done| done.checkpoint);
         live.filter_map(|trial| trial.checkpoint).chain(done).collect()
     }
 
-    /// How many trials are where.
+    /// Counts the trials by status.
     pub fn counts(&self) -> TrialCounts {
         let running = self.live.values().filter(|trial| trial.lease.is_some()).count() as u64;
         let trials = self.planned.plan.trials();
@@ -264,39 +265,39 @@ impl Sweep {
     }
 }
 
-/// A trial as people see it.
+/// A trial as shown to users.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrialView {
-    /// Which.
+    /// The id.
     pub id: TrialId,
-    /// Where it is in its life.
+    /// The status.
     pub status: TrialStatus,
-    /// The values of the swept parameters, by dotted path; none while its point is not chosen.
+    /// The swept values by dotted path; empty until the point is chosen.
     pub swept: Point,
-    /// Its seed.
+    /// The seed.
     pub seed: u64,
-    /// The point of the space that it shares with the trials of other seeds.
+    /// The number of its point, which trials with other seeds share.
     pub point: u64,
     /// The number of its newest attempt; 0 before the first.
     pub attempt: u32,
-    /// The worker that has it.
+    /// The worker that holds its lease.
     pub worker: Option<WorkerId>,
-    /// The earliest time of its next attempt, while it waits for one.
+    /// The earliest time of its next attempt, if it waits for one.
     pub not_before: Option<Timestamp>,
-    /// When its first attempt began.
+    /// The start of its first attempt.
     pub started: Option<Timestamp>,
-    /// When it ended.
+    /// The time of its end.
     pub ended: Option<Timestamp>,
-    /// Its value of the sweep's metric.
+    /// The value of the objective metric.
     pub objective: Option<f64>,
-    /// Its newest durable checkpoint.
+    /// The newest durable checkpoint.
     pub checkpoint: Option<Digest>,
-    /// The last error that was reported.
+    /// The last reported error.
     pub error: Option<String>,
 }
 
 impl TrialView {
-    /// The view of trial `index`, if there is one.
+    /// Builds the view of trial `index`; none if the sweep has fewer trials.
     pub fn of(sweep: &Sweep, index: u64) -> Option<Self> {
         if index >= sweep.planned.plan.trials() {
             return None;
@@ -327,39 +328,39 @@ impl TrialView {
     }
 }
 
-/// Everything a worker needs to run an attempt.
+/// A lease with everything that a worker needs to run the attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Assignment {
     /// The attempt.
     pub attempt: AttemptId,
-    /// Where it comes from; its worker repeats it in every message.
+    /// The origin of the attempt, which the worker repeats in every message.
     pub origin: Origin,
     /// The trial.
     pub trial: Arc<PlannedTrial>,
     /// The checkpoint to resume from.
     pub checkpoint: Option<Digest>,
-    /// Rows that had been produced when the checkpoint was made.
+    /// The rows that had been produced when the checkpoint was made.
     pub covered: RowCounts,
-    /// Rows that are durable and must not come again.
+    /// The rows that are already durable and must not be sent again.
     pub durable: RowCounts,
     /// The end of the lease.
     pub until: Timestamp,
-    /// The resources of the worker that it has.
+    /// The resources granted to the trial.
     pub granted: GrantedResources,
 }
 
-/// Whether a worker should wait for work.
+/// The prospect of further work for an idle worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkOutlook {
-    /// There may be some later: a sweep has not ended, or none was submitted yet.
+    /// Work may come: a sweep has not ended, or none was submitted yet.
     Maybe,
-    /// Every sweep has ended.
+    /// No work will come: every sweep has ended.
     None,
 }
 
 impl State {
-    /// What `worker` has leases for and seems not to know of: it does not say that it holds them, and
-    /// has never spoken of them.
+    /// Returns the leases of `worker` that it seems not to know of: it did not list them in `held`
+    /// and has never sent a message about them.
     pub fn assignments(&self, worker: WorkerId, held: &[HeldAttempt]) -> Vec<Assignment> {
         let leases = self.leases_of(worker).filter(|(attempt, _)| !self.is_named(attempt, held));
         leases
@@ -383,8 +384,7 @@ impl State {
             .collect()
     }
 
-    /// Whether `worker` without work should wait for some, of the sweep `only` if that is all it
-    /// works for.
+    /// Tells whether an idle `worker` should wait for work; `only` restricts it to one sweep.
     pub fn work_outlook(&self, worker: WorkerId, only: Option<&SweepName>) -> WorkOutlook {
         if !self.takes_trials(worker) {
             return WorkOutlook::None;
@@ -396,7 +396,7 @@ impl State {
         if known && ended { WorkOutlook::None } else { WorkOutlook::Maybe }
     }
 
-    /// Whether a worker is given trials: not if its pilot is to go.
+    /// Whether the worker may be given trials. It may not once its pilot is being removed.
     pub(super) fn takes_trials(&self, worker: WorkerId) -> bool {
         let place = self.workers.get(&worker).map(|worker| &worker.info.place);
         let pilot = place.and_then(|place| place.pilot.as_ref());
@@ -406,7 +406,7 @@ impl State {
         of.is_none_or(|(fleet, number)| fleet.pilot_takes_trials(number))
     }
 
-    /// The next time after `now` at which a trial that waits for another attempt may start.
+    /// Returns the next time after `now` at which a waiting trial may start.
     pub fn next_ready(&self, only: Option<&SweepName>, now: Timestamp) -> Option<Timestamp> {
         let wanted = |sweep: &&Sweep| only.is_none_or(|only| only == sweep.name()) && !sweep.paused;
         let live = self.sweeps.values().filter(wanted).flat_map(|sweep| sweep.live.values());
@@ -415,12 +415,12 @@ impl State {
         times.flatten().filter(|at| *at > now).min()
     }
 
-    /// The checkpoints that trials refer to.
+    /// Returns the checkpoints that trials refer to.
     pub fn checkpoints(&self) -> BTreeSet<Digest> {
         self.sweeps.values().flat_map(Sweep::checkpoints).collect()
     }
 
-    /// What a worker is to do with an attempt: nothing if it may go on.
+    /// Returns the reason for which a worker must stop an attempt; none if it may continue.
     pub fn stop_reason(&self, attempt: &AttemptId) -> Option<StopReason> {
         self.live(&attempt.trial).and_then(|trial| trial.stop)
     }

@@ -1,4 +1,4 @@
-//! Workers as the state knows them.
+//! Workers in the state.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,62 +11,62 @@ use crate::time::Timestamp;
 /// A worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Worker {
-    /// What it is.
+    /// The worker's description of itself.
     pub info: WorkerInfo,
-    /// When it joined.
+    /// The time of joining.
     pub joined: Timestamp,
-    /// When it last got or renewed a lease.
+    /// The time at which it last got or renewed a lease.
     pub seen: Timestamp,
-    /// What it turned out to lack since it joined.
+    /// The unmet needs found since it joined.
     #[serde(default)]
     pub unfit: Vec<UnmetNeed>,
-    /// When and why it said goodbye, if it has.
+    /// The departure, if the worker has left or died.
     #[serde(default)]
     pub departed: Option<Departure>,
 }
 
-/// The goodbye of a worker.
+/// The departure of a worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Departure {
-    /// When.
+    /// The time.
     pub at: Timestamp,
-    /// Whether it died instead of leaving.
+    /// Whether the worker died.
     #[serde(default)]
     pub lost: bool,
-    /// Why, if it could not be of use.
+    /// The reason, if the worker left because it was unfit.
     pub reason: Option<String>,
 }
 
-/// What a worker says of itself.
+/// The description that a worker gives of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerInfo {
-    /// The name of its machine.
+    /// The host name.
     pub host: String,
-    /// Its process.
+    /// The process id.
     pub pid: u32,
-    /// What it offers to trials.
+    /// The resources offered to trials.
     pub offer: ResourceOffer,
-    /// The names of its GPUs, in the order in which they are numbered.
+    /// The names of the GPUs, by ordinal.
     #[serde(default)]
     pub gpu_names: Vec<String>,
-    /// What it was asked to offer and does not have, in words.
+    /// Messages about resources that were requested of the worker and are missing.
     #[serde(default)]
     pub shortfalls: Vec<String>,
-    /// The version of its program.
+    /// The program version.
     pub version: String,
-    /// The workloads whose trials it can run.
+    /// The workloads that the worker can run.
     #[serde(default)]
     pub workloads: Vec<WorkloadName>,
-    /// Where it runs, as far as what started it has said.
+    /// The location, as far as the launcher told it.
     #[serde(default)]
     pub place: WorkerLocation,
-    /// What it has; not known of workers of older versions.
+    /// The inventory; unknown for older workers.
     #[serde(default)]
     pub inventory: Option<Inventory>,
 }
 
 impl WorkerInfo {
-    /// Tells if the worker can run trials of `workload`.
+    /// Whether the worker can run trials of `workload`.
     pub fn runs(&self, workload: &WorkloadName) -> bool {
         self.workloads.contains(workload)
     }

@@ -1,4 +1,4 @@
-//! Workers as people see them.
+//! Workers as shown to users.
 
 use std::collections::BTreeMap;
 
@@ -7,27 +7,27 @@ use super::worker::Worker;
 use crate::id::{AttemptId, WorkerId};
 use crate::resources::GrantedResources;
 
-/// A worker and what it holds.
+/// A worker and its attempts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorkerView {
-    /// Its id.
+    /// The id.
     pub id: WorkerId,
-    /// What is known of it.
+    /// The state's record of the worker.
     pub worker: Worker,
-    /// What its trials take.
+    /// The resources in use.
     pub busy: ResourceUsage,
-    /// The attempts that it holds.
+    /// The attempts that the worker holds.
     pub held: Vec<AttemptId>,
-    /// What it lacks for trials that wait, and why.
+    /// The causes of its unmet needs.
     pub unfit: Vec<String>,
 }
 
-/// What the trials of a worker take together.
+/// The resources that the trials of a worker use together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ResourceUsage {
     /// Slots.
     pub cpus: u32,
-    /// Thousandths of GPUs.
+    /// Thousandths of a GPU.
     pub gpu_thousandths: u32,
     /// Megabytes of memory.
     pub memory_mb: u64,
@@ -40,14 +40,14 @@ impl ResourceUsage {
         self.memory_mb += granted.memory_mb;
     }
 
-    /// GPUs, as a number such as 0.75.
+    /// Returns the GPUs as a number such as 0.75.
     pub fn gpus(&self) -> f64 {
         f64::from(self.gpu_thousandths) / 1000.0
     }
 }
 
 impl WorkerView {
-    /// The word for what it does: `busy`, `unfit`, `idle`, `left` or `lost`.
+    /// Returns the status word: `busy`, `unfit`, `idle`, `left` or `lost`.
     pub fn status(&self) -> &'static str {
         match &self.worker.departed {
             _ if !self.held.is_empty() => "busy",
@@ -60,7 +60,7 @@ impl WorkerView {
 }
 
 impl State {
-    /// Every known worker, in the order in which they joined.
+    /// Returns every known worker, in the order of joining.
     pub fn worker_views(&self) -> Vec<WorkerView> {
         let mut held: BTreeMap<WorkerId, (ResourceUsage, Vec<AttemptId>)> = BTreeMap::new();
         for (attempt, lease) in self.leases() {

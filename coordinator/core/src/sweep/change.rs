@@ -1,4 +1,4 @@
-//! The changes of a sweep: what each event does to it and to its trials.
+//! Changes of a sweep and its trials, one function per event.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ impl Sweep {
         self.reopen(&retried.reopened, retried.at);
     }
 
-    /// Makes parked trials wait for another attempt, with fresh retry budgets.
+    /// Moves parked trials back to the waiting ones, with fresh retry budgets.
     fn reopen(&mut self, reopened: &[ReopenedTrial], at: Timestamp) {
         let left = self.next < self.planned.plan.trials() || !self.live.is_empty();
         if !reopened.is_empty() || left {
@@ -62,8 +62,8 @@ impl Sweep {
         }
     }
 
-    /// Makes trials wait for an attempt that begins from nothing. Their numbers of attempts and
-    /// messages stay, so whatever an earlier attempt says late is still recognised as such.
+    /// Resets trials, so that they run again from scratch. Attempt and message numbers are kept, so
+    /// late messages of earlier attempts are still recognised as stale.
     pub(crate) fn on_started_over(
         &mut self,
         TrialsStartedOver { trials, at, .. }: &TrialsStartedOver,
@@ -156,7 +156,7 @@ impl Sweep {
     pub(crate) fn on_trial_ended(&mut self, ended: &TrialEnded) {
         let TrialEnded { outcome, at, .. } = *ended;
         let index = ended.trial.index;
-        // A trial whose configuration cannot run ends without ever having been leased.
+        // A trial with an invalid configuration ends without a lease.
         self.next = self.next.max(index + 1);
         let mut trial = self.live.remove(&index).unwrap_or_else(|| Trial::new(at));
         if ended.dropped.is_some() {

@@ -1,4 +1,4 @@
-//! What has happened to sweeps and their trials. Part of the journal: fields are only ever added,
+//! Events of sweeps and their trials. They are part of the journal: fields are only ever added,
 //! with a default.
 
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 /// A sweep was submitted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SweepSubmitted {
-    /// The meaning of the sweep file; `definition.name` is the sweep's name.
+    /// The parsed sweep file; `definition.name` is the name of the sweep.
     pub definition: Box<SweepDefinition>,
     /// The text of the sweep file.
     pub source: String,
@@ -31,35 +31,35 @@ pub struct SweepSubmitted {
 pub struct SweepPaused {
     /// The sweep.
     pub sweep: SweepName,
-    /// The request that asked for it.
+    /// The client's request.
     pub request: RequestId,
 }
 
-/// A paused or closed sweep goes on.
+/// A paused or closed sweep was resumed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SweepResumed {
     /// The sweep.
     pub sweep: SweepName,
-    /// The request that asked for it.
+    /// The client's request.
     pub request: RequestId,
-    /// Cancelled trials that are to be tried again.
+    /// The cancelled trials to retry.
     pub reopened: Vec<ReopenedTrial>,
     /// The time of the event.
     pub at: Timestamp,
 }
 
-/// A sweep starts no further trial.
+/// A sweep was closed: it starts no further trial.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SweepClosed {
     /// The sweep.
     pub sweep: SweepName,
     /// The reason.
     pub reason: SweepEndReason,
-    /// The request that asked for it, if one did.
+    /// The client's request, if there was one.
     pub request: Option<RequestId>,
 }
 
-/// A sweep has no trial left to run.
+/// A sweep ended: it has no trial left to run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SweepEnded {
     /// The sweep.
@@ -70,12 +70,12 @@ pub struct SweepEnded {
     pub at: Timestamp,
 }
 
-/// Failed or cancelled trials wait for another attempt.
+/// Failed or cancelled trials are to be retried.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrialsRetried {
     /// The sweep.
     pub sweep: SweepName,
-    /// The request that asked for it.
+    /// The client's request.
     pub request: RequestId,
     /// The trials.
     pub reopened: Vec<ReopenedTrial>,
@@ -83,58 +83,58 @@ pub struct TrialsRetried {
     pub at: Timestamp,
 }
 
-/// A sweep was deleted with its trials and results; its name is free.
+/// A sweep was deleted with its trials and results; its name is free again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SweepDeleted {
     /// The sweep.
     pub sweep: SweepName,
-    /// The request that asked for it.
+    /// The client's request.
     pub request: RequestId,
     /// The time of the event.
     pub at: Timestamp,
 }
 
-/// Trials start over from nothing, because their rows or checkpoints are damaged: none of their
-/// rows counts any more, in any table, and their running attempts lose their leases.
+/// Trials were restarted, because their rows or checkpoints are damaged. All their rows are
+/// retracted, in every table, and their running attempts lose their leases.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrialsStartedOver {
     /// The sweep.
     pub sweep: SweepName,
-    /// The request that asked for it.
+    /// The client's request.
     pub request: RequestId,
     /// The trials.
     pub trials: Vec<RestartedTrial>,
-    /// Damaged parts, which no longer count.
+    /// The damaged parts, which are struck from the results.
     pub parts: Vec<Part>,
     /// The time of the event.
     pub at: Timestamp,
 }
 
-/// A trial was put off: the worker that asked lacks something that the trial needs.
+/// A trial was deferred: the worker that asked does not meet a need of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrialDeferred {
     /// The trial.
     pub trial: TrialId,
-    /// The point, where it is not a function of the definition and the index.
+    /// The point, unless it follows from the definition and the index.
     pub suggestion: Option<Suggestion>,
     /// The time of the event.
     pub at: Timestamp,
 }
 
-/// A worker has a trial until its lease ends.
+/// A trial was leased to a worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrialLeased {
     /// The attempt.
     pub attempt: AttemptId,
     /// The worker.
     pub worker: WorkerId,
-    /// The point, where it is not a function of the definition and the index.
+    /// The point, unless it follows from the definition and the index.
     pub suggestion: Option<Suggestion>,
     /// The time of the event.
     pub at: Timestamp,
     /// The end of the lease.
     pub until: Timestamp,
-    /// The resources of the worker that the trial has.
+    /// The resources granted to the trial.
     pub granted: GrantedResources,
 }
 
@@ -143,23 +143,23 @@ pub struct TrialLeased {
 pub struct TrialCommitted {
     /// The attempt that committed.
     pub attempt: AttemptId,
-    /// Which commit of the attempt.
+    /// The message number of the commit.
     pub sequence: u64,
     /// The checkpoint from which the trial now resumes.
     pub checkpoint: Digest,
-    /// The checkpoint that it replaces.
+    /// The replaced checkpoint.
     pub replaced: Option<Digest>,
-    /// How many rows had been produced when the checkpoint was made.
+    /// The rows that had been produced when the checkpoint was made.
     pub produced: RowCounts,
-    /// Metrics of epochs.
+    /// The metrics of epochs.
     pub reports: Vec<MetricReport>,
-    /// Share of the whole trial that was done when the checkpoint was made, in [0, 1].
+    /// The completed share of the whole trial at the checkpoint, in [0, 1].
     pub fraction: f64,
     /// The time of the event.
     pub at: Timestamp,
 }
 
-/// A running trial shall stop at its next opportunity.
+/// A running trial must stop at its next opportunity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StopRequested {
     /// The trial.
@@ -173,13 +173,13 @@ pub struct StopRequested {
 pub struct AttemptEnded {
     /// The attempt.
     pub attempt: AttemptId,
-    /// The attempt's worker.
+    /// The worker.
     pub worker: WorkerId,
-    /// The beginning of the attempt.
+    /// The start of the attempt.
     pub since: Timestamp,
-    /// The last message of the attempt.
+    /// The number of its last message.
     pub sequence: u64,
-    /// How many of its commits were accepted.
+    /// The number of its accepted commits.
     pub commits: u64,
     /// The first and the last epoch that it committed.
     pub epochs: Option<(u32, u32)>,
@@ -187,9 +187,9 @@ pub struct AttemptEnded {
     pub outcome: AttemptOutcome,
     /// The error, if there was one.
     pub error: Option<String>,
-    /// The need that the worker did not meet, if it was unfit.
+    /// The unmet need, if the worker was unfit.
     pub need: Option<Need>,
-    /// Whether the checkpoint turned out to be unusable.
+    /// Whether the checkpoint is unusable.
     pub discard_checkpoint: bool,
     /// The time of the event.
     pub at: Timestamp,
@@ -206,9 +206,10 @@ pub struct TrialEnded {
     pub outcome: TrialOutcome,
     /// The final metrics.
     pub metrics: Metrics,
-    /// The rest of the row in `trials`, which the workload understands, if it got so far.
+    /// The rest of the row in `trials`, which only the workload understands; none if the trial has
+    /// no result.
     pub summary: Option<Box<Json>>,
-    /// The error, if there was one.
+    /// The error, if any.
     pub error: Option<String>,
     /// The checkpoint that is no longer needed.
     pub dropped: Option<Digest>,
@@ -216,22 +217,22 @@ pub struct TrialEnded {
     pub at: Timestamp,
 }
 
-/// A trial that is to be tried again, and what its row in `trials` said until now.
+/// A trial to retry, with the outcome that its row in `trials` has so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReopenedTrial {
     /// The trial.
     pub index: u64,
-    /// How it had ended: its row in `trials` no longer counts.
+    /// The earlier outcome; its row in `trials` is retracted.
     pub was: TrialOutcome,
 }
 
-/// A trial that starts over from nothing.
+/// A trial that restarts from scratch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestartedTrial {
     /// The trial.
     pub index: u64,
-    /// Its earlier outcome, if it had one.
+    /// The earlier outcome, if it had ended.
     pub was: Option<TrialOutcome>,
-    /// Its checkpoint, which is no longer needed.
+    /// The checkpoint, which is no longer needed.
     pub checkpoint: Option<Digest>,
 }

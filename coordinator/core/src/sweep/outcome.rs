@@ -1,23 +1,23 @@
-//! The ways in which attempts, trials and sweeps end.
+//! Outcomes of attempts, trials and sweeps.
 
 use serde::{Deserialize, Serialize};
 
 use crate::history::TrialEnding;
 use crate::plan;
 
-/// How a trial ended. Only failed and cancelled trials can be tried again.
+/// The outcome of a trial. Only failed and cancelled trials can be retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrialOutcome {
     /// Trained and evaluated; its rows are durable.
     Completed,
-    /// The loss became NaN or infinite: a result, not a failure.
+    /// The loss became NaN or infinite. This is a result, not a failure.
     Diverged,
-    /// Stopped early because others do better.
+    /// Stopped early because other trials do better.
     Pruned,
     /// Stopped because its sweep was cancelled.
     Cancelled,
-    /// Its attempts used up a retry budget, or its configuration cannot run.
+    /// A retry budget is spent, or the configuration is invalid.
     Failed,
 }
 
@@ -26,7 +26,7 @@ impl TrialOutcome {
     pub const ALL: [Self; 5] =
         [Self::Completed, Self::Diverged, Self::Pruned, Self::Cancelled, Self::Failed];
 
-    /// The name in tables and output.
+    /// Returns the name used in tables and output.
     pub fn name(self) -> &'static str {
         match self {
             Self::Completed => "completed",
@@ -37,7 +37,7 @@ impl TrialOutcome {
         }
     }
 
-    /// The same, as far as a search cares.
+    /// Returns the outcome as samplers and pruners see it.
     pub fn ending(self) -> TrialEnding {
         match self {
             Self::Completed => TrialEnding::Completed,
@@ -47,45 +47,45 @@ impl TrialOutcome {
         }
     }
 
-    /// Whether the trial has a result that is never changed again.
+    /// Whether the outcome is a result, which never changes.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Diverged | Self::Pruned)
     }
 }
 
-/// How one attempt ended.
+/// The outcome of one attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AttemptOutcome {
-    /// It completed the trial.
+    /// The attempt completed the trial.
     Completed,
     /// The loss became NaN or infinite.
     Diverged,
-    /// It was told to stop: others do better.
+    /// The pruner stopped the trial.
     Pruned,
-    /// It was told to stop: the sweep was cancelled.
+    /// The sweep was cancelled.
     Cancelled,
-    /// The worker had to go and said so.
+    /// The worker was preempted and said so.
     Preempted,
-    /// The worker vanished: its lease ran out.
+    /// The worker vanished and its lease expired.
     Lost,
-    /// It took longer than `resources.timeout`.
+    /// The attempt took longer than `resources.timeout`.
     TimedOut,
-    /// Memory ran out.
+    /// The attempt ran out of memory.
     OutOfMemory,
-    /// Anything else that the worker reported.
+    /// The worker reported another error.
     Error,
-    /// Its worker lacked something that the trial needs: no fault of the trial.
+    /// The worker does not meet a need of the trial. This is no fault of the trial.
     Unfit,
 }
 
 impl AttemptOutcome {
-    /// Whether the worker may be to blame, although it is there and lacks nothing that is known.
+    /// Whether the worker may be at fault, although it is alive and meets all known needs.
     pub(crate) fn may_be_worker_fault(self) -> bool {
         matches!(self, Self::Error | Self::OutOfMemory | Self::TimedOut)
     }
 
-    /// The name in tables and output.
+    /// Returns the name used in tables and output.
     pub fn name(self) -> &'static str {
         match self {
             Self::Completed => "completed",
@@ -101,7 +101,7 @@ impl AttemptOutcome {
         }
     }
 
-    /// The outcome of the trial, if this attempt decides it whatever the retry budgets say.
+    /// Returns the outcome of the trial, if this attempt decides it regardless of retry budgets.
     pub fn decides(self) -> Option<TrialOutcome> {
         match self {
             Self::Completed => Some(TrialOutcome::Completed),
@@ -118,18 +118,18 @@ impl AttemptOutcome {
     }
 }
 
-/// Why a running trial is told to stop.
+/// The reason for which a running trial must stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StopReason {
-    /// The pruner judged it not worth going on.
+    /// The pruner decided against the trial.
     Pruned,
-    /// Its sweep was cancelled or reached its limit of failed trials.
+    /// The sweep was cancelled, or reached its limit of failed trials.
     Cancelled,
 }
 
 impl StopReason {
-    /// The outcome of an attempt that stopped for this reason.
+    /// Returns the outcome of an attempt that stops for this reason.
     pub fn outcome(self) -> AttemptOutcome {
         match self {
             Self::Pruned => AttemptOutcome::Pruned,
@@ -138,19 +138,19 @@ impl StopReason {
     }
 }
 
-/// Why a sweep ended.
+/// The reason for which a sweep ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SweepEndReason {
-    /// Every point of its space has ended.
+    /// Every point of the space has ended.
     Exhausted,
     /// `run_cap` trials have ended.
     RunCap,
-    /// A trial reached `metric.target`.
+    /// A point reached `metric.target`.
     Target,
     /// `max_failed_trials` trials have failed.
     MaxFailedTrials,
-    /// It was cancelled.
+    /// The sweep was cancelled.
     Cancelled,
 }
 
@@ -168,12 +168,12 @@ impl SweepEndReason {
     pub const ALL: [Self; 5] =
         [Self::Exhausted, Self::RunCap, Self::Target, Self::MaxFailedTrials, Self::Cancelled];
 
-    /// The reason called `name`.
+    /// Parses the name of a reason.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.name() == name)
     }
 
-    /// The name in output.
+    /// Returns the name used in output.
     pub fn name(self) -> &'static str {
         match self {
             Self::Exhausted => "exhausted",
@@ -184,7 +184,7 @@ impl SweepEndReason {
         }
     }
 
-    /// Whether running trials are stopped too, not only the start of new ones.
+    /// Whether running trials stop as well.
     pub fn stops_running_trials(self) -> bool {
         matches!(self, Self::MaxFailedTrials | Self::Cancelled)
     }

@@ -1,7 +1,8 @@
-//! What a sweep runs, as its state keeps it: a definition, and what follows from it.
+//! A sweep definition with the plan that follows from it.
 //!
-//! A trial is resolved once, when it is leased, and from then on kept with it. Whoever merely looks at a trial whose
-//! sampler looks back, and whose point is not chosen, is told so: to ask would invent a point that nobody records.
+//! A trial is resolved once, when it is leased, and kept with the lease. If a sampler needs the
+//! history and has not chosen the point of a trial yet, reading the trial is an error: asking the
+//! sampler would invent a point that nobody records.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -18,19 +19,19 @@ use crate::resources::Resources;
 use crate::sampler::Suggestion;
 use crate::schema::WorkloadRegistry;
 
-/// Trials whose needs are looked at to know those of all.
+/// The number of trials whose needs are examined to find those of a whole sweep.
 const SAMPLED_TRIALS: u64 = 10_000;
 
-/// A definition with what follows from it, which is not stored.
+/// A definition with everything derived from it. Only the definition is stored.
 #[derive(Debug, Clone)]
 pub struct PlannedSweep {
-    /// What the sweep means.
+    /// The definition.
     pub definition: SweepDefinition,
-    /// What it runs.
+    /// The plan.
     pub plan: Arc<Plan>,
-    /// What stops trials early, if anything does.
+    /// The pruner, if any.
     pub pruner: Option<Arc<dyn Pruner>>,
-    /// What every trial needs of its worker, if that is the same for all.
+    /// The needs of every trial, if all trials have the same.
     pub needs: Option<Arc<[Need]>>,
 }
 
@@ -43,14 +44,14 @@ impl PlannedSweep {
         Self { definition, plan, pruner: None, needs }
     }
 
-    /// Trial `index` as it runs, if its point is known: it follows from the definition, or has been chosen. A
-    /// sampler that looks back is not asked, because nobody would record what it says.
+    /// Resolves trial `index`, if its point follows from the definition or has been chosen. It
+    /// never asks a sampler that needs the history, because nobody would record its answer.
     pub fn trial(&self, history: &History, index: u64) -> Result<Arc<PlannedTrial>, plan::Error> {
         let unknown = || plan::Error::NotChosen { point: self.plan.point_of(index) };
         self.plan.resolve(index, &self.known(history, index).ok_or_else(unknown)?)
     }
 
-    /// The suggestion for trial `index`, if nobody has to be asked for it who looks back.
+    /// Returns the suggestion for trial `index` without asking a sampler that needs the history.
     fn known(&self, history: &History, index: u64) -> Option<Suggestion> {
         let point = self.plan.point_of(index);
         match recorded(history, point) {
@@ -60,8 +61,8 @@ impl PlannedSweep {
         }
     }
 
-    /// The suggestion for trial `index`, which is to be leased or put off: the one place where a sampler
-    /// that looks back is asked.
+    /// Returns the suggestion for trial `index`, which is being leased or deferred. Only this
+    /// function asks a sampler that needs the history.
     pub(crate) fn choose(&self, history: &History, index: u64) -> ChosenPoint {
         let point = self.plan.point_of(index);
         if let Some(recorded) = recorded(history, point) {
@@ -72,8 +73,8 @@ impl PlannedSweep {
         ChosenPoint { suggestion: suggestion.unwrap_or_default(), is_new }
     }
 
-    /// The needs of trial `index`, if its point is known; none where its configuration cannot run, which is
-    /// found out when it is leased.
+    /// Returns the needs of trial `index`, if its point is known. They are empty for an invalid
+    /// configuration, which is found when the trial is leased.
     pub(crate) fn known_needs(&self, history: &History, index: u64) -> Option<Cow<'_, [Need]>> {
         match &self.needs {
             Some(common) => Some(Cow::Borrowed(common)),
@@ -81,7 +82,7 @@ impl PlannedSweep {
         }
     }
 
-    /// The needs of trial `index` at a point.
+    /// Returns the needs of trial `index` at a point.
     pub(crate) fn needs_at(&self, index: u64, suggestion: &Suggestion) -> Cow<'_, [Need]> {
         match &self.needs {
             Some(common) => Cow::Borrowed(common),
@@ -89,21 +90,21 @@ impl PlannedSweep {
         }
     }
 
-    /// The resources that every trial takes, if they are the same for all.
+    /// Returns the resources of every trial, if all trials take the same.
     pub(crate) fn resources(&self) -> Option<Resources> {
         let needs = self.needs.as_ref()?.iter().filter_map(Need::resources);
         Some(needs.fold(Resources::cpus(0), Resources::max))
     }
 
-    /// What trials need of their workers; where that differs, of some that are spread evenly over the
-    /// sweep.
+    /// Returns the needs of all trials; where needs differ, those of a sample spread evenly over
+    /// the sweep.
     pub fn needs_of_all(&self) -> BTreeSet<Need> {
         if let Some(common) = &self.needs {
             return common.iter().cloned().collect();
         }
         let trials = self.plan.trials();
         let (mut history, mut needs) = (self.plan.history(), BTreeSet::new());
-        // A point that depends on those before it cannot be skipped to.
+        // A point that depends on earlier ones cannot be skipped to.
         let step =
             if self.plan.records_points() { 1 } else { trials.div_ceil(SAMPLED_TRIALS).max(1) };
         let indices = (0..SAMPLED_TRIALS).map(|n| n * step).take_while(|index| *index < trials);
@@ -117,24 +118,24 @@ impl PlannedSweep {
         needs
     }
 
-    /// The suggestion to record when trial `index` is first leased: none if it follows from the
-    /// definition, or if another seed of the same point came before.
+    /// Returns the suggestion to record when trial `index` is first leased; none if it follows from
+    /// the definition, or if a trial with another seed recorded the point.
     pub fn new_suggestion(&self, history: &History, index: u64) -> Option<Suggestion> {
         self.choose(history, index).recorded()
     }
 }
 
-/// A suggestion for a trial that is to be leased.
+/// A suggestion for a trial that is being leased or deferred.
 #[derive(Debug, Clone)]
 pub(crate) struct ChosenPoint {
     /// The suggestion.
     pub(crate) suggestion: Suggestion,
-    /// Whether it is to be recorded.
+    /// Whether the suggestion must be recorded.
     pub(crate) is_new: bool,
 }
 
 impl ChosenPoint {
-    /// What the event says of it that comes with the lease.
+    /// Returns the suggestion to put into the event, if it must be recorded.
     pub(crate) fn recorded(self) -> Option<Suggestion> {
         self.is_new.then_some(self.suggestion)
     }
@@ -158,7 +159,7 @@ impl Serialize for PlannedSweep {
 
 impl<'de> Deserialize<'de> for PlannedSweep {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // [`State::adopt`](super::State::adopt) plans it with what the program knows.
+        // [`State::adopt`](crate::machine::State::adopt) plans it again with the known workloads.
         let definition = SweepDefinition::deserialize(deserializer)?;
         Ok(Self::new(definition, &WorkloadRegistry::default()))
     }

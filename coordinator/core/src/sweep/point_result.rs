@@ -1,9 +1,9 @@
-//! The points of a sweep in the order of [`crate::ranking`], kept up to date as trials end, so that
-//! naming the best of a million points does not look at them all.
+//! Results of points, and their order by [`crate::ranking`]. The order is updated as trials end, so
+//! finding the best of a million points does not visit them all.
 //!
-//! The order follows from `done`, so it is not stored: after a state was loaded, the first change
-//! makes it anew, and until then whoever asks gets the answer from `done` itself. Whatever changes
-//! `done` does so through [`Sweep::note_end`] and [`Sweep::forget_end`].
+//! The order follows from `done`, so it is not stored: the first change after loading rebuilds it,
+//! and until then it is computed on demand. `done` is changed only through [`Sweep::note_end`] and
+//! [`Sweep::forget_end`].
 
 use std::collections::BTreeSet;
 
@@ -11,27 +11,27 @@ use super::outcome::TrialOutcome;
 use super::state::{EndedTrial, Sweep};
 use crate::ranking::{Aggregate, PointStanding, Rank, SeedTally};
 
-/// The results of the seeds of a point.
+/// The results of a point over its seeds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PointResult {
-    /// The point.
+    /// The number of the point.
     pub point: u64,
     /// The standing of its seeds.
     pub standing: PointStanding,
-    /// The numbers of seeds by how they ended.
+    /// The numbers of seeds by outcome.
     pub tally: SeedTally,
-    /// The metric over its completed seeds; none without any.
+    /// The metric over the completed seeds; none without any.
     pub aggregate: Option<Aggregate>,
 }
 
 impl Sweep {
-    /// How many seeds the sweep asks for at each point. A `run_cap` may leave the last point with
-    /// fewer trials: it then stays provisional.
+    /// Returns the number of seeds at each point. A `run_cap` may leave the last point with fewer
+    /// trials; that point stays provisional.
     pub fn seeds(&self) -> u64 {
         (self.planned.definition.seeds.len() as u64).max(1)
     }
 
-    /// The best point so far, if any can be called that.
+    /// Returns the best point so far, if any qualifies.
     pub fn best(&self) -> Option<PointResult> {
         let first = match &self.ranked.0 {
             Some(ranked) => ranked.first().copied(),
@@ -40,7 +40,7 @@ impl Sweep {
         first.filter(|rank| rank.can_be_best()).map(|rank| self.point_result(rank.point()))
     }
 
-    /// The results of the seeds of `point`.
+    /// Returns the results of `point`.
     pub fn point_result(&self, point: u64) -> PointResult {
         let mut tally = SeedTally::default();
         let mut values = Vec::new();
@@ -60,19 +60,19 @@ impl Sweep {
         PointResult { point, standing, tally, aggregate: Aggregate::of(&values) }
     }
 
-    /// Whether the order is what follows from the trials that ended.
+    /// Whether the order is consistent with the ended trials.
     pub(crate) fn is_ranked(&self) -> bool {
         self.ranked.0.as_ref().is_none_or(|ranked| *ranked == self.rank_all())
     }
 
-    /// Makes the order anew if a loaded state lacks it.
+    /// Rebuilds the order if it is missing after loading.
     pub(crate) fn ensure_ranked(&mut self) {
         if self.ranked.0.is_none() {
             self.ranked.0 = Some(self.rank_all());
         }
     }
 
-    /// Records how trial `index` ended.
+    /// Records the end of trial `index`.
     pub(crate) fn note_end(&mut self, index: u64, done: EndedTrial) {
         self.change_point(index, |sweep| {
             *sweep.outcomes.entry(done.outcome).or_default() += 1;
@@ -80,7 +80,7 @@ impl Sweep {
         });
     }
 
-    /// Forgets how trial `index` ended, if it did: it is to run again. Returns what was known.
+    /// Removes the end of trial `index`, which is to run again; returns it, if there was one.
     pub(crate) fn forget_end(&mut self, index: u64) -> Option<EndedTrial> {
         let done = self.done.get(&index).copied()?;
         self.change_point(index, |sweep| {
@@ -116,7 +116,7 @@ impl Sweep {
         ranked
     }
 
-    /// The place of a point; none if none of its trials has ended.
+    /// Returns the rank of a point; none if none of its trials has ended.
     fn rank_of(&self, point: u64) -> Option<Rank> {
         self.ended_seeds(point).next()?;
         let PointResult { standing, aggregate, .. } = self.point_result(point);

@@ -139,7 +139,7 @@ fn u42_a_fleet_whose_pilots_are_all_unfit_pauses_and_says_why() {
         pauses.push(world.fleet().not_before.since(world.now).as_secs());
         assert!(world.fleet().pilots.is_empty(), "none is planned during the pause");
         let text = &world.fleet().problem.as_ref().unwrap().text;
-        assert!(text.contains(&format!("on `{node}` could not be of use: no device")), "{text}");
+        assert!(text.contains(&format!("on `{node}` was unfit: no device")), "{text}");
         world.now = world.fleet().not_before;
     }
     assert_eq!(pauses, [15, 30, 60]);

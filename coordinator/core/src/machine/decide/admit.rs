@@ -1,5 +1,5 @@
-//! Who may say something about a trial: the one place where a message is compared with the state
-//! that it is for. What belongs to another state, or to another history of this one, ends here.
+//! Admission of workers' messages. This is the only place that compares a message with the state;
+//! it rejects anything of another state or of another history of this one.
 
 use crate::id::StateId;
 use crate::machine::command::AttemptClaim;
@@ -7,7 +7,7 @@ use crate::machine::rejection::Rejection;
 use crate::machine::state::State;
 use crate::sweep::{Sweep, Trial};
 
-/// Refuses a message that names another state, or none.
+/// Rejects a message that names another state or none.
 pub(super) fn check_state(state: &State, named: Option<StateId>) -> Result<(), Rejection> {
     if named.is_some() && named == state.id {
         return Ok(());
@@ -15,8 +15,8 @@ pub(super) fn check_state(state: &State, named: Option<StateId>) -> Result<(), R
     Err(Rejection::ForeignState { named, own: state.id })
 }
 
-/// The trial that `claim` is about if it is the next message of the attempt that holds it; nothing
-/// if the message was already accepted.
+/// Returns the trial of `claim`, if it is the next message of the attempt with the lease; none if
+/// the message was already accepted.
 pub(super) fn admit<'a>(
     state: &'a State,
     claim: &AttemptClaim,
@@ -27,7 +27,7 @@ pub(super) fn admit<'a>(
     let unknown_lease = || Rejection::UnknownLease(attempt.clone());
     let incarnation = claim.origin.and_then(|origin| state.incarnations.number(origin.incarnation));
     let incarnation = incarnation.ok_or_else(unknown_lease)?;
-    // An attempt of a deleted sweep, whose name another sweep may have by now.
+    // The attempt belongs to a deleted sweep, whose name may have been reused.
     if state.attempt_floors.get(&id.sweep).is_some_and(|floor| attempt.number <= *floor) {
         return Err(Rejection::StaleAttempt(attempt.clone()));
     }
@@ -61,8 +61,8 @@ pub(super) fn admit<'a>(
 }
 
 impl State {
-    /// Whether a message with this claim would be taken, or was taken before: what comes ahead of
-    /// it, such as its checkpoint, may be kept.
+    /// Tells whether a message with this claim would be, or was, accepted. If so, what is uploaded
+    /// ahead of it, such as its checkpoint, may be kept.
     pub fn admits(&self, claim: &AttemptClaim) -> Result<(), Rejection> {
         admit(self, claim).map(drop)
     }

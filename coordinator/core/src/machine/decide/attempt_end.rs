@@ -1,5 +1,5 @@
-//! What follows from the end of an attempt: the trial ends, or it is tried again while the retry
-//! budget of that cause lasts. Preemption has no limit unless the sweep sets one.
+//! The end of an attempt: the trial ends, or is retried while the retry budget for the cause lasts.
+//! Preemption has no budget unless the sweep sets one.
 
 use std::time::Duration;
 
@@ -15,17 +15,17 @@ use crate::sweep::{
 use crate::terms::CheckpointRetention;
 use crate::time::Timestamp;
 
-/// The longest pause before a trial is tried again.
+/// The longest pause before a retry.
 const MAX_BACKOFF: Duration = Duration::from_mins(5);
 
-/// The end of an attempt, as far as it is known.
+/// The known facts about the end of an attempt.
 #[derive(Debug, Clone)]
 pub(super) struct AttemptEndRecord {
     pub(super) outcome: AttemptOutcome,
-    /// The last message of the attempt.
+    /// The number of the last message of the attempt.
     pub(super) sequence: u64,
     pub(super) error: Option<String>,
-    /// The need that the worker did not meet, if it was unfit.
+    /// The unmet need, if the worker was unfit.
     pub(super) need: Option<Need>,
     pub(super) discard_checkpoint: bool,
     pub(super) metrics: Metrics,
@@ -46,14 +46,13 @@ impl AttemptEndRecord {
     }
 }
 
-/// The end of a trial: its outcome, and the end of the attempt that decided it.
+/// The end of a trial: the outcome, and the attempt that decided it.
 struct TrialEnd {
     outcome: TrialOutcome,
     end: AttemptEndRecord,
 }
 
-/// The events that end the attempt that holds trial `index`, and the trial with it where that is
-/// the consequence.
+/// Returns the events that end the current attempt of trial `index`, and the trial if that follows.
 pub(super) fn end_attempt(
     sweep: &Sweep,
     index: u64,
@@ -98,7 +97,7 @@ pub(super) fn end_attempt(
     events
 }
 
-/// The end of a trial that is to stop while it waits for another attempt.
+/// Returns the end of a cancelled trial that waits for another attempt.
 pub(super) fn cancellation_event(
     sweep: &Sweep,
     index: u64,
@@ -112,7 +111,7 @@ pub(super) fn cancellation_event(
     trial_ended(sweep, index, trial, TrialEnd { outcome: TrialOutcome::Cancelled, end }, now)
 }
 
-/// The end of a trial whose configuration cannot run.
+/// Returns the end of a trial whose configuration is invalid.
 pub(super) fn invalid_trial_event(
     sweep: &Sweep,
     index: u64,
@@ -165,13 +164,14 @@ fn budget(sweep: &Sweep, outcome: AttemptOutcome) -> Option<u32> {
         | AttemptOutcome::Diverged
         | AttemptOutcome::Pruned
         | AttemptOutcome::Cancelled
-        // A worker that lacks something says nothing of the trial, and gets no other like it.
+        // An unfit worker says nothing about the trial, and gets no similar one.
         | AttemptOutcome::Unfit => None,
     }
 }
 
-/// Losing a worker says nothing of the trial, nor does what a worker lacks: it is tried again at once. After anything else the
-/// pause doubles each time, lest a broken node burns the budget within a second.
+/// Returns the pause before the next attempt. A preempted, lost or unfit worker says nothing about
+/// the trial, so there is no pause. Otherwise the pause doubles each time, lest a broken node spend
+/// the budget within a second.
 fn backoff(sweep: &Sweep, outcome: AttemptOutcome, spent: u32) -> Duration {
     if matches!(outcome, AttemptOutcome::Preempted | AttemptOutcome::Lost | AttemptOutcome::Unfit) {
         return Duration::ZERO;

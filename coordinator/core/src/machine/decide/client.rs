@@ -1,5 +1,5 @@
-//! What clients ask of sweeps. Every request carries an id: one that was dealt with does nothing
-//! more, however late it comes again.
+//! Clients' requests about sweeps. Each request carries an id: one that was already handled changes
+//! nothing, however late it is repeated.
 
 use std::collections::BTreeSet;
 
@@ -18,8 +18,8 @@ use crate::sweep::{
 };
 use crate::time::Timestamp;
 
-/// The same name and meaning again is the same sweep; another meaning is refused with the
-/// difference, because silently mixing two sweeps would spoil both.
+/// Submits a sweep. The same name and definition is the same sweep; another definition is rejected
+/// with the differences, because mixing two sweeps would spoil both.
 pub(super) fn submit(
     state: &State,
     definition: &SweepDefinition,
@@ -61,7 +61,7 @@ pub(super) fn request(
         SweepRequest::StartOver { trials, parts, .. } => start_over(sweep, id, trials, parts, now),
         SweepRequest::Delete { .. } => Some(delete(sweep, id, now)?),
     };
-    // A request that changes nothing is noted all the same: repeated later, it might.
+    // Recorded even if nothing changes: a later repetition could otherwise change something.
     Ok(vec![event.unwrap_or(Event::RequestNoted(RequestNoted { request: id }))])
 }
 
@@ -141,7 +141,7 @@ fn start_over(
     }))
 }
 
-/// Deletes a sweep unless a worker still has a lease: what it trains would be lost.
+/// Deletes a sweep, unless a worker holds a lease: its work would be lost.
 fn delete(sweep: &Sweep, request: RequestId, at: Timestamp) -> Result<Event, Rejection> {
     let leases = sweep.live.values().filter_map(|trial| trial.lease.as_ref());
     let running = leases.filter(|lease| lease.until >= at).count();

@@ -1,4 +1,4 @@
-//! What workers ask and report. A worker never decides: it says what it has, and is told.
+//! Requests and reports of workers. A worker never decides: it reports and obeys.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -23,13 +23,13 @@ use crate::sweep::{
 };
 use crate::time::Timestamp;
 
-/// Workers that hold nothing and were silent for so long are forgotten; they may join again.
+/// The silence after which a worker without leases is forgotten. It may join again.
 const FORGET_AFTER: Duration = Duration::from_hours(1);
 
 /// The term of a lease that is granted or renewed now.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LeaseTerm {
-    /// The present.
+    /// The current time.
     pub(super) at: Timestamp,
     /// The end of the lease.
     pub(super) until: Timestamp,
@@ -49,7 +49,7 @@ pub(super) fn join(
     if state.workers.get(&worker).is_some_and(same) {
         return Ok(Vec::new());
     }
-    // The job was stopped and started again: what it was before no longer lives.
+    // The job was restarted: its earlier worker is dead.
     let before = |old: WorkerId| {
         let old = state.workers.get(&old).map(|worker| &worker.info.place);
         let new = &info.place;
@@ -65,19 +65,19 @@ pub(super) fn join(
     Ok(events)
 }
 
-/// What a worker that asks for trials says.
+/// A worker's request for trials.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AcquireRequest<'a> {
-    /// The attempts that it knows it holds.
+    /// The attempts that the worker knows it holds.
     pub(super) held: &'a [HeldAttempt],
-    /// Its free resources, as far as it knows.
+    /// The free resources, as far as the worker knows.
     pub(super) free: &'a FreeResources,
-    /// The only sweep it works for.
+    /// The only sweep that the worker serves; none means all.
     pub(super) only: Option<&'a SweepName>,
 }
 
-/// Leases one trial: the first that waits for another attempt, else the first that never started,
-/// of the sweep that was submitted first. No trial waits for another trial.
+/// Leases one trial of the sweep submitted first: a trial that waits for another attempt before one
+/// that never started.
 pub(super) fn acquire(
     state: &State,
     worker: WorkerId,
@@ -115,8 +115,9 @@ pub(super) fn acquire(
     Ok(news.map(|lack| Event::WorkerUnfit(WorkerUnfit { worker, lack })).into_iter().collect())
 }
 
-/// The resources of a worker that no trial has. What it says counts less leases that it does not know of,
-/// because a trial that is no longer its may still run; but never more than what its leases leave.
+/// Returns the free resources of a worker: what it reports, less leases that it does not know of,
+/// and at most what its leases leave. The report counts because a trial that lost its lease may
+/// still run.
 fn free_resources(
     state: &State,
     id: WorkerId,
@@ -133,41 +134,41 @@ fn free_resources(
     left.min(&said)
 }
 
-/// A worker that a trial is looked for.
+/// A worker that asks for a trial.
 #[derive(Clone, Copy)]
 struct AcquiringWorker<'a> {
     id: WorkerId,
     worker: &'a Worker,
-    /// The resources that no trial has.
+    /// The free resources.
     free: &'a FreeResources,
 }
 
-/// The offer of a sweep to a worker.
+/// The answer of a sweep to a worker that asks for a trial.
 enum SweepAnswer {
-    /// A trial.
+    /// Lease this trial.
     Lease(ChosenTrial),
-    /// Something has to happen before it is asked again.
+    /// Apply these events, then ask again.
     Prepare(Vec<Event>),
-    /// A trial that takes this fits once others have ended; only trials that leave alone what it waits for
-    /// may pass it, or it would starve.
+    /// A trial with this demand fits once others have ended. Meanwhile its share is reserved, or
+    /// smaller trials would starve it.
     Wait(Resources),
-    /// Trials wait, and the worker lacks what they need.
+    /// No waiting trial fits: the worker does not meet this need.
     Unfit(UnmetNeed),
     /// No trial waits.
     Nothing,
 }
 
-/// A trial that a worker gets.
+/// A trial to lease.
 struct ChosenTrial {
     index: u64,
-    /// The resources that it gets.
+    /// The resources to grant.
     granted: GrantedResources,
-    /// Its point.
+    /// The point.
     chosen: ChosenPoint,
 }
 
-/// The first trial of `sweep` that waits and that `worker` can take. Trials that never started and
-/// that it cannot take are put off, so that they wait for others and hold nobody up.
+/// Chooses the first waiting trial of `sweep` that `worker` can run. Trials before it that never
+/// started are deferred, so that they block nobody.
 fn choose_trial(
     state: &State,
     sweep: &Sweep,
@@ -182,7 +183,7 @@ fn choose_trial(
         let chosen = sweep.planned.choose(&sweep.history, index);
         if let Some(lack) = worker.unmet_need(&sweep.planned.needs_at(index, &chosen.suggestion)) {
             if sweep.planned.needs.is_some() {
-                // As all others.
+                // The needs of all trials are the same.
                 return SweepAnswer::Unfit(lack);
             }
             lacked = lacked.or(Some(lack));
@@ -207,7 +208,7 @@ fn choose_trial(
     lacked.map_or(SweepAnswer::Nothing, SweepAnswer::Unfit)
 }
 
-/// Puts off the trials that were never started and come before `index`.
+/// Defers the trials before `index` that never started.
 fn deferral_events(sweep: &Sweep, index: u64, at: Timestamp) -> Vec<Event> {
     let deferred = (sweep.next..index).map(|index| {
         Event::TrialDeferred(TrialDeferred {
@@ -283,8 +284,8 @@ pub(super) fn finish(
     Ok(events)
 }
 
-/// Accepts rows only if they are exactly those between the durable ones and the checkpoint: this is
-/// where a row can neither be lost nor doubled.
+/// Accepts rows only if they are exactly those between the durable ones and the checkpoint. This
+/// check is what keeps rows from being lost or doubled.
 fn commit_event(
     claim: &AttemptClaim,
     trial: &Trial,
@@ -330,7 +331,7 @@ fn end_of(
             summary: Some(summary.clone()),
             ..failed(AttemptOutcome::Diverged, detail)
         },
-        // A worker that stops without having been told to is going away.
+        // A worker that stops without a request is being preempted.
         AttemptEnd::Stopped => {
             end(trial.stop.map_or(AttemptOutcome::Preempted, StopReason::outcome))
         }
@@ -347,7 +348,7 @@ fn end_of(
     }
 }
 
-/// The limit that an attempt has reached, in words.
+/// Returns the error text for an attempt that exceeded its time limit.
 fn time_limit(sweep: &Sweep, claim: &AttemptClaim) -> String {
     let planned = sweep.trial(claim.attempt.trial.index).ok();
     match planned.and_then(|trial| trial.terms.timeout) {
@@ -358,8 +359,8 @@ fn time_limit(sweep: &Sweep, claim: &AttemptClaim) -> String {
     }
 }
 
-/// A worker is gone: everything it holds ends as `outcome`. It is forgotten later, because the rows of
-/// its attempts say where they ran.
+/// Ends the leases of a departed worker as `outcome`. The worker is forgotten only later, because
+/// the rows of its attempts name its host.
 pub(super) fn depart(
     state: &State,
     worker: WorkerId,
@@ -378,7 +379,7 @@ pub(super) fn depart(
     events
 }
 
-/// Everything that these workers hold ends as `outcome`.
+/// Ends every lease of the selected workers as `outcome`.
 pub(crate) fn end_leases_of(
     state: &State,
     outcome: AttemptOutcome,
@@ -390,8 +391,7 @@ pub(crate) fn end_leases_of(
     })
 }
 
-/// Leases that ran out end as lost; workers that hold nothing and were silent for long are
-/// forgotten.
+/// Ends expired leases as lost, and forgets workers without leases that were silent for long.
 pub(super) fn expire(state: &State, now: Timestamp) -> Vec<Event> {
     let mut events = end_leases(state, AttemptOutcome::Lost, now, |_, trial| {
         trial.lease.as_ref().is_some_and(|lease| lease.until < now)

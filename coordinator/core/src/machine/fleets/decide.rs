@@ -1,8 +1,8 @@
-//! Turning wishes and what was seen of a cluster into events.
+//! Decisions about fleets: from requests and observed pilots to events.
 //!
-//! [`FleetCommand::Reconcile`] is the one place where pilots are planned and removed. It is told where
-//! *every* live pilot is; while the cluster cannot say that, nothing is decided, because a pilot that
-//! was merely not seen would be replaced and the upper bound broken.
+//! Pilots are planned and removed only by [`FleetCommand::Reconcile`], which reports *every* live
+//! pilot. While the cluster cannot report all of them, nothing is decided: a pilot that was merely
+//! not seen would be replaced, and the upper bound broken.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,13 +19,13 @@ use crate::machine::{self, Rejection, State};
 use crate::sweep::AttemptOutcome;
 use crate::time::Timestamp;
 
-/// The most pilots that are submitted in one step.
+/// The largest number of pilots planned in one step.
 const MAX_PLANNED: usize = 100;
 
-/// How long a pilot may run before a worker of it has joined.
+/// The time that a running pilot has until its first worker joins.
 const JOIN_TIMEOUT: Duration = Duration::from_mins(10);
 
-/// A pilot that has run for so long shows that its fleet works.
+/// The running time after which a pilot counts as healthy.
 const MIN_HEALTHY_RUN: Duration = Duration::from_mins(2);
 
 pub(crate) fn decide(
@@ -91,7 +91,7 @@ pub(crate) fn decide(
         }
         FleetCommand::Refused { fleet, pilots, text, is_limit } => {
             let given_up = refusal_events(known(fleet)?, pilots, text, *is_limit, now);
-            // One that ran before its answer got lost, and that the cluster has forgotten since.
+            // A refused pilot may have run before its reply was lost.
             let theirs = |worker: WorkerId| {
                 let pilot = state.pilot_of(worker);
                 pilot.is_some_and(|pilot| pilot.fleet == *fleet && pilots.contains(&pilot.number))
@@ -106,7 +106,7 @@ pub(crate) fn decide(
     }
 }
 
-/// Pilots that were refused are given up; the next is tried after a pause.
+/// Ends refused pilots; the next one is planned after a pause.
 fn refusal_events(
     fleet: &Fleet,
     pilots: &[u64],
@@ -131,7 +131,7 @@ fn refusal_events(
     events
 }
 
-/// Something is wrong that is nobody's failure; said once.
+/// Reports a new obstacle that does not count as a failure; none if it is already reported.
 fn obstacle_event(fleet: &Fleet, text: &str, at: Timestamp) -> Option<FleetEvent> {
     let said = fleet.problem.as_ref().is_some_and(|problem| problem.text == text);
     let (name, not_before) = (fleet.spec.name.clone(), fleet.not_before);
@@ -153,7 +153,7 @@ fn reconcile(
 ) -> Vec<machine::Event> {
     let mut events = Vec::new();
     let mut ends: BTreeMap<AttemptOutcome, BTreeMap<u64, Option<String>>> = BTreeMap::new();
-    // As it will be once the events are applied.
+    // The fleet as it will be once the events are applied.
     let mut fleet = fleet.clone();
     for (number, status) in statuses {
         let Some(pilot) = fleet.pilots.get(number) else { continue };
@@ -192,8 +192,8 @@ fn reconcile(
     events
 }
 
-/// Whether a worker of the pilot has a trial. It may have joined while the cluster still said that
-/// the pilot waits, and so not be counted.
+/// Whether a worker of the pilot holds a trial. It may have joined before the cluster reported the
+/// pilot as running.
 fn is_at_work(state: &State, fleet: &FleetName, number: u64) -> bool {
     let mut pilots = state.leases().filter_map(|(_, lease)| state.pilot_of(lease.worker));
     pilots.any(|pilot| pilot.fleet == *fleet && pilot.number == number)
@@ -210,10 +210,10 @@ fn is_in(state: &State, worker: WorkerId, job: &str) -> bool {
     state.place_of(worker).is_some_and(|place| place.job.as_deref() == Some(job))
 }
 
-/// Attempts that have ended with what a pilot was.
+/// Leases that end with a pilot.
 struct EndedLeases {
     outcome: AttemptOutcome,
-    /// Only those of workers in this job; of all workers of the pilot if none is named.
+    /// The job whose workers lose their leases; all workers of the pilot if none.
     job: Option<String>,
 }
 
@@ -223,7 +223,7 @@ impl EndedLeases {
     }
 }
 
-/// What a status of a pilot means, and how the attempts of its workers ended if they did.
+/// Returns the leases that end and the events that follow from an observed status.
 fn interpret_status(
     fleet: &Fleet,
     number: u64,
@@ -252,7 +252,7 @@ fn interpret_status(
             (Some(EndedLeases::all(cause.attempt_outcome())), pilot_end_events(fleet, pilot, end))
         }
         PilotStatus::Waiting { handle, reason } => {
-            // It ran and is in the queue again: what it had is given to others.
+            // The pilot ran and was requeued: its trials go to others.
             let requeued = pilot.phase == PilotPhase::Running;
             let ends = requeued.then_some(EndedLeases::all(AttemptOutcome::Preempted));
             (ends, seen(handle, PilotPhase::Waiting { reason: reason.clone() }))
@@ -263,7 +263,7 @@ fn interpret_status(
             if idle && at.since(pilot.since) > JOIN_TIMEOUT {
                 let minutes = JOIN_TIMEOUT.as_secs() / 60;
                 let reason = format!(
-                    "pilot {} ({handle}) runs, but no worker of it has joined in {minutes} minutes: its log says why",
+                    "pilot {} ({handle}) has run for {minutes} minutes, but none of its workers has joined: see its log",
                     id()
                 );
                 events.push(FleetEvent::PilotRemoved(PilotRemoved {
@@ -273,8 +273,8 @@ fn interpret_status(
                 }));
                 events.extend(failure_event(fleet, &reason, true, at));
             }
-            // The cluster started it again elsewhere between two looks. Workers of the new one may have
-            // trials already.
+            // The cluster restarted the pilot elsewhere. Workers of the new job may have trials
+            // already.
             let before = pilot.handle.as_ref().filter(|old| *old != handle);
             let before = before.filter(|_| pilot.phase == PilotPhase::Running).cloned();
             let ends = before
@@ -292,12 +292,12 @@ fn interpret_status(
     }
 }
 
-/// A pilot whose workers never joined, or that died soon after, has failed its fleet.
+/// Ends a pilot. If no worker of it joined, or it died early, the fleet has failed.
 fn pilot_end_events(fleet: &Fleet, pilot: &Pilot, end: PilotEnded) -> Vec<FleetEvent> {
     let PilotEnded { pilot: id, cause, detail, at } = &end;
     let (cause, at) = (*cause, *at);
     let lasted = at.since(pilot.since) >= MIN_HEALTHY_RUN;
-    // Others wanted its place before its worker could be expected.
+    // Preempted before its worker could be expected.
     let unlucky =
         cause == PilotEndCause::Preempted && (pilot.phase != PilotPhase::Running || !lasted);
     let idle = pilot.joined == 0 && !unlucky;
@@ -306,9 +306,9 @@ fn pilot_end_events(fleet: &Fleet, pilot: &Pilot, end: PilotEnded) -> Vec<FleetE
     let recovered = worked && fleet.failures > 0 && at >= fleet.not_before;
     let why = if detail.is_empty() { String::new() } else { format!(": {detail}") };
     let text = if pilot.joined == 0 {
-        format!("pilot {id} ended ({}) before a worker of it had joined{why}", cause.name())
+        format!("pilot {id} ended ({}) before a worker joined{why}", cause.name())
     } else {
-        format!("pilot {id} ended ({}) soon after it had begun{why}", cause.name())
+        format!("pilot {id} ended ({}) soon after it started{why}", cause.name())
     };
     let mut events = vec![FleetEvent::PilotEnded(end)];
     if failure {
@@ -330,7 +330,7 @@ fn recovery(fleet: &Fleet, at: Timestamp) -> FleetEvent {
     })
 }
 
-/// Plans pilots that are missing, and removes those that are too many.
+/// Plans missing pilots and removes superfluous ones.
 fn scale(state: &State, fleet: &Fleet, demand: &Demand, at: Timestamp) -> Vec<FleetEvent> {
     let loads = demand::loads(state);
     let ours = loads.get(&fleet.spec.name);
@@ -344,8 +344,8 @@ fn scale(state: &State, fleet: &Fleet, demand: &Demand, at: Timestamp) -> Vec<Fl
     };
     let mut live: Vec<(u64, &Pilot)> =
         fleet.pilots.iter().filter(|(_, p)| !p.removing).map(|(n, p)| (*n, p)).collect();
-    // Those that cost least to remove come first: queued ones, then those with the fewest trials,
-    // then the youngest.
+    // The cheapest to remove come first: queued pilots, then those with the fewest trials, then the
+    // newest.
     live.sort_by_cached_key(|(number, pilot)| {
         let runs = pilot.phase == PilotPhase::Running;
         (runs, load(*number).map_or(0, |load| load.taken), std::cmp::Reverse(*number))
@@ -357,14 +357,16 @@ fn scale(state: &State, fleet: &Fleet, demand: &Demand, at: Timestamp) -> Vec<Fl
         }
         FleetMode::Draining => {
             let queued = live.iter().take(queued);
-            return queued.map(|(n, _)| remove(*n, "the fleet is drained")).collect();
+            return queued.map(|(n, _)| remove(*n, "the fleet is draining")).collect();
         }
         FleetMode::Active => {}
     }
     let (min, max) = (fleet.spec.min as usize, fleet.spec.max as usize);
     if live.len() > max {
         let surplus = live.iter().take(live.len() - max);
-        return surplus.map(|(n, _)| remove(*n, "more pilots than the fleet may have")).collect();
+        return surplus
+            .map(|(n, _)| remove(*n, "the fleet has more pilots than its maximum"))
+            .collect();
     }
     let numbers: Vec<u64> = live.iter().map(|(number, _)| *number).collect();
     let capacity = FleetCapacity { state, fleet, loads: &loads };
@@ -375,16 +377,16 @@ fn scale(state: &State, fleet: &Fleet, demand: &Demand, at: Timestamp) -> Vec<Fl
         return plan_pilots(fleet, target - live.len(), at);
     }
     let spare = fit.unused.min(queued).min(live.len().saturating_sub(least));
-    live.iter().take(spare).map(|(n, _)| remove(*n, "there is no work left for it")).collect()
+    live.iter().take(spare).map(|(n, _)| remove(*n, "no work is left for it")).collect()
 }
 
 fn plan_pilots(fleet: &Fleet, missing: usize, at: Timestamp) -> Vec<FleetEvent> {
     if at < fleet.not_before {
         return Vec::new();
     }
-    // Those that are still on their way out count.
+    // Pilots that are being removed count.
     let room = (fleet.spec.max as usize).saturating_sub(fleet.pilots.len());
-    // After a failure one pilot shows whether it is over.
+    // After a failure, a single pilot probes whether the fleet works again.
     let untried = fleet.pilots.values().filter(|pilot| pilot.joined == 0).count();
     let most = match fleet.failures {
         0 if is_limited(fleet) => 1,
@@ -398,12 +400,12 @@ fn plan_pilots(fleet: &Fleet, missing: usize, at: Timestamp) -> Vec<FleetEvent> 
         .collect()
 }
 
-/// Whether the cluster took no more when it was last asked: one pilot shows whether it does now.
+/// Whether the cluster accepted no more pilots at the last try. A single pilot then probes it.
 fn is_limited(fleet: &Fleet) -> bool {
     fleet.problem.as_ref().is_some_and(|problem| fleet.not_before > problem.since)
 }
 
-/// Says what keeps the fleet from being of use, and takes it back when that is over.
+/// Reports a fleet whose workers are too small, and clears the report once the fleet is healthy.
 fn health_events(fleet: &Fleet, too_large: Option<String>, at: Timestamp) -> Vec<FleetEvent> {
     let large = too_large.filter(|_| fleet.mode == FleetMode::Active);
     let lasted = |pilot: &Pilot| {
@@ -477,14 +479,14 @@ mod tests {
         let same = PilotStatus::Running { handle: "pod-a".to_owned() };
         assert_eq!(ends(&fleet, &same), (None, Vec::new()));
 
-        // Between two looks: workers of the new one may have trials already.
+        // Workers of the new job may have trials already.
         let (ended, events) = ends(&fleet, &PilotStatus::Running { handle: "pod-b".to_owned() });
         assert_eq!(ended, Some((AttemptOutcome::Preempted, Some("pod-a".to_owned()))));
         fleet.apply(&events[0]);
         assert_eq!(fleet.pilots[&1].handle.as_deref(), Some("pod-b"));
         assert_eq!(fleet.pilots[&1].since, later, "it runs since then");
 
-        // In the queue again: nothing of it runs.
+        // Requeued: nothing of it runs.
         let waits = PilotStatus::Waiting { handle: "pod-c".to_owned(), reason: String::new() };
         assert_eq!(ends(&fleet, &waits).0, Some((AttemptOutcome::Preempted, None)));
         assert_eq!(pilot.to_string(), "k/1");

@@ -1,7 +1,7 @@
-//! How many trials the sweeps could run, and how many of them find room: what fleets are scaled by.
+//! The demand for pilots: the trials that could run, and the capacity that is free for them.
 //!
-//! Trials are counted by the resources that they take and packed into those that are free, worker by worker:
-//! room in which no trial fits is none.
+//! Trials are counted by the resources that they take and packed into the free resources of each
+//! worker. A remainder in which no trial fits counts as no capacity.
 
 use std::collections::BTreeMap;
 
@@ -13,28 +13,28 @@ use crate::resources::{FreeResources, Resources};
 use crate::sweep::Sweep;
 use crate::time::Timestamp;
 
-/// What a fleet is wanted for.
+/// The demand on a fleet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Demand {
-    /// Trials that nobody has: never started, or waiting for another attempt.
+    /// Trials without a lease: never started, or waiting for another attempt.
     pub unleased: UnleasedTrials,
-    /// Whether there is a sweep that has not ended: only then a lower bound holds.
+    /// Whether some sweep has not ended. Only then the lower bound of pilots applies.
     pub unfinished: bool,
-    /// A sweep whose trials need more than a worker of the fleet has.
+    /// A message about a sweep whose trials need more than a worker of the fleet offers.
     pub too_large: Option<String>,
 }
 
-/// Trials that nobody has, by what each of them takes.
+/// Numbers of trials without a lease, by the resources that each takes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UnleasedTrials(Vec<(Resources, u64)>);
 
 impl UnleasedTrials {
-    /// How many there are.
+    /// Returns the number of trials.
     pub fn trials(&self) -> u64 {
         self.0.iter().fold(0, |sum, (_, trials)| sum.saturating_add(*trials))
     }
 
-    /// Puts as many of them as fit into the free resources of workers, and says how many these were.
+    /// Packs trials into the free resources of workers; returns the number that fit.
     fn pack(&mut self, workers: &[FreeResources]) -> u64 {
         let mut packed = 0;
         for worker in workers {
@@ -49,11 +49,11 @@ impl UnleasedTrials {
     }
 }
 
-/// Trials that wait at most so long for another attempt are worth a pilot.
+/// A trial that waits for its next attempt at most this long justifies a pilot.
 const SOON: std::time::Duration = std::time::Duration::from_mins(2);
 
 impl Demand {
-    /// What `fleet` could do.
+    /// Computes the demand on `fleet`.
     pub fn of(state: &State, fleet: &Fleet, now: Timestamp) -> Self {
         let mut demand = Self::default();
         let only = fleet.spec.sweep.as_ref();
@@ -81,7 +81,8 @@ impl Demand {
     }
 }
 
-/// Trials that nobody has, and what the next of them takes.
+/// Returns the number of trials of `sweep` without a lease, and the resources that the next one
+/// takes.
 fn unleased_trials(sweep: &Sweep, now: Timestamp) -> (u64, Resources) {
     let ready = |trial: &&crate::sweep::Trial| {
         let over = sweep.closed.is_some() && trial.is_deferred();
@@ -95,25 +96,25 @@ fn unleased_trials(sweep: &Sweep, now: Timestamp) -> (u64, Resources) {
         return (0, Resources::default());
     }
     let resources = sweep.trial(next).map(|trial| trial.terms.resources);
-    // Not chosen yet: what all trials take, if that is the same.
+    // If the point is not chosen yet, the resources common to all trials.
     let common = || sweep.planned.resources().unwrap_or_default();
     (waits + queued, resources.unwrap_or_else(|_| common()))
 }
 
-/// What the workers of a pilot have.
+/// The load of a pilot.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PilotLoad {
-    /// Slots that trials have.
+    /// Slots in use.
     pub(super) taken: u64,
-    /// What further trials can have, worker by worker.
+    /// The free resources of each worker.
     pub(super) free: Vec<FreeResources>,
 }
 
-/// Pilots of every fleet, by number.
+/// The loads of all pilots, by fleet and number.
 pub(super) type PilotLoads<'a> = BTreeMap<&'a FleetName, BTreeMap<u64, PilotLoad>>;
 
-/// The loads of the pilots whose workers have joined, as these say: what a pilot brings in the end is
-/// for its node to know.
+/// Computes the loads of the pilots whose workers have joined, from the resources that the workers
+/// report.
 pub(super) fn loads(state: &State) -> PilotLoads<'_> {
     let mut left: BTreeMap<WorkerId, (u64, FreeResources)> = BTreeMap::new();
     let trials = state.sweeps.values().flat_map(|sweep| sweep.live.values());
@@ -125,7 +126,7 @@ pub(super) fn loads(state: &State) -> PilotLoads<'_> {
         free.take(&lease.granted);
     }
     let mut loads = PilotLoads::new();
-    // A worker that took the place of another: that one no longer lives.
+    // Only the newest worker of each task is alive.
     let mut newest: BTreeMap<&FleetName, BTreeMap<(u64, u32), WorkerAge>> = BTreeMap::new();
     for (id, worker) in &state.workers {
         let place = &worker.info.place;
@@ -153,16 +154,16 @@ pub(super) fn loads(state: &State) -> PilotLoads<'_> {
 /// A worker, ordered by age.
 type WorkerAge = (u32, Timestamp, WorkerId);
 
-/// The resources of a pilot that has not joined yet, worker by worker.
+/// Returns the free resources of each worker of a pilot that has not joined yet.
 fn new_pilot(spec: &FleetSpec) -> Vec<FreeResources> {
     let count = usize::try_from(spec.workers.max(1)).unwrap_or(1);
     vec![FreeResources::of(spec.worker); count]
 }
 
-/// Where trials that nobody has may run: the pilots of a fleet, and those of others.
+/// The capacity for trials without a lease, in the pilots of a fleet and of others.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FleetCapacity<'a> {
-    /// All that is known.
+    /// The state.
     pub(super) state: &'a State,
     /// The fleet.
     pub(super) fleet: &'a Fleet,
@@ -170,18 +171,18 @@ pub(super) struct FleetCapacity<'a> {
     pub(super) loads: &'a PilotLoads<'a>,
 }
 
-/// How the trials that nobody has find room in the pilots of a fleet.
+/// The result of packing waiting trials into the pilots of a fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PackingResult {
     /// Pilots that are missing.
     pub(super) missing: usize,
-    /// How many of the pilots are of no use, counted from the first.
+    /// The number of pilots, counted from the first, that got no trial.
     pub(super) unused: usize,
 }
 
 impl<'a> FleetCapacity<'a> {
-    /// Packs the trials that wait into what is free elsewhere, then into `pilots`, the last of them first, and
-    /// then into at most `most` further ones.
+    /// Packs waiting trials into the free capacity of other fleets, then into `pilots` from the
+    /// last to the first, then into at most `most` new pilots.
     pub(super) fn fit(
         self,
         mut waiting: UnleasedTrials,
@@ -207,8 +208,8 @@ impl<'a> FleetCapacity<'a> {
         PackingResult { missing, unused }
     }
 
-    /// What is free in running pilots of other fleets, worker by worker. Queued ones are not counted: they
-    /// may wait for days.
+    /// Returns the free resources of the running workers of other fleets. Queued pilots are not
+    /// counted: they may wait for days.
     fn free_elsewhere(self) -> impl Iterator<Item = &'a [FreeResources]> {
         let spec = &self.fleet.spec;
         let others = self.loads.iter().filter_map(move |(name, loads)| {

@@ -1,4 +1,4 @@
-//! Pilots whose workers could not be of use: the node is avoided after two of them, and the fleet
+//! Pilots whose workers were all unfit. A node is excluded after two such pilots, and the fleet
 //! pauses if no other pilot of it works.
 
 use crate::fleet::{Fleet, PilotId, failure_event};
@@ -6,20 +6,20 @@ use crate::fleet::{FleetEvent, NodeUnfit};
 use crate::machine::{State, Worker};
 use crate::time::Timestamp;
 
-/// So many unfit pilots on a node say that it is the node.
+/// The number of unfit pilots after which a node is excluded.
 pub(super) const UNFIT_PILOTS: u32 = 2;
 
-/// The fault of a pilot that has ended.
+/// A pilot that ended without a fit worker.
 pub(super) struct UnfitPilot {
     pilot: PilotId,
     node: Option<String>,
     cause: String,
-    /// Whether another pilot of its fleet has a worker that is of use.
+    /// Whether another pilot of the fleet has a fit worker.
     others_work: bool,
 }
 
 impl UnfitPilot {
-    /// Why pilot `number` of `fleet` could not be of use, if none of its workers could.
+    /// Describes pilot `number` of `fleet`, if none of its workers was fit.
     pub(super) fn of(state: &State, fleet: &Fleet, number: u64) -> Option<Self> {
         let workers = || {
             let ours = |worker: &&Worker| {
@@ -47,11 +47,11 @@ impl UnfitPilot {
         })
     }
 
-    /// The events that follow for its fleet, beside its end.
+    /// Returns the events for the fleet that follow its end.
     pub(super) fn events(self, fleet: &Fleet, at: Timestamp) -> Vec<FleetEvent> {
         let Self { pilot, node, cause, others_work } = self;
         let place = node.as_ref().map(|node| format!(" on `{node}`")).unwrap_or_default();
-        let text = format!("pilot {pilot}{place} could not be of use: {cause}");
+        let text = format!("pilot {pilot}{place} was unfit: {cause}");
         let fleet_name = fleet.spec.name.clone();
         let noted = node
             .map(|node| FleetEvent::NodeUnfit(NodeUnfit { fleet: fleet_name, node, cause, at }));
@@ -61,7 +61,7 @@ impl UnfitPilot {
 }
 
 impl Fleet {
-    /// Nodes on which its pilots were of no use: no further one is to run there.
+    /// Returns the nodes on which no further pilot may run.
     pub fn excluded(&self) -> Vec<String> {
         let unfit = self.unfit.iter().filter(|(_, pilots)| **pilots >= UNFIT_PILOTS);
         unfit.map(|(node, _)| node.clone()).collect()

@@ -1,4 +1,4 @@
-//! A fleet as people see it.
+//! Fleets as shown to users.
 
 use std::collections::BTreeMap;
 
@@ -6,48 +6,48 @@ use crate::fleet::{Fleet, FleetMode, FleetProblem, FleetSpec, PilotEndCause, Pil
 use crate::machine::State;
 use crate::time::Timestamp;
 
-/// A fleet.
+/// A fleet as shown to users.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FleetView {
-    /// What was asked for.
+    /// The specification.
     pub spec: FleetSpec,
-    /// Whether it grows.
+    /// The mode.
     pub mode: FleetMode,
-    /// Its pilots that have not ended.
+    /// The pilots that have not ended.
     pub pilots: Vec<PilotView>,
-    /// How many ended, and of what.
+    /// The numbers of ended pilots by cause.
     pub ended: BTreeMap<PilotEndCause, u64>,
-    /// What keeps pilots from running.
+    /// The obstacle that keeps pilots from running.
     pub problem: Option<FleetProblem>,
-    /// No pilot is submitted before.
+    /// The earliest time of the next submission.
     pub not_before: Timestamp,
-    /// Nodes on which its pilots were of no use.
+    /// The nodes on which no further pilot may run.
     pub excluded: Vec<String>,
 }
 
-/// A pilot.
+/// A pilot as shown to users.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PilotView {
-    /// Its number in the fleet.
+    /// The number of the pilot in its fleet.
     pub number: u64,
-    /// Under which name the cluster knows it.
+    /// The job name in the cluster.
     pub tag: String,
-    /// What the cluster calls it.
+    /// The cluster's id of the job.
     pub handle: Option<String>,
-    /// Where it is in its life.
+    /// The life phase.
     pub phase: PilotPhase,
-    /// Since when.
+    /// The time since which the pilot is in this phase.
     pub since: Timestamp,
-    /// Whether it is to go.
+    /// Whether the pilot is being removed.
     pub removing: bool,
-    /// Its workers that joined.
+    /// The number of its workers that joined.
     pub workers: u32,
-    /// Trials that they have.
+    /// The number of trials that its workers hold.
     pub trials: u32,
 }
 
 impl FleetView {
-    /// The view of `fleet`.
+    /// Builds the view of `fleet`.
     pub fn of(state: &State, fleet: &Fleet) -> Self {
         let mut trials: BTreeMap<u64, u32> = BTreeMap::new();
         for (_, lease) in state.leases() {
@@ -77,12 +77,12 @@ impl FleetView {
         }
     }
 
-    /// How many pilots are in a phase of this name.
+    /// Returns the number of pilots in the phase with this name.
     pub fn count(&self, phase: &str) -> usize {
         self.pilots.iter().filter(|pilot| pilot.phase.name() == phase).count()
     }
 
-    /// Why nothing of it runs although it is wanted, if that is so.
+    /// Explains why nothing of the fleet runs; none if something runs or nothing is wanted.
     pub fn why_idle(&self) -> Option<String> {
         if let Some(problem) = &self.problem {
             return Some(problem.text.clone());
